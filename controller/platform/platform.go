@@ -1,0 +1,122 @@
+// Package platform holds the nouns of Mainstay: what the operator declares (sites, hosts, clusters, members, apps), and
+// the few values every other package speaks in (epochs, goals, positions, durability).
+//
+// It is pure: no clock, no I/O, no goroutine. Values enter through the platform file (controller/config) and the
+// replicated state (controller/state); they leave as goals to the agents.
+package platform
+
+import "time"
+
+// Platform is everything one set of controllers protects.
+type Platform struct {
+	Name     string    `json:"platform"`
+	Sites    []Site    `json:"sites"`
+	Hosts    []Host    `json:"hosts"`
+	Clusters []Cluster `json:"clusters"`
+	Apps     []App     `json:"apps,omitempty"`
+}
+
+// Site is a physical location. A witness site has a controller and no data.
+type Site struct {
+	Name    string `json:"name"`
+	Witness bool   `json:"witness,omitempty"`
+}
+
+// Host carries one agent and the members and instances it looks after.
+type Host struct {
+	Name    string `json:"name"`
+	Site    string `json:"site"`
+	Address string `json:"address"` // IP or DNS name by which other hosts and clients reach it
+}
+
+// Cluster is one PostgreSQL replication group.
+type Cluster struct {
+	Name       string        `json:"name"`
+	Tier       string        `json:"tier,omitempty"` // free word of the operator: critical, standard, ...
+	Members    []Member      `json:"members"`
+	Durability Durability    `json:"durability"`
+	Failover   Failover      `json:"failover"`
+	Lease      time.Duration `json:"lease"` // 1 s to 60 s, default 5 s
+}
+
+// Member is one PostgreSQL instance of a cluster, on one host.
+type Member struct {
+	Name     string `json:"name"`
+	Host     string `json:"host"`
+	Port     int    `json:"port"`     // PostgreSQL's port, default 5432
+	Priority int    `json:"priority"` // higher is preferred among equally advanced candidates
+	MayLead  bool   `json:"mayLead"`  // default true
+}
+
+// Durability says how many replicas must hold a commit before the client hears of it.
+type Durability struct {
+	Acks      int    `json:"acks"`      // 0 is asynchronous
+	From      string `json:"from"`      // "any" or "other-site"
+	WhenShort string `json:"whenShort"` // "block" or "degrade"
+}
+
+// Failover is the cluster's policy for automatic failovers.
+type Failover struct {
+	AcrossSites    string        `json:"acrossSites"`    // "automatic", "approval" or "never"
+	WhenIncomplete string        `json:"whenIncomplete"` // "wait" or "accept"
+	AcceptAfter    time.Duration `json:"acceptAfter,omitempty"`
+}
+
+// App is a pool of app servers.
+type App struct {
+	Name      string     `json:"name"`
+	Needs     []string   `json:"needs,omitempty"` // clusters
+	Check     AppCheck   `json:"check"`
+	Instances []Instance `json:"instances"`
+}
+
+// AppCheck is how an instance is probed.
+type AppCheck struct {
+	HTTP  string        `json:"http,omitempty"` // URL; {address} stands for the instance's address
+	Every time.Duration `json:"every"`
+}
+
+// Instance is one app server of an app.
+type Instance struct {
+	Name    string `json:"name"`
+	Site    string `json:"site"`
+	Address string `json:"address"` // host:port
+}
+
+// Cluster returns the cluster of that name, or nil.
+func (p *Platform) Cluster(name string) *Cluster {
+	for i := range p.Clusters {
+		if p.Clusters[i].Name == name {
+			return &p.Clusters[i]
+		}
+	}
+	return nil
+}
+
+// Host returns the host of that name, or nil.
+func (p *Platform) Host(name string) *Host {
+	for i := range p.Hosts {
+		if p.Hosts[i].Name == name {
+			return &p.Hosts[i]
+		}
+	}
+	return nil
+}
+
+// SiteOf returns the name of the site of a host, "" where the host is unknown.
+func (p *Platform) SiteOf(host string) string {
+	if h := p.Host(host); h != nil {
+		return h.Site
+	}
+	return ""
+}
+
+// Member returns the member of that name, or nil.
+func (c *Cluster) Member(name string) *Member {
+	for i := range c.Members {
+		if c.Members[i].Name == name {
+			return &c.Members[i]
+		}
+	}
+	return nil
+}

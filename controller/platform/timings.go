@@ -1,0 +1,32 @@
+package platform
+
+import "time"
+
+// The one table of timings. Everything else is derived from a cluster's lease; what cannot be safe is refused by
+// controller/config, never silently changed.
+const (
+	DefaultLease = 5 * time.Second
+	MinLease     = 1 * time.Second
+	MaxLease     = 60 * time.Second
+
+	// ClockRate (ρ) bounds how much faster one host's clock may run than another's, in percent.
+	ClockRatePercent = 20
+	// GuardKill (K) bounds the time from a lease's end to the death of the member's last process.
+	GuardKill = 250 * time.Millisecond
+
+	RaftHeartbeat = 500 * time.Millisecond
+	RaftElection  = 500 * time.Millisecond
+	RaftLease     = 250 * time.Millisecond
+)
+
+// Heartbeat is how often an agent reports, and the leader ticks: a tenth of the lease (500 ms for 5 s).
+func Heartbeat(lease time.Duration) time.Duration { return lease / 10 }
+
+// Suspect is the silence after which a member's reports count as missing: three heartbeats.
+func Suspect(lease time.Duration) time.Duration { return 3 * Heartbeat(lease) }
+
+// CountOut is how long, on another clock, a lease of that length must be counted before it has surely ended and the
+// guard has surely killed: L·(1+ρ) + K (L3, L4).
+func CountOut(lease time.Duration) time.Duration {
+	return lease + lease*ClockRatePercent/100 + GuardKill
+}
