@@ -1,0 +1,154 @@
+package decide
+
+import (
+	"fmt"
+	"sort"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+// choice is the outcome of looking at every member as a candidate.
+type choice struct {
+	best      string
+	sealed    []state.Sealed // who counts for fences and completeness
+	positions map[string]platform.LSN
+	notChosen map[string]string
+	// pending are replicas whose agents answer but whose seal is not in yet.
+	pending []string
+}
+
+// choose ranks the sealed members of the attempt (S2, S5). Every member that is not chosen gets its reason.
+func (l *look) choose() choice {
+	ch := choice{positions: map[string]platform.LSN{}, notChosen: map[string]string{}}
+	var candidates []state.Sealed
+	for _, name := range l.replicas() {
+		r := l.fresh(name)
+		if why := l.unsealed(name, r); why != "" {
+			ch.notChosen[name] = why
+			if r != nil && r.Error == "" && r.Needs == "" && r.Data == health.DataPresent {
+				ch.pending = append(ch.pending, name)
+			}
+			continue
+		}
+		s := state.Sealed{Member: name, Incarnation: r.Incarnation, Position: r.Position, Known: r.PositionKnown && l.comparable(r)}
+		if s.Known {
+			ch.positions[name] = s.Position
+		}
+		ch.sealed = append(ch.sealed, s)
+		if why := l.ineligible(name, r, s.Known); why != "" {
+			ch.notChosen[name] = why
+			continue
+		}
+		candidates = append(candidates, s)
+	}
+	ch.rank(l, candidates)
+	return ch
+}
+
+func (l *look) unsealed(name string, r *health.Member) string {
+	switch {
+	case r == nil:
+		return fmt.Sprintf("its agent on %s has not been heard for %s", l.conf.Member(name).Host, round(l.View.Silence(l.conf.Member(name).Host, l.Now)))
+	case r.Sealed != l.c.Attempt.Number:
+		return "not sealed yet" + because(r)
+	}
+	return ""
+}
+
+func because(r *health.Member) string {
+	if r.Error != "" {
+		return ": " + r.Error
+	}
+	if r.Doing != "" {
+		return " (" + r.Doing + ")"
+	}
+	return ""
+}
+
+// ineligible says why a sealed member cannot be promoted, "" if it can.
+func (l *look) ineligible(name string, r *health.Member, known bool) string {
+	m := l.conf.Member(name)
+	asked := l.c.Attempt.To
+	switch {
+	case l.c.Members[name].Excluded != "":
+		return l.c.Members[name].Excluded
+	case r.SystemID != l.c.SystemID:
+		return fmt.Sprintf("its system identifier %s is not the cluster's %s", r.SystemID, l.c.SystemID)
+	case !l.comparable(r):
+		return fmt.Sprintf("diverged: it is on timeline %d at %s, epoch %s has timeline %d; it must be rewound first", r.Timeline, r.Position, l.c.Epoch, l.c.Timeline)
+	case !known:
+		return "the end of its WAL is not known yet"
+	case asked != "" && asked != name:
+		return asked + " was asked for"
+	case asked == name:
+		return ""
+	case !m.MayLead:
+		return "may-lead is false; set it to true to allow it"
+	case l.conf.Failover.AcrossSites != "automatic" && l.site(name) != l.site(l.c.Primary):
+		return fmt.Sprintf("it is on another site and failover.across-sites is %s; run `mainstay failover %s --to %s`", l.conf.Failover.AcrossSites, l.c.Name, name)
+	}
+	return ""
+}
+
+// comparable tells whether a member's history is that of the epoch: on its timeline, or on an ancestor not past the fork.
+func (l *look) comparable(r *health.Member) bool {
+	if r.Timeline == l.c.Timeline {
+		return true
+	}
+	if l.c.History == nil && !l.c.Opened {
+		// The epoch's primary never opened: everybody is still on the timelines before it.
+		return r.Timeline < l.c.Timeline
+	}
+	end, ok := l.c.History.ForkOf(r.Timeline)
+	return ok && r.Position <= end
+}
+
+// rank orders candidates: most advanced, then the old primary's site, then priority, then name: a total order. Members
+// that are ahead but not eligible are left out of what the choice is measured by, if the rest is complete without them.
+func (ch *choice) rank(l *look, candidates []state.Sealed) {
+	if len(candidates) == 0 {
+		return
+	}
+	home := l.site(l.c.Primary)
+	sort.Slice(candidates, func(i, j int) bool {
+		a, b := candidates[i], candidates[j]
+		ma, mb := l.conf.Member(a.Member), l.conf.Member(b.Member)
+		switch {
+		case a.Position != b.Position:
+			return a.Position > b.Position
+		case (l.site(a.Member) == home) != (l.site(b.Member) == home):
+			return l.site(a.Member) == home
+		case ma.Priority != mb.Priority:
+			return ma.Priority > mb.Priority
+		}
+		return a.Member < b.Member
+	})
+	best := candidates[0]
+	ch.best = best.Member
+	for _, other := range candidates[1:] {
+		ch.notChosen[other.Member] = whyBehind(l, best, other)
+	}
+	kept := ch.sealed[:0:0]
+	for _, s := range ch.sealed {
+		if s.Known && s.Position > best.Position {
+			ch.notChosen[s.Member] += fmt.Sprintf(" (it is ahead, at %s)", s.Position)
+			continue
+		}
+		kept = append(kept, s)
+	}
+	ch.sealed = kept
+}
+
+func whyBehind(l *look, best, other state.Sealed) string {
+	switch {
+	case other.Position < best.Position:
+		return fmt.Sprintf("%d bytes behind %s", best.Position-other.Position, best.Member)
+	case l.site(other.Member) != l.site(best.Member):
+		return "as advanced as " + best.Member + ", but on another site than the primary was"
+	case l.conf.Member(other.Member).Priority != l.conf.Member(best.Member).Priority:
+		return "as advanced as " + best.Member + ", of lower priority"
+	}
+	return "as advanced as " + best.Member + ", which comes first by name"
+}

@@ -1,0 +1,148 @@
+package decide
+
+import (
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/fencing"
+	"mainstay/health"
+)
+
+// Input is everything a decision may depend on.
+type Input struct {
+	State  *state.State
+	View   *health.View
+	Leases *fencing.Leases
+	// Watch measures how long a condition has held for this leader.
+	Watch *Stopwatch
+	Now   time.Duration // the leader's CLOCK_BOOTTIME
+	At    string        // its wall clock, RFC 3339: for records and for the expiry of a pause, nothing else
+	Wall  time.Time
+}
+
+// Decision is what should be done now.
+type Decision struct {
+	// Commands holds at most one command a cluster: each is decided on the state the one before left.
+	Commands []state.Command
+	// Problems are all verdicts about the platform at this moment.
+	Problems []health.Problem
+	// Reasons has one line a cluster where something is being waited for: what, and for how long.
+	Reasons map[string]Reason
+}
+
+// Rule numbers the rules, so that every command and every wait names the one that made it.
+type Rule string
+
+const (
+	RuleBirth      Rule = "R1 birth"
+	RuleAttempt    Rule = "R2 attempt"
+	RuleDetect     Rule = "R3 detection"
+	RuleUpkeep     Rule = "R4 upkeep"
+	RuleSwitchover Rule = "R5 switchover"
+	RuleHealthy    Rule = "R0 nothing to do"
+)
+
+// Reason says why a cluster is where it is.
+type Reason struct {
+	Rule Rule   `json:"rule"`
+	Text string `json:"text"`
+}
+
+// Next decides for every cluster. It is pure but for the stopwatch, which it only reads and restarts.
+func Next(in Input) Decision {
+	in.Watch.begin(in.Now)
+	defer in.Watch.end()
+	d := Decision{Reasons: map[string]Reason{}}
+	for _, name := range in.State.ClusterNames() {
+		conf := in.State.ClusterConfig(name)
+		if conf == nil {
+			continue
+		}
+		c := &look{Input: in, c: in.State.Clusters[name], conf: conf, decision: &d}
+		cmd, why := c.decide()
+		if cmd != nil {
+			cmd.Cluster, cmd.Version, cmd.At = name, c.c.Version, in.At
+			if cmd.By == "" {
+				cmd.By = "mainstay"
+			}
+			d.Commands = append(d.Commands, *cmd)
+		}
+		d.Reasons[name] = why
+	}
+	return d
+}
+
+// look is one cluster as the leader sees it now.
+type look struct {
+	Input
+	c        *state.Cluster
+	conf     *platform.Cluster
+	decision *Decision
+}
+
+func (l *look) decide() (*state.Command, Reason) {
+	switch {
+	case l.c.Primary == "":
+		return l.birth()
+	case l.c.Attempt != nil && l.c.Attempt.Phase == state.PhaseSeal:
+		l.problems()
+		return l.fence()
+	case l.c.Attempt != nil:
+		l.problems()
+		return l.handOver()
+	}
+	l.problems()
+	if cmd, why := l.detect(); cmd != nil || why.Text != "" {
+		return cmd, why
+	}
+	return l.upkeep()
+}
+
+// suspect is the silence after which a report no longer counts.
+func (l *look) suspect() time.Duration { return platform.Suspect(l.conf.Lease) }
+
+// fresh is what is known of a member from a report that still counts, or nil.
+func (l *look) fresh(name string) *health.Member {
+	m := l.conf.Member(name)
+	if m == nil {
+		return nil
+	}
+	return l.View.Fresh(m, l.suspect(), l.Now)
+}
+
+// known is what is known of a member, however old: for durable promises only.
+func (l *look) known(name string) *health.Member {
+	if m := l.conf.Member(name); m != nil {
+		return l.View.Member(m)
+	}
+	return nil
+}
+
+func (l *look) problem(kind health.Kind, member, evidence string, actionable bool) {
+	l.decision.Problems = append(l.decision.Problems, health.Problem{
+		Kind: kind, Cluster: l.c.Name, Member: member, Evidence: evidence, Actionable: actionable})
+}
+
+// site is the site of a member.
+func (l *look) site(member string) string {
+	if m := l.conf.Member(member); m != nil {
+		return l.State.Platform.SiteOf(m.Host)
+	}
+	return ""
+}
+
+// replicas are the names of all members but the primary, in the platform's order.
+func (l *look) replicas() []string {
+	var names []string
+	for _, m := range l.conf.Members {
+		if m.Name != l.c.Primary {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
+
+func wait(rule Rule, text string) (*state.Command, Reason) {
+	return nil, Reason{Rule: rule, Text: text}
+}

@@ -1,0 +1,186 @@
+package decide
+
+import (
+	"fmt"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/fencing"
+	"mainstay/health"
+)
+
+// graceForSeals is how long a fenced cluster waits for seals of replicas that answer, when going on without them would
+// lose something or cost a restart.
+const graceForSeals = 3 * time.Second
+
+// fence drives an attempt that seals: it collects a proof and the positions, then promotes, restarts the old primary in
+// place, or abandons. Its inputs are durable promises and sealed positions, so any leader comes to the same end (S7).
+func (l *look) fence() (*state.Command, Reason) {
+	a := l.c.Attempt
+	old := l.known(l.c.Primary)
+	ch := l.choose()
+	if l.turnedOutWell(ch) {
+		return &state.Command{Abandon: &state.Abandon{Attempt: a.Number, Reason: l.c.Primary + " reports again and is well"}},
+			Reason{RuleAttempt, "abandon"}
+	}
+	proof := l.proof(old, ch)
+	if proof == nil {
+		return l.waitForProof()
+	}
+	if l.cleanlyStopped(old) {
+		if name := l.caughtUp(old.Shutdown, ch); name != "" {
+			ch.best = name
+			return l.promote(*proof, ch, true, "")
+		}
+	}
+	return l.promoteComplete(*proof, ch, old)
+}
+
+func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Member) (*state.Command, Reason) {
+	incomplete := state.Complete(l.c.Sets, ch.sealed)
+	if incomplete == nil && ch.best != "" && !l.worthWaiting(ch) {
+		return l.promote(proof, ch, false, l.loss(ch))
+	}
+	if len(ch.pending) > 0 && l.Watch.held(l.c.Name+"/seals") < graceForSeals {
+		return wait(RuleAttempt, fmt.Sprintf("waiting for the seal of %v", ch.pending))
+	}
+	if incomplete == nil && ch.best != "" {
+		return l.promote(proof, ch, false, l.loss(ch))
+	}
+	if l.restartable(old) {
+		ch.best = l.c.Primary
+		return l.promote(proof, ch, false, "")
+	}
+	if incomplete == nil {
+		incomplete = fmt.Errorf("no member is eligible")
+	}
+	return l.waitOrAccept(proof, ch, incomplete)
+}
+
+// worthWaiting: under asynchronous replication nothing shows completeness, so every replica that answers is asked first.
+func (l *look) worthWaiting(ch choice) bool {
+	return l.asynchronous() && len(ch.pending) > 0
+}
+
+func (l *look) asynchronous() bool {
+	for _, s := range l.c.Sets {
+		if s.Acks > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// loss says what an asynchronous promotion may have lost: what the old primary had written when it was last heard.
+func (l *look) loss(ch choice) string {
+	if !l.asynchronous() {
+		return ""
+	}
+	have := ch.positions[ch.best]
+	old := l.known(l.c.Primary)
+	if old == nil || old.Position == 0 {
+		return fmt.Sprintf("acks is 0: commits past %s are lost; how many is not known", have)
+	}
+	if old.Position <= have {
+		return fmt.Sprintf("acks is 0: nothing up to the last report (%s); what came after it is not known", old.Position)
+	}
+	return fmt.Sprintf("acks is 0: at least the WAL from %s to %s (%d bytes)", have, old.Position, old.Position-have)
+}
+
+// waitOrAccept applies the policy for a cluster in which no candidate can be shown to hold every acknowledged commit.
+func (l *look) waitOrAccept(proof fencing.Proof, ch choice, why error) (*state.Command, Reason) {
+	a := l.c.Attempt
+	if a.Accepted != nil && a.Accepted.Completeness && ch.best != "" {
+		return l.promote(proof, ch, false, fmt.Sprintf("accepted by %s (%s): %v", a.Accepted.By, a.Accepted.Reason, why))
+	}
+	p := l.conf.Failover
+	if p.WhenIncomplete == "accept" && ch.best != "" && l.Watch.held(l.c.Name+"/incomplete") >= p.AcceptAfter {
+		acc := &state.Acceptance{By: "policy", Reason: "failover.when-incomplete: accept", Completeness: true}
+		return &state.Command{Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, Accepted: acc, Note: why.Error()}},
+			Reason{RuleAttempt, "accept a bounded loss by policy"}
+	}
+	text := fmt.Sprintf("no promotion: %v. Bring the missing member back, or run `mainstay failover %s --to MEMBER --accept-loss REASON`", why, l.c.Name)
+	l.problem(health.FailoverWaits, "", text, false)
+	return wait(RuleAttempt, text)
+}
+
+// proof returns the first proof there is that the epoch in force is fenced (S4), or nil. A report's age does not matter
+// for `stopped`: it is a durable promise.
+func (l *look) proof(old *health.Member, ch choice) *fencing.Proof {
+	e := l.c.Epoch
+	if closed(old, e) {
+		return &fencing.Proof{Kind: fencing.Stopped, Epoch: e, Detail: "its agent saw the last process end and closed the epoch"}
+	}
+	if state.QuorumSealed(l.c.Sets, ch.sealed) {
+		return &fencing.Proof{Kind: fencing.QuorumSealed, Epoch: e, Detail: fmt.Sprintf("%d members sealed; nothing can be acknowledged any more", len(ch.sealed))}
+	}
+	if end := l.leaseEnd(); l.c.Guarded && l.Now > end {
+		return &fencing.Proof{Kind: fencing.LeaseExpired, Epoch: e, Detail: fmt.Sprintf("counted out %s ago", round(l.Now-end))}
+	}
+	if a := l.c.Attempt.Accepted; a != nil && a.Fence {
+		return &fencing.Proof{Kind: fencing.Operator, Epoch: e, Detail: a.Reason, By: a.By}
+	}
+	return nil
+}
+
+func closed(m *health.Member, e platform.Epoch) bool {
+	return m != nil && m.Process == health.ProcessEnded && !m.Closed.Less(e)
+}
+
+func (l *look) leaseEnd() time.Duration {
+	return l.Leases.End(l.c.Name, l.c.Primary, l.c.Epoch, l.c.LongestLease)
+}
+
+func (l *look) waitForProof() (*state.Command, Reason) {
+	if !l.c.Guarded {
+		text := fmt.Sprintf("%s cannot be proven fenced: its epoch was granted without a complete guard. Make sure that it is off, then run `mainstay failover %s --to MEMBER --accept-loss REASON --fenced`", l.c.Primary, l.c.Name)
+		l.problem(health.FailoverWaits, l.c.Primary, text, false)
+		return wait(RuleAttempt, text)
+	}
+	return wait(RuleAttempt, fmt.Sprintf("waiting for a fence proof of %s; its lease has surely ended in %s", l.c.Primary, round(l.leaseEnd()-l.Now)))
+}
+
+// turnedOutWell: an unreachable primary reports again before anything was promoted, it still runs its epoch, and no
+// candidate is ready. Then the epoch is not wasted: the attempt is abandoned.
+func (l *look) turnedOutWell(ch choice) bool {
+	old := l.fresh(l.c.Primary)
+	return !l.c.Attempt.StopOld && old != nil && old.Process == health.ProcessRunning && old.Role == health.RolePrimary &&
+		old.Epoch == l.c.Epoch && l.proof(old, ch) == nil
+}
+
+func (l *look) cleanlyStopped(old *health.Member) bool {
+	return closed(old, l.c.Epoch) && old.Clean && old.Shutdown != 0
+}
+
+// caughtUp finds the best member that has replayed past the shutdown checkpoint: it holds everything (the token).
+func (l *look) caughtUp(shutdown platform.LSN, ch choice) string {
+	if ch.best == "" {
+		return ""
+	}
+	if r := l.fresh(ch.best); r != nil && r.Replayed > shutdown {
+		return ch.best
+	}
+	return ""
+}
+
+// restartable: the old primary's agent answers, its data is there and nothing speaks against it. It satisfies the sets of
+// its own and earlier epochs by itself.
+func (l *look) restartable(old *health.Member) bool {
+	return l.fresh(l.c.Primary) != nil && closed(old, l.c.Epoch) && old.Data == health.DataPresent &&
+		l.c.Members[l.c.Primary].Excluded == "" && (l.c.Attempt.To == "" || l.c.Attempt.To == l.c.Primary)
+}
+
+func (l *look) promote(proof fencing.Proof, ch choice, clean bool, loss string) (*state.Command, Reason) {
+	timeline := l.c.HighTimeline + 1
+	if ch.best == l.c.Primary {
+		timeline = l.c.Timeline
+	}
+	delete(ch.notChosen, ch.best)
+	r := l.known(ch.best)
+	p := &state.Promote{Attempt: l.c.Attempt.Number, Member: ch.best, Timeline: timeline, Guarded: r != nil && r.Guard.Complete,
+		Proof: proof, Sealed: ch.sealed, Clean: clean, Positions: ch.positions, NotChosen: ch.notChosen, Loss: loss}
+	return &state.Command{Promote: p}, Reason{RuleAttempt, "promote " + ch.best}
+}
+
+func round(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }

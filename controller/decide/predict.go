@@ -1,0 +1,168 @@
+package decide
+
+import (
+	"fmt"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/fencing"
+	"mainstay/health"
+)
+
+// Death is a way in which a primary can die, for predictions.
+type Death int
+
+const (
+	// HostLost: nothing on the primary's host answers any more.
+	HostLost Death = iota
+	// Crash: PostgreSQL ends, its agent lives and sees it.
+	Crash
+)
+
+// promotionTime is what a prediction allows for seals, promotion and the first commit after the decision; test/bench
+// prints what it really takes.
+const promotionTime = 400 * time.Millisecond
+
+// Predict runs the real decisions on a copy of state and view in which the primary has died, stepped to the end. It is
+// what explain prints, and what is kept beside each failover that really happens.
+func Predict(in Input, cluster string, death Death) state.Prediction {
+	c := in.State.Clusters[cluster]
+	if c == nil || in.State.ClusterConfig(cluster) == nil || c.Primary == "" {
+		return state.Prediction{Why: "the cluster has no primary yet"}
+	}
+	p := &prediction{cluster: cluster, began: in.Now}
+	p.in = Input{State: in.State, View: in.View.Clone(), Leases: in.Leases, Watch: NewStopwatch(), Now: in.Now, At: in.At, Wall: in.Wall}
+	p.in.View.Refresh(in.Now)
+	p.kill(c, death)
+	return p.run(death)
+}
+
+type prediction struct {
+	in      Input
+	cluster string
+	began   time.Duration
+	why     string
+}
+
+func (p *prediction) kill(c *state.Cluster, death Death) {
+	conf := p.in.State.ClusterConfig(p.cluster)
+	dead := conf.Member(c.Primary)
+	if death == HostLost {
+		p.in.View.Forget(dead.Host)
+	} else {
+		p.in.View.Replace(dead, func(m *health.Member) {
+			m.Process, m.Role, m.Closed, m.Clean = health.ProcessEnded, health.RoleUnknown, c.Epoch, false
+		})
+	}
+	for i := range conf.Members {
+		if m := &conf.Members[i]; m.Name != c.Primary {
+			p.in.View.Replace(m, func(r *health.Member) { r.Receiver = nil })
+		}
+	}
+}
+
+// run steps the decisions until somebody is promoted, or nothing moves any more.
+func (p *prediction) run(death Death) state.Prediction {
+	for range 12 {
+		d := Next(p.in)
+		p.why = d.Reasons[p.cluster].Text
+		cmd := p.command(d)
+		if cmd == nil {
+			if !p.later() {
+				break
+			}
+			continue
+		}
+		if cmd.Promote != nil {
+			return p.promoted(cmd.Promote, death)
+		}
+		next, err := state.Apply(p.in.State, p.in.State.Index+1, *cmd)
+		if err != nil {
+			p.why = err.Error()
+			break
+		}
+		p.in.State = next
+		p.seal()
+	}
+	out := state.Prediction{Why: p.why, Loss: "nothing is promoted, so nothing more is lost"}
+	if l := p.look(); l.c.Attempt != nil && l.c.Attempt.Phase == state.PhaseSeal {
+		out.Others = l.choose().notChosen
+	}
+	return out
+}
+
+func (p *prediction) command(d Decision) *state.Command {
+	for i := range d.Commands {
+		if d.Commands[i].Cluster == p.cluster {
+			return &d.Commands[i]
+		}
+	}
+	return nil
+}
+
+func (p *prediction) look() *look {
+	p.in.Watch.begin(p.in.Now)
+	return &look{Input: p.in, c: p.in.State.Clusters[p.cluster], conf: p.in.State.ClusterConfig(p.cluster), decision: &Decision{}}
+}
+
+// seal lets every replica that answers obey the attempt's goal.
+func (p *prediction) seal() {
+	c, conf := p.in.State.Clusters[p.cluster], p.in.State.ClusterConfig(p.cluster)
+	if c.Attempt == nil {
+		return
+	}
+	for i := range conf.Members {
+		if m := &conf.Members[i]; m.Name != c.Primary {
+			p.in.View.Replace(m, func(r *health.Member) {
+				if r.Process == health.ProcessRunning && r.Role == health.RoleStandby {
+					r.Sealed, r.PositionKnown = c.Attempt.Number, r.Position != 0
+				}
+			})
+		}
+	}
+}
+
+// later moves time to the next moment at which the decision could change: the end of the lease, then the bounds of waits.
+func (p *prediction) later() bool {
+	c, conf := p.in.State.Clusters[p.cluster], p.in.State.ClusterConfig(p.cluster)
+	end := p.in.Leases.End(p.cluster, c.Primary, c.Epoch, c.LongestLease)
+	switch {
+	case p.in.Now <= end && c.Guarded:
+		p.in.Now = end + time.Millisecond
+	case p.in.Now < p.began+platform.CountOut(c.LongestLease)+graceForSeals+conf.Failover.AcceptAfter+time.Second:
+		p.in.Now += graceForSeals + conf.Failover.AcceptAfter
+	default:
+		return false
+	}
+	p.in.View.Refresh(p.in.Now)
+	return true
+}
+
+func (p *prediction) promoted(cmd *state.Promote, death Death) state.Prediction {
+	c, conf := p.in.State.Clusters[p.cluster], p.in.State.ClusterConfig(p.cluster)
+	out := state.Prediction{Promote: cmd.Member, Proof: cmd.Proof.Kind, Loss: cmd.Loss, Others: cmd.NotChosen,
+		About: p.in.Now - p.began + promotionTime, Why: "the most advanced member that may lead"}
+	if out.Loss == "" {
+		out.Loss = "no acknowledged commit"
+	}
+	if cmd.Member == c.Primary {
+		out.Why = "restarted in place: no replica can be shown to hold everything"
+	}
+	if death == HostLost {
+		out.About += platform.Suspect(conf.Lease)
+	}
+	if cmd.Proof.Kind == fencing.LeaseExpired {
+		// The lease recorded may have been renewed just now: the full count is the bound.
+		out.About = platform.CountOut(c.LongestLease) + promotionTime
+	}
+	return out
+}
+
+// Sentence is a prediction as people read it.
+func Sentence(p state.Prediction) string {
+	if p.Promote == "" {
+		return "nobody would be promoted: " + p.Why
+	}
+	return fmt.Sprintf("%s would be promoted (%s) by proof %s, losing at most: %s; in about %s", p.Promote, p.Why, p.Proof, p.Loss, round(p.About))
+}

@@ -1,0 +1,157 @@
+package decide
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+const (
+	// leaveAfter is how long a replica may not stream before it leaves the durability set, if enough others remain. With
+	// it in the set, losing the primary too would leave nobody who can be shown to hold every commit.
+	leaveAfter = 3 * time.Second
+	// joinLag is how far behind a replica may be when it enters the set.
+	joinLag = 1 << 20
+)
+
+// upkeep keeps a cluster with a working primary in order; one step at a time, in this order.
+func (l *look) upkeep() (*state.Command, Reason) {
+	if cmd, why := l.pause(); cmd != nil {
+		return cmd, why
+	}
+	if l.c.LongestLease > l.conf.Lease && l.leaseCounted() {
+		return &state.Command{LeaseCounted: &state.LeaseCounted{Longest: int64(l.conf.Lease)}}, Reason{RuleUpkeep, "the longer lease has been counted out"}
+	}
+	p := l.fresh(l.c.Primary)
+	if p == nil || p.Epoch != l.c.Epoch {
+		return wait(RuleUpkeep, "waiting for "+l.c.Primary+" to take up epoch "+l.c.Epoch.String())
+	}
+	if p.Opened && (!l.c.Opened || l.c.SystemID == "") {
+		return &state.Command{Opened: &state.Opened{Epoch: l.c.Epoch, SystemID: p.SystemID, Timeline: p.Timeline, History: p.History}},
+			Reason{RuleUpkeep, l.c.Primary + " has opened"}
+	}
+	if p.Settled > l.c.Sets[0].ID && l.settles(p.Settled) {
+		return &state.Command{Settled: &state.Settled{Epoch: l.c.Epoch, ID: p.Settled}}, Reason{RuleUpkeep, "earlier durability sets are no longer in force"}
+	}
+	if !l.c.Opened {
+		return wait(RuleUpkeep, l.c.Primary+" is not writable yet"+because(p))
+	}
+	if cmd, why := l.replicaUpkeep(p); cmd != nil {
+		return cmd, why
+	}
+	return l.changeSet(p)
+}
+
+func (l *look) settles(id uint64) bool {
+	for _, s := range l.c.Sets {
+		if s.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// leaseCounted: this leader has seen the shorter lease in force for as long as the longer one could still run (L4).
+func (l *look) leaseCounted() bool {
+	held := l.Watch.held(fmt.Sprintf("%s/lease/%d", l.c.Name, l.conf.Lease))
+	return held > platform.CountOut(l.c.LongestLease)
+}
+
+// pause ends a pause that has expired, and completes a resume once the guard is bound or out of reach (L7).
+func (l *look) pause() (*state.Command, Reason) {
+	pause := l.c.Pause
+	if pause == nil {
+		return nil, Reason{}
+	}
+	if !pause.Resuming {
+		if until, err := time.Parse(time.RFC3339, pause.Until); err == nil && !l.Wall.Before(until) {
+			return &state.Command{Pause: &state.SetPause{Resume: true}}, Reason{RuleUpkeep, "the pause has expired"}
+		}
+		return nil, Reason{}
+	}
+	p := l.fresh(l.c.Primary)
+	switch {
+	case p == nil:
+		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{RuleUpkeep, "resumed; the guard is out of reach"}
+	case p.Guard.Complete && p.Guard.Armed == l.c.Epoch:
+		return &state.Command{Pause: &state.SetPause{Bound: true, Guarded: true}}, Reason{RuleUpkeep, "resumed; the guard is bound again"}
+	case !p.Guard.Complete && l.Watch.held(l.c.Name+"/rebind") > l.conf.Lease:
+		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{RuleUpkeep, "resumed; the guard is not complete"}
+	}
+	return nil, Reason{}
+}
+
+func (l *look) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
+	for _, name := range l.replicas() {
+		r, m := l.fresh(name), l.c.Members[name]
+		if r == nil {
+			continue
+		}
+		if r.Needs != "" && r.Incarnation == m.Incarnation {
+			reason := fmt.Sprintf("%s needs a %s", name, r.Needs)
+			return &state.Command{Reincarnate: &state.Reincarnate{Member: name, Reason: reason}}, Reason{RuleUpkeep, reason}
+		}
+		if !m.Joined && sender(p, m.Incarnation) != nil {
+			return l.rejoined(name, r)
+		}
+	}
+	return nil, Reason{}
+}
+
+func (l *look) rejoined(name string, r *health.Member) (*state.Command, Reason) {
+	discard := ""
+	if d := r.Discarded; d != nil {
+		discard = fmt.Sprintf("left out WAL %s to %s of timeline %d: %d bytes, %d transactions, kept in %s", d.From, d.To, d.Timeline, d.Bytes, d.Transactions, d.Kept)
+	}
+	return &state.Command{Rejoined: &state.Rejoined{Member: name, Note: name + " streams", Discard: discard}}, Reason{RuleUpkeep, name + " streams"}
+}
+
+// sender finds the WAL sender that streams to an incarnation.
+func sender(p *health.Member, incarnation string) *health.Sender {
+	for i := range p.Senders {
+		if p.Senders[i].Name == incarnation && p.Senders[i].State == "streaming" {
+			return &p.Senders[i]
+		}
+	}
+	return nil
+}
+
+// changeSet lets replicas leave the durability set that no longer stream, and enter it once they do. The new set is
+// recorded before the primary loads it; the old ones stay in force until the drop rule holds.
+func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
+	set, acks := l.c.Set(), l.conf.Durability.Acks
+	want := l.wantedNames(p, set)
+	if len(want) < acks || set.Acks == acks && (acks == 0 || slices.Equal(want, set.Names)) {
+		return wait(RuleHealthy, "")
+	}
+	reason := fmt.Sprintf("durability set becomes %v", want)
+	return &state.Command{Sets: &state.ChangeSet{Epoch: l.c.Epoch, Acks: acks, Names: want, Reason: reason}}, Reason{RuleUpkeep, reason}
+}
+
+func (l *look) wantedNames(p *health.Member, set *platform.Set) []string {
+	var keep, gone []string
+	for _, name := range l.replicas() {
+		inc := l.c.Members[name].Incarnation
+		s := sender(p, inc)
+		switch {
+		case set.Has(inc) && (s != nil || l.View.NotStreaming(inc, l.Now) < leaveAfter):
+			keep = append(keep, inc)
+		case set.Has(inc):
+			gone = append(gone, inc)
+		case s != nil && (p.Position <= s.Flush || p.Position-s.Flush < joinLag):
+			keep = append(keep, inc)
+		}
+	}
+	// Never below what the acknowledgements need: better to wait for those that are known than to promise nothing.
+	sort.Strings(gone)
+	for len(keep) < l.conf.Durability.Acks && len(gone) > 0 {
+		keep, gone = append(keep, gone[0]), gone[1:]
+	}
+	sort.Strings(keep)
+	return keep
+}

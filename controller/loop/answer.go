@@ -1,0 +1,90 @@
+package loop
+
+import (
+	"fmt"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+// answer confirms goals and grants leases for one report, on state applied up to an entry that was committed after the
+// report arrived (L1). Every grant is recorded before the answer leaves (L3).
+func (c *Core) answer(r health.Report, now time.Duration) *wire.ReportAnswer {
+	a := &wire.ReportAnswer{
+		PlatformID: c.state.PlatformID, Generation: c.state.Generation, RunID: r.RunID, Number: r.Number, Leader: c.name,
+		Version: WakeVersion(c.state, r.Host), Goals: map[string]platform.Goal{}, Heartbeat: platform.Heartbeat(platform.DefaultLease),
+	}
+	if c.state.Platform == nil {
+		return a
+	}
+	heartbeat := platform.MaxLease
+	for i := range c.state.Platform.Clusters {
+		conf := &c.state.Platform.Clusters[i]
+		for _, m := range conf.Members {
+			if m.Host != r.Host {
+				continue
+			}
+			heartbeat = min(heartbeat, platform.Heartbeat(conf.Lease))
+			a.Goals[m.Name] = c.state.GoalOf(conf.Name, m.Name)
+			if g := c.grant(conf, m.Name, r, now, a); g != nil {
+				a.Grants = append(a.Grants, *g)
+			}
+		}
+	}
+	if heartbeat < platform.MaxLease {
+		a.Heartbeat = heartbeat
+	}
+	return a
+}
+
+func (c *Core) grant(conf *platform.Cluster, member string, r health.Report, now time.Duration, a *wire.ReportAnswer) *wire.Grant {
+	cl := c.state.Clusters[conf.Name]
+	if cl.Primary != member || cl.Fencing() || c.fenced[conf.Name] == cl.Epoch {
+		return nil
+	}
+	seen := memberOf(r, member)
+	if seen == nil || seen.Epoch != cl.Epoch || !seen.Closed.Less(cl.Epoch) {
+		return nil // it has not taken up this epoch, or has closed it for good
+	}
+	if cl.Guarded && !seen.Guard.Complete {
+		return nil // a lease that no guard enforces must not look like one that is (L2)
+	}
+	key := conf.Name + "/" + member
+	if h, ok := c.holders[key]; ok && h.run != r.RunID && now < h.end {
+		a.Alarm = fmt.Sprintf("member %s is already held by another agent (run %s): is host %s cloned? It gets no lease until that one's has ended", member, h.run, r.Host)
+		return nil
+	}
+	c.leases.Record(conf.Name, member, cl.Epoch, now, conf.Lease)
+	c.holders[key] = holder{member, r.RunID, now + platform.CountOut(conf.Lease)}
+	return &wire.Grant{Member: member, Epoch: cl.Epoch, Length: conf.Lease}
+}
+
+func memberOf(r health.Report, name string) *health.Member {
+	for i := range r.Members {
+		if r.Members[i].Name == name {
+			return &r.Members[i]
+		}
+	}
+	return nil
+}
+
+// WakeVersion changes whenever the goals of a host may have changed: it is made of the versions they are computed from.
+func WakeVersion(s *state.State, host string) string {
+	v := fmt.Sprintf("%d.%d", s.Generation, s.PlatformVersion)
+	if s.Platform == nil {
+		return v
+	}
+	for i := range s.Platform.Clusters {
+		conf := &s.Platform.Clusters[i]
+		for _, m := range conf.Members {
+			if m.Host == host {
+				v += fmt.Sprintf("/%s:%d", conf.Name, s.Clusters[conf.Name].Version)
+				break
+			}
+		}
+	}
+	return v
+}

@@ -1,0 +1,268 @@
+// Package loop is the leader: the map of the program on one screen. Core is its pure step; Loop is the single select
+// that feeds it: observe, decide, commit, act.
+//
+// One loop issues grants and collects proofs, so that neither can overtake the other (L3). It never blocks: everything
+// slow is proposed or replied outside, and comes back as an event. Reports enter from controller/api, leadership and
+// results from controller/consensus; answers leave to the agents, commands to the log.
+package loop
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"mainstay/controller/decide"
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+	"mainstay/fencing"
+	"mainstay/health"
+)
+
+// ErrNotLeader is returned for what only the leader may answer.
+var ErrNotLeader = errors.New("this controller is not the leader")
+
+// ErrDiskStalled is returned by Step when a tick has not been committed in time: the leader must exit, because raft's
+// heartbeats go on while its log write hangs, no election follows, and every lease would lapse (L6).
+var ErrDiskStalled = errors.New("a tick has not been committed in time; is this controller's disk or its connection to the others hung?")
+
+// Core is the leader's pure step. Every method takes the leader's clock (CLOCK_BOOTTIME) and returns what to do.
+type Core struct {
+	name  string
+	state *state.State
+	view  *health.View
+
+	leading bool
+	ready   bool // an entry of this term has been committed: all earlier ones are applied
+	leases  *fencing.Leases
+	watch   *decide.Stopwatch
+
+	waiting   []waitingReport // since the last tick was proposed
+	inTick    []waitingReport // served by the tick in flight
+	tickSince time.Duration   // 0: none in flight
+
+	busy    map[string]bool           // clusters with a decided command in flight
+	fenced  map[string]platform.Epoch // epochs whose fence has been proposed: no more grants (L3)
+	holders map[string]holder         // who holds the grants of a cluster (L8)
+
+	last        decide.Decision
+	predictions map[string]predictions
+}
+
+type waitingReport struct {
+	id     uint64
+	report health.Report
+}
+
+type holder struct {
+	member, run string
+	end         time.Duration
+}
+
+type predictions struct {
+	hostLost, crash state.Prediction
+	at              time.Duration
+}
+
+// Out is what a step wants done.
+type Out struct {
+	Tick      bool // propose a tick
+	Proposals []Proposal
+	Replies   []Reply
+	Fatal     error
+}
+
+// Proposal is a command to commit. Decided is false for an operator's, whose result is replied to ID.
+type Proposal struct {
+	Decided bool
+	ID      uint64
+	Command state.Command
+}
+
+// Reply answers a report.
+type Reply struct {
+	ID     uint64
+	Answer *wire.ReportAnswer
+	Err    error
+}
+
+// NewCore returns a core that follows.
+func NewCore(name string, now time.Duration) *Core {
+	return &Core{name: name, state: state.New(), view: health.NewView(now), watch: decide.NewStopwatch()}
+}
+
+// Applied takes over a newer state.
+func (c *Core) Applied(s *state.State) { c.state = s }
+
+// Lead begins a term as leader. now is read after the election was won (L4). Nothing is decided before the first tick of
+// the term is committed, because Raft signals leadership before earlier entries are applied.
+func (c *Core) Lead(now time.Duration) Out {
+	c.leading, c.ready = true, false
+	c.leases, c.watch = fencing.NewLeases(now), decide.NewStopwatch()
+	c.busy, c.fenced = map[string]bool{}, map[string]platform.Epoch{}
+	c.holders, c.predictions = map[string]holder{}, map[string]predictions{}
+	c.view.Since = now
+	return c.tick(now)
+}
+
+// Follow ends the term. Whoever waits is told.
+func (c *Core) Follow() Out {
+	var out Out
+	for _, w := range append(c.inTick, c.waiting...) {
+		out.Replies = append(out.Replies, Reply{ID: w.id, Err: ErrNotLeader})
+	}
+	c.leading, c.ready, c.tickSince = false, false, 0
+	c.inTick, c.waiting = nil, nil
+	return out
+}
+
+// Report takes in an agent's report. The leader answers it after the next tick; others fold it, so that their view is warm.
+func (c *Core) Report(id uint64, r health.Report, now time.Duration) Out {
+	c.view.Fold(r, now)
+	if !c.leading {
+		return Out{Replies: []Reply{{ID: id, Err: ErrNotLeader}}}
+	}
+	c.waiting = append(c.waiting, waitingReport{id, r})
+	return c.tick(now)
+}
+
+// tick proposes a tick that serves every report waiting so far, unless one is in flight.
+func (c *Core) tick(now time.Duration) Out {
+	if !c.leading || c.tickSince != 0 {
+		return Out{}
+	}
+	c.inTick, c.waiting = c.waiting, nil
+	c.tickSince = now
+	return Out{Tick: true}
+}
+
+// Ticked is the result of the tick in flight: the state is applied up to it.
+func (c *Core) Ticked(err error, now time.Duration) Out {
+	served := c.inTick
+	c.inTick, c.tickSince = nil, 0
+	if !c.leading {
+		return Out{}
+	}
+	var out Out
+	if err == nil {
+		c.ready = true
+	}
+	for _, w := range served {
+		reply := Reply{ID: w.id, Err: err}
+		if err == nil {
+			reply.Answer = c.answer(w.report, now)
+		}
+		out.Replies = append(out.Replies, reply)
+	}
+	if len(c.waiting) > 0 {
+		out.Tick = c.tick(now).Tick
+	}
+	return out
+}
+
+// Decide looks at the platform and proposes what follows. It also watches the leader's own disk (L6).
+func (c *Core) Decide(now time.Duration, wall time.Time) Out {
+	var out Out
+	if !c.leading {
+		return out
+	}
+	if limit := c.tickLimit(); c.tickSince != 0 && now-c.tickSince > limit {
+		out.Fatal = fmt.Errorf("%w (waited %s, limit %s)", ErrDiskStalled, now-c.tickSince, limit)
+		return out
+	}
+	if !c.ready {
+		return out
+	}
+	c.last = decide.Next(c.input(now, wall))
+	for _, cmd := range c.last.Commands {
+		if c.busy[cmd.Cluster] {
+			continue
+		}
+		c.busy[cmd.Cluster] = true
+		c.remember(&cmd)
+		c.noteFence(cmd)
+		out.Proposals = append(out.Proposals, Proposal{Decided: true, Command: cmd})
+	}
+	c.predict(now, wall)
+	return out
+}
+
+func (c *Core) input(now time.Duration, wall time.Time) decide.Input {
+	return decide.Input{State: c.state, View: c.view, Leases: c.leases, Watch: c.watch, Now: now, Wall: wall,
+		At: wall.UTC().Format("2006-01-02T15:04:05.000Z07:00")}
+}
+
+// Submit proposes an operator's command.
+func (c *Core) Submit(id uint64, cmd state.Command) (Out, error) {
+	if !c.leading || !c.ready {
+		return Out{}, ErrNotLeader
+	}
+	c.remember(&cmd)
+	c.noteFence(cmd)
+	return Out{Proposals: []Proposal{{ID: id, Command: cmd}}}, nil
+}
+
+// Done is the result of a decided or submitted command. A refused fence leaves the epoch as it was.
+func (c *Core) Done(p Proposal, refused bool) {
+	if p.Decided {
+		delete(c.busy, p.Command.Cluster)
+	}
+	if refused {
+		delete(c.fenced, p.Command.Cluster)
+	}
+}
+
+// noteFence marks an epoch as being fenced before the command leaves: no grant of it is answered from here on (L3).
+func (c *Core) noteFence(cmd state.Command) {
+	cl := c.state.Clusters[cmd.Cluster]
+	if cl == nil {
+		return
+	}
+	seals := cmd.Begin != nil && cmd.Begin.Kind != state.Switchover || cmd.Advance != nil && cmd.Advance.Phase == state.PhaseSeal
+	if seals || cmd.Promote != nil {
+		c.fenced[cmd.Cluster] = cl.Epoch
+	}
+}
+
+// remember puts the last prediction beside the failover that now happens.
+func (c *Core) remember(cmd *state.Command) {
+	if cmd.Begin == nil {
+		return
+	}
+	p, ok := c.predictions[cmd.Cluster]
+	if !ok {
+		return
+	}
+	begin := *cmd.Begin
+	begin.Prediction = &p.hostLost
+	if begin.StopOld {
+		begin.Prediction = &p.crash
+	}
+	cmd.Begin = &begin
+}
+
+// predict renews the predictions of quiet clusters, once a second.
+func (c *Core) predict(now time.Duration, wall time.Time) {
+	for _, name := range c.state.ClusterNames() {
+		cl := c.state.Clusters[name]
+		if cl.Primary == "" || cl.Attempt != nil || !cl.Opened || c.last.Reasons[name].Rule != decide.RuleHealthy {
+			continue
+		}
+		if p, ok := c.predictions[name]; ok && now-p.at < time.Second {
+			continue
+		}
+		in := c.input(now, wall)
+		c.predictions[name] = predictions{decide.Predict(in, name, decide.HostLost), decide.Predict(in, name, decide.Crash), now}
+	}
+}
+
+// tickLimit is a fifth of the shortest lease (L6).
+func (c *Core) tickLimit() time.Duration {
+	limit := platform.DefaultLease
+	if c.state.Platform != nil {
+		for _, cl := range c.state.Platform.Clusters {
+			limit = min(limit, cl.Lease)
+		}
+	}
+	return limit / 5
+}

@@ -1,0 +1,272 @@
+package loop
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/decide"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+	"mainstay/fencing"
+	"mainstay/health"
+)
+
+// Log is what the loop needs of the replicated log. Propose must not block.
+type Log interface {
+	Propose(cmd []byte, timeout time.Duration) Pending
+}
+
+// Pending is a proposal under way. Result is valid once Done is closed; refused tells that the log accepted the command
+// and the state refused it.
+type Pending interface {
+	Done() <-chan struct{}
+	Result() (refused bool, err error)
+}
+
+// proposeTimeout bounds the wait of a proposal for a place in the log.
+const proposeTimeout = 5 * time.Second
+
+// Loop feeds a Core from one goroutine. Its methods may be called from any other.
+type Loop struct {
+	core *Core
+	log  Log
+	zap  *zap.Logger
+
+	applied chan *state.State // capacity 1, the latest wins
+	events  chan func()       // run inside the loop, in order
+	wg      sync.WaitGroup    // proposals under way
+
+	replies map[uint64]chan Reply // owned by the loop's goroutine
+	nextID  uint64
+	begun   time.Duration
+	stats   Stats
+}
+
+// Stats are counters since the process began.
+type Stats struct {
+	Reports, Ticks, Commands, Refused, Elections uint64
+}
+
+// Look is a consistent copy of what the leader knows, to compute on outside the loop.
+type Look struct {
+	Name    string
+	Leading bool // and ready
+	Input   decide.Input
+	Last    decide.Decision
+	Stats   Stats
+	Began   time.Duration
+}
+
+// New returns a loop; Run feeds it.
+func New(name string, log Log, logger *zap.Logger) *Loop {
+	return &Loop{
+		core: NewCore(name, boottime.Now()), log: log, zap: logger, begun: boottime.Now(),
+		applied: make(chan *state.State, 1), events: make(chan func(), 256),
+		replies: map[uint64]chan Reply{},
+	}
+}
+
+// Applied hands over a newer state; it never blocks. The log's machine calls it after each command.
+func (l *Loop) Applied(s *state.State) {
+	for {
+		select {
+		case l.applied <- s:
+			return
+		default:
+		}
+		select {
+		case <-l.applied:
+		default:
+		}
+	}
+}
+
+// Run is the leader's loop: observe, decide, commit, act. It returns when ctx ends, or with the reason to exit (L6).
+func (l *Loop) Run(ctx context.Context, leadership <-chan bool) error {
+	defer l.wg.Wait()
+	timer := time.NewTicker(50 * time.Millisecond)
+	defer timer.Stop()
+	for {
+		var out Out
+		select {
+		case <-ctx.Done():
+			l.act(ctx, l.core.Follow())
+			return nil
+		case lead := <-leadership:
+			out = l.lead(lead)
+		case s := <-l.applied:
+			l.core.Applied(s)
+		case f := <-l.events:
+			f()
+		case <-timer.C:
+		}
+		l.act(ctx, out)
+		out = l.core.Decide(boottime.Now(), time.Now())
+		if out.Fatal != nil {
+			return out.Fatal
+		}
+		l.act(ctx, out)
+	}
+}
+
+func (l *Loop) lead(lead bool) Out {
+	if !lead {
+		l.zap.Info("no longer the leader")
+		return l.core.Follow()
+	}
+	l.stats.Elections++
+	l.zap.Info("leading")
+	return l.core.Lead(boottime.Now())
+}
+
+// act carries out what a step wants. Nothing in it waits.
+func (l *Loop) act(ctx context.Context, out Out) {
+	for _, r := range out.Replies {
+		if ch := l.replies[r.ID]; ch != nil {
+			delete(l.replies, r.ID)
+			ch <- r // capacity 1
+		}
+	}
+	if out.Tick {
+		l.stats.Ticks++
+		l.propose(ctx, state.Command{Tick: &state.Tick{}}, func(_ bool, err error) {
+			l.takeApplied()
+			l.act(ctx, l.core.Ticked(err, boottime.Now()))
+		})
+	}
+	for _, p := range out.Proposals {
+		l.stats.Commands++
+		l.note(p)
+		l.propose(ctx, p.Command, func(refused bool, err error) {
+			l.takeApplied()
+			l.finish(p, refused, err)
+		})
+	}
+}
+
+// takeApplied makes sure that the core sees the state up to a result before it sees the result.
+func (l *Loop) takeApplied() {
+	select {
+	case s := <-l.applied:
+		l.core.Applied(s)
+	default:
+	}
+}
+
+func (l *Loop) finish(p Proposal, refused bool, err error) {
+	l.core.Done(p, refused)
+	if err != nil {
+		l.stats.Refused++
+		l.zap.Info("command not carried out", zap.String("cluster", p.Command.Cluster), zap.Error(err))
+	}
+	if ch := l.replies[p.ID]; ch != nil && !p.Decided {
+		delete(l.replies, p.ID)
+		ch <- Reply{Err: err}
+	}
+}
+
+// propose sends a command to the log and brings the result back as an event.
+func (l *Loop) propose(ctx context.Context, cmd state.Command, then func(refused bool, err error)) {
+	b, err := cmd.Encode()
+	if err != nil {
+		then(true, err)
+		return
+	}
+	pending := l.log.Propose(b, proposeTimeout)
+	l.wg.Add(1)
+	go func() {
+		defer l.wg.Done()
+		select {
+		case <-pending.Done():
+		case <-ctx.Done():
+			return
+		}
+		refused, err := pending.Result()
+		select {
+		case l.events <- func() { then(refused, err) }:
+		case <-ctx.Done():
+		}
+	}()
+}
+
+// note writes one line for each decision.
+func (l *Loop) note(p Proposal) {
+	why := l.core.last.Reasons[p.Command.Cluster]
+	if p.Decided {
+		l.zap.Info("decided", zap.String("cluster", p.Command.Cluster), zap.String("rule", string(why.Rule)), zap.String("why", why.Text))
+	}
+}
+
+// Report hands in a report and waits for the leader's answer.
+func (l *Loop) Report(ctx context.Context, r health.Report) (*wire.ReportAnswer, error) {
+	reply, err := l.ask(ctx, func(id uint64) (Out, error) {
+		l.stats.Reports++
+		return l.core.Report(id, r, boottime.Now()), nil
+	})
+	return reply.Answer, err
+}
+
+// Submit proposes an operator's command and waits until it is applied or refused.
+func (l *Loop) Submit(ctx context.Context, cmd state.Command) error {
+	_, err := l.ask(ctx, func(id uint64) (Out, error) { return l.core.Submit(id, cmd) })
+	return err
+}
+
+func (l *Loop) ask(ctx context.Context, step func(id uint64) (Out, error)) (Reply, error) {
+	ch := make(chan Reply, 1)
+	err := l.send(ctx, func() {
+		l.nextID++
+		l.replies[l.nextID] = ch
+		out, err := step(l.nextID)
+		if err != nil {
+			out.Replies = append(out.Replies, Reply{ID: l.nextID, Err: err})
+		}
+		l.act(ctx, out)
+	})
+	if err != nil {
+		return Reply{}, err
+	}
+	select {
+	case r := <-ch:
+		return r, r.Err
+	case <-ctx.Done():
+		return Reply{}, ctx.Err()
+	}
+}
+
+func (l *Loop) send(ctx context.Context, f func()) error {
+	select {
+	case l.events <- f:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Look copies what the loop knows.
+func (l *Loop) Look(ctx context.Context) (Look, error) {
+	ch := make(chan Look, 1)
+	err := l.send(ctx, func() {
+		c := l.core
+		leases := c.leases
+		if leases == nil {
+			leases = fencing.NewLeases(l.begun)
+		}
+		in := c.input(boottime.Now(), time.Now())
+		in.View, in.Watch, in.Leases = c.view.Clone(), c.watch.Clone(), leases.Clone()
+		ch <- Look{Name: c.name, Leading: c.leading && c.ready, Input: in, Last: c.last, Stats: l.stats, Began: l.begun}
+	})
+	if err != nil {
+		return Look{}, err
+	}
+	select {
+	case look := <-ch:
+		return look, nil
+	case <-ctx.Done():
+		return Look{}, ctx.Err()
+	}
+}

@@ -1,0 +1,138 @@
+// Package member is the agent's pure core for one member: given what is promised on disk, what was last seen of
+// PostgreSQL, the confirmed goal and the lease, Next says the one thing to do now. The agent (controller/agent) is the
+// shell that observes, does it, and asks again; so a step cut short by any crash needs no special case.
+//
+// It never looks at a clock, a file or a socket, and it never trusts its memory over what was seen.
+package member
+
+import (
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/health"
+)
+
+// Durable is what the agent keeps on disk for a member: its promises (S3). It is written and synced before the act that
+// it allows.
+type Durable struct {
+	// Epoch is the highest epoch obeyed. Goals of lower ones are ignored.
+	Epoch platform.Epoch `json:"epoch"`
+	// Ran is the epoch under which a primary was last started, promoted or adopted here.
+	Ran platform.Epoch `json:"ran"`
+	// Closed is the highest epoch for which no primary will ever be started here again.
+	Closed platform.Epoch `json:"closed"`
+	// Sealed is the attempt the member is sealed for; zero for none. It outlives restarts of agent and PostgreSQL.
+	Sealed platform.Epoch `json:"sealed"`
+	// Incarnation names the data in place.
+	Incarnation string `json:"incarnation"`
+	// SystemID is that of the data that was once ours; other data is foreign.
+	SystemID string `json:"systemID,omitempty"`
+	// Ours: Mainstay initialised the cluster, so roles, pg_hba.conf and TLS are ours.
+	Ours bool `json:"ours,omitempty"`
+	// AlterSystem: adopted and not restarted under us yet, so our settings are in postgresql.auto.conf.
+	AlterSystem bool `json:"alterSystem,omitempty"`
+	// Discarded tells what the last rewind or rebuild left behind (S9).
+	Discarded *health.Discard `json:"discarded,omitempty"`
+}
+
+// Seen is the last look at the member.
+type Seen struct {
+	Data    health.DataState
+	Process health.Process
+	// Of the data directory, while PostgreSQL is stopped.
+	SystemID  string
+	Timeline  platform.Timeline
+	Clean     bool         // it was shut down cleanly, as primary or standby
+	AsPrimary bool         // it last ran as a primary
+	Shutdown  platform.LSN // its latest checkpoint record begins here
+	End       platform.LSN // the end of its valid WAL; 0 unknown
+	// Of the running instance.
+	Role        health.Role
+	Position    platform.LSN // primary: flushed; standby: the larger of received and replayed
+	Insert      platform.LSN // primary
+	Streaming   bool         // a standby's receiver streams
+	Receiver    bool         // a standby has a receiver process
+	Upstream    string       // member its settings point to, "" for none
+	Application string       // incarnation its settings name
+	SyncNames   string       // synchronous_standby_names as a new connection shows it
+	SyncOurs    bool         // and it comes from our file
+	Senders     []health.Sender
+	Slots       []string // members that have a slot here
+	Signal      bool     // standby.signal is in place
+	Adoptable   bool
+}
+
+// Lease is what was granted last.
+type Lease struct {
+	Epoch platform.Epoch
+	End   time.Duration // CLOCK_BOOTTIME
+}
+
+// Memory is what a run of the agent remembers of a member; losing it costs time, never safety.
+type Memory struct {
+	SealConfirmed platform.Epoch // attempt for which the seal's every step was seen through in this run
+	Opened        platform.Epoch // epoch whose opening was completed
+	Checkpointed  platform.Epoch // attempt for which a CHECKPOINT was done
+	SetCheckpoint uint64         // durability set after whose loading a CHECKPOINT was begun and completed
+	Settling      Settling
+	// RewindFailures and StartFailures count in a row; they move the repair on to its next rung.
+	RewindFailures int
+	StartFailures  int
+	// StreamedAt is when the standby last streamed, or last began to try.
+	StreamedAt time.Duration
+	Restarted  bool // the repair by a restart was tried since it last streamed
+}
+
+// Input is everything the next act may depend on.
+type Input struct {
+	Now     time.Duration // CLOCK_BOOTTIME
+	Goal    platform.Goal
+	Durable Durable
+	Seen    Seen
+	Lease   Lease
+	Memory  Memory
+	// GuardComplete: both guards live and have the member in their reach; Armed is the epoch they hold.
+	GuardComplete bool
+	Name          string
+}
+
+// Kind names an act.
+type Kind string
+
+const (
+	Nothing      Kind = ""
+	Persist      Kind = "persist"       // write Durable
+	Guards       Kind = "guards"        // start the guards
+	Initialise   Kind = "initialise"    // create the data directory
+	StartPrimary Kind = "start-primary" // after writing Durable; under lease
+	StartStandby Kind = "start-standby" // with the upstream of Upstream, or none
+	Promote      Kind = "promote"       // after writing Durable; under lease
+	Open         Kind = "open"          // standby.signal back, roles, CHECKPOINT on the new timeline
+	LoadSet      Kind = "load-set"      // load the last of Goal.Sets, and verify
+	Settings     Kind = "settings"      // point a standby at the goal's upstream, by reload
+	Checkpoint   Kind = "checkpoint"
+	Slots        Kind = "slots"
+	Seal         Kind = "seal"
+	Kill         Kind = "kill"       // end the whole tree at once
+	StopClean    Kind = "stop-clean" // a bounded fast shutdown
+	Rewind       Kind = "rewind"     // keeping what it discards (S9)
+	Clone        Kind = "clone"      // keeping what it replaces (S9)
+	Adopt        Kind = "adopt"      // bring a running instance under our settings without a restart
+)
+
+// Act is the one thing to do now. Durable is written first if it differs from the one on disk.
+type Act struct {
+	Kind    Kind
+	Durable Durable
+	Why     string
+	// Needs asks the controllers for a new incarnation, because the data must be discarded.
+	Needs string
+	// Wait says what is being waited for, if Kind is Nothing.
+	Wait string
+}
+
+// startsFail is how many starts in a row may fail before the next rung of the repair.
+const startsFail = 3
+
+// streamWithin is how long a standby may fail to stream from an open primary before the repair goes on.
+const streamWithin = 15 * time.Second

@@ -1,0 +1,189 @@
+package member
+
+import (
+	"fmt"
+
+	"mainstay/controller/platform"
+	"mainstay/health"
+)
+
+// Next says what to do now. Every (seen, goal) pair has an answer; doing nothing always says what is waited for.
+func Next(in Input) Act {
+	if act, must := in.always(); must {
+		return act
+	}
+	switch in.Goal.Kind {
+	case platform.GoalPrimary:
+		return in.primary()
+	case platform.GoalReplica:
+		return in.replica()
+	case platform.GoalSealed:
+		return in.sealed()
+	case platform.GoalStopped:
+		return in.stopped()
+	}
+	return in.wait("no goal")
+}
+
+// always is what is done whatever the goal: an ended primary's tree is ended to the last process, and its epoch closed, so
+// that nothing but a higher epoch starts a primary here again.
+func (in Input) always() (Act, bool) {
+	switch {
+	case in.Seen.Process == health.ProcessEnding:
+		return in.act(Kill, "the postmaster is gone, others of its tree live on"), true
+	case in.Seen.Process == health.ProcessEnded && in.Durable.Closed.Less(in.Durable.Ran):
+		d := in.Durable
+		d.Closed = d.Ran
+		return in.persist(d, "its primary has ended: epoch "+d.Ran.String()+" is closed"), true
+	case in.Seen.Process == health.ProcessUnknown || in.Seen.Data == health.DataUnknown:
+		return in.wait("the first look at the member"), true
+	}
+	return Act{}, false
+}
+
+func (in Input) primary() Act {
+	g, d := in.Goal, in.Durable
+	switch {
+	case g.Epoch.Less(d.Epoch):
+		return in.wait("a goal of epoch " + g.Epoch.String() + " came after " + d.Epoch.String() + " (S3)")
+	case !d.Closed.Less(g.Epoch):
+		return in.wait("epoch " + g.Epoch.String() + " is closed here")
+	case d.Epoch.Less(g.Epoch):
+		d.Epoch = g.Epoch
+		return in.persist(d, "take up epoch "+g.Epoch.String())
+	case in.foreign():
+		return in.wait("the data directory holds another system identifier (" + in.Seen.SystemID + ")")
+	case !in.GuardComplete && !g.Paused:
+		return in.act(Guards, "a primary needs its guards")
+	case in.Seen.Data == health.DataEmpty && g.Create:
+		return in.act(Initialise, "the first primary of a new cluster")
+	case in.Seen.Data != health.DataPresent:
+		return in.wait("the data directory is " + string(in.Seen.Data) + ", and only a new cluster's first primary may be created")
+	case in.Lease.Epoch != g.Epoch || in.Lease.End <= in.Now:
+		return in.wait("the lease of epoch " + g.Epoch.String())
+	}
+	if in.Seen.Process == health.ProcessRunning && in.Seen.Role == health.RolePrimary {
+		return in.leading()
+	}
+	return in.becomePrimary()
+}
+
+// becomePrimary starts or promotes, under a lease. Ran is on disk first, so that the end of this primary closes its epoch.
+func (in Input) becomePrimary() Act {
+	d := in.Durable
+	d.Ran, d.Sealed = in.Goal.Epoch, platform.Epoch{}
+	if in.Goal.Incarnation != "" && !in.Goal.Opened {
+		d.Incarnation = in.Goal.Incarnation
+	}
+	switch {
+	case in.Seen.Process == health.ProcessEnded:
+		return Act{Kind: StartPrimary, Durable: d, Why: "primary of epoch " + in.Goal.Epoch.String()}
+	case in.Seen.Role == health.RoleStandby:
+		return Act{Kind: Promote, Durable: d, Why: fmt.Sprintf("primary of epoch %s on timeline %d", in.Goal.Epoch, in.Goal.Timeline)}
+	}
+	return in.wait("PostgreSQL to answer")
+}
+
+// leading keeps a running primary in order.
+func (in Input) leading() Act {
+	g, d := in.Goal, in.Durable
+	set := lastSet(g)
+	switch {
+	case d.Ran.Less(g.Epoch):
+		d.Ran, d.Sealed = g.Epoch, platform.Epoch{}
+		return in.persist(d, "go on as primary of epoch "+g.Epoch.String())
+	case in.Seen.Adoptable && !d.Ours && d.SystemID == "":
+		return in.act(Adopt, "bring it under our settings without a restart")
+	case in.Seen.SyncNames != SyncNames(set) || !in.Seen.SyncOurs:
+		return in.act(LoadSet, "durability set "+SyncNames(set))
+	case in.Memory.Opened != g.Epoch:
+		return in.act(Open, "epoch "+g.Epoch.String())
+	case needsSetCheckpoint(g) && in.Memory.SetCheckpoint != set.ID:
+		return in.act(Checkpoint, "backends obey a new durability set after a CHECKPOINT")
+	case !g.Checkpoint.IsZero() && in.Memory.Checkpointed != g.Checkpoint:
+		return in.act(Checkpoint, "before the planned stop")
+	case missing(in.Seen.Slots, g.Slots):
+		return in.act(Slots, "a slot for every other member")
+	}
+	return in.wait("")
+}
+
+func (in Input) sealed() Act {
+	g, d := in.Goal, in.Durable
+	switch {
+	case !d.Epoch.Less(g.Epoch):
+		return in.wait("attempt " + g.Epoch.String() + " is over")
+	case d.Sealed.Less(g.Epoch):
+		d.Sealed = g.Epoch // the number is on disk before anything else (Seals)
+		return in.persist(d, "seal for attempt "+g.Epoch.String())
+	case in.Seen.Data != health.DataPresent || in.foreign():
+		return in.wait("there is no data of this cluster to seal")
+	case in.Seen.Process == health.ProcessRunning && in.Seen.Role == health.RolePrimary:
+		return in.act(Kill, "it runs as primary, but another attempt is under way")
+	case in.Seen.Process == health.ProcessEnded && in.Seen.AsPrimary && !in.Seen.Clean:
+		return in.wait("a crashed primary is no candidate")
+	case in.Seen.Process == health.ProcessEnded && in.Memory.StartFailures >= startsFail:
+		return in.wait("it does not start")
+	case in.Seen.Process == health.ProcessEnded:
+		return in.act(StartStandby, "without an upstream, to read its position")
+	case in.Memory.SealConfirmed != g.Epoch || in.Seen.Receiver:
+		return in.act(Seal, "attempt "+g.Epoch.String())
+	}
+	return in.wait("")
+}
+
+func (in Input) stopped() Act {
+	g, d := in.Goal, in.Durable
+	if g.Epoch.Less(d.Epoch) {
+		return in.wait("a goal of epoch " + g.Epoch.String() + " came after " + d.Epoch.String() + " (S3)")
+	}
+	if in.Seen.Process == health.ProcessRunning {
+		if g.Clean {
+			return in.act(StopClean, "planned change of primary")
+		}
+		return in.act(Kill, "fenced: epoch "+g.Epoch.String())
+	}
+	if d.Closed.Less(g.Epoch) {
+		d.Closed, d.Epoch = g.Epoch, maxEpoch(d.Epoch, g.Epoch)
+		return in.persist(d, "epoch "+g.Epoch.String()+" is closed")
+	}
+	return in.wait("")
+}
+
+func (in Input) foreign() bool {
+	want := in.Goal.SystemID
+	return in.Seen.Data == health.DataForeign || want != "" && in.Seen.Data == health.DataPresent && in.Seen.SystemID != "" && in.Seen.SystemID != want
+}
+
+func (in Input) act(k Kind, why string) Act { return Act{Kind: k, Durable: in.Durable, Why: why} }
+
+func (in Input) persist(d Durable, why string) Act { return Act{Kind: Persist, Durable: d, Why: why} }
+
+func (in Input) wait(what string) Act { return Act{Durable: in.Durable, Wait: what} }
+
+func lastSet(g platform.Goal) platform.Set {
+	if len(g.Sets) == 0 {
+		return platform.Set{}
+	}
+	return g.Sets[len(g.Sets)-1]
+}
+
+func missing(have, want []string) bool {
+	for _, w := range want {
+		found := false
+		for _, h := range have {
+			found = found || h == w
+		}
+		if !found {
+			return true
+		}
+	}
+	return false
+}
+
+func maxEpoch(a, b platform.Epoch) platform.Epoch {
+	if a.Less(b) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,175 @@
+package member
+
+import (
+	"fmt"
+
+	"mainstay/controller/platform"
+	"mainstay/health"
+)
+
+// replica brings a member to stream from the goal's upstream, from whatever state it is in: follow, else rewind, else
+// rebuild, each bounded, and nothing discarded under the name it was acknowledged by (S9, durability sets).
+func (in Input) replica() Act {
+	g, d := in.Goal, in.Durable
+	switch {
+	case g.Epoch.Less(d.Epoch):
+		return in.wait("a goal of epoch " + g.Epoch.String() + " came after " + d.Epoch.String() + " (S3)")
+	case d.Epoch.Less(g.Epoch):
+		d.Epoch = g.Epoch
+		if !g.Epoch.Less(d.Sealed) {
+			d.Sealed = platform.Epoch{} // the seal ended by that epoch's promotion, or by an abandonment before it
+		}
+		return in.persist(d, "follow epoch "+g.Epoch.String())
+	case g.Epoch.Less(d.Sealed):
+		return in.wait("sealed for attempt " + d.Sealed.String())
+	case in.foreign():
+		return in.wait("the data directory holds something that is not of this cluster; empty it, or name another one")
+	case in.Seen.Data == health.DataEmpty:
+		return in.clone("the data directory is empty")
+	case in.Seen.Process == health.ProcessRunning && in.Seen.Role == health.RolePrimary:
+		return in.act(Kill, "it runs as primary, but epoch "+g.Epoch.String()+" belongs to "+upstreamName(g))
+	case in.Seen.Process == health.ProcessEnded:
+		return in.restart()
+	case in.Seen.Role == health.RoleStandby:
+		return in.follow()
+	}
+	return in.wait("PostgreSQL to answer")
+}
+
+// restart decides what a stopped member's data is good for.
+func (in Input) restart() Act {
+	switch in.course() {
+	case courseFollow:
+		if in.Memory.StartFailures >= startsFail {
+			return in.repair("it did not start as a standby")
+		}
+		return in.rename(StartStandby, "its WAL is part of the primary's history")
+	case courseDiverged:
+		if in.Memory.RewindFailures > 0 {
+			return in.discard(Clone, "rebuild", "the rewind failed")
+		}
+		return in.discard(Rewind, "rewind", "its WAL went past the point where the primary's history left it")
+	}
+	return in.wait("the primary's history, to tell whether this data is part of it")
+}
+
+type course int
+
+const (
+	courseUnknown course = iota
+	courseFollow
+	courseDiverged
+)
+
+// course compares the data with the primary's history. Data that ended as a primary, and not cleanly, may hold WAL that
+// no other member has, so it is never simply followed on (S9).
+func (in Input) course() course {
+	g, s := in.Goal, in.Seen
+	switch {
+	case !g.Opened:
+		return courseUnknown
+	case s.Timeline == g.Timeline:
+		if s.AsPrimary && !s.Clean {
+			return courseDiverged
+		}
+		return courseFollow
+	}
+	fork, ok := g.History.ForkOf(s.Timeline)
+	switch {
+	case !ok || s.AsPrimary && !s.Clean:
+		return courseDiverged
+	case s.End == 0 && s.AsPrimary:
+		return courseUnknown
+	case s.End > fork:
+		return courseDiverged
+	}
+	return courseFollow
+}
+
+// follow keeps a running standby streaming from the goal's upstream.
+func (in Input) follow() Act {
+	g, s := in.Goal, in.Seen
+	if g.Opened && s.Timeline != g.Timeline {
+		if fork, ok := g.History.ForkOf(s.Timeline); !ok || s.Position > fork {
+			return in.act(StopClean, fmt.Sprintf("diverged: timeline %d at %s is not part of the history of %d", s.Timeline, s.Position, g.Timeline))
+		}
+	}
+	switch {
+	case s.Upstream != upstreamName(g) || s.Application != g.Incarnation || s.SyncNames != in.replicaSyncNames():
+		return in.rename(Settings, "stream from "+upstreamName(g))
+	case s.Streaming || !g.Opened:
+		return in.upkeep()
+	case in.Now-in.Memory.StreamedAt > streamWithin:
+		return in.repair("it has not streamed for " + streamWithin.String())
+	}
+	return in.wait("the stream from " + upstreamName(g))
+}
+
+func (in Input) upkeep() Act {
+	if missing(in.Seen.Slots, in.Goal.Slots) {
+		return in.act(Slots, "a slot for every other member")
+	}
+	return in.wait("")
+}
+
+// repair goes one rung further with a standby that neither starts nor streams: restart, then rebuild.
+func (in Input) repair(why string) Act {
+	if in.Seen.Process == health.ProcessRunning && !in.Memory.Restarted {
+		return in.act(StopClean, why+": restart it")
+	}
+	if in.Seen.Process == health.ProcessRunning {
+		if in.Goal.Incarnation == in.Durable.Incarnation {
+			return Act{Durable: in.Durable, Needs: "rebuild", Wait: why}
+		}
+		return in.act(StopClean, why+": rebuild it")
+	}
+	return in.discard(Clone, "rebuild", why)
+}
+
+// discard rewinds or rebuilds, which needs a confirmed goal (L8: all goals are), an open primary, and a name under which
+// the present data never acknowledged anything.
+func (in Input) discard(k Kind, needs, why string) Act {
+	if in.Goal.Incarnation == in.Durable.Incarnation {
+		return Act{Durable: in.Durable, Needs: needs, Wait: "a new incarnation for the " + needs + ": " + why}
+	}
+	if !in.Goal.Opened {
+		return in.wait("the primary to open before the " + needs)
+	}
+	return in.rename(k, why)
+}
+
+func (in Input) clone(why string) Act {
+	if !in.Goal.Opened {
+		return in.wait("the primary to open before the clone")
+	}
+	return in.rename(Clone, why)
+}
+
+// rename is an act after which the data bears the goal's incarnation.
+func (in Input) rename(k Kind, why string) Act {
+	d := in.Durable
+	if k == StartStandby || k == Settings {
+		d.Incarnation = in.Goal.Incarnation
+	}
+	return Act{Kind: k, Durable: d, Why: why}
+}
+
+// replicaSyncNames: with acknowledgements every member, replicas too, has a non-empty list, so that a promotion never
+// opens without one.
+func (in Input) replicaSyncNames() string { return SyncNames(ReplicaSet(in.Goal)) }
+
+// ReplicaSet is the durability list a replica keeps loaded: as strict as the primary's, naming nobody real but itself.
+func ReplicaSet(g platform.Goal) platform.Set {
+	set := lastSet(g)
+	if set.Acks == 0 {
+		return platform.Set{}
+	}
+	return platform.Set{Acks: 1, Names: []string{"mainstay_not_primary"}}
+}
+
+func upstreamName(g platform.Goal) string {
+	if g.Upstream == nil {
+		return ""
+	}
+	return g.Upstream.Member
+}

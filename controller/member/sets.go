@@ -1,0 +1,93 @@
+package member
+
+import (
+	"strconv"
+	"strings"
+
+	"mainstay/controller/platform"
+	"mainstay/health"
+)
+
+// SyncNames is the value of synchronous_standby_names for a set: ANY k ("name", ...), or empty for an asynchronous one.
+// Every name is quoted: an unquoted hyphen makes the reload keep the old value.
+func SyncNames(s platform.Set) string {
+	if s.Acks == 0 {
+		return ""
+	}
+	return "ANY " + strconv.Itoa(s.Acks) + ` ("` + strings.Join(s.Names, `", "`) + `")`
+}
+
+// Settling follows the drop rule for all sets before ID: once (a) nothing can be acknowledged under them, Baseline is
+// read; once (b) enough members of the newest set have flushed past it, Done.
+type Settling struct {
+	ID       uint64
+	Baseline platform.LSN // 0 until (a)
+	Done     bool
+}
+
+// Settle advances the drop rule by one look at the primary. The look must show the newest set loaded, in an opened epoch.
+func Settle(s Settling, g platform.Goal, seen Seen, setCheckpoint uint64) Settling {
+	set := lastSet(g)
+	if s.ID != set.ID {
+		s = Settling{ID: set.ID}
+	}
+	if s.Done || len(g.Sets) < 2 || seen.Role != health.RolePrimary || seen.SyncNames != SyncNames(set) || !seen.SyncOurs {
+		return s
+	}
+	if needsSetCheckpoint(g) && setCheckpoint != set.ID {
+		return s
+	}
+	if s.Baseline == 0 {
+		if nobodyUnderOlder(g, set, seen.Senders) {
+			s.Baseline = seen.Insert
+		}
+		return s
+	}
+	s.Done = flushed(set, seen.Senders, s.Baseline) >= set.Acks
+	return s
+}
+
+// nobodyUnderOlder is clause (a) for a k that was not raised: each member of an older set that is not in the newest is
+// gone, or shows sync_priority 0. Sets of earlier epochs belonged to another primary, which is fenced.
+func nobodyUnderOlder(g platform.Goal, newest platform.Set, senders []health.Sender) bool {
+	for _, old := range g.Sets[:len(g.Sets)-1] {
+		for _, name := range old.Names {
+			if newest.Has(name) {
+				continue
+			}
+			for _, s := range senders {
+				if strings.EqualFold(s.Name, name) && s.Sync {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// flushed is clause (b): how many members of the set hold everything up to baseline.
+func flushed(set platform.Set, senders []health.Sender, baseline platform.LSN) int {
+	n := 0
+	for _, name := range set.Names {
+		for _, s := range senders {
+			if s.Name == name && s.Flush >= baseline {
+				n++
+				break
+			}
+		}
+	}
+	return n
+}
+
+// needsSetCheckpoint: leaving an empty list, backends obey a flag that only the checkpointer sets.
+func needsSetCheckpoint(g platform.Goal) bool {
+	if lastSet(g).Acks == 0 {
+		return false
+	}
+	for _, s := range g.Sets[:len(g.Sets)-1] {
+		if s.Acks == 0 {
+			return true
+		}
+	}
+	return false
+}

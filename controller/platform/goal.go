@@ -1,0 +1,89 @@
+package platform
+
+// GoalKind names what the controllers want a member to be.
+type GoalKind string
+
+const (
+	// GoalNone wants nothing: the member is left as it is, and nothing writable is ever started for it. It is also what
+	// an unknown or silent controller amounts to.
+	GoalNone GoalKind = ""
+	// GoalObserve is GoalNone for a member of a cluster not yet under protection.
+	GoalObserve GoalKind = "observe"
+	// GoalPrimary wants a writable primary of Epoch on Timeline; an empty data directory is initialised if Create is set.
+	GoalPrimary GoalKind = "primary"
+	// GoalReplica wants a standby that streams from Upstream.
+	GoalReplica GoalKind = "replica"
+	// GoalSealed wants a standby that receives from nobody and reports its final position, for attempt Epoch.
+	GoalSealed GoalKind = "sealed"
+	// GoalStopped wants every process of the member ended and Epoch closed on the agent's disk.
+	GoalStopped GoalKind = "stopped"
+)
+
+// Goal is what the controllers want one member to be. It is computed from committed state (state.GoalOf), delivered only
+// in answers that confirm a report (L1, L8), and converged on from whatever state the member is in.
+type Goal struct {
+	Kind    GoalKind `json:"kind"`
+	Cluster string   `json:"cluster,omitempty"`
+	// Epoch is the epoch in force (primary, replica), to be closed (stopped), or the attempt's number (sealed).
+	Epoch Epoch `json:"epoch"`
+	// Timeline is recorded for Epoch: the number a promotion must take, and a replica must end on; 0 while unknown.
+	Timeline Timeline `json:"timeline,omitempty"`
+	// History is the ancestry of Timeline; nil until the primary of Epoch has opened.
+	History History `json:"history,omitempty"`
+	// Opened tells a replica that its primary is writable and has checkpointed on Timeline, so rewinds and clones may begin.
+	Opened bool `json:"opened,omitempty"`
+	// Create lets a primary with an empty data directory initialise it (the very first epoch only).
+	Create bool `json:"create,omitempty"`
+	// SystemID is the cluster's PostgreSQL system identifier; "" before it is known. Other data is foreign (S5).
+	SystemID string `json:"systemID,omitempty"`
+	// Upstream is whom a replica streams from.
+	Upstream *Upstream `json:"upstream,omitempty"`
+	// Incarnation is the application_name to stream under. Data of another incarnation may be rewound or rebuilt (and
+	// then bears this one); data of this incarnation may not be discarded.
+	Incarnation string `json:"incarnation,omitempty"`
+	// Sets are the durability sets in force; the last is the one to load.
+	Sets []Set `json:"sets,omitempty"`
+	// Slots names the other members, each of which gets a physical slot here.
+	Slots []string `json:"slots,omitempty"`
+	// Checkpoint asks a primary for a CHECKPOINT tagged with this attempt, before a planned stop.
+	Checkpoint Epoch `json:"checkpoint,omitzero"`
+	// Clean asks for a bounded clean stop (a switchover) instead of an immediate one.
+	Clean bool `json:"clean,omitempty"`
+	// Paused says the operator has paused the cluster: the guard no longer counts (L7).
+	Paused bool `json:"paused,omitempty"`
+}
+
+// Upstream is the address of a member to stream, clone or rewind from.
+type Upstream struct {
+	Member  string `json:"member"`
+	Address string `json:"address"`
+	Port    int    `json:"port"`
+}
+
+// Set is one durability set (k, S) that may be in force: a commit was acknowledged only once Acks of Names held it.
+// Acks 0 promises nothing.
+type Set struct {
+	ID    uint64   `json:"id"` // grows within a cluster
+	Epoch Epoch    `json:"epoch"`
+	Acks  int      `json:"acks"`
+	Names []string `json:"names"` // incarnations, sorted
+}
+
+// SealedNeeded is how many members of the set must be sealed before nothing can be acknowledged under it, and among which
+// one surely holds every commit that was: |S|-k+1. It is 0 for an asynchronous set, which proves nothing either way.
+func (s Set) SealedNeeded() int {
+	if s.Acks == 0 {
+		return 0
+	}
+	return len(s.Names) - s.Acks + 1
+}
+
+// Has tells whether an incarnation belongs to the set.
+func (s Set) Has(name string) bool {
+	for _, n := range s.Names {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,131 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrUnknownCommand is returned for a command without a body this version knows. The log must stop at it: a command is
+// never skipped.
+var ErrUnknownCommand = errors.New("unknown command")
+
+// ErrMoved is returned when a command was decided on a version that has changed since. The proposer decides again.
+var ErrMoved = errors.New("the cluster has changed since this was decided")
+
+// Apply returns the state after a command, or the reason why it is refused (the state is then unchanged but for Index).
+func Apply(s *State, index uint64, c Command) (*State, error) {
+	next := *s
+	next.Index = index
+	var err error
+	switch {
+	case c.Tick != nil:
+	case c.Init != nil:
+		err = next.applyInit(c.Init)
+	case c.Platform != nil:
+		err = next.applyPlatform(c.Platform)
+	default:
+		err = next.applyCluster(c)
+	}
+	if err != nil {
+		refused := *s
+		refused.Index = index
+		return &refused, err
+	}
+	return &next, nil
+}
+
+func (s *State) applyInit(c *Init) error {
+	if s.PlatformID != "" {
+		return fmt.Errorf("already initialised as platform %s; to start anew, use empty data directories on every controller", s.PlatformID)
+	}
+	s.PlatformID, s.Generation = c.PlatformID, 1
+	return nil
+}
+
+// applyCluster checks what every cluster command has in common, then hands it a copy of the cluster to change.
+func (s *State) applyCluster(c Command) error {
+	run := c.clusterStep()
+	if run == nil {
+		return ErrUnknownCommand
+	}
+	if s.PlatformID == "" {
+		return errors.New("the controllers are not initialised; run `mainstay controllers init`")
+	}
+	old, ok := s.Clusters[c.Cluster]
+	if !ok {
+		return fmt.Errorf("there is no cluster %q", c.Cluster)
+	}
+	if c.Version != 0 && c.Version != old.Version {
+		return fmt.Errorf("%w (%s: version %d, now %d)", ErrMoved, c.Cluster, c.Version, old.Version)
+	}
+	cl := old.clone()
+	if err := run(s, cl, c); err != nil {
+		return err
+	}
+	cl.Version++
+	s.putCluster(cl)
+	return nil
+}
+
+func (c Command) clusterStep() func(*State, *Cluster, Command) error {
+	switch {
+	case c.Birth != nil:
+		return applyBirth
+	case c.Begin != nil:
+		return applyBegin
+	case c.Advance != nil:
+		return applyAdvance
+	case c.Promote != nil:
+		return applyPromote
+	case c.Abandon != nil:
+		return applyAbandon
+	case c.Opened != nil:
+		return applyOpened
+	case c.Sets != nil:
+		return applySets
+	case c.Settled != nil:
+		return applySettled
+	case c.Reincarnate != nil:
+		return applyReincarnate
+	case c.Rejoined != nil:
+		return applyRejoined
+	case c.Pause != nil:
+		return applyPause
+	case c.LeaseCounted != nil:
+		return applyLeaseCounted
+	}
+	return nil
+}
+
+func (s *State) putCluster(c *Cluster) {
+	clusters := make(map[string]*Cluster, len(s.Clusters)+1)
+	for n, old := range s.Clusters {
+		clusters[n] = old
+	}
+	clusters[c.Name] = c
+	s.Clusters = clusters
+}
+
+// clone copies what Apply may change. Histories and set names are replaced whole, never edited, so they are shared.
+func (c *Cluster) clone() *Cluster {
+	n := *c
+	n.Sets = append(n.Sets[:0:0], c.Sets...)
+	n.Operations = append([]Operation(nil), c.Operations...)
+	for i := range n.Operations {
+		n.Operations[i].Steps = append([]Step(nil), n.Operations[i].Steps...)
+	}
+	n.Members = make(map[string]*Member, len(c.Members))
+	for name, m := range c.Members {
+		copied := *m
+		n.Members[name] = &copied
+	}
+	if c.Attempt != nil {
+		a := *c.Attempt
+		n.Attempt = &a
+	}
+	if c.Pause != nil {
+		p := *c.Pause
+		n.Pause = &p
+	}
+	return &n
+}

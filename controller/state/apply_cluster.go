@@ -1,0 +1,354 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/fencing"
+)
+
+func (s *State) epoch(number uint64) platform.Epoch {
+	return platform.Epoch{Generation: s.Generation, Number: number}
+}
+
+// nextNumber takes the next epoch number: none is used twice, whatever becomes of the attempt.
+func (s *State) nextNumber(c *Cluster) platform.Epoch {
+	c.HighEpoch++
+	return s.epoch(c.HighEpoch)
+}
+
+func applyBirth(s *State, c *Cluster, cmd Command) error {
+	b := cmd.Birth
+	if c.Primary != "" {
+		return fmt.Errorf("cluster %s is born already; its primary is %s", c.Name, c.Primary)
+	}
+	if c.Members[b.Member] == nil {
+		return fmt.Errorf("cluster %s has no member %s", c.Name, b.Member)
+	}
+	kind := Birth
+	c.Timeline = 1
+	if b.Adopt {
+		kind = Adoption
+		c.SystemID, c.Timeline, c.History, c.Opened = b.SystemID, b.Timeline, b.History, true
+		// An adopted cluster counts as asynchronous until the set below is loaded and settled.
+		c.addSet(s.epoch(c.HighEpoch+1), 0, nil)
+	}
+	c.Epoch = s.nextNumber(c)
+	c.HighTimeline = max(c.HighTimeline, c.Timeline)
+	c.Primary, c.Guarded = b.Member, b.Guarded
+	conf := s.ClusterConfig(c.Name)
+	c.addSet(c.Epoch, conf.Durability.Acks, c.others(c.Primary))
+	op := c.begin(Operation{Kind: kind, Reason: b.Reason, By: cmd.By, To: b.Member, Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)
+	if b.Adopt {
+		op.end(Done, b.Member+" goes on as primary, without a restart", cmd.At)
+	}
+	return nil
+}
+
+// others are the incarnations of all members but one, sorted.
+func (c *Cluster) others(primary string) []string {
+	var names []string
+	for _, n := range sortedKeys(c.Members) {
+		if n != primary {
+			names = append(names, c.Members[n].Incarnation)
+		}
+	}
+	return names
+}
+
+func (c *Cluster) addSet(epoch platform.Epoch, acks int, names []string) {
+	if acks == 0 {
+		names = nil
+	}
+	sort.Strings(names)
+	c.HighSet++
+	c.Sets = append(c.Sets, platform.Set{ID: c.HighSet, Epoch: epoch, Acks: acks, Names: names})
+}
+
+func applyBegin(s *State, c *Cluster, cmd Command) error {
+	b := cmd.Begin
+	switch {
+	case c.Primary == "":
+		return fmt.Errorf("cluster %s has no primary yet", c.Name)
+	case c.Attempt != nil:
+		return fmt.Errorf("cluster %s: operation %s is under way; see `mainstay status`", c.Name, c.Attempt.Operation)
+	case c.Pause != nil && b.Accepted == nil:
+		return fmt.Errorf("cluster %s is paused by %s (%s); run `mainstay resume %s` first", c.Name, c.Pause.By, c.Pause.Reason, c.Name)
+	case b.To != "" && c.Members[b.To] == nil:
+		return fmt.Errorf("cluster %s has no member %s", c.Name, b.To)
+	}
+	if b.To != "" && b.To != c.Primary {
+		if why := c.Members[b.To].Excluded; why != "" {
+			return fmt.Errorf("%s must not be promoted: %s (S5)", b.To, why)
+		}
+	}
+	number := s.nextNumber(c)
+	op := c.begin(Operation{Kind: b.Kind, Reason: b.Reason, By: cmd.By, From: c.Primary, To: b.To, Epoch: number, Prediction: b.Prediction}, cmd.At)
+	c.Attempt = &Attempt{Number: number, Phase: PhaseSeal, Operation: op.ID, To: b.To, StopOld: b.StopOld, Accepted: b.Accepted}
+	if b.Kind == Switchover {
+		c.Attempt.Phase = PhaseCheckpoint
+	}
+	return nil
+}
+
+func (c *Cluster) attempt(n platform.Epoch) error {
+	if c.Attempt == nil || c.Attempt.Number != n {
+		return fmt.Errorf("cluster %s: attempt %s is not under way", c.Name, n)
+	}
+	return nil
+}
+
+func applyAdvance(s *State, c *Cluster, cmd Command) error {
+	a := cmd.Advance
+	if err := c.attempt(a.Attempt); err != nil {
+		return err
+	}
+	if a.Phase.order() < c.Attempt.Phase.order() {
+		return fmt.Errorf("cluster %s: attempt %s is past phase %s", c.Name, a.Attempt, a.Phase)
+	}
+	c.Attempt.Phase = a.Phase
+	c.Attempt.StopOld = c.Attempt.StopOld || a.StopOld
+	if a.Accepted != nil {
+		c.Attempt.Accepted = a.Accepted
+	}
+	if op := c.open(c.Attempt.Operation); op != nil {
+		op.step(string(a.Phase), cmd.At, a.Note)
+	}
+	return nil
+}
+
+func applyPromote(s *State, c *Cluster, cmd Command) error {
+	p := cmd.Promote
+	if err := c.attempt(p.Attempt); err != nil {
+		return err
+	}
+	if err := c.validPromotion(p); err != nil {
+		return fmt.Errorf("cluster %s: promotion of %s in attempt %s refused: %w", c.Name, p.Member, p.Attempt, err)
+	}
+	old := c.Primary
+	inPlace := p.Member == old
+	if op := c.open(c.Attempt.Operation); op != nil {
+		op.To, op.Proof, op.Positions, op.NotChosen, op.Loss, op.Timeline = p.Member, &p.Proof, p.Positions, p.NotChosen, p.Loss, p.Timeline
+		op.step("promote", cmd.At, fmt.Sprintf("%s, proof %s (%s)", p.Member, p.Proof.Kind, p.Proof.Detail))
+	}
+	c.Epoch, c.Primary, c.Timeline, c.Guarded = p.Attempt, p.Member, p.Timeline, p.Guarded
+	c.HighTimeline = max(c.HighTimeline, p.Timeline)
+	c.Opened, c.History, c.Attempt = false, nil, nil
+	c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, c.firstSet(s, old, p, inPlace))
+	return nil
+}
+
+// firstSet chooses who must acknowledge to a new primary. A primary that was not stopped cleanly may hold WAL that never
+// left it: its next data gets a new name, and it stays out of the set until it streams again, as long as enough others
+// are in it.
+func (c *Cluster) firstSet(s *State, old string, p *Promote, inPlace bool) []string {
+	if p.Clean || inPlace {
+		return c.others(c.Primary)
+	}
+	c.Members[old] = &Member{Incarnation: c.incarnate(old), Excluded: c.Members[old].Excluded}
+	var names []string
+	for _, n := range c.others(c.Primary) {
+		if n != c.Members[old].Incarnation {
+			names = append(names, n)
+		}
+	}
+	if len(names) < s.ClusterConfig(c.Name).Durability.Acks {
+		return c.others(c.Primary)
+	}
+	return names
+}
+
+// validPromotion is the gate of S2, S4 and S5: whatever the proposer thought, this is what the log accepts.
+func (c *Cluster) validPromotion(p *Promote) error {
+	m := c.Members[p.Member]
+	switch {
+	case m == nil:
+		return errors.New("no such member")
+	case m.Excluded != "":
+		return errors.New(m.Excluded)
+	case p.Proof.Epoch != c.Epoch:
+		return fmt.Errorf("the proof is for epoch %s, in force is %s", p.Proof.Epoch, c.Epoch)
+	case p.Member == c.Primary && p.Timeline != c.Timeline:
+		return errors.New("a restart in place keeps its timeline")
+	case p.Member != c.Primary && p.Timeline <= c.HighTimeline:
+		return fmt.Errorf("timeline %d was used before (highest %d)", p.Timeline, c.HighTimeline)
+	}
+	if err := c.validProof(p); err != nil {
+		return err
+	}
+	if p.Clean && p.Proof.Kind == fencing.Stopped || p.Member == c.Primary {
+		return nil // it holds everything by itself
+	}
+	if a := c.Attempt.Accepted; a != nil && a.Completeness {
+		return nil
+	}
+	if err := Complete(c.Sets, p.Sealed); err != nil {
+		return err
+	}
+	return c.isMostAdvanced(p)
+}
+
+func (c *Cluster) validProof(p *Promote) error {
+	switch p.Proof.Kind {
+	case fencing.Stopped:
+		return nil
+	case fencing.LeaseExpired:
+		if !c.Guarded {
+			return errors.New("the epoch was granted without a complete guard, so the end of its lease proves nothing (L2)")
+		}
+		return nil
+	case fencing.QuorumSealed:
+		if !QuorumSealed(c.Sets, p.Sealed) {
+			return errors.New("not enough members are sealed")
+		}
+		return nil
+	case fencing.Operator:
+		if a := c.Attempt.Accepted; a != nil && a.Fence {
+			return nil
+		}
+		return errors.New("no operator stands in for the fence in this attempt")
+	}
+	return fmt.Errorf("%q is no proof", p.Proof.Kind)
+}
+
+func (c *Cluster) isMostAdvanced(p *Promote) error {
+	for _, s := range p.Sealed {
+		if s.Member == p.Member && s.Known && s.Position >= MostAdvanced(p.Sealed) {
+			return nil
+		}
+	}
+	return errors.New("another sealed member is ahead of it")
+}
+
+func applyAbandon(s *State, c *Cluster, cmd Command) error {
+	a := cmd.Abandon
+	if err := c.attempt(a.Attempt); err != nil {
+		return err
+	}
+	if op := c.open(c.Attempt.Operation); op != nil {
+		op.end(Abandoned, a.Reason, cmd.At)
+	}
+	// Once seals may exist, the old primary goes on under a higher epoch, which ends them.
+	if c.Attempt.Phase == PhaseSeal {
+		c.Epoch = s.nextNumber(c)
+	}
+	c.Attempt = nil
+	return nil
+}
+
+func applyOpened(s *State, c *Cluster, cmd Command) error {
+	o := cmd.Opened
+	switch {
+	case o.Epoch != c.Epoch:
+		return fmt.Errorf("cluster %s: epoch %s is not in force", c.Name, o.Epoch)
+	case c.SystemID != "" && o.SystemID != c.SystemID:
+		return fmt.Errorf("cluster %s: system identifier %s is not the cluster's %s (S5)", c.Name, o.SystemID, c.SystemID)
+	case o.Timeline != c.Timeline:
+		return fmt.Errorf("cluster %s: %s is on timeline %d, epoch %s has %d", c.Name, c.Primary, o.Timeline, c.Epoch, c.Timeline)
+	}
+	c.SystemID, c.History, c.Opened = o.SystemID, o.History, true
+	if op := c.changing(); op != nil && op.Epoch == c.Epoch {
+		op.end(Done, fmt.Sprintf("%s takes writes on timeline %d", c.Primary, c.Timeline), cmd.At)
+	}
+	return nil
+}
+
+func (c *Cluster) inForce(e platform.Epoch) error {
+	if e != c.Epoch {
+		return fmt.Errorf("cluster %s: epoch %s is not in force", c.Name, e)
+	}
+	if c.Fencing() {
+		return fmt.Errorf("cluster %s: its durability sets are frozen while attempt %s seals", c.Name, c.Attempt.Number)
+	}
+	return nil
+}
+
+func applySets(s *State, c *Cluster, cmd Command) error {
+	ch := cmd.Sets
+	if err := c.inForce(ch.Epoch); err != nil {
+		return err
+	}
+	if len(ch.Names) < ch.Acks {
+		return fmt.Errorf("cluster %s: %d acknowledgements from %d members can never be had", c.Name, ch.Acks, len(ch.Names))
+	}
+	c.addSet(c.Epoch, ch.Acks, append([]string(nil), ch.Names...))
+	return nil
+}
+
+func applySettled(s *State, c *Cluster, cmd Command) error {
+	if err := c.inForce(cmd.Settled.Epoch); err != nil {
+		return err
+	}
+	for i, set := range c.Sets {
+		if set.ID == cmd.Settled.ID {
+			c.Sets = c.Sets[i:]
+			return nil
+		}
+	}
+	return fmt.Errorf("cluster %s: durability set %d is not in force", c.Name, cmd.Settled.ID)
+}
+
+func applyReincarnate(s *State, c *Cluster, cmd Command) error {
+	r := cmd.Reincarnate
+	m := c.Members[r.Member]
+	if m == nil || r.Member == c.Primary {
+		return fmt.Errorf("cluster %s: %s is no replica", c.Name, r.Member)
+	}
+	m.Incarnation, m.Joined = c.incarnate(r.Member), false
+	op := c.begin(Operation{Kind: Rejoin, Reason: r.Reason, By: cmd.By, To: r.Member, Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)
+	op.step("incarnation", cmd.At, m.Incarnation)
+	return nil
+}
+
+func applyRejoined(s *State, c *Cluster, cmd Command) error {
+	r := cmd.Rejoined
+	if c.Members[r.Member] == nil {
+		return fmt.Errorf("cluster %s has no member %s", c.Name, r.Member)
+	}
+	c.Members[r.Member].Joined = true
+	op := c.rejoining(r.Member)
+	if op == nil {
+		op = c.begin(Operation{Kind: Rejoin, Reason: r.Member + " has new data or a new name", By: cmd.By, To: r.Member, Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)
+	}
+	op.Loss = r.Discard
+	op.end(Done, r.Note, cmd.At)
+	return nil
+}
+
+func (c *Cluster) rejoining(member string) *Operation {
+	for i := len(c.Operations) - 1; i >= 0; i-- {
+		if o := &c.Operations[i]; o.Kind == Rejoin && o.To == member && o.Result == Running {
+			return o
+		}
+	}
+	return nil
+}
+
+func applyPause(s *State, c *Cluster, cmd Command) error {
+	p := cmd.Pause
+	switch {
+	case p.Pause != nil:
+		if c.Attempt != nil {
+			return fmt.Errorf("cluster %s: operation %s is under way; pause when it has ended", c.Name, c.Attempt.Operation)
+		}
+		// From here on the guard no longer counts, so neither does the end of a lease (L7).
+		c.Pause, c.Guarded = p.Pause, false
+	case c.Pause == nil:
+		return fmt.Errorf("cluster %s is not paused", c.Name)
+	case p.Resume:
+		c.Pause.Resuming = true
+	case p.Bound && c.Pause.Resuming:
+		c.Pause, c.Guarded = nil, p.Guarded
+	default:
+		return fmt.Errorf("cluster %s: nothing to resume", c.Name)
+	}
+	return nil
+}
+
+func applyLeaseCounted(s *State, c *Cluster, cmd Command) error {
+	c.LongestLease = max(s.ClusterConfig(c.Name).Lease, time.Duration(cmd.LeaseCounted.Longest))
+	return nil
+}

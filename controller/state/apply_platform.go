@@ -1,0 +1,95 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+
+	"mainstay/controller/platform"
+)
+
+// ErrPlatformMoved is returned when the platform was changed since the export a new one was made from.
+var ErrPlatformMoved = errors.New("the platform has changed since this file was exported; run `mainstay export` and make your change again")
+
+// CheckChange tells why the step from the platform in force to next cannot be made safely. `apply` asks it before
+// committing, and Apply itself at the gate.
+func (s *State) CheckChange(next *platform.Platform) error {
+	if s.Platform == nil {
+		return nil
+	}
+	if s.Platform.Name != next.Name {
+		return fmt.Errorf("these controllers protect platform %q, the file is for %q; use --context to reach the right ones", s.Platform.Name, next.Name)
+	}
+	for i := range s.Platform.Clusters {
+		old := &s.Platform.Clusters[i]
+		if err := s.checkCluster(old, next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *State) checkCluster(old *platform.Cluster, next *platform.Platform) error {
+	cl := next.Cluster(old.Name)
+	if cl == nil {
+		return fmt.Errorf("cluster %s: removing a cluster is not supported yet; leave it in the file", old.Name)
+	}
+	born := s.Clusters[old.Name] != nil && s.Clusters[old.Name].Primary != ""
+	if born && (cl.Durability.Acks != old.Durability.Acks || cl.Durability.From != old.Durability.From) {
+		return fmt.Errorf("cluster %s: durability acks %d from %s cannot be changed to acks %d from %s while the cluster runs: commits acknowledged under the old rule could be lost; keep it as it is",
+			old.Name, old.Durability.Acks, old.Durability.From, cl.Durability.Acks, cl.Durability.From)
+	}
+	for _, m := range old.Members {
+		now := cl.Member(m.Name)
+		if now == nil {
+			return fmt.Errorf("cluster %s: member %s would be removed: it may hold the only copy of an acknowledged commit; removing a member is not supported yet", old.Name, m.Name)
+		}
+		if born && (now.Host != m.Host || now.Port != m.Port) {
+			return fmt.Errorf("cluster %s: member %s cannot move from %s:%d to %s:%d; add a new member instead", old.Name, m.Name, m.Host, m.Port, now.Host, now.Port)
+		}
+	}
+	return nil
+}
+
+func (s *State) applyPlatform(c *SetPlatform) error {
+	if s.PlatformID == "" {
+		return errors.New("the controllers are not initialised; run `mainstay controllers init`")
+	}
+	if c.Base != 0 && c.Base != s.PlatformVersion {
+		return ErrPlatformMoved
+	}
+	if err := s.CheckChange(c.Platform); err != nil {
+		return err
+	}
+	s.Platform = c.Platform
+	s.PlatformVersion++
+	for i := range c.Platform.Clusters {
+		s.putCluster(s.configured(&c.Platform.Clusters[i]))
+	}
+	return nil
+}
+
+// configured is the cluster's state under a new configuration. A longer lease counts from here on, before any agent can
+// be granted it; a shorter one waits for LeaseCounted (L4).
+func (s *State) configured(conf *platform.Cluster) *Cluster {
+	cl := &Cluster{Name: conf.Name}
+	if old := s.Clusters[conf.Name]; old != nil {
+		cl = old.clone()
+	}
+	cl.Version++
+	cl.LongestLease = max(cl.LongestLease, conf.Lease)
+	if cl.Members == nil {
+		cl.Members = map[string]*Member{}
+	}
+	for _, m := range conf.Members {
+		if cl.Members[m.Name] == nil {
+			cl.Members[m.Name] = &Member{Incarnation: cl.incarnate(m.Name)}
+		}
+	}
+	return cl
+}
+
+// incarnate mints a name for a member's next data. The longest member name has 41 bytes, a name at most 63.
+func (c *Cluster) incarnate(member string) string {
+	c.HighIncarnation++
+	return fmt.Sprintf("%s_%d", member, c.HighIncarnation)
+}

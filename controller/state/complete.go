@@ -1,0 +1,61 @@
+package state
+
+import (
+	"fmt"
+
+	"mainstay/controller/platform"
+)
+
+// Sealed is one sealed member as it counts for fences and completeness: by the incarnation of its data.
+type Sealed struct {
+	Member      string       `json:"member"`
+	Incarnation string       `json:"incarnation"`
+	Position    platform.LSN `json:"position"`
+	Known       bool         `json:"known"` // unknown counts for the fence, never for completeness
+}
+
+// QuorumSealed tells whether nothing that waits can be acknowledged any more: for every set in force at least |S|-k+1 of
+// its members are sealed. An asynchronous set makes it impossible, rightly.
+func QuorumSealed(sets []platform.Set, sealed []Sealed) bool {
+	if len(sets) == 0 {
+		return false
+	}
+	for _, set := range sets {
+		if set.Acks == 0 || count(set, sealed, false) < set.SealedNeeded() {
+			return false
+		}
+	}
+	return true
+}
+
+// Complete tells whether the most advanced of the sealed members surely holds every commit acknowledged under any set in
+// force (S2): at least |S|-k+1 of each set are sealed with known positions. The error says what is missing.
+func Complete(sets []platform.Set, sealed []Sealed) error {
+	for _, set := range sets {
+		if have, need := count(set, sealed, true), set.SealedNeeded(); have < need {
+			return fmt.Errorf("durability set %d (acks %d of %v) needs the final position of %d of its members, known of %d", set.ID, set.Acks, set.Names, need, have)
+		}
+	}
+	return nil
+}
+
+// MostAdvanced is the highest known position among the sealed.
+func MostAdvanced(sealed []Sealed) platform.LSN {
+	var top platform.LSN
+	for _, s := range sealed {
+		if s.Known {
+			top = max(top, s.Position)
+		}
+	}
+	return top
+}
+
+func count(set platform.Set, sealed []Sealed, known bool) int {
+	n := 0
+	for _, s := range sealed {
+		if set.Has(s.Incarnation) && (s.Known || !known) {
+			n++
+		}
+	}
+	return n
+}

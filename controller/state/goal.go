@@ -1,0 +1,78 @@
+package state
+
+import "mainstay/controller/platform"
+
+// GoalOf computes what the controllers want a member to be. It is a pure function of committed state: a failover is a
+// sequence of goals, and a new leader gives the same ones.
+func (s *State) GoalOf(cluster, member string) platform.Goal {
+	c, conf := s.Clusters[cluster], s.ClusterConfig(cluster)
+	if c == nil || conf == nil || conf.Member(member) == nil {
+		return platform.Goal{}
+	}
+	if c.Primary == "" {
+		return platform.Goal{Kind: platform.GoalObserve, Cluster: cluster}
+	}
+	g := platform.Goal{
+		Cluster: cluster, Epoch: c.Epoch, Timeline: c.Timeline, History: c.History, Opened: c.Opened,
+		SystemID: c.SystemID, Incarnation: c.Members[member].Incarnation, Sets: c.Sets,
+		Slots: otherMembers(conf, member), Paused: c.Pause != nil && !c.Pause.Resuming,
+	}
+	if c.Fencing() {
+		return c.fencingGoal(g, member)
+	}
+	if member == c.Primary {
+		return c.primaryGoal(g)
+	}
+	g.Kind = platform.GoalReplica
+	g.Upstream = s.upstream(conf, c.Primary)
+	return g
+}
+
+func (c *Cluster) fencingGoal(g platform.Goal, member string) platform.Goal {
+	switch {
+	case member != c.Primary:
+		g.Kind, g.Epoch = platform.GoalSealed, c.Attempt.Number
+	case c.Attempt.StopOld:
+		g.Kind = platform.GoalStopped
+	default:
+		g.Kind = platform.GoalNone // it may yet turn out well; it gets no grants
+	}
+	return g
+}
+
+func (c *Cluster) primaryGoal(g platform.Goal) platform.Goal {
+	g.Kind = platform.GoalPrimary
+	g.Create = c.Epoch.Number == 1 && c.SystemID == ""
+	if c.Attempt == nil {
+		return g
+	}
+	switch c.Attempt.Phase {
+	case PhaseCheckpoint:
+		g.Checkpoint = c.Attempt.Number
+	case PhaseStop:
+		g.Kind, g.Clean = platform.GoalStopped, true
+	}
+	return g
+}
+
+func (s *State) upstream(conf *platform.Cluster, primary string) *platform.Upstream {
+	m := conf.Member(primary)
+	if m == nil {
+		return nil
+	}
+	h := s.Platform.Host(m.Host)
+	if h == nil {
+		return nil
+	}
+	return &platform.Upstream{Member: m.Name, Address: h.Address, Port: m.Port}
+}
+
+func otherMembers(conf *platform.Cluster, member string) []string {
+	var names []string
+	for _, m := range conf.Members {
+		if m.Name != member {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,121 @@
+package state
+
+import (
+	"fmt"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/fencing"
+)
+
+// maxOperations is how many operations of each cluster are kept.
+const maxOperations = 1000
+
+// OperationKind names what an operation does.
+type OperationKind string
+
+const (
+	Birth      OperationKind = "birth"
+	Adoption   OperationKind = "adoption"
+	Failover   OperationKind = "failover"
+	Switchover OperationKind = "switchover"
+	Rejoin     OperationKind = "rejoin"
+)
+
+// Result is how an operation ended.
+type Result string
+
+const (
+	Running   Result = "running"
+	Done      Result = "done"
+	Abandoned Result = "abandoned" // the old primary turned out well, or a check failed before anything was taken from it
+	Failed    Result = "failed"    // overtaken by the next operation
+)
+
+// Operation is anything with steps that changes the platform, with its reasons, kept for history.
+type Operation struct {
+	ID      string        `json:"id"`
+	Cluster string        `json:"cluster"`
+	Kind    OperationKind `json:"kind"`
+	Reason  string        `json:"reason"`
+	By      string        `json:"by"` // "mainstay", or the operator's name
+	From    string        `json:"from,omitempty"`
+	To      string        `json:"to,omitempty"`
+	// Epoch is the number of the attempt.
+	Epoch     platform.Epoch          `json:"epoch"`
+	Timeline  platform.Timeline       `json:"timeline,omitempty"`
+	Proof     *fencing.Proof          `json:"proof,omitempty"`
+	Positions map[string]platform.LSN `json:"positions,omitempty"`
+	// NotChosen gives every other member its reason.
+	NotChosen map[string]string `json:"notChosen,omitempty"`
+	// Loss says what may be missing, "" if every acknowledged commit is there.
+	Loss string `json:"loss,omitempty"`
+	// Prediction is what explain said last before it happened.
+	Prediction *Prediction `json:"prediction,omitempty"`
+	Steps      []Step      `json:"steps"`
+	Result     Result      `json:"result"`
+	Outcome    string      `json:"outcome,omitempty"` // one sentence
+}
+
+// Step is one recorded moment of an operation.
+type Step struct {
+	Name string `json:"name"`
+	At   string `json:"at"` // RFC 3339 with milliseconds, the leader's wall clock, for people only
+	Note string `json:"note,omitempty"`
+}
+
+// Prediction is what would happen if the primary died now (explain).
+type Prediction struct {
+	// Promote is who would be promoted, "" for nobody; Why is the reason in either case.
+	Promote string            `json:"promote"`
+	Why     string            `json:"why"`
+	Proof   fencing.Kind      `json:"proof,omitempty"`
+	Loss    string            `json:"loss"` // at most
+	About   time.Duration     `json:"about"`
+	Others  map[string]string `json:"others,omitempty"` // every other member: why not, and what would change that
+}
+
+// open returns the running operation of that id, or nil.
+func (c *Cluster) open(id string) *Operation {
+	for i := len(c.Operations) - 1; i >= 0; i-- {
+		if c.Operations[i].ID == id {
+			return &c.Operations[i]
+		}
+	}
+	return nil
+}
+
+// changing returns the running change of primary, or nil; rejoins go on beside it.
+func (c *Cluster) changing() *Operation {
+	for i := len(c.Operations) - 1; i >= 0; i-- {
+		if o := &c.Operations[i]; o.Result == Running && o.Kind != Rejoin {
+			return o
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) begin(o Operation, at string) *Operation {
+	if old := c.changing(); old != nil && o.Kind != Rejoin {
+		old.end(Failed, "overtaken by the next operation", at)
+	}
+	c.HighOperation++
+	o.ID = fmt.Sprintf("%s-%d", c.Name, c.HighOperation)
+	o.Cluster, o.Result = c.Name, Running
+	c.Operations = append(c.Operations, o)
+	if over := len(c.Operations) - maxOperations; over > 0 {
+		c.Operations = c.Operations[over:]
+	}
+	op := &c.Operations[len(c.Operations)-1]
+	op.step("began", at, o.Reason)
+	return op
+}
+
+func (o *Operation) step(name, at, note string) {
+	o.Steps = append(o.Steps, Step{Name: name, At: at, Note: note})
+}
+
+func (o *Operation) end(r Result, outcome, at string) {
+	o.Result, o.Outcome = r, outcome
+	o.step(string(r), at, outcome)
+}

@@ -1,0 +1,38 @@
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// snapshotVersion is the format of snapshots; a reader refuses a newer one.
+const snapshotVersion = 1
+
+type snapshot struct {
+	Version int    `json:"version"`
+	State   *State `json:"state"`
+}
+
+// New is the state before the first command.
+func New() *State { return &State{Clusters: map[string]*Cluster{}} }
+
+// EncodeSnapshot writes the whole state.
+func EncodeSnapshot(s *State) ([]byte, error) { return json.Marshal(snapshot{snapshotVersion, s}) }
+
+// DecodeSnapshot is the inverse of EncodeSnapshot. It refuses a format it does not know.
+func DecodeSnapshot(b []byte) (*State, error) {
+	var snap snapshot
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&snap); err != nil {
+		return nil, fmt.Errorf("snapshot of the state cannot be read: %w; upgrade this controller, or join it anew with an empty data directory", err)
+	}
+	if snap.Version != snapshotVersion || snap.State == nil {
+		return nil, fmt.Errorf("snapshot has format %d, this version knows %d; upgrade this controller", snap.Version, snapshotVersion)
+	}
+	if snap.State.Clusters == nil {
+		snap.State.Clusters = map[string]*Cluster{}
+	}
+	return snap.State, nil
+}

@@ -1,0 +1,169 @@
+// Package state is the replicated state of the controllers and the only thing that changes it: Apply.
+//
+// It holds intent and the facts that must outlive a leader (the platform, epochs, durability sets, attempts, operations);
+// never heartbeats, probe results or lag. It is pure and deterministic: every controller applies the same commands in the
+// same order and must arrive at the same state, so there is no clock, no I/O, no randomness and no map order in here.
+// Commands enter from controller/consensus; decisions about them are made in controller/decide; goals leave by GoalOf.
+package state
+
+import (
+	"sort"
+	"time"
+
+	"mainstay/controller/platform"
+)
+
+// State is one version of everything replicated. It is immutable once applied: Apply returns a new one that shares what
+// did not change.
+type State struct {
+	// Index is the log index of the last command applied.
+	Index uint64 `json:"index"`
+	// PlatformID and Generation are minted by `controllers init` (S3).
+	PlatformID string `json:"platformID"`
+	Generation uint64 `json:"generation"`
+	// Platform is what the operator applied; nil before the first apply. PlatformVersion grows with each apply.
+	Platform        *platform.Platform  `json:"platform,omitempty"`
+	PlatformVersion uint64              `json:"platformVersion"`
+	Clusters        map[string]*Cluster `json:"clusters"`
+}
+
+// Cluster is the replicated state of one cluster.
+type Cluster struct {
+	Name string `json:"name"`
+	// Version grows with every change of this cluster; a command names the one it was decided on.
+	Version  uint64 `json:"version"`
+	SystemID string `json:"systemID,omitempty"`
+	// Epoch is in force, or the last that was; Primary is its member. Both are zero before the cluster is born.
+	Epoch   platform.Epoch `json:"epoch"`
+	Primary string         `json:"primary,omitempty"`
+	// HighEpoch is the highest number ever given to an attempt or an epoch: none is used twice.
+	HighEpoch uint64 `json:"highEpoch"`
+	// Guarded: the epoch was granted under a complete guard, so its lease's end is a proof (L2).
+	Guarded bool `json:"guarded"`
+	// Opened: the primary of Epoch has become writable on Timeline and has checkpointed there.
+	Opened   bool              `json:"opened"`
+	Timeline platform.Timeline `json:"timeline"`
+	History  platform.History  `json:"history,omitempty"`
+	// HighTimeline is the highest timeline number ever seen or assigned: each attempt takes a new one.
+	HighTimeline platform.Timeline `json:"highTimeline"`
+	// LongestLease is the longest lease that may be in force (L4); it is at least the platform's.
+	LongestLease time.Duration `json:"longestLease"`
+	// Sets are the durability sets in force, oldest first; the last is the one to load.
+	Sets    []platform.Set     `json:"sets"`
+	HighSet uint64             `json:"highSet"`
+	Members map[string]*Member `json:"members"`
+	// HighIncarnation numbers incarnations; none is used twice.
+	HighIncarnation uint64   `json:"highIncarnation"`
+	Attempt         *Attempt `json:"attempt,omitempty"`
+	Pause           *Pause   `json:"pause,omitempty"`
+	// Operations is the history, oldest first, at most maxOperations.
+	Operations    []Operation `json:"operations,omitempty"`
+	HighOperation uint64      `json:"highOperation"`
+}
+
+// Member is what is replicated of one member.
+type Member struct {
+	// Incarnation is the name under which the member's present (or next) data streams and acknowledges.
+	Incarnation string `json:"incarnation"`
+	// Joined: it has streamed under this incarnation.
+	Joined bool `json:"joined,omitempty"`
+	// Excluded says why the member must not be promoted (S5); "" if nothing speaks against it.
+	Excluded string `json:"excluded,omitempty"`
+}
+
+// Phase is where an attempt stands.
+type Phase string
+
+const (
+	// PhaseCheckpoint: a switchover waits for the primary's CHECKPOINT; nothing has been taken from it yet.
+	PhaseCheckpoint Phase = "checkpoint"
+	// PhaseStop: a switchover waits for the clean stop; the lease is renewed meanwhile.
+	PhaseStop Phase = "stop"
+	// PhaseSeal: the epoch gets no more grants; replicas are sealed, the fence's proofs are collected.
+	PhaseSeal Phase = "seal"
+)
+
+func (p Phase) order() int {
+	switch p {
+	case PhaseCheckpoint:
+		return 1
+	case PhaseStop:
+		return 2
+	}
+	return 3
+}
+
+// Attempt is a change of primary under way. It ends by a promotion, by abandonment, or (before anything was taken from the
+// primary) by cancelling.
+type Attempt struct {
+	// Number is the epoch the promotion would have; seals belong to it.
+	Number    platform.Epoch `json:"number"`
+	Phase     Phase          `json:"phase"`
+	Operation string         `json:"operation"`
+	// To is the member an operator asked for, "" for the best.
+	To string `json:"to,omitempty"`
+	// StopOld asks the old primary's agent for the proof `stopped`. It is not set while an unreachable primary may turn
+	// out well: then the attempt is abandoned instead.
+	StopOld bool `json:"stopOld,omitempty"`
+	// Accepted is an operator's word for this attempt (S4).
+	Accepted *Acceptance `json:"accepted,omitempty"`
+}
+
+// Acceptance is an operator standing in for a proof, by name and with a reason, for one attempt (S4).
+type Acceptance struct {
+	By           string `json:"by"`
+	Reason       string `json:"reason"`
+	Fence        bool   `json:"fence"`        // it replaces the fence proof
+	Completeness bool   `json:"completeness"` // it accepts the loss of acknowledged commits
+}
+
+// Pause bars promotion of a cluster (L7).
+type Pause struct {
+	By     string `json:"by"`
+	Reason string `json:"reason"`
+	Since  string `json:"since"`           // RFC 3339, for people
+	Until  string `json:"until,omitempty"` // RFC 3339; "" for until resumed. No safety depends on it
+	// Resuming: the guard is being bound again; promotion is barred until it is (L7).
+	Resuming bool `json:"resuming,omitempty"`
+}
+
+// Set returns the durability set to load, or nil.
+func (c *Cluster) Set() *platform.Set {
+	if len(c.Sets) == 0 {
+		return nil
+	}
+	return &c.Sets[len(c.Sets)-1]
+}
+
+// MemberOf returns the member that streams under an incarnation, "" if none does now.
+func (c *Cluster) MemberOf(incarnation string) string {
+	for _, name := range sortedKeys(c.Members) {
+		if c.Members[name].Incarnation == incarnation {
+			return name
+		}
+	}
+	return ""
+}
+
+// Fencing tells whether the epoch in force is being fenced: it then gets no more grants (L3).
+func (c *Cluster) Fencing() bool { return c.Attempt != nil && c.Attempt.Phase == PhaseSeal }
+
+// ClusterConfig returns the operator's words about a cluster, or nil.
+func (s *State) ClusterConfig(name string) *platform.Cluster {
+	if s.Platform == nil {
+		return nil
+	}
+	return s.Platform.Cluster(name)
+}
+
+// ClusterNames lists the clusters in a fixed order.
+func (s *State) ClusterNames() []string { return sortedKeys(s.Clusters) }
+
+func sortedKeys[V any](m map[string]V) []string {
+	names := make([]string, 0, len(m))
+	for n := range m {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
+}

@@ -1,0 +1,197 @@
+// Package wire holds the requests and responses of the HTTP API under /v1, and the one client for them (operators' verbs,
+// agents, tests). Everything travels as JSON over mutual TLS. Only the leader answers what needs committed state; the
+// others answer 421 with its address.
+package wire
+
+import (
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+// ProtocolMin and ProtocolMax are the range of versions of this API that this build speaks.
+const (
+	ProtocolMin = 1
+	ProtocolMax = 1
+)
+
+// ReportRequest is POST /v1/report, sent by an agent to every controller.
+type ReportRequest struct {
+	Protocol int           `json:"protocol"`
+	Report   health.Report `json:"report"`
+}
+
+// ReportAnswer is the leader's answer, given after an entry of its term was committed since the report arrived (L1). It
+// confirms goals and grants leases; both are for the run that reported, and no other.
+type ReportAnswer struct {
+	PlatformID string `json:"platformID"`
+	Generation uint64 `json:"generation"`
+	RunID      string `json:"runID"`
+	Number     uint64 `json:"number"`
+	Leader     string `json:"leader"`
+	// Version is what GET /v1/wake waits to move on from.
+	Version string                   `json:"version"`
+	Goals   map[string]platform.Goal `json:"goals"`
+	Grants  []Grant                  `json:"grants"`
+	// Heartbeat is how often to report.
+	Heartbeat time.Duration `json:"heartbeat"`
+	// Hosts lists the other hosts' agents, for a status without a leader.
+	Alarm string `json:"alarm,omitempty"`
+}
+
+// Grant lets a member act as primary of Epoch until the agent's stored clock for the report plus Length.
+type Grant struct {
+	Member string         `json:"member"`
+	Epoch  platform.Epoch `json:"epoch"`
+	Length time.Duration  `json:"length"`
+}
+
+// Wake is GET /v1/wake?version=V: it returns when the goals of the asking agent's host may differ from those of version
+// V, or after a while. It confirms nothing: the agent then reports at once.
+type Wake struct {
+	Version string `json:"version"`
+}
+
+// Error is the body of every answer that is not 2xx.
+type Error struct {
+	Message string `json:"error"`
+	// Code: "not-leader" (421), "refused" (409: and why), "bad-request" (400), "forbidden" (403), "timeout" (504), "failed" (500).
+	Code   string `json:"code"`
+	Leader string `json:"leader,omitempty"` // address of the leader, if known
+}
+
+// Identity is GET /v1/controller, answered by any controller.
+type Identity struct {
+	Name        string `json:"name"`
+	RaftID      string `json:"raftID"`
+	Address     string `json:"address"`
+	Site        string `json:"site"`
+	Version     string `json:"version"`
+	ProtocolMin int    `json:"protocolMin"`
+	ProtocolMax int    `json:"protocolMax"`
+	Initialised bool   `json:"initialised"`
+	PlatformID  string `json:"platformID,omitempty"`
+	Leader      string `json:"leader,omitempty"` // name of the leader, if known
+	LeaderAddr  string `json:"leaderAddr,omitempty"`
+	// CertificateExpires is when this controller's certificate passes its date (RFC 3339).
+	CertificateExpires string `json:"certificateExpires,omitempty"`
+}
+
+// Controllers is GET /v1/controllers.
+type Controllers struct {
+	Leader  string       `json:"leader"`
+	Members []Controller `json:"members"`
+}
+
+// Controller is one voter of the controllers' Raft.
+type Controller struct {
+	RaftID  string `json:"raftID"`
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	Leader  bool   `json:"leader"`
+	Reached bool   `json:"reached"`
+	Version string `json:"version,omitempty"`
+	Error   string `json:"error,omitempty"`
+}
+
+// InitRequest is POST /v1/controllers/init, to one of the controllers: it names them all.
+type InitRequest struct {
+	Addresses []string `json:"addresses"`
+}
+
+// AddController is POST /v1/controllers; RemoveController DELETE /v1/controllers/{name}; TransferRequest POST /v1/controllers/transfer.
+type AddController struct {
+	Address string `json:"address"`
+}
+
+// TransferRequest hands leadership over; To "" lets the leader choose.
+type TransferRequest struct {
+	To string `json:"to,omitempty"`
+}
+
+// PlatformAnswer is GET /v1/platform.
+type PlatformAnswer struct {
+	Version  uint64             `json:"version"`
+	Platform *platform.Platform `json:"platform"`
+}
+
+// ApplyRequest is PUT /v1/platform.
+type ApplyRequest struct {
+	Platform *platform.Platform `json:"platform"`
+	Base     uint64             `json:"base"` // version it was made from; 0 for any
+	DryRun   bool               `json:"dryRun"`
+}
+
+// ApplyAnswer says what an apply did or would do.
+type ApplyAnswer struct {
+	Version uint64             `json:"version"`
+	Old     *platform.Platform `json:"old,omitempty"`
+	Applied bool               `json:"applied"`
+}
+
+// SwitchoverRequest is POST /v1/clusters/{cluster}/switchover.
+type SwitchoverRequest struct {
+	To     string `json:"to,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	DryRun bool   `json:"dryRun"`
+}
+
+// FailoverRequest is POST /v1/clusters/{cluster}/failover: an operator's word, for one epoch and one attempt (S4).
+type FailoverRequest struct {
+	To         string `json:"to"`
+	AcceptLoss string `json:"acceptLoss"` // the reason; required
+	Fenced     bool   `json:"fenced"`     // the operator has made sure that the old primary is off
+	DryRun     bool   `json:"dryRun"`
+}
+
+// PauseRequest is POST /v1/clusters/{cluster}/pause; resume has no body.
+type PauseRequest struct {
+	Reason string        `json:"reason"`
+	For    time.Duration `json:"for,omitempty"` // 0 until resumed
+}
+
+// OperationAnswer answers switchover and failover: the operation that was begun, or what would be done.
+type OperationAnswer struct {
+	Operation string   `json:"operation,omitempty"`
+	DryRun    bool     `json:"dryRun,omitempty"`
+	Target    string   `json:"target,omitempty"`
+	Plan      []string `json:"plan,omitempty"`
+	Warnings  []string `json:"warnings,omitempty"`
+}
+
+// HistoryAnswer is GET /v1/clusters/{cluster}/history and .../operations/{id} (with one entry; ?wait=1 holds the request
+// until the operation has ended, at most 30 s).
+type HistoryAnswer struct {
+	Operations []state.Operation `json:"operations"`
+}
+
+// ExplainAnswer is GET /v1/clusters/{cluster}/explain.
+type ExplainAnswer struct {
+	Cluster string `json:"cluster"`
+	Primary string `json:"primary"`
+	// Now is what the leader is doing or waiting for, by which rule.
+	Rule     string           `json:"rule"`
+	Now      string           `json:"now"`
+	Problems []health.Problem `json:"problems"`
+	// IfHostLost and IfCrashed are predictions made by the engine itself.
+	IfHostLost state.Prediction `json:"ifHostLost"`
+	IfCrashed  state.Prediction `json:"ifCrashed"`
+	Switchover SwitchoverView   `json:"switchover"`
+	Timings    []Timing         `json:"timings"`
+	Sets       []platform.Set   `json:"sets"`
+}
+
+// SwitchoverView says whether a switchover would be accepted now, and to whom.
+type SwitchoverView struct {
+	Target   string   `json:"target,omitempty"`
+	Blockers []string `json:"blockers,omitempty"`
+}
+
+// Timing is one derived figure of a cluster, with where it comes from.
+type Timing struct {
+	Name  string        `json:"name"`
+	Value time.Duration `json:"value"`
+	From  string        `json:"from"`
+}

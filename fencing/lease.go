@@ -1,0 +1,48 @@
+package fencing
+
+import (
+	"time"
+
+	"mainstay/controller/platform"
+)
+
+// Leases is the leader's own memory of how long each lease may run. It is volatile: a leader that did not grant a lease
+// counts it as running from its own start (L4).
+type Leases struct {
+	start time.Duration // this leader's clock, read after it has won
+	ends  map[leaseKey]time.Duration
+}
+
+type leaseKey struct {
+	cluster, member string
+	epoch           platform.Epoch
+}
+
+// NewLeases begins the bookkeeping of a leader that won before start was read.
+func NewLeases(start time.Duration) *Leases {
+	return &Leases{start: start, ends: map[leaseKey]time.Duration{}}
+}
+
+// Record notes a grant before its answer leaves (L3). now is the leader's clock at the answer.
+func (l *Leases) Record(cluster, member string, epoch platform.Epoch, now, length time.Duration) {
+	k := leaseKey{cluster, member, epoch}
+	l.ends[k] = max(l.ends[k], now+platform.CountOut(length))
+}
+
+// End is when every lease of that member and epoch has surely ended and its guard has killed. longest is the longest
+// lease recorded as possibly in force in the cluster (L4).
+func (l *Leases) End(cluster, member string, epoch platform.Epoch, longest time.Duration) time.Duration {
+	return max(l.start+platform.CountOut(longest), l.ends[leaseKey{cluster, member, epoch}])
+}
+
+// Start is when this leader began to count.
+func (l *Leases) Start() time.Duration { return l.start }
+
+// Clone copies the bookkeeping, for readers outside the loop.
+func (l *Leases) Clone() *Leases {
+	c := NewLeases(l.start)
+	for k, v := range l.ends {
+		c.ends[k] = v
+	}
+	return c
+}

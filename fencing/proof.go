@@ -1,0 +1,38 @@
+// Package fencing holds what makes sure that a member can no longer accept writes: the proofs and the arithmetic of
+// leases. It is pure. A device or guard that answers nothing is Unproven, never "fenced".
+package fencing
+
+import "mainstay/controller/platform"
+
+// Kind names what shows that a member is fenced.
+type Kind string
+
+const (
+	// Stopped: the agent saw the last process of the member end, and "epoch closed" is on its disk.
+	Stopped Kind = "stopped"
+	// LeaseExpired: L3 or L4, for an epoch granted under a complete guard.
+	LeaseExpired Kind = "lease-expired"
+	// QuorumSealed: for every set in force |S|-k+1 members are sealed; the old primary can acknowledge nothing that waits.
+	QuorumSealed Kind = "quorum-sealed"
+	// PoweredOff: a fence device switched the host off and its status confirms it.
+	PoweredOff Kind = "powered-off"
+	// Operator: a person says so, by name and with a reason, for one epoch (S4).
+	Operator Kind = "operator"
+)
+
+// Verdict is the outcome of asking for a proof. The zero value is the safe one.
+type Verdict int
+
+const (
+	Unproven Verdict = iota // nothing is known: never "fenced"
+	Fenced
+	Refused
+)
+
+// Proof shows that the primary of Epoch is fenced (S4).
+type Proof struct {
+	Kind   Kind           `json:"kind"`
+	Epoch  platform.Epoch `json:"epoch"`
+	Detail string         `json:"detail"`
+	By     string         `json:"by,omitempty"` // the operator's name
+}

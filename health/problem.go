@@ -1,0 +1,32 @@
+package health
+
+// Kind names a problem. The words are those of the operator's documentation.
+type Kind string
+
+const (
+	PrimaryCrashed      Kind = "PrimaryCrashed"
+	PrimaryUnreachable  Kind = "PrimaryUnreachable"
+	PrimaryAgentSilent  Kind = "PrimaryAgentSilent"
+	PrimaryStuck        Kind = "PrimaryStuck"
+	TwoPrimaries        Kind = "TwoPrimaries"
+	SyncBlocked         Kind = "SyncBlocked"
+	ReplicaMissing      Kind = "ReplicaMissing"
+	ReplicaNotStreaming Kind = "ReplicaNotStreaming"
+	ReplicaDiverged     Kind = "ReplicaDiverged"
+	NotAdoptable        Kind = "NotAdoptable"
+	NotProtected        Kind = "NotProtected"
+	FailoverWaits       Kind = "FailoverWaits"
+	AgentError          Kind = "AgentError"
+	ClonedMachine       Kind = "ClonedMachine"
+	PendingRestart      Kind = "PendingRestart"
+)
+
+// Problem is one named verdict about the platform with its evidence.
+type Problem struct {
+	Kind     Kind   `json:"kind"`
+	Cluster  string `json:"cluster"`
+	Member   string `json:"member,omitempty"`
+	Evidence string `json:"evidence"`
+	// Actionable says that the next automatic step answers it; the others are for a person to read.
+	Actionable bool `json:"actionable"`
+}

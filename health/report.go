@@ -1,0 +1,151 @@
+// Package health holds what is observed: the agents' reports, the leader's view of them with their ages, and the problems
+// named from that view, each with its evidence.
+//
+// It is pure, and knows nothing of what will be done about a problem: detection is separate from recovery. Reports enter
+// from controller/agent by way of controller/wire; the view leaves to controller/decide.
+package health
+
+import (
+	"time"
+
+	"mainstay/controller/platform"
+)
+
+// Report is what one agent saw on its host. It is a photograph: a later report replaces it whole.
+type Report struct {
+	Host string `json:"host"`
+	// BootID and RunID name the host's boot and the agent's process: a lease is bound to both (L1, L8).
+	BootID string `json:"bootID"`
+	RunID  string `json:"runID"`
+	// Number grows by one with each report of a run; the agent stores its clock under it (L1).
+	Number uint64 `json:"number"`
+	// Platform is the id of the platform the agent has obeyed so far, "" for a new agent (S3).
+	Platform string   `json:"platform,omitempty"`
+	Members  []Member `json:"members"`
+}
+
+// Process is whether a member's PostgreSQL runs.
+type Process string
+
+const (
+	ProcessUnknown Process = ""        // the agent has not been able to tell
+	ProcessRunning Process = "running" // the postmaster lives
+	ProcessEnded   Process = "ended"   // the last process of the member has ended
+	ProcessEnding  Process = "ending"  // the postmaster is gone, others of its tree still live
+)
+
+// Role is what a running PostgreSQL says of itself on a new connection.
+type Role string
+
+const (
+	RoleUnknown Role = ""
+	RolePrimary Role = "primary"
+	RoleStandby Role = "standby"
+)
+
+// DataState is what lies in a member's data directory.
+type DataState string
+
+const (
+	DataUnknown DataState = ""
+	DataEmpty   DataState = "empty" // absent or empty
+	DataForeign DataState = "foreign"
+	DataPresent DataState = "present"
+)
+
+// Member is what an agent reports of one member.
+type Member struct {
+	Name    string    `json:"name"`
+	Data    DataState `json:"data"`
+	Process Process   `json:"process"`
+	Role    Role      `json:"role,omitempty"`
+	// Stale tells for how long the last look at PostgreSQL has not finished: a hang is evidence. In milliseconds.
+	Stale    int64  `json:"stale,omitempty"`
+	SystemID string `json:"systemID,omitempty"`
+	Version  string `json:"version,omitempty"` // PostgreSQL's
+
+	// Epoch, Closed and Sealed are the agent's durable promises: the highest epoch it has obeyed, the highest it will never
+	// again start a primary for, and the attempt it has sealed the member for (S3).
+	Epoch  platform.Epoch `json:"epoch,omitzero"`
+	Closed platform.Epoch `json:"closed,omitzero"`
+	Sealed platform.Epoch `json:"sealed,omitzero"`
+	// Clean says that the last stop was a clean shutdown of a primary; Shutdown is then where its checkpoint record begins:
+	// who has replayed past it has replayed everything.
+	Clean    bool         `json:"clean,omitempty"`
+	Shutdown platform.LSN `json:"shutdown,omitempty"`
+
+	Timeline platform.Timeline `json:"timeline,omitempty"`
+	History  platform.History  `json:"history,omitempty"` // of Timeline; a primary's only
+	// Position is the end of valid WAL; it is worth something only if PositionKnown.
+	Position      platform.LSN `json:"position,omitempty"`
+	PositionKnown bool         `json:"positionKnown,omitempty"`
+	Replayed      platform.LSN `json:"replayed,omitempty"`
+
+	Receiver    *Receiver `json:"receiver,omitempty"`
+	Senders     []Sender  `json:"senders,omitempty"`
+	Incarnation string    `json:"incarnation,omitempty"` // of the data in place
+	// Loaded is the id of the durability set PostgreSQL has loaded and shows on a new connection; Settled the newest id
+	// for which the drop rule of earlier sets holds.
+	Loaded  uint64 `json:"loaded,omitempty"`
+	Settled uint64 `json:"settled,omitempty"`
+	// Opened: writable under Epoch, on its timeline, checkpointed there, its durability set loaded.
+	Opened bool `json:"opened,omitempty"`
+	// Checkpointed answers Goal.Checkpoint.
+	Checkpointed platform.Epoch `json:"checkpointed,omitzero"`
+	SyncWaits    int            `json:"syncWaits,omitempty"` // backends waiting for an acknowledgement
+	Connections  int            `json:"connections,omitempty"`
+
+	Guard Guard `json:"guard"`
+	// LeaseLeft is what was left of the lease when the report was made, in milliseconds.
+	LeaseLeft int64 `json:"leaseLeft,omitempty"`
+	// PendingRestart lists the settings that wait for a restart of PostgreSQL.
+	PendingRestart []string `json:"pendingRestart,omitempty"`
+	Adoptable      bool     `json:"adoptable,omitempty"` // no reason speaks against adopting this running instance
+	Refusals       []string `json:"refusals,omitempty"`  // why not
+
+	// Doing is what the agent is at (one word and its object), Error the last thing that failed and the next step.
+	Doing string `json:"doing,omitempty"`
+	Error string `json:"error,omitempty"`
+	// Needs asks for a new incarnation because the data in place must be discarded: "rewind" or "rebuild".
+	Needs string `json:"needs,omitempty"`
+	// Discarded tells what the last rewind or rebuild left behind in quarantine (S9).
+	Discarded *Discard `json:"discarded,omitempty"`
+}
+
+// Receiver is a standby's WAL receiver.
+type Receiver struct {
+	Streaming bool   `json:"streaming"`
+	From      string `json:"from"`  // host:port
+	AgeMS     int64  `json:"ageMS"` // since its last message
+}
+
+// Sender is one of a primary's WAL senders.
+type Sender struct {
+	Name  string       `json:"name"` // application_name: an incarnation, if it is one of ours
+	State string       `json:"state"`
+	Flush platform.LSN `json:"flush"`
+	Sync  bool         `json:"sync"` // sync_priority > 0
+}
+
+// Guard says what protects a member right now (L2).
+type Guard struct {
+	// Complete affirms: both guards live, and every process of the member is in their reach.
+	Complete bool           `json:"complete"`
+	Armed    platform.Epoch `json:"armed,omitzero"` // the epoch they are armed for
+	Missing  []string       `json:"missing,omitempty"`
+}
+
+// Discard counts WAL that a rewind or rebuild left out, kept in quarantine (S9).
+type Discard struct {
+	From         platform.LSN      `json:"from"`
+	To           platform.LSN      `json:"to"`
+	Timeline     platform.Timeline `json:"timeline"`
+	Bytes        int64             `json:"bytes"`
+	Transactions int               `json:"transactions"`
+	Kept         string            `json:"kept"` // where
+}
+
+// Streams tells whether the standby received something in the last second: the agent on the primary commits twice a second.
+func (m *Member) Streams() bool {
+	return m.Receiver != nil && m.Receiver.Streaming && time.Duration(m.Receiver.AgeMS)*time.Millisecond <= time.Second
+}

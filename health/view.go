@@ -1,0 +1,121 @@
+package health
+
+import (
+	"time"
+
+	"mainstay/controller/platform"
+)
+
+// View is the leader's volatile picture: the last report of each host and when it arrived, on the leader's own clock.
+type View struct {
+	// Since is when this controller began to look. A host that has never been heard is silent only since then: a new
+	// leader restarts the observation timers, late rather than early.
+	Since time.Duration
+	hosts map[string]seen
+	// streamed is when each incarnation was last seen streaming by a primary.
+	streamed map[string]time.Duration
+}
+
+type seen struct {
+	report Report
+	at     time.Duration
+}
+
+// NewView starts an empty view at now.
+func NewView(now time.Duration) *View {
+	return &View{Since: now, hosts: map[string]seen{}, streamed: map[string]time.Duration{}}
+}
+
+// Fold takes in a report that arrived at now. Reports that are older than the one known of the same run are dropped.
+func (v *View) Fold(r Report, now time.Duration) {
+	if old, ok := v.hosts[r.Host]; ok && old.report.RunID == r.RunID && old.report.Number >= r.Number {
+		return
+	}
+	v.hosts[r.Host] = seen{r, now}
+	for _, m := range r.Members {
+		if m.Role != RolePrimary {
+			continue
+		}
+		for _, s := range m.Senders {
+			if s.State == "streaming" {
+				v.streamed[s.Name] = now
+			}
+		}
+	}
+}
+
+// Report returns the last report of a host, or nil.
+func (v *View) Report(host string) *Report {
+	if s, ok := v.hosts[host]; ok {
+		return &s.report
+	}
+	return nil
+}
+
+// Silence is how long a host has not been heard.
+func (v *View) Silence(host string, now time.Duration) time.Duration {
+	if s, ok := v.hosts[host]; ok && s.at > v.Since {
+		return now - s.at
+	}
+	return now - v.Since
+}
+
+// Member returns what is known of a member, however old, or nil.
+func (v *View) Member(m *platform.Member) *Member {
+	s, ok := v.hosts[m.Host]
+	if !ok {
+		return nil
+	}
+	for i := range s.report.Members {
+		if s.report.Members[i].Name == m.Name {
+			return &s.report.Members[i]
+		}
+	}
+	return nil
+}
+
+// Fresh returns what is known of a member if its host was heard within limit, else nil.
+func (v *View) Fresh(m *platform.Member, limit, now time.Duration) *Member {
+	if s, ok := v.hosts[m.Host]; !ok || now-s.at > limit {
+		return nil
+	}
+	return v.Member(m)
+}
+
+// NotStreaming is how long an incarnation has not been seen streaming from a primary.
+func (v *View) NotStreaming(incarnation string, now time.Duration) time.Duration {
+	at := v.streamed[incarnation]
+	return now - max(at, v.Since)
+}
+
+// Clone copies the view, so that explain can change it.
+func (v *View) Clone() *View {
+	c := NewView(v.Since)
+	for h, s := range v.hosts {
+		s.report.Members = append([]Member(nil), s.report.Members...)
+		c.hosts[h] = s
+	}
+	for n, at := range v.streamed {
+		c.streamed[n] = at
+	}
+	return c
+}
+
+// Forget removes a host's report, as if it had not been heard since at.
+func (v *View) Forget(host string) { delete(v.hosts, host) }
+
+// Refresh makes every report known arrive at now, and lets the view have begun long before, for explain.
+func (v *View) Refresh(now time.Duration) {
+	v.Since = now - 24*time.Hour
+	for h, s := range v.hosts {
+		s.at = now
+		v.hosts[h] = s
+	}
+}
+
+// Replace changes what is known of one member, for explain and for tests.
+func (v *View) Replace(m *platform.Member, change func(*Member)) {
+	if known := v.Member(m); known != nil {
+		change(known)
+	}
+}
