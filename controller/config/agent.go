@@ -1,0 +1,155 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Agent is the local file of an agent: what is its host's alone. Paths are absolute, defaults filled in.
+type Agent struct {
+	Host        string   // the host's name in the platform file
+	Controllers []string // host:port of every controller
+	Listen      string   // host:port of the API for operators and other agents, mutual TLS
+	Advertise   string   // host:port that others connect to; default Listen
+	Health      string   // host:port of plain HTTP for load balancers; empty for none
+	Data        string   // folder of the agent's own state
+	TLS         TLS
+	Postgres    Postgres
+	Members     map[string]AgentMember // by name; overrides for members of this host, and adoptions
+	Cgroup      string                 // automatic (default) or off
+	Log         Log
+}
+
+// Postgres is what the members of a host have in common.
+type Postgres struct {
+	Binaries   string            // folder of pg_ctl and the others; empty to search the usual places
+	User       string            // system user that runs PostgreSQL; default postgres
+	Superuser  string            // role of the agent on the local socket; default postgres
+	TLS        *TLS              // for members that Mainstay initialises; nil for none
+	Parameters map[string]string // start values for members that Mainstay initialises; none that it manages
+}
+
+// AgentMember overrides what the agent would choose for one member.
+type AgentMember struct {
+	Data        string // data directory; empty for one below Agent.Data. Set where Adopt is
+	Adopt       bool   // PostgreSQL is there already and keeps its configuration
+	Replication Replication
+	Socket      string // folder of the local socket; empty for the agent's choice
+	Binaries    string // empty for Postgres.Binaries
+}
+
+// Replication is the role by which other members replicate from an adopted one; empty where Mainstay has its own.
+type Replication struct {
+	User     string
+	Passfile string
+}
+
+// LoadAgent reads an agent's local file. Certificates must be readable and the agent's own data folder writable; a member's
+// folders are not looked at, because their disk may hang (L6). The error is a Mistakes.
+func LoadAgent(path string) (Agent, error) {
+	a := Agent{Cgroup: "automatic", Postgres: Postgres{User: "postgres", Superuser: "postgres"}}
+	err := load(path, func(l *local) []field {
+		return []field{
+			{"host", l.text(&a.Host)},
+			{"controllers", list(l.reader, &a.Controllers, l.textInto)},
+			{"listen", l.text(&a.Listen)},
+			{"advertise", l.text(&a.Advertise)},
+			{"health", l.text(&a.Health)},
+			{"data", l.path(&a.Data)},
+			{"tls", l.tls(&a.TLS)},
+			{"postgres", l.postgres(&a.Postgres)},
+			{"members", named(l.reader, &a.Members, l.member)},
+			{"cgroup", l.text(&a.Cgroup)},
+			{"log", l.log(&a.Log)},
+		}
+	}, func(l *local) { l.agent(&a) })
+	if err != nil {
+		return Agent{}, err
+	}
+	return a, nil
+}
+
+func (l *local) postgres(dst *Postgres) reading {
+	return l.section(
+		field{"binaries", l.path(&dst.Binaries)},
+		field{"user", l.text(&dst.User)},
+		field{"superuser", l.text(&dst.Superuser)},
+		field{"tls", l.optionalTLS(&dst.TLS)},
+		field{"parameters", named(l.reader, &dst.Parameters, l.parameter)},
+	)
+}
+
+// parameter reads a value as postgresql.conf would: a word, a number or true and false, all kept as text.
+func (l *local) parameter(n *yaml.Node, at where, dst *string) {
+	switch {
+	case n.Kind != yaml.ScalarNode:
+		l.unread(n, at, "is "+kindOf(n)+", not a value", "write one value, in quotes where it has commas")
+	case strings.ContainsFunc(n.Value, unicode.IsControl):
+		l.unread(n, at, quote(n.Value)+" holds control characters", "write it on one line")
+	default:
+		*dst = n.Value
+	}
+}
+
+func (l *local) member(n *yaml.Node, at where, m *AgentMember) {
+	l.section(
+		field{"data", l.path(&m.Data)},
+		field{"adopt", l.boolean(&m.Adopt)},
+		field{"replication", l.section(
+			field{"user", l.text(&m.Replication.User)},
+			field{"passfile", l.path(&m.Replication.Passfile)},
+		)},
+		field{"socket", l.path(&m.Socket)},
+		field{"binaries", l.path(&m.Binaries)},
+	)(n, at)
+}
+
+func (l *local) agent(a *Agent) {
+	root := where{}
+	l.checkName(root.field("host"), "host", a.Host)
+	l.checkControllers(root.field("controllers"), a.Controllers)
+	l.checkListen(a.Listen, &a.Advertise)
+	l.checkPlain(root.field("health"), a.Health, a.Listen)
+	l.writable(root.field("data"), a.Data)
+	l.checkTLS(root.field("tls"), a.TLS)
+	l.checkPostgres(root.field("postgres"), a.Postgres)
+	for _, name := range slices.Sorted(maps.Keys(a.Members)) {
+		l.checkMember(root.field("members").field(label(name)), name, a.Members[name])
+	}
+	l.oneOf(root.field("cgroup"), a.Cgroup, "automatic", "off")
+	l.checkLog(root.field("log"), a.Log)
+}
+
+func (l *local) checkPostgres(at where, p Postgres) {
+	l.checkRole(at.field("user"), p.User)
+	l.checkRole(at.field("superuser"), p.Superuser)
+	if p.TLS != nil {
+		l.checkTLS(at.field("tls"), *p.TLS)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Parameters)) {
+		place := at.field("parameters").field(label(name))
+		if !parameterPattern.MatchString(name) {
+			l.add(place, "is not the name of a parameter", "write it as postgresql.conf does, in small letters")
+		} else if why := Managed(name); why != "" {
+			l.add(place, "is managed by Mainstay: "+why, "delete it here")
+		}
+	}
+}
+
+func (l *local) checkMember(at where, name string, m AgentMember) {
+	l.checkName(at, "member", name)
+	if m.Adopt && m.Data == "" {
+		l.add(at.field("data"), "is missing", "name the data directory to adopt")
+	}
+	role := at.field("replication")
+	if l.given(role) {
+		l.checkRole(role.field("user"), m.Replication.User)
+	}
+	if l.given(role) && !m.Adopt && !l.broken[at.field("adopt").key] {
+		l.add(role, "is only for an adopted member", "add adopt: true, or delete the section")
+	}
+}

@@ -1,0 +1,127 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"mainstay/controller/platform"
+)
+
+// checks is one validation of a platform: its indexes, and the report it adds to.
+type checks struct {
+	*report
+	p      *platform.Platform
+	sites  map[string]*platform.Site
+	hosts  map[string]*platform.Host
+	named  map[string][]string         // section to the names declared there, in order
+	known  map[string]map[string]bool  // the same, to look up
+	ports  map[string]where            // address:port of every member so far
+	unique map[string]map[string]where // kind to slot form of the names so far
+}
+
+// checkPlatform reports whatever is wrong with a platform whose parts could be read.
+func checkPlatform(r *report, p *platform.Platform) {
+	c := &checks{report: r, p: p, sites: map[string]*platform.Site{}, hosts: map[string]*platform.Host{},
+		named: map[string][]string{}, known: map[string]map[string]bool{},
+		ports: map[string]where{}, unique: map[string]map[string]where{}}
+	declare(c, "sites", p.Sites, func(s platform.Site) string { return s.Name })
+	declare(c, "hosts", p.Hosts, func(h platform.Host) string { return h.Name })
+	declare(c, "clusters", p.Clusters, func(k platform.Cluster) string { return k.Name })
+	root := where{}
+	c.name("platform", root.field("platform"), p.Name)
+	if len(p.Sites) == 0 {
+		c.add(root.field("sites"), "is missing", "name the places where hosts stand, at least one")
+		c.broken["sites"] = true // every reference to a site would say the same
+	}
+	for i := range p.Sites {
+		c.sites[p.Sites[i].Name] = &p.Sites[i]
+		c.name("site", root.field("sites").item(i, p.Sites[i].Name).field("name"), p.Sites[i].Name)
+	}
+	for i := range p.Hosts {
+		c.host(root.field("hosts").item(i, p.Hosts[i].Name), &p.Hosts[i])
+	}
+	if len(p.Clusters) == 0 && len(p.Apps) == 0 && !r.broken["clusters"] && !r.broken["apps"] {
+		c.add(root, "there is nothing to protect", "add clusters, apps or both")
+	}
+	for i := range p.Clusters {
+		c.cluster(root.field("clusters").item(i, p.Clusters[i].Name), &p.Clusters[i])
+	}
+	for i := range p.Apps {
+		c.app(root.field("apps").item(i, p.Apps[i].Name), &p.Apps[i])
+	}
+}
+
+// name checks a name and that no other thing of its kind bears it. Names are compared in the form they take in replication
+// slots, with _ for -.
+func (c *checks) name(kind string, at where, name string) {
+	if what, do := nameWrong(kind, name); what != "" {
+		c.add(at, what, do)
+		if name == "" {
+			return
+		}
+	}
+	seen := c.unique[kind]
+	if seen == nil {
+		seen = map[string]where{}
+		c.unique[kind] = seen
+	}
+	slot := strings.ReplaceAll(name, "-", "_")
+	if first, ok := seen[slot]; ok {
+		c.add(at, fmt.Sprintf("%s is used twice, first%s", quote(name), c.line(first)), "give each "+kind+" its own name")
+		return
+	}
+	seen[slot] = at
+}
+
+// declare notes the names of a section, for ref.
+func declare[T any](c *checks, section string, list []T, name func(T) string) {
+	c.known[section] = map[string]bool{}
+	for _, e := range list {
+		if n := name(e); !c.known[section][n] {
+			c.named[section] = append(c.named[section], n)
+			c.known[section][n] = true
+		}
+	}
+}
+
+// ref checks that a name refers to something declared in a section. It says nothing while that section is itself unsound:
+// unreadable, or with an entry that has no name.
+func (c *checks) ref(at where, kind, section, name string) bool {
+	known := c.known[section]
+	switch {
+	case name == "":
+		c.add(at, "is missing", fmt.Sprintf("name a %s", kind))
+	case known[name]:
+		return true
+	case c.broken[section] || known[""]:
+	case len(known) == 0:
+		c.add(at, fmt.Sprintf("no %s %s", kind, quote(name)), fmt.Sprintf("add it under %s", section))
+	default:
+		c.add(at, fmt.Sprintf("no %s %s", kind, quote(name)),
+			fmt.Sprintf("use %s, or add it under %s", some(c.named[section]), section))
+	}
+	return false
+}
+
+func (c *checks) host(at where, h *platform.Host) {
+	c.hosts[h.Name] = h
+	c.name("host", at.field("name"), h.Name)
+	c.ref(at.field("site"), "site", "sites", h.Site)
+	at = at.field("address")
+	do := "write an IP address or a DNS name, without a port"
+	if h.Address == "" {
+		c.add(at, "is missing", do)
+	} else if why := hostWrong(h.Address); why != "" {
+		c.add(at, quote(h.Address)+" "+why, do)
+	}
+}
+
+// oneOf checks a value that is one of a few words.
+func (r *report) oneOf(at where, value string, words ...string) bool {
+	if slices.Contains(words, value) {
+		return true
+	}
+	r.add(at, quote(value)+" is not allowed", "use "+strings.Join(words[:len(words)-1], ", ")+" or "+words[len(words)-1])
+	return false
+}

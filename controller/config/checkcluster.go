@@ -1,0 +1,162 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"mainstay/controller/platform"
+)
+
+// Bounds of what a cluster may ask for, beside those of the lease in platform.
+const (
+	leaseStep   = 10 * time.Millisecond // so that a heartbeat, lease/10, is a whole number of milliseconds
+	mostAccept  = 24 * time.Hour        // longer is the same as wait, without saying so
+	mostPrio    = 1000
+	longestTier = 40
+)
+
+func (c *checks) cluster(at where, k *platform.Cluster) {
+	c.name("cluster", at.field("name"), k.Name)
+	if !isWord(k.Tier) {
+		c.add(at.field("tier"), quote(k.Tier)+" is not a word", "use at most 40 printable characters on one line")
+	}
+	if len(k.Members) == 0 {
+		c.add(at.field("members"), "is missing", "name the PostgreSQL instances of the cluster")
+	}
+	leads := false
+	for i := range k.Members {
+		c.member(at.field("members").item(i, k.Members[i].Name), &k.Members[i])
+		leads = leads || k.Members[i].MayLead
+	}
+	if !leads && len(k.Members) > 0 {
+		c.add(at.field("members"), "no member may lead, so the cluster could have no primary", "set may-lead: true on one")
+	}
+	c.durability(at.field("durability"), k)
+	c.failover(at.field("failover"), k)
+	c.lease(at.field("lease"), k.Lease)
+}
+
+// isWord tells whether a free word of the operator fits on a line of `status`.
+func isWord(s string) bool {
+	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= longestTier &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+func (c *checks) member(at where, m *platform.Member) {
+	c.name("member", at.field("name"), m.Name)
+	if m.Port < 1 || m.Port > 65535 {
+		c.add(at.field("port"), fmt.Sprintf("%d is not a port", m.Port), "use 1 to 65535")
+	}
+	if m.Priority < -mostPrio || m.Priority > mostPrio {
+		c.add(at.field("priority"), fmt.Sprintf("%d is out of range", m.Priority), "use -1000 to 1000; higher is preferred")
+	}
+	if !c.ref(at.field("host"), "host", "hosts", m.Host) {
+		return
+	}
+	h := c.hosts[m.Host]
+	if s := c.sites[h.Site]; s != nil && s.Witness {
+		c.add(at.field("host"), fmt.Sprintf("%s is on site %s, a witness site, which holds no data", h.Name, s.Name),
+			"use a host on another site, or remove witness: true there")
+	}
+	c.port(at, m, h)
+}
+
+// port checks that no two members listen on one address and port, also where two hosts share an address.
+func (c *checks) port(at where, m *platform.Member, h *platform.Host) {
+	place := h.Address
+	if place == "" {
+		place = h.Name
+	}
+	place = net.JoinHostPort(place, strconv.Itoa(m.Port))
+	first, taken := c.ports[place]
+	if !taken {
+		c.ports[place] = at
+		return
+	}
+	c.add(at.field("port"), fmt.Sprintf("%s is already the address of the member%s", place, c.line(first)),
+		"give each member of a host its own port")
+}
+
+func (c *checks) durability(at where, k *platform.Cluster) {
+	d, replicas := k.Durability, max(0, len(k.Members)-1)
+	from := c.oneOf(at.field("from"), d.From, "any", "other-site")
+	c.oneOf(at.field("when-short"), d.WhenShort, "block", "degrade")
+	if d.Acks < 0 || d.Acks > replicas {
+		c.add(at.field("acks"), fmt.Sprintf("%d asked for, but the cluster has %s", d.Acks, count(replicas, "replica")),
+			upTo(replicas)+", or add members")
+		return
+	}
+	if !from || d.From == "any" {
+		return
+	}
+	if d.Acks == 0 {
+		c.add(at.field("from"), "without acks there is nothing to come from another site", "set acks to 1 or more, or use from: any")
+		return
+	}
+	c.otherSites(at.field("from"), k)
+}
+
+// otherSites checks that whichever member leads, enough others are on other sites to give its acks.
+func (c *checks) otherSites(at where, k *platform.Cluster) {
+	bySite := map[string]int{}
+	for _, m := range k.Members {
+		if h := c.hosts[m.Host]; h == nil || c.sites[h.Site] == nil {
+			return // reported where it stands
+		}
+		bySite[c.hosts[m.Host].Site]++
+	}
+	for _, m := range k.Members {
+		site := c.hosts[m.Host].Site
+		if others := len(k.Members) - bySite[site]; m.MayLead && others < k.Durability.Acks {
+			c.add(at, fmt.Sprintf("with %s as primary other sites have %s, too few for %s",
+				m.Name, count(others, "member"), count(k.Durability.Acks, "ack")), "add members on other sites, lower acks, or set may-lead: false on it")
+			return
+		}
+	}
+}
+
+// failover checks the policy. A loss is not to be accepted before a lease has surely ended: until then the member that is
+// missing may still be serving, and may yet answer.
+func (c *checks) failover(at where, k *platform.Cluster) {
+	f := k.Failover
+	c.oneOf(at.field("across-sites"), f.AcrossSites, "automatic", "approval", "never")
+	at = at.field("when-incomplete")
+	if f.WhenIncomplete == "accept" {
+		c.accept(at, f.AcceptAfter, k.Lease)
+	} else if f.WhenIncomplete != "wait" {
+		c.add(at, quote(f.WhenIncomplete)+" is not allowed", "use wait or {accept: 30s}")
+	} else if f.AcceptAfter != 0 {
+		c.add(at, "wait takes no time", "use wait or {accept: 30s}")
+	}
+}
+
+func (c *checks) accept(at where, after, lease time.Duration) {
+	least := platform.CountOut(lease)
+	switch {
+	case after == 0 && !c.given(at.field("accept")):
+		c.add(at, "accept needs a time", "write {accept: 30s}")
+	case lease < platform.MinLease || lease > platform.MaxLease: // reported where it stands
+	case after < least:
+		c.add(at.field("accept"), fmt.Sprintf("%s is too short to be safe: a lease of %s surely ends only after %s, and until then"+
+			" the missing member may still serve", span(after), span(lease), span(least)), "use "+span(least)+" or more")
+	case after > mostAccept:
+		c.add(at.field("accept"), span(after)+" is too long", "use at most 24h, or wait")
+	}
+}
+
+// lease checks the one timing everything else is derived from.
+func (c *checks) lease(at where, l time.Duration) {
+	switch {
+	case l < platform.MinLease:
+		c.add(at, span(l)+" is too short to be safe: a busy host or a short leader change would stop a healthy primary", "use 1s to 60s")
+	case l > platform.MaxLease:
+		c.add(at, span(l)+" is too long: a failover without a fence device would wait "+span(platform.CountOut(l)), "use 1s to 60s")
+	case l%leaseStep != 0:
+		c.add(at, span(l)+" is not a multiple of 10ms, so its heartbeat would be no whole millisecond", "use "+span(l.Round(leaseStep)))
+	}
+}

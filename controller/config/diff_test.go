@@ -1,0 +1,133 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+)
+
+func TestDiffNothing(t *testing.T) {
+	p := sampleValue()
+	p.Hosts[0], p.Hosts[2] = p.Hosts[2], p.Hosts[0]
+	p.Clusters[0].Members[0], p.Clusters[0].Members[1] = p.Clusters[0].Members[1], p.Clusters[0].Members[0]
+	if got := Diff(sampleValue(), p); len(got) != 0 {
+		t.Errorf("another order is a change:\n%s", FormatDiff(got))
+	}
+}
+
+// TestDiff changes the sample and compares what `apply` prints.
+func TestDiff(t *testing.T) {
+	feed := func(p *platform.Platform) *platform.Cluster { return &p.Clusters[0] }
+	for _, tc := range []struct {
+		name   string
+		change func(p *platform.Platform)
+		want   string
+	}{
+		{"member removed", func(p *platform.Platform) { feed(p).Members = feed(p).Members[:2] },
+			"- clusters[feed].members[feed-w1]: {host: db-w1}" +
+				"  # needs --remove feed-w1; its data stays on db-w1, its slots are released"},
+		{"member added", func(p *platform.Platform) {
+			feed(p).Members = append(feed(p).Members, platform.Member{Name: "feed-w2", Host: "db-w1", Port: 5433})
+		}, "+ clusters[feed].members[feed-w2]: {host: db-w1, port: 5433, may-lead: false}"},
+		{"member changed", func(p *platform.Platform) {
+			m := &feed(p).Members[0]
+			m.Host, m.Port, m.Priority, m.MayLead = "db-e2", 5433, 0, false
+		}, `~ clusters[feed].members[feed-e1].host: db-e1 -> db-e2  # a member does not move with its data: remove it, and add one of another name
+~ clusters[feed].members[feed-e1].port: 5432 -> 5433  # needs a restart of the member
+~ clusters[feed].members[feed-e1].priority: 100 -> 0
+~ clusters[feed].members[feed-e1].may-lead: true -> false  # it is never promoted from now on; if it is the primary, switch over first`},
+		{"cluster removed", func(p *platform.Platform) { p.Clusters = nil },
+			"- clusters[feed]: {tier: critical, durability: {acks: 1, when-short: degrade}}" +
+				"  # needs --remove feed; its members run on unprotected, no data is deleted, the slots are released"},
+		{"lease longer", func(p *platform.Platform) { feed(p).Lease = 10 * time.Second },
+			"~ clusters[feed].lease: 5s -> 10s  # safe at once: recorded before it is used; a fence by lease-expired then takes up to 12.25s"},
+		{"lease shorter", func(p *platform.Platform) { feed(p).Lease = time.Second },
+			"~ clusters[feed].lease: 5s -> 1s  # safe at once: fences still count 6.25s until a leader has counted out the old lease, then 1.45s"},
+		{"acks raised", func(p *platform.Platform) { feed(p).Durability.Acks = 2 },
+			"~ clusters[feed].durability.acks: 1 -> 2  # promised once every replica's sender has started with 2; until then commits survive as with 1"},
+		{"acks to none", func(p *platform.Platform) { feed(p).Durability.Acks = 0 },
+			"~ clusters[feed].durability.acks: 1 -> 0  # commits no longer wait: those of the last moments before a failover may be lost"},
+		{"policy", func(p *platform.Platform) {
+			feed(p).Durability.From, feed(p).Durability.WhenShort = "other-site", "block"
+			feed(p).Failover = platform.Failover{AcrossSites: "never", WhenIncomplete: "accept", AcceptAfter: time.Minute}
+		}, `~ clusters[feed].durability.from: any -> other-site  # holds once the primary has loaded it; until then acks count as before
+~ clusters[feed].durability.when-short: degrade -> block  # commits wait for as long as replicas are short
+~ clusters[feed].failover.across-sites: automatic -> never  # decides every failover that begins from now on
+~ clusters[feed].failover.when-incomplete: wait -> {accept: 1m}  # after 1m a failover may lose acknowledged commits; the loss is bounded and reported`},
+		{"tier gone", func(p *platform.Platform) { feed(p).Tier = "" }, "- clusters[feed].tier: critical"},
+		{"host moved", func(p *platform.Platform) { p.Hosts[0].Site, p.Hosts[0].Address = "west", "10.0.2.12" },
+			`~ hosts[db-e1].site: east -> west  # failovers and acks count its members on the new site from now on
+~ hosts[db-e1].address: 10.0.1.11 -> 10.0.2.12  # replicas and clients go to the new address: it must already be reachable`},
+		{"site", func(p *platform.Platform) { p.Sites[2] = platform.Site{Name: "south"} },
+			"- sites[north]: {witness: true}\n+ sites[south]"},
+		{"platform renamed", func(p *platform.Platform) { p.Name = "other" },
+			"~ platform: social -> other  # every certificate carries the platform's name: issue new ones first"},
+		{"app", func(p *platform.Platform) {
+			p.Apps[0].Needs, p.Apps[0].Check.Every = nil, 2*time.Second
+			p.Apps[0].Instances = p.Apps[0].Instances[:1]
+		}, `- apps[web].needs: [feed]
+~ apps[web].check.every: 1s -> 2s
+- apps[web].instances[web-w1]: {site: west, address: "10.0.2.21:8080"}  # it is no longer checked or routed to`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := sampleValue()
+			tc.change(p)
+			if got := FormatDiff(Diff(sampleValue(), p)); got != tc.want+"\n" {
+				t.Errorf("got\n%swant\n%s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestDiffFirst(t *testing.T) {
+	got := FormatDiff(Diff(nil, sampleValue()))
+	for line := range strings.Lines(got) {
+		if !strings.HasPrefix(line, "+ ") {
+			t.Errorf("the first apply does more than add: %s", line)
+		}
+	}
+	for _, want := range []string{"+ platform: social\n", "+ clusters[feed].members[feed-e1]: {host: db-e1, priority: 100}\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	// 1 platform, 3 sites, 3 hosts, 1 cluster, 3 members, 1 app, 2 instances
+	if n := strings.Count(got, "\n"); n != 14 {
+		t.Errorf("%d lines:\n%s", n, got)
+	}
+}
+
+func TestDiffRemove(t *testing.T) {
+	p := sampleValue()
+	p.Clusters[0].Members = p.Clusters[0].Members[1:]
+	changes := Diff(sampleValue(), p)
+	if len(changes) != 1 || changes[0].Remove != "feed-e1" || changes[0].Kind != Removed {
+		t.Errorf("got %+v", changes)
+	}
+	p.Clusters = nil
+	changes = Diff(sampleValue(), p)
+	if len(changes) != 1 || changes[0].Remove != "feed" {
+		t.Errorf("got %+v", changes)
+	}
+	if changes = Diff(sampleValue(), nil); len(changes) != 9 {
+		t.Errorf("got\n%s", FormatDiff(changes))
+	}
+}
+
+func TestAcksNote(t *testing.T) {
+	for _, tc := range []struct {
+		old, new int
+		want     string
+	}{
+		{2, 1, "commits from now on survive the loss of the primary and no further member"},
+		{4, 2, "commits from now on survive the loss of the primary and 1 further member"},
+		{4, 3, "commits from now on survive the loss of the primary and 2 further members"},
+		{0, 1, "promised once every replica's sender has started with 1; until then commits survive as with 0"},
+	} {
+		if got := acksNote(tc.old, tc.new); got != tc.want {
+			t.Errorf("%d to %d: got %q, want %q", tc.old, tc.new, got, tc.want)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package config
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+)
+
+const exported = `# exported from version 7
+platform: social
+sites:
+  - {name: east}
+  - {name: west}
+  - {name: north, witness: true}
+hosts:
+  - {name: db-e1, site: east, address: 10.0.1.11}
+  - {name: db-e2, site: east, address: 10.0.1.12}
+  - {name: db-w1, site: west, address: 10.0.2.11}
+clusters:
+  - name: feed
+    tier: critical
+    members:
+      - {name: feed-e1, host: db-e1, priority: 100}
+      - {name: feed-e2, host: db-e2}
+      - {name: feed-w1, host: db-w1}
+    durability: {acks: 1, when-short: degrade}
+apps:
+  - name: web
+    needs: [feed]
+    check: {http: "http://{address}/healthz"}
+    instances:
+      - {name: web-e1, site: east, address: "10.0.1.21:8080"}
+      - {name: web-w1, site: west, address: "10.0.2.21:8080"}
+`
+
+func TestExportSample(t *testing.T) {
+	if got := string(Export(sampleValue(), 7)); got != exported {
+		t.Errorf("got\n%s\nwant\n%s", got, exported)
+	}
+}
+
+// TestExportRoundTrip exports random valid platforms: each reads back equal, and exports to the same bytes again.
+func TestExportRoundTrip(t *testing.T) {
+	for seed := range uint64(300) {
+		p := randomPlatform(rand.New(rand.NewPCG(seed, 1)))
+		text := Export(p, seed)
+		got, err := ParsePlatform("p.yaml", text)
+		if err != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, err, text)
+		}
+		if !reflect.DeepEqual(got, p) {
+			t.Fatalf("seed %d: got\n%+v\nwant\n%+v\n%s", seed, got, p, text)
+		}
+		if v, ok := ExportedVersion(text); !ok || v != seed {
+			t.Fatalf("seed %d: version %d, %v", seed, v, ok)
+		}
+		if changes := Diff(p, got); len(changes) != 0 {
+			t.Fatalf("seed %d: a platform differs from itself:\n%s", seed, FormatDiff(changes))
+		}
+	}
+}
+
+func TestExportedVersion(t *testing.T) {
+	for _, tc := range []struct {
+		text string
+		want uint64
+		ok   bool
+	}{
+		{"# exported from version 12\nplatform: p\n", 12, true},
+		{"# exported from version 12\r\nplatform: p\r\n", 12, true},
+		{"# exported from version 0", 0, true},
+		{"# exported from version 18446744073709551615\n", 18446744073709551615, true},
+		{"# exported from version 18446744073709551616\n", 0, false},
+		{"# exported from version 12 or so\n", 0, false},
+		{"# exported from version -1\n", 0, false},
+		{"platform: p\n# exported from version 12\n", 0, false},
+		{"", 0, false},
+	} {
+		if got, ok := ExportedVersion([]byte(tc.text)); ok != tc.ok || ok && got != tc.want {
+			t.Errorf("%q: got %d, %v", tc.text, got, ok)
+		}
+	}
+}
+
+// randomPlatform makes a valid platform that uses every setting, by chance at its default.
+func randomPlatform(r *rand.Rand) *platform.Platform {
+	p := &platform.Platform{Name: "p", Sites: []platform.Site{{Name: "w", Witness: true}}}
+	for i := range 1 + r.IntN(3) {
+		p.Sites = append(p.Sites, platform.Site{Name: fmt.Sprintf("s%d", i)})
+	}
+	site := func() string { return p.Sites[1+r.IntN(len(p.Sites)-1)].Name }
+	for i := range 1 + r.IntN(4) {
+		address := pick(r, fmt.Sprintf("10.0.0.%d", i), fmt.Sprintf("fd00::%d", i+1), fmt.Sprintf("DB%d.example.org", i))
+		p.Hosts = append(p.Hosts, platform.Host{Name: fmt.Sprintf("h%d", i), Site: site(), Address: address})
+	}
+	for i := range 1 + r.IntN(3) {
+		p.Clusters = append(p.Clusters, randomCluster(r, p, i))
+	}
+	for i := range r.IntN(3) {
+		a := platform.App{Name: fmt.Sprintf("a%d", i), Check: platform.AppCheck{
+			HTTP:  pick(r, "", "https://{address}/ok?x='1'#\"", "http://{address}"),
+			Every: pick(r, time.Second, 1500*time.Millisecond, time.Hour),
+		}}
+		if r.IntN(2) == 0 {
+			a.Needs = []string{p.Clusters[0].Name}
+		}
+		for j := range 1 + r.IntN(3) {
+			a.Instances = append(a.Instances, platform.Instance{Name: fmt.Sprintf("i%d-%d", i, j), Site: site(),
+				Address: pick(r, fmt.Sprintf("[fd00::9]:%d", 80+j), fmt.Sprintf("web:%d", 80+j))})
+		}
+		p.Apps = append(p.Apps, a)
+	}
+	return p
+}
+
+func randomCluster(r *rand.Rand, p *platform.Platform, i int) platform.Cluster {
+	c := platform.Cluster{
+		Name:       fmt.Sprintf("c%d", i),
+		Tier:       pick(r, "", "critical", "Tier 1: \"gold\" # é", "yes", "12", "~", "null", " x ", "\U0001f418", "2026-01-01"),
+		Durability: platform.Durability{From: "any", WhenShort: pick(r, "block", "degrade")},
+		Failover:   platform.Failover{AcrossSites: pick(r, "automatic", "approval", "never"), WhenIncomplete: "wait"},
+		Lease:      pick(r, 5*time.Second, time.Second, 1010*time.Millisecond, time.Minute),
+	}
+	if r.IntN(2) == 0 {
+		c.Failover.WhenIncomplete = "accept"
+		c.Failover.AcceptAfter = pick(r, 90*time.Second, 24*time.Hour, 73250*time.Millisecond)
+	}
+	for j := range 1 + r.IntN(4) {
+		c.Members = append(c.Members, platform.Member{Name: fmt.Sprintf("m%d-%d", i, j),
+			Host: p.Hosts[r.IntN(len(p.Hosts))].Name, Port: 5432 + 10*i + j, Priority: pick(r, 0, -7, 1000),
+			MayLead: j == 0 || r.IntN(2) == 0})
+	}
+	c.Durability.Acks = r.IntN(len(c.Members))
+	if c.Durability.Acks > 0 && enoughElsewhere(p, c) {
+		c.Durability.From = "other-site"
+	}
+	return c
+}
+
+// enoughElsewhere tells whether every member that may lead has its acks' worth of members on other sites.
+func enoughElsewhere(p *platform.Platform, c platform.Cluster) bool {
+	for _, m := range c.Members {
+		others := 0
+		for _, o := range c.Members {
+			if p.SiteOf(o.Host) != p.SiteOf(m.Host) {
+				others++
+			}
+		}
+		if m.MayLead && others < c.Durability.Acks {
+			return false
+		}
+	}
+	return true
+}
+
+func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }

@@ -1,0 +1,137 @@
+package config
+
+import (
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mainstay/controller/platform"
+)
+
+// setting is one value of a thing of the platform, as the platform file writes it. Its key is dotted where the value stands
+// in a section of its own: durability.acks.
+type setting struct {
+	key, value string
+	silent     bool // it is the default, which Export leaves out
+}
+
+// things of the platform as lists of settings: the one form from which Export writes and Diff compares.
+
+func siteForm(s platform.Site) []setting {
+	return []setting{
+		{"name", scalar(s.Name), false},
+		{"witness", strconv.FormatBool(s.Witness), !s.Witness},
+	}
+}
+
+func hostForm(h platform.Host) []setting {
+	return []setting{
+		{"name", scalar(h.Name), false},
+		{"site", scalar(h.Site), false},
+		{"address", scalar(h.Address), false},
+	}
+}
+
+// clusterForm leaves the members out. It always says acks: their default follows the number of members, and adding one to
+// an exported file must not change the durability as well.
+func clusterForm(c platform.Cluster) []setting {
+	f := c.Failover
+	incomplete := scalar(f.WhenIncomplete)
+	if f.WhenIncomplete == "accept" {
+		incomplete = "{accept: " + span(f.AcceptAfter) + "}"
+	}
+	d := c.Durability
+	return []setting{
+		{"name", scalar(c.Name), false},
+		{"tier", scalar(c.Tier), c.Tier == ""},
+		{"durability.acks", strconv.Itoa(d.Acks), false},
+		{"durability.from", scalar(d.From), d.From == "any"},
+		{"durability.when-short", scalar(d.WhenShort), d.WhenShort == "block"},
+		{"failover.across-sites", scalar(f.AcrossSites), f.AcrossSites == "automatic"},
+		{"failover.when-incomplete", incomplete, f.WhenIncomplete == "wait"},
+		{"lease", span(c.Lease), c.Lease == platform.DefaultLease},
+	}
+}
+
+func memberForm(m platform.Member) []setting {
+	return []setting{
+		{"name", scalar(m.Name), false},
+		{"host", scalar(m.Host), false},
+		{"port", strconv.Itoa(m.Port), m.Port == defaultPort},
+		{"priority", strconv.Itoa(m.Priority), m.Priority == 0},
+		{"may-lead", strconv.FormatBool(m.MayLead), m.MayLead},
+	}
+}
+
+// appForm leaves the instances out.
+func appForm(a platform.App) []setting {
+	needs := make([]string, len(a.Needs))
+	for i, n := range a.Needs {
+		needs[i] = scalar(n)
+	}
+	return []setting{
+		{"name", scalar(a.Name), false},
+		{"needs", "[" + strings.Join(needs, ", ") + "]", len(needs) == 0},
+		{"check.http", scalar(a.Check.HTTP), a.Check.HTTP == ""},
+		{"check.every", span(a.Check.Every), a.Check.Every == defaultCheck},
+	}
+}
+
+func instanceForm(i platform.Instance) []setting {
+	return []setting{
+		{"name", scalar(i.Name), false},
+		{"site", scalar(i.Site), false},
+		{"address", scalar(i.Address), false},
+	}
+}
+
+// flow writes settings in one line, {name: feed-e1, host: db-e1}, without those that are silent or of the key except.
+func flow(settings []setting, except string) string {
+	var parts []string
+	for _, s := range nested(settings) {
+		if s.key != except {
+			parts = append(parts, s.key+": "+s.value)
+		}
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
+}
+
+// nested drops the silent settings and gathers those with a dotted key into one of their section.
+func nested(settings []setting) (out []setting) {
+	for _, s := range settings {
+		if s.silent {
+			continue
+		}
+		section, key, dotted := strings.Cut(s.key, ".")
+		if !dotted {
+			out = append(out, s)
+			continue
+		}
+		inner := key + ": " + s.value
+		if last := len(out) - 1; last >= 0 && out[last].key == section {
+			out[last].value = strings.TrimSuffix(out[last].value, "}") + ", " + inner + "}"
+		} else {
+			out = append(out, setting{key: section, value: "{" + inner + "}"})
+		}
+	}
+	return out
+}
+
+// plainNot are words that a YAML reader, this one or an older one, takes for something other than text.
+var plainNot = []string{"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+
+// scalar writes a text so that every YAML reader reads it back as that text: plain where it is a name or an IPv4 address,
+// else in JSON's quotes, which are YAML's as well.
+func scalar(s string) string {
+	ip, err := netip.ParseAddr(s)
+	if isName(s) && !slices.Contains(plainNot, s) || err == nil && ip.Is4() {
+		return s
+	}
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(s) // a string always encodes, and a Builder takes it
+	return strings.TrimSuffix(b.String(), "\n")
+}

@@ -1,0 +1,48 @@
+package config
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// FuzzParsePlatform: whatever the bytes, either a platform that survives export and is valid by value, or Mistakes that
+// each say what to do; never a panic.
+func FuzzParsePlatform(f *testing.F) {
+	for _, s := range []string{"", sample, exported, head, "a: &a [*a]", "<<: &a {<<: *a}", "? [a]\n: b", "sites: !!map [x]",
+		"platform: \"\\0\"", "- - - -", "{", "%YAML 9\n", "\xff\xfe", "clusters: [{members: [~, {name: 1}]}]", "'': ''",
+		"clusters:\n- &c {name: c}\n- *c\n", "hosts: [[[[[]]]]]", "platform: |\n  x\n", "sites:\n- <<: [1, {name: s}]\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := ParsePlatform("p.yaml", data)
+		if err != nil {
+			checkMistakes(t, err)
+			return
+		}
+		if err := Validate(p); err != nil {
+			t.Fatalf("read as valid, but: %v", err)
+		}
+		again, err := ParsePlatform("p.yaml", Export(p, 1))
+		if err != nil || !reflect.DeepEqual(p, again) {
+			t.Fatalf("export does not read back: %v\n%s", err, Export(p, 1))
+		}
+	})
+}
+
+func checkMistakes(t *testing.T, err error) {
+	t.Helper()
+	var ms Mistakes
+	if !errors.As(err, &ms) || len(ms) == 0 {
+		t.Fatalf("got %T %v, want Mistakes", err, err)
+	}
+	for i, m := range ms {
+		if m.What == "" || m.Do == "" || m.File != "p.yaml" || strings.ContainsAny(m.Error(), "\n\r\x00") {
+			t.Fatalf("not a helpful line: %q", m.Error())
+		}
+		if i > 0 && m.Line < ms[i-1].Line {
+			t.Fatalf("out of order:\n%v", err)
+		}
+	}
+}

@@ -1,0 +1,51 @@
+package config
+
+import (
+	"regexp"
+	"strings"
+)
+
+var parameterPattern = regexp.MustCompile(`^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$`)
+
+// managed holds the PostgreSQL parameters that Mainstay sets on every member, and why they cannot be the user's.
+var managed = map[string]string{
+	"synchronous_standby_names": "it is the durability of the cluster (S2)",
+	"fsync":                     "a commit must be on disk before it is acknowledged (S2)",
+	"full_page_writes":          "a crash must not tear pages (S2)",
+	"restart_after_crash":       "nothing may bring back a primary without a lease",
+	"primary_conninfo":          "it follows the primary, and a seal empties it",
+	"primary_slot_name":         "it follows the primary",
+	"restore_command":           "it is off while a member is sealed",
+	"promote_trigger_file":      "only a goal promotes",
+	"recovery_min_apply_delay":  "it would hold up a promotion",
+
+	"hot_standby":                 "replicas must answer probes",
+	"wal_level":                   "replication and rewind need it",
+	"wal_log_hints":               "rewind needs it",
+	"max_slot_wal_keep_size":      "slots must not fill the disk",
+	"wal_retrieve_retry_interval": "replicas must reconnect at once after a failover",
+	"wal_receiver_timeout":        "replicas must notice a lost primary",
+
+	"cluster_name":            "it names the incarnation that acknowledges commits",
+	"port":                    "it stands in the platform file",
+	"listen_addresses":        "it follows the host's address in the platform file",
+	"unix_socket_directories": "it stands as socket under the member",
+	"data_directory":          "it stands as data under the member",
+	"config_file":             "ours includes the user's",
+	"hba_file":                "it is written when a member is initialised",
+	"ident_file":              "it is written when a member is initialised",
+	"external_pid_file":       "the guard looks for postmaster.pid",
+	"ssl":                     "it stands as tls under postgres",
+	"ssl_ca_file":             "it stands as tls under postgres",
+	"ssl_cert_file":           "it stands as tls under postgres",
+	"ssl_key_file":            "it stands as tls under postgres",
+	"password_encryption":     "it is scram-sha-256",
+}
+
+// Managed says why a PostgreSQL parameter, in small letters, is Mainstay's to set; "" for one that is the user's.
+func Managed(parameter string) string {
+	if strings.HasPrefix(parameter, "recovery_target") {
+		return "replicas follow the newest timeline to its end"
+	}
+	return managed[parameter]
+}

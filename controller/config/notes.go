@@ -1,0 +1,112 @@
+package config
+
+import (
+	"fmt"
+
+	"mainstay/controller/platform"
+)
+
+// What an operator should know about a change before it is applied.
+
+func notePlatform(string) string {
+	return "every certificate carries the platform's name: issue new ones first"
+}
+
+var siteNotes = notes[platform.Site]{}
+
+var hostNotes = notes[platform.Host]{
+	changed: func(key string, _, _ platform.Host) string {
+		if key == "site" {
+			return "failovers and acks count its members on the new site from now on"
+		}
+		return "replicas and clients go to the new address: it must already be reachable"
+	},
+	removed: func(platform.Host) (string, string) { return "its agent has nothing left to look after: stop it", "" },
+}
+
+var clusterNotes = notes[platform.Cluster]{
+	removed: func(c platform.Cluster) (string, string) {
+		return fmt.Sprintf("needs --remove %s; its members run on unprotected, no data is deleted, the slots are released",
+			c.Name), c.Name
+	},
+	changed: func(key string, old, new platform.Cluster) string {
+		switch key {
+		case "lease":
+			return leaseNote(old, new)
+		case "durability.acks":
+			return acksNote(old.Durability.Acks, new.Durability.Acks)
+		case "durability.from":
+			return "holds once the primary has loaded it; until then acks count as before"
+		case "durability.when-short":
+			if new.Durability.WhenShort == "degrade" {
+				return "commits may go on with fewer acks, which is recorded and alarmed"
+			}
+			return "commits wait for as long as replicas are short"
+		case "failover.when-incomplete":
+			if new.Failover.WhenIncomplete == "accept" {
+				return fmt.Sprintf("after %s a failover may lose acknowledged commits; the loss is bounded and reported",
+					span(new.Failover.AcceptAfter))
+			}
+			return "a failover that could lose a commit waits for the missing member or an operator"
+		case "failover.across-sites":
+			return "decides every failover that begins from now on"
+		}
+		return ""
+	},
+}
+
+// leaseNote says how long either lease may be in force. The longer of two counts until a leader has counted it out (L4).
+func leaseNote(old, new platform.Cluster) string {
+	if new.Lease > old.Lease {
+		return fmt.Sprintf("safe at once: recorded before it is used; a fence by lease-expired then takes up to %s",
+			span(platform.CountOut(new.Lease)))
+	}
+	return fmt.Sprintf("safe at once: fences still count %s until a leader has counted out the old lease, then %s",
+		span(platform.CountOut(old.Lease)), span(platform.CountOut(new.Lease)))
+}
+
+// acksNote says what a commit can count on while the change is under way (durability sets are dropped last).
+func acksNote(old, new int) string {
+	switch {
+	case new == 0:
+		return "commits no longer wait: those of the last moments before a failover may be lost"
+	case new < old:
+		return fmt.Sprintf("commits from now on survive the loss of the primary and %s", furtherMembers(new))
+	}
+	return fmt.Sprintf("promised once every replica's sender has started with %d; until then commits survive as with %d", new, old)
+}
+
+// furtherMembers is the k-1 of S2.
+func furtherMembers(acks int) string {
+	if acks == 1 {
+		return "no further member"
+	}
+	return count(acks-1, "further member")
+}
+
+var memberNotes = notes[platform.Member]{
+	removed: func(m platform.Member) (string, string) {
+		return fmt.Sprintf("needs --remove %s; its data stays on %s, its slots are released", m.Name, m.Host), m.Name
+	},
+	changed: func(key string, _, new platform.Member) string {
+		switch key {
+		case "host":
+			return "a member does not move with its data: remove it, and add one of another name"
+		case "port":
+			return "needs a restart of the member"
+		case "may-lead":
+			if !new.MayLead {
+				return "it is never promoted from now on; if it is the primary, switch over first"
+			}
+		}
+		return ""
+	},
+}
+
+var appNotes = notes[platform.App]{
+	removed: func(platform.App) (string, string) { return "it is no longer checked or routed to", "" },
+}
+
+var instanceNotes = notes[platform.Instance]{
+	removed: func(platform.Instance) (string, string) { return "it is no longer checked or routed to", "" },
+}

@@ -1,0 +1,139 @@
+package config
+
+import (
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"mainstay/controller/platform"
+)
+
+// What a platform file that does not say gets.
+const (
+	defaultPort  = 5432
+	defaultCheck = time.Second
+)
+
+// defaultAcks is one where losing a replica still leaves one to acknowledge, else none: a single replica's restart must
+// not stop the commits of an operator who never asked for it.
+func defaultAcks(members int) int {
+	if members >= 3 {
+		return 1
+	}
+	return 0
+}
+
+// ParsePlatform reads a platform file, fills in every default, and validates the whole. name is the file's name in the
+// mistakes. The error is a Mistakes.
+func ParsePlatform(name string, data []byte) (*platform.Platform, error) {
+	var p platform.Platform
+	r := readFile(name, data, func(r *reader) []field { return r.platform(&p) })
+	if r.given(where{}) {
+		checkPlatform(r, &p)
+	}
+	if err := r.found.err(); err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// Validate judges a platform that came from no file, by the same rules; defaults must be filled in. The error is a
+// Mistakes without lines.
+func Validate(p *platform.Platform) error {
+	r := newReport("")
+	checkPlatform(r, p)
+	return r.found.err()
+}
+
+func (r *reader) platform(p *platform.Platform) []field {
+	return []field{
+		{"platform", r.text(&p.Name)},
+		{"sites", list(r, &p.Sites, r.site)},
+		{"hosts", list(r, &p.Hosts, r.host)},
+		{"clusters", list(r, &p.Clusters, r.cluster)},
+		{"apps", list(r, &p.Apps, r.app)},
+	}
+}
+
+func (r *reader) site(n *yaml.Node, at where, s *platform.Site) {
+	r.section(
+		field{"name", r.text(&s.Name)},
+		field{"witness", r.boolean(&s.Witness)},
+	)(n, at)
+}
+
+func (r *reader) host(n *yaml.Node, at where, h *platform.Host) {
+	r.section(
+		field{"name", r.text(&h.Name)},
+		field{"site", r.text(&h.Site)},
+		field{"address", r.text(&h.Address)},
+	)(n, at)
+}
+
+func (r *reader) cluster(n *yaml.Node, at where, c *platform.Cluster) {
+	c.Durability = platform.Durability{From: "any", WhenShort: "block"}
+	c.Failover = platform.Failover{AcrossSites: "automatic", WhenIncomplete: "wait"}
+	c.Lease = platform.DefaultLease
+	r.section(
+		field{"name", r.text(&c.Name)},
+		field{"tier", r.text(&c.Tier)},
+		field{"members", list(r, &c.Members, r.member)},
+		field{"durability", r.section(
+			field{"acks", r.integer(&c.Durability.Acks)},
+			field{"from", r.text(&c.Durability.From)},
+			field{"when-short", r.text(&c.Durability.WhenShort)},
+		)},
+		field{"failover", r.section(
+			field{"across-sites", r.text(&c.Failover.AcrossSites)},
+			field{"when-incomplete", r.whenIncomplete(&c.Failover)},
+		)},
+		field{"lease", r.duration(&c.Lease)},
+	)(n, at)
+	if !r.given(at.field("durability").field("acks")) {
+		c.Durability.Acks = defaultAcks(len(c.Members))
+	}
+}
+
+func (r *reader) member(n *yaml.Node, at where, m *platform.Member) {
+	m.Port, m.MayLead = defaultPort, true
+	r.section(
+		field{"name", r.text(&m.Name)},
+		field{"host", r.text(&m.Host)},
+		field{"port", r.integer(&m.Port)},
+		field{"priority", r.integer(&m.Priority)},
+		field{"may-lead", r.boolean(&m.MayLead)},
+	)(n, at)
+}
+
+// whenIncomplete reads the word wait, or a section with the time after which a bounded loss is accepted.
+func (r *reader) whenIncomplete(f *platform.Failover) reading {
+	return func(n *yaml.Node, at where) {
+		if n.Kind != yaml.MappingNode {
+			r.textInto(n, at, &f.WhenIncomplete)
+			return
+		}
+		f.WhenIncomplete = "accept"
+		r.section(field{"accept", r.duration(&f.AcceptAfter)})(n, at)
+	}
+}
+
+func (r *reader) app(n *yaml.Node, at where, a *platform.App) {
+	a.Check.Every = defaultCheck
+	r.section(
+		field{"name", r.text(&a.Name)},
+		field{"needs", list(r, &a.Needs, r.textInto)},
+		field{"check", r.section(
+			field{"http", r.text(&a.Check.HTTP)},
+			field{"every", r.duration(&a.Check.Every)},
+		)},
+		field{"instances", list(r, &a.Instances, r.instance)},
+	)(n, at)
+}
+
+func (r *reader) instance(n *yaml.Node, at where, i *platform.Instance) {
+	r.section(
+		field{"name", r.text(&i.Name)},
+		field{"site", r.text(&i.Site)},
+		field{"address", r.text(&i.Address)},
+	)(n, at)
+}

@@ -1,0 +1,82 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// scalar reads a value of one YAML type; a value of another is a mistake that says what was wanted.
+func (r *reader) scalar(n *yaml.Node, at where, tag, want, do string) bool {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == tag {
+		return true
+	}
+	r.unread(n, at, fmt.Sprintf("is %s, not %s", kindOf(n), want), do)
+	return false
+}
+
+// text reads a string. Numbers and dates are refused rather than respelled.
+func (r *reader) text(dst *string) reading {
+	return func(n *yaml.Node, at where) { r.textInto(n, at, dst) }
+}
+
+func (r *reader) textInto(n *yaml.Node, at where, dst *string) {
+	do := "write one word or a \"quoted text\""
+	if n.Kind == yaml.ScalarNode {
+		do = fmt.Sprintf("write it in quotes: \"%s\"", strings.Trim(quote(n.Value), `"`))
+	}
+	if r.scalar(n, at, "!!str", "text", do) {
+		*dst = n.Value
+	}
+}
+
+// boolean reads true or false; yes, no, on and off are text in YAML 1.2.
+func (r *reader) boolean(dst *bool) reading {
+	return func(n *yaml.Node, at where) {
+		if r.scalar(n, at, "!!bool", "true or false", "write true or false") {
+			*dst = strings.EqualFold(n.Value, "true")
+		}
+	}
+}
+
+// decimal leaves out what YAML and people read differently: 010, 0x10, 1_000.
+var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,8})$`)
+
+// integer reads a whole number of at most nine digits.
+func (r *reader) integer(dst *int) reading {
+	return func(n *yaml.Node, at where) {
+		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || !decimal.MatchString(n.Value) {
+			what := "is " + kindOf(n) + ", not a whole number"
+			if n.Kind == yaml.ScalarNode {
+				what = quote(n.Value) + " is not a whole number"
+			}
+			r.unread(n, at, what, "write plain digits, without quotes")
+			return
+		}
+		*dst, _ = strconv.Atoi(n.Value)
+	}
+}
+
+// duration reads a time with its unit, such as 500ms, 5s or 1m30s.
+func (r *reader) duration(dst *time.Duration) reading {
+	return func(n *yaml.Node, at where) {
+		do := "write a number and a unit: 500ms, 5s, 1m"
+		if n.Kind != yaml.ScalarNode {
+			r.unread(n, at, "is "+kindOf(n)+", not a time", do)
+			return
+		}
+		d, err := time.ParseDuration(n.Value)
+		switch {
+		case n.ShortTag() == "!!int":
+			r.unread(n, at, quote(n.Value)+" has no unit", do)
+		case err != nil:
+			r.unread(n, at, quote(n.Value)+" is not a time", do)
+		default:
+			*dst = d
+		}
+	}
+}

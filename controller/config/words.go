@@ -1,0 +1,82 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
+
+// isName tells whether s can name a thing of the platform.
+func isName(s string) bool { return namePattern.MatchString(s) }
+
+// reserved are words that mean something on the command line, in YAML or in PostgreSQL, so that no site, host, cluster,
+// member, app or instance can bear them as a name.
+var reserved = []string{"all", "any", "false", "local", "mainstay", "n", "no", "none", "null", "off", "on", "other-site",
+	"self", "true", "y", "yes"}
+
+// reservedRoles are reserved for clusters and members only: a site may well be called primary.
+var reservedRoles = []string{"agent", "controller", "controllers", "first", "leader", "postgres", "primary", "replica",
+	"standby", "template0", "template1", "witness"}
+
+// isReserved tells whether a name of that kind is taken by Mainstay, YAML or PostgreSQL (which keeps pg_ to itself).
+func isReserved(kind, name string) bool {
+	role := kind == "cluster" || kind == "member"
+	return slices.Contains(reserved, name) || strings.HasPrefix(name, "pg-") || role && slices.Contains(reservedRoles, name)
+}
+
+// nameWrong says what is wrong with a name and what to do; both are empty for a good one.
+func nameWrong(kind, name string) (what, do string) {
+	switch {
+	case name == "":
+		return "is missing", fmt.Sprintf("give the %s a name", kind)
+	case !isName(name):
+		return quote(name) + " is not a name", "use a to z, 0 to 9 and -, a letter first, at most 41 characters"
+	case isReserved(kind, name):
+		return quote(name) + " is a reserved word", fmt.Sprintf("give the %s another name", kind)
+	}
+	return "", ""
+}
+
+// meant suggests what an unknown key was to be: the key it resembles, "" for none, and what to do.
+func meant(key string, fields []field) (best, do string) {
+	var keys []string
+	least := 3
+	for _, f := range fields {
+		keys = append(keys, f.key)
+		if d := distance(key, f.key); d < least && d < len(f.key) {
+			best, least = f.key, d
+		}
+	}
+	if best != "" {
+		return best, "did you mean " + best + "?"
+	}
+	return "", "allowed here: " + strings.Join(keys, ", ")
+}
+
+// distance is the number of letters to add, drop or change to get from a to b (Levenshtein), or a large one where the
+// lengths alone tell that they differ.
+func distance(a, b string) int {
+	if len(a) > len(b)+2 || len(b) > len(a)+2 {
+		return len(a) + len(b)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

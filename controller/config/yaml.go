@@ -1,0 +1,121 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxFile bounds a file in bytes: ten thousand members fit, a wrong file named by accident does not.
+const maxFile = 1 << 20
+
+// parse gives the one document of a YAML text, and reports what is not one.
+func (r *report) parse(data []byte) *yaml.Node {
+	if len(data) > maxFile {
+		r.whole("is larger than 1 MiB", "name the right file")
+		return nil
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, more yaml.Node
+	err := dec.Decode(&doc)
+	if errors.Is(err, io.EOF) || err == nil && isNull(doc.Content[0]) {
+		r.whole("is empty", "write the settings into it")
+		return nil
+	}
+	if err == nil {
+		switch err = dec.Decode(&more); {
+		case errors.Is(err, io.EOF):
+			return doc.Content[0]
+		case err == nil:
+			r.found = append(r.found, Mistake{File: r.file, Line: more.Line, What: "a second document begins here",
+				Do: "keep one, without a --- line between"})
+			return nil
+		}
+	}
+	r.notYAML(data, err)
+	return nil
+}
+
+// whole reports a mistake of the file as such.
+func (r *report) whole(what, do string) {
+	r.found = append(r.found, Mistake{File: r.file, What: what, Do: do})
+}
+
+var (
+	yamlError   = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+	yamlUnknown = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+)
+
+// notYAML reports the parser's own error. The parser names no line for the first one, for an unknown anchor, and for bytes
+// that cannot stand in a text: those are found here.
+func (r *report) notYAML(data []byte, err error) {
+	m := Mistake{File: r.file, What: "is not YAML: " + err.Error(),
+		Do: "check the indentation, the colons and the quotes around it"}
+	if parts := yamlError.FindStringSubmatch(err.Error()); parts != nil {
+		m.Line, _ = strconv.Atoi(parts[1])
+		m.Line = max(m.Line, 1)
+		m.What = "is not YAML: " + parts[2]
+		if i := badByte(data); parts[1] == "" && i >= 0 {
+			m.Line = 1 + bytes.Count(data[:i], []byte("\n"))
+			m.What, m.Do = "is not a text file: "+parts[2], "save it as UTF-8 text"
+		} else if a := yamlUnknown.FindStringSubmatch(parts[2]); a != nil {
+			m.Line = lineOf(data, "*"+a[1])
+			m.What, m.Do = "no anchor "+quote(a[1]), fmt.Sprintf("write &%s before the value that is meant", a[1])
+		}
+	}
+	r.found = append(r.found, m)
+}
+
+// badByte is the offset of the first byte that cannot stand in a YAML text, -1 where all can.
+func badByte(data []byte) int {
+	for i := 0; i < len(data); {
+		c, n := utf8.DecodeRune(data[i:])
+		if c == utf8.RuneError && n == 1 || c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0x7f {
+			return i
+		}
+		i += n
+	}
+	return -1
+}
+
+// lineOf is the first line that contains a text, 0 where none does.
+func lineOf(data []byte, text string) int {
+	before, _, ok := strings.Cut(string(data), text)
+	if !ok {
+		return 0
+	}
+	return 1 + strings.Count(before, "\n")
+}
+
+// isNull tells whether a node is an empty value: nothing, null or ~.
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+// kindOf names what a node is, in the operator's words.
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a section"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	switch n.ShortTag() {
+	case "!!int", "!!float":
+		return "a number"
+	case "!!bool":
+		return "true or false"
+	case "!!timestamp":
+		return "a date"
+	case "!!null":
+		return "nothing"
+	case "!!str":
+		return "text"
+	}
+	return "a value with the tag " + quote(n.Tag)
+}

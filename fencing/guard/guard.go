@@ -1,0 +1,156 @@
+package guard
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/platform"
+	"mainstay/fencing/process"
+
+	"golang.org/x/sys/unix"
+)
+
+// guard is one twin: a machine between the server's goroutines, which extend it, and the loop, which kills.
+type guard struct {
+	cfg   config
+	tree  *process.Tree
+	timer *boottime.Timer
+	wake  int // eventfd: the loop looks again
+	prot  protection
+	pid   int
+
+	mu       sync.Mutex // guards what follows
+	machine  machine
+	kill     *Kill
+	agent    *client // the connection that attached last
+	twinFD   int     // pidfd of the twin, -1 without; the loop alone closes it
+	twinPID  int
+	retired  []int // pidfds of former twins, for the loop to close
+	stopping bool  // exit was granted
+}
+
+func newGuard(cfg config, tree *process.Tree) (*guard, error) {
+	timer, err := boottime.NewTimer()
+	if err != nil {
+		return nil, err
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		timer.Close()
+		return nil, fmt.Errorf("create the guard's eventfd: %w", err)
+	}
+	return &guard{cfg: cfg, tree: tree, timer: timer, wake: wake, pid: unix.Getpid(), twinFD: -1, machine: machine{state: Idle}}, nil
+}
+
+// loop runs on a thread of its own until exit is granted. It waits in the kernel, not in the Go scheduler.
+func (g *guard) loop() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for {
+		twin := g.watched()
+		fds := []unix.PollFd{
+			{Fd: int32(g.timer.FD()), Events: unix.POLLIN},
+			{Fd: int32(g.wake), Events: unix.POLLIN},
+			{Fd: int32(twin), Events: unix.POLLIN}, // -1 is ignored
+		}
+		if _, err := unix.Poll(fds, -1); err != nil {
+			continue // EINTR: look again
+		}
+		if fds[2].Revents != 0 {
+			g.lostTwin(twin)
+		}
+		due, stopping := g.look()
+		if due {
+			g.killTree()
+		}
+		if stopping {
+			return
+		}
+	}
+}
+
+// watched returns the pidfd to wait for and closes those nobody waits for any more.
+func (g *guard) watched() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, fd := range g.retired {
+		unix.Close(fd)
+	}
+	g.retired = nil
+	return g.twinFD
+}
+
+func (g *guard) look() (due, stopping bool) {
+	var b [8]byte
+	unix.Read(g.wake, b[:])
+	g.timer.Expired()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.machine.due(boottime.Now()), g.stopping
+}
+
+// rouse makes the loop look again.
+func (g *guard) rouse() { unix.Write(g.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+
+// adopt takes a verified process for the twin; pidfd becomes the guard's.
+func (g *guard) adopt(pidfd, pid int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.twinFD >= 0 {
+		g.retired = append(g.retired, g.twinFD)
+	}
+	g.twinFD, g.twinPID, g.machine.twin = pidfd, pid, true
+	g.rouse()
+}
+
+func (g *guard) lostTwin(pidfd int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.twinFD != pidfd {
+		return // another one was adopted meanwhile
+	}
+	g.retired = append(g.retired, pidfd)
+	g.twinFD, g.twinPID = -1, 0
+	g.machine.twinLost()
+}
+
+// killTree goes on until nothing is left, however long the kernel takes: what has not ended is no fence (L2).
+func (g *guard) killTree() {
+	g.mu.Lock()
+	g.kill = &Kill{Why: g.machine.why, Epoch: g.machine.epoch.String(), Begun: boottime.Now()}
+	g.mu.Unlock()
+	for {
+		err := g.tree.Kill(platform.GuardKill)
+		g.mu.Lock()
+		if err == nil {
+			g.kill.Ended, g.kill.Left = boottime.Now(), ""
+			g.machine.killed()
+			g.mu.Unlock()
+			return
+		}
+		g.kill.Left = err.Error()
+		g.mu.Unlock()
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// report is called with mu held.
+func (g *guard) report() Report {
+	r := Report{
+		Proto: proto, PID: g.pid, Slot: g.cfg.Slot, Member: g.cfg.Member, DataDir: g.cfg.DataDir, Cgroup: g.cfg.Cgroup,
+		State: g.machine.state, Armed: g.machine.state == Armed, End: g.machine.end,
+		Twin: g.machine.twin, TwinPID: g.twinPID,
+		Locked: g.prot.locked, Realtime: g.prot.realtime, NoOOM: g.prot.noOOM, Missing: g.prot.missing,
+	}
+	if !g.machine.epoch.IsZero() {
+		r.Epoch = g.machine.epoch.String()
+	}
+	if g.kill != nil {
+		k := *g.kill
+		r.Kill = &k
+	}
+	return r
+}

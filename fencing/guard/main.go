@@ -1,0 +1,107 @@
+package guard
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// hello is the one line a starting guard writes to its standard output, which is /dev/null from then on.
+type hello struct {
+	PID   int    `json:"pid,omitempty"`
+	Error string `json:"error,omitempty"`
+}
+
+// Main is the hidden subcommand `mainstay guard`: it reads its configuration from standard input, says on standard
+// output whether it guards, and returns only after exit was granted (0) or where it cannot start (1; 2 for arguments).
+func Main(args []string) int {
+	if len(args) > 0 {
+		fmt.Fprintln(os.Stderr, "mainstay guard takes no arguments: the agent starts it and configures it on standard input")
+		return 2
+	}
+	g, s, lock, err := open(os.Stdin)
+	if err != nil {
+		json.NewEncoder(os.Stdout).Encode(hello{Error: err.Error()})
+		return 1
+	}
+	defer lock.Close()
+	s.start()
+	json.NewEncoder(os.Stdout).Encode(hello{PID: g.pid})
+	if err := detach(); err != nil {
+		return 1 // nobody has attached, nothing is armed
+	}
+	g.loop()
+	s.close()
+	return 0
+}
+
+// open does all that needs a filesystem.
+func open(stdin io.Reader) (*guard, *server, *os.File, error) {
+	cfg, err := readConfig(stdin)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	lock, err := lockSlot(cfg)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	tree, err := cfg.tree()
+	if err != nil {
+		lock.Close()
+		return nil, nil, nil, fmt.Errorf("guard of %s: %w", cfg.Member, err)
+	}
+	g, err := newGuard(cfg, tree)
+	if err != nil {
+		lock.Close()
+		return nil, nil, nil, err
+	}
+	g.prot = harden(cfg.Slot)
+	if cfg.Cgroup == "" {
+		g.prot.missing = append(g.prot.missing, "the member's cgroup: processes that leave its tree escape")
+	}
+	s, err := listen(g)
+	if err != nil {
+		lock.Close()
+		return nil, nil, nil, err
+	}
+	return g, s, lock, nil
+}
+
+// lockSlot makes this process the only guard of its slot for as long as it lives.
+func lockSlot(cfg config) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(cfg.Dir, "guard-"+cfg.Slot+".lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("guard of %s: lock its slot: %w", cfg.Member, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = errors.New("another guard holds it; connect to that one")
+		}
+		return nil, fmt.Errorf("guard of %s: lock its slot %s: %w", cfg.Member, cfg.Slot, err)
+	}
+	return f, nil
+}
+
+// detach lets go of the agent's files and of any directory.
+func detach() error {
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(null)
+	for fd := range 3 {
+		if err := unix.Dup3(null, fd, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}

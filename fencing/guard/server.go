@@ -1,0 +1,210 @@
+package guard
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"mainstay/controller/boottime"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxClients bounds the connections: an agent, its successor, a twin that asks, and a person.
+const maxClients = 16
+
+// server takes requests from the socket to the guard.
+type server struct {
+	guard *guard
+	ln    *net.UnixListener
+	wg    sync.WaitGroup // accept and every client
+	mu    sync.Mutex
+	conns map[*client]bool
+}
+
+// client is one connection.
+type client struct{ conn *net.UnixConn }
+
+// listen replaces a socket that a former guard left; the caller holds the slot's lock.
+func listen(g *guard) (*server, error) {
+	path := socketPath(g.cfg.Dir, g.cfg.Slot)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("replace the guard's socket: %w", err)
+	}
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("listen on the guard's socket: %w", err)
+	}
+	return &server{guard: g, ln: ln, conns: map[*client]bool{}}, nil
+}
+
+func (s *server) start() { s.wg.Go(s.accept) }
+
+func (s *server) accept() {
+	for {
+		conn, err := s.ln.AcceptUnix()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			time.Sleep(10 * time.Millisecond) // out of descriptors: those who are connected come first
+			continue
+		}
+		c := &client{conn: conn}
+		if peer, err := peerOf(conn); err != nil || !trusted(peer) || !s.admit(c) {
+			conn.Close()
+			continue
+		}
+		s.wg.Go(func() { defer s.dismiss(c); s.serve(c) })
+	}
+}
+
+func (s *server) admit(c *client) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) >= maxClients {
+		return false
+	}
+	s.conns[c] = true
+	return true
+}
+
+func (s *server) dismiss(c *client) {
+	c.conn.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
+
+// close ends all connections and waits for their goroutines.
+func (s *server) close() {
+	s.ln.Close()
+	s.mu.Lock()
+	for c := range s.conns {
+		c.conn.Close()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+}
+
+// serve answers line by line until the connection closes, which changes nothing for the guard.
+func (s *server) serve(c *client) {
+	r := bufio.NewReaderSize(c.conn, maxLine)
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return
+		}
+		var req request
+		var rep reply
+		if err := json.Unmarshal(line, &req); err != nil {
+			rep = s.guard.answer(0, refuse(BadRequest, "the request is not understood: %v", err))
+		} else {
+			rep = s.guard.handle(c, req)
+		}
+		if writeLine(c.conn, rep, time.Second) != nil {
+			return
+		}
+	}
+}
+
+// handle does what one request asks for.
+func (g *guard) handle(c *client, req request) reply {
+	if req.Op == opAttach {
+		return g.answer(req.ID, g.attach(c))
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if req.Op != opStatus && g.agent != c {
+		return g.answered(req.ID, refuse(NotYours, "another agent has attached since; attach again"))
+	}
+	return g.answered(req.ID, g.change(req))
+}
+
+// change is called with mu held.
+func (g *guard) change(req request) *refusal {
+	// Whatever the machine turns into, the loop looks; and the timer follows the end before the lock is let go.
+	defer g.rouse()
+	now := boottime.Now()
+	switch req.Op {
+	case opStatus:
+		g.machine.due(now)
+		return nil
+	case opExtend:
+		epoch, err := parseEpoch(req.Epoch)
+		if err != nil {
+			return refuse(BadRequest, "%v", err)
+		}
+		if r := g.machine.extend(epoch, req.End, now); r != nil {
+			return r
+		}
+		return g.setTimer()
+	case opDisarm:
+		if r := g.machine.disarm(now); r != nil {
+			return r
+		}
+		g.timer.Stop()
+		return nil
+	case opExit:
+		r := g.machine.exit(now)
+		g.stopping = r == nil
+		return r
+	}
+	return refuse(BadRequest, "there is no %q", req.Op)
+}
+
+// setTimer: a guard that cannot count must not let the lease begin, and kills at the next look at the clock.
+func (g *guard) setTimer() *refusal {
+	if err := g.timer.Set(g.machine.end); err != nil {
+		g.machine.end = boottime.Now()
+		return refuse(Expired, "%v", err)
+	}
+	return nil
+}
+
+func (g *guard) answer(id uint64, r *refusal) reply {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.answered(id, r)
+}
+
+func (g *guard) answered(id uint64, r *refusal) reply {
+	rep := reply{ID: id, Report: g.report()}
+	if r != nil {
+		rep.Code, rep.Reason = r.code, r.reason
+	}
+	return rep
+}
+
+// peerOf is who made the other end: of an accepted connection who connected, of a dialled one who listens.
+func peerOf(conn *net.UnixConn) (*unix.Ucred, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var cred *unix.Ucred
+	var credErr error
+	err = raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
+	return cred, errors.Join(err, credErr)
+}
+
+func trusted(peer *unix.Ucred) bool { return peer.Uid == 0 || peer.Uid == uint32(os.Geteuid()) }
+
+func writeLine(conn net.Conn, v any, within time.Duration) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := conn.SetWriteDeadline(time.Now().Add(within)); err != nil {
+		return err
+	}
+	_, err = conn.Write(append(b, '\n'))
+	return err
+}

@@ -1,0 +1,238 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"mainstay/fencing/process"
+)
+
+// answerWithin bounds each request on the lease path.
+const answerWithin = 100 * time.Millisecond
+
+// Options name one member's guards.
+type Options struct {
+	Executable string // the mainstay binary
+	Dir        string // of this member's sockets, on a tmpfs such as /run; made with mode 0700 if its parent exists
+	Member     string
+	DataDir    string // as it is configured; it must exist
+	CgroupPath string // the member's; empty where it has none
+}
+
+// Set is the twins of one member, as its agent sees them. Its methods may be called from any goroutine; only Start and
+// Exit touch a filesystem. One Set a member obeys the agent at a time: the one that was started last.
+type Set struct {
+	options Options
+	links   [2]*link
+	died    chan struct{}  // closed by follow when a twin has died, never by Close
+	closing chan struct{}  // closed by Close
+	once    [2]sync.Once   // of died and closing
+	wg      sync.WaitGroup // follow, one for each guard
+}
+
+// Start connects to the member's guards, starts those that are missing, and makes them watch each other. It replaces no
+// guard that is armed; idle ones with another cgroup or of another version are replaced. A guard that survived its twin
+// and killed is kept: Disarm, or the lease of a higher epoch, ends that state. Where ctx has no deadline it takes five
+// seconds at most.
+func Start(ctx context.Context, o Options) (*Set, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := (config{Member: o.Member, Slot: "a", Dir: o.Dir, DataDir: o.DataDir, Cgroup: o.CgroupPath}).check(); err != nil {
+		return nil, err
+	}
+	if err := prepareDir(o.Dir); err != nil {
+		return nil, err
+	}
+	s := &Set{options: o, died: make(chan struct{}), closing: make(chan struct{})}
+	for i, slot := range []string{"a", "b"} {
+		l, err := connect(ctx, o, slot)
+		if err != nil {
+			s.Close()
+			return nil, err
+		}
+		s.links[i] = l
+		s.wg.Go(func() { s.follow(l) })
+	}
+	if err := s.attach(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// connect returns the slot's guard, started anew where there is none or an idle one that does not fit.
+func connect(ctx context.Context, o Options, slot string) (*link, error) {
+	l, r, err := dial(ctx, o, slot)
+	if err == nil && (r.Proto != proto || r.Cgroup != o.CgroupPath) && r.State == Idle {
+		err = l.retire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		l = nil
+	}
+	if l != nil || err != nil && !absent(err) {
+		return l, err
+	}
+	if err := spawn(ctx, o, slot); err != nil {
+		return nil, err
+	}
+	l, _, err = dial(ctx, o, slot)
+	return l, err
+}
+
+// retire asks an idle guard to exit, waits for its end and closes the link.
+func (l *link) retire(ctx context.Context) error {
+	defer l.close()
+	if _, err := l.call(ctx, request{Op: opAttach}); err != nil && !hasCode(err, NoTwin) {
+		return err
+	}
+	return l.exit(ctx)
+}
+
+func (l *link) exit(ctx context.Context) error {
+	// The guard may be gone before its answer is read.
+	if _, err := l.call(ctx, request{Op: opExit}); err != nil && !errors.Is(err, ErrNoAnswer) {
+		return err
+	}
+	select {
+	case <-l.handle.Done():
+		reap(l.handle.PID())
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("guard %s of %s (process %d) has not exited: %w", l.slot, l.member, l.handle.PID(), ctx.Err())
+	}
+}
+
+func hasCode(err error, code Code) bool {
+	var refused *RefusedError
+	return errors.As(err, &refused) && refused.Code == code
+}
+
+// attach makes both guards ours and each other's.
+func (s *Set) attach(ctx context.Context) error {
+	for i, l := range s.links {
+		r, err := l.call(ctx, request{Op: opAttach})
+		if err != nil {
+			return err
+		}
+		if other := s.links[1-i].handle.PID(); r.TwinPID != other {
+			return fmt.Errorf("guard %s of %s watches process %d, but its twin is %d; start again", l.slot, l.member, r.TwinPID, other)
+		}
+	}
+	return nil
+}
+
+// follow waits for the end of a guard, or of the Set.
+func (s *Set) follow(l *link) {
+	select {
+	case <-l.handle.Done():
+		s.once[0].Do(func() { close(s.died) })
+		reap(l.handle.PID())
+	case <-s.closing:
+	}
+}
+
+// each asks both guards side by side.
+func (s *Set) each(ctx context.Context, req request) (reports [2]Report, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	var errs [2]error
+	var wg sync.WaitGroup
+	for i, l := range s.links {
+		wg.Go(func() { reports[i], errs[i] = l.call(ctx, req) })
+	}
+	wg.Wait()
+	return reports, errors.Join(errs[:]...)
+}
+
+// Extend hands both guards a lease of an epoch (as platform.Epoch prints it) that ends at a reading of boottime.Now. It
+// arms idle guards. nil means that both have taken it; otherwise the member must not act on the lease, and one of them
+// may have taken it all the same. RefusedError with Expired: the tree is being killed or was. It takes 100 ms at most.
+func (s *Set) Extend(epoch string, end time.Duration) error {
+	_, err := s.each(context.Background(), request{Op: opExtend, Epoch: epoch, End: end})
+	return err
+}
+
+// Disarm makes both guards idle: after the member's PostgreSQL has stopped, before it starts as a standby, or for a
+// committed pause (L7). It is refused while a guard kills. After an error one of them may be idle: try again. It takes
+// 100 ms at most.
+func (s *Set) Disarm() error {
+	_, err := s.each(context.Background(), request{Op: opDisarm})
+	return err
+}
+
+// Status is what both guards say, taken together: what holds only where it holds for both.
+type Status struct {
+	Guards   [2]Report     `json:"guards"`
+	Armed    bool          `json:"armed"`
+	Epoch    string        `json:"epoch,omitempty"` // of both, or empty
+	End      time.Duration `json:"end"`             // the earlier one
+	Twin     bool          `json:"twin"`            // each watches the other
+	Locked   bool          `json:"locked"`
+	Realtime bool          `json:"realtime"`
+	NoOOM    bool          `json:"noOom"`
+	Missing  []string      `json:"missing,omitempty"`
+}
+
+// Status asks both guards; it takes 100 ms at most. Beside an error it holds what was answered.
+func (s *Set) Status() (Status, error) {
+	reports, err := s.each(context.Background(), request{Op: opStatus})
+	a, b := reports[0], reports[1]
+	st := Status{
+		Guards: reports, Armed: a.Armed && b.Armed, End: min(a.End, b.End), Twin: a.Twin && b.Twin,
+		Locked: a.Locked && b.Locked, Realtime: a.Realtime && b.Realtime, NoOOM: a.NoOOM && b.NoOOM,
+		Missing: slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(a.Missing), b.Missing...)))),
+	}
+	if a.Epoch == b.Epoch {
+		st.Epoch = a.Epoch
+	}
+	return st, err
+}
+
+// Alive tells whether both guards live. It asks the kernel only and does not block.
+func (s *Set) Alive() bool { return s.links[0].handle.Alive() && s.links[1].handle.Alive() }
+
+// Died is closed when a guard has died, or exited. If they were armed, the other one is killing the member's tree: start the twins
+// again before any new primary.
+func (s *Set) Died() <-chan struct{} { return s.died }
+
+// Exit ends both guards, which must be disarmed, and closes the Set. After an error one of them may have ended; the Set
+// is closed all the same, and Start begins anew.
+func (s *Set) Exit() error {
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	st, err := s.Status()
+	if err != nil {
+		return err
+	}
+	for _, r := range st.Guards {
+		if r.State == Armed || r.State == Killing {
+			return &RefusedError{Member: r.Member, Slot: r.Slot, Code: StillArmed, Reason: "disarm the guards first"}
+		}
+	}
+	for _, l := range s.links {
+		if err := l.exit(ctx); err != nil {
+			return err
+		}
+	}
+	if c, err := process.Create(cgroupName(s.options.Member)); err == nil {
+		c.Remove() // an empty group left behind harms nobody
+	}
+	return nil
+}
+
+// Close lets go of the guards, which count on, and waits for the Set's goroutines. Died stays open.
+func (s *Set) Close() {
+	s.once[1].Do(func() { close(s.closing) })
+	s.wg.Wait()
+	for _, l := range s.links {
+		if l != nil {
+			l.close()
+		}
+	}
+}

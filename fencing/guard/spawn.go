@@ -1,0 +1,130 @@
+package guard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"mainstay/fencing/process"
+
+	"golang.org/x/sys/unix"
+)
+
+// spawn starts the guard of one slot, in its own session and, where there is one, its own cgroup, and waits until it
+// guards. The guard keeps nothing of the caller's: no file, no directory, no environment.
+func spawn(ctx context.Context, o Options, slot string) error {
+	cfg, err := json.Marshal(config{Member: o.Member, Slot: slot, Dir: o.Dir, DataDir: o.DataDir, Cgroup: o.CgroupPath})
+	if err != nil {
+		return err
+	}
+	if c, err := process.Create(cgroupName(o.Member)); err == nil {
+		if f, err := c.OpenFD(); err == nil {
+			defer f.Close()
+			err = run(ctx, o, slot, cfg, f)
+			if !errors.Is(err, errNotStarted) {
+				return err
+			}
+		}
+	}
+	return run(ctx, o, slot, cfg, nil)
+}
+
+func cgroupName(member string) string { return "mainstay-guard-" + member }
+
+// errNotStarted: the kernel did not even make the process, as when a cgroup may not be entered.
+var errNotStarted = errors.New("start the guard")
+
+func run(ctx context.Context, o Options, slot string, cfg []byte, cgroup *os.File) error {
+	in, toGuard, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	defer toGuard.Close()
+	fromGuard, out, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer fromGuard.Close()
+	defer out.Close()
+
+	cmd := exec.Command(o.Executable, "guard")
+	cmd.Args[0] = fmt.Sprintf("lease-guard:%s:%s", o.Member, slot) // for ps, and not for `pkill -f mainstay`
+	cmd.Dir, cmd.Env = "/", []string{}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if cgroup != nil {
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(cgroup.Fd())
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%w %s of %s: %w", errNotStarted, slot, o.Member, err)
+	}
+	in.Close()
+	out.Close()
+	if err := greet(ctx, cfg, toGuard, fromGuard); err != nil {
+		cmd.Process.Kill() // it has not been armed
+		cmd.Wait()
+		return fmt.Errorf("start guard %s of %s: %w", slot, o.Member, err)
+	}
+	return cmd.Process.Release() // Set.follow reaps it
+}
+
+// greet hands the configuration over, which a pipe takes whole, and waits for the guard's one line. What cannot take the
+// configuration may still say why.
+func greet(ctx context.Context, cfg []byte, to, from *os.File) error {
+	deadline, _ := ctx.Deadline()
+	if err := errors.Join(to.SetWriteDeadline(deadline), from.SetReadDeadline(deadline)); err != nil {
+		return err
+	}
+	if _, err := to.Write(cfg); err != nil && !errors.Is(err, unix.EPIPE) {
+		return err
+	}
+	if err := to.Close(); err != nil {
+		return err
+	}
+	b, err := io.ReadAll(io.LimitReader(from, 64<<10))
+	if err != nil {
+		return fmt.Errorf("it did not say that it guards: %w", err)
+	}
+	var h hello
+	if json.Unmarshal(b, &h) != nil {
+		return fmt.Errorf("it said %q", b)
+	}
+	if h.Error != "" {
+		return errors.New(h.Error)
+	}
+	return nil
+}
+
+// prepareDir makes the sockets' directory, or checks that nobody else can reach what is in it.
+func prepareDir(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make the guards' directory: %w", err)
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return fmt.Errorf("look at the guards' directory: %w", err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Mode&0o077 != 0 || st.Uid != uint32(os.Geteuid()) {
+		return fmt.Errorf("the guards' directory %s must be a directory of uid %d with mode 0700", dir, os.Geteuid())
+	}
+	return nil
+}
+
+// reap takes the exit status of a guard that was this process's child; anybody else's is left alone.
+func reap(pid int) {
+	for range 100 {
+		got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		if got != 0 || err != nil && !errors.Is(err, unix.EINTR) {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

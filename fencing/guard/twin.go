@@ -1,0 +1,71 @@
+package guard
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// attach makes c the agent that is obeyed and finds the twin. It is not on the lease path.
+func (g *guard) attach(c *client) *refusal {
+	g.mu.Lock()
+	g.agent = c
+	known := g.machine.twin
+	g.mu.Unlock()
+	if known {
+		return nil // the loop would have heard of its death
+	}
+	pidfd, pid, err := g.findTwin()
+	if err != nil {
+		return refuse(NoTwin, "%v", err)
+	}
+	g.adopt(pidfd, pid)
+	return nil
+}
+
+// findTwin takes hold of the process that listens on the other socket and makes it prove, while it is held, that it is
+// this member's other guard.
+func (g *guard) findTwin() (pidfd, pid int, err error) {
+	conn, err := net.DialTimeout("unix", socketPath(g.cfg.Dir, g.cfg.twin()), time.Second)
+	if err != nil {
+		return -1, 0, fmt.Errorf("find the other guard: %w", err)
+	}
+	defer conn.Close()
+	peer, err := peerOf(conn.(*net.UnixConn))
+	if err != nil || !trusted(peer) {
+		return -1, 0, fmt.Errorf("the other guard's socket is another user's (%v)", err)
+	}
+	pidfd, err = unix.PidfdOpen(int(peer.Pid), 0)
+	if err != nil {
+		return -1, 0, fmt.Errorf("watch the other guard, process %d: %w", peer.Pid, err)
+	}
+	r, err := ask(conn, request{Op: opStatus}, time.Second)
+	if err == nil && (r.PID != int(peer.Pid) || r.Slot != g.cfg.twin() || r.Member != g.cfg.Member || r.DataDir != g.cfg.DataDir) {
+		err = fmt.Errorf("process %d guards %s in %s as %s", peer.Pid, r.Member, r.DataDir, r.Slot)
+	}
+	if err != nil {
+		unix.Close(pidfd)
+		return -1, 0, fmt.Errorf("the other guard did not prove itself: %w", err)
+	}
+	return pidfd, int(peer.Pid), nil
+}
+
+// ask is one request and its reply on a connection that is used for nothing else.
+func ask(conn net.Conn, req request, within time.Duration) (reply, error) {
+	var r reply
+	if err := writeLine(conn, req, within); err != nil {
+		return r, err
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(within)); err != nil {
+		return r, err
+	}
+	line, err := bufio.NewReaderSize(conn, maxLine).ReadSlice('\n')
+	if err != nil {
+		return r, err
+	}
+	return r, json.Unmarshal(line, &r)
+}

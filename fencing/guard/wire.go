@@ -1,0 +1,102 @@
+package guard
+
+import (
+	"fmt"
+	"time"
+)
+
+// proto is the version of the protocol; guards of another version are replaced as soon as they are not armed.
+const proto = 1
+
+// maxLine bounds a request or reply, newline included.
+const maxLine = 16 << 10
+
+// op is what a request asks for.
+type op string
+
+const (
+	opAttach op = "attach" // become the agent that may extend, disarm and exit; find the twin
+	opExtend op = "extend"
+	opDisarm op = "disarm"
+	opStatus op = "status"
+	opExit   op = "exit" // only while disarmed
+)
+
+type request struct {
+	ID    uint64        `json:"id"`
+	Op    op            `json:"op"`
+	Epoch string        `json:"epoch,omitempty"` // as platform.Epoch prints it
+	End   time.Duration `json:"end,omitempty"`   // reading of CLOCK_BOOTTIME, nanoseconds
+}
+
+type reply struct {
+	ID     uint64 `json:"id"` // the request's
+	Code   Code   `json:"code,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	Report
+}
+
+// State is what a guard does at the moment.
+type State string
+
+const (
+	Idle    State = "idle"    // guards nothing: PostgreSQL is stopped, a standby, or paused (L7)
+	Armed   State = "armed"   // will kill at End
+	Killing State = "killing" // the end has passed or the twin has died, and not all of the tree has ended
+	Killed  State = "killed"  // the tree has ended; until disarmed, or armed for a higher epoch
+)
+
+// Report is what one guard says about itself.
+type Report struct {
+	Proto   int           `json:"proto"`
+	PID     int           `json:"pid"`
+	Slot    string        `json:"slot"` // a or b
+	Member  string        `json:"member"`
+	DataDir string        `json:"dataDir"`
+	Cgroup  string        `json:"cgroup,omitempty"` // the member's; empty where it has none
+	State   State         `json:"state"`
+	Armed   bool          `json:"armed"`
+	Epoch   string        `json:"epoch,omitempty"` // the highest it was armed for
+	End     time.Duration `json:"end"`             // reading of CLOCK_BOOTTIME; the last one where it is not armed
+	Twin    bool          `json:"twin"`            // it watches a living twin
+	TwinPID int           `json:"twinPid,omitempty"`
+
+	Locked   bool     `json:"locked"`   // its memory is locked
+	Realtime bool     `json:"realtime"` // it runs at real-time priority
+	NoOOM    bool     `json:"noOom"`    // the OOM killer spares it
+	Missing  []string `json:"missing,omitempty"`
+
+	Kill *Kill `json:"kill,omitempty"` // the last one
+}
+
+// Kill is what a guard did when it killed.
+type Kill struct {
+	Why   string        `json:"why"`
+	Epoch string        `json:"epoch"`
+	Begun time.Duration `json:"begun"`          // reading of CLOCK_BOOTTIME
+	Ended time.Duration `json:"ended"`          // the same, when nothing was left; 0 until then
+	Left  string        `json:"left,omitempty"` // what has not ended yet, and why
+}
+
+// Code says why a guard refused.
+type Code string
+
+const (
+	Expired    Code = "expired"     // the lease has ended: the tree is being killed or was
+	StaleEpoch Code = "stale-epoch" // it was armed for a higher epoch (S3)
+	NoTwin     Code = "no-twin"     // it does not arm alone
+	StillArmed Code = "still-armed" // it does not exit
+	NotYours   Code = "not-yours"   // another agent has attached since
+	BadRequest Code = "bad-request"
+)
+
+// RefusedError is returned when a guard answered and did not do what it was asked.
+type RefusedError struct {
+	Member, Slot string
+	Code         Code
+	Reason       string
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("guard %s of %s refused (%s): %s", e.Slot, e.Member, e.Code, e.Reason)
+}

@@ -1,0 +1,147 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"mainstay/controller/boottime"
+
+	"golang.org/x/sys/unix"
+)
+
+// SurvivorsError is returned when processes of a member had not ended at the deadline. It is no proof of anything: the
+// member counts as running (a process in uninterruptible sleep may still complete its write).
+type SurvivorsError struct {
+	Pids   []int
+	States string // one letter of /proc/PID/stat for each pid: D is uninterruptible sleep
+	Err    error  // what else went wrong, such as a signal that was not permitted
+}
+
+func (e *SurvivorsError) Error() string {
+	var b strings.Builder
+	b.WriteString("the member's processes have not ended:")
+	for i, pid := range e.Pids {
+		fmt.Fprintf(&b, " %d(%c)", pid, e.States[i])
+	}
+	if len(e.Pids) == 0 {
+		b.WriteString(" (their pids cannot be told)")
+	}
+	if strings.Contains(e.States, "D") {
+		b.WriteString("; D waits for a device that does not answer: power the host off to fence it")
+	}
+	if e.Err != nil {
+		b.WriteString("; " + e.Err.Error())
+	}
+	return b.String()
+}
+
+func (e *SurvivorsError) Unwrap() error { return e.Err }
+
+// Kill ends the member's whole tree and returns when nothing of it is left on two looks in a row; zombies have ended.
+// After within it gives up with a SurvivorsError; the signals sent stay sent, and Kill may be called again.
+func (t *Tree) Kill(within time.Duration) error {
+	deadline := boottime.Now() + within
+	k := killing{tree: t, seen: map[id]bool{}}
+	k.look() // or those outside of the cgroup would lose their parents, and be lost
+	if t.cgroup != nil {
+		// At once, before any signal: the kernel ends them all together, also what is being forked.
+		k.note(t.cgroup.Kill())
+	}
+	k.halt(min(deadline, boottime.Now()+30*time.Millisecond))
+	for empty, pause := 0, time.Millisecond; ; pause = min(2*pause, 8*time.Millisecond) {
+		left, err := k.look()
+		for _, p := range left {
+			err = errors.Join(err, send(p, unix.SIGKILL))
+		}
+		if empty++; err != nil || len(left) > 0 || t.populated() {
+			empty = 0
+		}
+		if empty == 2 {
+			return nil
+		}
+		if boottime.Now() >= deadline {
+			k.note(err)
+			return k.survivors(left)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// killing is one attempt: whoever was once found in the tree stays in it.
+type killing struct {
+	tree *Tree
+	seen map[id]bool
+	errs error
+}
+
+func (k *killing) note(err error) { k.errs = errors.Join(k.errs, err) }
+
+func (k *killing) look() ([]proc, error) {
+	procs, err := k.tree.scan(k.seen)
+	for _, p := range procs {
+		k.seen[p.id()] = true
+	}
+	return procs, err
+}
+
+// halt stops the tree before it is killed, in rounds until no process is found that was not stopped: whoever has a
+// SIGSTOP pending can fork no more, and as the parents have not ended yet, each descendant is still found below them.
+func (k *killing) halt(deadline time.Duration) {
+	stopped := map[id]bool{}
+	for {
+		procs, err := k.look()
+		k.note(err)
+		fresh := false
+		for _, p := range procs {
+			if !stopped[p.id()] {
+				stopped[p.id()], fresh = true, true
+				k.note(send(p, unix.SIGSTOP))
+			}
+		}
+		if !fresh || boottime.Now() >= deadline {
+			return
+		}
+	}
+}
+
+func (k *killing) survivors(left []proc) error {
+	e := &SurvivorsError{Pids: pidsOf(left), Err: k.errs}
+	for _, p := range left {
+		e.States += string(p.state)
+	}
+	return e
+}
+
+func (t *Tree) populated() bool {
+	if t.cgroup == nil {
+		return false
+	}
+	populated, err := t.cgroup.Populated()
+	return err != nil || populated
+}
+
+// send signals exactly the process that was scanned; one that has ended meanwhile is no error.
+func send(p proc, sig unix.Signal) error {
+	fd, err := unix.PidfdOpen(p.pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open process %d: %w", p.pid, err)
+	}
+	defer unix.Close(fd)
+	// The pidfd may be a successor's: whoever has the same start time behind it now is the one that was scanned.
+	now, err := readProc(p.pid)
+	if gone(err) || err == nil && now.start != p.start {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("identify process %d: %w", p.pid, err)
+	}
+	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill process %d: %w", p.pid, err)
+	}
+	return nil
+}

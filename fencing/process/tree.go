@@ -1,0 +1,218 @@
+package process
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// server is the base name of the executable that counts as a member's own.
+const server = "postgres"
+
+// Tree names the processes of one member:
+//
+//   - those in its cgroup, where there is one;
+//   - those whose executable is called postgres, that run as the owner of the data directory and whose working directory
+//     it is: the postmaster changes there first, and backends and archive commands inherit it;
+//   - every descendant of these, whatever it runs, wherever it moved to, also in a session of its own.
+//
+// The caller and its ancestors are never among them. So an operator's shell in the data directory is not, nor is a
+// psql or pg_basebackup. Without a cgroup two things escape: a descendant whose parents had all ended before the scan
+// (it detached itself), and a server that has not yet reached its data directory; a complete guard needs the cgroup (L2).
+type Tree struct {
+	dir     string
+	ident   dirID
+	owner   uint32
+	cgroup  *Cgroup
+	looking atomic.Bool // a comparison of directories hangs in a filesystem; see sameDirs
+}
+
+// dirID identifies a directory whatever the path it is reached by.
+type dirID struct {
+	major, minor uint32
+	inode        uint64
+}
+
+// NewTree identifies the data directory (on its filesystem: keep this call off the lease path, L6) and looks once
+// whether the caller may see its processes. The cgroup may be nil.
+func NewTree(dataDir string, cgroup *Cgroup) (*Tree, error) {
+	if !filepath.IsAbs(dataDir) {
+		return nil, fmt.Errorf("the data directory %q is no absolute path", dataDir)
+	}
+	dir, err := filepath.EvalSymlinks(dataDir)
+	if err != nil {
+		return nil, fmt.Errorf("identify the data directory: %w", err)
+	}
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_INO|unix.STATX_UID|unix.STATX_TYPE, &st); err != nil {
+		return nil, fmt.Errorf("identify the data directory %s: %w", dir, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil, fmt.Errorf("the data directory %s is not a directory", dir)
+	}
+	if me := uint32(os.Geteuid()); me != 0 && me != st.Uid {
+		return nil, fmt.Errorf("the data directory %s belongs to uid %d and this process runs as %d: run it as the owner or as root", dir, st.Uid, me)
+	}
+	t := &Tree{dir: dir, ident: idOf(&st), owner: st.Uid, cgroup: cgroup}
+	if _, err := t.Pids(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Pids lists the member's processes that have not ended, in ascending order.
+func (t *Tree) Pids() ([]int, error) {
+	procs, err := t.scan(nil)
+	return pidsOf(procs), err
+}
+
+// Outside lists those of Pids that live outside of the member's cgroup: while there are any, the member is not guarded
+// completely and no lease of its epoch yields the proof lease-expired (L2). Without a cgroup that is all of them.
+func (t *Tree) Outside() ([]int, error) {
+	procs, err := t.scan(nil)
+	if err != nil || t.cgroup == nil {
+		return pidsOf(procs), err
+	}
+	in, err := t.cgroup.Pids()
+	outside := slices.DeleteFunc(pidsOf(procs), func(pid int) bool { return slices.Contains(in, pid) })
+	return outside, err
+}
+
+// scan returns what it found also beside an error, so that a kill can go on with that. Who was found before, and is still
+// the same process, is found again with all below it, even if its parents have ended meanwhile.
+func (t *Tree) scan(before map[id]bool) ([]proc, error) {
+	all, err := processes()
+	if err != nil {
+		return nil, err
+	}
+	roots, err := t.servers(all)
+	if t.cgroup != nil {
+		in, cgErr := t.cgroup.Pids()
+		roots, err = append(roots, in...), errors.Join(err, cgErr)
+	}
+	for known := range before {
+		if all[known.pid].start == known.start {
+			roots = append(roots, known.pid)
+		}
+	}
+	return descend(all, roots, os.Getpid()), err
+}
+
+// descend returns roots and all below them that have not ended; self and its ancestors are left out, with what is
+// reached through them only.
+func descend(all map[int]proc, roots []int, self int) []proc {
+	seen := map[int]bool{0: true}
+	for pid := self; pid != 0 && !seen[pid]; pid = all[pid].parent {
+		seen[pid] = true
+	}
+	children := make(map[int][]int, len(all))
+	for _, p := range all {
+		children[p.parent] = append(children[p.parent], p.pid)
+	}
+	var found []proc
+	for queue := roots; len(queue) > 0; queue = queue[1:] {
+		p, ok := all[queue[0]]
+		if !ok || seen[p.pid] {
+			continue
+		}
+		seen[p.pid] = true
+		queue = append(queue, children[p.pid]...)
+		if !p.ended() {
+			found = append(found, p)
+		}
+	}
+	slices.SortFunc(found, func(a, b proc) int { return cmp.Compare(a.pid, b.pid) })
+	return found
+}
+
+// servers finds the owner's postgres processes whose working directory is the data directory.
+func (t *Tree) servers(all map[int]proc) ([]int, error) {
+	var found, elsewhere []int
+	var errs []error
+	for pid, p := range all {
+		if p.ended() {
+			continue
+		}
+		mine, err := t.ownServer(p)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if !mine {
+			continue
+		}
+		// The kernel knows this path by heart, also where the directory's disk is frozen.
+		switch path, err := os.Readlink(cwd(pid)); {
+		case err != nil && !gone(err):
+			errs = append(errs, fmt.Errorf("read the working directory of process %d: %w", pid, err))
+		case path == t.dir || path == t.dir+" (deleted)":
+			found = append(found, pid)
+		case err == nil:
+			elsewhere = append(elsewhere, pid)
+		}
+	}
+	return append(found, t.sameDirs(elsewhere)...), errors.Join(errs...)
+}
+
+// ownServer: an executable that may not be read is an error only where the process may well be the member's.
+func (t *Tree) ownServer(p proc) (bool, error) {
+	exe, exeErr := executable(p.pid)
+	if exeErr == nil && exe != server || exeErr != nil && p.comm != server {
+		return false, nil
+	}
+	uid, err := realUID(p.pid)
+	if err != nil || uid != t.owner {
+		return false, nil
+	}
+	if exeErr != nil {
+		return false, fmt.Errorf("process %d may be the member's, but may not be looked at (run as root, or grant CAP_SYS_PTRACE): %w", p.pid, exeErr)
+	}
+	return true, nil
+}
+
+// sameDirs finds the processes that stand in the data directory under another path (a bind mount, another mount
+// namespace, a renamed directory). Asking may hang in a dead network filesystem, of another member perhaps, so it runs
+// apart with a deadline, and not again before an earlier question was answered.
+func (t *Tree) sameDirs(pids []int) []int {
+	if len(pids) == 0 || !t.looking.CompareAndSwap(false, true) {
+		return nil
+	}
+	answer := make(chan []int, 1)
+	go func() { // at most one; it ends when the kernel answers
+		defer t.looking.Store(false)
+		var same []int
+		for _, pid := range pids {
+			var st unix.Statx_t
+			err := unix.Statx(unix.AT_FDCWD, cwd(pid), unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st)
+			if err == nil && idOf(&st) == t.ident {
+				same = append(same, pid)
+			}
+		}
+		answer <- same
+	}()
+	select {
+	case same := <-answer:
+		return same
+	case <-time.After(20 * time.Millisecond):
+		return nil
+	}
+}
+
+func cwd(pid int) string { return "/proc/" + strconv.Itoa(pid) + "/cwd" }
+
+func idOf(st *unix.Statx_t) dirID { return dirID{st.Dev_major, st.Dev_minor, st.Ino} }
+
+func pidsOf(procs []proc) []int {
+	pids := make([]int, len(procs))
+	for i, p := range procs {
+		pids[i] = p.pid
+	}
+	return pids
+}

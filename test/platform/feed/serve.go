@@ -1,0 +1,85 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"mainstay/test/platform/pgclient"
+)
+
+// closeLimit bounds how long requests under way may take after the server was told to stop.
+const closeLimit = 15 * time.Second
+
+// Server is one app server.
+type Server struct {
+	Name     string
+	DSN      string
+	Retry    time.Duration // see OpenStore
+	Database pgclient.Options
+	Logf     func(format string, args ...any) // required
+}
+
+// Serve answers requests on l until ctx ends, then lets those under way finish and returns. It listens at once, creates
+// the tables as soon as there is a primary, and is not healthy before. It closes l.
+func (s Server) Serve(ctx context.Context, l net.Listener) error {
+	s.Database.Name = s.Name
+	store, err := OpenStore(s.DSN, s.Database, s.Retry)
+	if err != nil {
+		l.Close()
+		return err
+	}
+	defer store.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	h := &http.Server{
+		Handler:           Handler(store, s.Name),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      store.retry + 10*time.Second,
+		IdleTimeout:       time.Minute,
+	}
+	served, schema := make(chan error, 1), make(chan error, 1)
+	go func() { served <- h.Serve(l) }()
+	go func() { schema <- store.EnsureSchema(ctx) }()
+	s.Logf("%s listens on %s", s.Name, l.Addr())
+
+	var failed error
+	for waiting := true; waiting; {
+		select {
+		case err := <-schema:
+			schema = nil
+			if err != nil && ctx.Err() == nil {
+				failed, waiting = err, false
+			} else if err == nil {
+				s.Logf("%s has its tables", s.Name)
+			}
+		case err := <-served:
+			return fmt.Errorf("serve %s: %w", l.Addr(), err)
+		case <-ctx.Done():
+			waiting = false
+		}
+	}
+	cancel()
+	if schema != nil {
+		<-schema
+	}
+	return errors.Join(failed, s.close(h, served))
+}
+
+func (s Server) close(h *http.Server, served <-chan error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+	defer cancel()
+	err := h.Shutdown(ctx)
+	if err != nil {
+		h.Close()
+		err = fmt.Errorf("requests still ran %v after the stop and were cut off: %w", closeLimit, err)
+	}
+	<-served
+	s.Logf("%s stopped", s.Name)
+	return err
+}
