@@ -1,0 +1,169 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+)
+
+// withBolt opens the file for f. Damaged pages make bbolt panic or fault, here and only here: raft opens what has passed.
+func withBolt(path string, f func(*bbolt.DB) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	var file *os.File // closed after a panic too, for its lock
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+			if file != nil {
+				file.Close()
+			}
+		}
+	}()
+	o := boltOptions()
+	o.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		var err error
+		file, err = os.OpenFile(name, flag, mode)
+		return file, err
+	}
+	db, err := bbolt.Open(path, 0o600, o)
+	if err != nil {
+		return err
+	}
+	if err := f(db); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	return db.Close()
+}
+
+// checkBolt looks at every page. It walks all buckets first, where a fault can be caught; bbolt's own check, which runs in
+// a goroutine of its own, then follows only pointers that have been followed before, and adds the list of free pages.
+func checkBolt(db *bbolt.DB) error {
+	return db.View(func(tx *bbolt.Tx) error {
+		if fi, err := os.Stat(db.Path()); err != nil {
+			return err
+		} else if fi.Size() < tx.Size() {
+			return fmt.Errorf("it is cut short: %d bytes of %d", fi.Size(), tx.Size())
+		}
+		err := tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+			return b.ForEach(func(k, v []byte) error {
+				if len(k) == 0 {
+					return errors.New("an empty key")
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			return err
+		}
+		var first error
+		for err := range tx.Check() { // to its end: its goroutine waits for a reader
+			if first == nil {
+				first = err
+			}
+		}
+		return first
+	})
+}
+
+// checkContent reads every entry and snapshot as raft will, so that what is damaged is found now, by name, and not by a
+// panic in the middle of a failover. It also removes what a crash left of an unfinished snapshot.
+func checkContent(o Options, bolt *raftboltdb.BoltStore, snaps *raft.FileSnapshotStore) error {
+	snapshot, err := checkSnapshots(o, snaps)
+	if err != nil {
+		return err
+	}
+	if err := checkEntries(bolt, snapshot); err != nil {
+		return distrust(o, filepath.Join(o.Dir, storeFile), "the store is damaged", err)
+	}
+	return nil
+}
+
+// checkSnapshots returns the index of the latest snapshot, 0 for none. Raft would pass over a damaged one in silence and
+// start from an older state.
+func checkSnapshots(o Options, snaps *raft.FileSnapshotStore) (latest uint64, err error) {
+	dir := filepath.Join(o.Dir, snapshotDir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return 0, distrust(o, dir, "cannot be read", err)
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		switch {
+		case strings.HasSuffix(e.Name(), ".tmp"):
+			if err := os.RemoveAll(path); err != nil {
+				return 0, distrust(o, path, "an unfinished snapshot cannot be removed", err)
+			}
+		case e.IsDir():
+			meta, r, err := snaps.Open(e.Name())
+			if err != nil {
+				return 0, distrust(o, path, "the snapshot is damaged", err)
+			}
+			r.Close()
+			latest = max(latest, meta.Index)
+		}
+	}
+	return latest, nil
+}
+
+// checkEntries makes sure that the log follows the snapshot without a gap and that each entry can be read.
+func checkEntries(bolt *raftboltdb.BoltStore, snapshot uint64) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // raft.DecodeConfiguration
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	first, err := bolt.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := bolt.LastIndex()
+	if err != nil {
+		return err
+	}
+	if last == 0 {
+		return nil
+	}
+	if first > snapshot+1 {
+		return fmt.Errorf("entries %d to %d are missing", snapshot+1, first-1)
+	}
+	var term uint64
+	for i := first; i <= last; i++ {
+		if term, err = checkEntry(bolt, i, term); err != nil {
+			return fmt.Errorf("entry %d: %w", i, err)
+		}
+	}
+	current, err := bolt.GetUint64([]byte("CurrentTerm"))
+	if err == nil && current < term {
+		err = fmt.Errorf("its term %d is behind its entries' %d", current, term)
+	}
+	return err
+}
+
+// checkEntry returns the entry's term, which never falls.
+func checkEntry(bolt *raftboltdb.BoltStore, i, term uint64) (uint64, error) {
+	var l raft.Log
+	if err := bolt.GetLog(i, &l); err != nil {
+		return 0, err
+	}
+	switch {
+	case l.Index != i:
+		return 0, fmt.Errorf("it says it is entry %d", l.Index)
+	case l.Term < term:
+		return 0, fmt.Errorf("its term %d is behind the %d before it", l.Term, term)
+	}
+	switch l.Type {
+	case raft.LogCommand:
+		if _, err := unframe(l.Data); err != nil {
+			return 0, err
+		}
+	case raft.LogConfiguration:
+		raft.DecodeConfiguration(l.Data)
+	}
+	return l.Term, nil
+}

@@ -1,0 +1,202 @@
+package consensus
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	berrors "go.etcd.io/bbolt/errors"
+
+	"go.etcd.io/bbolt"
+	"go.uber.org/zap"
+)
+
+// What a log keeps in its folder.
+const (
+	storeFile   = "raft.db"
+	idFile      = "id" // the raft id, and the inode of raft.db it was minted for
+	snapshotDir = "snapshots"
+)
+
+var (
+	ourBucket = []byte("mainstay") // beside raft's own, in raft.db
+	idKey     = []byte("id")
+)
+
+// openDir checks the structure of raft.db and returns the raft id, minted anew where nothing is remembered (S3). An id
+// stands both in raft.db and beside it, with raft.db's inode: a store that was lost, emptied, exchanged, copied or restored
+// from a backup does not match, and is trusted no more.
+func openDir(o Options) (id string, err error) {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return "", fmt.Errorf("open the log: %w", err)
+	}
+	path := filepath.Join(o.Dir, storeFile)
+	err = withBolt(path, func(db *bbolt.DB) error {
+		if err := checkBolt(db); err != nil {
+			return err
+		}
+		id, err = identify(o, db)
+		return err
+	})
+	if err != nil {
+		return "", openError(o, path, err)
+	}
+	return id, nil
+}
+
+// identify returns the id the folder has, or mints one.
+func identify(o Options, db *bbolt.DB) (string, error) {
+	path := filepath.Join(o.Dir, storeFile)
+	inside, begun, err := remembered(o.Dir, db)
+	if err != nil {
+		return "", err
+	}
+	inode, err := inodeOf(path)
+	if err != nil {
+		return "", err
+	}
+	beside, inodeThen := readID(filepath.Join(o.Dir, idFile))
+	switch {
+	case beside != "" && beside == inside && inodeThen == inode:
+		if nameOf(beside) != o.Name {
+			return "", distrust(o, filepath.Join(o.Dir, idFile), "this folder belongs to controller "+nameOf(beside), nil)
+		}
+		return beside, nil
+	case !begun:
+		return mint(o, db, inode, beside)
+	case beside == "":
+		return "", distrust(o, filepath.Join(o.Dir, idFile), "the file is missing or damaged, though the log has entries", nil)
+	case beside != inside:
+		return "", distrust(o, path, fmt.Sprintf("it belongs to raft id %q, the file %q says %q", inside, idFile, beside), nil)
+	default:
+		return "", distrust(o, path, "it was copied or restored: it may have forgotten votes and entries it once confirmed", nil)
+	}
+}
+
+// remembered returns the id in raft.db, and whether the folder holds anything of a log: entries, votes or snapshots.
+func remembered(dir string, db *bbolt.DB) (id string, begun bool, err error) {
+	err = db.View(func(tx *bbolt.Tx) error {
+		if b := tx.Bucket(ourBucket); b != nil {
+			id = string(b.Get(idKey))
+		}
+		for _, name := range []string{"logs", "conf"} { // raft-boltdb's
+			if b := tx.Bucket([]byte(name)); b != nil {
+				if k, _ := b.Cursor().First(); k != nil {
+					begun = true
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return "", false, err
+	}
+	snaps, err := os.ReadDir(filepath.Join(dir, snapshotDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", false, err
+	}
+	return id, begun || len(snaps) > 0, nil
+}
+
+// mint makes a new id. Inside first: a crash in between leaves a folder that has not begun, and mints again.
+func mint(o Options, db *bbolt.DB, inode uint64, old string) (string, error) {
+	var b [4]byte
+	rand.Read(b[:]) // never fails
+	id := o.Name + "-" + hex.EncodeToString(b[:])
+	err := db.Update(func(tx *bbolt.Tx) error {
+		bucket, err := tx.CreateBucketIfNotExists(ourBucket)
+		if err != nil {
+			return err
+		}
+		return bucket.Put(idKey, []byte(id))
+	})
+	if err != nil {
+		return "", fmt.Errorf("mint a raft id: %w", err)
+	}
+	path := filepath.Join(o.Dir, idFile)
+	if err := writeSynced(path, fmt.Appendf(nil, "%s\ninode %d\n", id, inode)); err != nil {
+		return "", fmt.Errorf("mint a raft id: %w", err)
+	}
+	o.Logger.Info("a new raft id: this controller joins as a new one (S3)", zap.String("id", id), zap.String("before", old))
+	return id, nil
+}
+
+// readID returns "" where the file is missing or not of our making.
+func readID(path string) (id string, inode uint64) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", 0
+	}
+	if n, err := fmt.Sscanf(string(data), "%s\ninode %d\n", &id, &inode); n != 2 || err != nil {
+		return "", 0
+	}
+	return id, inode
+}
+
+// nameOf is the controller's name in a raft id.
+func nameOf(id string) string {
+	if i := strings.LastIndexByte(id, '-'); i > 0 {
+		return id[:i]
+	}
+	return id
+}
+
+func inodeOf(path string) (uint64, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, fmt.Errorf("%s: the system does not tell its inode", path)
+	}
+	return st.Ino, nil
+}
+
+func writeSynced(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".id-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// distrust is a StoreError of this log.
+func distrust(o Options, path, problem string, err error) error {
+	return &StoreError{Path: path, Problem: problem, Name: o.Name, Dir: o.Dir, Err: err}
+}
+
+// openError makes an operator's error of one of bbolt's.
+func openError(o Options, path string, err error) error {
+	var se *StoreError
+	switch {
+	case errors.As(err, &se):
+		return err
+	case errors.Is(err, berrors.ErrTimeout):
+		return fmt.Errorf("open the log: %s is %w; is a second one running with the same folder?", path, ErrInUse)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("open the log: %w; look at the disk and at the folder's owner, then start the controller again", err)
+	}
+	return distrust(o, path, "the store is damaged", err)
+}

@@ -1,0 +1,81 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/hashicorp/raft"
+)
+
+var (
+	// ErrNotLeader is returned when this controller does not lead, or is just handing over. Nothing was committed.
+	ErrNotLeader = errors.New("this controller is not the leader")
+	// ErrBusy is returned when a proposal was not even accepted: too many are under way, or the leader's disk hangs. Nothing
+	// was committed.
+	ErrBusy = errors.New("the log accepts no proposal now")
+	// ErrUnknown is returned when a proposal may or may not be committed, now or later: its time ran out, or leadership was
+	// lost meanwhile. Read the state before proposing it again.
+	ErrUnknown = errors.New("it is not known whether the proposal was committed")
+	// ErrBootstrapped is returned when Bootstrap finds a log that has begun already.
+	ErrBootstrapped = errors.New("the controllers were initialised already")
+	// ErrInUse is returned when another process holds the folder.
+	ErrInUse = errors.New("in use by another controller")
+	// ErrClosed is returned when the log was closed or has failed; Err tells which.
+	ErrClosed = errors.New("the log is closed")
+)
+
+// FatalError is returned by Machine.Apply when it cannot tell what a command means. The log stops: a command skipped here
+// and applied elsewhere would make the controllers disagree for ever.
+type FatalError struct{ Err error }
+
+func (e *FatalError) Error() string {
+	return fmt.Sprintf("%v; the log stops here, no command is ever skipped: run the version of mainstay that wrote it", e.Err)
+}
+
+func (e *FatalError) Unwrap() error { return e.Err }
+
+// StoreError is returned when the folder of the log cannot be used or trusted.
+type StoreError struct {
+	Path    string // of the file
+	Problem string
+	Name    string // of this controller
+	Dir     string // to be moved away
+	Err     error  // nil, or the cause
+}
+
+func (e *StoreError) Error() string {
+	s := e.Path + ": " + e.Problem
+	if e.Err != nil {
+		s += " (" + e.Err.Error() + ")"
+	}
+	return s + fmt.Sprintf("; stop this controller, move %s away, and join anew: `mainstay controllers remove %s`, then `mainstay controllers add %s`",
+		filepath.Clean(e.Dir), e.Name, e.Name)
+}
+
+func (e *StoreError) Unwrap() error { return e.Err }
+
+// WriteError is why a log stopped whose store could not be written. A full disk is the usual cause.
+type WriteError struct {
+	Path string
+	Err  error
+}
+
+func (e *WriteError) Error() string {
+	return fmt.Sprintf("write %s: %v; the log has stopped; look at the disk (space, errors in the kernel's log), then start the controller again", e.Path, e.Err)
+}
+
+func (e *WriteError) Unwrap() error { return e.Err }
+
+// certain maps raft's errors to ours, keeping apart what surely was not committed and what may have been.
+func certain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return ErrNotLeader
+	case errors.Is(err, raft.ErrEnqueueTimeout):
+		return ErrBusy
+	}
+	return fmt.Errorf("%w: %w", ErrUnknown, err)
+}

@@ -1,0 +1,197 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"go.uber.org/zap"
+)
+
+// Options are what a Log needs from the process around it.
+type Options struct {
+	Dir     string // its own folder, created if it is missing
+	Name    string // of this controller
+	Address string // host:port by which the other controllers reach this one
+
+	Listener net.Listener // yields raft's streams; closed with the Log
+	Dial     func(ctx context.Context, address string) (net.Conn, error)
+	// Admit, if set, is asked about each accepted connection before raft reads from it ("only configured names"). It must
+	// not block.
+	Admit  func(net.Conn) error
+	Logger *zap.Logger // nil is none
+
+	Heartbeat, Election, Lease time.Duration // platform.RaftHeartbeat, ...
+	// SnapshotThreshold is after how many entries a snapshot is taken; 0 is 4096. Twice as many entries are kept behind one,
+	// so that a controller that was away a while needs no snapshot.
+	SnapshotThreshold uint64
+}
+
+// Log is one controller's part of the replicated log.
+type Log struct {
+	id     string
+	dir    string
+	logger *zap.Logger
+	raft   *raft.Raft
+	fsm    *fsm
+	store  *store
+	trans  *raft.NetworkTransport
+	quiet  atomic.Bool // raft's own lines: see zapSink
+
+	leading chan bool
+	notify  chan bool // from raft, which waits for its reader
+
+	failed   chan struct{} // closed by the first fail
+	failOnce sync.Once
+	cause    error // set before failed is closed
+
+	stopOnce sync.Once
+	stop     chan struct{} // closed by Close or a failure
+	done     chan struct{} // closed when everything has ended
+	wg       sync.WaitGroup
+
+	mu       sync.Mutex
+	stopping bool
+	pending  map[*pending]bool
+	queue    chan *pending // holds no more than pending does
+}
+
+// ID is this controller's raft id: its name and a suffix minted with the folder (S3).
+func (l *Log) ID() string { return l.id }
+
+// Leading yields true when this controller has become the leader and false when it has ceased to be. Only the latest value
+// is kept: a true after a true means that leadership was lost and won again, so begin anew. True comes before the entries
+// of earlier leaders are applied: propose one entry and wait for it. The channel has one reader, and is closed with the
+// Log.
+func (l *Log) Leading() <-chan bool { return l.leading }
+
+// IsLeader tells whether raft believes that this controller leads. Only a committed proposal proves it.
+func (l *Log) IsLeader() bool { return l.raft.State() == raft.Leader }
+
+// Leader is the leader this controller knows of; empty when it knows of none.
+func (l *Log) Leader() (id, address string) {
+	a, i := l.raft.LeaderWithID()
+	return string(i), string(a)
+}
+
+// Term is raft's current term.
+func (l *Log) Term() uint64 { return l.raft.CurrentTerm() }
+
+// Applied is the index of the last command the Machine has applied.
+func (l *Log) Applied() uint64 { return l.fsm.applied.Load() }
+
+// Failed is closed when the log has stopped by itself; Err then says why. The process should report it and exit.
+func (l *Log) Failed() <-chan struct{} { return l.failed }
+
+// Err is why the log failed; nil while it has not.
+func (l *Log) Err() error {
+	select {
+	case <-l.failed:
+		return l.cause
+	default:
+		return nil
+	}
+}
+
+// fail stops the log. Only the first cause counts.
+func (l *Log) fail(err error) {
+	l.failOnce.Do(func() {
+		l.cause = err
+		l.logger.Error("the log of the controllers has stopped", zap.String("dir", l.dir), zap.Error(err))
+		close(l.failed)
+		l.beginStop()
+	})
+}
+
+func (l *Log) beginStop() {
+	l.stopOnce.Do(func() {
+		l.mu.Lock()
+		l.stopping = true
+		l.mu.Unlock()
+		close(l.stop)
+	})
+}
+
+// Close stops the log and waits until its goroutines have ended and its files are closed, at most until ctx ends. It does
+// not hand leadership over: Transfer does.
+func (l *Log) Close(ctx context.Context) error {
+	l.beginStop()
+	select {
+	case <-l.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("close the log in %s: it has not stopped in time, its disk may hang: %w", l.dir, context.Cause(ctx))
+	}
+}
+
+// supervise ends everything, in reverse order, when the log is closed or fails.
+func (l *Log) supervise() {
+	<-l.stop
+	l.quiet.Store(true)
+	down := l.raft.Shutdown()
+	l.trans.Close() // closes the stream, which ends the calls raft's goroutines are in
+	down.Error()
+	l.wg.Wait()
+	l.abortAll()
+	if err := l.store.Close(); err != nil {
+		l.logger.Error("closing raft.db failed", zap.String("path", l.store.path), zap.Error(err))
+	}
+	close(l.done)
+}
+
+// follow turns raft's notifications, which it waits to deliver, into the latest value.
+func (l *Log) follow() {
+	defer close(l.leading)
+	for {
+		select {
+		case v := <-l.notify:
+			latest(l.leading, v)
+		case <-l.stop:
+			latest(l.leading, false)
+			return
+		}
+	}
+}
+
+// latest replaces what is in c. There is one writer, so the second send cannot block for long.
+func latest(c chan bool, v bool) {
+	select {
+	case <-c:
+	default:
+	}
+	c <- v
+}
+
+func (l *Log) closedErr() error {
+	if err := l.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrClosed, err)
+	}
+	return ErrClosed
+}
+
+// wait runs f, which asks raft something and waits for the answer, until ctx ends or the log stops. Raft's calls know no
+// context; one that is given up ends when raft answers or the process does.
+func (l *Log) wait(ctx context.Context, what string, f func() error) error {
+	answer := make(chan error, 1)
+	go func() { answer <- f() }()
+	var err error
+	select {
+	case err = <-answer:
+		if errors.Is(err, raft.ErrRaftShutdown) {
+			err = l.closedErr()
+		}
+	case <-l.stop:
+		err = l.closedErr()
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package consensus
+
+import (
+	"runtime"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+)
+
+// store is raft's log and stable store. Any failed write stops the log: whether it reached the disk is not known.
+type store struct {
+	*raftboltdb.BoltStore
+	path string
+	fail func(error)
+	// mayFail is set while a failed SetUint64 is handled by the caller: in NewRaft (which recovers) and in Bootstrap.
+	mayFail atomic.Bool
+}
+
+// StoreLog implements raft.LogStore.
+func (s *store) StoreLog(l *raft.Log) error { return s.check(s.BoltStore.StoreLog(l)) }
+
+// StoreLogs implements raft.LogStore.
+func (s *store) StoreLogs(l []*raft.Log) error { return s.check(s.BoltStore.StoreLogs(l)) }
+
+// DeleteRange implements raft.LogStore.
+func (s *store) DeleteRange(min, max uint64) error { return s.check(s.BoltStore.DeleteRange(min, max)) }
+
+// Set implements raft.StableStore.
+func (s *store) Set(k, v []byte) error { return s.check(s.BoltStore.Set(k, v)) }
+
+// SetUint64 implements raft.StableStore. Raft panics where a new term cannot be saved; ending its goroutine instead gives
+// the log time to stop in order and to say why. The deferred functions on raft's way out answer whoever waits for it.
+func (s *store) SetUint64(k []byte, v uint64) error {
+	err := s.check(s.BoltStore.SetUint64(k, v))
+	if err != nil && !s.mayFail.Load() {
+		runtime.Goexit()
+	}
+	return err
+}
+
+func (s *store) check(err error) error {
+	if err == nil {
+		return nil
+	}
+	err = &WriteError{Path: s.path, Err: err}
+	s.fail(err)
+	return err
+}
+
+// snapshots tells of snapshots that could not even be begun; raft would only log it.
+type snapshots struct {
+	*raft.FileSnapshotStore
+	fsm *fsm
+}
+
+// Create implements raft.SnapshotStore.
+func (s *snapshots) Create(v raft.SnapshotVersion, index, term uint64, c raft.Configuration, ci uint64, t raft.Transport) (raft.SnapshotSink, error) {
+	sink, err := s.FileSnapshotStore.Create(v, index, term, c, ci, t)
+	if err != nil {
+		s.fsm.noteSnapshot(err)
+	}
+	return sink, err
+}

@@ -1,0 +1,40 @@
+package identity
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"time"
+)
+
+// dialTimeout bounds a Dial, handshake included, whose context has no earlier deadline.
+const dialTimeout = 5 * time.Second
+
+// Dial connects to addr (host:port), speaks the ALPN protocol there, and makes sure that the peer is of that role and of
+// that name (any, where ""). The connection has TCP_USER_TIMEOUT set. With TLS 1.3 the peer judges our certificate only
+// after this has returned: its refusal is the first read's error.
+func Dial(ctx context.Context, addr string, s *Store, alpn, role, name string) (*tls.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	what := fmt.Sprintf("connect to %s %s", want{roles: []string{role}, name: name}, addr)
+	d := net.Dialer{KeepAliveConfig: keepAlive}
+	raw, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	if err := SetUserTimeout(raw, UserTimeout); err != nil {
+		raw.Close()
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	conn := tls.Client(raw, s.ClientConfig(role, name, alpn))
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	if got := conn.ConnectionState().NegotiatedProtocol; got != alpn {
+		conn.Close()
+		return nil, fmt.Errorf("%s: the peer does not speak %s (it chose %q): is this the address of a %s?", what, alpn, got, role)
+	}
+	return conn, nil
+}

@@ -1,0 +1,55 @@
+package identity
+
+import "fmt"
+
+// FileError is returned when a file of certificates or keys cannot be used. Mend is the next step for the operator.
+type FileError struct {
+	Path    string
+	Problem string
+	Mend    string
+	Err     error // nil, or the cause
+}
+
+func (e *FileError) Error() string {
+	s := e.Path + ": " + e.Problem
+	if e.Err != nil {
+		s += " (" + e.Err.Error() + ")"
+	}
+	return s + "; " + e.Mend
+}
+
+func (e *FileError) Unwrap() error { return e.Err }
+
+// PeerError is returned when the other side's certificate is not the one wanted.
+type PeerError struct {
+	Presented string // what the certificate says
+	Wanted    string // what it should have said
+	Mend      string // the next step for the operator
+	Err       error  // nil, or the cause
+}
+
+func (e *PeerError) Error() string {
+	s := "peer presented " + e.Presented + ", wanted " + e.Wanted
+	if e.Err != nil {
+		s += " (" + e.Err.Error() + ")"
+	}
+	return s + "; " + e.Mend
+}
+
+func (e *PeerError) Unwrap() error { return e.Err }
+
+// issueCommand is the command that makes the certificate that was wanted. Words that are not known stand in capitals.
+func issueCommand(role, name string) string {
+	if role == "" {
+		role = "ROLE"
+	}
+	if name == "" {
+		name = "NAME"
+	}
+	s := fmt.Sprintf("mainstay cert issue --role %s --name %s", role, name)
+	switch role {
+	case RoleController, RoleAgent, RolePostgres:
+		s += " --address ADDRESS"
+	}
+	return "`" + s + "`"
+}

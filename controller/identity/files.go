@@ -1,0 +1,113 @@
+package identity
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+const (
+	caCertFile  = "ca.crt"
+	caKeyFile   = "ca.key"
+	revokedFile = "revoked"
+
+	certMode = 0o644
+	keyMode  = 0o600
+)
+
+// readKey reads a private key's PEM and refuses one that others may read or write. Group-readable (0640) is let pass:
+// PostgreSQL's packages keep keys that way.
+func readKey(path string) ([]byte, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	if mode := fi.Mode().Perm(); mode&0o037 != 0 {
+		return nil, &FileError{Path: path, Problem: fmt.Sprintf("the key is open to others (mode %04o)", mode),
+			Mend: fmt.Sprintf("run `chmod 600 %s`, and issue a new one if others may have read it", path)}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	return data, nil
+}
+
+// readCerts reads all certificates of a PEM file; at least one.
+func readCerts(path, mend string) ([]*x509.Certificate, []byte, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, &FileError{Path: path, Problem: "there is no such file", Err: err, Mend: mend + ", or correct the path"}
+	}
+	if err != nil {
+		return nil, nil, unreadable(path, err)
+	}
+	var certs []*x509.Certificate
+	for rest := data; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, nil, &FileError{Path: path, Problem: "a certificate in it is damaged", Mend: mend, Err: err}
+		}
+		certs = append(certs, c)
+	}
+	if len(certs) == 0 {
+		return nil, nil, &FileError{Path: path, Problem: "it holds no PEM certificate", Mend: mend}
+	}
+	return certs, data, nil
+}
+
+func unreadable(path string, err error) error {
+	return &FileError{Path: path, Problem: "cannot be read", Err: err,
+		Mend: "check the path in the local configuration file and the file's owner"}
+}
+
+// writeFile puts data at path in one step that survives a power cut: a reader sees the old file or the new one. With
+// exclusive it fails where path exists (fs.ErrExist).
+func writeFile(path string, data []byte, mode os.FileMode, exclusive bool) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // gone already where the rename has worked
+	if _, err = f.Write(data); err == nil {
+		err = f.Chmod(mode)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	if exclusive {
+		err = os.Link(f.Name(), path)
+	} else {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,42 @@
+package identity
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// UserTimeout is how long sent data may go unacknowledged before the kernel gives a connection up. Without it a peer that
+// vanished holds a connection for a quarter of an hour.
+const UserTimeout = 3 * time.Second
+
+// keepAlive finds out in some ten seconds that the peer of an idle connection is gone.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}
+
+// SetUserTimeout sets TCP_USER_TIMEOUT on a TCP connection, also inside TLS. d is rounded to milliseconds.
+func SetUserTimeout(conn net.Conn, d time.Duration) error {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("set TCP_USER_TIMEOUT: %T is no socket", conn)
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("set TCP_USER_TIMEOUT: %w", err)
+	}
+	var serr error
+	err = raw.Control(func(fd uintptr) {
+		serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+	})
+	if err = errors.Join(err, serr); err != nil {
+		return fmt.Errorf("set TCP_USER_TIMEOUT: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package identity
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+)
+
+// soon is how long before its end a certificate raises an alarm.
+const soon = 60 * 24 * time.Hour
+
+// Files are the paths of one process's identity. CA may hold several certificates, so that a CA can be replaced while both
+// are trusted. The list of revoked serials, `revoked`, is looked for beside CA.
+type Files struct{ CA, Cert, Key string }
+
+// Store is one process's identity and its trust. It is safe for concurrent use; the TLS configurations it makes follow a
+// Reload without being made again.
+type Store struct {
+	files Files
+	now   func() time.Time
+	held  atomic.Pointer[material]
+}
+
+// material is what was read in one go; it is never changed.
+type material struct {
+	id      ID
+	cert    tls.Certificate
+	cas     []*x509.Certificate
+	revoked map[string]bool // serials in hexadecimal
+	expiry  time.Time
+}
+
+// Load reads the files. Any flaw is one *FileError.
+func Load(f Files) (*Store, error) { return load(f, time.Now) }
+
+func load(f Files, now func() time.Time) (*Store, error) {
+	s := &Store{files: f, now: now}
+	if err := s.Reload(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Reload reads the files again (on HUP). On an error the Store keeps what it had.
+func (s *Store) Reload() error {
+	m, err := s.read()
+	if err != nil {
+		return err
+	}
+	if old := s.held.Load(); old != nil && old.id != m.id {
+		return &FileError{Path: s.files.Cert, Problem: "it is for " + m.id.String() + ", this process is " + old.id.String(),
+			Mend: "restart the process if it is to become another, or put back " + issueCommand(old.id.Role, old.id.Name)}
+	}
+	s.held.Store(m)
+	return nil
+}
+
+// ID is who this process is.
+func (s *Store) ID() ID { return s.held.Load().id }
+
+// Expiry is when this process's certificate, or the CA's that signed it, ends, whichever is first.
+func (s *Store) Expiry() time.Time { return s.held.Load().expiry }
+
+// ExpiresSoon tells whether Expiry is less than 60 days after now, or past: the certificate-expiry alarm.
+func (s *Store) ExpiresSoon(now time.Time) bool { return s.Expiry().Sub(now) < soon }
+
+func (s *Store) read() (*material, error) {
+	cas, _, err := readCerts(s.files.CA, "copy the platform's ca.crt there")
+	if err != nil {
+		return nil, err
+	}
+	certs, certPEM, err := readCerts(s.files.Cert, "issue it again with "+issueCommand("", ""))
+	if err != nil {
+		return nil, err
+	}
+	leaf := certs[0]
+	id, err := FromCertificate(leaf)
+	if err != nil {
+		return nil, &FileError{Path: s.files.Cert, Problem: "it is no certificate of Mainstay", Err: err,
+			Mend: "issue one with " + issueCommand("", "")}
+	}
+	again := "issue it again with " + issueCommand(id.Role, id.Name)
+	keyPEM, err := readKey(s.files.Key)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return nil, &FileError{Path: s.files.Key, Problem: "it is not the key of " + s.files.Cert, Mend: again, Err: err}
+	}
+	revoked, err := readRevoked(filepath.Join(filepath.Dir(s.files.CA), revokedFile))
+	if err != nil {
+		return nil, err
+	}
+	ca, err := signer(leaf, id, cas, s.now())
+	if err != nil {
+		return nil, &FileError{Path: s.files.Cert, Problem: describe(err, leaf, s.files.CA, s.now()), Mend: again, Err: err}
+	}
+	return &material{id: id, cert: pair, cas: cas, revoked: revoked, expiry: earlier(leaf.NotAfter, ca.NotAfter)}, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,120 @@
+package identity
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+)
+
+// want is what a peer's certificate must say. Name "" is any.
+type want struct {
+	roles []string
+	name  string
+}
+
+func (w want) String() string {
+	s := strings.Join(w.roles, " or ")
+	if w.name != "" {
+		s += " " + w.name
+	}
+	return s
+}
+
+// mend names the certificate the peer should have had. Where several roles would do, none is guessed.
+func (w want) mend(platform, presentedName string) string {
+	role, name := "", w.name
+	if len(w.roles) == 1 {
+		role = w.roles[0]
+	}
+	if name == "" {
+		name = presentedName
+	}
+	return "issue the peer's certificate with the CA of " + platform + ": " + issueCommand(role, name)
+}
+
+// verify checks a peer's certificate against what is held: chain, platform, role, name, revocation, and, for people, dates.
+func (s *Store) verify(cs tls.ConnectionState, w want) (ID, error) {
+	m := s.held.Load()
+	wanted := w.String() + " of platform " + m.id.Platform
+	if len(cs.PeerCertificates) == 0 {
+		return ID{}, &PeerError{Presented: "no certificate", Wanted: wanted, Mend: w.mend(m.id.Platform, "")}
+	}
+	leaf := cs.PeerCertificates[0]
+	id, err := FromCertificate(leaf)
+	if err != nil {
+		return ID{}, &PeerError{Presented: "a certificate not of Mainstay", Wanted: wanted, Mend: w.mend(m.id.Platform, ""), Err: err}
+	}
+	refuse := func(presented string, err error) (ID, error) {
+		return ID{}, &PeerError{Presented: presented, Wanted: wanted, Mend: w.mend(m.id.Platform, id.Name), Err: err}
+	}
+	if _, err := signer(leaf, id, m.cas, s.now()); err != nil {
+		return refuse(id.String()+", and "+describe(err, leaf, s.files.CA, s.now()), err)
+	}
+	if m.revoked[leaf.SerialNumber.Text(16)] {
+		return refuse(id.String()+", whose serial "+leaf.SerialNumber.Text(16)+" is revoked", nil)
+	}
+	if id.Platform != m.id.Platform || !slices.Contains(w.roles, id.Role) || w.name != "" && w.name != id.Name {
+		return refuse(id.String(), nil)
+	}
+	return id, nil
+}
+
+// signer returns the CA that signed the certificate. For people the dates of both must hold now; for dateless roles the
+// chain is judged at the moment nearest to now at which both were valid, so that neither an old certificate, an old CA, nor
+// a clock gone back to 1970 stops a database.
+func signer(leaf *x509.Certificate, id ID, cas []*x509.Certificate, now time.Time) (*x509.Certificate, error) {
+	err := errors.New("no CA certificate")
+	for _, ca := range cas {
+		at := now
+		if id.dateless() {
+			at = clamp(now, later(leaf.NotBefore, ca.NotBefore), earlier(leaf.NotAfter, ca.NotAfter))
+		}
+		roots := x509.NewCertPool()
+		roots.AddCert(ca)
+		_, verr := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at,
+			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		if verr == nil {
+			return ca, nil
+		}
+		// Of several CAs, the complaint of the one that did sign is the one worth reading.
+		if leaf.CheckSignatureFrom(ca) == nil || len(cas) == 1 {
+			err = verr
+		}
+	}
+	return nil, err
+}
+
+// describe says in an operator's words why the chain did not hold.
+func describe(err error, leaf *x509.Certificate, caPath string, now time.Time) string {
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		switch {
+		case now.After(leaf.NotAfter):
+			return "it ended on " + leaf.NotAfter.UTC().Format(time.RFC3339)
+		case now.Before(leaf.NotBefore):
+			return "it begins only at " + leaf.NotBefore.UTC().Format(time.RFC3339) + " (is this host's clock right?)"
+		}
+		return "the CA that signed it is past its date"
+	}
+	return "it was not signed by a CA in " + caPath
+}
+
+func clamp(t, from, to time.Time) time.Time {
+	if t.After(to) {
+		t = to
+	}
+	if t.Before(from) {
+		t = from
+	}
+	return t
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,134 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+
+	"mainstay/controller/platform"
+)
+
+// Refusal is one reason not to adopt a running instance, and what would remove it.
+type Refusal struct{ Reason, Next string }
+
+func (r Refusal) String() string { return r.Reason + "; " + r.Next }
+
+// Facts are what a running instance to be adopted says of itself.
+type Facts struct {
+	SystemID      string            `json:"system_id"`
+	Version       string            `json:"version"`
+	VersionNumber int               `json:"version_number"` // 150018
+	InRecovery    bool              `json:"in_recovery"`
+	Timeline      platform.Timeline `json:"timeline"`
+
+	DataDirectory string `json:"data_directory"`
+	ConfigFile    string `json:"config_file"`
+	HBAFile       string `json:"hba_file"`
+	IdentFile     string `json:"ident_file"`
+	Port          int    `json:"port"`
+	Sockets       string `json:"sockets"` // unix_socket_directories
+	Listen        string `json:"listen"`
+
+	Checksums           bool   `json:"checksums"`
+	WALLogHints         bool   `json:"wal_log_hints"`
+	WALLevel            string `json:"wal_level"`
+	MaxWALSenders       int    `json:"max_wal_senders"`
+	MaxReplicationSlots int    `json:"max_replication_slots"`
+	FullPageWrites      bool   `json:"full_page_writes"`
+	Fsync               bool   `json:"fsync"`
+
+	RoleReplicates bool     `json:"role_replicates"` // the replication user exists, may log in and replicate
+	HBAReplication bool     `json:"hba_replication"` // a network line lets it replicate
+	HBADatabase    bool     `json:"hba_database"`    // and connect to postgres, for pg_rewind
+	HBAErrors      []string `json:"hba_errors"`
+}
+
+const factsSQL = `
+WITH h AS MATERIALIZED (
+	SELECT * FROM pg_hba_file_rules
+), m AS MATERIALIZED (
+	SELECT database FROM h WHERE error IS NULL AND type IN ('host', 'hostssl', 'hostnossl', 'hostgssenc', 'hostnogssenc')
+	AND user_name && ARRAY['all', $1::text] AND auth_method <> 'reject'
+)
+SELECT json_build_object(
+	'system_id', (SELECT system_identifier::text FROM pg_control_system()),
+	'version', current_setting('server_version'), 'version_number', current_setting('server_version_num')::int,
+	'in_recovery', pg_is_in_recovery(), 'timeline', (SELECT timeline_id FROM pg_control_checkpoint()),
+	'data_directory', current_setting('data_directory'), 'config_file', current_setting('config_file'),
+	'hba_file', current_setting('hba_file'), 'ident_file', current_setting('ident_file'),
+	'port', current_setting('port')::int, 'sockets', current_setting('unix_socket_directories'),
+	'listen', current_setting('listen_addresses'),
+	'checksums', current_setting('data_checksums') = 'on', 'wal_log_hints', current_setting('wal_log_hints') = 'on',
+	'wal_level', current_setting('wal_level'), 'max_wal_senders', current_setting('max_wal_senders')::int,
+	'max_replication_slots', current_setting('max_replication_slots')::int,
+	'full_page_writes', current_setting('full_page_writes') = 'on', 'fsync', current_setting('fsync') = 'on',
+	'role_replicates', EXISTS (SELECT FROM pg_roles WHERE rolname = $1::text AND rolcanlogin AND (rolreplication OR rolsuper)),
+	'hba_replication', EXISTS (SELECT FROM m WHERE 'replication' = ANY (database)),
+	'hba_database', EXISTS (SELECT FROM m WHERE database && ARRAY['all', 'postgres']),
+	'hba_errors', coalesce((SELECT json_agg('line ' || line_number || ': ' || error) FROM h WHERE error IS NOT NULL), '[]'))`
+
+// AdoptChecks looks whether the running instance can be adopted. An empty list of refusals says yes.
+func (i *Instance) AdoptChecks(ctx context.Context) (refusals []Refusal, f Facts, err error) {
+	defer i.wrap("look whether to adopt", &err)
+	if _, _, ok := i.Running(); !ok {
+		return nil, Facts{}, ErrNotRunning
+	}
+	var raw []byte
+	err = i.with(ctx, func(c *sql.Conn) error {
+		return c.QueryRowContext(ctx, factsSQL, i.replicationUser()).Scan(&raw)
+	})
+	if err != nil {
+		return nil, Facts{}, err
+	}
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return nil, Facts{}, fmt.Errorf("the server's answer: %w", err)
+	}
+	return append(i.refuseServer(f), i.refuseAccess(f)...), f, nil
+}
+
+// refusal is one row of the table of checks.
+type refusal struct {
+	bad          bool
+	reason, next string
+}
+
+func collect(rows []refusal) []Refusal {
+	var out []Refusal
+	for _, r := range rows {
+		if r.bad {
+			out = append(out, Refusal{r.reason, r.next})
+		}
+	}
+	return out
+}
+
+func (i *Instance) refuseServer(f Facts) []Refusal {
+	return collect([]refusal{
+		{!sameFile(f.DataDirectory, i.Data), "it runs on " + f.DataDirectory + ", not on " + i.Data, "correct the member's data directory"},
+		{f.VersionNumber/10000 < OldestMajor, "PostgreSQL " + f.Version + " is too old", fmt.Sprintf("upgrade to %d or newer", OldestMajor)},
+		{f.VersionNumber/10000 != i.Binaries.Major, fmt.Sprintf("it is version %s, the configured programs are %s", f.Version, i.Binaries.Version), "point the member to the matching programs"},
+		{!f.Checksums && !f.WALLogHints, "neither data checksums nor wal_log_hints are on, so it could never be rewound", "set wal_log_hints = on and restart, or enable checksums with pg_checksums"},
+		{f.WALLevel == "minimal", "wal_level is minimal", "set wal_level = replica and restart"},
+		{f.MaxWALSenders < 4, fmt.Sprintf("max_wal_senders is %d", f.MaxWALSenders), "set it to 4 or more and restart"},
+		{f.MaxReplicationSlots < 4, fmt.Sprintf("max_replication_slots is %d", f.MaxReplicationSlots), "set it to 4 or more and restart"},
+		{!f.FullPageWrites, "full_page_writes is off, so it could never be rewound", "set full_page_writes = on and reload"},
+		{!f.Fsync, "fsync is off: no commit is durable", "set fsync = on and reload"},
+	})
+}
+
+func (i *Instance) refuseAccess(f Facts) []Refusal {
+	user := i.replicationUser()
+	line := func(database string) string {
+		return fmt.Sprintf("add to %s, and reload: hostssl %s %s all scram-sha-256", f.HBAFile, database, user)
+	}
+	rows := []refusal{
+		{!f.RoleReplicates, "role " + user + " does not exist, or may not log in and replicate", "CREATE ROLE " + quoteIdent(user) + " LOGIN REPLICATION, and put its password into the passfile"},
+		{!f.HBAReplication, "pg_hba.conf lets " + user + " replicate from nowhere", line("replication")},
+		{!f.HBADatabase, "pg_hba.conf lets " + user + " into no database, which pg_rewind needs", line("postgres")},
+	}
+	for _, e := range f.HBAErrors {
+		rows = append(rows, refusal{true, f.HBAFile + " has an error: " + e, "correct it and reload"})
+	}
+	return collect(rows)
+}

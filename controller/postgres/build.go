@@ -1,0 +1,132 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// DataPresentError is returned when a data directory is to be made where something already lies.
+type DataPresentError struct{ Data string }
+
+func (e *DataPresentError) Error() string {
+	return fmt.Sprintf("%s is not empty; nothing is overwritten: set it aside first, or name another directory", e.Data)
+}
+
+// build makes a data directory whole or not at all: fill works in a directory beside Data, which then takes its place.
+// What an earlier, interrupted build of the same kind left behind is removed first; it bears our mark in its name.
+func (i *Instance) build(ctx context.Context, kind string, fill func(tmp string) error) (err error) {
+	target, err := i.target()
+	if err != nil {
+		return err
+	}
+	prefix := target + ".mainstay-" + kind + "-"
+	if err := removeLeftovers(prefix); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(target), filepath.Base(prefix)+"*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(tmp))
+		}
+	}()
+	if int(i.Owner.UID) != os.Geteuid() {
+		if err := os.Chown(tmp, int(i.Owner.UID), int(i.Owner.GID)); err != nil {
+			return err
+		}
+	}
+	if err := fill(tmp); err != nil {
+		return err
+	}
+	if err := i.Owner.writeFile(filepath.Join(tmp, standbySignal), nil, 0o600); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, target); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(target))
+}
+
+// target is where Data really lies: absent or empty, and on the filesystem of its parent, so that it can be renamed to.
+func (i *Instance) target() (string, error) {
+	path, err := filepath.EvalSymlinks(i.Data)
+	if errors.Is(err, os.ErrNotExist) {
+		path = filepath.Clean(i.Data)
+		return path, i.Owner.makeDir(filepath.Dir(path), 0o755)
+	}
+	if err != nil {
+		return "", err
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return "", err
+	}
+	if len(entries) > 0 {
+		return "", &DataPresentError{path}
+	}
+	own, err1 := device(path)
+	parent, err2 := device(filepath.Dir(path))
+	if err := errors.Join(err1, err2); err != nil {
+		return "", err
+	}
+	if own != parent {
+		return "", fmt.Errorf("%s is a mount point; name a directory below it as the data directory", path)
+	}
+	return path, nil
+}
+
+func device(path string) (uint64, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return uint64(fi.Sys().(*syscall.Stat_t).Dev), nil
+}
+
+func removeLeftovers(prefix string) error {
+	old, err := filepath.Glob(prefix + "*")
+	if err != nil {
+		return err
+	}
+	for _, p := range old {
+		if err := os.RemoveAll(p); err != nil {
+			return fmt.Errorf("remove what an interrupted attempt left: %w", err)
+		}
+	}
+	return nil
+}
+
+// SetAside renames the data directory, before a rebuild, to Data.suffix, and returns that path; nothing is removed (S9).
+func (i *Instance) SetAside(ctx context.Context, suffix string) (path string, err error) {
+	defer i.wrap("set aside the data of", &err)
+	if err := i.stopped(); err != nil {
+		return "", err
+	}
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	from, err := filepath.EvalSymlinks(i.Data)
+	if err != nil {
+		return "", err
+	}
+	path = from + "." + suffix
+	if exists(path) {
+		return "", fmt.Errorf("%s exists already; remove it, or choose another suffix", path)
+	}
+	if err := os.Rename(from, path); err != nil {
+		return "", err
+	}
+	if err := removeFile(i.rewindMark()); err != nil { // it spoke of the data now gone
+		return path, err
+	}
+	return path, syncDir(filepath.Dir(path))
+}

@@ -1,0 +1,67 @@
+package postgres
+
+import (
+	"context"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// Progress is told how far a clone is, in bytes; total is an estimate. It must not block.
+type Progress func(done, total int64)
+
+// cloneName is the application_name of clones and rewinds: it is in no durability set.
+const cloneName = "mainstay-clone"
+
+// Clone makes the data directory anew from a running member, by pg_basebackup with its WAL streamed and its checksums
+// verified. Data must be absent or empty (see SetAside). The copy is made beside it and renamed when whole, so an
+// interrupted clone is never taken for data; it starts as a standby. slot is the member's own slot on the source, which
+// must not be in use; with "" a temporary one is taken.
+func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress Progress) (err error) {
+	defer i.wrap("clone", &err)
+	conninfo, err := i.ConnInfo(from, cloneName, "")
+	if err != nil {
+		return err
+	}
+	return i.build(ctx, "clone", func(tmp string) error {
+		args := []string{"-D", tmp, "-X", "stream", "-c", "fast", "--no-password", "-d", conninfo}
+		if slot != "" {
+			args = append(args, "-S", slot)
+		}
+		watch := &progressWriter{report: progress}
+		if progress != nil {
+			args = append(args, "-P")
+		}
+		if err := i.stream(ctx, nil, watch, "pg_basebackup", args...); err != nil {
+			return err
+		}
+		return i.dropAutoConf(tmp, ManagedKeys()) // what was ALTER SYSTEM on the source
+	})
+}
+
+// "  23125/ 23125 kB (100%), 1/1 tablespace"
+var progressText = regexp.MustCompile(`(\d+)/\s*(\d+) kB \(`)
+
+// progressWriter reads pg_basebackup's progress, at most ten times a second.
+type progressWriter struct {
+	report Progress
+	last   time.Time
+}
+
+func (p *progressWriter) Write(b []byte) (int, error) {
+	if p.report == nil || time.Since(p.last) < 100*time.Millisecond {
+		return len(b), nil
+	}
+	all := progressText.FindAllSubmatch(b, -1)
+	if len(all) == 0 {
+		return len(b), nil
+	}
+	m := all[len(all)-1]
+	done, err1 := strconv.ParseInt(string(m[1]), 10, 64)
+	total, err2 := strconv.ParseInt(string(m[2]), 10, 64)
+	if err1 == nil && err2 == nil {
+		p.last = time.Now()
+		p.report(done<<10, total<<10)
+	}
+	return len(b), nil
+}

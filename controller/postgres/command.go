@@ -1,0 +1,141 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	tailBytes = 2048
+	// killGrace is how long a killed program may take to be gone before it counts as stuck in the kernel.
+	killGrace = time.Second
+)
+
+// CommandError is returned when one of PostgreSQL's programs failed or ran into its deadline.
+type CommandError struct {
+	Program string
+	Tail    string // the end of what it wrote to stderr
+	Err     error
+}
+
+func (e *CommandError) Error() string {
+	if e.Tail == "" {
+		return fmt.Sprintf("%s: %v", e.Program, e.Err)
+	}
+	return fmt.Sprintf("%s: %v: %s", e.Program, e.Err, e.Tail)
+}
+
+// Unwrap returns the cause.
+func (e *CommandError) Unwrap() error { return e.Err }
+
+// ErrStuck is returned when a killed program did not end: it hangs in the kernel, most often on a frozen disk.
+var ErrStuck = errors.New("the program was killed but hangs in the kernel; look at the disk")
+
+// run executes one of PostgreSQL's programs as the owner and returns its standard output.
+func (i *Instance) run(ctx context.Context, program string, args ...string) (string, error) {
+	var out bytes.Buffer
+	err := i.stream(ctx, &out, nil, program, args...)
+	return out.String(), err
+}
+
+// stream is run with the output going to stdout, and stderr also to watch, if not nil.
+func (i *Instance) stream(ctx context.Context, stdout, watch io.Writer, program string, args ...string) error {
+	cmd := exec.Command(filepath.Join(i.Binaries.Dir, program), args...)
+	cmd.Dir = "/"
+	cmd.Env = i.Owner.environment()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: i.Owner.credential()}
+	tail := &tailWriter{also: watch}
+	cmd.Stdout, cmd.Stderr = stdout, tail
+	cmd.WaitDelay = killGrace
+	if err := ctx.Err(); err != nil {
+		return &CommandError{program, "", err}
+	}
+	if err := cmd.Start(); err != nil {
+		return &CommandError{program, "", err}
+	}
+	err := waitGroup(ctx, cmd)
+	if errors.Is(err, ErrStuck) {
+		return &CommandError{program, "", err} // its writers may still be in use
+	}
+	if err != nil {
+		return &CommandError{program, tail.String(), err}
+	}
+	return nil
+}
+
+// waitGroup waits for the program, and kills its whole process group when ctx ends. Where even SIGKILL does not end it,
+// the goroutine is left to reap it whenever the kernel lets go: to wait for that would hang the caller past its deadline.
+func waitGroup(ctx context.Context, cmd *exec.Cmd) error {
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // the group may have ended in this moment
+	select {
+	case <-done:
+		return ctx.Err()
+	case <-time.After(2 * killGrace):
+		return fmt.Errorf("%w (%w)", ErrStuck, ctx.Err())
+	}
+}
+
+// environment is the whole environment of the programs: nothing of ours leaks in, no PG* variable above all.
+func (o Owner) environment() []string {
+	home := "/"
+	if u, err := user.LookupId(strconv.Itoa(int(o.UID))); err == nil {
+		home = u.HomeDir
+	}
+	return []string{"LC_ALL=C", "TZ=UTC", "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + home, "USER=" + o.Name}
+}
+
+// credential is nil where the process already runs as the owner.
+func (o Owner) credential() *syscall.Credential {
+	if int(o.UID) == os.Geteuid() {
+		return nil
+	}
+	c := &syscall.Credential{Uid: o.UID, Gid: o.GID}
+	u, err := user.LookupId(strconv.Itoa(int(o.UID)))
+	if err != nil {
+		return c
+	}
+	ids, _ := u.GroupIds() // a key readable through a group such as ssl-cert needs them
+	for _, id := range ids {
+		if g, err := strconv.ParseUint(id, 10, 32); err == nil {
+			c.Groups = append(c.Groups, uint32(g))
+		}
+	}
+	return c
+}
+
+// tailWriter keeps the end of what is written to it.
+type tailWriter struct {
+	also io.Writer
+	kept []byte
+}
+
+func (t *tailWriter) Write(b []byte) (int, error) {
+	if t.also != nil {
+		_, _ = t.also.Write(b) // a progress callback cannot fail
+	}
+	t.kept = append(t.kept, b...)
+	if n := len(t.kept) - tailBytes; n > 0 {
+		t.kept = append(t.kept[:0], t.kept[n:]...)
+	}
+	return len(b), nil
+}
+
+func (t *tailWriter) String() string { return strings.TrimSpace(string(t.kept)) }

@@ -1,0 +1,176 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// pollEvery is how often a condition on the local server is looked at again.
+const pollEvery = 5 * time.Millisecond
+
+// reconnectEvery is the same for a new connection, each of which costs a process and a line in the log.
+const reconnectEvery = 20 * time.Millisecond
+
+func (i *Instance) mainFile() string    { return filepath.Join(i.Conf, "postgresql.conf") }
+func (i *Instance) managedFile() string { return filepath.Join(i.Conf, "mainstay.conf") }
+
+// WriteSettings writes our configuration durably; the server takes it at its next reload or start. postgresql.conf in
+// Conf includes the user's file, then mainstay.conf, so ours win.
+func (i *Instance) WriteSettings(ctx context.Context, s Settings) (err error) {
+	defer i.wrap("write the settings of", &err)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := i.Owner.makeDir(i.Conf, 0o750); err != nil {
+		return err
+	}
+	if err := i.Owner.writeFile(i.managedFile(), []byte(i.render(s)), 0o600); err != nil {
+		return err
+	}
+	main := "# Written by Mainstay. Your configuration comes first, the managed settings after it.\n" +
+		"include " + quoteConf(i.userConfig()) + "\ninclude " + quoteConf(i.managedFile()) + "\n"
+	return i.Owner.writeFile(i.mainFile(), []byte(main), 0o600)
+}
+
+// Reload makes the server read its files again, and returns once it has: a connection made afterwards shows the new
+// values. Processes that already ran take them a moment later.
+func (i *Instance) Reload(ctx context.Context) (err error) {
+	defer i.wrap("reload", &err)
+	return i.with(ctx, func(c *sql.Conn) error {
+		var before time.Time
+		if err := c.QueryRowContext(ctx, "SELECT pg_catalog.pg_conf_load_time()").Scan(&before); err != nil {
+			return err
+		}
+		pid, _, ok := i.Running()
+		if !ok {
+			return ErrNotRunning
+		}
+		if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+			return err
+		}
+		err := reloaded(ctx, c, before)
+		if err != nil && ctx.Err() == nil {
+			return reloadFailure(ctx, c, err)
+		}
+		return err
+	})
+}
+
+// reloaded waits until this backend has taken a reload, which it does after the postmaster. It gives up early enough to
+// leave time for asking why.
+func reloaded(ctx context.Context, c *sql.Conn, before time.Time) error {
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)*3/4)
+		defer cancel()
+	}
+	return poll(ctx, func() (bool, error) {
+		var now time.Time
+		err := c.QueryRowContext(context.WithoutCancel(ctx), "SELECT pg_catalog.pg_conf_load_time()").Scan(&now)
+		return now.After(before), err
+	})
+}
+
+// reloadFailure names the line that makes PostgreSQL keep its old configuration.
+func reloadFailure(ctx context.Context, c *sql.Conn, cause error) error {
+	var file, text sql.NullString
+	var line sql.NullInt64
+	const bad = `SELECT sourcefile, sourceline, coalesce(name || ': ', '') || error FROM pg_catalog.pg_file_settings
+		WHERE error IS NOT NULL ORDER BY error = 'setting could not be applied' LIMIT 1`
+	if err := c.QueryRowContext(ctx, bad).Scan(&file, &line, &text); err != nil {
+		return fmt.Errorf("PostgreSQL did not take the new configuration (see its log): %w", cause)
+	}
+	return fmt.Errorf("PostgreSQL keeps its old configuration; correct %s line %d (%s): %w", file.String, line.Int64, text.String, cause)
+}
+
+// poll looks until done or ctx ends.
+func poll(ctx context.Context, look func() (bool, error)) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		if done, err := look(); done || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// Setting is one setting as a new connection shows it.
+type Setting struct {
+	Name, Value, Source string
+	SourceFile          string // "" unless it comes from a file
+	SourceLine          int
+	PendingRestart      bool
+}
+
+// ShowSetting reads a setting on a new connection: an old one may not have taken a reload.
+func (i *Instance) ShowSetting(ctx context.Context, name string) (s Setting, err error) {
+	defer i.wrap("show a setting of", &err)
+	s.Name = name
+	err = i.with(ctx, func(c *sql.Conn) error {
+		return c.QueryRowContext(ctx, `SELECT current_setting(name), source, coalesce(sourcefile, ''), coalesce(sourceline, 0),
+			pending_restart FROM pg_catalog.pg_settings WHERE name = $1`, name).
+			Scan(&s.Value, &s.Source, &s.SourceFile, &s.SourceLine, &s.PendingRestart)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		err = fmt.Errorf("PostgreSQL knows no setting %q", name)
+	}
+	return s, err
+}
+
+// OverriddenError is returned when a setting of ours shows another value, or comes from elsewhere, than what we wrote.
+type OverriddenError struct {
+	Want string
+	Got  Setting
+}
+
+func (e *OverriddenError) Error() string {
+	from := e.Got.Source
+	if e.Got.SourceFile != "" {
+		from = fmt.Sprintf("%s line %d", e.Got.SourceFile, e.Got.SourceLine)
+	}
+	return fmt.Sprintf("%s shows %q (from %s) where %q was loaded; remove the other setting (ALTER SYSTEM RESET %s; SELECT pg_reload_conf())",
+		e.Got.Name, redact(e.Got.Value), from, redact(e.Want), e.Got.Name)
+}
+
+// Loaded verifies on a new connection that the managed setting has that value, and from our file: ALTER SYSTEM, or the
+// command line, would win over it. Adopted clusters, before their first restart under us, take it from
+// postgresql.auto.conf, which then is ours as well.
+func (i *Instance) Loaded(ctx context.Context, name, want string) error {
+	s, err := i.ShowSetting(ctx, name)
+	if err != nil {
+		return err
+	}
+	if s.Value != want || !i.ours(s.SourceFile) {
+		return &Error{i.Member, "load " + name + " on", &OverriddenError{want, s}}
+	}
+	return nil
+}
+
+// ours tells whether a setting's source is a file that we write: mainstay.conf, or, as long as the server was not
+// started with our config_file, postgresql.auto.conf.
+func (i *Instance) ours(file string) bool {
+	if sameFile(file, i.managedFile()) {
+		return true
+	}
+	return sameFile(file, filepath.Join(i.Data, autoConf)) && !i.startedByUs()
+}
+
+func sameFile(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(x, y)
+}

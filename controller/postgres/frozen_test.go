@@ -1,0 +1,81 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestFrozenServer stops a postmaster, and then everything: each call returns at its deadline and says so.
+func TestFrozenServer(t *testing.T) {
+	i := newPrimary(t, newAuthority(t), "feed-e1")
+	pid, _, ok := i.Running()
+	if !ok {
+		t.Fatal("not running")
+	}
+	pids, err := i.children()
+	check(t, err)
+	calls := map[string]func(context.Context) error{
+		"status":     func(ctx context.Context) error { _, err := i.Status(ctx); return err },
+		"beat":       i.Beat,
+		"checkpoint": i.Checkpoint,
+		"show":       func(ctx context.Context) error { _, err := i.ShowSetting(ctx, "port"); return err },
+		"writable":   i.WaitWritable,
+		"reload":     i.Reload,
+	}
+	check(t, syscall.Kill(pid, syscall.SIGSTOP))
+	for name, call := range calls {
+		t.Run("postmaster/"+name, func(t *testing.T) { returnsAtDeadline(t, call) })
+	}
+	for _, p := range pids {
+		check(t, syscall.Kill(p, syscall.SIGSTOP))
+	}
+	t.Run("all/status", func(t *testing.T) { returnsAtDeadline(t, calls["status"]) })
+	for _, p := range append(pids, pid) {
+		check(t, syscall.Kill(p, syscall.SIGCONT))
+	}
+	check(t, i.Beat(testContext(t)))
+}
+
+func returnsAtDeadline(t *testing.T, call func(context.Context) error) {
+	t.Helper()
+	const limit = 300 * time.Millisecond
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	begin := time.Now()
+	err := call(ctx)
+	if took := time.Since(begin); took > limit+2*time.Second || took < limit/2 {
+		t.Errorf("took %s with a deadline of %s", took, limit)
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want a deadline", err)
+	}
+}
+
+// TestProgramKilled ends a program with children at its deadline, all of them.
+func TestProgramKilled(t *testing.T) {
+	i := &Instance{Binaries: Binaries{Dir: "/bin"}, Owner: testOwner(t)}
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	out, err := i.run(ctx, "sh", "-c", "echo stuck >&2; sleep 60 & echo $!; sleep 60")
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) > 5*time.Second {
+		t.Fatalf("after %s: %v", time.Since(begin), err)
+	}
+	var failed *CommandError
+	if !errors.As(err, &failed) || failed.Tail != "stuck" {
+		t.Fatalf("error %#v", err)
+	}
+	var child int
+	for _, r := range out {
+		if r >= '0' && r <= '9' {
+			child = child*10 + int(r-'0')
+		}
+	}
+	eventually(t, "the end of the grandchild", func() bool {
+		st, err := readStat(child)
+		return err != nil || st.state == "Z"
+	})
+}

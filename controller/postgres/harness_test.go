@@ -1,0 +1,194 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience bounds every single wait of the tests.
+const patience = 20 * time.Second
+
+func testContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// needPostgres skips only where PostgreSQL is absent and nobody insists.
+func needPostgres(t *testing.T) Binaries {
+	t.Helper()
+	b, err := Find("")
+	if err != nil {
+		if os.Getenv("MAINSTAY_NEED_PG") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	return b
+}
+
+func testOwner(t *testing.T) Owner {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return must(OwnerOf("/proc/self"))
+	}
+	o, err := LookupOwner("postgres")
+	if err != nil {
+		t.Skip("as root the tests need the user postgres: ", err)
+	}
+	return o
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l := must(net.Listen("tcp", "127.0.0.1:0"))
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// newInstance makes an instance that is not initialised, in a short directory that goes away with the test.
+func newInstance(t *testing.T, ca *authority, member string) *Instance {
+	t.Helper()
+	b, o := needPostgres(t), testOwner(t)
+	dir := must(os.MkdirTemp("/tmp", "mst"))
+	check(t, os.Chmod(dir, 0o755))
+	i := &Instance{
+		Member: member, Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"),
+		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: freePort(t), Binaries: b, Owner: o,
+	}
+	i.TLS = ca.issue(t, dir, ReplicationUser, o)
+	t.Cleanup(func() {
+		if t.Failed() {
+			log, _ := os.ReadFile(i.Log)
+			t.Logf("log of %s:\n%s", member, log)
+		}
+		kill(t, i)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return i
+}
+
+// kill ends a whole server, frozen or not, and waits until its children are gone.
+func kill(t *testing.T, i *Instance) {
+	t.Helper()
+	master, _, ok := i.Running()
+	if !ok {
+		return
+	}
+	pids, err := i.children()
+	check(t, err)
+	for _, pid := range append([]int{master}, pids...) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			t.Error(err)
+		}
+	}
+	eventually(t, "the end of the server", func() bool {
+		for _, pid := range append([]int{master}, pids...) {
+			if st, err := readStat(pid); err == nil && st.state != "Z" {
+				return false
+			}
+		}
+		_, _, ok := i.Running()
+		return !ok
+	})
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func eventually(t *testing.T, what string, look func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := poll(ctx, func() (bool, error) { return look(), nil }); err != nil {
+		t.Fatalf("waited in vain for %s", what)
+	}
+}
+
+// start starts and waits until it answers as asked.
+func start(t *testing.T, i *Instance, primary bool) *Process {
+	t.Helper()
+	ctx := testContext(t)
+	p, err := i.Start(ctx, StartOptions{AsPrimary: primary})
+	check(t, err)
+	if primary {
+		check(t, i.WaitWritable(ctx))
+		check(t, i.RestoreStandbySignal(ctx))
+		return p
+	}
+	eventually(t, i.Member+" to answer", func() bool { _, err := i.Status(ctx); return err == nil })
+	return p
+}
+
+// newPrimary is an initialised, running primary with roles and one row in table t.
+func newPrimary(t *testing.T, ca *authority, member string) *Instance {
+	t.Helper()
+	i, ctx := newInstance(t, ca, member), testContext(t)
+	check(t, i.Initialise(ctx))
+	check(t, i.WriteSettings(ctx, Settings{}))
+	start(t, i, true)
+	check(t, i.CreateRoles(ctx))
+	check(t, i.exec(ctx, "CREATE TABLE t (n int)"))
+	insert(t, i, 1)
+	return i
+}
+
+// newStandby is a running clone that streams.
+func newStandby(t *testing.T, ca *authority, member string, from *Instance) (*Instance, Settings) {
+	t.Helper()
+	i, ctx := newInstance(t, ca, member), testContext(t)
+	check(t, from.EnsureSlots(ctx, []string{SlotName(member)}, nil))
+	check(t, i.Clone(ctx, from.source(), SlotName(member), nil))
+	s := follow(t, i, from)
+	start(t, i, false)
+	streams(t, i)
+	return i, s
+}
+
+func (i *Instance) source() Source { return Source{"127.0.0.1", i.Port} }
+
+// follow writes settings that stream from another instance.
+func follow(t *testing.T, i, from *Instance) Settings {
+	t.Helper()
+	s := Settings{PrimaryConnInfo: must(i.ConnInfo(from.source(), i.Member, "")), PrimarySlot: SlotName(i.Member)}
+	check(t, i.WriteSettings(testContext(t), s))
+	return s
+}
+
+func streams(t *testing.T, i *Instance) {
+	t.Helper()
+	ctx := testContext(t)
+	eventually(t, i.Member+" to stream", func() bool {
+		s, err := i.Status(ctx)
+		return err == nil && s.Receiver != nil && s.Receiver.Status == "streaming"
+	})
+}
+
+func insert(t *testing.T, i *Instance, n int) {
+	t.Helper()
+	check(t, i.exec(testContext(t), "INSERT INTO t VALUES ($1)", n))
+}
+
+// rows counts the rows of t with that value; -1 if it cannot.
+func rows(t *testing.T, i *Instance, n int) int {
+	t.Helper()
+	ctx, got := testContext(t), -1
+	_ = i.with(ctx, func(c *sql.Conn) error { // -1 tells
+		return c.QueryRowContext(ctx, "SELECT count(*) FROM t WHERE n = $1", n).Scan(&got)
+	})
+	return got
+}

@@ -1,0 +1,157 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mainstay/controller/platform"
+)
+
+// reserved is the content of a history file that only keeps a number from being taken again.
+const reserved = "1\t0/1\treserved\n"
+
+func (i *Instance) historyFile(t platform.Timeline) string {
+	return filepath.Join(i.Data, "pg_wal", fmt.Sprintf("%08X.history", uint32(t)))
+}
+
+// ReadHistory reads the ancestry of a timeline from pg_wal, oldest first. Timeline 1 has none, and no file.
+func (i *Instance) ReadHistory(ctx context.Context, t platform.Timeline) (h platform.History, err error) {
+	defer i.wrap(fmt.Sprintf("read the history of timeline %d of", t), &err)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return i.readHistory(t)
+}
+
+func (i *Instance) readHistory(t platform.Timeline) (platform.History, error) {
+	if t == 1 {
+		return platform.History{}, nil
+	}
+	raw, err := os.ReadFile(i.historyFile(t))
+	if err != nil {
+		return nil, err
+	}
+	return parseHistory(string(raw))
+}
+
+// parseHistory reads lines of timeline, tab, position, tab, reason; blank lines and comments are skipped.
+func parseHistory(text string) (platform.History, error) {
+	h := platform.History{}
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) == 0 || strings.HasPrefix(f[0], "#") {
+			continue
+		}
+		if len(f) < 2 {
+			return nil, fmt.Errorf("history line %q has no position", strings.TrimSpace(line))
+		}
+		n, err := strconv.ParseUint(f[0], 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("history line %q: %w", strings.TrimSpace(line), err)
+		}
+		end, err := platform.ParseLSN(f[1])
+		if err != nil {
+			return nil, err
+		}
+		h = append(h, platform.Fork{Timeline: platform.Timeline(n), End: end})
+	}
+	return h, nil
+}
+
+func formatHistory(h platform.History) string {
+	var b strings.Builder
+	for _, f := range h {
+		fmt.Fprintf(&b, "%d\t%s\tkept by Mainstay\n", f.Timeline, f.End)
+	}
+	return b.String()
+}
+
+// TimelineTakenError is returned when the number reserved for a promotion, or a higher one, is in pg_wal already.
+type TimelineTakenError struct{ Want, Found platform.Timeline }
+
+func (e *TimelineTakenError) Error() string {
+	return fmt.Sprintf("timeline %d is wanted but pg_wal knows timeline %d; the attempt needs a number never used", e.Want, e.Found)
+}
+
+// PrepareTimeline makes the next promotion take timeline want: PostgreSQL takes the first number without a history file.
+// Every lower number gets its file, real where history knows it, reserved otherwise; replicas fetch them all later.
+func (i *Instance) PrepareTimeline(ctx context.Context, want platform.Timeline, history map[platform.Timeline]platform.History) (err error) {
+	defer i.wrap(fmt.Sprintf("prepare timeline %d on", want), &err)
+	have, err := i.historyNumbers()
+	if err != nil {
+		return err
+	}
+	for _, t := range slices.Sorted(maps.Keys(have)) {
+		if t >= want {
+			return &TimelineTakenError{want, t}
+		}
+	}
+	for t := platform.Timeline(2); t < want; t++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		text := reserved
+		if h, ok := history[t]; ok {
+			text = formatHistory(h)
+		}
+		if have[t] {
+			continue
+		}
+		if err := i.Owner.writeFile(i.historyFile(t), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// historyNumbers lists the timelines with a history file in pg_wal.
+func (i *Instance) historyNumbers() (map[platform.Timeline]bool, error) {
+	entries, err := os.ReadDir(filepath.Join(i.Data, "pg_wal"))
+	if err != nil {
+		return nil, err
+	}
+	out := map[platform.Timeline]bool{}
+	for _, e := range entries {
+		hex, ok := strings.CutSuffix(e.Name(), ".history")
+		if !ok || len(hex) != 8 {
+			continue
+		}
+		if n, err := strconv.ParseUint(hex, 16, 32); err == nil {
+			out[platform.Timeline(n)] = true
+		}
+	}
+	return out, nil
+}
+
+// dropReserved removes reserved numbers above the highest real timeline. They are left by an attempt that never
+// promoted, and PostgreSQL, told to follow the latest timeline, would refuse to start as a standby: it takes the newest
+// history file for its goal, and a reserved one descends from nothing. The controllers remember the numbers.
+func (i *Instance) dropReserved() error {
+	have, err := i.historyNumbers()
+	if err != nil {
+		return err
+	}
+	numbers := slices.Sorted(maps.Keys(have))
+	for _, t := range slices.Backward(numbers) {
+		raw, err := os.ReadFile(i.historyFile(t))
+		if err != nil {
+			return err
+		}
+		if string(raw) != reserved {
+			return nil
+		}
+		archived := filepath.Join(i.Data, "pg_wal", "archive_status", fmt.Sprintf("%08X.history", uint32(t)))
+		err = errors.Join(removeFile(i.historyFile(t)), removeFile(archived+".ready"), removeFile(archived+".done"))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+)
+
+// Initialise runs initdb, with checksums and scram, and leaves a directory that starts as a standby: only Start with
+// AsPrimary, under a lease, makes it writable (S4).
+func (i *Instance) Initialise(ctx context.Context) (err error) {
+	defer i.wrap("initialise", &err)
+	return i.build(ctx, "init", func(tmp string) error {
+		if err := i.initdb(ctx, tmp); err != nil {
+			return err
+		}
+		hba := i.Owner.writeFile(filepath.Join(tmp, "pg_hba.conf"), []byte(i.hba()), 0o600)
+		ident := i.Owner.writeFile(filepath.Join(tmp, "pg_ident.conf"), []byte(i.ident()), 0o600)
+		return errors.Join(hba, ident)
+	})
+}
+
+// initdb prefers C.UTF-8, which not every C library has.
+func (i *Instance) initdb(ctx context.Context, dir string) error {
+	args := []string{"-D", dir, "-k", "--auth-local=peer", "--auth-host=scram-sha-256", "-E", "UTF8", "-U", i.superuser()}
+	_, err := i.run(ctx, "initdb", append(args, "--locale=C.UTF-8")...)
+	var failed *CommandError
+	if errors.As(err, &failed) && strings.Contains(failed.Tail, "invalid locale name") {
+		_, err = i.run(ctx, "initdb", append(args, "--locale=C")...)
+	}
+	return err
+}
+
+const identMap = "mainstay"
+
+// hba lets our accounts in by certificate only, everybody else by scram, and local users as themselves. A certificate
+// names its account in its common name.
+func (i *Instance) hba() string {
+	su := quoteIdent(i.superuser())
+	lines := []string{
+		"# Written by Mainstay when it initialised this cluster; add your own lines below.",
+		"local   all          " + su + "                      peer map=" + identMap,
+		"local   all          all                             peer",
+		"hostssl replication  " + ReplicationUser + "  all  cert",
+		"hostssl all          " + ReplicationUser + "  all  cert",
+		"hostssl all          " + ProbeUser + "        all  cert",
+		"host    all          all                   all  scram-sha-256",
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// ident maps the data's owner to the superuser, whatever the two are called.
+func (i *Instance) ident() string {
+	return "# Written by Mainstay: the operating system's owner of the data is the superuser.\n" +
+		identMap + " " + quoteIdent(i.Owner.Name) + " " + quoteIdent(i.superuser()) + "\n"
+}

@@ -1,0 +1,133 @@
+package postgres
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mainstay/controller/platform"
+)
+
+// TestFailover walks the whole way: initialise, start, roles, clone, stream, seal, position, promote over a timeline gap,
+// history; then the crashed old primary is counted, kept, rewound and streams again.
+func TestFailover(t *testing.T) {
+	ca := newAuthority(t)
+	a := newPrimary(t, ca, "feed-e1")
+	b, settings := newStandby(t, ca, "feed-e2", a)
+	ctx := testContext(t)
+
+	sa, err := a.Status(ctx)
+	check(t, err)
+	if sa.InRecovery || sa.Timeline != 1 || sa.Flush == 0 || len(sa.Senders) != 1 || sa.Senders[0].Name != "feed-e2" ||
+		len(sa.Slots) != 1 || !sa.Slots[0].Active || sa.MaxConnections == 0 || sa.ChecksumFailures != 0 {
+		t.Fatalf("status of the primary: %+v", sa)
+	}
+	sb, err := b.Status(ctx)
+	check(t, err)
+	if !sb.InRecovery || sb.Timeline != 1 || sb.Receive == 0 || sb.SystemID != sa.SystemID || sb.Receiver.Slot != "mainstay_feed_e2" ||
+		sb.PauseState != "not paused" || sb.Receiver.AgeMS < 0 || !sameFile(sb.ConnInfoFile, b.managedFile()) {
+		t.Fatalf("status of the standby: %+v", sb)
+	}
+	check(t, a.Beat(ctx))
+
+	check(t, b.Seal(ctx, settings))
+	insert(t, a, 2) // lost by design: asynchronous, after the seal
+	check(t, a.Beat(ctx))
+	p, err := b.Position(ctx)
+	check(t, err)
+	if !p.Known || p.LSN < sb.Receive || p.Timeline != 1 {
+		t.Fatalf("position %+v, received %s before", p, sb.Receive)
+	}
+	if gone, err := b.ReceiverGone(ctx); !gone || err != nil {
+		t.Fatal("a receiver runs after the seal", err)
+	}
+
+	check(t, b.UnblockReplay(ctx, settings))
+	_, err = b.ReplayedTo(ctx)
+	check(t, err)
+	promoteTo(t, b, 5)
+	insert(t, b, 3)
+
+	_, crashed := mustStatus(t, a), killed(t, a)
+	if crashed.Clean() {
+		t.Fatal("a killed primary looks clean")
+	}
+	history, err := b.ReadHistory(ctx, 5)
+	check(t, err)
+	fork, ok := history.ForkOf(1)
+	if !ok || fork != p.LSN {
+		t.Fatalf("history %v does not fork from timeline 1 at %s", history, p.LSN)
+	}
+	keepAndRewind(t, a, b, fork)
+}
+
+func mustStatus(t *testing.T, i *Instance) Status {
+	t.Helper()
+	s, err := i.Status(testContext(t))
+	check(t, err)
+	return s
+}
+
+func killed(t *testing.T, i *Instance) Control {
+	t.Helper()
+	kill(t, i)
+	c, err := i.ControlData(testContext(t))
+	check(t, err)
+	return c
+}
+
+func promoteTo(t *testing.T, i *Instance, want platform.Timeline) {
+	t.Helper()
+	ctx := testContext(t)
+	check(t, i.PrepareTimeline(ctx, want, nil))
+	check(t, i.Promote(ctx))
+	check(t, i.WaitWritable(ctx))
+	check(t, i.RestoreStandbySignal(ctx))
+	check(t, i.Checkpoint(ctx))
+	s := mustStatus(t, i)
+	if s.Timeline != want || s.CheckpointTimeline != want {
+		t.Fatalf("promoted to timeline %d (checkpoint %d), wanted %d", s.Timeline, s.CheckpointTimeline, want)
+	}
+	raw, err := os.ReadFile(i.historyFile(want - 1))
+	check(t, err)
+	if string(raw) != reserved {
+		t.Fatalf("history of the gap: %q", raw)
+	}
+}
+
+func keepAndRewind(t *testing.T, a, b *Instance, fork platform.LSN) {
+	t.Helper()
+	ctx := testContext(t)
+	end, err := a.EndOfWAL(ctx)
+	check(t, err)
+	d, err := a.CountWAL(ctx, 1, fork)
+	check(t, err)
+	if d.Transactions != 2 || d.To != end.LSN || !end.Known || d.Bytes <= 0 {
+		t.Fatalf("to discard: %+v, end of WAL %+v", d, end)
+	}
+	kept := filepath.Join(filepath.Dir(a.Conf), "kept")
+	path, m, err := a.KeepWAL(ctx, kept, 1, fork)
+	check(t, err)
+	if len(m.Files) == 0 || !exists(filepath.Join(path, m.Files[0].Name)) || !exists(filepath.Join(path, "manifest.json")) {
+		t.Fatalf("kept %+v in %s", m, path)
+	}
+
+	check(t, b.EnsureSlots(ctx, []string{SlotName(a.Member)}, nil))
+	follow(t, a, b)
+	check(t, a.Rewind(testContext(t), b.source(), StartOptions{}))
+	data, err := a.InspectData(ctx)
+	check(t, err)
+	if !data.StandbySignal || data.Rewinding {
+		t.Fatalf("after the rewind: %+v", data)
+	}
+	start(t, a, false)
+	streams(t, a)
+	eventually(t, "the new row", func() bool { return rows(t, a, 3) == 1 })
+	if rows(t, a, 1) != 1 || rows(t, a, 2) != 0 {
+		t.Fatal("the rewound member does not hold what its primary holds")
+	}
+	if s := mustStatus(t, a); s.Timeline != 5 || !strings.Contains(s.ConnInfo, "application_name") {
+		t.Fatalf("rewound member: %+v", s)
+	}
+}

@@ -1,0 +1,74 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+
+	"mainstay/controller/platform"
+)
+
+// Position is the end of valid WAL on a standby's disk. Unknown counts for the fence, never for completeness.
+type Position struct {
+	LSN      platform.LSN
+	Known    bool
+	Timeline platform.Timeline
+}
+
+// atEnd are the startup process's waits that mean: everything in pg_wal has been replayed.
+func atEnd(waitEvent string) bool {
+	return waitEvent == "RecoveryWalStream" || waitEvent == "RecoveryRetrieveRetryInterval"
+}
+
+// Position reads it, for a standby that receives nothing any more. The larger of received and replayed stands for it
+// only if this postmaster ran the receiver: after a restart the received position is NULL, and replay understates it
+// until the startup process waits at the end of pg_wal, on two looks one retry interval apart, at the same place.
+func (i *Instance) Position(ctx context.Context) (p Position, err error) {
+	s, err := i.Status(ctx)
+	if err != nil {
+		return Position{}, err
+	}
+	p = Position{LSN: max(s.Receive, s.Replay), Timeline: s.Timeline}
+	if !s.InRecovery {
+		return Position{LSN: s.Flush, Timeline: s.Timeline}, nil // a primary's end moves: nothing to build on
+	}
+	if s.Receive != 0 {
+		p.Known = true
+		return p, nil
+	}
+	if !atEnd(s.StartupWait) {
+		return p, nil
+	}
+	if err := pause(ctx, retryInterval); err != nil {
+		return p, &Error{i.Member, "position of", err}
+	}
+	again, err := i.Status(ctx)
+	if err != nil {
+		return p, err
+	}
+	p.Known = again.Receive == 0 && again.Replay == s.Replay && again.Started.Equal(s.Started) &&
+		again.InRecovery && atEnd(again.StartupWait)
+	return p, nil
+}
+
+// ReplayedTo waits until replay waits for WAL at the end of pg_wal: all that can be replayed has been. Do not ask for
+// replayed = received instead: the received position may end inside a record.
+func (i *Instance) ReplayedTo(ctx context.Context) (at platform.LSN, err error) {
+	defer i.wrap("replay to the end of WAL on", &err)
+	looks, before := 0, ""
+	err = i.with(ctx, func(c *sql.Conn) error {
+		return poll(ctx, func() (bool, error) {
+			var lsn, wait sql.NullString
+			err := c.QueryRowContext(ctx, `SELECT pg_last_wal_replay_lsn(),
+				(SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup')`).Scan(&lsn, &wait)
+			if !atEnd(wait.String) || lsn.String != before {
+				looks, before = 0, lsn.String
+			}
+			looks++
+			return looks >= 2 && atEnd(wait.String), err
+		})
+	})
+	if err != nil {
+		return 0, err
+	}
+	return platform.ParseLSN(before)
+}

@@ -1,0 +1,104 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// quoteConf quotes a value for postgresql.conf, where a backslash escapes and a quote is doubled.
+func quoteConf(v string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `''`, "\n", `\n`, "\r", `\r`).Replace(v) + "'"
+}
+
+// quoteConnInfo quotes a value of a connection string, where a backslash escapes backslash and quote.
+func quoteConnInfo(v string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(v) + "'"
+}
+
+// quoteIdent quotes an SQL identifier.
+func quoteIdent(v string) string { return `"` + strings.ReplaceAll(v, `"`, `""`) + `"` }
+
+// quoteLiteral quotes an SQL string, whatever standard_conforming_strings says.
+func quoteLiteral(v string) string {
+	q := "'" + strings.ReplaceAll(v, `'`, `''`) + "'"
+	if strings.Contains(v, `\`) {
+		return " E" + strings.ReplaceAll(q, `\`, `\\`)
+	}
+	return q
+}
+
+// maxName is PostgreSQL's NAMEDATALEN less one; longer application names are cut, and then match no set.
+const maxName = 63
+
+// SyncNames writes synchronous_standby_names: ANY acks of the names, quoted, since an unquoted feed-e1 makes a reload
+// keep the old value. With acks 0 it is empty.
+func SyncNames(acks int, names []string) (string, error) {
+	if acks == 0 {
+		return "", nil
+	}
+	if acks < 0 || acks > len(names) {
+		return "", fmt.Errorf("synchronous_standby_names: %d acks of %d names can never be given; lower acks or add members", acks, len(names))
+	}
+	quoted := make([]string, len(names))
+	for n, name := range names {
+		if name == "" || len(name) > maxName || strings.ContainsAny(name, "\n\r\x00") {
+			return "", fmt.Errorf("synchronous_standby_names: name %q must have 1 to %d bytes on one line", name, maxName)
+		}
+		quoted[n] = quoteIdent(name)
+	}
+	return "ANY " + strconv.Itoa(acks) + " (" + strings.Join(quoted, ",") + ")", nil
+}
+
+// pair is one keyword of a connection string.
+type pair struct{ key, value string }
+
+func joinConnInfo(pairs []pair) string {
+	var b strings.Builder
+	for _, p := range pairs {
+		if p.value == "" {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(p.key + "=" + quoteConnInfo(p.value))
+	}
+	return b.String()
+}
+
+// ErrNoCredentials is returned when neither a replication certificate nor an account is configured.
+var ErrNoCredentials = errors.New("no replication credentials: set the member's TLS files, or a replication user and passfile")
+
+// ConnInfo is the connection string to another member for replication: bounded waits, no secret in it. With database set
+// it is good for pg_rewind too.
+func (i *Instance) ConnInfo(s Source, application, database string) (string, error) {
+	cert := i.ReplicationTLS
+	if cert == (TLSFiles{}) {
+		cert = i.TLS
+	}
+	if cert.Cert == "" && i.Replication.User == "" {
+		return "", ErrNoCredentials
+	}
+	mode := "verify-ca"
+	if cert.CA == "" {
+		mode = "prefer"
+	}
+	p := []pair{
+		{"host", s.Host}, {"port", strconv.Itoa(s.Port)}, {"user", i.replicationUser()}, {"dbname", database},
+		{"application_name", application}, {"connect_timeout", "2"}, {"tcp_user_timeout", "3000"},
+		{"keepalives_idle", "1"}, {"keepalives_interval", "1"}, {"keepalives_count", "3"}, {"sslmode", mode},
+		{"sslrootcert", cert.CA}, {"passfile", i.Replication.Passfile},
+	}
+	if i.Replication.User == "" {
+		p = append(p, pair{"sslcert", cert.Cert}, pair{"sslkey", cert.Key})
+	}
+	return joinConnInfo(p), nil
+}
+
+var passwordInConnInfo = regexp.MustCompile(`(?i)(password\s*=\s*)('(\\.|[^'\\])*'|\S+)`)
+
+// redact hides a password that a user's own connection string may hold.
+func redact(conninfo string) string { return passwordInConnInfo.ReplaceAllString(conninfo, "${1}***") }

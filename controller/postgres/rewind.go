@@ -1,0 +1,137 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// ErrRewindUnfinished is returned when a rewind of this data began and did not finish: it is neither old nor new.
+var ErrRewindUnfinished = errors.New("a rewind of this data did not finish; rebuild the member")
+
+// rewindMark lies in Conf while pg_rewind changes the data. It names the data, since Conf may outlive it.
+func (i *Instance) rewindMark() string { return filepath.Join(i.Conf, "rewinding") }
+
+// Rewind makes a stopped, diverged member follow the source again, with pg_rewind. The source must have checkpointed on
+// its timeline, and the WAL to be discarded must have been kept (KeepWAL, S9): both are the caller's. A target that
+// crashed is first recovered, as a standby that receives from nobody, so standby.signal never leaves it; o says where
+// that server runs (its cgroup).
+func (i *Instance) Rewind(ctx context.Context, from Source, o StartOptions) (err error) {
+	defer i.wrap("rewind", &err)
+	if err := i.stopped(); err != nil {
+		return err
+	}
+	if exists(i.rewindMark()) {
+		return ErrRewindUnfinished
+	}
+	conninfo, err := i.ConnInfo(from, cloneName, "postgres")
+	if err != nil {
+		return err
+	}
+	c, err := i.ControlData(ctx)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(i.restoreSignal(), i.dropAutoConf(i.Data, ManagedKeys())); err != nil {
+		return err
+	}
+	if !c.Clean() {
+		if err := i.recoverInPlace(ctx, o); err != nil {
+			return err
+		}
+	}
+	return i.rewind(ctx, conninfo)
+}
+
+func (i *Instance) rewind(ctx context.Context, conninfo string) error {
+	if _, err := i.run(ctx, "pg_rewind", "--dry-run", "--no-ensure-shutdown", "-D", i.Data, "--source-server", conninfo); err != nil {
+		return err // nothing has been touched: it may be tried again
+	}
+	if err := i.Owner.writeFile(i.rewindMark(), []byte(i.Data+"\n"), 0o600); err != nil {
+		return err
+	}
+	if _, err := i.run(ctx, "pg_rewind", "--no-ensure-shutdown", "-D", i.Data, "--source-server", conninfo); err != nil {
+		return errors.Join(err, i.restoreSignal())
+	}
+	// It copied the source's files over ours: signal and ALTER SYSTEM settings.
+	err := errors.Join(i.restoreSignal(), removeFile(filepath.Join(i.Data, "recovery.signal")), i.dropAutoConf(i.Data, ManagedKeys()))
+	if err != nil {
+		return err
+	}
+	return removeFile(i.rewindMark())
+}
+
+// recoverInPlace brings a crashed data directory to a clean state: pg_rewind's own way, a single-user server, refuses to
+// run with standby.signal in place. The server listens on a private socket only, replays to the end of pg_wal, and is
+// stopped.
+func (i *Instance) recoverInPlace(ctx context.Context, o StartOptions) (err error) {
+	dir, err := os.MkdirTemp("", "mainstay-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if int(i.Owner.UID) != os.Geteuid() {
+		if err := os.Chown(dir, int(i.Owner.UID), int(i.Owner.GID)); err != nil {
+			return err
+		}
+	}
+	private := *i
+	private.Socket = dir
+	p, err := private.Start(ctx, StartOptions{CgroupFD: o.CgroupFD, overrides: []pair{
+		{"listen_addresses", ""}, {"unix_socket_directories", dir}, {"primary_conninfo", ""}, {"primary_slot_name", ""},
+		{"restore_command", ""}, {"recovery_min_apply_delay", "0"}, {"hot_standby", "on"},
+	}})
+	if err != nil {
+		return err
+	}
+	err = private.replayAndStop(ctx, p)
+	if err != nil {
+		_ = private.StopImmediate(context.WithoutCancel(ctx)) // the caller's error tells more
+		return errors.Join(fmt.Errorf("recover the crashed data (see %s): %w", i.Log, err), waitFor(p, 5*time.Second))
+	}
+	return nil
+}
+
+func (i *Instance) replayAndStop(ctx context.Context, p *Process) error {
+	for {
+		_, err := i.ReplayedTo(ctx)
+		if err == nil {
+			break
+		}
+		select {
+		case <-p.Done():
+			return fmt.Errorf("the server ended: %w", p.Err())
+		case <-ctx.Done():
+			return err
+		case <-time.After(reconnectEvery): // it refuses connections while it starts
+		}
+	}
+	if err := i.Checkpoint(ctx); err != nil { // a restartpoint: little is left for the shutdown
+		return err
+	}
+	if err := i.StopFast(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-p.Done():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	c, err := i.ControlData(ctx)
+	if err == nil && !c.Clean() {
+		err = fmt.Errorf("after recovery and stop its state is %q", c.State)
+	}
+	return err
+}
+
+func waitFor(p *Process, limit time.Duration) error {
+	select {
+	case <-p.Done():
+		return nil
+	case <-time.After(limit):
+		return fmt.Errorf("postmaster %d does not end", p.PID)
+	}
+}

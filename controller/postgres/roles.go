@@ -1,0 +1,130 @@
+package postgres
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// The functions pg_rewind calls on its source; their privileges are those of the database it connects to.
+var rewindFunctions = []string{
+	"pg_ls_dir(text, boolean, boolean)", "pg_stat_file(text, boolean)",
+	"pg_read_binary_file(text)", "pg_read_binary_file(text, bigint, bigint, boolean)",
+}
+
+// CreateRoles makes, on a running primary, what is missing of: mainstay_replication and mainstay_probe (not on adopted
+// clusters, which bring their own) and the table behind Beat. It is idempotent, and waits for no replica.
+func (i *Instance) CreateRoles(ctx context.Context) (err error) {
+	defer i.wrap("create the roles of", &err)
+	var do []string
+	if i.Replication.User == "" {
+		do = append(do, createRole(ReplicationUser, "LOGIN REPLICATION"), createRole(ProbeUser, "LOGIN"),
+			"GRANT pg_monitor TO "+ProbeUser)
+		for _, f := range rewindFunctions {
+			do = append(do, "GRANT EXECUTE ON FUNCTION pg_catalog."+f+" TO "+ReplicationUser)
+		}
+	}
+	do = append(do, "CREATE SCHEMA IF NOT EXISTS mainstay",
+		"CREATE TABLE IF NOT EXISTS mainstay.beat (id int PRIMARY KEY, n bigint NOT NULL, at timestamptz NOT NULL) WITH (fillfactor = 10)")
+	return i.with(ctx, func(c *sql.Conn) error { return execAll(ctx, c, do) })
+}
+
+func execAll(ctx context.Context, c *sql.Conn, statements []string) error {
+	for _, s := range statements {
+		if _, err := c.ExecContext(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// createRole makes a role unless it exists: CREATE ROLE has no IF NOT EXISTS.
+func createRole(name, options string) string {
+	return fmt.Sprintf("DO $mainstay$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %s) THEN CREATE ROLE %s %s; END IF; END $mainstay$",
+		quoteLiteral(name), quoteIdent(name), options)
+}
+
+// InitOptions ask for an application's database and its owner in a new cluster. The role's password is the first line
+// of PasswordFile, if one is given.
+type InitOptions struct{ Database, Role, PasswordFile string }
+
+// CreateApplication makes what is missing of the database and role; an existing role keeps its password.
+func (i *Instance) CreateApplication(ctx context.Context, o InitOptions) (err error) {
+	defer i.wrap("create the application's database on", &err)
+	options := "LOGIN"
+	if o.PasswordFile != "" {
+		verifier, err := verifierFromFile(o.PasswordFile)
+		if err != nil {
+			return err
+		}
+		options += " PASSWORD " + quoteLiteral(verifier)
+	}
+	return i.with(ctx, func(c *sql.Conn) error {
+		if o.Role != "" {
+			if _, err := c.ExecContext(ctx, createRole(o.Role, options)); err != nil {
+				return err
+			}
+		}
+		return createDatabase(ctx, c, o)
+	})
+}
+
+func createDatabase(ctx context.Context, c *sql.Conn, o InitOptions) error {
+	if o.Database == "" {
+		return nil
+	}
+	var there bool
+	err := c.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1)", o.Database).Scan(&there)
+	if err != nil || there {
+		return err
+	}
+	s := "CREATE DATABASE " + quoteIdent(o.Database)
+	if o.Role != "" {
+		s += " OWNER " + quoteIdent(o.Role)
+	}
+	_, err = c.ExecContext(ctx, s)
+	return err
+}
+
+// verifierFromFile turns a password into the form PostgreSQL stores, so that the clear text reaches neither the server
+// nor its log.
+func verifierFromFile(path string) (string, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	password, _, _ := strings.Cut(string(raw), "\n")
+	password = strings.TrimSuffix(password, "\r")
+	if password == "" {
+		return "", fmt.Errorf("%s: its first line is empty; write the password there", path)
+	}
+	salt := make([]byte, 16)
+	rand.Read(salt) // never fails
+	return scramVerifier(password, salt)
+}
+
+const scramIterations = 4096
+
+// scramVerifier follows RFC 5803, as PostgreSQL does.
+func scramVerifier(password string, salt []byte) (string, error) {
+	salted, err := pbkdf2.Key(sha256.New, password, salt, scramIterations, sha256.Size)
+	if err != nil {
+		return "", err
+	}
+	stored := sha256.Sum256(mac(salted, "Client Key"))
+	b64 := base64.StdEncoding.EncodeToString
+	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", scramIterations, b64(salt), b64(stored[:]), b64(mac(salted, "Server Key"))), nil
+}
+
+func mac(key []byte, text string) []byte {
+	m := hmac.New(sha256.New, key)
+	m.Write([]byte(text))
+	return m.Sum(nil)
+}

@@ -1,0 +1,189 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// retryInterval is wal_retrieve_retry_interval, as the settings fix it, and a margin.
+const retryInterval = 150 * time.Millisecond
+
+// Seal stops receiving, in the order of the safety rules: the setting emptied on disk and loaded, the receiver process
+// ended, none seen on two looks one retry interval apart. The caller has persisted the seal's number before, and reads
+// Position after. It is done only if err is nil; calling it again is fine.
+func (i *Instance) Seal(ctx context.Context, s Settings) error {
+	if err := i.ClearConnInfo(ctx, s); err != nil {
+		return err
+	}
+	if err := i.EndReceiver(ctx); err != nil {
+		return err
+	}
+	for look := range 2 {
+		gone, err := i.ReceiverGone(ctx)
+		if err != nil {
+			return err
+		}
+		if !gone {
+			return &Error{i.Member, "seal", errors.New("a WAL receiver came back after it was ended; seal again")}
+		}
+		if look == 0 {
+			if err := pause(ctx, retryInterval); err != nil {
+				return &Error{i.Member, "seal", err}
+			}
+		}
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// ClearConnInfo empties primary_conninfo and restore_command on disk, loads that, and verifies both on a new connection,
+// value and source. By itself this is no seal: a receiver goes on while the startup process is busy in a conflict.
+func (i *Instance) ClearConnInfo(ctx context.Context, s Settings) error {
+	s.Sealed = true
+	if err := i.WriteSettings(ctx, s); err != nil {
+		return err
+	}
+	if err := i.Reload(ctx); err != nil {
+		return err
+	}
+	for _, name := range []string{"primary_conninfo", "restore_command"} {
+		if err := i.Loaded(ctx, name, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// EndReceiver ends the WAL receiver process, if there is one, and returns when it is gone. The receiver is an auxiliary
+// process, which pg_terminate_backend does not end, so it gets its signal from us.
+func (i *Instance) EndReceiver(ctx context.Context) (err error) {
+	defer i.wrap("end the WAL receiver of", &err)
+	pids, err := i.receivers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		if err := i.endChild(ctx, pid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReceiverGone is one look: neither the server nor the process table knows a WAL receiver.
+func (i *Instance) ReceiverGone(ctx context.Context) (gone bool, err error) {
+	defer i.wrap("look for the WAL receiver of", &err)
+	pids, err := i.receivers(ctx)
+	return err == nil && len(pids) == 0, err
+}
+
+// receivers finds WAL receivers by the server's word and by the process table: a process that is just starting or ending
+// is missing from one of them.
+func (i *Instance) receivers(ctx context.Context) ([]int, error) {
+	seen := map[int]bool{}
+	err := i.with(ctx, func(c *sql.Conn) error {
+		rows, err := c.QueryContext(ctx, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver'")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var pid int
+			if err := rows.Scan(&pid); err != nil {
+				return err
+			}
+			seen[pid] = true
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	children, err := i.children()
+	if err != nil {
+		return nil, err
+	}
+	for _, pid := range children {
+		raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // it may have ended since
+		if strings.Contains(string(raw), "walreceiver") {
+			seen[pid] = true
+		}
+	}
+	var out []int
+	for pid := range seen {
+		out = append(out, pid)
+	}
+	return out, nil
+}
+
+// children lists the living child processes of the postmaster.
+func (i *Instance) children() ([]int, error) {
+	master, _, ok := i.Running()
+	if !ok {
+		return nil, ErrNotRunning
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var out []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if st, err := readStat(pid); err == nil && st.ppid == master && st.state != "Z" {
+			out = append(out, pid)
+		}
+	}
+	return out, nil
+}
+
+// endChild sends SIGTERM to a child of the postmaster through a pidfd, so that a reused pid is never hit, and waits.
+func (i *Instance) endChild(ctx context.Context, pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("process %d: %w", pid, err)
+	}
+	defer unix.Close(fd)
+	master, _, ok := i.Running()
+	st, err := readStat(pid)
+	if err != nil || !ok || st.ppid != master {
+		return nil // not ours, or no longer; the next look tells
+	}
+	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	err = poll(ctx, func() (bool, error) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		if errors.Is(err, unix.EINTR) {
+			return false, nil
+		}
+		return n > 0, err
+	})
+	if err != nil {
+		return fmt.Errorf("process %d does not end: %w", pid, err)
+	}
+	return nil
+}

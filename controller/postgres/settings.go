@@ -1,0 +1,126 @@
+package postgres
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Settings are the values of the managed settings that change over a member's life; the others follow from Instance.
+// Zero sizes take their defaults.
+type Settings struct {
+	PrimaryConnInfo string // Instance.ConnInfo; "" receives from nobody
+	PrimarySlot     string // the slot on the upstream
+	SyncNames       string // SyncNames(...)
+	// Sealed empties primary_conninfo, whatever it says above, and turns restore_command off: no WAL comes in.
+	Sealed bool
+	// NoReplayDelay lets replay win over queries and delays: a candidate must reach its position.
+	NoReplayDelay bool
+
+	WALLevel            string // "replica", or "logical" where the cluster has it
+	MaxWALSenders       int    // 16; an adopted cluster's is never lowered by the caller
+	MaxReplicationSlots int    // 16
+	WALKeepMB           int    // 256
+	MaxSlotWALKeepMB    int    // 10240; never unlimited: a dead member must not fill the primary's disk
+}
+
+// managed is one setting that is ours. value gives false where it is left to the user.
+type managed struct {
+	name, why string
+	value     func(*Instance, Settings) (string, bool)
+}
+
+func fixed(v string) func(*Instance, Settings) (string, bool) {
+	return func(*Instance, Settings) (string, bool) { return v, true }
+}
+
+func orDefault(n, standard int) string {
+	if n <= 0 {
+		n = standard
+	}
+	return strconv.Itoa(n)
+}
+
+// ifTLS is a file of the server's certificate; without one ssl is the user's.
+func ifTLS(get func(TLSFiles) string) func(*Instance, Settings) (string, bool) {
+	return func(i *Instance, _ Settings) (string, bool) { return get(i.TLS), i.TLS.Cert != "" }
+}
+
+// upstream is empty in a sealed member, so that no caller's stale settings unseal it by the way.
+func upstream(_ *Instance, s Settings) (string, bool) {
+	if s.Sealed {
+		return "", true
+	}
+	return s.PrimaryConnInfo, true
+}
+
+// table lists every setting that Mainstay manages. synchronous_commit, hot_standby_feedback and all others belong to
+// the user.
+var table = []managed{
+	{"port", "where members and clients find each other", func(i *Instance, _ Settings) (string, bool) { return strconv.Itoa(i.Port), true }},
+	{"listen_addresses", "as the platform file gives the host's address", func(i *Instance, _ Settings) (string, bool) { return i.Listen, true }},
+	{"unix_socket_directories", "where the agent connects", func(i *Instance, _ Settings) (string, bool) { return i.Socket, true }},
+	{"cluster_name", "the member's name in the process list", func(i *Instance, _ Settings) (string, bool) { return i.Member, true }},
+	{"hot_standby", "a replica answers the agent's questions", fixed("on")},
+	{"wal_level", "replicas need it", func(_ *Instance, s Settings) (string, bool) { return cmp.Or(s.WALLevel, "replica"), true }},
+	{"max_wal_senders", "one for each member, clones besides", func(_ *Instance, s Settings) (string, bool) { return orDefault(s.MaxWALSenders, 16), true }},
+	{"max_replication_slots", "one for each member", func(_ *Instance, s Settings) (string, bool) { return orDefault(s.MaxReplicationSlots, 16), true }},
+	{"wal_keep_size", "a short absence without a slot", func(_ *Instance, s Settings) (string, bool) { return orDefault(s.WALKeepMB, 256) + "MB", true }},
+	{"max_slot_wal_keep_size", "a dead member must not fill the disk", func(_ *Instance, s Settings) (string, bool) { return orDefault(s.MaxSlotWALKeepMB, 10240) + "MB", true }},
+	{"wal_log_hints", "pg_rewind needs it, or checksums", fixed("on")},
+	{"restart_after_crash", "nothing but the agent brings a primary back (S4)", fixed("off")},
+	{"wal_retrieve_retry_interval", "a lost upstream is asked again soon", fixed("100ms")},
+	{"wal_receiver_timeout", "a silent primary is noticed", fixed("3s")},
+	{"wal_sender_timeout", "a silent replica is noticed", fixed("3s")},
+	{"wal_receiver_status_interval", "positions are fresh", fixed("1s")},
+	{"recovery_target_timeline", "follow the new primary", fixed("latest")},
+	{"primary_conninfo", "whom to stream from", upstream},
+	{"primary_slot_name", "the slot that keeps our WAL there", func(_ *Instance, s Settings) (string, bool) { return s.PrimarySlot, true }},
+	{"synchronous_standby_names", "the durability set in force (S2)", func(_ *Instance, s Settings) (string, bool) { return s.SyncNames, true }},
+	{"restore_command", "off while sealed", func(_ *Instance, s Settings) (string, bool) { return "", s.Sealed }},
+	{"recovery_min_apply_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoReplayDelay }},
+	{"max_standby_streaming_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoReplayDelay }},
+	{"max_standby_archive_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoReplayDelay }},
+	{"ssl", "certificates guard our accounts", ifTLS(func(TLSFiles) string { return "on" })},
+	{"ssl_cert_file", "the server's certificate", ifTLS(func(t TLSFiles) string { return t.Cert })},
+	{"ssl_key_file", "its key", ifTLS(func(t TLSFiles) string { return t.Key })},
+	{"ssl_ca_file", "who signs client certificates", ifTLS(func(t TLSFiles) string { return t.CA })},
+}
+
+// ManagedKeys names every setting that is ours, as in the documentation's list.
+func ManagedKeys() []string {
+	keys := make([]string, len(table))
+	for n, m := range table {
+		keys[n] = m.name
+	}
+	return keys
+}
+
+// Values are the managed settings of this instance that are set at all.
+func (i *Instance) Values(s Settings) map[string]string {
+	out := map[string]string{}
+	for _, m := range table {
+		if v, ok := m.value(i, s); ok {
+			out[m.name] = v
+		}
+	}
+	return out
+}
+
+// render is mainstay.conf.
+func (i *Instance) render(s Settings) string {
+	var b strings.Builder
+	b.WriteString("# Written by Mainstay, read after the user's configuration. Changes here are overwritten.\n")
+	for _, m := range table {
+		if v, ok := m.value(i, s); ok {
+			fmt.Fprintf(&b, "%s = %s # %s\n", m.name, quoteConf(v), m.why)
+		}
+	}
+	return b.String()
+}
+
+func isManaged(name string) bool {
+	return slices.ContainsFunc(table, func(m managed) bool { return strings.EqualFold(m.name, name) })
+}

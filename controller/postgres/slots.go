@@ -1,0 +1,101 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"mainstay/controller/platform"
+)
+
+const slotPrefix = "mainstay_"
+
+var plainSlot = regexp.MustCompile(`^[a-z0-9-]{1,50}$`)
+
+// SlotName is the name of a member's slot on every other member: feed-e1 has mainstay_feed_e1. A name that does not map
+// one to one into a slot's letters gets a few of its hash as well.
+func SlotName(member string) string {
+	name := slotPrefix + strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '_'
+	}, member)
+	if plainSlot.MatchString(member) {
+		return name
+	}
+	sum := sha256.Sum256([]byte(member))
+	return name[:min(len(name), 52)] + "_" + hex.EncodeToString(sum[:4])
+}
+
+// EnsureSlots makes the named physical slots, reserving WAL at once, and drops those in drop. A slot that has lost its
+// WAL is made anew. It goes on past a failure and returns them all; on a standby it works as well.
+func (i *Instance) EnsureSlots(ctx context.Context, names, drop []string) (err error) {
+	defer i.wrap("make the slots of", &err)
+	return i.with(ctx, func(c *sql.Conn) error {
+		have, err := slotsOf(ctx, c)
+		if err != nil {
+			return err
+		}
+		var errs []error
+		for _, name := range drop {
+			if _, ok := have[name]; ok && !slices.Contains(names, name) {
+				errs = append(errs, slotCall(ctx, c, name, "SELECT pg_drop_replication_slot($1)"))
+			}
+		}
+		for _, name := range names {
+			status, ok := have[name]
+			if ok && status == "lost" {
+				errs = append(errs, slotCall(ctx, c, name, "SELECT pg_drop_replication_slot($1)"))
+				ok = false
+			}
+			if !ok {
+				errs = append(errs, slotCall(ctx, c, name, "SELECT pg_create_physical_replication_slot($1, true)"))
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
+
+func slotCall(ctx context.Context, c *sql.Conn, name, statement string) error {
+	if _, err := c.ExecContext(ctx, statement, name); err != nil {
+		return fmt.Errorf("slot %s: %w", name, err)
+	}
+	return nil
+}
+
+// slotsOf maps the names of all slots to their wal_status.
+func slotsOf(ctx context.Context, c *sql.Conn) (map[string]string, error) {
+	rows, err := c.QueryContext(ctx, "SELECT slot_name, coalesce(wal_status, '') FROM pg_replication_slots")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[string]string{}
+	for rows.Next() {
+		var name, status string
+		if err := rows.Scan(&name, &status); err != nil {
+			return nil, err
+		}
+		out[name] = status
+	}
+	return out, rows.Err()
+}
+
+// AdvanceSlot moves an idle physical slot forward to what its member has; the caller never names more than that. An
+// active slot is moved by its own sender, and a slot never goes back: both are left alone.
+func (i *Instance) AdvanceSlot(ctx context.Context, name string, to platform.LSN) (err error) {
+	defer i.wrap("advance slot "+name+" of", &err)
+	return i.exec(ctx, `SELECT pg_replication_slot_advance(slot_name, $2::pg_lsn) FROM pg_replication_slots
+		WHERE slot_name = $1 AND slot_type = 'physical' AND NOT active AND restart_lsn < $2::pg_lsn
+		AND coalesce(wal_status, '') <> 'lost'`, name, to.String())
+}

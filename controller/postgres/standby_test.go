@@ -1,0 +1,209 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+)
+
+// TestStandby covers what a replica goes through besides a failover: a position after restart, a failed promotion's
+// reserved numbers, blocked replay, settings overridden by ALTER SYSTEM.
+func TestStandby(t *testing.T) {
+	ca := newAuthority(t)
+	a := newPrimary(t, ca, "feed-e1")
+	b, s := newStandby(t, ca, "feed-w1", a)
+	t.Run("override", func(t *testing.T) { overridden(t, b, s) })
+	t.Run("blocked", func(t *testing.T) { blocked(t, a, b, s) })
+	t.Run("restart", func(t *testing.T) { restarted(t, a, b, s) })
+	t.Run("clean stop", func(t *testing.T) { cleanStop(t, a) })
+}
+
+// overridden: a seal must not believe a file that ALTER SYSTEM wins over.
+func overridden(t *testing.T, b *Instance, s Settings) {
+	ctx := testContext(t)
+	check(t, b.AlterSystem(ctx, map[string]string{"primary_conninfo": s.PrimaryConnInfo}))
+	err := b.Seal(ctx, s)
+	var over *OverriddenError
+	if !errors.As(err, &over) || filepath.Base(over.Got.SourceFile) != autoConf {
+		t.Fatalf("seal under ALTER SYSTEM: %v", err)
+	}
+	check(t, b.exec(ctx, "ALTER SYSTEM RESET primary_conninfo"))
+	check(t, b.WriteSettings(ctx, s))
+	check(t, b.Reload(ctx))
+	check(t, b.Loaded(ctx, "primary_conninfo", s.PrimaryConnInfo))
+	streams(t, b)
+	if err := b.AlterSystem(ctx, map[string]string{"work_mem": "1MB"}); err == nil {
+		t.Fatal("a user's setting was taken for ours")
+	}
+}
+
+// blocked: a query holds a row that the primary's vacuum removes, and replay is paused besides.
+func blocked(t *testing.T, a, b *Instance, s Settings) {
+	ctx := testContext(t)
+	check(t, a.exec(ctx, "CREATE TABLE v AS SELECT generate_series(1, 100) AS n"))
+	eventually(t, "the table on the standby", func() bool {
+		return b.exec(ctx, "SELECT FROM v LIMIT 1") == nil
+	})
+	reader, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- b.with(ctx, func(c *sql.Conn) error {
+			tx, err := c.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+			if err != nil {
+				close(reader)
+				return err
+			}
+			defer tx.Rollback() // its session is ended by then
+			_, err = tx.ExecContext(ctx, "SELECT count(*) FROM v")
+			close(reader)
+			if err != nil {
+				return err
+			}
+			_, err = tx.ExecContext(ctx, "SELECT pg_sleep(60)")
+			return err
+		})
+	}()
+	<-reader
+	check(t, a.exec(ctx, "DELETE FROM v"))
+	check(t, a.exec(ctx, "VACUUM v"))
+	eventually(t, "the conflict", func() bool { return mustStatus(t, b).StartupWait == "RecoveryConflictSnapshot" })
+	check(t, b.Seal(ctx, s))
+	check(t, b.exec(ctx, "SELECT pg_wal_replay_pause()"))
+	check(t, b.UnblockReplay(ctx, s))
+	if err := <-ended; err == nil {
+		t.Fatal("the blocking query was not ended")
+	}
+	st := mustStatus(t, b)
+	if st.Paused || st.Receiver != nil {
+		t.Fatalf("after unblocking: %+v", st)
+	}
+	at, err := b.ReplayedTo(ctx)
+	check(t, err)
+	if p, err := b.Position(ctx); err != nil || !p.Known || p.LSN < at {
+		t.Fatalf("position %+v, replayed to %s: %v", p, at, err)
+	}
+}
+
+// restarted: reserved numbers do not keep a standby from starting, and its position is read without a receiver.
+func restarted(t *testing.T, a, b *Instance, s Settings) {
+	ctx := testContext(t)
+	check(t, b.Seal(ctx, s))
+	before, err := b.Position(ctx)
+	check(t, err)
+	check(t, b.PrepareTimeline(ctx, 4, nil))
+	var taken *TimelineTakenError
+	if err := b.PrepareTimeline(ctx, 3, nil); !errors.As(err, &taken) {
+		t.Fatalf("a used number was taken again: %v", err)
+	}
+	kill(t, b)
+	end, err := b.EndOfWAL(ctx)
+	check(t, err)
+	// What was received may end inside a record, which is no valid WAL yet.
+	if !end.Known || end.LSN > before.LSN || end.LSN+8192 < before.LSN {
+		t.Fatalf("end of WAL %+v, position before the kill %+v", end, before)
+	}
+	start(t, b, false)
+	if exists(b.historyFile(3)) {
+		t.Fatal("reserved history left in a starting standby")
+	}
+	eventually(t, "a known position", func() bool {
+		p, err := b.Position(ctx)
+		return err == nil && p.Known && p.LSN == end.LSN
+	})
+	if st := mustStatus(t, b); st.Receive != 0 {
+		t.Fatalf("a receiver ran: %+v", st)
+	}
+	if _, err := b.Start(ctx, StartOptions{}); !errors.As(err, new(*RunningError)) {
+		t.Fatalf("a second start: %v", err)
+	}
+	check(t, a.AdvanceSlot(ctx, SlotName(b.Member), end.LSN))
+	for _, sl := range mustStatus(t, a).Slots {
+		if sl.Restart < end.LSN {
+			t.Fatalf("slot not advanced to %s: %+v", end.LSN, sl)
+		}
+	}
+}
+
+// cleanStop: the end of WAL is the end of the shutdown checkpoint.
+func cleanStop(t *testing.T, a *Instance) {
+	ctx := testContext(t)
+	check(t, a.StopFast(ctx))
+	eventually(t, "the stop", func() bool { _, _, ok := a.Running(); return !ok })
+	data, err := a.InspectData(ctx)
+	check(t, err)
+	end, err := a.EndOfWAL(ctx)
+	check(t, err)
+	if !data.Control.Clean() || !data.StandbySignal || !data.Control.Checksums || !end.Known ||
+		end.LSN <= data.Control.Checkpoint || end.LSN > data.Control.Checkpoint+200 {
+		t.Fatalf("end %+v, data %+v", end, data)
+	}
+	d, err := a.CountWAL(ctx, 1, end.LSN)
+	check(t, err)
+	if d.Bytes != 0 || d.Transactions != 0 {
+		t.Fatalf("WAL past the end: %+v", d)
+	}
+	if _, err := a.CountWAL(ctx, 9, end.LSN); err == nil {
+		t.Fatal("a timeline without files counts as nothing to discard")
+	}
+}
+
+// TestBuildIsWhole: an attempt that dies leaves nothing that could be taken for data, and a retry works.
+func TestBuildIsWhole(t *testing.T) {
+	i := newInstance(t, newAuthority(t), "feed-e1")
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
+	defer cancel()
+	if err := i.Initialise(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("initialise: %v", err)
+	}
+	if exists(i.Data) {
+		t.Fatal("data after a failed initialise")
+	}
+	leftover := i.Data + ".mainstay-init-1"
+	check(t, os.Mkdir(leftover, 0o700))
+	check(t, i.Initialise(testContext(t)))
+	if exists(leftover) {
+		t.Fatal("what an earlier attempt left is still there")
+	}
+	data, err := i.InspectData(testContext(t))
+	check(t, err)
+	if data.State != DataPresent || !data.StandbySignal || data.Major != i.Binaries.Major {
+		t.Fatalf("data: %+v", data)
+	}
+	if err := i.Initialise(testContext(t)); !errors.As(err, new(*DataPresentError)) {
+		t.Fatalf("a second initialise: %v", err)
+	}
+	path, err := i.SetAside(testContext(t), "old")
+	check(t, err)
+	if !exists(filepath.Join(path, "PG_VERSION")) || exists(i.Data) {
+		t.Fatal("not set aside whole")
+	}
+	check(t, os.Mkdir(i.Data, 0o700))
+	check(t, os.WriteFile(filepath.Join(i.Data, "letter"), nil, 0o600))
+	if data, err = i.InspectData(testContext(t)); err != nil || data.State != DataForeign {
+		t.Fatalf("foreign data: %+v %v", data, err)
+	}
+	check(t, os.WriteFile(filepath.Join(i.Data, "PG_VERSION"), []byte("12\n"), 0o600))
+	if _, err = i.InspectData(testContext(t)); !errors.As(err, new(*VersionError)) {
+		t.Fatalf("data of another version: %v", err)
+	}
+}
+
+// TestAdopt looks at our own cluster as if it were a stranger's.
+func TestAdopt(t *testing.T) {
+	i := newPrimary(t, newAuthority(t), "feed-e1")
+	ctx := testContext(t)
+	refusals, facts, err := i.AdoptChecks(ctx)
+	check(t, err)
+	if len(refusals) != 0 || facts.InRecovery || !facts.Checksums || facts.Timeline != platform.Timeline(1) || !sameFile(facts.ConfigFile, i.mainFile()) {
+		t.Fatalf("refusals %v, facts %+v", refusals, facts)
+	}
+	i.Replication = Credentials{User: "nobody"}
+	if refusals, _, err = i.AdoptChecks(ctx); err != nil || len(refusals) != 2 {
+		t.Fatalf("refusals for an unknown role: %v %v", refusals, err)
+	}
+}

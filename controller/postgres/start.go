@@ -1,0 +1,127 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+)
+
+// StartOptions say how to start. CgroupFD is an open cgroup v2 directory the postmaster is born into; 0 or less: none.
+type StartOptions struct {
+	AsPrimary bool
+	CgroupFD  int
+	// overrides are settings given on the command line, which win over every file.
+	overrides []pair
+}
+
+// Process is a postmaster we started. The goroutine that reaps it ends with it.
+type Process struct {
+	PID  int
+	done chan struct{} // closed when the process has been reaped
+	err  error         // how it ended; set before done is closed
+}
+
+// Done is closed when the postmaster has ended. Its children may still be ending.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Err tells, after Done, how it ended; nil is exit status 0.
+func (p *Process) Err() error { return p.err }
+
+// Start spawns the postmaster and returns at once; the caller watches. As a standby, standby.signal is put in place
+// first; as a primary, it is taken away just before, put back if the spawn fails, and must be put back with
+// RestoreStandbySignal once the server is writable (S4: only an agent with a lease calls this).
+func (i *Instance) Start(ctx context.Context, o StartOptions) (p *Process, err error) {
+	defer i.wrap("start", &err)
+	if err := errors.Join(ctx.Err(), i.stopped()); err != nil {
+		return nil, err
+	}
+	if err := i.startable(); err != nil {
+		return nil, err
+	}
+	if err := i.dropAutoConf(i.Data, ManagedKeys()); err != nil {
+		return nil, err
+	}
+	if !o.AsPrimary {
+		if err := errors.Join(i.restoreSignal(), i.dropReserved()); err != nil {
+			return nil, err
+		}
+		return i.spawn(o)
+	}
+	if err := i.removeSignals(); err != nil {
+		return nil, errors.Join(err, i.restoreSignal())
+	}
+	if p, err = i.spawn(o); err != nil {
+		return nil, errors.Join(err, i.restoreSignal())
+	}
+	return p, nil
+}
+
+func (i *Instance) startable() error {
+	if exists(i.rewindMark()) {
+		return ErrRewindUnfinished
+	}
+	major, err := dataMajor(i.Data)
+	if err != nil {
+		return err
+	}
+	if major != i.Binaries.Major {
+		return &VersionError{i.Data, major, i.Binaries.Major}
+	}
+	if !exists(i.mainFile()) {
+		return fmt.Errorf("%s is missing; write the settings first", i.mainFile())
+	}
+	return i.Owner.makeDir(i.Socket, 0o755)
+}
+
+func (i *Instance) spawn(o StartOptions) (*Process, error) {
+	log, err := os.OpenFile(i.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	if err := i.Owner.own(log); err != nil {
+		return nil, err
+	}
+	args := []string{"-D", i.Data, "-c", "config_file=" + i.mainFile()}
+	for _, p := range o.overrides {
+		args = append(args, "-c", p.key+"="+p.value)
+	}
+	cmd := exec.Command(filepath.Join(i.Binaries.Dir, "postgres"), args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", i.Owner.environment(), log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: i.Owner.credential()}
+	if o.CgroupFD > 0 {
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, o.CgroupFD
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p := &Process{PID: cmd.Process.Pid, done: make(chan struct{})}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// RestoreStandbySignal puts standby.signal back, durably: from then on, whatever starts PostgreSQL on this data starts a
+// standby (S4). Called once a primary is writable; calling it again is fine.
+func (i *Instance) RestoreStandbySignal(ctx context.Context) (err error) {
+	defer i.wrap("put standby.signal back on", &err)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return i.restoreSignal()
+}
+
+// restoreSignal writes even where the file is there: it may not be durable yet.
+func (i *Instance) restoreSignal() error {
+	return i.Owner.writeFile(filepath.Join(i.Data, standbySignal), nil, 0o600)
+}
+
+func (i *Instance) removeSignals() error {
+	return errors.Join(removeFile(filepath.Join(i.Data, "recovery.signal")), removeFile(filepath.Join(i.Data, standbySignal)))
+}
