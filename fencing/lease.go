@@ -29,10 +29,17 @@ func (l *Leases) Record(cluster, member string, epoch platform.Epoch, now, lengt
 	l.ends[k] = max(l.ends[k], now+platform.CountOut(length))
 }
 
-// End is when every lease of that member and epoch has surely ended and its guard has killed. longest is the longest
-// lease recorded as possibly in force in the cluster (L4).
+// End is when every lease of that member, of this epoch or an earlier one, has surely ended and its guard has killed: after
+// an abandonment the member may not have heard of its higher epoch, and goes on under the lease of the one before.
+// longest is the longest lease recorded as possibly in force in the cluster (L4).
 func (l *Leases) End(cluster, member string, epoch platform.Epoch, longest time.Duration) time.Duration {
-	return max(l.start+platform.CountOut(longest), l.ends[leaseKey{cluster, member, epoch}])
+	end := l.start + platform.CountOut(longest)
+	for k, e := range l.ends {
+		if k.cluster == cluster && k.member == member && !epoch.Less(k.epoch) {
+			end = max(end, e)
+		}
+	}
+	return end
 }
 
 // Start is when this leader began to count.

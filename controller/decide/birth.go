@@ -39,7 +39,7 @@ func (l *look) birth() (*state.Command, Reason) {
 	if first == "" {
 		return l.refuse("no member may lead; set may-lead on one")
 	}
-	return &state.Command{Birth: &state.BirthOf{Member: first, Guarded: seen[first].Guard.Complete,
+	return &state.Command{Birth: &state.BirthOf{Member: first, Guarded: true, // it gets no lease, and does not start, before its guard is complete
 		Reason: "every data directory is empty; " + first + " is preferred"}}, Reason{RuleBirth, "initialise " + first}
 }
 

@@ -32,7 +32,7 @@ func (l *look) choose() choice {
 			}
 			continue
 		}
-		s := state.Sealed{Member: name, Incarnation: r.Incarnation, Position: r.Position, Known: r.PositionKnown && l.comparable(r)}
+		s := state.Sealed{Member: name, Incarnation: r.Incarnation, Timeline: r.Timeline, Position: r.Position, Known: r.PositionKnown && l.comparable(r)}
 		if s.Known {
 			ch.positions[name] = s.Position
 		}
@@ -80,7 +80,7 @@ func (l *look) ineligible(name string, r *health.Member, known bool) string {
 		return fmt.Sprintf("diverged: it is on timeline %d at %s, epoch %s has timeline %d; it must be rewound first", r.Timeline, r.Position, l.c.Epoch, l.c.Timeline)
 	case !known:
 		return "the end of its WAL is not known yet"
-	case asked != "" && asked != name:
+	case l.insisted() && asked != name:
 		return asked + " was asked for"
 	case asked == name:
 		return ""
@@ -90,6 +90,13 @@ func (l *look) ineligible(name string, r *health.Member, known bool) string {
 		return fmt.Sprintf("it is on another site and failover.across-sites is %s; run `mainstay failover %s --to %s`", l.conf.Failover.AcrossSites, l.c.Name, name)
 	}
 	return ""
+}
+
+// insisted: an operator named a member and took the consequences on himself. Whom a switchover was to promote is a wish
+// among equals once its clean stop has failed: then failover's rules apply.
+func (l *look) insisted() bool {
+	a := l.c.Attempt
+	return a.To != "" && a.Accepted != nil && a.Accepted.By != byPolicy
 }
 
 // comparable tells whether a member's history is that of the epoch: on its timeline, or on an ancestor not past the fork.
@@ -116,8 +123,10 @@ func (ch *choice) rank(l *look, candidates []state.Sealed) {
 		a, b := candidates[i], candidates[j]
 		ma, mb := l.conf.Member(a.Member), l.conf.Member(b.Member)
 		switch {
-		case a.Position != b.Position:
-			return a.Position > b.Position
+		case a.Timeline != b.Timeline || a.Position != b.Position:
+			return b.Behind(a)
+		case (a.Member == l.c.Attempt.To) != (b.Member == l.c.Attempt.To):
+			return a.Member == l.c.Attempt.To
 		case (l.site(a.Member) == home) != (l.site(b.Member) == home):
 			return l.site(a.Member) == home
 		case ma.Priority != mb.Priority:
@@ -132,7 +141,7 @@ func (ch *choice) rank(l *look, candidates []state.Sealed) {
 	}
 	kept := ch.sealed[:0:0]
 	for _, s := range ch.sealed {
-		if s.Known && s.Position > best.Position {
+		if s.Known && best.Behind(s) {
 			ch.notChosen[s.Member] += fmt.Sprintf(" (it is ahead, at %s)", s.Position)
 			continue
 		}
@@ -143,6 +152,10 @@ func (ch *choice) rank(l *look, candidates []state.Sealed) {
 
 func whyBehind(l *look, best, other state.Sealed) string {
 	switch {
+	case best.Member == l.c.Attempt.To && other.Position == best.Position:
+		return "as advanced as " + best.Member + ", which was asked for"
+	case other.Timeline < best.Timeline:
+		return fmt.Sprintf("on timeline %d, behind %s on %d", other.Timeline, best.Member, best.Timeline)
 	case other.Position < best.Position:
 		return fmt.Sprintf("%d bytes behind %s", best.Position-other.Position, best.Member)
 	case l.site(other.Member) != l.site(best.Member):

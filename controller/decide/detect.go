@@ -19,9 +19,17 @@ func (l *look) detect() (*state.Command, Reason) {
 		if closed(p, l.c.Epoch) || p.Process == health.ProcessEnding && p.Epoch == l.c.Epoch {
 			return l.begin(health.PrimaryCrashed, "its agent saw the postmaster end", true)
 		}
+		if l.lostData(p) {
+			return l.begin(health.PrimaryCrashed, "its data directory is "+string(p.Data), true)
+		}
 		return nil, Reason{}
 	}
 	return l.unreachable()
+}
+
+// lostData: a host that came back without its disk takes up the epoch and then has nothing to start.
+func (l *look) lostData(p *health.Member) bool {
+	return l.c.SystemID != "" && p.Process == health.ProcessEnded && (p.Data == health.DataEmpty || p.Data == health.DataForeign)
 }
 
 func (l *look) unreachable() (*state.Command, Reason) {
@@ -29,6 +37,9 @@ func (l *look) unreachable() (*state.Command, Reason) {
 	silence := l.View.Silence(host, l.Now)
 	if silence <= l.suspect() {
 		return nil, Reason{}
+	}
+	if l.c.SystemID == "" {
+		return wait(RuleDetect, fmt.Sprintf("no report for %s, and nobody else has data yet: waiting for %s to finish initialising", round(silence), l.c.Primary))
 	}
 	silent, streaming, absent := l.votes()
 	if len(streaming) > 0 {

@@ -14,6 +14,9 @@ import (
 // lose something or cost a restart.
 const graceForSeals = 3 * time.Second
 
+// byPolicy is who accepts a loss where the cluster's own policy does.
+const byPolicy = "policy"
+
 // fence drives an attempt that seals: it collects a proof and the positions, then promotes, restarts the old primary in
 // place, or abandons. Its inputs are durable promises and sealed positions, so any leader comes to the same end (S7).
 func (l *look) fence() (*state.Command, Reason) {
@@ -52,6 +55,12 @@ func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Membe
 		ch.best = l.c.Primary
 		return l.promote(proof, ch, false, "")
 	}
+	if old := l.fresh(l.c.Primary); old != nil && !closed(old, l.c.Epoch) && !l.c.Attempt.StopOld {
+		// It was to turn out well, and has not: nobody can go on without it, so let it be stopped and restarted in place.
+		// It may never have taken up its epoch, and then nothing else closes it.
+		return &state.Command{Advance: &state.Advance{Attempt: l.c.Attempt.Number, Phase: state.PhaseSeal, StopOld: true,
+			Note: l.c.Primary + " answers again and is needed: stop it, to restart it in place"}}, Reason{RuleAttempt, "stop " + l.c.Primary + " to restart it in place"}
+	}
 	if incomplete == nil {
 		incomplete = fmt.Errorf("no member is eligible")
 	}
@@ -63,13 +72,14 @@ func (l *look) worthWaiting(ch choice) bool {
 	return l.asynchronous() && len(ch.pending) > 0
 }
 
+// asynchronous: under one of the sets in force commits were acknowledged that nobody else may hold.
 func (l *look) asynchronous() bool {
 	for _, s := range l.c.Sets {
-		if s.Acks > 0 {
-			return false
+		if s.Acks == 0 {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // loss says what an asynchronous promotion may have lost: what the old primary had written when it was last heard.
@@ -96,7 +106,7 @@ func (l *look) waitOrAccept(proof fencing.Proof, ch choice, why error) (*state.C
 	}
 	p := l.conf.Failover
 	if p.WhenIncomplete == "accept" && ch.best != "" && l.Watch.held(l.c.Name+"/incomplete") >= p.AcceptAfter {
-		acc := &state.Acceptance{By: "policy", Reason: "failover.when-incomplete: accept", Completeness: true}
+		acc := &state.Acceptance{By: byPolicy, Reason: "failover.when-incomplete: accept", Completeness: true}
 		return &state.Command{Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, Accepted: acc, Note: why.Error()}},
 			Reason{RuleAttempt, "accept a bounded loss by policy"}
 	}
@@ -158,7 +168,7 @@ func (l *look) caughtUp(shutdown platform.LSN, ch choice) string {
 	if ch.best == "" {
 		return ""
 	}
-	if r := l.fresh(ch.best); r != nil && r.Replayed > shutdown {
+	if r := l.fresh(ch.best); r != nil && r.Timeline == l.c.Timeline && r.Replayed > shutdown {
 		return ch.best
 	}
 	return ""
@@ -168,7 +178,7 @@ func (l *look) caughtUp(shutdown platform.LSN, ch choice) string {
 // its own and earlier epochs by itself.
 func (l *look) restartable(old *health.Member) bool {
 	return l.fresh(l.c.Primary) != nil && closed(old, l.c.Epoch) && old.Data == health.DataPresent &&
-		l.c.Members[l.c.Primary].Excluded == "" && (l.c.Attempt.To == "" || l.c.Attempt.To == l.c.Primary)
+		l.c.Members[l.c.Primary].Excluded == "" && (!l.insisted() || l.c.Attempt.To == l.c.Primary)
 }
 
 func (l *look) promote(proof fencing.Proof, ch choice, clean bool, loss string) (*state.Command, Reason) {

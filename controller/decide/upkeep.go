@@ -134,7 +134,7 @@ func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
 }
 
 func (l *look) wantedNames(p *health.Member, set *platform.Set) []string {
-	var keep, gone []string
+	var keep, gone, next []string
 	for _, name := range l.replicas() {
 		inc := l.c.Members[name].Incarnation
 		s := sender(p, inc)
@@ -145,12 +145,18 @@ func (l *look) wantedNames(p *health.Member, set *platform.Set) []string {
 			gone = append(gone, inc)
 		case s != nil && (p.Position <= s.Flush || p.Position-s.Flush < joinLag):
 			keep = append(keep, inc)
+		default:
+			next = append(next, inc)
 		}
 	}
-	// Never below what the acknowledgements need: better to wait for those that are known than to promise nothing.
+	// Never below what the acknowledgements need: better to wait for those that are known, and then for data yet to be
+	// made, than to promise nothing.
 	sort.Strings(gone)
-	for len(keep) < l.conf.Durability.Acks && len(gone) > 0 {
-		keep, gone = append(keep, gone[0]), gone[1:]
+	sort.Strings(next)
+	for _, inc := range append(gone, next...) {
+		if len(keep) < l.conf.Durability.Acks {
+			keep = append(keep, inc)
+		}
 	}
 	sort.Strings(keep)
 	return keep

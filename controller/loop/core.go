@@ -39,7 +39,10 @@ type Core struct {
 
 	waiting   []waitingReport // since the last tick was proposed
 	inTick    []waitingReport // served by the tick in flight
-	tickSince time.Duration   // 0: none in flight
+	tickSince time.Duration   // when the tick in flight was proposed
+	tick      uint64          // number of the tick in flight, 0: none
+	ticks     uint64          // numbered so far, in all terms
+	term      uint64          // counts the times it began to lead
 
 	busy    map[string]bool           // clusters with a decided command in flight
 	fenced  map[string]platform.Epoch // epochs whose fence has been proposed: no more grants (L3)
@@ -66,7 +69,7 @@ type predictions struct {
 
 // Out is what a step wants done.
 type Out struct {
-	Tick      bool // propose a tick
+	Tick      uint64 // propose a tick, and bring its result back under this number; 0: none
 	Proposals []Proposal
 	Replies   []Reply
 	Fatal     error
@@ -75,6 +78,7 @@ type Out struct {
 // Proposal is a command to commit. Decided is false for an operator's, whose result is replied to ID.
 type Proposal struct {
 	Decided bool
+	Term    uint64 // of the core, so that a late result does not count in a later one
 	ID      uint64
 	Command state.Command
 }
@@ -97,12 +101,15 @@ func (c *Core) Applied(s *state.State) { c.state = s }
 // Lead begins a term as leader. now is read after the election was won (L4). Nothing is decided before the first tick of
 // the term is committed, because Raft signals leadership before earlier entries are applied.
 func (c *Core) Lead(now time.Duration) Out {
-	c.leading, c.ready = true, false
+	out := c.Follow() // lost and won again unseen: what is in flight belongs to the term before
+	c.leading = true
+	c.term++
 	c.leases, c.watch = fencing.NewLeases(now), decide.NewStopwatch()
 	c.busy, c.fenced = map[string]bool{}, map[string]platform.Epoch{}
 	c.holders, c.predictions = map[string]holder{}, map[string]predictions{}
 	c.view.Since = now
-	return c.tick(now)
+	out.Tick = c.propose(now).Tick
+	return out
 }
 
 // Follow ends the term. Whoever waits is told.
@@ -111,7 +118,7 @@ func (c *Core) Follow() Out {
 	for _, w := range append(c.inTick, c.waiting...) {
 		out.Replies = append(out.Replies, Reply{ID: w.id, Err: ErrNotLeader})
 	}
-	c.leading, c.ready, c.tickSince = false, false, 0
+	c.leading, c.ready, c.tick = false, false, 0
 	c.inTick, c.waiting = nil, nil
 	return out
 }
@@ -123,26 +130,28 @@ func (c *Core) Report(id uint64, r health.Report, now time.Duration) Out {
 		return Out{Replies: []Reply{{ID: id, Err: ErrNotLeader}}}
 	}
 	c.waiting = append(c.waiting, waitingReport{id, r})
-	return c.tick(now)
+	return c.propose(now)
 }
 
-// tick proposes a tick that serves every report waiting so far, unless one is in flight.
-func (c *Core) tick(now time.Duration) Out {
-	if !c.leading || c.tickSince != 0 {
+// propose proposes a tick that serves every report waiting so far, unless one is in flight.
+func (c *Core) propose(now time.Duration) Out {
+	if !c.leading || c.tick != 0 {
 		return Out{}
 	}
 	c.inTick, c.waiting = c.waiting, nil
-	c.tickSince = now
-	return Out{Tick: true}
+	c.ticks++
+	c.tick, c.tickSince = c.ticks, now
+	return Out{Tick: c.tick}
 }
 
-// Ticked is the result of the tick in flight: the state is applied up to it.
-func (c *Core) Ticked(err error, now time.Duration) Out {
-	served := c.inTick
-	c.inTick, c.tickSince = nil, 0
-	if !c.leading {
+// Ticked is the result of a tick: the state is applied up to it. One of an earlier term serves nobody: it was committed
+// before the reports of this one arrived (L1).
+func (c *Core) Ticked(tick uint64, err error, now time.Duration) Out {
+	if !c.leading || tick != c.tick {
 		return Out{}
 	}
+	served := c.inTick
+	c.inTick, c.tick = nil, 0
 	var out Out
 	if err == nil {
 		c.ready = true
@@ -155,7 +164,7 @@ func (c *Core) Ticked(err error, now time.Duration) Out {
 		out.Replies = append(out.Replies, reply)
 	}
 	if len(c.waiting) > 0 {
-		out.Tick = c.tick(now).Tick
+		out.Tick = c.propose(now).Tick
 	}
 	return out
 }
@@ -166,12 +175,12 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 	if !c.leading {
 		return out
 	}
-	if limit := c.tickLimit(); c.tickSince != 0 && now-c.tickSince > limit {
+	if limit := c.tickLimit(); c.tick != 0 && now-c.tickSince > limit {
 		out.Fatal = fmt.Errorf("%w (waited %s, limit %s)", ErrDiskStalled, now-c.tickSince, limit)
 		return out
 	}
 	if !c.ready {
-		return out
+		return c.propose(now) // the first tick of the term has failed, and no report asks for another
 	}
 	c.last = decide.Next(c.input(now, wall))
 	for _, cmd := range c.last.Commands {
@@ -181,7 +190,7 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 		c.busy[cmd.Cluster] = true
 		c.remember(&cmd)
 		c.noteFence(cmd)
-		out.Proposals = append(out.Proposals, Proposal{Decided: true, Command: cmd})
+		out.Proposals = append(out.Proposals, Proposal{Decided: true, Term: c.term, Command: cmd})
 	}
 	c.predict(now, wall)
 	return out
@@ -199,11 +208,14 @@ func (c *Core) Submit(id uint64, cmd state.Command) (Out, error) {
 	}
 	c.remember(&cmd)
 	c.noteFence(cmd)
-	return Out{Proposals: []Proposal{{ID: id, Command: cmd}}}, nil
+	return Out{Proposals: []Proposal{{ID: id, Term: c.term, Command: cmd}}}, nil
 }
 
 // Done is the result of a decided or submitted command. A refused fence leaves the epoch as it was.
 func (c *Core) Done(p Proposal, refused bool) {
+	if p.Term != c.term {
+		return // it belongs to an earlier term, whose bookkeeping is gone
+	}
 	if p.Decided {
 		delete(c.busy, p.Command.Cluster)
 	}

@@ -39,6 +39,8 @@ type Loop struct {
 	applied chan *state.State // capacity 1, the latest wins
 	events  chan func()       // run inside the loop, in order
 	wg      sync.WaitGroup    // proposals under way
+	// run is the context of Run: what the loop starts lives as long as it, not as long as the request that caused it.
+	run context.Context
 
 	replies map[uint64]chan Reply // owned by the loop's goroutine
 	nextID  uint64
@@ -88,13 +90,14 @@ func (l *Loop) Applied(s *state.State) {
 // Run is the leader's loop: observe, decide, commit, act. It returns when ctx ends, or with the reason to exit (L6).
 func (l *Loop) Run(ctx context.Context, leadership <-chan bool) error {
 	defer l.wg.Wait()
+	l.run = ctx
 	timer := time.NewTicker(50 * time.Millisecond)
 	defer timer.Stop()
 	for {
 		var out Out
 		select {
 		case <-ctx.Done():
-			l.act(ctx, l.core.Follow())
+			l.act(l.core.Follow())
 			return nil
 		case lead := <-leadership:
 			out = l.lead(lead)
@@ -104,12 +107,12 @@ func (l *Loop) Run(ctx context.Context, leadership <-chan bool) error {
 			f()
 		case <-timer.C:
 		}
-		l.act(ctx, out)
+		l.act(out)
 		out = l.core.Decide(boottime.Now(), time.Now())
 		if out.Fatal != nil {
 			return out.Fatal
 		}
-		l.act(ctx, out)
+		l.act(out)
 	}
 }
 
@@ -124,24 +127,24 @@ func (l *Loop) lead(lead bool) Out {
 }
 
 // act carries out what a step wants. Nothing in it waits.
-func (l *Loop) act(ctx context.Context, out Out) {
+func (l *Loop) act(out Out) {
 	for _, r := range out.Replies {
 		if ch := l.replies[r.ID]; ch != nil {
 			delete(l.replies, r.ID)
 			ch <- r // capacity 1
 		}
 	}
-	if out.Tick {
+	if out.Tick != 0 {
 		l.stats.Ticks++
-		l.propose(ctx, state.Command{Tick: &state.Tick{}}, func(_ bool, err error) {
+		l.propose(state.Command{Tick: &state.Tick{}}, func(_ bool, err error) {
 			l.takeApplied()
-			l.act(ctx, l.core.Ticked(err, boottime.Now()))
+			l.act(l.core.Ticked(out.Tick, err, boottime.Now()))
 		})
 	}
 	for _, p := range out.Proposals {
 		l.stats.Commands++
 		l.note(p)
-		l.propose(ctx, p.Command, func(refused bool, err error) {
+		l.propose(p.Command, func(refused bool, err error) {
 			l.takeApplied()
 			l.finish(p, refused, err)
 		})
@@ -170,7 +173,7 @@ func (l *Loop) finish(p Proposal, refused bool, err error) {
 }
 
 // propose sends a command to the log and brings the result back as an event.
-func (l *Loop) propose(ctx context.Context, cmd state.Command, then func(refused bool, err error)) {
+func (l *Loop) propose(cmd state.Command, then func(refused bool, err error)) {
 	b, err := cmd.Encode()
 	if err != nil {
 		then(true, err)
@@ -182,13 +185,13 @@ func (l *Loop) propose(ctx context.Context, cmd state.Command, then func(refused
 		defer l.wg.Done()
 		select {
 		case <-pending.Done():
-		case <-ctx.Done():
+		case <-l.run.Done():
 			return
 		}
 		refused, err := pending.Result()
 		select {
 		case l.events <- func() { then(refused, err) }:
-		case <-ctx.Done():
+		case <-l.run.Done():
 		}
 	}()
 }
@@ -225,7 +228,7 @@ func (l *Loop) ask(ctx context.Context, step func(id uint64) (Out, error)) (Repl
 		if err != nil {
 			out.Replies = append(out.Replies, Reply{ID: l.nextID, Err: err})
 		}
-		l.act(ctx, out)
+		l.act(out)
 	})
 	if err != nil {
 		return Reply{}, err

@@ -50,3 +50,6 @@ func (l Lease) Extend(epoch platform.Epoch, end time.Duration) Lease {
 	}
 	return Lease{Epoch: epoch, End: end}
 }
+
+// Run is the id of the agent's run that these clocks belong to.
+func (c *Clocks) Run() string { return c.run }

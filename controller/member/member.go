@@ -27,8 +27,9 @@ type Durable struct {
 	Incarnation string `json:"incarnation"`
 	// SystemID is that of the data that was once ours; other data is foreign.
 	SystemID string `json:"systemID,omitempty"`
-	// Ours: Mainstay initialised the cluster, so roles, pg_hba.conf and TLS are ours.
-	Ours bool `json:"ours,omitempty"`
+	// Listen and Port are the member's own address, as the controllers said last.
+	Listen string `json:"listen,omitempty"`
+	Port   int    `json:"port,omitempty"`
 	// AlterSystem: adopted and not restarted under us yet, so our settings are in postgresql.auto.conf.
 	AlterSystem bool `json:"alterSystem,omitempty"`
 	// Discarded tells what the last rewind or rebuild left behind (S9).
@@ -58,8 +59,7 @@ type Seen struct {
 	SyncOurs    bool         // and it comes from our file
 	Senders     []health.Sender
 	Slots       []string // members that have a slot here
-	Signal      bool     // standby.signal is in place
-	Adoptable   bool
+	Adoptable   bool     // no reason speaks against adopting it
 }
 
 // Lease is what was granted last.
@@ -91,7 +91,7 @@ type Input struct {
 	Seen    Seen
 	Lease   Lease
 	Memory  Memory
-	// GuardComplete: both guards live and have the member in their reach; Armed is the epoch they hold.
+	// GuardComplete: both guards live and have the member in their reach.
 	GuardComplete bool
 	Name          string
 }
@@ -102,7 +102,6 @@ type Kind string
 const (
 	Nothing      Kind = ""
 	Persist      Kind = "persist"       // write Durable
-	Guards       Kind = "guards"        // start the guards
 	Initialise   Kind = "initialise"    // create the data directory
 	StartPrimary Kind = "start-primary" // after writing Durable; under lease
 	StartStandby Kind = "start-standby" // with the upstream of Upstream, or none

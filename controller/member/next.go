@@ -37,8 +37,18 @@ func (in Input) always() (Act, bool) {
 		return in.persist(d, "its primary has ended: epoch "+d.Ran.String()+" is closed"), true
 	case in.Seen.Process == health.ProcessUnknown || in.Seen.Data == health.DataUnknown:
 		return in.wait("the first look at the member"), true
+	case in.adopting():
+		d := in.Durable
+		d.SystemID, d.AlterSystem = in.Seen.SystemID, true
+		return Act{Kind: Adopt, Durable: d, Why: "bring it under our settings without a restart"}, true
 	}
 	return Act{}, false
+}
+
+// adopting: it runs, it was never ours, and the controllers have taken its cluster in.
+func (in Input) adopting() bool {
+	wanted := in.Goal.Kind == platform.GoalPrimary || in.Goal.Kind == platform.GoalReplica
+	return wanted && in.Durable.SystemID == "" && in.Seen.Adoptable && in.Seen.Role != health.RoleUnknown && !in.foreign()
 }
 
 func (in Input) primary() Act {
@@ -48,17 +58,19 @@ func (in Input) primary() Act {
 		return in.wait("a goal of epoch " + g.Epoch.String() + " came after " + d.Epoch.String() + " (S3)")
 	case !d.Closed.Less(g.Epoch):
 		return in.wait("epoch " + g.Epoch.String() + " is closed here")
+	case g.Epoch.Less(d.Sealed):
+		return in.wait("sealed for attempt " + d.Sealed.String() + ", which only that epoch or a later one ends")
 	case d.Epoch.Less(g.Epoch):
 		d.Epoch = g.Epoch
 		return in.persist(d, "take up epoch "+g.Epoch.String())
 	case in.foreign():
 		return in.wait("the data directory holds another system identifier (" + in.Seen.SystemID + ")")
-	case !in.GuardComplete && !g.Paused:
-		return in.act(Guards, "a primary needs its guards")
 	case in.Seen.Data == health.DataEmpty && g.Create:
 		return in.act(Initialise, "the first primary of a new cluster")
 	case in.Seen.Data != health.DataPresent:
 		return in.wait("the data directory is " + string(in.Seen.Data) + ", and only a new cluster's first primary may be created")
+	case !in.GuardComplete && !g.Paused && in.Lease.Epoch != g.Epoch:
+		return in.wait("the guards, without which it gets no lease")
 	case in.Lease.Epoch != g.Epoch || in.Lease.End <= in.Now:
 		return in.wait("the lease of epoch " + g.Epoch.String())
 	}
@@ -69,17 +81,22 @@ func (in Input) primary() Act {
 }
 
 // becomePrimary starts or promotes, under a lease. Ran is on disk first, so that the end of this primary closes its epoch.
+// Data on the epoch's own timeline is started; data on an earlier one is promoted to it, from a standby, because a plain
+// start would go on writing the old primary's timeline.
 func (in Input) becomePrimary() Act {
-	d := in.Durable
-	d.Ran, d.Sealed = in.Goal.Epoch, platform.Epoch{}
-	if in.Goal.Incarnation != "" && !in.Goal.Opened {
-		d.Incarnation = in.Goal.Incarnation
-	}
+	g, d, s := in.Goal, in.Durable, in.Seen
+	d.Ran, d.Sealed, d.Incarnation = g.Epoch, platform.Epoch{}, g.Incarnation
 	switch {
-	case in.Seen.Process == health.ProcessEnded:
-		return Act{Kind: StartPrimary, Durable: d, Why: "primary of epoch " + in.Goal.Epoch.String()}
-	case in.Seen.Role == health.RoleStandby:
-		return Act{Kind: Promote, Durable: d, Why: fmt.Sprintf("primary of epoch %s on timeline %d", in.Goal.Epoch, in.Goal.Timeline)}
+	case s.Timeline > g.Timeline:
+		return in.wait(fmt.Sprintf("its data is on timeline %d, past the %d of epoch %s: it has diverged", s.Timeline, g.Timeline, g.Epoch))
+	case s.Process == health.ProcessEnded && s.Timeline == g.Timeline:
+		return Act{Kind: StartPrimary, Durable: d, Why: "primary of epoch " + g.Epoch.String()}
+	case s.Process == health.ProcessEnded:
+		return in.act(StartStandby, fmt.Sprintf("to be promoted to timeline %d", g.Timeline))
+	case s.Role == health.RoleStandby && s.Timeline == g.Timeline:
+		return in.act(Kill, fmt.Sprintf("it runs as a standby on timeline %d, which a promotion would leave", g.Timeline))
+	case s.Role == health.RoleStandby:
+		return Act{Kind: Promote, Durable: d, Why: fmt.Sprintf("primary of epoch %s on timeline %d", g.Epoch, g.Timeline)}
 	}
 	return in.wait("PostgreSQL to answer")
 }
@@ -89,11 +106,11 @@ func (in Input) leading() Act {
 	g, d := in.Goal, in.Durable
 	set := lastSet(g)
 	switch {
+	case in.Seen.Timeline != 0 && in.Seen.Timeline != g.Timeline:
+		return in.act(Kill, fmt.Sprintf("it has diverged: it writes timeline %d, epoch %s has %d", in.Seen.Timeline, g.Epoch, g.Timeline))
 	case d.Ran.Less(g.Epoch):
 		d.Ran, d.Sealed = g.Epoch, platform.Epoch{}
 		return in.persist(d, "go on as primary of epoch "+g.Epoch.String())
-	case in.Seen.Adoptable && !d.Ours && d.SystemID == "":
-		return in.act(Adopt, "bring it under our settings without a restart")
 	case in.Seen.SyncNames != SyncNames(set) || !in.Seen.SyncOurs:
 		return in.act(LoadSet, "durability set "+SyncNames(set))
 	case in.Memory.Opened != g.Epoch:

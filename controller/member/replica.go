@@ -135,7 +135,24 @@ func (in Input) discard(k Kind, needs, why string) Act {
 	if !in.Goal.Opened {
 		return in.wait("the primary to open before the " + needs)
 	}
+	if id := in.countedOn(); id != 0 {
+		return in.wait(fmt.Sprintf("durability set %d to end before the %s: it counts on the data in place as %s", id, needs, in.Durable.Incarnation))
+	}
 	return in.rename(k, why)
+}
+
+// countedOn is the durability set in force that the data in place belongs to: it first leaves every set by the drop rule
+// (S2). Only where the newest set cannot do without this member's next data would waiting never end.
+func (in Input) countedOn() uint64 {
+	if lastSet(in.Goal).Has(in.Goal.Incarnation) {
+		return 0
+	}
+	for _, s := range in.Goal.Sets {
+		if s.Has(in.Durable.Incarnation) {
+			return s.ID
+		}
+	}
+	return 0
 }
 
 func (in Input) clone(why string) Act {

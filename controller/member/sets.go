@@ -14,7 +14,7 @@ func SyncNames(s platform.Set) string {
 	if s.Acks == 0 {
 		return ""
 	}
-	return "ANY " + strconv.Itoa(s.Acks) + ` ("` + strings.Join(s.Names, `", "`) + `")`
+	return "ANY " + strconv.Itoa(s.Acks) + ` ("` + strings.Join(s.Names, `","`) + `")`
 }
 
 // Settling follows the drop rule for all sets before ID: once (a) nothing can be acknowledged under them, Baseline is

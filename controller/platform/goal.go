@@ -36,6 +36,9 @@ type Goal struct {
 	Create bool `json:"create,omitempty"`
 	// SystemID is the cluster's PostgreSQL system identifier; "" before it is known. Other data is foreign (S5).
 	SystemID string `json:"systemID,omitempty"`
+	// Listen and Port are the address of the member itself, from the platform file.
+	Listen string `json:"listen,omitempty"`
+	Port   int    `json:"port,omitempty"`
 	// Upstream is whom a replica streams from.
 	Upstream *Upstream `json:"upstream,omitempty"`
 	// Incarnation is the application_name to stream under. Data of another incarnation may be rewound or rebuilt (and

@@ -77,12 +77,10 @@ func applyBegin(s *State, c *Cluster, cmd Command) error {
 		return fmt.Errorf("cluster %s: operation %s is under way; see `mainstay status`", c.Name, c.Attempt.Operation)
 	case c.Pause != nil && b.Accepted == nil:
 		return fmt.Errorf("cluster %s is paused by %s (%s); run `mainstay resume %s` first", c.Name, c.Pause.By, c.Pause.Reason, c.Name)
-	case b.To != "" && c.Members[b.To] == nil:
-		return fmt.Errorf("cluster %s has no member %s", c.Name, b.To)
 	}
-	if b.To != "" && b.To != c.Primary {
-		if why := c.Members[b.To].Excluded; why != "" {
-			return fmt.Errorf("%s must not be promoted: %s (S5)", b.To, why)
+	if b.To != "" {
+		if err := c.mayBeAsked(b.To); err != nil {
+			return err
 		}
 	}
 	number := s.nextNumber(c)
@@ -90,6 +88,18 @@ func applyBegin(s *State, c *Cluster, cmd Command) error {
 	c.Attempt = &Attempt{Number: number, Phase: PhaseSeal, Operation: op.ID, To: b.To, StopOld: b.StopOld, Accepted: b.Accepted}
 	if b.Kind == Switchover {
 		c.Attempt.Phase = PhaseCheckpoint
+	}
+	return nil
+}
+
+// mayBeAsked tells why an operator may not name a member as the next primary.
+func (c *Cluster) mayBeAsked(member string) error {
+	m := c.Members[member]
+	if m == nil {
+		return fmt.Errorf("cluster %s has no member %s", c.Name, member)
+	}
+	if m.Excluded != "" && member != c.Primary {
+		return fmt.Errorf("%s must not be promoted: %s (S5)", member, m.Excluded)
 	}
 	return nil
 }
@@ -108,6 +118,12 @@ func applyAdvance(s *State, c *Cluster, cmd Command) error {
 	}
 	if a.Phase.order() < c.Attempt.Phase.order() {
 		return fmt.Errorf("cluster %s: attempt %s is past phase %s", c.Name, a.Attempt, a.Phase)
+	}
+	if a.To != "" {
+		if err := c.mayBeAsked(a.To); err != nil {
+			return err
+		}
+		c.Attempt.To = a.To
 	}
 	c.Attempt.Phase = a.Phase
 	c.Attempt.StopOld = c.Attempt.StopOld || a.StopOld
@@ -141,18 +157,19 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	return nil
 }
 
-// firstSet chooses who must acknowledge to a new primary. A primary that was not stopped cleanly may hold WAL that never
-// left it: its next data gets a new name, and it stays out of the set until it streams again, as long as enough others
-// are in it.
+// firstSet chooses who must acknowledge to a new primary: those sealed for this promotion, which are surely not past the
+// point where its timeline forks. A standby that is past it is refused the stream, but not before it has reported a flush
+// position that would count as an acknowledgement. The others enter once they stream, unless too few would be left.
+// An old primary that was not stopped cleanly may hold WAL that never left it: its next data gets a new name.
 func (c *Cluster) firstSet(s *State, old string, p *Promote, inPlace bool) []string {
 	if p.Clean || inPlace {
 		return c.others(c.Primary)
 	}
 	c.Members[old] = &Member{Incarnation: c.incarnate(old), Excluded: c.Members[old].Excluded}
 	var names []string
-	for _, n := range c.others(c.Primary) {
-		if n != c.Members[old].Incarnation {
-			names = append(names, n)
+	for _, sealed := range p.Sealed {
+		if m := c.Members[sealed.Member]; m != nil && sealed.Member != p.Member && m.Incarnation == sealed.Incarnation {
+			names = append(names, sealed.Incarnation)
 		}
 	}
 	if len(names) < s.ClusterConfig(c.Name).Durability.Acks {
@@ -169,6 +186,8 @@ func (c *Cluster) validPromotion(p *Promote) error {
 		return errors.New("no such member")
 	case m.Excluded != "":
 		return errors.New(m.Excluded)
+	case !c.Fencing() && p.Proof.Kind != fencing.Stopped:
+		return errors.New("the primary still gets leases in this phase; only its end is a proof (L3)")
 	case p.Proof.Epoch != c.Epoch:
 		return fmt.Errorf("the proof is for epoch %s, in force is %s", p.Proof.Epoch, c.Epoch)
 	case p.Member == c.Primary && p.Timeline != c.Timeline:
@@ -216,7 +235,7 @@ func (c *Cluster) validProof(p *Promote) error {
 
 func (c *Cluster) isMostAdvanced(p *Promote) error {
 	for _, s := range p.Sealed {
-		if s.Member == p.Member && s.Known && s.Position >= MostAdvanced(p.Sealed) {
+		if s.Member == p.Member && s.Known && !s.Behind(MostAdvanced(p.Sealed)) {
 			return nil
 		}
 	}
@@ -296,6 +315,9 @@ func applyReincarnate(s *State, c *Cluster, cmd Command) error {
 	m := c.Members[r.Member]
 	if m == nil || r.Member == c.Primary {
 		return fmt.Errorf("cluster %s: %s is no replica", c.Name, r.Member)
+	}
+	if c.Fencing() {
+		return fmt.Errorf("cluster %s: attempt %s counts on what %s holds; rebuild it when that has ended", c.Name, c.Attempt.Number, r.Member)
 	}
 	m.Incarnation, m.Joined = c.incarnate(r.Member), false
 	op := c.begin(Operation{Kind: Rejoin, Reason: r.Reason, By: cmd.By, To: r.Member, Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)

@@ -79,9 +79,11 @@ type Advance struct {
 	Attempt platform.Epoch `json:"attempt"`
 	Phase   Phase          `json:"phase"`
 	StopOld bool           `json:"stopOld,omitempty"`
-	// Accepted lets a policy (failover.when-incomplete: accept) stand in for completeness.
+	// Accepted lets a policy (failover.when-incomplete: accept), or an operator for an attempt that waits (S4), stand in.
 	Accepted *Acceptance `json:"accepted,omitempty"`
-	Note     string      `json:"note"`
+	// To is the member the operator names with it; "" leaves the choice as it was.
+	To   string `json:"to,omitempty"`
+	Note string `json:"note"`
 }
 
 // Promote ends an attempt: Member is primary of the attempt's number. Timeline is a number never used before, or the one

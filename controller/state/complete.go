@@ -8,10 +8,13 @@ import (
 
 // Sealed is one sealed member as it counts for fences and completeness: by the incarnation of its data.
 type Sealed struct {
-	Member      string       `json:"member"`
-	Incarnation string       `json:"incarnation"`
-	Position    platform.LSN `json:"position"`
-	Known       bool         `json:"known"` // unknown counts for the fence, never for completeness
+	Member      string `json:"member"`
+	Incarnation string `json:"incarnation"`
+	// Timeline and Position are where its WAL ends. The timeline comes first: what lies past the fork on an older one is no
+	// part of the newer.
+	Timeline platform.Timeline `json:"timeline"`
+	Position platform.LSN      `json:"position"`
+	Known    bool              `json:"known"` // unknown counts for the fence, never for completeness
 }
 
 // QuorumSealed tells whether nothing that waits can be acknowledged any more: for every set in force at least |S|-k+1 of
@@ -39,12 +42,17 @@ func Complete(sets []platform.Set, sealed []Sealed) error {
 	return nil
 }
 
-// MostAdvanced is the highest known position among the sealed.
-func MostAdvanced(sealed []Sealed) platform.LSN {
-	var top platform.LSN
+// Behind tells whether s holds less than o.
+func (s Sealed) Behind(o Sealed) bool {
+	return s.Timeline < o.Timeline || s.Timeline == o.Timeline && s.Position < o.Position
+}
+
+// MostAdvanced is the furthest known end among the sealed.
+func MostAdvanced(sealed []Sealed) Sealed {
+	var top Sealed
 	for _, s := range sealed {
-		if s.Known {
-			top = max(top, s.Position)
+		if s.Known && top.Behind(s) {
+			top = s
 		}
 	}
 	return top

@@ -9,11 +9,12 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 	if c == nil || conf == nil || conf.Member(member) == nil {
 		return platform.Goal{}
 	}
+	self := s.upstream(conf, member)
 	if c.Primary == "" {
-		return platform.Goal{Kind: platform.GoalObserve, Cluster: cluster}
+		return platform.Goal{Kind: platform.GoalObserve, Cluster: cluster, Listen: self.Address, Port: self.Port}
 	}
 	g := platform.Goal{
-		Cluster: cluster, Epoch: c.Epoch, Timeline: c.Timeline, History: c.History, Opened: c.Opened,
+		Cluster: cluster, Listen: self.Address, Port: self.Port, Epoch: c.Epoch, Timeline: c.Timeline, History: c.History, Opened: c.Opened,
 		SystemID: c.SystemID, Incarnation: c.Members[member].Incarnation, Sets: c.Sets,
 		Slots: otherMembers(conf, member), Paused: c.Pause != nil && !c.Pause.Resuming,
 	}
@@ -24,7 +25,9 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 		return c.primaryGoal(g)
 	}
 	g.Kind = platform.GoalReplica
-	g.Upstream = s.upstream(conf, c.Primary)
+	if up := s.upstream(conf, c.Primary); up.Member != "" {
+		g.Upstream = &up
+	}
 	return g
 }
 
@@ -55,16 +58,17 @@ func (c *Cluster) primaryGoal(g platform.Goal) platform.Goal {
 	return g
 }
 
-func (s *State) upstream(conf *platform.Cluster, primary string) *platform.Upstream {
-	m := conf.Member(primary)
+// upstream is where a member is reached; its Member is "" if the platform does not say.
+func (s *State) upstream(conf *platform.Cluster, member string) platform.Upstream {
+	m := conf.Member(member)
 	if m == nil {
-		return nil
+		return platform.Upstream{}
 	}
 	h := s.Platform.Host(m.Host)
 	if h == nil {
-		return nil
+		return platform.Upstream{}
 	}
-	return &platform.Upstream{Member: m.Name, Address: h.Address, Port: m.Port}
+	return platform.Upstream{Member: m.Name, Address: h.Address, Port: m.Port}
 }
 
 func otherMembers(conf *platform.Cluster, member string) []string {

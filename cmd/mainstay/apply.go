@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"mainstay/controller/config"
+	"mainstay/controller/wire"
+)
+
+// apply is one run of the verb.
+type apply struct {
+	p      *program
+	file   string
+	remove []string
+	dryRun bool
+	yes    bool
+}
+
+func (p *program) applyVerb() *cobra.Command {
+	a := &apply{p: p}
+	c := &cobra.Command{
+		Use:   "apply -f FILE",
+		Short: "Store the wanted platform",
+		Long: `Store a platform file as the wanted platform. It is checked first, with the line of each mistake, and the difference is
+shown. A file from mainstay export is refused if the platform was changed since. Removing a member or a cluster needs
+--remove NAME; it deletes no data, and releases the slots.
+
+At a terminal it asks before anything is changed, unless --yes is given; otherwise it asks nothing.`,
+		Example: `  mainstay apply -f platform.yaml --dry-run
+  mainstay export > p.yaml && vi p.yaml && mainstay apply -f p.yaml
+  mainstay apply -f platform.yaml --remove feed-w1 --yes`,
+		Args: words(),
+		RunE: p.verb(func(ctx context.Context, _ []string) error { return a.run(ctx) }),
+	}
+	fileFlag(c, &a.file)
+	c.Flags().StringSliceVar(&a.remove, "remove", nil, "member or cluster that may be removed; may be repeated")
+	c.Flags().BoolVar(&a.dryRun, "dry-run", false, "show the difference, let the leader check it, and change nothing")
+	c.Flags().BoolVar(&a.yes, "yes", false, "ask nothing")
+	return c
+}
+
+func (a *apply) run(ctx context.Context) error {
+	w, err := a.p.wanted(a.file)
+	if err != nil {
+		return err
+	}
+	s, err := a.p.connect()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var now wire.PlatformAnswer
+	if err := a.p.ask(ctx, s, http.MethodGet, "/v1/platform", nil, &now); err != nil {
+		return err
+	}
+	d := difference{Changes: config.Diff(now.Platform, w.platform), Version: now.Version}
+	if w.base != 0 && w.base != now.Version {
+		return refusedf("%s was exported from version %d, and the platform is at version %d now; export it again and repeat your changes, "+
+			"or delete the first line to apply it all the same", a.file, w.base, now.Version)
+	}
+	if err := a.removals(d.Changes); err != nil {
+		return err
+	}
+	if len(d.Changes) == 0 {
+		return a.p.showDiff(d)
+	}
+	return a.send(ctx, s, wire.ApplyRequest{Platform: w.platform, Base: now.Version, DryRun: a.dryRun}, d)
+}
+
+// removals checks that everything that goes was named, and that every name that was given goes.
+func (a *apply) removals(changes []config.Change) error {
+	var gone []string
+	for _, c := range changes {
+		if c.Remove != "" {
+			gone = append(gone, c.Remove)
+		}
+	}
+	for _, name := range gone {
+		if !slices.Contains(a.remove, name) {
+			return refusedf("%s would be removed: %s is not in %s; put it back, or add --remove %s", name, name, a.file, name)
+		}
+	}
+	for _, name := range a.remove {
+		if !slices.Contains(gone, name) {
+			return usagef("--remove %s: this apply does not remove it; delete it from %s, or leave the flag out", name, a.file)
+		}
+	}
+	return nil
+}
+
+// send applies what was shown: the base is the version that the difference was made from, so that a change by somebody
+// else in between is refused.
+func (a *apply) send(ctx context.Context, s *session, req wire.ApplyRequest, d difference) error {
+	asked := a.p.asks && !a.yes && !a.dryRun
+	if asked {
+		io.WriteString(a.p.stderr, config.FormatDiff(d.Changes))
+		if err := a.p.yes(ctx, a.yes, fmt.Sprintf("apply %s?", changes(len(d.Changes)))); err != nil {
+			return err
+		}
+	}
+	var answer wire.ApplyAnswer
+	if err := a.p.ask(ctx, s, http.MethodPut, "/v1/platform", req, &answer); err != nil {
+		return err
+	}
+	if a.dryRun {
+		d.Note = "the leader would accept this; nothing was changed (--dry-run)"
+		return a.p.showDiff(d)
+	}
+	d.Applied, d.Version = answer.Applied, answer.Version
+	d.Note = fmt.Sprintf("applied: the platform is at version %d", d.Version)
+	if asked && a.p.global.output == "table" { // the changes stand above already
+		_, err := io.WriteString(a.p.stdout, d.Note+"\n")
+		return err
+	}
+	return a.p.showDiff(d)
+}
+
+func changes(n int) string {
+	if n == 1 {
+		return "this change"
+	}
+	return fmt.Sprintf("these %d changes", n)
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/config"
+	"mainstay/controller/platform"
+	"mainstay/controller/wire"
+)
+
+func (p *program) diffVerb() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use:   "diff -f FILE",
+		Short: "Show what applying a platform file would change",
+		Long: `Show the difference between the platform in force and a platform file, one line a change: + added, - removed, ~ changed.
+Nothing is changed. Mistakes in the file are shown with their lines.`,
+		Example: "  mainstay diff -f platform.yaml",
+		Args:    words(),
+		RunE: p.verb(func(ctx context.Context, _ []string) error {
+			w, err := p.wanted(file)
+			if err != nil {
+				return err
+			}
+			var now wire.PlatformAnswer
+			if err := p.withLeader(ctx, http.MethodGet, "/v1/platform", nil, &now); err != nil {
+				return err
+			}
+			return p.showDiff(difference{Changes: config.Diff(now.Platform, w.platform), Version: now.Version})
+		}),
+	}
+	fileFlag(c, &file)
+	return c
+}
+
+func fileFlag(c *cobra.Command, file *string) {
+	c.Flags().StringVarP(file, "file", "f", "", "the platform file; - for standard input (required)")
+}
+
+// wanted is a platform file that has no mistakes.
+type wanted struct {
+	platform *platform.Platform
+	base     uint64 // the version it was exported from; 0 where it does not say
+}
+
+// wanted reads a platform file. The error lists every mistake with its line.
+func (p *program) wanted(file string) (wanted, error) {
+	if file == "" {
+		return wanted{}, usagef("-f is missing: name the platform file")
+	}
+	data, err := p.read(file)
+	if err != nil {
+		return wanted{}, err
+	}
+	pl, err := config.ParsePlatform(file, data)
+	if err != nil {
+		return wanted{}, err
+	}
+	base, _ := config.ExportedVersion(data)
+	return wanted{pl, base}, nil
+}
+
+// maxFile is one byte more than a local or platform file may have (1 MiB), so that a larger one is seen to be.
+const maxFile = 1<<20 + 1
+
+func (p *program) read(file string) ([]byte, error) {
+	if file == "-" {
+		return io.ReadAll(io.LimitReader(p.stdin, maxFile))
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile))
+}
+
+// difference is what diff and apply show.
+type difference struct {
+	Changes []config.Change `json:"changes"`
+	Version uint64          `json:"version"` // in force
+	Applied bool            `json:"applied"`
+	Note    string          `json:"note,omitempty"`
+}
+
+func (p *program) showDiff(d difference) error {
+	return p.show(d, func(render.Options) string {
+		s := config.FormatDiff(d.Changes)
+		if len(d.Changes) == 0 {
+			s = "nothing to change\n"
+		}
+		if d.Note != "" {
+			s += d.Note + "\n"
+		}
+		return s
+	})
+}

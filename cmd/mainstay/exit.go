@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"mainstay/controller/wire"
+)
+
+// The exit codes.
+const (
+	exitDone    = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitRefused = 3
+	exitTimeout = 4
+)
+
+// usageError is returned when the command line, a MAINSTAY_* variable or the contexts file does not make sense.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// refusedError is returned when this command itself refuses to ask for something, or the operator does.
+type refusedError struct{ why string }
+
+func (e refusedError) Error() string { return e.why }
+
+func refusedf(format string, args ...any) error { return refusedError{fmt.Sprintf(format, args...)} }
+
+// timeoutError is returned when something still goes on and waiting for it has ended.
+type timeoutError struct{ what string }
+
+func (e timeoutError) Error() string { return e.what }
+
+// quietError ends the command with a code where all was said on the screen already.
+type quietError struct{ code int }
+
+func (e quietError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// codeOf maps an error to the exit code.
+func codeOf(err error) int {
+	var usage usageError
+	var refused refusedError
+	var late timeoutError
+	var quiet quietError
+	var answer *wire.Refusal
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &quiet):
+		return quiet.code
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &refused):
+		return exitRefused
+	case errors.As(err, &late), errors.Is(err, context.DeadlineExceeded):
+		return exitTimeout
+	case errors.As(err, &answer):
+		return codeOfStatus(answer.Status)
+	}
+	return exitFailed
+}
+
+func codeOfStatus(status int) int {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict:
+		return exitRefused
+	case http.StatusGatewayTimeout:
+		return exitTimeout
+	}
+	return exitFailed
+}
+
+// writeJSON prints a value indented, without escaping what is no danger on a terminal.
+func writeJSON(w io.Writer, value any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(value)
+}

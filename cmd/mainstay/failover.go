@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/wire"
+)
+
+func (p *program) failoverVerb() *cobra.Command {
+	var req wire.FailoverRequest
+	var yes bool
+	var wait time.Duration
+	c := &cobra.Command{
+		Use:   "failover CLUSTER --to MEMBER --accept-loss REASON",
+		Short: "Promote a member on your word, where commits may be lost",
+		Long: `Promote a member although it cannot be shown to hold every acknowledged commit. Mainstay fails over by itself where nothing
+is lost; this verb is for the case in which it waits, and a person decides. Your name and reason stand in the history, and
+your word counts for one attempt only.
+
+--accept-loss stands in for completeness alone: the old primary must still be proven fenced. Only --fenced stands in for
+that proof as well. Give it after you have made sure that the old primary's host is off, or cut off from all clients: two
+primaries may accept writes otherwise.
+
+The command says what may be lost and makes you type the cluster's name. Without a terminal it needs --yes.`,
+		Example: `  mainstay failover feed --to feed-w1 --accept-loss "site east is flooded" --dry-run
+  mainstay failover feed --to feed-w1 --accept-loss "site east is flooded" --fenced`,
+		Args: words("CLUSTER"),
+		RunE: p.verb(func(ctx context.Context, args []string) error {
+			if err := checkFailover(req, wait); err != nil {
+				return err
+			}
+			return p.failover(ctx, args[0], req, wait, yes)
+		}),
+	}
+	c.Flags().StringVar(&req.To, "to", "", "member to promote (required)")
+	c.Flags().StringVar(&req.AcceptLoss, "accept-loss", "", "why a loss is acceptable, for the history (required)")
+	c.Flags().BoolVar(&req.Fenced, "fenced", false, "you have made sure that the old primary is off")
+	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "say what would be done and lost, and do nothing")
+	c.Flags().DurationVar(&wait, "wait", 2*time.Minute, "how long to wait for the end")
+	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
+	p.completeMembers(c)
+	return c
+}
+
+func checkFailover(req wire.FailoverRequest, wait time.Duration) error {
+	switch {
+	case req.To == "":
+		return usagef("--to is missing: name the member to promote")
+	case strings.TrimSpace(req.AcceptLoss) == "":
+		return usagef("--accept-loss is missing: say why a loss is acceptable")
+	case wait <= 0:
+		return usagef("--wait %s: want a time above zero", wait)
+	}
+	return checkName("--to", req.To)
+}
+
+// failover first shows what may be lost (S4: the operator is told before), and then asks for the cluster's name.
+func (p *program) failover(ctx context.Context, cluster string, req wire.FailoverRequest, wait time.Duration, yes bool) error {
+	s, err := p.connect()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	path := clusterPath(cluster, "failover")
+	plan := req
+	plan.DryRun = true
+	if !req.DryRun {
+		p.withoutOperator(ctx, s, cluster)
+	}
+	if done, err := p.plan(ctx, s, path, plan, req.DryRun); err != nil || done {
+		return err
+	}
+	question := "commits that clients were told are safe may be lost, for: " + req.AcceptLoss
+	if req.Fenced {
+		question += "\nyou say that the old primary is off; if it is not, two primaries may accept writes"
+	}
+	if err := p.typed(ctx, yes, cluster, question); err != nil {
+		return err
+	}
+	return p.begin(ctx, s, cluster, path, req, wait)
+}
+
+// withoutOperator says what Mainstay would do by itself, which may be all that is needed. The failover goes on where that
+// cannot be told.
+func (p *program) withoutOperator(ctx context.Context, s *session, cluster string) {
+	var a wire.ExplainAnswer
+	if err := p.ask(ctx, s, http.MethodGet, clusterPath(cluster, "explain"), nil, &a); err != nil {
+		return
+	}
+	if a.Now != "" {
+		p.say("now: %s", a.Now)
+	}
+	p.say("without you, were the primary's host lost: %s", render.Prediction(a.IfHostLost))
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/config"
+	"mainstay/controller/identity"
+	"mainstay/controller/member"
+	"mainstay/controller/wire"
+)
+
+func (p *program) localVerb() *cobra.Command {
+	var file, address string
+	c := &cobra.Command{
+		Use:   "local",
+		Short: "Show this host's members without any controller",
+		Long: `Ask the agent of this host for its members: the last resort where no controller answers. Where the agent is down as well, what it
+keeps on disk is shown: the highest epoch it obeyed, those it has closed for good, and seals. Run it as the user the agent
+runs as; the agent's own certificate is used.`,
+		Example: "  sudo mainstay local\n  sudo mainstay local -f /etc/mainstay/agent.yaml --address 127.0.0.1:7201",
+		Args:    words(),
+		RunE: p.verb(func(ctx context.Context, _ []string) error {
+			if address != "" {
+				if err := checkAddresses("--address", []string{address}); err != nil {
+					return err
+				}
+			}
+			return p.local(ctx, file, address)
+		}),
+	}
+	c.Flags().StringVarP(&file, "file", "f", "/etc/mainstay/agent.yaml", "the agent's local file")
+	c.Flags().StringVar(&address, "address", "", "host:port of the agent (default the one in its file)")
+	return c
+}
+
+func (p *program) local(ctx context.Context, file, address string) error {
+	cfg, err := config.LoadAgent(file)
+	if err != nil {
+		return err
+	}
+	if address == "" {
+		address = cfg.Advertise
+	}
+	answer := p.askLocal(ctx, cfg, address)
+	if answer.Status != nil {
+		return p.show(answer, func(o render.Options) string { return render.Agent(answer, o) })
+	}
+	kept, err := keptState(cfg.Data)
+	if err != nil {
+		return fmt.Errorf("the agent does not answer (%s), and its state cannot be read: %w; is %s its file, and this its host?", answer.Error, err, file)
+	}
+	err = p.show(map[string]any{"agent": answer, "kept": kept}, func(o render.Options) string {
+		return render.Agent(answer, o) + "\nWhat it keeps in " + cfg.Data + ":\n" + render.Kept(kept, o) +
+			"\nnext: systemctl status mainstay-agent\n"
+	})
+	if err != nil {
+		return err
+	}
+	return quietError{exitFailed}
+}
+
+// askLocal asks the agent with its own identity, which every agent accepts.
+func (p *program) askLocal(ctx context.Context, cfg config.Agent, address string) render.AgentAnswer {
+	store, err := identity.Load(identity.Files(cfg.TLS))
+	if err != nil {
+		return render.AgentAnswer{Address: address, Error: err.Error()}
+	}
+	c := p.dial([]string{address}, store.ClientConfig(identity.RoleAgent, cfg.Host, identity.ProtoHTTP))
+	defer c.Close()
+	ctx, cancel := p.request(ctx)
+	defer cancel()
+	var st wire.Status
+	if err := c.DoAt(ctx, address, http.MethodGet, "/v1/status", nil, &st); err != nil {
+		return render.AgentAnswer{Address: address, Error: err.Error()}
+	}
+	return render.AgentAnswer{Address: address, Status: &st}
+}
+
+// keptState reads the promises that the agent keeps for each member. One that cannot be read is said to be so.
+func keptState(data string) ([]render.KeptMember, error) {
+	dir := filepath.Join(data, "members")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var all []render.KeptMember
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".json")
+		if !ok || e.IsDir() {
+			continue
+		}
+		k := render.KeptMember{Name: name}
+		if k.Durable, err = readDurable(filepath.Join(dir, e.Name())); err != nil {
+			k.Error = err.Error()
+		}
+		all = append(all, k)
+	}
+	if len(all) == 0 {
+		return nil, errors.New(dir + " holds no member")
+	}
+	return all, nil
+}
+
+func readDurable(path string) (d member.Durable, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return d, err
+	}
+	if err := json.Unmarshal(data, &d); err != nil {
+		return d, fmt.Errorf("%s: %w; the agent does not start this member until it is repaired", path, err)
+	}
+	return d, nil
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/config"
+)
+
+// program is one run of the command with everything it touches, so that tests can stand in for all of it.
+type program struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	env            func(string) string
+	asks           bool // a person sits there and can answer a question
+	colours        bool // standard output is a terminal
+	// signals makes the context that INT and TERM end. It is called for every verb but guard, which outlives both (L2).
+	signals func(context.Context) (context.Context, context.CancelFunc)
+	hangups func() (hup <-chan os.Signal, stop func())
+	dial    dialer
+	// runController and runAgent are the daemons; they return when ctx ends or they cannot go on.
+	runController func(context.Context, config.Controller, daemon) error
+	runAgent      func(context.Context, config.Agent, daemon) error
+
+	global  globals
+	started bool // the arguments were understood and the verb has begun
+}
+
+// run executes one command line and returns the exit code.
+func (p *program) run(ctx context.Context, args []string) int {
+	root := p.root()
+	root.SetArgs(args)
+	root.SetIn(p.stdin)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitDone
+	}
+	if !p.started && codeOf(err) == exitFailed {
+		err = usageError{err}
+	}
+	p.complain(cmd, err)
+	return codeOf(err)
+}
+
+// complain prints an error once: as text, or as JSON where the output is to be read by a program.
+func (p *program) complain(cmd *cobra.Command, err error) {
+	var silent quietError
+	if errors.As(err, &silent) {
+		return
+	}
+	if p.global.output == "json" {
+		_ = writeJSON(p.stderr, map[string]any{"error": err.Error(), "exit": codeOf(err)}) // nothing is left to tell it to
+		return
+	}
+	fmt.Fprintf(p.stderr, "mainstay: %v\n", err)
+	if codeOf(err) == exitUsage {
+		fmt.Fprintf(p.stderr, "usage: %s\nhelp: %s --help\n", cmd.UseLine(), cmd.CommandPath())
+	}
+}
+
+// verb wraps the work of a verb: the global settings are complete, and signals end ctx.
+func (p *program) verb(work func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := p.global.complete(cmd, p.env); err != nil {
+			return err
+		}
+		p.started = true
+		ctx, stop := p.signals(cmd.Context())
+		defer stop()
+		return work(ctx, args)
+	}
+}
+
+// request bounds one exchange with a controller or agent by --timeout.
+func (p *program) request(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, p.global.timeout)
+}
+
+func (p *program) style() render.Options {
+	return render.Options{Color: p.colours && p.env("NO_COLOR") == "" && p.global.output == "table"}
+}
+
+// show prints an answer: as JSON if asked for, else as the text that draw makes of it.
+func (p *program) show(value any, draw func(render.Options) string) error {
+	if p.global.output == "json" {
+		return writeJSON(p.stdout, value)
+	}
+	_, err := io.WriteString(p.stdout, draw(p.style()))
+	return err
+}
+
+// say prints a line for the operator beside the answer: on standard error, so that output can be piped.
+func (p *program) say(format string, args ...any) {
+	fmt.Fprintf(p.stderr, format+"\n", args...)
+}
+
+// pause waits for d or the end of ctx, and tells whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,44 @@
+package render
+
+import (
+	"fmt"
+
+	"mainstay/controller/wire"
+)
+
+// Controllers is the list of the controllers, and what to do where some are not reached.
+func Controllers(c wire.Controllers, o Options) string {
+	var rows []row
+	for _, m := range c.Members {
+		rows = append(rows, row{cells: []cell{{or(m.Name, "?"), bold}, {m.Address, plain}, standing(m), {or(m.Version, "-"), plain},
+			{m.RaftID, dim}}, below: remark(m)})
+	}
+	s := o.table("", []string{"CONTROLLER", "ADDRESS", "STATE", "VERSION", "RAFT ID"}, rows)
+	up, all := reached(c.Members), len(c.Members)
+	switch {
+	case c.Leader != "":
+	case up > all/2:
+		s += "\nno leader: a majority answers, so an election should end within seconds; if not, read the controllers' logs\n"
+	default:
+		s += fmt.Sprintf("\nno leader: %d of %d known controllers answer, and a majority is needed; start the others, or check the network "+
+			"between them\n", up, all)
+	}
+	return s
+}
+
+func standing(m wire.Controller) cell {
+	switch {
+	case m.Leader:
+		return cell{"leader", green}
+	case m.Reached:
+		return cell{"reached", plain}
+	}
+	return cell{"not reached", red}
+}
+
+func remark(m wire.Controller) []cell {
+	if m.Error == "" {
+		return nil
+	}
+	return []cell{{m.Error, red}}
+}

@@ -1,0 +1,126 @@
+package render
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"mainstay/controller/decide"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+)
+
+// Prediction is one prediction as a sentence, in the engine's own words.
+func Prediction(p state.Prediction) string {
+	if p.Promote == "" && p.Why == "" {
+		return "no prediction was made"
+	}
+	return decide.Sentence(p)
+}
+
+// Explain answers three questions about a cluster: what is wrong and by which evidence; what would happen if the primary
+// died now; and for every member that would not be promoted why not, and what would change that.
+func Explain(a wire.ExplainAnswer, o Options) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s   primary %s%s\n", o.paint(bold, "cluster "+a.Cluster), or(a.Primary, "none yet"), setsOf(a))
+	b.WriteString(o.title("what is wrong"))
+	b.WriteString(o.wrong(a))
+	b.WriteString(o.title("if the primary died now"))
+	b.WriteString(o.table("  ", nil, []row{
+		texts("its host lost:", Prediction(a.IfHostLost)),
+		texts("PostgreSQL crashed:", Prediction(a.IfCrashed)),
+	}))
+	b.WriteString(o.title("members that would not be promoted"))
+	b.WriteString(o.others(a))
+	b.WriteString(o.title("a switchover now"))
+	b.WriteString(o.switchover(a))
+	b.WriteString(o.timings(a.Timings))
+	return b.String()
+}
+
+func (o Options) title(text string) string { return "\n" + o.paint(bold, text) + "\n" }
+
+// setsOf names every durability set in force: a commit may have been acknowledged under any of them (S2).
+func setsOf(a wire.ExplainAnswer) string {
+	var parts []string
+	for _, s := range a.Sets {
+		parts = append(parts, fmt.Sprintf("%d of (%s)", s.Acks, strings.Join(s.Names, ", ")))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "   acknowledged by " + strings.Join(parts, " or ")
+}
+
+func (o Options) wrong(a wire.ExplainAnswer) string {
+	var b strings.Builder
+	var rows []row
+	for _, p := range WorstFirst(a.Problems) {
+		name := string(p.Kind)
+		if p.Actionable {
+			name += " (being dealt with)"
+		}
+		rows = append(rows, row{cells: []cell{{name, severity(p.Kind).style()}, {where(p), plain}, {p.Evidence, plain}}})
+	}
+	if len(rows) == 0 {
+		b.WriteString("  " + o.paint(green, "nothing") + "\n")
+	}
+	b.WriteString(o.table("  ", nil, rows))
+	if a.Now != "" {
+		rule := ""
+		if a.Rule != "" {
+			rule = " (rule " + a.Rule + ")"
+		}
+		b.WriteString("  now: " + a.Now + rule + "\n")
+	}
+	return b.String()
+}
+
+// others sets the reasons of both predictions side by side, once where they are the same.
+func (o Options) others(a wire.ExplainAnswer) string {
+	lost, crashed := a.IfHostLost.Others, a.IfCrashed.Others
+	names := map[string]bool{}
+	for _, m := range []map[string]string{lost, crashed} {
+		for n := range m {
+			names[n] = true
+		}
+	}
+	if len(names) == 0 {
+		return "  none\n"
+	}
+	var rows []row
+	for _, n := range slices.Sorted(maps.Keys(names)) {
+		if lost[n] == crashed[n] {
+			rows = append(rows, texts(n, "either way", lost[n]))
+			continue
+		}
+		for _, r := range []struct{ when, why string }{{"its host lost", lost[n]}, {"crashed", crashed[n]}} {
+			if r.why != "" {
+				rows = append(rows, texts(n, r.when, r.why))
+			}
+		}
+	}
+	return o.table("  ", nil, rows)
+}
+
+func (o Options) switchover(a wire.ExplainAnswer) string {
+	if len(a.Switchover.Blockers) == 0 && a.Switchover.Target != "" {
+		return "  would be accepted, to " + o.paint(green, a.Switchover.Target) + "\n"
+	}
+	if len(a.Switchover.Blockers) == 0 {
+		return "  would be refused: no member can take over\n"
+	}
+	return "  would be refused: " + strings.Join(a.Switchover.Blockers, "; ") + "\n"
+}
+
+func (o Options) timings(ts []wire.Timing) string {
+	if len(ts) == 0 {
+		return ""
+	}
+	var rows []row
+	for _, t := range ts {
+		rows = append(rows, texts(t.Name, Span(t.Value), t.From))
+	}
+	return o.title("timings") + o.table("  ", []string{"TIMING", "VALUE", "FROM"}, rows)
+}

@@ -1,0 +1,124 @@
+package render
+
+import (
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+	"mainstay/fencing"
+	"mainstay/health"
+)
+
+const at = "2026-05-04T03:02:01Z"
+
+func epoch3() platform.Epoch { return platform.Epoch{Generation: 1, Number: 3} }
+
+func seenPrimary() *health.Member {
+	return &health.Member{Name: "feed-e1", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RolePrimary, Opened: true,
+		Timeline: 3, LeaseLeft: 4600, Guard: health.Guard{Complete: true, Armed: epoch3()}}
+}
+
+func seenReplica(name string) *health.Member {
+	return &health.Member{Name: name, Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: 3,
+		Receiver: &health.Receiver{Streaming: true, AgeMS: 200}, Guard: health.Guard{Complete: true}}
+}
+
+func healthy() wire.Status {
+	return wire.Status{
+		Platform: "social", Source: "controller c1", Leader: "c1", At: at,
+		Sites:       []wire.SiteStatus{{Name: "east", Hosts: []string{"db-e1", "db-e2"}}, {Name: "west", Hosts: []string{"db-w1"}}, {Name: "north", Witness: true}},
+		Hosts:       []wire.HostStatus{{Name: "db-e1", Heard: true}, {Name: "db-e2", Heard: true}, {Name: "db-w1", Heard: true}},
+		Controllers: controllers("c1").Members[:2],
+		Clusters: []wire.ClusterState{{
+			Name: "feed", Tier: "critical", Primary: "feed-e1", Epoch: epoch3(), Timeline: 3, Acks: 1, Guarded: true, Opened: true,
+			Sets: []platform.Set{{ID: 4, Epoch: epoch3(), Acks: 1, Names: []string{"feed-e2.1", "feed-w1.1"}}},
+			Members: []wire.MemberStatus{
+				{Name: "feed-e1", Host: "db-e1", Site: "east", Goal: platform.GoalPrimary, Seen: seenPrimary(), Age: 400 * time.Millisecond},
+				{Name: "feed-e2", Host: "db-e2", Site: "east", Goal: platform.GoalReplica, Seen: seenReplica("feed-e2"), Age: 300 * time.Millisecond},
+				{Name: "feed-w1", Host: "db-w1", Site: "west", Goal: platform.GoalReplica, Seen: seenReplica("feed-w1"), Age: 200 * time.Millisecond, Lag: 2048},
+			},
+		}},
+	}
+}
+
+// trouble is a primary whose lease is over, a diverged replica, a host never heard, a pause and a running operation.
+func trouble() wire.Status {
+	s := healthy()
+	s.Controllers = controllers("c1").Members
+	s.Hosts[2] = wire.HostStatus{Name: "db-w1"}
+	c := &s.Clusters[0]
+	c.Acks, c.Guarded = 2, false
+	c.Sets = append(c.Sets, platform.Set{ID: 5, Epoch: epoch3(), Acks: 1, Names: []string{"feed-e2.1"}})
+	c.Now = "waiting for a fence proof of feed-e1"
+	op := running()
+	c.Operation = &op
+	c.Members[0].Age = 5 * time.Second
+	c.Members[0].Seen.Guard = health.Guard{Missing: []string{"real-time priority"}}
+	c.Members[1].Excluded = "diverged at 0/6000198 on timeline 2"
+	c.Members[1].Seen.Receiver, c.Members[1].Lag = nil, -1
+	c.Members[1].Seen.Error = "pg_rewind: no common ancestor; rebuild it"
+	c.Members[2].Seen = nil
+	second := healthy().Clusters[0]
+	second.Name, second.Tier, second.Members = "tags", "", nil
+	second.Pause = &state.Pause{By: "anna", Reason: "storage firmware", Since: at, Until: "2026-05-04T03:32:01Z"}
+	s.Clusters = append(s.Clusters, second)
+	s.Problems = []health.Problem{
+		{Kind: health.ReplicaMissing, Cluster: "feed", Member: "feed-w1", Evidence: "its agent on db-w1 has not been heard for 40s"},
+		{Kind: health.PrimaryUnreachable, Cluster: "feed", Member: "feed-e1", Evidence: "no replica receives from it either", Actionable: true},
+	}
+	return s
+}
+
+func prediction() *state.Prediction {
+	return &state.Prediction{Promote: "feed-e2", Why: "the most advanced member that may lead", Proof: fencing.Stopped,
+		Loss: "no acknowledged commit", About: 500 * time.Millisecond, Others: map[string]string{"feed-w1": "192 bytes behind feed-e2"}}
+}
+
+func failover() state.Operation {
+	return state.Operation{ID: "feed-3", Cluster: "feed", Kind: state.Failover, Reason: "PrimaryCrashed: the last process of feed-e1 ended",
+		By: "mainstay", From: "feed-e1", To: "feed-e2", Epoch: platform.Epoch{Generation: 1, Number: 4}, Timeline: 4, Proof: proof(),
+		Positions:  map[string]platform.LSN{"feed-w1": 0x60000D8, "feed-e2": 0x6000198},
+		NotChosen:  map[string]string{"feed-w1": "192 bytes behind feed-e2", "feed-e3": "may-lead is false; set it to true to allow it"},
+		Prediction: prediction(), Result: state.Done, Outcome: "feed-e2 is primary",
+		Steps: []state.Step{{Name: "began", At: "2026-05-04T03:02:01.000Z", Note: "PrimaryCrashed"}, {Name: "sealed", At: "2026-05-04T03:02:01.113Z"},
+			{Name: "done", At: "2026-05-04T03:02:01.612Z", Note: "feed-e2 is primary"}}}
+}
+
+func running() state.Operation {
+	return state.Operation{ID: "feed-4", Cluster: "feed", Kind: state.Switchover, Reason: "kernel update", By: "anna", From: "feed-e1",
+		Epoch: platform.Epoch{Generation: 1, Number: 5}, Result: state.Running, Prediction: prediction(),
+		Steps: []state.Step{{Name: "began", At: "2026-05-04T03:02:01.000Z"}, {Name: "checkpoint", At: "2026-05-04T03:02:01.250Z"}}}
+}
+
+func explained() wire.ExplainAnswer {
+	lost := *prediction()
+	lost.Proof, lost.About = fencing.LeaseExpired, 6650*time.Millisecond
+	lost.Others = map[string]string{"feed-w1": "192 bytes behind feed-e2", "feed-e3": "its agent on db-e3 has not been heard for 9s"}
+	crashed := *prediction()
+	return wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1", Rule: "R3 detection", Now: "suspecting feed-e1 for 800ms",
+		Problems:   []health.Problem{{Kind: health.PrimaryAgentSilent, Cluster: "feed", Member: "feed-e1", Evidence: "not heard for 2s, but feed-e2 streams from it"}},
+		IfHostLost: lost, IfCrashed: crashed, Switchover: wire.SwitchoverView{Blockers: []string{"feed-e1: its agent has not been heard for 2s"}},
+		Sets:    []platform.Set{{Acks: 1, Names: []string{"feed-e2.1", "feed-w1.1"}}},
+		Timings: []wire.Timing{{Name: "lease", Value: 5 * time.Second, From: "the platform file"}, {Name: "fence by lease-expired", Value: 6250 * time.Millisecond, From: "lease + 20 % + 250ms"}}}
+}
+
+func controllers(leader string) wire.Controllers {
+	c := wire.Controllers{Leader: leader, Members: []wire.Controller{
+		{RaftID: "c1-8f", Name: "c1", Address: "10.0.1.5:7101", Leader: leader == "c1", Reached: true, Version: "1.0.0"},
+		{RaftID: "c2-3a", Name: "c2", Address: "10.0.2.5:7101", Reached: leader != "", Version: "1.0.0"},
+		{RaftID: "c3-77", Name: "c3", Address: "10.0.3.5:7101", Error: "connection refused"},
+	}}
+	return c
+}
+
+func leaderless() Leaderless {
+	own := healthy()
+	own.Source, own.Leader = "agent db-e1", ""
+	own.Clusters[0].Members = own.Clusters[0].Members[:1]
+	return Leaderless{Why: "no controller knows a leader", Cached: at, Agents: []AgentAnswer{
+		{Address: "10.0.1.11:7201", Status: &own},
+		{Address: "10.0.2.11:7201", Error: "connection refused"},
+		{Address: "10.0.3.11:7201", Status: &wire.Status{Source: "agent db-n1", At: at}},
+	}}
+}

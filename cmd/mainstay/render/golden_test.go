@@ -1,0 +1,160 @@
+package render
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+	"mainstay/fencing"
+	"mainstay/health"
+)
+
+var update = flag.Bool("update", false, "write the golden files again")
+
+func TestGolden(t *testing.T) {
+	cases := map[string]string{
+		"status-healthy":    Status(healthy(), Options{}),
+		"status-trouble":    Status(trouble(), Options{}),
+		"status-colour":     Status(trouble(), Options{Color: true}),
+		"status-no-apply":   Status(wire.Status{Leader: "c1", Source: "controller c1"}, Options{}),
+		"explain":           Explain(explained(), Options{}),
+		"explain-nothing":   Explain(wire.ExplainAnswer{Cluster: "feed", IfHostLost: state.Prediction{Why: "the cluster has no primary yet"}}, Options{}),
+		"history":           History([]state.Operation{failover(), running(), {ID: "feed-5", Kind: state.Rejoin, Result: state.Failed}}, Options{}),
+		"history-empty":     History(nil, Options{}),
+		"outcome":           Outcome(failover(), Options{}) + Step(failover(), 2, Options{}),
+		"plan":              Plan(wire.OperationAnswer{Target: "feed-e2", Plan: []string{"checkpoint feed-e1", "stop feed-e1"}, Warnings: []string{"db-w1 is silent"}}, Options{}),
+		"no-leader":         WithoutLeader(leaderless(), "", Options{}),
+		"no-leader-unknown": WithoutLeader(Leaderless{Why: "nobody answers"}, "", Options{}),
+		"controllers":       Controllers(controllers("c1"), Options{}),
+		"controllers-none":  Controllers(controllers(""), Options{}),
+		"kept":              Kept(kept(), Options{}),
+	}
+	for name, got := range cases {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join("testdata", name+".golden")
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("differs from %s; got:\n%s", path, got)
+			}
+		})
+	}
+}
+
+// The screen must be readable: no line ends in blanks, and the columns of coloured lines stand under those of plain ones.
+func TestColoursDoNotMoveColumns(t *testing.T) {
+	coloured := Status(trouble(), Options{Color: true})
+	stripped := strip(coloured)
+	if plain := Status(trouble(), Options{}); stripped != plain {
+		t.Errorf("without its colours the screen differs:\n%s\nfrom\n%s", stripped, plain)
+	}
+	for _, line := range strings.Split(stripped, "\n") {
+		if strings.TrimRight(line, " ") != line {
+			t.Errorf("line ends in blanks: %q", line)
+		}
+	}
+}
+
+func strip(s string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		if strings.HasPrefix(s, "\x1b[") {
+			s = s[strings.IndexByte(s, 'm')+1:]
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(s)
+		b.WriteRune(r)
+		s = s[n:]
+	}
+	return b.String()
+}
+
+func TestSpan(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 340 * time.Millisecond: "340ms", 4230 * time.Millisecond: "4.2s", 190 * time.Second: "3m10s", 3 * time.Minute: "3m",
+		125*time.Minute + 20*time.Second: "2h5m", 2 * time.Hour: "2h0m", -time.Second: "-1s",
+	} {
+		if got := Span(d); got != want {
+			t.Errorf("Span(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestBytes(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 kB", 16 << 20: "16.0 MB", 5 << 40: "5.0 TB"} {
+		if got := Bytes(n); got != want {
+			t.Errorf("Bytes(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestWorstFirst(t *testing.T) {
+	in := []health.Problem{{Kind: health.PendingRestart}, {Kind: "NewKind"}, {Kind: health.AgentError, Member: "a"}, {Kind: health.AgentError, Member: "b"},
+		{Kind: health.TwoPrimaries}}
+	var got []string
+	for _, p := range WorstFirst(in) {
+		got = append(got, string(p.Kind)+p.Member)
+	}
+	if want := "TwoPrimaries NewKind AgentErrora AgentErrorb PendingRestart"; strings.Join(got, " ") != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+func TestRole(t *testing.T) {
+	up := func(r health.Role) *health.Member {
+		return &health.Member{Data: health.DataPresent, Process: health.ProcessRunning, Role: r}
+	}
+	sealed := up(health.RoleStandby)
+	sealed.Sealed = platform.Epoch{Generation: 1, Number: 2}
+	for _, c := range []struct {
+		name string
+		goal platform.GoalKind
+		seen *health.Member
+		want string
+	}{
+		{"never heard", platform.GoalReplica, nil, "unknown"},
+		{"primary", platform.GoalPrimary, up(health.RolePrimary), "primary"},
+		{"observed", platform.GoalObserve, up(health.RolePrimary), "primary"},
+		{"unwanted", platform.GoalReplica, up(health.RolePrimary), "primary, not wanted"},
+		{"replica", platform.GoalReplica, up(health.RoleStandby), "replica"},
+		{"sealed", platform.GoalSealed, sealed, "sealed"},
+		{"not sealed yet", platform.GoalSealed, up(health.RoleStandby), "replica"},
+		{"stopped", platform.GoalStopped, &health.Member{Data: health.DataPresent, Process: health.ProcessEnded}, "stopped"},
+		{"stopping", platform.GoalStopped, &health.Member{Process: health.ProcessEnding}, "stopping"},
+		{"empty", platform.GoalReplica, &health.Member{Data: health.DataEmpty, Process: health.ProcessEnded}, "empty"},
+		{"foreign", platform.GoalReplica, &health.Member{Data: health.DataForeign}, "foreign data"},
+		{"hung", platform.GoalPrimary, up(health.RoleUnknown), "unknown"},
+	} {
+		if got := role(wire.MemberStatus{Goal: c.goal, Seen: c.seen}); got.text != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got.text, c.want)
+		}
+	}
+}
+
+func kept() []KeptMember {
+	e := func(n uint64) platform.Epoch { return platform.Epoch{Generation: 1, Number: n} }
+	return []KeptMember{
+		{Name: "feed-e1", Durable: member.Durable{Epoch: e(4), Ran: e(3), Closed: e(3), Incarnation: "feed-e1.2",
+			Discarded: &health.Discard{From: 0x6000000, To: 0x60000D8, Timeline: 3, Bytes: 216, Kept: "/var/lib/mainstay/quarantine/1"}}},
+		{Name: "tags-e1", Error: "tags-e1.json: unexpected end of JSON input"},
+	}
+}
+
+func proof() *fencing.Proof {
+	return &fencing.Proof{Kind: fencing.Stopped, Epoch: platform.Epoch{Generation: 1, Number: 3}, Detail: "its last process ended"}
+}

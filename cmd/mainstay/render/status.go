@@ -1,0 +1,204 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+// Status is the platform on one screen: who leads, sites, clusters with their members, problems worst first, and, where
+// something is wrong, the command to run next.
+func Status(s wire.Status, o Options) string {
+	var b strings.Builder
+	b.WriteString(o.heading(s))
+	b.WriteString(o.sites(s))
+	for _, c := range s.Clusters {
+		b.WriteString("\n" + o.cluster(c))
+	}
+	b.WriteString(o.problems(s.Problems))
+	if next := nextStep(s); next != "" {
+		b.WriteString("\n" + o.paint(bold, "next: ") + next + "\n")
+	}
+	return b.String()
+}
+
+func (o Options) heading(s wire.Status) string {
+	leader := cell{"leader " + s.Leader, green}
+	if s.Leader == "" {
+		leader = cell{"no leader", red}
+	}
+	parts := []string{o.paint(bold, "platform "+or(s.Platform, "(none applied)")), o.paint(leader.style, leader.text)}
+	if n := len(s.Controllers); n > 0 {
+		up := reached(s.Controllers)
+		parts = append(parts, o.paint(styleIf(up < n, yellow), fmt.Sprintf("controllers %d of %d reached", up, n)))
+	}
+	if s.At != "" {
+		parts = append(parts, o.paint(dim, s.At))
+	}
+	return strings.Join(parts, "   ") + "\n"
+}
+
+func reached(cs []wire.Controller) (n int) {
+	for _, c := range cs {
+		if c.Reached || c.Leader {
+			n++
+		}
+	}
+	return n
+}
+
+func (o Options) sites(s wire.Status) string {
+	silent := map[string]bool{}
+	for _, h := range s.Hosts {
+		silent[h.Name] = !h.Heard || h.Silence > oldReport
+	}
+	var parts []string
+	for _, site := range s.Sites {
+		hosts := make([]string, len(site.Hosts))
+		for i, h := range site.Hosts {
+			hosts[i] = h
+			if silent[h] {
+				hosts[i] = o.paint(red, h+" (silent)")
+			}
+		}
+		parts = append(parts, site.Name+": "+or(strings.Join(hosts, ", "), witness(site), "no hosts"))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "sites  " + strings.Join(parts, "   ") + "\n"
+}
+
+func witness(s wire.SiteStatus) string {
+	if s.Witness {
+		return "witness"
+	}
+	return ""
+}
+
+func (o Options) cluster(c wire.ClusterState) string {
+	var b strings.Builder
+	name := "cluster " + c.Name
+	if c.Tier != "" {
+		name += " (" + c.Tier + ")"
+	}
+	parts := []string{o.paint(bold, name), "primary " + or(c.Primary, "none yet")}
+	if !c.Epoch.IsZero() {
+		parts = append(parts, "epoch "+c.Epoch.String(), fmt.Sprintf("timeline %d", c.Timeline))
+	}
+	parts = append(parts, durability(c))
+	b.WriteString(strings.Join(parts, "   ") + "\n")
+	for _, line := range clusterLines(c) {
+		b.WriteString("  " + o.paint(line.style, line.text) + "\n")
+	}
+	if len(c.Members) == 0 {
+		return b.String() + "  no members\n"
+	}
+	var rows []row
+	for _, m := range c.Members {
+		rows = append(rows, memberRow(m, paused(c)))
+	}
+	b.WriteString(o.table("  ", memberHead, rows))
+	return b.String()
+}
+
+func paused(c wire.ClusterState) bool { return c.Pause != nil && !c.Pause.Resuming }
+
+// durability names the set in force: the last of Sets; while an earlier one still counts, commits may need fewer acks.
+func durability(c wire.ClusterState) string {
+	if len(c.Sets) == 0 {
+		return fmt.Sprintf("acks %d", c.Acks)
+	}
+	set := c.Sets[len(c.Sets)-1]
+	s := fmt.Sprintf("acks %d", set.Acks)
+	if set.Acks > 0 {
+		s += " of " + or(strings.Join(set.Names, ", "), "nobody")
+	}
+	if set.Acks < c.Acks {
+		s += fmt.Sprintf(" (%d asked for)", c.Acks)
+	}
+	if n := len(c.Sets) - 1; n > 0 {
+		s += fmt.Sprintf(" (%s still in force)", count(n, "earlier set"))
+	}
+	return s
+}
+
+// clusterLines say what is out of the ordinary with a cluster as a whole.
+func clusterLines(c wire.ClusterState) (lines []cell) {
+	if p := c.Pause; p != nil {
+		s := fmt.Sprintf("paused by %s since %s", p.By, p.Since)
+		if p.Until != "" {
+			s += " until " + p.Until
+		}
+		if p.Resuming {
+			s += ", resuming"
+		}
+		lines = append(lines, cell{s + ": " + p.Reason, yellow})
+	}
+	if c.Primary != "" && !c.Opened {
+		lines = append(lines, cell{"the primary has not opened yet", yellow})
+	}
+	if c.Primary != "" && !c.Guarded {
+		lines = append(lines, cell{"no guard covered the start of this epoch: its lease's end proves nothing", yellow})
+	}
+	if c.Now != "" {
+		lines = append(lines, cell{"now: " + c.Now, yellow})
+	}
+	if op := c.Operation; op != nil {
+		lines = append(lines, operationLine(*op))
+	}
+	return lines
+}
+
+// operationLine is the operation under way, or the last, in one line.
+func operationLine(op state.Operation) cell {
+	s := fmt.Sprintf("operation %s: %s%s", op.ID, op.Kind, fromTo(op))
+	if op.Result != state.Running {
+		return cell{fmt.Sprintf("last %s, %s%s", s, op.Result, after(": ", op.Outcome)), dim}
+	}
+	if n := len(op.Steps); n > 0 {
+		last := op.Steps[n-1]
+		s += fmt.Sprintf(", at step %s since %s", last.Name, last.At)
+	}
+	return cell{s, yellow}
+}
+
+func after(separator, text string) string {
+	if text == "" {
+		return ""
+	}
+	return separator + text
+}
+
+func fromTo(op state.Operation) string {
+	switch {
+	case op.From != "" && op.To != "":
+		return " " + op.From + " -> " + op.To
+	case op.From != "":
+		return " of " + op.From
+	case op.To != "":
+		return " of " + op.To
+	}
+	return ""
+}
+
+func (o Options) problems(ps []health.Problem) string {
+	if len(ps) == 0 {
+		return "\n" + o.paint(green, "no problems") + "\n"
+	}
+	var rows []row
+	for _, p := range WorstFirst(ps) {
+		rows = append(rows, row{cells: []cell{{string(p.Kind), severity(p.Kind).style()}, {where(p), plain}, {p.Evidence, plain}}})
+	}
+	return "\n" + o.paint(bold, "problems") + "\n" + o.table("  ", nil, rows)
+}
+
+func where(p health.Problem) string {
+	if p.Member == "" {
+		return p.Cluster
+	}
+	return p.Cluster + "/" + p.Member
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/wire"
+)
+
+func (p *program) switchoverVerb() *cobra.Command {
+	var req wire.SwitchoverRequest
+	var yes bool
+	var wait time.Duration
+	c := &cobra.Command{
+		Use:   "switchover CLUSTER",
+		Short: "Hand the primary role over to a replica, without loss",
+		Long: `Hand the primary role over to a replica: the primary is checkpointed and stopped cleanly, the replica catches up to its last
+record and is promoted, the old primary comes back as a replica. No acknowledged commit is lost. It is refused, and nothing
+is changed, where that cannot be shown beforehand.
+
+The command prints each step with the time since the first and ends when the operation has; the operation goes on if the
+command is interrupted. At a terminal it shows the plan and asks first, unless --yes is given.`,
+		Example: `  mainstay switchover feed --dry-run
+  mainstay switchover feed --to feed-e2 --reason "kernel update of db-e1"`,
+		Args: words("CLUSTER"),
+		RunE: p.verb(func(ctx context.Context, args []string) error {
+			if req.To != "" {
+				if err := checkName("--to", req.To); err != nil {
+					return err
+				}
+			}
+			if wait <= 0 {
+				return usagef("--wait %s: want a time above zero", wait)
+			}
+			return p.switchover(ctx, args[0], req, wait, yes)
+		}),
+	}
+	c.Flags().StringVar(&req.To, "to", "", "member to promote (default the best one)")
+	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the history")
+	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "say what would be done, and do nothing")
+	c.Flags().DurationVar(&wait, "wait", 60*time.Second, "how long to wait for the end")
+	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
+	p.completeMembers(c)
+	return c
+}
+
+func (p *program) switchover(ctx context.Context, cluster string, req wire.SwitchoverRequest, wait time.Duration, yes bool) error {
+	s, err := p.connect()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	path := clusterPath(cluster, "switchover")
+	if req.DryRun || p.asks && !yes {
+		plan := req
+		plan.DryRun = true
+		if done, err := p.plan(ctx, s, path, plan, req.DryRun); err != nil || done {
+			return err
+		}
+		if err := p.yes(ctx, yes, "switch over "+cluster+" now?"); err != nil {
+			return err
+		}
+	}
+	return p.begin(ctx, s, cluster, path, req, wait)
+}
+
+// plan shows what an operation would do; done where that was all that was asked for.
+func (p *program) plan(ctx context.Context, s *session, path string, req any, last bool) (done bool, err error) {
+	var a wire.OperationAnswer
+	if err := p.ask(ctx, s, http.MethodPost, path, req, &a); err != nil {
+		return false, err
+	}
+	if last {
+		return true, p.show(a, func(o render.Options) string { return render.Plan(a, o) + "nothing was changed (--dry-run)\n" })
+	}
+	_, err = io.WriteString(p.stderr, render.Plan(a, p.style()))
+	return false, err
+}
+
+// begin starts an operation and follows it to its end.
+func (p *program) begin(ctx context.Context, s *session, cluster, path string, req any, wait time.Duration) error {
+	var a wire.OperationAnswer
+	if err := p.ask(ctx, s, http.MethodPost, path, req, &a); err != nil {
+		return err
+	}
+	for _, w := range a.Warnings {
+		p.say("warning: %s", w)
+	}
+	return p.follow(ctx, s, cluster, a.Operation, wait)
+}

@@ -1,0 +1,303 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+)
+
+// Bounds of the acts. What takes longer is cancelled, reported and tried again, or repaired by the next rung.
+const (
+	quick         = 10 * time.Second
+	killBound     = 5 * time.Second
+	stopBound     = 12 * time.Second
+	promoteBound  = 60 * time.Second
+	checkpointMax = 2 * time.Minute
+	rewindBound   = 10 * time.Minute
+	cloneBound    = 24 * time.Hour
+)
+
+// do carries out one act. What it promises is on disk before anything else happens (S3).
+func (m *minder) do(ctx context.Context, act member.Act, goal platform.Goal) error {
+	m.mu.Lock()
+	inst := m.inst
+	m.mu.Unlock()
+	if err := m.keep(act); err != nil {
+		return err
+	}
+	switch act.Kind {
+	case member.Persist:
+		return nil
+	case member.Initialise:
+		return m.within(ctx, 2*time.Minute, func(ctx context.Context) error { return m.initialise(ctx, inst, goal) })
+	case member.StartPrimary, member.StartStandby:
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.start(ctx, inst, goal, act) })
+	case member.Promote:
+		return m.within(ctx, promoteBound, func(ctx context.Context) error { return m.promote(ctx, inst, goal, act.Durable) })
+	case member.Open:
+		return m.within(ctx, checkpointMax, func(ctx context.Context) error { return m.open(ctx, inst, goal) })
+	case member.LoadSet, member.Settings:
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.load(ctx, inst, goal, act.Durable) })
+	case member.Checkpoint:
+		return m.within(ctx, checkpointMax, func(ctx context.Context) error { return m.checkpoint(ctx, inst, goal) })
+	case member.Slots:
+		return m.within(ctx, quick, func(ctx context.Context) error { return inst.EnsureSlots(ctx, slotNames(goal), nil) })
+	case member.Seal:
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.seal(ctx, inst, goal, act.Durable) })
+	case member.Kill:
+		return m.kill()
+	case member.StopClean:
+		return m.stopClean(ctx, inst)
+	case member.Rewind:
+		return m.within(ctx, rewindBound, func(ctx context.Context) error { return m.rewind(ctx, inst, goal, act.Durable) })
+	case member.Clone:
+		return m.within(ctx, cloneBound, func(ctx context.Context) error { return m.clone(ctx, inst, goal, act.Durable) })
+	case member.Adopt:
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.adopt(ctx, inst, goal, act.Durable) })
+	}
+	return fmt.Errorf("no way to %s is implemented", act.Kind)
+}
+
+func (m *minder) within(ctx context.Context, bound time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	return f(ctx)
+}
+
+// renames are acts after which, and not before, the data bears a new name or is another's.
+func renames(k member.Kind) bool {
+	return k == member.Rewind || k == member.Clone || k == member.Adopt
+}
+
+// keep writes the act's promises, unless they only hold once it is done, and makes them known at once.
+func (m *minder) keep(act member.Act) error {
+	if renames(act.Kind) {
+		return nil
+	}
+	return m.keepDurable(act.Durable)
+}
+
+func (m *minder) keepDurable(d member.Durable) error {
+	m.mu.Lock()
+	same := d == m.durable
+	d.Listen, d.Port = m.durable.Listen, m.durable.Port
+	m.mu.Unlock()
+	if same {
+		return nil
+	}
+	if err := m.agent.home.keepDurable(m.name, d); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.durable = d
+	m.mu.Unlock()
+	poke(m.agent.kick)
+	return nil
+}
+
+// recall changes what the run remembers.
+func (m *minder) recall(change func(*member.Memory)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change(&m.memory)
+}
+
+func (m *minder) initialise(ctx context.Context, inst *postgres.Instance, goal platform.Goal) error {
+	if err := inst.Initialise(ctx); err != nil {
+		return err
+	}
+	m.again()
+	return nil
+}
+
+// again makes the next look inspect the data anew: an act has changed it.
+func (m *minder) again() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stale = true
+}
+
+// start starts PostgreSQL. As a standby the guards are let idle first; as a primary they hold the lease already.
+func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platform.Goal, act member.Act) error {
+	primary := act.Kind == member.StartPrimary
+	if !primary {
+		if err := m.guards.disarm(); err != nil {
+			return err
+		}
+	}
+	s, err := settings(inst, goal, act.Durable)
+	if err != nil {
+		return err
+	}
+	if err := inst.WriteSettings(ctx, s); err != nil {
+		return err
+	}
+	fd, done, err := m.cgroupFD()
+	if err != nil {
+		return err
+	}
+	defer done()
+	if primary && !m.leased(goal.Epoch) {
+		return fmt.Errorf("start %s as primary: the lease of epoch %s has ended meanwhile", m.name, goal.Epoch)
+	}
+	p, err := inst.Start(ctx, postgres.StartOptions{AsPrimary: primary, CgroupFD: fd})
+	if err != nil {
+		return err
+	}
+	d := act.Durable
+	d.AlterSystem = false // our files are in force from this start on
+	m.mu.Lock()
+	m.started = p
+	m.memory.StreamedAt = boottime.Now()
+	m.mu.Unlock()
+	return m.keepDurable(d)
+}
+
+func (m *minder) leased(epoch platform.Epoch) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lease.Epoch == epoch && m.lease.End > boottime.Now()
+}
+
+// promote makes a standby primary on the goal's timeline. Its durability set is loaded before it takes the first write.
+func (m *minder) promote(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
+	s, err := settings(inst, goal, d)
+	if err != nil {
+		return err
+	}
+	if err := inst.UnblockReplay(ctx, s); err != nil {
+		return err
+	}
+	if err := inst.Loaded(ctx, "synchronous_standby_names", s.SyncNames); err != nil {
+		return err
+	}
+	if err := inst.PrepareTimeline(ctx, goal.Timeline, nil); err != nil {
+		return err
+	}
+	if _, err := inst.ReplayedTo(ctx); err != nil {
+		return err
+	}
+	if !m.leased(goal.Epoch) {
+		return fmt.Errorf("promote %s: the lease of epoch %s has ended meanwhile", m.name, goal.Epoch)
+	}
+	if err := inst.Promote(ctx); err != nil {
+		return err
+	}
+	if err := inst.WaitWritable(ctx); err != nil {
+		return err
+	}
+	return inst.RestoreStandbySignal(ctx)
+}
+
+// open completes an epoch's opening: the timeline is the recorded one, standby.signal lies there again, our accounts
+// exist, and a CHECKPOINT stands on the new timeline, so that others can be rewound from here.
+func (m *minder) open(ctx context.Context, inst *postgres.Instance, goal platform.Goal) error {
+	s, err := inst.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if s.InRecovery || s.Timeline != goal.Timeline {
+		return fmt.Errorf("%s is on timeline %d, epoch %s has %d: it has diverged and is not opened", m.name, s.Timeline, goal.Epoch, goal.Timeline)
+	}
+	if err := inst.RestoreStandbySignal(ctx); err != nil {
+		return err
+	}
+	if err := inst.CreateRoles(ctx); err != nil {
+		return err
+	}
+	if err := inst.Checkpoint(ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	d := m.durable
+	m.mu.Unlock()
+	d.SystemID = s.SystemID
+	if err := m.keepDurable(d); err != nil {
+		return err
+	}
+	m.recall(func(r *member.Memory) { r.Opened = goal.Epoch })
+	return nil
+}
+
+// load writes the goal's settings and makes sure that they are in force: the durability list by value and source.
+func (m *minder) load(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
+	s, err := settings(inst, goal, d)
+	if err != nil {
+		return err
+	}
+	if err := inst.WriteSettings(ctx, s); err != nil {
+		return err
+	}
+	if d.AlterSystem {
+		values := map[string]string{"synchronous_standby_names": s.SyncNames}
+		if goal.Kind == platform.GoalReplica {
+			values["primary_conninfo"], values["primary_slot_name"] = s.PrimaryConnInfo, s.PrimarySlot
+		}
+		if err := inst.AlterSystem(ctx, values); err != nil {
+			return err
+		}
+	}
+	if err := inst.Reload(ctx); err != nil {
+		return err
+	}
+	return inst.Loaded(ctx, "synchronous_standby_names", s.SyncNames)
+}
+
+// checkpoint serves a planned stop, and a durability set that follows an empty one.
+func (m *minder) checkpoint(ctx context.Context, inst *postgres.Instance, goal platform.Goal) error {
+	if err := inst.Checkpoint(ctx); err != nil {
+		return err
+	}
+	m.recall(func(r *member.Memory) {
+		r.Checkpointed = goal.Checkpoint
+		if n := len(goal.Sets); n > 0 {
+			r.SetCheckpoint = goal.Sets[n-1].ID
+		}
+	})
+	return nil
+}
+
+// seal stops the member from receiving, then reads its position. The seal's number is on disk already.
+func (m *minder) seal(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
+	s, err := settings(inst, goal, d)
+	if err != nil {
+		return err
+	}
+	if d.AlterSystem {
+		if err := inst.AlterSystem(ctx, map[string]string{"primary_conninfo": "", "restore_command": ""}); err != nil {
+			return err
+		}
+	}
+	if err := inst.Seal(ctx, s); err != nil {
+		return err
+	}
+	p, err := inst.Position(ctx)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sealedAt, m.memory.SealConfirmed = p, goal.Epoch
+	return nil
+}
+
+func (m *minder) kill() error {
+	tree, _, _ := m.held()
+	if tree == nil {
+		return nil
+	}
+	return tree.Kill(killBound)
+}
+
+func slotNames(goal platform.Goal) []string {
+	var names []string
+	for _, other := range goal.Slots {
+		names = append(names, postgres.SlotName(other))
+	}
+	return names
+}

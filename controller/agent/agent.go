@@ -1,0 +1,184 @@
+// Package agent is the process on each host: the shell of controller/member. It observes the host's members, obeys
+// confirmed goals, starts and stops PostgreSQL, and hands leases to the guards.
+//
+// It decides nothing by itself: member.Next says what to do. Nothing on its lease path (reporter.go) touches a filesystem
+// or a database (L6); every look and act runs apart, with a deadline. Reports leave to every controller; goals and grants
+// enter only in the leader's answers to them (L1, L8). It never imports raft, state or decide's machinery.
+package agent
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/config"
+	"mainstay/controller/identity"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/health"
+)
+
+// Options are what the program gives the agent beside its file.
+type Options struct {
+	Version    string
+	Executable string // the mainstay binary, to start guards from; "" is the running one
+	Logger     *zap.Logger
+	// Reload asks for certificates to be read again; nil for never.
+	Reload <-chan struct{}
+}
+
+// Agent looks after the members of one host.
+type Agent struct {
+	cfg    config.Agent
+	opts   Options
+	log    *zap.Logger
+	tls    *identity.Store
+	home   home
+	bootID string
+
+	mu      sync.Mutex // guards the fields below
+	members map[string]*minder
+	bond    bond            // the platform it obeys
+	leader  string          // name of the controller that answered last
+	heard   time.Duration   // when
+	alarm   string          // the leader's last one
+	clocks  *member.Clocks  // numbers and clocks of reports
+	version string          // what GET /v1/wake waits to move on from
+	beat    time.Duration   // heartbeat
+	ctx     context.Context // of Run; minders live as long
+	group   *errgroup.Group // of Run; it owns them
+
+	kick chan struct{} // capacity 1: report at once
+	wake chan struct{} // capacity 1: a new version is known
+}
+
+// Run runs the agent until ctx ends. PostgreSQL and the guards live on without it.
+func Run(ctx context.Context, cfg config.Agent, o Options) error {
+	a, err := open(cfg, o)
+	if err != nil {
+		return err
+	}
+	defer a.home.close()
+	group, ctx := errgroup.WithContext(ctx)
+	a.ctx, a.group = ctx, group
+	for _, name := range a.home.known() {
+		a.minder(name)
+	}
+	for name := range cfg.Members {
+		a.minder(name)
+	}
+	group.Go(func() error { return a.report(ctx) })
+	group.Go(func() error { return a.waitForWake(ctx) })
+	group.Go(func() error { return a.serve(ctx) })
+	group.Go(func() error { return a.reload(ctx) })
+	a.log.Info("agent runs", zap.String("host", cfg.Host), zap.Int("members", len(a.members)), zap.String("version", o.Version))
+	return group.Wait()
+}
+
+func open(cfg config.Agent, o Options) (*Agent, error) {
+	store, err := identity.Load(identity.Files(cfg.TLS))
+	if err != nil {
+		return nil, err
+	}
+	if id := store.ID(); id.Role != identity.RoleAgent || id.Name != cfg.Host {
+		return nil, fmt.Errorf("%s is the certificate of %s %s, this is agent %s; run `mainstay cert issue agent %s`", cfg.TLS.Cert, id.Role, id.Name, cfg.Host, cfg.Host)
+	}
+	if o.Executable == "" {
+		if o.Executable, err = os.Executable(); err != nil {
+			return nil, err
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	h, err := openHome(cfg.Data)
+	if err != nil {
+		return nil, err
+	}
+	boot := boottime.BootID()
+	run, err := h.runID(boot)
+	if err != nil {
+		h.close()
+		return nil, err
+	}
+	bond, err := h.bond()
+	if err != nil {
+		h.close()
+		return nil, err
+	}
+	return &Agent{
+		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
+		members: map[string]*minder{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
+		beat: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+	}, nil
+}
+
+// minder returns the minder of a member, started if it is new; nil, with a log line, if it cannot be.
+func (a *Agent) minder(name string) *minder {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if m := a.members[name]; m != nil {
+		return m
+	}
+	m, err := newMinder(a, name)
+	if err != nil {
+		a.log.Error("member cannot be looked after", zap.String("member", name), zap.Error(err))
+		return nil
+	}
+	a.members[name] = m
+	a.group.Go(func() error { m.run(a.ctx); return nil })
+	a.group.Go(func() error { m.beatAlong(a.ctx); return nil })
+	return m
+}
+
+func (a *Agent) list() []*minder {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var all []*minder
+	for _, m := range a.members {
+		all = append(all, m)
+	}
+	return all
+}
+
+// reload reads the certificates again when asked; what else changed in the file needs a restart, which touches nothing.
+func (a *Agent) reload(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.opts.Reload:
+			if err := a.tls.Reload(); err != nil {
+				a.log.Error("certificates kept as they were", zap.Error(err))
+				continue
+			}
+			a.log.Info("certificates read again; changes of addresses or folders need a restart of the agent, which does not touch PostgreSQL")
+		}
+	}
+}
+
+// poke makes a capacity-1 channel ready, without blocking.
+func poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// reportOf composes the report of this moment from memory alone (L6).
+func (a *Agent) reportOf(number uint64, run string) health.Report {
+	r := health.Report{Host: a.cfg.Host, BootID: a.bootID, RunID: run, Number: number, Platform: a.bond.PlatformID}
+	for _, m := range a.list() {
+		r.Members = append(r.Members, m.snapshot())
+	}
+	return r
+}
+
+func memberDir(data, name string) string { return filepath.Join(data, "members", name) }

@@ -1,0 +1,130 @@
+package agent
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"mainstay/controller/member"
+)
+
+// home is the agent's own folder: its lock, its run id, the platform it obeys, and the promises of each member. Every
+// write is a new file, synced and renamed, so a crash leaves the old or the new.
+type home struct {
+	dir  string
+	lock *os.File
+}
+
+// bond is the platform an agent obeys, once it has obeyed one: foreign ones and lower generations are refused (S3).
+type bond struct {
+	PlatformID string `json:"platformID"`
+	Generation uint64 `json:"generation"`
+}
+
+func openHome(dir string) (home, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "members"), 0o755); err != nil {
+		return home{}, fmt.Errorf("the agent's folder: %w; create it, or correct `data` in the agent's file", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return home{}, fmt.Errorf("the agent's folder: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		return home{}, fmt.Errorf("%s is in use by another agent; stop that one first", dir)
+	}
+	return home{dir, lock}, nil
+}
+
+func (h home) close() { h.lock.Close() }
+
+// runID is one for all agents that run one after the other on this folder in one boot of the host: a restart of the agent
+// keeps its leases, a copy of the folder on another host does not (L8).
+func (h home) runID(boot string) (string, error) {
+	var kept struct{ Boot, Run string }
+	path := filepath.Join(h.dir, "run.json")
+	if err := readJSON(path, &kept); err != nil {
+		return "", err
+	}
+	if kept.Boot == boot && kept.Run != "" {
+		return kept.Run, nil
+	}
+	b := make([]byte, 8)
+	if _, err := rand.Read(b); err != nil {
+		return "", err
+	}
+	kept.Boot, kept.Run = boot, hex.EncodeToString(b)
+	return kept.Run, writeJSON(path, kept)
+}
+
+func (h home) bond() (b bond, err error) {
+	return b, readJSON(filepath.Join(h.dir, "platform.json"), &b)
+}
+
+func (h home) keepBond(b bond) error { return writeJSON(filepath.Join(h.dir, "platform.json"), b) }
+
+// known lists the members whose promises are kept here.
+func (h home) known() []string {
+	entries, _ := os.ReadDir(filepath.Join(h.dir, "members"))
+	var names []string
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), ".json"); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (h home) durable(name string) (d member.Durable, err error) {
+	return d, readJSON(filepath.Join(h.dir, "members", name+".json"), &d)
+}
+
+func (h home) keepDurable(name string, d member.Durable) error {
+	return writeJSON(filepath.Join(h.dir, "members", name+".json"), d)
+}
+
+// readJSON leaves v alone where there is no file. A damaged file is an error that names it: promises are never guessed.
+func readJSON(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%s is damaged (%w); restore it, or move the agent's whole folder away: the agent then waits for the controllers before it obeys anything", path, err)
+	}
+	return nil
+}
+
+func writeJSON(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(b, '\n'))
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return fmt.Errorf("keep %s: %w", path, err)
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

@@ -1,0 +1,167 @@
+package agent
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"mainstay/controller/config"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+	"mainstay/fencing/guard"
+	"mainstay/fencing/process"
+)
+
+// instance describes a member's PostgreSQL from the agent's file and the address its goal gave. It looks at no disk of
+// the member's but to find the programs.
+func (a *Agent) instance(name, listen string, port int) (*postgres.Instance, error) {
+	own := a.cfg.Members[name]
+	dir := memberDir(a.cfg.Data, name)
+	i := &postgres.Instance{
+		Member: name, Data: own.Data, Conf: filepath.Join(dir, "conf"), Log: filepath.Join(dir, "postgresql.log"),
+		Socket: own.Socket, Listen: listen, Port: port, Superuser: a.cfg.Postgres.Superuser,
+		Replication: postgres.Credentials{User: own.Replication.User, Passfile: own.Replication.Passfile},
+	}
+	if i.Data == "" {
+		i.Data = filepath.Join(dir, "data")
+	}
+	if i.Socket == "" {
+		i.Socket = filepath.Join(a.cfg.Data, "run", name)
+	}
+	var err error
+	if i.Owner, err = a.owner(i.Data); err != nil {
+		return nil, err
+	}
+	if i.Binaries, err = binaries(own, a.cfg.Postgres, i.Data); err != nil {
+		return nil, err
+	}
+	if !own.Adopt && a.cfg.Postgres.TLS != nil {
+		if i.TLS, err = installTLS(*a.cfg.Postgres.TLS, filepath.Join(dir, "tls"), i.Owner); err != nil {
+			return nil, err
+		}
+	}
+	for _, made := range []string{i.Conf, filepath.Join(a.cfg.Data, "run")} {
+		if err := os.MkdirAll(made, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	return i, nil
+}
+
+// owner is whom PostgreSQL runs as: the data directory's owner, else the configured user, if the agent may become it.
+func (a *Agent) owner(data string) (postgres.Owner, error) {
+	if os.Geteuid() != 0 {
+		return postgres.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}, nil
+	}
+	if o, err := postgres.OwnerOf(data); err == nil && o.UID != 0 {
+		return o, nil
+	}
+	o, err := postgres.LookupOwner(a.cfg.Postgres.User)
+	if err == nil && o.UID == 0 {
+		err = errors.New("PostgreSQL refuses to run as root; set postgres.user in the agent's file")
+	}
+	return o, err
+}
+
+func binaries(own config.AgentMember, all config.Postgres, data string) (postgres.Binaries, error) {
+	configured := own.Binaries
+	if configured == "" {
+		configured = all.Binaries
+	}
+	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err == nil {
+		return postgres.FindMajor(configured, data)
+	}
+	return postgres.Find(configured)
+}
+
+// installTLS copies the certificate of the host's members to where their owner, and nobody else, can read it: libpq and
+// PostgreSQL refuse keys that others may read.
+func installTLS(from config.TLS, dir string, owner postgres.Owner) (postgres.TLSFiles, error) {
+	to := postgres.TLSFiles{CA: filepath.Join(dir, "ca.crt"), Cert: filepath.Join(dir, "postgres.crt"), Key: filepath.Join(dir, "postgres.key")}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return to, err
+	}
+	for _, f := range []struct{ from, to string }{{from.CA, to.CA}, {from.Cert, to.Cert}, {from.Key, to.Key}} {
+		b, err := os.ReadFile(f.from)
+		if err != nil {
+			return to, fmt.Errorf("postgres.tls: %w; correct the agent's file", err)
+		}
+		tmp := f.to + ".new"
+		if err := os.WriteFile(tmp, b, 0o600); err != nil {
+			return to, err
+		}
+		if os.Geteuid() == 0 {
+			err = os.Chown(tmp, int(owner.UID), int(owner.GID))
+		}
+		if err = errors.Join(err, os.Rename(tmp, f.to)); err != nil {
+			return to, err
+		}
+	}
+	return to, nil
+}
+
+// guardOptions name the member's guards; the cgroup, if any, is the member's.
+func (m *minder) guardOptions(inst *postgres.Instance) guard.Options {
+	o := guard.Options{Executable: m.agent.opts.Executable, Dir: filepath.Join(m.agent.cfg.Data, "run", m.name+".guard"), Member: m.name, DataDir: inst.Data}
+	if m.cgroup != nil {
+		o.CgroupPath = m.cgroup.Path()
+	}
+	return o
+}
+
+// reach finds the member's process tree, and its cgroup where the host has them.
+func (m *minder) reach(inst *postgres.Instance) error {
+	if m.cgroup == nil && m.agent.cfg.Cgroup != "off" {
+		sum := sha256.Sum256([]byte(inst.Data))
+		if c, err := process.Create("mainstay-" + m.name + "-" + hex.EncodeToString(sum[:3])); err == nil {
+			m.mu.Lock()
+			m.cgroup = c
+			m.mu.Unlock()
+		}
+	}
+	if m.tree != nil {
+		return nil
+	}
+	tree, err := process.NewTree(inst.Data, m.cgroup)
+	if err == nil {
+		m.setTree(tree)
+	}
+	return err
+}
+
+func (m *minder) setTree(t *process.Tree) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tree = t
+}
+
+// held is how acts reach the member's processes: its tree, its cgroup, its postmaster; each may be nil.
+func (m *minder) held() (*process.Tree, *process.Cgroup, *process.Handle) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tree, m.cgroup, m.proc
+}
+
+// settings are the managed settings for a goal. A standby keeps a list that nobody satisfies, so that a promotion never
+// opens without its set; a primary has the set to load.
+func settings(inst *postgres.Instance, goal platform.Goal, d member.Durable) (postgres.Settings, error) {
+	s := postgres.Settings{SyncNames: member.SyncNames(member.ReplicaSet(goal))}
+	if goal.Kind == platform.GoalPrimary && len(goal.Sets) > 0 {
+		s.SyncNames = member.SyncNames(goal.Sets[len(goal.Sets)-1])
+	}
+	if goal.Kind != platform.GoalReplica || goal.Upstream == nil {
+		s.Sealed = goal.Kind == platform.GoalSealed
+		return s, nil
+	}
+	conninfo, err := inst.ConnInfo(source(goal), goal.Incarnation, "")
+	s.PrimaryConnInfo, s.PrimarySlot = conninfo, postgres.SlotName(inst.Member)
+	return s, err
+}
+
+func source(goal platform.Goal) postgres.Source {
+	return postgres.Source{Host: goal.Upstream.Address, Port: goal.Upstream.Port}
+}

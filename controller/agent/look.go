@@ -1,0 +1,407 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+	"mainstay/fencing/process"
+	"mainstay/health"
+)
+
+// glance is everything one look brings, before it is published.
+type glance struct {
+	seen   member.Seen
+	report health.Member
+}
+
+// look observes the member, within lookTimeout, and publishes what it saw. A report leaves at once when something that
+// matters has changed.
+func (m *minder) look(ctx context.Context) {
+	m.mu.Lock()
+	inst, goal, d, memory, last := m.inst, m.goal, m.durable, m.memory, m.report
+	seen := m.seen
+	m.mu.Unlock()
+	if inst == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	g := &glance{report: health.Member{Name: m.name, Data: last.Data, SystemID: last.SystemID, Version: inst.Binaries.Version, Timeline: last.Timeline}}
+	g.seen.Data, g.seen.SystemID, g.seen.Timeline = seen.Data, seen.SystemID, seen.Timeline
+	m.process(ctx, inst, g)
+	var status *postgres.Status
+	switch g.seen.Process {
+	case health.ProcessRunning:
+		if s, err := inst.Status(ctx); err == nil {
+			status = &s
+			m.running(inst, goal, d, s, g)
+		}
+		m.inspected = false
+	case health.ProcessEnded:
+		m.ended(ctx, inst, goal, d, seen, g)
+	}
+	m.adoptable(ctx, inst, goal, d, g)
+	g.report.Data, g.report.Process, g.report.Role = g.seen.Data, g.seen.Process, g.seen.Role
+	g.report.SystemID, g.report.Timeline = g.seen.SystemID, g.seen.Timeline
+	m.guard(ctx, inst, goal, g)
+	m.remember(goal, d, &memory, g)
+	m.promises(ctx, inst, goal, d, memory, status, g)
+	m.publish(g, memory, last)
+}
+
+// process finds out whether PostgreSQL runs, and watches its end.
+func (m *minder) process(ctx context.Context, inst *postgres.Instance, g *glance) {
+	if _, err := os.Stat(inst.Data); err != nil {
+		g.seen.Process, g.seen.Data = health.ProcessEnded, health.DataUnknown
+		if errors.Is(err, os.ErrNotExist) {
+			g.seen.Data = health.DataEmpty
+		}
+		return
+	}
+	if err := m.reach(inst); err != nil {
+		m.note(err)
+		return
+	}
+	pid, _, running := inst.Running()
+	if running {
+		g.seen.Process = health.ProcessRunning
+		m.watch(ctx, pid)
+		return
+	}
+	left, err := m.tree.Pids()
+	switch {
+	case err != nil:
+		m.note(err)
+	case len(left) > 0:
+		g.seen.Process = health.ProcessEnding
+	default:
+		g.seen.Process = health.ProcessEnded
+	}
+	// A postmaster of ours that has not written its pid file yet is not ended.
+	if p := m.starting(); p != nil && g.seen.Process != health.ProcessRunning {
+		select {
+		case <-p.Done():
+		default:
+			g.seen.Process = health.ProcessRunning
+		}
+	}
+}
+
+// watch kicks the minder as soon as the postmaster ends, also one that an earlier agent started.
+func (m *minder) watch(ctx context.Context, pid int) {
+	if m.proc != nil && m.proc.PID() == pid && m.proc.Alive() {
+		return
+	}
+	h, err := process.Watch(pid)
+	if err != nil {
+		return
+	}
+	m.mu.Lock()
+	old := m.proc
+	m.proc = h
+	m.mu.Unlock()
+	if old != nil {
+		old.Close()
+	}
+	run := m.agent.ctx
+	m.agent.group.Go(func() error {
+		select {
+		case <-h.Done():
+			poke(m.kick)
+		case <-run.Done():
+		}
+		return nil
+	})
+}
+
+// running translates what the server says of itself.
+func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.Durable, s postgres.Status, g *glance) {
+	m.answered()
+	seen, r := &g.seen, &g.report
+	seen.Data, seen.SystemID, seen.Timeline = health.DataPresent, s.SystemID, s.Timeline
+	seen.SyncNames, seen.SyncOurs = s.SyncNames, oursFile(inst, d, s.SyncNamesFile)
+	seen.Upstream, seen.Application = upstreamOf(inst, goal, s.ConnInfo)
+	for _, slot := range s.Slots {
+		for _, other := range goal.Slots {
+			if slot.Name == postgres.SlotName(other) && slot.WALStatus != "lost" {
+				seen.Slots = append(seen.Slots, other)
+			}
+		}
+	}
+	r.Version, r.Connections, r.PendingRestart, r.SyncWaits = s.Version, s.Connections, s.PendingRestart, s.SyncWaits
+	if !s.InRecovery {
+		seen.Role, seen.Position, seen.Insert = health.RolePrimary, s.Flush, s.Insert
+		r.Position, r.PositionKnown, r.Replayed = s.Flush, true, s.Flush
+		for _, w := range s.Senders {
+			seen.Senders = append(seen.Senders, health.Sender{Name: w.Name, State: w.State, Flush: w.Flush, Sync: w.SyncPriority > 0})
+		}
+		r.Senders = seen.Senders
+		return
+	}
+	seen.Role, seen.Position = health.RoleStandby, max(s.Receive, s.Replay)
+	seen.Receiver = s.Receiver != nil
+	seen.Streaming = s.Receiver != nil && s.Receiver.Status == "streaming"
+	r.Position, r.PositionKnown, r.Replayed = seen.Position, s.Receive != 0, s.Replay
+	if s.Receiver != nil {
+		r.Receiver = &health.Receiver{Streaming: seen.Streaming, From: s.Receiver.Host, AgeMS: s.Receiver.AgeMS}
+	}
+}
+
+// oursFile: the value comes from a file that we write.
+func oursFile(inst *postgres.Instance, d member.Durable, file string) bool {
+	if file == filepath.Join(inst.Conf, "mainstay.conf") {
+		return true
+	}
+	return d.AlterSystem && (file == "" || filepath.Base(file) == "postgresql.auto.conf")
+}
+
+// upstreamOf names whom a standby's settings point to: the goal's upstream, somebody else, or nobody.
+func upstreamOf(inst *postgres.Instance, goal platform.Goal, conninfo string) (name, application string) {
+	if conninfo == "" {
+		return "", ""
+	}
+	if goal.Upstream != nil {
+		if want, err := inst.ConnInfo(source(goal), goal.Incarnation, ""); err == nil && want == conninfo {
+			return goal.Upstream.Member, goal.Incarnation
+		}
+	}
+	return "?", "?"
+}
+
+// ended looks into the data of a stopped member, once after each stop. A crash is reported before that: the next epoch
+// need not wait for it.
+func (m *minder) ended(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable, before member.Seen, g *glance) {
+	m.neverAnswered(inst)
+	if m.inspected && before.Process == health.ProcessEnded {
+		was := before
+		was.Process = health.ProcessEnded
+		g.seen = was
+		m.mu.Lock()
+		g.report = m.report
+		m.mu.Unlock()
+		return
+	}
+	if goal.Kind == platform.GoalPrimary && d.Closed.Less(d.Ran) && g.seen.Data != health.DataUnknown {
+		return
+	}
+	if err := m.inspect(ctx, inst, g); err != nil {
+		m.note(err)
+		g.seen.Data = health.DataUnknown
+		return
+	}
+	m.inspected = true
+}
+
+// starting is the postmaster of our last start, as long as it has not answered.
+func (m *minder) starting() *postgres.Process {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.started
+}
+
+func (m *minder) answered() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.started = nil
+}
+
+// neverAnswered counts a start that ended before PostgreSQL answered once, and lets an act's changes be looked into.
+func (m *minder) neverAnswered(inst *postgres.Instance) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.started != nil {
+		m.started = nil
+		m.memory.StartFailures++
+		m.fault = "PostgreSQL did not start; see " + inst.Log
+	}
+	if m.stale {
+		m.stale, m.inspected = false, false
+	}
+}
+
+func (m *minder) inspect(ctx context.Context, inst *postgres.Instance, g *glance) error {
+	data, err := inst.InspectData(ctx)
+	if err != nil {
+		return err
+	}
+	switch data.State {
+	case postgres.DataAbsent, postgres.DataEmpty:
+		g.seen.Data, g.seen.SystemID, g.seen.Timeline = health.DataEmpty, "", 0
+		m.setTree(nil) // the directory will be made anew
+		return nil
+	case postgres.DataForeign:
+		g.seen.Data = health.DataForeign
+		return nil
+	}
+	c := data.Control
+	g.seen.Data, g.seen.SystemID, g.seen.Timeline, g.seen.Clean = health.DataPresent, c.SystemID, c.Timeline, c.Clean() && !data.Rewinding
+	// A copy just made has its source's control file until it is started as a standby.
+	_, copied := os.Stat(filepath.Join(inst.Data, "backup_label"))
+	g.seen.AsPrimary = !strings.Contains(c.State, "recovery") && copied != nil
+	g.seen.Shutdown = c.Checkpoint
+	if c.Clean() && g.seen.AsPrimary {
+		g.report.Clean, g.report.Shutdown = true, c.Checkpoint
+	}
+	end, err := inst.EndOfWAL(ctx)
+	if err == nil && end.Timeline != 0 {
+		g.seen.Timeline = max(g.seen.Timeline, end.Timeline)
+	}
+	if err == nil && end.Known {
+		g.seen.End, g.seen.Position = end.LSN, end.LSN
+	}
+	g.report.Position, g.report.PositionKnown = g.seen.End, g.seen.End != 0
+	return nil
+}
+
+// adoptable tells whether a running stranger could be adopted, and if not, why.
+func (m *minder) adoptable(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable, g *glance) {
+	if g.seen.Process != health.ProcessRunning || g.seen.Role == health.RoleUnknown || d.SystemID != "" {
+		return
+	}
+	if !m.agent.cfg.Members[m.name].Adopt {
+		g.report.Refusals = []string{"PostgreSQL runs on " + inst.Data + "; set members." + m.name + ".adopt: true in the agent's file to adopt it"}
+		return
+	}
+	refusals, _, err := inst.AdoptChecks(ctx)
+	if err != nil {
+		g.report.Refusals = []string{err.Error()}
+		return
+	}
+	for _, r := range refusals {
+		g.report.Refusals = append(g.report.Refusals, r.String())
+	}
+	g.seen.Adoptable = len(refusals) == 0
+	g.report.Adoptable = g.seen.Adoptable
+}
+
+// guard keeps the twins running wherever there is data, and says what protects the member.
+func (m *minder) guard(ctx context.Context, inst *postgres.Instance, goal platform.Goal, g *glance) {
+	var fault error
+	outside := 0
+	if m.tree != nil && g.seen.Data == health.DataPresent {
+		fault = m.guards.ensure(ctx, m.guardOptions(inst))
+		if m.cgroup != nil && g.seen.Process == health.ProcessRunning {
+			if pids, err := m.tree.Outside(); err == nil {
+				outside = len(pids)
+			}
+		}
+		if goal.Paused && m.guards.armed != (platform.Epoch{}) {
+			fault = errors.Join(fault, m.guards.disarm())
+		}
+	}
+	g.report.Guard = m.guards.check(fault, outside)
+	if m.cgroup == nil {
+		g.report.Guard.Missing = append(g.report.Guard.Missing, "a cgroup: a process that detaches itself from the tree escapes")
+	}
+}
+
+// remember advances what the run remembers of the member.
+func (m *minder) remember(goal platform.Goal, d member.Durable, memory *member.Memory, g *glance) {
+	m.mu.Lock()
+	*memory = m.memory
+	m.mu.Unlock()
+	now := boottime.Now()
+	if g.seen.Streaming || memory.StreamedAt == 0 || goal.Kind != platform.GoalReplica || !goal.Opened {
+		memory.StreamedAt = now
+	}
+	if g.seen.Streaming {
+		memory.Restarted, memory.RewindFailures = false, 0
+	}
+	if g.seen.Role != health.RoleUnknown {
+		memory.StartFailures = 0
+	}
+	if g.seen.Role == health.RolePrimary && goal.Kind == platform.GoalPrimary && memory.Opened == goal.Epoch {
+		memory.Settling = member.Settle(memory.Settling, goal, g.seen, memory.SetCheckpoint)
+	}
+}
+
+// promises fills in what only holds together with goal and memory: seals, openings, sets.
+func (m *minder) promises(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable, memory member.Memory, s *postgres.Status, g *glance) {
+	r := &g.report
+	r.Sealed, r.Opened, r.Loaded, r.Settled, r.Checkpointed = platform.Epoch{}, false, 0, 0, platform.Epoch{}
+	if s == nil {
+		return
+	}
+	if d.Sealed == memory.SealConfirmed && !d.Sealed.IsZero() && !g.seen.Receiver && goal.Kind == platform.GoalSealed {
+		at := m.sealedPosition(ctx, inst)
+		r.Sealed, r.Position, r.PositionKnown = d.Sealed, max(at.LSN, g.seen.Position), at.Known
+	}
+	if g.seen.Role != health.RolePrimary || goal.Kind == platform.GoalReplica {
+		return
+	}
+	r.Checkpointed = memory.Checkpointed
+	r.Opened = memory.Opened == d.Epoch && d.Ran == d.Epoch
+	if r.Opened {
+		if h, err := inst.ReadHistory(ctx, s.Timeline); err == nil {
+			r.History = h
+		}
+	}
+	if n := len(goal.Sets); n > 0 && s.SyncNames == member.SyncNames(goal.Sets[n-1]) {
+		r.Loaded = goal.Sets[n-1].ID
+		if memory.Settling.Done && memory.Settling.ID == r.Loaded {
+			r.Settled = r.Loaded
+		}
+	}
+}
+
+// sealedPosition is the position read after the seal; one that was not known yet is read again.
+func (m *minder) sealedPosition(ctx context.Context, inst *postgres.Instance) postgres.Position {
+	m.mu.Lock()
+	at := m.sealedAt
+	m.mu.Unlock()
+	if at.Known {
+		return at
+	}
+	p, err := inst.Position(ctx)
+	if err != nil {
+		return at
+	}
+	m.mu.Lock()
+	m.sealedAt = p
+	m.mu.Unlock()
+	return p
+}
+
+// publish makes a look known. What others wait for is reported at once.
+func (m *minder) publish(g *glance, memory member.Memory, last health.Member) {
+	m.mu.Lock()
+	m.seen, m.report = g.seen, g.report
+	m.memory.StreamedAt, m.memory.Restarted, m.memory.RewindFailures = memory.StreamedAt, memory.Restarted, memory.RewindFailures
+	m.memory.StartFailures, m.memory.Settling = memory.StartFailures, memory.Settling
+	m.lookedAt = boottime.Now()
+	m.mu.Unlock()
+	if notable(last, g.report) {
+		poke(m.agent.kick)
+	}
+}
+
+func notable(a, b health.Member) bool {
+	streams := func(m health.Member) bool { return m.Receiver != nil && m.Receiver.Streaming }
+	senders := func(m health.Member) (names []string) {
+		for _, s := range m.Senders {
+			names = append(names, s.Name+s.State)
+		}
+		return names
+	}
+	return a.Process != b.Process || a.Role != b.Role || a.Data != b.Data || a.Sealed != b.Sealed || a.PositionKnown != b.PositionKnown ||
+		a.Opened != b.Opened || a.Settled != b.Settled || a.Loaded != b.Loaded || a.Checkpointed != b.Checkpointed || a.Timeline != b.Timeline ||
+		a.Guard.Complete != b.Guard.Complete || a.Clean != b.Clean || streams(a) != streams(b) || !slices.Equal(senders(a), senders(b)) ||
+		a.Replayed != b.Replayed && b.Senders == nil && b.Receiver == nil
+}
+
+// note keeps an error of a look for the next report.
+func (m *minder) note(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cancel == nil {
+		m.fault = err.Error()
+	}
+}

@@ -1,0 +1,296 @@
+package agent
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+	"mainstay/fencing/process"
+	"mainstay/health"
+)
+
+const (
+	// lookEvery is how often a settled member is looked at, soonEvery one that is under way somewhere.
+	lookEvery = 250 * time.Millisecond
+	soonEvery = 20 * time.Millisecond
+	hurry     = 3 * time.Second
+	// lookTimeout bounds one look; a look that hangs is evidence (Stale), and no second one is begun.
+	lookTimeout = 2 * time.Second
+)
+
+// minder looks after one member: one goroutine that looks, asks member.Next, and acts. What others read of it lies under
+// mu and is only ever copied.
+type minder struct {
+	agent *Agent
+	name  string
+	log   *zap.Logger
+	kick  chan struct{} // capacity 1: look and think again
+
+	mu       sync.Mutex
+	inst     *postgres.Instance // nil until the address is known
+	guards   guards
+	goal     platform.Goal
+	goalFrom uint64 // number of the report whose answer brought it
+	lease    member.Lease
+	durable  member.Durable
+	memory   member.Memory
+	seen     member.Seen
+	report   health.Member // as last composed
+	lookedAt time.Duration // when the last look was completed
+	doing    string
+	fault    string // the last act's error
+	needs    string
+	cancel   context.CancelFunc // of the act under way
+	// notBefore holds back the next act after a failure. hurryUntil: after a change of goal or an act, what is waited for
+	// comes soon, so it is looked for often.
+	notBefore, hurryUntil time.Duration
+
+	// Written by the minder's goroutine under mu, read by acts: the loop looks while an act runs.
+	proc     *process.Handle   // the postmaster being watched
+	tree     *process.Tree     // nil until the data directory exists
+	cgroup   *process.Cgroup   // nil where there is none
+	started  *postgres.Process // of our last start, until it has answered
+	stale    bool              // an act has changed the stopped data: inspect it again
+	sealedAt postgres.Position // read after the seal was confirmed
+
+	// Of the minder's goroutine alone.
+	inspected bool // the stopped data was looked into since it stopped
+	failures  int  // acts in a row that failed
+}
+
+func newMinder(a *Agent, name string) (*minder, error) {
+	d, err := a.home.durable(name)
+	if err != nil {
+		return nil, err
+	}
+	m := &minder{agent: a, name: name, log: a.log.With(zap.String("member", name)), kick: make(chan struct{}, 1), durable: d}
+	m.report = health.Member{Name: name}
+	if d.Port != 0 {
+		if m.inst, err = a.instance(name, d.Listen, d.Port); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// run is the member's loop. Acts run beside it, one at a time, so that it keeps looking while one takes long.
+func (m *minder) run(ctx context.Context) {
+	defer m.letGo()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var acted chan error // of the act under way; nil when there is none
+	for {
+		select {
+		case <-ctx.Done():
+			if acted != nil {
+				<-acted
+			}
+			return
+		case err := <-acted:
+			acted = nil
+			m.finished(err)
+		case <-timer.C:
+		case <-m.kick:
+		}
+		m.look(ctx)
+		pause := lookEvery
+		if acted == nil {
+			act := m.next()
+			if act.Kind != member.Nothing {
+				acted = m.begin(ctx, act)
+			}
+			if act.Kind != member.Nothing || act.Wait != "" && m.hurried() {
+				pause = soonEvery
+			}
+		}
+		timer.Reset(pause)
+	}
+}
+
+// next asks the pure core, and notes what it waits for.
+func (m *minder) next() member.Act {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := boottime.Now()
+	in := member.Input{Now: now, Goal: m.goal, Durable: m.durable, Seen: m.seen, Lease: m.lease, Memory: m.memory,
+		GuardComplete: m.report.Guard.Complete, Name: m.name}
+	act := member.Next(in)
+	m.setNeeds(act.Needs)
+	if m.inst == nil || act.Kind != member.Nothing && now < m.notBefore {
+		act = member.Act{Kind: member.Nothing, Wait: "a moment after a failure"}
+	}
+	if act.Kind == member.Nothing {
+		m.doing = act.Wait
+	}
+	return act
+}
+
+// setNeeds reports at once when the controllers must act first.
+func (m *minder) setNeeds(needs string) {
+	if m.needs != needs {
+		m.needs = needs
+		poke(m.agent.kick)
+	}
+}
+
+// begin starts an act. It is cancelled when the goal changes in kind, epoch or upstream.
+func (m *minder) begin(ctx context.Context, act member.Act) chan error {
+	ctx, cancel := context.WithCancel(ctx)
+	m.mu.Lock()
+	m.doing, m.cancel = string(act.Kind)+": "+act.Why, cancel
+	goal := m.goal
+	m.mu.Unlock()
+	m.log.Info("act", zap.String("kind", string(act.Kind)), zap.String("why", act.Why), zap.String("goal", string(goal.Kind)), zap.String("epoch", goal.Epoch.String()))
+	done := make(chan error, 1)
+	m.agent.group.Go(func() error {
+		defer cancel()
+		done <- m.do(ctx, act, goal)
+		return nil
+	})
+	return done
+}
+
+// finished notes how an act ended. A failure is reported, and tried again after a growing pause.
+func (m *minder) finished(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cancel = nil
+	m.hurryUntil = boottime.Now() + hurry
+	if err == nil {
+		m.failures, m.notBefore, m.fault = 0, 0, ""
+		return
+	}
+	m.failures++
+	m.notBefore = boottime.Now() + min(100*time.Millisecond<<min(m.failures-1, 6), 5*time.Second)
+	m.fault = err.Error()
+	m.log.Warn("act failed", zap.Error(err), zap.Int("inARow", m.failures))
+}
+
+// wants takes over a confirmed goal, unless a later one is known.
+func (m *minder) wants(g platform.Goal, number uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if number < m.goalFrom {
+		return
+	}
+	old := m.goal
+	m.goal, m.goalFrom = g, number
+	if g.Port != 0 && (m.inst == nil || m.durable.Port != g.Port || m.durable.Listen != g.Listen) {
+		m.address(g)
+	}
+	if old.Kind == g.Kind && old.Epoch == g.Epoch && sameUpstream(old, g) && old.Clean == g.Clean {
+		if len(old.Sets) != len(g.Sets) || old.Opened != g.Opened || old.Incarnation != g.Incarnation || old.Paused != g.Paused || old.Checkpoint != g.Checkpoint {
+			poke(m.kick)
+		}
+		return
+	}
+	if m.cancel != nil {
+		m.cancel()
+	}
+	m.notBefore, m.hurryUntil = 0, boottime.Now()+hurry
+	poke(m.kick)
+}
+
+func sameUpstream(a, b platform.Goal) bool {
+	if a.Upstream == nil || b.Upstream == nil {
+		return a.Upstream == b.Upstream
+	}
+	return *a.Upstream == *b.Upstream
+}
+
+// address learns the member's own address from its goal. It is kept with the next promise that is written.
+func (m *minder) address(g platform.Goal) {
+	inst, err := m.agent.instance(m.name, g.Listen, g.Port)
+	if err != nil {
+		m.fault = err.Error()
+		return
+	}
+	m.inst, m.durable.Listen, m.durable.Port = inst, g.Listen, g.Port
+}
+
+// granted hands a lease to the guards first; only if both took it does the member have it (L2). While the cluster is
+// paused the guards do not count (L7).
+func (m *minder) granted(epoch platform.Epoch, end time.Duration) {
+	m.mu.Lock()
+	paused := m.goal.Paused && m.goal.Epoch == epoch
+	now := boottime.Now()
+	m.mu.Unlock()
+	if end <= now {
+		return
+	}
+	if !paused {
+		if err := m.guards.extend(epoch, end); err != nil {
+			m.log.Warn("the guards did not take the lease", zap.Error(err))
+			return
+		}
+	}
+	m.mu.Lock()
+	fresh := m.lease.Epoch != epoch
+	m.lease = m.lease.Extend(epoch, end)
+	m.mu.Unlock()
+	if fresh {
+		poke(m.kick)
+	}
+}
+
+func (m *minder) hurried() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return boottime.Now() < m.hurryUntil
+}
+
+// snapshot is the member's part of a report, from memory.
+func (m *minder) snapshot() health.Member {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.report
+	now := boottime.Now()
+	if m.lookedAt != 0 && now-m.lookedAt > lookEvery+lookTimeout/4 {
+		r.Stale = (now - m.lookedAt).Milliseconds()
+	}
+	r.Epoch, r.Closed, r.Incarnation, r.Discarded = m.durable.Epoch, m.durable.Closed, m.durable.Incarnation, m.durable.Discarded
+	r.Doing, r.Error, r.Needs = m.doing, m.fault, m.needs
+	if left := m.lease.End - now; left > 0 && m.lease.Epoch == m.durable.Epoch {
+		r.LeaseLeft = left.Milliseconds()
+	}
+	return r
+}
+
+// letGo lets go of processes and guards; both live on.
+func (m *minder) letGo() {
+	if m.proc != nil {
+		m.proc.Close()
+	}
+	m.guards.close()
+}
+
+// beatAlong makes the small local commit twice a second while the member is a writable primary: it proves the write path,
+// and gives replicas something to receive.
+func (m *minder) beatAlong(ctx context.Context) {
+	ticker := time.NewTicker(500 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		m.mu.Lock()
+		inst, due := m.inst, m.seen.Role == health.RolePrimary && m.memory.Opened == m.goal.Epoch && m.goal.Kind == platform.GoalPrimary
+		m.mu.Unlock()
+		if inst == nil || !due {
+			continue
+		}
+		beat, cancel := context.WithTimeout(ctx, lookTimeout)
+		if err := inst.Beat(beat); err != nil && ctx.Err() == nil {
+			m.log.Debug("beat failed", zap.Error(err))
+		}
+		cancel()
+	}
+}

@@ -1,0 +1,201 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/identity"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+// reportTimeout bounds one report to one controller. The answer waits for a commit, so it is generous; a slower one
+// grants hardly anything, since the lease counts from the request.
+const reportTimeout = 2 * time.Second
+
+// report is the lease path: read the clock, send what is in memory to every controller, hand the leader's grants to the
+// guards. It goes on at every heartbeat, and at once when something changed.
+func (a *Agent) report(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	var boxes []chan health.Report
+	for _, address := range a.cfg.Controllers {
+		box := make(chan health.Report, 1)
+		boxes = append(boxes, box)
+		wg.Go(func() { a.sendAll(ctx, address, box) })
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-a.kick:
+		}
+		a.mu.Lock()
+		number := a.clocks.Send(boottime.Now()) // s is read before anything else about the report (L1)
+		run, beat := a.clocks.Run(), a.beat
+		a.mu.Unlock()
+		r := a.reportOf(number, run)
+		for _, box := range boxes {
+			put(box, r)
+		}
+		timer.Reset(beat)
+	}
+}
+
+// put replaces what waits in a mailbox: only the latest report is worth sending.
+func put(box chan health.Report, r health.Report) {
+	for {
+		select {
+		case box <- r:
+			return
+		default:
+		}
+		select {
+		case <-box:
+		default:
+		}
+	}
+}
+
+// sendAll posts reports to one controller, two at a time: a held answer must not delay the next report.
+func (a *Agent) sendAll(ctx context.Context, address string, box <-chan health.Report) {
+	client := wire.NewClient([]string{address}, a.tls.ClientConfig(identity.RoleController, ""))
+	defer client.Close()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, 2)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case slots <- struct{}{}:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case r := <-box:
+			wg.Go(func() {
+				defer func() { <-slots }()
+				a.sendOne(ctx, client, address, r)
+			})
+		}
+	}
+}
+
+func (a *Agent) sendOne(ctx context.Context, client *wire.Client, address string, r health.Report) {
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	var answer wire.ReportAnswer
+	err := client.DoAt(ctx, address, http.MethodPost, "/v1/report", wire.ReportRequest{Protocol: wire.ProtocolMax, Report: r}, &answer)
+	var refusal *wire.Refusal
+	switch {
+	case err == nil:
+		a.obey(&answer)
+	case errors.As(err, &refusal) && refusal.Status != http.StatusMisdirectedRequest:
+		a.log.Warn("report refused", zap.String("controller", address), zap.Error(err))
+	}
+}
+
+// obey takes a leader's answer: grants first, to the guards, then goals. Answers to other runs, of a foreign platform or
+// of a lower generation are dropped (S3, L8).
+func (a *Agent) obey(answer *wire.ReportAnswer) {
+	if !a.trusts(answer) {
+		return
+	}
+	for _, g := range answer.Grants {
+		a.mu.Lock()
+		end, ours := a.clocks.End(answer.RunID, answer.Number, g.Length)
+		m := a.members[g.Member]
+		a.mu.Unlock()
+		if ours && m != nil {
+			m.granted(g.Epoch, end)
+		}
+	}
+	for name, goal := range answer.Goals {
+		if m := a.minder(name); m != nil {
+			m.wants(goal, answer.Number)
+		}
+	}
+	a.mu.Lock()
+	changed := a.version != answer.Version
+	a.leader, a.heard, a.alarm, a.version = answer.Leader, boottime.Now(), answer.Alarm, answer.Version
+	if answer.Heartbeat > 0 {
+		a.beat = answer.Heartbeat
+	}
+	a.mu.Unlock()
+	if changed {
+		poke(a.wake)
+	}
+	if answer.Alarm != "" {
+		a.log.Error("the leader raises an alarm", zap.String("alarm", answer.Alarm))
+	}
+}
+
+// trusts checks the platform and, the first time, keeps it on disk before anything is obeyed.
+func (a *Agent) trusts(answer *wire.ReportAnswer) bool {
+	if answer.PlatformID == "" {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	next := bond{answer.PlatformID, answer.Generation}
+	switch {
+	case next == a.bond:
+		return true
+	case a.bond.PlatformID != "" && a.bond.PlatformID != next.PlatformID:
+		a.log.Error("answer of a foreign platform dropped (S3)", zap.String("obeys", a.bond.PlatformID), zap.String("foreign", next.PlatformID))
+		return false
+	case next.Generation < a.bond.Generation:
+		a.log.Error("answer of a lower generation dropped (S3)", zap.Uint64("obeys", a.bond.Generation), zap.Uint64("got", next.Generation))
+		return false
+	}
+	if err := a.home.keepBond(next); err != nil {
+		a.log.Error("cannot keep the platform; nothing is obeyed", zap.Error(err))
+		return false
+	}
+	a.bond = next
+	return true
+}
+
+// waitForWake holds a request at the leader, on a connection of its own, and reports at once when goals may have changed.
+func (a *Agent) waitForWake(ctx context.Context) error {
+	client := wire.NewClient(a.cfg.Controllers, a.tls.ClientConfig(identity.RoleController, ""))
+	defer client.Close()
+	for ctx.Err() == nil {
+		a.mu.Lock()
+		version, beat := a.version, a.beat
+		a.mu.Unlock()
+		var answer wire.Wake
+		err := errors.New("no answer yet")
+		if version != "" {
+			err = a.held(ctx, client, version, &answer)
+		}
+		if err == nil && answer.Version != version {
+			poke(a.kick)
+		}
+		// Until the report's answer brings the new version, asking again would only spin.
+		if err != nil || answer.Version != version {
+			select {
+			case <-ctx.Done():
+			case <-a.wake:
+			case <-time.After(beat):
+			}
+		}
+	}
+	return nil
+}
+
+func (a *Agent) held(ctx context.Context, client *wire.Client, version string, answer *wire.Wake) error {
+	ctx, cancel := context.WithTimeout(ctx, 25*time.Second)
+	defer cancel()
+	return client.Do(ctx, http.MethodGet, "/v1/wake?version="+version, nil, answer)
+}

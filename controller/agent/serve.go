@@ -1,0 +1,218 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/identity"
+	"mainstay/controller/platform"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+// serve answers operators and other agents over mutual TLS, and load balancers over plain HTTP where one is configured.
+// Everything comes from memory.
+func (a *Agent) serve(ctx context.Context) error {
+	mux, err := identity.Listen(a.cfg.Listen, a.tls, identity.OnRefused(func(from net.Addr, err error) {
+		a.log.Warn("connection refused", zap.Stringer("from", from), zap.Error(err))
+	}))
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w; correct `listen` in the agent's file", a.cfg.Listen, err)
+	}
+	defer mux.Close()
+	api := http.NewServeMux()
+	api.HandleFunc("GET /v1/status", a.status)
+	a.probes(api)
+	servers := []*http.Server{a.server(api)}
+	listeners := []net.Listener{mux.HTTP()}
+	if a.cfg.Health != "" {
+		plain := http.NewServeMux()
+		a.probes(plain)
+		l, err := net.Listen("tcp", a.cfg.Health)
+		if err != nil {
+			return fmt.Errorf("listen on %s: %w; correct `health` in the agent's file", a.cfg.Health, err)
+		}
+		servers, listeners = append(servers, a.server(plain)), append(listeners, l)
+	}
+	failed := make(chan error, len(servers))
+	for i, s := range servers {
+		go func() { failed <- s.Serve(listeners[i]) }()
+	}
+	left := len(servers)
+	select {
+	case <-ctx.Done():
+		err = nil
+	case err = <-failed:
+		left--
+	}
+	for _, s := range servers {
+		s.Close()
+	}
+	for range left {
+		<-failed
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func (a *Agent) server(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second,
+		IdleTimeout: time.Minute, ErrorLog: zap.NewStdLog(a.log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel)))}
+}
+
+// probes are the addresses that load balancers ask: 200 for yes, 503 for no. /primary and /replica speak for the only
+// member of the host; /primary/NAME for a member or the host's member of a cluster.
+func (a *Agent) probes(mux *http.ServeMux) {
+	for path, yes := range map[string]func(wire.MemberStatus) bool{"primary": isPrimary, "replica": isReplica} {
+		h := func(w http.ResponseWriter, r *http.Request) { a.probe(w, r, yes) }
+		mux.HandleFunc("GET /"+path, h)
+		mux.HandleFunc("GET /"+path+"/{name}", h)
+	}
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", a.ready)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collector{a})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+}
+
+// isPrimary: writable under a lease that still runs.
+func isPrimary(m wire.MemberStatus) bool {
+	return m.Goal == platform.GoalPrimary && m.Seen.Role == health.RolePrimary && m.Seen.LeaseLeft > 0 && m.Seen.Opened
+}
+
+func isReplica(m wire.MemberStatus) bool {
+	return m.Seen.Role == health.RoleStandby && m.Seen.Receiver != nil && m.Seen.Receiver.Streaming
+}
+
+func (a *Agent) probe(w http.ResponseWriter, r *http.Request, yes func(wire.MemberStatus) bool) {
+	name := r.PathValue("name")
+	var found []wire.MemberStatus
+	for _, c := range a.clusters() {
+		for _, m := range c.Members {
+			if name == "" || name == m.Name || name == c.Name {
+				found = append(found, m)
+			}
+		}
+	}
+	switch {
+	case len(found) == 0:
+		http.Error(w, "this host has no member "+name, http.StatusNotFound)
+	case len(found) > 1:
+		http.Error(w, "this host has several members; ask for one by name, such as "+r.URL.Path+"/"+found[0].Name, http.StatusBadRequest)
+	case yes(found[0]):
+		fmt.Fprintln(w, found[0].Name)
+	default:
+		http.Error(w, found[0].Name+" is not", http.StatusServiceUnavailable)
+	}
+}
+
+// ready: a leader has answered within a lease.
+func (a *Agent) ready(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	heard, leader := a.heard, a.leader
+	a.mu.Unlock()
+	if heard == 0 || boottime.Now()-heard > platform.DefaultLease {
+		http.Error(w, "no leader has answered for a while", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "leader", leader)
+}
+
+// status is what this host knows of itself, for `mainstay local` and for `status` when no leader answers.
+func (a *Agent) status(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	s := wire.Status{Platform: a.tls.ID().Platform, PlatformID: a.bond.PlatformID, Source: "agent " + a.cfg.Host, Leader: a.leader, At: time.Now().UTC().Format(time.RFC3339)}
+	silence := boottime.Now() - a.heard
+	heard, alarm := a.heard != 0, a.alarm
+	a.mu.Unlock()
+	s.Hosts = []wire.HostStatus{{Name: a.cfg.Host, Address: a.cfg.Advertise, Silence: silence, Heard: heard}}
+	s.Clusters = a.clusters()
+	if alarm != "" {
+		s.Problems = append(s.Problems, health.Problem{Kind: health.ClonedMachine, Evidence: alarm})
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(s) // a client that went away is nobody's problem
+}
+
+// clusters groups the host's members by cluster, as status shows them.
+func (a *Agent) clusters() []wire.ClusterState {
+	byName := map[string]*wire.ClusterState{}
+	var order []string
+	for _, m := range a.list() {
+		seen := m.snapshot()
+		m.mu.Lock()
+		goal := m.goal
+		m.mu.Unlock()
+		c := byName[goal.Cluster]
+		if c == nil {
+			c = &wire.ClusterState{Name: goal.Cluster, Epoch: goal.Epoch, Timeline: goal.Timeline, Sets: goal.Sets}
+			byName[goal.Cluster] = c
+			order = append(order, goal.Cluster)
+		}
+		if goal.Upstream != nil {
+			c.Primary = goal.Upstream.Member
+		}
+		if goal.Kind == platform.GoalPrimary {
+			c.Primary = m.name
+		}
+		c.Members = append(c.Members, wire.MemberStatus{Name: m.name, Host: a.cfg.Host, Goal: goal.Kind, Seen: &seen, Lag: -1, Address: strings.TrimPrefix(net.JoinHostPort(goal.Listen, fmt.Sprint(goal.Port)), ":0")})
+	}
+	var out []wire.ClusterState
+	for _, name := range order {
+		out = append(out, *byName[name])
+	}
+	return out
+}
+
+// collector turns the status into metrics at each scrape.
+type collector struct{ a *Agent }
+
+var (
+	descUp    = prometheus.NewDesc("mainstay_agent_member_running", "1 if the member's PostgreSQL runs.", []string{"cluster", "member"}, nil)
+	descLead  = prometheus.NewDesc("mainstay_agent_member_primary", "1 if the member is a writable primary under a lease.", []string{"cluster", "member"}, nil)
+	descLease = prometheus.NewDesc("mainstay_agent_lease_left_seconds", "What is left of the member's lease.", []string{"cluster", "member"}, nil)
+	descGuard = prometheus.NewDesc("mainstay_agent_guard_complete", "1 if both guards live and reach every process of the member.", []string{"cluster", "member"}, nil)
+	descHeard = prometheus.NewDesc("mainstay_agent_leader_heard_seconds", "Since the leader last answered.", nil, nil)
+)
+
+// Describe lists the metrics.
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descUp, descLead, descLease, descGuard, descHeard} {
+		ch <- d
+	}
+}
+
+// Collect reads memory only.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	truth := map[bool]float64{true: 1}
+	for _, cl := range c.a.clusters() {
+		for _, m := range cl.Members {
+			gauge(descUp, truth[m.Seen.Process == health.ProcessRunning], cl.Name, m.Name)
+			gauge(descLead, truth[isPrimary(m)], cl.Name, m.Name)
+			gauge(descLease, float64(m.Seen.LeaseLeft)/1000, cl.Name, m.Name)
+			gauge(descGuard, truth[m.Seen.Guard.Complete], cl.Name, m.Name)
+		}
+	}
+	c.a.mu.Lock()
+	heard := c.a.heard
+	c.a.mu.Unlock()
+	if heard != 0 {
+		gauge(descHeard, (boottime.Now() - heard).Seconds())
+	}
+}

@@ -1,0 +1,152 @@
+// Package api is the controllers' HTTP API under /v1: the requests and answers of controller/wire, over mutual TLS.
+//
+// A handler checks who asks, reads the request strictly, and hands it on: reports and commands to controller/loop, changes
+// of the controllers' own list to its Controllers port. What it shows is computed on a copy of the leader's knowledge,
+// outside the loop. It must never decide anything by itself, never change state but through the log, and never answer from
+// a state that may be old: who does not lead says so (421) and names the leader. Every handler has a deadline.
+//
+// Flow enters from agents, operators, viewers and other controllers; it leaves to loop, and back as JSON.
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/identity"
+	"mainstay/controller/loop"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+// Loop is what the handlers need of the leader's loop.
+type Loop interface {
+	Report(ctx context.Context, r health.Report) (*wire.ReportAnswer, error)
+	Submit(ctx context.Context, cmd state.Command) error
+	Look(ctx context.Context) (loop.Look, error)
+}
+
+// States is the applied state of this controller.
+type States interface {
+	State() *state.State
+	// Changed is closed after the next change of State, or of leadership. Ask for it before State, or a change is missed.
+	Changed() <-chan struct{}
+}
+
+// Controllers is the controllers' own list and the role of this one in it.
+type Controllers interface {
+	// Leading tells whether this controller believes that it leads; Leader names whom it knows as leader, "" for nobody.
+	Leading() bool
+	Leader() (name, address string)
+	Identity() wire.Identity
+	// List asks every controller who it is; those that do not answer are in the list, not reached.
+	List(ctx context.Context) (wire.Controllers, error)
+	// Init begins the platform. forwarded says that another controller asks on behalf of an operator.
+	Init(ctx context.Context, addresses []string, forwarded bool) error
+	Add(ctx context.Context, address string) error
+	Remove(ctx context.Context, nameOrID string) error
+	Transfer(ctx context.Context, to string) error
+}
+
+// Log is what /metrics tells of the replicated log.
+type Log interface {
+	Term() uint64
+	Applied() uint64
+}
+
+// Options are what the API stands on; all fields are needed.
+type Options struct {
+	Name        string // of this controller
+	Loop        Loop
+	States      States
+	Controllers Controllers
+	Log         Log
+	Logger      *zap.Logger
+}
+
+// API holds the handlers. It owns no goroutine.
+type API struct {
+	Options
+	metrics http.Handler
+}
+
+// New returns the API.
+func New(o Options) *API {
+	a := &API{Options: o}
+	a.metrics = a.metricsHandler()
+	return a
+}
+
+// Deadlines of the handlers. A held request returns before its deadline of its own accord.
+const (
+	short    = 5 * time.Second
+	admin    = 45 * time.Second // waits for elections, or for a new controller to catch up
+	wakeHold = 20 * time.Second // GET /v1/wake
+	waitHold = 30 * time.Second // ?wait=1
+	held     = 35 * time.Second
+)
+
+var (
+	anybody   = []string{identity.RoleController, identity.RoleAgent, identity.RoleOperator, identity.RoleViewer}
+	agents    = []string{identity.RoleAgent}
+	operators = []string{identity.RoleOperator}
+	viewers   = []string{identity.RoleViewer, identity.RoleOperator}
+	starters  = []string{identity.RoleOperator, identity.RoleController}
+)
+
+// route is one line of the API: who may ask what, and how long it may take.
+type route struct {
+	pattern string
+	roles   []string
+	limit   time.Duration
+	do      func(context.Context, *request) (any, error)
+}
+
+func (a *API) routes() []route {
+	return []route{
+		{"POST /v1/report", agents, short, a.report},
+		{"GET /v1/wake", agents, held, a.wake},
+		{"GET /v1/status", viewers, short, a.status},
+		{"GET /v1/platform", viewers, short, a.platform},
+		{"PUT /v1/platform", operators, 2 * short, a.apply},
+		{"POST /v1/clusters/{cluster}/switchover", operators, 2 * short, a.switchover},
+		{"POST /v1/clusters/{cluster}/failover", operators, 2 * short, a.failover},
+		{"POST /v1/clusters/{cluster}/pause", operators, 2 * short, a.pause},
+		{"POST /v1/clusters/{cluster}/resume", operators, 2 * short, a.resume},
+		{"GET /v1/clusters/{cluster}/history", viewers, short, a.history},
+		{"GET /v1/clusters/{cluster}/operations/{id}", viewers, held, a.operation},
+		{"GET /v1/clusters/{cluster}/explain", viewers, short, a.explain},
+		{"GET /v1/controller", anybody, short, a.identity},
+		{"GET /v1/controllers", anybody, short, a.controllers},
+		{"POST /v1/controllers", operators, admin, a.addController},
+		{"DELETE /v1/controllers/{name}", operators, admin, a.removeController},
+		{"POST /v1/controllers/transfer", operators, admin, a.transfer},
+		{"POST /v1/controllers/init", starters, admin, a.initialise},
+	}
+}
+
+// Handler serves the API, and /livez, /readyz and /metrics, to verified peers.
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range a.routes() {
+		mux.Handle(r.pattern, a.handle(r))
+	}
+	mux.Handle("GET /livez", bounded(short, http.HandlerFunc(a.livez)))
+	mux.Handle("GET /readyz", bounded(short, http.HandlerFunc(a.readyz)))
+	mux.Handle("GET /metrics", a.guarded(viewers, bounded(short, a.metrics)))
+	mux.HandleFunc("/", notFound)
+	return mux
+}
+
+// Plain serves only what is harmless to everybody, for the local address `metrics`: /livez, /readyz and /metrics.
+func (a *API) Plain() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /livez", bounded(short, http.HandlerFunc(a.livez)))
+	mux.Handle("GET /readyz", bounded(short, http.HandlerFunc(a.readyz)))
+	mux.Handle("GET /metrics", bounded(short, a.metrics))
+	mux.HandleFunc("/", notFound)
+	return mux
+}

@@ -1,0 +1,137 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"mainstay/controller/decide"
+	"mainstay/controller/loop"
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+)
+
+// proposeTries is how often a command is made anew because the cluster has moved under it.
+const proposeTries = 3
+
+// subject is a cluster as the leader sees it at one moment.
+type subject struct {
+	look loop.Look
+	c    *state.Cluster
+	conf *platform.Cluster
+	by   string // the operator
+}
+
+// subjectOf looks at the cluster a request is about. Only the leader can.
+func (a *API) subjectOf(ctx context.Context, q *request) (*subject, error) {
+	look, err := a.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name := q.PathValue("cluster")
+	conf := look.Input.State.ClusterConfig(name)
+	if conf == nil {
+		return nil, notThere("there is no cluster %q; `mainstay status` lists them", name)
+	}
+	return &subject{look: look, c: look.Input.State.Clusters[name], conf: conf, by: q.who.Name}, nil
+}
+
+// planned is a command with what will be said about it.
+type planned struct {
+	cmd    state.Command
+	number platform.Epoch // of the attempt, to find its operation
+	answer wire.OperationAnswer
+}
+
+// propose plans on what is known now and commits the plan, again if the cluster has moved meanwhile: a plan is judged on
+// the very version it is committed on.
+func (a *API) propose(ctx context.Context, q *request, dryRun bool, plan func(*subject) (planned, error)) (any, error) {
+	for try := 1; ; try++ {
+		s, err := a.subjectOf(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		p, err := plan(s)
+		if err != nil {
+			return nil, err
+		}
+		if dryRun {
+			p.answer.DryRun = true
+			return p.answer, nil
+		}
+		p.cmd.Cluster, p.cmd.Version, p.cmd.By, p.cmd.At = s.c.Name, s.c.Version, s.by, stamp(time.Now())
+		err = a.Loop.Submit(ctx, p.cmd)
+		if err == nil {
+			p.answer.Operation = a.operationOf(s.c.Name, p.number)
+			return p.answer, nil
+		}
+		if !errors.Is(err, state.ErrMoved) || try == proposeTries {
+			return nil, err
+		}
+	}
+}
+
+// operationOf finds the operation of an attempt by its number, which none other has.
+func (a *API) operationOf(cluster string, number platform.Epoch) string {
+	c := a.States.State().Clusters[cluster]
+	for i := len(c.Operations) - 1; i >= 0; i-- {
+		if o := &c.Operations[i]; o.Epoch == number && o.Kind != state.Rejoin {
+			return o.ID
+		}
+	}
+	return ""
+}
+
+// nextAttempt is the number the log will give to an attempt begun on this version of the cluster.
+func (s *subject) nextAttempt() platform.Epoch {
+	return platform.Epoch{Generation: s.look.Input.State.Generation, Number: s.c.HighEpoch + 1}
+}
+
+func (a *API) switchover(ctx context.Context, q *request) (any, error) {
+	var req wire.SwitchoverRequest
+	if err := q.body(&req); err != nil {
+		return nil, err
+	}
+	return a.propose(ctx, q, req.DryRun, func(s *subject) (planned, error) { return s.switchover(req) })
+}
+
+func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
+	if err := s.quiet(); err != nil {
+		return planned{}, err
+	}
+	target, blockers := decide.CheckSwitchover(s.look.Input, s.c.Name, req.To)
+	if len(blockers) > 0 {
+		return planned{}, refused("no switchover of %s now: %s", s.c.Name, strings.Join(blockers, "; "))
+	}
+	reason := "asked by " + s.by
+	if req.Reason != "" {
+		reason += ": " + req.Reason
+	}
+	p := planned{number: s.nextAttempt()}
+	p.cmd.Begin = &state.Begin{Kind: state.Switchover, To: req.To, Reason: reason}
+	p.answer.Target = target
+	p.answer.Plan = []string{
+		"CHECKPOINT on " + s.c.Primary + ", so that its stop is short",
+		"stop " + s.c.Primary + " cleanly (at most 15 s; if it takes longer, it is forced and a failover's rules apply)",
+		fmt.Sprintf("promote %s on timeline %d as epoch %s, once it has replayed the shutdown checkpoint", target, s.c.HighTimeline+1, p.number),
+		s.c.Primary + " and the other members follow " + target,
+		"writes pause from the stop to the promotion, usually about a second; sessions on " + s.c.Primary + " end",
+	}
+	return p, nil
+}
+
+// quiet says why no operation can begin now.
+func (s *subject) quiet() error {
+	switch {
+	case s.c.Primary == "":
+		return refused("cluster %s has no primary yet: %s", s.c.Name, s.look.Last.Reasons[s.c.Name].Text)
+	case s.c.Attempt != nil:
+		return refused("cluster %s: operation %s is under way; see `mainstay status`", s.c.Name, s.c.Attempt.Operation)
+	case s.c.Pause != nil:
+		return refused("cluster %s is paused by %s (%s); run `mainstay resume %s` first", s.c.Name, s.c.Pause.By, s.c.Pause.Reason, s.c.Name)
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"mainstay/controller/consensus"
+	"mainstay/controller/loop"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+)
+
+// The codes of wire.Error.
+const (
+	codeNotLeader = "not-leader"
+	codeRefused   = "refused"
+	codeBad       = "bad-request"
+	codeForbidden = "forbidden"
+	codeTimeout   = "timeout"
+	codeFailed    = "failed"
+)
+
+// Refused is returned when the log has taken a command and the state does not: nothing was changed. It is also what the
+// Controllers port returns for what it will not do. It becomes 409, with the reason.
+type Refused struct{ Err error }
+
+func (r *Refused) Error() string { return r.Err.Error() }
+func (r *Refused) Unwrap() error { return r.Err }
+
+// fault is an error with its HTTP status.
+type fault struct {
+	status int
+	code   string
+	leader string
+	err    error
+}
+
+func (f *fault) Error() string { return f.err.Error() }
+func (f *fault) Unwrap() error { return f.err }
+
+func (f *fault) wire() wire.Error {
+	return wire.Error{Message: f.err.Error(), Code: f.code, Leader: f.leader}
+}
+
+func badRequest(format string, args ...any) error {
+	return &fault{status: http.StatusBadRequest, code: codeBad, err: fmt.Errorf(format, args...)}
+}
+
+func refused(format string, args ...any) error { return &Refused{fmt.Errorf(format, args...)} }
+
+func notThere(format string, args ...any) error {
+	return &fault{status: http.StatusNotFound, code: codeBad, err: fmt.Errorf(format, args...)}
+}
+
+// faultOf finds the status of an error.
+func (a *API) faultOf(err error) *fault {
+	var f *fault
+	var r *Refused
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.Is(err, loop.ErrNotLeader), errors.Is(err, consensus.ErrNotLeader):
+		return a.notLeader()
+	case errors.As(err, &r), errors.Is(err, state.ErrMoved), errors.Is(err, state.ErrPlatformMoved):
+		return &fault{status: http.StatusConflict, code: codeRefused, err: err}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return &fault{status: http.StatusGatewayTimeout, code: codeTimeout, err: fmt.Errorf("not answered in time: %w; look at `mainstay status` before you ask again", err)}
+	case errors.Is(err, consensus.ErrUnknown), errors.Is(err, consensus.ErrBusy):
+		return &fault{status: http.StatusGatewayTimeout, code: codeTimeout, err: fmt.Errorf("%w; look at `mainstay status` before you ask again", err)}
+	}
+	return &fault{status: http.StatusInternalServerError, code: codeFailed, err: err}
+}
+
+// notLeader names the leader, and, where there is none, what is missing.
+func (a *API) notLeader() *fault {
+	f := &fault{status: http.StatusMisdirectedRequest, code: codeNotLeader}
+	name, address := a.Controllers.Leader()
+	switch {
+	case address != "" && !a.Controllers.Leading():
+		f.leader = address
+		f.err = fmt.Errorf("controller %s does not lead, %s at %s does", a.Name, name, address)
+	case a.Controllers.Leading():
+		f.err = fmt.Errorf("controller %s has just been elected and is not ready yet", a.Name)
+	case a.States.State().PlatformID == "" && !a.Controllers.Identity().Initialised:
+		f.err = fmt.Errorf("controller %s is not initialised; run `mainstay controllers init`, or `mainstay controllers add` if the others are", a.Name)
+	default:
+		f.err = fmt.Errorf("controller %s knows no leader; `mainstay controllers list` shows who answers", a.Name)
+	}
+	return f
+}
+
+func forbidden(format string, args ...any) error {
+	return &fault{status: http.StatusForbidden, code: codeForbidden, err: fmt.Errorf(format, args...)}
+}

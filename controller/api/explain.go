@@ -1,0 +1,52 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"mainstay/controller/decide"
+	"mainstay/controller/platform"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+// explain answers what is wrong, what would happen if the primary died now, and who would not be promoted and why. It runs
+// the engine itself on a copy of the view.
+func (a *API) explain(ctx context.Context, q *request) (any, error) {
+	s, err := a.subjectOf(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	in, why := s.look.Input, s.look.Last.Reasons[s.c.Name]
+	out := wire.ExplainAnswer{
+		Cluster: s.c.Name, Primary: s.c.Primary, Rule: string(why.Rule), Now: why.Text, Problems: []health.Problem{},
+		IfHostLost: decide.Predict(in, s.c.Name, decide.HostLost), IfCrashed: decide.Predict(in, s.c.Name, decide.Crash),
+		Timings: timings(s.conf, s.c.LongestLease), Sets: s.c.Sets,
+	}
+	for _, p := range s.look.Last.Problems {
+		if p.Cluster == s.c.Name {
+			out.Problems = append(out.Problems, p)
+		}
+	}
+	if err := s.quiet(); err != nil {
+		out.Switchover.Blockers = []string{err.Error()}
+	} else {
+		out.Switchover.Target, out.Switchover.Blockers = decide.CheckSwitchover(in, s.c.Name, "")
+	}
+	return out, nil
+}
+
+// timings is the table of what is derived from a cluster's lease, and of what is fixed.
+func timings(conf *platform.Cluster, longest time.Duration) []wire.Timing {
+	return []wire.Timing{
+		{Name: "lease", Value: conf.Lease, From: "the platform file"},
+		{Name: "heartbeat", Value: platform.Heartbeat(conf.Lease), From: "lease / 10"},
+		{Name: "suspect", Value: platform.Suspect(conf.Lease), From: "3 heartbeats of silence"},
+		{Name: "count-out", Value: platform.CountOut(longest), From: "the longest lease in force, + 20% for clocks, + guard kill"},
+		{Name: "guard kill", Value: platform.GuardKill, From: "fixed bound"},
+		{Name: "tick limit", Value: conf.Lease / 5, From: "lease / 5: a leader whose disk stalls longer exits"},
+		{Name: "raft heartbeat", Value: platform.RaftHeartbeat, From: "fixed"},
+		{Name: "raft election", Value: platform.RaftElection, From: "fixed"},
+		{Name: "raft lease", Value: platform.RaftLease, From: "fixed"},
+	}
+}

@@ -1,0 +1,180 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"mainstay/controller/loop"
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+// scrapeTime bounds a scrape's wait for the loop.
+const scrapeTime = 2 * time.Second
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("mainstay_"+name, help, labels, nil)
+}
+
+// The metrics of a controller. Per cluster and member only the leader tells: summing over controllers counts nothing twice.
+var (
+	mLeader    = desc("is_leader", "1 if this controller leads and has applied all earlier entries.")
+	mTerm      = desc("raft_term", "Raft's current term.")
+	mApplied   = desc("raft_applied_index", "Index of the last command applied.")
+	mElections = desc("elections_total", "Elections this controller has won.")
+	mReports   = desc("reports_total", "Agents' reports taken in.")
+	mTicks     = desc("ticks_total", "Ticks proposed as leader.")
+	mCommands  = desc("commands_total", "Commands proposed as leader.")
+	mRefused   = desc("commands_refused_total", "Commands that were refused or failed.")
+
+	mFencing  = desc("cluster_fencing", "1 while the cluster's epoch is being fenced.", "cluster")
+	mPaused   = desc("cluster_paused", "1 while the cluster is paused.", "cluster")
+	mProblems = desc("problems", "Problems at this moment.", "cluster", "kind")
+	mOps      = desc("operations_total", "Operations in the history (the last 1,000 of a cluster).", "cluster", "kind", "result")
+	mFailover = desc("last_failover_seconds", "Length of the last failover that ended well, from its beginning to the first write.", "cluster")
+
+	mUp       = desc("member_up", "1 if PostgreSQL runs, by a report that still counts.", "cluster", "member")
+	mRole     = desc("member_role", "1 for the role the member reports.", "cluster", "member", "role")
+	mEpoch    = desc("member_epoch", "Number of the highest epoch the member has obeyed.", "cluster", "member")
+	mTimeline = desc("member_timeline", "The member's timeline.", "cluster", "member")
+	mLag      = desc("member_lag_bytes", "Bytes of WAL behind the primary's last known position.", "cluster", "member")
+	mLease    = desc("member_lease_left_seconds", "What was left of the lease at the last report.", "cluster", "member")
+	mAge      = desc("member_report_age_seconds", "Time since the agent's last report.", "cluster", "member")
+	mGuard    = desc("member_guard_complete", "1 if the member's guard is complete.", "cluster", "member")
+
+	allMetrics = []*prometheus.Desc{mLeader, mTerm, mApplied, mElections, mReports, mTicks, mCommands, mRefused, mFencing, mPaused, mProblems,
+		mOps, mFailover, mUp, mRole, mEpoch, mTimeline, mLag, mLease, mAge, mGuard}
+)
+
+// metricsHandler serves a registry of our own: nothing of other libraries' gets in.
+func (a *API) metricsHandler() http.Handler {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collector{a})
+	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{Timeout: short, MaxRequestsInFlight: 4})
+}
+
+// collector computes the metrics at each scrape, from one copy of what the loop knows.
+type collector struct{ a *API }
+
+// Describe implements prometheus.Collector.
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range allMetrics {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	e := emitter(ch)
+	e.gauge(mTerm, float64(c.a.Log.Term()))
+	e.gauge(mApplied, float64(c.a.Log.Applied()))
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
+	defer cancel()
+	look, err := c.a.Loop.Look(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(mLeader, err)
+		return
+	}
+	e.gauge(mLeader, truth(look.Leading))
+	e.counter(mElections, look.Stats.Elections)
+	e.counter(mReports, look.Stats.Reports)
+	e.counter(mTicks, look.Stats.Ticks)
+	e.counter(mCommands, look.Stats.Commands)
+	e.counter(mRefused, look.Stats.Refused)
+	if look.Leading && look.Input.State.Platform != nil {
+		e.platform(look)
+	}
+}
+
+type emitter chan<- prometheus.Metric
+
+func (e emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	e <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (e emitter) counter(d *prometheus.Desc, v uint64, labels ...string) {
+	e <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func (e emitter) platform(look loop.Look) {
+	count := map[[2]string]float64{}
+	for _, p := range look.Last.Problems {
+		count[[2]string{p.Cluster, string(p.Kind)}]++
+	}
+	for k, n := range count {
+		e.gauge(mProblems, n, k[0], k[1])
+	}
+	for i := range look.Input.State.Platform.Clusters {
+		e.cluster(look, &look.Input.State.Platform.Clusters[i])
+	}
+}
+
+func (e emitter) cluster(look loop.Look, conf *platform.Cluster) {
+	cl := look.Input.State.Clusters[conf.Name]
+	e.gauge(mFencing, truth(cl.Fencing()), conf.Name)
+	e.gauge(mPaused, truth(cl.Pause != nil), conf.Name)
+	ops := map[[2]string]uint64{}
+	for i := range cl.Operations {
+		o := &cl.Operations[i]
+		ops[[2]string{string(o.Kind), string(o.Result)}]++
+	}
+	for k, n := range ops {
+		e.counter(mOps, n, conf.Name, k[0], k[1])
+	}
+	if d := lastFailover(cl); d > 0 {
+		e.gauge(mFailover, d.Seconds(), conf.Name)
+	}
+	for i := range conf.Members {
+		e.member(look, conf, &conf.Members[i])
+	}
+}
+
+func (e emitter) member(look loop.Look, conf *platform.Cluster, m *platform.Member) {
+	s := memberStatus(look, conf, look.Input.State.Clusters[conf.Name], m)
+	fresh := look.Input.View.Fresh(m, platform.Suspect(conf.Lease), look.Input.Now)
+	e.gauge(mUp, truth(fresh != nil && fresh.Process == health.ProcessRunning), conf.Name, m.Name)
+	e.gauge(mAge, s.Age.Seconds(), conf.Name, m.Name)
+	if s.Seen == nil {
+		return
+	}
+	role := string(s.Seen.Role)
+	if role == "" {
+		role = "unknown"
+	}
+	e.gauge(mRole, 1, conf.Name, m.Name, role)
+	e.gauge(mEpoch, float64(s.Seen.Epoch.Number), conf.Name, m.Name)
+	e.gauge(mTimeline, float64(s.Seen.Timeline), conf.Name, m.Name)
+	e.gauge(mLease, float64(s.Seen.LeaseLeft)/1000, conf.Name, m.Name)
+	e.gauge(mGuard, truth(s.Seen.Guard.Complete), conf.Name, m.Name)
+	if s.Lag >= 0 {
+		e.gauge(mLag, float64(s.Lag), conf.Name, m.Name)
+	}
+}
+
+// lastFailover is how long the last failover took that ended well, by the leaders' wall clocks; 0 for none.
+func lastFailover(cl *state.Cluster) time.Duration {
+	for i := len(cl.Operations) - 1; i >= 0; i-- {
+		o := &cl.Operations[i]
+		if o.Kind != state.Failover || o.Result != state.Done || len(o.Steps) < 2 {
+			continue
+		}
+		from, err1 := time.Parse(time.RFC3339, o.Steps[0].At)
+		to, err2 := time.Parse(time.RFC3339, o.Steps[len(o.Steps)-1].At)
+		if err1 == nil && err2 == nil {
+			return to.Sub(from)
+		}
+	}
+	return 0
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

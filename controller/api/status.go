@@ -1,0 +1,145 @@
+package api
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"time"
+
+	"mainstay/controller/loop"
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+// listTime is how long status waits for controllers that do not answer.
+const listTime = 700 * time.Millisecond
+
+// look is what the leader knows, copied: everything shown is computed on it, outside the loop.
+func (a *API) look(ctx context.Context) (loop.Look, error) {
+	look, err := a.Loop.Look(ctx)
+	if err == nil && !look.Leading {
+		err = loop.ErrNotLeader
+	}
+	return look, err
+}
+
+func (a *API) status(ctx context.Context, _ *request) (any, error) {
+	look, err := a.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := statusOf(look)
+	out.Source = "controller " + a.Name
+	listing, cancel := context.WithTimeout(ctx, listTime)
+	defer cancel()
+	list, err := a.Controllers.List(listing)
+	if err != nil {
+		return nil, err
+	}
+	out.Controllers = list.Members
+	return out, nil
+}
+
+// statusOf is the platform on one screen, from one copy of the leader's knowledge.
+func statusOf(look loop.Look) wire.Status {
+	s := look.Input.State
+	out := wire.Status{
+		PlatformID: s.PlatformID, Leader: look.Name, At: look.Input.At, Problems: look.Last.Problems,
+		Sites: []wire.SiteStatus{}, Clusters: []wire.ClusterState{}, Hosts: []wire.HostStatus{}, Controllers: []wire.Controller{},
+	}
+	if out.Problems == nil {
+		out.Problems = []health.Problem{}
+	}
+	if s.Platform == nil {
+		return out
+	}
+	out.Platform = s.Platform.Name
+	for _, site := range s.Platform.Sites {
+		out.Sites = append(out.Sites, siteStatus(s.Platform, site))
+	}
+	for _, h := range s.Platform.Hosts {
+		out.Hosts = append(out.Hosts, wire.HostStatus{Name: h.Name, Site: h.Site, Address: h.Address,
+			Silence: look.Input.View.Silence(h.Name, look.Input.Now), Heard: look.Input.View.Report(h.Name) != nil})
+	}
+	for i := range s.Platform.Clusters {
+		out.Clusters = append(out.Clusters, clusterState(look, &s.Platform.Clusters[i]))
+	}
+	return out
+}
+
+func siteStatus(p *platform.Platform, site platform.Site) wire.SiteStatus {
+	out := wire.SiteStatus{Name: site.Name, Witness: site.Witness, Hosts: []string{}}
+	for _, h := range p.Hosts {
+		if h.Site == site.Name {
+			out.Hosts = append(out.Hosts, h.Name)
+		}
+	}
+	return out
+}
+
+func clusterState(look loop.Look, conf *platform.Cluster) wire.ClusterState {
+	cl := look.Input.State.Clusters[conf.Name]
+	out := wire.ClusterState{
+		Name: conf.Name, Tier: conf.Tier, Primary: cl.Primary, Epoch: cl.Epoch, Timeline: cl.Timeline, Acks: conf.Durability.Acks,
+		Sets: cl.Sets, Guarded: cl.Guarded, Opened: cl.Opened, Pause: cl.Pause, Now: look.Last.Reasons[conf.Name].Text,
+		Operation: lastOperation(cl),
+	}
+	for i := range conf.Members {
+		out.Members = append(out.Members, memberStatus(look, conf, cl, &conf.Members[i]))
+	}
+	return out
+}
+
+// lastOperation is the change of primary under way, or else the last operation.
+func lastOperation(cl *state.Cluster) *state.Operation {
+	for i := len(cl.Operations) - 1; i >= 0; i-- {
+		if o := &cl.Operations[i]; o.Result == state.Running && o.Kind != state.Rejoin {
+			return o
+		}
+	}
+	if n := len(cl.Operations); n > 0 {
+		return &cl.Operations[n-1]
+	}
+	return nil
+}
+
+func memberStatus(look loop.Look, conf *platform.Cluster, cl *state.Cluster, m *platform.Member) wire.MemberStatus {
+	in := look.Input
+	out := wire.MemberStatus{
+		Name: m.Name, Host: m.Host, Site: in.State.Platform.SiteOf(m.Host), Goal: in.State.GoalOf(conf.Name, m.Name).Kind,
+		Seen: in.View.Member(m), Age: in.View.Silence(m.Host, in.Now), Lag: -1, Address: addressOf(in.State.Platform, m),
+	}
+	if sm := cl.Members[m.Name]; sm != nil {
+		out.Excluded = sm.Excluded
+	}
+	if p := conf.Member(cl.Primary); p != nil {
+		out.Lag = lag(in.View.Member(p), out.Seen)
+	}
+	return out
+}
+
+// lag is how many bytes a member is behind the primary's last known position; -1 where either is not known.
+func lag(primary, m *health.Member) int64 {
+	if primary == nil || m == nil || primary.Position == 0 || position(m) == 0 {
+		return -1
+	}
+	return max(0, int64(primary.Position)-int64(position(m)))
+}
+
+// position is the end of a member's WAL, or what it has replayed while that end is not known.
+func position(m *health.Member) platform.LSN {
+	if m.PositionKnown {
+		return m.Position
+	}
+	return max(m.Position, m.Replayed)
+}
+
+func addressOf(p *platform.Platform, m *platform.Member) string {
+	h := p.Host(m.Host)
+	if h == nil {
+		return ""
+	}
+	return net.JoinHostPort(h.Address, strconv.Itoa(m.Port))
+}

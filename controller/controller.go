@@ -1,0 +1,213 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"mainstay/controller/api"
+	"mainstay/controller/config"
+	"mainstay/controller/consensus"
+	"mainstay/controller/identity"
+	"mainstay/controller/loop"
+	"mainstay/controller/platform"
+	"mainstay/controller/publish"
+	"mainstay/controller/wire"
+)
+
+// Options are what the process around a controller gives it.
+type Options struct {
+	Version string
+	Logger  *zap.Logger // nil is none
+	// Reload, if set, has Run call Reload at each value (HUP).
+	Reload <-chan struct{}
+}
+
+// Controller is one controller of the control plane.
+type Controller struct {
+	cfg    config.Controller
+	opts   Options
+	logger *zap.Logger
+
+	store     *identity.Store
+	mux       *identity.Mux
+	plain     net.Listener // nil without `metrics`
+	client    *wire.Client // to the other controllers
+	machine   *machine
+	loop      *loop.Loop
+	log       *consensus.Log
+	list      *list
+	publisher *publish.Publisher // nil without `etcd`
+	etcd      *publish.Etcd      // nil without `etcd`
+	api       *api.API
+
+	abrupt bool // tests: end without handing over, as a crash does
+}
+
+// Run is a controller from start to end. It returns nil after ctx has ended, or the reason why the process must exit.
+func Run(ctx context.Context, cfg config.Controller, opts Options) error {
+	c, err := Open(cfg, opts)
+	if err != nil {
+		return err
+	}
+	return c.Run(ctx)
+}
+
+// Open loads, listens and opens the log. On an error nothing is left open. Whoever gets a Controller must call Run.
+func Open(cfg config.Controller, opts Options) (_ *Controller, err error) {
+	c := &Controller{cfg: cfg, opts: opts, logger: opts.Logger}
+	if c.logger == nil {
+		c.logger = zap.NewNop()
+	}
+	if err := c.identify(); err != nil {
+		return nil, err
+	}
+	if err := c.listen(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			c.closeListeners()
+		}
+	}()
+	if c.etcd, err = publish.NewEtcd(cfg.Etcd); err != nil {
+		return nil, err
+	}
+	c.client = wire.NewClient(nil, c.store.ClientConfig(identity.RoleController, "", identity.ProtoHTTP))
+	if err := c.openLog(); err != nil {
+		return nil, err
+	}
+	c.list = &list{cfg: cfg, version: opts.Version, store: c.store, log: c.log, loop: c.loop, states: c.machine, client: c.client, logger: c.logger}
+	c.api = api.New(api.Options{Name: cfg.Name, Loop: c.loop, States: c.machine, Controllers: c.list, Log: c.log, Logger: c.logger})
+	if c.etcd != nil {
+		c.publisher = publish.New(c.etcd, cfg.Etcd.Lease/3, c.logger)
+	}
+	return c, nil
+}
+
+// identify loads the certificate, which must be that of this controller.
+func (c *Controller) identify() (err error) {
+	c.store, err = identity.Load(identity.Files{CA: c.cfg.TLS.CA, Cert: c.cfg.TLS.Cert, Key: c.cfg.TLS.Key})
+	if err != nil {
+		return err
+	}
+	if id := c.store.ID(); id.Role != identity.RoleController || id.Name != c.cfg.Name {
+		return fmt.Errorf("%s is the certificate of %s %s, and this is controller %s; correct name: or tls: in the controller's file",
+			c.cfg.TLS.Cert, id.Role, id.Name, c.cfg.Name)
+	}
+	if c.store.ExpiresSoon(time.Now()) {
+		c.logger.Warn("the certificate ends soon; issue a new one, then reload", zap.Time("ends", c.store.Expiry()))
+	}
+	return nil
+}
+
+func (c *Controller) listen() (err error) {
+	few := c.logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Minute, 5, 0) // a stranger must not fill the log
+	}))
+	c.mux, err = identity.Listen(c.cfg.Listen, c.store, identity.OnRefused(func(remote net.Addr, err error) {
+		few.Info("a connection was turned away", zap.Stringer("from", remote), zap.Error(err))
+	}))
+	if err != nil || c.cfg.Metrics == "" {
+		return err
+	}
+	c.plain, err = net.Listen("tcp", c.cfg.Metrics)
+	if err != nil {
+		c.mux.Close()
+		return fmt.Errorf("listen on metrics: %w; correct the address, or leave the key out", err)
+	}
+	return nil
+}
+
+func (c *Controller) closeListeners() error {
+	var err error
+	if c.plain != nil {
+		err = c.plain.Close()
+	}
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return errors.Join(c.mux.Close(), err)
+}
+
+// openLog opens the log with the machine that feeds the loop.
+func (c *Controller) openLog() (err error) {
+	propose := &proposer{}
+	c.machine = newMachine()
+	c.loop = loop.New(c.cfg.Name, propose, c.logger)
+	c.machine.applied = c.loop.Applied
+	var opened atomic.Pointer[consensus.Log] // connections arrive before Open returns
+	c.log, err = consensus.Open(consensus.Options{
+		Dir: c.cfg.Data, Name: c.cfg.Name, Address: c.cfg.Advertise, Logger: c.logger,
+		Listener: c.mux.Raft(),
+		Dial: func(ctx context.Context, address string) (net.Conn, error) {
+			return identity.Dial(ctx, address, c.store, identity.ProtoRaft, identity.RoleController, nameAt(opened.Load(), address))
+		},
+		Admit:     func(conn net.Conn) error { return admit(opened.Load(), conn) },
+		Heartbeat: platform.RaftHeartbeat, Election: platform.RaftElection, Lease: platform.RaftLease,
+	}, c.machine)
+	if err != nil {
+		return err
+	}
+	opened.Store(c.log)
+	propose.log = c.log
+	return nil
+}
+
+// admit lets only listed controllers speak raft, as long as this one hears a leader. One that hears none may have missed
+// the entry that listed the newcomer, and would wait for ever.
+func admit(log *consensus.Log, conn net.Conn) error {
+	id, err := identity.IDOfConn(conn)
+	if err != nil || log == nil {
+		return err
+	}
+	leader, _ := log.Leader()
+	servers, err := log.Servers(context.Background())
+	if err != nil || leader == "" || len(servers) == 0 {
+		return nil
+	}
+	for _, s := range servers {
+		if s.Name == id.Name {
+			return nil
+		}
+	}
+	return fmt.Errorf("controller %s is not on the list; `mainstay controllers add` puts it there", id.Name)
+}
+
+// nameAt is the controller listed at an address, "" for any: raft then speaks to nobody else there.
+func nameAt(log *consensus.Log, address string) string {
+	if log == nil {
+		return ""
+	}
+	servers, err := log.Servers(context.Background()) // does not wait
+	if err != nil {
+		return ""
+	}
+	for _, s := range servers {
+		if s.Address == address {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// Address is where this controller listens.
+func (c *Controller) Address() string { return c.mux.Addr().String() }
+
+// Reload reads the certificates again (HUP). On an error the old ones stay in use. What else stands in the file needs a
+// restart.
+func (c *Controller) Reload() error {
+	if err := c.store.Reload(); err != nil {
+		c.logger.Error("reload: the old certificates stay in use", zap.Error(err))
+		return err
+	}
+	c.logger.Info("certificates reloaded; changes of the controller's file need a restart")
+	return nil
+}

@@ -1,0 +1,70 @@
+// Package decide is what the leader thinks: Next looks at the replicated state, the view of the platform and the leader's
+// own memory of leases, and returns the commands to commit, the problems it sees, and why it waits where it waits.
+//
+// It is pure: no clock (now is an argument), no I/O, no goroutine. It never acts; it only proposes, and state.Apply checks
+// every promotion once more at the gate. Input comes from controller/loop, commands go back to it. Predict runs the very
+// same code on a copy for `explain`, so an explanation cannot differ from what would happen.
+//
+// # The safety argument
+//
+// Each claim below is what the tests and the simulator try to break; code that holds one up names it in a comment.
+//
+//   - S1 At most one member of a cluster acknowledges commits that wait for durability at any instant; epochs order them.
+//   - S2 With acks k, a commit acknowledged to a client (synchronous_commit on or remote_apply, fsync on) survives the loss
+//     of the primary and any k-1 further members. With acks 0 the possible loss is reported.
+//   - S3 A member never acts on an epoch lower than the highest it has persisted. An epoch is (generation, number). An
+//     empty, lost or restored controller joins under a new raft id; agents refuse foreign platforms and lower generations.
+//   - S4 No member is made primary in a new epoch, the old primary included, without a fence proof for the previous one.
+//     An operator may stand in for one, by name, with a reason, for one attempt.
+//   - S5 A member of another system identifier, diverged or excluded, is never promoted.
+//   - S7 Whatever is interrupted is finished by whoever comes next: goals are a function of committed state, and agents
+//     converge on them from wherever they are.
+//   - S8 With a majority of controllers, a proof and an eligible member, promotion follows within the bound explain states.
+//   - S9 WAL that a rewind or rebuild would discard is counted, named and kept first.
+//
+// # Lease
+//
+// The agent reads CLOCK_BOOTTIME before it makes a report (member.Clocks); the leader answers after an entry of its own
+// term, proposed after the report arrived, was applied (loop.Core: waiting, inTick). The lease ends at the agent's clock
+// plus its length (L1). Two guards hold that end and kill the member's whole process tree when it passes (fencing/guard,
+// L2); either's death ends the tree by the other. The leader records the latest possible end, counted out by
+// L·(1+ρ)+K, before an answer leaves (L3); a new leader counts from its own start (L4). Once a fence of an epoch is
+// proposed no grant of it is answered. Nothing of the agent's that keeps a lease touches a disk or a database, and a
+// leader whose own tick is not committed within a fifth of a lease exits (L6). A pause unbinds the guard, so the epoch no
+// longer yields the proof lease-expired until it is bound again (L7). Grants go to one run of an agent at a time (L8).
+//
+// # Changing the primary
+//
+// An attempt takes a number that is never used again. From Begin (or Advance to the seal phase) on, the old epoch gets no
+// grants and its durability sets are frozen; the replicas get the goal sealed, the old primary (if its own agent saw it
+// fail) stopped. The first proof wins:
+//
+//   - stopped: the agent saw the last process end and has "epoch closed" on its disk;
+//   - quorum-sealed: for every set (k, S) in force |S|-k+1 of S are sealed, so nothing that waits can be acknowledged;
+//   - lease-expired: the leader has counted out every lease of the epoch, and it was granted under a complete guard;
+//   - operator: a person's word.
+//
+// With a proof, the most advanced eligible sealed member is promoted if final positions are known of |S|-k+1 members of
+// every set in force: among those is one that holds every acknowledged commit. Otherwise a stopped old primary whose agent
+// answers is restarted in place under the new number: its own disk holds all it ever acknowledged. Otherwise the attempt
+// waits, and says for what; or it is abandoned, if an unreachable primary turns out well, which then goes on under a
+// higher number. A promotion takes a timeline number that was never used in the cluster.
+//
+// A planned change stops the old primary cleanly under its lease; a member that has replayed past the shutdown checkpoint
+// record holds everything, so nothing needs sealing.
+//
+// # Durability sets
+//
+// The state lists every set that may be in force; the last is the one to load. A set is recorded before the primary loads
+// it, and older ones are dropped only when the primary's agent has shown (member.Settle) that (a) nothing can be
+// acknowledged under them any more and (b) enough members of the newest have flushed past the position read after (a). A
+// promotion must satisfy all sets listed, those of earlier epochs too until the new primary has settled them. Names in a
+// set are incarnations: data that is rewound or rebuilt gets a new one first, and never counts for an old set. A former
+// primary that did not stop cleanly gets a new name at once, and stays out of the set until it streams.
+//
+// # Where this build stops
+//
+// Promises of other members without a leader (L5), fence devices, changes of k, hand-over of WAL by a member that is
+// ahead but may not lead, and verdicts on corruption are not built: where one of them would be needed, the cluster waits
+// for an operator and says so.
+package decide

@@ -1,0 +1,195 @@
+// Package publish tells the world outside which member is primary: committed state -> topology -> a sink (etcd's keys).
+//
+// It reacts to committed state only, and only on the leader. It must never hold up the loop or the log: it has its own
+// goroutine, looks at the latest state whenever it is ready for it, and skips what it has missed. A sink that is down is
+// tried again for ever, and changes nothing about the platform. A sink must refuse what is older than what it has: an old
+// leader that does not know it yet never overwrites a newer epoch.
+//
+// Flow enters by Source; it leaves by Sink.
+package publish
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+)
+
+const (
+	publishTime = 3 * time.Second // bounds one call of the sink
+	firstRetry  = 250 * time.Millisecond
+	lastRetry   = 5 * time.Second
+	// fastest bounds how often the state is looked at: it changes with every tick.
+	fastest = 20 * time.Millisecond
+)
+
+// ErrNewer is returned by a sink that holds a newer topology than the one given: whoever published this is an old leader.
+var ErrNewer = errors.New("a newer topology has been published")
+
+// Topology is what is published of a cluster.
+type Topology struct {
+	Cluster  string            `json:"cluster"`
+	Epoch    platform.Epoch    `json:"epoch"`
+	Version  uint64            `json:"version"`           // of the cluster's state: orders what is of one epoch
+	Primary  *Endpoint         `json:"primary,omitempty"` // nil before birth
+	Replicas []Endpoint        `json:"replicas"`
+	Timeline platform.Timeline `json:"timeline"`
+	// Opened: the primary takes writes. Before that nobody is announced as primary to clients.
+	Opened bool `json:"opened"`
+}
+
+// Endpoint is where a member is reached.
+type Endpoint struct {
+	Member  string `json:"member"`
+	Address string `json:"address"`
+	Port    int    `json:"port"`
+}
+
+// Older tells whether t precedes o: by epoch, then by version.
+func (t Topology) Older(o Topology) bool {
+	return t.Epoch.Less(o.Epoch) || t.Epoch == o.Epoch && t.Version < o.Version
+}
+
+// same tells whether clients would see no difference.
+func (t Topology) same(o Topology) bool {
+	o.Version = t.Version
+	return reflect.DeepEqual(t, o)
+}
+
+// Sink takes topologies. Publish is idempotent, and called again and again to keep what was published alive; it fails with
+// ErrNewer for what is older than what it has. It is called from one goroutine, with a deadline.
+type Sink interface {
+	Publish(ctx context.Context, platform string, t Topology) error
+}
+
+// Source is the committed state and whether this controller leads.
+type Source interface {
+	State() *state.State
+	Changed() <-chan struct{} // closed after the next change of either
+	Leading() bool
+}
+
+// Of computes the topologies of committed state, in the platform's order.
+func Of(s *state.State) []Topology {
+	if s.Platform == nil {
+		return nil
+	}
+	var out []Topology
+	for i := range s.Platform.Clusters {
+		conf := &s.Platform.Clusters[i]
+		cl := s.Clusters[conf.Name]
+		t := Topology{Cluster: conf.Name, Epoch: cl.Epoch, Version: cl.Version, Timeline: cl.Timeline, Opened: cl.Opened, Replicas: []Endpoint{}}
+		for _, m := range conf.Members {
+			e := Endpoint{Member: m.Name, Port: m.Port}
+			if h := s.Platform.Host(m.Host); h != nil {
+				e.Address = h.Address
+			}
+			if m.Name == cl.Primary {
+				t.Primary = &e
+			} else {
+				t.Replicas = append(t.Replicas, e)
+			}
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// Publisher keeps a sink up to date.
+type Publisher struct {
+	sink   Sink
+	every  time.Duration // how often to publish what has not changed
+	logger *zap.Logger
+
+	sent    map[string]Topology // by cluster, since this controller leads
+	renewed time.Time           // when all of them were published last
+	down    bool
+	backoff time.Duration
+}
+
+// New returns a publisher that repeats itself every so often.
+func New(sink Sink, every time.Duration, logger *zap.Logger) *Publisher {
+	return &Publisher{sink: sink, every: every, logger: logger, sent: map[string]Topology{}}
+}
+
+// Run publishes until ctx ends; it then returns nil.
+func (p *Publisher) Run(ctx context.Context, source Source) error {
+	for {
+		changed := source.Changed()
+		next := p.every
+		if !source.Leading() {
+			clear(p.sent)
+		} else if err := p.round(ctx, source.State()); err != nil {
+			next, changed = p.failed(err), nil
+		} else {
+			p.worked()
+		}
+		if !sleep(ctx, fastest, nil) || !sleep(ctx, next, changed) {
+			return nil
+		}
+	}
+}
+
+// round publishes what is new, and everything when it is time.
+func (p *Publisher) round(ctx context.Context, s *state.State) error {
+	renew := time.Since(p.renewed) >= p.every
+	for _, t := range Of(s) {
+		last, known := p.sent[t.Cluster]
+		if known && !renew && last.same(t) {
+			continue
+		}
+		call, cancel := context.WithTimeout(ctx, publishTime)
+		err := p.sink.Publish(call, s.Platform.Name, t)
+		cancel()
+		if errors.Is(err, ErrNewer) { // the new leader publishes; this one will hear of it
+			if !known || !last.same(t) {
+				p.logger.Info("topology not published: a newer one is there", zap.String("cluster", t.Cluster), zap.Stringer("epoch", t.Epoch))
+			}
+		} else if err != nil {
+			return err
+		} else if !known || !last.same(t) {
+			p.logger.Info("topology published", zap.String("cluster", t.Cluster), zap.Stringer("epoch", t.Epoch), zap.Bool("opened", t.Opened))
+		}
+		p.sent[t.Cluster] = t
+	}
+	if renew {
+		p.renewed = time.Now()
+	}
+	return nil
+}
+
+// failed says once that the sink is down, and returns how long to wait.
+func (p *Publisher) failed(err error) time.Duration {
+	if !p.down {
+		p.down, p.backoff = true, firstRetry
+		p.logger.Warn("topology cannot be published; trying on", zap.Error(err))
+	}
+	p.renewed = time.Time{} // what was published may be gone when the sink is back
+	wait := p.backoff
+	p.backoff = min(2*p.backoff, lastRetry)
+	return wait
+}
+
+func (p *Publisher) worked() {
+	if p.down {
+		p.down = false
+		p.logger.Info("topology is published again")
+	}
+}
+
+// sleep waits for d, or less if changed is closed; false when ctx has ended.
+func sleep(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-changed:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}

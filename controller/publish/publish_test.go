@@ -1,0 +1,239 @@
+package publish_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/publish"
+	"mainstay/controller/state"
+)
+
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(15 * time.Second)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain for ", what)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// source is a controller whose state and leadership a test sets.
+type source struct {
+	mu      sync.Mutex
+	s       *state.State
+	leads   bool
+	asked   int // how often the publisher has looked
+	changed chan struct{}
+}
+
+func newSource() *source { return &source{s: state.New(), changed: make(chan struct{})} }
+
+func (f *source) set(s *state.State, leads bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.s, f.leads = s, leads
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+func (f *source) State() *state.State { f.mu.Lock(); defer f.mu.Unlock(); return f.s }
+func (f *source) Leading() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked++
+	return f.leads
+}
+
+// looked waits until the publisher has looked once more, from beginning to end.
+func (f *source) looked(t *testing.T) {
+	t.Helper()
+	now := func() int { f.mu.Lock(); defer f.mu.Unlock(); return f.asked }
+	first := now()
+	await(t, "the publisher to look", func() bool {
+		f.mu.Lock()
+		close(f.changed)
+		f.changed = make(chan struct{})
+		f.mu.Unlock()
+		return now() >= first+2
+	})
+}
+func (f *source) Changed() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed
+}
+
+// sink remembers, fails, or hangs.
+type sink struct {
+	mu    sync.Mutex
+	got   []publish.Topology
+	calls int
+	err   error
+	hang  bool
+}
+
+func (k *sink) Publish(ctx context.Context, name string, t publish.Topology) error {
+	k.mu.Lock()
+	k.calls++
+	hang := k.hang
+	k.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err == nil {
+		k.got = append(k.got, t)
+	}
+	return k.err
+}
+
+func (k *sink) set(err error, hang bool) { k.mu.Lock(); defer k.mu.Unlock(); k.err, k.hang = err, hang }
+
+// tried waits for so many more calls.
+func (k *sink) tried(t *testing.T, more int) {
+	t.Helper()
+	calls := func() int { k.mu.Lock(); defer k.mu.Unlock(); return k.calls }
+	first := calls()
+	await(t, "the sink to be tried", func() bool { return calls() >= first+more })
+}
+
+func (k *sink) count() int { k.mu.Lock(); defer k.mu.Unlock(); return len(k.got) }
+
+func (k *sink) last() publish.Topology {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.got) == 0 {
+		return publish.Topology{}
+	}
+	return k.got[len(k.got)-1]
+}
+
+func social(number, version uint64, primary string) *state.State {
+	s := state.New()
+	s.PlatformID, s.Index = "p", version
+	s.Platform = &platform.Platform{Name: "social", Hosts: []platform.Host{{Name: "h1", Address: "10.0.0.1"}, {Name: "h2", Address: "10.0.0.2"}},
+		Clusters: []platform.Cluster{{Name: "feed", Members: []platform.Member{{Name: "feed-1", Host: "h1", Port: 5432}, {Name: "feed-2", Host: "h2", Port: 5433}}}}}
+	s.Clusters["feed"] = &state.Cluster{Name: "feed", Version: version, Epoch: platform.Epoch{Generation: 1, Number: number}, Primary: primary,
+		Timeline: platform.Timeline(number), Opened: true}
+	return s
+}
+
+func run(t *testing.T, k publish.Sink, f *source, every time.Duration) *observer.ObservedLogs {
+	t.Helper()
+	core, logs := observer.New(zap.InfoLevel)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- publish.New(k, every, zap.New(core)).Run(ctx, f) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Error("it does not end")
+		}
+	})
+	return logs
+}
+
+func TestOf(t *testing.T) {
+	if got := publish.Of(state.New()); got != nil {
+		t.Errorf("no platform: %+v", got)
+	}
+	got := publish.Of(social(3, 9, "feed-2"))
+	if len(got) != 1 || got[0].Primary == nil || *got[0].Primary != (publish.Endpoint{Member: "feed-2", Address: "10.0.0.2", Port: 5433}) ||
+		len(got[0].Replicas) != 1 || got[0].Replicas[0].Member != "feed-1" || got[0].Epoch.Number != 3 || got[0].Version != 9 {
+		t.Errorf("%+v", got)
+	}
+	if unborn := publish.Of(social(0, 1, "")); unborn[0].Primary != nil || len(unborn[0].Replicas) != 2 {
+		t.Errorf("unborn: %+v", unborn)
+	}
+}
+
+func TestOnlyTheLeaderPublishesWhatChanged(t *testing.T) {
+	k, f := &sink{}, newSource()
+	run(t, k, f, time.Hour)
+	f.set(social(1, 1, "feed-1"), false)
+	f.looked(t)
+	if k.count() != 0 {
+		t.Fatal("a follower publishes")
+	}
+	f.set(social(1, 2, "feed-1"), true)
+	await(t, "the first topology", func() bool { return k.count() == 1 })
+	for v := uint64(3); v < 8; v++ { // versions that make no difference to clients
+		f.set(social(1, v, "feed-1"), true)
+		f.looked(t)
+	}
+	f.set(social(2, 8, "feed-2"), true)
+	await(t, "the failover", func() bool { return k.last().Epoch.Number == 2 })
+	if n := k.count(); n != 2 {
+		t.Errorf("published %d times, want 2", n)
+	}
+	// Who has led before and leads again says everything again.
+	f.set(social(2, 8, "feed-2"), false)
+	f.looked(t)
+	f.set(social(2, 8, "feed-2"), true)
+	await(t, "all of it again", func() bool { return k.count() == 3 })
+}
+
+func TestRepeats(t *testing.T) {
+	k, f := &sink{}, newSource()
+	run(t, k, f, 50*time.Millisecond)
+	f.set(social(1, 1, "feed-1"), true)
+	await(t, "repetitions", func() bool { return k.count() > 3 })
+}
+
+// Down, it is tried on, with one line; back, it gets the latest state, with one line.
+func TestDownAndBack(t *testing.T) {
+	k, f := &sink{}, newSource()
+	k.set(errors.New("connection refused"), false)
+	logs := run(t, k, f, time.Hour)
+	f.set(social(1, 1, "feed-1"), true)
+	await(t, "the line that it is down", func() bool { return logs.FilterMessageSnippet("cannot be published").Len() == 1 })
+	f.set(social(2, 2, "feed-2"), true)
+	f.set(social(3, 3, "feed-1"), true)
+	k.tried(t, 2)
+	k.set(nil, false)
+	await(t, "the line that it is back", func() bool { return logs.FilterMessageSnippet("published again").Len() == 1 })
+	if k.last().Epoch.Number != 3 || k.count() != 1 {
+		t.Errorf("published %d times, last %+v", k.count(), k.last())
+	}
+	if n := logs.FilterMessageSnippet("cannot be published").Len(); n != 1 {
+		t.Errorf("%d lines that it is down", n)
+	}
+}
+
+// A sink that hangs holds up nobody who changes the state, and not the end.
+func TestHangingSink(t *testing.T) {
+	k, f := &sink{}, newSource()
+	k.set(nil, true)
+	logs := run(t, k, f, time.Hour)
+	f.set(social(1, 1, "feed-1"), true)
+	await(t, "the deadline", func() bool { return logs.FilterMessageSnippet("cannot be published").Len() == 1 })
+}
+
+// An old leader gives way without noise.
+func TestNewerIsNoFailure(t *testing.T) {
+	k, f := &sink{}, newSource()
+	k.set(publish.ErrNewer, false)
+	logs := run(t, k, f, 30*time.Millisecond)
+	f.set(social(1, 1, "feed-1"), true)
+	await(t, "its one line", func() bool { return logs.FilterMessageSnippet("a newer one is there").Len() == 1 })
+	k.tried(t, 3)
+	if logs.Len() != 1 {
+		t.Errorf("%d lines: %v", logs.Len(), logs.All())
+	}
+}

@@ -1,0 +1,196 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Bounds of the teardown, step by step: together less than what service managers allow.
+const (
+	handOverTime = 2 * time.Second
+	serveStop    = 3 * time.Second
+	partStop     = 3 * time.Second
+	logStop      = 5 * time.Second
+)
+
+// part is one running part of the controller, to be stopped.
+type part struct {
+	name  string
+	stop  func(context.Context) error
+	limit time.Duration
+}
+
+// running is a started controller: parts are stopped in reverse, the first failure of any stops all.
+type running struct {
+	*Controller
+	fail  context.CancelCauseFunc
+	parts []part
+}
+
+// Run serves until ctx ends, or until a part fails that the others cannot do without: then it returns why, and the process
+// must exit (L6: a leader whose disk hangs would otherwise keep the others from electing one).
+func (c *Controller) Run(ctx context.Context) error {
+	inner, fail := context.WithCancelCause(context.Background())
+	defer fail(nil)
+	r := &running{Controller: c, fail: fail}
+	r.start()
+	c.logger.Info("controller started", zap.String("version", c.opts.Version), zap.String("address", c.cfg.Advertise), zap.String("raftID", c.log.ID()))
+	for {
+		select {
+		case <-c.opts.Reload:
+			c.Reload()
+			continue
+		case <-ctx.Done():
+			c.logger.Info("controller stops")
+			if !c.abrupt {
+				r.handOver()
+			}
+			return r.stop()
+		case <-inner.Done():
+			err := context.Cause(inner)
+			c.logger.Error("controller exits", zap.Error(err))
+			return errors.Join(err, r.stop())
+		}
+	}
+}
+
+func (r *running) start() {
+	r.push("listeners", partStop, func(context.Context) error { return r.closeListeners() })
+	r.push("client", partStop, func(context.Context) error { r.client.Close(); return nil })
+	r.push("log", logStop, r.log.Close)
+	r.spawn("watch of the log", func(ctx context.Context) error {
+		select {
+		case <-r.log.Failed():
+			return r.log.Err()
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	leading := make(chan bool, 1)
+	r.spawn("leadership", func(ctx context.Context) error { return r.followLeadership(ctx, leading) })
+	r.spawn("loop", func(ctx context.Context) error { return r.loop.Run(ctx, leading) })
+	if r.publisher != nil {
+		r.push("etcd", partStop, func(context.Context) error { return r.etcd.Close() })
+		r.spawn("publish", func(ctx context.Context) error { return r.publisher.Run(ctx, publishSource{r.machine, r.list}) })
+	}
+	if r.plain != nil {
+		r.serve("plain HTTP", r.plain, r.api.Plain())
+	}
+	r.serve("API", r.mux.HTTP(), r.api.Handler())
+}
+
+func (r *running) push(name string, limit time.Duration, stop func(context.Context) error) {
+	r.parts = append(r.parts, part{name, stop, limit})
+}
+
+// spawn runs f until the part is stopped. An error of f stops the controller.
+func (r *running) spawn(name string, f func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := f(ctx); err != nil {
+			r.fail(fmt.Errorf("%s: %w", name, err))
+		}
+	}()
+	r.push(name, partStop, func(limit context.Context) error {
+		cancel()
+		return wait(limit, done)
+	})
+}
+
+// serve serves HTTP on l until the part is stopped; requests held then are let go.
+func (r *running) serve(name string, l net.Listener, h http.Handler) {
+	base, letGo := context.WithCancel(context.Background())
+	quiet, err := zap.NewStdLogAt(r.logger.Named("http"), zap.DebugLevel)
+	if err != nil {
+		quiet = nil // the standard logger
+	}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: quiet, BaseContext: func(net.Listener) context.Context { return base }}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			r.fail(fmt.Errorf("%s on %s: %w", name, l.Addr(), err))
+		}
+	}()
+	r.push(name, serveStop, func(limit context.Context) error {
+		letGo()
+		err := s.Shutdown(limit)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = s.Close() // a peer that does not read is not waited for
+		}
+		return errors.Join(err, wait(limit, done))
+	})
+}
+
+// followLeadership passes the latest value on to the loop, and wakes whoever waits on this controller's leadership.
+func (r *running) followLeadership(ctx context.Context, leading chan bool) error {
+	for {
+		select {
+		case lead, ok := <-r.log.Leading():
+			if !ok {
+				return nil // the log has ended, and says why itself
+			}
+			select {
+			case <-leading:
+			default:
+			}
+			leading <- lead
+			r.machine.wake()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// handOver lets another controller lead before this one goes, so that no election has to be waited for.
+func (r *running) handOver() {
+	if !r.log.IsLeader() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), handOverTime)
+	defer cancel()
+	if servers, err := r.log.Servers(ctx); err != nil || len(servers) < 2 {
+		return
+	}
+	if err := r.log.Transfer(ctx, ""); err != nil {
+		r.logger.Info("leadership was not handed over; the others elect", zap.Error(err))
+	}
+}
+
+// stop takes the parts down in reverse, each within its bound.
+func (r *running) stop() error {
+	var errs []error
+	for i := len(r.parts) - 1; i >= 0; i-- {
+		p := r.parts[i]
+		ctx, cancel := context.WithTimeout(context.Background(), p.limit)
+		if err := p.stop(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", p.name, err))
+		}
+		cancel()
+	}
+	return errors.Join(errs...)
+}
+
+func wait(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return errors.New("it has not ended in time")
+	}
+}
+
+// publishSource is what publish reacts to.
+type publishSource struct {
+	*machine
+	*list
+}

@@ -1,0 +1,83 @@
+package state
+
+import (
+	"testing"
+
+	"mainstay/controller/platform"
+)
+
+func TestGoalOfEachPhase(t *testing.T) {
+	unborn := run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: testPlatform(1)}})
+	s := born(t, 1)
+	begin := func(b Begin) *State { return run(t, s, feed(Command{Begin: &b})) }
+	switching := begin(Begin{Kind: Switchover})
+	stopping := run(t, switching, feed(Command{Advance: &Advance{Attempt: ep(2), Phase: PhaseStop, StopOld: true}}))
+	forced := run(t, stopping, feed(Command{Advance: &Advance{Attempt: ep(2), Phase: PhaseSeal}}))
+	promoted := run(t, s, failover(), promote(nil))
+	for _, c := range []struct {
+		name          string
+		s             *State
+		one, two      platform.GoalKind // of m1 (the first primary) and m2
+		epoch1, epoch platform.Epoch
+	}{
+		{"unborn", unborn, platform.GoalObserve, platform.GoalObserve, platform.Epoch{}, platform.Epoch{}},
+		{"well", s, platform.GoalPrimary, platform.GoalReplica, ep(1), ep(1)},
+		{"checkpoint", switching, platform.GoalPrimary, platform.GoalReplica, ep(1), ep(1)},
+		{"clean stop", stopping, platform.GoalStopped, platform.GoalReplica, ep(1), ep(1)},
+		{"forced stop", forced, platform.GoalStopped, platform.GoalSealed, ep(1), ep(2)},
+		{"crashed", begin(Begin{Kind: Failover, StopOld: true}), platform.GoalStopped, platform.GoalSealed, ep(1), ep(2)},
+		{"unreachable", begin(Begin{Kind: Failover}), platform.GoalNone, platform.GoalSealed, ep(1), ep(2)},
+		{"promoted", promoted, platform.GoalReplica, platform.GoalPrimary, ep(2), ep(2)},
+	} {
+		one, two := c.s.GoalOf("feed", "m1"), c.s.GoalOf("feed", "m2")
+		if one.Kind != c.one || two.Kind != c.two || one.Epoch != c.epoch1 || two.Epoch != c.epoch {
+			t.Errorf("%s: m1 %q %s, m2 %q %s; want %q %s, %q %s", c.name, one.Kind, one.Epoch, two.Kind, two.Epoch, c.one, c.epoch1, c.two, c.epoch)
+		}
+	}
+	if g := switching.GoalOf("feed", "m1"); g.Checkpoint != ep(2) {
+		t.Errorf("the CHECKPOINT is tagged %s, want the attempt's number", g.Checkpoint)
+	}
+	if g := stopping.GoalOf("feed", "m1"); !g.Clean || forced.GoalOf("feed", "m1").Clean {
+		t.Error("a clean stop is asked for in its own phase only")
+	}
+	if g := promoted.GoalOf("feed", "m1"); g.Upstream == nil || g.Upstream.Member != "m2" || g.Upstream.Address != "10.0.0.2" || g.Opened || g.Incarnation != "m1_4" {
+		t.Errorf("the old primary's goal: %+v", g)
+	}
+	if g := s.GoalOf("feed", "m9"); g.Kind != platform.GoalNone || s.GoalOf("x", "m1").Kind != platform.GoalNone {
+		t.Error("a stranger has a goal")
+	}
+}
+
+func TestOnlyTheFirstEpochMayCreate(t *testing.T) {
+	s := run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: testPlatform(1)}}, feed(Command{Birth: &BirthOf{Member: "m1"}}))
+	if !s.GoalOf("feed", "m1").Create || s.GoalOf("feed", "m2").Create {
+		t.Error("the first primary, and nobody else, may initialise an empty directory")
+	}
+	s = run(t, s, feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}))
+	if s.GoalOf("feed", "m1").Create {
+		t.Error("a cluster that has data may still be created anew")
+	}
+}
+
+func TestAdoptionCountsAsAsynchronous(t *testing.T) { // durability sets
+	s := run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: testPlatform(1)}},
+		feed(Command{Birth: &BirthOf{Member: "m2", Adopt: true, SystemID: "9", Timeline: 5, History: platform.History{{Timeline: 4, End: 8}}}}))
+	c := s.Clusters["feed"]
+	if len(c.Sets) != 2 || c.Sets[0].Acks != 0 || c.Sets[1].Acks != 1 || !c.Opened || c.HighTimeline != 5 {
+		t.Errorf("adopted: %s", text(c))
+	}
+	if QuorumSealed(c.Sets, []Sealed{{Incarnation: "m1_1"}, {Incarnation: "m3_3"}}) {
+		t.Error("commits under the empty list waited for nobody: nothing shows the primary's end but the primary")
+	}
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	s := born(t, 1)
+	for range maxOperations + 5 {
+		s = run(t, s, feed(Command{Rejoined: &Rejoined{Member: "m2"}}))
+	}
+	c := s.Clusters["feed"]
+	if len(c.Operations) != maxOperations || c.Operations[0].ID == "feed-1" {
+		t.Errorf("%d operations, the oldest %s", len(c.Operations), c.Operations[0].ID)
+	}
+}

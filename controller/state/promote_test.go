@@ -1,0 +1,208 @@
+package state
+
+import (
+	"slices"
+	"testing"
+
+	"mainstay/controller/platform"
+	"mainstay/fencing"
+)
+
+func TestPromotionRefused(t *testing.T) {
+	for _, c := range []struct {
+		rule, why string
+		change    func(*Promote)
+	}{
+		{"S4", "attempt 1.9 is not under way", func(p *Promote) { p.Attempt = ep(9) }},
+		{"S4", "the proof is for epoch 1.2", func(p *Promote) { p.Proof.Epoch = ep(2) }},
+		{"S4", "is no proof", func(p *Promote) { p.Proof.Kind = "" }},
+		{"S4", "is no proof", func(p *Promote) { p.Proof.Kind = "rumour" }},
+		{"S4", "no operator stands in", func(p *Promote) { p.Proof.Kind = fencing.Operator }},
+		{"S4", "not enough members are sealed", func(p *Promote) { p.Proof.Kind, p.Sealed = fencing.QuorumSealed, p.Sealed[:1] }},
+		{"S2", "needs the final position of 2", func(p *Promote) { p.Sealed = p.Sealed[:1] }},
+		{"S2", "needs the final position of 2", func(p *Promote) { p.Sealed[1].Known = false }},
+		{"S2", "needs the final position of 2", func(p *Promote) { p.Sealed[1].Incarnation = "m3_9" }},
+		{"S2", "another sealed member is ahead", func(p *Promote) { p.Sealed[1].Position = 101 }},
+		{"S2", "another sealed member is ahead", func(p *Promote) { p.Sealed[1].Timeline = 2 }},
+		{"S2", "another sealed member is ahead", func(p *Promote) { p.Member = "m3" }},
+		{"timeline", "timeline 1 was used before", func(p *Promote) { p.Timeline = 1 }},
+		{"timeline", "keeps its timeline", func(p *Promote) { p.Member = "m1" }},
+		{"S5", "no such member", func(p *Promote) { p.Member = "m9" }},
+		// Clean stands for completeness only together with the token of a stopped primary.
+		{"S2", "needs the final position", func(p *Promote) { p.Clean, p.Sealed, p.Proof.Kind = true, p.Sealed[:1], fencing.LeaseExpired }},
+	} {
+		s := run(t, born(t, 1), failover())
+		refused(t, s, promote(c.change), c.why)
+	}
+}
+
+func TestPromotionAccepted(t *testing.T) {
+	for name, change := range map[string]func(*Promote){
+		"stopped":              nil,
+		"lease-expired":        func(p *Promote) { p.Proof.Kind = fencing.LeaseExpired },
+		"quorum-sealed":        func(p *Promote) { p.Proof.Kind = fencing.QuorumSealed },
+		"clean, nobody sealed": func(p *Promote) { p.Clean, p.Sealed = true, nil },
+		"as advanced":          func(p *Promote) { p.Sealed[1].Position = 100 },
+		"restart in place":     func(p *Promote) { p.Member, p.Timeline, p.Sealed = "m1", 1, nil },
+	} {
+		s := run(t, born(t, 1), failover())
+		next, err := Apply(s, 99, promote(change))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		c := next.Clusters["feed"]
+		if c.Epoch != ep(2) || c.Attempt != nil || c.Opened || c.History != nil {
+			t.Errorf("%s: %s", name, text(c))
+		}
+	}
+}
+
+func TestLeaseOfAnUnguardedEpochProvesNothing(t *testing.T) { // L2, L7
+	s := born(t, 1)
+	paused := run(t, s, feed(Command{Pause: &SetPause{Pause: &Pause{By: "ann"}}}), feed(Command{Pause: &SetPause{Resume: true}}), feed(Command{Pause: &SetPause{Bound: true}}))
+	expired := promote(func(p *Promote) { p.Proof.Kind = fencing.LeaseExpired })
+	refused(t, run(t, paused, failover()), expired, "without a complete guard")
+
+	second := run(t, s, failover(), promote(func(p *Promote) { p.Guarded = false }), failover())
+	expired.Promote.Attempt, expired.Promote.Member, expired.Promote.Timeline, expired.Promote.Proof.Epoch = ep(3), "m3", 3, ep(2)
+	refused(t, second, expired, "without a complete guard")
+}
+
+func TestOperatorStandsInForWhatHeSays(t *testing.T) { // S4
+	operator := promote(func(p *Promote) { p.Proof.Kind, p.Sealed = fencing.Operator, p.Sealed[:1] })
+	for _, c := range []struct {
+		fence, completeness bool
+		why                 string
+	}{{true, true, ""}, {true, false, "needs the final position"}, {false, true, "no operator stands in"}} {
+		s := run(t, born(t, 1), feed(Command{Begin: &Begin{Kind: Failover, Accepted: &Acceptance{By: "ann", Reason: "fire", Fence: c.fence, Completeness: c.completeness}}}))
+		if c.why != "" {
+			refused(t, s, operator, c.why)
+			continue
+		}
+		s = run(t, s, operator, feed(Command{Begin: &Begin{Kind: Failover}}))
+		if s.Clusters["feed"].Attempt.Accepted != nil {
+			t.Error("the operator's word outlived its attempt")
+		}
+	}
+}
+
+func TestPromotionInPhasesThatStillGrantLeases(t *testing.T) { // L3
+	s := run(t, born(t, 1), feed(Command{Begin: &Begin{Kind: Switchover}}))
+	for _, phase := range []Phase{PhaseCheckpoint, PhaseStop} {
+		s = run(t, s, feed(Command{Advance: &Advance{Attempt: ep(2), Phase: phase}}))
+		for _, kind := range []fencing.Kind{fencing.LeaseExpired, fencing.QuorumSealed} {
+			refused(t, s, promote(func(p *Promote) { p.Proof.Kind = kind }), "still gets leases")
+		}
+	}
+	run(t, s, promote(func(p *Promote) { p.Clean, p.Sealed = true, nil }))
+}
+
+func TestExcludedIsNeverPromoted(t *testing.T) { // S5
+	s := run(t, born(t, 1), failover())
+	s.Clusters["feed"].Members["m2"].Excluded = "checksum failures"
+	refused(t, s, promote(nil), "checksum failures")
+	s = born(t, 1)
+	s.Clusters["feed"].Members["m2"].Excluded = "checksum failures"
+	refused(t, s, feed(Command{Begin: &Begin{Kind: Switchover, To: "m2"}}), "S5")
+}
+
+func TestFirstSet(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Promote)
+		want   []string
+	}{
+		{"a crashed primary's next data gets a new name and stays out", nil, []string{"m3_3"}},
+		{"who is not sealed may be past the fork and stays out", func(p *Promote) { p.Sealed[1].Incarnation = "m3_0"; p.Clean = false }, nil},
+		{"a cleanly stopped primary stays in", func(p *Promote) { p.Clean = true }, []string{"m1_1", "m3_3"}},
+		{"in place everybody stays in", func(p *Promote) { p.Member, p.Timeline = "m1", 1 }, []string{"m2_2", "m3_3"}},
+	} {
+		s := run(t, born(t, 1), failover())
+		cmd := promote(c.change)
+		if c.want == nil { // nobody but the promoted is sealed: with acks 1 too few are left, so the rest comes in
+			s.Clusters["feed"].Attempt.Accepted = &Acceptance{Completeness: true}
+			c.want = []string{"m1_4", "m3_3"}
+		}
+		got := run(t, s, cmd).Clusters["feed"].Set()
+		if !slices.Equal(got.Names, c.want) || got.Epoch != ep(2) {
+			t.Errorf("%s: set %v of epoch %s, want %v", c.name, got.Names, got.Epoch, c.want)
+		}
+	}
+}
+
+// Any |S|-k+1 sealed members include one of the k that acknowledged; any fewer may not. Complete and QuorumSealed must
+// draw the line exactly there, for every set of up to 5.
+func TestCompletenessIsExact(t *testing.T) { // S2
+	for n := 1; n <= 5; n++ {
+		for k := 1; k <= n; k++ {
+			set := platform.Set{ID: 1, Acks: k}
+			for i := range n {
+				set.Names = append(set.Names, string(rune('a'+i)))
+			}
+			for subset := range 1 << n {
+				checkSubset(t, set, subset)
+			}
+		}
+	}
+}
+
+func checkSubset(t *testing.T, set platform.Set, subset int) {
+	t.Helper()
+	var sealed []Sealed
+	for i, name := range set.Names {
+		if subset&(1<<i) != 0 {
+			sealed = append(sealed, Sealed{Member: name, Incarnation: name, Position: 1, Known: true})
+		}
+	}
+	safe := true // every quorum of k that may have acknowledged has a sealed member
+	for quorum := range 1 << len(set.Names) {
+		if popcount(quorum) == set.Acks && quorum&subset == 0 {
+			safe = false
+		}
+	}
+	sets := []platform.Set{set}
+	if got := Complete(sets, sealed) == nil; got != safe {
+		t.Errorf("acks %d of %v, sealed %b: complete %v, want %v", set.Acks, set.Names, subset, got, safe)
+	}
+	if got := QuorumSealed(sets, sealed); got != safe {
+		t.Errorf("acks %d of %v, sealed %b: quorum-sealed %v, want %v", set.Acks, set.Names, subset, got, safe)
+	}
+	for i := range sealed {
+		sealed[i].Known = false
+	}
+	if safe && (Complete(sets, sealed) == nil || !QuorumSealed(sets, sealed)) {
+		t.Error("unknown positions count for the fence, never for completeness")
+	}
+}
+
+func popcount(x int) (n int) {
+	for ; x != 0; x &= x - 1 {
+		n++
+	}
+	return n
+}
+
+func TestEverySetInForceCounts(t *testing.T) { // S2
+	sets := []platform.Set{{ID: 1, Acks: 1, Names: []string{"a"}}, {ID: 2, Acks: 1, Names: []string{"b"}}, {ID: 3}}
+	a := Sealed{Incarnation: "a", Known: true}
+	b := Sealed{Incarnation: "b", Known: true}
+	if Complete(sets, []Sealed{a}) == nil || Complete(sets, []Sealed{b}) == nil || Complete(sets, []Sealed{a, b}) != nil {
+		t.Error("a promotion must satisfy all recorded sets")
+	}
+	if QuorumSealed(sets, []Sealed{a, b}) {
+		t.Error("an asynchronous set can never be quorum-sealed")
+	}
+	if QuorumSealed(nil, nil) {
+		t.Error("no set at all proves nothing")
+	}
+}
+
+func TestMostAdvancedGoesByTimelineFirst(t *testing.T) { // S2
+	diverged := Sealed{Member: "d", Timeline: 2, Position: 1000, Known: true}
+	onIt := Sealed{Member: "c", Timeline: 3, Position: 950, Known: true}
+	unknown := Sealed{Member: "u", Timeline: 4, Position: 2000}
+	if got := MostAdvanced([]Sealed{diverged, onIt, unknown}); got != onIt {
+		t.Errorf("most advanced is %+v: WAL past a fork is no part of the newer timeline", got)
+	}
+}

@@ -1,0 +1,194 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mainstay/controller/identity"
+)
+
+const (
+	// dialTimeout bounds the connection and, once more, its handshake: a frozen peer accepts by its kernel alone.
+	dialTimeout = time.Second
+	// readTimeout bounds a read that nobody holds, where there is another address to try.
+	readTimeout = 3 * time.Second
+	// idleTimeout is how long an unused connection is kept.
+	idleTimeout = 30 * time.Second
+	// maxAnswer bounds the body of an answer.
+	maxAnswer = 16 << 20
+	// maxHops bounds how often one request follows "I am not the leader, that one is".
+	maxHops = 3
+)
+
+// Client speaks to the controllers (or the agents) for operators' verbs, agents, controllers and tests. It is safe for
+// concurrent use. A connection carries one request at a time, and one that timed out is closed, never used again.
+type Client struct {
+	addresses []string
+	http      *http.Client
+	transport *http.Transport
+
+	mu     sync.Mutex
+	leader string // the address that last answered as leader, "" if unknown
+}
+
+// NewClient returns a client for these addresses (host:port). config is of identity.Store.ClientConfig, which checks the
+// peer's role.
+func NewClient(addresses []string, config *tls.Config) *Client {
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 5 * time.Second}
+	t := &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			if err := identity.SetUserTimeout(conn, identity.UserTimeout); err != nil {
+				conn.Close()
+				return nil, err
+			}
+			return conn, nil
+		},
+		TLSClientConfig: config, TLSHandshakeTimeout: dialTimeout,
+		TLSNextProto:    map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1 only
+		IdleConnTimeout: idleTimeout, MaxIdleConnsPerHost: 4,
+	}
+	return &Client{addresses: slices.Clone(addresses), transport: t, http: &http.Client{
+		Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Close ends the idle connections; requests under way end with their contexts.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// Do sends a request to the leader: the remembered one first, then each address in turn, following those that name it. in
+// and out are JSON, or nil. The errors are *Refusal, ErrNoLeader, ErrUncertain (each perhaps wrapped), *ErrUnreachable, or
+// the context's. A request that changes something goes to a next address only if it surely was not sent to the one before.
+func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
+	body, err := encode(in)
+	if err != nil {
+		return err
+	}
+	s := &search{c: c, method: method, path: path, body: body, out: out, queue: c.order()}
+	return s.run(ctx)
+}
+
+// DoAt sends a request to one address, and follows nobody: 421 is a *Refusal like any other.
+func (c *Client) DoAt(ctx context.Context, address, method, path string, in, out any) error {
+	body, err := encode(in)
+	if err != nil {
+		return err
+	}
+	err = c.send(ctx, address, method, path, body, out)
+	if refusal := (*Refusal)(nil); err == nil || errors.As(err, &refusal) {
+		return err
+	}
+	return &ErrUnreachable{Tried: []Attempt{{address, err}}}
+}
+
+// order is the remembered leader, then the others.
+func (c *Client) order() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leader == "" {
+		return slices.Clone(c.addresses)
+	}
+	queue := []string{c.leader}
+	for _, a := range c.addresses {
+		if a != c.leader {
+			queue = append(queue, a)
+		}
+	}
+	return queue
+}
+
+func (c *Client) remember(leader string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leader = leader
+}
+
+func encode(in any) ([]byte, error) {
+	if in == nil {
+		return nil, nil
+	}
+	b, err := json.Marshal(in)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request: %w", err)
+	}
+	return b, nil
+}
+
+// send makes one request. An error is a *Refusal, a *sentError, or one from before anything was sent.
+func (c *Client) send(ctx context.Context, address, method, path string, body []byte, out any) error {
+	var sent atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+address+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("address %q: %w", address, err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err == nil {
+		defer resp.Body.Close()
+		err = c.read(resp, address, out)
+	}
+	if refusal := (*Refusal)(nil); err == nil || errors.As(err, &refusal) {
+		return err
+	}
+	if alert := refusedCertificate(err); alert != nil {
+		return fmt.Errorf("it does not accept our certificate (%w): is it of this platform, within its date, and not revoked?", alert)
+	}
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		err = u.Err // without the URL: the caller names the address
+	}
+	if sent.Load() {
+		return &sentError{err}
+	}
+	return err
+}
+
+// refusedCertificate is the peer's TLS alert about our certificate, or nil. With TLS 1.3 it arrives after the handshake,
+// as an error of the first read; nothing was carried out then.
+func refusedCertificate(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate") {
+		return op.Err
+	}
+	return nil
+}
+
+func (c *Client) read(resp *http.Response, address string, out any) error {
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		r := &Refusal{Status: resp.StatusCode, Address: address}
+		if json.Unmarshal(data, &r.Err) != nil {
+			r.Err = Error{}
+		}
+		return r
+	}
+	if out == nil || len(data) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("its answer cannot be read: %w; is it of another version?", err)
+	}
+	return nil
+}

@@ -1,0 +1,257 @@
+package wire
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mainstay/controller/identity"
+)
+
+// authority issues certificates for one test.
+type authority struct {
+	t   *testing.T
+	dir string
+}
+
+func newAuthority(t *testing.T) authority {
+	t.Helper()
+	a := authority{t, t.TempDir()}
+	if err := identity.InitCA(a.dir, "social"); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (a authority) store(role, name string) *identity.Store {
+	a.t.Helper()
+	paths, err := identity.Issue(a.dir, a.dir, identity.Request{Role: role, Name: name})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	s, err := identity.Load(identity.Files{CA: a.dir + "/ca.crt", Cert: paths[0], Key: paths[1]})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return s
+}
+
+// controller serves a handler as controller name, and returns its address.
+func (a authority) controller(name string, h http.HandlerFunc) string {
+	a.t.Helper()
+	mux, err := identity.Listen("127.0.0.1:0", a.store(identity.RoleController, name))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	s := &http.Server{Handler: h}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Serve(mux.HTTP())
+	}()
+	a.t.Cleanup(func() {
+		s.Close()
+		mux.Close()
+		<-done
+	})
+	return mux.Addr().String()
+}
+
+func (a authority) client(addresses ...string) *Client {
+	c := NewClient(addresses, a.store(identity.RoleOperator, "jane").ClientConfig(identity.RoleController, "", identity.ProtoHTTP))
+	a.t.Cleanup(c.Close)
+	return c
+}
+
+func say(w http.ResponseWriter, status int, v any) {
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v)
+}
+
+// silent is an address where the kernel accepts and nobody ever speaks, as with a frozen process.
+func silent(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
+}
+
+func refusing(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func deadline(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestDoFindsTheLeaderAndRemembersIt(t *testing.T) {
+	a := newAuthority(t)
+	var asked atomic.Int32
+	leader := a.controller("c2", func(w http.ResponseWriter, r *http.Request) { say(w, 200, Wake{Version: r.Method + r.URL.Path}) })
+	follower := a.controller("c1", func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		say(w, http.StatusMisdirectedRequest, Error{Message: "c2 leads", Code: "not-leader", Leader: leader})
+	})
+	// The leader is not even among the addresses.
+	c := a.client(refusing(t), silent(t), follower)
+	for range 2 {
+		var out Wake
+		if err := c.Do(deadline(t), "GET", "/v1/wake", nil, &out); err != nil || out.Version != "GET/v1/wake" {
+			t.Fatal(out, err)
+		}
+	}
+	if asked.Load() != 1 {
+		t.Errorf("the follower was asked %d times, want once: the leader is remembered", asked.Load())
+	}
+}
+
+func TestDoWithoutALeader(t *testing.T) {
+	a := newAuthority(t)
+	none := func(w http.ResponseWriter, _ *http.Request) {
+		say(w, http.StatusMisdirectedRequest, Error{Message: "electing", Code: "not-leader"})
+	}
+	gone := refusing(t)
+	stale := a.controller("c1", func(w http.ResponseWriter, _ *http.Request) {
+		say(w, http.StatusMisdirectedRequest, Error{Message: "c9 leads", Code: "not-leader", Leader: gone})
+	})
+	loopA := ""
+	one := a.controller("c2", func(w http.ResponseWriter, _ *http.Request) {
+		say(w, http.StatusMisdirectedRequest, Error{Message: "that one", Leader: loopA})
+	})
+	loopA = one // names itself
+	for name, addresses := range map[string][]string{
+		"nobody knows": {a.controller("c3", none), a.controller("c4", none)},
+		"a dead one":   {stale},
+		"itself":       {one},
+	} {
+		err := a.client(addresses...).Do(deadline(t), "GET", "/v1/status", nil, nil)
+		if !errors.Is(err, ErrNoLeader) {
+			t.Errorf("%s: %v, want ErrNoLeader", name, err)
+		}
+	}
+}
+
+func TestUnreachableNamesEachAddress(t *testing.T) {
+	a := newAuthority(t)
+	gone, frozen := refusing(t), silent(t)
+	start := time.Now()
+	err := a.client(gone, frozen).Do(deadline(t), "POST", "/v1/x", struct{}{}, nil)
+	var u *ErrUnreachable
+	if !errors.As(err, &u) || len(u.Tried) != 2 {
+		t.Fatalf("%v, want *ErrUnreachable of two", err)
+	}
+	for _, want := range []string{gone + ": ", "connection refused", frozen + ": ", "TLS handshake timeout"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q lacks %q", err, want)
+		}
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if err := a.client().Do(deadline(t), "GET", "/", nil, nil); !errors.As(err, &u) {
+		t.Errorf("no addresses: %v", err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	a := newAuthority(t)
+	address := a.controller("c1", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/plain" {
+			http.Error(w, "no JSON", 500)
+			return
+		}
+		say(w, 409, Error{Message: "feed is paused", Code: "refused"})
+	})
+	var r *Refusal
+	err := a.client(address).Do(deadline(t), "POST", "/v1/x", struct{}{}, nil)
+	if !errors.As(err, &r) || r.Status != 409 || r.Err.Code != "refused" || err.Error() != "feed is paused" {
+		t.Errorf("%v", err)
+	}
+	err = a.client(address).DoAt(deadline(t), address, "GET", "/plain", nil, nil)
+	if !errors.As(err, &r) || r.Status != 500 || !strings.Contains(err.Error(), "status 500") {
+		t.Errorf("%v", err)
+	}
+	follower := a.controller("c2", func(w http.ResponseWriter, _ *http.Request) { say(w, 421, Error{Message: "no", Leader: address}) })
+	if err := a.client().DoAt(deadline(t), follower, "GET", "/", nil, nil); !errors.As(err, &r) || r.Status != 421 {
+		t.Errorf("DoAt followed: %v", err)
+	}
+}
+
+// A change that was sent is never sent to a second controller: it may have been carried out.
+func TestNothingIsSentTwice(t *testing.T) {
+	a := newAuthority(t)
+	var served atomic.Int32
+	dies := a.controller("c1", func(http.ResponseWriter, *http.Request) {
+		served.Add(1)
+		panic(http.ErrAbortHandler)
+	})
+	other := a.controller("c2", func(w http.ResponseWriter, _ *http.Request) {
+		served.Add(1)
+		say(w, 200, Wake{})
+	})
+	c := a.client(dies, other)
+	if err := c.Do(deadline(t), "POST", "/v1/x", struct{}{}, nil); !errors.Is(err, ErrUncertain) || served.Load() != 1 {
+		t.Errorf("POST: %v, served %d times", err, served.Load())
+	}
+	if err := c.Do(deadline(t), "GET", "/v1/x", nil, nil); err != nil {
+		t.Errorf("GET goes on to the next: %v", err)
+	}
+}
+
+// A frozen controller on a connection that worked before: a read goes on to the next, on a new connection.
+func TestReadIsCutShort(t *testing.T) {
+	a := newAuthority(t)
+	var frozen atomic.Bool
+	first := a.controller("c1", func(w http.ResponseWriter, r *http.Request) {
+		if frozen.Load() {
+			<-r.Context().Done()
+			return
+		}
+		say(w, 200, Wake{Version: "first"})
+	})
+	second := a.controller("c2", func(w http.ResponseWriter, _ *http.Request) { say(w, 200, Wake{Version: "second"}) })
+	c := a.client(first, second)
+	var out Wake
+	if err := c.Do(deadline(t), "GET", "/v1/status", nil, &out); err != nil || out.Version != "first" {
+		t.Fatal(out, err)
+	}
+	frozen.Store(true)
+	if err := c.Do(deadline(t), "GET", "/v1/status", nil, &out); err != nil || out.Version != "second" {
+		t.Fatal(out, err)
+	}
+}
+
+func TestForeignCertificate(t *testing.T) {
+	a, foreign := newAuthority(t), newAuthority(t)
+	address := a.controller("c1", func(w http.ResponseWriter, _ *http.Request) { say(w, 200, Wake{}) })
+	err := foreign.client(address).Do(deadline(t), "GET", "/", nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "not signed by a CA in") {
+		t.Errorf("%v", err)
+	}
+	// Trusting whoever answers, it is the controller that refuses; that is no uncertain outcome.
+	config := foreign.store(identity.RoleOperator, "eve").ClientConfig(identity.RoleController, "", identity.ProtoHTTP)
+	config.VerifyConnection = nil
+	c := NewClient([]string{address}, config)
+	defer c.Close()
+	err = c.Do(deadline(t), "POST", "/", struct{}{}, nil)
+	if err == nil {
+		t.Fatal("a foreign certificate was let in")
+	}
+}

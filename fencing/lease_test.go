@@ -1,0 +1,65 @@
+package fencing
+
+import (
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+)
+
+func e(n uint64) platform.Epoch { return platform.Epoch{Generation: 1, Number: n} }
+
+const lease = 5 * time.Second
+
+func TestEndOfLeases(t *testing.T) {
+	start := 100 * time.Second
+	startOut := start + platform.CountOut(lease)
+	late := start + time.Minute
+	for _, c := range []struct {
+		name          string
+		grants        func(*Leases)
+		member        string
+		epoch, longer uint64
+		want          time.Duration
+	}{
+		{name: "L4: a lease granted by somebody else runs from the leader's start", grants: func(*Leases) {}, want: startOut},
+		{name: "L4: the longest lease recorded counts, not the present one", grants: func(*Leases) {}, longer: 60, want: start + platform.CountOut(60*time.Second)},
+		{name: "L3: a grant counts from its answer", grants: func(l *Leases) { l.Record("c", "a", e(5), late, lease) }, want: late + platform.CountOut(lease)},
+		{name: "L3: an earlier or shorter grant never shortens", grants: func(l *Leases) {
+			l.Record("c", "a", e(5), late, lease)
+			l.Record("c", "a", e(5), late, time.Second)
+			l.Record("c", "a", e(5), start, lease)
+		}, want: late + platform.CountOut(lease)},
+		// The member may not have heard of the higher epoch an abandonment gave it, and serves on under the lower.
+		{name: "L3: a lease of an earlier epoch still counts", grants: func(l *Leases) { l.Record("c", "a", e(4), late, lease) }, want: late + platform.CountOut(lease)},
+		{name: "a later epoch's does not", grants: func(l *Leases) { l.Record("c", "a", e(6), late, lease) }, want: startOut},
+		{name: "another member's does not", grants: func(l *Leases) { l.Record("c", "b", e(5), late, lease) }, want: startOut},
+		{name: "another cluster's does not", grants: func(l *Leases) { l.Record("d", "a", e(5), late, lease) }, want: startOut},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := NewLeases(start)
+			c.grants(l)
+			longest := max(lease, time.Duration(c.longer)*time.Second)
+			if got := l.End("c", "a", e(5), longest); got != c.want {
+				t.Errorf("End = %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestCloneOfLeasesIsApart(t *testing.T) {
+	l := NewLeases(time.Second)
+	l.Record("c", "a", e(1), time.Minute, lease)
+	before, c := l.End("c", "a", e(1), lease), l.Clone()
+	c.Record("c", "a", e(1), time.Hour, lease)
+	if l.End("c", "a", e(1), lease) != before || c.Start() != l.Start() {
+		t.Error("a record in the clone reached the original")
+	}
+}
+
+func TestZeroVerdictIsTheSafeOne(t *testing.T) { // S4
+	var v Verdict
+	if v != Unproven || v == Fenced {
+		t.Error("a device that answers nothing must be Unproven")
+	}
+}

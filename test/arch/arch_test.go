@@ -1,0 +1,157 @@
+// Package arch keeps the house in order: which package may import which, and what stays pure.
+package arch
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// layers: a package may import packages of lower layers, and of its own layer only where allowed says so.
+var layers = map[string]int{
+	"controller/platform": 0, "controller/boottime": 0,
+	"health": 1, "fencing": 1, "controller/pgdial": 1, "fencing/process": 1,
+	"controller/state": 2, "controller/wire": 3,
+	"controller/config": 3, "controller/decide": 3, "controller/member": 3, "controller/consensus": 3, "controller/identity": 2,
+	"controller/postgres": 3, "controller/publish": 3, "fencing/guard": 3,
+	"controller/loop": 4, "controller/agent": 5, "controller/api": 5,
+	"controller": 6, "cmd/mainstay/render": 4, "cmd/mainstay": 7,
+}
+
+// pure packages import neither clocks nor I/O, nor anybody else's code.
+var pure = []string{"controller/platform", "health", "fencing", "controller/state", "controller/decide", "controller/member"}
+
+// impure standard packages, and why a pure package must not have them.
+var impure = map[string]string{
+	"os": "it would do I/O", "net": "it would do I/O", "net/http": "it would do I/O", "io/ioutil": "it would do I/O",
+	"os/exec": "it would start processes", "context": "it would wait", "sync": "it would share memory between goroutines",
+	"math/rand": "two controllers would decide differently", "crypto/rand": "two controllers would decide differently",
+	"log": "the shell logs decisions", "database/sql": "it would do I/O",
+}
+
+// forbidden edges with their reasons, where the layers alone would allow them.
+var forbidden = []struct{ from, to, why string }{
+	{"controller/agent", "controller/consensus", "an agent obeys goals; it has no part in the log"},
+	{"controller/agent", "controller/decide", "an agent obeys goals; it never decides for a cluster"},
+	{"controller/decide", "controller/operate", "decisions and their execution meet only in the log"},
+	{"test/invariant", "controller/decide", "what checks the decisions must not share their mistakes"},
+	{"controller/state", "controller/wire", "the state must not depend on how it is shown"},
+}
+
+type pkg struct {
+	ImportPath   string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Imports", "mainstay/...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []pkg
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func local(path string) (string, bool) { return strings.CutPrefix(path, "mainstay/") }
+
+func TestLayers(t *testing.T) {
+	for _, p := range packages(t) {
+		from, _ := local(p.ImportPath)
+		if strings.HasPrefix(from, "test/") || strings.HasPrefix(from, "fencing/process/") {
+			continue // tests import anything
+		}
+		level, known := layers[from]
+		if !known {
+			t.Errorf("%s has no layer; give it one in test/arch", from)
+			continue
+		}
+		for _, i := range p.Imports {
+			to, ours := local(i)
+			if !ours {
+				continue
+			}
+			if strings.HasPrefix(to, "test/") {
+				t.Errorf("%s imports %s: nothing imports tests", from, to)
+			} else if layers[to] >= level {
+				t.Errorf("%s (layer %d) imports %s (layer %d): imports go down only", from, level, to, layers[to])
+			}
+		}
+	}
+}
+
+func TestForbiddenEdges(t *testing.T) {
+	for _, p := range packages(t) {
+		from, _ := local(p.ImportPath)
+		for _, f := range forbidden {
+			if from == f.from && slices.Contains(p.Imports, "mainstay/"+f.to) {
+				t.Errorf("%s imports %s: %s", f.from, f.to, f.why)
+			}
+		}
+	}
+}
+
+// TestPurity: the step of loop is pure as well, but lives beside its shell; its files are checked by name in loop's tests.
+func TestPurity(t *testing.T) {
+	for _, p := range packages(t) {
+		from, _ := local(p.ImportPath)
+		if !slices.Contains(pure, from) {
+			continue
+		}
+		for _, i := range p.Imports {
+			to, ours := local(i)
+			switch {
+			case impure[i] != "":
+				t.Errorf("%s imports %s: %s", from, i, impure[i])
+			case ours && !slices.Contains(pure, to):
+				t.Errorf("%s is pure and imports %s, which is not", from, to)
+			case !ours && strings.Contains(i, "."):
+				t.Errorf("%s is pure and imports %s: no third-party code", from, i)
+			}
+		}
+	}
+}
+
+// TestNoClock: now is an argument in pure code, and in the step of the loop.
+func TestNoClock(t *testing.T) {
+	files := []string{"controller/loop/core.go", "controller/loop/answer.go"}
+	for _, dir := range pure {
+		found, err := filepath.Glob("../../" + dir + "/*.go")
+		if err != nil || len(found) == 0 {
+			t.Fatalf("no files in %s: %v", dir, err)
+		}
+		for _, f := range found {
+			if !strings.HasSuffix(f, "_test.go") {
+				files = append(files, strings.TrimPrefix(f, "../../"))
+			}
+		}
+	}
+	for _, f := range files {
+		text, err := os.ReadFile("../../" + f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range []string{"time.Now(", "time.Since(", "time.Sleep(", "time.After(", "time.NewTimer(", "go func"} {
+			if strings.Contains(string(text), word) {
+				t.Errorf("%s uses %s: now is an argument here", f, strings.TrimSuffix(word, "("))
+			}
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"mainstay/controller/state"
+	"mainstay/test/stand"
+)
+
+// stop is one stop of the tour: a fault, and what must be true afterwards.
+type stop struct {
+	title string
+	do    func(ctx context.Context, primary string) error
+	kind  state.OperationKind // the operation it must have caused, "" for none
+	after func(ctx context.Context) error
+}
+
+// tour breaks the platform in turn. After each stop it prints what happened, the write outage that the clients of the app
+// servers saw, and how many acknowledged posts are missing.
+func (d *demo) tour(ctx context.Context) error {
+	var restart string
+	stops := []stop{
+		{"The primary crashes (kill -9 of its postmaster)", func(ctx context.Context, primary string) error {
+			return stand.Signal(syscall.SIGKILL, d.stand.Postmaster(primary))
+		}, state.Failover, nil},
+		{"A planned switchover", func(ctx context.Context, primary string) error {
+			out, err := d.stand.CLI(ctx, "switchover", "feed", "--yes")
+			if err != nil {
+				return fmt.Errorf("%w\n%s", err, out)
+			}
+			return nil
+		}, state.Switchover, nil},
+		{"A replica's whole host is lost", func(ctx context.Context, primary string) error {
+			for _, h := range d.stand.Of(false) {
+				if h.Member != primary {
+					restart = h.Name
+				}
+			}
+			return stand.Signal(syscall.SIGKILL, d.stand.Everything(d.stand.Host(restart))...)
+		}, "", func(ctx context.Context) error { return d.stand.StartAgent(restart) }},
+		{"The leading controller and the primary crash together", func(ctx context.Context, primary string) error {
+			leader, err := d.stand.Leader(ctx)
+			restart = leader
+			return errors.Join(err, stand.Signal(syscall.SIGKILL, d.stand.Postmaster(primary)), d.stand.Kill("controller "+leader, syscall.SIGKILL))
+		}, state.Failover, func(ctx context.Context) error { return d.stand.StartController(restart) }},
+	}
+	for i, s := range stops {
+		d.say("== %d. %s", i+1, s.title)
+		if err := d.visit(ctx, s); err != nil {
+			return fmt.Errorf("stop %d (%s): %w", i+1, s.title, err)
+		}
+	}
+	if err := d.verdict(); err != nil {
+		return err
+	}
+	d.say("The tour is over: everything came back by itself, and nothing acknowledged is missing.")
+	return nil
+}
+
+func (d *demo) visit(ctx context.Context, s stop) error {
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
+	c, err := d.stand.Cluster(ctx)
+	if err != nil {
+		return err
+	}
+	last := ""
+	if c.Operation != nil {
+		last = c.Operation.ID
+	}
+	mark := d.load.Mark()
+	if err := s.do(ctx, c.Primary); err != nil {
+		return err
+	}
+	if s.kind != "" {
+		if err := d.show(ctx, s.kind, last); err != nil {
+			return err
+		}
+	}
+	if s.after != nil {
+		if err := d.acknowledged(ctx, mark); err != nil {
+			return err
+		}
+		if err := s.after(ctx); err != nil {
+			return err
+		}
+	}
+	if err := d.stand.WaitHealthy(ctx); err != nil {
+		return err
+	}
+	r, err := d.load.Report(mark)
+	if err != nil {
+		return err
+	}
+	d.say("   write outage seen by the clients: %s; posts acknowledged meanwhile: %d", r.Longest.Round(time.Millisecond), r.Tally.Acked)
+	return d.verdict()
+}
+
+// show waits for the operation to end, and prints its steps.
+func (d *demo) show(ctx context.Context, kind state.OperationKind, after string) error {
+	var op state.Operation
+	err := d.stand.Wait(ctx, "the "+string(kind), func() (bool, string) {
+		var err error
+		if op, err = d.stand.Last(ctx, kind); err != nil {
+			return false, err.Error()
+		}
+		return op.ID != after && op.Result == state.Done, string(op.Result) + " " + op.ID
+	})
+	if err != nil {
+		return err
+	}
+	d.say("   %s %s: %s -> %s, epoch %s, timeline %d", op.ID, op.Kind, op.From, op.To, op.Epoch, op.Timeline)
+	d.say("   why: %s", op.Reason)
+	if op.Proof != nil {
+		d.say("   fence proof: %s (%s)", op.Proof.Kind, op.Proof.Detail)
+	}
+	begun, _ := time.Parse(time.RFC3339, op.Steps[0].At)
+	for _, st := range op.Steps {
+		at, _ := time.Parse(time.RFC3339, st.At)
+		d.say("   %+7.3fs %-10s %s", at.Sub(begun).Seconds(), st.Name, st.Note)
+	}
+	for name, why := range op.NotChosen {
+		d.say("   not chosen: %s: %s", name, why)
+	}
+	return nil
+}
+
+// acknowledged waits until posts are acknowledged again after a mark.
+func (d *demo) acknowledged(ctx context.Context, mark string) error {
+	begun := time.Now()
+	return d.stand.Wait(ctx, "posts to be acknowledged", func() (bool, string) {
+		r, err := d.load.Report(mark)
+		return err == nil && r.Tally.Acked > 50 && time.Since(begun) > 2*time.Second, fmt.Sprint(err)
+	})
+}

@@ -1,0 +1,197 @@
+package e2e
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mainstay/controller/state"
+	"mainstay/fencing"
+	"mainstay/test/stand"
+)
+
+// TestFaults kills everything in turn, and several things at once. After each the cluster must come back whole by itself;
+// at the end nothing acknowledged may be missing, and never may two members have acknowledged at once.
+func TestFaults(t *testing.T) {
+	tr := begin(t, stand.Options{})
+	t.Run("postmaster killed", tr.postmasterKilled)
+	t.Run("agent killed", tr.agentKilled)
+	t.Run("guard killed", tr.guardKilled)
+	t.Run("each controller killed", tr.controllersKilled)
+	t.Run("switchover", tr.switchover)
+	t.Run("leader and primary killed together", tr.leaderAndPrimaryKilled)
+	t.Run("everything on the primary's host killed", tr.hostKilled)
+	t.Run("replica lost and back", tr.replicaKilled)
+	t.Run("all controllers killed briefly", tr.allControllersKilled)
+	tr.judge()
+}
+
+// primary returns the primary's name once the cluster is healthy.
+func (tr *trial) primary(t *testing.T) string {
+	t.Helper()
+	tr.healthy(t)
+	c, err := tr.Cluster(tr.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Primary
+}
+
+func (tr *trial) healthy(t *testing.T) {
+	t.Helper()
+	if err := tr.WaitHealthy(tr.ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (tr *trial) check(t *testing.T, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (tr *trial) failedOver(t *testing.T, from string, proofs ...fencing.Kind) {
+	t.Helper()
+	to, err := tr.WaitPrimary(tr.ctx, from)
+	tr.check(t, err)
+	op, err := tr.Last(tr.ctx, state.Failover)
+	tr.check(t, err)
+	if op.From != from || op.To != to || op.Result != state.Done || op.Proof == nil || len(op.NotChosen) == 0 {
+		t.Errorf("history is not complete: %+v", op)
+		return
+	}
+	for _, p := range proofs {
+		if op.Proof.Kind == p {
+			return
+		}
+	}
+	t.Errorf("proof %s, want one of %v", op.Proof.Kind, proofs)
+}
+
+func (tr *trial) postmasterKilled(t *testing.T) {
+	p := tr.primary(t)
+	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Postmaster(p)))
+	tr.failedOver(t, p, fencing.Stopped, fencing.QuorumSealed)
+	tr.healthy(t)
+}
+
+// agentKilled: PostgreSQL goes on, and a new agent takes it up again within its lease.
+func (tr *trial) agentKilled(t *testing.T) {
+	p := tr.primary(t)
+	host, pid := tr.Host(p).Name, tr.Postmaster(p)
+	tr.check(t, tr.Kill("agent "+host, syscall.SIGKILL), tr.StartAgent(host))
+	tr.healthy(t)
+	if now := tr.Postmaster(p); now != pid || tr.primary(t) != p {
+		t.Errorf("the agent's restart touched PostgreSQL: postmaster %d, now %d", pid, now)
+	}
+}
+
+// guardKilled: the surviving guard ends the member's tree, and another member takes over.
+func (tr *trial) guardKilled(t *testing.T) {
+	p := tr.primary(t)
+	guards := tr.Guards(p)
+	if len(guards) != 2 {
+		t.Fatalf("%s has guards %v, want two", p, guards)
+	}
+	tr.check(t, stand.Signal(syscall.SIGKILL, guards[0]))
+	tr.failedOver(t, p, fencing.Stopped, fencing.QuorumSealed)
+	tr.healthy(t)
+}
+
+func (tr *trial) controllersKilled(t *testing.T) {
+	p := tr.primary(t)
+	before := tr.Postmaster(p)
+	for _, h := range tr.Of(true) {
+		tr.check(t, tr.Kill("controller "+h.Controller, syscall.SIGKILL), tr.StartController(h.Controller))
+		tr.healthy(t)
+	}
+	if tr.primary(t) != p || tr.Postmaster(p) != before {
+		t.Error("the loss of one controller at a time had an effect on the database")
+	}
+}
+
+func (tr *trial) switchover(t *testing.T) {
+	p := tr.primary(t)
+	out, err := tr.CLI(tr.ctx, "switchover", "feed", "--dry-run")
+	if err != nil || !strings.Contains(out, p) {
+		t.Fatalf("dry run: %v\n%s", err, out)
+	}
+	if out, err := tr.CLI(tr.ctx, "switchover", "feed", "--yes"); err != nil {
+		t.Fatalf("switchover: %v\n%s", err, out)
+	}
+	op, err := tr.Last(tr.ctx, state.Switchover)
+	tr.check(t, err)
+	if op.Result != state.Done || op.From != p || op.Proof == nil || op.Loss != "" {
+		t.Errorf("history of the switchover: %+v", op)
+	}
+	if now := tr.primary(t); now == p {
+		t.Errorf("%s is still primary", p)
+	}
+}
+
+// leaderAndPrimaryKilled: whoever leads next finishes the failover.
+func (tr *trial) leaderAndPrimaryKilled(t *testing.T) {
+	p := tr.primary(t)
+	leader, err := tr.Leader(tr.ctx)
+	tr.check(t, err, stand.Signal(syscall.SIGKILL, tr.Postmaster(p)), tr.Kill("controller "+leader, syscall.SIGKILL))
+	tr.failedOver(t, p, fencing.Stopped, fencing.QuorumSealed, fencing.LeaseExpired)
+	tr.check(t, tr.StartController(leader))
+	tr.healthy(t)
+}
+
+// hostKilled: nothing on the primary's host is left that could say anything. It comes back as a replica by itself.
+func (tr *trial) hostKilled(t *testing.T) {
+	p := tr.primary(t)
+	h := tr.Host(p)
+	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(h)...))
+	tr.failedOver(t, p, fencing.QuorumSealed, fencing.LeaseExpired)
+	tr.check(t, tr.StartAgent(h.Name))
+	tr.healthy(t)
+}
+
+// replicaKilled: the primary goes on with the other replica, and the lost one comes back.
+func (tr *trial) replicaKilled(t *testing.T) {
+	p := tr.primary(t)
+	var r stand.Host
+	for _, h := range tr.Of(false) {
+		if h.Member != p {
+			r = h
+		}
+	}
+	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(r)...))
+	mark := tr.load.Mark()
+	err := tr.Wait(tr.ctx, "the lost replica to leave the durability set", func() (bool, string) {
+		c, err := tr.Cluster(tr.ctx)
+		return err == nil && len(c.Sets) == 1 && len(c.Sets[0].Names) == 1, ""
+	})
+	tr.check(t, err)
+	report, err := tr.load.Report(mark)
+	tr.check(t, err)
+	if report.Tally.Acked == 0 {
+		t.Error("nothing was acknowledged while one replica was lost")
+	}
+	tr.check(t, tr.StartAgent(r.Name))
+	tr.healthy(t)
+}
+
+// allControllersKilled: within a lease nothing happens at all.
+func (tr *trial) allControllersKilled(t *testing.T) {
+	p := tr.primary(t)
+	pid := tr.Postmaster(p)
+	for _, h := range tr.Of(true) {
+		tr.check(t, tr.Kill("controller "+h.Controller, syscall.SIGKILL))
+	}
+	began := time.Now()
+	for _, h := range tr.Of(true) {
+		tr.check(t, tr.StartController(h.Controller))
+	}
+	tr.healthy(t)
+	t.Logf("whole again %s after the controllers were started again", time.Since(began).Round(10*time.Millisecond))
+	if tr.primary(t) != p || tr.Postmaster(p) != pid {
+		t.Error("a short absence of all controllers had an effect on the database")
+	}
+}

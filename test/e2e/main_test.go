@@ -1,0 +1,133 @@
+// Package e2e runs the whole of Mainstay on real PostgreSQL: real controllers, agents and guards, killed for real, while
+// clients write and keep a ledger of what was acknowledged.
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mainstay/test/platform/dualwriter"
+	"mainstay/test/platform/load"
+	"mainstay/test/platform/pgclient"
+	"mainstay/test/stand"
+)
+
+// binary is the program under test, built once with the race detector.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "mainstay-bin-")
+	if err == nil {
+		binary = filepath.Join(dir, "mainstay")
+		var out []byte
+		if out, err = exec.Command("go", "build", "-race", "-o", binary, "mainstay/cmd/mainstay").CombinedOutput(); err != nil {
+			err = fmt.Errorf("%w\n%s", err, out)
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "build mainstay:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+var subnets atomic.Int32
+
+// trial is one stand with its clients.
+type trial struct {
+	*stand.Stand
+	t      *testing.T
+	ctx    context.Context
+	load   *load.Client
+	direct *load.Direct
+	dual   *dualwriter.Tester
+}
+
+// begin starts a healthy platform with a load and with a client on each host that tries to write all the time.
+func begin(t *testing.T, o stand.Options) *trial {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	t.Cleanup(cancel)
+	dir, err := os.MkdirTemp("", "ms-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Dir, o.Binary = dir, binary
+	if o.Subnet == 0 {
+		o.Subnet = int(subnets.Add(1))
+	}
+	s, err := stand.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &trial{Stand: s, t: t, ctx: ctx}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(s.Logs(60))
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := s.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	tr.clients()
+	return tr
+}
+
+func (tr *trial) clients() {
+	tr.t.Helper()
+	dsn, err := tr.Application(tr.ctx)
+	tr.must(err)
+	tr.direct, err = load.NewDirect(dsn, pgclient.Options{})
+	tr.must(err)
+	tr.must(tr.direct.Setup(tr.ctx))
+	ledger, err := load.OpenLedger(filepath.Join(tr.Dir, "ledger"))
+	tr.must(err)
+	tr.load, err = load.Start(tr.ctx, load.Options{Target: tr.direct, Ledger: ledger, Writers: 2, Every: 10 * time.Millisecond, Threshold: 50 * time.Millisecond})
+	tr.must(err)
+	var hosts []dualwriter.Host
+	for _, h := range tr.Of(false) {
+		hosts = append(hosts, dualwriter.Host{Name: h.Name, DSN: tr.HostDSN(h.Member)})
+	}
+	tr.dual, err = dualwriter.Start(tr.ctx, dualwriter.Options{Hosts: hosts, Every: 20 * time.Millisecond})
+	tr.must(err)
+	tr.t.Cleanup(func() {
+		tr.load.Stop()
+		tr.dual.Stop()
+		ledger.Close()
+		tr.direct.Close()
+	})
+}
+
+func (tr *trial) must(err error) {
+	tr.t.Helper()
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+}
+
+// judge stops the clients and checks what they were promised: nothing acknowledged is missing, and at no time did two
+// members acknowledge.
+func (tr *trial) judge() {
+	tr.t.Helper()
+	tr.must(tr.load.Stop())
+	v, err := tr.load.Verify(tr.ctx)
+	tr.must(err)
+	if len(v.Missing) > 0 {
+		tr.t.Errorf("acknowledged posts are missing: %s", v)
+	}
+	tr.dual.Stop()
+	if o := tr.dual.Overlaps(); len(o) > 0 {
+		tr.t.Errorf("two members acknowledged writes at once: %v", o)
+	}
+}

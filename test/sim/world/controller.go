@@ -1,0 +1,153 @@
+package world
+
+import (
+	"time"
+
+	"mainstay/controller/loop"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+// controller is the shell of loop.Core, as loop.Loop is: it feeds events in and carries out what comes back.
+type controller struct {
+	w       *World
+	name    string
+	core    *loop.Core
+	clock   clock
+	alive   bool
+	life    int
+	term    int // in which it believes to lead; 0 for none
+	applied int
+	nextID  uint64
+	replies map[uint64]func(*wire.ReportAnswer, error)
+}
+
+func (c *controller) start() {
+	c.life++
+	c.alive, c.term, c.applied = true, 0, 0
+	c.clock = newClock(c.w.rand, c.w.now)
+	c.core = loop.NewCore(c.name, c.now())
+	c.replies = map[uint64]func(*wire.ReportAnswer, error){}
+	c.apply(c.w.raft.last())
+	c.beat(c.life)
+}
+
+func (c *controller) crash() {
+	c.alive = false
+	c.life++
+	if c.w.raft.leader == c.name {
+		c.w.raft.leader = ""
+	}
+}
+
+func (c *controller) now() time.Duration { return c.clock.read(c.w.now) }
+
+func (c *controller) wall() time.Time { return time.Unix(1_700_000_000, 0).UTC().Add(c.w.now) }
+
+func (c *controller) apply(index int) {
+	if c.alive && index > c.applied {
+		c.applied = index
+		c.core.Applied(c.w.raft.states[index])
+	}
+}
+
+// beat is the loop's timer: it catches up with the log and decides.
+func (c *controller) beat(life int) {
+	if c.life != life {
+		return
+	}
+	c.w.after(100*time.Millisecond, func() { c.w.net.awake(c.name, func() { c.beat(life) }) })
+	if leader := c.w.raft.leader; c.w.net.both(leader, c.name) {
+		c.apply(c.w.raft.last())
+	}
+	c.decide()
+}
+
+func (c *controller) decide() {
+	out := c.core.Decide(c.now(), c.wall())
+	if out.Fatal != nil {
+		c.w.trace("%s exits: %v", c.name, out.Fatal)
+		c.crash()
+		c.w.after(c.w.span(200*time.Millisecond, time.Second), c.restart)
+		return
+	}
+	c.act(out)
+}
+
+func (c *controller) restart() {
+	if !c.alive {
+		c.start()
+	}
+}
+
+func (c *controller) lead(life, term int) {
+	if c.life != life || term < c.term {
+		return
+	}
+	if c.term != 0 {
+		c.act(c.core.Follow())
+	}
+	c.term = term
+	c.act(c.core.Lead(c.now()))
+	c.decide()
+}
+
+// depose tells a controller that it leads no more. Until then it goes on as if it did.
+func (c *controller) depose(life, newer int) {
+	c.w.net.awake(c.name, func() {
+		if c.life == life && c.term != 0 && c.term < newer {
+			c.term = 0
+			c.act(c.core.Follow())
+		}
+	})
+}
+
+// act carries out what a step wants.
+func (c *controller) act(out loop.Out) {
+	for _, r := range out.Replies {
+		if f := c.replies[r.ID]; f != nil {
+			delete(c.replies, r.ID)
+			f(r.Answer, r.Err)
+		}
+	}
+	if out.Tick != 0 {
+		c.propose(state.Command{Tick: &state.Tick{}}, func(_ bool, err error) { c.act(c.core.Ticked(out.Tick, err, c.now())) })
+	}
+	for _, p := range out.Proposals {
+		c.propose(p.Command, func(refused bool, err error) { c.core.Done(p, refused) })
+	}
+}
+
+// propose brings the result back as an event, with the state applied up to it first.
+func (c *controller) propose(cmd state.Command, then func(refused bool, err error)) {
+	life := c.life
+	c.w.raft.propose(c, c.term, cmd, func(index int, refused bool, err error) {
+		c.w.net.awake(c.name, func() {
+			if c.life != life {
+				return
+			}
+			c.apply(index)
+			then(refused, err)
+			c.decide()
+		})
+	})
+}
+
+// report takes in an agent's report; answer is called when it is answered.
+func (c *controller) report(r health.Report, answer func(*wire.ReportAnswer, error)) {
+	if !c.alive {
+		return
+	}
+	c.nextID++
+	c.replies[c.nextID] = answer
+	c.act(c.core.Report(c.nextID, r, c.now()))
+}
+
+// submit is an operator's command, asked of whoever leads.
+func (c *controller) submit(cmd state.Command) {
+	c.nextID++
+	if out, err := c.core.Submit(c.nextID, cmd); err == nil {
+		c.act(out)
+	}
+}

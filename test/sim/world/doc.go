@@ -1,0 +1,8 @@
+// Package world is a seeded world around the real core: state.Apply, loop.Core (and decide under it), member.Next, Settle
+// and Clocks run as they are; network, raft, clocks, guards, PostgreSQL and clients are models. One goroutine, one queue
+// of events, virtual time: the same seed gives the same trace.
+//
+// A model may be more hostile than the thing it stands for, never kinder where a rule of the safety argument leans on it.
+// It must never look into the core to decide what to do next, and never read a real clock. A seed enters by New; a Result
+// leaves by Run.
+package world

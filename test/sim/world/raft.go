@@ -1,0 +1,137 @@
+package world
+
+import (
+	"errors"
+	"time"
+
+	"mainstay/controller/state"
+)
+
+var errUnknown = errors.New("leadership was lost; it is not known whether this was committed")
+
+// raft is a model of the replicated log: one true leader a term, which may be deposed without knowing; what a deposed
+// leader had under way may yet be committed by the next.
+type raft struct {
+	w      *World
+	term   int
+	leader string // "" for none
+	states []*state.State
+	under  []*proposal // proposed in this term, not committed yet, in order
+	lost   time.Duration
+}
+
+type proposal struct {
+	cmd  state.Command
+	then func(index int, refused bool, err error)
+	done bool
+}
+
+func newRaft(w *World) *raft { return &raft{w: w, states: []*state.State{state.New()}} }
+
+func (r *raft) last() int { return len(r.states) - 1 }
+
+// propose is called by a controller that believes to lead term.
+func (r *raft) propose(c *controller, term int, cmd state.Command, then func(index int, refused bool, err error)) {
+	p := &proposal{cmd: cmd, then: then}
+	if term == r.term && c.name == r.leader {
+		r.under = append(r.under, p)
+	}
+	r.w.after(r.w.span(time.Millisecond, 12*time.Millisecond), func() { r.replicate(c, term, p) })
+}
+
+func (r *raft) replicate(c *controller, term int, p *proposal) {
+	switch {
+	case p.done:
+	case term != r.term || r.leader != c.name:
+		r.w.after(r.w.span(0, 300*time.Millisecond), func() { p.then(0, false, errUnknown) })
+	case c.alive && r.w.net.sleep[c.name] <= r.w.now && r.majority(c.name):
+		r.flush(p)
+	default:
+		r.w.after(20*time.Millisecond, func() { r.replicate(c, term, p) })
+	}
+}
+
+// flush commits everything up to p: the log keeps its order.
+func (r *raft) flush(p *proposal) {
+	for len(r.under) > 0 && !p.done {
+		first := r.under[0]
+		r.under = r.under[1:]
+		index, refused := r.commit(first.cmd)
+		first.done = true
+		r.w.after(r.w.hiccup(), func() { first.then(index, refused, nil) })
+	}
+}
+
+func (r *raft) commit(cmd state.Command) (index int, refused bool) {
+	b, err := cmd.Encode()
+	if err == nil {
+		cmd, err = state.DecodeCommand(b)
+	}
+	if err != nil {
+		panic(err)
+	}
+	old := r.states[r.last()]
+	next, err := state.Apply(old, uint64(r.last()+1), cmd)
+	r.states = append(r.states, next)
+	r.w.committed(old, next, cmd, err)
+	for _, c := range r.w.controllers {
+		if c.name != r.leader {
+			r.w.net.stream(r.leader, c.name, func() { c.apply(r.last()) })
+		}
+	}
+	return r.last(), err != nil
+}
+
+func (r *raft) majority(of string) bool {
+	n := 0
+	for _, c := range r.w.controllers {
+		if c.alive && (c.name == of || r.w.net.both(of, c.name) && r.w.net.sleep[c.name] <= r.w.now) {
+			n++
+		}
+	}
+	return 2*n > len(r.w.controllers)
+}
+
+// watch holds elections: a leader that cannot reach a majority for a while is replaced.
+func (r *raft) watch() {
+	r.w.after(50*time.Millisecond, r.watch)
+	if c := r.w.controller(r.leader); c != nil && c.alive && r.w.net.sleep[c.name] <= r.w.now && r.majority(r.leader) {
+		r.lost = r.w.now
+		return
+	}
+	if r.w.now-r.lost < r.w.span(300*time.Millisecond, 1200*time.Millisecond) {
+		return
+	}
+	r.elect()
+}
+
+// elect lets one of the controllers that reach a majority win, perhaps the same again.
+func (r *raft) elect() {
+	var able []*controller
+	for _, c := range r.w.controllers {
+		if c.alive && r.w.net.sleep[c.name] <= r.w.now && r.majority(c.name) {
+			able = append(able, c)
+		}
+	}
+	if len(able) == 0 {
+		return
+	}
+	old := r.w.controller(r.leader)
+	winner := able[r.w.rand.IntN(len(able))]
+	limbo := r.under
+	r.term++
+	r.leader, r.under, r.lost = winner.name, nil, r.w.now
+	r.w.trace("raft: %s leads term %d", winner.name, r.term)
+	if len(limbo) > 0 {
+		for _, p := range limbo[:r.w.rand.IntN(len(limbo)+1)] {
+			r.commit(p.cmd)
+		}
+	}
+	term := r.term
+	if old != nil {
+		life := old.life
+		r.w.after(r.w.span(0, 600*time.Millisecond), func() { old.depose(life, term) })
+	}
+	life := winner.life
+	r.w.after(r.w.span(0, 30*time.Millisecond), func() { r.w.net.awake(winner.name, func() { winner.lead(life, term) }) })
+}

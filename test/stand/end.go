@@ -1,0 +1,152 @@
+package stand
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// asOwner lets a command run as whoever owns the data, if that is another user.
+func asOwner(cmd *exec.Cmd) {
+	if os.Geteuid() != 0 {
+		return
+	}
+	u, err := user.Lookup(owner())
+	if err != nil {
+		return
+	}
+	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+}
+
+// Postmaster is the pid of a member's postmaster, 0 if it has none.
+func (s *Stand) Postmaster(member string) int {
+	raw, err := os.ReadFile(filepath.Join(s.Data(member), "postmaster.pid"))
+	if err != nil {
+		return 0
+	}
+	pid, _ := strconv.Atoi(strings.SplitN(string(raw), "\n", 2)[0])
+	if cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); err != nil || cwd != s.Data(member) {
+		return 0
+	}
+	return pid
+}
+
+// Guards are the pids of a member's guards.
+func (s *Stand) Guards(member string) []int {
+	var found []int
+	for _, pid := range s.own() {
+		if raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.HasPrefix(string(raw), "lease-guard:"+member+":") {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// Everything lists all processes of a host that the stand knows: its daemon, its guards, its PostgreSQL.
+func (s *Stand) Everything(h Host) []int {
+	var found []int
+	if p := s.Proc("agent " + h.Name); p != nil {
+		select {
+		case <-p.done:
+		default:
+			found = append(found, p.PID())
+		}
+	}
+	found = append(found, s.Guards(h.Member)...)
+	for _, pid := range pids() {
+		if cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); err == nil && cwd == s.Data(h.Member) {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// Signal sends a signal to processes; those that have ended are passed over.
+func Signal(sig syscall.Signal, pids ...int) error {
+	var errs []error
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+			errs = append(errs, fmt.Errorf("signal %d to %d: %w", sig, pid, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// own lists the processes that run from, or in, the stand's folder.
+func (s *Stand) own() []int {
+	var found []int
+	for _, pid := range pids() {
+		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+		cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+		if strings.HasPrefix(exe, s.Dir+"/") || strings.HasPrefix(cwd, s.Dir+"/agent-") {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+func pids() []int {
+	entries, _ := os.ReadDir("/proc")
+	var out []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && pid != os.Getpid() {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// Close ends every process of the stand and removes its folder and cgroups. It is safe to call twice.
+func (s *Stand) Close() error {
+	s.mu.Lock()
+	procs := s.procs
+	s.procs = map[string]*Proc{}
+	s.mu.Unlock()
+	for _, p := range procs {
+		_ = syscall.Kill(-p.PID(), syscall.SIGCONT)
+		_ = syscall.Kill(-p.PID(), syscall.SIGKILL)
+	}
+	for _, p := range procs {
+		<-p.done
+	}
+	deadline := time.Now().Add(15 * time.Second)
+	for left := s.own(); len(left) > 0; left = s.own() {
+		_ = Signal(syscall.SIGKILL, left...)
+		_ = Signal(syscall.SIGCONT, left...)
+		if time.Now().After(deadline) {
+			return fmt.Errorf("processes %v of %s did not end", left, s.Dir)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.removeCgroups()
+	if s.Keep {
+		return nil
+	}
+	return os.RemoveAll(s.Dir)
+}
+
+func (s *Stand) removeCgroups() {
+	for _, h := range s.Of(false) {
+		sum := sha256.Sum256([]byte(s.Data(h.Member)))
+		for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+			for _, name := range []string{"mainstay-" + h.Member + "-" + hex.EncodeToString(sum[:3]), "mainstay-guard-" + h.Member} {
+				found, _ := filepath.Glob(filepath.Join(root, name))
+				deeper, _ := filepath.Glob(filepath.Join(root, "*", name))
+				for _, path := range append(found, deeper...) {
+					_ = syscall.Rmdir(path) // one that is in use by another stand stays
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package stand
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"mainstay/controller/identity"
+)
+
+// certificates makes the platform's CA and one certificate for everybody.
+func (s *Stand) certificates() error {
+	pki := s.path("pki")
+	if err := identity.InitCA(pki, "social"); err != nil {
+		return err
+	}
+	issue := func(role, name string, addresses ...string) error {
+		_, err := identity.Issue(pki, pki, identity.Request{Role: role, Name: name, Addresses: addresses})
+		return err
+	}
+	for _, h := range s.Hosts {
+		var err error
+		if h.Controller != "" {
+			err = issue(identity.RoleController, h.Controller, h.Address)
+		} else if err = issue(identity.RoleAgent, h.Name, h.Address); err == nil {
+			err = issue(identity.RolePostgres, h.Name, h.Address)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for role, name := range map[string]string{identity.RoleOperator: "alice", identity.RoleViewer: "victor"} {
+		if err := issue(role, name); err != nil {
+			return err
+		}
+	}
+	var err error
+	s.store, err = identity.Load(identity.Files{CA: s.path("pki", "ca.crt"), Cert: s.path("pki", "operator-alice.crt"), Key: s.path("pki", "operator-alice.key")})
+	return err
+}
+
+// files writes the local files of controllers and agents, and the platform file.
+func (s *Stand) files() error {
+	if err := os.MkdirAll(s.path("etc"), 0o755); err != nil {
+		return err
+	}
+	for _, h := range s.Hosts {
+		name, text := "agent-"+h.Name, s.agentFile(h)
+		data := s.path("agent-" + h.Name)
+		if h.Controller != "" {
+			name, text, data = "controller-"+h.Controller, s.controllerFile(h), s.path("controller-"+h.Controller)
+		}
+		if err := os.MkdirAll(data, 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(s.path("etc", name+".yaml"), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(s.path("etc", "platform.yaml"), []byte(s.PlatformFile()), 0o644)
+}
+
+func (s *Stand) controllerFile(h Host) string {
+	return fmt.Sprintf(`name: %s
+site: %s
+listen: %s
+data: %s
+metrics: %s
+tls: {ca: ../pki/ca.crt, cert: ../pki/controller-%s.crt, key: ../pki/controller-%s.key}
+log: {level: info}
+`, h.Controller, h.Site, net.JoinHostPort(h.Address, "7101"), s.path("controller-"+h.Controller), net.JoinHostPort(h.Address, "9101"), h.Controller, h.Controller)
+}
+
+func (s *Stand) agentFile(h Host) string {
+	var quoted []string
+	for _, a := range s.ControllerAddresses() {
+		quoted = append(quoted, `"`+a+`"`)
+	}
+	text := fmt.Sprintf(`host: %s
+controllers: [%s]
+listen: %s
+health: %s
+data: %s
+tls: {ca: ../pki/ca.crt, cert: ../pki/agent-%s.crt, key: ../pki/agent-%s.key}
+postgres:
+  user: %s
+  tls: {ca: ../pki/ca.crt, cert: ../pki/postgres-%s.crt, key: ../pki/postgres-%s.key}
+log: {level: info}
+`, h.Name, strings.Join(quoted, ", "), net.JoinHostPort(h.Address, "7201"), net.JoinHostPort(h.Address, "8008"), s.path("agent-"+h.Name), h.Name, h.Name, owner(), h.Name, h.Name)
+	return text
+}
+
+// owner is whom PostgreSQL runs as: the packages' user for root, else whoever runs the stand.
+func owner() string {
+	if os.Geteuid() == 0 {
+		return packagedUser
+	}
+	out, err := exec.Command("id", "-un").Output()
+	if err != nil {
+		return packagedUser
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// PlatformFile is the stand's platform as an operator would write it.
+func (s *Stand) PlatformFile() string {
+	var b strings.Builder
+	b.WriteString("platform: social\nsites:\n  - {name: east}\n  - {name: west}\n  - {name: north, witness: true}\nhosts:\n")
+	for _, h := range s.Of(false) {
+		fmt.Fprintf(&b, "  - {name: %s, site: %s, address: %s}\n", h.Name, h.Site, h.Address)
+	}
+	if s.Platform != "" {
+		b.WriteString(s.Platform)
+		return b.String()
+	}
+	b.WriteString("clusters:\n  - name: feed\n    tier: critical\n    members:\n")
+	for i, h := range s.Of(false) {
+		fmt.Fprintf(&b, "      - {name: %s, host: %s, priority: %d}\n", h.Member, h.Name, 100-10*i)
+	}
+	for _, line := range s.Settings {
+		b.WriteString("    " + line + "\n")
+	}
+	return b.String()
+}
+
+// Data is a member's data directory; Socket the folder of its socket.
+func (s *Stand) Data(member string) string {
+	return filepath.Join(s.path("agent-"+s.Host(member).Name), "members", member, "data")
+}
+
+// Socket is the folder of a member's unix socket.
+func (s *Stand) Socket(member string) string {
+	return filepath.Join(s.path("agent-"+s.Host(member).Name), "run", member)
+}

@@ -1,0 +1,158 @@
+package stand
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+// Status asks the leader.
+func (s *Stand) Status(ctx context.Context) (wire.Status, error) {
+	c := s.Client()
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	var st wire.Status
+	return st, c.Do(ctx, "GET", "/v1/status", nil, &st)
+}
+
+// Cluster is the status of cluster feed.
+func (s *Stand) Cluster(ctx context.Context) (wire.ClusterState, error) {
+	st, err := s.Status(ctx)
+	if err != nil {
+		return wire.ClusterState{}, err
+	}
+	for _, c := range st.Clusters {
+		if c.Name == "feed" {
+			return c, nil
+		}
+	}
+	return wire.ClusterState{}, fmt.Errorf("status shows no cluster feed")
+}
+
+// WaitHealthy waits until cluster feed has an open primary and every other member streams from it and is in its set.
+func (s *Stand) WaitHealthy(ctx context.Context) error {
+	return s.Wait(ctx, "a healthy cluster", func() (bool, string) {
+		c, err := s.Cluster(ctx)
+		if err != nil {
+			return false, err.Error()
+		}
+		return s.healthy(c)
+	})
+}
+
+func (s *Stand) healthy(c wire.ClusterState) (bool, string) {
+	if c.Primary == "" || !c.Opened {
+		return false, "no open primary: " + c.Now
+	}
+	for _, m := range c.Members {
+		switch {
+		case m.Seen == nil || m.Age > 2*time.Second:
+			return false, m.Name + " is not heard"
+		case m.Name == c.Primary && (m.Seen.Role != health.RolePrimary || m.Seen.LeaseLeft <= 0 || m.Seen.Epoch != c.Epoch):
+			return false, m.Name + " is not primary yet: " + m.Seen.Doing + m.Seen.Error
+		case m.Name != c.Primary && (!m.Seen.Streams() || m.Seen.Timeline != c.Timeline):
+			return false, fmt.Sprintf("%s does not stream (timeline %d): %s %s", m.Name, m.Seen.Timeline, m.Seen.Doing, m.Seen.Error)
+		case !m.Seen.Guard.Complete:
+			return false, m.Name + " is not guarded: " + strings.Join(m.Seen.Guard.Missing, ", ")
+		}
+	}
+	if n := len(c.Sets); c.Acks > 0 && (n != 1 || len(c.Sets[0].Names) != len(c.Members)-1) {
+		return false, fmt.Sprintf("durability sets are not settled: %v", c.Sets)
+	}
+	return true, ""
+}
+
+// WaitPrimary waits until another member than not is the open primary, and returns its name.
+func (s *Stand) WaitPrimary(ctx context.Context, not string) (string, error) {
+	primary := ""
+	err := s.Wait(ctx, "a new primary", func() (bool, string) {
+		c, err := s.Cluster(ctx)
+		if err != nil {
+			return false, err.Error()
+		}
+		primary = c.Primary
+		return c.Primary != not && c.Opened, "primary is " + c.Primary + ", " + c.Now
+	})
+	return primary, err
+}
+
+// Leader is the name of the leading controller.
+func (s *Stand) Leader(ctx context.Context) (string, error) {
+	st, err := s.Status(ctx)
+	return st.Leader, err
+}
+
+// Last is the newest operation of cluster feed of a kind.
+func (s *Stand) Last(ctx context.Context, kind state.OperationKind) (state.Operation, error) {
+	c := s.Client()
+	defer c.Close()
+	var h wire.HistoryAnswer
+	if err := c.Do(ctx, "GET", "/v1/clusters/feed/history?limit=50", nil, &h); err != nil {
+		return state.Operation{}, err
+	}
+	var found *state.Operation
+	for i := range h.Operations {
+		if o := &h.Operations[i]; o.Kind == kind && (found == nil || number(o.ID) > number(found.ID)) {
+			found = o
+		}
+	}
+	if found == nil {
+		return state.Operation{}, fmt.Errorf("history has no %s", kind)
+	}
+	return *found, nil
+}
+
+func number(id string) (n int) {
+	_, _ = fmt.Sscanf(id[strings.LastIndex(id, "-")+1:], "%d", &n)
+	return n
+}
+
+// SQL runs statements on a member as its superuser, through its own socket.
+func (s *Stand) SQL(ctx context.Context, member, database, statements string) (string, error) {
+	args := []string{"-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", s.Socket(member), "-U", "postgres", "-d", database, "-c", statements}
+	cmd := exec.CommandContext(ctx, "psql", args...)
+	asOwner(cmd)
+	cmd.Dir = "/"
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("psql on %s: %w: %s", member, err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// Application makes the sample app's database and role, and returns the DSN that finds the primary among all members.
+func (s *Stand) Application(ctx context.Context) (string, error) {
+	c, err := s.Cluster(ctx)
+	if err != nil {
+		return "", err
+	}
+	if _, err := s.SQL(ctx, c.Primary, "postgres", "CREATE ROLE feed LOGIN PASSWORD 'feed'"); err != nil {
+		return "", err
+	}
+	if _, err := s.SQL(ctx, c.Primary, "postgres", "CREATE DATABASE feed OWNER feed"); err != nil {
+		return "", err
+	}
+	return s.DSN(), nil
+}
+
+// DSN names every member; the client takes the one that is writable. It has the keyword form: lib/pq 1.12.3 does not
+// read ports in a URI with several hosts.
+func (s *Stand) DSN() string {
+	var hosts []string
+	for _, h := range s.Of(false) {
+		hosts = append(hosts, h.Address)
+	}
+	return "host=" + strings.Join(hosts, ",") + " port=5432 user=feed password=feed dbname=feed sslmode=require target_session_attrs=read-write"
+}
+
+// HostDSN reaches one member only.
+func (s *Stand) HostDSN(member string) string {
+	return "host=" + s.Host(member).Address + " port=5432 user=feed password=feed dbname=feed sslmode=require"
+}

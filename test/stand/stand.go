@@ -1,0 +1,331 @@
+// Package stand builds a whole platform of real processes on one machine: controllers, agents, PostgreSQL, on addresses
+// of their own. The demo, the end-to-end tests and the benchmarks use it.
+//
+// Every process of a stand runs from, or on files in, the stand's own folder, which is how Close finds and ends those
+// that outlive their parents on purpose (guards, PostgreSQL), and nothing else.
+package stand
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"mainstay/controller/identity"
+	"mainstay/controller/wire"
+)
+
+// Host is one machine of the stand.
+type Host struct {
+	Name, Site, Address string
+	Member              string // of cluster feed; "" for a controller's host
+	Controller          string // "" for a database host
+}
+
+// Options say what to build.
+type Options struct {
+	Dir      string // made if it does not exist; removed by Close unless Keep
+	Keep     bool
+	Binary   string // the mainstay program; it is copied into Dir
+	Platform string // body of the platform file below `hosts:`, "" for the default cluster feed
+	Subnet   int    // 1 to 254: addresses are 127.77.N.x; 0 picks a free one
+	Log      io.Writer
+	// Network places hosts in namespaces; nil for loopback.
+	Network Network
+	// Settings go into the cluster's entry of the default platform: lease, durability, ... as YAML lines.
+	Settings []string
+	// Members is how many members cluster feed has: 3 (default) or 2.
+	Members int
+}
+
+// Network is where the hosts live, if not on loopback.
+type Network interface {
+	// Address of a host, and the command that runs another one on it.
+	Address(host string) string
+	Command(host string, name string, args ...string) *exec.Cmd
+}
+
+// Stand is a running platform.
+type Stand struct {
+	Options
+	Hosts []Host
+	bin   string
+	store *identity.Store
+
+	mu    sync.Mutex
+	procs map[string]*Proc // by name: controller c1, agent db-e1, ...
+}
+
+// Proc is one process that the stand started.
+type Proc struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+// PID of the process.
+func (p *Proc) PID() int { return p.cmd.Process.Pid }
+
+// Done is closed when it has ended.
+func (p *Proc) Done() <-chan struct{} { return p.done }
+
+const packagedUser = "postgres" // of the distribution's packages
+
+// New builds the folders, certificates and files of a stand. Nothing runs yet.
+func New(o Options) (*Stand, error) {
+	if o.Members == 0 {
+		o.Members = 3
+	}
+	if o.Log == nil {
+		o.Log = io.Discard
+	}
+	if o.Subnet == 0 {
+		o.Subnet = 1 + os.Getpid()%200
+	}
+	s := &Stand{Options: o, procs: map[string]*Proc{}}
+	s.layout()
+	if err := os.MkdirAll(filepath.Join(o.Dir, "bin"), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(o.Dir, 0o755); err != nil { // PostgreSQL's user must get through
+		return nil, err
+	}
+	s.bin = filepath.Join(o.Dir, "bin", "mainstay")
+	if err := copyProgram(o.Binary, s.bin); err != nil {
+		return nil, err
+	}
+	return s, errors.Join(s.certificates(), s.files())
+}
+
+func (s *Stand) layout() {
+	add := func(name, site string, last int, member, controller string) {
+		address := fmt.Sprintf("127.77.%d.%d", s.Subnet, last)
+		if s.Network != nil {
+			address = s.Network.Address(name)
+		}
+		s.Hosts = append(s.Hosts, Host{Name: name, Site: site, Address: address, Member: member, Controller: controller})
+	}
+	add("db-e1", "east", 11, "feed-e1", "")
+	add("db-e2", "east", 12, "feed-e2", "")
+	if s.Members > 2 {
+		add("db-w1", "west", 21, "feed-w1", "")
+	}
+	add("ctl-e", "east", 31, "", "c1")
+	add("ctl-w", "west", 32, "", "c2")
+	add("ctl-n", "north", 33, "", "c3")
+}
+
+func copyProgram(from, to string) error {
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return fmt.Errorf("the mainstay program: %w; build it first", err)
+	}
+	return os.WriteFile(to, b, 0o755)
+}
+
+func (s *Stand) path(parts ...string) string {
+	return filepath.Join(append([]string{s.Dir}, parts...)...)
+}
+
+// Host finds a host by its name, or by the name of the member or controller on it.
+func (s *Stand) Host(name string) Host {
+	for _, h := range s.Hosts {
+		if h.Name == name || h.Member == name || h.Controller == name {
+			return h
+		}
+	}
+	return Host{}
+}
+
+// Of returns the member hosts, or the controllers' hosts.
+func (s *Stand) Of(controllers bool) []Host {
+	var out []Host
+	for _, h := range s.Hosts {
+		if (h.Controller != "") == controllers {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// ControllerAddresses is what --controllers takes.
+func (s *Stand) ControllerAddresses() []string {
+	var out []string
+	for _, h := range s.Of(true) {
+		out = append(out, net.JoinHostPort(h.Address, "7101"))
+	}
+	return out
+}
+
+// Run starts a program on a host of the stand; its output goes to log/NAME.log.
+func (s *Stand) Run(host, name, program string, args ...string) (*Proc, error) {
+	cmd := exec.Command(program, args...)
+	if s.Network != nil && host != "" {
+		cmd = s.Network.Command(host, program, args...)
+	}
+	if err := os.MkdirAll(s.path("log"), 0o755); err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(s.path("log", strings.ReplaceAll(name, " ", "-")+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, s.Dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	p := &Proc{cmd: cmd, done: make(chan struct{})}
+	go func() { _ = cmd.Wait(); close(p.done) }()
+	s.mu.Lock()
+	s.procs[name] = p
+	s.mu.Unlock()
+	return p, nil
+}
+
+// Proc returns a process by its name: "controller c1", "agent db-e1".
+func (s *Stand) Proc(name string) *Proc {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.procs[name]
+}
+
+// StartController and StartAgent (re)start a daemon on its host.
+func (s *Stand) StartController(name string) error {
+	_, err := s.Run(s.Host(name).Name, "controller "+name, s.bin, "controller", "-f", s.path("etc", "controller-"+name+".yaml"))
+	return err
+}
+
+// StartAgent starts the agent of a host.
+func (s *Stand) StartAgent(host string) error {
+	_, err := s.Run(host, "agent "+host, s.bin, "agent", "-f", s.path("etc", "agent-"+host+".yaml"))
+	return err
+}
+
+// Kill ends a process of the stand with a signal and, for SIGKILL and SIGTERM, waits for its end.
+func (s *Stand) Kill(name string, sig syscall.Signal) error {
+	p := s.Proc(name)
+	if p == nil {
+		return fmt.Errorf("there is no process %s", name)
+	}
+	if err := syscall.Kill(p.PID(), sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("kill %s: %w", name, err)
+	}
+	if sig != syscall.SIGKILL && sig != syscall.SIGTERM {
+		return nil
+	}
+	select {
+	case <-p.done:
+		return nil
+	case <-time.After(15 * time.Second):
+		return fmt.Errorf("%s did not end after signal %d", name, sig)
+	}
+}
+
+// Start starts every controller and agent, initialises the controllers, applies the platform, and waits until every
+// replica streams.
+func (s *Stand) Start(ctx context.Context) error {
+	for _, h := range s.Of(true) {
+		if err := s.StartController(h.Controller); err != nil {
+			return err
+		}
+	}
+	if err := s.Wait(ctx, "the controllers to answer", func() (bool, string) {
+		for _, h := range s.Of(true) {
+			var id wire.Identity
+			if err := s.ask(ctx, net.JoinHostPort(h.Address, "7101"), "/v1/controller", &id); err != nil {
+				return false, err.Error()
+			}
+		}
+		return true, ""
+	}); err != nil {
+		return err
+	}
+	if out, err := s.CLI(ctx, append([]string{"controllers", "init"}, s.ControllerAddresses()...)...); err != nil {
+		return fmt.Errorf("controllers init: %w\n%s", err, out)
+	}
+	for _, h := range s.Of(false) {
+		if err := s.StartAgent(h.Name); err != nil {
+			return err
+		}
+	}
+	if out, err := s.CLI(ctx, "apply", "-f", s.path("etc", "platform.yaml"), "--yes"); err != nil {
+		return fmt.Errorf("apply: %w\n%s", err, out)
+	}
+	return s.WaitHealthy(ctx)
+}
+
+// Client is an operator's client of the controllers.
+func (s *Stand) Client() *wire.Client { return wire.NewClient(s.ControllerAddresses(), s.tls()) }
+
+func (s *Stand) tls() *tls.Config { return s.store.ClientConfig(identity.RoleController, "", identity.ProtoHTTP) }
+
+func (s *Stand) ask(ctx context.Context, address, path string, out any) error {
+	c := wire.NewClient([]string{address}, s.tls())
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	return c.DoAt(ctx, address, "GET", path, nil, out)
+}
+
+// CLI runs the operator's command as an operator would.
+func (s *Stand) CLI(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, s.bin, args...)
+	cmd.Env = append(os.Environ(), s.Environment()...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// Environment lets a shell reach the stand with the plain `mainstay` command.
+func (s *Stand) Environment() []string {
+	return []string{
+		"MAINSTAY_CONTROLLERS=" + strings.Join(s.ControllerAddresses(), ","),
+		"MAINSTAY_CA=" + s.path("pki", "ca.crt"), "MAINSTAY_CERT=" + s.path("pki", "operator-alice.crt"), "MAINSTAY_KEY=" + s.path("pki", "operator-alice.key"),
+	}
+}
+
+// Wait looks until done, every 20 ms, or fails with the last reason when ctx ends.
+func (s *Stand) Wait(ctx context.Context, what string, done func() (bool, string)) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	why := ""
+	for {
+		var ok bool
+		if ok, why = done(); ok {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waited for %s: %w; last: %s\n%s", what, ctx.Err(), why, s.Logs(15))
+		case <-tick.C:
+		}
+	}
+}
+
+// Logs returns the last lines of every log of the stand.
+func (s *Stand) Logs(lines int) string {
+	files, _ := filepath.Glob(s.path("log", "*.log"))
+	more, _ := filepath.Glob(s.path("agent-*", "members", "*", "postgresql.log"))
+	files = append(files, more...)
+	sort.Strings(files)
+	var b strings.Builder
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		all := strings.Split(strings.TrimSpace(string(raw)), "\n")
+		fmt.Fprintf(&b, "--- %s\n%s\n", strings.TrimPrefix(f, s.Dir+"/"), strings.Join(all[max(0, len(all)-lines):], "\n"))
+	}
+	return b.String()
+}
