@@ -102,10 +102,19 @@ func (m *minder) rewind(ctx context.Context, inst *postgres.Instance, goal platf
 	return m.keepDurable(d)
 }
 
+// cgroupFD opens the member's cgroup for a process to be born in. The cgroup is made anew for each start: some kernels
+// (seen on 6.18) kill at once whatever is cloned into a cgroup that cgroup.kill was ever used on. The guards know it by
+// its path, which stays.
 func (m *minder) cgroupFD() (fd int, done func(), err error) {
 	_, cgroup, _ := m.held()
 	if cgroup == nil {
 		return 0, func() {}, nil
+	}
+	if err := cgroup.Remove(); err != nil {
+		return 0, nil, err
+	}
+	if cgroup, err = process.Create(filepath.Base(cgroup.Path())); err != nil {
+		return 0, nil, err
 	}
 	f, err := cgroup.OpenFD()
 	if err != nil {

@@ -130,6 +130,8 @@ func (in Input) sealed() Act {
 	switch {
 	case !d.Epoch.Less(g.Epoch):
 		return in.wait("attempt " + g.Epoch.String() + " is over")
+	case g.Epoch.Less(d.Sealed):
+		return in.wait("sealed for a later attempt, " + d.Sealed.String())
 	case d.Sealed.Less(g.Epoch):
 		d.Sealed = g.Epoch // the number is on disk before anything else (Seals)
 		return in.persist(d, "seal for attempt "+g.Epoch.String())

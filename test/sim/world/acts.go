@@ -22,8 +22,10 @@ func (a *agent) begin(act member.Act) {
 	a.acting, a.cancel = true, false
 	h, goal, d := a.host, a.goal, took[act.Kind]
 	a.w.trace("%s: %s (%s) goal %s %s", h.member, act.Kind, act.Why, goal.Kind, goal.Epoch)
-	if act.Kind == member.Clone {
+	if act.Kind == member.Rewind || act.Kind == member.Clone {
 		a.discard()
+	}
+	if act.Kind == member.Clone {
 		h.pg.wipe()
 		h.pg.busy = true
 	}

@@ -50,7 +50,6 @@ func (a *agent) rewind(act member.Act) bool {
 		a.memory.RewindFailures++
 		return false
 	}
-	a.discard()
 	n := 0
 	for n < len(p.wal) && n < len(up.wal) && p.wal[n] == up.wal[n] {
 		n++

@@ -1,0 +1,73 @@
+package decide
+
+import (
+	"testing"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+func TestBirth(t *testing.T) {
+	st := unborn(t, 1, func(p *platform.Platform) {
+		p.Clusters[0].Members[1].Priority = 9
+		p.Clusters[0].Members[2].Priority, p.Clusters[0].Members[2].MayLead = 99, false
+	})
+	third := st.members["m3"]
+	st.members["m3"] = nil
+	st.report()
+	st.waits("no report yet from the agents of m3")
+	st.members["m3"] = third
+	st.later(0)
+	if b := st.commits().Birth; b == nil || b.Member != "m2" || b.Adopt || !b.Guarded {
+		t.Errorf("want m2, of the highest priority that may lead, initialised under guard; got %+v", b)
+	}
+}
+
+func runs(role health.Role, id string, adoptable bool) *health.Member {
+	return &health.Member{Data: health.DataPresent, Process: health.ProcessRunning, Role: role, SystemID: id, Timeline: 4, Adoptable: adoptable, Refusals: []string{"wal_level is minimal"}}
+}
+
+func TestAdoption(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		members map[string]*health.Member
+		adopted bool
+		why     string
+	}{
+		{"primary and replica", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RoleStandby, "7", true)}, true, ""},
+		{"two primaries", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RolePrimary, "7", true)}, false, "two primaries run: m1, m2"},
+		{"another database", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RoleStandby, "8", true)}, false, "not copies of one database"},
+		{"not adoptable", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", false)}, false, "wal_level is minimal"},
+		{"its replica is not", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RoleStandby, "7", false)}, false, "m2 cannot be adopted"},
+		{"no primary", map[string]*health.Member{"m2": runs(health.RoleStandby, "7", true)}, false, "no member runs as primary"},
+		{"stopped data", map[string]*health.Member{"m2": {Data: health.DataPresent, Process: health.ProcessEnded}}, false, "has data but does not run"},
+		{"foreign data beside", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": {Data: health.DataForeign, Process: health.ProcessEnded}}, false, "no PostgreSQL data"},
+	} {
+		st := unborn(t, 1, nil)
+		for n, m := range c.members {
+			m.Name = n
+			st.members[n] = m
+		}
+		st.report()
+		if !c.adopted {
+			st.waits(c.why)
+			if !st.problem(health.NotAdoptable) {
+				t.Errorf("%s: no problem named", c.name)
+			}
+			continue
+		}
+		cmd := st.commits()
+		if b := cmd.Birth; b == nil || !b.Adopt || b.Member != "m1" || b.SystemID != "7" || b.Timeline != 4 || b.Guarded {
+			t.Errorf("%s: %s", c.name, body(cmd))
+		}
+	}
+}
+
+func TestNewbornWithoutReplicasIsWaitedFor(t *testing.T) { // S7
+	st := unborn(t, 1, nil)
+	st.apply(feed(state.Command{Birth: &state.BirthOf{Member: "m1", Guarded: true}}))
+	st.report()
+	st.vanish()
+	st.waits("nobody else has data yet")
+}

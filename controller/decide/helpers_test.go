@@ -1,0 +1,197 @@
+package decide
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/fencing"
+	"mainstay/health"
+)
+
+const lease = 5 * time.Second
+
+func ep(n uint64) platform.Epoch { return platform.Epoch{Generation: 1, Number: n} }
+
+// stage is a leader's situation: a committed state, what is seen, and time.
+type stage struct {
+	t       *testing.T
+	s       *state.State
+	view    *health.View
+	leases  *fencing.Leases
+	watch   *Stopwatch
+	now     time.Duration
+	number  uint64
+	members map[string]*health.Member // what the hosts that answer report; nil for a silent one
+	refused error
+}
+
+func platformOf(acks int) *platform.Platform {
+	p := &platform.Platform{Name: "social", Sites: []platform.Site{{Name: "east"}, {Name: "west"}}}
+	cl := platform.Cluster{Name: "feed", Lease: lease, Durability: platform.Durability{Acks: acks, From: "any"},
+		Failover: platform.Failover{AcrossSites: "automatic", WhenIncomplete: "wait"}}
+	for i, n := range []string{"m1", "m2", "m3"} {
+		p.Hosts = append(p.Hosts, platform.Host{Name: "h" + n[1:], Site: p.Sites[i/2].Name})
+		cl.Members = append(cl.Members, platform.Member{Name: n, Host: "h" + n[1:], Port: 5432, MayLead: true})
+	}
+	p.Clusters = []platform.Cluster{cl}
+	return p
+}
+
+// unborn is a platform applied, with three empty hosts.
+func unborn(t *testing.T, acks int, change func(*platform.Platform)) *stage {
+	p := platformOf(acks)
+	if change != nil {
+		change(p)
+	}
+	st := &stage{t: t, s: state.New(), view: health.NewView(time.Second), leases: fencing.NewLeases(time.Second), watch: NewStopwatch(), now: time.Minute, members: map[string]*health.Member{}}
+	st.apply(state.Command{Init: &state.Init{PlatformID: "p"}})
+	st.apply(state.Command{Platform: &state.SetPlatform{Platform: p}})
+	for _, n := range []string{"m1", "m2", "m3"} {
+		st.members[n] = &health.Member{Name: n, Data: health.DataEmpty, Process: health.ProcessEnded, Guard: health.Guard{Complete: true}}
+	}
+	return st
+}
+
+// well is a cluster whose primary m1 has m2 and m3 streaming, everything settled.
+func well(t *testing.T, acks int, change func(*platform.Platform)) *stage {
+	st := unborn(t, acks, change)
+	st.apply(feed(state.Command{Birth: &state.BirthOf{Member: "m1", Guarded: true}}))
+	st.apply(feed(state.Command{Opened: &state.Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}))
+	st.apply(feed(state.Command{Rejoined: &state.Rejoined{Member: "m2"}}))
+	st.apply(feed(state.Command{Rejoined: &state.Rejoined{Member: "m3"}}))
+	st.members["m1"] = &health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RolePrimary, SystemID: "7", Epoch: ep(1),
+		Timeline: 1, Position: 1000, PositionKnown: true, Opened: true, Incarnation: "m1_1", Guard: health.Guard{Complete: true, Armed: ep(1)},
+		Senders: []health.Sender{{Name: "m2_2", State: "streaming", Flush: 1000, Sync: true}, {Name: "m3_3", State: "streaming", Flush: 1000, Sync: true}}}
+	for _, n := range []string{"m2", "m3"} {
+		st.members[n] = &health.Member{Name: n, Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, SystemID: "7", Epoch: ep(1), Timeline: 1,
+			Position: 1000, PositionKnown: true, Replayed: 1000, Incarnation: n + "_" + n[1:], Guard: health.Guard{Complete: true}, Receiver: &health.Receiver{Streaming: true}}
+	}
+	st.report()
+	return st
+}
+
+func feed(c state.Command) state.Command {
+	c.Cluster = "feed"
+	return c
+}
+
+func (st *stage) apply(c state.Command) {
+	st.t.Helper()
+	next, err := state.Apply(st.s, st.s.Index+1, c)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	st.s = next
+}
+
+func (st *stage) c() *state.Cluster { return st.s.Clusters["feed"] }
+
+// report lets every member that answers report as it is now.
+func (st *stage) report() {
+	st.number++
+	for _, n := range []string{"m1", "m2", "m3"} {
+		if m := st.members[n]; m != nil {
+			st.view.Fold(health.Report{Host: "h" + n[1:], RunID: "r", Number: st.number, Members: []health.Member{*m}}, st.now)
+		}
+	}
+}
+
+func (st *stage) input() Input {
+	return Input{State: st.s, View: st.view, Leases: st.leases, Watch: st.watch, Now: st.now, At: "2026-01-01T00:00:00.000Z", Wall: time.Unix(1_750_000_000, 0)}
+}
+
+func (st *stage) next() (*state.Command, Reason, []health.Problem) {
+	d := Next(st.input())
+	if len(d.Commands) > 1 {
+		st.t.Errorf("%d commands for one cluster", len(d.Commands))
+	}
+	if len(d.Commands) == 0 {
+		return nil, d.Reasons["feed"], d.Problems
+	}
+	return &d.Commands[0], d.Reasons["feed"], d.Problems
+}
+
+// commits decides and commits, and returns the command, which must exist and be accepted.
+func (st *stage) commits() *state.Command {
+	st.t.Helper()
+	cmd, why, _ := st.next()
+	if cmd == nil {
+		st.t.Fatalf("nothing decided: %s", why.Text)
+	}
+	st.apply(*cmd)
+	return cmd
+}
+
+// waits decides, and nothing must come of it, for a reason that contains why.
+func (st *stage) waits(why string) {
+	st.t.Helper()
+	cmd, reason, _ := st.next()
+	if cmd != nil || !strings.Contains(reason.Text, why) {
+		st.t.Errorf("decided %s, reason %q; want to wait for %q", body(cmd), reason.Text, why)
+	}
+}
+
+func (st *stage) later(d time.Duration) {
+	st.now += d
+	st.report()
+}
+
+// step lets time pass in small steps, deciding in each, as the leader does; it stops at the first command.
+func (st *stage) step(d time.Duration) *state.Command {
+	for end := st.now + d; st.now < end; {
+		st.later(100 * time.Millisecond)
+		if cmd, _, _ := st.next(); cmd != nil {
+			return cmd
+		}
+	}
+	return nil
+}
+
+func (st *stage) problem(kind health.Kind) bool {
+	_, _, problems := st.next()
+	for _, p := range problems {
+		if p.Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// crash is m1's postmaster seen to end by its agent, and the epoch closed on its disk.
+func (st *stage) crash() {
+	st.members["m1"].Process, st.members["m1"].Role, st.members["m1"].Closed, st.members["m1"].Senders = health.ProcessEnded, health.RoleUnknown, st.c().Epoch, nil
+	st.members["m1"].Opened = false
+	for _, n := range []string{"m2", "m3"} {
+		if m := st.members[n]; m != nil {
+			m.Receiver = nil
+		}
+	}
+}
+
+// vanish is m1's host gone silent.
+func (st *stage) vanish() {
+	st.crash()
+	st.members["m1"] = nil
+	st.later(2 * time.Second)
+}
+
+func (st *stage) seal(names ...string) {
+	for _, n := range names {
+		st.members[n].Sealed, st.members[n].Receiver = st.c().Attempt.Number, nil
+	}
+	st.report()
+}
+
+func body(c *state.Command) string {
+	if c == nil {
+		return "nothing"
+	}
+	b, err := c.Encode()
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}

@@ -1,0 +1,130 @@
+package member
+
+import (
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/health"
+)
+
+var (
+	asyncSet = platform.Set{ID: 1}
+	setBC    = platform.Set{ID: 2, Acks: 1, Names: []string{"b_1", "c_1"}}
+	setB     = platform.Set{ID: 3, Acks: 1, Names: []string{"b_1"}}
+	setAB    = platform.Set{ID: 4, Acks: 2, Names: []string{"a_1", "b_1"}}
+)
+
+func primarySeen(set platform.Set, insert platform.LSN, senders ...health.Sender) Seen {
+	return Seen{Role: health.RolePrimary, SyncNames: SyncNames(set), SyncOurs: true, Insert: insert, Senders: senders}
+}
+
+func goalOf(sets ...platform.Set) platform.Goal {
+	return platform.Goal{Kind: platform.GoalPrimary, Epoch: ep(1), Sets: sets}
+}
+
+// The drop rule: (a) nothing can be acknowledged under the old sets, then (b) the newest set holds everything up to there.
+func TestSettle(t *testing.T) {
+	b := func(flush platform.LSN) health.Sender {
+		return health.Sender{Name: "b_1", State: "streaming", Flush: flush, Sync: true}
+	}
+	c := health.Sender{Name: "c_1", State: "streaming", Flush: 500, Sync: true}
+	cIdle := health.Sender{Name: "C_1", State: "streaming", Flush: 500}
+	for _, s := range []struct {
+		name       string
+		goal       platform.Goal
+		looks      []Seen
+		checkpoint uint64
+		done       bool
+		baseline   platform.LSN
+	}{
+		{"one set has nothing to drop", goalOf(setB), []Seen{primarySeen(setB, 100, b(100)), primarySeen(setB, 100, b(100))}, 0, false, 0},
+		{"the baseline and the flush are two looks", goalOf(setBC, setB), []Seen{primarySeen(setB, 100, b(100))}, 0, false, 100},
+		{"(a) and (b)", goalOf(setBC, setB), []Seen{primarySeen(setB, 100, b(90)), primarySeen(setB, 150, b(100))}, 0, true, 100},
+		{"(b): C acknowledged what B lags behind", goalOf(setBC, setB), []Seen{primarySeen(setB, 100, b(90)), primarySeen(setB, 100, b(99))}, 0, false, 100},
+		{"(a): a removed sender still counts", goalOf(setBC, setB), []Seen{primarySeen(setB, 100, b(100), c), primarySeen(setB, 100, b(100), c)}, 0, false, 0},
+		{"(a): whatever its case", goalOf(setBC, setB), []Seen{primarySeen(setB, 100, b(100), health.Sender{Name: "C_1", Sync: true}), primarySeen(setB, 100, b(100), health.Sender{Name: "C_1", Sync: true})}, 0, false, 0},
+		{"(a): a removed sender of priority 0", goalOf(setBC, setB), []Seen{primarySeen(setB, 100, b(100), cIdle), primarySeen(setB, 100, b(100), cIdle)}, 0, true, 100},
+		{"the new set is not loaded", goalOf(setBC, setB), []Seen{primarySeen(setBC, 100, b(100)), primarySeen(setBC, 100, b(100))}, 0, false, 0},
+		{"it is loaded from another file", goalOf(setBC, setB), []Seen{{Role: health.RolePrimary, SyncNames: SyncNames(setB), Insert: 1}, {Role: health.RolePrimary, SyncNames: SyncNames(setB), Insert: 1}}, 0, false, 0},
+		{"a standby settles nothing", goalOf(setBC, setB), []Seen{{Role: health.RoleStandby, SyncNames: SyncNames(setB), SyncOurs: true, Insert: 1}}, 0, false, 0},
+		{"leaving an empty list needs a CHECKPOINT", goalOf(asyncSet, setB), []Seen{primarySeen(setB, 100, b(100)), primarySeen(setB, 100, b(100))}, 0, false, 0},
+		{"of this very set", goalOf(asyncSet, setB), []Seen{primarySeen(setB, 100, b(100)), primarySeen(setB, 100, b(100))}, 2, false, 0},
+		{"and then the flush", goalOf(asyncSet, setB), []Seen{primarySeen(setB, 100, b(100)), primarySeen(setB, 100, b(100))}, 3, true, 100},
+		{"k of the new set", goalOf(setB, setAB), []Seen{primarySeen(setAB, 100, b(100)), primarySeen(setAB, 100, b(100))}, 0, false, 100},
+		{"a sender counts once", goalOf(setB, setAB), []Seen{primarySeen(setAB, 100, b(100), b(100)), primarySeen(setAB, 100, b(100), b(100))}, 0, false, 100},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			var got Settling
+			for _, look := range s.looks {
+				got = Settle(got, s.goal, look, s.checkpoint)
+			}
+			if got.Done != s.done || got.Baseline != s.baseline {
+				t.Errorf("%+v, want done %v from %s", got, s.done, s.baseline)
+			}
+		})
+	}
+}
+
+func TestSettleBeginsAnewWithEachSet(t *testing.T) {
+	b := health.Sender{Name: "b_1", Flush: 1000, Sync: true}
+	done := Settling{ID: setBC.ID, Baseline: 5, Done: true}
+	got := Settle(done, goalOf(setBC, setB), primarySeen(setB, 100, b), 0)
+	if got.Done || got.ID != setB.ID || got.Baseline != 100 {
+		t.Errorf("%+v: what held for one set says nothing of the next", got)
+	}
+}
+
+func TestSyncNames(t *testing.T) {
+	for want, s := range map[string]platform.Set{"": asyncSet, `ANY 1 ("b_1")`: setB, `ANY 2 ("a_1","b_1")`: setAB} {
+		if got := SyncNames(s); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	g := goalOf(setBC)
+	if r := ReplicaSet(g); r.Acks == 0 || r.Has("b_1") || r.Has("c_1") {
+		t.Errorf("a replica must load a list that nobody satisfies, has %v", r)
+	}
+	if r := ReplicaSet(goalOf(asyncSet)); SyncNames(r) != "" {
+		t.Errorf("an asynchronous cluster waits for %v", r)
+	}
+}
+
+func TestLeaseCountsFromTheRequest(t *testing.T) { // L1, L8
+	c := NewClocks("run-2", 41)
+	n := c.Send(10 * time.Second)
+	c.Send(20 * time.Second)
+	if n != 42 {
+		t.Errorf("first number %d: it must go on above the former life's", n)
+	}
+	if end, ok := c.End("run-2", n, 5*time.Second); !ok || end != 15*time.Second {
+		t.Errorf("end %s %v, want the clock of that report and 5 s", end, ok)
+	}
+	for _, bad := range []struct {
+		run    string
+		number uint64
+	}{{"run-1", n}, {"run-2", 41}, {"run-2", 99}, {"", n}} {
+		if end, ok := c.End(bad.run, bad.number, time.Second); ok {
+			t.Errorf("a grant for report %d of %q gives a lease until %s", bad.number, bad.run, end)
+		}
+	}
+	for range remembered {
+		c.Send(time.Minute)
+	}
+	if _, ok := c.End("run-2", n, time.Second); ok {
+		t.Error("every report ever sent is remembered")
+	}
+}
+
+func TestExtend(t *testing.T) { // S3
+	l := Lease{}.Extend(ep(5), 10)
+	if l = l.Extend(ep(5), 8); l.End != 10 {
+		t.Errorf("a late answer shortened the lease to %s", l.End)
+	}
+	if l = l.Extend(ep(4), 99); l != (Lease{ep(5), 10}) {
+		t.Errorf("a grant of a lower epoch gave %+v", l)
+	}
+	if l = l.Extend(ep(6), 9); l != (Lease{ep(6), 9}) {
+		t.Errorf("a grant of a higher epoch gave %+v", l)
+	}
+}
