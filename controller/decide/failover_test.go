@@ -135,6 +135,7 @@ func TestUnreachableTurnsOutWell(t *testing.T) {
 	st := well(t, 1, nil)
 	back := *st.members["m1"]
 	st.vanish()
+	st.leases.Record("feed", "m1", ep(1), st.now, lease)
 	st.commits()
 	st.members["m1"] = &back
 	st.later(0)

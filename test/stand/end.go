@@ -60,6 +60,7 @@ func (s *Stand) Everything(h Host) []int {
 		select {
 		case <-p.done:
 		default:
+			p.meant.Store(true) // whoever asks is about to end them all
 			found = append(found, p.PID())
 		}
 	}
@@ -111,6 +112,7 @@ func pids() []int {
 func (s *Stand) Close() error {
 	s.mu.Lock()
 	procs := s.procs
+	s.over = true
 	s.procs = map[string]*Proc{}
 	s.mu.Unlock()
 	for _, p := range procs {

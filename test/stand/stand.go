@@ -18,6 +18,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -64,12 +65,14 @@ type Stand struct {
 
 	mu    sync.Mutex
 	procs map[string]*Proc // by name: controller c1, agent db-e1, ...
+	over  bool             // Close has begun
 }
 
 // Proc is one process that the stand started.
 type Proc struct {
-	cmd  *exec.Cmd
-	done chan struct{}
+	cmd   *exec.Cmd
+	done  chan struct{} // closed when it has ended
+	meant atomic.Bool   // its end was asked for
 }
 
 // PID of the process.
@@ -186,11 +189,32 @@ func (s *Stand) Run(host, name, program string, args ...string) (*Proc, error) {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	p := &Proc{cmd: cmd, done: make(chan struct{})}
-	go func() { _ = cmd.Wait(); close(p.done) }()
 	s.mu.Lock()
 	s.procs[name] = p
 	s.mu.Unlock()
+	go func() {
+		_ = cmd.Wait()
+		close(p.done)
+		s.again(p, host, name, program, args)
+	}()
 	return p, nil
+}
+
+// again does what the service manager does (Restart=always, RestartSec=1s): a daemon that ended by itself, as a leader
+// does whose ticks are not committed in time (L6), is started again.
+func (s *Stand) again(p *Proc, host, name, program string, args []string) {
+	if p.meant.Load() || program != s.bin {
+		return
+	}
+	time.Sleep(time.Second)
+	s.mu.Lock()
+	skip := s.over || s.procs[name] != p || p.meant.Load()
+	s.mu.Unlock()
+	if !skip {
+		if _, err := s.Run(host, name, program, args...); err != nil {
+			fmt.Fprintln(s.Log, "start again:", err)
+		}
+	}
 }
 
 // Proc returns a process by its name: "controller c1", "agent db-e1".
@@ -218,6 +242,7 @@ func (s *Stand) Kill(name string, sig syscall.Signal) error {
 	if p == nil {
 		return fmt.Errorf("there is no process %s", name)
 	}
+	p.meant.Store(sig == syscall.SIGKILL || sig == syscall.SIGTERM)
 	if err := syscall.Kill(p.PID(), sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("kill %s: %w", name, err)
 	}
@@ -268,7 +293,9 @@ func (s *Stand) Start(ctx context.Context) error {
 // Client is an operator's client of the controllers.
 func (s *Stand) Client() *wire.Client { return wire.NewClient(s.ControllerAddresses(), s.tls()) }
 
-func (s *Stand) tls() *tls.Config { return s.store.ClientConfig(identity.RoleController, "", identity.ProtoHTTP) }
+func (s *Stand) tls() *tls.Config {
+	return s.store.ClientConfig(identity.RoleController, "", identity.ProtoHTTP)
+}
 
 func (s *Stand) ask(ctx context.Context, address, path string, out any) error {
 	c := wire.NewClient([]string{address}, s.tls())

@@ -1,0 +1,189 @@
+package decide
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/fencing"
+	"mainstay/health"
+)
+
+func switching(t *testing.T, to string) *stage {
+	st := well(t, 1, nil)
+	st.apply(feed(state.Command{By: "ann", Begin: &state.Begin{Kind: state.Switchover, To: to, Reason: "asked"}}))
+	return st
+}
+
+func TestSwitchover(t *testing.T) {
+	st := switching(t, "m3")
+	st.waits("waiting for the CHECKPOINT on m1")
+	st.members["m1"].Checkpointed = ep(2)
+	st.later(0)
+	if a := st.commits().Advance; a == nil || a.Phase != state.PhaseStop {
+		t.Fatalf("advance %+v", a)
+	}
+	st.waits("m1 is stopping")
+	st.crash()
+	st.members["m1"].Clean, st.members["m1"].Shutdown = true, 1100
+	st.members["m3"].Replayed = 1100
+	st.later(0)
+	st.waits("waiting for the target to replay the shutdown checkpoint")
+	st.members["m3"].Replayed = 1198 // past the record, not only at it
+	st.later(0)
+	p := st.commits().Promote
+	if p == nil || p.Member != "m3" || !p.Clean || p.Proof.Kind != fencing.Stopped || p.Timeline != 2 {
+		t.Fatalf("promote %+v", p)
+	}
+	if !slices.Equal(st.c().Set().Names, []string{"m1_1", "m2_2"}) {
+		t.Errorf("a cleanly stopped primary stays in the set: %v", st.c().Set().Names)
+	}
+}
+
+func TestSwitchoverThatFails(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*stage)
+		after  time.Duration
+		want   func(*state.Command) bool
+	}{
+		{"silent before the stop: nothing was taken", func(st *stage) { st.members["m1"] = nil }, 2 * time.Second, func(c *state.Command) bool { return c.Abandon != nil }},
+		{"crashed before the stop", func(st *stage) { st.crash() }, 0, func(c *state.Command) bool { return c.Advance != nil && c.Advance.Phase == state.PhaseSeal }},
+		{"the target is lost before the stop", func(st *stage) { st.members["m3"] = nil; st.members["m1"].Checkpointed = ep(2) }, 2 * time.Second, func(c *state.Command) bool { return c.Abandon != nil }},
+	} {
+		st := switching(t, "m3")
+		c.change(st)
+		st.later(c.after)
+		if cmd := st.commits(); !c.want(cmd) {
+			t.Errorf("%s: %s", c.name, body(cmd))
+		}
+	}
+}
+
+func stopping(t *testing.T, to string) *stage {
+	st := switching(t, to)
+	st.members["m1"].Checkpointed = ep(2)
+	st.later(0)
+	st.commits()
+	return st
+}
+
+func TestStopThatFailsIsForced(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*stage)
+		within time.Duration
+	}{
+		{"silent", func(st *stage) { st.members["m1"] = nil }, 2 * time.Second},
+		{"too slow", func(st *stage) {}, stopBound + time.Second},
+		{"killed", func(st *stage) { st.crash() }, time.Second},
+		{"nobody catches up", func(st *stage) { st.crash(); st.members["m1"].Clean, st.members["m1"].Shutdown = true, 9000 }, catchUpBound + time.Second},
+	} {
+		st := stopping(t, "")
+		c.change(st)
+		cmd := st.step(c.within)
+		if cmd == nil || cmd.Advance == nil || cmd.Advance.Phase != state.PhaseSeal || !cmd.Advance.StopOld {
+			t.Errorf("%s: %s", c.name, body(cmd))
+		}
+	}
+}
+
+// Once the stop is forced, failover's rules apply: the one asked for is a wish among equals, and no reason to wait.
+func TestForcedSwitchoverDoesNotInsist(t *testing.T) { // S8
+	st := stopping(t, "m3")
+	st.crash()
+	st.later(0)
+	st.commits()
+	st.members["m2"].Position = 1001
+	st.seal("m2", "m3")
+	if p := st.commits().Promote; p == nil || p.Member != "m2" {
+		t.Errorf("m2 is ahead: %+v", p)
+	}
+	st = stopping(t, "m3")
+	st.crash()
+	st.later(0)
+	st.commits()
+	st.seal("m2", "m3")
+	if p := st.commits().Promote; p == nil || p.Member != "m3" || p.NotChosen["m2"] != "as advanced as m3, which was asked for" {
+		t.Errorf("equals: %+v", p)
+	}
+}
+
+func TestBlockers(t *testing.T) {
+	for _, c := range []struct {
+		name, to string
+		change   func(*stage)
+		why      string
+	}{
+		{"none", "", func(*stage) {}, ""},
+		{"itself", "m1", func(*stage) {}, "is the primary already"},
+		{"a stranger", "m9", func(*stage) {}, "no member m9"},
+		{"a sick primary", "", func(st *stage) { st.members["m1"].Role = health.RoleUnknown }, "the primary m1 is not well"},
+		{"silent", "m2", func(st *stage) { st.members["m2"] = nil }, "has not been heard"},
+		{"not a standby", "m2", func(st *stage) { st.members["m2"].Role = health.RolePrimary }, "no running standby"},
+		{"another timeline", "m2", func(st *stage) { st.members["m2"].Timeline = 9 }, "on timeline 9"},
+		{"another system", "m2", func(st *stage) { st.members["m2"].SystemID = "8" }, "another system identifier"},
+		{"not streaming", "m2", func(st *stage) { st.members["m2"].Receiver = nil }, "does not stream"},
+		{"too far behind", "m2", func(st *stage) { st.members["m1"].Position = 1000 + maxLag + 1 }, "more than"},
+		{"S5", "m2", func(st *stage) { st.c().Members["m2"].Excluded = "checksum failures" }, "checksum failures"},
+	} {
+		st := well(t, 1, nil)
+		c.change(st)
+		st.later(2 * time.Second)
+		target, bad := CheckSwitchover(st.input(), "feed", c.to)
+		switch {
+		case c.why == "" && (target != "m2" || bad != nil):
+			t.Errorf("%s: %q %v", c.name, target, bad)
+		case c.why != "" && (target != "" || !strings.Contains(strings.Join(bad, "\n"), c.why)):
+			t.Errorf("%s: %q %v, want %q", c.name, target, bad, c.why)
+		}
+	}
+	st := unborn(t, 1, nil)
+	for cluster, why := range map[string]string{"feed": "no primary yet", "x": "no cluster x"} {
+		if _, bad := CheckSwitchover(st.input(), cluster, ""); !strings.Contains(strings.Join(bad, ""), why) {
+			t.Errorf("%s: %v", cluster, bad)
+		}
+	}
+}
+
+func TestPredictions(t *testing.T) {
+	st := well(t, 1, func(p *platform.Platform) { p.Clusters[0].Members[2].MayLead = false })
+	before := body(&state.Command{Cluster: st.c().Name, Version: st.c().Version})
+	p := Predict(st.input(), "feed", HostLost)
+	if p.Promote != "m2" || p.Proof != fencing.QuorumSealed || p.Loss != "no acknowledged commit" || !strings.Contains(p.Others["m3"], "may-lead") {
+		t.Errorf("host lost: %+v", p)
+	}
+	if p = Predict(st.input(), "feed", Crash); p.Promote != "m2" || p.Proof != fencing.Stopped {
+		t.Errorf("crash: %+v", p)
+	}
+	if st.view.Member(&st.s.Platform.Clusters[0].Members[0]).Process != health.ProcessRunning || body(&state.Command{Cluster: st.c().Name, Version: st.c().Version}) != before {
+		t.Error("a prediction changed what it looked at")
+	}
+	st.members["m2"] = nil
+	st.view.Forget("h2")
+	if p = Predict(st.input(), "feed", HostLost); p.Promote != "" || !strings.Contains(p.Why, "final position") || p.Others["m2"] == "" {
+		t.Errorf("with one of two replicas: %+v", p)
+	}
+	st = well(t, 0, nil)
+	st.leases.Record("feed", "m1", ep(1), st.now, lease)
+	if p = Predict(st.input(), "feed", HostLost); p.Proof != fencing.LeaseExpired || p.About < platform.CountOut(lease) || !strings.Contains(p.Loss, "acks is 0") {
+		t.Errorf("asynchronous: %+v", p)
+	}
+}
+
+// What was predicted is what happens.
+func TestPredictionComesTrue(t *testing.T) {
+	st := well(t, 1, nil)
+	st.members["m3"].Position = 1001
+	st.later(0)
+	said := Predict(st.input(), "feed", HostLost)
+	st.vanish()
+	st.commits()
+	st.seal("m2", "m3")
+	if p := st.commits().Promote; p == nil || p.Member != said.Promote || p.Proof.Kind != said.Proof {
+		t.Errorf("predicted %+v, happened %+v", said, p)
+	}
+}

@@ -1,0 +1,180 @@
+package decide
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+func TestOpenedAndSettled(t *testing.T) {
+	st := well(t, 1, nil)
+	st.apply(feed(state.Command{Sets: &state.ChangeSet{Epoch: ep(1), Acks: 1, Names: []string{"m2_2", "m3_3"}}}))
+	st.waits("")
+	st.members["m1"].Settled = 2
+	st.later(0)
+	if s := st.commits().Settled; s == nil || s.ID != 2 || len(st.c().Sets) != 1 {
+		t.Errorf("settled %+v, sets %v", s, st.c().Sets)
+	}
+	st.waits("")
+}
+
+func TestReplicaLeavesAndEntersTheSet(t *testing.T) {
+	st := well(t, 1, nil)
+	senders := st.members["m1"].Senders
+	st.members["m1"].Senders = senders[:1]
+	st.later(leaveAfter - 100*time.Millisecond)
+	st.waits("")
+	st.later(200 * time.Millisecond)
+	if c := st.commits().Sets; c == nil || !slices.Equal(c.Names, []string{"m2_2"}) {
+		t.Fatalf("sets %+v", c)
+	}
+	// The last one stays: with nobody in the set nothing could be promised.
+	st.members["m1"].Senders = nil
+	st.later(10 * time.Second)
+	st.waits("")
+	lagging := senders[1]
+	lagging.Flush, st.members["m1"].Position = 0, joinLag
+	st.members["m1"].Senders = []health.Sender{senders[0], lagging}
+	st.later(0)
+	st.waits("")
+	st.members["m1"].Senders = senders
+	st.later(0)
+	if c := st.commits().Sets; c == nil || !slices.Equal(c.Names, []string{"m2_2", "m3_3"}) {
+		t.Errorf("sets %+v", c)
+	}
+}
+
+func TestNewLeaderDoesNotShrinkTheSetAtOnce(t *testing.T) {
+	st := well(t, 1, nil)
+	st.members["m1"].Senders = st.members["m1"].Senders[:1]
+	st.now += time.Minute
+	st.view.Since = st.now
+	st.report()
+	st.waits("")
+}
+
+// Data that is to be discarded first leaves every set, and what takes its place is recorded (S2).
+func TestReincarnationLeavesTheSet(t *testing.T) {
+	st := well(t, 1, nil)
+	st.members["m3"].Needs = "rebuild"
+	st.members["m1"].Senders = st.members["m1"].Senders[:1]
+	st.later(0)
+	if r := st.commits().Reincarnate; r == nil || r.Member != "m3" {
+		t.Fatalf("reincarnate %+v", r)
+	}
+	if c := st.commits().Sets; c == nil || !slices.Equal(c.Names, []string{"m2_2"}) {
+		t.Fatalf("the old name leaves at once: %+v", c)
+	}
+	st.waits("") // its need was answered
+}
+
+func TestSetIsFilledWithDataYetToBeMade(t *testing.T) {
+	st := well(t, 2, nil)
+	st.members["m3"].Needs = "rebuild"
+	st.members["m1"].Senders = st.members["m1"].Senders[:1]
+	st.later(0)
+	st.commits()
+	if c := st.commits().Sets; c == nil || !slices.Equal(c.Names, []string{"m2_2", "m3_4"}) {
+		t.Errorf("acks 2 of two replicas needs the rebuilt one: %+v", c)
+	}
+}
+
+func TestPauseBarsFailover(t *testing.T) { // L7
+	st := well(t, 1, nil)
+	st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "ann", Until: "2025-06-15T15:06:40Z"}}}))
+	st.vanish()
+	if cmd, _, _ := st.next(); cmd != nil {
+		t.Errorf("decided %s while paused", body(cmd))
+	}
+	st = well(t, 1, nil)
+	st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "ann", Until: "2025-06-15T15:06:39Z"}}}))
+	if p := st.commits().Pause; p == nil || !p.Resume { // the wall clock of the stage is 2025-06-15T15:06:40Z
+		t.Fatalf("an expired pause: %+v", p)
+	}
+	st.members["m1"].Guard.Armed = platform.Epoch{}
+	st.later(0)
+	if cmd, _, _ := st.next(); cmd != nil && cmd.Pause != nil {
+		t.Errorf("resumed before the guard was bound: %s", body(cmd))
+	}
+	st.members["m1"].Guard.Armed = st.c().Epoch
+	st.later(0)
+	if p := st.commits().Pause; p == nil || !p.Bound || !p.Guarded || st.c().Pause != nil {
+		t.Errorf("bound: %+v", p)
+	}
+}
+
+func TestResumeWithTheGuardOutOfReach(t *testing.T) { // L7
+	st := well(t, 1, nil)
+	st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "ann"}}}))
+	st.apply(feed(state.Command{Pause: &state.SetPause{Resume: true}}))
+	st.vanish()
+	if p := st.commits().Pause; p == nil || !p.Bound || p.Guarded {
+		t.Errorf("pause %+v: an end of its lease must not count as a proof", p)
+	}
+}
+
+func TestShorterLeaseIsCountedOut(t *testing.T) { // L4
+	st := well(t, 1, nil)
+	p := *st.s.Platform
+	p.Clusters = slices.Clone(p.Clusters)
+	p.Clusters[0].Lease = 2 * time.Second
+	st.apply(state.Command{Platform: &state.SetPlatform{Platform: &p}})
+	began := st.now
+	cmd := st.step(time.Minute)
+	if cmd == nil || cmd.LeaseCounted == nil || st.now-began <= platform.CountOut(lease) {
+		t.Errorf("after %s: %s", st.now-began, body(cmd))
+	}
+}
+
+func TestStopwatch(t *testing.T) {
+	w := NewStopwatch()
+	round := func(now time.Duration, keys ...string) (held []time.Duration) {
+		w.begin(now)
+		defer w.end()
+		for _, k := range keys {
+			held = append(held, w.held(k))
+		}
+		return held
+	}
+	round(1, "a", "b")
+	if got := round(5, "a"); got[0] != 4 {
+		t.Errorf("a has held for %d", got[0])
+	}
+	if got := round(9, "a", "b"); got[0] != 8 || got[1] != 0 {
+		t.Errorf("a break in b must begin it anew: %v", got)
+	}
+	c := w.Clone()
+	c.begin(20)
+	c.held("c")
+	if got := round(10, "c"); got[0] != 0 {
+		t.Error("the clone's conditions reached the original")
+	}
+}
+
+func TestProblemsAreNamed(t *testing.T) {
+	for kind, change := range map[health.Kind]func(*stage){
+		health.ReplicaMissing:      func(st *stage) { st.members["m2"] = nil },
+		health.AgentError:          func(st *stage) { st.members["m2"].Error = "disk full" },
+		health.NotProtected:        func(st *stage) { st.members["m1"].Guard.Complete = false },
+		health.PendingRestart:      func(st *stage) { st.members["m1"].PendingRestart = []string{"max_connections"} },
+		health.PrimaryStuck:        func(st *stage) { st.members["m1"].Stale = 2001 },
+		health.TwoPrimaries:        func(st *stage) { st.members["m2"].Role = health.RolePrimary },
+		health.ReplicaDiverged:     func(st *stage) { st.members["m2"].Needs = "rewind" },
+		health.ReplicaNotStreaming: func(st *stage) { st.members["m2"].Receiver = nil },
+		health.PrimaryAgentSilent:  func(st *stage) { st.members["m1"] = nil },
+	} {
+		st := well(t, 1, nil)
+		if st.problem(kind) {
+			t.Errorf("%s is named where all is well", kind)
+		}
+		change(st)
+		st.later(1600 * time.Millisecond)
+		if !st.problem(kind) {
+			t.Errorf("%s is not named", kind)
+		}
+	}
+}
