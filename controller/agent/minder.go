@@ -16,9 +16,10 @@ import (
 )
 
 const (
-	// lookEvery is how often a settled member is looked at, soonEvery one that is under way somewhere.
+	// lookEvery is how often a settled member is looked at, soonEvery one that waits for something. Each look is a new
+	// connection, so a backend: too many would slow down what is waited for.
 	lookEvery = 250 * time.Millisecond
-	soonEvery = 20 * time.Millisecond
+	soonEvery = 50 * time.Millisecond
 	hurry     = 3 * time.Second
 	// lookTimeout bounds one look; a look that hangs is evidence (Stale), and no second one is begun.
 	lookTimeout = 2 * time.Second
@@ -62,6 +63,7 @@ type minder struct {
 	// Of the minder's goroutine alone.
 	inspected bool // the stopped data was looked into since it stopped
 	failures  int  // acts in a row that failed
+	lastAct   member.Kind
 }
 
 func newMinder(a *Agent, name string) (*minder, error) {
@@ -86,6 +88,7 @@ func (m *minder) run(ctx context.Context) {
 	defer timer.Stop()
 	var acted chan error // of the act under way; nil when there is none
 	for {
+		look := true
 		select {
 		case <-ctx.Done():
 			if acted != nil {
@@ -95,17 +98,21 @@ func (m *minder) run(ctx context.Context) {
 		case err := <-acted:
 			acted = nil
 			m.finished(err)
+			look = m.lastAct != member.Persist
 		case <-timer.C:
 		case <-m.kick:
+			look = m.gonePostmaster() // a new goal or lease changes nothing that a look would show
 		}
-		m.look(ctx)
+		if look || m.since() > soonEvery {
+			m.look(ctx)
+		}
 		pause := lookEvery
 		if acted == nil {
 			act := m.next()
 			if act.Kind != member.Nothing {
 				acted = m.begin(ctx, act)
 			}
-			if act.Kind != member.Nothing || act.Wait != "" && m.hurried() {
+			if act.Kind == member.Nothing && act.Wait != "" && m.hurried() {
 				pause = soonEvery
 			}
 		}
@@ -141,6 +148,7 @@ func (m *minder) setNeeds(needs string) {
 
 // begin starts an act. It is cancelled when the goal changes in kind, epoch or upstream.
 func (m *minder) begin(ctx context.Context, act member.Act) chan error {
+	m.lastAct = act.Kind
 	ctx, cancel := context.WithCancel(ctx)
 	m.mu.Lock()
 	m.doing, m.cancel = string(act.Kind)+": "+act.Why, cancel
@@ -237,6 +245,16 @@ func (m *minder) granted(epoch platform.Epoch, end time.Duration) {
 	if fresh {
 		poke(m.kick)
 	}
+}
+
+// gonePostmaster: the postmaster being watched is gone.
+func (m *minder) gonePostmaster() bool { return m.proc != nil && !m.proc.Alive() }
+
+// since is how long ago the last look was completed.
+func (m *minder) since() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return boottime.Now() - m.lookedAt
 }
 
 func (m *minder) hurried() bool {

@@ -85,13 +85,13 @@ func TestSetIsFilledWithDataYetToBeMade(t *testing.T) {
 
 func TestPauseBarsFailover(t *testing.T) { // L7
 	st := well(t, 1, nil)
-	st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "ann", Until: "2025-06-15T15:06:40Z"}}}))
+	st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "ann", Until: "2025-06-15T15:06:41Z"}}}))
 	st.vanish()
 	if cmd, _, _ := st.next(); cmd != nil {
 		t.Errorf("decided %s while paused", body(cmd))
 	}
 	st = well(t, 1, nil)
-	st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "ann", Until: "2025-06-15T15:06:39Z"}}}))
+	st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "ann", Until: "2025-06-15T15:06:40Z"}}}))
 	if p := st.commits().Pause; p == nil || !p.Resume { // the wall clock of the stage is 2025-06-15T15:06:40Z
 		t.Fatalf("an expired pause: %+v", p)
 	}

@@ -46,8 +46,8 @@ func (c *Core) grant(conf *platform.Cluster, member string, r health.Report, now
 		return nil
 	}
 	seen := memberOf(r, member)
-	if seen == nil || seen.Epoch != cl.Epoch || !seen.Closed.Less(cl.Epoch) {
-		return nil // it has not taken up this epoch, or has closed it for good
+	if seen == nil || cl.Epoch.Less(seen.Epoch) || !seen.Closed.Less(cl.Epoch) {
+		return nil // it has obeyed a later epoch, or has closed this one for good
 	}
 	if cl.Guarded && !seen.Guard.Complete {
 		return nil // a lease that no guard enforces must not look like one that is (L2)

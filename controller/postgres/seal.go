@@ -14,7 +14,7 @@ import (
 )
 
 // retryInterval is wal_retrieve_retry_interval, as the settings fix it, and a margin.
-const retryInterval = 150 * time.Millisecond
+const retryInterval = 115 * time.Millisecond
 
 // Seal stops receiving, in the order of the safety rules: the setting emptied on disk and loaded, the receiver process
 // ended, none seen on two looks one retry interval apart. The caller has persisted the seal's number before, and reads

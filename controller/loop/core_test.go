@@ -1,0 +1,345 @@
+package loop
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+	"mainstay/fencing"
+	"mainstay/health"
+)
+
+const lease = 5 * time.Second
+
+func ep(n uint64) platform.Epoch { return platform.Epoch{Generation: 1, Number: n} }
+
+func apply(t *testing.T, s *state.State, cmds ...state.Command) *state.State {
+	t.Helper()
+	for _, c := range cmds {
+		if c.Init == nil && c.Platform == nil {
+			c.Cluster = "feed"
+		}
+		next, err := state.Apply(s, s.Index+1, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s = next
+	}
+	return s
+}
+
+// born is a cluster feed of m1 (primary, epoch 1.1) and m2, m3 on hosts h1 to h3.
+func born(t *testing.T) *state.State {
+	p := &platform.Platform{Name: "p", Sites: []platform.Site{{Name: "east"}}}
+	cl := platform.Cluster{Name: "feed", Lease: lease, Durability: platform.Durability{Acks: 1}, Failover: platform.Failover{AcrossSites: "automatic", WhenIncomplete: "wait"}}
+	for _, n := range []string{"1", "2", "3"} {
+		p.Hosts = append(p.Hosts, platform.Host{Name: "h" + n, Site: "east"})
+		cl.Members = append(cl.Members, platform.Member{Name: "m" + n, Host: "h" + n, Port: 5432, MayLead: true})
+	}
+	p.Clusters = []platform.Cluster{cl}
+	return apply(t, state.New(), state.Command{Init: &state.Init{PlatformID: "id"}}, state.Command{Platform: &state.SetPlatform{Platform: p}},
+		state.Command{Birth: &state.BirthOf{Member: "m1", Guarded: true}}, state.Command{Opened: &state.Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}})
+}
+
+// primary is what m1's agent reports while all is well.
+func primary() health.Member {
+	return health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RolePrimary, SystemID: "7", Epoch: ep(1), Timeline: 1,
+		Opened: true, Position: 100, Incarnation: "m1_1", Guard: health.Guard{Complete: true, Armed: ep(1)}}
+}
+
+func reportOf(run string, number uint64, m health.Member) health.Report {
+	return health.Report{Host: "h1", RunID: run, Number: number, Members: []health.Member{m}}
+}
+
+// leader is a core that leads and is ready.
+func leader(t *testing.T, now time.Duration) *Core {
+	t.Helper()
+	c := NewCore("c1", now)
+	c.Applied(born(t))
+	out := c.Lead(now)
+	if out.Tick == 0 {
+		t.Fatal("a term begins with a tick")
+	}
+	c.Ticked(out.Tick, nil, now)
+	return c
+}
+
+// answered reports, ticks and returns the answer.
+func answered(t *testing.T, c *Core, r health.Report, now time.Duration) *wire.ReportAnswer {
+	t.Helper()
+	out := c.Report(1, r, now)
+	if out.Tick == 0 || len(out.Replies) != 0 {
+		t.Fatalf("a report to an idle leader: %+v", out)
+	}
+	out = c.Ticked(out.Tick, nil, now)
+	if len(out.Replies) != 1 || out.Replies[0].Err != nil {
+		t.Fatalf("after its tick: %+v", out)
+	}
+	return out.Replies[0].Answer
+}
+
+func TestGrant(t *testing.T) {
+	a := answered(t, leader(t, time.Minute), reportOf("r1", 9, primary()), time.Minute)
+	if len(a.Grants) != 1 || a.Grants[0] != (wire.Grant{Member: "m1", Epoch: ep(1), Length: lease}) {
+		t.Errorf("grants %+v", a.Grants)
+	}
+	if a.RunID != "r1" || a.Number != 9 || a.PlatformID != "id" || a.Generation != 1 || a.Leader != "c1" || a.Heartbeat != 500*time.Millisecond || a.Goals["m1"].Kind != platform.GoalPrimary {
+		t.Errorf("answer %+v", a)
+	}
+}
+
+func TestNoGrant(t *testing.T) {
+	begin := state.Command{Begin: &state.Begin{Kind: state.Failover}}
+	for _, c := range []struct {
+		name   string
+		member func(*health.Member)
+		state  func(*state.State) *state.State
+	}{
+		{name: "S3: another epoch", member: func(m *health.Member) { m.Epoch = ep(2) }},
+		{name: "S3: not taken up yet", member: func(m *health.Member) { m.Epoch = platform.Epoch{} }},
+		{name: "stopped: closed for good", member: func(m *health.Member) { m.Closed = ep(1) }},
+		{name: "L2: no complete guard", member: func(m *health.Member) { m.Guard.Complete = false }},
+		{name: "L3: the epoch is being fenced", state: func(s *state.State) *state.State { return apply(t, s, begin) }},
+		{name: "another member", member: func(m *health.Member) { m.Name = "m2" }},
+	} {
+		core := leader(t, time.Minute)
+		m := primary()
+		if c.member != nil {
+			c.member(&m)
+		}
+		if c.state != nil {
+			core.Applied(c.state(core.state))
+		}
+		if a := answered(t, core, reportOf("r1", 1, m), time.Minute); len(a.Grants) != 0 {
+			t.Errorf("%s: granted %+v", c.name, a.Grants)
+		}
+	}
+}
+
+// A grant needs an entry committed after its report arrived: a tick already in flight serves nobody who came later.
+func TestReportWaitsForALaterTick(t *testing.T) { // L1
+	c := leader(t, time.Minute)
+	first := c.Report(1, reportOf("r1", 1, primary()), time.Minute)
+	if out := c.Report(2, reportOf("r1", 2, primary()), time.Minute); out.Tick != 0 || len(out.Replies) != 0 {
+		t.Fatalf("a report during a tick: %+v", out)
+	}
+	second := c.Ticked(first.Tick, nil, time.Minute)
+	if len(second.Replies) != 1 || second.Replies[0].ID != 1 || second.Tick == 0 {
+		t.Fatalf("the tick served %+v", second)
+	}
+	if out := c.Ticked(second.Tick, nil, time.Minute); len(out.Replies) != 1 || out.Replies[0].ID != 2 {
+		t.Errorf("the next served %+v", out)
+	}
+}
+
+// The result of a tick of an earlier term comes late, into a new term of the same controller: it serves nobody.
+func TestTickOfAnEarlierTerm(t *testing.T) { // L1
+	c := leader(t, time.Minute)
+	old := c.Report(1, reportOf("r1", 1, primary()), time.Minute)
+	if out := c.Follow(); len(out.Replies) != 1 || !errors.Is(out.Replies[0].Err, ErrNotLeader) {
+		t.Fatalf("who waited is told: %+v", out)
+	}
+	first := c.Lead(2 * time.Minute)
+	c.Report(2, reportOf("r1", 2, primary()), 2*time.Minute)
+	if out := c.Ticked(old.Tick, nil, 2*time.Minute); len(out.Replies) != 0 || out.Tick != 0 {
+		t.Fatalf("an old term's tick: %+v", out)
+	}
+	if out := c.Decide(2*time.Minute, time.Unix(0, 0)); len(out.Proposals) != 0 {
+		t.Errorf("decided before a tick of the term was committed: %+v", out)
+	}
+	if out := c.Ticked(first.Tick, nil, 2*time.Minute); out.Tick == 0 || len(out.Replies) != 0 {
+		t.Errorf("the report came after the first tick was proposed: %+v", out)
+	}
+}
+
+func TestFailedTickGrantsNothing(t *testing.T) { // L1
+	c := leader(t, time.Minute)
+	out := c.Report(1, reportOf("r1", 1, primary()), time.Minute)
+	lost := errors.New("leadership lost")
+	if out = c.Ticked(out.Tick, lost, time.Minute); len(out.Replies) != 1 || out.Replies[0].Answer != nil || !errors.Is(out.Replies[0].Err, lost) {
+		t.Errorf("%+v", out)
+	}
+}
+
+func TestFollowerAnswersNothing(t *testing.T) {
+	c := NewCore("c2", time.Minute)
+	c.Applied(born(t))
+	if out := c.Report(1, reportOf("r1", 1, primary()), time.Minute); len(out.Replies) != 1 || !errors.Is(out.Replies[0].Err, ErrNotLeader) || out.Tick != 0 {
+		t.Errorf("%+v", out)
+	}
+	if c.view.Report("h1") == nil {
+		t.Error("a follower's view must be warm for the day it leads")
+	}
+	if _, err := c.Submit(1, state.Command{}); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("submit: %v", err)
+	}
+	if out := c.Decide(time.Hour, time.Unix(0, 0)); out.Fatal != nil || len(out.Proposals) != 0 {
+		t.Errorf("decide: %+v", out)
+	}
+}
+
+func crashed() health.Member {
+	m := primary()
+	m.Process, m.Role, m.Closed, m.Opened = health.ProcessEnded, health.RoleUnknown, ep(1), false
+	return m
+}
+
+func TestNoGrantOnceAFenceIsProposed(t *testing.T) { // L3
+	c := leader(t, time.Minute)
+	c.Report(1, reportOf("r1", 1, crashed()), time.Minute)
+	out := c.Decide(time.Minute, time.Unix(0, 0))
+	if len(out.Proposals) != 1 || out.Proposals[0].Command.Begin == nil || !out.Proposals[0].Decided {
+		t.Fatalf("want the failover to begin, got %+v", out.Proposals)
+	}
+	if again := c.Decide(time.Minute, time.Unix(0, 0)); len(again.Proposals) != 0 {
+		t.Errorf("decided again while one is in flight: %+v", again.Proposals)
+	}
+	// An older report, delayed until now, says that all is well; the state knows of no attempt yet.
+	served := c.Ticked(c.tick, nil, time.Minute)
+	late := c.Report(2, reportOf("r1", 2, primary()), time.Minute)
+	for _, r := range append(served.Replies, c.Ticked(late.Tick, nil, time.Minute).Replies...) {
+		if r.Answer != nil && len(r.Answer.Grants) != 0 {
+			t.Errorf("granted %+v after the fence was proposed", r.Answer.Grants)
+		}
+	}
+	c.Done(out.Proposals[0], true)
+	if a := answered(t, c, reportOf("r1", 3, primary()), time.Minute); len(a.Grants) != 1 {
+		t.Error("a refused fence leaves the epoch as it was")
+	}
+}
+
+func TestSwitchoverKeepsTheLease(t *testing.T) {
+	c := leader(t, time.Minute)
+	cmd := state.Command{Cluster: "feed", Begin: &state.Begin{Kind: state.Switchover}}
+	if out, err := c.Submit(7, cmd); err != nil || len(out.Proposals) != 1 || out.Proposals[0].ID != 7 || out.Proposals[0].Decided {
+		t.Fatalf("%+v %v", out, err)
+	}
+	c.Applied(apply(t, c.state, cmd))
+	if a := answered(t, c, reportOf("r1", 1, primary()), time.Minute); len(a.Grants) != 1 || a.Goals["m1"].Checkpoint != ep(2) {
+		t.Errorf("before the stop nothing is taken: %+v", a)
+	}
+}
+
+func TestOneRunHoldsTheLease(t *testing.T) { // L8
+	c := leader(t, time.Minute)
+	answered(t, c, reportOf("r1", 1, primary()), time.Minute)
+	out := platform.CountOut(lease)
+	a := answered(t, c, reportOf("r2", 1, primary()), time.Minute+out-1)
+	if len(a.Grants) != 0 || !strings.Contains(a.Alarm, "another agent (run r1)") {
+		t.Errorf("a second run within the first's lease: %+v", a)
+	}
+	if a = answered(t, c, reportOf("r2", 2, primary()), time.Minute+out); len(a.Grants) != 1 || a.Alarm != "" {
+		t.Errorf("after the last grant is over: %+v", a)
+	}
+}
+
+func TestGrantIsRecordedBeforeItIsAnswered(t *testing.T) { // L3
+	c := leader(t, time.Minute)
+	answered(t, c, reportOf("r1", 1, primary()), 2*time.Minute)
+	if end, want := c.leases.End("feed", "m1", ep(1), lease), 2*time.Minute+platform.CountOut(lease); end != want {
+		t.Errorf("recorded until %s, want %s", end, want)
+	}
+}
+
+func TestNewLeaderCountsFromItsStart(t *testing.T) { // L4
+	c := leader(t, time.Hour)
+	if end, want := c.leases.End("feed", "m1", ep(1), lease), time.Hour+platform.CountOut(lease); end != want {
+		t.Errorf("a lease somebody else granted ends at %s, want %s", end, want)
+	}
+	c.Follow()
+	c.Lead(2 * time.Hour)
+	if end, want := c.leases.End("feed", "m1", ep(1), lease), 2*time.Hour+platform.CountOut(lease); end != want {
+		t.Errorf("in the next term %s, want %s", end, want)
+	}
+}
+
+func TestStalledTickIsFatal(t *testing.T) { // L6
+	c := leader(t, time.Minute)
+	c.Report(1, reportOf("r1", 1, primary()), time.Minute)
+	if out := c.Decide(time.Minute+lease/5, time.Unix(0, 0)); out.Fatal != nil {
+		t.Errorf("at the limit: %v", out.Fatal)
+	}
+	if out := c.Decide(time.Minute+lease/5+1, time.Unix(0, 0)); !errors.Is(out.Fatal, ErrDiskStalled) || len(out.Proposals) != 0 {
+		t.Errorf("past it: %+v", out)
+	}
+	c.Follow()
+	if out := c.Decide(time.Hour, time.Unix(0, 0)); out.Fatal != nil {
+		t.Errorf("a follower has no tick to wait for: %v", out.Fatal)
+	}
+}
+
+func TestFirstTickIsTriedAgain(t *testing.T) {
+	c := NewCore("c1", time.Minute)
+	c.Applied(born(t))
+	out := c.Lead(time.Minute)
+	c.Ticked(out.Tick, errors.New("busy"), time.Minute)
+	out = c.Decide(time.Minute, time.Unix(0, 0))
+	if out.Tick == 0 {
+		t.Fatal("a term whose first tick failed must not hang")
+	}
+	c.Ticked(out.Tick, nil, time.Minute)
+	if !c.ready {
+		t.Error("not ready after a committed tick")
+	}
+}
+
+func TestResultOfAnEarlierTermIsDropped(t *testing.T) {
+	c := leader(t, time.Minute)
+	c.Report(1, reportOf("r1", 1, crashed()), time.Minute)
+	old := c.Decide(time.Minute, time.Unix(0, 0)).Proposals[0]
+	c.Follow()
+	first := c.Lead(2 * time.Minute)
+	c.Report(2, reportOf("r1", 2, crashed()), 2*time.Minute)
+	c.Ticked(first.Tick, nil, 2*time.Minute)
+	if out := c.Decide(2*time.Minute, time.Unix(0, 0)); len(out.Proposals) != 1 {
+		t.Fatalf("%+v", out)
+	}
+	c.Done(old, true)
+	if !c.busy["feed"] || c.fenced["feed"] != ep(1) {
+		t.Error("the result of an earlier term undid what this one has in flight")
+	}
+}
+
+func TestPredictionIsKeptBesideTheFailover(t *testing.T) {
+	c := leader(t, time.Minute)
+	m := primary()
+	m.Senders = []health.Sender{{Name: "m2_2", State: "streaming", Flush: 100, Sync: true}, {Name: "m3_3", State: "streaming", Flush: 100, Sync: true}}
+	now := time.Minute
+	for n := uint64(1); n <= 6; n++ {
+		now += 100 * time.Millisecond
+		c.Report(n, reportOf("r1", n, m), now)
+		for _, h := range []string{"2", "3"} {
+			c.view.Fold(health.Report{Host: "h" + h, RunID: "r", Number: n, Members: []health.Member{{Name: "m" + h, Data: health.DataPresent, Process: health.ProcessRunning,
+				Role: health.RoleStandby, SystemID: "7", Timeline: 1, Position: 100, PositionKnown: true, Incarnation: "m" + h + "_" + h, Receiver: &health.Receiver{Streaming: true}}}}, now)
+		}
+		c.Ticked(c.tick, nil, now)
+		for _, p := range c.Decide(now, time.Unix(0, 0)).Proposals {
+			c.Applied(apply(t, c.state, p.Command))
+			c.Done(p, false)
+		}
+	}
+	c.Report(9, reportOf("r1", 9, crashed()), now)
+	out := c.Decide(now, time.Unix(0, 0))
+	if len(out.Proposals) != 1 || out.Proposals[0].Command.Begin == nil {
+		t.Fatalf("%+v", out.Proposals)
+	}
+	if p := out.Proposals[0].Command.Begin.Prediction; p == nil || p.Promote != "m2" || p.Proof != fencing.Stopped {
+		t.Errorf("prediction %+v", p)
+	}
+}
+
+func TestWakeVersion(t *testing.T) {
+	s := born(t)
+	before := WakeVersion(s, "h1")
+	if again := apply(t, s, state.Command{Tick: &state.Tick{}}); WakeVersion(again, "h1") != before {
+		t.Error("a tick wakes every agent")
+	}
+	next := apply(t, s, state.Command{Begin: &state.Begin{Kind: state.Failover}})
+	if WakeVersion(next, "h1") == before || WakeVersion(next, "h9") != WakeVersion(s, "h9") {
+		t.Error("a change wakes the hosts it is about, and no others")
+	}
+}
