@@ -108,6 +108,9 @@ func (m *minder) recall(change func(*member.Memory)) {
 }
 
 func (m *minder) initialise(ctx context.Context, inst *postgres.Instance, goal platform.Goal) error {
+	if inst.Replication.User != "" {
+		return fmt.Errorf("members.%s.replication in the agent's file is for members of adopted clusters, and this one is new: delete it and restart the agent, or start the cluster's PostgreSQL to have it adopted", m.name)
+	}
 	if err := inst.Initialise(ctx); err != nil {
 		return err
 	}
@@ -134,6 +137,9 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 	if err != nil {
 		return err
 	}
+	if inst, err = m.raiseKept(ctx, inst); err != nil {
+		return err
+	}
 	if err := inst.WriteSettings(ctx, s); err != nil {
 		return err
 	}
@@ -152,6 +158,9 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 	d := act.Durable
 	d.AlterSystem = false // our files are in force from this start on
 	m.mu.Lock()
+	if d.SystemID == "" {
+		d.SystemID = m.seen.SystemID // data that we start is ours: there is nothing left to adopt
+	}
 	m.started = p
 	m.memory.StreamedAt = boottime.Now()
 	m.mu.Unlock()
@@ -169,6 +178,11 @@ func (m *minder) promote(ctx context.Context, inst *postgres.Instance, goal plat
 	s, err := settings(inst, goal, d)
 	if err != nil {
 		return err
+	}
+	if d.AlterSystem {
+		if err := alterForPromotion(ctx, inst, s); err != nil {
+			return err
+		}
 	}
 	if err := inst.UnblockReplay(ctx, s); err != nil {
 		return err

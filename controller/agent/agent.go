@@ -56,7 +56,9 @@ type Agent struct {
 	group   *errgroup.Group // of Run; it owns them
 
 	kick chan struct{} // capacity 1: report at once
-	wake chan struct{} // capacity 1: a new version is known
+	// named, of capacity 1, is a leader that the agent's file does not list: report to it as well.
+	named chan string
+	wake  chan struct{} // capacity 1: a new version is known
 }
 
 // Run runs the agent until ctx ends. PostgreSQL and the guards live on without it.
@@ -116,7 +118,7 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 	return &Agent{
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
 		members: map[string]*minder{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
-		beat: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		beat: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), named: make(chan string, 1), wake: make(chan struct{}, 1),
 	}, nil
 }
 

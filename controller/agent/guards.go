@@ -17,7 +17,7 @@ type guards struct {
 	mu    sync.Mutex
 	set   *guard.Set // nil until they were started
 	armed platform.Epoch
-	state health.Guard // as last asked
+	live  bool // they were armed when they were asked last, by whomever
 }
 
 var errNoGuards = errors.New("the guards do not run yet")
@@ -79,6 +79,12 @@ func (g *guards) get() *guard.Set {
 	return g.set
 }
 
+func (g *guards) isArmed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.armed.IsZero()
+}
+
 // check asks the guards how they are, for the next report. outside are processes of the member beyond their reach.
 func (g *guards) check(fault error, outside int) health.Guard {
 	set := g.get()
@@ -97,12 +103,20 @@ func (g *guards) check(fault error, outside int) health.Guard {
 	if outside > 0 {
 		out.Missing = append(out.Missing, "processes outside the member's cgroup, until its next restart")
 	}
-	if st.Armed {
-		g.mu.Lock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	// One that did not answer may be armed.
+	if g.live = st.Guards[0].Armed || st.Guards[1].Armed || err != nil; st.Armed {
 		out.Armed = g.armed
-		g.mu.Unlock()
 	}
 	return out
+}
+
+// counts tells whether the guards, as last asked, would kill when a lease ends.
+func (g *guards) counts() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.live && g.set != nil
 }
 
 func (g *guards) close() {

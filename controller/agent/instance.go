@@ -39,7 +39,11 @@ func (a *Agent) instance(name, listen string, port int) (*postgres.Instance, err
 	if i.Binaries, err = binaries(own, a.cfg.Postgres, i.Data); err != nil {
 		return nil, err
 	}
-	if !own.Adopt && a.cfg.Postgres.TLS != nil {
+	if err := readJSON(keptPath(a.cfg.Data, name), &i.Kept); err != nil {
+		return nil, err
+	}
+	// An adopted cluster has certificates and roles of its own.
+	if !own.Adopt && own.Replication.User == "" && a.cfg.Postgres.TLS != nil {
 		if i.TLS, err = installTLS(*a.cfg.Postgres.TLS, filepath.Join(dir, "tls"), i.Owner); err != nil {
 			return nil, err
 		}

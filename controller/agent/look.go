@@ -20,6 +20,7 @@ import (
 type glance struct {
 	seen   member.Seen
 	report health.Member
+	asked  error // why PostgreSQL did not answer, if it runs
 }
 
 // look observes the member, within lookTimeout, and publishes what it saw. A report leaves at once when something that
@@ -40,9 +41,11 @@ func (m *minder) look(ctx context.Context) {
 	var status *postgres.Status
 	switch g.seen.Process {
 	case health.ProcessRunning:
-		if s, err := inst.Status(ctx); err == nil {
+		s, err := inst.Status(ctx)
+		if g.asked = err; err == nil {
 			status = &s
 			m.running(inst, goal, d, s, g)
+			g.report.PendingRestart = append(g.report.PendingRestart, m.waiting(ctx, inst, goal, d)...)
 		}
 		m.inspected = false
 	case health.ProcessEnded:
@@ -261,27 +264,6 @@ func (m *minder) inspect(ctx context.Context, inst *postgres.Instance, g *glance
 	return nil
 }
 
-// adoptable tells whether a running stranger could be adopted, and if not, why.
-func (m *minder) adoptable(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable, g *glance) {
-	if g.seen.Process != health.ProcessRunning || g.seen.Role == health.RoleUnknown || d.SystemID != "" {
-		return
-	}
-	if !m.agent.cfg.Members[m.name].Adopt {
-		g.report.Refusals = []string{"PostgreSQL runs on " + inst.Data + "; set members." + m.name + ".adopt: true in the agent's file to adopt it"}
-		return
-	}
-	refusals, _, err := inst.AdoptChecks(ctx)
-	if err != nil {
-		g.report.Refusals = []string{err.Error()}
-		return
-	}
-	for _, r := range refusals {
-		g.report.Refusals = append(g.report.Refusals, r.String())
-	}
-	g.seen.Adoptable = len(refusals) == 0
-	g.report.Adoptable = g.seen.Adoptable
-}
-
 // guard keeps the twins running wherever there is data, and says what protects the member.
 func (m *minder) guard(ctx context.Context, inst *postgres.Instance, goal platform.Goal, g *glance) {
 	var fault error
@@ -293,7 +275,7 @@ func (m *minder) guard(ctx context.Context, inst *postgres.Instance, goal platfo
 				outside = len(pids)
 			}
 		}
-		if goal.Paused && m.guards.armed != (platform.Epoch{}) {
+		if goal.Paused && m.guards.isArmed() {
 			fault = errors.Join(fault, m.guards.disarm())
 		}
 	}

@@ -47,7 +47,8 @@ type minder struct {
 	doing    string
 	fault    string // the last act's error
 	needs    string
-	cancel   context.CancelFunc // of the act under way
+	others   map[string]platform.LSN // positions of the cluster's members, as the leader last said
+	cancel   context.CancelFunc      // of the act under way
 	// notBefore holds back the next act after a failure. hurryUntil: after a change of goal or an act, what is waited for
 	// comes soon, so it is looked for often.
 	notBefore, hurryUntil time.Duration
@@ -63,7 +64,10 @@ type minder struct {
 	// Of the minder's goroutine alone.
 	inspected bool // the stopped data was looked into since it stopped
 	failures  int  // acts in a row that failed
-	lastAct   member.Kind
+	// waitingFor are the settings that wait for the restart of an adopted instance, as asked of the postmaster waitingOf.
+	waitingOf  int
+	waitingFor []string
+	lastAct    member.Kind
 }
 
 func newMinder(a *Agent, name string) (*minder, error) {
@@ -288,27 +292,9 @@ func (m *minder) letGo() {
 	m.guards.close()
 }
 
-// beatAlong makes the small local commit twice a second while the member is a writable primary: it proves the write path,
-// and gives replicas something to receive.
-func (m *minder) beatAlong(ctx context.Context) {
-	ticker := time.NewTicker(500 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		m.mu.Lock()
-		inst, due := m.inst, m.seen.Role == health.RolePrimary && m.memory.Opened == m.goal.Epoch && m.goal.Kind == platform.GoalPrimary
-		m.mu.Unlock()
-		if inst == nil || !due {
-			continue
-		}
-		beat, cancel := context.WithTimeout(ctx, lookTimeout)
-		if err := inst.Beat(beat); err != nil && ctx.Err() == nil {
-			m.log.Debug("beat failed", zap.Error(err))
-		}
-		cancel()
-	}
+// learn notes the other members' positions; the map is never changed afterwards.
+func (m *minder) learn(positions map[string]platform.LSN) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.others = positions
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,11 +25,16 @@ const reportTimeout = 2 * time.Second
 func (a *Agent) report(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	var boxes []chan health.Report
+	boxes := map[string]chan health.Report{} // by controller
+	add := func(address string) {
+		if boxes[address] == nil {
+			box := make(chan health.Report, 1)
+			boxes[address] = box
+			wg.Go(func() { a.sendAll(ctx, address, box) })
+		}
+	}
 	for _, address := range a.cfg.Controllers {
-		box := make(chan health.Report, 1)
-		boxes = append(boxes, box)
-		wg.Go(func() { a.sendAll(ctx, address, box) })
+		add(address)
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -38,6 +44,11 @@ func (a *Agent) report(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		case <-a.kick:
+		case leader := <-a.named:
+			if boxes[leader] != nil {
+				continue // no news, and no reason to report
+			}
+			add(leader)
 		}
 		a.mu.Lock()
 		number := a.clocks.Send(boottime.Now()) // s is read before anything else about the report (L1)
@@ -102,6 +113,21 @@ func (a *Agent) sendOne(ctx context.Context, client *wire.Client, address string
 		a.obey(&answer)
 	case errors.As(err, &refusal) && refusal.Status != http.StatusMisdirectedRequest:
 		a.log.Warn("report refused", zap.String("controller", address), zap.Error(err))
+	case refusal != nil:
+		a.follow(refusal.Err.Leader)
+	}
+}
+
+// follow sends reports to a leader that the agent's file does not list: one that was added since it was written. Without
+// it, every lease would lapse as soon as such a controller leads. Who answers there must still show a controller's
+// certificate of this platform.
+func (a *Agent) follow(leader string) {
+	if leader == "" || slices.Contains(a.cfg.Controllers, leader) {
+		return
+	}
+	select {
+	case a.named <- leader:
+	default: // the one before is not taken yet; the next answer names it again
 	}
 }
 
@@ -123,6 +149,7 @@ func (a *Agent) obey(answer *wire.ReportAnswer) {
 	for name, goal := range answer.Goals {
 		if m := a.minder(name); m != nil {
 			m.wants(goal, answer.Number)
+			m.learn(answer.Positions)
 		}
 	}
 	a.mu.Lock()

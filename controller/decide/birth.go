@@ -13,7 +13,7 @@ import (
 func (l *look) birth() (*state.Command, Reason) {
 	seen, silent := l.census()
 	if len(silent) > 0 {
-		return wait(RuleBirth, "no report yet from the agents of "+strings.Join(silent, ", ")+"; start `mainstay agent` there")
+		return wait(RuleBirth, "not known yet what is on the hosts of "+strings.Join(silent, ", ")+"; `mainstay agent` must run there")
 	}
 	var running, empty, other []string
 	for _, m := range l.conf.Members {
@@ -39,6 +39,11 @@ func (l *look) birth() (*state.Command, Reason) {
 	if first == "" {
 		return l.refuse("no member may lead; set may-lead on one")
 	}
+	for _, name := range empty {
+		if bad := seen[name].Refusals; len(bad) > 0 {
+			return l.refuse(name + ": " + strings.Join(bad, "; "))
+		}
+	}
 	return &state.Command{Birth: &state.BirthOf{Member: first, Guarded: true, // it gets no lease, and does not start, before its guard is complete
 		Reason: "every data directory is empty; " + first + " is preferred"}}, Reason{RuleBirth, "initialise " + first}
 }
@@ -48,7 +53,11 @@ func (l *look) census() (map[string]*health.Member, []string) {
 	for _, m := range l.conf.Members {
 		r := l.fresh(m.Name)
 		if r == nil || r.Data == health.DataUnknown {
-			silent = append(silent, m.Name)
+			name := m.Name
+			if r != nil {
+				name += because(r)
+			}
+			silent = append(silent, name)
 			continue
 		}
 		seen[m.Name] = r
@@ -66,7 +75,10 @@ func (l *look) adopt(seen map[string]*health.Member, primary string) (*state.Com
 		if r.Data == health.DataForeign {
 			return l.refuse(m.Name + ": its data directory holds something that is no PostgreSQL data; empty it or name another")
 		}
-		if r.Data == health.DataPresent && r.SystemID != p.SystemID {
+		if r.Data == health.DataEmpty && len(r.Refusals) > 0 {
+			return l.refuse(m.Name + ": " + strings.Join(r.Refusals, "; "))
+		}
+		if r.Data == health.DataPresent && r.SystemID != "" && r.SystemID != p.SystemID {
 			return l.refuse(fmt.Sprintf("%s has system identifier %s, %s has %s: they are not copies of one database", m.Name, r.SystemID, primary, p.SystemID))
 		}
 		if r.Data == health.DataPresent && r.Process == health.ProcessRunning && !r.Adoptable {
@@ -83,6 +95,8 @@ func (l *look) notRunning(seen map[string]*health.Member, names []string) string
 		switch r := seen[n]; {
 		case r.Data == health.DataForeign:
 			parts = append(parts, n+": its data directory holds something that is no PostgreSQL data; empty it or name another")
+		case r.Process == health.ProcessRunning && len(r.Refusals) > 0:
+			parts = append(parts, n+": "+strings.Join(r.Refusals, "; "))
 		case r.Process == health.ProcessRunning:
 			parts = append(parts, n+" runs as a standby, but no member runs as primary; start the primary")
 		default:

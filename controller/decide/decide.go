@@ -93,6 +93,9 @@ func (l *look) decide() (*state.Command, Reason) {
 		return l.handOver()
 	}
 	l.problems()
+	if cmd, why := l.pause(); cmd != nil {
+		return cmd, why
+	}
 	if cmd, why := l.detect(); cmd != nil || why.Text != "" {
 		return cmd, why
 	}

@@ -11,10 +11,10 @@ import (
 // detect names a failed primary and begins the failover. First-hand evidence (its own agent saw it end) acts at once;
 // inference needs fresh votes from a majority of the expected observers: this leader, and the replicas' receivers.
 func (l *look) detect() (*state.Command, Reason) {
-	if l.c.Pause != nil {
-		return nil, Reason{}
-	}
 	p := l.fresh(l.c.Primary)
+	if l.c.Pause != nil {
+		return l.downWhilePaused(p)
+	}
 	if p != nil {
 		if closed(p, l.c.Epoch) || p.Process == health.ProcessEnding && p.Epoch == l.c.Epoch {
 			return l.begin(health.PrimaryCrashed, "its agent saw the postmaster end", true)
@@ -25,6 +25,20 @@ func (l *look) detect() (*state.Command, Reason) {
 		return nil, Reason{}
 	}
 	return l.unreachable()
+}
+
+// downWhilePaused says that a primary does not run, or is not heard, and that nothing is done about it (L7).
+func (l *look) downWhilePaused(p *health.Member) (*state.Command, Reason) {
+	pause := fmt.Sprintf("the cluster is paused by %s (%s), so nobody is promoted before `mainstay resume %s`", l.c.Pause.By, l.c.Pause.Reason, l.c.Name)
+	switch silence := l.View.Silence(l.conf.Member(l.c.Primary).Host, l.Now); {
+	case p == nil && silence > l.suspect():
+		l.problem(health.PrimaryUnreachable, l.c.Primary, fmt.Sprintf("no report for %s; %s", round(silence), pause), false)
+	case p != nil && (p.Process == health.ProcessEnded || p.Process == health.ProcessEnding):
+		l.problem(health.PrimaryCrashed, l.c.Primary, "its PostgreSQL does not run; "+pause, false)
+	default:
+		return nil, Reason{}
+	}
+	return wait(RuleDetect, pause)
 }
 
 // lostData: a host that came back without its disk takes up the epoch and then has nothing to start.

@@ -186,6 +186,7 @@ func (l *look) promote(proof fencing.Proof, ch choice, clean bool, loss string) 
 	if ch.best == l.c.Primary {
 		timeline = l.c.Timeline
 	}
+	ch.notChosen[l.c.Primary] = "it is the primary being replaced"
 	delete(ch.notChosen, ch.best)
 	r := l.known(ch.best)
 	p := &state.Promote{Attempt: l.c.Attempt.Number, Member: ch.best, Timeline: timeline, Guarded: r != nil && r.Guard.Complete,

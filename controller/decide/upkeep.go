@@ -21,9 +21,6 @@ const (
 
 // upkeep keeps a cluster with a working primary in order; one step at a time, in this order.
 func (l *look) upkeep() (*state.Command, Reason) {
-	if cmd, why := l.pause(); cmd != nil {
-		return cmd, why
-	}
 	if l.c.LongestLease > l.conf.Lease && l.leaseCounted() {
 		return &state.Command{LeaseCounted: &state.LeaseCounted{Longest: int64(l.conf.Lease)}}, Reason{RuleUpkeep, "the longer lease has been counted out"}
 	}
@@ -78,6 +75,8 @@ func (l *look) pause() (*state.Command, Reason) {
 	switch {
 	case p == nil:
 		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{RuleUpkeep, "resumed; the guard is out of reach"}
+	case p.Process != health.ProcessRunning:
+		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{RuleUpkeep, "resumed; the primary does not run, so no guard is bound"}
 	case p.Guard.Complete && p.Guard.Armed == l.c.Epoch:
 		return &state.Command{Pause: &state.SetPause{Bound: true, Guarded: true}}, Reason{RuleUpkeep, "resumed; the guard is bound again"}
 	case !p.Guard.Complete && l.Watch.held(l.c.Name+"/rebind") > l.conf.Lease:
@@ -126,11 +125,24 @@ func sender(p *health.Member, incarnation string) *health.Sender {
 func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
 	set, acks := l.c.Set(), l.conf.Durability.Acks
 	want := l.wantedNames(p, set)
+	if n := streaming(p, want); set.Acks < acks && n < acks {
+		// Adopted: commits must not begin to wait for replicas that are not there yet.
+		return wait(RuleUpkeep, fmt.Sprintf("commits wait for %d replicas yet, not %d: only %d stream from %s", set.Acks, acks, n, l.c.Primary))
+	}
 	if len(want) < acks || set.Acks == acks && (acks == 0 || slices.Equal(want, set.Names)) {
 		return wait(RuleHealthy, "")
 	}
 	reason := fmt.Sprintf("durability set becomes %v", want)
 	return &state.Command{Sets: &state.ChangeSet{Epoch: l.c.Epoch, Acks: acks, Names: want, Reason: reason}}, Reason{RuleUpkeep, reason}
+}
+
+func streaming(p *health.Member, names []string) (n int) {
+	for _, name := range names {
+		if sender(p, name) != nil {
+			n++
+		}
+	}
+	return n
 }
 
 func (l *look) wantedNames(p *health.Member, set *platform.Set) []string {

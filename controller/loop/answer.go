@@ -15,7 +15,7 @@ import (
 func (c *Core) answer(r health.Report, now time.Duration) *wire.ReportAnswer {
 	a := &wire.ReportAnswer{
 		PlatformID: c.state.PlatformID, Generation: c.state.Generation, RunID: r.RunID, Number: r.Number, Leader: c.name,
-		Version: WakeVersion(c.state, r.Host), Goals: map[string]platform.Goal{}, Heartbeat: platform.Heartbeat(platform.DefaultLease),
+		Version: WakeVersion(c.state, r.Host), Goals: map[string]platform.Goal{}, Positions: map[string]platform.LSN{}, Heartbeat: platform.Heartbeat(platform.DefaultLease),
 	}
 	if c.state.Platform == nil {
 		return a
@@ -29,6 +29,7 @@ func (c *Core) answer(r health.Report, now time.Duration) *wire.ReportAnswer {
 			}
 			heartbeat = min(heartbeat, platform.Heartbeat(conf.Lease))
 			a.Goals[m.Name] = c.state.GoalOf(conf.Name, m.Name)
+			c.positions(conf, a)
 			if g := c.grant(conf, m.Name, r, now, a); g != nil {
 				a.Grants = append(a.Grants, *g)
 			}
@@ -60,6 +61,14 @@ func (c *Core) grant(conf *platform.Cluster, member string, r health.Report, now
 	c.leases.Record(conf.Name, member, cl.Epoch, now, conf.Lease)
 	c.holders[key] = holder{member, r.RunID, now + platform.CountOut(conf.Lease)}
 	return &wire.Grant{Member: member, Epoch: cl.Epoch, Length: conf.Lease}
+}
+
+func (c *Core) positions(conf *platform.Cluster, a *wire.ReportAnswer) {
+	for i := range conf.Members {
+		if seen := c.view.Member(&conf.Members[i]); seen != nil && seen.Position != 0 {
+			a.Positions[seen.Name] = seen.Position
+		}
+	}
 }
 
 func memberOf(r health.Report, name string) *health.Member {

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"os"
+	"strings"
 
 	"mainstay/controller/platform"
 )
@@ -35,10 +37,13 @@ type Facts struct {
 	WALLevel            string `json:"wal_level"`
 	MaxWALSenders       int    `json:"max_wal_senders"`
 	MaxReplicationSlots int    `json:"max_replication_slots"`
+	WALKeepMB           int    `json:"wal_keep_mb"`
+	MaxSlotWALKeepMB    int    `json:"max_slot_wal_keep_mb"` // -1 is unlimited
 	FullPageWrites      bool   `json:"full_page_writes"`
 	Fsync               bool   `json:"fsync"`
 
 	RoleReplicates bool     `json:"role_replicates"` // the replication user exists, may log in and replicate
+	RoleRewinds    bool     `json:"role_rewinds"`    // and call the functions that pg_rewind needs, if it exists
 	HBAReplication bool     `json:"hba_replication"` // a network line lets it replicate
 	HBADatabase    bool     `json:"hba_database"`    // and connect to postgres, for pg_rewind
 	HBAErrors      []string `json:"hba_errors"`
@@ -62,8 +67,12 @@ SELECT json_build_object(
 	'checksums', current_setting('data_checksums') = 'on', 'wal_log_hints', current_setting('wal_log_hints') = 'on',
 	'wal_level', current_setting('wal_level'), 'max_wal_senders', current_setting('max_wal_senders')::int,
 	'max_replication_slots', current_setting('max_replication_slots')::int,
+	'wal_keep_mb', (SELECT setting::int FROM pg_settings WHERE name = 'wal_keep_size'),
+	'max_slot_wal_keep_mb', (SELECT setting::int FROM pg_settings WHERE name = 'max_slot_wal_keep_size'),
 	'full_page_writes', current_setting('full_page_writes') = 'on', 'fsync', current_setting('fsync') = 'on',
 	'role_replicates', EXISTS (SELECT FROM pg_roles WHERE rolname = $1::text AND rolcanlogin AND (rolreplication OR rolsuper)),
+	'role_rewinds', coalesce((SELECT bool_and(has_function_privilege(r.oid, 'pg_catalog.' || f, 'EXECUTE'))
+		FROM pg_roles r, unnest($2::text[]) AS f WHERE r.rolname = $1::text), true),
 	'hba_replication', EXISTS (SELECT FROM m WHERE 'replication' = ANY (database)),
 	'hba_database', EXISTS (SELECT FROM m WHERE database && ARRAY['all', 'postgres']),
 	'hba_errors', coalesce((SELECT json_agg('line ' || line_number || ': ' || error) FROM h WHERE error IS NOT NULL), '[]'))`
@@ -76,7 +85,7 @@ func (i *Instance) AdoptChecks(ctx context.Context) (refusals []Refusal, f Facts
 	}
 	var raw []byte
 	err = i.with(ctx, func(c *sql.Conn) error {
-		return c.QueryRowContext(ctx, factsSQL, i.replicationUser()).Scan(&raw)
+		return c.QueryRowContext(ctx, factsSQL, i.replicationUser(), "{\""+strings.Join(rewindFunctions, `","`)+"\"}").Scan(&raw)
 	})
 	if err != nil {
 		return nil, Facts{}, err
@@ -109,6 +118,7 @@ func (i *Instance) refuseServer(f Facts) []Refusal {
 		{f.VersionNumber/10000 < OldestMajor, "PostgreSQL " + f.Version + " is too old", fmt.Sprintf("upgrade to %d or newer", OldestMajor)},
 		{f.VersionNumber/10000 != i.Binaries.Major, fmt.Sprintf("it is version %s, the configured programs are %s", f.Version, i.Binaries.Version), "point the member to the matching programs"},
 		{!f.Checksums && !f.WALLogHints, "neither data checksums nor wal_log_hints are on, so it could never be rewound", "set wal_log_hints = on and restart, or enable checksums with pg_checksums"},
+		{loopbackOnly(f.Listen, i.Listen), "listen_addresses is '" + f.Listen + "', which the other members cannot reach", "add " + i.Listen + " and restart"},
 		{f.WALLevel == "minimal", "wal_level is minimal", "set wal_level = replica and restart"},
 		{f.MaxWALSenders < 4, fmt.Sprintf("max_wal_senders is %d", f.MaxWALSenders), "set it to 4 or more and restart"},
 		{f.MaxReplicationSlots < 4, fmt.Sprintf("max_replication_slots is %d", f.MaxReplicationSlots), "set it to 4 or more and restart"},
@@ -123,12 +133,66 @@ func (i *Instance) refuseAccess(f Facts) []Refusal {
 		return fmt.Sprintf("add to %s, and reload: hostssl %s %s all scram-sha-256", f.HBAFile, database, user)
 	}
 	rows := []refusal{
+		{i.Replication.User == "" && i.TLS.Cert == "", "no replication account is configured", "set members." + i.Member + ".replication.user and .passfile in the agent's file"},
 		{!f.RoleReplicates, "role " + user + " does not exist, or may not log in and replicate", "CREATE ROLE " + quoteIdent(user) + " LOGIN REPLICATION, and put its password into the passfile"},
+		{!f.RoleRewinds, "role " + user + " may not call the functions that pg_rewind needs", i.grants(user)},
 		{!f.HBAReplication, "pg_hba.conf lets " + user + " replicate from nowhere", line("replication")},
 		{!f.HBADatabase, "pg_hba.conf lets " + user + " into no database, which pg_rewind needs", line("postgres")},
+	}
+	if why := i.passfileWrong(); why != "" {
+		rows = append(rows, refusal{true, why, "it must hold the password of " + user + " in libpq's form, belong to " + i.Owner.Name + " and have mode 0600"})
 	}
 	for _, e := range f.HBAErrors {
 		rows = append(rows, refusal{true, f.HBAFile + " has an error: " + e, "correct it and reload"})
 	}
 	return collect(rows)
+}
+
+// grants is what lets a role that is no superuser serve as pg_rewind's.
+func (i *Instance) grants(user string) string {
+	calls := make([]string, len(rewindFunctions))
+	for n, f := range rewindFunctions {
+		calls[n] = "pg_catalog." + f
+	}
+	return "in database postgres: GRANT EXECUTE ON FUNCTION " + strings.Join(calls, ", ") + " TO " + quoteIdent(user)
+}
+
+// passfileWrong says why libpq, run by the data's owner, would not read the passfile; "" if it would.
+func (i *Instance) passfileWrong() string {
+	path := i.Replication.Passfile
+	if path == "" {
+		return ""
+	}
+	fi, err := os.Stat(path)
+	if err != nil {
+		return "the passfile cannot be used: " + err.Error()
+	}
+	if o, err := OwnerOf(path); err != nil || o.UID != i.Owner.UID || fi.Mode().Perm()&0o077 != 0 {
+		return fmt.Sprintf("PostgreSQL would not read the passfile %s (it belongs to %s, mode %04o)", path, o.Name, fi.Mode().Perm())
+	}
+	return ""
+}
+
+// Waiting lists the managed settings of this running instance that only its next start brings into force: those that it
+// shows otherwise than we would start it.
+func (i *Instance) Waiting(ctx context.Context, s Settings) (names []string, err error) {
+	defer i.wrap("compare the settings of", &err)
+	want := i.Values(s)
+	err = i.with(ctx, func(c *sql.Conn) error {
+		for _, name := range RestartKeys {
+			value, ours := want[name]
+			if !ours {
+				continue
+			}
+			var got string
+			if err := c.QueryRowContext(ctx, "SELECT current_setting($1)", name).Scan(&got); err != nil {
+				return err
+			}
+			if got != value && !sameFile(got, value) {
+				names = append(names, name)
+			}
+		}
+		return nil
+	})
+	return names, err
 }

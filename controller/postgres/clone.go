@@ -35,7 +35,7 @@ func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress
 		if err := i.stream(ctx, nil, watch, "pg_basebackup", args...); err != nil {
 			return err
 		}
-		return i.dropAutoConf(tmp, ManagedKeys()) // what was ALTER SYSTEM on the source
+		return i.dropAutoConf(tmp, i.overriding()) // what was ALTER SYSTEM on the source
 	})
 }
 

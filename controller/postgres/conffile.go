@@ -163,7 +163,7 @@ func (i *Instance) ours(file string) bool {
 	if sameFile(file, i.managedFile()) {
 		return true
 	}
-	return sameFile(file, filepath.Join(i.Data, autoConf)) && !i.startedByUs()
+	return sameFile(file, filepath.Join(i.Data, autoConf)) && !i.StartedByUs()
 }
 
 func sameFile(a, b string) bool {

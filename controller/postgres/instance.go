@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -74,8 +75,10 @@ type Instance struct {
 	SuperPassfile string
 	Database      string // the database our connections use; "" is postgres
 
-	// UserConfig is the user's configuration file; "" is postgresql.conf in Data.
+	// UserConfig is the user's configuration file; "" is Kept's, or postgresql.conf in Data.
 	UserConfig string
+	// Kept is set on members of adopted clusters.
+	Kept Kept
 	// TLS are the server's files; zero leaves ssl to the user's configuration.
 	TLS TLSFiles
 	// ReplicationTLS is mainstay_replication's client certificate; zero uses TLS.
@@ -123,10 +126,7 @@ func (i *Instance) replicationUser() string {
 }
 
 func (i *Instance) userConfig() string {
-	if i.UserConfig == "" {
-		return filepath.Join(i.Data, "postgresql.conf")
-	}
-	return i.UserConfig
+	return cmp.Or(i.UserConfig, i.Kept.ConfigFile, filepath.Join(i.Data, "postgresql.conf"))
 }
 
 // Local is how to connect to the member through its own socket as the superuser. Our own writes never wait for replicas.

@@ -53,8 +53,8 @@ func (i *Instance) isPostmaster(pid int) bool {
 	return err1 == nil && err2 == nil && os.SameFile(cwd, data)
 }
 
-// startedByUs tells whether the running postmaster was given our config_file.
-func (i *Instance) startedByUs() bool {
+// StartedByUs tells whether the running postmaster was given our config_file.
+func (i *Instance) StartedByUs() bool {
 	pid, _, ok := i.Running()
 	if !ok {
 		return false

@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,7 @@ type Settings struct {
 	NoReplayDelay bool
 
 	WALLevel            string // "replica", or "logical" where the cluster has it
-	MaxWALSenders       int    // 16; an adopted cluster's is never lowered by the caller
+	MaxWALSenders       int    // 16; never below what Kept has
 	MaxReplicationSlots int    // 16
 	WALKeepMB           int    // 256
 	MaxSlotWALKeepMB    int    // 10240; never unlimited: a dead member must not fill the primary's disk
@@ -34,13 +35,6 @@ type managed struct {
 
 func fixed(v string) func(*Instance, Settings) (string, bool) {
 	return func(*Instance, Settings) (string, bool) { return v, true }
-}
-
-func orDefault(n, standard int) string {
-	if n <= 0 {
-		n = standard
-	}
-	return strconv.Itoa(n)
 }
 
 // ifTLS is a file of the server's certificate; without one ssl is the user's.
@@ -59,16 +53,23 @@ func upstream(_ *Instance, s Settings) (string, bool) {
 // table lists every setting that Mainstay manages. synchronous_commit, hot_standby_feedback and all others belong to
 // the user.
 var table = []managed{
+	{"data_directory", "whatever a copied configuration says", func(i *Instance, _ Settings) (string, bool) { return i.Data, true }},
+	{"hba_file", "the adopted instance's own", ifKept(func(k Kept) string { return k.HBAFile })},
+	{"ident_file", "the adopted instance's own", ifKept(func(k Kept) string { return k.IdentFile })},
 	{"port", "where members and clients find each other", func(i *Instance, _ Settings) (string, bool) { return strconv.Itoa(i.Port), true }},
-	{"listen_addresses", "as the platform file gives the host's address", func(i *Instance, _ Settings) (string, bool) { return i.Listen, true }},
-	{"unix_socket_directories", "where the agent connects", func(i *Instance, _ Settings) (string, bool) { return i.Socket, true }},
+	{"listen_addresses", "as the platform file gives the host's address", func(i *Instance, _ Settings) (string, bool) { return cmp.Or(i.Kept.Listen, i.Listen), true }},
+	{"unix_socket_directories", "where the agent connects", func(i *Instance, _ Settings) (string, bool) { return cmp.Or(i.Kept.Sockets, i.Socket), true }},
 	{"cluster_name", "the member's name in the process list", func(i *Instance, _ Settings) (string, bool) { return i.Member, true }},
 	{"hot_standby", "a replica answers the agent's questions", fixed("on")},
-	{"wal_level", "replicas need it", func(_ *Instance, s Settings) (string, bool) { return cmp.Or(s.WALLevel, "replica"), true }},
-	{"max_wal_senders", "one for each member, clones besides", func(_ *Instance, s Settings) (string, bool) { return orDefault(s.MaxWALSenders, 16), true }},
-	{"max_replication_slots", "one for each member", func(_ *Instance, s Settings) (string, bool) { return orDefault(s.MaxReplicationSlots, 16), true }},
-	{"wal_keep_size", "a short absence without a slot", func(_ *Instance, s Settings) (string, bool) { return orDefault(s.WALKeepMB, 256) + "MB", true }},
-	{"max_slot_wal_keep_size", "a dead member must not fill the disk", func(_ *Instance, s Settings) (string, bool) { return orDefault(s.MaxSlotWALKeepMB, 10240) + "MB", true }},
+	{"wal_level", "replicas need it", func(i *Instance, s Settings) (string, bool) {
+		return cmp.Or(s.WALLevel, i.Kept.WALLevel, "replica"), true
+	}},
+	{"max_wal_senders", "one for each member, clones besides", atLeast(func(s Settings) int { return s.MaxWALSenders }, 16, func(k Kept) int { return k.MaxWALSenders })},
+	{"max_replication_slots", "one for each member", atLeast(func(s Settings) int { return s.MaxReplicationSlots }, 16, func(k Kept) int { return k.MaxReplicationSlots })},
+	{"wal_keep_size", "a short absence without a slot", megabytes(atLeast(func(s Settings) int { return s.WALKeepMB }, 256, func(k Kept) int { return k.WALKeepMB }))},
+	{"max_slot_wal_keep_size", "a dead member must not fill the disk", func(i *Instance, s Settings) (string, bool) {
+		return strconv.Itoa(cmp.Or(max(s.MaxSlotWALKeepMB, 0), max(i.Kept.MaxSlotWALKeepMB, 0), 10240)) + "MB", true
+	}},
 	{"wal_log_hints", "pg_rewind needs it, or checksums", fixed("on")},
 	{"restart_after_crash", "nothing but the agent brings a primary back (S4)", fixed("off")},
 	{"wal_retrieve_retry_interval", "a lost upstream is asked again soon", fixed("100ms")},
@@ -89,6 +90,10 @@ var table = []managed{
 	{"ssl_ca_file", "who signs client certificates", ifTLS(func(t TLSFiles) string { return t.CA })},
 }
 
+// RestartKeys are the managed settings that a running server takes only at its next start.
+var RestartKeys = []string{"data_directory", "hba_file", "ident_file", "port", "listen_addresses", "unix_socket_directories", "cluster_name",
+	"hot_standby", "wal_level", "max_wal_senders", "max_replication_slots", "wal_log_hints", "recovery_target_timeline"}
+
 // ManagedKeys names every setting that is ours, as in the documentation's list.
 func ManagedKeys() []string {
 	keys := make([]string, len(table))
@@ -107,6 +112,12 @@ func (i *Instance) Values(s Settings) map[string]string {
 		}
 	}
 	return out
+}
+
+// overriding are the keys that must not stand in postgresql.auto.conf, where they would win over our files: all that we may
+// ever set. Those of a feature that is left to the user stay.
+func (i *Instance) overriding() []string {
+	return slices.Sorted(maps.Keys(i.Values(Settings{Sealed: true, NoReplayDelay: true})))
 }
 
 // render is mainstay.conf.

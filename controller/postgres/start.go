@@ -42,7 +42,7 @@ func (i *Instance) Start(ctx context.Context, o StartOptions) (p *Process, err e
 	if err := i.startable(); err != nil {
 		return nil, err
 	}
-	if err := i.dropAutoConf(i.Data, ManagedKeys()); err != nil {
+	if err := i.dropAutoConf(i.Data, i.overriding()); err != nil {
 		return nil, err
 	}
 	if !o.AsPrimary {
@@ -73,6 +73,11 @@ func (i *Instance) startable() error {
 	}
 	if !exists(i.mainFile()) {
 		return fmt.Errorf("%s is missing; write the settings first", i.mainFile())
+	}
+	for _, path := range []string{i.userConfig(), i.hbaFile()} {
+		if !exists(path) {
+			return fmt.Errorf("%s is missing: a copy of the primary has no configuration where the primary's lies outside of its data directory; put it there, and see that it fits this host", path)
+		}
 	}
 	return i.Owner.makeDir(i.Socket, 0o755)
 }

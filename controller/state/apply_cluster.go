@@ -33,14 +33,16 @@ func applyBirth(s *State, c *Cluster, cmd Command) error {
 	if b.Adopt {
 		kind = Adoption
 		c.SystemID, c.Timeline, c.History, c.Opened = b.SystemID, b.Timeline, b.History, true
-		// An adopted cluster counts as asynchronous until the set below is loaded and settled.
+		// An adopted cluster stays asynchronous until enough replicas stream under their new names: its clients must not
+		// begin to wait for acknowledgements that nobody gives yet.
 		c.addSet(s.epoch(c.HighEpoch+1), 0, nil)
 	}
 	c.Epoch = s.nextNumber(c)
 	c.HighTimeline = max(c.HighTimeline, c.Timeline)
 	c.Primary, c.Guarded = b.Member, b.Guarded
-	conf := s.ClusterConfig(c.Name)
-	c.addSet(c.Epoch, conf.Durability.Acks, c.others(c.Primary))
+	if !b.Adopt {
+		c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, c.others(c.Primary))
+	}
 	op := c.begin(Operation{Kind: kind, Reason: b.Reason, By: cmd.By, To: b.Member, Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)
 	if b.Adopt {
 		op.end(Done, b.Member+" goes on as primary, without a restart", cmd.At)

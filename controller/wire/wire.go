@@ -37,7 +37,9 @@ type ReportAnswer struct {
 	Grants  []Grant                  `json:"grants"`
 	// Heartbeat is how often to report.
 	Heartbeat time.Duration `json:"heartbeat"`
-	// Hosts lists the other hosts' agents, for a status without a leader.
+	// Positions are those of all members of the host's clusters, as last reported: how far slots for them may be advanced.
+	Positions map[string]platform.LSN `json:"positions,omitempty"`
+	// Alarm is for people: this host may be a clone.
 	Alarm string `json:"alarm,omitempty"`
 }
 

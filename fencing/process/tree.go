@@ -82,8 +82,15 @@ func (t *Tree) Outside() ([]int, error) {
 		return pidsOf(procs), err
 	}
 	in, err := t.cgroup.Pids()
-	outside := slices.DeleteFunc(pidsOf(procs), func(pid int) bool { return slices.Contains(in, pid) })
-	return outside, err
+	outside := slices.DeleteFunc(procs, func(p proc) bool { return slices.Contains(in, p.pid) || p.over() })
+	return pidsOf(outside), err
+}
+
+// over tells that a process seen a moment ago has ended since. A backend that ends between the two looks of Outside was
+// in the cgroup, and is no gap in the guard.
+func (p proc) over() bool {
+	now, err := readProc(p.pid)
+	return gone(err) || err == nil && (now.start != p.start || now.ended())
 }
 
 // scan returns what it found also beside an error, so that a kill can go on with that. Who was found before, and is still

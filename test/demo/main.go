@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -26,7 +27,7 @@ func main() {
 	defer stop()
 	d := &demo{bin: *bin, out: os.Stdout}
 	err := d.run(ctx, *dir, *tour)
-	if ctx.Err() != nil && !*tour {
+	if ctx.Err() != nil && !*tour && !errors.Is(err, errVerdict) {
 		err = nil // Ctrl-C is how the demo ends
 	}
 	if cerr := d.close(); cerr != nil {
@@ -136,17 +137,20 @@ Logs lie in %s/log. Ctrl-C ends everything and removes it.
 	return d.verdict()
 }
 
+// errVerdict is returned when an acknowledged post is missing, or none could be read back.
+var errVerdict = errors.New("the demo has failed")
+
 // verdict reads every acknowledged post back.
 func (d *demo) verdict() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	v, err := d.load.Verify(ctx)
 	if err != nil {
-		return fmt.Errorf("read the acknowledged posts back: %w", err)
+		return fmt.Errorf("%w: read the acknowledged posts back: %w", errVerdict, err)
 	}
 	d.say("Acknowledged posts: %d, missing: %d", v.Checked, len(v.Missing))
 	if len(v.Missing) > 0 {
-		return fmt.Errorf("%d acknowledged posts are missing", len(v.Missing))
+		return fmt.Errorf("%w: %d acknowledged posts are missing", errVerdict, len(v.Missing))
 	}
 	return nil
 }

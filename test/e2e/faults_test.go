@@ -24,7 +24,28 @@ func TestFaults(t *testing.T) {
 	t.Run("everything on the primary's host killed", tr.hostKilled)
 	t.Run("replica lost and back", tr.replicaKilled)
 	t.Run("all controllers killed briefly", tr.allControllersKilled)
+	t.Run("primary alone restarts in place", tr.restartedInPlace)
 	tr.judge()
+}
+
+// TestAsynchronous: two members, acks 0. The failover happens, its history says what may be lost, and what the old
+// primary had to leave out is counted and kept (S9).
+func TestAsynchronous(t *testing.T) {
+	tr := begin(t, stand.Options{Members: 2})
+	p := tr.primary(t)
+	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(tr.Host(p))...))
+	tr.failedOver(t, p, fencing.LeaseExpired)
+	op, err := tr.Last(tr.ctx, state.Failover)
+	tr.check(t, err)
+	if !strings.Contains(op.Loss, "acks is 0") {
+		t.Errorf("the history does not say what may be lost: %q", op.Loss)
+	}
+	tr.check(t, tr.StartAgent(tr.Host(p).Name))
+	tr.healthy(t)
+	tr.dual.Stop()
+	if o := tr.dual.Overlaps(); len(o) > 0 {
+		t.Errorf("two members acknowledged writes at once: %v", o)
+	}
 }
 
 // primary returns the primary's name once the cluster is healthy.
@@ -194,4 +215,31 @@ func (tr *trial) allControllersKilled(t *testing.T) {
 	if tr.primary(t) != p || tr.Postmaster(p) != pid {
 		t.Error("a short absence of all controllers had an effect on the database")
 	}
+}
+
+// restartedInPlace: with both replicas lost nobody can be shown to hold everything, so a crashed primary is started again
+// where it is, under a higher epoch.
+func (tr *trial) restartedInPlace(t *testing.T) {
+	p := tr.primary(t)
+	before, err := tr.Cluster(tr.ctx)
+	tr.check(t, err)
+	var lost []stand.Host
+	for _, h := range tr.Of(false) {
+		if h.Member != p {
+			lost = append(lost, h)
+			tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(h)...))
+		}
+	}
+	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Postmaster(p)))
+	tr.check(t, tr.Wait(tr.ctx, "the primary to be restarted in place", func() (bool, string) {
+		c, err := tr.Cluster(tr.ctx)
+		if err != nil {
+			return false, err.Error()
+		}
+		return c.Primary == p && c.Opened && before.Epoch.Less(c.Epoch), c.Now
+	}))
+	for _, h := range lost {
+		tr.check(t, tr.StartAgent(h.Name))
+	}
+	tr.healthy(t)
 }

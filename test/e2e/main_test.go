@@ -60,7 +60,10 @@ func begin(t *testing.T, o stand.Options) *trial {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Dir, o.Binary = dir, binary
+	o.Dir = dir
+	if o.Binary == "" {
+		o.Binary = binary
+	}
 	if o.Subnet == 0 {
 		o.Subnet = int(subnets.Add(1))
 	}
@@ -72,6 +75,9 @@ func begin(t *testing.T, o stand.Options) *trial {
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(s.Logs(60))
+		}
+		for _, alarm := range s.Alarms() {
+			t.Error(alarm)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)

@@ -37,7 +37,11 @@ func (s *Stand) certificates() error {
 			return err
 		}
 	}
-	var err error
+	return nil
+}
+
+// Identify makes the stand ask as operator alice, whose certificate is in Dir/pki.
+func (s *Stand) Identify() (err error) {
 	s.store, err = identity.Load(identity.Files{CA: s.path("pki", "ca.crt"), Cert: s.path("pki", "operator-alice.crt"), Key: s.path("pki", "operator-alice.key")})
 	return err
 }

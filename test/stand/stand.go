@@ -47,6 +47,8 @@ type Options struct {
 	Settings []string
 	// Members is how many members cluster feed has: 3 (default) or 2.
 	Members int
+	// ByHand leaves certificates and files to the caller, who makes them in Dir/pki and Dir/etc and then calls Identify.
+	ByHand bool
 }
 
 // Network is where the hosts live, if not on loopback.
@@ -106,7 +108,10 @@ func New(o Options) (*Stand, error) {
 	if err := copyProgram(o.Binary, s.bin); err != nil {
 		return nil, err
 	}
-	return s, errors.Join(s.certificates(), s.files())
+	if o.ByHand {
+		return s, nil
+	}
+	return s, errors.Join(s.certificates(), s.Identify(), s.files())
 }
 
 func (s *Stand) layout() {
@@ -337,6 +342,22 @@ func (s *Stand) Wait(ctx context.Context, what string, done func() (bool, string
 		case <-tick.C:
 		}
 	}
+}
+
+// Alarms lists log lines of the stand's programs that must never be there: data races and panics.
+func (s *Stand) Alarms() []string {
+	files, _ := filepath.Glob(s.path("log", "*.log"))
+	var found []string
+	for _, f := range files {
+		raw, _ := os.ReadFile(f)
+		for i, line := range strings.Split(string(raw), "\n") {
+			if strings.Contains(line, "DATA RACE") || strings.HasPrefix(line, "panic:") {
+				rest := strings.Split(string(raw), "\n")[i:]
+				found = append(found, filepath.Base(f)+": "+strings.Join(rest[:min(len(rest), 40)], "\n"))
+			}
+		}
+	}
+	return found
 }
 
 // Logs returns the last lines of every log of the stand.

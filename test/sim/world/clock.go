@@ -15,8 +15,11 @@ type clock struct {
 
 func newClock(r *rand.Rand, now time.Duration) clock {
 	c := clock{offset: time.Duration(1+r.IntN(1000)) * time.Second, rate: 1, began: now}
-	if r.IntN(2) == 0 {
+	switch r.IntN(4) {
+	case 0:
 		c.rate = 1 + 0.19*r.Float64()
+	case 1, 2:
+		c.rate = 1.19
 	}
 	return c
 }

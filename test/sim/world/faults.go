@@ -1,10 +1,6 @@
 package world
 
-import (
-	"time"
-
-	"mainstay/controller/state"
-)
+import "time"
 
 // fault does something bad and says what.
 type fault func(w *World) string
@@ -15,7 +11,8 @@ var faults = []fault{
 	(*World).crashAgent, (*World).crashHost, (*World).crashHost, (*World).destroyHost,
 	(*World).isolate, (*World).isolate, (*World).cutOneWay, (*World).cutOneWay, (*World).cutBoth, (*World).healNetwork,
 	(*World).crashController, (*World).freezeController, (*World).freezeController, (*World).reelect,
-	(*World).freezeAgent, (*World).slowReplica, (*World).badNetwork, (*World).switchover, (*World).switchover,
+	(*World).freezeAgent, (*World).slowReplica, (*World).badNetwork, (*World).lateNetwork, (*World).switchover, (*World).switchover,
+	(*World).strand, (*World).strand, (*World).flicker, (*World).laggard,
 }
 
 // plan draws the faults of the scenario and heals at the end of the trouble.
@@ -230,19 +227,4 @@ func (w *World) badNetwork() string {
 	w.net.loss, w.net.slow = 0.4*w.rand.Float64(), w.span(0, 600*time.Millisecond)
 	w.after(w.span(time.Second, 6*time.Second), func() { w.net.loss, w.net.slow = 0, 0 })
 	return "messages are lost and late"
-}
-
-func (w *World) switchover() string {
-	c := w.controller(w.raft.leader)
-	if c == nil || !c.alive {
-		return ""
-	}
-	to := ""
-	if w.rand.IntN(2) == 0 {
-		to = w.anyHost().member
-	}
-	w.net.awake(c.name, func() {
-		c.submit(state.Command{Cluster: "feed", By: "operator", Begin: &state.Begin{Kind: state.Switchover, Reason: "asked", To: to}})
-	})
-	return "an operator asks for a switchover to " + to
 }

@@ -57,7 +57,8 @@ func (p *postgres) pushTo(c *connection) {
 	wal := slices.Clip(p.wal)
 	deliver := func() { p.w.net.stream(p.host.name, c.to.host.name, func() { c.to.received(c, wal) }) }
 	if lag := c.to.host.lag; lag > 0 {
-		p.w.after(time.Duration(p.w.rand.Int64N(int64(lag))), deliver)
+		p.w.net.stream(p.host.name, c.to.host.name, func() { c.to.received(c, nil) }) // only the WAL is slow
+		p.w.after(lag, deliver)
 		return
 	}
 	deliver()

@@ -1,0 +1,209 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+	"mainstay/health"
+)
+
+// adoptable tells whether a running stranger could be adopted, and if not, why. What it finds is for birth, and for a
+// member that joins an adopted cluster later.
+func (m *minder) adoptable(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable, g *glance) {
+	own := m.agent.cfg.Members[m.name]
+	switch {
+	case d.SystemID != "":
+	case g.seen.Data == health.DataEmpty && own.Adopt:
+		g.report.Refusals = []string{"there is nothing to adopt: " + inst.Data + " is empty; correct members." + m.name +
+			".data in the agent's file, or delete adopt: true there to have the member cloned"}
+	case g.seen.Process != health.ProcessRunning:
+	case !own.Adopt:
+		g.report.Refusals = []string{"PostgreSQL runs on " + inst.Data + "; set members." + m.name + ".adopt: true in the agent's file to adopt it"}
+	case g.seen.Role == health.RoleUnknown:
+		if g.asked != nil {
+			g.seen.Data = health.DataPresent // else it would not run
+			g.report.Refusals = []string{fmt.Sprintf("PostgreSQL runs on %s, but does not answer: %v; correct members.%s.socket in the agent's file, the port in the platform file, or let %s in through the local socket",
+				inst.Data, g.asked, m.name, inst.Owner.Name)}
+		}
+	default:
+		m.adoptChecks(ctx, inst, g)
+	}
+}
+
+func (m *minder) adoptChecks(ctx context.Context, inst *postgres.Instance, g *glance) {
+	refusals, _, err := inst.AdoptChecks(ctx)
+	if err != nil {
+		g.report.Refusals = []string{err.Error()}
+		return
+	}
+	for _, r := range refusals {
+		g.report.Refusals = append(g.report.Refusals, r.String())
+	}
+	if g.seen.Role == health.RolePrimary { // its replicas are measured by it from the first moment on
+		if g.report.History, err = inst.ReadHistory(ctx, g.seen.Timeline); err != nil {
+			g.report.Refusals = append(g.report.Refusals, err.Error())
+		}
+	}
+	g.seen.Adoptable = len(g.report.Refusals) == 0
+	g.report.Adoptable = g.seen.Adoptable
+}
+
+// reloadable are the managed settings that a running server takes by a reload; the others wait for its next start.
+var reloadable = []string{
+	"restart_after_crash", "wal_keep_size", "max_slot_wal_keep_size", "wal_retrieve_retry_interval", "wal_receiver_timeout",
+	"wal_sender_timeout", "wal_receiver_status_interval", "primary_conninfo", "primary_slot_name", "synchronous_standby_names",
+}
+
+// adopt brings a running instance under our settings by ALTER SYSTEM and reload. What needs a restart waits for the next
+// one; the user's files are not touched. What the instance had of its own is on our disk first.
+func (m *minder) adopt(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
+	d.AlterSystem = !inst.StartedByUs() // an agent that lost its state finds our files in force
+	var err error
+	if d.AlterSystem {
+		if inst, err = m.learnKept(ctx, inst); err != nil {
+			return err
+		}
+	}
+	s, err := settings(inst, goal, d)
+	if err != nil {
+		return err
+	}
+	if err := inst.WriteSettings(ctx, s); err != nil { // for the next start
+		return err
+	}
+	if d.AlterSystem {
+		if err := alter(ctx, inst, s, reloadable); err != nil {
+			return err
+		}
+	}
+	if err := inst.Reload(ctx); err != nil {
+		return err
+	}
+	if err := inst.RestoreStandbySignal(ctx); err != nil {
+		return err
+	}
+	if err := m.intoCgroup(); err != nil {
+		return err
+	}
+	d.Incarnation = goal.Incarnation
+	return m.keepDurable(d)
+}
+
+// learnKept asks a running instance what it has of its own.
+func (m *minder) learnKept(ctx context.Context, inst *postgres.Instance) (*postgres.Instance, error) {
+	refusals, facts, err := inst.AdoptChecks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(refusals) > 0 {
+		return nil, fmt.Errorf("adopt %s: %s", m.name, refusals[0])
+	}
+	return m.setKept(inst, facts.Keep())
+}
+
+// raiseKept takes over what stopped data of an adopted cluster was run with, a fresh copy's too.
+func (m *minder) raiseKept(ctx context.Context, inst *postgres.Instance) (*postgres.Instance, error) {
+	if inst.Replication.User == "" {
+		return inst, nil
+	}
+	c, err := inst.ControlData(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return m.setKept(inst, inst.Kept.Raise(c))
+}
+
+// setKept keeps it on disk, then gives the member an instance that knows it.
+func (m *minder) setKept(inst *postgres.Instance, k postgres.Kept) (*postgres.Instance, error) {
+	if k == inst.Kept {
+		return inst, nil
+	}
+	if err := writeJSON(keptPath(m.agent.cfg.Data, m.name), k); err != nil {
+		return nil, err
+	}
+	next := *inst
+	next.Kept = k
+	m.mu.Lock()
+	m.inst = &next
+	m.mu.Unlock()
+	return &next, nil
+}
+
+func keptPath(data, name string) string { return filepath.Join(memberDir(data, name), "kept.json") }
+
+// alter sets some of the managed settings on an instance that does not run on our files yet.
+func alter(ctx context.Context, inst *postgres.Instance, s postgres.Settings, keys []string) error {
+	all, values := inst.Values(s), map[string]string{}
+	for _, key := range keys {
+		if v, ok := all[key]; ok {
+			values[key] = v
+		}
+	}
+	return inst.AlterSystem(ctx, values)
+}
+
+// alterForPromotion: the durability set before the first write, and nothing that delays replay.
+func alterForPromotion(ctx context.Context, inst *postgres.Instance, s postgres.Settings) error {
+	s.NoReplayDelay = true
+	return alter(ctx, inst, s, []string{"synchronous_standby_names", "recovery_min_apply_delay", "max_standby_streaming_delay", "max_standby_archive_delay"})
+}
+
+// waiting lists the settings that wait for an adopted instance's first start under us, asked once for each postmaster.
+func (m *minder) waiting(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) []string {
+	pid, _, ok := inst.Running()
+	if !ok || !d.AlterSystem {
+		return nil
+	}
+	if m.waitingOf == pid {
+		return m.waitingFor
+	}
+	s, err := settings(inst, goal, d)
+	if err != nil {
+		return nil
+	}
+	names, err := inst.Waiting(ctx, s)
+	if err != nil {
+		return nil
+	}
+	m.waitingOf, m.waitingFor = pid, names
+	return names
+}
+
+// intoCgroup moves an adopted member's processes, all of them, under the guard's reach. New ones are born there.
+func (m *minder) intoCgroup() error {
+	tree, cgroup, _ := m.held()
+	if cgroup == nil || tree == nil {
+		return nil
+	}
+	if in, err := cgroup.Pids(); err == nil && len(in) == 0 {
+		_, done, err := m.cgroupFD() // made anew: see there
+		if err != nil {
+			return err
+		}
+		done()
+	}
+	var stay []string
+	for range 20 {
+		outside, err := tree.Outside()
+		if err != nil || len(outside) == 0 {
+			return err
+		}
+		stay = stay[:0]
+		for _, pid := range outside {
+			if err := cgroup.Add(pid); err != nil && !errors.Is(err, syscall.ESRCH) {
+				stay = append(stay, err.Error())
+			}
+		}
+	}
+	if len(stay) > 0 {
+		m.log.Warn("processes stay outside the member's cgroup until its next restart: " + strings.Join(stay, "; "))
+	}
+	return nil
+}
