@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 
 	"mainstay/controller/config"
@@ -59,7 +60,11 @@ func (a *Agent) instance(name, listen string, port int) (*postgres.Instance, err
 // owner is whom PostgreSQL runs as: the data directory's owner, else the configured user, if the agent may become it.
 func (a *Agent) owner(data string) (postgres.Owner, error) {
 	if os.Geteuid() != 0 {
-		return postgres.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}, nil
+		me, err := user.Current()
+		if err != nil {
+			return postgres.Owner{}, fmt.Errorf("who runs this agent: %w", err)
+		}
+		return postgres.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Name: me.Username}, nil
 	}
 	if o, err := postgres.OwnerOf(data); err == nil && o.UID != 0 {
 		return o, nil

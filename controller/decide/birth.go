@@ -11,9 +11,12 @@ import (
 // birth gives a new cluster its first primary: the one that runs already (adoption), or the preferred of empty hosts. It
 // decides only once every member's agent has been heard, so that two primaries cannot hide.
 func (l *look) birth() (*state.Command, Reason) {
-	seen, silent := l.census()
+	seen, silent, unclear := l.census()
+	if len(unclear) > 0 {
+		return l.refuse("it cannot be told what lies on " + strings.Join(unclear, ", "))
+	}
 	if len(silent) > 0 {
-		return wait(RuleBirth, "not known yet what is on the hosts of "+strings.Join(silent, ", ")+"; `mainstay agent` must run there")
+		return wait(RuleBirth, "no report yet from the agents of "+strings.Join(silent, ", ")+"; start `mainstay agent` there")
 	}
 	var running, empty, other []string
 	for _, m := range l.conf.Members {
@@ -48,21 +51,21 @@ func (l *look) birth() (*state.Command, Reason) {
 		Reason: "every data directory is empty; " + first + " is preferred"}}, Reason{RuleBirth, "initialise " + first}
 }
 
-func (l *look) census() (map[string]*health.Member, []string) {
-	seen, silent := map[string]*health.Member{}, []string(nil)
+// census is what is known of each member, whose agents are silent, and who cannot say what it has.
+func (l *look) census() (seen map[string]*health.Member, silent, unclear []string) {
+	seen = map[string]*health.Member{}
 	for _, m := range l.conf.Members {
 		r := l.fresh(m.Name)
-		if r == nil || r.Data == health.DataUnknown {
-			name := m.Name
-			if r != nil {
-				name += because(r)
-			}
-			silent = append(silent, name)
-			continue
+		switch {
+		case r != nil && r.Data == health.DataUnknown && r.Error != "":
+			unclear = append(unclear, m.Name+because(r))
+		case r == nil || r.Data == health.DataUnknown:
+			silent = append(silent, m.Name)
+		default:
+			seen[m.Name] = r
 		}
-		seen[m.Name] = r
 	}
-	return seen, silent
+	return seen, silent, unclear
 }
 
 func (l *look) adopt(seen map[string]*health.Member, primary string) (*state.Command, Reason) {
@@ -95,7 +98,7 @@ func (l *look) notRunning(seen map[string]*health.Member, names []string) string
 		switch r := seen[n]; {
 		case r.Data == health.DataForeign:
 			parts = append(parts, n+": its data directory holds something that is no PostgreSQL data; empty it or name another")
-		case r.Process == health.ProcessRunning && len(r.Refusals) > 0:
+		case r.Process == health.ProcessRunning && r.Role == health.RoleUnknown:
 			parts = append(parts, n+": "+strings.Join(r.Refusals, "; "))
 		case r.Process == health.ProcessRunning:
 			parts = append(parts, n+" runs as a standby, but no member runs as primary; start the primary")

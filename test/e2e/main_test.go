@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "build mainstay:", err)
 		os.Exit(1)
 	}
+	subnets.Store(int32(os.Getpid() % 60 * 4)) // beside another run of these tests
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
@@ -54,13 +55,20 @@ type trial struct {
 // begin starts a healthy platform with a load and with a client on each host that tries to write all the time.
 func begin(t *testing.T, o stand.Options) *trial {
 	t.Helper()
+	tr := build(t, o)
+	tr.must(tr.Start(tr.ctx))
+	tr.clients()
+	return tr
+}
+
+// build makes a platform in which nothing runs yet.
+func build(t *testing.T, o stand.Options) *trial {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	t.Cleanup(cancel)
-	dir, err := os.MkdirTemp("", "ms-")
-	if err != nil {
-		t.Fatal(err)
+	if o.Dir == "" {
+		o.Dir = folder(t)
 	}
-	o.Dir = dir
 	if o.Binary == "" {
 		o.Binary = binary
 	}
@@ -83,11 +91,17 @@ func begin(t *testing.T, o stand.Options) *trial {
 			t.Error(err)
 		}
 	})
-	if err := s.Start(ctx); err != nil {
+	return tr
+}
+
+// folder is where a stand lives. Its path is short, as those of sockets must be; the stand removes it.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ms-")
+	if err != nil {
 		t.Fatal(err)
 	}
-	tr.clients()
-	return tr
+	return dir
 }
 
 func (tr *trial) clients() {

@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// asOwner lets a command run as whoever owns the data, if that is another user.
-func asOwner(cmd *exec.Cmd) {
+// AsOwner lets a command run as whoever owns the data, if that is another user.
+func AsOwner(cmd *exec.Cmd) {
 	if os.Geteuid() != 0 {
 		return
 	}
-	u, err := user.Lookup(owner())
+	u, err := user.Lookup(Owner())
 	if err != nil {
 		return
 	}
@@ -90,7 +90,7 @@ func (s *Stand) own() []int {
 	for _, pid := range pids() {
 		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
 		cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
-		if strings.HasPrefix(exe, s.Dir+"/") || strings.HasPrefix(cwd, s.Dir+"/agent-") {
+		if strings.HasPrefix(exe, s.Dir+"/") || strings.HasPrefix(cwd, s.Dir+"/") {
 			found = append(found, pid)
 		}
 	}

@@ -75,7 +75,7 @@ data: %s
 metrics: %s
 tls: {ca: ../pki/ca.crt, cert: ../pki/controller-%s.crt, key: ../pki/controller-%s.key}
 log: {level: info}
-`, h.Controller, h.Site, net.JoinHostPort(h.Address, "7101"), s.path("controller-"+h.Controller), net.JoinHostPort(h.Address, "9101"), h.Controller, h.Controller)
+`, h.Controller, h.Site, net.JoinHostPort(h.Address, "7101"), s.path("controller-"+h.Controller), net.JoinHostPort(h.Address, "9101"), h.Controller, h.Controller) + strings.Join(append(s.ControllerLines, ""), "\n")
 }
 
 func (s *Stand) agentFile(h Host) string {
@@ -93,12 +93,15 @@ postgres:
   user: %s
   tls: {ca: ../pki/ca.crt, cert: ../pki/postgres-%s.crt, key: ../pki/postgres-%s.key}
 log: {level: info}
-`, h.Name, strings.Join(quoted, ", "), net.JoinHostPort(h.Address, "7201"), net.JoinHostPort(h.Address, "8008"), s.path("agent-"+h.Name), h.Name, h.Name, owner(), h.Name, h.Name)
+`, h.Name, strings.Join(quoted, ", "), net.JoinHostPort(h.Address, "7201"), net.JoinHostPort(h.Address, "8008"), s.path("agent-"+h.Name), h.Name, h.Name, Owner(), h.Name, h.Name)
+	if own := s.Own[h.Member].Agent; own != "" {
+		text += "members:\n  " + h.Member + ": " + own + "\n"
+	}
 	return text
 }
 
-// owner is whom PostgreSQL runs as: the packages' user for root, else whoever runs the stand.
-func owner() string {
+// Owner is whom PostgreSQL runs as: the packages' user for root, else whoever runs the stand.
+func Owner() string {
 	if os.Geteuid() == 0 {
 		return packagedUser
 	}
@@ -132,10 +135,16 @@ func (s *Stand) PlatformFile() string {
 
 // Data is a member's data directory; Socket the folder of its socket.
 func (s *Stand) Data(member string) string {
+	if own := s.Own[member].Data; own != "" {
+		return own
+	}
 	return filepath.Join(s.path("agent-"+s.Host(member).Name), "members", member, "data")
 }
 
 // Socket is the folder of a member's unix socket.
 func (s *Stand) Socket(member string) string {
+	if own := s.Own[member].Socket; own != "" {
+		return own
+	}
 	return filepath.Join(s.path("agent-"+s.Host(member).Name), "run", member)
 }

@@ -118,7 +118,7 @@ func number(id string) (n int) {
 func (s *Stand) SQL(ctx context.Context, member, database, statements string) (string, error) {
 	args := []string{"-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", s.Socket(member), "-U", "postgres", "-d", database, "-c", statements}
 	cmd := exec.CommandContext(ctx, "psql", args...)
-	asOwner(cmd)
+	AsOwner(cmd)
 	cmd.Dir = "/"
 	out, err := cmd.CombinedOutput()
 	if err != nil {

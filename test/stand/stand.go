@@ -47,8 +47,18 @@ type Options struct {
 	Settings []string
 	// Members is how many members cluster feed has: 3 (default) or 2.
 	Members int
+	// Own are members whose PostgreSQL the user has, by name.
+	Own map[string]Own
+	// ControllerLines go to the end of each controller's local file.
+	ControllerLines []string
 	// ByHand leaves certificates and files to the caller, who makes them in Dir/pki and Dir/etc and then calls Identify.
 	ByHand bool
+}
+
+// Own is where the PostgreSQL of a member lies that the user made, and what the agent's file says of it.
+type Own struct {
+	Data, Socket string // "" for Mainstay's own folders
+	Agent        string // the member's entry in the agent's file, such as {adopt: true}
 }
 
 // Network is where the hosts live, if not on loopback.
@@ -262,9 +272,24 @@ func (s *Stand) Kill(name string, sig syscall.Signal) error {
 	}
 }
 
-// Start starts every controller and agent, initialises the controllers, applies the platform, and waits until every
-// replica streams.
+// Start starts everything, applies the platform, and waits until every replica streams.
 func (s *Stand) Start(ctx context.Context) error {
+	if err := s.Boot(ctx); err != nil {
+		return err
+	}
+	if out, err := s.Apply(ctx); err != nil {
+		return fmt.Errorf("apply: %w\n%s", err, out)
+	}
+	return s.WaitHealthy(ctx)
+}
+
+// Apply applies the stand's platform file.
+func (s *Stand) Apply(ctx context.Context) (string, error) {
+	return s.CLI(ctx, "apply", "-f", s.path("etc", "platform.yaml"), "--yes")
+}
+
+// Boot starts every controller and agent and initialises the controllers. There is no platform yet.
+func (s *Stand) Boot(ctx context.Context) error {
 	for _, h := range s.Of(true) {
 		if err := s.StartController(h.Controller); err != nil {
 			return err
@@ -289,10 +314,7 @@ func (s *Stand) Start(ctx context.Context) error {
 			return err
 		}
 	}
-	if out, err := s.CLI(ctx, "apply", "-f", s.path("etc", "platform.yaml"), "--yes"); err != nil {
-		return fmt.Errorf("apply: %w\n%s", err, out)
-	}
-	return s.WaitHealthy(ctx)
+	return nil
 }
 
 // Client is an operator's client of the controllers.
@@ -322,6 +344,7 @@ func (s *Stand) CLI(ctx context.Context, args ...string) (string, error) {
 func (s *Stand) Environment() []string {
 	return []string{
 		"MAINSTAY_CONTROLLERS=" + strings.Join(s.ControllerAddresses(), ","),
+		"XDG_CACHE_HOME=" + s.path("cache"),
 		"MAINSTAY_CA=" + s.path("pki", "ca.crt"), "MAINSTAY_CERT=" + s.path("pki", "operator-alice.crt"), "MAINSTAY_KEY=" + s.path("pki", "operator-alice.key"),
 	}
 }
