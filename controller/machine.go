@@ -103,5 +103,5 @@ func (p pending) Result() (refused bool, err error) {
 		return false, fmt.Errorf("%w: nothing was committed", loop.ErrNotLeader)
 	}
 	r := (*api.Refused)(nil)
-	return errors.As(err, &r), err
+	return errors.As(err, &r) || errors.Is(err, consensus.ErrBusy), err // busy: surely not committed, so nothing was fenced
 }

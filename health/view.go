@@ -26,9 +26,10 @@ func NewView(now time.Duration) *View {
 	return &View{Since: now, hosts: map[string]seen{}, streamed: map[string]time.Duration{}}
 }
 
-// Fold takes in a report that arrived at now. Reports that are older than the one known of the same run are dropped.
+// Fold takes in a report that arrived at now. One that is older than the one known is dropped: numbers grow over all runs
+// of an agent in one boot of its host.
 func (v *View) Fold(r Report, now time.Duration) {
-	if old, ok := v.hosts[r.Host]; ok && old.report.RunID == r.RunID && old.report.Number >= r.Number {
+	if old, ok := v.hosts[r.Host]; ok && old.report.BootID == r.BootID && old.report.Number >= r.Number {
 		return
 	}
 	v.hosts[r.Host] = seen{r, now}

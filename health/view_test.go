@@ -23,8 +23,17 @@ func TestFoldKeepsTheNewest(t *testing.T) {
 		t.Error("an older or repeated report of the same run replaced, or refreshed, the newest")
 	}
 	v.Fold(report("b", 1, Member{Role: RoleStandby}), 3*time.Second)
+	if v.Member(m1).Role != RolePrimary {
+		t.Error("a late report of an older run replaced the newest")
+	}
+	v.Fold(report("b", 3, Member{Role: RoleStandby}), 3*time.Second)
 	if v.Member(m1).Role != RoleStandby {
 		t.Error("a report of a new run was dropped")
+	}
+	rebooted := report("c", 1, Member{Role: RolePrimary})
+	rebooted.BootID = "another"
+	if v.Fold(rebooted, 3*time.Second); v.Member(m1).Role != RolePrimary {
+		t.Error("a report after a reboot, whose numbers begin anew, was dropped")
 	}
 }
 

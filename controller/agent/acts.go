@@ -52,6 +52,9 @@ func (m *minder) do(ctx context.Context, act member.Act, goal platform.Goal) err
 	case member.Kill:
 		return m.kill()
 	case member.StopClean:
+		if goal.Kind == platform.GoalReplica { // a restart is the first rung of its repair
+			m.recall(func(r *member.Memory) { r.Restarted = true })
+		}
 		return m.stopClean(ctx, inst)
 	case member.Rewind:
 		return m.within(ctx, rewindBound, func(ctx context.Context) error { return m.rewind(ctx, inst, goal, act.Durable) })
@@ -148,8 +151,10 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 		return err
 	}
 	defer done()
-	if primary && !m.leased(goal.Epoch) {
-		return fmt.Errorf("start %s as primary: the lease of epoch %s has ended meanwhile", m.name, goal.Epoch)
+	if primary {
+		if err := m.arm(goal); err != nil {
+			return fmt.Errorf("start %s as primary: %w", m.name, err)
+		}
 	}
 	p, err := inst.Start(ctx, postgres.StartOptions{AsPrimary: primary, CgroupFD: fd})
 	if err != nil {
@@ -167,10 +172,16 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 	return m.keepDurable(d)
 }
 
-func (m *minder) leased(epoch platform.Epoch) bool {
+// arm makes sure, last before PostgreSQL becomes writable, that the lease still runs and that both guards hold it: a start
+// as a standby has let them idle meanwhile (L2).
+func (m *minder) arm(goal platform.Goal) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.lease.Epoch == epoch && m.lease.End > boottime.Now()
+	lease := m.lease
+	m.mu.Unlock()
+	if lease.Epoch != goal.Epoch || lease.End <= boottime.Now() {
+		return fmt.Errorf("the lease of epoch %s has ended meanwhile", goal.Epoch)
+	}
+	return m.hold(lease.Epoch, lease.End)
 }
 
 // promote makes a standby primary on the goal's timeline. Its durability set is loaded before it takes the first write.
@@ -196,8 +207,8 @@ func (m *minder) promote(ctx context.Context, inst *postgres.Instance, goal plat
 	if _, err := inst.ReplayedTo(ctx); err != nil {
 		return err
 	}
-	if !m.leased(goal.Epoch) {
-		return fmt.Errorf("promote %s: the lease of epoch %s has ended meanwhile", m.name, goal.Epoch)
+	if err := m.arm(goal); err != nil {
+		return fmt.Errorf("promote %s: %w", m.name, err)
 	}
 	if err := inst.Promote(ctx); err != nil {
 		return err

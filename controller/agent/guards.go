@@ -22,12 +22,13 @@ type guards struct {
 
 var errNoGuards = errors.New("the guards do not run yet")
 
-// ensure starts the twins, or takes up those that an earlier agent left. It must not be called on the lease path.
+// ensure starts the twins, or takes up those that an earlier agent left, or that no longer answer on the connection there
+// was: a stall of this host may break it, and no lease would ever reach them again. It must not be called on the lease path.
 func (g *guards) ensure(ctx context.Context, o guard.Options) error {
 	g.mu.Lock()
 	set := g.set
 	g.mu.Unlock()
-	if set != nil && set.Alive() {
+	if set != nil && set.Alive() && set.Connected() {
 		return nil
 	}
 	next, err := guard.Start(ctx, o)

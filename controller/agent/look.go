@@ -54,7 +54,7 @@ func (m *minder) look(ctx context.Context) {
 	m.adoptable(ctx, inst, goal, d, g)
 	g.report.Data, g.report.Process, g.report.Role = g.seen.Data, g.seen.Process, g.seen.Role
 	g.report.SystemID, g.report.Timeline = g.seen.SystemID, g.seen.Timeline
-	m.guard(ctx, inst, goal, g)
+	m.guard(ctx, inst, g)
 	m.remember(goal, d, &memory, g)
 	m.promises(ctx, inst, goal, d, memory, status, g)
 	m.publish(g, memory, last)
@@ -183,7 +183,7 @@ func upstreamOf(inst *postgres.Instance, goal platform.Goal, conninfo string) (n
 // need not wait for it.
 func (m *minder) ended(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable, before member.Seen, g *glance) {
 	m.neverAnswered(inst)
-	if m.inspected && before.Process == health.ProcessEnded {
+	if m.inspected && before.Process == health.ProcessEnded && !m.mayHaveChanged(goal, before) {
 		was := before
 		was.Process = health.ProcessEnded
 		g.seen = was
@@ -200,7 +200,15 @@ func (m *minder) ended(ctx context.Context, inst *postgres.Instance, goal platfo
 		g.seen.Data = health.DataUnknown
 		return
 	}
-	m.inspected = true
+	m.inspected, m.inspectedAt = true, boottime.Now()
+}
+
+// mayHaveChanged: data that is not ours, or not there, is in its user's hands; what they do to it is noticed in a while.
+func (m *minder) mayHaveChanged(goal platform.Goal, before member.Seen) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ours := before.Data == health.DataPresent && goal.Kind != platform.GoalObserve && (goal.SystemID == "" || before.SystemID == goal.SystemID)
+	return !ours && m.cancel == nil && boottime.Now()-m.inspectedAt > inspectEvery
 }
 
 // starting is the postmaster of our last start, as long as it has not answered.
@@ -241,7 +249,8 @@ func (m *minder) inspect(ctx context.Context, inst *postgres.Instance, g *glance
 		m.setTree(nil) // the directory will be made anew
 		return nil
 	case postgres.DataForeign:
-		g.seen.Data = health.DataForeign
+		g.seen.Data, g.seen.SystemID = health.DataForeign, ""
+		m.setTree(nil) // whatever replaces it is another directory
 		return nil
 	}
 	c := data.Control
@@ -265,7 +274,7 @@ func (m *minder) inspect(ctx context.Context, inst *postgres.Instance, g *glance
 }
 
 // guard keeps the twins running wherever there is data, and says what protects the member.
-func (m *minder) guard(ctx context.Context, inst *postgres.Instance, goal platform.Goal, g *glance) {
+func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) {
 	var fault error
 	outside := 0
 	if m.tree != nil && g.seen.Data == health.DataPresent {
@@ -275,9 +284,7 @@ func (m *minder) guard(ctx context.Context, inst *postgres.Instance, goal platfo
 				outside = len(pids)
 			}
 		}
-		if goal.Paused && m.guards.isArmed() {
-			fault = errors.Join(fault, m.guards.disarm())
-		}
+		fault = errors.Join(fault, m.unbind())
 	}
 	g.report.Guard = m.guards.check(fault, outside)
 	if m.cgroup == nil {

@@ -21,6 +21,8 @@ const (
 	lookEvery = 250 * time.Millisecond
 	soonEvery = 50 * time.Millisecond
 	hurry     = 3 * time.Second
+	// inspectEvery is how often stopped data that is not ours is looked into again.
+	inspectEvery = 2 * time.Second
 	// lookTimeout bounds one look; a look that hangs is evidence (Stale), and no second one is begun.
 	lookTimeout = 2 * time.Second
 )
@@ -32,6 +34,8 @@ type minder struct {
 	name  string
 	log   *zap.Logger
 	kick  chan struct{} // capacity 1: look and think again
+
+	binding sync.Mutex // held while the guards are bound to a lease or let go of; taken before mu
 
 	mu       sync.Mutex
 	inst     *postgres.Instance // nil until the address is known
@@ -63,7 +67,9 @@ type minder struct {
 
 	// Of the minder's goroutine alone.
 	inspected bool // the stopped data was looked into since it stopped
-	failures  int  // acts in a row that failed
+	// inspectedAt is when that was.
+	inspectedAt time.Duration
+	failures    int // acts in a row that failed
 	// waitingFor are the settings that wait for the restart of an adopted instance, as asked of the postmaster waitingOf.
 	waitingOf  int
 	waitingFor []string
@@ -226,21 +232,14 @@ func (m *minder) address(g platform.Goal) {
 	m.inst, m.durable.Listen, m.durable.Port = inst, g.Listen, g.Port
 }
 
-// granted hands a lease to the guards first; only if both took it does the member have it (L2). While the cluster is
-// paused the guards do not count (L7).
+// granted hands a lease to the guards first; only if both took it does the member have it (L2).
 func (m *minder) granted(epoch platform.Epoch, end time.Duration) {
-	m.mu.Lock()
-	paused := m.goal.Paused && m.goal.Epoch == epoch
-	now := boottime.Now()
-	m.mu.Unlock()
-	if end <= now {
+	if end <= boottime.Now() {
 		return
 	}
-	if !paused {
-		if err := m.guards.extend(epoch, end); err != nil {
-			m.log.Warn("the guards did not take the lease", zap.Error(err))
-			return
-		}
+	if err := m.hold(epoch, end); err != nil {
+		m.log.Warn("the guards did not take the lease", zap.Error(err))
+		return
 	}
 	m.mu.Lock()
 	fresh := m.lease.Epoch != epoch
@@ -249,6 +248,33 @@ func (m *minder) granted(epoch platform.Epoch, end time.Duration) {
 	if fresh {
 		poke(m.kick)
 	}
+}
+
+// hold binds the guards to a lease, unless the cluster is paused: then they do not count (L7).
+func (m *minder) hold(epoch platform.Epoch, end time.Duration) error {
+	m.binding.Lock()
+	defer m.binding.Unlock()
+	if m.paused() {
+		return nil
+	}
+	return m.guards.extend(epoch, end)
+}
+
+// unbind lets the guards idle while the cluster is paused. Goal and guards are looked at under one lock, so that what a
+// resume has bound is never let go of by an older goal.
+func (m *minder) unbind() error {
+	m.binding.Lock()
+	defer m.binding.Unlock()
+	if !m.paused() || !m.guards.isArmed() {
+		return nil
+	}
+	return m.guards.disarm()
+}
+
+func (m *minder) paused() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.goal.Paused
 }
 
 // gonePostmaster: the postmaster being watched is gone.

@@ -36,13 +36,14 @@ type Postgres struct {
 // AgentMember overrides what the agent would choose for one member.
 type AgentMember struct {
 	Data        string // data directory; empty for one below Agent.Data. Set where Adopt is
-	Adopt       bool   // PostgreSQL is there already and keeps its configuration
+	Adopt       bool   // PostgreSQL runs there already and keeps its configuration
 	Replication Replication
 	Socket      string // folder of the local socket; empty for the agent's choice
 	Binaries    string // empty for Postgres.Binaries
 }
 
-// Replication is the role by which other members replicate from an adopted one; empty where Mainstay has its own.
+// Replication is the role by which the members of an adopted cluster replicate from each other, those too that are still
+// to be cloned; empty where Mainstay has its own.
 type Replication struct {
 	User     string
 	Passfile string
@@ -148,8 +149,5 @@ func (l *local) checkMember(at where, name string, m AgentMember) {
 	role := at.field("replication")
 	if l.given(role) {
 		l.checkRole(role.field("user"), m.Replication.User)
-	}
-	if l.given(role) && !m.Adopt && !l.broken[at.field("adopt").key] {
-		l.add(role, "is only for an adopted member", "add adopt: true, or delete the section")
 	}
 }

@@ -72,7 +72,6 @@ func TestAgentMistakes(t *testing.T) {
 		{"member that is no section", "{binaries: /usr/lib/postgresql/15/bin}", "yes", "F:12:12: members.feed-e2: is text, not a section; write `key: value` lines below it"},
 		{"adopt without data", "data: /var/lib/postgresql/15/main, ", "", "F:11:3: members.feed-e1.data: is missing; name the data directory to adopt"},
 		{"adopt is a word", "adopt: true", "adopt: maybe", "F:11:55: members.feed-e1.adopt: is text, not true or false; write true or false"},
-		{"replication without adopt", "adopt: true, ", "", "F:11:61: members.feed-e1.replication: is only for an adopted member; add adopt: true, or delete the section"},
 		{"replication without a user", "user: repl, ", "", `F:11:74: members.feed-e1.replication.user: "" is not the name of a user; use at most 63 letters, digits and _`},
 		{"cgroup", "members:", "cgroup: on\nmembers:", `F:10:9: cgroup: "on" is not allowed; use automatic or off`},
 	})

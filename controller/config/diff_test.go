@@ -44,7 +44,7 @@ func TestDiff(t *testing.T) {
 		{"lease longer", func(p *platform.Platform) { feed(p).Lease = 10 * time.Second },
 			"~ clusters[feed].lease: 5s -> 10s  # safe at once: recorded before it is used; a fence by lease-expired then takes up to 12.25s"},
 		{"lease shorter", func(p *platform.Platform) { feed(p).Lease = time.Second },
-			"~ clusters[feed].lease: 5s -> 1s  # safe at once: fences still count 6.25s until a leader has counted out the old lease, then 1.45s"},
+			"~ clusters[feed].lease: 5s -> 1s  # safe at once: fences still count 6.3s until a leader has counted out the old lease, then 1.5s"},
 		{"acks raised", func(p *platform.Platform) { feed(p).Durability.Acks = 2 },
 			"~ clusters[feed].durability.acks: 1 -> 2  # promised once every replica's sender has started with 2; until then commits survive as with 1"},
 		{"acks to none", func(p *platform.Platform) { feed(p).Durability.Acks = 0 },

@@ -3,6 +3,7 @@ package decide
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"mainstay/controller/state"
 	"mainstay/health"
@@ -22,10 +23,16 @@ func (l *look) detect() (*state.Command, Reason) {
 		if l.lostData(p) {
 			return l.begin(health.PrimaryCrashed, "its data directory is "+string(p.Data), true)
 		}
+		if !l.c.Opened && l.c.SystemID != "" && l.Watch.held(l.c.Name+"/opening/"+l.c.Epoch.String()) > openBound {
+			return l.begin(health.PrimaryStuck, fmt.Sprintf("it has not opened within %s%s", openBound, because(p)), true)
+		}
 		return nil, Reason{}
 	}
 	return l.unreachable()
 }
+
+// openBound is how long a member that answers may take to open its epoch: replaying what it has, promoting, checkpointing.
+const openBound = 5 * time.Minute
 
 // downWhilePaused says that a primary does not run, or is not heard, and that nothing is done about it (L7).
 func (l *look) downWhilePaused(p *health.Member) (*state.Command, Reason) {

@@ -28,7 +28,7 @@
 // term, proposed after the report arrived, was applied (loop.Core: waiting, inTick). The lease ends at the agent's clock
 // plus its length (L1). Two guards hold that end and kill the member's whole process tree when it passes (fencing/guard,
 // L2); either's death ends the tree by the other. The leader records the latest possible end, counted out by
-// L·(1+ρ)+K, before an answer leaves (L3); a new leader counts from its own start (L4). Once a fence of an epoch is
+// (L+K)·(1+ρ), before an answer leaves (L3); a new leader counts from its own start (L4). Once a fence of an epoch is
 // proposed no grant of it is answered. Nothing of the agent's that keeps a lease touches a disk or a database, and a
 // leader whose own tick is not committed within a fifth of a lease exits (L6). A pause unbinds the guard, so the epoch no
 // longer yields the proof lease-expired until it is bound again (L7). Grants go to one run of an agent at a time (L8).

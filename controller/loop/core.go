@@ -238,8 +238,8 @@ func (c *Core) noteFence(cmd state.Command) {
 
 // remember puts the last prediction beside the failover that now happens.
 func (c *Core) remember(cmd *state.Command) {
-	if cmd.Begin == nil {
-		return
+	if cmd.Begin == nil || cmd.Begin.Kind != state.Failover {
+		return // a planned change is not what was predicted
 	}
 	p, ok := c.predictions[cmd.Cluster]
 	if !ok {

@@ -130,6 +130,9 @@ type Act struct {
 	Wait string
 }
 
+// rewindsFail is how many rewinds in a row may fail before the data is rebuilt.
+const rewindsFail = 3
+
 // startsFail is how many starts in a row may fail before the next rung of the repair.
 const startsFail = 3
 

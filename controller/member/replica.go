@@ -45,7 +45,7 @@ func (in Input) restart() Act {
 		}
 		return in.rename(StartStandby, "its WAL is part of the primary's history")
 	case courseDiverged:
-		if in.Memory.RewindFailures > 0 {
+		if in.Memory.RewindFailures >= rewindsFail {
 			return in.discard(Clone, "rebuild", "the rewind failed")
 		}
 		return in.discard(Rewind, "rewind", "its WAL went past the point where the primary's history left it")

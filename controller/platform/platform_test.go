@@ -58,8 +58,8 @@ func TestForkOf(t *testing.T) {
 	}
 }
 
-func TestTimings(t *testing.T) { // L3: L·(1+ρ)+K
-	for lease, want := range map[time.Duration]time.Duration{5 * time.Second: 6250 * time.Millisecond, time.Second: 1450 * time.Millisecond} {
+func TestTimings(t *testing.T) { // L3: (L+K)·(1+ρ)
+	for lease, want := range map[time.Duration]time.Duration{5 * time.Second: 6300 * time.Millisecond, time.Second: 1500 * time.Millisecond} {
 		if got := CountOut(lease); got != want {
 			t.Errorf("CountOut(%s) = %s, want %s", lease, got, want)
 		}

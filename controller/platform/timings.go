@@ -26,7 +26,7 @@ func Heartbeat(lease time.Duration) time.Duration { return lease / 10 }
 func Suspect(lease time.Duration) time.Duration { return 3 * Heartbeat(lease) }
 
 // CountOut is how long, on another clock, a lease of that length must be counted before it has surely ended and the
-// guard has surely killed: L·(1+ρ) + K (L3, L4).
+// guard has surely killed: (L + K)·(1+ρ) (L3, L4). K runs on the guard's clock as well, so it is counted like the lease.
 func CountOut(lease time.Duration) time.Duration {
-	return lease + lease*ClockRatePercent/100 + GuardKill
+	return (lease + GuardKill) * (100 + ClockRatePercent) / 100
 }

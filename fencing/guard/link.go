@@ -95,10 +95,15 @@ func (l *link) call(ctx context.Context, req request) (Report, error) {
 		defer l.mu.Unlock()
 		return Report{}, l.silent(l.broken)
 	}
+	left := time.Until(deadline)
+	if left <= 0 { // late before anything was sent: that breaks no connection
+		defer l.mu.Unlock()
+		return Report{}, l.silent(context.DeadlineExceeded)
+	}
 	l.last++
 	req.ID = l.last
 	l.pending[req.ID] = ch
-	err := writeLine(l.conn, req, time.Until(deadline))
+	err := writeLine(l.conn, req, left)
 	l.mu.Unlock()
 	defer l.forget(req.ID)
 	if err != nil {
@@ -117,6 +122,12 @@ func (l *link) call(ctx context.Context, req request) (Report, error) {
 	case <-ctx.Done():
 		return Report{}, l.silent(ctx.Err())
 	}
+}
+
+func (l *link) whole() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.broken == nil
 }
 
 func (l *link) silent(err error) error {

@@ -196,6 +196,10 @@ func (s *Set) Status() (Status, error) {
 // Alive tells whether both guards live. It asks the kernel only and does not block.
 func (s *Set) Alive() bool { return s.links[0].handle.Alive() && s.links[1].handle.Alive() }
 
+// Connected tells whether both guards can still be asked. A connection that broke stays broken, though its guard lives and
+// counts on: Start again. It does not block.
+func (s *Set) Connected() bool { return s.links[0].whole() && s.links[1].whole() }
+
 // Died is closed when a guard has died, or exited. If they were armed, the other one is killing the member's tree: start the twins
 // again before any new primary.
 func (s *Set) Died() <-chan struct{} { return s.died }

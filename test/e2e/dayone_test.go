@@ -3,11 +3,14 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,7 +23,7 @@ import (
 // and then cuts hosts off the network, which loopback cannot show: the agent and its PostgreSQL live on, and only the
 // guard can end a primary that hears from nobody.
 func TestDayOne(t *testing.T) {
-	net, err := stand.NewNetns("db-e1", "db-e2", "db-w1", "ctl-e", "ctl-w", "ctl-n")
+	hosts, err := stand.NewNetns("db-e1", "db-e2", "db-w1", "ctl-e", "ctl-w", "ctl-n", spare)
 	if errors.Is(err, stand.ErrNotAllowed) {
 		t.Skip(err)
 	}
@@ -28,11 +31,11 @@ func TestDayOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := net.Close(); err != nil {
+		if err := hosts.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	d := &dayOne{trial: byHand(t, net), net: net, blocks: readme(t)}
+	d := &dayOne{trial: byHand(t, hosts), net: hosts, blocks: readme(t)}
 	for _, step := range []struct {
 		name string
 		do   func(*testing.T)
@@ -51,12 +54,16 @@ func TestDayOne(t *testing.T) {
 		d.check(t, err)
 		d.cutOff(t, d.primary(t), leader)
 	})
+	t.Run("a controller lost for good", d.replaced)
 	d.judge()
 	d.local.Stop()
 	if o := d.local.Overlaps(); len(o) > 0 {
 		t.Errorf("two members acknowledged writes of clients on their own hosts at once: %v", o)
 	}
 }
+
+// spare is the host of the controller that takes a lost one's place.
+const spare = "ctl-x"
 
 type dayOne struct {
 	*trial
@@ -105,11 +112,17 @@ func (d *dayOne) run(t *testing.T, block string, want ...string) {
 	if err != nil {
 		t.Fatalf("README block %s: %v\n%s", block, err, out)
 	}
+	t.Logf("%s", out)
 	for _, w := range want {
 		if !strings.Contains(string(out), d.addressed(w)) {
 			t.Errorf("README block %s does not say %q:\n%s", block, w, out)
 		}
 	}
+}
+
+// addressed knows the spare host as well.
+func (d *dayOne) addressed(text string) string {
+	return strings.ReplaceAll(d.trial.addressed(text), "10.0.3.34", d.net.Address(spare))
 }
 
 func (d *dayOne) write(t *testing.T, path, text string) {
@@ -240,4 +253,33 @@ func (d *dayOne) acknowledged(t *testing.T) {
 		r, err := d.load.Report(mark)
 		return err == nil && r.Tally.Acked > 10, ""
 	}))
+}
+
+// replaced puts a controller in the place of a lost one, and lets it lead: agents must find it though their files do not
+// list it, and the database does not notice.
+func (d *dayOne) replaced(t *testing.T) {
+	p := d.primary(t)
+	pid := d.Postmaster(p)
+	d.check(t, d.Kill("controller c3", syscall.SIGKILL))
+	d.run(t, "replace-issue", "removed c3: stop its process", "wrote pki/controller-c4.crt")
+	for _, ext := range []string{".crt", ".key"} {
+		d.copy(t, "pki/controller-c4"+ext, "etc/controller-c4"+ext)
+	}
+	old, err := os.ReadFile(filepath.Join(d.Dir, "etc/controller-c3.yaml"))
+	d.check(t, err, os.Mkdir(filepath.Join(d.Dir, "controller-c4"), 0o755))
+	d.write(t, "etc/controller-c4.yaml", strings.NewReplacer("name: c3", "name: c4", "controller-c3", "controller-c4",
+		d.Host("c3").Address, d.net.Address(spare)).Replace(string(old)))
+	_, err = d.Run(spare, "controller c4", filepath.Join(d.Dir, "bin", "mainstay"), "controller", "-f", filepath.Join(d.Dir, "etc/controller-c4.yaml"))
+	d.check(t, err, d.Wait(d.ctx, "the new controller to listen", func() (bool, string) {
+		out, _ := d.CLI(d.ctx, "controllers", "list", "--controllers", net.JoinHostPort(d.net.Address(spare), "7101"))
+		return strings.Contains(out, "not part of a group yet"), out
+	}))
+	d.run(t, "replace-add", "added 10.0.3.34:7101", "leadership was handed to c4")
+	d.check(t, d.Wait(d.ctx, "c4 to lead", func() (bool, string) {
+		leader, err := d.Leader(d.ctx)
+		return leader == "c4", fmt.Sprint(leader, err)
+	}))
+	if now := d.primary(t); now != p || d.Postmaster(p) != pid {
+		t.Errorf("the exchange of a controller had an effect on the database: primary %s, now %s", p, now)
+	}
 }

@@ -65,18 +65,3 @@ func TestCommandLine(t *testing.T) {
 		t.Errorf("a wrong flag: exit %d", code)
 	}
 }
-
-// Seeds that once failed, each by a mistake in the core; the numbers may come to mean other scenarios when the world grows.
-func TestSeedsThatOnceFailed(t *testing.T) {
-	for seed, mistake := range map[uint64]string{
-		29:   "a primary that never took up its epoch was never closed",
-		93:   "data was rewound while a durability set counted on it",
-		189:  "a primary that lost its disk was waited for",
-		356:  "data of an old timeline was started as primary of a new one",
-		3142: "a switchover whose stop failed insisted on its target",
-	} {
-		for _, v := range world.New(seed, nil).Run().Violations {
-			t.Errorf("seed %d (%s): %s", seed, mistake, v)
-		}
-	}
-}

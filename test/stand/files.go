@@ -112,6 +112,9 @@ func Owner() string {
 	return strings.TrimSpace(string(out))
 }
 
+// Rewrite writes the local files and the platform file anew, after a change of Own.
+func (s *Stand) Rewrite() error { return s.files() }
+
 // PlatformFile is the stand's platform as an operator would write it.
 func (s *Stand) PlatformFile() string {
 	var b strings.Builder
