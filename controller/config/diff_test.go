@@ -42,7 +42,7 @@ func TestDiff(t *testing.T) {
 			"- clusters[feed]: {tier: critical, durability: {acks: 1, when-short: degrade}}" +
 				"  # needs --remove feed; its members run on unprotected, no data is deleted, the slots are released"},
 		{"lease longer", func(p *platform.Platform) { feed(p).Lease = 10 * time.Second },
-			"~ clusters[feed].lease: 5s -> 10s  # safe at once: recorded before it is used; a fence by lease-expired then takes up to 12.25s"},
+			"~ clusters[feed].lease: 5s -> 10s  # safe at once: recorded before it is used; a fence by lease-expired then takes up to 12.3s"},
 		{"lease shorter", func(p *platform.Platform) { feed(p).Lease = time.Second },
 			"~ clusters[feed].lease: 5s -> 1s  # safe at once: fences still count 6.3s until a leader has counted out the old lease, then 1.5s"},
 		{"acks raised", func(p *platform.Platform) { feed(p).Durability.Acks = 2 },

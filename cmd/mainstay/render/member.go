@@ -150,12 +150,33 @@ func protection(m wire.MemberStatus, paused bool) cell {
 		return cell{text: "-"}
 	case paused:
 		return cell{"paused", yellow}
+	case !m.Seen.Guard.Complete:
+		return cell{"incomplete: " + strings.Join(m.Seen.Guard.Missing, ", "), yellow}
 	case len(m.Seen.Guard.Missing) > 0:
-		return cell{"missing: " + strings.Join(m.Seen.Guard.Missing, ", "), yellow}
-	case m.Seen.Guard.Complete:
-		return cell{"complete", green}
+		return cell{"guarded*", green}
 	}
-	return cell{"incomplete", yellow}
+	return cell{"guarded", green}
+}
+
+// gaps lists what complete guards still lack, each once with the members it is true of.
+func gaps(members []wire.MemberStatus) []string {
+	var order []string
+	of := map[string][]string{}
+	for _, m := range members {
+		if m.Seen == nil || !m.Seen.Guard.Complete {
+			continue
+		}
+		for _, what := range m.Seen.Guard.Missing {
+			if of[what] == nil {
+				order = append(order, what)
+			}
+			of[what] = append(of[what], m.Name)
+		}
+	}
+	for i, what := range order {
+		order[i] = "* without " + what + " (" + strings.Join(of[what], ", ") + ")"
+	}
+	return order
 }
 
 func age(m wire.MemberStatus) cell {

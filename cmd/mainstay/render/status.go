@@ -102,6 +102,9 @@ func (o Options) cluster(c wire.ClusterState) string {
 		rows = append(rows, memberRow(m, paused(c)))
 	}
 	b.WriteString(o.table("  ", memberHead, rows))
+	for _, gap := range gaps(c.Members) {
+		b.WriteString("  " + gap + "\n")
+	}
 	return b.String()
 }
 
