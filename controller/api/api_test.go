@@ -110,7 +110,7 @@ func TestTimings(t *testing.T) {
 		got[x.Name] = x.Value
 	}
 	for name, want := range map[string]time.Duration{"lease": 5 * time.Second, "heartbeat": 500 * time.Millisecond, "suspect": 1500 * time.Millisecond,
-		"count-out": 12250 * time.Millisecond, "guard kill": 250 * time.Millisecond, "tick limit": time.Second, "raft election": 500 * time.Millisecond} {
+		"count-out": 12300 * time.Millisecond, "guard kill": 250 * time.Millisecond, "tick limit": time.Second, "raft election": 500 * time.Millisecond} {
 		if got[name] != want {
 			t.Errorf("%s = %s, want %s", name, got[name], want)
 		}
