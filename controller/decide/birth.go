@@ -81,7 +81,7 @@ func (l *look) adopt(seen map[string]*health.Member, primary string) (*state.Com
 		if r.Data == health.DataEmpty && len(r.Refusals) > 0 {
 			return l.refuse(m.Name + ": " + strings.Join(r.Refusals, "; "))
 		}
-		if r.Data == health.DataPresent && r.SystemID != "" && r.SystemID != p.SystemID {
+		if r.Data == health.DataPresent && !unasked(r) && r.SystemID != p.SystemID {
 			return l.refuse(fmt.Sprintf("%s has system identifier %s, %s has %s: they are not copies of one database", m.Name, r.SystemID, primary, p.SystemID))
 		}
 		if r.Data == health.DataPresent && r.Process == health.ProcessRunning && !r.Adoptable {
@@ -92,13 +92,18 @@ func (l *look) adopt(seen map[string]*health.Member, primary string) (*state.Com
 		Timeline: p.Timeline, History: p.History, Reason: primary + " runs as primary"}}, Reason{RuleBirth, "adopt " + primary}
 }
 
+// unasked: it runs, and its agent could not ask it anything.
+func unasked(r *health.Member) bool {
+	return r.Process == health.ProcessRunning && r.Role == health.RoleUnknown
+}
+
 func (l *look) notRunning(seen map[string]*health.Member, names []string) string {
 	var parts []string
 	for _, n := range names {
 		switch r := seen[n]; {
 		case r.Data == health.DataForeign:
 			parts = append(parts, n+": its data directory holds something that is no PostgreSQL data; empty it or name another")
-		case r.Process == health.ProcessRunning && r.Role == health.RoleUnknown:
+		case unasked(r):
 			parts = append(parts, n+": "+strings.Join(r.Refusals, "; "))
 		case r.Process == health.ProcessRunning:
 			parts = append(parts, n+" runs as a standby, but no member runs as primary; start the primary")

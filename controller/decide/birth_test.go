@@ -42,6 +42,15 @@ func TestAdoption(t *testing.T) {
 		{"its replica is not", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RoleStandby, "7", false)}, false, "m2 cannot be adopted"},
 		{"no primary", map[string]*health.Member{"m2": runs(health.RoleStandby, "7", true)}, false, "no member runs as primary"},
 		{"stopped data", map[string]*health.Member{"m2": {Data: health.DataPresent, Process: health.ProcessEnded}}, false, "has data but does not run"},
+		{"its replica does not answer", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
+			"m2": {Data: health.DataPresent, Process: health.ProcessRunning, Refusals: []string{"no such socket"}}}, false, "m2 cannot be adopted: no such socket"},
+		{"nobody answers", map[string]*health.Member{"m2": {Data: health.DataPresent, Process: health.ProcessRunning, Refusals: []string{"no such socket"}}}, false, "m2: no such socket"},
+		{"nothing to adopt beside", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
+			"m2": {Data: health.DataEmpty, Process: health.ProcessEnded, Refusals: []string{"there is nothing to adopt"}}}, false, "m2: there is nothing to adopt"},
+		{"nothing to adopt anywhere", map[string]*health.Member{"m2": {Data: health.DataEmpty, Process: health.ProcessEnded, Refusals: []string{"there is nothing to adopt"}}}, false, "m2: there is nothing to adopt"},
+		{"a folder that cannot be read", map[string]*health.Member{"m2": {Error: "permission denied"}}, false, "m2: permission denied"},
+		{"stopped data of another database", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
+			"m2": {Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "8"}}, false, "not copies of one database"},
 		{"foreign data beside", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": {Data: health.DataForeign, Process: health.ProcessEnded}}, false, "no PostgreSQL data"},
 	} {
 		st := unborn(t, 1, nil)
@@ -61,6 +70,28 @@ func TestAdoption(t *testing.T) {
 		if b := cmd.Birth; b == nil || !b.Adopt || b.Member != "m1" || b.SystemID != "7" || b.Timeline != 4 || b.Guarded {
 			t.Errorf("%s: %s", c.name, body(cmd))
 		}
+	}
+}
+
+// An adopted cluster's clients go on as they did until replicas stream under their new names.
+func TestAdoptedStaysAsynchronousUntilReplicasStream(t *testing.T) {
+	st := unborn(t, 1, nil)
+	st.apply(feed(state.Command{Birth: &state.BirthOf{Member: "m1", Adopt: true, SystemID: "7", Timeline: 4}}))
+	m1 := runs(health.RolePrimary, "7", true)
+	m1.Name, m1.Epoch, m1.Opened = "m1", ep(1), true
+	st.members["m1"] = m1
+	st.report()
+	st.waits("only 0 stream from m1")
+	m1.Senders = []health.Sender{{Name: "walreceiver", State: "streaming"}}
+	st.later(0)
+	st.waits("only 0 stream from m1")
+	m1.Senders = append(m1.Senders, health.Sender{Name: st.c().Members["m2"].Incarnation, State: "streaming", Flush: m1.Position})
+	st.later(0)
+	if r := st.commits().Rejoined; r == nil || r.Member != "m2" {
+		t.Errorf("m2 streams: %+v", r)
+	}
+	if c := st.commits().Sets; c == nil || c.Acks != 1 || len(c.Names) != 1 || len(st.c().Sets) != 2 {
+		t.Errorf("sets %+v, in force %+v", c, st.c().Sets)
 	}
 }
 

@@ -48,6 +48,25 @@ func TestReplicaLeavesAndEntersTheSet(t *testing.T) {
 	}
 }
 
+// Paused, a crash of the primary is named and nothing is done; after the resume there is no guard to bind (L7).
+func TestCrashWhilePaused(t *testing.T) {
+	st := well(t, 1, nil)
+	st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "alice", Reason: "firmware"}}}))
+	st.crash()
+	st.later(time.Minute)
+	st.waits("paused by alice (firmware)")
+	if !st.problem(health.PrimaryCrashed) {
+		t.Error("the crash is not named")
+	}
+	st.apply(feed(state.Command{Pause: &state.SetPause{Resume: true}}))
+	if p := st.commits().Pause; p == nil || !p.Bound || p.Guarded || st.c().Pause != nil {
+		t.Fatalf("resumed: %+v, pause %+v", p, st.c().Pause)
+	}
+	if b := st.commits().Begin; b == nil || b.Kind != state.Failover {
+		t.Errorf("then: %+v", b)
+	}
+}
+
 func TestNewLeaderDoesNotShrinkTheSetAtOnce(t *testing.T) {
 	st := well(t, 1, nil)
 	st.members["m1"].Senders = st.members["m1"].Senders[:1]

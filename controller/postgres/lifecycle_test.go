@@ -115,7 +115,15 @@ func keepAndRewind(t *testing.T, a, b *Instance, fork platform.LSN) {
 
 	check(t, b.EnsureSlots(ctx, []string{SlotName(a.Member)}, nil))
 	follow(t, a, b)
+	mine := filepath.Join(a.Data, "pg_hba.conf")
+	before, err := os.ReadFile(mine)
+	check(t, err)
+	before = append(before, "# this host's own\n"...)
+	check(t, os.WriteFile(mine, before, 0o600))
 	check(t, a.Rewind(testContext(t), b.source(), StartOptions{}))
+	if now, err := os.ReadFile(mine); err != nil || string(now) != string(before) {
+		t.Errorf("the rewind changed this host's pg_hba.conf (%v):\n%s", err, now)
+	}
 	data, err := a.InspectData(ctx)
 	check(t, err)
 	if !data.StandbySignal || data.Rewinding {

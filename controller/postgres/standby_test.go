@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -203,6 +204,11 @@ func TestAdopt(t *testing.T) {
 		t.Fatalf("refusals %v, facts %+v", refusals, facts)
 	}
 	i.Replication = Credentials{User: "nobody"}
+	i.Listen = "10.0.0.1"
+	if refusals, _, err = i.AdoptChecks(ctx); err != nil || len(refusals) != 3 || !strings.Contains(refusals[0].String(), "listen_addresses") {
+		t.Fatalf("refusals where others cannot connect: %v %v", refusals, err)
+	}
+	i.Listen = "127.0.0.1"
 	if refusals, _, err = i.AdoptChecks(ctx); err != nil || len(refusals) != 2 {
 		t.Fatalf("refusals for an unknown role: %v %v", refusals, err)
 	}

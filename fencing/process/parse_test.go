@@ -1,9 +1,32 @@
 package process
 
 import (
+	"os"
+	"os/exec"
 	"reflect"
 	"testing"
 )
+
+// Who was seen and has ended since is no process outside of a cgroup, nor is another one that got the number.
+func TestOver(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := readProc(cmd.Process.Pid)
+	if err != nil || p.over() {
+		t.Errorf("a process that runs is over: %+v, %v", p, err)
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	if !p.over() {
+		t.Error("a process that has ended is not over")
+	}
+	self, err := readProc(os.Getpid())
+	if self.start++; err != nil || !self.over() {
+		t.Errorf("a number in use by a later process is not over: %v", err)
+	}
+}
 
 func TestParseStat(t *testing.T) {
 	line := "42 (a) b (c)) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 3 0 98765 1 1"

@@ -34,18 +34,11 @@ func TestAdopt(t *testing.T) {
 	a.sql(t, "feed-e1", "ALTER SYSTEM SET work_mem = '6MB'")
 	a.standby(t, "feed-e1", "feed-e2")
 	a.before = a.files(t, "feed-e1", "feed-e2")
-	for _, step := range []struct {
-		name string
-		do   func(*testing.T)
-	}{
+	tr.steps(t, []step{
 		{"without a restart", a.taken}, {"what waits for the restart", a.waits},
 		{"switchover to a member that was not restarted yet", a.handedOver}, {"first restart under us", a.restarted},
 		{"crash of a primary that was not restarted yet", a.crashed}, {"switchover to the clone", a.toClone},
-	} {
-		if !t.Run(step.name, step.do) {
-			t.FailNow()
-		}
-	}
+	})
 	a.unchanged(t, a.before)
 	if n := a.sql(t, "feed-w1", "SELECT count(*) FROM mine"); n != "1000" {
 		t.Errorf("the user's table has %s rows, want 1000", n)
@@ -93,7 +86,7 @@ func (a *adoption) waits(t *testing.T) {
 			t.Errorf("%s: settings that wait for a restart: %q, want cluster_name among them", m.Name, waits)
 		}
 	}
-	a.sees(t, a.ctx, "PendingRestart", "cluster_name, wal_log_hints wait for a restart")
+	a.sees(t, "PendingRestart", "cluster_name, wal_log_hints wait for a restart")
 	if out, err := a.CLI(a.ctx, "status"); err != nil || !strings.Contains(out, "no guard covered the start of this epoch") {
 		t.Errorf("status: %v\n%s", err, out)
 	}
@@ -212,20 +205,11 @@ func TestAdoptRefused(t *testing.T) {
 	r.start(t, "feed-e2")
 	r.before = r.files(t, "feed-e1", "feed-e2")
 	tr.must(tr.Boot(tr.ctx))
-	if out, err := tr.Apply(tr.ctx); err != nil {
-		t.Fatalf("apply: %v\n%s", err, out)
-	}
-	for _, step := range []struct {
-		name string
-		do   func(*testing.T)
-	}{
+	tr.must(tr.Apply(tr.ctx))
+	tr.steps(t, []step{
 		{"two primaries", r.twoPrimaries}, {"adopt is not set", r.notSet}, {"role, access, checksums", r.lacks},
 		{"another system identifier", r.otherSystem}, {"foreign directory", r.foreign}, {"empty directory", r.empty}, {"all mended", r.mended},
-	} {
-		if !t.Run(step.name, step.do) {
-			t.FailNow()
-		}
-	}
+	})
 }
 
 // refusals is what the steps of TestAdoptRefused share.
@@ -237,7 +221,7 @@ type refusals struct {
 // refused waits for the words, and makes sure that nothing was begun.
 func (r *refusals) refused(t *testing.T, words ...string) {
 	t.Helper()
-	r.sees(t, r.ctx, append([]string{string(health.NotAdoptable)}, words...)...)
+	r.sees(t, append([]string{string(health.NotAdoptable)}, words...)...)
 	c, err := r.Cluster(r.ctx)
 	r.check(t, err)
 	if c.Primary != "" {
@@ -277,7 +261,7 @@ func (r *refusals) lacks(t *testing.T) {
 		r.Own[m] = o
 		r.check(t, r.Rewrite(), r.Kill("agent "+host, syscall.SIGTERM), r.StartAgent(host))
 	}
-	r.refused(t, "role repl does not exist", "CREATE ROLE", "pg_hba.conf lets repl replicate from nowhere", "host replication repl all scram-sha-256",
+	r.refused(t, "role repl does not exist", "CREATE ROLE", "pg_hba.conf lets repl replicate from nowhere", "replication repl all scram-sha-256",
 		"neither data checksums nor wal_log_hints are on")
 }
 

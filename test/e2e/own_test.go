@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"mainstay/controller/postgres"
 	"mainstay/test/stand"
@@ -192,8 +193,10 @@ func (u *ownUser) unchanged(t *testing.T, before map[string]string) {
 }
 
 // sees waits until `mainstay status` and `mainstay explain` both say something.
-func (tr *trial) sees(t *testing.T, ctx context.Context, what ...string) {
+func (tr *trial) sees(t *testing.T, what ...string) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(tr.ctx, time.Minute)
+	defer cancel()
 	for _, args := range [][]string{{"status"}, {"explain", "feed"}} {
 		said := ""
 		err := tr.Wait(ctx, strings.Join(args, " ")+" to say "+strings.Join(what, " and "), func() (bool, string) {

@@ -4,9 +4,32 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"mainstay/controller/postgres"
 )
+
+// The README lists the settings that are ours, all of them and no other.
+func TestReadmeListsManagedSettings(t *testing.T) {
+	raw, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(raw), "<!-- settings -->")
+	list, _, _ = strings.Cut(list, "<!-- end -->")
+	var got []string
+	for _, m := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(list, -1) {
+		got = append(got, m[1])
+	}
+	want := postgres.ManagedKeys()
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("README.md lists\n%v\nMainstay manages\n%v", got, want)
+	}
+}
 
 // readme gives the marked blocks of README.md: what is fenced by ``` after the line <!-- dayone: NAME -->. The day-one
 // test writes these files and runs these commands, so the README cannot promise what does not work.
