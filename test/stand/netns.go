@@ -138,10 +138,28 @@ func (w *Netns) sweep() error {
 				errs = append(errs, Signal(syscall.SIGKILL, pid))
 			}
 		}
-		errs = append(errs, batch("", []string{"netns del " + name})) // its end of the link goes with it, and so does the other
+		errs = append(errs, batch("", []string{"netns del " + name}))
 	}
+	errs = append(errs, w.unlink())
 	if _, err := net.InterfaceByName(w.bridge()); err == nil {
 		errs = append(errs, batch("", []string{"link del " + w.bridge()}))
+	}
+	return errors.Join(errs...)
+}
+
+// unlink removes our ends of the hosts' links. A namespace takes its end along, and so ours, but only once its last process
+// has been reaped, which may be later than the next one is made.
+func (w *Netns) unlink() error {
+	links, err := net.Interfaces()
+	errs := []error{err}
+	for _, l := range links {
+		if !strings.HasPrefix(l.Name, fmt.Sprintf("ms%dp", w.n)) {
+			continue
+		}
+		err := batch("", []string{"link del " + l.Name})
+		if _, gone := net.InterfaceByName(l.Name); gone == nil {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
