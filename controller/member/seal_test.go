@@ -1,0 +1,31 @@
+package member
+
+import (
+	"testing"
+
+	"mainstay/controller/platform"
+	"mainstay/health"
+)
+
+// TestSealHolds: a seal ends only by the promotion of its own epoch or of a later one. A goal of an epoch before it, late or
+// from a leader that knows no better, must not make the member receive again.
+func TestSealHolds(t *testing.T) {
+	epoch := func(n uint64) platform.Epoch { return platform.Epoch{Generation: 1, Number: n} }
+	in := Input{
+		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: epoch(2), Timeline: 1, Opened: true, SystemID: "1", Incarnation: "m2_2",
+			Upstream: &platform.Upstream{Member: "m1", Address: "10.0.0.1", Port: 5432}},
+		Durable: Durable{Epoch: epoch(2), Sealed: epoch(3), Incarnation: "m2_2", SystemID: "1"},
+		Seen:    Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, SystemID: "1", Timeline: 1},
+	}
+	if act := Next(in); act.Kind != Nothing {
+		t.Errorf("sealed for 1.3, goal of 1.2: %s (%s)", act.Kind, act.Why)
+	}
+	in.Durable.Epoch = epoch(1) // it has yet to take up the goal's epoch: that must keep the seal
+	if act := Next(in); act.Kind != Persist || act.Durable.Sealed != epoch(3) {
+		t.Errorf("taking up 1.2 ended the seal for 1.3: %+v", act)
+	}
+	in.Goal.Epoch, in.Durable.Epoch = epoch(3), epoch(2)
+	if act := Next(in); act.Kind != Persist || !act.Durable.Sealed.IsZero() {
+		t.Errorf("the promotion of 1.3 did not end its seal: %+v", act)
+	}
+}
