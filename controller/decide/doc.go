@@ -67,4 +67,8 @@
 // Promises of other members without a leader (L5), fence devices, changes of k, hand-over of WAL by a member that is
 // ahead but may not lead, and verdicts on corruption are not built: where one of them would be needed, the cluster waits
 // for an operator and says so.
+//
+// One hole is open: L2 wants a guard's death to end the tree by means of the kernel or the service manager. Here the other
+// guard does it, so if both guards and the agent are killed in the same instant PostgreSQL runs on. With acks 0 the proof
+// lease-expired is then false (S1, S4); with acks 1 or more sealing still keeps it from acknowledging.
 package decide
