@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Netns is a Network of network namespaces: one for each host, all on one bridge, at addresses 10.77.N.x. A host can be
@@ -131,13 +132,7 @@ func (w *Netns) sweep() error {
 		if !strings.HasPrefix(name, w.namespace("")) {
 			continue
 		}
-		inside, err := exec.Command("ip", "netns", "pids", name).Output()
-		errs = append(errs, err)
-		for _, field := range strings.Fields(string(inside)) {
-			if pid, err := strconv.Atoi(field); err == nil {
-				errs = append(errs, Signal(syscall.SIGKILL, pid))
-			}
-		}
+		errs = append(errs, endAll(name))
 		errs = append(errs, batch("", []string{"netns del " + name}))
 	}
 	errs = append(errs, w.unlink())
@@ -145,6 +140,25 @@ func (w *Netns) sweep() error {
 		errs = append(errs, batch("", []string{"link del " + w.bridge()}))
 	}
 	return errors.Join(errs...)
+}
+
+// endAll kills what runs in a namespace until nothing is left: a process may be on its way into it, or just forked there.
+func endAll(namespace string) error {
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		inside, err := exec.Command("ip", "netns", "pids", namespace).Output()
+		fields := strings.Fields(string(inside))
+		if err != nil || len(fields) == 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("processes %v in the network namespace %s do not end", fields, namespace)
+		}
+		for _, field := range fields {
+			if pid, err := strconv.Atoi(field); err == nil {
+				Signal(syscall.SIGKILL, pid) // one that ended meanwhile is as good
+			}
+		}
+	}
 }
 
 // unlink removes our ends of the hosts' links. A namespace takes its end along, and so ours, but only once its last process

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +75,15 @@ func TestLeftoversAreRemoved(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() { cmd.Process.Kill() })
+	inside := func() bool { // nsenter becomes the program in the namespace a moment after the start
+		pids, _ := exec.Command("ip", "netns", "pids", killed.namespace("db-e1")).Output()
+		return slices.Contains(strings.Fields(string(pids)), strconv.Itoa(cmd.Process.Pid))
+	}
+	for deadline := time.Now().Add(10 * time.Second); !inside(); {
+		if time.Now().After(deadline) {
+			t.Fatal("the process did not enter its namespace")
+		}
+	}
 	killed.held.Close() // as the kernel does when a process is killed
 	next := netns(t)
 	if next.n != killed.n {
