@@ -20,8 +20,10 @@ type Report struct {
 	// Number grows by one with each report of a run; the agent stores its clock under it (L1).
 	Number uint64 `json:"number"`
 	// Platform is the id of the platform the agent has obeyed so far, "" for a new agent (S3).
-	Platform string   `json:"platform,omitempty"`
-	Members  []Member `json:"members"`
+	Platform string `json:"platform,omitempty"`
+	// Address is where other hosts reach this agent, host:port: for promises, relays (L5) and operators.
+	Address string   `json:"address,omitempty"`
+	Members []Member `json:"members"`
 }
 
 // Process is whether a member's PostgreSQL runs.
@@ -60,9 +62,15 @@ type Member struct {
 	Process Process   `json:"process"`
 	Role    Role      `json:"role,omitempty"`
 	// Stale tells for how long the last look at PostgreSQL has not finished: a hang is evidence. In milliseconds.
-	Stale    int64  `json:"stale,omitempty"`
-	SystemID string `json:"systemID,omitempty"`
-	Version  string `json:"version,omitempty"` // PostgreSQL's
+	Stale int64 `json:"stale,omitempty"`
+	// WriteStale tells for how long the small local commit on an open primary has neither finished nor been refused for
+	// want of a connection slot: the write path hangs or fails. In milliseconds; WriteError is why, if it was told.
+	WriteStale int64  `json:"writeStale,omitempty"`
+	WriteError string `json:"writeError,omitempty"`
+	// Saturated: the last new connection was refused because every slot is taken.
+	Saturated bool   `json:"saturated,omitempty"`
+	SystemID  string `json:"systemID,omitempty"`
+	Version   string `json:"version,omitempty"` // PostgreSQL's
 
 	// Epoch, Closed and Sealed are the agent's durable promises: the highest epoch it has obeyed, the highest it will never
 	// again start a primary for, and the attempt it has sealed the member for (S3).

@@ -14,6 +14,8 @@ type View struct {
 	hosts map[string]seen
 	// streamed is when each incarnation was last seen streaming by a primary.
 	streamed map[string]time.Duration
+	// votes are the other controllers' by name.
+	votes map[string]seenVotes
 }
 
 type seen struct {
@@ -23,7 +25,7 @@ type seen struct {
 
 // NewView starts an empty view at now.
 func NewView(now time.Duration) *View {
-	return &View{Since: now, hosts: map[string]seen{}, streamed: map[string]time.Duration{}}
+	return &View{Since: now, hosts: map[string]seen{}, streamed: map[string]time.Duration{}, votes: map[string]seenVotes{}}
 }
 
 // Fold takes in a report that arrived at now. One that is older than the one known is dropped: numbers grow over all runs
@@ -99,11 +101,17 @@ func (v *View) Clone() *View {
 	for n, at := range v.streamed {
 		c.streamed[n] = at
 	}
+	for n, s := range v.votes {
+		c.votes[n] = s
+	}
 	return c
 }
 
 // Forget removes a host's report, as if it had not been heard since at.
 func (v *View) Forget(host string) { delete(v.hosts, host) }
+
+// ForgetVotes removes what controllers said, for explain: they would say something else then.
+func (v *View) ForgetVotes() { clear(v.votes) }
 
 // Refresh makes every report known arrive at now, and lets the view have begun long before, for explain.
 func (v *View) Refresh(now time.Duration) {

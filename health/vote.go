@@ -1,0 +1,71 @@
+package health
+
+import (
+	"time"
+
+	"mainstay/controller/platform"
+)
+
+// Votes is what one controller sees of the members by itself: the reports that reached it and its own probes. Controllers
+// send theirs to each other, so that the leader infers nothing from its own view alone.
+type Votes struct {
+	Observer string `json:"observer"` // the controller's name
+	// Number grows with each sending of one process, and Began tells processes apart.
+	Number uint64 `json:"number"`
+	Began  string `json:"began"`
+	Votes  []Vote `json:"votes"`
+}
+
+// Vote is what the controller knows of one member.
+type Vote struct {
+	Cluster string `json:"cluster"`
+	Member  string `json:"member"`
+	// HeardMS is how long ago its agent's last report arrived, ProbedMS how long ago the last probe that succeeded began;
+	// in milliseconds, -1 for never.
+	HeardMS  int64 `json:"heardMS"`
+	ProbedMS int64 `json:"probedMS"`
+	// Role is what the last successful probe saw.
+	Role Role `json:"role,omitempty"`
+	// Saturated: the last probe was refused because every connection slot is taken; the server lives.
+	Saturated bool `json:"saturated,omitempty"`
+	// Error is why the last probe failed, "" if it did not.
+	Error string `json:"error,omitempty"`
+}
+
+// within turns an age in milliseconds into whether it is at most limit; -1 is never.
+func within(ms int64, limit time.Duration) bool {
+	return ms >= 0 && time.Duration(ms)*time.Millisecond <= limit
+}
+
+// Heard: its agent's reports reach the observer.
+func (v *Vote) Heard(limit time.Duration) bool { return within(v.HeardMS, limit) }
+
+// Probed: the member's PostgreSQL answers the observer on new connections.
+func (v *Vote) Probed(limit time.Duration) bool { return within(v.ProbedMS, limit) || v.Saturated }
+
+type seenVotes struct {
+	votes Votes
+	at    time.Duration
+}
+
+// FoldVotes takes in a controller's votes that arrived at now. Older ones of the same process are dropped.
+func (v *View) FoldVotes(votes Votes, now time.Duration) {
+	if old, ok := v.votes[votes.Observer]; ok && old.votes.Began == votes.Began && old.votes.Number >= votes.Number {
+		return
+	}
+	v.votes[votes.Observer] = seenVotes{votes, now}
+}
+
+// Vote returns what an observer says of a member, if it said so within limit; nil: no fresh vote.
+func (v *View) Vote(observer string, m *platform.Member, limit, now time.Duration) *Vote {
+	s, ok := v.votes[observer]
+	if !ok || now-s.at > limit {
+		return nil
+	}
+	for i := range s.votes.Votes {
+		if s.votes.Votes[i].Member == m.Name {
+			return &s.votes.Votes[i]
+		}
+	}
+	return nil
+}
