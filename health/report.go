@@ -106,6 +106,12 @@ type Member struct {
 	Guard Guard `json:"guard"`
 	// LeaseLeft is what was left of the lease when the report was made, in milliseconds.
 	LeaseLeft int64 `json:"leaseLeft,omitempty"`
+	// List is the version of the member list in the goal it has (L5).
+	List uint64 `json:"list,omitempty"`
+	// Promised is for how long the member has promised a primary to be neither sealed nor promoted, in milliseconds (L5).
+	Promised int64 `json:"promised,omitempty"`
+	// Vouched says who vouches for this primary while no leader answers; empty while one does.
+	Vouched []string `json:"vouched,omitempty"`
 	// PendingRestart lists the settings that wait for a restart of PostgreSQL.
 	PendingRestart []string `json:"pendingRestart,omitempty"`
 	Adoptable      bool     `json:"adoptable,omitempty"` // no reason speaks against adopting this running instance

@@ -178,10 +178,10 @@ func TestIncompleteWaitsThenRestartsInPlace(t *testing.T) { // S2
 
 func TestIncompleteWithoutTheOldPrimary(t *testing.T) { // S2
 	st := well(t, 1, nil)
-	st.members["m3"] = nil
 	st.vanish()
 	st.commits()
-	st.seal("m2")
+	st.members["m3"].PositionKnown = false
+	st.seal("m2", "m3")
 	if cmd := st.step(time.Minute); cmd != nil {
 		t.Fatalf("decided %s", body(cmd))
 	}
@@ -191,14 +191,30 @@ func TestIncompleteWithoutTheOldPrimary(t *testing.T) { // S2
 	}
 }
 
-func TestPolicyMayAcceptTheLoss(t *testing.T) {
-	st := well(t, 1, func(p *platform.Platform) {
-		p.Clusters[0].Failover.WhenIncomplete, p.Clusters[0].Failover.AcceptAfter = "accept", 30*time.Second
-	})
+// A replica that is out of reach together with the primary may vouch for it: the end of the granted leases proves nothing.
+func TestUnsealedReplicaMayVouch(t *testing.T) { // L5
+	st := well(t, 1, nil)
 	st.members["m3"] = nil
 	st.vanish()
 	st.commits()
 	st.seal("m2")
+	if cmd := st.step(time.Minute); cmd != nil {
+		t.Fatalf("decided %s", body(cmd))
+	}
+	st.waits("may vouch for it")
+	if !st.problem(health.FailoverWaits) {
+		t.Error("the operator is not told")
+	}
+}
+
+func TestPolicyMayAcceptTheLoss(t *testing.T) {
+	st := well(t, 1, func(p *platform.Platform) {
+		p.Clusters[0].Failover.WhenIncomplete, p.Clusters[0].Failover.AcceptAfter = "accept", 30*time.Second
+	})
+	st.vanish()
+	st.commits()
+	st.members["m3"].PositionKnown = false
+	st.seal("m2", "m3")
 	began := st.now
 	cmd := st.step(2 * time.Minute)
 	if cmd == nil || cmd.Advance == nil || cmd.Advance.Accepted == nil || st.now-began < 30*time.Second {

@@ -55,16 +55,23 @@ func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Membe
 		ch.best = l.c.Primary
 		return l.promote(proof, ch, false, "")
 	}
-	if old := l.fresh(l.c.Primary); old != nil && !closed(old, l.c.Epoch) && !l.c.Attempt.StopOld {
-		// It was to turn out well, and has not: nobody can go on without it, so let it be stopped and restarted in place.
-		// It may never have taken up its epoch, and then nothing else closes it.
-		return &state.Command{Advance: &state.Advance{Attempt: l.c.Attempt.Number, Phase: state.PhaseSeal, StopOld: true,
-			Note: l.c.Primary + " answers again and is needed: stop it, to restart it in place"}}, Reason{RuleAttempt, "stop " + l.c.Primary + " to restart it in place"}
+	if cmd, why := l.stopToRestart(); cmd != nil {
+		return cmd, why
 	}
 	if incomplete == nil {
 		incomplete = fmt.Errorf("no member is eligible")
 	}
 	return l.waitOrAccept(proof, ch, incomplete)
+}
+
+// stopToRestart: the primary was to turn out well, answers, and has not: nobody can go on without it, so let it be stopped
+// and restarted in place. It may never have taken up its epoch, and then nothing else closes it.
+func (l *look) stopToRestart() (*state.Command, Reason) {
+	if old := l.fresh(l.c.Primary); old == nil || closed(old, l.c.Epoch) || l.c.Attempt.StopOld {
+		return nil, Reason{}
+	}
+	note := l.c.Primary + " answers again and is needed: stop it, to restart it in place"
+	return &state.Command{Advance: &state.Advance{Attempt: l.c.Attempt.Number, Phase: state.PhaseSeal, StopOld: true, Note: note}}, Reason{RuleAttempt, note}
 }
 
 // worthWaiting: under asynchronous replication nothing shows completeness, so every replica that answers is asked first.
@@ -125,7 +132,7 @@ func (l *look) proof(old *health.Member, ch choice) *fencing.Proof {
 	if state.QuorumSealed(l.c.Sets, ch.sealed) {
 		return &fencing.Proof{Kind: fencing.QuorumSealed, Epoch: e, Detail: fmt.Sprintf("%d members sealed; nothing can be acknowledged any more", len(ch.sealed))}
 	}
-	if end := l.leaseEnd(); l.c.Guarded && l.Now > end {
+	if end := l.leaseEnd(); l.c.Guarded && l.Now > end && state.Unvouched(l.c.Sets, l.c.Members, ch.sealed) {
 		return &fencing.Proof{Kind: fencing.LeaseExpired, Epoch: e, Detail: fmt.Sprintf("counted out %s ago", round(l.Now-end))}
 	}
 	if a := l.c.Attempt.Accepted; a != nil && a.Fence {
@@ -145,6 +152,14 @@ func (l *look) leaseEnd() time.Duration {
 func (l *look) waitForProof() (*state.Command, Reason) {
 	if !l.c.Guarded {
 		text := fmt.Sprintf("%s cannot be proven fenced: its epoch was granted without a complete guard. Make sure that it is off, then run `mainstay failover %s --to MEMBER --accept-loss REASON --fenced`", l.c.Primary, l.c.Name)
+		l.problem(health.FailoverWaits, l.c.Primary, text, false)
+		return wait(RuleAttempt, text)
+	}
+	if l.Now > l.leaseEnd() {
+		if cmd, why := l.stopToRestart(); cmd != nil {
+			return cmd, why
+		}
+		text := fmt.Sprintf("%s cannot be proven fenced: members that are not sealed may vouch for it without a leader (L5). Bring them back, or make sure that it is off and run `mainstay failover %s --to MEMBER --accept-loss REASON --fenced`", l.c.Primary, l.c.Name)
 		l.problem(health.FailoverWaits, l.c.Primary, text, false)
 		return wait(RuleAttempt, text)
 	}

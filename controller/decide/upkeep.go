@@ -95,7 +95,7 @@ func (l *look) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 			reason := fmt.Sprintf("%s needs a %s", name, r.Needs)
 			return &state.Command{Reincarnate: &state.Reincarnate{Member: name, Reason: reason}}, Reason{RuleUpkeep, reason}
 		}
-		if !m.Joined && sender(p, m.Incarnation) != nil {
+		if !m.Joined && sender(p, m.Incarnation) != nil && (m.Listed || p.List >= l.State.PlatformVersion) {
 			return l.rejoined(name, r)
 		}
 	}

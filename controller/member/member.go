@@ -75,6 +75,7 @@ type Memory struct {
 	Checkpointed  platform.Epoch // attempt for which a CHECKPOINT was done
 	SetCheckpoint uint64         // durability set after whose loading a CHECKPOINT was begun and completed
 	Settling      Settling
+	Promised      Promised
 	// RewindFailures and StartFailures count in a row; they move the repair on to its next rung.
 	RewindFailures int
 	StartFailures  int

@@ -60,6 +60,8 @@ func (in Input) primary() Act {
 		return in.wait("epoch " + g.Epoch.String() + " is closed here")
 	case g.Epoch.Less(d.Sealed):
 		return in.wait("sealed for attempt " + d.Sealed.String() + ", which only that epoch or a later one ends")
+	case d.Epoch.Less(g.Epoch) && in.barred() != "":
+		return in.wait(in.barred())
 	case d.Epoch.Less(g.Epoch):
 		d.Epoch = g.Epoch
 		return in.persist(d, "take up epoch "+g.Epoch.String())
@@ -132,6 +134,8 @@ func (in Input) sealed() Act {
 		return in.wait("attempt " + g.Epoch.String() + " is over")
 	case g.Epoch.Less(d.Sealed):
 		return in.wait("sealed for a later attempt, " + d.Sealed.String())
+	case d.Sealed.Less(g.Epoch) && in.barred() != "":
+		return in.wait(in.barred())
 	case d.Sealed.Less(g.Epoch):
 		d.Sealed = g.Epoch // the number is on disk before anything else (Seals)
 		return in.persist(d, "seal for attempt "+g.Epoch.String())

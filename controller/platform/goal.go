@@ -1,5 +1,7 @@
 package platform
 
+import "time"
+
 // GoalKind names what the controllers want a member to be.
 type GoalKind string
 
@@ -46,6 +48,10 @@ type Goal struct {
 	Incarnation string `json:"incarnation,omitempty"`
 	// Sets are the durability sets in force; the last is the one to load.
 	Sets []Set `json:"sets,omitempty"`
+	// List is the version of the member list that Slots was made from, and Lease the longest lease that may be in force:
+	// promises are made for them (L5).
+	List  uint64        `json:"list,omitempty"`
+	Lease time.Duration `json:"lease,omitempty"`
 	// Slots names the other members, each of which gets a physical slot here.
 	Slots []string `json:"slots,omitempty"`
 	// Checkpoint asks a primary for a CHECKPOINT tagged with this attempt, before a planned stop.

@@ -167,7 +167,7 @@ func (c *Cluster) firstSet(s *State, old string, p *Promote, inPlace bool) []str
 	if p.Clean || inPlace {
 		return c.others(c.Primary)
 	}
-	c.Members[old] = &Member{Incarnation: c.incarnate(old), Excluded: c.Members[old].Excluded}
+	c.Members[old] = &Member{Incarnation: c.incarnate(old), Excluded: c.Members[old].Excluded, Listed: c.Members[old].Listed}
 	var names []string
 	for _, sealed := range p.Sealed {
 		if m := c.Members[sealed.Member]; m != nil && sealed.Member != p.Member && m.Incarnation == sealed.Incarnation {
@@ -219,6 +219,9 @@ func (c *Cluster) validProof(p *Promote) error {
 	case fencing.LeaseExpired:
 		if !c.Guarded {
 			return errors.New("the epoch was granted without a complete guard, so the end of its lease proves nothing (L2)")
+		}
+		if !Unvouched(c.Sets, c.Members, p.Sealed) {
+			return errors.New("too few members are sealed: others may have promised the primary to vouch for it (L5)")
 		}
 		return nil
 	case fencing.QuorumSealed:
@@ -332,7 +335,7 @@ func applyRejoined(s *State, c *Cluster, cmd Command) error {
 	if c.Members[r.Member] == nil {
 		return fmt.Errorf("cluster %s has no member %s", c.Name, r.Member)
 	}
-	c.Members[r.Member].Joined = true
+	c.Members[r.Member].Joined, c.Members[r.Member].Listed = true, true
 	op := c.rejoining(r.Member)
 	if op == nil {
 		op = c.begin(Operation{Kind: Rejoin, Reason: r.Member + " has new data or a new name", By: cmd.By, To: r.Member, Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)

@@ -82,7 +82,7 @@ func (s *State) configured(conf *platform.Cluster) *Cluster {
 	}
 	for _, m := range conf.Members {
 		if cl.Members[m.Name] == nil {
-			cl.Members[m.Name] = &Member{Incarnation: cl.incarnate(m.Name)}
+			cl.Members[m.Name] = &Member{Incarnation: cl.incarnate(m.Name), Listed: cl.Primary == ""}
 		}
 	}
 	return cl

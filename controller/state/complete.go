@@ -31,6 +31,24 @@ func QuorumSealed(sets []platform.Set, sealed []Sealed) bool {
 	return true
 }
 
+// Unvouched tells whether no promises can keep the primary's lease going any more (L5), so that the end of the leases that
+// were granted is the end: of the oldest set in force, which the primary surely knows and so must be vouched for, |S|-k+1
+// members are sealed and promise nothing; where it has acks 0, one member is that the primary counts in.
+func Unvouched(sets []platform.Set, members map[string]*Member, sealed []Sealed) bool {
+	if len(sets) == 0 {
+		return false
+	}
+	if set := sets[0]; set.Acks > 0 {
+		return count(set, sealed, false) >= set.SealedNeeded()
+	}
+	for _, s := range sealed {
+		if m := members[s.Member]; m != nil && m.Listed {
+			return true
+		}
+	}
+	return false
+}
+
 // Complete tells whether the most advanced of the sealed members surely holds every commit acknowledged under any set in
 // force (S2): at least |S|-k+1 of each set are sealed with known positions. The error says what is missing.
 func Complete(sets []platform.Set, sealed []Sealed) error {

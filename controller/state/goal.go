@@ -16,7 +16,7 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 	g := platform.Goal{
 		Cluster: cluster, Listen: self.Address, Port: self.Port, Epoch: c.Epoch, Timeline: c.Timeline, History: c.History, Opened: c.Opened,
 		SystemID: c.SystemID, Incarnation: c.Members[member].Incarnation, Sets: c.Sets,
-		Slots: otherMembers(conf, member), Paused: c.Pause != nil && !c.Pause.Resuming,
+		Slots: otherMembers(conf, member), List: s.PlatformVersion, Lease: c.LongestLease, Paused: c.Pause != nil && !c.Pause.Resuming,
 	}
 	if c.Fencing() {
 		return c.fencingGoal(g, member)

@@ -29,7 +29,8 @@ func TestPromotionRefused(t *testing.T) {
 		{"timeline", "keeps its timeline", func(p *Promote) { p.Member = "m1" }},
 		{"S5", "no such member", func(p *Promote) { p.Member = "m9" }},
 		// Clean stands for completeness only together with the token of a stopped primary.
-		{"S2", "needs the final position", func(p *Promote) { p.Clean, p.Sealed, p.Proof.Kind = true, p.Sealed[:1], fencing.LeaseExpired }},
+		{"S2", "needs the final position", func(p *Promote) { p.Clean, p.Sealed[1].Known, p.Proof.Kind = true, false, fencing.LeaseExpired }},
+		{"L5", "may have promised", func(p *Promote) { p.Sealed, p.Proof.Kind = p.Sealed[:1], fencing.LeaseExpired }},
 	} {
 		s := run(t, born(t, 1), failover())
 		refused(t, s, promote(c.change), c.why)

@@ -67,6 +67,9 @@ type Member struct {
 	Incarnation string `json:"incarnation"`
 	// Joined: it has streamed under this incarnation.
 	Joined bool `json:"joined,omitempty"`
+	// Listed: a primary has confirmed a member list that contains it, so it counts among those who must vouch for a primary
+	// without a leader (L5).
+	Listed bool `json:"listed,omitempty"`
 	// Excluded says why the member must not be promoted (S5); "" if nothing speaks against it.
 	Excluded string `json:"excluded,omitempty"`
 }

@@ -1,0 +1,92 @@
+package member
+
+import (
+	"fmt"
+	"time"
+
+	"mainstay/controller/platform"
+)
+
+// Promised is what a member owes a primary: until Until (CLOCK_BOOTTIME) it lets itself be neither sealed nor promoted (L5).
+// It lives in memory; Since, the start of the agent's process, stands in for what was forgotten.
+type Promised struct {
+	To    string
+	Until time.Duration
+	Since time.Duration
+}
+
+// until is when the member is free again: what it promised, and what it may have promised before its agent was started.
+func (p Promised) until(longest time.Duration) time.Duration {
+	return max(p.Until, p.Since+platform.CountOut(longest))
+}
+
+// barred says why a seal or a promotion must wait for a promise, "" if it need not (L5). Who is sealed already, who ran the
+// last epoch it obeyed, and who joins a cluster's first epoch, cannot have promised since.
+func (in Input) barred() string {
+	d, until := in.Durable, in.Memory.Promised.until(in.Goal.Lease)
+	if in.Now >= until || !d.Sealed.IsZero() || in.Goal.Epoch.Number <= 1 || !d.Ran.IsZero() && d.Ran == d.Epoch {
+		return ""
+	}
+	left := (until - in.Now).Round(100 * time.Millisecond)
+	if in.Memory.Promised.To == "" {
+		return fmt.Sprintf("%s to pass: before its agent was started it may have promised a primary not to be sealed or promoted (L5)", left)
+	}
+	return fmt.Sprintf("%s to pass: it promised %s not to be sealed or promoted (L5)", left, in.Memory.Promised.To)
+}
+
+// Promise answers a primary that no leader answers. The caller has just tried to reach a leader itself, in vain. It
+// promises only what it can keep: who is sealed, has obeyed or been told of a higher epoch, or knows a newer member list,
+// refuses.
+func Promise(in Input, r platform.PromiseRequest) (Promised, platform.PromiseAnswer) {
+	now, d, refuse := in.Memory.Promised, in.Durable, func(format string, args ...any) (Promised, platform.PromiseAnswer) {
+		return in.Memory.Promised, platform.PromiseAnswer{Reason: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case r.To != in.Name:
+		return refuse("%s was asked for, this is %s", r.To, in.Name)
+	case r.Length < platform.MinLease || r.Length > platform.MaxLease:
+		return refuse("a lease of %s is not between %s and %s", r.Length, platform.MinLease, platform.MaxLease)
+	case !d.Sealed.IsZero():
+		return refuse("sealed for attempt %s", d.Sealed)
+	case r.Epoch != d.Epoch:
+		return refuse("its epoch is %s, not %s", d.Epoch, r.Epoch)
+	case !d.Ran.IsZero() && d.Ran == d.Epoch || in.Goal.Kind == platform.GoalPrimary:
+		return refuse("it is, or is to be, the primary itself")
+	case r.Epoch.Less(in.Goal.Epoch):
+		return refuse("it has been told of epoch %s", in.Goal.Epoch)
+	case r.List < in.Goal.List:
+		return refuse("it knows a newer list of members (%d, the primary knows %d)", in.Goal.List, r.List)
+	}
+	now.To, now.Until = r.From, max(now.Until, in.Now+platform.CountOut(r.Length))
+	return now, platform.PromiseAnswer{Given: true, Incarnation: d.Incarnation}
+}
+
+// Vouched tells whether promises from these members, by the incarnation of their data, let a primary renew its lease
+// (L5): k of every durability set it knows with acks k, because any promotion must seal |S|-k+1 of them; all other members
+// where a set has acks 0.
+func Vouched(g platform.Goal, promises map[string]string) bool {
+	if g.Kind != platform.GoalPrimary || len(g.Sets) == 0 {
+		return false
+	}
+	for _, set := range g.Sets {
+		n := 0
+		for _, incarnation := range promises {
+			if set.Has(incarnation) {
+				n++
+			}
+		}
+		if set.Acks > 0 && n < set.Acks || set.Acks == 0 && !all(g.Slots, promises) {
+			return false
+		}
+	}
+	return true
+}
+
+func all(members []string, promises map[string]string) bool {
+	for _, m := range members {
+		if _, ok := promises[m]; !ok {
+			return false
+		}
+	}
+	return true
+}

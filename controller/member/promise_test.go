@@ -1,0 +1,124 @@
+package member
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/health"
+)
+
+func asked() platform.PromiseRequest {
+	return platform.PromiseRequest{Cluster: "feed", From: "m1", To: "m2", Epoch: ep(3), List: 5, Length: 5 * time.Second}
+}
+
+func replicaOf3() Input {
+	return Input{Now: time.Hour, Name: "m2", Durable: Durable{Epoch: ep(3), Ran: ep(1), Closed: ep(1), Incarnation: "m2_2"},
+		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(3), List: 5, Lease: 5 * time.Second}}
+}
+
+func TestWhoPromises(t *testing.T) { // L5
+	for _, c := range []struct {
+		name, reason string
+		change       func(*Input, *platform.PromiseRequest)
+	}{
+		{"a replica of the epoch", "", func(*Input, *platform.PromiseRequest) {}},
+		{"one without a goal yet", "", func(in *Input, _ *platform.PromiseRequest) { in.Goal = platform.Goal{} }},
+		{"another member", "m9 was asked for", func(_ *Input, r *platform.PromiseRequest) { r.To = "m9" }},
+		{"no lease at all", "is not between", func(_ *Input, r *platform.PromiseRequest) { r.Length = 0 }},
+		{"a lease without end", "is not between", func(_ *Input, r *platform.PromiseRequest) { r.Length = time.Hour }},
+		{"sealed", "sealed for attempt 1.4", func(in *Input, _ *platform.PromiseRequest) { in.Durable.Sealed = ep(4) }},
+		{"of a later epoch", "its epoch is 1.4", func(in *Input, _ *platform.PromiseRequest) { in.Durable.Epoch = ep(4) }},
+		{"of an earlier epoch", "its epoch is 1.2", func(in *Input, _ *platform.PromiseRequest) { in.Durable.Epoch = ep(2) }},
+		{"told to seal", "told of epoch 1.4", func(in *Input, _ *platform.PromiseRequest) {
+			in.Goal.Kind, in.Goal.Epoch = platform.GoalSealed, ep(4)
+		}},
+		{"the primary itself", "the primary itself", func(in *Input, _ *platform.PromiseRequest) { in.Durable.Ran = ep(3) }},
+		{"knows a newer list", "newer list", func(in *Input, _ *platform.PromiseRequest) { in.Goal.List = 6 }},
+	} {
+		in, r := replicaOf3(), asked()
+		c.change(&in, &r)
+		kept, answer := Promise(in, r)
+		if answer.Given != (c.reason == "") || !strings.Contains(answer.Reason, c.reason) {
+			t.Errorf("%s: %+v", c.name, answer)
+		}
+		if answer.Given && (kept.Until != in.Now+platform.CountOut(r.Length) || answer.Incarnation != "m2_2") {
+			t.Errorf("%s: keeps %+v, answers %+v", c.name, kept, answer)
+		}
+	}
+}
+
+// What was promised is kept against the controllers, and what may have been promised before a restart as well.
+func TestPromiseIsKept(t *testing.T) { // L5
+	for _, kind := range []platform.GoalKind{platform.GoalSealed, platform.GoalPrimary} {
+		in := replicaOf3()
+		in.Memory.Promised, _ = Promise(in, asked())
+		in.Seen = running
+		in.Goal.Kind, in.Goal.Epoch = kind, ep(4)
+		end := in.Memory.Promised.Until
+		for now, bound := range map[time.Duration]bool{in.Now: true, end - 1: true, end: false} {
+			in.Now = now
+			if act := Next(in); (act.Kind == Nothing && strings.Contains(act.Wait, "promised m1")) != bound {
+				t.Errorf("goal %s, %s before the end: %+v", kind, end-now, act)
+			}
+		}
+		restarted := in
+		restarted.Memory = Memory{Promised: Promised{Since: in.Now - time.Second}}
+		if act := Next(restarted); act.Kind != Nothing || !strings.Contains(act.Wait, "may have promised") {
+			t.Errorf("goal %s, after a restart: %+v", kind, act)
+		}
+		restarted.Now = restarted.Memory.Promised.Since + platform.CountOut(in.Goal.Lease)
+		if act := Next(restarted); act.Kind != Persist {
+			t.Errorf("goal %s, a count-out after a restart: %+v", kind, act)
+		}
+	}
+}
+
+// Who was sealed, or was the primary, before the agent was started cannot have promised since; a birth has nobody to betray.
+func TestRestartDoesNotBar(t *testing.T) {
+	for name, change := range map[string]func(*Input){
+		"sealed":              func(in *Input) { in.Durable.Sealed, in.Goal.Kind = ep(4), platform.GoalSealed },
+		"the primary, again":  func(in *Input) { in.Durable.Ran = ep(3) },
+		"the very first goal": func(in *Input) { in.Durable, in.Goal.Epoch = Durable{}, ep(1) },
+	} {
+		in := replicaOf3()
+		in.Seen, in.Goal.Kind, in.Goal.Epoch = running, platform.GoalPrimary, ep(4)
+		in.Memory.Promised.Since = in.Now
+		change(&in)
+		if act := Next(in); strings.Contains(act.Wait, "may have promised") {
+			t.Errorf("%s: %+v", name, act)
+		}
+	}
+}
+
+func TestVouched(t *testing.T) { // L5
+	set := func(acks int, names ...string) platform.Set { return platform.Set{Acks: acks, Names: names} }
+	for _, c := range []struct {
+		name     string
+		sets     []platform.Set
+		promises map[string]string
+		want     bool
+	}{
+		{"no set is known", nil, map[string]string{"m2": "m2_2", "m3": "m3_3"}, false},
+		{"one of two, acks 1", []platform.Set{set(1, "m2_2", "m3_3")}, map[string]string{"m3": "m3_3"}, true},
+		{"nobody", []platform.Set{set(1, "m2_2", "m3_3")}, nil, false},
+		{"other data", []platform.Set{set(1, "m2_2", "m3_3")}, map[string]string{"m3": "m3_9"}, false},
+		{"one of two, acks 2", []platform.Set{set(2, "m2_2", "m3_3")}, map[string]string{"m3": "m3_3"}, false},
+		{"every set counts", []platform.Set{set(1, "m2_2"), set(1, "m3_3")}, map[string]string{"m3": "m3_3"}, false},
+		{"both sets", []platform.Set{set(1, "m2_2"), set(1, "m3_3")}, map[string]string{"m2": "m2_2", "m3": "m3_3"}, true},
+		{"acks 0: one of two", []platform.Set{set(0)}, map[string]string{"m3": "m3_3"}, false},
+		{"acks 0: all, whatever their data", []platform.Set{set(0)}, map[string]string{"m2": "", "m3": ""}, true},
+		{"acks 0 before acks 1", []platform.Set{set(0), set(1, "m2_2")}, map[string]string{"m2": "m2_2"}, false},
+	} {
+		g := platform.Goal{Kind: platform.GoalPrimary, Sets: c.sets, Slots: []string{"m2", "m3"}}
+		if got := Vouched(g, c.promises); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+		if g.Kind = platform.GoalReplica; Vouched(g, c.promises) {
+			t.Errorf("%s: a replica needs no promises", c.name)
+		}
+	}
+}
+
+var running = Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: 1}

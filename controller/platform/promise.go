@@ -1,0 +1,24 @@
+package platform
+
+import "time"
+
+// PromiseRequest asks another member's agent to vouch for a primary while no leader answers (L5).
+type PromiseRequest struct {
+	Cluster string `json:"cluster"`
+	From    string `json:"from"` // the primary that asks
+	To      string `json:"to"`   // the member asked
+	Epoch   Epoch  `json:"epoch"`
+	// List is the version of the member list the primary knows (Goal.List): who knows a newer one refuses.
+	List uint64 `json:"list"`
+	// Length is the lease the primary means to take, 1 s to 60 s.
+	Length time.Duration `json:"length"`
+}
+
+// PromiseAnswer is a promise ("for CountOut(Length) on my clock I let myself be neither promoted nor sealed, for any
+// epoch"), or the reason why there is none. The zero value promises nothing.
+type PromiseAnswer struct {
+	Given bool `json:"given"`
+	// Incarnation names the data of the member that promises: durability sets count by it.
+	Incarnation string `json:"incarnation,omitempty"`
+	Reason      string `json:"reason,omitempty"`
+}
