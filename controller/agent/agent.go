@@ -55,6 +55,17 @@ type Agent struct {
 	ctx     context.Context // of Run; minders live as long
 	group   *errgroup.Group // of Run; it owns them
 
+	// answered is the highest number of a report that a leader has answered, leaderAddress where it did, direct when one
+	// answered without a relay; news is closed and made anew at each answer.
+	answered      uint64
+	leaderAddress string
+	direct        time.Duration
+	news          chan struct{}
+
+	relays     chan relay    // capacity 1: a way to a leader
+	relaySlots chan struct{} // one for each connection relayed for others
+	begun      time.Duration // when this process began
+
 	kick chan struct{} // capacity 1: report at once
 	// named, of capacity 1, is a leader that the agent's file does not list: report to it as well.
 	named chan string
@@ -118,6 +129,7 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 	return &Agent{
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
 		members: map[string]*minder{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
+		news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), direct: boottime.Now(),
 		beat: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), named: make(chan string, 1), wake: make(chan struct{}, 1),
 	}, nil
 }
@@ -176,7 +188,7 @@ func poke(ch chan struct{}) {
 
 // reportOf composes the report of this moment from memory alone (L6).
 func (a *Agent) reportOf(number uint64, run string) health.Report {
-	r := health.Report{Host: a.cfg.Host, BootID: a.bootID, RunID: run, Number: number, Platform: a.bond.PlatformID}
+	r := health.Report{Host: a.cfg.Host, Address: a.cfg.Advertise, BootID: a.bootID, RunID: run, Number: number, Platform: a.bond.PlatformID}
 	for _, m := range a.list() {
 		r.Members = append(r.Members, m.snapshot())
 	}

@@ -11,6 +11,7 @@ import (
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
+	"mainstay/controller/wire"
 	"mainstay/fencing/process"
 	"mainstay/health"
 )
@@ -44,6 +45,8 @@ type minder struct {
 	goalFrom uint64 // number of the report whose answer brought it
 	lease    member.Lease
 	durable  member.Durable
+	promised member.Promised // to a primary (L5)
+	vouching vouching        // by others, for this primary (L5)
 	memory   member.Memory
 	seen     member.Seen
 	report   health.Member // as last composed
@@ -83,6 +86,8 @@ func newMinder(a *Agent, name string) (*minder, error) {
 	}
 	m := &minder{agent: a, name: name, log: a.log.With(zap.String("member", name)), kick: make(chan struct{}, 1), durable: d}
 	m.report = health.Member{Name: name}
+	m.promised.Since = a.begun
+	m.vouching.rounds = map[uint64]*round{}
 	if d.Port != 0 {
 		if m.inst, err = a.instance(name, d.Listen, d.Port); err != nil {
 			return nil, err
@@ -135,9 +140,7 @@ func (m *minder) next() member.Act {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := boottime.Now()
-	in := member.Input{Now: now, Goal: m.goal, Durable: m.durable, Seen: m.seen, Lease: m.lease, Memory: m.memory,
-		GuardComplete: m.report.Guard.Complete, Name: m.name}
-	act := member.Next(in)
+	act := member.Next(m.input(now))
 	m.setNeeds(act.Needs)
 	if m.inst == nil || act.Kind != member.Nothing && now < m.notBefore {
 		act = member.Act{Kind: member.Nothing, Wait: "a moment after a failure"}
@@ -146,6 +149,12 @@ func (m *minder) next() member.Act {
 		m.doing = act.Wait
 	}
 	return act
+}
+
+// input is everything the pure core may know; called with mu held.
+func (m *minder) input(now time.Duration) member.Input {
+	return member.Input{Now: now, Goal: m.goal, Durable: m.durable, Seen: m.seen, Lease: m.lease, Memory: m.memory, Promised: m.promised,
+		GuardComplete: m.report.Guard.Complete, Name: m.name}
 }
 
 // setNeeds reports at once when the controllers must act first.
@@ -232,6 +241,14 @@ func (m *minder) address(g platform.Goal) {
 	m.inst, m.durable.Listen, m.durable.Port = inst, g.Listen, g.Port
 }
 
+// leased takes a leader's grant.
+func (m *minder) leased(g wire.Grant, end time.Duration) {
+	m.mu.Lock()
+	m.vouching.granted, m.vouching.length, m.vouching.by = boottime.Now(), g.Length, nil
+	m.mu.Unlock()
+	m.granted(g.Epoch, end)
+}
+
 // granted hands a lease to the guards first; only if both took it does the member have it (L2).
 func (m *minder) granted(epoch platform.Epoch, end time.Duration) {
 	if end <= boottime.Now() {
@@ -304,6 +321,10 @@ func (m *minder) snapshot() health.Member {
 	}
 	r.Epoch, r.Closed, r.Incarnation, r.Discarded = m.durable.Epoch, m.durable.Closed, m.durable.Incarnation, m.durable.Discarded
 	r.Doing, r.Error, r.Needs = m.doing, m.fault, m.needs
+	r.List, r.Vouched = m.goal.List, m.vouching.by
+	if left := m.promised.Until - now; left > 0 {
+		r.Promised = left.Milliseconds()
+	}
 	if left := m.lease.End - now; left > 0 && m.lease.Epoch == m.durable.Epoch {
 		r.LeaseLeft = left.Milliseconds()
 	}
@@ -318,9 +339,9 @@ func (m *minder) letGo() {
 	m.guards.close()
 }
 
-// learn notes the other members' positions; the map is never changed afterwards.
-func (m *minder) learn(positions map[string]platform.LSN) {
+// learn notes the other members' positions and agents; the maps are never changed afterwards.
+func (m *minder) learn(positions map[string]platform.LSN, peers map[string]wire.Peer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.others = positions
+	m.others, m.vouching.peers = positions, peers
 }

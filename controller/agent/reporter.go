@@ -26,11 +26,15 @@ func (a *Agent) report(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	boxes := map[string]chan health.Report{} // by controller
+	relayed := map[relay]chan health.Report{}
+	asking := &askers{agent: a, boxes: map[wire.Peer]chan request{}, group: &wg}
 	add := func(address string) {
 		if boxes[address] == nil {
 			box := make(chan health.Report, 1)
 			boxes[address] = box
-			wg.Go(func() { a.sendAll(ctx, address, box) })
+			wg.Go(func() {
+				a.sendAll(ctx, wire.NewClient([]string{address}, a.tls.ClientConfig(identity.RoleController, "")), way{address: address}, box)
+			})
 		}
 	}
 	for _, address := range a.cfg.Controllers {
@@ -44,6 +48,16 @@ func (a *Agent) report(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		case <-a.kick:
+		case r := <-a.relays:
+			if relayed[r] != nil || len(relayed) >= maxRelays {
+				continue
+			}
+			box := make(chan health.Report, 1)
+			relayed[r] = box
+			a.log.Warn("no controller answers directly; reports go through another host's agent", zap.String("through", r.peer.Host), zap.String("leader", r.leader))
+			wg.Go(func() {
+				a.sendAll(ctx, wire.NewClientVia([]string{r.leader}, a.tls.ClientConfig(identity.RoleController, ""), a.dial(r)), way{r.leader, true}, box)
+			})
 		case leader := <-a.named:
 			if boxes[leader] != nil {
 				continue // no news, and no reason to report
@@ -58,12 +72,18 @@ func (a *Agent) report(ctx context.Context) error {
 		for _, box := range boxes {
 			put(box, r)
 		}
+		if a.cutOff() {
+			for _, box := range relayed {
+				put(box, r)
+			}
+		}
+		asking.ask(ctx, number)
 		timer.Reset(beat)
 	}
 }
 
 // put replaces what waits in a mailbox: only the latest report is worth sending.
-func put(box chan health.Report, r health.Report) {
+func put[T any](box chan T, r T) {
 	for {
 		select {
 		case box <- r:
@@ -77,9 +97,14 @@ func put(box chan health.Report, r health.Report) {
 	}
 }
 
+// way is where reports go: to a controller, directly or through another agent.
+type way struct {
+	address string
+	relayed bool
+}
+
 // sendAll posts reports to one controller, two at a time: a held answer must not delay the next report.
-func (a *Agent) sendAll(ctx context.Context, address string, box <-chan health.Report) {
-	client := wire.NewClient([]string{address}, a.tls.ClientConfig(identity.RoleController, ""))
+func (a *Agent) sendAll(ctx context.Context, client *wire.Client, to way, box <-chan health.Report) {
 	defer client.Close()
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -96,23 +121,23 @@ func (a *Agent) sendAll(ctx context.Context, address string, box <-chan health.R
 		case r := <-box:
 			wg.Go(func() {
 				defer func() { <-slots }()
-				a.sendOne(ctx, client, address, r)
+				a.sendOne(ctx, client, to, r)
 			})
 		}
 	}
 }
 
-func (a *Agent) sendOne(ctx context.Context, client *wire.Client, address string, r health.Report) {
+func (a *Agent) sendOne(ctx context.Context, client *wire.Client, to way, r health.Report) {
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
 	var answer wire.ReportAnswer
-	err := client.DoAt(ctx, address, http.MethodPost, "/v1/report", wire.ReportRequest{Protocol: wire.ProtocolMax, Report: r}, &answer)
+	err := client.DoAt(ctx, to.address, http.MethodPost, "/v1/report", wire.ReportRequest{Protocol: wire.ProtocolMax, Report: r}, &answer)
 	var refusal *wire.Refusal
 	switch {
 	case err == nil:
-		a.obey(&answer)
+		a.obey(&answer, to)
 	case errors.As(err, &refusal) && refusal.Status != http.StatusMisdirectedRequest:
-		a.log.Warn("report refused", zap.String("controller", address), zap.Error(err))
+		a.log.Warn("report refused", zap.String("controller", to.address), zap.Error(err))
 	case refusal != nil:
 		a.follow(refusal.Err.Leader)
 	}
@@ -133,7 +158,7 @@ func (a *Agent) follow(leader string) {
 
 // obey takes a leader's answer: grants first, to the guards, then goals. Answers to other runs, of a foreign platform or
 // of a lower generation are dropped (S3, L8).
-func (a *Agent) obey(answer *wire.ReportAnswer) {
+func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 	if !a.trusts(answer) {
 		return
 	}
@@ -143,18 +168,22 @@ func (a *Agent) obey(answer *wire.ReportAnswer) {
 		m := a.members[g.Member]
 		a.mu.Unlock()
 		if ours && m != nil {
-			m.granted(g.Epoch, end)
+			m.leased(g, end)
 		}
 	}
 	for name, goal := range answer.Goals {
 		if m := a.minder(name); m != nil {
 			m.wants(goal, answer.Number)
-			m.learn(answer.Positions)
+			m.learn(answer.Positions, answer.Peers)
 		}
 	}
 	a.mu.Lock()
 	changed := a.version != answer.Version
 	a.leader, a.heard, a.alarm, a.version = answer.Leader, boottime.Now(), answer.Alarm, answer.Version
+	a.heardFrom(from.address, answer.Number)
+	if !from.relayed {
+		a.direct = boottime.Now()
+	}
 	if answer.Heartbeat > 0 {
 		a.beat = answer.Heartbeat
 	}

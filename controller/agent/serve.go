@@ -33,6 +33,8 @@ func (a *Agent) serve(ctx context.Context) error {
 	defer mux.Close()
 	api := http.NewServeMux()
 	api.HandleFunc("GET /v1/status", a.status)
+	api.HandleFunc("POST /v1/promise", a.promise)
+	api.HandleFunc("GET /v1/relay", a.relay)
 	a.probes(api)
 	servers := []*http.Server{a.server(api)}
 	listeners := []net.Listener{mux.HTTP()}

@@ -15,7 +15,7 @@ import (
 func (c *Core) answer(r health.Report, now time.Duration) *wire.ReportAnswer {
 	a := &wire.ReportAnswer{
 		PlatformID: c.state.PlatformID, Generation: c.state.Generation, RunID: r.RunID, Number: r.Number, Leader: c.name,
-		Version: WakeVersion(c.state, r.Host), Goals: map[string]platform.Goal{}, Positions: map[string]platform.LSN{}, Heartbeat: platform.Heartbeat(platform.DefaultLease),
+		Version: WakeVersion(c.state, r.Host), Goals: map[string]platform.Goal{}, Positions: map[string]platform.LSN{}, Peers: map[string]wire.Peer{}, Heartbeat: platform.Heartbeat(platform.DefaultLease),
 	}
 	if c.state.Platform == nil {
 		return a
@@ -29,7 +29,7 @@ func (c *Core) answer(r health.Report, now time.Duration) *wire.ReportAnswer {
 			}
 			heartbeat = min(heartbeat, platform.Heartbeat(conf.Lease))
 			a.Goals[m.Name] = c.state.GoalOf(conf.Name, m.Name)
-			c.positions(conf, a)
+			c.others(conf, a)
 			if g := c.grant(conf, m.Name, r, now, a); g != nil {
 				a.Grants = append(a.Grants, *g)
 			}
@@ -63,10 +63,15 @@ func (c *Core) grant(conf *platform.Cluster, member string, r health.Report, now
 	return &wire.Grant{Member: member, Epoch: cl.Epoch, Length: conf.Lease}
 }
 
-func (c *Core) positions(conf *platform.Cluster, a *wire.ReportAnswer) {
+// others tells what the leader knows of the cluster's members: how far their slots may be advanced, where their agents are.
+func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
 	for i := range conf.Members {
-		if seen := c.view.Member(&conf.Members[i]); seen != nil && seen.Position != 0 {
+		m := &conf.Members[i]
+		if seen := c.view.Member(m); seen != nil && seen.Position != 0 {
 			a.Positions[seen.Name] = seen.Position
+		}
+		if r := c.view.Report(m.Host); r != nil && r.Address != "" {
+			a.Peers[m.Name] = wire.Peer{Host: m.Host, Address: r.Address}
 		}
 	}
 }

@@ -30,6 +30,9 @@ func (c *Clocks) Send(s time.Duration) uint64 {
 	return c.next
 }
 
+// Last is the number of the last report, or the one to begin after.
+func (c *Clocks) Last() uint64 { return c.next }
+
 // End is when a lease of that length, granted for report number of this run, ends; false if it was never sent by it.
 func (c *Clocks) End(run string, number uint64, length time.Duration) (time.Duration, bool) {
 	s, ok := c.sent[number]

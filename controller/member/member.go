@@ -75,7 +75,6 @@ type Memory struct {
 	Checkpointed  platform.Epoch // attempt for which a CHECKPOINT was done
 	SetCheckpoint uint64         // durability set after whose loading a CHECKPOINT was begun and completed
 	Settling      Settling
-	Promised      Promised
 	// RewindFailures and StartFailures count in a row; they move the repair on to its next rung.
 	RewindFailures int
 	StartFailures  int
@@ -92,6 +91,8 @@ type Input struct {
 	Seen    Seen
 	Lease   Lease
 	Memory  Memory
+	// Promised is what the member owes a primary (L5).
+	Promised Promised
 	// GuardComplete: both guards live and have the member in their reach.
 	GuardComplete bool
 	Name          string

@@ -23,23 +23,23 @@ func (p Promised) until(longest time.Duration) time.Duration {
 // barred says why a seal or a promotion must wait for a promise, "" if it need not (L5). Who is sealed already, who ran the
 // last epoch it obeyed, and who joins a cluster's first epoch, cannot have promised since.
 func (in Input) barred() string {
-	d, until := in.Durable, in.Memory.Promised.until(in.Goal.Lease)
+	d, until := in.Durable, in.Promised.until(in.Goal.Lease)
 	if in.Now >= until || !d.Sealed.IsZero() || in.Goal.Epoch.Number <= 1 || !d.Ran.IsZero() && d.Ran == d.Epoch {
 		return ""
 	}
 	left := (until - in.Now).Round(100 * time.Millisecond)
-	if in.Memory.Promised.To == "" {
+	if in.Promised.To == "" {
 		return fmt.Sprintf("%s to pass: before its agent was started it may have promised a primary not to be sealed or promoted (L5)", left)
 	}
-	return fmt.Sprintf("%s to pass: it promised %s not to be sealed or promoted (L5)", left, in.Memory.Promised.To)
+	return fmt.Sprintf("%s to pass: it promised %s not to be sealed or promoted (L5)", left, in.Promised.To)
 }
 
 // Promise answers a primary that no leader answers. The caller has just tried to reach a leader itself, in vain. It
 // promises only what it can keep: who is sealed, has obeyed or been told of a higher epoch, or knows a newer member list,
 // refuses.
 func Promise(in Input, r platform.PromiseRequest) (Promised, platform.PromiseAnswer) {
-	now, d, refuse := in.Memory.Promised, in.Durable, func(format string, args ...any) (Promised, platform.PromiseAnswer) {
-		return in.Memory.Promised, platform.PromiseAnswer{Reason: fmt.Sprintf(format, args...)}
+	now, d, refuse := in.Promised, in.Durable, func(format string, args ...any) (Promised, platform.PromiseAnswer) {
+		return in.Promised, platform.PromiseAnswer{Reason: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case r.To != in.Name:

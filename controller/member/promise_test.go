@@ -53,10 +53,10 @@ func TestWhoPromises(t *testing.T) { // L5
 func TestPromiseIsKept(t *testing.T) { // L5
 	for _, kind := range []platform.GoalKind{platform.GoalSealed, platform.GoalPrimary} {
 		in := replicaOf3()
-		in.Memory.Promised, _ = Promise(in, asked())
+		in.Promised, _ = Promise(in, asked())
 		in.Seen = running
 		in.Goal.Kind, in.Goal.Epoch = kind, ep(4)
-		end := in.Memory.Promised.Until
+		end := in.Promised.Until
 		for now, bound := range map[time.Duration]bool{in.Now: true, end - 1: true, end: false} {
 			in.Now = now
 			if act := Next(in); (act.Kind == Nothing && strings.Contains(act.Wait, "promised m1")) != bound {
@@ -64,11 +64,11 @@ func TestPromiseIsKept(t *testing.T) { // L5
 			}
 		}
 		restarted := in
-		restarted.Memory = Memory{Promised: Promised{Since: in.Now - time.Second}}
+		restarted.Promised = Promised{Since: in.Now - time.Second}
 		if act := Next(restarted); act.Kind != Nothing || !strings.Contains(act.Wait, "may have promised") {
 			t.Errorf("goal %s, after a restart: %+v", kind, act)
 		}
-		restarted.Now = restarted.Memory.Promised.Since + platform.CountOut(in.Goal.Lease)
+		restarted.Now = restarted.Promised.Since + platform.CountOut(in.Goal.Lease)
 		if act := Next(restarted); act.Kind != Persist {
 			t.Errorf("goal %s, a count-out after a restart: %+v", kind, act)
 		}
@@ -84,7 +84,7 @@ func TestRestartDoesNotBar(t *testing.T) {
 	} {
 		in := replicaOf3()
 		in.Seen, in.Goal.Kind, in.Goal.Epoch = running, platform.GoalPrimary, ep(4)
-		in.Memory.Promised.Since = in.Now
+		in.Promised.Since = in.Now
 		change(&in)
 		if act := Next(in); strings.Contains(act.Wait, "may have promised") {
 			t.Errorf("%s: %+v", name, act)

@@ -48,19 +48,29 @@ type Client struct {
 // NewClient returns a client for these addresses (host:port). config is of identity.Store.ClientConfig, which checks the
 // peer's role.
 func NewClient(addresses []string, config *tls.Config) *Client {
+	return NewClientVia(addresses, config, dialDirect)
+}
+
+// Dial makes the connection under a client's TLS.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+func dialDirect(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 5 * time.Second}
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if err := identity.SetUserTimeout(conn, identity.UserTimeout); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// NewClientVia is NewClient over connections that dial makes, such as through a relay.
+func NewClientVia(addresses []string, config *tls.Config, dial Dial) *Client {
 	t := &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			if err := identity.SetUserTimeout(conn, identity.UserTimeout); err != nil {
-				conn.Close()
-				return nil, err
-			}
-			return conn, nil
-		},
+		DialContext:     dial,
 		TLSClientConfig: config, TLSHandshakeTimeout: dialTimeout,
 		TLSNextProto:    map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1 only
 		IdleConnTimeout: idleTimeout, MaxIdleConnsPerHost: 4,

@@ -39,8 +39,23 @@ type ReportAnswer struct {
 	Heartbeat time.Duration `json:"heartbeat"`
 	// Positions are those of all members of the host's clusters, as last reported: how far slots for them may be advanced.
 	Positions map[string]platform.LSN `json:"positions,omitempty"`
+	// Peers are the agents of the other members of the host's clusters, by member: whom to ask for promises (L5).
+	Peers map[string]Peer `json:"peers,omitempty"`
 	// Alarm is for people: this host may be a clone.
 	Alarm string `json:"alarm,omitempty"`
+}
+
+// Peer is another host's agent.
+type Peer struct {
+	Host    string `json:"host"`
+	Address string `json:"address"` // host:port, "" while it has not said
+}
+
+// PromiseAnswer is the answer to POST /v1/promise, whose body is a platform.PromiseRequest. Leader is the address of a
+// controller that answers the asked agent as leader, which may be reached through it: GET /v1/relay?to=ADDRESS.
+type PromiseAnswer struct {
+	platform.PromiseAnswer
+	Leader string `json:"leader,omitempty"`
 }
 
 // Grant lets a member act as primary of Epoch until the agent's stored clock for the report plus Length.
