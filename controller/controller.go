@@ -13,13 +13,17 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"mainstay/controller/api"
+	"mainstay/controller/boottime"
 	"mainstay/controller/config"
 	"mainstay/controller/consensus"
 	"mainstay/controller/identity"
 	"mainstay/controller/loop"
+	"mainstay/controller/operate"
 	"mainstay/controller/platform"
 	"mainstay/controller/publish"
 	"mainstay/controller/wire"
+	"mainstay/fencing/device"
+	"mainstay/health/probe"
 )
 
 // Options are what the process around a controller gives it.
@@ -42,10 +46,14 @@ type Controller struct {
 	client    *wire.Client // to the other controllers
 	machine   *machine
 	loop      *loop.Loop
+	effects   *operate.Runner
 	log       *consensus.Log
 	list      *list
+	prober    *probe.Prober
+	asked     chan struct{}      // by the loop, to hand leadership over; capacity 1
 	publisher *publish.Publisher // nil without `etcd`
 	etcd      *publish.Etcd      // nil without `etcd`
+	etcdEnds  identity.End       // of the certificate that etcd is shown; zero without
 	api       *api.API
 
 	abrupt bool // tests: end without handing over, as a crash does
@@ -80,12 +88,21 @@ func Open(cfg config.Controller, opts Options) (_ *Controller, err error) {
 	if c.etcd, err = publish.NewEtcd(cfg.Etcd); err != nil {
 		return nil, err
 	}
+	if cfg.Etcd != nil && cfg.Etcd.TLS != nil {
+		if c.etcdEnds, err = identity.EndOf(cfg.Etcd.TLS.Cert); err != nil {
+			return nil, err
+		}
+	}
 	c.client = wire.NewClient(nil, c.store.ClientConfig(identity.RoleController, "", identity.ProtoHTTP))
 	if err := c.openLog(); err != nil {
 		return nil, err
 	}
 	c.list = &list{cfg: cfg, version: opts.Version, store: c.store, log: c.log, loop: c.loop, states: c.machine, client: c.client, logger: c.logger}
-	c.api = api.New(api.Options{Name: cfg.Name, Loop: c.loop, States: c.machine, Controllers: c.list, Log: c.log, Logger: c.logger})
+	c.prober = probe.New(c.store.ClientConfig(identity.RolePostgres, ""), boottime.Now)
+	agents := &device.Agents{}
+	c.effects = operate.New(func(h platform.Host) operate.Switch { return agents.Ladder(h) }, c.loop.Submit, c.logger)
+	c.loop.Effects = c.effects
+	c.api = api.New(api.Options{Name: cfg.Name, Loop: c.loop, States: c.machine, Controllers: c.list, Log: c.log, Certificates: c.certificates, Logger: c.logger})
 	if c.etcd != nil {
 		c.publisher = publish.New(c.etcd, cfg.Etcd.Lease/3, c.logger)
 	}
@@ -102,10 +119,16 @@ func (c *Controller) identify() (err error) {
 		return fmt.Errorf("%s is the certificate of %s %s, and this is controller %s; correct name: or tls: in the controller's file",
 			c.cfg.TLS.Cert, id.Role, id.Name, c.cfg.Name)
 	}
-	if c.store.ExpiresSoon(time.Now()) {
-		c.logger.Warn("the certificate ends soon; issue a new one, then reload", zap.Time("ends", c.store.Expiry()))
-	}
 	return nil
+}
+
+// certificates are those that this process uses.
+func (c *Controller) certificates() []identity.End {
+	ends := c.store.Ends()
+	if !c.etcdEnds.At.IsZero() {
+		ends = append(ends, c.etcdEnds)
+	}
+	return ends
 }
 
 func (c *Controller) listen() (err error) {
@@ -139,7 +162,8 @@ func (c *Controller) closeListeners() error {
 
 // openLog opens the log with the machine that feeds the loop.
 func (c *Controller) openLog() (err error) {
-	propose := &proposer{}
+	c.asked = make(chan struct{}, 1)
+	propose := &proposer{asked: c.asked}
 	c.machine = newMachine()
 	c.loop = loop.New(c.cfg.Name, propose, c.logger)
 	c.machine.applied = c.loop.Applied

@@ -106,9 +106,17 @@ func (l *list) member(ctx context.Context, s consensus.Server) wire.Controller {
 	case id.RaftID != s.ID:
 		m.Error = fmt.Sprintf("%s answers there, with an empty or another folder; `mainstay controllers remove %s`, then add it anew", id.RaftID, s.ID)
 	default:
-		m.Reached, m.Version = true, id.Version
+		m.Reached, m.Version, m.CertificateEnds = true, id.Version, endsSoon(id.CertificateExpires)
 	}
 	return m
+}
+
+// endsSoon gives a certificate's end back where it is near or past, else "".
+func endsSoon(end string) string {
+	if at, err := time.Parse(time.RFC3339, end); err != nil || !identity.EndsSoon(at, time.Now()) {
+		return ""
+	}
+	return end
 }
 
 // Add asks a new controller who it is and takes it in: first without a vote, until it has the state, so that the majority

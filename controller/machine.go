@@ -86,8 +86,11 @@ func (m *machine) Restore(b []byte) error {
 	return nil
 }
 
-// proposer lets the loop propose to the log. log is set before the loop runs.
-type proposer struct{ log *consensus.Log }
+// proposer is the log as the loop sees it. log is set before the loop runs.
+type proposer struct {
+	log   *consensus.Log
+	asked chan struct{} // of handover
+}
 
 // Propose implements loop.Log.
 func (p *proposer) Propose(cmd []byte, timeout time.Duration) loop.Pending {

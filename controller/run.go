@@ -72,9 +72,16 @@ func (r *running) start() {
 			return nil
 		}
 	})
+	r.spawn("certificate alarm", func(ctx context.Context) error { return r.store.Remind(ctx, r.certificateEnds) })
 	leading := make(chan bool, 1)
 	r.spawn("leadership", func(ctx context.Context) error { return r.followLeadership(ctx, leading) })
+	r.push("effects", partStop, func(context.Context) error { r.effects.Close(); return nil })
 	r.spawn("loop", func(ctx context.Context) error { return r.loop.Run(ctx, leading) })
+	r.spawn("probes", r.prober.Run)
+	voting := &voting{loop: r.loop, log: r.log, states: r.machine, prober: r.prober, client: r.client, logger: r.logger}
+	r.spawn("votes", voting.run)
+	handover := &handover{log: r.log, asked: r.asked, logger: r.logger}
+	r.spawn("handing over", handover.run)
 	if r.publisher != nil {
 		r.push("etcd", partStop, func(context.Context) error { return r.etcd.Close() })
 		r.spawn("publish", func(ctx context.Context) error { return r.publisher.Run(ctx, publishSource{r.machine, r.list}) })
@@ -149,6 +156,11 @@ func (r *running) followLeadership(ctx context.Context, leading chan bool) error
 			return nil
 		}
 	}
+}
+
+// certificateEnds is told from 60 days before the end of the certificate, each day. A date never stops a database.
+func (r *running) certificateEnds(ends time.Time) {
+	r.logger.Warn("the certificate ends; the controller goes on, but issue a new one, copy it here, then reload", zap.Time("ends", ends))
 }
 
 // handOver lets another controller lead before this one goes, so that no election has to be waited for.

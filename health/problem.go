@@ -22,6 +22,8 @@ const (
 	NotAdoptable        Kind = "NotAdoptable"
 	NotProtected        Kind = "NotProtected"
 	FailoverWaits       Kind = "FailoverWaits"
+	ReplicaCorrupt      Kind = "ReplicaCorrupt"
+	PrimaryCorrupt      Kind = "PrimaryCorrupt"
 	AgentError          Kind = "AgentError"
 	ClonedMachine       Kind = "ClonedMachine"
 	PendingRestart      Kind = "PendingRestart"

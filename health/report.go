@@ -24,6 +24,8 @@ type Report struct {
 	// Address is where other hosts reach this agent, host:port: for promises, relays (L5) and operators.
 	Address string   `json:"address,omitempty"`
 	Members []Member `json:"members"`
+	// CertificateEnds is when the agent's certificate passes its date (RFC 3339), from 60 days before on; "" earlier.
+	CertificateEnds string `json:"certificateEnds,omitempty"`
 }
 
 // Process is whether a member's PostgreSQL runs.
@@ -82,6 +84,9 @@ type Member struct {
 	Clean    bool         `json:"clean,omitempty"`
 	Shutdown platform.LSN `json:"shutdown,omitempty"`
 
+	// Corrupt says why the data in place cannot be started (S5).
+	Corrupt string `json:"corrupt,omitempty"`
+
 	Timeline platform.Timeline `json:"timeline,omitempty"`
 	History  platform.History  `json:"history,omitempty"` // of Timeline; a primary's only
 	// Position is the end of valid WAL; it is worth something only if PositionKnown.
@@ -139,6 +144,8 @@ type Sender struct {
 	State string       `json:"state"`
 	Flush platform.LSN `json:"flush"`
 	Sync  bool         `json:"sync"` // sync_priority > 0
+	// Fresh: it was started after a new connection had shown the newest durability set, so it releases commits by that.
+	Fresh bool `json:"fresh,omitempty"`
 }
 
 // Guard says what protects a member right now (L2).

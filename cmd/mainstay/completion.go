@@ -65,6 +65,19 @@ func (p *program) completeClusters(c *cobra.Command) {
 	}
 }
 
+// completeHosts completes the first argument with the hosts of the last status.
+func (p *program) completeHosts(c *cobra.Command) {
+	c.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, noFiles
+		}
+		for _, h := range p.lastStatus(cmd).Hosts {
+			names = append(names, h.Name)
+		}
+		return names, noFiles
+	}
+}
+
 // completeMembers completes the clusters, and --to with the members of the one that was named.
 func (p *program) completeMembers(c *cobra.Command) {
 	p.completeClusters(c)

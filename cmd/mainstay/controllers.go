@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/identity"
 	"mainstay/controller/wire"
 )
 
@@ -107,6 +109,9 @@ func (p *program) oneController(ctx context.Context, s *session, address string)
 		return c
 	}
 	c.RaftID, c.Name, c.Version, c.Reached = id.RaftID, id.Name, id.Version, true
+	if at, err := time.Parse(time.RFC3339, id.CertificateExpires); err == nil && identity.EndsSoon(at, time.Now()) {
+		c.CertificateEnds = id.CertificateExpires
+	}
 	switch {
 	case !id.Initialised:
 		c.Error = "not part of a group yet: run `mainstay controllers init` once, or `mainstay controllers add " + address + "`"

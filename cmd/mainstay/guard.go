@@ -1,15 +1,20 @@
 package main
 
 import (
+	"context"
+	"fmt"
+
 	"github.com/spf13/cobra"
 
+	"mainstay/controller/agent"
+	"mainstay/controller/config"
 	"mainstay/fencing/guard"
 )
 
 // guardVerb is started by the agent, never by a person. It takes no signal handling and no settings from here: the guard
 // outlives TERM, INT and HUP (L2).
 func (p *program) guardVerb() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:    "guard",
 		Hidden: true,
 		Short:  "Hold the lease of one member (started by the agent)",
@@ -28,4 +33,53 @@ input; there is nothing to run by hand.`,
 			return nil
 		},
 	}
+	c.AddCommand(p.sweepVerb())
+	return c
+}
+
+// sweepVerb is run by the service manager when the agent has ended, however it ended.
+func (p *program) sweepVerb() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use:   "sweep -f FILE",
+		Short: "End every PostgreSQL of this host that no guard looks after any more",
+		Long: `End every PostgreSQL of this host that Mainstay started or adopted and that no living guard looks after. The unit of the agent
+runs it after the agent's end: if the agent and all guards were killed at once, nobody else would. It does nothing to a
+member that has a guard, and is refused while an agent runs. It may be run again.`,
+		Example: "  mainstay guard sweep -f /etc/mainstay/agent.yaml",
+		Args:    words(),
+		RunE: p.verb(func(ctx context.Context, _ []string) error {
+			if err := withoutFile(file, "agent"); err != nil {
+				return err
+			}
+			cfg, err := config.LoadAgent(file)
+			if err != nil {
+				return err
+			}
+			swept, err := agent.Sweep(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			return p.sweptAll(swept)
+		}),
+	}
+	c.Flags().StringVarP(&file, "file", "f", "", "the agent's local file (required)")
+	return c
+}
+
+func (p *program) sweptAll(swept []agent.Swept) error {
+	failed := 0
+	for _, s := range swept {
+		p.say("%s", s)
+		if s.Err != nil {
+			failed++
+		}
+	}
+	switch {
+	case failed > 0:
+		return fmt.Errorf("%d of the members of this host could not be looked at, or may still run without a guard; fence the host", failed)
+	case len(swept) == 0:
+		p.say("no PostgreSQL of this host runs without a guard")
+	}
+	return nil
 }

@@ -38,8 +38,9 @@ runs as; the agent's own certificate is used.`,
 			return p.local(ctx, file, address)
 		}),
 	}
-	c.Flags().StringVarP(&file, "file", "f", "/etc/mainstay/agent.yaml", "the agent's local file")
+	c.PersistentFlags().StringVarP(&file, "file", "f", "/etc/mainstay/agent.yaml", "the agent's local file")
 	c.Flags().StringVar(&address, "address", "", "host:port of the agent (default the one in its file)")
+	c.AddCommand(p.maskVerb(maskService, &file), p.maskVerb(unmaskService, &file))
 	return c
 }
 

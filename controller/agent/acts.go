@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.uber.org/zap"
+
 	"mainstay/controller/boottime"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
@@ -45,6 +47,8 @@ func (m *minder) do(ctx context.Context, act member.Act, goal platform.Goal) err
 		return m.within(ctx, quick, func(ctx context.Context) error { return m.load(ctx, inst, goal, act.Durable) })
 	case member.Checkpoint:
 		return m.within(ctx, checkpointMax, func(ctx context.Context) error { return m.checkpoint(ctx, inst, goal) })
+	case member.EndSenders:
+		return m.within(ctx, quick, func(ctx context.Context) error { return inst.EndSenders(ctx, m.staleSenders()) })
 	case member.Slots:
 		return m.within(ctx, quick, func(ctx context.Context) error { return inst.EnsureSlots(ctx, slotNames(goal), nil) })
 	case member.Seal:
@@ -135,6 +139,9 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 		if err := m.guards.disarm(); err != nil {
 			return err
 		}
+		if err := m.guards.renew(ctx, m.guardOptions(inst)); err != nil {
+			m.log.Warn("PostgreSQL starts without a keeper", zap.Error(err))
+		}
 	}
 	s, err := settings(inst, goal, act.Durable)
 	if err != nil {
@@ -156,7 +163,7 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 			return fmt.Errorf("start %s as primary: %w", m.name, err)
 		}
 	}
-	p, err := inst.Start(ctx, postgres.StartOptions{AsPrimary: primary, CgroupFD: fd})
+	p, err := inst.Start(ctx, postgres.StartOptions{AsPrimary: primary, CgroupFD: fd, Launch: m.guards.launch})
 	if err != nil {
 		return err
 	}
@@ -265,6 +272,11 @@ func (m *minder) load(ctx context.Context, inst *postgres.Instance, goal platfor
 		}
 		if err := inst.AlterSystem(ctx, values); err != nil {
 			return err
+		}
+		if goal.Kind == platform.GoalReplica {
+			if err := inst.GiveBack(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	if err := inst.Reload(ctx); err != nil {

@@ -29,8 +29,8 @@ func (m *minder) adoptable(ctx context.Context, inst *postgres.Instance, goal pl
 	case g.seen.Role == health.RoleUnknown:
 		if g.asked != nil {
 			g.seen.Data = health.DataPresent // else it would not run
-			g.report.Refusals = []string{fmt.Sprintf("PostgreSQL runs on %s, but does not answer: %v; correct members.%s.socket in the agent's file, the port in the platform file, or let %s in through the local socket",
-				inst.Data, g.asked, m.name, inst.Owner.Name)}
+			g.report.Refusals = []string{fmt.Sprintf("PostgreSQL runs on %s, but does not answer: %v; correct members.%s.socket in the agent's file, the port in the platform file, or let %s in through the local socket, as itself or by members.%s.superuser.passfile",
+				inst.Data, g.asked, m.name, inst.Owner.Name, m.name)}
 		}
 	default:
 		m.adoptChecks(ctx, inst, g)
@@ -66,8 +66,13 @@ var reloadable = []string{
 func (m *minder) adopt(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
 	d.AlterSystem = !inst.StartedByUs() // an agent that lost its state finds our files in force
 	var err error
-	if d.AlterSystem {
+	if d.AlterSystem || inst.Kept == (postgres.Kept{}) {
 		if inst, err = m.learnKept(ctx, inst); err != nil {
+			return err
+		}
+	}
+	if d.AlterSystem {
+		if err := m.sayReplaced(ctx, inst, goal, d); err != nil {
 			return err
 		}
 	}
@@ -87,6 +92,9 @@ func (m *minder) adopt(ctx context.Context, inst *postgres.Instance, goal platfo
 		return err
 	}
 	if err := inst.RestoreStandbySignal(ctx); err != nil {
+		return err
+	}
+	if err := inst.CopyConfig(ctx); err != nil {
 		return err
 	}
 	if err := m.intoCgroup(); err != nil {

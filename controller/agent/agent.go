@@ -52,6 +52,7 @@ type Agent struct {
 	clocks  *member.Clocks  // numbers and clocks of reports
 	version string          // what GET /v1/wake waits to move on from
 	beat    time.Duration   // heartbeat
+	pulse   pulse           // its own
 	ctx     context.Context // of Run; minders live as long
 	group   *errgroup.Group // of Run; it owns them
 
@@ -65,6 +66,9 @@ type Agent struct {
 	relays     chan relay    // capacity 1: a way to a leader
 	relaySlots chan struct{} // one for each connection relayed for others
 	begun      time.Duration // when this process began
+
+	desk  desk         // of requests that look at the disk
+	drops chan removal // to dropLoop
 
 	kick chan struct{} // capacity 1: report at once
 	// named, of capacity 1, is a leader that the agent's file does not list: report to it as well.
@@ -81,16 +85,22 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	defer a.home.close()
 	group, ctx := errgroup.WithContext(ctx)
 	a.ctx, a.group = ctx, group
+	for _, s := range a.home.sweep(ctx, cfg) {
+		a.log.Warn("swept", zap.String("member", s.Member), zap.Ints("killed", s.Killed), zap.Error(s.Err))
+	}
 	for _, name := range a.home.known() {
 		a.minder(name)
 	}
 	for name := range cfg.Members {
 		a.minder(name)
 	}
+	group.Go(func() error { return a.watchItself(ctx) })
 	group.Go(func() error { return a.report(ctx) })
 	group.Go(func() error { return a.waitForWake(ctx) })
 	group.Go(func() error { return a.serve(ctx) })
 	group.Go(func() error { return a.reload(ctx) })
+	group.Go(func() error { return a.dropLoop(ctx) })
+	group.Go(func() error { return a.tls.Remind(ctx, a.certificateEnds) })
 	a.log.Info("agent runs", zap.String("host", cfg.Host), zap.Int("members", len(a.members)), zap.String("version", o.Version))
 	return group.Wait()
 }
@@ -129,7 +139,7 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 	return &Agent{
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
 		members: map[string]*minder{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
-		news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), direct: boottime.Now(),
+		desk: make(desk, 2), drops: make(chan removal), news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), direct: boottime.Now(),
 		beat: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), named: make(chan string, 1), wake: make(chan struct{}, 1),
 	}, nil
 }
@@ -189,10 +199,18 @@ func poke(ch chan struct{}) {
 // reportOf composes the report of this moment from memory alone (L6).
 func (a *Agent) reportOf(number uint64, run string) health.Report {
 	r := health.Report{Host: a.cfg.Host, Address: a.cfg.Advertise, BootID: a.bootID, RunID: run, Number: number, Platform: a.bond.PlatformID}
+	if a.tls.ExpiresSoon(time.Now()) {
+		r.CertificateEnds = a.tls.Expiry().UTC().Format(time.RFC3339)
+	}
 	for _, m := range a.list() {
 		r.Members = append(r.Members, m.snapshot())
 	}
 	return r
+}
+
+// certificateEnds is told from 60 days before the end of the certificate, each day.
+func (a *Agent) certificateEnds(ends time.Time) {
+	a.log.Warn("the certificate ends; the agent goes on, but issue a new one, copy it here, then reload", zap.Time("ends", ends))
 }
 
 func memberDir(data, name string) string { return filepath.Join(data, "members", name) }

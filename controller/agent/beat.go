@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mainstay/controller/boottime"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/health"
@@ -14,10 +15,17 @@ import (
 // advanceEvery is how many beats lie between two rounds of advancing a standby's slots.
 const advanceEvery = 20
 
+const (
+	// beatEvery is the pace of the small local commit.
+	beatEvery = 500 * time.Millisecond
+	// beatFine is the age of the last good one up to which there is nothing to tell.
+	beatFine = beatEvery * 3 / 2
+)
+
 // beatAlong makes the small local commit twice a second while the member is a writable primary: it proves the write path,
 // and gives replicas something to receive. On a standby it keeps the slots for the others from holding WAL for ever.
 func (m *minder) beatAlong(ctx context.Context) {
-	ticker := time.NewTicker(500 * time.Millisecond)
+	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
 	for n := 1; ; n++ {
 		select {
@@ -28,14 +36,56 @@ func (m *minder) beatAlong(ctx context.Context) {
 		m.mu.Lock()
 		inst, seen, goal := m.inst, m.seen, m.goal
 		leading := seen.Role == health.RolePrimary && goal.Kind == platform.GoalPrimary && m.memory.Opened == goal.Epoch
+		if !leading {
+			m.writes = writes{}
+		}
 		m.mu.Unlock()
 		switch {
 		case inst == nil:
 		case leading:
-			m.once(ctx, "beat", inst.Beat)
+			m.beat(ctx, inst)
 		case seen.Role == health.RoleStandby && goal.Kind == platform.GoalReplica && n%advanceEvery == 0:
 			m.once(ctx, "advance slots", func(ctx context.Context) error { return m.advance(ctx, inst, goal, seen.Position) })
 		}
+	}
+}
+
+// writes is what the beats of an open primary tell of its write path.
+type writes struct {
+	stall     stall
+	err       string
+	saturated bool
+}
+
+// beat makes one small local commit, on a new connection, and notes how it ended.
+func (m *minder) beat(ctx context.Context, inst *postgres.Instance) {
+	begun := boottime.Now()
+	m.mu.Lock()
+	m.writes.stall.begin(begun)
+	m.mu.Unlock()
+	bounded, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	err := inst.Beat(bounded)
+	if ctx.Err() != nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.writes.ended(begun, boottime.Now(), err)
+}
+
+func (w *writes) ended(begun, now time.Duration, err error) {
+	w.saturated, w.err = saturated(err), ""
+	if err != nil {
+		w.err = brief(err)
+	}
+	switch {
+	case err == nil:
+		w.stall.since(begun, now)
+	case beside(err):
+		w.stall.excused(now)
+	default:
+		w.stall.failed(now)
 	}
 }
 

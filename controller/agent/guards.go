@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"os/exec"
 	"sync"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 // guards holds a member's guard twins as the agent knows them. The lease path only calls extend, which asks the guards
 // themselves and nothing else.
 type guards struct {
+	beginning sync.Mutex // one Start at a time: looks and acts begin them; taken before mu
+
 	mu    sync.Mutex
 	set   *guard.Set // nil until they were started
 	armed platform.Epoch
@@ -31,6 +34,21 @@ func (g *guards) ensure(ctx context.Context, o guard.Options) error {
 	if set != nil && set.Alive() && set.Connected() {
 		return nil
 	}
+	return g.begin(ctx, o)
+}
+
+// renew sees to it, before PostgreSQL starts, that the guards have a keeper: idle ones that lost theirs, or are of a build
+// that had none, are replaced, and missing ones started.
+func (g *guards) renew(ctx context.Context, o guard.Options) error {
+	if set := g.get(); set != nil && set.Keeper() {
+		return nil
+	}
+	return g.begin(ctx, o)
+}
+
+func (g *guards) begin(ctx context.Context, o guard.Options) error {
+	g.beginning.Lock()
+	defer g.beginning.Unlock()
 	next, err := guard.Start(ctx, o)
 	if err != nil {
 		return err
@@ -43,6 +61,21 @@ func (g *guards) ensure(ctx context.Context, o guard.Options) error {
 		old.Close()
 	}
 	return nil
+}
+
+// launch starts PostgreSQL as the child of the guards' keeper, so that the kernel ends it with them (L2). Where there is
+// none (armed guards cannot be replaced) it becomes ours, and reports say what is missing.
+func (g *guards) launch(ctx context.Context, cmd *exec.Cmd) (int, func() error, error) {
+	if set := g.get(); set != nil {
+		pid, wait, err := set.Launch(ctx, cmd)
+		if !errors.Is(err, guard.ErrNoKeeper) {
+			return pid, wait, err
+		}
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, nil, err
+	}
+	return cmd.Process.Pid, cmd.Wait, nil
 }
 
 func (g *guards) extend(epoch platform.Epoch, end time.Duration) error {
@@ -86,8 +119,9 @@ func (g *guards) isArmed() bool {
 	return !g.armed.IsZero()
 }
 
-// check asks the guards how they are, for the next report. outside are processes of the member beyond their reach.
-func (g *guards) check(fault error, outside int) health.Guard {
+// check asks the guards how they are, for the next report. outside are processes of the member beyond their reach,
+// postmaster is 0 where none runs.
+func (g *guards) check(fault error, outside, postmaster int) health.Guard {
 	set := g.get()
 	if set == nil {
 		missing := []string{"the guards do not run"}
@@ -103,6 +137,9 @@ func (g *guards) check(fault error, outside int) health.Guard {
 	}
 	if outside > 0 {
 		out.Missing = append(out.Missing, "processes outside the member's cgroup, until its next restart")
+	}
+	if err == nil && postmaster != 0 && !st.Kept(postmaster) {
+		out.Missing = append(out.Missing, "its end by the kernel when all guards die, until its next restart")
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

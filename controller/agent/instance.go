@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -23,12 +24,11 @@ func (a *Agent) instance(name, listen string, port int) (*postgres.Instance, err
 	own := a.cfg.Members[name]
 	dir := memberDir(a.cfg.Data, name)
 	i := &postgres.Instance{
-		Member: name, Data: own.Data, Conf: filepath.Join(dir, "conf"), Log: filepath.Join(dir, "postgresql.log"),
-		Socket: own.Socket, Listen: listen, Port: port, Superuser: a.cfg.Postgres.Superuser,
+		Member: name, Data: dataDir(a.cfg, name), Conf: filepath.Join(dir, "conf"), Log: filepath.Join(dir, "postgresql.log"),
+		Socket: own.Socket, Listen: listen, Port: port,
+		Superuser: cmp.Or(own.Superuser.User, a.cfg.Postgres.Superuser), SuperPassfile: own.Superuser.Passfile,
 		Replication: postgres.Credentials{User: own.Replication.User, Passfile: own.Replication.Passfile},
-	}
-	if i.Data == "" {
-		i.Data = filepath.Join(dir, "data")
+		Notice:      a.notices(name),
 	}
 	if i.Socket == "" {
 		i.Socket = filepath.Join(a.cfg.Data, "run", name)
@@ -55,6 +55,19 @@ func (a *Agent) instance(name, listen string, port int) (*postgres.Instance, err
 		}
 	}
 	return i, nil
+}
+
+// dataDir is where a member's data lies, as the agent's file says or by its own choice.
+func dataDir(cfg config.Agent, name string) string {
+	if own := cfg.Members[name].Data; own != "" {
+		return own
+	}
+	return filepath.Join(memberDir(cfg.Data, name), "data")
+}
+
+// guardDir is where the member's guards listen.
+func guardDir(cfg config.Agent, name string) string {
+	return filepath.Join(cfg.Data, "run", name+".guard")
 }
 
 // owner is whom PostgreSQL runs as: the data directory's owner, else the configured user, if the agent may become it.
@@ -115,18 +128,23 @@ func installTLS(from config.TLS, dir string, owner postgres.Owner) (postgres.TLS
 
 // guardOptions name the member's guards; the cgroup, if any, is the member's.
 func (m *minder) guardOptions(inst *postgres.Instance) guard.Options {
-	o := guard.Options{Executable: m.agent.opts.Executable, Dir: filepath.Join(m.agent.cfg.Data, "run", m.name+".guard"), Member: m.name, DataDir: inst.Data}
-	if m.cgroup != nil {
-		o.CgroupPath = m.cgroup.Path()
+	o := guard.Options{Executable: m.agent.opts.Executable, Dir: guardDir(m.agent.cfg, m.name), Member: m.name, DataDir: inst.Data}
+	if _, cgroup, _ := m.held(); cgroup != nil {
+		o.CgroupPath = cgroup.Path()
 	}
 	return o
+}
+
+// cgroupName is one name for each data directory of the host.
+func cgroupName(member, data string) string {
+	sum := sha256.Sum256([]byte(data))
+	return "mainstay-" + member + "-" + hex.EncodeToString(sum[:3])
 }
 
 // reach finds the member's process tree, and its cgroup where the host has them.
 func (m *minder) reach(inst *postgres.Instance) error {
 	if m.cgroup == nil && m.agent.cfg.Cgroup != "off" {
-		sum := sha256.Sum256([]byte(inst.Data))
-		if c, err := process.Create("mainstay-" + m.name + "-" + hex.EncodeToString(sum[:3])); err == nil {
+		if c, err := process.Create(cgroupName(m.name, inst.Data)); err == nil {
 			m.mu.Lock()
 			m.cgroup = c
 			m.mu.Unlock()

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"mainstay/controller/boottime"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
@@ -26,9 +28,13 @@ type glance struct {
 // look observes the member, within lookTimeout, and publishes what it saw. A report leaves at once when something that
 // matters has changed.
 func (m *minder) look(ctx context.Context) {
+	m.settle()
 	m.mu.Lock()
 	inst, goal, d, memory, last := m.inst, m.goal, m.durable, m.memory, m.report
 	seen := m.seen
+	if inst == nil {
+		m.looks = stall{} // there is nothing to look at
+	}
 	m.mu.Unlock()
 	if inst == nil {
 		return
@@ -42,6 +48,8 @@ func (m *minder) look(ctx context.Context) {
 	switch g.seen.Process {
 	case health.ProcessRunning:
 		s, err := inst.Status(ctx)
+		g.report.Saturated = saturated(err)
+		m.answer(err)
 		if g.asked = err; err == nil {
 			status = &s
 			m.running(inst, goal, d, s, g)
@@ -54,6 +62,7 @@ func (m *minder) look(ctx context.Context) {
 	m.adoptable(ctx, inst, goal, d, g)
 	g.report.Data, g.report.Process, g.report.Role = g.seen.Data, g.seen.Process, g.seen.Role
 	g.report.SystemID, g.report.Timeline = g.seen.SystemID, g.seen.Timeline
+	m.lookAtUserSide(ctx, inst, d, status != nil)
 	m.guard(ctx, inst, g)
 	m.remember(goal, d, &memory, g)
 	m.promises(ctx, inst, goal, d, memory, status, g)
@@ -127,7 +136,7 @@ func (m *minder) watch(ctx context.Context, pid int) {
 
 // running translates what the server says of itself.
 func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.Durable, s postgres.Status, g *glance) {
-	m.answered()
+	m.answered(inst)
 	seen, r := &g.seen, &g.report
 	seen.Data, seen.SystemID, seen.Timeline = health.DataPresent, s.SystemID, s.Timeline
 	seen.SyncNames, seen.SyncOurs = s.SyncNames, oursFile(inst, d, s.SyncNamesFile)
@@ -143,8 +152,11 @@ func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.D
 	if !s.InRecovery {
 		seen.Role, seen.Position, seen.Insert = health.RolePrimary, s.Flush, s.Insert
 		r.Position, r.PositionKnown, r.Replayed = s.Flush, true, s.Flush
+		m.mu.Lock()
+		fresh := m.loaded.see(goal, s, seen.SyncOurs)
+		m.mu.Unlock()
 		for _, w := range s.Senders {
-			seen.Senders = append(seen.Senders, health.Sender{Name: w.Name, State: w.State, Flush: w.Flush, Sync: w.SyncPriority > 0})
+			seen.Senders = append(seen.Senders, health.Sender{Name: w.Name, State: w.State, Flush: w.Flush, Sync: w.SyncPriority > 0, Fresh: fresh[w.PID]})
 		}
 		r.Senders = seen.Senders
 		return
@@ -218,10 +230,18 @@ func (m *minder) starting() *postgres.Process {
 	return m.started
 }
 
-func (m *minder) answered() {
+// answered: the last start is a success, and so are the files of this host's user that it had.
+func (m *minder) answered(inst *postgres.Instance) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	fresh := m.started != nil
 	m.started = nil
+	m.mu.Unlock()
+	if !fresh {
+		return
+	}
+	if err := inst.OwnFilesWork(); err != nil {
+		m.log.Warn("files that were carried over are still kept", zap.Error(err))
+	}
 }
 
 // neverAnswered counts a start that ended before PostgreSQL answered once, and lets an act's changes be looked into.
@@ -240,6 +260,10 @@ func (m *minder) neverAnswered(inst *postgres.Instance) {
 
 func (m *minder) inspect(ctx context.Context, inst *postgres.Instance, g *glance) error {
 	data, err := inst.InspectData(ctx)
+	if errors.Is(err, postgres.ErrCorruptControl) {
+		g.seen.Data, g.seen.Corrupt, g.report.Corrupt = health.DataPresent, err.Error(), err.Error()
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -276,9 +300,12 @@ func (m *minder) inspect(ctx context.Context, inst *postgres.Instance, g *glance
 // guard keeps the twins running wherever there is data, and says what protects the member.
 func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) {
 	var fault error
-	outside := 0
+	outside, postmaster := 0, 0
 	if m.tree != nil && g.seen.Data == health.DataPresent {
 		fault = m.guards.ensure(ctx, m.guardOptions(inst))
+		if h := m.proc; h != nil && h.Alive() {
+			postmaster = h.PID()
+		}
 		if m.cgroup != nil && g.seen.Process == health.ProcessRunning {
 			if pids, err := m.tree.Outside(); err == nil {
 				outside = len(pids)
@@ -286,10 +313,11 @@ func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) 
 		}
 		fault = errors.Join(fault, m.unbind())
 	}
-	g.report.Guard = m.guards.check(fault, outside)
+	g.report.Guard = m.guards.check(fault, outside, postmaster)
 	if m.cgroup == nil {
 		g.report.Guard.Missing = append(g.report.Guard.Missing, "a cgroup: a process that detaches itself from the tree escapes")
 	}
+	g.report.Guard.Missing = append(g.report.Guard.Missing, m.unmasked()...)
 }
 
 // remember advances what the run remembers of the member.
@@ -366,6 +394,9 @@ func (m *minder) publish(g *glance, memory member.Memory, last health.Member) {
 	m.memory.StreamedAt, m.memory.Restarted, m.memory.RewindFailures = memory.StreamedAt, memory.Restarted, memory.RewindFailures
 	m.memory.StartFailures, m.memory.Settling = memory.StartFailures, memory.Settling
 	m.lookedAt = boottime.Now()
+	if g.seen.Process != health.ProcessRunning {
+		m.looks = stall{} // nobody is asked
+	}
 	m.mu.Unlock()
 	if notable(last, g.report) {
 		poke(m.agent.kick)

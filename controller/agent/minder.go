@@ -47,10 +47,13 @@ type minder struct {
 	durable  member.Durable
 	promised member.Promised // to a primary (L5)
 	vouching vouching        // by others, for this primary (L5)
+	loaded   loaded          // which WAL senders have loaded the newest durability set
 	memory   member.Memory
 	seen     member.Seen
 	report   health.Member // as last composed
 	lookedAt time.Duration // when the last look was completed
+	looks    stall         // for how long looks have not been answered
+	writes   writes
 	doing    string
 	fault    string // the last act's error
 	needs    string
@@ -69,14 +72,18 @@ type minder struct {
 	sealedAt postgres.Position // read after the seal was confirmed
 
 	// Of the minder's goroutine alone.
+	looking  chan struct{} // closed when the look under way has ended; nil while there is none
+	failures int           // acts in a row that failed
+	lastAct  member.Kind
+
+	// Of the look under way alone.
 	inspected bool // the stopped data was looked into since it stopped
 	// inspectedAt is when that was.
 	inspectedAt time.Duration
-	failures    int // acts in a row that failed
 	// waitingFor are the settings that wait for the restart of an adopted instance, as asked of the postmaster waitingOf.
 	waitingOf  int
 	waitingFor []string
-	lastAct    member.Kind
+	user       userSide
 }
 
 func newMinder(a *Agent, name string) (*minder, error) {
@@ -88,11 +95,6 @@ func newMinder(a *Agent, name string) (*minder, error) {
 	m.report = health.Member{Name: name}
 	m.promised.Since = a.begun
 	m.vouching.rounds = map[uint64]*round{}
-	if d.Port != 0 {
-		if m.inst, err = a.instance(name, d.Listen, d.Port); err != nil {
-			return nil, err
-		}
-	}
 	return m, nil
 }
 
@@ -109,21 +111,26 @@ func (m *minder) run(ctx context.Context) {
 			if acted != nil {
 				<-acted
 			}
+			if m.looking != nil {
+				<-m.looking
+			}
 			return
 		case err := <-acted:
 			acted = nil
 			m.finished(err)
 			look = m.lastAct != member.Persist
 		case <-timer.C:
+		case <-m.looking: // it was overdue, and is none now
+			m.looking, look = nil, false
 		case <-m.kick:
 			look = m.gonePostmaster() // a new goal or lease changes nothing that a look would show
 		}
 		if look || m.since() > soonEvery {
-			m.look(ctx)
+			m.observe(ctx)
 		}
 		pause := lookEvery
 		if acted == nil {
-			act := m.next()
+			act := m.meanwhile(m.next())
 			if act.Kind != member.Nothing {
 				acted = m.begin(ctx, act)
 			}
@@ -142,7 +149,9 @@ func (m *minder) next() member.Act {
 	now := boottime.Now()
 	act := member.Next(m.input(now))
 	m.setNeeds(act.Needs)
-	if m.inst == nil || act.Kind != member.Nothing && now < m.notBefore {
+	if _, _, moved := m.address(); m.inst == nil || moved {
+		act = member.Act{Kind: member.Nothing, Wait: "where it is to run"}
+	} else if act.Kind != member.Nothing && now < m.notBefore {
 		act = member.Act{Kind: member.Nothing, Wait: "a moment after a failure"}
 	}
 	if act.Kind == member.Nothing {
@@ -208,9 +217,6 @@ func (m *minder) wants(g platform.Goal, number uint64) {
 	}
 	old := m.goal
 	m.goal, m.goalFrom = g, number
-	if g.Port != 0 && (m.inst == nil || m.durable.Port != g.Port || m.durable.Listen != g.Listen) {
-		m.address(g)
-	}
 	if old.Kind == g.Kind && old.Epoch == g.Epoch && sameUpstream(old, g) && old.Clean == g.Clean {
 		if len(old.Sets) != len(g.Sets) || old.Opened != g.Opened || old.Incarnation != g.Incarnation || old.Paused != g.Paused || old.Checkpoint != g.Checkpoint {
 			poke(m.kick)
@@ -231,14 +237,32 @@ func sameUpstream(a, b platform.Goal) bool {
 	return *a.Upstream == *b.Upstream
 }
 
-// address learns the member's own address from its goal. It is kept with the next promise that is written.
-func (m *minder) address(g platform.Goal) {
-	inst, err := m.agent.instance(m.name, g.Listen, g.Port)
+// address is where the member is to be: as its goal says, or, before the first, as it was. moved: it is not there yet.
+func (m *minder) address() (listen string, port int, moved bool) {
+	listen, port = m.durable.Listen, m.durable.Port
+	if m.goal.Port != 0 {
+		listen, port = m.goal.Listen, m.goal.Port
+	}
+	return listen, port, port != 0 && (m.inst == nil || m.durable.Port != port || m.durable.Listen != listen)
+}
+
+// settle learns the member's address, which is kept with the next promise that is written. It belongs to a look: it reads
+// disks, and goals arrive on the lease path (L6).
+func (m *minder) settle() {
+	m.mu.Lock()
+	listen, port, moved := m.address()
+	m.mu.Unlock()
+	if !moved {
+		return
+	}
+	inst, err := m.agent.instance(m.name, listen, port)
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if err != nil {
 		m.fault = err.Error()
 		return
 	}
-	m.inst, m.durable.Listen, m.durable.Port = inst, g.Listen, g.Port
+	m.inst, m.durable.Listen, m.durable.Port, m.fault = inst, listen, port, ""
 }
 
 // leased takes a leader's grant.
@@ -295,7 +319,10 @@ func (m *minder) paused() bool {
 }
 
 // gonePostmaster: the postmaster being watched is gone.
-func (m *minder) gonePostmaster() bool { return m.proc != nil && !m.proc.Alive() }
+func (m *minder) gonePostmaster() bool {
+	_, _, h := m.held()
+	return h != nil && !h.Alive()
+}
 
 // since is how long ago the last look was completed.
 func (m *minder) since() time.Duration {
@@ -312,13 +339,12 @@ func (m *minder) hurried() bool {
 
 // snapshot is the member's part of a report, from memory.
 func (m *minder) snapshot() health.Member {
+	fair := m.agent.fair()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.report
 	now := boottime.Now()
-	if m.lookedAt != 0 && now-m.lookedAt > lookEvery+lookTimeout/4 {
-		r.Stale = (now - m.lookedAt).Milliseconds()
-	}
+	m.stalls(&r, now, fair)
 	r.Epoch, r.Closed, r.Incarnation, r.Discarded = m.durable.Epoch, m.durable.Closed, m.durable.Incarnation, m.durable.Discarded
 	r.Doing, r.Error, r.Needs = m.doing, m.fault, m.needs
 	r.List, r.Vouched = m.goal.List, m.vouching.by

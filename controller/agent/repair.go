@@ -2,11 +2,8 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"sort"
 	"time"
 
 	"mainstay/controller/member"
@@ -15,9 +12,6 @@ import (
 	"mainstay/fencing/process"
 	"mainstay/health"
 )
-
-// keptQuarantines is how many quarantines of WAL a member keeps; the oldest goes when one more is needed.
-const keptQuarantines = 10
 
 // maxUncaught is how far behind a sender may be at a planned stop; the shutdown waits for those that stay.
 const maxUncaught = 16 << 20
@@ -78,9 +72,12 @@ func (m *minder) gone(ctx context.Context) bool {
 
 // rewind keeps the WAL that only this member has (S9), then takes the data back to the primary's history.
 func (m *minder) rewind(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
-	discarded, err := m.quarantine(ctx, inst, goal)
+	discarded, err := m.keepWAL(ctx, inst, goal, d)
 	if err != nil {
-		return err
+		if beyondRewind(err) {
+			m.recall(func(r *member.Memory) { r.RewindFailures++ })
+		}
+		return fmt.Errorf("keep the WAL that a rewind would discard: %w", err)
 	}
 	if err := m.guards.disarm(); err != nil {
 		return err
@@ -123,81 +120,17 @@ func (m *minder) cgroupFD() (fd int, done func(), err error) {
 	return int(f.Fd()), func() { f.Close() }, nil
 }
 
-// quarantine counts and copies the WAL past the point where this data left the primary's history.
-func (m *minder) quarantine(ctx context.Context, inst *postgres.Instance, goal platform.Goal) (*health.Discard, error) {
-	m.mu.Lock()
-	timeline := m.seen.Timeline
-	m.mu.Unlock()
-	from, err := forkPoint(ctx, inst, timeline, goal)
-	if err != nil {
-		return nil, err
-	}
-	dir := filepath.Join(memberDir(m.agent.cfg.Data, m.name), "quarantine")
-	path, manifest, err := inst.KeepWAL(ctx, dir, timeline, from)
-	if err != nil {
-		return nil, fmt.Errorf("keep the WAL that a rewind would discard: %w", err)
-	}
-	if err := trim(dir); err != nil {
-		return nil, err
-	}
-	if manifest.Bytes == 0 {
-		return nil, nil
-	}
-	return &health.Discard{From: manifest.From, To: manifest.To, Timeline: timeline, Bytes: manifest.Bytes, Transactions: manifest.Transactions, Kept: path}, nil
-}
-
-// forkPoint is where data on a timeline left the history of the goal's: at that timeline's fork, or where the timeline
-// itself began, if the history never passed through it.
-func forkPoint(ctx context.Context, inst *postgres.Instance, timeline platform.Timeline, goal platform.Goal) (platform.LSN, error) {
-	if end, ok := goal.History.ForkOf(timeline); ok {
-		return end, nil
-	}
-	own, err := inst.ReadHistory(ctx, timeline)
-	if err != nil {
-		return 0, err
-	}
-	if len(own) == 0 {
-		return 0, fmt.Errorf("timeline %d and timeline %d have no common history", timeline, goal.Timeline)
-	}
-	return own[len(own)-1].End, nil
-}
-
-// trim keeps the newest quarantines.
-func trim(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	age := func(e os.DirEntry) time.Time {
-		info, err := e.Info()
-		if err != nil {
-			return time.Time{}
-		}
-		return info.ModTime()
-	}
-	sort.Slice(entries, func(i, j int) bool { return age(entries[i]).After(age(entries[j])) })
-	for _, e := range entries[min(len(entries), keptQuarantines):] {
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// clone copies the primary. Data in the way is set aside whole, never removed; of such directories the latest is kept.
+// clone copies the primary. Data in the way is set aside whole, never removed (S9).
 func (m *minder) clone(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
-	var discarded *health.Discard
 	data, err := inst.InspectData(ctx)
-	if data.State == postgres.DataPresent {
-		var aside string
-		if aside, err = m.setAside(ctx, inst); err != nil {
-			return err
-		}
-		discarded = &health.Discard{Timeline: data.Control.Timeline, From: data.Control.Checkpoint, Kept: aside}
-	} else if err != nil {
+	var discarded *health.Discard
+	switch {
+	case data.State == postgres.DataPresent:
+		discarded, err = m.setAside(ctx, inst, goal, d)
+	case err == nil:
+		discarded, err = m.setAsideBefore(goal)
+	}
+	if err != nil {
 		return err
 	}
 	if err := m.guards.disarm(); err != nil {
@@ -214,18 +147,6 @@ func (m *minder) clone(ctx context.Context, inst *postgres.Instance, goal platfo
 	d.Incarnation, d.SystemID, d.AlterSystem, d.Discarded = goal.Incarnation, goal.SystemID, false, discarded
 	m.recall(func(r *member.Memory) { r.RewindFailures, r.StartFailures, r.Restarted = 0, 0, false })
 	return m.keepDurable(d)
-}
-
-func (m *minder) setAside(ctx context.Context, inst *postgres.Instance) (string, error) {
-	if old, _ := filepath.Glob(inst.Data + ".mainstay-aside-*"); len(old) > 1 {
-		sort.Strings(old)
-		for _, path := range old[:len(old)-1] {
-			if err := os.RemoveAll(path); err != nil {
-				return "", err
-			}
-		}
-	}
-	return inst.SetAside(ctx, "mainstay-aside-"+time.Now().UTC().Format("20060102T150405"))
 }
 
 func (m *minder) progress(done, total int64) {

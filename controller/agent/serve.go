@@ -35,6 +35,7 @@ func (a *Agent) serve(ctx context.Context) error {
 	api.HandleFunc("GET /v1/status", a.status)
 	api.HandleFunc("POST /v1/promise", a.promise)
 	api.HandleFunc("GET /v1/relay", a.relay)
+	a.quarantineAPI(api)
 	a.probes(api)
 	servers := []*http.Server{a.server(api)}
 	listeners := []net.Listener{mux.HTTP()}
@@ -187,12 +188,13 @@ var (
 	descLead  = prometheus.NewDesc("mainstay_agent_member_primary", "1 if the member is a writable primary under a lease.", []string{"cluster", "member"}, nil)
 	descLease = prometheus.NewDesc("mainstay_agent_lease_left_seconds", "What is left of the member's lease.", []string{"cluster", "member"}, nil)
 	descGuard = prometheus.NewDesc("mainstay_agent_guard_complete", "1 if both guards live and reach every process of the member.", []string{"cluster", "member"}, nil)
+	descCert  = prometheus.NewDesc("mainstay_certificate_days_left", "Days until a certificate that this process uses passes its date; negative after it.", []string{"holder"}, nil)
 	descHeard = prometheus.NewDesc("mainstay_agent_leader_heard_seconds", "Since the leader last answered.", nil, nil)
 )
 
 // Describe lists the metrics.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUp, descLead, descLease, descGuard, descHeard} {
+	for _, d := range []*prometheus.Desc{descUp, descLead, descLease, descGuard, descCert, descHeard} {
 		ch <- d
 	}
 }
@@ -201,6 +203,9 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, end := range c.a.tls.Ends() {
+		gauge(descCert, time.Until(end.At).Hours()/24, end.Holder)
 	}
 	truth := map[bool]float64{true: 1}
 	for _, cl := range c.a.clusters() {

@@ -26,6 +26,7 @@ import (
 type Loop interface {
 	Report(ctx context.Context, r health.Report) (*wire.ReportAnswer, error)
 	Submit(ctx context.Context, cmd state.Command) error
+	Votes(ctx context.Context, v health.Votes) error
 	Look(ctx context.Context) (loop.Look, error)
 }
 
@@ -64,7 +65,9 @@ type Options struct {
 	States      States
 	Controllers Controllers
 	Log         Log
-	Logger      *zap.Logger
+	// Certificates are those that this process uses, and when they end.
+	Certificates func() []identity.End
+	Logger       *zap.Logger
 }
 
 // API holds the handlers. It owns no goroutine.
@@ -92,6 +95,7 @@ const (
 var (
 	anybody   = []string{identity.RoleController, identity.RoleAgent, identity.RoleOperator, identity.RoleViewer}
 	agents    = []string{identity.RoleAgent}
+	peers     = []string{identity.RoleController}
 	operators = []string{identity.RoleOperator}
 	viewers   = []string{identity.RoleViewer, identity.RoleOperator}
 	starters  = []string{identity.RoleOperator, identity.RoleController}
@@ -109,6 +113,7 @@ func (a *API) routes() []route {
 	return []route{
 		{"POST /v1/report", agents, short, a.report},
 		{"GET /v1/wake", agents, held, a.wake},
+		{"POST /v1/votes", peers, short, a.votes},
 		{"GET /v1/status", viewers, short, a.status},
 		{"GET /v1/platform", viewers, short, a.platform},
 		{"PUT /v1/platform", operators, 2 * short, a.apply},
@@ -116,6 +121,10 @@ func (a *API) routes() []route {
 		{"POST /v1/clusters/{cluster}/failover", operators, 2 * short, a.failover},
 		{"POST /v1/clusters/{cluster}/pause", operators, 2 * short, a.pause},
 		{"POST /v1/clusters/{cluster}/resume", operators, 2 * short, a.resume},
+		{"POST /v1/clusters/{cluster}/ack", operators, 2 * short, a.ack},
+		{"GET /v1/hosts/{host}/fence", operators, short, a.fenceState},
+		{"POST /v1/hosts/{host}/fence", operators, 2 * short, a.fence},
+		{"POST /v1/hosts/{host}/unfence", operators, 2 * short, a.unfence},
 		{"GET /v1/clusters/{cluster}/history", viewers, short, a.history},
 		{"GET /v1/clusters/{cluster}/operations/{id}", viewers, held, a.operation},
 		{"GET /v1/clusters/{cluster}/explain", viewers, short, a.explain},

@@ -32,6 +32,8 @@ var (
 	mCommands  = desc("commands_total", "Commands proposed as leader.")
 	mRefused   = desc("commands_refused_total", "Commands that were refused or failed.")
 
+	mCert = desc("certificate_days_left", "Days until a certificate that this process uses passes its date; negative after it.", "holder")
+
 	mFencing  = desc("cluster_fencing", "1 while the cluster's epoch is being fenced.", "cluster")
 	mPaused   = desc("cluster_paused", "1 while the cluster is paused.", "cluster")
 	mProblems = desc("problems", "Problems at this moment.", "cluster", "kind")
@@ -47,7 +49,7 @@ var (
 	mAge      = desc("member_report_age_seconds", "Time since the agent's last report.", "cluster", "member")
 	mGuard    = desc("member_guard_complete", "1 if the member's guard is complete.", "cluster", "member")
 
-	allMetrics = []*prometheus.Desc{mLeader, mTerm, mApplied, mElections, mReports, mTicks, mCommands, mRefused, mFencing, mPaused, mProblems,
+	allMetrics = []*prometheus.Desc{mCert, mLeader, mTerm, mApplied, mElections, mReports, mTicks, mCommands, mRefused, mFencing, mPaused, mProblems,
 		mOps, mFailover, mUp, mRole, mEpoch, mTimeline, mLag, mLease, mAge, mGuard}
 )
 
@@ -71,6 +73,9 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
 	e := emitter(ch)
+	for _, end := range c.a.Certificates() {
+		e.gauge(mCert, time.Until(end.At).Hours()/24, end.Holder)
+	}
 	e.gauge(mTerm, float64(c.a.Log.Term()))
 	e.gauge(mApplied, float64(c.a.Log.Applied()))
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)

@@ -2,12 +2,9 @@ package api
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"mainstay/controller/config"
-	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
 )
@@ -45,7 +42,7 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	if req.Base != 0 && req.Base != s.PlatformVersion {
 		return nil, state.ErrPlatformMoved
 	}
-	if err := errors.Join(unbuilt(req.Platform), s.CheckChange(req.Platform)); err != nil {
+	if err := s.CheckChange(req.Platform); err != nil {
 		return nil, &Refused{err}
 	}
 	out := wire.ApplyAnswer{Version: s.PlatformVersion, Old: s.Platform}
@@ -59,15 +56,4 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	}
 	out.Version, out.Applied = s.PlatformVersion+1, true
 	return out, nil
-}
-
-// unbuilt refuses a promise that this build cannot keep, rather than to take it and not to keep it: acks from any site
-// would not survive the loss of one (S2). It is no rule of the log, which must take what an earlier leader took.
-func unbuilt(p *platform.Platform) error {
-	for _, c := range p.Clusters {
-		if c.Durability.From == "other-site" {
-			return fmt.Errorf("cluster %s: durability from: other-site is not supported yet; use from: any", c.Name)
-		}
-	}
-	return nil
 }

@@ -26,7 +26,7 @@ type request struct {
 	who identity.ID
 }
 
-// handle wraps a route: the caller's role, a deadline for all of it, JSON out.
+// handle wraps a route: the caller's role, a deadline for all of it, JSON out, or 204 where there is nothing to say.
 func (a *API) handle(r route) http.Handler {
 	return a.guarded(r.roles, bounded(r.limit, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		who, err := identity.IDOf(q)
@@ -37,6 +37,10 @@ func (a *API) handle(r route) http.Handler {
 		}
 		if err != nil {
 			a.refuse(w, q, err)
+			return
+		}
+		if out == nil {
+			w.WriteHeader(http.StatusNoContent)
 			return
 		}
 		answer(w, http.StatusOK, out)

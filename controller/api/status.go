@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"strconv"
@@ -60,11 +61,19 @@ func statusOf(look loop.Look) wire.Status {
 		out.Sites = append(out.Sites, siteStatus(s.Platform, site))
 	}
 	for _, h := range s.Platform.Hosts {
-		out.Hosts = append(out.Hosts, wire.HostStatus{Name: h.Name, Site: h.Site, Address: h.Address,
-			Silence: look.Input.View.Silence(h.Name, look.Input.Now), Heard: look.Input.View.Report(h.Name) != nil})
+		out.Hosts = append(out.Hosts, hostStatus(look, h))
 	}
 	for i := range s.Platform.Clusters {
 		out.Clusters = append(out.Clusters, clusterState(look, &s.Platform.Clusters[i]))
+	}
+	return out
+}
+
+// hostStatus shows where the host's agent says that it is reached, or just the host before it has said so.
+func hostStatus(look loop.Look, h platform.Host) wire.HostStatus {
+	out := wire.HostStatus{Name: h.Name, Site: h.Site, Address: h.Address, Silence: look.Input.View.Silence(h.Name, look.Input.Now)}
+	if r := look.Input.View.Report(h.Name); r != nil {
+		out.Heard, out.Address = true, cmp.Or(r.Address, h.Address)
 	}
 	return out
 }

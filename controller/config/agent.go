@@ -3,8 +3,6 @@ package config
 import (
 	"maps"
 	"slices"
-	"strings"
-	"unicode"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -21,6 +19,7 @@ type Agent struct {
 	Postgres    Postgres
 	Members     map[string]AgentMember // by name; overrides for members of this host, and adoptions
 	Cgroup      string                 // automatic (default) or off
+	Quarantine  Quarantine
 	Log         Log
 }
 
@@ -37,9 +36,16 @@ type Postgres struct {
 type AgentMember struct {
 	Data        string // data directory; empty for one below Agent.Data. Set where Adopt is
 	Adopt       bool   // PostgreSQL runs there already and keeps its configuration
+	Superuser   Superuser
 	Replication Replication
 	Socket      string // folder of the local socket; empty for the agent's choice
 	Binaries    string // empty for Postgres.Binaries
+}
+
+// Superuser is how the agent logs in to the member through the local socket; empty for Postgres.Superuser by peer.
+type Superuser struct {
+	User     string
+	Passfile string // in libpq's form, for the agent alone
 }
 
 // Replication is the role by which the members of an adopted cluster replicate from each other, those too that are still
@@ -52,7 +58,7 @@ type Replication struct {
 // LoadAgent reads an agent's local file. Certificates must be readable and the agent's own data folder writable; a member's
 // folders are not looked at, because their disk may hang (L6). The error is a Mistakes.
 func LoadAgent(path string) (Agent, error) {
-	a := Agent{Cgroup: "automatic", Postgres: Postgres{User: "postgres", Superuser: "postgres"}}
+	a := Agent{Cgroup: "automatic", Quarantine: Quarantine{Limit: defaultQuarantine}, Postgres: Postgres{User: "postgres", Superuser: "postgres"}}
 	err := load(path, func(l *local) []field {
 		return []field{
 			{"host", l.text(&a.Host)},
@@ -65,6 +71,7 @@ func LoadAgent(path string) (Agent, error) {
 			{"postgres", l.postgres(&a.Postgres)},
 			{"members", named(l.reader, &a.Members, l.member)},
 			{"cgroup", l.text(&a.Cgroup)},
+			{"quarantine", l.section(field{"limit", l.size(&a.Quarantine.Limit)})},
 			{"log", l.log(&a.Log)},
 		}
 	}, func(l *local) { l.agent(&a) })
@@ -80,26 +87,18 @@ func (l *local) postgres(dst *Postgres) reading {
 		field{"user", l.text(&dst.User)},
 		field{"superuser", l.text(&dst.Superuser)},
 		field{"tls", l.optionalTLS(&dst.TLS)},
-		field{"parameters", named(l.reader, &dst.Parameters, l.parameter)},
+		field{"parameters", named(l.reader, &dst.Parameters, l.asText)},
 	)
-}
-
-// parameter reads a value as postgresql.conf would: a word, a number or true and false, all kept as text.
-func (l *local) parameter(n *yaml.Node, at where, dst *string) {
-	switch {
-	case n.Kind != yaml.ScalarNode:
-		l.unread(n, at, "is "+kindOf(n)+", not a value", "write one value, in quotes where it has commas")
-	case strings.ContainsFunc(n.Value, unicode.IsControl):
-		l.unread(n, at, quote(n.Value)+" holds control characters", "write it on one line")
-	default:
-		*dst = n.Value
-	}
 }
 
 func (l *local) member(n *yaml.Node, at where, m *AgentMember) {
 	l.section(
 		field{"data", l.path(&m.Data)},
 		field{"adopt", l.boolean(&m.Adopt)},
+		field{"superuser", l.section(
+			field{"user", l.text(&m.Superuser.User)},
+			field{"passfile", l.path(&m.Superuser.Passfile)},
+		)},
 		field{"replication", l.section(
 			field{"user", l.text(&m.Replication.User)},
 			field{"passfile", l.path(&m.Replication.Passfile)},
@@ -119,7 +118,9 @@ func (l *local) agent(a *Agent) {
 	l.checkTLS(root.field("tls"), a.TLS)
 	l.checkPostgres(root.field("postgres"), a.Postgres)
 	for _, name := range slices.Sorted(maps.Keys(a.Members)) {
-		l.checkMember(root.field("members").field(label(name)), name, a.Members[name])
+		at := root.field("members").field(label(name))
+		l.checkMember(at, name, a.Members[name])
+		l.checkSuperuser(at.field("superuser"), a.Members[name].Superuser, a.Postgres.User)
 	}
 	l.oneOf(root.field("cgroup"), a.Cgroup, "automatic", "off")
 	l.checkLog(root.field("log"), a.Log)

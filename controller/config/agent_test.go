@@ -17,8 +17,9 @@ postgres:
   tls: {ca: ca.crt, cert: me.crt, key: me.key}
   parameters: {shared_buffers: 128MB, max_connections: 200, jit: off, pg_stat_statements.max: "10"}
 members:
-  feed-e1: {data: /var/lib/postgresql/15/main, adopt: true, replication: {user: repl, passfile: pass}, socket: run}
+  feed-e1: {data: /var/lib/postgresql/15/main, adopt: true, replication: {user: repl, passfile: pass}, socket: run, superuser: {user: boss, passfile: password}}
   feed-e2: {binaries: /usr/lib/postgresql/15/bin}
+quarantine: {limit: 20GB}
 `
 
 func TestLoadAgent(t *testing.T) {
@@ -35,10 +36,10 @@ func TestLoadAgent(t *testing.T) {
 		Postgres: Postgres{User: "postgres", Superuser: "postgres", TLS: &tls, Parameters: map[string]string{
 			"shared_buffers": "128MB", "max_connections": "200", "jit": "off", "pg_stat_statements.max": "10"}},
 		Members: map[string]AgentMember{
-			"feed-e1": {Data: "/var/lib/postgresql/15/main", Adopt: true, Replication: Replication{"repl", in("pass")}, Socket: in("run")},
+			"feed-e1": {Data: "/var/lib/postgresql/15/main", Adopt: true, Superuser: Superuser{"boss", in("password")}, Replication: Replication{"repl", in("pass")}, Socket: in("run")},
 			"feed-e2": {Binaries: "/usr/lib/postgresql/15/bin"},
 		},
-		Cgroup: "automatic", Log: Log{"info", "console"},
+		Cgroup: "automatic", Quarantine: Quarantine{20 << 30}, Log: Log{"info", "console"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -68,11 +69,19 @@ func TestAgentMistakes(t *testing.T) {
 		{"parameter twice", "jit: off", "shared_buffers: 1GB", "F:9:61: postgres.parameters.shared_buffers: is given twice, first at line 9; delete one of them"},
 		{"no user", "  parameters:", "  user: ''\n  parameters:", `F:9:9: postgres.user: "" is not the name of a user; use at most 63 letters, digits and _`},
 		{"member with a bad name", "feed-e2:", "feed_e2:", `F:12:3: members.feed_e2: "feed_e2" is not a name; use a to z, 0 to 9 and -, a letter first, at most 41 characters`},
-		{"member with an unknown key", "{binaries:", "{binary:", "F:12:13: members.feed-e2.binary: unknown key; allowed here: data, adopt, replication, socket, binaries"},
+		{"member with an unknown key", "{binaries:", "{binary:", "F:12:13: members.feed-e2.binary: unknown key; allowed here: data, adopt, superuser, replication, socket, binaries"},
 		{"member that is no section", "{binaries: /usr/lib/postgresql/15/bin}", "yes", "F:12:12: members.feed-e2: is text, not a section; write `key: value` lines below it"},
 		{"adopt without data", "data: /var/lib/postgresql/15/main, ", "", "F:11:3: members.feed-e1.data: is missing; name the data directory to adopt"},
 		{"adopt is a word", "adopt: true", "adopt: maybe", "F:11:55: members.feed-e1.adopt: is text, not true or false; write true or false"},
 		{"replication without a user", "user: repl, ", "", `F:11:74: members.feed-e1.replication.user: "" is not the name of a user; use at most 63 letters, digits and _`},
+		{"superuser of no name", "user: boss", "user: 'b o'", `F:11:135: members.feed-e1.superuser.user: "b o" is not the name of a user; use at most 63 letters, digits and _`},
+		{"superuser with an unknown key", "passfile: password", "password: secret", "F:11:141: members.feed-e1.superuser.password: unknown key; allowed here: user, passfile"},
+		{"superuser's passfile absent", "passfile: password", "passfile: none",
+			"F:11:151: members.feed-e1.superuser.passfile: DIR/none does not exist; name a file in libpq's form, which belongs to the agent's user or postgres and has mode 0600"},
+		{"superuser's passfile is a folder", "passfile: password", "passfile: .",
+			"F:11:151: members.feed-e1.superuser.passfile: DIR is a folder, not a file; name a file in libpq's form, which belongs to the agent's user or postgres and has mode 0600"},
+		{"superuser's passfile open", "passfile: password", "passfile: open",
+			"F:11:151: members.feed-e1.superuser.passfile: DIR/open has mode 0640, open to others; chmod 600 it"},
 		{"cgroup", "members:", "cgroup: on\nmembers:", `F:10:9: cgroup: "on" is not allowed; use automatic or off`},
 	})
 }

@@ -18,13 +18,14 @@ type checks struct {
 	known  map[string]map[string]bool  // the same, to look up
 	ports  map[string]where            // address:port of every member so far
 	unique map[string]map[string]where // kind to slot form of the names so far
+	fences map[string]where            // what each fence device switches off, so far
 }
 
 // checkPlatform reports whatever is wrong with a platform whose parts could be read.
 func checkPlatform(r *report, p *platform.Platform) {
 	c := &checks{report: r, p: p, sites: map[string]*platform.Site{}, hosts: map[string]*platform.Host{},
 		named: map[string][]string{}, known: map[string]map[string]bool{},
-		ports: map[string]where{}, unique: map[string]map[string]where{}}
+		ports: map[string]where{}, unique: map[string]map[string]where{}, fences: map[string]where{}}
 	declare(c, "sites", p.Sites, func(s platform.Site) string { return s.Name })
 	declare(c, "hosts", p.Hosts, func(h platform.Host) string { return h.Name })
 	declare(c, "clusters", p.Clusters, func(k platform.Cluster) string { return k.Name })
@@ -108,6 +109,8 @@ func (c *checks) host(at where, h *platform.Host) {
 	c.hosts[h.Name] = h
 	c.name("host", at.field("name"), h.Name)
 	c.ref(at.field("site"), "site", "sites", h.Site)
+	c.fence(at.field("fence"), h)
+	c.watchdog(at.field("watchdog"), h.Watchdog)
 	at = at.field("address")
 	do := "write an IP address or a DNS name, without a port"
 	if h.Address == "" {

@@ -60,6 +60,12 @@ func TestDiff(t *testing.T) {
 		{"host moved", func(p *platform.Platform) { p.Hosts[0].Site, p.Hosts[0].Address = "west", "10.0.2.12" },
 			`~ hosts[db-e1].site: east -> west  # failovers and acks count its members on the new site from now on
 ~ hosts[db-e1].address: 10.0.1.11 -> 10.0.2.12  # replicas and clients go to the new address: it must already be reachable`},
+		{"fence device", func(p *platform.Platform) {
+			p.Hosts[0].Fence = []platform.FenceDevice{{Agent: "fence_ipmilan", Parameters: map[string]string{"ip": "10.0.9.11", "lanplus": "1"},
+				Secrets: map[string]string{"password": "/etc/mainstay/bmc-e1.pass"}, Timeout: 20 * time.Second, Level: 1}}
+			p.Hosts[0].Watchdog = platform.WatchdogAutomatic
+		}, `+ hosts[db-e1].fence: [{agent: fence_ipmilan, parameters: {ip: 10.0.9.11, lanplus: "1"}, secrets: {password: /etc/mainstay/bmc-e1.pass}, timeout: 20s}]
+~ hosts[db-e1].watchdog: off -> automatic  # holds from the next start of its agent`},
 		{"site", func(p *platform.Platform) { p.Sites[2] = platform.Site{Name: "south"} },
 			"- sites[north]: {witness: true}\n+ sites[south]"},
 		{"platform renamed", func(p *platform.Platform) { p.Name = "other" },

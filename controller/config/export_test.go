@@ -95,7 +95,8 @@ func randomPlatform(r *rand.Rand) *platform.Platform {
 	site := func() string { return p.Sites[1+r.IntN(len(p.Sites)-1)].Name }
 	for i := range 1 + r.IntN(4) {
 		address := pick(r, fmt.Sprintf("10.0.0.%d", i), fmt.Sprintf("fd00::%d", i+1), fmt.Sprintf("DB%d.example.org", i))
-		p.Hosts = append(p.Hosts, platform.Host{Name: fmt.Sprintf("h%d", i), Site: site(), Address: address})
+		p.Hosts = append(p.Hosts, platform.Host{Name: fmt.Sprintf("h%d", i), Site: site(), Address: address,
+			Fence: randomFence(r, i), Watchdog: pick(r, platform.WatchdogOff, platform.WatchdogAutomatic, platform.WatchdogRequired)})
 	}
 	for i := range 1 + r.IntN(3) {
 		p.Clusters = append(p.Clusters, randomCluster(r, p, i))
@@ -115,6 +116,22 @@ func randomPlatform(r *rand.Rand) *platform.Platform {
 		p.Apps = append(p.Apps, a)
 	}
 	return p
+}
+
+func randomFence(r *rand.Rand, host int) (out []platform.FenceDevice) {
+	for i := range r.IntN(3) {
+		d := platform.FenceDevice{Agent: pick(r, "fence_ipmilan", "fence_apc"), Timeout: pick(r, 30*time.Second, time.Minute, 1500*time.Millisecond),
+			Level: 1 + r.IntN(3), Parameters: map[string]string{"ip": fmt.Sprintf("10.0.9.%d", 9*host+i),
+				"y": pick(r, "1", "true", "010", "~", "a b: {c}, #d", "é\"'", "/dev/ttyS0")}}
+		if r.IntN(2) == 0 {
+			d.Secrets = map[string]string{"password": pick(r, "/etc/mainstay/bmc.pass", "/etc/my file", "/etc/{x}: #y"), "hexadecimal_kg": "/k"}
+		}
+		if r.IntN(3) == 0 {
+			d.Agent, d.Exec, d.Parameters = "", pick(r, "/usr/local/bin/cut-power", "/opt/a b/off"), nil
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 func randomCluster(r *rand.Rand, p *platform.Platform, i int) platform.Cluster {

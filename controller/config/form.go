@@ -31,6 +31,8 @@ func hostForm(h platform.Host) []setting {
 		{"name", scalar(h.Name), false},
 		{"site", scalar(h.Site), false},
 		{"address", scalar(h.Address), false},
+		{"fence", fenceForm(h.Fence), len(h.Fence) == 0},
+		{"watchdog", watchdogWord(h.Watchdog), h.Watchdog == platform.WatchdogOff},
 	}
 }
 

@@ -15,6 +15,10 @@ func FuzzParsePlatform(f *testing.F) {
 		"clusters:\n- &c {name: c}\n- *c\n", "hosts: [[[[[]]]]]", "platform: |\n  x\n", "sites:\n- <<: [1, {name: s}]\n"} {
 		f.Add([]byte(s))
 	}
+	f.Add([]byte(head + "clusters: [{name: c, members: [{name: a, host: h}]}]\n"))
+	f.Add([]byte("platform: p\nsites: [{name: s}]\nhosts: [{name: h, site: s, address: h, watchdog: automatic, fence: [{agent: fence_a," +
+		" parameters: {y: 'x: #', no: x}, secrets: {k: /a b}, timeout: 1s, level: 2}, {exec: /x}]}]\n" +
+		"clusters: [{name: c, members: [{name: a, host: h}]}]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := ParsePlatform("p.yaml", data)
 		if err != nil {

@@ -21,6 +21,9 @@ func folder(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(dir, "open"), nil, 0o640); err != nil {
+		t.Fatal(err)
+	}
 	return dir
 }
 

@@ -16,8 +16,13 @@ var siteNotes = notes[platform.Site]{}
 
 var hostNotes = notes[platform.Host]{
 	changed: func(key string, _, _ platform.Host) string {
-		if key == "site" {
+		switch key {
+		case "site":
 			return "failovers and acks count its members on the new site from now on"
+		case "fence":
+			return "decides every fence that begins from now on"
+		case "watchdog":
+			return "holds from the next start of its agent"
 		}
 		return "replicas and clients go to the new address: it must already be reachable"
 	},

@@ -67,6 +67,8 @@ func (r *reader) host(n *yaml.Node, at where, h *platform.Host) {
 		field{"name", r.text(&h.Name)},
 		field{"site", r.text(&h.Site)},
 		field{"address", r.text(&h.Address)},
+		field{"fence", list(r, &h.Fence, r.fenceDevice)},
+		field{"watchdog", r.watchdog(&h.Watchdog)},
 	)(n, at)
 }
 

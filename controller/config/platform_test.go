@@ -206,3 +206,22 @@ func TestLongMessages(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+func TestFence(t *testing.T) {
+	with := strings.Replace(head, "address: '::1'}", "address: '::1', watchdog: required, fence: [{agent: fence_ipmilan,"+
+		" parameters: {ip: 10.0.9.11, lanplus: 1}, secrets: {password: /etc/p}, timeout: 20s},"+
+		" {exec: /bin/cut, level: 2}]}", 1)
+	with = strings.Replace(with, "address: db.example.org.}", "address: db.example.org., watchdog: off}", 1)
+	hosts := mustParse(t, with+"clusters: [{name: c, members: [{name: a, host: h}]}]\n").Hosts
+	want := []platform.FenceDevice{
+		{Agent: "fence_ipmilan", Parameters: map[string]string{"ip": "10.0.9.11", "lanplus": "1"},
+			Secrets: map[string]string{"password": "/etc/p"}, Timeout: 20 * time.Second, Level: 1},
+		{Exec: "/bin/cut", Timeout: 30 * time.Second, Level: 2},
+	}
+	if h := hosts[0]; !reflect.DeepEqual(h.Fence, want) || h.Watchdog != platform.WatchdogRequired {
+		t.Errorf("got  %+v\nwant %+v", h, want)
+	}
+	if h := hosts[1]; h.Fence != nil || h.Watchdog != platform.WatchdogOff {
+		t.Errorf("got %+v", h)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -30,6 +31,18 @@ func (r *reader) textInto(n *yaml.Node, at where, dst *string) {
 		do = fmt.Sprintf("write it in quotes: \"%s\"", strings.Trim(quote(n.Value), `"`))
 	}
 	if r.scalar(n, at, "!!str", "text", do) {
+		*dst = n.Value
+	}
+}
+
+// asText reads a value as postgresql.conf would: a word, a number or true and false, all kept as the text that was written.
+func (r *reader) asText(n *yaml.Node, at where, dst *string) {
+	switch {
+	case n.Kind != yaml.ScalarNode:
+		r.unread(n, at, "is "+kindOf(n)+", not a value", "write one value, in quotes where it has commas")
+	case strings.ContainsFunc(n.Value, unicode.IsControl):
+		r.unread(n, at, quote(n.Value)+" holds control characters", "write it on one line")
+	default:
 		*dst = n.Value
 	}
 }

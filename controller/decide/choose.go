@@ -74,6 +74,10 @@ func (l *look) ineligible(name string, r *health.Member, known bool) string {
 	switch {
 	case l.c.Members[name].Excluded != "":
 		return l.c.Members[name].Excluded
+	case l.fenceOf(name) != nil:
+		return "its host is fenced"
+	case r.Corrupt != "":
+		return r.Corrupt
 	case r.SystemID != l.c.SystemID:
 		return fmt.Sprintf("its system identifier %s is not the cluster's %s", r.SystemID, l.c.SystemID)
 	case !l.comparable(r):

@@ -14,6 +14,10 @@ type Input struct {
 	State  *state.State
 	View   *health.View
 	Leases *fencing.Leases
+	// Controllers are the names of the controllers that vote in the log, this one among them: the expected observers.
+	Controllers []string
+	// Self is this controller's name.
+	Self string
 	// Watch measures how long a condition has held for this leader.
 	Watch *Stopwatch
 	Now   time.Duration // the leader's CLOCK_BOOTTIME
@@ -25,6 +29,8 @@ type Input struct {
 type Decision struct {
 	// Commands holds at most one command a cluster: each is decided on the state the one before left.
 	Commands []state.Command
+	// Transfer asks for another leader: this one's view is the odd one out.
+	Transfer bool
 	// Problems are all verdicts about the platform at this moment.
 	Problems []health.Problem
 	// Reasons has one line a cluster where something is being waited for: what, and for how long.
@@ -96,11 +102,17 @@ func (l *look) decide() (*state.Command, Reason) {
 	if cmd, why := l.pause(); cmd != nil {
 		return cmd, why
 	}
+	if cmd, why := l.unblock(); cmd != nil {
+		return cmd, why
+	}
 	if cmd, why := l.detect(); cmd != nil || why.Text != "" {
 		return cmd, why
 	}
 	return l.upkeep()
 }
+
+// fenceOf is the fence of a member's host, or nil.
+func (l *look) fenceOf(member string) *state.Fence { return l.State.FenceOf(l.c.Name, member) }
 
 // suspect is the silence after which a report no longer counts.
 func (l *look) suspect() time.Duration { return platform.Suspect(l.conf.Lease) }

@@ -5,30 +5,69 @@ import (
 	"strings"
 	"time"
 
+	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/health"
 )
 
-// detect names a failed primary and begins the failover. First-hand evidence (its own agent saw it end) acts at once;
-// inference needs fresh votes from a majority of the expected observers: this leader, and the replicas' receivers.
+// detect names a failed primary and begins the failover. First-hand evidence (its own agent saw it end, or saw it stuck) acts
+// at once; inference needs fresh votes from a majority of the expected observers: controllers and the replicas' receivers.
 func (l *look) detect() (*state.Command, Reason) {
 	p := l.fresh(l.c.Primary)
 	if l.c.Pause != nil {
 		return l.downWhilePaused(p)
 	}
-	if p != nil {
-		if closed(p, l.c.Epoch) || p.Process == health.ProcessEnding && p.Epoch == l.c.Epoch {
-			return l.begin(health.PrimaryCrashed, "its agent saw the postmaster end", true)
-		}
-		if l.lostData(p) {
-			return l.begin(health.PrimaryCrashed, "its data directory is "+string(p.Data), true)
-		}
-		if !l.c.Opened && l.c.SystemID != "" && l.Watch.held(l.c.Name+"/opening/"+l.c.Epoch.String()) > openBound {
-			return l.begin(health.PrimaryStuck, fmt.Sprintf("it has not opened within %s%s", openBound, because(p)), true)
-		}
+	if f := l.fenceOf(l.c.Primary); f != nil {
+		return l.begin(health.HostFenced, fmt.Sprintf("its host was fenced by %s: %s", f.By, f.Reason), false)
+	}
+	if p == nil {
+		return l.unreachable()
+	}
+	if closed(p, l.c.Epoch) || p.Process == health.ProcessEnding && p.Epoch == l.c.Epoch {
+		return l.begin(health.PrimaryCrashed, "its agent saw the postmaster end", true)
+	}
+	if l.lostData(p) {
+		return l.begin(health.PrimaryCrashed, "its data directory is "+string(p.Data), true)
+	}
+	if !l.c.Opened && l.c.SystemID != "" && l.Watch.held(l.c.Name+"/opening/"+l.c.Epoch.String()) > openBound {
+		return l.begin(health.PrimaryStuck, fmt.Sprintf("it has not opened within %s%s", openBound, because(p)), true)
+	}
+	return l.stuck(p)
+}
+
+// stuck: the host answers, but its own agent gets no new connection, or no small commit through. A server that refuses
+// connections because every slot is taken is alive. A failing write path is left only for somebody who can take over:
+// a restart in place would not mend a full disk.
+func (l *look) stuck(p *health.Member) (*state.Command, Reason) {
+	bound := platform.Stuck(l.conf.Lease).Milliseconds()
+	if !l.c.Opened || p.Process != health.ProcessRunning || p.Saturated || p.Epoch != l.c.Epoch || !p.Opened {
 		return nil, Reason{}
 	}
-	return l.unreachable()
+	if p.Stale > bound {
+		return l.begin(health.PrimaryStuck, fmt.Sprintf("its agent has had no answer to a new connection for %d ms", p.Stale), true)
+	}
+	if p.WriteStale <= bound {
+		return nil, Reason{}
+	}
+	evidence := fmt.Sprintf("no small commit has finished on it for %d ms", p.WriteStale)
+	if p.WriteError != "" {
+		evidence += " (" + p.WriteError + ")"
+	}
+	if !l.succeeded() {
+		l.problem(health.PrimaryStuck, l.c.Primary, evidence+"; no replica could take over", false)
+		return nil, Reason{}
+	}
+	return l.begin(health.PrimaryStuck, evidence, true)
+}
+
+// succeeded: some replica could take over, as far as can be told before it is sealed.
+func (l *look) succeeded() bool {
+	for _, name := range l.replicas() {
+		if l.cannotTakeOver(name, "") == "" {
+			return true
+		}
+	}
+	return false
 }
 
 // openBound is how long a member that answers may take to open its epoch: replaying what it has, promoting, checkpointing.
@@ -48,9 +87,10 @@ func (l *look) downWhilePaused(p *health.Member) (*state.Command, Reason) {
 	return wait(RuleDetect, pause)
 }
 
-// lostData: a host that came back without its disk takes up the epoch and then has nothing to start.
+// lostData: a host that came back without its disk, or with a corrupt control file, takes up the epoch and then has nothing
+// to start.
 func (l *look) lostData(p *health.Member) bool {
-	return l.c.SystemID != "" && p.Process == health.ProcessEnded && (p.Data == health.DataEmpty || p.Data == health.DataForeign)
+	return l.c.SystemID != "" && p.Process == health.ProcessEnded && (p.Data == health.DataEmpty || p.Data == health.DataForeign || p.Corrupt != "")
 }
 
 func (l *look) unreachable() (*state.Command, Reason) {
@@ -59,37 +99,94 @@ func (l *look) unreachable() (*state.Command, Reason) {
 	if silence <= l.suspect() {
 		return nil, Reason{}
 	}
+	since := fmt.Sprintf("no report for %s", round(silence))
 	if l.c.SystemID == "" {
-		return wait(RuleDetect, fmt.Sprintf("no report for %s, and nobody else has data yet: waiting for %s to finish initialising", round(silence), l.c.Primary))
+		return wait(RuleDetect, since+", and nobody else has data yet: waiting for "+l.c.Primary+" to finish initialising")
 	}
-	silent, streaming, absent := l.votes()
-	if len(streaming) > 0 {
-		text := fmt.Sprintf("no report for %s, but %s still receive from it: looking again, no failover", round(silence), strings.Join(streaming, ", "))
-		l.problem(health.PrimaryAgentSilent, l.c.Primary, text, false)
+	v := l.votes()
+	if 2*len(v.hear) > v.controllers {
+		text := fmt.Sprintf("%s from %s, but the controllers %s hear its agent: this leader is the odd one out", since, host, strings.Join(v.hear, ", "))
+		l.problem(health.ObserverIsolated, l.c.Primary, text, true)
+		l.decision.Transfer = true
+		return wait(RuleDetect, text)
+	}
+	if alive := append(v.streaming, append(v.reach, v.hear...)...); len(alive) > 0 {
+		l.problem(health.PrimaryAgentSilent, l.c.Primary, since+", but "+strings.Join(alive, ", ")+" still have contact with it: looking again, no failover", false)
 		return nil, Reason{}
 	}
-	observers := 1 + len(l.replicas())
-	if votes := 1 + len(silent); len(silent) == 0 || 2*votes <= observers {
-		text := fmt.Sprintf("no report for %s, and too few observers answer to be sure (%d of %d; silent: %s)", round(silence), votes, observers, strings.Join(absent, ", "))
+	if votes := v.deaf + len(v.silent); len(v.silent) == 0 || 2*votes <= v.expected {
+		text := fmt.Sprintf("%s, and too few observers answer to be sure (%d of %d; silent: %s)", since, votes, v.expected, strings.Join(v.absent, ", "))
 		l.problem(health.PrimaryUnreachable, l.c.Primary, text, false)
 		return wait(RuleDetect, text)
 	}
-	return l.begin(health.PrimaryUnreachable, fmt.Sprintf("no report for %s, and %s receive nothing from it", round(silence), strings.Join(silent, ", ")), false)
+	if b := l.c.Recovered; b != "" {
+		text := fmt.Sprintf("%s, but operation %s has just failed over: the next automatic failover is blocked for another %s; run `mainstay ack %s` to lift that",
+			since, b, round(platform.RecoveryBlock-l.blocked()), l.c.Name)
+		l.problem(health.RecoveryBlocked, l.c.Primary, text, false)
+		return wait(RuleDetect, text)
+	}
+	return l.begin(health.PrimaryUnreachable, fmt.Sprintf("%s, and %s receive nothing from it", since, strings.Join(v.silent, ", ")), false)
 }
 
-// votes asks the replicas' receivers: who hears nothing from the primary, who still does, who does not answer.
-func (l *look) votes() (silent, streaming, absent []string) {
+// votes are the observers' fresh words about a primary whose agent this leader does not hear.
+type votes struct {
+	expected    int // observers there should be: the controllers and the replicas
+	controllers int // of them, controllers
+	deaf        int // controllers that have no contact with it, this one among them
+
+	hear      []string // controllers that its agent reports to
+	reach     []string // controllers whose probes it answers
+	streaming []string // replicas that receive from it
+	silent    []string // replicas that receive nothing
+	absent    []string // observers without a fresh word
+}
+
+// votes asks the controllers (what they hear, and their probes) and the replicas' receivers.
+func (l *look) votes() votes {
+	m, beat := l.conf.Member(l.c.Primary), platform.Heartbeat(l.conf.Lease)
+	observers := l.Controllers
+	if len(observers) == 0 {
+		observers = []string{l.Self}
+	}
+	v := votes{controllers: len(observers), expected: len(observers) + len(l.replicas())}
+	for _, name := range observers {
+		vote, self := l.View.Vote(name, m, l.suspect(), l.Now), name == l.Self
+		switch {
+		case vote == nil && !self:
+			v.absent = append(v.absent, name)
+		case vote != nil && !self && vote.Heard(2*beat): // a report comes every heartbeat
+			v.hear = append(v.hear, name)
+		case vote != nil && vote.Probed(l.suspect()):
+			v.reach = append(v.reach, name)
+		default:
+			v.deaf++
+		}
+	}
 	for _, name := range l.replicas() {
 		switch r := l.fresh(name); {
 		case r == nil:
-			absent = append(absent, name)
+			v.absent = append(v.absent, name)
 		case r.Streams():
-			streaming = append(streaming, name)
+			v.streaming = append(v.streaming, name)
 		default:
-			silent = append(silent, name)
+			v.silent = append(v.silent, name)
 		}
 	}
-	return silent, streaming, absent
+	return v
+}
+
+// blocked is for how long this leader has counted the block after the last automatic failover. A new leader counts anew:
+// late rather than early.
+func (l *look) blocked() time.Duration {
+	return l.Watch.held(l.c.Name + "/recovered/" + l.c.Recovered)
+}
+
+// unblock ends the block when it has been counted out.
+func (l *look) unblock() (*state.Command, Reason) {
+	if l.c.Recovered == "" || l.blocked() < platform.RecoveryBlock {
+		return nil, Reason{}
+	}
+	return &state.Command{Ack: &state.Ack{Operation: l.c.Recovered}}, Reason{RuleUpkeep, "the next automatic failover is no longer blocked"}
 }
 
 func (l *look) begin(kind health.Kind, evidence string, stopOld bool) (*state.Command, Reason) {
@@ -100,6 +197,11 @@ func (l *look) begin(kind health.Kind, evidence string, stopOld bool) (*state.Co
 
 // problems names what is wrong but is not, by itself, a reason to fail over.
 func (l *look) problems() {
+	for _, m := range l.conf.Members {
+		if f := l.State.Fences[m.Host]; f != nil {
+			l.problem(health.HostFenced, m.Name, fenceText(m.Host, f), false)
+		}
+	}
 	for _, m := range l.conf.Members {
 		r := l.fresh(m.Name)
 		if r == nil {
@@ -120,14 +222,17 @@ func (l *look) memberProblems(name string, r *health.Member) {
 	if !r.Guard.Complete {
 		l.problem(health.NotProtected, name, "missing: "+strings.Join(r.Guard.Missing, ", "), false)
 	}
+	if r.Corrupt != "" {
+		l.problem(map[bool]health.Kind{true: health.PrimaryCorrupt, false: health.ReplicaCorrupt}[primary], name, r.Corrupt, !primary)
+	}
 	if len(r.PendingRestart) > 0 {
 		l.problem(health.PendingRestart, name, strings.Join(r.PendingRestart, ", ")+" wait for a restart", false)
 	}
 	switch {
 	case primary && r.SyncWaits > 0 && l.Watch.held(l.c.Name+"/syncwait").Seconds() > 2:
 		l.problem(health.SyncBlocked, name, fmt.Sprintf("%d sessions wait for an acknowledgement", r.SyncWaits), false)
-	case primary && r.Stale > 2000:
-		l.problem(health.PrimaryStuck, name, fmt.Sprintf("a new connection has not been answered for %d ms", r.Stale), false)
+	case primary && r.Saturated:
+		l.problem(health.PrimarySaturated, name, "every connection slot is taken: new connections are refused. Raise max_connections or find out who holds them", false)
 	case !primary && r.Role == health.RolePrimary && r.Process == health.ProcessRunning:
 		l.problem(health.TwoPrimaries, name, "it runs writable beside "+l.c.Primary+"; its agent has the order to stop it", true)
 	case !primary && r.Needs != "":

@@ -135,6 +135,9 @@ func (l *look) proof(old *health.Member, ch choice) *fencing.Proof {
 	if end := l.leaseEnd(); l.c.Guarded && l.Now > end && state.Unvouched(l.c.Sets, l.c.Members, ch.sealed) {
 		return &fencing.Proof{Kind: fencing.LeaseExpired, Epoch: e, Detail: fmt.Sprintf("counted out %s ago", round(l.Now-end))}
 	}
+	if f := l.fenceOf(l.c.Primary); f != nil && f.Off {
+		return &fencing.Proof{Kind: fencing.PoweredOff, Epoch: e, Detail: f.Detail}
+	}
 	if a := l.c.Attempt.Accepted; a != nil && a.Fence {
 		return &fencing.Proof{Kind: fencing.Operator, Epoch: e, Detail: a.Reason, By: a.By}
 	}
@@ -150,6 +153,9 @@ func (l *look) leaseEnd() time.Duration {
 }
 
 func (l *look) waitForProof() (*state.Command, Reason) {
+	if cmd, why := l.cutPower(); cmd != nil {
+		return cmd, why
+	}
 	if !l.c.Guarded {
 		text := fmt.Sprintf("%s cannot be proven fenced: its epoch was granted without a complete guard. Make sure that it is off, then run `mainstay failover %s --to MEMBER --accept-loss REASON --fenced`", l.c.Primary, l.c.Name)
 		l.problem(health.FailoverWaits, l.c.Primary, text, false)
@@ -170,7 +176,7 @@ func (l *look) waitForProof() (*state.Command, Reason) {
 // candidate is ready. Then the epoch is not wasted: the attempt is abandoned.
 func (l *look) turnedOutWell(ch choice) bool {
 	old := l.fresh(l.c.Primary)
-	return !l.c.Attempt.StopOld && old != nil && old.Process == health.ProcessRunning && old.Role == health.RolePrimary &&
+	return !l.c.Attempt.StopOld && l.fenceOf(l.c.Primary) == nil && old != nil && old.Process == health.ProcessRunning && old.Role == health.RolePrimary &&
 		old.Epoch == l.c.Epoch && l.proof(old, ch) == nil
 }
 
@@ -192,7 +198,7 @@ func (l *look) caughtUp(shutdown platform.LSN, ch choice) string {
 // restartable: the old primary's agent answers, its data is there and nothing speaks against it. It satisfies the sets of
 // its own and earlier epochs by itself.
 func (l *look) restartable(old *health.Member) bool {
-	return l.fresh(l.c.Primary) != nil && closed(old, l.c.Epoch) && old.Data == health.DataPresent &&
+	return l.fresh(l.c.Primary) != nil && closed(old, l.c.Epoch) && old.Data == health.DataPresent && old.Corrupt == "" &&
 		l.c.Members[l.c.Primary].Excluded == "" && (!l.insisted() || l.c.Attempt.To == l.c.Primary)
 }
 

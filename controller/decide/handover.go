@@ -137,6 +137,8 @@ func (l *look) cannotTakeOver(name, asked string) string {
 		return "its agent has not been heard for " + round(l.View.Silence(m.Host, l.Now)).String()
 	case l.c.Members[name].Excluded != "":
 		return l.c.Members[name].Excluded
+	case l.fenceOf(name) != nil:
+		return "its host is fenced"
 	case r.Process != health.ProcessRunning || r.Role != health.RoleStandby:
 		return "it is no running standby" + because(r)
 	case r.SystemID != l.c.SystemID:

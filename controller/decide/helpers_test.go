@@ -26,6 +26,9 @@ type stage struct {
 	number  uint64
 	members map[string]*health.Member // what the hosts that answer report; nil for a silent one
 	refused error
+	// controllers and self are the observers; none for this leader alone.
+	controllers []string
+	self        string
 }
 
 func platformOf(acks int) *platform.Platform {
@@ -100,18 +103,18 @@ func (st *stage) report() {
 }
 
 func (st *stage) input() Input {
-	return Input{State: st.s, View: st.view, Leases: st.leases, Watch: st.watch, Now: st.now, At: "2026-01-01T00:00:00.000Z", Wall: time.Unix(1_750_000_000, 0)}
+	return Input{State: st.s, View: st.view, Leases: st.leases, Controllers: st.controllers, Self: st.self, Watch: st.watch, Now: st.now, At: "2026-01-01T00:00:00.000Z", Wall: time.Unix(1_750_000_000, 0)}
 }
 
-func (st *stage) next() (*state.Command, Reason, []health.Problem) {
+func (st *stage) next() (*state.Command, Reason, Decision) {
 	d := Next(st.input())
 	if len(d.Commands) > 1 {
 		st.t.Errorf("%d commands for one cluster", len(d.Commands))
 	}
 	if len(d.Commands) == 0 {
-		return nil, d.Reasons["feed"], d.Problems
+		return nil, d.Reasons["feed"], d
 	}
-	return &d.Commands[0], d.Reasons["feed"], d.Problems
+	return &d.Commands[0], d.Reasons["feed"], d
 }
 
 // commits decides and commits, and returns the command, which must exist and be accepted.
@@ -151,13 +154,8 @@ func (st *stage) step(d time.Duration) *state.Command {
 }
 
 func (st *stage) problem(kind health.Kind) bool {
-	_, _, problems := st.next()
-	for _, p := range problems {
-		if p.Kind == kind {
-			return true
-		}
-	}
-	return false
+	_, _, d := st.next()
+	return has(d.Problems, kind)
 }
 
 // crash is m1's postmaster seen to end by its agent, and the epoch closed on its disk.

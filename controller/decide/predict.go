@@ -32,7 +32,7 @@ func Predict(in Input, cluster string, death Death) state.Prediction {
 		return state.Prediction{Why: "the cluster has no primary yet"}
 	}
 	p := &prediction{cluster: cluster, began: in.Now}
-	p.in = Input{State: in.State, View: in.View.Clone(), Leases: in.Leases, Watch: NewStopwatch(), Now: in.Now, At: in.At, Wall: in.Wall}
+	p.in = Input{State: in.State, Controllers: in.Controllers, Self: in.Self, View: in.View.Clone(), Leases: in.Leases, Watch: NewStopwatch(), Now: in.Now, At: in.At, Wall: in.Wall}
 	p.in.View.Refresh(in.Now)
 	p.kill(c, death)
 	return p.run(death)
@@ -48,6 +48,8 @@ type prediction struct {
 func (p *prediction) kill(c *state.Cluster, death Death) {
 	conf := p.in.State.ClusterConfig(p.cluster)
 	dead := conf.Member(c.Primary)
+	p.in.View.ForgetVotes()
+	p.in.Controllers = nil // the others would see what this one sees
 	if death == HostLost {
 		p.in.View.Forget(dead.Host)
 	} else {
@@ -130,6 +132,8 @@ func (p *prediction) later() bool {
 	switch {
 	case p.in.Now <= end && c.Guarded:
 		p.in.Now = end + time.Millisecond
+	case c.Recovered != "" && c.Attempt == nil && p.in.Now < p.began+platform.RecoveryBlock:
+		p.in.Now = p.began + platform.RecoveryBlock + time.Millisecond
 	case p.in.Now < p.began+platform.CountOut(c.LongestLease)+graceForSeals+conf.Failover.AcceptAfter+time.Second:
 		p.in.Now += graceForSeals + conf.Failover.AcceptAfter
 	default:

@@ -38,6 +38,9 @@ func (l *look) upkeep() (*state.Command, Reason) {
 	if !l.c.Opened {
 		return wait(RuleUpkeep, l.c.Primary+" is not writable yet"+because(p))
 	}
+	if cmd, why := l.givePowerBack(); cmd != nil {
+		return cmd, why
+	}
 	if cmd, why := l.replicaUpkeep(p); cmd != nil {
 		return cmd, why
 	}
@@ -120,35 +123,61 @@ func sender(p *health.Member, incarnation string) *health.Sender {
 	return nil
 }
 
-// changeSet lets replicas leave the durability set that no longer stream, and enter it once they do. The new set is
-// recorded before the primary loads it; the old ones stay in force until the drop rule holds.
+// changeSet lets replicas leave the durability set that no longer stream, and enter it once they do; it follows a change of
+// durability.acks, and of durability.from, and steps down where when-short says degrade. The new set is recorded before the
+// primary loads it; the old ones stay in force until the drop rule holds.
 func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
-	set, acks := l.c.Set(), l.conf.Durability.Acks
-	want := l.wantedNames(p, set)
-	if n := streaming(p, want); set.Acks < acks && n < acks {
-		// Adopted: commits must not begin to wait for replicas that are not there yet.
-		return wait(RuleUpkeep, fmt.Sprintf("commits wait for %d replicas yet, not %d: only %d stream from %s", set.Acks, acks, n, l.c.Primary))
+	set, able := l.c.Set(), l.ableAckers(p)
+	acks := l.wantedAcks(set, len(able))
+	if set.Acks < l.conf.Durability.Acks {
+		l.problem(health.DurabilityReduced, l.c.Primary, fmt.Sprintf("commits wait for %d replicas, not for %d: %d of those that count stream", set.Acks, l.conf.Durability.Acks, len(able)), false)
 	}
+	if set.Acks < acks && len(able) < acks {
+		// Commits must not begin to wait for replicas that are not there yet.
+		return wait(RuleUpkeep, fmt.Sprintf("commits wait for %d replicas yet, not %d: only %d stream from %s", set.Acks, acks, len(able), l.c.Primary))
+	}
+	want := l.wantedNames(p, set, acks)
 	if len(want) < acks || set.Acks == acks && (acks == 0 || slices.Equal(want, set.Names)) {
 		return wait(RuleHealthy, "")
 	}
-	reason := fmt.Sprintf("durability set becomes %v", want)
+	reason := fmt.Sprintf("durability set becomes %d of %v", acks, want)
+	if acks == 0 {
+		reason = "commits wait for no replica"
+	}
+	if acks < l.conf.Durability.Acks {
+		reason += fmt.Sprintf(", less than the %d asked for: when-short is degrade", l.conf.Durability.Acks)
+	}
 	return &state.Command{Sets: &state.ChangeSet{Epoch: l.c.Epoch, Acks: acks, Names: want, Reason: reason}}, Reason{RuleUpkeep, reason}
 }
 
-func streaming(p *health.Member, names []string) (n int) {
-	for _, name := range names {
-		if sender(p, name) != nil {
-			n++
-		}
+// wantedAcks is what durability.acks asks for or, where when-short is degrade and replicas have been short for a while, as
+// many as there are.
+func (l *look) wantedAcks(set *platform.Set, able int) int {
+	acks := l.conf.Durability.Acks
+	if able >= acks || l.conf.Durability.WhenShort != "degrade" {
+		return acks
 	}
-	return n
+	short := l.Watch.held(l.c.Name + "/short")
+	if able < set.Acks && short < leaveAfter {
+		return set.Acks
+	}
+	return able
 }
 
-func (l *look) wantedNames(p *health.Member, set *platform.Set) []string {
+// ableAckers are the incarnations that stream and whose acknowledgements count.
+func (l *look) ableAckers(p *health.Member) []string {
+	var names []string
+	for _, name := range l.State.Ackers(l.c, l.c.Primary) {
+		if sender(p, name) != nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (l *look) wantedNames(p *health.Member, set *platform.Set, acks int) []string {
 	var keep, gone, next []string
-	for _, name := range l.replicas() {
-		inc := l.c.Members[name].Incarnation
+	for _, inc := range l.State.Ackers(l.c, l.c.Primary) {
 		s := sender(p, inc)
 		switch {
 		case set.Has(inc) && (s != nil || l.View.NotStreaming(inc, l.Now) < leaveAfter):
@@ -166,7 +195,7 @@ func (l *look) wantedNames(p *health.Member, set *platform.Set) []string {
 	sort.Strings(gone)
 	sort.Strings(next)
 	for _, inc := range append(gone, next...) {
-		if len(keep) < l.conf.Durability.Acks {
+		if len(keep) < acks {
 			keep = append(keep, inc)
 		}
 	}

@@ -86,14 +86,15 @@ func leafTemplate(ca *authority, r Request, now time.Time) (*x509.Certificate, e
 	}
 	return &x509.Certificate{
 		SerialNumber: serial(),
-		Subject:      pkix.Name{CommonName: commonName(id), Organization: []string{id.Platform}},
-		URIs:         []*url.URL{id.uri()},
-		IPAddresses:  ips,
-		DNSNames:     names,
-		NotBefore:    now.Add(-backdate),
-		NotAfter:     now.AddDate(0, 0, days),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		// The unit is for PostgreSQL, which maps accounts by the subject and does not read URIs.
+		Subject:     pkix.Name{CommonName: commonName(id), Organization: []string{id.Platform}, OrganizationalUnit: []string{id.Role}},
+		URIs:        []*url.URL{id.uri()},
+		IPAddresses: ips,
+		DNSNames:    names,
+		NotBefore:   now.Add(-backdate),
+		NotAfter:    now.AddDate(0, 0, days),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, nil
 }
 

@@ -29,7 +29,10 @@ type material struct {
 	cert    tls.Certificate
 	cas     []*x509.Certificate
 	revoked map[string]bool // serials in hexadecimal
-	expiry  time.Time
+	expiry  time.Time       // the earlier of the two ends below
+
+	ends, authorityEnds time.Time
+	authority           string // common name of the CA that signed cert
 }
 
 // Load reads the files. Any flaw is one *FileError.
@@ -63,9 +66,6 @@ func (s *Store) ID() ID { return s.held.Load().id }
 // Expiry is when this process's certificate, or the CA's that signed it, ends, whichever is first.
 func (s *Store) Expiry() time.Time { return s.held.Load().expiry }
 
-// ExpiresSoon tells whether Expiry is less than 60 days after now, or past: the certificate-expiry alarm.
-func (s *Store) ExpiresSoon(now time.Time) bool { return s.Expiry().Sub(now) < soon }
-
 func (s *Store) read() (*material, error) {
 	cas, _, err := readCerts(s.files.CA, "copy the platform's ca.crt there")
 	if err != nil {
@@ -98,7 +98,8 @@ func (s *Store) read() (*material, error) {
 	if err != nil {
 		return nil, &FileError{Path: s.files.Cert, Problem: describe(err, leaf, s.files.CA, s.now()), Mend: again, Err: err}
 	}
-	return &material{id: id, cert: pair, cas: cas, revoked: revoked, expiry: earlier(leaf.NotAfter, ca.NotAfter)}, nil
+	return &material{id: id, cert: pair, cas: cas, revoked: revoked, expiry: earlier(leaf.NotAfter, ca.NotAfter),
+		ends: leaf.NotAfter, authorityEnds: ca.NotAfter, authority: ca.Subject.CommonName}, nil
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -43,7 +43,7 @@ func (c *Core) answer(r health.Report, now time.Duration) *wire.ReportAnswer {
 
 func (c *Core) grant(conf *platform.Cluster, member string, r health.Report, now time.Duration, a *wire.ReportAnswer) *wire.Grant {
 	cl := c.state.Clusters[conf.Name]
-	if cl.Primary != member || cl.Fencing() || c.fenced[conf.Name] == cl.Epoch {
+	if cl.Primary != member || cl.Fencing() || c.fenced[conf.Name] == cl.Epoch || c.state.Fences[r.Host] != nil {
 		return nil
 	}
 	seen := memberOf(r, member)

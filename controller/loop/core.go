@@ -26,6 +26,12 @@ var ErrNotLeader = errors.New("this controller is not the leader")
 // heartbeats go on while its log write hangs, no election follows, and every lease would lapse (L6).
 var ErrDiskStalled = errors.New("a tick has not been committed in time; is this controller's disk or its connection to the others hung?")
 
+// decideEvery is how often Decide is called at least.
+const decideEvery = 50 * time.Millisecond
+
+// transferEvery is how often a leader whose view is the odd one out offers its place.
+const transferEvery = 2 * time.Second
+
 // Core is the leader's pure step. Every method takes the leader's clock (CLOCK_BOOTTIME) and returns what to do.
 type Core struct {
 	name  string
@@ -47,6 +53,12 @@ type Core struct {
 	busy    map[string]bool           // clusters with a decided command in flight
 	fenced  map[string]platform.Epoch // epochs whose fence has been proposed: no more grants (L3)
 	holders map[string]holder         // who holds the grants of a cluster (L8)
+
+	decided     time.Duration // when Decide was last called
+	transferred time.Duration // when leadership was last offered to another
+
+	voters []string // names of the controllers that vote in the log
+	voted  uint64   // numbers this process's own votes
 
 	last        decide.Decision
 	predictions map[string]predictions
@@ -72,6 +84,7 @@ type Out struct {
 	Tick      uint64 // propose a tick, and bring its result back under this number; 0: none
 	Proposals []Proposal
 	Replies   []Reply
+	Transfer  bool // hand leadership to another controller, if one takes it
 	Fatal     error
 }
 
@@ -175,6 +188,7 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 	if !c.leading {
 		return out
 	}
+	c.distrustSelf(now)
 	if limit := c.tickLimit(); c.tick != 0 && now-c.tickSince > limit {
 		out.Fatal = fmt.Errorf("%w (waited %s, limit %s)", ErrDiskStalled, now-c.tickSince, limit)
 		return out
@@ -183,6 +197,9 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 		return c.propose(now) // the first tick of the term has failed, and no report asks for another
 	}
 	c.last = decide.Next(c.input(now, wall))
+	if c.last.Transfer && now-c.transferred > transferEvery {
+		out.Transfer, c.transferred = true, now
+	}
 	for _, cmd := range c.last.Commands {
 		if c.busy[cmd.Cluster] {
 			continue
@@ -196,8 +213,17 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 	return out
 }
 
+// distrustSelf takes out of the tick in flight the time in which this very loop did not run: a host without a free processor
+// says nothing about the disk.
+func (c *Core) distrustSelf(now time.Duration) {
+	if late := now - c.decided - decideEvery; c.decided != 0 && late > decideEvery {
+		c.tickSince = min(now, c.tickSince+late)
+	}
+	c.decided = now
+}
+
 func (c *Core) input(now time.Duration, wall time.Time) decide.Input {
-	return decide.Input{State: c.state, View: c.view, Leases: c.leases, Watch: c.watch, Now: now, Wall: wall,
+	return decide.Input{State: c.state, View: c.view, Leases: c.leases, Controllers: c.voters, Self: c.name, Watch: c.watch, Now: now, Wall: wall,
 		At: wall.UTC().Format("2006-01-02T15:04:05.000Z07:00")}
 }
 
@@ -219,13 +245,37 @@ func (c *Core) Done(p Proposal, refused bool) {
 	if p.Decided {
 		delete(c.busy, p.Command.Cluster)
 	}
-	if refused {
+	switch {
+	case p.Command.Fence != nil:
+		for _, name := range c.ledFrom(p.Command.Fence.Host) {
+			delete(c.fenced, name) // the state says it now, or refused it
+		}
+	case refused:
 		delete(c.fenced, p.Command.Cluster)
 	}
 }
 
+// ledFrom names the clusters whose primary is on a host.
+func (c *Core) ledFrom(host string) []string {
+	var names []string
+	for _, name := range c.state.ClusterNames() {
+		if conf := c.state.ClusterConfig(name); conf != nil {
+			if m := conf.Member(c.state.Clusters[name].Primary); m != nil && m.Host == host {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
 // noteFence marks an epoch as being fenced before the command leaves: no grant of it is answered from here on (L3).
 func (c *Core) noteFence(cmd state.Command) {
+	if cmd.Fence != nil {
+		for _, name := range c.ledFrom(cmd.Fence.Host) {
+			c.fenced[name] = c.state.Clusters[name].Epoch
+		}
+		return
+	}
 	cl := c.state.Clusters[cmd.Cluster]
 	if cl == nil {
 		return

@@ -281,6 +281,24 @@ func TestStalledTickIsFatal(t *testing.T) { // L6
 	}
 }
 
+// A loop that did not run for a while cannot blame the disk for that while; the rest it counts.
+func TestStarvedLoopDoesNotBlameTheDisk(t *testing.T) { // L6
+	c, now := leader(t, time.Minute), time.Minute
+	c.Report(1, reportOf("r1", 1, primary()), now)
+	c.Decide(now, time.Unix(0, 0))
+	if out := c.Decide(now+time.Hour, time.Unix(0, 0)); out.Fatal != nil {
+		t.Fatal(out.Fatal)
+	}
+	for at := now + time.Hour; ; at += decideEvery {
+		if out := c.Decide(at, time.Unix(0, 0)); out.Fatal != nil {
+			if waited := at - now - time.Hour; waited < lease/5-2*decideEvery || waited > lease/5+2*decideEvery {
+				t.Errorf("after %s of running", waited)
+			}
+			return
+		}
+	}
+}
+
 func TestFirstTickIsTriedAgain(t *testing.T) {
 	c := NewCore("c1", time.Minute)
 	c.Applied(born(t))

@@ -15,9 +15,17 @@ import (
 	"mainstay/health"
 )
 
-// Log is what the loop needs of the replicated log. Propose must not block.
+// Log is what the loop needs of the replicated log. Neither may block; Transfer asks for another leader, and that it fails
+// is seen by still leading.
 type Log interface {
 	Propose(cmd []byte, timeout time.Duration) Pending
+	Transfer()
+}
+
+// Effects carries out what committed state wants done outside. Want must not block; it is told all that is wanted, each
+// time: an effect that is not named any more is done, or no longer wanted.
+type Effects interface {
+	Want(effects []state.Effect, s *state.State)
 }
 
 // Pending is a proposal under way. Result is valid once Done is closed; refused tells that the log accepted the command
@@ -42,9 +50,13 @@ type Loop struct {
 	// run is the context of Run: what the loop starts lives as long as it, not as long as the request that caused it.
 	run context.Context
 
+	// Effects is set before Run; nil carries out none.
+	Effects Effects
+
 	replies map[uint64]chan Reply // owned by the loop's goroutine
 	nextID  uint64
 	begun   time.Duration
+	process string // tells this process's votes from those of earlier ones
 	stats   Stats
 }
 
@@ -66,7 +78,8 @@ type Look struct {
 // New returns a loop; Run feeds it.
 func New(name string, log Log, logger *zap.Logger) *Loop {
 	return &Loop{
-		core: NewCore(name, boottime.Now()), log: log, zap: logger, begun: boottime.Now(),
+		process: time.Now().UTC().Format(time.RFC3339Nano),
+		core:    NewCore(name, boottime.Now()), log: log, zap: logger, begun: boottime.Now(),
 		applied: make(chan *state.State, 1), events: make(chan func(), 256),
 		replies: map[uint64]chan Reply{},
 	}
@@ -91,7 +104,7 @@ func (l *Loop) Applied(s *state.State) {
 func (l *Loop) Run(ctx context.Context, leadership <-chan bool) error {
 	defer l.wg.Wait()
 	l.run = ctx
-	timer := time.NewTicker(50 * time.Millisecond)
+	timer := time.NewTicker(decideEvery)
 	defer timer.Stop()
 	for {
 		var out Out
@@ -113,7 +126,20 @@ func (l *Loop) Run(ctx context.Context, leadership <-chan bool) error {
 			return out.Fatal
 		}
 		l.act(out)
+		l.want()
 	}
+}
+
+// want hands over the effects; only the leader has any carried out.
+func (l *Loop) want() {
+	if l.Effects == nil {
+		return
+	}
+	var wanted []state.Effect
+	if l.core.leading && l.core.ready {
+		wanted = l.core.state.Effects()
+	}
+	l.Effects.Want(wanted, l.core.state)
 }
 
 func (l *Loop) lead(lead bool) Out {
@@ -133,6 +159,9 @@ func (l *Loop) act(out Out) {
 			delete(l.replies, r.ID)
 			ch <- r // capacity 1
 		}
+	}
+	if out.Transfer {
+		l.log.Transfer()
 	}
 	if out.Tick != 0 {
 		l.stats.Ticks++

@@ -40,6 +40,7 @@ type Durable struct {
 type Seen struct {
 	Data    health.DataState
 	Process health.Process
+	Corrupt string // why the data cannot be started, "" where nothing is known against it (S5)
 	// Of the data directory, while PostgreSQL is stopped.
 	SystemID  string
 	Timeline  platform.Timeline
@@ -112,6 +113,7 @@ const (
 	LoadSet      Kind = "load-set"      // load the last of Goal.Sets, and verify
 	Settings     Kind = "settings"      // point a standby at the goal's upstream, by reload
 	Checkpoint   Kind = "checkpoint"
+	EndSenders   Kind = "end-senders" // those that release commits by an older k; their receivers come back at once
 	Slots        Kind = "slots"
 	Seal         Kind = "seal"
 	Kill         Kind = "kill"       // end the whole tree at once

@@ -69,6 +69,8 @@ func (in Input) primary() Act {
 		return in.wait("the data directory holds another system identifier (" + in.Seen.SystemID + ")")
 	case in.Seen.Data == health.DataEmpty && g.Create:
 		return in.act(Initialise, "the first primary of a new cluster")
+	case in.Seen.Corrupt != "":
+		return in.wait("a primary cannot be made of this data: " + in.Seen.Corrupt)
 	case in.Seen.Data != health.DataPresent:
 		return in.wait("the data directory is " + string(in.Seen.Data) + ", and only a new cluster's first primary may be created")
 	case !in.GuardComplete && !g.Paused && in.Lease.Epoch != g.Epoch:
@@ -119,6 +121,8 @@ func (in Input) leading() Act {
 		return in.act(Open, "epoch "+g.Epoch.String())
 	case needsSetCheckpoint(g) && in.Memory.SetCheckpoint != set.ID:
 		return in.act(Checkpoint, "backends obey a new durability set after a CHECKPOINT")
+	case raised(g) && !(in.Memory.Settling.ID == set.ID && in.Memory.Settling.Done) && anyStale(set, in.Seen.Senders):
+		return in.act(EndSenders, "WAL senders release commits by the k they have loaded")
 	case !g.Checkpoint.IsZero() && in.Memory.Checkpointed != g.Checkpoint:
 		return in.act(Checkpoint, "before the planned stop")
 	case missing(in.Seen.Slots, g.Slots):
@@ -139,6 +143,8 @@ func (in Input) sealed() Act {
 	case d.Sealed.Less(g.Epoch):
 		d.Sealed = g.Epoch // the number is on disk before anything else (Seals)
 		return in.persist(d, "seal for attempt "+g.Epoch.String())
+	case in.Seen.Corrupt != "":
+		return in.wait(in.Seen.Corrupt)
 	case in.Seen.Data != health.DataPresent || in.foreign():
 		return in.wait("there is no data of this cluster to seal")
 	case in.Seen.Process == health.ProcessRunning && in.Seen.Role == health.RolePrimary:

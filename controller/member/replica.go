@@ -24,6 +24,8 @@ func (in Input) replica() Act {
 		return in.wait("sealed for attempt " + d.Sealed.String())
 	case in.foreign():
 		return in.wait("the data directory holds something that is not of this cluster; empty it, or name another one")
+	case in.Seen.Corrupt != "":
+		return in.discard(Clone, "rebuild", in.Seen.Corrupt)
 	case in.Seen.Data == health.DataEmpty:
 		return in.clone("the data directory is empty")
 	case in.Seen.Process == health.ProcessRunning && in.Seen.Role == health.RolePrimary:
@@ -95,6 +97,8 @@ func (in Input) follow() Act {
 		}
 	}
 	switch {
+	case !g.Opened && g.Fork != 0 && s.Timeline != g.Timeline && s.Position > g.Fork:
+		return in.wait(fmt.Sprintf("the primary's history: it holds WAL past %s, where the new timeline may fork", g.Fork))
 	case s.Upstream != upstreamName(g) || s.Application != g.Incarnation || s.SyncNames != in.replicaSyncNames():
 		return in.rename(Settings, "stream from "+upstreamName(g))
 	case s.Streaming || !g.Opened:

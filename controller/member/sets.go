@@ -38,7 +38,7 @@ func Settle(s Settling, g platform.Goal, seen Seen, setCheckpoint uint64) Settli
 		return s
 	}
 	if s.Baseline == 0 {
-		if nobodyUnderOlder(g, set, seen.Senders) {
+		if nobodyUnderOlder(g, set, seen.Senders) && !(raised(g) && anyStale(set, seen.Senders)) {
 			s.Baseline = seen.Insert
 		}
 		return s
@@ -47,7 +47,7 @@ func Settle(s Settling, g platform.Goal, seen Seen, setCheckpoint uint64) Settli
 	return s
 }
 
-// nobodyUnderOlder is clause (a) for a k that was not raised: each member of an older set that is not in the newest is
+// nobodyUnderOlder is clause (a), but for a k that was raised: each member of an older set that is not in the newest is
 // gone, or shows sync_priority 0. Sets of earlier epochs belonged to another primary, which is fenced.
 func nobodyUnderOlder(g platform.Goal, newest platform.Set, senders []health.Sender) bool {
 	for _, old := range g.Sets[:len(g.Sets)-1] {
@@ -63,6 +63,27 @@ func nobodyUnderOlder(g platform.Goal, newest platform.Set, senders []health.Sen
 		}
 	}
 	return true
+}
+
+// raised: the newest set asks for more acknowledgements than an older one in force. Then clause (a) wants every sender to
+// have been started since, because each releases by the k it has loaded.
+func raised(g platform.Goal) bool {
+	newest := lastSet(g)
+	for _, old := range g.Sets[:max(len(g.Sets)-1, 0)] {
+		if old.Acks > 0 && old.Acks < newest.Acks {
+			return true
+		}
+	}
+	return false
+}
+
+func anyStale(set platform.Set, senders []health.Sender) bool {
+	for _, s := range senders {
+		if set.Has(s.Name) && !s.Fresh {
+			return true
+		}
+	}
+	return false
 }
 
 // flushed is clause (b): how many members of the set hold everything up to baseline.

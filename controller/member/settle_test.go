@@ -29,6 +29,9 @@ func TestSettle(t *testing.T) {
 		return health.Sender{Name: "b_1", State: "streaming", Flush: flush, Sync: true}
 	}
 	c := health.Sender{Name: "c_1", State: "streaming", Flush: 500, Sync: true}
+	fresh := func(name string) health.Sender {
+		return health.Sender{Name: name, State: "streaming", Flush: 100, Sync: true, Fresh: true}
+	}
 	cIdle := health.Sender{Name: "C_1", State: "streaming", Flush: 500}
 	for _, s := range []struct {
 		name       string
@@ -51,8 +54,11 @@ func TestSettle(t *testing.T) {
 		{"leaving an empty list needs a CHECKPOINT", goalOf(asyncSet, setB), []Seen{primarySeen(setB, 100, b(100)), primarySeen(setB, 100, b(100))}, 0, false, 0},
 		{"of this very set", goalOf(asyncSet, setB), []Seen{primarySeen(setB, 100, b(100)), primarySeen(setB, 100, b(100))}, 2, false, 0},
 		{"and then the flush", goalOf(asyncSet, setB), []Seen{primarySeen(setB, 100, b(100)), primarySeen(setB, 100, b(100))}, 3, true, 100},
-		{"k of the new set", goalOf(setB, setAB), []Seen{primarySeen(setAB, 100, b(100)), primarySeen(setAB, 100, b(100))}, 0, false, 100},
-		{"a sender counts once", goalOf(setB, setAB), []Seen{primarySeen(setAB, 100, b(100), b(100)), primarySeen(setAB, 100, b(100), b(100))}, 0, false, 100},
+		{"k of the new set", goalOf(setB, setAB), []Seen{primarySeen(setAB, 100, fresh("b_1")), primarySeen(setAB, 100, fresh("b_1"))}, 0, false, 100},
+		{"a sender counts once", goalOf(setB, setAB), []Seen{primarySeen(setAB, 100, fresh("b_1"), fresh("b_1")), primarySeen(setAB, 100, fresh("b_1"), fresh("b_1"))}, 0, false, 100},
+		{"(a): k raised, and a sender has loaded the older one", goalOf(setB, setAB), []Seen{primarySeen(setAB, 100, fresh("a_1"), b(100)), primarySeen(setAB, 100, fresh("a_1"), b(100))}, 0, false, 0},
+		{"k raised, every sender started since", goalOf(setB, setAB), []Seen{primarySeen(setAB, 100, fresh("a_1"), fresh("b_1")), primarySeen(setAB, 100, fresh("a_1"), fresh("b_1"))}, 0, true, 100},
+		{"k lowered: any sender will do", goalOf(setAB, setB), []Seen{primarySeen(setB, 100, b(100)), primarySeen(setB, 100, b(100))}, 0, true, 100},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			var got Settling
@@ -126,5 +132,31 @@ func TestExtend(t *testing.T) { // S3
 	}
 	if l = l.Extend(ep(6), 9); l != (Lease{ep(6), 9}) {
 		t.Errorf("a grant of a higher epoch gave %+v", l)
+	}
+}
+
+// While k is raised the senders that release by the older k are ended, and only then.
+func TestStaleSendersAreEnded(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		goal  platform.Goal
+		fresh bool
+		done  bool
+		want  Kind
+	}{
+		{"raised", goalOf(setB, setAB), false, false, EndSenders},
+		{"raised, started since", goalOf(setB, setAB), true, false, Nothing},
+		{"raised and settled", goalOf(setB, setAB), false, true, Nothing},
+		{"lowered", goalOf(setAB, setB), false, false, Nothing},
+	} {
+		set := lastSet(c.goal)
+		seen := primarySeen(set, 100, health.Sender{Name: "b_1", State: "streaming", Sync: true, Fresh: c.fresh})
+		seen.Data, seen.Process, seen.Timeline = health.DataPresent, health.ProcessRunning, 1
+		c.goal.Timeline = 1
+		in := Input{Now: 1, Goal: c.goal, Seen: seen, GuardComplete: true, Lease: Lease{Epoch: ep(1), End: 10}, Durable: Durable{Epoch: ep(1), Ran: ep(1), SystemID: "7"},
+			Memory: Memory{Opened: ep(1), Settling: Settling{ID: set.ID, Done: c.done}}}
+		if act := Next(in); act.Kind != c.want {
+			t.Errorf("%s: %+v", c.name, act)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package pgdial
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -33,8 +34,9 @@ type Config struct {
 	Application string // application_name
 	Passfile    string // in libpq's format; "" for certificates and peer
 	TLS         TLSFiles
-	VerifyHost  bool    // also check the server's name against its certificate, not only the authority
-	OSUser      *OSUser // nil is the process's own
+	Secure      *tls.Config // used in place of TLS and VerifyHost, if set: TLS or nothing
+	VerifyHost  bool        // also check the server's name against its certificate, not only the authority
+	OSUser      *OSUser     // nil is the process's own
 	IO          time.Duration
 	Runtime     map[string]string // settings of the session
 }
@@ -77,6 +79,9 @@ func (c *Config) pq() pq.Config {
 	if c.SocketDir != "" {
 		out.Host = c.SocketDir
 		return out
+	}
+	if c.Secure != nil {
+		return out // the dialer makes the connection secure before lib/pq sees it
 	}
 	switch {
 	case c.TLS.CA != "" && c.VerifyHost:

@@ -53,7 +53,15 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 		c.io = 0
 		c.stop = context.AfterFunc(d.once, func() { raw.Close() })
 	}
-	return c, nil
+	if d.cfg.Secure == nil {
+		return c, nil
+	}
+	over, err := secured(ctx, c, d.cfg.Secure)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return over, nil
 }
 
 func (d *dialer) io() time.Duration {

@@ -27,6 +27,9 @@ type Host struct {
 	Name    string `json:"name"`
 	Site    string `json:"site"`
 	Address string `json:"address"` // IP or DNS name by which other hosts and clients reach it
+
+	Fence    []FenceDevice `json:"fence,omitempty"`    // what can cut its power; empty for none
+	Watchdog string        `json:"watchdog,omitempty"` // WatchdogOff, WatchdogAutomatic or WatchdogRequired
 }
 
 // Cluster is one PostgreSQL replication group.

@@ -25,6 +25,14 @@ func Heartbeat(lease time.Duration) time.Duration { return lease / 10 }
 // Suspect is the silence after which a member's reports count as missing: three heartbeats.
 func Suspect(lease time.Duration) time.Duration { return 3 * Heartbeat(lease) }
 
+// Stuck is for how long a primary that its own agent can see may answer no new connection, or finish no small commit, before
+// it counts as stuck: four heartbeats, at least a second.
+func Stuck(lease time.Duration) time.Duration { return max(4*Heartbeat(lease), time.Second) }
+
+// RecoveryBlock is for how long one automatic failover of a cluster bars the next one that rests on inference, unless an
+// operator acknowledges it: flapping between hosts that cannot see each other helps nobody.
+const RecoveryBlock = time.Minute
+
 // CountOut is how long, on another clock, a lease of that length must be counted before it has surely ended and the
 // guard has surely killed: (L + K)·(1+ρ) (L3, L4). K runs on the guard's clock as well, so it is counted like the lease.
 func CountOut(lease time.Duration) time.Duration {

@@ -1,11 +1,13 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"mainstay/controller/platform"
@@ -25,7 +27,7 @@ type Facts struct {
 	Timeline      platform.Timeline `json:"timeline"`
 
 	DataDirectory string `json:"data_directory"`
-	ConfigFile    string `json:"config_file"`
+	ConfigFile    string `json:"config_file"` // the user's
 	HBAFile       string `json:"hba_file"`
 	IdentFile     string `json:"ident_file"`
 	Port          int    `json:"port"`
@@ -92,6 +94,11 @@ func (i *Instance) AdoptChecks(ctx context.Context) (refusals []Refusal, f Facts
 	}
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return nil, Facts{}, fmt.Errorf("the server's answer: %w", err)
+	}
+	if sameFile(f.ConfigFile, i.mainFile()) { // an agent that lost its state finds it running on our files
+		if f.ConfigFile, err = i.included(); err != nil {
+			return nil, Facts{}, err
+		}
 	}
 	return append(i.refuseServer(f), i.refuseAccess(f)...), f, nil
 }
@@ -195,4 +202,35 @@ func (i *Instance) Waiting(ctx context.Context, s Settings) (names []string, err
 		return nil
 	})
 	return names, err
+}
+
+// Replaces lists, of a running server that we did not start, what of the user's our settings replace, and what was given on
+// the command line, which our starts do not repeat.
+func (i *Instance) Replaces(ctx context.Context, s Settings) (lines []string, err error) {
+	defer i.wrap("compare the settings of", &err)
+	want := i.Values(s)
+	err = i.with(ctx, func(c *sql.Conn) error {
+		rows, err := c.QueryContext(ctx, `SELECT name, setting, sourcefile || ' line ' || sourceline FROM (SELECT DISTINCT ON (name) *
+				FROM pg_catalog.pg_file_settings WHERE name IS NOT NULL AND setting IS NOT NULL ORDER BY name, seqno DESC) f
+			UNION ALL SELECT name, setting, '' FROM pg_catalog.pg_settings WHERE source = 'command line' ORDER BY 1`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var name, value, place string
+			if err := rows.Scan(&name, &value, &place); err != nil {
+				return err
+			}
+			ours, managed := want[name]
+			switch {
+			case managed && place != "" && ours != value && !sameFile(ours, value):
+				lines = append(lines, fmt.Sprintf("%s = %s (%s) becomes %s", name, redact(value), place, cmp.Or(redact(ours), "empty")))
+			case place == "" && !managed && !slices.Contains(notCopied, name):
+				lines = append(lines, fmt.Sprintf("%s = %s was given on the command line and is not from the next start on: put it into the configuration", name, value))
+			}
+		}
+		return rows.Err()
+	})
+	return lines, err
 }

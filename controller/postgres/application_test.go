@@ -37,14 +37,20 @@ func TestAccounts(t *testing.T) {
 	if _, err := who(pgdial.Config{User: "app", Database: "social"}); err == nil {
 		t.Fatal("the application came in without its password")
 	}
-	probe := ca.issue(t, dir, ProbeUser, must(OwnerOf("/proc/self")))
+	me := must(OwnerOf("/proc/self"))
+	probe := ca.issue(t, dir, "c1", me, "controller")
 	if name, err := who(pgdial.Config{User: ProbeUser, TLS: probe, VerifyHost: true}); err != nil || name != ProbeUser {
 		t.Fatalf("probe: %q %v", name, err)
 	}
 	if _, err := who(pgdial.Config{User: ReplicationUser, TLS: probe}); err == nil {
 		t.Fatal("a certificate opened another account")
 	}
-	stranger := newAuthority(t).issue(t, t.TempDir(), ProbeUser, must(OwnerOf("/proc/self")))
+	for unit, name := range map[string]string{"viewer": "c1", "agent": ProbeUser, "": ProbeUser, "a": "c1,OU=controller"} {
+		if _, err := who(pgdial.Config{User: ProbeUser, TLS: ca.issue(t, t.TempDir(), name, me, unit)}); pgdial.SQLState(err) != "28000" {
+			t.Fatalf("the certificate of %s %s opened the probe's account, or was not looked at: %v", unit, name, err)
+		}
+	}
+	stranger := newAuthority(t).issue(t, t.TempDir(), "c1", me, "controller")
 	if _, err := who(pgdial.Config{User: ProbeUser, TLS: stranger}); err == nil {
 		t.Fatal("a stranger's certificate was taken")
 	}

@@ -15,60 +15,216 @@ import (
 
 const autoConf = "postgresql.auto.conf"
 
+// alterFile holds what the user had set by ALTER SYSTEM of settings that are ours at times, such as restore_command. It is
+// read after the user's file and before ours.
+func (i *Instance) alterFile() string { return filepath.Join(i.Conf, "alter-system.conf") }
+
+// alterMark names the settings that we have set by ALTER SYSTEM since the server was started, one a line: all others in
+// postgresql.auto.conf are the user's.
+func (i *Instance) alterMark() string { return filepath.Join(i.Conf, "altered") }
+
+const alterHeader = "# What ALTER SYSTEM had set of the settings that Mainstay overrides at times. Yours: change it here from now on.\n"
+
 // AlterSystem sets managed settings on an adopted cluster that has not yet been restarted under our configuration, and
-// nothing else; the caller reloads. At the first start under us DropAutoConf takes them out again.
+// nothing else; the caller reloads. What the user had set of them is kept first. The next start takes them out again.
 func (i *Instance) AlterSystem(ctx context.Context, values map[string]string) (err error) {
 	defer i.wrap("alter system of", &err)
 	var do []string
-	for _, name := range slices.Sorted(maps.Keys(values)) {
+	names := slices.Sorted(maps.Keys(values))
+	for _, name := range names {
 		if !isManaged(name) {
 			return fmt.Errorf("%q is not a managed setting; it belongs to the user", name)
 		}
 		do = append(do, "ALTER SYSTEM SET "+quoteIdent(name)+" = "+quoteLiteral(values[name]))
 	}
+	if err := i.claim(names); err != nil {
+		return err
+	}
 	return i.with(ctx, func(c *sql.Conn) error { return execAll(ctx, c, do) })
 }
 
-var autoConfKey = regexp.MustCompile(`^\s*([A-Za-z_][A-Za-z0-9_.]*)\s*(=|\s)`)
-
-// DropAutoConf removes settings from postgresql.auto.conf of a stopped server: what ALTER SYSTEM left there wins over
-// every file of ours. An absent file is fine.
-func (i *Instance) DropAutoConf(ctx context.Context, keys []string) (err error) {
-	defer i.wrap("clean postgresql.auto.conf of", &err)
-	if err := i.stopped(); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return i.dropAutoConf(i.Data, keys)
-}
-
-func (i *Instance) dropAutoConf(data string, keys []string) error {
-	path := filepath.Join(data, autoConf)
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
+// claim keeps the user's values of settings that we are about to set for the first time, and notes that they are ours.
+func (i *Instance) claim(names []string) error {
+	ours, err := i.altered()
 	if err != nil {
 		return err
 	}
-	kept := withoutKeys(string(raw), keys)
-	if kept == string(raw) {
+	fresh := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(ours, n) })
+	if len(fresh) == 0 {
 		return nil
 	}
-	return i.Owner.writeFile(path, []byte(kept), 0o600)
+	raw, err := readIfThere(filepath.Join(i.Data, autoConf))
+	if err != nil {
+		return err
+	}
+	_, users := splitKeys(raw, fresh)
+	if err := i.keepUsers(users); err != nil {
+		return err
+	}
+	return i.Owner.writeFile(i.alterMark(), []byte(strings.Join(append(ours, fresh...), "\n")+"\n"), 0o600)
 }
 
-// withoutKeys drops the lines that set one of the keys. ALTER SYSTEM writes one setting a line.
-func withoutKeys(conf string, keys []string) string {
+// GiveBack returns to the user, on a server that has not been restarted under us, what a seal or a candidacy had set by
+// ALTER SYSTEM; the caller reloads.
+func (i *Instance) GiveBack(ctx context.Context) (err error) {
+	defer i.wrap("give back the user's settings of", &err)
+	ours, err := i.altered()
+	if err != nil {
+		return err
+	}
+	raw, err := readIfThere(i.alterFile())
+	if err != nil {
+		return err
+	}
+	var do, rest []string
+	for _, name := range ours {
+		if !slices.Contains(i.atTimes(), name) {
+			rest = append(rest, name)
+			continue
+		}
+		statement := "ALTER SYSTEM RESET " + quoteIdent(name)
+		if _, kept := splitKeys(raw, []string{name}); kept[name] != "" {
+			statement = "ALTER SYSTEM SET " + quoteIdent(name) + " = " + quoteLiteral(confValue(kept[name]))
+		}
+		do = append(do, statement)
+	}
+	if len(do) == 0 {
+		return nil
+	}
+	if err := i.with(ctx, func(c *sql.Conn) error { return execAll(ctx, c, do) }); err != nil {
+		return err
+	}
+	return i.Owner.writeFile(i.alterMark(), []byte(strings.Join(append(rest, ""), "\n")), 0o600)
+}
+
+func (i *Instance) altered() ([]string, error) {
+	raw, err := readIfThere(i.alterMark())
+	return strings.Fields(raw), err
+}
+
+// takeOver takes our settings out of postgresql.auto.conf of the stopped data, where they would win over every file of
+// ours. What of them the user had set is kept, or named where ours always wins.
+func (i *Instance) takeOver() error {
+	path := filepath.Join(i.Data, autoConf)
+	raw, err := readIfThere(path)
+	if err != nil {
+		return err
+	}
+	ours, err := i.altered()
+	if err != nil {
+		return err
+	}
+	rest, users := splitKeys(raw, i.overriding())
+	maps.DeleteFunc(users, func(name, _ string) bool { return slices.Contains(ours, name) })
+	if err := i.keepUsers(users); err != nil {
+		return err
+	}
+	if rest != raw {
+		if err := i.Owner.writeFile(path, []byte(rest), 0o600); err != nil {
+			return err
+		}
+	}
+	return removeFile(i.alterMark())
+}
+
+// keepUsers moves lines of postgresql.auto.conf that were the user's into alterFile; a newer one replaces an older. Those
+// of settings that are always ours are only named.
+func (i *Instance) keepUsers(lines map[string]string) error {
+	atTimes := i.atTimes()
+	for _, name := range slices.Sorted(maps.Keys(lines)) {
+		if !slices.Contains(atTimes, name) {
+			i.notice(fmt.Sprintf("ALTER SYSTEM had set %s = %q; Mainstay manages that setting, so the value goes", name, redact(confValue(lines[name]))))
+			delete(lines, name)
+		}
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	raw, err := readIfThere(i.alterFile())
+	if err != nil {
+		return err
+	}
+	rest, _ := splitKeys(raw, slices.Collect(maps.Keys(lines)))
+	if rest == "" {
+		rest = alterHeader
+	}
+	for _, name := range slices.Sorted(maps.Keys(lines)) {
+		rest += lines[name]
+		i.notice(fmt.Sprintf("ALTER SYSTEM had set %s; it is kept in %s, because Mainstay overrides it at times", name, i.alterFile()))
+	}
+	if rest == raw {
+		return nil
+	}
+	return i.Owner.writeFile(i.alterFile(), []byte(rest), 0o600)
+}
+
+func (i *Instance) notice(text string) {
+	if i.Notice != nil {
+		i.Notice(text)
+	}
+}
+
+// dropAutoConf takes our settings out of a copy of another member's data: there they are that member's.
+func (i *Instance) dropAutoConf(data string) error {
+	path := filepath.Join(data, autoConf)
+	raw, err := readIfThere(path)
+	if err != nil {
+		return err
+	}
+	rest, _ := splitKeys(raw, i.overriding())
+	if rest == raw {
+		return nil
+	}
+	return i.Owner.writeFile(path, []byte(rest), 0o600)
+}
+
+func readIfThere(path string) (string, error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return string(raw), err
+}
+
+var confLine = regexp.MustCompile(`^\s*([A-Za-z_][A-Za-z0-9_.]*)\s*(?:=|\s)\s*(.*)`)
+
+// splitKeys takes the lines that set one of the keys out of a file as ALTER SYSTEM writes it, one setting a line. The last
+// line of a key is the one in force.
+func splitKeys(conf string, keys []string) (rest string, taken map[string]string) {
 	var b strings.Builder
+	taken = map[string]string{}
 	for line := range strings.Lines(conf) {
-		m := autoConfKey.FindStringSubmatch(line)
-		if m != nil && slices.ContainsFunc(keys, func(k string) bool { return strings.EqualFold(k, m[1]) }) {
+		if m := confLine.FindStringSubmatch(line); m != nil && slices.Contains(keys, strings.ToLower(m[1])) {
+			taken[strings.ToLower(m[1])] = strings.TrimRight(line, "\r\n") + "\n"
 			continue
 		}
 		b.WriteString(line)
+	}
+	return b.String(), taken
+}
+
+// confValue is the value of a line of postgresql.conf. ALTER SYSTEM writes it in quotes; a user may not have.
+func confValue(line string) string {
+	m := confLine.FindStringSubmatch(strings.TrimRight(line, "\r\n"))
+	if m == nil {
+		return ""
+	}
+	v, quoted := strings.CutPrefix(m[2], "'")
+	if !quoted {
+		v, _, _ = strings.Cut(v, "#")
+		return strings.TrimSpace(v)
+	}
+	var b strings.Builder
+	for at := 0; at < len(v); at++ {
+		switch c := v[at]; {
+		case c == '\'' && at+1 < len(v) && v[at+1] == '\'', c == '\\' && at+1 < len(v):
+			at++
+			b.WriteByte(v[at])
+		case c == '\'':
+			return b.String()
+		default:
+			b.WriteByte(c)
+		}
 	}
 	return b.String()
 }

@@ -106,6 +106,7 @@ func removeLeftovers(prefix string) error {
 }
 
 // SetAside renames the data directory, before a rebuild, to Data.suffix, and returns that path; nothing is removed (S9).
+// The files of this host's user are kept for the next Clone.
 func (i *Instance) SetAside(ctx context.Context, suffix string) (path string, err error) {
 	defer i.wrap("set aside the data of", &err)
 	if err := i.stopped(); err != nil {
@@ -121,6 +122,9 @@ func (i *Instance) SetAside(ctx context.Context, suffix string) (path string, er
 	path = from + "." + suffix
 	if exists(path) {
 		return "", fmt.Errorf("%s exists already; remove it, or choose another suffix", path)
+	}
+	if err := errors.Join(i.takeOver(), i.keepOwn(from)); err != nil { // damaged data must not keep its successor from being made
+		i.notice("the files of this host's user are not carried over from " + path + ": " + err.Error())
 	}
 	if err := os.Rename(from, path); err != nil {
 		return "", err

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"strconv"
 	"time"
@@ -16,7 +17,8 @@ const cloneName = "mainstay-clone"
 // Clone makes the data directory anew from a running member, by pg_basebackup with its WAL streamed and its checksums
 // verified. Data must be absent or empty (see SetAside). The copy is made beside it and renamed when whole, so an
 // interrupted clone is never taken for data; it starts as a standby. slot is the member's own slot on the source, which
-// must not be in use; with "" a temporary one is taken.
+// must not be in use; with "" a temporary one is taken. Files that
+// this host's user had in data set aside are put back.
 func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress Progress) (err error) {
 	defer i.wrap("clone", &err)
 	conninfo, err := i.ConnInfo(from, cloneName, "")
@@ -35,7 +37,11 @@ func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress
 		if err := i.stream(ctx, nil, watch, "pg_basebackup", args...); err != nil {
 			return err
 		}
-		return i.dropAutoConf(tmp, i.overriding()) // what was ALTER SYSTEM on the source
+		own, err := ownFiles(i.ownDir())
+		if err != nil {
+			return err
+		}
+		return errors.Join(i.putBack(tmp, own), i.firstConfig(tmp, from), i.dropAutoConf(tmp)) // what was ALTER SYSTEM on the source
 	})
 }
 

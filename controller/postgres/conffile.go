@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -21,7 +22,7 @@ func (i *Instance) mainFile() string    { return filepath.Join(i.Conf, "postgres
 func (i *Instance) managedFile() string { return filepath.Join(i.Conf, "mainstay.conf") }
 
 // WriteSettings writes our configuration durably; the server takes it at its next reload or start. postgresql.conf in
-// Conf includes the user's file, then mainstay.conf, so ours win.
+// Conf includes the user's file, what the user had from ALTER SYSTEM, then mainstay.conf, so ours win.
 func (i *Instance) WriteSettings(ctx context.Context, s Settings) (err error) {
 	defer i.wrap("write the settings of", &err)
 	if err := ctx.Err(); err != nil {
@@ -33,9 +34,27 @@ func (i *Instance) WriteSettings(ctx context.Context, s Settings) (err error) {
 	if err := i.Owner.writeFile(i.managedFile(), []byte(i.render(s)), 0o600); err != nil {
 		return err
 	}
-	main := "# Written by Mainstay. Your configuration comes first, the managed settings after it.\n" +
-		"include " + quoteConf(i.userConfig()) + "\ninclude " + quoteConf(i.managedFile()) + "\n"
+	if !exists(i.alterFile()) { // it is included: it must be there
+		if err := i.Owner.writeFile(i.alterFile(), []byte(alterHeader), 0o600); err != nil {
+			return err
+		}
+	}
+	main := "# Written by Mainstay. Your configuration comes first, the managed settings after it.\n"
+	for _, path := range []string{i.userConfig(), i.alterFile(), i.managedFile()} {
+		main += "include " + quoteConf(path) + "\n"
+	}
 	return i.Owner.writeFile(i.mainFile(), []byte(main), 0o600)
+}
+
+// included is the user's file, which our own includes first.
+func (i *Instance) included() (string, error) {
+	raw, err := os.ReadFile(i.mainFile())
+	for line := range strings.Lines(string(raw)) {
+		if strings.HasPrefix(line, "include ") {
+			return confValue(line), nil
+		}
+	}
+	return "", err
 }
 
 // Reload makes the server read its files again, and returns once it has: a connection made afterwards shows the new

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -44,8 +45,15 @@ func (i *Instance) ControlData(ctx context.Context) (c Control, err error) {
 	if err != nil {
 		return Control{}, err
 	}
+	if strings.Contains(out, "CRC checksum does not match") {
+		return Control{}, ErrCorruptControl // pg_controldata only warns, and prints what it read
+	}
 	return parseControl(out)
 }
+
+// ErrCorruptControl is returned when the data directory's control file does not match its own checksum: nothing it says
+// can be believed, and PostgreSQL does not start with it.
+var ErrCorruptControl = errors.New("the control file (global/pg_control) is corrupt: its checksum does not match")
 
 // parseControl reads pg_controldata's "key: value" lines; a key this version lacks leaves its field zero, except those
 // that safety rests on.

@@ -6,12 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
-	"time"
 
 	"mainstay/controller/platform"
 )
@@ -23,6 +20,7 @@ type Discard struct {
 	To           platform.LSN      `json:"to"`
 	Bytes        int64             `json:"bytes"`
 	Transactions int               `json:"transactions"` // commits, prepared ones included
+	Size         int64             `json:"size"`         // bytes on disk of the segments that hold it
 }
 
 // CountWAL counts, on a stopped server, the WAL of a timeline from a position on. Nothing there is a zero count; a
@@ -40,7 +38,7 @@ func (i *Instance) CountWAL(ctx context.Context, t platform.Timeline, from platf
 	var last record
 	text, err := i.dump(ctx, t, from, func(r record) {
 		last = r
-		if r.rmgr == "Transaction" && strings.HasPrefix(r.desc, "COMMIT") {
+		if r.commits() {
 			d.Transactions++
 		}
 	})
@@ -56,16 +54,16 @@ func (i *Instance) CountWAL(ctx context.Context, t platform.Timeline, from platf
 	}
 	d.To = last.end(c.BlockSize, c.SegmentSize)
 	d.Bytes = int64(d.To - d.From)
+	first, end := uint64(d.From)/c.SegmentSize, (uint64(d.To)+c.SegmentSize-1)/c.SegmentSize
+	d.Size = int64((end - first) * c.SegmentSize)
 	return d, nil
 }
 
-// Manifest describes a quarantine of WAL; it lies beside the segments as manifest.json.
-type Manifest struct {
+// manifest lies beside kept segments as manifest.json, to check the copies by.
+type manifest struct {
 	Discard
-	Member   string    `json:"member"`
-	SystemID string    `json:"systemID"`
-	Kept     time.Time `json:"kept"` // for people; nothing is decided by it
-	Files    []File    `json:"files"`
+	SystemID string `json:"systemID"`
+	Files    []File `json:"files"`
 }
 
 // File is one kept file.
@@ -75,32 +73,22 @@ type File struct {
 	SHA256 string `json:"sha256"`
 }
 
-// KeepWAL copies, on a stopped server, the segments that hold WAL of a timeline from a position on, and the timeline's
-// history, into a new directory under dir, durably, and returns its path. Only after that may the WAL be discarded (S9).
-// With nothing to keep, the path is "".
-func (i *Instance) KeepWAL(ctx context.Context, dir string, t platform.Timeline, from platform.LSN) (path string, m Manifest, err error) {
+// RecordFile is the name of the record beside what is kept.
+const RecordFile = "record.json"
+
+// KeepWAL copies, on a stopped server, the segments that hold what is to be discarded (as counted by CountWAL), and the
+// timeline's history, into the new directory path, durably, and the caller's record with them. Only after that may the WAL
+// be discarded (S9). The directory appears whole or not at all, and belongs to the data's owner, whose pg_waldump reads it.
+func (i *Instance) KeepWAL(ctx context.Context, path string, d Discard, record []byte) (err error) {
 	defer i.wrap("keep the WAL of", &err)
-	m = Manifest{Member: i.Member, Kept: time.Now().UTC()}
-	if m.Discard, err = i.CountWAL(ctx, t, from); err != nil || m.Bytes == 0 {
-		return "", m, err
+	if err := i.stopped(); err != nil {
+		return err
 	}
 	c, err := i.ControlData(ctx)
 	if err != nil {
-		return "", m, err
+		return err
 	}
-	m.SystemID = c.SystemID
-	path = filepath.Join(dir, fmt.Sprintf("%s-%s-timeline-%d-from-%s", i.Member, c.SystemID, t, strings.ReplaceAll(from.String(), "/", "-")))
-	if exists(path) { // an earlier attempt got this far; its copy is whole
-		return path, m, nil
-	}
-	if err := i.keepInto(ctx, path, &m, c.SegmentSize); err != nil {
-		return "", m, err
-	}
-	return path, m, nil
-}
-
-func (i *Instance) keepInto(ctx context.Context, path string, m *Manifest, size uint64) (err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
 	if err := removeLeftovers(path + ".tmp-"); err != nil {
@@ -110,16 +98,21 @@ func (i *Instance) keepInto(ctx context.Context, path string, m *Manifest, size 
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(tmp))
-		}
-	}()
+	if err := i.keepInto(ctx, tmp, manifest{Discard: d, SystemID: c.SystemID}, c.SegmentSize, record); err != nil {
+		return errors.Join(err, os.RemoveAll(tmp))
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return errors.Join(err, os.RemoveAll(tmp))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func (i *Instance) keepInto(ctx context.Context, tmp string, m manifest, size uint64, record []byte) error {
 	for _, name := range m.sources(i, size) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		f, err := copyFile(filepath.Join(tmp, name), filepath.Join(i.walDir(), name))
+		f, err := i.Owner.copyFile(filepath.Join(tmp, name), filepath.Join(i.walDir(), name))
 		if err != nil {
 			return err
 		}
@@ -129,17 +122,12 @@ func (i *Instance) keepInto(ctx context.Context, path string, m *Manifest, size 
 	if err != nil {
 		return err
 	}
-	if err := (Owner{UID: uint32(os.Geteuid())}).writeFile(filepath.Join(tmp, "manifest.json"), text, 0o640); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	return errors.Join(i.Owner.writeFile(filepath.Join(tmp, "manifest.json"), text, 0o640),
+		i.Owner.writeFile(filepath.Join(tmp, RecordFile), record, 0o640), i.Owner.give(tmp))
 }
 
 // sources names the files to keep; the segment after the last is preallocated and holds nothing.
-func (m *Manifest) sources(i *Instance, size uint64) []string {
+func (m manifest) sources(i *Instance, size uint64) []string {
 	var names []string
 	for n := uint64(m.From) / size; n <= uint64(m.To-1)/size; n++ {
 		names = append(names, segment{m.Timeline, n}.name(size))
@@ -150,8 +138,16 @@ func (m *Manifest) sources(i *Instance, size uint64) []string {
 	return names
 }
 
+// give makes a path the owner's, where we are somebody else.
+func (o Owner) give(path string) error {
+	if int(o.UID) == os.Geteuid() {
+		return nil
+	}
+	return os.Chown(path, int(o.UID), int(o.GID))
+}
+
 // copyFile copies durably and returns what it copied.
-func copyFile(to, from string) (f File, err error) {
+func (o Owner) copyFile(to, from string) (f File, err error) {
 	in, err := os.Open(from)
 	if err != nil {
 		return File{}, err
@@ -163,6 +159,6 @@ func copyFile(to, from string) (f File, err error) {
 	}
 	sum := sha256.New()
 	n, err := io.Copy(io.MultiWriter(out, sum), in)
-	err = errors.Join(err, out.Sync(), out.Close())
+	err = errors.Join(err, o.own(out), out.Sync(), out.Close())
 	return File{Name: filepath.Base(to), Size: n, SHA256: hex.EncodeToString(sum.Sum(nil))}, err
 }

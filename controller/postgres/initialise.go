@@ -32,10 +32,13 @@ func (i *Instance) initdb(ctx context.Context, dir string) error {
 	return err
 }
 
-const identMap = "mainstay"
+const (
+	identMap = "mainstay"
+	probeMap = "mainstay-probe"
+)
 
 // hba lets our accounts in by certificate only, everybody else by scram, and local users as themselves. A certificate
-// names its account in its common name.
+// of a member names its account in its common name; mainstay_probe is for the certificates of controllers.
 func (i *Instance) hba() string {
 	su := quoteIdent(i.superuser())
 	lines := []string{
@@ -44,14 +47,24 @@ func (i *Instance) hba() string {
 		"local   all          all                             peer",
 		"hostssl replication  " + ReplicationUser + "  all  cert",
 		"hostssl all          " + ReplicationUser + "  all  cert",
-		"hostssl all          " + ProbeUser + "        all  cert",
+		"hostssl all          " + ProbeUser + "        all  " + i.probeMethod(),
 		"host    all          all                   all  scram-sha-256",
 	}
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// ident maps the data's owner to the superuser, whatever the two are called.
+// probeMethod: older versions cannot tell the roles of certificates apart, and the probe's account may read what sessions
+// run. Controllers then learn no more than that the postmaster lives.
+func (i *Instance) probeMethod() string {
+	if i.Binaries.Major < 14 {
+		return "reject"
+	}
+	return "cert clientname=DN map=" + probeMap
+}
+
+// ident maps the data's owner to the superuser, whatever the two are called, and every controller to the probe's account.
 func (i *Instance) ident() string {
-	return "# Written by Mainstay: the operating system's owner of the data is the superuser.\n" +
-		identMap + " " + quoteIdent(i.Owner.Name) + " " + quoteIdent(i.superuser()) + "\n"
+	return "# Written by Mainstay: the operating system's owner of the data is the superuser, controllers are the probe.\n" +
+		identMap + " " + quoteIdent(i.Owner.Name) + " " + quoteIdent(i.superuser()) + "\n" +
+		probeMap + ` "/^CN=[A-Za-z0-9._-]+,OU=controller," ` + ProbeUser + "\n"
 }

@@ -85,6 +85,8 @@ type Instance struct {
 	ReplicationTLS TLSFiles
 	// Replication is set on adopted clusters; zero is mainstay_replication with its certificate.
 	Replication Credentials
+	// Notice is told, once each, what happens to settings and files of the user's; nil for nobody. It must not block.
+	Notice func(text string)
 }
 
 // Source is another member's PostgreSQL, to stream, clone or rewind from.

@@ -77,6 +77,10 @@ func (i *Instance) hbaFile() string {
 	return cmp.Or(i.Kept.HBAFile, filepath.Join(i.Data, "pg_hba.conf"))
 }
 
+func (i *Instance) identFile() string {
+	return cmp.Or(i.Kept.IdentFile, filepath.Join(i.Data, "pg_ident.conf"))
+}
+
 // loopbackOnly tells whether a listen_addresses lets nobody in from other hosts, and the member is to be reached by them.
 func loopbackOnly(listen, wanted string) bool {
 	for a := range strings.SplitSeq(listen, ",") {

@@ -107,10 +107,20 @@ func keepAndRewind(t *testing.T, a, b *Instance, fork platform.LSN) {
 		t.Fatalf("to discard: %+v, end of WAL %+v", d, end)
 	}
 	kept := filepath.Join(filepath.Dir(a.Conf), "kept")
-	path, m, err := a.KeepWAL(ctx, kept, 1, fork)
+	check(t, a.KeepWAL(ctx, kept, d, []byte("{}")))
+	files, err := os.ReadDir(kept)
 	check(t, err)
-	if len(m.Files) == 0 || !exists(filepath.Join(path, m.Files[0].Name)) || !exists(filepath.Join(path, "manifest.json")) {
-		t.Fatalf("kept %+v in %s", m, path)
+	if len(files) < 3 || !exists(filepath.Join(kept, "manifest.json")) || !exists(filepath.Join(kept, RecordFile)) {
+		t.Fatalf("kept %v", files)
+	}
+	// The copy tells by itself what was lost.
+	list, total, err := a.Transactions(ctx, kept, d, 1)
+	check(t, err)
+	if total != d.Transactions || len(list) != 1 || list[0].XID == 0 || !strings.Contains(list[0].Committed, "UTC") || list[0].Relations == 0 {
+		t.Fatalf("%d transactions: %+v", total, list)
+	}
+	if _, _, err := a.Transactions(ctx, filepath.Dir(kept), d, 1); err == nil {
+		t.Fatal("a folder without WAL holds no error")
 	}
 
 	check(t, b.EnsureSlots(ctx, []string{SlotName(a.Member)}, nil))

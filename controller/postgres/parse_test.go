@@ -143,7 +143,7 @@ func TestRecordEnd(t *testing.T) {
 
 func TestParseRecord(t *testing.T) {
 	line := "rmgr: Transaction len (rec/tot):     34/  8234, tx:        735, lsn: 1/0151F0B8, prev 0/0151F080, desc: COMMIT 2026-01-01"
-	want := record{start: 1<<32 | 0x151F0B8, length: 8234, rmgr: "Transaction", desc: "COMMIT 2026-01-01"}
+	want := record{start: 1<<32 | 0x151F0B8, length: 8234, rmgr: "Transaction", xid: 735, desc: "COMMIT 2026-01-01"}
 	if got, ok := parseRecord(line); !ok || got != want {
 		t.Fatalf("%+v %v", got, ok)
 	}
@@ -177,14 +177,6 @@ func TestHistory(t *testing.T) {
 		if _, err := parseHistory(bad); err == nil {
 			t.Errorf("%q was read", bad)
 		}
-	}
-}
-
-func TestWithoutKeys(t *testing.T) {
-	in := "# Do not edit\nport = '1'\nPrimary_ConnInfo = 'a'\nprimary_conninfo_x = 'b'\nprimary_conninfo='c'\n"
-	want := "# Do not edit\nport = '1'\nprimary_conninfo_x = 'b'\n"
-	if got := withoutKeys(in, []string{"primary_conninfo"}); got != want {
-		t.Fatalf("%q", got)
 	}
 }
 

@@ -35,7 +35,7 @@ func (i *Instance) Rewind(ctx context.Context, from Source, o StartOptions) (err
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(i.restoreSignal(), i.dropAutoConf(i.Data, i.overriding())); err != nil {
+	if err := errors.Join(i.restoreSignal(), i.takeOver()); err != nil {
 		return err
 	}
 	if !c.Clean() {
@@ -50,8 +50,11 @@ func (i *Instance) rewind(ctx context.Context, conninfo string) error {
 	if _, err := i.run(ctx, "pg_rewind", "--dry-run", "--no-ensure-shutdown", "-D", i.Data, "--source-server", conninfo); err != nil {
 		return err // nothing has been touched: it may be tried again
 	}
-	own, err := i.ownFiles()
+	own, err := ownFiles(i.Data)
 	if err != nil {
+		return err
+	}
+	if err := i.saveOwn(own); err != nil { // for a rebuild, should this not be finished
 		return err
 	}
 	if err := i.Owner.writeFile(i.rewindMark(), []byte(i.Data+"\n"), 0o600); err != nil {
@@ -61,48 +64,11 @@ func (i *Instance) rewind(ctx context.Context, conninfo string) error {
 		return errors.Join(err, i.restoreSignal())
 	}
 	// It copied the source's files over ours: signal, ALTER SYSTEM settings, and what belongs to this host's user.
-	err = errors.Join(i.restoreSignal(), i.putBack(own), removeFile(filepath.Join(i.Data, "recovery.signal")), i.dropAutoConf(i.Data, i.overriding()))
+	err = errors.Join(i.restoreSignal(), i.putBack(i.Data, own), removeFile(filepath.Join(i.Data, "recovery.signal")), i.dropAutoConf(i.Data))
 	if err != nil {
 		return err
 	}
-	return removeFile(i.rewindMark())
-}
-
-// ownFile is a file of this host that pg_rewind would replace by its source's.
-type ownFile struct {
-	path    string
-	content []byte
-	mode    os.FileMode
-}
-
-// ownFiles reads what the user of this host keeps in the data directory: configuration, access rules, keys.
-func (i *Instance) ownFiles() (own []ownFile, err error) {
-	for _, pattern := range []string{"*.conf", "*.crt", "*.key", "*.pem"} {
-		paths, err := filepath.Glob(filepath.Join(i.Data, pattern))
-		if err != nil {
-			return nil, err
-		}
-		for _, path := range paths {
-			fi, err := os.Lstat(path)
-			if err != nil || !fi.Mode().IsRegular() || filepath.Base(path) == autoConf {
-				continue // pg_rewind leaves links alone
-			}
-			content, err := os.ReadFile(path)
-			if err != nil {
-				return nil, err
-			}
-			own = append(own, ownFile{path, content, fi.Mode().Perm()})
-		}
-	}
-	return own, nil
-}
-
-func (i *Instance) putBack(own []ownFile) error {
-	var errs []error
-	for _, f := range own {
-		errs = append(errs, i.Owner.writeFile(f.path, f.content, f.mode))
-	}
-	return errors.Join(errs...)
+	return errors.Join(removeFile(i.rewindMark()), i.OwnFilesWork())
 }
 
 // recoverInPlace brings a crashed data directory to a clean state: pg_rewind's own way, a single-user server, refuses to

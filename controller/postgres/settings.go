@@ -120,6 +120,12 @@ func (i *Instance) overriding() []string {
 	return slices.Sorted(maps.Keys(i.Values(Settings{Sealed: true, NoReplayDelay: true})))
 }
 
+// atTimes are the keys that are the user's except in a sealed member or a candidate.
+func (i *Instance) atTimes() []string {
+	always := i.Values(Settings{})
+	return slices.DeleteFunc(i.overriding(), func(key string) bool { _, ok := always[key]; return ok })
+}
+
 // render is mainstay.conf.
 func (i *Instance) render(s Settings) string {
 	var b strings.Builder

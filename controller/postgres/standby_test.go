@@ -200,7 +200,7 @@ func TestAdopt(t *testing.T) {
 	ctx := testContext(t)
 	refusals, facts, err := i.AdoptChecks(ctx)
 	check(t, err)
-	if len(refusals) != 0 || facts.InRecovery || !facts.Checksums || facts.Timeline != platform.Timeline(1) || !sameFile(facts.ConfigFile, i.mainFile()) {
+	if len(refusals) != 0 || facts.InRecovery || !facts.Checksums || facts.Timeline != platform.Timeline(1) || facts.ConfigFile != i.userConfig() {
 		t.Fatalf("refusals %v, facts %+v", refusals, facts)
 	}
 	i.Replication = Credentials{User: "nobody"}

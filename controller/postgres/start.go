@@ -14,14 +14,16 @@ import (
 type StartOptions struct {
 	AsPrimary bool
 	CgroupFD  int
+	// Launch starts the postmaster as another process's child, and returns its pid and a wait for its end; nil: as ours.
+	Launch func(context.Context, *exec.Cmd) (pid int, wait func() error, err error)
 	// overrides are settings given on the command line, which win over every file.
 	overrides []pair
 }
 
-// Process is a postmaster we started. The goroutine that reaps it ends with it.
+// Process is a postmaster we started. The goroutine that waits for it ends with it.
 type Process struct {
 	PID  int
-	done chan struct{} // closed when the process has been reaped
+	done chan struct{} // closed when the process has ended
 	err  error         // how it ended; set before done is closed
 }
 
@@ -42,19 +44,19 @@ func (i *Instance) Start(ctx context.Context, o StartOptions) (p *Process, err e
 	if err := i.startable(); err != nil {
 		return nil, err
 	}
-	if err := i.dropAutoConf(i.Data, i.overriding()); err != nil {
+	if err := i.takeOver(); err != nil {
 		return nil, err
 	}
 	if !o.AsPrimary {
 		if err := errors.Join(i.restoreSignal(), i.dropReserved()); err != nil {
 			return nil, err
 		}
-		return i.spawn(o)
+		return i.spawn(ctx, o)
 	}
 	if err := i.removeSignals(); err != nil {
 		return nil, errors.Join(err, i.restoreSignal())
 	}
-	if p, err = i.spawn(o); err != nil {
+	if p, err = i.spawn(ctx, o); err != nil {
 		return nil, errors.Join(err, i.restoreSignal())
 	}
 	return p, nil
@@ -76,13 +78,13 @@ func (i *Instance) startable() error {
 	}
 	for _, path := range []string{i.userConfig(), i.hbaFile()} {
 		if !exists(path) {
-			return fmt.Errorf("%s is missing: a copy of the primary has no configuration where the primary's lies outside of its data directory; put it there, and see that it fits this host", path)
+			return fmt.Errorf("%s is missing: it is this host's own configuration; put it there, and see that it fits this host", path)
 		}
 	}
 	return i.Owner.makeDir(i.Socket, 0o755)
 }
 
-func (i *Instance) spawn(o StartOptions) (*Process, error) {
+func (i *Instance) spawn(ctx context.Context, o StartOptions) (*Process, error) {
 	log, err := os.OpenFile(i.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 	if err != nil {
 		return nil, err
@@ -101,15 +103,27 @@ func (i *Instance) spawn(o StartOptions) (*Process, error) {
 	if o.CgroupFD > 0 {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, o.CgroupFD
 	}
-	if err := cmd.Start(); err != nil {
+	launch := o.Launch
+	if launch == nil {
+		launch = ownChild
+	}
+	pid, wait, err := launch(ctx, cmd)
+	if err != nil {
 		return nil, err
 	}
-	p := &Process{PID: cmd.Process.Pid, done: make(chan struct{})}
+	p := &Process{PID: pid, done: make(chan struct{})}
 	go func() {
-		p.err = cmd.Wait()
+		p.err = wait()
 		close(p.done)
 	}()
 	return p, nil
+}
+
+func ownChild(_ context.Context, cmd *exec.Cmd) (int, func() error, error) {
+	if err := cmd.Start(); err != nil {
+		return 0, nil, err
+	}
+	return cmd.Process.Pid, cmd.Wait, nil
 }
 
 // RestoreStandbySignal puts standby.signal back, durably: from then on, whatever starts PostgreSQL on this data starts a

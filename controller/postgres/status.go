@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"mainstay/controller/pgdial"
 	"mainstay/controller/platform"
 )
 
@@ -30,6 +31,9 @@ type Status struct {
 	PauseState  string       `json:"pause_state"`  // "not paused", "pause requested", "paused"
 	StartupWait string       `json:"startup_wait"` // wait event of the startup process
 	Receiver    *Receiver    `json:"receiver"`
+
+	// Asked is when the connection of this very look was started, by the server's clock.
+	Asked time.Time `json:"asked"`
 
 	Senders []Sender `json:"senders"`
 	Slots   []Slot   `json:"slots"`
@@ -104,8 +108,13 @@ const beatSQL = `INSERT INTO mainstay.beat AS b (id, n, at) VALUES (1, 1, clock_
 	ON CONFLICT (id) DO UPDATE SET n = b.n + 1, at = excluded.at`
 
 // Beat makes the small commit that proves a primary's write path: flushed on this disk, waiting for no replica, on a new
-// connection. CreateRoles made its table.
+// connection. CreateRoles made its table. A user's lock on it, or a server that is read-only by default, proves nothing.
 func (i *Instance) Beat(ctx context.Context) (err error) {
 	defer i.wrap("beat of", &err)
-	return i.exec(ctx, beatSQL)
+	c := i.Local()
+	c.Runtime["lock_timeout"], c.Runtime["default_transaction_read_only"] = "500", "off"
+	return pgdial.WithConn(ctx, c, func(c *sql.Conn) error {
+		_, err := c.ExecContext(ctx, beatSQL)
+		return err
+	})
 }

@@ -42,6 +42,7 @@ SELECT json_build_object(
 	'system_id', (SELECT system_identifier::text FROM pg_control_system()),
 	'version', current_setting('server_version'),
 	'started', pg_postmaster_start_time(),
+	'asked', (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()),
 	'checkpoint_timeline', cc.timeline_id,
 	'timeline', CASE WHEN r.rec THEN greatest(cc.timeline_id, cr.min_recovery_end_timeline, f.tli,
 			(SELECT received_tli FROM w))

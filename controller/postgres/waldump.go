@@ -18,11 +18,15 @@ type record struct {
 	start  platform.LSN
 	length uint64 // bytes, page headers not counted
 	rmgr   string
+	xid    uint32 // 0 for none
 	desc   string
 }
 
+// commits: the record ends a transaction well, a prepared one included.
+func (r record) commits() bool { return r.rmgr == "Transaction" && strings.HasPrefix(r.desc, "COMMIT") }
+
 // rmgr: Transaction len (rec/tot):     34/    34, tx:        735, lsn: 0/0151F0B8, prev 0/0151F080, desc: COMMIT 2026-...
-var recordLine = regexp.MustCompile(`^rmgr: (\S+)\s+len \(rec/tot\):\s*\d+/\s*(\d+), tx:\s*\d+, lsn: ([0-9A-F]+/[0-9A-F]+), prev \S+, desc: (.*)$`)
+var recordLine = regexp.MustCompile(`^rmgr: (\S+)\s+len \(rec/tot\):\s*\d+/\s*(\d+), tx:\s*(\d+), lsn: ([0-9A-F]+/[0-9A-F]+), prev \S+, desc: (.*)$`)
 
 func parseRecord(line string) (record, bool) {
 	m := recordLine.FindStringSubmatch(line)
@@ -30,8 +34,9 @@ func parseRecord(line string) (record, bool) {
 		return record{}, false
 	}
 	n, err1 := strconv.ParseUint(m[2], 10, 64)
-	lsn, err2 := platform.ParseLSN(m[3])
-	return record{start: lsn, length: n, rmgr: m[1], desc: m[4]}, err1 == nil && err2 == nil
+	xid, err2 := strconv.ParseUint(m[3], 10, 32)
+	lsn, err3 := platform.ParseLSN(m[4])
+	return record{start: lsn, length: n, rmgr: m[1], xid: uint32(xid), desc: m[5]}, err1 == nil && err2 == nil && err3 == nil
 }
 
 // WAL page headers: the first page of a segment has a long one.
@@ -75,7 +80,12 @@ var (
 // dump runs pg_waldump on one timeline of pg_wal and gives each record to see. pg_waldump ends with an error wherever
 // valid WAL ends, so failure is the normal end: its text is returned, and err only for what is none.
 func (i *Instance) dump(ctx context.Context, t platform.Timeline, from platform.LSN, see func(record), args ...string) (text string, err error) {
-	args = append([]string{"-p", i.walDir(), "-t", strconv.Itoa(int(t)), "-s", from.String()}, args...)
+	return i.dumpIn(ctx, i.walDir(), t, from, see, args...)
+}
+
+// dumpIn is dump of the WAL in another folder.
+func (i *Instance) dumpIn(ctx context.Context, dir string, t platform.Timeline, from platform.LSN, see func(record), args ...string) (text string, err error) {
+	args = append([]string{"-p", dir, "-t", strconv.Itoa(int(t)), "-s", from.String()}, args...)
 	r, w := io.Pipe()
 	read := make(chan error, 1)
 	go func() {

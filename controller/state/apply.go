@@ -23,6 +23,14 @@ func Apply(s *State, index uint64, c Command) (*State, error) {
 		err = next.applyInit(c.Init)
 	case c.Platform != nil:
 		err = next.applyPlatform(c.Platform)
+	case c.Fence != nil:
+		err = next.applyFence(c)
+	case c.Fenced != nil:
+		err = next.applyFenced(c.Fenced)
+	case c.Unfence != nil:
+		err = next.applyUnfence(c)
+	case c.Unfenced != nil:
+		err = next.applyUnfenced(c.Unfenced)
 	default:
 		err = next.applyCluster(c)
 	}
@@ -93,6 +101,8 @@ func (c Command) clusterStep() func(*State, *Cluster, Command) error {
 		return applyPause
 	case c.LeaseCounted != nil:
 		return applyLeaseCounted
+	case c.Ack != nil:
+		return applyAck
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func applyBirth(s *State, c *Cluster, cmd Command) error {
 	c.HighTimeline = max(c.HighTimeline, c.Timeline)
 	c.Primary, c.Guarded = b.Member, b.Guarded
 	if !b.Adopt {
-		c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, c.others(c.Primary))
+		c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, s.Ackers(c, c.Primary))
 	}
 	op := c.begin(Operation{Kind: kind, Reason: b.Reason, By: cmd.By, To: b.Member, Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)
 	if b.Adopt {
@@ -50,15 +50,26 @@ func applyBirth(s *State, c *Cluster, cmd Command) error {
 	return nil
 }
 
-// others are the incarnations of all members but one, sorted.
-func (c *Cluster) others(primary string) []string {
+// Ackers are the incarnations of all members whose acknowledgements count for a primary, in the order of their members'
+// names: those of other sites only, where durability.from says so.
+func (s *State) Ackers(c *Cluster, primary string) []string {
+	conf := s.ClusterConfig(c.Name)
 	var names []string
 	for _, n := range sortedKeys(c.Members) {
-		if n != primary {
+		if n != primary && s.MayAck(conf, primary, n) {
 			names = append(names, c.Members[n].Incarnation)
 		}
 	}
 	return names
+}
+
+// MayAck tells whether a member's acknowledgements count for a primary, by durability.from.
+func (s *State) MayAck(conf *platform.Cluster, primary, member string) bool {
+	p, m := conf.Member(primary), conf.Member(member)
+	if p == nil || m == nil {
+		return false
+	}
+	return conf.Durability.From != "other-site" || s.Platform.SiteOf(p.Host) != s.Platform.SiteOf(m.Host)
 }
 
 func (c *Cluster) addSet(epoch platform.Epoch, acks int, names []string) {
@@ -143,7 +154,7 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	if err := c.attempt(p.Attempt); err != nil {
 		return err
 	}
-	if err := c.validPromotion(p); err != nil {
+	if err := c.validPromotion(s, p); err != nil {
 		return fmt.Errorf("cluster %s: promotion of %s in attempt %s refused: %w", c.Name, p.Member, p.Attempt, err)
 	}
 	old := c.Primary
@@ -154,7 +165,10 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	}
 	c.Epoch, c.Primary, c.Timeline, c.Guarded = p.Attempt, p.Member, p.Timeline, p.Guarded
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
-	c.Opened, c.History, c.Attempt = false, nil, nil
+	c.Opened, c.History, c.Attempt, c.Fork = false, nil, nil, 0
+	if !p.Clean && !inPlace {
+		c.Fork = p.Positions[p.Member]
+	}
 	c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, c.firstSet(s, old, p, inPlace))
 	return nil
 }
@@ -165,29 +179,31 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 // An old primary that was not stopped cleanly may hold WAL that never left it: its next data gets a new name.
 func (c *Cluster) firstSet(s *State, old string, p *Promote, inPlace bool) []string {
 	if p.Clean || inPlace {
-		return c.others(c.Primary)
+		return s.Ackers(c, c.Primary)
 	}
 	c.Members[old] = &Member{Incarnation: c.incarnate(old), Excluded: c.Members[old].Excluded, Listed: c.Members[old].Listed}
 	var names []string
 	for _, sealed := range p.Sealed {
-		if m := c.Members[sealed.Member]; m != nil && sealed.Member != p.Member && m.Incarnation == sealed.Incarnation {
+		if m := c.Members[sealed.Member]; m != nil && sealed.Member != p.Member && s.MayAck(s.ClusterConfig(c.Name), p.Member, sealed.Member) && m.Incarnation == sealed.Incarnation {
 			names = append(names, sealed.Incarnation)
 		}
 	}
 	if len(names) < s.ClusterConfig(c.Name).Durability.Acks {
-		return c.others(c.Primary)
+		return s.Ackers(c, c.Primary)
 	}
 	return names
 }
 
 // validPromotion is the gate of S2, S4 and S5: whatever the proposer thought, this is what the log accepts.
-func (c *Cluster) validPromotion(p *Promote) error {
+func (c *Cluster) validPromotion(s *State, p *Promote) error {
 	m := c.Members[p.Member]
 	switch {
 	case m == nil:
 		return errors.New("no such member")
 	case m.Excluded != "":
 		return errors.New(m.Excluded)
+	case s.FenceOf(c.Name, p.Member) != nil:
+		return errors.New("its host is fenced")
 	case !c.Fencing() && p.Proof.Kind != fencing.Stopped:
 		return errors.New("the primary still gets leases in this phase; only its end is a proof (L3)")
 	case p.Proof.Epoch != c.Epoch:
@@ -197,7 +213,7 @@ func (c *Cluster) validPromotion(p *Promote) error {
 	case p.Member != c.Primary && p.Timeline <= c.HighTimeline:
 		return fmt.Errorf("timeline %d was used before (highest %d)", p.Timeline, c.HighTimeline)
 	}
-	if err := c.validProof(p); err != nil {
+	if err := c.validProof(s, p); err != nil {
 		return err
 	}
 	if p.Clean && p.Proof.Kind == fencing.Stopped || p.Member == c.Primary {
@@ -212,7 +228,7 @@ func (c *Cluster) validPromotion(p *Promote) error {
 	return c.isMostAdvanced(p)
 }
 
-func (c *Cluster) validProof(p *Promote) error {
+func (c *Cluster) validProof(s *State, p *Promote) error {
 	switch p.Proof.Kind {
 	case fencing.Stopped:
 		return nil
@@ -227,6 +243,11 @@ func (c *Cluster) validProof(p *Promote) error {
 	case fencing.QuorumSealed:
 		if !QuorumSealed(c.Sets, p.Sealed) {
 			return errors.New("not enough members are sealed")
+		}
+		return nil
+	case fencing.PoweredOff:
+		if f := s.fenceOf(c); f == nil || !f.Off {
+			return errors.New("no fence device has confirmed that its host is off")
 		}
 		return nil
 	case fencing.Operator:
@@ -275,6 +296,9 @@ func applyOpened(s *State, c *Cluster, cmd Command) error {
 	}
 	c.SystemID, c.History, c.Opened = o.SystemID, o.History, true
 	if op := c.changing(); op != nil && op.Epoch == c.Epoch {
+		if op.Kind == Failover && op.By == byMainstay {
+			c.Recovered = op.ID
+		}
 		op.end(Done, fmt.Sprintf("%s takes writes on timeline %d", c.Primary, c.Timeline), cmd.At)
 	}
 	return nil
@@ -377,5 +401,16 @@ func applyPause(s *State, c *Cluster, cmd Command) error {
 
 func applyLeaseCounted(s *State, c *Cluster, cmd Command) error {
 	c.LongestLease = max(s.ClusterConfig(c.Name).Lease, time.Duration(cmd.LeaseCounted.Longest))
+	return nil
+}
+
+func applyAck(_ *State, c *Cluster, cmd Command) error {
+	switch {
+	case c.Recovered == "":
+		return fmt.Errorf("cluster %s: nothing blocks its next automatic failover", c.Name)
+	case cmd.Ack.Operation != "" && cmd.Ack.Operation != c.Recovered:
+		return fmt.Errorf("cluster %s: operation %s blocks its next automatic failover, not %s", c.Name, c.Recovered, cmd.Ack.Operation)
+	}
+	c.Recovered = ""
 	return nil
 }

@@ -34,10 +34,6 @@ func (s *State) checkCluster(old *platform.Cluster, next *platform.Platform) err
 		return fmt.Errorf("cluster %s: removing a cluster is not supported yet; leave it in the file", old.Name)
 	}
 	born := s.Clusters[old.Name] != nil && s.Clusters[old.Name].Primary != ""
-	if born && (cl.Durability.Acks != old.Durability.Acks || cl.Durability.From != old.Durability.From) {
-		return fmt.Errorf("cluster %s: durability acks %d from %s cannot be changed to acks %d from %s while the cluster runs: commits acknowledged under the old rule could be lost; keep it as it is",
-			old.Name, old.Durability.Acks, old.Durability.From, cl.Durability.Acks, cl.Durability.From)
-	}
 	for _, m := range old.Members {
 		now := cl.Member(m.Name)
 		if now == nil {

@@ -147,7 +147,6 @@ func TestUnsafePlatformChangesAreRefused(t *testing.T) {
 	for why, change := range map[string]func(*platform.Platform){
 		"protect platform":      func(p *platform.Platform) { p.Name = "other" },
 		"removing a cluster":    func(p *platform.Platform) { p.Clusters = nil },
-		"cannot be changed":     func(p *platform.Platform) { p.Clusters[0].Durability.Acks = 0 },
 		"m3 would be removed":   func(p *platform.Platform) { p.Clusters[0].Members = p.Clusters[0].Members[:2] },
 		"m1 cannot move from":   func(p *platform.Platform) { p.Clusters[0].Members[0].Port++ },
 		"m2 cannot move from h": func(p *platform.Platform) { p.Clusters[0].Members[1].Host = "h3" },

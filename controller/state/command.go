@@ -35,6 +35,11 @@ type Command struct {
 	Rejoined     *Rejoined     `json:"rejoined,omitempty"`
 	Pause        *SetPause     `json:"pause,omitempty"`
 	LeaseCounted *LeaseCounted `json:"leaseCounted,omitempty"`
+	Ack          *Ack          `json:"ack,omitempty"`
+	Fence        *FenceHost    `json:"fence,omitempty"`
+	Fenced       *HostFenced   `json:"fenced,omitempty"`
+	Unfence      *UnfenceHost  `json:"unfence,omitempty"`
+	Unfenced     *HostUnfenced `json:"unfenced,omitempty"`
 }
 
 // Tick changes nothing: that it was committed in the leader's term is all that matters (L1).
@@ -154,6 +159,38 @@ type SetPause struct {
 // LeaseCounted replaces the longest lease, after this leader has counted out the longer one (L4).
 type LeaseCounted struct {
 	Longest int64 `json:"longest"` // ns
+}
+
+// Ack lifts the block that an automatic failover leaves behind: by an operator who has seen it, or once it is counted out.
+type Ack struct {
+	Operation string `json:"operation"` // "" for whichever it is
+}
+
+// FenceHost wants a host's power cut by its fence devices: by an operator, or for an attempt that has no other proof. From
+// here on no member of the host gets a lease or a goal.
+type FenceHost struct {
+	Host   string `json:"host"`
+	Reason string `json:"reason"`
+}
+
+// HostFenced is what the devices said to that.
+type HostFenced struct {
+	Host   string `json:"host"`
+	Off    bool   `json:"off"` // one level of devices has confirmed it
+	Detail string `json:"detail"`
+}
+
+// UnfenceHost gives a fenced host its power back.
+type UnfenceHost struct {
+	Host   string `json:"host"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// HostUnfenced is what the devices said to that. Once it is on, its members get goals again.
+type HostUnfenced struct {
+	Host   string `json:"host"`
+	On     bool   `json:"on"`
+	Detail string `json:"detail"`
 }
 
 // Encode writes a command for the log.

@@ -11,6 +11,9 @@ import (
 // maxOperations is how many operations of each cluster are kept.
 const maxOperations = 1000
 
+// byMainstay is who asked for what was decided automatically.
+const byMainstay = "mainstay"
+
 // OperationKind names what an operation does.
 type OperationKind string
 

@@ -25,6 +25,22 @@ type State struct {
 	Platform        *platform.Platform  `json:"platform,omitempty"`
 	PlatformVersion uint64              `json:"platformVersion"`
 	Clusters        map[string]*Cluster `json:"clusters"`
+	// Fences are the hosts whose power is, or is to be, cut by their fence devices. No member on them gets goals or leases.
+	Fences map[string]*Fence `json:"fences,omitempty"`
+}
+
+// Fence is the intent to keep a host without power, and how far that has come. It is replaced, never edited.
+type Fence struct {
+	By     string `json:"by"`
+	Reason string `json:"reason"`
+	Since  string `json:"since"` // RFC 3339, for people
+	// Off: the devices have confirmed that the power is cut. Whatever ran there then had been stopped, and nothing that
+	// starts there since gets a lease: a proof for the epochs in force (S4).
+	Off bool `json:"off"`
+	// Release: the power is to come back.
+	Release bool `json:"release,omitempty"`
+	// Detail is what the devices said last.
+	Detail string `json:"detail,omitempty"`
 }
 
 // Cluster is the replicated state of one cluster.
@@ -44,6 +60,8 @@ type Cluster struct {
 	Opened   bool              `json:"opened"`
 	Timeline platform.Timeline `json:"timeline"`
 	History  platform.History  `json:"history,omitempty"`
+	// Fork is where the WAL of the primary ended when it was chosen; 0 after a planned change or a restart in place.
+	Fork platform.LSN `json:"fork,omitempty"`
 	// HighTimeline is the highest timeline number ever seen or assigned: each attempt takes a new one.
 	HighTimeline platform.Timeline `json:"highTimeline"`
 	// LongestLease is the longest lease that may be in force (L4); it is at least the platform's.
@@ -56,6 +74,8 @@ type Cluster struct {
 	HighIncarnation uint64   `json:"highIncarnation"`
 	Attempt         *Attempt `json:"attempt,omitempty"`
 	Pause           *Pause   `json:"pause,omitempty"`
+	// Recovered is the last automatic failover, while it bars the next one that rests on inference; "" after that.
+	Recovered string `json:"recovered,omitempty"`
 	// Operations is the history, oldest first, at most maxOperations.
 	Operations    []Operation `json:"operations,omitempty"`
 	HighOperation uint64      `json:"highOperation"`

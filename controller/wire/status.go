@@ -33,8 +33,9 @@ type SiteStatus struct {
 
 // HostStatus is a host with the age of its agent's last report.
 type HostStatus struct {
-	Name    string        `json:"name"`
-	Site    string        `json:"site"`
+	Name string `json:"name"`
+	Site string `json:"site"`
+	// Address is that of its agent, host:port; only the host's, without a port, as long as the agent has not said it.
 	Address string        `json:"address"`
 	Silence time.Duration `json:"silence"` // since the last report
 	Heard   bool          `json:"heard"`

@@ -111,6 +111,8 @@ type Controller struct {
 	Reached bool   `json:"reached"`
 	Version string `json:"version,omitempty"`
 	Error   string `json:"error,omitempty"`
+	// CertificateEnds is when its certificate passes its date (RFC 3339), from 60 days before on; "" earlier.
+	CertificateEnds string `json:"certificateEnds,omitempty"`
 }
 
 // InitRequest is POST /v1/controllers/init, to one of the controllers: it names them all.
@@ -161,6 +163,18 @@ type FailoverRequest struct {
 	AcceptLoss string `json:"acceptLoss"` // the reason; required
 	Fenced     bool   `json:"fenced"`     // the operator has made sure that the old primary is off
 	DryRun     bool   `json:"dryRun"`
+}
+
+// FenceRequest is POST /v1/hosts/{host}/fence and .../unfence.
+type FenceRequest struct {
+	Reason string `json:"reason,omitempty"` // required to fence
+	DryRun bool   `json:"dryRun"`
+}
+
+// FenceState is GET /v1/hosts/{host}/fence; Fence is nil for a host that is not fenced.
+type FenceState struct {
+	Host  string       `json:"host"`
+	Fence *state.Fence `json:"fence,omitempty"`
 }
 
 // PauseRequest is POST /v1/clusters/{cluster}/pause; resume has no body.

@@ -3,6 +3,7 @@ package guard
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,14 +23,17 @@ type guard struct {
 	prot  protection
 	pid   int
 
-	mu       sync.Mutex // guards what follows
-	machine  machine
-	kill     *Kill
-	agent    *client // the connection that attached last
-	twinFD   int     // pidfd of the twin, -1 without; the loop alone closes it
-	twinPID  int
-	retired  []int // pidfds of former twins, for the loop to close
-	stopping bool  // exit was granted
+	mu         sync.Mutex // guards what follows
+	machine    machine
+	kill       *Kill
+	agent      *client // the connection that attached last
+	twinFD     int     // pidfd of the twin, -1 without; the loop alone closes it
+	twinPID    int
+	retired    []int  // pidfds of former twins, for the loop to close
+	keeper     int    // pid of the living keeper, 0 without
+	unkept     string // why there is none, where there should be one
+	unkeepable bool   // it could not be started; another guard could not either
+	stopping   bool   // exit was granted
 }
 
 func newGuard(cfg config, tree *process.Tree) (*guard, error) {
@@ -106,6 +110,25 @@ func (g *guard) adopt(pidfd, pid int) {
 	g.rouse()
 }
 
+// keeperSlot is the guard that has the keeper: its death is the twin's to notice, and the kernel's to answer.
+const keeperSlot = "a"
+
+// keep starts the keeper. A guard without one guards all the same.
+func (g *guard) keep() {
+	cmd, err := startKeeper(g.cfg)
+	if err != nil {
+		g.unkept, g.unkeepable = err.Error(), true
+		return
+	}
+	g.keeper = cmd.Process.Pid
+	go func() { // for as long as the guard lives
+		err := cmd.Wait()
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.keeper, g.unkept = 0, fmt.Sprintf("it ended: %v", err)
+	}()
+}
+
 func (g *guard) lostTwin(pidfd int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -142,8 +165,11 @@ func (g *guard) report() Report {
 	r := Report{
 		Proto: proto, PID: g.pid, Slot: g.cfg.Slot, Member: g.cfg.Member, DataDir: g.cfg.DataDir, Cgroup: g.cfg.Cgroup,
 		State: g.machine.state, Armed: g.machine.state == Armed, End: g.machine.end,
-		Twin: g.machine.twin, TwinPID: g.twinPID,
-		Locked: g.prot.locked, Realtime: g.prot.realtime, NoOOM: g.prot.noOOM, Missing: g.prot.missing,
+		Twin: g.machine.twin, TwinPID: g.twinPID, Keeper: g.keeper, Unkeepable: g.unkeepable,
+		Locked: g.prot.locked, Realtime: g.prot.realtime, NoOOM: g.prot.noOOM, Missing: slices.Clone(g.prot.missing),
+	}
+	if g.unkept != "" {
+		r.Missing = append(r.Missing, "the keeper that ends PostgreSQL with the guards: "+g.unkept)
 	}
 	if !g.machine.epoch.IsZero() {
 		r.Epoch = g.machine.epoch.String()

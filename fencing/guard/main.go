@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,13 +18,20 @@ type hello struct {
 	Error string `json:"error,omitempty"`
 }
 
+// keeperWord is what guard A starts its keeper with.
+const keeperWord = "keeper"
+
 // Main is the hidden subcommand `mainstay guard`: it reads its configuration from standard input, says on standard
 // output whether it guards, and returns only after exit was granted (0) or where it cannot start (1; 2 for arguments).
 func Main(args []string) int {
+	if len(args) == 1 && args[0] == keeperWord {
+		return keep()
+	}
 	if len(args) > 0 {
 		fmt.Fprintln(os.Stderr, "mainstay guard takes no arguments: the agent starts it and configures it on standard input")
 		return 2
 	}
+	runtime.LockOSThread() // for good: the keeper dies with this thread, on which the loop waits
 	g, s, lock, err := open(os.Stdin)
 	if err != nil {
 		json.NewEncoder(os.Stdout).Encode(hello{Error: err.Error()})
@@ -59,6 +67,9 @@ func open(stdin io.Reader) (*guard, *server, *os.File, error) {
 	if err != nil {
 		lock.Close()
 		return nil, nil, nil, err
+	}
+	if cfg.Slot == keeperSlot {
+		g.keep() // before harden: PostgreSQL inherits what the keeper has
 	}
 	g.prot = harden(cfg.Slot)
 	if cfg.Cgroup == "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -35,7 +36,8 @@ type Set struct {
 }
 
 // Start connects to the member's guards, starts those that are missing, and makes them watch each other. It replaces no
-// guard that is armed; idle ones with another cgroup or of another version are replaced. A guard that survived its twin
+// guard that is armed, or whose keeper keeps PostgreSQL; idle ones with another cgroup, of another version or without
+// their keeper are replaced. A guard that survived its twin
 // and killed is kept: Disarm, or the lease of a higher epoch, ends that state. Where ctx has no deadline it takes five
 // seconds at most.
 func Start(ctx context.Context, o Options) (*Set, error) {
@@ -64,10 +66,25 @@ func Start(ctx context.Context, o Options) (*Set, error) {
 	return s, nil
 }
 
+// Living tells whether a guard of the member lives, whatever it is doing: it listens on one of the two sockets.
+func Living(dir string) (bool, error) {
+	for _, slot := range []string{"a", "b"} {
+		conn, err := net.DialTimeout("unix", socketPath(dir, slot), answerWithin)
+		if err == nil {
+			conn.Close()
+			return true, nil
+		}
+		if !absent(err) {
+			return false, fmt.Errorf("look for guard %s: %w", slot, err)
+		}
+	}
+	return false, nil
+}
+
 // connect returns the slot's guard, started anew where there is none or an idle one that does not fit.
 func connect(ctx context.Context, o Options, slot string) (*link, error) {
 	l, r, err := dial(ctx, o, slot)
-	if err == nil && (r.Proto != proto || r.Cgroup != o.CgroupPath) && r.State == Idle {
+	if err == nil && r.replaceable(o) {
 		err = l.retire(ctx)
 		if err != nil {
 			return nil, err
@@ -82,6 +99,24 @@ func connect(ctx context.Context, o Options, slot string) (*link, error) {
 	}
 	l, _, err = dial(ctx, o, slot)
 	return l, err
+}
+
+// replaceable: it idles and does not fit, or has lost its keeper, and PostgreSQL would not end with it.
+func (r Report) replaceable(o Options) bool {
+	fits := r.Proto == proto && r.Cgroup == o.CgroupPath && (r.Slot != keeperSlot || r.Keeper != 0 || r.Unkeepable)
+	return !fits && r.State == Idle && r.keeps() == 0
+}
+
+// keeps is the pid of a program that the guard's keeper started, 0 if it started none that lives.
+func (r Report) keeps() int {
+	if r.Keeper == 0 {
+		return 0
+	}
+	pids, err := process.Children(r.Keeper)
+	if err != nil {
+		return r.Keeper // it is not known
+	}
+	return append(pids, 0)[0]
 }
 
 // retire asks an idle guard to exit, waits for its end and closes the link.
@@ -217,6 +252,9 @@ func (s *Set) Exit() error {
 	for _, r := range st.Guards {
 		if r.State == Armed || r.State == Killing {
 			return &RefusedError{Member: r.Member, Slot: r.Slot, Code: StillArmed, Reason: "disarm the guards first"}
+		}
+		if pid := r.keeps(); pid != 0 {
+			return &RefusedError{Member: r.Member, Slot: r.Slot, Code: StillKeeps, Reason: fmt.Sprintf("PostgreSQL, process %d, would end with it; stop it first", pid)}
 		}
 	}
 	for _, l := range s.links {

@@ -39,41 +39,64 @@ func spawn(ctx context.Context, o Options, slot string) error {
 func cgroupName(member string) string { return "mainstay-guard-" + member }
 
 // errNotStarted: the kernel did not even make the process, as when a cgroup may not be entered.
-var errNotStarted = errors.New("start the guard")
+var errNotStarted = errors.New("no process was made")
 
 func run(ctx context.Context, o Options, slot string, cfg []byte, cgroup *os.File) error {
-	in, toGuard, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	defer toGuard.Close()
-	fromGuard, out, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer fromGuard.Close()
-	defer out.Close()
-
 	cmd := exec.Command(o.Executable, "guard")
 	cmd.Args[0] = fmt.Sprintf("lease-guard:%s:%s", o.Member, slot) // for ps, and not for `pkill -f mainstay`
-	cmd.Dir, cmd.Env = "/", []string{}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if cgroup != nil {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(cgroup.Fd())
 	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("%w %s of %s: %w", errNotStarted, slot, o.Member, err)
-	}
-	in.Close()
-	out.Close()
-	if err := greet(ctx, cfg, toGuard, fromGuard); err != nil {
-		cmd.Process.Kill() // it has not been armed
-		cmd.Wait()
+	if err := begin(ctx, cmd, cfg); err != nil {
 		return fmt.Errorf("start guard %s of %s: %w", slot, o.Member, err)
 	}
 	return cmd.Process.Release() // Set.follow reaps it
+}
+
+// startKeeper starts guard A's keeper, which ends with the calling thread: that one must be locked, and the guard's last.
+// The program is this process's own, whatever lies at its path by now.
+func startKeeper(cfg config) (*exec.Cmd, error) {
+	b, err := json.Marshal(cfg)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	cmd := exec.Command("/proc/self/exe", "guard", keeperWord)
+	cmd.Args[0] = "lease-keeper:" + cfg.Member
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	return cmd, begin(ctx, cmd, b)
+}
+
+// begin starts cmd without directory or environment, configures it on standard input, and waits until it says that it
+// has begun. One that does not is killed: it was given nothing to do yet.
+func begin(ctx context.Context, cmd *exec.Cmd, cfg []byte) error {
+	in, to, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	defer to.Close()
+	from, out, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	defer out.Close()
+	cmd.Dir, cmd.Env = "/", []string{}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, out
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%w: %w", errNotStarted, err)
+	}
+	in.Close()
+	out.Close()
+	if err := greet(ctx, cfg, to, from); err != nil {
+		cmd.Process.Kill()
+		cmd.Wait()
+		return err
+	}
+	return nil
 }
 
 // greet hands the configuration over, which a pipe takes whole, and waits for the guard's one line. What cannot take the

@@ -6,7 +6,7 @@ import (
 )
 
 // proto is the version of the protocol; guards of another version are replaced as soon as they are not armed.
-const proto = 1
+const proto = 2
 
 // maxLine bounds a request or reply, newline included.
 const maxLine = 16 << 10
@@ -60,6 +60,9 @@ type Report struct {
 	End     time.Duration `json:"end"`             // reading of CLOCK_BOOTTIME; the last one where it is not armed
 	Twin    bool          `json:"twin"`            // it watches a living twin
 	TwinPID int           `json:"twinPid,omitempty"`
+	Keeper  int           `json:"keeper,omitempty"` // pid of guard a's keeper, PostgreSQL's parent; 0 without one
+	// Unkeepable: this host did not let guard a start a keeper, and would not let another.
+	Unkeepable bool `json:"unkeepable,omitempty"`
 
 	Locked   bool     `json:"locked"`   // its memory is locked
 	Realtime bool     `json:"realtime"` // it runs at real-time priority
@@ -86,6 +89,7 @@ const (
 	StaleEpoch Code = "stale-epoch" // it was armed for a higher epoch (S3)
 	NoTwin     Code = "no-twin"     // it does not arm alone
 	StillArmed Code = "still-armed" // it does not exit
+	StillKeeps Code = "still-keeps" // the same: PostgreSQL would end with it
 	NotYours   Code = "not-yours"   // another agent has attached since
 	BadRequest Code = "bad-request"
 )

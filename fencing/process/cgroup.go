@@ -60,6 +60,32 @@ func Create(name string) (*Cgroup, error) {
 	return nil, &UnavailableError{Reason: "none can be made", Err: last}
 }
 
+// Find looks for the cgroups of a name everywhere in the hierarchy, for a caller that was not started where their maker was.
+func Find(name string) ([]*Cgroup, error) {
+	m, _, err := self()
+	if err != nil {
+		return nil, err
+	}
+	var found []*Cgroup
+	err = filepath.WalkDir(m.point, func(path string, d fs.DirEntry, err error) error {
+		if absent(err) || err == nil && (!d.IsDir() || d.Name() != name) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		c, err := OpenCgroup(path)
+		if err == nil {
+			found = append(found, c)
+		}
+		return err
+	})
+	if err != nil {
+		return found, fmt.Errorf("look for the cgroup %s: %w", name, err)
+	}
+	return found, nil
+}
+
 // OpenCgroup checks that path is a cgroup v2 whose processes the caller may add to and kill.
 func OpenCgroup(path string) (*Cgroup, error) {
 	var st unix.Statfs_t

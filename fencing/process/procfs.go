@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -134,4 +135,33 @@ func readSmall(path string) ([]byte, error) {
 		used += n
 	}
 	return buf[:used], nil
+}
+
+// Children lists the children of a process that have not ended.
+func Children(parent int) ([]int, error) {
+	all, err := processes()
+	var pids []int
+	for pid, p := range all {
+		if p.parent == parent && !p.ended() {
+			pids = append(pids, pid)
+		}
+	}
+	slices.Sort(pids)
+	return pids, err
+}
+
+// BoundTo tells whether the signal that a child asked for at its parent's death would come: it is still that process's
+// child, and runs under the same security label (a change of label at exec, as by SELinux, makes the kernel forget it).
+func BoundTo(parent, child int) bool {
+	p, err := readProc(child)
+	return err == nil && p.parent == parent && label(parent) == label(child)
+}
+
+// label is "" where no security module labels processes.
+func label(pid int) string {
+	b, err := readSmall("/proc/" + strconv.Itoa(pid) + "/attr/current")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimRight(string(b), "\n\x00")
 }

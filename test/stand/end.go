@@ -65,12 +65,7 @@ func (s *Stand) Everything(h Host) []int {
 		}
 	}
 	found = append(found, s.Guards(h.Member)...)
-	for _, pid := range pids() {
-		if cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); err == nil && cwd == s.Data(h.Member) {
-			found = append(found, pid)
-		}
-	}
-	return found
+	return append(found, s.Tree(h.Member)...)
 }
 
 // Signal sends a signal to processes; those that have ended are passed over.
@@ -115,6 +110,9 @@ func (s *Stand) Close() error {
 	s.over = true
 	s.procs = map[string]*Proc{}
 	s.mu.Unlock()
+	if err := s.thawAll(); err != nil { // who hangs there does not end
+		return err
+	}
 	for _, p := range procs {
 		_ = syscall.Kill(-p.PID(), syscall.SIGCONT)
 		_ = syscall.Kill(-p.PID(), syscall.SIGKILL)
@@ -132,17 +130,24 @@ func (s *Stand) Close() error {
 		time.Sleep(10 * time.Millisecond)
 	}
 	s.removeCgroups()
-	if s.Keep {
-		return nil
+	if err := s.removeDisks(); err != nil || s.Keep {
+		return err
 	}
 	return os.RemoveAll(s.Dir)
 }
 
+// dataOf is a data directory of a member: each has a cgroup of its own.
+type dataOf struct{ member, data string }
+
 func (s *Stand) removeCgroups() {
+	all := s.others
 	for _, h := range s.Of(false) {
-		sum := sha256.Sum256([]byte(s.Data(h.Member)))
+		all = append(all, dataOf{h.Member, s.Data(h.Member)})
+	}
+	for _, one := range all {
+		sum := sha256.Sum256([]byte(one.data))
 		for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
-			for _, name := range []string{"mainstay-" + h.Member + "-" + hex.EncodeToString(sum[:3]), "mainstay-guard-" + h.Member} {
+			for _, name := range []string{"mainstay-" + one.member + "-" + hex.EncodeToString(sum[:3]), "mainstay-guard-" + one.member} {
 				found, _ := filepath.Glob(filepath.Join(root, name))
 				deeper, _ := filepath.Glob(filepath.Join(root, "*", name))
 				for _, path := range append(found, deeper...) {

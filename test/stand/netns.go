@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Netns is a Network of network namespaces: one for each host, all on one bridge, at addresses 10.77.N.x. A host can be
-// cut off from all others, and the clients of the test, and be healed again. Only root may make one.
+// Netns is a Network of network namespaces: one for each host, all on one bridge, at addresses 10.77.N.x. What goes from
+// one of them to another can be dropped, all or some of it, and be let through again (links.go). Only root may make one.
 //
 // Nothing in it outlives the process that made it for long: the number N is held by an abstract socket, which the kernel
 // gives back when the process ends, however it ends; whoever gets N next first removes what was left of it.
@@ -62,6 +62,9 @@ func NewNetns(hosts ...string) (_ *Netns, err error) {
 	if err := batch("", lines); err != nil {
 		return nil, err
 	}
+	if err := w.filter(); err != nil {
+		return nil, err
+	}
 	for _, h := range hosts {
 		if err := batch(w.namespace(h), []string{"link set lo up", "addr add " + w.Address(h) + "/24 dev eth0", "link set eth0 up"}); err != nil {
 			return nil, err
@@ -98,21 +101,19 @@ func (w *Netns) Command(host string, name string, args ...string) *exec.Cmd {
 	return exec.Command("nsenter", append([]string{"--net=/run/netns/" + w.namespace(host), "--", name}, args...)...)
 }
 
-// Cut takes a host off the network: everything it sends and is sent is lost, and nobody is told.
-func (w *Netns) Cut(host string) error { return w.link(host, "down") }
-
-// Heal ends a Cut. It may be called for a host that was not cut.
-func (w *Netns) Heal(host string) error { return w.link(host, "up") }
-
-func (w *Netns) link(host, state string) error {
-	i := slices.Index(w.hosts, host)
-	if i < 0 {
-		return fmt.Errorf("network %s has no host %s", w.bridge(), host)
+// Processes lists all that runs on a host.
+func (w *Netns) Processes(host string) []int {
+	out, _ := exec.Command("ip", "netns", "pids", w.namespace(host)).Output()
+	var found []int
+	for field := range strings.FieldsSeq(string(out)) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			found = append(found, pid)
+		}
 	}
-	return batch("", []string{"link set " + w.port(i) + " " + state})
+	return found
 }
 
-// Close removes the bridge and all namespaces. It is safe to call twice.
+// Close removes the bridge, its filter and all namespaces. It is safe to call twice.
 func (w *Netns) Close() error {
 	err := w.sweep()
 	w.held.Close()
@@ -135,7 +136,7 @@ func (w *Netns) sweep() error {
 		errs = append(errs, endAll(name))
 		errs = append(errs, batch("", []string{"netns del " + name}))
 	}
-	errs = append(errs, w.unlink())
+	errs = append(errs, w.unlink(), w.unfilter())
 	if _, err := net.InterfaceByName(w.bridge()); err == nil {
 		errs = append(errs, batch("", []string{"link del " + w.bridge()}))
 	}

@@ -95,3 +95,66 @@ func TestLeftoversAreRemoved(t *testing.T) {
 		t.Error("the process in the old namespace lives on")
 	}
 }
+
+// One way is cut, the others are not: an answer that cannot come back is as good as none.
+func TestCutOneWay(t *testing.T) {
+	w := netns(t)
+	// The refusal of a port where nobody listens comes from the other host itself.
+	answered := func(from, to string) bool {
+		out, _ := w.Command(from, "timeout", "1", "bash", "-c", "exec 3<>/dev/tcp/"+w.Address(to)+"/9").CombinedOutput()
+		return strings.Contains(string(out), "refused")
+	}
+	for _, c := range []struct {
+		name string
+		cut  []Way
+		want bool
+	}{
+		{"nothing cut", nil, true},
+		{"there", []Way{{"db-e1", "db-e2"}}, false},
+		{"back", []Way{{"db-e2", "db-e1"}}, false},
+		{"elsewhere", Both([]Way{{"db-e2", Outside}}), true},
+	} {
+		if err := w.CutWays(c.cut...); err != nil {
+			t.Fatal(err)
+		}
+		if got := answered("db-e1", "db-e2"); got != c.want {
+			t.Errorf("%s: answered %v, want %v", c.name, got, c.want)
+		}
+		if err := errors.Join(w.HealWays(c.cut...), w.HealAll()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.CutWays(Way{"db-e1", "db-e9"}); err == nil {
+		t.Error("a way to a host that is not there was cut")
+	}
+}
+
+// Some packets are lost and none is answered with an error: connecting takes a retransmission now and then.
+func TestLose(t *testing.T) {
+	w := netns(t)
+	slow := func() bool {
+		begun := time.Now()
+		_, err := net.DialTimeout("tcp", net.JoinHostPort(w.Address("db-e2"), "9"), 20*time.Second)
+		if err == nil || !strings.Contains(err.Error(), "refused") {
+			t.Errorf("nothing but a refusal was expected: %v", err)
+		}
+		return time.Since(begun) > 800*time.Millisecond
+	}
+	if err := w.Lose(Ways([]string{Outside}, []string{"db-e2"})...); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for ; !slow(); n++ {
+		if n > 200 {
+			t.Fatal("none of 200 packets was lost")
+		}
+	}
+	if err := w.HealAll(); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		if slow() {
+			t.Fatal("packets are lost after the network was healed")
+		}
+	}
+}

@@ -49,6 +49,10 @@ type Options struct {
 	Members int
 	// Own are members whose PostgreSQL the user has, by name.
 	Own map[string]Own
+	// Disks are members and controllers whose data lies on a filesystem of its own, with its size in MB. Only for root.
+	Disks map[string]int
+	// Together puts the controllers on the hosts of the members.
+	Together bool
 	// ControllerLines go to the end of each controller's local file.
 	ControllerLines []string
 	// ByHand leaves certificates and files to the caller, who makes them in Dir/pki and Dir/etc and then calls Identify.
@@ -74,10 +78,12 @@ type Stand struct {
 	Hosts []Host
 	bin   string
 	store *identity.Store
+	disks disks
 
-	mu    sync.Mutex
-	procs map[string]*Proc // by name: controller c1, agent db-e1, ...
-	over  bool             // Close has begun
+	mu     sync.Mutex
+	procs  map[string]*Proc // by name: controller c1, agent db-e1, ...
+	over   bool             // Close has begun
+	others []dataOf         // of clones
 }
 
 // Proc is one process that the stand started.
@@ -106,6 +112,9 @@ func New(o Options) (*Stand, error) {
 	if o.Subnet == 0 {
 		o.Subnet = 1 + os.Getpid()%200
 	}
+	if o.Own == nil {
+		o.Own = map[string]Own{}
+	}
 	s := &Stand{Options: o, procs: map[string]*Proc{}}
 	s.layout()
 	if err := os.MkdirAll(filepath.Join(o.Dir, "bin"), 0o755); err != nil {
@@ -117,6 +126,9 @@ func New(o Options) (*Stand, error) {
 	s.bin = filepath.Join(o.Dir, "bin", "mainstay")
 	if err := copyProgram(o.Binary, s.bin); err != nil {
 		return nil, err
+	}
+	if err := s.makeDisks(); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	if o.ByHand {
 		return s, nil
@@ -136,6 +148,12 @@ func (s *Stand) layout() {
 	add("db-e2", "east", 12, "feed-e2", "")
 	if s.Members > 2 {
 		add("db-w1", "west", 21, "feed-w1", "")
+	}
+	if s.Together {
+		add("db-e1", "east", 11, "", "c1")
+		add("db-e2", "east", 12, "", "c2")
+		add("db-w1", "west", 21, "", "c3")
+		return
 	}
 	add("ctl-e", "east", 31, "", "c1")
 	add("ctl-w", "west", 32, "", "c2")

@@ -2,6 +2,7 @@ package stand
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 
@@ -17,6 +18,23 @@ func (s *Stand) Start(ctx context.Context) error {
 		return err
 	}
 	return s.WaitHealthy(ctx)
+}
+
+// Mend undoes what a fault may have left behind: disks are thawed and emptied, daemons that do not run are started.
+func (s *Stand) Mend() error {
+	errs := []error{s.thawAll()}
+	for name := range s.disks.mounts {
+		errs = append(errs, s.Empty(name))
+	}
+	for _, h := range s.Hosts {
+		switch {
+		case h.Controller != "" && len(s.Daemons("controller "+h.Controller)) == 0:
+			errs = append(errs, s.StartController(h.Controller))
+		case h.Controller == "" && len(s.Daemons("agent "+h.Name)) == 0:
+			errs = append(errs, s.StartAgent(h.Name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Apply applies the stand's platform file, as soon as there is a leader to take it.

@@ -36,9 +36,12 @@ func standing(m wire.Controller) cell {
 	return cell{"not reached", red}
 }
 
-func remark(m wire.Controller) []cell {
-	if m.Error == "" {
-		return nil
+func remark(m wire.Controller) (below []cell) {
+	if m.Error != "" {
+		below = append(below, cell{m.Error, red})
 	}
-	return []cell{{m.Error, red}}
+	if m.CertificateEnds != "" {
+		below = append(below, cell{"its certificate ends " + m.CertificateEnds + ": issue a new one with `mainstay cert issue`, copy it, and reload the controller", yellow})
+	}
+	return below
 }

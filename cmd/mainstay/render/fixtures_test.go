@@ -106,7 +106,7 @@ func explained() wire.ExplainAnswer {
 func controllers(leader string) wire.Controllers {
 	c := wire.Controllers{Leader: leader, Members: []wire.Controller{
 		{RaftID: "c1-8f", Name: "c1", Address: "10.0.1.5:7101", Leader: leader == "c1", Reached: true, Version: "1.0.0"},
-		{RaftID: "c2-3a", Name: "c2", Address: "10.0.2.5:7101", Reached: leader != "", Version: "1.0.0"},
+		{RaftID: "c2-3a", Name: "c2", Address: "10.0.2.5:7101", Reached: leader != "", Version: "1.0.0", CertificateEnds: "2026-12-24T10:00:00Z"},
 		{RaftID: "c3-77", Name: "c3", Address: "10.0.3.5:7101", Error: "connection refused"},
 	}}
 	return c

@@ -36,6 +36,9 @@ func TestGolden(t *testing.T) {
 		"controllers":       Controllers(controllers("c1"), Options{}),
 		"controllers-none":  Controllers(controllers(""), Options{}),
 		"kept":              Kept(kept(), Options{}),
+		"quarantine":        Pieces(pieces(), Options{}),
+		"quarantine-empty":  Pieces(Quarantine{Agents: []AgentPieces{{Address: "10.0.1.11:7201", Quarantine: &wire.Quarantine{}}}}, Options{}),
+		"quarantine-piece":  Piece(wire.PieceAnswer{Host: "db-e1", Piece: piece(), List: transactions(), Note: "the first 2 of 7"}, Options{}),
 	}
 	for name, got := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -153,6 +156,29 @@ func kept() []KeptMember {
 			Discarded: &health.Discard{From: 0x6000000, To: 0x60000D8, Timeline: 3, Bytes: 216, Kept: "/var/lib/mainstay/quarantine/1"}}},
 		{Name: "tags-e1", Error: "tags-e1.json: unexpected end of JSON input"},
 	}
+}
+
+func piece() wire.Piece {
+	return wire.Piece{ID: "feed-e1_5-rewind", Cluster: "feed", Member: "feed-e1", When: "2026-11-22T20:58:22Z", How: wire.Rewound, Was: "primary",
+		Epoch: epoch3(), Incarnation: "feed-e1_1", Successor: "feed-e1_5", Timeline: 1, From: 0x3000148, To: 0x3004D58, Bytes: 0x4C10, Transactions: 7,
+		Place: "/var/lib/mainstay/members/feed-e1/quarantine/feed-e1_5-rewind", Size: 16 << 20}
+}
+
+func transactions() []wire.Transaction {
+	return []wire.Transaction{{XID: 735, Committed: "2026-11-22 20:58:01.123456 UTC", LSN: 0x3000248, Relations: 2, Changes: 11},
+		{XID: 736, Committed: "2026-11-22 20:58:01.2 UTC", LSN: 0x3000348, Relations: 1, Changes: 1}}
+}
+
+func pieces() Quarantine {
+	whole := piece()
+	whole.ID, whole.How, whole.Size, whole.Place = "feed-e1_7-rebuild", wire.Rebuilt, 5<<30, "/data.mainstay-aside-feed-e1_7-rebuild"
+	whole.Uncounted = "no valid WAL from 0/3000148 on timeline 1"
+	going := piece()
+	going.ID, going.Dropped = "feed-e1_3-rewind", &wire.Drop{By: "alice", Reason: "restored by hand", When: "2026-11-23T08:00:00Z"}
+	gone := piece()
+	gone.ID, gone.Problem = "feed-e1_8-rebuild", "its files are gone, or were never set aside"
+	return Quarantine{Agents: []AgentPieces{{Address: "10.0.1.11:7201", Quarantine: &wire.Quarantine{Host: "db-e1", Pieces: []wire.Piece{going, piece(), whole, gone}}},
+		{Address: "10.0.1.12:7201", Error: "connection refused"}}}
 }
 
 func proof() *fencing.Proof {

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/wire"
+)
+
+// fenceEvery is how often the state of a fence is asked for.
+const fenceEvery = 500 * time.Millisecond
+
+func (p *program) fenceVerb() *cobra.Command {
+	var req wire.FenceRequest
+	var yes bool
+	var wait time.Duration
+	c := &cobra.Command{
+		Use:   "fence HOST --reason REASON",
+		Short: "Cut a host's power by its fence devices",
+		Long: `Switch a host off by the fence devices that the platform file names for it, and keep it fenced: nothing on it gets a lease
+until mainstay unfence. Where it carries a primary, another member takes over, with the confirmed power cut as its proof.
+
+The command names everything that this ends and makes you type the host's name. Without a terminal it needs --yes.`,
+		Example: `  mainstay fence db-e1 --reason "its disk controller lies" --dry-run
+  mainstay fence db-e1 --reason "its disk controller lies"`,
+		Args: words("HOST"),
+		RunE: p.verb(func(ctx context.Context, args []string) error {
+			if strings.TrimSpace(req.Reason) == "" {
+				return usagef("--reason is missing: say why, status and history show it")
+			}
+			return p.power(ctx, args[0], "fence", req, wait, yes)
+		}),
+	}
+	p.powerFlags(c, &req, &wait, &yes, "why, for status and history (required)")
+	return c
+}
+
+func (p *program) unfenceVerb() *cobra.Command {
+	var req wire.FenceRequest
+	var yes bool
+	var wait time.Duration
+	c := &cobra.Command{
+		Use:   "unfence HOST",
+		Short: "Give a fenced host its power back",
+		Long: `Switch a fenced host on again by its fence devices. Once they confirm it, its members get goals again and come back as
+replicas by themselves. What was fenced automatically is given back automatically, once another member leads.`,
+		Example: `  mainstay unfence db-e1`,
+		Args:    words("HOST"),
+		RunE: p.verb(func(ctx context.Context, args []string) error {
+			return p.power(ctx, args[0], "unfence", req, wait, true)
+		}),
+	}
+	p.powerFlags(c, &req, &wait, &yes, "why, for the log")
+	return c
+}
+
+func (p *program) powerFlags(c *cobra.Command, req *wire.FenceRequest, wait *time.Duration, yes *bool, reason string) {
+	c.Flags().StringVar(&req.Reason, "reason", "", reason)
+	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "say what would be done, and do nothing")
+	c.Flags().DurationVar(wait, "wait", 2*time.Minute, "how long to wait for the devices' confirmation")
+	c.Flags().BoolVar(yes, "yes", false, "ask nothing")
+	p.completeHosts(c)
+}
+
+// power shows what would be done, asks for the host's name, and follows the devices to their confirmation.
+func (p *program) power(ctx context.Context, host, verb string, req wire.FenceRequest, wait time.Duration, yes bool) error {
+	if err := checkName("HOST", host); err != nil {
+		return err
+	}
+	s, err := p.connect()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	path := "/v1/hosts/" + host + "/"
+	plan := req
+	plan.DryRun = true
+	if done, err := p.plan(ctx, s, path+verb, plan, req.DryRun); err != nil || done {
+		return err
+	}
+	if err := p.typed(ctx, yes, host, "everything that runs on "+host+" ends"); err != nil {
+		return err
+	}
+	if err := p.ask(ctx, s, http.MethodPost, path+verb, req, nil); err != nil {
+		return err
+	}
+	return p.followPower(ctx, s, host, verb == "fence", wait)
+}
+
+func (p *program) followPower(ctx context.Context, s *session, host string, off bool, wait time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	told := ""
+	for {
+		var a wire.FenceState
+		err := p.ask(ctx, s, http.MethodGet, "/v1/hosts/"+host+"/fence", nil, &a)
+		switch f := a.Fence; {
+		case err != nil && ctx.Err() == nil:
+			return err
+		case err == nil && !off && f == nil:
+			return p.show(a, func(render.Options) string { return host + " has its power back\n" })
+		case err == nil && off && f != nil && f.Off:
+			return p.show(a, func(render.Options) string { return host + " is off: " + f.Detail + "\n" })
+		case err == nil && f != nil && f.Detail != told:
+			told = f.Detail
+			p.say("not yet: %s; it is tried again", told)
+		}
+		select {
+		case <-ctx.Done():
+			return timeoutError{"the devices have not confirmed it within " + wait.String() + "; they are asked again and again: see `mainstay status`"}
+		case <-time.After(fenceEvery):
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+// countBound is how long a rebuild may count what it sets aside; the data is kept whole, counted or not.
+const countBound = 5 * time.Minute
+
+// errNotCountable is returned when the WAL that a rewind would discard cannot be told, or not from one timeline: a rebuild
+// keeps the data whole instead.
+type errNotCountable struct{ why string }
+
+func (e *errNotCountable) Error() string { return e.why }
+
+// keepWAL counts the WAL that only this member has, and copies it into quarantine, before a rewind discards it (S9).
+func (m *minder) keepWAL(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) (*health.Discard, error) {
+	p, seen := m.piece(goal, d, wire.Rewound)
+	line, fork, err := m.fork(ctx, inst, seen.Timeline, goal)
+	if err != nil {
+		return nil, err
+	}
+	if fork.Timeline != seen.Timeline {
+		return nil, &errNotCountable{fmt.Sprintf("timeline %d left the primary's history at %s of timeline %d already (its line: %v)", seen.Timeline, fork.End, fork.Timeline, line)}
+	}
+	q := m.agent.quarantineOf(m.name)
+	if seen.End > fork.End { // what surely does not fit is not read again at each attempt
+		p.Size = int64(seen.End - fork.End)
+	}
+	if err := q.room(p); err != nil {
+		return nil, err
+	}
+	found, err := inst.CountWAL(ctx, fork.Timeline, fork.End)
+	if err != nil || found.Bytes == 0 {
+		return nil, err
+	}
+	p.From, p.To, p.Bytes, p.Transactions, p.Size = found.From, found.To, found.Bytes, found.Transactions, found.Size
+	kept, err := q.name(&p, q.dir+string(filepath.Separator))
+	if err != nil || kept {
+		return discardOf(p), err
+	}
+	if err := q.room(p); err != nil {
+		return nil, err
+	}
+	record, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return discardOf(p), inst.KeepWAL(ctx, p.Place, found, record)
+}
+
+// setAside keeps data that is to be rebuilt: whole, under another name, with its record on disk before (S9).
+func (m *minder) setAside(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) (*health.Discard, error) {
+	p, seen := m.piece(goal, d, wire.Rebuilt)
+	q := m.agent.quarantineOf(m.name)
+	data, err := filepath.EvalSymlinks(inst.Data)
+	if err != nil {
+		return nil, err
+	}
+	if p.Size, err = sizeOf(ctx, data); err != nil {
+		return nil, err
+	}
+	if err := q.room(p); err != nil {
+		return nil, err
+	}
+	if err := m.count(ctx, inst, goal, seen, &p); err != nil {
+		p.Uncounted = err.Error()
+	}
+	if _, err := q.name(&p, data+"."+asideSuffix); err != nil {
+		return nil, err
+	}
+	if err := q.record(p); err != nil {
+		return nil, err
+	}
+	_, err = inst.SetAside(ctx, asideSuffix+p.ID)
+	return discardOf(p), err
+}
+
+// setAsideBefore is what an earlier attempt of this repair has set aside; nil for nothing.
+func (m *minder) setAsideBefore(goal platform.Goal) (*health.Discard, error) {
+	all, err := m.agent.quarantineOf(m.name).list()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range slices.Backward(all) {
+		if p.Successor == goal.Incarnation && p.How == wire.Rebuilt && p.Problem == "" {
+			return discardOf(p), nil
+		}
+	}
+	return nil, nil
+}
+
+// piece begins the record of what a repair leaves out.
+func (m *minder) piece(goal platform.Goal, d member.Durable, how string) (wire.Piece, member.Seen) {
+	m.mu.Lock()
+	seen := m.seen
+	m.mu.Unlock()
+	p := wire.Piece{Cluster: goal.Cluster, Member: m.name, When: time.Now().UTC().Format(time.RFC3339), How: how, Was: "standby", Epoch: goal.Epoch,
+		Incarnation: d.Incarnation, Successor: goal.Incarnation, SystemID: seen.SystemID, Timeline: seen.Timeline}
+	if seen.AsPrimary {
+		p.Was = "primary"
+	}
+	return p, seen
+}
+
+func discardOf(p wire.Piece) *health.Discard {
+	return &health.Discard{From: p.From, To: p.To, Timeline: p.Timeline, Bytes: p.Bytes, Transactions: p.Transactions, Kept: p.Place}
+}
+
+// count counts what a rebuild discards, from where the data left the primary's history, over all its timelines.
+func (m *minder) count(ctx context.Context, inst *postgres.Instance, goal platform.Goal, seen member.Seen, p *wire.Piece) error {
+	ctx, cancel := context.WithTimeout(ctx, countBound)
+	defer cancel()
+	if !seen.AsPrimary && seen.Timeline == goal.Timeline {
+		p.From, p.To = seen.End, seen.End // it received all it has from this primary
+		return nil
+	}
+	line, fork, err := m.fork(ctx, inst, seen.Timeline, goal)
+	if err != nil {
+		return err
+	}
+	p.Timeline, p.From, p.To = fork.Timeline, fork.End, fork.End
+	past := false
+	for _, f := range line {
+		if past = past || f.Timeline == fork.Timeline; !past {
+			continue
+		}
+		found, err := inst.CountWAL(ctx, f.Timeline, p.To)
+		if err != nil {
+			return err
+		}
+		p.Bytes, p.Transactions, p.To = p.Bytes+found.Bytes, p.Transactions+found.Transactions, max(p.To, found.To)
+	}
+	return nil
+}
+
+// fork reads the line of the data's timelines, and finds where it left the goal's history.
+func (m *minder) fork(ctx context.Context, inst *postgres.Instance, timeline platform.Timeline, goal platform.Goal) (platform.History, platform.Fork, error) {
+	own, err := inst.ReadHistory(ctx, timeline)
+	if err != nil {
+		return nil, platform.Fork{}, err
+	}
+	line := append(slices.Clone(own), platform.Fork{Timeline: timeline, End: endless})
+	at, err := divergence(line, goal)
+	return line, at, err
+}
+
+const endless = platform.LSN(math.MaxUint64)
+
+// divergence is the first timeline of a line, and the position on it, that is not part of the goal's history. A line ends
+// with the present timeline, endless.
+func divergence(line platform.History, goal platform.Goal) (platform.Fork, error) {
+	for n, f := range line {
+		end, common := goal.History.ForkOf(f.Timeline)
+		if f.Timeline == goal.Timeline {
+			end, common = endless, true
+		}
+		switch {
+		case !common && n == 0:
+			return platform.Fork{}, &errNotCountable{fmt.Sprintf("timeline %d and timeline %d have no common history", f.Timeline, goal.Timeline)}
+		case !common:
+			return platform.Fork{Timeline: f.Timeline, End: line[n-1].End}, nil
+		case end < f.End:
+			return platform.Fork{Timeline: f.Timeline, End: end}, nil
+		case end > f.End:
+			return platform.Fork{Timeline: line[n+1].Timeline, End: f.End}, nil
+		}
+	}
+	return platform.Fork{}, &errNotCountable{fmt.Sprintf("the data is on timeline %d, as the primary is, so that nothing tells where it left its history", goal.Timeline)}
+}
+
+// beyondRewind tells whether a rewind cannot keep what it would discard, so that only a rebuild, which keeps all, is left.
+func beyondRewind(err error) bool {
+	var none *postgres.NoWALError
+	var many *errNotCountable
+	return errors.As(err, &none) || errors.As(err, &many)
+}

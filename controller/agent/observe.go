@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/member"
+	"mainstay/health"
+)
+
+const (
+	// lookSlow is how long a look may take before news ends the wait for it.
+	lookSlow = 500 * time.Millisecond
+	// lookFine is the age of an unanswered look up to which there is nothing to tell.
+	lookFine = lookEvery + lookTimeout/4
+)
+
+// observe looks, and waits for the look: acts are decided on what it shows. It runs in a goroutine of its own, because a
+// read on a hung filesystem knows no deadline (L6). One that hangs so is left alone, no second one is begun beside it, and
+// the minder goes on, so that a member whose disk hangs can still be ended. News ends the wait for one that is slow.
+func (m *minder) observe(ctx context.Context) {
+	if m.overdue() {
+		return
+	}
+	done := make(chan struct{})
+	m.looking = done
+	m.mu.Lock()
+	m.looks.begin(boottime.Now())
+	m.mu.Unlock()
+	m.agent.group.Go(func() error {
+		defer close(done)
+		m.look(ctx)
+		return nil
+	})
+	slow, patience := time.NewTimer(lookSlow), time.NewTimer(lookTimeout+lookEvery)
+	defer slow.Stop()
+	defer patience.Stop()
+	var news <-chan struct{}
+	for {
+		select {
+		case <-done:
+			m.looking = nil
+			return
+		case <-slow.C:
+			news = m.kick
+		case <-news:
+			return
+		case <-patience.C:
+			return
+		}
+	}
+}
+
+// overdue tells whether an earlier look is still under way.
+func (m *minder) overdue() bool {
+	select {
+	case <-m.looking:
+		m.looking = nil
+	default:
+	}
+	return m.looking != nil
+}
+
+// meanwhile is what may be done while a look is overdue: what was seen last is old, so only to end the member.
+func (m *minder) meanwhile(act member.Act) member.Act {
+	if m.looking == nil || act.Kind == member.Kill || act.Kind == member.Persist {
+		return act
+	}
+	return member.Act{Kind: member.Nothing, Durable: act.Durable, Wait: "a look at the member, which is not answered"}
+}
+
+// answer notes what a look's question to PostgreSQL came to. To be turned away is an answer as well; without one in time
+// the look has not ended, and the count goes on over the looks after it.
+func (m *minder) answer(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if hung(err) {
+		m.looks.failed(boottime.Now())
+		return
+	}
+	m.looks = stall{}
+}
+
+// stalls fills in, under mu, what hangs at this moment: a hang must not freeze its own age.
+func (m *minder) stalls(r *health.Member, now, fair time.Duration) {
+	if age := m.looks.age(now, fair); age > lookFine {
+		r.Stale = age.Milliseconds()
+	}
+	if age := m.writes.stall.age(now, fair); age > beatFine {
+		r.WriteStale = age.Milliseconds()
+	}
+	r.WriteError = m.writes.err
+	r.Saturated = r.Saturated || m.writes.saturated
+}
+
+// watchItself keeps the agent's own pulse.
+func (a *Agent) watchItself(ctx context.Context) error {
+	ticker := time.NewTicker(pulseEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		a.mu.Lock()
+		a.pulse.tick(boottime.Now(), a.beat)
+		a.mu.Unlock()
+	}
+}
+
+// fair is since when the agent itself has had its turns, to within a heartbeat.
+func (a *Agent) fair() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.pulse.fair(boottime.Now(), a.beat)
+}

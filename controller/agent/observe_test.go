@@ -1,0 +1,217 @@
+package agent
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/member"
+	"mainstay/controller/pgdial"
+	"mainstay/controller/postgres"
+	"mainstay/health"
+)
+
+// patience bounds every single wait of the tests.
+const patience = time.Minute
+
+// TestObserveHungMember: what an agent reports of a primary whose postmaster hangs, or has no slot left, from memory and at
+// the moment of the report.
+func TestObserveHungMember(t *testing.T) {
+	inst := runningPrimary(t)
+	m := minderOf(t, inst)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	t.Cleanup(cancel)
+
+	m.beat(ctx, inst)
+	m.ask(ctx, inst)
+	if r := m.snapshot(); r.Stale != 0 || r.WriteStale != 0 || r.WriteError != "" || r.Saturated {
+		t.Fatalf("a healthy member: %+v", r)
+	}
+
+	freeSlots := takeSlots(t, ctx, inst)
+	m.beat(ctx, inst)
+	m.ask(ctx, inst)
+	if r := m.snapshot(); !r.Saturated || r.Stale != 0 || r.WriteStale != 0 || r.WriteError == "" {
+		t.Errorf("saturated: %+v", r)
+	}
+	freeSlots()
+	eventually(t, "a slot", func() bool { m.beat(ctx, inst); m.ask(ctx, inst); return !m.snapshot().Saturated })
+
+	pid, _, _ := inst.Running()
+	check(t, syscall.Kill(pid, syscall.SIGSTOP))
+	hungSince := boottime.Now()
+	for n := 1; n <= 2; n++ { // the count goes on over looks that time out
+		m.ask(ctx, inst)
+		m.beat(ctx, inst)
+		asked := boottime.Now() - hungSince
+		if r := m.snapshot(); r.Stale < asked.Milliseconds()-100 || r.WriteStale < r.Stale-2100 || r.WriteStale == 0 || r.WriteError == "" {
+			t.Errorf("after %s: %+v", asked, r)
+		}
+	}
+	check(t, syscall.Kill(pid, syscall.SIGCONT))
+	eventually(t, "an answer", func() bool {
+		m.ask(ctx, inst)
+		m.beat(ctx, inst)
+		r := m.snapshot()
+		return r.Stale == 0 && r.WriteStale == 0 && r.WriteError == ""
+	})
+
+	check(t, sqlOf(ctx, inst, "DROP SCHEMA mainstay CASCADE"))
+	m.beat(ctx, inst)
+	if r := m.snapshot(); r.WriteStale != 0 || r.WriteError == "" || r.Saturated {
+		t.Errorf("somebody dropped our table: %+v", r)
+	}
+}
+
+// TestObserveLeavesAHungLook: a look that hangs in a filesystem keeps the minder neither from acting nor from reporting.
+func TestObserveLeavesAHungLook(t *testing.T) {
+	m := minderOf(t, nil)
+	hanging := make(chan struct{})
+	m.looking = hanging
+	begun := time.Now()
+	m.observe(t.Context())
+	if took := time.Since(begun); took > lookSlow || m.looking == nil {
+		t.Errorf("it waited %s for it, or began a second one", took)
+	}
+	if act := m.meanwhile(member.Act{Kind: member.Kill}); act.Kind != member.Kill {
+		t.Error("it must still be able to end the member: ", act)
+	}
+	if act := m.meanwhile(member.Act{Kind: member.StartPrimary}); act.Kind != member.Nothing || act.Wait == "" {
+		t.Error("what it saw is old: ", act)
+	}
+	close(hanging)
+	if m.overdue() {
+		t.Error("it has ended")
+	}
+	m.observe(t.Context())
+	if act := m.meanwhile(member.Act{Kind: member.StartPrimary}); m.looking != nil || act.Kind != member.StartPrimary {
+		t.Error("it looks again: ", act)
+	}
+}
+
+// ask is what a look asks PostgreSQL.
+func (m *minder) ask(ctx context.Context, inst *postgres.Instance) {
+	m.mu.Lock()
+	m.looks.begin(boottime.Now())
+	m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	_, err := inst.Status(ctx)
+	m.answer(err)
+}
+
+// minderOf is a minder of an agent that does nothing else.
+func minderOf(t *testing.T, inst *postgres.Instance) *minder {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	group, ctx := errgroup.WithContext(ctx)
+	t.Cleanup(func() {
+		cancel()
+		check(t, group.Wait())
+	})
+	a := &Agent{ctx: ctx, group: group, beat: 500 * time.Millisecond, kick: make(chan struct{}, 1), log: zap.NewNop()}
+	m := &minder{agent: a, name: "feed-e1", log: a.log, kick: make(chan struct{}, 1), inst: inst, report: health.Member{Name: "feed-e1"}}
+	m.vouching.rounds = map[uint64]*round{}
+	return m
+}
+
+// takeSlots takes every connection slot, the reserved ones as well.
+func takeSlots(t *testing.T, ctx context.Context, inst *postgres.Instance) (free func()) {
+	t.Helper()
+	db, err := pgdial.Open(inst.Local())
+	check(t, err)
+	var held []*sql.Conn
+	for err == nil {
+		var c *sql.Conn
+		if c, err = db.Conn(ctx); err == nil {
+			held = append(held, c)
+		}
+	}
+	if !saturated(err) {
+		t.Fatal(err)
+	}
+	return func() {
+		for _, c := range held {
+			c.Close()
+		}
+		db.Close()
+	}
+}
+
+func sqlOf(ctx context.Context, inst *postgres.Instance, statement string) error {
+	return pgdial.WithConn(ctx, inst.Local(), func(c *sql.Conn) error {
+		_, err := c.ExecContext(ctx, statement)
+		return err
+	})
+}
+
+// runningPrimary is an initialised primary in a short directory; both go away with the test.
+func runningPrimary(t *testing.T) *postgres.Instance {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "mso")
+	check(t, err)
+	check(t, os.Chmod(dir, 0o755))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	check(t, l.Close())
+	i := &postgres.Instance{
+		Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"),
+		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port,
+	}
+	t.Cleanup(func() {
+		if pid, _, ok := i.Running(); ok {
+			check(t, errors.Join(syscall.Kill(pid, syscall.SIGQUIT), syscall.Kill(pid, syscall.SIGCONT)))
+			eventually(t, "the end of the server", func() bool { _, _, ok := i.Running(); return !ok })
+		}
+		check(t, os.RemoveAll(dir))
+	})
+	if i.Binaries, err = postgres.Find(""); err != nil {
+		if os.Getenv("MAINSTAY_NEED_PG") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	i.Owner, err = postgres.OwnerOf("/proc/self")
+	if os.Geteuid() == 0 {
+		i.Owner, err = postgres.LookupOwner("postgres")
+	}
+	check(t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	check(t, i.Initialise(ctx))
+	check(t, i.WriteSettings(ctx, postgres.Settings{}))
+	if _, err := i.Start(ctx, postgres.StartOptions{AsPrimary: true}); err != nil {
+		t.Fatal(err)
+	}
+	check(t, i.WaitWritable(ctx))
+	check(t, i.CreateRoles(ctx))
+	return i
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain for ", what)
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+}

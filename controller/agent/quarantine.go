@@ -1,0 +1,225 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mainstay/controller/postgres"
+	"mainstay/controller/wire"
+)
+
+// asideSuffix begins the suffix of a data directory that a rebuild has set aside.
+const asideSuffix = "mainstay-aside-"
+
+// quarantine is where one member's repairs keep what they leave out (S9): a folder for each piece, with its record, which is
+// on disk before anything is discarded. Nothing in it is ever removed but by an operator's drop.
+type quarantine struct {
+	dir   string
+	limit int64 // bytes
+}
+
+func (a *Agent) quarantineOf(member string) quarantine {
+	return quarantine{filepath.Join(memberDir(a.cfg.Data, member), "quarantine"), a.cfg.Quarantine.Limit}
+}
+
+// errQuarantineFull is returned when a piece more would pass the limit: the repair waits until an operator drops one.
+type errQuarantineFull struct {
+	member            string
+	used, more, limit int64
+	oldest            string
+	pieces            int
+}
+
+func (e *errQuarantineFull) Error() string {
+	return fmt.Sprintf("the quarantine of %s holds %s in %d pieces, and this repair needs %s more, past the limit of %s; nothing is dropped by itself: see `mainstay member quarantine list %s`, "+
+		"then run `mainstay member quarantine drop %s`, or raise quarantine.limit in the agent's file and restart the agent",
+		e.member, megabytes(e.used), e.pieces, megabytes(e.more), megabytes(e.limit), e.member, e.oldest)
+}
+
+func megabytes(n int64) string { return fmt.Sprintf("%d MB", (n+1<<20-1)>>20) }
+
+// room refuses a piece that would pass the limit together with those of earlier repairs. The pieces of one repair always
+// fit where nothing earlier is kept, whatever their size: nobody could drop anything to make room.
+func (q quarantine) room(p wire.Piece) error {
+	kept, err := q.list()
+	if err != nil {
+		return err
+	}
+	full := &errQuarantineFull{member: p.Member, more: p.Size, limit: q.limit}
+	for _, k := range kept {
+		if k.Successor == p.Successor {
+			continue
+		}
+		if full.used += k.Size; full.oldest == "" {
+			full.oldest = k.ID
+		}
+		full.pieces++
+	}
+	if full.pieces > 0 && full.used+p.Size > q.limit {
+		return full
+	}
+	return nil
+}
+
+// name gives a piece its ID, the successor's name and how, and its place, which begins with base. Another attempt of the same
+// repair finds what an earlier one has kept.
+func (q quarantine) name(p *wire.Piece, base string) (kept bool, err error) {
+	for n := 1; ; n++ {
+		p.ID = p.Successor + "-" + p.How
+		if n > 1 {
+			p.ID = fmt.Sprintf("%s-%d", p.ID, n)
+		}
+		p.Place = base + p.ID
+		old, err := readPiece(filepath.Join(q.dir, p.ID))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			if _, err := os.Lstat(p.Place); errors.Is(err, fs.ErrNotExist) {
+				return false, nil
+			}
+		case err != nil:
+			return false, err
+		case old.Dropped != nil:
+		case p.How == wire.Rewound && old.Timeline == p.Timeline && old.From == p.From && old.To == p.To:
+			*p = old
+			return true, nil
+		case p.How == wire.Rebuilt && old.Problem != "": // it was about to be set aside, and was not
+			return false, nil
+		}
+	}
+}
+
+// list reads the records, the oldest first.
+func (q quarantine) list() ([]wire.Piece, error) {
+	entries, err := os.ReadDir(q.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []wire.Piece
+	for _, e := range entries {
+		if strings.Contains(e.Name(), ".tmp-") {
+			continue // a copy that was cut short; the next attempt removes it
+		}
+		p, err := readPiece(filepath.Join(q.dir, e.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b wire.Piece) int { return strings.Compare(a.When+a.ID, b.When+b.ID) })
+	return all, nil
+}
+
+func readPiece(dir string) (p wire.Piece, err error) {
+	text, err := os.ReadFile(filepath.Join(dir, postgres.RecordFile))
+	if err != nil {
+		return p, err
+	}
+	if err := json.Unmarshal(text, &p); err != nil {
+		return p, fmt.Errorf("%s is damaged: %w; look at the folder, and move it away to go on", filepath.Join(dir, postgres.RecordFile), err)
+	}
+	if p.How == wire.Rewound {
+		p.Place = dir // the agent's folder may have been moved
+	}
+	if _, err := os.Lstat(p.Place); errors.Is(err, fs.ErrNotExist) {
+		p.Problem = "its files are gone, or were never set aside"
+	}
+	return p, nil
+}
+
+// record writes a piece's record into its folder, durably.
+func (q quarantine) record(p wire.Piece) error {
+	dir := filepath.Join(q.dir, p.ID)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	p.Problem = ""
+	if err := writeJSON(filepath.Join(dir, postgres.RecordFile), p); err != nil {
+		return err
+	}
+	return syncDir(q.dir)
+}
+
+// remove destroys a piece. Its record goes last, so that what is cut short can be gone on with (S7).
+func (q quarantine) remove(ctx context.Context, p wire.Piece) error {
+	dir := filepath.Join(q.dir, p.ID)
+	if p.Place != dir {
+		if !strings.Contains(filepath.Base(p.Place), "."+asideSuffix) {
+			return fmt.Errorf("the record of %s names %s, which is no data directory that was set aside; correct %s", p.ID, p.Place, filepath.Join(dir, postgres.RecordFile))
+		}
+		if err := removeTree(ctx, p.Place, ""); err != nil {
+			return err
+		}
+	}
+	if err := removeTree(ctx, dir, postgres.RecordFile); err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(dir), syncDir(q.dir))
+}
+
+// removeTree removes a folder, or all in it but one file. It ends early with ctx: a large one takes long.
+func removeTree(ctx context.Context, path, but string) error {
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		inner := filepath.Join(path, e.Name())
+		switch {
+		case e.Name() == but:
+		case e.IsDir():
+			err = removeTree(ctx, inner, "")
+		default:
+			err = os.Remove(inner)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if but != "" {
+		return nil
+	}
+	return os.Remove(path)
+}
+
+// sizeOf adds up the files below a path.
+func sizeOf(ctx context.Context, path string) (size int64, err error) {
+	err = filepath.WalkDir(path, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil || !info.Mode().IsRegular() {
+			return err
+		}
+		size += info.Size()
+		return ctx.Err()
+	})
+	return size, err
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,259 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/identity"
+	"mainstay/controller/postgres"
+	"mainstay/controller/wire"
+)
+
+const (
+	// showBound is how long the transactions of a piece may be read; what was found until then is shown.
+	showBound = 7 * time.Second
+	// shownTransactions bounds the list of them.
+	shownTransactions = 1000
+	// dropWait is how long an answer waits for the files to be gone.
+	dropWait = 3 * time.Second
+	// maxDropRequest bounds a request's body.
+	maxDropRequest = 16 << 10
+)
+
+// desk lets few requests look at the disk at a time: a frozen one must not gather them (L6).
+type desk chan struct{}
+
+// removal is a dropped piece for dropLoop to remove; done has room for the answer.
+type removal struct {
+	from  quarantine
+	piece wire.Piece
+	done  chan error
+}
+
+// refusal is an answer that is not 2xx.
+type refusal struct {
+	status int
+	code   string
+	text   string
+}
+
+func (r *refusal) Error() string { return r.text }
+
+func refuse(status int, code, format string, args ...any) error {
+	return &refusal{status, code, fmt.Sprintf(format, args...)}
+}
+
+// quarantineAPI adds the operators' way to what repairs have left out. Looking is for viewers too; dropping is not.
+func (a *Agent) quarantineAPI(mux *http.ServeMux) {
+	look := []string{identity.RoleOperator, identity.RoleViewer}
+	mux.HandleFunc("GET /v1/quarantine", a.handle(look, time.Second, a.pieces))
+	mux.HandleFunc("GET /v1/quarantine/{id}", a.handle(look, showBound, a.showPiece))
+	mux.HandleFunc("POST /v1/quarantine/{id}/drop", a.handle(look[:1], dropWait, a.dropPiece))
+}
+
+type pieceHandler func(ctx context.Context, who identity.ID, r *http.Request) (any, error)
+
+// handle checks the caller's role and bounds the work.
+func (a *Agent) handle(roles []string, bound time.Duration, do pieceHandler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		answer, err := a.handled(w, r, roles, bound, do)
+		status := http.StatusOK
+		if err != nil {
+			why := &refusal{http.StatusInternalServerError, "failed", err.Error()}
+			errors.As(err, &why)
+			status, answer = why.status, wire.Error{Message: why.text, Code: why.code}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(answer) // a client that went away is nobody's problem
+	}
+}
+
+func (a *Agent) handled(w http.ResponseWriter, r *http.Request, roles []string, bound time.Duration, do pieceHandler) (any, error) {
+	who, err := identity.IDOf(r)
+	if err != nil || !slices.Contains(roles, who.Role) {
+		return nil, refuse(http.StatusForbidden, "forbidden", "%s %s may not do this: it needs a certificate of role %s", who.Role, who.Name, strings.Join(roles, " or "))
+	}
+	select {
+	case a.desk <- struct{}{}:
+		defer func() { <-a.desk }()
+	default:
+		return nil, refuse(http.StatusServiceUnavailable, "failed", "the agent of %s is busy with earlier requests; if they never end, look at its disk", a.cfg.Host)
+	}
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bound + 2*time.Second)); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), bound)
+	defer cancel()
+	return do(ctx, who, r)
+}
+
+// pieces lists what the host keeps, of members too that it no longer has.
+func (a *Agent) pieces(context.Context, identity.ID, *http.Request) (any, error) {
+	out := wire.Quarantine{Host: a.cfg.Host, Limit: a.cfg.Quarantine.Limit, Pieces: []wire.Piece{}}
+	dirs, err := filepath.Glob(a.quarantineOf("*").dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range dirs {
+		found, err := quarantine{dir: dir}.list()
+		if err != nil {
+			return nil, err
+		}
+		out.Pieces = append(out.Pieces, found...)
+	}
+	return out, nil
+}
+
+// find reads the record of one piece. An ID is a name, never a path.
+func (a *Agent) find(id string) (wire.Piece, quarantine, error) {
+	dirs, err := filepath.Glob(a.quarantineOf("*").dir)
+	if err != nil || id != filepath.Base(id) || strings.HasPrefix(id, ".") {
+		return wire.Piece{}, quarantine{}, refuse(http.StatusBadRequest, "bad-request", "%q is no name of a piece", id)
+	}
+	for _, dir := range dirs {
+		p, err := readPiece(filepath.Join(dir, id))
+		if !errors.Is(err, fs.ErrNotExist) {
+			return p, quarantine{dir: dir}, err
+		}
+	}
+	return wire.Piece{}, quarantine{}, refuse(http.StatusNotFound, "bad-request", "%s keeps no %s; `mainstay member quarantine list` shows what there is", a.cfg.Host, id)
+}
+
+func (a *Agent) showPiece(ctx context.Context, _ identity.ID, r *http.Request) (any, error) {
+	p, _, err := a.find(r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	out := wire.PieceAnswer{Host: a.cfg.Host, Piece: p}
+	out.List, out.Note = a.transactions(ctx, p)
+	return out, nil
+}
+
+// transactions lists the commits in a piece, as far as they can be read.
+func (a *Agent) transactions(ctx context.Context, p wire.Piece) (list []wire.Transaction, note string) {
+	inst := a.instanceOf(p.Member)
+	switch {
+	case p.Bytes == 0:
+		return nil, ""
+	case p.Problem != "" || p.Dropped != nil:
+		return nil, "the files are not whole"
+	case inst == nil:
+		return nil, "the agent looks after no " + p.Member + " now, so it has no pg_waldump for it"
+	}
+	dir := p.Place
+	if p.How == wire.Rebuilt {
+		dir = filepath.Join(dir, "pg_wal")
+	}
+	found, total, err := inst.Transactions(ctx, dir, postgres.Discard{Timeline: p.Timeline, From: p.From, To: p.To}, shownTransactions)
+	for _, t := range found {
+		list = append(list, wire.Transaction(t))
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		note = fmt.Sprintf("read for %s and no longer; there may be more", showBound)
+	case err != nil:
+		note = err.Error()
+	case total > len(list):
+		note = fmt.Sprintf("the first %d of %d", len(list), total)
+	case total < p.Transactions:
+		note = fmt.Sprintf("%d more on later timelines", p.Transactions-total)
+	}
+	return list, note
+}
+
+func (a *Agent) instanceOf(member string) *postgres.Instance {
+	a.mu.Lock()
+	m := a.members[member]
+	a.mu.Unlock()
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.inst
+}
+
+// dropPiece destroys a piece on an operator's word, which is in the record and in the log before the first file goes.
+func (a *Agent) dropPiece(ctx context.Context, who identity.ID, r *http.Request) (any, error) {
+	var req wire.DropRequest
+	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxDropRequest))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&req); err != nil || strings.TrimSpace(req.Reason) == "" {
+		return nil, refuse(http.StatusBadRequest, "bad-request", "a drop needs a reason")
+	}
+	p, q, err := a.find(r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	if p.Dropped == nil {
+		p.Dropped = &wire.Drop{By: who.Name, Reason: req.Reason, When: time.Now().UTC().Format(time.RFC3339)}
+		if err := q.record(p); err != nil {
+			return nil, err
+		}
+	}
+	a.log.Warn("kept data is dropped", zap.String("id", p.ID), zap.String("member", p.Member), zap.String("operator", who.Name), zap.String("reason", req.Reason),
+		zap.Uint32("timeline", uint32(p.Timeline)), zap.Stringer("from", p.From), zap.Stringer("to", p.To), zap.Int64("bytes", p.Bytes), zap.Int("transactions", p.Transactions), zap.String("place", p.Place))
+	job := removal{q, p, make(chan error, 1)}
+	select {
+	case a.drops <- job:
+	case <-ctx.Done():
+		return wire.DropAnswer{Piece: p}, nil // the one before takes long; dropLoop comes to it
+	}
+	select {
+	case err = <-job.done:
+		return wire.DropAnswer{Piece: p, Gone: err == nil}, err
+	case <-ctx.Done():
+		return wire.DropAnswer{Piece: p}, nil
+	}
+}
+
+// dropLoop removes dropped pieces, one at a time; at first those that an earlier run did not finish (S7).
+func (a *Agent) dropLoop(ctx context.Context) error {
+	for {
+		a.removeDropped(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case job := <-a.drops:
+			job.done <- a.removePiece(ctx, job.from, job.piece)
+		}
+	}
+}
+
+// removeDropped removes what is marked as dropped.
+func (a *Agent) removeDropped(ctx context.Context) {
+	dirs, _ := filepath.Glob(a.quarantineOf("*").dir) // the pattern is ours
+	for _, dir := range dirs {
+		q := quarantine{dir: dir}
+		all, err := q.list()
+		if err != nil {
+			a.log.Error("the quarantine cannot be read", zap.String("folder", dir), zap.Error(err))
+		}
+		for _, p := range all {
+			if p.Dropped != nil && ctx.Err() == nil {
+				_ = a.removePiece(ctx, q, p) // it is in the log, and tried again
+			}
+		}
+	}
+}
+
+func (a *Agent) removePiece(ctx context.Context, q quarantine, p wire.Piece) error {
+	err := q.remove(ctx, p)
+	if err != nil {
+		a.log.Error("dropped data is not gone yet; drop it again", zap.String("id", p.ID), zap.String("member", p.Member), zap.Error(err))
+		return err
+	}
+	a.log.Info("dropped data is gone", zap.String("id", p.ID), zap.String("member", p.Member))
+	return nil
+}

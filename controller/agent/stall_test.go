@@ -1,0 +1,126 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+const ms = time.Millisecond
+
+func TestStall(t *testing.T) {
+	type step struct {
+		at   time.Duration
+		what string
+		want time.Duration // the age after it
+	}
+	for _, c := range []struct {
+		name  string
+		steps []step
+	}{
+		{"looks that end well leave nothing", []step{{1000 * ms, "begin", 0}, {1020 * ms, "over", 0}, {9000 * ms, "", 0}}},
+		{"a look that hangs, and others after it", []step{
+			{1000 * ms, "begin", 0}, {2500 * ms, "", 1500 * ms}, {3000 * ms, "failed", 2000 * ms}, {3250 * ms, "begin", 2250 * ms},
+			{5250 * ms, "failed", 4250 * ms}, {5500 * ms, "begin", 4500 * ms}, {5510 * ms, "over", 0}}},
+		{"beats count from the begin of the last good one", []step{
+			{1000 * ms, "begin", 0}, {1010 * ms, "well 1000", 10 * ms}, {1500 * ms, "begin", 500 * ms}, {1520 * ms, "well 1500", 20 * ms},
+			{2000 * ms, "begin", 500 * ms}, {4000 * ms, "failed", 2500 * ms}, {4500 * ms, "begin", 3000 * ms}, {4510 * ms, "well 4500", 10 * ms}}},
+		{"a saturated server is no stall", []step{
+			{1000 * ms, "begin", 0}, {1010 * ms, "well 1000", 10 * ms}, {1500 * ms, "begin", 500 * ms}, {1510 * ms, "excused", 10 * ms},
+			{2000 * ms, "begin", 500 * ms}, {2010 * ms, "excused", 10 * ms}, {9000 * ms, "begin", 7000 * ms}, {9010 * ms, "excused", 10 * ms}}},
+		{"saturation does not hide a stall that came before", []step{
+			{1000 * ms, "begin", 0}, {3000 * ms, "failed", 2000 * ms}, {3500 * ms, "begin", 2500 * ms}, {3510 * ms, "excused", 2000 * ms},
+			{4000 * ms, "begin", 2490 * ms}, {4010 * ms, "excused", 2000 * ms}}},
+	} {
+		var s stall
+		for _, st := range c.steps {
+			var begun int
+			switch {
+			case st.what == "begin":
+				s.begin(st.at)
+			case st.what == "failed":
+				s.failed(st.at)
+			case st.what == "excused":
+				s.excused(st.at)
+			case st.what == "over":
+				s = stall{}
+			case st.what != "":
+				if _, err := fmt.Sscanf(st.what, "well %d", &begun); err != nil {
+					t.Fatal(err)
+				}
+				s.since(time.Duration(begun)*ms, st.at)
+			}
+			if got := s.age(st.at, 0); got != st.want {
+				t.Errorf("%s: at %s after %q: %s, want %s", c.name, st.at, st.what, got, st.want)
+			}
+		}
+	}
+}
+
+// A starved host is no stuck primary: what happened while the agent had no turn itself does not count.
+func TestLateness(t *testing.T) {
+	const slack = 500 * ms
+	var p pulse
+	if p.fair(time.Hour, slack) != 0 {
+		t.Error("before the first tick nothing is known to be late")
+	}
+	for now := 1000 * ms; now <= 2000*ms; now += pulseEvery {
+		p.tick(now, slack)
+	}
+	if got := p.fair(2500*ms, slack); got != 0 {
+		t.Errorf("late by less than a heartbeat: %s", got)
+	}
+	if got := p.fair(2700*ms, slack); got != 2700*ms {
+		t.Errorf("a tick is overdue, so nothing counts yet: %s", got)
+	}
+	p.tick(5000*ms, slack)
+	p.tick(5100*ms, slack)
+	var s stall
+	s.begin(1900 * ms)
+	if got := s.age(5600*ms, p.fair(5600*ms, slack)); got != 600*ms {
+		t.Errorf("counts from when it was itself again: %s", got)
+	}
+	s.since(5500*ms, 5510*ms)
+	if got := s.age(5600*ms, p.fair(5600*ms, slack)); got != 100*ms {
+		t.Errorf("what began later counts from its begin: %s", got)
+	}
+}
+
+func TestWhatABeatProves(t *testing.T) {
+	server := func(code pq.ErrorCode) error { return fmt.Errorf("beat of m: %w", &pq.Error{Code: code}) }
+	for _, c := range []struct {
+		err                     error
+		beside, hung, saturated bool
+	}{
+		{server("53300"), true, false, true},
+		{server("53100"), false, false, false}, // disk full
+		{server("58030"), false, false, false}, // I/O error
+		{server("XX000"), false, false, false},
+		{server("57P03"), false, false, false}, // shutting down
+		{server("57014"), false, true, false},  // statement timeout: ours
+		{server("55P03"), true, false, false},  // lock timeout
+		{server("42P01"), true, false, false},  // somebody dropped the table
+		{server("3F000"), true, false, false},  // or the schema
+		{server("28000"), true, false, false},
+		{fmt.Errorf("x: %w", context.DeadlineExceeded), false, true, false},
+		{errors.New("connection refused"), false, false, false},
+	} {
+		if beside(c.err) != c.beside || hung(c.err) != c.hung || saturated(c.err) != c.saturated {
+			t.Errorf("%v: beside %v, hung %v, saturated %v", c.err, beside(c.err), hung(c.err), saturated(c.err))
+		}
+	}
+}
+
+func TestBrief(t *testing.T) {
+	if got := brief(errors.New("first\nsecond")); got != "first" {
+		t.Error(got)
+	}
+	if got := brief(errors.New(strings.Repeat("ä", maxText))); len(got) > maxText || strings.Contains(got, "�") {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,76 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+)
+
+// userSideEvery is how often what belongs to the host's user is looked at: nothing urgent hangs on it.
+const userSideEvery = 10 * time.Second
+
+// userSide is what the last look at the user's side of the host found; of the minder's goroutine alone.
+type userSide struct {
+	at       time.Duration // when; 0 for never
+	services []postgres.Service
+	fault    string // said once
+}
+
+// lookAtUserSide finds out what else would start the member, and keeps the copy of a configuration outside of its data
+// up to date. Before the adoption it writes nothing.
+func (m *minder) lookAtUserSide(ctx context.Context, inst *postgres.Instance, d member.Durable, answers bool) {
+	if now := boottime.Now(); m.user.at == 0 || now-m.user.at > userSideEvery {
+		m.user.at = now
+	} else {
+		return
+	}
+	services, err := postgres.Services(inst.Data)
+	if err == nil {
+		m.user.services = services
+	}
+	if err == nil && answers && d.SystemID != "" && inst.Replication.User != "" {
+		err = inst.CopyConfig(ctx)
+	}
+	fault := ""
+	if err != nil {
+		fault = err.Error()
+	}
+	if fault != "" && fault != m.user.fault {
+		m.log.Warn("the user's side of the host", zap.Error(err))
+	}
+	m.user.fault = fault
+}
+
+// unmasked names, for the report, each service of the distribution that could start the member without a lease (S4).
+func (m *minder) unmasked() (missing []string) {
+	for _, s := range m.user.services {
+		if !s.Closed() {
+			missing = append(missing, "a mask on "+s.Unit+", which can start it without a lease (as root on its host: mainstay local mask "+m.name+")")
+		}
+	}
+	return missing
+}
+
+// notices logs what happens to settings and files of the user's.
+func (a *Agent) notices(member string) func(string) {
+	return func(text string) { a.log.Info(text, zap.String("member", member)) }
+}
+
+// sayReplaced names, once at the adoption, what of the user's our settings replace.
+func (m *minder) sayReplaced(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
+	s, err := settings(inst, goal, d)
+	if err != nil {
+		return err
+	}
+	lines, err := inst.Replaces(ctx, s)
+	if err == nil && len(lines) > 0 {
+		m.log.Info("settings of the user's that Mainstay replaces", zap.Strings("settings", lines))
+	}
+	return err
+}

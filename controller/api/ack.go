@@ -1,0 +1,16 @@
+package api
+
+import (
+	"context"
+
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+)
+
+// ack lifts the block that an automatic failover leaves behind: its reason has been seen.
+func (a *API) ack(ctx context.Context, q *request) (any, error) {
+	return a.propose(ctx, q, false, func(s *subject) (planned, error) {
+		return planned{cmd: state.Command{Ack: &state.Ack{}}, answer: wire.OperationAnswer{
+			Operation: s.c.Recovered, Plan: []string{"the next automatic failover of " + s.c.Name + " does not wait"}}}, nil
+	})
+}

@@ -1,0 +1,40 @@
+package config
+
+import (
+	"regexp"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Quarantine bounds what the repairs of a member leave out and keep (S9).
+type Quarantine struct {
+	// Limit is how many bytes a member may keep before a further repair waits for an operator's drop.
+	Limit int64
+}
+
+const defaultQuarantine = 10 << 30
+
+// sizeText is a number with a unit of PostgreSQL's: powers of 1024.
+var (
+	sizeText  = regexp.MustCompile(`^([1-9][0-9]{0,5})(MB|GB|TB)$`)
+	sizeUnits = map[string]int64{"MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
+)
+
+// size reads a number of bytes, such as 512MB, 10GB or 1TB.
+func (r *reader) size(dst *int64) reading {
+	return func(n *yaml.Node, at where) {
+		do := "write a number and a unit: 512MB, 10GB, 1TB"
+		if n.Kind != yaml.ScalarNode {
+			r.unread(n, at, "is "+kindOf(n)+", not a size", do)
+			return
+		}
+		m := sizeText.FindStringSubmatch(n.Value)
+		if m == nil {
+			r.unread(n, at, quote(n.Value)+" is not a size", do)
+			return
+		}
+		number, _ := strconv.ParseInt(m[1], 10, 64)
+		*dst = number * sizeUnits[m[2]]
+	}
+}

@@ -1,0 +1,118 @@
+package decide
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+// configure applies a changed platform.
+func (st *stage) configure(change func(*platform.Cluster)) {
+	p := *st.s.Platform
+	p.Clusters = slices.Clone(p.Clusters)
+	change(&p.Clusters[0])
+	st.apply(state.Command{Platform: &state.SetPlatform{Platform: &p}})
+}
+
+// sets waits for the next durability set, and lets the primary settle it.
+func (st *stage) sets(within time.Duration) *state.ChangeSet {
+	st.t.Helper()
+	cmd := st.step(within)
+	if cmd == nil || cmd.Sets == nil {
+		st.t.Fatalf("no new durability set: %s", body(cmd))
+	}
+	st.apply(*cmd)
+	st.members["m1"].Settled = st.c().HighSet
+	st.later(0)
+	st.commits()
+	return cmd.Sets
+}
+
+func TestAcksChange(t *testing.T) {
+	st := well(t, 1, nil)
+	st.configure(func(c *platform.Cluster) { c.Durability.Acks = 2 })
+	if s := st.sets(time.Second); s.Acks != 2 || len(s.Names) != 2 {
+		t.Errorf("raised: %+v", s)
+	}
+	st.configure(func(c *platform.Cluster) { c.Durability.Acks = 0 })
+	if s := st.sets(time.Second); s.Acks != 0 {
+		t.Errorf("lowered: %+v", s)
+	}
+	st.members["m1"].Senders = st.members["m1"].Senders[:1]
+	st.configure(func(c *platform.Cluster) { c.Durability.Acks = 2 })
+	if cmd := st.step(time.Minute); cmd != nil {
+		t.Errorf("commits would begin to wait for a replica that is not there: %s", body(cmd))
+	}
+	if !st.problem(health.DurabilityReduced) {
+		t.Error("the operator is not told that commits wait for fewer replicas")
+	}
+}
+
+func TestWhenShort(t *testing.T) {
+	for _, policy := range []string{"block", "degrade"} {
+		st := well(t, 2, func(p *platform.Platform) { p.Clusters[0].Durability.WhenShort = policy })
+		both := st.members["m1"].Senders
+		st.members["m1"].Senders = both[:1]
+		st.later(leaveAfter / 2)
+		if cmd, _, _ := st.next(); cmd != nil {
+			t.Errorf("%s: a moment without a replica: %s", policy, body(cmd))
+		}
+		if policy == "block" {
+			if cmd := st.step(time.Minute); cmd != nil {
+				t.Errorf("block: %s", body(cmd))
+			}
+			continue
+		}
+		if s := st.sets(2 * leaveAfter); s.Acks != 1 || !slices.Equal(s.Names, []string{"m2_2"}) {
+			t.Errorf("one replica is left: %+v", s)
+		}
+		st.members["m1"].Senders = nil
+		if s := st.sets(2 * leaveAfter); s.Acks != 0 {
+			t.Errorf("none is left: %+v", s)
+		}
+		if !st.problem(health.DurabilityReduced) {
+			t.Error("a degraded cluster raises no alarm")
+		}
+		st.members["m1"].Senders = both
+		if s := st.sets(time.Second); s.Acks != 2 {
+			t.Errorf("both are back: %+v", s)
+		}
+	}
+}
+
+// A degraded set must not appear while the epoch is being fenced: the sets are frozen then.
+func TestNoDegradeDuringASeal(t *testing.T) { // Seals
+	st := begun(t, 1, func(p *platform.Platform) { p.Clusters[0].Durability.WhenShort = "degrade" })
+	if next, err := state.Apply(st.s, 99, feed(state.Command{Sets: &state.ChangeSet{Epoch: ep(1), Acks: 0}})); err == nil {
+		t.Errorf("recorded: %+v", next.Clusters["feed"].Sets)
+	}
+	for end := st.now + time.Minute; st.now < end; st.later(time.Second) {
+		if cmd, _, _ := st.next(); cmd != nil && cmd.Sets != nil {
+			t.Fatalf("decided %s", body(cmd))
+		}
+	}
+}
+
+// With from: other-site only members of other sites acknowledge, whoever leads.
+func TestAcksFromAnotherSite(t *testing.T) { // S2
+	st := well(t, 1, func(p *platform.Platform) { p.Clusters[0].Durability.From = "other-site" })
+	if got := st.c().Set().Names; !slices.Equal(got, []string{"m3_3"}) { // h1 and h2 are in the east, h3 in the west
+		t.Errorf("m1 leads in the east: %v", got)
+	}
+	st.members["m3"].Position = 1001
+	st.vanish()
+	st.commits()
+	st.seal("m2", "m3")
+	if p := st.commits().Promote; p == nil || p.Member != "m3" {
+		t.Fatalf("promote %+v", p)
+	}
+	for _, name := range st.c().Set().Names {
+		if name != "m2_2" {
+			t.Errorf("m3 leads in the west, and %s acknowledges", name)
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package decide
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+// votesOf lets controllers c2 and c3 say what they see of m1; c1 leads. nil is silence.
+func (st *stage) votesOf(c2, c3 *health.Vote) {
+	st.controllers, st.self = []string{"c1", "c2", "c3"}, "c1"
+	for name, v := range map[string]*health.Vote{"c2": c2, "c3": c3} {
+		if v != nil {
+			st.number++
+			v.Member = "m1"
+			st.view.FoldVotes(health.Votes{Observer: name, Number: st.number, Votes: []health.Vote{*v}}, st.now)
+		}
+	}
+}
+
+func TestControllersVote(t *testing.T) {
+	deaf := func() *health.Vote { return &health.Vote{HeardMS: 1100, ProbedMS: -1} }
+	for _, c := range []struct {
+		name      string
+		c2, c3    *health.Vote
+		problem   health.Kind
+		begins    bool
+		transfers bool
+	}{
+		{name: "nobody has contact", c2: deaf(), c3: deaf(), problem: health.PrimaryUnreachable, begins: true},
+		{name: "one controller is silent", c2: deaf(), problem: health.PrimaryUnreachable, begins: true},
+		{name: "both are silent: 3 of 5 say so", problem: health.PrimaryUnreachable, begins: true},
+		{name: "a probe succeeds", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 200}, problem: health.PrimaryAgentSilent},
+		{name: "a probe is refused for want of a slot", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: -1, Saturated: true}, problem: health.PrimaryAgentSilent},
+		{name: "one other hears its agent", c2: deaf(), c3: &health.Vote{HeardMS: 300, ProbedMS: -1}, problem: health.PrimaryAgentSilent},
+		{name: "all others hear its agent", c2: &health.Vote{HeardMS: 100, ProbedMS: -1}, c3: &health.Vote{HeardMS: 300, ProbedMS: -1}, problem: health.ObserverIsolated, transfers: true},
+	} {
+		st := well(t, 1, nil)
+		st.vanish()
+		st.later(1600 * time.Millisecond)
+		st.votesOf(c.c2, c.c3)
+		cmd, _, d := st.next()
+		if (cmd != nil && cmd.Begin != nil) != c.begins || d.Transfer != c.transfers || !has(d.Problems, c.problem) {
+			t.Errorf("%s: %s, transfer %v, problems %+v", c.name, body(cmd), d.Transfer, d.Problems)
+		}
+	}
+}
+
+// Half of the observers is no majority.
+func TestControllersWithoutFreshWordsDoNotCount(t *testing.T) {
+	st := well(t, 1, nil)
+	st.vanish()
+	st.members["m3"] = nil
+	st.later(1600 * time.Millisecond)
+	st.votesOf(nil, nil)
+	st.waits("too few observers answer to be sure (2 of 5")
+	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: -1}, nil)
+	st.later(1600 * time.Millisecond) // an old word
+	st.waits("too few observers answer")
+	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: -1}, nil)
+	if b := st.commits().Begin; b == nil {
+		t.Error("three of five observers have no contact")
+	}
+}
+
+func has(problems []health.Problem, k health.Kind) bool {
+	for _, p := range problems {
+		if p.Kind == k {
+			return true
+		}
+	}
+	return false
+}
+
+func TestStuckPrimary(t *testing.T) {
+	stuck := platform.Stuck(lease).Milliseconds() + 1
+	for _, c := range []struct {
+		name    string
+		change  func(*stage, *health.Member)
+		begins  string
+		problem health.Kind
+	}{
+		{name: "new connections hang", change: func(_ *stage, m *health.Member) { m.Stale = stuck }, begins: "no answer to a new connection"},
+		{name: "not for long enough", change: func(_ *stage, m *health.Member) { m.Stale, m.WriteStale = stuck-1, stuck-1 }},
+		{name: "commits hang", change: func(_ *stage, m *health.Member) { m.WriteStale = stuck }, begins: "no small commit has finished"},
+		{name: "commits fail", change: func(_ *stage, m *health.Member) { m.WriteStale, m.WriteError = stuck, "No space left on device" }, begins: "No space left on device"},
+		{name: "commits fail, and nobody could take over", change: func(st *stage, m *health.Member) {
+			m.WriteStale, st.members["m2"], st.members["m3"] = stuck, nil, nil
+		}, problem: health.PrimaryStuck},
+		{name: "connections hang, and nobody could take over: a restart may help", change: func(st *stage, m *health.Member) {
+			m.Stale, st.members["m2"], st.members["m3"] = stuck, nil, nil
+		}, begins: "no answer to a new connection"},
+		{name: "every slot is taken", change: func(_ *stage, m *health.Member) { m.Stale, m.Saturated = stuck, true }, problem: health.PrimarySaturated},
+		{name: "it has not opened yet", change: func(_ *stage, m *health.Member) { m.Stale, m.Opened = stuck, false }},
+	} {
+		st := well(t, 1, nil)
+		c.change(st, st.members["m1"])
+		st.later(2 * time.Second)
+		cmd, _, d := st.next()
+		switch {
+		case c.begins != "" && (cmd == nil || cmd.Begin == nil || !cmd.Begin.StopOld || !strings.Contains(cmd.Begin.Reason, c.begins)):
+			t.Errorf("%s: %s", c.name, body(cmd))
+		case c.begins == "" && cmd != nil && cmd.Begin != nil:
+			t.Errorf("%s: %s", c.name, body(cmd))
+		case c.problem != "" && !has(d.Problems, c.problem):
+			t.Errorf("%s: problems %+v", c.name, d.Problems)
+		}
+	}
+}
+
+// After an automatic failover the next one that rests on inference waits: until an operator has seen it, or for a while.
+// What an agent saw itself does not wait.
+func TestRecoveryBlocksTheNext(t *testing.T) {
+	failedOver := func() *stage {
+		st := begun(t, 1, nil)
+		st.seal("m2", "m3")
+		st.commits()
+		if st.c().Primary != "m2" {
+			t.Fatalf("primary %s", st.c().Primary)
+		}
+		m2, m3 := st.members["m2"], st.members["m3"]
+		*m2 = health.Member{Name: "m2", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RolePrimary, SystemID: "7", Epoch: ep(2), Timeline: 2,
+			Position: 1100, PositionKnown: true, Opened: true, Incarnation: "m2_2", Guard: health.Guard{Complete: true, Armed: ep(2)}}
+		m3.Sealed, m3.Epoch, m3.Timeline = platform.Epoch{}, ep(2), 2
+		st.later(100 * time.Millisecond)
+		st.commits()
+		if st.c().Recovered == "" {
+			t.Fatal("the failover leaves no block behind")
+		}
+		return st
+	}
+	vanished := func(st *stage) {
+		st.members["m2"], st.members["m3"].Receiver = nil, nil
+		st.members["m1"] = &health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, SystemID: "7", Epoch: ep(2), Timeline: 2, Incarnation: "m1_4", PositionKnown: true, Position: 1100}
+		st.later(2 * time.Second)
+	}
+	st := failedOver()
+	vanished(st)
+	if cmd, why, d := st.next(); cmd != nil && cmd.Begin != nil || !has(d.Problems, health.RecoveryBlocked) || !strings.Contains(why.Text, "mainstay ack feed") {
+		t.Errorf("unblocked: %s, %s", body(cmd), why.Text)
+	}
+	st.apply(feed(state.Command{Ack: &state.Ack{}}))
+	if b := st.commits().Begin; b == nil {
+		t.Error("an acknowledged failover blocks on")
+	}
+	st = failedOver()
+	vanished(st)
+	began := st.now
+	for cmd, _, _ := st.next(); cmd == nil || cmd.Begin == nil; cmd, _, _ = st.next() {
+		if cmd != nil {
+			st.apply(*cmd)
+		}
+		if st.later(time.Second); st.now-began > 2*platform.RecoveryBlock {
+			t.Fatal("the block never ends")
+		}
+	}
+	st = failedOver()
+	*st.members["m2"] = health.Member{Name: "m2", Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Epoch: ep(2), Closed: ep(2), Timeline: 2}
+	st.later(0)
+	if b := st.commits().Begin; b == nil || !b.StopOld {
+		t.Error("a crash its agent saw must not wait")
+	}
+}

@@ -1,0 +1,84 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"mainstay/controller/state"
+)
+
+// powerAfter is how long an attempt waits for a proof that costs nothing but a round trip before it has the host's power
+// cut, which ends everything else that runs there too.
+const powerAfter = time.Second
+
+// cutPower has the fence devices of the primary's host switch it off, where it has any and no other proof has come.
+func (l *look) cutPower() (*state.Command, Reason) {
+	host := l.State.Platform.Host(l.conf.Member(l.c.Primary).Host)
+	if host == nil || len(host.Fence) == 0 || l.fenceOf(l.c.Primary) != nil || l.Watch.held(l.c.Name+"/power/"+l.c.Attempt.Number.String()) < powerAfter {
+		return nil, Reason{}
+	}
+	reason := fmt.Sprintf("no other proof that %s is fenced, in attempt %s; this ends everything on the host: %s", l.c.Primary, l.c.Attempt.Number,
+		strings.Join(MembersOn(l.State, host.Name), ", "))
+	return &state.Command{Fence: &state.FenceHost{Host: host.Name, Reason: reason}}, Reason{RuleAttempt, "cut the power of " + host.Name + ": " + reason}
+}
+
+// MembersOn names the members that a host carries: powering it off ends them all.
+func MembersOn(s *state.State, host string) []string {
+	var names []string
+	for _, c := range s.Platform.Clusters {
+		for _, m := range c.Members {
+			if m.Host == host {
+				names = append(names, m.Name)
+			}
+		}
+	}
+	return names
+}
+
+// givePowerBack ends a fence that was decided automatically, once the cluster has another primary: the host's members then
+// rejoin by themselves. What an operator fenced, an operator gives back.
+func (l *look) givePowerBack() (*state.Command, Reason) {
+	for _, name := range l.replicas() {
+		host := l.conf.Member(name).Host
+		f := l.State.Fences[host]
+		if f == nil || !f.Off || f.Release || f.By != "mainstay" || l.leads(host) {
+			continue
+		}
+		return &state.Command{Unfence: &state.UnfenceHost{Host: host, Reason: "its members have been replaced"}},
+			Reason{RuleUpkeep, "give " + host + " its power back"}
+	}
+	return nil, Reason{}
+}
+
+// leads: a member on the host is still the primary of some cluster.
+func (l *look) leads(host string) bool {
+	for _, name := range l.State.ClusterNames() {
+		c, conf := l.State.Clusters[name], l.State.ClusterConfig(name)
+		if conf == nil || c.Primary == "" {
+			continue
+		}
+		if m := conf.Member(c.Primary); m != nil && m.Host == host {
+			return true
+		}
+	}
+	return false
+}
+
+func fenceText(host string, f *state.Fence) string {
+	what := "is being fenced"
+	switch {
+	case f.Release:
+		what = "is being given its power back; it was fenced"
+	case f.Off:
+		what = "is fenced"
+	}
+	text := fmt.Sprintf("host %s %s by %s: %s", host, what, f.By, f.Reason)
+	if f.Detail != "" {
+		text += " (" + f.Detail + ")"
+	}
+	if f.Off && !f.Release {
+		text += fmt.Sprintf("; run `mainstay unfence %s` to give it back", host)
+	}
+	return text
+}

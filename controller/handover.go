@@ -1,0 +1,55 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/consensus"
+)
+
+// againAfter is the pause after an attempt to hand leadership over.
+const againAfter = time.Second
+
+// handover lets another controller lead when this one's loop asks for it: its own view is the odd one out. One attempt at
+// a time; whoever still leads afterwards asks again.
+type handover struct {
+	log    *consensus.Log
+	asked  chan struct{} // capacity 1
+	logger *zap.Logger
+}
+
+// Transfer implements loop.Log.
+func (p *proposer) Transfer() {
+	select {
+	case p.asked <- struct{}{}:
+	default:
+	}
+}
+
+func (h *handover) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-h.asked:
+		}
+		if h.log.IsLeader() {
+			h.try(ctx)
+		}
+		if pauseFor(ctx, againAfter) != nil {
+			return nil
+		}
+	}
+}
+
+func (h *handover) try(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handOverTime)
+	defer cancel()
+	if err := h.log.Transfer(ctx, ""); err != nil {
+		h.logger.Warn("leadership was not handed over; this controller goes on", zap.Error(err))
+		return
+	}
+	h.logger.Warn("leadership handed over: this controller's view was the odd one out")
+}

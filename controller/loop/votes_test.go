@@ -1,0 +1,85 @@
+package loop
+
+import (
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/health"
+)
+
+// sees is what c's view has of member m1 by observer, within suspect.
+func sees(c *Core, observer string, now time.Duration) *health.Vote {
+	in := c.input(now, time.Time{})
+	return in.View.Vote(observer, in.State.Platform.Clusters[0].Member("m1"), platform.Suspect(lease), now)
+}
+
+func TestVotesFoldAndExpire(t *testing.T) {
+	now, suspect := time.Hour, platform.Suspect(lease)
+	c := leader(t, now)
+	c.Votes(health.Votes{Observer: "c2", Number: 1, Began: "b", Votes: []health.Vote{{Cluster: "feed", Member: "m1", HeardMS: 100, ProbedMS: -1}}}, now)
+	if v := sees(c, "c2", now+suspect); v == nil || !v.Heard(suspect) || v.Probed(suspect) {
+		t.Errorf("a fresh vote: %+v", v)
+	}
+	if v := sees(c, "c2", now+suspect+1); v != nil {
+		t.Errorf("old votes do not count: %+v", v)
+	}
+	c.Votes(health.Votes{Observer: "c2", Number: 1, Began: "b"}, now+suspect)
+	if v := sees(c, "c2", now+suspect+1); v != nil {
+		t.Errorf("votes that came twice: %+v", v)
+	}
+	c.Votes(health.Votes{Observer: "c2", Number: 1, Began: "later", Votes: []health.Vote{{Cluster: "feed", Member: "m1"}}}, now+suspect)
+	if v := sees(c, "c2", now+suspect+1); v == nil {
+		t.Error("a restarted controller counts from 1 again")
+	}
+}
+
+func TestOwnVotes(t *testing.T) {
+	begun, suspect := time.Hour, platform.Suspect(lease)
+	c := leader(t, begun)
+	if v := c.Vote("b", nil, begun+suspect); len(v.Votes) != 0 || v.Observer != "c1" || v.Number != 1 || v.Began != "b" {
+		t.Errorf("who has just begun votes against nobody: %+v", v)
+	}
+	probes := []health.Vote{{Cluster: "feed", Member: "m2", HeardMS: -1, ProbedMS: 40, Role: health.RoleStandby}, {Cluster: "feed", Member: "gone", ProbedMS: 1}}
+	if v := c.Vote("b", probes, begun+suspect); len(v.Votes) != 1 || v.Votes[0].Member != "m2" {
+		t.Errorf("but for those it reaches: %+v", v)
+	}
+	now := begun + time.Minute
+	c.Report(1, reportOf("r1", 1, primary()), now-300*time.Millisecond)
+	got := c.Vote("b", probes, now)
+	want := []health.Vote{
+		{Cluster: "feed", Member: "m1", HeardMS: 300, ProbedMS: -1},
+		{Cluster: "feed", Member: "m2", HeardMS: -1, ProbedMS: 40, Role: health.RoleStandby},
+		{Cluster: "feed", Member: "m3", HeardMS: -1, ProbedMS: -1},
+	}
+	if len(got.Votes) != len(want) || got.Number != 3 {
+		t.Fatalf("%+v", got)
+	}
+	for i := range want {
+		if got.Votes[i] != want[i] {
+			t.Errorf("vote %+v, want %+v", got.Votes[i], want[i])
+		}
+	}
+	if v := sees(c, "c1", now); v == nil || *v != want[0] {
+		t.Errorf("its own votes in its view: %+v", v)
+	}
+}
+
+// TestVotesOfTheUnborn: nothing is expected of a cluster that has no primary yet.
+func TestVotesOfTheUnborn(t *testing.T) {
+	c := leader(t, time.Minute)
+	next := *c.state.Clusters["feed"]
+	next.Primary = ""
+	c.state.Clusters["feed"] = &next
+	if v := c.Vote("b", nil, time.Hour); len(v.Votes) != 0 {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestInputNamesTheObservers(t *testing.T) {
+	c := leader(t, time.Minute)
+	c.Voters([]string{"c1", "c2"})
+	if in := c.input(time.Hour, time.Time{}); len(in.Controllers) != 2 || in.Controllers[1] != "c2" {
+		t.Errorf("%+v", in.Controllers)
+	}
+}

@@ -1,0 +1,32 @@
+package loop
+
+import (
+	"context"
+
+	"mainstay/controller/boottime"
+	"mainstay/health"
+)
+
+// Votes hands in another controller's votes.
+func (l *Loop) Votes(ctx context.Context, v health.Votes) error {
+	return l.send(ctx, func() { l.core.Votes(v, boottime.Now()) })
+}
+
+// Vote takes in what this controller's probes say, and returns its votes for the others.
+func (l *Loop) Vote(ctx context.Context, probes []health.Vote) (health.Votes, error) {
+	ch := make(chan health.Votes, 1)
+	if err := l.send(ctx, func() { ch <- l.core.Vote(l.process, probes, boottime.Now()) }); err != nil {
+		return health.Votes{}, err
+	}
+	select {
+	case v := <-ch:
+		return v, nil
+	case <-ctx.Done():
+		return health.Votes{}, ctx.Err()
+	}
+}
+
+// Voters hands over the names of the controllers that vote in the log.
+func (l *Loop) Voters(ctx context.Context, names []string) error {
+	return l.send(ctx, func() { l.core.Voters(names) })
+}

@@ -1,0 +1,166 @@
+// Package operate carries out effects: what committed state wants done outside the log, such as cutting a host's power. It
+// is told what is wanted at each turn of the leader's loop, does each thing at most once at a time with a deadline, and
+// proposes the result; until that is committed the effect stays wanted, by whoever leads.
+//
+// It decides nothing, and never blocks the loop. What is wanted enters by Want; results leave as commands.
+package operate
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/fencing"
+)
+
+const (
+	// effectTimeout bounds one try; every device has a shorter one of its own.
+	effectTimeout = platform.MaxFenceTimeout + 10*time.Second
+	// submitTimeout bounds the wait for a result to be committed.
+	submitTimeout = 5 * time.Second
+	// again is the pause before an effect that did not succeed is tried again.
+	again = 2 * time.Second
+)
+
+// Power finds what cuts a host's power and gives it back.
+type Power func(platform.Host) Switch
+
+// Switch is the fence devices of one host.
+type Switch interface {
+	Off(context.Context) fencing.PowerResult
+	On(context.Context) ([]fencing.Answer, error)
+}
+
+// Runner carries out effects. Close ends those under way and waits for them.
+type Runner struct {
+	power  Power
+	submit func(context.Context, state.Command) error
+	log    *zap.Logger
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex
+	tries  map[state.Effect]*try
+	closed bool
+}
+
+// try is one effect that is under way, or waits to be tried again.
+type try struct {
+	cancel context.CancelFunc
+}
+
+// New returns a runner; submit proposes a result and waits until it is committed or refused.
+func New(power Power, submit func(context.Context, state.Command) error, log *zap.Logger) *Runner {
+	return &Runner{power: power, submit: submit, log: log, tries: map[state.Effect]*try{}}
+}
+
+// Want starts what is wanted and not under way, and cancels what is no longer wanted. It does not block.
+func (r *Runner) Want(effects []state.Effect, s *state.State) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for e, t := range r.tries {
+		if !slices.Contains(effects, e) {
+			t.cancel() // its goroutine removes it
+		}
+	}
+	for _, e := range effects {
+		if r.closed || r.busy(e.Host) {
+			continue
+		}
+		if host := s.Platform.Host(e.Host); host != nil {
+			r.start(e, *host)
+		}
+	}
+}
+
+// busy: something is under way on the host; switching off and on at once would end in neither.
+func (r *Runner) busy(host string) bool {
+	for e := range r.tries {
+		if e.Host == host {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Runner) start(e state.Effect, host platform.Host) {
+	ctx, cancel := context.WithTimeout(context.Background(), effectTimeout)
+	r.tries[e] = &try{cancel: cancel}
+	r.wg.Go(func() {
+		defer cancel()
+		if !r.once(ctx, e, host) {
+			pause := time.NewTimer(again)
+			defer pause.Stop()
+			select {
+			case <-ctx.Done():
+			case <-pause.C:
+			}
+		}
+		r.mu.Lock()
+		delete(r.tries, e)
+		r.mu.Unlock()
+	})
+}
+
+// once tries an effect and proposes the result; false if it is to be tried again after a pause.
+func (r *Runner) once(ctx context.Context, e state.Effect, host platform.Host) bool {
+	began := time.Now()
+	cmd, ok, detail := r.do(ctx, e, host)
+	r.log.Info("effect", zap.String("kind", string(e.Kind)), zap.String("host", e.Host), zap.Bool("done", ok), zap.String("detail", detail), zap.Duration("took", time.Since(began)))
+	if ctx.Err() != nil {
+		return true // no longer wanted, or Close
+	}
+	submitting, cancel := context.WithTimeout(ctx, submitTimeout)
+	defer cancel()
+	if err := r.submit(submitting, cmd); err != nil {
+		r.log.Warn("the result of an effect was not committed", zap.String("kind", string(e.Kind)), zap.String("host", e.Host), zap.Error(err))
+		return false
+	}
+	return ok
+}
+
+func (r *Runner) do(ctx context.Context, e state.Effect, host platform.Host) (cmd state.Command, ok bool, detail string) {
+	cmd.At, cmd.By = time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00"), "mainstay"
+	switch e.Kind {
+	case state.PowerOff:
+		result := r.power(host).Off(ctx)
+		ok, detail = result.Verdict == fencing.Fenced, result.String()
+		cmd.Fenced = &state.HostFenced{Host: e.Host, Off: ok, Detail: detail}
+	case state.PowerOn:
+		answers, err := r.power(host).On(ctx)
+		ok, detail = err == nil, said(answers)
+		if err != nil {
+			detail = err.Error()
+		}
+		cmd.Unfenced = &state.HostUnfenced{Host: e.Host, On: ok, Detail: detail}
+	default:
+		panic(fmt.Sprintf("effect %q is not known", e.Kind)) // State.Effects and this switch are one list
+	}
+	return cmd, ok, detail
+}
+
+func said(answers []fencing.Answer) string {
+	var parts []string
+	for _, a := range answers {
+		parts = append(parts, a.Device+": "+a.Reason)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Close cancels what is under way and waits for it.
+func (r *Runner) Close() {
+	r.mu.Lock()
+	r.closed = true
+	for t := range maps.Values(r.tries) {
+		t.cancel()
+	}
+	r.mu.Unlock()
+	r.wg.Wait()
+}

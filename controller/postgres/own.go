@@ -1,0 +1,95 @@
+package postgres
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// ownFile is a file that the user of this host keeps in the data directory, and that a copy of another member's data would
+// replace by that member's.
+type ownFile struct {
+	name    string
+	content []byte
+	mode    os.FileMode
+}
+
+// ownFiles reads configuration, access rules, ALTER SYSTEM's settings and keys in a data directory.
+func ownFiles(dir string) (own []ownFile, err error) {
+	for _, pattern := range []string{"*.conf", "*.crt", "*.key", "*.pem"} {
+		paths, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return nil, err
+		}
+		for _, path := range paths {
+			fi, err := os.Lstat(path)
+			if err != nil || !fi.Mode().IsRegular() {
+				continue // pg_rewind leaves links alone
+			}
+			content, err := os.ReadFile(path)
+			if err != nil {
+				return nil, err
+			}
+			own = append(own, ownFile{filepath.Base(path), content, fi.Mode().Perm()})
+		}
+	}
+	return own, nil
+}
+
+// putBack writes them into data that was taken from another member. Where this host's configuration lies elsewhere, the
+// source's is removed: nothing reads it, and it would mislead.
+func (i *Instance) putBack(dir string, own []ownFile) error {
+	var errs []error
+	for _, f := range own {
+		errs = append(errs, i.Owner.writeFile(filepath.Join(dir, f.name), f.content, f.mode))
+	}
+	for name, path := range i.userFiles() {
+		mine := slices.ContainsFunc(own, func(f ownFile) bool { return f.name == name })
+		if !mine && !i.inData(path) {
+			errs = append(errs, removeFile(filepath.Join(dir, name)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ownDir keeps the files of data that was set aside, until its successor has started with them.
+func (i *Instance) ownDir() string { return filepath.Join(i.Conf, "own") }
+
+// keepOwn takes them out of data about to be set aside. Those that are still kept did not let the member start: then the
+// next copy has its source's.
+func (i *Instance) keepOwn(dir string) error {
+	switch {
+	case exists(i.rewindMark()) && exists(i.ownDir()):
+		return nil // kept when the rewind began, which has mixed the files since
+	case exists(i.ownDir()):
+		i.notice("the member did not start with this host's own configuration files of its data directory; the next copy has the primary's, and " + dir + " is set aside")
+		return i.OwnFilesWork()
+	}
+	own, err := ownFiles(dir)
+	if err != nil {
+		return err
+	}
+	return i.saveOwn(own)
+}
+
+func (i *Instance) saveOwn(own []ownFile) error {
+	tmp := i.ownDir() + ".new"
+	if err := errors.Join(os.RemoveAll(tmp), i.Owner.makeDir(i.Conf, 0o750), i.Owner.makeDir(tmp, 0o700)); err != nil {
+		return err
+	}
+	for _, f := range own {
+		if err := i.Owner.writeFile(filepath.Join(tmp, f.name), f.content, f.mode); err != nil {
+			return err
+		}
+	}
+	return errors.Join(os.RemoveAll(i.ownDir()), os.Rename(tmp, i.ownDir()), syncDir(i.Conf))
+}
+
+// OwnFilesWork is called when the member has answered: its own files, put back into a copy, need not be kept longer.
+func (i *Instance) OwnFilesWork() error {
+	if !exists(i.ownDir()) {
+		return nil
+	}
+	return errors.Join(os.RemoveAll(i.ownDir()), syncDir(i.Conf))
+}

@@ -1,0 +1,100 @@
+package state
+
+import (
+	"fmt"
+)
+
+// FenceOf returns the fence of a member's host, or nil.
+func (s *State) FenceOf(cluster, member string) *Fence {
+	conf := s.ClusterConfig(cluster)
+	if conf == nil {
+		return nil
+	}
+	if m := conf.Member(member); m != nil {
+		return s.Fences[m.Host]
+	}
+	return nil
+}
+
+func (s *State) fenceOf(c *Cluster) *Fence { return s.FenceOf(c.Name, c.Primary) }
+
+// FencedHosts lists the hosts that are fenced, in a fixed order.
+func (s *State) FencedHosts() []string { return sortedKeys(s.Fences) }
+
+// putFence replaces the fence of a host; nil removes it. The versions of the clusters there move, so that their agents'
+// goals are given anew and nothing decided before is committed.
+func (s *State) putFence(host string, f *Fence) {
+	fences := make(map[string]*Fence, len(s.Fences)+1)
+	for h, old := range s.Fences {
+		fences[h] = old
+	}
+	if fences[host] = f; f == nil {
+		delete(fences, host)
+	}
+	s.Fences = fences
+	for _, name := range s.ClusterNames() {
+		conf := s.ClusterConfig(name)
+		if conf == nil {
+			continue
+		}
+		for _, m := range conf.Members {
+			if m.Host == host {
+				cl := s.Clusters[name].clone()
+				cl.Version++
+				s.putCluster(cl)
+				break
+			}
+		}
+	}
+}
+
+func (s *State) applyFence(c Command) error {
+	if s.Platform == nil || s.Platform.Host(c.Fence.Host) == nil {
+		return fmt.Errorf("the platform has no host %s", c.Fence.Host)
+	}
+	if len(s.Platform.Host(c.Fence.Host).Fence) == 0 {
+		return fmt.Errorf("host %s has no fence device; name one under `fence` in the platform file", c.Fence.Host)
+	}
+	if f := s.Fences[c.Fence.Host]; f != nil && !f.Release {
+		return fmt.Errorf("host %s is fenced already, by %s: %s", c.Fence.Host, f.By, f.Reason)
+	}
+	s.putFence(c.Fence.Host, &Fence{By: c.By, Reason: c.Fence.Reason, Since: c.At})
+	return nil
+}
+
+func (s *State) applyFenced(c *HostFenced) error {
+	f := s.Fences[c.Host]
+	if f == nil || f.Release || f.Off {
+		return fmt.Errorf("host %s is not being fenced", c.Host)
+	}
+	next := *f
+	next.Off, next.Detail = c.Off, c.Detail
+	s.putFence(c.Host, &next)
+	return nil
+}
+
+func (s *State) applyUnfence(c Command) error {
+	f := s.Fences[c.Unfence.Host]
+	if f == nil {
+		return fmt.Errorf("host %s is not fenced", c.Unfence.Host)
+	}
+	next := *f
+	next.Release, next.Detail = true, ""
+	s.putFence(c.Unfence.Host, &next)
+	return nil
+}
+
+func (s *State) applyUnfenced(c *HostUnfenced) error {
+	f := s.Fences[c.Host]
+	if f == nil || !f.Release {
+		return fmt.Errorf("host %s is not being given its power back", c.Host)
+	}
+	if c.On {
+		s.putFence(c.Host, nil)
+		return nil
+	}
+	next := *f
+	next.Detail = c.Detail
+	s.putFence(c.Host, &next)
+	return nil
+}

@@ -1,0 +1,121 @@
+package controller
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"mainstay/controller/consensus"
+	"mainstay/controller/identity"
+	"mainstay/controller/loop"
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+// TestVotesBetweenControllers: every controller knows what the others hear, who they are, and what its own probes say.
+func TestVotesBetweenControllers(t *testing.T) {
+	b := newBed(t)
+	nodes := b.three()
+	jane := b.client(identity.RoleOperator, "jane")
+	p := social()
+	b.apply(jane, p)
+	b.agents(p, nodes)
+	b.awaitPrimary(jane, "feed-e1", 1)
+	m, fresh := p.Clusters[0].Member("feed-w1"), 2*time.Second
+	for _, n := range nodes {
+		b.eventually("all controllers' votes at "+n.cfg.Name, 20*time.Second, func() bool {
+			look, err := n.loop.Look(b.ctx(5 * time.Second))
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := look.Input
+			for _, from := range []string{"c1", "c2", "c3"} {
+				v := in.View.Vote(from, m, fresh, in.Now)
+				if v == nil || !v.Heard(fresh) || v.ProbedMS != -1 || v.Error == "" { // nobody listens at its port
+					return false
+				}
+			}
+			names := slices.Sorted(slices.Values(in.Controllers))
+			return slices.Equal(names, []string{"c1", "c2", "c3"})
+		})
+	}
+	gone := nodes[0]
+	if gone == b.leader() {
+		gone = nodes[1]
+	}
+	b.crash(gone)
+	left := b.leader()
+	b.eventually("the vote of a dead controller to expire", 20*time.Second, func() bool {
+		look, err := left.loop.Look(b.ctx(5 * time.Second))
+		return err == nil && look.Input.View.Vote(gone.cfg.Name, m, fresh, look.Input.Now) == nil
+	})
+}
+
+// TestVotesOfAnother: a controller votes only for itself, and nobody else votes at all.
+func TestVotesOfAnother(t *testing.T) {
+	b := newBed(t)
+	n := b.one()
+	votes := health.Votes{Observer: "c2", Number: 1, Began: "then", Votes: []health.Vote{}}
+	post := func(role, name string, v health.Votes) error {
+		return b.client(role, name).DoAt(b.ctx(5*time.Second), n.cfg.Advertise, "POST", "/v1/votes", v, nil)
+	}
+	if err := post(identity.RoleController, "c2", votes); err != nil {
+		t.Error("its own: ", err)
+	}
+	if r := refusal(t, post(identity.RoleController, "c3", votes)); r.Status != http.StatusForbidden {
+		t.Error("another's: ", r)
+	}
+	if r := refusal(t, post(identity.RoleOperator, "c2", votes)); r.Status != http.StatusForbidden {
+		t.Error("an operator's: ", r)
+	}
+	votes.Number = 0
+	if r := refusal(t, post(identity.RoleController, "c2", votes)); r.Status != http.StatusBadRequest {
+		t.Error("without a number: ", r)
+	}
+}
+
+// TestLoopHandsLeadershipOver: what the loop asks for without waiting is done, once.
+func TestLoopHandsLeadershipOver(t *testing.T) {
+	b := newBed(t)
+	b.three()
+	old := b.leader()
+	var log loop.Log = &proposer{log: old.log, asked: old.asked}
+	log.Transfer()
+	log.Transfer() // does not block
+	b.eventually("another leader", 20*time.Second, func() bool { n := b.leader(); return n != nil && n != old })
+}
+
+func TestVoters(t *testing.T) {
+	names := voters([]consensus.Server{{Name: "c1"}, {Name: "c2", Learner: true}, {Name: "c3"}})
+	if !slices.Equal(names, []string{"c1", "c3"}) {
+		t.Error(names)
+	}
+}
+
+func TestTargets(t *testing.T) {
+	s := state.New()
+	if len(targets(s)) != 0 || heartbeat(s) != 500*time.Millisecond {
+		t.Error("of nothing")
+	}
+	s.Platform = social()
+	s.Clusters = map[string]*state.Cluster{"feed": {Name: "feed"}}
+	if len(targets(s)) != 0 {
+		t.Error("nobody probes what is not born")
+	}
+	s.Clusters["feed"].Primary = "feed-e2"
+	got := targets(s)
+	if len(got) != 3 || heartbeat(s) != 300*time.Millisecond {
+		t.Fatalf("%+v", got)
+	}
+	for _, g := range got {
+		beats := time.Duration(2)
+		if g.Member == "feed-e2" {
+			beats = 1
+		}
+		if g.Every != beats*heartbeat(s) || g.Limit != platform.Suspect(3*time.Second) || g.Cluster != "feed" || g.Host != "127.0.0.1" || g.Port < 5501 {
+			t.Errorf("%+v", g)
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package wire
+
+import "mainstay/controller/platform"
+
+// The ways in which a repair discards data (Piece.How). A re-pointing discards nothing by itself: a standby with WAL past
+// the fork is stopped and rewound.
+const (
+	Rewound = "rewind"
+	Rebuilt = "rebuild"
+)
+
+// Quarantine is GET /v1/quarantine of an agent: what the repairs of its host's members have left out and kept (S9).
+type Quarantine struct {
+	Host   string  `json:"host"`
+	Limit  int64   `json:"limit"` // bytes a member
+	Pieces []Piece `json:"pieces"`
+}
+
+// Piece is what one repair of one member has left out. It is the record that lies beside the kept files.
+type Piece struct {
+	ID      string         `json:"id"`
+	Cluster string         `json:"cluster"`
+	Member  string         `json:"member"`
+	When    string         `json:"when"`  // RFC 3339, wall clock: for people
+	How     string         `json:"how"`   // Rewound: the WAL is kept; Rebuilt: the whole data directory
+	Was     string         `json:"was"`   // what the data was last: primary or standby
+	Epoch   platform.Epoch `json:"epoch"` // whose history does not contain it
+	// Incarnation is the name of the data left out, Successor that of the data in its place.
+	Incarnation string            `json:"incarnation,omitempty"`
+	Successor   string            `json:"successor"`
+	SystemID    string            `json:"systemID,omitempty"`
+	Timeline    platform.Timeline `json:"timeline"`
+	// From is where the data leaves the primary's history, To the end of its WAL; between them lie Bytes of WAL with
+	// Transactions commits. Uncounted says why that could not be counted.
+	From         platform.LSN `json:"from"`
+	To           platform.LSN `json:"to"`
+	Bytes        int64        `json:"bytes"`
+	Transactions int          `json:"transactions"`
+	Uncounted    string       `json:"uncounted,omitempty"`
+	Place        string       `json:"place"` // folder of what is kept
+	Size         int64        `json:"size"`  // bytes it takes on disk
+	Dropped      *Drop        `json:"dropped,omitempty"`
+	// Problem is what is wrong with the piece, such as files that are gone. It is found out at each look, never kept.
+	Problem string `json:"problem,omitempty"`
+}
+
+// Drop is an operator's word that a piece may be destroyed.
+type Drop struct {
+	By     string `json:"by"`
+	Reason string `json:"reason"`
+	When   string `json:"when"` // RFC 3339
+}
+
+// PieceAnswer is GET /v1/quarantine/{id}.
+type PieceAnswer struct {
+	Host  string `json:"host"`
+	Piece Piece  `json:"piece"`
+	// List holds the first of the kept WAL's transactions; Note says why it is short or empty, if it is.
+	List []Transaction `json:"list,omitempty"`
+	Note string        `json:"note,omitempty"`
+}
+
+// Transaction is a commit in kept WAL.
+type Transaction struct {
+	XID       uint32       `json:"xid"`
+	Committed string       `json:"committed"` // by the member's wall clock, in UTC
+	LSN       platform.LSN `json:"lsn"`
+	Relations int          `json:"relations"` // tables and indexes changed
+	Changes   int          `json:"changes"`   // WAL records of those changes
+}
+
+// DropRequest is POST /v1/quarantine/{id}/drop.
+type DropRequest struct {
+	Reason string `json:"reason"`
+}
+
+// DropAnswer says whether the files are gone; if not yet, the agent goes on removing them.
+type DropAnswer struct {
+	Piece Piece `json:"piece"`
+	Gone  bool  `json:"gone"`
+}

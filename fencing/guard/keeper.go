@@ -1,0 +1,214 @@
+package guard
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"mainstay/controller/boottime"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxLaunch bounds a request to the keeper; each is one packet.
+const maxLaunch = 64 << 10
+
+// launch asks a keeper to start one program. Its files come beside it: the output, then the cgroup if there is one.
+type launch struct {
+	Path   string        `json:"path"`
+	Args   []string      `json:"args"`
+	Env    []string      `json:"env"`
+	Dir    string        `json:"dir"`
+	User   *user         `json:"user,omitempty"` // nil: the keeper's own
+	Cgroup bool          `json:"cgroup,omitempty"`
+	Until  time.Duration `json:"until"` // reading of CLOCK_BOOTTIME; not started later than that
+}
+
+type user struct {
+	UID    uint32   `json:"uid"`
+	GID    uint32   `json:"gid"`
+	Groups []uint32 `json:"groups,omitempty"`
+}
+
+// launched is the keeper's answer; the connection stays open for one more, with Ended.
+type launched struct {
+	PID   int    `json:"pid,omitempty"`
+	Error string `json:"error,omitempty"`
+	Ended string `json:"ended,omitempty"` // how the program ended: ok, or exec's words
+}
+
+const endedWell = "ok"
+
+// keeper is the parent of the member's postmaster, and nothing else. It is a child of guard A and dies with it, as the
+// postmaster dies with the keeper: by PDEATHSIG, which the kernel sends when the thread that made the child ends.
+//
+// It is no guard: it was forked before guard A hardened itself and keeps the agent's priority, OOM score, limits and
+// umask, which is what PostgreSQL inherits. Signals are caught, not ignored: what is ignored would stay so in PostgreSQL.
+type keeper struct {
+	ln     *net.UnixListener
+	orders chan order
+}
+
+// order is one launch on its way to the keeper's own thread.
+type order struct {
+	launch
+	files  []*os.File
+	answer chan started
+}
+
+type started struct {
+	cmd *exec.Cmd
+	err error
+}
+
+// keep is the whole life of a keeper. It returns only where it cannot begin.
+func keep() int {
+	runtime.LockOSThread() // for good: the children die with this thread
+	signal.Notify(make(chan os.Signal, 1), unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2,
+		unix.SIGALRM, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
+	k, err := openKeeper()
+	if err != nil {
+		json.NewEncoder(os.Stdout).Encode(hello{Error: err.Error()})
+		return 1
+	}
+	go k.accept() // both live as long as the process
+	json.NewEncoder(os.Stdout).Encode(hello{PID: os.Getpid()})
+	if err := detach(); err != nil {
+		return 1
+	}
+	for o := range k.orders {
+		cmd, err := o.start()
+		o.answer <- started{cmd, err}
+	}
+	return 0
+}
+
+func openKeeper() (*keeper, error) {
+	cfg, err := readConfig(os.Stdin)
+	if err != nil {
+		return nil, err
+	}
+	os.WriteFile("/proc/self/comm", []byte("lease-keeper"), 0)
+	path := keeperPath(cfg.Dir)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("replace the keeper's socket: %w", err)
+	}
+	ln, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
+	if err != nil {
+		return nil, fmt.Errorf("listen on the keeper's socket: %w", err)
+	}
+	return &keeper{ln: ln, orders: make(chan order)}, nil
+}
+
+func keeperPath(dir string) string { return filepath.Join(dir, "keeper.sock") }
+
+func (k *keeper) accept() {
+	for {
+		conn, err := k.ln.AcceptUnix()
+		if err != nil {
+			time.Sleep(10 * time.Millisecond) // out of descriptors
+			continue
+		}
+		if peer, err := peerOf(conn); err != nil || !trusted(peer) {
+			conn.Close()
+			continue
+		}
+		go k.serve(conn) // ends with the program it started, or at once
+	}
+}
+
+// serve does one launch, and tells how the program ended to whoever still listens.
+func (k *keeper) serve(conn *net.UnixConn) {
+	defer conn.Close()
+	o, err := receive(conn)
+	if err != nil {
+		writeLine(conn, launched{Error: err.Error()}, time.Second)
+		return
+	}
+	k.orders <- o
+	s := <-o.answer
+	for _, f := range o.files {
+		f.Close()
+	}
+	if s.err != nil {
+		writeLine(conn, launched{Error: s.err.Error()}, time.Second)
+		return
+	}
+	writeLine(conn, launched{PID: s.cmd.Process.Pid}, time.Second)
+	ended := launched{PID: s.cmd.Process.Pid, Ended: endedWell}
+	if err := s.cmd.Wait(); err != nil {
+		ended.Ended = err.Error()
+	}
+	writeLine(conn, ended, time.Second)
+}
+
+// receive reads one request and the files beside it.
+func receive(conn *net.UnixConn) (order, error) {
+	o := order{answer: make(chan started, 1)}
+	if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		return o, err
+	}
+	b, oob := make([]byte, maxLaunch), make([]byte, unix.CmsgSpace(2*4))
+	n, oobn, flags, _, err := conn.ReadMsgUnix(b, oob)
+	if err == nil && flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
+		err = errors.New("the request is too long")
+	}
+	if err == nil {
+		o.files, err = filesOf(oob[:oobn])
+	}
+	if err == nil {
+		err = json.Unmarshal(b[:n], &o.launch)
+	}
+	want := 1
+	if o.Cgroup {
+		want = 2
+	}
+	if err == nil && len(o.files) != want {
+		err = fmt.Errorf("%d files came with the request, want %d", len(o.files), want)
+	}
+	if err != nil {
+		for _, f := range o.files {
+			f.Close()
+		}
+		return o, fmt.Errorf("read the request: %w", err)
+	}
+	return o, nil
+}
+
+func filesOf(oob []byte) (files []*os.File, err error) {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	for _, m := range messages {
+		fds, parseErr := unix.ParseUnixRights(&m)
+		err = errors.Join(err, parseErr)
+		for _, fd := range fds {
+			unix.CloseOnExec(fd)
+			files = append(files, os.NewFile(uintptr(fd), "launch"))
+		}
+	}
+	return files, err
+}
+
+// start runs on the keeper's own thread. It may hang in a frozen filesystem, and the keeper with it; no guard does.
+func (o order) start() (*exec.Cmd, error) {
+	if boottime.Now() > o.Until {
+		return nil, errors.New("the request came too late")
+	}
+	cmd := &exec.Cmd{Path: o.Path, Args: o.Args, Env: o.Env, Dir: o.Dir, Stdout: o.files[0], Stderr: o.files[0]}
+	// The kernel forgets the signal when the uid changes; Go sets it afterwards.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	if o.User != nil {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: o.User.UID, Gid: o.User.GID, Groups: o.User.Groups}
+	}
+	if o.Cgroup {
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(o.files[1].Fd())
+	}
+	return cmd, cmd.Start()
+}

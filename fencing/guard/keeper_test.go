@@ -1,0 +1,286 @@
+package guard_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	ossignal "os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mainstay/fencing/guard"
+	"mainstay/fencing/process"
+	"mainstay/fencing/process/fakepg"
+
+	"golang.org/x/sys/unix"
+)
+
+// nobody is a uid that PostgreSQL could have: the kernel forgets a death signal that was set before the uid changes.
+const nobody = 65534
+
+// program is one started by the keeper.
+type program struct {
+	*process.Handle
+	wait func() error
+}
+
+func (b *bed) command(name string, args ...string) *exec.Cmd {
+	b.Helper()
+	out, err := os.CreateTemp(b.TempDir(), "out")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { out.Close() })
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Env, cmd.Stdout = "/", []string{"ONLY=this"}, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+	}
+	return cmd
+}
+
+// launch starts a program that lives for two minutes if nobody ends it.
+func (b *bed) launch(s *guard.Set, cmd *exec.Cmd) program {
+	b.Helper()
+	pid, wait, err := s.Launch(b.Context(), cmd)
+	if err != nil {
+		b.Fatal(err)
+	}
+	h, err := process.Watch(pid)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { h.Signal(unix.SIGKILL); h.Close() })
+	return program{h, wait}
+}
+
+func (b *bed) sleeper(s *guard.Set) program {
+	b.Helper()
+	return b.launch(s, b.command("sleep", "120"))
+}
+
+func (p program) ended(t *testing.T, why string) {
+	t.Helper()
+	select {
+	case <-p.Done():
+	case <-time.After(5 * time.Second):
+		t.Fatalf("process %d lives on: %s", p.PID(), why)
+	}
+}
+
+// TestTheKernelEndsPostgreSQLWithItsGuards: nobody is left who could kill, and nobody needs to.
+func TestTheKernelEndsPostgreSQLWithItsGuards(t *testing.T) {
+	b := newBed(t, fakepg.Options{})
+	s := b.start()
+	p := b.sleeper(s)
+	st := b.status(s)
+	if !st.Kept(p.PID()) || st.Kept(b.pg.Postmaster) {
+		t.Errorf("kept: %v, and one that it did not start: %v", st.Kept(p.PID()), st.Kept(b.pg.Postmaster))
+	}
+	signal(t, st.Guards[1].PID, unix.SIGSTOP) // it kills nothing
+	signal(t, st.Guards[0].PID, unix.SIGKILL)
+	p.ended(t, "guard a was killed")
+	signal(t, st.Guards[1].PID, unix.SIGKILL)
+	if err := p.wait(); err == nil {
+		t.Error("wait says that a killed program ended well")
+	}
+}
+
+// TestBothGuardsAndTheKeeperDieAtOnce: all at once, as the OOM killer or a careless hand does it.
+func TestBothGuardsAndTheKeeperDieAtOnce(t *testing.T) {
+	b := newBed(t, fakepg.Options{})
+	s := b.start()
+	p := b.sleeper(s)
+	b.extend(s, "1.1", 30*time.Second)
+	st := b.status(s)
+	for _, pid := range []int{st.Guards[0].PID, st.Guards[1].PID, st.Guards[0].Keeper} {
+		signal(t, pid, unix.SIGKILL)
+	}
+	p.ended(t, "both guards and the keeper were killed")
+}
+
+// TestWhatPostgreSQLInherits: what makes a guard hard to delay and to end is not passed on.
+func TestWhatPostgreSQLInherits(t *testing.T) {
+	ossignal.Ignore(unix.SIGHUP, unix.SIGINT) // as under nohup
+	t.Cleanup(func() { ossignal.Reset(unix.SIGHUP, unix.SIGINT) })
+	b := newBed(t, fakepg.Options{})
+	s := b.start()
+	p := b.sleeper(s)
+	own := procStatus(t, os.Getpid())
+	got := procStatus(t, p.PID())
+	for key, want := range map[string]string{
+		"SigIgn": "0000000000000000", "SigBlk": "0000000000000000", "VmLck": "0 kB", "Umask": own["Umask"],
+		"PPid": strconv.Itoa(b.status(s).Guards[0].Keeper),
+	} {
+		if got[key] != want {
+			t.Errorf("%s is %q, want %q", key, got[key], want)
+		}
+	}
+	if uid, _, _ := strings.Cut(got["Uid"], "\t"); os.Geteuid() == 0 && uid != strconv.Itoa(nobody) {
+		t.Errorf("it runs as uid %s", uid)
+	}
+	if a, err := unix.SchedGetAttr(p.PID(), 0); err != nil || a.Policy != unix.SCHED_NORMAL {
+		t.Errorf("its scheduling policy is %+v, %v", a, err)
+	}
+	if sid, err := unix.Getsid(p.PID()); err != nil || sid != p.PID() {
+		t.Errorf("it is in session %d, %v", sid, err)
+	}
+	at := fmt.Sprintf("/proc/%d/", p.PID())
+	fds, err := os.ReadDir(at + "fd")
+	if err != nil || len(fds) < 3 {
+		t.Errorf("it has the files %v, %v", fds, err)
+	}
+	for _, fd := range fds { // what this test was started with is everybody's
+		file, _ := os.Readlink(at + "fd/" + fd.Name())
+		if ours, _ := os.Readlink("/proc/self/fd/" + fd.Name()); fd.Name() > "2" && file != ours {
+			t.Errorf("it has the file %s, %s", fd.Name(), file)
+		}
+	}
+	for file, want := range map[string]string{"environ": "ONLY=this\x00", "oom_score_adj": read(t, "/proc/self/oom_score_adj")} {
+		if b := read(t, at+file); b != want {
+			t.Errorf("%s is %q, want %q", file, b, want)
+		}
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func procStatus(t *testing.T, pid int) map[string]string {
+	t.Helper()
+	fields := map[string]string{}
+	for line := range strings.Lines(read(t, fmt.Sprintf("/proc/%d/status", pid))) {
+		key, value, _ := strings.Cut(line, ":")
+		fields[key] = strings.TrimSpace(value)
+	}
+	return fields
+}
+
+func TestPostgreSQLIsBornInItsCgroup(t *testing.T) {
+	c := fakepg.Cgroup(t)
+	b := newBed(t, fakepg.Options{Cgroup: c})
+	s := b.start()
+	f, err := c.OpenFD()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	cmd := b.command("sleep", "120")
+	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(f.Fd())
+	p := b.launch(s, cmd)
+	if group := read(t, fmt.Sprintf("/proc/%d/cgroup", p.PID())); !strings.Contains(group, filepath.Base(c.Path())) {
+		t.Errorf("it is in %q", group)
+	}
+	b.killedAt(b.extend(s, "1.1", 300*time.Millisecond))
+	p.ended(t, "its cgroup was killed")
+}
+
+func TestHowAProgramEnded(t *testing.T) {
+	b := newBed(t, fakepg.Options{})
+	s := b.start()
+	for script, want := range map[string]string{"exit 0": "", "exit 3": "exit status 3", "kill -9 $$": "signal: killed"} {
+		_, wait, err := s.Launch(t.Context(), b.command("sh", "-c", script))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := wait(); want == "" && err != nil || want != "" && (err == nil || err.Error() != want) {
+			t.Errorf("%s: got %v, want %q", script, err, want)
+		}
+	}
+	if _, _, err := s.Launch(t.Context(), b.command("/nowhere/at/all")); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("a program that is not there: %v", err)
+	}
+}
+
+// TestAHangingKeeper: the caller's deadline holds, and what was asked too late is not started.
+func TestAHangingKeeper(t *testing.T) {
+	b := newBed(t, fakepg.Options{})
+	s := b.start()
+	keeper := b.status(s).Guards[0].Keeper
+	signal(t, keeper, unix.SIGSTOP)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, _, err := s.Launch(ctx, b.command("sleep", "121")); !errors.Is(err, guard.ErrNoAnswer) {
+		t.Errorf("got %v, want ErrNoAnswer", err)
+	}
+	end := b.extend(s, "1.1", 300*time.Millisecond) // the guards count on meanwhile
+	b.killedAt(end)
+	signal(t, keeper, unix.SIGCONT)
+	p := b.sleeper(s)
+	if pids, err := process.Children(keeper); err != nil || len(pids) != 1 || pids[0] != p.PID() {
+		t.Errorf("the keeper has the children %v (%v), want %d alone", pids, err, p.PID())
+	}
+}
+
+func TestTheKeeperOutlivesSignals(t *testing.T) {
+	b := newBed(t, fakepg.Options{})
+	s := b.start()
+	p := b.sleeper(s)
+	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE, unix.SIGUSR1} {
+		signal(t, b.status(s).Guards[0].Keeper, sig)
+	}
+	b.sleeper(s)
+	if !b.status(s).Kept(p.PID()) {
+		t.Error("the keeper ended")
+	}
+}
+
+// TestAKeepersDeath ends PostgreSQL, is reported, and is made good as soon as guard a idles.
+func TestAKeepersDeath(t *testing.T) {
+	b := newBed(t, fakepg.Options{})
+	s := b.start()
+	p := b.sleeper(s)
+	b.extend(s, "1.1", 30*time.Second)
+	first := b.status(s).Guards[0]
+	signal(t, first.Keeper, unix.SIGKILL)
+	p.ended(t, "its keeper was killed")
+	eventually(t, "a report without keeper", func() bool { return !s.Keeper() })
+	if st := b.status(s); !strings.Contains(strings.Join(st.Missing, "; "), "the keeper that ends PostgreSQL") {
+		t.Errorf("missing: %q", st.Missing)
+	}
+	if _, _, err := s.Launch(t.Context(), b.command("sleep", "120")); !errors.Is(err, guard.ErrNoKeeper) {
+		t.Errorf("got %v, want ErrNoKeeper", err)
+	}
+	if s = b.start(); b.status(s).Guards[0].PID != first.PID {
+		t.Error("an armed guard was replaced")
+	}
+	if err := s.Disarm(); err != nil {
+		t.Fatal(err)
+	}
+	if s = b.start(); b.status(s).Guards[0].PID == first.PID || !s.Keeper() {
+		t.Error("an idle guard without its keeper was not replaced")
+	}
+	b.sleeper(s)
+}
+
+// TestGuardsThatKeepPostgreSQLAreNotReplaced: it would end with them.
+func TestGuardsThatKeepPostgreSQLAreNotReplaced(t *testing.T) {
+	c := fakepg.Cgroup(t)
+	b := newBed(t, fakepg.Options{})
+	s := b.start()
+	p := b.sleeper(s)
+	pid := b.status(s).Guards[0].PID
+	b.options.CgroupPath = c.Path()
+	if s = b.start(); b.status(s).Guards[0].PID != pid || !p.Alive() {
+		t.Error("the guard was replaced under PostgreSQL")
+	}
+	if err := s.Exit(); code(err) != guard.StillKeeps {
+		t.Errorf("exit: got %v, want a refusal", err)
+	}
+	p.Signal(unix.SIGKILL)
+	p.ended(t, "it was killed")
+	eventually(t, "the guard to be replaced", func() bool { s = b.start(); return b.status(s).Guards[0].PID != pid })
+}

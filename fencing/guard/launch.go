@@ -1,0 +1,165 @@
+package guard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"time"
+
+	"mainstay/controller/boottime"
+	"mainstay/fencing/process"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoKeeper is returned when guard A has no keeper (it is of an earlier build, or its keeper has died): nothing was
+// started. The caller starts the program itself; the kernel then does not end it with the guards.
+var ErrNoKeeper = errors.New("guard a has no keeper")
+
+// Launch starts cmd as the keeper's child instead of the caller's, so that the kernel kills it at once when guard A dies
+// (L2). Of cmd count Path, Args, Env, Dir, Stdout (an *os.File, standard error too), and of SysProcAttr Credential and
+// CgroupFD. wait returns when the program has ended, and how. After an error other than ErrNoKeeper the program may run
+// all the same. It touches a filesystem only by what the program's start does.
+func (s *Set) Launch(ctx context.Context, cmd *exec.Cmd) (pid int, wait func() error, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	conn, err := s.dialKeeper(ctx)
+	if err != nil {
+		return 0, nil, fmt.Errorf("ask the keeper of %s: %w", s.options.Member, err)
+	}
+	if pid, err = ordered(ctx, conn, cmd); err != nil {
+		conn.Close()
+		return 0, nil, fmt.Errorf("let the keeper of %s start %s: %w", s.options.Member, cmd.Path, err)
+	}
+	h, err := process.Watch(pid)
+	if err != nil && !errors.Is(err, process.ErrGone) {
+		conn.Close()
+		return 0, nil, err
+	}
+	return pid, func() error {
+		defer h.Close()
+		defer conn.Close()
+		return awaitEnd(conn, h)
+	}, nil
+}
+
+// dialKeeper connects to the process that guard A calls its keeper.
+func (s *Set) dialKeeper(ctx context.Context) (*net.UnixConn, error) {
+	r, err := s.links[0].call(ctx, request{Op: opStatus})
+	if err != nil {
+		return nil, err
+	}
+	if r.Keeper == 0 {
+		return nil, ErrNoKeeper
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unixpacket", keeperPath(s.options.Dir))
+	if err != nil {
+		return nil, err
+	}
+	conn := c.(*net.UnixConn)
+	peer, err := peerOf(conn)
+	if err == nil && int(peer.Pid) != r.Keeper {
+		err = fmt.Errorf("process %d listens on %s, the keeper is process %d", peer.Pid, keeperPath(s.options.Dir), r.Keeper)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// ordered sends the order and returns the pid of what was started.
+func ordered(ctx context.Context, conn *net.UnixConn, cmd *exec.Cmd) (int, error) {
+	deadline, _ := ctx.Deadline()
+	req, rights, err := orderOf(cmd)
+	if err != nil {
+		return 0, err
+	}
+	req.Until = boottime.Now() + time.Until(deadline)
+	b, err := json.Marshal(req)
+	if err == nil && len(b) > maxLaunch {
+		err = fmt.Errorf("the command is longer than %d bytes", maxLaunch)
+	}
+	if err == nil {
+		err = conn.SetDeadline(deadline)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if _, _, err := conn.WriteMsgUnix(b, rights, nil); err != nil {
+		return 0, err
+	}
+	answer, err := readLaunched(conn)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrNoAnswer, err)
+	}
+	if answer.Error != "" {
+		return 0, errors.New(answer.Error)
+	}
+	return answer.PID, nil
+}
+
+func orderOf(cmd *exec.Cmd) (launch, []byte, error) {
+	req := launch{Path: cmd.Path, Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir}
+	out, ok := cmd.Stdout.(*os.File)
+	if !ok {
+		return req, nil, errors.New("its output is no file")
+	}
+	fds := []int{int(out.Fd())}
+	if a := cmd.SysProcAttr; a != nil {
+		if c := a.Credential; c != nil {
+			req.User = &user{UID: c.Uid, GID: c.Gid, Groups: c.Groups}
+		}
+		if req.Cgroup = a.UseCgroupFD; req.Cgroup {
+			fds = append(fds, a.CgroupFD)
+		}
+	}
+	return req, unix.UnixRights(fds...), nil
+}
+
+// awaitEnd believes the kernel that the program has ended, and the keeper how. h is nil for one that had ended already.
+func awaitEnd(conn *net.UnixConn, h *process.Handle) error {
+	if h != nil {
+		<-h.Done()
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	answer, err := readLaunched(conn)
+	switch {
+	case err != nil:
+		return fmt.Errorf("it ended, and its keeper does not say how: %w", err)
+	case answer.Ended != endedWell:
+		return errors.New(answer.Ended)
+	}
+	return nil
+}
+
+func readLaunched(conn *net.UnixConn) (launched, error) {
+	var answer launched
+	b := make([]byte, maxLine)
+	n, err := conn.Read(b)
+	if err != nil {
+		return answer, err
+	}
+	return answer, json.Unmarshal(b[:n], &answer)
+}
+
+// Keeper tells whether guard A has a keeper, or could have none; it takes 100 ms at most.
+func (s *Set) Keeper() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	defer cancel()
+	r, err := s.links[0].call(ctx, request{Op: opStatus})
+	return err == nil && (r.Keeper != 0 || r.Unkeepable)
+}
+
+// Kept tells whether the kernel ends the process when guard A dies: it is a child of the keeper. It asks /proc only.
+func (st Status) Kept(pid int) bool {
+	keeper := st.Guards[0].Keeper
+	return keeper != 0 && process.BoundTo(keeper, pid)
+}

@@ -1,0 +1,43 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+
+	"github.com/lib/pq"
+
+	"mainstay/controller/pgdial"
+)
+
+func TestMeans(t *testing.T) {
+	server := func(code pq.ErrorCode) error { return fmt.Errorf("as x: %w", &pq.Error{Code: code}) }
+	for _, c := range []struct {
+		name                      string
+		err                       error
+		lives, saturated, refused bool
+	}{
+		{"answered", nil, true, false, false},
+		{"every slot taken", server("53300"), false, true, false},
+		{"no line in pg_hba.conf", server("28000"), true, false, true},
+		{"wrong password", server("28P01"), true, false, true},
+		{"no such database", server("3D000"), true, false, true},
+		{"starting", server("57P03"), false, false, false},
+		{"stopping", server("57P01"), false, false, false},
+		{"out of memory", server("53200"), false, false, false},
+		{"no TLS", fmt.Errorf("x: %w", pgdial.ErrNoTLS), true, false, true},
+		{"alert", &net.OpError{Op: "remote error", Err: errors.New("tls: unknown certificate authority")}, true, false, true},
+		{"nobody listens", &net.OpError{Op: "dial", Err: errors.New("connection refused")}, false, false, false},
+		{"hangs", context.DeadlineExceeded, false, false, false},
+	} {
+		a := means(c.err)
+		if a.lives != c.lives || a.saturated != c.saturated || a.refused != c.refused {
+			t.Errorf("%s: %+v", c.name, a)
+		}
+		if a.lives == (a.text() != "") {
+			t.Errorf("%s: lives %v with error %q", c.name, a.lives, a.text())
+		}
+	}
+}

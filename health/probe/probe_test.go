@@ -1,0 +1,181 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/identity"
+	"mainstay/controller/pgdial"
+	"mainstay/controller/postgres"
+	"mainstay/health"
+)
+
+const (
+	every = 50 * time.Millisecond
+	limit = 500 * time.Millisecond
+)
+
+func targetOf(i *postgres.Instance) Target {
+	return Target{Cluster: "feed", Member: i.Member, Host: "127.0.0.1", Port: i.Port, Every: every, Limit: limit}
+}
+
+// probing runs a prober on these targets until the test ends.
+func probing(t *testing.T, store *identity.Store, targets ...Target) *Prober {
+	t.Helper()
+	p := New(store.ClientConfig(identity.RolePostgres, ""), boottime.Now)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			check(t, err)
+		case <-time.After(patience):
+			t.Error("the prober does not end")
+		}
+	})
+	p.Aim(targets)
+	return p
+}
+
+// vote is the only one of the prober.
+func vote(p *Prober) *health.Vote {
+	v := p.Votes(boottime.Now())
+	if len(v) != 1 {
+		return &health.Vote{ProbedMS: -1}
+	}
+	return &v[0]
+}
+
+// TestHungPostmaster: a stopped postmaster still holds its port and its sessions; only a new connection tells.
+func TestHungPostmaster(t *testing.T) {
+	ca := newPKI(t)
+	i := ca.primary()
+	p := probing(t, ca.controller(), targetOf(i))
+	eventually(t, "the first answer", func() bool { return vote(p).Probed(limit) })
+	if v := vote(p); v.Role != health.RolePrimary || v.Saturated || v.Error != "" || v.Member != "feed-e1" || v.HeardMS != -1 {
+		t.Fatalf("%+v", v)
+	}
+	pid, _, _ := i.Running()
+	check(t, syscall.Kill(pid, syscall.SIGSTOP))
+	stopped := time.Now()
+	eventually(t, "a failed probe", func() bool { return vote(p).Error != "" })
+	if took := time.Since(stopped); took > 3*limit {
+		t.Errorf("noticed after %s, with a limit of %s", took, limit)
+	}
+	if v := vote(p); v.Role != health.RoleUnknown {
+		t.Errorf("%+v", v)
+	}
+	eventually(t, "the answer to grow old", func() bool { return !vote(p).Probed(2 * limit) })
+	check(t, syscall.Kill(pid, syscall.SIGCONT))
+	eventually(t, "an answer", func() bool { return vote(p).Probed(limit) && vote(p).Role == health.RolePrimary })
+}
+
+func TestSaturated(t *testing.T) {
+	ca := newPKI(t)
+	i := ca.primary()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	db, err := pgdial.Open(i.Local())
+	check(t, err)
+	defer db.Close()
+	var held []*sql.Conn
+	for err == nil { // as the superuser, so that the reserved slots go as well
+		var c *sql.Conn
+		if c, err = db.Conn(ctx); err == nil {
+			held = append(held, c)
+		}
+	}
+	if pgdial.SQLState(err) != pgdial.TooManyConnections {
+		t.Fatal(err)
+	}
+	p := probing(t, ca.controller(), targetOf(i))
+	eventually(t, "a refusal", func() bool { return vote(p).Saturated })
+	if v := vote(p); !v.Probed(limit) || v.ProbedMS != -1 || v.Error == "" {
+		t.Errorf("%+v", v)
+	}
+	for _, c := range held {
+		c.Close()
+	}
+	check(t, db.Close())
+	eventually(t, "an answer", func() bool { v := vote(p); return v.ProbedMS >= 0 && !v.Saturated })
+}
+
+// TestTurnedAway: whoever says no lives; asking on and on must not fill its log.
+func TestTurnedAway(t *testing.T) {
+	ca := newPKI(t)
+	i := ca.primary()
+	for name, store := range map[string]*identity.Store{
+		"no controller": ca.store(identity.RoleViewer, "victor"), "another authority": newPKI(t).controller(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := lines(t, i)
+			p := probing(t, store, targetOf(i))
+			eventually(t, "an answer", func() bool { return vote(p).Probed(limit) })
+			first := vote(p)
+			if first.Role != health.RoleUnknown || first.Error != "" {
+				t.Errorf("%+v", first)
+			}
+			again := time.Now().Add(20 * every)
+			eventually(t, "twenty more", func() bool { return time.Now().After(again) })
+			if v := vote(p); !v.Probed(limit) || v.Error != "" {
+				t.Errorf("later %+v", v)
+			}
+			if said := lines(t, i) - before; said == 0 || said > 4 {
+				log, _ := os.ReadFile(i.Log)
+				t.Errorf("%d lines in the log for one refusal:\n%s", said, log)
+			}
+		})
+	}
+}
+
+func lines(t *testing.T, i *postgres.Instance) int {
+	log, err := os.ReadFile(i.Log)
+	check(t, err)
+	return bytes.Count(log, []byte("\n"))
+}
+
+// TestStrangersRole: a server whose certificate is not of this platform lives, and its word is no role.
+func TestStrangersRole(t *testing.T) {
+	ca := newPKI(t)
+	i := ca.primary()
+	own := ca.controller().ClientConfig(identity.RolePostgres, "")
+	strict := own.Clone()
+	strict.VerifyConnection = newPKI(t).controller().ClientConfig(identity.RolePostgres, "").VerifyConnection
+	p := New(strict, boottime.Now)
+	if a := p.ask(t.Context(), targetOf(i), false); !a.lives || a.refused || a.role != health.RoleUnknown {
+		t.Errorf("%+v", a)
+	}
+	if a := New(own, boottime.Now).ask(t.Context(), targetOf(i), false); a.role != health.RolePrimary {
+		t.Errorf("our own: %+v", a)
+	}
+}
+
+// TestAim: what is no longer a target is no longer probed or voted on, and at another address nothing is known.
+func TestAim(t *testing.T) {
+	gone := Target{Cluster: "feed", Member: "feed-e1", Host: "127.0.0.1", Port: freePort(t), Every: every, Limit: limit}
+	p := probing(t, newPKI(t).controller(), gone)
+	eventually(t, "a refusal", func() bool { return strings.Contains(vote(p).Error, "refused") })
+	if v := vote(p); v.ProbedMS != -1 {
+		t.Errorf("%+v", v)
+	}
+	moved := gone
+	moved.Port, moved.Every = freePort(t), time.Hour
+	other := moved
+	other.Member = "feed-e2"
+	p.Aim([]Target{other, moved})
+	eventually(t, "both", func() bool { return len(p.Votes(0)) == 2 })
+	if v := p.Votes(0); v[0].Member != "feed-e2" || v[1].Member != "feed-e1" {
+		t.Errorf("%+v", v)
+	}
+	p.Aim(nil)
+	eventually(t, "nobody", func() bool { return len(p.Votes(0)) == 0 })
+}

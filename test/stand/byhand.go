@@ -1,0 +1,37 @@
+package stand
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// StartPostgres starts a member's PostgreSQL by pg_ctl, with the command line that its agent would use, as somebody might who
+// copied it from the list of processes. It returns once it accepts connections. Only for root, on a Network.
+func (s *Stand) StartPostgres(ctx context.Context, member string) error {
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/pg_ctl")
+	if err != nil || len(found) == 0 {
+		return fmt.Errorf("there is no /usr/lib/postgresql/*/bin/pg_ctl: %w", err)
+	}
+	h := s.Host(member)
+	own := filepath.Join(s.path("agent-"+h.Name), "members", member)
+	cmd := s.Network.Command(h.Name, "runuser", "-u", Owner(), "--", found[len(found)-1], "start", "-w", "-D", s.Data(member), "-l", filepath.Join(own, "postgresql.log"),
+		"-o", "-c config_file="+filepath.Join(own, "conf", "postgresql.conf"))
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	cmd = withContext(ctx, cmd)
+	cmd.Dir = "/"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("pg_ctl start of %s: %w: %s", member, err, out)
+	}
+	return nil
+}
+
+// withContext is cmd, killed when ctx ends. What it started in the background is not waited for.
+func withContext(ctx context.Context, cmd *exec.Cmd) *exec.Cmd {
+	bounded := exec.CommandContext(ctx, cmd.Args[0], cmd.Args[1:]...)
+	bounded.WaitDelay = time.Second
+	return bounded
+}

@@ -1,0 +1,57 @@
+package stand
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// clonedName of the process, of its folder and of its file. A stand has one clone.
+const clonedName = "clone"
+
+// StartClone copies a host while it runs, as a virtual machine is copied: the agent's identity and state, and the member's
+// data as of one instant (its disk is frozen meanwhile, so it needs one of its own). It starts the copy's agent on a spare
+// host of the network, in a boot of its own, and returns the folder of its PostgreSQL's socket. The copy has the
+// original's address as well, where nobody else can reach it: its PostgreSQL could start.
+func (s *Stand) StartClone(host, spare string) (socket string, err error) {
+	h, dir := s.Host(host), s.path(clonedName)
+	if err := s.copyFrozen(h, dir); err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	s.others = append(s.others, dataOf{h.Member, filepath.Join(dir, "data")})
+	s.mu.Unlock()
+	text := strings.NewReplacer(s.path("agent-"+h.Name), dir, s.Own[h.Member].Data, filepath.Join(dir, "data"),
+		h.Address, s.Network.Address(spare)).Replace(s.agentFile(h))
+	boot, file := s.path("etc", clonedName+".boot"), s.path("etc", clonedName+".yaml")
+	err = errors.Join(os.WriteFile(file, []byte(text), 0o644),
+		os.WriteFile(boot, []byte("11111111-2222-3333-4444-555555555555\n"), 0o444),
+		s.Network.Command(spare, "ip", "addr", "replace", h.Address+"/32", "dev", "lo").Run())
+	if err != nil {
+		return "", err
+	}
+	_, err = s.Run(spare, clonedName, "unshare", "--mount", "sh", "-c",
+		`mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"`, boot, s.bin, "agent", "-f", file)
+	return filepath.Join(dir, "run", h.Member), err
+}
+
+// EndClone removes what a clone left, once its processes have ended.
+func (s *Stand) EndClone() error { return os.RemoveAll(s.path(clonedName)) }
+
+// copyFrozen copies the agent's folder and the data. The lock of the original's postmaster names a process that another
+// machine would not have.
+func (s *Stand) copyFrozen(h Host, dir string) (err error) {
+	if s.disks.mounts[h.Member] == "" {
+		return fmt.Errorf("%s has no disk of its own (Options.Disks), so it cannot be copied at one instant", h.Member)
+	}
+	if err := system("cp", "-a", s.path("agent-"+h.Name), dir); err != nil {
+		return err
+	}
+	if err := s.Freeze(h.Member); err != nil {
+		return err
+	}
+	err = system("cp", "-a", s.Data(h.Member), filepath.Join(dir, "data"))
+	return errors.Join(err, s.Thaw(h.Member), os.Remove(filepath.Join(dir, "data", "postmaster.pid")))
+}
