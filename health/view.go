@@ -16,6 +16,13 @@ type View struct {
 	streamed map[string]time.Duration
 	// votes are the other controllers' by name.
 	votes map[string]seenVotes
+	// rivals are other agents that wanted to speak for a host.
+	rivals map[string]rival
+}
+
+type rival struct {
+	run string
+	at  time.Duration
 }
 
 type seen struct {
@@ -25,14 +32,19 @@ type seen struct {
 
 // NewView starts an empty view at now.
 func NewView(now time.Duration) *View {
-	return &View{Since: now, hosts: map[string]seen{}, streamed: map[string]time.Duration{}, votes: map[string]seenVotes{}}
+	return &View{Since: now, hosts: map[string]seen{}, streamed: map[string]time.Duration{}, votes: map[string]seenVotes{}, rivals: map[string]rival{}}
 }
 
-// Fold takes in a report that arrived at now. One that is older than the one known is dropped: numbers grow over all runs
-// of an agent in one boot of its host.
-func (v *View) Fold(r Report, now time.Duration) {
-	if old, ok := v.hosts[r.Host]; ok && old.report.BootID == r.BootID && old.report.Number >= r.Number {
-		return
+// Fold takes in a report that arrived at now, and tells whether it speaks for its host: bound is the run id that the log
+// knows for the host ("" for none). Another run is refused, as a clone's, until nobody else has been heard for hold (L8);
+// a run lasts as long as a boot of its host. A report that is older than the one known changes nothing.
+func (v *View) Fold(r Report, bound string, hold, now time.Duration) bool {
+	if v.rival(r, bound, hold, now) {
+		v.rivals[r.Host] = rival{r.RunID, now}
+		return false
+	}
+	if old, ok := v.hosts[r.Host]; ok && old.report.RunID == r.RunID && old.report.Number >= r.Number {
+		return true
 	}
 	v.hosts[r.Host] = seen{r, now}
 	for _, m := range r.Members {
@@ -45,6 +57,29 @@ func (v *View) Fold(r Report, now time.Duration) {
 			}
 		}
 	}
+	return true
+}
+
+// rival: somebody else speaks for the host. Where the log knows no run, it is who was heard first.
+func (v *View) rival(r Report, bound string, hold, now time.Duration) bool {
+	old, ok := v.hosts[r.Host]
+	switch {
+	case r.RunID == bound:
+		return false
+	case ok && old.report.RunID == r.RunID:
+		return false
+	case ok:
+		return now-old.at <= hold
+	}
+	return bound != "" && now-v.Since <= hold
+}
+
+// Rival returns the run of another agent that wanted to speak for a host within limit, "" for none.
+func (v *View) Rival(host string, limit, now time.Duration) string {
+	if r, ok := v.rivals[host]; ok && now-r.at <= limit {
+		return r.run
+	}
+	return ""
 }
 
 // Report returns the last report of a host, or nil.
@@ -103,6 +138,9 @@ func (v *View) Clone() *View {
 	}
 	for n, s := range v.votes {
 		c.votes[n] = s
+	}
+	for h, r := range v.rivals {
+		c.rivals[h] = r
 	}
 	return c
 }

@@ -14,26 +14,53 @@ func report(run string, number uint64, m Member) Report {
 	return Report{Host: "h1", RunID: run, Number: number, Members: []Member{m}}
 }
 
+// fold takes in a report without a bound run, from whoever it is.
+func (v *View) fold(r Report, now time.Duration) bool { return v.Fold(r, "", 0, now) }
+
 func TestFoldKeepsTheNewest(t *testing.T) {
 	v := NewView(time.Second)
-	v.Fold(report("a", 2, Member{Role: RolePrimary}), 2*time.Second)
-	v.Fold(report("a", 1, Member{Role: RoleStandby}), 3*time.Second)
-	v.Fold(report("a", 2, Member{Role: RoleStandby}), 3*time.Second)
+	v.fold(report("a", 2, Member{Role: RolePrimary}), 2*time.Second)
+	v.fold(report("a", 1, Member{Role: RoleStandby}), 3*time.Second)
+	v.fold(report("a", 2, Member{Role: RoleStandby}), 3*time.Second)
 	if v.Member(m1).Role != RolePrimary || v.Fresh(m1, time.Second/2, 3*time.Second) != nil {
 		t.Error("an older or repeated report of the same run replaced, or refreshed, the newest")
 	}
-	v.Fold(report("b", 1, Member{Role: RoleStandby}), 3*time.Second)
-	if v.Member(m1).Role != RolePrimary {
-		t.Error("a late report of an older run replaced the newest")
-	}
-	v.Fold(report("b", 3, Member{Role: RoleStandby}), 3*time.Second)
-	if v.Member(m1).Role != RoleStandby {
-		t.Error("a report of a new run was dropped")
-	}
-	rebooted := report("c", 1, Member{Role: RolePrimary})
-	rebooted.BootID = "another"
-	if v.Fold(rebooted, 3*time.Second); v.Member(m1).Role != RolePrimary {
-		t.Error("a report after a reboot, whose numbers begin anew, was dropped")
+}
+
+// One run of an agent speaks for a host: the one that the log knows, else the first that was heard; another only after that
+// one has been silent for long enough.
+func TestOneRunSpeaksForAHost(t *testing.T) { // L8
+	hold := 6 * time.Second
+	for _, c := range []struct {
+		name, bound string
+		heard       string // the run heard at 10 s; "" for nobody
+		run         string
+		at          time.Duration
+		speaks      bool
+	}{
+		{"the first that is heard", "", "", "a", 10 * time.Second, true},
+		{"the bound one, first heard", "a", "", "a", 10 * time.Second, true},
+		{"another, and the bound one has not been heard yet", "a", "", "b", 16 * time.Second, false},
+		{"another, and the bound one has been silent since the view began", "a", "", "b", 17 * time.Second, true},
+		{"the same again", "a", "a", "a", 11 * time.Second, true},
+		{"another beside it", "a", "a", "b", 16 * time.Second, false},
+		{"another beside one that is not bound", "", "a", "b", 16 * time.Second, false},
+		{"another after its silence", "a", "a", "b", 16*time.Second + 1, true},
+		{"the bound one after a copy was heard", "a", "b", "a", 11 * time.Second, true},
+	} {
+		v := NewView(10 * time.Second)
+		if c.heard != "" {
+			v.fold(report(c.heard, 1, Member{Role: RolePrimary}), 10*time.Second)
+		}
+		if got := v.Fold(report(c.run, 1, Member{Role: RoleStandby}), c.bound, hold, c.at); got != c.speaks {
+			t.Errorf("%s: %v", c.name, got)
+		}
+		if rival := v.Rival("h1", time.Second, c.at); (rival == c.run) == c.speaks {
+			t.Errorf("%s: the rival is %q", c.name, rival)
+		}
+		if known := v.Report("h1"); c.speaks && (known == nil || known.RunID != c.run) || !c.speaks && known != nil && known.RunID == c.run {
+			t.Errorf("%s: the view believes %+v", c.name, known)
+		}
 	}
 }
 
@@ -42,7 +69,7 @@ func TestFreshAndSilence(t *testing.T) {
 	if got := v.Silence("h1", 12*time.Second); got != 2*time.Second {
 		t.Errorf("never heard: silent for %s, want it counted from the view's start", got)
 	}
-	v.Fold(report("a", 1, Member{}), 11*time.Second)
+	v.fold(report("a", 1, Member{}), 11*time.Second)
 	if v.Fresh(m1, time.Second, 12*time.Second) == nil || v.Fresh(m1, time.Second, 12*time.Second+1) != nil {
 		t.Error("a report counts up to the limit, and not past it")
 	}
@@ -55,8 +82,8 @@ func TestFreshAndSilence(t *testing.T) {
 func TestNotStreaming(t *testing.T) {
 	v := NewView(time.Second)
 	senders := []Sender{{Name: "x", State: "streaming"}, {Name: "y", State: "catchup"}}
-	v.Fold(report("a", 1, Member{Role: RolePrimary, Senders: senders}), 5*time.Second)
-	v.Fold(report("a", 2, Member{Role: RoleStandby, Senders: []Sender{{Name: "z", State: "streaming"}}}), 6*time.Second)
+	v.fold(report("a", 1, Member{Role: RolePrimary, Senders: senders}), 5*time.Second)
+	v.fold(report("a", 2, Member{Role: RoleStandby, Senders: []Sender{{Name: "z", State: "streaming"}}}), 6*time.Second)
 	for name, want := range map[string]time.Duration{"x": 2 * time.Second, "y": 6 * time.Second, "z": 6 * time.Second} {
 		if got := v.NotStreaming(name, 7*time.Second); got != want {
 			t.Errorf("%s has not streamed for %s, want %s", name, got, want)
@@ -66,7 +93,7 @@ func TestNotStreaming(t *testing.T) {
 
 func TestCloneOfViewIsApart(t *testing.T) {
 	v := NewView(time.Second)
-	v.Fold(report("a", 1, Member{Role: RolePrimary}), time.Second)
+	v.fold(report("a", 1, Member{Role: RolePrimary}), time.Second)
 	c := v.Clone()
 	c.Replace(m1, func(m *Member) { m.Role = RoleStandby })
 	c.Refresh(time.Minute)

@@ -60,6 +60,7 @@ func Next(in Input) Decision {
 	in.Watch.begin(in.Now)
 	defer in.Watch.end()
 	d := Decision{Reasons: map[string]Reason{}}
+	d.Commands = bind(in)
 	for _, name := range in.State.ClusterNames() {
 		conf := in.State.ClusterConfig(name)
 		if conf == nil {
@@ -70,7 +71,7 @@ func Next(in Input) Decision {
 		if cmd != nil {
 			cmd.Cluster, cmd.Version, cmd.At = name, c.c.Version, in.At
 			if cmd.By == "" {
-				cmd.By = "mainstay"
+				cmd.By = byMainstay
 			}
 			d.Commands = append(d.Commands, *cmd)
 		}
@@ -78,6 +79,22 @@ func Next(in Input) Decision {
 	}
 	return d
 }
+
+// bind records the run of an agent that speaks for its host, one host at a time.
+func bind(in Input) []state.Command {
+	if in.State.Platform == nil {
+		return nil
+	}
+	for _, h := range in.State.Platform.Hosts {
+		if r := in.View.Report(h.Name); r != nil && r.RunID != "" && r.RunID != in.State.Runs[h.Name] {
+			return []state.Command{{By: byMainstay, At: in.At, Bind: &state.Bind{Host: h.Name, Run: r.RunID}}}
+		}
+	}
+	return nil
+}
+
+// byMainstay is who asks for what is decided automatically.
+const byMainstay = "mainstay"
 
 // look is one cluster as the leader sees it now.
 type look struct {

@@ -198,6 +198,9 @@ func (l *look) begin(kind health.Kind, evidence string, stopOld bool) (*state.Co
 // problems names what is wrong but is not, by itself, a reason to fail over.
 func (l *look) problems() {
 	for _, m := range l.conf.Members {
+		if run := l.View.Rival(m.Host, l.suspect(), l.Now); run != "" {
+			l.problem(health.ClonedMachine, m.Name, fmt.Sprintf("another agent (run %s) also reports as host %s: it is a copy of that machine, and is not obeyed. Stop it", run, m.Host), false)
+		}
 		if f := l.State.Fences[m.Host]; f != nil {
 			l.problem(health.HostFenced, m.Name, fenceText(m.Host, f), false)
 		}

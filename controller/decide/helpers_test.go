@@ -52,6 +52,9 @@ func unborn(t *testing.T, acks int, change func(*platform.Platform)) *stage {
 	st := &stage{t: t, s: state.New(), view: health.NewView(time.Second), leases: fencing.NewLeases(time.Second), watch: NewStopwatch(), now: time.Minute, members: map[string]*health.Member{}}
 	st.apply(state.Command{Init: &state.Init{PlatformID: "p"}})
 	st.apply(state.Command{Platform: &state.SetPlatform{Platform: p}})
+	for _, h := range []string{"h1", "h2", "h3"} {
+		st.apply(state.Command{Bind: &state.Bind{Host: h, Run: "r"}})
+	}
 	for _, n := range []string{"m1", "m2", "m3"} {
 		st.members[n] = &health.Member{Name: n, Data: health.DataEmpty, Process: health.ProcessEnded, Guard: health.Guard{Complete: true}}
 	}
@@ -97,7 +100,7 @@ func (st *stage) report() {
 	st.number++
 	for _, n := range []string{"m1", "m2", "m3"} {
 		if m := st.members[n]; m != nil {
-			st.view.Fold(health.Report{Host: "h" + n[1:], RunID: "r", Number: st.number, Members: []health.Member{*m}}, st.now)
+			st.view.Fold(health.Report{Host: "h" + n[1:], RunID: "r", Number: st.number, Members: []health.Member{*m}}, "", 0, st.now)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func (l *look) givePowerBack() (*state.Command, Reason) {
 	for _, name := range l.replicas() {
 		host := l.conf.Member(name).Host
 		f := l.State.Fences[host]
-		if f == nil || !f.Off || f.Release || f.By != "mainstay" || l.leads(host) {
+		if f == nil || !f.Off || f.Release || f.By != byMainstay || l.leads(host) {
 			continue
 		}
 		return &state.Command{Unfence: &state.UnfenceHost{Host: host, Reason: "its members have been replaced"}},

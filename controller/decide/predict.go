@@ -43,6 +43,7 @@ type prediction struct {
 	cluster string
 	began   time.Duration
 	why     string
+	barred  time.Duration // for as long the promises of members that must be sealed bar that (L5)
 }
 
 func (p *prediction) kill(c *state.Cluster, death Death) {
@@ -119,6 +120,7 @@ func (p *prediction) seal() {
 			p.in.View.Replace(m, func(r *health.Member) {
 				if r.Process == health.ProcessRunning && r.Role == health.RoleStandby {
 					r.Sealed, r.PositionKnown = c.Attempt.Number, r.Position != 0
+					p.barred = max(p.barred, time.Duration(r.Promised)*time.Millisecond)
 				}
 			})
 		}
@@ -146,7 +148,7 @@ func (p *prediction) later() bool {
 func (p *prediction) promoted(cmd *state.Promote, death Death) state.Prediction {
 	c, conf := p.in.State.Clusters[p.cluster], p.in.State.ClusterConfig(p.cluster)
 	out := state.Prediction{Promote: cmd.Member, Proof: cmd.Proof.Kind, Loss: cmd.Loss, Others: cmd.NotChosen,
-		About: p.in.Now - p.began + promotionTime, Why: "the most advanced member that may lead"}
+		About: p.in.Now - p.began + p.barred + promotionTime, Why: "the most advanced member that may lead"}
 	if out.Loss == "" {
 		out.Loss = "no acknowledged commit"
 	}

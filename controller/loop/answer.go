@@ -102,3 +102,25 @@ func WakeVersion(s *state.State, host string) string {
 	}
 	return v
 }
+
+// hold is for how long a host's agent must be silent before another may speak for the host: longer than any lease (L8).
+func (c *Core) hold(host string) time.Duration {
+	hold := platform.CountOut(platform.DefaultLease)
+	if c.state.Platform == nil {
+		return hold
+	}
+	for _, conf := range c.state.Platform.Clusters {
+		for _, m := range conf.Members {
+			if m.Host == host {
+				hold = max(hold, platform.CountOut(c.state.Clusters[conf.Name].LongestLease))
+			}
+		}
+	}
+	return hold
+}
+
+// turnAway answers an agent that does not speak for its host: no goals, no grants.
+func (c *Core) turnAway(r health.Report) *wire.ReportAnswer {
+	return &wire.ReportAnswer{PlatformID: c.state.PlatformID, Generation: c.state.Generation, RunID: r.RunID, Number: r.Number, Leader: c.name,
+		Alarm: fmt.Sprintf("another agent speaks for host %s: this is a copy of that machine, or the machine was started anew a moment ago. It gets no goals until the other has been silent for %s", r.Host, c.hold(r.Host))}
+}

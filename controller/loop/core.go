@@ -138,9 +138,12 @@ func (c *Core) Follow() Out {
 
 // Report takes in an agent's report. The leader answers it after the next tick; others fold it, so that their view is warm.
 func (c *Core) Report(id uint64, r health.Report, now time.Duration) Out {
-	c.view.Fold(r, now)
-	if !c.leading {
+	speaks := c.view.Fold(r, c.state.Runs[r.Host], c.hold(r.Host), now)
+	switch {
+	case !c.leading:
 		return Out{Replies: []Reply{{ID: id, Err: ErrNotLeader}}}
+	case !speaks:
+		return Out{Replies: []Reply{{ID: id, Answer: c.turnAway(r)}}}
 	}
 	c.waiting = append(c.waiting, waitingReport{id, r})
 	return c.propose(now)

@@ -42,7 +42,8 @@ func born(t *testing.T) *state.State {
 	}
 	p.Clusters = []platform.Cluster{cl}
 	return apply(t, state.New(), state.Command{Init: &state.Init{PlatformID: "id"}}, state.Command{Platform: &state.SetPlatform{Platform: p}},
-		state.Command{Birth: &state.BirthOf{Member: "m1", Guarded: true}}, state.Command{Opened: &state.Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}})
+		state.Command{Birth: &state.BirthOf{Member: "m1", Guarded: true}}, state.Command{Opened: &state.Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}},
+		state.Command{Bind: &state.Bind{Host: "h1", Run: "r1"}}, state.Command{Bind: &state.Bind{Host: "h2", Run: "r"}}, state.Command{Bind: &state.Bind{Host: "h3", Run: "r"}})
 }
 
 // primary is what m1's agent reports while all is well.
@@ -233,17 +234,30 @@ func TestSwitchoverKeepsTheLease(t *testing.T) {
 	}
 }
 
-func TestOneRunHoldsTheLease(t *testing.T) { // L8
+func TestOneRunSpeaksAndHoldsTheLease(t *testing.T) { // L8
 	c := leader(t, time.Minute)
 	answered(t, c, reportOf("r1", 1, primary()), time.Minute)
-	out := platform.CountOut(lease)
-	a := answered(t, c, reportOf("r2", 1, primary()), time.Minute+out-1)
-	if len(a.Grants) != 0 || !strings.Contains(a.Alarm, "another agent (run r1)") {
-		t.Errorf("a second run within the first's lease: %+v", a)
+	hold := platform.CountOut(lease)
+	out := c.Report(9, reportOf("r2", 1, primary()), time.Minute+hold)
+	if len(out.Replies) != 1 || out.Tick != 0 {
+		t.Fatalf("a second run beside the first: %+v", out)
 	}
-	if a = answered(t, c, reportOf("r2", 2, primary()), time.Minute+out); len(a.Grants) != 1 || a.Alarm != "" {
-		t.Errorf("after the last grant is over: %+v", a)
+	if a := out.Replies[0].Answer; a == nil || len(a.Grants)+len(a.Goals) != 0 || !strings.Contains(a.Alarm, "another agent speaks for host h1") || a.RunID != "r2" {
+		t.Errorf("it is answered %+v", a)
 	}
+	d := c.Decide(time.Minute+hold, time.Unix(0, 0))
+	if len(d.Proposals) != 0 && d.Proposals[0].Command.Bind != nil {
+		t.Errorf("bound to the copy: %+v", d.Proposals)
+	}
+	if a := answered(t, c, reportOf("r2", 2, primary()), time.Minute+hold+1); len(a.Grants) != 1 || a.Alarm != "" {
+		t.Errorf("after the first has been silent for longer than any lease: %+v", a)
+	}
+	for _, p := range c.Decide(time.Minute+hold+2, time.Unix(0, 0)).Proposals {
+		if b := p.Command.Bind; b != nil && b.Host == "h1" && b.Run == "r2" {
+			return
+		}
+	}
+	t.Error("the log does not learn who speaks for the host now")
 }
 
 func TestGrantIsRecordedBeforeItIsAnswered(t *testing.T) { // L3
@@ -341,7 +355,7 @@ func TestPredictionIsKeptBesideTheFailover(t *testing.T) {
 		c.Report(n, reportOf("r1", n, m), now)
 		for _, h := range []string{"2", "3"} {
 			c.view.Fold(health.Report{Host: "h" + h, RunID: "r", Number: n, Members: []health.Member{{Name: "m" + h, Data: health.DataPresent, Process: health.ProcessRunning,
-				Role: health.RoleStandby, SystemID: "7", Timeline: 1, Position: 100, PositionKnown: true, Incarnation: "m" + h + "_" + h, Receiver: &health.Receiver{Streaming: true}}}}, now)
+				Role: health.RoleStandby, SystemID: "7", Timeline: 1, Position: 100, PositionKnown: true, Incarnation: "m" + h + "_" + h, Receiver: &health.Receiver{Streaming: true}}}}, "", 0, now)
 		}
 		c.Ticked(c.tick, nil, now)
 		for _, p := range c.Decide(now, time.Unix(0, 0)).Proposals {

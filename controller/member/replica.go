@@ -97,8 +97,8 @@ func (in Input) follow() Act {
 		}
 	}
 	switch {
-	case !g.Opened && g.Fork != 0 && s.Timeline != g.Timeline && s.Position > g.Fork:
-		return in.wait(fmt.Sprintf("the primary's history: it holds WAL past %s, where the new timeline may fork", g.Fork))
+	case !g.Opened && g.Fork != nil && s.Timeline != g.Timeline && (s.Timeline != g.Fork.Timeline || s.Position > g.Fork.End):
+		return in.wait(fmt.Sprintf("the primary's history: it may hold WAL past %s of timeline %d, where the new one may fork", g.Fork.End, g.Fork.Timeline))
 	case s.Upstream != upstreamName(g) || s.Application != g.Incarnation || s.SyncNames != in.replicaSyncNames():
 		return in.rename(Settings, "stream from "+upstreamName(g))
 	case s.Streaming || !g.Opened:

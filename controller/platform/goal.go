@@ -32,9 +32,10 @@ type Goal struct {
 	Timeline Timeline `json:"timeline,omitempty"`
 	// History is the ancestry of Timeline; nil until the primary of Epoch has opened.
 	History History `json:"history,omitempty"`
-	// Fork is where the WAL of the member promoted to Timeline ended when it was chosen, 0 where that does not matter: its
-	// timeline forks there or later, so a replica that holds more must wait for History before it follows (S9).
-	Fork LSN `json:"fork,omitempty"`
+	// Fork is where the WAL of the member promoted to Timeline ended when it was chosen, nil where that does not matter: its
+	// timeline forks there or later, so a replica that may hold more must wait for History before it follows: it would
+	// discard WAL unseen (S9), and what it has flushed would be taken for an acknowledgement (S2).
+	Fork *Fork `json:"fork,omitempty"`
 	// Opened tells a replica that its primary is writable and has checkpointed on Timeline, so rewinds and clones may begin.
 	Opened bool `json:"opened,omitempty"`
 	// Create lets a primary with an empty data directory initialise it (the very first epoch only).

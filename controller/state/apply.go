@@ -23,6 +23,8 @@ func Apply(s *State, index uint64, c Command) (*State, error) {
 		err = next.applyInit(c.Init)
 	case c.Platform != nil:
 		err = next.applyPlatform(c.Platform)
+	case c.Bind != nil:
+		next.applyBind(c.Bind)
 	case c.Fence != nil:
 		err = next.applyFence(c)
 	case c.Fenced != nil:

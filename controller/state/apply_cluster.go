@@ -165,12 +165,22 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	}
 	c.Epoch, c.Primary, c.Timeline, c.Guarded = p.Attempt, p.Member, p.Timeline, p.Guarded
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
-	c.Opened, c.History, c.Attempt, c.Fork = false, nil, nil, 0
-	if !p.Clean && !inPlace {
-		c.Fork = p.Positions[p.Member]
-	}
+	c.Opened, c.History, c.Attempt, c.Fork = false, nil, nil, p.fork(inPlace)
 	c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, c.firstSet(s, old, p, inPlace))
 	return nil
+}
+
+// fork is where the promoted member's WAL ended when it was sealed.
+func (p *Promote) fork(inPlace bool) *platform.Fork {
+	if p.Clean || inPlace {
+		return nil
+	}
+	for _, s := range p.Sealed {
+		if s.Member == p.Member {
+			return &platform.Fork{Timeline: s.Timeline, End: s.Position}
+		}
+	}
+	return &platform.Fork{} // accepted without a position: everybody waits
 }
 
 // firstSet chooses who must acknowledge to a new primary: those sealed for this promotion, which are surely not past the

@@ -89,3 +89,12 @@ func (c *Cluster) incarnate(member string) string {
 	c.HighIncarnation++
 	return fmt.Sprintf("%s_%d", member, c.HighIncarnation)
 }
+
+func (s *State) applyBind(b *Bind) {
+	runs := make(map[string]string, len(s.Runs)+1)
+	for h, r := range s.Runs {
+		runs[h] = r
+	}
+	runs[b.Host] = b.Run
+	s.Runs = runs
+}

@@ -36,6 +36,7 @@ type Command struct {
 	Pause        *SetPause     `json:"pause,omitempty"`
 	LeaseCounted *LeaseCounted `json:"leaseCounted,omitempty"`
 	Ack          *Ack          `json:"ack,omitempty"`
+	Bind         *Bind         `json:"bind,omitempty"`
 	Fence        *FenceHost    `json:"fence,omitempty"`
 	Fenced       *HostFenced   `json:"fenced,omitempty"`
 	Unfence      *UnfenceHost  `json:"unfence,omitempty"`
@@ -164,6 +165,13 @@ type LeaseCounted struct {
 // Ack lifts the block that an automatic failover leaves behind: by an operator who has seen it, or once it is counted out.
 type Ack struct {
 	Operation string `json:"operation"` // "" for whichever it is
+}
+
+// Bind records which run of an agent speaks for a host: the first that was heard, or one that was heard after the former
+// had been silent for longer than any lease (L8).
+type Bind struct {
+	Host string `json:"host"`
+	Run  string `json:"run"`
 }
 
 // FenceHost wants a host's power cut by its fence devices: by an operator, or for an attempt that has no other proof. From

@@ -25,6 +25,8 @@ type State struct {
 	Platform        *platform.Platform  `json:"platform,omitempty"`
 	PlatformVersion uint64              `json:"platformVersion"`
 	Clusters        map[string]*Cluster `json:"clusters"`
+	// Runs are the runs of the agents that speak for each host (L8). A run lasts as long as a boot of its host.
+	Runs map[string]string `json:"runs,omitempty"`
 	// Fences are the hosts whose power is, or is to be, cut by their fence devices. No member on them gets goals or leases.
 	Fences map[string]*Fence `json:"fences,omitempty"`
 }
@@ -60,8 +62,8 @@ type Cluster struct {
 	Opened   bool              `json:"opened"`
 	Timeline platform.Timeline `json:"timeline"`
 	History  platform.History  `json:"history,omitempty"`
-	// Fork is where the WAL of the primary ended when it was chosen; 0 after a planned change or a restart in place.
-	Fork platform.LSN `json:"fork,omitempty"`
+	// Fork is where the WAL of the primary ended when it was chosen; nil after a planned change or a restart in place.
+	Fork *platform.Fork `json:"fork,omitempty"`
 	// HighTimeline is the highest timeline number ever seen or assigned: each attempt takes a new one.
 	HighTimeline platform.Timeline `json:"highTimeline"`
 	// LongestLease is the longest lease that may be in force (L4); it is at least the platform's.
