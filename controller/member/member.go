@@ -49,6 +49,7 @@ type Seen struct {
 	Shutdown  platform.LSN // its latest checkpoint record begins here
 	End       platform.LSN // the end of its valid WAL; 0 unknown
 	// Of the running instance.
+	Outside     bool // some of its processes are beyond the guards: somebody else started it
 	Role        health.Role
 	Position    platform.LSN // primary: flushed; standby: the larger of received and replayed
 	Insert      platform.LSN // primary

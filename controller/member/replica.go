@@ -97,6 +97,8 @@ func (in Input) follow() Act {
 		}
 	}
 	switch {
+	case s.Outside && !in.Durable.AlterSystem:
+		return in.act(StopClean, "somebody else started it, beyond its guards: restart it")
 	case !g.Opened && g.Fork != nil && s.Timeline != g.Timeline && (s.Timeline != g.Fork.Timeline || s.Position > g.Fork.End):
 		return in.wait(fmt.Sprintf("the primary's history: it may hold WAL past %s of timeline %d, where the new one may fork", g.Fork.End, g.Fork.Timeline))
 	case s.Upstream != upstreamName(g) || s.Application != g.Incarnation || s.SyncNames != in.replicaSyncNames():
