@@ -162,7 +162,7 @@ func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.D
 		return
 	}
 	seen.Role, seen.Position = health.RoleStandby, max(s.Receive, s.Replay)
-	seen.Receiver = s.Receiver != nil
+	seen.Known, seen.Receiver = s.EndKnown(), s.Receiver != nil
 	seen.Streaming = s.Receiver != nil && s.Receiver.Status == "streaming"
 	r.Position, r.PositionKnown, r.Replayed = seen.Position, s.Receive != 0, s.Replay
 	if s.Receiver != nil {
@@ -281,7 +281,8 @@ func (m *minder) inspect(ctx context.Context, inst *postgres.Instance, g *glance
 	g.seen.Data, g.seen.SystemID, g.seen.Timeline, g.seen.Clean = health.DataPresent, c.SystemID, c.Timeline, c.Clean() && !data.Rewinding
 	// A copy just made has its source's control file until it is started as a standby.
 	_, copied := os.Stat(filepath.Join(inst.Data, "backup_label"))
-	g.seen.AsPrimary = !strings.Contains(c.State, "recovery") && copied != nil
+	g.seen.Copied = copied == nil
+	g.seen.AsPrimary = !strings.Contains(c.State, "recovery") && !g.seen.Copied
 	g.seen.Shutdown = c.Checkpoint
 	if c.Clean() && g.seen.AsPrimary {
 		g.report.Clean, g.report.Shutdown = true, c.Checkpoint

@@ -153,6 +153,9 @@ func (l *look) leaseEnd() time.Duration {
 }
 
 func (l *look) waitForProof() (*state.Command, Reason) {
+	if cmd, why := l.stopToRestart(); cmd != nil {
+		return cmd, why // its agent answers, and can close the epoch
+	}
 	if cmd, why := l.cutPower(); cmd != nil {
 		return cmd, why
 	}
@@ -162,9 +165,6 @@ func (l *look) waitForProof() (*state.Command, Reason) {
 		return wait(RuleAttempt, text)
 	}
 	if l.Now > l.leaseEnd() {
-		if cmd, why := l.stopToRestart(); cmd != nil {
-			return cmd, why
-		}
 		text := fmt.Sprintf("%s cannot be proven fenced: members that are not sealed may vouch for it without a leader (L5). Bring them back, or make sure that it is off and run `mainstay failover %s --to MEMBER --accept-loss REASON --fenced`", l.c.Primary, l.c.Name)
 		l.problem(health.FailoverWaits, l.c.Primary, text, false)
 		return wait(RuleAttempt, text)

@@ -33,6 +33,7 @@ func Predict(in Input, cluster string, death Death) state.Prediction {
 	}
 	p := &prediction{cluster: cluster, began: in.Now}
 	p.in = Input{State: in.State, Controllers: in.Controllers, Self: in.Self, View: in.View.Clone(), Leases: in.Leases, Watch: NewStopwatch(), Now: in.Now, At: in.At, Wall: in.Wall}
+	p.forgetSilent()
 	p.in.View.Refresh(in.Now)
 	p.kill(c, death)
 	return p.run(death)
@@ -44,6 +45,16 @@ type prediction struct {
 	began   time.Duration
 	why     string
 	barred  time.Duration // for as long the promises of members that must be sealed bar that (L5)
+}
+
+// forgetSilent: who is not heard now would not be heard then either.
+func (p *prediction) forgetSilent() {
+	conf := p.in.State.ClusterConfig(p.cluster)
+	for _, m := range conf.Members {
+		if p.in.View.Fresh(&m, platform.Suspect(conf.Lease), p.in.Now) == nil {
+			p.in.View.Forget(m.Host)
+		}
+	}
 }
 
 func (p *prediction) kill(c *state.Cluster, death Death) {

@@ -46,12 +46,14 @@ type Seen struct {
 	Timeline  platform.Timeline
 	Clean     bool         // it was shut down cleanly, as primary or standby
 	AsPrimary bool         // it last ran as a primary
+	Copied    bool         // a base backup that was never started: it holds what its source gave it
 	Shutdown  platform.LSN // its latest checkpoint record begins here
 	End       platform.LSN // the end of its valid WAL; 0 unknown
 	// Of the running instance.
 	Outside     bool // some of its processes are beyond the guards: somebody else started it
 	Role        health.Role
 	Position    platform.LSN // primary: flushed; standby: the larger of received and replayed
+	Known       bool         // standby: that is the end of its WAL, not less
 	Insert      platform.LSN // primary
 	Streaming   bool         // a standby's receiver streams
 	Receiver    bool         // a standby has a receiver process

@@ -142,6 +142,9 @@ func (in Input) sealed() Act {
 		return in.wait(in.barred())
 	case d.Sealed.Less(g.Epoch):
 		d.Sealed = g.Epoch // the number is on disk before anything else (Seals)
+		if d.Incarnation == "" {
+			d.Incarnation = in.Seen.Application // an agent that lost its state: the data streamed under that name
+		}
 		return in.persist(d, "seal for attempt "+g.Epoch.String())
 	case in.Seen.Corrupt != "":
 		return in.wait(in.Seen.Corrupt)

@@ -38,8 +38,16 @@ func (in Input) replica() Act {
 	return in.wait("PostgreSQL to answer")
 }
 
+// rebuildDue: a restart did not help either, and the controllers have given a name for other data.
+func (in Input) rebuildDue() bool {
+	return in.Goal.Opened && in.Memory.Restarted && in.Now-in.Memory.StreamedAt > streamWithin && in.Goal.Incarnation != in.Durable.Incarnation
+}
+
 // restart decides what a stopped member's data is good for.
 func (in Input) restart() Act {
+	if in.rebuildDue() {
+		return in.discard(Clone, "rebuild", "it has not streamed for "+streamWithin.String()+", nor after a restart")
+	}
 	switch in.course() {
 	case courseFollow:
 		if in.Memory.StartFailures >= startsFail {
@@ -82,8 +90,8 @@ func (in Input) course() course {
 		return courseDiverged
 	case s.End == 0 && s.AsPrimary:
 		return courseUnknown
-	case s.End > fork:
-		return courseDiverged
+	case s.End == 0 && !s.Copied || s.End > fork:
+		return courseDiverged // where its WAL ends cannot be read: pg_rewind tells
 	}
 	return courseFollow
 }
@@ -91,6 +99,9 @@ func (in Input) course() course {
 // follow keeps a running standby streaming from the goal's upstream.
 func (in Input) follow() Act {
 	g, s := in.Goal, in.Seen
+	if s.Timeline != g.Timeline && !s.Known && s.Upstream != upstreamName(g) {
+		return in.wait("the end of its WAL, to tell whether it is part of the primary's history")
+	}
 	if g.Opened && s.Timeline != g.Timeline {
 		if fork, ok := g.History.ForkOf(s.Timeline); !ok || s.Position > fork {
 			return in.act(StopClean, fmt.Sprintf("diverged: timeline %d at %s is not part of the history of %d", s.Timeline, s.Position, g.Timeline))
@@ -101,6 +112,8 @@ func (in Input) follow() Act {
 		return in.act(StopClean, "somebody else started it, beyond its guards: restart it")
 	case !g.Opened && g.Fork != nil && s.Timeline != g.Timeline && (s.Timeline != g.Fork.Timeline || s.Position > g.Fork.End):
 		return in.wait(fmt.Sprintf("the primary's history: it may hold WAL past %s of timeline %d, where the new one may fork", g.Fork.End, g.Fork.Timeline))
+	case in.rebuildDue() && !s.Streaming && s.Upstream == upstreamName(g):
+		return in.act(StopClean, "it does not stream, nor did it after a restart: rebuild it")
 	case s.Upstream != upstreamName(g) || s.Application != g.Incarnation || s.SyncNames != in.replicaSyncNames():
 		return in.rename(Settings, "stream from "+upstreamName(g))
 	case s.Streaming || !g.Opened:

@@ -135,12 +135,18 @@ type Setting struct {
 // ShowSetting reads a setting on a new connection: an old one may not have taken a reload.
 func (i *Instance) ShowSetting(ctx context.Context, name string) (s Setting, err error) {
 	defer i.wrap("show a setting of", &err)
-	s.Name = name
 	err = i.with(ctx, func(c *sql.Conn) error {
-		return c.QueryRowContext(ctx, `SELECT current_setting(name), source, coalesce(sourcefile, ''), coalesce(sourceline, 0),
-			pending_restart FROM pg_catalog.pg_settings WHERE name = $1`, name).
-			Scan(&s.Value, &s.Source, &s.SourceFile, &s.SourceLine, &s.PendingRestart)
+		s, err = showSetting(ctx, c, name)
+		return err
 	})
+	return s, err
+}
+
+func showSetting(ctx context.Context, c *sql.Conn, name string) (Setting, error) {
+	s := Setting{Name: name}
+	err := c.QueryRowContext(ctx, `SELECT current_setting(name), source, coalesce(sourcefile, ''), coalesce(sourceline, 0),
+		pending_restart FROM pg_catalog.pg_settings WHERE name = $1`, name).
+		Scan(&s.Value, &s.Source, &s.SourceFile, &s.SourceLine, &s.PendingRestart)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = fmt.Errorf("PostgreSQL knows no setting %q", name)
 	}
@@ -166,7 +172,11 @@ func (e *OverriddenError) Error() string {
 // command line, would win over it. Adopted clusters, before their first restart under us, take it from
 // postgresql.auto.conf, which then is ours as well.
 func (i *Instance) Loaded(ctx context.Context, name, want string) error {
-	s, err := i.ShowSetting(ctx, name)
+	return i.with(ctx, func(c *sql.Conn) error { return i.loaded(ctx, c, name, want) })
+}
+
+func (i *Instance) loaded(ctx context.Context, c *sql.Conn, name, want string) error {
+	s, err := showSetting(ctx, c, name)
 	if err != nil {
 		return err
 	}

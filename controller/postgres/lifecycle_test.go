@@ -39,7 +39,7 @@ func TestFailover(t *testing.T) {
 	if !p.Known || p.LSN < sb.Receive || p.Timeline != 1 {
 		t.Fatalf("position %+v, received %s before", p, sb.Receive)
 	}
-	if gone, err := b.ReceiverGone(ctx); !gone || err != nil {
+	if left, err := b.receivers(ctx); len(left) > 0 || err != nil {
 		t.Fatal("a receiver runs after the seal", err)
 	}
 

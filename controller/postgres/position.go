@@ -19,6 +19,10 @@ func atEnd(waitEvent string) bool {
 	return waitEvent == "RecoveryWalStream" || waitEvent == "RecoveryRetrieveRetryInterval"
 }
 
+// EndKnown tells whether the larger of received and replayed stands for the end of a standby's WAL at this look: its
+// receiver has run, or replay waits for more at the end of pg_wal.
+func (s *Status) EndKnown() bool { return s.Receive != 0 || atEnd(s.StartupWait) }
+
 // Position reads it, for a standby that receives nothing any more. The larger of received and replayed stands for it
 // only if this postmaster ran the receiver: after a restart the received position is NULL, and replay understates it
 // until the startup process waits at the end of pg_wal, on two looks one retry interval apart, at the same place.

@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,30 +16,34 @@ import (
 )
 
 // retryInterval is wal_retrieve_retry_interval, as the settings fix it, and a margin.
-const retryInterval = 115 * time.Millisecond
+const retryInterval = 60 * time.Millisecond
 
 // Seal stops receiving, in the order of the safety rules: the setting emptied on disk and loaded, the receiver process
 // ended, none seen on two looks one retry interval apart. The caller has persisted the seal's number before, and reads
-// Position after. It is done only if err is nil; calling it again is fine.
-func (i *Instance) Seal(ctx context.Context, s Settings) error {
-	if err := i.ClearConnInfo(ctx, s); err != nil {
+// Position after. It is done only if err is nil; calling it again is fine. Every statement costs a new connection, and a
+// failover waits for them, so there are as few as the order allows.
+func (i *Instance) Seal(ctx context.Context, s Settings) (err error) {
+	defer i.wrap("seal", &err)
+	receivers, err := i.clearConnInfo(ctx, s)
+	if err != nil {
 		return err
 	}
-	if err := i.EndReceiver(ctx); err != nil {
-		return err
-	}
-	for look := range 2 {
-		gone, err := i.ReceiverGone(ctx)
-		if err != nil {
+	for _, pid := range receivers {
+		if err := i.endChild(ctx, pid); err != nil {
 			return err
 		}
-		if !gone {
-			return &Error{i.Member, "seal", errors.New("a WAL receiver came back after it was ended; seal again")}
-		}
-		if look == 0 {
+	}
+	for look := range 2 {
+		if look > 0 {
 			if err := pause(ctx, retryInterval); err != nil {
-				return &Error{i.Member, "seal", err}
+				return err
 			}
+		}
+		if receivers, err = i.receivers(ctx); err != nil {
+			return err
+		}
+		if len(receivers) > 0 {
+			return errors.New("a WAL receiver came back after it was ended; seal again")
 		}
 	}
 	return nil
@@ -54,69 +60,61 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// ClearConnInfo empties primary_conninfo and restore_command on disk, loads that, and verifies both on a new connection,
-// value and source. By itself this is no seal: a receiver goes on while the startup process is busy in a conflict.
-func (i *Instance) ClearConnInfo(ctx context.Context, s Settings) error {
+// clearConnInfo empties primary_conninfo and restore_command on disk, loads that, verifies both on a new connection, value
+// and source, and tells which receivers run on. By itself this is no seal: a receiver goes on while the startup process is
+// busy in a conflict.
+func (i *Instance) clearConnInfo(ctx context.Context, s Settings) (receivers []int, err error) {
 	s.Sealed = true
 	if err := i.WriteSettings(ctx, s); err != nil {
-		return err
+		return nil, err
 	}
 	if err := i.Reload(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	for _, name := range []string{"primary_conninfo", "restore_command"} {
-		if err := i.Loaded(ctx, name, ""); err != nil {
-			return err
+	seen := map[int]bool{}
+	err = i.with(ctx, func(c *sql.Conn) error {
+		for _, name := range []string{"primary_conninfo", "restore_command"} {
+			if err := i.loaded(ctx, c, name, ""); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
-}
-
-// EndReceiver ends the WAL receiver process, if there is one, and returns when it is gone. The receiver is an auxiliary
-// process, which pg_terminate_backend does not end, so it gets its signal from us.
-func (i *Instance) EndReceiver(ctx context.Context) (err error) {
-	defer i.wrap("end the WAL receiver of", &err)
-	pids, err := i.receivers(ctx)
+		return receiversOf(ctx, c, seen)
+	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, pid := range pids {
-		if err := i.endChild(ctx, pid); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ReceiverGone is one look: neither the server nor the process table knows a WAL receiver.
-func (i *Instance) ReceiverGone(ctx context.Context) (gone bool, err error) {
-	defer i.wrap("look for the WAL receiver of", &err)
-	pids, err := i.receivers(ctx)
-	return err == nil && len(pids) == 0, err
+	return i.withChildren(seen)
 }
 
 // receivers finds WAL receivers by the server's word and by the process table: a process that is just starting or ending
 // is missing from one of them.
 func (i *Instance) receivers(ctx context.Context) ([]int, error) {
 	seen := map[int]bool{}
-	err := i.with(ctx, func(c *sql.Conn) error {
-		rows, err := c.QueryContext(ctx, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver'")
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var pid int
-			if err := rows.Scan(&pid); err != nil {
-				return err
-			}
-			seen[pid] = true
-		}
-		return rows.Err()
-	})
-	if err != nil {
+	if err := i.with(ctx, func(c *sql.Conn) error { return receiversOf(ctx, c, seen) }); err != nil {
 		return nil, err
 	}
+	return i.withChildren(seen)
+}
+
+// receiversOf adds those that the server knows.
+func receiversOf(ctx context.Context, c *sql.Conn, seen map[int]bool) error {
+	rows, err := c.QueryContext(ctx, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver'")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var pid int
+		if err := rows.Scan(&pid); err != nil {
+			return err
+		}
+		seen[pid] = true
+	}
+	return rows.Err()
+}
+
+// withChildren adds those that the process table knows.
+func (i *Instance) withChildren(seen map[int]bool) ([]int, error) {
 	children, err := i.children()
 	if err != nil {
 		return nil, err
@@ -127,11 +125,7 @@ func (i *Instance) receivers(ctx context.Context) ([]int, error) {
 			seen[pid] = true
 		}
 	}
-	var out []int
-	for pid := range seen {
-		out = append(out, pid)
-	}
-	return out, nil
+	return slices.Collect(maps.Keys(seen)), nil
 }
 
 // children lists the living child processes of the postmaster.

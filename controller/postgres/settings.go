@@ -72,7 +72,7 @@ var table = []managed{
 	}},
 	{"wal_log_hints", "pg_rewind needs it, or checksums", fixed("on")},
 	{"restart_after_crash", "nothing but the agent brings a primary back (S4)", fixed("off")},
-	{"wal_retrieve_retry_interval", "a lost upstream is asked again soon", fixed("100ms")},
+	{"wal_retrieve_retry_interval", "a lost upstream is asked again soon", fixed("50ms")},
 	{"wal_receiver_timeout", "a silent primary is noticed", fixed("3s")},
 	{"wal_sender_timeout", "a silent replica is noticed", fixed("3s")},
 	{"wal_receiver_status_interval", "positions are fresh", fixed("1s")},

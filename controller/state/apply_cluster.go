@@ -165,14 +165,17 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	}
 	c.Epoch, c.Primary, c.Timeline, c.Guarded = p.Attempt, p.Member, p.Timeline, p.Guarded
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
-	c.Opened, c.History, c.Attempt, c.Fork = false, nil, nil, p.fork(inPlace)
+	c.Opened, c.History, c.Attempt = false, nil, nil
+	if !inPlace { // which goes on with its timeline
+		c.Fork = p.fork()
+	}
 	c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, c.firstSet(s, old, p, inPlace))
 	return nil
 }
 
 // fork is where the promoted member's WAL ended when it was sealed.
-func (p *Promote) fork(inPlace bool) *platform.Fork {
-	if p.Clean || inPlace {
+func (p *Promote) fork() *platform.Fork {
+	if p.Clean {
 		return nil
 	}
 	for _, s := range p.Sealed {

@@ -62,7 +62,7 @@ type Cluster struct {
 	Opened   bool              `json:"opened"`
 	Timeline platform.Timeline `json:"timeline"`
 	History  platform.History  `json:"history,omitempty"`
-	// Fork is where the WAL of the primary ended when it was chosen; nil after a planned change or a restart in place.
+	// Fork is where the WAL of the primary ended when it was chosen; nil after a planned change.
 	Fork *platform.Fork `json:"fork,omitempty"`
 	// HighTimeline is the highest timeline number ever seen or assigned: each attempt takes a new one.
 	HighTimeline platform.Timeline `json:"highTimeline"`

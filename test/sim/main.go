@@ -1,82 +1,77 @@
 // Command sim plays seeded scenarios against the pure core and checks the safety argument from outside. It never looks at
-// a real clock or network. A seed that fails is printed with the command that replays it.
+// a real clock to decide anything, nor at a network. A seed that fails is made as small as possible, and printed with the
+// command that replays it.
+//
+// usage: sim [-seeds N] [-first S] [-for 1h] [-keep], or sim -seed S [-skip 1,3] [-heal 12s] [-v]
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"sort"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
 
 	"mainstay/test/sim/world"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
 
-func run(args []string, out, errs io.Writer) int {
+func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	f := flag.NewFlagSet("sim", flag.ContinueOnError)
 	f.SetOutput(errs)
-	seeds := f.Int("seeds", 1000, "how many scenarios to play")
-	first := f.Uint64("first", 1, "the first seed")
+	s := search{out: out}
+	f.Uint64Var(&s.seeds, "seeds", 1000, "how many scenarios to play")
+	f.Uint64Var(&s.first, "first", 1, "the first seed")
+	f.DurationVar(&s.long, "for", 0, "go on for this long, however many scenarios that is")
+	f.BoolVar(&s.keep, "keep", false, "go on after a failure")
+	f.IntVar(&s.workers, "workers", runtime.GOMAXPROCS(0), "how many scenarios to play at a time")
 	seed := f.Uint64("seed", 0, "play this one only")
+	skip := f.String("skip", "", "leave these faults out, by number (with -seed)")
+	heal := f.Duration("heal", 0, "heal everything at this time (with -seed)")
 	verbose := f.Bool("v", false, "print the trace (with -seed)")
-	keep := f.Bool("keep", false, "go on after a failure")
 	if err := f.Parse(args); err != nil {
 		return 2
 	}
-	if *seed != 0 {
-		return one(*seed, *verbose, out)
+	if *seed == 0 {
+		return s.run(ctx)
 	}
-	failed, counts := 0, map[string]int{}
-	for s := *first; s < *first+uint64(*seeds); s++ {
-		r := world.New(s, nil).Run()
-		for k, n := range r.Counts {
-			counts[k] += n
+	o := world.Options{Heal: *heal}
+	for _, n := range strings.FieldsFunc(*skip, func(r rune) bool { return r == ',' }) {
+		number, err := strconv.Atoi(n)
+		if err != nil {
+			fmt.Fprintf(errs, "-skip %s: want numbers of faults, such as 1,3\n", *skip)
+			return 2
 		}
-		counts["acknowledged"] += r.Acked
-		if len(r.Violations) == 0 {
-			continue
-		}
-		failed++
-		report(r, out)
-		if !*keep {
-			break
-		}
+		o.Skip = append(o.Skip, number)
 	}
-	summary(counts, out)
-	fmt.Fprintf(out, "%d scenarios failed\n", failed)
-	return min(failed, 1)
+	if *verbose {
+		o.Trace = out
+	}
+	return one(*seed, o, out)
 }
 
-func one(seed uint64, verbose bool, out io.Writer) int {
-	var trace io.Writer
-	if verbose {
-		trace = out
+func one(seed uint64, o world.Options, out io.Writer) int {
+	r := world.New(seed, o).Run()
+	for _, f := range r.Faults {
+		fmt.Fprintf(out, "fault %s\n", f)
 	}
-	r := world.New(seed, trace).Run()
 	summary(r.Counts, out)
 	fmt.Fprintf(out, "seed %d: %d acknowledged, trace %016x\n", r.Seed, r.Acked, r.Hash)
-	report(r, out)
+	for _, v := range r.Violations {
+		fmt.Fprintf(out, "seed %d: %s\n", seed, v)
+	}
 	return min(len(r.Violations), 1)
 }
 
-func report(r world.Result, out io.Writer) {
-	for _, v := range r.Violations {
-		fmt.Fprintf(out, "seed %d: %s\n", r.Seed, v)
-	}
-	if len(r.Violations) > 0 {
-		fmt.Fprintf(out, "replay: go run ./test/sim -seed %d -v\n", r.Seed)
-	}
-}
-
-func summary(counts map[string]int, out io.Writer) {
-	var names []string
-	for n := range counts {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	for _, n := range names {
-		fmt.Fprintf(out, "%8d %s\n", counts[n], n)
-	}
-}
+// since is a duration for people.
+func since(t time.Time) time.Duration { return time.Since(t).Round(100 * time.Millisecond) }

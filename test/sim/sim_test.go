@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -9,32 +10,35 @@ import (
 	"mainstay/test/sim/world"
 )
 
-// The budget of one run of the tests: as many scenarios as fit, up to the first that reaches either bound.
-const (
-	scenarios = 2000
-	budget    = 20 * time.Second
-)
+// scenarios is the budget that every run of the tests plays, unless the race detector is on.
+const scenarios = 50_000
 
+// TestScenarios is the budget itself. With the race detector, or -short, it plays a few.
 func TestScenarios(t *testing.T) {
-	began, total, played := time.Now(), map[string]int{}, 0
-	for seed := uint64(1); seed <= scenarios && time.Since(began) < budget; seed++ {
-		r := world.New(seed, nil).Run()
-		played++
-		for k, n := range r.Counts {
-			total[k] += n
-		}
-		total["acknowledged"] += r.Acked
-		for _, v := range r.Violations {
-			t.Errorf("seed %d: %s\nreplay: go run ./test/sim -seed %d -v", seed, v, seed)
-		}
+	budget := uint64(scenarios)
+	if raceEnabled || testing.Short() {
+		budget = 300
 	}
-	t.Logf("%d scenarios: %v", played, total)
-	if played < 20 {
-		t.Skipf("only %d scenarios fitted in %s", played, budget)
+	var out bytes.Buffer
+	s := search{out: &out, first: 1, seeds: budget, workers: workers()}
+	code := s.run(context.Background())
+	t.Logf("%d scenarios in %s: %v", s.played, since(s.began), s.counts)
+	if code != 0 {
+		t.Errorf("%s\nput the seed into testdata/seeds once it is understood", out.String())
 	}
-	for _, what := range []string{"acknowledged", "begin failover", "begin switchover", "proof stopped", "proof quorum-sealed"} {
-		if total[what] == 0 {
+	for _, what := range []string{"acknowledged", "begin failover", "begin switchover", "abandon", "reincarnate", "restart in place", "guard kills",
+		"last blow", "proof stopped", "proof quorum-sealed", "proof lease-expired"} {
+		if s.counts[what] == 0 {
 			t.Errorf("no scenario had any %q: the faults do not try what they should", what)
+		}
+	}
+}
+
+// TestKeptSeeds plays every seed that ever failed.
+func TestKeptSeeds(t *testing.T) {
+	for _, k := range keptSeeds(t) {
+		for _, v := range world.New(k.seed, world.Options{}).Run().Violations {
+			t.Errorf("seed %d (%s) fails again: %s\nreplay: go run ./test/sim -seed %d -v", k.seed, k.found, v, k.seed)
 		}
 	}
 }
@@ -42,11 +46,11 @@ func TestScenarios(t *testing.T) {
 func TestSameSeedSameTrace(t *testing.T) {
 	for _, seed := range []uint64{3, 29, 217} {
 		var one, two bytes.Buffer
-		a, b := world.New(seed, &one).Run(), world.New(seed, &two).Run()
+		a, b := world.New(seed, world.Options{Trace: &one}).Run(), world.New(seed, world.Options{Trace: &two}).Run()
 		if a.Hash != b.Hash || one.String() != two.String() {
 			t.Errorf("seed %d: traces %016x and %016x", seed, a.Hash, b.Hash)
 		}
-		if c := world.New(seed+1, nil).Run(); c.Hash == a.Hash {
+		if c := world.New(seed+1, world.Options{}).Run(); c.Hash == a.Hash {
 			t.Errorf("seeds %d and %d have the same trace", seed, seed+1)
 		}
 	}
@@ -54,14 +58,24 @@ func TestSameSeedSameTrace(t *testing.T) {
 
 func TestCommandLine(t *testing.T) {
 	var out, errs bytes.Buffer
-	if code := run([]string{"-seed", "3", "-v"}, &out, &errs); code != 0 || !strings.Contains(out.String(), "raft: ") || !strings.Contains(out.String(), "seed 3:") {
+	play := func(args ...string) int {
+		out.Reset()
+		return run(context.Background(), args, &out, &errs)
+	}
+	if code := play("-seed", "3", "-v"); code != 0 || !strings.Contains(out.String(), "raft: ") || !strings.Contains(out.String(), "seed 3:") {
 		t.Errorf("replay: exit %d\n%.300s", code, out.String())
 	}
-	out.Reset()
-	if code := run([]string{"-seeds", "2", "-first", "5"}, &out, &errs); code != 0 || !strings.Contains(out.String(), "0 scenarios failed") {
+	if code := play("-seeds", "2", "-first", "5"); code != 0 || !strings.Contains(out.String(), "2 scenarios in") {
 		t.Errorf("a few: exit %d\n%s", code, out.String())
 	}
-	if code := run([]string{"-sedes", "2"}, &out, &errs); code != 2 {
+	began := time.Now()
+	if code := play("-for", "200ms"); code != 0 || time.Since(began) < 200*time.Millisecond || strings.HasPrefix(out.String(), "0 scenarios") {
+		t.Errorf("for a while: exit %d after %s\n%s", code, since(began), out.String())
+	}
+	if code := play("-sedes", "2"); code != 2 {
 		t.Errorf("a wrong flag: exit %d", code)
+	}
+	if code := play("-seed", "3", "-skip", "x"); code != 2 {
+		t.Errorf("a wrong number: exit %d", code)
 	}
 }

@@ -68,10 +68,15 @@ func (s *Stand) Everything(h Host) []int {
 	return append(found, s.Tree(h.Member)...)
 }
 
-// Signal sends a signal to processes; those that have ended are passed over.
+// Signal sends a signal to processes; those that have ended are passed over. 0, which stands for no process, is an error:
+// the kernel would take it for all of the test's own group.
 func Signal(sig syscall.Signal, pids ...int) error {
 	var errs []error
 	for _, pid := range pids {
+		if pid <= 0 {
+			errs = append(errs, fmt.Errorf("signal %d to %d: there is no such process", sig, pid))
+			continue
+		}
 		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 			errs = append(errs, fmt.Errorf("signal %d to %d: %w", sig, pid, err))
 		}

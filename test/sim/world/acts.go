@@ -15,106 +15,161 @@ var took = map[member.Kind]time.Duration{
 	member.LoadSet: 60 * time.Millisecond, member.Settings: 60 * time.Millisecond, member.Checkpoint: 300 * time.Millisecond,
 	member.Slots: 30 * time.Millisecond, member.Seal: 200 * time.Millisecond, member.Kill: 60 * time.Millisecond,
 	member.StopClean: 30 * time.Millisecond, member.Rewind: 1500 * time.Millisecond, member.Clone: 2 * time.Second,
+	member.EndSenders: 30 * time.Millisecond, member.Adopt: 200 * time.Millisecond,
 }
 
-// begin carries an act out. Its promises are on disk first, unless they hold only once it is done.
-func (a *agent) begin(act member.Act) {
-	a.acting, a.cancel = true, false
-	h, goal, d := a.host, a.goal, took[act.Kind]
-	a.w.trace("%s: %s (%s) goal %s %s", h.member, act.Kind, act.Why, goal.Kind, goal.Epoch)
+// duration of an act; a CHECKPOINT takes what the disk needs, and a disk that hangs holds everything up.
+func (m *minder) duration(k member.Kind) time.Duration {
+	d := m.w.span(took[k]/3, took[k]) + m.host.stall()
+	if k == member.Open || k == member.Checkpoint {
+		d += m.w.span(0, m.w.checkpoint)
+	}
+	return d
+}
+
+// act carries an act out. Its promises are on disk first, unless they hold only once it is done.
+func (m *minder) act(act member.Act) {
+	m.acting, m.cancel = true, false
+	m.w.trace("%s: %s (%s) goal %s %s", m.name, act.Kind, act.Why, m.goal.Kind, m.goal.Epoch)
+	late := act.Kind == member.Rewind || act.Kind == member.Clone || act.Kind == member.Adopt
 	if act.Kind == member.Rewind || act.Kind == member.Clone {
-		a.discard()
+		m.discards()
 	}
 	if act.Kind == member.Clone {
-		h.pg.wipe()
-		h.pg.busy = true
+		m.pg.wipe()
+		m.pg.busy = true
 	}
-	persist := a.w.span(time.Millisecond, 10*time.Millisecond)
-	a.on(persist, func() {
-		if act.Kind != member.Rewind && act.Kind != member.Clone && act.Durable != h.disk.durable {
-			h.keep(act.Durable)
+	goal := m.goal
+	m.host.agent.on(m.w.span(time.Millisecond, 10*time.Millisecond)+m.host.stall(), func() {
+		if !late && act.Durable != m.durable {
+			m.keep(act.Durable)
 		}
-		a.on(a.w.span(d/3, d), func() { a.carryOut(act, goal.Epoch == a.goal.Epoch && !a.cancel) })
+		m.host.agent.on(m.duration(act.Kind), func() { m.carryOut(act, goal, goal.Epoch == m.goal.Epoch && !m.cancel) })
 	})
 }
 
 // finished ends an act; one that failed is held back for a moment.
-func (a *agent) finished(ok bool) {
-	a.acting = false
+func (m *minder) finished(ok bool) {
+	m.acting = false
 	if !ok {
-		a.waitTill = a.host.now() + 150*time.Millisecond
+		m.waitTill = m.host.now() + 150*time.Millisecond
 	}
-	a.sendReport()
-	a.soon()
+	m.look()
+	m.soon()
 }
 
-func (a *agent) leased() bool { return a.lease.Epoch == a.goal.Epoch && a.lease.End > a.host.now() }
+func (m *minder) leased() bool { return m.lease.Epoch == m.goal.Epoch && m.lease.End > m.host.now() }
 
-// carryOut has the act's effect; wanted is false if the goal has changed since it began.
-func (a *agent) carryOut(act member.Act, wanted bool) {
-	p, goal := a.host.pg, a.goal
-	ok := true
-	if act.Kind == member.StartPrimary || act.Kind == member.Promote {
-		a.host.guard.extend(a.lease.Epoch, a.lease.End) // a start as a standby has let it idle
-	}
+// carryOut has the effect of an act that was begun for that goal; wanted is false if the goal has changed since it began.
+func (m *minder) carryOut(act member.Act, goal platform.Goal, wanted bool) {
+	p, ok := m.pg, true
 	switch act.Kind {
 	case member.Initialise:
-		p.wipe()
-		p.present, p.asPrimary, p.clean = true, true, true
-		p.wal = []*record{{lsn: 1000, timeline: 1}}
-		p.shutdown = 900
-	case member.StartPrimary:
-		if ok = wanted && a.leased() && !p.running; ok {
-			p.set = lastOf(goal)
-			p.startPrimary(act.Durable.Ran)
-		}
-	case member.Promote:
-		if ok = wanted && a.leased() && p.running && !p.primary; ok {
-			p.promote(act.Durable.Ran, goal.Timeline)
-		}
+		p.initialise()
+	case member.StartPrimary, member.Promote:
+		ok = wanted && m.takeOver(act)
 	case member.StartStandby:
-		a.host.guard.disarm()
+		m.guard.disarm()
 		if ok = !p.running; ok {
-			a.point()
+			m.point(goal)
 			p.startStandby()
-			a.memory.StreamedAt = a.host.now()
+			m.memory.StreamedAt = m.host.now()
 		}
 	case member.Settings:
-		a.host.guard.disarm()
+		m.guard.disarm()
 		if ok = wanted; ok {
-			a.point()
+			m.point(goal)
 		}
 	case member.LoadSet:
-		if ok = wanted && p.primary; ok {
-			p.set = lastOf(goal)
-			p.release()
+		if ok = wanted && p.running && p.primary; ok {
+			p.load(lastOf(m.goal))
 		}
 	case member.Open:
-		if ok = wanted && p.running && p.primary && p.timeline() == goal.Timeline; ok {
-			d := a.host.disk.durable
-			d.SystemID = systemID
-			a.host.keep(d)
-			a.memory.Opened = goal.Epoch
-		}
+		ok = wanted && m.open()
 	case member.Checkpoint:
-		a.memory.Checkpointed, a.memory.SetCheckpoint = goal.Checkpoint, lastOf(goal).ID
+		ok = m.checkpoint(wanted)
+	case member.EndSenders:
+		p.endStale()
 	case member.Slots:
-		p.slots = slices.Clone(goal.Slots)
+		p.slots = slices.Clone(m.goal.Slots)
 	case member.Seal:
-		p.upstream, p.receiver = "", nil
-		if ok = wanted && p.running && !p.primary; ok {
-			a.memory.SealConfirmed = goal.Epoch
-		}
+		ok = m.seal(wanted)
 	case member.Kill:
 		p.crash()
 	case member.StopClean:
-		a.memory.Restarted = goal.Kind == platform.GoalReplica
-		p.stopClean(func() { a.on(0, func() { a.finished(true) }) })
+		m.memory.Restarted = m.goal.Kind == platform.GoalReplica
+		p.stopClean(func() { m.host.agent.on(0, func() { m.finished(true) }) })
 		return
 	case member.Rewind:
-		ok = wanted && a.rewind(act)
+		ok = wanted && m.rewind(act)
 	case member.Clone:
-		ok = a.clone(act, wanted)
+		ok = m.clone(act, wanted)
+	case member.Adopt:
+		m.adopt(act)
 	}
-	a.finished(ok)
+	m.finished(ok)
+}
+
+// takeOver starts or promotes a primary under its lease, which the guard holds first.
+func (m *minder) takeOver(act member.Act) bool {
+	p := m.pg
+	if !m.leased() {
+		return false
+	}
+	if !m.goal.Paused {
+		m.guard.extend(m.lease.Epoch, m.lease.End) // a start as a standby has let it idle
+	}
+	switch {
+	case act.Kind == member.StartPrimary && !p.running:
+		p.set = lastOf(m.goal)
+		p.startPrimary(act.Durable.Ran)
+	case act.Kind == member.Promote && p.running && !p.primary:
+		p.promote(act.Durable.Ran, m.goal.Timeline)
+	default:
+		return false
+	}
+	return true
+}
+
+func (m *minder) open() bool {
+	if !m.pg.running || !m.pg.primary || m.pg.timeline() != m.goal.Timeline {
+		return false
+	}
+	d := m.durable
+	d.SystemID = systemID
+	m.keep(d)
+	m.memory.Opened = m.goal.Epoch
+	return true
+}
+
+func (m *minder) checkpoint(wanted bool) bool {
+	if !wanted || !m.pg.running || !m.pg.primary {
+		return false
+	}
+	m.pg.obey()
+	m.memory.Checkpointed, m.memory.SetCheckpoint = m.goal.Checkpoint, lastOf(m.goal).ID
+	return true
+}
+
+// seal empties the setting, then ends the receiver's process: a reload alone would leave it alive.
+func (m *minder) seal(wanted bool) bool {
+	p := m.pg
+	p.upstream, p.pointed = nil, ""
+	p.receiver = nil
+	if wanted && p.running && !p.primary {
+		m.memory.SealConfirmed = m.goal.Epoch
+		return true
+	}
+	return false
+}
+
+// adopt takes a running instance under our settings without a restart.
+func (m *minder) adopt(act member.Act) {
+	d := act.Durable
+	if !m.pg.primary {
+		d.Incarnation = m.goal.Incarnation
+		m.point(m.goal)
+	}
+	m.pg.adoptable = false
+	m.keep(d)
 }

@@ -4,22 +4,27 @@ import "time"
 
 // client writes a commit every now and then to whoever it believes to be the primary.
 type client struct {
-	w      *World
-	name   string
-	target int
-	failed int
+	cluster *cluster
+	node    node
+	target  int
+	failed  int
+	idle    time.Duration // until when it writes nothing
 }
 
 func (c *client) run() {
-	c.w.after(c.w.span(40*time.Millisecond, 160*time.Millisecond), c.run)
+	w := c.cluster.w
+	w.after(w.span(50*time.Millisecond, 250*time.Millisecond), c.run)
+	if c.idle > w.now {
+		return
+	}
 	if c.failed > 3 {
-		c.failed, c.target = 0, c.w.rand.IntN(len(c.w.hosts))
+		c.failed, c.target = 0, w.rand.IntN(len(c.cluster.members))
 	}
 	c.failed++
-	h := c.w.hosts[c.target]
-	c.w.lastWrite++
-	id := c.w.lastWrite
-	c.w.net.stream(c.name, h.name, func() {
-		h.pg.write(id, func() { c.w.net.stream(h.name, c.name, func() { c.failed = 0 }) })
+	m := c.cluster.members[c.target]
+	w.lastWrite++
+	id := w.lastWrite
+	w.net.stream(c.node, m.host.node, func() {
+		m.pg.write(id, func() { w.net.stream(m.host.node, c.node, func() { c.failed = 0 }) })
 	})
 }

@@ -11,33 +11,39 @@ import (
 
 // controller is the shell of loop.Core, as loop.Loop is: it feeds events in and carries out what comes back.
 type controller struct {
-	w       *World
-	name    string
-	core    *loop.Core
-	clock   clock
-	alive   bool
-	life    int
-	term    int // in which it believes to lead; 0 for none
-	applied int
-	nextID  uint64
-	replies map[uint64]func(*wire.ReportAnswer, error)
+	w        *World
+	name     string
+	node     node
+	core     *loop.Core
+	clock    clock
+	alive    bool
+	life     int
+	term     int // in which it believes to lead; 0 for none
+	applied  int
+	nextID   uint64
+	replies  map[uint64]func(*wire.ReportAnswer, error)
+	deciding bool                      // it is about to
+	probed   map[*minder]time.Duration // when the last probe that succeeded began
 }
 
 func (c *controller) start() {
 	c.life++
-	c.alive, c.term, c.applied = true, 0, 0
+	c.alive, c.term, c.applied, c.deciding = true, 0, 0, false
 	c.clock = newClock(c.w.rand, c.w.now)
 	c.core = loop.NewCore(c.name, c.now())
 	c.replies = map[uint64]func(*wire.ReportAnswer, error){}
 	c.apply(c.w.raft.last())
+	c.probed = map[*minder]time.Duration{}
+	c.core.Voters(c.w.voters)
 	c.beat(c.life)
+	c.vote(c.life)
 }
 
 func (c *controller) crash() {
 	c.alive = false
 	c.life++
-	if c.w.raft.leader == c.name {
-		c.w.raft.leader = ""
+	if c.w.raft.leader == c {
+		c.w.raft.leader = nil
 	}
 }
 
@@ -57,8 +63,8 @@ func (c *controller) beat(life int) {
 	if c.life != life {
 		return
 	}
-	c.w.after(100*time.Millisecond, func() { c.w.net.awake(c.name, func() { c.beat(life) }) })
-	if leader := c.w.raft.leader; c.w.net.both(leader, c.name) {
+	c.w.after(100*time.Millisecond, func() { c.w.net.awake(c.node, func() { c.beat(life) }) })
+	if leader := c.w.raft.leader; leader != nil && c.w.net.both(leader.node, c.node) {
 		c.apply(c.w.raft.last())
 	}
 	c.decide()
@@ -73,6 +79,22 @@ func (c *controller) decide() {
 		return
 	}
 	c.act(out)
+}
+
+// decideSoon decides once for all results of the next moment: the loop would for each, which finds nothing more.
+func (c *controller) decideSoon(life int) {
+	if c.deciding {
+		return
+	}
+	c.deciding = true
+	c.w.after(c.w.span(0, 40*time.Millisecond), func() {
+		c.w.net.awake(c.node, func() {
+			if c.life == life {
+				c.deciding = false
+				c.decide()
+			}
+		})
+	})
 }
 
 func (c *controller) restart() {
@@ -95,7 +117,7 @@ func (c *controller) lead(life, term int) {
 
 // depose tells a controller that it leads no more. Until then it goes on as if it did.
 func (c *controller) depose(life, newer int) {
-	c.w.net.awake(c.name, func() {
+	c.w.net.awake(c.node, func() {
 		if c.life == life && c.term != 0 && c.term < newer {
 			c.term = 0
 			c.act(c.core.Follow())
@@ -111,6 +133,9 @@ func (c *controller) act(out loop.Out) {
 			f(r.Answer, r.Err)
 		}
 	}
+	if out.Transfer {
+		c.w.raft.transfer(c)
+	}
 	if out.Tick != 0 {
 		c.propose(state.Command{Tick: &state.Tick{}}, func(_ bool, err error) { c.act(c.core.Ticked(out.Tick, err, c.now())) })
 	}
@@ -123,13 +148,13 @@ func (c *controller) act(out loop.Out) {
 func (c *controller) propose(cmd state.Command, then func(refused bool, err error)) {
 	life := c.life
 	c.w.raft.propose(c, c.term, cmd, func(index int, refused bool, err error) {
-		c.w.net.awake(c.name, func() {
+		c.w.net.awake(c.node, func() {
 			if c.life != life {
 				return
 			}
 			c.apply(index)
 			then(refused, err)
-			c.decide()
+			c.decideSoon(life)
 		})
 	})
 }

@@ -1,39 +1,97 @@
 package world
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+)
 
-// fault does something bad and says what.
-type fault func(w *World) string
-
-// faults are drawn by weight: repeat a line to make it more likely.
-var faults = []fault{
-	(*World).crashPostgres, (*World).crashPostgres, (*World).crashPrimary, (*World).crashPrimary,
-	(*World).crashAgent, (*World).crashHost, (*World).crashHost, (*World).destroyHost,
-	(*World).isolate, (*World).isolate, (*World).cutOneWay, (*World).cutOneWay, (*World).cutBoth, (*World).healNetwork,
-	(*World).crashController, (*World).freezeController, (*World).freezeController, (*World).reelect,
-	(*World).freezeAgent, (*World).slowReplica, (*World).badNetwork, (*World).lateNetwork, (*World).switchover, (*World).switchover,
-	(*World).strand, (*World).strand, (*World).flicker, (*World).laggard,
+// fault is something bad that is planned: by number, so that it can be left out.
+type fault struct {
+	number int
+	at     time.Duration
+	run    func(*World) string
+	did    string // what it was; "" if it was left out or had nothing to do
 }
 
-// plan draws the faults of the scenario and heals at the end of the trouble.
-func (w *World) plan() {
-	for n := 1 + w.rand.IntN(9); n > 0; n-- {
-		f := faults[w.rand.IntN(len(faults))]
-		w.at(w.span(quiet, trouble), func() {
-			if what := f(w); what != "" {
-				w.trace("FAULT %s", what)
-			}
-		})
+// single faults and plots (those of several steps, each aimed at one rule) are drawn by weight: a line is repeated to make
+// it more likely.
+var (
+	single = []func(*World) string{
+		(*World).crashPostgres, (*World).crashPostgres, (*World).crashPrimary, (*World).crashPrimary,
+		(*World).crashAgent, (*World).crashHost, (*World).crashHost, (*World).destroyHost, (*World).loseState,
+		(*World).isolate, (*World).isolate, (*World).cutOneWay, (*World).cutOneWay, (*World).cutBoth, (*World).cutSites, (*World).healNetwork,
+		(*World).badNetwork, (*World).lateNetwork,
+		(*World).crashController, (*World).freezeController, (*World).freezeController, (*World).reelect,
+		(*World).freezeAgent, (*World).slowReplica, (*World).conflict, (*World).stallDisk, (*World).drift,
+		(*World).switchover, (*World).switchover, (*World).pause, (*World).reconfigure, (*World).acceptLoss,
 	}
-	w.at(trouble, w.heal)
+	plots = []func(*World) string{
+		(*World).strand, (*World).strand, (*World).flicker, (*World).flicker, (*World).laggard, (*World).laggard, (*World).lateAnswers, (*World).lateAnswers,
+		(*World).shorten, (*World).aftershock, (*World).aftershock, (*World).cutAtStop, (*World).cutAtStop, (*World).stubborn, (*World).stubborn, (*World).stutter, (*World).restartInSeal,
+		(*World).sleeper, (*World).sleeper, (*World).ahead, (*World).darkness,
+	}
+)
+
+// plan draws the faults of the scenario: a mixture, or one plot over and over with a few others.
+func (w *World) plan() {
+	theme := w.rand.IntN(5) < 2
+	plot := plots[w.rand.IntN(len(plots))]
+	n := 1 + w.rand.IntN(7)
+	for i := range n {
+		f := &fault{number: i + 1, at: w.span(quiet, trouble)}
+		switch draw := w.rand.IntN(3); {
+		case theme && draw > 0:
+			f.run = plot
+		case draw == 0:
+			f.run = plots[w.rand.IntN(len(plots))]
+		default:
+			f.run = single[w.rand.IntN(len(single))]
+		}
+		w.faults = append(w.faults, f)
+	}
+	skip := map[int]bool{}
+	for _, n := range w.options.Skip {
+		skip[n] = true
+	}
+	for _, f := range w.faults {
+		if !skip[f.number] && f.at < w.trouble {
+			w.at(f.at, func() { w.strike(f) })
+		}
+	}
 }
 
+// strike draws from the fault's own source, so that it is the same whichever others are left out.
+func (w *World) strike(f *fault) {
+	ours := w.rand
+	w.rand = rand.New(rand.NewPCG(w.seed, uint64(f.number)))
+	f.did = f.run(w)
+	w.rand = ours
+	if f.did != "" {
+		w.trace("FAULT %d %s", f.number, f.did)
+	}
+}
+
+// later is a further step of a fault; what is still to come when everything heals does not happen.
+func (w *World) later(d time.Duration, f func()) {
+	w.after(d, func() {
+		if w.now < w.trouble {
+			f()
+		}
+	})
+}
+
+// heal ends all trouble at once.
 func (w *World) heal() {
 	w.trace("everything heals")
 	w.net.heal()
-	w.net.sleep = map[string]time.Duration{}
+	clear(w.net.sleep)
+	w.raft.late = 0
+	w.promoted = nil
 	for _, h := range w.hosts {
-		h.lag = 0
+		h.stalled = 0
+		for _, m := range h.members {
+			m.pg.lag, m.pg.conflict, m.pg.onStop = 0, min(m.pg.conflict, w.now), nil
+		}
 		if !h.up {
 			h.start()
 		} else if !h.agent.up {
@@ -43,188 +101,53 @@ func (w *World) heal() {
 	for _, c := range w.controllers {
 		c.restart()
 	}
+	for _, c := range w.clusters {
+		for _, k := range c.clients {
+			k.idle = 0
+		}
+	}
+	w.resumeAll()
+}
+
+// resumeAll is an operator who has finished, and asks until it is done. Where he insisted on a member that cannot be
+// promoted he names another.
+func (w *World) resumeAll() {
+	for _, c := range w.clusters {
+		w.resume(c)
+		if a := c.state().Attempt; a != nil && a.Accepted != nil && a.Accepted.By == "operator" {
+			w.accept(c, c.anyMember().name)
+		}
+	}
+	w.after(time.Second, w.resumeAll)
 }
 
 func (w *World) anyHost() *host { return w.hosts[w.rand.IntN(len(w.hosts))] }
 
-// primaryHost is the present primary's host, or any.
-func (w *World) primaryHost() *host {
-	if c := w.cluster(); c.Primary != "" {
-		return w.host(c.Primary)
+func (w *World) anyCluster() *cluster { return w.clusters[w.rand.IntN(len(w.clusters))] }
+
+func (c *cluster) anyMember() *minder { return c.members[c.w.rand.IntN(len(c.members))] }
+
+// someHost is a primary's, or any.
+func (w *World) someHost() *host {
+	if w.rand.IntN(2) == 0 {
+		return w.anyCluster().primary().host
 	}
 	return w.anyHost()
 }
 
-func (w *World) someHost() *host {
+func (w *World) someMember() *minder {
+	c := w.anyCluster()
 	if w.rand.IntN(2) == 0 {
-		return w.primaryHost()
+		return c.primary()
 	}
-	return w.anyHost()
+	return c.anyMember()
 }
 
 func (w *World) anyController() *controller {
-	if c := w.controller(w.raft.leader); c != nil && w.rand.IntN(2) == 0 {
+	if c := w.raft.leader; c != nil && w.rand.IntN(2) == 0 {
 		return c
 	}
 	return w.controllers[w.rand.IntN(len(w.controllers))]
 }
 
-// nodes are all ends of the network.
-func (w *World) nodes() []string {
-	var names []string
-	for _, c := range w.controllers {
-		names = append(names, c.name)
-	}
-	for _, h := range w.hosts {
-		names = append(names, h.name)
-	}
-	for _, c := range w.clients {
-		names = append(names, c.name)
-	}
-	return names
-}
-
-func (w *World) crashPostgres() string {
-	h := w.anyHost()
-	h.pg.crash()
-	h.agent.soonIfUp()
-	return "postgres of " + h.member + " crashes"
-}
-
-func (w *World) crashPrimary() string {
-	h := w.primaryHost()
-	h.pg.crash()
-	h.agent.soonIfUp()
-	return "postgres of the primary " + h.member + " crashes"
-}
-
-func (a *agent) soonIfUp() {
-	if a.up {
-		a.soon()
-	}
-}
-
-func (w *World) crashAgent() string {
-	h := w.someHost()
-	if !h.up {
-		return ""
-	}
-	h.agent.stop()
-	h.again(w.span(100*time.Millisecond, 6*time.Second), func() {
-		if !h.agent.up {
-			h.agent.start()
-		}
-	})
-	return "agent of " + h.member + " crashes"
-}
-
-// again runs f later if the host has not been rebooted since.
-func (h *host) again(d time.Duration, f func()) {
-	boot := h.boot
-	h.w.after(d, func() {
-		if h.boot == boot {
-			f()
-		}
-	})
-}
-
-func (w *World) crashHost() string {
-	h := w.someHost()
-	if !h.up {
-		return ""
-	}
-	h.crash()
-	h.again(w.span(300*time.Millisecond, 10*time.Second), h.start)
-	return "host of " + h.member + " crashes"
-}
-
-// destroyHost loses a disk: S2 promises to outlive one, whatever acks is, so one a scenario.
-func (w *World) destroyHost() string {
-	h := w.someHost()
-	if !h.up || w.destroyed != "" || w.acks == 0 {
-		return ""
-	}
-	w.destroyed = h.member
-	h.destroy()
-	h.again(w.span(300*time.Millisecond, 10*time.Second), h.start)
-	return "host of " + h.member + " is destroyed"
-}
-
-func (w *World) cut(from, to string) { w.net.cuts[way{from, to}] = true }
-
-// isolate cuts a node off from all or some of the others, for a while.
-func (w *World) isolate() string {
-	nodes := w.nodes()
-	node := nodes[w.rand.IntN(len(nodes))]
-	if w.rand.IntN(2) == 0 {
-		node = w.primaryHost().name
-	}
-	all := w.rand.IntN(2) == 0
-	for _, other := range nodes {
-		if other != node && (all || w.rand.IntN(2) == 0) {
-			w.cut(node, other)
-			w.cut(other, node)
-		}
-	}
-	w.after(w.span(200*time.Millisecond, 8*time.Second), func() { w.net.cuts = map[way]bool{} })
-	return node + " is isolated"
-}
-
-func (w *World) cutOneWay() string {
-	nodes := w.nodes()
-	from, to := nodes[w.rand.IntN(len(nodes))], nodes[w.rand.IntN(len(nodes))]
-	w.cut(from, to)
-	return "no way from " + from + " to " + to
-}
-
-func (w *World) cutBoth() string {
-	a, b := w.someHost().name, w.nodes()[w.rand.IntN(len(w.nodes()))]
-	w.cut(a, b)
-	w.cut(b, a)
-	return "no way between " + a + " and " + b
-}
-
-func (w *World) healNetwork() string {
-	w.net.heal()
-	return "network heals"
-}
-
-func (w *World) crashController() string {
-	c := w.anyController()
-	c.crash()
-	w.after(w.span(300*time.Millisecond, 6*time.Second), c.restart)
-	return c.name + " crashes"
-}
-
-func (w *World) freezeController() string {
-	c := w.anyController()
-	w.net.freeze(c.name, w.span(100*time.Millisecond, 7*time.Second))
-	return c.name + " is frozen"
-}
-
-func (w *World) freezeAgent() string {
-	h := w.someHost()
-	w.net.freeze(h.name, w.span(100*time.Millisecond, 5*time.Second))
-	return "agent of " + h.member + " is frozen"
-}
-
-// reelect makes leadership flap, perhaps back to the same controller.
-func (w *World) reelect() string {
-	for range 1 + w.rand.IntN(3) {
-		w.after(w.span(0, 400*time.Millisecond), w.raft.elect)
-	}
-	return "leadership flaps"
-}
-
-func (w *World) slowReplica() string {
-	h := w.anyHost()
-	h.lag = w.span(50*time.Millisecond, 3*time.Second)
-	w.after(w.span(time.Second, 6*time.Second), func() { h.lag = 0 })
-	return h.member + " receives slowly"
-}
-
-func (w *World) badNetwork() string {
-	w.net.loss, w.net.slow = 0.4*w.rand.Float64(), w.span(0, 600*time.Millisecond)
-	w.after(w.span(time.Second, 6*time.Second), func() { w.net.loss, w.net.slow = 0, 0 })
-	return "messages are lost and late"
-}
+func (w *World) anyNode() node { return node(w.rand.IntN(len(w.net.names))) }

@@ -1,7 +1,6 @@
 package world
 
 import (
-	"fmt"
 	"time"
 
 	"mainstay/controller/member"
@@ -9,41 +8,27 @@ import (
 
 const systemID = "7301"
 
-// host is a machine with one agent, one guard and one member.
+// host is a machine with one agent, and a guard and data for each of its members.
 type host struct {
-	w            *World
-	name, member string
-	clock        clock
-	up           bool
-	boot         int
-	lag          time.Duration // of the network to this standby, for a slow replica
-
-	disk  disk // survives everything but destroy
-	pg    *postgres
-	guard *guard
-	agent *agent
+	w       *World
+	name    string
+	node    node
+	clock   clock
+	up      bool
+	boot    int
+	stalled time.Duration // until when its disk hangs
+	agent   *agent
+	members []*minder
 }
 
-// disk is what the agent keeps.
-type disk struct {
-	durable   member.Durable
-	number    uint64 // of the last report
-	forgotten bool   // it was lost once: its promises too
-}
-
-func newHost(w *World, name, memberName string) *host {
-	h := &host{w: w, name: name, member: memberName}
-	h.pg = &postgres{w: w, host: h}
-	h.agent = &agent{host: h}
-	return h
-}
-
-// start boots the host: the clock and the guard are new, PostgreSQL does not run.
+// start boots the host: the clock and the guards are new, PostgreSQL does not run.
 func (h *host) start() {
 	h.up = true
 	h.boot++
 	h.clock = newClock(h.w.rand, h.w.now)
-	h.guard = &guard{host: h}
+	for _, m := range h.members {
+		m.guard = &guard{m: m}
+	}
 	h.agent.start()
 }
 
@@ -51,44 +36,49 @@ func (h *host) start() {
 func (h *host) crash() {
 	h.up = false
 	h.boot++
-	h.pg.crash()
-	if h.pg.busy {
-		h.pg.abortClone()
+	for _, m := range h.members {
+		m.pg.crash()
+		m.pg.abortClone()
 	}
 	h.agent.stop()
 }
 
-// destroy is a crash that takes the disk along.
+// destroy is a crash that takes the disks along.
 func (h *host) destroy() {
 	h.crash()
-	h.disk = disk{forgotten: true, number: h.disk.number}
-	h.pg.wipe()
+	for _, m := range h.members {
+		m.forget()
+		m.pg.wipe()
+	}
+}
+
+// again runs f later if the host has not been rebooted since.
+func (h *host) again(d time.Duration, f func()) {
+	boot := h.boot
+	h.w.after(d, func() {
+		if h.boot == boot {
+			f()
+		}
+	})
 }
 
 func (h *host) now() time.Duration { return h.clock.read(h.w.now) }
 
-// keep writes the agent's promises.
-func (h *host) keep(d member.Durable) {
-	h.disk.durable = d
-	h.w.check.Promised(h.w.now, h.member, d.Epoch, h.disk.forgotten)
-	h.disk.forgotten = false
+// stall is for how long a write to the disk does not finish.
+func (h *host) stall() time.Duration { return max(0, h.stalled-h.w.now) }
+
+// forget loses the agent's promises.
+func (m *minder) forget() {
+	m.durable, m.forgotten = member.Durable{}, true
+	m.cluster.check.Forgot(m.name)
 }
 
-func (p *postgres) wipe() {
-	p.crash()
-	*p = postgres{w: p.w, host: p.host, life: p.life + 1}
-}
-
-func (p *postgres) abortClone() { p.wipe() }
-
-func (h *host) String() string {
-	role := "down"
-	switch {
-	case h.pg.running && h.pg.primary:
-		role = fmt.Sprintf("primary of %s", h.pg.epoch)
-	case h.pg.running:
-		role = "standby"
+// drift changes the rate of the host's clock; its guards hold local time.
+func (h *host) drift() {
+	h.clock = h.clock.drift(h.w.now, anyRate(h.w.rand))
+	for _, m := range h.members {
+		if m.guard.end != 0 {
+			m.guard.arm()
+		}
 	}
-	return fmt.Sprintf("%s: %s, timeline %d at %s, named %s, promised %s ran %s closed %s sealed %s", h.member, role, h.pg.timeline(), h.pg.end(),
-		h.disk.durable.Incarnation, h.disk.durable.Epoch, h.disk.durable.Ran, h.disk.durable.Closed, h.disk.durable.Sealed)
 }

@@ -2,66 +2,102 @@ package world
 
 import "time"
 
-// network delivers between named nodes. A cut is one way; a message is lost if the way is cut when it is sent or when it
-// would arrive, or by chance.
+// node is one end of the network: a controller, a host or a client.
+type node int
+
+// network delivers between nodes. A cut is one way; a message is lost if the way is cut when it is sent, perhaps if it is
+// when it would arrive, or by chance.
 type network struct {
 	w     *World
-	cuts  map[way]bool
+	names []string
+	sites []string
+	cuts  [][]bool
+	late  [][]time.Duration // added to every delay of one way
+	sleep []time.Duration   // until when a node's processes are stopped
 	loss  float64
+	twice float64
 	slow  time.Duration // added to every delay at most
-	sleep map[string]time.Duration
 }
 
-type way struct{ from, to string }
-
-func newNetwork(w *World) *network {
-	return &network{w: w, cuts: map[way]bool{}, sleep: map[string]time.Duration{}}
+// join adds a node. All must have joined before the first message.
+func (n *network) join(name, site string) node {
+	n.names, n.sites = append(n.names, name), append(n.sites, site)
+	n.sleep = append(n.sleep, 0)
+	n.cuts, n.late = nil, nil
+	for range n.names {
+		n.cuts, n.late = append(n.cuts, make([]bool, len(n.names))), append(n.late, make([]time.Duration, len(n.names)))
+	}
+	return node(len(n.names) - 1)
 }
 
-func (n *network) open(from, to string) bool { return !n.cuts[way{from, to}] }
+func (n *network) open(from, to node) bool { return !n.cuts[from][to] }
 
-func (n *network) both(a, b string) bool { return n.open(a, b) && n.open(b, a) }
+func (n *network) both(a, b node) bool { return n.open(a, b) && n.open(b, a) }
 
-func (n *network) delay() time.Duration {
-	d := time.Duration(500+n.w.rand.IntN(4000)) * time.Microsecond
+func (n *network) asleep(a node) bool { return n.sleep[a] > n.w.now }
+
+func (n *network) delay(from, to node) time.Duration {
+	d := time.Duration(500+n.w.rand.IntN(4000))*time.Microsecond + n.late[from][to]
 	if n.slow > 0 {
 		d += time.Duration(n.w.rand.Int64N(int64(n.slow)))
 	}
-	if n.w.now < trouble && n.w.rand.IntN(50) == 0 {
+	if n.w.now < n.w.trouble && n.w.rand.IntN(50) == 0 {
 		d += time.Duration(n.w.rand.IntN(400)) * time.Millisecond
 	}
 	return d
 }
 
-// send delivers a request or an answer: it may be lost, and may overtake another.
-func (n *network) send(from, to string, f func()) {
-	if n.w.rand.Float64() < n.loss {
+// send delivers a request or an answer: it may be lost or repeated, and may overtake another.
+func (n *network) send(from, to node, f func()) {
+	if n.loss > 0 && n.w.rand.Float64() < n.loss {
 		return
 	}
 	n.stream(from, to, f)
+	if n.twice > 0 && n.w.rand.Float64() < n.twice {
+		n.stream(from, to, f)
+	}
 }
 
 // stream is send on an open connection, which repeats what was lost.
-func (n *network) stream(from, to string, f func()) {
+func (n *network) stream(from, to node, f func()) {
 	if !n.open(from, to) {
 		return
 	}
-	n.w.after(n.delay(), func() {
-		if n.open(from, to) {
+	n.w.after(n.delay(from, to), func() {
+		if n.open(from, to) || n.w.rand.IntN(2) == 0 { // what is past the cut already arrives
 			n.awake(to, f)
 		}
 	})
 }
 
-// awake runs f once a node is not frozen any more.
-func (n *network) awake(node string, f func()) {
-	if until := n.sleep[node]; until > n.w.now {
-		n.w.at(until, func() { n.awake(node, f) })
+// awake runs f once a node is not stopped any more.
+func (n *network) awake(a node, f func()) {
+	if until := n.sleep[a]; until > n.w.now {
+		n.w.at(until, func() { n.awake(a, f) })
 		return
 	}
 	f()
 }
 
-func (n *network) freeze(node string, d time.Duration) { n.sleep[node] = max(n.sleep[node], n.w.now+d) }
+// freeze stops a node's processes for a while, at most until everything heals.
+func (n *network) freeze(a node, d time.Duration) {
+	n.sleep[a] = max(n.sleep[a], min(n.w.now+d, n.w.trouble))
+}
 
-func (n *network) heal() { n.cuts, n.loss, n.slow = map[way]bool{}, 0, 0 }
+func (n *network) cut(from, to node) { n.cuts[from][to] = true }
+
+// heal opens every way and ends every delay.
+func (n *network) heal() {
+	n.loss, n.twice, n.slow = 0, 0, 0
+	for i := range n.cuts {
+		clear(n.cuts[i])
+		clear(n.late[i])
+	}
+}
+
+// mend opens every way, and leaves the rest.
+func (n *network) mend() {
+	for i := range n.cuts {
+		clear(n.cuts[i])
+	}
+}

@@ -18,42 +18,41 @@ type record struct {
 
 // postgres is one data directory and the instance on it.
 type postgres struct {
-	w    *World
-	host *host
+	w *World
+	m *minder
 
 	// On disk.
-	present            bool
-	busy               bool // a clone is being written: nothing can be told of it
-	wal                []*record
-	own                bool // nobody else appends to the array behind wal
-	asPrimary, clean   bool
-	shutdown           platform.LSN
-	settings, upstream string // settings: the application name
-	set                platform.Set
-	slots              []string
+	present          bool
+	busy             bool // a clone is being written: nothing can be told of it
+	wal              []*record
+	own              bool // nobody else appends to the array behind wal
+	asPrimary, clean bool
+	shutdown         platform.LSN
+	settings         string // the application name
+	pointed          string // the member that primary_conninfo names; upstream is its instance
+	upstream         *postgres
+	set              platform.Set // as a new connection shows it
+	slots            []string
 
 	// Of the running instance.
 	life       int
 	running    bool
+	adoptable  bool
 	stopping   bool
 	primary    bool
-	epoch      platform.Epoch // under which it began to take writes: for the checker
-	replayed   int
-	known      bool // the end of its WAL is known
+	waiting    bool           // backends wait for the list: the checkpointer has told them to
+	epoch      platform.Epoch // under which it takes writes: for the checker
+	replayed   int            // records
+	received   bool           // this instance ran a receiver
+	known      bool           // the end of its WAL is known
+	conflict   time.Duration  // until when a query blocks replay
+	lag        time.Duration  // of WAL on its way here
 	receiver   *connection
 	senders    []*connection
-	waits      []*write
+	waits      []write
 	lastStream time.Duration
-}
-
-// connection is a replication stream, from both ends.
-type connection struct {
-	from, to *postgres
-	life     int // of the receiving instance
-	name     string
-	flush    platform.LSN
-	sent     time.Duration // when the receiver last heard, true time
-	heard    time.Duration // when the sender last heard
+	beaten     time.Duration // when the small local commit last finished
+	onStop     func()        // what happens when it begins to stop
 }
 
 type write struct {
@@ -62,11 +61,14 @@ type write struct {
 	reply func()
 }
 
-func (p *postgres) end() platform.LSN {
-	if len(p.wal) == 0 {
+func (p *postgres) end() platform.LSN { return p.at(len(p.wal)) }
+
+// at is where the first n records end.
+func (p *postgres) at(n int) platform.LSN {
+	if n == 0 {
 		return 0
 	}
-	return p.wal[len(p.wal)-1].lsn
+	return p.wal[n-1].lsn
 }
 
 func (p *postgres) timeline() platform.Timeline {
@@ -97,17 +99,44 @@ func (p *postgres) append(timeline platform.Timeline, commit uint64) *record {
 	return r
 }
 
+func (p *postgres) initialise() {
+	p.wipe()
+	p.present, p.asPrimary, p.clean = true, true, true
+	p.wal = []*record{{lsn: 1000, timeline: 1}}
+	p.shutdown = 900
+}
+
+func (p *postgres) wipe() {
+	p.crash()
+	*p = postgres{w: p.w, m: p.m, life: p.life + 1}
+}
+
+func (p *postgres) abortClone() {
+	if p.busy {
+		p.wipe()
+	}
+}
+
+// startStandby begins replay at the last restart point: until it waits for WAL at the end, its position understates.
 func (p *postgres) startStandby() {
 	p.life++
 	p.running, p.primary, p.stopping, p.clean, p.asPrimary = true, false, false, false, false
-	p.replayed, p.known, p.lastStream = len(p.wal), false, p.w.now
-	life := p.life
-	p.w.after(p.w.span(50*time.Millisecond, 800*time.Millisecond), func() {
-		if p.life == life && p.running {
-			p.known = true
+	p.replayed, p.received, p.known, p.lastStream = max(min(1, len(p.wal)), len(p.wal)-p.w.rand.IntN(40)), false, false, p.w.now
+	p.recover(p.life, p.w.span(50*time.Millisecond, 800*time.Millisecond))
+	p.receive(p.life)
+}
+
+// recover replays to the end, once nothing blocks it.
+func (p *postgres) recover(life int, d time.Duration) {
+	p.w.after(d, func() {
+		switch {
+		case p.life != life || p.primary:
+		case p.conflict > p.w.now:
+			p.recover(life, p.conflict-p.w.now)
+		default:
+			p.replayed, p.known = len(p.wal), true
 		}
 	})
-	p.receive(life)
 }
 
 func (p *postgres) startPrimary(epoch platform.Epoch) {
@@ -115,21 +144,25 @@ func (p *postgres) startPrimary(epoch platform.Epoch) {
 	p.running, p.primary, p.stopping = true, true, false
 	p.takeWrites(epoch)
 	p.append(p.timeline(), 0) // the end of crash recovery
+	p.beaten = p.w.now
 	p.beat(p.life)
 }
 
+// promote ends what blocks replay, replays to the end, and goes on on the timeline.
 func (p *postgres) promote(epoch platform.Epoch, timeline platform.Timeline) {
-	p.primary, p.receiver = true, nil
+	p.primary, p.receiver, p.conflict = true, nil, 0
 	p.takeWrites(epoch)
 	p.append(max(timeline, p.timeline()+1), 0)
-	p.w.check.NewTimeline(p.w.now, p.host.member, p.timeline())
+	p.beaten = p.w.now
+	p.m.cluster.check.NewTimeline(p.w.now, p.m.name, p.timeline())
 	p.beat(p.life)
 }
 
 func (p *postgres) takeWrites(epoch platform.Epoch) {
 	p.asPrimary, p.clean, p.epoch = true, false, epoch
-	p.w.check.Began(p.w.now, p.host.member, epoch)
-	p.w.trace("%s takes writes under %s", p.host.member, epoch)
+	p.waiting = p.set.Acks > 0
+	p.w.trace("%s takes writes under %s", p.m.name, epoch)
+	p.m.cluster.check.Began(p.w.now, p.m.name, epoch, p.commits())
 }
 
 // crash ends every process at once; what was flushed stays.
@@ -138,7 +171,7 @@ func (p *postgres) crash() {
 		return
 	}
 	p.life++
-	p.running, p.primary, p.stopping, p.receiver = false, false, false, nil
+	p.running, p.primary, p.stopping, p.adoptable, p.receiver = false, false, false, false, nil
 	p.senders, p.waits = nil, nil
 }
 
@@ -148,6 +181,9 @@ func (p *postgres) stopClean(done func()) {
 	if p.primary {
 		p.stopping, p.waits = true, nil
 		p.shutdown = p.end()
+		if p.onStop != nil {
+			p.onStop()
+		}
 		p.append(p.timeline(), 0)
 		p.push()
 	}
@@ -165,82 +201,58 @@ func (p *postgres) beat(life int) {
 	if p.life != life || !p.running {
 		return
 	}
-	if !p.stopping {
+	if !p.stopping && p.m.host.stall() == 0 {
+		p.beaten = p.w.now
 		p.append(p.timeline(), 0)
 		p.push()
 	}
 	p.w.after(250*time.Millisecond, func() { p.beat(life) })
 }
 
-// write is a client's commit: it is answered once enough of the loaded set hold it.
-func (p *postgres) write(id uint64, reply func()) {
-	if !p.running || !p.primary || p.stopping {
-		return
-	}
-	r := p.append(p.timeline(), id)
-	p.waits = append(p.waits, &write{id, r.lsn, reply})
-	p.release()
-	p.push()
-}
-
-// release answers every commit that waits for nothing more.
-func (p *postgres) release() {
-	if !p.running || !p.primary {
-		return
-	}
-	kept := p.waits[:0:0]
-	for _, c := range p.waits {
-		if p.holders(c.lsn) < p.set.Acks {
-			kept = append(kept, c)
-			continue
-		}
-		p.w.check.Acknowledged(c.id, p.w.now, p.host.member, p.epoch)
-		c.reply()
-	}
-	p.waits = kept
-}
-
-func (p *postgres) holders(lsn platform.LSN) int {
-	n := 0
-	for _, s := range p.senders {
-		if p.set.Has(s.name) && s.flush >= lsn {
-			n++
-		}
-	}
-	return n
-}
-
-func (p *postgres) holds(id uint64) bool {
+// commits are the clients' writes that the data holds.
+func (p *postgres) commits() map[uint64]bool {
+	held := make(map[uint64]bool, len(p.wal))
 	for _, r := range p.wal {
-		if r.commit == id {
-			return true
+		if r.commit != 0 {
+			held[r.commit] = true
 		}
 	}
-	return false
+	return held
 }
 
 // see is what an agent's look shows.
 func (p *postgres) see() member.Seen {
 	s := member.Seen{Data: health.DataEmpty, Process: health.ProcessEnded}
+	if p.busy {
+		s.Data = health.DataUnknown
+	}
 	if !p.present {
 		return s
 	}
 	s.Data, s.SystemID, s.Timeline, s.Slots = health.DataPresent, systemID, p.timeline(), p.slots
-	s.Clean, s.AsPrimary, s.Shutdown, s.End = p.clean, p.asPrimary, p.shutdown, p.end()
 	s.SyncNames, s.SyncOurs = member.SyncNames(p.set), true
 	if !p.running {
+		s.Clean, s.AsPrimary, s.Shutdown, s.End, s.Position = p.clean, p.asPrimary, p.shutdown, p.end(), p.end()
 		return s
 	}
-	s.Process, s.Role, s.Position, s.Insert = health.ProcessRunning, health.RoleStandby, p.end(), p.end()
+	s.Process, s.Adoptable = health.ProcessRunning, p.adoptable
 	if p.primary {
-		s.Role = health.RolePrimary
+		s.Role, s.Position, s.Insert = health.RolePrimary, p.end(), p.end()
 		for _, c := range p.senders {
-			s.Senders = append(s.Senders, health.Sender{Name: c.name, State: "streaming", Flush: c.flush, Sync: p.set.Has(c.name)})
+			s.Senders = append(s.Senders, health.Sender{Name: c.name, State: c.state(), Flush: c.flush, Sync: c.set.Has(c.name), Fresh: c.fresh})
 		}
 		return s
 	}
-	s.Upstream, s.Application = p.upstream, p.settings
-	s.Receiver = p.receiver != nil
+	return p.seeStandby(s)
+}
+
+func (p *postgres) seeStandby(s member.Seen) member.Seen {
+	s.Role, s.Position = health.RoleStandby, p.at(p.replayed)
+	if p.received {
+		s.Position = p.end()
+	}
+	s.Upstream, s.Application = p.pointed, p.settings
+	s.Known, s.Receiver = p.known, p.receiver != nil
 	s.Streaming = s.Receiver
 	return s
 }

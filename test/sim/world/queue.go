@@ -1,13 +1,10 @@
 package world
 
-import (
-	"container/heap"
-	"time"
-)
+import "time"
 
 // queue orders events by time, then by when they were asked for: a total order, so that a seed replays.
 type queue struct {
-	events eventHeap
+	events []event       // a binary heap
 	now    time.Duration // true time, which no process can read
 	count  uint64
 }
@@ -18,35 +15,58 @@ type event struct {
 	run func()
 }
 
-type eventHeap []event
-
-func (h eventHeap) Len() int { return len(h) }
-func (h eventHeap) Less(i, j int) bool {
-	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].seq < h[j].seq
-}
-func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *eventHeap) Push(x any)   { *h = append(*h, x.(event)) }
-func (h *eventHeap) Pop() any {
-	old := *h
-	last := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return last
-}
+func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.seq < o.seq }
 
 // at runs f at true time t, or now if that has passed.
 func (q *queue) at(t time.Duration, f func()) {
 	q.count++
-	heap.Push(&q.events, event{max(t, q.now), q.count, f})
+	q.events = append(q.events, event{max(t, q.now), q.count, f})
+	h := q.events
+	for i := len(h) - 1; i > 0; {
+		up := (i - 1) / 2
+		if !h[i].before(&h[up]) {
+			break
+		}
+		h[i], h[up] = h[up], h[i]
+		i = up
+	}
 }
 
 func (q *queue) after(d time.Duration, f func()) { q.at(q.now+d, f) }
 
-// runUntil handles events up to true time end.
-func (q *queue) runUntil(end time.Duration) {
+// next takes the earliest event off.
+func (q *queue) next() event {
+	h := q.events
+	first, n := h[0], len(h)-1
+	h[0], h[n] = h[n], event{}
+	h = h[:n]
+	for i := 0; ; {
+		low := 2*i + 1
+		if low >= n {
+			break
+		}
+		if low+1 < n && h[low+1].before(&h[low]) {
+			low++
+		}
+		if !h[low].before(&h[i]) {
+			break
+		}
+		h[i], h[low] = h[low], h[i]
+		i = low
+	}
+	q.events = h
+	return first
+}
+
+// runUntil handles events up to true time end, or until stop says so.
+func (q *queue) runUntil(end time.Duration, stop func() bool) {
 	for len(q.events) > 0 && q.events[0].at <= end {
-		e := heap.Pop(&q.events).(event)
+		e := q.next()
 		q.now = e.at
 		e.run()
+		if stop() {
+			return
+		}
 	}
 	q.now = end
 }

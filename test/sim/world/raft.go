@@ -14,10 +14,11 @@ var errUnknown = errors.New("leadership was lost; it is not known whether this w
 type raft struct {
 	w      *World
 	term   int
-	leader string // "" for none
+	leader *controller // nil for none
 	states []*state.State
-	under  []*proposal // proposed in this term, not committed yet, in order
-	lost   time.Duration
+	under  []*proposal   // proposed in this term, not committed yet, in order
+	lost   time.Duration // since when the leader has no majority
+	late   time.Duration // until when results come late
 }
 
 type proposal struct {
@@ -30,10 +31,12 @@ func newRaft(w *World) *raft { return &raft{w: w, states: []*state.State{state.N
 
 func (r *raft) last() int { return len(r.states) - 1 }
 
+func (r *raft) top() *state.State { return r.states[len(r.states)-1] }
+
 // propose is called by a controller that believes to lead term.
 func (r *raft) propose(c *controller, term int, cmd state.Command, then func(index int, refused bool, err error)) {
 	p := &proposal{cmd: cmd, then: then}
-	if term == r.term && c.name == r.leader {
+	if term == r.term && c == r.leader {
 		r.under = append(r.under, p)
 	}
 	r.w.after(r.w.span(time.Millisecond, 12*time.Millisecond), func() { r.replicate(c, term, p) })
@@ -42,9 +45,9 @@ func (r *raft) propose(c *controller, term int, cmd state.Command, then func(ind
 func (r *raft) replicate(c *controller, term int, p *proposal) {
 	switch {
 	case p.done:
-	case term != r.term || r.leader != c.name:
+	case term != r.term || r.leader != c:
 		r.w.after(r.w.span(0, 300*time.Millisecond), func() { p.then(0, false, errUnknown) })
-	case c.alive && r.w.net.sleep[c.name] <= r.w.now && r.majority(c.name):
+	case c.alive && !r.w.net.asleep(c.node) && r.majority(c):
 		r.flush(p)
 	default:
 		r.w.after(20*time.Millisecond, func() { r.replicate(c, term, p) })
@@ -58,11 +61,26 @@ func (r *raft) flush(p *proposal) {
 		r.under = r.under[1:]
 		index, refused := r.commit(first.cmd)
 		first.done = true
-		r.w.after(r.w.hiccup(), func() { first.then(index, refused, nil) })
+		r.w.after(r.hiccup(), func() { first.then(index, refused, nil) })
 	}
 }
 
 func (r *raft) commit(cmd state.Command) (index int, refused bool) {
+	var encoded []byte
+	if cmd.Tick == nil {
+		cmd, encoded = throughTheLog(cmd)
+	}
+	old := r.top()
+	next, err := state.Apply(old, uint64(r.last()+1), cmd)
+	r.states = append(r.states, next)
+	if cmd.Tick == nil {
+		r.w.committed(old, next, cmd, encoded, err)
+		r.tell()
+	}
+	return r.last(), err != nil
+}
+
+func throughTheLog(cmd state.Command) (state.Command, []byte) {
 	b, err := cmd.Encode()
 	if err == nil {
 		cmd, err = state.DecodeCommand(b)
@@ -70,22 +88,25 @@ func (r *raft) commit(cmd state.Command) (index int, refused bool) {
 	if err != nil {
 		panic(err)
 	}
-	old := r.states[r.last()]
-	next, err := state.Apply(old, uint64(r.last()+1), cmd)
-	r.states = append(r.states, next)
-	r.w.committed(old, next, cmd, err)
-	for _, c := range r.w.controllers {
-		if c.name != r.leader {
-			r.w.net.stream(r.leader, c.name, func() { c.apply(r.last()) })
-		}
-	}
-	return r.last(), err != nil
+	return cmd, b
 }
 
-func (r *raft) majority(of string) bool {
+// tell lets the others catch up at once; what does not reach them they get with their next beat.
+func (r *raft) tell() {
+	if r.leader == nil {
+		return
+	}
+	for _, c := range r.w.controllers {
+		if c != r.leader {
+			r.w.net.stream(r.leader.node, c.node, func() { c.apply(r.last()) })
+		}
+	}
+}
+
+func (r *raft) majority(of *controller) bool {
 	n := 0
 	for _, c := range r.w.controllers {
-		if c.alive && (c.name == of || r.w.net.both(of, c.name) && r.w.net.sleep[c.name] <= r.w.now) {
+		if c.alive && (c == of || r.w.net.both(of.node, c.node) && !r.w.net.asleep(c.node)) {
 			n++
 		}
 	}
@@ -95,7 +116,7 @@ func (r *raft) majority(of string) bool {
 // watch holds elections: a leader that cannot reach a majority for a while is replaced.
 func (r *raft) watch() {
 	r.w.after(50*time.Millisecond, r.watch)
-	if c := r.w.controller(r.leader); c != nil && c.alive && r.w.net.sleep[c.name] <= r.w.now && r.majority(r.leader) {
+	if c := r.leader; c != nil && c.alive && !r.w.net.asleep(c.node) && r.majority(c) {
 		r.lost = r.w.now
 		return
 	}
@@ -106,21 +127,23 @@ func (r *raft) watch() {
 }
 
 // elect lets one of the controllers that reach a majority win, perhaps the same again.
-func (r *raft) elect() {
+func (r *raft) elect() { r.electBut(nil) }
+
+func (r *raft) electBut(not *controller) {
 	var able []*controller
 	for _, c := range r.w.controllers {
-		if c.alive && r.w.net.sleep[c.name] <= r.w.now && r.majority(c.name) {
+		if c != not && c.alive && !r.w.net.asleep(c.node) && r.majority(c) {
 			able = append(able, c)
 		}
 	}
 	if len(able) == 0 {
 		return
 	}
-	old := r.w.controller(r.leader)
+	old := r.leader
 	winner := able[r.w.rand.IntN(len(able))]
 	limbo := r.under
 	r.term++
-	r.leader, r.under, r.lost = winner.name, nil, r.w.now
+	r.leader, r.under, r.lost = winner, nil, r.w.now
 	r.w.trace("raft: %s leads term %d", winner.name, r.term)
 	if len(limbo) > 0 {
 		for _, p := range limbo[:r.w.rand.IntN(len(limbo)+1)] {
@@ -130,8 +153,24 @@ func (r *raft) elect() {
 	term := r.term
 	if old != nil {
 		life := old.life
-		r.w.after(r.w.span(0, 600*time.Millisecond), func() { old.depose(life, term) })
+		r.w.after(r.w.unaware(), func() { old.depose(life, term) })
 	}
 	life := winner.life
-	r.w.after(r.w.span(0, 30*time.Millisecond), func() { r.w.net.awake(winner.name, func() { winner.lead(life, term) }) })
+	r.w.after(r.w.span(0, 30*time.Millisecond), func() { r.w.net.awake(winner.node, func() { winner.lead(life, term) }) })
+}
+
+// unaware is how long a deposed leader does not know of it: until its own lease on leadership ends, and its loop runs.
+func (w *World) unaware() time.Duration {
+	if w.rand.IntN(4) == 0 {
+		return w.span(0, 3*time.Second)
+	}
+	return w.span(0, 600*time.Millisecond)
+}
+
+// hiccup is how late a result comes: a process that was not scheduled.
+func (r *raft) hiccup() time.Duration {
+	if r.late > r.w.now && r.w.rand.IntN(3) == 0 {
+		return r.w.span(0, 1500*time.Millisecond)
+	}
+	return r.w.hiccup()
 }

@@ -15,39 +15,41 @@ func lastOf(g platform.Goal) platform.Set {
 }
 
 // point writes a standby's settings: whom to stream from, and a list that lets nothing be acknowledged.
-func (a *agent) point() {
-	p, g := a.host.pg, a.goal
-	p.upstream, p.settings = "", g.Incarnation
+func (m *minder) point(g platform.Goal) {
+	p := m.pg
+	p.upstream, p.settings = nil, g.Incarnation
+	p.pointed = ""
 	if g.Upstream != nil {
-		p.upstream = g.Upstream.Member
+		p.pointed = g.Upstream.Member
+		p.upstream = m.cluster.member(p.pointed).pg
 	}
 	p.set = member.ReplicaSet(g)
 }
 
 // source is the running primary that a rewind or a clone reads from, or nil.
-func (a *agent) source() *postgres {
-	if a.goal.Upstream == nil || a.w.rand.IntN(8) == 0 {
+func (m *minder) source() *postgres {
+	if m.goal.Upstream == nil || m.w.rand.IntN(8) == 0 {
 		return nil
 	}
-	up := a.w.host(a.goal.Upstream.Member)
-	if !up.pg.running || !up.pg.primary || up.pg.stopping || !a.w.net.both(a.host.name, up.name) {
+	up := m.cluster.member(m.goal.Upstream.Member)
+	if !up.pg.running || !up.pg.primary || up.pg.stopping || !m.w.net.both(m.host.node, up.host.node) {
 		return nil
 	}
 	return up.pg
 }
 
-// discard tells the checker that the data in place is given up under its name.
-func (a *agent) discard() {
-	if c := a.w.cluster(); c != nil && a.host.pg.present && a.host.disk.durable.Incarnation != "" {
-		a.w.check.Discards(a.w.now, a.host.member, a.host.disk.durable.Incarnation, lastOf(a.goal).Has(a.goal.Incarnation), c.Sets)
+// discards tells the checker that the data in place is given up under its name.
+func (m *minder) discards() {
+	if c := m.cluster.state(); c != nil && m.pg.present && m.durable.Incarnation != "" {
+		m.cluster.check.Discards(m.w.now, m.name, m.durable.Incarnation, lastOf(m.goal).Has(m.goal.Incarnation), c.Sets)
 	}
 }
 
 // rewind cuts the data back to what the primary also holds.
-func (a *agent) rewind(act member.Act) bool {
-	p, up := a.host.pg, a.source()
+func (m *minder) rewind(act member.Act) bool {
+	p, up := m.pg, m.source()
 	if up == nil || p.running || p.timeline() > up.timeline() {
-		a.memory.RewindFailures++
+		m.memory.RewindFailures++
 		return false
 	}
 	n := 0
@@ -56,25 +58,25 @@ func (a *agent) rewind(act member.Act) bool {
 	}
 	p.wal, p.own = slices.Clip(p.wal[:n]), false
 	p.asPrimary, p.clean = false, false
-	a.rename(act)
+	m.rename(act)
 	return n > 0
 }
 
 // clone copies the primary's data as it is when it ends.
-func (a *agent) clone(act member.Act, wanted bool) bool {
-	p, up := a.host.pg, a.source()
+func (m *minder) clone(act member.Act, wanted bool) bool {
+	p, up := m.pg, m.source()
 	if !wanted || up == nil {
 		p.wipe()
 		return false
 	}
 	p.present, p.busy = true, false
 	p.wal, p.own = slices.Clip(up.wal), false
-	a.rename(act)
+	m.rename(act)
 	return true
 }
 
-func (a *agent) rename(act member.Act) {
+func (m *minder) rename(act member.Act) {
 	d := act.Durable
-	d.Incarnation, d.SystemID = a.goal.Incarnation, systemID
-	a.host.keep(d)
+	d.Incarnation, d.SystemID = m.goal.Incarnation, systemID
+	m.keep(d)
 }

@@ -10,77 +10,122 @@ import (
 // A stream ends when nothing was heard over it for this long (wal_receiver_timeout, wal_sender_timeout).
 const streamTimeout = 1500 * time.Millisecond
 
-// receive is a standby's receiver: it connects, and ends what is silent.
+// connection is a replication stream, from both ends.
+type connection struct {
+	from, to *postgres
+	life     int // of the receiving instance
+	name     string
+	set      platform.Set // the list as the sender has loaded it
+	fresh    bool         // it began after a new connection had shown the newest list
+	refused  bool
+	flush    platform.LSN
+	sent     time.Duration // when the receiver last heard, true time
+	heard    time.Duration // when the sender last heard
+}
+
+// receive is a standby's startup process: it asks for a receiver, and ends one that it does not want any more, unless a
+// query keeps it busy in a conflict; a receiver ends by itself when its stream is silent.
 func (p *postgres) receive(life int) {
 	if p.life != life || !p.running || p.primary {
 		return
 	}
 	p.w.after(100*time.Millisecond, func() { p.receive(life) })
-	if c := p.receiver; c != nil && (p.w.now-c.sent > streamTimeout || c.from.host.member != p.upstream || c.name != p.settings || !c.live()) {
-		p.receiver = nil
+	busy := p.conflict > p.w.now
+	if c := p.receiver; c != nil {
+		other := c.from != p.upstream || c.name != p.settings
+		if p.w.now-c.sent > streamTimeout || !c.live() || other && !busy {
+			p.receiver = nil
+		}
 	}
-	if p.receiver == nil && p.upstream != "" {
+	if p.receiver == nil && p.upstream != nil && p.known && !busy {
 		p.connect()
 	}
 }
 
 // live tells whether the sender still knows of the connection; a severed network hides that until the timeout.
 func (c *connection) live() bool {
-	return !c.from.w.net.both(c.from.host.name, c.to.host.name) || slices.Contains(c.from.senders, c)
+	return !c.from.w.net.both(c.from.m.host.node, c.to.m.host.node) || slices.Contains(c.from.senders, c)
 }
 
-// connect asks the upstream for a stream. A standby whose WAL is not part of the primary's is refused.
+func (c *connection) state() string {
+	if c.refused {
+		return "catchup"
+	}
+	return "streaming"
+}
+
+// connect asks the upstream for a stream. A standby whose WAL is not part of the primary's is refused, but not before its
+// flush position was heard. PostgreSQL tells by timeline and position alone.
 func (p *postgres) connect() {
-	up := p.w.host(p.upstream).pg
-	n := len(p.wal)
-	if !p.w.net.both(p.host.name, up.host.name) || !up.running || !up.primary || up.stopping {
+	up, n := p.upstream, len(p.wal)
+	if n == 0 || !p.w.net.both(p.m.host.node, up.m.host.node) || !up.running || !up.primary || up.stopping {
 		return
 	}
-	if n == 0 || n > len(up.wal) || up.wal[n-1] != p.wal[n-1] {
-		return
-	}
-	c := &connection{from: up, to: p, life: p.life, name: p.settings, flush: p.end(), sent: p.w.now, heard: p.w.now}
-	p.receiver = c
+	c := &connection{from: up, to: p, life: p.life, name: p.settings, set: up.set, fresh: true, flush: p.end(), sent: p.w.now, heard: p.w.now}
 	up.senders = append(slices.DeleteFunc(up.senders, func(o *connection) bool { return o.to == p }), c)
-	up.pushTo(c)
+	if n <= len(up.wal) && up.wal[n-1] == p.wal[n-1] {
+		p.receiver, p.received = c, true
+		up.pushTo(c)
+		return
+	}
+	if p.timeline() == up.timeline() && p.end() <= up.end() {
+		p.m.cluster.check.Foreign(p.w.now, p.m.name, up.m.name, p.timeline())
+	}
+	c.refused = true
+	up.releaseBy(c)
+	p.w.after(10*time.Millisecond, func() {
+		up.senders = slices.DeleteFunc(up.senders, func(o *connection) bool { return o == c })
+	})
 }
 
 // push sends what is new to every receiver.
 func (p *postgres) push() {
 	p.senders = slices.DeleteFunc(p.senders, func(c *connection) bool { return p.w.now-c.heard > streamTimeout })
 	for _, c := range p.senders {
-		p.pushTo(c)
+		if !c.refused {
+			p.pushTo(c)
+		}
 	}
 }
 
 func (p *postgres) pushTo(c *connection) {
-	wal := slices.Clip(p.wal)
-	deliver := func() { p.w.net.stream(p.host.name, c.to.host.name, func() { c.to.received(c, wal) }) }
-	if lag := c.to.host.lag; lag > 0 {
-		p.w.net.stream(p.host.name, c.to.host.name, func() { c.to.received(c, nil) }) // only the WAL is slow
+	wal, net := slices.Clip(p.wal), p.w.net
+	from, to := p.m.host.node, c.to.m.host.node
+	deliver := func() { net.stream(from, to, func() { c.to.take(c, wal) }) }
+	if lag := c.to.lag; lag > 0 {
+		net.stream(from, to, func() { c.to.take(c, nil) }) // only the WAL is slow
 		p.w.after(lag, deliver)
 		return
 	}
 	deliver()
 }
 
-// received flushes WAL on the standby, and acknowledges it.
-func (p *postgres) received(c *connection, wal []*record) {
+// take flushes WAL on the standby, and acknowledges it.
+func (p *postgres) take(c *connection, wal []*record) {
 	if p.receiver != c || p.life != c.life {
 		return
 	}
-	c.sent, p.lastStream, p.known = p.w.now, p.w.now, true
+	c.sent, p.lastStream = p.w.now, p.w.now
+	if stall := p.m.host.stall(); stall > 0 {
+		p.w.after(stall, func() { p.take(c, wal) })
+		return
+	}
 	if len(wal) > len(p.wal) {
 		p.wal, p.own = wal, false
+		p.replay(len(wal))
 	}
+	flush := p.end()
+	p.w.net.stream(p.m.host.node, c.from.m.host.node, func() { c.from.acknowledged(c, flush) })
+}
+
+// replay reaches the first n records a moment later.
+func (p *postgres) replay(n int) {
 	life := p.life
 	p.w.after(p.w.span(0, 20*time.Millisecond), func() {
-		if p.life == life && !p.primary {
-			p.replayed = max(p.replayed, min(len(wal), len(p.wal)))
+		if p.life == life && p.running && !p.primary && p.known && p.conflict <= p.w.now {
+			p.replayed = max(p.replayed, min(n, len(p.wal)))
 		}
 	})
-	flush := p.end()
-	p.w.net.stream(p.host.name, c.from.host.name, func() { c.from.acknowledged(c, flush) })
 }
 
 func (p *postgres) acknowledged(c *connection, flush platform.LSN) {
@@ -88,6 +133,8 @@ func (p *postgres) acknowledged(c *connection, flush platform.LSN) {
 		return
 	}
 	c.heard = p.w.now
-	c.flush = max(c.flush, flush)
-	p.release()
+	if flush > c.flush {
+		c.flush = flush
+		p.releaseBy(c)
+	}
 }

@@ -1,0 +1,50 @@
+package invariant
+
+import (
+	"time"
+
+	"mainstay/controller/platform"
+)
+
+// Candidate is a sealed member that may be promoted, as it is, not as it was reported.
+type Candidate struct {
+	Name     string
+	Timeline platform.Timeline
+	Position platform.LSN
+	Home     bool // on the old primary's site
+	Priority int
+}
+
+// before is the order of choice: most advanced, then the site, then priority, then name. With acks 0 it is what bounds the
+// loss (S2).
+func (a Candidate) before(b Candidate) bool {
+	switch {
+	case a.Timeline != b.Timeline:
+		return a.Timeline > b.Timeline
+	case a.Position != b.Position:
+		return a.Position > b.Position
+	case a.Home != b.Home:
+		return a.Home
+	case a.Priority != b.Priority:
+		return a.Priority > b.Priority
+	}
+	return a.Name < b.Name
+}
+
+// Chosen checks that nobody who comes first in the order was passed over.
+func (c *Checker) Chosen(at time.Duration, chosen Candidate, others []Candidate) {
+	for _, o := range others {
+		if o.before(chosen) {
+			c.fail("order", at, "%+v was promoted before %+v", chosen, o)
+			return
+		}
+	}
+}
+
+// HandedOver checks a planned change: the old primary stopped cleanly, and the new one holds all its WAL, the shutdown
+// record too, so that nothing needs a rewind.
+func (c *Checker) HandedOver(at time.Duration, old, chosen string, missing int) {
+	if missing > 0 {
+		c.fail("handover", at, "%s was promoted as a planned successor of %s without its last %d records", chosen, old, missing)
+	}
+}

@@ -1,0 +1,88 @@
+package invariant
+
+import (
+	"time"
+
+	"mainstay/controller/platform"
+)
+
+// Ack is one commit that a client is told of.
+type Ack struct {
+	ID     uint64
+	At     time.Duration
+	Member string
+	Epoch  platform.Epoch // under which the member takes writes
+	Waited bool           // it waited for acknowledgements
+	// Holds tells whether the receiver of that name had said that it holds the commit.
+	Holds func(incarnation string) bool
+}
+
+// Acknowledged checks S1: epochs order all acknowledgements, and each epoch has one member; and that it was given by the
+// rule of a set that the state records as in force, without which S2 is luck.
+func (c *Checker) Acknowledged(a Ack, inForce []platform.Set) {
+	c.total++
+	c.last = a.At
+	if a.Epoch.Less(c.newest) && !c.excused {
+		c.fail("S1", a.At, "%s acknowledged commit %d under epoch %s after one under %s", a.Member, a.ID, a.Epoch, c.newest)
+	}
+	if c.newest.Less(a.Epoch) {
+		c.newest = a.Epoch
+	}
+	if who, ok := c.by[a.Epoch]; ok && who != a.Member {
+		c.fail("S1", a.At, "%s acknowledged commit %d under epoch %s, which is %s's", a.Member, a.ID, a.Epoch, who)
+	}
+	c.by[a.Epoch] = a.Member
+	if !c.excused && !covered(a, inForce) {
+		c.fail("S2", a.At, "%s acknowledged commit %d (waited: %v) by no durability set in force: %v", a.Member, a.ID, a.Waited, inForce)
+	}
+	if a.Waited && !c.excused {
+		c.acked = append(c.acked, commit{a.ID, a.At, a.Member, a.Epoch})
+	}
+}
+
+func covered(a Ack, inForce []platform.Set) bool {
+	for _, s := range inForce {
+		n := 0
+		for _, name := range s.Names {
+			if a.Holds(name) {
+				n++
+			}
+		}
+		if s.Acks == 0 || a.Waited && n >= s.Acks {
+			return true
+		}
+	}
+	return false
+}
+
+// Began checks a primary that begins to take writes: never under an epoch below the highest the member promised (S3), once
+// an epoch, since the end of its process closes it (S4), and with every commit that was acknowledged (S2).
+func (c *Checker) Began(at time.Duration, member string, epoch platform.Epoch, held map[uint64]bool) {
+	if epoch.Less(c.promised[member]) {
+		c.fail("S3", at, "%s became primary under epoch %s, having promised %s", member, epoch, c.promised[member])
+	}
+	if who, ok := c.began[epoch]; ok {
+		c.fail("S4", at, "%s became primary under epoch %s, which %s had begun before", member, epoch, who)
+	}
+	c.began[epoch] = member
+	c.Survive(at, member, held)
+}
+
+// Forgot says that a member has lost its promises with its disk: the same epoch may be begun there again.
+func (c *Checker) Forgot(member string) {
+	for epoch, who := range c.began {
+		if who == member {
+			delete(c.began, epoch)
+		}
+	}
+}
+
+// Survive checks S2: the primary holds every commit that was acknowledged.
+func (c *Checker) Survive(at time.Duration, primary string, held map[uint64]bool) {
+	for _, a := range c.acked {
+		if !held[a.id] {
+			c.fail("S2", at, "commit %d, acknowledged by %s at %s under epoch %s, is not on %s", a.id, a.member, a.at, a.epoch, primary)
+			return
+		}
+	}
+}

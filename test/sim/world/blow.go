@@ -1,0 +1,65 @@
+package world
+
+import (
+	"time"
+
+	"mainstay/controller/platform"
+)
+
+// blow is the last thing that happens to a cluster that is well: its primary dies, and explain's bound is held to (S8).
+type blow struct {
+	at    time.Duration
+	bound time.Duration // what was predicted, of the leader's clock; 0 if nothing was
+	// barred is for how long members may not be sealed, having promised, or having an agent that may have (L5).
+	barred time.Duration
+}
+
+// slack is what the acts of this world take longer than those a prediction allows for: the seals, the promotion, and the
+// opening, whose CHECKPOINT comes on top.
+const slack = 1500 * time.Millisecond
+
+// blows strikes every third scenario once all is well; nothing else is wrong any more.
+func (w *World) blows() bool {
+	if w.ill() || w.rand.IntN(3) > 0 {
+		return false
+	}
+	c := w.clusters[w.rand.IntN(len(w.clusters))]
+	m := c.primary()
+	c.blow.at, c.blow.barred = w.now, c.barred()
+	if w.rand.IntN(2) == 0 {
+		w.trace("LAST postgres of %s crashes", m.name)
+		m.pg.crash()
+		m.soon()
+	} else {
+		w.trace("LAST host %s crashes", m.host.name)
+		m.host.crash()
+	}
+	w.counts["last blow"]++
+	w.follow(c, m)
+	return true
+}
+
+// follow waits for the next primary, as long as was predicted, then lets the host come back.
+func (w *World) follow(c *cluster, lost *minder) {
+	deadline := w.now + platform.CountOut(c.lease) + slack + w.checkpoint
+	was := c.state().Epoch
+	served := func() bool { return was.Less(c.state().Epoch) && c.state().Opened }
+	w.runUntil(deadline+10*time.Second, func() bool { return w.broken() || served() })
+	took := w.now - c.blow.at
+	if c.blow.bound != 0 && !w.broken() && served() {
+		c.check.Within(w.now, took, c.blow.bound+c.blow.barred+slack+w.checkpoint)
+	} else if c.blow.bound != 0 && !w.broken() {
+		c.check.Within(w.now, took, 0)
+	}
+	if !lost.host.up {
+		lost.host.start()
+	}
+}
+
+func (c *cluster) barred() time.Duration {
+	var longest time.Duration
+	for _, m := range c.members {
+		longest = max(longest, max(m.promised.Until, m.promised.Since+platform.CountOut(m.goal.Lease))-m.host.now())
+	}
+	return longest
+}

@@ -1,0 +1,130 @@
+package world
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/test/invariant"
+)
+
+// cluster is one replication group with its clients and its checker.
+type cluster struct {
+	w          *World
+	name       string
+	acks       int
+	old        bool // it ran before it was taken under protection
+	lease      time.Duration
+	members    []*minder
+	clients    []*client
+	check      *invariant.Checker
+	destroyed  []string // members whose disks were lost
+	degrades   bool     // when-short: degrade
+	far        bool     // from: other-site
+	unattended bool     // nobody lifts the block after a failover while there is trouble
+	blow       blow
+}
+
+// state is what the log says of it now.
+func (c *cluster) state() *state.Cluster { return c.w.raft.top().Clusters[c.name] }
+
+func (c *cluster) conf() *platform.Cluster { return c.w.raft.top().ClusterConfig(c.name) }
+
+func (c *cluster) member(name string) *minder {
+	for _, m := range c.members {
+		if m.name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// primary is the member that the log calls so, or the first.
+func (c *cluster) primary() *minder {
+	if m := c.member(c.state().Primary); m != nil {
+		return m
+	}
+	return c.members[0]
+}
+
+// ill says what is not as it should be, "" for nothing.
+func (c *cluster) ill() string {
+	s := c.state()
+	if s.Primary == "" {
+		return "no primary was ever born"
+	}
+	m := c.member(s.Primary)
+	p := m.pg
+	switch {
+	case s.Attempt != nil:
+		return fmt.Sprintf("attempt %s (%s) is still under way: %s", s.Attempt.Number, s.Attempt.Phase, c)
+	case !p.running || !p.primary || p.epoch != s.Epoch && m.durable.Ran != s.Epoch:
+		return fmt.Sprintf("%s is no primary of epoch %s: %s", s.Primary, s.Epoch, c)
+	case !s.Opened || p.timeline() != s.Timeline:
+		return fmt.Sprintf("epoch %s is not opened on timeline %d: %s", s.Epoch, s.Timeline, c)
+	case c.w.now-c.check.Last() > 3*time.Second:
+		return "nothing is acknowledged: " + c.String()
+	case p.streams() != len(c.members)-1:
+		return fmt.Sprintf("%d of %d replicas stream from %s: %s", p.streams(), len(c.members)-1, s.Primary, c)
+	case len(s.Sets) != 1:
+		return fmt.Sprintf("the durability sets %v have not settled", s.Sets)
+	case s.Pause != nil:
+		return "it is still paused"
+	}
+	return ""
+}
+
+func (p *postgres) streams() (n int) {
+	for _, c := range p.senders {
+		if !c.refused {
+			n++
+		}
+	}
+	return n
+}
+
+// hopeless tells whether what was destroyed is needed to prove that nothing is lost: then waiting for an operator is right.
+func (c *cluster) hopeless() bool {
+	s := c.state()
+	if s.Attempt == nil {
+		return false
+	}
+	for _, gone := range c.destroyed {
+		if gone == s.Primary {
+			return true
+		}
+		for _, set := range s.Sets {
+			for _, n := range set.Names {
+				if strings.HasPrefix(n, gone+"_") {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// judge checks what must hold once everything has healed.
+func (c *cluster) judge() {
+	if why := c.ill(); why != "" {
+		if c.hopeless() {
+			c.w.counts["hopeless"]++
+			return
+		}
+		c.check.Alive(c.w.now, why)
+		return
+	}
+	c.check.Survive(c.w.now, c.state().Primary, c.primary().pg.commits())
+}
+
+// String is every member's state, for a person.
+func (c *cluster) String() string {
+	s := c.state()
+	parts := []string{fmt.Sprintf("epoch %s of %s, sets %v", s.Epoch, s.Primary, s.Sets)}
+	for _, m := range c.members {
+		parts = append(parts, m.String())
+	}
+	return strings.Join(parts, "; ")
+}

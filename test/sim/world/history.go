@@ -1,0 +1,102 @@
+package world
+
+import (
+	"mainstay/controller/state"
+	"mainstay/fencing"
+	"mainstay/test/invariant"
+)
+
+// committed watches the log, and shows it to the checkers.
+func (w *World) committed(old, next *state.State, cmd state.Command, encoded []byte, refused error) {
+	w.trace("log %d: %s refused=%v", next.Index, encoded, refused)
+	c := w.cluster(cmd.Cluster)
+	if refused != nil || c == nil {
+		w.counts["refused"]++
+		return
+	}
+	s := next.Clusters[c.name]
+	c.check.InForce(w.now, s.Epoch)
+	switch {
+	case cmd.Begin != nil:
+		w.counts["begin "+string(cmd.Begin.Kind)]++
+		c.predicted(cmd.Begin)
+	case cmd.Abandon != nil:
+		w.counts["abandon"]++
+	case cmd.Reincarnate != nil:
+		w.counts["reincarnate"]++
+	case cmd.Sets != nil:
+		w.counts["sets"]++
+	case cmd.Promote != nil:
+		w.promotion(c, old.Clusters[c.name], cmd.Promote)
+	}
+}
+
+func (w *World) cluster(name string) *cluster {
+	for _, c := range w.clusters {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// promotion is the moment at which a proof is accepted and a member chosen (S4).
+func (w *World) promotion(c *cluster, was *state.Cluster, p *state.Promote) {
+	w.counts["proof "+string(p.Proof.Kind)]++
+	if p.Proof.Kind == fencing.Operator || was.Attempt.Accepted != nil {
+		c.check.Excuse() // a person's word stands in for the fence or the completeness
+	}
+	old, chosen := c.member(was.Primary), c.member(p.Member)
+	ended := p.Proof.Kind == fencing.Stopped || p.Proof.Kind == fencing.LeaseExpired || p.Proof.Kind == fencing.PoweredOff
+	c.check.Proven(w.now, string(p.Proof.Kind), was.Primary, was.Epoch, ended && old.pg.running && old.pg.primary)
+	hooks := w.promoted
+	w.promoted = nil
+	for _, f := range hooks {
+		f(chosen)
+	}
+	switch {
+	case chosen == old:
+		w.counts["restart in place"]++
+	case p.Clean:
+		c.check.HandedOver(w.now, old.name, chosen.name, missing(old.pg, chosen.pg))
+	case was.Attempt.To == "" && !c.check.Excused():
+		c.check.Chosen(w.now, c.candidate(chosen, was), c.passedOver(chosen, was, p))
+	}
+}
+
+// missing is how many records of one are not in the other.
+func missing(of, in *postgres) int {
+	n := len(of.wal)
+	for n > 0 && (n > len(in.wal) || in.wal[n-1] != of.wal[n-1]) {
+		n--
+	}
+	return len(of.wal) - n
+}
+
+func (c *cluster) candidate(m *minder, was *state.Cluster) invariant.Candidate {
+	conf := c.conf().Member(m.name)
+	home := c.conf().Member(was.Primary).Host
+	p := c.w.raft.top().Platform
+	return invariant.Candidate{Name: m.name, Timeline: m.pg.timeline(), Position: m.pg.end(), Home: p.SiteOf(conf.Host) == p.SiteOf(home), Priority: conf.Priority}
+}
+
+// passedOver are the members that might have been chosen: sealed, with a known position on the old primary's timeline.
+func (c *cluster) passedOver(chosen *minder, was *state.Cluster, p *state.Promote) []invariant.Candidate {
+	var others []invariant.Candidate
+	for _, m := range c.members {
+		if _, known := p.Positions[m.name]; !known || m == chosen || m.name == was.Primary || !c.conf().Member(m.name).MayLead {
+			continue
+		}
+		if m.durable.Sealed == p.Attempt && m.pg.timeline() == was.Timeline && was.Members[m.name].Excluded == "" {
+			others = append(others, c.candidate(m, was))
+		}
+	}
+	return others
+}
+
+// predicted remembers what explain said, for the failover that follows the last blow.
+func (c *cluster) predicted(b *state.Begin) {
+	if c.blow.at != 0 && c.blow.bound == 0 && b.Prediction != nil && b.Prediction.Promote != "" {
+		c.blow.bound = b.Prediction.About
+	}
+}

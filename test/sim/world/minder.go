@@ -1,0 +1,154 @@
+package world
+
+import (
+	"fmt"
+	"time"
+
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/health"
+)
+
+// minder is the shell of member.Next for one member, as controller/agent's is: it looks, asks, acts. What the agent
+// reports of the member is the last look, however old.
+type minder struct {
+	w       *World
+	host    *host
+	cluster *cluster
+	name    string
+
+	// On disk.
+	durable   member.Durable
+	forgotten bool // it was lost once: its promises too
+
+	pg    *postgres
+	guard *guard
+	run
+}
+
+// run is what a run of the agent knows.
+type run struct {
+	goal     platform.Goal
+	goalFrom uint64
+	lease    member.Lease
+	memory   member.Memory
+	needs    string
+	report   health.Member
+	cancel   bool // the act under way is not wanted any more
+	acting   bool
+	waitTill time.Duration // after a failed act
+	promised member.Promised
+	vouching vouching
+}
+
+// begin takes the member up in a new run of the agent.
+func (m *minder) begin() {
+	m.run = run{report: health.Member{Name: m.name}}
+	m.promised.Since = m.host.now()
+	m.pg.abortClone()
+	m.step(m.host.agent.life)
+}
+
+// step is the minder's loop.
+func (m *minder) step(life int) {
+	if m.host.agent.life != life {
+		return
+	}
+	m.think()
+	m.host.agent.on(m.w.span(60*time.Millisecond, 240*time.Millisecond), func() { m.step(life) })
+}
+
+// soon thinks again at once: something happened.
+func (m *minder) soon() {
+	if m.host.agent.up {
+		m.host.agent.on(2*time.Millisecond, m.think)
+	}
+}
+
+func (m *minder) think() {
+	seen := m.look()
+	if m.acting {
+		return
+	}
+	act := member.Next(m.input(seen))
+	m.needs = act.Needs
+	if act.Kind != member.Nothing && m.host.now() >= m.waitTill {
+		m.act(act)
+	}
+}
+
+func (m *minder) input(seen member.Seen) member.Input {
+	return member.Input{Now: m.host.now(), Goal: m.goal, Durable: m.durable, Seen: seen, Lease: m.lease, Memory: m.memory, Promised: m.promised,
+		GuardComplete: true, Name: m.name}
+}
+
+// look advances what the run remembers, and publishes a report; one that says something new leaves at once.
+func (m *minder) look() member.Seen {
+	seen, memory := m.pg.see(), &m.memory
+	if m.goal.Paused {
+		m.guard.disarm()
+	}
+	if seen.Streaming || memory.StreamedAt == 0 || m.goal.Kind != platform.GoalReplica || !m.goal.Opened {
+		memory.StreamedAt = m.host.now()
+	}
+	if seen.Streaming {
+		memory.Restarted, memory.RewindFailures = false, 0
+	}
+	if seen.Role == health.RolePrimary && m.goal.Kind == platform.GoalPrimary && memory.Opened == m.goal.Epoch {
+		memory.Settling = member.Settle(memory.Settling, m.goal, seen, memory.SetCheckpoint)
+	}
+	last := m.report
+	m.report = m.describe(seen)
+	if notable(&last, &m.report) {
+		m.host.agent.send()
+	}
+	return seen
+}
+
+func notable(a, b *health.Member) bool {
+	return a.Process != b.Process || a.Role != b.Role || a.Sealed != b.Sealed || a.PositionKnown != b.PositionKnown || a.Opened != b.Opened ||
+		a.Settled != b.Settled || a.Checkpointed != b.Checkpointed || a.Timeline != b.Timeline || a.Clean != b.Clean || a.Needs != b.Needs ||
+		a.Closed != b.Closed || a.Replayed != b.Replayed && b.Senders == nil && b.Receiver == nil
+}
+
+// granted takes over a lease; while the cluster is paused no guard holds it (L7).
+func (m *minder) granted(epoch platform.Epoch, end time.Duration) {
+	if !m.goal.Paused {
+		m.guard.extend(epoch, end)
+	}
+	m.lease = m.lease.Extend(epoch, end)
+}
+
+// wants takes over a confirmed goal.
+func (m *minder) wants(goal platform.Goal, number uint64) {
+	old := m.goal
+	if goal.Kind != old.Kind || goal.Epoch != old.Epoch || goal.Clean != old.Clean {
+		m.cancel = true
+		m.waitTill = 0
+		m.soon()
+	}
+	m.goal, m.goalFrom = goal, number
+}
+
+// keep writes the agent's promises.
+func (m *minder) keep(d member.Durable) {
+	if m.durable.Ran.Less(d.Ran) && m.pg.running && m.pg.primary {
+		m.pg.epoch = d.Ran // it goes on under a higher epoch
+	}
+	m.durable = d
+	m.cluster.check.Promised(m.w.now, m.name, d.Epoch, m.forgotten)
+	m.forgotten = false
+}
+
+func (m *minder) String() string {
+	role := "down"
+	switch {
+	case m.pg.running && m.pg.primary:
+		role = fmt.Sprintf("primary of %s", m.pg.epoch)
+	case m.pg.running:
+		role = "standby"
+	}
+	d := &m.durable
+	return fmt.Sprintf("%s: %s, timeline %d at %s, named %s, promised %s ran %s closed %s sealed %s (%s)", m.name, role, m.pg.timeline(), m.pg.end(),
+		d.Incarnation, d.Epoch, d.Ran, d.Closed, d.Sealed, &m.run)
+}

@@ -1,0 +1,112 @@
+package world
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+)
+
+// vouching is what a primary's minder knows of promises (L5).
+type vouching struct {
+	granted time.Duration // when a leader's last grant was taken, 0: never
+	length  time.Duration // of that grant
+	rounds  map[uint64]map[string]string
+	by      []string
+}
+
+// askForPromises asks the other members' agents to vouch for an open primary that no leader has answered for three
+// heartbeats, while its lease still runs. It belongs to the report of that number.
+func (m *minder) askForPromises(number uint64) {
+	g, v, now := m.goal, &m.vouching, m.host.now()
+	if g.Kind != platform.GoalPrimary || g.Paused || m.memory.Opened != g.Epoch || m.lease.Epoch != g.Epoch || m.lease.End <= now ||
+		v.granted == 0 || now-v.granted < platform.Suspect(v.length) {
+		return
+	}
+	if v.rounds == nil || len(v.rounds) > 16 {
+		v.rounds = map[uint64]map[string]string{}
+	}
+	v.rounds[number] = map[string]string{}
+	life := m.host.agent.life
+	for _, name := range g.Slots {
+		peer := m.cluster.member(name)
+		r := platform.PromiseRequest{Cluster: g.Cluster, From: m.name, To: name, Epoch: g.Epoch, List: g.List, Length: v.length}
+		m.w.net.send(m.host.node, peer.host.node, func() {
+			peer.host.agent.asked(peer, r, func(a platform.PromiseAnswer, leader bool) {
+				m.w.net.send(peer.host.node, m.host.node, func() {
+					if m.host.agent.life == life {
+						m.promisedBy(number, r, a, leader)
+					}
+				})
+			})
+		})
+	}
+}
+
+// asked looks for a leader first: only if none answers this agent either is anything promised.
+func (a *agent) asked(m *minder, r platform.PromiseRequest, answer func(platform.PromiseAnswer, bool)) {
+	if !a.up {
+		return
+	}
+	asked := a.clocks.Last()
+	a.send()
+	a.on(min(time.Second, r.Length/5), func() {
+		if a.answered > asked {
+			answer(platform.PromiseAnswer{Reason: "a leader answers here"}, true)
+			return
+		}
+		kept, said := member.Promise(m.input(m.pg.see()), r)
+		if m.promised = kept; said.Given {
+			m.w.counts["promises"]++
+		}
+		answer(said, false)
+	})
+}
+
+// promisedBy renews the lease once enough have promised; an agent that reaches a leader becomes a way to it.
+func (m *minder) promisedBy(number uint64, r platform.PromiseRequest, said platform.PromiseAnswer, leader bool) {
+	a := m.host.agent
+	if leader {
+		a.relay = m.cluster.member(r.To).host
+	}
+	round := m.vouching.rounds[number]
+	if round == nil || !said.Given || m.goal.Epoch != r.Epoch {
+		return
+	}
+	round[r.To] = said.Incarnation
+	if !member.Vouched(m.goal, round) {
+		return
+	}
+	m.vouching.by = m.vouching.by[:0:0]
+	for name := range round {
+		m.vouching.by = append(m.vouching.by, name)
+	}
+	slices.Sort(m.vouching.by)
+	if end, ours := a.clocks.End(a.run, number, m.vouching.length); ours && end > m.host.now() {
+		m.w.counts["renewed by promises"]++
+		m.granted(r.Epoch, end)
+	}
+}
+
+// way is how a report gets from an agent to a controller: straight, or passed on by another agent.
+func (a *agent) way(c *controller, over *host, f func()) {
+	if over == nil {
+		a.w.net.send(a.host.node, c.node, f)
+		return
+	}
+	a.w.net.send(a.host.node, over.node, func() { a.w.net.send(over.node, c.node, f) })
+}
+
+func (a *agent) wayBack(c *controller, over *host, f func()) {
+	if over == nil {
+		a.w.net.send(c.node, a.host.node, f)
+		return
+	}
+	a.w.net.send(c.node, over.node, func() { a.w.net.send(over.node, a.host.node, f) })
+}
+
+func (r *run) String() string {
+	return fmt.Sprintf("goal %s %s needs %s", r.goal.Kind, r.goal.Epoch, r.needs)
+}
