@@ -38,7 +38,7 @@ type Goal struct {
 	Fork *Fork `json:"fork,omitempty"`
 	// Opened tells a replica that its primary is writable and has checkpointed on Timeline, so rewinds and clones may begin.
 	Opened bool `json:"opened,omitempty"`
-	// Create lets a primary with an empty data directory initialise it (the very first epoch only).
+	// Create lets a primary with an empty data directory initialise it, as long as no primary of the cluster has ever opened.
 	Create bool `json:"create,omitempty"`
 	// SystemID is the cluster's PostgreSQL system identifier; "" before it is known. Other data is foreign (S5).
 	SystemID string `json:"systemID,omitempty"`

@@ -48,7 +48,7 @@ func (c *Cluster) fencingGoal(g platform.Goal, member string) platform.Goal {
 
 func (c *Cluster) primaryGoal(g platform.Goal) platform.Goal {
 	g.Kind = platform.GoalPrimary
-	g.Create = c.Epoch.Number == 1 && c.SystemID == ""
+	g.Create = c.SystemID == "" // it has never opened, so nobody else has data either
 	if c.Attempt == nil {
 		return g
 	}

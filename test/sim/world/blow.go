@@ -16,7 +16,7 @@ type blow struct {
 
 // slack is what the acts of this world take longer than those a prediction allows for: the seals, the promotion, and the
 // opening, whose CHECKPOINT comes on top.
-const slack = 1500 * time.Millisecond
+const slack = 2 * time.Second
 
 // blows strikes every third scenario once all is well; nothing else is wrong any more.
 func (w *World) blows() bool {

@@ -67,6 +67,9 @@ func (w *World) reconfigure() string {
 		return c.name + " has another lease"
 	}
 	acks := min(w.rand.IntN(3), len(c.members)-1)
+	if c.far { // as the platform file's rules say
+		acks = min(max(acks, 1), len(c.members)/2)
+	}
 	w.change(c, func(conf *platform.Cluster) { conf.Durability.Acks = acks })
 	return fmt.Sprintf("%s waits for %d replicas", c.name, acks)
 }
