@@ -180,11 +180,15 @@ func settings(inst *postgres.Instance, goal platform.Goal, d member.Durable) (po
 	if goal.Kind == platform.GoalPrimary && len(goal.Sets) > 0 {
 		s.SyncNames = member.SyncNames(goal.Sets[len(goal.Sets)-1])
 	}
-	if goal.Kind != platform.GoalReplica || goal.Upstream == nil {
+	if goal.Kind != platform.GoalReplica && goal.Kind != platform.GoalSealed || goal.Upstream == nil {
 		s.Sealed = goal.Kind == platform.GoalSealed
 		return s, nil
 	}
 	conninfo, err := inst.ConnInfo(source(goal), goal.Incarnation, "")
+	if goal.Kind == platform.GoalSealed { // it takes the WAL of another sealed member, and no slot is sure to be there
+		s.PrimaryConnInfo, s.Fed = conninfo, true
+		return s, err
+	}
 	s.PrimaryConnInfo, s.PrimarySlot = conninfo, postgres.SlotName(inst.Member)
 	return s, err
 }

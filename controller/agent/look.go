@@ -188,7 +188,14 @@ func upstreamOf(inst *postgres.Instance, goal platform.Goal, conninfo string) (n
 			return goal.Upstream.Member, goal.Incarnation
 		}
 	}
-	return "?", "?"
+	return "?", applicationOf(conninfo)
+}
+
+// applicationOf is the name under which a standby with that primary_conninfo streams, "" for none.
+func applicationOf(conninfo string) string {
+	_, rest, _ := strings.Cut(conninfo, "application_name=")
+	name, _, _ := strings.Cut(strings.TrimPrefix(rest, "'"), " ")
+	return strings.TrimSuffix(name, "'")
 }
 
 // ended looks into the data of a stopped member, once after each stop. A crash is reported before that: the next epoch

@@ -12,7 +12,9 @@ import (
 // choice is the outcome of looking at every member as a candidate.
 type choice struct {
 	best      string
-	sealed    []state.Sealed // who counts for fences and completeness
+	sealed    []state.Sealed  // who counts for fences and completeness
+	all       []state.Sealed  // those, and who is ahead of the best but may not lead
+	barred    map[string]bool // sealed members against which only a policy or an operator's wish speaks
 	positions map[string]platform.LSN
 	notChosen map[string]string
 	// pending are replicas whose agents answer but whose seal is not in yet.
@@ -21,7 +23,7 @@ type choice struct {
 
 // choose ranks the sealed members of the attempt (S2, S5). Every member that is not chosen gets its reason.
 func (l *look) choose() choice {
-	ch := choice{positions: map[string]platform.LSN{}, notChosen: map[string]string{}}
+	ch := choice{positions: map[string]platform.LSN{}, notChosen: map[string]string{}, barred: map[string]bool{}}
 	var candidates []state.Sealed
 	for _, name := range l.replicas() {
 		r := l.fresh(name)
@@ -41,10 +43,27 @@ func (l *look) choose() choice {
 			ch.notChosen[name] = why
 			continue
 		}
+		if why := l.unwanted(name); why != "" {
+			ch.notChosen[name], ch.barred[name] = why, true
+			continue
+		}
 		candidates = append(candidates, s)
 	}
+	ch.all = ch.sealed
 	ch.rank(l, candidates)
 	return ch
+}
+
+// ahead is the most advanced sealed member, if it is ahead of the best and only a policy or a wish keeps it from leading;
+// "" otherwise.
+func (ch *choice) ahead() string {
+	top := state.MostAdvanced(ch.all)
+	for _, s := range ch.all {
+		if s.Member == ch.best && s.Behind(top) && ch.barred[top.Member] && s.Timeline == top.Timeline {
+			return top.Member
+		}
+	}
+	return ""
 }
 
 func (l *look) unsealed(name string, r *health.Member) string {
@@ -69,8 +88,6 @@ func because(r *health.Member) string {
 
 // ineligible says why a sealed member cannot be promoted, "" if it can.
 func (l *look) ineligible(name string, r *health.Member, known bool) string {
-	m := l.conf.Member(name)
-	asked := l.c.Attempt.To
 	switch {
 	case l.c.Members[name].Excluded != "":
 		return l.c.Members[name].Excluded
@@ -84,6 +101,14 @@ func (l *look) ineligible(name string, r *health.Member, known bool) string {
 		return fmt.Sprintf("diverged: it is on timeline %d at %s, epoch %s has timeline %d; it must be rewound first", r.Timeline, r.Position, l.c.Epoch, l.c.Timeline)
 	case !known:
 		return "the end of its WAL is not known yet"
+	}
+	return ""
+}
+
+// unwanted says which policy or wish speaks against a member that could be promoted, "" if none does.
+func (l *look) unwanted(name string) string {
+	m, asked := l.conf.Member(name), l.c.Attempt.To
+	switch {
 	case l.insisted() && asked != name:
 		return asked + " was asked for"
 	case asked == name:

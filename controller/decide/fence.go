@@ -27,6 +27,9 @@ func (l *look) fence() (*state.Command, Reason) {
 		return &state.Command{Abandon: &state.Abandon{Attempt: a.Number, Reason: l.c.Primary + " reports again and is well"}},
 			Reason{RuleAttempt, "abandon"}
 	}
+	if a.Feed != nil {
+		return l.feed(a.Feed)
+	}
 	proof := l.proof(old, ch)
 	if proof == nil {
 		return l.waitForProof()
@@ -42,6 +45,9 @@ func (l *look) fence() (*state.Command, Reason) {
 
 func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Member) (*state.Command, Reason) {
 	incomplete := state.Complete(l.c.Sets, ch.sealed)
+	if from := ch.ahead(); from != "" && !l.c.Attempt.Fed && (incomplete != nil || l.asynchronous()) {
+		return l.advanceSeal(&state.Feed{From: from, To: ch.best}, fmt.Sprintf("%s is ahead and may not lead: it hands its WAL to %s first", from, ch.best))
+	}
 	if incomplete == nil && ch.best != "" && !l.worthWaiting(ch) {
 		return l.promote(proof, ch, false, l.loss(ch))
 	}

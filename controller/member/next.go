@@ -158,7 +158,13 @@ func (in Input) sealed() Act {
 		return in.wait("it does not start")
 	case in.Seen.Process == health.ProcessEnded:
 		return in.act(StartStandby, "without an upstream, to read its position")
-	case in.Memory.SealConfirmed != g.Epoch || in.Seen.Receiver:
+	case in.Memory.SealConfirmed != g.Epoch:
+		return in.act(Seal, "attempt "+g.Epoch.String())
+	case g.Upstream != nil && in.Seen.Upstream != g.Upstream.Member:
+		return in.act(Settings, "take the WAL of "+g.Upstream.Member+", which is ahead and may not lead")
+	case g.Upstream != nil:
+		return in.wait("the WAL of " + g.Upstream.Member)
+	case in.Seen.Receiver || in.Seen.Upstream != "":
 		return in.act(Seal, "attempt "+g.Epoch.String())
 	}
 	return in.wait("")

@@ -29,3 +29,31 @@ func TestSealHolds(t *testing.T) {
 		t.Errorf("the promotion of 1.3 did not end its seal: %+v", act)
 	}
 }
+
+// A sealed member takes another sealed member's WAL only after its own seal was seen through, and is sealed again after it.
+func TestSealedMemberIsFed(t *testing.T) {
+	from := &platform.Upstream{Member: "m3"}
+	for _, c := range []struct {
+		name     string
+		upstream *platform.Upstream
+		sealed   bool
+		seen     Seen
+		want     Kind
+	}{
+		{"not sealed yet", from, false, Seen{}, Seal},
+		{"sealed", from, true, Seen{}, Settings},
+		{"on its way", from, true, Seen{Upstream: "m3", Receiver: true}, Nothing},
+		{"over", nil, true, Seen{Upstream: "m3", Receiver: true}, Seal},
+		{"over, and its receiver had ended before", nil, true, Seen{Upstream: "m3"}, Seal},
+		{"sealed again", nil, true, Seen{}, Nothing},
+	} {
+		c.seen.Data, c.seen.Process, c.seen.Role, c.seen.Timeline = health.DataPresent, health.ProcessRunning, health.RoleStandby, 1
+		in := Input{Now: 1, Seen: c.seen, Goal: platform.Goal{Kind: platform.GoalSealed, Epoch: ep(2), Upstream: c.upstream}, Durable: Durable{Epoch: ep(1), Sealed: ep(2), SystemID: "7"}}
+		if c.sealed {
+			in.Memory.SealConfirmed = ep(2)
+		}
+		if act := Next(in); act.Kind != c.want {
+			t.Errorf("%s: %+v", c.name, act)
+		}
+	}
+}

@@ -45,7 +45,7 @@ type Goal struct {
 	// Listen and Port are the address of the member itself, from the platform file.
 	Listen string `json:"listen,omitempty"`
 	Port   int    `json:"port,omitempty"`
-	// Upstream is whom a replica streams from.
+	// Upstream is whom a replica streams from, and whose WAL a sealed member takes: another sealed member, that is ahead.
 	Upstream *Upstream `json:"upstream,omitempty"`
 	// Incarnation is the application_name to stream under. Data of another incarnation may be rewound or rebuilt (and
 	// then bears this one); data of this incarnation may not be discarded.

@@ -17,6 +17,8 @@ type Settings struct {
 	SyncNames       string // SyncNames(...)
 	// Sealed empties primary_conninfo, whatever it says above, and turns restore_command off: no WAL comes in.
 	Sealed bool
+	// Fed leaves restore_command off: the member is sealed but for the WAL of another sealed one.
+	Fed bool
 	// NoReplayDelay lets replay win over queries and delays: a candidate must reach its position.
 	NoReplayDelay bool
 
@@ -80,7 +82,7 @@ var table = []managed{
 	{"primary_conninfo", "whom to stream from", upstream},
 	{"primary_slot_name", "the slot that keeps our WAL there", func(_ *Instance, s Settings) (string, bool) { return s.PrimarySlot, true }},
 	{"synchronous_standby_names", "the durability set in force (S2)", func(_ *Instance, s Settings) (string, bool) { return s.SyncNames, true }},
-	{"restore_command", "off while sealed", func(_ *Instance, s Settings) (string, bool) { return "", s.Sealed }},
+	{"restore_command", "off while sealed", func(_ *Instance, s Settings) (string, bool) { return "", s.Sealed || s.Fed }},
 	{"recovery_min_apply_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoReplayDelay }},
 	{"max_standby_streaming_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoReplayDelay }},
 	{"max_standby_archive_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoReplayDelay }},

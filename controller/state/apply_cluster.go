@@ -138,6 +138,13 @@ func applyAdvance(s *State, c *Cluster, cmd Command) error {
 		}
 		c.Attempt.To = a.To
 	}
+	if f := a.Feed; f != nil {
+		if a.Phase != PhaseSeal || c.Attempt.Fed || f.From == f.To || f.From == c.Primary || f.To == c.Primary || c.Members[f.From] == nil || c.Members[f.To] == nil {
+			return fmt.Errorf("cluster %s: %s cannot hand its WAL to %s in attempt %s", c.Name, f.From, f.To, a.Attempt)
+		}
+		c.Attempt.Fed = true
+	}
+	c.Attempt.Feed = a.Feed
 	c.Attempt.Phase = a.Phase
 	c.Attempt.StopOld = c.Attempt.StopOld || a.StopOld
 	if a.Accepted != nil {

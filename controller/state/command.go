@@ -88,7 +88,9 @@ type Advance struct {
 	// Accepted lets a policy (failover.when-incomplete: accept), or an operator for an attempt that waits (S4), stand in.
 	Accepted *Acceptance `json:"accepted,omitempty"`
 	// To is the member the operator names with it; "" leaves the choice as it was.
-	To   string `json:"to,omitempty"`
+	To string `json:"to,omitempty"`
+	// Feed begins a hand-over of WAL; nil ends one.
+	Feed *Feed  `json:"feed,omitempty"`
 	Note string `json:"note"`
 }
 

@@ -22,6 +22,11 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 		Slots: otherMembers(conf, member), List: s.PlatformVersion, Lease: c.LongestLease, Paused: c.Pause != nil && !c.Pause.Resuming,
 	}
 	if c.Fencing() {
+		if f := c.Attempt.Feed; f != nil && f.To == member {
+			if up := s.upstream(conf, f.From); up.Member != "" {
+				g.Upstream = &up
+			}
+		}
 		return c.fencingGoal(g, member)
 	}
 	if member == c.Primary {

@@ -132,6 +132,16 @@ type Attempt struct {
 	StopOld bool `json:"stopOld,omitempty"`
 	// Accepted is an operator's word for this attempt (S4).
 	Accepted *Acceptance `json:"accepted,omitempty"`
+	// Feed is a hand-over of WAL under way; Fed says that one was begun: there is no second.
+	Feed *Feed `json:"feed,omitempty"`
+	Fed  bool  `json:"fed,omitempty"`
+}
+
+// Feed lets a sealed member that is ahead, but may not lead, hand its WAL to the one that may: To receives from From, which
+// receives from nobody, and is sealed again afterwards.
+type Feed struct {
+	From string `json:"from"`
+	To   string `json:"to"`
 }
 
 // Acceptance is an operator standing in for a proof, by name and with a reason, for one attempt (S4).
