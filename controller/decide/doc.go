@@ -17,6 +17,7 @@
 //   - S4 No member is made primary in a new epoch, the old primary included, without a fence proof for the previous one.
 //     An operator may stand in for one, by name, with a reason, for one attempt.
 //   - S5 A member of another system identifier, diverged or excluded, is never promoted.
+//   - S6 Loss of all controllers never stops a healthy primary that enough unsealed members vouch for (L5).
 //   - S7 Whatever is interrupted is finished by whoever comes next: goals are a function of committed state, and agents
 //     converge on them from wherever they are.
 //   - S8 With a majority of controllers, a proof and an eligible member, promotion follows within the bound explain states.
@@ -42,12 +43,13 @@
 //   - stopped: the agent saw the last process end and has "epoch closed" on its disk;
 //   - quorum-sealed: for every set (k, S) in force |S|-k+1 of S are sealed, so nothing that waits can be acknowledged;
 //   - lease-expired: the leader has counted out every lease of the epoch, and it was granted under a complete guard;
+//   - powered-off: a fence device has confirmed that the host is off; nothing on it gets a lease until it is given back;
 //   - operator: a person's word.
 //
 // With a proof, the most advanced eligible sealed member is promoted if final positions are known of |S|-k+1 members of
 // every set in force: among those is one that holds every acknowledged commit. Otherwise a stopped old primary whose agent
 // answers is restarted in place under the new number: its own disk holds all it ever acknowledged. Otherwise the attempt
-// waits, and says for what; or it is abandoned, if an unreachable primary turns out well, which then goes on under a
+// waits, and says for what; a member that is ahead but may not lead first hands its WAL over (feed.go); or it is abandoned, if an unreachable primary turns out well, which then goes on under a
 // higher number. A promotion takes a timeline number that was never used in the cluster.
 //
 // A planned change stops the old primary cleanly under its lease; a member that has replayed past the shutdown checkpoint
@@ -62,13 +64,24 @@
 // set are incarnations: data that is rewound or rebuilt gets a new one first, and never counts for an old set. A former
 // primary that did not stop cleanly gets a new name at once, and stays out of the set until it streams.
 //
+// # Promises
+//
+// Without a leader a primary's lease is renewed by promises (member.Promise, member.Vouched): each member that gives one lets
+// itself be neither sealed nor promoted for CountOut(L), kept against everybody, after a restart of its agent too. Of every
+// set (k, S) the primary knows k members must have promised, and where k is 0 all other members: any promotion must seal
+// |S|-k+1 of each set in force, so k refusals bar it. Hence the end of the granted leases proves nothing by itself:
+// lease-expired also needs that too few are left to vouch (state.Unvouched).
+//
+// # Detection
+//
+// What an agent saw itself is acted on at once. What is inferred needs a majority of the expected observers: controllers
+// (reports that reach them, their own probes) and the replicas' receivers. A contact that any of them has means: look again. A leader
+// whose view is the odd one out hands its place over. An automatic failover bars the next inferred one for a while.
+//
 // # Where this build stops
 //
-// Promises of other members without a leader (L5), fence devices, changes of k, hand-over of WAL by a member that is
-// ahead but may not lead, and verdicts on corruption are not built: where one of them would be needed, the cluster waits
-// for an operator and says so.
+// Verdicts on corruption beyond the control file, sites and apps are not built.
 //
-// One hole is open: L2 wants a guard's death to end the tree by means of the kernel or the service manager. Here the other
-// guard does it, so if both guards and the agent are killed in the same instant PostgreSQL runs on. With acks 0 the proof
-// lease-expired is then false (S1, S4); with acks 1 or more sealing still keeps it from acknowledging.
+// If both guards, the keeper and the agent are killed in the same instant, the kernel ends the postmaster and the service
+// manager the rest; between the two a statement in flight on an asynchronous cluster may still commit.
 package decide
