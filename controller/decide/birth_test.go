@@ -81,6 +81,9 @@ func TestAdoptedStaysAsynchronousUntilReplicasStream(t *testing.T) {
 	m1.Name, m1.Epoch, m1.Opened = "m1", ep(1), true
 	st.members["m1"] = m1
 	st.report()
+	if o := st.commits().Opened; o == nil {
+		t.Fatalf("its agent has brought it under our settings, and it has not opened: %+v", o)
+	}
 	st.waits("only 0 stream from m1")
 	m1.Senders = []health.Sender{{Name: "walreceiver", State: "streaming"}}
 	st.later(0)

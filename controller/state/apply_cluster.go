@@ -32,7 +32,8 @@ func applyBirth(s *State, c *Cluster, cmd Command) error {
 	c.Timeline = 1
 	if b.Adopt {
 		kind = Adoption
-		c.SystemID, c.Timeline, c.History, c.Opened = b.SystemID, b.Timeline, b.History, true
+		// It has opened, for those who copy it, once its agent has brought it under our settings.
+		c.SystemID, c.Timeline, c.History = b.SystemID, b.Timeline, b.History
 		// An adopted cluster stays asynchronous until enough replicas stream under their new names: its clients must not
 		// begin to wait for acknowledgements that nobody gives yet.
 		c.addSet(s.epoch(c.HighEpoch+1), 0, nil)

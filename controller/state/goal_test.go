@@ -63,7 +63,7 @@ func TestAdoptionCountsAsAsynchronous(t *testing.T) { // durability sets
 	s := run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: testPlatform(1)}},
 		feed(Command{Birth: &BirthOf{Member: "m2", Adopt: true, SystemID: "9", Timeline: 5, History: platform.History{{Timeline: 4, End: 8}}}}))
 	c := s.Clusters["feed"]
-	if len(c.Sets) != 1 || c.Sets[0].Acks != 0 || !c.Opened || c.HighTimeline != 5 {
+	if len(c.Sets) != 1 || c.Sets[0].Acks != 0 || c.Opened || c.HighTimeline != 5 {
 		t.Errorf("adopted: %s", text(c))
 	}
 	if QuorumSealed(c.Sets, []Sealed{{Incarnation: "m1_1"}, {Incarnation: "m3_3"}}) {
