@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"io/fs"
+	"net/http"
 	"path/filepath"
+	"time"
 
 	"mainstay/controller/config"
 	"mainstay/controller/identity"
@@ -133,8 +135,26 @@ func (p *program) connect() (*session, error) {
 func (p *program) ask(ctx context.Context, s *session, method, path string, in, out any) error {
 	ctx, cancel := p.request(ctx)
 	defer cancel()
-	return s.Do(ctx, method, path, in, out)
+	err := s.Do(ctx, method, path, in, out)
+	if method == http.MethodGet || !errors.Is(err, wire.ErrNoLeader) {
+		return err
+	}
+	// A leader was lost a moment ago: an election takes a second or two, and nothing was carried out.
+	waiting, stop := context.WithTimeout(ctx, electionWait)
+	defer stop()
+	for errors.Is(err, wire.ErrNoLeader) {
+		select {
+		case <-waiting.Done():
+			return err
+		case <-time.After(electionWait / 16):
+		}
+		err = s.Do(ctx, method, path, in, out)
+	}
+	return err
 }
+
+// electionWait is how long a change waits for the controllers to elect a leader.
+const electionWait = 5 * time.Second
 
 // withLeader connects and does one exchange with the leader.
 func (p *program) withLeader(ctx context.Context, method, path string, in, out any) error {
