@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"mainstay/controller/platform"
 )
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
@@ -46,7 +48,7 @@ func meant(key string, fields []field) (best, do string) {
 	least := 3
 	for _, f := range fields {
 		keys = append(keys, f.key)
-		if d := distance(key, f.key); d < least && d < len(f.key) {
+		if d := platform.Distance(key, f.key); d < least && d < len(f.key) {
 			best, least = f.key, d
 		}
 	}
@@ -54,29 +56,4 @@ func meant(key string, fields []field) (best, do string) {
 		return best, "did you mean " + best + "?"
 	}
 	return "", "allowed here: " + strings.Join(keys, ", ")
-}
-
-// distance is the number of letters to add, drop or change to get from a to b (Levenshtein), or a large one where the
-// lengths alone tell that they differ.
-func distance(a, b string) int {
-	if len(a) > len(b)+2 || len(b) > len(a)+2 {
-		return len(a) + len(b)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -217,7 +217,7 @@ func (m *Metadata) replacement(old string) string {
 func (m *Metadata) nearest(k string) string {
 	best, least := "", 3
 	for _, p := range m.Parameters {
-		if d := distance(plain(k), plain(p.Name)); d < least && d < len(p.Name) {
+		if d := platform.Distance(plain(k), plain(p.Name)); d < least && d < len(p.Name) {
 			best, least = p.Name, d
 			if p.Deprecated == 1 {
 				best = cmp.Or(m.replacement(p.Name), p.Name)
@@ -228,25 +228,4 @@ func (m *Metadata) nearest(k string) string {
 		return ""
 	}
 	return best
-}
-
-// distance is the number of letters to add, drop or change to get from a to b (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
