@@ -120,10 +120,8 @@ func (l *look) unreachable() (*state.Command, Reason) {
 		return wait(RuleDetect, text)
 	}
 	if b := l.c.Recovered; b != "" {
-		text := fmt.Sprintf("%s, but operation %s has just failed over: the next automatic failover is blocked for another %s; run `mainstay ack %s` to lift that",
-			since, b, round(platform.RecoveryBlock-l.blocked()), l.c.Name)
-		l.problem(health.RecoveryBlocked, l.c.Primary, text, false)
-		return wait(RuleDetect, text)
+		l.problem(health.PrimaryUnreachable, l.c.Primary, since+"; "+l.blockText(), false)
+		return wait(RuleDetect, since+"; "+l.blockText())
 	}
 	return l.begin(health.PrimaryUnreachable, fmt.Sprintf("%s, and %s receive nothing from it", since, strings.Join(v.silent, ", ")), false)
 }
@@ -181,6 +179,11 @@ func (l *look) blocked() time.Duration {
 	return l.Watch.held(l.c.Name + "/recovered/" + l.c.Recovered)
 }
 
+func (l *look) blockText() string {
+	return fmt.Sprintf("operation %s has just failed over: the next failover that rests on inference is blocked for another %s; `mainstay ack %s` lifts that",
+		l.c.Recovered, max(0, (platform.RecoveryBlock-l.blocked()).Round(time.Second)), l.c.Name)
+}
+
 // unblock ends the block when it has been counted out.
 func (l *look) unblock() (*state.Command, Reason) {
 	if l.c.Recovered == "" || l.blocked() < platform.RecoveryBlock {
@@ -197,6 +200,9 @@ func (l *look) begin(kind health.Kind, evidence string, stopOld bool) (*state.Co
 
 // problems names what is wrong but is not, by itself, a reason to fail over.
 func (l *look) problems() {
+	if l.c.Recovered != "" {
+		l.problem(health.RecoveryBlocked, l.c.Primary, l.blockText(), false)
+	}
 	for _, m := range l.conf.Members {
 		if run := l.View.Rival(m.Host, l.suspect(), l.Now); run != "" {
 			l.problem(health.ClonedMachine, m.Name, fmt.Sprintf("another agent (run %s) also reports as host %s: it is a copy of that machine, and is not obeyed. Stop it", run, m.Host), false)

@@ -124,6 +124,7 @@ func (f *faults) scene(t *testing.T, statements string) *scene {
 	f.ctx = ctx
 	f.check(t, f.net.HealAll(), f.Mend()) // after a case that failed
 	f.healthy(t)
+	f.check(t, f.Ack(ctx))
 	s := &scene{faults: f, primary: f.primaryOf(t)}
 	s.host = f.Host(s.primary).Name
 	var err error

@@ -53,9 +53,7 @@ func (tr *trial) primary(t *testing.T) string {
 	t.Helper()
 	tr.healthy(t)
 	c, err := tr.Cluster(tr.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tr.check(t, err, tr.Ack(tr.ctx))
 	return c.Primary
 }
 

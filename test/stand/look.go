@@ -2,7 +2,9 @@ package stand
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"os/exec"
 	"strings"
 	"time"
@@ -67,6 +69,17 @@ func (s *Stand) healthy(c wire.ClusterState) (bool, string) {
 		return false, fmt.Sprintf("durability sets are not settled: %v", c.Sets)
 	}
 	return true, ""
+}
+
+// Ack says that the last automatic failover has been seen, so that the next one does not wait; none is as good.
+func (s *Stand) Ack(ctx context.Context) error {
+	c := s.Client()
+	defer c.Close()
+	err := c.Do(ctx, http.MethodPost, "/v1/clusters/feed/ack", nil, nil)
+	if refusal := (*wire.Refusal)(nil); errors.As(err, &refusal) && refusal.Status == http.StatusConflict {
+		return nil
+	}
+	return err
 }
 
 // WaitPrimary waits until another member than not is the open primary, and returns its name.
