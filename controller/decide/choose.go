@@ -109,6 +109,8 @@ func (l *look) ineligible(name string, r *health.Member, known bool) string {
 func (l *look) unwanted(name string) string {
 	m, asked := l.conf.Member(name), l.c.Attempt.To
 	switch {
+	case m.Leaving:
+		return "it is being removed; apply a platform file that has it, to allow it"
 	case l.insisted() && asked != name:
 		return asked + " was asked for"
 	case asked == name:

@@ -207,6 +207,9 @@ func (l *look) problems() {
 		if run := l.View.Rival(m.Host, l.suspect(), l.Now); run != "" {
 			l.problem(health.ClonedMachine, m.Name, fmt.Sprintf("another agent (run %s) also reports as host %s: it is a copy of that machine, and is not obeyed. Stop it", run, m.Host), false)
 		}
+		if r := l.View.Report(m.Host); r != nil && r.CertificateEnds != "" {
+			l.problem(health.CertificateExpires, m.Name, fmt.Sprintf("the certificate of the agent of %s ends on %s: run `mainstay cert issue --role agent --name %s`. Its date alone stops nothing", m.Host, r.CertificateEnds, m.Host), false)
+		}
 		if f := l.State.Fences[m.Host]; f != nil {
 			l.problem(health.HostFenced, m.Name, fenceText(m.Host, f), false)
 		}

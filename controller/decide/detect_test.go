@@ -67,6 +67,18 @@ func TestControllersWithoutFreshWordsDoNotCount(t *testing.T) {
 	}
 }
 
+func TestCertificateThatEndsSoonIsAnAlarm(t *testing.T) {
+	st := well(t, 1, nil)
+	if st.problem(health.CertificateExpires) {
+		t.Error("without reason")
+	}
+	st.number++
+	st.view.Fold(health.Report{Host: "h2", RunID: "r", Number: st.number, CertificateEnds: "2026-01-02T00:00:00Z", Members: []health.Member{*st.members["m2"]}}, "r", 0, st.now)
+	if !st.problem(health.CertificateExpires) {
+		t.Error("nobody is told")
+	}
+}
+
 func has(problems []health.Problem, k health.Kind) bool {
 	for _, p := range problems {
 		if p.Kind == k {

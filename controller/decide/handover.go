@@ -139,6 +139,8 @@ func (l *look) cannotTakeOver(name, asked string) string {
 		return l.c.Members[name].Excluded
 	case l.fenceOf(name) != nil:
 		return "its host is fenced"
+	case m.Leaving:
+		return "it is being removed"
 	case r.Process != health.ProcessRunning || r.Role != health.RoleStandby:
 		return "it is no running standby" + because(r)
 	case r.SystemID != l.c.SystemID:

@@ -41,6 +41,9 @@ func (l *look) upkeep() (*state.Command, Reason) {
 	if cmd, why := l.givePowerBack(); cmd != nil {
 		return cmd, why
 	}
+	if name := l.left(); name != "" {
+		return &state.Command{Left: &state.Left{}}, Reason{RuleUpkeep, name + " has left every durability set, and the platform"}
+	}
 	if cmd, why := l.replicaUpkeep(p); cmd != nil {
 		return cmd, why
 	}
@@ -88,10 +91,33 @@ func (l *look) pause() (*state.Command, Reason) {
 	return nil, Reason{}
 }
 
+// left is a member that is leaving and that no durability set in force counts on any more, "" if there is none.
+func (l *look) left() string {
+	for _, m := range l.conf.Members {
+		if m.Leaving && !l.c.CountsOn(m.Name) {
+			return m.Name
+		}
+	}
+	return ""
+}
+
+// needed is a member that is leaving, but whose acknowledgements commits cannot do without yet, "" if there is none.
+func (l *look) needed(p *health.Member, set *platform.Set, able int) string {
+	if able >= min(set.Acks, l.conf.Durability.Acks) {
+		return ""
+	}
+	for _, m := range l.conf.Members {
+		if inc := l.c.Members[m.Name].Incarnation; m.Leaving && set.Has(inc) && sender(p, inc) != nil {
+			return m.Name
+		}
+	}
+	return ""
+}
+
 func (l *look) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 	for _, name := range l.replicas() {
 		r, m := l.fresh(name), l.c.Members[name]
-		if r == nil {
+		if r == nil || l.conf.Member(name).Leaving {
 			continue
 		}
 		if r.Needs != "" && r.Incarnation == m.Incarnation {
@@ -135,6 +161,9 @@ func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
 	if set.Acks < acks && len(able) < acks {
 		// Commits must not begin to wait for replicas that are not there yet.
 		return wait(RuleUpkeep, fmt.Sprintf("commits wait for %d replicas yet, not %d: only %d stream from %s", set.Acks, acks, len(able), l.c.Primary))
+	}
+	if name := l.needed(p, set, len(able)); name != "" {
+		return wait(RuleUpkeep, fmt.Sprintf("%s is to leave, but commits cannot do without it: %d others stream from %s", name, len(able), l.c.Primary))
 	}
 	want := l.wantedNames(p, set, acks)
 	if len(want) < acks || set.Acks == acks && (acks == 0 || slices.Equal(want, set.Names)) {

@@ -1,0 +1,132 @@
+package decide
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/fencing"
+	"mainstay/health"
+)
+
+func withDevice(p *platform.Platform) {
+	p.Hosts[0].Fence = []platform.FenceDevice{{Agent: "fence_ipmilan", Timeout: 20 * time.Second, Level: 1}}
+}
+
+func outlooks(st *stage) map[fencing.Kind]Outlook {
+	all := map[fencing.Kind]Outlook{}
+	for _, o := range Outlooks(st.input(), "feed") {
+		all[o.Kind] = o
+	}
+	return all
+}
+
+func TestOutlooks(t *testing.T) { // S4
+	const yes, no = true, false
+	for _, c := range []struct {
+		name     string
+		acks     int
+		platform func(*platform.Platform)
+		change   func(*stage)
+		kind     fencing.Kind
+		possible bool
+		why      string
+	}{
+		{"the agent answers", 1, nil, nil, fencing.Stopped, yes, "its agent on h1 answers"},
+		{"the host is silent", 1, nil, (*stage).vanish, fencing.Stopped, no, "its agent on h1 has not been heard for 2s"},
+		{"closed already, and silent since", 1, nil, func(st *stage) { st.crash(); st.later(0); st.members["m1"] = nil; st.later(time.Minute) },
+			fencing.Stopped, yes, "already closed the epoch"},
+		{"acks 1", 1, nil, nil, fencing.QuorumSealed, yes, "m2, m3 can be sealed"},
+		{"acks 0", 0, nil, nil, fencing.QuorumSealed, no, "impossible, acks is 0"},
+		{"acks 1, one of two is gone", 1, nil, func(st *stage) { st.members["m3"] = nil; st.later(3 * time.Second) },
+			fencing.QuorumSealed, no, "2 of (m2_2, m3_3) must be sealed, 1 can be (m3: its agent on h3 has not been heard for 3s)"},
+		{"acks 1, one of two does not run", 1, nil, func(st *stage) {
+			st.members["m3"].Process, st.members["m3"].Doing = health.ProcessEnded, "start: it is stopped"
+		},
+			fencing.QuorumSealed, no, "1 can be (m3: not sealed yet (start: it is stopped))"},
+		{"guarded", 1, nil, nil, fencing.LeaseExpired, yes, "its guards end it"},
+		{"not guarded", 1, nil, func(st *stage) { st.c().Guarded = false }, fencing.LeaseExpired, no, "granted without a complete guard"},
+		{"one may vouch, acks 1", 1, nil, func(st *stage) { st.members["m3"] = nil; st.later(3 * time.Second) },
+			fencing.LeaseExpired, no, "may vouch for it without a leader (L5): 2 of (m2_2, m3_3) must be sealed, 1 can be"},
+		{"all may vouch, acks 0", 0, nil, func(st *stage) { st.members["m2"], st.members["m3"] = nil, nil; st.later(3 * time.Second) },
+			fencing.LeaseExpired, no, "may vouch for it without a leader (L5)"},
+		{"paused", 1, nil, func(st *stage) {
+			st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "anna"}}}))
+		},
+			fencing.LeaseExpired, no, "paused"},
+		{"no device", 1, nil, nil, fencing.PoweredOff, no, "h1 has no fence device"},
+		{"a device", 1, withDevice, nil, fencing.PoweredOff, yes, "by fence_ipmilan (level 1), if it answers (given up after 20s); this ends everything on h1: m1"},
+		{"an operator", 0, nil, (*stage).vanish, fencing.Operator, yes, "mainstay failover feed --to MEMBER --accept-loss REASON --fenced"},
+	} {
+		st := well(t, c.acks, c.platform)
+		if c.change != nil {
+			c.change(st)
+			st.report()
+		}
+		o := outlooks(st)[c.kind]
+		if o.Possible != c.possible || !strings.Contains(o.Why, c.why) {
+			t.Errorf("%s: %s possible %t: %s; want %t: %s", c.name, c.kind, o.Possible, o.Why, c.possible, c.why)
+		}
+		if !o.Possible && o.About != 0 {
+			t.Errorf("%s: %s is not possible, but takes %s", c.name, c.kind, o.About)
+		}
+	}
+}
+
+// What a proof takes follows from the lease and from what was promised.
+func TestOutlookTimes(t *testing.T) {
+	st := well(t, 1, withDevice)
+	all := outlooks(st)
+	if got := all[fencing.LeaseExpired].About; got != platform.CountOut(lease) {
+		t.Errorf("lease-expired takes %s, want the count-out", got)
+	}
+	if got := all[fencing.QuorumSealed].About; got != sealTime {
+		t.Errorf("quorum-sealed takes %s", got)
+	}
+	st.members["m2"].Promised = 4000 // L5
+	st.report()
+	if got := outlooks(st)[fencing.QuorumSealed].About; got != 4*time.Second+sealTime {
+		t.Errorf("quorum-sealed takes %s while m2 keeps a promise for 4s", got)
+	}
+}
+
+// The proof that the engine comes to when the primary dies is one of those that were said to be possible, and where none
+// but an operator's word is, nobody is promoted.
+func TestOutlooksAgreeWithTheEngine(t *testing.T) {
+	for _, acks := range []int{0, 1, 2} {
+		for _, guarded := range []bool{true, false} {
+			for _, missing := range [][]string{nil, {"m3"}, {"m2", "m3"}} {
+				st := well(t, acks, nil)
+				st.c().Guarded = guarded
+				for _, m := range missing {
+					st.members[m] = nil
+				}
+				st.later(time.Minute)
+				crashed := Predict(st.input(), "feed", Crash)
+				if o := outlooks(st)[crashed.Proof]; crashed.Promote != "" && !o.Possible {
+					t.Errorf("acks %d, guarded %t, without %v: crashed, proof %s, which is said not to be possible: %s", acks, guarded, missing, crashed.Proof, o.Why)
+				}
+				st.vanish()
+				lost, all := Predict(st.input(), "feed", HostLost), outlooks(st)
+				sealed, expired := all[fencing.QuorumSealed].Possible, all[fencing.LeaseExpired].Possible
+				if promoted := lost.Promote != ""; promoted && !all[lost.Proof].Possible || !sealed && !expired && promoted {
+					t.Errorf("acks %d, guarded %t, without %v: host lost, %+v, and the outlooks are %+v", acks, guarded, missing, lost, all)
+				}
+			}
+		}
+	}
+	if st := unborn(t, 1, nil); Outlooks(st.input(), "feed") != nil {
+		t.Error("there is something to fence before there is a primary")
+	}
+}
+
+// An outlook is looked at from outside: it must not seal anybody.
+func TestOutlooksChangeNothing(t *testing.T) {
+	st := well(t, 1, nil)
+	Outlooks(st.input(), "feed")
+	if m := st.view.Member(st.s.ClusterConfig("feed").Member("m2")); !m.Sealed.IsZero() || st.c().Attempt != nil {
+		t.Errorf("m2 is sealed for %s, attempt %+v", m.Sealed, st.c().Attempt)
+	}
+}
