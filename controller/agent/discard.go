@@ -62,6 +62,19 @@ func (m *minder) keepWAL(ctx context.Context, inst *postgres.Instance, goal plat
 	return discardOf(p), inst.KeepWAL(ctx, p.Place, found, record)
 }
 
+// roomFor says why the data in place could not be kept, before anything is done about it.
+func (m *minder) roomFor(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
+	p, _ := m.piece(goal, d, wire.Rebuilt)
+	data, err := filepath.EvalSymlinks(inst.Data)
+	if err != nil {
+		return err
+	}
+	if p.Size, err = sizeOf(ctx, data); err != nil {
+		return err
+	}
+	return m.agent.quarantineOf(m.name).room(p)
+}
+
 // setAside keeps data that is to be rebuilt: whole, under another name, with its record on disk before (S9).
 func (m *minder) setAside(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) (*health.Discard, error) {
 	p, seen := m.piece(goal, d, wire.Rebuilt)

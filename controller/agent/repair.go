@@ -124,9 +124,14 @@ func (m *minder) cgroupFD() (fd int, done func(), err error) {
 func (m *minder) clone(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
 	data, err := inst.InspectData(ctx)
 	var discarded *health.Discard
+	var aside func(context.Context) error // nil where there is nothing to set aside
 	switch {
 	case data.State == postgres.DataPresent:
-		discarded, err = m.setAside(ctx, inst, goal, d)
+		aside = func(ctx context.Context) (err error) {
+			discarded, err = m.setAside(ctx, inst, goal, d)
+			return err
+		}
+		err = m.roomFor(ctx, inst, goal, d) // better known before the copy is made
 	case err == nil:
 		discarded, err = m.setAsideBefore(goal)
 	}
@@ -136,9 +141,9 @@ func (m *minder) clone(ctx context.Context, inst *postgres.Instance, goal platfo
 	if err := m.guards.disarm(); err != nil {
 		return err
 	}
-	err = inst.Clone(ctx, source(goal), postgres.SlotName(m.name), m.progress)
-	if err != nil {
-		err = inst.Clone(ctx, source(goal), "", m.progress) // its own slot may not be there yet, or still be in use
+	err = inst.Clone(ctx, source(goal), postgres.SlotName(m.name), m.progress, aside)
+	if err != nil && discarded == nil {
+		err = inst.Clone(ctx, source(goal), "", m.progress, aside) // its own slot may not be there yet, or still be in use
 	}
 	m.again()
 	if err != nil {

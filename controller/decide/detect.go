@@ -40,7 +40,7 @@ func (l *look) detect() (*state.Command, Reason) {
 // a restart in place would not mend a full disk.
 func (l *look) stuck(p *health.Member) (*state.Command, Reason) {
 	bound := platform.Stuck(l.conf.Lease).Milliseconds()
-	if !l.c.Opened || p.Process != health.ProcessRunning || p.Saturated || p.Epoch != l.c.Epoch || !p.Opened {
+	if !l.c.Opened || p.Process != health.ProcessRunning || p.Saturated || p.Epoch != l.c.Epoch {
 		return nil, Reason{}
 	}
 	if p.Stale > bound {

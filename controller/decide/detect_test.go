@@ -107,7 +107,9 @@ func TestStuckPrimary(t *testing.T) {
 			m.Stale, st.members["m2"], st.members["m3"] = stuck, nil, nil
 		}, begins: "no answer to a new connection"},
 		{name: "every slot is taken", change: func(_ *stage, m *health.Member) { m.Stale, m.Saturated = stuck, true }, problem: health.PrimarySaturated},
-		{name: "it has not opened yet", change: func(_ *stage, m *health.Member) { m.Stale, m.Opened = stuck, false }},
+		{name: "its agent got no answer, so it cannot say that it is open", change: func(_ *stage, m *health.Member) {
+			m.Stale, m.Opened, m.Role = stuck, false, health.RoleUnknown
+		}, begins: "no answer to a new connection"},
 	} {
 		st := well(t, 1, nil)
 		c.change(st, st.members["m1"])
@@ -175,5 +177,25 @@ func TestRecoveryBlocksTheNext(t *testing.T) {
 	st.later(0)
 	if b := st.commits().Begin; b == nil || !b.StopOld {
 		t.Error("a crash its agent saw must not wait")
+	}
+}
+
+// While the primary hangs nobody's data is discarded for a copy of its data.
+func TestNoRebuildFromAStuckPrimary(t *testing.T) { // S9
+	for name, change := range map[string]func(*health.Member){
+		"sound":           func(*health.Member) {},
+		"hangs":           func(m *health.Member) { m.Stale = 600 },
+		"cannot write":    func(m *health.Member) { m.WriteStale = 800 },
+		"was not seen":    func(m *health.Member) { m.Role = health.RoleUnknown },
+		"is not open yet": func(m *health.Member) { m.Opened = false },
+	} {
+		st := well(t, 1, nil)
+		st.members["m3"].Needs = "rebuild"
+		change(st.members["m1"])
+		st.later(0)
+		cmd, _, _ := st.next()
+		if got := cmd != nil && cmd.Reincarnate != nil; got != (name == "sound") {
+			t.Errorf("%s: %s", name, body(cmd))
+		}
 	}
 }

@@ -120,7 +120,7 @@ func (l *look) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 		if r == nil || l.conf.Member(name).Leaving {
 			continue
 		}
-		if r.Needs != "" && r.Incarnation == m.Incarnation {
+		if r.Needs != "" && r.Incarnation == m.Incarnation && l.sound(p) {
 			reason := fmt.Sprintf("%s needs a %s", name, r.Needs)
 			return &state.Command{Reincarnate: &state.Reincarnate{Member: name, Reason: reason}}, Reason{RuleUpkeep, reason}
 		}
@@ -129,6 +129,12 @@ func (l *look) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 		}
 	}
 	return nil, Reason{}
+}
+
+// sound: the primary answers, so data may be discarded for a copy of its data. One that hangs is no source, and what its
+// replicas hold may be needed in a moment.
+func (l *look) sound(p *health.Member) bool {
+	return p.Opened && p.Role == health.RolePrimary && p.Stale == 0 && p.WriteStale == 0
 }
 
 func (l *look) rejoined(name string, r *health.Member) (*state.Command, Reason) {

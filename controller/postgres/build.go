@@ -18,8 +18,9 @@ func (e *DataPresentError) Error() string {
 
 // build makes a data directory whole or not at all: fill works in a directory beside Data, which then takes its place.
 // What an earlier, interrupted build of the same kind left behind is removed first; it bears our mark in its name.
-func (i *Instance) build(ctx context.Context, kind string, fill func(tmp string) error) (err error) {
-	target, err := i.target()
+// With replace, what lies in Data may stay there until fill has set it aside.
+func (i *Instance) build(ctx context.Context, kind string, replace bool, fill func(tmp string) error) (err error) {
+	target, err := i.target(replace)
 	if err != nil {
 		return err
 	}
@@ -56,8 +57,9 @@ func (i *Instance) build(ctx context.Context, kind string, fill func(tmp string)
 	return syncDir(filepath.Dir(target))
 }
 
-// target is where Data really lies: absent or empty, and on the filesystem of its parent, so that it can be renamed to.
-func (i *Instance) target() (string, error) {
+// target is where Data really lies: absent or empty, unless it will be replaced, and on the filesystem of its parent, so
+// that it can be renamed to.
+func (i *Instance) target(replace bool) (string, error) {
 	path, err := filepath.EvalSymlinks(i.Data)
 	if errors.Is(err, os.ErrNotExist) {
 		path = filepath.Clean(i.Data)
@@ -70,7 +72,7 @@ func (i *Instance) target() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(entries) > 0 {
+	if len(entries) > 0 && !replace {
 		return "", &DataPresentError{path}
 	}
 	own, err1 := device(path)

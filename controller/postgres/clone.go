@@ -15,17 +15,18 @@ type Progress func(done, total int64)
 const cloneName = "mainstay-clone"
 
 // Clone makes the data directory anew from a running member, by pg_basebackup with its WAL streamed and its checksums
-// verified. Data must be absent or empty (see SetAside). The copy is made beside it and renamed when whole, so an
+// verified. What lies in Data is left alone until the copy is whole; then aside must set it aside (SetAside); with nil, Data
+// must be absent or empty. The copy is made beside it and renamed when whole, so an
 // interrupted clone is never taken for data; it starts as a standby. slot is the member's own slot on the source, which
 // must not be in use; with "" a temporary one is taken. Files that
 // this host's user had in data set aside are put back.
-func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress Progress) (err error) {
+func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress Progress, aside func(context.Context) error) (err error) {
 	defer i.wrap("clone", &err)
 	conninfo, err := i.ConnInfo(from, cloneName, "")
 	if err != nil {
 		return err
 	}
-	return i.build(ctx, "clone", func(tmp string) error {
+	return i.build(ctx, "clone", aside != nil, func(tmp string) error {
 		args := []string{"-D", tmp, "-X", "stream", "-c", "fast", "--no-password", "-d", conninfo}
 		if slot != "" {
 			args = append(args, "-S", slot)
@@ -36,6 +37,11 @@ func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress
 		}
 		if err := i.stream(ctx, nil, watch, "pg_basebackup", args...); err != nil {
 			return err
+		}
+		if aside != nil {
+			if err := aside(ctx); err != nil {
+				return err
+			}
 		}
 		own, err := ownFiles(i.ownDir())
 		if err != nil {

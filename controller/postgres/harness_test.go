@@ -152,7 +152,7 @@ func newStandby(t *testing.T, ca *authority, member string, from *Instance) (*In
 	t.Helper()
 	i, ctx := newInstance(t, ca, member), testContext(t)
 	check(t, from.EnsureSlots(ctx, []string{SlotName(member)}, nil))
-	check(t, i.Clone(ctx, from.source(), SlotName(member), nil))
+	check(t, i.Clone(ctx, from.source(), SlotName(member), nil, nil))
 	s := follow(t, i, from)
 	start(t, i, false)
 	streams(t, i)

@@ -11,7 +11,7 @@ import (
 // AsPrimary, under a lease, makes it writable (S4).
 func (i *Instance) Initialise(ctx context.Context) (err error) {
 	defer i.wrap("initialise", &err)
-	return i.build(ctx, "init", func(tmp string) error {
+	return i.build(ctx, "init", false, func(tmp string) error {
 		if err := i.initdb(ctx, tmp); err != nil {
 			return err
 		}

@@ -117,7 +117,7 @@ func clonedOutside(t *testing.T, a *Instance) {
 	var said []string
 	b.Notice = func(s string) { said = append(said, s) }
 	check(t, a.EnsureSlots(ctx, []string{SlotName(b.Member)}, nil))
-	check(t, b.Clone(ctx, a.source(), SlotName(b.Member), nil))
+	check(t, b.Clone(ctx, a.source(), SlotName(b.Member), nil, nil))
 	if len(said) != 3 || exists(filepath.Join(b.Data, copiedDir)) {
 		t.Errorf("said %q", said)
 	}
@@ -142,7 +142,7 @@ func clonedOutside(t *testing.T, a *Instance) {
 	kill(t, b)
 	_, err := b.SetAside(ctx, "old")
 	check(t, err)
-	check(t, b.Clone(ctx, a.source(), "", nil))
+	check(t, b.Clone(ctx, a.source(), "", nil, nil))
 	follow(t, b, a)
 	start(t, b, false)
 	streams(t, b)
