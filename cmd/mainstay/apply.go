@@ -29,7 +29,8 @@ func (p *program) applyVerb() *cobra.Command {
 		Short: "Store the wanted platform",
 		Long: `Store a platform file as the wanted platform. It is checked first, with the line of each mistake, and the difference is
 shown. A file from mainstay export is refused if the platform was changed since. Removing a member or a cluster needs
---remove NAME; it deletes no data, and releases the slots.
+--remove NAME; it stops no PostgreSQL, deletes no data, and drops the slots that go with it. A primary cannot be removed
+(switch over first), nor a cluster that is not paused.
 
 At a terminal it asks before anything is changed, unless --yes is given; otherwise it asks nothing.`,
 		Example: `  mainstay apply -f platform.yaml --dry-run
@@ -70,7 +71,7 @@ func (a *apply) run(ctx context.Context) error {
 	if len(d.Changes) == 0 {
 		return a.p.showDiff(d)
 	}
-	return a.send(ctx, s, wire.ApplyRequest{Platform: w.platform, Base: now.Version, DryRun: a.dryRun}, d)
+	return a.send(ctx, s, wire.ApplyRequest{Platform: w.platform, Base: now.Version, DryRun: a.dryRun, Remove: a.remove}, d)
 }
 
 // removals checks that everything that goes was named, and that every name that was given goes.

@@ -80,6 +80,22 @@ func TestApplyRemove(t *testing.T) {
 		t.Error("it was applied all the same")
 	}
 	b.want(exitDone, []string{"apply", "-f", file, "--remove", "feed-e2"}, "- clusters[feed].members[feed-e2]", "applied")
+	if body := s.body("PUT /v1/platform"); !strings.Contains(body, `"remove":["feed-e2"]`) {
+		t.Errorf("asked for %s", body)
+	}
+}
+
+func TestApplyRemoveCluster(t *testing.T) {
+	b, s := leader(t)
+	p, err := config.ParsePlatform("p.yaml", []byte(platformText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.answer("GET /v1/platform", http.StatusOK, wire.PlatformAnswer{Version: 7, Platform: p})
+	gone := b.write("gone.yaml", strings.Split(platformText, "clusters:")[0])
+	b.want(exitRefused, []string{"apply", "-f", gone}, "feed would be removed", "--remove feed")
+	s.answer("PUT /v1/platform", http.StatusConflict, wire.Error{Message: "cluster feed: run `mainstay pause feed --reason REASON` first", Code: "refused"})
+	b.want(exitRefused, []string{"apply", "-f", gone, "--remove", "feed", "--dry-run"}, "run `mainstay pause feed")
 }
 
 func TestApplyExported(t *testing.T) {

@@ -25,7 +25,8 @@ func (p *program) statusVerb() *cobra.Command {
 		Long: `Show the leader, the sites, and for every cluster its primary, epoch, durability set and members, with their roles, lag, what
 is left of the lease and what protects them; then the problems, the worst first, and the command to run next.
 
-Where no leader answers, the agents are asked directly, and the exit code is 1.`,
+Where no leader answers, the agents are asked directly: what is left of leases, who vouches for a primary, for how long
+promises bind. The exit code is then 1.`,
 		Example: "  mainstay status\n  mainstay status --watch\n  mainstay status --output json",
 		Args:    words(),
 		RunE: p.verb(func(ctx context.Context, _ []string) error {

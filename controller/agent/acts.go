@@ -50,7 +50,7 @@ func (m *minder) do(ctx context.Context, act member.Act, goal platform.Goal) err
 	case member.EndSenders:
 		return m.within(ctx, quick, func(ctx context.Context) error { return inst.EndSenders(ctx, m.staleSenders()) })
 	case member.Slots:
-		return m.within(ctx, quick, func(ctx context.Context) error { return inst.EnsureSlots(ctx, slotNames(goal), nil) })
+		return m.within(ctx, quick, func(ctx context.Context) error { return inst.EnsureSlots(ctx, slotNames(goal), m.strays()) })
 	case member.Seal:
 		return m.within(ctx, quick, func(ctx context.Context) error { return m.seal(ctx, inst, goal, act.Durable) })
 	case member.Kill:
@@ -66,6 +66,8 @@ func (m *minder) do(ctx context.Context, act member.Act, goal platform.Goal) err
 		return m.within(ctx, cloneBound, func(ctx context.Context) error { return m.clone(ctx, inst, goal, act.Durable) })
 	case member.Adopt:
 		return m.within(ctx, quick, func(ctx context.Context) error { return m.adopt(ctx, inst, goal, act.Durable) })
+	case member.Release:
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.release(ctx, inst, goal, act.Durable) })
 	}
 	return fmt.Errorf("no way to %s is implemented", act.Kind)
 }
@@ -282,7 +284,21 @@ func (m *minder) load(ctx context.Context, inst *postgres.Instance, goal platfor
 	if err := inst.Reload(ctx); err != nil {
 		return err
 	}
-	return inst.Loaded(ctx, "synchronous_standby_names", s.SyncNames)
+	if err := inst.Loaded(ctx, "synchronous_standby_names", s.SyncNames); err != nil {
+		return err
+	}
+	return m.takeBack(inst, d)
+}
+
+// takeBack notes that data is ours which runs as we started it, but was forgotten: its member was removed and added again.
+func (m *minder) takeBack(inst *postgres.Instance, d member.Durable) error {
+	if d.SystemID != "" || !inst.StartedByUs() {
+		return nil
+	}
+	m.mu.Lock()
+	d.SystemID = m.seen.SystemID
+	m.mu.Unlock()
+	return m.keepDurable(d)
 }
 
 // checkpoint serves a planned stop, and a durability set that follows an empty one.

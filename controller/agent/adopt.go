@@ -15,7 +15,8 @@ import (
 )
 
 // adoptable tells whether a running stranger could be adopted, and if not, why. What it finds is for birth, and for a
-// member that joins an adopted cluster later.
+// member that joins an adopted cluster later. A cluster that was removed and is added again is taken in where its members
+// run as we started them; they then become primary and replicas as after any restart of the agent.
 func (m *minder) adoptable(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable, g *glance) {
 	own := m.agent.cfg.Members[m.name]
 	switch {
@@ -24,7 +25,7 @@ func (m *minder) adoptable(ctx context.Context, inst *postgres.Instance, goal pl
 		g.report.Refusals = []string{"there is nothing to adopt: " + inst.Data + " is empty; correct members." + m.name +
 			".data in the agent's file, or delete adopt: true there to have the member cloned"}
 	case g.seen.Process != health.ProcessRunning:
-	case !own.Adopt:
+	case !own.Adopt && !(unborn(goal) && inst.StartedByUs()):
 		g.report.Refusals = []string{"PostgreSQL runs on " + inst.Data + "; set members." + m.name + ".adopt: true in the agent's file to adopt it"}
 	case g.seen.Role == health.RoleUnknown:
 		if g.asked != nil {
@@ -51,8 +52,13 @@ func (m *minder) adoptChecks(ctx context.Context, inst *postgres.Instance, g *gl
 			g.report.Refusals = append(g.report.Refusals, err.Error())
 		}
 	}
-	g.seen.Adoptable = len(g.report.Refusals) == 0
-	g.report.Adoptable = g.seen.Adoptable
+	g.report.Adoptable = len(g.report.Refusals) == 0
+	g.seen.Adoptable = g.report.Adoptable && m.agent.cfg.Members[m.name].Adopt
+}
+
+// unborn: its cluster has no primary yet, as far as the controllers have told.
+func unborn(goal platform.Goal) bool {
+	return goal.Kind == platform.GoalNone || goal.Kind == platform.GoalObserve
 }
 
 // reloadable are the managed settings that a running server takes by a reload; the others wait for its next start.

@@ -157,9 +157,24 @@ func (a *Agent) minder(name string) *minder {
 		return nil
 	}
 	a.members[name] = m
-	a.group.Go(func() error { m.run(a.ctx); return nil })
-	a.group.Go(func() error { m.beatAlong(a.ctx); return nil })
+	ctx, cancel := context.WithCancel(a.ctx)
+	a.group.Go(func() error { m.beatAlong(ctx); return nil })
+	a.group.Go(func() error {
+		defer cancel()
+		if m.run(ctx) {
+			a.forget(m)
+		}
+		return nil
+	})
 	return m
+}
+
+// forget takes a released member out of the reports; its promises are off the disk already.
+func (a *Agent) forget(m *minder) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.members, m.name)
+	a.log.Info("let go of a member that was removed from the platform; its PostgreSQL and its data are left as they are", zap.String("member", m.name))
 }
 
 func (a *Agent) list() []*minder {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/wire"
 	"mainstay/fencing/guard"
 	"mainstay/health"
 )
@@ -139,7 +140,7 @@ func (g *guards) check(fault error, outside, postmaster int) health.Guard {
 		out.Missing = append(out.Missing, "processes outside the member's cgroup, until its next restart")
 	}
 	if err == nil && postmaster != 0 && !st.Kept(postmaster) {
-		out.Missing = append(out.Missing, "its end by the kernel when all guards die, until its next restart")
+		out.Missing = append(out.Missing, wire.MissingKernelEnd+", until its next restart")
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -89,6 +89,15 @@ func (h home) keepDurable(name string, d member.Durable) error {
 	return writeJSON(filepath.Join(h.dir, "members", name+".json"), d)
 }
 
+// forget drops the promises of a member that was removed from the platform.
+func (h home) forget(name string) error {
+	dir := filepath.Join(h.dir, "members")
+	if err := os.Remove(filepath.Join(dir, name+".json")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("forget %s: %w", name, err)
+	}
+	return syncDir(dir)
+}
+
 // readJSON leaves v alone where there is no file. A damaged file is an error that names it: promises are never guessed.
 func readJSON(path string, v any) error {
 	b, err := os.ReadFile(path)
@@ -122,9 +131,5 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("keep %s: %w", path, err)
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return syncDir(filepath.Dir(path))
 }

@@ -141,13 +141,7 @@ func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.D
 	seen.Data, seen.SystemID, seen.Timeline = health.DataPresent, s.SystemID, s.Timeline
 	seen.SyncNames, seen.SyncOurs = s.SyncNames, oursFile(inst, d, s.SyncNamesFile)
 	seen.Upstream, seen.Application = upstreamOf(inst, goal, s.ConnInfo)
-	for _, slot := range s.Slots {
-		for _, other := range goal.Slots {
-			if slot.Name == postgres.SlotName(other) && slot.WALStatus != "lost" {
-				seen.Slots = append(seen.Slots, other)
-			}
-		}
-	}
+	seen.Slots, seen.Strays = slotsOf(goal, s.Slots)
 	r.Version, r.Connections, r.PendingRestart, r.SyncWaits = s.Version, s.Connections, s.PendingRestart, s.SyncWaits
 	if !s.InRecovery {
 		seen.Role, seen.Position, seen.Insert = health.RolePrimary, s.Flush, s.Insert
@@ -168,6 +162,23 @@ func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.D
 	if s.Receiver != nil {
 		r.Receiver = &health.Receiver{Streaming: seen.Streaming, From: s.Receiver.Host, AgeMS: s.Receiver.AgeMS}
 	}
+}
+
+// slotsOf names the members that have a slot here, and the slots of Mainstay's that are for none of the goal's members.
+func slotsOf(goal platform.Goal, slots []postgres.Slot) (members, strays []string) {
+	owners := map[string]string{}
+	for _, other := range goal.Slots {
+		owners[postgres.SlotName(other)] = other
+	}
+	for _, slot := range slots {
+		switch owner := owners[slot.Name]; {
+		case owner == "" && slot.Physical && postgres.IsSlotName(slot.Name):
+			strays = append(strays, slot.Name)
+		case owner != "" && slot.WALStatus != "lost":
+			members = append(members, owner)
+		}
+	}
+	return members, strays
 }
 
 // oursFile: the value comes from a file that we write.
@@ -327,6 +338,7 @@ func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) 
 		g.report.Guard.Missing = append(g.report.Guard.Missing, "a cgroup: a process that detaches itself from the tree escapes")
 	}
 	g.report.Guard.Missing = append(g.report.Guard.Missing, m.unmasked()...)
+	g.report.Guard.Missing = append(g.report.Guard.Missing, unswept()...)
 }
 
 // remember advances what the run remembers of the member.

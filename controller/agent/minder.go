@@ -98,8 +98,9 @@ func newMinder(a *Agent, name string) (*minder, error) {
 	return m, nil
 }
 
-// run is the member's loop. Acts run beside it, one at a time, so that it keeps looking while one takes long.
-func (m *minder) run(ctx context.Context) {
+// run is the member's loop, until ctx ends or the member is released. Acts run beside it, one at a time, so that it keeps
+// looking while one takes long.
+func (m *minder) run(ctx context.Context) (released bool) {
 	defer m.letGo()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -114,10 +115,17 @@ func (m *minder) run(ctx context.Context) {
 			if m.looking != nil {
 				<-m.looking
 			}
-			return
+			return false
 		case err := <-acted:
 			acted = nil
 			m.finished(err)
+			if err == nil && m.lastAct == member.Release {
+				if m.looking != nil {
+					<-m.looking
+				}
+				m.endGuards()
+				return true
+			}
 			look = m.lastAct != member.Persist
 		case <-timer.C:
 		case <-m.looking: // it was overdue, and is none now
@@ -149,7 +157,7 @@ func (m *minder) next() member.Act {
 	now := boottime.Now()
 	act := member.Next(m.input(now))
 	m.setNeeds(act.Needs)
-	if _, _, moved := m.address(); m.inst == nil || moved {
+	if _, _, moved := m.address(); act.Kind != member.Release && (m.inst == nil || moved) {
 		act = member.Act{Kind: member.Nothing, Wait: "where it is to run"}
 	} else if act.Kind != member.Nothing && now < m.notBefore {
 		act = member.Act{Kind: member.Nothing, Wait: "a moment after a failure"}

@@ -12,6 +12,7 @@ import (
 
 	"mainstay/controller/boottime"
 	"mainstay/controller/identity"
+	"mainstay/controller/platform"
 	"mainstay/controller/wire"
 	"mainstay/health"
 )
@@ -172,6 +173,9 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 		}
 	}
 	for name, goal := range answer.Goals {
+		if goal.Kind == platform.GoalReleased && a.lookUp(name) == nil {
+			continue // it has been let go of since that report
+		}
 		if m := a.minder(name); m != nil {
 			m.wants(goal, answer.Number)
 			m.learn(answer.Positions, answer.Peers)

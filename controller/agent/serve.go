@@ -171,7 +171,7 @@ func (a *Agent) clusters() []wire.ClusterState {
 		if goal.Kind == platform.GoalPrimary {
 			c.Primary = m.name
 		}
-		c.Members = append(c.Members, wire.MemberStatus{Name: m.name, Host: a.cfg.Host, Goal: goal.Kind, Seen: &seen, Lag: -1, Address: strings.TrimPrefix(net.JoinHostPort(goal.Listen, fmt.Sprint(goal.Port)), ":0")})
+		c.Members = append(c.Members, wire.MemberStatus{Name: m.name, Host: a.cfg.Host, Goal: goal.Kind, Seen: &seen, Lag: -1, Protection: wire.GuardOf(&seen), Address: strings.TrimPrefix(net.JoinHostPort(goal.Listen, fmt.Sprint(goal.Port)), ":0")})
 	}
 	var out []wire.ClusterState
 	for _, name := range order {
@@ -187,6 +187,7 @@ var (
 	descUp    = prometheus.NewDesc("mainstay_agent_member_running", "1 if the member's PostgreSQL runs.", []string{"cluster", "member"}, nil)
 	descLead  = prometheus.NewDesc("mainstay_agent_member_primary", "1 if the member is a writable primary under a lease.", []string{"cluster", "member"}, nil)
 	descLease = prometheus.NewDesc("mainstay_agent_lease_left_seconds", "What is left of the member's lease.", []string{"cluster", "member"}, nil)
+	descOwes  = prometheus.NewDesc("mainstay_agent_promised_seconds", "For how long the member has promised a primary to be neither sealed nor promoted; 0 for none.", []string{"cluster", "member"}, nil)
 	descGuard = prometheus.NewDesc("mainstay_agent_guard_complete", "1 if both guards live and reach every process of the member.", []string{"cluster", "member"}, nil)
 	descCert  = prometheus.NewDesc("mainstay_certificate_days_left", "Days until a certificate that this process uses passes its date; negative after it.", []string{"holder"}, nil)
 	descHeard = prometheus.NewDesc("mainstay_agent_leader_heard_seconds", "Since the leader last answered.", nil, nil)
@@ -194,7 +195,7 @@ var (
 
 // Describe lists the metrics.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUp, descLead, descLease, descGuard, descCert, descHeard} {
+	for _, d := range []*prometheus.Desc{descUp, descLead, descLease, descOwes, descGuard, descCert, descHeard} {
 		ch <- d
 	}
 }
@@ -213,6 +214,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(descUp, truth[m.Seen.Process == health.ProcessRunning], cl.Name, m.Name)
 			gauge(descLead, truth[isPrimary(m)], cl.Name, m.Name)
 			gauge(descLease, float64(m.Seen.LeaseLeft)/1000, cl.Name, m.Name)
+			gauge(descOwes, float64(m.Seen.Promised)/1000, cl.Name, m.Name)
 			gauge(descGuard, truth[m.Seen.Guard.Complete], cl.Name, m.Name)
 		}
 	}

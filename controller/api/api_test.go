@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mainstay/controller/consensus"
+	"mainstay/controller/decide"
 	"mainstay/controller/loop"
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
@@ -100,6 +101,22 @@ func TestLag(t *testing.T) {
 	} {
 		if got := lag(c.primary, c.m); got != c.want {
 			t.Errorf("lag(%+v, %+v) = %d, want %d", c.primary, c.m, got, c.want)
+		}
+	}
+}
+
+// A member's protection joins what its agent says with what the platform file says of its host.
+func TestProtection(t *testing.T) {
+	p := &platform.Platform{Hosts: []platform.Host{{Name: "h1", Fence: []platform.FenceDevice{{Agent: "fence_x", Level: 2}, {Exec: "/bin/off", Level: 1}}}, {Name: "h2"}}}
+	in := decide.Input{State: &state.State{Platform: p}, View: health.NewView(0)}
+	in.View.Fold(health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, "r", 0, time.Second)
+	for m, want := range map[platform.Member]string{
+		{Name: "m1", Host: "h1"}: "guard: both, kernel end (keeper), service manager; fence: fence_x (level 2), /bin/off (level 1); watchdog: none",
+		{Name: "m2", Host: "h2"}: "guard: not known, its agent was never heard; fence: none; watchdog: none",
+		{Name: "m3", Host: "h3"}: "guard: not known, its agent was never heard; fence: none; watchdog: none",
+	} {
+		if got := protection(in, &m).String(); got != want {
+			t.Errorf("%s: %s", m.Name, got)
 		}
 	}
 }

@@ -20,6 +20,7 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 	in, why := s.look.Input, s.look.Last.Reasons[s.c.Name]
 	out := wire.ExplainAnswer{
 		Cluster: s.c.Name, Primary: s.c.Primary, Rule: string(why.Rule), Now: why.Text, Problems: []health.Problem{},
+		Proofs: []wire.ProofView{}, Protection: []wire.MemberProtection{},
 		IfHostLost: decide.Predict(in, s.c.Name, decide.HostLost), IfCrashed: decide.Predict(in, s.c.Name, decide.Crash),
 		Timings: timings(s.conf, s.c.LongestLease), Sets: s.c.Sets,
 	}
@@ -27,6 +28,13 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 		if p.Cluster == s.c.Name {
 			out.Problems = append(out.Problems, p)
 		}
+	}
+	for _, o := range decide.Outlooks(in, s.c.Name) {
+		out.Proofs = append(out.Proofs, wire.ProofView(o))
+	}
+	for i := range s.conf.Members {
+		m := &s.conf.Members[i]
+		out.Protection = append(out.Protection, wire.MemberProtection{Member: m.Name, Protection: protection(in, m)})
 	}
 	if err := s.quiet(); err != nil {
 		out.Switchover.Blockers = []string{err.Error()}

@@ -2,9 +2,12 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"mainstay/controller/config"
+	"mainstay/controller/loop"
+	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
 )
@@ -18,7 +21,7 @@ func (a *API) platform(ctx context.Context, _ *request) (any, error) {
 		return nil, err
 	}
 	s := look.Input.State
-	return wire.PlatformAnswer{Version: s.PlatformVersion, Platform: s.Platform}, nil
+	return wire.PlatformAnswer{Version: s.PlatformVersion, Platform: s.Applied()}, nil
 }
 
 // apply stores a platform. It is judged here again, whatever the client has judged: by the file's rules, then by what the
@@ -42,18 +45,53 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	if req.Base != 0 && req.Base != s.PlatformVersion {
 		return nil, state.ErrPlatformMoved
 	}
-	if err := s.CheckChange(req.Platform); err != nil {
+	if err := unbuilt(req.Platform); err != nil {
 		return nil, &Refused{err}
 	}
-	out := wire.ApplyAnswer{Version: s.PlatformVersion, Old: s.Platform}
+	if err := s.CheckChange(req.Platform, req.Remove); err != nil {
+		return nil, &Refused{err}
+	}
+	if err := stillGuarded(look, req.Platform); err != nil {
+		return nil, &Refused{err}
+	}
+	out := wire.ApplyAnswer{Version: s.PlatformVersion, Old: s.Applied()}
 	if req.DryRun {
 		return out, nil
 	}
 	// Based on the version just judged, so that nobody's change in between is overwritten unseen.
-	cmd := state.Command{At: stamp(time.Now()), By: q.who.Name, Platform: &state.SetPlatform{Platform: req.Platform, Base: s.PlatformVersion}}
+	cmd := state.Command{At: stamp(time.Now()), By: q.who.Name, Platform: &state.SetPlatform{Platform: req.Platform, Base: s.PlatformVersion, Remove: req.Remove}}
 	if err := a.Loop.Submit(ctx, cmd); err != nil {
 		return nil, err
 	}
 	out.Version, out.Applied = s.PlatformVersion+1, true
 	return out, nil
+}
+
+// stillGuarded: a cluster that would be removed is paused, but its primary's guards have not let go yet (L7).
+func stillGuarded(look loop.Look, next *platform.Platform) error {
+	in := look.Input
+	if in.State.Platform == nil {
+		return nil
+	}
+	for _, cl := range in.State.Platform.Clusters {
+		p := cl.Member(in.State.Clusters[cl.Name].Primary)
+		if next.Cluster(cl.Name) != nil || p == nil {
+			continue
+		}
+		if m := in.View.Member(p); m != nil && !m.Guard.Armed.IsZero() {
+			return fmt.Errorf("cluster %s: the guards of %s have not let go of it yet; try again in a moment", cl.Name, p.Name)
+		}
+	}
+	return nil
+}
+
+// unbuilt refuses a promise that this build cannot keep, rather than to take it and not to keep it. It is no rule of the log,
+// which must take what an earlier leader took.
+func unbuilt(p *platform.Platform) error {
+	for _, h := range p.Hosts {
+		if h.Watchdog != platform.WatchdogOff {
+			return fmt.Errorf("host %s: watchdog: %s is not supported yet; leave the key out, or say off", h.Name, h.Watchdog)
+		}
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"mainstay/controller/decide"
 	"mainstay/controller/loop"
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
@@ -119,7 +120,9 @@ func memberStatus(look loop.Look, conf *platform.Cluster, cl *state.Cluster, m *
 	out := wire.MemberStatus{
 		Name: m.Name, Host: m.Host, Site: in.State.Platform.SiteOf(m.Host), Goal: in.State.GoalOf(conf.Name, m.Name).Kind,
 		Seen: in.View.Member(m), Age: in.View.Silence(m.Host, in.Now), Lag: -1, Address: addressOf(in.State.Platform, m),
+		Protection: protection(in, m),
 	}
+	out.Leaving = m.Leaving
 	if sm := cl.Members[m.Name]; sm != nil {
 		out.Excluded = sm.Excluded
 	}
@@ -127,6 +130,12 @@ func memberStatus(look loop.Look, conf *platform.Cluster, cl *state.Cluster, m *
 		out.Lag = lag(in.View.Member(p), out.Seen)
 	}
 	return out
+}
+
+// protection is what the member's agent last said of its guard, with what the platform file says of its host.
+func protection(in decide.Input, m *platform.Member) wire.Protection {
+	host := in.State.Platform.Host(m.Host)
+	return wire.GuardOf(in.View.Member(m)).On(host, decide.Devices(host))
 }
 
 // lag is how many bytes a member is behind the primary's last known position; -1 where either is not known.

@@ -42,9 +42,6 @@ func checkPlatform(r *report, p *platform.Platform) {
 	for i := range p.Hosts {
 		c.host(root.field("hosts").item(i, p.Hosts[i].Name), &p.Hosts[i])
 	}
-	if len(p.Clusters) == 0 && len(p.Apps) == 0 && !r.broken["clusters"] && !r.broken["apps"] {
-		c.add(root, "there is nothing to protect", "add clusters, apps or both")
-	}
 	for i := range p.Clusters {
 		c.cluster(root.field("clusters").item(i, p.Clusters[i].Name), &p.Clusters[i])
 	}

@@ -27,7 +27,7 @@ func TestDiff(t *testing.T) {
 	}{
 		{"member removed", func(p *platform.Platform) { feed(p).Members = feed(p).Members[:2] },
 			"- clusters[feed].members[feed-w1]: {host: db-w1}" +
-				"  # needs --remove feed-w1; its data stays on db-w1, its slots are released"},
+				"  # needs --remove feed-w1; its PostgreSQL and data stay as they are on db-w1, its slots are dropped"},
 		{"member added", func(p *platform.Platform) {
 			feed(p).Members = append(feed(p).Members, platform.Member{Name: "feed-w2", Host: "db-w1", Port: 5433})
 		}, "+ clusters[feed].members[feed-w2]: {host: db-w1, port: 5433, may-lead: false}"},
@@ -40,7 +40,7 @@ func TestDiff(t *testing.T) {
 ~ clusters[feed].members[feed-e1].may-lead: true -> false  # it is never promoted from now on; if it is the primary, switch over first`},
 		{"cluster removed", func(p *platform.Platform) { p.Clusters = nil },
 			"- clusters[feed]: {tier: critical, durability: {acks: 1, when-short: degrade}}" +
-				"  # needs --remove feed; its members run on unprotected, no data is deleted, the slots are released"},
+				"  # needs --remove feed, and the cluster paused; its members run on unprotected, no data is deleted, unused slots are dropped"},
 		{"lease longer", func(p *platform.Platform) { feed(p).Lease = 10 * time.Second },
 			"~ clusters[feed].lease: 5s -> 10s  # safe at once: recorded before it is used; a fence by lease-expired then takes up to 12.3s"},
 		{"lease shorter", func(p *platform.Platform) { feed(p).Lease = time.Second },

@@ -31,7 +31,7 @@ var hostNotes = notes[platform.Host]{
 
 var clusterNotes = notes[platform.Cluster]{
 	removed: func(c platform.Cluster) (string, string) {
-		return fmt.Sprintf("needs --remove %s; its members run on unprotected, no data is deleted, the slots are released",
+		return fmt.Sprintf("needs --remove %s, and the cluster paused; its members run on unprotected, no data is deleted, unused slots are dropped",
 			c.Name), c.Name
 	},
 	changed: func(key string, old, new platform.Cluster) string {
@@ -91,7 +91,7 @@ func furtherMembers(acks int) string {
 
 var memberNotes = notes[platform.Member]{
 	removed: func(m platform.Member) (string, string) {
-		return fmt.Sprintf("needs --remove %s; its data stays on %s, its slots are released", m.Name, m.Host), m.Name
+		return fmt.Sprintf("needs --remove %s; its PostgreSQL and data stay as they are on %s, its slots are dropped", m.Name, m.Host), m.Name
 	},
 	changed: func(key string, _, new platform.Member) string {
 		switch key {

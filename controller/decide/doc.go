@@ -64,6 +64,9 @@
 // set are incarnations: data that is rewound or rebuilt gets a new one first, and never counts for an old set. A former
 // primary that did not stop cleanly gets a new name at once, and stays out of the set until it streams.
 //
+// A member that is removed stays in the platform, as one that is leaving, until no set in force counts on it, so that an
+// attempt in between can seal it; it is in no new set, and is never promoted.
+//
 // # Promises
 //
 // Without a leader a primary's lease is renewed by promises (member.Promise, member.Vouched): each member that gives one lets

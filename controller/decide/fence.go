@@ -30,9 +30,12 @@ func (l *look) fence() (*state.Command, Reason) {
 	if a.Feed != nil {
 		return l.feed(a.Feed)
 	}
+	if cmd, why := l.withdrawFence(); cmd != nil {
+		return cmd, why
+	}
 	proof := l.proof(old, ch)
 	if proof == nil {
-		return l.waitForProof()
+		return l.waitForProof(ch)
 	}
 	if l.cleanlyStopped(old) {
 		if name := l.caughtUp(old.Shutdown, ch); name != "" {
@@ -44,7 +47,7 @@ func (l *look) fence() (*state.Command, Reason) {
 }
 
 func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Member) (*state.Command, Reason) {
-	incomplete := state.Complete(l.c.Sets, ch.sealed)
+	incomplete, a := state.Complete(l.c.Sets, ch.sealed), l.c.Attempt.Accepted
 	if from := ch.ahead(); from != "" && !l.c.Attempt.Fed && (incomplete != nil || l.asynchronous()) {
 		return l.advanceSeal(&state.Feed{From: from, To: ch.best}, fmt.Sprintf("%s is ahead and may not lead: it hands its WAL to %s first", from, ch.best))
 	}
@@ -62,6 +65,9 @@ func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Membe
 		return l.promote(proof, ch, false, "")
 	}
 	if cmd, why := l.stopToRestart(); cmd != nil {
+		return cmd, why
+	}
+	if cmd, why := l.needBack(); cmd != nil && (a == nil || !a.Completeness) {
 		return cmd, why
 	}
 	if incomplete == nil {
@@ -158,11 +164,11 @@ func (l *look) leaseEnd() time.Duration {
 	return l.Leases.End(l.c.Name, l.c.Primary, l.c.Epoch, l.c.LongestLease)
 }
 
-func (l *look) waitForProof() (*state.Command, Reason) {
+func (l *look) waitForProof(ch choice) (*state.Command, Reason) {
 	if cmd, why := l.stopToRestart(); cmd != nil {
 		return cmd, why // its agent answers, and can close the epoch
 	}
-	if cmd, why := l.cutPower(); cmd != nil {
+	if cmd, why := l.cutPower(ch); cmd != nil {
 		return cmd, why
 	}
 	if !l.c.Guarded {
@@ -204,7 +210,7 @@ func (l *look) caughtUp(shutdown platform.LSN, ch choice) string {
 // restartable: the old primary's agent answers, its data is there and nothing speaks against it. It satisfies the sets of
 // its own and earlier epochs by itself.
 func (l *look) restartable(old *health.Member) bool {
-	return l.fresh(l.c.Primary) != nil && closed(old, l.c.Epoch) && old.Data == health.DataPresent && old.Corrupt == "" &&
+	return l.fresh(l.c.Primary) != nil && l.fenceOf(l.c.Primary) == nil && closed(old, l.c.Epoch) && old.Data == health.DataPresent && old.Corrupt == "" &&
 		l.c.Members[l.c.Primary].Excluded == "" && (!l.insisted() || l.c.Attempt.To == l.c.Primary)
 }
 

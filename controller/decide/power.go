@@ -12,8 +12,12 @@ import (
 // cut, which ends everything else that runs there too.
 const powerAfter = time.Second
 
-// cutPower has the fence devices of the primary's host switch it off, where it has any and no other proof has come.
-func (l *look) cutPower() (*state.Command, Reason) {
+// cutPower has the fence devices of the primary's host switch it off, where it has any, no other proof has come, and
+// somebody could be promoted on that proof: a cut without a successor would only make an outage.
+func (l *look) cutPower(ch choice) (*state.Command, Reason) {
+	if a := l.c.Attempt.Accepted; ch.best == "" || state.Complete(l.c.Sets, ch.sealed) != nil && (a == nil || !a.Completeness) {
+		return nil, Reason{}
+	}
 	host := l.State.Platform.Host(l.conf.Member(l.c.Primary).Host)
 	if host == nil || len(host.Fence) == 0 || l.fenceOf(l.c.Primary) != nil || l.Watch.held(l.c.Name+"/power/"+l.c.Attempt.Number.String()) < powerAfter {
 		return nil, Reason{}
@@ -49,6 +53,28 @@ func (l *look) givePowerBack() (*state.Command, Reason) {
 			Reason{RuleUpkeep, "give " + host + " its power back"}
 	}
 	return nil, Reason{}
+}
+
+// withdrawFence ends a fence that was decided automatically and never confirmed, once the host answers: its agent can say
+// more than a device that does not.
+func (l *look) withdrawFence() (*state.Command, Reason) {
+	f := l.fenceOf(l.c.Primary)
+	if f == nil || f.By != byMainstay || f.Off || l.c.Attempt.StopOld || l.fresh(l.c.Primary) == nil {
+		return nil, Reason{}
+	}
+	reason := l.c.Primary + " answers again"
+	return &state.Command{Unfence: &state.UnfenceHost{Host: l.conf.Member(l.c.Primary).Host, Reason: reason, Withdraw: true}}, Reason{RuleAttempt, "withdraw the fence: " + reason}
+}
+
+// needBack gives the power back to a host that was fenced automatically, where nobody else holds everything: its own member
+// is needed, to be restarted in place.
+func (l *look) needBack() (*state.Command, Reason) {
+	f := l.fenceOf(l.c.Primary)
+	if f == nil || f.By != byMainstay || !f.Off || f.Release {
+		return nil, Reason{}
+	}
+	reason := l.c.Primary + " is needed: nobody else can be shown to hold everything"
+	return &state.Command{Unfence: &state.UnfenceHost{Host: l.conf.Member(l.c.Primary).Host, Reason: reason}}, Reason{RuleAttempt, "give its host the power back: " + reason}
 }
 
 // leads: a member on the host is still the primary of some cluster.

@@ -68,7 +68,12 @@ func TestRemovedMemberStaysWhileNeeded(t *testing.T) {
 		if cmd := st.step(10 * time.Second); cmd != nil {
 			t.Errorf("%s: decided %s", short, body(cmd))
 		}
-		st.waits("m3 is to leave, but commits cannot do without it: 0 others stream from m1")
+		st.waits("m3 is to leave, but commits cannot do without it: too few others stream from m1")
+		lagging := senders[0]
+		lagging.Flush, st.members["m1"].Position = 0, joinLag
+		st.members["m1"].Senders = []health.Sender{lagging, senders[1]}
+		st.later(0)
+		st.waits("m3 is to leave")
 		st.members["m1"].Senders = senders
 		st.later(0)
 		if c := st.commits().Sets; c == nil || c.Acks != 1 || !slices.Equal(c.Names, []string{"m2_2"}) {

@@ -102,7 +102,13 @@ func (l *look) left() string {
 }
 
 // needed is a member that is leaving, but whose acknowledgements commits cannot do without yet, "" if there is none.
-func (l *look) needed(p *health.Member, set *platform.Set, able int) string {
+func (l *look) needed(p *health.Member, set *platform.Set) string {
+	able := 0
+	for _, inc := range l.State.Ackers(l.c, l.c.Primary) {
+		if s := sender(p, inc); s != nil && near(p, s) {
+			able++
+		}
+	}
 	if able >= min(set.Acks, l.conf.Durability.Acks) {
 		return ""
 	}
@@ -145,6 +151,11 @@ func (l *look) rejoined(name string, r *health.Member) (*state.Command, Reason) 
 	return &state.Command{Rejoined: &state.Rejoined{Member: name, Note: name + " streams", Discard: discard}}, Reason{RuleUpkeep, name + " streams"}
 }
 
+// near: a replica is close enough behind for commits to wait for it.
+func near(p *health.Member, s *health.Sender) bool {
+	return p.Position <= s.Flush || p.Position-s.Flush < joinLag
+}
+
 // sender finds the WAL sender that streams to an incarnation.
 func sender(p *health.Member, incarnation string) *health.Sender {
 	for i := range p.Senders {
@@ -168,8 +179,8 @@ func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
 		// Commits must not begin to wait for replicas that are not there yet.
 		return wait(RuleUpkeep, fmt.Sprintf("commits wait for %d replicas yet, not %d: only %d stream from %s", set.Acks, acks, len(able), l.c.Primary))
 	}
-	if name := l.needed(p, set, len(able)); name != "" {
-		return wait(RuleUpkeep, fmt.Sprintf("%s is to leave, but commits cannot do without it: %d others stream from %s", name, len(able), l.c.Primary))
+	if name := l.needed(p, set); name != "" {
+		return wait(RuleUpkeep, fmt.Sprintf("%s is to leave, but commits cannot do without it: too few others stream from %s and have caught up", name, l.c.Primary))
 	}
 	want := l.wantedNames(p, set, acks)
 	if len(want) < acks || set.Acks == acks && (acks == 0 || slices.Equal(want, set.Names)) {
@@ -219,7 +230,7 @@ func (l *look) wantedNames(p *health.Member, set *platform.Set, acks int) []stri
 			keep = append(keep, inc)
 		case set.Has(inc):
 			gone = append(gone, inc)
-		case s != nil && (p.Position <= s.Flush || p.Position-s.Flush < joinLag):
+		case s != nil && near(p, s):
 			keep = append(keep, inc)
 		default:
 			next = append(next, inc)

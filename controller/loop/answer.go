@@ -20,6 +20,11 @@ func (c *Core) answer(r health.Report, now time.Duration) *wire.ReportAnswer {
 	if c.state.Platform == nil {
 		return a
 	}
+	for name, goal := range c.state.Releases(r.Host) {
+		if memberOf(r, name) != nil { // its agent has not let go of it yet
+			a.Goals[name] = goal
+		}
+	}
 	heartbeat := platform.MaxLease
 	for i := range c.state.Platform.Clusters {
 		conf := &c.state.Platform.Clusters[i]
@@ -43,7 +48,7 @@ func (c *Core) answer(r health.Report, now time.Duration) *wire.ReportAnswer {
 
 func (c *Core) grant(conf *platform.Cluster, member string, r health.Report, now time.Duration, a *wire.ReportAnswer) *wire.Grant {
 	cl := c.state.Clusters[conf.Name]
-	if cl.Primary != member || cl.Fencing() || c.fenced[conf.Name] == cl.Epoch || c.state.Fences[r.Host] != nil {
+	if cl.Primary != member || cl.Fencing() || c.fenced[conf.Name] == cl.Epoch || c.state.Barred(r.Host) != nil {
 		return nil
 	}
 	seen := memberOf(r, member)

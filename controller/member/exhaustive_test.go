@@ -17,7 +17,8 @@ const now = time.Minute
 func everyInput(f func(Input)) {
 	goals := []platform.Goal{{}, {Kind: platform.GoalObserve}, {Kind: platform.GoalPrimary, Epoch: ep(5)}, {Kind: platform.GoalPrimary, Epoch: ep(5), Create: true, Paused: true},
 		{Kind: platform.GoalReplica, Epoch: ep(5)}, {Kind: platform.GoalReplica, Epoch: ep(5), Opened: true, History: platform.History{{Timeline: 2, End: 100}}},
-		{Kind: platform.GoalSealed, Epoch: ep(5)}, {Kind: platform.GoalStopped, Epoch: ep(5)}, {Kind: platform.GoalStopped, Epoch: ep(5), Clean: true}}
+		{Kind: platform.GoalSealed, Epoch: ep(5)}, {Kind: platform.GoalStopped, Epoch: ep(5)}, {Kind: platform.GoalStopped, Epoch: ep(5), Clean: true},
+		{Kind: platform.GoalReleased, Epoch: ep(5), Paused: true}}
 	durables := []Durable{{}, {Epoch: ep(4), Ran: ep(4)}, {Epoch: ep(5), Sealed: ep(5)}, {Epoch: ep(5), Ran: ep(5)}, {Epoch: ep(5), Ran: ep(5), Closed: ep(5)}, {Epoch: ep(6)}, {Epoch: ep(4), Sealed: ep(7)}, {Epoch: ep(4), Sealed: ep(5)}}
 	leases := []Lease{{}, {ep(5), now + 1}, {ep(5), now}, {ep(4), now + 1}, {ep(6), now + 1}}
 	memories := []Memory{{}, {RewindFailures: 3, StartFailures: 9, SealConfirmed: ep(5), Opened: ep(5), Restarted: true}}
@@ -71,7 +72,7 @@ func TestNoActBreaksAPromise(t *testing.T) {
 			}
 		}
 	})
-	for _, k := range []Kind{Nothing, Persist, Initialise, StartPrimary, StartStandby, Promote, Settings, LoadSet, Seal, Kill, StopClean, Rewind, Clone} {
+	for _, k := range []Kind{Nothing, Persist, Initialise, StartPrimary, StartStandby, Promote, Settings, LoadSet, Seal, Kill, StopClean, Rewind, Clone, Release} {
 		if seen[k] == 0 {
 			t.Errorf("no input led to %q: this test tries too little", k)
 		}
@@ -87,6 +88,8 @@ func breaks(in Input, act Act) string {
 		return "S3: a promise on disk was lowered"
 	case a.Sealed.Less(d.Sealed) && g.Epoch.Less(d.Sealed):
 		return "seals: ended by an epoch below the attempt"
+	case (g.Kind == platform.GoalReleased) != (act.Kind == Release) && act.Kind != Nothing:
+		return "a removed member is only let go of, and no other"
 	case act.Kind == StartPrimary || act.Kind == Promote || act.Kind == Initialise:
 		return takesOver(in, act)
 	case lower && act.Kind != Nothing && act.Kind != Kill && act.Kind != Persist:
@@ -101,7 +104,7 @@ func breaks(in Input, act Act) string {
 		return "started without a goal that wants it"
 	case act.Kind == Settings && g.Epoch.Less(d.Sealed):
 		return "seals: a sealed member was pointed at an upstream"
-	case foreign(in) && act.Kind != Nothing && act.Kind != Persist && act.Kind != Kill && act.Kind != StopClean:
+	case foreign(in) && act.Kind != Nothing && act.Kind != Persist && act.Kind != Kill && act.Kind != StopClean && act.Kind != Release:
 		return "S5: foreign data was touched"
 	case g.Kind == platform.GoalNone && act.Kind != Nothing && act.Kind != Persist && act.Kind != Kill:
 		return "no goal, and it acted"

@@ -63,6 +63,7 @@ type Seen struct {
 	SyncOurs    bool         // and it comes from our file
 	Senders     []health.Sender
 	Slots       []string // members that have a slot here
+	Strays      []string // slots of ours for nobody that the goal names
 	Adoptable   bool     // no reason speaks against adopting it
 }
 
@@ -124,6 +125,7 @@ const (
 	Rewind       Kind = "rewind"     // keeping what it discards (S9)
 	Clone        Kind = "clone"      // keeping what it replaces (S9)
 	Adopt        Kind = "adopt"      // bring a running instance under our settings without a restart
+	Release      Kind = "release"    // leave it as it runs, without guards, and forget it
 )
 
 // Act is the one thing to do now. Durable is written first if it differs from the one on disk.

@@ -9,6 +9,9 @@ import (
 
 // Next says what to do now. Every (seen, goal) pair has an answer; doing nothing always says what is waited for.
 func Next(in Input) Act {
+	if in.Goal.Kind == platform.GoalReleased {
+		return in.released()
+	}
 	if act, must := in.always(); must {
 		return act
 	}
@@ -125,7 +128,7 @@ func (in Input) leading() Act {
 		return in.act(EndSenders, "WAL senders release commits by the k they have loaded")
 	case !g.Checkpoint.IsZero() && in.Memory.Checkpointed != g.Checkpoint:
 		return in.act(Checkpoint, "before the planned stop")
-	case missing(in.Seen.Slots, g.Slots):
+	case missing(in.Seen.Slots, g.Slots) || len(in.Seen.Strays) > 0:
 		return in.act(Slots, "a slot for every other member")
 	}
 	return in.wait("")
@@ -186,6 +189,17 @@ func (in Input) stopped() Act {
 		return in.persist(d, "epoch "+g.Epoch.String()+" is closed")
 	}
 	return in.wait("")
+}
+
+// released lets go of a member that was removed from the platform. Nothing is started, stopped or killed for it any more.
+func (in Input) released() Act {
+	switch d := in.Durable; {
+	case in.Goal.Epoch.Less(d.Epoch):
+		return in.wait("a goal of epoch " + in.Goal.Epoch.String() + " came after " + d.Epoch.String() + " (S3)")
+	case in.Seen.Process == health.ProcessUnknown && (d.SystemID != "" || !d.Epoch.IsZero()):
+		return in.wait("the first look at the member")
+	}
+	return in.act(Release, "it was removed from the platform")
 }
 
 func (in Input) foreign() bool {

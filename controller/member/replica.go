@@ -125,7 +125,7 @@ func (in Input) follow() Act {
 }
 
 func (in Input) upkeep() Act {
-	if missing(in.Seen.Slots, in.Goal.Slots) {
+	if missing(in.Seen.Slots, in.Goal.Slots) || len(in.Seen.Strays) > 0 {
 		return in.act(Slots, "a slot for every other member")
 	}
 	return in.wait("")

@@ -19,6 +19,10 @@ const (
 	GoalSealed GoalKind = "sealed"
 	// GoalStopped wants every process of the member ended and Epoch closed on the agent's disk.
 	GoalStopped GoalKind = "stopped"
+	// GoalReleased wants the member let go of: it was removed from the platform. What runs goes on, without guards; slots that
+	// nobody uses are dropped; a standby goes on streaming from Upstream or, where that is nil, from nobody. Then the agent
+	// forgets the member.
+	GoalReleased GoalKind = "released"
 )
 
 // Goal is what the controllers want one member to be. It is computed from committed state (state.GoalOf), delivered only

@@ -49,6 +49,9 @@ type Member struct {
 	Port     int    `json:"port"`     // PostgreSQL's port, default 5432
 	Priority int    `json:"priority"` // higher is preferred among equally advanced candidates
 	MayLead  bool   `json:"mayLead"`  // default true
+	// Leaving: it was removed, and a durability set in force still counts on it. It is sealed and asked like any other, but
+	// never promoted. Never in a platform file.
+	Leaving bool `json:"leaving,omitempty"`
 }
 
 // Durability says how many replicas must hold a commit before the client hears of it.

@@ -10,7 +10,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
+	"mainstay/controller/pgdial"
 	"mainstay/controller/platform"
 )
 
@@ -37,8 +39,11 @@ func SlotName(member string) string {
 	return name[:min(len(name), 52)] + "_" + hex.EncodeToString(sum[:4])
 }
 
-// EnsureSlots makes the named physical slots, reserving WAL at once, and drops those in drop. A slot that has lost its
-// WAL is made anew. It goes on past a failure and returns them all; on a standby it works as well.
+// IsSlotName tells whether a slot bears a name of SlotName's making: that of a member, present or removed.
+func IsSlotName(slot string) bool { return strings.HasPrefix(slot, slotPrefix) }
+
+// EnsureSlots makes the named physical slots, reserving WAL at once, and drops those in drop, their senders ended first. A
+// slot that has lost its WAL is made anew. It goes on past a failure and returns them all; on a standby it works as well.
 func (i *Instance) EnsureSlots(ctx context.Context, names, drop []string) (err error) {
 	defer i.wrap("make the slots of", &err)
 	return i.with(ctx, func(c *sql.Conn) error {
@@ -49,7 +54,7 @@ func (i *Instance) EnsureSlots(ctx context.Context, names, drop []string) (err e
 		var errs []error
 		for _, name := range drop {
 			if _, ok := have[name]; ok && !slices.Contains(names, name) {
-				errs = append(errs, slotCall(ctx, c, name, "SELECT pg_drop_replication_slot($1)"))
+				errs = append(errs, dropUsed(ctx, c, name))
 			}
 		}
 		for _, name := range names {
@@ -64,6 +69,34 @@ func (i *Instance) EnsureSlots(ctx context.Context, names, drop []string) (err e
 		}
 		return errors.Join(errs...)
 	})
+}
+
+// objectInUse is the SQLSTATE of a slot that has a sender.
+const objectInUse = "55006"
+
+// dropUsed drops a physical slot that may have a sender: it is ended first, and its receiver comes back only after
+// wal_retrieve_retry_interval, so a few tries do. ctx bounds them.
+func dropUsed(ctx context.Context, c *sql.Conn, name string) error {
+	for {
+		err := slotCall(ctx, c, name, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical' AND active")
+		if err == nil {
+			err = slotCall(ctx, c, name, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical'")
+		}
+		if pgdial.SQLState(err) != objectInUse {
+			return err
+		}
+		if gone := pause(ctx, 5*time.Millisecond); gone != nil {
+			return err
+		}
+	}
+}
+
+// DropIdleSlots drops the slots of Mainstay's that nobody streams through, when it lets go of a member: nothing would move
+// them on any more, and they would keep WAL.
+func (i *Instance) DropIdleSlots(ctx context.Context) (err error) {
+	defer i.wrap("drop the slots of", &err)
+	return i.exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+		WHERE starts_with(slot_name, $1) AND slot_type = 'physical' AND NOT active`, slotPrefix)
 }
 
 func slotCall(ctx context.Context, c *sql.Conn, name, statement string) error {

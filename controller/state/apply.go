@@ -22,7 +22,9 @@ func Apply(s *State, index uint64, c Command) (*State, error) {
 	case c.Init != nil:
 		err = next.applyInit(c.Init)
 	case c.Platform != nil:
-		err = next.applyPlatform(c.Platform)
+		err = next.applyPlatform(c)
+	case c.Left != nil:
+		err = next.applyLeft(c)
 	case c.Bind != nil:
 		next.applyBind(c.Bind)
 	case c.Fence != nil:

@@ -64,13 +64,18 @@ func (s *State) Ackers(c *Cluster, primary string) []string {
 	return names
 }
 
-// MayAck tells whether a member's acknowledgements count for a primary, by durability.from.
+// MayAck tells whether a member's acknowledgements count for a primary, by durability.from. Those of one that is leaving
+// do not.
 func (s *State) MayAck(conf *platform.Cluster, primary, member string) bool {
+	return mayAck(s.Platform, conf, primary, member)
+}
+
+func mayAck(in *platform.Platform, conf *platform.Cluster, primary, member string) bool {
 	p, m := conf.Member(primary), conf.Member(member)
-	if p == nil || m == nil {
+	if p == nil || m == nil || m.Leaving {
 		return false
 	}
-	return conf.Durability.From != "other-site" || s.Platform.SiteOf(p.Host) != s.Platform.SiteOf(m.Host)
+	return conf.Durability.From != "other-site" || in.SiteOf(p.Host) != in.SiteOf(m.Host)
 }
 
 func (c *Cluster) addSet(epoch platform.Epoch, acks int, names []string) {
@@ -93,7 +98,7 @@ func applyBegin(s *State, c *Cluster, cmd Command) error {
 		return fmt.Errorf("cluster %s is paused by %s (%s); run `mainstay resume %s` first", c.Name, c.Pause.By, c.Pause.Reason, c.Name)
 	}
 	if b.To != "" {
-		if err := c.mayBeAsked(b.To); err != nil {
+		if err := s.mayBeAsked(c, b.To); err != nil {
 			return err
 		}
 	}
@@ -107,8 +112,11 @@ func applyBegin(s *State, c *Cluster, cmd Command) error {
 }
 
 // mayBeAsked tells why an operator may not name a member as the next primary.
-func (c *Cluster) mayBeAsked(member string) error {
+func (s *State) mayBeAsked(c *Cluster, member string) error {
 	m := c.Members[member]
+	if s.leaving(c.Name, member) {
+		return fmt.Errorf("%s %s", member, beingRemoved)
+	}
 	if m == nil {
 		return fmt.Errorf("cluster %s has no member %s", c.Name, member)
 	}
@@ -134,7 +142,7 @@ func applyAdvance(s *State, c *Cluster, cmd Command) error {
 		return fmt.Errorf("cluster %s: attempt %s is past phase %s", c.Name, a.Attempt, a.Phase)
 	}
 	if a.To != "" {
-		if err := c.mayBeAsked(a.To); err != nil {
+		if err := s.mayBeAsked(c, a.To); err != nil {
 			return err
 		}
 		c.Attempt.To = a.To
@@ -223,6 +231,8 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 		return errors.New("no such member")
 	case m.Excluded != "":
 		return errors.New(m.Excluded)
+	case s.leaving(c.Name, p.Member):
+		return errors.New(beingRemoved)
 	case s.FenceOf(c.Name, p.Member) != nil:
 		return errors.New("its host is fenced")
 	case !c.Fencing() && p.Proof.Kind != fencing.Stopped:

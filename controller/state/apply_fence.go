@@ -4,14 +4,23 @@ import (
 	"fmt"
 )
 
-// FenceOf returns the fence of a member's host, or nil.
+// Barred returns the fence that keeps goals and leases from a host, or nil. One that was withdrawn before any device had
+// confirmed it bars nothing, while the devices still make sure that the power is on.
+func (s *State) Barred(host string) *Fence {
+	if f := s.Fences[host]; f != nil && (f.Off || !f.Release) {
+		return f
+	}
+	return nil
+}
+
+// FenceOf returns the fence that bars a member's host, or nil.
 func (s *State) FenceOf(cluster, member string) *Fence {
 	conf := s.ClusterConfig(cluster)
 	if conf == nil {
 		return nil
 	}
 	if m := conf.Member(member); m != nil {
-		return s.Fences[m.Host]
+		return s.Barred(m.Host)
 	}
 	return nil
 }
@@ -77,6 +86,11 @@ func (s *State) applyUnfence(c Command) error {
 	f := s.Fences[c.Unfence.Host]
 	if f == nil {
 		return fmt.Errorf("host %s is not fenced", c.Unfence.Host)
+	}
+	if c.Unfence.Withdraw {
+		if f.Off || f.By != byMainstay {
+			return fmt.Errorf("host %s: only an automatic fence that is not confirmed can be withdrawn", c.Unfence.Host)
+		}
 	}
 	next := *f
 	next.Release, next.Detail = true, ""

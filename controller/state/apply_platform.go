@@ -10,9 +10,9 @@ import (
 // ErrPlatformMoved is returned when the platform was changed since the export a new one was made from.
 var ErrPlatformMoved = errors.New("the platform has changed since this file was exported; run `mainstay export` and make your change again")
 
-// CheckChange tells why the step from the platform in force to next cannot be made safely. `apply` asks it before
-// committing, and Apply itself at the gate.
-func (s *State) CheckChange(next *platform.Platform) error {
+// CheckChange tells why the step from the platform in force to next cannot be made safely; remove names the members and
+// clusters that may go. `apply` asks it before committing, and Apply itself at the gate.
+func (s *State) CheckChange(next *platform.Platform, remove []string) error {
 	if s.Platform == nil {
 		return nil
 	}
@@ -20,24 +20,26 @@ func (s *State) CheckChange(next *platform.Platform) error {
 		return fmt.Errorf("these controllers protect platform %q, the file is for %q; use --context to reach the right ones", s.Platform.Name, next.Name)
 	}
 	for i := range s.Platform.Clusters {
-		old := &s.Platform.Clusters[i]
-		if err := s.checkCluster(old, next); err != nil {
+		if err := s.checkCluster(&s.Platform.Clusters[i], next, remove); err != nil {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(s.checkNames(next), s.checkHosts(next))
 }
 
-func (s *State) checkCluster(old *platform.Cluster, next *platform.Platform) error {
+func (s *State) checkCluster(old *platform.Cluster, next *platform.Platform, remove []string) error {
 	cl := next.Cluster(old.Name)
 	if cl == nil {
-		return fmt.Errorf("cluster %s: removing a cluster is not supported yet; leave it in the file", old.Name)
+		return s.checkClusterGone(old, remove)
 	}
 	born := s.Clusters[old.Name] != nil && s.Clusters[old.Name].Primary != ""
 	for _, m := range old.Members {
 		now := cl.Member(m.Name)
 		if now == nil {
-			return fmt.Errorf("cluster %s: member %s would be removed: it may hold the only copy of an acknowledged commit; removing a member is not supported yet", old.Name, m.Name)
+			if err := s.checkMemberGone(old, cl, next, m, remove); err != nil {
+				return err
+			}
+			continue
 		}
 		if born && (now.Host != m.Host || now.Port != m.Port) {
 			return fmt.Errorf("cluster %s: member %s cannot move from %s:%d to %s:%d; add a new member instead", old.Name, m.Name, m.Host, m.Port, now.Host, now.Port)
@@ -46,18 +48,20 @@ func (s *State) checkCluster(old *platform.Cluster, next *platform.Platform) err
 	return nil
 }
 
-func (s *State) applyPlatform(c *SetPlatform) error {
+func (s *State) applyPlatform(cmd Command) error {
+	c := cmd.Platform
 	if s.PlatformID == "" {
 		return errors.New("the controllers are not initialised; run `mainstay controllers init`")
 	}
 	if c.Base != 0 && c.Base != s.PlatformVersion {
 		return ErrPlatformMoved
 	}
-	if err := s.CheckChange(c.Platform); err != nil {
+	if err := s.CheckChange(c.Platform, c.Remove); err != nil {
 		return err
 	}
-	s.Platform = c.Platform
 	s.PlatformVersion++
+	s.comeBack(c.Platform)
+	s.protect(c.Platform, cmd.At)
 	for i := range c.Platform.Clusters {
 		s.putCluster(s.configured(&c.Platform.Clusters[i]))
 	}

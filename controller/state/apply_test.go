@@ -145,11 +145,11 @@ func TestLongestLease(t *testing.T) { // L4
 func TestUnsafePlatformChangesAreRefused(t *testing.T) {
 	s := born(t, 1)
 	for why, change := range map[string]func(*platform.Platform){
-		"protect platform":      func(p *platform.Platform) { p.Name = "other" },
-		"removing a cluster":    func(p *platform.Platform) { p.Clusters = nil },
-		"m3 would be removed":   func(p *platform.Platform) { p.Clusters[0].Members = p.Clusters[0].Members[:2] },
-		"m1 cannot move from":   func(p *platform.Platform) { p.Clusters[0].Members[0].Port++ },
-		"m2 cannot move from h": func(p *platform.Platform) { p.Clusters[0].Members[1].Host = "h3" },
+		"protect platform":           func(p *platform.Platform) { p.Name = "other" },
+		"name it with --remove feed": func(p *platform.Platform) { p.Clusters = nil },
+		"name it with --remove m3":   func(p *platform.Platform) { p.Clusters[0].Members = p.Clusters[0].Members[:2] },
+		"m1 cannot move from":        func(p *platform.Platform) { p.Clusters[0].Members[0].Port++ },
+		"m2 cannot move from h":      func(p *platform.Platform) { p.Clusters[0].Members[1].Host = "h3" },
 	} {
 		p := testPlatform(1)
 		change(p)

@@ -41,6 +41,7 @@ type Command struct {
 	Fenced       *HostFenced   `json:"fenced,omitempty"`
 	Unfence      *UnfenceHost  `json:"unfence,omitempty"`
 	Unfenced     *HostUnfenced `json:"unfenced,omitempty"`
+	Left         *Left         `json:"left,omitempty"`
 }
 
 // Tick changes nothing: that it was committed in the leader's term is all that matters (L1).
@@ -56,7 +57,12 @@ type SetPlatform struct {
 	Platform *platform.Platform `json:"platform"`
 	// Base is the PlatformVersion it was made from; 0 for any.
 	Base uint64 `json:"base"`
+	// Remove names the members and clusters that may be removed by it.
+	Remove []string `json:"remove,omitempty"`
 }
+
+// Left lets go of the members of a cluster that are leaving and that no durability set in force counts on any more.
+type Left struct{}
 
 // BirthOf gives an unborn cluster its first epoch: by initialising Member, or by adopting it where it runs.
 type BirthOf struct {
@@ -194,6 +200,8 @@ type HostFenced struct {
 type UnfenceHost struct {
 	Host   string `json:"host"`
 	Reason string `json:"reason,omitempty"`
+	// Withdraw ends an automatic fence that no device has confirmed, because the host answers.
+	Withdraw bool `json:"withdraw,omitempty"`
 }
 
 // HostUnfenced is what the devices said to that. Once it is on, its members get goals again.

@@ -21,10 +21,17 @@ type State struct {
 	// PlatformID and Generation are minted by `controllers init` (S3).
 	PlatformID string `json:"platformID"`
 	Generation uint64 `json:"generation"`
-	// Platform is what the operator applied; nil before the first apply. PlatformVersion grows with each apply.
-	Platform        *platform.Platform  `json:"platform,omitempty"`
-	PlatformVersion uint64              `json:"platformVersion"`
-	Clusters        map[string]*Cluster `json:"clusters"`
+	// Platform is what is protected: what the operator applied and, with their hosts and sites, the members that were removed
+	// but are still Leaving. nil before the first apply. PlatformVersion grows with each change of it.
+	Platform        *platform.Platform `json:"platform,omitempty"`
+	PlatformVersion uint64             `json:"platformVersion"`
+	// Wanted is what the operator applied, where some members are still leaving; nil where that is Platform itself.
+	Wanted   *platform.Platform  `json:"wanted,omitempty"`
+	Clusters map[string]*Cluster `json:"clusters"`
+	// Gone keeps the numbers of removed clusters, so that none is used twice if the same name comes back.
+	Gone map[string]*Cluster `json:"gone,omitempty"`
+	// Released are the removed members, so that their agents can be told to let go of them.
+	Released map[string]*Release `json:"released,omitempty"`
 	// Runs are the runs of the agents that speak for each host (L8). A run lasts as long as a boot of its host.
 	Runs map[string]string `json:"runs,omitempty"`
 	// Fences are the hosts whose power is, or is to be, cut by their fence devices. No member on them gets goals or leases.

@@ -70,5 +70,8 @@ type MemberStatus struct {
 	Age      time.Duration     `json:"age"`
 	Lag      int64             `json:"lag"` // bytes behind the primary's last known position; -1 unknown
 	Excluded string            `json:"excluded,omitempty"`
-	Address  string            `json:"address"` // host:port of PostgreSQL
+	Leaving  bool              `json:"leaving,omitempty"` // it was removed, and durability sets still count on it
+	Address  string            `json:"address"`           // host:port of PostgreSQL
+	// Protection is what ends it when it must no longer act as primary.
+	Protection Protection `json:"protection"`
 }

@@ -141,6 +141,7 @@ type ApplyRequest struct {
 	Platform *platform.Platform `json:"platform"`
 	Base     uint64             `json:"base"` // version it was made from; 0 for any
 	DryRun   bool               `json:"dryRun"`
+	Remove   []string           `json:"remove,omitempty"` // members and clusters that may be removed
 }
 
 // ApplyAnswer says what an apply did or would do.
@@ -210,8 +211,11 @@ type ExplainAnswer struct {
 	IfHostLost state.Prediction `json:"ifHostLost"`
 	IfCrashed  state.Prediction `json:"ifCrashed"`
 	Switchover SwitchoverView   `json:"switchover"`
-	Timings    []Timing         `json:"timings"`
-	Sets       []platform.Set   `json:"sets"`
+	// Proofs are the ways to show that the primary is fenced, were it needed now; Protection is what each member has.
+	Proofs     []ProofView        `json:"proofs"`
+	Protection []MemberProtection `json:"protection"`
+	Timings    []Timing           `json:"timings"`
+	Sets       []platform.Set     `json:"sets"`
 }
 
 // SwitchoverView says whether a switchover would be accepted now, and to whom.

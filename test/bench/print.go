@@ -1,49 +1,173 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
-	"sort"
+	"io"
+	"runtime"
+	"slices"
 	"strings"
 	"time"
+
+	"mainstay/controller/state"
 )
 
-// sample is one measured outage.
-type sample struct {
-	total, detect, fence, promote, reconnect time.Duration
-	proof                                    string
+// unknown stands for a number of missing posts that could not be found out.
+const unknown = -1
+
+// result is what was measured of one fault.
+type result struct {
+	fault
+	samples      []sample
+	acknowledged int // posts
+	missing      int // of them, or unknown
 }
 
-type samples []sample
+// part of an outage, and what it is called.
+type part struct {
+	key, words string // in JSON; for people
+	of         func(sample) time.Duration
+}
 
-// print shows the distribution, and the median of each part.
-func (s samples) print(name string) {
-	parts := []struct {
-		name string
-		of   func(sample) time.Duration
-	}{
-		{"outage", func(x sample) time.Duration { return x.total }},
-		{"  detect", func(x sample) time.Duration { return x.detect }},
-		{"  fence, seal, choose", func(x sample) time.Duration { return x.fence }},
-		{"  promote", func(x sample) time.Duration { return x.promote }},
-		{"  reconnect, first ack", func(x sample) time.Duration { return x.reconnect }},
+// parts in the order in which they follow each other. A switchover begins with the stop: there is nothing to detect.
+func (r result) parts() []part {
+	all := []part{
+		{"detect", "detect", func(s sample) time.Duration { return s.detect }},
+		{"fence", "fence, seal and choose", func(s sample) time.Duration { return s.fence }},
+		{"promote", "promote", func(s sample) time.Duration { return s.promote }},
+		{"reconnect", "reconnect", func(s sample) time.Duration { return s.reconnect }},
 	}
-	proofs := map[string]int{}
-	for _, x := range s {
-		proofs[x.proof]++
+	if r.kind == state.Switchover {
+		all = all[1:]
+		all[0].words = "stop and choose"
 	}
-	var kinds []string
-	for k, n := range proofs {
-		kinds = append(kinds, fmt.Sprintf("%s %d", k, n))
+	return all
+}
+
+func (r result) distribution(of func(sample) time.Duration) distribution {
+	var measured []time.Duration
+	for _, s := range r.samples {
+		measured = append(measured, of(s))
 	}
-	sort.Strings(kinds)
-	fmt.Printf("\n%s, n=%d, proof: %s\n%-24s %8s %8s %8s %8s\n", name, len(s), strings.Join(kinds, ", "), "", "min", "p50", "p90", "max")
-	for _, p := range parts {
-		v := make([]time.Duration, len(s))
-		for i, x := range s {
-			v[i] = p.of(x)
+	return distribute(measured)
+}
+
+func outage(s sample) time.Duration { return s.outage }
+func after(s sample) time.Duration  { return s.after }
+
+// seen counts what the samples say, most first: `quorum-sealed 6, stopped 1`.
+func (r result) seen(of func(sample) string) string {
+	counts := map[string]int{}
+	for _, s := range r.samples {
+		counts[of(s)]++
+	}
+	var words []string
+	for w := range counts {
+		words = append(words, w)
+	}
+	slices.SortFunc(words, func(a, b string) int {
+		if d := counts[b] - counts[a]; d != 0 {
+			return d
 		}
-		sort.Slice(v, func(i, j int) bool { return v[i] < v[j] })
-		at := func(q float64) time.Duration { return v[min(len(v)-1, int(q*float64(len(v))))].Round(time.Millisecond) }
-		fmt.Printf("%-24s %8s %8s %8s %8s\n", p.name, at(0), at(0.5), at(0.9), v[len(v)-1].Round(time.Millisecond))
+		return strings.Compare(a, b)
+	})
+	for i, w := range words {
+		words[i] = fmt.Sprintf("%s %d", w, counts[w])
 	}
+	return strings.Join(words, ", ")
+}
+
+func (r result) proofs() string   { return r.seen(func(s sample) string { return s.proof }) }
+func (r result) problems() string { return r.seen(func(s sample) string { return s.problem }) }
+
+// posts says how many acknowledged ones are missing.
+func (r result) posts() string {
+	if r.missing == unknown {
+		return "not known"
+	}
+	return fmt.Sprintf("%d of %d", r.missing, r.acknowledged)
+}
+
+// printer prints each fault when it was measured, and all of them together at the end.
+type printer struct {
+	out      io.Writer
+	json     bool
+	postgres string // its version
+	all      []result
+}
+
+func (p *printer) add(r result) {
+	p.all = append(p.all, r)
+	if p.json {
+		return
+	}
+	client := ""
+	if r.fresh {
+		client = ", the client connects anew for each write"
+	}
+	fmt.Fprintf(p.out, "\n%s (%s%s), n=%d, problem: %s, proof: %s, acknowledged posts missing: %s\n", r.name, r.on, client, len(r.samples), r.problems(), r.proofs(), r.posts())
+	fmt.Fprintf(p.out, "%-36s %8s %8s %8s %8s\n", "", "min", "p50", "p90", "max")
+	p.line("outage", r.distribution(outage))
+	for _, part := range r.parts() {
+		p.line("  "+part.words, r.distribution(part.of))
+	}
+	p.line("longest pause afterwards, to health", r.distribution(after))
+}
+
+func (p *printer) line(name string, d distribution) {
+	round := func(t time.Duration) time.Duration { return t.Round(time.Millisecond) }
+	fmt.Fprintf(p.out, "%-36s %8s %8s %8s %8s\n", name, round(d.min), round(d.p50), round(d.p90), round(d.max))
+}
+
+// end prints the summary, which is the table of the README's figures.
+func (p *printer) end() error {
+	if p.json {
+		return p.encode()
+	}
+	if len(p.all) == 0 {
+		return nil
+	}
+	fmt.Fprintf(p.out, "\n%d CPUs, PostgreSQL %s, 3 controllers, 3 members on 2 sites, lease 5s, all on one machine\n\n", runtime.NumCPU(), p.postgres)
+	fmt.Fprintln(p.out, "| fault | acks | proof | n | min | p50 | p90 | max | where the median goes | missing |\n|---|---|---|---|---|---|---|---|---|---|")
+	for _, r := range p.all {
+		d := r.distribution(outage)
+		fmt.Fprintf(p.out, "| %s | %d | %s | %d | %s | %s | %s | %s | %s | %s |\n", r.name, r.on.acks, r.proofs(), d.n, seconds(d.min), seconds(d.p50), seconds(d.p90), seconds(d.max), r.where(), r.posts())
+	}
+	return nil
+}
+
+// where names the median of each part.
+func (r result) where() string {
+	var words []string
+	for _, part := range r.parts() {
+		words = append(words, fmt.Sprintf("%s %.2f", part.words, r.distribution(part.of).p50.Seconds()))
+	}
+	return strings.Join(words, ", ")
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
+
+// encode prints everything as JSON, times in milliseconds.
+func (p *printer) encode() error {
+	faults := []any{}
+	for _, r := range p.all {
+		times := map[string]any{"outage": r.distribution(outage).milliseconds(), "afterwards": r.distribution(after).milliseconds()}
+		for _, part := range r.parts() {
+			times[part.key] = r.distribution(part.of).milliseconds()
+		}
+		one := map[string]any{"fault": r.name, "acks": r.on.acks, "networkNamespaces": r.on.network, "connectsAnew": r.fresh, "n": len(r.samples),
+			"proofs": r.proofs(), "problems": r.problems(), "milliseconds": times, "acknowledged": r.acknowledged, "missing": r.missing}
+		faults = append(faults, one)
+	}
+	return encode(p.out, map[string]any{"cpus": runtime.NumCPU(), "postgresql": p.postgres, "lease": "5s", "faults": faults})
+}
+
+func (d distribution) milliseconds() map[string]int64 {
+	return map[string]int64{"min": d.min.Milliseconds(), "p50": d.p50.Milliseconds(), "p90": d.p90.Milliseconds(), "max": d.max.Milliseconds()}
+}
+
+func encode(out io.Writer, v any) error {
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }

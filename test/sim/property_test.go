@@ -17,13 +17,13 @@ func clusterOf(t *testing.T, commands ...state.Command) *state.State {
 	t.Helper()
 	p := &platform.Platform{Name: "p", Sites: []platform.Site{{Name: "s1"}}, Clusters: []platform.Cluster{{Name: "feed", Lease: time.Second, Durability: platform.Durability{Acks: 1, From: "any", WhenShort: "block"}}}}
 	for _, n := range []string{"1", "2", "3"} {
-		p.Hosts = append(p.Hosts, platform.Host{Name: "h" + n, Site: "s1", Address: "h" + n})
+		p.Hosts = append(p.Hosts, platform.Host{Name: "h" + n, Site: "s1", Address: "h" + n, Fence: []platform.FenceDevice{{Agent: "fence_ipmilan"}}})
 		p.Clusters[0].Members = append(p.Clusters[0].Members, platform.Member{Name: "m" + n, Host: "h" + n, Port: 5432, MayLead: true})
 	}
 	s := state.New()
 	first := []state.Command{{Init: &state.Init{PlatformID: "p1"}}, {Platform: &state.SetPlatform{Platform: p}}, {Birth: &state.BirthOf{Member: "m1", Guarded: true}}}
 	for _, c := range append(first, commands...) {
-		if c.Init == nil && c.Platform == nil {
+		if c.Init == nil && c.Platform == nil && c.Fence == nil && c.Fenced == nil {
 			c.Cluster = "feed"
 		}
 		next, err := state.Apply(s, s.Index+1, c)
@@ -63,6 +63,32 @@ func TestSetsAreFrozenInASeal(t *testing.T) {
 	} {
 		if _, err := state.Apply(s, s.Index+1, c); err == nil || !strings.Contains(err.Error(), "frozen") {
 			t.Errorf("%+v during a seal: %v", c, err)
+		}
+	}
+}
+
+// TestFencedHostIsServedNothing: what starts on a host whose power was cut gets neither goal nor lease, whoever put it on
+// again, because the proof `powered-off` stays one for as long as the fence lasts (S4).
+func TestFencedHostIsServedNothing(t *testing.T) {
+	for name, commands := range map[string][]state.Command{
+		"not fenced": nil,
+		"wanted":     {{Fence: &state.FenceHost{Host: "h1", Reason: "asked"}}},
+		"off":        {{Fence: &state.FenceHost{Host: "h1", Reason: "asked"}}, {Fenced: &state.HostFenced{Host: "h1", Off: true}}},
+	} {
+		s := clusterOf(t, commands...)
+		c := loop.NewCore("c1", time.Minute)
+		c.Applied(s)
+		c.Ticked(c.Lead(time.Minute).Tick, nil, time.Minute)
+		tick := c.Report(1, health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, time.Minute).Tick
+		replies := c.Ticked(tick, nil, time.Minute).Replies
+		if len(replies) != 1 || replies[0].Err != nil {
+			t.Fatalf("%s: %+v", name, replies)
+		}
+		served := commands == nil
+		if a := replies[0].Answer; (len(a.Grants) > 0) != served {
+			t.Errorf("%s: grants %+v", name, a.Grants)
+		} else if g := a.Goals["m1"]; (g.Kind == platform.GoalPrimary) != served {
+			t.Errorf("%s: goal %+v", name, g)
 		}
 	}
 }

@@ -28,41 +28,111 @@ type Leaderless struct {
 func WithoutLeader(l Leaderless, cluster string, o Options) string {
 	var b strings.Builder
 	b.WriteString(o.paint(red, "no leader answers") + ": " + l.Why + "\n")
-	b.WriteString("Below is what each agent says of its own host. No failover happens until a leader is back; LEASE LEFT is how long a primary\n" +
-		"may go on unless its lease is renewed.\n")
+	b.WriteString("Below is what each agent says of its own host. ")
+	if led := anyLed(l.Agents); led != "" {
+		b.WriteString("A leader answers " + led + ", though not this command.\n")
+	} else {
+		b.WriteString("Nobody is promoted until a leader is back; LEASE LEFT is how long a primary may\n" +
+			"go on unless its lease is renewed, which without a leader takes promises of other members.\n")
+	}
 	if l.Cached != "" {
 		b.WriteString(o.paint(dim, "A leader last answered this command at "+l.Cached+".") + "\n")
 	}
 	if len(l.Agents) == 0 {
 		b.WriteString("\nno agent is known: name them with --agents host:port,...\n")
 	}
-	for _, a := range l.Agents {
-		b.WriteString("\n" + o.agent(a, cluster))
+	for _, c := range merged(l.Agents, cluster) {
+		b.WriteString("\n" + o.standing(c))
 	}
-	b.WriteString("\n" + o.paint(bold, "next: ") + "mainstay controllers list" + nextHosts(l.Agents) + "\n")
+	for _, a := range l.Agents {
+		b.WriteString("\n" + o.agentTable(a, cluster))
+	}
+	b.WriteString("\n" + o.paint(bold, "next: ") + nextWithout(l.Agents) + "\n")
 	return b.String()
 }
 
-// Agent is one agent's answer, as mainstay local shows it.
-func Agent(a AgentAnswer, o Options) string { return o.agent(a, "") }
+// standing is how one cluster gets on without a leader.
+func (o Options) standing(c wire.ClusterState) string {
+	b := o.paint(bold, "cluster "+c.Name) + "   primary " + or(c.Primary, "not known")
+	if !c.Epoch.IsZero() {
+		b += "   epoch " + c.Epoch.String()
+	}
+	b += "\n"
+	for _, line := range stands(c) {
+		b += "  " + o.paint(line.style, line.text) + "\n"
+	}
+	return b
+}
 
-func (o Options) agent(a AgentAnswer, cluster string) string {
+// Agent is one agent's answer, as mainstay local shows it. It says how clusters stand only where no leader answers the agent.
+func Agent(a AgentAnswer, o Options) string {
+	text := o.agentTable(a, "")
+	if a.Status == nil || hearsLeader(*a.Status) {
+		return text
+	}
+	for _, c := range merged([]AgentAnswer{a}, "") {
+		text += "\n" + o.standing(c)
+	}
+	return text + "\n" + o.paint(bold, "next: ") + "mainstay status, with the certificate of an operator; " + nextControllers + "\n"
+}
+
+// hearsLeader: a leader answers the agent's own reports.
+func hearsLeader(s wire.Status) bool {
+	return len(s.Hosts) > 0 && s.Hosts[0].Heard && s.Hosts[0].Silence <= oldReport
+}
+
+// heardLeader is when a leader answered the agent last.
+func heardLeader(s wire.Status) cell {
+	switch {
+	case len(s.Hosts) == 0 || !s.Hosts[0].Heard:
+		return cell{"no leader has answered it yet", yellow}
+	case hearsLeader(s):
+		return cell{"leader " + or(s.Leader, "unnamed") + " answered it " + Span(s.Hosts[0].Silence) + " ago", green}
+	}
+	return cell{"no leader has answered it for " + Span(s.Hosts[0].Silence), yellow}
+}
+
+func (o Options) agentTable(a AgentAnswer, cluster string) string {
 	if a.Status == nil {
 		return fmt.Sprintf("%s: %s: %s\n", o.paint(bold, a.Address), o.paint(red, "no answer"), a.Error)
 	}
 	var rows []row
+	var members []wire.MemberStatus
 	for _, c := range a.Status.Clusters {
 		for _, m := range c.Members {
 			if cluster == "" || c.Name == cluster {
-				rows = append(rows, memberRow(m, paused(c)))
+				rows, members = append(rows, memberRow(m, paused(c))), append(members, m)
 			}
 		}
 	}
-	head := o.paint(bold, or(a.Status.Source, a.Address)) + "   " + a.Address + "   " + o.paint(dim, a.Status.At) + "\n"
+	leader := heardLeader(*a.Status)
+	head := o.paint(bold, or(a.Status.Source, a.Address)) + "   " + a.Address + "   " + o.paint(leader.style, leader.text) + "   " + o.paint(dim, a.Status.At) + "\n"
 	if len(rows) == 0 {
 		return head + "  no members\n"
 	}
-	return head + o.table("  ", memberHead, rows)
+	return head + o.table("  ", memberHead, rows) + o.protections(members)
+}
+
+// anyLed names an agent that a leader answers, "" for none.
+func anyLed(agents []AgentAnswer) string {
+	for _, a := range agents {
+		if a.Status != nil && hearsLeader(*a.Status) {
+			return or(a.Status.Source, a.Address)
+		}
+	}
+	return ""
+}
+
+// nextControllers is what brings a leader back: a majority of the controllers.
+const nextControllers = "start the controllers that do not answer, a majority is needed: systemctl start mainstay-controller, on their hosts"
+
+// nextWithout is the command that gets an operator further without a leader.
+func nextWithout(agents []AgentAnswer) string {
+	next := nextControllers
+	if anyLed(agents) != "" {
+		next = "mainstay status on another host, in case only the way from here to the leader is cut"
+	}
+	return "mainstay controllers list; " + next + nextHosts(agents)
 }
 
 func nextHosts(agents []AgentAnswer) string {

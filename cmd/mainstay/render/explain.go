@@ -31,10 +31,12 @@ func Explain(a wire.ExplainAnswer, o Options) string {
 		texts("its host lost:", Prediction(a.IfHostLost)),
 		texts("PostgreSQL crashed:", Prediction(a.IfCrashed)),
 	}))
+	b.WriteString(o.proofs(a.Proofs))
 	b.WriteString(o.title("members that would not be promoted"))
 	b.WriteString(o.others(a))
 	b.WriteString(o.title("a switchover now"))
 	b.WriteString(o.switchover(a))
+	b.WriteString(o.protectionOf(a.Protection))
 	b.WriteString(o.timings(a.Timings))
 	return b.String()
 }

@@ -19,6 +19,11 @@ func seenPrimary() *health.Member {
 		Timeline: 3, LeaseLeft: 4600, Guard: health.Guard{Complete: true, Armed: epoch3()}}
 }
 
+// protected is what a leader says of a member's protection.
+func protected(seen *health.Member, devices ...string) wire.Protection {
+	return wire.GuardOf(seen).On(&platform.Host{}, append([]string{}, devices...))
+}
+
 func seenReplica(name string) *health.Member {
 	return &health.Member{Name: name, Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: 3,
 		Receiver: &health.Receiver{Streaming: true, AgeMS: 200}, Guard: health.Guard{Complete: true}}
@@ -34,9 +39,12 @@ func healthy() wire.Status {
 			Name: "feed", Tier: "critical", Primary: "feed-e1", Epoch: epoch3(), Timeline: 3, Acks: 1, Guarded: true, Opened: true,
 			Sets: []platform.Set{{ID: 4, Epoch: epoch3(), Acks: 1, Names: []string{"feed-e2.1", "feed-w1.1"}}},
 			Members: []wire.MemberStatus{
-				{Name: "feed-e1", Host: "db-e1", Site: "east", Goal: platform.GoalPrimary, Seen: seenPrimary(), Age: 400 * time.Millisecond},
-				{Name: "feed-e2", Host: "db-e2", Site: "east", Goal: platform.GoalReplica, Seen: seenReplica("feed-e2"), Age: 300 * time.Millisecond},
-				{Name: "feed-w1", Host: "db-w1", Site: "west", Goal: platform.GoalReplica, Seen: seenReplica("feed-w1"), Age: 200 * time.Millisecond, Lag: 2048},
+				{Name: "feed-e1", Host: "db-e1", Site: "east", Goal: platform.GoalPrimary, Seen: seenPrimary(), Age: 400 * time.Millisecond,
+					Protection: protected(seenPrimary(), "fence_ipmilan (level 1)")},
+				{Name: "feed-e2", Host: "db-e2", Site: "east", Goal: platform.GoalReplica, Seen: seenReplica("feed-e2"), Age: 300 * time.Millisecond,
+					Protection: protected(seenReplica("feed-e2"))},
+				{Name: "feed-w1", Host: "db-w1", Site: "west", Goal: platform.GoalReplica, Seen: seenReplica("feed-w1"), Age: 200 * time.Millisecond, Lag: 2048,
+					Protection: protected(seenReplica("feed-w1"))},
 			},
 		}},
 	}
@@ -55,10 +63,13 @@ func trouble() wire.Status {
 	c.Operation = &op
 	c.Members[0].Age = 5 * time.Second
 	c.Members[0].Seen.Guard = health.Guard{Missing: []string{"real-time priority"}}
+	c.Members[0].Protection = protected(c.Members[0].Seen)
 	c.Members[1].Excluded = "diverged at 0/6000198 on timeline 2"
 	c.Members[1].Seen.Receiver, c.Members[1].Lag = nil, -1
 	c.Members[1].Seen.Error = "pg_rewind: no common ancestor; rebuild it"
-	c.Members[2].Seen = nil
+	c.Members[1].Goal, c.Members[1].Seen.Promised = platform.GoalSealed, 3500
+	c.Members[1].Seen.Doing = "3.5s to pass: it promised feed-e1 not to be sealed or promoted (L5)"
+	c.Members[2].Seen, c.Members[2].Protection = nil, protected(nil)
 	second := healthy().Clusters[0]
 	second.Name, second.Tier, second.Members = "tags", "", nil
 	second.Pause = &state.Pause{By: "anna", Reason: "storage firmware", Since: at, Until: "2026-05-04T03:32:01Z"}
@@ -99,8 +110,11 @@ func explained() wire.ExplainAnswer {
 	return wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1", Rule: "R3 detection", Now: "suspecting feed-e1 for 800ms",
 		Problems:   []health.Problem{{Kind: health.PrimaryAgentSilent, Cluster: "feed", Member: "feed-e1", Evidence: "not heard for 2s, but feed-e2 streams from it"}},
 		IfHostLost: lost, IfCrashed: crashed, Switchover: wire.SwitchoverView{Blockers: []string{"feed-e1: its agent has not been heard for 2s"}},
-		Sets:    []platform.Set{{Acks: 1, Names: []string{"feed-e2.1", "feed-w1.1"}}},
-		Timings: []wire.Timing{{Name: "lease", Value: 5 * time.Second, From: "the platform file"}, {Name: "fence by lease-expired", Value: 6250 * time.Millisecond, From: "lease + 20 % + 250ms"}}}
+		Proofs: []wire.ProofView{{Kind: fencing.Stopped, Possible: true, About: 300 * time.Millisecond, Why: "its agent on db-e1 answers"},
+			{Kind: fencing.QuorumSealed, Why: "impossible, acks is 0"}, {Kind: fencing.Operator, Possible: true, Why: "after you have made sure that it is off"}},
+		Protection: []wire.MemberProtection{{Member: "feed-e1", Protection: protected(seenPrimary())}, {Member: "feed-e2", Protection: protected(nil)}},
+		Sets:       []platform.Set{{Acks: 1, Names: []string{"feed-e2.1", "feed-w1.1"}}},
+		Timings:    []wire.Timing{{Name: "lease", Value: 5 * time.Second, From: "the platform file"}, {Name: "fence by lease-expired", Value: 6250 * time.Millisecond, From: "lease + 20 % + 250ms"}}}
 }
 
 func controllers(leader string) wire.Controllers {
@@ -112,13 +126,25 @@ func controllers(leader string) wire.Controllers {
 	return c
 }
 
+// leaderless is a primary for which one of its two replicas vouches, on three hosts of which one does not answer.
 func leaderless() Leaderless {
-	own := healthy()
-	own.Source, own.Leader = "agent db-e1", ""
-	own.Clusters[0].Members = own.Clusters[0].Members[:1]
+	own, other := agentStatus("db-e1", 12*time.Second, 0), agentStatus("db-e2", 13*time.Second, 1)
+	own.Clusters[0].Members[0].Seen.Vouched = []string{"feed-e2"}
+	other.Clusters[0].Members[0].Seen.Promised = 6000
 	return Leaderless{Why: "no controller knows a leader", Cached: at, Agents: []AgentAnswer{
 		{Address: "10.0.1.11:7201", Status: &own},
+		{Address: "10.0.1.12:7201", Status: &other},
 		{Address: "10.0.2.11:7201", Error: "connection refused"},
 		{Address: "10.0.3.11:7201", Status: &wire.Status{Source: "agent db-n1", At: at}},
 	}}
+}
+
+// agentStatus is what a host's own agent says: it knows nothing of sites and fence devices.
+func agentStatus(host string, silence time.Duration, member int) wire.Status {
+	s := healthy()
+	m := s.Clusters[0].Members[member]
+	m.Site, m.Protection = "", wire.GuardOf(m.Seen)
+	s.Source, s.Leader, s.Clusters[0].Members = "agent "+host, "c1", []wire.MemberStatus{m}
+	s.Hosts = []wire.HostStatus{{Name: host, Heard: true, Silence: silence}}
+	return s
 }

@@ -32,6 +32,9 @@ func TestGolden(t *testing.T) {
 		"outcome":           Outcome(failover(), Options{}) + Step(failover(), 2, Options{}),
 		"plan":              Plan(wire.OperationAnswer{Target: "feed-e2", Plan: []string{"checkpoint feed-e1", "stop feed-e1"}, Warnings: []string{"db-w1 is silent"}}, Options{}),
 		"no-leader":         WithoutLeader(leaderless(), "", Options{}),
+		"no-leader-here":    WithoutLeader(Leaderless{Why: "no route", Agents: []AgentAnswer{{Address: "10.0.1.11:7201", Status: heard()}}}, "", Options{}),
+		"local":             Agent(leaderless().Agents[1], Options{}),
+		"local-led":         Agent(AgentAnswer{Address: "10.0.1.11:7201", Status: heard()}, Options{}),
 		"no-leader-unknown": WithoutLeader(Leaderless{Why: "nobody answers"}, "", Options{}),
 		"controllers":       Controllers(controllers("c1"), Options{}),
 		"controllers-none":  Controllers(controllers(""), Options{}),
@@ -183,4 +186,58 @@ func pieces() Quarantine {
 
 func proof() *fencing.Proof {
 	return &fencing.Proof{Kind: fencing.Stopped, Epoch: platform.Epoch{Generation: 1, Number: 3}, Detail: "its last process ended"}
+}
+
+// heard is an agent that a leader answers.
+func heard() *wire.Status {
+	s := agentStatus("db-e1", 300*time.Millisecond, 0)
+	return &s
+}
+
+func TestStands(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*wire.ClusterState)
+		want   string
+	}{
+		"vouched for": {func(c *wire.ClusterState) { c.Members[0].Seen.Vouched = []string{"feed-e2"} }, "goes on without a leader: feed-e2 vouches for it; its lease ends in 4.2s"},
+		"not yet":     {func(*wire.ClusterState) {}, "goes on for 4.2s under a lease that a leader gave"},
+		"lapsed":      {func(c *wire.ClusterState) { c.Members[0].Seen.LeaseLeft = 0 }, "has no lease: unless it was renewed just now its guards end it"},
+		"unguarded": {func(c *wire.ClusterState) { c.Members[0].Seen.LeaseLeft, c.Members[0].Seen.Guard = 0, health.Guard{} },
+			"no guard counts"},
+		"stopped": {func(c *wire.ClusterState) {
+			c.Members[0].Seen.Process, c.Members[0].Seen.LeaseLeft = health.ProcessEnded, 0
+		}, "does not run, and waits"},
+		"silent": {func(c *wire.ClusterState) { c.Members = c.Members[1:] }, "the agent of its primary feed-e1 is not among those that answer"},
+		"acks 0": {func(c *wire.ClusterState) { c.Sets[0].Acks = 0 }, "to go on it needs a promise of every other member"},
+		"acks 1": {func(*wire.ClusterState) {}, "a promise of 1 of (feed-e2.1, feed-w1.1)"},
+		"promised": {func(c *wire.ClusterState) { c.Members[1].Seen.Promised, c.Members[2].Seen.Promised = 5300, 100 },
+			"neither to be sealed nor promoted: feed-e2 for 5s"},
+	} {
+		s := healthy().Clusters[0]
+		c.change(&s)
+		var got []string
+		for _, line := range stands(s) {
+			got = append(got, line.text)
+		}
+		if text := strings.Join(got, "\n"); !strings.Contains(text, c.want) {
+			t.Errorf("%s: got %q, want %q", name, text, c.want)
+		}
+	}
+}
+
+// The screen without a leader believes the highest epoch, and of its sets those that the primary itself knows.
+func TestMerged(t *testing.T) {
+	old := wire.ClusterState{Name: "feed", Primary: "feed-w1", Epoch: platform.Epoch{Generation: 1, Number: 2}, Members: []wire.MemberStatus{{Name: "feed-w1"}}}
+	replica := wire.ClusterState{Name: "feed", Primary: "feed-e1", Epoch: epoch3(), Sets: []platform.Set{{ID: 3}}, Members: []wire.MemberStatus{{Name: "feed-e2"}}}
+	primary := agentStatus("db-e1", 0, 0).Clusters[0]
+	for _, order := range [][]wire.ClusterState{{old, replica, primary}, {primary, replica, old}, {replica, primary, old}} {
+		var agents []AgentAnswer
+		for _, c := range order {
+			agents = append(agents, AgentAnswer{Status: &wire.Status{Clusters: []wire.ClusterState{c, {Name: "tags"}, {}}}})
+		}
+		all := merged(agents, "feed")
+		if len(all) != 1 || all[0].Primary != "feed-e1" || all[0].Epoch != epoch3() || all[0].Sets[0].ID != 4 || len(all[0].Members) != 3 {
+			t.Errorf("got %+v", all)
+		}
+	}
 }

@@ -2,7 +2,6 @@ package render
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"mainstay/controller/platform"
@@ -16,12 +15,21 @@ var oldReport = platform.Suspect(platform.DefaultLease)
 // memberHead is the head of the table whose lines memberRow makes.
 var memberHead = []string{"MEMBER", "SITE", "ROLE", "STATE", "TIMELINE", "LAG", "LEASE LEFT", "PROTECTION", "REPORT"}
 
+// doingWidth is how much of what an agent is at has room in the table.
+const doingWidth = 40
+
 // memberRow is one member of the status screen, with its error or exclusion below it.
 func memberRow(m wire.MemberStatus, paused bool) row {
 	r := row{cells: []cell{{m.Name, bold}, {m.Site, plain}, role(m), condition(m), {timeline(m), plain}, {lag(m), plain},
 		leaseLeft(m, paused), protection(m, paused), age(m)}}
+	if m.Leaving {
+		r.below = append(r.below, cell{"is being removed", yellow})
+	}
 	if m.Excluded != "" {
 		r.below = append(r.below, cell{"never promoted: " + m.Excluded, yellow})
+	}
+	if text := barred(m); text != "" {
+		r.below = append(r.below, cell{text, yellow})
 	}
 	if m.Seen != nil && m.Seen.Error != "" {
 		r.below = append(r.below, cell{"error: " + m.Seen.Error, red})
@@ -68,7 +76,7 @@ func condition(m wire.MemberStatus) cell {
 	case s.Stale > 0:
 		return cell{"no answer for " + Span(time.Duration(s.Stale)*time.Millisecond), red}
 	case s.Doing != "":
-		return cell{shorten(s.Doing, 40), yellow}
+		return cell{shorten(s.Doing, doingWidth), yellow}
 	case s.Process != health.ProcessRunning:
 		return cell{"not running", styleIf(m.Goal == platform.GoalPrimary || m.Goal == platform.GoalReplica, red)}
 	case s.Role == health.RolePrimary:
@@ -140,8 +148,8 @@ func leaseLeft(m wire.MemberStatus, paused bool) cell {
 	return cell{Span(left), plain}
 }
 
-// protection says whether the guard of L2 is complete, and otherwise what is missing. A member whose PostgreSQL does not
-// run needs none.
+// protection says whether the guard of L2 is complete; a star, that something is missing, which stands below the table. A
+// member whose PostgreSQL does not run needs none.
 func protection(m wire.MemberStatus, paused bool) cell {
 	switch {
 	case m.Seen == nil:
@@ -151,32 +159,11 @@ func protection(m wire.MemberStatus, paused bool) cell {
 	case paused:
 		return cell{"paused", yellow}
 	case !m.Seen.Guard.Complete:
-		return cell{"incomplete: " + strings.Join(m.Seen.Guard.Missing, ", "), yellow}
+		return cell{"incomplete*", yellow}
 	case len(m.Seen.Guard.Missing) > 0:
 		return cell{"guarded*", green}
 	}
 	return cell{"guarded", green}
-}
-
-// gaps lists what complete guards still lack, each once with the members it is true of.
-func gaps(members []wire.MemberStatus) []string {
-	var order []string
-	of := map[string][]string{}
-	for _, m := range members {
-		if m.Seen == nil || !m.Seen.Guard.Complete {
-			continue
-		}
-		for _, what := range m.Seen.Guard.Missing {
-			if of[what] == nil {
-				order = append(order, what)
-			}
-			of[what] = append(of[what], m.Name)
-		}
-	}
-	for i, what := range order {
-		order[i] = "* without " + what + " (" + strings.Join(of[what], ", ") + ")"
-	}
-	return order
 }
 
 func age(m wire.MemberStatus) cell {

@@ -102,10 +102,7 @@ func (o Options) cluster(c wire.ClusterState) string {
 		rows = append(rows, memberRow(m, paused(c)))
 	}
 	b.WriteString(o.table("  ", memberHead, rows))
-	for _, gap := range gaps(c.Members) {
-		b.WriteString("  " + gap + "\n")
-	}
-	return b.String()
+	return b.String() + o.protections(c.Members)
 }
 
 func paused(c wire.ClusterState) bool { return c.Pause != nil && !c.Pause.Resuming }
@@ -150,6 +147,7 @@ func clusterLines(c wire.ClusterState) (lines []cell) {
 	if c.Now != "" {
 		lines = append(lines, cell{"now: " + c.Now, yellow})
 	}
+	lines = append(lines, vouchLines(c)...)
 	if op := c.Operation; op != nil {
 		lines = append(lines, operationLine(*op))
 	}

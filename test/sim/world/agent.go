@@ -27,7 +27,7 @@ func (a *agent) start() {
 	h := a.host
 	a.life++
 	a.up = true
-	a.run = fmt.Sprintf("%s-%d-%d", h.name, h.boot, a.life)
+	a.run = fmt.Sprintf("%s-%d", a.w.net.names[h.node], h.boot) // one for all agents of a boot
 	a.clocks, a.answered, a.relay = member.NewClocks(a.run, uint64(h.now())), 0, nil
 	for _, m := range h.members {
 		m.begin()

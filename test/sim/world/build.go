@@ -19,13 +19,17 @@ func (w *World) build() {
 		w.voters = append(w.voters, name)
 		w.controllers = append(w.controllers, &controller{w: w, name: name, node: w.net.join(name, site(i))})
 	}
-	members := 2 + w.rand.IntN(4)
+	members, powered := 2+w.rand.IntN(4), w.rand.IntN(3) == 0
 	for i := range members {
 		h := &host{w: w, name: fmt.Sprintf("h%d", i+1)}
 		h.node = w.net.join(h.name, site(i%2))
 		h.agent = &agent{host: h, w: w}
+		if powered && w.rand.IntN(6) > 0 {
+			h.power = &switchboard{h: h, apart: w.rand.IntN(2) == 0}
+		}
 		w.hosts = append(w.hosts, h)
 	}
+	w.spare = w.net.join("copy", site(w.rand.IntN(2)))
 	w.addCluster("feed", "m", members)
 	if w.rand.IntN(10) == 0 {
 		w.addCluster("mail", "n", min(members, 2+w.rand.IntN(2)))
@@ -76,7 +80,7 @@ func (c *cluster) grown() {
 func (w *World) platform() *platform.Platform {
 	p := &platform.Platform{Name: "sim", Sites: []platform.Site{{Name: "s1"}, {Name: "s2"}, {Name: "s3", Witness: true}}}
 	for _, h := range w.hosts {
-		p.Hosts = append(p.Hosts, platform.Host{Name: h.name, Site: w.net.sites[h.node], Address: h.name})
+		p.Hosts = append(p.Hosts, platform.Host{Name: h.name, Site: w.net.sites[h.node], Address: h.name, Fence: h.power.declared()})
 	}
 	for _, c := range w.clusters {
 		p.Clusters = append(p.Clusters, c.config())

@@ -25,6 +25,7 @@ type cluster struct {
 	far        bool     // from: other-site
 	unattended bool     // nobody lifts the block after a failover while there is trouble
 	blow       blow
+	refused    int // decided commands in a row
 }
 
 // state is what the log says of it now.

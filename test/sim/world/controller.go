@@ -23,12 +23,15 @@ type controller struct {
 	nextID   uint64
 	replies  map[uint64]func(*wire.ReportAnswer, error)
 	deciding bool                      // it is about to
+	ready    bool                      // a tick of its term is committed
+	tries    map[state.Effect]*try     // effects under way
 	probed   map[*minder]time.Duration // when the last probe that succeeded began
 }
 
 func (c *controller) start() {
 	c.life++
-	c.alive, c.term, c.applied, c.deciding = true, 0, 0, false
+	c.alive, c.term, c.applied, c.deciding, c.ready = true, 0, 0, false, false
+	c.tries = map[state.Effect]*try{}
 	c.clock = newClock(c.w.rand, c.w.now)
 	c.core = loop.NewCore(c.name, c.now())
 	c.replies = map[uint64]func(*wire.ReportAnswer, error){}
@@ -68,6 +71,7 @@ func (c *controller) beat(life int) {
 		c.apply(c.w.raft.last())
 	}
 	c.decide()
+	c.want()
 }
 
 func (c *controller) decide() {
@@ -110,7 +114,7 @@ func (c *controller) lead(life, term int) {
 	if c.term != 0 {
 		c.act(c.core.Follow())
 	}
-	c.term = term
+	c.term, c.ready = term, false
 	c.act(c.core.Lead(c.now()))
 	c.decide()
 }
@@ -119,7 +123,7 @@ func (c *controller) lead(life, term int) {
 func (c *controller) depose(life, newer int) {
 	c.w.net.awake(c.node, func() {
 		if c.life == life && c.term != 0 && c.term < newer {
-			c.term = 0
+			c.term, c.ready = 0, false
 			c.act(c.core.Follow())
 		}
 	})
@@ -137,7 +141,10 @@ func (c *controller) act(out loop.Out) {
 		c.w.raft.transfer(c)
 	}
 	if out.Tick != 0 {
-		c.propose(state.Command{Tick: &state.Tick{}}, func(_ bool, err error) { c.act(c.core.Ticked(out.Tick, err, c.now())) })
+		c.propose(state.Command{Tick: &state.Tick{}}, func(_ bool, err error) {
+			c.ready = c.ready || err == nil
+			c.act(c.core.Ticked(out.Tick, err, c.now()))
+		})
 	}
 	for _, p := range out.Proposals {
 		c.propose(p.Command, func(refused bool, err error) { c.core.Done(p, refused) })

@@ -24,11 +24,13 @@ var (
 		(*World).crashController, (*World).freezeController, (*World).freezeController, (*World).reelect,
 		(*World).freezeAgent, (*World).slowReplica, (*World).conflict, (*World).stallDisk, (*World).drift,
 		(*World).switchover, (*World).switchover, (*World).pause, (*World).reconfigure, (*World).acceptLoss,
+		(*World).fenceHost, (*World).fenceHost, (*World).unfenceHost, (*World).badPower, (*World).powerReturns, (*World).copyHost, (*World).hang,
 	}
 	plots = []func(*World) string{
 		(*World).strand, (*World).strand, (*World).flicker, (*World).flicker, (*World).laggard, (*World).laggard, (*World).lateAnswers, (*World).lateAnswers,
 		(*World).shorten, (*World).aftershock, (*World).aftershock, (*World).cutAtStop, (*World).cutAtStop, (*World).stubborn, (*World).stubborn, (*World).stutter, (*World).restartInSeal,
-		(*World).sleeper, (*World).sleeper, (*World).ahead, (*World).darkness,
+		(*World).sleeper, (*World).sleeper, (*World).ahead, (*World).ahead, (*World).ahead, (*World).darkness, (*World).darkness, (*World).refenced, (*World).refenced, (*World).pausedFence,
+		(*World).half, (*World).half, (*World).unconfirmed, (*World).unconfirmed,
 	}
 )
 
@@ -87,10 +89,12 @@ func (w *World) heal() {
 	clear(w.net.sleep)
 	w.raft.late = 0
 	w.promoted = nil
+	w.endCopy(w.twin)
+	w.powerHeals()
 	for _, h := range w.hosts {
 		h.stalled = 0
 		for _, m := range h.members {
-			m.pg.lag, m.pg.conflict, m.pg.onStop = 0, min(m.pg.conflict, w.now), nil
+			m.pg.lag, m.pg.conflict, m.pg.hung, m.pg.onStop = 0, min(m.pg.conflict, w.now), 0, nil
 		}
 		if !h.up {
 			h.start()
@@ -118,6 +122,7 @@ func (w *World) resumeAll() {
 			w.accept(c, c.anyMember().name)
 		}
 	}
+	w.giveBack()
 	w.after(time.Second, w.resumeAll)
 }
 

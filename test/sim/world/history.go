@@ -1,6 +1,8 @@
 package world
 
 import (
+	"fmt"
+
 	"mainstay/controller/state"
 	"mainstay/fencing"
 	"mainstay/test/invariant"
@@ -12,8 +14,10 @@ func (w *World) committed(old, next *state.State, cmd state.Command, encoded []b
 	c := w.cluster(cmd.Cluster)
 	if refused != nil || c == nil {
 		w.counts["refused"]++
+		c.inVain(cmd, refused)
 		return
 	}
+	c.refused = 0
 	s := next.Clusters[c.name]
 	c.check.InForce(w.now, s.Epoch)
 	switch {
@@ -28,6 +32,16 @@ func (w *World) committed(old, next *state.State, cmd state.Command, encoded []b
 		w.counts["sets"]++
 	case cmd.Promote != nil:
 		w.promotion(c, old.Clusters[c.name], cmd.Promote)
+	}
+}
+
+// inVain notices a leader that goes on deciding what the log refuses: nothing comes of it, and the log fills.
+func (c *cluster) inVain(cmd state.Command, refused error) {
+	if c == nil || refused == nil || cmd.By != "mainstay" {
+		return
+	}
+	if c.refused++; c.refused > 40 {
+		c.check.Alive(c.w.now, fmt.Sprintf("the leader decides over and over what the log refuses: %v", refused))
 	}
 }
 
@@ -87,7 +101,7 @@ func (c *cluster) passedOver(chosen *minder, was *state.Cluster, p *state.Promot
 		if _, known := p.Positions[m.name]; !known || m == chosen || m.name == was.Primary || !c.conf().Member(m.name).MayLead {
 			continue
 		}
-		if m.durable.Sealed == p.Attempt && m.pg.timeline() == was.Timeline && was.Members[m.name].Excluded == "" {
+		if m.durable.Sealed == p.Attempt && m.pg.timeline() == was.Timeline && was.Members[m.name].Excluded == "" && c.w.raft.top().FenceOf(c.name, m.name) == nil {
 			others = append(others, c.candidate(m, was))
 		}
 	}

@@ -18,11 +18,16 @@ type host struct {
 	boot    int
 	stalled time.Duration // until when its disk hangs
 	agent   *agent
+	power   *switchboard // nil for none
+	twin    bool         // a copy of the machine of that name
 	members []*minder
 }
 
-// start boots the host: the clock and the guards are new, PostgreSQL does not run.
+// start boots the host, if it has power: the clock and the guards are new, PostgreSQL does not run.
 func (h *host) start() {
+	if h.dark() {
+		return
+	}
 	h.up = true
 	h.boot++
 	h.clock = newClock(h.w.rand, h.w.now)

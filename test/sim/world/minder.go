@@ -39,6 +39,8 @@ type run struct {
 	waitTill time.Duration // after a failed act
 	promised member.Promised
 	vouching vouching
+	seen     member.Seen // the last look that was answered
+	lookedAt time.Duration
 }
 
 // begin takes the member up in a new run of the agent.
@@ -72,6 +74,9 @@ func (m *minder) think() {
 	}
 	act := member.Next(m.input(seen))
 	m.needs = act.Needs
+	if m.pg.hung > m.w.now && act.Kind != member.Kill && act.Kind != member.Persist {
+		return // what was seen last is old, so only to end the member
+	}
 	if act.Kind != member.Nothing && m.host.now() >= m.waitTill {
 		m.act(act)
 	}
@@ -85,6 +90,10 @@ func (m *minder) input(seen member.Seen) member.Input {
 // look advances what the run remembers, and publishes a report; one that says something new leaves at once.
 func (m *minder) look() member.Seen {
 	seen, memory := m.pg.see(), &m.memory
+	if m.unanswered() {
+		return m.seen
+	}
+	m.seen = seen
 	if m.goal.Paused {
 		m.guard.disarm()
 	}
@@ -103,6 +112,18 @@ func (m *minder) look() member.Seen {
 		m.host.agent.send()
 	}
 	return seen
+}
+
+// unanswered tells whether PostgreSQL hangs, and counts for how long: a hang is evidence. Its streams are seen no more.
+func (m *minder) unanswered() bool {
+	if m.pg.hung <= m.w.now {
+		m.lookedAt = m.host.now()
+		return false
+	}
+	if stale := m.host.now() - m.lookedAt; stale > 700*time.Millisecond {
+		m.report.Stale = stale.Milliseconds()
+	}
+	return true
 }
 
 func notable(a, b *health.Member) bool {
@@ -136,6 +157,9 @@ func (m *minder) keep(d member.Durable) {
 		m.pg.epoch = d.Ran // it goes on under a higher epoch
 	}
 	m.durable = d
+	if m.host.twin {
+		return // an older image than the member's own
+	}
 	m.cluster.check.Promised(m.w.now, m.name, d.Epoch, m.forgotten)
 	m.forgotten = false
 }

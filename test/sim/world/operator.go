@@ -49,8 +49,10 @@ func (w *World) acceptLoss() string {
 	return "an operator accepts a loss and asks for " + to
 }
 
-func (w *World) accept(c *cluster, to string) {
-	accepted := &state.Acceptance{By: "operator", Reason: "now", Completeness: true, Fence: w.rand.IntN(3) == 0}
+func (w *World) accept(c *cluster, to string) { w.acceptFor(c, to, w.rand.IntN(3) == 0) }
+
+func (w *World) acceptFor(c *cluster, to string, fence bool) {
+	accepted := &state.Acceptance{By: "operator", Reason: "now", Completeness: true, Fence: fence}
 	if a := c.state().Attempt; a != nil {
 		w.ask(state.Command{Cluster: c.name, Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, StopOld: true, Accepted: accepted, To: to, Note: "now"}})
 	} else {

@@ -46,6 +46,7 @@ type postgres struct {
 	received   bool           // this instance ran a receiver
 	known      bool           // the end of its WAL is known
 	conflict   time.Duration  // until when a query blocks replay
+	hung       time.Duration  // until when the postmaster answers no new connection; who is connected goes on
 	lag        time.Duration  // of WAL on its way here
 	receiver   *connection
 	senders    []*connection
@@ -150,7 +151,7 @@ func (p *postgres) startPrimary(epoch platform.Epoch) {
 
 // promote ends what blocks replay, replays to the end, and goes on on the timeline.
 func (p *postgres) promote(epoch platform.Epoch, timeline platform.Timeline) {
-	p.primary, p.receiver, p.conflict = true, nil, 0
+	p.primary, p.receiver, p.conflict, p.senders = true, nil, 0, nil // who streamed from the standby asks anew
 	p.takeWrites(epoch)
 	p.append(max(timeline, p.timeline()+1), 0)
 	p.beaten = p.w.now
@@ -172,7 +173,7 @@ func (p *postgres) crash() {
 	}
 	p.life++
 	p.running, p.primary, p.stopping, p.adoptable, p.receiver = false, false, false, false, nil
-	p.senders, p.waits = nil, nil
+	p.senders, p.waits, p.hung = nil, nil, 0
 }
 
 // stopClean ends a primary after its receivers had a moment to take the shutdown record.

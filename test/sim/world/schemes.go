@@ -1,6 +1,8 @@
 package world
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"mainstay/controller/state"
@@ -120,8 +122,9 @@ func (w *World) onlyReach(h *host, l *controller) {
 	w.net.cuts[h.node][l.node], w.net.cuts[l.node][h.node] = false, false
 }
 
-// ahead lets one member keep up whose agent is not heard, while the others lag; the primary dies, and so does the next
-// before its CHECKPOINT is done; then the one that is ahead, on the older timeline, is heard again.
+// ahead lets one member keep up whose agent is not heard, while the others lag; the primary dies, and perhaps so does the
+// next before its CHECKPOINT is done; then the one that is ahead, on the older timeline, is heard again, perhaps just
+// restarted.
 func (w *World) ahead() string {
 	c := w.anyCluster()
 	m, up := c.primary(), c.anyMember()
@@ -143,17 +146,33 @@ func (w *World) ahead() string {
 		for _, o := range c.members {
 			o.pg.lag = 0
 		}
-		w.later(w.span(600*time.Millisecond, 4*time.Second), func() {
-			next.host.fall(w.span(2*time.Second, 8*time.Second))
+		d := w.span(600*time.Millisecond, 4*time.Second)
+		if w.rand.IntN(2) == 0 {
+			w.later(d-w.span(300*time.Millisecond, 600*time.Millisecond), up.pg.restartsSlowly)
+		}
+		again := w.rand.IntN(2) == 0
+		w.later(d, func() {
+			if again {
+				next.host.fall(w.span(2*time.Second, 8*time.Second))
+			}
 			w.net.mend()
 		})
 	})
 	w.later(w.span(8*time.Second, 11*time.Second), w.net.mend)
-	return up.name + " is ahead and not heard, " + m.name + " dies, and so does the next"
+	return up.name + " is ahead and not heard, " + m.name + " dies, and perhaps the next"
+}
+
+// restartsSlowly crashes a standby, which does not know the end of its WAL for a while after that.
+func (p *postgres) restartsSlowly() {
+	if p.running && !p.primary {
+		p.crash()
+		p.conflict = p.w.now + p.w.span(500*time.Millisecond, 3*time.Second)
+		p.m.soon()
+	}
 }
 
 // darkness takes the controllers away from all hosts, so that the primary goes on by promises; then the others hear the
-// leader again and lose the primary, which still counts on what they promised (L5).
+// leader again and lose the primary, which still counts on what they promised, even if their agents do not remember (L5).
 func (w *World) darkness() string {
 	c := w.anyCluster()
 	m := c.primary()
@@ -166,7 +185,52 @@ func (w *World) darkness() string {
 	w.later(w.span(c.lease, 2*c.lease+2*time.Second), func() {
 		w.net.mend()
 		w.cutOff(m.host, true)
+		if w.rand.IntN(2) == 0 {
+			return
+		}
+		for _, h := range w.hosts {
+			if h != m.host && h.up {
+				h.crashAgent(w.span(5*time.Millisecond, 300*time.Millisecond))
+			}
+		}
 	})
 	w.later(w.span(8*time.Second, 11*time.Second), w.net.mend)
 	return "the hosts lose all controllers, then " + m.name + " loses everybody but its clients"
+}
+
+// half cuts the primary and some replicas off together: they promise and it goes on, while the others hear the leader. An
+// operator who does not know that accepts a loss, but does not stand in for the fence (L5).
+func (w *World) half() string {
+	c := w.anyCluster()
+	m := c.primary()
+	with := []*host{m.host}
+	for _, o := range c.members {
+		if o != m && w.rand.IntN(2) == 0 {
+			with = append(with, o.host)
+		}
+	}
+	w.cutTogether(with)
+	w.later(w.span(2*time.Second, 4*time.Second), func() {
+		if to := c.anyMember(); c.state().Attempt == nil || c.state().Attempt.Accepted == nil {
+			w.acceptFor(c, to.name, false)
+		}
+	})
+	w.later(w.span(6*time.Second, 11*time.Second), w.net.mend)
+	return fmt.Sprintf("%s and %d replicas are cut off together, and an operator accepts a loss", m.name, len(with)-1)
+}
+
+// cutTogether severs hosts from the controllers and from all other hosts, but not from each other.
+func (w *World) cutTogether(with []*host) {
+	for _, h := range with {
+		for _, c := range w.controllers {
+			w.net.cut(c.node, h.node)
+			w.net.cut(h.node, c.node)
+		}
+		for _, o := range w.hosts {
+			if !slices.Contains(with, o) {
+				w.net.cut(o.node, h.node)
+				w.net.cut(h.node, o.node)
+			}
+		}
+	}
 }

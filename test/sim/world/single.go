@@ -193,6 +193,16 @@ func (p *postgres) block(d time.Duration) {
 	})
 }
 
+// hang stops a postmaster, and what a new connection would need; who is connected goes on.
+func (w *World) hang() string {
+	m := w.someMember()
+	if !m.pg.running {
+		return ""
+	}
+	m.pg.hung = w.now + w.span(300*time.Millisecond, 6*time.Second)
+	return "the postmaster of " + m.name + " hangs"
+}
+
 func (w *World) stallDisk() string {
 	h := w.someHost()
 	h.stalled = max(h.stalled, w.now+w.span(100*time.Millisecond, 5*time.Second))

@@ -58,7 +58,7 @@ func (c *connection) state() string {
 // flush position was heard. PostgreSQL tells by timeline and position alone.
 func (p *postgres) connect() {
 	up, n := p.upstream, len(p.wal)
-	if n == 0 || !p.w.net.both(p.m.host.node, up.m.host.node) || !up.running || !up.primary || up.stopping {
+	if n == 0 || !p.w.net.both(p.m.host.node, up.m.host.node) || !up.running || !up.primary && !p.fedBy(up) || up.stopping || up.hung > p.w.now {
 		return
 	}
 	c := &connection{from: up, to: p, life: p.life, name: p.settings, set: up.set, fresh: true, flush: p.end(), sent: p.w.now, heard: p.w.now}

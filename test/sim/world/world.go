@@ -37,6 +37,8 @@ type World struct {
 	hosts       []*host
 	clusters    []*cluster
 	lastWrite   uint64
+	spare       node  // where a copy of a machine would be
+	twin        *host // that copy, or nil
 
 	trouble    time.Duration   // when everything heals
 	checkpoint time.Duration   // how long a CHECKPOINT may take

@@ -1,0 +1,76 @@
+package agent
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+	"mainstay/health"
+)
+
+// release lets go of a member that was removed from the platform: what runs there goes on. The guards are let idle first,
+// the promises are forgotten last, so that an agent that ends in between begins anew. Data that is not ours is not touched
+// (S5).
+func (m *minder) release(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
+	if err := m.unguard(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	seen := m.seen
+	m.mu.Unlock()
+	if d.SystemID != "" && d.SystemID == seen.SystemID && seen.Process == health.ProcessRunning {
+		if seen.Role == health.RoleStandby && goal.Upstream == nil {
+			if err := detach(ctx, inst, d); err != nil {
+				return err
+			}
+		}
+		if err := inst.DropIdleSlots(ctx); err != nil {
+			return err
+		}
+	}
+	return m.agent.home.forget(m.name)
+}
+
+// detach lets a standby stream from nobody: its slot is gone, and it would ask for it for ever. Were it promoted by hand, it
+// would wait for no acknowledgement.
+func detach(ctx context.Context, inst *postgres.Instance, d member.Durable) error {
+	if err := inst.WriteSettings(ctx, postgres.Settings{}); err != nil {
+		return err
+	}
+	if d.AlterSystem {
+		nobody := map[string]string{"primary_conninfo": "", "primary_slot_name": "", "synchronous_standby_names": ""}
+		if err := inst.AlterSystem(ctx, nobody); err != nil {
+			return err
+		}
+	}
+	return inst.Reload(ctx)
+}
+
+// unguard lets the guards idle, whoever armed them.
+func (m *minder) unguard() error {
+	m.binding.Lock()
+	defer m.binding.Unlock()
+	return m.guards.disarm()
+}
+
+// strays are slots here that are for no member any more.
+func (m *minder) strays() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.seen.Strays
+}
+
+// endGuards ends the guards of a released member, unless its PostgreSQL is the child of their keeper: then they stay, idle,
+// because it would end with them.
+func (m *minder) endGuards() {
+	set := m.guards.get()
+	if set == nil {
+		return
+	}
+	if err := set.Exit(); err != nil {
+		m.log.Info("the guards stay, idle", zap.Error(err))
+	}
+}

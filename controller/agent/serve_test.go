@@ -1,0 +1,45 @@
+package agent
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+// What a member owes a primary, and who vouches, is shown by the agent itself: there may be no leader to show it (L5).
+func TestPromisesAreShown(t *testing.T) {
+	o := newOffice(t)
+	guarded := health.Guard{Complete: true, Missing: []string{wire.MissingService + ": none"}}
+	o.members["feed-e2"] = &minder{agent: o.Agent, name: "feed-e2", goal: platform.Goal{Kind: platform.GoalReplica, Cluster: "feed"},
+		promised: member.Promised{To: "feed-e1", Until: boottime.Now() + time.Minute}, report: health.Member{Name: "feed-e2", Guard: guarded},
+		vouching: vouching{by: []string{"feed-w1"}}}
+	seen := o.clusters()[0].Members[0]
+	if left := time.Duration(seen.Seen.Promised) * time.Millisecond; left <= 50*time.Second || left > time.Minute {
+		t.Errorf("promised for %s", left)
+	}
+	if len(seen.Seen.Vouched) != 1 || seen.Protection.String() != "guard: both, kernel end (keeper)" || len(seen.Protection.Missing) != 1 {
+		t.Errorf("vouched for by %v, protection %s", seen.Seen.Vouched, seen.Protection)
+	}
+
+	mux := http.NewServeMux()
+	o.probes(mux)
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", strings.NewReader("")))
+	found := regexp.MustCompile(`(?m)^mainstay_agent_promised_seconds\{cluster="feed",member="feed-e2"\} (\S+)$`).FindStringSubmatch(w.Body.String())
+	if found == nil {
+		t.Fatalf("no metric of the promise in\n%s", w.Body)
+	}
+	if left, err := strconv.ParseFloat(found[1], 64); err != nil || left <= 50 || left > 60 {
+		t.Errorf("mainstay_agent_promised_seconds is %s", found[1])
+	}
+}

@@ -1,0 +1,29 @@
+package agent
+
+import (
+	"path"
+	"strings"
+	"sync"
+
+	"mainstay/controller/wire"
+	"mainstay/fencing/process"
+)
+
+// unswept says what is missing where no unit of a service manager holds this agent: nobody would then run `mainstay guard
+// sweep` once agent and guards were killed at once. It asks the kernel, once.
+var unswept = sync.OnceValue(func() []string {
+	if own, err := process.Own(); err == nil && inUnit(own) {
+		return nil
+	}
+	return []string{wire.MissingService + ": nobody sweeps when agent and guards are killed at once, until the agent runs as a unit"}
+})
+
+// inUnit: the cgroup is a service's, or the one that systemd delegates below it. A person's own session lies in a scope.
+func inUnit(cgroup string) bool {
+	for _, dir := range []string{cgroup, path.Dir(cgroup)} {
+		if unit := path.Base(dir); strings.HasSuffix(unit, ".service") && !strings.HasPrefix(unit, "user@") {
+			return true
+		}
+	}
+	return false
+}

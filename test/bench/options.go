@@ -1,0 +1,64 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// options are the arguments.
+type options struct {
+	n    int      // rounds of each fault
+	only []string // names of faults; empty for all
+	json bool
+	calm time.Duration // 0: measure faults
+}
+
+// parse reads the arguments; mistakes of the flags themselves are told on usage as well. flag.ErrHelp: help was asked for.
+func parse(args []string, usage io.Writer) (options, error) {
+	var o options
+	var only string
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(usage)
+	f.IntVar(&o.n, "n", 10, "how often each fault is measured")
+	f.StringVar(&only, "only", "", "measure only these faults, separated by commas: "+strings.Join(names(), ", "))
+	f.BoolVar(&o.json, "json", false, "print JSON instead of tables")
+	f.DurationVar(&o.calm, "calm", 0, "no fault: for so long, watch a healthy platform whose machine is kept busy")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if only != "" {
+		o.only = strings.Split(only, ",")
+	}
+	given := map[string]bool{}
+	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	return o, o.check(f.Args(), given)
+}
+
+func (o options) check(rest []string, given map[string]bool) error {
+	if len(rest) > 0 {
+		return fmt.Errorf("%q is no flag; see -help", rest[0])
+	}
+	if given["calm"] && o.calm <= 0 {
+		return fmt.Errorf("-calm %s: give a time above 0, such as 30m", o.calm)
+	}
+	if given["calm"] && (given["n"] || given["only"]) {
+		return errors.New("-calm measures no fault: leave -n and -only out")
+	}
+	if o.n < 1 {
+		return fmt.Errorf("-n %d: measure at least once", o.n)
+	}
+	for _, name := range o.only {
+		if !slices.Contains(names(), name) {
+			return fmt.Errorf("-only: there is no fault %q; there are %s", name, strings.Join(names(), ", "))
+		}
+	}
+	return nil
+}
+
+// wants tells whether a fault is to be measured.
+func (o options) wants(f fault) bool { return len(o.only) == 0 || slices.Contains(o.only, f.name) }

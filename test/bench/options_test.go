@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParse(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		want options
+		err  string // part of the error; "" for none
+	}{
+		{"", options{n: 10}, ""},
+		{"-n 7 -json", options{n: 7, json: true}, ""},
+		{"-only host-cut,switchover", options{n: 10, only: []string{"host-cut", "switchover"}}, ""},
+		{"-calm 30m -json", options{n: 10, json: true, calm: 30 * time.Minute}, ""},
+		{"-n 0", options{}, "-n 0: measure at least once"},
+		{"-n many", options{}, `invalid value "many"`},
+		{"-only host-cut,host-gone", options{}, `no fault "host-gone"; there are postmaster-killed,`},
+		{"-calm 0s", options{}, "a time above 0"},
+		{"-calm -5m", options{}, "a time above 0"},
+		{"-calm 30m -n 7", options{}, "leave -n and -only out"},
+		{"-calm 30m -only switchover", options{}, "leave -n and -only out"},
+		{"switchover", options{}, `"switchover" is no flag`},
+	} {
+		got, err := parse(strings.Fields(c.args), io.Discard)
+		switch {
+		case c.err == "" && (err != nil || !reflect.DeepEqual(got, c.want)):
+			t.Errorf("%q: %+v, %v; want %+v", c.args, got, err, c.want)
+		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
+			t.Errorf("%q: error %v, want one with %q", c.args, err, c.err)
+		}
+	}
+	if _, err := parse([]string{"-help"}, io.Discard); !errors.Is(err, flag.ErrHelp) {
+		t.Errorf("-help: %v", err)
+	}
+}
+
+func TestWants(t *testing.T) {
+	all, some := options{}, options{only: []string{"host-cut"}}
+	for _, f := range faults {
+		if !all.wants(f) {
+			t.Errorf("without -only %s is left out", f.name)
+		}
+		if got, want := some.wants(f), f.name == "host-cut"; got != want {
+			t.Errorf("-only host-cut and %s: %t", f.name, got)
+		}
+	}
+}

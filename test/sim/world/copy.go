@@ -1,0 +1,53 @@
+package world
+
+import (
+	"slices"
+	"time"
+)
+
+// copyHost lets a copy of a machine run beside it for a while: an agent with another run id reports as the same host, with
+// the data as it was (L8). It lives shorter than any hold on a host's name: a copy that outlives the silence of the one it
+// was made from is a machine that was restored, which nobody can tell from one that was started anew.
+func (w *World) copyHost() string {
+	h := w.someHost()
+	if !h.up || !h.agent.up || w.twin != nil || !w.heard(h) {
+		return ""
+	}
+	w.twin = h.copy(w.spare)
+	w.twin.start()
+	t := w.twin
+	w.later(w.span(500*time.Millisecond, 4*time.Second), func() { w.endCopy(t) })
+	return "a copy of " + h.name + " is started"
+}
+
+// heard: its agent's reports arrive at every controller, and have for a while.
+func (w *World) heard(h *host) bool {
+	for _, c := range w.controllers {
+		if !c.alive || !w.net.both(c.node, h.node) || w.net.asleep(c.node) {
+			return false
+		}
+	}
+	return !w.net.asleep(h.node)
+}
+
+func (h *host) copy(at node) *host {
+	t := &host{w: h.w, name: h.name, node: at, twin: true}
+	t.agent = &agent{host: t, w: h.w}
+	for _, m := range h.members {
+		n := &minder{w: h.w, host: t, cluster: m.cluster, name: m.name, durable: m.durable}
+		p := m.pg
+		n.pg = &postgres{w: h.w, m: n, present: p.present && !p.busy, wal: slices.Clip(p.wal), asPrimary: p.asPrimary, shutdown: p.shutdown,
+			settings: p.settings, pointed: p.pointed, set: p.set, slots: p.slots}
+		t.members = append(t.members, n)
+	}
+	return t
+}
+
+func (w *World) endCopy(t *host) {
+	if t != nil && t.up {
+		t.crash()
+	}
+	if w.twin == t {
+		w.twin = nil
+	}
+}
