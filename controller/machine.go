@@ -97,6 +97,9 @@ func (p *proposer) Propose(cmd []byte, timeout time.Duration) loop.Pending {
 	return pending{p.log.Propose(cmd, timeout)}
 }
 
+// Stalled implements loop.Log.
+func (p *proposer) Stalled() time.Duration { return p.log.Stalled() }
+
 type pending struct{ consensus.Pending }
 
 // Result tells a refusal of the state from a failure of the log.

@@ -195,3 +195,6 @@ func (l *Log) wait(ctx context.Context, what string, f func() error) error {
 	}
 	return nil
 }
+
+// Stalled is for how long a write of this controller's own disk has not returned; 0 while there is none.
+func (l *Log) Stalled() time.Duration { return l.store.stalled() }

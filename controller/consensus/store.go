@@ -3,9 +3,12 @@ package consensus
 import (
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+
+	"mainstay/controller/boottime"
 )
 
 // store is raft's log and stable store. Any failed write stops the log: whether it reached the disk is not known.
@@ -15,16 +18,33 @@ type store struct {
 	fail func(error)
 	// mayFail is set while a failed SetUint64 is handled by the caller: in NewRaft (which recovers) and in Bootstrap.
 	mayFail atomic.Bool
+	// since is when the write under way began (CLOCK_BOOTTIME, ns); 0 while there is none. Raft writes one at a time.
+	since atomic.Int64
+}
+
+// stalled is for how long the write under way has not returned.
+func (s *store) stalled() time.Duration {
+	if began := s.since.Load(); began != 0 {
+		return boottime.Now() - time.Duration(began)
+	}
+	return 0
+}
+
+// timed notes how long a write takes.
+func (s *store) timed(write func() error) error {
+	s.since.Store(int64(boottime.Now()))
+	defer s.since.Store(0)
+	return s.check(write())
 }
 
 // StoreLog implements raft.LogStore.
-func (s *store) StoreLog(l *raft.Log) error { return s.check(s.BoltStore.StoreLog(l)) }
+func (s *store) StoreLog(l *raft.Log) error { return s.timed(func() error { return s.BoltStore.StoreLog(l) }) }
 
 // StoreLogs implements raft.LogStore.
-func (s *store) StoreLogs(l []*raft.Log) error { return s.check(s.BoltStore.StoreLogs(l)) }
+func (s *store) StoreLogs(l []*raft.Log) error { return s.timed(func() error { return s.BoltStore.StoreLogs(l) }) }
 
 // DeleteRange implements raft.LogStore.
-func (s *store) DeleteRange(min, max uint64) error { return s.check(s.BoltStore.DeleteRange(min, max)) }
+func (s *store) DeleteRange(min, max uint64) error { return s.timed(func() error { return s.BoltStore.DeleteRange(min, max) }) }
 
 // Set implements raft.StableStore.
 func (s *store) Set(k, v []byte) error { return s.check(s.BoltStore.Set(k, v)) }

@@ -54,6 +54,7 @@ type Core struct {
 	fenced  map[string]platform.Epoch // epochs whose fence has been proposed: no more grants (L3)
 	holders map[string]holder         // who holds the grants of a cluster (L8)
 
+	stalled     time.Duration // of our own disk
 	decided     time.Duration // when Decide was last called
 	transferred time.Duration // when leadership was last offered to another
 
@@ -192,8 +193,11 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 		return out
 	}
 	c.distrustSelf(now)
-	if limit := c.tickLimit(); c.tick != 0 && now-c.tickSince > limit {
-		out.Fatal = fmt.Errorf("%w (waited %s, limit %s)", ErrDiskStalled, now-c.tickSince, limit)
+	// A leader whose own disk writes is more patient: it is the others, or the processors, that are slow, and a new leader
+	// would find them no faster. Half a lease leaves time for an election before any lease lapses.
+	limit, waited := c.tickLimit(), now-c.tickSince
+	if c.tick != 0 && (waited > limit && c.stalled > limit || waited > limit*5/2) {
+		out.Fatal = fmt.Errorf("%w (waited %s, our own disk for %s, limit %s)", ErrDiskStalled, waited, c.stalled, limit)
 		return out
 	}
 	if !c.ready {
@@ -215,6 +219,9 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 	c.predict(now, wall)
 	return out
 }
+
+// Stalled tells for how long a write of this controller's own disk has not returned, before each Decide.
+func (c *Core) Stalled(d time.Duration) { c.stalled = d }
 
 // distrustSelf takes out of the tick in flight the time in which this very loop did not run: a host without a free processor
 // says nothing about the disk.

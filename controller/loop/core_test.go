@@ -283,6 +283,7 @@ func TestNewLeaderCountsFromItsStart(t *testing.T) { // L4
 func TestStalledTickIsFatal(t *testing.T) { // L6
 	c := leader(t, time.Minute)
 	c.Report(1, reportOf("r1", 1, primary()), time.Minute)
+	c.Stalled(lease)
 	if out := c.Decide(time.Minute+lease/5, time.Unix(0, 0)); out.Fatal != nil {
 		t.Errorf("at the limit: %v", out.Fatal)
 	}
@@ -295,9 +296,22 @@ func TestStalledTickIsFatal(t *testing.T) { // L6
 	}
 }
 
+// A leader whose own disk writes waits for half a lease: others are slow.
+func TestSlowCommitOfAHealthyDisk(t *testing.T) { // L6
+	c := leader(t, time.Minute)
+	c.Report(1, reportOf("r1", 1, primary()), time.Minute)
+	if out := c.Decide(time.Minute+lease/2, time.Unix(0, 0)); out.Fatal != nil {
+		t.Errorf("at half a lease: %v", out.Fatal)
+	}
+	if out := c.Decide(time.Minute+lease/2+1, time.Unix(0, 0)); !errors.Is(out.Fatal, ErrDiskStalled) {
+		t.Errorf("past it: %+v", out)
+	}
+}
+
 // A loop that did not run for a while cannot blame the disk for that while; the rest it counts.
 func TestStarvedLoopDoesNotBlameTheDisk(t *testing.T) { // L6
 	c, now := leader(t, time.Minute), time.Minute
+	c.Stalled(time.Hour)
 	c.Report(1, reportOf("r1", 1, primary()), now)
 	c.Decide(now, time.Unix(0, 0))
 	if out := c.Decide(now+time.Hour, time.Unix(0, 0)); out.Fatal != nil {

@@ -15,11 +15,12 @@ import (
 	"mainstay/health"
 )
 
-// Log is what the loop needs of the replicated log. Neither may block; Transfer asks for another leader, and that it fails
-// is seen by still leading.
+// Log is what the loop needs of the replicated log. Nothing in it may block. Transfer asks for another leader, and that it
+// fails is seen by still leading; Stalled is for how long a write of our own disk has not returned.
 type Log interface {
 	Propose(cmd []byte, timeout time.Duration) Pending
 	Transfer()
+	Stalled() time.Duration
 }
 
 // Effects carries out what committed state wants done outside. Want must not block; it is told all that is wanted, each
@@ -121,6 +122,7 @@ func (l *Loop) Run(ctx context.Context, leadership <-chan bool) error {
 		case <-timer.C:
 		}
 		l.act(out)
+		l.core.Stalled(l.log.Stalled())
 		out = l.core.Decide(boottime.Now(), time.Now())
 		if out.Fatal != nil {
 			return out.Fatal

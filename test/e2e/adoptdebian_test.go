@@ -221,8 +221,13 @@ func (d *debian) crashed(t *testing.T) {
 	d.check(t, stand.Signal(syscall.SIGKILL, d.Postmaster("feed-e1")))
 	d.failedOver(t, "feed-e1", fencing.Stopped, fencing.QuorumSealed)
 	d.healthy(t)
+	before := d.Postmaster("feed-e2")
 	d.check(t, stand.Signal(syscall.SIGKILL, d.Everything(d.Host("feed-e2"))...))
 	d.check(t, d.StartAgent(d.Host("feed-e2").Name))
+	d.check(t, d.Wait(d.ctx, "feed-e2 to be started again", func() (bool, string) {
+		now := d.Postmaster("feed-e2") // its last report is still fresh for a moment
+		return now != 0 && now != before, ""
+	}))
 	d.healthy(t)
 	d.own(t, "feed-e1", "")
 	d.own(t, "feed-e2", "test -z %f")

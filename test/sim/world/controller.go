@@ -75,6 +75,7 @@ func (c *controller) beat(life int) {
 }
 
 func (c *controller) decide() {
+	c.core.Stalled(time.Hour) // only disks hold a tick up here for so long
 	out := c.core.Decide(c.now(), c.wall())
 	if out.Fatal != nil {
 		c.w.trace("%s exits: %v", c.name, out.Fatal)
