@@ -38,13 +38,19 @@ func (s *store) timed(write func() error) error {
 }
 
 // StoreLog implements raft.LogStore.
-func (s *store) StoreLog(l *raft.Log) error { return s.timed(func() error { return s.BoltStore.StoreLog(l) }) }
+func (s *store) StoreLog(l *raft.Log) error {
+	return s.timed(func() error { return s.BoltStore.StoreLog(l) })
+}
 
 // StoreLogs implements raft.LogStore.
-func (s *store) StoreLogs(l []*raft.Log) error { return s.timed(func() error { return s.BoltStore.StoreLogs(l) }) }
+func (s *store) StoreLogs(l []*raft.Log) error {
+	return s.timed(func() error { return s.BoltStore.StoreLogs(l) })
+}
 
 // DeleteRange implements raft.LogStore.
-func (s *store) DeleteRange(min, max uint64) error { return s.timed(func() error { return s.BoltStore.DeleteRange(min, max) }) }
+func (s *store) DeleteRange(min, max uint64) error {
+	return s.timed(func() error { return s.BoltStore.DeleteRange(min, max) })
+}
 
 // Set implements raft.StableStore.
 func (s *store) Set(k, v []byte) error { return s.check(s.BoltStore.Set(k, v)) }
