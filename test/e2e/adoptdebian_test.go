@@ -224,10 +224,7 @@ func (d *debian) crashed(t *testing.T) {
 	before := d.Postmaster("feed-e2")
 	d.check(t, stand.Signal(syscall.SIGKILL, d.Everything(d.Host("feed-e2"))...))
 	d.check(t, d.StartAgent(d.Host("feed-e2").Name))
-	d.check(t, d.Wait(d.ctx, "feed-e2 to be started again", func() (bool, string) {
-		now := d.Postmaster("feed-e2") // its last report is still fresh for a moment
-		return now != 0 && now != before, ""
-	}))
+	d.startedAgain(t, "feed-e2", before)
 	d.healthy(t)
 	d.own(t, "feed-e1", "")
 	d.own(t, "feed-e2", "test -z %f")
@@ -254,12 +251,23 @@ func (d *debian) rebuilt(t *testing.T) {
 	if p == member {
 		member = "feed-e2"
 	}
+	before := d.Postmaster(member)
 	d.check(t, d.Kill("agent "+d.Host(member).Name, syscall.SIGKILL))
 	d.check(t, stand.Signal(syscall.SIGKILL, d.Everything(d.Host(member))...))
 	d.check(t, os.RemoveAll(d.Data(member)), d.StartAgent(d.Host(member).Name))
+	d.startedAgain(t, member, before)
 	d.healthy(t)
 	restore := map[string]string{"feed-e1": "", "feed-e2": "test -z %f"}
 	d.own(t, member, restore[member])
+}
+
+// startedAgain waits for another postmaster: the last report of the one before is fresh for a moment longer.
+func (d *debian) startedAgain(t *testing.T, member string, before int) {
+	t.Helper()
+	d.check(t, d.Wait(d.ctx, member+" to be started again", func() (bool, string) {
+		now := d.Postmaster(member)
+		return now != 0 && now != before, ""
+	}))
 }
 
 // cloneCrashed: the member that joined leads, crashes, and comes back with what its user wrote.

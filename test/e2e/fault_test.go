@@ -142,9 +142,13 @@ func (f *faults) scene(t *testing.T, statements string) *scene {
 // primaryOf asks the leader, whether or not all is healthy.
 func (f *faults) primaryOf(t *testing.T) string {
 	t.Helper()
-	c, err := f.Cluster(f.ctx)
-	f.check(t, err)
-	return c.Primary
+	primary := ""
+	f.check(t, f.Wait(f.ctx, "a leader to say who is primary", func() (bool, string) {
+		c, err := f.Cluster(f.ctx)
+		primary = c.Primary
+		return err == nil, errText(err)
+	}))
+	return primary
 }
 
 // witnesses are the clients of one case.
