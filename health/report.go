@@ -24,6 +24,8 @@ type Report struct {
 	// Address is where other hosts reach this agent, host:port: for promises, relays (L5) and operators.
 	Address string   `json:"address,omitempty"`
 	Members []Member `json:"members"`
+	// Instances are the app servers that this agent looks after.
+	Instances []Instance `json:"instances,omitempty"`
 	// CertificateEnds is when the agent's certificate passes its date (RFC 3339), from 60 days before on; "" earlier.
 	CertificateEnds string `json:"certificateEnds,omitempty"`
 }
@@ -170,3 +172,43 @@ type Discard struct {
 func (m *Member) Streams() bool {
 	return m.Receiver != nil && m.Receiver.Streaming && time.Duration(m.Receiver.AgeMS)*time.Millisecond <= time.Second
 }
+
+// Instance is what an agent reports of one app server of its host.
+type Instance struct {
+	Name    string `json:"name"`
+	Running bool   `json:"running"`
+	// Draining: it is out of routing and still runs, because it is to stop.
+	Draining bool `json:"draining,omitempty"`
+	// Stopped affirms that its last process has ended, and that the agent will not start it before a goal says so.
+	Stopped bool `json:"stopped,omitempty"`
+	// Restarts counts how often the agent has started it again after it ended, since the last goal that wanted it to run.
+	Restarts int `json:"restarts,omitempty"`
+	// Restarted is the last InstanceGoal.Restart that was obeyed.
+	Restarted uint64 `json:"restarted,omitempty"`
+	// PermitLeft is what was left of its permit, in milliseconds; Vouched: the primary's agent keeps it going, no leader.
+	PermitLeft int64 `json:"permitLeft,omitempty"`
+	Vouched    bool  `json:"vouched,omitempty"`
+	// Error is the last thing that failed and the next step.
+	Error string `json:"error,omitempty"`
+}
+
+// InstanceVote is what one controller's own checks say of one instance, after rise and fall counts.
+type InstanceVote struct {
+	App      string  `json:"app"`
+	Instance string  `json:"instance"`
+	Health   Working `json:"health"`
+	// Reaches is what the witness check says, if the app is a witness of a cluster: whether the instance reaches the primary.
+	Reaches Working `json:"reaches,omitempty"`
+	// AgeMS is how long ago the last check that ended began, in milliseconds.
+	AgeMS int64  `json:"ageMS"`
+	Error string `json:"error,omitempty"` // why the last check failed
+}
+
+// Working is a verdict on an instance. The zero value knows nothing.
+type Working string
+
+const (
+	WorkingUnknown Working = ""
+	Well           Working = "well"
+	Down           Working = "down"
+)

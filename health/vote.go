@@ -11,9 +11,10 @@ import (
 type Votes struct {
 	Observer string `json:"observer"` // the controller's name
 	// Number grows with each sending of one process, and Began tells processes apart.
-	Number uint64 `json:"number"`
-	Began  string `json:"began"`
-	Votes  []Vote `json:"votes"`
+	Number uint64         `json:"number"`
+	Began  string         `json:"began"`
+	Votes  []Vote         `json:"votes"`
+	Apps   []InstanceVote `json:"apps,omitempty"`
 }
 
 // Vote is what the controller knows of one member.

@@ -49,6 +49,9 @@ type Member struct {
 	Port     int    `json:"port"`     // PostgreSQL's port, default 5432
 	Priority int    `json:"priority"` // higher is preferred among equally advanced candidates
 	MayLead  bool   `json:"mayLead"`  // default true
+	// NoAck (may-ack: false): its acknowledgements do not count for durability. A replica of another site whose do not count
+	// streams from its site's relay instead of from the primary.
+	NoAck bool `json:"noAck,omitempty"`
 	// Leaving: it was removed, and a durability set in force still counts on it. It is sealed and asked like any other, but
 	// never promoted. Never in a platform file.
 	Leaving bool `json:"leaving,omitempty"`
@@ -66,27 +69,15 @@ type Failover struct {
 	AcrossSites    string        `json:"acrossSites"`    // "automatic", "approval" or "never"
 	WhenIncomplete string        `json:"whenIncomplete"` // "wait" or "accept"
 	AcceptAfter    time.Duration `json:"acceptAfter,omitempty"`
+	// Witness lets the app servers of the primary's site say that they cannot reach it though it looks well; nil for none.
+	Witness *Witness `json:"witness,omitempty"`
 }
 
-// App is a pool of app servers.
-type App struct {
-	Name      string     `json:"name"`
-	Needs     []string   `json:"needs,omitempty"` // clusters
-	Check     AppCheck   `json:"check"`
-	Instances []Instance `json:"instances"`
-}
-
-// AppCheck is how an instance is probed.
-type AppCheck struct {
-	HTTP  string        `json:"http,omitempty"` // URL; {address} stands for the instance's address
-	Every time.Duration `json:"every"`
-}
-
-// Instance is one app server of an app.
-type Instance struct {
-	Name    string `json:"name"`
-	Site    string `json:"site"`
-	Address string `json:"address"` // host:port
+// Witness is a check of an app's instances that tells whether they reach the cluster's primary.
+type Witness struct {
+	App   string        `json:"app"`
+	HTTP  string        `json:"http"`  // URL; {address} stands for the instance's address
+	After time.Duration `json:"after"` // for how long all of the site must say no, 1s to 10m, default 5s
 }
 
 // Cluster returns the cluster of that name, or nil.

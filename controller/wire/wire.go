@@ -41,6 +41,8 @@ type ReportAnswer struct {
 	Positions map[string]platform.LSN `json:"positions,omitempty"`
 	// Peers are the agents of the other members of the host's clusters, by member: whom to ask for promises (L5).
 	Peers map[string]Peer `json:"peers,omitempty"`
+	// Instances are the goals of the host's app servers, by name.
+	Instances map[string]platform.InstanceGoal `json:"instances,omitempty"`
 	// Alarm is for people: this host may be a clone.
 	Alarm string `json:"alarm,omitempty"`
 }

@@ -1,0 +1,99 @@
+package platform
+
+import "time"
+
+// App is a pool of app servers.
+type App struct {
+	Name  string   `json:"name"`
+	Needs []string `json:"needs,omitempty"` // clusters; the pool's site is that of the first one's primary
+	// Run is RunEverywhere (the default) or RunWithPrimary.
+	Run   string   `json:"run"`
+	Check AppCheck `json:"check"`
+	// Minimum is how many instances must be well on each site where the pool runs, default 1; below it AppPoolShort.
+	Minimum int `json:"minimum"`
+	// Drain is how long an instance that is to stop is out of routing first, 0 to 10m.
+	Drain time.Duration `json:"drain,omitempty"`
+	// Quiesce and Resume are the app's own hooks, asked of each instance of the site that is left, and of it again if that
+	// is undone: where they are given a site switchover asks them instead of stopping instances that no agent looks after.
+	Quiesce string `json:"quiesce,omitempty"` // URL, asked by POST
+	Resume  string `json:"resume,omitempty"`  // URL, asked by POST
+	// Verify is asked by POST after a site switchover: the app makes a real write and reads it back.
+	Verify    string     `json:"verify,omitempty"` // URL
+	Instances []Instance `json:"instances"`
+}
+
+// Where an app's instances run.
+const (
+	RunEverywhere  = "everywhere"   // on every site
+	RunWithPrimary = "with-primary" // only on the site of the primary of the first cluster it needs
+)
+
+// AppCheck is how an instance is probed, by every controller: by HTTP, by Exec, or by connecting where neither is given.
+// {address} stands for the instance's address in HTTP and in the words of Exec.
+type AppCheck struct {
+	HTTP    string            `json:"http,omitempty"`   // URL
+	Status  int               `json:"status,omitempty"` // the status wanted; 0 for any 2xx
+	Body    string            `json:"body,omitempty"`   // a text that the first 64 KiB of the body must contain
+	Headers map[string]string `json:"headers,omitempty"`
+	CA      string            `json:"ca,omitempty"`   // file on the controllers with who may sign the server's certificate; "" for the system's
+	Exec    []string          `json:"exec,omitempty"` // a program on the controllers; 0 is well
+	Every   time.Duration     `json:"every"`          // 100ms to 1h, default 1s
+	Timeout time.Duration     `json:"timeout"`        // at most a minute, default 1s
+	Rise    int               `json:"rise"`           // checks in a row until an instance counts as well, 1 to 100, default 2
+	Fall    int               `json:"fall"`           // checks in a row until it no longer does, 1 to 100, default 3
+}
+
+// Instance is one app server of an app. How it is started and stopped is in the file of its host's agent.
+type Instance struct {
+	Name    string `json:"name"`
+	Site    string `json:"site"`
+	Address string `json:"address"`        // host:port
+	Host    string `json:"host,omitempty"` // whose agent starts and stops it; "" for nobody's
+}
+
+// App returns the app of that name, or nil.
+func (p *Platform) App(name string) *App {
+	for i := range p.Apps {
+		if p.Apps[i].Name == name {
+			return &p.Apps[i]
+		}
+	}
+	return nil
+}
+
+// Instance returns the instance of that name, or nil.
+func (a *App) Instance(name string) *Instance {
+	for i := range a.Instances {
+		if a.Instances[i].Name == name {
+			return &a.Instances[i]
+		}
+	}
+	return nil
+}
+
+// InstanceGoal is what the controllers want an instance to be. The zero value wants nothing: the agent leaves it as it is.
+type InstanceGoal struct {
+	App  string  `json:"app"`
+	Want Wanting `json:"want"`
+	// Drain is how long the instance is out of routing before it is stopped.
+	Drain time.Duration `json:"drain,omitempty"`
+	// Restart grows with each restart that is wanted: an instance that runs since before it is restarted once.
+	Restart uint64 `json:"restart,omitempty"`
+	// Permit, where it is not 0, is for how long the instance may go on after s of the report that this answers (L1): it is
+	// stopped at its end, unless the agent of Primary's member says that its lease lives on. 0 for instances that may run
+	// whatever becomes of the controllers.
+	Permit  time.Duration `json:"permit,omitempty"`
+	Cluster string        `json:"cluster,omitempty"` // whose primary it lives with
+	Primary string        `json:"primary,omitempty"` // the member
+	Epoch   Epoch         `json:"epoch,omitzero"`
+	Agent   string        `json:"agent,omitempty"` // host:port of that member's agent
+}
+
+// Wanting is what an instance is to be.
+type Wanting string
+
+const (
+	WantNothing Wanting = ""
+	WantRunning Wanting = "running"
+	WantStopped Wanting = "stopped" // drained, then stopped
+)
