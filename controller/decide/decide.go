@@ -16,8 +16,8 @@ type Input struct {
 	Leases *fencing.Leases
 	// Controllers are the names of the controllers that vote in the log, this one among them: the expected observers.
 	Controllers []string
-	// Self is this controller's name.
-	Self string
+	// Self is this controller's name, Site where it is ("" if it does not say).
+	Self, Site string
 	// Watch measures how long a condition has held for this leader.
 	Watch *Stopwatch
 	Now   time.Duration // the leader's CLOCK_BOOTTIME
@@ -61,6 +61,9 @@ func Next(in Input) Decision {
 	defer in.Watch.end()
 	d := Decision{Reasons: map[string]Reason{}}
 	d.Commands = bind(in)
+	if in.State.Platform != nil {
+		d.Problems = siteProblems(in)
+	}
 	for _, name := range in.State.ClusterNames() {
 		conf := in.State.ClusterConfig(name)
 		if conf == nil {

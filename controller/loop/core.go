@@ -35,6 +35,7 @@ const transferEvery = 2 * time.Second
 // Core is the leader's pure step. Every method takes the leader's clock (CLOCK_BOOTTIME) and returns what to do.
 type Core struct {
 	name  string
+	site  string
 	state *state.State
 	view  *health.View
 
@@ -108,6 +109,9 @@ type Reply struct {
 func NewCore(name string, now time.Duration) *Core {
 	return &Core{name: name, state: state.New(), view: health.NewView(now), watch: decide.NewStopwatch()}
 }
+
+// At says on which site this controller is, before anything else is asked of the core.
+func (c *Core) At(site string) { c.site = site }
 
 // Applied takes over a newer state.
 func (c *Core) Applied(s *state.State) { c.state = s }
@@ -233,7 +237,7 @@ func (c *Core) distrustSelf(now time.Duration) {
 }
 
 func (c *Core) input(now time.Duration, wall time.Time) decide.Input {
-	return decide.Input{State: c.state, View: c.view, Leases: c.leases, Controllers: c.voters, Self: c.name, Watch: c.watch, Now: now, Wall: wall,
+	return decide.Input{State: c.state, View: c.view, Leases: c.leases, Controllers: c.voters, Self: c.name, Site: c.site, Watch: c.watch, Now: now, Wall: wall,
 		At: wall.UTC().Format("2006-01-02T15:04:05.000Z07:00")}
 }
 

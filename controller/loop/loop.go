@@ -76,11 +76,13 @@ type Look struct {
 	Began   time.Duration
 }
 
-// New returns a loop; Run feeds it.
-func New(name string, log Log, logger *zap.Logger) *Loop {
+// New returns a loop of a controller on a site; Run feeds it.
+func New(name, site string, log Log, logger *zap.Logger) *Loop {
+	core := NewCore(name, boottime.Now())
+	core.At(site)
 	return &Loop{
 		process: time.Now().UTC().Format(time.RFC3339Nano),
-		core:    NewCore(name, boottime.Now()), log: log, zap: logger, begun: boottime.Now(),
+		core:    core, log: log, zap: logger, begun: boottime.Now(),
 		applied: make(chan *state.State, 1), events: make(chan func(), 256),
 		replies: map[uint64]chan Reply{},
 	}

@@ -107,6 +107,10 @@ func (c Command) clusterStep() func(*State, *Cluster, Command) error {
 		return applyLeaseCounted
 	case c.Ack != nil:
 		return applyAck
+	case c.Stream != nil:
+		return applyStream
+	case c.Approve != nil:
+		return applyApprove
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ func mayAck(in *platform.Platform, conf *platform.Cluster, primary, member strin
 	if p == nil || m == nil || m.Leaving {
 		return false
 	}
-	return conf.Durability.From != "other-site" || in.SiteOf(p.Host) != in.SiteOf(m.Host)
+	return !m.NoAck && (conf.Durability.From != "other-site" || in.SiteOf(p.Host) != in.SiteOf(m.Host))
 }
 
 func (c *Cluster) addSet(epoch platform.Epoch, acks int, names []string) {
@@ -181,7 +181,7 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	}
 	c.Epoch, c.Primary, c.Timeline, c.Guarded = p.Attempt, p.Member, p.Timeline, p.Guarded
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
-	c.Opened, c.History, c.Attempt = false, nil, nil
+	c.Opened, c.History, c.Attempt, c.Upstreams = false, nil, nil, nil
 	if !inPlace { // which goes on with its timeline
 		c.Fork = p.fork()
 	}
@@ -380,6 +380,7 @@ func applyReincarnate(s *State, c *Cluster, cmd Command) error {
 		return fmt.Errorf("cluster %s: attempt %s counts on what %s holds; rebuild it when that has ended", c.Name, c.Attempt.Number, r.Member)
 	}
 	m.Incarnation, m.Joined = c.incarnate(r.Member), false
+	c.direct(r.Member)
 	op := c.begin(Operation{Kind: Rejoin, Reason: r.Reason, By: cmd.By, To: r.Member, Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)
 	op.step("incarnation", cmd.At, m.Incarnation)
 	return nil

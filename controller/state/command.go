@@ -36,6 +36,8 @@ type Command struct {
 	Pause        *SetPause     `json:"pause,omitempty"`
 	LeaseCounted *LeaseCounted `json:"leaseCounted,omitempty"`
 	Ack          *Ack          `json:"ack,omitempty"`
+	Stream       *Stream       `json:"stream,omitempty"`
+	Approve      *Approve      `json:"approve,omitempty"`
 	Bind         *Bind         `json:"bind,omitempty"`
 	Fence        *FenceHost    `json:"fence,omitempty"`
 	Fenced       *HostFenced   `json:"fenced,omitempty"`
@@ -173,6 +175,18 @@ type LeaseCounted struct {
 // Ack lifts the block that an automatic failover leaves behind: by an operator who has seen it, or once it is counted out.
 type Ack struct {
 	Operation string `json:"operation"` // "" for whichever it is
+}
+
+// Stream has a replica stream from another of its site, or from the primary again (From "").
+type Stream struct {
+	Member string `json:"member"`
+	From   string `json:"from,omitempty"`
+	Reason string `json:"reason"`
+}
+
+// Approve is an operator's word that the failover under way may leave the primary's site.
+type Approve struct {
+	Operation string `json:"operation"`
 }
 
 // Bind records which run of an agent speaks for a host: the first that was heard, or one that was heard after the former

@@ -79,6 +79,9 @@ type Cluster struct {
 	Sets    []platform.Set     `json:"sets"`
 	HighSet uint64             `json:"highSet"`
 	Members map[string]*Member `json:"members"`
+	// Upstreams are the replicas that stream from another replica, their site's relay, instead of from the primary: those
+	// whose acknowledgements nothing counts on. It is replaced, never edited, and empty after each change of primary.
+	Upstreams map[string]string `json:"upstreams,omitempty"`
 	// HighIncarnation numbers incarnations; none is used twice.
 	HighIncarnation uint64   `json:"highIncarnation"`
 	Attempt         *Attempt `json:"attempt,omitempty"`
@@ -139,6 +142,8 @@ type Attempt struct {
 	StopOld bool `json:"stopOld,omitempty"`
 	// Accepted is an operator's word for this attempt (S4).
 	Accepted *Acceptance `json:"accepted,omitempty"`
+	// Approved is the operator who lets the primary move to another site, where failover.across-sites asks for that.
+	Approved string `json:"approved,omitempty"`
 	// Feed is a hand-over of WAL under way; Fed says that one was begun: there is no second.
 	Feed *Feed `json:"feed,omitempty"`
 	Fed  bool  `json:"fed,omitempty"`
