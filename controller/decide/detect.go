@@ -32,7 +32,10 @@ func (l *look) detect() (*state.Command, Reason) {
 	if !l.c.Opened && l.c.SystemID != "" && l.Watch.held(l.c.Name+"/opening/"+l.c.Epoch.String()) > openBound {
 		return l.begin(health.PrimaryStuck, fmt.Sprintf("it has not opened within %s%s", openBound, because(p)), true)
 	}
-	return l.stuck(p)
+	if cmd, why := l.stuck(p); cmd != nil {
+		return cmd, why
+	}
+	return l.appsCutOff()
 }
 
 // stuck: the host answers, but its own agent gets no new connection, or no small commit through. A server that refuses

@@ -51,7 +51,7 @@ type Core struct {
 	ticks     uint64          // numbered so far, in all terms
 	term      uint64          // counts the times it began to lead
 
-	busy    map[string]bool           // clusters with a decided command in flight
+	busy    map[string]bool           // subjects with a decided command in flight
 	fenced  map[string]platform.Epoch // epochs whose fence has been proposed: no more grants (L3)
 	holders map[string]holder         // who holds the grants of a cluster (L8)
 
@@ -212,10 +212,10 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 		out.Transfer, c.transferred = true, now
 	}
 	for _, cmd := range c.last.Commands {
-		if c.busy[cmd.Cluster] {
+		if c.busy[cmd.Subject()] {
 			continue
 		}
-		c.busy[cmd.Cluster] = true
+		c.busy[cmd.Subject()] = true
 		c.remember(&cmd)
 		c.noteFence(cmd)
 		out.Proposals = append(out.Proposals, Proposal{Decided: true, Term: c.term, Command: cmd})
@@ -257,7 +257,7 @@ func (c *Core) Done(p Proposal, refused bool) {
 		return // it belongs to an earlier term, whose bookkeeping is gone
 	}
 	if p.Decided {
-		delete(c.busy, p.Command.Cluster)
+		delete(c.busy, p.Command.Subject())
 	}
 	switch {
 	case p.Command.Fence != nil:

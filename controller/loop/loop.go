@@ -231,11 +231,11 @@ func (l *Loop) propose(cmd state.Command, then func(refused bool, err error)) {
 
 // note writes one line for each decision.
 func (l *Loop) note(p Proposal) {
-	why := l.core.last.Reasons[p.Command.Cluster]
+	why := l.core.last.Reasons[p.Command.Subject()]
 	if b := p.Command.Bind; b != nil {
 		l.zap.Info("an agent speaks for its host", zap.String("host", b.Host), zap.String("run", b.Run))
 	} else if p.Decided {
-		l.zap.Info("decided", zap.String("cluster", p.Command.Cluster), zap.String("rule", string(why.Rule)), zap.String("why", why.Text))
+		l.zap.Info("decided", zap.String("about", p.Command.Subject()), zap.String("rule", string(why.Rule)), zap.String("why", why.Text))
 	}
 }
 

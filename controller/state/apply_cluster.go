@@ -102,11 +102,17 @@ func applyBegin(s *State, c *Cluster, cmd Command) error {
 			return err
 		}
 	}
+	if b.Change != "" && (s.Change == nil || s.Change.ID != b.Change || s.Change.Halted != "") {
+		return fmt.Errorf("site switchover %s is not under way", b.Change)
+	}
 	number := s.nextNumber(c)
 	op := c.begin(Operation{Kind: b.Kind, Reason: b.Reason, By: cmd.By, From: c.Primary, To: b.To, Epoch: number, Prediction: b.Prediction}, cmd.At)
 	c.Attempt = &Attempt{Number: number, Phase: PhaseSeal, Operation: op.ID, To: b.To, StopOld: b.StopOld, Accepted: b.Accepted}
 	if b.Kind == Switchover {
 		c.Attempt.Phase = PhaseCheckpoint
+	}
+	if b.Change != "" {
+		s.tried(c.Name, op.ID, cmd.At)
 	}
 	return nil
 }
@@ -327,7 +333,7 @@ func applyOpened(s *State, c *Cluster, cmd Command) error {
 	}
 	c.SystemID, c.History, c.Opened = o.SystemID, o.History, true
 	if op := c.changing(); op != nil && op.Epoch == c.Epoch {
-		if op.Kind == Failover && op.By == byMainstay {
+		if op.By == byMainstay && (op.Kind == Failover || op.Kind == Switchover) {
 			c.Recovered = op.ID
 		}
 		op.end(Done, fmt.Sprintf("%s takes writes on timeline %d", c.Primary, c.Timeline), cmd.At)

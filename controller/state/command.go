@@ -38,6 +38,10 @@ type Command struct {
 	Ack          *Ack          `json:"ack,omitempty"`
 	Stream       *Stream       `json:"stream,omitempty"`
 	Approve      *Approve      `json:"approve,omitempty"`
+	App          *ChangeApp    `json:"app,omitempty"`
+	BeginSite    *BeginSite    `json:"beginSite,omitempty"`
+	StepSite     *StepSite     `json:"stepSite,omitempty"`
+	Asked        *Asked        `json:"asked,omitempty"`
 	Bind         *Bind         `json:"bind,omitempty"`
 	Fence        *FenceHost    `json:"fence,omitempty"`
 	Fenced       *HostFenced   `json:"fenced,omitempty"`
@@ -86,6 +90,8 @@ type Begin struct {
 	StopOld    bool          `json:"stopOld,omitempty"`
 	Accepted   *Acceptance   `json:"accepted,omitempty"`
 	Prediction *Prediction   `json:"prediction,omitempty"`
+	// Change is the site switchover that it is a part of, "" for none.
+	Change string `json:"change,omitempty"`
 }
 
 // Advance moves a running attempt to its next phase.
@@ -223,6 +229,17 @@ type HostUnfenced struct {
 	Host   string `json:"host"`
 	On     bool   `json:"on"`
 	Detail string `json:"detail"`
+}
+
+// Subject is what a command is about. A leader has one decided command a subject under way.
+func (c Command) Subject() string {
+	switch {
+	case c.App != nil:
+		return "app " + c.App.App
+	case c.BeginSite != nil || c.StepSite != nil || c.Asked != nil:
+		return "site switchover"
+	}
+	return c.Cluster
 }
 
 // Encode writes a command for the log.

@@ -34,6 +34,11 @@ type State struct {
 	Released map[string]*Release `json:"released,omitempty"`
 	// Runs are the runs of the agents that speak for each host (L8). A run lasts as long as a boot of its host.
 	Runs map[string]string `json:"runs,omitempty"`
+	Apps map[string]*App   `json:"apps,omitempty"`
+	// Change is the site switchover under way, nil for none; Changes are the records of all, oldest first.
+	Change     *SiteChange `json:"change,omitempty"`
+	Changes    []Operation `json:"changes,omitempty"`
+	HighChange uint64      `json:"highChange,omitempty"`
 	// Fences are the hosts whose power is, or is to be, cut by their fence devices. No member on them gets goals or leases.
 	Fences map[string]*Fence `json:"fences,omitempty"`
 }
