@@ -110,10 +110,10 @@ func unvouched(c *state.Cluster) bool {
 // PermitKey is the name under which the permits of an app's instances are counted.
 func PermitKey(app string) string { return "app " + app }
 
-// seen is what the agent of an instance's host says of it, nil if it says nothing now.
-func (p *poolLook) seen(i *platform.Instance) *health.Instance {
-	r := p.View.Report(i.Host)
-	if i.Host == "" || r == nil || p.View.Silence(i.Host, p.Now) > p.suspect() {
+// Seen is what the agent of an instance's host says of it, nil if it says nothing now.
+func Seen(in Input, i *platform.Instance) *health.Instance {
+	r := in.View.Report(i.Host)
+	if i.Host == "" || r == nil || in.View.Silence(i.Host, in.Now) > in.suspect() {
 		return nil
 	}
 	for n := range r.Instances {
@@ -122,6 +122,20 @@ func (p *poolLook) seen(i *platform.Instance) *health.Instance {
 		}
 	}
 	return nil
+}
+
+func (p *poolLook) seen(i *platform.Instance) *health.Instance { return Seen(p.Input, i) }
+
+// Verdict is what a majority of the expected observers says of an instance, whether it reaches the primary whose witness it
+// is, and an error that one of them names.
+func Verdict(in Input, app, instance string) (works, reaches health.Working, detail string) {
+	votes := in.instanceVotes(app, instance)
+	for _, v := range votes {
+		if v != nil && v.Error != "" {
+			detail = v.Error
+		}
+	}
+	return health.JudgeInstance(votes, len(in.Controllers)), health.JudgeReach(votes, len(in.Controllers)), detail
 }
 
 // verdict is what a majority of the expected observers says of an instance.

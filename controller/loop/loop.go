@@ -54,11 +54,12 @@ type Loop struct {
 	// Effects is set before Run; nil carries out none.
 	Effects Effects
 
-	replies map[uint64]chan Reply // owned by the loop's goroutine
-	nextID  uint64
-	begun   time.Duration
-	process string // tells this process's votes from those of earlier ones
-	stats   Stats
+	replies  map[uint64]chan Reply // owned by the loop's goroutine
+	nextID   uint64
+	begun    time.Duration
+	reminded time.Duration // when an operator was last asked for a word
+	process  string        // tells this process's votes from those of earlier ones
+	stats    Stats
 }
 
 // Stats are counters since the process began.
@@ -131,6 +132,23 @@ func (l *Loop) Run(ctx context.Context, leadership <-chan bool) error {
 		}
 		l.act(out)
 		l.want()
+		l.remind(boottime.Now())
+	}
+}
+
+// remindEvery is how often the leader's log repeats what waits for an operator.
+const remindEvery = time.Minute
+
+// remind repeats what goes on only by an operator's word.
+func (l *Loop) remind(now time.Duration) {
+	if now-l.reminded < remindEvery || !l.core.leading {
+		return
+	}
+	for _, p := range l.core.last.Problems {
+		if p.Kind == health.ApprovalNeeded || p.Kind == health.SiteChangeHalted {
+			l.reminded = now
+			l.zap.Warn("waiting for an operator", zap.String("problem", string(p.Kind)), zap.String("cluster", p.Cluster), zap.String("evidence", p.Evidence))
+		}
 	}
 }
 
