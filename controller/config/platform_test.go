@@ -122,7 +122,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("acks: 0 was overridden by the default: %d", got)
 	}
 	app := "apps: [{name: w, instances: [{name: w1, site: s, address: 'h:80'}]}]\n"
-	if got := mustParse(t, head+app).Apps[0].Check; got != (platform.AppCheck{Every: time.Second}) {
+	if got := mustParse(t, head+app).Apps[0].Check; !reflect.DeepEqual(got, platform.AppCheck{Every: time.Second}) {
 		t.Errorf("check of an app without one: %+v", got)
 	}
 }
