@@ -253,5 +253,8 @@ func DecodeCommand(b []byte) (Command, error) {
 	if err := d.Decode(&c); err != nil {
 		return c, fmt.Errorf("command of the log is not known to this version: %w; upgrade this controller", err)
 	}
+	if c.Platform != nil && c.Platform.Platform != nil {
+		c.Platform.Platform.FillDefaults() // an earlier version may have written it
+	}
 	return c, nil
 }
