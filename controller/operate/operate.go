@@ -132,14 +132,14 @@ func (r *Runner) do(ctx context.Context, e state.Effect, host platform.Host) (cm
 	case state.PowerOff:
 		result := r.power(host).Off(ctx)
 		ok, detail = result.Verdict == fencing.Fenced, result.String()
-		cmd.Fenced = &state.HostFenced{Host: e.Host, Off: ok, Detail: detail}
+		cmd.Fenced = &state.HostFenced{Host: e.Host, Fence: e.Fence, Off: ok, Detail: detail}
 	case state.PowerOn:
 		answers, err := r.power(host).On(ctx)
 		ok, detail = err == nil, said(answers)
 		if err != nil {
 			detail = err.Error()
 		}
-		cmd.Unfenced = &state.HostUnfenced{Host: e.Host, On: ok, Detail: detail}
+		cmd.Unfenced = &state.HostUnfenced{Host: e.Host, Fence: e.Fence, On: ok, Detail: detail}
 	default:
 		panic(fmt.Sprintf("effect %q is not known", e.Kind)) // State.Effects and this switch are one list
 	}
