@@ -11,10 +11,12 @@ import (
 type Votes struct {
 	Observer string `json:"observer"` // the controller's name
 	// Number grows with each sending of one process, and Began tells processes apart.
-	Number uint64         `json:"number"`
-	Began  string         `json:"began"`
-	Votes  []Vote         `json:"votes"`
-	Apps   []InstanceVote `json:"apps,omitempty"`
+	Number uint64 `json:"number"`
+	Began  string `json:"began"`
+	// Site is where the controller is.
+	Site  string         `json:"site,omitempty"`
+	Votes []Vote         `json:"votes"`
+	Apps  []InstanceVote `json:"apps,omitempty"`
 }
 
 // Vote is what the controller knows of one member.
@@ -55,6 +57,15 @@ func (v *View) FoldVotes(votes Votes, now time.Duration) {
 		return
 	}
 	v.votes[votes.Observer] = seenVotes{votes, now}
+}
+
+// SiteOf is the site that an observer last said it is in, "" if it never did.
+func (v *View) SiteOf(observer string) string { return v.votes[observer].votes.Site }
+
+// Speaks tells whether an observer has sent votes within limit.
+func (v *View) Speaks(observer string, limit, now time.Duration) bool {
+	s, ok := v.votes[observer]
+	return ok && now-s.at <= limit
 }
 
 // Vote returns what an observer says of a member, if it said so within limit; nil: no fresh vote.

@@ -18,7 +18,7 @@ func (c *Core) Votes(v health.Votes, now time.Duration) { c.view.FoldVotes(v, no
 // folds them in, and returns them for the others. began tells this process from earlier ones.
 func (c *Core) Vote(began string, probes []health.Vote, apps []health.InstanceVote, now time.Duration) health.Votes {
 	c.voted++
-	out := health.Votes{Observer: c.name, Number: c.voted, Began: began, Votes: []health.Vote{}, Apps: c.known(apps)}
+	out := health.Votes{Observer: c.name, Site: c.site, Number: c.voted, Began: began, Votes: []health.Vote{}, Apps: c.known(apps)}
 	probed := map[string]health.Vote{}
 	for _, p := range probes {
 		probed[p.Cluster+"/"+p.Member] = p
