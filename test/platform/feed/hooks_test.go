@@ -91,6 +91,10 @@ func underWay(t *testing.T, url string) <-chan string {
 		status, body := call(t, "POST", url+"/posts", newPost(id1, "patience"))
 		answered <- fmt.Sprint(status, " ", body)
 	}()
+	pgtest.WaitFor(t, 30*time.Second, "a write is under way", func() bool {
+		_, body := call(t, "GET", url+"/healthz", "")
+		return strings.Contains(body, `"writes":1`)
+	})
 	return answered
 }
 
@@ -101,14 +105,7 @@ func TestQuiesceWaits(t *testing.T) {
 	ready(t, url)
 	s.Stop()
 	answered := underWay(t, url)
-	pgtest.WaitFor(t, 30*time.Second, "a write is under way", func() bool {
-		status, body := call(t, "POST", url+"/quiesce", "")
-		if status == 200 { // it came too early: the write was not there yet
-			call(t, "POST", url+"/resume", "")
-			return false
-		}
-		return status == 503 && strings.Contains(body, "1 are still under way")
-	})
+	expect(t, "POST", url+"/quiesce", "", 503, "1 are still under way")
 	expect(t, "POST", url+"/verify", "", 503, "takes no writes")
 	s.Up()
 	if a := <-answered; !strings.HasPrefix(a, "201 ") {
@@ -124,10 +121,6 @@ func TestStopLetsRequestsFinish(t *testing.T) {
 	ready(t, url)
 	s.Stop()
 	answered := underWay(t, url)
-	pgtest.WaitFor(t, 30*time.Second, "a write is under way", func() bool {
-		_, body := call(t, "GET", url+"/healthz", "")
-		return strings.Contains(body, `"writes":1`)
-	})
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop() }()
 	pgtest.WaitFor(t, 20*time.Second, "nobody new is let in", func() bool {
@@ -153,10 +146,6 @@ func TestStopIsBounded(t *testing.T) {
 	ready(t, url)
 	s.Stop()
 	answered := underWay(t, url)
-	pgtest.WaitFor(t, 30*time.Second, "a write is under way", func() bool {
-		_, body := call(t, "GET", url+"/healthz", "")
-		return strings.Contains(body, `"writes":1`)
-	})
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
