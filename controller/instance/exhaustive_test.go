@@ -57,7 +57,10 @@ func everyMemory(moments []time.Duration) (all []Memory) {
 			for _, stopped := range moments {
 				for _, starts := range []int{0, 3, startsMost} {
 					for _, told := range []bool{false, true} {
-						all = append(all, Memory{EndedAt: ended, DrainFrom: drain, StopFrom: stopped, Starts: starts, Told: told, Drained: told && starts == 3})
+						m := Memory{EndedAt: ended, DrainFrom: drain, StopFrom: stopped, Starts: starts, Told: told, Drained: told && starts == 3}
+						all = append(all, m)
+						m.Begun = true
+						all = append(all, m)
 					}
 				}
 			}
@@ -129,6 +132,8 @@ func starts(in Input, lapsed bool) string {
 		return "started without a goal that wants it"
 	case in.Seen.Process != health.ProcessEnded:
 		return "started what has not ended"
+	case in.Memory.Begun:
+		return "started what may run by now"
 	case lapsed:
 		return "started without a permit"
 	case d.Goal != in.Goal || d.Restarted < in.Goal.Restart || in.Goal.Permit > 0 && d.Boot != in.Boot:

@@ -70,6 +70,8 @@ func (in Input) due() bool { return in.Goal.Restart > in.Durable.Restarted }
 func (in Input) start() Act {
 	m := in.Memory
 	switch next := m.EndedAt + Backoff(m.Starts); {
+	case m.Begun:
+		return in.wait("a look at it", 0)
 	case in.lapsed():
 		return in.wait("a permit", 0)
 	case m.Starts >= startsMost:
