@@ -61,8 +61,16 @@ func (m *appMinder) drain(ctx context.Context, now time.Duration) {
 	bound := m.goal.Drain
 	m.mu.Unlock()
 	if told {
-		m.drains.begin(ctx, m.agent.group, bound, func(ctx context.Context) error { return m.server.program(ctx, m.cfg.Drain) })
+		m.drains.begin(ctx, m.agent.group, bound, m.runDrain)
 	}
+}
+
+func (m *appMinder) runDrain(ctx context.Context) error {
+	call, err := m.server.program(m.cfg.Drain)
+	if err == nil {
+		_, err = runProgram(ctx, call)
+	}
+	return err
 }
 
 func (m *appMinder) drained(err error) {

@@ -110,6 +110,7 @@ func (h *appHost) saying(text string) {
 // main watches the main process.
 func (h *appHost) main() *process.Handle {
 	h.t.Helper()
+	h.wait("running", serving)
 	_, leader := h.command().held()
 	w, err := process.Watch(leader.PID())
 	if err != nil {

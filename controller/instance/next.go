@@ -125,7 +125,7 @@ func (in Input) stopping(fault, why string) Act {
 		act.Error = fault
 		return act
 	}
-	return Act{Kind: Kill, Why: "it has not ended in time", Error: fault, Again: in.Now + lapsedStop}
+	return Act{Kind: Kill, Why: "it has not ended in time", Error: fault, Again: in.Now + killAgain}
 }
 
 // durable is what should be on disk. The end of a permit is written again once it has moved on a while.
