@@ -93,6 +93,7 @@ func (m *appMinder) run(ctx context.Context) {
 		look := false
 		select {
 		case <-ctx.Done():
+			m.leave()
 			return
 		case <-timer.C:
 			look = true

@@ -71,8 +71,8 @@ func TestPermitOutlivesTheAgent(t *testing.T) {
 	h.stop()
 	m := h.apps[web]
 	d := m.durable
-	if d.Boot == "" || d.End == 0 {
-		t.Fatalf("on disk: %+v", d)
+	if err := readJSON(m.path(), &d); err != nil || d.Boot == "" || d.End != m.permitEnd {
+		t.Fatalf("on disk: %+v, %v", d, err)
 	}
 	d.Boot = "an earlier boot"
 	if err := writeJSON(m.path(), d); err != nil {

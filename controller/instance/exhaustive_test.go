@@ -218,6 +218,7 @@ func (w *world) step() {
 			w.Seen = Seen{Process: health.ProcessEnded}
 		}
 	case Kill:
+		w.Memory.KilledAt = w.Now
 		w.Seen = Seen{Process: health.ProcessEnded}
 	}
 	if w.Seen.Starting && w.Memory.StopFrom == 0 {

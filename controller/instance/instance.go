@@ -45,6 +45,7 @@ type Memory struct {
 	Told         bool          // the drain program was begun: what it did to the instance only a new start undoes
 	Drained      bool          // it has ended well
 	StopFrom     time.Duration // when it was told to stop
+	KilledAt     time.Duration // when it was last killed
 }
 
 // Input is everything the next act may depend on.
@@ -96,8 +97,8 @@ const (
 	// lapsedStop is how long TERM may take once the permit has ended: whoever counts the permit out allows
 	// platform.GuardKill for all of it (platform.CountOut).
 	lapsedStop = platform.GuardKill * 3 / 5
-	// killAgain is the pause before what was killed is killed again.
-	killAgain = time.Second
+	// killAgain is the pause before what was killed, and has not ended, is killed again.
+	killAgain = 500 * time.Millisecond
 	// renewEvery is how far the permit's end may move on before it is written again: a host's disk is spared.
 	renewEvery = time.Second
 )

@@ -163,6 +163,14 @@ func TestPermit(t *testing.T) {
 	if act := Next(s.Input); act.Kind != Kill {
 		t.Errorf("after that: %+v", act)
 	}
+	s.Memory.KilledAt = s.Now
+	if act := Next(s.Input); act.Kind == Kill || act.Again != s.Now+killAgain {
+		t.Errorf("just killed: %+v", act)
+	}
+	s.Now += killAgain
+	if act := Next(s.Input); act.Kind != Kill {
+		t.Errorf("killed a while ago, and it lives: %+v", act)
+	}
 	s.Seen.Process = health.ProcessEnded
 	s.Memory = s.Memory.Looked(s.Seen, s.Now)
 	if act := Next(s.Input); act.Kind == Start || !strings.Contains(act.Error, "its permit has ended") {
