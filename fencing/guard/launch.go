@@ -62,7 +62,7 @@ func (s *Set) dialKeeper(ctx context.Context) (*net.UnixConn, error) {
 		return nil, err
 	}
 	conn := c.(*net.UnixConn)
-	peer, err := peerOf(conn)
+	peer, err := PeerOf(conn)
 	if err == nil && int(peer.Pid) != r.Keeper {
 		err = fmt.Errorf("process %d listens on %s, the keeper is process %d", peer.Pid, keeperPath(s.options.Dir), r.Keeper)
 	}
@@ -142,7 +142,7 @@ func awaitEnd(conn *net.UnixConn, h *process.Handle) error {
 
 func readLaunched(conn *net.UnixConn) (launched, error) {
 	var answer launched
-	b := make([]byte, maxLine)
+	b := make([]byte, MaxLine)
 	n, err := conn.Read(b)
 	if err != nil {
 		return answer, err

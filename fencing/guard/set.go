@@ -46,7 +46,7 @@ func Start(ctx context.Context, o Options) (*Set, error) {
 	if err := (config{Member: o.Member, Slot: "a", Dir: o.Dir, DataDir: o.DataDir, Cgroup: o.CgroupPath}).check(); err != nil {
 		return nil, err
 	}
-	if err := prepareDir(o.Dir); err != nil {
+	if err := PrepareDir(o.Dir); err != nil {
 		return nil, err
 	}
 	s := &Set{options: o, died: make(chan struct{}), closing: make(chan struct{})}
@@ -135,7 +135,7 @@ func (l *link) exit(ctx context.Context) error {
 	}
 	select {
 	case <-l.handle.Done():
-		reap(l.handle.PID())
+		Reap(l.handle.PID())
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("guard %s of %s (process %d) has not exited: %w", l.slot, l.member, l.handle.PID(), ctx.Err())
@@ -166,7 +166,7 @@ func (s *Set) follow(l *link) {
 	select {
 	case <-l.handle.Done():
 		s.once[0].Do(func() { close(s.died) })
-		reap(l.handle.PID())
+		Reap(l.handle.PID())
 	case <-s.closing:
 	}
 }
