@@ -334,11 +334,21 @@ func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) 
 		fault = errors.Join(fault, m.unbind())
 	}
 	g.report.Guard = m.guards.check(fault, outside, postmaster)
+	m.underWatchdog(&g.report.Guard)
 	if m.cgroup == nil {
 		g.report.Guard.Missing = append(g.report.Guard.Missing, "a cgroup: a process that detaches itself from the tree escapes")
 	}
 	g.report.Guard.Missing = append(g.report.Guard.Missing, m.unmasked()...)
 	g.report.Guard.Missing = append(g.report.Guard.Missing, unswept()...)
+}
+
+// underWatchdog tells what the host's watchdog is to the guards. Without one that is required they are not complete.
+func (m *minder) underWatchdog(g *health.Guard) {
+	g.Watchdog = m.agent.watchdog.of(m.name, m.guards.pids())
+	if w := g.Watchdog; w != nil && !w.Armed && w.Mode == platform.WatchdogRequired {
+		g.Complete = false
+		g.Missing = append(g.Missing, "watchdog: "+w.Missing)
+	}
 }
 
 // remember advances what the run remembers of the member.

@@ -287,7 +287,7 @@ func (m *minder) granted(epoch platform.Epoch, end time.Duration) {
 		return
 	}
 	if err := m.hold(epoch, end); err != nil {
-		m.log.Warn("the guards did not take the lease", zap.Error(err))
+		m.log.Warn("the lease is not taken", zap.Error(err))
 		return
 	}
 	m.mu.Lock()
@@ -305,6 +305,9 @@ func (m *minder) hold(epoch platform.Epoch, end time.Duration) error {
 	defer m.binding.Unlock()
 	if m.paused() {
 		return nil
+	}
+	if err := m.agent.watchdog.bars(m.name, m.guards.pids(), end, !m.guards.isArmed()); err != nil {
+		return err
 	}
 	return m.guards.extend(epoch, end)
 }

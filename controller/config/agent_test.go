@@ -20,6 +20,7 @@ members:
   feed-e1: {data: /var/lib/postgresql/15/main, adopt: true, replication: {user: repl, passfile: pass}, socket: run, superuser: {user: boss, passfile: password}}
   feed-e2: {binaries: /usr/lib/postgresql/15/bin}
 quarantine: {limit: 20GB}
+watchdog: {device: /dev/watchdog1}
 `
 
 func TestLoadAgent(t *testing.T) {
@@ -39,7 +40,7 @@ func TestLoadAgent(t *testing.T) {
 			"feed-e1": {Data: "/var/lib/postgresql/15/main", Adopt: true, Superuser: Superuser{"boss", in("password")}, Replication: Replication{"repl", in("pass")}, Socket: in("run")},
 			"feed-e2": {Binaries: "/usr/lib/postgresql/15/bin"},
 		},
-		Cgroup: "automatic", Quarantine: Quarantine{20 << 30}, Log: Log{"info", "console"},
+		Cgroup: "automatic", Quarantine: Quarantine{20 << 30}, Watchdog: Watchdog{"/dev/watchdog1"}, Log: Log{"info", "console"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -82,6 +83,8 @@ func TestAgentMistakes(t *testing.T) {
 			"F:11:151: members.feed-e1.superuser.passfile: DIR is a folder, not a file; name a file in libpq's form, which belongs to the agent's user or postgres and has mode 0600"},
 		{"superuser's passfile open", "passfile: password", "passfile: open",
 			"F:11:151: members.feed-e1.superuser.passfile: DIR/open has mode 0640, open to others; chmod 600 it"},
+		{"watchdog that is no device", "/dev/watchdog1", "/tmp/watchdog", `F:14:20: watchdog.device: "/tmp/watchdog" is no device below /dev; write its path, such as /dev/watchdog1`},
+		{"watchdog outside of /dev", "/dev/watchdog1", "/dev/../tmp/x", `F:14:20: watchdog.device: "/dev/../tmp/x" is no device below /dev; write its path, such as /dev/watchdog1`},
 		{"cgroup", "members:", "cgroup: on\nmembers:", `F:10:9: cgroup: "on" is not allowed; use automatic or off`},
 	})
 }

@@ -228,6 +228,9 @@ func (s *Set) Status() (Status, error) {
 	return st, err
 }
 
+// PIDs are the processes of guards a and b.
+func (s *Set) PIDs() [2]int { return [2]int{s.links[0].handle.PID(), s.links[1].handle.PID()} }
+
 // Alive tells whether both guards live. It asks the kernel only and does not block.
 func (s *Set) Alive() bool { return s.links[0].handle.Alive() && s.links[1].handle.Alive() }
 

@@ -15,9 +15,6 @@ import (
 	"mainstay/fencing/guard"
 )
 
-// DefaultDevice is the first hardware watchdog of a host.
-const DefaultDevice = "/dev/watchdog"
-
 // answerWithin bounds one Tell, the start of a holder included.
 const answerWithin = 5 * time.Second
 

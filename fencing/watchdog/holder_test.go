@@ -87,7 +87,7 @@ type bed struct {
 
 func newBed(t *testing.T, withCard bool) *bed {
 	t.Helper()
-	t.Parallel() // they wait, mostly
+	t.Parallel()                           // they wait, mostly
 	dir, err := os.MkdirTemp("", "ms-wd-") // a socket's path is short
 	if err != nil {
 		t.Fatal(err)
