@@ -165,7 +165,7 @@ func (c *Controller) openLog() (err error) {
 	c.asked = make(chan struct{}, 1)
 	propose := &proposer{asked: c.asked}
 	c.machine = newMachine()
-	c.loop = loop.New(c.cfg.Name, propose, c.logger)
+	c.loop = loop.New(c.cfg.Name, c.cfg.Site, propose, c.logger)
 	c.machine.applied = c.loop.Applied
 	var opened atomic.Pointer[consensus.Log] // connections arrive before Open returns
 	c.log, err = consensus.Open(consensus.Options{

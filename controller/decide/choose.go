@@ -119,10 +119,15 @@ func (l *look) unwanted(name string) string {
 		return ""
 	case !m.MayLead:
 		return "may-lead is false; set it to true to allow it"
-	case l.conf.Failover.AcrossSites != "automatic" && l.site(name) != l.site(l.c.Primary):
+	case l.site(name) == l.site(l.c.Primary) || l.conf.Failover.AcrossSites == "automatic":
+		return ""
+	case l.conf.Failover.AcrossSites == "approval" && l.c.Attempt.Approved != "":
+		return ""
+	case l.conf.Failover.AcrossSites == "approval":
+		return fmt.Sprintf("it is on another site and failover.across-sites is approval: `mainstay approve %s` allows it", l.c.Attempt.Operation)
+	default:
 		return fmt.Sprintf("it is on another site and failover.across-sites is %s; run `mainstay failover %s --to %s`", l.conf.Failover.AcrossSites, l.c.Name, name)
 	}
-	return ""
 }
 
 // insisted: an operator named a member and took the consequences on himself. Whom a switchover was to promote is a wish

@@ -60,6 +60,7 @@ func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Membe
 	if incomplete == nil && ch.best != "" {
 		return l.promote(proof, ch, false, l.loss(ch))
 	}
+	l.askApproval(ch)
 	if l.restartable(old) {
 		ch.best = l.c.Primary
 		return l.promote(proof, ch, false, "")
@@ -72,6 +73,9 @@ func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Membe
 	}
 	if incomplete == nil {
 		incomplete = fmt.Errorf("no member is eligible")
+		if text := l.unapproved(ch); text != "" {
+			return wait(RuleAttempt, text)
+		}
 	}
 	return l.waitOrAccept(proof, ch, incomplete)
 }
@@ -165,6 +169,7 @@ func (l *look) leaseEnd() time.Duration {
 }
 
 func (l *look) waitForProof(ch choice) (*state.Command, Reason) {
+	l.askApproval(ch)
 	if cmd, why := l.stopToRestart(); cmd != nil {
 		return cmd, why // its agent answers, and can close the epoch
 	}
@@ -185,11 +190,12 @@ func (l *look) waitForProof(ch choice) (*state.Command, Reason) {
 }
 
 // turnedOutWell: an unreachable primary reports again before anything was promoted, it still runs its epoch, and no
-// candidate is ready. Then the epoch is not wasted: the attempt is abandoned.
+// candidate is ready. Then the epoch is not wasted: the attempt is abandoned. That seals have fenced it already matters only
+// where somebody may be promoted: they end with the attempt.
 func (l *look) turnedOutWell(ch choice) bool {
 	old := l.fresh(l.c.Primary)
 	return !l.c.Attempt.StopOld && l.fenceOf(l.c.Primary) == nil && old != nil && old.Process == health.ProcessRunning && old.Role == health.RolePrimary &&
-		old.Epoch == l.c.Epoch && l.proof(old, ch) == nil
+		old.Epoch == l.c.Epoch && (ch.best == "" && state.QuorumSealed(l.c.Sets, ch.sealed) || l.proof(old, ch) == nil)
 }
 
 func (l *look) cleanlyStopped(old *health.Member) bool {

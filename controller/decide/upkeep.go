@@ -47,6 +47,9 @@ func (l *look) upkeep() (*state.Command, Reason) {
 	if cmd, why := l.replicaUpkeep(p); cmd != nil {
 		return cmd, why
 	}
+	if cmd, why := l.reroute(); cmd != nil {
+		return cmd, why
+	}
 	return l.changeSet(p)
 }
 

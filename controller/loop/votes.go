@@ -18,7 +18,7 @@ func (c *Core) Votes(v health.Votes, now time.Duration) { c.view.FoldVotes(v, no
 // for the others. began tells this process from earlier ones.
 func (c *Core) Vote(began string, probes []health.Vote, now time.Duration) health.Votes {
 	c.voted++
-	out := health.Votes{Observer: c.name, Number: c.voted, Began: began, Votes: []health.Vote{}}
+	out := health.Votes{Observer: c.name, Site: c.site, Number: c.voted, Began: began, Votes: []health.Vote{}}
 	probed := map[string]health.Vote{}
 	for _, p := range probes {
 		probed[p.Cluster+"/"+p.Member] = p

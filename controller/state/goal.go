@@ -33,7 +33,11 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 		return c.primaryGoal(g)
 	}
 	g.Kind = platform.GoalReplica
-	if up := s.upstream(conf, c.Primary); up.Member != "" {
+	from := c.Primary
+	if relay := c.Upstreams[member]; relay != "" {
+		from = relay
+	}
+	if up := s.upstream(conf, from); up.Member != "" {
 		g.Upstream = &up
 	}
 	return g

@@ -23,6 +23,8 @@ const (
 	Failover   OperationKind = "failover"
 	Switchover OperationKind = "switchover"
 	Rejoin     OperationKind = "rejoin"
+	// SiteSwitchover moves all clusters and apps to one site.
+	SiteSwitchover OperationKind = "site-switchover"
 )
 
 // Result is how an operation ended.

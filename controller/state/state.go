@@ -34,12 +34,22 @@ type State struct {
 	Released map[string]*Release `json:"released,omitempty"`
 	// Runs are the runs of the agents that speak for each host (L8). A run lasts as long as a boot of its host.
 	Runs map[string]string `json:"runs,omitempty"`
+	Apps map[string]*App   `json:"apps,omitempty"`
+	// Change is the site switchover under way, nil for none; Changes are the records of all, oldest first.
+	Change     *SiteChange `json:"change,omitempty"`
+	Changes    []Operation `json:"changes,omitempty"`
+	HighChange uint64      `json:"highChange,omitempty"`
 	// Fences are the hosts whose power is, or is to be, cut by their fence devices. No member on them gets goals or leases.
 	Fences map[string]*Fence `json:"fences,omitempty"`
+	// HighFence numbers fences; none is used twice.
+	HighFence uint64 `json:"highFence,omitempty"`
 }
 
 // Fence is the intent to keep a host without power, and how far that has come. It is replaced, never edited.
 type Fence struct {
+	// Number is what answers of the devices name, so that a late one is not taken for an answer to a later fence; 0 for one of
+	// a version that did not number them.
+	Number uint64 `json:"number,omitempty"`
 	By     string `json:"by"`
 	Reason string `json:"reason"`
 	Since  string `json:"since"` // RFC 3339, for people
@@ -79,6 +89,9 @@ type Cluster struct {
 	Sets    []platform.Set     `json:"sets"`
 	HighSet uint64             `json:"highSet"`
 	Members map[string]*Member `json:"members"`
+	// Upstreams are the replicas that stream from another replica, their site's relay, instead of from the primary: those
+	// whose acknowledgements nothing counts on. It is replaced, never edited, and empty after each change of primary.
+	Upstreams map[string]string `json:"upstreams,omitempty"`
 	// HighIncarnation numbers incarnations; none is used twice.
 	HighIncarnation uint64   `json:"highIncarnation"`
 	Attempt         *Attempt `json:"attempt,omitempty"`
@@ -139,6 +152,8 @@ type Attempt struct {
 	StopOld bool `json:"stopOld,omitempty"`
 	// Accepted is an operator's word for this attempt (S4).
 	Accepted *Acceptance `json:"accepted,omitempty"`
+	// Approved is the operator who lets the primary move to another site, where failover.across-sites asks for that.
+	Approved string `json:"approved,omitempty"`
 	// Feed is a hand-over of WAL under way; Fed says that one was begun: there is no second.
 	Feed *Feed `json:"feed,omitempty"`
 	Fed  bool  `json:"fed,omitempty"`
