@@ -43,7 +43,7 @@ type Agent struct {
 	home   home
 	bootID string
 
-	watchdog hound
+	watchdog hostWatchdog
 
 	mu      sync.Mutex // guards the fields below
 	members map[string]*minder

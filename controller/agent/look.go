@@ -345,15 +345,6 @@ func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) 
 	g.report.Guard.Missing = append(g.report.Guard.Missing, unswept()...)
 }
 
-// underWatchdog tells what the host's watchdog is to the guards. Without one that is required they are not complete.
-func (m *minder) underWatchdog(g *health.Guard) {
-	g.Watchdog = m.agent.watchdog.of(m.name, m.guards.pids())
-	if w := g.Watchdog; w != nil && !w.Armed && w.Mode == platform.WatchdogRequired {
-		g.Complete = false
-		g.Missing = append(g.Missing, "watchdog: "+w.Missing)
-	}
-}
-
 // remember advances what the run remembers of the member.
 func (m *minder) remember(goal platform.Goal, d member.Durable, memory *member.Memory, g *glance) {
 	m.mu.Lock()

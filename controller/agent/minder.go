@@ -313,7 +313,7 @@ func (m *minder) hold(epoch platform.Epoch, end time.Duration) error {
 	if m.paused() {
 		return nil
 	}
-	if err := m.agent.watchdog.bars(m.name, m.guards.pids(), end, !m.guards.isArmed()); err != nil {
+	if err := barredFrom(m.watched(), boottime.Now(), end, !m.guards.isArmed()); err != nil {
 		return err
 	}
 	return m.guards.extend(epoch, end)

@@ -24,11 +24,10 @@ const (
 	toldLately = 2 * time.Second
 )
 
-// hound is what the agent knows of its host's watchdog. One goroutine tells and asks the holder; the lease path only reads
-// what it brought.
-type hound struct {
+// hostWatchdog is what the agent knows of its host's watchdog. One goroutine tells and asks the holder; the lease path only
+// reads what it brought.
+type hostWatchdog struct {
 	mu     sync.Mutex
-	mode   string // as the goals say: platform.WatchdogOff, ...
 	status watchdog.Status
 	fault  string
 	at     time.Duration // when the holder answered
@@ -44,11 +43,10 @@ func (a *Agent) keepWatchdog(ctx context.Context) error {
 	defer ticker.Stop()
 	ended := false // it was off, and there is no holder
 	for {
-		mode, w, known := a.watchdogWish()
-		if known && (w.On || !ended) {
+		if w, known := a.watchdogWish(); known && (w.On || !ended) {
 			st, err := c.Tell(ctx, w)
 			ended = !w.On && err == nil && st.PID == 0
-			a.watchdog.heard(a.log, mode, st, err)
+			a.watchdog.heard(a.log, st, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -60,91 +58,104 @@ func (a *Agent) keepWatchdog(ctx context.Context) error {
 
 // watchdogWish is what the goals of the host's members ask of its watchdog. known is false while no goal says anything:
 // then the holder, which may have been told by an earlier agent, is left as it is.
-func (a *Agent) watchdogWish() (mode string, w watchdog.Wish, known bool) {
-	known = true
-	told := false
+func (a *Agent) watchdogWish() (w watchdog.Wish, known bool) {
 	w.Guards = map[string]watchdog.Guards{}
+	silent := false
 	for _, m := range a.list() {
 		m.mu.Lock()
 		goal := m.goal
 		m.mu.Unlock()
 		w.Guards[m.name] = watchdog.Guards{Dir: guardDir(a.cfg, m.name), PIDs: m.guards.pids()}
-		switch dog := goal.Watchdog; {
+		asked := goal.Watchdog
+		switch {
 		case goal.Kind == platform.GoalReleased:
 		case goal.Cluster == "":
-			known = false
-		case dog == nil:
-			told = true
+			silent = true
 		default:
-			if told = true; !w.On || dog.Timeout < w.Timeout {
-				w.Timeout = dog.Timeout
-			}
-			if w.On = true; mode != platform.WatchdogRequired {
-				mode = dog.Mode
-			}
+			known = true
+		}
+		if asked != nil && (!w.On || asked.Timeout < w.Timeout) {
+			w.On, w.Timeout = true, asked.Timeout
 		}
 	}
-	return mode, w, known || told
+	return w, known || !silent
 }
 
 // heard takes the holder's answer over; what has changed is logged.
-func (d *hound) heard(log *zap.Logger, mode string, st watchdog.Status, err error) {
+func (d *hostWatchdog) heard(log *zap.Logger, st watchdog.Status, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	was, fault := d.status, d.fault
-	d.mode, d.fault = mode, ""
+	d.fault = ""
 	if err != nil {
 		d.fault = err.Error()
 	}
 	if st.PID != 0 || err == nil {
 		d.status, d.at = st, boottime.Now()
 	}
-	if was.Armed != d.status.Armed || was.Missing != d.status.Missing || fault != d.fault || was.PID != d.status.PID {
-		log.Info("watchdog", zap.String("mode", mode), zap.Bool("armed", d.status.Armed), zap.String("device", d.status.Identity), zap.Duration("timeout", d.status.Timeout),
-			zap.String("missing", d.status.Missing), zap.String("fault", d.fault), zap.Int("holder", d.status.PID))
+	if was.Armed != d.status.Armed || was.Missing != d.status.Missing || was.PID != d.status.PID || fault != d.fault {
+		log.Info("watchdog", zap.Bool("armed", d.status.Armed), zap.String("device", d.status.Identity), zap.Duration("timeout", d.status.Timeout),
+			zap.String("missing", d.status.Missing), zap.String("fault", d.fault), zap.Int("holder", d.status.PID), zap.Strings("unhardened", d.status.Unhardened))
 	}
 	if d.status.Starves && !was.Starves {
 		log.Warn("the watchdog is not fed: a guard is overdue, or a lease has all but ended; the host resets unless that mends")
 	}
 }
 
-// of is what the watchdog is to a member with these guards; nil where it is off.
-func (d *hound) of(name string, guards [2]int) *health.Watchdog {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.mode == platform.WatchdogOff {
+// of is what the watchdog is to a member with these guards, that asks for it so; nil where it is off.
+func (d *hostWatchdog) of(asked *platform.Watchdog, member string, guards [2]int) *health.Watchdog {
+	if asked == nil {
 		return nil
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	s := d.status
-	w := &health.Watchdog{Mode: d.mode, Identity: s.Identity, Timeout: s.Timeout, Missing: s.Missing, WasReset: s.WasReset}
+	w := &health.Watchdog{Mode: asked.Mode, Identity: s.Identity, Timeout: s.Timeout, Missing: s.Missing, WasReset: s.WasReset}
 	switch {
-	case boottime.Now()-d.at > toldLately:
-		w.Missing = "its holder does not answer"
+	case d.at == 0 || boottime.Now()-d.at > toldLately:
+		w.Missing = "its holder has not answered lately"
+	case !s.Armed && s.Missing == "":
+		w.Missing = "it is about to be armed"
 	case !s.Armed:
-	case guards == [2]int{} || s.Watched[name] != guards:
-		w.Missing = "it does not watch the guards of " + name + " yet"
+	case asked.Timeout < s.Timeout:
+		w.Missing = "it counts too long for the lease of " + member
+	case guards == [2]int{} || s.Watched[member] != guards:
+		w.Missing = "it does not watch the guards of " + member + " yet"
 	default:
 		w.Armed = true
 	}
 	if d.fault != "" && !w.Armed {
 		w.Missing = d.fault
 	}
-	if w.Missing == "" && !w.Armed {
-		w.Missing = "it is not armed yet"
-	}
 	return w
 }
 
-// bars says why a member may not take a lease until end: the watchdog that is required is not armed, or the device was fed
-// for longer than the lease still runs. The latter only matters to guards that were bound to nothing (fresh); those that
-// are bound have the device fed by what they owe.
-func (d *hound) bars(name string, guards [2]int, end time.Duration, fresh bool) error {
-	w := d.of(name, guards)
+// watched is what the host's watchdog is to the member, as its goal asks for it.
+func (m *minder) watched() *health.Watchdog {
+	m.mu.Lock()
+	asked := m.goal.Watchdog
+	m.mu.Unlock()
+	return m.agent.watchdog.of(asked, m.name, m.guards.pids())
+}
+
+// underWatchdog tells what the host's watchdog is to the guards. Without one that is required they are not complete.
+func (m *minder) underWatchdog(g *health.Guard) {
+	g.Watchdog = m.watched()
+	if g.Watchdog.Lacks() != "" {
+		g.Complete = false
+		g.Missing = append(g.Missing, "watchdog: "+g.Watchdog.Missing)
+	}
+}
+
+// barredFrom says why a member may not take a lease that runs until end: the watchdog that is required is not armed, or the
+// device has just been fed for longer than that. The latter holds for guards that were bound to nothing (fresh); for those that
+// are bound the holder feeds no longer than they are.
+func barredFrom(w *health.Watchdog, now, end time.Duration, fresh bool) error {
 	switch {
 	case w == nil:
-	case !w.Armed && w.Mode == platform.WatchdogRequired:
-		return errors.New("the watchdog is required, and not armed: " + w.Missing)
-	case w.Armed && fresh && boottime.Now()+w.Timeout > end+platform.GuardKill:
+	case w.Lacks() != "":
+		return errors.New(w.Lacks())
+	case w.Armed && fresh && now+w.Timeout > end+platform.GuardKill:
 		return fmt.Errorf("the lease ends too soon for a watchdog of %s; the next one will do", w.Timeout)
 	}
 	return nil

@@ -9,17 +9,17 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 	if c == nil || conf == nil || conf.Member(member) == nil {
 		return platform.Goal{}
 	}
-	self, dog := s.upstream(conf, member), s.watchdog(conf, member)
+	self, asked := s.upstream(conf, member), s.watchdog(conf, member)
 	if s.FenceOf(cluster, member) != nil {
-		return platform.Goal{Cluster: cluster, Listen: self.Address, Port: self.Port, Watchdog: dog}
+		return platform.Goal{Cluster: cluster, Listen: self.Address, Port: self.Port, Watchdog: asked}
 	}
 	if c.Primary == "" {
-		return platform.Goal{Kind: platform.GoalObserve, Cluster: cluster, Listen: self.Address, Port: self.Port, Watchdog: dog}
+		return platform.Goal{Kind: platform.GoalObserve, Cluster: cluster, Listen: self.Address, Port: self.Port, Watchdog: asked}
 	}
 	g := platform.Goal{
 		Cluster: cluster, Listen: self.Address, Port: self.Port, Epoch: c.Epoch, Timeline: c.Timeline, History: c.History, Fork: c.Fork, Opened: c.Opened,
 		SystemID: c.SystemID, Incarnation: c.Members[member].Incarnation, Sets: c.Sets,
-		Slots: otherMembers(conf, member), List: s.PlatformVersion, Lease: c.LongestLease, Paused: c.Pause != nil && !c.Pause.Resuming, Watchdog: dog,
+		Slots: otherMembers(conf, member), List: s.PlatformVersion, Lease: c.LongestLease, Paused: c.Pause != nil && !c.Pause.Resuming, Watchdog: asked,
 	}
 	if c.Fencing() {
 		if f := c.Attempt.Feed; f != nil && f.To == member {
