@@ -56,7 +56,9 @@ func TestPages(t *testing.T) {
 		}
 	}
 	end = b.extend(s, "1.2", 300*time.Millisecond)
-	b.killedAt(end)
+	if !b.pg.WaitEnded(10 * time.Second) {
+		t.Fatal("the tree lives on")
+	}
 	for _, p := range pages {
 		eventually(t, "the kill settles what was owed", func() bool { d := p.Duty(); return d.End == 0 && d.Settled >= end })
 	}

@@ -18,8 +18,7 @@ type holder struct {
 	cfg   config
 	open  opener
 	prot  guard.Protection
-	timer *boottime.Timer
-	wake  int // eventfd: the loop looks again
+	timer *boottime.Timer // when the loop looks again; set with mu held
 
 	mu      sync.Mutex // guards what follows; never held while anything but the device or memory is touched
 	machine machine
@@ -43,33 +42,27 @@ func newHolder(cfg config, open opener) (*holder, error) {
 	if err != nil {
 		return nil, err
 	}
-	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		timer.Close()
-		return nil, fmt.Errorf("create the holder's eventfd: %w", err)
-	}
-	return &holder{cfg: cfg, open: open, timer: timer, wake: wake, members: map[string]*member{}}, nil
+	return &holder{cfg: cfg, open: open, timer: timer, members: map[string]*member{}}, nil
 }
 
 // loop runs on a thread of its own until the holder is to end. It waits in the kernel, not in the Go scheduler.
 func (h *holder) loop() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	fds := []unix.PollFd{{Fd: int32(h.timer.FD()), Events: unix.POLLIN}, {Fd: int32(h.wake), Events: unix.POLLIN}}
+	fds := []unix.PollFd{{Fd: int32(h.timer.FD()), Events: unix.POLLIN}}
 	for !h.step() {
-		unix.Poll(fds, -1) // after a signal as well it looks again
+		unix.Poll(fds, int(feedEvery.Milliseconds())) // also where a signal or a timer that fails wakes it
 	}
 }
 
-func (h *holder) rouse() { unix.Write(h.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+// rouse is called with mu held: the loop looks at once.
+func (h *holder) rouse() { h.timer.Set(0) }
 
 // step looks once, does what is due, and sets the timer; over says that the holder is to end.
 func (h *holder) step() (over bool) {
-	var b [8]byte
-	unix.Read(h.wake, b[:])
-	h.timer.Expired()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.timer.Expired()
 	for {
 		owed := h.owed()
 		now := boottime.Now() // read last: what was read of the guards is no newer
@@ -80,10 +73,7 @@ func (h *holder) step() (over bool) {
 		}
 		h.do(next, now)
 		if next == wait || next == starve || next == feed {
-			if h.timer.Set(h.machine.again(now, owed)) != nil {
-				time.Sleep(lookSoon) // without a timer it looks by itself
-				h.rouse()
-			}
+			h.timer.Set(h.machine.again(now, owed))
 			return false
 		}
 	}

@@ -79,8 +79,8 @@ func (h *holder) obey(w Wish) error {
 	err := errors.Join(errs...)
 	h.mu.Lock()
 	h.machine.want, h.machine.blind, h.machine.leaving = &w, err != nil, h.machine.leaving || w.Leave
-	h.mu.Unlock()
 	h.rouse()
+	h.mu.Unlock()
 	return err
 }
 
@@ -125,6 +125,6 @@ func (h *holder) member(name string) *member {
 func (h *holder) leave() {
 	h.mu.Lock()
 	h.machine.leaving = true
-	h.mu.Unlock()
 	h.rouse()
+	h.mu.Unlock()
 }
