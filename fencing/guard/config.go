@@ -23,12 +23,12 @@ type config struct {
 
 // readConfig accepts only what it understands completely: a guard with half a configuration guards half a member.
 func readConfig(r io.Reader) (config, error) {
-	b, err := io.ReadAll(io.LimitReader(r, MaxLine+1))
+	b, err := io.ReadAll(io.LimitReader(r, maxLine+1))
 	if err != nil {
 		return config{}, fmt.Errorf("read the guard's configuration: %w", err)
 	}
-	if len(b) > MaxLine {
-		return config{}, fmt.Errorf("the guard's configuration is longer than %d bytes", MaxLine)
+	if len(b) > maxLine {
+		return config{}, fmt.Errorf("the guard's configuration is longer than %d bytes", maxLine)
 	}
 	var c config
 	d := json.NewDecoder(bytes.NewReader(b))

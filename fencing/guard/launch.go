@@ -142,7 +142,7 @@ func awaitEnd(conn *net.UnixConn, h *process.Handle) error {
 
 func readLaunched(conn *net.UnixConn) (launched, error) {
 	var answer launched
-	b := make([]byte, MaxLine)
+	b := make([]byte, maxLine)
 	n, err := conn.Read(b)
 	if err != nil {
 		return answer, err

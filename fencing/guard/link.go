@@ -142,7 +142,7 @@ func (l *link) forget(id uint64) {
 
 // read hands replies to their callers until the connection ends.
 func (l *link) read() {
-	r := bufio.NewReaderSize(l.conn, MaxLine)
+	r := bufio.NewReaderSize(l.conn, maxLine)
 	for {
 		line, err := r.ReadSlice('\n')
 		var rep reply

@@ -133,7 +133,7 @@ func TestBadConfig(t *testing.T) {
 		"wrong type":         {`"feed-e1","slot"`, `7,"slot"`, "not understood"},
 		"not JSON":           {`{`, `<`, "not understood"},
 		"something after it": {`}`, `} {}`, "followed by"},
-		"too long":           {`feed-e1","slot`, strings.Repeat("x", MaxLine) + `","slot`, "longer than"},
+		"too long":           {`feed-e1","slot`, strings.Repeat("x", maxLine) + `","slot`, "longer than"},
 	} {
 		text := strings.Replace(good, c.old, c.new, 1)
 		if text == good {

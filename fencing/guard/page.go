@@ -32,7 +32,6 @@ const (
 	wordOwed    // end of the lease, while the guard is armed or kills; 0 otherwise
 	wordSince   // when that was said
 	wordSettled // when the tree had last ended by the guard's hand, or an agent had disarmed it
-	words
 )
 
 // Duty is what one guard owes at a moment. Readings of CLOCK_BOOTTIME.

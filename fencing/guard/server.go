@@ -94,7 +94,7 @@ func (s *server) close() {
 
 // serve answers line by line until the connection closes, which changes nothing for the guard.
 func (s *server) serve(c *client) {
-	r := bufio.NewReaderSize(c.conn, MaxLine)
+	r := bufio.NewReaderSize(c.conn, maxLine)
 	for {
 		line, err := r.ReadSlice('\n')
 		if err != nil {

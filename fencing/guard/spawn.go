@@ -31,7 +31,7 @@ func spawn(ctx context.Context, o Options, slot string) error {
 }
 
 // Spawn starts a small process that outlives the caller: in its own session and, where there is one, the named cgroup,
-// with nothing of the caller's: no file, no directory, no environment. It is configured as Begin says. args begin with the
+// with nothing of the caller's: no file, no directory, no environment. It is configured as begin says. args begin with the
 // name it gets. The caller reaps it.
 func Spawn(ctx context.Context, cgroup string, cfg []byte, executable string, args ...string) error {
 	if c, err := process.Create(cgroup); err == nil {
@@ -58,7 +58,7 @@ func run(ctx context.Context, cfg []byte, cgroup *os.File, executable string, ar
 	if cgroup != nil {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(cgroup.Fd())
 	}
-	if err := Begin(ctx, cmd, cfg); err != nil {
+	if err := begin(ctx, cmd, cfg); err != nil {
 		return err
 	}
 	return cmd.Process.Release()
@@ -76,12 +76,12 @@ func startKeeper(cfg config) (*exec.Cmd, error) {
 	cmd := exec.Command("/proc/self/exe", "guard", keeperWord)
 	cmd.Args[0] = "lease-keeper:" + cfg.Member
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-	return cmd, Begin(ctx, cmd, b)
+	return cmd, begin(ctx, cmd, b)
 }
 
-// Begin starts cmd without directory or environment, configures it on standard input, and waits until it says that it
+// begin starts cmd without directory or environment, configures it on standard input, and waits until it says that it
 // has begun. One that does not is killed: it was given nothing to do yet.
-func Begin(ctx context.Context, cmd *exec.Cmd, cfg []byte) error {
+func begin(ctx context.Context, cmd *exec.Cmd, cfg []byte) error {
 	in, to, err := os.Pipe()
 	if err != nil {
 		return err

@@ -63,7 +63,7 @@ func ask(conn net.Conn, req request, within time.Duration) (reply, error) {
 	if err := conn.SetReadDeadline(time.Now().Add(within)); err != nil {
 		return r, err
 	}
-	line, err := bufio.NewReaderSize(conn, MaxLine).ReadSlice('\n')
+	line, err := bufio.NewReaderSize(conn, maxLine).ReadSlice('\n')
 	if err != nil {
 		return r, err
 	}

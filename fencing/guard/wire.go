@@ -8,8 +8,8 @@ import (
 // proto is the version of the protocol; guards of another version are replaced as soon as they are not armed.
 const proto = 3
 
-// MaxLine bounds a request or reply, newline included.
-const MaxLine = 16 << 10
+// maxLine bounds a request or reply, newline included.
+const maxLine = 16 << 10
 
 // op is what a request asks for.
 type op string
