@@ -329,10 +329,8 @@ func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) 
 			postmaster = h.PID()
 		}
 		if m.cgroup != nil && g.seen.Process == health.ProcessRunning {
-			if pids, err := m.tree.Outside(); err == nil {
-				outside = len(pids)
-				g.seen.Outside = outside > 0
-			}
+			outside = m.outside(postmaster)
+			g.seen.Outside = outside > 0
 		}
 		fault = errors.Join(fault, m.unbind())
 	}

@@ -88,6 +88,7 @@ type minder struct {
 	// waitingFor are the settings that wait for the restart of an adopted instance, as asked of the postmaster waitingOf.
 	waitingOf  int
 	waitingFor []string
+	reached    reached
 	user       userSide
 }
 
