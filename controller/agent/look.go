@@ -337,6 +337,7 @@ func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) 
 		fault = errors.Join(fault, m.unbind())
 	}
 	g.report.Guard = m.guards.check(fault, outside, postmaster)
+	m.underWatchdog(&g.report.Guard)
 	if m.cgroup == nil {
 		g.report.Guard.Missing = append(g.report.Guard.Missing, "a cgroup: a process that detaches itself from the tree escapes")
 	}

@@ -294,7 +294,7 @@ func (m *minder) granted(epoch platform.Epoch, end time.Duration) {
 		return
 	}
 	if err := m.hold(epoch, end); err != nil {
-		m.log.Warn("the guards did not take the lease", zap.Error(err))
+		m.log.Warn("the lease is not taken", zap.Error(err))
 		return
 	}
 	m.mu.Lock()
@@ -312,6 +312,9 @@ func (m *minder) hold(epoch platform.Epoch, end time.Duration) error {
 	defer m.binding.Unlock()
 	if m.paused() {
 		return nil
+	}
+	if err := barredFrom(m.watched(), boottime.Now(), end, !m.guards.isArmed()); err != nil {
+		return err
 	}
 	return m.guards.extend(epoch, end)
 }
