@@ -24,11 +24,11 @@ func TestAnswersNameTheirFence(t *testing.T) {
 
 	s := run(t, fenceable(t), fence)
 	first := s.Index
-	if want := (Effect{PowerOff, "h1", first}); len(s.Effects()) != 1 || s.Effects()[0] != want {
+	if want := (Effect{Kind: PowerOff, Host: "h1", Fence: first}); len(s.Effects()) != 1 || s.Effects()[0] != want {
 		t.Fatalf("effects %+v", s.Effects())
 	}
 	s = run(t, s, off(first), unfence)
-	if want := (Effect{PowerOn, "h1", first}); len(s.Effects()) != 1 || s.Effects()[0] != want {
+	if want := (Effect{Kind: PowerOn, Host: "h1", Fence: first}); len(s.Effects()) != 1 || s.Effects()[0] != want {
 		t.Fatalf("effects %+v", s.Effects())
 	}
 	s = run(t, s, on(first), fence)
