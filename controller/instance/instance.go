@@ -120,11 +120,15 @@ func Confirm(old, next platform.InstanceGoal, named bool) platform.InstanceGoal 
 // AskAt is when the agent of the primary is to be asked, unless a leader has answered by then: half of the permit is gone.
 func AskAt(g platform.InstanceGoal, heard time.Duration) time.Duration { return heard + g.Permit/2 }
 
+// startGrace is how long an agent that finds an instance running past its permit asks a leader, or its primary, before it
+// stops it: while the agent was away nobody did, and an upgrade of the agent must not restart every app server.
+const startGrace = time.Second
+
 // PermitAfter is when a permit ends that an earlier run of the agent left: never later than was written down in this boot,
-// and never later than its length after the agent's own start.
+// and never later than its length after the agent's own start; but not before startGrace.
 func PermitAfter(d Durable, boot string, begun time.Duration) time.Duration {
 	if d.Boot != boot || boot == "" {
 		return 0
 	}
-	return min(d.End, begun+d.Goal.Permit)
+	return max(min(d.End, begun+d.Goal.Permit), begun+startGrace)
 }

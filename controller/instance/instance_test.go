@@ -199,7 +199,8 @@ func TestPermitAfter(t *testing.T) {
 	for _, c := range []struct {
 		boot        string
 		begun, want time.Duration
-	}{{boot, now, now + 3*time.Second}, {boot, now - 4*time.Second, now + time.Second}, {"another", now, 0}} {
+	}{{boot, now, now + 3*time.Second}, {boot, now - 4*time.Second, now + time.Second},
+		{boot, now + time.Minute, now + time.Minute + startGrace}, {"another", now, 0}} {
 		if got := PermitAfter(d, c.boot, c.begun); got != c.want {
 			t.Errorf("boot %s, begun %s: %s, want %s", c.boot, c.begun, got, c.want)
 		}

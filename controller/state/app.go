@@ -177,7 +177,7 @@ func (s *State) instanceGoal(conf *platform.App, i *platform.Instance) platform.
 	if a := s.Apps[conf.Name]; a != nil {
 		g.Restart = a.Restarts[i.Name]
 	}
-	if c := s.AppCluster(conf); c != nil && g.Want == platform.WantRunning {
+	if c := s.AppCluster(conf); c != nil && g.Want != platform.WantNothing { // one that is to stop may go on draining under it
 		g.Permit = platform.Permit(s.ClusterConfig(c.Name).Lease)
 		g.Cluster, g.Primary, g.Epoch = c.Name, c.Primary, c.Epoch
 	}
