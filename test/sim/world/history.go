@@ -26,6 +26,11 @@ func (w *World) committed(old, next *state.State, cmd state.Command, encoded []b
 		c.predicted(cmd.Begin)
 	case cmd.Abandon != nil:
 		w.counts["abandon"]++
+		hooks := w.abandoned
+		w.abandoned = nil
+		for _, f := range hooks {
+			f()
+		}
 	case cmd.Reincarnate != nil:
 		w.counts["reincarnate"]++
 	case cmd.Sets != nil:
