@@ -161,9 +161,10 @@ func (in Input) discard(k Kind, needs, why string) Act {
 }
 
 // countedOn is the durability set in force that the data in place belongs to: it first leaves every set by the drop rule
-// (S2). Only where the newest set cannot do without this member's next data would waiting never end.
+// (S2). Only where the newest set cannot do without this member's next data, or nobody is left to be in it, would waiting
+// never end: the primary holds everything, and this copy is renewed from it.
 func (in Input) countedOn() uint64 {
-	if lastSet(in.Goal).Has(in.Goal.Incarnation) {
+	if last := lastSet(in.Goal); len(in.Goal.Sets) > 0 && last.Acks == 0 || last.Has(in.Goal.Incarnation) {
 		return 0
 	}
 	for _, s := range in.Goal.Sets {

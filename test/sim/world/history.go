@@ -35,6 +35,8 @@ func (w *World) committed(old, next *state.State, cmd state.Command, encoded []b
 		w.counts["reincarnate"]++
 	case cmd.Sets != nil:
 		w.counts["sets"]++
+	case cmd.Settled != nil && s.Set().Acks == 0 && c.conf().Durability.Acks == 0:
+		c.check.Lapse()
 	case cmd.Promote != nil:
 		w.promotion(c, old.Clusters[c.name], cmd.Promote)
 	}
