@@ -95,3 +95,20 @@ func (w *World) beyond() string {
 	})
 	return "a member of " + c.name + " is ahead, not heard and restarts; the primary dies"
 }
+
+// raised makes a cluster synchronous that was not, and loses its primary a moment later: the next one was told just before,
+// and its backends may not know yet that they must wait (S2).
+func (w *World) raised() string {
+	c := w.anyCluster()
+	if c.far || c.acks == 0 {
+		return ""
+	}
+	acks := c.acks
+	w.later(w.relaxed(c), func() {
+		w.change(c, func(conf *platform.Cluster) { conf.Durability.Acks = acks })
+		w.later(w.span(500*time.Millisecond, 1700*time.Millisecond), func() {
+			c.primary().host.fall(w.span(2*time.Second, 6*time.Second))
+		})
+	})
+	return c.name + " waits for replicas again, and its primary dies"
+}
