@@ -63,7 +63,9 @@
 // The state lists every set that may be in force; the last is the one to load. A set is recorded before the primary loads
 // it, and older ones are dropped only when the primary's agent has shown (member.Settle) that (a) nothing can be
 // acknowledged under them any more and (b) enough members of the newest have flushed past the position read after (a). A
-// promotion must satisfy all sets listed, those of earlier epochs too until the new primary has settled them. Names in a
+// promotion must satisfy all sets listed, those of earlier epochs too until the new primary has settled them. Behind a step
+// down to acks 0 that nobody asked for (when-short: degrade) they all stay: no clause (b) could hold for it, and whoever is
+// left might be promoted without what two members had held. Where the operator asks for acks 0, they go. Names in a
 // set are incarnations: data that is rewound or rebuilt gets a new one first, and never counts for an old set. A former
 // primary that did not stop cleanly gets a new name at once, and stays out of the set until it streams.
 //

@@ -161,9 +161,10 @@ func (in Input) discard(k Kind, needs, why string) Act {
 }
 
 // countedOn is the durability set in force that the data in place belongs to: it first leaves every set by the drop rule
-// (S2). Only where the newest set cannot do without this member's next data would waiting never end.
+// (S2). Only where the newest set cannot do without this member's next data, or nobody is left to be in it, would waiting
+// never end: the primary holds everything, and this copy is renewed from it.
 func (in Input) countedOn() uint64 {
-	if lastSet(in.Goal).Has(in.Goal.Incarnation) {
+	if last := lastSet(in.Goal); len(in.Goal.Sets) > 0 && last.Acks == 0 || last.Has(in.Goal.Incarnation) {
 		return 0
 	}
 	for _, s := range in.Goal.Sets {
@@ -190,16 +191,14 @@ func (in Input) rename(k Kind, why string) Act {
 	return Act{Kind: k, Durable: d, Why: why}
 }
 
-// replicaSyncNames: with acknowledgements every member, replicas too, has a non-empty list, so that a promotion never
-// opens without one.
-func (in Input) replicaSyncNames() string { return SyncNames(ReplicaSet(in.Goal)) }
+// replicaSyncNames is what a replica shows on a new connection when it has loaded its list.
+func (in Input) replicaSyncNames() string { return SyncNames(ReplicaSet()) }
 
-// ReplicaSet is the durability list a replica keeps loaded: as strict as the primary's, naming nobody real but itself.
-func ReplicaSet(g platform.Goal) platform.Set {
-	set := lastSet(g)
-	if set.Acks == 0 {
-		return platform.Set{}
-	}
+// ReplicaSet is the durability list that every replica keeps loaded, under whatever sets: one that nobody satisfies, so that
+// a promotion never opens without its own. It is never empty, not even while commits wait for nobody: backends obey a flag
+// that only the checkpointer sets, late after a list that was empty, and a replica may be promoted under a stricter set
+// before that. A promotion to an asynchronous set loads the empty one first.
+func ReplicaSet() platform.Set {
 	return platform.Set{Acks: 1, Names: []string{"mainstay_not_primary"}}
 }
 
