@@ -107,10 +107,17 @@ func (o Options) agentTable(a AgentAnswer, cluster string) string {
 	}
 	leader := heardLeader(*a.Status)
 	head := o.paint(bold, or(a.Status.Source, a.Address)) + "   " + a.Address + "   " + o.paint(leader.style, leader.text) + "   " + o.paint(dim, a.Status.At) + "\n"
-	if len(rows) == 0 {
-		return head + "  no members\n"
+	apps := ""
+	if cluster == "" {
+		apps = o.hostInstances(a.Status.Apps)
 	}
-	return head + o.table("  ", memberHead, rows) + o.protections(members)
+	switch {
+	case len(rows) == 0 && apps == "":
+		return head + "  no members\n"
+	case len(rows) == 0:
+		return head + apps
+	}
+	return head + o.table("  ", memberHead, rows) + o.protections(members) + apps
 }
 
 // anyLed names an agent that a leader answers, "" for none.
