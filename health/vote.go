@@ -82,14 +82,18 @@ func (v *View) Vote(observer string, m *platform.Member, limit, now time.Duratio
 	return nil
 }
 
-// InstanceVote returns what an observer says of an app's instance, if it said so within limit; nil: no fresh vote.
+// InstanceVote returns what an observer says of an app's instance, if its last check began within limit; nil: no fresh vote.
+// See platform.AppCheck.Fresh for the limit.
 func (v *View) InstanceVote(observer, app, instance string, limit, now time.Duration) *InstanceVote {
 	s, ok := v.votes[observer]
-	if !ok || now-s.at > limit {
+	if !ok {
 		return nil
 	}
 	for i := range s.votes.Apps {
 		if a := &s.votes.Apps[i]; a.App == app && a.Instance == instance {
+			if !within(a.AgeMS, limit-(now-s.at)) {
+				return nil
+			}
 			return a
 		}
 	}

@@ -159,6 +159,7 @@ func (a *Agent) minder(name string) *minder {
 	a.members[name] = m
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.group.Go(func() error { m.beatAlong(ctx); return nil })
+	a.group.Go(func() error { m.keepTenure(ctx); return nil })
 	a.group.Go(func() error {
 		defer cancel()
 		if m.run(ctx) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/wire"
 	"mainstay/fencing/guard"
@@ -54,9 +55,13 @@ func (g *guards) begin(ctx context.Context, o guard.Options) error {
 	if err != nil {
 		return err
 	}
+	armed := platform.Epoch{}
+	if st, err := next.Status(); err == nil {
+		armed, _, _ = st.Lease() // by an earlier agent
+	}
 	g.mu.Lock()
 	old := g.set
-	g.set, g.armed = next, platform.Epoch{}
+	g.set, g.armed = next, armed
 	g.mu.Unlock()
 	if old != nil {
 		old.Close()
@@ -106,6 +111,20 @@ func (g *guards) disarm() error {
 	g.armed = platform.Epoch{}
 	g.mu.Unlock()
 	return nil
+}
+
+// lease is what both guards hold, whoever gave it to them; zero if they hold none together.
+func (g *guards) lease() (member.Lease, error) {
+	set := g.get()
+	if set == nil {
+		return member.Lease{}, errNoGuards
+	}
+	st, err := set.Status()
+	if err != nil {
+		return member.Lease{}, err
+	}
+	epoch, end, _ := st.Lease()
+	return member.Lease{Epoch: epoch, End: end}, nil
 }
 
 func (g *guards) get() *guard.Set {

@@ -30,8 +30,7 @@ type glance struct {
 func (m *minder) look(ctx context.Context) {
 	m.settle()
 	m.mu.Lock()
-	inst, goal, d, memory, last := m.inst, m.goal, m.durable, m.memory, m.report
-	seen := m.seen
+	inst := m.inst
 	if inst == nil {
 		m.looks = stall{} // there is nothing to look at
 	}
@@ -41,6 +40,10 @@ func (m *minder) look(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
+	m.goOn(ctx, inst)
+	m.mu.Lock()
+	goal, d, memory, last, seen := m.goal, m.durable, m.memory, m.report, m.seen
+	m.mu.Unlock()
 	g := &glance{report: health.Member{Name: m.name, Data: last.Data, SystemID: last.SystemID, Version: inst.Binaries.Version, Timeline: last.Timeline}}
 	g.seen.Data, g.seen.SystemID, g.seen.Timeline = seen.Data, seen.SystemID, seen.Timeline
 	m.process(ctx, inst, g)
@@ -384,7 +387,7 @@ func (m *minder) promises(ctx context.Context, inst *postgres.Instance, goal pla
 	}
 	if n := len(goal.Sets); n > 0 && s.SyncNames == member.SyncNames(goal.Sets[n-1]) {
 		r.Loaded = goal.Sets[n-1].ID
-		if memory.Settling.Done && memory.Settling.ID == r.Loaded {
+		if memory.Settling.Done && memory.Settling.ID == r.Loaded && !m.behind(goal) {
 			r.Settled = r.Loaded
 		}
 	}

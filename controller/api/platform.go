@@ -34,6 +34,7 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	if req.Platform == nil {
 		return nil, badRequest(`field "platform" is missing`)
 	}
+	req.Platform.FillDefaults() // the command of an earlier version does not say all
 	if err := config.Validate(req.Platform); err != nil {
 		return nil, badRequest("the platform is not valid: %w", err)
 	}

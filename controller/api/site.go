@@ -142,7 +142,7 @@ func appStates(look loop.Look) (out []wire.AppState) {
 			seen := decide.Seen(look.Input, i)
 			st := wire.InstanceStatus{Name: i.Name, Site: i.Site, Host: i.Host, Address: i.Address, Goal: s.Wants(conf, i.Name), Serves: s.Serves(conf, i.Name),
 				Out: a.Out[i.Name], Restart: a.Restarts[i.Name], Seen: seen}
-			st.Health, st.Reaches, st.Error = decide.Verdict(look.Input, conf.Name, i.Name)
+			st.Health, st.Reaches, st.Error = decide.Verdict(look.Input, conf, i.Name)
 			if i.Host != "" {
 				st.Age = look.Input.View.Silence(i.Host, look.Input.Now)
 			}

@@ -17,8 +17,9 @@ type Agent struct {
 	Data        string   // folder of the agent's own state
 	TLS         TLS
 	Postgres    Postgres
-	Members     map[string]AgentMember // by name; overrides for members of this host, and adoptions
-	Cgroup      string                 // automatic (default) or off
+	Members     map[string]AgentMember   // by name; overrides for members of this host, and adoptions
+	Instances   map[string]AgentInstance // by name; app servers of this host that the agent starts and stops
+	Cgroup      string                   // automatic (default) or off
 	Quarantine  Quarantine
 	Log         Log
 }
@@ -70,6 +71,7 @@ func LoadAgent(path string) (Agent, error) {
 			{"tls", l.tls(&a.TLS)},
 			{"postgres", l.postgres(&a.Postgres)},
 			{"members", named(l.reader, &a.Members, l.member)},
+			{"instances", named(l.reader, &a.Instances, l.instance)},
 			{"cgroup", l.text(&a.Cgroup)},
 			{"quarantine", l.section(field{"limit", l.size(&a.Quarantine.Limit)})},
 			{"log", l.log(&a.Log)},
@@ -121,6 +123,9 @@ func (l *local) agent(a *Agent) {
 		at := root.field("members").field(label(name))
 		l.checkMember(at, name, a.Members[name])
 		l.checkSuperuser(at.field("superuser"), a.Members[name].Superuser, a.Postgres.User)
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Instances)) {
+		l.checkInstance(root.field("instances").field(label(name)), name, a.Instances[name])
 	}
 	l.oneOf(root.field("cgroup"), a.Cgroup, "automatic", "off")
 	l.checkLog(root.field("log"), a.Log)

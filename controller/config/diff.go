@@ -64,8 +64,7 @@ func Diff(old, new *platform.Platform) []Change {
 	}
 	d := &differ{old: old, new: new}
 	if old.Name != new.Name {
-		d.settings("", []setting{{"platform", scalar(old.Name), old.Name == ""}},
-			[]setting{{"platform", scalar(new.Name), new.Name == ""}}, notePlatform)
+		d.settings("", []setting{text("platform", old.Name)}, []setting{text("platform", new.Name)}, notePlatform(old.Name))
 	}
 	entries(d, "sites", old.Sites, new.Sites, siteForm, siteNotes)
 	entries(d, "hosts", old.Hosts, new.Hosts, hostForm, hostNotes)
@@ -151,7 +150,7 @@ func (d *differ) settings(prefix string, old, new []setting, note func(key strin
 		c := Change{Path: prefix + s.key, Kind: Changed, Old: old[i].value, New: s.value, Note: note(s.key)}
 		switch {
 		case isBlank(c.Old):
-			c.Kind, c.Old, c.Note = Added, "", ""
+			c.Kind, c.Old = Added, ""
 		case isBlank(c.New):
 			c.Kind, c.New = Removed, ""
 		}
@@ -159,6 +158,6 @@ func (d *differ) settings(prefix string, old, new []setting, note func(key strin
 	}
 }
 
-func isBlank(value string) bool { return value == `""` || value == "[]" }
+func isBlank(value string) bool { return value == `""` || value == "[]" || value == "{}" }
 
 func at(path string, form []setting) string { return fmt.Sprintf("%s[%s]", path, form[0].value) }

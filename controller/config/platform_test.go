@@ -63,8 +63,8 @@ func sampleValue() *platform.Platform {
 			Lease:      5 * time.Second,
 		}},
 		Apps: []platform.App{{
-			Name: "web", Needs: []string{"feed"},
-			Check: platform.AppCheck{HTTP: "http://{address}/healthz", Every: time.Second},
+			Name: "web", Needs: []string{"feed"}, Run: "everywhere", Minimum: 1,
+			Check: platform.AppCheck{HTTP: "http://{address}/healthz", Every: time.Second, Timeout: time.Second, Rise: 2, Fall: 3},
 			Instances: []platform.Instance{
 				{Name: "web-e1", Site: "east", Address: "10.0.1.21:8080"},
 				{Name: "web-w1", Site: "west", Address: "10.0.2.21:8080"},
@@ -122,8 +122,24 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("acks: 0 was overridden by the default: %d", got)
 	}
 	app := "apps: [{name: w, instances: [{name: w1, site: s, address: 'h:80'}]}]\n"
-	if got := mustParse(t, head+app).Apps[0].Check; got != (platform.AppCheck{Every: time.Second}) {
-		t.Errorf("check of an app without one: %+v", got)
+	wantApp := platform.App{Name: "w", Run: "everywhere", Minimum: 1,
+		Check:     platform.AppCheck{Every: time.Second, Timeout: time.Second, Rise: 2, Fall: 3},
+		Instances: []platform.Instance{{Name: "w1", Site: "s", Address: "h:80"}}}
+	if got := mustParse(t, head+app).Apps[0]; !reflect.DeepEqual(got, wantApp) {
+		t.Errorf("an app that says nothing: got %+v\nwant %+v", got, wantApp)
+	}
+	acks := func(members string) int {
+		return mustParse(t, head+"clusters: [{name: c, members: ["+members+"]}]\n").Clusters[0].Durability.Acks
+	}
+	for members, want := range map[string]int{
+		"{name: a, host: h}, {name: b, host: i}, {name: d, host: h, port: 1, may-ack: false}":                                   0,
+		"{name: a, host: h}, {name: b, host: i}, {name: d, host: h, port: 1}, {name: e, host: i, port: 1, may-ack: false}":      1,
+		"{name: a, host: h}, {name: b, host: i}, {name: d, host: h, port: 1, may-lead: false}":                                  1,
+		"{name: a, host: h, may-ack: false}, {name: b, host: i, may-lead: false}, {name: d, host: h, port: 1, may-lead: false}": 1,
+	} {
+		if got := acks(members); got != want {
+			t.Errorf("acks of [%s]: %d, want %d", members, got, want)
+		}
 	}
 }
 

@@ -128,19 +128,19 @@ func (p *poolLook) seen(i *platform.Instance) *health.Instance { return Seen(p.I
 
 // Verdict is what a majority of the expected observers says of an instance, whether it reaches the primary whose witness it
 // is, and an error that one of them names.
-func Verdict(in Input, app, instance string) (works, reaches health.Working, detail string) {
+func Verdict(in Input, app *platform.App, instance string) (works, reaches health.Working, detail string) {
 	votes := in.instanceVotes(app, instance)
 	for _, v := range votes {
 		if v != nil && v.Error != "" {
 			detail = v.Error
 		}
 	}
-	return health.JudgeInstance(votes, len(in.Controllers)), health.JudgeReach(votes, len(in.Controllers)), detail
+	return health.JudgeInstance(votes, len(in.Controllers)), health.JudgeReaches(votes, len(in.Controllers)), detail
 }
 
 // verdict is what a majority of the expected observers says of an instance.
 func (p *poolLook) verdict(i *platform.Instance) health.Working {
-	return health.JudgeInstance(p.instanceVotes(p.conf.Name, i.Name), len(p.Controllers))
+	return health.JudgeInstance(p.instanceVotes(p.conf, i.Name), len(p.Controllers))
 }
 
 // wanted: the instance is to run now.
@@ -167,7 +167,7 @@ func (p *poolLook) routing() *state.ChangeApp {
 
 // why is what an observer says is wrong.
 func (p *poolLook) why(i *platform.Instance) string {
-	for _, v := range p.instanceVotes(p.conf.Name, i.Name) {
+	for _, v := range p.instanceVotes(p.conf, i.Name) {
 		if v != nil && v.Health == health.Down && v.Error != "" {
 			return i.Name + " is down: " + v.Error
 		}
@@ -243,10 +243,10 @@ func (p *poolLook) problem(kind health.Kind, site, instance, evidence string) {
 }
 
 // instanceVotes are the fresh words of the expected observers about an instance; nil for one that says nothing.
-func (in Input) instanceVotes(app, instance string) []*health.InstanceVote {
+func (in Input) instanceVotes(conf *platform.App, instance string) []*health.InstanceVote {
 	votes := make([]*health.InstanceVote, 0, len(in.Controllers))
 	for _, c := range in.Controllers {
-		votes = append(votes, in.View.InstanceVote(c, app, instance, in.suspect(), in.Now))
+		votes = append(votes, in.View.InstanceVote(c, conf.Name, instance, conf.Check.Fresh(in.suspect()), in.Now))
 	}
 	return votes
 }

@@ -72,7 +72,9 @@
 // Without a leader a primary's lease is renewed by promises (member.Promise, member.Vouched): each member that gives one lets
 // itself be neither sealed nor promoted for CountOut(L), kept against everybody, after a restart of its agent too. Of every
 // set (k, S) the primary knows k members must have promised, and where k is 0 all other members: any promotion must seal
-// |S|-k+1 of each set in force, so k refusals bar it. Hence the end of the granted leases proves nothing by itself:
+// |S|-k+1 of each set in force, so k refusals bar it. An agent that is started again in the same boot of its host goes on
+// under the lease that its guards still hold (member.Tenure); a primary confirms a member list and settled sets only once
+// they are in what it would go on from. Hence the end of the granted leases proves nothing by itself:
 // lease-expired also needs that too few are left to vouch (state.Unvouched).
 //
 // # Detection

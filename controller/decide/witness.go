@@ -48,8 +48,8 @@ func (l *look) cutOff(app *platform.App) (names []string) {
 		if inst.Site != l.site(l.c.Primary) || l.State.Wants(app, inst.Name) != platform.WantRunning {
 			continue
 		}
-		votes := l.instanceVotes(app.Name, inst.Name)
-		if health.JudgeInstance(votes, len(l.Controllers)) != health.Well || health.JudgeReach(votes, len(l.Controllers)) != health.Down {
+		votes := l.instanceVotes(app, inst.Name)
+		if health.JudgeInstance(votes, len(l.Controllers)) != health.Well || health.JudgeReaches(votes, len(l.Controllers)) != health.Down {
 			return nil
 		}
 		names = append(names, inst.Name)

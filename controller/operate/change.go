@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
+	"mainstay/fencing/program"
 )
 
 const (
@@ -77,7 +75,7 @@ func urlOf(app *platform.App, e state.Effect) string {
 		return ""
 	}
 	pattern := map[state.EffectKind]string{state.Quiesce: app.Quiesce, state.Resume: app.Resume, state.Verify: app.Verify}[e.Kind]
-	return strings.ReplaceAll(pattern, "{address}", app.Instance(e.Instance).Address)
+	return app.Instance(e.Instance).In(pattern)
 }
 
 func runHook(ctx context.Context, h platform.Hook, ev event) (string, error) {
@@ -93,36 +91,31 @@ func runHook(ctx context.Context, h platform.Hook, ev event) (string, error) {
 	return run(ctx, h.Exec, ev)
 }
 
-// run starts a program in a process group of its own, which is killed at the deadline with all that it started.
+// run runs a hook's program. Its exit code alone says whether it did what it was asked.
 func run(ctx context.Context, words []string, ev event) (string, error) {
-	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	cmd.Env = append(os.Environ(), "MAINSTAY_PLATFORM="+ev.Platform, "MAINSTAY_CHANGE="+ev.Change, "MAINSTAY_STEP="+ev.Step,
-		"MAINSTAY_WHEN="+ev.When, "MAINSTAY_TO="+ev.To, "MAINSTAY_BY="+ev.By, "MAINSTAY_REASON="+ev.Reason)
-	var out tail
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	if ctx.Err() != nil {
-		return "", fmt.Errorf("%s has not ended within its deadline", words[0])
+	env := []string{"MAINSTAY_PLATFORM=" + ev.Platform, "MAINSTAY_CHANGE=" + ev.Change, "MAINSTAY_STEP=" + ev.Step, "MAINSTAY_WHEN=" + ev.When,
+		"MAINSTAY_TO=" + ev.To, "MAINSTAY_BY=" + ev.By, "MAINSTAY_REASON=" + ev.Reason}
+	type run struct {
+		ended program.Ended
+		err   error
 	}
-	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s", words[0], err, out.text())
+	r, answered := program.Apart(ctx, func() run {
+		ended, err := program.Run(ctx, program.Call{Path: words[0], Args: words[1:], Env: env})
+		return run{ended, err}
+	})
+	said := oneLine(r.ended.Stdout + " " + r.ended.Stderr)
+	switch {
+	case !answered:
+		return "", fmt.Errorf("%s hangs", words[0])
+	case r.err != nil:
+		return "", r.err
+	case r.ended.Code != 0:
+		return "", fmt.Errorf("%s ended with %d: %s", words[0], r.ended.Code, said)
 	}
-	return out.text(), nil
+	return said, nil
 }
 
-// tail keeps the end of what a program wrote.
-type tail struct{ b []byte }
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.b = append(t.b, p...)
-	t.b = t.b[max(0, len(t.b)-wordMost):]
-	return len(p), nil
-}
-
-func (t *tail) text() string { return strings.Join(strings.Fields(string(t.b)), " ") }
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // asking never follows a redirect, and keeps no connection: each question is a new one.
 var asking = &http.Client{
@@ -145,7 +138,7 @@ func post(ctx context.Context, url string, body []byte) (string, error) {
 	}
 	defer answer.Body.Close()
 	word, err := io.ReadAll(io.LimitReader(answer.Body, wordMost))
-	text := short(answer.Status + " " + strings.Join(strings.Fields(string(word)), " "))
+	text := short(answer.Status + " " + oneLine(string(word)))
 	if err == nil && (answer.StatusCode < 200 || answer.StatusCode > 299) {
 		err = errors.New(text)
 	}

@@ -145,7 +145,7 @@ func (r *Runner) switchPower(ctx context.Context, e state.Effect, host platform.
 	if e.Kind == state.PowerOff {
 		result := r.power(host).Off(ctx)
 		ok, detail = result.Verdict == fencing.Fenced, result.String()
-		cmd.Fenced = &state.HostFenced{Host: e.Host, Off: ok, Detail: detail}
+		cmd.Fenced = &state.HostFenced{Host: e.Host, Fence: e.Fence, Off: ok, Detail: detail}
 		return cmd, ok, detail
 	}
 	answers, err := r.power(host).On(ctx)
@@ -153,7 +153,7 @@ func (r *Runner) switchPower(ctx context.Context, e state.Effect, host platform.
 	if err != nil {
 		detail = err.Error()
 	}
-	cmd.Unfenced = &state.HostUnfenced{Host: e.Host, On: ok, Detail: detail}
+	cmd.Unfenced = &state.HostUnfenced{Host: e.Host, Fence: e.Fence, On: ok, Detail: detail}
 	return cmd, ok, detail
 }
 

@@ -23,9 +23,9 @@ import (
 // etcdDial bounds the connection to etcd.
 const etcdDial = 2 * time.Second
 
-// Etcd publishes to etcd. Under PREFIX/PLATFORM/clusters/NAME stands the topology as JSON, for ever: it is what an old
-// leader is measured by. Under PREFIX/PLATFORM/clusters/NAME/primary stands host:port of a primary that takes writes, with
-// an etcd lease: it goes away when nobody vouches for it any more.
+// Etcd publishes to etcd. Under PREFIX/PLATFORM/clusters/NAME stands the topology as JSON, for as long as the
+// cluster is part of the platform: it is what an old leader is measured by. Under PREFIX/PLATFORM/clusters/NAME/primary
+// stands host:port of a primary that takes writes, with an etcd lease: it goes away when nobody vouches for it any more.
 type Etcd struct {
 	conf     config.Etcd
 	tls      *tls.Config
@@ -80,7 +80,7 @@ func (e *Etcd) Publish(ctx context.Context, platform string, t Topology) error {
 	if err := e.extend(ctx); err != nil {
 		return err
 	}
-	key := e.conf.Prefix + "/" + platform + "/clusters/" + t.Cluster
+	key := e.key(platform, t.Cluster)
 	got, err := e.client.Get(ctx, key)
 	if err != nil {
 		return fmt.Errorf("read %s from etcd: %w", key, err)
@@ -97,6 +97,42 @@ func (e *Etcd) Publish(ctx context.Context, platform string, t Topology) error {
 		}
 	}
 	return e.put(ctx, key, revision, t)
+}
+
+func (e *Etcd) key(platform, cluster string) string {
+	return e.conf.Prefix + "/" + platform + "/clusters/" + cluster
+}
+
+// Withdraw implements Sink: one transaction, if what stands there is a topology, and no newer one.
+func (e *Etcd) Withdraw(ctx context.Context, platform, cluster string, version uint64) error {
+	if err := e.connect(); err != nil {
+		return err
+	}
+	key := e.key(platform, cluster)
+	got, err := e.client.Get(ctx, key)
+	if err != nil {
+		return fmt.Errorf("read %s from etcd: %w", key, err)
+	}
+	if len(got.Kvs) == 0 {
+		return nil
+	}
+	var there Topology
+	if json.Unmarshal(got.Kvs[0].Value, &there) != nil || there.Cluster != cluster {
+		return nil
+	}
+	if version < there.Version {
+		return ErrNewer
+	}
+	done, err := e.client.Txn(ctx).
+		If(clientv3.Compare(clientv3.ModRevision(key), "=", got.Kvs[0].ModRevision)).
+		Then(clientv3.OpDelete(key), clientv3.OpDelete(key+"/primary")).Commit()
+	if err == nil && !done.Succeeded {
+		err = errors.New("another controller has written it meanwhile")
+	}
+	if err != nil {
+		return fmt.Errorf("delete %s from etcd: %w", key, err)
+	}
+	return nil
 }
 
 func (e *Etcd) put(ctx context.Context, key string, revision int64, t Topology) error {

@@ -123,6 +123,9 @@ func TestEtcdHoldsSomethingElse(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "holds something that is no topology") {
 		t.Errorf("%v", err)
 	}
+	if err := s.sink(t).Withdraw(ctx, "social", "a", 9); err != nil || get(t, s.client(t), "/mainstay/social/clusters/a") != "mine" {
+		t.Errorf("withdrew what it had not published: %v", err)
+	}
 }
 
 func TestNewEtcdRefusesBadFiles(t *testing.T) {

@@ -11,7 +11,9 @@ package publish
 import (
 	"context"
 	"errors"
+	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -65,6 +67,9 @@ func (t Topology) same(o Topology) bool {
 // ErrNewer for what is older than what it has. It is called from one goroutine, with a deadline.
 type Sink interface {
 	Publish(ctx context.Context, platform string, t Topology) error
+	// Withdraw takes back what was published of a cluster that was removed at that version. It leaves alone what it did not
+	// publish, fails with ErrNewer for what is of a later version, and may find nothing.
+	Withdraw(ctx context.Context, platform, cluster string, version uint64) error
 }
 
 // Source is the committed state and whether this controller leads.
@@ -107,6 +112,7 @@ type Publisher struct {
 	logger *zap.Logger
 
 	sent    map[string]Topology // by cluster, since this controller leads
+	gone    map[string]uint64   // removed clusters that were withdrawn since, with their versions
 	renewed time.Time           // when all of them were published last
 	down    bool
 	backoff time.Duration
@@ -114,7 +120,7 @@ type Publisher struct {
 
 // New returns a publisher that repeats itself every so often.
 func New(sink Sink, every time.Duration, logger *zap.Logger) *Publisher {
-	return &Publisher{sink: sink, every: every, logger: logger, sent: map[string]Topology{}}
+	return &Publisher{sink: sink, every: every, logger: logger, sent: map[string]Topology{}, gone: map[string]uint64{}}
 }
 
 // Run publishes until ctx ends; it then returns nil.
@@ -124,6 +130,7 @@ func (p *Publisher) Run(ctx context.Context, source Source) error {
 		next := p.every
 		if !source.Leading() {
 			clear(p.sent)
+			clear(p.gone)
 		} else if err := p.round(ctx, source.State()); err != nil {
 			next, changed = p.failed(err), nil
 		} else {
@@ -157,8 +164,36 @@ func (p *Publisher) round(ctx context.Context, s *state.State) error {
 		}
 		p.sent[t.Cluster] = t
 	}
+	if err := p.withdraw(ctx, s, renew); err != nil {
+		return err
+	}
 	if renew {
 		p.renewed = time.Now()
+	}
+	return nil
+}
+
+// withdraw takes back what is published of removed clusters: again when it is time, because an old leader that did not know
+// it yet may have published it once more.
+func (p *Publisher) withdraw(ctx context.Context, s *state.State, renew bool) error {
+	for _, name := range slices.Sorted(maps.Keys(s.Gone)) {
+		version := s.Gone[name].Version
+		last, known := p.gone[name]
+		known = known && last == version
+		if s.Platform == nil || known && !renew {
+			continue
+		}
+		call, cancel := context.WithTimeout(ctx, publishTime)
+		err := p.sink.Withdraw(call, s.Platform.Name, name, version)
+		cancel()
+		if err != nil && !errors.Is(err, ErrNewer) { // the cluster is back, and the new leader publishes it
+			return err
+		}
+		if err == nil && !known {
+			p.logger.Info("nothing is published of a removed cluster any more", zap.String("cluster", name))
+		}
+		p.gone[name] = version
+		delete(p.sent, name)
 	}
 	return nil
 }

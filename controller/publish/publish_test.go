@@ -3,6 +3,8 @@ package publish_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -76,6 +78,7 @@ func (f *source) Changed() <-chan struct{} {
 type sink struct {
 	mu    sync.Mutex
 	got   []publish.Topology
+	gone  []string // withdrawn, with the version
 	calls int
 	err   error
 	hang  bool
@@ -97,6 +100,17 @@ func (k *sink) Publish(ctx context.Context, name string, t publish.Topology) err
 	}
 	return k.err
 }
+
+func (k *sink) Withdraw(_ context.Context, name, cluster string, version uint64) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err == nil {
+		k.gone = append(k.gone, fmt.Sprintf("%s/%s %d", name, cluster, version))
+	}
+	return k.err
+}
+
+func (k *sink) withdrawn() []string { k.mu.Lock(); defer k.mu.Unlock(); return slices.Clone(k.gone) }
 
 func (k *sink) set(err error, hang bool) { k.mu.Lock(); defer k.mu.Unlock(); k.err, k.hang = err, hang }
 
@@ -235,5 +249,33 @@ func TestNewerIsNoFailure(t *testing.T) {
 	k.tried(t, 3)
 	if logs.Len() != 1 {
 		t.Errorf("%d lines: %v", logs.Len(), logs.All())
+	}
+}
+
+// A removed cluster is withdrawn once by each leader that finds it removed, and published again when it is back.
+func TestRemovedClusterIsWithdrawn(t *testing.T) {
+	k, f := &sink{}, newSource()
+	run(t, k, f, time.Hour)
+	without := func(version uint64) *state.State {
+		s := social(1, 1, "feed-1")
+		s.Platform.Clusters, s.Clusters = nil, map[string]*state.Cluster{}
+		s.Gone = map[string]*state.Cluster{"feed": {Name: "feed", Version: version}}
+		return s
+	}
+	f.set(social(1, 1, "feed-1"), true)
+	await(t, "the topology", func() bool { return k.count() == 1 })
+	f.set(without(4), true)
+	await(t, "the withdrawal", func() bool { return len(k.withdrawn()) == 1 })
+	f.looked(t)
+	f.set(social(1, 1, "feed-1"), true)
+	await(t, "the same topology, again", func() bool { return k.count() == 2 })
+	f.set(without(6), true)
+	await(t, "another withdrawal", func() bool { return len(k.withdrawn()) == 2 })
+	f.set(without(6), false)
+	f.looked(t)
+	f.set(without(6), true)
+	await(t, "that of the next leader", func() bool { return len(k.withdrawn()) == 3 })
+	if got := k.withdrawn(); !slices.Equal(got, []string{"social/feed 4", "social/feed 6", "social/feed 6"}) {
+		t.Errorf("withdrawn: %v", got)
 	}
 }

@@ -209,9 +209,11 @@ type FenceHost struct {
 	Reason string `json:"reason"`
 }
 
-// HostFenced is what the devices said to that.
+// HostFenced is what the devices said to that. Fence is the number of the fence that it answers, here and in HostUnfenced; 0
+// is a version's that did not number them, and answers whichever there is.
 type HostFenced struct {
 	Host   string `json:"host"`
+	Fence  uint64 `json:"fence,omitempty"`
 	Off    bool   `json:"off"` // one level of devices has confirmed it
 	Detail string `json:"detail"`
 }
@@ -227,6 +229,7 @@ type UnfenceHost struct {
 // HostUnfenced is what the devices said to that. Once it is on, its members get goals again.
 type HostUnfenced struct {
 	Host   string `json:"host"`
+	Fence  uint64 `json:"fence,omitempty"`
 	On     bool   `json:"on"`
 	Detail string `json:"detail"`
 }
@@ -252,6 +255,9 @@ func DecodeCommand(b []byte) (Command, error) {
 	d.DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil {
 		return c, fmt.Errorf("command of the log is not known to this version: %w; upgrade this controller", err)
+	}
+	if c.Platform != nil && c.Platform.Platform != nil {
+		c.Platform.Platform.FillDefaults() // an earlier version may have written it
 	}
 	return c, nil
 }

@@ -9,8 +9,9 @@ import (
 // Effect is something to be done outside the log, again and again until its result is committed: the intent is committed
 // first, so that whoever leads next goes on with it (S7).
 type Effect struct {
-	Kind EffectKind
-	Host string // whose power
+	Kind  EffectKind
+	Host  string // whose power
+	Fence uint64 // the number of that fence
 	// Of a site switchover: its id, and the hook's number or the instance that is asked.
 	Change        string
 	Hook          int
@@ -44,9 +45,9 @@ func (s *State) Effects() []Effect {
 	for _, host := range s.FencedHosts() {
 		switch f := s.Fences[host]; {
 		case f.Release:
-			all = append(all, Effect{Kind: PowerOn, Host: host})
+			all = append(all, Effect{Kind: PowerOn, Host: host, Fence: f.Number})
 		case !f.Off:
-			all = append(all, Effect{Kind: PowerOff, Host: host})
+			all = append(all, Effect{Kind: PowerOff, Host: host, Fence: f.Number})
 		}
 	}
 	return append(all, s.changeEffects()...)

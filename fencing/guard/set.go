@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"mainstay/controller/platform"
 	"mainstay/fencing/process"
 )
 
@@ -226,6 +227,18 @@ func (s *Set) Status() (Status, error) {
 		st.Epoch = a.Epoch
 	}
 	return st, err
+}
+
+// Lease is the lease that both guards hold, with the earlier end; false if there is none, or they hold different ones.
+func (s Status) Lease() (epoch platform.Epoch, end time.Duration, held bool) {
+	if !s.Armed {
+		return platform.Epoch{}, 0, false
+	}
+	epoch, err := parseEpoch(s.Epoch)
+	if err != nil {
+		return platform.Epoch{}, 0, false
+	}
+	return epoch, s.End, true
 }
 
 // Alive tells whether both guards live. It asks the kernel only and does not block.

@@ -74,7 +74,7 @@ func (h *host) stall() time.Duration { return max(0, h.stalled-h.w.now) }
 
 // forget loses the agent's promises.
 func (m *minder) forget() {
-	m.durable, m.forgotten = member.Durable{}, true
+	m.durable, m.kept, m.forgotten = member.Durable{}, member.Tenure{}, true
 	m.cluster.check.Forgot(m.name)
 }
 

@@ -20,6 +20,7 @@ type minder struct {
 	// On disk.
 	durable   member.Durable
 	forgotten bool // it was lost once: its promises too
+	kept      member.Tenure
 
 	pg    *postgres
 	guard *guard
@@ -39,7 +40,8 @@ type run struct {
 	waitTill time.Duration // after a failed act
 	promised member.Promised
 	vouching vouching
-	seen     member.Seen // the last look that was answered
+	keeping  *member.Tenure // its write is under way
+	seen     member.Seen    // the last look that was answered
 	lookedAt time.Duration
 }
 
@@ -47,6 +49,7 @@ type run struct {
 func (m *minder) begin() {
 	m.run = run{report: health.Member{Name: m.name}}
 	m.promised.Since = m.host.now()
+	m.goOn()
 	m.pg.abortClone()
 	m.step(m.host.agent.life)
 }
