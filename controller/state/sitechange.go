@@ -89,7 +89,7 @@ func (ch *SiteChange) Ready(p *platform.Platform, step, when string) error {
 		switch {
 		case !ok:
 			return fmt.Errorf("%w %s %s", ErrHookRuns, when, step)
-		case !answer.OK && p.Hooks[n].OnFailure != "go-on":
+		case !answer.OK && p.Hooks[n].OnFailure != platform.HookGoOn:
 			return fmt.Errorf("the hook %s %s failed: %s", when, step, answer.Detail)
 		}
 	}
