@@ -109,13 +109,10 @@ func (o Options) agentTable(a AgentAnswer, cluster string) string {
 	head := o.paint(bold, or(a.Status.Source, a.Address)) + "   " + a.Address + "   " + o.paint(leader.style, leader.text) + "   " + o.paint(dim, a.Status.At) + "\n"
 	apps := ""
 	if cluster == "" {
-		apps = o.hostInstances(a.Status.Apps)
+		apps = o.agentInstances(a.Status.Apps)
 	}
-	switch {
-	case len(rows) == 0 && apps == "":
-		return head + "  no members\n"
-	case len(rows) == 0:
-		return head + apps
+	if len(rows) == 0 {
+		return head + or(apps, "  no members\n")
 	}
 	return head + o.table("  ", memberHead, rows) + o.protections(members) + apps
 }

@@ -32,22 +32,6 @@ func (o Options) app(a wire.AppState) string {
 	return text + o.table("  ", instanceHead, rows)
 }
 
-// hostInstances are the app servers of a host, as its agent shows them: it knows nothing of checks and routing.
-func (o Options) hostInstances(apps []wire.AppState) string {
-	var rows []row
-	for _, a := range apps {
-		for _, i := range a.Instances {
-			r := instanceRow(i)
-			r.cells = append([]cell{r.cells[0], {a.Name, plain}, r.cells[2]}, r.cells[5:]...)
-			rows = append(rows, r)
-		}
-	}
-	if len(rows) == 0 {
-		return ""
-	}
-	return o.table("  ", []string{"INSTANCE", "APP", "STATE", "RESTARTS", "PERMIT", "REPORT"}, rows)
-}
-
 // runs is where a pool runs.
 func runs(a wire.AppState) string {
 	switch {

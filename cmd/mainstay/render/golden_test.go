@@ -35,6 +35,7 @@ func TestGolden(t *testing.T) {
 		"no-leader-here":    WithoutLeader(Leaderless{Why: "no route", Agents: []AgentAnswer{{Address: "10.0.1.11:7201", Status: heard()}}}, "", Options{}),
 		"local":             Agent(leaderless().Agents[1], Options{}),
 		"local-led":         Agent(AgentAnswer{Address: "10.0.1.11:7201", Status: heard()}, Options{}),
+		"local-instances":   Agent(AgentAnswer{Address: "10.0.1.21:7201", Status: appHost()}, Options{}),
 		"no-leader-unknown": WithoutLeader(Leaderless{Why: "nobody answers"}, "", Options{}),
 		"status-sites":      Status(sited(), Options{}),
 		"status-lost":       Status(lostSite(), Options{}),
@@ -43,7 +44,6 @@ func TestGolden(t *testing.T) {
 		"halted":            Halted("site-1", "west", *wire.HaltedAt(&halted(platform.StepClusters).Change.SiteChange), Options{}),
 		"word":              Word(state.WordUndo, *halted(platform.StepClusters).Change, Options{}) + Word(state.WordContinue, *halted(platform.StepVerify).Change, Options{}),
 		"site-history":      History([]state.Operation{siteMoves(), undone()}, Options{}),
-		"local-app":         Agent(AgentAnswer{Address: "10.0.1.21:7201", Status: appHost()}, Options{}),
 		"controllers":       Controllers(controllers("c1"), Options{}),
 		"controllers-none":  Controllers(controllers(""), Options{}),
 		"kept":              Kept(kept(), Options{}),
@@ -195,14 +195,6 @@ func pieces() Quarantine {
 
 func proof() *fencing.Proof {
 	return &fencing.Proof{Kind: fencing.Stopped, Epoch: platform.Epoch{Generation: 1, Number: 3}, Detail: "its last process ended"}
-}
-
-// appHost is the agent of a host with an app server and no member.
-func appHost() *wire.Status {
-	s := agentStatus("app-web-e1", 300*time.Millisecond, 0)
-	s.Clusters, s.Apps = nil, []wire.AppState{{Name: "web", Instances: sited().Apps[0].Instances[:1]}}
-	s.Apps[0].Instances[0].Site = ""
-	return &s
 }
 
 // heard is an agent that a leader answers.
