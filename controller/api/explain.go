@@ -48,11 +48,13 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 	return out, nil
 }
 
-// severalSites: there is a site to go to.
+// severalSites: members live on more than one site.
 func severalSites(p *platform.Platform) bool {
 	sites := map[string]bool{}
-	for _, h := range p.Hosts {
-		sites[h.Site] = true
+	for _, c := range p.Clusters {
+		for _, m := range c.Members {
+			sites[p.SiteOf(m.Host)] = true
+		}
 	}
 	return len(sites) > 1
 }
