@@ -54,8 +54,9 @@ func checkFailover(req wire.FailoverRequest, wait time.Duration) error {
 		return usagef("--to is missing: name the member to promote")
 	case strings.TrimSpace(req.AcceptLoss) == "":
 		return usagef("--accept-loss is missing: say why a loss is acceptable")
-	case wait <= 0:
-		return usagef("--wait %s: want a time above zero", wait)
+	}
+	if err := checkWait(wait); err != nil {
+		return err
 	}
 	return checkName("--to", req.To)
 }
@@ -83,7 +84,7 @@ func (p *program) failover(ctx context.Context, cluster string, req wire.Failove
 	if err := p.typed(ctx, yes, cluster, question); err != nil {
 		return err
 	}
-	return p.begin(ctx, s, cluster, path, req, wait)
+	return p.begin(ctx, s, path, req, wait, func(id string) record { return operationOf(cluster, id) })
 }
 
 // withoutOperator says what Mainstay would do by itself, which may be all that is needed. The failover goes on where that

@@ -38,6 +38,8 @@ type State struct {
 	// Runs are the runs of the agents that speak for each host (L8). A run lasts as long as a boot of its host.
 	Runs map[string]string `json:"runs,omitempty"`
 	Apps map[string]*App   `json:"apps,omitempty"`
+	// GoneApps are the removed apps, so that what was published of them is withdrawn.
+	GoneApps []string `json:"goneApps,omitempty"`
 	// Change is the site switchover under way, nil for none; Changes are the records of all, oldest first.
 	Change     *SiteChange `json:"change,omitempty"`
 	Changes    []Operation `json:"changes,omitempty"`

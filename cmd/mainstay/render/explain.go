@@ -27,10 +27,11 @@ func Explain(a wire.ExplainAnswer, o Options) string {
 	b.WriteString(o.title("what is wrong"))
 	b.WriteString(o.wrong(a))
 	b.WriteString(o.title("if the primary died now"))
-	b.WriteString(o.table("  ", nil, []row{
-		texts("its host lost:", Prediction(a.IfHostLost)),
-		texts("PostgreSQL crashed:", Prediction(a.IfCrashed)),
-	}))
+	deaths := []row{texts("its host lost:", Prediction(a.IfHostLost)), texts("PostgreSQL crashed:", Prediction(a.IfCrashed))}
+	if a.IfSiteLost != nil {
+		deaths = append(deaths, texts("its site lost:", Prediction(*a.IfSiteLost)))
+	}
+	b.WriteString(o.table("  ", nil, deaths))
 	b.WriteString(o.proofs(a.Proofs))
 	b.WriteString(o.title("members that would not be promoted"))
 	b.WriteString(o.others(a))

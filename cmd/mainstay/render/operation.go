@@ -51,6 +51,10 @@ func facts(op state.Operation) (out [][2]string) {
 	}
 	add("reason", op.Reason)
 	add("by", op.By)
+	if op.Kind == state.SiteSwitchover {
+		add("to", "site "+op.To)
+		add("took", took(op))
+	}
 	add("from, to", arrow(op))
 	add("epoch", epochOf(op))
 	if op.Proof != nil {
@@ -78,7 +82,7 @@ func onlyFirst(i int, name string) string {
 }
 
 func arrow(op state.Operation) string {
-	if op.From == "" && op.To == "" {
+	if op.From == "" && op.To == "" || op.Kind == state.SiteSwitchover {
 		return ""
 	}
 	return or(op.From, "nobody") + " -> " + or(op.To, "not decided")
