@@ -127,7 +127,7 @@ func readJSON(path string, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("%s is damaged (%w); restore it, or move the agent's whole folder away: the agent then waits for the controllers before it obeys anything", path, err)
+		return fmt.Errorf("%s is damaged (%w); restore it, or move the agent's whole folder away: replicas with their data in it are then cloned anew, and the agent waits for the controllers before it obeys anything", path, err)
 	}
 	return nil
 }
