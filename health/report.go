@@ -24,6 +24,8 @@ type Report struct {
 	// Address is where other hosts reach this agent, host:port: for promises, relays (L5) and operators.
 	Address string   `json:"address,omitempty"`
 	Members []Member `json:"members"`
+	// Unfit are members of this host that the agent cannot look after, and why: what it keeps of them is damaged.
+	Unfit map[string]string `json:"unfit,omitempty"`
 	// Instances are the app servers that this agent looks after.
 	Instances []Instance `json:"instances,omitempty"`
 	// CertificateEnds is when the agent's certificate passes its date (RFC 3339), from 60 days before on; "" earlier.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mainstay/cmd/mainstay/render"
 	"mainstay/controller/wire"
 )
 
@@ -87,8 +86,8 @@ func (p *program) failover(ctx context.Context, cluster string, req wire.Failove
 	return p.begin(ctx, s, path, req, wait, func(id string) record { return operationOf(cluster, id) })
 }
 
-// withoutOperator says what Mainstay would do by itself, which may be all that is needed. The failover goes on where that
-// cannot be told.
+// withoutOperator says what Mainstay is doing by itself, which may be all that is needed; what it would do if the primary
+// died stands in the plan. The failover goes on where that cannot be told.
 func (p *program) withoutOperator(ctx context.Context, s *session, cluster string) {
 	var a wire.ExplainAnswer
 	if err := p.ask(ctx, s, http.MethodGet, clusterPath(cluster, "explain"), nil, &a); err != nil {
@@ -97,5 +96,4 @@ func (p *program) withoutOperator(ctx context.Context, s *session, cluster strin
 	if a.Now != "" {
 		p.say("now: %s", a.Now)
 	}
-	p.say("without you, were the primary's host lost: %s", render.Prediction(a.IfHostLost))
 }

@@ -69,7 +69,7 @@ func TestDiff(t *testing.T) {
 		{"site", func(p *platform.Platform) { p.Sites[2] = platform.Site{Name: "south"} },
 			"- sites[north]: {witness: true}\n+ sites[south]"},
 		{"platform renamed", func(p *platform.Platform) { p.Name = "other" },
-			"~ platform: social -> other  # every certificate carries the platform's name: issue new ones first"},
+			"~ platform: social -> other  # refused: these controllers protect this platform and no other; use --context to reach the right ones"},
 		{"app", func(p *platform.Platform) {
 			p.Apps[0].Needs, p.Apps[0].Check.Every = nil, 2*time.Second
 			p.Apps[0].Instances = p.Apps[0].Instances[:1]

@@ -13,7 +13,7 @@ func notePlatform(old string) func(key string) string {
 		if old == "" {
 			return ""
 		}
-		return "every certificate carries the platform's name: issue new ones first"
+		return "refused: these controllers protect this platform and no other; use --context to reach the right ones"
 	}
 }
 

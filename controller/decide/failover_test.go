@@ -195,6 +195,11 @@ func TestIncompleteWaitsThenRestartsInPlace(t *testing.T) { // S2
 	if cmd == nil || cmd.Promote == nil || cmd.Promote.Member != "m1" || cmd.Promote.Timeline != 1 {
 		t.Fatalf("the old primary holds everything: %s", body(cmd))
 	}
+	for name, why := range map[string]string{"m2": "cannot be shown to hold every acknowledged commit: durability set", "m3": "has not been heard"} {
+		if got := cmd.Promote.NotChosen[name]; !strings.Contains(got, why) {
+			t.Errorf("%s is not chosen: %q, want %q", name, got, why)
+		}
+	}
 	st.apply(*cmd)
 	if st.c().Epoch != ep(2) || st.c().Primary != "m1" {
 		t.Errorf("epoch %s of %s", st.c().Epoch, st.c().Primary)

@@ -134,7 +134,7 @@ func (l *look) cannotTakeOver(name, asked string) string {
 	case asked != "" && asked != name:
 		return asked + " was asked for"
 	case r == nil:
-		return "its agent has not been heard for " + round(l.View.Silence(m.Host, l.Now)).String()
+		return l.unheard(name)
 	case l.c.Members[name].Excluded != "":
 		return l.c.Members[name].Excluded
 	case l.fenceOf(name) != nil:

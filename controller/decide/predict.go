@@ -110,7 +110,11 @@ func (p *prediction) run(death Death) state.Prediction {
 	}
 	out := state.Prediction{Why: p.why, Loss: "nothing is promoted, so nothing more is lost"}
 	if l := p.look(); l.c.Attempt != nil && l.c.Attempt.Phase == state.PhaseSeal {
-		out.Others = l.choose().notChosen
+		ch := l.choose()
+		if ch.best != "" {
+			ch.notChosen[ch.best] = "it comes first, once that wait is over"
+		}
+		out.Others = ch.notChosen
 	}
 	return out
 }

@@ -163,6 +163,17 @@ func (s *Stand) Close() error {
 // dataOf is a data directory of a member: each has a cgroup of its own.
 type dataOf struct{ member, data string }
 
+// removeCgroup removes a cgroup, once the kernel has let go of the last who died in it. One that is in use by another stand
+// stays.
+func removeCgroup(path string) {
+	for deadline := time.Now().Add(5 * time.Second); errors.Is(syscall.Rmdir(path), syscall.EBUSY) && time.Now().Before(deadline); {
+		if alive, err := os.ReadFile(filepath.Join(path, "cgroup.procs")); err != nil || len(alive) > 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 func (s *Stand) removeCgroups() {
 	all := s.others
 	for _, h := range s.Of(false) {
@@ -175,7 +186,7 @@ func (s *Stand) removeCgroups() {
 				found, _ := filepath.Glob(filepath.Join(root, name))
 				deeper, _ := filepath.Glob(filepath.Join(root, "*", name))
 				for _, path := range append(found, deeper...) {
-					_ = syscall.Rmdir(path) // one that is in use by another stand stays
+					removeCgroup(path)
 				}
 			}
 		}

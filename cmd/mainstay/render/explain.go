@@ -48,6 +48,10 @@ func (o Options) title(text string) string { return "\n" + o.paint(bold, text) +
 func setsOf(a wire.ExplainAnswer) string {
 	var parts []string
 	for _, s := range a.Sets {
+		if s.Acks == 0 {
+			parts = append(parts, "the primary alone (acks 0)")
+			continue
+		}
 		parts = append(parts, fmt.Sprintf("%d of (%s)", s.Acks, strings.Join(s.Names, ", ")))
 	}
 	if len(parts) == 0 {
@@ -88,6 +92,9 @@ func (o Options) others(a wire.ExplainAnswer) string {
 		for n := range m {
 			names[n] = true
 		}
+	}
+	if len(names) == 0 && a.IfHostLost.Promote+a.IfCrashed.Promote == "" {
+		return "  every one, for the reason above\n"
 	}
 	if len(names) == 0 {
 		return "  none\n"

@@ -55,7 +55,7 @@ func facts(op state.Operation) (out [][2]string) {
 		add("to", "site "+op.To)
 		add("took", took(op))
 	}
-	add("from, to", arrow(op))
+	add(arrow(op))
 	add("epoch", epochOf(op))
 	if op.Proof != nil {
 		add("proof", proofOf(op))
@@ -81,11 +81,15 @@ func onlyFirst(i int, name string) string {
 	return name
 }
 
-func arrow(op state.Operation) string {
-	if op.From == "" && op.To == "" || op.Kind == state.SiteSwitchover {
-		return ""
+// arrow names who gives the primary's role to whom; of a rejoin, the member.
+func arrow(op state.Operation) (name, value string) {
+	switch {
+	case op.From == "" && op.To == "" || op.Kind == state.SiteSwitchover:
+		return "", ""
+	case op.Kind == state.Rejoin:
+		return "member", or(op.To, op.From)
 	}
-	return or(op.From, "nobody") + " -> " + or(op.To, "not decided")
+	return "from, to", or(op.From, "nobody") + " -> " + or(op.To, "not decided")
 }
 
 func epochOf(op state.Operation) string {

@@ -115,7 +115,7 @@ func clusterLines(c wire.ClusterState) (lines []cell) {
 	if c.Primary != "" && !c.Opened {
 		lines = append(lines, cell{"the primary has not opened yet", yellow})
 	}
-	if c.Primary != "" && !c.Guarded {
+	if c.Primary != "" && !c.Guarded && !paused(c) { // a pause says it already
 		lines = append(lines, cell{"no guard covered the start of this epoch: its lease's end proves nothing", yellow})
 	}
 	if c.Now != "" {
