@@ -36,11 +36,18 @@ func (m *minder) act(act member.Act) {
 		m.discards()
 	}
 	if act.Kind == member.Clone {
+		if m.pg.present {
+			m.aside = m.pg.wal
+		}
 		m.pg.wipe()
 		m.pg.busy = true
 	}
 	goal := m.goal
 	m.host.agent.on(m.w.span(time.Millisecond, 10*time.Millisecond)+m.host.stall(), func() {
+		if m.noRoom(act.Kind) {
+			m.finished(false)
+			return
+		}
 		if !late && act.Durable != m.durable {
 			m.keep(act.Durable)
 		}
@@ -48,10 +55,20 @@ func (m *minder) act(act member.Act) {
 	})
 }
 
+// noRoom: it cannot be done on a full disk, which the agent reports.
+func (m *minder) noRoom(k member.Kind) bool {
+	m.failed = ""
+	if m.host.full() && needsRoom(k) {
+		m.failed = string(k) + ": no space left on device"
+	}
+	return m.failed != ""
+}
+
 // finished ends an act; one that failed is held back for a moment.
 func (m *minder) finished(ok bool) {
 	m.acting = false
 	if !ok {
+		m.pg.abortClone()
 		m.waitTill = m.host.now() + 150*time.Millisecond
 	}
 	m.look()
@@ -69,8 +86,8 @@ func (p *postgres) fedBy(up *postgres) bool {
 // carryOut has the effect of an act that was begun for that goal; wanted is false if the goal has changed since it began.
 func (m *minder) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 	p, ok := m.pg, true
-	if p.hung > m.w.now && act.Kind != member.Kill {
-		m.finished(false) // it needs a new connection
+	if p.hung > m.w.now && act.Kind != member.Kill || m.noRoom(act.Kind) {
+		m.finished(false) // it needs a new connection, or room
 		return
 	}
 	switch act.Kind {

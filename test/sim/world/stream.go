@@ -110,6 +110,10 @@ func (p *postgres) take(c *connection, wal []*record) {
 		p.w.after(stall, func() { p.take(c, wal) })
 		return
 	}
+	if len(wal) > len(p.wal) && p.m.host.full() {
+		p.receiver = nil // it ends, and another is started
+		return
+	}
 	if len(wal) > len(p.wal) {
 		p.wal, p.own = wal, false
 		p.replay(len(wal))
