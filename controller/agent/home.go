@@ -139,16 +139,15 @@ func writeJSON(path string, v any) error {
 	}
 	tmp := path + ".new"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = f.Write(append(b, '\n'))
+		err = errors.Join(err, f.Sync(), f.Close())
 	}
-	_, err = f.Write(append(b, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(tmp, path)
 	}
 	if err != nil {
-		return fmt.Errorf("keep %s: %w", path, err)
+		return fmt.Errorf("keep what the agent must not forget: %w; look at that disk: its space, its owner", err)
 	}
 	return syncDir(filepath.Dir(path))
 }
