@@ -43,6 +43,8 @@ type Agent struct {
 	home   home
 	bootID string
 
+	watchdog hostWatchdog
+
 	mu      sync.Mutex // guards the fields below
 	members map[string]*minder
 	bond    bond            // the platform it obeys
@@ -104,6 +106,7 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	group.Go(func() error { return a.serve(ctx) })
 	group.Go(func() error { return a.reload(ctx) })
 	group.Go(func() error { return a.dropLoop(ctx) })
+	group.Go(func() error { return a.keepWatchdog(ctx) })
 	group.Go(func() error { return a.tls.Remind(ctx, a.certificateEnds) })
 	a.log.Info("agent runs", zap.String("host", cfg.Host), zap.Int("members", len(a.members)), zap.Int("instances", len(a.apps)), zap.String("version", o.Version))
 	return group.Wait()

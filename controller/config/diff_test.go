@@ -65,7 +65,7 @@ func TestDiff(t *testing.T) {
 				Secrets: map[string]string{"password": "/etc/mainstay/bmc-e1.pass"}, Timeout: 20 * time.Second, Level: 1}}
 			p.Hosts[0].Watchdog = platform.WatchdogAutomatic
 		}, `+ hosts[db-e1].fence: [{agent: fence_ipmilan, parameters: {ip: 10.0.9.11, lanplus: "1"}, secrets: {password: /etc/mainstay/bmc-e1.pass}, timeout: 20s}]  # decides every fence that begins from now on
-~ hosts[db-e1].watchdog: off -> automatic  # holds from the next start of its agent`},
+~ hosts[db-e1].watchdog: off -> automatic  # armed where the host has one; ` + "`status`" + ` says so, or what is missing`},
 		{"site", func(p *platform.Platform) { p.Sites[2] = platform.Site{Name: "south"} },
 			"- sites[north]: {witness: true}\n+ sites[south]"},
 		{"platform renamed", func(p *platform.Platform) { p.Name = "other" },

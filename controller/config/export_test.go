@@ -101,6 +101,13 @@ func randomPlatform(r *rand.Rand) *platform.Platform {
 	for i := range 1 + r.IntN(3) {
 		p.Clusters = append(p.Clusters, randomCluster(r, p, i))
 	}
+	for _, c := range p.Clusters {
+		for _, m := range c.Members {
+			if h := p.Host(m.Host); h.Watchdog == platform.WatchdogRequired && platform.WatchdogTimeout(c.Lease) == 0 {
+				h.Watchdog = platform.WatchdogAutomatic
+			}
+		}
+	}
 	for i := range r.IntN(3) {
 		p.Apps = append(p.Apps, randomApp(r, p, i))
 	}

@@ -95,6 +95,8 @@ func (l *look) ineligible(name string, r *health.Member, known bool) string {
 		return "its host is fenced"
 	case r.Corrupt != "":
 		return r.Corrupt
+	case r.Guard.Watchdog.Lacks() != "":
+		return r.Guard.Watchdog.Lacks()
 	case r.SystemID != l.c.SystemID:
 		return fmt.Sprintf("its system identifier %s is not the cluster's %s", r.SystemID, l.c.SystemID)
 	case !l.comparable(r):

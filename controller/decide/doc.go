@@ -28,7 +28,10 @@
 // The agent reads CLOCK_BOOTTIME before it makes a report (member.Clocks); the leader answers after an entry of its own
 // term, proposed after the report arrived, was applied (loop.Core: waiting, inTick). The lease ends at the agent's clock
 // plus its length (L1). Two guards hold that end and kill the member's whole process tree when it passes (fencing/guard,
-// L2); either's death ends the tree by the other. The leader records the latest possible end, counted out by
+// L2); either's death ends the tree by the other. Where the platform file gives the host a watchdog, it is fed only while no
+// guard is bound to an end that the reset would overrun, so guards that hang with the whole host are answered by its reset, at
+// end + K (fencing/watchdog); where it is required, a member without it is not guarded completely, gets no lease and is not
+// promoted. The leader records the latest possible end, counted out by
 // (L+K)·(1+ρ), before an answer leaves (L3); a new leader counts from its own start (L4). Once a fence of an epoch is
 // proposed no grant of it is answered. Nothing of the agent's that keeps a lease touches a disk or a database, and a
 // leader whose own tick is not committed within a fifth of a lease exits (L6). A pause unbinds the guard, so the epoch no
@@ -88,5 +91,7 @@
 // Verdicts on corruption beyond the control file, sites and apps are not built.
 //
 // If both guards, the keeper and the agent are killed in the same instant, the kernel ends the postmaster and the service
-// manager the rest; between the two a statement in flight on an asynchronous cluster may still commit.
+// manager the rest; between the two a statement in flight on an asynchronous cluster may still commit. A watchdog that is
+// armed bounds that by the lease's end + K: what the dead guards owed stands until an agent has ended PostgreSQL and disarmed
+// their successors, or these are bound by a lease anew.
 package decide

@@ -141,6 +141,8 @@ func (l *look) cannotTakeOver(name, asked string) string {
 		return "its host is fenced"
 	case m.Leaving:
 		return "it is being removed"
+	case r.Guard.Watchdog.Lacks() != "":
+		return r.Guard.Watchdog.Lacks()
 	case r.Process != health.ProcessRunning || r.Role != health.RoleStandby:
 		return "it is no running standby" + because(r)
 	case r.SystemID != l.c.SystemID:

@@ -103,12 +103,16 @@ const (
 	renewEvery = time.Second
 )
 
-// Confirm takes a leader's answer that may or may not name the instance. One that lives with a primary (it has a permit, or
-// is to be stopped) is kept to its goal where the answer does not name it: the leader gives no goals to a host whose power it
-// has cut, and what may be stale is never let run on for want of a word.
-func Confirm(old platform.InstanceGoal, next platform.InstanceGoal, named bool) platform.InstanceGoal {
-	if !named && (old.Permit > 0 || old.Want == platform.WantStopped) {
+// Confirm is the goal after a leader's answer, which may or may not name the instance. One that lives with a primary (it has a
+// permit, or is to be stopped) is kept to its goal where the answer does not name it: the leader gives no goals to a host
+// whose power it has cut, and what may be stale is never let run on for want of a word. A permit binds until it has stopped,
+// however long it drains.
+func Confirm(old, next platform.InstanceGoal, named bool) platform.InstanceGoal {
+	switch {
+	case !named && (old.Permit > 0 || old.Want == platform.WantStopped):
 		return old
+	case next.Want == platform.WantStopped && next.Permit == 0:
+		next.Permit = old.Permit
 	}
 	return next
 }

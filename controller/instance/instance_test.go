@@ -231,6 +231,8 @@ func TestAPermitIsWrittenSeldom(t *testing.T) {
 func TestConfirm(t *testing.T) {
 	permitted := running
 	permitted.Permit = 2 * time.Second
+	bound := permitted
+	bound.Want = platform.WantStopped
 	for _, c := range []struct {
 		name      string
 		old, next platform.InstanceGoal
@@ -238,6 +240,7 @@ func TestConfirm(t *testing.T) {
 		want      platform.InstanceGoal
 	}{
 		{"a goal", running, stopped(), true, stopped()},
+		{"it drains, and is still bound", permitted, stopped(), true, bound},
 		{"nothing is wanted any more", permitted, platform.InstanceGoal{App: "web"}, true, platform.InstanceGoal{App: "web"}},
 		{"it left the platform", running, platform.InstanceGoal{}, false, platform.InstanceGoal{}},
 		{"its permit is not renewed", permitted, platform.InstanceGoal{}, false, permitted},

@@ -53,7 +53,23 @@ func (s *Stand) Guards(member string) []int {
 	return found
 }
 
-// Everything lists all processes of a host that the stand knows: its daemon, its guards, its PostgreSQL.
+// Holder is the process that holds a host's watchdog, 0 without one.
+func (s *Stand) Holder(h Host) int {
+	lock := filepath.Join(s.path("agent-"+h.Name), "run", "host.watchdog", "holder.lock")
+	for _, pid := range s.own() {
+		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		for _, f := range files {
+			if target, _ := os.Readlink(f); target == lock && strings.HasPrefix(string(name), "watchdog-holder\x00") {
+				return pid
+			}
+		}
+	}
+	return 0
+}
+
+// Everything lists all processes of a host that the stand knows: its daemon, its guards, its PostgreSQL, and who holds its
+// watchdog.
 func (s *Stand) Everything(h Host) []int {
 	var found []int
 	if p := s.Proc("agent " + h.Name); p != nil {
@@ -63,6 +79,9 @@ func (s *Stand) Everything(h Host) []int {
 			p.meant.Store(true) // whoever asks is about to end them all
 			found = append(found, p.PID())
 		}
+	}
+	if pid := s.Holder(h); pid != 0 {
+		found = append(found, pid)
 	}
 	found = append(found, s.Guards(h.Member)...)
 	return append(found, s.Tree(h.Member)...)
@@ -152,7 +171,7 @@ func (s *Stand) removeCgroups() {
 	for _, one := range all {
 		sum := sha256.Sum256([]byte(one.data))
 		for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
-			for _, name := range []string{"mainstay-" + one.member + "-" + hex.EncodeToString(sum[:3]), "mainstay-guard-" + one.member} {
+			for _, name := range []string{"mainstay-" + one.member + "-" + hex.EncodeToString(sum[:3]), "mainstay-guard-" + one.member, "mainstay-watchdog"} {
 				found, _ := filepath.Glob(filepath.Join(root, name))
 				deeper, _ := filepath.Glob(filepath.Join(root, "*", name))
 				for _, path := range append(found, deeper...) {
