@@ -34,7 +34,7 @@ type Options struct {
 	Reload <-chan struct{}
 }
 
-// Agent looks after the members of one host.
+// Agent looks after the members and app servers of one host.
 type Agent struct {
 	cfg    config.Agent
 	opts   Options
@@ -70,13 +70,16 @@ type Agent struct {
 	desk  desk         // of requests that look at the disk
 	drops chan removal // to dropLoop
 
+	apps      apps
+	strangers map[string]string // app servers that cannot be looked after, and why; under mu
+
 	kick chan struct{} // capacity 1: report at once
 	// named, of capacity 1, is a leader that the agent's file does not list: report to it as well.
 	named chan string
 	wake  chan struct{} // capacity 1: a new version is known
 }
 
-// Run runs the agent until ctx ends. PostgreSQL and the guards live on without it.
+// Run runs the agent until ctx ends. PostgreSQL, the guards and app servers live on without it.
 func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	a, err := open(cfg, o)
 	if err != nil {
@@ -94,6 +97,7 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	for name := range cfg.Members {
 		a.minder(name)
 	}
+	a.mindApps(ctx)
 	group.Go(func() error { return a.watchItself(ctx) })
 	group.Go(func() error { return a.report(ctx) })
 	group.Go(func() error { return a.waitForWake(ctx) })
@@ -101,7 +105,7 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	group.Go(func() error { return a.reload(ctx) })
 	group.Go(func() error { return a.dropLoop(ctx) })
 	group.Go(func() error { return a.tls.Remind(ctx, a.certificateEnds) })
-	a.log.Info("agent runs", zap.String("host", cfg.Host), zap.Int("members", len(a.members)), zap.String("version", o.Version))
+	a.log.Info("agent runs", zap.String("host", cfg.Host), zap.Int("members", len(a.members)), zap.Int("instances", len(a.apps)), zap.String("version", o.Version))
 	return group.Wait()
 }
 
@@ -138,7 +142,7 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 	}
 	return &Agent{
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
-		members: map[string]*minder{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
+		members: map[string]*minder{}, strangers: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
 		desk: make(desk, 2), drops: make(chan removal), news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), direct: boottime.Now(),
 		beat: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), named: make(chan string, 1), wake: make(chan struct{}, 1),
 	}, nil
@@ -221,6 +225,7 @@ func (a *Agent) reportOf(number uint64, run string) health.Report {
 	for _, m := range a.list() {
 		r.Members = append(r.Members, m.snapshot())
 	}
+	r.Instances = a.instances()
 	return r
 }
 

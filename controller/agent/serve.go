@@ -35,6 +35,7 @@ func (a *Agent) serve(ctx context.Context) error {
 	api.HandleFunc("GET /v1/status", a.status)
 	api.HandleFunc("POST /v1/promise", a.promise)
 	api.HandleFunc("GET /v1/relay", a.relay)
+	api.HandleFunc("GET /v1/lease", a.lease)
 	a.quarantineAPI(api)
 	a.probes(api)
 	servers := []*http.Server{a.server(api)}
@@ -77,13 +78,14 @@ func (a *Agent) server(h http.Handler) *http.Server {
 }
 
 // probes are the addresses that load balancers ask: 200 for yes, 503 for no. /primary and /replica speak for the only
-// member of the host; /primary/NAME for a member or the host's member of a cluster.
+// member of the host; /primary/NAME for a member or the host's member of a cluster. /instance/NAME speaks for an app server.
 func (a *Agent) probes(mux *http.ServeMux) {
 	for path, yes := range map[string]func(wire.MemberStatus) bool{"primary": isPrimary, "replica": isReplica} {
 		h := func(w http.ResponseWriter, r *http.Request) { a.probe(w, r, yes) }
 		mux.HandleFunc("GET /"+path, h)
 		mux.HandleFunc("GET /"+path+"/{name}", h)
 	}
+	mux.HandleFunc("GET /instance/{name}", a.probeInstance)
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
 	registry := prometheus.NewRegistry()
@@ -143,6 +145,7 @@ func (a *Agent) status(w http.ResponseWriter, r *http.Request) {
 	a.mu.Unlock()
 	s.Hosts = []wire.HostStatus{{Name: a.cfg.Host, Address: a.cfg.Advertise, Silence: silence, Heard: heard}}
 	s.Clusters = a.clusters()
+	s.Instances = a.instanceStates()
 	if alarm != "" {
 		s.Problems = append(s.Problems, health.Problem{Kind: health.ClonedMachine, Evidence: alarm})
 	}
@@ -189,13 +192,17 @@ var (
 	descLease = prometheus.NewDesc("mainstay_agent_lease_left_seconds", "What is left of the member's lease.", []string{"cluster", "member"}, nil)
 	descOwes  = prometheus.NewDesc("mainstay_agent_promised_seconds", "For how long the member has promised a primary to be neither sealed nor promoted; 0 for none.", []string{"cluster", "member"}, nil)
 	descGuard = prometheus.NewDesc("mainstay_agent_guard_complete", "1 if both guards live and reach every process of the member.", []string{"cluster", "member"}, nil)
+	descApp   = prometheus.NewDesc("mainstay_agent_instance_running", "1 if the app server runs.", []string{"app", "instance"}, nil)
+	descOpen  = prometheus.NewDesc("mainstay_agent_instance_open", "1 if the app server may get requests: /instance/NAME answers 200.", []string{"app", "instance"}, nil)
+	descAgain = prometheus.NewDesc("mainstay_agent_instance_restarts", "How often the app server was started again after it had ended, since it was last wanted to run.", []string{"app", "instance"}, nil)
+	descMay   = prometheus.NewDesc("mainstay_agent_permit_left_seconds", "What is left of the app server's permit; 0 for one that needs none.", []string{"app", "instance"}, nil)
 	descCert  = prometheus.NewDesc("mainstay_certificate_days_left", "Days until a certificate that this process uses passes its date; negative after it.", []string{"holder"}, nil)
 	descHeard = prometheus.NewDesc("mainstay_agent_leader_heard_seconds", "Since the leader last answered.", nil, nil)
 )
 
 // Describe lists the metrics.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUp, descLead, descLease, descOwes, descGuard, descCert, descHeard} {
+	for _, d := range []*prometheus.Desc{descUp, descLead, descLease, descOwes, descGuard, descApp, descOpen, descAgain, descMay, descCert, descHeard} {
 		ch <- d
 	}
 }
@@ -217,6 +224,12 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(descOwes, float64(m.Seen.Promised)/1000, cl.Name, m.Name)
 			gauge(descGuard, truth[m.Seen.Guard.Complete], cl.Name, m.Name)
 		}
+	}
+	for _, i := range c.a.instanceStates() {
+		gauge(descApp, truth[i.Seen.Running], i.App, i.Seen.Name)
+		gauge(descOpen, truth[i.Closed == ""], i.App, i.Seen.Name)
+		gauge(descAgain, float64(i.Seen.Restarts), i.App, i.Seen.Name)
+		gauge(descMay, float64(i.Seen.PermitLeft)/1000, i.App, i.Seen.Name)
 	}
 	c.a.mu.Lock()
 	heard := c.a.heard
