@@ -54,6 +54,7 @@ func checkPlatform(r *report, p *platform.Platform) {
 	for i := range p.Clusters {
 		c.cluster(root.field("clusters").item(i, p.Clusters[i].Name), &p.Clusters[i])
 	}
+	c.appsFit(root.field("apps"))
 	for i := range p.Apps {
 		c.app(root.field("apps").item(i, p.Apps[i].Name), &p.Apps[i])
 	}

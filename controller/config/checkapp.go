@@ -12,6 +12,19 @@ import (
 // mostDrain bounds how long an instance is out of routing before it is stopped: a switchover of the site waits for it.
 const mostDrain = 10 * time.Minute
 
+// mostInstances bounds what controllers vote on: a vote of each fits into one message a heartbeat.
+const mostInstances = 1000
+
+func (c *checks) appsFit(at where) {
+	n := 0
+	for _, a := range c.p.Apps {
+		n += len(a.Instances)
+	}
+	if n > mostInstances {
+		c.add(at, fmt.Sprintf("%d instances in all are too many", n), "use at most 1000 on one platform")
+	}
+}
+
 func (c *checks) app(at where, a *platform.App) {
 	c.name("app", at.field("name"), a.Name)
 	c.needs(at.field("needs"), a.Needs)

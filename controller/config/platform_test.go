@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -204,6 +205,21 @@ func TestValidateWithoutFile(t *testing.T) {
 	}
 	if err := Validate(&platform.Platform{}); err == nil {
 		t.Error("an empty platform is valid")
+	}
+}
+
+func TestManyInstances(t *testing.T) {
+	p := sampleValue()
+	a := &p.Apps[0]
+	for i := len(a.Instances); i < mostInstances; i++ {
+		a.Instances = append(a.Instances, platform.Instance{Name: fmt.Sprintf("i%d", i), Site: "east", Address: fmt.Sprintf("h:%d", i+1)})
+	}
+	if err := Validate(p); err != nil {
+		t.Error(err)
+	}
+	a.Instances = append(a.Instances, platform.Instance{Name: "more", Site: "east", Address: "h:9999"})
+	if err := Validate(p); err == nil || err.Error() != "apps: 1001 instances in all are too many; use at most 1000 on one platform" {
+		t.Error(err)
 	}
 }
 
