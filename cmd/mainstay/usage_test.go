@@ -76,7 +76,7 @@ func TestUsage(t *testing.T) {
 		{"controller x", `unexpected argument "x"`},
 		{"agent", "-f is missing"},
 		{"agent --file", "flag needs an argument: --file"},
-		{"controllers", "which one? name a command: add, init, list, remove, transfer"},
+		{"controllers", "which one? name a command: add, init, list, recover, remove, transfer"},
 		{"controllers lsit", `unknown command "lsit"; did you mean init or list`},
 		{"controllers init x", `ADDRESS "x": want host:port`},
 		{"controllers list x", `unexpected argument "x"`},

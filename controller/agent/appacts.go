@@ -8,7 +8,11 @@ import (
 
 	"mainstay/controller/boottime"
 	"mainstay/controller/instance"
+	"mainstay/fencing/program"
 )
+
+// leaveBound is how long the last write before the agent ends may take.
+const leaveBound = time.Second
 
 // do begins one act. What it does to the memory is noted before, so that no act is begun twice.
 func (m *appMinder) do(ctx context.Context, act instance.Act, now time.Duration) {
@@ -37,6 +41,7 @@ func (m *appMinder) do(ctx context.Context, act instance.Act, now time.Duration)
 		if m.kills.busy() {
 			return
 		}
+		m.recall(func(r instance.Memory) instance.Memory { r.KilledAt = now; return r })
 		m.starts.stop()
 		m.kills.begin(ctx, m.agent.group, quick, m.server.kill)
 	case instance.Nothing:
@@ -61,8 +66,16 @@ func (m *appMinder) drain(ctx context.Context, now time.Duration) {
 	bound := m.goal.Drain
 	m.mu.Unlock()
 	if told {
-		m.drains.begin(ctx, m.agent.group, bound, func(ctx context.Context) error { return m.server.program(ctx, m.cfg.Drain) })
+		m.drains.begin(ctx, m.agent.group, bound, m.runDrain)
 	}
+}
+
+func (m *appMinder) runDrain(ctx context.Context) error {
+	call, err := m.server.program(m.cfg.Drain)
+	if err == nil {
+		_, err = runProgram(ctx, call)
+	}
+	return err
 }
 
 func (m *appMinder) drained(err error) {
@@ -90,6 +103,24 @@ func (m *appMinder) kept(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.durable = m.writing
+}
+
+// leave writes, when the agent ends, exactly when the permit does: the next one has that long to hear a leader, or the agent
+// of the primary. A disk that hangs is not waited for.
+func (m *appMinder) leave() {
+	m.mu.Lock()
+	d := m.durable
+	late := d.Goal == m.goal && d.Boot == m.agent.bootID && d.End < m.permitEnd
+	d.End = m.permitEnd
+	m.mu.Unlock()
+	if !late || m.keeps.busy() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveBound)
+	defer cancel()
+	if err, ended := program.Apart(ctx, func() error { return writeJSON(m.path(), d) }); !ended || err != nil {
+		m.log.Warn("the end of the permit that is kept is an older one", zap.Error(err))
+	}
 }
 
 func (m *appMinder) tidy(ctx context.Context) {

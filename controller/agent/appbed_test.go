@@ -110,6 +110,7 @@ func (h *appHost) saying(text string) {
 // main watches the main process.
 func (h *appHost) main() *process.Handle {
 	h.t.Helper()
+	h.wait("running", serving)
 	_, leader := h.command().held()
 	w, err := process.Watch(leader.PID())
 	if err != nil {
@@ -119,18 +120,18 @@ func (h *appHost) main() *process.Handle {
 	return w
 }
 
-// probe asks as a load balancer does.
-func (h *appHost) probe() (int, string) {
+// get asks as a load balancer does.
+func (h *appHost) get(path string) (int, string) {
 	mux := http.NewServeMux()
 	h.probes(mux)
 	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/instance/"+web, nil))
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w.Code, strings.TrimSpace(w.Body.String())
 }
 
 func (h *appHost) probed(code int, word string) {
 	h.t.Helper()
-	if got, text := h.probe(); got != code || text != word {
+	if got, text := h.get("/instance/" + web); got != code || text != word {
 		h.t.Errorf("/instance/%s answers %d %q, want %d %q", web, got, text, code, word)
 	}
 }

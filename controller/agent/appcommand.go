@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"slices"
 	"sync"
 	"syscall"
-	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -20,8 +20,12 @@ import (
 	"mainstay/controller/instance"
 	"mainstay/controller/postgres"
 	"mainstay/fencing/process"
+	"mainstay/fencing/program"
 	"mainstay/health"
 )
+
+// minimalPath is all of the agent's environment that reaches an app server.
+const minimalPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // appCommand is an app server that the agent starts itself, in a session and a cgroup of its own. It outlives the agent: the
 // next one finds it by what is kept on disk of its start, and by its cgroup.
@@ -154,11 +158,12 @@ func (c *appCommand) start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	cmd, err := c.command(c.cfg.Command)
+	call, err := c.program(c.cfg.Command)
 	if err != nil {
 		return err
 	}
-	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr.Setsid = log, log, true
+	cmd := &exec.Cmd{Path: call.Path, Args: c.cfg.Command, Dir: cmp.Or(call.Dir, "/"), Env: append([]string{minimalPath}, call.Env...), Stdout: log, Stderr: log,
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: call.As}}
 	kept := started{Boot: c.agent.bootID}
 	group, err := c.freshCgroup()
 	if err != nil {
@@ -191,24 +196,21 @@ func (c *appCommand) start(ctx context.Context) error {
 	return writeJSON(c.record(), kept)
 }
 
-// command is a program of the instance's, as its user, in its folder, with its environment and nothing else.
-func (c *appCommand) command(words []string) (*exec.Cmd, error) {
-	cmd := &exec.Cmd{Path: words[0], Args: words, Dir: c.cfg.Directory, Env: []string{minimalPath}, SysProcAttr: &syscall.SysProcAttr{}}
-	if cmd.Dir == "" {
-		cmd.Dir = "/"
-	}
+// program is one of the instance's, as its user, in its folder, with its environment and nothing else.
+func (c *appCommand) program(words []string) (program.Call, error) {
+	call := program.Call{Path: words[0], Args: words[1:], Dir: c.cfg.Directory}
 	for _, key := range slices.Sorted(maps.Keys(c.cfg.Environment)) {
-		cmd.Env = append(cmd.Env, key+"="+c.cfg.Environment[key])
+		call.Env = append(call.Env, key+"="+c.cfg.Environment[key])
 	}
 	if c.cfg.User == "" {
-		return cmd, nil
+		return call, nil
 	}
 	owner, err := postgres.LookupOwner(c.cfg.User)
 	if err != nil {
-		return nil, fmt.Errorf("instances.%s.user in the agent's file: %w", c.name, err)
+		return call, fmt.Errorf("instances.%s.user in the agent's file: %w", c.name, err)
 	}
-	cmd.SysProcAttr.Credential = owner.Credential()
-	return cmd, nil
+	call.As = owner.Credential()
+	return call, nil
 }
 
 func (c *appCommand) stop(context.Context) error {
@@ -221,50 +223,9 @@ func (c *appCommand) kill(context.Context) error {
 	return tree.Kill(killBound)
 }
 
-func (c *appCommand) program(ctx context.Context, words []string) error {
-	cmd, err := c.command(words)
-	if err != nil {
-		return err
-	}
-	return runProgram(ctx, cmd)
-}
-
 func (c *appCommand) output() string { return c.log() }
 
 func (c *appCommand) close() {
 	_, leader := c.held()
 	leader.Close()
 }
-
-// runProgram runs a program to its end, or kills it and what it has started when ctx ends.
-func runProgram(ctx context.Context, cmd *exec.Cmd) error {
-	said := &head{}
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = said, said, time.Second
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	cmd.SysProcAttr.Setpgid = true
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	group := cmd.Process.Pid
-	stop := context.AfterFunc(ctx, func() { _ = unix.Kill(-group, unix.SIGKILL) }) // it may have ended in this moment
-	err := cmd.Wait()
-	if !stop() {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		return failed(cmd.Path, err, said.String())
-	}
-	return nil
-}
-
-// head keeps the beginning of what is written to it.
-type head struct{ kept []byte }
-
-func (h *head) Write(b []byte) (int, error) {
-	h.kept = append(h.kept, b[:min(len(b), maxText-len(h.kept))]...)
-	return len(b), nil
-}
-
-func (h *head) String() string { return string(h.kept) }

@@ -55,6 +55,7 @@ type appMinder struct {
 	changed time.Duration // when the last start began or ended; looks begun before show what was
 	keepAt  time.Duration // not to be written before, after a failure
 	tidyAt  time.Duration
+	askedAt time.Duration
 	said    health.Instance // as last reported, to see what is news
 }
 
@@ -92,6 +93,7 @@ func (m *appMinder) run(ctx context.Context) {
 		look := false
 		select {
 		case <-ctx.Done():
+			m.leave()
 			return
 		case <-timer.C:
 			look = true
@@ -127,9 +129,8 @@ func (m *appMinder) run(ctx context.Context) {
 		if look {
 			m.look(ctx)
 			m.tidy(ctx)
-			m.ask(ctx)
 		}
-		timer.Reset(m.think(ctx))
+		timer.Reset(min(m.think(ctx), m.ask(ctx)))
 	}
 }
 
@@ -205,7 +206,7 @@ func (m *appMinder) snapshot() health.Instance {
 	defer m.mu.Unlock()
 	r := m.input(boottime.Now()).Report(m.name, m.vouched)
 	r.Error = m.fault
-	for _, what := range []string{"start", "kill", "stop", "keep", "look", "drain", "output"} {
+	for _, what := range []string{"start", "kill", "stop", "keep", "look", "drain", "output", "goal"} {
 		r.Error = cmp.Or(r.Error, m.faults[what])
 	}
 	return r
@@ -221,26 +222,37 @@ func (m *appMinder) tell() {
 	}
 }
 
-// wants takes over a confirmed goal, unless a later one is known. s is the clock of the report it answers: a permit counts
-// from there (L1). It is of the lease path: memory only.
-func (m *appMinder) wants(g platform.InstanceGoal, number uint64, s time.Duration) {
+// wants takes over what a leader's answer says of the instance, unless a later one is known. s is the clock of the report it
+// answers: a permit counts from there (L1). It is of the lease path: memory only.
+func (m *appMinder) wants(g platform.InstanceGoal, named bool, number uint64, s time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if number < m.goalFrom {
 		return
 	}
 	m.goalFrom, m.heard = number, boottime.Now()
-	if g.Permit > 0 {
+	delete(m.faults, "goal")
+	if g = instance.Confirm(m.goal, g, named); named && g.Permit > 0 {
 		if m.goal.Permit == 0 {
 			m.permitEnd = 0
 		}
 		m.permitEnd, m.vouched = max(m.permitEnd, s+g.Permit), false
 	}
 	if g == m.goal {
+		if !named && g != (platform.InstanceGoal{}) {
+			m.faults["goal"] = "no leader names a goal for it any more: it left the platform, or this host is fenced; to have it left alone, delete instances." + m.name + " from the agent's file"
+		}
 		return
 	}
 	m.memory = m.memory.Goal(m.goal, g)
 	m.goal, m.faults = g, map[string]string{}
 	m.log.Info("goal", zap.String("want", string(g.Want)), zap.Uint64("restart", g.Restart), zap.Duration("permit", g.Permit), zap.String("primary", g.Primary))
 	poke(m.kick)
+}
+
+// hears notes that a leader has answered, and said nothing of the instance: nobody else is asked then.
+func (m *appMinder) hears() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.heard = boottime.Now()
 }

@@ -9,25 +9,35 @@ import (
 
 	"mainstay/controller/boottime"
 	"mainstay/controller/identity"
+	"mainstay/controller/instance"
 	"mainstay/controller/platform"
 	"mainstay/controller/wire"
 )
 
-// askBound bounds one question to the agent of an instance's primary.
-const askBound = time.Second
+// askPause lies between two questions to the agent of an instance's primary, askBound bounds one at least.
+const (
+	askPause = 100 * time.Millisecond
+	askBound = 100 * time.Millisecond
+)
 
-// ask renews the permit while no leader answers: the agent of the primary says how long its member's lease still runs, and
-// the instance goes on for that long, at most the permit's length, counted from before the question was sent.
-func (m *appMinder) ask(ctx context.Context) {
-	silence := platform.Suspect(10 * m.agent.heartbeat())
+// ask renews the permit while no leader answers: the agent of the primary says for how long that is good for one, and the
+// instance goes on for that long, counted from before the question was sent. It returns after how long to come again.
+func (m *appMinder) ask(ctx context.Context) time.Duration {
 	m.mu.Lock()
 	g, now := m.goal, boottime.Now()
-	led := m.heard != 0 && now-m.heard <= silence
-	m.mu.Unlock()
-	if led || g.Permit == 0 || g.Want != platform.WantRunning || g.Agent == "" || m.asks.busy() {
-		return
+	at := max(instance.AskAt(g, m.heard), m.askedAt+askPause)
+	if m.vouched {
+		at = max(at, m.permitEnd-g.Permit/2)
 	}
-	m.asks.begin(ctx, m.agent.group, askBound, func(ctx context.Context) error {
+	m.mu.Unlock()
+	if g.Permit == 0 || g.Want != platform.WantRunning || g.Agent == "" || m.asks.busy() {
+		return appLookEvery
+	}
+	if now < at {
+		return at - now
+	}
+	m.askedAt = now
+	m.asks.begin(ctx, m.agent.group, max(g.Permit/4, askBound), func(ctx context.Context) error {
 		s := boottime.Now() // before anything is sent (L1)
 		client := wire.NewClient([]string{g.Agent}, m.agent.tls.ClientConfig(identity.RoleAgent, ""))
 		defer client.Close()
@@ -39,6 +49,7 @@ func (m *appMinder) ask(ctx context.Context) {
 		}
 		return err
 	})
+	return askPause
 }
 
 // vouch takes the primary's agent at its word, if the goal is still the one it was asked for.
@@ -51,15 +62,8 @@ func (m *appMinder) vouch(asked platform.InstanceGoal, end time.Duration) {
 	m.permitEnd, m.vouched = end, true
 }
 
-// heartbeat is how often the leader wants to be reported to.
-func (a *Agent) heartbeat() time.Duration {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.beat
-}
-
-// lease tells how long a member's lease of an epoch still runs: 0 unless it may act as primary under it right now. It is for
-// app servers that live with their primary while no leader answers. It reads memory only, and changes nothing.
+// lease tells for how long a member is good for the permits of app servers that live with it while no leader answers: 0 unless
+// it may act as primary of that epoch right now. It reads memory only, and changes nothing.
 func (a *Agent) lease(w http.ResponseWriter, r *http.Request) {
 	answer, err := a.leaseOf(r)
 	respond(w, answer, err)
@@ -75,21 +79,23 @@ func (a *Agent) leaseOf(r *http.Request) (any, error) {
 	if m == nil {
 		return nil, refuse(http.StatusNotFound, "bad-request", "this host has no member %s", name)
 	}
-	epoch, left := m.leaseLeft(boottime.Now())
+	epoch, left := m.goodFor(boottime.Now())
 	if asked != epoch.String() {
 		return nil, refuse(http.StatusConflict, "refused", "the lease of %s is of epoch %s, not %s", name, epoch, asked)
 	}
 	return wire.LeaseAnswer{Member: name, Epoch: epoch, Left: left}, nil
 }
 
-// leaseLeft is the epoch of the member's lease, and what is left of it; 0 once its primary has ended, or another epoch is
-// known here.
-func (m *minder) leaseLeft(now time.Duration) (platform.Epoch, time.Duration) {
+// goodFor is the epoch of the member's lease, and for how long that is good for a permit. That counts from the last renewal of
+// the lease, like a permit that was given with it, and not to the lease's end: a primary whose replicas are sealed keeps its
+// lease for a while, but nobody renews it. It is 0 once its primary has ended, or another epoch is known here.
+func (m *minder) goodFor(now time.Duration) (platform.Epoch, time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e := m.lease.Epoch
-	if e != m.durable.Epoch || e != m.durable.Ran || !m.durable.Closed.Less(e) || e.Less(m.durable.Sealed) || m.goal.Kind != platform.GoalPrimary || m.goal.Epoch != e {
+	e, d := m.lease.Epoch, m.durable
+	if e != d.Epoch || e != d.Ran || !d.Closed.Less(e) || e.Less(d.Sealed) || m.goal.Kind != platform.GoalPrimary || m.goal.Epoch != e || m.lease.End <= now {
 		return e, 0
 	}
-	return e, max(0, m.lease.End-now)
+	renewed := m.lease.End - m.vouching.length
+	return e, max(0, renewed+platform.Permit(m.vouching.length)-now)
 }

@@ -71,8 +71,8 @@ func TestPermitOutlivesTheAgent(t *testing.T) {
 	h.stop()
 	m := h.apps[web]
 	d := m.durable
-	if d.Boot == "" || d.End == 0 {
-		t.Fatalf("on disk: %+v", d)
+	if err := readJSON(m.path(), &d); err != nil || d.Boot == "" || d.End != m.permitEnd {
+		t.Fatalf("on disk: %+v, %v", d, err)
 	}
 	d.Boot = "an earlier boot"
 	if err := writeJSON(m.path(), d); err != nil {
@@ -94,7 +94,7 @@ func newPrimaryHost(t *testing.T, o *office) *primaryHost {
 	a := &Agent{cfg: config.Agent{Host: "db-w1"}, log: o.log, tls: o.store(identity.RoleAgent, "db-w1"), members: map[string]*minder{}}
 	p := &primaryHost{}
 	p.m = &minder{agent: a, name: "feed-e1", goal: platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch5},
-		lease: member.Lease{Epoch: epoch5, End: boottime.Now() + time.Hour}, durable: member.Durable{Epoch: epoch5, Ran: epoch5}}
+		lease: member.Lease{Epoch: epoch5, End: boottime.Now() + time.Hour}, vouching: vouching{length: 5 * time.Second}, durable: member.Durable{Epoch: epoch5, Ran: epoch5}}
 	a.members["feed-e1"] = p.m
 	mux, err := identity.Listen("127.0.0.1:0", a.tls)
 	if err != nil {
@@ -127,6 +127,8 @@ func TestVouchedInstance(t *testing.T) {
 	if r.PermitLeft > 2000 {
 		t.Errorf("vouched for longer than its permit: %+v", r)
 	}
+	h.obeyInstances(&wire.ReportAnswer{RunID: "run", Number: h.clocks.Send(boottime.Now())})
+	h.wait("what the leader's silence means", func(r health.Instance) bool { return strings.Contains(r.Error, "no leader names a goal") })
 	h.restart() // and once more by an agent that has never heard a leader
 	h.wait("vouched for again", func(r health.Instance) bool { return r.Vouched && r.Running })
 	if !main.Alive() {
@@ -165,13 +167,14 @@ func TestLeaseIsTold(t *testing.T) {
 	want(identity.RoleOperator, "member=feed-e9&epoch=1.5", "no member feed-e9", false)
 	want(identity.RoleOperator, "member=feed-e1&epoch=1.4", "not 1.4", false)
 	for name, f := range map[string]func(*minder){
-		"over":      func(m *minder) { m.lease.End = boottime.Now() },
-		"closed":    func(m *minder) { m.durable.Closed = epoch5 },
-		"sealed":    func(m *minder) { m.durable.Sealed = epoch5.Next() },
-		"obeys on":  func(m *minder) { m.durable.Epoch = epoch5.Next() },
-		"told of":   func(m *minder) { m.goal.Epoch = epoch5.Next() },
-		"a replica": func(m *minder) { m.goal.Kind = platform.GoalReplica },
-		"never ran": func(m *minder) { m.durable.Ran = platform.Epoch{} },
+		"over":                     func(m *minder) { m.lease.End = boottime.Now() },
+		"not renewed for a permit": func(m *minder) { m.lease.End = boottime.Now() + 3*time.Second },
+		"closed":                   func(m *minder) { m.durable.Closed = epoch5 },
+		"sealed":                   func(m *minder) { m.durable.Sealed = epoch5.Next() },
+		"obeys on":                 func(m *minder) { m.durable.Epoch = epoch5.Next() },
+		"told of":                  func(m *minder) { m.goal.Epoch = epoch5.Next() },
+		"a replica":                func(m *minder) { m.goal.Kind = platform.GoalReplica },
+		"never ran":                func(m *minder) { m.durable.Ran = platform.Epoch{} },
 	} {
 		p.m.mu.Lock()
 		lease, durable, goal := p.m.lease, p.m.durable, p.m.goal
@@ -181,4 +184,19 @@ func TestLeaseIsTold(t *testing.T) {
 		p.change(func(m *minder) { m.lease, m.durable, m.goal = lease, durable, goal })
 	}
 	want(identity.RoleOperator, right, "", true)
+}
+
+// A leader that answers, and gives no permit, is not got around by the agent of the primary.
+func TestNobodyVouchesAgainstALeader(t *testing.T) {
+	h := newAppHost(t, config.AgentInstance{Command: script("exec sleep 1000")})
+	g := permitted(2 * time.Second)
+	g.Agent = newPrimaryHost(t, h.office).address
+	for _, alarm := range []string{"", "a clone"} {
+		h.leads(g)
+		h.wait("running", serving)
+		h.wait("the end", func(r health.Instance) bool {
+			h.obeyInstances(&wire.ReportAnswer{RunID: "run", Number: h.clocks.Send(boottime.Now()), Alarm: alarm})
+			return lapsed(r)
+		})
+	}
 }

@@ -34,17 +34,25 @@ func (a *Agent) mindApps(ctx context.Context) {
 	}
 }
 
-// obeyInstances takes the goals of app servers from a leader's answer to one of this run's reports. An instance that it does
-// not name is nobody's any more; an answer that turns this agent away says nothing of them.
+// obeyInstances takes the goals of app servers from a leader's answer to one of this run's reports. An answer that turns this
+// agent away says nothing of them.
 func (a *Agent) obeyInstances(answer *wire.ReportAnswer) {
 	a.mu.Lock()
 	s, ours := a.clocks.End(answer.RunID, answer.Number, 0)
 	a.mu.Unlock()
-	if !ours || answer.Alarm != "" && len(answer.Instances) == 0 {
+	if !ours {
 		return
 	}
+	turnedAway := answer.Alarm != "" && len(answer.Instances) == 0
 	for name, m := range a.apps {
-		m.wants(answer.Instances[name], answer.Number, s)
+		if goal, named := answer.Instances[name]; turnedAway {
+			m.hears()
+		} else {
+			m.wants(goal, named, answer.Number, s)
+		}
+	}
+	if turnedAway {
+		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -76,15 +84,23 @@ func (a *Agent) instances() []health.Instance {
 	return all
 }
 
-// instanceStates are the app servers as the agent's own status shows them.
-func (a *Agent) instanceStates() []wire.InstanceState {
-	var all []wire.InstanceState
+// appStates are the app servers as the agent's own status shows them, by app; those that no goal names have none.
+func (a *Agent) appStates() []wire.AppState {
+	byApp := map[string]*wire.AppState{}
 	for _, seen := range a.instances() {
-		s := wire.InstanceState{Seen: seen, Closed: "not looked after"}
+		app, i := "", wire.InstanceStatus{Name: seen.Name, Host: a.cfg.Host, Out: "not looked after", Seen: &seen}
 		if m := a.apps[seen.Name]; m != nil {
-			s.App, s.Goal, s.Closed = m.routing()
+			app, i.Goal, i.Out = m.routing()
 		}
-		all = append(all, s)
+		i.Serves = i.Out == ""
+		if byApp[app] == nil {
+			byApp[app] = &wire.AppState{Name: app}
+		}
+		byApp[app].Instances = append(byApp[app].Instances, i)
+	}
+	var all []wire.AppState
+	for _, name := range slices.Sorted(maps.Keys(byApp)) {
+		all = append(all, *byApp[name])
 	}
 	return all
 }

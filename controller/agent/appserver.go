@@ -6,6 +6,7 @@ import (
 
 	"mainstay/controller/config"
 	"mainstay/controller/instance"
+	"mainstay/fencing/program"
 )
 
 // appServer is how the processes of one app server are reached: a unit of systemd, or a command of the agent's. Its calls are
@@ -18,8 +19,8 @@ type appServer interface {
 	kill(context.Context) error
 	// tidy is called now and then, for what belongs to the disk.
 	tidy(context.Context) error
-	// program runs the words of the agent's file that drain it.
-	program(context.Context, []string) error
+	// program is a program of the agent's file that belongs to it, such as the one that drains it.
+	program(words []string) (program.Call, error)
 	// output is where it says what it does, for people.
 	output() string
 	close()

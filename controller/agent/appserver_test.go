@@ -29,6 +29,12 @@ func TestAppServer(t *testing.T) {
 	h.wait("running", serving)
 	h.saying("ready")
 	h.probed(200, web)
+	if apps := h.appStates(); len(apps) != 1 || apps[0].Name != "web" || !apps[0].Instances[0].Serves || !apps[0].Instances[0].Seen.Running {
+		t.Errorf("status shows %+v", apps)
+	}
+	if _, text := h.get("/metrics"); !strings.Contains(text, `mainstay_agent_instance_serves{app="web",instance="web-e1"} 1`+"\n") {
+		t.Errorf("metrics:\n%s", text)
+	}
 	for _, line := range []string{cfg.Directory, "PORT=8080", cfg.User} {
 		if !strings.Contains(h.said(), line+"\n") {
 			t.Errorf("it does not say %q:\n%s", line, h.said())

@@ -1,21 +1,17 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os/exec"
 	"strings"
 	"sync"
-	"time"
 
 	"mainstay/controller/instance"
 	"mainstay/fencing/process"
+	"mainstay/fencing/program"
 	"mainstay/health"
 )
-
-// minimalPath is all of the agent's environment that reaches the programs it starts for an app server.
-const minimalPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // appUnit is an app server that is a unit of systemd. Its own settings hold: who it runs as, and whether systemd itself
 // starts it again after a crash.
@@ -109,37 +105,30 @@ func (u *appUnit) kill(ctx context.Context) error {
 
 func (u *appUnit) tidy(context.Context) error { return nil }
 
-func (u *appUnit) program(ctx context.Context, words []string) error {
-	return runProgram(ctx, &exec.Cmd{Path: words[0], Args: words, Dir: "/", Env: []string{minimalPath}})
+func (u *appUnit) program(words []string) (program.Call, error) {
+	return program.Call{Path: words[0], Args: words[1:]}, nil
 }
 
 func (u *appUnit) output() string { return "journalctl -u " + u.unit }
 
 func (u *appUnit) close() {}
 
-// systemctl runs until ctx ends, and a moment longer.
 func systemctl(ctx context.Context, args ...string) (string, error) {
 	path, err := exec.LookPath("systemctl")
 	if err != nil {
 		return "", fmt.Errorf("%w; instances with a unit need systemd: give a command instead", err)
 	}
-	var out, said bytes.Buffer
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = []string{"LC_ALL=C", minimalPath}
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, &said, time.Second
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return "", failed("systemctl "+strings.Join(args, " "), err, said.String())
-	}
-	return out.String(), nil
+	return runProgram(ctx, program.Call{Path: path, Args: args})
 }
 
-// failed is the error of a program, with what it said.
-func failed(program string, err error, said string) error {
-	if said = strings.Join(strings.Fields(said), " "); said == "" {
-		return fmt.Errorf("%s: %w", program, err)
+// runProgram runs one to its end, or until ctx ends; an exit code other than 0 is an error, with what was said.
+func runProgram(ctx context.Context, c program.Call) (string, error) {
+	ended, err := program.Run(ctx, c)
+	if err == nil && ended.Code != 0 {
+		err = fmt.Errorf("exit code %d", ended.Code)
 	}
-	return fmt.Errorf("%s: %w: %s", program, err, said)
+	if err == nil {
+		return ended.Stdout, nil
+	}
+	return "", fmt.Errorf("%s: %w: %s", strings.Join(append([]string{c.Path}, c.Args...), " "), err, strings.Join(strings.Fields(ended.Stderr+ended.Stdout), " "))
 }

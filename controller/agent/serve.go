@@ -145,7 +145,7 @@ func (a *Agent) status(w http.ResponseWriter, r *http.Request) {
 	a.mu.Unlock()
 	s.Hosts = []wire.HostStatus{{Name: a.cfg.Host, Address: a.cfg.Advertise, Silence: silence, Heard: heard}}
 	s.Clusters = a.clusters()
-	s.Instances = a.instanceStates()
+	s.Apps = a.appStates()
 	if alarm != "" {
 		s.Problems = append(s.Problems, health.Problem{Kind: health.ClonedMachine, Evidence: alarm})
 	}
@@ -187,22 +187,22 @@ func (a *Agent) clusters() []wire.ClusterState {
 type collector struct{ a *Agent }
 
 var (
-	descUp    = prometheus.NewDesc("mainstay_agent_member_running", "1 if the member's PostgreSQL runs.", []string{"cluster", "member"}, nil)
-	descLead  = prometheus.NewDesc("mainstay_agent_member_primary", "1 if the member is a writable primary under a lease.", []string{"cluster", "member"}, nil)
-	descLease = prometheus.NewDesc("mainstay_agent_lease_left_seconds", "What is left of the member's lease.", []string{"cluster", "member"}, nil)
-	descOwes  = prometheus.NewDesc("mainstay_agent_promised_seconds", "For how long the member has promised a primary to be neither sealed nor promoted; 0 for none.", []string{"cluster", "member"}, nil)
-	descGuard = prometheus.NewDesc("mainstay_agent_guard_complete", "1 if both guards live and reach every process of the member.", []string{"cluster", "member"}, nil)
-	descApp   = prometheus.NewDesc("mainstay_agent_instance_running", "1 if the app server runs.", []string{"app", "instance"}, nil)
-	descOpen  = prometheus.NewDesc("mainstay_agent_instance_open", "1 if the app server may get requests: /instance/NAME answers 200.", []string{"app", "instance"}, nil)
-	descAgain = prometheus.NewDesc("mainstay_agent_instance_restarts", "How often the app server was started again after it had ended, since it was last wanted to run.", []string{"app", "instance"}, nil)
-	descMay   = prometheus.NewDesc("mainstay_agent_permit_left_seconds", "What is left of the app server's permit; 0 for one that needs none.", []string{"app", "instance"}, nil)
-	descCert  = prometheus.NewDesc("mainstay_certificate_days_left", "Days until a certificate that this process uses passes its date; negative after it.", []string{"holder"}, nil)
-	descHeard = prometheus.NewDesc("mainstay_agent_leader_heard_seconds", "Since the leader last answered.", nil, nil)
+	descUp     = prometheus.NewDesc("mainstay_agent_member_running", "1 if the member's PostgreSQL runs.", []string{"cluster", "member"}, nil)
+	descLead   = prometheus.NewDesc("mainstay_agent_member_primary", "1 if the member is a writable primary under a lease.", []string{"cluster", "member"}, nil)
+	descLease  = prometheus.NewDesc("mainstay_agent_lease_left_seconds", "What is left of the member's lease.", []string{"cluster", "member"}, nil)
+	descOwes   = prometheus.NewDesc("mainstay_agent_promised_seconds", "For how long the member has promised a primary to be neither sealed nor promoted; 0 for none.", []string{"cluster", "member"}, nil)
+	descGuard  = prometheus.NewDesc("mainstay_agent_guard_complete", "1 if both guards live and reach every process of the member.", []string{"cluster", "member"}, nil)
+	descApp    = prometheus.NewDesc("mainstay_agent_instance_running", "1 if the app server runs.", []string{"app", "instance"}, nil)
+	descServes = prometheus.NewDesc("mainstay_agent_instance_serves", "1 if the app server may get requests: /instance/NAME answers 200.", []string{"app", "instance"}, nil)
+	descAgain  = prometheus.NewDesc("mainstay_agent_instance_restarts", "How often the app server was started again after it had ended, since it was last wanted to run.", []string{"app", "instance"}, nil)
+	descMay    = prometheus.NewDesc("mainstay_agent_permit_left_seconds", "What is left of the app server's permit; 0 for one that needs none.", []string{"app", "instance"}, nil)
+	descCert   = prometheus.NewDesc("mainstay_certificate_days_left", "Days until a certificate that this process uses passes its date; negative after it.", []string{"holder"}, nil)
+	descHeard  = prometheus.NewDesc("mainstay_agent_leader_heard_seconds", "Since the leader last answered.", nil, nil)
 )
 
 // Describe lists the metrics.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUp, descLead, descLease, descOwes, descGuard, descApp, descOpen, descAgain, descMay, descCert, descHeard} {
+	for _, d := range []*prometheus.Desc{descUp, descLead, descLease, descOwes, descGuard, descApp, descServes, descAgain, descMay, descCert, descHeard} {
 		ch <- d
 	}
 }
@@ -225,11 +225,13 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(descGuard, truth[m.Seen.Guard.Complete], cl.Name, m.Name)
 		}
 	}
-	for _, i := range c.a.instanceStates() {
-		gauge(descApp, truth[i.Seen.Running], i.App, i.Seen.Name)
-		gauge(descOpen, truth[i.Closed == ""], i.App, i.Seen.Name)
-		gauge(descAgain, float64(i.Seen.Restarts), i.App, i.Seen.Name)
-		gauge(descMay, float64(i.Seen.PermitLeft)/1000, i.App, i.Seen.Name)
+	for _, app := range c.a.appStates() {
+		for _, i := range app.Instances {
+			gauge(descApp, truth[i.Seen.Running], app.Name, i.Name)
+			gauge(descServes, truth[i.Serves], app.Name, i.Name)
+			gauge(descAgain, float64(i.Seen.Restarts), app.Name, i.Name)
+			gauge(descMay, float64(i.Seen.PermitLeft)/1000, app.Name, i.Name)
+		}
 	}
 	c.a.mu.Lock()
 	heard := c.a.heard

@@ -47,6 +47,9 @@ func (l *look) fence() (*state.Command, Reason) {
 }
 
 func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Member) (*state.Command, Reason) {
+	if l.c.Doubtful {
+		return l.promoteDoubtful(proof, ch, old)
+	}
 	incomplete, a := state.Complete(l.c.Sets, ch.sealed), l.c.Attempt.Accepted
 	if from := ch.ahead(); from != "" && !l.c.Attempt.Fed && (incomplete != nil || l.asynchronous()) {
 		return l.advanceSeal(&state.Feed{From: from, To: ch.best}, fmt.Sprintf("%s is ahead and may not lead: it hands its WAL to %s first", from, ch.best))
@@ -145,7 +148,7 @@ func (l *look) proof(old *health.Member, ch choice) *fencing.Proof {
 	if closed(old, e) {
 		return &fencing.Proof{Kind: fencing.Stopped, Epoch: e, Detail: "its agent saw the last process end and closed the epoch"}
 	}
-	if state.QuorumSealed(l.c.Sets, ch.sealed) {
+	if !l.c.Doubtful && state.QuorumSealed(l.c.Sets, ch.sealed) {
 		return &fencing.Proof{Kind: fencing.QuorumSealed, Epoch: e, Detail: fmt.Sprintf("%d members sealed; nothing can be acknowledged any more", len(ch.sealed))}
 	}
 	if end := l.leaseEnd(); l.c.Guarded && l.Now > end && state.Unvouched(l.c.Sets, l.c.Members, ch.sealed) {

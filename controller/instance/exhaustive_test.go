@@ -52,7 +52,7 @@ func everySeen() []Seen {
 }
 
 func everyMemory(moments []time.Duration) (all []Memory) {
-	for _, ended := range moments {
+	for _, ended := range []time.Duration{moments[0], moments[2]} {
 		for _, drain := range moments {
 			for _, stopped := range moments {
 				for _, starts := range []int{0, 3, startsMost} {
@@ -100,9 +100,9 @@ func breaks(in Input, act Act) string {
 		return "asks to be asked again in the past"
 	case lapsed && (s == health.ProcessRunning || s == health.ProcessEnding) && !ends && act.Wait != "it to end":
 		return "goes on without its permit"
-	case lapsed && act.Wait == "it to end" && act.Again > max(in.PermitEnd, m.StopFrom)+time.Second:
-		return "takes longer than a second to end without its permit"
-	case g.Permit > 0 && !lapsed && act.Kind != Drain && act.Kind != Readmit && !ends && act.Kind != Start && s == health.ProcessRunning && (act.Again == 0 || act.Again > in.PermitEnd+time.Second):
+	case lapsed && act.Wait == "it to end" && act.Again > max(in.PermitEnd, m.StopFrom)+platform.GuardKill:
+		return "takes longer to end without its permit than is counted for"
+	case g.Permit > 0 && !lapsed && act.Kind != Drain && act.Kind != Readmit && !ends && act.Kind != Start && s == health.ProcessRunning && (act.Again == 0 || act.Again > in.PermitEnd+platform.GuardKill):
 		return "sleeps through the end of its permit"
 	case act.Kind == Drain && lapsed:
 		return "drains without its permit"
@@ -218,6 +218,7 @@ func (w *world) step() {
 			w.Seen = Seen{Process: health.ProcessEnded}
 		}
 	case Kill:
+		w.Memory.KilledAt = w.Now
 		w.Seen = Seen{Process: health.ProcessEnded}
 	}
 	if w.Seen.Starting && w.Memory.StopFrom == 0 {

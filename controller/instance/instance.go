@@ -45,6 +45,7 @@ type Memory struct {
 	Told         bool          // the drain program was begun: what it did to the instance only a new start undoes
 	Drained      bool          // it has ended well
 	StopFrom     time.Duration // when it was told to stop
+	KilledAt     time.Duration // when it was last killed
 }
 
 // Input is everything the next act may depend on.
@@ -93,11 +94,27 @@ const (
 	// backoffFirst and backoffMost bound the pause before a start, which doubles.
 	backoffFirst = time.Second
 	backoffMost  = 30 * time.Second
-	// lapsedStop is how long TERM may take once the permit has ended.
-	lapsedStop = time.Second
+	// lapsedStop is how long TERM may take once the permit has ended: whoever counts the permit out allows
+	// platform.GuardKill for all of it (platform.CountOut).
+	lapsedStop = platform.GuardKill * 3 / 5
+	// killAgain is the pause before what was killed, and has not ended, is killed again.
+	killAgain = 500 * time.Millisecond
 	// renewEvery is how far the permit's end may move on before it is written again: a host's disk is spared.
 	renewEvery = time.Second
 )
+
+// Confirm takes a leader's answer that may or may not name the instance. One that lives with a primary (it has a permit, or
+// is to be stopped) is kept to its goal where the answer does not name it: the leader gives no goals to a host whose power it
+// has cut, and what may be stale is never let run on for want of a word.
+func Confirm(old platform.InstanceGoal, next platform.InstanceGoal, named bool) platform.InstanceGoal {
+	if !named && (old.Permit > 0 || old.Want == platform.WantStopped) {
+		return old
+	}
+	return next
+}
+
+// AskAt is when the agent of the primary is to be asked, unless a leader has answered by then: half of the permit is gone.
+func AskAt(g platform.InstanceGoal, heard time.Duration) time.Duration { return heard + g.Permit/2 }
 
 // PermitAfter is when a permit ends that an earlier run of the agent left: never later than was written down in this boot,
 // and never later than its length after the agent's own start.

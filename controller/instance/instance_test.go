@@ -155,13 +155,21 @@ func TestPermit(t *testing.T) {
 		t.Errorf("at its permit's end: %+v", act)
 	}
 	s.Memory.StopFrom = s.Now
-	s.Now += 999 * time.Millisecond
+	s.Now += lapsedStop - time.Millisecond
 	if act := Next(s.Input); act.Kind != Nothing && act.Kind != Persist {
-		t.Errorf("within the second: %+v", act)
+		t.Errorf("while TERM may take: %+v", act)
 	}
 	s.Now += time.Millisecond
 	if act := Next(s.Input); act.Kind != Kill {
-		t.Errorf("after a second: %+v", act)
+		t.Errorf("after that: %+v", act)
+	}
+	s.Memory.KilledAt = s.Now
+	if act := Next(s.Input); act.Kind == Kill || act.Again != s.Now+killAgain {
+		t.Errorf("just killed: %+v", act)
+	}
+	s.Now += killAgain
+	if act := Next(s.Input); act.Kind != Kill {
+		t.Errorf("killed a while ago, and it lives: %+v", act)
 	}
 	s.Seen.Process = health.ProcessEnded
 	s.Memory = s.Memory.Looked(s.Seen, s.Now)
@@ -217,5 +225,26 @@ func TestAPermitIsWrittenSeldom(t *testing.T) {
 	}
 	if written < 9 || written > 11 {
 		t.Errorf("written %d times in 10 s", written)
+	}
+}
+
+func TestConfirm(t *testing.T) {
+	permitted := running
+	permitted.Permit = 2 * time.Second
+	for _, c := range []struct {
+		name      string
+		old, next platform.InstanceGoal
+		named     bool
+		want      platform.InstanceGoal
+	}{
+		{"a goal", running, stopped(), true, stopped()},
+		{"nothing is wanted any more", permitted, platform.InstanceGoal{App: "web"}, true, platform.InstanceGoal{App: "web"}},
+		{"it left the platform", running, platform.InstanceGoal{}, false, platform.InstanceGoal{}},
+		{"its permit is not renewed", permitted, platform.InstanceGoal{}, false, permitted},
+		{"it stays stopped", stopped(), platform.InstanceGoal{}, false, stopped()},
+	} {
+		if got := Confirm(c.old, c.next, c.named); got != c.want {
+			t.Errorf("%s: %+v", c.name, got)
+		}
 	}
 }

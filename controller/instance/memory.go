@@ -27,7 +27,7 @@ func (m Memory) Looked(s Seen, now time.Duration) Memory {
 		m.Begun, m.RunningSince = false, 0
 	}
 	if s.Process == health.ProcessEnded {
-		m.StopFrom, m.DrainFrom, m.Told, m.Drained = 0, 0, false, false
+		m.StopFrom, m.KilledAt, m.DrainFrom, m.Told, m.Drained = 0, 0, 0, false, false
 	}
 	return m
 }

@@ -120,12 +120,15 @@ func (in Input) stopping(fault, why string) Act {
 	if in.Goal.Permit > 0 { // it may end while it is being stopped
 		until = min(until, max(m.StopFrom, in.PermitEnd)+lapsedStop)
 	}
+	if m.KilledAt != 0 {
+		until = m.KilledAt + killAgain
+	}
 	if in.Now < until {
 		act := in.wait("it to end", until)
 		act.Error = fault
 		return act
 	}
-	return Act{Kind: Kill, Why: "it has not ended in time", Error: fault, Again: in.Now + lapsedStop}
+	return Act{Kind: Kill, Why: "it has not ended in time", Error: fault}
 }
 
 // durable is what should be on disk. The end of a permit is written again once it has moved on a while.

@@ -119,6 +119,8 @@ func (c Command) clusterStep() func(*State, *Cluster, Command) error {
 		return applyStream
 	case c.Approve != nil:
 		return applyApprove
+	case c.Reaffirm != nil:
+		return applyReaffirm
 	}
 	return nil
 }

@@ -187,7 +187,7 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	}
 	c.Epoch, c.Primary, c.Timeline, c.Guarded = p.Attempt, p.Member, p.Timeline, p.Guarded
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
-	c.Opened, c.History, c.Attempt, c.Upstreams = false, nil, nil, nil
+	c.Opened, c.History, c.Attempt, c.Upstreams, c.Doubtful = false, nil, nil, nil, false
 	if !inPlace { // which goes on with its timeline
 		c.Fork = p.fork()
 	}
@@ -253,6 +253,9 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 	if err := c.validProof(s, p); err != nil {
 		return err
 	}
+	if c.Doubtful {
+		return c.validDoubtful(p)
+	}
 	if p.Clean && p.Proof.Kind == fencing.Stopped || p.Member == c.Primary {
 		return nil // it holds everything by itself
 	}
@@ -265,7 +268,19 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 	return c.isMostAdvanced(p)
 }
 
+// validDoubtful: what the lost controllers did is not known, so that only what the old primary itself shows, or an operator's
+// word, stands for completeness.
+func (c *Cluster) validDoubtful(p *Promote) error {
+	if a := c.Attempt.Accepted; p.Clean && p.Proof.Kind == fencing.Stopped || p.Member == c.Primary && p.Proof.Kind == fencing.Stopped || a != nil && a.Completeness {
+		return nil
+	}
+	return errors.New("the controllers were recovered since: what the old ones did is not known, so no position shows completeness")
+}
+
 func (c *Cluster) validProof(s *State, p *Promote) error {
+	if k := p.Proof.Kind; c.Doubtful && (k == fencing.QuorumSealed || k == fencing.LeaseExpired) {
+		return fmt.Errorf("the controllers were recovered since: the old ones may have changed what %s would rest on", k)
+	}
 	switch p.Proof.Kind {
 	case fencing.Stopped:
 		return nil

@@ -37,6 +37,7 @@ type Command struct {
 	LeaseCounted *LeaseCounted `json:"leaseCounted,omitempty"`
 	Ack          *Ack          `json:"ack,omitempty"`
 	Stream       *Stream       `json:"stream,omitempty"`
+	Reaffirm     *Reaffirm     `json:"reaffirm,omitempty"`
 	Approve      *Approve      `json:"approve,omitempty"`
 	App          *ChangeApp    `json:"app,omitempty"`
 	BeginSite    *BeginSite    `json:"beginSite,omitempty"`

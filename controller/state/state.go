@@ -21,6 +21,9 @@ type State struct {
 	// PlatformID and Generation are minted by `controllers init` (S3).
 	PlatformID string `json:"platformID"`
 	Generation uint64 `json:"generation"`
+	// Lost are the names of controllers that were given up by `controllers recover`. What comes back under one of them may
+	// have the log of an earlier generation: nobody of that name is spoken to again.
+	Lost []string `json:"lost,omitempty"`
 	// Platform is what is protected: what the operator applied and, with their hosts and sites, the members that were removed
 	// but are still Leaving. nil before the first apply. PlatformVersion grows with each change of it.
 	Platform        *platform.Platform `json:"platform,omitempty"`
@@ -96,6 +99,9 @@ type Cluster struct {
 	HighIncarnation uint64   `json:"highIncarnation"`
 	Attempt         *Attempt `json:"attempt,omitempty"`
 	Pause           *Pause   `json:"pause,omitempty"`
+	// Doubtful: the controllers were recovered since the epoch in force was granted. No seal and no lease's end proves
+	// anything about it, and no position that anything is complete, until the primary has answered or was replaced.
+	Doubtful bool `json:"doubtful,omitempty"`
 	// Recovered is the last automatic failover, while it bars the next one that rests on inference; "" after that.
 	Recovered string `json:"recovered,omitempty"`
 	// Operations is the history, oldest first, at most maxOperations.

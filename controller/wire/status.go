@@ -24,8 +24,6 @@ type Status struct {
 	Controllers []Controller     `json:"controllers"`
 	Problems    []health.Problem `json:"problems"`
 	Hosts       []HostStatus     `json:"hosts"`
-	// Instances are the app servers of the host of the agent that answered.
-	Instances []InstanceState `json:"instances,omitempty"`
 }
 
 // SiteStatus is a site with its hosts.

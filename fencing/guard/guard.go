@@ -33,6 +33,7 @@ type guard struct {
 	keeper     int    // pid of the living keeper, 0 without
 	unkept     string // why there is none, where there should be one
 	unkeepable bool   // it could not be started; another guard could not either
+	leaving    bool   // to exit as soon as that ends nothing
 	stopping   bool   // exit was granted
 }
 
@@ -60,7 +61,7 @@ func (g *guard) loop() {
 			{Fd: int32(g.wake), Events: unix.POLLIN},
 			{Fd: int32(twin), Events: unix.POLLIN}, // -1 is ignored
 		}
-		if _, err := unix.Poll(fds, -1); err != nil {
+		if _, err := unix.Poll(fds, g.patience()); err != nil {
 			continue // EINTR: look again
 		}
 		if fds[2].Revents != 0 {
@@ -93,7 +94,32 @@ func (g *guard) look() (due, stopping bool) {
 	g.timer.Expired()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.machine.due(boottime.Now()), g.stopping
+	return g.machine.due(boottime.Now()), g.stopping || g.leaving && g.needless()
+}
+
+// leaveEvery is how often a guard that is to leave looks whether it can, in milliseconds.
+const leaveEvery = 1000
+
+// patience is for how long the loop waits for something to happen, in milliseconds; -1 for ever.
+func (g *guard) patience() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.leaving {
+		return leaveEvery
+	}
+	return -1
+}
+
+// needless tells, with mu held, whether nothing would end with an idle guard: what the keeper started has ended, and the
+// guard without a keeper outlives the other, so that this one is not the last to know.
+func (g *guard) needless() bool {
+	if g.machine.state == Armed || g.machine.state == Killing {
+		return false
+	}
+	if g.cfg.Slot != keeperSlot {
+		return !g.machine.twin
+	}
+	return Report{Keeper: g.keeper}.keeps() == 0
 }
 
 // rouse makes the loop look again.

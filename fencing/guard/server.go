@@ -150,9 +150,13 @@ func (g *guard) change(req request) *refusal {
 		}
 		g.timer.Stop()
 		return nil
-	case opExit:
+	case opExit, opLeave:
 		r := g.machine.exit(now)
-		g.stopping = r == nil
+		if req.Op == opExit {
+			g.stopping = r == nil
+		} else {
+			g.leaving = r == nil
+		}
 		return r
 	}
 	return refuse(BadRequest, "there is no %q", req.Op)

@@ -252,8 +252,9 @@ func (s *Set) Connected() bool { return s.links[0].whole() && s.links[1].whole()
 // again before any new primary.
 func (s *Set) Died() <-chan struct{} { return s.died }
 
-// Exit ends both guards, which must be disarmed, and closes the Set. After an error one of them may have ended; the Set
-// is closed all the same, and Start begins anew.
+// Exit ends both guards, which must be disarmed, and closes the Set. Where PostgreSQL is their keeper's child it refuses
+// (StillKeeps), and they end by themselves when PostgreSQL does, unless Start takes them up again. After an error one of them
+// may have ended; the Set is closed all the same, and Start begins anew.
 func (s *Set) Exit() error {
 	defer s.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -267,7 +268,8 @@ func (s *Set) Exit() error {
 			return &RefusedError{Member: r.Member, Slot: r.Slot, Code: StillArmed, Reason: "disarm the guards first"}
 		}
 		if pid := r.keeps(); pid != 0 {
-			return &RefusedError{Member: r.Member, Slot: r.Slot, Code: StillKeeps, Reason: fmt.Sprintf("PostgreSQL, process %d, would end with it; stop it first", pid)}
+			_, err := s.each(ctx, request{Op: opLeave})
+			return errors.Join(&RefusedError{Member: r.Member, Slot: r.Slot, Code: StillKeeps, Reason: fmt.Sprintf("PostgreSQL, process %d, would end with it", pid)}, err)
 		}
 	}
 	for _, l := range s.links {

@@ -13,7 +13,7 @@ import (
 // attach makes c the agent that is obeyed and finds the twin. It is not on the lease path.
 func (g *guard) attach(c *client) *refusal {
 	g.mu.Lock()
-	g.agent = c
+	g.agent, g.leaving = c, false
 	known := g.machine.twin
 	g.mu.Unlock()
 	if known {

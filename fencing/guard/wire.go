@@ -19,7 +19,8 @@ const (
 	opExtend op = "extend"
 	opDisarm op = "disarm"
 	opStatus op = "status"
-	opExit   op = "exit" // only while disarmed
+	opExit   op = "exit"  // only while disarmed
+	opLeave  op = "leave" // the same, once nothing runs that would end with it; to attach again takes it back
 )
 
 type request struct {

@@ -6,6 +6,7 @@
 package program
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +27,10 @@ const (
 type Call struct {
 	Path  string // absolute
 	Args  []string
-	Stdin string   // parameters; never on the command line, which everyone may read
-	Env   []string // beside PATH and the language, which is C
+	Stdin string              // parameters; never on the command line, which everyone may read
+	Env   []string            // beside PATH and the language, which is C
+	Dir   string              // "" is /
+	As    *syscall.Credential // nil is the caller's own
 }
 
 // Ended is how a run went.
@@ -51,8 +54,8 @@ func Run(ctx context.Context, c Call) (Ended, error) {
 	stdout, stderr := &limited{}, &limited{}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.Stdin = strings.NewReader(c.Stdin)
-	cmd.Env, cmd.Dir = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "LC_ALL=C"}, c.Env...), "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Env, cmd.Dir = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "LC_ALL=C"}, c.Env...), cmp.Or(c.Dir, "/")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.As}
 	cmd.WaitDelay = drain // somebody who left the group may hold the output
 	if err := cmd.Start(); err != nil {
 		return Ended{}, fmt.Errorf("start %s: %w", c.Path, err)

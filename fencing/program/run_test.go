@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,6 +33,15 @@ func TestRun(t *testing.T) {
 	}
 	if e, err := shell(t, patience, "kill -9 $$"); err != nil || e.Code != -1 {
 		t.Errorf("killed: %+v, %v", e, err)
+	}
+	dir := t.TempDir()
+	if e, err := Run(t.Context(), Call{Path: "/bin/pwd", Dir: dir}); err != nil || e.Stdout != dir+"\n" {
+		t.Errorf("in %s: %+v, %v", dir, e, err)
+	}
+	if os.Geteuid() == 0 {
+		if e, err := Run(t.Context(), Call{Path: "/usr/bin/id", Args: []string{"-u"}, As: &syscall.Credential{Uid: 65534, Gid: 65534}}); err != nil || e.Stdout != "65534\n" {
+			t.Errorf("as nobody: %+v, %v", e, err)
+		}
 	}
 	if _, err := Run(t.Context(), Call{Path: "/nowhere/program"}); err == nil || errors.Is(err, ErrLate) {
 		t.Errorf("a program that is not there: %v", err)

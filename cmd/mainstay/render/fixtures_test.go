@@ -148,3 +148,17 @@ func agentStatus(host string, silence time.Duration, member int) wire.Status {
 	s.Hosts = []wire.HostStatus{{Name: host, Heard: true, Silence: silence}}
 	return s
 }
+
+// appHost is what the agent of a host of app servers says that hears no leader.
+func appHost() *wire.Status {
+	seen := func(i health.Instance) *health.Instance { return &i }
+	return &wire.Status{Source: "agent app-e1", At: at, Hosts: []wire.HostStatus{{Name: "app-e1", Heard: true, Silence: 3 * time.Second}}, Apps: []wire.AppState{
+		{Name: "", Instances: []wire.InstanceStatus{{Name: "old-e1", Out: "not wanted", Seen: seen(health.Instance{Name: "old-e1", Running: true})}}},
+		{Name: "web", Instances: []wire.InstanceStatus{
+			{Name: "web-e1", Goal: platform.WantRunning, Serves: true, Seen: seen(health.Instance{Name: "web-e1", Running: true, PermitLeft: 1600, Vouched: true})},
+			{Name: "web-e2", Goal: platform.WantRunning, Out: "not running", Seen: seen(health.Instance{Name: "web-e2", Restarts: 9, Error: "given up: 10 starts in a row"})},
+			{Name: "web-e3", Goal: platform.WantStopped, Out: "not wanted", Seen: seen(health.Instance{Name: "web-e3", Running: true, Draining: true})},
+			{Name: "web-e4", Goal: platform.WantStopped, Out: "not wanted", Seen: seen(health.Instance{Name: "web-e4", Stopped: true})},
+		}},
+	}}
+}

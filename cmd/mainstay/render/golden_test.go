@@ -35,6 +35,7 @@ func TestGolden(t *testing.T) {
 		"no-leader-here":    WithoutLeader(Leaderless{Why: "no route", Agents: []AgentAnswer{{Address: "10.0.1.11:7201", Status: heard()}}}, "", Options{}),
 		"local":             Agent(leaderless().Agents[1], Options{}),
 		"local-led":         Agent(AgentAnswer{Address: "10.0.1.11:7201", Status: heard()}, Options{}),
+		"local-instances":   Agent(AgentAnswer{Address: "10.0.1.21:7201", Status: appHost()}, Options{}),
 		"no-leader-unknown": WithoutLeader(Leaderless{Why: "nobody answers"}, "", Options{}),
 		"controllers":       Controllers(controllers("c1"), Options{}),
 		"controllers-none":  Controllers(controllers(""), Options{}),
