@@ -86,3 +86,14 @@ func TestNoHandOverWithoutNeed(t *testing.T) {
 		t.Errorf("promote %+v", p)
 	}
 }
+
+// explain knows of the hand-over: a member of the primary's site takes over with what the other site holds.
+func TestPredictionHandsWALOver(t *testing.T) {
+	st := well(t, 1, func(p *platform.Platform) {
+		p.Clusters[0].Durability.From, p.Clusters[0].Failover.AcrossSites = "other-site", "approval"
+	})
+	st.members["m3"].Position = st.members["m2"].Position + 64
+	if p := Predict(st.input(), "feed", HostLost); p.Promote != "m2" || p.Loss != "no acknowledged commit" {
+		t.Errorf("predicted: %s; others %v", Sentence(p), p.Others)
+	}
+}
