@@ -38,7 +38,7 @@ func (s *siteScene) loses(t *testing.T) {
 	t.Helper()
 	mark := s.posts.Mark()
 	s.cutSite(t, "east")
-	op := s.movedTo(t, "west", health.SiteLost)
+	op := s.movedTo(t, "west")
 	s.outage(t, mark, "site lost")
 	t.Logf("%s by %s: %s", op.ID, op.Proof.Kind, op.Reason)
 	for _, step := range op.Steps {
@@ -112,7 +112,7 @@ func siteLostApproved(t *testing.T, s *siteScene) {
 	}
 	mark := s.posts.Mark()
 	s.check(t, s.post(t, "/v1/operations/"+op+"/approve", nil, nil))
-	moved := s.movedTo(t, "west", health.SiteLost)
+	moved := s.movedTo(t, "west")
 	s.outage(t, mark, "approved")
 	if moved.ID != op {
 		t.Errorf("%s was approved, and %s moved the primary", op, moved.ID)

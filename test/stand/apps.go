@@ -181,3 +181,14 @@ func (s *Stand) appEntry() string {
 	}
 	return b.String()
 }
+
+// AppServer is the pid of an app server's process, 0 if it does not run.
+func (s *Stand) AppServer(instance string) int {
+	for _, pid := range s.own() {
+		raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if words := strings.Split(string(raw), "\x00"); strings.HasSuffix(words[0], "/feedserver") && slices.Contains(words, instance) {
+			return pid
+		}
+	}
+	return 0
+}
