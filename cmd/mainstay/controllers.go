@@ -50,7 +50,11 @@ func (p *program) controllersInit(ctx context.Context, addresses []string) error
 		return err
 	}
 	return p.show(map[string]any{"initialised": addresses}, func(render.Options) string {
-		return fmt.Sprintf("%d controllers are one group now; next: mainstay apply -f platform.yaml\n", len(addresses))
+		who := fmt.Sprintf("%d controllers are one group now", len(addresses))
+		if len(addresses) == 1 {
+			who = "the controller is a group of one now, which tolerates no loss"
+		}
+		return who + "; next: mainstay apply -f platform.yaml\n"
 	})
 }
 

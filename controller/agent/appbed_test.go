@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -43,12 +44,31 @@ func newAppHost(t *testing.T, cfg config.AgentInstance) *appHost {
 			if err := tree.Kill(5 * time.Second); err != nil {
 				t.Error(err)
 			}
-			if g := c.cgroup(); g != nil {
-				_ = g.Remove()
-			}
+			h.removeCgroup(c)
 		}
 	})
 	return h
+}
+
+// removeCgroup waits until the kernel has let go of what was killed.
+func (h *appHost) removeCgroup(c *appCommand) {
+	h.t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		groups, err := process.Find(cgroupName("instance-"+web, c.dir))
+		for _, g := range groups {
+			err = errors.Join(err, g.Remove())
+		}
+		var none *process.UnavailableError
+		if err == nil || errors.As(err, &none) {
+			return
+		}
+		if time.Now().After(deadline) {
+			h.t.Error(err)
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 // begin starts the agent, or the one after it.

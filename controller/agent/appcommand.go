@@ -188,6 +188,10 @@ func (c *appCommand) start(ctx context.Context) error {
 	if err != nil { // only for want of descriptors: a child that was not waited for is there
 		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
+	// The agent's unit spares the agent from the OOM killer; an app server is to be chosen before it, and before PostgreSQL.
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", h.PID()), []byte("0"), 0); err != nil {
+		c.agent.log.Warn("the OOM killer treats this app server like the agent", zap.String("instance", c.name), zap.Error(err))
+	}
 	kept.PID, kept.Start = h.PID(), h.Start()
 	c.mu.Lock()
 	c.tree = process.NewSession(kept.PID, kept.Start, group)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +26,7 @@ func TestAppServer(t *testing.T) {
 	h := newAppHost(t, cfg)
 	h.wait("a look", func(r health.Instance) bool { return h.apps[web].seenProcess() == health.ProcessEnded })
 	h.probed(503, "not wanted")
+	setOOMScore(t, "500")
 	h.leads(toRun)
 	h.wait("running", serving)
 	h.saying("ready")
@@ -44,6 +46,9 @@ func TestAppServer(t *testing.T) {
 		t.Errorf("the agent's environment leaked:\n%s", h.said())
 	}
 	main := h.main()
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", main.PID())); string(b) != "0\n" {
+		t.Errorf("the agent's OOM score leaked: %q, %v", b, err)
+	}
 	h.leads(toStop)
 	h.probed(503, "not wanted")
 	h.wait("stopped", ended)
@@ -65,6 +70,7 @@ func TestAppServerThatIgnoresTERM(t *testing.T) {
 			h.begin()
 			h.leads(toRun)
 			h.saying("ready")
+			h.main()
 			tree, _ := h.command().held()
 			if pids, err := tree.Pids(); err != nil || len(pids) < 3 {
 				t.Fatalf("its tree is %v, %v", pids, err)
@@ -226,4 +232,18 @@ func (m *appMinder) seenProcess() health.Process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.seen.Process
+}
+
+// setOOMScore changes the test's own, until it ends.
+func setOOMScore(t *testing.T, value string) {
+	t.Helper()
+	const own = "/proc/self/oom_score_adj"
+	before, err := os.ReadFile(own)
+	if err == nil {
+		err = os.WriteFile(own, []byte(value), 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.WriteFile(own, before, 0) }) // it is this process's alone
 }

@@ -144,6 +144,15 @@ func (g *guards) isArmed() bool {
 	return !g.armed.IsZero()
 }
 
+// pids are the processes of both guards, 0 where they were not started.
+func (g *guards) pids() [2]int {
+	set := g.get()
+	if set == nil {
+		return [2]int{}
+	}
+	return set.PIDs()
+}
+
 // check asks the guards how they are, for the next report. outside are processes of the member beyond their reach,
 // postmaster is 0 where none runs.
 func (g *guards) check(fault error, outside, postmaster int) health.Guard {

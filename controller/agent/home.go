@@ -127,7 +127,7 @@ func readJSON(path string, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("%s is damaged (%w); restore it, or move the agent's whole folder away: the agent then waits for the controllers before it obeys anything", path, err)
+		return fmt.Errorf("%s is damaged (%w); restore it, or move the agent's whole folder away: replicas with their data in it are then cloned anew, and the agent waits for the controllers before it obeys anything", path, err)
 	}
 	return nil
 }
@@ -139,16 +139,15 @@ func writeJSON(path string, v any) error {
 	}
 	tmp := path + ".new"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = f.Write(append(b, '\n'))
+		err = errors.Join(err, f.Sync(), f.Close())
 	}
-	_, err = f.Write(append(b, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(tmp, path)
 	}
 	if err != nil {
-		return fmt.Errorf("keep %s: %w", path, err)
+		return fmt.Errorf("keep what the agent must not forget: %w; look at that disk: its space, its owner", err)
 	}
 	return syncDir(filepath.Dir(path))
 }

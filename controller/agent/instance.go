@@ -176,7 +176,7 @@ func (m *minder) held() (*process.Tree, *process.Cgroup, *process.Handle) {
 // settings are the managed settings for a goal. A standby keeps a list that nobody satisfies, so that a promotion never
 // opens without its set; a primary has the set to load.
 func settings(inst *postgres.Instance, goal platform.Goal, d member.Durable) (postgres.Settings, error) {
-	s := postgres.Settings{SyncNames: member.SyncNames(member.ReplicaSet(goal))}
+	s := postgres.Settings{SyncNames: member.SyncNames(member.ReplicaSet())}
 	if goal.Kind == platform.GoalPrimary && len(goal.Sets) > 0 {
 		s.SyncNames = member.SyncNames(goal.Sets[len(goal.Sets)-1])
 	}

@@ -329,14 +329,13 @@ func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) 
 			postmaster = h.PID()
 		}
 		if m.cgroup != nil && g.seen.Process == health.ProcessRunning {
-			if pids, err := m.tree.Outside(); err == nil {
-				outside = len(pids)
-				g.seen.Outside = outside > 0
-			}
+			outside = m.outside(postmaster)
+			g.seen.Outside = outside > 0
 		}
 		fault = errors.Join(fault, m.unbind())
 	}
 	g.report.Guard = m.guards.check(fault, outside, postmaster)
+	m.underWatchdog(&g.report.Guard)
 	if m.cgroup == nil {
 		g.report.Guard.Missing = append(g.report.Guard.Missing, "a cgroup: a process that detaches itself from the tree escapes")
 	}

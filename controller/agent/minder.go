@@ -88,6 +88,7 @@ type minder struct {
 	// waitingFor are the settings that wait for the restart of an adopted instance, as asked of the postmaster waitingOf.
 	waitingOf  int
 	waitingFor []string
+	reached    reached
 	user       userSide
 }
 
@@ -294,7 +295,7 @@ func (m *minder) granted(epoch platform.Epoch, end time.Duration) {
 		return
 	}
 	if err := m.hold(epoch, end); err != nil {
-		m.log.Warn("the guards did not take the lease", zap.Error(err))
+		m.log.Warn("the lease is not taken", zap.Error(err))
 		return
 	}
 	m.mu.Lock()
@@ -312,6 +313,9 @@ func (m *minder) hold(epoch platform.Epoch, end time.Duration) error {
 	defer m.binding.Unlock()
 	if m.paused() {
 		return nil
+	}
+	if err := barredFrom(m.watched(), boottime.Now(), end, !m.guards.isArmed()); err != nil {
+		return err
 	}
 	return m.guards.extend(epoch, end)
 }

@@ -87,7 +87,7 @@ func (m *minder) rewind(ctx context.Context, inst *postgres.Instance, goal platf
 		return err
 	}
 	defer done()
-	if err := inst.WriteSettings(ctx, postgres.Settings{Sealed: true, SyncNames: member.SyncNames(member.ReplicaSet(goal))}); err != nil {
+	if err := inst.WriteSettings(ctx, postgres.Settings{Sealed: true, SyncNames: member.SyncNames(member.ReplicaSet())}); err != nil {
 		return err
 	}
 	if err := inst.Rewind(ctx, source(goal), postgres.StartOptions{CgroupFD: fd}); err != nil {

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -179,6 +181,17 @@ func (a *Agent) clusters() []wire.ClusterState {
 	var out []wire.ClusterState
 	for _, name := range order {
 		out = append(out, *byName[name])
+	}
+	return append(out, a.unfitMembers()...)
+}
+
+// unfitMembers are those that cannot be looked after; of which cluster they are is not known.
+func (a *Agent) unfitMembers() (out []wire.ClusterState) {
+	cannot := a.cannot()
+	for _, name := range slices.Sorted(maps.Keys(cannot)) {
+		seen := health.Member{Name: name, Error: cannot[name]}
+		m := wire.MemberStatus{Name: name, Host: a.cfg.Host, Seen: &seen, Lag: -1, Protection: wire.GuardOf(&seen)}
+		out = append(out, wire.ClusterState{Members: []wire.MemberStatus{m}})
 	}
 	return out
 }

@@ -100,14 +100,17 @@ func (a *API) siteSwitchoverOf(ctx context.Context, q *request) (any, error) {
 		if op == nil {
 			return nil, notThere("there is no site switchover %s; `mainstay site history` lists them", q.PathValue("id"))
 		}
-		halted := s.Change != nil && s.Change.ID == op.ID && s.Change.Halted != ""
-		if q.URL.Query().Get("wait") != "1" || op.Result != state.Running || halted {
-			return wire.HistoryAnswer{Operations: []state.Operation{*op}}, nil
+		answer := wire.HistoryAnswer{Operations: []state.Operation{*op}}
+		if s.Change != nil && s.Change.ID == op.ID {
+			answer.Halted = wire.HaltedAt(s.Change)
+		}
+		if q.URL.Query().Get("wait") != "1" || op.Result != state.Running || answer.Halted != nil {
+			return answer, nil
 		}
 		select {
 		case <-changed:
 		case <-hold.Done():
-			return wire.HistoryAnswer{Operations: []state.Operation{*op}}, ctx.Err()
+			return answer, ctx.Err()
 		}
 		if !a.Controllers.Leading() {
 			return nil, loop.ErrNotLeader // the new leader knows how it goes on

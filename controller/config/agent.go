@@ -2,7 +2,9 @@ package config
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -21,8 +23,16 @@ type Agent struct {
 	Instances   map[string]AgentInstance // by name; app servers of this host that the agent starts and stops
 	Cgroup      string                   // automatic (default) or off
 	Quarantine  Quarantine
+	Watchdog    Watchdog
 	Log         Log
 }
+
+// Watchdog is the hardware watchdog of the host. Whether it is used, the platform file says.
+type Watchdog struct {
+	Device string // its file, below /dev; default /dev/watchdog
+}
+
+const defaultWatchdog = "/dev/watchdog"
 
 // Postgres is what the members of a host have in common.
 type Postgres struct {
@@ -59,7 +69,7 @@ type Replication struct {
 // LoadAgent reads an agent's local file. Certificates must be readable and the agent's own data folder writable; a member's
 // folders are not looked at, because their disk may hang (L6). The error is a Mistakes.
 func LoadAgent(path string) (Agent, error) {
-	a := Agent{Cgroup: "automatic", Quarantine: Quarantine{Limit: defaultQuarantine}, Postgres: Postgres{User: "postgres", Superuser: "postgres"}}
+	a := Agent{Cgroup: "automatic", Quarantine: Quarantine{Limit: defaultQuarantine}, Watchdog: Watchdog{defaultWatchdog}, Postgres: Postgres{User: "postgres", Superuser: "postgres"}}
 	err := load(path, func(l *local) []field {
 		return []field{
 			{"host", l.text(&a.Host)},
@@ -74,6 +84,7 @@ func LoadAgent(path string) (Agent, error) {
 			{"instances", named(l.reader, &a.Instances, l.instance)},
 			{"cgroup", l.text(&a.Cgroup)},
 			{"quarantine", l.section(field{"limit", l.size(&a.Quarantine.Limit)})},
+			{"watchdog", l.section(field{"device", l.text(&a.Watchdog.Device)})},
 			{"log", l.log(&a.Log)},
 		}
 	}, func(l *local) { l.agent(&a) })
@@ -128,6 +139,9 @@ func (l *local) agent(a *Agent) {
 		l.checkInstance(root.field("instances").field(label(name)), name, a.Instances[name])
 	}
 	l.oneOf(root.field("cgroup"), a.Cgroup, "automatic", "off")
+	if d := a.Watchdog.Device; !strings.HasPrefix(d, "/dev/") || filepath.Clean(d) != d {
+		l.add(root.field("watchdog").field("device"), quote(d)+" is no device below /dev", "write its path, such as /dev/watchdog1")
+	}
 	l.checkLog(root.field("log"), a.Log)
 }
 

@@ -58,6 +58,9 @@ func checkPlatform(r *report, p *platform.Platform) {
 	for i := range p.Apps {
 		c.app(root.field("apps").item(i, p.Apps[i].Name), &p.Apps[i])
 	}
+	for i := range p.Hooks {
+		c.hook(root.field("hooks").item(i, ""), &p.Hooks[i])
+	}
 }
 
 // name checks a name and that no other thing of its kind bears it. Names are compared in the form they take in replication

@@ -42,6 +42,7 @@ func (c *checks) cluster(at where, k *platform.Cluster) {
 	c.durability(at.field("durability"), k)
 	c.failover(at.field("failover"), k)
 	c.lease(at.field("lease"), k.Lease)
+	c.leaseWatched(at.field("lease"), k)
 }
 
 // isWord tells whether a free word of the operator fits on a line of `status`.
@@ -184,5 +185,19 @@ func (c *checks) lease(at where, l time.Duration) {
 		c.add(at, span(l)+" is too long: a failover without a fence device would wait "+span(platform.CountOut(l)), "use 1s to 60s")
 	case l%leaseStep != 0:
 		c.add(at, span(l)+" is not a multiple of 10ms, so its heartbeat would be no whole millisecond", "use "+span(l.Round(leaseStep)))
+	}
+}
+
+// leaseWatched: a watchdog that a host requires must be able to follow the lease.
+func (c *checks) leaseWatched(at where, k *platform.Cluster) {
+	if k.Lease < platform.MinLease || platform.WatchdogTimeout(k.Lease) > 0 {
+		return
+	}
+	for _, m := range k.Members {
+		if h := c.hosts[m.Host]; h != nil && h.Watchdog == platform.WatchdogRequired {
+			c.add(at, fmt.Sprintf("%s is too short for the watchdog that host %s requires: watchdogs count whole seconds", span(k.Lease), h.Name),
+				"use 2s or more, or watchdog: automatic there")
+			return
+		}
 	}
 }

@@ -54,7 +54,7 @@ func FormatDiff(changes []Change) string {
 }
 
 // Diff says what applying the new platform would change, in the order of the platform file. Things are the same where
-// their names are; the order of a list means nothing. A nil platform is an empty one.
+// their names are; the order of a list means nothing, but for hooks. A nil platform is an empty one.
 func Diff(old, new *platform.Platform) []Change {
 	if old == nil {
 		old = &platform.Platform{}
@@ -70,6 +70,7 @@ func Diff(old, new *platform.Platform) []Change {
 	entries(d, "hosts", old.Hosts, new.Hosts, hostForm, hostNotes)
 	d.clusters()
 	d.apps()
+	entries(d, "hooks", numberedHooks(old.Hooks), numberedHooks(new.Hooks), numberedForm, hookNotes)
 	return d.changes
 }
 

@@ -65,11 +65,11 @@ func TestDiff(t *testing.T) {
 				Secrets: map[string]string{"password": "/etc/mainstay/bmc-e1.pass"}, Timeout: 20 * time.Second, Level: 1}}
 			p.Hosts[0].Watchdog = platform.WatchdogAutomatic
 		}, `+ hosts[db-e1].fence: [{agent: fence_ipmilan, parameters: {ip: 10.0.9.11, lanplus: "1"}, secrets: {password: /etc/mainstay/bmc-e1.pass}, timeout: 20s}]  # decides every fence that begins from now on
-~ hosts[db-e1].watchdog: off -> automatic  # holds from the next start of its agent`},
+~ hosts[db-e1].watchdog: off -> automatic  # armed where the host has one; ` + "`status`" + ` says so, or what is missing`},
 		{"site", func(p *platform.Platform) { p.Sites[2] = platform.Site{Name: "south"} },
 			"- sites[north]: {witness: true}\n+ sites[south]"},
 		{"platform renamed", func(p *platform.Platform) { p.Name = "other" },
-			"~ platform: social -> other  # every certificate carries the platform's name: issue new ones first"},
+			"~ platform: social -> other  # refused: these controllers protect this platform and no other; use --context to reach the right ones"},
 		{"app", func(p *platform.Platform) {
 			p.Apps[0].Needs, p.Apps[0].Check.Every = nil, 2*time.Second
 			p.Apps[0].Instances = p.Apps[0].Instances[:1]
@@ -105,6 +105,11 @@ func TestDiff(t *testing.T) {
 + apps[web].check.body: ok
 + apps[web].check.headers: {"Host": "social.example.org"}
 + apps[web].check.ca: /etc/ssl/web.crt`},
+		{"hooks", func(p *platform.Platform) {
+			p.Hooks = []platform.Hook{{Step: "quiesce", When: "before", Exec: []string{"/usr/local/bin/tell", "moving"}, Timeout: 30 * time.Second, OnFailure: "stop"},
+				{Step: "routing", When: "after", Webhook: "https://chat.example/", Timeout: time.Minute, OnFailure: "go-on"}}
+		}, `+ hooks[0]: {step: quiesce, when: before, exec: [/usr/local/bin/tell, moving]}
++ hooks[1]: {step: routing, when: after, webhook: "https://chat.example/", timeout: 1m, on-failure: go-on}`},
 		{"witness", func(p *platform.Platform) {
 			feed(p).Failover.Witness = &platform.Witness{App: "web", HTTP: "http://{address}/ready", After: 8 * time.Second}
 			feed(p).Members[2].NoAck = true
@@ -128,11 +133,13 @@ func TestDiffBack(t *testing.T) {
 	p.Clusters[0].Failover.Witness = &platform.Witness{App: "web", HTTP: "http://{address}/ready", After: 5 * time.Second}
 	p.Clusters[0].Members[2].NoAck = true
 	p.Apps[0].Run, p.Apps[0].Drain, p.Apps[0].Instances[0].Host = platform.RunWithPrimary, time.Second, "db-e1"
+	p.Hooks = []platform.Hook{{Step: "apps", When: "after", Exec: []string{"/bin/true"}, Timeout: 30 * time.Second, OnFailure: "stop"}}
 	want := `- clusters[feed].failover.witness: {app: web, http: "http://{address}/ready"}  # the word of app servers no longer causes a failover
 ~ clusters[feed].members[feed-w1].may-ack: false -> true  # commits count on it once it has caught up and the primary has loaded its new set
 ~ apps[web].run: with-primary -> everywhere  # the instances of every site will be started
 ~ apps[web].drain: 1s -> 0s  # instances are stopped at once
 - apps[web].instances[web-e1].host: db-e1  # no agent starts or stops it any more
+- hooks[0]: {step: apps, when: after, exec: [/bin/true]}  # holds for every site switchover that begins from now on
 `
 	if got := FormatDiff(Diff(p, sampleValue())); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)

@@ -101,8 +101,23 @@ func randomPlatform(r *rand.Rand) *platform.Platform {
 	for i := range 1 + r.IntN(3) {
 		p.Clusters = append(p.Clusters, randomCluster(r, p, i))
 	}
+	for _, c := range p.Clusters {
+		for _, m := range c.Members {
+			if h := p.Host(m.Host); h.Watchdog == platform.WatchdogRequired && platform.WatchdogTimeout(c.Lease) == 0 {
+				h.Watchdog = platform.WatchdogAutomatic
+			}
+		}
+	}
 	for i := range r.IntN(3) {
 		p.Apps = append(p.Apps, randomApp(r, p, i))
+	}
+	for range r.IntN(3) {
+		h := platform.Hook{Step: pick(r, platform.Steps()...), When: pick(r, "before", "after"), Webhook: "http://chat.example/x?y='1'#\"",
+			Timeout: pick(r, 30*time.Second, time.Second, 10*time.Minute), OnFailure: pick(r, "stop", "go-on")}
+		if r.IntN(2) == 0 {
+			h.Webhook, h.Exec = "", []string{pick(r, "/bin/check", "/opt/a b/c"), pick(r, "", "010", "no", " x ", "- a: {b}")}
+		}
+		p.Hooks = append(p.Hooks, h)
 	}
 	for i := range p.Apps { // each app may be the witness of what it needs
 		if a := &p.Apps[i]; len(a.Needs) > 0 && i == 0 && r.IntN(2) == 0 {

@@ -13,25 +13,35 @@ func notePlatform(old string) func(key string) string {
 		if old == "" {
 			return ""
 		}
-		return "every certificate carries the platform's name: issue new ones first"
+		return "refused: these controllers protect this platform and no other; use --context to reach the right ones"
 	}
 }
 
 var siteNotes = notes[platform.Site]{}
 
 var hostNotes = notes[platform.Host]{
-	changed: func(key string, _, _ platform.Host) string {
+	changed: func(key string, _, new platform.Host) string {
 		switch key {
 		case "site":
 			return "failovers and acks count its members on the new site from now on"
 		case "fence":
 			return "decides every fence that begins from now on"
 		case "watchdog":
-			return "holds from the next start of its agent"
+			return watchdogNote(new.Watchdog)
 		}
 		return "replicas and clients go to the new address: it must already be reachable"
 	},
 	removed: func(platform.Host) (string, string) { return "its agent has nothing left to look after: stop it", "" },
+}
+
+func watchdogNote(mode string) string {
+	switch mode {
+	case platform.WatchdogRequired:
+		return "no member there leads from now on unless the watchdog is armed"
+	case platform.WatchdogAutomatic:
+		return "armed where the host has one; `status` says so, or what is missing"
+	}
+	return "the device is stopped at once"
 }
 
 var clusterNotes = notes[platform.Cluster]{

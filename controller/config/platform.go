@@ -72,6 +72,7 @@ func (r *reader) platform(p *platform.Platform) []field {
 		{"hosts", list(r, &p.Hosts, r.host)},
 		{"clusters", list(r, &p.Clusters, r.cluster)},
 		{"apps", list(r, &p.Apps, r.app)},
+		{"hooks", list(r, &p.Hooks, r.hook)},
 	}
 }
 

@@ -239,6 +239,21 @@ func TestLongMessages(t *testing.T) {
 	}
 }
 
+// TestLeaseTooShortForAWatchdog: what is required must be able to work; where it is automatic, status says that it does not.
+func TestLeaseTooShortForAWatchdog(t *testing.T) {
+	with := func(mode, lease string) string {
+		return strings.Replace(head, "address: '::1'}", "address: '::1', watchdog: "+mode+"}", 1) +
+			"clusters: [{name: c, lease: " + lease + ", members: [{name: a, host: h}]}]\n"
+	}
+	want := "clusters[c].lease: 1.5s is too short for the watchdog that host h requires: watchdogs count whole seconds; use 2s or more, or watchdog: automatic there"
+	if got := mistakesOf(t, with("required", "1500ms")); !strings.HasSuffix(got, want) || strings.Contains(got, "\n") {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	for _, fine := range [][2]string{{"required", "2s"}, {"automatic", "1s"}, {"off", "1s"}} {
+		mustParse(t, with(fine[0], fine[1]))
+	}
+}
+
 func TestFence(t *testing.T) {
 	with := strings.Replace(head, "address: '::1'}", "address: '::1', watchdog: required, fence: [{agent: fence_ipmilan,"+
 		" parameters: {ip: 10.0.9.11, lanplus: 1}, secrets: {password: /etc/p}, timeout: 20s},"+

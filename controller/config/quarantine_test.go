@@ -1,6 +1,9 @@
 package config
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestQuarantineMistakes(t *testing.T) {
 	load := func(path string) error { _, err := LoadAgent(path); return err }
@@ -14,7 +17,7 @@ func TestQuarantineMistakes(t *testing.T) {
 
 func TestQuarantineDefault(t *testing.T) {
 	dir := folder(t)
-	text := agentFile[:len(agentFile)-len("quarantine: {limit: 20GB}\n")]
+	text := strings.Replace(agentFile, "quarantine: {limit: 20GB}\n", "", 1)
 	a, err := LoadAgent(write(t, dir, "agent.yaml", text))
 	if err != nil || a.Quarantine.Limit != 10<<30 {
 		t.Errorf("limit %d, %v", a.Quarantine.Limit, err)

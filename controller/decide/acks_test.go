@@ -67,12 +67,22 @@ func TestWhenShort(t *testing.T) {
 			}
 			continue
 		}
-		if s := st.sets(2 * leaveAfter); s.Acks != 1 || !slices.Equal(s.Names, []string{"m2_2"}) {
-			t.Errorf("one replica is left: %+v", s)
+		if s := st.sets(2 * leaveAfter); s.Acks != 1 || !slices.Equal(s.Names, []string{"m2_2", "m3_3"}) {
+			t.Errorf("one replica is left: first the number: %+v", s)
+		}
+		if s := st.sets(time.Second); s.Acks != 1 || !slices.Equal(s.Names, []string{"m2_2"}) {
+			t.Errorf("one replica is left: then the names: %+v", s)
 		}
 		st.members["m1"].Senders = nil
-		if s := st.sets(2 * leaveAfter); s.Acks != 0 {
-			t.Errorf("none is left: %+v", s)
+		cmd := st.step(2 * leaveAfter)
+		if cmd == nil || cmd.Sets == nil || cmd.Sets.Acks != 0 {
+			t.Fatalf("none is left: %s", body(cmd))
+		}
+		st.apply(*cmd)
+		st.members["m1"].Settled = st.c().HighSet
+		st.later(0)
+		if cmd, _, _ := st.next(); cmd != nil || len(st.c().Sets) != 2 {
+			t.Errorf("nobody asked for none, so what was acknowledged before stays in force: %s, %v", body(cmd), st.c().Sets)
 		}
 		if !st.problem(health.DurabilityReduced) {
 			t.Error("a degraded cluster raises no alarm")
@@ -80,6 +90,9 @@ func TestWhenShort(t *testing.T) {
 		st.members["m1"].Senders = both
 		if s := st.sets(time.Second); s.Acks != 2 {
 			t.Errorf("both are back: %+v", s)
+		}
+		if len(st.c().Sets) != 1 {
+			t.Errorf("two hold everything again, and still in force: %v", st.c().Sets)
 		}
 	}
 }

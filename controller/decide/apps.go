@@ -90,14 +90,18 @@ func (p *poolLook) stopped(i *platform.Instance, c *state.Cluster, permit time.D
 	if r := p.seen(i); r != nil {
 		return r.Stopped
 	}
+	counted := platform.CountOut(permit)
 	if p.Now <= p.Leases.End(PermitKey(p.conf.Name), i.Name, platform.Epoch{}, permit) {
 		return false
 	}
-	return unvouched(c) || p.Watch.held("app "+p.conf.Name+"/moving/"+c.Epoch.String()) > platform.CountOut(permit)
+	if p.Watch.held("app "+p.conf.Name+"/moving/"+c.Epoch.String()) > counted {
+		return true
+	}
+	return unvouched(c) && p.Now > p.Leases.Granted(c.Name, c.Primary)+counted
 }
 
-// unvouched: the proof by which the last primary was fenced shows that nobody had vouched for it for longer than a permit,
-// so it cannot have vouched for an app server either.
+// unvouched: the proof by which the last primary was fenced shows that no promise had renewed its lease for longer than a
+// permit. So its agent can have vouched for an app server only for as long after the last lease that a leader gave.
 func unvouched(c *state.Cluster) bool {
 	for i := len(c.Operations) - 1; i >= 0; i-- {
 		if op := &c.Operations[i]; op.Epoch == c.Epoch && op.Proof != nil {

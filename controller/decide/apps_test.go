@@ -7,6 +7,7 @@ import (
 
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
+	"mainstay/fencing"
 	"mainstay/health"
 )
 
@@ -134,7 +135,7 @@ func TestPoolRunsWhereItsPrimaryIs(t *testing.T) {
 	if goal.Permit != platform.Permit(lease) || goal.Primary != "m1" || goal.Epoch != ep(1) {
 		t.Errorf("goal %+v", goal)
 	}
-	if g := p.s.InstanceGoals("a3")["web3"]; g.Want != platform.WantStopped || g.Permit != 0 {
+	if g := p.s.InstanceGoals("a3")["web3"]; g.Want != platform.WantStopped || g.Permit != platform.Permit(lease) {
 		t.Errorf("goal on the other site %+v", g)
 	}
 }
@@ -177,6 +178,51 @@ func TestPoolWaitsForTheOtherSite(t *testing.T) {
 	}
 	if p.wait(time.Second); p.running() != "34" {
 		t.Errorf("running %s", p.running())
+	}
+}
+
+// TestPoolCountsWhatTheOldPrimaryMayHaveVouched: its agent may keep an app server going for a permit after the last lease that
+// a leader gave it, even where seals have fenced it.
+func TestPoolCountsWhatTheOldPrimaryMayHaveVouched(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		proof fencing.Kind
+		ago   time.Duration // since the old primary's last lease
+		since time.Duration // since the pool began to move
+		ready bool
+	}{
+		{"sealed, its last lease just now", fencing.QuorumSealed, 0, 0, false},
+		{"sealed, its last lease long ago", fencing.QuorumSealed, time.Minute, 0, true},
+		{"stopped: promises may have renewed it", fencing.Stopped, time.Minute, 0, false},
+		{"stopped, a permit ago", fencing.Stopped, time.Minute, 5 * time.Second, true},
+	} {
+		p := withPool(t, nil)
+		cl, a := *p.c(), *p.app()
+		cl.Primary, cl.Epoch = "m2", ep(2)
+		cl.Operations = append(cl.Operations, state.Operation{ID: "feed-9", Kind: state.Failover, Epoch: ep(2), Proof: &fencing.Proof{Kind: c.proof}})
+		a.Site, a.Moving = "west", true
+		p.s.Clusters["feed"], p.s.Apps["web"] = &cl, &a
+		p.instances["web1"], p.instances["web2"] = nil, nil
+		p.leases.Record("feed", "m1", ep(1), p.now, lease)
+		p.now += c.ago + 2*time.Second
+		p.tell()
+		ready := func() bool {
+			for _, cmd := range Next(p.input()).Commands {
+				if cmd.App != nil && cmd.App.Ready {
+					return true
+				}
+			}
+			return false
+		}
+		got := ready()
+		if c.since > 0 {
+			p.now += c.since
+			p.tell()
+			got = ready()
+		}
+		if got != c.ready {
+			t.Errorf("%s: %v", c.name, got)
+		}
 	}
 }
 

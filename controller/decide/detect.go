@@ -111,6 +111,9 @@ func (l *look) unreachable() (*state.Command, Reason) {
 		return nil, Reason{}
 	}
 	since := fmt.Sprintf("no report for %s", round(silence))
+	if l.View.Imagined() {
+		since = "no report"
+	}
 	if l.c.SystemID == "" {
 		return wait(RuleDetect, since+", and nobody else has data yet: waiting for "+l.c.Primary+" to finish initialising")
 	}
@@ -237,12 +240,33 @@ func (l *look) problems() {
 		r := l.fresh(m.Name)
 		if r == nil {
 			if m.Name != l.c.Primary {
-				l.problem(health.ReplicaMissing, m.Name, "its agent on "+m.Host+" has not been heard for "+round(l.View.Silence(m.Host, l.Now)).String(), false)
+				l.problem(health.ReplicaMissing, m.Name, l.unheard(m.Name), false)
 			}
 			continue
 		}
 		l.memberProblems(m.Name, r)
 	}
+}
+
+// unheard says why nothing fresh is known of a member.
+func (l *look) unheard(name string) string {
+	host := l.conf.Member(name).Host
+	silence := l.View.Silence(host, l.Now)
+	if r := l.View.Report(host); r != nil && silence <= l.suspect() {
+		if why := r.Unfit[name]; why != "" {
+			return "its agent on " + host + " cannot look after it: " + why
+		}
+		return "its agent on " + host + " answers, and has not spoken of it yet"
+	}
+	return "its agent on " + host + " " + l.quiet(host)
+}
+
+// quiet words the silence of a host.
+func (l *look) quiet(host string) string {
+	if l.View.Imagined() {
+		return "does not answer"
+	}
+	return "has not been heard for " + round(l.View.Silence(host, l.Now)).String()
 }
 
 func (l *look) memberProblems(name string, r *health.Member) {

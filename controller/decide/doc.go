@@ -28,7 +28,10 @@
 // The agent reads CLOCK_BOOTTIME before it makes a report (member.Clocks); the leader answers after an entry of its own
 // term, proposed after the report arrived, was applied (loop.Core: waiting, inTick). The lease ends at the agent's clock
 // plus its length (L1). Two guards hold that end and kill the member's whole process tree when it passes (fencing/guard,
-// L2); either's death ends the tree by the other. The leader records the latest possible end, counted out by
+// L2); either's death ends the tree by the other. Where the platform file gives the host a watchdog, it is fed only while no
+// guard is bound to an end that the reset would overrun, so guards that hang with the whole host are answered by its reset, at
+// end + K (fencing/watchdog); where it is required, a member without it is not guarded completely, gets no lease and is not
+// promoted. The leader records the latest possible end, counted out by
 // (L+K)·(1+ρ), before an answer leaves (L3); a new leader counts from its own start (L4). Once a fence of an epoch is
 // proposed no grant of it is answered. Nothing of the agent's that keeps a lease touches a disk or a database, and a
 // leader whose own tick is not committed within a fifth of a lease exits (L6). A pause unbinds the guard, so the epoch no
@@ -60,7 +63,9 @@
 // The state lists every set that may be in force; the last is the one to load. A set is recorded before the primary loads
 // it, and older ones are dropped only when the primary's agent has shown (member.Settle) that (a) nothing can be
 // acknowledged under them any more and (b) enough members of the newest have flushed past the position read after (a). A
-// promotion must satisfy all sets listed, those of earlier epochs too until the new primary has settled them. Names in a
+// promotion must satisfy all sets listed, those of earlier epochs too until the new primary has settled them. Behind a step
+// down to acks 0 that nobody asked for (when-short: degrade) they all stay: no clause (b) could hold for it, and whoever is
+// left might be promoted without what two members had held. Where the operator asks for acks 0, they go. Names in a
 // set are incarnations: data that is rewound or rebuilt gets a new one first, and never counts for an old set. A former
 // primary that did not stop cleanly gets a new name at once, and stays out of the set until it streams.
 //
@@ -88,5 +93,7 @@
 // Verdicts on corruption beyond the control file, sites and apps are not built.
 //
 // If both guards, the keeper and the agent are killed in the same instant, the kernel ends the postmaster and the service
-// manager the rest; between the two a statement in flight on an asynchronous cluster may still commit.
+// manager the rest; between the two a statement in flight on an asynchronous cluster may still commit. A watchdog that is
+// armed bounds that by the lease's end + K: what the dead guards owed stands until an agent has ended PostgreSQL and disarmed
+// their successors, or these are bound by a lease anew.
 package decide

@@ -65,7 +65,7 @@ func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Membe
 	}
 	l.askApproval(ch)
 	if l.restartable(old) {
-		ch.best = l.c.Primary
+		ch.instead(l.c.Primary, incomplete)
 		return l.promote(proof, ch, false, "")
 	}
 	if cmd, why := l.stopToRestart(); cmd != nil {

@@ -128,6 +128,24 @@ func TestNeverAcrossSites(t *testing.T) {
 	st.waits("no member is eligible")
 }
 
+// TestPredictSiteGone: explain says what the policy does where the whole site of the primary is lost.
+func TestPredictSiteGone(t *testing.T) {
+	for policy, want := range map[string]string{
+		"automatic": "m2 would be promoted",
+		"approval":  "nobody would be promoted: m2 on site west could take over, which needs an operator: `mainstay approve",
+		"never":     "nobody would be promoted: ",
+	} {
+		st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = policy })
+		got := Predict(st.input(), "feed", SiteGone)
+		if text := Sentence(got); !strings.HasPrefix(text, want) {
+			t.Errorf("%s: %s", policy, text)
+		}
+		if why := got.Others["m2"]; policy == "never" && !strings.Contains(why, "failover.across-sites is never; run `mainstay failover feed --to m2 --accept-loss REASON`") {
+			t.Errorf("m2: %s", why)
+		}
+	}
+}
+
 // TestStuckSoonerWhereTheReplicasBearItOut: nothing comes from any process of the primary.
 func TestStuckSoonerWhereTheReplicasBearItOut(t *testing.T) {
 	for silent, sooner := range map[bool]bool{true: true, false: false} {

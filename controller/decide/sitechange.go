@@ -35,7 +35,7 @@ func siteChange(in Input, d *Decision) {
 		return
 	}
 	if l.ch.Halted != "" {
-		text := fmt.Sprintf("site switchover %s to %s halted at step %s: %s. `mainstay site retry`, `undo` or `continue`", l.ch.ID, l.ch.To, l.ch.Step, l.ch.Halted)
+		text := fmt.Sprintf("site switchover %s to %s halted at step %s: %s. It waits for `mainstay site` %s", l.ch.ID, l.ch.To, l.ch.Step, l.ch.Halted, strings.Join(l.ch.Words(), ", "))
 		d.Problems = append(d.Problems, health.Problem{Kind: health.SiteChangeHalted, Site: l.ch.To, Evidence: text})
 		return
 	}
@@ -137,11 +137,25 @@ func (l *changeLook) after() (*state.StepSite, string) {
 		return l.begin(platform.StepRouting, "the apps are well")
 	case platform.StepRouting:
 		if l.ch.Undoing {
-			return &state.StepSite{End: state.Abandoned, Note: "undone: clusters and apps are back where they were"}, "undone"
+			return &state.StepSite{End: state.Abandoned, Note: l.undone()}, "undone"
 		}
 		return l.begin(platform.StepVerify, "the topology is published")
 	}
 	return &state.StepSite{End: state.Done, Note: "the platform runs on site " + l.ch.To}, "done"
+}
+
+// undone names the clusters that an operator left behind.
+func (l *changeLook) undone() string {
+	var left []string
+	for _, name := range l.State.ClusterNames() {
+		if !l.arrived(name) {
+			left = append(left, name)
+		}
+	}
+	if len(left) > 0 {
+		return "undone, but for what stays where it is by an operator's word: " + strings.Join(left, ", ")
+	}
+	return "undone: clusters and apps are back where they were"
 }
 
 // quiet waits for the pools that live with their primary to stop, and for the others to refuse writes.

@@ -197,6 +197,40 @@ func TestSiteSwitchoverUndone(t *testing.T) {
 	}
 }
 
+// TestSiteSwitchoverThatCannotBeUndone: a word leaves behind what will not move, and the apps run where their primary is.
+func TestSiteSwitchoverThatCannotBeUndone(t *testing.T) {
+	p := halted(t)
+	p.works["web3"], p.works["web4"] = health.Well, health.Well
+	p.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
+	p.word(state.WordUndo)
+	p.play(nil)
+	if p.s.Change == nil || p.s.Change.Halted == "" || p.running() != "" {
+		t.Fatalf("%+v, running %s", p.s.Change, p.running())
+	}
+	if got := p.s.Change.Words(); !slices.Equal(got, []string{state.WordRetry, state.WordContinue}) {
+		t.Errorf("it would take %v", got)
+	}
+	p.word(state.WordContinue)
+	p.play(nil)
+	if op := p.last(); op.Result != state.Abandoned || !strings.HasSuffix(op.Outcome, "by an operator's word: feed") || p.c().Primary != "m2" || p.running() != "34" {
+		t.Errorf("%+v, primary %s, running %s", op, p.c().Primary, p.running())
+	}
+}
+
+// TestSiteSwitchoverWithoutItsLastStep: nobody is bound to a check that cannot succeed.
+func TestSiteSwitchoverWithoutItsLastStep(t *testing.T) {
+	p := withPool(t, func(p *platform.Platform) { p.Apps[0].Verify = "http://{address}/verify" })
+	p.begin("west")
+	p.play(func() { p.answer(func(state.Effect) bool { return false }) })
+	if p.s.Change == nil || p.s.Change.Step != platform.StepVerify || p.s.Change.Halted == "" {
+		t.Fatalf("%+v", p.s.Change)
+	}
+	p.word(state.WordContinue)
+	if op := p.last(); p.s.Change != nil || op.Result != state.Done || op.Outcome != "the platform runs on site west; alice went on without step verify" {
+		t.Errorf("%+v, %+v", p.s.Change, op)
+	}
+}
+
 // TestSiteSwitchoverOfAClusterFails: it halts with what became of the cluster's own operation.
 func TestSiteSwitchoverOfAClusterFails(t *testing.T) {
 	p := withPool(t, nil)

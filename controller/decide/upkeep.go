@@ -56,10 +56,12 @@ func (l *look) upkeep() (*state.Command, Reason) {
 	return l.changeSet(p)
 }
 
+// settles: the sets before this one are to leave. Not for a step down to none that nobody asked for: who is left might be
+// promoted without what was acknowledged before it, so the older sets go only once commits wait for somebody again.
 func (l *look) settles(id uint64) bool {
 	for _, s := range l.c.Sets {
 		if s.ID == id {
-			return true
+			return s.Acks > 0 || l.conf.Durability.Acks == 0
 		}
 	}
 	return false
@@ -192,6 +194,7 @@ func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
 	if len(want) < acks || set.Acks == acks && (acks == 0 || slices.Equal(want, set.Names)) {
 		return wait(RuleHealthy, "")
 	}
+	acks, want = oneAtATime(set, acks, want)
 	reason := fmt.Sprintf("durability set becomes %d of %v", acks, want)
 	if acks == 0 {
 		reason = "commits wait for no replica"
@@ -200,6 +203,30 @@ func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
 		reason += fmt.Sprintf(", less than the %d asked for: when-short is degrade", l.conf.Durability.Acks)
 	}
 	return &state.Command{Sets: &state.ChangeSet{Epoch: l.c.Epoch, Acks: acks, Names: want, Reason: reason}}, Reason{RuleUpkeep, reason}
+}
+
+// oneAtATime is the next set on the way to that many acks of those names: either the number changes or the names do, and with
+// more than one ack names come before others go. Each sender releases commits by the number that it has loaded, but counts
+// every sender that has a place in its own list: the old number with new names, or an old and a new name together, would be
+// a rule that no log has recorded (S2).
+func oneAtATime(set *platform.Set, acks int, want []string) (int, []string) {
+	switch {
+	case set.Acks == 0 || acks == 0 || slices.Equal(want, set.Names):
+		return acks, want
+	case acks < set.Acks:
+		return acks, set.Names
+	}
+	next, added := slices.Clone(set.Names), false
+	for _, name := range want {
+		if !set.Has(name) {
+			next, added = append(next, name), true
+		}
+	}
+	if !added || set.Acks == 1 {
+		return set.Acks, want
+	}
+	sort.Strings(next)
+	return set.Acks, next
 }
 
 // wantedAcks is what durability.acks asks for or, where when-short is degrade and replicas have been short for a while, as

@@ -97,8 +97,32 @@ func TestSetIsFilledWithDataYetToBeMade(t *testing.T) {
 	st.members["m1"].Senders = st.members["m1"].Senders[:1]
 	st.later(0)
 	st.commits()
-	if c := st.commits().Sets; c == nil || !slices.Equal(c.Names, []string{"m2_2", "m3_4"}) {
-		t.Errorf("acks 2 of two replicas needs the rebuilt one: %+v", c)
+	for _, names := range [][]string{{"m2_2", "m3_3", "m3_4"}, {"m2_2", "m3_4"}} {
+		if c := st.commits().Sets; c == nil || !slices.Equal(c.Names, names) {
+			t.Errorf("acks 2 of two replicas needs the rebuilt one: %+v", c)
+		}
+	}
+}
+
+// A sender releases by the number it has loaded, and counts every sender that has a place in its own list (S2).
+func TestOneAtATime(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		was        platform.Set
+		acks, next int
+		want, then []string
+	}{
+		{"names come before the number is raised", platform.Set{Acks: 2, Names: []string{"a", "b"}}, 3, 2, []string{"a", "b", "c"}, []string{"a", "b", "c"}},
+		{"then it is raised", platform.Set{Acks: 2, Names: []string{"a", "b", "c"}}, 3, 3, []string{"a", "b", "c"}, []string{"a", "b", "c"}},
+		{"it is lowered before names go", platform.Set{Acks: 2, Names: []string{"a", "b"}}, 1, 1, []string{"b"}, []string{"a", "b"}},
+		{"names come before others go", platform.Set{Acks: 2, Names: []string{"b", "c"}}, 2, 2, []string{"a", "b"}, []string{"a", "b", "c"}},
+		{"one ack is one name's", platform.Set{Acks: 1, Names: []string{"b"}}, 1, 1, []string{"a"}, []string{"a"}},
+		{"nobody counted", platform.Set{}, 2, 2, []string{"a", "b"}, []string{"a", "b"}},
+		{"nobody will", platform.Set{Acks: 2, Names: []string{"a", "b"}}, 0, 0, nil, nil},
+	} {
+		if acks, names := oneAtATime(&c.was, c.acks, c.want); acks != c.next || !slices.Equal(names, c.then) {
+			t.Errorf("%s: %d of %v", c.name, acks, names)
+		}
 	}
 }
 

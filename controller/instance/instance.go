@@ -103,12 +103,16 @@ const (
 	renewEvery = time.Second
 )
 
-// Confirm takes a leader's answer that may or may not name the instance. One that lives with a primary (it has a permit, or
-// is to be stopped) is kept to its goal where the answer does not name it: the leader gives no goals to a host whose power it
-// has cut, and what may be stale is never let run on for want of a word.
-func Confirm(old platform.InstanceGoal, next platform.InstanceGoal, named bool) platform.InstanceGoal {
-	if !named && (old.Permit > 0 || old.Want == platform.WantStopped) {
+// Confirm is the goal after a leader's answer, which may or may not name the instance. One that lives with a primary (it has a
+// permit, or is to be stopped) is kept to its goal where the answer does not name it: the leader gives no goals to a host
+// whose power it has cut, and what may be stale is never let run on for want of a word. A permit binds until it has stopped,
+// however long it drains.
+func Confirm(old, next platform.InstanceGoal, named bool) platform.InstanceGoal {
+	switch {
+	case !named && (old.Permit > 0 || old.Want == platform.WantStopped):
 		return old
+	case next.Want == platform.WantStopped && next.Permit == 0:
+		next.Permit = old.Permit
 	}
 	return next
 }
@@ -116,11 +120,15 @@ func Confirm(old platform.InstanceGoal, next platform.InstanceGoal, named bool) 
 // AskAt is when the agent of the primary is to be asked, unless a leader has answered by then: half of the permit is gone.
 func AskAt(g platform.InstanceGoal, heard time.Duration) time.Duration { return heard + g.Permit/2 }
 
+// startGrace is how long an agent that finds an instance running past its permit asks a leader, or its primary, before it
+// stops it: while the agent was away nobody did, and an upgrade of the agent must not restart every app server.
+const startGrace = time.Second
+
 // PermitAfter is when a permit ends that an earlier run of the agent left: never later than was written down in this boot,
-// and never later than its length after the agent's own start.
+// and never later than its length after the agent's own start; but not before startGrace.
 func PermitAfter(d Durable, boot string, begun time.Duration) time.Duration {
 	if d.Boot != boot || boot == "" {
 		return 0
 	}
-	return min(d.End, begun+d.Goal.Permit)
+	return max(min(d.End, begun+d.Goal.Permit), begun+startGrace)
 }

@@ -199,7 +199,8 @@ func TestPermitAfter(t *testing.T) {
 	for _, c := range []struct {
 		boot        string
 		begun, want time.Duration
-	}{{boot, now, now + 3*time.Second}, {boot, now - 4*time.Second, now + time.Second}, {"another", now, 0}} {
+	}{{boot, now, now + 3*time.Second}, {boot, now - 4*time.Second, now + time.Second},
+		{boot, now + time.Minute, now + time.Minute + startGrace}, {"another", now, 0}} {
 		if got := PermitAfter(d, c.boot, c.begun); got != c.want {
 			t.Errorf("boot %s, begun %s: %s, want %s", c.boot, c.begun, got, c.want)
 		}
@@ -231,6 +232,8 @@ func TestAPermitIsWrittenSeldom(t *testing.T) {
 func TestConfirm(t *testing.T) {
 	permitted := running
 	permitted.Permit = 2 * time.Second
+	bound := permitted
+	bound.Want = platform.WantStopped
 	for _, c := range []struct {
 		name      string
 		old, next platform.InstanceGoal
@@ -238,6 +241,7 @@ func TestConfirm(t *testing.T) {
 		want      platform.InstanceGoal
 	}{
 		{"a goal", running, stopped(), true, stopped()},
+		{"it drains, and is still bound", permitted, stopped(), true, bound},
 		{"nothing is wanted any more", permitted, platform.InstanceGoal{App: "web"}, true, platform.InstanceGoal{App: "web"}},
 		{"it left the platform", running, platform.InstanceGoal{}, false, platform.InstanceGoal{}},
 		{"its permit is not renewed", permitted, platform.InstanceGoal{}, false, permitted},

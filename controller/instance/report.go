@@ -12,7 +12,7 @@ func (in Input) Report(name string, vouched bool) health.Instance {
 	// The wish is on disk: not even an agent that is started anew starts it.
 	r.Stopped = in.Seen.Process == health.ProcessEnded && !in.Memory.Begun &&
 		in.Goal.Want == platform.WantStopped && in.Durable.Goal.Want == platform.WantStopped
-	if in.Goal.Permit > 0 && in.Now < in.PermitEnd {
+	if in.Goal.Permit > 0 && in.Now < in.PermitEnd && !r.Stopped {
 		r.PermitLeft, r.Vouched = (in.PermitEnd - in.Now).Milliseconds(), vouched
 	}
 	return r

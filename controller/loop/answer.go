@@ -2,6 +2,7 @@ package loop
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"mainstay/controller/decide"
@@ -58,7 +59,9 @@ func (c *Core) permits(r health.Report, now time.Duration, a *wire.ReportAnswer)
 			continue
 		}
 		conf := c.state.ClusterConfig(g.Cluster)
-		c.leases.Record(decide.PermitKey(g.App), name, platform.Epoch{}, now, g.Permit)
+		if !stopped(r, name) || g.Want == platform.WantRunning {
+			c.leases.Record(decide.PermitKey(g.App), name, platform.Epoch{}, now, g.Permit)
+		}
 		heartbeat = min(heartbeat, platform.Heartbeat(conf.Lease))
 		if m := conf.Member(g.Primary); m != nil {
 			if host := c.view.Report(m.Host); host != nil {
@@ -103,6 +106,11 @@ func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
 			a.Peers[m.Name] = wire.Peer{Host: m.Host, Address: r.Address}
 		}
 	}
+}
+
+// stopped: the agent affirms it, and that it starts it only for a goal that says so.
+func stopped(r health.Report, instance string) bool {
+	return slices.ContainsFunc(r.Instances, func(i health.Instance) bool { return i.Name == instance && i.Stopped })
 }
 
 func memberOf(r health.Report, name string) *health.Member {

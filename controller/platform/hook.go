@@ -6,17 +6,28 @@ import "time"
 // leader, and may be run again by the next one: it must bear that.
 type Hook struct {
 	Step string `json:"step"` // one of Steps
-	When string `json:"when"` // "before" or "after"
+	When string `json:"when"` // HookBefore or HookAfter
 	// Exec is a program on the controllers, with its words; Webhook a URL that gets a POST. One of them is set.
 	Exec    []string      `json:"exec,omitempty"`
 	Webhook string        `json:"webhook,omitempty"`
-	Timeout time.Duration `json:"timeout"` // 1s to MaxHookTimeout, default 30s
-	// OnFailure is "stop" (the default: the site switchover halts) or "go-on".
+	Timeout time.Duration `json:"timeout"` // 1s to MaxHookTimeout, default DefaultHookTimeout
+	// OnFailure is HookStop (the default: the site switchover halts) or HookGoOn.
 	OnFailure string `json:"onFailure"`
 }
 
-// MaxHookTimeout is the longest that a hook may take.
-const MaxHookTimeout = 10 * time.Minute
+// The words of a hook.
+const (
+	HookBefore = "before"
+	HookAfter  = "after"
+	HookStop   = "stop"
+	HookGoOn   = "go-on"
+)
+
+// How long a hook may take: MaxHookTimeout at most.
+const (
+	DefaultHookTimeout = 30 * time.Second
+	MaxHookTimeout     = 10 * time.Minute
+)
 
 // The steps of a site switchover, in their order.
 const (

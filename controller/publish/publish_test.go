@@ -78,6 +78,7 @@ func (f *source) Changed() <-chan struct{} {
 type sink struct {
 	mu    sync.Mutex
 	got   []publish.Topology
+	apps  []publish.AppTopology
 	gone  []string // withdrawn, with the version
 	calls int
 	err   error
@@ -108,6 +109,25 @@ func (k *sink) Withdraw(_ context.Context, name, cluster string, version uint64)
 		k.gone = append(k.gone, fmt.Sprintf("%s/%s %d", name, cluster, version))
 	}
 	return k.err
+}
+
+func (k *sink) PublishApp(_ context.Context, name string, t publish.AppTopology) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err == nil {
+		k.apps = append(k.apps, t)
+	}
+	return k.err
+}
+
+func (k *sink) WithdrawApp(ctx context.Context, name string, gone publish.AppTopology) error {
+	return k.Withdraw(ctx, name, "app "+gone.App, gone.Index)
+}
+
+func (k *sink) published() []publish.AppTopology {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.apps)
 }
 
 func (k *sink) withdrawn() []string { k.mu.Lock(); defer k.mu.Unlock(); return slices.Clone(k.gone) }
@@ -278,4 +298,63 @@ func TestRemovedClusterIsWithdrawn(t *testing.T) {
 	if got := k.withdrawn(); !slices.Equal(got, []string{"social/feed 4", "social/feed 6", "social/feed 6"}) {
 		t.Errorf("withdrawn: %v", got)
 	}
+}
+
+// withApp is a platform with an app on two sites that lives with its primary; the log is at that index.
+func withApp(index uint64, change func(*state.State)) *state.State {
+	s := social(1, 1, "feed-1")
+	s.Generation, s.Index = 1, index
+	s.Platform.Sites = []platform.Site{{Name: "east"}, {Name: "west"}}
+	s.Platform.Apps = []platform.App{{Name: "web", Run: platform.RunWithPrimary, Needs: []string{"feed"}, Instances: []platform.Instance{
+		{Name: "web1", Site: "east", Address: "10.0.0.1:80"}, {Name: "web2", Site: "east", Address: "10.0.0.2:80"}, {Name: "web3", Site: "west", Address: "10.0.1.1:80"}}}}
+	s.Apps = map[string]*state.App{"web": {Name: "web", Site: "east"}}
+	if change != nil {
+		change(s)
+	}
+	return s
+}
+
+func TestAppsOf(t *testing.T) {
+	if got := publish.AppsOf(state.New()); got != nil {
+		t.Errorf("no platform: %+v", got)
+	}
+	for name, c := range map[string]struct {
+		change func(*state.State)
+		want   string
+	}{
+		"on its site": {nil, "map[east:[{web1 10.0.0.1:80} {web2 10.0.0.2:80}] west:[]]"},
+		"one is down": {func(s *state.State) { s.Apps["web"].Out = map[string]string{"web1": "down"} }, "map[east:[{web2 10.0.0.2:80}] west:[]]"},
+		"it moves":    {func(s *state.State) { s.Apps["web"].Site, s.Apps["web"].Moving = "west", true }, "map[east:[] west:[]]"},
+		"a site switchover keeps it stopped": {func(s *state.State) {
+			s.Change = &state.SiteChange{ID: "site-1", To: "west", Step: platform.StepClusters}
+		}, "map[east:[] west:[]]"},
+	} {
+		got := publish.AppsOf(withApp(7, c.change))
+		if len(got) != 1 || got[0].App != "web" || got[0].Generation != 1 || got[0].Index != 7 || fmt.Sprint(got[0].Sites) != c.want {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+func TestAppsArePublishedAndWithdrawn(t *testing.T) {
+	k, f := &sink{}, newSource()
+	run(t, k, f, time.Hour)
+	f.set(withApp(5, nil), true)
+	await(t, "the app", func() bool { return len(k.published()) == 1 })
+	f.set(withApp(6, nil), true) // a tick
+	f.looked(t)
+	f.set(withApp(7, func(s *state.State) { s.Apps["web"].Out = map[string]string{"web1": "down"} }), true)
+	await(t, "one less", func() bool { return len(k.published()) == 2 })
+	if got := k.published(); got[0].Index != 5 || got[1].Index != 7 {
+		t.Errorf("published %+v", got)
+	}
+	removed := func(s *state.State) { s.Platform.Apps, s.Apps, s.GoneApps = nil, nil, []string{"web"} }
+	f.set(withApp(8, removed), true)
+	await(t, "the withdrawal", func() bool { return slices.Equal(k.withdrawn(), []string{"social/app web 8"}) })
+	f.set(withApp(9, removed), true)
+	f.looked(t)
+	f.set(withApp(10, nil), true)
+	await(t, "it to be published again", func() bool { return len(k.published()) == 3 })
+	f.set(withApp(11, removed), true)
+	await(t, "another withdrawal", func() bool { return slices.Equal(k.withdrawn(), []string{"social/app web 8", "social/app web 11"}) })
 }

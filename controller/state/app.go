@@ -2,6 +2,8 @@ package state
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"mainstay/controller/platform"
 )
@@ -95,7 +97,20 @@ func (s *State) configureApps(p *platform.Platform) {
 		a.Version++
 		apps[conf.Name] = &a
 	}
+	s.GoneApps = gone(s.GoneApps, s.Apps, apps)
 	s.Apps = apps
+}
+
+// gone are the apps that are no longer there, in a fixed order: those that were, and are not now.
+func gone(before []string, old, now map[string]*App) (names []string) {
+	all := slices.AppendSeq(slices.Clone(before), maps.Keys(old))
+	slices.Sort(all)
+	for _, name := range slices.Compact(all) {
+		if now[name] == nil {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func only[V any](m map[string]V, conf *platform.App) map[string]V {
@@ -177,7 +192,7 @@ func (s *State) instanceGoal(conf *platform.App, i *platform.Instance) platform.
 	if a := s.Apps[conf.Name]; a != nil {
 		g.Restart = a.Restarts[i.Name]
 	}
-	if c := s.AppCluster(conf); c != nil && g.Want == platform.WantRunning {
+	if c := s.AppCluster(conf); c != nil && g.Want != platform.WantNothing { // one that is to stop may go on draining under it
 		g.Permit = platform.Permit(s.ClusterConfig(c.Name).Lease)
 		g.Cluster, g.Primary, g.Epoch = c.Name, c.Primary, c.Epoch
 	}

@@ -67,8 +67,7 @@ func (s *State) applyFence(c Command) error {
 	if f := s.Fences[c.Fence.Host]; f != nil && !f.Release {
 		return fmt.Errorf("host %s is fenced already, by %s: %s", c.Fence.Host, f.By, f.Reason)
 	}
-	s.HighFence++
-	s.putFence(c.Fence.Host, &Fence{Number: s.HighFence, By: c.By, Reason: c.Fence.Reason, Since: c.At})
+	s.putFence(c.Fence.Host, &Fence{Number: s.Index, By: c.By, Reason: c.Fence.Reason, Since: c.At})
 	return nil
 }
 
@@ -88,7 +87,7 @@ func (s *State) applyFenced(c *HostFenced) error {
 
 // answeredBy refuses an answer to another fence of the host: what was off then may be on by now.
 func (f *Fence) answeredBy(host string, number uint64) error {
-	if number != 0 && number != f.Number {
+	if number != 0 && f.Number != 0 && number != f.Number {
 		return fmt.Errorf("the answer is to fence %d of host %s, which is under fence %d now", number, host, f.Number)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"testing"
 
 	"mainstay/controller/platform"
@@ -22,22 +23,25 @@ func TestAnswersNameTheirFence(t *testing.T) {
 	on := func(n uint64) Command { return Command{Unfenced: &HostUnfenced{Host: "h1", Fence: n, On: true}} }
 
 	s := run(t, fenceable(t), fence)
-	if want := []Effect{{Kind: PowerOff, Host: "h1", Fence: 1}}; len(s.Effects()) != 1 || s.Effects()[0] != want[0] {
+	first := s.Index
+	if want := (Effect{Kind: PowerOff, Host: "h1", Fence: first}); len(s.Effects()) != 1 || s.Effects()[0] != want {
 		t.Fatalf("effects %+v", s.Effects())
 	}
-	s = run(t, s, off(1), unfence)
-	if want := (Effect{Kind: PowerOn, Host: "h1", Fence: 1}); s.Effects()[0] != want {
+	s = run(t, s, off(first), unfence)
+	if want := (Effect{Kind: PowerOn, Host: "h1", Fence: first}); len(s.Effects()) != 1 || s.Effects()[0] != want {
 		t.Fatalf("effects %+v", s.Effects())
 	}
-	s = run(t, s, on(1), fence)
-	refused(t, s, off(1), "fence 1 of host h1, which is under fence 2")
-	s = run(t, s, off(2))
+	s = run(t, s, on(first), fence)
+	second := s.Index
+	late := fmt.Sprintf("fence %d of host h1, which is under fence %d", first, second)
+	refused(t, s, off(first), late)
+	s = run(t, s, off(second))
 	if s.Barred("h1") == nil || !s.Fences["h1"].Off {
 		t.Errorf("fence %+v", s.Fences["h1"])
 	}
 	s = run(t, s, unfence)
-	refused(t, s, on(1), "fence 1 of host h1, which is under fence 2")
-	if s = run(t, s, on(2)); len(s.Fences) != 0 {
+	refused(t, s, on(first), late)
+	if s = run(t, s, on(second)); len(s.Fences) != 0 {
 		t.Errorf("fences %+v", s.Fences)
 	}
 }
@@ -63,7 +67,9 @@ func TestAnswersWithoutANumber(t *testing.T) {
 	old := *s.Fences["h2"]
 	old.Number = 0
 	s.putFence("h2", &old)
-	if s = run(t, s, Command{Fenced: &HostFenced{Host: "h2", Off: true}}); !s.Fences["h2"].Off {
-		t.Errorf("fence %+v", s.Fences["h2"])
+	for _, number := range []uint64{0, s.Index} { // of a leader of that version, and of this one
+		if now := run(t, s, Command{Fenced: &HostFenced{Host: "h2", Fence: number, Off: true}}); !now.Fences["h2"].Off {
+			t.Errorf("fence %+v", now.Fences["h2"])
+		}
 	}
 }

@@ -92,7 +92,7 @@ func (ch *SiteChange) Ready(p *platform.Platform, step, when string) error {
 		switch {
 		case !ok:
 			return fmt.Errorf("%w %s %s", ErrHookRuns, when, step)
-		case !answer.OK && p.Hooks[n].OnFailure != "go-on":
+		case !answer.OK && p.Hooks[n].OnFailure != platform.HookGoOn:
 			return fmt.Errorf("the hook %s %s failed: %s", when, step, answer.Detail)
 		}
 	}
@@ -172,12 +172,30 @@ func (s *State) applyStepSite(cmd Command) error {
 		if err := next.obey(c.Word); err != nil {
 			return err
 		}
+		if next.Step == "" { // without the last step
+			s.Change = nil
+			s.changing(c.Change, func(op *Operation) {
+				op.step(name, cmd.At, note)
+				op.end(Done, fmt.Sprintf("the platform runs on site %s; %s went on without step %s", ch.To, cmd.By, ch.Step), cmd.At)
+			})
+			return nil
+		}
 	}
 	s.changing(c.Change, func(op *Operation) { op.step(name, cmd.At, note) })
 	return nil
 }
 
-// obey takes an operator's word: again from the step that failed, back to where everything was, or on with the next step.
+// Words are those that a site switchover that has halted would take: there is always a way on. One that is being undone
+// cannot be undone again, but it can be told to leave behind what will not move.
+func (ch *SiteChange) Words() []string {
+	if ch.Undoing {
+		return []string{WordRetry, WordContinue}
+	}
+	return []string{WordRetry, WordUndo, WordContinue}
+}
+
+// obey takes an operator's word: again from the step that failed, back to where everything was, or on with the next step,
+// "" after the last.
 func (ch *SiteChange) obey(word string) error {
 	ch.Halted, ch.Worked, ch.Tried, ch.Answers = "", false, nil, copyOf(ch.Answers)
 	for key, a := range ch.Answers {
@@ -192,9 +210,6 @@ func (ch *SiteChange) obey(word string) error {
 		ch.Undoing, ch.Step = true, platform.StepClusters
 	case WordContinue:
 		ch.Step = steps[slices.Index(steps, ch.Step)+1]
-		if ch.Step == "" || ch.Undoing {
-			return fmt.Errorf("site switchover %s: there is no step after this one; retry or undo", ch.ID)
-		}
 	default:
 		return fmt.Errorf("%q is no word for a site switchover; use retry, undo or continue", word)
 	}

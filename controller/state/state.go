@@ -38,20 +38,20 @@ type State struct {
 	// Runs are the runs of the agents that speak for each host (L8). A run lasts as long as a boot of its host.
 	Runs map[string]string `json:"runs,omitempty"`
 	Apps map[string]*App   `json:"apps,omitempty"`
+	// GoneApps are the removed apps, so that what was published of them is withdrawn.
+	GoneApps []string `json:"goneApps,omitempty"`
 	// Change is the site switchover under way, nil for none; Changes are the records of all, oldest first.
 	Change     *SiteChange `json:"change,omitempty"`
 	Changes    []Operation `json:"changes,omitempty"`
 	HighChange uint64      `json:"highChange,omitempty"`
 	// Fences are the hosts whose power is, or is to be, cut by their fence devices. No member on them gets goals or leases.
 	Fences map[string]*Fence `json:"fences,omitempty"`
-	// HighFence numbers fences; none is used twice.
-	HighFence uint64 `json:"highFence,omitempty"`
 }
 
 // Fence is the intent to keep a host without power, and how far that has come. It is replaced, never edited.
 type Fence struct {
-	// Number is what answers of the devices name, so that a late one is not taken for an answer to a later fence; 0 for one of
-	// a version that did not number them.
+	// Number is the log index of the command that wanted it. The devices' answers name it, so that a late one is not taken for an
+	// answer to a later fence. It is 0 for one from a version without numbers, and then any answer is to it.
 	Number uint64 `json:"number,omitempty"`
 	By     string `json:"by"`
 	Reason string `json:"reason"`

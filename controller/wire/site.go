@@ -21,6 +21,21 @@ type SiteWordRequest struct {
 	Word string `json:"word"` // state.WordRetry, WordUndo or WordContinue
 }
 
+// Halted says where a site switchover has stopped, why, and how it may be told to go on.
+type Halted struct {
+	Step  string   `json:"step"`
+	Why   string   `json:"why"`
+	Words []string `json:"words"` // of state.WordRetry, WordUndo and WordContinue those that it would take now
+}
+
+// HaltedAt is that of a site switchover under way; nil while it goes on.
+func HaltedAt(ch *state.SiteChange) *Halted {
+	if ch == nil || ch.Halted == "" {
+		return nil
+	}
+	return &Halted{Step: ch.Step, Why: ch.Halted, Words: ch.Words()}
+}
+
 // ApproveRequest is POST /v1/operations/{id}/approve, without a body: the failover may leave the primary's site.
 // The answer is an OperationAnswer.
 

@@ -19,8 +19,9 @@ type guard struct {
 	cfg   config
 	tree  *process.Tree
 	timer *boottime.Timer
-	wake  int // eventfd: the loop looks again
-	prot  protection
+	wake  int   // eventfd: the loop looks again
+	page  *Page // what it owes; written with mu held
+	prot  Protection
 	pid   int
 
 	mu         sync.Mutex // guards what follows
@@ -47,7 +48,13 @@ func newGuard(cfg config, tree *process.Tree) (*guard, error) {
 		timer.Close()
 		return nil, fmt.Errorf("create the guard's eventfd: %w", err)
 	}
-	return &guard{cfg: cfg, tree: tree, timer: timer, wake: wake, pid: unix.Getpid(), twinFD: -1, machine: machine{state: Idle}}, nil
+	page, err := newPage(unix.Getpid())
+	if err != nil {
+		timer.Close()
+		unix.Close(wake)
+		return nil, err
+	}
+	return &guard{cfg: cfg, tree: tree, timer: timer, wake: wake, page: page, pid: unix.Getpid(), twinFD: -1, machine: machine{state: Idle}}, nil
 }
 
 // loop runs on a thread of its own until exit is granted. It waits in the kernel, not in the Go scheduler.
@@ -177,6 +184,7 @@ func (g *guard) killTree() {
 		if err == nil {
 			g.kill.Ended, g.kill.Left = boottime.Now(), ""
 			g.machine.killed()
+			g.settle(g.kill.Ended)
 			g.mu.Unlock()
 			return
 		}
@@ -192,7 +200,7 @@ func (g *guard) report() Report {
 		Proto: proto, PID: g.pid, Slot: g.cfg.Slot, Member: g.cfg.Member, DataDir: g.cfg.DataDir, Cgroup: g.cfg.Cgroup,
 		State: g.machine.state, Armed: g.machine.state == Armed, End: g.machine.end,
 		Twin: g.machine.twin, TwinPID: g.twinPID, Keeper: g.keeper, Unkeepable: g.unkeepable,
-		Locked: g.prot.locked, Realtime: g.prot.realtime, NoOOM: g.prot.noOOM, Missing: slices.Clone(g.prot.missing),
+		Locked: g.prot.Locked, Realtime: g.prot.Realtime, NoOOM: g.prot.NoOOM, Missing: slices.Clone(g.prot.Missing),
 	}
 	if g.unkept != "" {
 		r.Missing = append(r.Missing, "the keeper that ends PostgreSQL with the guards: "+g.unkept)

@@ -47,7 +47,7 @@ func Start(ctx context.Context, o Options) (*Set, error) {
 	if err := (config{Member: o.Member, Slot: "a", Dir: o.Dir, DataDir: o.DataDir, Cgroup: o.CgroupPath}).check(); err != nil {
 		return nil, err
 	}
-	if err := prepareDir(o.Dir); err != nil {
+	if err := PrepareDir(o.Dir); err != nil {
 		return nil, err
 	}
 	s := &Set{options: o, died: make(chan struct{}), closing: make(chan struct{})}
@@ -136,7 +136,7 @@ func (l *link) exit(ctx context.Context) error {
 	}
 	select {
 	case <-l.handle.Done():
-		reap(l.handle.PID())
+		Reap(l.handle.PID())
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("guard %s of %s (process %d) has not exited: %w", l.slot, l.member, l.handle.PID(), ctx.Err())
@@ -167,7 +167,7 @@ func (s *Set) follow(l *link) {
 	select {
 	case <-l.handle.Done():
 		s.once[0].Do(func() { close(s.died) })
-		reap(l.handle.PID())
+		Reap(l.handle.PID())
 	case <-s.closing:
 	}
 }
@@ -228,6 +228,9 @@ func (s *Set) Status() (Status, error) {
 	}
 	return st, err
 }
+
+// PIDs are the processes of guards a and b.
+func (s *Set) PIDs() [2]int { return [2]int{s.links[0].handle.PID(), s.links[1].handle.PID()} }
 
 // Lease is the lease that both guards hold, with the earlier end; false if there is none, or they hold different ones.
 func (s Status) Lease() (epoch platform.Epoch, end time.Duration, held bool) {

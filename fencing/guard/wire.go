@@ -6,7 +6,7 @@ import (
 )
 
 // proto is the version of the protocol; guards of another version are replaced as soon as they are not armed.
-const proto = 2
+const proto = 3
 
 // maxLine bounds a request or reply, newline included.
 const maxLine = 16 << 10

@@ -27,6 +27,7 @@ type bench struct {
 	net    *stand.Netns // nil on loopback
 	direct *load.Direct
 	load   *load.Client // of the fault that is measured
+	begun  time.Time    // when an agent was started last
 }
 
 // open starts a platform in a folder of its own below dir. The caller closes it. stand.ErrNotAllowed: the setting needs
@@ -60,6 +61,7 @@ func (b *bench) begin(ctx context.Context) error {
 	if err := b.Start(ctx); err != nil {
 		return err
 	}
+	b.begun = time.Now()
 	dsn, err := b.Application(ctx)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"syscall"
+	"time"
 
 	"mainstay/controller/state"
 	"mainstay/test/stand"
@@ -65,7 +66,10 @@ func postmasterKilled(_ context.Context, b *bench, primary string) (func() error
 
 func hostKilled(_ context.Context, b *bench, primary string) (func() error, error) {
 	h := b.Host(primary)
-	return func() error { return b.StartAgent(h.Name) }, stand.Signal(syscall.SIGKILL, b.Everything(h)...)
+	return func() error {
+		b.begun = time.Now()
+		return b.StartAgent(h.Name)
+	}, stand.Signal(syscall.SIGKILL, b.Everything(h)...)
 }
 
 func switchover(ctx context.Context, b *bench, _ string) (func() error, error) {

@@ -77,6 +77,10 @@ func (c *Checker) Forgot(member string) {
 	}
 }
 
+// Lapse says that commits wait for nobody any more, because an operator asked for that: what was acknowledged before is not
+// promised to survive another loss either.
+func (c *Checker) Lapse() { c.acked = nil }
+
 // Survive checks S2: the primary holds every commit that was acknowledged.
 func (c *Checker) Survive(at time.Duration, primary string, held map[uint64]bool) {
 	for _, a := range c.acked {

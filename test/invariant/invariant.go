@@ -106,7 +106,8 @@ func (c *Checker) Proven(at time.Duration, kind, old string, epoch platform.Epoc
 }
 
 // Discards checks that data whose name may still be counted on is never discarded (S2, S9). needed says that the newest set
-// the member knows of cannot be satisfied without its next data: the one exception, or nothing would ever go on.
+// the member knows of cannot be satisfied without its next data, or has nobody left: the exceptions, or nothing would ever
+// go on.
 func (c *Checker) Discards(at time.Duration, member, incarnation string, needed bool, inForce []platform.Set) {
 	if needed {
 		return

@@ -98,6 +98,8 @@ func TestLegalHistoryPasses(t *testing.T) {
 	c.Discards(4, "a", "a_1", false, []platform.Set{{ID: 1, Names: []string{"a_1"}}})
 	c.HandedOver(4, "a", "b", 0)
 	c.Survive(5, "b", all)
+	c.Lapse()
+	c.Survive(5, "b", none)
 	c.Within(5, 2, 3)
 	c.Alive(5, "")
 	if v := c.Violations(); len(v) != 0 {

@@ -8,6 +8,7 @@ import (
 	"mainstay/controller/loop"
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
+	"mainstay/fencing"
 	"mainstay/health"
 )
 
@@ -89,6 +90,81 @@ func TestFencedHostIsServedNothing(t *testing.T) {
 			t.Errorf("%s: grants %+v", name, a.Grants)
 		} else if g := a.Goals["m1"]; (g.Kind == platform.GoalPrimary) != served {
 			t.Errorf("%s: goal %+v", name, g)
+		}
+	}
+}
+
+// TestFencedEpochGetsNoGrant: from the proposal of a fence until another epoch is in force, an epoch gets no grant, whatever
+// has reached the log meanwhile (L3): a proof may have been decided on the leases known then.
+func TestFencedEpochGetsNoGrant(t *testing.T) {
+	c := loop.NewCore("c1", time.Minute)
+	s := clusterOf(t)
+	c.Applied(s)
+	c.Ticked(c.Lead(time.Minute).Tick, nil, time.Minute)
+	var number uint64
+	granted := func(now time.Duration) bool {
+		number++
+		tick := c.Report(number, health.Report{Host: "h1", RunID: "r", Number: number, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, now).Tick
+		replies := c.Ticked(tick, nil, now).Replies
+		if len(replies) != 1 || replies[0].Err != nil {
+			t.Fatalf("%+v", replies)
+		}
+		return len(replies[0].Answer.Grants) > 0
+	}
+	now := time.Minute
+	if !granted(now) {
+		t.Fatal("an epoch that nobody fences gets no lease")
+	}
+	begin := state.Command{Cluster: "feed", Begin: &state.Begin{Kind: state.Failover, Reason: "lost"}}
+	out, err := c.Submit(99, begin)
+	if err != nil || granted(now+time.Second) {
+		t.Errorf("granted while its fence is on the way to the log (%v)", err)
+	}
+	if s, err = state.Apply(s, s.Index+1, begin); err != nil {
+		t.Fatal(err)
+	}
+	c.Applied(s)
+	c.Done(out.Proposals[0], false)
+	if granted(now + 2*time.Second) {
+		t.Error("granted while it is being fenced")
+	}
+	c.Follow()
+	c.Ticked(c.Lead(now+3*time.Second).Tick, nil, now+3*time.Second)
+	if granted(now + 3*time.Second) {
+		t.Error("granted by the next leader while it is being fenced")
+	}
+}
+
+// TestOldPrimaryGetsANewName: what is left of a primary that did not stop cleanly may hold WAL that nobody else has, so it
+// counts for no set under the name it acknowledged by: neither for the sets of before it led, nor for its successor's (S2).
+func TestOldPrimaryGetsANewName(t *testing.T) {
+	s := clusterOf(t)
+	was := s.Clusters["feed"]
+	promote := func(to string) {
+		t.Helper()
+		c := s.Clusters["feed"]
+		var sealed []state.Sealed
+		for _, n := range []string{"m2", "m3"} {
+			sealed = append(sealed, state.Sealed{Member: n, Incarnation: was.Members[n].Incarnation, Timeline: c.Timeline, Position: 100, Known: true})
+		}
+		for _, cmd := range []state.Command{
+			{Begin: &state.Begin{Kind: state.Failover, Reason: "lost", StopOld: true}},
+			{Promote: &state.Promote{Attempt: platform.Epoch{Generation: 1, Number: c.HighEpoch + 1}, Member: to, Timeline: c.HighTimeline + 1, Guarded: true,
+				Proof: fencing.Proof{Kind: fencing.Stopped, Epoch: c.Epoch}, Sealed: sealed}},
+		} {
+			cmd.Cluster = "feed"
+			next, err := state.Apply(s, s.Index+1, cmd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s = next
+		}
+	}
+	for _, change := range [][2]string{{"m1", "m2"}, {"m2", "m3"}} {
+		old, name := change[0], s.Clusters["feed"].Members[change[0]].Incarnation
+		promote(change[1])
+		if c := s.Clusters["feed"]; c.Members[old].Incarnation == name || c.Set().Has(name) {
+			t.Errorf("%s, which led as %s, is named %s, and its successor counts on %v", old, name, c.Members[old].Incarnation, c.Set())
 		}
 	}
 }

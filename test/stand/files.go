@@ -97,7 +97,7 @@ log: {level: info}
 	if own := s.Own[h.Member].Agent; own != "" {
 		text += "members:\n  " + h.Member + ": " + own + "\n"
 	}
-	return text + s.instanceOf(h)
+	return text + s.instanceOf(h) + strings.Join(append(s.AgentLines, ""), "\n")
 }
 
 // Owner is whom PostgreSQL runs as: the packages' user for root, else whoever runs the stand.
@@ -120,9 +120,14 @@ func (s *Stand) PlatformFile() string {
 	var b strings.Builder
 	b.WriteString("platform: social\nsites:\n  - {name: east}\n  - {name: west}\n  - {name: north, witness: true}\nhosts:\n")
 	for _, h := range s.Hosts {
-		if h.Controller == "" && (h.App == "" || s.serve) {
-			fmt.Fprintf(&b, "  - {name: %s, site: %s, address: %s}\n", h.Name, h.Site, h.Address)
+		if h.Controller != "" || h.App != "" && !s.serve {
+			continue
 		}
+		entry := fmt.Sprintf("name: %s, site: %s, address: %s", h.Name, h.Site, h.Address)
+		if s.HostSetting != "" {
+			entry += ", " + s.HostSetting
+		}
+		fmt.Fprintf(&b, "  - {%s}\n", entry)
 	}
 	if s.Platform != "" {
 		b.WriteString(s.Platform)

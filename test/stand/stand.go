@@ -60,6 +60,10 @@ type Options struct {
 	Together bool
 	// ControllerLines go to the end of each controller's local file.
 	ControllerLines []string
+	// AgentLines go to the end of each agent's local file, HostSetting to the end of each member host's entry in the platform
+	// file, such as "watchdog: automatic".
+	AgentLines  []string
+	HostSetting string
 	// ByHand leaves certificates and files to the caller, who makes them in Dir/pki and Dir/etc and then calls Identify.
 	ByHand bool
 }

@@ -15,12 +15,16 @@ import (
 // Read returns what clients see of a cluster: the topology, nil for none, and host:port of a primary that takes writes.
 type Read func(t *testing.T, cluster string) (topology *publish.Topology, primary string)
 
+// ReadApp returns what clients see of an app: the topology, nil for none, and the addresses of each site that has any.
+type ReadApp func(t *testing.T, app string) (topology *publish.AppTopology, sites map[string]string)
+
 // Run tests a sink. open returns a new connection to the same place each time, as another controller would have it.
-func Run(t *testing.T, open func(t *testing.T) publish.Sink, read Read) {
+func Run(t *testing.T, open func(t *testing.T) publish.Sink, read Read, readApp ReadApp) {
 	t.Run("publish", func(t *testing.T) { publishes(t, open(t), read) })
 	t.Run("an old leader overwrites nothing", func(t *testing.T) { keepsNewer(t, open(t), open(t), read) })
 	t.Run("clusters are apart", func(t *testing.T) { apart(t, open(t), read) })
 	t.Run("a removed cluster is withdrawn", func(t *testing.T) { withdraws(t, open(t), open(t), read) })
+	t.Run("apps", func(t *testing.T) { apps(t, open(t), open(t), readApp) })
 }
 
 func topology(cluster string, number, version uint64, primary string, opened bool) publish.Topology {

@@ -134,6 +134,7 @@ func (m *minder) takeOver(act member.Act) bool {
 		p.set = lastOf(m.goal)
 		p.startPrimary(act.Durable.Ran)
 	case act.Kind == member.Promote && p.running && !p.primary:
+		p.list(lastOf(m.goal))
 		p.promote(act.Durable.Ran, m.goal.Timeline)
 	default:
 		return false
@@ -161,10 +162,13 @@ func (m *minder) checkpoint(wanted bool) bool {
 	return true
 }
 
-// seal empties the setting, then ends the receiver's process: a reload alone would leave it alive.
+// seal empties the setting, then ends the receiver's process: a reload alone would leave it alive. The list comes along.
 func (m *minder) seal(wanted bool) bool {
 	p := m.pg
 	p.upstream, p.pointed = nil, ""
+	if want := member.ReplicaSet(); want.Acks != p.set.Acks {
+		p.list(want)
+	}
 	p.receiver = nil
 	if wanted && p.running && !p.primary {
 		m.memory.SealConfirmed = m.goal.Epoch

@@ -30,7 +30,8 @@ var (
 		(*World).strand, (*World).strand, (*World).flicker, (*World).flicker, (*World).laggard, (*World).laggard, (*World).lateAnswers, (*World).lateAnswers,
 		(*World).shorten, (*World).aftershock, (*World).aftershock, (*World).cutAtStop, (*World).cutAtStop, (*World).stubborn, (*World).stubborn, (*World).stutter, (*World).restartInSeal,
 		(*World).sleeper, (*World).sleeper, (*World).ahead, (*World).ahead, (*World).ahead, (*World).darkness, (*World).darkness, (*World).refenced, (*World).refenced, (*World).pausedFence,
-		(*World).half, (*World).half, (*World).unconfirmed, (*World).unconfirmed,
+		(*World).half, (*World).half, (*World).unconfirmed, (*World).unconfirmed, (*World).unheld, (*World).unheld, (*World).beyond, (*World).beyond,
+		(*World).raised,
 	}
 )
 
@@ -88,7 +89,7 @@ func (w *World) heal() {
 	w.net.heal()
 	clear(w.net.sleep)
 	w.raft.late = 0
-	w.promoted = nil
+	w.promoted, w.abandoned = nil, nil
 	w.endCopy(w.twin)
 	w.powerHeals()
 	for _, h := range w.hosts {

@@ -26,10 +26,17 @@ func (w *World) committed(old, next *state.State, cmd state.Command, encoded []b
 		c.predicted(cmd.Begin)
 	case cmd.Abandon != nil:
 		w.counts["abandon"]++
+		hooks := w.abandoned
+		w.abandoned = nil
+		for _, f := range hooks {
+			f()
+		}
 	case cmd.Reincarnate != nil:
 		w.counts["reincarnate"]++
 	case cmd.Sets != nil:
 		w.counts["sets"]++
+	case cmd.Settled != nil && s.Set().Acks == 0 && c.conf().Durability.Acks == 0:
+		c.check.Lapse()
 	case cmd.Promote != nil:
 		w.promotion(c, old.Clusters[c.name], cmd.Promote)
 	}

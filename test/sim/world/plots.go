@@ -33,23 +33,6 @@ func (w *World) cutOff(h *host, mute bool) {
 	}
 }
 
-// flicker lets a stranded primary be heard for a moment, but hear nothing: the attempt is abandoned for a higher epoch,
-// of which it never learns while it lives on under the lease of the one before (L3).
-func (w *World) flicker() string {
-	m := w.anyCluster().primary()
-	h := m.host
-	w.cutOff(h, true)
-	heard := platform.Suspect(m.cluster.lease) + w.span(50*time.Millisecond, 900*time.Millisecond)
-	w.later(heard, func() {
-		for _, c := range w.controllers {
-			w.net.cuts[h.node][c.node] = false
-		}
-	})
-	w.later(heard+w.span(100*time.Millisecond, 400*time.Millisecond), func() { w.cutOff(h, true) })
-	w.later(heard+w.span(3*time.Second, 8*time.Second), w.net.mend)
-	return m.name + " flickers"
-}
-
 // laggard lets one replica receive late while the others lose the primary and leave the durability set; then the primary
 // dies: only clause (b) of the drop rule keeps the laggard from being promoted.
 func (w *World) laggard() string {

@@ -122,6 +122,7 @@ func (p *postgres) abortClone() {
 func (p *postgres) startStandby() {
 	p.life++
 	p.running, p.primary, p.stopping, p.clean, p.asPrimary = true, false, false, false, false
+	p.waiting = p.set.Acks > 0
 	p.replayed, p.received, p.known, p.lastStream = max(min(1, len(p.wal)), len(p.wal)-p.w.rand.IntN(40)), false, false, p.w.now
 	p.recover(p.life, p.w.span(50*time.Millisecond, 800*time.Millisecond))
 	p.receive(p.life)
@@ -143,6 +144,7 @@ func (p *postgres) recover(life int, d time.Duration) {
 func (p *postgres) startPrimary(epoch platform.Epoch) {
 	p.life++
 	p.running, p.primary, p.stopping = true, true, false
+	p.waiting = p.set.Acks > 0
 	p.takeWrites(epoch)
 	p.append(p.timeline(), 0) // the end of crash recovery
 	p.beaten = p.w.now
@@ -161,7 +163,6 @@ func (p *postgres) promote(epoch platform.Epoch, timeline platform.Timeline) {
 
 func (p *postgres) takeWrites(epoch platform.Epoch) {
 	p.asPrimary, p.clean, p.epoch = true, false, epoch
-	p.waiting = p.set.Acks > 0
 	p.w.trace("%s takes writes under %s", p.m.name, epoch)
 	p.m.cluster.check.Began(p.w.now, p.m.name, epoch, p.commits())
 }

@@ -268,15 +268,11 @@ func (w *World) pausedFence() string {
 	return c.name + " is paused and the host of its primary fenced; its power returns"
 }
 
-// powerHeals is the end of all trouble with devices: somebody goes there, and presses the button where no fence says
-// otherwise.
+// powerHeals is the end of all trouble with devices.
 func (w *World) powerHeals() {
 	for _, h := range w.hosts {
 		if h.power != nil {
 			h.power.hangs, h.power.falters, h.power.broken, h.power.apart = 0, false, false, true
-			if h.power.dark && w.raft.top().Fences[h.name] == nil {
-				h.power.turn(true)
-			}
 		}
 	}
 }
@@ -284,9 +280,13 @@ func (w *World) powerHeals() {
 // patience is how long an operator waits, after the heal, before he ends fences that were not his own.
 const patience = 15 * time.Second
 
-// giveBack is an operator who ends the fences that were his own.
+// giveBack is an operator who ends the fences that were his own, and presses the button where no fence says otherwise: an
+// order may have been carried out when nobody wanted it any more.
 func (w *World) giveBack() {
 	for _, h := range w.hosts {
+		if h.dark() && w.raft.top().Fences[h.name] == nil {
+			h.power.turn(true)
+		}
 		if f := w.raft.top().Fences[h.name]; f != nil && (f.By == "operator" || w.now > w.trouble+patience) {
 			w.unfence(h)
 		}

@@ -2,6 +2,7 @@ package world
 
 import (
 	"slices"
+	"time"
 
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
@@ -23,7 +24,21 @@ func (m *minder) point(g platform.Goal) {
 		p.pointed = g.Upstream.Member
 		p.upstream = m.cluster.member(p.pointed).pg
 	}
-	p.set = member.ReplicaSet(g)
+	p.list(member.ReplicaSet())
+}
+
+// list is another list of a standby. If it is promoted before its checkpointer has taken notice, its backends do not wait.
+func (p *postgres) list(set platform.Set) {
+	p.set = set
+	if !p.running {
+		return // a start takes notice at once
+	}
+	life := p.life
+	p.w.after(p.w.span(0, 1500*time.Millisecond), func() {
+		if p.life == life {
+			p.obey()
+		}
+	})
 }
 
 // source is the running primary that a rewind or a clone reads from, or nil.
@@ -41,7 +56,7 @@ func (m *minder) source() *postgres {
 // discards tells the checker that the data in place is given up under its name.
 func (m *minder) discards() {
 	if c := m.cluster.state(); c != nil && !m.host.twin && m.pg.present && m.durable.Incarnation != "" {
-		m.cluster.check.Discards(m.w.now, m.name, m.durable.Incarnation, lastOf(m.goal).Has(m.goal.Incarnation), c.Sets)
+		m.cluster.check.Discards(m.w.now, m.name, m.durable.Incarnation, lastOf(m.goal).Acks == 0 || lastOf(m.goal).Has(m.goal.Incarnation), c.Sets)
 	}
 }
 

@@ -43,6 +43,7 @@ type World struct {
 	trouble    time.Duration   // when everything heals
 	checkpoint time.Duration   // how long a CHECKPOINT may take
 	promoted   []func(*minder) // what waits for the next promotion
+	abandoned  []func()        // what waits for the next attempt to be abandoned
 	faults     []*fault
 }
 
