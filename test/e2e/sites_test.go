@@ -236,17 +236,7 @@ func (s *siteScene) outage(t *testing.T, mark, what string) {
 func (s *siteScene) cutSite(t *testing.T, site string) {
 	t.Helper()
 	t.Cleanup(func() { s.check(t, s.net.HealAll()) })
-	s.check(t, s.net.CutWays(stand.Both(stand.Ways(s.On(site), s.elsewhere(site)))...))
-}
-
-// elsewhere are all ends that are not on a site, the clients among them.
-func (s *sites) elsewhere(site string) (names []string) {
-	for _, h := range s.Hosts {
-		if h.Site != site {
-			names = append(names, h.Name)
-		}
-	}
-	return append(names, stand.Outside)
+	s.check(t, s.net.CutWays(s.SiteWays(site)...))
 }
 
 func (s *siteScene) heal(t *testing.T) {

@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -126,12 +125,9 @@ func (s *siteScene) verified(t *testing.T) (n int) {
 // moves begins a site switchover, and returns its id.
 func (s *siteScene) moves(t *testing.T, to string) string {
 	t.Helper()
-	var answer wire.OperationAnswer
-	s.check(t, s.Wait(s.ctx, "a site switchover to be accepted", func() (bool, string) {
-		err := s.post(t, "/v1/site-switchovers", wire.SiteSwitchoverRequest{To: to, Reason: "a test"}, &answer)
-		return err == nil, errText(err)
-	}))
-	return answer.Operation
+	id, err := s.SiteSwitchover(s.ctx, to)
+	s.check(t, err)
+	return id
 }
 
 // ended waits until a site switchover has ended.
@@ -139,7 +135,7 @@ func (s *siteScene) ended(t *testing.T, id string, want state.Result) (op state.
 	t.Helper()
 	s.check(t, s.Wait(s.ctx, "site switchover "+id+" to end", func() (bool, string) {
 		var err error
-		op, err = s.change(id)
+		op, err = s.SiteChange(s.ctx, id)
 		if err != nil || op.Result == state.Running {
 			return false, fmt.Sprint(op.Steps, err)
 		}
@@ -149,16 +145,6 @@ func (s *siteScene) ended(t *testing.T, id string, want state.Result) (op state.
 		t.Errorf("site switchover %s: %s: %s, want %s", id, op.Result, op.Outcome, want)
 	}
 	return op
-}
-
-func (s *siteScene) change(id string) (state.Operation, error) {
-	c := s.Client()
-	defer c.Close()
-	var h wire.HistoryAnswer
-	if err := c.Do(s.ctx, http.MethodGet, "/v1/site-switchovers/"+id, nil, &h); err != nil {
-		return state.Operation{}, err
-	}
-	return h.Operations[0], nil
 }
 
 // halted waits until the site switchover under way has halted, at a step, and returns what status says of it.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/health"
 )
@@ -191,4 +192,38 @@ func (s *Stand) AppServer(instance string) int {
 		}
 	}
 	return 0
+}
+
+// SiteWays are all ways between a site and everybody else, the clients among them; its own hosts go on reaching each other.
+func (s *Stand) SiteWays(site string) []Way {
+	others := []string{Outside}
+	for _, h := range s.Hosts {
+		if h.Site != site {
+			others = append(others, h.Name)
+		}
+	}
+	return Both(Ways(s.On(site), others))
+}
+
+// SiteSwitchover begins one, and returns its id. It is asked again while there is no leader, or something speaks against it.
+func (s *Stand) SiteSwitchover(ctx context.Context, to string) (string, error) {
+	c := s.Client()
+	defer c.Close()
+	var answer wire.OperationAnswer
+	err := s.Wait(ctx, "a site switchover to "+to+" to be accepted", func() (bool, string) {
+		err := c.Do(ctx, http.MethodPost, "/v1/site-switchovers", wire.SiteSwitchoverRequest{To: to, Reason: "a test"}, &answer)
+		return err == nil, fmt.Sprint(err)
+	})
+	return answer.Operation, err
+}
+
+// SiteChange is the record of a site switchover.
+func (s *Stand) SiteChange(ctx context.Context, id string) (state.Operation, error) {
+	c := s.Client()
+	defer c.Close()
+	var h wire.HistoryAnswer
+	if err := c.Do(ctx, http.MethodGet, "/v1/site-switchovers/"+id, nil, &h); err != nil {
+		return state.Operation{}, err
+	}
+	return h.Operations[0], nil
 }
