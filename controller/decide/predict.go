@@ -107,6 +107,7 @@ func (p *prediction) run(death Death) state.Prediction {
 		}
 		p.in.State = next
 		p.seal()
+		p.feed()
 	}
 	out := state.Prediction{Why: p.why, Loss: "nothing is promoted, so nothing more is lost"}
 	if l := p.look(); l.c.Attempt != nil && l.c.Attempt.Phase == state.PhaseSeal {
@@ -149,6 +150,19 @@ func (p *prediction) seal() {
 			})
 		}
 	}
+}
+
+// feed lets a hand-over of WAL succeed.
+func (p *prediction) feed() {
+	c, conf := p.in.State.Clusters[p.cluster], p.in.State.ClusterConfig(p.cluster)
+	if c.Attempt == nil || c.Attempt.Feed == nil {
+		return
+	}
+	from, to := p.look().fresh(c.Attempt.Feed.From), conf.Member(c.Attempt.Feed.To)
+	if from == nil || to == nil {
+		return
+	}
+	p.in.View.Replace(to, func(r *health.Member) { r.Timeline, r.Position = from.Timeline, from.Position })
 }
 
 // later moves time to the next moment at which the decision could change: the end of the lease, then the bounds of waits.

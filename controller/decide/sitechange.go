@@ -68,6 +68,9 @@ func (l *changeLook) next() (*state.StepSite, string) {
 		}
 		return nil, waits
 	}
+	if !l.ch.Worked && !l.ch.Undoing && len(l.State.Platform.HooksAt(l.ch.Step, "after")) > 0 {
+		return &state.StepSite{Worked: true}, "the hooks after " + l.ch.Step + " may run"
+	}
 	if step, why := l.hooks("after"); step != nil || why != "" {
 		return step, why
 	}

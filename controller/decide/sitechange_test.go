@@ -250,6 +250,38 @@ func TestSiteSwitchoverOfAClusterFails(t *testing.T) {
 	}
 }
 
+// The hooks after a step run once it has done its work, not while it does.
+func TestHooksAfterAStep(t *testing.T) {
+	p := withPool(t, func(p *platform.Platform) {
+		p.Apps[0].Verify = "http://{address}/verify"
+		for _, step := range platform.Steps() {
+			p.Hooks = append(p.Hooks, platform.Hook{Step: step, When: "after", Exec: []string{"/x"}, Timeout: time.Second, OnFailure: "stop"})
+		}
+	})
+	p.begin("west")
+	seen, verified := 0, false
+	p.play(func() {
+		for _, e := range p.s.Effects() {
+			if e.Kind == state.RunHook {
+				ready := map[string]bool{
+					platform.StepQuiesce: p.running() == "", platform.StepClusters: p.c().Primary == "m2" && p.c().Opened,
+					platform.StepApps: p.running() == "34", platform.StepRouting: true, platform.StepVerify: verified,
+				}
+				if step := p.s.Platform.Hooks[e.Hook].Step; !ready[step] {
+					t.Errorf("the hook after %s runs: primary %s, running %q, verified %v", step, p.c().Primary, p.running(), verified)
+				}
+				seen++
+			}
+		}
+		for _, key := range p.answer(func(state.Effect) bool { return true }) {
+			verified = verified || strings.HasPrefix(key, "verify")
+		}
+	})
+	if seen != len(platform.Steps()) || p.last().Result != state.Done {
+		t.Errorf("%d hooks ran; %+v", seen, p.last())
+	}
+}
+
 // answer lets the leader's runner say yes or no to all that is wanted.
 func (p *pool) answer(ok func(state.Effect) bool) (asked []string) {
 	for _, e := range p.s.Effects() {

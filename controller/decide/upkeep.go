@@ -230,17 +230,27 @@ func oneAtATime(set *platform.Set, acks int, want []string) (int, []string) {
 }
 
 // wantedAcks is what durability.acks asks for or, where when-short is degrade and replicas have been short for a while, as
-// many as there are.
+// many as there are. Nobody waits for those that cannot come back in a moment: their agents are not heard either.
 func (l *look) wantedAcks(set *platform.Set, able int) int {
 	acks := l.conf.Durability.Acks
 	if able >= acks || l.conf.Durability.WhenShort != "degrade" {
 		return acks
 	}
 	short := l.Watch.held(l.c.Name + "/short")
-	if able < set.Acks && short < leaveAfter {
+	if able < set.Acks && short < leaveAfter && l.heardAckers() >= set.Acks {
 		return set.Acks
 	}
 	return able
+}
+
+// heardAckers counts the replicas whose acknowledgements count and whose agents are heard.
+func (l *look) heardAckers() (n int) {
+	for _, name := range l.replicas() {
+		if l.State.MayAck(l.conf, l.c.Primary, name) && l.fresh(name) != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // ableAckers are the incarnations that stream and whose acknowledgements count.

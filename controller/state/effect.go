@@ -77,10 +77,10 @@ func (s *State) changeEffects() []Effect {
 	case platform.StepVerify:
 		all = s.asks(Verify)
 	}
-	if len(all) > 0 {
-		return all
+	if ch.Worked {
+		all = append(all, s.hooks(ch.Step, "after")...)
 	}
-	return s.hooks(ch.Step, "after")
+	return all
 }
 
 // hooks are those of a moment that have not answered, up to the first: they run one after the other.

@@ -17,6 +17,8 @@ type SiteChange struct {
 	By      string `json:"by"`
 	Reason  string `json:"reason"`
 	Step    string `json:"step"` // one of platform.Step...
+	// Worked: the step has done its own work, so the hooks after it may run.
+	Worked bool `json:"worked,omitempty"`
 	// Halted says why the step failed: an operator decides how it goes on. "" while it does.
 	Halted string `json:"halted,omitempty"`
 	// Undoing: the clusters go back to Former, and the apps with them.
@@ -40,11 +42,12 @@ type BeginSite struct {
 	Reason string `json:"reason"`
 }
 
-// StepSite moves a site switchover on. Exactly one of Step, Halt, Undo, End and Word is set.
+// StepSite moves a site switchover on. Exactly one of Step, Worked, Halt, Undo, End and Word is set.
 type StepSite struct {
 	Change  string `json:"change"`
 	Version uint64 `json:"version"`
 	Step    string `json:"step,omitempty"` // the next one begins
+	Worked  bool   `json:"worked,omitempty"`
 	Halt    string `json:"halt,omitempty"` // why the present one failed
 	Undo    bool   `json:"undo,omitempty"` // it failed before a cluster moved: the apps go on where they were
 	End     Result `json:"end,omitempty"`
@@ -155,7 +158,10 @@ func (s *State) applyStepSite(cmd Command) error {
 		next.Halted = c.Halt
 		name, note = "halted at "+ch.Step, c.Halt
 	case c.Step != "":
-		next.Step = c.Step
+		next.Step, next.Worked = c.Step, false
+	case c.Worked:
+		next.Worked = true
+		return nil
 	case c.Undo:
 		name = WordUndo
 		if err := next.obey(WordUndo); err != nil {
@@ -191,7 +197,7 @@ func (ch *SiteChange) Words() []string {
 // obey takes an operator's word: again from the step that failed, back to where everything was, or on with the next step,
 // "" after the last.
 func (ch *SiteChange) obey(word string) error {
-	ch.Halted, ch.Tried, ch.Answers = "", nil, copyOf(ch.Answers)
+	ch.Halted, ch.Worked, ch.Tried, ch.Answers = "", false, nil, copyOf(ch.Answers)
 	for key, a := range ch.Answers {
 		if !a.OK {
 			delete(ch.Answers, key) // it is asked again

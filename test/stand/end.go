@@ -179,6 +179,9 @@ func (s *Stand) removeCgroups() {
 	for _, h := range s.Of(false) {
 		all = append(all, dataOf{h.Member, s.Data(h.Member)})
 	}
+	for _, h := range s.AppHosts() {
+		all = append(all, dataOf{"instance-" + h.App, s.appFolder(h)})
+	}
 	for _, one := range all {
 		sum := sha256.Sum256([]byte(one.data))
 		for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
