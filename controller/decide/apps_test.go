@@ -321,7 +321,7 @@ func TestRestartsOneAtATime(t *testing.T) {
 		t.Fatalf("asked for %v before the first was obeyed", got)
 	}
 	p.instances["web1"].Restarted = p.app().Restarts["web1"]
-	if got := asked(5 * time.Second); len(got) != 1 || got[0] != "web2" {
+	if got := asked(15 * time.Second); len(got) != 1 || got[0] != "web2" {
 		t.Errorf("then asked for %v", got)
 	}
 }
