@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -165,7 +166,7 @@ func (c *Controller) openLog() (err error) {
 	c.asked = make(chan struct{}, 1)
 	propose := &proposer{asked: c.asked}
 	c.machine = newMachine()
-	c.loop = loop.New(c.cfg.Name, propose, c.logger)
+	c.loop = loop.New(c.cfg.Name, c.cfg.Site, propose, c.logger)
 	c.machine.applied = c.loop.Applied
 	var opened atomic.Pointer[consensus.Log] // connections arrive before Open returns
 	c.log, err = consensus.Open(consensus.Options{
@@ -174,7 +175,7 @@ func (c *Controller) openLog() (err error) {
 		Dial: func(ctx context.Context, address string) (net.Conn, error) {
 			return identity.Dial(ctx, address, c.store, identity.ProtoRaft, identity.RoleController, nameAt(opened.Load(), address))
 		},
-		Admit:     func(conn net.Conn) error { return admit(opened.Load(), conn) },
+		Admit:     func(conn net.Conn) error { return admit(opened.Load(), c.machine.State().Lost, conn) },
 		Heartbeat: platform.RaftHeartbeat, Election: platform.RaftElection, Lease: platform.RaftLease,
 	}, c.machine)
 	if err != nil {
@@ -186,11 +187,18 @@ func (c *Controller) openLog() (err error) {
 }
 
 // admit lets only listed controllers speak raft, as long as this one hears a leader. One that hears none may have missed
-// the entry that listed the newcomer, and would wait for ever.
-func admit(log *consensus.Log, conn net.Conn) error {
+// the entry that listed the newcomer, and would wait for ever. Nobody is let in who was given up by a recovery: it may lead
+// the group that was lost, and would overwrite this log.
+func admit(log *consensus.Log, lost []string, conn net.Conn) error {
 	id, err := identity.IDOfConn(conn)
-	if err != nil || log == nil {
+	if err != nil {
 		return err
+	}
+	if slices.Contains(lost, id.Name) {
+		return fmt.Errorf("controller %s was lost when the controllers were recovered: give it a new name, a new certificate and an empty data folder, then add it", id.Name)
+	}
+	if log == nil {
+		return errors.New("this controller is just starting, and does not know yet who may speak")
 	}
 	leader, _ := log.Leader()
 	servers, err := log.Servers(context.Background())

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -326,4 +327,33 @@ func TestLogFailureEndsTheProcess(t *testing.T) {
 	if e := b.client(identity.RoleOperator, "jane").Do(b.ctx(5*time.Second), "GET", "/v1/status", nil, nil); !errors.As(e, &u) {
 		t.Errorf("after %v it still answers: %v", err, e)
 	}
+}
+
+// A leader that fails is silent at once, so that the others elect while its parts are still being stopped (L6).
+func TestFailedLeaderIsSilentAtOnce(t *testing.T) {
+	b := newBed(t)
+	nodes := b.three()
+	failed := b.leader()
+	another := errors.New("no other controller leads while this one stops")
+	failed.push("a part that stops slowly", 30*time.Second, func(ctx context.Context) error {
+		for ctx.Err() == nil {
+			for _, n := range nodes {
+				if n != failed && n.log.IsLeader() {
+					another = nil
+					return nil
+				}
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+		return nil
+	})
+	failed.fail(errors.New("its disk hangs"))
+	<-failed.done
+	if another != nil {
+		t.Error(another)
+	}
+	if failed.err == nil || !strings.Contains(failed.err.Error(), "its disk hangs") {
+		t.Errorf("Run returned %v", failed.err)
+	}
+	failed.err = nil // the cleanup expects none
 }

@@ -136,6 +136,8 @@ func (l *list) Add(ctx context.Context, address string) error {
 		return refuse("controller %s is one of the controllers already", id.Name)
 	case mine == "":
 		return refuse("the controllers are not initialised; run `mainstay controllers init`")
+	case slices.Contains(l.states.State().Lost, id.Name):
+		return refuse("a controller %s was lost when the controllers were recovered, and may come back with its old log: give this one a new name and a new certificate", id.Name)
 	case id.PlatformID != "" && id.PlatformID != mine:
 		return refuse("controller %s belongs to platform %s, these to %s; give it an empty data folder first", id.Name, id.PlatformID, mine)
 	case id.Initialised && !slices.ContainsFunc(servers, func(s consensus.Server) bool { return s.ID == id.RaftID }):

@@ -29,32 +29,42 @@ type part struct {
 // running is a started controller: parts are stopped in reverse, the first failure of any stops all.
 type running struct {
 	*Controller
-	fail  context.CancelCauseFunc
-	parts []part
+	failed context.Context // done, with the cause, once a part has failed
+	fail   context.CancelCauseFunc
+	parts  []part
 }
 
 // Run serves until ctx ends, or until a part fails that the others cannot do without: then it returns why, and the process
 // must exit (L6: a leader whose disk hangs would otherwise keep the others from electing one).
-func (c *Controller) Run(ctx context.Context) error {
-	inner, fail := context.WithCancelCause(context.Background())
-	defer fail(nil)
-	r := &running{Controller: c, fail: fail}
+func (c *Controller) Run(ctx context.Context) error { return c.begin().until(ctx) }
+
+func (c *Controller) begin() *running {
+	r := &running{Controller: c}
+	r.failed, r.fail = context.WithCancelCause(context.Background())
 	r.start()
 	c.logger.Info("controller started", zap.String("version", c.opts.Version), zap.String("address", c.cfg.Advertise), zap.String("raftID", c.log.ID()))
+	return r
+}
+
+// until is the rest of Run. One that has failed is silent to the others at once: while its parts are stopped, each within
+// its bound, they elect a leader.
+func (r *running) until(ctx context.Context) error {
+	defer r.fail(nil)
 	for {
 		select {
-		case <-c.opts.Reload:
-			c.Reload()
+		case <-r.opts.Reload:
+			r.Reload()
 			continue
 		case <-ctx.Done():
-			c.logger.Info("controller stops")
-			if !c.abrupt {
+			r.logger.Info("controller stops")
+			if !r.abrupt {
 				r.handOver()
 			}
 			return r.stop()
-		case <-inner.Done():
-			err := context.Cause(inner)
-			c.logger.Error("controller exits", zap.Error(err))
+		case <-r.failed.Done():
+			r.log.Halt()
+			err := context.Cause(r.failed)
+			r.logger.Error("controller exits", zap.Error(err))
 			return errors.Join(err, r.stop())
 		}
 	}

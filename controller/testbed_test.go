@@ -30,7 +30,7 @@ type bed struct {
 }
 
 type node struct {
-	*Controller
+	*running
 	cfg  config.Controller
 	stop context.CancelFunc
 	done chan struct{}
@@ -93,13 +93,13 @@ func (b *bed) start(cfg config.Controller) *node {
 		b.t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	n := &node{Controller: c, cfg: cfg, stop: stop, done: make(chan struct{})}
+	n := &node{running: c.begin(), cfg: cfg, stop: stop, done: make(chan struct{})}
 	b.mu.Lock()
 	b.nodes[cfg.Name] = n
 	b.mu.Unlock()
 	go func() {
 		defer close(n.done)
-		n.err = c.Run(ctx)
+		n.err = n.until(ctx)
 	}()
 	b.t.Cleanup(func() { b.end(n) })
 	return n

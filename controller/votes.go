@@ -17,7 +17,7 @@ import (
 	"mainstay/health/probe"
 )
 
-// voting carries what this controller sees of the members to its loop and to the other controllers, once a heartbeat, and
+// voting carries what this controller sees of the members and app servers to its loop and to the other controllers, once a heartbeat, and
 // tells the loop who they are. None of it waits for anybody: a controller that does not answer misses a round.
 type voting struct {
 	loop   *loop.Loop
@@ -45,6 +45,7 @@ func (v *voting) run(ctx context.Context) error {
 		s := v.states.State()
 		beat := heartbeat(s)
 		v.prober.Aim(targets(s))
+		v.prober.AimInstances(instanceTargets(s))
 		if err := v.round(ctx, 3*beat, &sends); err != nil {
 			v.logger.Debug("no votes this time", zap.Error(err))
 		}
@@ -63,8 +64,9 @@ func (v *voting) round(ctx context.Context, limit time.Duration, sends *sync.Wai
 	if err := v.loop.Voters(asking, voters(servers)); err != nil {
 		return err
 	}
-	votes, err := v.loop.Vote(asking, v.prober.Votes(boottime.Now()))
-	if err != nil || len(votes.Votes) == 0 {
+	now := boottime.Now()
+	votes, err := v.loop.Vote(asking, v.prober.Votes(now), v.prober.InstanceVotes(now))
+	if err != nil || len(votes.Votes)+len(votes.Apps) == 0 {
 		return err
 	}
 	for _, s := range servers {
@@ -134,6 +136,26 @@ func targets(s *state.State) []probe.Target {
 				t.Every = platform.Heartbeat(conf.Lease)
 			}
 			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// instanceTargets are the app servers of every app, also those that are not to run where they are: that one runs all the same is
+// worth knowing.
+func instanceTargets(s *state.State) (out []probe.InstanceTarget) {
+	if s.Platform == nil {
+		return nil
+	}
+	witnesses := map[string]string{}
+	for _, c := range s.Platform.Clusters {
+		if w := c.Failover.Witness; w != nil {
+			witnesses[w.App] = w.HTTP
+		}
+	}
+	for _, a := range s.Platform.Apps {
+		for _, i := range a.Instances {
+			out = append(out, probe.InstanceTarget{App: a.Name, Instance: i, Check: a.Check, Witness: witnesses[a.Name]})
 		}
 	}
 	return out

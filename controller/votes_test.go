@@ -2,7 +2,9 @@ package controller
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,6 +53,57 @@ func TestVotesBetweenControllers(t *testing.T) {
 		look, err := left.loop.Look(b.ctx(5 * time.Second))
 		return err == nil && look.Input.View.Vote(gone.cfg.Name, m, fresh, look.Input.Now) == nil
 	})
+}
+
+// TestAppVotesBetweenControllers: every controller checks the app servers, and its witness's question, and knows what the
+// others' checks say; together they judge.
+func TestAppVotesBetweenControllers(t *testing.T) {
+	var ready atomic.Bool
+	ready.Store(true)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/ready" && !ready.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer web.Close()
+	b := newBed(t)
+	nodes := b.three()
+	p := social()
+	check := platform.AppCheck{HTTP: "http://{address}/healthz", Every: 200 * time.Millisecond, Fall: 2}
+	p.Apps = []platform.App{{Name: "web", Needs: []string{"feed"}, Check: check, Instances: []platform.Instance{
+		{Name: "web-e1", Site: "east", Address: web.Listener.Addr().String()}}}}
+	p.Clusters[0].Failover.Witness = &platform.Witness{App: "web", HTTP: "http://{address}/ready", After: 5 * time.Second}
+	b.apply(b.client(identity.RoleOperator, "jane"), p)
+	await := func(what string, instance, reaches health.Working) {
+		t.Helper()
+		for _, n := range nodes {
+			b.eventually(what+" at "+n.cfg.Name, 20*time.Second, func() bool {
+				look, err := n.loop.Look(b.ctx(5 * time.Second))
+				if err != nil {
+					t.Fatal(err)
+				}
+				in := look.Input
+				if in.State.Platform == nil { // not yet replicated
+					return false
+				}
+				var votes []*health.InstanceVote
+				limit := in.State.Platform.App("web").Check.Fresh(time.Second)
+				for _, from := range in.Controllers {
+					v := in.View.InstanceVote(from, "web", "web-e1", limit, in.Now)
+					if v == nil || v.Health != instance || v.Reaches != reaches {
+						return false
+					}
+					votes = append(votes, v)
+				}
+				return len(votes) == 3 && health.JudgeInstance(votes, 3) == instance && health.JudgeReaches(votes, 3) == reaches
+			})
+		}
+	}
+	await("well and reaching", health.Well, health.Well)
+	ready.Store(false)
+	await("well, not reaching", health.Well, health.Down)
+	web.Close()
+	await("down, and no witness", health.Down, health.WorkingUnknown)
 }
 
 // TestVotesOfAnother: a controller votes only for itself, and nobody else votes at all.
@@ -117,5 +170,26 @@ func TestTargets(t *testing.T) {
 		if g.Every != beats*heartbeat(s) || g.Limit != platform.Suspect(3*time.Second) || g.Cluster != "feed" || g.Host != "127.0.0.1" || g.Port < 5501 {
 			t.Errorf("%+v", g)
 		}
+	}
+}
+
+func TestInstanceTargets(t *testing.T) {
+	s := state.New()
+	if len(instanceTargets(s)) != 0 {
+		t.Error("of nothing")
+	}
+	s.Platform = social()
+	s.Platform.Clusters[0].Failover.Witness = &platform.Witness{App: "web", HTTP: "http://{address}/ready"}
+	check := platform.AppCheck{HTTP: "http://{address}/", Every: time.Second}
+	s.Platform.Apps = []platform.App{
+		{Name: "web", Run: platform.RunWithPrimary, Check: check, Instances: []platform.Instance{{Name: "web-e1"}, {Name: "web-w1"}}},
+		{Name: "mail", Instances: []platform.Instance{{Name: "mail-1"}}},
+	}
+	got := instanceTargets(s)
+	if len(got) != 3 || got[0].App != "web" || got[0].Instance.Name != "web-e1" || got[0].Check.HTTP != check.HTTP || got[0].Witness != "http://{address}/ready" {
+		t.Fatalf("%+v", got)
+	}
+	if got[1].Instance.Name != "web-w1" || got[1].Witness == "" || got[2].App != "mail" || got[2].Witness != "" {
+		t.Errorf("%+v", got)
 	}
 }

@@ -9,8 +9,9 @@ import (
 // Leases is the leader's own memory of how long each lease may run. It is volatile: a leader that did not grant a lease
 // counts it as running from its own start (L4).
 type Leases struct {
-	start time.Duration // this leader's clock, read after it has won
-	ends  map[leaseKey]time.Duration
+	start   time.Duration // this leader's clock, read after it has won
+	ends    map[leaseKey]time.Duration
+	granted map[leaseKey]time.Duration // when the last answer left
 }
 
 type leaseKey struct {
@@ -20,13 +21,14 @@ type leaseKey struct {
 
 // NewLeases begins the bookkeeping of a leader that won before start was read.
 func NewLeases(start time.Duration) *Leases {
-	return &Leases{start: start, ends: map[leaseKey]time.Duration{}}
+	return &Leases{start: start, ends: map[leaseKey]time.Duration{}, granted: map[leaseKey]time.Duration{}}
 }
 
 // Record notes a grant before its answer leaves (L3). now is the leader's clock at the answer.
 func (l *Leases) Record(cluster, member string, epoch platform.Epoch, now, length time.Duration) {
 	k := leaseKey{cluster, member, epoch}
 	l.ends[k] = max(l.ends[k], now+platform.CountOut(length))
+	l.granted[k] = now
 }
 
 // End is when every lease of that member, of this epoch or an earlier one, has surely ended and its guard has killed: after
@@ -42,6 +44,18 @@ func (l *Leases) End(cluster, member string, epoch platform.Epoch, longest time.
 	return end
 }
 
+// Granted is when a lease of the cluster was last answered to another member than except, at the latest: a leader that did
+// not grant it counts from its own start (L4).
+func (l *Leases) Granted(cluster, except string) time.Duration {
+	last := l.start
+	for k, at := range l.granted {
+		if k.cluster == cluster && k.member != except {
+			last = max(last, at)
+		}
+	}
+	return last
+}
+
 // Start is when this leader began to count.
 func (l *Leases) Start() time.Duration { return l.start }
 
@@ -50,6 +64,9 @@ func (l *Leases) Clone() *Leases {
 	c := NewLeases(l.start)
 	for k, v := range l.ends {
 		c.ends[k] = v
+	}
+	for k, v := range l.granted {
+		c.granted[k] = v
 	}
 	return c
 }

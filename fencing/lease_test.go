@@ -63,3 +63,16 @@ func TestZeroVerdictIsTheSafeOne(t *testing.T) { // S4
 		t.Error("a device that answers nothing must be Unproven")
 	}
 }
+
+func TestGranted(t *testing.T) {
+	l := NewLeases(time.Second)
+	if got := l.Granted("feed", "m2"); got != time.Second {
+		t.Errorf("before any grant: %s, want the leader's own start", got)
+	}
+	l.Record("feed", "m1", platform.Epoch{Generation: 1, Number: 1}, 3*time.Second, time.Second)
+	l.Record("feed", "m2", platform.Epoch{Generation: 1, Number: 2}, 7*time.Second, time.Second)
+	l.Record("other", "m1", platform.Epoch{Generation: 1, Number: 1}, 9*time.Second, time.Second)
+	if got := l.Clone().Granted("feed", "m2"); got != 3*time.Second {
+		t.Errorf("%s, want when m1 was answered", got)
+	}
+}

@@ -27,12 +27,22 @@ const (
 	AgentError          Kind = "AgentError"
 	ClonedMachine       Kind = "ClonedMachine"
 	PendingRestart      Kind = "PendingRestart"
+	SiteLost            Kind = "SiteLost"
+	ApprovalNeeded      Kind = "ApprovalNeeded"
+	AppDown             Kind = "AppDown"
+	AppPoolShort        Kind = "AppPoolShort"
+	AppsCutOff          Kind = "AppsCutOff"
+	SiteChangeHalted    Kind = "SiteChangeHalted"
 )
 
-// Problem is one named verdict about the platform with its evidence.
+// Problem is one named verdict about the platform with its evidence. It is about a cluster, and maybe one member of it, an
+// app, and maybe one instance of it, or a site.
 type Problem struct {
 	Kind     Kind   `json:"kind"`
-	Cluster  string `json:"cluster"`
+	Cluster  string `json:"cluster,omitempty"`
+	Site     string `json:"site,omitempty"`
+	App      string `json:"app,omitempty"`
+	Instance string `json:"instance,omitempty"`
 	Member   string `json:"member,omitempty"`
 	Evidence string `json:"evidence"`
 	// Actionable says that the next automatic step answers it; the others are for a person to read.

@@ -24,6 +24,8 @@ type Report struct {
 	// Address is where other hosts reach this agent, host:port: for promises, relays (L5) and operators.
 	Address string   `json:"address,omitempty"`
 	Members []Member `json:"members"`
+	// Unfit are members of this host that the agent cannot look after, and why: what it keeps of them is damaged.
+	Unfit map[string]string `json:"unfit,omitempty"`
 	// Instances are the app servers that this agent looks after.
 	Instances []Instance `json:"instances,omitempty"`
 	// CertificateEnds is when the agent's certificate passes its date (RFC 3339), from 60 days before on; "" earlier.
@@ -156,6 +158,41 @@ type Guard struct {
 	Complete bool           `json:"complete"`
 	Armed    platform.Epoch `json:"armed,omitzero"` // the epoch they are armed for
 	Missing  []string       `json:"missing,omitempty"`
+	// Watchdog is what covers the guards should they hang with the whole host; nil where it is off.
+	Watchdog *Watchdog `json:"watchdog,omitempty"`
+}
+
+// Watchdog is the hardware watchdog of a member's host.
+type Watchdog struct {
+	Mode     string        `json:"mode"`               // platform.WatchdogAutomatic or WatchdogRequired
+	Armed    bool          `json:"armed"`              // it resets the host once these guards are overdue
+	Identity string        `json:"identity,omitempty"` // the driver's name
+	Timeout  time.Duration `json:"timeout,omitempty"`  // from the last feed to the reset
+	Missing  string        `json:"missing,omitempty"`  // why it is not armed, or what it does not cover
+	WasReset bool          `json:"wasReset,omitempty"` // it caused the host's last boot
+}
+
+// Lacks says why a member may not lead: its host requires a watchdog, and none is armed; "" if it may.
+func (w *Watchdog) Lacks() string {
+	if w == nil || w.Armed || w.Mode != platform.WatchdogRequired {
+		return ""
+	}
+	return "its host requires a watchdog, and none is armed: " + w.Missing
+}
+
+// String is its part of the line of protection.
+func (w *Watchdog) String() string {
+	if !w.Armed {
+		return "none: " + w.Missing
+	}
+	s := "armed (" + w.Identity + ", " + w.Timeout.String() + ")"
+	if w.Missing != "" {
+		s += ", but " + w.Missing
+	}
+	if w.WasReset {
+		s += ", it reset the host before this boot"
+	}
+	return s
 }
 
 // Discard counts WAL that a rewind or rebuild left out, kept in quarantine (S9).

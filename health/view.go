@@ -18,6 +18,8 @@ type View struct {
 	votes map[string]seenVotes
 	// rivals are other agents that wanted to speak for a host.
 	rivals map[string]rival
+	// imagined: its times are those of a prediction, and say nothing to people.
+	imagined bool
 }
 
 type rival struct {
@@ -153,12 +155,15 @@ func (v *View) ForgetVotes() { clear(v.votes) }
 
 // Refresh makes every report known arrive at now, and lets the view have begun long before, for explain.
 func (v *View) Refresh(now time.Duration) {
-	v.Since = now - 24*time.Hour
+	v.Since, v.imagined = now-24*time.Hour, true
 	for h, s := range v.hosts {
 		s.at = now
 		v.hosts[h] = s
 	}
 }
+
+// Imagined tells whether the view is one of a prediction, in which the length of a silence means nothing.
+func (v *View) Imagined() bool { return v.imagined }
 
 // Replace changes what is known of one member, for explain and for tests.
 func (v *View) Replace(m *platform.Member, change func(*Member)) {

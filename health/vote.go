@@ -11,10 +11,12 @@ import (
 type Votes struct {
 	Observer string `json:"observer"` // the controller's name
 	// Number grows with each sending of one process, and Began tells processes apart.
-	Number uint64         `json:"number"`
-	Began  string         `json:"began"`
-	Votes  []Vote         `json:"votes"`
-	Apps   []InstanceVote `json:"apps,omitempty"`
+	Number uint64 `json:"number"`
+	Began  string `json:"began"`
+	// Site is where the controller is.
+	Site  string         `json:"site,omitempty"`
+	Votes []Vote         `json:"votes"`
+	Apps  []InstanceVote `json:"apps,omitempty"`
 }
 
 // Vote is what the controller knows of one member.
@@ -57,6 +59,15 @@ func (v *View) FoldVotes(votes Votes, now time.Duration) {
 	v.votes[votes.Observer] = seenVotes{votes, now}
 }
 
+// SiteOf is the site that an observer last said it is in, "" if it never did.
+func (v *View) SiteOf(observer string) string { return v.votes[observer].votes.Site }
+
+// Speaks tells whether an observer has sent votes within limit.
+func (v *View) Speaks(observer string, limit, now time.Duration) bool {
+	s, ok := v.votes[observer]
+	return ok && now-s.at <= limit
+}
+
 // Vote returns what an observer says of a member, if it said so within limit; nil: no fresh vote.
 func (v *View) Vote(observer string, m *platform.Member, limit, now time.Duration) *Vote {
 	s, ok := v.votes[observer]
@@ -66,6 +77,24 @@ func (v *View) Vote(observer string, m *platform.Member, limit, now time.Duratio
 	for i := range s.votes.Votes {
 		if s.votes.Votes[i].Member == m.Name {
 			return &s.votes.Votes[i]
+		}
+	}
+	return nil
+}
+
+// InstanceVote returns what an observer says of an app's instance, if its last check began within limit; nil: no fresh vote.
+// See platform.AppCheck.Fresh for the limit.
+func (v *View) InstanceVote(observer, app, instance string, limit, now time.Duration) *InstanceVote {
+	s, ok := v.votes[observer]
+	if !ok {
+		return nil
+	}
+	for i := range s.votes.Apps {
+		if a := &s.votes.Apps[i]; a.App == app && a.Instance == instance {
+			if !within(a.AgeMS, limit-(now-s.at)) {
+				return nil
+			}
+			return a
 		}
 	}
 	return nil

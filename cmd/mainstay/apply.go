@@ -61,7 +61,7 @@ func (a *apply) run(ctx context.Context) error {
 		return err
 	}
 	d := difference{Changes: config.Diff(now.Platform, w.platform), Version: now.Version}
-	if w.base != 0 && w.base != now.Version {
+	if w.base != 0 && w.base != now.Version && len(d.Changes) > 0 {
 		return refusedf("%s was exported from version %d, and the platform is at version %d now; export it again and repeat your changes, "+
 			"or delete the first line to apply it all the same", a.file, w.base, now.Version)
 	}

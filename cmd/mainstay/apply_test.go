@@ -101,8 +101,11 @@ func TestApplyRemoveCluster(t *testing.T) {
 func TestApplyExported(t *testing.T) {
 	b, s := applied(t)
 	b.want(exitDone, []string{"export"}, "# exported from version 7", "platform: social")
-	file := b.write("p.yaml", strings.Replace(b.out, "version 7", "version 6", 1))
+	exported := b.out
+	file := b.write("p.yaml", strings.Replace(strings.Replace(exported, "version 7", "version 6", 1), "10.0.1.12", "10.0.1.13", 1))
 	b.want(exitRefused, []string{"apply", "-f", file}, "was exported from version 6, and the platform is at version 7")
+	same := b.write("same.yaml", strings.Replace(exported, "version 7", "version 6", 1))
+	b.want(exitDone, []string{"apply", "-f", same, "-o", "json"}, `"changes": []`)
 	if s.called("PUT /v1/platform") != 0 {
 		t.Error("it was applied all the same")
 	}

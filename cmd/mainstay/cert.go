@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -34,7 +35,7 @@ is never overwritten.`,
 		Args:    words("PLATFORM"),
 		RunE: p.verb(func(_ context.Context, args []string) error {
 			if err := identity.InitCA(dir, args[0]); err != nil {
-				return err
+				return asked(err)
 			}
 			return p.wrote([]string{filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key")})
 		}),
@@ -46,7 +47,8 @@ is never overwritten.`,
 func (p *program) certIssueVerb() *cobra.Command {
 	var req identity.Request
 	var dir, out string
-	c := &cobra.Command{
+	var c *cobra.Command
+	c = &cobra.Command{
 		Use:   "issue --role ROLE --name NAME",
 		Short: "Issue a certificate",
 		Long: `Issue a certificate and its key, as ROLE-NAME.crt and ROLE-NAME.key, replacing older ones. Roles: controller, agent (its name is
@@ -62,7 +64,7 @@ and postgres have addresses, as others reach them.`,
 				return usagef("--role is missing: controller, agent, operator, viewer or postgres")
 			case req.Name == "":
 				return usagef("--name is missing: who the certificate is for")
-			case req.Days < 0:
+			case c.Flags().Changed("days") && req.Days <= 0:
 				return usagef("--days %d: want a number above zero", req.Days)
 			}
 			if out == "" {
@@ -70,7 +72,7 @@ and postgres have addresses, as others reach them.`,
 			}
 			files, err := identity.Issue(dir, out, req)
 			if err != nil {
-				return err
+				return asked(err)
 			}
 			return p.wrote(files)
 		}),
@@ -84,6 +86,14 @@ and postgres have addresses, as others reach them.`,
 	register(c, "role", cobra.FixedCompletions([]string{identity.RoleController, identity.RoleAgent, identity.RoleOperator,
 		identity.RoleViewer, identity.RolePostgres}, noFiles))
 	return c
+}
+
+// asked makes a mistake in what was asked for one of usage.
+func asked(err error) error {
+	if wrong := (*identity.RequestError)(nil); errors.As(err, &wrong) {
+		return usageError{err}
+	}
+	return err
 }
 
 // caFolder hides the global --ca, which is a file: here it is the folder of the CA.

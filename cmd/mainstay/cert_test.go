@@ -18,8 +18,8 @@ func TestCert(t *testing.T) {
 	}
 	b.want(exitDone, []string{"cert", "show", dir + "/agent-db-e1.crt", dir + "/people/operator-anna.crt", dir + "/ca.crt"},
 		"mainstay://shop/agent/db-e1", "db-e1.shop, 10.0.1.11", "mainstay://shop/operator/anna", "29 days left", "Mainstay CA of shop")
-	b.want(exitFailed, []string{"cert", "issue", "--ca", dir, "--role", "king", "--name", "x"}, `"king" is no role`)
-	b.want(exitFailed, []string{"cert", "issue", "--ca", dir, "--role", "postgres", "--name", "x"}, "needs the member's address")
+	b.want(exitUsage, []string{"cert", "issue", "--ca", dir, "--role", "king", "--name", "x"}, `"king" is no role`)
+	b.want(exitUsage, []string{"cert", "issue", "--ca", dir, "--role", "postgres", "--name", "x"}, "needs the member's address")
 	b.want(exitFailed, []string{"cert", "show", dir + "/agent-db-e1.key"}, "holds no certificate")
-	b.want(exitFailed, []string{"cert", "show", dir + "/none.crt"}, "no such file")
+	b.want(exitFailed, []string{"cert", "show", dir + "/none.crt"}, "no such file", "name a .crt file")
 }

@@ -96,6 +96,45 @@ func (p *program) completeMembers(c *cobra.Command) {
 	})
 }
 
+// completeSites completes --to with the sites that have data.
+func (p *program) completeSites(c *cobra.Command) {
+	register(c, "to", func(cmd *cobra.Command, _ []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+		for _, site := range p.lastStatus(cmd).Sites {
+			if !site.Witness {
+				names = append(names, site.Name)
+			}
+		}
+		return names, noFiles
+	})
+}
+
+// completeSiteChange completes the first argument with the site switchover that was under way at the last status.
+func (p *program) completeSiteChange(c *cobra.Command) {
+	c.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+		if ch := p.lastStatus(cmd).Change; ch != nil && len(args) == 0 {
+			names = append(names, ch.ID)
+		}
+		return names, noFiles
+	}
+}
+
+// completeApprovals completes the first argument with the failovers that waited for an approval at the last status.
+func (p *program) completeApprovals(c *cobra.Command) {
+	c.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+		if st := p.lastStatus(cmd); len(args) == 0 {
+			for _, cl := range st.Clusters {
+				if cl.Operation == nil {
+					continue
+				}
+				if _, why := approvalOf(st, cl.Operation.ID); why != "" {
+					names = append(names, cl.Operation.ID)
+				}
+			}
+		}
+		return names, noFiles
+	}
+}
+
 func (p *program) completeGlobals(root *cobra.Command) {
 	register(root, "output", cobra.FixedCompletions([]string{"table", "json"}, noFiles))
 	register(root, "context", func(cmd *cobra.Command, _ []string, _ string) (names []string, _ cobra.ShellCompDirective) {

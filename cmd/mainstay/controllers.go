@@ -20,7 +20,7 @@ func (p *program) controllersVerb() *cobra.Command {
 		Short:   "Manage the controllers themselves",
 		Long:    "Manage the controllers, which elect a leader among themselves: three or five, on at least three sites.",
 		Example: "  mainstay controllers list\n  mainstay controllers add 10.0.3.5:7101",
-	}, p.controllersInitVerb(), p.controllersListVerb(), p.controllersAddVerb(), p.controllersRemoveVerb(), p.controllersTransferVerb())
+	}, p.controllersInitVerb(), p.controllersListVerb(), p.controllersAddVerb(), p.controllersRemoveVerb(), p.controllersTransferVerb(), p.controllersRecoverVerb())
 }
 
 func (p *program) controllersInitVerb() *cobra.Command {
@@ -50,7 +50,11 @@ func (p *program) controllersInit(ctx context.Context, addresses []string) error
 		return err
 	}
 	return p.show(map[string]any{"initialised": addresses}, func(render.Options) string {
-		return fmt.Sprintf("%d controllers are one group now; next: mainstay apply -f platform.yaml\n", len(addresses))
+		who := fmt.Sprintf("%d controllers are one group now", len(addresses))
+		if len(addresses) == 1 {
+			who = "the controller is a group of one now, which tolerates no loss"
+		}
+		return who + "; next: mainstay apply -f platform.yaml\n"
 	})
 }
 

@@ -55,7 +55,7 @@ func (p *program) controllersRemove(ctx context.Context, name string, dryRun, ye
 	}
 	rest := 0
 	for _, m := range a.Members {
-		if m.Name != name {
+		if m.Name != name && m.RaftID != name {
 			rest++
 		}
 	}

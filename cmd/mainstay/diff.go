@@ -90,6 +90,7 @@ type difference struct {
 }
 
 func (p *program) showDiff(d difference) error {
+	d.Changes = append([]config.Change{}, d.Changes...) // no change is [], not null
 	return p.show(d, func(render.Options) string {
 		s := config.FormatDiff(d.Changes)
 		if len(d.Changes) == 0 {

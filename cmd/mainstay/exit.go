@@ -52,6 +52,7 @@ func codeOf(err error) int {
 	var late timeoutError
 	var quiet quietError
 	var answer *wire.Refusal
+	var away *wire.ErrUnreachable
 	switch {
 	case err == nil:
 		return exitDone
@@ -65,13 +66,15 @@ func codeOf(err error) int {
 		return exitTimeout
 	case errors.As(err, &answer):
 		return codeOfStatus(answer.Status)
+	case errors.As(err, &away) && away.Certificates():
+		return exitRefused
 	}
 	return exitFailed
 }
 
 func codeOfStatus(status int) int {
 	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict:
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict, http.StatusNotFound:
 		return exitRefused
 	case http.StatusGatewayTimeout:
 		return exitTimeout

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mainstay/cmd/mainstay/render"
 	"mainstay/controller/wire"
 )
 
@@ -54,8 +53,9 @@ func checkFailover(req wire.FailoverRequest, wait time.Duration) error {
 		return usagef("--to is missing: name the member to promote")
 	case strings.TrimSpace(req.AcceptLoss) == "":
 		return usagef("--accept-loss is missing: say why a loss is acceptable")
-	case wait <= 0:
-		return usagef("--wait %s: want a time above zero", wait)
+	}
+	if err := checkWait(wait); err != nil {
+		return err
 	}
 	return checkName("--to", req.To)
 }
@@ -83,11 +83,11 @@ func (p *program) failover(ctx context.Context, cluster string, req wire.Failove
 	if err := p.typed(ctx, yes, cluster, question); err != nil {
 		return err
 	}
-	return p.begin(ctx, s, cluster, path, req, wait)
+	return p.begin(ctx, s, path, req, wait, func(id string) record { return operationOf(cluster, id) })
 }
 
-// withoutOperator says what Mainstay would do by itself, which may be all that is needed. The failover goes on where that
-// cannot be told.
+// withoutOperator says what Mainstay is doing by itself, which may be all that is needed; what it would do if the primary
+// died stands in the plan. The failover goes on where that cannot be told.
 func (p *program) withoutOperator(ctx context.Context, s *session, cluster string) {
 	var a wire.ExplainAnswer
 	if err := p.ask(ctx, s, http.MethodGet, clusterPath(cluster, "explain"), nil, &a); err != nil {
@@ -96,5 +96,4 @@ func (p *program) withoutOperator(ctx context.Context, s *session, cluster strin
 	if a.Now != "" {
 		p.say("now: %s", a.Now)
 	}
-	p.say("without you, were the primary's host lost: %s", render.Prediction(a.IfHostLost))
 }

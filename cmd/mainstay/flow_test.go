@@ -224,7 +224,7 @@ func TestRefusals(t *testing.T) {
 		exit   int
 	}{
 		{http.StatusUnauthorized, "forbidden", exitRefused}, {http.StatusForbidden, "forbidden", exitRefused}, {http.StatusConflict, "refused", exitRefused},
-		{http.StatusBadRequest, "bad-request", exitFailed}, {http.StatusNotFound, "bad-request", exitFailed},
+		{http.StatusBadRequest, "bad-request", exitFailed}, {http.StatusNotFound, "bad-request", exitRefused},
 		{http.StatusInternalServerError, "failed", exitFailed}, {http.StatusGatewayTimeout, "timeout", exitTimeout},
 	} {
 		b, s := leader(t)
@@ -268,7 +268,10 @@ func TestForeignServer(t *testing.T) {
 	s := foreign.server(identity.RoleController, "c1")
 	s.answer("GET /v1/platform", http.StatusOK, wire.PlatformAnswer{})
 	b.contexts(s.address)
-	b.want(exitFailed, []string{"export"}, "not signed by a CA in")
+	b.want(exitRefused, []string{"export"}, "not signed by a CA in")
+	// It runs: nobody is told of a missing leader, nor to start controllers.
+	b.want(exitRefused, []string{"status"}, "not signed by a CA in", "!no leader", "!next: ", "!nobody answers")
+	b.want(exitRefused, []string{"explain", "feed"}, "not signed by a CA in", "!no leader")
 	if s.called("GET /v1/platform") != 0 {
 		t.Error("the foreign server was asked")
 	}

@@ -17,28 +17,46 @@ import (
 // as it happens; a switchover takes about a second.
 const followEvery = 200 * time.Millisecond
 
-// follower prints the steps of one operation as they happen.
-type follower struct {
-	p       *program
-	s       *session
-	cluster string
-	id      string
-	shown   int  // steps printed
-	lost    bool // said that no leader answers
+// record is an operation that is followed: its place in the API, and in the operator's words.
+type record struct {
+	name    string       // such as "operation feed-7"
+	path    string       // what is asked for it
+	history string       // the command that shows it
+	wanted  state.Result // what was asked for has been done if it ends like this
 }
 
-// follow waits until an operation has ended, at most wait, and ends with one line of outcome.
-func (p *program) follow(ctx context.Context, s *session, cluster, id string, wait time.Duration) error {
-	f := &follower{p: p, s: s, cluster: cluster, id: id}
+func operationOf(cluster, id string) record {
+	return record{"operation " + id, clusterPath(cluster, "operations", id), "mainstay history " + cluster + " " + id, state.Done}
+}
+
+func siteSwitchoverOf(id string) record {
+	return record{"site switchover " + id, sitePath(id), "mainstay site history " + id, state.Done}
+}
+
+// follower prints the steps of one operation as they happen.
+type follower struct {
+	record
+	p     *program
+	s     *session
+	shown int  // steps printed
+	lost  bool // said that no leader answers
+}
+
+// follow waits until an operation has ended, at most wait, and ends with one line of outcome; or until it has halted, and
+// ends with the choices.
+func (p *program) follow(ctx context.Context, s *session, r record, wait time.Duration) error {
+	f := &follower{record: r, p: p, s: s}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	for {
-		op, err := f.look(ctx)
-		if err == nil && op.Result != state.Running {
+		op, halted, err := f.look(ctx)
+		switch {
+		case err == nil && op.Result != state.Running:
 			return f.end(*op)
-		}
-		if err != nil && ctx.Err() == nil && !passing(err) {
-			return fmt.Errorf("follow operation %s: %w; it goes on without this command: `mainstay history %s %s`", id, err, cluster, id)
+		case err == nil && halted != nil:
+			return f.halted(*op, *halted)
+		case err != nil && ctx.Err() == nil && !passing(err):
+			return fmt.Errorf("follow %s: %w; it goes on without this command: `%s`", f.name, err, f.history)
 		}
 		if !pause(ctx, followEvery) {
 			return f.stopped(ctx, wait)
@@ -47,19 +65,19 @@ func (p *program) follow(ctx context.Context, s *session, cluster, id string, wa
 }
 
 // look asks for the operation once and prints its new steps.
-func (f *follower) look(ctx context.Context) (*state.Operation, error) {
+func (f *follower) look(ctx context.Context) (*state.Operation, *wire.Halted, error) {
 	var a wire.HistoryAnswer
-	err := f.p.ask(ctx, f.s, http.MethodGet, clusterPath(f.cluster, "operations", f.id), nil, &a)
+	err := f.p.ask(ctx, f.s, http.MethodGet, f.path, nil, &a)
 	if err != nil {
 		if passing(err) && !f.lost && ctx.Err() == nil {
 			f.p.say("no leader answers; whoever leads next goes on with the operation, still waiting")
 			f.lost = true
 		}
-		return nil, err
+		return nil, nil, err
 	}
 	f.lost = false
 	if len(a.Operations) != 1 {
-		return nil, fmt.Errorf("the leader knows no operation %s", f.id)
+		return nil, nil, fmt.Errorf("the leader knows no %s", f.name)
 	}
 	op := a.Operations[0]
 	for ; f.shown < len(op.Steps); f.shown++ {
@@ -67,25 +85,34 @@ func (f *follower) look(ctx context.Context) (*state.Operation, error) {
 			io.WriteString(f.p.stdout, render.Step(op, f.shown, f.p.style()))
 		}
 	}
-	return &op, nil
+	return &op, a.Halted, nil
 }
 
 func (f *follower) end(op state.Operation) error {
 	if err := f.p.show(op, func(o render.Options) string { return render.Outcome(op, o) }); err != nil {
 		return err
 	}
-	if op.Result != state.Done {
+	if op.Result != f.wanted {
 		return quietError{exitFailed}
 	}
 	return nil
 }
 
-func (f *follower) stopped(ctx context.Context, wait time.Duration) error {
-	more := fmt.Sprintf("it goes on without this command: `mainstay history %s %s`", f.cluster, f.id)
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return timeoutError{fmt.Sprintf("operation %s has not ended within %s; %s", f.id, wait, more)}
+// halted shows why a site switchover waits for an operator, and what it may be told.
+func (f *follower) halted(op state.Operation, h wire.Halted) error {
+	answer := wire.HistoryAnswer{Operations: []state.Operation{op}, Halted: &h}
+	if err := f.p.show(answer, func(o render.Options) string { return render.Halted(op.ID, op.To, h, o) }); err != nil {
+		return err
 	}
-	return fmt.Errorf("interrupted while operation %s was running; %s", f.id, more)
+	return quietError{exitFailed}
+}
+
+func (f *follower) stopped(ctx context.Context, wait time.Duration) error {
+	more := fmt.Sprintf("it goes on without this command: `%s`", f.history)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return timeoutError{fmt.Sprintf("%s has not ended within %s; %s", f.name, wait, more)}
+	}
+	return fmt.Errorf("interrupted while %s was running; %s", f.name, more)
 }
 
 // passing tells whether an error is one that a change of leader causes, so that the next look may work (S7).

@@ -9,6 +9,7 @@ import (
 	"mainstay/controller/agent"
 	"mainstay/controller/config"
 	"mainstay/fencing/guard"
+	"mainstay/fencing/watchdog"
 )
 
 // guardVerb is started by the agent, never by a person. It takes no signal handling and no settings from here: the guard
@@ -33,8 +34,27 @@ input; there is nothing to run by hand.`,
 			return nil
 		},
 	}
-	c.AddCommand(p.sweepVerb())
+	c.AddCommand(p.sweepVerb(), p.watchdogVerb())
 	return c
+}
+
+// watchdogVerb is started by the agent as well, and outlives signals as a guard does.
+func (p *program) watchdogVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "watchdog",
+		Short: "Hold and feed the hardware watchdog of this host (started by the agent)",
+		Long: `Hold the hardware watchdog of this host, and feed it as long as no guard is overdue. The agent starts one where the platform
+file gives the host a watchdog, and configures it on standard input; there is nothing to run by hand.`,
+		Example: "  mainstay guard watchdog    # by the agent only",
+		Args:    words(),
+		RunE: func(*cobra.Command, []string) error {
+			p.started = true
+			if code := watchdog.Main(); code != exitDone {
+				return quietError{code}
+			}
+			return nil
+		},
+	}
 }
 
 // sweepVerb is run by the service manager when the agent has ended, however it ended.

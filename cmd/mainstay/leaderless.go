@@ -20,11 +20,12 @@ const (
 	askAgent = 3 * time.Second
 )
 
-// leaderless tells whether an error means that no leader answers, so that only the agents can say what is left.
+// leaderless tells whether an error means that no leader answers, so that only the agents can say what is left. Where
+// certificates are the matter, the controllers run, and may well have a leader.
 func leaderless(err error) bool {
 	var away *wire.ErrUnreachable
 	var answer *wire.Refusal
-	return errors.Is(err, wire.ErrNoLeader) || errors.As(err, &away) ||
+	return errors.Is(err, wire.ErrNoLeader) || errors.As(err, &away) && !away.Certificates() ||
 		errors.As(err, &answer) && answer.Status == http.StatusMisdirectedRequest
 }
 

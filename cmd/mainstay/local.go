@@ -23,8 +23,8 @@ func (p *program) localVerb() *cobra.Command {
 	var file, address string
 	c := &cobra.Command{
 		Use:   "local",
-		Short: "Show this host's members without any controller",
-		Long: `Ask the agent of this host for its members: the last resort where no controller answers. Where the agent is down as well, what it
+		Short: "Show this host's members and app servers without any controller",
+		Long: `Ask the agent of this host for its members and app servers: the last resort where no controller answers. Where the agent is down as well, what it
 keeps on disk is shown: the highest epoch it obeyed, those it has closed for good, and seals. Run it as the user the agent
 runs as; the agent's own certificate is used.`,
 		Example: "  sudo mainstay local\n  sudo mainstay local -f /etc/mainstay/agent.yaml --address 127.0.0.1:7201",

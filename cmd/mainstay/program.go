@@ -65,6 +65,9 @@ func (p *program) complain(cmd *cobra.Command, err error) {
 	if codeOf(err) == exitUsage {
 		fmt.Fprintf(p.stderr, "usage: %s\nhelp: %s --help\n", cmd.UseLine(), cmd.CommandPath())
 	}
+	if leaderless(err) {
+		fmt.Fprintln(p.stderr, "next: mainstay status; without a leader it asks the agents")
+	}
 }
 
 // verb wraps the work of a verb: the global settings are complete, and signals end ctx.

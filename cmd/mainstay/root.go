@@ -42,8 +42,8 @@ context. NO_COLOR switches colours off.`,
 	p.global.flags(root)
 	root.AddCommand(p.controllerVerb(), p.agentVerb(), p.guardVerb(), p.certVerb(), p.controllersVerb(), p.applyVerb(),
 		p.diffVerb(), p.exportVerb(), p.validateVerb(), p.statusVerb(), p.watchVerb(), p.explainVerb(), p.historyVerb(),
-		p.switchoverVerb(), p.failoverVerb(), p.pauseVerb(), p.resumeVerb(), p.ackVerb(), p.fenceVerb(), p.unfenceVerb(), p.memberVerb(), p.dsnVerb(), p.localVerb(), p.versionVerb(),
-		p.completionVerb())
+		p.switchoverVerb(), p.failoverVerb(), p.approveVerb(), p.siteVerb(), p.pauseVerb(), p.resumeVerb(), p.ackVerb(), p.fenceVerb(), p.unfenceVerb(),
+		p.memberVerb(), p.dsnVerb(), p.localVerb(), p.versionVerb(), p.completionVerb())
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "help" {

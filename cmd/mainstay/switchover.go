@@ -34,8 +34,8 @@ command is interrupted. At a terminal it shows the plan and asks first, unless -
 					return err
 				}
 			}
-			if wait <= 0 {
-				return usagef("--wait %s: want a time above zero", wait)
+			if err := checkWait(wait); err != nil {
+				return err
 			}
 			return p.switchover(ctx, args[0], req, wait, yes)
 		}),
@@ -66,7 +66,7 @@ func (p *program) switchover(ctx context.Context, cluster string, req wire.Switc
 			return err
 		}
 	}
-	return p.begin(ctx, s, cluster, path, req, wait)
+	return p.begin(ctx, s, path, req, wait, func(id string) record { return operationOf(cluster, id) })
 }
 
 // plan shows what an operation would do; done where that was all that was asked for.
@@ -83,7 +83,7 @@ func (p *program) plan(ctx context.Context, s *session, path string, req any, la
 }
 
 // begin starts an operation and follows it to its end.
-func (p *program) begin(ctx context.Context, s *session, cluster, path string, req any, wait time.Duration) error {
+func (p *program) begin(ctx context.Context, s *session, path string, req any, wait time.Duration, of func(id string) record) error {
 	var a wire.OperationAnswer
 	if err := p.ask(ctx, s, http.MethodPost, path, req, &a); err != nil {
 		return err
@@ -91,5 +91,5 @@ func (p *program) begin(ctx context.Context, s *session, cluster, path string, r
 	for _, w := range a.Warnings {
 		p.say("warning: %s", w)
 	}
-	return p.follow(ctx, s, cluster, a.Operation, wait)
+	return p.follow(ctx, s, of(a.Operation), wait)
 }

@@ -9,6 +9,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -34,7 +35,7 @@ type Options struct {
 	Reload <-chan struct{}
 }
 
-// Agent looks after the members of one host.
+// Agent looks after the members and app servers of one host.
 type Agent struct {
 	cfg    config.Agent
 	opts   Options
@@ -43,18 +44,21 @@ type Agent struct {
 	home   home
 	bootID string
 
+	watchdog hostWatchdog
+
 	mu      sync.Mutex // guards the fields below
 	members map[string]*minder
-	bond    bond            // the platform it obeys
-	leader  string          // name of the controller that answered last
-	heard   time.Duration   // when
-	alarm   string          // the leader's last one
-	clocks  *member.Clocks  // numbers and clocks of reports
-	version string          // what GET /v1/wake waits to move on from
-	beat    time.Duration   // heartbeat
-	pulse   pulse           // its own
-	ctx     context.Context // of Run; minders live as long
-	group   *errgroup.Group // of Run; it owns them
+	unfit   map[string]string // members that cannot be looked after, and why
+	bond    bond              // the platform it obeys
+	leader  string            // name of the controller that answered last
+	heard   time.Duration     // when
+	alarm   string            // the leader's last one
+	clocks  *member.Clocks    // numbers and clocks of reports
+	version string            // what GET /v1/wake waits to move on from
+	beat    time.Duration     // heartbeat
+	pulse   pulse             // its own
+	ctx     context.Context   // of Run; minders live as long
+	group   *errgroup.Group   // of Run; it owns them
 
 	// answered is the highest number of a report that a leader has answered, leaderAddress where it did, direct when one
 	// answered without a relay; news is closed and made anew at each answer.
@@ -70,13 +74,16 @@ type Agent struct {
 	desk  desk         // of requests that look at the disk
 	drops chan removal // to dropLoop
 
+	apps      apps
+	strangers map[string]string // app servers that cannot be looked after, and why; under mu
+
 	kick chan struct{} // capacity 1: report at once
 	// named, of capacity 1, is a leader that the agent's file does not list: report to it as well.
 	named chan string
 	wake  chan struct{} // capacity 1: a new version is known
 }
 
-// Run runs the agent until ctx ends. PostgreSQL and the guards live on without it.
+// Run runs the agent until ctx ends. PostgreSQL, the guards and app servers live on without it.
 func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	a, err := open(cfg, o)
 	if err != nil {
@@ -94,14 +101,16 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	for name := range cfg.Members {
 		a.minder(name)
 	}
+	a.mindApps(ctx)
 	group.Go(func() error { return a.watchItself(ctx) })
 	group.Go(func() error { return a.report(ctx) })
 	group.Go(func() error { return a.waitForWake(ctx) })
 	group.Go(func() error { return a.serve(ctx) })
 	group.Go(func() error { return a.reload(ctx) })
 	group.Go(func() error { return a.dropLoop(ctx) })
+	group.Go(func() error { return a.keepWatchdog(ctx) })
 	group.Go(func() error { return a.tls.Remind(ctx, a.certificateEnds) })
-	a.log.Info("agent runs", zap.String("host", cfg.Host), zap.Int("members", len(a.members)), zap.String("version", o.Version))
+	a.log.Info("agent runs", zap.String("host", cfg.Host), zap.Int("members", len(a.members)), zap.Int("instances", len(a.apps)), zap.String("version", o.Version))
 	return group.Wait()
 }
 
@@ -111,7 +120,7 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 		return nil, err
 	}
 	if id := store.ID(); id.Role != identity.RoleAgent || id.Name != cfg.Host {
-		return nil, fmt.Errorf("%s is the certificate of %s %s, this is agent %s; run `mainstay cert issue agent %s`", cfg.TLS.Cert, id.Role, id.Name, cfg.Host, cfg.Host)
+		return nil, fmt.Errorf("%s is the certificate of %s %s, this is agent %s; run `mainstay cert issue --role agent --name %s --address ADDRESS`", cfg.TLS.Cert, id.Role, id.Name, cfg.Host, cfg.Host)
 	}
 	if o.Executable == "" {
 		if o.Executable, err = os.Executable(); err != nil {
@@ -138,7 +147,7 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 	}
 	return &Agent{
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
-		members: map[string]*minder{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
+		members: map[string]*minder{}, unfit: map[string]string{}, strangers: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
 		desk: make(desk, 2), drops: make(chan removal), news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), direct: boottime.Now(),
 		beat: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), named: make(chan string, 1), wake: make(chan struct{}, 1),
 	}, nil
@@ -153,12 +162,17 @@ func (a *Agent) minder(name string) *minder {
 	}
 	m, err := newMinder(a, name)
 	if err != nil {
-		a.log.Error("member cannot be looked after", zap.String("member", name), zap.Error(err))
+		if a.unfit[name] != err.Error() {
+			a.log.Error("member cannot be looked after", zap.String("member", name), zap.Error(err))
+		}
+		a.unfit[name] = err.Error()
 		return nil
 	}
+	delete(a.unfit, name)
 	a.members[name] = m
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.group.Go(func() error { m.beatAlong(ctx); return nil })
+	a.group.Go(func() error { m.keepTenure(ctx); return nil })
 	a.group.Go(func() error {
 		defer cancel()
 		if m.run(ctx) {
@@ -220,7 +234,16 @@ func (a *Agent) reportOf(number uint64, run string) health.Report {
 	for _, m := range a.list() {
 		r.Members = append(r.Members, m.snapshot())
 	}
+	r.Instances = a.instances()
+	r.Unfit = a.cannot()
 	return r
+}
+
+// cannot names the members that cannot be looked after, and why.
+func (a *Agent) cannot() map[string]string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.unfit)
 }
 
 // certificateEnds is told from 60 days before the end of the certificate, each day.

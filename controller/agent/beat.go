@@ -23,7 +23,8 @@ const (
 )
 
 // beatAlong makes the small local commit twice a second while the member is a writable primary: it proves the write path,
-// and gives replicas something to receive. On a standby it keeps the slots for the others from holding WAL for ever.
+// and gives replicas something to receive. Slots that nobody streams from (a standby's, and a primary's for the replicas behind
+// a relay) it keeps from holding WAL for ever.
 func (m *minder) beatAlong(ctx context.Context) {
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
@@ -39,12 +40,15 @@ func (m *minder) beatAlong(ctx context.Context) {
 		if !leading {
 			m.writes = writes{}
 		}
+		standby := seen.Role == health.RoleStandby && goal.Kind == platform.GoalReplica
 		m.mu.Unlock()
-		switch {
-		case inst == nil:
-		case leading:
+		if inst == nil {
+			continue
+		}
+		if leading {
 			m.beat(ctx, inst)
-		case seen.Role == health.RoleStandby && goal.Kind == platform.GoalReplica && n%advanceEvery == 0:
+		}
+		if (leading || standby) && n%advanceEvery == 0 {
 			m.once(ctx, "advance slots", func(ctx context.Context) error { return m.advance(ctx, inst, goal, seen.Position) })
 		}
 	}
@@ -97,8 +101,8 @@ func (m *minder) once(ctx context.Context, what string, f func(context.Context) 
 	}
 }
 
-// advance moves a standby's slot for each other member to where that member is, so that the WAL it may still need from
-// here is kept, and no more.
+// advance moves the idle slot for each other member to where that member is, so that the WAL it may still need from here is
+// kept, and no more.
 func (m *minder) advance(ctx context.Context, inst *postgres.Instance, goal platform.Goal, own platform.LSN) error {
 	m.mu.Lock()
 	others := m.others

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"mainstay/controller/boottime"
+	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/wire"
 	"mainstay/fencing/guard"
@@ -21,8 +23,12 @@ type guards struct {
 	mu    sync.Mutex
 	set   *guard.Set // nil until they were started
 	armed platform.Epoch
-	live  bool // they were armed when they were asked last, by whomever
+	live  bool          // they were armed when they were asked last, by whomever
+	twins time.Duration // when both said last that they watch each other (CLOCK_BOOTTIME); 0 if they said otherwise since
 }
+
+// unansweredFine is for how long guards that live, and have said that all is well, may leave the agent without an answer.
+const unansweredFine = 2 * time.Second
 
 var errNoGuards = errors.New("the guards do not run yet")
 
@@ -54,9 +60,13 @@ func (g *guards) begin(ctx context.Context, o guard.Options) error {
 	if err != nil {
 		return err
 	}
+	armed := platform.Epoch{}
+	if st, err := next.Status(); err == nil {
+		armed, _, _ = st.Lease() // by an earlier agent
+	}
 	g.mu.Lock()
 	old := g.set
-	g.set, g.armed = next, platform.Epoch{}
+	g.set, g.armed, g.twins = next, armed, 0
 	g.mu.Unlock()
 	if old != nil {
 		old.Close()
@@ -108,6 +118,20 @@ func (g *guards) disarm() error {
 	return nil
 }
 
+// lease is what both guards hold, whoever gave it to them; zero if they hold none together.
+func (g *guards) lease() (member.Lease, error) {
+	set := g.get()
+	if set == nil {
+		return member.Lease{}, errNoGuards
+	}
+	st, err := set.Status()
+	if err != nil {
+		return member.Lease{}, err
+	}
+	epoch, end, _ := st.Lease()
+	return member.Lease{Epoch: epoch, End: end}, nil
+}
+
 func (g *guards) get() *guard.Set {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -118,6 +142,15 @@ func (g *guards) isArmed() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return !g.armed.IsZero()
+}
+
+// pids are the processes of both guards, 0 where they were not started.
+func (g *guards) pids() [2]int {
+	set := g.get()
+	if set == nil {
+		return [2]int{}
+	}
+	return set.PIDs()
 }
 
 // check asks the guards how they are, for the next report. outside are processes of the member beyond their reach,
@@ -132,7 +165,8 @@ func (g *guards) check(fault error, outside, postmaster int) health.Guard {
 		return health.Guard{Missing: missing}
 	}
 	st, err := set.Status()
-	out := health.Guard{Complete: err == nil && st.Twin && outside == 0, Missing: st.Missing}
+	whole := g.whole(st.Twin, err, set.Alive() && set.Connected(), boottime.Now())
+	out := health.Guard{Complete: whole && outside == 0, Missing: st.Missing}
 	if err != nil {
 		out.Missing = append(out.Missing, err.Error())
 	}
@@ -149,6 +183,23 @@ func (g *guards) check(fault error, outside, postmaster int) health.Guard {
 		out.Armed = g.armed
 	}
 	return out
+}
+
+// whole tells whether both guards live and watch each other. An answer that did not come in time says little of them: it is
+// this agent that was late, as a rule, on a host without a free processor, and to call them incomplete would cost the
+// primary its next lease. None of them takes a lease without saying so, and the kernel tells of their end.
+func (g *guards) whole(twin bool, err error, alive bool, now time.Duration) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if errors.Is(err, guard.ErrNoAnswer) && alive {
+		return g.twins != 0 && now-g.twins <= unansweredFine
+	}
+	if err != nil || !twin {
+		g.twins = 0
+		return false
+	}
+	g.twins = now
+	return true
 }
 
 // counts tells whether the guards, as last asked, would kill when a lease ends.

@@ -14,8 +14,8 @@ import (
 	"mainstay/controller/member"
 )
 
-// home is the agent's own folder: its lock, its run id, the platform it obeys, and the promises of each member. Every
-// write is a new file, synced and renamed, so a crash leaves the old or the new.
+// home is the agent's own folder: its lock, its run id, the platform it obeys, and the promises and the tenure of each
+// member. Every write is a new file, synced and renamed, so a crash leaves the old or the new.
 type home struct {
 	dir  string
 	lock *os.File
@@ -28,8 +28,10 @@ type bond struct {
 }
 
 func openHome(dir string) (home, error) {
-	if err := os.MkdirAll(filepath.Join(dir, "members"), 0o755); err != nil {
-		return home{}, fmt.Errorf("the agent's folder: %w; create it, or correct `data` in the agent's file", err)
+	for _, own := range []string{"members", "tenures"} {
+		if err := os.MkdirAll(filepath.Join(dir, own), 0o755); err != nil {
+			return home{}, fmt.Errorf("the agent's folder: %w; create it, or correct `data` in the agent's file", err)
+		}
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -89,13 +91,30 @@ func (h home) keepDurable(name string, d member.Durable) error {
 	return writeJSON(filepath.Join(h.dir, "members", name+".json"), d)
 }
 
-// forget drops the promises of a member that was removed from the platform.
-func (h home) forget(name string) error {
-	dir := filepath.Join(h.dir, "members")
-	if err := os.Remove(filepath.Join(dir, name+".json")); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("forget %s: %w", name, err)
+// tenure is what a restart may go on from; one that cannot be read is none.
+func (h home) tenure(name string) (t tenure) {
+	if readJSON(filepath.Join(h.dir, "tenures", name+".json"), &t) != nil {
+		return tenure{}
 	}
-	return syncDir(dir)
+	return t
+}
+
+func (h home) keepTenure(name string, t tenure) error {
+	return writeJSON(filepath.Join(h.dir, "tenures", name+".json"), t)
+}
+
+// forget drops what is kept of a member that was removed from the platform, its promises last.
+func (h home) forget(name string) error {
+	for _, own := range []string{"tenures", "members"} {
+		dir := filepath.Join(h.dir, own)
+		if err := os.Remove(filepath.Join(dir, name+".json")); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("forget %s: %w", name, err)
+		}
+		if err := syncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readJSON leaves v alone where there is no file. A damaged file is an error that names it: promises are never guessed.
@@ -108,7 +127,7 @@ func readJSON(path string, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("%s is damaged (%w); restore it, or move the agent's whole folder away: the agent then waits for the controllers before it obeys anything", path, err)
+		return fmt.Errorf("%s is damaged (%w); restore it, or move the agent's whole folder away: replicas with their data in it are then cloned anew, and the agent waits for the controllers before it obeys anything", path, err)
 	}
 	return nil
 }
@@ -120,16 +139,15 @@ func writeJSON(path string, v any) error {
 	}
 	tmp := path + ".new"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = f.Write(append(b, '\n'))
+		err = errors.Join(err, f.Sync(), f.Close())
 	}
-	_, err = f.Write(append(b, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(tmp, path)
 	}
 	if err != nil {
-		return fmt.Errorf("keep %s: %w", path, err)
+		return fmt.Errorf("keep what the agent must not forget: %w; look at that disk: its space, its owner", err)
 	}
 	return syncDir(filepath.Dir(path))
 }

@@ -30,8 +30,7 @@ type glance struct {
 func (m *minder) look(ctx context.Context) {
 	m.settle()
 	m.mu.Lock()
-	inst, goal, d, memory, last := m.inst, m.goal, m.durable, m.memory, m.report
-	seen := m.seen
+	inst := m.inst
 	if inst == nil {
 		m.looks = stall{} // there is nothing to look at
 	}
@@ -41,6 +40,10 @@ func (m *minder) look(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
+	m.goOn(ctx, inst)
+	m.mu.Lock()
+	goal, d, memory, last, seen := m.goal, m.durable, m.memory, m.report, m.seen
+	m.mu.Unlock()
 	g := &glance{report: health.Member{Name: m.name, Data: last.Data, SystemID: last.SystemID, Version: inst.Binaries.Version, Timeline: last.Timeline}}
 	g.seen.Data, g.seen.SystemID, g.seen.Timeline = seen.Data, seen.SystemID, seen.Timeline
 	m.process(ctx, inst, g)
@@ -326,14 +329,13 @@ func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) 
 			postmaster = h.PID()
 		}
 		if m.cgroup != nil && g.seen.Process == health.ProcessRunning {
-			if pids, err := m.tree.Outside(); err == nil {
-				outside = len(pids)
-				g.seen.Outside = outside > 0
-			}
+			outside = m.outside(postmaster)
+			g.seen.Outside = outside > 0
 		}
 		fault = errors.Join(fault, m.unbind())
 	}
 	g.report.Guard = m.guards.check(fault, outside, postmaster)
+	m.underWatchdog(&g.report.Guard)
 	if m.cgroup == nil {
 		g.report.Guard.Missing = append(g.report.Guard.Missing, "a cgroup: a process that detaches itself from the tree escapes")
 	}
@@ -384,7 +386,7 @@ func (m *minder) promises(ctx context.Context, inst *postgres.Instance, goal pla
 	}
 	if n := len(goal.Sets); n > 0 && s.SyncNames == member.SyncNames(goal.Sets[n-1]) {
 		r.Loaded = goal.Sets[n-1].ID
-		if memory.Settling.Done && memory.Settling.ID == r.Loaded {
+		if memory.Settling.Done && memory.Settling.ID == r.Loaded && !m.behind(goal) {
 			r.Settled = r.Loaded
 		}
 	}

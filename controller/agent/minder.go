@@ -31,10 +31,12 @@ const (
 // minder looks after one member: one goroutine that looks, asks member.Next, and acts. What others read of it lies under
 // mu and is only ever copied.
 type minder struct {
-	agent *Agent
-	name  string
-	log   *zap.Logger
-	kick  chan struct{} // capacity 1: look and think again
+	agent   *Agent
+	name    string
+	runID   string // the agent's
+	log     *zap.Logger
+	kick    chan struct{} // capacity 1: look and think again
+	learned chan struct{} // capacity 1: an answer was taken; for keepTenure
 
 	binding sync.Mutex // held while the guards are bound to a lease or let go of; taken before mu
 
@@ -47,6 +49,9 @@ type minder struct {
 	durable  member.Durable
 	promised member.Promised // to a primary (L5)
 	vouching vouching        // by others, for this primary (L5)
+	kept     tenure          // on disk
+	keeping  *tenure         // may be on disk: its write is under way, or has failed
+	inherits bool            // whether to go on from it is still to be seen
 	loaded   loaded          // which WAL senders have loaded the newest durability set
 	memory   member.Memory
 	seen     member.Seen
@@ -83,6 +88,7 @@ type minder struct {
 	// waitingFor are the settings that wait for the restart of an adopted instance, as asked of the postmaster waitingOf.
 	waitingOf  int
 	waitingFor []string
+	reached    reached
 	user       userSide
 }
 
@@ -91,7 +97,9 @@ func newMinder(a *Agent, name string) (*minder, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &minder{agent: a, name: name, log: a.log.With(zap.String("member", name)), kick: make(chan struct{}, 1), durable: d}
+	m := &minder{agent: a, name: name, runID: a.clocks.Run(), log: a.log.With(zap.String("member", name)), kick: make(chan struct{}, 1), learned: make(chan struct{}, 1),
+		durable: d, kept: a.home.tenure(name)}
+	m.inherits = m.kept.Run == m.runID
 	m.report = health.Member{Name: name}
 	m.promised.Since = a.begun
 	m.vouching.rounds = map[uint64]*round{}
@@ -287,7 +295,7 @@ func (m *minder) granted(epoch platform.Epoch, end time.Duration) {
 		return
 	}
 	if err := m.hold(epoch, end); err != nil {
-		m.log.Warn("the guards did not take the lease", zap.Error(err))
+		m.log.Warn("the lease is not taken", zap.Error(err))
 		return
 	}
 	m.mu.Lock()
@@ -305,6 +313,9 @@ func (m *minder) hold(epoch platform.Epoch, end time.Duration) error {
 	defer m.binding.Unlock()
 	if m.paused() {
 		return nil
+	}
+	if err := barredFrom(m.watched(), boottime.Now(), end, !m.guards.isArmed()); err != nil {
+		return err
 	}
 	return m.guards.extend(epoch, end)
 }
@@ -355,7 +366,7 @@ func (m *minder) snapshot() health.Member {
 	m.stalls(&r, now, fair)
 	r.Epoch, r.Closed, r.Incarnation, r.Discarded = m.durable.Epoch, m.durable.Closed, m.durable.Incarnation, m.durable.Discarded
 	r.Doing, r.Error, r.Needs = m.doing, m.fault, m.needs
-	r.List, r.Vouched = m.goal.List, m.vouching.by
+	r.List, r.Vouched = m.listed(), m.vouching.by
 	if left := m.promised.Until - now; left > 0 {
 		r.Promised = left.Milliseconds()
 	}
@@ -376,6 +387,7 @@ func (m *minder) letGo() {
 // learn notes the other members' positions and agents; the maps are never changed afterwards.
 func (m *minder) learn(positions map[string]platform.LSN, peers map[string]wire.Peer) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.others, m.vouching.peers = positions, peers
+	m.mu.Unlock()
+	poke(m.learned)
 }

@@ -67,16 +67,21 @@ type pieceHandler func(ctx context.Context, who identity.ID, r *http.Request) (a
 func (a *Agent) handle(roles []string, bound time.Duration, do pieceHandler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		answer, err := a.handled(w, r, roles, bound, do)
-		status := http.StatusOK
-		if err != nil {
-			why := &refusal{http.StatusInternalServerError, "failed", err.Error()}
-			errors.As(err, &why)
-			status, answer = why.status, wire.Error{Message: why.text, Code: why.code}
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(answer) // a client that went away is nobody's problem
+		respond(w, answer, err)
 	}
+}
+
+// respond sends an answer, or why there is none.
+func respond(w http.ResponseWriter, answer any, err error) {
+	status := http.StatusOK
+	if err != nil {
+		why := &refusal{http.StatusInternalServerError, "failed", err.Error()}
+		errors.As(err, &why)
+		status, answer = why.status, wire.Error{Message: why.text, Code: why.code}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(answer) // a client that went away is nobody's problem
 }
 
 func (a *Agent) handled(w http.ResponseWriter, r *http.Request, roles []string, bound time.Duration, do pieceHandler) (any, error) {

@@ -63,14 +63,14 @@ func (m *minder) strays() []string {
 	return m.seen.Strays
 }
 
-// endGuards ends the guards of a released member, unless its PostgreSQL is the child of their keeper: then they stay, idle,
-// because it would end with them.
+// endGuards ends the guards of a released member. Where its PostgreSQL is the child of their keeper they stay, idle, for as
+// long as it runs, because it would end with them.
 func (m *minder) endGuards() {
 	set := m.guards.get()
 	if set == nil {
 		return
 	}
 	if err := set.Exit(); err != nil {
-		m.log.Info("the guards stay, idle", zap.Error(err))
+		m.log.Info("the guards stay, idle, until PostgreSQL ends", zap.Error(err))
 	}
 }

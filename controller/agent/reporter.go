@@ -181,6 +181,7 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 			m.learn(answer.Positions, answer.Peers)
 		}
 	}
+	a.obeyInstances(answer)
 	a.mu.Lock()
 	changed := a.version != answer.Version
 	a.leader, a.heard, a.alarm, a.version = answer.Leader, boottime.Now(), answer.Alarm, answer.Version

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +37,7 @@ func (a *Agent) serve(ctx context.Context) error {
 	api.HandleFunc("GET /v1/status", a.status)
 	api.HandleFunc("POST /v1/promise", a.promise)
 	api.HandleFunc("GET /v1/relay", a.relay)
+	api.HandleFunc("GET /v1/lease", a.lease)
 	a.quarantineAPI(api)
 	a.probes(api)
 	servers := []*http.Server{a.server(api)}
@@ -77,13 +80,14 @@ func (a *Agent) server(h http.Handler) *http.Server {
 }
 
 // probes are the addresses that load balancers ask: 200 for yes, 503 for no. /primary and /replica speak for the only
-// member of the host; /primary/NAME for a member or the host's member of a cluster.
+// member of the host; /primary/NAME for a member or the host's member of a cluster. /instance/NAME speaks for an app server.
 func (a *Agent) probes(mux *http.ServeMux) {
 	for path, yes := range map[string]func(wire.MemberStatus) bool{"primary": isPrimary, "replica": isReplica} {
 		h := func(w http.ResponseWriter, r *http.Request) { a.probe(w, r, yes) }
 		mux.HandleFunc("GET /"+path, h)
 		mux.HandleFunc("GET /"+path+"/{name}", h)
 	}
+	mux.HandleFunc("GET /instance/{name}", a.probeInstance)
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
 	registry := prometheus.NewRegistry()
@@ -143,6 +147,7 @@ func (a *Agent) status(w http.ResponseWriter, r *http.Request) {
 	a.mu.Unlock()
 	s.Hosts = []wire.HostStatus{{Name: a.cfg.Host, Address: a.cfg.Advertise, Silence: silence, Heard: heard}}
 	s.Clusters = a.clusters()
+	s.Apps = a.appStates()
 	if alarm != "" {
 		s.Problems = append(s.Problems, health.Problem{Kind: health.ClonedMachine, Evidence: alarm})
 	}
@@ -177,6 +182,17 @@ func (a *Agent) clusters() []wire.ClusterState {
 	for _, name := range order {
 		out = append(out, *byName[name])
 	}
+	return append(out, a.unfitMembers()...)
+}
+
+// unfitMembers are those that cannot be looked after; of which cluster they are is not known.
+func (a *Agent) unfitMembers() (out []wire.ClusterState) {
+	cannot := a.cannot()
+	for _, name := range slices.Sorted(maps.Keys(cannot)) {
+		seen := health.Member{Name: name, Error: cannot[name]}
+		m := wire.MemberStatus{Name: name, Host: a.cfg.Host, Seen: &seen, Lag: -1, Protection: wire.GuardOf(&seen)}
+		out = append(out, wire.ClusterState{Members: []wire.MemberStatus{m}})
+	}
 	return out
 }
 
@@ -184,18 +200,22 @@ func (a *Agent) clusters() []wire.ClusterState {
 type collector struct{ a *Agent }
 
 var (
-	descUp    = prometheus.NewDesc("mainstay_agent_member_running", "1 if the member's PostgreSQL runs.", []string{"cluster", "member"}, nil)
-	descLead  = prometheus.NewDesc("mainstay_agent_member_primary", "1 if the member is a writable primary under a lease.", []string{"cluster", "member"}, nil)
-	descLease = prometheus.NewDesc("mainstay_agent_lease_left_seconds", "What is left of the member's lease.", []string{"cluster", "member"}, nil)
-	descOwes  = prometheus.NewDesc("mainstay_agent_promised_seconds", "For how long the member has promised a primary to be neither sealed nor promoted; 0 for none.", []string{"cluster", "member"}, nil)
-	descGuard = prometheus.NewDesc("mainstay_agent_guard_complete", "1 if both guards live and reach every process of the member.", []string{"cluster", "member"}, nil)
-	descCert  = prometheus.NewDesc("mainstay_certificate_days_left", "Days until a certificate that this process uses passes its date; negative after it.", []string{"holder"}, nil)
-	descHeard = prometheus.NewDesc("mainstay_agent_leader_heard_seconds", "Since the leader last answered.", nil, nil)
+	descUp     = prometheus.NewDesc("mainstay_agent_member_running", "1 if the member's PostgreSQL runs.", []string{"cluster", "member"}, nil)
+	descLead   = prometheus.NewDesc("mainstay_agent_member_primary", "1 if the member is a writable primary under a lease.", []string{"cluster", "member"}, nil)
+	descLease  = prometheus.NewDesc("mainstay_agent_lease_left_seconds", "What is left of the member's lease.", []string{"cluster", "member"}, nil)
+	descOwes   = prometheus.NewDesc("mainstay_agent_promised_seconds", "For how long the member has promised a primary to be neither sealed nor promoted; 0 for none.", []string{"cluster", "member"}, nil)
+	descGuard  = prometheus.NewDesc("mainstay_agent_guard_complete", "1 if both guards live and reach every process of the member.", []string{"cluster", "member"}, nil)
+	descApp    = prometheus.NewDesc("mainstay_agent_instance_running", "1 if the app server runs.", []string{"app", "instance"}, nil)
+	descServes = prometheus.NewDesc("mainstay_agent_instance_serves", "1 if the app server may get requests: /instance/NAME answers 200.", []string{"app", "instance"}, nil)
+	descAgain  = prometheus.NewDesc("mainstay_agent_instance_restarts", "How often the app server was started again after it had ended, since it was last wanted to run.", []string{"app", "instance"}, nil)
+	descMay    = prometheus.NewDesc("mainstay_agent_permit_left_seconds", "What is left of the app server's permit; 0 for one that needs none.", []string{"app", "instance"}, nil)
+	descCert   = prometheus.NewDesc("mainstay_certificate_days_left", "Days until a certificate that this process uses passes its date; negative after it.", []string{"holder"}, nil)
+	descHeard  = prometheus.NewDesc("mainstay_agent_leader_heard_seconds", "Since the leader last answered.", nil, nil)
 )
 
 // Describe lists the metrics.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUp, descLead, descLease, descOwes, descGuard, descCert, descHeard} {
+	for _, d := range []*prometheus.Desc{descUp, descLead, descLease, descOwes, descGuard, descApp, descServes, descAgain, descMay, descCert, descHeard} {
 		ch <- d
 	}
 }
@@ -216,6 +236,14 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(descLease, float64(m.Seen.LeaseLeft)/1000, cl.Name, m.Name)
 			gauge(descOwes, float64(m.Seen.Promised)/1000, cl.Name, m.Name)
 			gauge(descGuard, truth[m.Seen.Guard.Complete], cl.Name, m.Name)
+		}
+	}
+	for _, app := range c.a.appStates() {
+		for _, i := range app.Instances {
+			gauge(descApp, truth[i.Seen.Running], app.Name, i.Name)
+			gauge(descServes, truth[i.Serves], app.Name, i.Name)
+			gauge(descAgain, float64(i.Seen.Restarts), app.Name, i.Name)
+			gauge(descMay, float64(i.Seen.PermitLeft)/1000, app.Name, i.Name)
 		}
 	}
 	c.a.mu.Lock()

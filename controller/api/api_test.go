@@ -111,13 +111,47 @@ func TestProtection(t *testing.T) {
 	in := decide.Input{State: &state.State{Platform: p}, View: health.NewView(0)}
 	in.View.Fold(health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, "r", 0, time.Second)
 	for m, want := range map[platform.Member]string{
-		{Name: "m1", Host: "h1"}: "guard: both, kernel end (keeper), service manager; fence: fence_x (level 2), /bin/off (level 1); watchdog: none",
-		{Name: "m2", Host: "h2"}: "guard: not known, its agent was never heard; fence: none; watchdog: none",
-		{Name: "m3", Host: "h3"}: "guard: not known, its agent was never heard; fence: none; watchdog: none",
+		{Name: "m1", Host: "h1"}: "guard: both, kernel end (keeper), service manager; fence: fence_x (level 2), /bin/off (level 1); watchdog: off",
+		{Name: "m2", Host: "h2"}: "guard: not known, its agent was never heard; fence: none; watchdog: off",
+		{Name: "m3", Host: "h3"}: "guard: not known, its agent was never heard; fence: none; watchdog: off",
 	} {
 		if got := protection(in, &m).String(); got != want {
 			t.Errorf("%s: %s", m.Name, got)
 		}
+	}
+}
+
+// TestUnwatched: what would end a running primary is refused.
+func TestUnwatched(t *testing.T) {
+	platformWith := func(mode string) *platform.Platform {
+		return &platform.Platform{Hosts: []platform.Host{{Name: "h1", Watchdog: mode}, {Name: "h2", Watchdog: mode}},
+			Clusters: []platform.Cluster{{Name: "feed", Members: []platform.Member{{Name: "m1", Host: "h1"}, {Name: "m2", Host: "h2"}}}}}
+	}
+	const off, automatic, required = platform.WatchdogOff, platform.WatchdogAutomatic, platform.WatchdogRequired
+	for name, tc := range map[string]struct {
+		now, next string
+		seen      *health.Watchdog
+		refused   bool
+	}{
+		"nothing armed":          {off, required, nil, true},
+		"automatic, and none":    {automatic, required, &health.Watchdog{Mode: automatic, Missing: "x"}, true},
+		"automatic, and armed":   {automatic, required, &health.Watchdog{Mode: automatic, Armed: true}, false},
+		"required already":       {required, required, &health.Watchdog{Mode: required, Missing: "x"}, false},
+		"no longer required":     {required, automatic, nil, false},
+		"automatic harms nobody": {off, automatic, nil, false},
+	} {
+		in := decide.Input{State: &state.State{Platform: platformWith(tc.now), Clusters: map[string]*state.Cluster{"feed": {Name: "feed", Primary: "m1"}}}, View: health.NewView(0)}
+		in.View.Fold(health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Watchdog: tc.seen}}}}, "r", 0, time.Second)
+		if err := unwatched(in, platformWith(tc.next)); (err != nil) != tc.refused {
+			t.Errorf("%s: got %v", name, err)
+		}
+		in.State.Clusters["feed"].Primary = ""
+		if err := unwatched(in, platformWith(tc.next)); err != nil {
+			t.Errorf("%s, without a primary: got %v", name, err)
+		}
+	}
+	if err := unwatched(decide.Input{State: &state.State{}}, platformWith(required)); err != nil {
+		t.Errorf("the first platform: got %v", err)
 	}
 }
 

@@ -65,7 +65,9 @@ func (a *API) faultOf(err error) *fault {
 		return a.notLeader()
 	case errors.As(err, &r), errors.Is(err, state.ErrMoved), errors.Is(err, state.ErrPlatformMoved):
 		return &fault{status: http.StatusConflict, code: codeRefused, err: err}
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled):
+		return &fault{status: http.StatusGatewayTimeout, code: codeTimeout, err: errors.New("this controller stopped before it had an answer; look at `mainstay status` before you ask again")}
+	case errors.Is(err, context.DeadlineExceeded):
 		return &fault{status: http.StatusGatewayTimeout, code: codeTimeout, err: fmt.Errorf("not answered in time: %w; look at `mainstay status` before you ask again", err)}
 	case errors.Is(err, consensus.ErrUnknown), errors.Is(err, consensus.ErrBusy):
 		return &fault{status: http.StatusGatewayTimeout, code: codeTimeout, err: fmt.Errorf("%w; look at `mainstay status` before you ask again", err)}

@@ -24,6 +24,10 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 		IfHostLost: decide.Predict(in, s.c.Name, decide.HostLost), IfCrashed: decide.Predict(in, s.c.Name, decide.Crash),
 		Timings: timings(s.conf, s.c.LongestLease), Sets: s.c.Sets,
 	}
+	if severalSites(in.State.Platform) {
+		p := decide.Predict(in, s.c.Name, decide.SiteGone)
+		out.IfSiteLost = &p
+	}
 	for _, p := range s.look.Last.Problems {
 		if p.Cluster == s.c.Name {
 			out.Problems = append(out.Problems, p)
@@ -42,6 +46,17 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 		out.Switchover.Target, out.Switchover.Blockers = decide.CheckSwitchover(in, s.c.Name, "")
 	}
 	return out, nil
+}
+
+// severalSites: members live on more than one site.
+func severalSites(p *platform.Platform) bool {
+	sites := map[string]bool{}
+	for _, c := range p.Clusters {
+		for _, m := range c.Members {
+			sites[p.SiteOf(m.Host)] = true
+		}
+	}
+	return len(sites) > 1
 }
 
 // timings is the table of what is derived from a cluster's lease, and of what is fixed.

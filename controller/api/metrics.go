@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,7 +37,7 @@ var (
 
 	mFencing  = desc("cluster_fencing", "1 while the cluster's epoch is being fenced.", "cluster")
 	mPaused   = desc("cluster_paused", "1 while the cluster is paused.", "cluster")
-	mProblems = desc("problems", "Problems at this moment.", "cluster", "kind")
+	mProblems = desc("problems", "Problems at this moment: of a cluster, or of an app or a site, where cluster is empty.", "cluster", "app", "site", "kind")
 	mOps      = desc("operations_total", "Operations in the history (the last 1,000 of a cluster).", "cluster", "kind", "result")
 	mFailover = desc("last_failover_seconds", "Length of the last failover that ended well, from its beginning to the first write.", "cluster")
 
@@ -65,7 +66,7 @@ type collector struct{ a *API }
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range allMetrics {
+	for _, d := range slices.Concat(allMetrics, siteMetrics) {
 		ch <- d
 	}
 }
@@ -107,13 +108,14 @@ func (e emitter) counter(d *prometheus.Desc, v uint64, labels ...string) {
 }
 
 func (e emitter) platform(look loop.Look) {
-	count := map[[2]string]float64{}
+	count := map[[4]string]float64{}
 	for _, p := range look.Last.Problems {
-		count[[2]string{p.Cluster, string(p.Kind)}]++
+		count[[4]string{p.Cluster, p.App, p.Site, string(p.Kind)}]++
 	}
 	for k, n := range count {
-		e.gauge(mProblems, n, k[0], k[1])
+		e.gauge(mProblems, n, k[:]...)
 	}
+	e.sites(look)
 	for i := range look.Input.State.Platform.Clusters {
 		e.cluster(look, &look.Input.State.Platform.Clusters[i])
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mainstay/controller/config"
+	"mainstay/controller/decide"
 	"mainstay/controller/loop"
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
@@ -34,6 +35,7 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	if req.Platform == nil {
 		return nil, badRequest(`field "platform" is missing`)
 	}
+	req.Platform.FillDefaults() // the command of an earlier version does not say all
 	if err := config.Validate(req.Platform); err != nil {
 		return nil, badRequest("the platform is not valid: %w", err)
 	}
@@ -45,13 +47,13 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	if req.Base != 0 && req.Base != s.PlatformVersion {
 		return nil, state.ErrPlatformMoved
 	}
-	if err := unbuilt(req.Platform); err != nil {
-		return nil, &Refused{err}
-	}
 	if err := s.CheckChange(req.Platform, req.Remove); err != nil {
 		return nil, &Refused{err}
 	}
 	if err := stillGuarded(look, req.Platform); err != nil {
+		return nil, &Refused{err}
+	}
+	if err := unwatched(look.Input, req.Platform); err != nil {
 		return nil, &Refused{err}
 	}
 	out := wire.ApplyAnswer{Version: s.PlatformVersion, Old: s.Applied()}
@@ -85,12 +87,24 @@ func stillGuarded(look loop.Look, next *platform.Platform) error {
 	return nil
 }
 
-// unbuilt refuses a promise that this build cannot keep, rather than to take it and not to keep it. It is no rule of the log,
-// which must take what an earlier leader took.
-func unbuilt(p *platform.Platform) error {
-	for _, h := range p.Hosts {
-		if h.Watchdog != platform.WatchdogOff {
-			return fmt.Errorf("host %s: watchdog: %s is not supported yet; leave the key out, or say off", h.Name, h.Watchdog)
+// unwatched: a host would newly require a watchdog, and none is armed on it: the primary there would get no lease any more,
+// and be killed. It is no rule of the log, which knows no reports.
+func unwatched(in decide.Input, next *platform.Platform) error {
+	if in.State.Platform == nil {
+		return nil
+	}
+	for _, cl := range in.State.Platform.Clusters {
+		p := cl.Member(in.State.Clusters[cl.Name].Primary)
+		if p == nil {
+			continue
+		}
+		now, then := in.State.Platform.Host(p.Host), next.Host(p.Host)
+		if now == nil || then == nil || then.Watchdog != platform.WatchdogRequired || now.Watchdog == platform.WatchdogRequired {
+			continue
+		}
+		if m := in.View.Member(p); m == nil || m.Guard.Watchdog == nil || !m.Guard.Watchdog.Armed {
+			return fmt.Errorf("host %s: watchdog: required would end %s, the primary of %s, for no watchdog is armed there; apply automatic first, and required once `status` shows it armed",
+				p.Host, p.Name, cl.Name)
 		}
 	}
 	return nil

@@ -59,7 +59,13 @@ func statusOf(look loop.Look) wire.Status {
 	}
 	out.Platform = s.Platform.Name
 	for _, site := range s.Platform.Sites {
-		out.Sites = append(out.Sites, siteStatus(s.Platform, site))
+		st := siteStatus(s.Platform, site)
+		for _, p := range out.Problems {
+			if p.Kind == health.SiteLost && p.Site == site.Name {
+				st.Lost = p.Evidence
+			}
+		}
+		out.Sites = append(out.Sites, st)
 	}
 	for _, h := range s.Platform.Hosts {
 		out.Hosts = append(out.Hosts, hostStatus(look, h))
@@ -67,6 +73,7 @@ func statusOf(look loop.Look) wire.Status {
 	for i := range s.Platform.Clusters {
 		out.Clusters = append(out.Clusters, clusterState(look, &s.Platform.Clusters[i]))
 	}
+	out.Apps, out.Change = appStates(look), siteChange(look)
 	return out
 }
 
@@ -122,7 +129,7 @@ func memberStatus(look loop.Look, conf *platform.Cluster, cl *state.Cluster, m *
 		Seen: in.View.Member(m), Age: in.View.Silence(m.Host, in.Now), Lag: -1, Address: addressOf(in.State.Platform, m),
 		Protection: protection(in, m),
 	}
-	out.Leaving = m.Leaving
+	out.Leaving, out.Upstream = m.Leaving, cl.Upstreams[m.Name]
 	if sm := cl.Members[m.Name]; sm != nil {
 		out.Excluded = sm.Excluded
 	}

@@ -2,7 +2,9 @@ package config
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -17,11 +19,20 @@ type Agent struct {
 	Data        string   // folder of the agent's own state
 	TLS         TLS
 	Postgres    Postgres
-	Members     map[string]AgentMember // by name; overrides for members of this host, and adoptions
-	Cgroup      string                 // automatic (default) or off
+	Members     map[string]AgentMember   // by name; overrides for members of this host, and adoptions
+	Instances   map[string]AgentInstance // by name; app servers of this host that the agent starts and stops
+	Cgroup      string                   // automatic (default) or off
 	Quarantine  Quarantine
+	Watchdog    Watchdog
 	Log         Log
 }
+
+// Watchdog is the hardware watchdog of the host. Whether it is used, the platform file says.
+type Watchdog struct {
+	Device string // its file, below /dev; default /dev/watchdog
+}
+
+const defaultWatchdog = "/dev/watchdog"
 
 // Postgres is what the members of a host have in common.
 type Postgres struct {
@@ -58,7 +69,7 @@ type Replication struct {
 // LoadAgent reads an agent's local file. Certificates must be readable and the agent's own data folder writable; a member's
 // folders are not looked at, because their disk may hang (L6). The error is a Mistakes.
 func LoadAgent(path string) (Agent, error) {
-	a := Agent{Cgroup: "automatic", Quarantine: Quarantine{Limit: defaultQuarantine}, Postgres: Postgres{User: "postgres", Superuser: "postgres"}}
+	a := Agent{Cgroup: "automatic", Quarantine: Quarantine{Limit: defaultQuarantine}, Watchdog: Watchdog{defaultWatchdog}, Postgres: Postgres{User: "postgres", Superuser: "postgres"}}
 	err := load(path, func(l *local) []field {
 		return []field{
 			{"host", l.text(&a.Host)},
@@ -70,8 +81,10 @@ func LoadAgent(path string) (Agent, error) {
 			{"tls", l.tls(&a.TLS)},
 			{"postgres", l.postgres(&a.Postgres)},
 			{"members", named(l.reader, &a.Members, l.member)},
+			{"instances", named(l.reader, &a.Instances, l.instance)},
 			{"cgroup", l.text(&a.Cgroup)},
 			{"quarantine", l.section(field{"limit", l.size(&a.Quarantine.Limit)})},
+			{"watchdog", l.section(field{"device", l.text(&a.Watchdog.Device)})},
 			{"log", l.log(&a.Log)},
 		}
 	}, func(l *local) { l.agent(&a) })
@@ -122,7 +135,13 @@ func (l *local) agent(a *Agent) {
 		l.checkMember(at, name, a.Members[name])
 		l.checkSuperuser(at.field("superuser"), a.Members[name].Superuser, a.Postgres.User)
 	}
+	for _, name := range slices.Sorted(maps.Keys(a.Instances)) {
+		l.checkInstance(root.field("instances").field(label(name)), name, a.Instances[name])
+	}
 	l.oneOf(root.field("cgroup"), a.Cgroup, "automatic", "off")
+	if d := a.Watchdog.Device; !strings.HasPrefix(d, "/dev/") || filepath.Clean(d) != d {
+		l.add(root.field("watchdog").field("device"), quote(d)+" is no device below /dev", "write its path, such as /dev/watchdog1")
+	}
 	l.checkLog(root.field("log"), a.Log)
 }
 

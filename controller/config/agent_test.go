@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+	"time"
 )
 
 const agentFile = `host: db-e1
@@ -19,7 +20,11 @@ postgres:
 members:
   feed-e1: {data: /var/lib/postgresql/15/main, adopt: true, replication: {user: repl, passfile: pass}, socket: run, superuser: {user: boss, passfile: password}}
   feed-e2: {binaries: /usr/lib/postgresql/15/bin}
+instances:
+  web-e1: {unit: web@1.service, drain: [/usr/local/bin/drain, web-e1]}
+  web-e2: {command: [/usr/bin/web, --port, 8080], user: www, directory: /srv, environment: {TZ: UTC, N: 2}, stop: 3s}
 quarantine: {limit: 20GB}
+watchdog: {device: /dev/watchdog1}
 `
 
 func TestLoadAgent(t *testing.T) {
@@ -39,7 +44,12 @@ func TestLoadAgent(t *testing.T) {
 			"feed-e1": {Data: "/var/lib/postgresql/15/main", Adopt: true, Superuser: Superuser{"boss", in("password")}, Replication: Replication{"repl", in("pass")}, Socket: in("run")},
 			"feed-e2": {Binaries: "/usr/lib/postgresql/15/bin"},
 		},
-		Cgroup: "automatic", Quarantine: Quarantine{20 << 30}, Log: Log{"info", "console"},
+		Instances: map[string]AgentInstance{
+			"web-e1": {Unit: "web@1.service", Stop: 10 * time.Second, Drain: []string{"/usr/local/bin/drain", "web-e1"}},
+			"web-e2": {Command: []string{"/usr/bin/web", "--port", "8080"}, User: "www", Directory: "/srv",
+				Environment: map[string]string{"TZ": "UTC", "N": "2"}, Stop: 3 * time.Second},
+		},
+		Cgroup: "automatic", Quarantine: Quarantine{20 << 30}, Watchdog: Watchdog{"/dev/watchdog1"}, Log: Log{"info", "console"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -82,6 +92,26 @@ func TestAgentMistakes(t *testing.T) {
 			"F:11:151: members.feed-e1.superuser.passfile: DIR is a folder, not a file; name a file in libpq's form, which belongs to the agent's user or postgres and has mode 0600"},
 		{"superuser's passfile open", "passfile: password", "passfile: open",
 			"F:11:151: members.feed-e1.superuser.passfile: DIR/open has mode 0640, open to others; chmod 600 it"},
+		{"watchdog that is no device", "/dev/watchdog1", "/tmp/watchdog", `F:17:20: watchdog.device: "/tmp/watchdog" is no device below /dev; write its path, such as /dev/watchdog1`},
+		{"watchdog outside of /dev", "/dev/watchdog1", "/dev/../tmp/x", `F:17:20: watchdog.device: "/dev/../tmp/x" is no device below /dev; write its path, such as /dev/watchdog1`},
+		{"instance with a bad name", "web-e1:", "Web:", `F:14:3: instances.Web: "Web" is not a name; use a to z, 0 to 9 and -, a letter first, at most 41 characters`},
+		{"instance with an unknown key", "unit:", "units:", "F:14:12: instances.web-e1.units: unknown key; did you mean unit?"},
+		{"instance that nobody can start", "unit: web@1.service, ", "",
+			"F:14:3: instances.web-e1: does not say how it is started; add unit: web.service, or command: [/usr/bin/web]"},
+		{"instance that two start", "unit: web@1.service", "unit: web@1.service, command: [/usr/bin/web]",
+			"F:14:42: instances.web-e1.command: stands beside unit; keep one of the two"},
+		{"unit without its kind", "web@1.service", "web",
+			`F:14:18: instances.web-e1.unit: "web" is not the name of a unit; write it as systemctl does: web.service`},
+		{"unit that a person sneaks options into", "web@1.service", "--root.service",
+			`F:14:18: instances.web-e1.unit: "--root.service" is not the name of a unit; write it as systemctl does: web.service`},
+		{"unit with a user", "unit: web@1.service", "unit: web@1.service, user: www",
+			"F:14:39: instances.web-e1.user: is for a command; the unit's own file decides it; write it there, and delete it here"},
+		{"command empty", "[/usr/bin/web, --port, 8080]", "[]", "F:15:21: instances.web-e2.command: is empty; add an entry, or delete the key"},
+		{"command by PATH", "/usr/bin/web,", "web,", `F:15:22: instances.web-e2.command[0]: "web" is not an absolute path; write the full path of the program`},
+		{"drain by PATH", "/usr/local/bin/drain", "./drain", `F:14:41: instances.web-e1.drain[0]: "./drain" is not an absolute path; write the full path of the program`},
+		{"instance run by nobody", "user: www", "user: ''", `F:15:57: instances.web-e2.user: "" is not the name of a user; use at most 63 letters, digits and _`},
+		{"variable of no name", "TZ: UTC", "T-Z: UTC", "F:15:93: instances.web-e2.environment.T-Z: is not the name of a variable; use letters, digits and _"},
+		{"stop too short", "stop: 3s", "stop: 1ms", "F:15:115: instances.web-e2.stop: 1ms is out of range; use 100ms to 10m"},
 		{"cgroup", "members:", "cgroup: on\nmembers:", `F:10:9: cgroup: "on" is not allowed; use automatic or off`},
 	})
 }

@@ -19,16 +19,22 @@ type checks struct {
 	ports  map[string]where            // address:port of every member so far
 	unique map[string]map[string]where // kind to slot form of the names so far
 	fences map[string]where            // what each fence device switches off, so far
+
+	apps      map[string]*platform.App
+	leads     map[string]map[string]bool // cluster to the sites where its primary may be
+	witnesses map[string]where           // the app that each cluster's witness is, so far
 }
 
 // checkPlatform reports whatever is wrong with a platform whose parts could be read.
 func checkPlatform(r *report, p *platform.Platform) {
 	c := &checks{report: r, p: p, sites: map[string]*platform.Site{}, hosts: map[string]*platform.Host{},
 		named: map[string][]string{}, known: map[string]map[string]bool{},
-		ports: map[string]where{}, unique: map[string]map[string]where{}, fences: map[string]where{}}
+		ports: map[string]where{}, unique: map[string]map[string]where{}, fences: map[string]where{},
+		apps: map[string]*platform.App{}, leads: map[string]map[string]bool{}, witnesses: map[string]where{}}
 	declare(c, "sites", p.Sites, func(s platform.Site) string { return s.Name })
 	declare(c, "hosts", p.Hosts, func(h platform.Host) string { return h.Name })
 	declare(c, "clusters", p.Clusters, func(k platform.Cluster) string { return k.Name })
+	declare(c, "apps", p.Apps, func(a platform.App) string { return a.Name })
 	root := where{}
 	c.name("platform", root.field("platform"), p.Name)
 	if len(p.Sites) == 0 {
@@ -42,11 +48,18 @@ func checkPlatform(r *report, p *platform.Platform) {
 	for i := range p.Hosts {
 		c.host(root.field("hosts").item(i, p.Hosts[i].Name), &p.Hosts[i])
 	}
+	for i := range p.Apps {
+		c.apps[p.Apps[i].Name] = &p.Apps[i]
+	}
 	for i := range p.Clusters {
 		c.cluster(root.field("clusters").item(i, p.Clusters[i].Name), &p.Clusters[i])
 	}
+	c.appsFit(root.field("apps"))
 	for i := range p.Apps {
 		c.app(root.field("apps").item(i, p.Apps[i].Name), &p.Apps[i])
+	}
+	for i := range p.Hooks {
+		c.hook(root.field("hooks").item(i, ""), &p.Hooks[i])
 	}
 }
 
@@ -89,7 +102,7 @@ func (c *checks) ref(at where, kind, section, name string) bool {
 	known := c.known[section]
 	switch {
 	case name == "":
-		c.add(at, "is missing", fmt.Sprintf("name a %s", kind))
+		c.add(at, "is missing", "name "+one(kind))
 	case known[name]:
 		return true
 	case c.broken[section] || known[""]:

@@ -2,32 +2,37 @@ package config
 
 import (
 	"fmt"
-	"net/url"
-	"strings"
+	"maps"
+	"slices"
 	"time"
 
 	"mainstay/controller/platform"
 )
 
-// Bounds of an app's check: more often is a load of its own, more rarely is blind.
-const (
-	leastEvery = 100 * time.Millisecond
-	mostEvery  = time.Hour
-)
+// mostDrain bounds how long an instance is out of routing before it is stopped: a switchover of the site waits for it.
+const mostDrain = 10 * time.Minute
+
+// mostInstances bounds what controllers vote on: a vote of each fits into one message a heartbeat.
+const mostInstances = 1000
+
+func (c *checks) appsFit(at where) {
+	n := 0
+	for _, a := range c.p.Apps {
+		n += len(a.Instances)
+	}
+	if n > mostInstances {
+		c.add(at, fmt.Sprintf("%d instances in all are too many", n), "use at most 1000 on one platform")
+	}
+}
 
 func (c *checks) app(at where, a *platform.App) {
 	c.name("app", at.field("name"), a.Name)
 	c.needs(at.field("needs"), a.Needs)
-	check := at.field("check")
-	if why, do := checkURLWrong(a.Check.HTTP); a.Check.HTTP != "" && why != "" {
-		c.add(check.field("http"), why, do)
+	if a.Drain < 0 || a.Drain > mostDrain {
+		c.add(at.field("drain"), span(a.Drain)+" is out of range", "use 0s to 10m")
 	}
-	if c.given(check.field("http")) && a.Check.HTTP == "" {
-		c.add(check.field("http"), "is empty", "write the URL, or delete the key to check by connecting")
-	}
-	if e := a.Check.Every; e < leastEvery || e > mostEvery {
-		c.add(check.field("every"), span(e)+" is out of range", "use 100ms to 1h")
-	}
+	c.hooks(at, a)
+	c.check(at.field("check"), &a.Check)
 	if len(a.Instances) == 0 {
 		c.add(at.field("instances"), "is missing", "name the app servers of the app")
 	}
@@ -35,6 +40,8 @@ func (c *checks) app(at where, a *platform.App) {
 	for i := range a.Instances {
 		c.instance(at.field("instances").item(i, a.Instances[i].Name), &a.Instances[i], addresses)
 	}
+	c.run(at, a)
+	c.minimum(at.field("minimum"), a)
 }
 
 // needs checks the clusters without which the app cannot work.
@@ -48,7 +55,22 @@ func (c *checks) needs(at where, needs []string) {
 	}
 }
 
+// hooks checks the app's own hooks. What was quiesced must be able to go on: a switchover that is undone resumes it.
+func (c *checks) hooks(at where, a *platform.App) {
+	for _, h := range []struct{ key, url string }{{"quiesce", a.Quiesce}, {"resume", a.Resume}, {"verify", a.Verify}} {
+		c.url(at.field(h.key), h.url, h.key != "verify")
+	}
+	const why = "a site switchover that is undone lets the app go on"
+	switch {
+	case a.Quiesce != "" && a.Resume == "" && !c.given(at.field("resume")):
+		c.add(at.field("resume"), "is missing beside quiesce", "add the URL by which "+why)
+	case a.Resume != "" && a.Quiesce == "" && !c.given(at.field("quiesce")):
+		c.add(at.field("quiesce"), "is missing beside resume", "add the URL, or delete resume")
+	}
+}
+
 // instance checks one app server; addresses holds those of its app so far. Two apps may share a server, one app may not.
+// Names are unique over all apps: agents, goals and votes use them alone.
 func (c *checks) instance(at where, i *platform.Instance, addresses map[string]where) {
 	c.name("instance", at.field("name"), i.Name)
 	c.ref(at.field("site"), "site", "sites", i.Site)
@@ -58,22 +80,83 @@ func (c *checks) instance(at where, i *platform.Instance, addresses map[string]w
 			"give each instance its own address")
 	}
 	addresses[i.Address] = at
+	if i.Host == "" && !c.given(at.field("host")) {
+		return
+	}
+	if c.ref(at.field("host"), "host", "hosts", i.Host) && c.hosts[i.Host].Site != i.Site && c.known["sites"][i.Site] {
+		c.add(at.field("host"), fmt.Sprintf("%s is on site %s, the instance on %s", i.Host, c.hosts[i.Host].Site, i.Site),
+			"name a host of the instance's own site")
+	}
 }
 
-// checkURLWrong judges the URL pattern of an app's check.
-func checkURLWrong(pattern string) (why, do string) {
-	const example = "write a URL such as http://{address}/healthz"
-	u, err := url.Parse(strings.ReplaceAll(pattern, "{address}", "host:80"))
-	switch {
-	case err == nil && u.User != nil:
-		return "holds a password, which everyone who reads the platform would see", "let the app answer its check without one"
-	case strings.ContainsFunc(pattern, func(r rune) bool { return r <= ' ' || r > '~' }), err != nil,
-		u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		return quote(pattern) + " is not an http or https URL", example
-	case !strings.Contains(pattern, "{address}"):
-		return quote(pattern) + " would ask one server for all instances", "put {address} in place of the server: http://{address}/healthz"
-	case strings.ContainsAny(strings.ReplaceAll(pattern, "{address}", ""), "{}"):
-		return quote(pattern) + " has braces other than {address}", example
+// run checks that an app which is to run with the primary can be told where that is, and that each of its instances has
+// somebody who stops it when the primary has gone: a stale one would go on serving.
+func (c *checks) run(at where, a *platform.App) {
+	if !c.oneOf(at.field("run"), a.Run, platform.RunEverywhere, platform.RunWithPrimary) || a.Run == platform.RunEverywhere {
+		return
 	}
-	return "", ""
+	if len(a.Needs) == 0 {
+		c.add(at.field("needs"), "is missing: the app is to run with the primary of a cluster", "name the cluster, or use run: everywhere")
+	}
+	for n, i := range a.Instances {
+		if i.Host == "" {
+			c.add(at.field("instances").item(n, i.Name).field("host"), "is missing: with run: with-primary somebody must be able to stop the instance",
+				"name the host whose agent starts and stops it, or use run: everywhere")
+		}
+	}
+}
+
+// minimum checks that every site where the pool may run has as many instances as that: each that has one, or each where the
+// primary may be.
+func (c *checks) minimum(at where, a *platform.App) {
+	if a.Minimum < 1 {
+		c.add(at, fmt.Sprintf("%d is not a number of instances", a.Minimum), "use 1 or more")
+		return
+	}
+	pools, runs := map[string]int{}, map[string]bool{}
+	for _, i := range a.Instances {
+		pools[i.Site]++
+		runs[i.Site] = true
+	}
+	if a.Run == platform.RunWithPrimary && len(a.Needs) > 0 {
+		runs = c.leads[a.Needs[0]]
+	}
+	for _, site := range slices.Sorted(maps.Keys(runs)) {
+		n := pools[site]
+		if n >= a.Minimum || c.sites[site] == nil {
+			continue
+		}
+		do := "lower it, or add instances there"
+		if n == 0 {
+			do = "add instances there, or use run: everywhere"
+		}
+		c.add(at, fmt.Sprintf("%d asked for, but site %s has %s, and the pool may run there", a.Minimum, site, count(n, "instance")), do)
+		return
+	}
+}
+
+// witness checks that the app can tell whether it reaches the cluster's primary, and that its word is about no other.
+func (c *checks) witness(at where, k *platform.Cluster) {
+	w := k.Failover.Witness
+	if w == nil {
+		return
+	}
+	if c.ref(at.field("app"), "app", "apps", w.App) {
+		if !slices.Contains(c.apps[w.App].Needs, k.Name) {
+			c.add(at.field("app"), fmt.Sprintf("%s does not need %s, so it cannot tell whether it is reached", w.App, k.Name),
+				"add the cluster to its needs, or name another app")
+		}
+		if first, twice := c.witnesses[w.App]; twice {
+			c.add(at.field("app"), fmt.Sprintf("%s is already the witness of another cluster%s", w.App, c.line(first)),
+				"let each cluster have an app of its own as its witness")
+		}
+		c.witnesses[w.App] = at
+	}
+	if w.HTTP == "" && !c.given(at.field("http")) {
+		c.add(at.field("http"), "is missing", "write a URL that answers 2xx while the app reaches a writable primary, and 503 while it does not")
+	}
+	c.url(at.field("http"), w.HTTP, true)
+	if w.After < time.Second || w.After > 10*time.Minute {
+		c.add(at.field("after"), span(w.After)+" is out of range", "use 1s to 10m")
+	}
 }

@@ -28,17 +28,21 @@ func (c *checks) cluster(at where, k *platform.Cluster) {
 	if len(k.Members) == 0 {
 		c.add(at.field("members"), "is missing", "name the PostgreSQL instances of the cluster")
 	}
-	leads := false
-	for i := range k.Members {
-		c.member(at.field("members").item(i, k.Members[i].Name), &k.Members[i])
-		leads = leads || k.Members[i].MayLead
+	leads := map[string]bool{}
+	for i, m := range k.Members {
+		c.member(at.field("members").item(i, m.Name), &k.Members[i])
+		if m.MayLead {
+			leads[c.siteOf(m.Host)] = true
+		}
 	}
-	if !leads && len(k.Members) > 0 {
+	c.leads[k.Name] = leads
+	if len(leads) == 0 && len(k.Members) > 0 {
 		c.add(at.field("members"), "no member may lead, so the cluster could have no primary", "set may-lead: true on one")
 	}
 	c.durability(at.field("durability"), k)
 	c.failover(at.field("failover"), k)
 	c.lease(at.field("lease"), k.Lease)
+	c.leaseWatched(at.field("lease"), k)
 }
 
 // isWord tells whether a free word of the operator fits on a line of `status`.
@@ -91,33 +95,55 @@ func (c *checks) durability(at where, k *platform.Cluster) {
 			upTo(replicas)+", or add members")
 		return
 	}
-	if !from || d.From == "any" {
-		return
-	}
-	if d.Acks == 0 {
+	if d.Acks == 0 && d.From == "other-site" {
 		c.add(at.field("from"), "without acks there is nothing to come from another site", "set acks to 1 or more, or use from: any")
-		return
 	}
-	c.otherSites(at.field("from"), k)
+	if d.Acks > 0 && from {
+		c.acks(at, k)
+	}
 }
 
-// otherSites checks that whichever member leads, enough others are on other sites to give its acks.
-func (c *checks) otherSites(at where, k *platform.Cluster) {
-	bySite := map[string]int{}
+// acks checks that whichever member leads, enough others may give its acks, on other sites where they must come from there.
+func (c *checks) acks(at where, k *platform.Cluster) {
+	bySite, sound := map[string]int{}, true
 	for _, m := range k.Members {
-		if h := c.hosts[m.Host]; h == nil || c.sites[h.Site] == nil {
-			return // reported where it stands
+		site := c.siteOf(m.Host)
+		sound = sound && c.sites[site] != nil // else reported where it stands
+		if !m.NoAck {
+			bySite[site]++
 		}
-		bySite[c.hosts[m.Host].Site]++
 	}
+	all, d := ackers(k.Members), k.Durability
 	for _, m := range k.Members {
-		site := c.hosts[m.Host].Site
-		if others := len(k.Members) - bySite[site]; m.MayLead && others < k.Durability.Acks {
-			c.add(at, fmt.Sprintf("with %s as primary other sites have %s, too few for %s",
-				m.Name, count(others, "member"), count(k.Durability.Acks, "ack")), "add members on other sites, lower acks, or set may-lead: false on it")
+		elsewhere := all - bySite[c.siteOf(m.Host)]
+		switch {
+		case !m.MayLead:
+		case beside(all, m) < d.Acks:
+			c.add(at.field("acks"), fmt.Sprintf("with %s as primary %s may acknowledge, too few for %s", m.Name,
+				count(beside(all, m), "other member"), count(d.Acks, "ack")), "set may-ack: true on more members, lower acks, or set may-lead: false on it")
+			return
+		case d.From == "other-site" && sound && elsewhere < d.Acks:
+			c.add(at.field("from"), fmt.Sprintf("with %s as primary other sites have %s, too few for %s",
+				m.Name, count(elsewhere, acking(all, k)), count(d.Acks, "ack")), "add members on other sites, lower acks, or set may-lead: false on it")
 			return
 		}
 	}
+}
+
+// acking names those who can acknowledge: all members, or some.
+func acking(all int, k *platform.Cluster) string {
+	if all < len(k.Members) {
+		return "acknowledging member"
+	}
+	return "member"
+}
+
+// siteOf is the site of a host, "" where that is unknown.
+func (c *checks) siteOf(host string) string {
+	if h := c.hosts[host]; h != nil {
+		return h.Site
+	}
+	return ""
 }
 
 // failover checks the policy. A loss is not to be accepted before a lease has surely ended: until then the member that is
@@ -125,6 +151,7 @@ func (c *checks) otherSites(at where, k *platform.Cluster) {
 func (c *checks) failover(at where, k *platform.Cluster) {
 	f := k.Failover
 	c.oneOf(at.field("across-sites"), f.AcrossSites, "automatic", "approval", "never")
+	c.witness(at.field("witness"), k)
 	at = at.field("when-incomplete")
 	if f.WhenIncomplete == "accept" {
 		c.accept(at, f.AcceptAfter, k.Lease)
@@ -158,5 +185,19 @@ func (c *checks) lease(at where, l time.Duration) {
 		c.add(at, span(l)+" is too long: a failover without a fence device would wait "+span(platform.CountOut(l)), "use 1s to 60s")
 	case l%leaseStep != 0:
 		c.add(at, span(l)+" is not a multiple of 10ms, so its heartbeat would be no whole millisecond", "use "+span(l.Round(leaseStep)))
+	}
+}
+
+// leaseWatched: a watchdog that a host requires must be able to follow the lease.
+func (c *checks) leaseWatched(at where, k *platform.Cluster) {
+	if k.Lease < platform.MinLease || platform.WatchdogTimeout(k.Lease) > 0 {
+		return
+	}
+	for _, m := range k.Members {
+		if h := c.hosts[m.Host]; h != nil && h.Watchdog == platform.WatchdogRequired {
+			c.add(at, fmt.Sprintf("%s is too short for the watchdog that host %s requires: watchdogs count whole seconds", span(k.Lease), h.Name),
+				"use 2s or more, or watchdog: automatic there")
+			return
+		}
 	}
 }

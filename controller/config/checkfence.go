@@ -115,7 +115,7 @@ func (c *checks) fenceTwice(at where, h *platform.Host, d platform.FenceDevice) 
 	if d.Agent == "" {
 		return
 	}
-	key := d.Agent + " " + fenceMap(d.Parameters)
+	key := d.Agent + " " + mapForm(d.Parameters)
 	first, twice := c.fences[key]
 	if !twice {
 		c.fences[key] = at

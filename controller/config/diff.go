@@ -54,7 +54,7 @@ func FormatDiff(changes []Change) string {
 }
 
 // Diff says what applying the new platform would change, in the order of the platform file. Things are the same where
-// their names are; the order of a list means nothing. A nil platform is an empty one.
+// their names are; the order of a list means nothing, but for hooks. A nil platform is an empty one.
 func Diff(old, new *platform.Platform) []Change {
 	if old == nil {
 		old = &platform.Platform{}
@@ -64,13 +64,13 @@ func Diff(old, new *platform.Platform) []Change {
 	}
 	d := &differ{old: old, new: new}
 	if old.Name != new.Name {
-		d.settings("", []setting{{"platform", scalar(old.Name), old.Name == ""}},
-			[]setting{{"platform", scalar(new.Name), new.Name == ""}}, notePlatform)
+		d.settings("", []setting{text("platform", old.Name)}, []setting{text("platform", new.Name)}, notePlatform(old.Name))
 	}
 	entries(d, "sites", old.Sites, new.Sites, siteForm, siteNotes)
 	entries(d, "hosts", old.Hosts, new.Hosts, hostForm, hostNotes)
 	d.clusters()
 	d.apps()
+	entries(d, "hooks", numberedHooks(old.Hooks), numberedHooks(new.Hooks), numberedForm, hookNotes)
 	return d.changes
 }
 
@@ -151,7 +151,7 @@ func (d *differ) settings(prefix string, old, new []setting, note func(key strin
 		c := Change{Path: prefix + s.key, Kind: Changed, Old: old[i].value, New: s.value, Note: note(s.key)}
 		switch {
 		case isBlank(c.Old):
-			c.Kind, c.Old, c.Note = Added, "", ""
+			c.Kind, c.Old = Added, ""
 		case isBlank(c.New):
 			c.Kind, c.New = Removed, ""
 		}
@@ -159,6 +159,6 @@ func (d *differ) settings(prefix string, old, new []setting, note func(key strin
 	}
 }
 
-func isBlank(value string) bool { return value == `""` || value == "[]" }
+func isBlank(value string) bool { return value == `""` || value == "[]" || value == "{}" }
 
 func at(path string, form []setting) string { return fmt.Sprintf("%s[%s]", path, form[0].value) }

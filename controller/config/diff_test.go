@@ -64,18 +64,58 @@ func TestDiff(t *testing.T) {
 			p.Hosts[0].Fence = []platform.FenceDevice{{Agent: "fence_ipmilan", Parameters: map[string]string{"ip": "10.0.9.11", "lanplus": "1"},
 				Secrets: map[string]string{"password": "/etc/mainstay/bmc-e1.pass"}, Timeout: 20 * time.Second, Level: 1}}
 			p.Hosts[0].Watchdog = platform.WatchdogAutomatic
-		}, `+ hosts[db-e1].fence: [{agent: fence_ipmilan, parameters: {ip: 10.0.9.11, lanplus: "1"}, secrets: {password: /etc/mainstay/bmc-e1.pass}, timeout: 20s}]
-~ hosts[db-e1].watchdog: off -> automatic  # holds from the next start of its agent`},
+		}, `+ hosts[db-e1].fence: [{agent: fence_ipmilan, parameters: {ip: 10.0.9.11, lanplus: "1"}, secrets: {password: /etc/mainstay/bmc-e1.pass}, timeout: 20s}]  # decides every fence that begins from now on
+~ hosts[db-e1].watchdog: off -> automatic  # armed where the host has one; ` + "`status`" + ` says so, or what is missing`},
 		{"site", func(p *platform.Platform) { p.Sites[2] = platform.Site{Name: "south"} },
 			"- sites[north]: {witness: true}\n+ sites[south]"},
 		{"platform renamed", func(p *platform.Platform) { p.Name = "other" },
-			"~ platform: social -> other  # every certificate carries the platform's name: issue new ones first"},
+			"~ platform: social -> other  # refused: these controllers protect this platform and no other; use --context to reach the right ones"},
 		{"app", func(p *platform.Platform) {
 			p.Apps[0].Needs, p.Apps[0].Check.Every = nil, 2*time.Second
 			p.Apps[0].Instances = p.Apps[0].Instances[:1]
 		}, `- apps[web].needs: [feed]
 ~ apps[web].check.every: 1s -> 2s
-- apps[web].instances[web-w1]: {site: west, address: "10.0.2.21:8080"}  # it is no longer checked or routed to`},
+- apps[web].instances[web-w1]: {site: west, address: "10.0.2.21:8080"}  # it is no longer checked or routed to, and left as it is`},
+		{"app removed", func(p *platform.Platform) { p.Apps = nil },
+			`- apps[web]: {needs: [feed], check: {http: "http://{address}/healthz"}}  # it is no longer checked or routed to; its instances are left as they are`},
+		{"app runs with the primary", func(p *platform.Platform) {
+			a := &p.Apps[0]
+			a.Run, a.Minimum, a.Drain = platform.RunWithPrimary, 2, 20*time.Second
+			a.Quiesce, a.Resume, a.Verify = "http://{address}/quiesce", "http://{address}/resume", "http://vip/verify"
+			a.Instances[0].Host, a.Instances[1].Address = "db-e1", "10.0.2.22:8080"
+		}, `~ apps[web].run: everywhere -> with-primary  # it runs on the site of the primary of feed only: the instances of the other sites will be drained and stopped
+~ apps[web].minimum: 1 -> 2  # fewer instances that are well on a site are a problem: AppPoolShort
+~ apps[web].drain: 0s -> 20s  # an instance is out of routing for up to 20s before it is stopped
++ apps[web].quiesce: "http://{address}/quiesce"  # holds for every site switchover that begins from now on
++ apps[web].resume: "http://{address}/resume"  # holds for every site switchover that begins from now on
++ apps[web].verify: "http://vip/verify"  # holds for every site switchover that begins from now on
++ apps[web].instances[web-e1].host: db-e1  # the agent of db-e1 starts and stops it: its file must say how
+~ apps[web].instances[web-w1].address: "10.0.2.21:8080" -> "10.0.2.22:8080"  # it is checked and routed to there: it must already listen`},
+		{"check", func(p *platform.Platform) {
+			p.Apps[0].Check = platform.AppCheck{Exec: []string{"/usr/local/bin/check", "{address}"}, Every: time.Second, Timeout: 2 * time.Second, Rise: 1, Fall: 5}
+		}, `- apps[web].check.http: "http://{address}/healthz"
++ apps[web].check.exec: [/usr/local/bin/check, "{address}"]
+~ apps[web].check.timeout: 1s -> 2s
+~ apps[web].check.rise: 2 -> 1  # an instance that was down is well after 1 good check in a row
+~ apps[web].check.fall: 3 -> 5  # an instance is down after 5 bad checks in a row`},
+		{"check by HTTP", func(p *platform.Platform) {
+			c := &p.Apps[0].Check
+			c.Status, c.Body, c.Headers, c.CA = 204, "ok", map[string]string{"Host": "social.example.org"}, "/etc/ssl/web.crt"
+		}, `+ apps[web].check.status: 204
++ apps[web].check.body: ok
++ apps[web].check.headers: {"Host": "social.example.org"}
++ apps[web].check.ca: /etc/ssl/web.crt`},
+		{"hooks", func(p *platform.Platform) {
+			p.Hooks = []platform.Hook{{Step: "quiesce", When: "before", Exec: []string{"/usr/local/bin/tell", "moving"}, Timeout: 30 * time.Second, OnFailure: "stop"},
+				{Step: "routing", When: "after", Webhook: "https://chat.example/", Timeout: time.Minute, OnFailure: "go-on"}}
+		}, `+ hooks[0]: {step: quiesce, when: before, exec: [/usr/local/bin/tell, moving]}
++ hooks[1]: {step: routing, when: after, webhook: "https://chat.example/", timeout: 1m, on-failure: go-on}`},
+		{"witness", func(p *platform.Platform) {
+			feed(p).Failover.Witness = &platform.Witness{App: "web", HTTP: "http://{address}/ready", After: 8 * time.Second}
+			feed(p).Members[2].NoAck = true
+		}, `+ clusters[feed].failover.witness: {app: web, http: "http://{address}/ready", after: 8s}` +
+			`  # when all instances of web on the primary's site have said for 8s that they do not reach it, it is failed over though it looks well
+~ clusters[feed].members[feed-w1].may-ack: true -> false  # commits no longer count on it once the primary has loaded its new set`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := sampleValue()
@@ -84,6 +124,25 @@ func TestDiff(t *testing.T) {
 				t.Errorf("got\n%swant\n%s", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestDiffBack holds the notes of what is taken back.
+func TestDiffBack(t *testing.T) {
+	p := sampleValue()
+	p.Clusters[0].Failover.Witness = &platform.Witness{App: "web", HTTP: "http://{address}/ready", After: 5 * time.Second}
+	p.Clusters[0].Members[2].NoAck = true
+	p.Apps[0].Run, p.Apps[0].Drain, p.Apps[0].Instances[0].Host = platform.RunWithPrimary, time.Second, "db-e1"
+	p.Hooks = []platform.Hook{{Step: "apps", When: "after", Exec: []string{"/bin/true"}, Timeout: 30 * time.Second, OnFailure: "stop"}}
+	want := `- clusters[feed].failover.witness: {app: web, http: "http://{address}/ready"}  # the word of app servers no longer causes a failover
+~ clusters[feed].members[feed-w1].may-ack: false -> true  # commits count on it once it has caught up and the primary has loaded its new set
+~ apps[web].run: with-primary -> everywhere  # the instances of every site will be started
+~ apps[web].drain: 1s -> 0s  # instances are stopped at once
+- apps[web].instances[web-e1].host: db-e1  # no agent starts or stops it any more
+- hooks[0]: {step: apps, when: after, exec: [/bin/true]}  # holds for every site switchover that begins from now on
+`
+	if got := FormatDiff(Diff(p, sampleValue())); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }
 

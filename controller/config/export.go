@@ -32,6 +32,7 @@ func Export(p *platform.Platform, version uint64) []byte {
 		block(&b, appForm(a), nil)
 		flows(&b, "    ", "instances", a.Instances, instanceForm)
 	}
+	flows(&b, "", "hooks", p.Hooks, hookForm)
 	return b.Bytes()
 }
 

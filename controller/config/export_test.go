@@ -101,21 +101,72 @@ func randomPlatform(r *rand.Rand) *platform.Platform {
 	for i := range 1 + r.IntN(3) {
 		p.Clusters = append(p.Clusters, randomCluster(r, p, i))
 	}
+	for _, c := range p.Clusters {
+		for _, m := range c.Members {
+			if h := p.Host(m.Host); h.Watchdog == platform.WatchdogRequired && platform.WatchdogTimeout(c.Lease) == 0 {
+				h.Watchdog = platform.WatchdogAutomatic
+			}
+		}
+	}
 	for i := range r.IntN(3) {
-		a := platform.App{Name: fmt.Sprintf("a%d", i), Check: platform.AppCheck{
-			HTTP:  pick(r, "", "https://{address}/ok?x='1'#\"", "http://{address}"),
-			Every: pick(r, time.Second, 1500*time.Millisecond, time.Hour),
-		}}
+		p.Apps = append(p.Apps, randomApp(r, p, i))
+	}
+	for range r.IntN(3) {
+		h := platform.Hook{Step: pick(r, platform.Steps()...), When: pick(r, "before", "after"), Webhook: "http://chat.example/x?y='1'#\"",
+			Timeout: pick(r, 30*time.Second, time.Second, 10*time.Minute), OnFailure: pick(r, "stop", "go-on")}
 		if r.IntN(2) == 0 {
-			a.Needs = []string{p.Clusters[0].Name}
+			h.Webhook, h.Exec = "", []string{pick(r, "/bin/check", "/opt/a b/c"), pick(r, "", "010", "no", " x ", "- a: {b}")}
 		}
-		for j := range 1 + r.IntN(3) {
-			a.Instances = append(a.Instances, platform.Instance{Name: fmt.Sprintf("i%d-%d", i, j), Site: site(),
-				Address: pick(r, fmt.Sprintf("[fd00::9]:%d", 80+j), fmt.Sprintf("web:%d", 80+j))})
+		p.Hooks = append(p.Hooks, h)
+	}
+	for i := range p.Apps { // each app may be the witness of what it needs
+		if a := &p.Apps[i]; len(a.Needs) > 0 && i == 0 && r.IntN(2) == 0 {
+			p.Cluster(a.Needs[0]).Failover.Witness = &platform.Witness{App: a.Name, HTTP: "http://{address}/ready",
+				After: pick(r, 5*time.Second, time.Second, 90*time.Second)}
 		}
-		p.Apps = append(p.Apps, a)
 	}
 	return p
+}
+
+func randomApp(r *rand.Rand, p *platform.Platform, i int) platform.App {
+	a := platform.App{Name: fmt.Sprintf("a%d", i), Run: platform.RunEverywhere, Minimum: 1, Drain: pick(r, 0, 10*time.Minute),
+		Verify: pick(r, "", "https://{address}/verify", "http://vip/verify"),
+		Check: platform.AppCheck{Every: pick(r, time.Second, 1500*time.Millisecond, time.Hour), Timeout: pick(r, time.Second, 100*time.Millisecond, time.Minute),
+			Rise: pick(r, 1, 2, 100), Fall: pick(r, 1, 3, 100)}}
+	switch r.IntN(3) {
+	case 0:
+		a.Check.HTTP = pick(r, "https://{address}/ok?x='1'#\"", "https://{address}")
+		a.Check.Status, a.Check.Body = pick(r, 0, 204, 503), pick(r, "", "ok", "~", "\"up\": true # é")
+		a.Check.CA = pick(r, "", "/etc/ssl/web.crt", "/etc/a b")
+		if r.IntN(2) == 0 {
+			a.Check.Headers = map[string]string{"Host": pick(r, "social.example.org", "null", "", "01"), "x-Probe": "yes"}
+		}
+	case 1:
+		a.Check.Exec = []string{pick(r, "/bin/check", "/opt/a b/c"), pick(r, "{address}", "--at={address}"), pick(r, "", "010", "no", " x ", "- a: {b}")}
+	}
+	if r.IntN(2) == 0 {
+		a.Needs = []string{p.Clusters[0].Name}
+	}
+	if r.IntN(2) == 0 {
+		a.Quiesce, a.Resume = "http://{address}/quiesce", "http://{address}/resume"
+	}
+	add := func(site, host string) {
+		n := len(a.Instances)
+		a.Instances = append(a.Instances, platform.Instance{Name: fmt.Sprintf("i%d-%d", i, n), Site: site, Host: host,
+			Address: pick(r, fmt.Sprintf("[fd00::9]:%d", 80+n), fmt.Sprintf("web:%d", 80+n))})
+	}
+	if len(a.Needs) > 0 && r.IntN(2) == 0 {
+		a.Run = platform.RunWithPrimary
+		for _, h := range p.Hosts { // so that every site where the primary may be has one
+			add(h.Site, h.Name)
+		}
+		return a
+	}
+	for range 1 + r.IntN(3) {
+		h := p.Hosts[r.IntN(len(p.Hosts))]
+		add(h.Site, pick(r, "", h.Name))
+	}
+	return a
 }
 
 func randomFence(r *rand.Rand, host int) (out []platform.FenceDevice) {
@@ -149,9 +200,15 @@ func randomCluster(r *rand.Rand, p *platform.Platform, i int) platform.Cluster {
 	for j := range 1 + r.IntN(4) {
 		c.Members = append(c.Members, platform.Member{Name: fmt.Sprintf("m%d-%d", i, j),
 			Host: p.Hosts[r.IntN(len(p.Hosts))].Name, Port: 5432 + 10*i + j, Priority: pick(r, 0, -7, 1000),
-			MayLead: j == 0 || r.IntN(2) == 0})
+			MayLead: j == 0 || r.IntN(2) == 0, NoAck: r.IntN(4) == 0})
 	}
-	c.Durability.Acks = r.IntN(len(c.Members))
+	c.Durability.Acks = len(c.Members) - 1
+	for j := range c.Members {
+		if c.Members[j].MayLead {
+			c.Durability.Acks = min(c.Durability.Acks, beside(ackers(c.Members), c.Members[j]))
+		}
+	}
+	c.Durability.Acks = r.IntN(c.Durability.Acks + 1)
 	if c.Durability.Acks > 0 && enoughElsewhere(p, c) {
 		c.Durability.From = "other-site"
 	}
@@ -163,7 +220,7 @@ func enoughElsewhere(p *platform.Platform, c platform.Cluster) bool {
 	for _, m := range c.Members {
 		others := 0
 		for _, o := range c.Members {
-			if p.SiteOf(o.Host) != p.SiteOf(m.Host) {
+			if p.SiteOf(o.Host) != p.SiteOf(m.Host) && !o.NoAck {
 				others++
 			}
 		}

@@ -30,7 +30,7 @@ func load(file string, fields func(l *local) []field, checks func(l *local)) err
 	}
 	if err != nil {
 		r.found = append(r.found, Mistake{File: file, What: reason(err),
-			Do: "create it, or name another file", cause: err})
+			Do: otherFile(err), cause: err})
 		return r.found.err()
 	}
 	if root := r.parse(data); root != nil {
@@ -78,6 +78,17 @@ func reason(err error) string {
 		err = pe.Err
 	}
 	return "cannot be read: " + err.Error()
+}
+
+// otherFile is what to do about a file that cannot be read.
+func otherFile(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "create it, or name another file"
+	case errors.Is(err, fs.ErrPermission):
+		return "let this user read it, or name another file"
+	}
+	return "name the right file"
 }
 
 // path reads the path of a file or folder; a relative one starts from the folder of the file that names it.

@@ -53,6 +53,7 @@ func clusterForm(c platform.Cluster) []setting {
 		{"durability.when-short", scalar(d.WhenShort), d.WhenShort == "block"},
 		{"failover.across-sites", scalar(f.AcrossSites), f.AcrossSites == "automatic"},
 		{"failover.when-incomplete", incomplete, f.WhenIncomplete == "wait"},
+		{"failover.witness", witnessForm(f.Witness), f.Witness == nil},
 		{"lease", span(c.Lease), c.Lease == platform.DefaultLease},
 	}
 }
@@ -64,29 +65,16 @@ func memberForm(m platform.Member) []setting {
 		{"port", strconv.Itoa(m.Port), m.Port == defaultPort},
 		{"priority", strconv.Itoa(m.Priority), m.Priority == 0},
 		{"may-lead", strconv.FormatBool(m.MayLead), m.MayLead},
+		{"may-ack", strconv.FormatBool(!m.NoAck), !m.NoAck},
 	}
 }
 
-// appForm leaves the instances out.
-func appForm(a platform.App) []setting {
-	needs := make([]string, len(a.Needs))
-	for i, n := range a.Needs {
-		needs[i] = scalar(n)
-	}
-	return []setting{
-		{"name", scalar(a.Name), false},
-		{"needs", "[" + strings.Join(needs, ", ") + "]", len(needs) == 0},
-		{"check.http", scalar(a.Check.HTTP), a.Check.HTTP == ""},
-		{"check.every", span(a.Check.Every), a.Check.Every == defaultCheck},
-	}
-}
+// text is a setting that is silent where it is empty.
+func text(key, value string) setting { return setting{key, scalar(value), value == ""} }
 
-func instanceForm(i platform.Instance) []setting {
-	return []setting{
-		{"name", scalar(i.Name), false},
-		{"site", scalar(i.Site), false},
-		{"address", scalar(i.Address), false},
-	}
+// number is a setting that is silent at its default.
+func number(key string, value, otherwise int) setting {
+	return setting{key, strconv.Itoa(value), value == otherwise}
 }
 
 // flow writes settings in one line, {name: feed-e1, host: db-e1}, without those that are silent or of the key except.

@@ -180,13 +180,13 @@ func TestUnreadable(t *testing.T) {
 	for kind, load := range loaders {
 		for path, want := range map[string]string{
 			dir + "/none.yaml":  "does not exist; create it, or name another file",
-			dir:                 "is a folder, not a file; create it, or name another file",
-			pipe:                "is not a regular file; create it, or name another file",
-			dir + "/ca.crt/x":   "cannot be read: not a directory; create it, or name another file",
-			"/proc/self/mem":    "cannot be read: input/output error; create it, or name another file",
+			dir:                 "is a folder, not a file; name the right file",
+			pipe:                "is not a regular file; name the right file",
+			dir + "/ca.crt/x":   "cannot be read: not a directory; name the right file",
+			"/proc/self/mem":    "cannot be read: input/output error; name the right file",
 			big:                 "is larger than 1 MiB; name the right file",
 			dir + "/password":   "is text, not a section; write `key: value` lines below it",
-			dir + "/\x00/a.yml": "cannot be read: invalid argument; create it, or name another file",
+			dir + "/\x00/a.yml": "cannot be read: invalid argument; name the right file",
 		} {
 			err := load(path)
 			if err == nil {
@@ -215,7 +215,7 @@ func TestPermissions(t *testing.T) {
 		mode fs.FileMode
 		want string
 	}{
-		{path, 0, "cannot be read: permission denied; create it, or name another file"},
+		{path, 0, "cannot be read: permission denied; let this user read it, or name another file"},
 		{dir + "/me.key", 0, "me.key cannot be read: permission denied"},
 		{dir, 0o500, dir + " cannot be written"},
 	} {

@@ -8,25 +8,40 @@ import (
 
 // What an operator should know about a change before it is applied.
 
-func notePlatform(string) string {
-	return "every certificate carries the platform's name: issue new ones first"
+func notePlatform(old string) func(key string) string {
+	return func(string) string {
+		if old == "" {
+			return ""
+		}
+		return "refused: these controllers protect this platform and no other; use --context to reach the right ones"
+	}
 }
 
 var siteNotes = notes[platform.Site]{}
 
 var hostNotes = notes[platform.Host]{
-	changed: func(key string, _, _ platform.Host) string {
+	changed: func(key string, _, new platform.Host) string {
 		switch key {
 		case "site":
 			return "failovers and acks count its members on the new site from now on"
 		case "fence":
 			return "decides every fence that begins from now on"
 		case "watchdog":
-			return "holds from the next start of its agent"
+			return watchdogNote(new.Watchdog)
 		}
 		return "replicas and clients go to the new address: it must already be reachable"
 	},
 	removed: func(platform.Host) (string, string) { return "its agent has nothing left to look after: stop it", "" },
+}
+
+func watchdogNote(mode string) string {
+	switch mode {
+	case platform.WatchdogRequired:
+		return "no member there leads from now on unless the watchdog is armed"
+	case platform.WatchdogAutomatic:
+		return "armed where the host has one; `status` says so, or what is missing"
+	}
+	return "the device is stopped at once"
 }
 
 var clusterNotes = notes[platform.Cluster]{
@@ -55,9 +70,20 @@ var clusterNotes = notes[platform.Cluster]{
 			return "a failover that could lose a commit waits for the missing member or an operator"
 		case "failover.across-sites":
 			return "decides every failover that begins from now on"
+		case "failover.witness":
+			return witnessNote(new)
 		}
 		return ""
 	},
+}
+
+func witnessNote(c platform.Cluster) string {
+	w := c.Failover.Witness
+	if w == nil {
+		return "the word of app servers no longer causes a failover"
+	}
+	return fmt.Sprintf("when all instances of %s on the primary's site have said for %s that they do not reach it, it is failed over though it looks well",
+		w.App, span(w.After))
 }
 
 // leaseNote says how long either lease may be in force. The longer of two counts until a leader has counted it out (L4).
@@ -103,15 +129,12 @@ var memberNotes = notes[platform.Member]{
 			if !new.MayLead {
 				return "it is never promoted from now on; if it is the primary, switch over first"
 			}
+		case "may-ack":
+			if new.NoAck {
+				return "commits no longer count on it once the primary has loaded its new set"
+			}
+			return "commits count on it once it has caught up and the primary has loaded its new set"
 		}
 		return ""
 	},
-}
-
-var appNotes = notes[platform.App]{
-	removed: func(platform.App) (string, string) { return "it is no longer checked or routed to", "" },
-}
-
-var instanceNotes = notes[platform.Instance]{
-	removed: func(platform.Instance) (string, string) { return "it is no longer checked or routed to", "" },
 }

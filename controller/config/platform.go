@@ -1,26 +1,46 @@
 package config
 
 import (
-	"time"
-
 	"go.yaml.in/yaml/v3"
 
 	"mainstay/controller/platform"
 )
 
 // What a platform file that does not say gets.
-const (
-	defaultPort  = 5432
-	defaultCheck = time.Second
-)
+const defaultPort = 5432
 
 // defaultAcks is one where losing a replica still leaves one to acknowledge, else none: a single replica's restart must
 // not stop the commits of an operator who never asked for it.
-func defaultAcks(members int) int {
-	if members >= 3 {
-		return 1
+func defaultAcks(members []platform.Member) (acks int) {
+	all := ackers(members)
+	for _, m := range members {
+		switch {
+		case !m.MayLead:
+		case beside(all, m) < 2:
+			return 0
+		default:
+			acks = 1
+		}
 	}
-	return 0
+	return acks
+}
+
+// ackers counts the members whose acknowledgements may count.
+func ackers(members []platform.Member) (n int) {
+	for _, m := range members {
+		if !m.NoAck {
+			n++
+		}
+	}
+	return n
+}
+
+// beside is how many of all ackers are left where m leads.
+func beside(all int, m platform.Member) int {
+	if m.NoAck {
+		return all
+	}
+	return all - 1
 }
 
 // ParsePlatform reads a platform file, fills in every default, and validates the whole. name is the file's name in the
@@ -52,6 +72,7 @@ func (r *reader) platform(p *platform.Platform) []field {
 		{"hosts", list(r, &p.Hosts, r.host)},
 		{"clusters", list(r, &p.Clusters, r.cluster)},
 		{"apps", list(r, &p.Apps, r.app)},
+		{"hooks", list(r, &p.Hooks, r.hook)},
 	}
 }
 
@@ -88,11 +109,12 @@ func (r *reader) cluster(n *yaml.Node, at where, c *platform.Cluster) {
 		field{"failover", r.section(
 			field{"across-sites", r.text(&c.Failover.AcrossSites)},
 			field{"when-incomplete", r.whenIncomplete(&c.Failover)},
+			field{"witness", r.witness(&c.Failover.Witness)},
 		)},
 		field{"lease", r.duration(&c.Lease)},
 	)(n, at)
 	if !r.given(at.field("durability").field("acks")) {
-		c.Durability.Acks = defaultAcks(len(c.Members))
+		c.Durability.Acks = defaultAcks(c.Members)
 	}
 }
 
@@ -104,7 +126,17 @@ func (r *reader) member(n *yaml.Node, at where, m *platform.Member) {
 		field{"port", r.integer(&m.Port)},
 		field{"priority", r.integer(&m.Priority)},
 		field{"may-lead", r.boolean(&m.MayLead)},
+		field{"may-ack", r.not(&m.NoAck)},
 	)(n, at)
+}
+
+// not reads true or false into what is kept as its opposite.
+func (r *reader) not(dst *bool) reading {
+	return func(n *yaml.Node, at where) {
+		value := !*dst
+		r.boolean(&value)(n, at)
+		*dst = !value
+	}
 }
 
 // whenIncomplete reads the word wait, or a section with the time after which a bounded loss is accepted.
@@ -117,25 +149,4 @@ func (r *reader) whenIncomplete(f *platform.Failover) reading {
 		f.WhenIncomplete = "accept"
 		r.section(field{"accept", r.duration(&f.AcceptAfter)})(n, at)
 	}
-}
-
-func (r *reader) app(n *yaml.Node, at where, a *platform.App) {
-	a.Check.Every = defaultCheck
-	r.section(
-		field{"name", r.text(&a.Name)},
-		field{"needs", list(r, &a.Needs, r.textInto)},
-		field{"check", r.section(
-			field{"http", r.text(&a.Check.HTTP)},
-			field{"every", r.duration(&a.Check.Every)},
-		)},
-		field{"instances", list(r, &a.Instances, r.instance)},
-	)(n, at)
-}
-
-func (r *reader) instance(n *yaml.Node, at where, i *platform.Instance) {
-	r.section(
-		field{"name", r.text(&i.Name)},
-		field{"site", r.text(&i.Site)},
-		field{"address", r.text(&i.Address)},
-	)(n, at)
 }

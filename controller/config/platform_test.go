@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -63,8 +64,8 @@ func sampleValue() *platform.Platform {
 			Lease:      5 * time.Second,
 		}},
 		Apps: []platform.App{{
-			Name: "web", Needs: []string{"feed"},
-			Check: platform.AppCheck{HTTP: "http://{address}/healthz", Every: time.Second},
+			Name: "web", Needs: []string{"feed"}, Run: "everywhere", Minimum: 1,
+			Check: platform.AppCheck{HTTP: "http://{address}/healthz", Every: time.Second, Timeout: time.Second, Rise: 2, Fall: 3},
 			Instances: []platform.Instance{
 				{Name: "web-e1", Site: "east", Address: "10.0.1.21:8080"},
 				{Name: "web-w1", Site: "west", Address: "10.0.2.21:8080"},
@@ -122,8 +123,24 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("acks: 0 was overridden by the default: %d", got)
 	}
 	app := "apps: [{name: w, instances: [{name: w1, site: s, address: 'h:80'}]}]\n"
-	if got := mustParse(t, head+app).Apps[0].Check; got != (platform.AppCheck{Every: time.Second}) {
-		t.Errorf("check of an app without one: %+v", got)
+	wantApp := platform.App{Name: "w", Run: "everywhere", Minimum: 1,
+		Check:     platform.AppCheck{Every: time.Second, Timeout: time.Second, Rise: 2, Fall: 3},
+		Instances: []platform.Instance{{Name: "w1", Site: "s", Address: "h:80"}}}
+	if got := mustParse(t, head+app).Apps[0]; !reflect.DeepEqual(got, wantApp) {
+		t.Errorf("an app that says nothing: got %+v\nwant %+v", got, wantApp)
+	}
+	acks := func(members string) int {
+		return mustParse(t, head+"clusters: [{name: c, members: ["+members+"]}]\n").Clusters[0].Durability.Acks
+	}
+	for members, want := range map[string]int{
+		"{name: a, host: h}, {name: b, host: i}, {name: d, host: h, port: 1, may-ack: false}":                                   0,
+		"{name: a, host: h}, {name: b, host: i}, {name: d, host: h, port: 1}, {name: e, host: i, port: 1, may-ack: false}":      1,
+		"{name: a, host: h}, {name: b, host: i}, {name: d, host: h, port: 1, may-lead: false}":                                  1,
+		"{name: a, host: h, may-ack: false}, {name: b, host: i, may-lead: false}, {name: d, host: h, port: 1, may-lead: false}": 1,
+	} {
+		if got := acks(members); got != want {
+			t.Errorf("acks of [%s]: %d, want %d", members, got, want)
+		}
 	}
 }
 
@@ -191,6 +208,21 @@ func TestValidateWithoutFile(t *testing.T) {
 	}
 }
 
+func TestManyInstances(t *testing.T) {
+	p := sampleValue()
+	a := &p.Apps[0]
+	for i := len(a.Instances); i < mostInstances; i++ {
+		a.Instances = append(a.Instances, platform.Instance{Name: fmt.Sprintf("i%d", i), Site: "east", Address: fmt.Sprintf("h:%d", i+1)})
+	}
+	if err := Validate(p); err != nil {
+		t.Error(err)
+	}
+	a.Instances = append(a.Instances, platform.Instance{Name: "more", Site: "east", Address: "h:9999"})
+	if err := Validate(p); err == nil || err.Error() != "apps: 1001 instances in all are too many; use at most 1000 on one platform" {
+		t.Error(err)
+	}
+}
+
 // TestLongMessages: a message about a huge value, or about many names, stays one short line.
 func TestLongMessages(t *testing.T) {
 	var b strings.Builder
@@ -204,6 +236,21 @@ func TestLongMessages(t *testing.T) {
 		" or add it under sites"
 	if got := mistakesOf(t, b.String()); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestLeaseTooShortForAWatchdog: what is required must be able to work; where it is automatic, status says that it does not.
+func TestLeaseTooShortForAWatchdog(t *testing.T) {
+	with := func(mode, lease string) string {
+		return strings.Replace(head, "address: '::1'}", "address: '::1', watchdog: "+mode+"}", 1) +
+			"clusters: [{name: c, lease: " + lease + ", members: [{name: a, host: h}]}]\n"
+	}
+	want := "clusters[c].lease: 1.5s is too short for the watchdog that host h requires: watchdogs count whole seconds; use 2s or more, or watchdog: automatic there"
+	if got := mistakesOf(t, with("required", "1500ms")); !strings.HasSuffix(got, want) || strings.Contains(got, "\n") {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	for _, fine := range [][2]string{{"required", "2s"}, {"automatic", "1s"}, {"off", "1s"}} {
+		mustParse(t, with(fine[0], fine[1]))
 	}
 }
 

@@ -45,10 +45,10 @@ func fenceForm(devices []platform.FenceDevice) string {
 	parts := make([]string, len(devices))
 	for i, d := range devices {
 		parts[i] = flow([]setting{
-			{"agent", fenceText(d.Agent), d.Agent == ""},
-			{"exec", fenceText(d.Exec), d.Exec == ""},
-			{"parameters", fenceMap(d.Parameters), len(d.Parameters) == 0},
-			{"secrets", fenceMap(d.Secrets), len(d.Secrets) == 0},
+			{"agent", textForm(d.Agent), d.Agent == ""},
+			{"exec", textForm(d.Exec), d.Exec == ""},
+			{"parameters", mapForm(d.Parameters), len(d.Parameters) == 0},
+			{"secrets", mapForm(d.Secrets), len(d.Secrets) == 0},
 			{"timeout", span(d.Timeout), d.Timeout == platform.DefaultFenceTimeout},
 			{"level", strconv.Itoa(d.Level), d.Level == 1},
 		}, "")
@@ -56,16 +56,16 @@ func fenceForm(devices []platform.FenceDevice) string {
 	return "[" + strings.Join(parts, ", ") + "]"
 }
 
-func fenceMap(m map[string]string) string {
+func mapForm(m map[string]string) string {
 	parts := make([]string, 0, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		parts = append(parts, fenceText(k)+": "+fenceText(m[k]))
+		parts = append(parts, textForm(k)+": "+textForm(m[k]))
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
 }
 
-// fenceText writes parameters, agents and paths plain, where scalar would quote their _ and /.
-func fenceText(s string) string {
+// textForm writes parameters, agents and paths plain, where scalar would quote their _ and /.
+func textForm(s string) string {
 	if fenceKey.MatchString(s) && !slices.Contains(plainNot, s) || isPath(s) && plainPath.MatchString(s) {
 		return s
 	}

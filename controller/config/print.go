@@ -26,6 +26,14 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
+// one puts the article before a thing: a site, an app.
+func one(thing string) string {
+	if strings.HasPrefix(thing, "a") || strings.HasPrefix(thing, "i") {
+		return "an " + thing
+	}
+	return "a " + thing
+}
+
 // upTo says which numbers are left when n is the largest.
 func upTo(n int) string {
 	if n == 0 {

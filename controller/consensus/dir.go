@@ -106,9 +106,18 @@ func remembered(dir string, db *bbolt.DB) (id string, begun bool, err error) {
 
 // mint makes a new id. Inside first: a crash in between leaves a folder that has not begun, and mints again.
 func mint(o Options, db *bbolt.DB, inode uint64, old string) (string, error) {
+	id := newID(o)
+	return id, remember(o, db, id, inode, old)
+}
+
+func newID(o Options) string {
 	var b [4]byte
 	rand.Read(b[:]) // never fails
-	id := o.Name + "-" + hex.EncodeToString(b[:])
+	return o.Name + "-" + hex.EncodeToString(b[:])
+}
+
+// remember writes an id into the store and beside it.
+func remember(o Options, db *bbolt.DB, id string, inode uint64, old string) error {
 	err := db.Update(func(tx *bbolt.Tx) error {
 		bucket, err := tx.CreateBucketIfNotExists(ourBucket)
 		if err != nil {
@@ -117,14 +126,14 @@ func mint(o Options, db *bbolt.DB, inode uint64, old string) (string, error) {
 		return bucket.Put(idKey, []byte(id))
 	})
 	if err != nil {
-		return "", fmt.Errorf("mint a raft id: %w", err)
+		return fmt.Errorf("mint a raft id: %w", err)
 	}
 	path := filepath.Join(o.Dir, idFile)
 	if err := writeSynced(path, fmt.Appendf(nil, "%s\ninode %d\n", id, inode)); err != nil {
-		return "", fmt.Errorf("mint a raft id: %w", err)
+		return fmt.Errorf("mint a raft id: %w", err)
 	}
 	o.Logger.Info("a new raft id: this controller joins as a new one (S3)", zap.String("id", id), zap.String("before", old))
-	return id, nil
+	return nil
 }
 
 // readID returns "" where the file is missing or not of our making.

@@ -3,6 +3,7 @@ package consensus
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/hashicorp/raft"
@@ -62,7 +63,11 @@ type WriteError struct {
 }
 
 func (e *WriteError) Error() string {
-	return fmt.Sprintf("write %s: %v; the log has stopped; look at the disk (space, errors in the kernel's log), then start the controller again", e.Path, e.Err)
+	cause := e.Err
+	if path := (*fs.PathError)(nil); errors.As(cause, &path) {
+		cause = path.Err // the path stands there already
+	}
+	return fmt.Sprintf("write %s: %v; the log has stopped; look at the disk (space, errors in the kernel's log), then start the controller again", e.Path, cause)
 }
 
 func (e *WriteError) Unwrap() error { return e.Err }

@@ -117,6 +117,10 @@ func (l *Log) beginStop() {
 	})
 }
 
+// Halt begins to stop and waits for nothing: the others hear no more of this log, also while a write of its disk hangs, and
+// elect a leader (L6). Close follows.
+func (l *Log) Halt() { l.beginStop() }
+
 // Close stops the log and waits until its goroutines have ended and its files are closed, at most until ctx ends. It does
 // not hand leadership over: Transfer does.
 func (l *Log) Close(ctx context.Context) error {

@@ -48,11 +48,16 @@ func Open(o Options, m Machine) (*Log, error) {
 }
 
 func (o *Options) check() error {
-	switch {
-	case o.Dir == "" || o.Name == "" || o.Address == "":
-		return errors.New("the folder, the name and the address are needed")
-	case o.Listener == nil || o.Dial == nil:
+	if o.Listener == nil || o.Dial == nil {
 		return errors.New("a listener and a way to dial are needed")
+	}
+	return o.checkFolder()
+}
+
+// checkFolder checks what is needed of a log that does not run, and fills in what is not.
+func (o *Options) checkFolder() error {
+	if o.Dir == "" || o.Name == "" || o.Address == "" {
+		return errors.New("the folder, the name and the address are needed")
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()

@@ -97,6 +97,23 @@ func TestWhenShort(t *testing.T) {
 	}
 }
 
+// After the loss of a site nobody of it can acknowledge: commits do not begin by waiting for what cannot come.
+func TestWhenShortAfterASiteIsLost(t *testing.T) {
+	for _, heard := range []bool{true, false} {
+		st := well(t, 1, func(p *platform.Platform) { p.Clusters[0].Durability.WhenShort = "degrade" })
+		st.members["m1"].Senders = nil
+		if !heard {
+			delete(st.members, "m2")
+			delete(st.members, "m3")
+			st.later(platform.Suspect(platform.DefaultLease))
+		}
+		st.later(time.Millisecond)
+		if cmd, _, _ := st.next(); (cmd != nil && cmd.Sets != nil && cmd.Sets.Acks == 0) == heard {
+			t.Errorf("agents heard %v: decided %s", heard, body(cmd))
+		}
+	}
+}
+
 // A degraded set must not appear while the epoch is being fenced: the sets are frozen then.
 func TestNoDegradeDuringASeal(t *testing.T) { // Seals
 	st := begun(t, 1, func(p *platform.Platform) { p.Clusters[0].Durability.WhenShort = "degrade" })

@@ -54,6 +54,14 @@ func (l *look) choose() choice {
 	return ch
 }
 
+// instead takes the old primary, restarted in place: the replica that would have come first cannot be shown to be complete.
+func (ch *choice) instead(primary string, incomplete error) {
+	if ch.best != "" && incomplete != nil {
+		ch.notChosen[ch.best] = "it cannot be shown to hold every acknowledged commit: " + incomplete.Error()
+	}
+	ch.best = primary
+}
+
 // ahead is the most advanced sealed member, if it is ahead of the best and only a policy or a wish keeps it from leading;
 // "" otherwise.
 func (ch *choice) ahead() string {
@@ -69,7 +77,7 @@ func (ch *choice) ahead() string {
 func (l *look) unsealed(name string, r *health.Member) string {
 	switch {
 	case r == nil:
-		return fmt.Sprintf("its agent on %s has not been heard for %s", l.conf.Member(name).Host, round(l.View.Silence(l.conf.Member(name).Host, l.Now)))
+		return l.unheard(name)
 	case r.Sealed != l.c.Attempt.Number:
 		return "not sealed yet" + because(r)
 	}
@@ -95,6 +103,8 @@ func (l *look) ineligible(name string, r *health.Member, known bool) string {
 		return "its host is fenced"
 	case r.Corrupt != "":
 		return r.Corrupt
+	case r.Guard.Watchdog.Lacks() != "":
+		return r.Guard.Watchdog.Lacks()
 	case r.SystemID != l.c.SystemID:
 		return fmt.Sprintf("its system identifier %s is not the cluster's %s", r.SystemID, l.c.SystemID)
 	case !l.comparable(r):
@@ -117,10 +127,15 @@ func (l *look) unwanted(name string) string {
 		return ""
 	case !m.MayLead:
 		return "may-lead is false; set it to true to allow it"
-	case l.conf.Failover.AcrossSites != "automatic" && l.site(name) != l.site(l.c.Primary):
-		return fmt.Sprintf("it is on another site and failover.across-sites is %s; run `mainstay failover %s --to %s`", l.conf.Failover.AcrossSites, l.c.Name, name)
+	case l.site(name) == l.site(l.c.Primary) || l.conf.Failover.AcrossSites == "automatic":
+		return ""
+	case l.conf.Failover.AcrossSites == "approval" && l.c.Attempt.Approved != "":
+		return ""
+	case l.conf.Failover.AcrossSites == "approval":
+		return fmt.Sprintf("it is on another site and failover.across-sites is approval: `mainstay approve %s` allows it", l.c.Attempt.Operation)
+	default:
+		return fmt.Sprintf("it is on another site and failover.across-sites is %s; run `mainstay failover %s --to %s --accept-loss REASON`", l.conf.Failover.AcrossSites, l.c.Name, name)
 	}
-	return ""
 }
 
 // insisted: an operator named a member and took the consequences on himself. Whom a switchover was to promote is a wish

@@ -16,8 +16,8 @@ type Input struct {
 	Leases *fencing.Leases
 	// Controllers are the names of the controllers that vote in the log, this one among them: the expected observers.
 	Controllers []string
-	// Self is this controller's name.
-	Self string
+	// Self is this controller's name, Site where it is ("" if it does not say).
+	Self, Site string
 	// Watch measures how long a condition has held for this leader.
 	Watch *Stopwatch
 	Now   time.Duration // the leader's CLOCK_BOOTTIME
@@ -27,13 +27,13 @@ type Input struct {
 
 // Decision is what should be done now.
 type Decision struct {
-	// Commands holds at most one command a cluster: each is decided on the state the one before left.
+	// Commands holds at most one command a subject (a cluster, an app, the site switchover), each decided on this state.
 	Commands []state.Command
 	// Transfer asks for another leader: this one's view is the odd one out.
 	Transfer bool
 	// Problems are all verdicts about the platform at this moment.
 	Problems []health.Problem
-	// Reasons has one line a cluster where something is being waited for: what, and for how long.
+	// Reasons has one line a subject where something is being waited for: what, and for how long.
 	Reasons map[string]Reason
 }
 
@@ -46,6 +46,8 @@ const (
 	RuleDetect     Rule = "R3 detection"
 	RuleUpkeep     Rule = "R4 upkeep"
 	RuleSwitchover Rule = "R5 switchover"
+	RuleApps       Rule = "R6 apps"
+	RuleSite       Rule = "R7 site switchover"
 	RuleHealthy    Rule = "R0 nothing to do"
 )
 
@@ -61,6 +63,9 @@ func Next(in Input) Decision {
 	defer in.Watch.end()
 	d := Decision{Reasons: map[string]Reason{}}
 	d.Commands = bind(in)
+	if in.State.Platform != nil {
+		d.Problems = siteProblems(in)
+	}
 	for _, name := range in.State.ClusterNames() {
 		conf := in.State.ClusterConfig(name)
 		if conf == nil {
@@ -76,6 +81,10 @@ func Next(in Input) Decision {
 			d.Commands = append(d.Commands, *cmd)
 		}
 		d.Reasons[name] = why
+	}
+	if in.State.Platform != nil {
+		apps(in, &d)
+		siteChange(in, &d)
 	}
 	return d
 }
@@ -123,6 +132,9 @@ func (l *look) decide() (*state.Command, Reason) {
 		return cmd, why
 	}
 	if cmd, why := l.detect(); cmd != nil || why.Text != "" {
+		return cmd, why
+	}
+	if cmd, why := l.moveSite(); cmd != nil {
 		return cmd, why
 	}
 	return l.upkeep()

@@ -32,14 +32,17 @@ func (l *look) detect() (*state.Command, Reason) {
 	if !l.c.Opened && l.c.SystemID != "" && l.Watch.held(l.c.Name+"/opening/"+l.c.Epoch.String()) > openBound {
 		return l.begin(health.PrimaryStuck, fmt.Sprintf("it has not opened within %s%s", openBound, because(p)), true)
 	}
-	return l.stuck(p)
+	if cmd, why := l.stuck(p); cmd != nil {
+		return cmd, why
+	}
+	return l.appsCutOff()
 }
 
 // stuck: the host answers, but its own agent gets no new connection, or no small commit through. A server that refuses
 // connections because every slot is taken is alive. A failing write path is left only for somebody who can take over:
 // a restart in place would not mend a full disk.
 func (l *look) stuck(p *health.Member) (*state.Command, Reason) {
-	bound := platform.Stuck(l.conf.Lease).Milliseconds()
+	bound := l.stuckBound().Milliseconds()
 	if !l.c.Opened || p.Process != health.ProcessRunning || p.Saturated || p.Epoch != l.c.Epoch {
 		return nil, Reason{}
 	}
@@ -58,6 +61,14 @@ func (l *look) stuck(p *health.Member) (*state.Command, Reason) {
 		return nil, Reason{}
 	}
 	return l.begin(health.PrimaryStuck, evidence, true)
+}
+
+// stuckBound is shorter where the replicas bear it out: nothing comes from any of the primary's processes.
+func (l *look) stuckBound() time.Duration {
+	if v := l.votes(); len(v.streaming) == 0 && len(v.silent) > 0 {
+		return l.suspect()
+	}
+	return platform.Stuck(l.conf.Lease)
 }
 
 // succeeded: some replica could take over, as far as can be told before it is sealed.
@@ -100,6 +111,9 @@ func (l *look) unreachable() (*state.Command, Reason) {
 		return nil, Reason{}
 	}
 	since := fmt.Sprintf("no report for %s", round(silence))
+	if l.View.Imagined() {
+		since = "no report"
+	}
 	if l.c.SystemID == "" {
 		return wait(RuleDetect, since+", and nobody else has data yet: waiting for "+l.c.Primary+" to finish initialising")
 	}
@@ -119,11 +133,15 @@ func (l *look) unreachable() (*state.Command, Reason) {
 		l.problem(health.PrimaryUnreachable, l.c.Primary, text, false)
 		return wait(RuleDetect, text)
 	}
-	if b := l.c.Recovered; b != "" {
-		l.problem(health.PrimaryUnreachable, l.c.Primary, since+"; "+l.blockText(), false)
+	kind, lost := health.PrimaryUnreachable, l.siteLost(l.site(l.c.Primary))
+	if lost != "" {
+		kind, since = health.SiteLost, lost
+	}
+	if l.c.Recovered != "" && (lost == "" || !l.recoveredAtHome()) {
+		l.problem(kind, l.c.Primary, since+"; "+l.blockText(), false)
 		return wait(RuleDetect, since+"; "+l.blockText())
 	}
-	return l.begin(health.PrimaryUnreachable, fmt.Sprintf("%s, and %s receive nothing from it", since, strings.Join(v.silent, ", ")), false)
+	return l.begin(kind, fmt.Sprintf("%s, and %s receive nothing from it", since, strings.Join(v.silent, ", ")), false)
 }
 
 // votes are the observers' fresh words about a primary whose agent this leader does not hear.
@@ -146,7 +164,7 @@ func (l *look) votes() votes {
 	if len(observers) == 0 {
 		observers = []string{l.Self}
 	}
-	v := votes{controllers: len(observers), expected: len(observers) + len(l.replicas())}
+	v := votes{controllers: len(observers), expected: len(observers)}
 	for _, name := range observers {
 		vote, self := l.View.Vote(name, m, l.suspect(), l.Now), name == l.Self
 		switch {
@@ -161,6 +179,10 @@ func (l *look) votes() votes {
 		}
 	}
 	for _, name := range l.replicas() {
+		if l.c.Upstreams[name] != "" {
+			continue // what it receives comes from another replica, and tells nothing of the primary
+		}
+		v.expected++
 		switch r := l.fresh(name); {
 		case r == nil:
 			v.absent = append(v.absent, name)
@@ -218,12 +240,33 @@ func (l *look) problems() {
 		r := l.fresh(m.Name)
 		if r == nil {
 			if m.Name != l.c.Primary {
-				l.problem(health.ReplicaMissing, m.Name, "its agent on "+m.Host+" has not been heard for "+round(l.View.Silence(m.Host, l.Now)).String(), false)
+				l.problem(health.ReplicaMissing, m.Name, l.unheard(m.Name), false)
 			}
 			continue
 		}
 		l.memberProblems(m.Name, r)
 	}
+}
+
+// unheard says why nothing fresh is known of a member.
+func (l *look) unheard(name string) string {
+	host := l.conf.Member(name).Host
+	silence := l.View.Silence(host, l.Now)
+	if r := l.View.Report(host); r != nil && silence <= l.suspect() {
+		if why := r.Unfit[name]; why != "" {
+			return "its agent on " + host + " cannot look after it: " + why
+		}
+		return "its agent on " + host + " answers, and has not spoken of it yet"
+	}
+	return "its agent on " + host + " " + l.quiet(host)
+}
+
+// quiet words the silence of a host.
+func (l *look) quiet(host string) string {
+	if l.View.Imagined() {
+		return "does not answer"
+	}
+	return "has not been heard for " + round(l.View.Silence(host, l.Now)).String()
 }
 
 func (l *look) memberProblems(name string, r *health.Member) {

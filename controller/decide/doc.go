@@ -28,7 +28,10 @@
 // The agent reads CLOCK_BOOTTIME before it makes a report (member.Clocks); the leader answers after an entry of its own
 // term, proposed after the report arrived, was applied (loop.Core: waiting, inTick). The lease ends at the agent's clock
 // plus its length (L1). Two guards hold that end and kill the member's whole process tree when it passes (fencing/guard,
-// L2); either's death ends the tree by the other. The leader records the latest possible end, counted out by
+// L2); either's death ends the tree by the other. Where the platform file gives the host a watchdog, it is fed only while no
+// guard is bound to an end that the reset would overrun, so guards that hang with the whole host are answered by its reset, at
+// end + K (fencing/watchdog); where it is required, a member without it is not guarded completely, gets no lease and is not
+// promoted. The leader records the latest possible end, counted out by
 // (L+K)·(1+ρ), before an answer leaves (L3); a new leader counts from its own start (L4). Once a fence of an epoch is
 // proposed no grant of it is answered. Nothing of the agent's that keeps a lease touches a disk or a database, and a
 // leader whose own tick is not committed within a fifth of a lease exits (L6). A pause unbinds the guard, so the epoch no
@@ -74,7 +77,9 @@
 // Without a leader a primary's lease is renewed by promises (member.Promise, member.Vouched): each member that gives one lets
 // itself be neither sealed nor promoted for CountOut(L), kept against everybody, after a restart of its agent too. Of every
 // set (k, S) the primary knows k members must have promised, and where k is 0 all other members: any promotion must seal
-// |S|-k+1 of each set in force, so k refusals bar it. Hence the end of the granted leases proves nothing by itself:
+// |S|-k+1 of each set in force, so k refusals bar it. An agent that is started again in the same boot of its host goes on
+// under the lease that its guards still hold (member.Tenure); a primary confirms a member list and settled sets only once
+// they are in what it would go on from. Hence the end of the granted leases proves nothing by itself:
 // lease-expired also needs that too few are left to vouch (state.Unvouched).
 //
 // # Detection
@@ -88,5 +93,7 @@
 // Verdicts on corruption beyond the control file, sites and apps are not built.
 //
 // If both guards, the keeper and the agent are killed in the same instant, the kernel ends the postmaster and the service
-// manager the rest; between the two a statement in flight on an asynchronous cluster may still commit.
+// manager the rest; between the two a statement in flight on an asynchronous cluster may still commit. A watchdog that is
+// armed bounds that by the lease's end + K: what the dead guards owed stands until an agent has ended PostgreSQL and disarmed
+// their successors, or these are bound by a lease anew.
 package decide

@@ -31,6 +31,31 @@ func TestCrashIsActedOnAtOnce(t *testing.T) {
 	}
 }
 
+// TestRequiredWatchdog: who would get no lease is not chosen, neither by a failover nor by a switchover.
+func TestRequiredWatchdog(t *testing.T) {
+	bare := func(st *stage) {
+		st.members["m3"].Guard.Watchdog = &health.Watchdog{Mode: platform.WatchdogRequired, Missing: "there is none"}
+		st.members["m2"].Guard.Watchdog = &health.Watchdog{Mode: platform.WatchdogAutomatic, Missing: "there is none"}
+		st.report()
+	}
+	const why = "its host requires a watchdog, and none is armed: there is none"
+	st := well(t, 1, nil)
+	bare(st)
+	if _, bad := CheckSwitchover(st.input(), "feed", "m3"); !strings.Contains(strings.Join(bad, "; "), why) {
+		t.Errorf("a switchover to m3: %q", bad)
+	}
+	if to, bad := CheckSwitchover(st.input(), "feed", ""); to != "m2" {
+		t.Errorf("a switchover goes to %q, %q", to, bad)
+	}
+	st.crash()
+	st.later(0)
+	st.commits()
+	st.seal("m2", "m3")
+	if p := st.commits().Promote; p == nil || p.Member != "m2" || p.NotChosen["m3"] != why {
+		t.Errorf("promote %+v", p)
+	}
+}
+
 func TestUnreachableNeedsVotes(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -169,6 +194,11 @@ func TestIncompleteWaitsThenRestartsInPlace(t *testing.T) { // S2
 	cmd := st.step(10 * time.Second)
 	if cmd == nil || cmd.Promote == nil || cmd.Promote.Member != "m1" || cmd.Promote.Timeline != 1 {
 		t.Fatalf("the old primary holds everything: %s", body(cmd))
+	}
+	for name, why := range map[string]string{"m2": "cannot be shown to hold every acknowledged commit: durability set", "m3": "has not been heard"} {
+		if got := cmd.Promote.NotChosen[name]; !strings.Contains(got, why) {
+			t.Errorf("%s is not chosen: %q, want %q", name, got, why)
+		}
 	}
 	st.apply(*cmd)
 	if st.c().Epoch != ep(2) || st.c().Primary != "m1" {

@@ -86,3 +86,37 @@ func TestNoHandOverWithoutNeed(t *testing.T) {
 		t.Errorf("promote %+v", p)
 	}
 }
+
+// Whoever is sealed counts for the fence, who is ahead and may not lead too: without it nothing would ever be handed over
+// where acks come from the other site, and nobody may leave the primary's.
+func TestWhoIsAheadCountsForTheFence(t *testing.T) { // S4
+	st := well(t, 1, func(p *platform.Platform) {
+		p.Clusters[0].Durability.From, p.Clusters[0].Failover.AcrossSites = "other-site", "never"
+	})
+	st.members["m3"].Position, st.members["m3"].Replayed = 1064, 1064
+	st.vanish()
+	st.commits()
+	st.seal("m2", "m3")
+	if a := st.commits().Advance; a == nil || a.Feed == nil || *a.Feed != (state.Feed{From: "m3", To: "m2"}) {
+		t.Fatalf("decided %+v", a)
+	}
+	st.members["m2"].Position, st.members["m2"].Replayed = 1064, 1064
+	st.later(0)
+	st.commits()
+	st.seal("m2", "m3")
+	if p := st.commits().Promote; p == nil || p.Member != "m2" {
+		t.Errorf("promote %+v", p)
+	}
+}
+
+// explain knows of the hand-over: a member of the primary's site takes over with what the other site holds.
+func TestPredictionHandsWALOver(t *testing.T) {
+	st := well(t, 1, func(p *platform.Platform) {
+		p.Clusters[0].Durability.From, p.Clusters[0].Failover.AcrossSites = "other-site", "approval"
+	})
+	st.members["m3"].Position, st.members["m3"].Replayed = 1064, 1064
+	st.later(0)
+	if p := Predict(st.input(), "feed", HostLost); p.Promote != "m2" || p.Loss != "no acknowledged commit" {
+		t.Errorf("predicted: %s; others %v", Sentence(p), p.Others)
+	}
+}

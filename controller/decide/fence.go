@@ -33,7 +33,10 @@ func (l *look) fence() (*state.Command, Reason) {
 	if cmd, why := l.withdrawFence(); cmd != nil {
 		return cmd, why
 	}
-	proof := l.proof(old, ch)
+	if cmd, why := l.handWALOver(old, ch); cmd != nil {
+		return cmd, why
+	}
+	proof := l.proof(old, ch.sealed)
 	if proof == nil {
 		return l.waitForProof(ch)
 	}
@@ -47,10 +50,10 @@ func (l *look) fence() (*state.Command, Reason) {
 }
 
 func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Member) (*state.Command, Reason) {
-	incomplete, a := state.Complete(l.c.Sets, ch.sealed), l.c.Attempt.Accepted
-	if from := ch.ahead(); from != "" && !l.c.Attempt.Fed && (incomplete != nil || l.asynchronous()) {
-		return l.advanceSeal(&state.Feed{From: from, To: ch.best}, fmt.Sprintf("%s is ahead and may not lead: it hands its WAL to %s first", from, ch.best))
+	if l.c.Doubtful {
+		return l.promoteDoubtful(proof, ch, old)
 	}
+	incomplete, a := state.Complete(l.c.Sets, ch.sealed), l.c.Attempt.Accepted
 	if incomplete == nil && ch.best != "" && !l.worthWaiting(ch) {
 		return l.promote(proof, ch, false, l.loss(ch))
 	}
@@ -60,8 +63,9 @@ func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Membe
 	if incomplete == nil && ch.best != "" {
 		return l.promote(proof, ch, false, l.loss(ch))
 	}
+	l.askApproval(ch)
 	if l.restartable(old) {
-		ch.best = l.c.Primary
+		ch.instead(l.c.Primary, incomplete)
 		return l.promote(proof, ch, false, "")
 	}
 	if cmd, why := l.stopToRestart(); cmd != nil {
@@ -72,8 +76,24 @@ func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Membe
 	}
 	if incomplete == nil {
 		incomplete = fmt.Errorf("no member is eligible")
+		if text := l.unapproved(ch); text != "" {
+			return wait(RuleAttempt, text)
+		}
 	}
 	return l.waitOrAccept(proof, ch, incomplete)
+}
+
+// handWALOver lets the one that is ahead and may not lead give what it has to the one that may. It needs a proof like a
+// promotion, to which whoever is sealed counts, behind or ahead; afterwards none of them is ahead.
+func (l *look) handWALOver(old *health.Member, ch choice) (*state.Command, Reason) {
+	from := ch.ahead()
+	if from == "" || l.c.Attempt.Fed || l.c.Doubtful || l.proof(old, ch.all) == nil || l.cleanlyStopped(old) && l.caughtUp(old.Shutdown, ch) != "" {
+		return nil, Reason{}
+	}
+	if state.Complete(l.c.Sets, ch.sealed) == nil && !l.asynchronous() {
+		return nil, Reason{}
+	}
+	return l.advanceSeal(&state.Feed{From: from, To: ch.best}, fmt.Sprintf("%s is ahead and may not lead: it hands its WAL to %s first", from, ch.best))
 }
 
 // stopToRestart: the primary was to turn out well, answers, and has not: nobody can go on without it, so let it be stopped
@@ -136,15 +156,15 @@ func (l *look) waitOrAccept(proof fencing.Proof, ch choice, why error) (*state.C
 
 // proof returns the first proof there is that the epoch in force is fenced (S4), or nil. A report's age does not matter
 // for `stopped`: it is a durable promise.
-func (l *look) proof(old *health.Member, ch choice) *fencing.Proof {
+func (l *look) proof(old *health.Member, sealed []state.Sealed) *fencing.Proof {
 	e := l.c.Epoch
 	if closed(old, e) {
 		return &fencing.Proof{Kind: fencing.Stopped, Epoch: e, Detail: "its agent saw the last process end and closed the epoch"}
 	}
-	if state.QuorumSealed(l.c.Sets, ch.sealed) {
-		return &fencing.Proof{Kind: fencing.QuorumSealed, Epoch: e, Detail: fmt.Sprintf("%d members sealed; nothing can be acknowledged any more", len(ch.sealed))}
+	if !l.c.Doubtful && state.QuorumSealed(l.c.Sets, sealed) {
+		return &fencing.Proof{Kind: fencing.QuorumSealed, Epoch: e, Detail: fmt.Sprintf("%d members sealed; nothing can be acknowledged any more", len(sealed))}
 	}
-	if end := l.leaseEnd(); l.c.Guarded && l.Now > end && state.Unvouched(l.c.Sets, l.c.Members, ch.sealed) {
+	if end := l.leaseEnd(); l.c.Guarded && l.Now > end && state.Unvouched(l.c.Sets, l.c.Members, sealed) {
 		return &fencing.Proof{Kind: fencing.LeaseExpired, Epoch: e, Detail: fmt.Sprintf("counted out %s ago", round(l.Now-end))}
 	}
 	if f := l.fenceOf(l.c.Primary); f != nil && f.Off {
@@ -165,6 +185,7 @@ func (l *look) leaseEnd() time.Duration {
 }
 
 func (l *look) waitForProof(ch choice) (*state.Command, Reason) {
+	l.askApproval(ch)
 	if cmd, why := l.stopToRestart(); cmd != nil {
 		return cmd, why // its agent answers, and can close the epoch
 	}
@@ -185,11 +206,12 @@ func (l *look) waitForProof(ch choice) (*state.Command, Reason) {
 }
 
 // turnedOutWell: an unreachable primary reports again before anything was promoted, it still runs its epoch, and no
-// candidate is ready. Then the epoch is not wasted: the attempt is abandoned.
+// candidate is ready. Then the epoch is not wasted: the attempt is abandoned. That seals have fenced it already matters only
+// where somebody may be promoted: they end with the attempt.
 func (l *look) turnedOutWell(ch choice) bool {
 	old := l.fresh(l.c.Primary)
 	return !l.c.Attempt.StopOld && l.fenceOf(l.c.Primary) == nil && old != nil && old.Process == health.ProcessRunning && old.Role == health.RolePrimary &&
-		old.Epoch == l.c.Epoch && l.proof(old, ch) == nil
+		old.Epoch == l.c.Epoch && (ch.best == "" && state.QuorumSealed(l.c.Sets, ch.sealed) || l.proof(old, ch.sealed) == nil)
 }
 
 func (l *look) cleanlyStopped(old *health.Member) bool {

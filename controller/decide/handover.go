@@ -134,13 +134,15 @@ func (l *look) cannotTakeOver(name, asked string) string {
 	case asked != "" && asked != name:
 		return asked + " was asked for"
 	case r == nil:
-		return "its agent has not been heard for " + round(l.View.Silence(m.Host, l.Now)).String()
+		return l.unheard(name)
 	case l.c.Members[name].Excluded != "":
 		return l.c.Members[name].Excluded
 	case l.fenceOf(name) != nil:
 		return "its host is fenced"
 	case m.Leaving:
 		return "it is being removed"
+	case r.Guard.Watchdog.Lacks() != "":
+		return r.Guard.Watchdog.Lacks()
 	case r.Process != health.ProcessRunning || r.Role != health.RoleStandby:
 		return "it is no running standby" + because(r)
 	case r.SystemID != l.c.SystemID:

@@ -18,6 +18,8 @@ const (
 	HostLost Death = iota
 	// Crash: PostgreSQL ends, its agent lives and sees it.
 	Crash
+	// SiteGone: nothing on the primary's site answers any more.
+	SiteGone
 )
 
 // promotionTime is what a prediction allows for seals, promotion and the first commit after the decision; test/bench
@@ -62,9 +64,16 @@ func (p *prediction) kill(c *state.Cluster, death Death) {
 	dead := conf.Member(c.Primary)
 	p.in.View.ForgetVotes()
 	p.in.Controllers = nil // the others would see what this one sees
-	if death == HostLost {
+	switch death {
+	case HostLost:
 		p.in.View.Forget(dead.Host)
-	} else {
+	case SiteGone:
+		for _, h := range p.in.State.Platform.Hosts {
+			if h.Site == p.in.State.Platform.SiteOf(dead.Host) {
+				p.in.View.Forget(h.Name)
+			}
+		}
+	default:
 		p.in.View.Replace(dead, func(m *health.Member) {
 			m.Process, m.Role, m.Closed, m.Clean = health.ProcessEnded, health.RoleUnknown, c.Epoch, false
 		})
@@ -98,10 +107,15 @@ func (p *prediction) run(death Death) state.Prediction {
 		}
 		p.in.State = next
 		p.seal()
+		p.feed()
 	}
 	out := state.Prediction{Why: p.why, Loss: "nothing is promoted, so nothing more is lost"}
 	if l := p.look(); l.c.Attempt != nil && l.c.Attempt.Phase == state.PhaseSeal {
-		out.Others = l.choose().notChosen
+		ch := l.choose()
+		if ch.best != "" {
+			ch.notChosen[ch.best] = "it comes first, once that wait is over"
+		}
+		out.Others = ch.notChosen
 	}
 	return out
 }
@@ -138,6 +152,19 @@ func (p *prediction) seal() {
 	}
 }
 
+// feed lets a hand-over of WAL succeed.
+func (p *prediction) feed() {
+	c, conf := p.in.State.Clusters[p.cluster], p.in.State.ClusterConfig(p.cluster)
+	if c.Attempt == nil || c.Attempt.Feed == nil {
+		return
+	}
+	from, to := p.look().fresh(c.Attempt.Feed.From), conf.Member(c.Attempt.Feed.To)
+	if from == nil || to == nil {
+		return
+	}
+	p.in.View.Replace(to, func(r *health.Member) { r.Timeline, r.Position = from.Timeline, from.Position })
+}
+
 // later moves time to the next moment at which the decision could change: the end of the lease, then the bounds of waits.
 func (p *prediction) later() bool {
 	c, conf := p.in.State.Clusters[p.cluster], p.in.State.ClusterConfig(p.cluster)
@@ -166,7 +193,7 @@ func (p *prediction) promoted(cmd *state.Promote, death Death) state.Prediction 
 	if cmd.Member == c.Primary {
 		out.Why = "restarted in place: no replica can be shown to hold everything"
 	}
-	if death == HostLost {
+	if death != Crash {
 		out.About += platform.Suspect(conf.Lease)
 	}
 	if cmd.Proof.Kind == fencing.LeaseExpired {

@@ -88,11 +88,11 @@ func (l *look) outlookSealed(ch choice) Outlook {
 	switch {
 	case l.asynchronous():
 		out.Why = "impossible, acks is 0 in a durability set in force: commits need no replica"
-	case state.QuorumSealed(l.c.Sets, ch.sealed):
+	case state.QuorumSealed(l.c.Sets, ch.all):
 		out.Possible, out.About, out.Why = true, l.barred()+sealTime, namesOf(ch.sealed)+" can be sealed"
 	default:
 		for _, set := range l.c.Sets {
-			if !state.QuorumSealed([]platform.Set{set}, ch.sealed) {
+			if !state.QuorumSealed([]platform.Set{set}, ch.all) {
 				out.Why = l.tooFewSealed(set, ch)
 			}
 		}
@@ -107,7 +107,7 @@ func (l *look) outlookExpired(ch choice) Outlook {
 		out.Why = "the cluster is paused, so no guard counts (L7)"
 	case !l.c.Guarded:
 		out.Why = "the epoch was granted without a complete guard; a switchover to a member with one ends that"
-	case !state.Unvouched(l.c.Sets, l.c.Members, ch.sealed):
+	case !state.Unvouched(l.c.Sets, l.c.Members, ch.all):
 		out.Why = "members that cannot be sealed may vouch for it without a leader (L5)"
 		if len(l.c.Sets) > 0 && l.c.Sets[0].Acks > 0 {
 			out.Why += ": " + l.tooFewSealed(l.c.Sets[0], ch)

@@ -25,6 +25,9 @@ func (l *look) upkeep() (*state.Command, Reason) {
 		return &state.Command{LeaseCounted: &state.LeaseCounted{Longest: int64(l.conf.Lease)}}, Reason{RuleUpkeep, "the longer lease has been counted out"}
 	}
 	p := l.fresh(l.c.Primary)
+	if cmd, why := l.reaffirm(p); cmd != nil {
+		return cmd, why
+	}
 	if p == nil || p.Epoch != l.c.Epoch {
 		return wait(RuleUpkeep, "waiting for "+l.c.Primary+" to take up epoch "+l.c.Epoch.String())
 	}
@@ -45,6 +48,9 @@ func (l *look) upkeep() (*state.Command, Reason) {
 		return &state.Command{Left: &state.Left{}}, Reason{RuleUpkeep, name + " has left every durability set, and the platform"}
 	}
 	if cmd, why := l.replicaUpkeep(p); cmd != nil {
+		return cmd, why
+	}
+	if cmd, why := l.reroute(); cmd != nil {
 		return cmd, why
 	}
 	return l.changeSet(p)
@@ -224,17 +230,27 @@ func oneAtATime(set *platform.Set, acks int, want []string) (int, []string) {
 }
 
 // wantedAcks is what durability.acks asks for or, where when-short is degrade and replicas have been short for a while, as
-// many as there are.
+// many as there are. Nobody waits for those that cannot come back in a moment: their agents are not heard either.
 func (l *look) wantedAcks(set *platform.Set, able int) int {
 	acks := l.conf.Durability.Acks
 	if able >= acks || l.conf.Durability.WhenShort != "degrade" {
 		return acks
 	}
 	short := l.Watch.held(l.c.Name + "/short")
-	if able < set.Acks && short < leaveAfter {
+	if able < set.Acks && short < leaveAfter && l.heardAckers() >= set.Acks {
 		return set.Acks
 	}
 	return able
+}
+
+// heardAckers counts the replicas whose acknowledgements count and whose agents are heard.
+func (l *look) heardAckers() (n int) {
+	for _, name := range l.replicas() {
+		if l.State.MayAck(l.conf, l.c.Primary, name) && l.fresh(name) != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // ableAckers are the incarnations that stream and whose acknowledgements count.

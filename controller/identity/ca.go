@@ -27,7 +27,7 @@ const (
 // issued so far would stop verifying.
 func InitCA(dir, platform string) error {
 	if !platformName.MatchString(platform) {
-		return fmt.Errorf("make the CA: %q is no platform name: want letters, digits and dashes, at most 63", platform)
+		return &RequestError{fmt.Errorf("make the CA: %q is no platform name: want letters, digits and dashes, at most 63", platform)}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the CA: %w", err)

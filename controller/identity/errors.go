@@ -1,6 +1,10 @@
 package identity
 
-import "fmt"
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+)
 
 // FileError is returned when a file of certificates or keys cannot be used. Mend is the next step for the operator.
 type FileError struct {
@@ -11,11 +15,7 @@ type FileError struct {
 }
 
 func (e *FileError) Error() string {
-	s := e.Path + ": " + e.Problem
-	if e.Err != nil {
-		s += " (" + e.Err.Error() + ")"
-	}
-	return s + "; " + e.Mend
+	return e.Path + ": " + e.Problem + cause(e.Err) + "; " + e.Mend
 }
 
 func (e *FileError) Unwrap() error { return e.Err }
@@ -29,14 +29,18 @@ type PeerError struct {
 }
 
 func (e *PeerError) Error() string {
-	s := "peer presented " + e.Presented + ", wanted " + e.Wanted
-	if e.Err != nil {
-		s += " (" + e.Err.Error() + ")"
-	}
-	return s + "; " + e.Mend
+	return "peer presented " + e.Presented + ", wanted " + e.Wanted + cause(e.Err) + "; " + e.Mend
 }
 
 func (e *PeerError) Unwrap() error { return e.Err }
+
+// cause adds what lies below, unless the problem says all of it: x509's word for a foreign CA only guesses further.
+func cause(err error) string {
+	if unknown := (x509.UnknownAuthorityError{}); err == nil || errors.As(err, &unknown) {
+		return ""
+	}
+	return " (" + err.Error() + ")"
+}
 
 // issueCommand is the command that makes the certificate that was wanted. Words that are not known stand in capitals.
 func issueCommand(role, name string) string {

@@ -27,6 +27,12 @@ type Request struct {
 	Days int
 }
 
+// RequestError is returned when what was asked for is not a certificate of Mainstay; nothing was written.
+type RequestError struct{ Err error }
+
+func (e *RequestError) Error() string { return e.Err.Error() }
+func (e *RequestError) Unwrap() error { return e.Err }
+
 var dnsName = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 
 // Issue signs a new key of the CA in caDir and writes <role>-<name>.crt and .key (0600) to outDir, replacing older ones; it
@@ -70,7 +76,7 @@ func Issue(caDir, outDir string, r Request) ([]string, error) {
 func leafTemplate(ca *authority, r Request, now time.Time) (*x509.Certificate, error) {
 	id := ID{Platform: ca.platform, Role: r.Role, Name: r.Name}
 	if err := id.check(); err != nil {
-		return nil, err
+		return nil, &RequestError{err}
 	}
 	if now.After(ca.cert.NotAfter) {
 		return nil, fmt.Errorf("the CA itself ended on %s; make a new one with `mainstay cert init` in another folder, and put both "+
@@ -78,11 +84,11 @@ func leafTemplate(ca *authority, r Request, now time.Time) (*x509.Certificate, e
 	}
 	ips, names, err := addresses(r)
 	if err != nil {
-		return nil, err
+		return nil, &RequestError{err}
 	}
 	days, err := validity(r)
 	if err != nil {
-		return nil, err
+		return nil, &RequestError{err}
 	}
 	return &x509.Certificate{
 		SerialNumber: serial(),

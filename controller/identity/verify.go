@@ -57,7 +57,7 @@ func (s *Store) verify(cs tls.ConnectionState, w want) (ID, error) {
 		return refuse(id.String()+", whose serial "+leaf.SerialNumber.Text(16)+" is revoked", nil)
 	}
 	if id.Platform != m.id.Platform || !slices.Contains(w.roles, id.Role) || w.name != "" && w.name != id.Name {
-		return refuse(id.String(), nil)
+		return ID{}, &PeerError{Presented: id.String(), Wanted: wanted, Mend: "if that is the right address, " + w.mend(m.id.Platform, id.Name)}
 	}
 	return id, nil
 }

@@ -32,7 +32,7 @@ func TestPeers(t *testing.T) {
 		{name: "agent to agent", server: agent, client: w.store(RoleAgent, "b"), role: RoleAgent},
 		{name: "viewer", server: c1, client: w.store(RoleViewer, "grafana"), role: RoleController},
 		{name: "wrong name", server: c1, client: agent, role: RoleController, peer: "c2",
-			clientSays: "peer presented mainstay://social/controller/c1, wanted controller c2 of platform social; issue the peer's certificate with the CA of social: `mainstay cert issue --role controller --name c2 --address ADDRESS`"},
+			clientSays: "peer presented mainstay://social/controller/c1, wanted controller c2 of platform social; if that is the right address, issue the peer's certificate with the CA of social: `mainstay cert issue --role controller --name c2 --address ADDRESS`"},
 		{name: "wrong role", server: agent, client: c1, role: RoleController,
 			clientSays: "peer presented mainstay://social/agent/a, wanted controller of platform social"},
 		{name: "postgres may not connect", server: c1, client: w.store(RolePostgres, "feed-e1"), role: RoleController,

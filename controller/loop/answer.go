@@ -2,8 +2,10 @@ package loop
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"mainstay/controller/decide"
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
@@ -40,10 +42,35 @@ func (c *Core) answer(r health.Report, now time.Duration) *wire.ReportAnswer {
 			}
 		}
 	}
+	heartbeat = min(heartbeat, c.permits(r, now, a))
 	if heartbeat < platform.MaxLease {
 		a.Heartbeat = heartbeat
 	}
 	return a
+}
+
+// permits gives the goals of the host's app servers. A permit is counted like a lease, before the answer leaves (L3): a pool
+// starts on another site only once every permit has surely ended.
+func (c *Core) permits(r health.Report, now time.Duration, a *wire.ReportAnswer) (heartbeat time.Duration) {
+	heartbeat = platform.MaxLease
+	a.Instances = c.state.InstanceGoals(r.Host)
+	for name, g := range a.Instances {
+		if g.Permit == 0 {
+			continue
+		}
+		conf := c.state.ClusterConfig(g.Cluster)
+		if !stopped(r, name) || g.Want == platform.WantRunning {
+			c.leases.Record(decide.PermitKey(g.App), name, platform.Epoch{}, now, g.Permit)
+		}
+		heartbeat = min(heartbeat, platform.Heartbeat(conf.Lease))
+		if m := conf.Member(g.Primary); m != nil {
+			if host := c.view.Report(m.Host); host != nil {
+				g.Agent = host.Address
+				a.Instances[name] = g
+			}
+		}
+	}
+	return heartbeat
 }
 
 func (c *Core) grant(conf *platform.Cluster, member string, r health.Report, now time.Duration, a *wire.ReportAnswer) *wire.Grant {
@@ -81,6 +108,11 @@ func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
 	}
 }
 
+// stopped: the agent affirms it, and that it starts it only for a goal that says so.
+func stopped(r health.Report, instance string) bool {
+	return slices.ContainsFunc(r.Instances, func(i health.Instance) bool { return i.Name == instance && i.Stopped })
+}
+
 func memberOf(r health.Report, name string) *health.Member {
 	for i := range r.Members {
 		if r.Members[i].Name == name {
@@ -104,6 +136,18 @@ func WakeVersion(s *state.State, host string) string {
 				break
 			}
 		}
+	}
+	for i := range s.Platform.Apps {
+		app := &s.Platform.Apps[i]
+		for j := range app.Instances {
+			if a := s.Apps[app.Name]; app.Instances[j].Host == host && a != nil {
+				v += fmt.Sprintf("/app %s:%d", app.Name, a.Version)
+				break
+			}
+		}
+	}
+	if s.Change != nil {
+		v += fmt.Sprintf("/%s:%d", s.Change.ID, s.Change.Version)
 	}
 	return v
 }

@@ -35,6 +35,7 @@ const transferEvery = 2 * time.Second
 // Core is the leader's pure step. Every method takes the leader's clock (CLOCK_BOOTTIME) and returns what to do.
 type Core struct {
 	name  string
+	site  string
 	state *state.State
 	view  *health.View
 
@@ -50,7 +51,7 @@ type Core struct {
 	ticks     uint64          // numbered so far, in all terms
 	term      uint64          // counts the times it began to lead
 
-	busy    map[string]bool           // clusters with a decided command in flight
+	busy    map[string]bool           // subjects with a decided command in flight
 	fenced  map[string]platform.Epoch // epochs whose fence has been proposed: no more grants (L3)
 	holders map[string]holder         // who holds the grants of a cluster (L8)
 
@@ -108,6 +109,9 @@ type Reply struct {
 func NewCore(name string, now time.Duration) *Core {
 	return &Core{name: name, state: state.New(), view: health.NewView(now), watch: decide.NewStopwatch()}
 }
+
+// At says on which site this controller is, before anything else is asked of the core.
+func (c *Core) At(site string) { c.site = site }
 
 // Applied takes over a newer state.
 func (c *Core) Applied(s *state.State) { c.state = s }
@@ -208,10 +212,10 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 		out.Transfer, c.transferred = true, now
 	}
 	for _, cmd := range c.last.Commands {
-		if c.busy[cmd.Cluster] {
+		if c.busy[cmd.Subject()] {
 			continue
 		}
-		c.busy[cmd.Cluster] = true
+		c.busy[cmd.Subject()] = true
 		c.remember(&cmd)
 		c.noteFence(cmd)
 		out.Proposals = append(out.Proposals, Proposal{Decided: true, Term: c.term, Command: cmd})
@@ -233,7 +237,7 @@ func (c *Core) distrustSelf(now time.Duration) {
 }
 
 func (c *Core) input(now time.Duration, wall time.Time) decide.Input {
-	return decide.Input{State: c.state, View: c.view, Leases: c.leases, Controllers: c.voters, Self: c.name, Watch: c.watch, Now: now, Wall: wall,
+	return decide.Input{State: c.state, View: c.view, Leases: c.leases, Controllers: c.voters, Self: c.name, Site: c.site, Watch: c.watch, Now: now, Wall: wall,
 		At: wall.UTC().Format("2006-01-02T15:04:05.000Z07:00")}
 }
 
@@ -253,7 +257,7 @@ func (c *Core) Done(p Proposal, refused bool) {
 		return // it belongs to an earlier term, whose bookkeeping is gone
 	}
 	if p.Decided {
-		delete(c.busy, p.Command.Cluster)
+		delete(c.busy, p.Command.Subject())
 	}
 	switch {
 	case p.Command.Fence != nil:

@@ -54,11 +54,12 @@ type Loop struct {
 	// Effects is set before Run; nil carries out none.
 	Effects Effects
 
-	replies map[uint64]chan Reply // owned by the loop's goroutine
-	nextID  uint64
-	begun   time.Duration
-	process string // tells this process's votes from those of earlier ones
-	stats   Stats
+	replies  map[uint64]chan Reply // owned by the loop's goroutine
+	nextID   uint64
+	begun    time.Duration
+	reminded time.Duration // when an operator was last asked for a word
+	process  string        // tells this process's votes from those of earlier ones
+	stats    Stats
 }
 
 // Stats are counters since the process began.
@@ -76,11 +77,13 @@ type Look struct {
 	Began   time.Duration
 }
 
-// New returns a loop; Run feeds it.
-func New(name string, log Log, logger *zap.Logger) *Loop {
+// New returns a loop of a controller on a site; Run feeds it.
+func New(name, site string, log Log, logger *zap.Logger) *Loop {
+	core := NewCore(name, boottime.Now())
+	core.At(site)
 	return &Loop{
 		process: time.Now().UTC().Format(time.RFC3339Nano),
-		core:    NewCore(name, boottime.Now()), log: log, zap: logger, begun: boottime.Now(),
+		core:    core, log: log, zap: logger, begun: boottime.Now(),
 		applied: make(chan *state.State, 1), events: make(chan func(), 256),
 		replies: map[uint64]chan Reply{},
 	}
@@ -129,6 +132,23 @@ func (l *Loop) Run(ctx context.Context, leadership <-chan bool) error {
 		}
 		l.act(out)
 		l.want()
+		l.remind(boottime.Now())
+	}
+}
+
+// remindEvery is how often the leader's log repeats what waits for an operator.
+const remindEvery = time.Minute
+
+// remind repeats what goes on only by an operator's word.
+func (l *Loop) remind(now time.Duration) {
+	if now-l.reminded < remindEvery || !l.core.leading {
+		return
+	}
+	for _, p := range l.core.last.Problems {
+		if p.Kind == health.ApprovalNeeded || p.Kind == health.SiteChangeHalted {
+			l.reminded = now
+			l.zap.Warn("waiting for an operator", zap.String("problem", string(p.Kind)), zap.String("cluster", p.Cluster), zap.String("evidence", p.Evidence))
+		}
 	}
 }
 
@@ -229,11 +249,11 @@ func (l *Loop) propose(cmd state.Command, then func(refused bool, err error)) {
 
 // note writes one line for each decision.
 func (l *Loop) note(p Proposal) {
-	why := l.core.last.Reasons[p.Command.Cluster]
+	why := l.core.last.Reasons[p.Command.Subject()]
 	if b := p.Command.Bind; b != nil {
 		l.zap.Info("an agent speaks for its host", zap.String("host", b.Host), zap.String("run", b.Run))
 	} else if p.Decided {
-		l.zap.Info("decided", zap.String("cluster", p.Command.Cluster), zap.String("rule", string(why.Rule)), zap.String("why", why.Text))
+		l.zap.Info("decided", zap.String("about", p.Command.Subject()), zap.String("rule", string(why.Rule)), zap.String("why", why.Text))
 	}
 }
 

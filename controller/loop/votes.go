@@ -14,11 +14,11 @@ func (c *Core) Voters(names []string) { c.voters = names }
 // Votes takes in another controller's votes.
 func (c *Core) Votes(v health.Votes, now time.Duration) { c.view.FoldVotes(v, now) }
 
-// Vote makes this controller's own votes of what it has heard and of what its probes say, folds them in, and returns them
-// for the others. began tells this process from earlier ones.
-func (c *Core) Vote(began string, probes []health.Vote, now time.Duration) health.Votes {
+// Vote makes this controller's own votes of what it has heard and of what its probes say, of members and of app servers,
+// folds them in, and returns them for the others. began tells this process from earlier ones.
+func (c *Core) Vote(began string, probes []health.Vote, apps []health.InstanceVote, now time.Duration) health.Votes {
 	c.voted++
-	out := health.Votes{Observer: c.name, Number: c.voted, Began: began, Votes: []health.Vote{}}
+	out := health.Votes{Observer: c.name, Site: c.site, Number: c.voted, Began: began, Votes: []health.Vote{}, Apps: c.known(apps)}
 	probed := map[string]health.Vote{}
 	for _, p := range probes {
 		probed[p.Cluster+"/"+p.Member] = p
@@ -40,6 +40,19 @@ func (c *Core) Vote(began string, probes []health.Vote, now time.Duration) healt
 		}
 	}
 	c.view.FoldVotes(out, now)
+	return out
+}
+
+// known leaves out the app servers that the platform no longer has.
+func (c *Core) known(apps []health.InstanceVote) (out []health.InstanceVote) {
+	if c.state.Platform == nil {
+		return nil
+	}
+	for _, v := range apps {
+		if a := c.state.Platform.App(v.App); a != nil && a.Instance(v.Instance) != nil {
+			out = append(out, v)
+		}
+	}
 	return out
 }
 

@@ -37,16 +37,16 @@ func TestVotesFoldAndExpire(t *testing.T) {
 func TestOwnVotes(t *testing.T) {
 	begun, suspect := time.Hour, platform.Suspect(lease)
 	c := leader(t, begun)
-	if v := c.Vote("b", nil, begun+suspect); len(v.Votes) != 0 || v.Observer != "c1" || v.Number != 1 || v.Began != "b" {
+	if v := c.Vote("b", nil, nil, begun+suspect); len(v.Votes) != 0 || v.Observer != "c1" || v.Number != 1 || v.Began != "b" {
 		t.Errorf("who has just begun votes against nobody: %+v", v)
 	}
 	probes := []health.Vote{{Cluster: "feed", Member: "m2", HeardMS: -1, ProbedMS: 40, Role: health.RoleStandby}, {Cluster: "feed", Member: "gone", ProbedMS: 1}}
-	if v := c.Vote("b", probes, begun+suspect); len(v.Votes) != 1 || v.Votes[0].Member != "m2" {
+	if v := c.Vote("b", probes, nil, begun+suspect); len(v.Votes) != 1 || v.Votes[0].Member != "m2" {
 		t.Errorf("but for those it reaches: %+v", v)
 	}
 	now := begun + time.Minute
 	c.Report(1, reportOf("r1", 1, primary()), now-300*time.Millisecond)
-	got := c.Vote("b", probes, now)
+	got := c.Vote("b", probes, nil, now)
 	want := []health.Vote{
 		{Cluster: "feed", Member: "m1", HeardMS: 300, ProbedMS: -1},
 		{Cluster: "feed", Member: "m2", HeardMS: -1, ProbedMS: 40, Role: health.RoleStandby},
@@ -71,7 +71,7 @@ func TestVotesOfTheUnborn(t *testing.T) {
 	next := *c.state.Clusters["feed"]
 	next.Primary = ""
 	c.state.Clusters["feed"] = &next
-	if v := c.Vote("b", nil, time.Hour); len(v.Votes) != 0 {
+	if v := c.Vote("b", nil, nil, time.Hour); len(v.Votes) != 0 {
 		t.Errorf("%+v", v)
 	}
 }
@@ -81,5 +81,36 @@ func TestInputNamesTheObservers(t *testing.T) {
 	c.Voters([]string{"c1", "c2"})
 	if in := c.input(time.Hour, time.Time{}); len(in.Controllers) != 2 || in.Controllers[1] != "c2" {
 		t.Errorf("%+v", in.Controllers)
+	}
+}
+
+// TestVotesOfApps: what the checks of app servers say goes to the others, and into the own view, with its age.
+func TestVotesOfApps(t *testing.T) {
+	now := time.Hour
+	c := leader(t, now)
+	next := *c.state.Platform
+	next.Apps = []platform.App{{Name: "web", Instances: []platform.Instance{{Name: "web-e1"}}}}
+	c.state.Platform = &next
+	well := health.InstanceVote{App: "web", Instance: "web-e1", Health: health.Well, AgeMS: 200}
+	got := c.Vote("b", nil, []health.InstanceVote{well, {App: "web", Instance: "gone"}, {App: "gone", Instance: "web-e1"}}, now)
+	if len(got.Apps) != 1 || got.Apps[0] != well {
+		t.Errorf("%+v", got.Apps)
+	}
+	c.Votes(health.Votes{Observer: "c2", Number: 1, Began: "b", Apps: []health.InstanceVote{well}}, now)
+	for _, observer := range []string{"c1", "c2"} {
+		sees := func(later time.Duration) *health.InstanceVote {
+			in := c.input(now+later, time.Time{})
+			return in.View.InstanceVote(observer, "web", "web-e1", time.Second, now+later)
+		}
+		if v := sees(800 * time.Millisecond); v == nil || *v != well {
+			t.Errorf("%s: %+v", observer, v)
+		}
+		if v := sees(801 * time.Millisecond); v != nil {
+			t.Errorf("%s: an old one counts: %+v", observer, v)
+		}
+	}
+	c.state.Platform = nil
+	if got := c.Vote("b", nil, []health.InstanceVote{well}, now); len(got.Apps) != 0 {
+		t.Errorf("of no platform: %+v", got.Apps)
 	}
 }

@@ -39,7 +39,7 @@ func (in Input) always() (Act, bool) {
 		d.Closed = d.Ran
 		return in.persist(d, "its primary has ended: epoch "+d.Ran.String()+" is closed"), true
 	case in.Seen.Process == health.ProcessUnknown || in.Seen.Data == health.DataUnknown:
-		return in.wait("the first look at the member"), true
+		return in.wait("waiting for the first look at the member"), true
 	case in.adopting():
 		d := in.Durable
 		d.SystemID, d.AlterSystem = in.Seen.SystemID, true
@@ -77,9 +77,9 @@ func (in Input) primary() Act {
 	case in.Seen.Data != health.DataPresent:
 		return in.wait("the data directory is " + string(in.Seen.Data) + ", and only a new cluster's first primary may be created")
 	case !in.GuardComplete && !g.Paused && in.Lease.Epoch != g.Epoch:
-		return in.wait("the guards, without which it gets no lease")
+		return in.wait("waiting for the guards, without which it gets no lease")
 	case in.Lease.Epoch != g.Epoch || in.Lease.End <= in.Now:
-		return in.wait("the lease of epoch " + g.Epoch.String())
+		return in.wait("waiting for the lease of epoch " + g.Epoch.String())
 	}
 	if in.Seen.Process == health.ProcessRunning && in.Seen.Role == health.RolePrimary {
 		return in.leading()
@@ -105,7 +105,7 @@ func (in Input) becomePrimary() Act {
 	case s.Role == health.RoleStandby:
 		return Act{Kind: Promote, Durable: d, Why: fmt.Sprintf("primary of epoch %s on timeline %d", g.Epoch, g.Timeline)}
 	}
-	return in.wait("PostgreSQL to answer")
+	return in.wait("waiting for PostgreSQL to answer")
 }
 
 // leading keeps a running primary in order.
@@ -166,7 +166,7 @@ func (in Input) sealed() Act {
 	case g.Upstream != nil && in.Seen.Upstream != g.Upstream.Member:
 		return in.act(Settings, "take the WAL of "+g.Upstream.Member+", which is ahead and may not lead")
 	case g.Upstream != nil:
-		return in.wait("the WAL of " + g.Upstream.Member)
+		return in.wait("waiting for the WAL of " + g.Upstream.Member)
 	case in.Seen.Receiver || in.Seen.Upstream != "":
 		return in.act(Seal, "attempt "+g.Epoch.String())
 	}
@@ -197,7 +197,7 @@ func (in Input) released() Act {
 	case in.Goal.Epoch.Less(d.Epoch):
 		return in.wait("a goal of epoch " + in.Goal.Epoch.String() + " came after " + d.Epoch.String() + " (S3)")
 	case in.Seen.Process == health.ProcessUnknown && (d.SystemID != "" || !d.Epoch.IsZero()):
-		return in.wait("the first look at the member")
+		return in.wait("waiting for the first look at the member")
 	}
 	return in.act(Release, "it was removed from the platform")
 }

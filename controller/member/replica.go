@@ -35,7 +35,7 @@ func (in Input) replica() Act {
 	case in.Seen.Role == health.RoleStandby:
 		return in.follow()
 	}
-	return in.wait("PostgreSQL to answer")
+	return in.wait("waiting for PostgreSQL to answer")
 }
 
 // rebuildDue: a restart did not help either, and the controllers have given a name for other data.
@@ -60,7 +60,7 @@ func (in Input) restart() Act {
 		}
 		return in.discard(Rewind, "rewind", "its WAL went past the point where the primary's history left it")
 	}
-	return in.wait("the primary's history, to tell whether this data is part of it")
+	return in.wait("waiting for the primary's history, to tell whether this data is part of it")
 }
 
 type course int
@@ -100,7 +100,7 @@ func (in Input) course() course {
 func (in Input) follow() Act {
 	g, s := in.Goal, in.Seen
 	if s.Timeline != g.Timeline && !s.Known && s.Upstream != upstreamName(g) {
-		return in.wait("the end of its WAL, to tell whether it is part of the primary's history")
+		return in.wait("waiting for the end of its WAL, to tell whether it is part of the primary's history")
 	}
 	if g.Opened && s.Timeline != g.Timeline {
 		if fork, ok := g.History.ForkOf(s.Timeline); !ok || s.Position > fork {
@@ -111,7 +111,7 @@ func (in Input) follow() Act {
 	case s.Outside && !in.Durable.AlterSystem:
 		return in.act(StopClean, "somebody else started it, beyond its guards: restart it")
 	case !g.Opened && g.Fork != nil && s.Timeline != g.Timeline && (s.Timeline != g.Fork.Timeline || s.Position > g.Fork.End):
-		return in.wait(fmt.Sprintf("the primary's history: it may hold WAL past %s of timeline %d, where the new one may fork", g.Fork.End, g.Fork.Timeline))
+		return in.wait(fmt.Sprintf("waiting for the primary's history: it may hold WAL past %s of timeline %d, where the new one may fork", g.Fork.End, g.Fork.Timeline))
 	case in.rebuildDue() && !s.Streaming && s.Upstream == upstreamName(g):
 		return in.act(StopClean, "it does not stream, nor did it after a restart: rebuild it")
 	case s.Upstream != upstreamName(g) || s.Application != g.Incarnation || s.SyncNames != in.replicaSyncNames():
@@ -125,7 +125,7 @@ func (in Input) follow() Act {
 	case in.Now-in.Memory.StreamedAt > streamWithin:
 		return in.repair("it has not streamed for " + streamWithin.String())
 	}
-	return in.wait("the stream from " + upstreamName(g))
+	return in.wait("waiting for the stream from " + upstreamName(g))
 }
 
 func (in Input) upkeep() Act {
@@ -153,13 +153,13 @@ func (in Input) repair(why string) Act {
 // the present data never acknowledged anything.
 func (in Input) discard(k Kind, needs, why string) Act {
 	if in.Goal.Incarnation == in.Durable.Incarnation {
-		return Act{Durable: in.Durable, Needs: needs, Wait: "a new incarnation for the " + needs + ": " + why}
+		return Act{Durable: in.Durable, Needs: needs, Wait: "waiting for a new incarnation for the " + needs + ": " + why}
 	}
 	if !in.Goal.Opened {
-		return in.wait("the primary to open before the " + needs)
+		return in.wait("waiting for the primary to open before the " + needs)
 	}
 	if id := in.countedOn(); id != 0 {
-		return in.wait(fmt.Sprintf("durability set %d to end before the %s: it counts on the data in place as %s", id, needs, in.Durable.Incarnation))
+		return in.wait(fmt.Sprintf("waiting for durability set %d to end before the %s: it counts on the data in place as %s", id, needs, in.Durable.Incarnation))
 	}
 	return in.rename(k, why)
 }
@@ -181,7 +181,7 @@ func (in Input) countedOn() uint64 {
 
 func (in Input) clone(why string) Act {
 	if !in.Goal.Opened {
-		return in.wait("the primary to open before the clone")
+		return in.wait("waiting for the primary to open before the clone")
 	}
 	return in.rename(Clone, why)
 }

@@ -7,7 +7,6 @@ package operate
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -22,8 +21,8 @@ import (
 )
 
 const (
-	// effectTimeout bounds one try; every device has a shorter one of its own.
-	effectTimeout = platform.MaxFenceTimeout + 10*time.Second
+	// effectTimeout bounds one try; every device and every hook has a shorter deadline of its own.
+	effectTimeout = max(platform.MaxFenceTimeout, platform.MaxHookTimeout) + 10*time.Second
 	// submitTimeout bounds the wait for a result to be committed.
 	submitTimeout = 5 * time.Second
 	// again is the pause before an effect that did not succeed is tried again.
@@ -71,31 +70,45 @@ func (r *Runner) Want(effects []state.Effect, s *state.State) {
 		}
 	}
 	for _, e := range effects {
-		if r.closed || r.busy(e.Host) {
+		if r.closed || r.busy(e) {
 			continue
 		}
-		if host := s.Platform.Host(e.Host); host != nil {
-			r.start(e, *host)
+		if j := r.jobOf(e, s); j != nil {
+			r.start(e, j)
 		}
 	}
 }
 
-// busy: something is under way on the host; switching off and on at once would end in neither.
-func (r *Runner) busy(host string) bool {
+// busy: it is under way, or something else is on its host; switching off and on at once would end in neither.
+func (r *Runner) busy(wanted state.Effect) bool {
 	for e := range r.tries {
-		if e.Host == host {
+		if e == wanted || e.Host != "" && e.Host == wanted.Host {
 			return true
 		}
 	}
 	return false
 }
 
-func (r *Runner) start(e state.Effect, host platform.Host) {
+// job does an effect once: the command with its result, and whether it is done.
+type job func(ctx context.Context) (cmd state.Command, ok bool, detail string)
+
+func (r *Runner) jobOf(e state.Effect, s *state.State) job {
+	switch e.Kind {
+	case state.PowerOff, state.PowerOn:
+		if host := s.Platform.Host(e.Host); host != nil {
+			return func(ctx context.Context) (state.Command, bool, string) { return r.switchPower(ctx, e, *host) }
+		}
+		return nil
+	}
+	return r.changeJob(e, s)
+}
+
+func (r *Runner) start(e state.Effect, j job) {
 	ctx, cancel := context.WithTimeout(context.Background(), effectTimeout)
 	r.tries[e] = &try{cancel: cancel}
 	r.wg.Go(func() {
 		defer cancel()
-		if !r.once(ctx, e, host) {
+		if !r.once(ctx, e, j) {
 			pause := time.NewTimer(again)
 			defer pause.Stop()
 			select {
@@ -110,10 +123,11 @@ func (r *Runner) start(e state.Effect, host platform.Host) {
 }
 
 // once tries an effect and proposes the result; false if it is to be tried again after a pause.
-func (r *Runner) once(ctx context.Context, e state.Effect, host platform.Host) bool {
+func (r *Runner) once(ctx context.Context, e state.Effect, j job) bool {
 	began := time.Now()
-	cmd, ok, detail := r.do(ctx, e, host)
-	r.log.Info("effect", zap.String("kind", string(e.Kind)), zap.String("host", e.Host), zap.Bool("done", ok), zap.String("detail", detail), zap.Duration("took", time.Since(began)))
+	cmd, ok, detail := j(ctx)
+	cmd.At, cmd.By = time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00"), "mainstay"
+	r.log.Info("effect", zap.String("kind", string(e.Kind)), zap.String("host", e.Host), zap.String("change", e.Change), zap.String("instance", e.Instance), zap.Bool("done", ok), zap.String("detail", detail), zap.Duration("took", time.Since(began)))
 	if ctx.Err() != nil {
 		return true // no longer wanted, or Close
 	}
@@ -126,23 +140,20 @@ func (r *Runner) once(ctx context.Context, e state.Effect, host platform.Host) b
 	return ok
 }
 
-func (r *Runner) do(ctx context.Context, e state.Effect, host platform.Host) (cmd state.Command, ok bool, detail string) {
-	cmd.At, cmd.By = time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00"), "mainstay"
-	switch e.Kind {
-	case state.PowerOff:
+// switchPower switches a host off or on.
+func (r *Runner) switchPower(ctx context.Context, e state.Effect, host platform.Host) (cmd state.Command, ok bool, detail string) {
+	if e.Kind == state.PowerOff {
 		result := r.power(host).Off(ctx)
 		ok, detail = result.Verdict == fencing.Fenced, result.String()
-		cmd.Fenced = &state.HostFenced{Host: e.Host, Off: ok, Detail: detail}
-	case state.PowerOn:
-		answers, err := r.power(host).On(ctx)
-		ok, detail = err == nil, said(answers)
-		if err != nil {
-			detail = err.Error()
-		}
-		cmd.Unfenced = &state.HostUnfenced{Host: e.Host, On: ok, Detail: detail}
-	default:
-		panic(fmt.Sprintf("effect %q is not known", e.Kind)) // State.Effects and this switch are one list
+		cmd.Fenced = &state.HostFenced{Host: e.Host, Fence: e.Fence, Off: ok, Detail: detail}
+		return cmd, ok, detail
 	}
+	answers, err := r.power(host).On(ctx)
+	ok, detail = err == nil, said(answers)
+	if err != nil {
+		detail = err.Error()
+	}
+	cmd.Unfenced = &state.HostUnfenced{Host: e.Host, Fence: e.Fence, On: ok, Detail: detail}
 	return cmd, ok, detail
 }
 

@@ -10,15 +10,15 @@ type App struct {
 	Run   string   `json:"run"`
 	Check AppCheck `json:"check"`
 	// Minimum is how many instances must be well on each site where the pool runs, default 1; below it AppPoolShort.
-	Minimum int `json:"minimum"`
+	Minimum int `json:"minimum"` // 1 to the number of instances there
 	// Drain is how long an instance that is to stop is out of routing first, 0 to 10m.
 	Drain time.Duration `json:"drain,omitempty"`
 	// Quiesce and Resume are the app's own hooks, asked of each instance of the site that is left, and of it again if that
 	// is undone: where they are given a site switchover asks them instead of stopping instances that no agent looks after.
-	Quiesce string `json:"quiesce,omitempty"` // URL, asked by POST
-	Resume  string `json:"resume,omitempty"`  // URL, asked by POST
+	Quiesce string `json:"quiesce,omitempty"` // URL with {address}, asked by POST; never without Resume
+	Resume  string `json:"resume,omitempty"`  // URL with {address}, asked by POST
 	// Verify is asked by POST after a site switchover: the app makes a real write and reads it back.
-	Verify    string     `json:"verify,omitempty"` // URL
+	Verify    string     `json:"verify,omitempty"` // URL; of each instance with {address}, else of whatever stands before them
 	Instances []Instance `json:"instances"`
 }
 
@@ -29,16 +29,16 @@ const (
 )
 
 // AppCheck is how an instance is probed, by every controller: by HTTP, by Exec, or by connecting where neither is given.
-// {address} stands for the instance's address in HTTP and in the words of Exec.
+// {address} stands for the instance's address in HTTP and in the words of Exec. Nothing in it is secret.
 type AppCheck struct {
 	HTTP    string            `json:"http,omitempty"`   // URL
 	Status  int               `json:"status,omitempty"` // the status wanted; 0 for any 2xx
 	Body    string            `json:"body,omitempty"`   // a text that the first 64 KiB of the body must contain
 	Headers map[string]string `json:"headers,omitempty"`
 	CA      string            `json:"ca,omitempty"`   // file on the controllers with who may sign the server's certificate; "" for the system's
-	Exec    []string          `json:"exec,omitempty"` // a program on the controllers; 0 is well
+	Exec    []string          `json:"exec,omitempty"` // a program on the controllers, by its absolute path; 0 is well
 	Every   time.Duration     `json:"every"`          // 100ms to 1h, default 1s
-	Timeout time.Duration     `json:"timeout"`        // at most a minute, default 1s
+	Timeout time.Duration     `json:"timeout"`        // 100ms to 1m, default 1s; see Fresh
 	Rise    int               `json:"rise"`           // checks in a row until an instance counts as well, 1 to 100, default 2
 	Fall    int               `json:"fall"`           // checks in a row until it no longer does, 1 to 100, default 3
 }

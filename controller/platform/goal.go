@@ -68,6 +68,14 @@ type Goal struct {
 	Clean bool `json:"clean,omitempty"`
 	// Paused says the operator has paused the cluster: the guard no longer counts (L7).
 	Paused bool `json:"paused,omitempty"`
+	// Watchdog is what the member asks of the watchdog of its host; nil for off.
+	Watchdog *Watchdog `json:"watchdog,omitempty"`
+}
+
+// Watchdog is what one member asks of its host's watchdog. Of several the strongest mode and the shortest timeout hold.
+type Watchdog struct {
+	Mode    string        `json:"mode"`              // WatchdogAutomatic or WatchdogRequired
+	Timeout time.Duration `json:"timeout,omitempty"` // WatchdogTimeout of the cluster's lease; 0: that is too short
 }
 
 // Upstream is the address of a member to stream, clone or rewind from.

@@ -14,6 +14,7 @@ type Platform struct {
 	Hosts    []Host    `json:"hosts"`
 	Clusters []Cluster `json:"clusters"`
 	Apps     []App     `json:"apps,omitempty"`
+	Hooks    []Hook    `json:"hooks,omitempty"`
 }
 
 // Site is a physical location. A witness site has a controller and no data.

@@ -6,6 +6,15 @@ import (
 	"time"
 )
 
+func TestWatchdogTimeout(t *testing.T) {
+	for lease, want := range map[time.Duration]time.Duration{time.Second: 0, 1600 * time.Millisecond: 0, 2 * time.Second: time.Second,
+		5 * time.Second: 3 * time.Second, time.Minute: 36 * time.Second} {
+		if got := WatchdogTimeout(lease); got != want {
+			t.Errorf("lease %s: %s, want %s", lease, got, want)
+		}
+	}
+}
+
 func TestEpochsAreTotallyOrdered(t *testing.T) { // S3
 	order := []Epoch{{}, {1, 0}, {1, 1}, {1, 9}, {2, 0}, {2, 1}, {3, 0}}
 	for i, a := range order {

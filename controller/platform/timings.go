@@ -38,3 +38,10 @@ const RecoveryBlock = time.Minute
 func CountOut(lease time.Duration) time.Duration {
 	return (lease + GuardKill) * (100 + ClockRatePercent) / 100
 }
+
+// WatchdogTimeout is the timeout of a host's watchdog for a lease of that length, in the whole seconds that drivers know; 0
+// for a lease too short for one. A host must never be reset while its leases are renewed: as long as one arrives with four
+// heartbeats or fewer gone, the watchdog may be fed.
+func WatchdogTimeout(lease time.Duration) time.Duration {
+	return (lease - 4*Heartbeat(lease)).Truncate(time.Second)
+}

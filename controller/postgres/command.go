@@ -54,7 +54,7 @@ func (i *Instance) stream(ctx context.Context, stdout, watch io.Writer, program 
 	cmd := exec.Command(filepath.Join(i.Binaries.Dir, program), args...)
 	cmd.Dir = "/"
 	cmd.Env = i.Owner.environment()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: i.Owner.credential()}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: i.Owner.Credential()}
 	tail := &tailWriter{also: watch}
 	cmd.Stdout, cmd.Stderr = stdout, tail
 	cmd.WaitDelay = killGrace
@@ -102,8 +102,8 @@ func (o Owner) environment() []string {
 	return []string{"LC_ALL=C", "TZ=UTC", "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + home, "USER=" + o.Name}
 }
 
-// credential is nil where the process already runs as the owner.
-func (o Owner) credential() *syscall.Credential {
+// Credential is nil where the process already runs as the owner.
+func (o Owner) Credential() *syscall.Credential {
 	if int(o.UID) == os.Geteuid() {
 		return nil
 	}

@@ -33,7 +33,7 @@ type Owner struct {
 func LookupOwner(name string) (Owner, error) {
 	u, err := user.Lookup(name)
 	if err != nil {
-		return Owner{}, fmt.Errorf("owner of the data directory: %w; create the user or name another", err)
+		return Owner{}, fmt.Errorf("%w; create the user or name another", err)
 	}
 	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
 	gid, _ := strconv.ParseUint(u.Gid, 10, 32)

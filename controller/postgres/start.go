@@ -99,7 +99,7 @@ func (i *Instance) spawn(ctx context.Context, o StartOptions) (*Process, error) 
 	}
 	cmd := exec.Command(filepath.Join(i.Binaries.Dir, "postgres"), args...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", i.Owner.environment(), log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: i.Owner.credential()}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: i.Owner.Credential()}
 	if o.CgroupFD > 0 {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, o.CgroupFD
 	}

@@ -23,9 +23,11 @@ import (
 // etcdDial bounds the connection to etcd.
 const etcdDial = 2 * time.Second
 
-// Etcd publishes to etcd. Under PREFIX/PLATFORM/clusters/NAME stands the topology as JSON, for ever: it is what an old
-// leader is measured by. Under PREFIX/PLATFORM/clusters/NAME/primary stands host:port of a primary that takes writes, with
-// an etcd lease: it goes away when nobody vouches for it any more.
+// Etcd publishes to etcd. Under PREFIX/PLATFORM/clusters/NAME stands the topology as JSON, for as long as the
+// cluster is part of the platform: it is what an old leader is measured by. Under PREFIX/PLATFORM/clusters/NAME/primary
+// stands host:port of a primary that takes writes, with an etcd lease: it goes away when nobody vouches for it any more.
+// PREFIX/PLATFORM/apps/NAME is the same of an app; under PREFIX/PLATFORM/apps/NAME/sites/SITE stand, with the lease, the
+// addresses of the site's instances that take requests, separated by commas; the key is not there where none does.
 type Etcd struct {
 	conf     config.Etcd
 	tls      *tls.Config
@@ -74,54 +76,123 @@ func (e *Etcd) Close() error {
 
 // Publish implements Sink: one transaction, if nothing newer stands there.
 func (e *Etcd) Publish(ctx context.Context, platform string, t Topology) error {
-	if err := e.connect(); err != nil {
-		return err
-	}
-	if err := e.extend(ctx); err != nil {
-		return err
-	}
-	key := e.conf.Prefix + "/" + platform + "/clusters/" + t.Cluster
-	got, err := e.client.Get(ctx, key)
-	if err != nil {
-		return fmt.Errorf("read %s from etcd: %w", key, err)
-	}
-	var revision int64 // 0: the key must not be there
-	if len(got.Kvs) > 0 {
-		revision = got.Kvs[0].ModRevision
-		var there Topology
-		if err := json.Unmarshal(got.Kvs[0].Value, &there); err != nil {
-			return fmt.Errorf("etcd's key %s holds something that is no topology: %w; delete the key, or choose another etcd.prefix", key, err)
-		}
-		if t.Older(there) {
-			return ErrNewer
-		}
-	}
-	return e.put(ctx, key, revision, t)
-}
-
-func (e *Etcd) put(ctx context.Context, key string, revision int64, t Topology) error {
-	value, err := json.Marshal(t)
+	key := e.key(platform, t.Cluster)
+	there, err := e.held(ctx, key)
 	if err != nil {
 		return err
+	}
+	var old Topology
+	if err := there.read(&old); err != nil {
+		return err
+	}
+	if there.revision != 0 && t.Older(old) {
+		return ErrNewer
 	}
 	primary := clientv3.OpDelete(key + "/primary")
 	if t.Primary != nil && t.Opened {
-		address := net.JoinHostPort(t.Primary.Address, strconv.Itoa(t.Primary.Port))
-		primary = clientv3.OpPut(key+"/primary", address, clientv3.WithLease(e.lease))
+		primary = e.leased(key+"/primary", net.JoinHostPort(t.Primary.Address, strconv.Itoa(t.Primary.Port)))
 	}
-	done, err := e.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
-		Then(clientv3.OpPut(key, string(value)), primary).Commit()
-	switch {
-	case errors.Is(err, rpctypes.ErrLeaseNotFound):
-		e.lease = 0
-		return fmt.Errorf("write %s to etcd: %w", key, err)
-	case err != nil:
-		return fmt.Errorf("write %s to etcd: %w", key, err)
-	case !done.Succeeded:
-		return fmt.Errorf("write %s to etcd: another controller has written it meanwhile", key)
+	return e.put(ctx, there, t, primary)
+}
+
+func (e *Etcd) key(platform, cluster string) string {
+	return e.conf.Prefix + "/" + platform + "/clusters/" + cluster
+}
+
+// Withdraw implements Sink: one transaction, if what stands there is a topology, and no newer one.
+func (e *Etcd) Withdraw(ctx context.Context, platform, cluster string, version uint64) error {
+	if err := e.connect(); err != nil {
+		return err
+	}
+	there, err := e.get(ctx, e.key(platform, cluster))
+	var old Topology
+	if err != nil || there.read(&old) != nil || old.Cluster != cluster {
+		return err
+	}
+	if version < old.Version {
+		return ErrNewer
+	}
+	return e.delete(ctx, there, there.key+"/primary")
+}
+
+// stored is what stands under a key.
+type stored struct {
+	key      string
+	value    []byte
+	revision int64 // 0: nothing stands there
+}
+
+// read decodes it into a topology; where nothing stands there, out stays as it is.
+func (s stored) read(out any) error {
+	if s.revision == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(s.value, out); err != nil {
+		return fmt.Errorf("etcd's key %s holds something that is no topology: %w; delete the key, or choose another etcd.prefix", s.key, err)
 	}
 	return nil
+}
+
+// held makes sure of the connection and of the lease, and gets what stands under a key.
+func (e *Etcd) held(ctx context.Context, key string) (stored, error) {
+	if err := e.connect(); err != nil {
+		return stored{}, err
+	}
+	if err := e.extend(ctx); err != nil {
+		return stored{}, err
+	}
+	return e.get(ctx, key)
+}
+
+func (e *Etcd) get(ctx context.Context, key string) (stored, error) {
+	got, err := e.client.Get(ctx, key)
+	if err != nil {
+		return stored{}, fmt.Errorf("read %s from etcd: %w", key, err)
+	}
+	if len(got.Kvs) == 0 {
+		return stored{key: key}, nil
+	}
+	return stored{key, got.Kvs[0].Value, got.Kvs[0].ModRevision}, nil
+}
+
+// leased announces something for as long as somebody vouches for it.
+func (e *Etcd) leased(key, value string) clientv3.Op {
+	return clientv3.OpPut(key, value, clientv3.WithLease(e.lease))
+}
+
+// put replaces what stands there by a topology, with all that follows from it.
+func (e *Etcd) put(ctx context.Context, there stored, topology any, more ...clientv3.Op) error {
+	value, err := json.Marshal(topology)
+	if err != nil {
+		return err
+	}
+	if err = e.swap(ctx, there, append(more, clientv3.OpPut(there.key, string(value)))...); errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		e.lease = 0
+	}
+	if err != nil {
+		return fmt.Errorf("write %s to etcd: %w", there.key, err)
+	}
+	return nil
+}
+
+func (e *Etcd) delete(ctx context.Context, there stored, more ...string) error {
+	ops := []clientv3.Op{clientv3.OpDelete(there.key)}
+	for _, key := range more {
+		ops = append(ops, clientv3.OpDelete(key))
+	}
+	if err := e.swap(ctx, there, ops...); err != nil {
+		return fmt.Errorf("delete %s from etcd: %w", there.key, err)
+	}
+	return nil
+}
+
+// swap does all of it in one transaction, if nobody has written the key since it was read.
+func (e *Etcd) swap(ctx context.Context, there stored, ops ...clientv3.Op) error {
+	done, err := e.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(there.key), "=", there.revision)).Then(ops...).Commit()
+	if err == nil && !done.Succeeded {
+		err = errors.New("another controller has written it meanwhile")
+	}
+	return err
 }
 
 // extend keeps the lease of this controller's keys alive, or takes a new one.

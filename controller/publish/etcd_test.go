@@ -75,16 +75,43 @@ func (s *server) read(t *testing.T) sinktest.Read {
 	}
 }
 
+func (s *server) readApp(t *testing.T) sinktest.ReadApp {
+	c := s.client(t)
+	return func(t *testing.T, app string) (*publish.AppTopology, map[string]string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		key := "/mainstay/social/apps/" + app
+		got, err := c.Get(ctx, key+"/sites/", clientv3.WithPrefix())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sites := map[string]string{}
+		for _, kv := range got.Kvs {
+			sites[strings.TrimPrefix(string(kv.Key), key+"/sites/")] = string(kv.Value)
+		}
+		text := get(t, c, key)
+		if text == "" {
+			return nil, sites
+		}
+		var out publish.AppTopology
+		if err := json.Unmarshal([]byte(text), &out); err != nil {
+			t.Fatal(err)
+		}
+		return &out, sites
+	}
+}
+
 func TestEtcdConforms(t *testing.T) {
 	s := newServer(t)
-	sinktest.Run(t, s.sink, s.read(t))
+	sinktest.Run(t, s.sink, s.read(t), s.readApp(t))
 }
 
 // The announced primary goes away when nobody vouches for it any more; the topology, which old leaders are measured by,
 // stays.
 func TestEtcdLeaseEnds(t *testing.T) {
 	s := newServer(t)
-	sink, read := s.sink(t), s.read(t)
+	sink, read, readApp := s.sink(t), s.read(t), s.readApp(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	born := publish.Topology{Cluster: "a", Opened: true, Primary: &publish.Endpoint{Member: "a1", Address: "10.0.0.1", Port: 5432}}
@@ -101,9 +128,19 @@ func TestEtcdLeaseEnds(t *testing.T) {
 	if _, primary := read(t, "a"); primary != "10.0.0.1:5432" {
 		t.Fatalf("primary %q", primary)
 	}
+	web := publish.AppTopology{App: "web", Sites: map[string][]publish.AppEndpoint{"east": {{Instance: "web1", Address: "10.0.0.9:80"}}}}
+	if err := sink.PublishApp(ctx, "social", web); err != nil {
+		t.Fatal(err)
+	}
+	if _, sites := readApp(t, "web"); sites["east"] != "10.0.0.9:80" {
+		t.Fatalf("sites %v", sites)
+	}
 	await(t, "the primary's key to go", func() bool { _, primary := read(t, "a"); return primary == "" })
 	if there, _ := read(t, "a"); there == nil {
 		t.Error("the topology went with it")
+	}
+	if there, sites := readApp(t, "web"); there == nil || len(sites) != 0 {
+		t.Errorf("of an app that nobody vouches for: %+v, %v", there, sites)
 	}
 	// A lease that was lost meanwhile is taken anew.
 	await(t, "it to be published again", func() bool { return sink.Publish(ctx, "social", born) == nil })
@@ -122,6 +159,18 @@ func TestEtcdHoldsSomethingElse(t *testing.T) {
 	err := s.sink(t).Publish(ctx, "social", publish.Topology{Cluster: "a"})
 	if err == nil || !strings.Contains(err.Error(), "holds something that is no topology") {
 		t.Errorf("%v", err)
+	}
+	if err := s.sink(t).Withdraw(ctx, "social", "a", 9); err != nil || get(t, s.client(t), "/mainstay/social/clusters/a") != "mine" {
+		t.Errorf("withdrew what it had not published: %v", err)
+	}
+	if _, err := s.client(t).Put(ctx, "/mainstay/social/apps/a", "mine"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.sink(t).PublishApp(ctx, "social", publish.AppTopology{App: "a"}); err == nil || !strings.Contains(err.Error(), "holds something that is no topology") {
+		t.Errorf("%v", err)
+	}
+	if err := s.sink(t).WithdrawApp(ctx, "social", publish.AppTopology{App: "a"}); err != nil || get(t, s.client(t), "/mainstay/social/apps/a") != "mine" {
+		t.Errorf("withdrew what it had not published: %v", err)
 	}
 }
 

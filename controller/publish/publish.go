@@ -1,4 +1,4 @@
-// Package publish tells the world outside which member is primary: committed state -> topology -> a sink (etcd's keys).
+// Package publish tells the world outside which member is primary, and which app servers take requests: committed state -> topology -> a sink (etcd's keys).
 //
 // It reacts to committed state only, and only on the leader. It must never hold up the loop or the log: it has its own
 // goroutine, looks at the latest state whenever it is ready for it, and skips what it has missed. A sink that is down is
@@ -11,7 +11,9 @@ package publish
 import (
 	"context"
 	"errors"
+	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -55,16 +57,50 @@ func (t Topology) Older(o Topology) bool {
 	return t.Epoch.Less(o.Epoch) || t.Epoch == o.Epoch && t.Version < o.Version
 }
 
-// same tells whether clients would see no difference.
-func (t Topology) same(o Topology) bool {
+func (t Topology) subject() subject { return subject{"cluster", t.Cluster} }
+
+func (t Topology) same(e entry) bool {
+	o, ok := e.(Topology)
 	o.Version = t.Version
-	return reflect.DeepEqual(t, o)
+	return ok && reflect.DeepEqual(t, o)
+}
+
+func (t Topology) put(ctx context.Context, k Sink, platform string) error {
+	return k.Publish(ctx, platform, t)
+}
+
+func (t Topology) fields() []zap.Field {
+	return []zap.Field{zap.String("cluster", t.Cluster), zap.Stringer("epoch", t.Epoch), zap.Bool("opened", t.Opened)}
 }
 
 // Sink takes topologies. Publish is idempotent, and called again and again to keep what was published alive; it fails with
 // ErrNewer for what is older than what it has. It is called from one goroutine, with a deadline.
 type Sink interface {
 	Publish(ctx context.Context, platform string, t Topology) error
+	// Withdraw takes back what was published of a cluster that was removed at that version. It leaves alone what it did not
+	// publish, fails with ErrNewer for what is of a later version, and may find nothing.
+	Withdraw(ctx context.Context, platform, cluster string, version uint64) error
+	// PublishApp and WithdrawApp are the same of an app; of gone only the name and the moment count.
+	PublishApp(ctx context.Context, platform string, t AppTopology) error
+	WithdrawApp(ctx context.Context, platform string, gone AppTopology) error
+}
+
+// subject is what something is published of.
+type subject struct{ kind, name string }
+
+// entry is the topology of a cluster or of an app.
+type entry interface {
+	subject() subject
+	same(entry) bool // clients would see no difference
+	put(ctx context.Context, k Sink, platform string) error
+	fields() []zap.Field // for the log
+}
+
+// withdrawal takes back what was published of a subject that was removed at a version; 0 where one removal is like the other.
+type withdrawal struct {
+	subject
+	version uint64
+	do      func(context.Context, Sink) error
 }
 
 // Source is the committed state and whether this controller leads.
@@ -100,21 +136,50 @@ func Of(s *state.State) []Topology {
 	return out
 }
 
+// entries are all that is to be published.
+func entries(s *state.State) (all []entry) {
+	for _, t := range Of(s) {
+		all = append(all, t)
+	}
+	for _, t := range AppsOf(s) {
+		all = append(all, t)
+	}
+	return all
+}
+
+// withdrawals are all that must no longer be published.
+func withdrawals(s *state.State) (all []withdrawal) {
+	if s.Platform == nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Gone)) {
+		version := s.Gone[name].Version
+		all = append(all, withdrawal{subject{"cluster", name}, version, func(ctx context.Context, k Sink) error {
+			return k.Withdraw(ctx, s.Platform.Name, name, version)
+		}})
+	}
+	for _, name := range s.GoneApps {
+		all = append(all, withdrawApp(name, s))
+	}
+	return all
+}
+
 // Publisher keeps a sink up to date.
 type Publisher struct {
 	sink   Sink
 	every  time.Duration // how often to publish what has not changed
 	logger *zap.Logger
 
-	sent    map[string]Topology // by cluster, since this controller leads
-	renewed time.Time           // when all of them were published last
+	sent    map[subject]entry  // since this controller leads
+	gone    map[subject]uint64 // what was withdrawn since, with its version
+	renewed time.Time          // when all of them were published last
 	down    bool
 	backoff time.Duration
 }
 
 // New returns a publisher that repeats itself every so often.
 func New(sink Sink, every time.Duration, logger *zap.Logger) *Publisher {
-	return &Publisher{sink: sink, every: every, logger: logger, sent: map[string]Topology{}}
+	return &Publisher{sink: sink, every: every, logger: logger, sent: map[subject]entry{}, gone: map[subject]uint64{}}
 }
 
 // Run publishes until ctx ends; it then returns nil.
@@ -124,6 +189,7 @@ func (p *Publisher) Run(ctx context.Context, source Source) error {
 		next := p.every
 		if !source.Leading() {
 			clear(p.sent)
+			clear(p.gone)
 		} else if err := p.round(ctx, source.State()); err != nil {
 			next, changed = p.failed(err), nil
 		} else {
@@ -138,28 +204,62 @@ func (p *Publisher) Run(ctx context.Context, source Source) error {
 // round publishes what is new, and everything when it is time.
 func (p *Publisher) round(ctx context.Context, s *state.State) error {
 	renew := time.Since(p.renewed) >= p.every
-	for _, t := range Of(s) {
-		last, known := p.sent[t.Cluster]
-		if known && !renew && last.same(t) {
-			continue
-		}
-		call, cancel := context.WithTimeout(ctx, publishTime)
-		err := p.sink.Publish(call, s.Platform.Name, t)
-		cancel()
-		if errors.Is(err, ErrNewer) { // the new leader publishes; this one will hear of it
-			if !known || !last.same(t) {
-				p.logger.Info("topology not published: a newer one is there", zap.String("cluster", t.Cluster), zap.Stringer("epoch", t.Epoch))
-			}
-		} else if err != nil {
+	for _, e := range entries(s) {
+		if err := p.publish(ctx, s.Platform.Name, e, renew); err != nil {
 			return err
-		} else if !known || !last.same(t) {
-			p.logger.Info("topology published", zap.String("cluster", t.Cluster), zap.Stringer("epoch", t.Epoch), zap.Bool("opened", t.Opened))
 		}
-		p.sent[t.Cluster] = t
+	}
+	for _, w := range withdrawals(s) {
+		if err := p.withdraw(ctx, w, renew); err != nil {
+			return err
+		}
 	}
 	if renew {
 		p.renewed = time.Now()
 	}
+	return nil
+}
+
+func (p *Publisher) publish(ctx context.Context, platform string, e entry, renew bool) error {
+	last, known := p.sent[e.subject()]
+	news := !known || !last.same(e)
+	if !news && !renew {
+		return nil
+	}
+	call, cancel := context.WithTimeout(ctx, publishTime)
+	err := e.put(call, p.sink, platform)
+	cancel()
+	switch {
+	case errors.Is(err, ErrNewer) && news: // the new leader publishes; this one will hear of it
+		p.logger.Info("topology not published: a newer one is there", e.fields()...)
+	case err != nil && !errors.Is(err, ErrNewer):
+		return err
+	case err == nil && news:
+		p.logger.Info("topology published", e.fields()...)
+	}
+	p.sent[e.subject()] = e
+	delete(p.gone, e.subject())
+	return nil
+}
+
+// withdraw takes back what is published of what was removed: again when it is time, because an old leader that did not know
+// it yet may have published it once more.
+func (p *Publisher) withdraw(ctx context.Context, w withdrawal, renew bool) error {
+	last, known := p.gone[w.subject]
+	if known = known && last == w.version; known && !renew {
+		return nil
+	}
+	call, cancel := context.WithTimeout(ctx, publishTime)
+	err := w.do(call, p.sink)
+	cancel()
+	if err != nil && !errors.Is(err, ErrNewer) { // it is back, and the new leader publishes it
+		return err
+	}
+	if err == nil && !known {
+		p.logger.Info("nothing is published any more of what was removed", zap.String(w.kind, w.name))
+	}
+	p.gone[w.subject] = w.version
+	delete(p.sent, w.subject)
 	return nil
 }
 

@@ -3,6 +3,8 @@ package publish_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -76,6 +78,8 @@ func (f *source) Changed() <-chan struct{} {
 type sink struct {
 	mu    sync.Mutex
 	got   []publish.Topology
+	apps  []publish.AppTopology
+	gone  []string // withdrawn, with the version
 	calls int
 	err   error
 	hang  bool
@@ -97,6 +101,36 @@ func (k *sink) Publish(ctx context.Context, name string, t publish.Topology) err
 	}
 	return k.err
 }
+
+func (k *sink) Withdraw(_ context.Context, name, cluster string, version uint64) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err == nil {
+		k.gone = append(k.gone, fmt.Sprintf("%s/%s %d", name, cluster, version))
+	}
+	return k.err
+}
+
+func (k *sink) PublishApp(_ context.Context, name string, t publish.AppTopology) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err == nil {
+		k.apps = append(k.apps, t)
+	}
+	return k.err
+}
+
+func (k *sink) WithdrawApp(ctx context.Context, name string, gone publish.AppTopology) error {
+	return k.Withdraw(ctx, name, "app "+gone.App, gone.Index)
+}
+
+func (k *sink) published() []publish.AppTopology {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.apps)
+}
+
+func (k *sink) withdrawn() []string { k.mu.Lock(); defer k.mu.Unlock(); return slices.Clone(k.gone) }
 
 func (k *sink) set(err error, hang bool) { k.mu.Lock(); defer k.mu.Unlock(); k.err, k.hang = err, hang }
 
@@ -236,4 +270,91 @@ func TestNewerIsNoFailure(t *testing.T) {
 	if logs.Len() != 1 {
 		t.Errorf("%d lines: %v", logs.Len(), logs.All())
 	}
+}
+
+// A removed cluster is withdrawn once by each leader that finds it removed, and published again when it is back.
+func TestRemovedClusterIsWithdrawn(t *testing.T) {
+	k, f := &sink{}, newSource()
+	run(t, k, f, time.Hour)
+	without := func(version uint64) *state.State {
+		s := social(1, 1, "feed-1")
+		s.Platform.Clusters, s.Clusters = nil, map[string]*state.Cluster{}
+		s.Gone = map[string]*state.Cluster{"feed": {Name: "feed", Version: version}}
+		return s
+	}
+	f.set(social(1, 1, "feed-1"), true)
+	await(t, "the topology", func() bool { return k.count() == 1 })
+	f.set(without(4), true)
+	await(t, "the withdrawal", func() bool { return len(k.withdrawn()) == 1 })
+	f.looked(t)
+	f.set(social(1, 1, "feed-1"), true)
+	await(t, "the same topology, again", func() bool { return k.count() == 2 })
+	f.set(without(6), true)
+	await(t, "another withdrawal", func() bool { return len(k.withdrawn()) == 2 })
+	f.set(without(6), false)
+	f.looked(t)
+	f.set(without(6), true)
+	await(t, "that of the next leader", func() bool { return len(k.withdrawn()) == 3 })
+	if got := k.withdrawn(); !slices.Equal(got, []string{"social/feed 4", "social/feed 6", "social/feed 6"}) {
+		t.Errorf("withdrawn: %v", got)
+	}
+}
+
+// withApp is a platform with an app on two sites that lives with its primary; the log is at that index.
+func withApp(index uint64, change func(*state.State)) *state.State {
+	s := social(1, 1, "feed-1")
+	s.Generation, s.Index = 1, index
+	s.Platform.Sites = []platform.Site{{Name: "east"}, {Name: "west"}}
+	s.Platform.Apps = []platform.App{{Name: "web", Run: platform.RunWithPrimary, Needs: []string{"feed"}, Instances: []platform.Instance{
+		{Name: "web1", Site: "east", Address: "10.0.0.1:80"}, {Name: "web2", Site: "east", Address: "10.0.0.2:80"}, {Name: "web3", Site: "west", Address: "10.0.1.1:80"}}}}
+	s.Apps = map[string]*state.App{"web": {Name: "web", Site: "east"}}
+	if change != nil {
+		change(s)
+	}
+	return s
+}
+
+func TestAppsOf(t *testing.T) {
+	if got := publish.AppsOf(state.New()); got != nil {
+		t.Errorf("no platform: %+v", got)
+	}
+	for name, c := range map[string]struct {
+		change func(*state.State)
+		want   string
+	}{
+		"on its site": {nil, "map[east:[{web1 10.0.0.1:80} {web2 10.0.0.2:80}] west:[]]"},
+		"one is down": {func(s *state.State) { s.Apps["web"].Out = map[string]string{"web1": "down"} }, "map[east:[{web2 10.0.0.2:80}] west:[]]"},
+		"it moves":    {func(s *state.State) { s.Apps["web"].Site, s.Apps["web"].Moving = "west", true }, "map[east:[] west:[]]"},
+		"a site switchover keeps it stopped": {func(s *state.State) {
+			s.Change = &state.SiteChange{ID: "site-1", To: "west", Step: platform.StepClusters}
+		}, "map[east:[] west:[]]"},
+	} {
+		got := publish.AppsOf(withApp(7, c.change))
+		if len(got) != 1 || got[0].App != "web" || got[0].Generation != 1 || got[0].Index != 7 || fmt.Sprint(got[0].Sites) != c.want {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+func TestAppsArePublishedAndWithdrawn(t *testing.T) {
+	k, f := &sink{}, newSource()
+	run(t, k, f, time.Hour)
+	f.set(withApp(5, nil), true)
+	await(t, "the app", func() bool { return len(k.published()) == 1 })
+	f.set(withApp(6, nil), true) // a tick
+	f.looked(t)
+	f.set(withApp(7, func(s *state.State) { s.Apps["web"].Out = map[string]string{"web1": "down"} }), true)
+	await(t, "one less", func() bool { return len(k.published()) == 2 })
+	if got := k.published(); got[0].Index != 5 || got[1].Index != 7 {
+		t.Errorf("published %+v", got)
+	}
+	removed := func(s *state.State) { s.Platform.Apps, s.Apps, s.GoneApps = nil, nil, []string{"web"} }
+	f.set(withApp(8, removed), true)
+	await(t, "the withdrawal", func() bool { return slices.Equal(k.withdrawn(), []string{"social/app web 8"}) })
+	f.set(withApp(9, removed), true)
+	f.looked(t)
+	f.set(withApp(10, nil), true)
+	await(t, "it to be published again", func() bool { return len(k.published()) == 3 })
+	f.set(withApp(11, removed), true)
+	await(t, "another withdrawal", func() bool { return slices.Equal(k.withdrawn(), []string{"social/app web 8", "social/app web 11"}) })
 }

@@ -27,6 +27,14 @@ func Apply(s *State, index uint64, c Command) (*State, error) {
 		err = next.applyLeft(c)
 	case c.Bind != nil:
 		next.applyBind(c.Bind)
+	case c.App != nil:
+		err = next.applyApp(c)
+	case c.BeginSite != nil:
+		err = next.applyBeginSite(c)
+	case c.StepSite != nil:
+		err = next.applyStepSite(c)
+	case c.Asked != nil:
+		err = next.applyAsked(c)
 	case c.Fence != nil:
 		err = next.applyFence(c)
 	case c.Fenced != nil:
@@ -107,6 +115,12 @@ func (c Command) clusterStep() func(*State, *Cluster, Command) error {
 		return applyLeaseCounted
 	case c.Ack != nil:
 		return applyAck
+	case c.Stream != nil:
+		return applyStream
+	case c.Approve != nil:
+		return applyApprove
+	case c.Reaffirm != nil:
+		return applyReaffirm
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ func mayAck(in *platform.Platform, conf *platform.Cluster, primary, member strin
 	if p == nil || m == nil || m.Leaving {
 		return false
 	}
-	return conf.Durability.From != "other-site" || in.SiteOf(p.Host) != in.SiteOf(m.Host)
+	return !m.NoAck && (conf.Durability.From != "other-site" || in.SiteOf(p.Host) != in.SiteOf(m.Host))
 }
 
 func (c *Cluster) addSet(epoch platform.Epoch, acks int, names []string) {
@@ -102,11 +102,17 @@ func applyBegin(s *State, c *Cluster, cmd Command) error {
 			return err
 		}
 	}
+	if b.Change != "" && (s.Change == nil || s.Change.ID != b.Change || s.Change.Halted != "") {
+		return fmt.Errorf("site switchover %s is not under way", b.Change)
+	}
 	number := s.nextNumber(c)
 	op := c.begin(Operation{Kind: b.Kind, Reason: b.Reason, By: cmd.By, From: c.Primary, To: b.To, Epoch: number, Prediction: b.Prediction}, cmd.At)
 	c.Attempt = &Attempt{Number: number, Phase: PhaseSeal, Operation: op.ID, To: b.To, StopOld: b.StopOld, Accepted: b.Accepted}
 	if b.Kind == Switchover {
 		c.Attempt.Phase = PhaseCheckpoint
+	}
+	if b.Change != "" {
+		s.tried(c.Name, op.ID, cmd.At)
 	}
 	return nil
 }
@@ -181,7 +187,7 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	}
 	c.Epoch, c.Primary, c.Timeline, c.Guarded = p.Attempt, p.Member, p.Timeline, p.Guarded
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
-	c.Opened, c.History, c.Attempt = false, nil, nil
+	c.Opened, c.History, c.Attempt, c.Upstreams, c.Doubtful = false, nil, nil, nil, false
 	if !inPlace { // which goes on with its timeline
 		c.Fork = p.fork()
 	}
@@ -247,6 +253,9 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 	if err := c.validProof(s, p); err != nil {
 		return err
 	}
+	if c.Doubtful {
+		return c.validDoubtful(p)
+	}
 	if p.Clean && p.Proof.Kind == fencing.Stopped || p.Member == c.Primary {
 		return nil // it holds everything by itself
 	}
@@ -259,7 +268,19 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 	return c.isMostAdvanced(p)
 }
 
+// validDoubtful: what the lost controllers did is not known, so that only what the old primary itself shows, or an operator's
+// word, stands for completeness.
+func (c *Cluster) validDoubtful(p *Promote) error {
+	if a := c.Attempt.Accepted; p.Clean && p.Proof.Kind == fencing.Stopped || p.Member == c.Primary && p.Proof.Kind == fencing.Stopped || a != nil && a.Completeness {
+		return nil
+	}
+	return errors.New("the controllers were recovered since: what the old ones did is not known, so no position shows completeness")
+}
+
 func (c *Cluster) validProof(s *State, p *Promote) error {
+	if k := p.Proof.Kind; c.Doubtful && (k == fencing.QuorumSealed || k == fencing.LeaseExpired) {
+		return fmt.Errorf("the controllers were recovered since: the old ones may have changed what %s would rest on", k)
+	}
 	switch p.Proof.Kind {
 	case fencing.Stopped:
 		return nil
@@ -327,7 +348,7 @@ func applyOpened(s *State, c *Cluster, cmd Command) error {
 	}
 	c.SystemID, c.History, c.Opened = o.SystemID, o.History, true
 	if op := c.changing(); op != nil && op.Epoch == c.Epoch {
-		if op.Kind == Failover && op.By == byMainstay {
+		if op.By == byMainstay && (op.Kind == Failover || op.Kind == Switchover) {
 			c.Recovered = op.ID
 		}
 		op.end(Done, fmt.Sprintf("%s takes writes on timeline %d", c.Primary, c.Timeline), cmd.At)
@@ -380,6 +401,7 @@ func applyReincarnate(s *State, c *Cluster, cmd Command) error {
 		return fmt.Errorf("cluster %s: attempt %s counts on what %s holds; rebuild it when that has ended", c.Name, c.Attempt.Number, r.Member)
 	}
 	m.Incarnation, m.Joined = c.incarnate(r.Member), false
+	c.direct(r.Member)
 	op := c.begin(Operation{Kind: Rejoin, Reason: r.Reason, By: cmd.By, To: r.Member, Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)
 	op.step("incarnation", cmd.At, m.Incarnation)
 	return nil

@@ -67,7 +67,7 @@ func (s *State) applyFence(c Command) error {
 	if f := s.Fences[c.Fence.Host]; f != nil && !f.Release {
 		return fmt.Errorf("host %s is fenced already, by %s: %s", c.Fence.Host, f.By, f.Reason)
 	}
-	s.putFence(c.Fence.Host, &Fence{By: c.By, Reason: c.Fence.Reason, Since: c.At})
+	s.putFence(c.Fence.Host, &Fence{Number: s.Index, By: c.By, Reason: c.Fence.Reason, Since: c.At})
 	return nil
 }
 
@@ -76,9 +76,20 @@ func (s *State) applyFenced(c *HostFenced) error {
 	if f == nil || f.Release || f.Off {
 		return fmt.Errorf("host %s is not being fenced", c.Host)
 	}
+	if err := f.answeredBy(c.Host, c.Fence); err != nil {
+		return err
+	}
 	next := *f
 	next.Off, next.Detail = c.Off, c.Detail
 	s.putFence(c.Host, &next)
+	return nil
+}
+
+// answeredBy refuses an answer to another fence of the host: what was off then may be on by now.
+func (f *Fence) answeredBy(host string, number uint64) error {
+	if number != 0 && f.Number != 0 && number != f.Number {
+		return fmt.Errorf("the answer is to fence %d of host %s, which is under fence %d now", number, host, f.Number)
+	}
 	return nil
 }
 
@@ -102,6 +113,9 @@ func (s *State) applyUnfenced(c *HostUnfenced) error {
 	f := s.Fences[c.Host]
 	if f == nil || !f.Release {
 		return fmt.Errorf("host %s is not being given its power back", c.Host)
+	}
+	if err := f.answeredBy(c.Host, c.Fence); err != nil {
+		return err
 	}
 	if c.On {
 		s.putFence(c.Host, nil)

@@ -56,6 +56,9 @@ func (s *State) applyPlatform(cmd Command) error {
 	if c.Base != 0 && c.Base != s.PlatformVersion {
 		return ErrPlatformMoved
 	}
+	if s.Change != nil {
+		return fmt.Errorf("site switchover %s is under way; apply when it has ended", s.Change.ID)
+	}
 	if err := s.CheckChange(c.Platform, c.Remove); err != nil {
 		return err
 	}
@@ -65,6 +68,7 @@ func (s *State) applyPlatform(cmd Command) error {
 	for i := range c.Platform.Clusters {
 		s.putCluster(s.configured(&c.Platform.Clusters[i]))
 	}
+	s.configureApps(c.Platform)
 	return nil
 }
 

@@ -265,3 +265,21 @@ func randomCommand(r *rand.Rand, s *State) Command {
 	}
 	return cmd
 }
+
+// TestAppsOfAnEarlierVersion: whether they come from the log or from a snapshot, nobody meets a check of no time.
+func TestAppsOfAnEarlierVersion(t *testing.T) {
+	old := `{"platform":"p","sites":[],"hosts":[],"clusters":[],"apps":[{"name":"web","check":{"every":1000000000},"instances":[]}]}`
+	cmd, err := DecodeCommand([]byte(`{"platform":{"platform":` + old + `,"base":0}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := DecodeSnapshot([]byte(`{"version":1,"state":{"platform":` + old + `,"wanted":` + old + `}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []*platform.Platform{cmd.Platform.Platform, s.Platform, s.Wanted} {
+		if a := p.Apps[0]; a.Run != platform.RunEverywhere || a.Minimum != 1 || a.Check.Timeout != time.Second || a.Check.Rise != 2 || a.Check.Fall != 3 {
+			t.Errorf("%+v", a)
+		}
+	}
+}

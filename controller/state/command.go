@@ -36,6 +36,13 @@ type Command struct {
 	Pause        *SetPause     `json:"pause,omitempty"`
 	LeaseCounted *LeaseCounted `json:"leaseCounted,omitempty"`
 	Ack          *Ack          `json:"ack,omitempty"`
+	Stream       *Stream       `json:"stream,omitempty"`
+	Reaffirm     *Reaffirm     `json:"reaffirm,omitempty"`
+	Approve      *Approve      `json:"approve,omitempty"`
+	App          *ChangeApp    `json:"app,omitempty"`
+	BeginSite    *BeginSite    `json:"beginSite,omitempty"`
+	StepSite     *StepSite     `json:"stepSite,omitempty"`
+	Asked        *Asked        `json:"asked,omitempty"`
 	Bind         *Bind         `json:"bind,omitempty"`
 	Fence        *FenceHost    `json:"fence,omitempty"`
 	Fenced       *HostFenced   `json:"fenced,omitempty"`
@@ -84,6 +91,8 @@ type Begin struct {
 	StopOld    bool          `json:"stopOld,omitempty"`
 	Accepted   *Acceptance   `json:"accepted,omitempty"`
 	Prediction *Prediction   `json:"prediction,omitempty"`
+	// Change is the site switchover that it is a part of, "" for none.
+	Change string `json:"change,omitempty"`
 }
 
 // Advance moves a running attempt to its next phase.
@@ -175,6 +184,18 @@ type Ack struct {
 	Operation string `json:"operation"` // "" for whichever it is
 }
 
+// Stream has a replica stream from another of its site, or from the primary again (From "").
+type Stream struct {
+	Member string `json:"member"`
+	From   string `json:"from,omitempty"`
+	Reason string `json:"reason"`
+}
+
+// Approve is an operator's word that the failover under way may leave the primary's site.
+type Approve struct {
+	Operation string `json:"operation"`
+}
+
 // Bind records which run of an agent speaks for a host: the first that was heard, or one that was heard after the former
 // had been silent for longer than any lease (L8).
 type Bind struct {
@@ -189,9 +210,11 @@ type FenceHost struct {
 	Reason string `json:"reason"`
 }
 
-// HostFenced is what the devices said to that.
+// HostFenced is what the devices said to that. Fence is the number of the fence that it answers, here and in HostUnfenced; 0
+// is a version's that did not number them, and answers whichever there is.
 type HostFenced struct {
 	Host   string `json:"host"`
+	Fence  uint64 `json:"fence,omitempty"`
 	Off    bool   `json:"off"` // one level of devices has confirmed it
 	Detail string `json:"detail"`
 }
@@ -207,8 +230,20 @@ type UnfenceHost struct {
 // HostUnfenced is what the devices said to that. Once it is on, its members get goals again.
 type HostUnfenced struct {
 	Host   string `json:"host"`
+	Fence  uint64 `json:"fence,omitempty"`
 	On     bool   `json:"on"`
 	Detail string `json:"detail"`
+}
+
+// Subject is what a command is about. A leader has one decided command a subject under way.
+func (c Command) Subject() string {
+	switch {
+	case c.App != nil:
+		return "app " + c.App.App
+	case c.BeginSite != nil || c.StepSite != nil || c.Asked != nil:
+		return "site switchover"
+	}
+	return c.Cluster
 }
 
 // Encode writes a command for the log.
@@ -221,6 +256,9 @@ func DecodeCommand(b []byte) (Command, error) {
 	d.DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil {
 		return c, fmt.Errorf("command of the log is not known to this version: %w; upgrade this controller", err)
+	}
+	if c.Platform != nil && c.Platform.Platform != nil {
+		c.Platform.Platform.FillDefaults() // an earlier version may have written it
 	}
 	return c, nil
 }

@@ -1,10 +1,21 @@
 package state
 
+import (
+	"fmt"
+
+	"mainstay/controller/platform"
+)
+
 // Effect is something to be done outside the log, again and again until its result is committed: the intent is committed
 // first, so that whoever leads next goes on with it (S7).
 type Effect struct {
-	Kind EffectKind
-	Host string
+	Kind  EffectKind
+	Host  string // whose power
+	Fence uint64 // the number of that fence
+	// Of a site switchover: its id, and the hook's number or the instance that is asked.
+	Change        string
+	Hook          int
+	App, Instance string
 }
 
 // EffectKind names an effect.
@@ -13,7 +24,20 @@ type EffectKind string
 const (
 	PowerOff EffectKind = "power-off"
 	PowerOn  EffectKind = "power-on"
+	RunHook  EffectKind = "hook"
+	// Quiesce, Resume and Verify ask an instance by the app's own URLs.
+	Quiesce EffectKind = "quiesce"
+	Resume  EffectKind = "resume"
+	Verify  EffectKind = "verify"
 )
+
+// Key names what a site switchover asks for, among all that it asks.
+func (e Effect) Key() string {
+	if e.Kind == RunHook {
+		return fmt.Sprintf("hook %d", e.Hook)
+	}
+	return fmt.Sprintf("%s %s", e.Kind, e.Instance)
+}
 
 // Effects are those that are wanted and not confirmed yet, in a fixed order.
 func (s *State) Effects() []Effect {
@@ -21,10 +45,88 @@ func (s *State) Effects() []Effect {
 	for _, host := range s.FencedHosts() {
 		switch f := s.Fences[host]; {
 		case f.Release:
-			all = append(all, Effect{PowerOn, host})
+			all = append(all, Effect{Kind: PowerOn, Host: host, Fence: f.Number})
 		case !f.Off:
-			all = append(all, Effect{PowerOff, host})
+			all = append(all, Effect{Kind: PowerOff, Host: host, Fence: f.Number})
+		}
+	}
+	return append(all, s.changeEffects()...)
+}
+
+// changeEffects are what the present step of a site switchover asks for: its hooks, and the apps' own.
+func (s *State) changeEffects() []Effect {
+	ch := s.Change
+	if ch == nil || ch.Halted != "" {
+		return nil
+	}
+	if ch.Undoing {
+		if ch.Step == platform.StepApps {
+			return s.asks(Resume)
+		}
+		return nil
+	}
+	if ch.Ready(s.Platform, ch.Step, "before") != nil {
+		return s.hooks(ch.Step, "before")
+	}
+	var all []Effect
+	switch ch.Step {
+	case platform.StepQuiesce:
+		all = s.asks(Quiesce)
+	case platform.StepApps:
+		all = s.asks(Resume)
+	case platform.StepVerify:
+		all = s.asks(Verify)
+	}
+	if ch.Worked {
+		all = append(all, s.hooks(ch.Step, "after")...)
+	}
+	return all
+}
+
+// hooks are those of a moment that have not answered, up to the first: they run one after the other.
+func (s *State) hooks(step, when string) []Effect {
+	for _, n := range s.Platform.HooksAt(step, when) {
+		e := Effect{Kind: RunHook, Change: s.Change.ID, Hook: n}
+		if _, ok := s.Change.Answers[e.Key()]; !ok {
+			return []Effect{e}
+		}
+	}
+	return nil
+}
+
+// asks are the instances that are to be asked for something and have not said yes.
+func (s *State) asks(kind EffectKind) (all []Effect) {
+	for n := range s.Platform.Apps {
+		conf := &s.Platform.Apps[n]
+		for i := range conf.Instances {
+			e := Effect{Kind: kind, Change: s.Change.ID, App: conf.Name, Instance: conf.Instances[i].Name}
+			if s.asked(conf, &conf.Instances[i], kind) && !s.Change.Answers[e.Key()].OK {
+				all = append(all, e)
+			}
 		}
 	}
 	return all
+}
+
+// asked: an app that runs on both sites is asked to refuse writes in between, and to take them again; each app is verified
+// through one instance of the new site.
+func (s *State) asked(conf *platform.App, i *platform.Instance, kind EffectKind) bool {
+	everywhere := conf.Run != platform.RunWithPrimary
+	switch kind {
+	case Quiesce:
+		return everywhere && conf.Quiesce != "" && s.Serves(conf, i.Name)
+	case Resume:
+		return everywhere && conf.Resume != "" && s.Change.Answers[Effect{Kind: Quiesce, Instance: i.Name}.Key()].OK
+	}
+	return conf.Verify != "" && i.Name == s.verifier(conf)
+}
+
+// verifier is the first instance on the new site that takes requests, "" for none.
+func (s *State) verifier(conf *platform.App) string {
+	for i := range conf.Instances {
+		if name := conf.Instances[i].Name; conf.Instances[i].Site == s.Change.To && s.Serves(conf, name) {
+			return name
+		}
+	}
+	return ""
 }

@@ -9,17 +9,17 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 	if c == nil || conf == nil || conf.Member(member) == nil {
 		return platform.Goal{}
 	}
-	self := s.upstream(conf, member)
+	self, asked := s.upstream(conf, member), s.watchdog(conf, member)
 	if s.FenceOf(cluster, member) != nil {
-		return platform.Goal{Cluster: cluster, Listen: self.Address, Port: self.Port}
+		return platform.Goal{Cluster: cluster, Listen: self.Address, Port: self.Port, Watchdog: asked}
 	}
 	if c.Primary == "" {
-		return platform.Goal{Kind: platform.GoalObserve, Cluster: cluster, Listen: self.Address, Port: self.Port}
+		return platform.Goal{Kind: platform.GoalObserve, Cluster: cluster, Listen: self.Address, Port: self.Port, Watchdog: asked}
 	}
 	g := platform.Goal{
 		Cluster: cluster, Listen: self.Address, Port: self.Port, Epoch: c.Epoch, Timeline: c.Timeline, History: c.History, Fork: c.Fork, Opened: c.Opened,
 		SystemID: c.SystemID, Incarnation: c.Members[member].Incarnation, Sets: c.Sets,
-		Slots: otherMembers(conf, member), List: s.PlatformVersion, Lease: c.LongestLease, Paused: c.Pause != nil && !c.Pause.Resuming,
+		Slots: otherMembers(conf, member), List: s.PlatformVersion, Lease: c.LongestLease, Paused: c.Pause != nil && !c.Pause.Resuming, Watchdog: asked,
 	}
 	if c.Fencing() {
 		if f := c.Attempt.Feed; f != nil && f.To == member {
@@ -33,7 +33,11 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 		return c.primaryGoal(g)
 	}
 	g.Kind = platform.GoalReplica
-	if up := s.upstream(conf, c.Primary); up.Member != "" {
+	from := c.Primary
+	if relay := c.Upstreams[member]; relay != "" {
+		from = relay
+	}
+	if up := s.upstream(conf, from); up.Member != "" {
 		g.Upstream = &up
 	}
 	return g
@@ -64,6 +68,16 @@ func (c *Cluster) primaryGoal(g platform.Goal) platform.Goal {
 		g.Kind, g.Clean = platform.GoalStopped, true
 	}
 	return g
+}
+
+// watchdog is what the platform file says of the watchdog of a member's host. Its timeout follows the lease that is granted
+// from now on, also where a longer one may still be in force: too short a timeout is safe.
+func (s *State) watchdog(conf *platform.Cluster, member string) *platform.Watchdog {
+	h := s.Platform.Host(conf.Member(member).Host)
+	if h == nil || h.Watchdog == platform.WatchdogOff {
+		return nil
+	}
+	return &platform.Watchdog{Mode: h.Watchdog, Timeout: platform.WatchdogTimeout(conf.Lease)}
 }
 
 // upstream is where a member is reached; its Member is "" if the platform does not say.

@@ -2,6 +2,7 @@ package state
 
 import (
 	"testing"
+	"time"
 
 	"mainstay/controller/platform"
 )
@@ -46,6 +47,27 @@ func TestGoalOfEachPhase(t *testing.T) {
 	if g := s.GoalOf("feed", "m9"); g.Kind != platform.GoalNone || s.GoalOf("x", "m1").Kind != platform.GoalNone {
 		t.Error("a stranger has a goal")
 	}
+}
+
+// TestGoalsTellOfTheWatchdog, also to a member whose host is fenced or whose cluster is not born: that is no word for off.
+func TestGoalsTellOfTheWatchdog(t *testing.T) {
+	p := testPlatform(1)
+	p.Hosts[0].Watchdog = platform.WatchdogRequired
+	s := run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: p}})
+	want := platform.Watchdog{Mode: platform.WatchdogRequired, Timeout: 3 * time.Second}
+	check := func(what string, s *State) {
+		t.Helper()
+		if g := s.GoalOf("feed", "m1"); g.Watchdog == nil || *g.Watchdog != want || g.Cluster != "feed" {
+			t.Errorf("%s: got %+v", what, g)
+		}
+		if g := s.GoalOf("feed", "m2"); g.Watchdog != nil {
+			t.Errorf("%s: m2 got %+v", what, g)
+		}
+	}
+	check("unborn", s)
+	s = run(t, s, feed(Command{Birth: &BirthOf{Member: "m1", Guarded: true}}), feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}))
+	check("well", s)
+	check("failing over", run(t, s, failover()))
 }
 
 func TestOnlyTheFirstEpochMayCreate(t *testing.T) {

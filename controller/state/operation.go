@@ -23,6 +23,10 @@ const (
 	Failover   OperationKind = "failover"
 	Switchover OperationKind = "switchover"
 	Rejoin     OperationKind = "rejoin"
+	// Recovery is a new generation of controllers.
+	Recovery OperationKind = "recovery"
+	// SiteSwitchover moves all clusters and apps to one site.
+	SiteSwitchover OperationKind = "site-switchover"
 )
 
 // Result is how an operation ended.

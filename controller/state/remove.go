@@ -125,6 +125,7 @@ func clonePlatform(p *platform.Platform) *platform.Platform {
 func (s *State) removeMember(cluster string, m platform.Member, at string) {
 	c := s.Clusters[cluster].clone()
 	delete(c.Members, m.Name)
+	c.direct(m.Name)
 	if op := c.rejoining(m.Name); op != nil {
 		op.end(Failed, m.Name+" was removed", at)
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+
+	"mainstay/controller/platform"
 )
 
 // snapshotVersion is the format of snapshots; a reader refuses a newer one.
@@ -33,6 +35,11 @@ func DecodeSnapshot(b []byte) (*State, error) {
 	}
 	if snap.State.Clusters == nil {
 		snap.State.Clusters = map[string]*Cluster{}
+	}
+	for _, p := range []*platform.Platform{snap.State.Platform, snap.State.Wanted} {
+		if p != nil {
+			p.FillDefaults() // an earlier version may have written it
+		}
 	}
 	return snap.State, nil
 }

@@ -21,6 +21,9 @@ type State struct {
 	// PlatformID and Generation are minted by `controllers init` (S3).
 	PlatformID string `json:"platformID"`
 	Generation uint64 `json:"generation"`
+	// Lost are the names of controllers that were given up by `controllers recover`. What comes back under one of them may
+	// have the log of an earlier generation: nobody of that name is spoken to again.
+	Lost []string `json:"lost,omitempty"`
 	// Platform is what is protected: what the operator applied and, with their hosts and sites, the members that were removed
 	// but are still Leaving. nil before the first apply. PlatformVersion grows with each change of it.
 	Platform        *platform.Platform `json:"platform,omitempty"`
@@ -34,12 +37,22 @@ type State struct {
 	Released map[string]*Release `json:"released,omitempty"`
 	// Runs are the runs of the agents that speak for each host (L8). A run lasts as long as a boot of its host.
 	Runs map[string]string `json:"runs,omitempty"`
+	Apps map[string]*App   `json:"apps,omitempty"`
+	// GoneApps are the removed apps, so that what was published of them is withdrawn.
+	GoneApps []string `json:"goneApps,omitempty"`
+	// Change is the site switchover under way, nil for none; Changes are the records of all, oldest first.
+	Change     *SiteChange `json:"change,omitempty"`
+	Changes    []Operation `json:"changes,omitempty"`
+	HighChange uint64      `json:"highChange,omitempty"`
 	// Fences are the hosts whose power is, or is to be, cut by their fence devices. No member on them gets goals or leases.
 	Fences map[string]*Fence `json:"fences,omitempty"`
 }
 
 // Fence is the intent to keep a host without power, and how far that has come. It is replaced, never edited.
 type Fence struct {
+	// Number is the log index of the command that wanted it. The devices' answers name it, so that a late one is not taken for an
+	// answer to a later fence. It is 0 for one from a version without numbers, and then any answer is to it.
+	Number uint64 `json:"number,omitempty"`
 	By     string `json:"by"`
 	Reason string `json:"reason"`
 	Since  string `json:"since"` // RFC 3339, for people
@@ -79,10 +92,16 @@ type Cluster struct {
 	Sets    []platform.Set     `json:"sets"`
 	HighSet uint64             `json:"highSet"`
 	Members map[string]*Member `json:"members"`
+	// Upstreams are the replicas that stream from another replica, their site's relay, instead of from the primary: those
+	// whose acknowledgements nothing counts on. It is replaced, never edited, and empty after each change of primary.
+	Upstreams map[string]string `json:"upstreams,omitempty"`
 	// HighIncarnation numbers incarnations; none is used twice.
 	HighIncarnation uint64   `json:"highIncarnation"`
 	Attempt         *Attempt `json:"attempt,omitempty"`
 	Pause           *Pause   `json:"pause,omitempty"`
+	// Doubtful: the controllers were recovered since the epoch in force was granted. No seal and no lease's end proves
+	// anything about it, and no position that anything is complete, until the primary has answered or was replaced.
+	Doubtful bool `json:"doubtful,omitempty"`
 	// Recovered is the last automatic failover, while it bars the next one that rests on inference; "" after that.
 	Recovered string `json:"recovered,omitempty"`
 	// Operations is the history, oldest first, at most maxOperations.
@@ -139,6 +158,8 @@ type Attempt struct {
 	StopOld bool `json:"stopOld,omitempty"`
 	// Accepted is an operator's word for this attempt (S4).
 	Accepted *Acceptance `json:"accepted,omitempty"`
+	// Approved is the operator who lets the primary move to another site, where failover.across-sites asks for that.
+	Approved string `json:"approved,omitempty"`
 	// Feed is a hand-over of WAL under way; Fed says that one was begun: there is no second.
 	Feed *Feed `json:"feed,omitempty"`
 	Fed  bool  `json:"fed,omitempty"`

@@ -161,7 +161,7 @@ func (c *Client) send(ctx context.Context, address, method, path string, body []
 		return err
 	}
 	if alert := refusedCertificate(err); alert != nil {
-		return fmt.Errorf("it does not accept our certificate (%w): is it of this platform, within its date, and not revoked?", alert)
+		return fmt.Errorf("%w (%w): is it of this platform, within its date, and not revoked?", errCertificate, alert)
 	}
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		err = u.Err // without the URL: the caller names the address

@@ -3,7 +3,12 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
+	"syscall"
+
+	"mainstay/controller/identity"
 )
 
 // ErrNoLeader is returned (wrapped, with what each controller said) when controllers answer but none of them leads or
@@ -40,14 +45,63 @@ type Attempt struct {
 }
 
 func (e *ErrUnreachable) Error() string {
-	if len(e.Tried) == 0 {
+	switch {
+	case len(e.Tried) == 0:
 		return "no address to connect to; name the controllers with --controllers or in the context"
+	case e.Certificates():
+		return e.each()
 	}
-	var parts []string
+	return "nobody answers: " + e.each()
+}
+
+// each is every address with its reason; those that say the same share one.
+func (e *ErrUnreachable) each() string {
+	var reasons []string
+	addresses := map[string][]string{}
 	for _, a := range e.Tried {
-		parts = append(parts, fmt.Sprintf("%s: %v", a.Address, a.Err))
+		why := plain(a.Err)
+		if addresses[why] == nil {
+			reasons = append(reasons, why)
+		}
+		addresses[why] = append(addresses[why], a.Address)
 	}
-	return "nobody answers: " + strings.Join(parts, "; ")
+	for i, why := range reasons {
+		reasons[i] = strings.Join(addresses[why], ", ") + ": " + why
+	}
+	return strings.Join(reasons, "; ")
+}
+
+// Certificates tells whether all of them run, and one side does not accept the other's certificate: neither a missing
+// leader nor a network is the matter then.
+func (e *ErrUnreachable) Certificates() bool {
+	for _, a := range e.Tried {
+		if peer := (*identity.PeerError)(nil); !errors.Is(a.Err, errCertificate) && !errors.As(a.Err, &peer) {
+			return false
+		}
+	}
+	return len(e.Tried) > 0
+}
+
+// errCertificate is wrapped where the other side turned our certificate down.
+var errCertificate = errors.New("it does not accept our certificate")
+
+// plain says in an operator's words what a failed exchange means.
+func plain(err error) string {
+	var network net.Error
+	var dial *net.OpError
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused: nothing listens there"
+	case errors.Is(err, io.EOF):
+		return "it closed the connection: it is ending, or the port is another program's"
+	case errors.As(err, &dial) && dial.Op == "dial" && dial.Timeout():
+		return "no connection in time: its host is off, or the network drops what is sent there"
+	case errors.As(err, &network) && network.Timeout():
+		return "no answer in time: it is stopped or hangs, or its host does"
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return dial.Err.Error()
+	}
+	return err.Error()
 }
 
 // Unwrap gives the causes to errors.Is.

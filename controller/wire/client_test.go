@@ -157,7 +157,7 @@ func TestUnreachableNamesEachAddress(t *testing.T) {
 	if !errors.As(err, &u) || len(u.Tried) != 2 {
 		t.Fatalf("%v, want *ErrUnreachable of two", err)
 	}
-	for _, want := range []string{gone + ": ", "connection refused", frozen + ": ", "TLS handshake timeout"} {
+	for _, want := range []string{gone + ": ", "connection refused", frozen + ": ", "no answer in time"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q lacks %q", err, want)
 		}
@@ -253,5 +253,40 @@ func TestForeignCertificate(t *testing.T) {
 	err = c.Do(deadline(t), "POST", "/", struct{}{}, nil)
 	if err == nil {
 		t.Fatal("a foreign certificate was let in")
+	}
+}
+
+// Where everybody runs and certificates are the matter, that is what is said, and nothing of a missing leader.
+func TestCertificatesAreTheMatter(t *testing.T) {
+	a, foreign := newAuthority(t), newAuthority(t)
+	answers := func(w http.ResponseWriter, _ *http.Request) { say(w, 200, Wake{}) }
+	one, two := a.controller("c1", answers), a.controller("c2", answers)
+	blind := foreign.store(identity.RoleOperator, "eve").ClientConfig(identity.RoleController, "", identity.ProtoHTTP)
+	blind.VerifyConnection = nil
+	for _, c := range []struct {
+		name      string
+		client    *Client
+		certs     bool
+		want      []string
+		unwelcome string
+	}{
+		{"they turn ours down", NewClient([]string{one, two}, blind), true, []string{one + ", " + two + ": it does not accept our certificate"}, "nobody answers"},
+		{"we turn theirs down", foreign.client(one), true, []string{one + ": peer presented", "was not signed by a CA in"}, "x509"},
+		{"not the right role", NewClient([]string{one}, a.store(identity.RoleOperator, "jane").ClientConfig(identity.RoleAgent, "", identity.ProtoHTTP)), true,
+			[]string{"presented mainstay://social/controller/c1", "wanted agent"}, "nobody answers"},
+		{"one is down", NewClient([]string{one, refusing(t)}, blind), false, []string{"nobody answers: ", "connection refused"}, "dial tcp"},
+	} {
+		err := c.client.Do(deadline(t), "GET", "/v1/status", nil, nil)
+		c.client.Close()
+		var u *ErrUnreachable
+		if !errors.As(err, &u) || u.Certificates() != c.certs {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		for _, want := range c.want {
+			if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), c.unwelcome) {
+				t.Errorf("%s: %q, want %q and nothing of %q", c.name, err, want, c.unwelcome)
+			}
+		}
 	}
 }

@@ -38,6 +38,9 @@ func GuardOf(seen *health.Member) Protection {
 		return p
 	}
 	p.Known, p.Missing = true, seen.Guard.Missing
+	if seen.Guard.Watchdog != nil {
+		p.Watchdog = seen.Guard.Watchdog.String()
+	}
 	if !seen.Guard.Complete {
 		return p
 	}
@@ -63,9 +66,13 @@ func (p Protection) misses(what string) bool {
 
 // On adds what protects the whole host, as the platform file says.
 func (p Protection) On(h *platform.Host, devices []string) Protection {
-	p.Fence, p.Watchdog = devices, "none"
-	if h != nil && h.Watchdog != platform.WatchdogOff {
-		p.Watchdog = "none (" + h.Watchdog + " in the platform file, but this build uses none)"
+	p.Fence = devices
+	switch {
+	case p.Watchdog != "": // its agent told
+	case h == nil || h.Watchdog == platform.WatchdogOff:
+		p.Watchdog = "off"
+	default:
+		p.Watchdog = "none: nothing was heard of it yet (" + h.Watchdog + " in the platform file)"
 	}
 	return p
 }

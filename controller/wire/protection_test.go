@@ -2,6 +2,7 @@ package wire
 
 import (
 	"testing"
+	"time"
 
 	"mainstay/controller/platform"
 	"mainstay/health"
@@ -11,18 +12,27 @@ func TestProtection(t *testing.T) { // L2
 	seen := func(complete bool, missing ...string) *health.Member {
 		return &health.Member{Guard: health.Guard{Complete: complete, Missing: missing}}
 	}
+	under := func(w health.Watchdog) *health.Member {
+		return &health.Member{Guard: health.Guard{Complete: true, Watchdog: &w}}
+	}
 	for want, p := range map[string]Protection{
 		"guard: not known, its agent was never heard": GuardOf(nil),
 		"guard: none": GuardOf(seen(false)),
 		"guard: both, kernel end (keeper), service manager": GuardOf(seen(true)),
-		"guard: incomplete":                                                        GuardOf(seen(false, "no answer")),
-		"guard: both, service manager":                                             GuardOf(seen(true, MissingKernelEnd+", until X")),
-		"guard: both, service manager; fence: none; watchdog: none":                GuardOf(seen(true, MissingKeeper+": it ended")).On(nil, []string{}),
-		"guard: both, kernel end (keeper)":                                         GuardOf(seen(true, MissingService+": nobody")),
-		"guard: not known, its agent was never heard; fence: none; watchdog: none": GuardOf(nil).On(nil, []string{}),
-		"guard: none; fence: a (level 1), b (level 2); watchdog: none":             GuardOf(seen(false)).On(&platform.Host{}, []string{"a (level 1)", "b (level 2)"}),
-		"guard: none; fence: none; watchdog: none (required in the platform file, but this build uses none)": GuardOf(seen(false)).On(
+		"guard: incomplete":                                                       GuardOf(seen(false, "no answer")),
+		"guard: both, service manager":                                            GuardOf(seen(true, MissingKernelEnd+", until X")),
+		"guard: both, service manager; fence: none; watchdog: off":                GuardOf(seen(true, MissingKeeper+": it ended")).On(nil, []string{}),
+		"guard: both, kernel end (keeper)":                                        GuardOf(seen(true, MissingService+": nobody")),
+		"guard: not known, its agent was never heard; fence: none; watchdog: off": GuardOf(nil).On(nil, []string{}),
+		"guard: none; fence: a (level 1), b (level 2); watchdog: off":             GuardOf(seen(false)).On(&platform.Host{}, []string{"a (level 1)", "b (level 2)"}),
+		"guard: none; fence: none; watchdog: none: nothing was heard of it yet (required in the platform file)": GuardOf(seen(false)).On(
 			&platform.Host{Watchdog: platform.WatchdogRequired}, []string{}),
+		"guard: both, kernel end (keeper), service manager; fence: none; watchdog: armed (iTCO_wdt, 3s)": GuardOf(under(
+			health.Watchdog{Armed: true, Identity: "iTCO_wdt", Timeout: 3 * time.Second})).On(&platform.Host{Watchdog: platform.WatchdogAutomatic}, []string{}),
+		"guard: both, kernel end (keeper), service manager; watchdog: armed (x, 1s), but slow, it reset the host before this boot": GuardOf(under(
+			health.Watchdog{Armed: true, Identity: "x", Timeout: time.Second, Missing: "slow", WasReset: true})),
+		"guard: both, kernel end (keeper), service manager; fence: none; watchdog: none: there is none": GuardOf(under(
+			health.Watchdog{Mode: "automatic", Missing: "there is none"})).On(&platform.Host{Watchdog: platform.WatchdogAutomatic}, []string{}),
 	} {
 		if got := p.String(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

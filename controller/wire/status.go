@@ -18,6 +18,8 @@ type Status struct {
 	At         string         `json:"at"` // RFC 3339
 	Sites      []SiteStatus   `json:"sites"`
 	Clusters   []ClusterState `json:"clusters"`
+	Apps       []AppState     `json:"apps,omitempty"`
+	Change     *SiteChange    `json:"change,omitempty"` // the site switchover under way
 	// Controllers is filled by whoever asks them: the leader knows its voters.
 	Controllers []Controller     `json:"controllers"`
 	Problems    []health.Problem `json:"problems"`
@@ -29,6 +31,7 @@ type SiteStatus struct {
 	Name    string   `json:"name"`
 	Witness bool     `json:"witness,omitempty"`
 	Hosts   []string `json:"hosts"`
+	Lost    string   `json:"lost,omitempty"` // the evidence, if the whole site is lost
 }
 
 // HostStatus is a host with the age of its agent's last report.
@@ -72,6 +75,8 @@ type MemberStatus struct {
 	Excluded string            `json:"excluded,omitempty"`
 	Leaving  bool              `json:"leaving,omitempty"` // it was removed, and durability sets still count on it
 	Address  string            `json:"address"`           // host:port of PostgreSQL
+	// Upstream is the replica that it streams from, "" for the primary.
+	Upstream string `json:"upstream,omitempty"`
 	// Protection is what ends it when it must no longer act as primary.
 	Protection Protection `json:"protection"`
 }

@@ -199,6 +199,8 @@ type OperationAnswer struct {
 // until the operation has ended, at most 30 s).
 type HistoryAnswer struct {
 	Operations []state.Operation `json:"operations"`
+	// Halted is set where one site switchover was asked for, which waits for an operator's word.
+	Halted *Halted `json:"halted,omitempty"`
 }
 
 // ExplainAnswer is GET /v1/clusters/{cluster}/explain.
@@ -209,10 +211,12 @@ type ExplainAnswer struct {
 	Rule     string           `json:"rule"`
 	Now      string           `json:"now"`
 	Problems []health.Problem `json:"problems"`
-	// IfHostLost and IfCrashed are predictions made by the engine itself.
-	IfHostLost state.Prediction `json:"ifHostLost"`
-	IfCrashed  state.Prediction `json:"ifCrashed"`
-	Switchover SwitchoverView   `json:"switchover"`
+	// IfHostLost and IfCrashed are predictions made by the engine itself; IfSiteLost too, where the platform has several sites
+	// with data.
+	IfHostLost state.Prediction  `json:"ifHostLost"`
+	IfCrashed  state.Prediction  `json:"ifCrashed"`
+	IfSiteLost *state.Prediction `json:"ifSiteLost,omitempty"`
+	Switchover SwitchoverView    `json:"switchover"`
 	// Proofs are the ways to show that the primary is fenced, were it needed now; Protection is what each member has.
 	Proofs     []ProofView        `json:"proofs"`
 	Protection []MemberProtection `json:"protection"`

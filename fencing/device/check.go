@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mainstay/controller/platform"
+	"mainstay/fencing/program"
 )
 
 // Mistake is one thing about a host's fence devices that is wrong on this host, and what to do.
@@ -50,7 +51,7 @@ func (c *checking) add(field, what, do string) {
 func (c *checking) all(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, describeWithin+c.spec.Timeout)
 	defer cancel()
-	found, back := apart(ctx, func() []Mistake {
+	found, back := program.Apart(ctx, func() []Mistake {
 		one := &checking{device: c.device, at: c.at} // its own, should it hang
 		one.secrets()
 		if one.spec.Agent != "" {
@@ -188,7 +189,7 @@ func (c *checking) itself(ctx context.Context, m *Metadata) {
 	e, secrets, err := c.call(ctx, "validate-all")
 	if err != nil {
 		c.add("agent", "validate-all: "+err.Error(), "run it by hand")
-	} else if e.code != 0 {
+	} else if e.Code != 0 {
 		c.add("parameters", c.spec.Agent+" does not accept them: it "+said(e, secrets), "correct them; see `man "+c.spec.Agent+"`")
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"mainstay/controller/platform"
 	"mainstay/fencing"
+	"mainstay/fencing/program"
 )
 
 func check(t *testing.T, a *Agents, devices ...platform.FenceDevice) string {
@@ -108,7 +109,7 @@ func TestMetadataFails(t *testing.T) {
 	}
 	hung := newBed(t, acts{"metadata": "sleep 1000"}).device(false)
 	hung.spec.Timeout = time.Second
-	if a := hung.off(t.Context()); a.Verdict != fencing.Unproven || !errorIs(a.Reason, errLate) {
+	if a := hung.off(t.Context()); a.Verdict != fencing.Unproven || !errorIs(a.Reason, program.ErrLate) {
 		t.Errorf("got %+v", a)
 	}
 }

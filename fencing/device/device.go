@@ -11,6 +11,7 @@ import (
 
 	"mainstay/controller/platform"
 	"mainstay/fencing"
+	"mainstay/fencing/program"
 )
 
 // again is the pause between two questions for the status.
@@ -70,7 +71,7 @@ func (d *device) change(ctx context.Context, want fencing.Power) (fencing.Answer
 		if err != nil {
 			return fencing.PowerUnknown, fmt.Errorf("%s: %w", want, err)
 		}
-		if e.code != 0 {
+		if e.Code != 0 {
 			return fencing.PowerUnknown, fmt.Errorf("%s %s", want, said(e, secrets))
 		}
 		return d.until(ctx, want)
@@ -126,26 +127,26 @@ func (d *device) ask(ctx context.Context) (fencing.Power, error) {
 }
 
 // powerOf believes an exit code only together with the words that belong to it: bad arguments are 2 as well as off.
-func powerOf(e ended) fencing.Power {
+func powerOf(e program.Ended) fencing.Power {
 	var states []string
-	for line := range strings.Lines(e.stdout) {
+	for line := range strings.Lines(e.Stdout) {
 		if word, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(line)), "status:"); ok {
 			states = append(states, strings.TrimSpace(word))
 		}
 	}
 	switch {
-	case e.code == 2 && slices.Equal(states, []string{"off"}):
+	case e.Code == 2 && slices.Equal(states, []string{"off"}):
 		return fencing.PowerOff
-	case e.code == 0 && slices.Equal(states, []string{"on"}):
+	case e.Code == 0 && slices.Equal(states, []string{"on"}):
 		return fencing.PowerOn
 	}
 	return fencing.PowerUnknown
 }
 
 // said is how a program ended, with its words.
-func said(e ended, secrets []string) string {
-	s := fmt.Sprintf("exited %d", e.code)
-	if e.code < 0 {
+func said(e program.Ended, secrets []string) string {
+	s := fmt.Sprintf("exited %d", e.Code)
+	if e.Code < 0 {
 		s = "was killed by a signal"
 	}
 	if w := words(e, secrets); w != "" {
@@ -163,7 +164,7 @@ func (d *device) within(ctx context.Context, act func(ctx context.Context) (fenc
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, d.spec.Timeout)
 	defer cancel()
-	o, back := apart(ctx, func() outcome {
+	o, back := program.Apart(ctx, func() outcome {
 		p, err := act(ctx)
 		return outcome{p, err}
 	})
@@ -178,24 +179,24 @@ func (d *device) within(ctx context.Context, act func(ctx context.Context) (fenc
 }
 
 // call runs the agent or program once. secrets are those it was given, to be scrubbed from its words.
-func (d *device) call(ctx context.Context, action string) (e ended, secrets []string, err error) {
+func (d *device) call(ctx context.Context, action string) (e program.Ended, secrets []string, err error) {
 	lines, secrets, err := d.parameters()
 	if err != nil {
-		return ended{}, nil, err
+		return program.Ended{}, nil, err
 	}
-	c := call{path: d.spec.Exec, args: []string{action}}
+	c := program.Call{Path: d.spec.Exec, Args: []string{action}, Env: environment()}
 	if d.spec.Agent != "" {
-		if c.path, err = d.agents.find(d.spec.Agent); err != nil {
-			return ended{}, nil, err
+		if c.Path, err = d.agents.find(d.spec.Agent); err != nil {
+			return program.Ended{}, nil, err
 		}
-		c.args = nil
+		c.Args = nil
 		lines = append(lines, "action="+action) // last: a later line wins
 	} else {
 		lines = append(lines, "nodename="+d.host)
 	}
-	c.stdin = strings.Join(lines, "\n") + "\n"
-	e, err = run(ctx, c)
-	if errors.Is(err, errLate) {
+	c.Stdin = strings.Join(lines, "\n") + "\n"
+	e, err = program.Run(ctx, c)
+	if errors.Is(err, program.ErrLate) {
 		if w := words(e, secrets); w != "" {
 			err = fmt.Errorf("%w; its last words: %s", err, w)
 		}

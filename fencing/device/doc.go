@@ -1,5 +1,4 @@
-// Package device switches the power of hosts: by any ClusterLabs fence agent, by a program of the operator's, and, from
-// within, by the hardware watchdog of the host itself.
+// Package device switches the power of hosts: by any ClusterLabs fence agent, or by a program of the operator's.
 //
 // It must never call a host fenced that may have power: a device that hangs, contradicts itself or answers something else
 // than was asked is Unproven, with the reason. It must never put a secret on a command line, into an error or a log,

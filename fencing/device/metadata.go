@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"mainstay/fencing/program"
 )
 
 // Agents are the fence agents installed on this host. The zero value looks where distributions put them.
@@ -111,15 +113,15 @@ func (a *Agents) Metadata(ctx context.Context, agent string) (*Metadata, error) 
 func describe(ctx context.Context, path string) (*Metadata, error) {
 	ctx, cancel := context.WithTimeout(ctx, describeWithin)
 	defer cancel()
-	e, err := run(ctx, call{path: path, args: []string{"-o", "metadata"}})
+	e, err := program.Run(ctx, program.Call{Path: path, Args: []string{"-o", "metadata"}, Env: environment()})
 	if err != nil {
 		return nil, err
 	}
-	if e.code != 0 {
+	if e.Code != 0 {
 		return nil, errors.New("it " + said(e, nil))
 	}
 	m := &Metadata{}
-	if err := xml.Unmarshal([]byte(e.stdout), m); err != nil {
+	if err := xml.Unmarshal([]byte(e.Stdout), m); err != nil {
 		return nil, fmt.Errorf("its metadata is not understood: %w", err)
 	}
 	if len(m.Parameters) == 0 || len(m.Actions) == 0 {

@@ -14,6 +14,8 @@ import (
 	"unicode"
 
 	"golang.org/x/sys/unix"
+
+	"mainstay/fencing/program"
 )
 
 const mostSecret = 4096
@@ -95,10 +97,10 @@ const mostReason = 300 // bytes of a device's own words
 var stamp = regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+: `)
 
 // words is the last thing that a program said that tells something, as one short line without secrets.
-func words(e ended, secrets []string) string {
-	text := strings.TrimSpace(e.stderr)
+func words(e program.Ended, secrets []string) string {
+	text := strings.TrimSpace(e.Stderr)
 	if text == "" {
-		text = strings.TrimSpace(e.stdout)
+		text = strings.TrimSpace(e.Stdout)
 	}
 	var said []string
 	for line := range strings.Lines(scrub(text, secrets)) {

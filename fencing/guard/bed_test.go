@@ -98,23 +98,10 @@ func (b *bed) start() *guard.Set {
 	}
 	st := b.status(s)
 	for _, g := range st.Guards {
-		b.endWithTest(g.PID)
+		fakepg.EndWithTest(b.T, g.PID)
 	}
 	b.Cleanup(s.Close)
 	return s
-}
-
-func (b *bed) endWithTest(pid int) {
-	h, err := process.Watch(pid)
-	if err != nil {
-		return
-	}
-	b.Cleanup(func() {
-		h.Signal(unix.SIGKILL)
-		<-h.Done()
-		unix.Wait4(pid, nil, unix.WNOHANG, nil)
-		h.Close()
-	})
 }
 
 func (b *bed) status(s *guard.Set) guard.Status {

@@ -20,6 +20,9 @@
 // child inherits: guard A forks it before it hardens itself, so PostgreSQL gets the agent's priority, OOM score, limits
 // and umask without anything to undo. The keeper is not hardened either: its death ends PostgreSQL, never a fence.
 //
+// What a guard owes stands in its Page, memory that the holder of the host's watchdog reads (fencing/watchdog): it answers
+// guards that hang together with the whole host, and needs nothing of theirs for it.
+//
 // A guard must never touch a filesystem once it runs (/proc and cgroup v2 are the kernel's own), never take an earlier
 // end for a later one, never believe an extension that comes after the end, never decide anything but when to kill, and
 // never end by itself while armed. It holds no secret.

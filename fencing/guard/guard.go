@@ -19,8 +19,9 @@ type guard struct {
 	cfg   config
 	tree  *process.Tree
 	timer *boottime.Timer
-	wake  int // eventfd: the loop looks again
-	prot  protection
+	wake  int   // eventfd: the loop looks again
+	page  *Page // what it owes; written with mu held
+	prot  Protection
 	pid   int
 
 	mu         sync.Mutex // guards what follows
@@ -33,6 +34,7 @@ type guard struct {
 	keeper     int    // pid of the living keeper, 0 without
 	unkept     string // why there is none, where there should be one
 	unkeepable bool   // it could not be started; another guard could not either
+	leaving    bool   // to exit as soon as that ends nothing
 	stopping   bool   // exit was granted
 }
 
@@ -46,7 +48,13 @@ func newGuard(cfg config, tree *process.Tree) (*guard, error) {
 		timer.Close()
 		return nil, fmt.Errorf("create the guard's eventfd: %w", err)
 	}
-	return &guard{cfg: cfg, tree: tree, timer: timer, wake: wake, pid: unix.Getpid(), twinFD: -1, machine: machine{state: Idle}}, nil
+	page, err := newPage(unix.Getpid())
+	if err != nil {
+		timer.Close()
+		unix.Close(wake)
+		return nil, err
+	}
+	return &guard{cfg: cfg, tree: tree, timer: timer, wake: wake, page: page, pid: unix.Getpid(), twinFD: -1, machine: machine{state: Idle}}, nil
 }
 
 // loop runs on a thread of its own until exit is granted. It waits in the kernel, not in the Go scheduler.
@@ -60,7 +68,7 @@ func (g *guard) loop() {
 			{Fd: int32(g.wake), Events: unix.POLLIN},
 			{Fd: int32(twin), Events: unix.POLLIN}, // -1 is ignored
 		}
-		if _, err := unix.Poll(fds, -1); err != nil {
+		if _, err := unix.Poll(fds, g.patience()); err != nil {
 			continue // EINTR: look again
 		}
 		if fds[2].Revents != 0 {
@@ -93,7 +101,32 @@ func (g *guard) look() (due, stopping bool) {
 	g.timer.Expired()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.machine.due(boottime.Now()), g.stopping
+	return g.machine.due(boottime.Now()), g.stopping || g.leaving && g.needless()
+}
+
+// leaveEvery is how often a guard that is to leave looks whether it can, in milliseconds.
+const leaveEvery = 1000
+
+// patience is for how long the loop waits for something to happen, in milliseconds; -1 for ever.
+func (g *guard) patience() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.leaving {
+		return leaveEvery
+	}
+	return -1
+}
+
+// needless tells, with mu held, whether nothing would end with an idle guard: what the keeper started has ended, and the
+// guard without a keeper outlives the other, so that this one is not the last to know.
+func (g *guard) needless() bool {
+	if g.machine.state == Armed || g.machine.state == Killing {
+		return false
+	}
+	if g.cfg.Slot != keeperSlot {
+		return !g.machine.twin
+	}
+	return Report{Keeper: g.keeper}.keeps() == 0
 }
 
 // rouse makes the loop look again.
@@ -151,6 +184,7 @@ func (g *guard) killTree() {
 		if err == nil {
 			g.kill.Ended, g.kill.Left = boottime.Now(), ""
 			g.machine.killed()
+			g.settle(g.kill.Ended)
 			g.mu.Unlock()
 			return
 		}
@@ -166,7 +200,7 @@ func (g *guard) report() Report {
 		Proto: proto, PID: g.pid, Slot: g.cfg.Slot, Member: g.cfg.Member, DataDir: g.cfg.DataDir, Cgroup: g.cfg.Cgroup,
 		State: g.machine.state, Armed: g.machine.state == Armed, End: g.machine.end,
 		Twin: g.machine.twin, TwinPID: g.twinPID, Keeper: g.keeper, Unkeepable: g.unkeepable,
-		Locked: g.prot.locked, Realtime: g.prot.realtime, NoOOM: g.prot.noOOM, Missing: slices.Clone(g.prot.missing),
+		Locked: g.prot.Locked, Realtime: g.prot.Realtime, NoOOM: g.prot.NoOOM, Missing: slices.Clone(g.prot.Missing),
 	}
 	if g.unkept != "" {
 		r.Missing = append(r.Missing, "the keeper that ends PostgreSQL with the guards: "+g.unkept)

@@ -16,19 +16,20 @@ import (
 // priority among the real-time ones: above every normal process, below the kernel's own threads.
 const priority = 10
 
-// protection is what the kernel granted this process; what it refused is named, and never fatal.
-type protection struct {
-	locked, realtime, noOOM bool
-	missing                 []string
+// Protection is what the kernel granted this process; what it refused is named, and never fatal.
+type Protection struct {
+	Locked, Realtime, NoOOM bool
+	Missing                 []string
 }
 
-// harden makes the process as hard to delay and to end as this host allows.
-func harden(slot string) protection {
+// Harden makes the process, which gets that name, as hard to delay and to end as this host allows. It is for guards and
+// for the holder of the host's watchdog.
+func Harden(name string) Protection {
 	signal.Ignore(unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2,
 		unix.SIGALRM, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
 	unix.Setsid() // fails where it leads a session already, which is what is wanted
 	unix.Umask(0o077)
-	os.WriteFile("/proc/self/comm", []byte("lease-guard-"+slot), 0)
+	os.WriteFile("/proc/self/comm", []byte(name), 0)
 
 	// A handful of objects a second: the collector runs only if the heap ever came to the limit. More threads than
 	// work, so that the one that waits for the timer never waits for another.
@@ -36,16 +37,16 @@ func harden(slot string) protection {
 	debug.SetMemoryLimit(64 << 20)
 	runtime.GOMAXPROCS(4)
 
-	var p protection
-	p.locked = p.had("locked memory", lockMemory())
-	p.realtime = p.had("real-time priority", realtime())
-	p.noOOM = p.had("exemption from the OOM killer", os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0))
+	var p Protection
+	p.Locked = p.had("locked memory", lockMemory())
+	p.Realtime = p.had("real-time priority", realtime())
+	p.NoOOM = p.had("exemption from the OOM killer", os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0))
 	return p
 }
 
-func (p *protection) had(what string, err error) bool {
+func (p *Protection) had(what string, err error) bool {
 	if err != nil {
-		p.missing = append(p.missing, fmt.Sprintf("%s: %v", what, err))
+		p.Missing = append(p.Missing, fmt.Sprintf("%s: %v", what, err))
 	}
 	return err == nil
 }

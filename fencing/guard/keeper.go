@@ -76,12 +76,12 @@ func keep() int {
 		unix.SIGALRM, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
 	k, err := openKeeper()
 	if err != nil {
-		json.NewEncoder(os.Stdout).Encode(hello{Error: err.Error()})
+		json.NewEncoder(os.Stdout).Encode(Hello{Error: err.Error()})
 		return 1
 	}
 	go k.accept() // both live as long as the process
-	json.NewEncoder(os.Stdout).Encode(hello{PID: os.Getpid()})
-	if err := detach(); err != nil {
+	json.NewEncoder(os.Stdout).Encode(Hello{PID: os.Getpid()})
+	if err := Detach(); err != nil {
 		return 1
 	}
 	for o := range k.orders {
@@ -117,7 +117,7 @@ func (k *keeper) accept() {
 			time.Sleep(10 * time.Millisecond) // out of descriptors
 			continue
 		}
-		if peer, err := peerOf(conn); err != nil || !trusted(peer) {
+		if peer, err := PeerOf(conn); err != nil || !Trusted(peer) {
 			conn.Close()
 			continue
 		}
@@ -130,7 +130,7 @@ func (k *keeper) serve(conn *net.UnixConn) {
 	defer conn.Close()
 	o, err := receive(conn)
 	if err != nil {
-		writeLine(conn, launched{Error: err.Error()}, time.Second)
+		WriteLine(conn, launched{Error: err.Error()}, time.Second)
 		return
 	}
 	k.orders <- o
@@ -139,15 +139,15 @@ func (k *keeper) serve(conn *net.UnixConn) {
 		f.Close()
 	}
 	if s.err != nil {
-		writeLine(conn, launched{Error: s.err.Error()}, time.Second)
+		WriteLine(conn, launched{Error: s.err.Error()}, time.Second)
 		return
 	}
-	writeLine(conn, launched{PID: s.cmd.Process.Pid}, time.Second)
+	WriteLine(conn, launched{PID: s.cmd.Process.Pid}, time.Second)
 	ended := launched{PID: s.cmd.Process.Pid, Ended: endedWell}
 	if err := s.cmd.Wait(); err != nil {
 		ended.Ended = err.Error()
 	}
-	writeLine(conn, ended, time.Second)
+	WriteLine(conn, ended, time.Second)
 }
 
 // receive reads one request and the files beside it.

@@ -280,7 +280,58 @@ func TestGuardsThatKeepPostgreSQLAreNotReplaced(t *testing.T) {
 	if err := s.Exit(); code(err) != guard.StillKeeps {
 		t.Errorf("exit: got %v, want a refusal", err)
 	}
+	b.start() // or they leave with it
 	p.Signal(unix.SIGKILL)
 	p.ended(t, "it was killed")
 	eventually(t, "the guard to be replaced", func() bool { s = b.start(); return b.status(s).Guards[0].PID != pid })
+}
+
+// TestGuardsLeaveWithPostgreSQL: guards of a member that was let go of stay for as long as PostgreSQL would end with them,
+// then nobody has to end them.
+func TestGuardsLeaveWithPostgreSQL(t *testing.T) {
+	b := newBed(t, fakepg.Options{})
+	s := b.start()
+	p := b.sleeper(s)
+	b.extend(s, "1.1", time.Minute)
+	if err := s.Exit(); code(err) != guard.StillArmed {
+		t.Fatalf("exit under a lease: got %v, want a refusal", err)
+	}
+	s = b.start()
+	if err := s.Disarm(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Exit(); code(err) != guard.StillKeeps {
+		t.Fatalf("exit: got %v, want a refusal", err)
+	}
+
+	// Taken up again they stay, whatever ends.
+	s = b.start()
+	first := b.status(s).Guards
+	p.Signal(unix.SIGKILL)
+	p.ended(t, "it was killed")
+	p = b.sleeper(s)
+	if now := b.status(s).Guards; now[0].PID != first[0].PID || now[1].PID != first[1].PID || !s.Alive() {
+		t.Errorf("the guards left though they were taken up again: %+v", now)
+	}
+
+	if err := s.Exit(); code(err) != guard.StillKeeps {
+		t.Fatalf("exit: got %v, want a refusal", err)
+	}
+	guards := []*process.Handle{watch(t, first[0].PID), watch(t, first[1].PID)}
+	if !p.Alive() || !guards[0].Alive() || !guards[1].Alive() {
+		t.Error("the guards left, and PostgreSQL with them")
+	}
+	p.Signal(unix.SIGTERM)
+	p.ended(t, "it was ended")
+	eventually(t, "both guards to leave", func() bool { return !guards[0].Alive() && !guards[1].Alive() })
+}
+
+func watch(t *testing.T, pid int) *process.Handle {
+	t.Helper()
+	h, err := process.Watch(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h
 }

@@ -62,7 +62,7 @@ func (s *Set) dialKeeper(ctx context.Context) (*net.UnixConn, error) {
 		return nil, err
 	}
 	conn := c.(*net.UnixConn)
-	peer, err := peerOf(conn)
+	peer, err := PeerOf(conn)
 	if err == nil && int(peer.Pid) != r.Keeper {
 		err = fmt.Errorf("process %d listens on %s, the keeper is process %d", peer.Pid, keeperPath(s.options.Dir), r.Keeper)
 	}

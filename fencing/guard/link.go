@@ -43,8 +43,8 @@ func dial(ctx context.Context, o Options, slot string) (*link, Report, error) {
 		return nil, Report{}, fmt.Errorf("connect to guard %s of %s: %w", slot, o.Member, err)
 	}
 	l := &link{member: o.Member, slot: slot, conn: c.(*net.UnixConn), pending: map[uint64]chan reply{}}
-	peer, err := peerOf(l.conn)
-	if err == nil && !trusted(peer) {
+	peer, err := PeerOf(l.conn)
+	if err == nil && !Trusted(peer) {
 		err = fmt.Errorf("the socket belongs to uid %d; remove %s", peer.Uid, o.Dir)
 	}
 	if err == nil {
@@ -103,7 +103,7 @@ func (l *link) call(ctx context.Context, req request) (Report, error) {
 	l.last++
 	req.ID = l.last
 	l.pending[req.ID] = ch
-	err := writeLine(l.conn, req, left)
+	err := WriteLine(l.conn, req, left)
 	l.mu.Unlock()
 	defer l.forget(req.ID)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hello is the one line a starting guard writes to its standard output, which is /dev/null from then on.
-type hello struct {
+// Hello is the one line a starting guard writes to its standard output, which is /dev/null from then on.
+type Hello struct {
 	PID   int    `json:"pid,omitempty"`
 	Error string `json:"error,omitempty"`
 }
@@ -34,13 +34,13 @@ func Main(args []string) int {
 	runtime.LockOSThread() // for good: the keeper dies with this thread, on which the loop waits
 	g, s, lock, err := open(os.Stdin)
 	if err != nil {
-		json.NewEncoder(os.Stdout).Encode(hello{Error: err.Error()})
+		json.NewEncoder(os.Stdout).Encode(Hello{Error: err.Error()})
 		return 1
 	}
 	defer lock.Close()
 	s.start()
-	json.NewEncoder(os.Stdout).Encode(hello{PID: g.pid})
-	if err := detach(); err != nil {
+	json.NewEncoder(os.Stdout).Encode(Hello{PID: g.pid})
+	if err := Detach(); err != nil {
 		return 1 // nobody has attached, nothing is armed
 	}
 	g.loop()
@@ -54,9 +54,9 @@ func open(stdin io.Reader) (*guard, *server, *os.File, error) {
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	lock, err := lockSlot(cfg)
+	lock, err := Lock(filepath.Join(cfg.Dir, "guard-"+cfg.Slot+".lock"))
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, fmt.Errorf("guard of %s: lock its slot %s: %w", cfg.Member, cfg.Slot, err)
 	}
 	tree, err := cfg.tree()
 	if err != nil {
@@ -69,11 +69,11 @@ func open(stdin io.Reader) (*guard, *server, *os.File, error) {
 		return nil, nil, nil, err
 	}
 	if cfg.Slot == keeperSlot {
-		g.keep() // before harden: PostgreSQL inherits what the keeper has
+		g.keep() // before Harden: PostgreSQL inherits what the keeper has
 	}
-	g.prot = harden(cfg.Slot)
+	g.prot = Harden("lease-guard-" + cfg.Slot)
 	if cfg.Cgroup == "" {
-		g.prot.missing = append(g.prot.missing, "the member's cgroup: processes that leave its tree escape")
+		g.prot.Missing = append(g.prot.Missing, "the member's cgroup: processes that leave its tree escape")
 	}
 	s, err := listen(g)
 	if err != nil {
@@ -83,24 +83,24 @@ func open(stdin io.Reader) (*guard, *server, *os.File, error) {
 	return g, s, lock, nil
 }
 
-// lockSlot makes this process the only guard of its slot for as long as it lives.
-func lockSlot(cfg config) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(cfg.Dir, "guard-"+cfg.Slot+".lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+// Lock makes this process the only one of its place for as long as it lives.
+func Lock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("guard of %s: lock its slot: %w", cfg.Member, err)
+		return nil, err
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = errors.New("another guard holds it; connect to that one")
+			err = errors.New("another process holds it; connect to that one")
 		}
-		return nil, fmt.Errorf("guard of %s: lock its slot %s: %w", cfg.Member, cfg.Slot, err)
+		return nil, err
 	}
 	return f, nil
 }
 
-// detach lets go of the agent's files and of any directory.
-func detach() error {
+// Detach lets go of the agent's files and of any directory.
+func Detach() error {
 	if err := os.Chdir("/"); err != nil {
 		return err
 	}

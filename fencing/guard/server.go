@@ -56,7 +56,7 @@ func (s *server) accept() {
 			continue
 		}
 		c := &client{conn: conn}
-		if peer, err := peerOf(conn); err != nil || !trusted(peer) || !s.admit(c) {
+		if peer, err := PeerOf(conn); err != nil || !Trusted(peer) || !s.admit(c) {
 			conn.Close()
 			continue
 		}
@@ -107,7 +107,7 @@ func (s *server) serve(c *client) {
 		} else {
 			rep = s.guard.handle(c, req)
 		}
-		if writeLine(c.conn, rep, time.Second) != nil {
+		if WriteLine(c.conn, rep, time.Second) != nil {
 			return
 		}
 	}
@@ -143,16 +143,23 @@ func (g *guard) change(req request) *refusal {
 		if r := g.machine.extend(epoch, req.End, now); r != nil {
 			return r
 		}
-		return g.setTimer()
+		r := g.setTimer()
+		g.show(now)
+		return r
 	case opDisarm:
 		if r := g.machine.disarm(now); r != nil {
 			return r
 		}
 		g.timer.Stop()
+		g.settle(now)
 		return nil
-	case opExit:
+	case opExit, opLeave:
 		r := g.machine.exit(now)
-		g.stopping = r == nil
+		if req.Op == opExit {
+			g.stopping = r == nil
+		} else {
+			g.leaving = r == nil
+		}
 		return r
 	}
 	return refuse(BadRequest, "there is no %q", req.Op)
@@ -181,8 +188,8 @@ func (g *guard) answered(id uint64, r *refusal) reply {
 	return rep
 }
 
-// peerOf is who made the other end: of an accepted connection who connected, of a dialled one who listens.
-func peerOf(conn *net.UnixConn) (*unix.Ucred, error) {
+// PeerOf is who made the other end: of an accepted connection who connected, of a dialled one who listens.
+func PeerOf(conn *net.UnixConn) (*unix.Ucred, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -195,9 +202,9 @@ func peerOf(conn *net.UnixConn) (*unix.Ucred, error) {
 	return cred, errors.Join(err, credErr)
 }
 
-func trusted(peer *unix.Ucred) bool { return peer.Uid == 0 || peer.Uid == uint32(os.Geteuid()) }
+func Trusted(peer *unix.Ucred) bool { return peer.Uid == 0 || peer.Uid == uint32(os.Geteuid()) }
 
-func writeLine(conn net.Conn, v any, within time.Duration) error {
+func WriteLine(conn net.Conn, v any, within time.Duration) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err

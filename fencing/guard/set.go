@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"mainstay/controller/platform"
 	"mainstay/fencing/process"
 )
 
@@ -46,7 +47,7 @@ func Start(ctx context.Context, o Options) (*Set, error) {
 	if err := (config{Member: o.Member, Slot: "a", Dir: o.Dir, DataDir: o.DataDir, Cgroup: o.CgroupPath}).check(); err != nil {
 		return nil, err
 	}
-	if err := prepareDir(o.Dir); err != nil {
+	if err := PrepareDir(o.Dir); err != nil {
 		return nil, err
 	}
 	s := &Set{options: o, died: make(chan struct{}), closing: make(chan struct{})}
@@ -135,7 +136,7 @@ func (l *link) exit(ctx context.Context) error {
 	}
 	select {
 	case <-l.handle.Done():
-		reap(l.handle.PID())
+		Reap(l.handle.PID())
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("guard %s of %s (process %d) has not exited: %w", l.slot, l.member, l.handle.PID(), ctx.Err())
@@ -166,7 +167,7 @@ func (s *Set) follow(l *link) {
 	select {
 	case <-l.handle.Done():
 		s.once[0].Do(func() { close(s.died) })
-		reap(l.handle.PID())
+		Reap(l.handle.PID())
 	case <-s.closing:
 	}
 }
@@ -228,6 +229,21 @@ func (s *Set) Status() (Status, error) {
 	return st, err
 }
 
+// PIDs are the processes of guards a and b.
+func (s *Set) PIDs() [2]int { return [2]int{s.links[0].handle.PID(), s.links[1].handle.PID()} }
+
+// Lease is the lease that both guards hold, with the earlier end; false if there is none, or they hold different ones.
+func (s Status) Lease() (epoch platform.Epoch, end time.Duration, held bool) {
+	if !s.Armed {
+		return platform.Epoch{}, 0, false
+	}
+	epoch, err := parseEpoch(s.Epoch)
+	if err != nil {
+		return platform.Epoch{}, 0, false
+	}
+	return epoch, s.End, true
+}
+
 // Alive tells whether both guards live. It asks the kernel only and does not block.
 func (s *Set) Alive() bool { return s.links[0].handle.Alive() && s.links[1].handle.Alive() }
 
@@ -239,8 +255,9 @@ func (s *Set) Connected() bool { return s.links[0].whole() && s.links[1].whole()
 // again before any new primary.
 func (s *Set) Died() <-chan struct{} { return s.died }
 
-// Exit ends both guards, which must be disarmed, and closes the Set. After an error one of them may have ended; the Set
-// is closed all the same, and Start begins anew.
+// Exit ends both guards, which must be disarmed, and closes the Set. Where PostgreSQL is their keeper's child it refuses
+// (StillKeeps), and they end by themselves when PostgreSQL does, unless Start takes them up again. After an error one of them
+// may have ended; the Set is closed all the same, and Start begins anew.
 func (s *Set) Exit() error {
 	defer s.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -254,7 +271,8 @@ func (s *Set) Exit() error {
 			return &RefusedError{Member: r.Member, Slot: r.Slot, Code: StillArmed, Reason: "disarm the guards first"}
 		}
 		if pid := r.keeps(); pid != 0 {
-			return &RefusedError{Member: r.Member, Slot: r.Slot, Code: StillKeeps, Reason: fmt.Sprintf("PostgreSQL, process %d, would end with it; stop it first", pid)}
+			_, err := s.each(ctx, request{Op: opLeave})
+			return errors.Join(&RefusedError{Member: r.Member, Slot: r.Slot, Code: StillKeeps, Reason: fmt.Sprintf("PostgreSQL, process %d, would end with it", pid)}, err)
 		}
 	}
 	for _, l := range s.links {

@@ -17,23 +17,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spawn starts the guard of one slot, in its own session and, where there is one, its own cgroup, and waits until it
-// guards. The guard keeps nothing of the caller's: no file, no directory, no environment.
+// spawn starts the guard of one slot and waits until it guards.
 func spawn(ctx context.Context, o Options, slot string) error {
 	cfg, err := json.Marshal(config{Member: o.Member, Slot: slot, Dir: o.Dir, DataDir: o.DataDir, Cgroup: o.CgroupPath})
 	if err != nil {
 		return err
 	}
-	if c, err := process.Create(cgroupName(o.Member)); err == nil {
+	name := fmt.Sprintf("lease-guard:%s:%s", o.Member, slot) // for ps, and not for `pkill -f mainstay`
+	if err := Spawn(ctx, cgroupName(o.Member), cfg, o.Executable, name, "guard"); err != nil {
+		return fmt.Errorf("start guard %s of %s: %w", slot, o.Member, err)
+	}
+	return nil // Set.follow reaps it
+}
+
+// Spawn starts a small process that outlives the caller: in its own session and, where there is one, the named cgroup,
+// with nothing of the caller's: no file, no directory, no environment. It is configured as begin says. args begin with the
+// name it gets. The caller reaps it.
+func Spawn(ctx context.Context, cgroup string, cfg []byte, executable string, args ...string) error {
+	if c, err := process.Create(cgroup); err == nil {
 		if f, err := c.OpenFD(); err == nil {
 			defer f.Close()
-			err = run(ctx, o, slot, cfg, f)
+			err = run(ctx, cfg, f, executable, args)
 			if !errors.Is(err, errNotStarted) {
 				return err
 			}
 		}
 	}
-	return run(ctx, o, slot, cfg, nil)
+	return run(ctx, cfg, nil, executable, args)
 }
 
 func cgroupName(member string) string { return "mainstay-guard-" + member }
@@ -41,17 +51,17 @@ func cgroupName(member string) string { return "mainstay-guard-" + member }
 // errNotStarted: the kernel did not even make the process, as when a cgroup may not be entered.
 var errNotStarted = errors.New("no process was made")
 
-func run(ctx context.Context, o Options, slot string, cfg []byte, cgroup *os.File) error {
-	cmd := exec.Command(o.Executable, "guard")
-	cmd.Args[0] = fmt.Sprintf("lease-guard:%s:%s", o.Member, slot) // for ps, and not for `pkill -f mainstay`
+func run(ctx context.Context, cfg []byte, cgroup *os.File, executable string, args []string) error {
+	cmd := exec.Command(executable, args[1:]...)
+	cmd.Args[0] = args[0]
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if cgroup != nil {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(cgroup.Fd())
 	}
 	if err := begin(ctx, cmd, cfg); err != nil {
-		return fmt.Errorf("start guard %s of %s: %w", slot, o.Member, err)
+		return err
 	}
-	return cmd.Process.Release() // Set.follow reaps it
+	return cmd.Process.Release()
 }
 
 // startKeeper starts guard A's keeper, which ends with the calling thread: that one must be locked, and the guard's last.
@@ -116,7 +126,7 @@ func greet(ctx context.Context, cfg []byte, to, from *os.File) error {
 	if err != nil {
 		return fmt.Errorf("it did not say that it guards: %w", err)
 	}
-	var h hello
+	var h Hello
 	if json.Unmarshal(b, &h) != nil {
 		return fmt.Errorf("it said %q", b)
 	}
@@ -126,8 +136,8 @@ func greet(ctx context.Context, cfg []byte, to, from *os.File) error {
 	return nil
 }
 
-// prepareDir makes the sockets' directory, or checks that nobody else can reach what is in it.
-func prepareDir(dir string) error {
+// PrepareDir makes the sockets' directory, or checks that nobody else can reach what is in it.
+func PrepareDir(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make the guards' directory: %w", err)
 	}
@@ -141,8 +151,8 @@ func prepareDir(dir string) error {
 	return nil
 }
 
-// reap takes the exit status of a guard that was this process's child; anybody else's is left alone.
-func reap(pid int) {
+// Reap takes the exit status of a guard that was this process's child; anybody else's is left alone.
+func Reap(pid int) {
 	for range 100 {
 		got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)
 		if got != 0 || err != nil && !errors.Is(err, unix.EINTR) {

@@ -13,7 +13,7 @@ import (
 // attach makes c the agent that is obeyed and finds the twin. It is not on the lease path.
 func (g *guard) attach(c *client) *refusal {
 	g.mu.Lock()
-	g.agent = c
+	g.agent, g.leaving = c, false
 	known := g.machine.twin
 	g.mu.Unlock()
 	if known {
@@ -35,8 +35,8 @@ func (g *guard) findTwin() (pidfd, pid int, err error) {
 		return -1, 0, fmt.Errorf("find the other guard: %w", err)
 	}
 	defer conn.Close()
-	peer, err := peerOf(conn.(*net.UnixConn))
-	if err != nil || !trusted(peer) {
+	peer, err := PeerOf(conn.(*net.UnixConn))
+	if err != nil || !Trusted(peer) {
 		return -1, 0, fmt.Errorf("the other guard's socket is another user's (%v)", err)
 	}
 	pidfd, err = unix.PidfdOpen(int(peer.Pid), 0)
@@ -57,7 +57,7 @@ func (g *guard) findTwin() (pidfd, pid int, err error) {
 // ask is one request and its reply on a connection that is used for nothing else.
 func ask(conn net.Conn, req request, within time.Duration) (reply, error) {
 	var r reply
-	if err := writeLine(conn, req, within); err != nil {
+	if err := WriteLine(conn, req, within); err != nil {
 		return r, err
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(within)); err != nil {

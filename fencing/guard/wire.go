@@ -6,7 +6,7 @@ import (
 )
 
 // proto is the version of the protocol; guards of another version are replaced as soon as they are not armed.
-const proto = 2
+const proto = 3
 
 // maxLine bounds a request or reply, newline included.
 const maxLine = 16 << 10
@@ -19,7 +19,8 @@ const (
 	opExtend op = "extend"
 	opDisarm op = "disarm"
 	opStatus op = "status"
-	opExit   op = "exit" // only while disarmed
+	opExit   op = "exit"  // only while disarmed
+	opLeave  op = "leave" // the same, once nothing runs that would end with it; to attach again takes it back
 )
 
 type request struct {

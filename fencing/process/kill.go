@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SurvivorsError is returned when processes of a member had not ended at the deadline. It is no proof of anything: the
-// member counts as running (a process in uninterruptible sleep may still complete its write).
+// SurvivorsError is returned when processes of a tree had not ended at the deadline. It is no proof of anything: the
+// member or app server counts as running (a process in uninterruptible sleep may still complete its write).
 type SurvivorsError struct {
 	Pids   []int
 	States string // one letter of /proc/PID/stat for each pid: D is uninterruptible sleep
@@ -21,7 +21,7 @@ type SurvivorsError struct {
 
 func (e *SurvivorsError) Error() string {
 	var b strings.Builder
-	b.WriteString("the member's processes have not ended:")
+	b.WriteString("processes have not ended:")
 	for i, pid := range e.Pids {
 		fmt.Fprintf(&b, " %d(%c)", pid, e.States[i])
 	}

@@ -29,13 +29,13 @@ func TestOver(t *testing.T) {
 }
 
 func TestParseStat(t *testing.T) {
-	line := "42 (a) b (c)) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 3 0 98765 1 1"
+	line := "42 (a) b (c)) S 7 41 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 3 0 98765 1 1"
 	got, err := parseStat(42, []byte(line))
-	want := proc{pid: 42, parent: 7, threads: 3, comm: "a) b (c)", state: 'S', start: 98765}
+	want := proc{pid: 42, parent: 7, session: 42, threads: 3, comm: "a) b (c)", state: 'S', start: 98765}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
-	for _, bad := range []string{"", "42 x S 7 42 42 0 -1 1 1 0 0 0 0 0 0 0 20 0 3 0 98765 1 1", "42 (x) S", "42 (x) S a 42 42 0 -1 1 1 0 0 0 0 0 0 0 20 0 3 0 9 1"} {
+	for _, bad := range []string{"", "42 x S 7 41 42 0 -1 1 1 0 0 0 0 0 0 0 20 0 3 0 98765 1 1", "42 (x) S", "42 (x) S a 42 42 0 -1 1 1 0 0 0 0 0 0 0 20 0 3 0 9 1"} {
 		if p, err := parseStat(42, []byte(bad)); err == nil {
 			t.Errorf("%q was read as %+v", bad, p)
 		}

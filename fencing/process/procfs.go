@@ -16,6 +16,7 @@ import (
 // proc is one line of /proc/PID/stat.
 type proc struct {
 	pid, parent, threads int
+	session              int    // pid of its leader, which may have ended
 	comm                 string // the program's name unless the process chose another
 	state                byte   // R, S, D, T, Z, ...
 	start                uint64 // clock ticks since boot
@@ -49,13 +50,14 @@ func parseStat(pid int, b []byte) (proc, error) {
 		return proc{}, fmt.Errorf("/proc/%d/stat is not understood: %q", pid, b)
 	}
 	parent, err1 := strconv.Atoi(string(f[1]))
-	threads, err2 := strconv.Atoi(string(f[17]))
-	start, err3 := strconv.ParseUint(string(f[19]), 10, 64)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	session, err2 := strconv.Atoi(string(f[3]))
+	threads, err3 := strconv.Atoi(string(f[17]))
+	start, err4 := strconv.ParseUint(string(f[19]), 10, 64)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return proc{}, fmt.Errorf("/proc/%d/stat is not understood: %w", pid, err)
 	}
 	comm := string(b[open+1 : end])
-	return proc{pid: pid, parent: parent, threads: threads, comm: comm, state: f[0][0], start: start}, nil
+	return proc{pid: pid, parent: parent, session: session, threads: threads, comm: comm, state: f[0][0], start: start}, nil
 }
 
 // processes reads every process of the host, the ended ones too.

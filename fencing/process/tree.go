@@ -32,6 +32,7 @@ type Tree struct {
 	ident   dirID
 	owner   uint32
 	cgroup  *Cgroup
+	leader  id          // of the session that NewSession was told; zero for a member's tree
 	looking atomic.Bool // a comparison of directories hangs in a filesystem; see sameDirs
 }
 
@@ -100,7 +101,7 @@ func (t *Tree) scan(before map[id]bool) ([]proc, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots, err := t.servers(all)
+	roots, err := t.roots(all)
 	if t.cgroup != nil {
 		in, cgErr := t.cgroup.Pids()
 		roots, err = append(roots, in...), errors.Join(err, cgErr)
@@ -111,6 +112,14 @@ func (t *Tree) scan(before map[id]bool) ([]proc, error) {
 		}
 	}
 	return descend(all, roots, os.Getpid()), err
+}
+
+// roots are those that are the tree's by themselves, wherever they live.
+func (t *Tree) roots(all map[int]proc) ([]int, error) {
+	if t.dir == "" {
+		return t.session(all), nil
+	}
+	return t.servers(all)
 }
 
 // descend returns roots and all below them that have not ended; self and its ancestors are left out, with what is

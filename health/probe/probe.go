@@ -1,8 +1,10 @@
-// Package probe asks the members' PostgreSQL from where a controller is: a new TLS connection each time, because a
-// postmaster that hangs still serves the connections it has, and the smallest question on it.
+// Package probe asks the members' PostgreSQL and the app servers from where a controller is. A member is asked on a new TLS
+// connection each time, because a postmaster that hangs still serves the connections it has, and the smallest question on
+// it; an app server as its app's check says.
 //
 // What it learns is evidence with an age, kept in memory: it never decides, never stores, and never keeps anybody waiting.
-// Targets enter by Aim; votes leave by Votes. Run owns every goroutine.
+// Targets enter by Aim and AimInstances; votes leave by Votes and InstanceVotes. Run owns every goroutine but those that a
+// dead disk holds, of which there is one at most for each app server.
 package probe
 
 import (
@@ -15,8 +17,11 @@ import (
 )
 
 const (
-	// atOnce bounds the probes under way. Each member has one at most, so only more frozen members than that delay others.
+	// atOnce bounds the questions under way, to members and to app servers apart. Each target has one at most, so only more
+	// frozen ones than that delay others.
 	atOnce = 64
+	// programsAtOnce bounds the checks that run a program: they are the controllers' own load.
+	programsAtOnce = 4
 	// quietFor is how long a member that turned the probe away is greeted only: each refusal is a line in its log.
 	quietFor = time.Minute
 )
@@ -29,7 +34,7 @@ type Target struct {
 	Limit                 time.Duration // of one probe, for everything
 }
 
-// key names a watch: at another address it is another server, of which nothing is known.
+// key names a member: at another address it is another server, of which nothing is known.
 type key struct {
 	cluster, member, host string
 	port                  int
@@ -39,20 +44,15 @@ func (t Target) key() key { return key{t.Cluster, t.Member, t.Host, t.Port} }
 
 // Prober probes one controller's targets.
 type Prober struct {
-	tls   *tls.Config
-	now   func() time.Duration
-	aimed chan []Target // capacity 1, the latest wins
-	slots chan struct{}
-
-	mu      sync.Mutex // guards watches and what they hold
-	watches map[key]*watch
-	order   []key
+	tls       *tls.Config
+	now       func() time.Duration
+	reading   chan struct{} // has one slot, held while a file is read
+	members   *rounds[Target, key, member]
+	instances *rounds[InstanceTarget, instanceKey, instance]
 }
 
-// watch is what is known of one target.
-type watch struct {
-	target Target
-	cancel context.CancelFunc
+// member is what is known of one member.
+type member struct {
 	// answered: it has answered at least once, last to the probe that began at answeredAt.
 	answered   bool
 	answeredAt time.Duration
@@ -60,127 +60,65 @@ type watch struct {
 	last       answer
 }
 
-// New returns a prober that shows the controller's certificate. config verifies the members' certificates; now is the
+// New returns a prober that shows the controller's certificate to members. config verifies their certificates; now is the
 // controller's clock.
 func New(config *tls.Config, now func() time.Duration) *Prober {
-	return &Prober{tls: config, now: now, aimed: make(chan []Target, 1), slots: make(chan struct{}, atOnce), watches: map[key]*watch{}}
+	p := &Prober{tls: config, now: now, reading: make(chan struct{}, 1)}
+	members, servers, programs := make(chan struct{}, atOnce), make(chan struct{}, atOnce), make(chan struct{}, programsAtOnce)
+	p.members = newRounds(asker[Target, key, member]{
+		now: now, key: Target.key, ask: p.askMember,
+		every: func(t Target) time.Duration { return t.Every },
+		slots: func(Target) chan struct{} { return members },
+	})
+	p.instances = newRounds(asker[InstanceTarget, instanceKey, instance]{
+		now: now, key: InstanceTarget.key, ask: p.askInstance,
+		every: func(t InstanceTarget) time.Duration { return t.Check.Every },
+		slots: func(t InstanceTarget) chan struct{} {
+			if len(t.Check.Exec) > 0 {
+				return programs
+			}
+			return servers
+		},
+	})
+	return p
 }
 
-// Aim says what is to be probed from now on. It never blocks.
-func (p *Prober) Aim(targets []Target) {
-	for {
-		select {
-		case p.aimed <- targets:
-			return
-		default:
-		}
-		select {
-		case <-p.aimed:
-		default:
-		}
-	}
-}
+// Aim says which members are to be probed from now on. It never blocks.
+func (p *Prober) Aim(targets []Target) { p.members.aim(targets) }
+
+// AimInstances says which app servers are to be checked from now on. It never blocks.
+func (p *Prober) AimInstances(targets []InstanceTarget) { p.instances.aim(targets) }
 
 // Run probes until ctx ends, and returns when every probe has ended.
 func (p *Prober) Run(ctx context.Context) error {
 	var all sync.WaitGroup
-	defer all.Wait()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case targets := <-p.aimed:
-			p.take(ctx, targets, &all)
-		}
-	}
+	all.Go(func() { p.members.run(ctx) })
+	all.Go(func() { p.instances.run(ctx) })
+	all.Wait()
+	return nil
 }
 
-// take begins the new watches, ends those that are no longer wanted, and changes the pace of the others.
-func (p *Prober) take(ctx context.Context, targets []Target, all *sync.WaitGroup) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	old := p.watches
-	p.watches, p.order = map[key]*watch{}, nil
-	for _, t := range targets {
-		k := t.key()
-		if p.watches[k] != nil {
-			continue
-		}
-		w := old[k]
-		if w == nil {
-			w = &watch{}
-			var mine context.Context
-			mine, w.cancel = context.WithCancel(ctx)
-			all.Go(func() { p.follow(mine, w) })
-		}
-		w.target = t
-		p.watches[k], p.order = w, append(p.order, k)
+// askMember probes a member and adds what it learned.
+func (p *Prober) askMember(ctx context.Context, t Target, known member) member {
+	begun := p.now()
+	known.last = p.ask(ctx, t, begun < known.quietUntil)
+	if known.last.lives {
+		known.answered, known.answeredAt = true, begun
 	}
-	for k, w := range old {
-		if p.watches[k] == nil {
-			w.cancel()
-		}
+	if known.last.refused {
+		known.quietUntil = p.now() + quietFor
 	}
+	return known
 }
 
-// follow probes one target until ctx ends.
-func (p *Prober) follow(ctx context.Context, w *watch) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
-		begun := p.now()
-		p.once(ctx, w)
-		p.mu.Lock()
-		every := w.target.Every
-		p.mu.Unlock()
-		timer.Reset(max(every-(p.now()-begun), time.Millisecond))
-	}
-}
-
-// once probes and keeps what it learned.
-func (p *Prober) once(ctx context.Context, w *watch) {
-	select {
-	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
-	case <-ctx.Done():
-		return
-	}
-	p.mu.Lock()
-	target, begun := w.target, p.now()
-	quiet := begun < w.quietUntil
-	p.mu.Unlock()
-	a := p.ask(ctx, target, quiet)
-	if ctx.Err() != nil {
-		return // no longer wanted: it says nothing about the member
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	w.last = a
-	if a.lives {
-		w.answered, w.answeredAt = true, begun
-	}
-	if a.refused {
-		w.quietUntil = p.now() + quietFor
-	}
-}
-
-// Votes is what the probes say at now, in the order of the targets. HeardMS is left at never.
-func (p *Prober) Votes(now time.Duration) []health.Vote {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	votes := make([]health.Vote, 0, len(p.order))
-	for _, k := range p.order {
-		w := p.watches[k]
-		v := health.Vote{Cluster: k.cluster, Member: k.member, HeardMS: -1, ProbedMS: -1, Role: w.last.role, Saturated: w.last.saturated, Error: w.last.text()}
-		if w.answered {
-			v.ProbedMS = (now - w.answeredAt).Milliseconds()
+// Votes is what the probes say of the members at now, in the order of the targets. HeardMS is left at never.
+func (p *Prober) Votes(now time.Duration) (votes []health.Vote) {
+	p.members.each(func(k key, m member) {
+		v := health.Vote{Cluster: k.cluster, Member: k.member, HeardMS: -1, ProbedMS: -1, Role: m.last.role, Saturated: m.last.saturated, Error: m.last.text()}
+		if m.answered {
+			v.ProbedMS = (now - m.answeredAt).Milliseconds()
 		}
 		votes = append(votes, v)
-	}
+	})
 	return votes
 }

@@ -26,7 +26,9 @@ type bench struct {
 	*stand.Stand
 	net    *stand.Netns // nil on loopback
 	direct *load.Direct
+	target load.Target  // direct, or the app servers
 	load   *load.Client // of the fault that is measured
+	begun  time.Time    // when an agent was started last
 }
 
 // open starts a platform in a folder of its own below dir. The caller closes it. stand.ErrNotAllowed: the setting needs
@@ -43,7 +45,13 @@ func open(ctx context.Context, dir string, on setting) (_ *bench, err error) {
 		return nil, err
 	}
 	if on.network {
-		if b.net, err = stand.NewNetns("db-e1", "db-e2", "db-w1", "ctl-e", "ctl-w", "ctl-n"); err != nil {
+		names := []string{"db-e1", "db-e2", "db-w1", "ctl-e", "ctl-w", "ctl-n"}
+		if on.sites {
+			names = append(names, "db-w2", "app-e1", "app-e2", "app-w1", "app-w2")
+			o.Members, o.Apps = 4, &stand.Apps{Server: appServer(dir)}
+			o.Settings = []string{fmt.Sprintf("durability: {acks: %d, from: other-site, when-short: degrade}", on.acks)}
+		}
+		if b.net, err = stand.NewNetns(names...); err != nil {
 			return nil, err
 		}
 		o.Network = b.net
@@ -60,6 +68,10 @@ func (b *bench) begin(ctx context.Context) error {
 	if err := b.Start(ctx); err != nil {
 		return err
 	}
+	b.begun = time.Now()
+	if b.Apps != nil {
+		return b.throughApps(ctx)
+	}
 	dsn, err := b.Application(ctx)
 	if err != nil {
 		return err
@@ -67,7 +79,29 @@ func (b *bench) begin(ctx context.Context) error {
 	if b.direct, err = load.NewDirect(dsn, pgclient.Options{}); err != nil {
 		return err
 	}
+	b.target = b.direct
 	return b.direct.Setup(ctx)
+}
+
+// throughApps makes the app servers those that are written to; they make their tables themselves.
+func (b *bench) throughApps(ctx context.Context) error {
+	err := b.StartApps(ctx)
+	if err != nil {
+		return err
+	}
+	if b.direct, err = load.NewDirect(b.DSN(), pgclient.Options{}); err != nil {
+		return err
+	}
+	b.target, err = load.NewHTTP(b.AppURLs(), time.Second)
+	return err
+}
+
+// healthy waits for a healthy cluster, and for the app servers to be what they are to be.
+func (b *bench) healthy(ctx context.Context) error {
+	if err := b.WaitHealthy(ctx); err != nil || b.Apps == nil {
+		return err
+	}
+	return b.WaitApps(ctx)
 }
 
 // close ends and removes everything, whatever is stopped or cut, and tells what no program may ever have logged.
@@ -94,7 +128,7 @@ func (b *bench) client(ctx context.Context, name string, fresh bool) (end func()
 	if err != nil {
 		return nil, err
 	}
-	var target load.Target = b.direct
+	target := b.target
 	if fresh {
 		target = anew{b.direct}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"syscall"
+	"time"
 
 	"mainstay/controller/state"
 	"mainstay/test/stand"
@@ -13,18 +14,23 @@ import (
 type setting struct {
 	network bool // hosts in network namespaces, which only root may make; else all on loopback
 	acks    int
+	sites   bool // two members and two app servers on each of two sites; acks are of the other site, clients post through the apps
 }
 
 var (
 	loopback     = setting{acks: 1}
 	network      = setting{network: true, acks: 1}
 	asynchronous = setting{network: true}
+	sites        = setting{network: true, acks: 1, sites: true}
 )
 
 func (s setting) String() string {
 	where := "loopback"
 	if s.network {
 		where = "network namespaces"
+	}
+	if s.sites {
+		return fmt.Sprintf("%s, acks %d from the other site, through app servers", where, s.acks)
 	}
 	return fmt.Sprintf("%s, acks %d", where, s.acks)
 }
@@ -50,6 +56,8 @@ var faults = []fault{
 	{name: "host-cut", on: network, kind: state.Failover, do: hostCut},
 	{name: "leader-and-primary-cut", on: network, kind: state.Failover, do: leaderAndPrimaryCut},
 	{name: "host-cut-async", on: asynchronous, kind: state.Failover, do: hostCut},
+	{name: "site-switchover", on: sites, kind: state.Switchover, do: siteSwitchover},
+	{name: "site-lost", on: sites, kind: state.Failover, do: siteLost},
 }
 
 func names() (all []string) {
@@ -65,7 +73,10 @@ func postmasterKilled(_ context.Context, b *bench, primary string) (func() error
 
 func hostKilled(_ context.Context, b *bench, primary string) (func() error, error) {
 	h := b.Host(primary)
-	return func() error { return b.StartAgent(h.Name) }, stand.Signal(syscall.SIGKILL, b.Everything(h)...)
+	return func() error {
+		b.begun = time.Now()
+		return b.StartAgent(h.Name)
+	}, stand.Signal(syscall.SIGKILL, b.Everything(h)...)
 }
 
 func switchover(ctx context.Context, b *bench, _ string) (func() error, error) {
@@ -102,4 +113,25 @@ func leaderAndPrimaryCut(ctx context.Context, b *bench, primary string) (func() 
 		ways = append(ways, stand.Ways([]string{host}, b.net.Others(host))...)
 	}
 	return b.net.HealAll, b.net.CutWays(stand.Both(ways)...) // all at once
+}
+
+// siteSwitchover moves the platform to the site where the primary is not.
+func siteSwitchover(ctx context.Context, b *bench, primary string) (func() error, error) {
+	to := "west"
+	if b.Host(primary).Site == to {
+		to = "east"
+	}
+	id, err := b.SiteSwitchover(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	return nil, b.Wait(ctx, "the site switchover to end", func() (bool, string) {
+		op, err := b.SiteChange(ctx, id)
+		return err == nil && op.Result == state.Done, fmt.Sprint(op.Result, op.Outcome, err)
+	})
+}
+
+// siteLost: the primary's site, with its app servers and its controller, reaches nobody else.
+func siteLost(_ context.Context, b *bench, primary string) (func() error, error) {
+	return b.net.HealAll, b.net.CutWays(b.SiteWays(b.Host(primary).Site)...)
 }

@@ -6,7 +6,8 @@
 //	go run ./test/bench -n 20 -only host-cut,switchover -json
 //	go run ./test/bench -calm 30m
 //
-// The client writes every 10 ms straight to PostgreSQL, from outside of every host. It finds the primary by a connection
+// The client writes every 10 ms straight to PostgreSQL (for faults of a site: through app servers, in turn, each with a
+// limit of 300 ms to connect and of 1 s for an answer), from outside of every host. It finds the primary by a connection
 // string that names every member with target_session_attrs=read-write: after an error it drops its connection, waits 5 ms
 // and tries the hosts in turn (test/platform/load.Direct); one that swallows packets costs it 500 ms in each turn, and that
 // is part of the figure.
@@ -57,8 +58,10 @@ func run(ctx context.Context, o options) (err error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // PostgreSQL's user must get through
 		return err
 	}
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program(dir), "mainstay/cmd/mainstay").CombinedOutput(); err != nil {
-		return fmt.Errorf("build: %w\n%s", err, out)
+	for path, of := range map[string]string{program(dir): "mainstay/cmd/mainstay", appServer(dir): "mainstay/test/platform/feedserver"} {
+		if out, err := exec.CommandContext(ctx, "go", "build", "-o", path, of).CombinedOutput(); err != nil {
+			return fmt.Errorf("build: %w\n%s", err, out)
+		}
 	}
 	if o.calm > 0 {
 		return calm(ctx, dir, o)
@@ -67,3 +70,5 @@ func run(ctx context.Context, o options) (err error) {
 }
 
 func program(dir string) string { return filepath.Join(dir, "mainstay") }
+
+func appServer(dir string) string { return filepath.Join(dir, "feedserver") }

@@ -29,7 +29,8 @@ type part struct {
 	of         func(sample) time.Duration
 }
 
-// parts in the order in which they follow each other. A switchover begins with the stop: there is nothing to detect.
+// parts in the order in which they follow each other. A switchover begins with the stop: there is nothing to detect. That of
+// a site begins with its app servers.
 func (r result) parts() []part {
 	all := []part{
 		{"detect", "detect", func(s sample) time.Duration { return s.detect }},
@@ -37,9 +38,14 @@ func (r result) parts() []part {
 		{"promote", "promote", func(s sample) time.Duration { return s.promote }},
 		{"reconnect", "reconnect", func(s sample) time.Duration { return s.reconnect }},
 	}
+	if r.on.sites {
+		all[3].words = "start the apps and reconnect"
+	}
 	if r.kind == state.Switchover {
-		all = all[1:]
-		all[0].words = "stop and choose"
+		all[0].words, all[1].words = "quiesce the apps, checkpoint", "stop and choose"
+		if !r.on.sites {
+			return all[1:]
+		}
 	}
 	return all
 }
@@ -127,7 +133,7 @@ func (p *printer) end() error {
 	if len(p.all) == 0 {
 		return nil
 	}
-	fmt.Fprintf(p.out, "\n%d CPUs, PostgreSQL %s, 3 controllers, 3 members on 2 sites, lease 5s, all on one machine\n\n", runtime.NumCPU(), p.postgres)
+	fmt.Fprintf(p.out, "\n%d CPUs, PostgreSQL %s, 3 controllers, 3 members on 2 sites (through app servers: 4), lease 5s, all on one machine\n\n", runtime.NumCPU(), p.postgres)
 	fmt.Fprintln(p.out, "| fault | acks | proof | n | min | p50 | p90 | max | where the median goes | missing |\n|---|---|---|---|---|---|---|---|---|---|")
 	for _, r := range p.all {
 		d := r.distribution(outage)

@@ -79,13 +79,13 @@ func TestFaults(t *testing.T) {
 			t.Errorf("two faults are named %s", f.name)
 		}
 		seen[f.name] = true
-		if cut := strings.Contains(f.name, "-cut"); cut != f.on.network {
+		if apart := strings.Contains(f.name, "-cut") || f.on.sites; apart != f.on.network {
 			t.Errorf("%s is measured on %s", f.name, f.on)
 		}
 		if asynchronous := strings.HasSuffix(f.name, "-async"); asynchronous != (f.on.acks == 0) {
 			t.Errorf("%s is measured on %s", f.name, f.on)
 		}
-		if (f.kind == state.Switchover) != (f.name == "switchover") || f.do == nil {
+		if (f.kind == state.Switchover) != strings.HasSuffix(f.name, "switchover") || f.do == nil {
 			t.Errorf("%s is answered by a %s", f.name, f.kind)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/test/platform/load"
@@ -20,7 +21,7 @@ func measureAll(ctx context.Context, dir string, o options) (err error) {
 	p := printer{json: o.json, out: os.Stdout}
 	defer func() { err = errors.Join(err, p.end()) }()
 	var errs []error
-	for _, on := range []setting{loopback, network, asynchronous} {
+	for _, on := range []setting{loopback, network, asynchronous, sites} {
 		err := measureOn(ctx, dir, o, on, &p)
 		if errors.Is(err, stand.ErrNotAllowed) && len(o.only) == 0 {
 			fmt.Fprintf(os.Stderr, "bench: left out (%s): %v\n", on, err)
@@ -107,7 +108,7 @@ func (b *bench) round(ctx context.Context, f fault) (s sample, err error) {
 		return s, err
 	}
 	mark := b.load.Mark()
-	if err := b.WaitHealthy(ctx); err != nil {
+	if err := b.healthy(ctx); err != nil {
 		return s, err
 	}
 	r, err := b.load.Report(mark)
@@ -115,10 +116,17 @@ func (b *bench) round(ctx context.Context, f fault) (s sample, err error) {
 	return s, err
 }
 
-// ready waits for health and for the load, and lifts the block that an automatic failover leaves behind: with it the next
-// inferred one would wait for a minute.
+// ready waits for health and for the load, and for what an agent owes that was started a moment ago: it lets its member be
+// neither sealed nor promoted for a count-out, because it may have promised that before (L5). It lifts the block that an
+// automatic failover leaves behind: with it the next inferred one would wait for a minute.
 func (b *bench) ready(ctx context.Context) (was wire.ClusterState, err error) {
-	if err := b.WaitHealthy(ctx); err != nil {
+	if err := b.healthy(ctx); err != nil {
+		return was, err
+	}
+	err = b.Wait(ctx, "promises from before an agent's start to be over", func() (bool, string) {
+		return time.Since(b.begun) > platform.CountOut(platform.DefaultLease), ""
+	})
+	if err != nil {
 		return was, err
 	}
 	err = b.Wait(ctx, "the block of the last failover to be lifted", func() (bool, string) {

@@ -29,6 +29,9 @@ func (b *bench) split(begun time.Time, op state.Operation, o load.Outage) sample
 	at := moments(op)
 	if t, ok := at["stop"]; ok { // a switchover: the outage begins with the stop, not with the request
 		at["began"], begun = t, t
+		if b.Apps != nil { // or with the app servers' drain
+			begun = o.Start
+		}
 	}
 	raw, _ := os.ReadFile(filepath.Join(filepath.Dir(b.Data(op.To)), "postgresql.log"))
 	writable := readyAfter(string(raw), at["promote"])

@@ -130,7 +130,8 @@ func (d *demo) stay(ctx context.Context) error {
                                           crash the primary %s and look again
   mainstay history feed                   what happened, why, and on which proof
 
-Logs lie in %s/log. Ctrl-C ends everything and removes it.
+Kill what you like: agents and controllers are started again within a second, as a service manager would. Logs lie in
+%s/log. Ctrl-C ends everything and removes it.
 `, env, pidFile, c.Primary, d.stand.Dir)
 	<-ctx.Done()
 	d.say("\nEnding the demo ...")

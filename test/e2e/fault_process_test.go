@@ -79,28 +79,28 @@ func agentAndGuardsKilled(t *testing.T, s *scene) {
 	s.acknowledged(t)
 }
 
-// controllersAway: for far longer than a lease there is no leader. What members promise each other keeps the primary (S6).
+// controllersAway: for two minutes there is no leader. What members promise each other keeps the primary (S6).
 func controllersAway(t *testing.T, s *scene) {
-	s.withoutControllers(t)
+	s.withoutControllers(t, 2*time.Minute)
 }
 
 // controllersAndReplicaAway: with acks of 1, one replica that is left suffices.
 func controllersAndReplicaAway(t *testing.T, s *scene) {
 	r := s.replica(t)
 	s.check(t, stand.Signal(syscall.SIGKILL, s.Everything(r)...))
-	s.withoutControllers(t)
+	s.withoutControllers(t, 20*time.Second)
 	s.check(t, s.StartAgent(r.Name))
 }
 
-// withoutControllers kills all controllers for 20 s, three times what any lease of theirs can last: the primary goes on as
-// if nothing were.
-func (s *scene) withoutControllers(t *testing.T) {
+// withoutControllers kills all controllers for far longer than any lease of theirs can last: the primary goes on as if
+// nothing were.
+func (s *scene) withoutControllers(t *testing.T, length time.Duration) {
 	t.Helper()
 	pid, mark := s.Postmaster(s.primary), s.ledger.Mark()
 	for _, h := range s.Of(true) {
 		s.check(t, s.Kill("controller "+h.Controller, syscall.SIGKILL))
 	}
-	s.hold(t, 20*time.Second)
+	s.hold(t, length)
 	r, err := s.ledger.Report(mark)
 	s.check(t, err)
 	if now := s.Postmaster(s.primary); now != pid || r.Longest > 2*time.Second {

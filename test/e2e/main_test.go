@@ -18,16 +18,20 @@ import (
 	"mainstay/test/stand"
 )
 
-// binary is the program under test, built once with the race detector.
-var binary string
+// binary is the program under test, built once with the race detector; server an app server of the sample platform.
+var binary, server string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "mainstay-bin-")
 	if err == nil {
 		binary = filepath.Join(dir, "mainstay")
-		var out []byte
-		if out, err = exec.Command("go", "build", "-race", "-o", binary, "mainstay/cmd/mainstay").CombinedOutput(); err != nil {
-			err = fmt.Errorf("%w\n%s", err, out)
+		server = filepath.Join(dir, "feedserver")
+		for _, args := range [][]string{{"-race", "-o", binary, "mainstay/cmd/mainstay"}, {"-o", server, "mainstay/test/platform/feedserver"}} {
+			var out []byte
+			if out, err = exec.Command("go", append([]string{"build"}, args...)...).CombinedOutput(); err != nil {
+				err = fmt.Errorf("%w\n%s", err, out)
+				break
+			}
 		}
 	}
 	if err != nil {

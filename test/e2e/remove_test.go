@@ -56,6 +56,13 @@ func TestRemove(t *testing.T) {
 	if tr.Postmaster(gone) != running[gone] {
 		t.Errorf("%s was touched by a failover it has no part in", gone)
 	}
+	if n := len(tr.Guards(gone)); n != 2 {
+		t.Errorf("%s runs with %d guards, whose child it is", gone, n)
+	}
+	tr.check(t, stand.Signal(syscall.SIGINT, running[gone]))
+	tr.check(t, tr.Wait(tr.ctx, "the guards to end with a PostgreSQL that they do not guard any more", func() (bool, string) {
+		return len(tr.Guards(gone)) == 0 && len(tr.Tree(gone)) == 0, ""
+	}))
 
 	tr.insists(t, 0, []string{"apply", "-f", tr.without(t)}, "+ clusters[feed].members["+gone+"]", "applied")
 	tr.healthy(t)

@@ -9,8 +9,8 @@ import (
 	"mainstay/test/stand"
 )
 
-// TestStaticStability: with every controller dead the primary goes on, because the other members vouch for it, with one
-// replica dead too (L5, S6); and when the controllers return nothing has moved.
+// TestStaticStability: with every controller dead the primary goes on, because the other members vouch for it, though its
+// agent is killed and started again, and with one replica dead too (L5, S6); and when the controllers return nothing has moved.
 func TestStaticStability(t *testing.T) {
 	tr := begin(t, stand.Options{})
 	p := tr.primary(t)
@@ -19,6 +19,11 @@ func TestStaticStability(t *testing.T) {
 		tr.check(t, tr.Kill("controller "+h.Controller, syscall.SIGKILL))
 	}
 	t.Log("all controllers killed")
+	tr.writesOn(t, 2*platform.CountOut(platform.DefaultLease))
+	own := tr.Host(p)
+	tr.check(t, tr.Kill("agent "+own.Name, syscall.SIGKILL))
+	tr.check(t, tr.StartAgent(own.Name))
+	t.Logf("the agent of %s killed and started again", p)
 	tr.writesOn(t, 2*platform.CountOut(platform.DefaultLease))
 	lost := tr.replicaOf(p)
 	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(lost)...))

@@ -53,7 +53,23 @@ func (s *Stand) Guards(member string) []int {
 	return found
 }
 
-// Everything lists all processes of a host that the stand knows: its daemon, its guards, its PostgreSQL.
+// Holder is the process that holds a host's watchdog, 0 without one.
+func (s *Stand) Holder(h Host) int {
+	lock := filepath.Join(s.path("agent-"+h.Name), "run", "host.watchdog", "holder.lock")
+	for _, pid := range s.own() {
+		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		for _, f := range files {
+			if target, _ := os.Readlink(f); target == lock && strings.HasPrefix(string(name), "watchdog-holder\x00") {
+				return pid
+			}
+		}
+	}
+	return 0
+}
+
+// Everything lists all processes of a host that the stand knows: its daemon, its guards, its PostgreSQL, and who holds its
+// watchdog.
 func (s *Stand) Everything(h Host) []int {
 	var found []int
 	if p := s.Proc("agent " + h.Name); p != nil {
@@ -63,6 +79,9 @@ func (s *Stand) Everything(h Host) []int {
 			p.meant.Store(true) // whoever asks is about to end them all
 			found = append(found, p.PID())
 		}
+	}
+	if pid := s.Holder(h); pid != 0 {
+		found = append(found, pid)
 	}
 	found = append(found, s.Guards(h.Member)...)
 	return append(found, s.Tree(h.Member)...)
@@ -144,19 +163,33 @@ func (s *Stand) Close() error {
 // dataOf is a data directory of a member: each has a cgroup of its own.
 type dataOf struct{ member, data string }
 
+// removeCgroup removes a cgroup, once the kernel has let go of the last who died in it. One that is in use by another stand
+// stays.
+func removeCgroup(path string) {
+	for deadline := time.Now().Add(5 * time.Second); errors.Is(syscall.Rmdir(path), syscall.EBUSY) && time.Now().Before(deadline); {
+		if alive, err := os.ReadFile(filepath.Join(path, "cgroup.procs")); err != nil || len(alive) > 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 func (s *Stand) removeCgroups() {
 	all := s.others
 	for _, h := range s.Of(false) {
 		all = append(all, dataOf{h.Member, s.Data(h.Member)})
 	}
+	for _, h := range s.AppHosts() {
+		all = append(all, dataOf{"instance-" + h.App, s.appFolder(h)})
+	}
 	for _, one := range all {
 		sum := sha256.Sum256([]byte(one.data))
 		for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
-			for _, name := range []string{"mainstay-" + one.member + "-" + hex.EncodeToString(sum[:3]), "mainstay-guard-" + one.member} {
+			for _, name := range []string{"mainstay-" + one.member + "-" + hex.EncodeToString(sum[:3]), "mainstay-guard-" + one.member, "mainstay-watchdog"} {
 				found, _ := filepath.Glob(filepath.Join(root, name))
 				deeper, _ := filepath.Glob(filepath.Join(root, "*", name))
 				for _, path := range append(found, deeper...) {
-					_ = syscall.Rmdir(path) // one that is in use by another stand stays
+					removeCgroup(path)
 				}
 			}
 		}

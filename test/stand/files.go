@@ -97,7 +97,7 @@ log: {level: info}
 	if own := s.Own[h.Member].Agent; own != "" {
 		text += "members:\n  " + h.Member + ": " + own + "\n"
 	}
-	return text
+	return text + s.instanceOf(h) + strings.Join(append(s.AgentLines, ""), "\n")
 }
 
 // Owner is whom PostgreSQL runs as: the packages' user for root, else whoever runs the stand.
@@ -119,8 +119,15 @@ func (s *Stand) Rewrite() error { return s.files() }
 func (s *Stand) PlatformFile() string {
 	var b strings.Builder
 	b.WriteString("platform: social\nsites:\n  - {name: east}\n  - {name: west}\n  - {name: north, witness: true}\nhosts:\n")
-	for _, h := range s.Of(false) {
-		fmt.Fprintf(&b, "  - {name: %s, site: %s, address: %s}\n", h.Name, h.Site, h.Address)
+	for _, h := range s.Hosts {
+		if h.Controller != "" || h.App != "" && !s.serve {
+			continue
+		}
+		entry := fmt.Sprintf("name: %s, site: %s, address: %s", h.Name, h.Site, h.Address)
+		if s.HostSetting != "" {
+			entry += ", " + s.HostSetting
+		}
+		fmt.Fprintf(&b, "  - {%s}\n", entry)
 	}
 	if s.Platform != "" {
 		b.WriteString(s.Platform)
@@ -128,11 +135,16 @@ func (s *Stand) PlatformFile() string {
 	}
 	b.WriteString("clusters:\n  - name: feed\n    tier: critical\n    members:\n")
 	for i, h := range s.Of(false) {
-		fmt.Fprintf(&b, "      - {name: %s, host: %s, priority: %d}\n", h.Member, h.Name, 100-10*i)
+		more := ""
+		if line := s.MemberLines[h.Member]; line != "" {
+			more = ", " + line
+		}
+		fmt.Fprintf(&b, "      - {name: %s, host: %s, priority: %d%s}\n", h.Member, h.Name, 100-10*i, more)
 	}
 	for _, line := range s.Settings {
 		b.WriteString("    " + line + "\n")
 	}
+	b.WriteString(s.appEntry())
 	return b.String()
 }
 

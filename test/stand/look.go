@@ -65,10 +65,21 @@ func (s *Stand) healthy(c wire.ClusterState) (bool, string) {
 			return false, m.Name + " is not guarded: " + strings.Join(m.Seen.Guard.Missing, ", ")
 		}
 	}
-	if n := len(c.Sets); c.Acks > 0 && (n != 1 || len(c.Sets[0].Names) != len(c.Members)-1) {
+	if n := len(c.Sets); c.Acks > 0 && (n != 1 || len(c.Sets[0].Names) != s.acking(c)) {
 		return false, fmt.Sprintf("durability sets are not settled: %v", c.Sets)
 	}
 	return true, ""
+}
+
+// acking counts the replicas for whose acknowledgements commits may wait.
+func (s *Stand) acking(c wire.ClusterState) (n int) {
+	far := strings.Contains(strings.Join(s.Settings, "\n"), "from: other-site")
+	for _, m := range c.Members {
+		if m.Name != c.Primary && (!far || m.Site != s.Host(c.Primary).Site) && !strings.Contains(s.MemberLines[m.Name], "may-ack: false") {
+			n++
+		}
+	}
+	return n
 }
 
 // Ack says that the last automatic failover has been seen, so that the next one does not wait; none is as good.
@@ -104,15 +115,13 @@ func (s *Stand) Leader(ctx context.Context) (string, error) {
 
 // Last is the newest operation of cluster feed of a kind.
 func (s *Stand) Last(ctx context.Context, kind state.OperationKind) (state.Operation, error) {
-	c := s.Client()
-	defer c.Close()
-	var h wire.HistoryAnswer
-	if err := c.Do(ctx, "GET", "/v1/clusters/feed/history?limit=50", nil, &h); err != nil {
+	all, err := s.History(ctx)
+	if err != nil {
 		return state.Operation{}, err
 	}
 	var found *state.Operation
-	for i := range h.Operations {
-		if o := &h.Operations[i]; o.Kind == kind && (found == nil || number(o.ID) > number(found.ID)) {
+	for i := range all {
+		if o := &all[i]; o.Kind == kind && (found == nil || number(o.ID) > number(found.ID)) {
 			found = o
 		}
 	}
@@ -120,6 +129,15 @@ func (s *Stand) Last(ctx context.Context, kind state.OperationKind) (state.Opera
 		return state.Operation{}, fmt.Errorf("history has no %s", kind)
 	}
 	return *found, nil
+}
+
+// History is the last operations of cluster feed.
+func (s *Stand) History(ctx context.Context) ([]state.Operation, error) {
+	c := s.Client()
+	defer c.Close()
+	var h wire.HistoryAnswer
+	err := c.Do(ctx, "GET", "/v1/clusters/feed/history?limit=50", nil, &h)
+	return h.Operations, err
 }
 
 func number(id string) (n int) {
@@ -162,6 +180,10 @@ func (s *Stand) DSN() string {
 	for _, h := range s.Of(false) {
 		hosts = append(hosts, h.Address)
 	}
+	return s.dsn(hosts)
+}
+
+func (s *Stand) dsn(hosts []string) string {
 	return "host=" + strings.Join(hosts, ",") + " port=5432 user=feed password=feed dbname=feed sslmode=require target_session_attrs=read-write"
 }
 

@@ -6,11 +6,14 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Netns is a Network of network namespaces: one for each host, all on one bridge, at addresses 10.77.N.x. What goes from
@@ -195,4 +198,16 @@ func batch(namespace string, lines []string) error {
 		return fmt.Errorf("ip %s: %w: %s (iproute2 is needed)", strings.Join(lines, "; "), err, strings.TrimSpace(string(out)))
 	}
 	return nil
+}
+
+// Enter moves the calling goroutine, with a thread of its own, onto a host for good: connections that it makes from now on
+// are that host's. The thread ends with the goroutine.
+func (w *Netns) Enter(host string) error {
+	runtime.LockOSThread()
+	f, err := os.Open("/run/netns/" + w.namespace(host))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
 }

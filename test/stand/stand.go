@@ -29,8 +29,9 @@ import (
 // Host is one machine of the stand.
 type Host struct {
 	Name, Site, Address string
-	Member              string // of cluster feed; "" for a controller's host
-	Controller          string // "" for a database host
+	Member              string // of cluster feed; "" for a host without PostgreSQL
+	Controller          string // "" for a host of an agent
+	App                 string // the app server on it; "" for a host of another kind
 }
 
 // Options say what to build.
@@ -45,8 +46,12 @@ type Options struct {
 	Network Network
 	// Settings go into the cluster's entry of the default platform: lease, durability, ... as YAML lines.
 	Settings []string
-	// Members is how many members cluster feed has: 3 (default) or 2.
+	// Members is how many members cluster feed has: 2, 3 (default), or 4, which are two on each site.
 	Members int
+	// MemberLines are more of a member's entry in the platform file, such as "may-ack: false", by name.
+	MemberLines map[string]string
+	// Apps are app servers on hosts of their own; nil for none.
+	Apps *Apps
 	// Own are members whose PostgreSQL the user has, by name.
 	Own map[string]Own
 	// Disks are members and controllers whose data lies on a filesystem of its own, with its size in MB. Only for root.
@@ -55,6 +60,10 @@ type Options struct {
 	Together bool
 	// ControllerLines go to the end of each controller's local file.
 	ControllerLines []string
+	// AgentLines go to the end of each agent's local file, HostSetting to the end of each member host's entry in the platform
+	// file, such as "watchdog: automatic".
+	AgentLines  []string
+	HostSetting string
 	// ByHand leaves certificates and files to the caller, who makes them in Dir/pki and Dir/etc and then calls Identify.
 	ByHand bool
 }
@@ -79,6 +88,7 @@ type Stand struct {
 	bin   string
 	store *identity.Store
 	disks disks
+	serve bool // the platform file has the app servers
 
 	mu     sync.Mutex
 	procs  map[string]*Proc // by name: controller c1, agent db-e1, ...
@@ -127,6 +137,11 @@ func New(o Options) (*Stand, error) {
 	if err := copyProgram(o.Binary, s.bin); err != nil {
 		return nil, err
 	}
+	if o.Apps != nil {
+		if err := copyProgram(o.Apps.Server, s.path("bin", "feedserver")); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.makeDisks(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -138,17 +153,17 @@ func New(o Options) (*Stand, error) {
 
 func (s *Stand) layout() {
 	add := func(name, site string, last int, member, controller string) {
-		address := fmt.Sprintf("127.77.%d.%d", s.Subnet, last)
-		if s.Network != nil {
-			address = s.Network.Address(name)
-		}
-		s.Hosts = append(s.Hosts, Host{Name: name, Site: site, Address: address, Member: member, Controller: controller})
+		s.add(Host{Name: name, Site: site, Member: member, Controller: controller}, last)
 	}
 	add("db-e1", "east", 11, "feed-e1", "")
 	add("db-e2", "east", 12, "feed-e2", "")
 	if s.Members > 2 {
 		add("db-w1", "west", 21, "feed-w1", "")
 	}
+	if s.Members > 3 {
+		add("db-w2", "west", 22, "feed-w2", "")
+	}
+	s.appHosts()
 	if s.Together {
 		add("db-e1", "east", 11, "", "c1")
 		add("db-e2", "east", 12, "", "c2")
@@ -160,10 +175,19 @@ func (s *Stand) layout() {
 	add("ctl-n", "north", 33, "", "c3")
 }
 
+// add gives a host its address, whose last number on loopback is last.
+func (s *Stand) add(h Host, last int) {
+	h.Address = fmt.Sprintf("127.77.%d.%d", s.Subnet, last)
+	if s.Network != nil {
+		h.Address = s.Network.Address(h.Name)
+	}
+	s.Hosts = append(s.Hosts, h)
+}
+
 func copyProgram(from, to string) error {
 	b, err := os.ReadFile(from)
 	if err != nil {
-		return fmt.Errorf("the mainstay program: %w; build it first", err)
+		return fmt.Errorf("a program of the stand: %w; build it first", err)
 	}
 	return os.WriteFile(to, b, 0o755)
 }
@@ -172,10 +196,10 @@ func (s *Stand) path(parts ...string) string {
 	return filepath.Join(append([]string{s.Dir}, parts...)...)
 }
 
-// Host finds a host by its name, or by the name of the member or controller on it.
+// Host finds a host by its name, or by the name of the member, controller or app server on it.
 func (s *Stand) Host(name string) Host {
 	for _, h := range s.Hosts {
-		if h.Name == name || h.Member == name || h.Controller == name {
+		if name != "" && (h.Name == name || h.Member == name || h.Controller == name || h.App == name) {
 			return h
 		}
 	}
@@ -186,7 +210,7 @@ func (s *Stand) Host(name string) Host {
 func (s *Stand) Of(controllers bool) []Host {
 	var out []Host
 	for _, h := range s.Hosts {
-		if (h.Controller != "") == controllers {
+		if h.App == "" && (h.Controller != "") == controllers {
 			out = append(out, h)
 		}
 	}

@@ -66,7 +66,10 @@ func (s *Stand) Boot(ctx context.Context) error {
 	if out, err := s.CLI(ctx, append([]string{"controllers", "init"}, s.ControllerAddresses()...)...); err != nil {
 		return fmt.Errorf("controllers init: %w\n%s", err, out)
 	}
-	for _, h := range s.Of(false) {
+	for _, h := range s.Hosts {
+		if h.Controller != "" {
+			continue
+		}
 		if err := s.StartAgent(h.Name); err != nil {
 			return err
 		}

@@ -107,10 +107,14 @@ func (o Options) agentTable(a AgentAnswer, cluster string) string {
 	}
 	leader := heardLeader(*a.Status)
 	head := o.paint(bold, or(a.Status.Source, a.Address)) + "   " + a.Address + "   " + o.paint(leader.style, leader.text) + "   " + o.paint(dim, a.Status.At) + "\n"
-	if len(rows) == 0 {
-		return head + "  no members\n"
+	apps := ""
+	if cluster == "" {
+		apps = o.agentInstances(a.Status.Apps)
 	}
-	return head + o.table("  ", memberHead, rows) + o.protections(members)
+	if len(rows) == 0 {
+		return head + or(apps, "  no members\n")
+	}
+	return head + o.table("  ", memberHead, rows) + o.protections(members) + apps
 }
 
 // anyLed names an agent that a leader answers, "" for none.

@@ -27,10 +27,11 @@ func Explain(a wire.ExplainAnswer, o Options) string {
 	b.WriteString(o.title("what is wrong"))
 	b.WriteString(o.wrong(a))
 	b.WriteString(o.title("if the primary died now"))
-	b.WriteString(o.table("  ", nil, []row{
-		texts("its host lost:", Prediction(a.IfHostLost)),
-		texts("PostgreSQL crashed:", Prediction(a.IfCrashed)),
-	}))
+	deaths := []row{texts("its host lost:", Prediction(a.IfHostLost)), texts("PostgreSQL crashed:", Prediction(a.IfCrashed))}
+	if a.IfSiteLost != nil {
+		deaths = append(deaths, texts("its site lost:", Prediction(*a.IfSiteLost)))
+	}
+	b.WriteString(o.table("  ", nil, deaths))
 	b.WriteString(o.proofs(a.Proofs))
 	b.WriteString(o.title("members that would not be promoted"))
 	b.WriteString(o.others(a))
@@ -47,6 +48,10 @@ func (o Options) title(text string) string { return "\n" + o.paint(bold, text) +
 func setsOf(a wire.ExplainAnswer) string {
 	var parts []string
 	for _, s := range a.Sets {
+		if s.Acks == 0 {
+			parts = append(parts, "the primary alone (acks 0)")
+			continue
+		}
 		parts = append(parts, fmt.Sprintf("%d of (%s)", s.Acks, strings.Join(s.Names, ", ")))
 	}
 	if len(parts) == 0 {
@@ -87,6 +92,9 @@ func (o Options) others(a wire.ExplainAnswer) string {
 		for n := range m {
 			names[n] = true
 		}
+	}
+	if len(names) == 0 && a.IfHostLost.Promote+a.IfCrashed.Promote == "" {
+		return "  every one, for the reason above\n"
 	}
 	if len(names) == 0 {
 		return "  none\n"

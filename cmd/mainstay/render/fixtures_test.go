@@ -107,9 +107,10 @@ func explained() wire.ExplainAnswer {
 	lost.Proof, lost.About = fencing.LeaseExpired, 6650*time.Millisecond
 	lost.Others = map[string]string{"feed-w1": "192 bytes behind feed-e2", "feed-e3": "its agent on db-e3 has not been heard for 9s"}
 	crashed := *prediction()
+	site := state.Prediction{Why: "feed-w1 on site west could take over, which needs an operator: `mainstay approve feed-5`; no acknowledged commit would be lost"}
 	return wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1", Rule: "R3 detection", Now: "suspecting feed-e1 for 800ms",
 		Problems:   []health.Problem{{Kind: health.PrimaryAgentSilent, Cluster: "feed", Member: "feed-e1", Evidence: "not heard for 2s, but feed-e2 streams from it"}},
-		IfHostLost: lost, IfCrashed: crashed, Switchover: wire.SwitchoverView{Blockers: []string{"feed-e1: its agent has not been heard for 2s"}},
+		IfHostLost: lost, IfCrashed: crashed, IfSiteLost: &site, Switchover: wire.SwitchoverView{Blockers: []string{"feed-e1: its agent has not been heard for 2s"}},
 		Proofs: []wire.ProofView{{Kind: fencing.Stopped, Possible: true, About: 300 * time.Millisecond, Why: "its agent on db-e1 answers"},
 			{Kind: fencing.QuorumSealed, Why: "impossible, acks is 0"}, {Kind: fencing.Operator, Possible: true, Why: "after you have made sure that it is off"}},
 		Protection: []wire.MemberProtection{{Member: "feed-e1", Protection: protected(seenPrimary())}, {Member: "feed-e2", Protection: protected(nil)}},
@@ -147,4 +148,112 @@ func agentStatus(host string, silence time.Duration, member int) wire.Status {
 	s.Source, s.Leader, s.Clusters[0].Members = "agent "+host, "c1", []wire.MemberStatus{m}
 	s.Hosts = []wire.HostStatus{{Name: host, Heard: true, Silence: silence}}
 	return s
+}
+
+func seenInstance(name string, permit int64) *health.Instance {
+	return &health.Instance{Name: name, Running: true, PermitLeft: permit}
+}
+
+// sited is a platform with a relay and two pools, one of which lives with its primary.
+func sited() wire.Status {
+	s := healthy()
+	s.Sites[1].Hosts = []string{"db-w1", "db-w2"}
+	s.Hosts = append(s.Hosts, wire.HostStatus{Name: "db-w2", Heard: true})
+	relayed := s.Clusters[0].Members[2]
+	relayed.Name, relayed.Host, relayed.Seen, relayed.Upstream = "feed-w2", "db-w2", seenReplica("feed-w2"), "feed-w1"
+	s.Clusters[0].Members = append(s.Clusters[0].Members, relayed)
+	instance := func(name, site string, i wire.InstanceStatus) wire.InstanceStatus {
+		i.Name, i.Site, i.Host, i.Age = name, site, "app-"+name, 100*time.Millisecond
+		return i
+	}
+	s.Apps = []wire.AppState{
+		{Name: "web", Run: platform.RunWithPrimary, Needs: []string{"feed"}, Minimum: 2, Site: "east", Instances: []wire.InstanceStatus{
+			instance("web-e1", "east", wire.InstanceStatus{Goal: platform.WantRunning, Serves: true, Health: health.Well, Seen: seenInstance("web-e1", 1900), Restart: 1}),
+			instance("web-e2", "east", wire.InstanceStatus{Goal: platform.WantRunning, Serves: true, Health: health.Well, Reaches: health.Down, Seen: seenInstance("web-e2", 2000)}),
+			instance("web-w1", "west", wire.InstanceStatus{Goal: platform.WantStopped, Seen: &health.Instance{Name: "web-w1", Stopped: true}}),
+		}},
+		{Name: "cache", Run: platform.RunEverywhere, Minimum: 1, Instances: []wire.InstanceStatus{
+			{Name: "cache-w1", Site: "west", Goal: platform.WantRunning, Serves: true, Health: health.Well},
+		}},
+	}
+	return s
+}
+
+// lostSite is site east lost: its failover waits for an approval, and its app servers cannot be asked.
+func lostSite() wire.Status {
+	s := sited()
+	evidence := "no agent of site east has been heard for 4s, nor its controllers c1; so say c2, c3"
+	s.Sites[0].Lost = evidence
+	s.Hosts[0].Silence, s.Hosts[1].Silence = 4*time.Second, 4*time.Second
+	op := running()
+	op.Kind = state.Failover
+	s.Clusters[0].Operation = &op
+	web := &s.Apps[0]
+	web.Site, web.Moving, web.Now = "west", true, "waiting for web-e1 to stop, before site west starts its instances"
+	web.Instances[0] = wire.InstanceStatus{Name: "web-e1", Site: "east", Host: "app-web-e1", Goal: platform.WantStopped, Health: health.Down, Error: "connection refused"}
+	web.Instances[1].Goal, web.Instances[1].Serves = platform.WantStopped, false
+	web.Instances[1].Seen.PermitLeft, web.Instances[1].Seen.Vouched, web.Instances[1].Seen.Draining = 800, true, true
+	cache := &s.Apps[1].Instances[0]
+	cache.Host, cache.Health, cache.Serves, cache.Out, cache.Error = "app-cache-w1", health.Down, false, "cache-w1 is down: status 500", "status 500"
+	cache.Seen = &health.Instance{Name: "cache-w1", Restarts: 4, Error: "given up: 5 starts in a row, and it never ran for a minute"}
+	s.Problems = []health.Problem{
+		{Kind: health.AppDown, App: "cache", Site: "west", Instance: "cache-w1", Evidence: "cache-w1 is down: status 500"},
+		{Kind: health.SiteLost, Site: "east", Evidence: evidence, Actionable: true},
+		{Kind: health.AppPoolShort, App: "cache", Site: "west", Evidence: "0 of 1 instances on site west are well, fewer than the minimum of 1"},
+		{Kind: health.ApprovalNeeded, Cluster: "feed", Evidence: "feed-w1 on site west could take over, which needs an operator: `mainstay approve feed-4`; no acknowledged commit would be lost"},
+	}
+	return s
+}
+
+// moving is a site switchover under way; halted one that waits for a word.
+func moving() wire.Status {
+	s := sited()
+	s.Change = &wire.SiteChange{SiteChange: state.SiteChange{ID: "site-1", To: "west", By: "alice", Reason: "asked by alice: power work", Step: platform.StepQuiesce,
+		Former: map[string]string{"feed": "feed-e1", "tags": "tags-e1"}}, Now: "waiting for web-e1 to stop"}
+	return s
+}
+
+func halted(step string) wire.Status {
+	s := moving()
+	s.Change.Step, s.Change.Halted, s.Change.Now = step, "cluster feed: feed-9 abandoned: feed-w1 did not catch up", ""
+	s.Problems = []health.Problem{{Kind: health.SiteChangeHalted, Site: "west", Evidence: "site switchover site-1 to west halted at step " + step}}
+	return s
+}
+
+// siteMoves is a record with all that a record can have: hooks, a halt, a retry, one step left out.
+func siteMoves() state.Operation {
+	op := state.Operation{ID: "site-1", Kind: state.SiteSwitchover, Reason: "asked by alice: power work", By: "alice", To: "west", Result: state.Done,
+		Outcome: "the platform runs on site west; alice went on without step verify"}
+	for _, s := range [][3]string{{"began", "01.000", "asked by alice: power work"}, {"quiesce", "01.010", "all checks passed"}, {"hook 0", "01.100", "done: 200 OK"},
+		{"clusters", "03.200", "the apps are quiet"}, {"cluster feed", "03.210", "operation feed-9"}, {"halted at clusters", "05.000", "cluster feed: feed-9 abandoned"},
+		{"retry", "35.000", "asked by alice at step clusters"}, {"cluster feed", "35.010", "operation feed-10"}, {"apps", "36.000", "every cluster's primary is where it is to be"},
+		{"routing", "38.500", "the apps are well"}, {"verify", "38.510", "the topology is published"}, {"verify web-w1", "38.600", "failed: 500"},
+		{"halted at verify", "48.510", "waiting for web-w1 to verify: 500: not within 30s"}, {"continue", "50.000", "asked by alice at step verify"}, {"done", "50.000", ""}} {
+		op.Steps = append(op.Steps, state.Step{Name: s[0], At: "2026-05-04T03:02:" + s[1] + "Z", Note: s[2]})
+	}
+	return op
+}
+
+// undone is a record of a site switchover that was taken back.
+func undone() state.Operation {
+	op := siteMoves()
+	op.ID, op.Result, op.Outcome = "site-2", state.Abandoned, "undone: clusters and apps are back where they were"
+	op.Steps = append(op.Steps[:6:6], state.Step{Name: "undo", At: "2026-05-04T03:02:30.000Z", Note: "asked by alice at step clusters"},
+		state.Step{Name: "apps", At: "2026-05-04T03:02:31.000Z"}, state.Step{Name: "routing", At: "2026-05-04T03:02:33.000Z"},
+		state.Step{Name: "abandoned", At: "2026-05-04T03:02:33.010Z"})
+	return op
+}
+
+// appHost is what the agent of a host of app servers says that hears no leader.
+func appHost() *wire.Status {
+	seen := func(i health.Instance) *health.Instance { return &i }
+	return &wire.Status{Source: "agent app-e1", At: at, Hosts: []wire.HostStatus{{Name: "app-e1", Heard: true, Silence: 3 * time.Second}}, Apps: []wire.AppState{
+		{Name: "", Instances: []wire.InstanceStatus{{Name: "old-e1", Out: "not wanted", Seen: seen(health.Instance{Name: "old-e1", Running: true})}}},
+		{Name: "web", Instances: []wire.InstanceStatus{
+			{Name: "web-e1", Goal: platform.WantRunning, Serves: true, Seen: seen(health.Instance{Name: "web-e1", Running: true, PermitLeft: 1600, Vouched: true})},
+			{Name: "web-e2", Goal: platform.WantRunning, Out: "not running", Seen: seen(health.Instance{Name: "web-e2", Restarts: 9, Error: "given up: 10 starts in a row"})},
+			{Name: "web-e3", Goal: platform.WantStopped, Out: "not wanted", Seen: seen(health.Instance{Name: "web-e3", Running: true, Draining: true})},
+			{Name: "web-e4", Goal: platform.WantStopped, Out: "not wanted", Seen: seen(health.Instance{Name: "web-e4", Stopped: true})},
+		}},
+	}}
 }

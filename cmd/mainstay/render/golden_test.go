@@ -35,7 +35,15 @@ func TestGolden(t *testing.T) {
 		"no-leader-here":    WithoutLeader(Leaderless{Why: "no route", Agents: []AgentAnswer{{Address: "10.0.1.11:7201", Status: heard()}}}, "", Options{}),
 		"local":             Agent(leaderless().Agents[1], Options{}),
 		"local-led":         Agent(AgentAnswer{Address: "10.0.1.11:7201", Status: heard()}, Options{}),
+		"local-instances":   Agent(AgentAnswer{Address: "10.0.1.21:7201", Status: appHost()}, Options{}),
 		"no-leader-unknown": WithoutLeader(Leaderless{Why: "nobody answers"}, "", Options{}),
+		"status-sites":      Status(sited(), Options{}),
+		"status-lost":       Status(lostSite(), Options{}),
+		"status-moving":     Status(moving(), Options{}),
+		"status-halted":     Status(halted(platform.StepVerify), Options{}),
+		"halted":            Halted("site-1", "west", *wire.HaltedAt(&halted(platform.StepClusters).Change.SiteChange), Options{}),
+		"word":              Word(state.WordUndo, *halted(platform.StepClusters).Change, Options{}) + Word(state.WordContinue, *halted(platform.StepVerify).Change, Options{}),
+		"site-history":      History([]state.Operation{siteMoves(), undone()}, Options{}),
 		"controllers":       Controllers(controllers("c1"), Options{}),
 		"controllers-none":  Controllers(controllers(""), Options{}),
 		"kept":              Kept(kept(), Options{}),
@@ -64,14 +72,15 @@ func TestGolden(t *testing.T) {
 
 // The screen must be readable: no line ends in blanks, and the columns of coloured lines stand under those of plain ones.
 func TestColoursDoNotMoveColumns(t *testing.T) {
-	coloured := Status(trouble(), Options{Color: true})
-	stripped := strip(coloured)
-	if plain := Status(trouble(), Options{}); stripped != plain {
-		t.Errorf("without its colours the screen differs:\n%s\nfrom\n%s", stripped, plain)
-	}
-	for _, line := range strings.Split(stripped, "\n") {
-		if strings.TrimRight(line, " ") != line {
-			t.Errorf("line ends in blanks: %q", line)
+	for _, s := range []wire.Status{trouble(), lostSite(), halted(platform.StepClusters)} {
+		stripped := strip(Status(s, Options{Color: true}))
+		if plain := Status(s, Options{}); stripped != plain {
+			t.Errorf("without its colours the screen differs:\n%s\nfrom\n%s", stripped, plain)
+		}
+		for _, line := range strings.Split(stripped, "\n") {
+			if strings.TrimRight(line, " ") != line {
+				t.Errorf("line ends in blanks: %q", line)
+			}
 		}
 	}
 }

@@ -106,11 +106,11 @@ func standbyCondition(m wire.MemberStatus) cell {
 	case m.Goal == platform.GoalSealed:
 		return cell{"receives nothing", plain}
 	case !m.Seen.Streams():
-		return cell{"not streaming", red}
+		return cell{"not streaming" + after(", wanted from ", m.Upstream), red}
 	case len(m.Seen.PendingRestart) > 0:
-		return cell{"streaming, restart pending", yellow}
+		return cell{"streaming" + after(" via ", m.Upstream) + ", restart pending", yellow}
 	}
-	return cell{"streaming", green}
+	return cell{"streaming" + after(" via ", m.Upstream), green}
 }
 
 func timeline(m wire.MemberStatus) string {

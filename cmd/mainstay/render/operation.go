@@ -51,7 +51,11 @@ func facts(op state.Operation) (out [][2]string) {
 	}
 	add("reason", op.Reason)
 	add("by", op.By)
-	add("from, to", arrow(op))
+	if op.Kind == state.SiteSwitchover {
+		add("to", "site "+op.To)
+		add("took", took(op))
+	}
+	add(arrow(op))
 	add("epoch", epochOf(op))
 	if op.Proof != nil {
 		add("proof", proofOf(op))
@@ -77,11 +81,15 @@ func onlyFirst(i int, name string) string {
 	return name
 }
 
-func arrow(op state.Operation) string {
-	if op.From == "" && op.To == "" {
-		return ""
+// arrow names who gives the primary's role to whom; of a rejoin, the member.
+func arrow(op state.Operation) (name, value string) {
+	switch {
+	case op.From == "" && op.To == "" || op.Kind == state.SiteSwitchover:
+		return "", ""
+	case op.Kind == state.Rejoin:
+		return "member", or(op.To, op.From)
 	}
-	return or(op.From, "nobody") + " -> " + or(op.To, "not decided")
+	return "from, to", or(op.From, "nobody") + " -> " + or(op.To, "not decided")
 }
 
 func epochOf(op state.Operation) string {

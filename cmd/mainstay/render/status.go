@@ -9,14 +9,17 @@ import (
 	"mainstay/health"
 )
 
-// Status is the platform on one screen: who leads, sites, clusters with their members, problems worst first, and, where
-// something is wrong, the command to run next.
+// Status is the platform on one screen: who leads, sites, a site switchover under way, clusters with their members, apps with
+// their instances, problems worst first, and, where something is wrong, the command to run next.
 func Status(s wire.Status, o Options) string {
 	var b strings.Builder
 	b.WriteString(o.heading(s))
-	b.WriteString(o.sites(s))
+	b.WriteString(o.sites(s) + o.change(s.Change))
 	for _, c := range s.Clusters {
 		b.WriteString("\n" + o.cluster(c))
+	}
+	for _, a := range s.Apps {
+		b.WriteString("\n" + o.app(a))
 	}
 	b.WriteString(o.problems(s.Problems))
 	if next := nextStep(s); next != "" {
@@ -48,35 +51,6 @@ func reached(cs []wire.Controller) (n int) {
 		}
 	}
 	return n
-}
-
-func (o Options) sites(s wire.Status) string {
-	silent := map[string]bool{}
-	for _, h := range s.Hosts {
-		silent[h.Name] = !h.Heard || h.Silence > oldReport
-	}
-	var parts []string
-	for _, site := range s.Sites {
-		hosts := make([]string, len(site.Hosts))
-		for i, h := range site.Hosts {
-			hosts[i] = h
-			if silent[h] {
-				hosts[i] = o.paint(red, h+" (silent)")
-			}
-		}
-		parts = append(parts, site.Name+": "+or(strings.Join(hosts, ", "), witness(site), "no hosts"))
-	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return "sites  " + strings.Join(parts, "   ") + "\n"
-}
-
-func witness(s wire.SiteStatus) string {
-	if s.Witness {
-		return "witness"
-	}
-	return ""
 }
 
 func (o Options) cluster(c wire.ClusterState) string {
@@ -141,7 +115,7 @@ func clusterLines(c wire.ClusterState) (lines []cell) {
 	if c.Primary != "" && !c.Opened {
 		lines = append(lines, cell{"the primary has not opened yet", yellow})
 	}
-	if c.Primary != "" && !c.Guarded {
+	if c.Primary != "" && !c.Guarded && !paused(c) { // a pause says it already
 		lines = append(lines, cell{"no guard covered the start of this epoch: its lease's end proves nothing", yellow})
 	}
 	if c.Now != "" {
@@ -197,9 +171,12 @@ func (o Options) problems(ps []health.Problem) string {
 	return "\n" + o.paint(bold, "problems") + "\n" + o.table("  ", nil, rows)
 }
 
+// where names what a problem is about: a cluster or a member of it, an app or an instance of it, or a site.
 func where(p health.Problem) string {
-	if p.Member == "" {
-		return p.Cluster
+	part, site := or(p.Member, p.Instance), ""
+	if p.Site != "" && p.Instance == "" {
+		site = "site " + p.Site
 	}
-	return p.Cluster + "/" + p.Member
+	whole := strings.Trim(or(p.Cluster, p.App)+"/"+part, "/")
+	return strings.TrimPrefix(strings.TrimSuffix(whole+", "+site, ", "), ", ")
 }

@@ -10,12 +10,13 @@ import (
 // rank is how bad a problem is: 0 is the worst.
 type rank int
 
-// order lists the problems from the worst to the mildest. Two primaries may lose data, a primary that is gone stops the
-// service, what waits stops it soon; the rest takes away protection.
+// order lists the problems from the worst to the mildest. Two primaries may lose data, what waits for a person and a primary
+// that is gone stop the service, what waits for replicas stops it soon; the rest takes away protection.
 var order = []health.Kind{
-	health.TwoPrimaries, health.PrimaryCrashed, health.PrimaryUnreachable, health.PrimaryStuck, health.FailoverWaits,
-	health.SyncBlocked, health.ClonedMachine, health.PrimaryAgentSilent, health.NotProtected, health.NotAdoptable,
-	health.ReplicaDiverged, health.ReplicaMissing, health.ReplicaNotStreaming, health.AgentError, health.PendingRestart,
+	health.TwoPrimaries, health.ApprovalNeeded, health.SiteChangeHalted, health.PrimaryCrashed, health.PrimaryUnreachable,
+	health.PrimaryStuck, health.FailoverWaits, health.SiteLost, health.AppsCutOff, health.AppPoolShort, health.SyncBlocked,
+	health.ClonedMachine, health.PrimaryAgentSilent, health.NotProtected, health.NotAdoptable, health.ReplicaDiverged,
+	health.AppDown, health.ReplicaMissing, health.ReplicaNotStreaming, health.AgentError, health.PendingRestart,
 }
 
 // severity ranks a kind; one that this version does not know stands between what stops the service and the rest.
@@ -66,6 +67,16 @@ func nextFor(s wire.Status, worst health.Problem) string {
 		if h := hostOf(s, worst); h != "" {
 			return "mainstay local, on host " + h
 		}
+	case health.ApprovalNeeded:
+		if op := operationOf(s, worst.Cluster); op != "" {
+			return "mainstay approve " + op
+		}
+	case health.SiteChangeHalted:
+		return "mainstay site retry, or another of the choices above"
+	case health.AppDown, health.AppPoolShort:
+		return nextForApp(s, worst)
+	case health.SiteLost:
+		return nextForSite(s, worst.Site)
 	case health.PendingRestart:
 		return "" // nothing is wrong: the operator chooses when to restart
 	}
@@ -73,6 +84,40 @@ func nextFor(s wire.Status, worst health.Problem) string {
 		return "mainstay controllers list"
 	}
 	return "mainstay explain " + worst.Cluster
+}
+
+func operationOf(s wire.Status, cluster string) string {
+	for _, c := range s.Clusters {
+		if c.Name == cluster && c.Operation != nil {
+			return c.Operation.ID
+		}
+	}
+	return ""
+}
+
+// nextForApp is the host of the first instance that is meant and not well.
+func nextForApp(s wire.Status, p health.Problem) string {
+	for _, a := range s.Apps {
+		for _, i := range a.Instances {
+			meant := a.Name == p.App && (p.Instance == i.Name || p.Instance == "" && p.Site == i.Site)
+			if meant && i.Host != "" && i.Health != health.Well {
+				return "mainstay local, on host " + i.Host
+			}
+		}
+	}
+	return ""
+}
+
+// nextForSite explains the first cluster whose primary is on the site; where there is none, what is left of the controllers.
+func nextForSite(s wire.Status, site string) string {
+	for _, c := range s.Clusters {
+		for _, m := range c.Members {
+			if m.Name == c.Primary && m.Site == site {
+				return "mainstay explain " + c.Name
+			}
+		}
+	}
+	return "mainstay controllers list"
 }
 
 func hostOf(s wire.Status, p health.Problem) string {

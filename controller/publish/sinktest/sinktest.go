@@ -15,11 +15,16 @@ import (
 // Read returns what clients see of a cluster: the topology, nil for none, and host:port of a primary that takes writes.
 type Read func(t *testing.T, cluster string) (topology *publish.Topology, primary string)
 
+// ReadApp returns what clients see of an app: the topology, nil for none, and the addresses of each site that has any.
+type ReadApp func(t *testing.T, app string) (topology *publish.AppTopology, sites map[string]string)
+
 // Run tests a sink. open returns a new connection to the same place each time, as another controller would have it.
-func Run(t *testing.T, open func(t *testing.T) publish.Sink, read Read) {
+func Run(t *testing.T, open func(t *testing.T) publish.Sink, read Read, readApp ReadApp) {
 	t.Run("publish", func(t *testing.T) { publishes(t, open(t), read) })
 	t.Run("an old leader overwrites nothing", func(t *testing.T) { keepsNewer(t, open(t), open(t), read) })
 	t.Run("clusters are apart", func(t *testing.T) { apart(t, open(t), read) })
+	t.Run("a removed cluster is withdrawn", func(t *testing.T) { withdraws(t, open(t), open(t), read) })
+	t.Run("apps", func(t *testing.T) { apps(t, open(t), open(t), readApp) })
 }
 
 func topology(cluster string, number, version uint64, primary string, opened bool) publish.Topology {
@@ -101,4 +106,49 @@ func apart(t *testing.T, s publish.Sink, read Read) {
 	}
 	expect(t, read, first, "c1.example:5432")
 	expect(t, read, second, "d1.example:5432")
+}
+
+func withdraws(t *testing.T, old, young publish.Sink, read Read) {
+	withdraw := func(s publish.Sink, version uint64) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		return s.Withdraw(ctx, "social", "e", version)
+	}
+	gone := func() {
+		t.Helper()
+		if got, primary := read(t, "e"); got != nil || primary != "" {
+			t.Errorf("clients see %+v and primary %q of a removed cluster", got, primary)
+		}
+	}
+	if err := withdraw(young, 5); err != nil {
+		t.Errorf("where there is nothing: %v", err)
+	}
+	first, beside := topology("e", 1, 5, "e1", true), topology("e2", 1, 5, "e3", true)
+	for _, x := range []publish.Topology{first, beside} {
+		if err := put(t, old, x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // the second time there is nothing left
+		if err := withdraw(young, 6); err != nil {
+			t.Fatal(err)
+		}
+		gone()
+	}
+	expect(t, read, beside, "e3.example:5432")
+	if err := put(t, old, first); err != nil { // an old leader, which does not know it yet
+		t.Fatal(err)
+	}
+	if err := withdraw(young, 6); err != nil {
+		t.Fatal(err)
+	}
+	gone()
+	back := topology("e", 2, 8, "e2", true)
+	if err := put(t, young, back); err != nil {
+		t.Fatal(err)
+	}
+	if err := withdraw(old, 6); !errors.Is(err, publish.ErrNewer) { // this one does not know that it is back
+		t.Errorf("it is back: %v, want ErrNewer", err)
+	}
+	expect(t, read, back, "e2.example:5432")
 }

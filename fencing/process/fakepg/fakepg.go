@@ -214,3 +214,17 @@ func Cgroup(t testing.TB) *process.Cgroup {
 	})
 	return c
 }
+
+// EndWithTest kills another process that outlives its parents on purpose, such as a guard, when the test ends.
+func EndWithTest(t testing.TB, pid int) {
+	h, err := process.Watch(pid)
+	if err != nil {
+		return
+	}
+	t.Cleanup(func() {
+		h.Signal(unix.SIGKILL)
+		<-h.Done()
+		unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		h.Close()
+	})
+}

@@ -24,13 +24,18 @@ const (
 // serve starts an app server and returns its URL and a function that stops it and returns what Serve returned.
 func serve(t *testing.T, dsn string, retry time.Duration) (url string, stop func() error) {
 	t.Helper()
+	return serveWith(t, feed.Server{DSN: dsn, Retry: retry, Database: pgclient.Options{Statement: 2 * time.Second}})
+}
+
+func serveWith(t *testing.T, s feed.Server) (url string, stop func() error) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	s := feed.Server{Name: "web-1", DSN: dsn, Retry: retry, Logf: t.Logf, Database: pgclient.Options{Statement: 2 * time.Second}}
+	s.Name, s.Logf = "web-1", t.Logf
 	go func() { done <- s.Serve(ctx, l) }()
 	var result error
 	stopped := false
@@ -61,19 +66,31 @@ func call(t *testing.T, method, url, body string) (int, string) {
 	return resp.StatusCode, b.String()
 }
 
-func healthy(t *testing.T, url string) {
+func ready(t *testing.T, url string) {
 	t.Helper()
-	pgtest.WaitFor(t, 20*time.Second, "app server is healthy", func() bool {
-		status, _ := call(t, "GET", url+"/healthz", "")
+	pgtest.WaitFor(t, 20*time.Second, "app server is ready", func() bool {
+		status, _ := call(t, "GET", url+"/ready", "")
 		return status == http.StatusOK
 	})
+}
+
+// expect makes a call and compares what is answered.
+func expect(t *testing.T, method, url, body string, status int, contains string) {
+	t.Helper()
+	if got, answer := call(t, method, url, body); got != status || !strings.Contains(answer, contains) {
+		t.Errorf("%s %s: %d %s, want %d and %q", method, url, got, answer, status, contains)
+	}
+}
+
+func newPost(id, text string) string {
+	return fmt.Sprintf(`{"id":%q,"author":"ann","text":%q}`, id, text)
 }
 
 func TestFeed(t *testing.T) {
 	s := pgtest.Start(t)
 	url, stop := serve(t, s.DSN(), 0)
-	healthy(t, url)
-	post := func(id, text string) string { return fmt.Sprintf(`{"id":%q,"author":"ann","text":%q}`, id, text) }
+	ready(t, url)
+	post := newPost
 
 	for _, c := range []struct {
 		name, method, path, body string
@@ -113,11 +130,10 @@ func TestFeed(t *testing.T) {
 func TestWriteOutlivesTheServer(t *testing.T) {
 	s := pgtest.Start(t)
 	url, _ := serve(t, s.DSN(), 40*time.Second)
-	healthy(t, url)
+	ready(t, url)
 	s.Kill()
-	if status, body := call(t, "GET", url+"/healthz", ""); status != 503 || !strings.Contains(body, `"ok":false`) {
-		t.Errorf("healthz without a server: %d %s", status, body)
-	}
+	expect(t, "GET", url+"/ready", "", 503, `"ok":false`)
+	expect(t, "GET", url+"/healthz", "", 200, `"name":"web-1"`)
 	answered := make(chan int, 1)
 	go func() {
 		status, _ := call(t, "POST", url+"/posts", fmt.Sprintf(`{"id":%q,"author":"ann","text":"patience"}`, id1))
@@ -142,7 +158,7 @@ func TestWriteOutlivesTheServer(t *testing.T) {
 func TestRetryIsBounded(t *testing.T) {
 	s := pgtest.Start(t)
 	url, _ := serve(t, s.DSN(), 200*time.Millisecond)
-	healthy(t, url)
+	ready(t, url)
 	s.Stop()
 	begun := time.Now()
 	status, body := call(t, "POST", url+"/posts", fmt.Sprintf(`{"id":%q,"author":"ann","text":"x"}`, id1))
@@ -156,9 +172,7 @@ func TestStartsWithoutAPrimary(t *testing.T) {
 	s := pgtest.Start(t)
 	s.Stop()
 	url, _ := serve(t, s.DSN(), 0)
-	if status, _ := call(t, "GET", url+"/healthz", ""); status != 503 {
-		t.Errorf("healthz %d without a database, want 503", status)
-	}
+	expect(t, "GET", url+"/ready", "", 503, "error")
 	s.Up()
-	healthy(t, url)
+	ready(t, url)
 }

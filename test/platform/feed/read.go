@@ -65,16 +65,3 @@ func (s *Store) Present(ctx context.Context, ids []string) (present []string, er
 	})
 	return present, err
 }
-
-// Healthy makes one real read, without a second try: at most a second for a connection, then the statement's limit.
-func (s *Store) Healthy(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, healthLimit)
-	defer cancel()
-	err := s.once(ctx, func(c *sql.Conn) error {
-		return pgclient.Query(ctx, c, func(*sql.Rows) error { return nil }, "SELECT id FROM posts LIMIT 1")
-	})
-	if pgclient.Transient(err) {
-		s.dropIdle()
-	}
-	return err
-}

@@ -11,8 +11,12 @@ import (
 	"mainstay/test/platform/pgclient"
 )
 
-// closeLimit bounds how long requests under way may take after the server was told to stop.
-const closeLimit = 15 * time.Second
+// closeLimit bounds how long requests under way may take after the server was told to stop: less than the 10 seconds after
+// which whoever told it commonly kills. giveUp before that they no longer wait for a primary, and say so.
+const (
+	closeLimit = 8 * time.Second
+	giveUp     = 2 * time.Second
+)
 
 // Server is one app server.
 type Server struct {
@@ -24,7 +28,7 @@ type Server struct {
 }
 
 // Serve answers requests on l until ctx ends, then lets those under way finish and returns. It listens at once, creates
-// the tables as soon as there is a primary, and is not healthy before. It closes l.
+// the tables as soon as there is a primary, and is not ready before. It closes l.
 func (s Server) Serve(ctx context.Context, l net.Listener) error {
 	s.Database.Name = s.Name
 	store, err := OpenStore(s.DSN, s.Database, s.Retry)
@@ -36,8 +40,11 @@ func (s Server) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
+	requests, cut := context.WithCancel(context.Background())
+	defer cut()
 	h := &http.Server{
 		Handler:           Handler(store, s.Name),
+		BaseContext:       func(net.Listener) context.Context { return requests },
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      store.retry + 10*time.Second,
@@ -68,6 +75,7 @@ func (s Server) Serve(ctx context.Context, l net.Listener) error {
 	if schema != nil {
 		<-schema
 	}
+	defer time.AfterFunc(closeLimit-giveUp, cut).Stop()
 	return errors.Join(failed, s.close(h, served))
 }
 

@@ -17,14 +17,14 @@ const (
 	DefaultRetry = 10 * time.Second      // how long a request outlives its primary
 	retryPause   = 10 * time.Millisecond // a new primary is worth asking for often; a refused connection costs little
 	maxConns     = 16
-	healthLimit  = time.Second
 )
 
 // Store keeps the posts. Its methods may be called from many goroutines; each repeats its statement on a fresh connection
 // until it is answered, for the store's retry time or until ctx ends, then fails with ErrUnavailable.
 type Store struct {
-	db    *sql.DB
-	retry time.Duration
+	db        *sql.DB
+	readiness *readiness
+	retry     time.Duration
 }
 
 // OpenStore prepares a store without connecting. retry zero is DefaultRetry. The caller closes it.
@@ -33,17 +33,22 @@ func OpenStore(dsn string, o pgclient.Options, retry time.Duration) (*Store, err
 	if err != nil {
 		return nil, err
 	}
+	own, err := pgclient.Open(dsn, o)
+	if err != nil {
+		db.Close()
+		return nil, err
+	}
 	if retry <= 0 {
 		retry = DefaultRetry
 	}
 	db.SetMaxOpenConns(maxConns)
-	s := &Store{db: db, retry: retry}
+	s := &Store{db: db, readiness: newReadiness(own), retry: retry}
 	s.keepIdle()
 	return s, nil
 }
 
 // Close ends all connections.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error { return errors.Join(s.db.Close(), s.readiness.close()) }
 
 // EnsureSchema creates the tables, and waits for a primary until ctx ends.
 func (s *Store) EnsureSchema(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -17,6 +18,9 @@ import (
 // DefaultRequest is the limit of one request to an app server. It is shorter than the server's own patience
 // (feed.DefaultRetry), as a user's would be: what it cuts off is unknown.
 const DefaultRequest = 3 * time.Second
+
+// dialLimit bounds a connection to an app server: one whose host swallows packets is given up for the next.
+const dialLimit = 300 * time.Millisecond
 
 // HTTP writes through app servers, as users do. Each writer stays with the server that last answered, and after an error
 // turns to the next of the list.
@@ -44,7 +48,9 @@ func NewHTTP(urls []string, request time.Duration) (*HTTP, error) {
 
 // Writer implements Target.
 func (h *HTTP) Writer() Writer {
-	return &httpWriter{h: h, client: &http.Client{Timeout: h.request, Transport: &http.Transport{}}}
+	return &httpWriter{h: h, client: &http.Client{Timeout: h.request, Transport: &http.Transport{
+		DialContext: (&net.Dialer{Timeout: dialLimit}).DialContext,
+	}}}
 }
 
 // Missing implements Target.

@@ -234,8 +234,8 @@ func appServer(t *testing.T, dsn string) (url string, stop func()) {
 	stop = func() { cancel(); <-done }
 	t.Cleanup(stop)
 	url = "http://" + l.Addr().String()
-	pgtest.WaitFor(t, 20*time.Second, "app server is healthy", func() bool {
-		resp, err := http.Get(url + "/healthz")
+	pgtest.WaitFor(t, 20*time.Second, "app server is ready", func() bool {
+		resp, err := http.Get(url + "/ready")
 		if err == nil {
 			resp.Body.Close()
 		}

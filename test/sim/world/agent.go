@@ -116,6 +116,7 @@ func (a *agent) obey(answer *wire.ReportAnswer) {
 	for _, m := range a.host.members {
 		if goal, ok := answer.Goals[m.name]; ok && answer.Number >= m.goalFrom {
 			m.wants(goal, answer.Number)
+			m.keepTenure()
 		}
 	}
 }

@@ -18,7 +18,7 @@ func (m *minder) describe(seen member.Seen) health.Member {
 	if left := m.lease.End - m.host.now(); left > 0 {
 		r.LeaseLeft = left.Milliseconds()
 	}
-	r.List, r.Vouched = m.goal.List, m.vouching.by
+	r.List, r.Vouched = m.listed(), m.vouching.by
 	if left := m.promised.Until - m.host.now(); left > 0 {
 		r.Promised = left.Milliseconds()
 	}
@@ -70,7 +70,7 @@ func (m *minder) describePrimary(r *health.Member, seen member.Seen) {
 	}
 	if n := len(m.goal.Sets); n > 0 && seen.SyncNames == member.SyncNames(m.goal.Sets[n-1]) {
 		r.Loaded = m.goal.Sets[n-1].ID
-		if m.memory.Settling.Done && m.memory.Settling.ID == r.Loaded {
+		if m.memory.Settling.Done && m.memory.Settling.ID == r.Loaded && !m.behind() {
 			r.Settled = r.Loaded
 		}
 	}

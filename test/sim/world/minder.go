@@ -19,7 +19,8 @@ type minder struct {
 
 	// On disk.
 	durable   member.Durable
-	forgotten bool      // it was lost once: its promises too
+	forgotten bool // it was lost once: its promises too
+	kept      member.Tenure
 	aside     []*record // the WAL that a rebuild under way has set aside
 	leftOut   string    // what the last repair left out, as the history should tell; "" for nothing
 
@@ -42,13 +43,15 @@ type run struct {
 	waitTill time.Duration // after a failed act
 	promised member.Promised
 	vouching vouching
-	seen     member.Seen // the last look that was answered
+	keeping  *member.Tenure // its write is under way
+	seen     member.Seen    // the last look that was answered
 	lookedAt time.Duration
 }
 
 // begin takes the member up in a new run of the agent.
 func (m *minder) begin() {
 	m.promised.Since = m.host.now()
+	m.goOn()
 	m.pg.abortClone()
 	m.step(m.host.agent.life)
 }

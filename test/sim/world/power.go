@@ -129,9 +129,9 @@ func (c *controller) try(e state.Effect, b *switchboard) {
 
 func (c *controller) result(e state.Effect, done bool) state.Command {
 	if e.Kind == state.PowerOn {
-		return state.Command{By: "mainstay", Unfenced: &state.HostUnfenced{Host: e.Host, On: done, Detail: "bmc"}}
+		return state.Command{By: "mainstay", Unfenced: &state.HostUnfenced{Host: e.Host, Fence: e.Fence, On: done, Detail: "bmc"}}
 	}
-	return state.Command{By: "mainstay", Fenced: &state.HostFenced{Host: e.Host, Off: done, Detail: "bmc"}}
+	return state.Command{By: "mainstay", Fenced: &state.HostFenced{Host: e.Host, Fence: e.Fence, Off: done, Detail: "bmc"}}
 }
 
 func (w *World) host(name string) *host {

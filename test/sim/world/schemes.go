@@ -171,8 +171,9 @@ func (p *postgres) restartsSlowly() {
 	}
 }
 
-// darkness takes the controllers away from all hosts, so that the primary goes on by promises; then the others hear the
-// leader again and lose the primary, which still counts on what they promised, even if their agents do not remember (L5).
+// darkness takes the controllers away from all hosts, so that the primary goes on by promises, perhaps through a restart of
+// its agent; then the others hear the leader again and lose the primary, which still counts on what they promised, even if
+// their agents do not remember (L5).
 func (w *World) darkness() string {
 	c := w.anyCluster()
 	m := c.primary()
@@ -181,6 +182,13 @@ func (w *World) darkness() string {
 			w.net.cut(k.node, h.node)
 			w.net.cut(h.node, k.node)
 		}
+	}
+	if w.rand.IntN(2) == 0 {
+		w.later(w.span(0, c.lease), func() {
+			if m.host.up {
+				m.host.crashAgent(w.span(5*time.Millisecond, 300*time.Millisecond))
+			}
+		})
 	}
 	w.later(w.span(c.lease, 2*c.lease+2*time.Second), func() {
 		w.net.mend()

@@ -1,0 +1,141 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+var instanceHead = []string{"INSTANCE", "SITE", "STATE", "CHECK", "ROUTING", "RESTARTS", "PERMIT", "REPORT"}
+
+// app is one pool of app servers of the status screen.
+func (o Options) app(a wire.AppState) string {
+	parts := []string{o.paint(bold, "app "+a.Name) + " (" + runs(a) + ")"}
+	if len(a.Needs) > 0 {
+		parts = append(parts, "needs "+strings.Join(a.Needs, ", "))
+	}
+	if a.Minimum > 1 {
+		parts = append(parts, fmt.Sprintf("at least %d a site", a.Minimum))
+	}
+	text := strings.Join(parts, "   ") + "\n"
+	if a.Now != "" {
+		text += "  " + o.paint(yellow, "now: "+a.Now) + "\n"
+	}
+	rows := make([]row, len(a.Instances))
+	for i, inst := range a.Instances {
+		rows[i] = instanceRow(inst)
+	}
+	return text + o.table("  ", instanceHead, rows)
+}
+
+// runs is where a pool runs.
+func runs(a wire.AppState) string {
+	switch {
+	case a.Run != platform.RunWithPrimary:
+		return a.Run
+	case a.Site == "":
+		return a.Run + ", which is not there yet"
+	case a.Moving:
+		return a.Run + ", moving to " + a.Site
+	}
+	return a.Run + ", on " + a.Site
+}
+
+// instanceRow is one app server, with what is wrong with it below.
+func instanceRow(i wire.InstanceStatus) row {
+	r := row{cells: []cell{{i.Name, bold}, {i.Site, plain}, instanceState(i), verdict(i), routing(i), {restarts(i), plain}, permit(i), instanceAge(i)}}
+	if i.Out != "" {
+		r.below = append(r.below, cell{"out of routing: " + i.Out, yellow})
+	}
+	if i.Error != "" && i.Health != health.Well && !strings.Contains(i.Out, i.Error) {
+		r.below = append(r.below, cell{"check: " + i.Error, yellow})
+	}
+	if i.Seen != nil && i.Seen.Error != "" {
+		r.below = append(r.below, cell{"error: " + i.Seen.Error, red})
+	}
+	return r
+}
+
+// instanceState is what its agent says that it does.
+func instanceState(i wire.InstanceStatus) cell {
+	s, wanted := i.Seen, i.Goal == platform.WantRunning
+	switch {
+	case s == nil && i.Host == "":
+		return cell{"no agent", dim}
+	case s == nil:
+		return cell{"not known", yellow}
+	case s.Draining:
+		return cell{"draining", yellow}
+	case s.Running && i.Goal == platform.WantStopped:
+		return cell{"stopping", yellow}
+	case s.Running:
+		return cell{"running", green}
+	case wanted && s.Restarts > 0:
+		return cell{"crash loop", red}
+	case wanted && s.Error != "":
+		return cell{"not running", red}
+	case wanted:
+		return cell{"starting", yellow}
+	case s.Stopped:
+		return cell{"stopped", plain}
+	}
+	return cell{"not running", plain}
+}
+
+// verdict is what a majority of the controllers sees of it.
+func verdict(i wire.InstanceStatus) cell {
+	switch {
+	case i.Health == health.Well && i.Reaches == health.Down:
+		return cell{"well, cut off", yellow} // it is a witness, and reaches no primary
+	case i.Health == health.Well:
+		return cell{"well", green}
+	case i.Health == health.Down:
+		return cell{"down", styleIf(i.Goal == platform.WantRunning, red)}
+	}
+	return cell{"unknown", styleIf(i.Goal == platform.WantRunning, yellow)}
+}
+
+func routing(i wire.InstanceStatus) cell {
+	if i.Serves {
+		return cell{"in", green}
+	}
+	return cell{"out", styleIf(i.Goal == platform.WantRunning, yellow)}
+}
+
+// restarts are those that the agent made by itself since it is to run, and those that were asked of it because of checks.
+func restarts(i wire.InstanceStatus) string {
+	text := "-"
+	if i.Seen != nil {
+		text = fmt.Sprint(i.Seen.Restarts)
+	}
+	if i.Restart > 0 {
+		text += fmt.Sprintf(", %d asked", i.Restart)
+	}
+	return text
+}
+
+// permit is what is left of it now, if nothing was heard since: the report's figure less its age.
+func permit(i wire.InstanceStatus) cell {
+	if i.Seen == nil || i.Seen.PermitLeft == 0 {
+		return cell{"-", plain}
+	}
+	left := time.Duration(i.Seen.PermitLeft)*time.Millisecond - i.Age
+	switch {
+	case left <= 0:
+		return cell{"over, unless renewed", red}
+	case i.Seen.Vouched:
+		return cell{Span(left) + ", vouched for", yellow}
+	}
+	return cell{Span(left), plain}
+}
+
+func instanceAge(i wire.InstanceStatus) cell {
+	if i.Seen == nil {
+		return cell{"-", plain}
+	}
+	return cell{Span(i.Age) + " ago", styleIf(i.Age > oldReport, red)}
+}

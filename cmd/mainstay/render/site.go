@@ -1,0 +1,168 @@
+package render
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+)
+
+// sites is the line of the sites with their hosts, and below it the evidence where a whole site is lost.
+func (o Options) sites(s wire.Status) string {
+	silent := map[string]bool{}
+	for _, h := range s.Hosts {
+		silent[h.Name] = !h.Heard || h.Silence > oldReport
+	}
+	var parts, lost []string
+	for _, site := range s.Sites {
+		hosts := make([]string, len(site.Hosts))
+		for i, h := range site.Hosts {
+			hosts[i] = h
+			if silent[h] {
+				hosts[i] = o.paint(red, h+" (silent)")
+			}
+		}
+		name := site.Name
+		if site.Lost != "" {
+			name = o.paint(red, name+" (lost)")
+			lost = append(lost, "  "+o.paint(red, "site "+site.Name+" is lost: "+site.Lost)+"\n")
+		}
+		parts = append(parts, name+": "+or(strings.Join(append(witness(site), hosts...), ", "), "no hosts"))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "sites  " + strings.Join(parts, "   ") + "\n" + strings.Join(lost, "")
+}
+
+func witness(s wire.SiteStatus) []string {
+	if s.Witness {
+		return []string{"witness"}
+	}
+	return nil
+}
+
+// change is the site switchover under way: at which step it is, and what it waits for.
+func (o Options) change(ch *wire.SiteChange) string {
+	if ch == nil {
+		return ""
+	}
+	parts := []string{o.paint(bold, "site switchover "+ch.ID), "to " + ch.To, ch.Reason}
+	if ch.Undoing {
+		parts = append(parts, o.paint(yellow, "is being undone"))
+	}
+	head := "\n" + strings.Join(parts, "   ") + "\n"
+	if h := wire.HaltedAt(&ch.SiteChange); h != nil {
+		return head + o.halt(ch.ID, ch.To, *h)
+	}
+	return head + "  " + o.paint(yellow, "step "+ch.Step+" of "+strings.Join(allSteps(), ", ")+after(": ", ch.Now)) + "\n"
+}
+
+func allSteps() []string { return append([]string{platform.StepCheck}, platform.Steps()...) }
+
+// Halted is the last that is said of a site switchover that waits for an operator's word: why, and the choices.
+func Halted(id, to string, h wire.Halted, o Options) string {
+	return o.paint(red, "site switchover "+id+" has halted") + "\n" + o.halt(id, to, h)
+}
+
+func (o Options) halt(id, to string, h wire.Halted) string {
+	rows := make([]row, len(h.Words))
+	for i, w := range h.Words {
+		rows[i] = texts("mainstay site "+w+" "+id, effectOf(w, to, h.Step))
+	}
+	return "  " + o.paint(red, "halted at step "+h.Step+": "+h.Why) + "\n" + o.table("  ", nil, rows)
+}
+
+// effectOf says in a few words what an operator's word does.
+func effectOf(word, to, step string) string {
+	switch word {
+	case state.WordRetry:
+		return "try step " + step + " again"
+	case state.WordUndo:
+		return "move clusters and apps back to where they were"
+	case state.WordContinue:
+		all := platform.Steps()
+		if i := slices.Index(all, step); i == len(all)-1 {
+			return "be done with it: the platform stays on site " + to
+		}
+		return "leave step " + step + " as it is, and go on with the next"
+	}
+	return ""
+}
+
+// Word is what a word to a site switchover that has halted does, with where each cluster would go back to.
+func Word(word string, ch wire.SiteChange, o Options) string {
+	h := wire.HaltedAt(&ch.SiteChange)
+	if h == nil {
+		return ""
+	}
+	text := fmt.Sprintf("site switchover %s to %s, halted at step %s: %s\n  %s: %s\n", ch.ID, ch.To, h.Step, h.Why, o.paint(bold, word), effectOf(word, ch.To, h.Step))
+	if word != state.WordUndo {
+		return text
+	}
+	for _, cluster := range slices.Sorted(maps.Keys(ch.Former)) {
+		text += fmt.Sprintf("  %s: the site of %s\n", cluster, ch.Former[cluster])
+	}
+	return text
+}
+
+// phase is a stretch of a site switchover: a step, or the time in which it waited for a word.
+type phase struct {
+	name string
+	from int // the record with which it begins
+}
+
+// phases are found in the record's moments: a step's own, and those of halts and words; the rest happens within them.
+func phases(op state.Operation) []phase {
+	all := allSteps()
+	now := phase{name: platform.StepCheck}
+	list := []phase{now}
+	undone := ""
+	for i, s := range op.Steps {
+		step, halted := strings.CutPrefix(s.Name, "halted at ")
+		switch {
+		case halted:
+			list = append(list, phase{"halted", i})
+			now.name = step
+			continue
+		case s.Name == state.WordUndo:
+			now.name, undone = platform.StepClusters, "back: "
+		case s.Name == state.WordContinue && now.name == all[len(all)-1]:
+			continue // that ends it
+		case s.Name == state.WordContinue:
+			now.name = all[slices.Index(all, now.name)+1]
+		case s.Name == state.WordRetry:
+		case slices.Contains(all, s.Name):
+			now.name = s.Name
+		default:
+			continue
+		}
+		list = append(list, phase{undone + now.name, i})
+	}
+	return list
+}
+
+// took is how long each step of a site switchover took, in their order; the last one of a running switchover goes on.
+func took(op state.Operation) string {
+	if op.Kind != state.SiteSwitchover || len(op.Steps) == 0 {
+		return ""
+	}
+	var parts []string
+	list := phases(op)
+	for i, p := range list {
+		end := len(op.Steps) - 1
+		if i+1 < len(list) {
+			end = list[i+1].from
+		} else if op.Result == state.Running {
+			parts = append(parts, p.name+" goes on")
+			break
+		}
+		parts = append(parts, p.name+" "+Span(max(0, elapsed(op, end)-elapsed(op, p.from)).Round(time.Millisecond)))
+	}
+	return strings.Join(parts, ", ")
+}

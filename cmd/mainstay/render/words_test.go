@@ -1,0 +1,36 @@
+package render
+
+import (
+	"strings"
+	"testing"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+)
+
+func TestRejoinNamesItsMember(t *testing.T) {
+	s := History([]state.Operation{{ID: "feed-3", Kind: state.Rejoin, To: "feed-e2", Result: state.Done}}, Options{})
+	if !strings.Contains(s, "member  feed-e2") || strings.Contains(s, "nobody") {
+		t.Errorf("got\n%s", s)
+	}
+}
+
+func TestAsynchronousSetIsWorded(t *testing.T) {
+	s := Explain(wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1", Sets: []platform.Set{{Acks: 0}, {Acks: 1, Names: []string{"feed-e2_2"}}}}, Options{})
+	if want := "acknowledged by the primary alone (acks 0) or 1 of (feed-e2_2)"; !strings.Contains(s, want) {
+		t.Errorf("want %q in\n%s", want, s)
+	}
+}
+
+// A pause lets the guards go: that is said once, and not as if the epoch had begun without them.
+func TestPauseIsNotAnEpochWithoutGuards(t *testing.T) {
+	c := wire.ClusterState{Name: "feed", Primary: "feed-e1", Opened: true, Pause: &state.Pause{By: "anna", Reason: "storage"}}
+	if s := (Options{}).cluster(c); strings.Contains(s, "no guard covered") || !strings.Contains(s, "paused by anna") {
+		t.Errorf("paused: got\n%s", s)
+	}
+	c.Pause = nil
+	if s := (Options{}).cluster(c); !strings.Contains(s, "no guard covered") {
+		t.Errorf("not paused: got\n%s", s)
+	}
+}

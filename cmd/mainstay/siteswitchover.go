@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mainstay/controller/wire"
+)
+
+// siteWait is how long the verbs that follow a site switchover wait for its end: drains and hooks may take minutes.
+const siteWait = 10 * time.Minute
+
+func (p *program) siteSwitchoverVerb() *cobra.Command {
+	var req wire.SiteSwitchoverRequest
+	var yes bool
+	var wait time.Duration
+	c := &cobra.Command{
+		Use:   "switchover --to SITE",
+		Short: "Move all clusters and apps to a site, without loss",
+		Long: `Move the platform to a site: everything is checked first, and nothing is begun where anything speaks against it. The apps are
+drained and stopped, or asked to refuse writes; each cluster is switched over without loss; the apps start there, and make a
+real write and read. Hooks of the platform file run before and after the steps. Switching back is the same with the other site.
+
+The command shows the plan and, at a terminal, asks, unless --yes is given. It prints each step with the time since the first, and ends
+when the switchover has ended, or has halted: then it says why, prints the choices, and its exit code is 1. The switchover
+goes on if the command is interrupted.`,
+		Example: `  mainstay site switchover --to west --dry-run
+  mainstay site switchover --to west --reason "power work in east"`,
+		Args: words(),
+		RunE: p.verb(func(ctx context.Context, _ []string) error {
+			if req.To == "" {
+				return usagef("--to is missing: name the site to move to")
+			}
+			if err := checkName("--to", req.To); err != nil {
+				return err
+			}
+			if err := checkWait(wait); err != nil {
+				return err
+			}
+			return p.siteSwitchover(ctx, req, wait, yes)
+		}),
+	}
+	c.Flags().StringVar(&req.To, "to", "", "site to move to (required)")
+	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the history")
+	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "say what would be done, and do nothing")
+	c.Flags().DurationVar(&wait, "wait", siteWait, "how long to wait for the end")
+	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
+	p.completeSites(c)
+	return c
+}
+
+func checkWait(wait time.Duration) error {
+	if wait <= 0 {
+		return usagef("--wait %s: want a time above zero", wait)
+	}
+	return nil
+}
+
+func (p *program) siteSwitchover(ctx context.Context, req wire.SiteSwitchoverRequest, wait time.Duration, yes bool) error {
+	s, err := p.connect()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	plan := req
+	plan.DryRun = true
+	if done, err := p.plan(ctx, s, sitePath(), plan, req.DryRun); err != nil || done {
+		return err
+	}
+	if err := p.yes(ctx, yes, "move the platform to site "+req.To+" now?"); err != nil {
+		return err
+	}
+	return p.begin(ctx, s, sitePath(), req, wait, siteSwitchoverOf)
+}

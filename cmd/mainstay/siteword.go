@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+)
+
+func (p *program) siteRetryVerb() *cobra.Command {
+	return p.siteWordVerb(state.WordRetry, "Try the step again at which a site switchover has halted",
+		`Try the step again at which a site switchover has halted, after you have mended what it names. Hooks and app servers that have
+said yes already are not asked again.`)
+}
+
+func (p *program) siteUndoVerb() *cobra.Command {
+	return p.siteWordVerb(state.WordUndo, "Take a site switchover back that has halted",
+		`Take a site switchover back that has halted: clusters that have moved are switched back to the site of their former primary, and
+the apps with them. Hooks are not run. The exit code is 0 where all is back.`)
+}
+
+func (p *program) siteContinueVerb() *cobra.Command {
+	return p.siteWordVerb(state.WordContinue, "Go on with a site switchover after the step at which it has halted",
+		`Go on with a site switchover although the step at which it has halted is not done. What was not moved stays where it is.`)
+}
+
+// siteWordVerb is a word to a site switchover that has halted.
+func (p *program) siteWordVerb(word, short, long string) *cobra.Command {
+	var dryRun, yes bool
+	var wait time.Duration
+	c := &cobra.Command{
+		Use:     word + " [CHANGE]",
+		Short:   short,
+		Long:    long + "\n\nCHANGE may be left out: it is the one under way. The command says what it does and, at a terminal, asks; then it follows the switchover.",
+		Example: "  mainstay site " + word + " --dry-run\n  mainstay site " + word + " site-4",
+		Args:    words("[CHANGE]"),
+		RunE: p.verb(func(ctx context.Context, args []string) error {
+			if err := checkWait(wait); err != nil {
+				return err
+			}
+			return p.siteWord(ctx, word, args, wait, dryRun, yes)
+		}),
+	}
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be done, and do nothing")
+	c.Flags().DurationVar(&wait, "wait", siteWait, "how long to wait for the end")
+	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
+	p.completeSiteChange(c)
+	return c
+}
+
+func (p *program) siteWord(ctx context.Context, word string, args []string, wait time.Duration, dryRun, yes bool) error {
+	s, err := p.connect()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	ch, err := p.underWay(ctx, s, args)
+	if err != nil {
+		return err
+	}
+	if dryRun {
+		return p.show(ch, func(o render.Options) string { return render.Word(word, *ch, o) + "nothing was changed (--dry-run)\n" })
+	}
+	io.WriteString(p.stderr, render.Word(word, *ch, p.style()))
+	if err := p.yes(ctx, yes, word+" now?"); err != nil {
+		return err
+	}
+	r := siteSwitchoverOf(ch.ID)
+	if err := p.ask(ctx, s, http.MethodPost, sitePath(ch.ID, "word"), wire.SiteWordRequest{Word: word}, nil); err != nil {
+		return err
+	}
+	if word == state.WordUndo || ch.Undoing {
+		r.wanted = state.Abandoned
+	}
+	return p.follow(ctx, s, r, wait)
+}
+
+// underWay is the site switchover under way, if it is the one that was named, and waits for a word.
+func (p *program) underWay(ctx context.Context, s *session, args []string) (*wire.SiteChange, error) {
+	var st wire.Status
+	if err := p.ask(ctx, s, http.MethodGet, "/v1/status", nil, &st); err != nil {
+		return nil, err
+	}
+	p.remember(s.name, st)
+	switch ch := st.Change; {
+	case ch == nil:
+		return nil, refusedf("no site switchover is under way; `mainstay site history` shows those that have ended")
+	case len(args) > 0 && ch.ID != args[0]:
+		return nil, refusedf("%s is not under way, %s is; `mainstay site history %s` shows what became of it", args[0], ch.ID, args[0])
+	case ch.Halted == "":
+		return nil, refusedf("site switchover %s has not halted: it is at step %s; `mainstay status` shows what it waits for", ch.ID, ch.Step)
+	default:
+		return ch, nil
+	}
+}

@@ -1,0 +1,131 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/instance"
+	"mainstay/fencing/program"
+)
+
+// leaveBound is how long the last write before the agent ends may take.
+const leaveBound = time.Second
+
+// do begins one act. What it does to the memory is noted before, so that no act is begun twice.
+func (m *appMinder) do(ctx context.Context, act instance.Act, now time.Duration) {
+	switch act.Kind {
+	case instance.Persist:
+		m.keep(ctx, act.Durable, now)
+		return
+	case instance.Start:
+		if m.starts.busy() {
+			return // the one before hangs
+		}
+		m.changed = now
+		m.recall(func(r instance.Memory) instance.Memory { return r.Starting() })
+		m.starts.begin(ctx, m.agent.group, quick, m.server.start)
+	case instance.Drain:
+		m.drain(ctx, now)
+	case instance.Readmit:
+		m.drains.stop()
+		m.recall(func(r instance.Memory) instance.Memory { return r.Readmitted() })
+	case instance.Stop:
+		m.starts.stop()
+		m.drains.stop()
+		m.recall(func(r instance.Memory) instance.Memory { r.StopFrom = now; return r })
+		m.stops.begin(ctx, m.agent.group, quick, m.server.stop)
+	case instance.Kill:
+		if m.kills.busy() {
+			return
+		}
+		m.recall(func(r instance.Memory) instance.Memory { r.KilledAt = now; return r })
+		m.starts.stop()
+		m.kills.begin(ctx, m.agent.group, quick, m.server.kill)
+	case instance.Nothing:
+		return
+	}
+	m.log.Info("act", zap.String("kind", string(act.Kind)), zap.String("why", act.Why))
+}
+
+// recall changes what the run remembers.
+func (m *appMinder) recall(change func(instance.Memory) instance.Memory) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.memory = change(m.memory)
+}
+
+// drain is begun once it is out of routing. Its program, if it has one, may shorten it.
+func (m *appMinder) drain(ctx context.Context, now time.Duration) {
+	told := len(m.cfg.Drain) > 0
+	m.mu.Lock()
+	m.memory.DrainFrom, m.memory.Drained = now, false
+	m.memory.Told = m.memory.Told || told
+	bound := m.goal.Drain
+	m.mu.Unlock()
+	if told {
+		m.drains.begin(ctx, m.agent.group, bound, m.runDrain)
+	}
+}
+
+func (m *appMinder) runDrain(ctx context.Context) error {
+	call, err := m.server.program(m.cfg.Drain)
+	if err == nil {
+		_, err = runProgram(ctx, call)
+	}
+	return err
+}
+
+func (m *appMinder) drained(err error) {
+	m.ended("drain", err)
+	if err == nil {
+		m.recall(func(r instance.Memory) instance.Memory { r.Drained = r.DrainFrom != 0; return r })
+	}
+}
+
+// keep writes what must outlive the agent, beside everything else: a disk that hangs stops no stop.
+func (m *appMinder) keep(ctx context.Context, d instance.Durable, now time.Duration) {
+	if m.keeps.busy() || now < m.keepAt {
+		return
+	}
+	m.writing = d
+	m.keeps.begin(ctx, m.agent.group, quick, func(context.Context) error { return writeJSON(m.path(), d) })
+}
+
+func (m *appMinder) kept(err error) {
+	m.ended("keep", err)
+	if err != nil {
+		m.keepAt = boottime.Now() + keepAgain
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.durable = m.writing
+}
+
+// leave writes, when the agent ends, exactly when the permit does: the next one has that long to hear a leader, or the agent
+// of the primary. A disk that hangs is not waited for.
+func (m *appMinder) leave() {
+	m.mu.Lock()
+	d := m.durable
+	late := d.Goal == m.goal && d.Boot == m.agent.bootID && d.End < m.permitEnd
+	d.End = m.permitEnd
+	m.mu.Unlock()
+	if !late || m.keeps.busy() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveBound)
+	defer cancel()
+	if err, ended := program.Apart(ctx, func() error { return writeJSON(m.path(), d) }); !ended || err != nil {
+		m.log.Warn("the end of the permit that is kept is an older one", zap.Error(err))
+	}
+}
+
+func (m *appMinder) tidy(ctx context.Context) {
+	if now := boottime.Now(); !m.tidies.busy() && now >= m.tidyAt {
+		m.tidyAt = now + tidyEvery
+		m.tidies.begin(ctx, m.agent.group, quick, m.server.tidy)
+	}
+}

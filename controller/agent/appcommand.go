@@ -1,0 +1,235 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"mainstay/controller/config"
+	"mainstay/controller/instance"
+	"mainstay/controller/postgres"
+	"mainstay/fencing/process"
+	"mainstay/fencing/program"
+	"mainstay/health"
+)
+
+// minimalPath is all of the agent's environment that reaches an app server.
+const minimalPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// appCommand is an app server that the agent starts itself, in a session and a cgroup of its own. It outlives the agent: the
+// next one finds it by what is kept on disk of its start, and by its cgroup.
+type appCommand struct {
+	agent *Agent
+	name  string
+	dir   string
+	cfg   config.AgentInstance
+	ended func() // called at once when the main process has ended
+
+	mu     sync.Mutex
+	tree   *process.Tree
+	leader *process.Handle // the main process; nil where none is known
+}
+
+// started is what is kept of a start: pid and start time name a process within one boot of the host.
+type started struct {
+	Boot   string `json:"boot"`
+	PID    int    `json:"pid"`
+	Start  uint64 `json:"start"`
+	Cgroup string `json:"cgroup,omitempty"`
+}
+
+func openCommand(a *Agent, name string, cfg config.AgentInstance, ended func()) (*appCommand, error) {
+	c := &appCommand{agent: a, name: name, dir: appDir(a.cfg.Data, name), cfg: cfg, ended: ended}
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return nil, err
+	}
+	var kept started
+	if err := readJSON(c.record(), &kept); err != nil {
+		return nil, err
+	}
+	if kept.Boot != a.bootID || kept.Boot == "" {
+		kept = started{}
+	}
+	c.find(kept)
+	return c, nil
+}
+
+func (c *appCommand) record() string { return filepath.Join(c.dir, "started.json") }
+
+// find takes up what an earlier agent has started. A start of which it could keep nothing left its cgroup.
+func (c *appCommand) find(kept started) {
+	group, err := process.OpenCgroup(kept.Cgroup)
+	if kept.Cgroup == "" || err != nil {
+		group = c.cgroup()
+	}
+	c.tree = process.NewSession(kept.PID, kept.Start, group)
+	if h, err := process.Watch(kept.PID); err == nil && kept.PID != 0 && h.Start() == kept.Start {
+		c.hold(h, nil)
+	} else if err == nil {
+		h.Close()
+	}
+}
+
+// cgroup makes the instance's own, or takes it over; nil where the host has none to give.
+func (c *appCommand) cgroup() *process.Cgroup {
+	if c.agent.cfg.Cgroup == "off" {
+		return nil
+	}
+	group, err := process.Create(cgroupName("instance-"+c.name, c.dir))
+	if err != nil {
+		c.agent.log.Warn("what detaches itself from this app server would escape a stop", zap.String("instance", c.name), zap.Error(err))
+		return nil
+	}
+	return group
+}
+
+// freshCgroup makes it anew for a start: some kernels kill at once what is born in one that was ever killed (cgroupFD).
+func (c *appCommand) freshCgroup() (*process.Cgroup, error) {
+	group := c.cgroup()
+	if group == nil {
+		return nil, nil
+	}
+	if err := group.Remove(); err != nil {
+		return nil, err
+	}
+	return process.Create(filepath.Base(group.Path()))
+}
+
+// hold watches the main process. reap, for a child of this agent, takes it off the kernel's hands.
+func (c *appCommand) hold(h *process.Handle, reap func() error) {
+	c.mu.Lock()
+	old := c.leader
+	c.leader = h
+	c.mu.Unlock()
+	old.Close()
+	run := c.agent.ctx
+	c.agent.group.Go(func() error {
+		select {
+		case <-h.Done():
+		case <-run.Done():
+			return nil // it lives on
+		}
+		if reap != nil {
+			c.agent.log.Info("app server's main process has ended", zap.String("instance", c.name), zap.Int("pid", h.PID()), zap.Error(reap()))
+		}
+		c.ended()
+		return nil
+	})
+}
+
+func (c *appCommand) held() (*process.Tree, *process.Handle) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tree, c.leader
+}
+
+// look asks the kernel only.
+func (c *appCommand) look(context.Context) (instance.Seen, error) {
+	tree, leader := c.held()
+	if leader != nil && leader.Alive() {
+		return instance.Seen{Process: health.ProcessRunning}, nil
+	}
+	left, err := tree.Left()
+	if left || err != nil {
+		return instance.Seen{Process: health.ProcessEnding}, err
+	}
+	return instance.Seen{Process: health.ProcessEnded}, nil
+}
+
+// start starts the command. What is kept of it is written afterwards; an agent that dies in between leaves a cgroup in
+// which processes live, and that is stopped before another start.
+func (c *appCommand) start(ctx context.Context) error {
+	if err := c.bound(startLog); err != nil {
+		return err
+	}
+	log, err := os.OpenFile(c.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	call, err := c.program(c.cfg.Command)
+	if err != nil {
+		return err
+	}
+	cmd := &exec.Cmd{Path: call.Path, Args: c.cfg.Command, Dir: cmp.Or(call.Dir, "/"), Env: append([]string{minimalPath}, call.Env...), Stdout: log, Stderr: log,
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: call.As}}
+	kept := started{Boot: c.agent.bootID}
+	group, err := c.freshCgroup()
+	if err != nil {
+		return err
+	}
+	if group != nil {
+		fd, err := group.OpenFD()
+		if err != nil {
+			return err
+		}
+		defer fd.Close()
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(fd.Fd())
+		kept.Cgroup = group.Path()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%w; correct instances.%s in the agent's file", err, c.name)
+	}
+	h, err := process.Watch(cmd.Process.Pid)
+	if err != nil { // only for want of descriptors: a child that was not waited for is there
+		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+	}
+	// The agent's unit spares the agent from the OOM killer; an app server is to be chosen before it, and before PostgreSQL.
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", h.PID()), []byte("0"), 0); err != nil {
+		c.agent.log.Warn("the OOM killer treats this app server like the agent", zap.String("instance", c.name), zap.Error(err))
+	}
+	kept.PID, kept.Start = h.PID(), h.Start()
+	c.mu.Lock()
+	c.tree = process.NewSession(kept.PID, kept.Start, group)
+	c.mu.Unlock()
+	c.hold(h, cmd.Wait)
+	return writeJSON(c.record(), kept)
+}
+
+// program is one of the instance's, as its user, in its folder, with its environment and nothing else.
+func (c *appCommand) program(words []string) (program.Call, error) {
+	call := program.Call{Path: words[0], Args: words[1:], Dir: c.cfg.Directory}
+	for _, key := range slices.Sorted(maps.Keys(c.cfg.Environment)) {
+		call.Env = append(call.Env, key+"="+c.cfg.Environment[key])
+	}
+	if c.cfg.User == "" {
+		return call, nil
+	}
+	owner, err := postgres.LookupOwner(c.cfg.User)
+	if err != nil {
+		return call, fmt.Errorf("instances.%s.user in the agent's file: %w", c.name, err)
+	}
+	call.As = owner.Credential()
+	return call, nil
+}
+
+func (c *appCommand) stop(context.Context) error {
+	tree, _ := c.held()
+	return tree.Signal(unix.SIGTERM)
+}
+
+func (c *appCommand) kill(context.Context) error {
+	tree, _ := c.held()
+	return tree.Kill(killBound)
+}
+
+func (c *appCommand) output() string { return c.log() }
+
+func (c *appCommand) close() {
+	_, leader := c.held()
+	leader.Close()
+}

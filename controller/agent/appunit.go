@@ -1,0 +1,134 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+
+	"mainstay/controller/instance"
+	"mainstay/fencing/process"
+	"mainstay/fencing/program"
+	"mainstay/health"
+)
+
+// appUnit is an app server that is a unit of systemd. Its own settings hold: who it runs as, and whether systemd itself
+// starts it again after a crash.
+type appUnit struct {
+	unit string
+
+	mu    sync.Mutex
+	group string // its cgroup, as systemd called it when it last had one
+}
+
+// look asks systemd. A unit counts as ended only once nothing is left in its cgroup either: KillMode=process leaves some.
+func (u *appUnit) look(ctx context.Context) (instance.Seen, error) {
+	out, err := systemctl(ctx, "show", "-p", "ActiveState,SubState,ControlGroup", "--", u.unit)
+	if err != nil {
+		return instance.Seen{}, err
+	}
+	shown := map[string]string{}
+	for line := range strings.Lines(out) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		shown[key] = value
+	}
+	u.mu.Lock()
+	if shown["ControlGroup"] != "" {
+		u.group = shown["ControlGroup"]
+	}
+	u.mu.Unlock()
+	return u.seen(shown["ActiveState"])
+}
+
+func (u *appUnit) seen(state string) (instance.Seen, error) {
+	switch state {
+	case "active", "reloading", "refreshing":
+		return instance.Seen{Process: health.ProcessRunning}, nil
+	case "activating":
+		return instance.Seen{Process: health.ProcessRunning, Starting: true}, nil
+	case "deactivating":
+		return instance.Seen{Process: health.ProcessEnding}, nil
+	case "inactive", "failed", "maintenance":
+		left, err := u.left()
+		if left {
+			return instance.Seen{Process: health.ProcessEnding}, err
+		}
+		return instance.Seen{Process: health.ProcessEnded}, err
+	}
+	return instance.Seen{}, fmt.Errorf("systemd says that %s is %q, which this build does not know", u.unit, state)
+}
+
+// cgroup is nil where the unit has none now.
+func (u *appUnit) cgroup() *process.Cgroup {
+	u.mu.Lock()
+	group := u.group
+	u.mu.Unlock()
+	if group == "" {
+		return nil
+	}
+	c, err := process.Group(group)
+	if err != nil {
+		return nil
+	}
+	return c
+}
+
+func (u *appUnit) left() (bool, error) {
+	c := u.cgroup()
+	if c == nil {
+		return false, nil
+	}
+	return c.Populated()
+}
+
+// start waits for systemd's job: until it has ended, what systemd says of the unit may be of the time before.
+func (u *appUnit) start(ctx context.Context) error {
+	_, err := systemctl(ctx, "start", "--", u.unit)
+	return err
+}
+
+func (u *appUnit) stop(ctx context.Context) error {
+	_, err := systemctl(ctx, "stop", "--no-block", "--", u.unit)
+	return err
+}
+
+// kill asks the kernel first, which needs nobody's answer. Then systemd, for hosts without cgroup v2; it has nothing to
+// kill where the kernel has done it.
+func (u *appUnit) kill(ctx context.Context) error {
+	if c := u.cgroup(); c != nil {
+		return c.Kill()
+	}
+	_, err := systemctl(ctx, "kill", "--signal=KILL", "--", u.unit)
+	return err
+}
+
+func (u *appUnit) tidy(context.Context) error { return nil }
+
+func (u *appUnit) program(words []string) (program.Call, error) {
+	return program.Call{Path: words[0], Args: words[1:]}, nil
+}
+
+func (u *appUnit) output() string { return "journalctl -u " + u.unit }
+
+func (u *appUnit) close() {}
+
+func systemctl(ctx context.Context, args ...string) (string, error) {
+	path, err := exec.LookPath("systemctl")
+	if err != nil {
+		return "", fmt.Errorf("%w; instances with a unit need systemd: give a command instead", err)
+	}
+	return runProgram(ctx, program.Call{Path: path, Args: args})
+}
+
+// runProgram runs one to its end, or until ctx ends; an exit code other than 0 is an error, with what was said.
+func runProgram(ctx context.Context, c program.Call) (string, error) {
+	ended, err := program.Run(ctx, c)
+	if err == nil && ended.Code != 0 {
+		err = fmt.Errorf("exit code %d", ended.Code)
+	}
+	if err == nil {
+		return ended.Stdout, nil
+	}
+	return "", fmt.Errorf("%s: %w: %s", strings.Join(append([]string{c.Path}, c.Args...), " "), err, strings.Join(strings.Fields(ended.Stderr+ended.Stdout), " "))
+}

@@ -1,0 +1,42 @@
+package agent
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"mainstay/fencing/guard"
+)
+
+// Guards that have not answered in time are incomplete only after a while, or when the kernel or they themselves say so.
+func TestLateGuardsAreWhole(t *testing.T) {
+	late, refused := fmt.Errorf("guard a: %w", guard.ErrNoAnswer), &guard.RefusedError{Code: guard.NotYours}
+	var g guards
+	now := time.Hour
+	for _, c := range []struct {
+		name  string
+		after time.Duration // since the one before
+		twin  bool
+		err   error
+		alive bool
+		want  bool
+	}{
+		{"late before they ever answered", 0, false, late, true, false},
+		{"well", 0, true, nil, true, true},
+		{"late", unansweredFine / 2, false, late, true, true},
+		{"late for long", unansweredFine/2 + 1, false, late, true, false},
+		{"well again", 0, true, nil, true, true},
+		{"one is dead", 0, false, late, false, false},
+		{"late after that", 0, false, late, true, false},
+		{"well once more", 0, true, nil, true, true},
+		{"one does not watch the other", 0, false, nil, true, false},
+		{"late, and nothing good was heard since", 0, false, late, true, false},
+		{"well for the last time", 0, true, nil, true, true},
+		{"a refusal is an answer", 0, false, refused, true, false},
+	} {
+		now += c.after
+		if got := g.whole(c.twin, c.err, c.alive, now); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}

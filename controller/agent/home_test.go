@@ -1,0 +1,100 @@
+package agent
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"mainstay/controller/config"
+	"mainstay/controller/identity"
+)
+
+// certificateOf issues a certificate of the platform social and returns its files.
+func certificateOf(t *testing.T, ca, role, name string) config.TLS {
+	t.Helper()
+	files, err := identity.Issue(ca, ca, identity.Request{Role: role, Name: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config.TLS{CA: filepath.Join(ca, "ca.crt"), Cert: files[0], Key: files[1]}
+}
+
+// What the agent keeps is never guessed: it does not start on a damaged folder, or with the certificate of somebody else,
+// and says which file, and what to do.
+func TestDoesNotStart(t *testing.T) {
+	ca := filepath.Join(t.TempDir(), "ca")
+	if err := identity.InitCA(ca, "social"); err != nil {
+		t.Fatal(err)
+	}
+	mine := certificateOf(t, ca, identity.RoleAgent, "db-e1")
+	for _, c := range []struct {
+		name string
+		tls  config.TLS
+		file string // in the agent's folder, with nonsense in it; "" for none
+		want string
+	}{
+		{"its run is damaged", mine, "run.json", "run.json is damaged (invalid character"},
+		{"its platform is damaged", mine, "platform.json", "platform.json is damaged (invalid character"},
+		{"its folder is a file", mine, "members", "not a directory; create it, or correct `data` in the agent's file"},
+		{"another host's certificate", certificateOf(t, ca, identity.RoleAgent, "db-w1"), "", "is the certificate of agent db-w1, this is agent db-e1; run `mainstay cert issue --role agent --name db-e1 --address ADDRESS`"},
+		{"a controller's certificate", certificateOf(t, ca, identity.RoleController, "db-e1"), "", "is the certificate of controller db-e1, this is agent db-e1"},
+	} {
+		dir := t.TempDir()
+		if c.file != "" {
+			if err := os.WriteFile(filepath.Join(dir, c.file), []byte("nonsense"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := open(config.Agent{Host: "db-e1", Data: dir, TLS: c.tls}, Options{})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+		if c.file == "" {
+			continue
+		}
+		if kept, err := os.ReadFile(filepath.Join(dir, c.file)); err != nil || string(kept) != "nonsense" {
+			t.Errorf("%s: the file was changed: %q, %v", c.name, kept, err)
+		}
+	}
+}
+
+// A member whose file is damaged is left alone, said once in the log, and shown by the agent and in its reports; a restored
+// file ends that. The other members go on.
+func TestDamagedMember(t *testing.T) {
+	dir := t.TempDir()
+	a := life(t, dir, "r")
+	defer a.home.close()
+	core, logs := observer.New(zap.ErrorLevel)
+	a.log, a.unfit, a.ctx = zap.New(core), map[string]string{}, context.Background()
+	path := filepath.Join(dir, "members", "feed-e1.json")
+	if err := os.WriteFile(path, []byte(`{"epo`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if a.minder("feed-e1") != nil {
+			t.Fatal("it is looked after, from a file that cannot be read")
+		}
+	}
+	if logs.Len() != 1 {
+		t.Errorf("said %d times in the log, want once", logs.Len())
+	}
+	why := a.cannot()["feed-e1"]
+	if !strings.Contains(why, path+" is damaged") || !strings.Contains(why, "restore it, or ") {
+		t.Errorf("reported as %q", why)
+	}
+	all := a.clusters()
+	if len(all) != 1 || len(all[0].Members) != 1 || all[0].Members[0].Seen.Error != why {
+		t.Errorf("shown as %+v", all)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newMinder(a, "feed-e1"); err != nil {
+		t.Errorf("without the damaged file: %v", err)
+	}
+}

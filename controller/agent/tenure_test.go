@@ -1,0 +1,166 @@
+package agent
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/config"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/wire"
+)
+
+var epoch3 = platform.Epoch{Generation: 1, Number: 3}
+
+// life is one process of an agent, on a folder that outlives it.
+func life(t *testing.T, dir, run string) *Agent {
+	t.Helper()
+	h, err := openHome(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Agent{cfg: config.Agent{Data: dir}, home: h, log: zap.NewNop(), members: map[string]*minder{}, clocks: member.NewClocks(run, 0), kick: make(chan struct{}, 1)}
+}
+
+// leader makes a minder that of an open primary to which a leader has granted a lease; its tenure is kept from here on.
+func leader(t *testing.T, a *Agent) *minder {
+	t.Helper()
+	if err := a.home.keepDurable("feed-e1", member.Durable{Epoch: epoch3, Ran: epoch3, SystemID: "7"}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := newMinder(a, "feed-e1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.memory.Opened, m.vouching.length, m.vouching.granted = epoch3, 5*time.Second, time.Minute
+	m.goal = platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch3, List: 5, Slots: []string{"feed-e2", "feed-w1"},
+		Sets: []platform.Set{{ID: 7, Epoch: epoch3, Acks: 1, Names: []string{"feed-e2_2", "feed-w1_3"}}}}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); m.keepTenure(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	return m
+}
+
+// answered is what an answer of a leader brings, until done.
+func answered(t *testing.T, m *minder, what string, done func() bool) {
+	t.Helper()
+	peers := map[string]wire.Peer{"feed-e2": {Host: "db-e2", Address: "10.0.1.12:7201"}, "feed-w1": {Host: "db-w1", Address: "10.0.2.21:7201"}}
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		m.learn(nil, peers)
+		m.mu.Lock()
+		ok := done()
+		m.mu.Unlock()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not in time: %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// A process that is started while no leader answers asks at once for the promises its predecessor would have asked for (S6).
+func TestTenureOutlivesTheProcess(t *testing.T) {
+	dir := t.TempDir()
+	first := life(t, dir, "r1")
+	m := leader(t, first)
+	answered(t, m, "the tenure is kept", func() bool { return m.kept.Run == "r1" })
+	first.home.close()
+
+	now := time.Hour
+	held := member.Lease{Epoch: epoch3, End: now + 3*time.Second}
+	for _, c := range []struct {
+		name, run string
+		asks      int
+	}{{"the same run", "r1", 2}, {"after a reboot, or on a copy of the disk (L8)", "r2", 0}} {
+		a := life(t, dir, c.run)
+		next, err := newMinder(a, "feed-e1")
+		a.home.close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if asked := next.requests(1, now); len(asked) != 0 {
+			t.Errorf("%s: asks %v before its guards have said what they hold", c.name, asked)
+		}
+		if goesOn := next.inherit(next.kept, held, now); goesOn != (c.asks > 0) {
+			t.Errorf("%s: goes on %v", c.name, goesOn)
+		}
+		asked := next.requests(2, now)
+		if len(asked) != c.asks {
+			t.Errorf("%s: asks %v", c.name, asked)
+		}
+		for peer, r := range asked {
+			if want := (platform.PromiseRequest{Cluster: "feed", From: "feed-e1", To: r.To, Epoch: epoch3, List: 5, Length: 5 * time.Second}); r.PromiseRequest != want || peer.Address == "" {
+				t.Errorf("%s: asks %v for %+v", c.name, peer, r.PromiseRequest)
+			}
+		}
+	}
+}
+
+// A leader's word comes before what was kept, also one that arrives while the guards are asked; and where it falls silent
+// again after that word, the primary need not open once more before it asks for promises.
+func TestLeaderComesBeforeTheTenure(t *testing.T) {
+	dir, held := t.TempDir(), member.Lease{Epoch: epoch3, End: time.Hour}
+	a := life(t, dir, "r1")
+	defer a.home.close()
+	m := leader(t, a)
+	answered(t, m, "the tenure is kept", func() bool { return m.kept.Run == "r1" })
+	same := m.goal
+	same.List, same.Slots = 6, []string{"feed-w1"}
+	for _, c := range []struct {
+		said platform.Goal
+		asks int
+	}{{platform.Goal{Kind: platform.GoalStopped, Epoch: epoch3}, 0}, {platform.Goal{Kind: platform.GoalReplica, Epoch: epoch3.Next()}, 0}, {same, 1}} {
+		next, err := newMinder(a, "feed-e1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.wants(c.said, 1)
+		next.learn(nil, m.kept.Peers)
+		if goesOn := next.inherit(next.kept, held, time.Minute); goesOn != (c.asks > 0) || next.goal.Kind != c.said.Kind || next.goal.List != c.said.List {
+			t.Errorf("goal %+v: goes on %v as %+v", c.said, goesOn, next.goal)
+		}
+		if asked := next.requests(2, time.Minute); len(asked) != c.asks {
+			t.Errorf("goal %+v: asks %v", c.said, asked)
+		}
+	}
+}
+
+// A new list of members is confirmed once a later process would know it too, however long its disk hangs (L5, L6).
+func TestConfirmsWhatIsKept(t *testing.T) {
+	dir := t.TempDir()
+	a := life(t, dir, "r1")
+	defer a.home.close()
+	m := leader(t, a)
+	answered(t, m, "the tenure is kept", func() bool { return m.kept.Run == "r1" })
+	tenures := filepath.Join(dir, "tenures")
+	if err := os.Rename(tenures, tenures+".away"); err != nil {
+		t.Fatal(err)
+	}
+	m.mu.Lock()
+	g := m.goal
+	g.List, g.Slots = 6, append(g.Slots, "feed-w2")
+	m.mu.Unlock()
+	m.wants(g, 2)
+	answered(t, m, "a write has begun", func() bool { return m.keeping != nil })
+	m.mu.Lock()
+	confirms := m.listed()
+	m.mu.Unlock()
+	if confirms != 5 || !m.behind(g) {
+		t.Errorf("confirms list %d", confirms)
+	}
+	if err := os.Rename(tenures+".away", tenures); err != nil {
+		t.Fatal(err)
+	}
+	answered(t, m, "the new list is confirmed", func() bool { return m.listed() == 6 })
+	if kept := a.home.tenure("feed-e1"); kept.Goal.List != 6 || m.behind(g) {
+		t.Errorf("kept list %d", kept.Goal.List)
+	}
+}

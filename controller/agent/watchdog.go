@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/platform"
+	"mainstay/fencing/watchdog"
+	"mainstay/health"
+)
+
+const (
+	// tellEvery is how often the holder of the host's watchdog is told and asked. If it has died, another one must have the
+	// device before that resets the host: after one second at the least.
+	tellEvery = 250 * time.Millisecond
+	// toldLately is the age up to which the holder's last answer counts.
+	toldLately = 2 * time.Second
+)
+
+// hostWatchdog is what the agent knows of its host's watchdog. One goroutine tells and asks the holder; the lease path only
+// reads what it brought.
+type hostWatchdog struct {
+	mu     sync.Mutex
+	status watchdog.Status
+	fault  string
+	at     time.Duration // when the holder answered
+}
+
+// watchdogDir is where the holder listens. No member's folder there bears such a name.
+func watchdogDir(data string) string { return filepath.Join(data, "run", "host.watchdog") }
+
+// keepWatchdog keeps the holder as the goals say, until ctx ends. The holder lives on.
+func (a *Agent) keepWatchdog(ctx context.Context) error {
+	c := &watchdog.Client{Executable: a.opts.Executable, Dir: watchdogDir(a.cfg.Data), Device: a.cfg.Watchdog.Device}
+	ticker := time.NewTicker(tellEvery)
+	defer ticker.Stop()
+	ended := false // it was off, and there is no holder
+	for {
+		if w, known := a.watchdogWish(); known && (w.On || !ended) {
+			st, err := c.Tell(ctx, w)
+			ended = !w.On && err == nil && st.PID == 0
+			a.watchdog.heard(a.log, st, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// watchdogWish is what the goals of the host's members ask of its watchdog. known is false while no goal says anything:
+// then the holder, which may have been told by an earlier agent, is left as it is.
+func (a *Agent) watchdogWish() (w watchdog.Wish, known bool) {
+	w.Guards = map[string]watchdog.Guards{}
+	silent := false
+	for _, m := range a.list() {
+		m.mu.Lock()
+		goal := m.goal
+		m.mu.Unlock()
+		w.Guards[m.name] = watchdog.Guards{Dir: guardDir(a.cfg, m.name), PIDs: m.guards.pids()}
+		asked := goal.Watchdog
+		switch {
+		case goal.Kind == platform.GoalReleased:
+		case goal.Cluster == "":
+			silent = true
+		default:
+			known = true
+		}
+		if asked != nil && (!w.On || asked.Timeout < w.Timeout) {
+			w.On, w.Timeout = true, asked.Timeout
+		}
+	}
+	return w, known || !silent
+}
+
+// heard takes the holder's answer over; what has changed is logged.
+func (d *hostWatchdog) heard(log *zap.Logger, st watchdog.Status, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was, fault := d.status, d.fault
+	d.fault = ""
+	if err != nil {
+		d.fault = err.Error()
+	}
+	if st.PID != 0 || err == nil {
+		d.status, d.at = st, boottime.Now()
+	}
+	if was.Armed != d.status.Armed || was.Missing != d.status.Missing || was.PID != d.status.PID || fault != d.fault {
+		log.Info("watchdog", zap.Bool("armed", d.status.Armed), zap.String("device", d.status.Identity), zap.Duration("timeout", d.status.Timeout),
+			zap.String("missing", d.status.Missing), zap.String("fault", d.fault), zap.Int("holder", d.status.PID), zap.Strings("unhardened", d.status.Unhardened))
+	}
+	if d.status.Starves && !was.Starves {
+		log.Warn("the watchdog is not fed: a guard is overdue, or a lease has all but ended; the host resets unless that mends")
+	}
+}
+
+// of is what the watchdog is to a member with these guards, that asks for it so; nil where it is off.
+func (d *hostWatchdog) of(asked *platform.Watchdog, member string, guards [2]int) *health.Watchdog {
+	if asked == nil {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.status
+	w := &health.Watchdog{Mode: asked.Mode, Identity: s.Identity, Timeout: s.Timeout, Missing: s.Missing, WasReset: s.WasReset}
+	switch {
+	case d.at == 0 || boottime.Now()-d.at > toldLately:
+		w.Missing = "its holder has not answered lately"
+	case !s.Armed && s.Missing == "":
+		w.Missing = "it is about to be armed"
+	case !s.Armed:
+	case asked.Timeout < s.Timeout:
+		w.Missing = "it counts too long for the lease of " + member
+	case guards == [2]int{} || s.Watched[member] != guards:
+		w.Missing = "it does not watch the guards of " + member + " yet"
+	default:
+		w.Armed = true
+	}
+	if d.fault != "" && !w.Armed {
+		w.Missing = d.fault
+	}
+	return w
+}
+
+// watched is what the host's watchdog is to the member, as its goal asks for it.
+func (m *minder) watched() *health.Watchdog {
+	m.mu.Lock()
+	asked := m.goal.Watchdog
+	m.mu.Unlock()
+	return m.agent.watchdog.of(asked, m.name, m.guards.pids())
+}
+
+// underWatchdog tells what the host's watchdog is to the guards. Without one that is required they are not complete.
+func (m *minder) underWatchdog(g *health.Guard) {
+	g.Watchdog = m.watched()
+	if g.Watchdog.Lacks() != "" {
+		g.Complete = false
+		g.Missing = append(g.Missing, "watchdog: "+g.Watchdog.Missing)
+	}
+}
+
+// barredFrom says why a member may not take a lease that runs until end: the watchdog that is required is not armed, or the
+// device has just been fed for longer than that. The latter holds for guards that were bound to nothing (fresh); for those that
+// are bound the holder feeds no longer than they are.
+func barredFrom(w *health.Watchdog, now, end time.Duration, fresh bool) error {
+	switch {
+	case w == nil:
+	case w.Lacks() != "":
+		return errors.New(w.Lacks())
+	case w.Armed && fresh && now+w.Timeout > end+platform.GuardKill:
+		return fmt.Errorf("the lease ends too soon for a watchdog of %s; the next one will do", w.Timeout)
+	}
+	return nil
+}

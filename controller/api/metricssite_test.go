@@ -1,0 +1,62 @@
+package api
+
+import (
+	"context"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/decide"
+	"mainstay/controller/identity"
+	"mainstay/controller/loop"
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+// seen is a loop that leads, and knows what a test says.
+type seen struct {
+	Loop
+	look loop.Look
+}
+
+func (s seen) Look(context.Context) (loop.Look, error) { return s.look, nil }
+
+type quiet struct{}
+
+func (quiet) Term() uint64    { return 1 }
+func (quiet) Applied() uint64 { return 1 }
+
+func TestSiteMetrics(t *testing.T) {
+	s := state.New()
+	s.Platform = &platform.Platform{Name: "social", Sites: []platform.Site{{Name: "east"}, {Name: "west"}},
+		Hosts: []platform.Host{{Name: "app-1", Site: "east"}},
+		Apps: []platform.App{{Name: "web", Run: platform.RunEverywhere, Minimum: 1, Instances: []platform.Instance{
+			{Name: "web1", Site: "east", Host: "app-1"}, {Name: "web2", Site: "east"}, {Name: "web3", Site: "west"}}}}}
+	s.Apps = map[string]*state.App{"web": {Name: "web", Out: map[string]string{"web2": "web2 is down"}}}
+	s.Change = &state.SiteChange{ID: "site-1", To: "west", Step: platform.StepApps, Halted: "web3 is down"}
+	look := loop.Look{Leading: true, Input: decide.Input{State: s, Controllers: []string{"c1"}, View: health.NewView(0), Now: time.Second}}
+	look.Input.View.Fold(health.Report{Host: "app-1", Instances: []health.Instance{{Name: "web1", Running: true}}}, "", time.Second, time.Second)
+	look.Input.View.FoldVotes(health.Votes{Observer: "c1", Number: 1, Apps: []health.InstanceVote{
+		{App: "web", Instance: "web1", Health: health.Well}, {App: "web", Instance: "web3", Health: health.Down}}}, time.Second)
+	look.Last.Problems = []health.Problem{{Kind: health.SiteLost, Site: "west"}, {Kind: health.AppDown, App: "web", Site: "east", Instance: "web2"}}
+
+	a := New(Options{Loop: seen{look: look}, Log: quiet{}, Certificates: func() []identity.End { return nil }})
+	w := httptest.NewRecorder()
+	a.metrics.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{
+		`mainstay_site_lost{site="east"} 0`, `mainstay_site_lost{site="west"} 1`, "mainstay_site_switchover_running 1\n", "mainstay_site_switchover_halted 1\n",
+		`mainstay_problems{app="",cluster="",kind="SiteLost",site="west"} 1`, `mainstay_problems{app="web",cluster="",kind="AppDown",site="east"} 1`,
+		`mainstay_app_instances_wanted{app="web",site="east"} 2`, `mainstay_app_instances_in_routing{app="web",site="east"} 1`,
+		`mainstay_app_instances_well{app="web",site="east"} 1`, `mainstay_app_instances_well{app="web",site="west"} 0`,
+		`mainstay_app_instances_running{app="web",site="east"} 1`, `mainstay_app_instances_running{app="web",site="west"} 0`,
+	} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("/metrics lacks %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(w.Body.String())
+	}
+}

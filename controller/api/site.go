@@ -1,0 +1,162 @@
+package api
+
+import (
+	"context"
+	"strings"
+
+	"mainstay/controller/decide"
+	"mainstay/controller/loop"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+)
+
+// approve lets the failover that waits for it leave the primary's site.
+func (a *API) approve(ctx context.Context, q *request) (any, error) {
+	look, err := a.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id := q.PathValue("id")
+	for _, name := range look.Input.State.ClusterNames() {
+		c := look.Input.State.Clusters[name]
+		if c.Attempt == nil || c.Attempt.Operation != id {
+			continue
+		}
+		cmd := state.Command{Cluster: name, Approve: &state.Approve{Operation: id}}
+		answer := wire.OperationAnswer{Operation: id, Plan: []string{"the failover of " + name + " may move its primary to another site"}}
+		return a.change(ctx, q, false, cmd, answer, look.Input.State)
+	}
+	return nil, refused("no operation %s waits for an approval; `mainstay status` shows what is under way", id)
+}
+
+// siteSwitchover begins to move the platform to a site. Nothing is begun if anything speaks against it.
+func (a *API) siteSwitchover(ctx context.Context, q *request) (any, error) {
+	var req wire.SiteSwitchoverRequest
+	if err := q.body(&req); err != nil {
+		return nil, err
+	}
+	if req.To == "" {
+		return nil, badRequest(`field "to" is missing: name the site`)
+	}
+	look, err := a.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := look.Input.State
+	reason := "asked by " + q.who.Name
+	if req.Reason != "" {
+		reason += ": " + req.Reason
+	}
+	cmd := state.Command{By: q.who.Name, BeginSite: &state.BeginSite{To: req.To, Reason: reason}}
+	next, err := state.Apply(s, s.Index+1, cmd) // a word about sites that are not there comes before the checks
+	if err != nil {
+		return nil, refused("%v", err)
+	}
+	if bad := decide.CheckSite(look.Input, req.To); len(bad) > 0 {
+		return nil, refused("no switchover to site %s now: %s", req.To, strings.Join(bad, "; "))
+	}
+	answer := wire.OperationAnswer{Operation: next.Change.ID, Target: req.To, Plan: decide.PlanSite(look.Input, req.To)}
+	if req.DryRun {
+		answer.Operation = ""
+	}
+	return a.change(ctx, q, req.DryRun, cmd, answer, s)
+}
+
+// siteWord is an operator's word for a site switchover that has halted.
+func (a *API) siteWord(ctx context.Context, q *request) (any, error) {
+	var req wire.SiteWordRequest
+	if err := q.body(&req); err != nil {
+		return nil, err
+	}
+	look, err := a.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id := q.PathValue("id")
+	cmd := state.Command{StepSite: &state.StepSite{Change: id, Word: req.Word}}
+	return a.change(ctx, q, false, cmd, wire.OperationAnswer{Operation: id, Plan: []string{req.Word + " of site switchover " + id}}, look.Input.State)
+}
+
+func (a *API) siteSwitchovers(ctx context.Context, _ *request) (any, error) {
+	look, err := a.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ops := look.Input.State.Changes
+	return wire.HistoryAnswer{Operations: append([]state.Operation{}, ops[max(0, len(ops)-defaultHistory):]...)}, nil
+}
+
+// siteSwitchoverOf shows one. With ?wait=1 it is held until it has ended or halted, at most waitHold.
+func (a *API) siteSwitchoverOf(ctx context.Context, q *request) (any, error) {
+	if _, err := a.look(ctx); err != nil {
+		return nil, err
+	}
+	hold, cancel := context.WithTimeout(ctx, waitHold)
+	defer cancel()
+	for {
+		changed := a.States.Changed()
+		s := a.States.State()
+		op := changeOf(s, q.PathValue("id"))
+		if op == nil {
+			return nil, notThere("there is no site switchover %s; `mainstay site history` lists them", q.PathValue("id"))
+		}
+		answer := wire.HistoryAnswer{Operations: []state.Operation{*op}}
+		if s.Change != nil && s.Change.ID == op.ID {
+			answer.Halted = wire.HaltedAt(s.Change)
+		}
+		if q.URL.Query().Get("wait") != "1" || op.Result != state.Running || answer.Halted != nil {
+			return answer, nil
+		}
+		select {
+		case <-changed:
+		case <-hold.Done():
+			return answer, ctx.Err()
+		}
+		if !a.Controllers.Leading() {
+			return nil, loop.ErrNotLeader // the new leader knows how it goes on
+		}
+	}
+}
+
+func changeOf(s *state.State, id string) *state.Operation {
+	for i := range s.Changes {
+		if s.Changes[i].ID == id {
+			return &s.Changes[i]
+		}
+	}
+	return nil
+}
+
+// appStates are the apps as status shows them.
+func appStates(look loop.Look) (out []wire.AppState) {
+	s := look.Input.State
+	for i := range s.Platform.Apps {
+		conf, a := &s.Platform.Apps[i], s.Apps[s.Platform.Apps[i].Name]
+		if a == nil {
+			continue
+		}
+		app := wire.AppState{Name: conf.Name, Run: conf.Run, Needs: conf.Needs, Minimum: conf.Minimum, Site: a.Site, Moving: a.Moving,
+			Now: look.Last.Reasons["app "+conf.Name].Text, Instances: []wire.InstanceStatus{}}
+		for n := range conf.Instances {
+			i := &conf.Instances[n]
+			seen := decide.Seen(look.Input, i)
+			st := wire.InstanceStatus{Name: i.Name, Site: i.Site, Host: i.Host, Address: i.Address, Goal: s.Wants(conf, i.Name), Serves: s.Serves(conf, i.Name),
+				Out: a.Out[i.Name], Restart: a.Restarts[i.Name], Seen: seen}
+			st.Health, st.Reaches, st.Error = decide.Verdict(look.Input, conf, i.Name)
+			if i.Host != "" {
+				st.Age = look.Input.View.Silence(i.Host, look.Input.Now)
+			}
+			app.Instances = append(app.Instances, st)
+		}
+		out = append(out, app)
+	}
+	return out
+}
+
+func siteChange(look loop.Look) *wire.SiteChange {
+	ch := look.Input.State.Change
+	if ch == nil {
+		return nil
+	}
+	return &wire.SiteChange{SiteChange: *ch, Now: look.Last.Reasons["site switchover"].Text}
+}

@@ -1,0 +1,37 @@
+package api
+
+import (
+	"net/http/httptest"
+	"slices"
+	"testing"
+
+	"mainstay/controller/loop"
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+)
+
+// Whoever follows a site switchover hears that it has halted, and is not held until an end that may never come.
+func TestSiteSwitchoverHalted(t *testing.T) {
+	s := state.New()
+	s.Change = &state.SiteChange{ID: "site-2", To: "west", Step: platform.StepApps, Halted: "web3 is down"}
+	s.Changes = []state.Operation{{ID: "site-1", Kind: state.SiteSwitchover, Result: state.Done}, {ID: "site-2", Kind: state.SiteSwitchover, Result: state.Running}}
+	a := New(Options{Loop: seen{look: loop.Look{Leading: true}}, States: fixed{s}})
+	ask := func(id string) wire.HistoryAnswer {
+		t.Helper()
+		q := httptest.NewRequest("GET", "/v1/site-switchovers/"+id+"?wait=1", nil)
+		q.SetPathValue("id", id)
+		out, err := a.siteSwitchoverOf(t.Context(), &request{Request: q})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.(wire.HistoryAnswer)
+	}
+	got := ask("site-2").Halted
+	if got == nil || got.Step != platform.StepApps || got.Why != "web3 is down" || !slices.Equal(got.Words, []string{"retry", "undo", "continue"}) {
+		t.Errorf("halted: %+v", got)
+	}
+	if got := ask("site-1"); got.Halted != nil || len(got.Operations) != 1 {
+		t.Errorf("one that has ended: %+v", got)
+	}
+}

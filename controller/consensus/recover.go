@@ -1,0 +1,138 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+
+	"mainstay/controller/platform"
+)
+
+// Survey is what a stopped controller's folder holds.
+type Survey struct {
+	ID      string   // its raft id; the new one after a recovery
+	Servers []Server // of the latest configuration that it knows, this one among them
+	Index   uint64   // of the last entry
+}
+
+// Look applies what a stopped controller's folder holds to m, and changes nothing. Every entry is taken for committed. The
+// errors are those of Open.
+func Look(o Options, m Machine) (Survey, error) {
+	return withFolder(o, m, func(f *folder) error {
+		first := f.applied() + 1
+		for index := first; index <= f.survey.Index; index++ {
+			var entry raft.Log
+			if err := f.bolt.GetLog(index, &entry); err != nil {
+				return err
+			}
+			if entry.Type == raft.LogCommand {
+				f.fsm.Apply(&entry)
+			}
+		}
+		return nil
+	})
+}
+
+// Recover makes a stopped controller the only one of its group, under a new raft id, after the majority of the others was
+// lost for good. Every entry in its folder is taken for committed. m applies them, and what its Snapshot then gives is what
+// the group goes on with. It may be cut short at any point and run again. The errors are those of Open.
+func Recover(o Options, m Machine) (Survey, error) {
+	if err := o.checkFolder(); err != nil {
+		return Survey{}, fmt.Errorf("open the log: %w", err)
+	}
+	old := ""
+	s, err := withFolder(o, m, func(f *folder) error {
+		old, f.survey.ID = f.survey.ID, newID(o)
+		f.config.LocalID = raft.ServerID(f.survey.ID)
+		only := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: f.config.LocalID, Address: raft.ServerAddress(o.Address)}}}
+		return raft.RecoverCluster(f.config, f.fsm, f.bolt, f.bolt, f.snapshots, f.nobody, only)
+	})
+	if err != nil {
+		return s, err
+	}
+	path := filepath.Join(o.Dir, storeFile)
+	err = withBolt(path, func(db *bbolt.DB) error {
+		inode, err := inodeOf(path)
+		if err != nil {
+			return err
+		}
+		return remember(o, db, s.ID, inode, old)
+	})
+	if err != nil {
+		return s, openError(o, path, err)
+	}
+	return s, nil
+}
+
+// folder is a controller's folder, opened without a raft that runs.
+type folder struct {
+	bolt      *raftboltdb.BoltStore
+	snapshots *raft.FileSnapshotStore
+	config    *raft.Config
+	nobody    raft.Transport // reaches nobody
+	fsm       *fsm
+	failed    error // of the Machine
+	survey    Survey
+}
+
+// applied is the index up to which the snapshot goes that the machine was restored from, 0 without one.
+func (f *folder) applied() uint64 { return f.fsm.applied.Load() }
+
+func withFolder(o Options, m Machine, do func(*folder) error) (s Survey, err error) {
+	if err := o.checkFolder(); err != nil {
+		return s, fmt.Errorf("open the log: %w", err)
+	}
+	path := filepath.Join(o.Dir, storeFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return s, fmt.Errorf("%s is not there: this controller has no log, so there is nothing to recover from; look for one that has", path)
+	}
+	f := &folder{fsm: &fsm{machine: m}}
+	f.fsm.fail = func(err error) { f.failed = err }
+	if f.survey.ID, err = openDir(o); err != nil {
+		return s, err
+	}
+	if f.bolt, err = raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: boltOptions()}); err != nil {
+		return s, openError(o, path, err)
+	}
+	err = f.look(o)
+	if err == nil {
+		err = errors.Join(do(f), f.failed)
+		if err != nil {
+			err = distrust(o, o.Dir, "the log cannot be replayed", err)
+		}
+	}
+	return f.survey, errors.Join(err, f.bolt.Close())
+}
+
+// look checks the folder and learns the latest configuration; the machine is restored from the latest snapshot.
+func (f *folder) look(o Options) (err error) {
+	quiet := new(atomic.Bool)
+	quiet.Store(true)
+	o.Heartbeat, o.Election, o.Lease = platform.RaftHeartbeat, platform.RaftElection, platform.RaftLease
+	f.config = raftConfig(o, f.survey.ID, nil)
+	f.config.Logger = raftLogger(o.Logger, quiet)
+	_, f.nobody = raft.NewInmemTransport(raft.ServerAddress(o.Address))
+	if f.snapshots, err = raft.NewFileSnapshotStoreWithLogger(o.Dir, keepSnapshots, f.config.Logger); err != nil {
+		return distrust(o, filepath.Join(o.Dir, snapshotDir), "the folder of snapshots cannot be used", err)
+	}
+	if err := checkContent(o, f.bolt, f.snapshots); err != nil {
+		return err
+	}
+	latest, err := raft.GetConfiguration(f.config, f.fsm, f.bolt, f.bolt, f.snapshots, f.nobody)
+	if err = errors.Join(err, f.failed); err != nil {
+		return distrust(o, o.Dir, "the log cannot be replayed", err)
+	}
+	for _, s := range latest.Servers {
+		f.survey.Servers = append(f.survey.Servers, Server{ID: string(s.ID), Name: nameOf(string(s.ID)), Address: string(s.Address), Learner: s.Suffrage != raft.Voter})
+	}
+	last, err := f.bolt.LastIndex()
+	f.survey.Index = max(last, f.applied())
+	return err
+}

@@ -1,0 +1,267 @@
+package decide
+
+import (
+	"fmt"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/fencing"
+	"mainstay/health"
+)
+
+const (
+	// restartAfter is how long an instance must be down before it is restarted; it doubles with each restart in a row.
+	restartAfter = 10 * time.Second
+	// restartsAtMost is how many restarts in a row are tried.
+	restartsAtMost = 5
+)
+
+// poolLook is one app as the leader sees it now.
+type poolLook struct {
+	Input
+	a        *state.App
+	conf     *platform.App
+	decision *Decision
+}
+
+// apps decides for every app, one command each.
+func apps(in Input, d *Decision) {
+	for _, name := range in.State.AppNames() {
+		p := &poolLook{Input: in, a: in.State.Apps[name], conf: in.State.Platform.App(name), decision: d}
+		if p.a == nil {
+			continue
+		}
+		if c := p.decide(); c != nil {
+			c.App, c.Version = name, p.a.Version
+			d.Commands = append(d.Commands, state.Command{By: byMainstay, At: in.At, App: c})
+			d.Reasons["app "+name] = Reason{RuleApps, c.Reason}
+		}
+	}
+}
+
+func (p *poolLook) decide() *state.ChangeApp {
+	p.problems()
+	if c := p.place(); c != nil {
+		return c
+	}
+	if c := p.routing(); c != nil {
+		return c
+	}
+	return p.restart()
+}
+
+// place moves a pool after its primary. It starts there once nothing of it can run elsewhere.
+func (p *poolLook) place() *state.ChangeApp {
+	c := p.State.AppCluster(p.conf)
+	if c == nil || c.Primary == "" {
+		return nil
+	}
+	conf := p.State.ClusterConfig(c.Name)
+	if site := p.State.Platform.SiteOf(conf.Member(c.Primary).Host); site != p.a.Site {
+		return &state.ChangeApp{Move: site, Reason: fmt.Sprintf("%s, the primary of %s, is on site %s", c.Primary, c.Name, site)}
+	}
+	if !p.a.Moving {
+		return nil
+	}
+	if name := p.mayRun(c, platform.Permit(conf.Lease)); name != "" {
+		p.decision.Reasons["app "+p.conf.Name] = Reason{RuleApps, "waiting for " + name + " to stop, before site " + p.a.Site + " starts its instances"}
+		return nil
+	}
+	return &state.ChangeApp{Ready: true, Reason: "no instance of another site can run any more"}
+}
+
+// mayRun is an instance of another site that may still run, "" if all have surely stopped: its agent affirms it, its host's
+// power is off, or its permit is counted out and nobody can have vouched for it since.
+func (p *poolLook) mayRun(c *state.Cluster, permit time.Duration) string {
+	for i := range p.conf.Instances {
+		inst := &p.conf.Instances[i]
+		if inst.Site != p.a.Site && !p.stopped(inst, c, permit) {
+			return inst.Name
+		}
+	}
+	return ""
+}
+
+func (p *poolLook) stopped(i *platform.Instance, c *state.Cluster, permit time.Duration) bool {
+	if f := p.State.Barred(i.Host); f != nil && f.Off {
+		return true
+	}
+	if r := p.seen(i); r != nil {
+		return r.Stopped
+	}
+	counted := platform.CountOut(permit)
+	if p.Now <= p.Leases.End(PermitKey(p.conf.Name), i.Name, platform.Epoch{}, permit) {
+		return false
+	}
+	if p.Watch.held("app "+p.conf.Name+"/moving/"+c.Epoch.String()) > counted {
+		return true
+	}
+	return unvouched(c) && p.Now > p.Leases.Granted(c.Name, c.Primary)+counted
+}
+
+// unvouched: the proof by which the last primary was fenced shows that no promise had renewed its lease for longer than a
+// permit. So its agent can have vouched for an app server only for as long after the last lease that a leader gave.
+func unvouched(c *state.Cluster) bool {
+	for i := len(c.Operations) - 1; i >= 0; i-- {
+		if op := &c.Operations[i]; op.Epoch == c.Epoch && op.Proof != nil {
+			return op.Proof.Kind == fencing.QuorumSealed || op.Proof.Kind == fencing.LeaseExpired
+		}
+	}
+	return false
+}
+
+// PermitKey is the name under which the permits of an app's instances are counted.
+func PermitKey(app string) string { return "app " + app }
+
+// Seen is what the agent of an instance's host says of it, nil if it says nothing now.
+func Seen(in Input, i *platform.Instance) *health.Instance {
+	r := in.View.Report(i.Host)
+	if i.Host == "" || r == nil || in.View.Silence(i.Host, in.Now) > in.suspect() {
+		return nil
+	}
+	for n := range r.Instances {
+		if r.Instances[n].Name == i.Name {
+			return &r.Instances[n]
+		}
+	}
+	return nil
+}
+
+func (p *poolLook) seen(i *platform.Instance) *health.Instance { return Seen(p.Input, i) }
+
+// Verdict is what a majority of the expected observers says of an instance, whether it reaches the primary whose witness it
+// is, and an error that one of them names.
+func Verdict(in Input, app *platform.App, instance string) (works, reaches health.Working, detail string) {
+	votes := in.instanceVotes(app, instance)
+	for _, v := range votes {
+		if v != nil && v.Error != "" {
+			detail = v.Error
+		}
+	}
+	return health.JudgeInstance(votes, len(in.Controllers)), health.JudgeReaches(votes, len(in.Controllers)), detail
+}
+
+// verdict is what a majority of the expected observers says of an instance.
+func (p *poolLook) verdict(i *platform.Instance) health.Working {
+	return health.JudgeInstance(p.instanceVotes(p.conf, i.Name), len(p.Controllers))
+}
+
+// wanted: the instance is to run now.
+func (p *poolLook) wanted(i *platform.Instance) bool {
+	return p.State.Wants(p.conf, i.Name) == platform.WantRunning
+}
+
+// routing takes instances that are down out of routing, and brings those back that are well.
+func (p *poolLook) routing() *state.ChangeApp {
+	for n := range p.conf.Instances {
+		i := &p.conf.Instances[n]
+		_, out := p.a.Out[i.Name]
+		switch v := p.verdict(i); {
+		case v == health.Down && !out && p.wanted(i):
+			return &state.ChangeApp{Out: i.Name, Reason: p.why(i)}
+		case v == health.Well && (out || p.a.Row[i.Name] > 0):
+			return &state.ChangeApp{In: i.Name, Reason: i.Name + " is well again"}
+		case out && !p.wanted(i):
+			return &state.ChangeApp{In: i.Name, Reason: i.Name + " is not to run: it is out of routing by itself"}
+		}
+	}
+	return nil
+}
+
+// why is what an observer says is wrong.
+func (p *poolLook) why(i *platform.Instance) string {
+	for _, v := range p.instanceVotes(p.conf, i.Name) {
+		if v != nil && v.Health == health.Down && v.Error != "" {
+			return i.Name + " is down: " + v.Error
+		}
+	}
+	return i.Name + " is down"
+}
+
+// restart has an instance that runs and does not answer restarted by its agent, one of a pool at a time, and none while its
+// database is the trouble.
+func (p *poolLook) restart() *state.ChangeApp {
+	if p.State.Change != nil || !p.databasesWell() || p.restarting() {
+		return nil
+	}
+	for n := range p.conf.Instances {
+		i := &p.conf.Instances[n]
+		r := p.seen(i)
+		if r == nil || !p.wanted(i) || p.verdict(i) != health.Down || !r.Running {
+			continue
+		}
+		row := p.a.Row[i.Name]
+		if row >= restartsAtMost {
+			continue
+		}
+		if p.Watch.held(fmt.Sprintf("app %s/down/%s/%d", p.conf.Name, i.Name, row)) >= restartAfter<<row {
+			return &state.ChangeApp{Restart: i.Name, Reason: fmt.Sprintf("%s; restart %d in a row", p.why(i), row+1)}
+		}
+	}
+	return nil
+}
+
+// restarting: an agent has yet to obey the last restart.
+func (p *poolLook) restarting() bool {
+	for n := range p.conf.Instances {
+		i := &p.conf.Instances[n]
+		if r := p.seen(i); r != nil && r.Restarted < p.a.Restarts[i.Name] {
+			return true
+		}
+	}
+	return false
+}
+
+// databasesWell: every cluster that the app needs is open, and is not changing its primary.
+func (p *poolLook) databasesWell() bool {
+	for _, name := range p.conf.Needs {
+		if c := p.State.Clusters[name]; c == nil || !c.Opened || c.Attempt != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// problems names instances that are down, and sites on which too few are well.
+func (p *poolLook) problems() {
+	down, all := map[string]int{}, map[string]int{}
+	for n := range p.conf.Instances {
+		i := &p.conf.Instances[n]
+		if !p.wanted(i) {
+			continue
+		}
+		all[i.Site]++
+		text := ""
+		if r := p.seen(i); r != nil && r.Error != "" {
+			text = i.Name + ": " + r.Error
+		}
+		if p.verdict(i) == health.Down {
+			down[i.Site]++
+			if text = p.why(i); p.a.Row[i.Name] >= restartsAtMost {
+				text += fmt.Sprintf("; %d restarts did not help, and no more are tried until it is well", restartsAtMost)
+			}
+		}
+		if text != "" {
+			p.problem(health.AppDown, i.Site, i.Name, text)
+		}
+	}
+	for _, s := range p.State.Platform.Sites {
+		if left := all[s.Name] - down[s.Name]; all[s.Name] > 0 && left < p.conf.Minimum {
+			p.problem(health.AppPoolShort, s.Name, "", fmt.Sprintf("%d of %d instances on site %s are well, fewer than the minimum of %d", left, all[s.Name], s.Name, p.conf.Minimum))
+		}
+	}
+}
+
+func (p *poolLook) problem(kind health.Kind, site, instance, evidence string) {
+	p.decision.Problems = append(p.decision.Problems, health.Problem{Kind: kind, App: p.conf.Name, Site: site, Instance: instance, Evidence: evidence})
+}
+
+// instanceVotes are the fresh words of the expected observers about an instance; nil for one that says nothing.
+func (in Input) instanceVotes(conf *platform.App, instance string) []*health.InstanceVote {
+	votes := make([]*health.InstanceVote, 0, len(in.Controllers))
+	for _, c := range in.Controllers {
+		votes = append(votes, in.View.InstanceVote(c, conf.Name, instance, conf.Check.Fresh(in.suspect()), in.Now))
+	}
+	return votes
+}

@@ -1,0 +1,90 @@
+package decide
+
+import (
+	"fmt"
+
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+// reroute keeps one replica of each remote site streaming from the primary and the others of that site from it. A replica
+// whose acknowledgements commits may wait for streams from the primary itself, and so does one that has no relay.
+func (l *look) reroute() (*state.Command, Reason) {
+	for _, name := range l.replicas() {
+		relay := l.relayOf(name)
+		if relay == l.c.Upstreams[name] || l.conf.Member(name).Leaving {
+			continue
+		}
+		reason := fmt.Sprintf("%s streams from %s, its site's relay", name, relay)
+		if relay == "" {
+			reason = fmt.Sprintf("%s streams from %s itself", name, l.c.Primary)
+		}
+		return &state.Command{Stream: &state.Stream{Member: name, From: relay, Reason: reason}}, Reason{RuleUpkeep, reason}
+	}
+	return nil, Reason{}
+}
+
+// relayOf is whom a replica is to stream from, "" for the primary.
+func (l *look) relayOf(name string) string {
+	if l.site(name) == l.site(l.c.Primary) || l.bound(name) || !l.c.Members[name].Joined {
+		return ""
+	}
+	best := ""
+	for _, other := range l.replicas() {
+		if l.site(other) == l.site(name) && l.relays(other) && (best == "" || l.betterRelay(other, best)) {
+			best = other
+		}
+	}
+	if best == name {
+		return ""
+	}
+	return best
+}
+
+// bound: commits may wait for the replica, so it streams from the primary (S2).
+func (l *look) bound(name string) bool {
+	if l.conf.Durability.Acks > 0 && l.State.MayAck(l.conf, l.c.Primary, name) {
+		return true
+	}
+	for _, set := range l.c.Sets {
+		if set.Has(l.c.Members[name].Incarnation) {
+			return true
+		}
+	}
+	return false
+}
+
+// relays tells whether a replica can hand the stream on: it streams from the primary, or has until a moment ago.
+func (l *look) relays(name string) bool {
+	r, m := l.fresh(name), l.conf.Member(name)
+	if m.Leaving || l.c.Upstreams[name] != "" || !l.c.Members[name].Joined || l.fenceOf(name) != nil {
+		return false
+	}
+	if r != nil && r.Process == health.ProcessRunning && r.Streams() {
+		return true
+	}
+	return l.inUse(name) && l.Watch.held(l.c.Name+"/relay/"+name) < leaveAfter
+}
+
+func (l *look) inUse(relay string) bool {
+	for _, name := range l.replicas() {
+		if l.c.Upstreams[name] == relay {
+			return true
+		}
+	}
+	return false
+}
+
+// betterRelay prefers one that streams from the primary anyway, then the one in use, then priority and name.
+func (l *look) betterRelay(a, b string) bool {
+	if x, y := l.bound(a), l.bound(b); x != y {
+		return x
+	}
+	if x, y := l.inUse(a), l.inUse(b); x != y {
+		return x
+	}
+	if x, y := l.conf.Member(a).Priority, l.conf.Member(b).Priority; x != y {
+		return x > y
+	}
+	return a < b
+}

@@ -1,0 +1,148 @@
+package decide
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+// siteLost is the evidence that a site is lost, "" if it is not: every agent and every controller there is silent, no app
+// server of it is seen well, and the controllers of the other sites, a majority of all, agree.
+func (in Input) siteLost(site string) string {
+	p := in.State.Platform
+	if site == "" || site == in.Site {
+		return ""
+	}
+	silence, hosts := in.silenceOf(site)
+	if hosts == 0 || silence <= in.suspect() {
+		return ""
+	}
+	var gone, agree []string
+	for _, c := range in.Controllers {
+		switch at := in.View.SiteOf(c); {
+		case c == in.Self:
+			agree = append(agree, c)
+		case at == site && in.View.Speaks(c, in.suspect(), in.Now):
+			return ""
+		case at == site:
+			gone = append(gone, c)
+		case at != "" && in.View.Speaks(c, in.suspect(), in.Now) && !in.hears(c, site):
+			agree = append(agree, c)
+		}
+	}
+	if 2*len(agree) <= len(in.Controllers) || in.serves(p, site) {
+		return ""
+	}
+	text := fmt.Sprintf("no agent of site %s has been heard for %s", site, round(silence))
+	if len(gone) > 0 {
+		text += ", nor its controllers " + strings.Join(gone, ", ")
+	}
+	return text + "; so say " + strings.Join(agree, ", ")
+}
+
+// suspect is the silence after which votes and reports no longer count, for the most patient cluster.
+func (in Input) suspect() time.Duration {
+	longest := platform.Suspect(platform.MinLease)
+	for _, c := range in.State.Platform.Clusters {
+		longest = max(longest, platform.Suspect(c.Lease))
+	}
+	return longest
+}
+
+// silenceOf is for how long no host of a site has been heard, and how many hosts it has.
+func (in Input) silenceOf(site string) (silence time.Duration, hosts int) {
+	for _, h := range in.State.Platform.Hosts {
+		if h.Site != site {
+			continue
+		}
+		if s := in.View.Silence(h.Name, in.Now); hosts == 0 || s < silence {
+			silence = s
+		}
+		hosts++
+	}
+	return silence, hosts
+}
+
+// hears: a controller has fresh contact with a member of the site.
+func (in Input) hears(controller, site string) bool {
+	for i := range in.State.Platform.Clusters {
+		conf := &in.State.Platform.Clusters[i]
+		for j := range conf.Members {
+			m := &conf.Members[j]
+			if in.State.Platform.SiteOf(m.Host) != site {
+				continue
+			}
+			if v := in.View.Vote(controller, m, in.suspect(), in.Now); v != nil && (v.Heard(2*platform.Heartbeat(conf.Lease)) || v.Probed(in.suspect())) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// serves: some observer of another site sees an app server of the site well.
+func (in Input) serves(p *platform.Platform, site string) bool {
+	for _, a := range p.Apps {
+		for _, i := range a.Instances {
+			if i.Site == site && slices.ContainsFunc(in.instanceVotes(&a, i.Name), func(v *health.InstanceVote) bool { return v != nil && v.Health == health.Well }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// siteProblems names the sites that are lost.
+func siteProblems(in Input) (problems []health.Problem) {
+	for _, s := range in.State.Platform.Sites {
+		if text := in.siteLost(s.Name); text != "" {
+			problems = append(problems, health.Problem{Kind: health.SiteLost, Site: s.Name, Evidence: text, Actionable: true})
+		}
+	}
+	return problems
+}
+
+// recoveredAtHome: the last automatic failover stayed on the site that is lost now, so the next one throws nothing back.
+func (l *look) recoveredAtHome() bool {
+	for _, op := range l.c.Operations {
+		if op.ID == l.c.Recovered {
+			return l.site(op.From) == l.site(op.To) && l.site(op.To) == l.site(l.c.Primary)
+		}
+	}
+	return false
+}
+
+// unapproved says what the attempt could do if an operator let it leave the site, "" where that would not help.
+func (l *look) unapproved(ch choice) string {
+	a := l.c.Attempt
+	if ch.best != "" || l.conf.Failover.AcrossSites != "approval" || a.Approved != "" || a.To != "" {
+		return ""
+	}
+	would := *a
+	would.Approved = "?"
+	c := *l.c
+	c.Attempt = &would
+	if ch = (&look{Input: l.Input, c: &c, conf: l.conf, decision: &Decision{}}).choose(); ch.best == "" {
+		return ""
+	}
+	loss := l.loss(ch)
+	if why := state.Complete(l.c.Sets, ch.sealed); why != nil {
+		loss = why.Error()
+	}
+	if loss == "" {
+		loss = "no acknowledged commit would be lost"
+	}
+	return fmt.Sprintf("%s on site %s could take over, which needs an operator: `mainstay approve %s`; %s", ch.best, l.site(ch.best), a.Operation, loss)
+}
+
+// askApproval keeps asking for as long as it would help; status, metrics and the leader's log remind of it.
+func (l *look) askApproval(ch choice) {
+	if text := l.unapproved(ch); text != "" {
+		l.problem(health.ApprovalNeeded, "", text, false)
+	}
+}

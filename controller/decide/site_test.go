@@ -1,0 +1,162 @@
+package decide
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+// twoSites has m1 on east with controller c1, m2 and m3 on west with c2, and c3 on the witness site north. c2 leads.
+func twoSites(t *testing.T, acks int, change func(*platform.Platform)) *stage {
+	st := well(t, acks, func(p *platform.Platform) {
+		far(p)
+		p.Sites = append(p.Sites, platform.Site{Name: "north", Witness: true})
+		if change != nil {
+			change(p)
+		}
+	})
+	st.controllers, st.self, st.site = []string{"c1", "c2", "c3"}, "c2", "west"
+	st.votes("c1", "east", true)
+	st.votes("c3", "north", true)
+	return st
+}
+
+// votes lets a controller say whether it hears m1.
+func (st *stage) votes(name, site string, hears bool) {
+	st.number++
+	v := health.Vote{Cluster: "feed", Member: "m1", HeardMS: -1, ProbedMS: -1}
+	if hears {
+		v.HeardMS = 10
+	}
+	st.view.FoldVotes(health.Votes{Observer: name, Site: site, Number: st.number, Votes: []health.Vote{v}}, st.now)
+}
+
+func TestSiteLost(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		speaks func(*stage)
+		lost   bool
+	}{
+		{"east is silent, north agrees", func(st *stage) { st.votes("c3", "north", false) }, true},
+		{"its controller still speaks", func(st *stage) { st.votes("c3", "north", false); st.votes("c1", "east", false) }, false},
+		{"north hears it", func(st *stage) { st.votes("c3", "north", true) }, false},
+		{"north says nothing: no majority", func(st *stage) {}, false},
+	} {
+		st := twoSites(t, 1, nil)
+		st.vanish()
+		c.speaks(st)
+		if got := st.problem(health.SiteLost); got != c.lost {
+			t.Errorf("%s: lost %v", c.name, got)
+		}
+	}
+}
+
+func TestSiteLostBeginsAFailover(t *testing.T) {
+	st := twoSites(t, 1, nil)
+	st.vanish()
+	st.votes("c3", "north", false)
+	if b := st.commits().Begin; b == nil || !strings.HasPrefix(b.Reason, string(health.SiteLost)) {
+		t.Fatalf("begin %+v", b)
+	}
+}
+
+// TestBlockEndsWhereASiteIsLost: a failover within the site that is lost now does not bar the next, one to it does.
+func TestBlockEndsWhereASiteIsLost(t *testing.T) {
+	for to, begins := range map[string]bool{"m1": true, "m2": false} {
+		st := twoSites(t, 1, nil)
+		c := *st.c()
+		c.Recovered = "feed-7"
+		c.Operations = append(c.Operations, state.Operation{ID: "feed-7", From: map[bool]string{true: "m1", false: "m3"}[begins], To: to})
+		st.s.Clusters["feed"] = &c
+		st.vanish()
+		st.votes("c3", "north", false)
+		if cmd, why, _ := st.next(); (cmd != nil && cmd.Begin != nil) != begins {
+			t.Errorf("after a failover to %s: %s %s", to, body(cmd), why.Text)
+		}
+	}
+}
+
+func TestApproval(t *testing.T) {
+	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "approval" })
+	st.vanish()
+	st.votes("c3", "north", false)
+	st.commits()
+	st.later(0)
+	st.seal("m2", "m3")
+	st.later(graceForSeals + time.Second)
+	st.waits("mainstay approve feed-")
+	if !st.problem(health.ApprovalNeeded) {
+		t.Error("nobody is told that an approval is needed")
+	}
+	st.apply(feed(state.Command{By: "alice", Approve: &state.Approve{Operation: st.c().Attempt.Operation}}))
+	if st.problem(health.ApprovalNeeded) {
+		t.Error("approved, and still asked for")
+	}
+	if p := st.commits().Promote; p == nil || p.Member != "m2" {
+		t.Fatalf("promote %+v", p)
+	}
+}
+
+// TestApprovalEndsWhenThePrimaryIsBack: nobody was promoted, so the primary goes on under a higher epoch, without a restart.
+func TestApprovalEndsWhenThePrimaryIsBack(t *testing.T) {
+	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "approval" })
+	back := *st.members["m1"]
+	st.vanish()
+	st.votes("c3", "north", false)
+	st.commits()
+	st.later(0)
+	st.seal("m2", "m3")
+	st.members["m1"] = &back
+	st.later(graceForSeals + time.Second)
+	if a := st.commits().Abandon; a == nil || !strings.Contains(a.Reason, "is well") {
+		t.Fatalf("abandon %+v", a)
+	}
+}
+
+func TestNeverAcrossSites(t *testing.T) {
+	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "never" })
+	st.vanish()
+	st.votes("c3", "north", false)
+	st.commits()
+	st.later(0)
+	st.seal("m2", "m3")
+	st.later(graceForSeals + time.Second)
+	st.waits("no member is eligible")
+}
+
+// TestPredictSiteGone: explain says what the policy does where the whole site of the primary is lost.
+func TestPredictSiteGone(t *testing.T) {
+	for policy, want := range map[string]string{
+		"automatic": "m2 would be promoted",
+		"approval":  "nobody would be promoted: m2 on site west could take over, which needs an operator: `mainstay approve",
+		"never":     "nobody would be promoted: ",
+	} {
+		st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = policy })
+		got := Predict(st.input(), "feed", SiteGone)
+		if text := Sentence(got); !strings.HasPrefix(text, want) {
+			t.Errorf("%s: %s", policy, text)
+		}
+		if why := got.Others["m2"]; policy == "never" && !strings.Contains(why, "failover.across-sites is never; run `mainstay failover feed --to m2 --accept-loss REASON`") {
+			t.Errorf("m2: %s", why)
+		}
+	}
+}
+
+// TestStuckSoonerWhereTheReplicasBearItOut: nothing comes from any process of the primary.
+func TestStuckSoonerWhereTheReplicasBearItOut(t *testing.T) {
+	for silent, sooner := range map[bool]bool{true: true, false: false} {
+		st := well(t, 1, nil)
+		st.members["m1"].Stale = 1600
+		if silent {
+			st.members["m2"].Receiver, st.members["m3"].Receiver = &health.Receiver{Streaming: true, AgeMS: 1600}, nil
+		}
+		st.later(0)
+		if cmd, _, _ := st.next(); (cmd != nil && cmd.Begin != nil) != sooner {
+			t.Errorf("replicas silent %v: %s", silent, body(cmd))
+		}
+	}
+}

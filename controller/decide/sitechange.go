@@ -1,0 +1,429 @@
+package decide
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+// How long the steps of a site switchover may take before it halts. A drain comes on top.
+const (
+	quiesceBound = 30 * time.Second
+	clusterBound = 3 * time.Minute // of one cluster; its own steps have bounds of their own
+	appsBound    = time.Minute
+	verifyBound  = 30 * time.Second
+	hookGrace    = 5 * time.Second // above a hook's own deadline
+)
+
+// changeLook is the site switchover under way as the leader sees it now.
+type changeLook struct {
+	Input
+	ch       *state.SiteChange
+	decision *Decision
+}
+
+// siteChange moves a site switchover on. What it asks of clusters they do themselves (moveSite), what it asks of apps is in
+// their goals, and what it asks of hooks and instances are effects: here is only whether a step is done.
+func siteChange(in Input, d *Decision) {
+	l := &changeLook{Input: in, ch: in.State.Change, decision: d}
+	if l.ch == nil {
+		return
+	}
+	if l.ch.Halted != "" {
+		text := fmt.Sprintf("site switchover %s to %s halted at step %s: %s. It waits for `mainstay site` %s", l.ch.ID, l.ch.To, l.ch.Step, l.ch.Halted, strings.Join(l.ch.Words(), ", "))
+		d.Problems = append(d.Problems, health.Problem{Kind: health.SiteChangeHalted, Site: l.ch.To, Evidence: text})
+		return
+	}
+	step, why := l.next()
+	d.Reasons["site switchover"] = Reason{RuleSite, why}
+	if step != nil {
+		step.Change, step.Version = l.ch.ID, l.ch.Version
+		d.Commands = append(d.Commands, state.Command{By: byMainstay, At: in.At, StepSite: step})
+	}
+}
+
+// next is the command that moves the change on, or what it waits for.
+func (l *changeLook) next() (*state.StepSite, string) {
+	if l.ch.Step == platform.StepCheck {
+		if bad := CheckSite(l.Input, l.ch.To); len(bad) > 0 {
+			return &state.StepSite{End: state.Abandoned, Note: "nothing was changed: " + strings.Join(bad, "; ")}, bad[0]
+		}
+		return l.begin(platform.StepQuiesce, "all checks passed")
+	}
+	if step, why := l.hooks("before"); step != nil || why != "" {
+		return step, why
+	}
+	waits, bound, failed := l.step()
+	if failed != "" {
+		return l.fail(failed)
+	}
+	if waits != "" {
+		if l.Watch.held(fmt.Sprintf("site/%s/%s/%d", l.ch.ID, l.ch.Step, len(l.ch.Tried))) > bound {
+			return l.fail(fmt.Sprintf("%s: not within %s", waits, bound))
+		}
+		return nil, waits
+	}
+	if !l.ch.Worked && !l.ch.Undoing && len(l.State.Platform.HooksAt(l.ch.Step, "after")) > 0 {
+		return &state.StepSite{Worked: true}, "the hooks after " + l.ch.Step + " may run"
+	}
+	if step, why := l.hooks("after"); step != nil || why != "" {
+		return step, why
+	}
+	return l.after()
+}
+
+func (l *changeLook) begin(step, note string) (*state.StepSite, string) {
+	return &state.StepSite{Step: step, Note: note}, step + " begins"
+}
+
+// fail halts the change or, where no cluster has moved yet, lets the apps go on where they were: nobody waits for a word.
+func (l *changeLook) fail(why string) (*state.StepSite, string) {
+	if l.ch.Step == platform.StepQuiesce {
+		return &state.StepSite{Undo: true, Note: "the apps go on where they were: " + why}, why
+	}
+	return &state.StepSite{Halt: why}, why
+}
+
+// hooks waits for those at a moment of the step.
+func (l *changeLook) hooks(when string) (*state.StepSite, string) {
+	err := l.ch.Ready(l.State.Platform, l.ch.Step, when)
+	switch {
+	case err == nil:
+		return nil, ""
+	case !errors.Is(err, state.ErrHookRuns):
+		return l.fail(err.Error())
+	case l.Watch.held(fmt.Sprintf("site/%s/%s/%s/%d", l.ch.ID, l.ch.Step, when, len(l.ch.Answers))) > l.longestHook():
+		return l.fail(err.Error() + ": it has not answered")
+	}
+	return nil, err.Error()
+}
+
+func (l *changeLook) longestHook() (longest time.Duration) {
+	for _, h := range l.State.Platform.Hooks {
+		longest = max(longest, h.Timeout)
+	}
+	return longest + hookGrace
+}
+
+// step says what the present step waits for, "" if it is done, and how long it may; failed is why it cannot be.
+func (l *changeLook) step() (waits string, bound time.Duration, failed string) {
+	switch l.ch.Step {
+	case platform.StepQuiesce:
+		waits, bound = l.quiet()
+	case platform.StepClusters:
+		waits, failed = l.clusters()
+		bound = clusterBound
+	case platform.StepApps:
+		waits, bound = l.serving(), appsBound
+	case platform.StepVerify:
+		waits, bound = l.unsaid(state.Verify), verifyBound
+	}
+	return waits, bound, failed
+}
+
+// after is the step that follows.
+func (l *changeLook) after() (*state.StepSite, string) {
+	switch l.ch.Step {
+	case platform.StepQuiesce:
+		return l.begin(platform.StepClusters, "the apps are quiet")
+	case platform.StepClusters:
+		return l.begin(platform.StepApps, "every cluster's primary is where it is to be")
+	case platform.StepApps:
+		return l.begin(platform.StepRouting, "the apps are well")
+	case platform.StepRouting:
+		if l.ch.Undoing {
+			return &state.StepSite{End: state.Abandoned, Note: l.undone()}, "undone"
+		}
+		return l.begin(platform.StepVerify, "the topology is published")
+	}
+	return &state.StepSite{End: state.Done, Note: "the platform runs on site " + l.ch.To}, "done"
+}
+
+// undone names the clusters that an operator left behind.
+func (l *changeLook) undone() string {
+	var left []string
+	for _, name := range l.State.ClusterNames() {
+		if !l.arrived(name) {
+			left = append(left, name)
+		}
+	}
+	if len(left) > 0 {
+		return "undone, but for what stays where it is by an operator's word: " + strings.Join(left, ", ")
+	}
+	return "undone: clusters and apps are back where they were"
+}
+
+// quiet waits for the pools that live with their primary to stop, and for the others to refuse writes.
+func (l *changeLook) quiet() (waits string, bound time.Duration) {
+	bound = quiesceBound
+	for _, name := range l.State.AppNames() {
+		p := &poolLook{Input: l.Input, a: l.State.Apps[name], conf: l.State.Platform.App(name), decision: l.decision}
+		c := l.State.AppCluster(p.conf)
+		if c == nil {
+			continue
+		}
+		bound = max(bound, quiesceBound+p.conf.Drain)
+		for i := range p.conf.Instances {
+			if inst := &p.conf.Instances[i]; !p.stopped(inst, c, platform.Permit(l.State.ClusterConfig(c.Name).Lease)) {
+				waits = "waiting for " + inst.Name + " to stop"
+			}
+		}
+	}
+	if waits == "" {
+		waits = l.unsaid(state.Quiesce)
+	}
+	return waits, bound
+}
+
+// clusters waits for every cluster to have its primary where it is to be.
+func (l *changeLook) clusters() (waits, failed string) {
+	for _, name := range l.State.ClusterNames() {
+		c := l.State.Clusters[name]
+		if l.arrived(name) {
+			continue
+		}
+		if op := operation(c, l.ch.Tried[name]); op != nil && op.Result != state.Running {
+			return "", fmt.Sprintf("cluster %s: %s %s: %s", name, op.ID, op.Result, op.Outcome)
+		}
+		if c.Attempt == nil && l.ch.Tried[name] == "" {
+			if bad := l.blockers(name); len(bad) > 0 {
+				return "waiting for cluster " + name + ": " + strings.Join(bad, "; "), ""
+			}
+		}
+		return "waiting for cluster " + name, ""
+	}
+	return "", ""
+}
+
+// target is the member that is to become primary: the former one where the change is undone, else the best on the new site.
+func (l *changeLook) target(cluster string) string {
+	if l.ch.Undoing {
+		return l.ch.Former[cluster]
+	}
+	return bestOn(l.Input, cluster, l.ch.To)
+}
+
+func (l *changeLook) arrived(cluster string) bool {
+	c, conf := l.State.Clusters[cluster], l.State.ClusterConfig(cluster)
+	if conf == nil || !c.Opened || c.Attempt != nil {
+		return conf == nil
+	}
+	if l.ch.Undoing {
+		former := conf.Member(l.ch.Former[cluster])
+		return former == nil || l.State.Platform.SiteOf(former.Host) == l.State.Platform.SiteOf(conf.Member(c.Primary).Host)
+	}
+	return l.State.Platform.SiteOf(conf.Member(c.Primary).Host) == l.ch.To
+}
+
+func (l *changeLook) blockers(cluster string) []string {
+	to := l.target(cluster)
+	if to == "" {
+		return []string{"no member on site " + l.ch.To + " can take over"}
+	}
+	_, bad := CheckSwitchover(l.Input, cluster, to)
+	return bad
+}
+
+// serving waits until each app has its minimum of instances well where it is to run, and those that were asked to refuse
+// writes take them again.
+func (l *changeLook) serving() string {
+	for _, name := range l.State.AppNames() {
+		p := &poolLook{Input: l.Input, a: l.State.Apps[name], conf: l.State.Platform.App(name), decision: &Decision{Reasons: map[string]Reason{}}}
+		well, all := 0, 0
+		for i := range p.conf.Instances {
+			inst := &p.conf.Instances[i]
+			if !l.ch.Undoing && inst.Site != l.ch.To || l.ch.Undoing && !p.wanted(inst) {
+				continue
+			}
+			all++
+			if p.wanted(inst) && p.verdict(inst) == health.Well {
+				well++
+			}
+		}
+		if need := min(p.conf.Minimum, all); well < need {
+			return fmt.Sprintf("waiting for app %s: %d of at least %d instances are well", name, well, need)
+		}
+	}
+	return l.unsaid(state.Resume)
+}
+
+// unsaid waits for the instances that are asked for something.
+func (l *changeLook) unsaid(kind state.EffectKind) string {
+	for _, e := range l.State.Effects() {
+		if e.Kind == kind {
+			text := fmt.Sprintf("waiting for %s to %s", e.Instance, kind)
+			if a, ok := l.ch.Answers[e.Key()]; ok {
+				text += ": " + a.Detail
+			}
+			return text
+		}
+	}
+	return ""
+}
+
+func operation(c *state.Cluster, id string) *state.Operation {
+	for i := range c.Operations {
+		if c.Operations[i].ID == id {
+			return &c.Operations[i]
+		}
+	}
+	return nil
+}
+
+// moveSite begins the switchover of this cluster when the site switchover has come to it.
+func (l *look) moveSite() (*state.Command, Reason) {
+	ch := l.State.Change
+	if ch == nil || ch.Halted != "" || ch.Step != platform.StepClusters || ch.Tried[l.c.Name] != "" || l.c.Pause != nil {
+		return nil, Reason{}
+	}
+	change := &changeLook{Input: l.Input, ch: ch, decision: l.decision}
+	if ch.Ready(l.State.Platform, ch.Step, "before") != nil || change.arrived(l.c.Name) {
+		return nil, Reason{}
+	}
+	for _, name := range l.State.ClusterNames() {
+		if name == l.c.Name {
+			break
+		}
+		if !change.arrived(name) {
+			return nil, Reason{} // one after the other
+		}
+	}
+	to := change.target(l.c.Name)
+	if to == "" || len(l.SwitchoverBlockers(to)) > 0 {
+		return nil, Reason{}
+	}
+	reason := fmt.Sprintf("part of site switchover %s, asked by %s: %s", ch.ID, ch.By, ch.Reason)
+	return &state.Command{By: ch.By, Begin: &state.Begin{Kind: state.Switchover, To: to, Reason: reason, Change: ch.ID}}, Reason{RuleSite, reason}
+}
+
+// bestOn is the member of a site that a planned change would choose, "" if none can take over now.
+func bestOn(in Input, cluster, site string) string {
+	in.Watch = in.Watch.Clone()
+	in.Watch.begin(in.Now)
+	c, conf := in.State.Clusters[cluster], in.State.ClusterConfig(cluster)
+	l := &look{Input: in, c: c, conf: conf, decision: &Decision{}}
+	var ready []string
+	for _, name := range l.replicas() {
+		if l.site(name) == site && conf.Member(name).MayLead && l.cannotTakeOver(name, "") == "" {
+			ready = append(ready, name)
+		}
+	}
+	if len(ready) == 0 {
+		return ""
+	}
+	l.byPreference(ready)
+	return ready[0]
+}
+
+// CheckSite tells everything that speaks against moving the platform to a site now: nothing is begun if anything does.
+func CheckSite(in Input, to string) (bad []string) {
+	s := in.State
+	for _, name := range s.ClusterNames() {
+		bad = append(bad, checkClusterTo(in, name, to)...)
+	}
+	for _, name := range s.AppNames() {
+		bad = append(bad, checkAppTo(in, s.Platform.App(name), to)...)
+	}
+	if text := in.siteLost(to); text != "" {
+		bad = append(bad, "site "+to+" is lost: "+text)
+	}
+	return bad
+}
+
+func checkClusterTo(in Input, name, to string) (bad []string) {
+	c, conf := in.State.Clusters[name], in.State.ClusterConfig(name)
+	say := func(text string) []string { return []string{"cluster " + name + ": " + text} }
+	switch {
+	case conf == nil:
+		return nil
+	case c.Primary == "":
+		return say("it has no primary yet")
+	case c.Pause != nil:
+		return say(fmt.Sprintf("it is paused by %s (%s)", c.Pause.By, c.Pause.Reason))
+	case c.Attempt != nil:
+		return say("operation " + c.Attempt.Operation + " is under way")
+	case in.State.Platform.SiteOf(conf.Member(c.Primary).Host) == to:
+		return nil
+	}
+	target := bestOn(in, name, to)
+	if target == "" {
+		return say("no member on site " + to + " can take over; `mainstay explain " + name + "` says why")
+	}
+	if _, blockers := CheckSwitchover(in, name, target); len(blockers) > 0 {
+		return say(strings.Join(blockers, "; "))
+	}
+	return nil
+}
+
+func checkAppTo(in Input, conf *platform.App, to string) (bad []string) {
+	on, heard := 0, 0
+	for i := range conf.Instances {
+		inst := &conf.Instances[i]
+		if inst.Site != to {
+			continue
+		}
+		on++
+		if inst.Host == "" || in.View.Report(inst.Host) != nil && in.View.Silence(inst.Host, in.Now) <= in.suspect() {
+			heard++
+		}
+	}
+	switch {
+	case on == 0:
+		return []string{"app " + conf.Name + " has no instance on site " + to}
+	case heard < min(conf.Minimum, on):
+		return []string{fmt.Sprintf("app %s: the agents of %d of its %d instances on site %s answer, and %d are needed", conf.Name, heard, on, to, conf.Minimum)}
+	}
+	return nil
+}
+
+// PlanSite tells, step by step, what a site switchover would do.
+func PlanSite(in Input, to string) (plan []string) {
+	s := in.State
+	hooks := func(step, when string) {
+		for _, n := range s.Platform.HooksAt(step, when) {
+			h := s.Platform.Hooks[n]
+			plan = append(plan, fmt.Sprintf("hook %s %s: %s%s (at most %s; on failure %s)", when, step, strings.Join(h.Exec, " "), h.Webhook, h.Timeout, h.OnFailure))
+		}
+	}
+	for _, step := range platform.Steps() {
+		hooks(step, "before")
+		plan = append(plan, planStep(in, step, to)...)
+		hooks(step, "after")
+	}
+	return plan
+}
+
+func planStep(in Input, step, to string) (plan []string) {
+	s := in.State
+	for _, name := range s.AppNames() {
+		conf := s.Platform.App(name)
+		lives := conf.Run == platform.RunWithPrimary
+		switch {
+		case step == platform.StepQuiesce && lives:
+			plan = append(plan, fmt.Sprintf("quiesce: app %s is drained (%s) and stopped on every site", name, conf.Drain))
+		case step == platform.StepQuiesce && conf.Quiesce != "":
+			plan = append(plan, "quiesce: app "+name+" is asked to refuse writes")
+		case step == platform.StepApps && lives:
+			plan = append(plan, "apps: app "+name+" starts on site "+to)
+		case step == platform.StepApps && conf.Resume != "":
+			plan = append(plan, "apps: app "+name+" is asked to take writes again")
+		case step == platform.StepVerify && conf.Verify != "":
+			plan = append(plan, "verify: a write and a read through app "+name)
+		}
+	}
+	for _, name := range s.ClusterNames() {
+		conf := s.ClusterConfig(name)
+		if primary := s.Clusters[name].Primary; step == platform.StepClusters && conf != nil && s.Platform.SiteOf(conf.Member(primary).Host) != to {
+			plan = append(plan, fmt.Sprintf("clusters: %s is switched over from %s to %s", name, primary, bestOn(in, name, to)))
+		}
+	}
+	if step == platform.StepRouting {
+		plan = append(plan, "routing: clients find the primaries on site "+to+" by the published topology")
+	}
+	return plan
+}

@@ -1,0 +1,358 @@
+package decide
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+// follow lets the members obey a planned change of primary, as their agents do.
+func (p *pool) follow() {
+	c := p.c()
+	old := p.members[c.Primary]
+	if a := c.Attempt; a != nil && a.Phase == state.PhaseCheckpoint {
+		old.Checkpointed = a.Number
+	} else if a != nil && a.Phase == state.PhaseStop && old.Process == health.ProcessRunning {
+		old.Process, old.Role, old.Closed, old.Clean, old.Shutdown, old.Opened, old.Senders = health.ProcessEnded, health.RoleUnknown, c.Epoch, true, old.Position, false, nil
+		for n, m := range p.members {
+			if n != c.Primary {
+				m.Position, m.Replayed, m.Receiver = old.Position+100, old.Position+100, nil
+			}
+		}
+	}
+	if c.Attempt != nil || c.Opened {
+		return
+	}
+	for n, m := range p.members {
+		m.Process, m.Role, m.Epoch, m.Timeline, m.Incarnation = health.ProcessRunning, health.RoleStandby, c.Epoch, c.Timeline, c.Members[n].Incarnation
+		m.Receiver, m.Clean, m.Shutdown, m.Sealed = &health.Receiver{Streaming: true}, false, 0, platform.Epoch{}
+	}
+	now := p.members[c.Primary]
+	now.Role, now.Opened, now.Receiver, now.History = health.RolePrimary, true, nil, platform.History{{Timeline: c.Timeline - 1, End: now.Position}}
+	now.Guard = health.Guard{Complete: true, Armed: c.Epoch}
+	for n, m := range p.members {
+		if n != c.Primary {
+			now.Senders = append(now.Senders, health.Sender{Name: m.Incarnation, State: "streaming", Flush: now.Position, Sync: true})
+		}
+	}
+}
+
+// play goes on until the site switchover has ended or halted, and returns the steps that it took, in order.
+func (p *pool) play(each func()) (steps []string) {
+	p.t.Helper()
+	for end := p.now + 10*time.Minute; p.now < end; {
+		d := Next(p.input())
+		for _, c := range d.Commands {
+			if c.StepSite != nil {
+				steps = append(steps, c.StepSite.Step+c.StepSite.Halt+string(c.StepSite.End))
+			}
+			p.apply(c)
+		}
+		p.follow()
+		p.obey()
+		if each != nil {
+			each()
+		}
+		p.now += 100 * time.Millisecond
+		p.tell()
+		if p.s.Change == nil || p.s.Change.Halted != "" {
+			return steps
+		}
+	}
+	p.t.Fatalf("no end: %+v, %v", p.s.Change, Next(p.input()).Reasons)
+	return nil
+}
+
+func (p *pool) begin(to string) {
+	p.t.Helper()
+	if bad := CheckSite(p.input(), to); len(bad) > 0 {
+		p.t.Fatal(bad)
+	}
+	p.apply(state.Command{By: "alice", BeginSite: &state.BeginSite{To: to, Reason: "test"}})
+}
+
+// last is the record of the last site switchover.
+func (p *pool) last() state.Operation { return p.s.Changes[len(p.s.Changes)-1] }
+
+func TestSiteSwitchover(t *testing.T) {
+	p := withPool(t, nil)
+	p.begin("west")
+	both, none := false, false
+	steps := p.play(func() {
+		east, west := strings.ContainsAny(p.running(), "12"), strings.ContainsAny(p.running(), "34")
+		both = both || east && west
+		none = none || !east && !west
+		if p.c().Attempt != nil && (east || west) {
+			t.Errorf("app servers %s run while the cluster changes its primary", p.running())
+		}
+	})
+	if !slices.Equal(steps, []string{"quiesce", "clusters", "apps", "routing", "verify", "done"}) {
+		t.Errorf("steps %v", steps)
+	}
+	if both || !none {
+		t.Errorf("both sites active: %v; a moment without any: %v", both, none)
+	}
+	if p.c().Primary != "m2" || p.running() != "34" || p.last().Result != state.Done {
+		t.Errorf("primary %s, running %s, %+v", p.c().Primary, p.running(), p.last())
+	}
+	if op := p.c().Operations[len(p.c().Operations)-1]; op.Kind != state.Switchover && op.Kind != state.Rejoin {
+		t.Errorf("the cluster's last operation is %+v", op)
+	}
+}
+
+func TestSiteSwitchoverIsCheckedFirst(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*pool)
+		why    string
+	}{
+		{"a cluster is paused", func(p *pool) {
+			p.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
+		}, "paused by bob"},
+		{"nobody there can take over", func(p *pool) { p.members["m2"], p.members["m3"] = nil, nil }, "no member on site west"},
+		{"the agents of its app servers are silent", func(p *pool) { p.instances["web3"], p.instances["web4"] = nil, nil }, "app web: the agents of 0"},
+	} {
+		p := withPool(t, nil)
+		if bad := CheckSite(p.input(), "west"); len(bad) > 0 {
+			t.Fatal(bad)
+		}
+		p.apply(state.Command{By: "alice", BeginSite: &state.BeginSite{To: "west"}}) // it was well when it was asked
+		c.change(p)
+		p.now += 2 * time.Second
+		p.tell()
+		if bad := CheckSite(p.input(), "west"); len(bad) != 1 || !strings.Contains(bad[0], c.why) {
+			t.Errorf("%s: %v", c.name, bad)
+		}
+		if steps := p.play(nil); !slices.Equal(steps, []string{"abandoned"}) || p.running() != "12" {
+			t.Errorf("%s: %v, running %s", c.name, steps, p.running())
+		}
+	}
+}
+
+// TestSiteSwitchoverThatCannotQuiesce lets the apps go on by itself: nobody waits for a word with both sites inactive.
+func TestSiteSwitchoverThatCannotQuiesce(t *testing.T) {
+	p := withPool(t, nil)
+	p.begin("west")
+	p.play(func() {
+		if p.s.Change != nil && p.s.Change.Step == platform.StepQuiesce {
+			p.instances["web1"].Running, p.instances["web1"].Stopped = true, false // it ignores the order
+		}
+	})
+	if p.last().Result != state.Abandoned || p.running() != "12" || p.c().Primary != "m1" {
+		t.Errorf("%+v, running %s, primary %s", p.last(), p.running(), p.c().Primary)
+	}
+}
+
+// halted is a site switchover to west whose apps do not come up there.
+func halted(t *testing.T) *pool {
+	p := withPool(t, nil)
+	p.begin("west")
+	p.play(func() {
+		if p.s.Change != nil && p.s.Change.Step == platform.StepApps {
+			p.works["web3"], p.works["web4"] = health.Down, health.Down
+		}
+	})
+	if p.s.Change == nil || p.s.Change.Halted == "" || !p.problem(health.SiteChangeHalted) {
+		t.Fatalf("%+v", p.s.Change)
+	}
+	return p
+}
+
+func (p *pool) word(w string) {
+	p.t.Helper()
+	p.apply(state.Command{By: "alice", StepSite: &state.StepSite{Change: p.s.Change.ID, Version: p.s.Change.Version, Word: w}})
+}
+
+func TestSiteSwitchoverRetried(t *testing.T) {
+	p := halted(t)
+	p.word(state.WordRetry)
+	if steps := p.play(nil); !slices.Equal(steps, []string{"routing", "verify", "done"}) {
+		t.Errorf("steps %v", steps)
+	}
+}
+
+func TestSiteSwitchoverContinued(t *testing.T) {
+	p := halted(t)
+	p.word(state.WordContinue)
+	if steps := p.play(nil); !slices.Equal(steps, []string{"verify", "done"}) {
+		t.Errorf("steps %v", steps)
+	}
+}
+
+func TestSiteSwitchoverUndone(t *testing.T) {
+	p := halted(t)
+	p.word(state.WordUndo)
+	p.play(func() {
+		if p.c().Attempt != nil && p.running() != "" {
+			t.Errorf("app servers %s run while the cluster changes its primary", p.running())
+		}
+	})
+	if p.last().Result != state.Abandoned || p.c().Primary != "m1" || p.running() != "12" {
+		t.Errorf("%+v, primary %s, running %s", p.last(), p.c().Primary, p.running())
+	}
+}
+
+// TestSiteSwitchoverThatCannotBeUndone: a word leaves behind what will not move, and the apps run where their primary is.
+func TestSiteSwitchoverThatCannotBeUndone(t *testing.T) {
+	p := halted(t)
+	p.works["web3"], p.works["web4"] = health.Well, health.Well
+	p.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
+	p.word(state.WordUndo)
+	p.play(nil)
+	if p.s.Change == nil || p.s.Change.Halted == "" || p.running() != "" {
+		t.Fatalf("%+v, running %s", p.s.Change, p.running())
+	}
+	if got := p.s.Change.Words(); !slices.Equal(got, []string{state.WordRetry, state.WordContinue}) {
+		t.Errorf("it would take %v", got)
+	}
+	p.word(state.WordContinue)
+	p.play(nil)
+	if op := p.last(); op.Result != state.Abandoned || !strings.HasSuffix(op.Outcome, "by an operator's word: feed") || p.c().Primary != "m2" || p.running() != "34" {
+		t.Errorf("%+v, primary %s, running %s", op, p.c().Primary, p.running())
+	}
+}
+
+// TestSiteSwitchoverWithoutItsLastStep: nobody is bound to a check that cannot succeed.
+func TestSiteSwitchoverWithoutItsLastStep(t *testing.T) {
+	p := withPool(t, func(p *platform.Platform) { p.Apps[0].Verify = "http://{address}/verify" })
+	p.begin("west")
+	p.play(func() { p.answer(func(state.Effect) bool { return false }) })
+	if p.s.Change == nil || p.s.Change.Step != platform.StepVerify || p.s.Change.Halted == "" {
+		t.Fatalf("%+v", p.s.Change)
+	}
+	p.word(state.WordContinue)
+	if op := p.last(); p.s.Change != nil || op.Result != state.Done || op.Outcome != "the platform runs on site west; alice went on without step verify" {
+		t.Errorf("%+v, %+v", p.s.Change, op)
+	}
+}
+
+// TestSiteSwitchoverOfAClusterFails: it halts with what became of the cluster's own operation.
+func TestSiteSwitchoverOfAClusterFails(t *testing.T) {
+	p := withPool(t, nil)
+	p.begin("west")
+	for p.c().Attempt == nil {
+		p.now += 100 * time.Millisecond
+		p.tell()
+		for _, c := range Next(p.input()).Commands {
+			p.apply(c)
+		}
+		p.obey()
+	}
+	p.apply(feed(state.Command{Abandon: &state.Abandon{Attempt: p.c().Attempt.Number, Reason: "no checkpoint"}}))
+	p.play(nil)
+	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted, "no checkpoint") {
+		t.Errorf("%+v", p.s.Change)
+	}
+}
+
+// The hooks after a step run once it has done its work, not while it does.
+func TestHooksAfterAStep(t *testing.T) {
+	p := withPool(t, func(p *platform.Platform) {
+		p.Apps[0].Verify = "http://{address}/verify"
+		for _, step := range platform.Steps() {
+			p.Hooks = append(p.Hooks, platform.Hook{Step: step, When: "after", Exec: []string{"/x"}, Timeout: time.Second, OnFailure: "stop"})
+		}
+	})
+	p.begin("west")
+	seen, verified := 0, false
+	p.play(func() {
+		for _, e := range p.s.Effects() {
+			if e.Kind == state.RunHook {
+				ready := map[string]bool{
+					platform.StepQuiesce: p.running() == "", platform.StepClusters: p.c().Primary == "m2" && p.c().Opened,
+					platform.StepApps: p.running() == "34", platform.StepRouting: true, platform.StepVerify: verified,
+				}
+				if step := p.s.Platform.Hooks[e.Hook].Step; !ready[step] {
+					t.Errorf("the hook after %s runs: primary %s, running %q, verified %v", step, p.c().Primary, p.running(), verified)
+				}
+				seen++
+			}
+		}
+		for _, key := range p.answer(func(state.Effect) bool { return true }) {
+			verified = verified || strings.HasPrefix(key, "verify")
+		}
+	})
+	if seen != len(platform.Steps()) || p.last().Result != state.Done {
+		t.Errorf("%d hooks ran; %+v", seen, p.last())
+	}
+}
+
+// answer lets the leader's runner say yes or no to all that is wanted.
+func (p *pool) answer(ok func(state.Effect) bool) (asked []string) {
+	for _, e := range p.s.Effects() {
+		asked = append(asked, e.Key())
+		p.apply(state.Command{Asked: &state.Asked{Change: e.Change, Key: e.Key(), Answer: state.Answer{OK: ok(e), Detail: "said"}}})
+	}
+	return asked
+}
+
+func TestSiteSwitchoverHooks(t *testing.T) {
+	hooks := func(policy string) func(*platform.Platform) {
+		return func(p *platform.Platform) {
+			p.Hooks = []platform.Hook{{Step: platform.StepClusters, When: "before", Exec: []string{"/x"}, Timeout: time.Second, OnFailure: policy},
+				{Step: platform.StepRouting, When: "after", Webhook: "http://x", Timeout: time.Second, OnFailure: "stop"}}
+			p.Apps[0].Verify = "http://{address}/verify"
+		}
+	}
+	yes := func(state.Effect) bool { return true }
+	p := withPool(t, hooks("stop"))
+	p.begin("west")
+	var asked []string
+	p.play(func() {
+		if p.s.Change != nil && p.c().Attempt != nil && len(asked) == 0 {
+			t.Error("the cluster began before its hook")
+		}
+		asked = append(asked, p.answer(yes)...)
+	})
+	if !slices.Equal(asked, []string{"hook 0", "hook 1", "verify web3"}) || p.last().Result != state.Done {
+		t.Errorf("asked %v, %+v", asked, p.last())
+	}
+
+	p = withPool(t, hooks("stop"))
+	p.begin("west")
+	p.play(func() { p.answer(func(state.Effect) bool { return false }) })
+	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted, "the hook before clusters failed: said") || p.c().Primary != "m1" {
+		t.Errorf("%+v", p.s.Change)
+	}
+	p.word(state.WordRetry)
+	if p.play(func() { p.answer(yes) }); p.last().Result != state.Done {
+		t.Errorf("%+v", p.last())
+	}
+
+	p = withPool(t, hooks("go-on"))
+	p.begin("west")
+	p.play(func() { p.answer(func(e state.Effect) bool { return e.Hook != 0 || e.Kind != state.RunHook }) })
+	if p.last().Result != state.Done {
+		t.Errorf("%+v", p.last())
+	}
+}
+
+// TestSiteSwitchoverAsksAppsThatRunEverywhere: they refuse writes in between, also when it is undone.
+func TestSiteSwitchoverAsksAppsThatRunEverywhere(t *testing.T) {
+	asks := func(p *platform.Platform) {
+		p.Apps[0].Run, p.Apps[0].Quiesce, p.Apps[0].Resume = platform.RunEverywhere, "http://{address}/q", "http://{address}/r"
+	}
+	for refuses, want := range map[string][]string{
+		"":     {"quiesce web1", "quiesce web2", "quiesce web3", "quiesce web4", "resume web1", "resume web2", "resume web3", "resume web4"},
+		"web3": {"quiesce web1", "quiesce web2", "quiesce web4", "resume web1", "resume web2", "resume web4"},
+	} {
+		p := withPool(t, asks)
+		p.begin("west")
+		var asked []string
+		p.play(func() {
+			for _, key := range p.answer(func(e state.Effect) bool { return e.Instance != refuses }) {
+				if !strings.HasSuffix(key, "web3") || refuses == "" {
+					asked = append(asked, key)
+				}
+			}
+		})
+		if done := p.last().Result == state.Done; !slices.Equal(asked, want) || done != (refuses == "") || p.running() != "1234" {
+			t.Errorf("%q refuses: asked %v, %s, running %s", refuses, asked, p.last().Result, p.running())
+		}
+	}
+}

@@ -1,0 +1,61 @@
+package instance
+
+import (
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/health"
+)
+
+// Looked takes in a look that was begun after the last act had ended.
+func (m Memory) Looked(s Seen, now time.Duration) Memory {
+	switch s.Process {
+	case health.ProcessRunning:
+		m.Begun, m.EndedAt = false, 0
+		switch {
+		case s.Starting:
+			m.RunningSince = 0
+		case m.RunningSince == 0:
+			m.RunningSince = now
+		case now-m.RunningSince >= wellAfter:
+			m.Starts = 0
+		}
+	case health.ProcessEnding, health.ProcessEnded:
+		if m.StopFrom == 0 && (m.Begun || m.RunningSince != 0) {
+			m.EndedAt = now // by itself
+		}
+		m.Begun, m.RunningSince = false, 0
+	}
+	if s.Process == health.ProcessEnded {
+		m.StopFrom, m.KilledAt, m.DrainFrom, m.Told, m.Drained = 0, 0, 0, false, false
+	}
+	return m
+}
+
+// Starting notes that a start is begun.
+func (m Memory) Starting() Memory {
+	if m.EndedAt != 0 {
+		m.Restarts++
+	}
+	m.Starts++
+	m.Begun, m.EndedAt, m.RunningSince = true, 0, 0
+	return m
+}
+
+// Goal takes in a new goal: wanting it to run anew, and a new restart, are worth new attempts.
+func (m Memory) Goal(old, next platform.InstanceGoal) Memory {
+	wanted := next.Want == platform.WantRunning && old.Want != platform.WantRunning
+	if wanted {
+		m.Restarts = 0
+	}
+	if wanted || next.Restart > old.Restart {
+		m.Starts, m.EndedAt = 0, 0
+	}
+	return m
+}
+
+// Readmitted takes draining back.
+func (m Memory) Readmitted() Memory {
+	m.DrainFrom, m.Drained = 0, false
+	return m
+}

@@ -1,0 +1,42 @@
+package instance
+
+import (
+	"mainstay/controller/platform"
+	"mainstay/health"
+)
+
+// Report is what the agent tells of the instance; vouched: no leader, but the agent of its primary, gave its permit last.
+func (in Input) Report(name string, vouched bool) health.Instance {
+	r := health.Instance{Name: name, Running: in.serving(), Restarts: in.Memory.Restarts, Restarted: in.Durable.Restarted}
+	r.Draining = r.Running && in.leaving()
+	// The wish is on disk: not even an agent that is started anew starts it.
+	r.Stopped = in.Seen.Process == health.ProcessEnded && !in.Memory.Begun &&
+		in.Goal.Want == platform.WantStopped && in.Durable.Goal.Want == platform.WantStopped
+	if in.Goal.Permit > 0 && in.Now < in.PermitEnd && !r.Stopped {
+		r.PermitLeft, r.Vouched = (in.PermitEnd - in.Now).Milliseconds(), vouched
+	}
+	return r
+}
+
+// Closed says, in a word for load balancers, why the instance gets no requests; "" if it may get some.
+func (in Input) Closed() string {
+	switch {
+	case in.Goal.Want != platform.WantRunning:
+		return "not wanted"
+	case in.lapsed():
+		return "no permit"
+	case !in.serving():
+		return "not running"
+	case in.leaving():
+		return "draining"
+	}
+	return ""
+}
+
+func (in Input) serving() bool { return in.Seen.Process == health.ProcessRunning && !in.Seen.Starting }
+
+// leaving: it is to be stopped, or being so. It is out of routing from the moment that is known.
+func (in Input) leaving() bool {
+	m := in.Memory
+	return m.DrainFrom != 0 || m.Told || m.StopFrom != 0 || in.due() && in.Goal.Want == platform.WantRunning || in.Goal.Want == platform.WantStopped || in.lapsed()
+}

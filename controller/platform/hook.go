@@ -1,0 +1,58 @@
+package platform
+
+import "time"
+
+// Hook is something of the operator's own that a site switchover does before or after one of its steps. It is run by the
+// leader, and may be run again by the next one: it must bear that.
+type Hook struct {
+	Step string `json:"step"` // one of Steps
+	When string `json:"when"` // HookBefore or HookAfter
+	// Exec is a program on the controllers, with its words; Webhook a URL that gets a POST. One of them is set.
+	Exec    []string      `json:"exec,omitempty"`
+	Webhook string        `json:"webhook,omitempty"`
+	Timeout time.Duration `json:"timeout"` // 1s to MaxHookTimeout, default DefaultHookTimeout
+	// OnFailure is HookStop (the default: the site switchover halts) or HookGoOn.
+	OnFailure string `json:"onFailure"`
+}
+
+// The words of a hook.
+const (
+	HookBefore = "before"
+	HookAfter  = "after"
+	HookStop   = "stop"
+	HookGoOn   = "go-on"
+)
+
+// How long a hook may take: MaxHookTimeout at most.
+const (
+	DefaultHookTimeout = 30 * time.Second
+	MaxHookTimeout     = 10 * time.Minute
+)
+
+// The steps of a site switchover, in their order.
+const (
+	StepCheck    = "check"    // everything is looked at, and nothing is begun if anything speaks against it
+	StepQuiesce  = "quiesce"  // apps are drained and stopped, or asked to refuse writes
+	StepClusters = "clusters" // one after the other
+	StepApps     = "apps"     // the pools start on the new site
+	StepRouting  = "routing"  // hooks; what clients ask is changed by then
+	StepVerify   = "verify"   // a real write and read through each app
+)
+
+// Steps are those at which hooks may run.
+func Steps() []string {
+	return []string{StepQuiesce, StepClusters, StepApps, StepRouting, StepVerify}
+}
+
+// HooksAt returns the numbers of the hooks at one moment of a step.
+func (p *Platform) HooksAt(step, when string) (numbers []int) {
+	for i := range p.Hooks {
+		if p.Hooks[i].Step == step && p.Hooks[i].When == when {
+			numbers = append(numbers, i)
+		}
+	}
+	return numbers
+}
+
+// Permit is for how long an app server that lives with a primary may go on without hearing anything: four heartbeats.
+func Permit(lease time.Duration) time.Duration { return 4 * Heartbeat(lease) }

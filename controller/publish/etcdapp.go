@@ -1,0 +1,62 @@
+package publish
+
+import (
+	"context"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// PublishApp implements Sink: one transaction, if nothing newer stands there.
+func (e *Etcd) PublishApp(ctx context.Context, platform string, t AppTopology) error {
+	there, err := e.held(ctx, e.appKey(platform, t.App))
+	if err != nil {
+		return err
+	}
+	var old AppTopology
+	if err := there.read(&old); err != nil {
+		return err
+	}
+	if there.revision != 0 && t.Older(old) {
+		return ErrNewer
+	}
+	var ops []clientv3.Op
+	for site := range t.Sites {
+		if all := t.addresses(site); all != "" {
+			ops = append(ops, e.leased(siteKey(there.key, site), all))
+		} else {
+			ops = append(ops, clientv3.OpDelete(siteKey(there.key, site)))
+		}
+	}
+	for site := range old.Sites {
+		if _, still := t.Sites[site]; !still {
+			ops = append(ops, clientv3.OpDelete(siteKey(there.key, site)))
+		}
+	}
+	return e.put(ctx, there, t, ops...)
+}
+
+// WithdrawApp implements Sink: one transaction, if what stands there is a topology, and no newer one.
+func (e *Etcd) WithdrawApp(ctx context.Context, platform string, gone AppTopology) error {
+	if err := e.connect(); err != nil {
+		return err
+	}
+	there, err := e.get(ctx, e.appKey(platform, gone.App))
+	var old AppTopology
+	if err != nil || there.read(&old) != nil || old.App != gone.App {
+		return err
+	}
+	if gone.Older(old) {
+		return ErrNewer
+	}
+	var keys []string
+	for site := range old.Sites {
+		keys = append(keys, siteKey(there.key, site))
+	}
+	return e.delete(ctx, there, keys...)
+}
+
+func (e *Etcd) appKey(platform, app string) string {
+	return e.conf.Prefix + "/" + platform + "/apps/" + app
+}
+
+func siteKey(app, site string) string { return app + "/sites/" + site }

@@ -1,0 +1,129 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/config"
+	"mainstay/controller/consensus"
+	"mainstay/controller/state"
+)
+
+// Recovery says what a stopped controller holds, and what it goes on as when the majority of the others was lost for good.
+type Recovery struct {
+	Controller string   `json:"controller"`
+	Platform   string   `json:"platform"`
+	PlatformID string   `json:"platformID"`
+	Generation uint64   `json:"generation"` // that begins
+	Index      uint64   `json:"index"`      // up to which its log goes
+	Last       string   `json:"last"`       // when the last operation that it knows of took its last step, RFC 3339; "" for none
+	Lost       []string `json:"lost"`       // the other controllers that it knows
+	Clusters   []RecoveredCluster
+	Done       bool `json:"done"` // it was done; else only looked at
+}
+
+// RecoveredCluster is a cluster as the controller knows it.
+type RecoveredCluster struct {
+	Name    string `json:"name"`
+	Primary string `json:"primary"` // "" before its birth
+	Site    string `json:"site"`
+	Epoch   string `json:"epoch"`
+}
+
+// recovering is a machine whose snapshot is the state that the group goes on with.
+type recovering struct {
+	*machine
+	next func(*state.State) *state.State
+}
+
+// Snapshot implements consensus.Machine.
+func (r recovering) Snapshot() func() ([]byte, error) {
+	s := r.next(r.State())
+	return func() ([]byte, error) { return state.EncodeSnapshot(s) }
+}
+
+// Recover makes the stopped controller of cfg the only one of its platform, in a new generation (S3). With dry it only says
+// what it would do. It is run on the controller's own host, as its own user; an interrupted one is run again.
+func Recover(cfg config.Controller, by, reason string, dry bool) (Recovery, error) {
+	if err := ownFolder(cfg.Data); err != nil {
+		return Recovery{}, err
+	}
+	o := consensus.Options{Dir: cfg.Data, Name: cfg.Name, Address: cfg.Advertise, Logger: zap.NewNop()}
+	m := newMachine()
+	m.applied = func(*state.State) {}
+	survey, err := consensus.Look(o, m)
+	if err != nil {
+		return Recovery{}, inUse(err, cfg)
+	}
+	r := recoveryOf(cfg, m.State(), survey)
+	if m.State().PlatformID == "" {
+		return r, fmt.Errorf("controller %s belongs to no platform, so there is nothing to recover; `mainstay controllers init` begins one", cfg.Name)
+	}
+	if dry {
+		return r, nil
+	}
+	again := newMachine()
+	again.applied = func(*state.State) {}
+	at := time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	_, err = consensus.Recover(o, recovering{again, func(s *state.State) *state.State { return state.Recovered(s, r.Lost, by, reason, at) }})
+	r.Done = err == nil
+	return r, inUse(err, cfg)
+}
+
+// inUse says what to do about a controller that runs.
+func inUse(err error, cfg config.Controller) error {
+	if errors.Is(err, consensus.ErrInUse) {
+		return fmt.Errorf("controller %s runs; stop it first (`systemctl stop mainstay-controller`): %w", cfg.Name, err)
+	}
+	return err
+}
+
+// ownFolder refuses to work as somebody whose files the controller could not read afterwards.
+func ownFolder(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("the controller's folder: %w; is data: right in its file?", err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(st.Uid) == os.Geteuid() {
+		return nil
+	}
+	name := strconv.Itoa(int(st.Uid))
+	if u, err := user.LookupId(name); err == nil {
+		name = u.Username
+	}
+	return fmt.Errorf("%s belongs to %s: run this as that user (`sudo -u %s mainstay controllers recover ...`)", dir, name, name)
+}
+
+func recoveryOf(cfg config.Controller, s *state.State, survey consensus.Survey) Recovery {
+	r := Recovery{Controller: cfg.Name, PlatformID: s.PlatformID, Generation: s.Generation + 1, Index: survey.Index, Lost: []string{}, Clusters: []RecoveredCluster{}}
+	for _, other := range survey.Servers {
+		if other.Name != cfg.Name {
+			r.Lost = append(r.Lost, other.Name)
+		}
+	}
+	if s.Platform != nil {
+		r.Platform = s.Platform.Name
+	}
+	for _, name := range s.ClusterNames() {
+		c, conf := s.Clusters[name], s.ClusterConfig(name)
+		out := RecoveredCluster{Name: name, Primary: c.Primary, Epoch: c.Epoch.String()}
+		if conf != nil && conf.Member(c.Primary) != nil {
+			out.Site = s.Platform.SiteOf(conf.Member(c.Primary).Host)
+		}
+		for i := range c.Operations {
+			if steps := c.Operations[i].Steps; len(steps) > 0 {
+				r.Last = max(r.Last, steps[len(steps)-1].At)
+			}
+		}
+		r.Clusters = append(r.Clusters, out)
+	}
+	return r
+}

@@ -1,0 +1,80 @@
+package controller
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/identity"
+	"mainstay/controller/wire"
+)
+
+// TestRecover: c3 goes on alone after c1 and c2 were lost for good. When they come back they lead nobody, and change nothing.
+func TestRecover(t *testing.T) {
+	b := newBed(t)
+	nodes := b.three()
+	jane := b.client(identity.RoleOperator, "jane")
+	b.apply(jane, social())
+	c1, c2, c3 := nodes[0], nodes[1], nodes[2]
+	b.eventually("c3 holds the platform", 10*time.Second, func() bool { return c3.machine.State().Platform != nil })
+	if _, err := Recover(c3.cfg, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "controller c3 runs; stop it first") {
+		t.Errorf("while it runs: %v", err)
+	}
+	for _, n := range nodes {
+		b.crash(n)
+	}
+	plan, err := Recover(c3.cfg, "root", "fire", true)
+	if err != nil || plan.Done || plan.Platform != "social" || plan.Generation != 2 || strings.Join(plan.Lost, " ") != "c1 c2" {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	done, err := Recover(c3.cfg, "root", "fire", false)
+	if err != nil || !done.Done {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	c3 = b.start(c3.cfg)
+	b.eventually("c3 leads alone", 20*time.Second, func() bool { return c3.list.Leading() && c3.machine.State().Generation == 2 })
+
+	c1, c2 = b.start(c1.cfg), b.start(c2.cfg) // the old majority, on its old log
+	b.eventually("the old ones lead each other", 20*time.Second, func() bool { return c1.list.Leading() || c2.list.Leading() })
+	old := c1
+	if c2.list.Leading() {
+		old = c2
+	}
+	b.eventually("they go on, without c3", 20*time.Second, func() bool {
+		return jane.DoAt(b.ctx(10*time.Second), old.cfg.Advertise, "PUT", "/v1/platform", wire.ApplyRequest{Platform: social()}, nil) == nil
+	})
+	if s := c3.machine.State(); s.Generation != 2 || !c3.list.Leading() || old.machine.State().Generation != 1 {
+		t.Errorf("c3 has generation %d, the old ones %d; c3 leads: %v", s.Generation, old.machine.State().Generation, c3.list.Leading())
+	}
+	err = jane.DoAt(b.ctx(10*time.Second), c3.cfg.Advertise, "POST", "/v1/controllers", wire.AddController{Address: c1.cfg.Advertise}, nil)
+	if r := refusal(t, err); !strings.Contains(r.Error(), "a controller c1 was lost") {
+		t.Errorf("c1 is to be added: %v", r)
+	}
+	c4 := b.start(b.config("c4"))
+	if err := jane.DoAt(b.ctx(30*time.Second), c3.cfg.Advertise, "POST", "/v1/controllers", wire.AddController{Address: c4.cfg.Advertise}, nil); err != nil {
+		t.Error("c4, a new one, is added: ", err)
+	}
+}
+
+func TestRecoverRefuses(t *testing.T) {
+	b := newBed(t)
+	cfg := b.config("c1")
+	if _, err := Recover(cfg, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "is data: right") {
+		t.Errorf("no folder: %v", err)
+	}
+	n := b.start(cfg)
+	b.crash(n)
+	if _, err := Recover(cfg, "root", "fire", false); err == nil {
+		t.Error("a controller of no platform was recovered")
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	if err := os.Chown(cfg.Data, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Recover(cfg, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "run this as that user") {
+		t.Errorf("somebody else's folder: %v", err)
+	}
+}

@@ -1,0 +1,200 @@
+package state
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"mainstay/controller/platform"
+)
+
+// App is the replicated state of an app: what is wanted of its instances. How they are is volatile.
+type App struct {
+	Name string `json:"name"`
+	// Version grows with every change of this app; a command names the one it was decided on.
+	Version uint64 `json:"version"`
+	// Site is where a pool runs that lives with its primary; "" before it has a primary, and for one that runs everywhere.
+	Site string `json:"site,omitempty"`
+	// Moving: the instances of Site wait until those of every other site have surely stopped. Never are both active.
+	Moving bool `json:"moving,omitempty"`
+	// Out are the instances that are out of routing because they are down, with why. It is replaced, never edited.
+	Out map[string]string `json:"out,omitempty"`
+	// Restarts numbers the restarts wanted of each instance, and Row counts those in a row since it was last well. Both are
+	// replaced, never edited.
+	Restarts map[string]uint64 `json:"restarts,omitempty"`
+	Row      map[string]int    `json:"row,omitempty"`
+}
+
+// ChangeApp changes what is wanted of an app. Exactly one of its other fields is set beside Reason.
+type ChangeApp struct {
+	App     string `json:"app"`
+	Version uint64 `json:"version"`
+	Move    string `json:"move,omitempty"`    // the pool moves to that site
+	Ready   bool   `json:"ready,omitempty"`   // every instance elsewhere has surely stopped
+	Out     string `json:"out,omitempty"`     // the instance leaves routing
+	In      string `json:"in,omitempty"`      // the instance is well: it comes back
+	Restart string `json:"restart,omitempty"` // the instance is to be restarted
+	Reason  string `json:"reason"`
+}
+
+func (s *State) applyApp(cmd Command) error {
+	c := cmd.App
+	old := s.Apps[c.App]
+	if old == nil || s.Platform.App(c.App) == nil {
+		return fmt.Errorf("there is no app %q", c.App)
+	}
+	if c.Version != 0 && c.Version != old.Version {
+		return fmt.Errorf("%w (app %s: version %d, now %d)", ErrMoved, c.App, c.Version, old.Version)
+	}
+	for _, name := range []string{c.Out, c.In, c.Restart} {
+		if name != "" && s.Platform.App(c.App).Instance(name) == nil {
+			return fmt.Errorf("app %s has no instance %s", c.App, name)
+		}
+	}
+	a := *old
+	switch {
+	case c.Move != "":
+		a.Site, a.Moving = c.Move, true
+	case c.Ready:
+		a.Moving = false
+	case c.Out != "":
+		a.Out = copyOf(a.Out)
+		a.Out[c.Out] = c.Reason
+	case c.In != "":
+		a.Out, a.Row = copyOf(a.Out), copyOf(a.Row)
+		delete(a.Out, c.In)
+		delete(a.Row, c.In)
+	case c.Restart != "":
+		a.Restarts, a.Row = copyOf(a.Restarts), copyOf(a.Row)
+		a.Restarts[c.Restart]++
+		a.Row[c.Restart]++
+	default:
+		return fmt.Errorf("app %s: nothing to change", c.App)
+	}
+	s.putApp(a)
+	return nil
+}
+
+func (s *State) putApp(a App) {
+	a.Version++
+	s.Apps = copyOf(s.Apps)
+	s.Apps[a.Name] = &a
+}
+
+// configureApps makes the apps those of the platform. What is known of one that stays is kept, but for instances that went.
+func (s *State) configureApps(p *platform.Platform) {
+	apps := map[string]*App{}
+	for i := range p.Apps {
+		conf := &p.Apps[i]
+		a := App{Name: conf.Name}
+		if old := s.Apps[conf.Name]; old != nil {
+			a = *old
+		}
+		if conf.Run != platform.RunWithPrimary {
+			a.Site, a.Moving = "", false
+		}
+		a.Out, a.Restarts, a.Row = only(a.Out, conf), only(a.Restarts, conf), only(a.Row, conf)
+		a.Version++
+		apps[conf.Name] = &a
+	}
+	s.GoneApps = gone(s.GoneApps, s.Apps, apps)
+	s.Apps = apps
+}
+
+// gone are the apps that are no longer there, in a fixed order: those that were, and are not now.
+func gone(before []string, old, now map[string]*App) (names []string) {
+	all := slices.AppendSeq(slices.Clone(before), maps.Keys(old))
+	slices.Sort(all)
+	for _, name := range slices.Compact(all) {
+		if now[name] == nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func only[V any](m map[string]V, conf *platform.App) map[string]V {
+	kept := map[string]V{}
+	for name, v := range m {
+		if conf.Instance(name) != nil {
+			kept[name] = v
+		}
+	}
+	return kept
+}
+
+// AppNames lists the apps in the platform's order.
+func (s *State) AppNames() []string {
+	var names []string
+	for i := range s.Platform.Apps {
+		names = append(names, s.Platform.Apps[i].Name)
+	}
+	return names
+}
+
+// AppCluster is the cluster whose primary an app lives with, nil for an app that runs everywhere.
+func (s *State) AppCluster(conf *platform.App) *Cluster {
+	if conf.Run != platform.RunWithPrimary || len(conf.Needs) == 0 {
+		return nil
+	}
+	return s.Clusters[conf.Needs[0]]
+}
+
+// Serves tells whether an instance is to take requests: it is to run, and is not out of routing.
+func (s *State) Serves(conf *platform.App, instance string) bool {
+	a, i := s.Apps[conf.Name], conf.Instance(instance)
+	return a != nil && i != nil && a.Out[instance] == "" && s.wants(conf, i) == platform.WantRunning
+}
+
+// Wants is what an instance is to be.
+func (s *State) Wants(conf *platform.App, instance string) platform.Wanting {
+	if i := conf.Instance(instance); i != nil {
+		return s.wants(conf, i)
+	}
+	return platform.WantNothing
+}
+
+// wants is what an instance is to be. A site switchover keeps whole pools stopped between two sites.
+func (s *State) wants(conf *platform.App, i *platform.Instance) platform.Wanting {
+	a := s.Apps[conf.Name]
+	switch {
+	case a == nil:
+		return platform.WantNothing
+	case conf.Run != platform.RunWithPrimary:
+		return platform.WantRunning
+	case a.Site == "":
+		return platform.WantNothing
+	case i.Site != a.Site || a.Moving || s.Change.stops(s.Platform):
+		return platform.WantStopped
+	}
+	return platform.WantRunning
+}
+
+// InstanceGoals are the goals of the app servers of a host, by name. A host whose power is cut gets none.
+func (s *State) InstanceGoals(host string) map[string]platform.InstanceGoal {
+	goals := map[string]platform.InstanceGoal{}
+	if s.Platform == nil || s.Barred(host) != nil {
+		return goals
+	}
+	for n := range s.Platform.Apps {
+		conf := &s.Platform.Apps[n]
+		for j := range conf.Instances {
+			if i := &conf.Instances[j]; i.Host == host {
+				goals[i.Name] = s.instanceGoal(conf, i)
+			}
+		}
+	}
+	return goals
+}
+
+func (s *State) instanceGoal(conf *platform.App, i *platform.Instance) platform.InstanceGoal {
+	g := platform.InstanceGoal{App: conf.Name, Want: s.wants(conf, i), Drain: conf.Drain}
+	if a := s.Apps[conf.Name]; a != nil {
+		g.Restart = a.Restarts[i.Name]
+	}
+	if c := s.AppCluster(conf); c != nil && g.Want != platform.WantNothing { // one that is to stop may go on draining under it
+		g.Permit = platform.Permit(s.ClusterConfig(c.Name).Lease)
+		g.Cluster, g.Primary, g.Epoch = c.Name, c.Primary, c.Epoch
+	}
+	return g
+}

@@ -1,0 +1,72 @@
+package state
+
+import (
+	"strings"
+	"testing"
+
+	"mainstay/controller/platform"
+	"mainstay/fencing"
+)
+
+func recovered(t *testing.T, acks int) *State {
+	return Recovered(born(t, acks), []string{"c1", "c2"}, "root", "fire", "2026-01-01T00:00:00Z")
+}
+
+func TestRecoveredBeginsAGeneration(t *testing.T) { // S3
+	old := born(t, 2)
+	before := text(old)
+	s := Recovered(old, []string{"c1"}, "root", "fire", "now")
+	if text(old) != before {
+		t.Error("the old state was changed")
+	}
+	c, was := s.Clusters["feed"], old.Clusters["feed"]
+	if s.Generation != 2 || len(s.Lost) != 1 || !c.Doubtful || c.Guarded || c.Attempt != nil {
+		t.Errorf("%+v", c)
+	}
+	if c.HighTimeline <= was.HighTimeline+1 || c.HighIncarnation <= was.HighIncarnation+1 || c.HighSet <= was.HighSet+1 {
+		t.Error("numbers that the lost controllers may have used would be used twice")
+	}
+	// Whatever was loaded before: nothing, one acknowledgement, or two.
+	if len(c.Sets) != 3 || c.Sets[0].Acks != 0 || c.Sets[1].Acks != 1 || c.Sets[2].Acks != 2 || len(c.Sets[2].Names) != 2 {
+		t.Errorf("sets %+v", c.Sets)
+	}
+	if op := c.Operations[len(c.Operations)-1]; op.Kind != Recovery || op.By != "root" || !strings.Contains(op.Reason, "fire") {
+		t.Errorf("%+v", op)
+	}
+}
+
+// TestDoubtfulPromotions: no seal, no lease's end and no position proves anything about an epoch of the lost controllers.
+func TestDoubtfulPromotions(t *testing.T) { // S4
+	next := platform.Epoch{Generation: 2, Number: 2}
+	sealed := []Sealed{{Member: "m2", Incarnation: "m2_2", Timeline: 1, Position: 100, Known: true}, {Member: "m3", Incarnation: "m3_3", Timeline: 1, Position: 90, Known: true}}
+	promote := func(kind fencing.Kind, change func(*Promote)) Command {
+		p := &Promote{Attempt: next, Member: "m2", Timeline: 500, Proof: fencing.Proof{Kind: kind, Epoch: ep(1)}, Sealed: sealed}
+		if change != nil {
+			change(p)
+		}
+		return feed(Command{Promote: p})
+	}
+	begun := run(t, recovered(t, 1), failover())
+	refused(t, begun, promote(fencing.QuorumSealed, nil), "may have changed what quorum-sealed")
+	refused(t, begun, promote(fencing.LeaseExpired, nil), "may have changed what lease-expired")
+	refused(t, begun, promote(fencing.Stopped, nil), "no position shows completeness")
+	run(t, begun, promote(fencing.Stopped, func(p *Promote) { p.Clean = true }))
+	run(t, begun, promote(fencing.Stopped, func(p *Promote) { p.Member, p.Timeline = "m1", 1 }))
+	word := feed(Command{Advance: &Advance{Attempt: next, Phase: PhaseSeal, Accepted: &Acceptance{By: "alice", Fence: true, Completeness: true}}})
+	s := run(t, begun, word, promote(fencing.Operator, nil))
+	if c := s.Clusters["feed"]; c.Doubtful || c.Epoch != next {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestReaffirm(t *testing.T) {
+	s := recovered(t, 1)
+	again := feed(Command{Reaffirm: &Reaffirm{Epoch: ep(1), Guarded: true}})
+	s = run(t, s, again)
+	if c := s.Clusters["feed"]; c.Doubtful || !c.Guarded || c.Epoch.Generation != 2 || c.Primary != "m1" {
+		t.Errorf("%+v", c)
+	}
+	refused(t, s, again, "no doubt")
+	refused(t, recovered(t, 1), feed(Command{Reaffirm: &Reaffirm{Epoch: ep(7)}}), "not in force")
+	refused(t, run(t, recovered(t, 1), failover()), again, "under way")
+}

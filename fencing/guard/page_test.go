@@ -1,0 +1,96 @@
+package guard_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/fencing/guard"
+	"mainstay/fencing/process/fakepg"
+
+	"golang.org/x/sys/unix"
+)
+
+func (b *bed) pages() (pages [2]*guard.Page) {
+	b.Helper()
+	for i, slot := range []string{"a", "b"} {
+		pid, err := guard.Listening(b.Context(), b.options.Dir, slot)
+		if err != nil {
+			b.Fatal(err)
+		}
+		p, err := guard.OpenPage(pid)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { p.Close() })
+		pages[i] = p
+	}
+	return pages
+}
+
+// TestPages: what a guard owes is there for whoever watches it, as soon as the agent is answered.
+func TestPages(t *testing.T) {
+	b := newBed(t, fakepg.Options{})
+	s := b.start()
+	pages := b.pages()
+	for i, p := range pages {
+		if d := p.Duty(); d != (guard.Duty{}) || p.PID() != b.status(s).Guards[i].PID {
+			t.Errorf("a fresh guard, process %d, owes %+v", p.PID(), d)
+		}
+	}
+	first := b.extend(s, "1.1", 20*time.Second)
+	armed := pages[0].Duty()
+	end := b.extend(s, "1.1", 30*time.Second)
+	for _, p := range pages {
+		if d := p.Duty(); d.End != end || d.Since <= armed.Since || d.Settled != 0 || armed.End != first {
+			t.Errorf("armed until %v, then %v: %+v, then %+v", first, end, armed, d)
+		}
+	}
+	if err := s.Disarm(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pages {
+		if d := p.Duty(); d.End != 0 || d.Settled < armed.Since {
+			t.Errorf("disarmed: %+v", d)
+		}
+	}
+	end = b.extend(s, "1.2", 300*time.Millisecond)
+	if !b.pg.WaitEnded(10 * time.Second) {
+		t.Fatal("the tree lives on")
+	}
+	for _, p := range pages {
+		eventually(t, "the kill settles what was owed", func() bool { d := p.Duty(); return d.End == 0 && d.Settled >= end })
+	}
+}
+
+// TestADeadGuardsPage keeps its last word, and one that hangs does.
+func TestADeadGuardsPage(t *testing.T) {
+	b := newBed(t, fakepg.Options{})
+	s := b.start()
+	end := b.extend(s, "1.1", 30*time.Second)
+	st := b.status(s)
+	signal(t, st.Guards[1].PID, unix.SIGSTOP)
+	pages := b.pages() // also of one that cannot answer
+	signal(t, st.Guards[0].PID, unix.SIGKILL)
+	<-s.Died()
+	for i, p := range pages {
+		if d := p.Duty(); d.End != end || d.Settled != 0 {
+			t.Errorf("guard %d owes %+v, want the end %v", i, d, end)
+		}
+	}
+	signal(t, st.Guards[1].PID, unix.SIGCONT) // it sees its twin's death, and kills
+	eventually(t, "the survivor's kill", func() bool { d := pages[1].Duty(); return d.End == 0 && d.Settled > pages[0].Duty().Since })
+}
+
+func TestNoPage(t *testing.T) {
+	if pid, err := guard.Listening(t.Context(), t.TempDir(), "a"); pid != 0 || err != nil {
+		t.Errorf("nobody listens: got %d, %v", pid, err)
+	}
+	if p, err := guard.OpenPage(os.Getpid()); p != nil || err == nil || !strings.Contains(err.Error(), "it has none") {
+		t.Errorf("no guard: got %v", err)
+	}
+	if p, err := guard.OpenPage(1 << 30); p != nil || err == nil {
+		t.Errorf("no process: got %v", err)
+	}
+}

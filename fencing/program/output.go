@@ -1,0 +1,48 @@
+package program
+
+import (
+	"context"
+	"io"
+	"strings"
+	"time"
+)
+
+// limited keeps the beginning of an output and swallows the rest, so that the program is not held up.
+type limited struct{ b strings.Builder }
+
+var _ io.Writer = (*limited)(nil)
+
+func (l *limited) Write(p []byte) (int, error) {
+	l.b.Write(p[:min(len(p), mostOutput-l.b.Len())])
+	return len(p), nil
+}
+
+// String leaves out a last line that was cut: half a secret is not found by those who scrub it.
+func (l *limited) String() string {
+	s := l.b.String()
+	if len(s) == mostOutput {
+		s = s[:strings.LastIndexByte(s, '\n')+1]
+	}
+	return s
+}
+
+// Apart waits for f until ctx is over, and a second more for it to say why it ended; false where it then still hangs in a
+// dead disk or device. The goroutine ends when the kernel answers.
+func Apart[T any](ctx context.Context, f func() T) (T, bool) {
+	answer := make(chan T, 1)
+	go func() { answer <- f() }()
+	select {
+	case v := <-answer:
+		return v, true
+	case <-ctx.Done():
+	}
+	grace := time.NewTimer(drain + time.Second)
+	defer grace.Stop()
+	select {
+	case v := <-answer:
+		return v, true
+	case <-grace.C:
+		var none T
+		return none, false
+	}
+}

@@ -1,0 +1,98 @@
+// Package program runs the programs that an operator names (fence agents, checks of app servers), each within a deadline,
+// and leaves nothing of their process group behind.
+//
+// It must never put a secret on a command line, and never give a program what is Mainstay's own: its environment holds a
+// PATH and what the caller adds. A Call enters by Run; how it ended, with the beginning of its output, leaves.
+package program
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	mostOutput = 64 << 10               // of each stream; metadata of fence agents is up to 20 KiB
+	drain      = 500 * time.Millisecond // for the output of a program that was killed
+)
+
+// Call is one run of a program.
+type Call struct {
+	Path  string // absolute
+	Args  []string
+	Stdin string              // parameters; never on the command line, which everyone may read
+	Env   []string            // beside PATH and the language, which is C
+	Dir   string              // "" is /
+	As    *syscall.Credential // nil is the caller's own
+}
+
+// Ended is how a run went.
+type Ended struct {
+	Code   int // exit code; -1 where a signal ended it
+	Stdout string
+	Stderr string
+}
+
+// ErrLate is returned when a program had not ended in time and was killed.
+var ErrLate = errors.New("did not answer in time and was killed")
+
+// Run executes a program until ctx is over, at most; then its whole process group is killed, and so is what the program
+// left of it when it ended in time. An exit code is no error. Where the kernel holds a process fast Run does not return
+// before that ends: see Apart.
+func Run(ctx context.Context, c Call) (Ended, error) {
+	if err := context.Cause(ctx); err != nil {
+		return Ended{}, late(ctx)
+	}
+	cmd := exec.Command(c.Path, c.Args...)
+	stdout, stderr := &limited{}, &limited{}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.Stdin = strings.NewReader(c.Stdin)
+	cmd.Env, cmd.Dir = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "LC_ALL=C"}, c.Env...), cmp.Or(c.Dir, "/")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.As}
+	cmd.WaitDelay = drain // somebody who left the group may hold the output
+	if err := cmd.Start(); err != nil {
+		return Ended{}, fmt.Errorf("start %s: %w", c.Path, err)
+	}
+	over := make(chan error, 1)
+	go func() { over <- exited(cmd.Process.Pid) }()
+	var err error
+	select {
+	case err = <-over:
+	case <-ctx.Done():
+		err = late(ctx)
+	}
+	// The program is not reaped yet, so that the number is still its group's.
+	_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
+	if wait := cmd.Wait(); err == nil && cmd.ProcessState == nil {
+		err = fmt.Errorf("wait for %s: %w", c.Path, wait)
+	}
+	if err != nil {
+		return Ended{Stdout: stdout.String(), Stderr: stderr.String()}, err
+	}
+	return Ended{Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String()}, nil
+}
+
+// exited waits until the process has ended, and leaves it to be reaped.
+func exited(pid int) error {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// late tells a deadline from a caller who needs no answer any more.
+func late(ctx context.Context) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return ErrLate
+}

@@ -1,0 +1,167 @@
+package watchdog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Info is what is known of a host's watchdog.
+type Info struct {
+	Armed    bool          `json:"armed"`
+	Identity string        `json:"identity,omitempty"` // the driver's name
+	Timeout  time.Duration `json:"timeout,omitempty"`  // from the last feed to the reset
+	Missing  string        `json:"missing,omitempty"`  // why it is not armed, or what it does not cover
+	WasReset bool          `json:"wasReset,omitempty"` // it caused this boot
+}
+
+// card is the driver of a watchdog; closing it without the letter V leaves it counting.
+type card interface {
+	io.WriteCloser
+	support() (*unix.WatchdogInfo, error)
+	setTimeout(seconds int) error
+	timeout() (seconds int, err error)
+	bootStatus() (int, error)
+}
+
+// opener opens a card, which starts it and feeds it. openCard, but in tests.
+type opener func(path string) (card, error)
+
+// unfitError is returned when a watchdog was opened and cannot serve; it was stopped again.
+type unfitError struct{ error }
+
+func (e unfitError) Unwrap() error { return e.error }
+
+// device is an armed watchdog: the host resets unless it is fed within its timeout. Only one process can have it open. It
+// is not safe for concurrent use.
+type device struct {
+	card card
+	info Info
+}
+
+// arm takes a card that counts already, since it was opened, and gives it a timeout. A card that cannot be used is stopped.
+func arm(c card, timeout time.Duration) (*device, error) {
+	d := &device{card: c, info: Info{Armed: true}}
+	support, err := c.support()
+	if err == nil {
+		d.info.Identity = text(support.Identity[:])
+		if support.Options&unix.WDIOF_MAGICCLOSE == 0 {
+			d.info.Missing = "its driver stops it when the process that holds it ends"
+		}
+		err = d.retime(timeout)
+	} else {
+		err = fmt.Errorf("ask what it can do: %w", err)
+	}
+	if err != nil {
+		return nil, unfitError{errors.Join(err, d.disarm())}
+	}
+	if flags, err := c.bootStatus(); err == nil {
+		d.info.WasReset = flags&unix.WDIOF_CARDRESET != 0
+	}
+	return d, nil
+}
+
+// retime sets the timeout and feeds. After an error the device must be stopped: it may count longer than is safe.
+func (d *device) retime(timeout time.Duration) error {
+	if timeout < time.Second {
+		return errTooShort
+	}
+	support, err := d.card.support()
+	if err == nil && support.Options&unix.WDIOF_SETTIMEOUT != 0 {
+		err = d.card.setTimeout(int(timeout / time.Second))
+	}
+	if err != nil {
+		return fmt.Errorf("set its timeout to %s: %w", timeout, err)
+	}
+	seconds, err := d.card.timeout()
+	if err != nil {
+		return fmt.Errorf("read its timeout: %w", err)
+	}
+	d.info.Timeout = time.Duration(seconds) * time.Second
+	if d.info.Timeout <= 0 || d.info.Timeout > timeout {
+		return fmt.Errorf("its timeout is %s, and at most %s is short enough for the lease", d.info.Timeout, timeout)
+	}
+	return d.feed()
+}
+
+var errTooShort = errors.New("watchdogs count whole seconds, too coarse for this lease; use a lease of 2s or more")
+
+// feed is one system call, and touches no filesystem (L6).
+func (d *device) feed() error {
+	if _, err := d.card.Write([]byte{0}); err != nil {
+		return fmt.Errorf("feed the watchdog: %w; the host resets within %s", err, d.info.Timeout)
+	}
+	return nil
+}
+
+// disarm says the letter with which drivers know that the close is meant, and lets go.
+func (d *device) disarm() error {
+	_, err := d.card.Write([]byte{'V'})
+	if err = errors.Join(err, d.card.Close()); err != nil {
+		return fmt.Errorf("stop the watchdog: %w; the host may reset", err)
+	}
+	return nil
+}
+
+func text(b []byte) string {
+	s, _, _ := strings.Cut(string(b), "\x00")
+	return s
+}
+
+// cardFile is the device file of a watchdog.
+type cardFile struct{ *os.File }
+
+// openCard opens the device, which starts it. Nothing else than a device is opened for writing, and none that could not be
+// stopped again: whoever then said off, or upgraded, would reset the host.
+func openCard(path string) (card, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("there is none: %w; load its driver (or softdog)", errors.Unwrap(err))
+	case info.Mode()&os.ModeCharDevice == 0:
+		return nil, errors.New("is not a device")
+	case neverStops(path):
+		return nil, errors.New("its driver never stops it once started: load the driver with nowayout=0")
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.EBUSY) {
+		return nil, errors.New("another process holds it: end that, or take RuntimeWatchdogSec out of systemd's configuration")
+	}
+	if err != nil {
+		return nil, errors.Unwrap(err)
+	}
+	return cardFile{f}, nil
+}
+
+// neverStops asks the kernel, where it tells; the old name /dev/watchdog is that of the first one.
+func neverStops(path string) bool {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return false
+	}
+	dir := fmt.Sprintf("/sys/dev/char/%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
+	if unix.Major(st.Rdev) == 10 && unix.Minor(st.Rdev) == 130 {
+		dir = "/sys/class/watchdog/watchdog0"
+	}
+	b, err := os.ReadFile(dir + "/nowayout")
+	return err == nil && strings.TrimSpace(string(b)) == "1"
+}
+
+func (c cardFile) support() (*unix.WatchdogInfo, error) {
+	return unix.IoctlGetWatchdogInfo(int(c.Fd()))
+}
+
+func (c cardFile) setTimeout(seconds int) error {
+	return unix.IoctlSetPointerInt(int(c.Fd()), unix.WDIOC_SETTIMEOUT, seconds)
+}
+
+func (c cardFile) timeout() (int, error) { return unix.IoctlGetInt(int(c.Fd()), unix.WDIOC_GETTIMEOUT) }
+
+func (c cardFile) bootStatus() (int, error) {
+	return unix.IoctlGetInt(int(c.Fd()), unix.WDIOC_GETBOOTSTATUS)
+}

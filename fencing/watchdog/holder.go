@@ -1,0 +1,185 @@
+package watchdog
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mainstay/controller/boottime"
+	"mainstay/fencing/guard"
+)
+
+// holder is a machine between the server, which brings wishes and guards, and the loop, which feeds.
+type holder struct {
+	cfg   config
+	open  opener
+	prot  guard.Protection
+	timer *boottime.Timer // when the loop looks again; set with mu held
+
+	mu      sync.Mutex // guards what follows; never held while anything but the device or memory is touched
+	machine machine
+	device  *device // nil while none is held
+	fault   string  // why none is held, or why the last feed failed
+	starves bool
+	members map[string]*member // none is ever dropped: what it owes must not be forgotten, and one that owes nothing costs nothing
+}
+
+// member is the guards of one member, a and b.
+type member struct{ posts [2]standing }
+
+// standing is a post with the page of the guard that stands there; nil before the first.
+type standing struct {
+	page   *guard.Page
+	before guard.Duty
+}
+
+func newHolder(cfg config, open opener) (*holder, error) {
+	timer, err := boottime.NewTimer()
+	if err != nil {
+		return nil, err
+	}
+	return &holder{cfg: cfg, open: open, timer: timer, members: map[string]*member{}}, nil
+}
+
+// loop runs on a thread of its own until the holder is to end. It waits in the kernel, not in the Go scheduler.
+func (h *holder) loop() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	fds := []unix.PollFd{{Fd: int32(h.timer.FD()), Events: unix.POLLIN}}
+	for !h.step() {
+		unix.Poll(fds, int(feedEvery.Milliseconds())) // also where a signal or a timer that fails wakes it
+	}
+}
+
+// rouse is called with mu held: the loop looks at once.
+func (h *holder) rouse() { h.timer.Set(0) }
+
+// step looks once, does what is due, and sets the timer; over says that the holder is to end.
+func (h *holder) step() (over bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.timer.Expired()
+	for {
+		owed := h.owed()
+		now := boottime.Now() // read last: what was read of the guards is no newer
+		next := h.machine.next(now, owed)
+		h.starves = next == starve
+		if next == end {
+			return true
+		}
+		h.do(next, now)
+		if next == wait || next == starve || next == feed {
+			h.timer.Set(h.machine.again(now, owed))
+			return false
+		}
+	}
+}
+
+// do is called with mu held. Only the device's own calls may take long here, and then there is nothing else to do.
+func (h *holder) do(next act, now time.Duration) {
+	switch next {
+	case open:
+		h.opened(now)
+	case retime:
+		if err := h.device.retime(h.machine.want.Timeout); err != nil {
+			h.refused(now, unfitError{errors.Join(err, h.device.disarm())})
+			return
+		}
+		h.machine.opened(now, h.device, false)
+	case feed:
+		h.machine.fed, h.fault = now, ""
+		if err := h.device.feed(); err != nil {
+			h.fault = err.Error()
+		}
+	case disarm:
+		h.fault = ""
+		if err := h.device.disarm(); err != nil {
+			h.fault = err.Error()
+		}
+		h.device, h.machine.held = nil, false
+	}
+}
+
+func (h *holder) opened(now time.Duration) {
+	c, err := h.open(h.cfg.Device)
+	var d *device
+	if err == nil {
+		d, err = arm(c, h.machine.want.Timeout)
+	}
+	if err != nil {
+		h.refused(now, err)
+		return
+	}
+	h.device, h.fault = d, ""
+	h.machine.opened(now, d, false)
+}
+
+func (h *holder) refused(now time.Duration, err error) {
+	h.device, h.fault = nil, fmt.Sprintf("%s: %v", h.cfg.Device, err)
+	h.machine.opened(now, nil, errors.As(err, new(unfitError)))
+}
+
+// owed is called with mu held: the earliest end that any guard of the host is bound to.
+func (h *holder) owed() (end time.Duration) {
+	for _, m := range h.members {
+		end = earlier(end, m.owed())
+	}
+	return end
+}
+
+func (m *member) owed() time.Duration {
+	var posts [2]post
+	for i, p := range m.posts {
+		posts[i].before = p.before
+		if p.page != nil {
+			posts[i].now = p.page.Duty()
+		}
+	}
+	return owed(posts[:]...)
+}
+
+// take puts another guard in a post. The one before it has died, since only one at a time can have the post's lock; what it
+// owed still stands.
+func (s *standing) take(page *guard.Page) {
+	if s.page != nil {
+		last := s.page.Duty()
+		if last.End == 0 && s.before.End != 0 && s.before.Since >= last.Since {
+			last.End, last.Since = s.before.End, s.before.Since
+		}
+		last.Settled = max(last.Settled, s.before.Settled)
+		s.before = last
+		s.page.Close()
+	}
+	s.page = page
+}
+
+// status is called with mu held.
+func (h *holder) status() Status {
+	s := Status{Proto: proto, PID: unix.Getpid(), Device: h.cfg.Device, Watched: map[string][2]int{}, Starves: h.starves, Unhardened: h.prot.Missing}
+	if h.device != nil {
+		s.Info = h.device.info
+	}
+	if h.fault != "" {
+		s.Missing = h.fault
+	}
+	if w := h.machine.want; w != nil && w.On && w.Timeout < time.Second {
+		s.Missing = errTooShort.Error()
+	}
+	for name, m := range h.members {
+		s.Watched[name] = m.pids()
+	}
+	return s
+}
+
+func (m *member) pids() (pids [2]int) {
+	for i, p := range m.posts {
+		if p.page != nil {
+			pids[i] = p.page.PID()
+		}
+	}
+	return pids
+}

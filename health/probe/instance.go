@@ -1,0 +1,137 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"mainstay/controller/platform"
+	"mainstay/health"
+)
+
+// mostEvidence bounds what a server or a program says of itself in a vote, in bytes.
+const mostEvidence = 200
+
+// InstanceTarget is one app server to check.
+type InstanceTarget struct {
+	App      string
+	Instance platform.Instance
+	Check    platform.AppCheck // its defaults are filled in
+	Witness  string            // URL that tells whether it reaches the primary, asked beside the check; "" where its app is no witness
+}
+
+// instanceKey names an app server: at another address it is another one, of which nothing is known.
+type instanceKey struct{ app, instance, address string }
+
+func (t InstanceTarget) key() instanceKey {
+	return instanceKey{t.App, t.Instance.Name, t.Instance.Address}
+}
+
+// instance is what is known of one app server.
+type instance struct {
+	asked           bool
+	begun           time.Duration // of the last check that ended
+	health, reaches health.Count
+	err             error         // why the last check failed; nil if it did not
+	running         chan struct{} // closed when the last program has ended; nil where none was run
+}
+
+// unable is why a check says nothing of the app server: this controller could not make it.
+type unable struct{ error }
+
+// speechless is why a witness said nothing: it did not answer, or not what a witness answers.
+type speechless struct{ error }
+
+// askInstance makes the check, and the witness's question beside it, within the check's timeout, and adds what they say.
+func (p *Prober) askInstance(ctx context.Context, t InstanceTarget, known instance) instance {
+	known.asked, known.begun = true, p.now()
+	ctx, cancel := context.WithTimeout(ctx, t.Check.Timeout)
+	defer cancel()
+	var reaches error
+	var beside sync.WaitGroup
+	if t.Witness != "" {
+		beside.Go(func() { reaches = p.askWitness(ctx, t) })
+	}
+	known.err = p.check(ctx, t, &known)
+	beside.Wait()
+	known.health = counted(known.health, known.err, t.Check)
+	if t.Witness == "" {
+		known.reaches = health.Count{}
+		return known
+	}
+	known.reaches = counted(known.reaches, reaches, t.Check)
+	if known.err == nil && reaches != nil {
+		known.err = &witnessError{reaches}
+	}
+	return known
+}
+
+// witnessError says that it was the witness's question that failed.
+type witnessError struct{ error }
+
+func (e *witnessError) Error() string { return "as a witness: " + e.error.Error() }
+
+// counted adds one check to a count. One that says nothing ends the count: what was known before is no verdict on now.
+func counted(c health.Count, err error, k platform.AppCheck) health.Count {
+	var own *unable
+	var none *speechless
+	if errors.As(err, &own) || errors.As(err, &none) {
+		return health.Count{}
+	}
+	return c.Add(err == nil, k.Rise, k.Fall)
+}
+
+// check makes one check; an error is *unable, or why the app server is not well.
+func (p *Prober) check(ctx context.Context, t InstanceTarget, known *instance) error {
+	switch {
+	case t.Check.HTTP != "":
+		return p.checkHTTP(ctx, t)
+	case len(t.Check.Exec) > 0:
+		return known.checkExec(ctx, t)
+	}
+	return checkTCP(ctx, t.Instance.Address)
+}
+
+// checkTCP connects. The kernel accepts for a process that hangs, so this shows less than any question would.
+func checkTCP(ctx context.Context, address string) error {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// InstanceVotes is what the checks say of the app servers at now, in the order of the targets, of each that was checked.
+func (p *Prober) InstanceVotes(now time.Duration) (votes []health.InstanceVote) {
+	p.instances.each(func(k instanceKey, i instance) {
+		if !i.asked {
+			return
+		}
+		v := health.InstanceVote{App: k.app, Instance: k.instance, Health: i.health.Verdict, Reaches: i.reaches.Verdict, AgeMS: (now - i.begun).Milliseconds()}
+		if i.err != nil {
+			v.Error = evidence(i.err.Error())
+		}
+		votes = append(votes, v)
+	})
+	return votes
+}
+
+// evidence is the first line of a text that says something, printable and short.
+func evidence(s string) string {
+	for line := range strings.Lines(strings.ToValidUTF8(s, "?")) {
+		line = strings.TrimSpace(strings.Map(func(r rune) rune {
+			if !unicode.IsPrint(r) {
+				return ' '
+			}
+			return r
+		}, line))
+		if line != "" {
+			return strings.ToValidUTF8(line[:min(len(line), mostEvidence)], "")
+		}
+	}
+	return ""
+}

@@ -1,0 +1,148 @@
+package probe
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// asker is how the targets T of one kind are asked, and what is known of one, S. All of it must be safe for concurrent use.
+type asker[T any, K comparable, S any] struct {
+	now func() time.Duration
+	// key tells targets apart: at another key it is another thing, of which nothing is known.
+	key func(T) K
+	// every is from the begin of one question to that of the next. A question that takes longer delays the next one: those
+	// to one target never overlap.
+	every func(T) time.Duration
+	// slots bounds the questions under way.
+	slots func(T) chan struct{}
+	// ask returns what is known afterwards, in bounded time whatever the target does.
+	ask func(ctx context.Context, target T, known S) S
+}
+
+// rounds asks each of its targets again and again.
+type rounds[T any, K comparable, S any] struct {
+	asker[T, K, S]
+	aimed chan []T // capacity 1, the latest wins
+
+	mu      sync.Mutex // guards watches and what they hold
+	watches map[K]*watch[T, S]
+	order   []K
+}
+
+// watch is one target and what is known of it.
+type watch[T, S any] struct {
+	target T
+	cancel context.CancelFunc
+	known  S
+}
+
+func newRounds[T any, K comparable, S any](a asker[T, K, S]) *rounds[T, K, S] {
+	return &rounds[T, K, S]{asker: a, aimed: make(chan []T, 1), watches: map[K]*watch[T, S]{}}
+}
+
+// aim says what is to be asked from now on. It never blocks.
+func (r *rounds[T, K, S]) aim(targets []T) {
+	for {
+		select {
+		case r.aimed <- targets:
+			return
+		default:
+		}
+		select {
+		case <-r.aimed:
+		default:
+		}
+	}
+}
+
+// run asks until ctx ends, and returns when every question has ended.
+func (r *rounds[T, K, S]) run(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case targets := <-r.aimed:
+			r.take(ctx, targets, &all)
+		}
+	}
+}
+
+// take begins the new watches, ends those that are no longer wanted, and changes what the others ask, and their pace.
+func (r *rounds[T, K, S]) take(ctx context.Context, targets []T, all *sync.WaitGroup) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.watches
+	r.watches, r.order = map[K]*watch[T, S]{}, nil
+	for _, t := range targets {
+		k := r.key(t)
+		if r.watches[k] != nil {
+			continue
+		}
+		w := old[k]
+		if w == nil {
+			w = &watch[T, S]{}
+			var mine context.Context
+			mine, w.cancel = context.WithCancel(ctx)
+			all.Go(func() { r.follow(mine, w) })
+		}
+		w.target = t
+		r.watches[k], r.order = w, append(r.order, k)
+	}
+	for k, w := range old {
+		if r.watches[k] == nil {
+			w.cancel()
+		}
+	}
+}
+
+// follow asks one target until ctx ends.
+func (r *rounds[T, K, S]) follow(ctx context.Context, w *watch[T, S]) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		begun := r.now()
+		r.once(ctx, w)
+		r.mu.Lock()
+		every := r.every(w.target)
+		r.mu.Unlock()
+		timer.Reset(max(every-(r.now()-begun), time.Millisecond))
+	}
+}
+
+// once asks and keeps what it learned.
+func (r *rounds[T, K, S]) once(ctx context.Context, w *watch[T, S]) {
+	r.mu.Lock()
+	target, known := w.target, w.known
+	r.mu.Unlock()
+	slots := r.slots(target)
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-ctx.Done():
+		return
+	}
+	known = r.ask(ctx, target, known)
+	if ctx.Err() != nil {
+		return // no longer wanted: it says nothing about the target
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w.known = known
+}
+
+// each calls f with what is known of each target, in their order.
+func (r *rounds[T, K, S]) each(f func(K, S)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, k := range r.order {
+		f(k, r.watches[k].known)
+	}
+}
