@@ -89,14 +89,7 @@ func (m *minder) process(ctx context.Context, inst *postgres.Instance, g *glance
 		return
 	}
 	left, err := m.tree.Pids()
-	switch {
-	case err != nil:
-		m.note(err)
-	case len(left) > 0:
-		g.seen.Process = health.ProcessEnding
-	default:
-		g.seen.Process = health.ProcessEnded
-	}
+	m.withoutPostmaster(left, err, g)
 	// A postmaster of ours that has not written its pid file yet is not ended.
 	if p := m.starting(); p != nil && g.seen.Process != health.ProcessRunning {
 		select {
@@ -116,7 +109,13 @@ func (m *minder) withoutData(inst *postgres.Instance, why error, g *glance) {
 	} else {
 		m.note(why)
 	}
-	switch left, err := m.leftBehind(inst); {
+	left, err := m.leftBehind(inst)
+	m.withoutPostmaster(left, err, g)
+}
+
+// withoutPostmaster: the member has ended once nothing of it is left.
+func (m *minder) withoutPostmaster(left []int, err error, g *glance) {
+	switch {
 	case err != nil:
 		m.note(err)
 	case len(left) > 0:
