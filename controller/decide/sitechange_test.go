@@ -15,6 +15,9 @@ import (
 func (p *pool) follow() {
 	c := p.c()
 	old := p.members[c.Primary]
+	if tag := p.s.EarlyCheckpoint(c); !tag.IsZero() {
+		old.Checkpointed = tag
+	}
 	if a := c.Attempt; a != nil && a.Phase == state.PhaseCheckpoint {
 		old.Checkpointed = a.Number
 	} else if a != nil && a.Phase == state.PhaseStop && old.Process == health.ProcessRunning {
@@ -241,6 +244,7 @@ func TestSiteSwitchoverOfAClusterFails(t *testing.T) {
 		for _, c := range Next(p.input()).Commands {
 			p.apply(c)
 		}
+		p.follow()
 		p.obey()
 	}
 	p.apply(feed(state.Command{Abandon: &state.Abandon{Attempt: p.c().Attempt.Number, Reason: "no checkpoint"}}))
