@@ -168,7 +168,7 @@ func TestLeaseIsTold(t *testing.T) {
 	want(identity.RoleOperator, "member=feed-e1&epoch=1.4", "not 1.4", false)
 	for name, f := range map[string]func(*minder){
 		"over":                     func(m *minder) { m.lease.End = boottime.Now() },
-		"not renewed for a permit": func(m *minder) { m.lease.End = boottime.Now() + 3*time.Second },
+		"not renewed for a permit": func(m *minder) { m.lease.End = boottime.Now() + platform.DefaultLease - platform.Permit(platform.DefaultLease) },
 		"closed":                   func(m *minder) { m.durable.Closed = epoch5 },
 		"sealed":                   func(m *minder) { m.durable.Sealed = epoch5.Next() },
 		"obeys on":                 func(m *minder) { m.durable.Epoch = epoch5.Next() },
