@@ -11,7 +11,7 @@ import (
 func three() wire.Controllers {
 	return wire.Controllers{Leader: "c1", Members: []wire.Controller{
 		{Name: "c1", Address: "10.0.1.5:7101", Leader: true, Reached: true}, {Name: "c2", Address: "10.0.2.5:7101", Reached: true},
-		{Name: "c3", Address: "10.0.3.5:7101", Error: "connection refused"},
+		{RaftID: "c3-77", Name: "c3", Address: "10.0.3.5:7101", Error: "connection refused"},
 	}}
 }
 
@@ -27,7 +27,7 @@ func TestControllers(t *testing.T) {
 	if body := s.body("POST /v1/controllers/init"); body != `{"addresses":["`+s.address+`","127.0.0.1:1"]}` {
 		t.Errorf("asked for %s", body)
 	}
-	b.want(exitDone, []string{"controllers", "init"}, "1 controllers are one group now")
+	b.want(exitDone, []string{"controllers", "init"}, "a group of one now")
 	b.want(exitDone, []string{"controllers", "add", "10.0.3.6:7101"}, "added 10.0.3.6:7101")
 	b.want(exitDone, []string{"controllers", "remove", "c3", "--dry-run"}, "would remove c3: 2 would be left, which tolerate the loss of 0", "nothing was changed")
 	b.asks, b.stdin = true, "n\n"
@@ -36,6 +36,7 @@ func TestControllers(t *testing.T) {
 		t.Error("it was removed all the same")
 	}
 	b.want(exitDone, []string{"controllers", "remove", "c3", "--yes"}, "removed c3")
+	b.want(exitDone, []string{"controllers", "remove", "c3-77", "--dry-run"}, "2 would be left") // as `controllers list` tells it, by raft id
 	b.want(exitRefused, []string{"controllers", "remove", "c9"}, "there is no controller c9")
 	b.want(exitDone, []string{"controllers", "transfer", "--to", "c2"}, "leadership was handed to c2")
 	b.want(exitDone, []string{"controllers", "transfer"}, "another controller")

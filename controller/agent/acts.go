@@ -340,11 +340,14 @@ func (m *minder) seal(ctx context.Context, inst *postgres.Instance, goal platfor
 }
 
 func (m *minder) kill() error {
-	tree, _, _ := m.held()
-	if tree == nil {
-		return nil
+	tree, cgroup, _ := m.held()
+	switch {
+	case tree != nil:
+		return tree.Kill(killBound)
+	case cgroup != nil:
+		return cgroup.Kill()
 	}
-	return tree.Kill(killBound)
+	return nil
 }
 
 func slotNames(goal platform.Goal) []string {

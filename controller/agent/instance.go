@@ -143,13 +143,7 @@ func cgroupName(member, data string) string {
 
 // reach finds the member's process tree, and its cgroup where the host has them.
 func (m *minder) reach(inst *postgres.Instance) error {
-	if m.cgroup == nil && m.agent.cfg.Cgroup != "off" {
-		if c, err := process.Create(cgroupName(m.name, inst.Data)); err == nil {
-			m.mu.Lock()
-			m.cgroup = c
-			m.mu.Unlock()
-		}
-	}
+	m.makeCgroup(inst)
 	if m.tree != nil {
 		return nil
 	}
@@ -158,6 +152,18 @@ func (m *minder) reach(inst *postgres.Instance) error {
 		m.setTree(tree)
 	}
 	return err
+}
+
+// makeCgroup makes the member's cgroup, or takes over the one that an earlier agent made.
+func (m *minder) makeCgroup(inst *postgres.Instance) {
+	if m.cgroup != nil || m.agent.cfg.Cgroup == "off" {
+		return
+	}
+	if c, err := process.Create(cgroupName(m.name, inst.Data)); err == nil {
+		m.mu.Lock()
+		m.cgroup = c
+		m.mu.Unlock()
+	}
 }
 
 func (m *minder) setTree(t *process.Tree) {

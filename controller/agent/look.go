@@ -75,10 +75,7 @@ func (m *minder) look(ctx context.Context) {
 // process finds out whether PostgreSQL runs, and watches its end.
 func (m *minder) process(ctx context.Context, inst *postgres.Instance, g *glance) {
 	if _, err := os.Stat(inst.Data); err != nil {
-		g.seen.Process, g.seen.Data = health.ProcessEnded, health.DataUnknown
-		if errors.Is(err, os.ErrNotExist) {
-			g.seen.Data = health.DataEmpty
-		}
+		m.withoutData(inst, err, g)
 		return
 	}
 	if err := m.reach(inst); err != nil {
@@ -92,14 +89,7 @@ func (m *minder) process(ctx context.Context, inst *postgres.Instance, g *glance
 		return
 	}
 	left, err := m.tree.Pids()
-	switch {
-	case err != nil:
-		m.note(err)
-	case len(left) > 0:
-		g.seen.Process = health.ProcessEnding
-	default:
-		g.seen.Process = health.ProcessEnded
-	}
+	m.withoutPostmaster(left, err, g)
 	// A postmaster of ours that has not written its pid file yet is not ended.
 	if p := m.starting(); p != nil && g.seen.Process != health.ProcessRunning {
 		select {
@@ -108,6 +98,46 @@ func (m *minder) process(ctx context.Context, inst *postgres.Instance, g *glance
 			g.seen.Process = health.ProcessRunning
 		}
 	}
+}
+
+// withoutData is a look where the data directory is missing or cannot be looked at. A server goes on when its directory is
+// moved away, so only that none is left shows that the last process has ended: the proof `stopped` rests on it.
+func (m *minder) withoutData(inst *postgres.Instance, why error, g *glance) {
+	g.seen.Data = health.DataUnknown
+	if errors.Is(why, os.ErrNotExist) {
+		g.seen.Data = health.DataEmpty
+	} else {
+		m.note(why)
+	}
+	left, err := m.leftBehind(inst)
+	m.withoutPostmaster(left, err, g)
+}
+
+// withoutPostmaster: the member has ended once nothing of it is left.
+func (m *minder) withoutPostmaster(left []int, err error, g *glance) {
+	switch {
+	case err != nil:
+		m.note(err)
+	case len(left) > 0:
+		g.seen.Process = health.ProcessEnding
+	default:
+		g.seen.Process = health.ProcessEnded
+	}
+}
+
+// leftBehind lists the member's processes where there is no data directory to know them by.
+func (m *minder) leftBehind(inst *postgres.Instance) ([]int, error) {
+	m.makeCgroup(inst)
+	tree, cgroup, postmaster := m.held()
+	switch {
+	case postmaster != nil && postmaster.Alive():
+		return []int{postmaster.PID()}, nil
+	case tree != nil: // it knows the directory wherever that is now
+		return tree.Pids()
+	case cgroup != nil:
+		return cgroup.Pids()
+	}
+	return nil, nil
 }
 
 // watch kicks the minder as soon as the postmaster ends, also one that an earlier agent started.

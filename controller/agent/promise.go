@@ -36,6 +36,7 @@ type vouching struct {
 	granted time.Duration // when a leader's last grant was taken, 0: never
 	length  time.Duration // of that grant
 	peers   map[string]wire.Peer
+	asked   time.Duration // when the last round began
 	rounds  map[uint64]*round
 	by      []string // who made the last renewal
 }
@@ -48,7 +49,9 @@ type request struct {
 }
 
 // requests says whom a primary must ask now: a leader has granted its lease before, has not answered for three heartbeats,
-// and the lease still runs (L5). It is of the lease path: memory only.
+// and the lease still runs (L5). A round begins once a heartbeat of its own lease: reports also leave for other clusters, and
+// whenever another agent asks here, and rounds beyond those kept would end before they are answered (S6). It is of the lease
+// path: memory only.
 func (m *minder) requests(number uint64, now time.Duration) map[wire.Peer]request {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -57,6 +60,10 @@ func (m *minder) requests(number uint64, now time.Duration) map[wire.Peer]reques
 		v.granted == 0 || now-v.granted < member.Unanswered(v.length) {
 		return nil
 	}
+	if v.asked != 0 && now-v.asked < platform.Heartbeat(v.length) {
+		return nil
+	}
+	v.asked = now
 	v.rounds[number] = &round{g.Epoch, map[string]string{}}
 	for len(v.rounds) > roundsKept {
 		delete(v.rounds, slices.Min(slices.Collect(maps.Keys(v.rounds))))

@@ -62,12 +62,12 @@ func (m *minder) changed() *tenure {
 	return m.keeping
 }
 
-// goOn takes up, before a leader has said anything to this process, the tenure that an earlier one kept: the lease that the
-// guards still hold, and whom to ask for promises. It asks at once, because nobody knows for how long no leader has
-// answered. It belongs to a look.
+// goOn takes up, once in the life of this process, the tenure that an earlier one kept: the lease that the guards still
+// hold, and whom to ask for promises. It asks at once, because nobody knows for how long no leader has answered. It belongs
+// to a look.
 func (m *minder) goOn(ctx context.Context, inst *postgres.Instance) {
 	m.mu.Lock()
-	t, waits := m.kept, m.inherits && m.goalFrom == 0
+	t, waits := m.kept, m.inherits
 	m.mu.Unlock()
 	if !waits || m.reach(inst) != nil {
 		return
@@ -81,27 +81,35 @@ func (m *minder) goOn(ctx context.Context, inst *postgres.Instance) {
 		m.note(err)
 		return
 	}
-	if !m.inherit(t, held, boottime.Now()) {
+	now := boottime.Now()
+	if !m.inherit(t, held, now) {
 		return
 	}
-	m.log.Warn("goes on as primary under the lease that its guards hold; until a leader answers, its goal is the one confirmed to the agent before",
-		zap.String("epoch", held.Epoch.String()), zap.Duration("left", held.End-boottime.Now()))
+	m.log.Info("goes on as primary under the lease that its guards hold", zap.String("epoch", held.Epoch.String()), zap.Duration("left", held.End-now))
 	m.agent.mu.Lock()
 	m.agent.beat = min(m.agent.beat, platform.Heartbeat(t.Length))
 	m.agent.mu.Unlock()
 	poke(m.agent.kick)
 }
 
-// inherit is tried once.
+// inherit is tried once. What a leader has said to this process comes first, and may be all there is to say for a while: then
+// the tenure adds what the leader takes for granted.
 func (m *minder) inherit(t tenure, held member.Lease, now time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.inherits = false
-	if m.goalFrom != 0 || !t.GoesOn(m.runID, m.durable, held, now) {
+	g, peers := t.Goal, t.Peers
+	if m.goalFrom != 0 {
+		g, peers = m.goal, m.vouching.peers
+	}
+	if !t.GoesOn(m.runID, m.durable, held, now) || g.Kind != platform.GoalPrimary || g.Epoch != t.Goal.Epoch {
 		return false
 	}
-	m.goal, m.memory.Opened, m.lease = t.Goal, t.Goal.Epoch, m.lease.Extend(held.Epoch, held.End)
-	m.vouching.peers, m.vouching.length, m.vouching.granted = t.Peers, t.Length, max(1, now-platform.Suspect(t.Length))
+	m.goal, m.memory.Opened, m.lease = g, g.Epoch, m.lease.Extend(held.Epoch, held.End)
+	m.vouching.peers = peers
+	if v := &m.vouching; v.granted == 0 {
+		v.length, v.granted = t.Length, max(1, now-platform.Suspect(t.Length))
+	}
 	return true
 }
 

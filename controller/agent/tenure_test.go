@@ -104,20 +104,32 @@ func TestTenureOutlivesTheProcess(t *testing.T) {
 	}
 }
 
-// A leader's word comes before what was kept, also one that arrives while the guards are asked.
+// A leader's word comes before what was kept, also one that arrives while the guards are asked; and where it falls silent
+// again after that word, the primary need not open once more before it asks for promises.
 func TestLeaderComesBeforeTheTenure(t *testing.T) {
-	dir := t.TempDir()
+	dir, held := t.TempDir(), member.Lease{Epoch: epoch3, End: time.Hour}
 	a := life(t, dir, "r1")
 	defer a.home.close()
 	m := leader(t, a)
 	answered(t, m, "the tenure is kept", func() bool { return m.kept.Run == "r1" })
-	next, err := newMinder(a, "feed-e1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	next.wants(platform.Goal{Kind: platform.GoalStopped, Epoch: epoch3}, 1)
-	if next.inherit(next.kept, member.Lease{Epoch: epoch3, End: time.Hour}, time.Minute) || next.goal.Kind != platform.GoalStopped {
-		t.Errorf("goal %s", next.goal.Kind)
+	same := m.goal
+	same.List, same.Slots = 6, []string{"feed-w1"}
+	for _, c := range []struct {
+		said platform.Goal
+		asks int
+	}{{platform.Goal{Kind: platform.GoalStopped, Epoch: epoch3}, 0}, {platform.Goal{Kind: platform.GoalReplica, Epoch: epoch3.Next()}, 0}, {same, 1}} {
+		next, err := newMinder(a, "feed-e1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.wants(c.said, 1)
+		next.learn(nil, m.kept.Peers)
+		if goesOn := next.inherit(next.kept, held, time.Minute); goesOn != (c.asks > 0) || next.goal.Kind != c.said.Kind || next.goal.List != c.said.List {
+			t.Errorf("goal %+v: goes on %v as %+v", c.said, goesOn, next.goal)
+		}
+		if asked := next.requests(2, time.Minute); len(asked) != c.asks {
+			t.Errorf("goal %+v: asks %v", c.said, asked)
+		}
 	}
 }
 

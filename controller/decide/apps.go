@@ -182,13 +182,13 @@ func (p *poolLook) why(i *platform.Instance) string {
 // restart has an instance that runs and does not answer restarted by its agent, one of a pool at a time, and none while its
 // database is the trouble.
 func (p *poolLook) restart() *state.ChangeApp {
-	if p.State.Change != nil || !p.databasesWell() {
+	if p.State.Change != nil || !p.databasesWell() || p.restarting() {
 		return nil
 	}
 	for n := range p.conf.Instances {
 		i := &p.conf.Instances[n]
 		r := p.seen(i)
-		if r == nil || !p.wanted(i) || p.verdict(i) != health.Down || !r.Running || r.Restarted < p.a.Restarts[i.Name] {
+		if r == nil || !p.wanted(i) || p.verdict(i) != health.Down || !r.Running {
 			continue
 		}
 		row := p.a.Row[i.Name]
@@ -200,6 +200,17 @@ func (p *poolLook) restart() *state.ChangeApp {
 		}
 	}
 	return nil
+}
+
+// restarting: an agent has yet to obey the last restart.
+func (p *poolLook) restarting() bool {
+	for n := range p.conf.Instances {
+		i := &p.conf.Instances[n]
+		if r := p.seen(i); r != nil && r.Restarted < p.a.Restarts[i.Name] {
+			return true
+		}
+	}
+	return false
 }
 
 // databasesWell: every cluster that the app needs is open, and is not changing its primary.

@@ -300,6 +300,32 @@ func TestRestarts(t *testing.T) {
 	}
 }
 
+// TestRestartsOneAtATime: an agent obeys one restart of a pool before the next is asked for.
+func TestRestartsOneAtATime(t *testing.T) {
+	p := withPool(t, nil)
+	asked := func(d time.Duration) (names []string) {
+		for end := p.now + d; p.now < end; {
+			p.works["web1"], p.works["web2"] = health.Down, health.Down
+			p.now += time.Second
+			p.tell()
+			for _, c := range Next(p.input()).Commands {
+				p.apply(c)
+				if c.App != nil && c.App.Restart != "" {
+					names = append(names, c.App.Restart)
+				}
+			}
+		}
+		return names
+	}
+	if got := asked(time.Minute); len(got) != 1 {
+		t.Fatalf("asked for %v before the first was obeyed", got)
+	}
+	p.instances["web1"].Restarted = p.app().Restarts["web1"]
+	if got := asked(15 * time.Second); len(got) != 1 || got[0] != "web2" {
+		t.Errorf("then asked for %v", got)
+	}
+}
+
 func TestAppsCutOff(t *testing.T) {
 	witness := func(p *platform.Platform) {
 		p.Clusters[0].Failover.Witness = &platform.Witness{App: "web", After: 5 * time.Second}

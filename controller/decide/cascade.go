@@ -26,7 +26,7 @@ func (l *look) reroute() (*state.Command, Reason) {
 
 // relayOf is whom a replica is to stream from, "" for the primary.
 func (l *look) relayOf(name string) string {
-	if l.site(name) == l.site(l.c.Primary) || l.bound(name) || !l.c.Members[name].Joined {
+	if l.site(name) == l.site(l.c.Primary) || l.bound(name) || !l.c.Members[name].Joined || l.mends(name) {
 		return ""
 	}
 	best := ""
@@ -39,6 +39,12 @@ func (l *look) relayOf(name string) string {
 		return ""
 	}
 	return best
+}
+
+// mends: its data is gone, or must be discarded. The primary is the source of what replaces it.
+func (l *look) mends(name string) bool {
+	r := l.fresh(name)
+	return r != nil && (r.Data == health.DataEmpty || r.Needs != "" || r.Corrupt != "")
 }
 
 // bound: commits may wait for the replica, so it streams from the primary (S2).

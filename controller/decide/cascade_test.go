@@ -70,6 +70,17 @@ func TestRelayLost(t *testing.T) {
 	}
 }
 
+// TestDataComesFromThePrimary: whose data is gone is not sent to a relay for it.
+func TestDataComesFromThePrimary(t *testing.T) {
+	st := cascaded(t)
+	st.members["m3"] = &health.Member{Name: "m3", Data: health.DataEmpty, Process: health.ProcessEnded, Guard: health.Guard{Complete: true}}
+	st.later(0)
+	if cmd := st.commits(); cmd.Stream == nil || cmd.Stream.Member != "m3" || cmd.Stream.From != "" {
+		t.Fatalf("%s", body(cmd))
+	}
+	st.waits("")
+}
+
 // TestBehindARelayIsNoWitness: a replica that receives from another says nothing of the primary.
 func TestBehindARelayIsNoWitness(t *testing.T) {
 	st := cascaded(t)

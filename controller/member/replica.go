@@ -116,6 +116,10 @@ func (in Input) follow() Act {
 		return in.act(StopClean, "it does not stream, nor did it after a restart: rebuild it")
 	case s.Upstream != upstreamName(g) || s.Application != g.Incarnation || s.SyncNames != in.replicaSyncNames():
 		return in.rename(Settings, "stream from "+upstreamName(g))
+	case in.Durable.Incarnation == "" && s.Streaming:
+		d := in.Durable
+		d.Incarnation = s.Application
+		return in.persist(d, "its agent had lost its state: the data streams as "+s.Application)
 	case s.Streaming || !g.Opened:
 		return in.upkeep()
 	case in.Now-in.Memory.StreamedAt > streamWithin:

@@ -58,3 +58,18 @@ func TestCourse(t *testing.T) {
 		}
 	}
 }
+
+// An agent that lost its state learns again what its data is called, or its member could vouch for nobody (S6, L5).
+func TestNameOfDataAfterALostState(t *testing.T) {
+	in := Input{Now: now, Durable: Durable{Epoch: ep(2)},
+		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, Incarnation: "m1_1", Upstream: &platform.Upstream{Member: "m2"}},
+		Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: 2, Known: true, Receiver: true, Streaming: true, Upstream: "m2", Application: "m1_1",
+			SyncNames: SyncNames(ReplicaSet())}}
+	if act := Next(in); act.Kind != Persist || act.Durable.Incarnation != "m1_1" {
+		t.Errorf("it streams as m1_1: %+v", act)
+	}
+	in.Seen.Streaming = false
+	if act := Next(in); act.Durable.Incarnation != "" {
+		t.Errorf("nobody streams it yet: %+v", act)
+	}
+}

@@ -100,6 +100,7 @@ func TestReplicaKeepsItsList(t *testing.T) {
 		if act := Next(in); act.Kind != Settings {
 			t.Errorf("%v, an empty list: %+v", sets, act)
 		}
+		in.Goal.Incarnation, in.Durable.Incarnation, in.Seen.Application = "b_1", "b_1", "b_1"
 		in.Seen.SyncNames = SyncNames(ReplicaSet())
 		if act := Next(in); act.Kind != Nothing {
 			t.Errorf("%v, its own list: %+v", sets, act)

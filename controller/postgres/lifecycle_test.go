@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,6 +31,12 @@ func TestFailover(t *testing.T) {
 		t.Fatalf("status of the standby: %+v", sb)
 	}
 	check(t, a.Beat(ctx))
+	pid, _, _ := a.Running()
+	environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	check(t, err)
+	if !strings.Contains(string(environment), oomOfBackends+"\x00") {
+		t.Errorf("backends keep the postmaster's place before the OOM killer: %q", environment)
+	}
 
 	check(t, b.Seal(ctx, settings))
 	insert(t, a, 2) // lost by design: asynchronous, after the seal

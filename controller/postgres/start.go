@@ -84,6 +84,10 @@ func (i *Instance) startable() error {
 	return i.Owner.makeDir(i.Socket, 0o755)
 }
 
+// oomOfBackends lets each backend give up the postmaster's place before the OOM killer, as PostgreSQL's documentation advises
+// where the postmaster is protected: one that takes all memory is to end, not the agent or the host's other programs.
+const oomOfBackends = "PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj"
+
 func (i *Instance) spawn(ctx context.Context, o StartOptions) (*Process, error) {
 	log, err := os.OpenFile(i.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 	if err != nil {
@@ -98,7 +102,7 @@ func (i *Instance) spawn(ctx context.Context, o StartOptions) (*Process, error) 
 		args = append(args, "-c", p.key+"="+p.value)
 	}
 	cmd := exec.Command(filepath.Join(i.Binaries.Dir, "postgres"), args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", i.Owner.environment(), log, log
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", append(i.Owner.environment(), oomOfBackends), log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: i.Owner.Credential()}
 	if o.CgroupFD > 0 {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, o.CgroupFD

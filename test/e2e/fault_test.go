@@ -43,8 +43,8 @@ type scene struct {
 	witnesses
 }
 
-// caseLimit bounds a case, the wait for health before and after it included.
-const caseLimit = 4 * time.Minute
+// caseLimit bounds a case, the wait for health before and after it included; one takes two minutes by itself.
+const caseLimit = 6 * time.Minute
 
 // startFaults starts a healthy platform, with more hosts on its network that nobody lives on yet.
 func startFaults(t *testing.T, o stand.Options, spare ...string) *faults {

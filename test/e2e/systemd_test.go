@@ -36,11 +36,18 @@ func TestSystemd(t *testing.T) {
 	tr.healthy(t)
 	tr.kept(t)
 
-	before := m.postmaster()
-	m.systemctl(t, "restart", "mainstay-agent")
-	tr.healthy(t)
-	if now := m.postmaster(); now != before || tr.primary(t) != h.Member {
-		t.Errorf("a restart of the unit touched PostgreSQL: postmaster %d, now %d", before, now)
+	before, guards := m.postmaster(), m.find("lease-guard")
+	for _, verbs := range [][]string{{"restart"}, {"stop", "start"}} {
+		for _, verb := range verbs {
+			m.systemctl(t, verb, "mainstay-agent")
+		}
+		tr.healthy(t)
+		if now := m.postmaster(); now != before || tr.primary(t) != h.Member {
+			t.Errorf("%v of the unit touched PostgreSQL: postmaster %d, now %d", verbs, before, now)
+		}
+		if now := m.find("lease-guard"); !slices.Equal(now, guards) {
+			t.Errorf("%v of the unit touched the guards: %v, now %v", verbs, guards, now)
+		}
 	}
 	if log := m.log(t); !strings.Contains(log, "no PostgreSQL of this host runs without a guard") {
 		t.Errorf("the unit did not sweep at the agent's restart:\n%s", log)

@@ -40,6 +40,10 @@ func TestEachClaimFails(t *testing.T) {
 		"foreign WAL":                         {"S5", func(c *Checker) { c.Foreign(1, "b", "a", 2) }},
 		"a timeline taken twice":              {"timeline", func(c *Checker) { c.NewTimeline(1, "a", 2); c.NewTimeline(2, "b", 2) }},
 		"data that is counted on":             {"S9", func(c *Checker) { c.Discards(1, "a", "a_1", false, sets) }},
+		"corrupt data":                        {"S5", func(c *Checker) { c.Sound(1, "a", "checksum", 0) }},
+		"diverged data":                       {"S5", func(c *Checker) { c.Sound(1, "a", "", 2) }},
+		"uncounted":                           {"S9", func(c *Checker) { c.Rejoined(1, "a", "WAL 1 to 2", "left out WAL 1 to 3") }},
+		"stopped without controllers":         {"S6", func(c *Checker) { c.Unattended(1, "a stops") }},
 		"nobody leads":                        {"S8", func(c *Checker) { c.Alive(1, "nobody leads") }},
 		"later than predicted":                {"S8", func(c *Checker) { c.Within(1, 3, 2) }},
 		"predicted, and not come":             {"S8", func(c *Checker) { c.Within(1, 3, 0) }},
@@ -101,6 +105,10 @@ func TestLegalHistoryPasses(t *testing.T) {
 	c.Lapse()
 	c.Survive(5, "b", none)
 	c.Within(5, 2, 3)
+	c.Sound(5, "b", "", 0)
+	c.Rejoined(5, "a", "WAL 1 to 2", "left out WAL 1 to 2: 7 bytes")
+	c.Rejoined(5, "b", "", "")
+	c.Unattended(5, "")
 	c.Alive(5, "")
 	if v := c.Violations(); len(v) != 0 {
 		t.Errorf("legal history: %v", v)

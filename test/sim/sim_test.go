@@ -10,9 +10,8 @@ import (
 	"mainstay/test/sim/world"
 )
 
-// scenarios is the budget that every run of the tests plays, unless the race detector is on: the largest round number that
-// two CPUs play in four minutes, at 11 to 15 ms of CPU each.
-const scenarios = 30_000
+// scenarios is the budget that every run of the tests plays, unless the race detector is on.
+const scenarios = 50_000
 
 // TestScenarios is the budget itself. With the race detector, or -short, it plays a few.
 func TestScenarios(t *testing.T) {
@@ -28,7 +27,7 @@ func TestScenarios(t *testing.T) {
 		t.Errorf("%s\nput the seed into testdata/seeds once it is understood", out.String())
 	}
 	for _, what := range []string{"acknowledged", "begin failover", "begin switchover", "abandon", "reincarnate", "restart in place", "guard kills",
-		"last blow", "proof stopped", "proof quorum-sealed", "proof lease-expired", "proof powered-off", "power cut", "renewed by promises", "went on after a restart"} {
+		"last blow", "blackout", "proof stopped", "proof quorum-sealed", "proof lease-expired", "proof powered-off", "power cut", "renewed by promises", "went on after a restart"} {
 		if s.counts[what] == 0 {
 			t.Errorf("no scenario had any %q: the faults do not try what they should", what)
 		}

@@ -36,11 +36,18 @@ func (m *minder) act(act member.Act) {
 		m.discards()
 	}
 	if act.Kind == member.Clone {
+		if m.pg.present {
+			m.aside = m.pg.wal
+		}
 		m.pg.wipe()
 		m.pg.busy = true
 	}
 	goal := m.goal
 	m.host.agent.on(m.w.span(time.Millisecond, 10*time.Millisecond)+m.host.stall(), func() {
+		if m.noRoom(act.Kind) {
+			m.finished(false)
+			return
+		}
 		if !late && act.Durable != m.durable {
 			m.keep(act.Durable)
 		}
@@ -48,10 +55,20 @@ func (m *minder) act(act member.Act) {
 	})
 }
 
+// noRoom: it cannot be done on a full disk, which the agent reports.
+func (m *minder) noRoom(k member.Kind) bool {
+	m.failed = ""
+	if m.host.full() && needsRoom(k) {
+		m.failed = string(k) + ": no space left on device"
+	}
+	return m.failed != ""
+}
+
 // finished ends an act; one that failed is held back for a moment.
 func (m *minder) finished(ok bool) {
 	m.acting = false
 	if !ok {
+		m.pg.abortClone()
 		m.waitTill = m.host.now() + 150*time.Millisecond
 	}
 	m.look()
@@ -60,17 +77,11 @@ func (m *minder) finished(ok bool) {
 
 func (m *minder) leased() bool { return m.lease.Epoch == m.goal.Epoch && m.lease.End > m.host.now() }
 
-// fedBy: it takes the WAL of another sealed standby, and of nobody else.
-func (p *postgres) fedBy(up *postgres) bool {
-	g := p.m.goal
-	return g.Kind == platform.GoalSealed && g.Upstream != nil && g.Upstream.Member == up.m.name && up.known
-}
-
 // carryOut has the effect of an act that was begun for that goal; wanted is false if the goal has changed since it began.
 func (m *minder) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 	p, ok := m.pg, true
-	if p.hung > m.w.now && act.Kind != member.Kill {
-		m.finished(false) // it needs a new connection
+	if p.hung > m.w.now && act.Kind != member.Kill || m.noRoom(act.Kind) {
+		m.finished(false) // it needs a new connection, or room
 		return
 	}
 	switch act.Kind {

@@ -29,6 +29,9 @@ func (a *agent) start() {
 	a.up = true
 	a.run = fmt.Sprintf("%s-%d", a.w.net.names[h.node], h.boot) // one for all agents of a boot
 	a.clocks, a.answered, a.relay = member.NewClocks(a.run, uint64(h.now())), 0, nil
+	for _, m := range h.members { // nothing of the run before may be sent for one while another begins
+		m.run = run{report: health.Member{Name: m.name}}
+	}
 	for _, m := range h.members {
 		m.begin()
 	}
@@ -43,6 +46,9 @@ func (a *agent) stop() {
 // on runs f in this life of the agent, once it is not stopped.
 func (a *agent) on(d time.Duration, f func()) {
 	life := a.life
+	if slow := a.host.slow; slow > 0 {
+		d *= time.Duration(slow)
+	}
 	a.w.after(d, func() {
 		a.w.net.awake(a.host.node, func() {
 			if a.life == life {

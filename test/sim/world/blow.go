@@ -56,6 +56,42 @@ func (w *World) follow(c *cluster, lost *minder) {
 	}
 }
 
+// blackout ends all controllers of a platform that is well, mostly, for a few leases: its primaries go on (S6).
+func (w *World) blackout() bool {
+	if w.ill() || w.rand.IntN(5) > 0 {
+		return false
+	}
+	w.trace("LAST all controllers end")
+	w.counts["blackout"]++
+	for _, k := range w.controllers {
+		k.crash()
+	}
+	longest := time.Duration(0)
+	for _, c := range w.clusters {
+		longest = max(longest, c.lease)
+	}
+	w.runUntil(w.now+3*longest, w.broken)
+	for _, c := range w.clusters {
+		c.check.Unattended(w.now, c.stopped())
+	}
+	for _, k := range w.controllers {
+		k.restart()
+	}
+	return true
+}
+
+// stopped says what keeps clients from writing, "" for nothing.
+func (c *cluster) stopped() string {
+	m := c.primary()
+	switch {
+	case !m.pg.running || !m.pg.primary:
+		return m.name + " does not run: " + c.String()
+	case c.w.now-c.check.Last() > 2*time.Second:
+		return "nothing is acknowledged: " + c.String()
+	}
+	return ""
+}
+
 func (c *cluster) barred() time.Duration {
 	var longest time.Duration
 	for _, m := range c.members {

@@ -67,8 +67,8 @@ func (c *cluster) ill() string {
 		return fmt.Sprintf("epoch %s is not opened on timeline %d: %s", s.Epoch, s.Timeline, c)
 	case c.w.now-c.check.Last() > 3*time.Second:
 		return "nothing is acknowledged: " + c.String()
-	case p.streams() != len(c.members)-1:
-		return fmt.Sprintf("%d of %d replicas stream from %s: %s", p.streams(), len(c.members)-1, s.Primary, c)
+	case c.streaming() != len(c.members)-1:
+		return fmt.Sprintf("%d of %d replicas stream: %s", c.streaming(), len(c.members)-1, c)
 	case len(s.Sets) != 1:
 		return fmt.Sprintf("the durability sets %v have not settled", s.Sets)
 	case s.Pause != nil:
@@ -77,9 +77,9 @@ func (c *cluster) ill() string {
 	return ""
 }
 
-func (p *postgres) streams() (n int) {
-	for _, c := range p.senders {
-		if !c.refused {
+func (c *cluster) streaming() (n int) {
+	for _, m := range c.members {
+		if m.pg.streams() {
 			n++
 		}
 	}

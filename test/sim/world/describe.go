@@ -13,6 +13,7 @@ func (m *minder) describe(seen member.Seen) health.Member {
 	d := &m.durable
 	r := health.Member{Name: m.name, Data: seen.Data, Process: seen.Process, Role: seen.Role, SystemID: seen.SystemID, Epoch: d.Epoch, Closed: d.Closed,
 		Timeline: seen.Timeline, Position: seen.Position, Incarnation: d.Incarnation, Senders: seen.Senders, Needs: m.needs, Discarded: d.Discarded, Adoptable: seen.Adoptable,
+		Error: m.failed, Corrupt: seen.Corrupt,
 		Guard: health.Guard{Complete: true, Armed: m.guard.armed()}}
 	if left := m.lease.End - m.host.now(); left > 0 {
 		r.LeaseLeft = left.Milliseconds()
@@ -58,6 +59,9 @@ func (m *minder) describePrimary(r *health.Member, seen member.Seen) {
 	r.SyncWaits = len(m.pg.waits)
 	if stuck := m.w.now - m.pg.beaten; m.memory.Opened == m.goal.Epoch && stuck > 750*time.Millisecond {
 		r.WriteStale = stuck.Milliseconds()
+		if m.host.full() {
+			r.WriteError = "no space left on device"
+		}
 	}
 	r.Checkpointed = m.memory.Checkpointed
 	r.Opened = m.memory.Opened == d.Epoch && d.Ran == d.Epoch

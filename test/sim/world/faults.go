@@ -23,6 +23,7 @@ var (
 		(*World).badNetwork, (*World).lateNetwork,
 		(*World).crashController, (*World).freezeController, (*World).freezeController, (*World).reelect,
 		(*World).freezeAgent, (*World).slowReplica, (*World).conflict, (*World).stallDisk, (*World).drift,
+		(*World).fillDisk, (*World).rot, (*World).slowHost,
 		(*World).switchover, (*World).switchover, (*World).pause, (*World).reconfigure, (*World).acceptLoss,
 		(*World).fenceHost, (*World).fenceHost, (*World).unfenceHost, (*World).badPower, (*World).powerReturns, (*World).copyHost, (*World).hang,
 	}
@@ -93,7 +94,7 @@ func (w *World) heal() {
 	w.endCopy(w.twin)
 	w.powerHeals()
 	for _, h := range w.hosts {
-		h.stalled = 0
+		h.stalled, h.filled, h.slow = 0, 0, 0
 		for _, m := range h.members {
 			m.pg.lag, m.pg.conflict, m.pg.hung, m.pg.onStop = 0, min(m.pg.conflict, w.now), 0, nil
 		}

@@ -33,6 +33,10 @@ func (w *World) committed(old, next *state.State, cmd state.Command, encoded []b
 		}
 	case cmd.Reincarnate != nil:
 		w.counts["reincarnate"]++
+	case cmd.Rejoined != nil:
+		if m := c.member(cmd.Rejoined.Member); m.durable.Incarnation == s.Members[m.name].Incarnation {
+			c.check.Rejoined(w.now, m.name, m.leftOut, cmd.Rejoined.Discard)
+		}
 	case cmd.Sets != nil:
 		w.counts["sets"]++
 	case cmd.Settled != nil && s.Set().Acks == 0 && c.conf().Durability.Acks == 0:
@@ -69,6 +73,11 @@ func (w *World) promotion(c *cluster, was *state.Cluster, p *state.Promote) {
 	}
 	old, chosen := c.member(was.Primary), c.member(p.Member)
 	ended := p.Proof.Kind == fencing.Stopped || p.Proof.Kind == fencing.LeaseExpired || p.Proof.Kind == fencing.PoweredOff
+	diverged := 0
+	if was.Opened && chosen != old && old.pg.present && old.pg.rotten == "" {
+		diverged = missing(chosen.pg, old.pg)
+	}
+	c.check.Sound(w.now, chosen.name, chosen.pg.rotten, diverged)
 	c.check.Proven(w.now, string(p.Proof.Kind), was.Primary, was.Epoch, ended && old.pg.running && old.pg.primary)
 	hooks := w.promoted
 	w.promoted = nil

@@ -17,6 +17,8 @@ type host struct {
 	up      bool
 	boot    int
 	stalled time.Duration // until when its disk hangs
+	filled  time.Duration // until when there is no room on it
+	slow    int           // how many times as long everything takes its agent; 0 for once
 	agent   *agent
 	power   *switchboard // nil for none
 	twin    bool         // a copy of the machine of that name
@@ -53,6 +55,7 @@ func (h *host) destroy() {
 	h.crash()
 	for _, m := range h.members {
 		m.forget()
+		m.aside = nil
 		m.pg.wipe()
 	}
 }
@@ -74,7 +77,7 @@ func (h *host) stall() time.Duration { return max(0, h.stalled-h.w.now) }
 
 // forget loses the agent's promises.
 func (m *minder) forget() {
-	m.durable, m.kept, m.forgotten = member.Durable{}, member.Tenure{}, true
+	m.durable, m.kept, m.forgotten, m.leftOut = member.Durable{}, member.Tenure{}, true, "" // its quarantine still tells
 	m.cluster.check.Forgot(m.name)
 }
 

@@ -21,6 +21,8 @@ type minder struct {
 	durable   member.Durable
 	forgotten bool // it was lost once: its promises too
 	kept      member.Tenure
+	aside     []*record // the WAL that a rebuild under way has set aside
+	leftOut   string    // what the last repair left out, as the history should tell; "" for nothing
 
 	pg    *postgres
 	guard *guard
@@ -34,6 +36,7 @@ type run struct {
 	lease    member.Lease
 	memory   member.Memory
 	needs    string
+	failed   string // what failed last
 	report   health.Member
 	cancel   bool // the act under way is not wanted any more
 	acting   bool
@@ -47,7 +50,6 @@ type run struct {
 
 // begin takes the member up in a new run of the agent.
 func (m *minder) begin() {
-	m.run = run{report: health.Member{Name: m.name}}
 	m.promised.Since = m.host.now()
 	m.goOn()
 	m.pg.abortClone()

@@ -23,7 +23,8 @@ type postgres struct {
 
 	// On disk.
 	present          bool
-	busy             bool // a clone is being written: nothing can be told of it
+	busy             bool   // a clone is being written: nothing can be told of it
+	rotten           string // why it cannot be started
 	wal              []*record
 	own              bool // nobody else appends to the array behind wal
 	asPrimary, clean bool
@@ -179,8 +180,8 @@ func (p *postgres) crash() {
 
 // stopClean ends a primary after its receivers had a moment to take the shutdown record.
 func (p *postgres) stopClean(done func()) {
-	life := p.life
-	if p.primary {
+	life, clean := p.life, !p.m.host.full() // without room there is no shutdown checkpoint
+	if p.primary && clean {
 		p.stopping, p.waits = true, nil
 		p.shutdown = p.end()
 		if p.onStop != nil {
@@ -191,7 +192,7 @@ func (p *postgres) stopClean(done func()) {
 	}
 	p.w.after(p.w.span(30*time.Millisecond, 500*time.Millisecond), func() {
 		if p.life == life {
-			p.clean = true
+			p.clean = clean
 			p.crash()
 		}
 		done()
@@ -203,7 +204,7 @@ func (p *postgres) beat(life int) {
 	if p.life != life || !p.running {
 		return
 	}
-	if !p.stopping && p.m.host.stall() == 0 {
+	if !p.stopping && p.m.host.stall() == 0 && !p.m.host.full() {
 		p.beaten = p.w.now
 		p.append(p.timeline(), 0)
 		p.push()
@@ -233,6 +234,10 @@ func (p *postgres) see() member.Seen {
 	}
 	s.Data, s.SystemID, s.Timeline, s.Slots = health.DataPresent, systemID, p.timeline(), p.slots
 	s.SyncNames, s.SyncOurs = member.SyncNames(p.set), true
+	if s.Corrupt = p.rotten; p.rotten != "" {
+		s.SystemID, s.Timeline = "", 0
+		return s
+	}
 	if !p.running {
 		s.Clean, s.AsPrimary, s.Shutdown, s.End, s.Position = p.clean, p.asPrimary, p.shutdown, p.end(), p.end()
 		return s

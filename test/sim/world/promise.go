@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -13,7 +14,11 @@ import (
 type vouching struct {
 	granted time.Duration // when a leader's last grant was taken, 0: never
 	length  time.Duration // of that grant
+	asked   time.Duration // when the last round began
 	rounds  map[uint64]map[string]string
+	asking  map[string]int                     // by member: requests under way, at most two
+	next    map[string]platform.PromiseRequest // the latest that waits for it
+	numbers map[string]uint64                  // of the report that it belongs to
 	by      []string
 }
 
@@ -25,24 +30,58 @@ func (m *minder) askForPromises(number uint64) {
 		v.granted == 0 || now-v.granted < member.Unanswered(v.length) {
 		return
 	}
-	if v.rounds == nil || len(v.rounds) > 16 {
-		v.rounds = map[uint64]map[string]string{}
+	if v.asked != 0 && now-v.asked < platform.Heartbeat(v.length) {
+		return
+	}
+	v.asked = now
+	if v.rounds == nil {
+		v.rounds, v.asking = map[uint64]map[string]string{}, map[string]int{}
+		v.next, v.numbers = map[string]platform.PromiseRequest{}, map[string]uint64{}
 	}
 	v.rounds[number] = map[string]string{}
-	life := m.host.agent.life
+	for len(v.rounds) > roundsKept {
+		delete(v.rounds, slices.Min(slices.Collect(maps.Keys(v.rounds))))
+	}
 	for _, name := range g.Slots {
-		peer := m.cluster.member(name)
-		r := platform.PromiseRequest{Cluster: g.Cluster, From: m.name, To: name, Epoch: g.Epoch, List: g.List, Length: v.length}
-		m.w.net.send(m.host.node, peer.host.node, func() {
-			peer.host.agent.asked(peer, r, func(a platform.PromiseAnswer, leader bool) {
-				m.w.net.send(peer.host.node, m.host.node, func() {
-					if m.host.agent.life == life {
-						m.promisedBy(number, r, a, leader)
-					}
-				})
+		v.next[name] = platform.PromiseRequest{Cluster: g.Cluster, From: m.name, To: name, Epoch: g.Epoch, List: g.List, Length: v.length}
+		v.numbers[name] = number
+		m.askNext(name)
+	}
+}
+
+// roundsKept is how many rounds of requests may be unanswered.
+const roundsKept = 8
+
+// askNext sends the request that waits for a member, unless two are under way.
+func (m *minder) askNext(name string) {
+	v := &m.vouching
+	r, ok := v.next[name]
+	if !ok || v.asking[name] >= 2 {
+		return
+	}
+	number, peer, h := v.numbers[name], m.cluster.member(name), m.host
+	delete(v.next, name)
+	v.asking[name]++
+	over := false
+	end := func() {
+		if !over {
+			over = true
+			v.asking[name]--
+			m.askNext(name)
+		}
+	}
+	h.agent.on(r.Length/5+time.Second, end)
+	life := h.agent.life
+	m.w.net.send(h.node, peer.host.node, func() {
+		peer.host.agent.asked(peer, r, func(a platform.PromiseAnswer, leader bool) {
+			m.w.net.send(peer.host.node, h.node, func() {
+				if h.agent.life == life {
+					m.promisedBy(number, r, a, leader)
+					end()
+				}
 			})
 		})
-	}
+	})
 }
 
 // asked looks for a leader first: only if none answers this agent either is anything promised.

@@ -1,11 +1,13 @@
 package world
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
+	"mainstay/health"
 )
 
 func lastOf(g platform.Goal) platform.Set {
@@ -67,13 +69,11 @@ func (m *minder) rewind(act member.Act) bool {
 		m.memory.RewindFailures++
 		return false
 	}
-	n := 0
-	for n < len(p.wal) && n < len(up.wal) && p.wal[n] == up.wal[n] {
-		n++
-	}
+	n := common(p.wal, up.wal)
+	leftOut := m.discard(p.wal, n)
 	p.wal, p.own = slices.Clip(p.wal[:n]), false
 	p.asPrimary, p.clean = false, false
-	m.rename(act)
+	m.rename(act, leftOut)
 	return n > 0
 }
 
@@ -86,12 +86,37 @@ func (m *minder) clone(act member.Act, wanted bool) bool {
 	}
 	p.present, p.busy = true, false
 	p.wal, p.own = slices.Clip(up.wal), false
-	m.rename(act)
+	m.rename(act, m.discard(m.aside, common(m.aside, up.wal)))
+	m.aside = nil
 	return true
 }
 
-func (m *minder) rename(act member.Act) {
+// common is how many records two WALs begin with.
+func common(a, b []*record) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// discard counts what a repair leaves out of a WAL that is kept up to n records; nil for nothing.
+func (m *minder) discard(wal []*record, n int) *health.Discard {
+	if n == len(wal) {
+		return nil
+	}
+	d := &health.Discard{To: wal[len(wal)-1].lsn, Timeline: wal[len(wal)-1].timeline, Kept: "quarantine"}
+	if n > 0 {
+		d.From = wal[n-1].lsn
+	}
+	return d
+}
+
+func (m *minder) rename(act member.Act, leftOut *health.Discard) {
 	d := act.Durable
-	d.Incarnation, d.SystemID = m.goal.Incarnation, systemID
+	d.Incarnation, d.SystemID, d.Discarded = m.goal.Incarnation, systemID, leftOut
 	m.keep(d)
+	if m.leftOut = ""; leftOut != nil {
+		m.leftOut = fmt.Sprintf("WAL %s to %s of timeline %d", leftOut.From, leftOut.To, leftOut.Timeline)
+	}
 }

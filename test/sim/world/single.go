@@ -62,7 +62,7 @@ func (w *World) destroyHost() string {
 		return ""
 	}
 	for _, m := range h.members {
-		if limit := m.cluster.acks; len(m.cluster.destroyed) >= limit || m.cluster.degrades && len(m.cluster.destroyed) > 0 {
+		if !m.cluster.mayLose() {
 			return ""
 		}
 	}

@@ -40,6 +40,9 @@ func (p *postgres) receive(life int) {
 	if p.receiver == nil && p.upstream != nil && p.known && !busy {
 		p.connect()
 	}
+	if len(p.senders) > 0 {
+		p.push() // a standby hands on what it has, to whoever asks
+	}
 }
 
 // live tells whether the sender still knows of the connection; a severed network hides that until the timeout.
@@ -54,11 +57,17 @@ func (c *connection) state() string {
 	return "streaming"
 }
 
+// streams tells whether a replica receives from the primary, or from one that does.
+func (p *postgres) streams() bool {
+	c := p.receiver
+	return c != nil && !c.refused && c.from.running && (c.from.primary || c.from != p && c.from.upstream != p && c.from.streams())
+}
+
 // connect asks the upstream for a stream. A standby whose WAL is not part of the primary's is refused, but not before its
 // flush position was heard. PostgreSQL tells by timeline and position alone.
 func (p *postgres) connect() {
 	up, n := p.upstream, len(p.wal)
-	if n == 0 || !p.w.net.both(p.m.host.node, up.m.host.node) || !up.running || !up.primary && !p.fedBy(up) || up.stopping || up.hung > p.w.now {
+	if n == 0 || !p.w.net.both(p.m.host.node, up.m.host.node) || !up.running || !up.primary && !up.known || up.stopping || up.hung > p.w.now {
 		return
 	}
 	c := &connection{from: up, to: p, life: p.life, name: p.settings, set: up.set, fresh: true, flush: p.end(), sent: p.w.now, heard: p.w.now}
@@ -108,6 +117,10 @@ func (p *postgres) take(c *connection, wal []*record) {
 	c.sent, p.lastStream = p.w.now, p.w.now
 	if stall := p.m.host.stall(); stall > 0 {
 		p.w.after(stall, func() { p.take(c, wal) })
+		return
+	}
+	if len(wal) > len(p.wal) && p.m.host.full() {
+		p.receiver = nil // it ends, and another is started
 		return
 	}
 	if len(wal) > len(p.wal) {

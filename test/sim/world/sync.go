@@ -48,7 +48,7 @@ func (p *postgres) obey() {
 
 // write is a client's commit: it is answered once enough of the list hold it.
 func (p *postgres) write(id uint64, reply func()) {
-	if !p.running || !p.primary || p.stopping || p.m.host.stall() > 0 {
+	if !p.running || !p.primary || p.stopping || p.m.host.stall() > 0 || p.m.host.full() {
 		return
 	}
 	p.waits = append(p.waits, write{id, p.append(p.timeline(), id).lsn, reply})

@@ -106,6 +106,9 @@ func (w *World) Run() Result {
 	w.runUntil(w.trouble, w.broken)
 	w.heal()
 	w.untilWell()
+	if !w.broken() && w.blackout() {
+		w.untilWell()
+	}
 	if !w.broken() && w.blows() {
 		w.untilWell()
 	}
