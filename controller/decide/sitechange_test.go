@@ -254,6 +254,30 @@ func TestSiteSwitchoverOfAClusterFails(t *testing.T) {
 	}
 }
 
+// The apps are not quiet for as long as a CHECKPOINT takes, and one that does not end changes nothing.
+func TestSiteSwitchoverCheckpointsFirst(t *testing.T) {
+	p := withPool(t, nil)
+	p.begin("west")
+	if g := p.s.GoalOf("feed", "m1"); g.Kind != platform.GoalPrimary || g.Checkpoint.IsZero() {
+		t.Errorf("m1's goal: %+v", g)
+	}
+	for end := p.now + 2*checkpointBound; p.now < end && p.s.Change != nil; p.now += time.Second {
+		p.tell()
+		for _, c := range Next(p.input()).Commands {
+			p.apply(c)
+		}
+		if p.obey(); p.running() != "12" {
+			t.Fatalf("running %q before the CHECKPOINT on m1", p.running())
+		}
+	}
+	if op := p.last(); op.Result != state.Abandoned || !strings.Contains(op.Outcome, "nothing was changed: waiting for the CHECKPOINT on m1") {
+		t.Errorf("%+v", op)
+	}
+	if g := p.s.GoalOf("feed", "m1"); !g.Checkpoint.IsZero() {
+		t.Errorf("m1's goal afterwards: %+v", g)
+	}
+}
+
 // The hooks after a step run once it has done its work, not while it does.
 func TestHooksAfterAStep(t *testing.T) {
 	p := withPool(t, func(p *platform.Platform) {
