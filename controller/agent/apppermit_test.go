@@ -167,14 +167,16 @@ func TestLeaseIsTold(t *testing.T) {
 	want(identity.RoleOperator, "member=feed-e9&epoch=1.5", "no member feed-e9", false)
 	want(identity.RoleOperator, "member=feed-e1&epoch=1.4", "not 1.4", false)
 	for name, f := range map[string]func(*minder){
-		"over":                     func(m *minder) { m.lease.End = boottime.Now() },
-		"not renewed for a permit": func(m *minder) { m.lease.End = boottime.Now() + 3*time.Second },
-		"closed":                   func(m *minder) { m.durable.Closed = epoch5 },
-		"sealed":                   func(m *minder) { m.durable.Sealed = epoch5.Next() },
-		"obeys on":                 func(m *minder) { m.durable.Epoch = epoch5.Next() },
-		"told of":                  func(m *minder) { m.goal.Epoch = epoch5.Next() },
-		"a replica":                func(m *minder) { m.goal.Kind = platform.GoalReplica },
-		"never ran":                func(m *minder) { m.durable.Ran = platform.Epoch{} },
+		"over": func(m *minder) { m.lease.End = boottime.Now() },
+		"not renewed for a permit": func(m *minder) {
+			m.lease.End = boottime.Now() + platform.DefaultLease - platform.Permit(platform.DefaultLease)
+		},
+		"closed":    func(m *minder) { m.durable.Closed = epoch5 },
+		"sealed":    func(m *minder) { m.durable.Sealed = epoch5.Next() },
+		"obeys on":  func(m *minder) { m.durable.Epoch = epoch5.Next() },
+		"told of":   func(m *minder) { m.goal.Epoch = epoch5.Next() },
+		"a replica": func(m *minder) { m.goal.Kind = platform.GoalReplica },
+		"never ran": func(m *minder) { m.durable.Ran = platform.Epoch{} },
 	} {
 		p.m.mu.Lock()
 		lease, durable, goal := p.m.lease, p.m.durable, p.m.goal

@@ -57,7 +57,7 @@ func (m *minder) requests(number uint64, now time.Duration) map[wire.Peer]reques
 	defer m.mu.Unlock()
 	g, v := m.goal, &m.vouching
 	if g.Kind != platform.GoalPrimary || g.Paused || m.memory.Opened != g.Epoch || m.lease.Epoch != g.Epoch || m.lease.End <= now ||
-		v.granted == 0 || now-v.granted < platform.Suspect(v.length) {
+		v.granted == 0 || now-v.granted < member.Unanswered(v.length) {
 		return nil
 	}
 	if v.asked != 0 && now-v.asked < platform.Heartbeat(v.length) {

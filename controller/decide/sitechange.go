@@ -53,7 +53,7 @@ func (l *changeLook) next() (*state.StepSite, string) {
 		if bad := CheckSite(l.Input, l.ch.To); len(bad) > 0 {
 			return &state.StepSite{End: state.Abandoned, Note: "nothing was changed: " + strings.Join(bad, "; ")}, bad[0]
 		}
-		return l.begin(platform.StepQuiesce, "all checks passed")
+		return l.checkpoints()
 	}
 	if step, why := l.hooks("before"); step != nil || why != "" {
 		return step, why
@@ -75,6 +75,26 @@ func (l *changeLook) next() (*state.StepSite, string) {
 		return step, why
 	}
 	return l.after()
+}
+
+// checkpoints waits for a CHECKPOINT on every primary that is to stop: the apps need not be quiet meanwhile.
+func (l *changeLook) checkpoints() (*state.StepSite, string) {
+	for _, name := range l.State.ClusterNames() {
+		c, conf := l.State.Clusters[name], l.State.ClusterConfig(name)
+		tag := l.State.EarlyCheckpoint(c)
+		if tag.IsZero() {
+			continue
+		}
+		if p := l.View.Member(conf.Member(c.Primary)); p != nil && p.Checkpointed == tag {
+			continue
+		}
+		waits := "waiting for the CHECKPOINT on " + c.Primary
+		if l.Watch.held("site/"+l.ch.ID+"/checkpoint") > checkpointBound {
+			return &state.StepSite{End: state.Abandoned, Note: fmt.Sprintf("nothing was changed: %s: not within %s", waits, checkpointBound)}, waits
+		}
+		return nil, waits
+	}
+	return l.begin(platform.StepQuiesce, "all checks passed")
 }
 
 func (l *changeLook) begin(step, note string) (*state.StepSite, string) {

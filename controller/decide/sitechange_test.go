@@ -15,6 +15,9 @@ import (
 func (p *pool) follow() {
 	c := p.c()
 	old := p.members[c.Primary]
+	if tag := p.s.EarlyCheckpoint(c); !tag.IsZero() {
+		old.Checkpointed = tag
+	}
 	if a := c.Attempt; a != nil && a.Phase == state.PhaseCheckpoint {
 		old.Checkpointed = a.Number
 	} else if a != nil && a.Phase == state.PhaseStop && old.Process == health.ProcessRunning {
@@ -241,12 +244,37 @@ func TestSiteSwitchoverOfAClusterFails(t *testing.T) {
 		for _, c := range Next(p.input()).Commands {
 			p.apply(c)
 		}
+		p.follow()
 		p.obey()
 	}
 	p.apply(feed(state.Command{Abandon: &state.Abandon{Attempt: p.c().Attempt.Number, Reason: "no checkpoint"}}))
 	p.play(nil)
 	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted, "no checkpoint") {
 		t.Errorf("%+v", p.s.Change)
+	}
+}
+
+// The apps are not quiet for as long as a CHECKPOINT takes, and one that does not end changes nothing.
+func TestSiteSwitchoverCheckpointsFirst(t *testing.T) {
+	p := withPool(t, nil)
+	p.begin("west")
+	if g := p.s.GoalOf("feed", "m1"); g.Kind != platform.GoalPrimary || g.Checkpoint.IsZero() {
+		t.Errorf("m1's goal: %+v", g)
+	}
+	for end := p.now + 2*checkpointBound; p.now < end && p.s.Change != nil; p.now += time.Second {
+		p.tell()
+		for _, c := range Next(p.input()).Commands {
+			p.apply(c)
+		}
+		if p.obey(); p.running() != "12" {
+			t.Fatalf("running %q before the CHECKPOINT on m1", p.running())
+		}
+	}
+	if op := p.last(); op.Result != state.Abandoned || !strings.Contains(op.Outcome, "nothing was changed: waiting for the CHECKPOINT on m1") {
+		t.Errorf("%+v", op)
+	}
+	if g := p.s.GoalOf("feed", "m1"); !g.Checkpoint.IsZero() {
+		t.Errorf("m1's goal afterwards: %+v", g)
 	}
 }
 

@@ -90,3 +90,9 @@ func all(members []string, promises map[string]string) bool {
 	}
 	return true
 }
+
+// Unanswered is for how long a primary's agent has taken no grant when it asks for promises: at the third heartbeat that no
+// leader answers. The last answer came a moment after its heartbeat, so it is half a heartbeat less than three.
+func Unanswered(lease time.Duration) time.Duration {
+	return platform.Suspect(lease) - platform.Heartbeat(lease)/2
+}

@@ -122,3 +122,20 @@ func TestVouched(t *testing.T) { // L5
 }
 
 var running = Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: 1}
+
+// Whoever lives with a primary hears of its promises before its permit ends, on a busy machine too: the first are asked for at
+// the third heartbeat that no leader answers, and are renewed at each.
+func TestPermitOutlastsTheWaitForPromises(t *testing.T) {
+	for _, lease := range []time.Duration{platform.MinLease, platform.DefaultLease, platform.MaxLease} {
+		beat := platform.Heartbeat(lease)
+		answered := beat / 10 // the last grant came so long after its heartbeat
+		if first := 3 * beat; first-answered < Unanswered(lease) {
+			t.Errorf("lease %s: nothing is asked at the third heartbeat", lease)
+		} else if platform.Permit(lease) < first+beat+beat/2 {
+			t.Errorf("lease %s: a permit of %s, and the first promises come after %s", lease, platform.Permit(lease), first)
+		}
+		if second := 2 * beat; second-answered >= Unanswered(lease) {
+			t.Errorf("lease %s: promises are asked for while a leader may yet be elected", lease)
+		}
+	}
+}

@@ -54,5 +54,6 @@ func (p *Platform) HooksAt(step, when string) (numbers []int) {
 	return numbers
 }
 
-// Permit is for how long an app server that lives with a primary may go on without hearing anything: four heartbeats.
-func Permit(lease time.Duration) time.Duration { return 4 * Heartbeat(lease) }
+// Permit is for how long an app server that lives with a primary may go on without hearing anything: five heartbeats. Where no
+// leader answers, its primary asks for promises after three, and the app server hears of them from its agent.
+func Permit(lease time.Duration) time.Duration { return 5 * Heartbeat(lease) }

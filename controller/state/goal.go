@@ -30,7 +30,7 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 		return c.fencingGoal(g, member)
 	}
 	if member == c.Primary {
-		return c.primaryGoal(g)
+		return s.primaryGoal(c, g)
 	}
 	g.Kind = platform.GoalReplica
 	from := c.Primary
@@ -55,10 +55,11 @@ func (c *Cluster) fencingGoal(g platform.Goal, member string) platform.Goal {
 	return g
 }
 
-func (c *Cluster) primaryGoal(g platform.Goal) platform.Goal {
+func (s *State) primaryGoal(c *Cluster, g platform.Goal) platform.Goal {
 	g.Kind = platform.GoalPrimary
 	g.Create = c.SystemID == "" // it has never opened, so nobody else has data either
 	if c.Attempt == nil {
+		g.Checkpoint = s.EarlyCheckpoint(c)
 		return g
 	}
 	switch c.Attempt.Phase {
@@ -68,6 +69,19 @@ func (c *Cluster) primaryGoal(g platform.Goal) platform.Goal {
 		g.Kind, g.Clean = platform.GoalStopped, true
 	}
 	return g
+}
+
+// EarlyCheckpoint is the tag of the CHECKPOINT that a site switchover wants of a cluster's primary before the apps are quiet,
+// so that they need not be for as long as it takes; zero for none. The cluster's own switchover takes it for its first.
+func (s *State) EarlyCheckpoint(c *Cluster) platform.Epoch {
+	conf := s.ClusterConfig(c.Name)
+	if s.Change == nil || s.Change.Step != platform.StepCheck || conf == nil || c.Attempt != nil || c.Primary == "" {
+		return platform.Epoch{}
+	}
+	if m := conf.Member(c.Primary); m == nil || s.Platform.SiteOf(m.Host) == s.Change.To {
+		return platform.Epoch{}
+	}
+	return s.epoch(c.HighEpoch + 1)
 }
 
 // watchdog is what the platform file says of the watchdog of a member's host. Its timeout follows the lease that is granted

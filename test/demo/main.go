@@ -1,5 +1,5 @@
 // Command demo shows the main job on a real platform of several processes on loopback: three controllers, two sites with
-// three members, two app servers, a load that keeps a ledger. deploy/demo builds it and runs it.
+// three members, four app servers, a load that keeps a ledger. deploy/demo builds it and runs it.
 package main
 
 import (
@@ -50,10 +50,13 @@ type demo struct {
 
 func (d *demo) run(ctx context.Context, dir string, tour bool) error {
 	var err error
-	if d.stand, err = stand.New(stand.Options{Dir: dir, Binary: filepath.Join(d.bin, "mainstay")}); err != nil {
+	o := stand.Options{Dir: dir, Binary: filepath.Join(d.bin, "mainstay"),
+		Settings: []string{"durability: {acks: 1, from: other-site, when-short: degrade}"},
+		Apps:     &stand.Apps{Server: filepath.Join(d.bin, "feedserver"), Settings: []string{`verify: "http://{address}/verify"`}}}
+	if d.stand, err = stand.New(o); err != nil {
 		return err
 	}
-	d.say("Starting three controllers, three agents with PostgreSQL on two sites, two app servers and a load ...")
+	d.say("Starting three controllers on three sites, and agents that look after PostgreSQL and app servers on two of them ...")
 	begun := time.Now()
 	start, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -70,25 +73,12 @@ func (d *demo) run(ctx context.Context, dir string, tour bool) error {
 	return d.stay(ctx)
 }
 
-// apps starts the app servers of both sites, and a load that posts through them.
+// apps has the agents start the app servers on the primary's site, and starts a load that posts through them.
 func (d *demo) apps(ctx context.Context) error {
-	dsn, err := d.stand.Application(ctx)
-	if err != nil {
+	if err := d.stand.StartApps(ctx); err != nil {
 		return err
 	}
-	secret := filepath.Join(d.stand.Dir, "etc", "feed.dsn")
-	if err := os.WriteFile(secret, []byte(dsn+"\n"), 0o600); err != nil {
-		return err
-	}
-	var urls []string
-	for _, app := range []struct{ name, host string }{{"web-e1", "db-e1"}, {"web-w1", "db-w1"}} {
-		address := d.stand.Host(app.host).Address + ":8080"
-		if _, err := d.stand.Run("", "app "+app.name, filepath.Join(d.bin, "feedserver"), "-listen", address, "-name", app.name, "-dsn-file", secret); err != nil {
-			return err
-		}
-		urls = append(urls, "http://"+address)
-	}
-	target, err := load.NewHTTP(urls, 30*time.Second)
+	target, err := load.NewHTTP(d.stand.AppURLs(), 30*time.Second)
 	if err != nil {
 		return err
 	}
@@ -126,6 +116,7 @@ func (d *demo) stay(ctx context.Context) error {
   mainstay status                         the platform on one screen (mainstay watch keeps it there)
   mainstay explain feed                   what would happen if the primary died right now
   mainstay switchover feed --dry-run      what a planned change would do; without --dry-run it does it
+  mainstay site switchover --to west      everything moves to the other site: app servers too
   kill -9 $(head -1 %s)
                                           crash the primary %s and look again
   mainstay history feed                   what happened, why, and on which proof

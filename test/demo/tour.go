@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/test/stand"
 )
@@ -15,7 +16,7 @@ import (
 type stop struct {
 	title string
 	do    func(ctx context.Context, primary string) error
-	kind  state.OperationKind // the operation it must have caused, "" for none
+	kind  state.OperationKind // the cluster's operation that it must have caused, "" for none
 	after func(ctx context.Context) error
 }
 
@@ -47,6 +48,11 @@ func (d *demo) tour(ctx context.Context) error {
 			restart = leader
 			return errors.Join(err, stand.Signal(syscall.SIGKILL, d.stand.Postmaster(primary)), d.stand.Kill("controller "+leader, syscall.SIGKILL))
 		}, state.Failover, func(ctx context.Context) error { return d.stand.StartController(restart) }},
+		{"The primary's site is lost: members, app servers and controller", func(ctx context.Context, primary string) error {
+			return errors.Join(d.stand.Ack(ctx), d.stand.LoseSite(d.stand.Host(primary).Site)) // or another failover so soon would wait a minute
+		}, state.Failover, func(context.Context) error { return d.stand.Mend() }},
+		{"A planned switchover of the whole platform to the other site", d.siteSwitchover, "", nil},
+		{"And back", d.siteSwitchover, "", nil},
 	}
 	for i, s := range stops {
 		d.say("== %d. %s", i+1, s.title)
@@ -68,16 +74,12 @@ func (d *demo) visit(ctx context.Context, s stop) error {
 	if err != nil {
 		return err
 	}
-	last := ""
-	if c.Operation != nil {
-		last = c.Operation.ID
-	}
 	mark := d.load.Mark()
 	if err := s.do(ctx, c.Primary); err != nil {
 		return err
 	}
 	if s.kind != "" {
-		if err := d.show(ctx, s.kind, last); err != nil {
+		if err := d.show(ctx, s.kind, c.Epoch); err != nil {
 			return err
 		}
 	}
@@ -92,6 +94,9 @@ func (d *demo) visit(ctx context.Context, s stop) error {
 	if err := d.stand.WaitHealthy(ctx); err != nil {
 		return err
 	}
+	if err := d.stand.WaitApps(ctx); err != nil {
+		return err
+	}
 	r, err := d.load.Report(mark)
 	if err != nil {
 		return err
@@ -100,15 +105,15 @@ func (d *demo) visit(ctx context.Context, s stop) error {
 	return d.verdict()
 }
 
-// show waits for the operation to end, and prints its steps.
-func (d *demo) show(ctx context.Context, kind state.OperationKind, after string) error {
+// show waits for the operation that ends an epoch, and prints its steps.
+func (d *demo) show(ctx context.Context, kind state.OperationKind, before platform.Epoch) error {
 	var op state.Operation
 	err := d.stand.Wait(ctx, "the "+string(kind), func() (bool, string) {
 		var err error
 		if op, err = d.stand.Last(ctx, kind); err != nil {
 			return false, err.Error()
 		}
-		return op.ID != after && op.Result == state.Done, string(op.Result) + " " + op.ID
+		return before.Less(op.Epoch) && op.Result == state.Done, string(op.Result) + " " + op.ID
 	})
 	if err != nil {
 		return err
@@ -118,14 +123,42 @@ func (d *demo) show(ctx context.Context, kind state.OperationKind, after string)
 	if op.Proof != nil {
 		d.say("   fence proof: %s (%s)", op.Proof.Kind, op.Proof.Detail)
 	}
+	d.steps(op)
+	for name, why := range op.NotChosen {
+		d.say("   not chosen: %s: %s", name, why)
+	}
+	return nil
+}
+
+// steps prints when each step began, counted from the first.
+func (d *demo) steps(op state.Operation) {
 	begun, _ := time.Parse(time.RFC3339, op.Steps[0].At)
 	for _, st := range op.Steps {
 		at, _ := time.Parse(time.RFC3339, st.At)
 		d.say("   %+7.3fs %-10s %s", at.Sub(begun).Seconds(), st.Name, st.Note)
 	}
-	for name, why := range op.NotChosen {
-		d.say("   not chosen: %s: %s", name, why)
+}
+
+// siteSwitchover moves everything to the site where the primary is not, and prints its steps.
+func (d *demo) siteSwitchover(ctx context.Context, primary string) error {
+	to := "west"
+	if d.stand.Host(primary).Site == to {
+		to = "east"
 	}
+	id, err := d.stand.SiteSwitchover(ctx, to)
+	if err != nil {
+		return err
+	}
+	var op state.Operation
+	err = d.stand.Wait(ctx, "site switchover "+id, func() (bool, string) {
+		op, err = d.stand.SiteChange(ctx, id)
+		return err == nil && op.Result == state.Done, fmt.Sprint(op.Result, " ", op.Outcome)
+	})
+	if err != nil {
+		return err
+	}
+	d.say("   %s %s: to site %s", op.ID, op.Kind, op.To)
+	d.steps(op)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/health"
@@ -15,7 +16,7 @@ import (
 // TestApps: what befalls app servers that live with their primary.
 func TestApps(t *testing.T) {
 	s := startSites(t, stand.Options{
-		Settings: []string{"durability: {acks: 1}", `failover: {witness: {app: web, http: "http://{address}/ready", after: 3s}}`},
+		Settings: []string{"durability: {acks: 1}"},
 		Apps:     &stand.Apps{Settings: []string{"minimum: 2"}},
 	})
 	s.run(t,
@@ -115,6 +116,9 @@ func appsWithoutControllers(t *testing.T, s *siteScene) {
 // appsCutOff: the primary looks well to everybody but the app servers of its site, which live for it.
 func appsCutOff(t *testing.T, s *siteScene) {
 	t.Cleanup(func() { s.check(t, s.net.HealAll()) })
+	s.check(t, s.Reapply(s.ctx, func(p *platform.Platform) {
+		p.Clusters[0].Failover.Witness = &platform.Witness{App: "web", HTTP: "http://{address}/ready", After: 3 * time.Second}
+	}))
 	mark := s.posts.Mark()
 	s.check(t, s.net.CutWays(stand.Both(stand.Ways([]string{"app-e1", "app-e2"}, []string{s.Host(s.primary).Name}))...))
 	to, err := s.WaitPrimary(s.ctx, s.primary)

@@ -173,7 +173,7 @@ func (s *siteScene) witness(t *testing.T) {
 	var instances []poolwatch.Instance
 	for _, h := range s.AppHosts() {
 		instances = append(instances, poolwatch.Instance{Name: h.App, Site: h.Site, Address: net.JoinHostPort(h.Address, stand.AppPort),
-			Enter: func() error { return s.net.Enter(h.Name) }})
+			On: func(f func()) error { return s.net.On(h.Name, f) }})
 	}
 	s.pools = poolwatch.Start(s.ctx, instances)
 	t.Cleanup(func() { s.stop() })

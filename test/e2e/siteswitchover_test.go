@@ -207,23 +207,11 @@ func appStaysDown(t *testing.T, s *siteScene) {
 func (s *siteScene) occupy(t *testing.T, app string) (free func()) {
 	t.Helper()
 	h := s.Host(app)
-	type taken struct {
-		net.Listener
-		error
-	}
-	result := make(chan taken)
-	go func() { // its thread is on the app server's host
-		err := s.net.Enter(h.Name)
-		var l net.Listener
-		if err == nil {
-			l, err = net.Listen("tcp", net.JoinHostPort(h.Address, stand.AppPort))
-		}
-		result <- taken{l, err}
-	}()
-	r := <-result
-	s.check(t, r.error)
-	t.Cleanup(func() { r.Close() })
-	return func() { r.Close() }
+	var l net.Listener
+	var err error
+	s.check(t, s.net.On(h.Name, func() { l, err = net.Listen("tcp", net.JoinHostPort(h.Address, stand.AppPort)) }), err)
+	t.Cleanup(func() { l.Close() })
+	return func() { l.Close() }
 }
 
 // leaderKilledIn kills the leading controller as soon as a step is seen.

@@ -187,7 +187,7 @@ func (s *Stand) appEntry() string {
 func (s *Stand) AppServer(instance string) int {
 	for _, pid := range s.own() {
 		raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if words := strings.Split(string(raw), "\x00"); strings.HasSuffix(words[0], "/feedserver") && slices.Contains(words, instance) {
+		if words := strings.Split(string(raw), "\x00"); instance != "" && strings.HasSuffix(words[0], "/feedserver") && slices.Contains(words, instance) {
 			return pid
 		}
 	}

@@ -83,8 +83,32 @@ func (s *Stand) Everything(h Host) []int {
 	if pid := s.Holder(h); pid != 0 {
 		found = append(found, pid)
 	}
+	if pid := s.AppServer(h.App); pid != 0 {
+		found = append(found, pid)
+	}
+	if h.Member == "" {
+		return found
+	}
 	found = append(found, s.Guards(h.Member)...)
 	return append(found, s.Tree(h.Member)...)
+}
+
+// LoseSite kills everything on a site at once: agents, guards, PostgreSQL, app servers and the controller. Mend starts it again.
+func (s *Stand) LoseSite(site string) error {
+	var pids []int
+	for _, h := range s.Hosts {
+		if h.Site != site {
+			continue
+		}
+		if p := s.Proc("controller " + h.Controller); p != nil {
+			p.meant.Store(true)
+			pids = append(pids, p.PID())
+		}
+		if h.Controller == "" {
+			pids = append(pids, s.Everything(h)...)
+		}
+	}
+	return Signal(syscall.SIGKILL, pids...)
 }
 
 // Signal sends a signal to processes; those that have ended are passed over. 0, which stands for no process, is an error:

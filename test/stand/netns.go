@@ -200,10 +200,27 @@ func batch(namespace string, lines []string) error {
 	return nil
 }
 
-// Enter moves the calling goroutine, with a thread of its own, onto a host for good: connections that it makes from now on
-// are that host's. The thread ends with the goroutine.
-func (w *Netns) Enter(host string) error {
-	runtime.LockOSThread()
+// On runs a function on a host, and returns when it has: connections that it makes in its own goroutine are that host's.
+func (w *Netns) On(host string, f func()) (err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		if unix.Gettid() == os.Getpid() {
+			defer runtime.UnlockOSThread()
+			err = w.On(host, f) // the main thread says where the process lives: sweep would end it
+			return
+		}
+		if err = w.enter(host); err == nil {
+			f()
+		}
+	}()
+	<-done
+	return err
+}
+
+// enter moves the calling thread onto a host.
+func (w *Netns) enter(host string) error {
 	f, err := os.Open("/run/netns/" + w.namespace(host))
 	if err != nil {
 		return err

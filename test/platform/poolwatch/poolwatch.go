@@ -27,8 +27,8 @@ const (
 // Instance is one app server.
 type Instance struct {
 	Name, Site string
-	Address    string       // host:port
-	Enter      func() error // moves the goroutine that asks onto the instance's host, for good; nil for none
+	Address    string               // host:port
+	On         func(f func()) error // runs f on the instance's host; nil for here
 }
 
 // Stint is a time for which one process served without a break.
@@ -106,22 +106,25 @@ func (w *Watch) Overlaps() (found []Overlap) {
 }
 
 func (w *Watch) watch(ctx context.Context, i Instance) {
-	if i.Enter != nil {
-		if err := i.Enter(); err != nil {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.failed = fmt.Errorf("watch %s: %w", i.Name, err)
-			return
+	look := func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			w.stint(ctx, i, tick)
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+			}
 		}
 	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		w.stint(ctx, i, tick)
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
-		}
+	if i.On == nil {
+		look()
+		return
+	}
+	if err := i.On(look); err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.failed = fmt.Errorf("watch %s: %w", i.Name, err)
 	}
 }
 

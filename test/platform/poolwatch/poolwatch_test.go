@@ -73,7 +73,7 @@ func TestOverlap(t *testing.T) {
 
 func TestWhoCannotBeWatched(t *testing.T) {
 	no := errors.New("no such host")
-	w := Start(t.Context(), []Instance{{Name: "e", Enter: func() error { return no }}})
+	w := Start(t.Context(), []Instance{{Name: "e", On: func(func()) error { return no }}})
 	if err := w.Stop(); !errors.Is(err, no) {
 		t.Errorf("Stop returned %v", err)
 	}

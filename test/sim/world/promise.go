@@ -27,7 +27,7 @@ type vouching struct {
 func (m *minder) askForPromises(number uint64) {
 	g, v, now := m.goal, &m.vouching, m.host.now()
 	if g.Kind != platform.GoalPrimary || g.Paused || m.memory.Opened != g.Epoch || m.lease.Epoch != g.Epoch || m.lease.End <= now ||
-		v.granted == 0 || now-v.granted < platform.Suspect(v.length) {
+		v.granted == 0 || now-v.granted < member.Unanswered(v.length) {
 		return
 	}
 	if v.asked != 0 && now-v.asked < platform.Heartbeat(v.length) {
