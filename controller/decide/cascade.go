@@ -26,7 +26,7 @@ func (l *look) reroute() (*state.Command, Reason) {
 
 // relayOf is whom a replica is to stream from, "" for the primary.
 func (l *look) relayOf(name string) string {
-	if l.site(name) == l.site(l.c.Primary) || l.bound(name) || !l.c.Members[name].Joined || l.mends(name) {
+	if l.site(name) == l.site(l.c.Primary) || l.bound(name) || !l.c.Members[name].Joined || !l.settled(name) {
 		return ""
 	}
 	best := ""
@@ -41,10 +41,14 @@ func (l *look) relayOf(name string) string {
 	return best
 }
 
-// mends: its data is gone, or must be discarded. The primary is the source of what replaces it.
-func (l *look) mends(name string) bool {
+// settled: it streams from the primary, or has its data to go on streaming from its relay. The primary is the source of what
+// replaces data that is gone, or must be discarded.
+func (l *look) settled(name string) bool {
 	r := l.fresh(name)
-	return r != nil && (r.Data == health.DataEmpty || r.Needs != "" || r.Corrupt != "")
+	if l.c.Upstreams[name] == "" {
+		return r != nil && r.Process == health.ProcessRunning && r.Streams()
+	}
+	return r == nil || r.Data != health.DataEmpty && r.Needs == "" && r.Corrupt == ""
 }
 
 // bound: commits may wait for the replica, so it streams from the primary (S2).

@@ -10,7 +10,8 @@ import (
 	"mainstay/test/sim/world"
 )
 
-// scenarios is the budget that every run of the tests plays, unless the race detector is on.
+// scenarios is the budget that every run of the tests plays, unless the race detector is on: at 6.7 ms of CPU each (measured
+// with both CPUs free) to 9.5 ms (with others at work) it takes two CPUs three to four minutes.
 const scenarios = 50_000
 
 // TestScenarios is the budget itself. With the race detector, or -short, it plays a few.

@@ -77,6 +77,12 @@ func (m *minder) finished(ok bool) {
 
 func (m *minder) leased() bool { return m.lease.Epoch == m.goal.Epoch && m.lease.End > m.host.now() }
 
+// fedBy: it takes the WAL of another sealed standby, and of nobody else.
+func (p *postgres) fedBy(up *postgres) bool {
+	g := p.m.goal
+	return g.Kind == platform.GoalSealed && g.Upstream != nil && g.Upstream.Member == up.m.name && up.known
+}
+
 // carryOut has the effect of an act that was begun for that goal; wanted is false if the goal has changed since it began.
 func (m *minder) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 	p, ok := m.pg, true

@@ -67,8 +67,8 @@ func (c *cluster) ill() string {
 		return fmt.Sprintf("epoch %s is not opened on timeline %d: %s", s.Epoch, s.Timeline, c)
 	case c.w.now-c.check.Last() > 3*time.Second:
 		return "nothing is acknowledged: " + c.String()
-	case c.streaming() != len(c.members)-1:
-		return fmt.Sprintf("%d of %d replicas stream: %s", c.streaming(), len(c.members)-1, c)
+	case c.streaming(p) != len(c.members)-1:
+		return fmt.Sprintf("%d of %d replicas stream from %s: %s", c.streaming(p), len(c.members)-1, s.Primary, c)
 	case len(s.Sets) != 1:
 		return fmt.Sprintf("the durability sets %v have not settled", s.Sets)
 	case s.Pause != nil:
@@ -77,9 +77,14 @@ func (c *cluster) ill() string {
 	return ""
 }
 
-func (c *cluster) streaming() (n int) {
+// streaming is how many replicas receive from the primary, themselves or through one that does.
+func (c *cluster) streaming(primary *postgres) (n int) {
+	direct := func(p *postgres) bool {
+		return p.receiver != nil && !p.receiver.refused && p.receiver.from == primary && p.receiver.live()
+	}
 	for _, m := range c.members {
-		if m.pg.streams() {
+		p := m.pg
+		if p != primary && (direct(p) || p.receiver != nil && !p.receiver.refused && p.receiver.live() && direct(p.receiver.from)) {
 			n++
 		}
 	}

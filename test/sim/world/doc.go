@@ -2,8 +2,8 @@
 // and Clocks run as they are; network, raft, clocks, guards, PostgreSQL and clients are models. One goroutine, one queue
 // of events, virtual time: the same seed gives the same trace. One or two clusters share hosts; what goes wrong is a list of
 // numbered faults (single) and plots (faults in several steps, each aimed at one rule), each with a random source of its
-// own, so that a scenario stays recognisable when some are left out. Then everything heals, all must become well, and in
-// some scenarios the primary dies once more and explain's prediction is held to.
+// own, so that a scenario stays recognisable when some are left out. Then everything heals, all must become well; in some
+// scenarios all controllers end for a while, or the primary dies once more and explain's prediction is held to.
 //
 // A model may be more hostile than the thing it stands for, never kinder where a rule of the safety argument leans on it.
 // It must never look into the core to decide what to do next, and never read a real clock. A seed enters by New; a Result

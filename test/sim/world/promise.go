@@ -70,8 +70,12 @@ func (m *minder) askNext(name string) {
 			m.askNext(name)
 		}
 	}
-	h.agent.on(r.Length/5+time.Second, end)
 	life := h.agent.life
+	m.w.after(r.Length/5+time.Second, func() { // a timer is on time, however slow the host
+		if h.agent.life == life {
+			end()
+		}
+	})
 	m.w.net.send(h.node, peer.host.node, func() {
 		peer.host.agent.asked(peer, r, func(a platform.PromiseAnswer, leader bool) {
 			m.w.net.send(peer.host.node, h.node, func() {

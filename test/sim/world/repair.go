@@ -43,13 +43,13 @@ func (p *postgres) list(set platform.Set) {
 	})
 }
 
-// source is the running primary that a rewind or a clone reads from, or nil.
+// source is the running primary that a rewind or a clone reads from, or a standby that hands its stream on; or nil.
 func (m *minder) source() *postgres {
 	if m.goal.Upstream == nil || m.w.rand.IntN(8) == 0 {
 		return nil
 	}
 	up := m.cluster.member(m.goal.Upstream.Member)
-	if !up.pg.running || !up.pg.primary || up.pg.stopping || !m.w.net.both(m.host.node, up.host.node) {
+	if !up.pg.running || !up.pg.hands(m.pg) || up.pg.stopping || !m.w.net.both(m.host.node, up.host.node) {
 		return nil
 	}
 	return up.pg

@@ -40,9 +40,6 @@ func (p *postgres) receive(life int) {
 	if p.receiver == nil && p.upstream != nil && p.known && !busy {
 		p.connect()
 	}
-	if len(p.senders) > 0 {
-		p.push() // a standby hands on what it has, to whoever asks
-	}
 }
 
 // live tells whether the sender still knows of the connection; a severed network hides that until the timeout.
@@ -57,17 +54,11 @@ func (c *connection) state() string {
 	return "streaming"
 }
 
-// streams tells whether a replica receives from the primary, or from one that does.
-func (p *postgres) streams() bool {
-	c := p.receiver
-	return c != nil && !c.refused && c.from.running && (c.from.primary || c.from != p && c.from.upstream != p && c.from.streams())
-}
-
 // connect asks the upstream for a stream. A standby whose WAL is not part of the primary's is refused, but not before its
 // flush position was heard. PostgreSQL tells by timeline and position alone.
 func (p *postgres) connect() {
 	up, n := p.upstream, len(p.wal)
-	if n == 0 || !p.w.net.both(p.m.host.node, up.m.host.node) || !up.running || !up.primary && !up.known || up.stopping || up.hung > p.w.now {
+	if n == 0 || !p.w.net.both(p.m.host.node, up.m.host.node) || !up.running || !up.hands(p) || up.stopping || up.hung > p.w.now {
 		return
 	}
 	c := &connection{from: up, to: p, life: p.life, name: p.settings, set: up.set, fresh: true, flush: p.end(), sent: p.w.now, heard: p.w.now}
@@ -85,6 +76,12 @@ func (p *postgres) connect() {
 	p.w.after(10*time.Millisecond, func() {
 		up.senders = slices.DeleteFunc(up.senders, func(o *connection) bool { return o == c })
 	})
+}
+
+// hands: a primary streams to whoever asks, a standby that knows the end of its WAL too; a sealed one only to whom it is to
+// hand that to.
+func (p *postgres) hands(to *postgres) bool {
+	return p.primary || p.known && (p.pointed != "" || to.fedBy(p))
 }
 
 // push sends what is new to every receiver.
@@ -126,6 +123,9 @@ func (p *postgres) take(c *connection, wal []*record) {
 	if len(wal) > len(p.wal) {
 		p.wal, p.own = wal, false
 		p.replay(len(wal))
+	}
+	if len(p.senders) > 0 {
+		p.push() // who streams from this standby
 	}
 	flush := p.end()
 	p.w.net.stream(p.m.host.node, c.from.m.host.node, func() { c.from.acknowledged(c, flush) })
