@@ -252,3 +252,21 @@ func TestConfirm(t *testing.T) {
 		}
 	}
 }
+
+// Leaders that come and go for a while do not make an app server one that is given up.
+func TestAPermitThatEndsIsNoFailedStart(t *testing.T) {
+	g := running
+	g.Permit, g.Primary = 5*time.Second, "feed-e1"
+	s := newScene(t, g, health.ProcessRunning)
+	for range startsMost + 2 {
+		s.cut, s.PermitEnd = true, s.Now
+		if s.run(2 * time.Second); s.Seen.Process != health.ProcessEnded {
+			t.Fatalf("its permit has ended, and it is %s", s.Seen.Process)
+		}
+		s.cut, s.PermitEnd = false, s.Now+g.Permit
+		s.run(2 * time.Second)
+	}
+	if s.Seen.Process != health.ProcessRunning {
+		t.Errorf("it is %s: %+v", s.Seen.Process, Next(s.Input))
+	}
+}

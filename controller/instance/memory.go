@@ -27,6 +27,9 @@ func (m Memory) Looked(s Seen, now time.Duration) Memory {
 		m.Begun, m.RunningSince = false, 0
 	}
 	if s.Process == health.ProcessEnded {
+		if m.StopFrom != 0 && m.EndedAt == 0 {
+			m.Starts = max(0, m.Starts-1) // it was told to end: that start has not failed
+		}
 		m.StopFrom, m.KilledAt, m.DrainFrom, m.Told, m.Drained = 0, 0, 0, false, false
 	}
 	return m

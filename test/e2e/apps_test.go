@@ -64,10 +64,10 @@ func appCrashLoop(t *testing.T, s *siteScene) {
 	}
 	s.acknowledged(t)
 	free()
-	s.check(t, s.WaitApps(s.ctx))
-	if i := s.instance(t, "web-e1"); !i.Serves {
-		t.Errorf("it is well, and not in routing: %+v", i)
-	}
+	s.check(t, s.Wait(s.ctx, "web-e1 to be in routing again", func() (bool, string) {
+		i := s.instance(t, "web-e1")
+		return i.Serves && i.Out == "" && i.Health == health.Well, i.Out
+	}))
 }
 
 // appHostCut: an app server whose host hears nobody may not go on: somebody may start another pool. It stops by itself.
