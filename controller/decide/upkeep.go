@@ -138,7 +138,8 @@ func (l *look) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 			reason := fmt.Sprintf("%s needs a %s", name, r.Needs)
 			return &state.Command{Reincarnate: &state.Reincarnate{Member: name, Reason: reason}}, Reason{RuleUpkeep, reason}
 		}
-		if !m.Joined && sender(p, m.Incarnation) != nil && (m.Listed || p.List >= l.State.PlatformVersion) {
+		// Its own report must be of the new data as well, for what the repair left out stands in it (S9).
+		if !m.Joined && sender(p, m.Incarnation) != nil && r.Incarnation == m.Incarnation && (m.Listed || p.List >= l.State.PlatformVersion) {
 			return l.rejoined(name, r)
 		}
 	}
