@@ -41,7 +41,7 @@ func (w *World) rot() string {
 	}
 	m.cluster.destroyed = append(m.cluster.destroyed, m.name)
 	m.pg.crash()
-	m.pg.rotten = "the control file does not match its checksum"
+	m.pg.rotten, m.pg.rottenAt = "the control file does not match its checksum", w.now
 	m.soon()
 	return "the data of " + m.name + " is corrupt"
 }

@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"time"
 
 	"mainstay/controller/state"
 	"mainstay/fencing"
@@ -65,6 +66,9 @@ func (w *World) cluster(name string) *cluster {
 	return nil
 }
 
+// news is what a leader may not know yet of a member that it still hears: the longest silence, and the way of a command.
+const news = 2 * time.Second
+
 // promotion is the moment at which a proof is accepted and a member chosen (S4).
 func (w *World) promotion(c *cluster, was *state.Cluster, p *state.Promote) {
 	w.counts["proof "+string(p.Proof.Kind)]++
@@ -77,7 +81,11 @@ func (w *World) promotion(c *cluster, was *state.Cluster, p *state.Promote) {
 	if was.Opened && chosen != old && old.pg.present && old.pg.rotten == "" {
 		diverged = missing(chosen.pg, old.pg)
 	}
-	c.check.Sound(w.now, chosen.name, chosen.pg.rotten, diverged)
+	corrupt := chosen.pg.rotten
+	if w.now-chosen.pg.rottenAt < news {
+		corrupt = ""
+	}
+	c.check.Sound(w.now, chosen.name, corrupt, diverged)
 	c.check.Proven(w.now, string(p.Proof.Kind), was.Primary, was.Epoch, ended && old.pg.running && old.pg.primary)
 	hooks := w.promoted
 	w.promoted = nil
@@ -89,7 +97,7 @@ func (w *World) promotion(c *cluster, was *state.Cluster, p *state.Promote) {
 		w.counts["restart in place"]++
 	case p.Clean:
 		c.check.HandedOver(w.now, old.name, chosen.name, missing(old.pg, chosen.pg))
-	case was.Attempt.To == "" && !c.check.Excused():
+	case was.Attempt.To == "" && !c.check.Excused() && chosen.pg.present: // its disk may be lost since it was heard
 		c.check.Chosen(w.now, c.candidate(chosen, was), c.passedOver(chosen, was, p))
 	}
 }

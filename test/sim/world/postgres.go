@@ -24,7 +24,8 @@ type postgres struct {
 	// On disk.
 	present          bool
 	busy             bool   // a clone is being written: nothing can be told of it
-	rotten           string // why it cannot be started
+	rotten           string // why it cannot be started, since rottenAt
+	rottenAt         time.Duration
 	wal              []*record
 	own              bool // nobody else appends to the array behind wal
 	asPrimary, clean bool
