@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"mainstay/controller/config"
+	"mainstay/controller/decide"
 	"mainstay/controller/identity"
 	"mainstay/controller/platform"
 	"mainstay/controller/publish/sinktest"
@@ -47,6 +48,12 @@ func TestThreeControllers(t *testing.T) {
 		t.Fatal("no new leader")
 	}
 
+	// A leader predicts whenever it finds nothing to do.
+	b.eventually("the new leader finds nothing to do", 20*time.Second, func() bool {
+		var e wire.ExplainAnswer
+		err := jane.Do(b.ctx(5*time.Second), "GET", "/v1/clusters/feed/explain", nil, &e)
+		return err == nil && e.Rule == string(decide.RuleHealthy)
+	})
 	w.agent("feed-e2").mute.Store(true)
 	b.awaitPrimary(jane, "feed-e1", 3)
 	var h wire.HistoryAnswer
@@ -131,8 +138,13 @@ func TestStatusExplainAndMetrics(t *testing.T) {
 	if s.Source != "controller c1" || s.Leader != "c1" || len(s.Controllers) != 1 || !s.Controllers[0].Reached || len(s.Hosts) != 3 || !s.Hosts[0].Heard {
 		t.Errorf("status: %+v", s)
 	}
-	m := s.Clusters[0].Members[1]
-	if m.Goal != platform.GoalReplica || m.Lag < 0 || m.Lag > 0x1000 || m.Address != "127.0.0.1:5502" || m.Age > time.Second {
+	var m wire.MemberStatus
+	b.eventually("feed-e2 tells how far it is", 10*time.Second, func() bool {
+		b.get(eye, "/v1/status", &s)
+		m = s.Clusters[0].Members[1]
+		return m.Lag >= 0 && m.Age <= time.Second
+	})
+	if m.Goal != platform.GoalReplica || m.Lag > 0x1000 || m.Address != "127.0.0.1:5502" {
 		t.Errorf("member: %+v", m)
 	}
 	var e wire.ExplainAnswer
