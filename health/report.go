@@ -21,6 +21,9 @@ type Report struct {
 	Number uint64 `json:"number"`
 	// Platform is the id of the platform the agent has obeyed so far, "" for a new agent (S3).
 	Platform string `json:"platform,omitempty"`
+	// Generation is the highest of that platform that it has heard of, from the second on: a controller of a lower one was
+	// given up, and must act no more (S3).
+	Generation uint64 `json:"generation,omitempty"`
 	// Address is where other hosts reach this agent, host:port: for promises, relays (L5) and operators.
 	Address string   `json:"address,omitempty"`
 	Members []Member `json:"members"`

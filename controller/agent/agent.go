@@ -228,6 +228,9 @@ func poke(ch chan struct{}) {
 // reportOf composes the report of this moment from memory alone (L6).
 func (a *Agent) reportOf(number uint64, run string) health.Report {
 	r := health.Report{Host: a.cfg.Host, Address: a.cfg.Advertise, BootID: a.bootID, RunID: run, Number: number, Platform: a.bond.PlatformID}
+	if a.bond.Generation > 1 {
+		r.Generation = a.bond.Generation
+	}
 	if a.tls.ExpiresSoon(time.Now()) {
 		r.CertificateEnds = a.tls.Expiry().UTC().Format(time.RFC3339)
 	}

@@ -26,6 +26,9 @@ var ErrNotLeader = errors.New("this controller is not the leader")
 // heartbeats go on while its log write hangs, no election follows, and every lease would lapse (L6).
 var ErrDiskStalled = errors.New("a tick has not been committed in time; is this controller's disk or its connection to the others hung?")
 
+// ErrGivenUp is returned by Decide when agents obey a later generation of the platform than this leader's (S3).
+var ErrGivenUp = errors.New("this controller was given up by `mainstay controllers recover`: stop it, empty its data folder, and add it anew under a new name")
+
 // decideEvery is how often Decide is called at least.
 const decideEvery = 50 * time.Millisecond
 
@@ -58,6 +61,8 @@ type Core struct {
 	stalled     time.Duration // of our own disk
 	decided     time.Duration // when Decide was last called
 	transferred time.Duration // when leadership was last offered to another
+
+	heardOf uint64 // the highest generation of the platform that an agent has told of
 
 	voters []string // names of the controllers that vote in the log
 	voted  uint64   // numbers this process's own votes
@@ -143,6 +148,9 @@ func (c *Core) Follow() Out {
 
 // Report takes in an agent's report. The leader answers it after the next tick; others fold it, so that their view is warm.
 func (c *Core) Report(id uint64, r health.Report, now time.Duration) Out {
+	if r.Platform != "" && r.Platform == c.state.PlatformID {
+		c.heardOf = max(c.heardOf, r.Generation)
+	}
 	speaks := c.view.Fold(r, c.state.Runs[r.Host], c.hold(r.Host), now)
 	switch {
 	case !c.leading:
@@ -177,6 +185,9 @@ func (c *Core) Ticked(tick uint64, err error, now time.Duration) Out {
 	if err == nil {
 		c.ready = true
 	}
+	if err == nil && c.givenUp() {
+		err = ErrNotLeader
+	}
 	for _, w := range served {
 		reply := Reply{ID: w.id, Err: err}
 		if err == nil {
@@ -204,6 +215,10 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 		out.Fatal = fmt.Errorf("%w (waited %s, our own disk for %s, limit %s)", ErrDiskStalled, waited, c.stalled, limit)
 		return out
 	}
+	if c.ready && c.givenUp() {
+		out.Fatal = fmt.Errorf("agents obey generation %d of platform %s, and this leader is of generation %d: %w", c.heardOf, c.state.PlatformID, c.state.Generation, ErrGivenUp)
+		return out
+	}
 	if !c.ready {
 		return c.propose(now) // the first tick of the term has failed, and no report asks for another
 	}
@@ -223,6 +238,9 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 	c.predict(now, wall)
 	return out
 }
+
+// givenUp: a leader's state is the newest that its group has, so agents that know a later generation obey another group.
+func (c *Core) givenUp() bool { return c.state.Generation != 0 && c.heardOf > c.state.Generation }
 
 // Stalled tells for how long a write of this controller's own disk has not returned, before each Decide.
 func (c *Core) Stalled(d time.Duration) { c.stalled = d }

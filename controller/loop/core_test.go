@@ -56,6 +56,31 @@ func reportOf(run string, number uint64, m health.Member) health.Report {
 	return health.Report{Host: "h1", RunID: run, Number: number, Members: []health.Member{m}}
 }
 
+// TestGivenUp: a leader that agents tell of a later generation of its platform grants and decides nothing any more (S3).
+func TestGivenUp(t *testing.T) {
+	for generation, ends := range map[uint64]bool{0: false, 1: false, 2: true} {
+		c := NewCore("c1", time.Minute)
+		c.Applied(born(t))
+		r := reportOf("r", 1, health.Member{Name: "m2"})
+		r.Host, r.Platform, r.Generation = "h2", "id", generation
+		c.Report(1, r, time.Minute) // as a follower: it does not know yet who is right
+		if out := c.Decide(time.Minute, time.Unix(0, 0)); out.Fatal != nil {
+			t.Errorf("generation %d: a follower exits: %v", generation, out.Fatal)
+		}
+		tick := c.Lead(time.Minute).Tick
+		c.Report(2, reportOf("r1", 1, primary()), time.Minute)
+		next := c.Ticked(tick, nil, time.Minute)
+		out := c.Ticked(next.Tick, nil, time.Minute)
+		granted := len(out.Replies) == 1 && out.Replies[0].Answer != nil && len(out.Replies[0].Answer.Grants) == 1
+		if granted == ends {
+			t.Errorf("generation %d: granted %v: %+v", generation, granted, out.Replies)
+		}
+		if out := c.Decide(time.Minute, time.Unix(0, 0)); errors.Is(out.Fatal, ErrGivenUp) != ends {
+			t.Errorf("generation %d: %v", generation, out.Fatal)
+		}
+	}
+}
+
 // leader is a core that leads and is ready.
 func leader(t *testing.T, now time.Duration) *Core {
 	t.Helper()

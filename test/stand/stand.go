@@ -317,6 +317,11 @@ func (s *Stand) Kill(name string, sig syscall.Signal) error {
 // Client is an operator's client of the controllers.
 func (s *Stand) Client() *wire.Client { return wire.NewClient(s.ControllerAddresses(), s.tls()) }
 
+// ClientOf speaks to one controller alone, host:port.
+func (s *Stand) ClientOf(address string) *wire.Client {
+	return wire.NewClient([]string{address}, s.tls())
+}
+
 func (s *Stand) tls() *tls.Config {
 	return s.store.ClientConfig(identity.RoleController, "", identity.ProtoHTTP)
 }
