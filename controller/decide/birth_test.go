@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"strings"
 	"testing"
 
 	"mainstay/controller/platform"
@@ -89,12 +90,30 @@ func TestAdoptedStaysAsynchronousUntilReplicasStream(t *testing.T) {
 	st.later(0)
 	st.waits("only 0 stream from m1")
 	m1.Senders = append(m1.Senders, health.Sender{Name: st.c().Members["m2"].Incarnation, State: "streaming", Flush: m1.Position})
+	st.members["m2"].Incarnation = st.c().Members["m2"].Incarnation
 	st.later(0)
 	if r := st.commits().Rejoined; r == nil || r.Member != "m2" {
 		t.Errorf("m2 streams: %+v", r)
 	}
 	if c := st.commits().Sets; c == nil || c.Acks != 1 || len(c.Names) != 1 || len(st.c().Sets) != 2 {
 		t.Errorf("sets %+v, in force %+v", c, st.c().Sets)
+	}
+}
+
+// TestRejoinedByItsOwnWord: what the repair left out stands in the report of the new data, not in the one before (S9).
+func TestRejoinedByItsOwnWord(t *testing.T) {
+	st := well(t, 1, nil)
+	st.apply(feed(state.Command{Reincarnate: &state.Reincarnate{Member: "m3", Reason: "test"}}))
+	name := st.c().Members["m3"].Incarnation
+	st.members["m1"].Senders[1].Name, st.members["m1"].List = name, st.s.PlatformVersion
+	st.later(0)
+	if cmd, _, _ := st.next(); cmd != nil && cmd.Rejoined != nil {
+		t.Errorf("its own report is of the data before: %s", body(cmd))
+	}
+	st.members["m3"].Incarnation, st.members["m3"].Discarded = name, &health.Discard{Transactions: 7}
+	st.later(0)
+	if r := st.commits().Rejoined; r == nil || !strings.Contains(r.Discard, "7 transactions") {
+		t.Errorf("rejoined %+v", r)
 	}
 }
 

@@ -81,7 +81,7 @@ func (s *Store) read() (*material, error) {
 		return nil, &FileError{Path: s.files.Cert, Problem: "it is no certificate of Mainstay", Err: err,
 			Mend: "issue one with " + issueCommand("", "")}
 	}
-	again := "issue it again with " + issueCommand(id.Role, id.Name)
+	again := "issue the certificate again with " + issueCommand(id.Role, id.Name)
 	keyPEM, err := readKey(s.files.Key)
 	if err != nil {
 		return nil, err

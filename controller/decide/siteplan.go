@@ -1,0 +1,121 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+
+	"mainstay/controller/platform"
+)
+
+// CheckSite tells everything that speaks against moving the platform to a site now: nothing is begun if anything does.
+func CheckSite(in Input, to string) (bad []string) {
+	s := in.State
+	for _, name := range s.ClusterNames() {
+		bad = append(bad, checkClusterTo(in, name, to)...)
+	}
+	for _, name := range s.AppNames() {
+		bad = append(bad, checkAppTo(in, s.Platform.App(name), to)...)
+	}
+	if text := in.siteLost(to); text != "" {
+		bad = append(bad, "site "+to+" is lost: "+text)
+	}
+	return bad
+}
+
+func checkClusterTo(in Input, name, to string) (bad []string) {
+	c, conf := in.State.Clusters[name], in.State.ClusterConfig(name)
+	say := func(text string) []string { return []string{"cluster " + name + ": " + text} }
+	switch {
+	case conf == nil:
+		return nil
+	case c.Primary == "":
+		return say("it has no primary yet")
+	case c.Pause != nil:
+		return say(fmt.Sprintf("it is paused by %s (%s)", c.Pause.By, c.Pause.Reason))
+	case c.Attempt != nil:
+		return say("operation " + c.Attempt.Operation + " is under way")
+	case in.State.Platform.SiteOf(conf.Member(c.Primary).Host) == to:
+		return nil
+	}
+	target := bestOn(in, name, to)
+	if target == "" {
+		return say("no member on site " + to + " can take over; `mainstay explain " + name + "` says why")
+	}
+	if _, blockers := CheckSwitchover(in, name, target); len(blockers) > 0 {
+		return say(strings.Join(blockers, "; "))
+	}
+	return nil
+}
+
+func checkAppTo(in Input, conf *platform.App, to string) (bad []string) {
+	on, heard := 0, 0
+	for i := range conf.Instances {
+		inst := &conf.Instances[i]
+		if inst.Site != to {
+			continue
+		}
+		on++
+		if inst.Host == "" || in.View.Report(inst.Host) != nil && in.View.Silence(inst.Host, in.Now) <= in.suspect() {
+			heard++
+		}
+	}
+	switch {
+	case on == 0:
+		return []string{"app " + conf.Name + " has no instance on site " + to}
+	case heard < min(conf.Minimum, on):
+		return []string{fmt.Sprintf("app %s: the agents of %d of its %d instances on site %s answer, and %d are needed", conf.Name, heard, on, to, conf.Minimum)}
+	}
+	return nil
+}
+
+// PlanSite tells, step by step, what a site switchover would do.
+func PlanSite(in Input, to string) (plan []string) {
+	s := in.State
+	hooks := func(step, when string) {
+		for _, n := range s.Platform.HooksAt(step, when) {
+			h := s.Platform.Hooks[n]
+			plan = append(plan, fmt.Sprintf("hook %s %s: %s%s (at most %s; on failure %s)", when, step, strings.Join(h.Exec, " "), h.Webhook, h.Timeout, h.OnFailure))
+		}
+	}
+	for _, name := range s.ClusterNames() {
+		if conf := s.ClusterConfig(name); conf != nil && conf.Member(s.Clusters[name].Primary) != nil && s.Platform.SiteOf(conf.Member(s.Clusters[name].Primary).Host) != to {
+			plan = append(plan, fmt.Sprintf("check: CHECKPOINT on %s, while everybody still works, so that its stop is short", s.Clusters[name].Primary))
+		}
+	}
+	for _, step := range platform.Steps() {
+		hooks(step, "before")
+		plan = append(plan, planStep(in, step, to)...)
+		hooks(step, "after")
+	}
+	return plan
+}
+
+func planStep(in Input, step, to string) (plan []string) {
+	s := in.State
+	for _, name := range s.AppNames() {
+		conf := s.Platform.App(name)
+		lives := conf.Run == platform.RunWithPrimary
+		switch {
+		case step == platform.StepQuiesce && lives:
+			plan = append(plan, fmt.Sprintf("quiesce: app %s is drained (%s) and stopped on every site", name, conf.Drain))
+		case step == platform.StepQuiesce && conf.Quiesce != "":
+			plan = append(plan, "quiesce: app "+name+" is asked to refuse writes")
+		case step == platform.StepApps && lives:
+			plan = append(plan, "apps: app "+name+" starts on site "+to)
+		case step == platform.StepApps && conf.Resume != "":
+			plan = append(plan, "apps: app "+name+" is asked to take writes again")
+		case step == platform.StepVerify && conf.Verify != "":
+			plan = append(plan, "verify: a write and a read through app "+name)
+		}
+	}
+	for _, name := range s.ClusterNames() {
+		conf := s.ClusterConfig(name)
+		if primary := s.Clusters[name].Primary; step == platform.StepClusters && conf != nil && s.Platform.SiteOf(conf.Member(primary).Host) != to {
+			plan = append(plan, fmt.Sprintf("clusters: %s is switched over from %s to %s", name, primary, bestOn(in, name, to)))
+		}
+	}
+	if step == platform.StepRouting {
+		plan = append(plan, "routing: clients find the primaries on site "+to+" by the published topology")
+	}
+	return plan
+}
