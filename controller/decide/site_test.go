@@ -80,13 +80,19 @@ func TestBlockEndsWhereASiteIsLost(t *testing.T) {
 	}
 }
 
-func TestApproval(t *testing.T) {
-	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "approval" })
+// losesEast begins the failover of a lost site, and seals the replicas.
+func (st *stage) losesEast() {
+	st.t.Helper()
 	st.vanish()
 	st.votes("c3", "north", false)
 	st.commits()
 	st.later(0)
 	st.seal("m2", "m3")
+}
+
+func TestApproval(t *testing.T) {
+	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "approval" })
+	st.losesEast()
 	st.later(graceForSeals + time.Second)
 	st.waits("mainstay approve feed-")
 	if !st.problem(health.ApprovalNeeded) {
@@ -105,11 +111,7 @@ func TestApproval(t *testing.T) {
 func TestApprovalEndsWhenThePrimaryIsBack(t *testing.T) {
 	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "approval" })
 	back := *st.members["m1"]
-	st.vanish()
-	st.votes("c3", "north", false)
-	st.commits()
-	st.later(0)
-	st.seal("m2", "m3")
+	st.losesEast()
 	st.members["m1"] = &back
 	st.later(graceForSeals + time.Second)
 	if a := st.commits().Abandon; a == nil || !strings.Contains(a.Reason, "is well") {
@@ -119,11 +121,7 @@ func TestApprovalEndsWhenThePrimaryIsBack(t *testing.T) {
 
 func TestNeverAcrossSites(t *testing.T) {
 	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "never" })
-	st.vanish()
-	st.votes("c3", "north", false)
-	st.commits()
-	st.later(0)
-	st.seal("m2", "m3")
+	st.losesEast()
 	st.later(graceForSeals + time.Second)
 	st.waits("no member is eligible")
 }
