@@ -45,6 +45,7 @@ type World struct {
 	promoted   []func(*minder) // what waits for the next promotion
 	abandoned  []func()        // what waits for the next attempt to be abandoned
 	faults     []*fault
+	estate     *estate // nil for a scenario without apps
 }
 
 // Options change a scenario, to find the smallest that still fails.
@@ -97,6 +98,10 @@ func (w *World) Run() Result {
 	w.raft.elect()
 	w.raft.commit(state.Command{Init: &state.Init{PlatformID: "p1"}})
 	w.raft.commit(state.Command{Platform: &state.SetPlatform{Platform: w.platform()}})
+	if w.estate != nil {
+		w.attendSites()
+		w.watchPools()
+	}
 	for _, c := range w.clusters {
 		c.attend()
 		for _, k := range c.clients {
@@ -116,13 +121,14 @@ func (w *World) Run() Result {
 		for _, c := range w.clusters {
 			c.judge()
 		}
+		w.judgeEstate()
 	}
 	return w.result()
 }
 
 // untilWell goes on until all has been well for some seconds.
 func (w *World) untilWell() {
-	for well, end := 0, w.now+finish; well < settled && w.now < end && !w.broken(); {
+	for well, begun := 0, w.now; well < settled && w.now < begun+w.within() && !w.broken(); {
 		w.runUntil(w.now+time.Second, w.broken)
 		if well++; w.ill() {
 			well = 0
@@ -136,7 +142,15 @@ func (w *World) ill() bool {
 			return true
 		}
 	}
-	return false
+	return w.illEstate() != ""
+}
+
+// within is how long all may take to become well. A site switchover that waits may wait for minutes before it halts.
+func (w *World) within() time.Duration {
+	if w.estate != nil && w.moving() {
+		return 5 * finish
+	}
+	return finish
 }
 
 func (w *World) broken() bool {
@@ -197,6 +211,9 @@ func (w *World) trace(format string, args ...any) {
 func (c *cluster) config() platform.Cluster {
 	cl := platform.Cluster{Name: c.name, Lease: c.lease, Durability: platform.Durability{Acks: c.acks, From: "any", WhenShort: "block"},
 		Failover: platform.Failover{AcrossSites: "automatic", WhenIncomplete: "wait"}}
+	if e := c.w.estate; e != nil && e.across != "" {
+		cl.Failover.AcrossSites = e.across
+	}
 	if c.far {
 		cl.Durability.From = "other-site"
 	}
