@@ -18,6 +18,7 @@ const (
 	quiet   = 3 * time.Second
 	trouble = 16 * time.Second
 	finish  = 60 * time.Second // after the heal
+	patient = 8 * finish       // where a site switchover is under way, which may wait for minutes before it halts
 	settled = 2                // seconds in a row in which all is well, and no more will happen
 )
 
@@ -128,10 +129,14 @@ func (w *World) Run() Result {
 
 // untilWell goes on until all has been well for some seconds.
 func (w *World) untilWell() {
-	for well, begun := 0, w.now; well < settled && w.now < begun+w.within() && !w.broken(); {
+	latest := w.now + patient
+	for well, end := 0, w.now+finish; well < settled && w.now < end && !w.broken(); {
 		w.runUntil(w.now+time.Second, w.broken)
 		if well++; w.ill() {
 			well = 0
+		}
+		if w.moving() {
+			end = min(w.now+finish, latest)
 		}
 	}
 }
@@ -143,14 +148,6 @@ func (w *World) ill() bool {
 		}
 	}
 	return w.illEstate() != ""
-}
-
-// within is how long all may take to become well. A site switchover that waits may wait for minutes before it halts.
-func (w *World) within() time.Duration {
-	if w.estate != nil && w.moving() {
-		return 5 * finish
-	}
-	return finish
 }
 
 func (w *World) broken() bool {
