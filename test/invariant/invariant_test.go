@@ -47,6 +47,7 @@ func TestEachClaimFails(t *testing.T) {
 		"nobody leads":                        {"S8", func(c *Checker) { c.Alive(1, "nobody leads") }},
 		"later than predicted":                {"S8", func(c *Checker) { c.Within(1, 3, 2) }},
 		"predicted, and not come":             {"S8", func(c *Checker) { c.Within(1, 3, 0) }},
+		"a pool on two sites":                 {"pool", func(c *Checker) { c.Together(1, "web", []AppServer{{Name: "e", Site: "s1"}, {Name: "w", Site: "s2"}}) }},
 		"a record missing at a handover":      {"handover", func(c *Checker) { c.HandedOver(1, "a", "b", 1) }},
 	} {
 		checker := New()
@@ -54,6 +55,15 @@ func TestEachClaimFails(t *testing.T) {
 		if v := checker.Violations(); len(v) != 1 || v[0].Rule != c.rule {
 			t.Errorf("%s: want one violation of %s, got %v", name, c.rule, v)
 		}
+	}
+}
+
+// TestPoolOnOneSite: those of one site live together, and one that nobody could end counts for nothing.
+func TestPoolOnOneSite(t *testing.T) {
+	c := New()
+	c.Together(1, "web", []AppServer{{Name: "e1", Site: "s1"}, {Name: "w", Site: "s2", Unattended: true}, {Name: "e2", Site: "s1"}})
+	if len(c.Violations()) != 0 {
+		t.Error(c.Violations())
 	}
 }
 

@@ -21,18 +21,22 @@ type agent struct {
 	// answered is the number of the last report that a leader has answered without a relay; relay passes reports on.
 	answered uint64
 	relay    *host
+	since    time.Duration // true time of its start
 }
 
 func (a *agent) start() {
 	h := a.host
 	a.life++
-	a.up = true
+	a.up, a.since = true, a.w.now
 	a.run = fmt.Sprintf("%s-%d", a.w.net.names[h.node], h.boot) // one for all agents of a boot
 	a.clocks, a.answered, a.relay = member.NewClocks(a.run, uint64(h.now())), 0, nil
 	for _, m := range h.members { // nothing of the run before may be sent for one while another begins
 		m.run = run{report: health.Member{Name: m.name}}
 	}
 	for _, m := range h.members {
+		m.begin()
+	}
+	for _, m := range h.apps {
 		m.begin()
 	}
 	a.report(a.life)
@@ -69,9 +73,15 @@ func (a *agent) report(life int) {
 
 func (a *agent) send() {
 	number := a.clocks.Send(a.host.now()) // s, before anything else (L1)
-	r := health.Report{Host: a.host.name, BootID: fmt.Sprint(a.host.boot), RunID: a.run, Number: number, Platform: "p1"}
+	r := health.Report{Host: a.host.name, BootID: a.host.bootID(), RunID: a.run, Number: number, Platform: "p1"}
 	for _, m := range a.host.members {
 		r.Members = append(r.Members, m.report)
+	}
+	if a.w.estate != nil {
+		r.Address = a.host.name
+	}
+	for _, m := range a.host.apps {
+		r.Instances = append(r.Instances, m.snapshot())
 	}
 	for _, c := range a.w.controllers {
 		a.post(c, nil, r)
@@ -119,6 +129,11 @@ func (a *agent) obey(answer *wire.ReportAnswer) {
 			m.keepTenure()
 		}
 	}
+	if s, ours := a.clocks.End(answer.RunID, answer.Number, 0); ours {
+		for _, m := range a.host.apps {
+			m.obey(answer, s)
+		}
+	}
 }
 
 func (h *host) member(name string) *minder {
@@ -135,6 +150,9 @@ func (h *host) lease() time.Duration {
 	shortest := platform.MaxLease
 	for _, m := range h.members {
 		shortest = min(shortest, m.cluster.lease)
+	}
+	for _, m := range h.apps {
+		shortest = min(shortest, m.pool.cluster.lease)
 	}
 	return shortest
 }

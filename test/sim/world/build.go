@@ -29,11 +29,13 @@ func (w *World) build() {
 		}
 		w.hosts = append(w.hosts, h)
 	}
+	w.addEstate()
 	w.spare = w.net.join("copy", site(w.rand.IntN(2)))
 	w.addCluster("feed", "m", members)
 	if w.rand.IntN(10) == 0 {
 		w.addCluster("mail", "n", min(members, 2+w.rand.IntN(2)))
 	}
+	w.addPools()
 }
 
 func site(i int) string { return fmt.Sprintf("s%d", 1+i%3) }
@@ -84,6 +86,12 @@ func (w *World) platform() *platform.Platform {
 	}
 	for _, c := range w.clusters {
 		p.Clusters = append(p.Clusters, c.config())
+	}
+	if w.estate != nil {
+		p.Hooks = w.estate.hooks
+	}
+	for _, a := range w.pools() {
+		p.Apps = append(p.Apps, a.config())
 	}
 	return p
 }

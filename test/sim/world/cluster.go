@@ -25,7 +25,8 @@ type cluster struct {
 	far        bool     // from: other-site
 	unattended bool     // nobody lifts the block after a failover while there is trouble
 	blow       blow
-	refused    int // decided commands in a row
+	refused    int  // decided commands in a row
+	unfenced   bool // an operator's word stood in for a fence: what is left of the old site is his
 }
 
 // state is what the log says of it now.

@@ -26,6 +26,7 @@ type controller struct {
 	ready    bool                      // a tick of its term is committed
 	tries    map[state.Effect]*try     // effects under way
 	probed   map[*minder]time.Duration // when the last probe that succeeded began
+	checks   map[*appMinder]*check
 }
 
 func (c *controller) start() {
@@ -36,7 +37,10 @@ func (c *controller) start() {
 	c.core = loop.NewCore(c.name, c.now())
 	c.replies = map[uint64]func(*wire.ReportAnswer, error){}
 	c.apply(c.w.raft.last())
-	c.probed = map[*minder]time.Duration{}
+	c.probed, c.checks = map[*minder]time.Duration{}, map[*appMinder]*check{}
+	if c.w.estate != nil {
+		c.core.At(c.w.net.sites[c.node])
+	}
 	c.core.Voters(c.w.voters)
 	c.beat(c.life)
 	c.vote(c.life)

@@ -53,6 +53,7 @@ func (w *World) plan() {
 		}
 		w.faults = append(w.faults, f)
 	}
+	w.planEstate()
 	skip := map[int]bool{}
 	for _, n := range w.options.Skip {
 		skip[n] = true
@@ -91,12 +92,18 @@ func (w *World) heal() {
 	clear(w.net.sleep)
 	w.raft.late = 0
 	w.promoted, w.abandoned = nil, nil
+	if w.estate != nil {
+		w.estate.ready = nil
+	}
 	w.endCopy(w.twin)
 	w.powerHeals()
 	for _, h := range w.hosts {
 		h.stalled, h.filled, h.slow = 0, 0, 0
 		for _, m := range h.members {
 			m.pg.lag, m.pg.conflict, m.pg.hung, m.pg.onStop = 0, min(m.pg.conflict, w.now), 0, nil
+		}
+		for _, m := range h.apps {
+			m.server.sick = false
 		}
 		if !h.up {
 			h.start()

@@ -12,6 +12,7 @@ import (
 // committed watches the log, and shows it to the checkers.
 func (w *World) committed(old, next *state.State, cmd state.Command, encoded []byte, refused error) {
 	w.trace("log %d: %s refused=%v", next.Index, encoded, refused)
+	w.noteEstate(old, next, cmd, refused)
 	c := w.cluster(cmd.Cluster)
 	if refused != nil || c == nil {
 		w.counts["refused"]++
@@ -72,6 +73,7 @@ const news = 2 * time.Second
 // promotion is the moment at which a proof is accepted and a member chosen (S4).
 func (w *World) promotion(c *cluster, was *state.Cluster, p *state.Promote) {
 	w.counts["proof "+string(p.Proof.Kind)]++
+	c.unfenced = c.unfenced || p.Proof.Kind == fencing.Operator
 	if p.Proof.Kind == fencing.Operator || was.Attempt.Accepted != nil {
 		c.check.Excuse() // a person's word stands in for the fence or the completeness
 	}
@@ -123,6 +125,9 @@ func (c *cluster) passedOver(chosen *minder, was *state.Cluster, p *state.Promot
 	var others []invariant.Candidate
 	for _, m := range c.members {
 		if _, known := p.Positions[m.name]; !known || m == chosen || m.name == was.Primary || !c.conf().Member(m.name).MayLead {
+			continue
+		}
+		if !c.candidate(m, was).Home && !c.mayLeave(was.Attempt) {
 			continue
 		}
 		if m.durable.Sealed == p.Attempt && m.pg.timeline() == was.Timeline && was.Members[m.name].Excluded == "" && c.w.raft.top().FenceOf(c.name, m.name) == nil {

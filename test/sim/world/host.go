@@ -1,9 +1,11 @@
 package world
 
 import (
+	"fmt"
 	"time"
 
 	"mainstay/controller/member"
+	"mainstay/health"
 )
 
 const systemID = "7301"
@@ -23,6 +25,7 @@ type host struct {
 	power   *switchboard // nil for none
 	twin    bool         // a copy of the machine of that name
 	members []*minder
+	apps    []*appMinder
 }
 
 // start boots the host, if it has power: the clock and the guards are new, PostgreSQL does not run.
@@ -47,12 +50,17 @@ func (h *host) crash() {
 		m.pg.crash()
 		m.pg.abortClone()
 	}
+	for _, m := range h.apps {
+		m.server.becomes(health.ProcessEnded)
+		m.server.life++
+	}
 	h.agent.stop()
 }
 
 // destroy is a crash that takes the disks along.
 func (h *host) destroy() {
 	h.crash()
+	h.wipe()
 	for _, m := range h.members {
 		m.forget()
 		m.aside = nil
@@ -69,6 +77,8 @@ func (h *host) again(d time.Duration, f func()) {
 		}
 	})
 }
+
+func (h *host) bootID() string { return fmt.Sprint(h.boot) }
 
 func (h *host) now() time.Duration { return h.clock.read(h.w.now) }
 
@@ -88,5 +98,8 @@ func (h *host) drift() {
 		if m.guard.end != 0 {
 			m.guard.arm()
 		}
+	}
+	for _, m := range h.apps {
+		h.agent.on(0, func() { m.wake(false) })
 	}
 }

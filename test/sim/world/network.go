@@ -14,6 +14,7 @@ type network struct {
 	cuts  [][]bool
 	late  [][]time.Duration // added to every delay of one way
 	sleep []time.Duration   // until when a node's processes are stopped
+	slept []time.Duration   // until when they were last
 	loss  float64
 	twice float64
 	slow  time.Duration // added to every delay at most
@@ -22,7 +23,7 @@ type network struct {
 // join adds a node. All must have joined before the first message.
 func (n *network) join(name, site string) node {
 	n.names, n.sites = append(n.names, name), append(n.sites, site)
-	n.sleep = append(n.sleep, 0)
+	n.sleep, n.slept = append(n.sleep, 0), append(n.slept, 0)
 	n.cuts, n.late = nil, nil
 	for range n.names {
 		n.cuts, n.late = append(n.cuts, make([]bool, len(n.names))), append(n.late, make([]time.Duration, len(n.names)))
@@ -82,6 +83,7 @@ func (n *network) awake(a node, f func()) {
 // freeze stops a node's processes for a while, at most until everything heals.
 func (n *network) freeze(a node, d time.Duration) {
 	n.sleep[a] = max(n.sleep[a], min(n.w.now+d, n.w.trouble))
+	n.slept[a] = n.sleep[a]
 }
 
 func (n *network) cut(from, to node) { n.cuts[from][to] = true }

@@ -78,6 +78,9 @@ func (w *World) reconfigure() string {
 
 // change applies the platform with one cluster changed.
 func (w *World) change(c *cluster, f func(*platform.Cluster)) {
+	if w.moving() {
+		return // it would be refused
+	}
 	next := *w.raft.top().Platform
 	next.Clusters = append([]platform.Cluster(nil), next.Clusters...)
 	conf := next.Cluster(c.name)

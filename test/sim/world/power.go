@@ -84,16 +84,26 @@ func (c *controller) want() {
 	for e, t := range c.tries {
 		if !slices.Contains(wanted, e) {
 			t.unwanted = true
+			if t.hangs {
+				delete(c.tries, e)
+			}
 		}
 	}
 	for _, e := range wanted {
+		if e.Change != "" {
+			c.askFor(e)
+			continue
+		}
 		if h := c.w.host(e.Host); h != nil && h.power != nil && !c.busy(e.Host) {
 			c.try(e, h.power)
 		}
 	}
 }
 
-type try struct{ unwanted bool }
+type try struct {
+	unwanted bool
+	hangs    bool // it never answers: it is given up once it is not wanted any more
+}
 
 func (c *controller) busy(host string) bool {
 	for e := range c.tries {

@@ -26,6 +26,11 @@ func (w *World) crashAgent() string {
 }
 
 func (h *host) crashAgent(d time.Duration) {
+	for _, m := range h.apps {
+		if h.agent.up && h.w.rand.IntN(2) == 0 {
+			m.leave()
+		}
+	}
 	h.agent.stop()
 	h.again(d, func() {
 		if !h.agent.up {

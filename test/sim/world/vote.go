@@ -16,7 +16,7 @@ func (c *controller) vote(life int) {
 		return
 	}
 	c.w.after(votesEvery, func() { c.w.net.awake(c.node, func() { c.vote(life) }) })
-	votes := c.core.Vote(fmt.Sprintf("%s-%d", c.name, life), c.probe(), nil, c.now())
+	votes := c.core.Vote(fmt.Sprintf("%s-%d", c.name, life), c.probe(), c.probeApps(), c.now())
 	for _, o := range c.w.controllers {
 		if o != c {
 			c.w.net.send(c.node, o.node, func() {

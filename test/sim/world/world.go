@@ -18,6 +18,7 @@ const (
 	quiet   = 3 * time.Second
 	trouble = 16 * time.Second
 	finish  = 60 * time.Second // after the heal
+	patient = 8 * finish       // where a site switchover is under way, which may wait for minutes before it halts
 	settled = 2                // seconds in a row in which all is well, and no more will happen
 )
 
@@ -45,6 +46,7 @@ type World struct {
 	promoted   []func(*minder) // what waits for the next promotion
 	abandoned  []func()        // what waits for the next attempt to be abandoned
 	faults     []*fault
+	estate     *estate // nil for a scenario without apps
 }
 
 // Options change a scenario, to find the smallest that still fails.
@@ -97,6 +99,10 @@ func (w *World) Run() Result {
 	w.raft.elect()
 	w.raft.commit(state.Command{Init: &state.Init{PlatformID: "p1"}})
 	w.raft.commit(state.Command{Platform: &state.SetPlatform{Platform: w.platform()}})
+	if w.estate != nil {
+		w.attendSites()
+		w.watchPools()
+	}
 	for _, c := range w.clusters {
 		c.attend()
 		for _, k := range c.clients {
@@ -116,16 +122,21 @@ func (w *World) Run() Result {
 		for _, c := range w.clusters {
 			c.judge()
 		}
+		w.judgeEstate()
 	}
 	return w.result()
 }
 
 // untilWell goes on until all has been well for some seconds.
 func (w *World) untilWell() {
+	latest := w.now + patient
 	for well, end := 0, w.now+finish; well < settled && w.now < end && !w.broken(); {
 		w.runUntil(w.now+time.Second, w.broken)
 		if well++; w.ill() {
 			well = 0
+		}
+		if w.moving() {
+			end = min(w.now+finish, latest)
 		}
 	}
 }
@@ -136,7 +147,7 @@ func (w *World) ill() bool {
 			return true
 		}
 	}
-	return false
+	return w.illEstate() != ""
 }
 
 func (w *World) broken() bool {
@@ -197,6 +208,9 @@ func (w *World) trace(format string, args ...any) {
 func (c *cluster) config() platform.Cluster {
 	cl := platform.Cluster{Name: c.name, Lease: c.lease, Durability: platform.Durability{Acks: c.acks, From: "any", WhenShort: "block"},
 		Failover: platform.Failover{AcrossSites: "automatic", WhenIncomplete: "wait"}}
+	if e := c.w.estate; e != nil && e.across != "" {
+		cl.Failover.AcrossSites = e.across
+	}
 	if c.far {
 		cl.Durability.From = "other-site"
 	}

@@ -1,0 +1,241 @@
+package world
+
+import (
+	"time"
+
+	"mainstay/controller/instance"
+	"mainstay/controller/platform"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+const (
+	appLookEvery = 500 * time.Millisecond
+	keepAgain    = 2 * time.Second
+)
+
+// appMinder is the shell of instance.Next for one app server, as controller/agent's is: it looks, asks, acts.
+type appMinder struct {
+	w          *World
+	host       *host
+	pool       *pool
+	name, site string
+	stop       time.Duration // how long TERM may take
+	server     *server
+
+	durable instance.Durable // on disk
+	appRun
+}
+
+// appRun is what a run of the agent knows. Each lane does one thing at a time.
+type appRun struct {
+	goal      platform.InstanceGoal
+	goalFrom  uint64
+	heard     time.Duration
+	permitEnd time.Duration
+	vouched   bool
+	seen      instance.Seen
+	memory    instance.Memory
+	said      health.Instance
+
+	looking, starting, stopping, killing, keeping, asking bool
+
+	changed time.Duration // when the last start began or ended; looks begun before show what was
+	keepAt  time.Duration
+	askedAt time.Duration
+	alarm   uint64 // numbers the timers: only the last one counts
+}
+
+// begin takes the app server up in a new run of the agent.
+func (m *appMinder) begin() {
+	d := m.durable
+	m.appRun = appRun{goal: d.Goal, permitEnd: instance.PermitAfter(d, m.boot(), m.host.now())}
+	m.wake(true)
+}
+
+func (m *appMinder) boot() string { return m.host.bootID() }
+
+// leave is an agent that ends in good order: it writes exactly when the permit ends.
+func (m *appMinder) leave() {
+	if d := &m.durable; d.Goal == m.goal && d.Boot == m.boot() && d.End < m.permitEnd && !m.keeping && m.host.stall() == 0 {
+		d.End = m.permitEnd
+	}
+}
+
+// back runs f in this life of the agent, once it is not stopped: how what goes on beside the loop comes back to it.
+func (m *appMinder) back(f func()) func() {
+	a := m.host.agent
+	life := a.life
+	return func() {
+		m.w.net.awake(m.host.node, func() {
+			if a.life == life {
+				f()
+			}
+		})
+	}
+}
+
+// wake is one turn of the loop.
+func (m *appMinder) wake(look bool) {
+	if look {
+		m.look()
+	}
+	pause := m.think()
+	pause = min(pause, m.ask())
+	m.alarm++
+	number := m.alarm
+	late := m.w.span(0, 15*time.Millisecond) // a timer is on time, however slow the host
+	m.w.at(m.host.clock.when(m.host.now()+pause)+late, m.back(func() {
+		if m.alarm == number {
+			m.wake(true)
+		}
+	}))
+}
+
+func (m *appMinder) look() {
+	if m.looking {
+		return
+	}
+	m.looking = true
+	begun, seen := m.host.now(), instance.Seen{Process: m.server.process}
+	m.host.agent.on(m.w.span(2*time.Millisecond, 60*time.Millisecond), func() {
+		m.looking = false
+		if begun >= m.changed && !(m.starting && seen.Process == health.ProcessEnded) {
+			m.seen = seen
+			m.memory = m.memory.Looked(seen, m.host.now())
+		}
+		m.wake(false)
+	})
+}
+
+func (m *appMinder) input() instance.Input {
+	return instance.Input{Now: m.host.now(), Boot: m.boot(), Goal: m.goal, PermitEnd: m.permitEnd, Durable: m.durable, Seen: m.seen, Memory: m.memory, Stop: m.stop}
+}
+
+// think asks the core and does what it says; it returns after how long to think again.
+func (m *appMinder) think() time.Duration {
+	act := instance.Next(m.input())
+	m.do(act)
+	m.tell()
+	pause := appLookEvery
+	if act.Again != 0 {
+		pause = min(pause, max(act.Again-m.host.now(), time.Millisecond))
+	}
+	return pause
+}
+
+func (m *appMinder) snapshot() health.Instance {
+	r := m.input().Report(m.name, m.vouched)
+	r.From = m.goalFrom
+	return r
+}
+
+// tell reports at once what others wait for.
+func (m *appMinder) tell() {
+	r := m.snapshot()
+	if r.PermitLeft, r.From = 0, 0; r != m.said {
+		m.said = r
+		m.host.agent.on(time.Millisecond, m.host.agent.send)
+	}
+}
+
+func (m *appMinder) do(act instance.Act) {
+	now := m.host.now()
+	switch act.Kind {
+	case instance.Nothing:
+		return
+	case instance.Persist:
+		m.keep(act.Durable)
+		return
+	case instance.Start:
+		m.start(now)
+	case instance.Drain:
+		m.memory.DrainFrom, m.memory.Drained = now, false
+	case instance.Readmit:
+		m.memory = m.memory.Readmitted()
+	case instance.Stop:
+		m.server.callOff()
+		m.memory.StopFrom = now
+		m.end(&m.stopping, m.server.term)
+	case instance.Kill:
+		if m.killing {
+			return
+		}
+		m.memory.KilledAt = now
+		m.server.callOff()
+		m.end(&m.killing, m.server.kill)
+	}
+	m.w.trace("%s: %s (%s)", m.name, act.Kind, act.Why)
+}
+
+func (m *appMinder) start(now time.Duration) {
+	if m.starting {
+		return
+	}
+	m.changed, m.starting = now, true
+	m.memory = m.memory.Starting()
+	m.server.start(m.back(func() {
+		m.starting, m.changed = false, m.host.now()
+		m.wake(true)
+	}))
+}
+
+// end does what ends it, in a lane that is sometimes busy for longer than what it does takes.
+func (m *appMinder) end(busy *bool, f func()) {
+	if *busy {
+		return
+	}
+	*busy = true
+	f()
+	d := m.w.span(time.Millisecond, 20*time.Millisecond)
+	if m.w.rand.IntN(5) == 0 {
+		d = m.w.span(20*time.Millisecond, 800*time.Millisecond)
+	}
+	m.w.after(d, m.back(func() {
+		*busy = false
+		m.wake(busy == &m.killing)
+	}))
+}
+
+func (m *appMinder) keep(d instance.Durable) {
+	if m.keeping || m.host.now() < m.keepAt {
+		return
+	}
+	m.keeping = true
+	m.w.after(m.w.span(time.Millisecond, 15*time.Millisecond)+m.host.stall(), m.back(func() {
+		m.keeping = false
+		if m.host.full() {
+			m.keepAt = m.host.now() + keepAgain
+		} else {
+			m.durable = d
+		}
+		m.wake(false)
+	}))
+}
+
+// obey takes the goal from a leader's answer; s is the clock of the report that it answers (L1).
+func (m *appMinder) obey(answer *wire.ReportAnswer, s time.Duration) {
+	next, named := answer.Instances[m.name]
+	if answer.Alarm != "" && len(answer.Instances) == 0 { // it turns this agent away
+		m.heard = m.host.now()
+		return
+	}
+	if answer.Number < m.goalFrom {
+		return
+	}
+	m.goalFrom, m.heard = answer.Number, m.host.now()
+	g := instance.Confirm(m.goal, next, named)
+	if named && g.Permit > 0 {
+		if m.goal.Permit == 0 {
+			m.permitEnd = 0
+		}
+		m.permitEnd, m.vouched = max(m.permitEnd, s+g.Permit), false
+	}
+	if g == m.goal {
+		return
+	}
+	m.memory = m.memory.Goal(m.goal, g)
+	m.goal = g
+	m.w.trace("%s: goal %s restart %d permit %s of %s %s", m.name, g.Want, g.Restart, g.Permit, g.Primary, g.Epoch)
+	m.host.agent.on(time.Millisecond, func() { m.wake(true) })
+}

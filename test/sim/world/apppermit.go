@@ -1,0 +1,70 @@
+package world
+
+import (
+	"time"
+
+	"mainstay/controller/instance"
+	"mainstay/controller/platform"
+)
+
+// askPause lies between two questions to the agent of an instance's primary.
+const askPause = 100 * time.Millisecond
+
+// ask renews the permit while no leader answers: the agent of the primary says for how long that is good for one, counted
+// from before the question was sent (L1). It returns after how long to come again.
+func (m *appMinder) ask() time.Duration {
+	g, now := m.goal, m.host.now()
+	at := max(instance.AskAt(g, m.heard), m.askedAt+askPause)
+	if m.vouched {
+		at = max(at, m.permitEnd-g.Permit/2)
+	}
+	if g.Permit == 0 || g.Want != platform.WantRunning || g.Agent == "" || m.asking {
+		return appLookEvery
+	}
+	if now < at {
+		return at - now
+	}
+	m.askedAt, m.asking = now, true
+	over := m.back(func() { m.asking = false })
+	m.w.after(max(g.Permit/4, askPause), over)
+	peer := m.w.host(g.Agent)
+	m.w.net.send(m.host.node, peer.node, func() {
+		if !peer.agent.up {
+			return
+		}
+		left := peer.leaseOf(g)
+		m.w.net.send(peer.node, m.host.node, m.back(func() { m.vouch(g, now, left) }))
+	})
+	return askPause
+}
+
+// vouch takes the primary's agent at its word, if the goal is still the one it was asked for.
+func (m *appMinder) vouch(asked platform.InstanceGoal, s, left time.Duration) {
+	if end := s + min(left, asked.Permit); left > 0 && m.goal == asked && end > m.permitEnd {
+		m.permitEnd, m.vouched = end, true
+		m.w.counts["permits vouched for"]++
+	}
+}
+
+// leaseOf is for how long the member named in a goal is good for a permit under that epoch.
+func (h *host) leaseOf(g platform.InstanceGoal) time.Duration {
+	m := h.member(g.Primary)
+	if m == nil {
+		return 0
+	}
+	e, left := m.goodFor(h.now())
+	if e != g.Epoch {
+		return 0
+	}
+	return left
+}
+
+// goodFor is what controller/agent's minder says: it counts from the last renewal of the lease.
+func (m *minder) goodFor(now time.Duration) (platform.Epoch, time.Duration) {
+	e, d := m.lease.Epoch, m.durable
+	if e != d.Epoch || e != d.Ran || !d.Closed.Less(e) || e.Less(d.Sealed) || m.goal.Kind != platform.GoalPrimary || m.goal.Epoch != e || m.lease.End <= now {
+		return e, 0
+	}
+	renewed := m.lease.End - m.vouching.length
+	return e, max(0, renewed+platform.Permit(m.vouching.length)-now)
+}
