@@ -102,14 +102,16 @@ func breaks(in Input, act Act) string {
 		return "goes on without its permit"
 	case lapsed && act.Wait == "it to end" && act.Again > max(in.PermitEnd, m.StopFrom)+platform.GuardKill:
 		return "takes longer to end without its permit than is counted for"
-	case g.Permit > 0 && !lapsed && act.Kind != Drain && act.Kind != Readmit && !ends && act.Kind != Start && s == health.ProcessRunning && (act.Again == 0 || act.Again > in.PermitEnd+platform.GuardKill):
+	case g.Permit > 0 && !lapsed && (act.Again == 0 || act.Again > in.PermitEnd+platform.GuardKill):
 		return "sleeps through the end of its permit"
 	case act.Kind == Drain && lapsed:
 		return "drains without its permit"
 	case act.Kind == Start:
 		return starts(in, lapsed)
-	case ends && s == health.ProcessEnded:
+	case ends && s == health.ProcessEnded && !m.Begun:
 		return "stopped what had ended"
+	case lapsed && s == health.ProcessEnded && m.Begun && !ends && act.Wait != "it to end":
+		return "lets a start go on without its permit"
 	case act.Kind == Kill && (m.StopFrom == 0 || in.Now < m.StopFrom+time.Second && !lapsed):
 		return "killed what was not asked, or a moment ago"
 	case !lapsed && g.Want == platform.WantNothing && act.Kind != Nothing && act.Kind != Persist && act.Kind != Readmit:

@@ -180,6 +180,32 @@ func TestPermit(t *testing.T) {
 	s.run(time.Second).want("start")
 }
 
+// TestAStartThatIsUnderWayWhenThePermitEnds: what was begun may run at any moment, on a disk that hangs long after.
+func TestAStartThatIsUnderWayWhenThePermitEnds(t *testing.T) {
+	g := running
+	g.Permit, g.Primary = 5*time.Second, "feed-e1"
+	s := newScene(t, g, health.ProcessEnded)
+	s.Durable.Boot, s.Durable.End, s.PermitEnd = boot, now+time.Second, now+time.Second
+	act := Next(s.Input)
+	if act.Kind != Start || act.Again != s.PermitEnd {
+		t.Fatalf("under its permit: %+v", act)
+	}
+	s.Memory = s.Memory.Starting()
+	s.Now = s.PermitEnd
+	if act = Next(s.Input); act.Kind != Stop || act.Again != s.Now+lapsedStop {
+		t.Errorf("at its end the start goes on: %+v", act)
+	}
+	s.Memory.StopFrom = s.Now
+	s.Now += lapsedStop
+	if act = Next(s.Input); act.Kind != Kill {
+		t.Errorf("after that: %+v", act)
+	}
+	s.Memory = s.Memory.Looked(s.Seen, s.Now)
+	if act = Next(s.Input); act.Kind != Nothing && act.Kind != Persist || s.Memory.Starts != 0 {
+		t.Errorf("it was called off: %+v %+v", act, s.Memory)
+	}
+}
+
 func TestAPermitThatEndsDuringAStop(t *testing.T) {
 	g := stopped()
 	g.Permit = 5 * time.Second

@@ -9,11 +9,21 @@ import (
 )
 
 // Next says what to do now. Every (seen, goal) pair has an answer; doing nothing says what is waited for, if anything is.
+// A permit's end always changes the answer, whatever is being done then.
 func Next(in Input) Act {
+	act := in.next()
+	if in.Goal.Permit > 0 && in.Now < in.PermitEnd && (act.Again == 0 || in.PermitEnd < act.Again) {
+		act.Again = in.PermitEnd
+	}
+	return act
+}
+
+// next: what was begun and not looked at since may run, or may begin to at any moment, so it ends with its permit too.
+func (in Input) next() Act {
 	switch {
 	case in.Seen.Process == health.ProcessUnknown:
 		return in.wait("a look at it", 0)
-	case in.lapsed() && in.Seen.Process != health.ProcessEnded:
+	case in.lapsed() && (in.Seen.Process != health.ProcessEnded || in.Memory.Begun):
 		return in.stopping(in.lapse(), "")
 	}
 	switch in.Goal.Want {
@@ -113,12 +123,16 @@ func (in Input) leave(why string) Act {
 // stopping asks once, then ends what is left by force. fault is why, where that is an error.
 func (in Input) stopping(fault, why string) Act {
 	m := in.Memory
-	if m.StopFrom == 0 {
-		return Act{Kind: Stop, Why: fault + why, Error: fault}
+	from := m.StopFrom
+	if from == 0 {
+		from = in.Now
 	}
-	until := m.StopFrom + in.Stop
+	until := from + in.Stop
 	if in.Goal.Permit > 0 { // it may end while it is being stopped
-		until = min(until, max(m.StopFrom, in.PermitEnd)+lapsedStop)
+		until = min(until, max(from, in.PermitEnd)+lapsedStop)
+	}
+	if m.StopFrom == 0 { // whoever is told to stop it may take longer to answer than KILL may wait
+		return Act{Kind: Stop, Why: fault + why, Error: fault, Again: until}
 	}
 	if m.KilledAt != 0 {
 		until = m.KilledAt + killAgain
@@ -143,12 +157,9 @@ func (in Input) durable() Durable {
 	return d
 }
 
-// wait for something, until a moment if time alone ends it. A permit's end always changes the answer.
+// wait for something, until a moment if time alone ends it.
 func (in Input) wait(what string, until time.Duration) Act {
 	act := Act{Wait: what, Again: until}
-	if in.Goal.Permit > 0 && in.Now < in.PermitEnd && (until == 0 || in.PermitEnd < until) {
-		act.Again = in.PermitEnd
-	}
 	if in.lapsed() && in.Goal.Want == platform.WantRunning && in.Seen.Process == health.ProcessEnded {
 		act.Error = in.lapse()
 	}
