@@ -1,6 +1,7 @@
 package fencing
 
 import (
+	"maps"
 	"time"
 
 	"mainstay/controller/platform"
@@ -12,6 +13,14 @@ type Leases struct {
 	start   time.Duration // this leader's clock, read after it has won
 	ends    map[leaseKey]time.Duration
 	granted map[leaseKey]time.Duration // when the last answer left
+	told    map[leaseKey]told
+}
+
+// told is what the answers to one run of an agent said of an app server.
+type told struct {
+	run  string
+	ran  uint64 // the highest number of a report whose answer lets it run
+	stop uint64 // whoever follows the answer to this one, or a later one, is let run by none of them; 0: none says so yet
 }
 
 type leaseKey struct {
@@ -21,7 +30,7 @@ type leaseKey struct {
 
 // NewLeases begins the bookkeeping of a leader that won before start was read.
 func NewLeases(start time.Duration) *Leases {
-	return &Leases{start: start, ends: map[leaseKey]time.Duration{}, granted: map[leaseKey]time.Duration{}}
+	return &Leases{start: start, ends: map[leaseKey]time.Duration{}, granted: map[leaseKey]time.Duration{}, told: map[leaseKey]told{}}
 }
 
 // Record notes a grant before its answer leaves (L3). now is the leader's clock at the answer.
@@ -56,6 +65,29 @@ func (l *Leases) Granted(cluster, except string) time.Duration {
 	return last
 }
 
+// Told notes, before the answer to a report leaves, whether it lets an app server run.
+func (l *Leases) Told(app, instance, run string, number uint64, runs bool) {
+	k := leaseKey{cluster: app, member: instance}
+	t := l.told[k]
+	if t.run != run {
+		t = told{run: run}
+	}
+	switch {
+	case runs:
+		t.ran, t.stop = max(t.ran, number), 0
+	case t.stop == 0:
+		t.stop = max(number, t.ran+1)
+	}
+	l.told[k] = t
+}
+
+// Obeys tells whether an agent that follows the answer to report number from can be let run its app server by no answer of
+// this leader any more, however late: it takes none that is older.
+func (l *Leases) Obeys(app, instance, run string, from uint64) bool {
+	t := l.told[leaseKey{cluster: app, member: instance}]
+	return t.run == run && t.stop != 0 && from >= t.stop
+}
+
 // Start is when this leader began to count.
 func (l *Leases) Start() time.Duration { return l.start }
 
@@ -68,5 +100,6 @@ func (l *Leases) Clone() *Leases {
 	for k, v := range l.granted {
 		c.granted[k] = v
 	}
+	maps.Copy(c.told, l.told)
 	return c
 }

@@ -11,6 +11,36 @@ func e(n uint64) platform.Epoch { return platform.Epoch{Generation: 1, Number: n
 
 const lease = 5 * time.Second
 
+// TestObeys: an affirmation counts once no answer that lets the app server run can overtake it.
+func TestObeys(t *testing.T) {
+	l := NewLeases(0)
+	for _, c := range []struct {
+		name   string
+		run    string
+		number uint64
+		runs   bool
+		from   uint64
+		want   bool
+	}{
+		{"it was told to run", "r", 7, true, 7, false},
+		{"it follows what came before", "r", 9, false, 7, false},
+		{"it follows the answer that says stop", "r", 10, false, 9, true},
+		{"let run again", "r", 12, true, 11, false},
+		{"the answer to an older report is overtaken", "r", 11, false, 11, false},
+		{"by none later", "r", 13, false, 13, true},
+		{"another run has heard nothing", "s", 3, false, 0, false},
+		{"now it has", "s", 4, false, 3, true},
+	} {
+		l.Told("app web", "web1", c.run, c.number, c.runs)
+		if got := l.Obeys("app web", "web1", c.run, c.from); got != c.want || l.Clone().Obeys("app web", "web1", c.run, c.from) != got {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+	if l.Obeys("app web", "web1", "r", 99) || l.Obeys("app web", "web2", "s", 99) {
+		t.Error("another run, or another app server, obeys")
+	}
+}
+
 func TestEndOfLeases(t *testing.T) {
 	start := 100 * time.Second
 	startOut := start + platform.CountOut(lease)

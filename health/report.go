@@ -221,6 +221,9 @@ type Instance struct {
 	Draining bool `json:"draining,omitempty"`
 	// Stopped affirms that its last process has ended, and that the agent will not start it before a goal says so.
 	Stopped bool `json:"stopped,omitempty"`
+	// From is the number of the report whose answer brought the goal that it follows: its agent obeys no answer to an older one.
+	// 0 before the first answer to this run of the agent.
+	From uint64 `json:"from,omitempty"`
 	// Restarts counts how often the agent has started it again after it ended, since the last goal that wanted it to run.
 	Restarts int `json:"restarts,omitempty"`
 	// Restarted is the last InstanceGoal.Restart that was obeyed.

@@ -205,7 +205,7 @@ func (m *appMinder) snapshot() health.Instance {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.input(boottime.Now()).Report(m.name, m.vouched)
-	r.Error = m.fault
+	r.Error, r.From = m.fault, m.goalFrom
 	for _, what := range []string{"start", "kill", "stop", "keep", "look", "drain", "output", "goal"} {
 		r.Error = cmp.Or(r.Error, m.faults[what])
 	}
@@ -215,7 +215,7 @@ func (m *appMinder) snapshot() health.Instance {
 // tell reports at once what others wait for.
 func (m *appMinder) tell() {
 	r := m.snapshot()
-	r.PermitLeft = 0
+	r.PermitLeft, r.From = 0, 0
 	if r != m.said {
 		m.said = r
 		poke(m.agent.kick)

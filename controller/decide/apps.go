@@ -71,8 +71,8 @@ func (p *poolLook) place() *state.ChangeApp {
 	return &state.ChangeApp{Ready: true, Reason: "no instance of another site can run any more"}
 }
 
-// mayRun is an instance of another site that may still run, "" if all have surely stopped: its agent affirms it, its host's
-// power is off, or its permit is counted out and nobody can have vouched for it since.
+// mayRun is an instance of another site that may still run, "" if all have surely stopped: its agent affirms it under
+// a goal that no late answer overtakes, its host's power is off, or its permit is counted out and nobody can have vouched for it since.
 func (p *poolLook) mayRun(c *state.Cluster, permit time.Duration) string {
 	for i := range p.conf.Instances {
 		inst := &p.conf.Instances[i]
@@ -87,7 +87,7 @@ func (p *poolLook) stopped(i *platform.Instance, c *state.Cluster, permit time.D
 	if f := p.State.Barred(i.Host); f != nil && f.Off {
 		return true
 	}
-	if r := p.seen(i); r != nil {
+	if r := p.seen(i); r != nil && (!r.Stopped || p.obeys(i, r)) {
 		return r.Stopped
 	}
 	counted := platform.CountOut(permit)
@@ -98,6 +98,12 @@ func (p *poolLook) stopped(i *platform.Instance, c *state.Cluster, permit time.D
 		return true
 	}
 	return unvouched(c) && p.Now > p.Leases.Granted(c.Name, c.Primary)+counted
+}
+
+// obeys: it was affirmed after this leader's last answer that lets it run was overtaken. One that is still on its way would
+// start it, however often it was said before that it has stopped.
+func (p *poolLook) obeys(i *platform.Instance, r *health.Instance) bool {
+	return p.Leases.Obeys(PermitKey(p.conf.Name), i.Name, p.View.Report(i.Host).RunID, r.From)
 }
 
 // unvouched: the proof by which the last primary was fenced shows that no promise had renewed its lease for longer than a

@@ -68,6 +68,8 @@ func (p *pool) tell() {
 	p.report()
 	for n, i := range p.instances {
 		if i != nil {
+			i.From = p.number
+			p.leases.Told(PermitKey("web"), n, "r", p.number, p.s.Platform != nil && p.s.Wants(p.s.Platform.App("web"), n) == platform.WantRunning)
 			p.view.Fold(health.Report{Host: "a" + n[3:], RunID: "r", Number: p.number, Instances: []health.Instance{*i}}, "", 0, p.now)
 		}
 	}
@@ -237,6 +239,24 @@ func TestPoolWaitsForAnAgentThatAnswers(t *testing.T) {
 	p.tell()
 	if d := Next(p.input()); !strings.Contains(d.Reasons["app web"].Text, "waiting for web3") {
 		t.Errorf("%+v", d.Reasons["app web"])
+	}
+}
+
+// TestPoolWaitsForALateAnswer: an app server that was let run a moment ago may start yet, whatever its agent said before.
+func TestPoolWaitsForALateAnswer(t *testing.T) {
+	p := withPool(t, nil)
+	a := *p.app()
+	a.Moving = true
+	p.s.Apps["web"] = &a
+	p.leases.Told(PermitKey("web"), "web3", "r", p.number, true)
+	p.leases.Record(PermitKey("web"), "web3", platform.Epoch{}, p.now, platform.Permit(lease))
+	if d := Next(p.input()); len(d.Commands) != 0 || !strings.Contains(d.Reasons["app web"].Text, "waiting for web3") {
+		t.Errorf("%+v %+v", d.Commands, d.Reasons["app web"])
+	}
+	p.now += 100 * time.Millisecond
+	p.tell()
+	if d := Next(p.input()); len(d.Commands) != 1 || d.Commands[0].App == nil || !d.Commands[0].App.Ready {
+		t.Errorf("it follows a later answer, and still: %+v", d.Reasons["app web"])
 	}
 }
 

@@ -59,6 +59,7 @@ func (c *Core) permits(r health.Report, now time.Duration, a *wire.ReportAnswer)
 			continue
 		}
 		conf := c.state.ClusterConfig(g.Cluster)
+		c.leases.Told(decide.PermitKey(g.App), name, r.RunID, r.Number, g.Want == platform.WantRunning)
 		if !stopped(r, name) || g.Want == platform.WantRunning {
 			c.leases.Record(decide.PermitKey(g.App), name, platform.Epoch{}, now, g.Permit)
 		}
