@@ -1,6 +1,7 @@
 package world
 
 import (
+	"slices"
 	"time"
 
 	"mainstay/controller/platform"
@@ -69,6 +70,9 @@ func (w *World) blackout() bool {
 	longest := time.Duration(0)
 	for _, c := range w.clusters {
 		longest = max(longest, c.lease)
+		for _, k := range c.clients {
+			k.idle, k.target, k.failed = 0, slices.Index(c.members, c.primary()), -100 // it knows whom to ask, and keeps asking
+		}
 	}
 	w.runUntil(w.now+3*longest, w.broken)
 	for _, c := range w.clusters {
