@@ -18,6 +18,8 @@ type Input struct {
 	Controllers []string
 	// Self is this controller's name, Site where it is ("" if it does not say).
 	Self, Site string
+	// Foretold: this is a prediction's copy. An operation begun on it has an id that nobody can name yet.
+	Foretold bool
 	// Watch measures how long a condition has held for this leader.
 	Watch *Stopwatch
 	Now   time.Duration // the leader's CLOCK_BOOTTIME

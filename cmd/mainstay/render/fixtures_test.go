@@ -107,7 +107,7 @@ func explained() wire.ExplainAnswer {
 	lost.Proof, lost.About = fencing.LeaseExpired, 6650*time.Millisecond
 	lost.Others = map[string]string{"feed-w1": "192 bytes behind feed-e2", "feed-e3": "its agent on db-e3 has not been heard for 9s"}
 	crashed := *prediction()
-	site := state.Prediction{Why: "feed-w1 on site west could take over, which needs an operator: `mainstay approve feed-5`; no acknowledged commit would be lost"}
+	site := state.Prediction{Why: "feed-w1 on site west could take over, which needs an operator: `mainstay approve feed`; no acknowledged commit would be lost"}
 	return wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1", Rule: "R3 detection", Now: "suspecting feed-e1 for 800ms",
 		Problems:   []health.Problem{{Kind: health.PrimaryAgentSilent, Cluster: "feed", Member: "feed-e1", Evidence: "not heard for 2s, but feed-e2 streams from it"}},
 		IfHostLost: lost, IfCrashed: crashed, IfSiteLost: &site, Switchover: wire.SwitchoverView{Blockers: []string{"feed-e1: its agent has not been heard for 2s"}},
