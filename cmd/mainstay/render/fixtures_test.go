@@ -170,7 +170,7 @@ func sited() wire.Status {
 		{Name: "web", Run: platform.RunWithPrimary, Needs: []string{"feed"}, Minimum: 2, Site: "east", Instances: []wire.InstanceStatus{
 			instance("web-e1", "east", wire.InstanceStatus{Goal: platform.WantRunning, Serves: true, Health: health.Well, Seen: seenInstance("web-e1", 1900), Restart: 1}),
 			instance("web-e2", "east", wire.InstanceStatus{Goal: platform.WantRunning, Serves: true, Health: health.Well, Reaches: health.Down, Seen: seenInstance("web-e2", 2000)}),
-			instance("web-w1", "west", wire.InstanceStatus{Goal: platform.WantStopped, Seen: &health.Instance{Name: "web-w1", Stopped: true}}),
+			instance("web-w1", "west", wire.InstanceStatus{Goal: platform.WantStopped, Health: health.Down, Error: "connection refused", Seen: &health.Instance{Name: "web-w1", Stopped: true}}),
 		}},
 		{Name: "cache", Run: platform.RunEverywhere, Minimum: 1, Instances: []wire.InstanceStatus{
 			{Name: "cache-w1", Site: "west", Goal: platform.WantRunning, Serves: true, Health: health.Well},
