@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"mainstay/controller/platform"
 )
@@ -113,9 +114,9 @@ func (s *State) applyBeginSite(cmd Command) error {
 	at := slices.IndexFunc(s.Platform.Sites, func(x platform.Site) bool { return x.Name == b.To })
 	switch {
 	case at < 0:
-		return fmt.Errorf("there is no site %q", b.To)
+		return fmt.Errorf("there is no site %q; %s", b.To, s.targets())
 	case s.Platform.Sites[at].Witness:
-		return fmt.Errorf("site %s is a witness: it has no data", b.To)
+		return fmt.Errorf("site %s is a witness: it has no data; %s", b.To, s.targets())
 	}
 	former := map[string]string{}
 	for _, name := range s.ClusterNames() {
@@ -133,6 +134,27 @@ func (s *State) applyBeginSite(cmd Command) error {
 		s.Changes = s.Changes[over:]
 	}
 	return nil
+}
+
+// targets ends the refusal of a site: those that the platform can be moved to. Each has of every cluster a member that may
+// lead, and is not where all primaries are.
+func (s *State) targets() string {
+	var names []string
+	for _, site := range s.Platform.Sites {
+		able, here := true, true
+		for _, conf := range s.Platform.Clusters {
+			there := func(m platform.Member) bool { return s.Platform.SiteOf(m.Host) == site.Name }
+			able = able && slices.ContainsFunc(conf.Members, func(m platform.Member) bool { return m.MayLead && there(m) })
+			here = here && slices.ContainsFunc(conf.Members, func(m platform.Member) bool { return m.Name == s.Clusters[conf.Name].Primary && there(m) })
+		}
+		if able && !here {
+			names = append(names, site.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "no other site has a member of every cluster that may lead"
+	}
+	return "it can be moved to " + strings.Join(names, ", ")
 }
 
 func (s *State) applyStepSite(cmd Command) error {
