@@ -50,7 +50,7 @@ func healthy() wire.Status {
 	}
 }
 
-// trouble is a primary whose lease is over, a diverged replica, a host never heard, a pause and a running operation.
+// trouble is a primary whose lease is over, a diverged replica, a host never heard, a member whose state is damaged, a pause and a running operation.
 func trouble() wire.Status {
 	s := healthy()
 	s.Controllers = controllers("c1").Members
@@ -70,6 +70,9 @@ func trouble() wire.Status {
 	c.Members[1].Goal, c.Members[1].Seen.Promised = platform.GoalSealed, 3500
 	c.Members[1].Seen.Doing = "3.5s to pass: it promised feed-e1 not to be sealed or promoted (L5)"
 	c.Members[2].Seen, c.Members[2].Protection = nil, protected(nil)
+	unfit := wire.MemberStatus{Name: "feed-w2", Host: "db-w2", Site: "west", Goal: platform.GoalReplica, Age: 200 * time.Millisecond, Lag: -1, Protection: protected(nil),
+		Unfit: "/var/lib/mainstay/members/feed-w2.json is damaged; restore it"}
+	c.Members = append(c.Members, unfit)
 	second := healthy().Clusters[0]
 	second.Name, second.Tier, second.Members = "tags", "", nil
 	second.Pause = &state.Pause{By: "anna", Reason: "storage firmware", Since: at, Until: "2026-05-04T03:32:01Z"}
