@@ -32,7 +32,7 @@ func (s *subject) failover(req wire.FailoverRequest) (planned, error) {
 	case m == nil || s.conf.Member(req.To) == nil:
 		return planned{}, refused("cluster %s has no member %s", s.c.Name, req.To)
 	case m.Excluded != "" && req.To != s.c.Primary:
-		return planned{}, refused("%s must not be promoted: %s (S5)", req.To, m.Excluded)
+		return planned{}, refused("%s must not be promoted: %s; name another member with --to", req.To, m.Excluded)
 	}
 	word := &state.Acceptance{By: s.by, Reason: req.AcceptLoss, Completeness: true, Fence: req.Fenced}
 	reason := fmt.Sprintf("asked by %s, who accepts a loss: %s", s.by, req.AcceptLoss)
@@ -58,7 +58,7 @@ func (s *subject) failoverPlan(req wire.FailoverRequest) []string {
 	return []string{
 		fence,
 		fmt.Sprintf("promote %s on timeline %d with what it holds", req.To, s.c.HighTimeline+1),
-		"the other members follow " + req.To + "; what they hold beyond it is kept in quarantine and counted (S9)",
+		"the other members follow " + req.To + "; what they hold beyond it is kept in quarantine and counted",
 	}
 }
 

@@ -68,7 +68,7 @@ func trouble() wire.Status {
 	c.Members[1].Seen.Receiver, c.Members[1].Lag = nil, -1
 	c.Members[1].Seen.Error = "pg_rewind: no common ancestor; rebuild it"
 	c.Members[1].Goal, c.Members[1].Seen.Promised = platform.GoalSealed, 3500
-	c.Members[1].Seen.Doing = "3.5s to pass: it promised feed-e1 not to be sealed or promoted (L5)"
+	c.Members[1].Seen.Doing = "3.5s to pass: it promised feed-e1 not to be sealed or promoted"
 	c.Members[2].Seen, c.Members[2].Protection = nil, protected(nil)
 	unfit := wire.MemberStatus{Name: "feed-w2", Host: "db-w2", Site: "west", Goal: platform.GoalReplica, Age: 200 * time.Millisecond, Lag: -1, Protection: protected(nil),
 		Unfit: "/var/lib/mainstay/members/feed-w2.json is damaged; restore it"}
@@ -111,7 +111,7 @@ func explained() wire.ExplainAnswer {
 	lost.Others = map[string]string{"feed-w1": "192 bytes behind feed-e2", "feed-e3": "its agent on db-e3 has not been heard for 9s"}
 	crashed := *prediction()
 	site := state.Prediction{Why: "feed-w1 on site west could take over, which needs an operator: `mainstay approve feed`; no acknowledged commit would be lost"}
-	return wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1", Rule: "R3 detection", Now: "suspecting feed-e1 for 800ms",
+	return wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1", Rule: "detection", Now: "suspecting feed-e1 for 800ms",
 		Problems:   []health.Problem{{Kind: health.PrimaryAgentSilent, Cluster: "feed", Member: "feed-e1", Evidence: "not heard for 2s, but feed-e2 streams from it"}},
 		IfHostLost: lost, IfCrashed: crashed, IfSiteLost: &site, Switchover: wire.SwitchoverView{Blockers: []string{"feed-e1: its agent has not been heard for 2s"}},
 		Proofs: []wire.ProofView{{Kind: fencing.Stopped, Possible: true, About: 300 * time.Millisecond, Why: "its agent on db-e1 answers"},
