@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"mainstay/controller/decide"
 	"mainstay/controller/state"
@@ -30,7 +31,7 @@ func (s *subject) failover(req wire.FailoverRequest) (planned, error) {
 	case s.c.Primary == "":
 		return planned{}, refused("cluster %s has no primary yet: %s", s.c.Name, s.look.Last.Reasons[s.c.Name].Text)
 	case m == nil || s.conf.Member(req.To) == nil:
-		return planned{}, refused("cluster %s has no member %s", s.c.Name, req.To)
+		return planned{}, refused("cluster %s has no member %s; it has %s", s.c.Name, req.To, strings.Join(s.conf.Names(), ", "))
 	case m.Excluded != "" && req.To != s.c.Primary:
 		return planned{}, refused("%s must not be promoted: %s; name another member with --to", req.To, m.Excluded)
 	}

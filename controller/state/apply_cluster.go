@@ -460,7 +460,7 @@ func applyLeaseCounted(s *State, c *Cluster, cmd Command) error {
 func applyAck(_ *State, c *Cluster, cmd Command) error {
 	switch {
 	case c.Recovered == "":
-		return fmt.Errorf("cluster %s: nothing blocks its next automatic failover", c.Name)
+		return fmt.Errorf("cluster %s: nothing blocks its next automatic failover, so there is nothing to do", c.Name)
 	case cmd.Ack.Operation != "" && cmd.Ack.Operation != c.Recovered:
 		return fmt.Errorf("cluster %s: operation %s blocks its next automatic failover, not %s", c.Name, c.Recovered, cmd.Ack.Operation)
 	}

@@ -106,7 +106,7 @@ var ErrHookRuns = errors.New("waiting for the hook")
 func (s *State) applyBeginSite(cmd Command) error {
 	b := cmd.BeginSite
 	if s.Platform == nil {
-		return errors.New("there is no platform yet")
+		return errors.New("there is no platform yet; `mainstay apply -f platform.yaml` brings it")
 	}
 	if s.Change != nil {
 		return fmt.Errorf("site switchover %s is under way; see `mainstay status`", s.Change.ID)
@@ -121,7 +121,7 @@ func (s *State) applyBeginSite(cmd Command) error {
 	former := map[string]string{}
 	for _, name := range s.ClusterNames() {
 		if former[name] = s.Clusters[name].Primary; former[name] == "" {
-			return fmt.Errorf("cluster %s has no primary yet", name)
+			return fmt.Errorf("cluster %s has no primary yet; `mainstay explain %s` says what it waits for", name, name)
 		}
 	}
 	s.HighChange++
@@ -161,11 +161,11 @@ func (s *State) applyStepSite(cmd Command) error {
 	c, ch := cmd.StepSite, s.Change
 	switch {
 	case ch == nil || ch.ID != c.Change:
-		return fmt.Errorf("site switchover %s is not under way", c.Change)
+		return fmt.Errorf("site switchover %s is not under way; `mainstay site history` shows what became of it", c.Change)
 	case c.Version != 0 && c.Version != ch.Version:
 		return fmt.Errorf("%w (%s: version %d, now %d)", ErrMoved, ch.ID, ch.Version, c.Version)
 	case c.Word != "" && ch.Halted == "":
-		return fmt.Errorf("site switchover %s has not halted; it is at step %s", ch.ID, ch.Step)
+		return fmt.Errorf("site switchover %s has not halted; it is at step %s, and `mainstay status` shows what it waits for", ch.ID, ch.Step)
 	}
 	next := *ch
 	next.Version++
