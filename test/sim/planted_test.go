@@ -121,9 +121,9 @@ func (m mistake) foundBySimulator(t *testing.T, root string) {
 		t.Fatalf("%s does not build: %v\n%s", m.name, err, out)
 	}
 	began := time.Now()
-	out, err := exec.Command(bin, "-seeds", fmt.Sprint(bites), "-workers", "1").CombinedOutput()
+	out, err := exec.Command(bin, "-seeds", fmt.Sprint(scenarios), "-workers", "1").CombinedOutput()
 	if err == nil {
-		t.Fatalf("not found in %d scenarios: %s", bites, m.words)
+		t.Fatalf("not found in %d scenarios: %s", scenarios, m.words)
 	}
 	if !bytes.Contains(out, []byte("replay:")) {
 		t.Fatalf("%v\n%s", err, out)
