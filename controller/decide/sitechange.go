@@ -164,7 +164,7 @@ func (l *changeLook) after() (*state.StepSite, string) {
 	return &state.StepSite{End: state.Done, Note: "the platform runs on site " + l.ch.To}, "done"
 }
 
-// undone names the clusters that an operator left behind.
+// undone names the clusters that are not back: an operator left them behind, or a failover moved them.
 func (l *changeLook) undone() string {
 	var left []string
 	for _, name := range l.State.ClusterNames() {
@@ -173,7 +173,7 @@ func (l *changeLook) undone() string {
 		}
 	}
 	if len(left) > 0 {
-		return "undone, but for what stays where it is by an operator's word: " + strings.Join(left, ", ")
+		return "undone, but for what stays where it is by a failover or by an operator's word: " + strings.Join(left, ", ")
 	}
 	return "undone: clusters and apps are back where they were"
 }

@@ -8,6 +8,7 @@ import (
 
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
+	"mainstay/fencing"
 	"mainstay/health"
 )
 
@@ -148,6 +149,47 @@ func TestSiteSwitchoverThatCannotQuiesce(t *testing.T) {
 	})
 	if p.last().Result != state.Abandoned || p.running() != "12" || p.c().Primary != "m1" {
 		t.Errorf("%+v, running %s, primary %s", p.last(), p.running(), p.c().Primary)
+	}
+}
+
+// TestSiteSwitchoverWhoseFirstHookFails has begun nothing, so it stops nothing either.
+func TestSiteSwitchoverWhoseFirstHookFails(t *testing.T) {
+	p := withPool(t, func(p *platform.Platform) {
+		p.Hooks = []platform.Hook{{Step: platform.StepQuiesce, When: "before", Exec: []string{"/x"}, Timeout: time.Second, OnFailure: "stop"}}
+	})
+	p.begin("west")
+	p.play(func() {
+		p.answer(func(state.Effect) bool { return false })
+		if p.running() != "12" {
+			t.Errorf("running %q", p.running())
+		}
+	})
+	if p.last().Result != state.Abandoned {
+		t.Errorf("%+v", p.last())
+	}
+}
+
+// TestSiteSwitchoverThatCannotQuiesceInAFailover takes no cluster back that it has not moved: the apps follow their primary,
+// and nobody waits for a word.
+func TestSiteSwitchoverThatCannotQuiesceInAFailover(t *testing.T) {
+	p := withPool(t, func(p *platform.Platform) {
+		p.Hooks = []platform.Hook{{Step: platform.StepQuiesce, When: "before", Exec: []string{"/x"}, Timeout: time.Second, OnFailure: "stop"}}
+	})
+	p.begin("west")
+	p.play(func() {
+		switch ch := p.s.Change; {
+		case ch == nil || ch.Step != platform.StepQuiesce:
+		case p.c().Primary == "m1":
+			word := &state.Acceptance{By: "bob", Fence: true, Completeness: true}
+			p.apply(feed(state.Command{Begin: &state.Begin{Kind: state.Failover, Accepted: word}}))
+			p.apply(feed(state.Command{Promote: &state.Promote{Attempt: p.c().Attempt.Number, Member: "m2", Timeline: 2, Guarded: true,
+				Proof: fencing.Proof{Kind: fencing.Operator, Epoch: p.c().Epoch}}}))
+		case p.c().Opened:
+			p.answer(func(state.Effect) bool { return false })
+		}
+	})
+	if p.s.Change != nil || p.last().Result != state.Abandoned || !strings.HasSuffix(p.last().Outcome, ": feed") || p.c().Primary != "m2" || p.running() != "34" {
+		t.Errorf("%+v, %+v, primary %s, running %s", p.s.Change, p.last(), p.c().Primary, p.running())
 	}
 }
 

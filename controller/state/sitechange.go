@@ -167,6 +167,7 @@ func (s *State) applyStepSite(cmd Command) error {
 		if err := next.obey(WordUndo); err != nil {
 			return err
 		}
+		next.Step = platform.StepApps // it has moved no cluster, so none is moved: the apps go on at once, where their primaries are
 	case c.Word != "":
 		name, note = c.Word, "asked by "+cmd.By+" at step "+ch.Step
 		if err := next.obey(c.Word); err != nil {
