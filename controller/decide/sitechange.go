@@ -272,16 +272,19 @@ func (l *changeLook) serving() string {
 	return l.unsaid(state.Resume)
 }
 
-// unsaid waits for the instances that are asked for something.
+// unsaid waits for the instances that are asked for something. Of one that never said that it refuses writes any answer will
+// do when it is asked to take them again.
 func (l *changeLook) unsaid(kind state.EffectKind) string {
 	for _, e := range l.State.Effects() {
-		if e.Kind == kind {
-			text := fmt.Sprintf("waiting for %s to %s", e.Instance, kind)
-			if a, ok := l.ch.Answers[e.Key()]; ok {
-				text += ": " + a.Detail
-			}
-			return text
+		a, answered := l.ch.Answers[e.Key()]
+		if e.Kind != kind || answered && kind == state.Resume && !l.ch.Quieted(e.Instance) {
+			continue
 		}
+		text := fmt.Sprintf("waiting for %s to %s", e.Instance, kind)
+		if answered {
+			text += ": " + a.Detail
+		}
+		return text
 	}
 	return ""
 }

@@ -99,6 +99,11 @@ func (ch *SiteChange) Ready(p *platform.Platform, step, when string) error {
 	return nil
 }
 
+// Quieted: the instance has said that it refuses writes.
+func (ch *SiteChange) Quieted(instance string) bool {
+	return ch.Answers[Effect{Kind: Quiesce, Instance: instance}.Key()].OK
+}
+
 // ErrHookRuns is returned while a hook has not answered yet.
 var ErrHookRuns = errors.New("waiting for the hook")
 
