@@ -138,6 +138,17 @@ func TestSiteSwitchoverIsCheckedFirst(t *testing.T) {
 	}
 }
 
+func TestSiteSwitchoverToWhereEverythingIs(t *testing.T) {
+	p := withPool(t, nil)
+	if bad := CheckSite(p.input(), "east"); len(bad) != 1 || bad[0] != "every primary is on site east already" {
+		t.Errorf("%v", bad)
+	}
+	p.apply(state.Command{By: "alice", BeginSite: &state.BeginSite{To: "east"}})
+	if steps := p.play(nil); !slices.Equal(steps, []string{"abandoned"}) || p.running() != "12" {
+		t.Errorf("%v, running %s", steps, p.running())
+	}
+}
+
 // TestSiteSwitchoverThatCannotQuiesce lets the apps go on by itself: nobody waits for a word with both sites inactive.
 func TestSiteSwitchoverThatCannotQuiesce(t *testing.T) {
 	p := withPool(t, nil)
