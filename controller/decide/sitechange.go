@@ -242,6 +242,9 @@ func (l *changeLook) arrived(cluster string) bool {
 
 func (l *changeLook) blockers(cluster string) []string {
 	to := l.target(cluster)
+	if c := l.State.Clusters[cluster]; c.Pause != nil {
+		return []string{paused(c)}
+	}
 	if to == "" {
 		return []string{"no member on site " + l.ch.To + " can take over"}
 	}

@@ -260,7 +260,7 @@ func TestSiteSwitchoverThatCannotBeUndone(t *testing.T) {
 	p.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
 	p.word(state.WordUndo)
 	p.play(nil)
-	if p.s.Change == nil || p.s.Change.Halted == "" || p.running() != "" {
+	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted, "cluster feed: it is paused by bob") || p.running() != "" {
 		t.Fatalf("%+v, running %s", p.s.Change, p.running())
 	}
 	if got := p.s.Change.Words(); !slices.Equal(got, []string{state.WordRetry, state.WordContinue}) {

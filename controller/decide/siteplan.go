@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/state"
 )
 
 // CheckSite tells everything that speaks against moving the platform to a site now: nothing is begun if anything does. Where
@@ -45,7 +46,7 @@ func checkClusterTo(in Input, name, to string) (bad []string) {
 	case c.Primary == "":
 		return say("it has no primary yet")
 	case c.Pause != nil:
-		return say(fmt.Sprintf("it is paused by %s (%s)", c.Pause.By, c.Pause.Reason))
+		return say(paused(c))
 	case c.Attempt != nil:
 		return say("operation " + c.Attempt.Operation + " is under way")
 	case in.leads(name) == to:
@@ -80,6 +81,10 @@ func checkAppTo(in Input, conf *platform.App, to string) (bad []string) {
 		return []string{fmt.Sprintf("app %s: the agents of %d of its %d instances on site %s answer, and %d are needed", conf.Name, heard, on, to, conf.Minimum)}
 	}
 	return nil
+}
+
+func paused(c *state.Cluster) string {
+	return fmt.Sprintf("it is paused by %s (%s); `mainstay resume %s` ends that", c.Pause.By, c.Pause.Reason, c.Name)
 }
 
 // PlanSite tells, step by step, what a site switchover would do.
