@@ -145,6 +145,8 @@ func (s *State) applyStepSite(cmd Command) error {
 	switch {
 	case ch == nil || ch.ID != c.Change:
 		return fmt.Errorf("site switchover %s is not under way", c.Change)
+	case c.Word != "" && c.Version != 0 && c.Version != ch.Version:
+		return fmt.Errorf("site switchover %s has gone on since you looked at it; look again, `mainstay status`, before you say how it is to go on", ch.ID)
 	case c.Version != 0 && c.Version != ch.Version:
 		return fmt.Errorf("%w (%s: version %d, now %d)", ErrMoved, ch.ID, ch.Version, c.Version)
 	case c.Word != "" && ch.Halted == "":
