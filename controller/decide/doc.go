@@ -88,9 +88,25 @@
 // (reports that reach them, their own probes) and the replicas' receivers. A contact that any of them has means: look again. A leader
 // whose view is the odd one out hands its place over. An automatic failover bars the next inferred one for a while.
 //
+// # Sites and app servers
+//
+// A failover leaves the site of the primary as the cluster's policy says (site.go). An operator's approval counts for one
+// attempt; it lets go of the site, and waives no proof. The pool of an app that lives with a primary starts on a site once no
+// instance of it can run elsewhere (apps.go): each agent affirms that under a goal which no late answer overtakes, or the
+// host's power is off, or the permit is counted out like a lease and nobody can have vouched for it since. A site switchover
+// (sitechange.go) is data: a step is done when state and view say so, whoever leads, and a cluster moves by its own
+// switchover, under the rules above. It never holds up a failover.
+//
+// # A new generation
+//
+// After `controllers recover` the log of one survivor is all that is known (state.Recovered). Every cluster is doubtful until
+// its primary answers, and goes on under an epoch of the new generation, or an operator's word has replaced it: seals, leases
+// and positions prove nothing, and only the old primary's own disk shows that something is complete (recovered.go); not even
+// that where an agent tells of another primary's epoch, which the log does not know.
+//
 // # Where this build stops
 //
-// Verdicts on corruption beyond the control file, sites and apps are not built.
+// Verdicts on corruption beyond the control file are not built.
 //
 // If both guards, the keeper and the agent are killed in the same instant, the kernel ends the postmaster and the service
 // manager the rest; between the two a statement in flight on an asynchronous cluster may still commit. A watchdog that is

@@ -25,7 +25,7 @@ func (l *look) upkeep() (*state.Command, Reason) {
 		return &state.Command{LeaseCounted: &state.LeaseCounted{Longest: int64(l.conf.Lease)}}, Reason{RuleUpkeep, "the longer lease has been counted out"}
 	}
 	p := l.fresh(l.c.Primary)
-	if cmd, why := l.reaffirm(p); cmd != nil {
+	if cmd, why := l.reaffirm(p); cmd != nil || why.Text != "" {
 		return cmd, why
 	}
 	if p == nil || p.Epoch != l.c.Epoch {
