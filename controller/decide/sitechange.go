@@ -189,7 +189,7 @@ func (l *changeLook) quiet() (waits string, bound time.Duration) {
 		}
 		bound = max(bound, quiesceBound+p.conf.Drain)
 		for i := range p.conf.Instances {
-			if inst := &p.conf.Instances[i]; !p.stopped(inst, c, platform.Permit(l.State.ClusterConfig(c.Name).Lease)) {
+			if inst := &p.conf.Instances[i]; !p.stopped(inst, c) {
 				waits = "waiting for " + inst.Name + " to stop"
 			}
 		}
