@@ -88,9 +88,18 @@
 // (reports that reach them, their own probes) and the replicas' receivers. A contact that any of them has means: look again. A leader
 // whose view is the odd one out hands its place over. An automatic failover bars the next inferred one for a while.
 //
+// # App servers
+//
+// A pool that lives with a primary never runs on two sites at once. Its app servers run under permits, counted like leases: from
+// the report (L1), before the answer leaves (L3), by a new leader from its own start, and for as long as the longest lease that may
+// be in force (L4), because the agent of a primary that no leader has reached since may vouch by it. The pool starts elsewhere once
+// each is affirmed as stopped under a goal that no late answer overtakes, its host is off, or its permit is counted out. So an
+// agent that is started anew starts nothing before it has a permit, however long it spares what it finds running; and a permit that
+// has ended is not renewed for what is to stop. No guard holds an app server: while its agent is dead or stopped nobody ends it.
+//
 // # Where this build stops
 //
-// Verdicts on corruption beyond the control file, sites and apps are not built.
+// Verdicts on corruption beyond the control file are not built.
 //
 // If both guards, the keeper and the agent are killed in the same instant, the kernel ends the postmaster and the service
 // manager the rest; between the two a statement in flight on an asynchronous cluster may still commit. A watchdog that is
