@@ -217,10 +217,10 @@ func (a *Agent) trusts(answer *wire.ReportAnswer) bool {
 	case next == a.bond:
 		return true
 	case a.bond.PlatformID != "" && a.bond.PlatformID != next.PlatformID:
-		a.log.Error("answer of a foreign platform dropped (S3)", zap.String("obeys", a.bond.PlatformID), zap.String("foreign", next.PlatformID))
+		a.log.Error("answer of a controller of another platform dropped: correct `controllers` in the agent's file", zap.String("obeys", a.bond.PlatformID), zap.String("foreign", next.PlatformID))
 		return false
 	case next.Generation < a.bond.Generation:
-		a.log.Error("answer of a lower generation dropped (S3)", zap.Uint64("obeys", a.bond.Generation), zap.Uint64("got", next.Generation))
+		a.log.Error("answer of a controller dropped that was given up by `mainstay controllers recover`: stop it", zap.Uint64("obeys", a.bond.Generation), zap.Uint64("got", next.Generation))
 		return false
 	}
 	if err := a.home.keepBond(next); err != nil {
