@@ -1,11 +1,16 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -13,7 +18,9 @@ import (
 
 	"mainstay/controller/config"
 	"mainstay/controller/consensus"
+	"mainstay/controller/identity"
 	"mainstay/controller/state"
+	"mainstay/controller/wire"
 )
 
 // Recovery says what a stopped controller holds, and what it goes on as when the majority of the others was lost for good.
@@ -50,8 +57,9 @@ func (r recovering) Snapshot() func() ([]byte, error) {
 }
 
 // Recover makes the stopped controller of cfg the only one of its platform, in a new generation (S3). With dry it only says
-// what it would do. It is run on the controller's own host, as its own user; an interrupted one is run again.
-func Recover(cfg config.Controller, by, reason string, dry bool) (Recovery, error) {
+// what it would do. It is run on the controller's own host, as its own user; an interrupted one is run again. It is refused
+// while another of the controllers answers.
+func Recover(ctx context.Context, cfg config.Controller, by, reason string, dry bool) (Recovery, error) {
 	if err := ownFolder(cfg.Data); err != nil {
 		return Recovery{}, err
 	}
@@ -66,8 +74,8 @@ func Recover(cfg config.Controller, by, reason string, dry bool) (Recovery, erro
 	if m.State().PlatformID == "" {
 		return r, fmt.Errorf("controller %s belongs to no platform, so there is nothing to recover; `mainstay controllers init` begins one", cfg.Name)
 	}
-	if dry {
-		return r, nil
+	if err := othersGone(ctx, cfg, survey.Servers); err != nil || dry {
+		return r, err
 	}
 	again := newMachine()
 	again.applied = func(*state.State) {}
@@ -75,6 +83,42 @@ func Recover(cfg config.Controller, by, reason string, dry bool) (Recovery, erro
 	_, err = consensus.Recover(o, recovering{again, func(s *state.State) *state.State { return state.Recovered(s, r.Lost, by, reason, at) }})
 	r.Done = err == nil
 	return r, mend(err, cfg)
+}
+
+// othersGone refuses where another controller answers. It may be one that was recovered itself: two groups of one generation
+// would not hear of each other, and each would promote whom it likes (S1).
+func othersGone(ctx context.Context, cfg config.Controller, servers []consensus.Server) error {
+	store, err := identity.Load(identity.Files{CA: cfg.TLS.CA, Cert: cfg.TLS.Cert, Key: cfg.TLS.Key})
+	if err != nil {
+		return err
+	}
+	client := wire.NewClient(nil, store.ClientConfig(identity.RoleController, "", identity.ProtoHTTP))
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	answers := make([]string, len(servers))
+	var all sync.WaitGroup
+	for i, s := range servers {
+		if s.Name == cfg.Name {
+			continue
+		}
+		all.Go(func() {
+			var id wire.Identity
+			if client.DoAt(ctx, s.Address, http.MethodGet, "/v1/controller", nil, &id) == nil {
+				answers[i] = fmt.Sprintf("controller %s answers at %s", id.Name, s.Address)
+			}
+		})
+	}
+	all.Wait()
+	answers = slices.DeleteFunc(answers, func(a string) bool { return a == "" })
+	switch {
+	case len(answers) == 0:
+		return nil
+	case 2*(len(answers)+1) > len(servers):
+		return fmt.Errorf("%s: with this one that is a majority; start it again instead (`systemctl start mainstay-controller`)", strings.Join(answers, ", "))
+	}
+	return fmt.Errorf("%s: stop it, for good, before you recover this one; only one may be recovered, and the others come back under new names, with empty data folders",
+		strings.Join(answers, ", "))
 }
 
 // mend says what to do about a controller that runs, and about one whose folder cannot be trusted: no majority is left that it

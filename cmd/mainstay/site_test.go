@@ -48,7 +48,7 @@ func newMover(s *server, result state.Result, halt *wire.Halted) *mover {
 		defer m.mu.Unlock()
 		st := statusOf("127.0.0.1:1")
 		st.Sites = []wire.SiteStatus{{Name: "east"}, {Name: "west"}, {Name: "north", Witness: true}}
-		st.Change = &wire.SiteChange{SiteChange: state.SiteChange{ID: "site-1", To: "west", Step: platform.StepClusters, Former: map[string]string{"feed": "feed-e2"}}}
+		st.Change = &wire.SiteChange{SiteChange: state.SiteChange{ID: "site-1", Version: 7, To: "west", Step: platform.StepClusters, Former: map[string]string{"feed": "feed-e2"}}}
 		if m.halt != nil {
 			st.Change.Halted = m.halt.Why
 		}
@@ -152,6 +152,9 @@ func TestSiteWords(t *testing.T) {
 		b.stdin = "y\n"
 		if b.want(c.code, []string{"site", c.word}, c.wants...); m.word != c.word {
 			t.Errorf("said %q, want %s", m.word, c.word)
+		}
+		if body := s.body("POST /v1/site-switchovers/site-1/word"); body != `{"word":"`+c.word+`","version":7}` {
+			t.Errorf("asked for %s", body)
 		}
 		b.want(exitRefused, []string{"site", c.word}, "site switchover site-1 has not halted: it is at step clusters")
 	}

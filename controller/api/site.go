@@ -84,7 +84,7 @@ func (a *API) siteWord(ctx context.Context, q *request) (any, error) {
 		return nil, err
 	}
 	id := q.PathValue("id")
-	cmd := state.Command{StepSite: &state.StepSite{Change: id, Word: req.Word}}
+	cmd := state.Command{StepSite: &state.StepSite{Change: id, Version: req.Version, Word: req.Word}}
 	return a.change(ctx, q, false, cmd, wire.OperationAnswer{Operation: id, Plan: []string{req.Word + " of site switchover " + id}}, look.Input.State)
 }
 

@@ -23,6 +23,9 @@ func (l *look) fence() (*state.Command, Reason) {
 	a := l.c.Attempt
 	old := l.known(l.c.Primary)
 	ch := l.choose()
+	if why := l.overtaken(); why != "" {
+		return l.leaveToOperator(RuleAttempt, why)
+	}
 	if l.turnedOutWell(ch) {
 		return &state.Command{Abandon: &state.Abandon{Attempt: a.Number, Reason: l.c.Primary + " reports again and is well"}},
 			Reason{RuleAttempt, "abandon"}

@@ -2,14 +2,20 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/state"
 )
 
-// CheckSite tells everything that speaks against moving the platform to a site now: nothing is begun if anything does.
+// CheckSite tells everything that speaks against moving the platform to a site now: nothing is begun if anything does. Where
+// every primary is there already, so are the apps that live with one: they would be stopped and started for nothing.
 func CheckSite(in Input, to string) (bad []string) {
 	s := in.State
+	if !slices.ContainsFunc(s.ClusterNames(), func(name string) bool { return in.leads(name) != to }) {
+		return []string{"every primary is on site " + to + " already"}
+	}
 	for _, name := range s.ClusterNames() {
 		bad = append(bad, checkClusterTo(in, name, to)...)
 	}
@@ -22,6 +28,15 @@ func CheckSite(in Input, to string) (bad []string) {
 	return bad
 }
 
+// leads is the site of a cluster's primary, "" before it has one.
+func (in Input) leads(cluster string) string {
+	c, conf := in.State.Clusters[cluster], in.State.ClusterConfig(cluster)
+	if conf == nil || conf.Member(c.Primary) == nil {
+		return ""
+	}
+	return in.State.Platform.SiteOf(conf.Member(c.Primary).Host)
+}
+
 func checkClusterTo(in Input, name, to string) (bad []string) {
 	c, conf := in.State.Clusters[name], in.State.ClusterConfig(name)
 	say := func(text string) []string { return []string{"cluster " + name + ": " + text} }
@@ -31,10 +46,10 @@ func checkClusterTo(in Input, name, to string) (bad []string) {
 	case c.Primary == "":
 		return say("it has no primary yet; `mainstay explain " + name + "` says what it waits for")
 	case c.Pause != nil:
-		return say(fmt.Sprintf("it is paused by %s (%s); run `mainstay resume %s` first", c.Pause.By, c.Pause.Reason, name))
+		return say(paused(c))
 	case c.Attempt != nil:
 		return say("operation " + c.Attempt.Operation + " is under way; wait for its end, or see `mainstay explain " + name + "`")
-	case in.State.Platform.SiteOf(conf.Member(c.Primary).Host) == to:
+	case in.leads(name) == to:
 		return nil
 	}
 	target := bestOn(in, name, to)
@@ -69,6 +84,10 @@ func checkAppTo(in Input, conf *platform.App, to string) (bad []string) {
 	return nil
 }
 
+func paused(c *state.Cluster) string {
+	return fmt.Sprintf("it is paused by %s (%s); `mainstay resume %s` ends that", c.Pause.By, c.Pause.Reason, c.Name)
+}
+
 // PlanSite tells, step by step, what a site switchover would do.
 func PlanSite(in Input, to string) (plan []string) {
 	s := in.State
@@ -79,7 +98,7 @@ func PlanSite(in Input, to string) (plan []string) {
 		}
 	}
 	for _, name := range s.ClusterNames() {
-		if conf := s.ClusterConfig(name); conf != nil && conf.Member(s.Clusters[name].Primary) != nil && s.Platform.SiteOf(conf.Member(s.Clusters[name].Primary).Host) != to {
+		if at := in.leads(name); at != "" && at != to {
 			plan = append(plan, fmt.Sprintf("check: CHECKPOINT on %s, while everybody still works, so that its stop is short", s.Clusters[name].Primary))
 		}
 	}
@@ -110,9 +129,8 @@ func planStep(in Input, step, to string) (plan []string) {
 		}
 	}
 	for _, name := range s.ClusterNames() {
-		conf := s.ClusterConfig(name)
-		if primary := s.Clusters[name].Primary; step == platform.StepClusters && conf != nil && s.Platform.SiteOf(conf.Member(primary).Host) != to {
-			plan = append(plan, fmt.Sprintf("clusters: %s is switched over from %s to %s", name, primary, bestOn(in, name, to)))
+		if at := in.leads(name); step == platform.StepClusters && at != "" && at != to {
+			plan = append(plan, fmt.Sprintf("clusters: %s is switched over from %s to %s", name, s.Clusters[name].Primary, bestOn(in, name, to)))
 		}
 	}
 	if step == platform.StepRouting {

@@ -96,3 +96,13 @@ func all(members []string, promises map[string]string) bool {
 func Unanswered(lease time.Duration) time.Duration {
 	return platform.Suspect(lease) - platform.Heartbeat(lease)/2
 }
+
+// LookFor is for how long an agent that is asked for a promise looks for a leader first: a fifth of the lease, at most a
+// second. Where its own reports have found none for two heartbeats a glance is enough, so that promises come before what hangs
+// on them ends: permits of app servers run for five heartbeats.
+func LookFor(lease, unanswered time.Duration) time.Duration {
+	if beat := platform.Heartbeat(lease); unanswered >= 2*beat {
+		return beat / 5
+	}
+	return min(time.Second, lease/5)
+}

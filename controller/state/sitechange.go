@@ -100,6 +100,11 @@ func (ch *SiteChange) Ready(p *platform.Platform, step, when string) error {
 	return nil
 }
 
+// Quieted: the instance has said that it refuses writes.
+func (ch *SiteChange) Quieted(instance string) bool {
+	return ch.Answers[Effect{Kind: Quiesce, Instance: instance}.Key()].OK
+}
+
 // ErrHookRuns is returned while a hook has not answered yet.
 var ErrHookRuns = errors.New("waiting for the hook")
 
@@ -162,6 +167,8 @@ func (s *State) applyStepSite(cmd Command) error {
 	switch {
 	case ch == nil || ch.ID != c.Change:
 		return fmt.Errorf("site switchover %s is not under way; `mainstay site history` shows what became of it", c.Change)
+	case c.Word != "" && c.Version != 0 && c.Version != ch.Version:
+		return fmt.Errorf("site switchover %s has gone on since you looked at it; look again, `mainstay status`, before you say how it is to go on", ch.ID)
 	case c.Version != 0 && c.Version != ch.Version:
 		return fmt.Errorf("%w (%s: version %d, now %d)", ErrMoved, ch.ID, ch.Version, c.Version)
 	case c.Word != "" && ch.Halted == "":
@@ -189,6 +196,7 @@ func (s *State) applyStepSite(cmd Command) error {
 		if err := next.obey(WordUndo); err != nil {
 			return err
 		}
+		next.Step = platform.StepApps // it has moved no cluster, so none is moved: the apps go on at once, where their primaries are
 	case c.Word != "":
 		name, note = c.Word, "asked by "+cmd.By+" at step "+ch.Step
 		if err := next.obey(c.Word); err != nil {

@@ -20,6 +20,9 @@ type SiteSwitchoverRequest struct {
 // SiteWordRequest is POST /v1/site-switchovers/{id}/word: how one that has halted goes on.
 type SiteWordRequest struct {
 	Word string `json:"word"` // state.WordRetry, WordUndo or WordContinue
+	// Version is that of the site switchover as the operator saw it: a word about one step is not taken for another. 0 is a word
+	// whatever has become of it meanwhile.
+	Version uint64 `json:"version,omitempty"`
 }
 
 // Halted says where a site switchover has stopped, why, and how it may be told to go on.
