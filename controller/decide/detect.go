@@ -71,11 +71,14 @@ func (l *look) stuckBound() time.Duration {
 	return platform.Stuck(l.conf.Lease)
 }
 
-// succeeded: some replica could take over, as far as can be told before it is sealed.
+// succeeded: some replica could take over from a primary that hangs, as far as can be told before it is sealed. Its connection
+// stands, though nothing may come over it any more.
 func (l *look) succeeded() bool {
 	for _, name := range l.replicas() {
-		if l.cannotTakeOver(name, "") == "" {
-			return true
+		if l.unable(name, "") == "" {
+			if at := l.fresh(name).Receiver; at != nil && at.Streaming {
+				return true
+			}
 		}
 	}
 	return false

@@ -104,6 +104,13 @@ func TestStuckPrimary(t *testing.T) {
 		{name: "commits fail, and nobody could take over", change: func(st *stage, m *health.Member) {
 			m.WriteStale, st.members["m2"], st.members["m3"] = stuck, nil, nil
 		}, problem: health.PrimaryStuck},
+		{name: "commits hang, and nothing comes from it any more: sooner", change: func(st *stage, m *health.Member) {
+			m.WriteStale = platform.Suspect(lease).Milliseconds() + 1
+			st.members["m2"].Receiver.AgeMS, st.members["m3"].Receiver.AgeMS = 1100, 1100
+		}, begins: "no small commit has finished"},
+		{name: "commits hang, and no replica is connected", change: func(st *stage, m *health.Member) {
+			m.WriteStale, st.members["m2"].Receiver, st.members["m3"].Receiver = stuck, nil, nil
+		}, problem: health.PrimaryStuck},
 		{name: "connections hang, and nobody could take over: a restart may help", change: func(st *stage, m *health.Member) {
 			m.Stale, st.members["m2"], st.members["m3"] = stuck, nil, nil
 		}, begins: "no answer to a new connection"},

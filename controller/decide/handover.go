@@ -128,6 +128,14 @@ func (l *look) byPreference(names []string) {
 
 // cannotTakeOver says why a replica cannot be the target of a planned change, "" if it can.
 func (l *look) cannotTakeOver(name, asked string) string {
+	if why := l.unable(name, asked); why != "" || l.c.Attempt != nil || l.fresh(name).Streams() {
+		return why
+	}
+	return "it does not stream"
+}
+
+// unable is cannotTakeOver but for whether it receives anything just now.
+func (l *look) unable(name, asked string) string {
 	r, m := l.fresh(name), l.conf.Member(name)
 	switch {
 	case m == nil:
@@ -152,8 +160,6 @@ func (l *look) cannotTakeOver(name, asked string) string {
 		return fmt.Sprintf("it is on timeline %d, the cluster on %d; wait for its repair", r.Timeline, l.c.Timeline)
 	case !m.MayLead && asked == "":
 		return "may-lead is false; name it with --to, or set it to true"
-	case l.c.Attempt == nil && !r.Streams():
-		return "it does not stream"
 	}
 	return ""
 }
