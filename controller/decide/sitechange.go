@@ -3,6 +3,7 @@ package decide
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,7 +142,9 @@ func (l *changeLook) step() (waits string, bound time.Duration, failed string) {
 	case platform.StepApps:
 		waits, bound = l.serving(), appsBound
 	case platform.StepVerify:
-		waits, bound = l.unsaid(state.Verify), verifyBound
+		if waits, bound = l.unverifiable(), verifyBound; waits == "" {
+			waits = l.unsaid(state.Verify)
+		}
 	}
 	return waits, bound, failed
 }
@@ -273,6 +276,19 @@ func (l *changeLook) serving() string {
 		}
 	}
 	return l.unsaid(state.Resume)
+}
+
+// unverifiable is an app that is to be verified and has nobody to ask on the new site, "" if there is none: what nobody was
+// asked is not verified.
+func (l *changeLook) unverifiable() string {
+	for n := range l.State.Platform.Apps {
+		conf := &l.State.Platform.Apps[n]
+		takes := func(i platform.Instance) bool { return i.Site == l.ch.To && l.State.Serves(conf, i.Name) }
+		if conf.Verify != "" && !slices.ContainsFunc(conf.Instances, takes) {
+			return fmt.Sprintf("waiting for an instance of app %s on site %s that takes requests", conf.Name, l.ch.To)
+		}
+	}
+	return ""
 }
 
 // unsaid waits for the instances that are asked for something. Of one that never said that it refuses writes any answer will

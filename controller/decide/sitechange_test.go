@@ -287,6 +287,20 @@ func TestSiteSwitchoverWithoutItsLastStep(t *testing.T) {
 	}
 }
 
+// TestSiteSwitchoverWithNobodyToVerify: an app whose instances have all left routing was not verified.
+func TestSiteSwitchoverWithNobodyToVerify(t *testing.T) {
+	p := withPool(t, func(p *platform.Platform) { p.Apps[0].Verify = "http://{address}/verify" })
+	p.begin("west")
+	p.play(func() {
+		if p.s.Change != nil && p.s.Change.Step == platform.StepVerify {
+			p.works["web3"], p.works["web4"] = health.Down, health.Down
+		}
+	})
+	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted, "waiting for an instance of app web on site west that takes requests") {
+		t.Errorf("%+v, %+v", p.s.Change, p.last())
+	}
+}
+
 // TestSiteSwitchoverOfAClusterFails: it halts with what became of the cluster's own operation.
 func TestSiteSwitchoverOfAClusterFails(t *testing.T) {
 	p := withPool(t, nil)
