@@ -223,12 +223,22 @@ func (l *changeLook) clusters() (waits, failed string) {
 	return "", ""
 }
 
-// target is the member that is to become primary: the former one where the change is undone, else the best on the new site.
+// target is the member that is to become primary: the best on the new site or, where the change is undone, the former one, or
+// the best of its site if that one cannot.
 func (l *changeLook) target(cluster string) string {
-	if l.ch.Undoing {
-		return l.ch.Former[cluster]
+	if !l.ch.Undoing {
+		return bestOn(l.Input, cluster, l.ch.To)
 	}
-	return bestOn(l.Input, cluster, l.ch.To)
+	former := l.ch.Former[cluster]
+	if _, bad := CheckSwitchover(l.Input, cluster, former); len(bad) == 0 {
+		return former
+	}
+	if m := l.State.ClusterConfig(cluster).Member(former); m != nil {
+		if other := bestOn(l.Input, cluster, l.State.Platform.SiteOf(m.Host)); other != "" {
+			return other
+		}
+	}
+	return former
 }
 
 func (l *changeLook) arrived(cluster string) bool {

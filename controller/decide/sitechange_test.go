@@ -205,8 +205,10 @@ func TestSiteSwitchoverThatCannotQuiesceInAFailover(t *testing.T) {
 }
 
 // halted is a site switchover to west whose apps do not come up there.
-func halted(t *testing.T) *pool {
-	p := withPool(t, nil)
+func halted(t *testing.T) *pool { return haltedOn(t, nil) }
+
+func haltedOn(t *testing.T, change func(*platform.Platform)) *pool {
+	p := withPool(t, change)
 	p.begin("west")
 	p.play(func() {
 		if p.s.Change != nil && p.s.Change.Step == platform.StepApps {
@@ -249,6 +251,17 @@ func TestSiteSwitchoverUndone(t *testing.T) {
 		}
 	})
 	if p.last().Result != state.Abandoned || p.c().Primary != "m1" || p.running() != "12" {
+		t.Errorf("%+v, primary %s, running %s", p.last(), p.c().Primary, p.running())
+	}
+}
+
+// TestSiteSwitchoverUndoneToAnother: where the former primary cannot take over, another member of its site does.
+func TestSiteSwitchoverUndoneToAnother(t *testing.T) {
+	p := haltedOn(t, func(p *platform.Platform) { p.Hosts[2].Site = "east" })
+	p.members["m1"].SystemID = "another"
+	p.tell()
+	p.word(state.WordUndo)
+	if p.play(nil); p.last().Result != state.Abandoned || p.c().Primary != "m3" || p.running() != "12" {
 		t.Errorf("%+v, primary %s, running %s", p.last(), p.c().Primary, p.running())
 	}
 }
