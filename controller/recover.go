@@ -68,7 +68,7 @@ func Recover(ctx context.Context, cfg config.Controller, by, reason string, dry 
 	m.applied = func(*state.State) {}
 	survey, err := consensus.Look(o, m)
 	if err != nil {
-		return Recovery{}, inUse(err, cfg)
+		return Recovery{}, mend(err, cfg)
 	}
 	r := recoveryOf(cfg, m.State(), survey)
 	if m.State().PlatformID == "" {
@@ -82,7 +82,7 @@ func Recover(ctx context.Context, cfg config.Controller, by, reason string, dry 
 	at := time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00")
 	_, err = consensus.Recover(o, recovering{again, func(s *state.State) *state.State { return state.Recovered(s, r.Lost, by, reason, at) }})
 	r.Done = err == nil
-	return r, inUse(err, cfg)
+	return r, mend(err, cfg)
 }
 
 // othersGone refuses where another controller answers. It may be one that was recovered itself: two groups of one generation
@@ -121,10 +121,15 @@ func othersGone(ctx context.Context, cfg config.Controller, servers []consensus.
 		strings.Join(answers, ", "))
 }
 
-// inUse says what to do about a controller that runs.
-func inUse(err error, cfg config.Controller) error {
-	if errors.Is(err, consensus.ErrInUse) {
+// mend says what to do about a controller that runs, and about one whose folder cannot be trusted: no majority is left that it
+// could join anew.
+func mend(err error, cfg config.Controller) error {
+	var store *consensus.StoreError
+	switch {
+	case errors.Is(err, consensus.ErrInUse):
 		return fmt.Errorf("controller %s runs; stop it first (`systemctl stop mainstay-controller`): %w", cfg.Name, err)
+	case errors.As(err, &store):
+		return fmt.Errorf("controller %s cannot go on alone: %s: %s; recover another controller that is left, on its host", cfg.Name, store.Path, store.Problem)
 	}
 	return err
 }
@@ -147,13 +152,13 @@ func ownFolder(dir string) error {
 }
 
 func recoveryOf(cfg config.Controller, s *state.State, survey consensus.Survey) Recovery {
-	r := Recovery{Controller: cfg.Name, PlatformID: s.PlatformID, Generation: s.Generation + 1, Index: survey.Index, Lost: []string{}, Clusters: []RecoveredCluster{}}
+	r := Recovery{Controller: cfg.Name, Platform: s.PlatformID, PlatformID: s.PlatformID, Generation: s.Generation + 1, Index: survey.Index, Lost: []string{}, Clusters: []RecoveredCluster{}}
 	for _, other := range survey.Servers {
 		if other.Name != cfg.Name {
 			r.Lost = append(r.Lost, other.Name)
 		}
 	}
-	if s.Platform != nil {
+	if s.Platform != nil { // else none was applied: its id is all that there is to type
 		r.Platform = s.Platform.Name
 	}
 	for _, name := range s.ClusterNames() {

@@ -32,6 +32,14 @@ func TestRecover(t *testing.T) {
 		t.Errorf("while another minority runs: %v", err)
 	}
 	b.crash(c2)
+	copied := c2.cfg
+	copied.Data = b.t.TempDir()
+	if err := os.CopyFS(copied.Data, os.DirFS(c2.cfg.Data)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Recover(t.Context(), copied, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "recover another controller that is left") || strings.Contains(err.Error(), "controllers remove") {
+		t.Errorf("a copied folder: %v", err) // nobody is left who could remove it and add it anew
+	}
 	plan, err := Recover(t.Context(), c3.cfg, "root", "fire", true)
 	if err != nil || plan.Done || plan.Platform != "social" || plan.Generation != 2 || strings.Join(plan.Lost, " ") != "c1 c2" {
 		t.Fatalf("%+v, %v", plan, err)

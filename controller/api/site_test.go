@@ -11,6 +11,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
+	"mainstay/health"
 )
 
 // Whoever follows a site switchover hears that it has halted, and is not held until an end that may never come.
@@ -57,6 +58,25 @@ func TestSiteWordAboutAnotherStep(t *testing.T) {
 	for _, version := range []string{`,"version":9`, ""} {
 		if err := word(version); err != nil {
 			t.Errorf("%q: %v", version, err)
+		}
+	}
+}
+
+// Who names no failover that is under way hears which one waits.
+func TestApproveNamesWhatWaits(t *testing.T) {
+	s := state.New()
+	s.Clusters["feed"] = &state.Cluster{Name: "feed", Attempt: &state.Attempt{Operation: "feed-7"}}
+	look := loop.Look{Leading: true, Input: decide.Input{State: s}}
+	for want, problems := range map[string][]health.Problem{
+		"no failover feed-8 is under way; nothing waits for an approval now: `mainstay status`":      nil,
+		"no failover feed-8 is under way; what waits for an approval now: `mainstay approve feed-7`": {{Kind: health.ApprovalNeeded, Cluster: "feed"}},
+	} {
+		look.Last.Problems = problems
+		a := New(Options{Loop: seen{look: look}, States: fixed{s}})
+		q := httptest.NewRequest("POST", "/v1/operations/feed-8/approve", nil)
+		q.SetPathValue("id", "feed-8")
+		if _, err := a.approve(t.Context(), &request{Request: q}); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
 		}
 	}
 }

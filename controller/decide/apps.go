@@ -83,6 +83,8 @@ func (p *poolLook) mayRun(c *state.Cluster) string {
 	return ""
 }
 
+// stopped: a permit counts for as long as the longest that may be in force; after a lease was shortened the old primary's agent
+// may yet vouch for one of before (L4).
 func (p *poolLook) stopped(i *platform.Instance, c *state.Cluster) bool {
 	if f := p.State.Barred(i.Host); f != nil && f.Off {
 		return true
@@ -90,7 +92,7 @@ func (p *poolLook) stopped(i *platform.Instance, c *state.Cluster) bool {
 	if r := p.seen(i); r != nil && (!r.Stopped || p.obeys(i, r)) {
 		return r.Stopped
 	}
-	permit := platform.Permit(c.LongestLease) // an earlier leader may have given one by a longer lease (L4)
+	permit := platform.Permit(c.LongestLease)
 	counted := platform.CountOut(permit)
 	if p.Now <= p.Leases.End(PermitKey(p.conf.Name), i.Name, platform.Epoch{}, permit) {
 		return false

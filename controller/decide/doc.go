@@ -91,11 +91,16 @@
 // # Sites and app servers
 //
 // A failover leaves the site of the primary as the cluster's policy says (site.go). An operator's approval counts for one
-// attempt; it lets go of the site, and waives no proof. The pool of an app that lives with a primary starts on a site once no
-// instance of it can run elsewhere (apps.go): each agent affirms that under a goal which no late answer overtakes, or the
-// host's power is off, or the permit is counted out like a lease and nobody can have vouched for it since. A site switchover
-// (sitechange.go) is data: a step is done when state and view say so, whoever leads, and a cluster moves by its own
-// switchover, under the rules above. It never holds up a failover.
+// attempt; it lets go of the site, and waives no proof. A site switchover (sitechange.go) is data: a step is done when state
+// and view say so, whoever leads, and a cluster moves by its own switchover, under the rules above. It never holds up a failover.
+//
+// A pool that lives with a primary never runs on two sites at once (apps.go). Its app servers run under permits, counted like
+// leases: from the report (L1), before the answer leaves (L3), by a new leader from its own start, and for as long as the longest
+// lease that may be in force (L4), because the agent of a primary that no leader has reached since may vouch by it. The pool
+// starts elsewhere once each is affirmed as stopped under a goal that no late answer overtakes, its host is off, or its permit is
+// counted out. So an agent that is started anew starts nothing before it has a permit, however long it spares what it finds
+// running; and a permit that has ended is not renewed for what is to stop. No guard holds an app server: while its agent is dead
+// or stopped nobody ends it.
 //
 // # A new generation
 //

@@ -201,7 +201,7 @@ func (l *look) waitForProof(ch choice) (*state.Command, Reason) {
 		return wait(RuleAttempt, text)
 	}
 	if l.Now > l.leaseEnd() {
-		text := fmt.Sprintf("%s cannot be proven fenced: members that are not sealed may vouch for it without a leader (L5). Bring them back, or make sure that it is off and run `mainstay failover %s --to MEMBER --accept-loss REASON --fenced`", l.c.Primary, l.c.Name)
+		text := fmt.Sprintf("%s cannot be proven fenced: members that are not sealed may vouch for it, and it then goes on without a leader. Bring them back, or make sure that it is off and run `mainstay failover %s --to MEMBER --accept-loss REASON --fenced`", l.c.Primary, l.c.Name)
 		l.problem(health.FailoverWaits, l.c.Primary, text, false)
 		return wait(RuleAttempt, text)
 	}

@@ -117,9 +117,9 @@ func TestSiteSwitchoverIsCheckedFirst(t *testing.T) {
 	}{
 		{"a cluster is paused", func(p *pool) {
 			p.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
-		}, "paused by bob"},
+		}, "paused by bob (disks); `mainstay resume feed` ends that"},
 		{"nobody there can take over", func(p *pool) { p.members["m2"], p.members["m3"] = nil, nil }, "no member on site west"},
-		{"the agents of its app servers are silent", func(p *pool) { p.instances["web3"], p.instances["web4"] = nil, nil }, "app web: the agents of 0"},
+		{"the agents of its app servers are silent", func(p *pool) { p.instances["web3"], p.instances["web4"] = nil, nil }, "app web: the agents of 0 of its 2 instances on site west answer, and 1 are needed; `mainstay local` tells more, on host "},
 	} {
 		p := withPool(t, nil)
 		if bad := CheckSite(p.input(), "west"); len(bad) > 0 {

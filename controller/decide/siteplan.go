@@ -44,11 +44,11 @@ func checkClusterTo(in Input, name, to string) (bad []string) {
 	case conf == nil:
 		return nil
 	case c.Primary == "":
-		return say("it has no primary yet")
+		return say("it has no primary yet; `mainstay explain " + name + "` says what it waits for")
 	case c.Pause != nil:
 		return say(paused(c))
 	case c.Attempt != nil:
-		return say("operation " + c.Attempt.Operation + " is under way")
+		return say("operation " + c.Attempt.Operation + " is under way; wait for its end, or see `mainstay explain " + name + "`")
 	case in.leads(name) == to:
 		return nil
 	}
@@ -63,22 +63,23 @@ func checkClusterTo(in Input, name, to string) (bad []string) {
 }
 
 func checkAppTo(in Input, conf *platform.App, to string) (bad []string) {
-	on, heard := 0, 0
+	on, silent := 0, []string{}
 	for i := range conf.Instances {
 		inst := &conf.Instances[i]
 		if inst.Site != to {
 			continue
 		}
 		on++
-		if inst.Host == "" || in.View.Report(inst.Host) != nil && in.View.Silence(inst.Host, in.Now) <= in.suspect() {
-			heard++
+		if inst.Host != "" && (in.View.Report(inst.Host) == nil || in.View.Silence(inst.Host, in.Now) > in.suspect()) {
+			silent = append(silent, inst.Host)
 		}
 	}
-	switch {
+	switch heard := on - len(silent); {
 	case on == 0:
-		return []string{"app " + conf.Name + " has no instance on site " + to}
+		return []string{"app " + conf.Name + " has no instance on site " + to + "; give it one in the platform file"}
 	case heard < min(conf.Minimum, on):
-		return []string{fmt.Sprintf("app %s: the agents of %d of its %d instances on site %s answer, and %d are needed", conf.Name, heard, on, to, conf.Minimum)}
+		return []string{fmt.Sprintf("app %s: the agents of %d of its %d instances on site %s answer, and %d are needed; `mainstay local` tells more, on host %s",
+			conf.Name, heard, on, to, min(conf.Minimum, on), strings.Join(silent, ", "))}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"strings"
 	"time"
 
 	"mainstay/controller/platform"
@@ -41,6 +42,14 @@ func HaltedAt(ch *state.SiteChange) *Halted {
 
 // ApproveRequest is POST /v1/operations/{id}/approve, without a body: the failover may leave the primary's site.
 // The answer is an OperationAnswer.
+
+// ApprovalsNow ends the refusal of an approval: which operations wait for one now.
+func ApprovalsNow(operations []string) string {
+	if len(operations) == 0 {
+		return "nothing waits for an approval now: `mainstay status`"
+	}
+	return "what waits for an approval now: `mainstay approve " + strings.Join(operations, "`, `mainstay approve ") + "`"
+}
 
 // AppState is an app as status shows it.
 type AppState struct {

@@ -12,6 +12,7 @@ type server struct {
 	process health.Process // running, ending (its main process has ended, others live on) or ended
 	sick    bool           // it runs, and answers nobody
 	life    int
+	by      int // the life of the agent that started it
 	tries   int // numbers the starts: one that was called off starts nothing
 }
 
@@ -19,13 +20,13 @@ type server struct {
 func (s *server) start(then func()) {
 	w, h := s.m.w, s.m.host
 	s.tries++
-	try, d := s.tries, w.span(5*time.Millisecond, 80*time.Millisecond)
+	try, by, d := s.tries, h.agent.life, w.span(5*time.Millisecond, 80*time.Millisecond)
 	if w.rand.IntN(8) == 0 {
 		d = w.span(80*time.Millisecond, 500*time.Millisecond)
 	}
 	h.again(d+h.stall(), func() {
 		if s.tries == try && s.process == health.ProcessEnded {
-			s.process, s.sick = health.ProcessRunning, false
+			s.process, s.sick, s.by = health.ProcessRunning, false, by
 			s.life++
 			w.counts["app server starts"]++
 			w.trace("app server %s runs", s.m.name)
