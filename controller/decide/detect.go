@@ -159,7 +159,7 @@ type votes struct {
 
 // votes asks the controllers (what they hear, and their probes) and the replicas' receivers.
 func (l *look) votes() votes {
-	m, beat := l.conf.Member(l.c.Primary), platform.Heartbeat(l.conf.Lease)
+	m, recent := l.conf.Member(l.c.Primary), 2*platform.Heartbeat(l.conf.Lease) // of a primary reports come every heartbeat, and answers to probes
 	observers := l.Controllers
 	if len(observers) == 0 {
 		observers = []string{l.Self}
@@ -170,9 +170,9 @@ func (l *look) votes() votes {
 		switch {
 		case vote == nil && !self:
 			v.absent = append(v.absent, name)
-		case vote != nil && !self && vote.Heard(2*beat): // a report comes every heartbeat
+		case vote != nil && !self && vote.Heard(recent):
 			v.hear = append(v.hear, name)
-		case vote != nil && vote.Probed(l.suspect()):
+		case vote != nil && vote.Probed(recent):
 			v.reach = append(v.reach, name)
 		default:
 			v.deaf++

@@ -35,6 +35,7 @@ func TestControllersVote(t *testing.T) {
 		{name: "one controller is silent", c2: deaf(), problem: health.PrimaryUnreachable, begins: true},
 		{name: "both are silent: 3 of 5 say so", problem: health.PrimaryUnreachable, begins: true},
 		{name: "a probe succeeds", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 200}, problem: health.PrimaryAgentSilent},
+		{name: "the last probe that succeeded is two ago", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 1100}, problem: health.PrimaryUnreachable, begins: true},
 		{name: "a probe is refused for want of a slot", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: -1, Saturated: true}, problem: health.PrimaryAgentSilent},
 		{name: "one other hears its agent", c2: deaf(), c3: &health.Vote{HeardMS: 300, ProbedMS: -1}, problem: health.PrimaryAgentSilent},
 		{name: "all others hear its agent", c2: &health.Vote{HeardMS: 100, ProbedMS: -1}, c3: &health.Vote{HeardMS: 300, ProbedMS: -1}, problem: health.ObserverIsolated, transfers: true},

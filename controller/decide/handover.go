@@ -164,7 +164,7 @@ func (l *look) SwitchoverBlockers(to string) []string {
 	p := l.fresh(l.c.Primary)
 	switch {
 	case to == l.c.Primary:
-		return []string{to + " is the primary already"}
+		return []string{to + " is the primary already; name another member, or none to have the best one"}
 	case p == nil || p.Process != health.ProcessRunning || p.Role != health.RolePrimary || !l.c.Opened:
 		return []string{"the primary " + l.c.Primary + " is not well; see `mainstay explain " + l.c.Name + "`"}
 	}

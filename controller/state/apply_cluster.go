@@ -447,7 +447,7 @@ func applyPause(s *State, c *Cluster, cmd Command) error {
 		// From here on the guard no longer counts, so neither does the end of a lease (L7).
 		c.Pause, c.Guarded = p.Pause, false
 	case c.Pause == nil:
-		return fmt.Errorf("cluster %s is not paused", c.Name)
+		return fmt.Errorf("cluster %s is not paused, so there is nothing to resume", c.Name)
 	case p.Resume:
 		c.Pause.Resuming = true
 	case p.Bound && c.Pause.Resuming:

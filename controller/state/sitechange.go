@@ -159,7 +159,7 @@ func (s *State) targets() string {
 	if len(names) == 0 {
 		return "no other site has a member of every cluster that may lead"
 	}
-	return "it can be moved to " + strings.Join(names, ", ")
+	return "the platform can be moved to " + strings.Join(names, ", ")
 }
 
 func (s *State) applyStepSite(cmd Command) error {
