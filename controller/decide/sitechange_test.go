@@ -390,6 +390,33 @@ func TestHooksAfterAStep(t *testing.T) {
 	}
 }
 
+// The hooks before a step run before it does anything.
+func TestHooksBeforeAStep(t *testing.T) {
+	p := withPool(t, func(p *platform.Platform) {
+		for _, step := range platform.Steps() {
+			p.Hooks = append(p.Hooks, platform.Hook{Step: step, When: "before", Exec: []string{"/x"}, Timeout: time.Second, OnFailure: "stop"})
+		}
+	})
+	p.begin("west")
+	seen := 0
+	p.play(func() {
+		for _, e := range p.s.Effects() {
+			ready := map[string]bool{platform.StepQuiesce: p.running() == "12", platform.StepClusters: p.running() == "" && p.c().Attempt == nil && p.c().Primary == "m1",
+				platform.StepApps: p.running() == "" && p.c().Primary == "m2", platform.StepRouting: p.running() == "34", platform.StepVerify: true}
+			if step := p.s.Platform.Hooks[e.Hook].Step; !ready[step] {
+				t.Errorf("the hook before %s runs: primary %s, running %q", step, p.c().Primary, p.running())
+			}
+			seen++
+		}
+		if p.s.Change != nil && p.s.Change.Step != platform.StepApps || p.app().Site == "west" && !p.app().Moving { // the pool could start by then
+			p.answer(func(state.Effect) bool { return true })
+		}
+	})
+	if seen < len(platform.Steps()) || p.last().Result != state.Done || p.running() != "34" {
+		t.Errorf("%d hooks ran; %+v, running %s", seen, p.last(), p.running())
+	}
+}
+
 // answer lets the leader's runner say yes or no to all that is wanted.
 func (p *pool) answer(ok func(state.Effect) bool) (asked []string) {
 	for _, e := range p.s.Effects() {
