@@ -3,6 +3,7 @@ package decide
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,7 +142,9 @@ func (l *changeLook) step() (waits string, bound time.Duration, failed string) {
 	case platform.StepApps:
 		waits, bound = l.serving(), appsBound
 	case platform.StepVerify:
-		waits, bound = l.unsaid(state.Verify), verifyBound
+		if waits, bound = l.unverifiable(), verifyBound; waits == "" {
+			waits = l.unsaid(state.Verify)
+		}
 	}
 	return waits, bound, failed
 }
@@ -220,12 +223,22 @@ func (l *changeLook) clusters() (waits, failed string) {
 	return "", ""
 }
 
-// target is the member that is to become primary: the former one where the change is undone, else the best on the new site.
+// target is the member that is to become primary: the best on the new site or, where the change is undone, the former one, or
+// the best of its site if that one cannot.
 func (l *changeLook) target(cluster string) string {
-	if l.ch.Undoing {
-		return l.ch.Former[cluster]
+	if !l.ch.Undoing {
+		return bestOn(l.Input, cluster, l.ch.To)
 	}
-	return bestOn(l.Input, cluster, l.ch.To)
+	former := l.ch.Former[cluster]
+	if _, bad := CheckSwitchover(l.Input, cluster, former); len(bad) == 0 {
+		return former
+	}
+	if m := l.State.ClusterConfig(cluster).Member(former); m != nil {
+		if other := bestOn(l.Input, cluster, l.State.Platform.SiteOf(m.Host)); other != "" {
+			return other
+		}
+	}
+	return former
 }
 
 func (l *changeLook) arrived(cluster string) bool {
@@ -273,6 +286,19 @@ func (l *changeLook) serving() string {
 		}
 	}
 	return l.unsaid(state.Resume)
+}
+
+// unverifiable is an app that is to be verified and has nobody to ask on the new site, "" if there is none: what nobody was
+// asked is not verified.
+func (l *changeLook) unverifiable() string {
+	for n := range l.State.Platform.Apps {
+		conf := &l.State.Platform.Apps[n]
+		takes := func(i platform.Instance) bool { return i.Site == l.ch.To && l.State.Serves(conf, i.Name) }
+		if conf.Verify != "" && !slices.ContainsFunc(conf.Instances, takes) {
+			return fmt.Sprintf("waiting for an instance of app %s on site %s that takes requests", conf.Name, l.ch.To)
+		}
+	}
+	return ""
 }
 
 // unsaid waits for the instances that are asked for something. Of one that never said that it refuses writes any answer will

@@ -205,8 +205,10 @@ func TestSiteSwitchoverThatCannotQuiesceInAFailover(t *testing.T) {
 }
 
 // halted is a site switchover to west whose apps do not come up there.
-func halted(t *testing.T) *pool {
-	p := withPool(t, nil)
+func halted(t *testing.T) *pool { return haltedOn(t, nil) }
+
+func haltedOn(t *testing.T, change func(*platform.Platform)) *pool {
+	p := withPool(t, change)
 	p.begin("west")
 	p.play(func() {
 		if p.s.Change != nil && p.s.Change.Step == platform.StepApps {
@@ -253,6 +255,17 @@ func TestSiteSwitchoverUndone(t *testing.T) {
 	}
 }
 
+// TestSiteSwitchoverUndoneToAnother: where the former primary cannot take over, another member of its site does.
+func TestSiteSwitchoverUndoneToAnother(t *testing.T) {
+	p := haltedOn(t, func(p *platform.Platform) { p.Hosts[2].Site = "east" })
+	p.members["m1"].SystemID = "another"
+	p.tell()
+	p.word(state.WordUndo)
+	if p.play(nil); p.last().Result != state.Abandoned || p.c().Primary != "m3" || p.running() != "12" {
+		t.Errorf("%+v, primary %s, running %s", p.last(), p.c().Primary, p.running())
+	}
+}
+
 // TestSiteSwitchoverThatCannotBeUndone: a word leaves behind what will not move, and the apps run where their primary is.
 func TestSiteSwitchoverThatCannotBeUndone(t *testing.T) {
 	p := halted(t)
@@ -284,6 +297,20 @@ func TestSiteSwitchoverWithoutItsLastStep(t *testing.T) {
 	p.word(state.WordContinue)
 	if op := p.last(); p.s.Change != nil || op.Result != state.Done || op.Outcome != "the platform runs on site west; alice went on without step verify" {
 		t.Errorf("%+v, %+v", p.s.Change, op)
+	}
+}
+
+// TestSiteSwitchoverWithNobodyToVerify: an app whose instances have all left routing was not verified.
+func TestSiteSwitchoverWithNobodyToVerify(t *testing.T) {
+	p := withPool(t, func(p *platform.Platform) { p.Apps[0].Verify = "http://{address}/verify" })
+	p.begin("west")
+	p.play(func() {
+		if p.s.Change != nil && p.s.Change.Step == platform.StepVerify {
+			p.works["web3"], p.works["web4"] = health.Down, health.Down
+		}
+	})
+	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted, "waiting for an instance of app web on site west that takes requests") {
+		t.Errorf("%+v, %+v", p.s.Change, p.last())
 	}
 }
 
@@ -360,6 +387,33 @@ func TestHooksAfterAStep(t *testing.T) {
 	})
 	if seen != len(platform.Steps()) || p.last().Result != state.Done {
 		t.Errorf("%d hooks ran; %+v", seen, p.last())
+	}
+}
+
+// The hooks before a step run before it does anything.
+func TestHooksBeforeAStep(t *testing.T) {
+	p := withPool(t, func(p *platform.Platform) {
+		for _, step := range platform.Steps() {
+			p.Hooks = append(p.Hooks, platform.Hook{Step: step, When: "before", Exec: []string{"/x"}, Timeout: time.Second, OnFailure: "stop"})
+		}
+	})
+	p.begin("west")
+	seen := 0
+	p.play(func() {
+		for _, e := range p.s.Effects() {
+			ready := map[string]bool{platform.StepQuiesce: p.running() == "12", platform.StepClusters: p.running() == "" && p.c().Attempt == nil && p.c().Primary == "m1",
+				platform.StepApps: p.running() == "" && p.c().Primary == "m2", platform.StepRouting: p.running() == "34", platform.StepVerify: true}
+			if step := p.s.Platform.Hooks[e.Hook].Step; !ready[step] {
+				t.Errorf("the hook before %s runs: primary %s, running %q", step, p.c().Primary, p.running())
+			}
+			seen++
+		}
+		if p.s.Change != nil && p.s.Change.Step != platform.StepApps || p.app().Site == "west" && !p.app().Moving { // the pool could start by then
+			p.answer(func(state.Effect) bool { return true })
+		}
+	})
+	if seen < len(platform.Steps()) || p.last().Result != state.Done || p.running() != "34" {
+		t.Errorf("%d hooks ran; %+v, running %s", seen, p.last(), p.running())
 	}
 }
 

@@ -40,7 +40,8 @@ func applyBirth(s *State, c *Cluster, cmd Command) error {
 	}
 	c.Epoch = s.nextNumber(c)
 	c.HighTimeline = max(c.HighTimeline, c.Timeline)
-	c.Primary, c.Guarded = b.Member, b.Guarded
+	c.Primary = b.Member
+	c.grantedUnder(b.Guarded)
 	if !b.Adopt {
 		c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, s.Ackers(c, c.Primary))
 	}
@@ -132,6 +133,10 @@ func (s *State) mayBeAsked(c *Cluster, member string) error {
 	return nil
 }
 
+// grantedUnder notes whether the end of a lease of the epoch that begins will prove anything: not in a pause, which the
+// guards of whoever leads then have from the start (L7). Its end says anew whether they are bound.
+func (c *Cluster) grantedUnder(guarded bool) { c.Guarded = guarded && c.Pause == nil }
+
 func (c *Cluster) attempt(n platform.Epoch) error {
 	if c.Attempt == nil || c.Attempt.Number != n {
 		return fmt.Errorf("cluster %s: attempt %s is not under way", c.Name, n)
@@ -185,7 +190,8 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 		op.To, op.Proof, op.Positions, op.NotChosen, op.Loss, op.Timeline = p.Member, &p.Proof, p.Positions, p.NotChosen, p.Loss, p.Timeline
 		op.step("promote", cmd.At, fmt.Sprintf("%s, proof %s (%s)", p.Member, p.Proof.Kind, p.Proof.Detail))
 	}
-	c.Epoch, c.Primary, c.Timeline, c.Guarded = p.Attempt, p.Member, p.Timeline, p.Guarded
+	c.Epoch, c.Primary, c.Timeline = p.Attempt, p.Member, p.Timeline
+	c.grantedUnder(p.Guarded)
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
 	c.Opened, c.History, c.Attempt, c.Upstreams, c.Doubtful = false, nil, nil, nil, false
 	if !inPlace { // which goes on with its timeline

@@ -91,6 +91,31 @@ func TestGates(t *testing.T) {
 	}
 }
 
+// TestNoGuardCountsInAPause: whoever comes to lead in a pause, by an operator's word or in a new generation, has guards that do
+// not kill, so the end of its lease is no proof (S4, L7).
+func TestNoGuardCountsInAPause(t *testing.T) {
+	accepts := func(fence bool) Command {
+		return feed(Command{Begin: &Begin{Kind: Failover, Accepted: &Acceptance{By: "ann", Fence: fence, Completeness: true}}})
+	}
+	s := run(t, born(t, 1), paused(), accepts(true), promote(func(p *Promote) { p.Proof.Kind = fencing.Operator }))
+	if c := s.Clusters["feed"]; c.Primary != "m2" || c.Guarded {
+		t.Fatalf("%+v", c)
+	}
+	again := promote(func(p *Promote) {
+		p.Attempt, p.Member, p.Timeline, p.Proof = ep(3), "m3", 3, fencing.Proof{Kind: fencing.LeaseExpired, Epoch: ep(2)}
+	})
+	refused(t, run(t, s, accepts(false)), again, "without a complete guard")
+
+	s = run(t, Recovered(run(t, born(t, 1), paused()), nil, "root", "fire", "now"), feed(Command{Reaffirm: &Reaffirm{Epoch: ep(1), Guarded: true}}))
+	if s.Clusters["feed"].Guarded {
+		t.Error("reaffirmed in a pause, and its lease's end would be a proof")
+	}
+	s = run(t, s, feed(Command{Pause: &SetPause{Resume: true}}), feed(Command{Pause: &SetPause{Bound: true, Guarded: true}}))
+	if !s.Clusters["feed"].Guarded {
+		t.Error("the guard is bound again, and still proves nothing")
+	}
+}
+
 func TestPauseAndResume(t *testing.T) { // L7
 	s := run(t, born(t, 1), feed(Command{Pause: &SetPause{Pause: &Pause{By: "ann"}}}))
 	if c := s.Clusters["feed"]; c.Guarded || !s.GoalOf("feed", "m1").Paused {

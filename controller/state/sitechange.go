@@ -71,13 +71,15 @@ type Asked struct {
 }
 
 // stops tells whether the change keeps the pools stopped that live with their primary: from the step that quiesces them,
-// once its hooks have run, until the clusters have moved.
+// once the hooks before it have run, until the clusters have moved and the hooks before the apps start have run as well.
 func (ch *SiteChange) stops(p *platform.Platform) bool {
 	switch {
 	case ch == nil || ch.Undoing && ch.Step != platform.StepClusters:
 		return false
 	case ch.Step == platform.StepQuiesce:
 		return ch.Ready(p, ch.Step, "before") == nil
+	case ch.Step == platform.StepApps:
+		return ch.Ready(p, ch.Step, "before") != nil
 	}
 	return ch.Step == platform.StepClusters
 }

@@ -114,7 +114,7 @@ func (m *minder) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 	case member.Open:
 		ok = wanted && m.open()
 	case member.Checkpoint:
-		ok = m.checkpoint(wanted)
+		ok = m.checkpoint(goal, wanted)
 	case member.EndSenders:
 		p.endStale()
 	case member.Slots:
@@ -170,12 +170,13 @@ func (m *minder) open() bool {
 	return true
 }
 
-func (m *minder) checkpoint(wanted bool) bool {
+// checkpoint is for the goal with which it was begun: a durability set that came meanwhile was loaded by nobody yet.
+func (m *minder) checkpoint(goal platform.Goal, wanted bool) bool {
 	if !wanted || !m.pg.running || !m.pg.primary {
 		return false
 	}
 	m.pg.obey()
-	m.memory.Checkpointed, m.memory.SetCheckpoint = m.goal.Checkpoint, lastOf(m.goal).ID
+	m.memory.Checkpointed, m.memory.SetCheckpoint = goal.Checkpoint, lastOf(goal).ID
 	return true
 }
 
