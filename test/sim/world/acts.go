@@ -114,7 +114,7 @@ func (m *minder) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 	case member.Open:
 		ok = wanted && m.open()
 	case member.Checkpoint:
-		ok = m.checkpoint(wanted)
+		ok = m.checkpoint(goal, wanted)
 	case member.EndSenders:
 		p.endStale()
 	case member.Slots:
@@ -170,12 +170,15 @@ func (m *minder) open() bool {
 	return true
 }
 
-func (m *minder) checkpoint(wanted bool) bool {
+// checkpoint counts for the durability set that was loaded when it began.
+func (m *minder) checkpoint(goal platform.Goal, wanted bool) bool {
 	if !wanted || !m.pg.running || !m.pg.primary {
 		return false
 	}
-	m.pg.obey()
-	m.memory.Checkpointed, m.memory.SetCheckpoint = m.goal.Checkpoint, lastOf(m.goal).ID
+	if lastOf(goal).ID == lastOf(m.goal).ID {
+		m.pg.obey()
+	}
+	m.memory.Checkpointed, m.memory.SetCheckpoint = goal.Checkpoint, lastOf(goal).ID
 	return true
 }
 
