@@ -59,6 +59,7 @@ type minder struct {
 	lookedAt time.Duration // when the last look was completed
 	looks    stall         // for how long looks have not been answered
 	writes   writes
+	bounds   int // how many of the controllers' bounds what hangs has passed
 	doing    string
 	fault    string // the last act's error
 	needs    string

@@ -195,7 +195,7 @@ func (a *Agent) promise(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only the agent of "+req.From+" may ask for it", http.StatusForbidden)
 		return
 	}
-	answer := wire.PromiseAnswer{Leader: a.leaderAnswers(r.Context(), min(time.Second, req.Length/5))}
+	answer := wire.PromiseAnswer{Leader: a.leaderAnswers(r.Context(), member.LookFor(req.Length, a.unanswered()))}
 	if answer.Leader != "" {
 		answer.Reason = "a leader answers here: go through this agent"
 	} else {
@@ -228,6 +228,13 @@ func (m *minder) promise(req platform.PromiseRequest) platform.PromiseAnswer {
 		m.log.Debug("promised not to be sealed or promoted", zap.String("to", req.From), zap.Duration("until", kept.Until))
 	}
 	return answer
+}
+
+// unanswered is for how long no leader has answered this agent.
+func (a *Agent) unanswered() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return boottime.Now() - max(a.heard, a.begun)
 }
 
 // leaderAnswers sends a report of this moment and waits for a leader's answer to it, or a later one: the address of that

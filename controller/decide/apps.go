@@ -57,7 +57,8 @@ func (p *poolLook) place() *state.ChangeApp {
 	if c == nil || c.Primary == "" {
 		return nil
 	}
-	if site := p.State.Platform.SiteOf(p.State.ClusterConfig(c.Name).Member(c.Primary).Host); site != p.a.Site {
+	primary := p.State.ClusterConfig(c.Name).Member(c.Primary)
+	if site := p.State.Platform.SiteOf(primary.Host); site != p.a.Site {
 		return &state.ChangeApp{Move: site, Reason: fmt.Sprintf("%s, the primary of %s, is on site %s", c.Primary, c.Name, site)}
 	}
 	if !p.a.Moving {

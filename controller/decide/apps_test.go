@@ -228,6 +228,33 @@ func TestPoolCountsWhatTheOldPrimaryMayHaveVouched(t *testing.T) {
 	}
 }
 
+// TestPoolCountsOutALongerPermit: a leader that has just won counts the permits of the one before, which gave them by the lease
+// that was in force then.
+func TestPoolCountsOutALongerPermit(t *testing.T) {
+	p := withPool(t, nil)
+	long := platform.CountOut(platform.Permit(lease))
+	next := *p.s.Platform
+	next.Clusters = []platform.Cluster{next.Clusters[0]}
+	next.Clusters[0].Lease = platform.MinLease
+	p.apply(state.Command{Platform: &state.SetPlatform{Platform: &next}})
+	a := *p.app()
+	a.Moving = true
+	p.s.Apps["web"] = &a
+	p.instances["web3"], p.instances["web4"] = nil, nil
+	p.leases, p.watch = fencing.NewLeases(p.now), NewStopwatch()
+	for began := p.now; p.app().Moving; p.now += 100 * time.Millisecond {
+		if p.now-began > time.Minute {
+			t.Fatal("the pool never starts")
+		}
+		p.tell()
+		for _, c := range Next(p.input()).Commands {
+			if p.apply(c); c.App != nil && c.App.Ready && p.now-began <= long {
+				t.Errorf("the pool starts after %s, before %s", p.now-began, long)
+			}
+		}
+	}
+}
+
 // TestPoolCountsThePermitOfALongerLease: once a lease was shortened, the old primary's agent may vouch for as long as before (L4).
 func TestPoolCountsThePermitOfALongerLease(t *testing.T) {
 	p := withPool(t, nil)

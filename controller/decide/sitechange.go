@@ -164,7 +164,7 @@ func (l *changeLook) after() (*state.StepSite, string) {
 	return &state.StepSite{End: state.Done, Note: "the platform runs on site " + l.ch.To}, "done"
 }
 
-// undone names the clusters that an operator left behind.
+// undone names the clusters that are not back: an operator left them behind, or a failover moved them.
 func (l *changeLook) undone() string {
 	var left []string
 	for _, name := range l.State.ClusterNames() {
@@ -173,7 +173,7 @@ func (l *changeLook) undone() string {
 		}
 	}
 	if len(left) > 0 {
-		return "undone, but for what stays where it is by an operator's word: " + strings.Join(left, ", ")
+		return "undone, but for what stays where it is by a failover or by an operator's word: " + strings.Join(left, ", ")
 	}
 	return "undone: clusters and apps are back where they were"
 }
@@ -242,6 +242,9 @@ func (l *changeLook) arrived(cluster string) bool {
 
 func (l *changeLook) blockers(cluster string) []string {
 	to := l.target(cluster)
+	if c := l.State.Clusters[cluster]; c.Pause != nil {
+		return []string{paused(c)}
+	}
 	if to == "" {
 		return []string{"no member on site " + l.ch.To + " can take over"}
 	}
@@ -272,16 +275,19 @@ func (l *changeLook) serving() string {
 	return l.unsaid(state.Resume)
 }
 
-// unsaid waits for the instances that are asked for something.
+// unsaid waits for the instances that are asked for something. Of one that never said that it refuses writes any answer will
+// do when it is asked to take them again.
 func (l *changeLook) unsaid(kind state.EffectKind) string {
 	for _, e := range l.State.Effects() {
-		if e.Kind == kind {
-			text := fmt.Sprintf("waiting for %s to %s", e.Instance, kind)
-			if a, ok := l.ch.Answers[e.Key()]; ok {
-				text += ": " + a.Detail
-			}
-			return text
+		a, answered := l.ch.Answers[e.Key()]
+		if e.Kind != kind || answered && kind == state.Resume && !l.ch.Quieted(e.Instance) {
+			continue
 		}
+		text := fmt.Sprintf("waiting for %s to %s", e.Instance, kind)
+		if answered {
+			text += ": " + a.Detail
+		}
+		return text
 	}
 	return ""
 }

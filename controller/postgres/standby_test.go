@@ -23,6 +23,24 @@ func TestStandby(t *testing.T) {
 	t.Run("blocked", func(t *testing.T) { blocked(t, a, b, s) })
 	t.Run("restart", func(t *testing.T) { restarted(t, a, b, s) })
 	t.Run("clean stop", func(t *testing.T) { cleanStop(t, a) })
+	t.Run("let go of", func(t *testing.T) { letGo(t, b, s) })
+}
+
+// letGo: a standby whose list nobody satisfies streams on with the same settings but for that, and if it is promoted by hand its
+// commits do not wait.
+func letGo(t *testing.T, b *Instance, s Settings) {
+	ctx := testContext(t)
+	s.SyncNames = `ANY 1 ("mainstay_not_primary")`
+	check(t, b.WriteSettings(ctx, s))
+	check(t, b.Reload(ctx))
+	check(t, b.Loaded(ctx, "synchronous_standby_names", s.SyncNames))
+	check(t, b.WaitForNobody(ctx))
+	check(t, b.Reload(ctx))
+	check(t, b.Loaded(ctx, "synchronous_standby_names", ""))
+	check(t, b.Loaded(ctx, "primary_conninfo", s.PrimaryConnInfo))
+	check(t, b.Loaded(ctx, "primary_slot_name", s.PrimarySlot))
+	check(t, b.exec(ctx, "SELECT pg_promote()"))
+	insert(t, b, 77)
 }
 
 // overridden: a seal must not believe a file that ALTER SYSTEM wins over.

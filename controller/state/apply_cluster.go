@@ -127,7 +127,7 @@ func (s *State) mayBeAsked(c *Cluster, member string) error {
 		return fmt.Errorf("cluster %s has no member %s", c.Name, member)
 	}
 	if m.Excluded != "" && member != c.Primary {
-		return fmt.Errorf("%s must not be promoted: %s (S5)", member, m.Excluded)
+		return fmt.Errorf("%s must not be promoted: %s", member, m.Excluded) // S5
 	}
 	return nil
 }
@@ -242,7 +242,7 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 	case s.FenceOf(c.Name, p.Member) != nil:
 		return errors.New("its host is fenced")
 	case !c.Fencing() && p.Proof.Kind != fencing.Stopped:
-		return errors.New("the primary still gets leases in this phase; only its end is a proof (L3)")
+		return errors.New("the primary still gets leases in this phase; only its end is a proof") // L3
 	case p.Proof.Epoch != c.Epoch:
 		return fmt.Errorf("the proof is for epoch %s, in force is %s", p.Proof.Epoch, c.Epoch)
 	case p.Member == c.Primary && p.Timeline != c.Timeline:
@@ -286,10 +286,10 @@ func (c *Cluster) validProof(s *State, p *Promote) error {
 		return nil
 	case fencing.LeaseExpired:
 		if !c.Guarded {
-			return errors.New("the epoch was granted without a complete guard, so the end of its lease proves nothing (L2)")
+			return errors.New("the epoch was granted without a complete guard, so the end of its lease proves nothing") // L2
 		}
 		if !Unvouched(c.Sets, c.Members, p.Sealed) {
-			return errors.New("too few members are sealed: others may have promised the primary to vouch for it (L5)")
+			return errors.New("too few members are sealed: others may have promised the primary to vouch for it") // L5
 		}
 		return nil
 	case fencing.QuorumSealed:
@@ -342,7 +342,7 @@ func applyOpened(s *State, c *Cluster, cmd Command) error {
 	case o.Epoch != c.Epoch:
 		return fmt.Errorf("cluster %s: epoch %s is not in force", c.Name, o.Epoch)
 	case c.SystemID != "" && o.SystemID != c.SystemID:
-		return fmt.Errorf("cluster %s: system identifier %s is not the cluster's %s (S5)", c.Name, o.SystemID, c.SystemID)
+		return fmt.Errorf("cluster %s: system identifier %s is not the cluster's %s", c.Name, o.SystemID, c.SystemID) // S5
 	case o.Timeline != c.Timeline:
 		return fmt.Errorf("cluster %s: %s is on timeline %d, epoch %s has %d", c.Name, c.Primary, o.Timeline, c.Epoch, c.Timeline)
 	}
@@ -460,7 +460,7 @@ func applyLeaseCounted(s *State, c *Cluster, cmd Command) error {
 func applyAck(_ *State, c *Cluster, cmd Command) error {
 	switch {
 	case c.Recovered == "":
-		return fmt.Errorf("cluster %s: nothing blocks its next automatic failover", c.Name)
+		return fmt.Errorf("cluster %s: nothing blocks its next automatic failover, so there is nothing to do", c.Name)
 	case cmd.Ack.Operation != "" && cmd.Ack.Operation != c.Recovered:
 		return fmt.Errorf("cluster %s: operation %s blocks its next automatic failover, not %s", c.Name, c.Recovered, cmd.Ack.Operation)
 	}

@@ -82,7 +82,7 @@ func TestGates(t *testing.T) {
 		{s, feed(Command{Pause: &SetPause{Resume: true}}), "is not paused"},
 		{paused, feed(Command{Pause: &SetPause{Bound: true, Guarded: true}}), "nothing to resume"},
 		{s, feed(Command{Opened: &Opened{Epoch: ep(2), SystemID: "7", Timeline: 1}}), "epoch 1.2 is not in force"},
-		{s, feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "8", Timeline: 1}}), "S5"},
+		{s, feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "8", Timeline: 1}}), "is not the cluster's 7"},
 		{s, feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 2}}), "epoch 1.1 has 1"},
 		{s, feed(Command{Reincarnate: &Reincarnate{Member: "m1"}}), "is no replica"},
 		{s, feed(Command{Rejoined: &Rejoined{Member: "m9"}}), "no member m9"},

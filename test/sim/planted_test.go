@@ -123,7 +123,7 @@ func (m mistake) foundBySimulator(t *testing.T, root string) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%s does not build: %v\n%s", m.name, err, out)
 	}
-	first, seeds := 1, bites
+	first, seeds := 1, scenarios
 	if m.foundBy == "estates" {
 		first, seeds = world.EstatesFrom, estates
 	}

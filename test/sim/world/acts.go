@@ -21,7 +21,7 @@ var took = map[member.Kind]time.Duration{
 // duration of an act; a CHECKPOINT takes what the disk needs, and a disk that hangs holds everything up.
 func (m *minder) duration(k member.Kind) time.Duration {
 	d := m.w.span(took[k]/3, took[k]) + m.host.stall()
-	if k == member.Open || k == member.Checkpoint {
+	if k == member.Open && !m.goal.Opened || k == member.Checkpoint {
 		d += m.w.span(0, m.w.checkpoint)
 	}
 	return d

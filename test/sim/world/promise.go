@@ -95,7 +95,7 @@ func (a *agent) asked(m *minder, r platform.PromiseRequest, answer func(platform
 	}
 	asked := a.clocks.Last()
 	a.send()
-	a.on(min(time.Second, r.Length/5), func() {
+	a.on(member.LookFor(r.Length, a.host.now()-a.heard), func() {
 		if a.answered > asked {
 			answer(platform.PromiseAnswer{Reason: "a leader answers here"}, true)
 			return
