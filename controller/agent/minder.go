@@ -287,11 +287,11 @@ func (m *minder) leased(g wire.Grant, end time.Duration) {
 	m.mu.Lock()
 	m.vouching.granted, m.vouching.length, m.vouching.by = boottime.Now(), g.Length, nil
 	m.mu.Unlock()
-	m.granted(g.Epoch, end)
+	m.granted(g.Epoch, end, g.Length)
 }
 
 // granted hands a lease to the guards first; only if both took it does the member have it (L2).
-func (m *minder) granted(epoch platform.Epoch, end time.Duration) {
+func (m *minder) granted(epoch platform.Epoch, end, length time.Duration) {
 	if end <= boottime.Now() {
 		return
 	}
@@ -301,7 +301,7 @@ func (m *minder) granted(epoch platform.Epoch, end time.Duration) {
 	}
 	m.mu.Lock()
 	fresh := m.lease.Epoch != epoch
-	m.lease = m.lease.Extend(epoch, end)
+	m.lease = m.lease.Renew(epoch, end-length, length)
 	m.mu.Unlock()
 	if fresh {
 		poke(m.kick)

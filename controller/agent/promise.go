@@ -96,7 +96,7 @@ func (m *minder) promisedBy(r request, answer wire.PromiseAnswer) {
 		return
 	}
 	if end, ours := m.agent.endOf(r.number, length); ours {
-		m.granted(round.epoch, end)
+		m.granted(round.epoch, end, length)
 	}
 }
 
@@ -140,7 +140,7 @@ func (m *minder) aloneVouches(number uint64) {
 		return
 	}
 	if end, ours := m.agent.endOf(number, length); ours {
-		m.granted(r.epoch, end)
+		m.granted(r.epoch, end, length)
 	}
 }
 

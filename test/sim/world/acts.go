@@ -170,12 +170,14 @@ func (m *minder) open() bool {
 	return true
 }
 
-// checkpoint is for the goal with which it was begun: a durability set that came meanwhile was loaded by nobody yet.
+// checkpoint counts for the durability set that was loaded when it began.
 func (m *minder) checkpoint(goal platform.Goal, wanted bool) bool {
 	if !wanted || !m.pg.running || !m.pg.primary {
 		return false
 	}
-	m.pg.obey()
+	if lastOf(goal).ID == lastOf(m.goal).ID {
+		m.pg.obey()
+	}
 	m.memory.Checkpointed, m.memory.SetCheckpoint = goal.Checkpoint, lastOf(goal).ID
 	return true
 }

@@ -122,7 +122,7 @@ func (a *agent) obey(answer *wire.ReportAnswer) {
 		end, ours := a.clocks.End(answer.RunID, answer.Number, g.Length)
 		if m := a.host.member(g.Member); ours && m != nil && end > a.host.now() {
 			m.vouching.granted, m.vouching.length, m.vouching.by = a.host.now(), g.Length, nil
-			m.granted(g.Epoch, end)
+			m.granted(g.Epoch, end, g.Length)
 		}
 	}
 	for _, m := range a.host.members {

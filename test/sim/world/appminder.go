@@ -99,7 +99,7 @@ func (m *appMinder) look() {
 		return
 	}
 	m.looking = true
-	begun, seen := m.host.now(), instance.Seen{Process: m.server.process}
+	begun, seen := m.host.now(), m.server.see()
 	m.host.agent.on(m.w.span(2*time.Millisecond, 60*time.Millisecond), func() {
 		m.looking = false
 		if begun >= m.changed && !(m.starting && seen.Process == health.ProcessEnded) {

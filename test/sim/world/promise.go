@@ -129,7 +129,7 @@ func (m *minder) promisedBy(number uint64, r platform.PromiseRequest, said platf
 	slices.Sort(m.vouching.by)
 	if end, ours := a.clocks.End(a.run, number, m.vouching.length); ours && end > m.host.now() {
 		m.w.counts["renewed by promises"]++
-		m.granted(r.Epoch, end)
+		m.granted(r.Epoch, end, m.vouching.length)
 	}
 }
 

@@ -3,6 +3,7 @@ package world
 import (
 	"time"
 
+	"mainstay/controller/instance"
 	"mainstay/health"
 )
 
@@ -13,6 +14,7 @@ type server struct {
 	sick    bool           // it runs, and answers nobody
 	life    int
 	by      int // the life of the agent that started it
+	begun   int // the life of the agent whose start is under way; 0: none is
 	tries   int // numbers the starts: one that was called off starts nothing
 }
 
@@ -20,12 +22,18 @@ type server struct {
 func (s *server) start(then func()) {
 	w, h := s.m.w, s.m.host
 	s.tries++
-	try, by, d := s.tries, h.agent.life, w.span(5*time.Millisecond, 80*time.Millisecond)
+	s.begun = h.agent.life
+	try, by, d := s.tries, s.begun, w.span(5*time.Millisecond, 80*time.Millisecond)
 	if w.rand.IntN(8) == 0 {
 		d = w.span(80*time.Millisecond, 500*time.Millisecond)
 	}
 	h.again(d+h.stall(), func() {
-		if s.tries == try && s.process == health.ProcessEnded {
+		if s.tries != try {
+			then()
+			return
+		}
+		s.begun = 0
+		if s.process == health.ProcessEnded {
 			s.process, s.sick, s.by = health.ProcessRunning, false, by
 			s.life++
 			w.counts["app server starts"]++
@@ -37,7 +45,16 @@ func (s *server) start(then func()) {
 }
 
 // callOff ends a start under way.
-func (s *server) callOff() { s.tries++ }
+func (s *server) callOff() { s.tries, s.begun = s.tries+1, 0 }
+
+// see is what a look shows. A start that an earlier agent has begun goes on, and can be seen: it is a job of systemd's, or a
+// process in its cgroup.
+func (s *server) see() instance.Seen {
+	if s.process == health.ProcessEnded && s.begun != 0 && s.begun != s.m.host.agent.life {
+		return instance.Seen{Process: health.ProcessRunning, Starting: true}
+	}
+	return instance.Seen{Process: s.process}
+}
 
 // term asks it to end. Some do not, and some leave others of their tree behind.
 func (s *server) term() {
