@@ -40,6 +40,7 @@ type appMinder struct {
 	goalFrom  uint64                // number of the report whose answer brought it
 	heard     time.Duration         // when a leader's answer brought one last in this run; 0: never
 	permitEnd time.Duration
+	grace     time.Duration
 	vouched   bool // the agent of its primary gave the permit last
 	durable   instance.Durable
 	seen      instance.Seen
@@ -74,7 +75,7 @@ func newAppMinder(a *Agent, name string, cfg config.AgentInstance) (*appMinder, 
 		return nil, err
 	}
 	m.goal = m.durable.Goal
-	m.permitEnd = instance.PermitAfter(m.durable, a.bootID, a.begun)
+	m.permitEnd, m.grace = instance.PermitAfter(m.durable, a.bootID, a.begun)
 	var err error
 	m.server, err = a.appServer(name, cfg, func() { poke(m.kick) })
 	return m, err
@@ -196,7 +197,7 @@ func (m *appMinder) think(ctx context.Context) time.Duration {
 
 // input is everything the pure core may know; called with mu held.
 func (m *appMinder) input(now time.Duration) instance.Input {
-	return instance.Input{Now: now, Boot: m.agent.bootID, Goal: m.goal, PermitEnd: m.permitEnd, Durable: m.durable, Seen: m.seen, Memory: m.memory,
+	return instance.Input{Now: now, Boot: m.agent.bootID, Goal: m.goal, PermitEnd: m.permitEnd, Grace: m.grace, Durable: m.durable, Seen: m.seen, Memory: m.memory,
 		Stop: m.cfg.Stop, Output: m.server.output()}
 }
 

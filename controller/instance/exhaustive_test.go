@@ -36,7 +36,12 @@ func everyInput(f func(Input)) {
 						for _, d := range []Durable{{}, late, kept, {Goal: platform.InstanceGoal{Want: platform.WantRunning}, Restarted: 9}} {
 							for _, s := range everySeen() {
 								for _, m := range everyMemory(moments) {
-									f(Input{Now: now, Boot: boot, Goal: g, PermitEnd: end, Durable: d, Seen: s, Memory: m, Stop: stop, Output: "its log"})
+									in := Input{Now: now, Boot: boot, Goal: g, PermitEnd: end, Durable: d, Seen: s, Memory: m, Stop: stop, Output: "its log"}
+									f(in)
+									if permit > 0 && end < now && m == (Memory{}) { // an agent that has just been started
+										in.Grace = now + time.Second/2
+										f(in)
+									}
 								}
 							}
 						}
@@ -92,13 +97,14 @@ func TestNoActBreaksARule(t *testing.T) {
 func breaks(in Input, act Act) string {
 	g, s, m := in.Goal, in.Seen.Process, in.Memory
 	lapsed := g.Permit > 0 && in.PermitEnd <= in.Now
+	graced := lapsed && in.Now < in.Grace && g.Want == platform.WantRunning && act.Again == in.Grace
 	ends := act.Kind == Stop || act.Kind == Kill
 	switch {
 	case s == health.ProcessUnknown && act.Kind != Nothing && act.Kind != Persist:
 		return "acted on what was not seen"
 	case act.Again != 0 && act.Again <= in.Now:
 		return "asks to be asked again in the past"
-	case lapsed && (s == health.ProcessRunning || s == health.ProcessEnding) && !ends && act.Wait != "it to end":
+	case lapsed && (s == health.ProcessRunning || s == health.ProcessEnding) && !ends && act.Wait != "it to end" && !graced:
 		return "goes on without its permit"
 	case lapsed && act.Wait == "it to end" && act.Again > max(in.PermitEnd, m.StopFrom)+platform.GuardKill:
 		return "takes longer to end without its permit than is counted for"
@@ -108,6 +114,8 @@ func breaks(in Input, act Act) string {
 		return "drains without its permit"
 	case act.Kind == Start:
 		return starts(in, lapsed)
+	case graced && act.Kind != Nothing && act.Kind != Persist:
+		return "acts before it has asked"
 	case ends && s == health.ProcessEnded && !m.Begun:
 		return "stopped what had ended"
 	case lapsed && s == health.ProcessEnded && m.Begun && !ends && act.Wait != "it to end":

@@ -54,6 +54,7 @@ type Input struct {
 	Boot      string
 	Goal      platform.InstanceGoal // the newest confirmed one
 	PermitEnd time.Duration         // where Goal.Permit is not 0
+	Grace     time.Duration         // until then what runs past its permit is let run; nothing is started for it
 	Durable   Durable
 	Seen      Seen
 	Memory    Memory
@@ -125,10 +126,10 @@ func AskAt(g platform.InstanceGoal, heard time.Duration) time.Duration { return 
 const startGrace = time.Second
 
 // PermitAfter is when a permit ends that an earlier run of the agent left: never later than was written down in this boot,
-// and never later than its length after the agent's own start; but not before startGrace.
-func PermitAfter(d Durable, boot string, begun time.Duration) time.Duration {
+// and never later than its length after the agent's own start. grace is Input.Grace.
+func PermitAfter(d Durable, boot string, begun time.Duration) (end, grace time.Duration) {
 	if d.Boot != boot || boot == "" {
-		return 0
+		return 0, 0
 	}
-	return max(min(d.End, begun+d.Goal.Permit), begun+startGrace)
+	return min(d.End, begun+d.Goal.Permit), begun + startGrace
 }

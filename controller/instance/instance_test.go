@@ -226,13 +226,38 @@ func TestPermitAfter(t *testing.T) {
 		boot        string
 		begun, want time.Duration
 	}{{boot, now, now + 3*time.Second}, {boot, now - 4*time.Second, now + time.Second},
-		{boot, now + time.Minute, now + time.Minute + startGrace}, {"another", now, 0}} {
-		if got := PermitAfter(d, c.boot, c.begun); got != c.want {
-			t.Errorf("boot %s, begun %s: %s, want %s", c.boot, c.begun, got, c.want)
+		{boot, now + time.Minute, now + 3*time.Second}, {"another", now, 0}} {
+		got, grace := PermitAfter(d, c.boot, c.begun)
+		if got != c.want || c.want == 0 != (grace == 0) || grace != 0 && grace != c.begun+startGrace {
+			t.Errorf("boot %s, begun %s: %s and %s, want %s", c.boot, c.begun, got, grace, c.want)
 		}
 	}
-	if d.Boot = ""; PermitAfter(d, "", now) != 0 {
+	d.Boot = ""
+	if got, grace := PermitAfter(d, "", now); got != 0 || grace != 0 {
 		t.Error("boots that nobody can tell apart are taken for the same")
+	}
+}
+
+// TestNothingIsStartedAfterAPermit: an agent that comes back after its app server's permit lets it run until it has asked;
+// but what has ended meanwhile stays so, because the pool may run elsewhere by now.
+func TestNothingIsStartedAfterAPermit(t *testing.T) {
+	d := Durable{Goal: running, Boot: boot, End: now - time.Minute}
+	d.Goal.Permit, d.Goal.Primary = 5*time.Second, "feed-e1"
+	in := Input{Now: now, Boot: boot, Goal: d.Goal, Durable: d, Seen: Seen{Process: health.ProcessEnded}, Stop: stop}
+	in.PermitEnd, in.Grace = PermitAfter(d, boot, now)
+	if act := Next(in); act.Kind == Start {
+		t.Errorf("started without a permit: %+v", act)
+	}
+	in.Seen.Process = health.ProcessRunning
+	if act := Next(in); act.Kind != Nothing && act.Kind != Persist || act.Again != now+startGrace {
+		t.Errorf("while it asks: %+v", act)
+	}
+	if in.Closed() != "no permit" {
+		t.Error("it gets requests without a permit")
+	}
+	in.Now += startGrace
+	if act := Next(in); act.Kind != Stop {
+		t.Errorf("nobody has renewed it: %+v", act)
 	}
 }
 

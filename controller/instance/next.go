@@ -24,6 +24,9 @@ func (in Input) next() Act {
 	case in.Seen.Process == health.ProcessUnknown:
 		return in.wait("a look at it", 0)
 	case in.lapsed() && (in.Seen.Process != health.ProcessEnded || in.Memory.Begun):
+		if in.Now < in.Grace && in.Goal.Want == platform.WantRunning {
+			return in.wait("an answer: its permit ended while no agent was here", in.Grace)
+		}
 		return in.stopping(in.lapse(), "")
 	}
 	switch in.Goal.Want {

@@ -33,6 +33,7 @@ type appRun struct {
 	goalFrom  uint64
 	heard     time.Duration
 	permitEnd time.Duration
+	grace     time.Duration
 	vouched   bool
 	seen      instance.Seen
 	memory    instance.Memory
@@ -49,7 +50,8 @@ type appRun struct {
 // begin takes the app server up in a new run of the agent.
 func (m *appMinder) begin() {
 	d := m.durable
-	m.appRun = appRun{goal: d.Goal, permitEnd: instance.PermitAfter(d, m.boot(), m.host.now())}
+	m.appRun = appRun{goal: d.Goal}
+	m.permitEnd, m.grace = instance.PermitAfter(d, m.boot(), m.host.now())
 	m.wake(true)
 }
 
@@ -109,7 +111,7 @@ func (m *appMinder) look() {
 }
 
 func (m *appMinder) input() instance.Input {
-	return instance.Input{Now: m.host.now(), Boot: m.boot(), Goal: m.goal, PermitEnd: m.permitEnd, Durable: m.durable, Seen: m.seen, Memory: m.memory, Stop: m.stop}
+	return instance.Input{Now: m.host.now(), Boot: m.boot(), Goal: m.goal, PermitEnd: m.permitEnd, Grace: m.grace, Durable: m.durable, Seen: m.seen, Memory: m.memory, Stop: m.stop}
 }
 
 // think asks the core and does what it says; it returns after how long to think again.

@@ -12,6 +12,7 @@ type server struct {
 	process health.Process // running, ending (its main process has ended, others live on) or ended
 	sick    bool           // it runs, and answers nobody
 	life    int
+	begun   time.Duration // true time of the last start, before it took effect
 	tries   int // numbers the starts: one that was called off starts nothing
 }
 
@@ -19,6 +20,7 @@ type server struct {
 func (s *server) start(then func()) {
 	w, h := s.m.w, s.m.host
 	s.tries++
+	s.begun = w.now
 	try, d := s.tries, w.span(5*time.Millisecond, 80*time.Millisecond)
 	if w.rand.IntN(8) == 0 {
 		d = w.span(80*time.Millisecond, 500*time.Millisecond)
