@@ -161,6 +161,9 @@ func (m *appMinder) looked(err error) {
 	case err != nil || g.begun < m.changed || m.starts.busy() && g.seen.Process == health.ProcessEnded:
 	default:
 		m.seen = g.seen
+		if g.seen.Process == health.ProcessRunning && !g.seen.Starting {
+			delete(m.faults, "start") // however that ended, it runs: systemd's job may outlive the wait for it
+		}
 		m.memory = m.memory.Looked(m.seen, boottime.Now())
 	}
 }
@@ -233,12 +236,13 @@ func (m *appMinder) wants(g platform.InstanceGoal, named bool, number uint64, s 
 	}
 	m.goalFrom, m.heard = number, boottime.Now()
 	delete(m.faults, "goal")
-	if g = instance.Confirm(m.goal, g, named); named && g.Permit > 0 {
+	if g.Permit > 0 {
 		if m.goal.Permit == 0 {
 			m.permitEnd = 0
 		}
 		m.permitEnd, m.vouched = max(m.permitEnd, s+g.Permit), false
 	}
+	g = instance.Confirm(m.goal, g, named)
 	if g == m.goal {
 		if !named && g != (platform.InstanceGoal{}) {
 			m.faults["goal"] = "no leader names a goal for it any more: it left the platform, or this host is fenced; to have it left alone, delete instances." + m.name + " from the agent's file"

@@ -226,13 +226,13 @@ func (m *appMinder) obey(answer *wire.ReportAnswer, s time.Duration) {
 		return
 	}
 	m.goalFrom, m.heard = answer.Number, m.host.now()
-	g := instance.Confirm(m.goal, next, named)
-	if named && g.Permit > 0 {
+	if next.Permit > 0 {
 		if m.goal.Permit == 0 {
 			m.permitEnd = 0
 		}
-		m.permitEnd, m.vouched = max(m.permitEnd, s+g.Permit), false
+		m.permitEnd, m.vouched = max(m.permitEnd, s+next.Permit), false
 	}
+	g := instance.Confirm(m.goal, next, named)
 	if g == m.goal {
 		return
 	}

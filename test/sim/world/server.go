@@ -13,7 +13,7 @@ type server struct {
 	sick    bool           // it runs, and answers nobody
 	life    int
 	begun   time.Duration // true time of the last start, before it took effect
-	tries   int // numbers the starts: one that was called off starts nothing
+	tries   int           // numbers the starts: one that was called off starts nothing
 }
 
 // start takes a while, on a disk that hangs for as long as that does; then is called when its lane is free again.
