@@ -44,6 +44,7 @@ func (m *appMinder) do(ctx context.Context, act instance.Act, now time.Duration)
 		m.recall(func(r instance.Memory) instance.Memory { r.KilledAt = now; return r })
 		m.starts.stop()
 		m.kills.begin(ctx, m.agent.group, quick, m.server.kill)
+		m.stops.begin(ctx, m.agent.group, quick, m.server.stop) // once more: systemd may start again what was only killed
 	case instance.Nothing:
 		return
 	}
