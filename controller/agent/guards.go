@@ -144,6 +144,13 @@ func (g *guards) isArmed() bool {
 	return !g.armed.IsZero()
 }
 
+// bound tells whether they are armed for that epoch already; for another one their end may move back.
+func (g *guards) bound(epoch platform.Epoch) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.armed == epoch
+}
+
 // pids are the processes of both guards, 0 where they were not started.
 func (g *guards) pids() [2]int {
 	set := g.get()

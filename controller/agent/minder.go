@@ -314,7 +314,7 @@ func (m *minder) hold(epoch platform.Epoch, end time.Duration) error {
 	if m.paused() {
 		return nil
 	}
-	if err := barredFrom(m.watched(), boottime.Now(), end, !m.guards.isArmed()); err != nil {
+	if err := barredFrom(m.watched(), boottime.Now(), end, !m.guards.bound(epoch)); err != nil {
 		return err
 	}
 	return m.guards.extend(epoch, end)
