@@ -8,6 +8,7 @@ import (
 
 	"mainstay/controller/boottime"
 	"mainstay/controller/instance"
+	"mainstay/controller/platform"
 	"mainstay/fencing/program"
 )
 
@@ -86,12 +87,18 @@ func (m *appMinder) drained(err error) {
 	}
 }
 
-// keep writes what must outlive the agent, beside everything else: a disk that hangs stops no stop.
+// keep writes what must outlive the agent, beside everything else: a disk that hangs stops no stop. Until a write that changes
+// the wish has gone well, either may be on disk, and neither is relied on.
 func (m *appMinder) keep(ctx context.Context, d instance.Durable, now time.Duration) {
 	if m.keeps.busy() || now < m.keepAt {
 		return
 	}
 	m.writing = d
+	m.mu.Lock()
+	if m.durable.Goal.Want != d.Goal.Want {
+		m.durable.Goal = platform.InstanceGoal{}
+	}
+	m.mu.Unlock()
 	m.keeps.begin(ctx, m.agent.group, quick, func(context.Context) error { return writeJSON(m.path(), d) })
 }
 

@@ -161,8 +161,8 @@ func (m *appMinder) looked(err error) {
 	case err != nil || g.begun < m.changed || m.starts.busy() && g.seen.Process == health.ProcessEnded:
 	default:
 		m.seen = g.seen
-		if g.seen.Process == health.ProcessRunning && !g.seen.Starting {
-			delete(m.faults, "start") // however that ended, it runs: systemd's job may outlive the wait for it
+		if m.cfg.Unit != "" && g.seen.Process == health.ProcessRunning && !g.seen.Starting {
+			delete(m.faults, "start") // it runs all the same: systemd's job may outlive the wait for it
 		}
 		m.memory = m.memory.Looked(m.seen, boottime.Now())
 	}
