@@ -77,7 +77,8 @@ func (m *minder) requests(number uint64, now time.Duration) map[wire.Peer]reques
 	return all
 }
 
-// promised takes a promise of a round, and renews the lease once enough have come in.
+// promisedBy takes a promise of a round, and renews the lease once enough have come in: for as long as was promised, however long
+// the lease is that a leader may have granted since.
 func (m *minder) promisedBy(r request, answer wire.PromiseAnswer) {
 	m.mu.Lock()
 	v, g := &m.vouching, m.goal
@@ -87,7 +88,7 @@ func (m *minder) promisedBy(r request, answer wire.PromiseAnswer) {
 		return
 	}
 	round.promises[r.To] = answer.Incarnation
-	enough, length := member.Vouched(g, round.promises), v.length
+	enough, length := member.Vouched(g, round.promises), r.Length
 	if enough {
 		v.by = slices.Sorted(maps.Keys(round.promises))
 	}

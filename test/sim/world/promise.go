@@ -127,9 +127,9 @@ func (m *minder) promisedBy(number uint64, r platform.PromiseRequest, said platf
 		m.vouching.by = append(m.vouching.by, name)
 	}
 	slices.Sort(m.vouching.by)
-	if end, ours := a.clocks.End(a.run, number, m.vouching.length); ours && end > m.host.now() {
+	if end, ours := a.clocks.End(a.run, number, r.Length); ours && end > m.host.now() {
 		m.w.counts["renewed by promises"]++
-		m.granted(r.Epoch, end, m.vouching.length)
+		m.granted(r.Epoch, end, r.Length)
 	}
 }
 
