@@ -22,8 +22,9 @@ func (m *appMinder) do(ctx context.Context, act instance.Act, now time.Duration)
 		m.keep(ctx, act.Durable, now)
 		return
 	case instance.Start:
-		if m.starts.busy() {
-			return // the one before hangs
+		if m.starts.busy() || m.stops.busy() || m.kills.busy() {
+			m.stops.stop()
+			return // the one before hangs, or what ended it is not over, and would end this one
 		}
 		m.changed = now
 		m.recall(func(r instance.Memory) instance.Memory { return r.Starting() })

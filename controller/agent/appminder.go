@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -168,8 +169,12 @@ func (m *appMinder) looked(err error) {
 	}
 }
 
-// ended notes how something in a lane has ended; a failure is reported until it goes well or the goal changes.
+// ended notes how something in a lane has ended; a failure is reported until it goes well or the goal changes. What was called
+// off has not failed.
 func (m *appMinder) ended(what string, err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err == nil {

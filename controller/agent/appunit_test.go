@@ -33,6 +33,21 @@ func TestUnitThatSystemdStartsAgain(t *testing.T) {
 	h.wait("stopped", ended)
 }
 
+// TestUnitWhoseStopHangs: it would take effect on what is started next.
+func TestUnitWhoseStopHangs(t *testing.T) {
+	systemd(t, "if [ -e stop ] && kill -0 $(cat stop); then exit 1; fi; touch runs", "echo $$ > stop; sleep 600", "rm -f runs")
+	h := newAppHost(t, config.AgentInstance{Unit: "web.service", Stop: 300 * time.Millisecond})
+	h.leads(toRun)
+	h.wait("running", serving)
+	g := toRun
+	g.Restart = 1
+	h.leads(g)
+	r := h.wait("a start", func(r health.Instance) bool { return r.Error != "" || r.Running && !r.Draining && r.Restarted == 1 })
+	if r.Error != "" {
+		t.Errorf("started while it is being stopped: %+v", r)
+	}
+}
+
 // TestUnitThatStartsLate: systemd's job outlived the question for it.
 func TestUnitThatStartsLate(t *testing.T) {
 	systemd(t, "touch runs; echo no answer yet >&2; exit 1", "rm -f runs", "rm -f runs")
