@@ -40,7 +40,7 @@ type Answer struct {
 // BeginSite begins a site switchover. The checks were made by whoever proposed it, and are made again in its first step.
 type BeginSite struct {
 	To     string `json:"to"`
-	Reason string `json:"reason"`
+	Reason string `json:"reason"` // with who asked, such as "asked by alice: power work"
 }
 
 // StepSite moves a site switchover on. Exactly one of Step, Worked, Halt, Undo, End and Word is set.
