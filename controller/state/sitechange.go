@@ -107,6 +107,17 @@ func (ch *SiteChange) Quieted(instance string) bool {
 	return ch.Answers[Effect{Kind: Quiesce, Instance: instance}.Key()].OK
 }
 
+// quiet are the instances that have said that they refuse writes, and not that they take them again; in a fixed order.
+func (ch *SiteChange) quiet() (names []string) {
+	for _, key := range sortedKeys(ch.Answers) {
+		name, asked := strings.CutPrefix(key, Effect{Kind: Quiesce}.Key())
+		if asked && ch.Quieted(name) && !ch.Answers[Effect{Kind: Resume, Instance: name}.Key()].OK {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // ErrHookRuns is returned while a hook has not answered yet.
 var ErrHookRuns = errors.New("waiting for the hook")
 
