@@ -245,7 +245,7 @@ func (m *appMinder) wants(g platform.InstanceGoal, named bool, number uint64, s 
 		if m.goal.Permit == 0 {
 			m.permitEnd = 0
 		}
-		m.permitEnd, m.vouched = max(m.permitEnd, s+g.Permit), false
+		m.permitted(s+g.Permit, false)
 	}
 	g = instance.Confirm(m.goal, g, named)
 	if g == m.goal {
@@ -258,6 +258,14 @@ func (m *appMinder) wants(g platform.InstanceGoal, named bool, number uint64, s 
 	m.goal, m.faults = g, map[string]string{}
 	m.log.Info("goal", zap.String("want", string(g.Want)), zap.Uint64("restart", g.Restart), zap.Duration("permit", g.Permit), zap.String("primary", g.Primary))
 	poke(m.kick)
+}
+
+// permitted takes over a permit; vouched: from the agent of the primary. Called with mu held.
+func (m *appMinder) permitted(end time.Duration, vouched bool) {
+	m.permitEnd, m.vouched = max(m.permitEnd, end), vouched
+	if m.permitEnd > boottime.Now() {
+		m.grace = 0
+	}
 }
 
 // hears notes that a leader has answered, and said nothing of the instance: nobody else is asked then.

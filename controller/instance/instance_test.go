@@ -195,6 +195,10 @@ func TestAStartThatIsUnderWayWhenThePermitEnds(t *testing.T) {
 	if act = Next(s.Input); act.Kind != Stop || act.Again != s.Now+lapsedStop {
 		t.Errorf("at its end the start goes on: %+v", act)
 	}
+	blind := s.Input
+	if blind.Seen = (Seen{}); Next(blind).Kind != Stop {
+		t.Errorf("it goes on where no look succeeds: %+v", Next(blind))
+	}
 	s.Memory.StopFrom = s.Now
 	s.Now += lapsedStop
 	if act = Next(s.Input); act.Kind != Kill {
@@ -231,11 +235,13 @@ func TestPermitAfter(t *testing.T) {
 	for _, c := range []struct {
 		boot        string
 		begun, want time.Duration
-	}{{boot, now, now + 3*time.Second}, {boot, now - 4*time.Second, now + time.Second},
-		{boot, now + time.Minute, now + 3*time.Second}, {"another", now, 0}} {
+		grace       time.Duration
+	}{{boot, now, now + 3*time.Second, 0}, {boot, now - 4*time.Second, now + time.Second, 0},
+		{boot, now + 3*time.Second, now + 3*time.Second, now + 3*time.Second + startGrace},
+		{boot, now + time.Minute, now + 3*time.Second, now + time.Minute + startGrace}, {"another", now, 0, 0}} {
 		got, grace := PermitAfter(d, c.boot, c.begun)
-		if got != c.want || c.want == 0 != (grace == 0) || grace != 0 && grace != c.begun+startGrace {
-			t.Errorf("boot %s, begun %s: %s and %s, want %s", c.boot, c.begun, got, grace, c.want)
+		if got != c.want || grace != c.grace {
+			t.Errorf("boot %s, begun %s: %s and %s, want %s and %s", c.boot, c.begun, got, grace, c.want, c.grace)
 		}
 	}
 	d.Boot = ""

@@ -230,7 +230,7 @@ func (m *appMinder) obey(answer *wire.ReportAnswer, s time.Duration) {
 		if m.goal.Permit == 0 {
 			m.permitEnd = 0
 		}
-		m.permitEnd, m.vouched = max(m.permitEnd, s+next.Permit), false
+		m.permitted(s+next.Permit, false)
 	}
 	g := instance.Confirm(m.goal, next, named)
 	if g == m.goal {
@@ -240,4 +240,12 @@ func (m *appMinder) obey(answer *wire.ReportAnswer, s time.Duration) {
 	m.goal = g
 	m.w.trace("%s: goal %s restart %d permit %s of %s %s", m.name, g.Want, g.Restart, g.Permit, g.Primary, g.Epoch)
 	m.host.agent.on(time.Millisecond, func() { m.wake(true) })
+}
+
+// permitted takes over a permit; vouched: from the agent of the primary.
+func (m *appMinder) permitted(end time.Duration, vouched bool) {
+	m.permitEnd, m.vouched = max(m.permitEnd, end), vouched
+	if m.permitEnd > m.host.now() {
+		m.grace = 0
+	}
 }
