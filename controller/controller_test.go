@@ -206,7 +206,7 @@ func TestOperatorsFailover(t *testing.T) {
 	}{
 		{wire.FailoverRequest{To: "feed-e2"}, 400, `"acceptLoss" is missing`},
 		{wire.FailoverRequest{AcceptLoss: "x"}, 400, `"to" is missing`},
-		{wire.FailoverRequest{To: "feed-x9", AcceptLoss: "x"}, 409, "has no member feed-x9"},
+		{wire.FailoverRequest{To: "feed-x9", AcceptLoss: "x"}, 409, "has no member feed-x9; it has feed-e1, feed-e2, feed-w1"},
 	} {
 		if r := refusal(t, jane.Do(b.ctx(5*time.Second), "POST", path, c.req, nil)); r.Status != c.status || !strings.Contains(r.Error(), c.says) {
 			t.Errorf("%+v: %d %v", c.req, r.Status, r)

@@ -1,11 +1,16 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -13,7 +18,9 @@ import (
 
 	"mainstay/controller/config"
 	"mainstay/controller/consensus"
+	"mainstay/controller/identity"
 	"mainstay/controller/state"
+	"mainstay/controller/wire"
 )
 
 // Recovery says what a stopped controller holds, and what it goes on as when the majority of the others was lost for good.
@@ -50,8 +57,9 @@ func (r recovering) Snapshot() func() ([]byte, error) {
 }
 
 // Recover makes the stopped controller of cfg the only one of its platform, in a new generation (S3). With dry it only says
-// what it would do. It is run on the controller's own host, as its own user; an interrupted one is run again.
-func Recover(cfg config.Controller, by, reason string, dry bool) (Recovery, error) {
+// what it would do. It is run on the controller's own host, as its own user; an interrupted one is run again. It is refused
+// while another of the controllers answers.
+func Recover(ctx context.Context, cfg config.Controller, by, reason string, dry bool) (Recovery, error) {
 	if err := ownFolder(cfg.Data); err != nil {
 		return Recovery{}, err
 	}
@@ -60,27 +68,68 @@ func Recover(cfg config.Controller, by, reason string, dry bool) (Recovery, erro
 	m.applied = func(*state.State) {}
 	survey, err := consensus.Look(o, m)
 	if err != nil {
-		return Recovery{}, inUse(err, cfg)
+		return Recovery{}, mend(err, cfg)
 	}
 	r := recoveryOf(cfg, m.State(), survey)
 	if m.State().PlatformID == "" {
 		return r, fmt.Errorf("controller %s belongs to no platform, so there is nothing to recover; `mainstay controllers init` begins one", cfg.Name)
 	}
-	if dry {
-		return r, nil
+	if err := othersGone(ctx, cfg, survey.Servers); err != nil || dry {
+		return r, err
 	}
 	again := newMachine()
 	again.applied = func(*state.State) {}
 	at := time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00")
 	_, err = consensus.Recover(o, recovering{again, func(s *state.State) *state.State { return state.Recovered(s, r.Lost, by, reason, at) }})
 	r.Done = err == nil
-	return r, inUse(err, cfg)
+	return r, mend(err, cfg)
 }
 
-// inUse says what to do about a controller that runs.
-func inUse(err error, cfg config.Controller) error {
-	if errors.Is(err, consensus.ErrInUse) {
+// othersGone refuses where another controller answers. It may be one that was recovered itself: two groups of one generation
+// would not hear of each other, and each would promote whom it likes (S1).
+func othersGone(ctx context.Context, cfg config.Controller, servers []consensus.Server) error {
+	store, err := identity.Load(identity.Files{CA: cfg.TLS.CA, Cert: cfg.TLS.Cert, Key: cfg.TLS.Key})
+	if err != nil {
+		return err
+	}
+	client := wire.NewClient(nil, store.ClientConfig(identity.RoleController, "", identity.ProtoHTTP))
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	answers := make([]string, len(servers))
+	var all sync.WaitGroup
+	for i, s := range servers {
+		if s.Name == cfg.Name {
+			continue
+		}
+		all.Go(func() {
+			var id wire.Identity
+			if client.DoAt(ctx, s.Address, http.MethodGet, "/v1/controller", nil, &id) == nil {
+				answers[i] = fmt.Sprintf("controller %s answers at %s", id.Name, s.Address)
+			}
+		})
+	}
+	all.Wait()
+	answers = slices.DeleteFunc(answers, func(a string) bool { return a == "" })
+	switch {
+	case len(answers) == 0:
+		return nil
+	case 2*(len(answers)+1) > len(servers):
+		return fmt.Errorf("%s: with this one that is a majority; start it again instead (`systemctl start mainstay-controller`)", strings.Join(answers, ", "))
+	}
+	return fmt.Errorf("%s: stop it, for good, before you recover this one; only one may be recovered, and the others come back under new names, with empty data folders",
+		strings.Join(answers, ", "))
+}
+
+// mend says what to do about a controller that runs, and about one whose folder cannot be trusted: no majority is left that it
+// could join anew.
+func mend(err error, cfg config.Controller) error {
+	var store *consensus.StoreError
+	switch {
+	case errors.Is(err, consensus.ErrInUse):
 		return fmt.Errorf("controller %s runs; stop it first (`systemctl stop mainstay-controller`): %w", cfg.Name, err)
+	case errors.As(err, &store):
+		return fmt.Errorf("controller %s cannot go on alone: %s: %s; recover another controller that is left, on its host", cfg.Name, store.Path, store.Problem)
 	}
 	return err
 }
@@ -103,13 +152,13 @@ func ownFolder(dir string) error {
 }
 
 func recoveryOf(cfg config.Controller, s *state.State, survey consensus.Survey) Recovery {
-	r := Recovery{Controller: cfg.Name, PlatformID: s.PlatformID, Generation: s.Generation + 1, Index: survey.Index, Lost: []string{}, Clusters: []RecoveredCluster{}}
+	r := Recovery{Controller: cfg.Name, Platform: s.PlatformID, PlatformID: s.PlatformID, Generation: s.Generation + 1, Index: survey.Index, Lost: []string{}, Clusters: []RecoveredCluster{}}
 	for _, other := range survey.Servers {
 		if other.Name != cfg.Name {
 			r.Lost = append(r.Lost, other.Name)
 		}
 	}
-	if s.Platform != nil {
+	if s.Platform != nil { // else none was applied: its id is all that there is to type
 		r.Platform = s.Platform.Name
 	}
 	for _, name := range s.ClusterNames() {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/controller/consensus"
 	"mainstay/controller/identity"
 	"mainstay/controller/wire"
 )
@@ -18,17 +19,32 @@ func TestRecover(t *testing.T) {
 	b.apply(jane, social())
 	c1, c2, c3 := nodes[0], nodes[1], nodes[2]
 	b.eventually("c3 holds the platform", 10*time.Second, func() bool { return c3.machine.State().Platform != nil })
-	if _, err := Recover(c3.cfg, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "controller c3 runs; stop it first") {
+	if _, err := Recover(t.Context(), c3.cfg, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "controller c3 runs; stop it first") {
 		t.Errorf("while it runs: %v", err)
 	}
-	for _, n := range nodes {
-		b.crash(n)
+	b.crash(c3)
+	if _, err := Recover(t.Context(), c3.cfg, "root", "fire", false); err == nil || !strings.Contains(err.Error(), "controller c1 answers") || !strings.Contains(err.Error(), "a majority; start it again") {
+		t.Errorf("while the others run: %v", err)
 	}
-	plan, err := Recover(c3.cfg, "root", "fire", true)
+	b.crash(c1)
+	five := []consensus.Server{{Name: "c3"}, {Name: "c2", Address: c2.cfg.Advertise}, {Name: "x1", Address: c1.cfg.Advertise}, {Name: "x2", Address: c1.cfg.Advertise}, {Name: "x3", Address: c1.cfg.Advertise}}
+	if err := othersGone(t.Context(), c3.cfg, five); err == nil || !strings.Contains(err.Error(), "controller c2 answers") || !strings.Contains(err.Error(), "stop it, for good") {
+		t.Errorf("while another minority runs: %v", err)
+	}
+	b.crash(c2)
+	copied := c2.cfg
+	copied.Data = b.t.TempDir()
+	if err := os.CopyFS(copied.Data, os.DirFS(c2.cfg.Data)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Recover(t.Context(), copied, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "recover another controller that is left") || strings.Contains(err.Error(), "controllers remove") {
+		t.Errorf("a copied folder: %v", err) // nobody is left who could remove it and add it anew
+	}
+	plan, err := Recover(t.Context(), c3.cfg, "root", "fire", true)
 	if err != nil || plan.Done || plan.Platform != "social" || plan.Generation != 2 || strings.Join(plan.Lost, " ") != "c1 c2" {
 		t.Fatalf("%+v, %v", plan, err)
 	}
-	done, err := Recover(c3.cfg, "root", "fire", false)
+	done, err := Recover(t.Context(), c3.cfg, "root", "fire", false)
 	if err != nil || !done.Done {
 		t.Fatalf("%+v, %v", done, err)
 	}
@@ -60,12 +76,12 @@ func TestRecover(t *testing.T) {
 func TestRecoverRefuses(t *testing.T) {
 	b := newBed(t)
 	cfg := b.config("c1")
-	if _, err := Recover(cfg, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "is data: right") {
+	if _, err := Recover(t.Context(), cfg, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "is data: right") {
 		t.Errorf("no folder: %v", err)
 	}
 	n := b.start(cfg)
 	b.crash(n)
-	if _, err := Recover(cfg, "root", "fire", false); err == nil {
+	if _, err := Recover(t.Context(), cfg, "root", "fire", false); err == nil {
 		t.Error("a controller of no platform was recovered")
 	}
 	if os.Geteuid() != 0 {
@@ -74,7 +90,7 @@ func TestRecoverRefuses(t *testing.T) {
 	if err := os.Chown(cfg.Data, 65534, 65534); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Recover(cfg, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "run this as that user") {
+	if _, err := Recover(t.Context(), cfg, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "run this as that user") {
 		t.Errorf("somebody else's folder: %v", err)
 	}
 }

@@ -49,14 +49,22 @@ func (v *Vote) Probed(limit time.Duration) bool { return within(v.ProbedMS, limi
 type seenVotes struct {
 	votes Votes
 	at    time.Duration
+	apps  map[appInstance]*InstanceVote // of votes.Apps: the leader looks up every one of up to 1,000 in each of its rounds
 }
+
+type appInstance struct{ app, instance string }
 
 // FoldVotes takes in a controller's votes that arrived at now. Older ones of the same process are dropped.
 func (v *View) FoldVotes(votes Votes, now time.Duration) {
 	if old, ok := v.votes[votes.Observer]; ok && old.votes.Began == votes.Began && old.votes.Number >= votes.Number {
 		return
 	}
-	v.votes[votes.Observer] = seenVotes{votes, now}
+	apps := make(map[appInstance]*InstanceVote, len(votes.Apps))
+	for i := range votes.Apps {
+		a := &votes.Apps[i]
+		apps[appInstance{a.App, a.Instance}] = a
+	}
+	v.votes[votes.Observer] = seenVotes{votes, now, apps}
 }
 
 // SiteOf is the site that an observer last said it is in, "" if it never did.
@@ -85,17 +93,10 @@ func (v *View) Vote(observer string, m *platform.Member, limit, now time.Duratio
 // InstanceVote returns what an observer says of an app's instance, if its last check began within limit; nil: no fresh vote.
 // See platform.AppCheck.Fresh for the limit.
 func (v *View) InstanceVote(observer, app, instance string, limit, now time.Duration) *InstanceVote {
-	s, ok := v.votes[observer]
-	if !ok {
+	s := v.votes[observer]
+	a := s.apps[appInstance{app, instance}]
+	if a == nil || !within(a.AgeMS, limit-(now-s.at)) {
 		return nil
 	}
-	for i := range s.votes.Apps {
-		if a := &s.votes.Apps[i]; a.App == app && a.Instance == instance {
-			if !within(a.AgeMS, limit-(now-s.at)) {
-				return nil
-			}
-			return a
-		}
-	}
-	return nil
+	return a
 }

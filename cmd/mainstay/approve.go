@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,13 +19,14 @@ func (p *program) approveVerb() *cobra.Command {
 	var dryRun, yes bool
 	var wait time.Duration
 	c := &cobra.Command{
-		Use:   "approve OPERATION",
+		Use:   "approve OPERATION|CLUSTER",
 		Short: "Let a failover that waits for it move the primary to another site",
 		Long: `Let a failover move the primary of its cluster to another site, where the cluster's failover.across-sites is approval. What would be
 lost is said first. It approves the site alone: the old primary must still be proven fenced, and the new one must hold every
-acknowledged commit. Your name stands in the history, and your word counts for this operation only.`,
+acknowledged commit. Your name stands in the history, and your word counts for this operation only. A cluster's name stands for the
+failover of it that is under way.`,
 		Example: "  mainstay approve feed-12 --dry-run\n  mainstay approve feed-12",
-		Args:    words("OPERATION"),
+		Args:    words("OPERATION|CLUSTER"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
 			if err := checkWait(wait); err != nil {
 				return err
@@ -39,7 +41,7 @@ acknowledged commit. Your name stands in the history, and your word counts for t
 	return c
 }
 
-func (p *program) approve(ctx context.Context, id string, wait time.Duration, dryRun, yes bool) error {
+func (p *program) approve(ctx context.Context, name string, wait time.Duration, dryRun, yes bool) error {
 	s, err := p.connect()
 	if err != nil {
 		return err
@@ -50,38 +52,67 @@ func (p *program) approve(ctx context.Context, id string, wait time.Duration, dr
 		return err
 	}
 	p.remember(s.name, st)
-	cluster, why := approvalOf(st, id)
-	if cluster == "" {
-		return refusedf("no failover %s is under way; `mainstay status` shows what waits for an approval", id)
+	a, err := approvalNamed(approvals(st), name)
+	if err != nil {
+		return err
 	}
-	if why == "" {
-		why = "the failover does not wait for an approval now; given beforehand, it counts where one is needed"
+	if a.why == "" {
+		a.why = "the failover does not wait for an approval now; given beforehand, it counts where one is needed"
 	}
-	plan := wire.OperationAnswer{Operation: id, DryRun: dryRun, Plan: []string{cluster + ": " + why}}
+	plan := wire.OperationAnswer{Operation: a.operation, DryRun: dryRun, Plan: []string{a.cluster + ": " + a.why}}
 	if dryRun {
 		return p.show(plan, func(o render.Options) string { return render.Plan(plan, o) + "nothing was changed (--dry-run)\n" })
 	}
 	io.WriteString(p.stderr, render.Plan(plan, p.style()))
-	if err := p.yes(ctx, yes, "let the primary of "+cluster+" move to another site?"); err != nil {
+	if err := p.yes(ctx, yes, "let the primary of "+a.cluster+" move to another site?"); err != nil {
 		return err
 	}
-	if err := p.ask(ctx, s, http.MethodPost, "/v1/operations/"+id+"/approve", nil, nil); err != nil {
+	if err := p.ask(ctx, s, http.MethodPost, "/v1/operations/"+a.operation+"/approve", nil, nil); err != nil {
 		return err
 	}
-	return p.follow(ctx, s, operationOf(cluster, id), wait)
+	return p.follow(ctx, s, operationOf(a.cluster, a.operation), wait)
 }
 
-// approvalOf is the cluster whose failover has that id, and what it would do if it were approved; "" where it does not wait.
-func approvalOf(st wire.Status, id string) (cluster, why string) {
+// approval is a failover under way; why is what it would do if it were approved, "" where it does not wait for that.
+type approval struct{ operation, cluster, why string }
+
+func approvals(st wire.Status) (all []approval) {
 	for _, c := range st.Clusters {
-		if c.Operation != nil && c.Operation.ID == id && c.Operation.Result == state.Running {
-			cluster = c.Name
+		if c.Operation == nil || c.Operation.Result != state.Running {
+			continue
+		}
+		a := approval{operation: c.Operation.ID, cluster: c.Name}
+		for _, problem := range st.Problems {
+			if problem.Kind == health.ApprovalNeeded && problem.Cluster == c.Name {
+				a.why = problem.Evidence
+			}
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+// approvalNamed is the one that is meant by the name of an operation or of a cluster. A name of both is refused, with the other
+// names of the two.
+func approvalNamed(all []approval, name string) (approval, error) {
+	var waiting, others []string
+	var found approval
+	for _, a := range all {
+		if a.why != "" {
+			waiting = append(waiting, a.operation)
+		}
+		switch name {
+		case a.operation:
+			found, others = a, append(others, a.cluster)
+		case a.cluster:
+			found, others = a, append(others, a.operation)
 		}
 	}
-	for _, problem := range st.Problems {
-		if cluster != "" && problem.Kind == health.ApprovalNeeded && problem.Cluster == cluster {
-			why = problem.Evidence
-		}
+	switch len(others) {
+	case 0:
+		return found, refusedf("no failover %s is under way; %s", name, wire.ApprovalsNow(waiting))
+	case 1:
+		return found, nil
 	}
-	return cluster, why
+	return found, refusedf("%s is the name of an operation and of a cluster; run `mainstay approve %s`", name, strings.Join(others, "` or `mainstay approve "))
 }

@@ -122,12 +122,9 @@ func (p *program) completeSiteChange(c *cobra.Command) {
 func (p *program) completeApprovals(c *cobra.Command) {
 	c.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
 		if st := p.lastStatus(cmd); len(args) == 0 {
-			for _, cl := range st.Clusters {
-				if cl.Operation == nil {
-					continue
-				}
-				if _, why := approvalOf(st, cl.Operation.ID); why != "" {
-					names = append(names, cl.Operation.ID)
+			for _, a := range approvals(st) {
+				if a.why != "" {
+					names = append(names, a.operation)
 				}
 			}
 		}

@@ -20,7 +20,8 @@ func (p *program) controllersRecoverVerb() *cobra.Command {
 		Use:   "recover -f FILE --reason REASON",
 		Short: "Go on with one controller after the majority was lost for good",
 		Long: `Make this host's controller, which must be stopped, the only one of the platform, after the majority of the controllers was lost
-for good. It is the last resort: where a majority can be started again, start it instead.
+for good. It is the last resort: where a majority can be started again, start it instead. Recover one controller only: it is
+refused while another one answers.
 
 A new generation begins. Agents that have heard of it never again obey the old controllers, which cannot come back under
 their names. What the old ones did after the end of this controller's log is not known: so a cluster whose primary answers
@@ -54,7 +55,7 @@ func (p *program) controllersRecover(ctx context.Context, file, reason string, d
 	if err != nil {
 		return err
 	}
-	plan, err := controller.Recover(cfg, "", "", true)
+	plan, err := controller.Recover(ctx, cfg, "", "", true)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (p *program) controllersRecover(ctx context.Context, file, reason string, d
 	if err := p.typed(ctx, yes, plan.Platform, "what the lost controllers did since is not known, and cannot be undone by them"); err != nil {
 		return err
 	}
-	done, err := controller.Recover(cfg, invoker(), reason, false)
+	done, err := controller.Recover(ctx, cfg, invoker(), reason, false)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -92,6 +93,14 @@ func (p *program) power(ctx context.Context, host, verb string, req wire.FenceRe
 	return p.followPower(ctx, s, host, verb == "fence", wait)
 }
 
+// byHand is what is left where fence devices are dead.
+func byHand(off bool) string {
+	if !off {
+		return "; where they are dead, nothing on the host comes back until they confirm that it is on: mend them"
+	}
+	return "; where they are dead, switch it off by hand, and a failover that waits for the proof takes your word: `mainstay failover CLUSTER --to MEMBER --accept-loss REASON --fenced`"
+}
+
 func (p *program) followPower(ctx context.Context, s *session, host string, off bool, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -100,8 +109,8 @@ func (p *program) followPower(ctx context.Context, s *session, host string, off 
 		var a wire.FenceState
 		err := p.ask(ctx, s, http.MethodGet, "/v1/hosts/"+host+"/fence", nil, &a)
 		switch f := a.Fence; {
-		case err != nil && ctx.Err() == nil:
-			return err
+		case err != nil && ctx.Err() == nil && !passing(err):
+			return fmt.Errorf("follow the devices of %s: %w; they are asked on without this command: see `mainstay status`", host, err)
 		case err == nil && !off && f == nil:
 			return p.show(a, func(render.Options) string { return host + " has its power back\n" })
 		case err == nil && off && f != nil && f.Off:
@@ -112,7 +121,7 @@ func (p *program) followPower(ctx context.Context, s *session, host string, off 
 		}
 		select {
 		case <-ctx.Done():
-			return timeoutError{"the devices have not confirmed it within " + wait.String() + "; they are asked again and again: see `mainstay status`"}
+			return timeoutError{"the devices have not confirmed it within " + wait.String() + "; they are asked again and again: see `mainstay status`" + byHand(off)}
 		case <-time.After(fenceEvery):
 		}
 	}

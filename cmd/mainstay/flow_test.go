@@ -152,7 +152,7 @@ func TestSwitchoverEnds(t *testing.T) {
 		code   int
 		want   string
 	}{
-		{state.Abandoned, exitFailed, "switchover abandoned"},
+		{state.Abandoned, exitFailed, "next: mainstay status, which says what is wrong now; `mainstay history feed feed-7` keeps the steps"},
 		{state.Failed, exitFailed, "switchover failed"},
 		{state.Running, exitTimeout, "operation feed-7 has not ended within 1s; it goes on without this command: `mainstay history feed feed-7`"},
 	} {

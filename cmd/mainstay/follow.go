@@ -93,6 +93,7 @@ func (f *follower) end(op state.Operation) error {
 		return err
 	}
 	if op.Result != f.wanted {
+		f.p.say("next: mainstay status, which says what is wrong now; `%s` keeps the steps", f.history)
 		return quietError{exitFailed}
 	}
 	return nil

@@ -64,7 +64,7 @@ func TestQuarantine(t *testing.T) {
 func TestQuarantineWhereAnAgentIsSilent(t *testing.T) {
 	b, agent := platformOfTwo(t, true)
 	b.want(exitFailed, []string{"member", "quarantine", "list"}, "feed-e1_5-rewind", "no answer of agent 127.0.0.1:1")
-	b.want(exitFailed, []string{"member", "quarantine", "show", "feed-e2_1-rewind"}, "no agent that answers keeps feed-e2_1-rewind", "127.0.0.1:1")
+	b.want(exitFailed, []string{"member", "quarantine", "show", "feed-e2_1-rewind"}, "no agent that answers keeps feed-e2_1-rewind", "127.0.0.1:1", "start them and ask again")
 	b.want(exitDone, []string{"member", "quarantine", "show", "feed-e1_5-rewind"}, "735")
 	b.contexts("127.0.0.1:1") // no leader, and no status seen from these controllers
 	b.want(exitDone, []string{"member", "quarantine", "list", "--agents", agent.address}, "feed-e1_5-rewind")

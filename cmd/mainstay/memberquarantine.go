@@ -84,7 +84,7 @@ func (p *program) quarantineList(ctx context.Context, name string) error {
 		found = found || len(agent.Quarantine.Pieces) > 0
 	}
 	if !found && !silent && len(p.global.agents) == 0 {
-		return refusedf("there is no cluster or member %s", name)
+		return refusedf("there is no cluster or member %s; `mainstay status` lists them", name)
 	}
 	err = p.show(q, func(o render.Options) string { return render.Pieces(q, o) })
 	if err == nil && silent {
@@ -115,7 +115,7 @@ func (p *program) find(ctx context.Context, a *agents, id string) (address strin
 		}
 	}
 	if len(silent) > 0 {
-		return "", piece, fmt.Errorf("no agent that answers keeps %s; these do not answer: %s", id, strings.Join(silent, "; "))
+		return "", piece, fmt.Errorf("no agent that answers keeps %s; these do not answer: %s; start them and ask again, or name them with --agents", id, strings.Join(silent, "; "))
 	}
 	return "", piece, refusedf("no agent keeps %s; `mainstay member quarantine list` shows what there is", id)
 }

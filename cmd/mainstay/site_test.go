@@ -48,7 +48,7 @@ func newMover(s *server, result state.Result, halt *wire.Halted) *mover {
 		defer m.mu.Unlock()
 		st := statusOf("127.0.0.1:1")
 		st.Sites = []wire.SiteStatus{{Name: "east"}, {Name: "west"}, {Name: "north", Witness: true}}
-		st.Change = &wire.SiteChange{SiteChange: state.SiteChange{ID: "site-1", To: "west", Step: platform.StepClusters, Former: map[string]string{"feed": "feed-e2"}}}
+		st.Change = &wire.SiteChange{SiteChange: state.SiteChange{ID: "site-1", Version: 7, To: "west", Step: platform.StepClusters, Former: map[string]string{"feed": "feed-e2"}}}
 		if m.halt != nil {
 			st.Change.Halted = m.halt.Why
 		}
@@ -153,6 +153,9 @@ func TestSiteWords(t *testing.T) {
 		if b.want(c.code, []string{"site", c.word}, c.wants...); m.word != c.word {
 			t.Errorf("said %q, want %s", m.word, c.word)
 		}
+		if body := s.body("POST /v1/site-switchovers/site-1/word"); body != `{"word":"`+c.word+`","version":7}` {
+			t.Errorf("asked for %s", body)
+		}
 		b.want(exitRefused, []string{"site", c.word}, "site switchover site-1 has not halted: it is at step clusters")
 	}
 	b, s := leader(t)
@@ -182,7 +185,7 @@ func TestApprove(t *testing.T) {
 	steps(s, state.Done)
 	s.answer("GET /v1/status", http.StatusOK, waiting())
 	s.answer("POST /v1/operations/feed-7/approve", http.StatusOK, wire.OperationAnswer{Operation: "feed-7"})
-	b.want(exitRefused, []string{"approve", "feed-8"}, "no failover feed-8 is under way")
+	b.want(exitRefused, []string{"approve", "feed-8"}, "no failover feed-8 is under way; what waits for an approval now: `mainstay approve feed-7`\n")
 	b.want(exitDone, []string{"approve", "feed-7", "--dry-run"}, "feed: feed-w1 on site west could take over; no acknowledged commit would be lost", "nothing was changed")
 	b.asks, b.stdin = true, "\n"
 	b.want(exitRefused, []string{"approve", "feed-7"}, "could take over", "let the primary of feed move to another site? [y/N]")
@@ -190,7 +193,23 @@ func TestApprove(t *testing.T) {
 		t.Fatal("approved without a word")
 	}
 	b.stdin = "y\n"
-	b.want(exitDone, []string{"approve", "feed-7"}, "+0.000s  began", "switchover done: feed-e1 is primary (feed-7, 700ms)")
+	for n, name := range []string{"feed-7", "feed"} { // explain can name but the cluster, before the failover has begun
+		b.want(exitDone, []string{"approve", name}, "+0.000s  began", "switchover done: feed-e1 is primary (feed-7, 700ms)")
+		if got := s.called("POST /v1/operations/feed-7/approve"); got != n+1 {
+			t.Errorf("approve %s: approved %d times, want %d", name, got, n+1)
+		}
+	}
+}
+
+func TestApproveRefused(t *testing.T) {
+	b, s := leader(t)
+	s.answer("GET /v1/status", http.StatusOK, statusOf("127.0.0.1:1"))
+	b.want(exitRefused, []string{"approve", "feed"}, "no failover feed is under way; nothing waits for an approval now: `mainstay status`\n")
+	b, s = leader(t)
+	st := waiting()
+	st.Clusters = append(st.Clusters, wire.ClusterState{Name: "feed-7", Operation: &state.Operation{ID: "feed-7-2", Result: state.Running}})
+	s.answer("GET /v1/status", http.StatusOK, st)
+	b.want(exitRefused, []string{"approve", "feed-7", "--yes"}, "run `mainstay approve feed` or `mainstay approve feed-7-2`\n")
 }
 
 func TestSiteCompletion(t *testing.T) {

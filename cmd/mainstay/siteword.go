@@ -72,7 +72,7 @@ func (p *program) siteWord(ctx context.Context, word string, args []string, wait
 		return err
 	}
 	r := siteSwitchoverOf(ch.ID)
-	if err := p.ask(ctx, s, http.MethodPost, sitePath(ch.ID, "word"), wire.SiteWordRequest{Word: word}, nil); err != nil {
+	if err := p.ask(ctx, s, http.MethodPost, sitePath(ch.ID, "word"), wire.SiteWordRequest{Word: word, Version: ch.Version}, nil); err != nil {
 		return err
 	}
 	if word == state.WordUndo || ch.Undoing {

@@ -54,7 +54,7 @@ func TestUsage(t *testing.T) {
 		{"site undo site-1 now", `unexpected argument "now"`},
 		{"site continue --wait 0s", "--wait 0s: want a time above zero"},
 		{"site history a b", `unexpected argument "b"`},
-		{"approve", "OPERATION is missing"},
+		{"approve", "OPERATION|CLUSTER is missing"},
 		{"approve feed-1 --wait 0s", "--wait 0s: want a time above zero"},
 		{"pause", "CLUSTER is missing"},
 		{"pause feed", "--reason is missing"},

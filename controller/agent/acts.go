@@ -229,7 +229,8 @@ func (m *minder) promote(ctx context.Context, inst *postgres.Instance, goal plat
 }
 
 // open completes an epoch's opening: the timeline is the recorded one, standby.signal lies there again, our accounts
-// exist, and a CHECKPOINT stands on the new timeline, so that others can be rewound from here.
+// exist, and a CHECKPOINT stands on the new timeline, so that others can be rewound from here. An agent that was restarted
+// finds its epoch opened and its CHECKPOINT done: the primary is announced, and can be vouched for, without another (S6).
 func (m *minder) open(ctx context.Context, inst *postgres.Instance, goal platform.Goal) error {
 	s, err := inst.Status(ctx)
 	if err != nil {
@@ -244,8 +245,10 @@ func (m *minder) open(ctx context.Context, inst *postgres.Instance, goal platfor
 	if err := inst.CreateRoles(ctx); err != nil {
 		return err
 	}
-	if err := inst.Checkpoint(ctx); err != nil {
-		return err
+	if !goal.Opened {
+		if err := inst.Checkpoint(ctx); err != nil {
+			return err
+		}
 	}
 	m.mu.Lock()
 	d := m.durable

@@ -49,17 +49,18 @@ type Agent struct {
 
 	mu      sync.Mutex // guards the fields below
 	members map[string]*minder
-	unfit   map[string]string // members that cannot be looked after, and why
-	bond    bond              // the platform it obeys
-	leader  string            // name of the controller that answered last
-	heard   time.Duration     // when
-	alarm   string            // the leader's last one
-	clocks  *member.Clocks    // numbers and clocks of reports
-	version string            // what GET /v1/wake waits to move on from
-	beat    time.Duration     // heartbeat
-	pulse   pulse             // its own
-	ctx     context.Context   // of Run; minders live as long
-	group   *errgroup.Group   // of Run; it owns them
+	unfit   map[string]string  // members that cannot be looked after, and why
+	bond    bond               // the platform it obeys
+	leader  string             // name of the controller that answered last
+	heard   time.Duration      // when
+	alarm   string             // the leader's last one
+	clocks  *member.Clocks     // numbers and clocks of reports
+	version string             // what GET /v1/wake waits to move on from
+	holding context.CancelFunc // ends the request that waits there
+	beat    time.Duration      // heartbeat
+	pulse   pulse              // its own
+	ctx     context.Context    // of Run; minders live as long
+	group   *errgroup.Group    // of Run; it owns them
 
 	// answered is the highest number of a report that a leader has answered, leaderAddress where it did, direct when one
 	// answered without a relay; news is closed and made anew at each answer.

@@ -41,8 +41,8 @@ type appMinder struct {
 	goalFrom  uint64                // number of the report whose answer brought it
 	heard     time.Duration         // when a leader's answer brought one last in this run; 0: never
 	permitEnd time.Duration
-	grace     time.Duration
-	vouched   bool // the agent of its primary gave the permit last
+	grace     time.Duration // as instance.Input's
+	vouched   bool          // the agent of its primary gave the permit last
 	durable   instance.Durable
 	seen      instance.Seen
 	memory    instance.Memory
@@ -205,8 +205,8 @@ func (m *appMinder) think(ctx context.Context) time.Duration {
 
 // input is everything the pure core may know; called with mu held.
 func (m *appMinder) input(now time.Duration) instance.Input {
-	return instance.Input{Now: now, Boot: m.agent.bootID, Goal: m.goal, PermitEnd: m.permitEnd, Grace: m.grace, Durable: m.durable, Seen: m.seen, Memory: m.memory,
-		Stop: m.cfg.Stop, Output: m.server.output()}
+	return instance.Input{Now: now, Boot: m.agent.bootID, Goal: m.goal, PermitEnd: m.permitEnd, Grace: m.grace, Durable: m.durable, Seen: m.seen,
+		Memory: m.memory, Stop: m.cfg.Stop, Output: m.server.output()}
 }
 
 // snapshot is the instance's part of a report, from memory.
@@ -242,10 +242,7 @@ func (m *appMinder) wants(g platform.InstanceGoal, named bool, number uint64, s 
 	m.goalFrom, m.heard = number, boottime.Now()
 	delete(m.faults, "goal")
 	if g.Permit > 0 {
-		if m.goal.Permit == 0 {
-			m.permitEnd = 0
-		}
-		m.permitted(s+g.Permit, false)
+		m.permitted(instance.Renewed(m.goal, g, m.permitEnd, s, m.heard), false)
 	}
 	g = instance.Confirm(m.goal, g, named)
 	if g == m.goal {
@@ -262,8 +259,8 @@ func (m *appMinder) wants(g platform.InstanceGoal, named bool, number uint64, s 
 
 // permitted takes over a permit; vouched: from the agent of the primary. Called with mu held.
 func (m *appMinder) permitted(end time.Duration, vouched bool) {
-	m.permitEnd, m.vouched = max(m.permitEnd, end), vouched
-	if m.permitEnd > boottime.Now() {
+	m.permitEnd, m.vouched = end, vouched
+	if end > boottime.Now() {
 		m.grace = 0
 	}
 }

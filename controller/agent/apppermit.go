@@ -86,16 +86,14 @@ func (a *Agent) leaseOf(r *http.Request) (any, error) {
 	return wire.LeaseAnswer{Member: name, Epoch: epoch, Left: left}, nil
 }
 
-// goodFor is the epoch of the member's lease, and for how long that is good for a permit. That counts from the last renewal of
-// the lease, like a permit that was given with it, and not to the lease's end: a primary whose replicas are sealed keeps its
-// lease for a while, but nobody renews it. It is 0 once its primary has ended, or another epoch is known here.
+// goodFor is the epoch of the member's lease, and for how long that is good for a permit: 0 once its primary has ended, or another
+// epoch is known here.
 func (m *minder) goodFor(now time.Duration) (platform.Epoch, time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, d := m.lease.Epoch, m.durable
-	if e != d.Epoch || e != d.Ran || !d.Closed.Less(e) || e.Less(d.Sealed) || m.goal.Kind != platform.GoalPrimary || m.goal.Epoch != e || m.lease.End <= now {
+	if e != d.Epoch || e != d.Ran || !d.Closed.Less(e) || e.Less(d.Sealed) || m.goal.Kind != platform.GoalPrimary || m.goal.Epoch != e {
 		return e, 0
 	}
-	renewed := m.lease.End - m.vouching.length
-	return e, max(0, renewed+platform.Permit(m.vouching.length)-now)
+	return e, m.lease.Permits(m.vouching.length, now)
 }

@@ -113,7 +113,7 @@ func newPrimaryHost(t *testing.T, o *office) *primaryHost {
 	a := &Agent{cfg: config.Agent{Host: "db-w1"}, log: o.log, tls: o.store(identity.RoleAgent, "db-w1"), members: map[string]*minder{}}
 	p := &primaryHost{}
 	p.m = &minder{agent: a, name: "feed-e1", goal: platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch5},
-		lease: member.Lease{Epoch: epoch5, End: boottime.Now() + time.Hour}, vouching: vouching{length: 5 * time.Second}, durable: member.Durable{Epoch: epoch5, Ran: epoch5}}
+		lease: member.Lease{Epoch: epoch5, End: boottime.Now() + time.Hour, Renewed: boottime.Now() + time.Hour - 5*time.Second}, vouching: vouching{length: 5 * time.Second}, durable: member.Durable{Epoch: epoch5, Ran: epoch5}}
 	a.members["feed-e1"] = p.m
 	mux, err := identity.Listen("127.0.0.1:0", a.tls)
 	if err != nil {
@@ -188,7 +188,7 @@ func TestLeaseIsTold(t *testing.T) {
 	for name, f := range map[string]func(*minder){
 		"over": func(m *minder) { m.lease.End = boottime.Now() },
 		"not renewed for a permit": func(m *minder) {
-			m.lease.End = boottime.Now() + platform.DefaultLease - platform.Permit(platform.DefaultLease)
+			m.lease.Renewed = boottime.Now() - platform.Permit(platform.DefaultLease)
 		},
 		"closed":    func(m *minder) { m.durable.Closed = epoch5 },
 		"sealed":    func(m *minder) { m.durable.Sealed = epoch5.Next() },

@@ -265,9 +265,14 @@ func TestUnitStates(t *testing.T) {
 	u := &appUnit{}
 	for state, want := range map[string]health.Process{"active": health.ProcessRunning, "reloading": health.ProcessRunning, "activating": health.ProcessRunning,
 		"deactivating": health.ProcessEnding, "inactive": health.ProcessEnded, "failed": health.ProcessEnded, "": health.ProcessUnknown, "new": health.ProcessUnknown} {
-		seen, err := u.seen(state)
+		seen, err := u.seen(state, "")
 		if seen.Process != want || seen.Starting != (state == "activating") || (err == nil) != (want != health.ProcessUnknown) {
 			t.Errorf("%q is %+v, %v", state, seen, err)
+		}
+	}
+	for job, starting := range map[string]bool{"": false, "0": false, "1742": true} {
+		if seen, err := u.seen("inactive", job); err != nil || seen.Starting != starting || (seen.Process == health.ProcessEnded) == starting {
+			t.Errorf("inactive with job %q is %+v, %v", job, seen, err)
 		}
 	}
 }

@@ -24,7 +24,7 @@ type appUnit struct {
 
 // look asks systemd. A unit counts as ended only once nothing is left in its cgroup either: KillMode=process leaves some.
 func (u *appUnit) look(ctx context.Context) (instance.Seen, error) {
-	out, err := systemctl(ctx, "show", "-p", "ActiveState,ControlGroup", "--", u.unit)
+	out, err := systemctl(ctx, "show", "-p", "ActiveState,ControlGroup,Job", "--", u.unit)
 	if err != nil {
 		return instance.Seen{}, err
 	}
@@ -38,10 +38,12 @@ func (u *appUnit) look(ctx context.Context) (instance.Seen, error) {
 		u.group = shown["ControlGroup"]
 	}
 	u.mu.Unlock()
-	return u.seen(shown["ActiveState"])
+	return u.seen(shown["ActiveState"], shown["Job"])
 }
 
-func (u *appUnit) seen(state string) (instance.Seen, error) {
+// seen: a unit that is inactive with a job queued is about to start: perhaps by an earlier agent, which nobody waits for any more,
+// or by a start that was given up. A stop takes that job back.
+func (u *appUnit) seen(state, job string) (instance.Seen, error) {
 	switch state {
 	case "active", "reloading", "refreshing":
 		return instance.Seen{Process: health.ProcessRunning}, nil
@@ -51,8 +53,11 @@ func (u *appUnit) seen(state string) (instance.Seen, error) {
 		return instance.Seen{Process: health.ProcessEnding}, nil
 	case "inactive", "failed", "maintenance":
 		left, err := u.left()
-		if left {
+		switch {
+		case left:
 			return instance.Seen{Process: health.ProcessEnding}, err
+		case job != "" && job != "0":
+			return instance.Seen{Process: health.ProcessRunning, Starting: true}, err
 		}
 		return instance.Seen{Process: health.ProcessEnded}, err
 	}

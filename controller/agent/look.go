@@ -457,7 +457,6 @@ func (m *minder) publish(g *glance, memory member.Memory, last health.Member) {
 }
 
 func notable(a, b health.Member) bool {
-	streams := func(m health.Member) bool { return m.Receiver != nil && m.Receiver.Streaming }
 	senders := func(m health.Member) (names []string) {
 		for _, s := range m.Senders {
 			names = append(names, s.Name+s.State)
@@ -466,7 +465,7 @@ func notable(a, b health.Member) bool {
 	}
 	return a.Process != b.Process || a.Role != b.Role || a.Data != b.Data || a.Sealed != b.Sealed || a.PositionKnown != b.PositionKnown ||
 		a.Opened != b.Opened || a.Settled != b.Settled || a.Loaded != b.Loaded || a.Checkpointed != b.Checkpointed || a.Timeline != b.Timeline ||
-		a.Guard.Complete != b.Guard.Complete || a.Clean != b.Clean || streams(a) != streams(b) || !slices.Equal(senders(a), senders(b)) ||
+		a.Guard.Complete != b.Guard.Complete || a.Clean != b.Clean || a.Streams() != b.Streams() || !slices.Equal(senders(a), senders(b)) ||
 		a.Replayed != b.Replayed && b.Senders == nil && b.Receiver == nil
 }
 

@@ -59,6 +59,7 @@ type minder struct {
 	lookedAt time.Duration // when the last look was completed
 	looks    stall         // for how long looks have not been answered
 	writes   writes
+	bounds   int // how many of the controllers' bounds what hangs has passed
 	doing    string
 	fault    string // the last act's error
 	needs    string
@@ -286,11 +287,11 @@ func (m *minder) leased(g wire.Grant, end time.Duration) {
 	m.mu.Lock()
 	m.vouching.granted, m.vouching.length, m.vouching.by = boottime.Now(), g.Length, nil
 	m.mu.Unlock()
-	m.granted(g.Epoch, end)
+	m.granted(g.Epoch, end, g.Length)
 }
 
 // granted hands a lease to the guards first; only if both took it does the member have it (L2).
-func (m *minder) granted(epoch platform.Epoch, end time.Duration) {
+func (m *minder) granted(epoch platform.Epoch, end, length time.Duration) {
 	if end <= boottime.Now() {
 		return
 	}
@@ -300,7 +301,7 @@ func (m *minder) granted(epoch platform.Epoch, end time.Duration) {
 	}
 	m.mu.Lock()
 	fresh := m.lease.Epoch != epoch
-	m.lease = m.lease.Extend(epoch, end)
+	m.lease = m.lease.Renew(epoch, end-length, length)
 	m.mu.Unlock()
 	if fresh {
 		poke(m.kick)

@@ -2,10 +2,13 @@ package agent
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"mainstay/controller/boottime"
 	"mainstay/controller/member"
+	"mainstay/controller/platform"
 	"mainstay/health"
 )
 
@@ -94,7 +97,28 @@ func (m *minder) stalls(r *health.Member, now, fair time.Duration) {
 	r.Saturated = r.Saturated || m.writes.saturated
 }
 
-// watchItself keeps the agent's own pulse.
+// crossed tells whether something has come to hang for longer than one more of the bounds that the controllers know, since it
+// was asked last: that is news, which is not to wait for the next heartbeat.
+func (m *minder) crossed(now, fair time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.goal.Kind != platform.GoalPrimary || m.goal.Lease == 0 {
+		m.bounds = 0
+		return false
+	}
+	var r health.Member
+	m.stalls(&r, now, fair)
+	before := m.bounds
+	m.bounds = 0
+	for _, bound := range []time.Duration{platform.Suspect(m.goal.Lease), platform.Stuck(m.goal.Lease)} {
+		if max(r.Stale, r.WriteStale) > bound.Milliseconds() {
+			m.bounds++
+		}
+	}
+	return m.bounds > before
+}
+
+// watchItself keeps the agent's own pulse, and looks at its clock for what hangs.
 func (a *Agent) watchItself(ctx context.Context) error {
 	ticker := time.NewTicker(pulseEvery)
 	defer ticker.Stop()
@@ -105,8 +129,15 @@ func (a *Agent) watchItself(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		a.mu.Lock()
-		a.pulse.tick(boottime.Now(), a.beat)
+		now := boottime.Now()
+		a.pulse.tick(now, a.beat)
+		fair, members := a.pulse.fair(now, a.beat), slices.Collect(maps.Values(a.members))
 		a.mu.Unlock()
+		for _, m := range members {
+			if m.crossed(now, fair) {
+				poke(a.kick)
+			}
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"mainstay/controller/boottime"
 	"mainstay/controller/member"
 	"mainstay/controller/pgdial"
+	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/health"
 )
@@ -99,6 +100,46 @@ func TestObserveLeavesAHungLook(t *testing.T) {
 	}
 }
 
+// TestCrossed: what hangs is reported when it has hung for as long as the controllers wait, not at the heartbeat after that.
+func TestCrossed(t *testing.T) {
+	m := minderOf(t, nil)
+	m.goal = platform.Goal{Kind: platform.GoalPrimary, Lease: platform.DefaultLease}
+	suspect, stuck := platform.Suspect(platform.DefaultLease), platform.Stuck(platform.DefaultLease)
+	m.looks.begin(time.Second)
+	for _, at := range []struct {
+		age     time.Duration
+		fair    time.Duration // since when the agent has had its turns
+		crossed bool
+	}{
+		{age: suspect}, {suspect + 50*time.Millisecond, 0, true}, {age: suspect + 150*time.Millisecond}, {age: stuck},
+		{stuck + 50*time.Millisecond, 0, true}, {age: time.Minute}, {time.Minute, 2 * time.Second, false}, {time.Minute, time.Minute, false},
+		{time.Minute + 50*time.Millisecond, 0, true},
+	} {
+		if got := m.crossed(time.Second+at.age, at.fair); got != at.crossed {
+			t.Errorf("after %s, turns since %s: crossed is %v", at.age, at.fair, got)
+		}
+	}
+	m.looks, m.writes.stall = stall{}, stall{}
+	m.writes.stall.begin(time.Second)
+	if m.crossed(time.Second+suspect, 0) || !m.crossed(time.Second+suspect+50*time.Millisecond, 0) {
+		t.Error("a commit that hangs is news once, after the bound")
+	}
+	m.goal.Kind = platform.GoalReplica
+	if m.crossed(time.Minute, 0) {
+		t.Error("nobody waits for a replica's")
+	}
+}
+
+// TestNotableSilence: a receiver that has come to receive nothing is news, though its connection stands.
+func TestNotableSilence(t *testing.T) {
+	at := func(age int64) health.Member {
+		return health.Member{Receiver: &health.Receiver{Streaming: true, AgeMS: age}}
+	}
+	if !notable(at(900), at(1100)) || notable(at(100), at(900)) || notable(at(1100), at(1400)) {
+		t.Error("to receive nothing for a second is news, once")
+	}
+}
+
 // ask is what a look asks PostgreSQL.
 func (m *minder) ask(ctx context.Context, inst *postgres.Instance) {
 	m.mu.Lock()
@@ -158,7 +199,7 @@ func sqlOf(ctx context.Context, inst *postgres.Instance, statement string) error
 // runningPrimary is an initialised primary in a short directory; both go away with the test.
 func runningPrimary(t *testing.T) *postgres.Instance {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "mso")
+	dir, err := os.MkdirTemp("", "mso")
 	check(t, err)
 	check(t, os.Chmod(dir, 0o755))
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -77,7 +77,8 @@ func (m *minder) requests(number uint64, now time.Duration) map[wire.Peer]reques
 	return all
 }
 
-// promised takes a promise of a round, and renews the lease once enough have come in.
+// promisedBy takes a promise of a round, and renews the lease once enough have come in: for as long as was promised, however long
+// the lease is that a leader may have granted since.
 func (m *minder) promisedBy(r request, answer wire.PromiseAnswer) {
 	m.mu.Lock()
 	v, g := &m.vouching, m.goal
@@ -87,7 +88,7 @@ func (m *minder) promisedBy(r request, answer wire.PromiseAnswer) {
 		return
 	}
 	round.promises[r.To] = answer.Incarnation
-	enough, length := member.Vouched(g, round.promises), v.length
+	enough, length := member.Vouched(g, round.promises), r.Length
 	if enough {
 		v.by = slices.Sorted(maps.Keys(round.promises))
 	}
@@ -96,7 +97,7 @@ func (m *minder) promisedBy(r request, answer wire.PromiseAnswer) {
 		return
 	}
 	if end, ours := m.agent.endOf(r.number, length); ours {
-		m.granted(round.epoch, end)
+		m.granted(round.epoch, end, length)
 	}
 }
 
@@ -140,7 +141,7 @@ func (m *minder) aloneVouches(number uint64) {
 		return
 	}
 	if end, ours := m.agent.endOf(number, length); ours {
-		m.granted(r.epoch, end)
+		m.granted(r.epoch, end, length)
 	}
 }
 
@@ -195,7 +196,7 @@ func (a *Agent) promise(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only the agent of "+req.From+" may ask for it", http.StatusForbidden)
 		return
 	}
-	answer := wire.PromiseAnswer{Leader: a.leaderAnswers(r.Context(), min(time.Second, req.Length/5))}
+	answer := wire.PromiseAnswer{Leader: a.leaderAnswers(r.Context(), member.LookFor(req.Length, a.unanswered()))}
 	if answer.Leader != "" {
 		answer.Reason = "a leader answers here: go through this agent"
 	} else {
@@ -228,6 +229,13 @@ func (m *minder) promise(req platform.PromiseRequest) platform.PromiseAnswer {
 		m.log.Debug("promised not to be sealed or promoted", zap.String("to", req.From), zap.Duration("until", kept.Until))
 	}
 	return answer
+}
+
+// unanswered is for how long no leader has answered this agent.
+func (a *Agent) unanswered() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return boottime.Now() - max(a.heard, a.begun)
 }
 
 // leaderAnswers sends a report of this moment and waits for a leader's answer to it, or a later one: the address of that

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/controller/boottime"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/wire"
@@ -28,5 +29,19 @@ func TestRoundsLiveUntilTheyAreAnswered(t *testing.T) {
 	}
 	if first := m.vouching.rounds[0]; first == nil {
 		t.Errorf("the first round was forgotten, of %d", len(m.vouching.rounds))
+	}
+}
+
+// TestPromisesRenewForAsLongAsWasPromised: a leader grants a longer lease between a request and its answer (L5).
+func TestPromisesRenewForAsLongAsWasPromised(t *testing.T) {
+	e, s := platform.Epoch{Generation: 1, Number: 1}, boottime.Now()
+	a := &Agent{clocks: member.NewClocks("run", 0)}
+	number := a.clocks.Send(s)
+	m := &minder{agent: a, name: "a", lease: member.Lease{Epoch: e, End: s + time.Second}, kick: make(chan struct{}, 1)}
+	m.goal = platform.Goal{Kind: platform.GoalPrimary, Epoch: e, Slots: []string{"b"}, Sets: []platform.Set{{ID: 1, Epoch: e}}, Paused: true} // no guard holds it
+	m.vouching = vouching{length: time.Hour, rounds: map[uint64]*round{number: {e, map[string]string{}}}}
+	m.promisedBy(request{number, m, platform.PromiseRequest{To: "b", Epoch: e, Length: time.Minute}}, wire.PromiseAnswer{PromiseAnswer: platform.PromiseAnswer{Given: true}})
+	if m.lease.End != s+time.Minute {
+		t.Errorf("it ends %s after s, promised was a minute", m.lease.End-s)
 	}
 }

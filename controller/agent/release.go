@@ -22,8 +22,8 @@ func (m *minder) release(ctx context.Context, inst *postgres.Instance, goal plat
 	seen := m.seen
 	m.mu.Unlock()
 	if d.SystemID != "" && d.SystemID == seen.SystemID && seen.Process == health.ProcessRunning {
-		if seen.Role == health.RoleStandby && goal.Upstream == nil {
-			if err := detach(ctx, inst, d); err != nil {
+		if seen.Role == health.RoleStandby {
+			if err := detach(ctx, inst, goal.Upstream == nil, d); err != nil {
 				return err
 			}
 		}
@@ -34,14 +34,19 @@ func (m *minder) release(ctx context.Context, inst *postgres.Instance, goal plat
 	return m.agent.home.forget(m.name)
 }
 
-// detach lets a standby stream from nobody: its slot is gone, and it would ask for it for ever. Were it promoted by hand, it
-// would wait for no acknowledgement.
-func detach(ctx context.Context, inst *postgres.Instance, d member.Durable) error {
-	if err := inst.WriteSettings(ctx, postgres.Settings{}); err != nil {
+// detach empties a standby's durability list, which nobody satisfies: were it promoted by hand, its commits would hang. One
+// that is removed alone streams from nobody besides: its slot is gone, and it would ask for it for ever.
+func detach(ctx context.Context, inst *postgres.Instance, alone bool, d member.Durable) error {
+	nobody := map[string]string{"synchronous_standby_names": ""}
+	write := inst.WaitForNobody
+	if alone {
+		nobody["primary_conninfo"], nobody["primary_slot_name"] = "", ""
+		write = func(ctx context.Context) error { return inst.WriteSettings(ctx, postgres.Settings{}) }
+	}
+	if err := write(ctx); err != nil {
 		return err
 	}
 	if d.AlterSystem {
-		nobody := map[string]string{"primary_conninfo": "", "primary_slot_name": "", "synchronous_standby_names": ""}
 		if err := inst.AlterSystem(ctx, nobody); err != nil {
 			return err
 		}

@@ -183,6 +183,10 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 	a.obeyInstances(answer)
 	a.mu.Lock()
 	changed := a.version != answer.Version
+	if from.address != a.leaderAddress {
+		changed = true
+		a.unhold()
+	}
 	a.leader, a.heard, a.alarm, a.version = answer.Leader, boottime.Now(), answer.Alarm, answer.Version
 	a.heardFrom(from.address, answer.Number)
 	if !from.relayed {
@@ -215,10 +219,10 @@ func (a *Agent) trusts(answer *wire.ReportAnswer) bool {
 	case next == kept:
 		return true
 	case kept.PlatformID != "" && kept.PlatformID != next.PlatformID:
-		a.log.Error("answer of a foreign platform dropped (S3)", zap.String("obeys", kept.PlatformID), zap.String("foreign", next.PlatformID))
+		a.log.Error("answer of a controller of another platform dropped: correct `controllers` in the agent's file", zap.String("obeys", kept.PlatformID), zap.String("foreign", next.PlatformID))
 		return false
 	case next.Generation < kept.Generation:
-		a.log.Error("answer of a lower generation dropped (S3)", zap.Uint64("obeys", kept.Generation), zap.Uint64("got", next.Generation))
+		a.log.Error("answer of a controller dropped that was given up by `mainstay controllers recover`: stop it", zap.Uint64("obeys", kept.Generation), zap.Uint64("got", next.Generation))
 		return false
 	}
 	if err := a.home.keepBond(next); err != nil {
@@ -229,38 +233,4 @@ func (a *Agent) trusts(answer *wire.ReportAnswer) bool {
 	a.bond = next
 	a.mu.Unlock()
 	return true
-}
-
-// waitForWake holds a request at the leader, on a connection of its own, and reports at once when goals may have changed.
-func (a *Agent) waitForWake(ctx context.Context) error {
-	client := wire.NewClient(a.cfg.Controllers, a.tls.ClientConfig(identity.RoleController, ""))
-	defer client.Close()
-	for ctx.Err() == nil {
-		a.mu.Lock()
-		version, beat := a.version, a.beat
-		a.mu.Unlock()
-		var answer wire.Wake
-		err := errors.New("no answer yet")
-		if version != "" {
-			err = a.held(ctx, client, version, &answer)
-		}
-		if err == nil && answer.Version != version {
-			poke(a.kick)
-		}
-		// Until the report's answer brings the new version, asking again would only spin.
-		if err != nil || answer.Version != version {
-			select {
-			case <-ctx.Done():
-			case <-a.wake:
-			case <-time.After(beat):
-			}
-		}
-	}
-	return nil
-}
-
-func (a *Agent) held(ctx context.Context, client *wire.Client, version string, answer *wire.Wake) error {
-	ctx, cancel := context.WithTimeout(ctx, 25*time.Second)
-	defer cancel()
-	return client.Do(ctx, http.MethodGet, "/v1/wake?version="+version, nil, answer)
 }

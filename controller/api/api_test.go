@@ -112,8 +112,8 @@ func TestProtection(t *testing.T) {
 	in.View.Fold(health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, "r", 0, time.Second)
 	for m, want := range map[platform.Member]string{
 		{Name: "m1", Host: "h1"}: "guard: both, kernel end (keeper), service manager; fence: fence_x (level 2), /bin/off (level 1); watchdog: off",
-		{Name: "m2", Host: "h2"}: "guard: not known, its agent was never heard; fence: none; watchdog: off",
-		{Name: "m3", Host: "h3"}: "guard: not known, its agent was never heard; fence: none; watchdog: off",
+		{Name: "m2", Host: "h2"}: "guard: not known, its agent has told nothing of it; fence: none; watchdog: off",
+		{Name: "m3", Host: "h3"}: "guard: not known, its agent has told nothing of it; fence: none; watchdog: off",
 	} {
 		if got := protection(in, &m).String(); got != want {
 			t.Errorf("%s: %s", m.Name, got)

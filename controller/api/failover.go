@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"mainstay/controller/decide"
 	"mainstay/controller/state"
@@ -30,9 +31,9 @@ func (s *subject) failover(req wire.FailoverRequest) (planned, error) {
 	case s.c.Primary == "":
 		return planned{}, refused("cluster %s has no primary yet: %s", s.c.Name, s.look.Last.Reasons[s.c.Name].Text)
 	case m == nil || s.conf.Member(req.To) == nil:
-		return planned{}, refused("cluster %s has no member %s", s.c.Name, req.To)
+		return planned{}, refused("cluster %s has no member %s; it has %s", s.c.Name, req.To, strings.Join(s.conf.Names(), ", "))
 	case m.Excluded != "" && req.To != s.c.Primary:
-		return planned{}, refused("%s must not be promoted: %s (S5)", req.To, m.Excluded)
+		return planned{}, refused("%s must not be promoted: %s; name another member with --to", req.To, m.Excluded)
 	}
 	word := &state.Acceptance{By: s.by, Reason: req.AcceptLoss, Completeness: true, Fence: req.Fenced}
 	reason := fmt.Sprintf("asked by %s, who accepts a loss: %s", s.by, req.AcceptLoss)
@@ -58,7 +59,7 @@ func (s *subject) failoverPlan(req wire.FailoverRequest) []string {
 	return []string{
 		fence,
 		fmt.Sprintf("promote %s on timeline %d with what it holds", req.To, s.c.HighTimeline+1),
-		"the other members follow " + req.To + "; what they hold beyond it is kept in quarantine and counted (S9)",
+		"the other members follow " + req.To + "; what they hold beyond it is kept in quarantine and counted",
 	}
 }
 

@@ -21,7 +21,8 @@ type seen struct {
 	look loop.Look
 }
 
-func (s seen) Look(context.Context) (loop.Look, error) { return s.look, nil }
+func (s seen) Look(context.Context) (loop.Look, error)   { return s.look, nil }
+func (seen) Submit(context.Context, state.Command) error { return nil }
 
 type quiet struct{}
 

@@ -8,6 +8,7 @@ import (
 	"mainstay/controller/loop"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
+	"mainstay/health"
 )
 
 // approve lets the failover that waits for it leave the primary's site.
@@ -26,7 +27,17 @@ func (a *API) approve(ctx context.Context, q *request) (any, error) {
 		answer := wire.OperationAnswer{Operation: id, Plan: []string{"the failover of " + name + " may move its primary to another site"}}
 		return a.change(ctx, q, false, cmd, answer, look.Input.State)
 	}
-	return nil, refused("no operation %s waits for an approval; `mainstay status` shows what is under way", id)
+	return nil, refused("no failover %s is under way; %s", id, wire.ApprovalsNow(waiting(look)))
+}
+
+// waiting are the operations that wait for an approval.
+func waiting(look loop.Look) (operations []string) {
+	for _, p := range look.Last.Problems {
+		if c := look.Input.State.Clusters[p.Cluster]; p.Kind == health.ApprovalNeeded && c != nil && c.Attempt != nil {
+			operations = append(operations, c.Attempt.Operation)
+		}
+	}
+	return operations
 }
 
 // siteSwitchover begins to move the platform to a site. Nothing is begun if anything speaks against it.
@@ -73,7 +84,7 @@ func (a *API) siteWord(ctx context.Context, q *request) (any, error) {
 		return nil, err
 	}
 	id := q.PathValue("id")
-	cmd := state.Command{StepSite: &state.StepSite{Change: id, Word: req.Word}}
+	cmd := state.Command{StepSite: &state.StepSite{Change: id, Version: req.Version, Word: req.Word}}
 	return a.change(ctx, q, false, cmd, wire.OperationAnswer{Operation: id, Plan: []string{req.Word + " of site switchover " + id}}, look.Input.State)
 }
 

@@ -3,12 +3,15 @@ package api
 import (
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
+	"mainstay/controller/decide"
 	"mainstay/controller/loop"
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
+	"mainstay/health"
 )
 
 // Whoever follows a site switchover hears that it has halted, and is not held until an end that may never come.
@@ -33,5 +36,47 @@ func TestSiteSwitchoverHalted(t *testing.T) {
 	}
 	if got := ask("site-1"); got.Halted != nil || len(got.Operations) != 1 {
 		t.Errorf("one that has ended: %+v", got)
+	}
+}
+
+// A word about one step is not taken for another, where somebody else has let the site switchover go on meanwhile.
+func TestSiteWordAboutAnotherStep(t *testing.T) {
+	s := state.New()
+	s.PlatformID, s.Platform = "id", &platform.Platform{Name: "social"}
+	s.Change = &state.SiteChange{ID: "site-2", Version: 9, To: "west", Step: platform.StepVerify, Halted: "web3 does not verify"}
+	s.Changes = []state.Operation{{ID: "site-2", Kind: state.SiteSwitchover, Result: state.Running}}
+	word := func(version string) error {
+		q := httptest.NewRequest("POST", "/v1/site-switchovers/site-2/word", strings.NewReader(`{"word":"continue"`+version+`}`))
+		q.SetPathValue("id", "site-2")
+		a := New(Options{Loop: seen{look: loop.Look{Leading: true, Input: decide.Input{State: s}}}, States: fixed{s}})
+		_, err := a.siteWord(t.Context(), &request{Request: q})
+		return err
+	}
+	if err := word(`,"version":7`); err == nil || !strings.Contains(err.Error(), "has gone on since you looked at it") {
+		t.Errorf("a word about version 7: %v", err)
+	}
+	for _, version := range []string{`,"version":9`, ""} {
+		if err := word(version); err != nil {
+			t.Errorf("%q: %v", version, err)
+		}
+	}
+}
+
+// Who names no failover that is under way hears which one waits.
+func TestApproveNamesWhatWaits(t *testing.T) {
+	s := state.New()
+	s.Clusters["feed"] = &state.Cluster{Name: "feed", Attempt: &state.Attempt{Operation: "feed-7"}}
+	look := loop.Look{Leading: true, Input: decide.Input{State: s}}
+	for want, problems := range map[string][]health.Problem{
+		"no failover feed-8 is under way; nothing waits for an approval now: `mainstay status`":      nil,
+		"no failover feed-8 is under way; what waits for an approval now: `mainstay approve feed-7`": {{Kind: health.ApprovalNeeded, Cluster: "feed"}},
+	} {
+		look.Last.Problems = problems
+		a := New(Options{Loop: seen{look: look}, States: fixed{s}})
+		q := httptest.NewRequest("POST", "/v1/operations/feed-8/approve", nil)
+		q.SetPathValue("id", "feed-8")
+		if _, err := a.approve(t.Context(), &request{Request: q}); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 }

@@ -133,6 +133,9 @@ func memberStatus(look loop.Look, conf *platform.Cluster, cl *state.Cluster, m *
 	if sm := cl.Members[m.Name]; sm != nil {
 		out.Excluded = sm.Excluded
 	}
+	if r := in.View.Report(m.Host); r != nil {
+		out.Unfit = r.Unfit[m.Name]
+	}
 	if p := conf.Member(cl.Primary); p != nil {
 		out.Lag = lag(in.View.Member(p), out.Seen)
 	}

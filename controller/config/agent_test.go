@@ -67,7 +67,7 @@ func TestAgentMistakes(t *testing.T) {
 		{"controller twice", "127.0.0.1:7102", "127.0.0.1:7101", "F:2:33: controllers[1]: 127.0.0.1:7101 is named twice, first at line 2; delete one of them"},
 		{"health on the same port", "127.0.0.1:8008", "127.0.0.1:7201", `F:4:9: health: "127.0.0.1:7201" is already the address of listen; use another port`},
 		{"managed parameter", "jit: off", "synchronous_standby_names: '*'",
-			"F:9:61: postgres.parameters.synchronous_standby_names: is managed by Mainstay: it is the durability of the cluster (S2); delete it here"},
+			"F:9:61: postgres.parameters.synchronous_standby_names: is managed by Mainstay: it is the durability of the cluster; delete it here"},
 		{"recovery target", "jit: off", "recovery_target_lsn: 0/1",
 			"F:9:61: postgres.parameters.recovery_target_lsn: is managed by Mainstay: replicas follow the newest timeline to its end; delete it here"},
 		{"parameter in capitals", "jit: off", "Fsync: off",

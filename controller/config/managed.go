@@ -9,9 +9,9 @@ var parameterPattern = regexp.MustCompile(`^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)
 
 // managed holds the PostgreSQL parameters that Mainstay sets on every member, and why they cannot be the user's.
 var managed = map[string]string{
-	"synchronous_standby_names": "it is the durability of the cluster (S2)",
-	"fsync":                     "a commit must be on disk before it is acknowledged (S2)",
-	"full_page_writes":          "a crash must not tear pages (S2)",
+	"synchronous_standby_names": "it is the durability of the cluster",
+	"fsync":                     "a commit must be on disk before it is acknowledged",
+	"full_page_writes":          "a crash must not tear pages",
 	"restart_after_crash":       "nothing may bring back a primary without a lease",
 	"primary_conninfo":          "it follows the primary, and a seal empties it",
 	"primary_slot_name":         "it follows the primary",

@@ -132,7 +132,7 @@ func remember(o Options, db *bbolt.DB, id string, inode uint64, old string) erro
 	if err := writeSynced(path, fmt.Appendf(nil, "%s\ninode %d\n", id, inode)); err != nil {
 		return fmt.Errorf("mint a raft id: %w", err)
 	}
-	o.Logger.Info("a new raft id: this controller joins as a new one (S3)", zap.String("id", id), zap.String("before", old))
+	o.Logger.Info("a new raft id: this controller joins as a new one", zap.String("id", id), zap.String("before", old))
 	return nil
 }
 

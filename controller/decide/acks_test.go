@@ -52,6 +52,17 @@ func TestAcksChange(t *testing.T) {
 	}
 }
 
+// Commits cannot wait for more replicas yet, but those that they wait for are still followed: one of them may be gone for good.
+func TestNamesChangeWhileAcksCannotRise(t *testing.T) {
+	st := well(t, 1, nil)
+	st.members["m1"].Senders = st.members["m1"].Senders[1:]
+	st.configure(func(c *platform.Cluster) { c.Durability.Acks = 2 })
+	if s := st.sets(2 * leaveAfter); s.Acks != 1 || !slices.Equal(s.Names, []string{"m3_3"}) {
+		t.Errorf("m2 is gone, and two were asked for: %+v", s)
+	}
+	st.waits("commits wait for 1 replicas yet, not 2: only 1 stream from m1")
+}
+
 func TestWhenShort(t *testing.T) {
 	for _, policy := range []string{"block", "degrade"} {
 		st := well(t, 2, func(p *platform.Platform) { p.Clusters[0].Durability.WhenShort = policy })

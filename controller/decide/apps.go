@@ -57,14 +57,14 @@ func (p *poolLook) place() *state.ChangeApp {
 	if c == nil || c.Primary == "" {
 		return nil
 	}
-	conf := p.State.ClusterConfig(c.Name)
-	if site := p.State.Platform.SiteOf(conf.Member(c.Primary).Host); site != p.a.Site {
+	primary := p.State.ClusterConfig(c.Name).Member(c.Primary)
+	if site := p.State.Platform.SiteOf(primary.Host); site != p.a.Site {
 		return &state.ChangeApp{Move: site, Reason: fmt.Sprintf("%s, the primary of %s, is on site %s", c.Primary, c.Name, site)}
 	}
 	if !p.a.Moving {
 		return nil
 	}
-	if name := p.mayRun(c, platform.Permit(conf.Lease)); name != "" {
+	if name := p.mayRun(c); name != "" {
 		p.decision.Reasons["app "+p.conf.Name] = Reason{RuleApps, "waiting for " + name + " to stop, before site " + p.a.Site + " starts its instances"}
 		return nil
 	}
@@ -73,23 +73,26 @@ func (p *poolLook) place() *state.ChangeApp {
 
 // mayRun is an instance of another site that may still run, "" if all have surely stopped: its agent affirms it under
 // a goal that no late answer overtakes, its host's power is off, or its permit is counted out and nobody can have vouched for it since.
-func (p *poolLook) mayRun(c *state.Cluster, permit time.Duration) string {
+func (p *poolLook) mayRun(c *state.Cluster) string {
 	for i := range p.conf.Instances {
 		inst := &p.conf.Instances[i]
-		if inst.Site != p.a.Site && !p.stopped(inst, c, permit) {
+		if inst.Site != p.a.Site && !p.stopped(inst, c) {
 			return inst.Name
 		}
 	}
 	return ""
 }
 
-func (p *poolLook) stopped(i *platform.Instance, c *state.Cluster, permit time.Duration) bool {
+// stopped: a permit counts for as long as the longest that may be in force; after a lease was shortened the old primary's agent
+// may yet vouch for one of before (L4).
+func (p *poolLook) stopped(i *platform.Instance, c *state.Cluster) bool {
 	if f := p.State.Barred(i.Host); f != nil && f.Off {
 		return true
 	}
 	if r := p.seen(i); r != nil && (!r.Stopped || p.obeys(i, r)) {
 		return r.Stopped
 	}
+	permit := platform.Permit(c.LongestLease)
 	counted := platform.CountOut(permit)
 	if p.Now <= p.Leases.End(PermitKey(p.conf.Name), i.Name, platform.Epoch{}, permit) {
 		return false

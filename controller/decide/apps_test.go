@@ -228,6 +228,62 @@ func TestPoolCountsWhatTheOldPrimaryMayHaveVouched(t *testing.T) {
 	}
 }
 
+// TestPoolCountsOutALongerPermit: a leader that has just won counts the permits of the one before, which gave them by the lease
+// that was in force then.
+func TestPoolCountsOutALongerPermit(t *testing.T) {
+	p := withPool(t, nil)
+	long := platform.CountOut(platform.Permit(lease))
+	next := *p.s.Platform
+	next.Clusters = []platform.Cluster{next.Clusters[0]}
+	next.Clusters[0].Lease = platform.MinLease
+	p.apply(state.Command{Platform: &state.SetPlatform{Platform: &next}})
+	a := *p.app()
+	a.Moving = true
+	p.s.Apps["web"] = &a
+	p.instances["web3"], p.instances["web4"] = nil, nil
+	p.leases, p.watch = fencing.NewLeases(p.now), NewStopwatch()
+	for began := p.now; p.app().Moving; p.now += 100 * time.Millisecond {
+		if p.now-began > time.Minute {
+			t.Fatal("the pool never starts")
+		}
+		p.tell()
+		for _, c := range Next(p.input()).Commands {
+			if p.apply(c); c.App != nil && c.App.Ready && p.now-began <= long {
+				t.Errorf("the pool starts after %s, before %s", p.now-began, long)
+			}
+		}
+	}
+}
+
+// TestPoolCountsThePermitOfALongerLease: once a lease was shortened, the old primary's agent may vouch for as long as before (L4).
+func TestPoolCountsThePermitOfALongerLease(t *testing.T) {
+	p := withPool(t, nil)
+	cl, a := *p.c(), *p.app()
+	cl.Primary, cl.Epoch, cl.LongestLease = "m2", ep(2), 10*lease
+	cl.Operations = append(cl.Operations, state.Operation{ID: "feed-9", Kind: state.Failover, Epoch: ep(2), Proof: &fencing.Proof{Kind: fencing.QuorumSealed}})
+	a.Site, a.Moving = "west", true
+	p.s.Clusters["feed"], p.s.Apps["web"] = &cl, &a
+	p.instances["web1"], p.instances["web2"] = nil, nil
+	p.leases.Record("feed", "m1", ep(1), p.now, lease)
+	last := p.now
+	for p.app().Moving {
+		p.now += 100 * time.Millisecond
+		p.tell()
+		for _, cmd := range Next(p.input()).Commands {
+			if cmd.App != nil && cmd.App.Ready {
+				a.Moving = false
+				p.s.Apps["web"] = &a
+			}
+		}
+		if p.now-last > 3*platform.CountOut(10*lease) {
+			t.Fatal("the pool never starts")
+		}
+	}
+	if permit := platform.Permit(10 * lease); p.now-last <= platform.CountOut(permit) {
+		t.Errorf("the pool starts on west %s after the old primary's last lease, before %s", p.now-last, platform.CountOut(permit))
+	}
+}
+
 // TestPoolWaitsForAnAgentThatAnswers: a permit's end is nothing beside an agent that says it still runs.
 func TestPoolWaitsForAnAgentThatAnswers(t *testing.T) {
 	p := withPool(t, nil)

@@ -132,7 +132,7 @@ func (l *look) unwanted(name string) string {
 	case l.conf.Failover.AcrossSites == "approval" && l.c.Attempt.Approved != "":
 		return ""
 	case l.conf.Failover.AcrossSites == "approval":
-		return fmt.Sprintf("it is on another site and failover.across-sites is approval: `mainstay approve %s` allows it", l.c.Attempt.Operation)
+		return fmt.Sprintf("it is on another site and failover.across-sites is approval: `mainstay approve %s` allows it", l.approvable())
 	default:
 		return fmt.Sprintf("it is on another site and failover.across-sites is %s; run `mainstay failover %s --to %s --accept-loss REASON`", l.conf.Failover.AcrossSites, l.c.Name, name)
 	}

@@ -18,6 +18,8 @@ type Input struct {
 	Controllers []string
 	// Self is this controller's name, Site where it is ("" if it does not say).
 	Self, Site string
+	// Foretold: this is a prediction's copy. An operation begun on it has an id that nobody can name yet.
+	Foretold bool
 	// Watch measures how long a condition has held for this leader.
 	Watch *Stopwatch
 	Now   time.Duration // the leader's CLOCK_BOOTTIME
@@ -37,18 +39,18 @@ type Decision struct {
 	Reasons map[string]Reason
 }
 
-// Rule numbers the rules, so that every command and every wait names the one that made it.
+// Rule names the rules, so that every command and every wait names the one that made it.
 type Rule string
 
 const (
-	RuleBirth      Rule = "R1 birth"
-	RuleAttempt    Rule = "R2 attempt"
-	RuleDetect     Rule = "R3 detection"
-	RuleUpkeep     Rule = "R4 upkeep"
-	RuleSwitchover Rule = "R5 switchover"
-	RuleApps       Rule = "R6 apps"
-	RuleSite       Rule = "R7 site switchover"
-	RuleHealthy    Rule = "R0 nothing to do"
+	RuleBirth      Rule = "birth"
+	RuleAttempt    Rule = "attempt"
+	RuleDetect     Rule = "detection"
+	RuleUpkeep     Rule = "upkeep"
+	RuleSwitchover Rule = "switchover"
+	RuleApps       Rule = "apps"
+	RuleSite       Rule = "site switchover"
+	RuleHealthy    Rule = "nothing to do"
 )
 
 // Reason says why a cluster is where it is.

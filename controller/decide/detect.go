@@ -71,11 +71,14 @@ func (l *look) stuckBound() time.Duration {
 	return platform.Stuck(l.conf.Lease)
 }
 
-// succeeded: some replica could take over, as far as can be told before it is sealed.
+// succeeded: some replica could take over from a primary that hangs, as far as can be told before it is sealed. Its connection
+// stands, though nothing may come over it any more.
 func (l *look) succeeded() bool {
 	for _, name := range l.replicas() {
-		if l.cannotTakeOver(name, "") == "" {
-			return true
+		if l.unable(name, "") == "" {
+			if at := l.fresh(name).Receiver; at != nil && at.Streaming {
+				return true
+			}
 		}
 	}
 	return false
@@ -159,7 +162,7 @@ type votes struct {
 
 // votes asks the controllers (what they hear, and their probes) and the replicas' receivers.
 func (l *look) votes() votes {
-	m, beat := l.conf.Member(l.c.Primary), platform.Heartbeat(l.conf.Lease)
+	m, recent := l.conf.Member(l.c.Primary), 2*platform.Heartbeat(l.conf.Lease) // of a primary reports come every heartbeat, and answers to probes
 	observers := l.Controllers
 	if len(observers) == 0 {
 		observers = []string{l.Self}
@@ -170,9 +173,9 @@ func (l *look) votes() votes {
 		switch {
 		case vote == nil && !self:
 			v.absent = append(v.absent, name)
-		case vote != nil && !self && vote.Heard(2*beat): // a report comes every heartbeat
+		case vote != nil && !self && vote.Heard(recent):
 			v.hear = append(v.hear, name)
-		case vote != nil && vote.Probed(l.suspect()):
+		case vote != nil && vote.Probed(recent):
 			v.reach = append(v.reach, name)
 		default:
 			v.deaf++

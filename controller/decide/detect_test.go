@@ -35,6 +35,7 @@ func TestControllersVote(t *testing.T) {
 		{name: "one controller is silent", c2: deaf(), problem: health.PrimaryUnreachable, begins: true},
 		{name: "both are silent: 3 of 5 say so", problem: health.PrimaryUnreachable, begins: true},
 		{name: "a probe succeeds", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 200}, problem: health.PrimaryAgentSilent},
+		{name: "the last probe that succeeded is two ago", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 1100}, problem: health.PrimaryUnreachable, begins: true},
 		{name: "a probe is refused for want of a slot", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: -1, Saturated: true}, problem: health.PrimaryAgentSilent},
 		{name: "one other hears its agent", c2: deaf(), c3: &health.Vote{HeardMS: 300, ProbedMS: -1}, problem: health.PrimaryAgentSilent},
 		{name: "all others hear its agent", c2: &health.Vote{HeardMS: 100, ProbedMS: -1}, c3: &health.Vote{HeardMS: 300, ProbedMS: -1}, problem: health.ObserverIsolated, transfers: true},
@@ -102,6 +103,13 @@ func TestStuckPrimary(t *testing.T) {
 		{name: "commits fail", change: func(_ *stage, m *health.Member) { m.WriteStale, m.WriteError = stuck, "No space left on device" }, begins: "No space left on device"},
 		{name: "commits fail, and nobody could take over", change: func(st *stage, m *health.Member) {
 			m.WriteStale, st.members["m2"], st.members["m3"] = stuck, nil, nil
+		}, problem: health.PrimaryStuck},
+		{name: "commits hang, and nothing comes from it any more: sooner", change: func(st *stage, m *health.Member) {
+			m.WriteStale = platform.Suspect(lease).Milliseconds() + 1
+			st.members["m2"].Receiver.AgeMS, st.members["m3"].Receiver.AgeMS = 1100, 1100
+		}, begins: "no small commit has finished"},
+		{name: "commits hang, and no replica is connected", change: func(st *stage, m *health.Member) {
+			m.WriteStale, st.members["m2"].Receiver, st.members["m3"].Receiver = stuck, nil, nil
 		}, problem: health.PrimaryStuck},
 		{name: "connections hang, and nobody could take over: a restart may help", change: func(st *stage, m *health.Member) {
 			m.Stale, st.members["m2"], st.members["m3"] = stuck, nil, nil

@@ -88,9 +88,31 @@
 // (reports that reach them, their own probes) and the replicas' receivers. A contact that any of them has means: look again. A leader
 // whose view is the odd one out hands its place over. An automatic failover bars the next inferred one for a while.
 //
+// # Sites and app servers
+//
+// A failover leaves the site of the primary as the cluster's policy says (site.go). An operator's approval counts for one
+// attempt; it lets go of the site, and waives no proof. A site switchover (sitechange.go) is data: a step is done when state
+// and view say so, whoever leads, and a cluster moves by its own switchover, under the rules above. It never holds up a failover.
+//
+// A pool that lives with a primary never runs on two sites at once (apps.go). Its app servers run under permits, counted like
+// leases: from the report (L1), before the answer leaves (L3), by a new leader from its own start, and for as long as the
+// longest lease that may be in force (L4), because the agent of a primary that no leader has reached since may vouch by it. No
+// goal lets one run under a primary of another site, whose agent would vouch for it for as long as it leads. The pool starts
+// elsewhere once each is affirmed as stopped under a goal that no late answer overtakes, its host is off, or its permit is
+// counted out. So an agent that is started anew starts nothing before it has a permit, however long it spares what it finds
+// running; and a permit that has ended is not renewed for what is to stop. No guard holds an app server: while its agent is
+// dead or stopped nobody ends it.
+//
+// # A new generation
+//
+// After `controllers recover` the log of one survivor is all that is known (state.Recovered). Every cluster is doubtful until
+// its primary answers, and goes on under an epoch of the new generation, or an operator's word has replaced it: seals, leases
+// and positions prove nothing, and only the old primary's own disk shows that something is complete (recovered.go); not even
+// that where an agent tells of another primary's epoch, which the log does not know.
+//
 // # Where this build stops
 //
-// Verdicts on corruption beyond the control file, sites and apps are not built.
+// Verdicts on corruption beyond the control file are not built.
 //
 // If both guards, the keeper and the agent are killed in the same instant, the kernel ends the postmaster and the service
 // manager the rest; between the two a statement in flight on an asynchronous cluster may still commit. A watchdog that is

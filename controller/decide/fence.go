@@ -23,6 +23,9 @@ func (l *look) fence() (*state.Command, Reason) {
 	a := l.c.Attempt
 	old := l.known(l.c.Primary)
 	ch := l.choose()
+	if why := l.overtaken(); why != "" {
+		return l.leaveToOperator(RuleAttempt, why)
+	}
 	if l.turnedOutWell(ch) {
 		return &state.Command{Abandon: &state.Abandon{Attempt: a.Number, Reason: l.c.Primary + " reports again and is well"}},
 			Reason{RuleAttempt, "abandon"}
@@ -198,7 +201,7 @@ func (l *look) waitForProof(ch choice) (*state.Command, Reason) {
 		return wait(RuleAttempt, text)
 	}
 	if l.Now > l.leaseEnd() {
-		text := fmt.Sprintf("%s cannot be proven fenced: members that are not sealed may vouch for it without a leader (L5). Bring them back, or make sure that it is off and run `mainstay failover %s --to MEMBER --accept-loss REASON --fenced`", l.c.Primary, l.c.Name)
+		text := fmt.Sprintf("%s cannot be proven fenced: members that are not sealed may vouch for it, and it then goes on without a leader. Bring them back, or make sure that it is off and run `mainstay failover %s --to MEMBER --accept-loss REASON --fenced`", l.c.Primary, l.c.Name)
 		l.problem(health.FailoverWaits, l.c.Primary, text, false)
 		return wait(RuleAttempt, text)
 	}

@@ -3,6 +3,7 @@ package decide
 import (
 	"fmt"
 	"sort"
+	"strings"
 	"time"
 
 	"mainstay/controller/platform"
@@ -127,6 +128,14 @@ func (l *look) byPreference(names []string) {
 
 // cannotTakeOver says why a replica cannot be the target of a planned change, "" if it can.
 func (l *look) cannotTakeOver(name, asked string) string {
+	if why := l.unable(name, asked); why != "" || l.c.Attempt != nil || l.fresh(name).Streams() {
+		return why
+	}
+	return "it does not stream"
+}
+
+// unable is cannotTakeOver but for whether it receives anything just now.
+func (l *look) unable(name, asked string) string {
 	r, m := l.fresh(name), l.conf.Member(name)
 	switch {
 	case m == nil:
@@ -138,21 +147,19 @@ func (l *look) cannotTakeOver(name, asked string) string {
 	case l.c.Members[name].Excluded != "":
 		return l.c.Members[name].Excluded
 	case l.fenceOf(name) != nil:
-		return "its host is fenced"
+		return "its host is fenced; `mainstay unfence " + m.Host + "` gives it its power back"
 	case m.Leaving:
-		return "it is being removed"
+		return "it is being removed; to keep it, apply a platform file that has it"
 	case r.Guard.Watchdog.Lacks() != "":
 		return r.Guard.Watchdog.Lacks()
 	case r.Process != health.ProcessRunning || r.Role != health.RoleStandby:
 		return "it is no running standby" + because(r)
 	case r.SystemID != l.c.SystemID:
-		return "it has another system identifier"
+		return "its data is of another cluster: it has another system identifier, " + r.SystemID
 	case r.Timeline != l.c.Timeline:
-		return fmt.Sprintf("it is on timeline %d, the cluster on %d", r.Timeline, l.c.Timeline)
+		return fmt.Sprintf("it is on timeline %d, the cluster on %d; wait for its repair", r.Timeline, l.c.Timeline)
 	case !m.MayLead && asked == "":
-		return "may-lead is false"
-	case l.c.Attempt == nil && !r.Streams():
-		return "it does not stream"
+		return "may-lead is false; name it with --to, or set it to true"
 	}
 	return ""
 }
@@ -163,7 +170,7 @@ func (l *look) SwitchoverBlockers(to string) []string {
 	p := l.fresh(l.c.Primary)
 	switch {
 	case to == l.c.Primary:
-		return []string{to + " is the primary already"}
+		return []string{to + " is the primary already; name another member, or none to have the best one"}
 	case p == nil || p.Process != health.ProcessRunning || p.Role != health.RolePrimary || !l.c.Opened:
 		return []string{"the primary " + l.c.Primary + " is not well; see `mainstay explain " + l.c.Name + "`"}
 	}
@@ -186,7 +193,7 @@ func (l *look) SwitchoverBlockers(to string) []string {
 		return nil
 	}
 	if len(bad) == 0 {
-		bad = append(bad, fmt.Sprintf("cluster %s has no member %s", l.c.Name, to))
+		bad = append(bad, fmt.Sprintf("cluster %s has no member %s; it has %s", l.c.Name, to, strings.Join(l.conf.Names(), ", ")))
 	}
 	return bad
 }

@@ -104,11 +104,11 @@ func (l *look) outlookExpired(ch choice) Outlook {
 	out := Outlook{Kind: fencing.LeaseExpired}
 	switch {
 	case l.c.Pause != nil:
-		out.Why = "the cluster is paused, so no guard counts (L7)"
+		out.Why = "the cluster is paused, so no guard counts; `mainstay resume " + l.c.Name + "` ends that"
 	case !l.c.Guarded:
 		out.Why = "the epoch was granted without a complete guard; a switchover to a member with one ends that"
 	case !state.Unvouched(l.c.Sets, l.c.Members, ch.all):
-		out.Why = "members that cannot be sealed may vouch for it without a leader (L5)"
+		out.Why = "members that cannot be sealed may vouch for it, and it then goes on without a leader"
 		if len(l.c.Sets) > 0 && l.c.Sets[0].Acks > 0 {
 			out.Why += ": " + l.tooFewSealed(l.c.Sets[0], ch)
 		}

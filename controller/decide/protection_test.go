@@ -49,9 +49,9 @@ func TestOutlooks(t *testing.T) { // S4
 		{"guarded", 1, nil, nil, fencing.LeaseExpired, yes, "its guards end it"},
 		{"not guarded", 1, nil, func(st *stage) { st.c().Guarded = false }, fencing.LeaseExpired, no, "granted without a complete guard"},
 		{"one may vouch, acks 1", 1, nil, func(st *stage) { st.members["m3"] = nil; st.later(3 * time.Second) },
-			fencing.LeaseExpired, no, "may vouch for it without a leader (L5): 2 of (m2_2, m3_3) must be sealed, 1 can be"},
+			fencing.LeaseExpired, no, "may vouch for it, and it then goes on without a leader: 2 of (m2_2, m3_3) must be sealed, 1 can be"},
 		{"all may vouch, acks 0", 0, nil, func(st *stage) { st.members["m2"], st.members["m3"] = nil, nil; st.later(3 * time.Second) },
-			fencing.LeaseExpired, no, "may vouch for it without a leader (L5)"},
+			fencing.LeaseExpired, no, "may vouch for it, and it then goes on without a leader"},
 		{"paused", 1, nil, func(st *stage) {
 			st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "anna"}}}))
 		},

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"errors"
+	"fmt"
 
 	"mainstay/controller/state"
 	"mainstay/fencing"
@@ -11,11 +12,41 @@ import (
 // reaffirm gives the primary that is known, and answers as one, an epoch of the new generation after the controllers were
 // recovered.
 func (l *look) reaffirm(p *health.Member) (*state.Command, Reason) {
+	if why := l.overtaken(); why != "" {
+		return l.leaveToOperator(RuleUpkeep, why)
+	}
 	if !l.c.Doubtful || p == nil || p.Process != health.ProcessRunning || p.Role != health.RolePrimary || p.Epoch != l.c.Epoch {
 		return nil, Reason{}
 	}
 	return &state.Command{Reaffirm: &state.Reaffirm{Epoch: l.c.Epoch, Guarded: p.Guard.Complete}},
 		Reason{RuleUpkeep, l.c.Primary + " still leads: it goes on under an epoch of the new generation"}
+}
+
+// overtaken: the lost controllers had made another member primary, of which this log knows nothing, after the one that it
+// knows; "" where no agent tells of that, or an operator has decided. What was acknowledged since is not on the old primary, so
+// neither its word nor its disk shows anything (S4).
+func (l *look) overtaken() string {
+	old := l.known(l.c.Primary)
+	if a := l.c.Attempt; !l.c.Doubtful || a != nil && a.Accepted != nil && a.Accepted.Completeness {
+		return ""
+	}
+	for _, m := range l.conf.Members {
+		r := l.known(m.Name)
+		if r == nil || !l.c.Epoch.Less(r.Epoch) {
+			continue
+		}
+		if old == nil || old.Epoch.Less(r.Epoch) || r.Timeline != l.c.Timeline { // else the same one went on under a later epoch
+			return fmt.Sprintf("%s has obeyed epoch %s, and this controller's log ends in epoch %s of %s: the lost ones had gone on to another primary, whose commits may be on few members",
+				m.Name, r.Epoch, l.c.Epoch, l.c.Primary)
+		}
+	}
+	return ""
+}
+
+func (l *look) leaveToOperator(rule Rule, why string) (*state.Command, Reason) {
+	text := fmt.Sprintf("nobody is made primary by itself: %s. Compare the members (`mainstay status`), then decide: `mainstay failover %s --to MEMBER --accept-loss REASON --fenced`", why, l.c.Name)
+	l.problem(health.FailoverWaits, "", text, false)
+	return wait(rule, text)
 }
 
 // errDoubtful is why nothing shows completeness after a recovery.

@@ -7,6 +7,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/fencing"
+	"mainstay/health"
 )
 
 // recovered is well after the controllers were recovered.
@@ -55,6 +56,65 @@ func TestOldPrimaryRestartsInPlaceAfterARecovery(t *testing.T) {
 	st.later(0)
 	st.seal("m2", "m3")
 	if p := st.commits().Promote; p == nil || p.Member != "m1" || p.Timeline != platform.Timeline(1) {
+		t.Fatalf("%+v", p)
+	}
+}
+
+// TestNobodyIsPromotedOverAnUnknownEpoch: where an agent tells of a primary that the lost controllers made since, neither the
+// one that is known goes on by itself nor does anybody take over from it (S4).
+func TestNobodyIsPromotedOverAnUnknownEpoch(t *testing.T) {
+	waits := func(st *stage) {
+		t.Helper()
+		if cmd := st.step(30 * time.Second); cmd != nil {
+			t.Fatalf("decided %s", body(cmd))
+		}
+		if st.waits(" has obeyed epoch 1.2, and this"); !st.problem(health.FailoverWaits) {
+			t.Error("and nobody is told")
+		}
+	}
+	st := recovered(t)
+	st.members["m3"].Epoch, st.members["m3"].Timeline = ep(2), 2
+	st.report()
+	waits(st) // m1 answers, as primary of the epoch before
+	m1 := *st.members["m1"]
+	st.members["m1"].Role, st.members["m1"].Epoch, st.members["m1"].Timeline, st.members["m1"].Opened = health.RoleStandby, ep(2), 2, false
+	waits(st) // or as a standby of the one that came after it
+	st.members["m1"] = &m1
+
+	st.crash()
+	st.later(0)
+	if b := st.commits().Begin; b == nil {
+		t.Fatal("no attempt")
+	}
+	st.later(0)
+	st.seal("m2", "m3")
+	waits(st) // its disk is there, and does not hold what m3 acknowledged
+
+	st.members["m1"].Clean, st.members["m1"].Shutdown = true, 900
+	st.later(0)
+	waits(st) // nor does m2, which has replayed past the shutdown checkpoint
+
+	a := st.c().Attempt
+	st.apply(feed(state.Command{By: "alice", Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, To: "m2",
+		Accepted: &state.Acceptance{By: "alice", Reason: "east is gone", Completeness: true}}}))
+	if p := st.commits().Promote; p == nil || p.Member != "m2" {
+		t.Fatalf("%+v", p)
+	}
+}
+
+// A later epoch of the same primary is no other primary's.
+func TestOldPrimaryOfAnUnknownEpochRestartsInPlace(t *testing.T) {
+	st := recovered(t)
+	for _, m := range st.members {
+		m.Epoch = ep(2)
+	}
+	st.crash()
+	st.members["m1"].Closed = ep(2)
+	st.later(0)
+	st.commits()
+	st.later(0)
+	st.seal("m2", "m3")
+	if p := st.commits().Promote; p == nil || p.Member != "m1" {
 		t.Fatalf("%+v", p)
 	}
 }

@@ -137,7 +137,15 @@ func (l *look) unapproved(ch choice) string {
 	if loss == "" {
 		loss = "no acknowledged commit would be lost"
 	}
-	return fmt.Sprintf("%s on site %s could take over, which needs an operator: `mainstay approve %s`; %s", ch.best, l.site(ch.best), a.Operation, loss)
+	return fmt.Sprintf("%s on site %s could take over, which needs an operator: `mainstay approve %s`; %s", ch.best, l.site(ch.best), l.approvable(), loss)
+}
+
+// approvable is what an operator gives to `mainstay approve`: the operation, or, where it is only foretold, the cluster.
+func (l *look) approvable() string {
+	if l.Foretold {
+		return l.c.Name
+	}
+	return l.c.Attempt.Operation
 }
 
 // askApproval keeps asking for as long as it would help; status, metrics and the leader's log remind of it.

@@ -130,13 +130,16 @@ func TestNeverAcrossSites(t *testing.T) {
 func TestPredictSiteGone(t *testing.T) {
 	for policy, want := range map[string]string{
 		"automatic": "m2 would be promoted",
-		"approval":  "nobody would be promoted: m2 on site west could take over, which needs an operator: `mainstay approve",
+		"approval":  "nobody would be promoted: m2 on site west could take over, which needs an operator: `mainstay approve feed`; no acknowledged commit",
 		"never":     "nobody would be promoted: ",
 	} {
 		st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = policy })
 		got := Predict(st.input(), "feed", SiteGone)
 		if text := Sentence(got); !strings.HasPrefix(text, want) {
 			t.Errorf("%s: %s", policy, text)
+		}
+		if why := got.Others["m2"]; policy == "approval" && !strings.HasSuffix(why, "`mainstay approve feed` allows it") {
+			t.Errorf("m2: %s", why)
 		}
 		if why := got.Others["m2"]; policy == "never" && !strings.Contains(why, "failover.across-sites is never; run `mainstay failover feed --to m2 --accept-loss REASON`") {
 			t.Errorf("m2: %s", why)

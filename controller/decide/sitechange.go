@@ -3,6 +3,7 @@ package decide
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,7 +142,9 @@ func (l *changeLook) step() (waits string, bound time.Duration, failed string) {
 	case platform.StepApps:
 		waits, bound = l.serving(), appsBound
 	case platform.StepVerify:
-		waits, bound = l.unsaid(state.Verify), verifyBound
+		if waits, bound = l.unverifiable(), verifyBound; waits == "" {
+			waits = l.unsaid(state.Verify)
+		}
 	}
 	return waits, bound, failed
 }
@@ -164,7 +167,7 @@ func (l *changeLook) after() (*state.StepSite, string) {
 	return &state.StepSite{End: state.Done, Note: "the platform runs on site " + l.ch.To}, "done"
 }
 
-// undone names the clusters that an operator left behind.
+// undone names the clusters that are not back: an operator left them behind, or a failover moved them.
 func (l *changeLook) undone() string {
 	var left []string
 	for _, name := range l.State.ClusterNames() {
@@ -173,7 +176,7 @@ func (l *changeLook) undone() string {
 		}
 	}
 	if len(left) > 0 {
-		return "undone, but for what stays where it is by an operator's word: " + strings.Join(left, ", ")
+		return "undone, but for what stays where it is by a failover or by an operator's word: " + strings.Join(left, ", ")
 	}
 	return "undone: clusters and apps are back where they were"
 }
@@ -189,7 +192,7 @@ func (l *changeLook) quiet() (waits string, bound time.Duration) {
 		}
 		bound = max(bound, quiesceBound+p.conf.Drain)
 		for i := range p.conf.Instances {
-			if inst := &p.conf.Instances[i]; !p.stopped(inst, c, platform.Permit(l.State.ClusterConfig(c.Name).Lease)) {
+			if inst := &p.conf.Instances[i]; !p.stopped(inst, c) {
 				waits = "waiting for " + inst.Name + " to stop"
 			}
 		}
@@ -220,12 +223,22 @@ func (l *changeLook) clusters() (waits, failed string) {
 	return "", ""
 }
 
-// target is the member that is to become primary: the former one where the change is undone, else the best on the new site.
+// target is the member that is to become primary: the best on the new site or, where the change is undone, the former one, or
+// the best of its site if that one cannot.
 func (l *changeLook) target(cluster string) string {
-	if l.ch.Undoing {
-		return l.ch.Former[cluster]
+	if !l.ch.Undoing {
+		return bestOn(l.Input, cluster, l.ch.To)
 	}
-	return bestOn(l.Input, cluster, l.ch.To)
+	former := l.ch.Former[cluster]
+	if _, bad := CheckSwitchover(l.Input, cluster, former); len(bad) == 0 {
+		return former
+	}
+	if m := l.State.ClusterConfig(cluster).Member(former); m != nil {
+		if other := bestOn(l.Input, cluster, l.State.Platform.SiteOf(m.Host)); other != "" {
+			return other
+		}
+	}
+	return former
 }
 
 func (l *changeLook) arrived(cluster string) bool {
@@ -242,6 +255,9 @@ func (l *changeLook) arrived(cluster string) bool {
 
 func (l *changeLook) blockers(cluster string) []string {
 	to := l.target(cluster)
+	if c := l.State.Clusters[cluster]; c.Pause != nil {
+		return []string{paused(c)}
+	}
 	if to == "" {
 		return []string{"no member on site " + l.ch.To + " can take over"}
 	}
@@ -272,16 +288,32 @@ func (l *changeLook) serving() string {
 	return l.unsaid(state.Resume)
 }
 
-// unsaid waits for the instances that are asked for something.
+// unverifiable is an app that is to be verified and has nobody to ask on the new site, "" if there is none: what nobody was
+// asked is not verified.
+func (l *changeLook) unverifiable() string {
+	for n := range l.State.Platform.Apps {
+		conf := &l.State.Platform.Apps[n]
+		takes := func(i platform.Instance) bool { return i.Site == l.ch.To && l.State.Serves(conf, i.Name) }
+		if conf.Verify != "" && !slices.ContainsFunc(conf.Instances, takes) {
+			return fmt.Sprintf("waiting for an instance of app %s on site %s that takes requests", conf.Name, l.ch.To)
+		}
+	}
+	return ""
+}
+
+// unsaid waits for the instances that are asked for something. Of one that never said that it refuses writes any answer will
+// do when it is asked to take them again.
 func (l *changeLook) unsaid(kind state.EffectKind) string {
 	for _, e := range l.State.Effects() {
-		if e.Kind == kind {
-			text := fmt.Sprintf("waiting for %s to %s", e.Instance, kind)
-			if a, ok := l.ch.Answers[e.Key()]; ok {
-				text += ": " + a.Detail
-			}
-			return text
+		a, answered := l.ch.Answers[e.Key()]
+		if e.Kind != kind || answered && kind == state.Resume && !l.ch.Quieted(e.Instance) {
+			continue
 		}
+		text := fmt.Sprintf("waiting for %s to %s", e.Instance, kind)
+		if answered {
+			text += ": " + a.Detail
+		}
+		return text
 	}
 	return ""
 }

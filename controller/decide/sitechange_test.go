@@ -8,6 +8,7 @@ import (
 
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
+	"mainstay/fencing"
 	"mainstay/health"
 )
 
@@ -116,9 +117,9 @@ func TestSiteSwitchoverIsCheckedFirst(t *testing.T) {
 	}{
 		{"a cluster is paused", func(p *pool) {
 			p.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
-		}, "paused by bob"},
+		}, "paused by bob (disks); `mainstay resume feed` ends that"},
 		{"nobody there can take over", func(p *pool) { p.members["m2"], p.members["m3"] = nil, nil }, "no member on site west"},
-		{"the agents of its app servers are silent", func(p *pool) { p.instances["web3"], p.instances["web4"] = nil, nil }, "app web: the agents of 0"},
+		{"the agents of its app servers are silent", func(p *pool) { p.instances["web3"], p.instances["web4"] = nil, nil }, "app web: the agents of 0 of its 2 instances on site west answer, and 1 are needed; `mainstay local` tells more, on host "},
 	} {
 		p := withPool(t, nil)
 		if bad := CheckSite(p.input(), "west"); len(bad) > 0 {
@@ -137,6 +138,17 @@ func TestSiteSwitchoverIsCheckedFirst(t *testing.T) {
 	}
 }
 
+func TestSiteSwitchoverToWhereEverythingIs(t *testing.T) {
+	p := withPool(t, nil)
+	if bad := CheckSite(p.input(), "east"); len(bad) != 1 || bad[0] != "every primary is on site east already" {
+		t.Errorf("%v", bad)
+	}
+	p.apply(state.Command{By: "alice", BeginSite: &state.BeginSite{To: "east"}})
+	if steps := p.play(nil); !slices.Equal(steps, []string{"abandoned"}) || p.running() != "12" {
+		t.Errorf("%v, running %s", steps, p.running())
+	}
+}
+
 // TestSiteSwitchoverThatCannotQuiesce lets the apps go on by itself: nobody waits for a word with both sites inactive.
 func TestSiteSwitchoverThatCannotQuiesce(t *testing.T) {
 	p := withPool(t, nil)
@@ -151,9 +163,52 @@ func TestSiteSwitchoverThatCannotQuiesce(t *testing.T) {
 	}
 }
 
+// TestSiteSwitchoverWhoseFirstHookFails has begun nothing, so it stops nothing either.
+func TestSiteSwitchoverWhoseFirstHookFails(t *testing.T) {
+	p := withPool(t, func(p *platform.Platform) {
+		p.Hooks = []platform.Hook{{Step: platform.StepQuiesce, When: "before", Exec: []string{"/x"}, Timeout: time.Second, OnFailure: "stop"}}
+	})
+	p.begin("west")
+	p.play(func() {
+		p.answer(func(state.Effect) bool { return false })
+		if p.running() != "12" {
+			t.Errorf("running %q", p.running())
+		}
+	})
+	if p.last().Result != state.Abandoned {
+		t.Errorf("%+v", p.last())
+	}
+}
+
+// TestSiteSwitchoverThatCannotQuiesceInAFailover takes no cluster back that it has not moved: the apps follow their primary,
+// and nobody waits for a word.
+func TestSiteSwitchoverThatCannotQuiesceInAFailover(t *testing.T) {
+	p := withPool(t, func(p *platform.Platform) {
+		p.Hooks = []platform.Hook{{Step: platform.StepQuiesce, When: "before", Exec: []string{"/x"}, Timeout: time.Second, OnFailure: "stop"}}
+	})
+	p.begin("west")
+	p.play(func() {
+		switch ch := p.s.Change; {
+		case ch == nil || ch.Step != platform.StepQuiesce:
+		case p.c().Primary == "m1":
+			word := &state.Acceptance{By: "bob", Fence: true, Completeness: true}
+			p.apply(feed(state.Command{Begin: &state.Begin{Kind: state.Failover, Accepted: word}}))
+			p.apply(feed(state.Command{Promote: &state.Promote{Attempt: p.c().Attempt.Number, Member: "m2", Timeline: 2, Guarded: true,
+				Proof: fencing.Proof{Kind: fencing.Operator, Epoch: p.c().Epoch}}}))
+		case p.c().Opened:
+			p.answer(func(state.Effect) bool { return false })
+		}
+	})
+	if p.s.Change != nil || p.last().Result != state.Abandoned || !strings.HasSuffix(p.last().Outcome, ": feed") || p.c().Primary != "m2" || p.running() != "34" {
+		t.Errorf("%+v, %+v, primary %s, running %s", p.s.Change, p.last(), p.c().Primary, p.running())
+	}
+}
+
 // halted is a site switchover to west whose apps do not come up there.
-func halted(t *testing.T) *pool {
-	p := withPool(t, nil)
+func halted(t *testing.T) *pool { return haltedOn(t, nil) }
+
+func haltedOn(t *testing.T, change func(*platform.Platform)) *pool {
+	p := withPool(t, change)
 	p.begin("west")
 	p.play(func() {
 		if p.s.Change != nil && p.s.Change.Step == platform.StepApps {
@@ -200,6 +255,17 @@ func TestSiteSwitchoverUndone(t *testing.T) {
 	}
 }
 
+// TestSiteSwitchoverUndoneToAnother: where the former primary cannot take over, another member of its site does.
+func TestSiteSwitchoverUndoneToAnother(t *testing.T) {
+	p := haltedOn(t, func(p *platform.Platform) { p.Hosts[2].Site = "east" })
+	p.members["m1"].SystemID = "another"
+	p.tell()
+	p.word(state.WordUndo)
+	if p.play(nil); p.last().Result != state.Abandoned || p.c().Primary != "m3" || p.running() != "12" {
+		t.Errorf("%+v, primary %s, running %s", p.last(), p.c().Primary, p.running())
+	}
+}
+
 // TestSiteSwitchoverThatCannotBeUndone: a word leaves behind what will not move, and the apps run where their primary is.
 func TestSiteSwitchoverThatCannotBeUndone(t *testing.T) {
 	p := halted(t)
@@ -207,7 +273,7 @@ func TestSiteSwitchoverThatCannotBeUndone(t *testing.T) {
 	p.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
 	p.word(state.WordUndo)
 	p.play(nil)
-	if p.s.Change == nil || p.s.Change.Halted == "" || p.running() != "" {
+	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted, "cluster feed: it is paused by bob") || p.running() != "" {
 		t.Fatalf("%+v, running %s", p.s.Change, p.running())
 	}
 	if got := p.s.Change.Words(); !slices.Equal(got, []string{state.WordRetry, state.WordContinue}) {
@@ -231,6 +297,20 @@ func TestSiteSwitchoverWithoutItsLastStep(t *testing.T) {
 	p.word(state.WordContinue)
 	if op := p.last(); p.s.Change != nil || op.Result != state.Done || op.Outcome != "the platform runs on site west; alice went on without step verify" {
 		t.Errorf("%+v, %+v", p.s.Change, op)
+	}
+}
+
+// TestSiteSwitchoverWithNobodyToVerify: an app whose instances have all left routing was not verified.
+func TestSiteSwitchoverWithNobodyToVerify(t *testing.T) {
+	p := withPool(t, func(p *platform.Platform) { p.Apps[0].Verify = "http://{address}/verify" })
+	p.begin("west")
+	p.play(func() {
+		if p.s.Change != nil && p.s.Change.Step == platform.StepVerify {
+			p.works["web3"], p.works["web4"] = health.Down, health.Down
+		}
+	})
+	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted, "waiting for an instance of app web on site west that takes requests") {
+		t.Errorf("%+v, %+v", p.s.Change, p.last())
 	}
 }
 
@@ -310,6 +390,33 @@ func TestHooksAfterAStep(t *testing.T) {
 	}
 }
 
+// The hooks before a step run before it does anything.
+func TestHooksBeforeAStep(t *testing.T) {
+	p := withPool(t, func(p *platform.Platform) {
+		for _, step := range platform.Steps() {
+			p.Hooks = append(p.Hooks, platform.Hook{Step: step, When: "before", Exec: []string{"/x"}, Timeout: time.Second, OnFailure: "stop"})
+		}
+	})
+	p.begin("west")
+	seen := 0
+	p.play(func() {
+		for _, e := range p.s.Effects() {
+			ready := map[string]bool{platform.StepQuiesce: p.running() == "12", platform.StepClusters: p.running() == "" && p.c().Attempt == nil && p.c().Primary == "m1",
+				platform.StepApps: p.running() == "" && p.c().Primary == "m2", platform.StepRouting: p.running() == "34", platform.StepVerify: true}
+			if step := p.s.Platform.Hooks[e.Hook].Step; !ready[step] {
+				t.Errorf("the hook before %s runs: primary %s, running %q", step, p.c().Primary, p.running())
+			}
+			seen++
+		}
+		if p.s.Change != nil && p.s.Change.Step != platform.StepApps || p.app().Site == "west" && !p.app().Moving { // the pool could start by then
+			p.answer(func(state.Effect) bool { return true })
+		}
+	})
+	if seen < len(platform.Steps()) || p.last().Result != state.Done || p.running() != "34" {
+		t.Errorf("%d hooks ran; %+v, running %s", seen, p.last(), p.running())
+	}
+}
+
 // answer lets the leader's runner say yes or no to all that is wanted.
 func (p *pool) answer(ok func(state.Effect) bool) (asked []string) {
 	for _, e := range p.s.Effects() {
@@ -367,19 +474,20 @@ func TestSiteSwitchoverAsksAppsThatRunEverywhere(t *testing.T) {
 	}
 	for refuses, want := range map[string][]string{
 		"":     {"quiesce web1", "quiesce web2", "quiesce web3", "quiesce web4", "resume web1", "resume web2", "resume web3", "resume web4"},
-		"web3": {"quiesce web1", "quiesce web2", "quiesce web4", "resume web1", "resume web2", "resume web4"},
+		"web3": {"quiesce web1", "quiesce web2", "quiesce web4", "resume web1", "resume web2", "resume web3", "resume web4"},
 	} {
 		p := withPool(t, asks)
 		p.begin("west")
 		var asked []string
 		p.play(func() {
 			for _, key := range p.answer(func(e state.Effect) bool { return e.Instance != refuses }) {
-				if !strings.HasSuffix(key, "web3") || refuses == "" {
+				if key != "quiesce web3" || refuses == "" { // which is asked again and again
 					asked = append(asked, key)
 				}
 			}
 		})
-		if done := p.last().Result == state.Done; !slices.Equal(asked, want) || done != (refuses == "") || p.running() != "1234" {
+		end := map[bool]state.Result{true: state.Done, false: state.Abandoned}[refuses == ""]
+		if !slices.Equal(asked, want) || p.last().Result != end || p.running() != "1234" {
 			t.Errorf("%q refuses: asked %v, %s, running %s", refuses, asked, p.last().Result, p.running())
 		}
 	}

@@ -2,14 +2,20 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/state"
 )
 
-// CheckSite tells everything that speaks against moving the platform to a site now: nothing is begun if anything does.
+// CheckSite tells everything that speaks against moving the platform to a site now: nothing is begun if anything does. Where
+// every primary is there already, so are the apps that live with one: they would be stopped and started for nothing.
 func CheckSite(in Input, to string) (bad []string) {
 	s := in.State
+	if !slices.ContainsFunc(s.ClusterNames(), func(name string) bool { return in.leads(name) != to }) {
+		return []string{"every primary is on site " + to + " already"}
+	}
 	for _, name := range s.ClusterNames() {
 		bad = append(bad, checkClusterTo(in, name, to)...)
 	}
@@ -22,6 +28,15 @@ func CheckSite(in Input, to string) (bad []string) {
 	return bad
 }
 
+// leads is the site of a cluster's primary, "" before it has one.
+func (in Input) leads(cluster string) string {
+	c, conf := in.State.Clusters[cluster], in.State.ClusterConfig(cluster)
+	if conf == nil || conf.Member(c.Primary) == nil {
+		return ""
+	}
+	return in.State.Platform.SiteOf(conf.Member(c.Primary).Host)
+}
+
 func checkClusterTo(in Input, name, to string) (bad []string) {
 	c, conf := in.State.Clusters[name], in.State.ClusterConfig(name)
 	say := func(text string) []string { return []string{"cluster " + name + ": " + text} }
@@ -29,12 +44,12 @@ func checkClusterTo(in Input, name, to string) (bad []string) {
 	case conf == nil:
 		return nil
 	case c.Primary == "":
-		return say("it has no primary yet")
+		return say("it has no primary yet; `mainstay explain " + name + "` says what it waits for")
 	case c.Pause != nil:
-		return say(fmt.Sprintf("it is paused by %s (%s)", c.Pause.By, c.Pause.Reason))
+		return say(paused(c))
 	case c.Attempt != nil:
-		return say("operation " + c.Attempt.Operation + " is under way")
-	case in.State.Platform.SiteOf(conf.Member(c.Primary).Host) == to:
+		return say("operation " + c.Attempt.Operation + " is under way; wait for its end, or see `mainstay explain " + name + "`")
+	case in.leads(name) == to:
 		return nil
 	}
 	target := bestOn(in, name, to)
@@ -48,24 +63,29 @@ func checkClusterTo(in Input, name, to string) (bad []string) {
 }
 
 func checkAppTo(in Input, conf *platform.App, to string) (bad []string) {
-	on, heard := 0, 0
+	on, silent := 0, []string{}
 	for i := range conf.Instances {
 		inst := &conf.Instances[i]
 		if inst.Site != to {
 			continue
 		}
 		on++
-		if inst.Host == "" || in.View.Report(inst.Host) != nil && in.View.Silence(inst.Host, in.Now) <= in.suspect() {
-			heard++
+		if inst.Host != "" && (in.View.Report(inst.Host) == nil || in.View.Silence(inst.Host, in.Now) > in.suspect()) {
+			silent = append(silent, inst.Host)
 		}
 	}
-	switch {
+	switch heard := on - len(silent); {
 	case on == 0:
-		return []string{"app " + conf.Name + " has no instance on site " + to}
+		return []string{"app " + conf.Name + " has no instance on site " + to + "; give it one in the platform file"}
 	case heard < min(conf.Minimum, on):
-		return []string{fmt.Sprintf("app %s: the agents of %d of its %d instances on site %s answer, and %d are needed", conf.Name, heard, on, to, conf.Minimum)}
+		return []string{fmt.Sprintf("app %s: the agents of %d of its %d instances on site %s answer, and %d are needed; `mainstay local` tells more, on host %s",
+			conf.Name, heard, on, to, min(conf.Minimum, on), strings.Join(silent, ", "))}
 	}
 	return nil
+}
+
+func paused(c *state.Cluster) string {
+	return fmt.Sprintf("it is paused by %s (%s); `mainstay resume %s` ends that", c.Pause.By, c.Pause.Reason, c.Name)
 }
 
 // PlanSite tells, step by step, what a site switchover would do.
@@ -78,7 +98,7 @@ func PlanSite(in Input, to string) (plan []string) {
 		}
 	}
 	for _, name := range s.ClusterNames() {
-		if conf := s.ClusterConfig(name); conf != nil && conf.Member(s.Clusters[name].Primary) != nil && s.Platform.SiteOf(conf.Member(s.Clusters[name].Primary).Host) != to {
+		if at := in.leads(name); at != "" && at != to {
 			plan = append(plan, fmt.Sprintf("check: CHECKPOINT on %s, while everybody still works, so that its stop is short", s.Clusters[name].Primary))
 		}
 	}
@@ -109,9 +129,8 @@ func planStep(in Input, step, to string) (plan []string) {
 		}
 	}
 	for _, name := range s.ClusterNames() {
-		conf := s.ClusterConfig(name)
-		if primary := s.Clusters[name].Primary; step == platform.StepClusters && conf != nil && s.Platform.SiteOf(conf.Member(primary).Host) != to {
-			plan = append(plan, fmt.Sprintf("clusters: %s is switched over from %s to %s", name, primary, bestOn(in, name, to)))
+		if at := in.leads(name); step == platform.StepClusters && at != "" && at != to {
+			plan = append(plan, fmt.Sprintf("clusters: %s is switched over from %s to %s", name, s.Clusters[name].Primary, bestOn(in, name, to)))
 		}
 	}
 	if step == platform.StepRouting {

@@ -25,7 +25,7 @@ func (l *look) upkeep() (*state.Command, Reason) {
 		return &state.Command{LeaseCounted: &state.LeaseCounted{Longest: int64(l.conf.Lease)}}, Reason{RuleUpkeep, "the longer lease has been counted out"}
 	}
 	p := l.fresh(l.c.Primary)
-	if cmd, why := l.reaffirm(p); cmd != nil {
+	if cmd, why := l.reaffirm(p); cmd != nil || why.Text != "" {
 		return cmd, why
 	}
 	if p == nil || p.Epoch != l.c.Epoch {
@@ -184,15 +184,18 @@ func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
 	if set.Acks < l.conf.Durability.Acks {
 		l.problem(health.DurabilityReduced, l.c.Primary, fmt.Sprintf("commits wait for %d replicas, not for %d: %d of those that count stream", set.Acks, l.conf.Durability.Acks, len(able)), false)
 	}
+	wanted := acks
 	if set.Acks < acks && len(able) < acks {
-		// Commits must not begin to wait for replicas that are not there yet.
-		return wait(RuleUpkeep, fmt.Sprintf("commits wait for %d replicas yet, not %d: only %d stream from %s", set.Acks, acks, len(able), l.c.Primary))
+		acks = set.Acks // commits must not begin to wait for replicas that are not there yet; those that they wait for may change
 	}
 	if name := l.needed(p, set); name != "" {
 		return wait(RuleUpkeep, fmt.Sprintf("%s is to leave, but commits cannot do without it: too few others stream from %s and have caught up", name, l.c.Primary))
 	}
 	want := l.wantedNames(p, set, acks)
 	if len(want) < acks || set.Acks == acks && (acks == 0 || slices.Equal(want, set.Names)) {
+		if acks < wanted {
+			return wait(RuleUpkeep, fmt.Sprintf("commits wait for %d replicas yet, not %d: only %d stream from %s", set.Acks, wanted, len(able), l.c.Primary))
+		}
 		return wait(RuleHealthy, "")
 	}
 	acks, want = oneAtATime(set, acks, want)
@@ -200,7 +203,10 @@ func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
 	if acks == 0 {
 		reason = "commits wait for no replica"
 	}
-	if acks < l.conf.Durability.Acks {
+	switch {
+	case acks < wanted:
+		reason += fmt.Sprintf(", %d once so many stream", wanted)
+	case acks < l.conf.Durability.Acks:
 		reason += fmt.Sprintf(", less than the %d asked for: when-short is degrade", l.conf.Durability.Acks)
 	}
 	return &state.Command{Sets: &state.ChangeSet{Epoch: l.c.Epoch, Acks: acks, Names: want, Reason: reason}}, Reason{RuleUpkeep, reason}

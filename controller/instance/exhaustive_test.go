@@ -36,11 +36,8 @@ func everyInput(f func(Input)) {
 						for _, d := range []Durable{{}, late, kept, {Goal: platform.InstanceGoal{Want: platform.WantRunning}, Restarted: 9}} {
 							for _, s := range everySeen() {
 								for _, m := range everyMemory(moments) {
-									in := Input{Now: now, Boot: boot, Goal: g, PermitEnd: end, Durable: d, Seen: s, Memory: m, Stop: stop, Output: "its log"}
-									f(in)
-									if permit > 0 && end < now && m == (Memory{}) { // an agent that has just been started
-										in.Grace = now + time.Second/2
-										f(in)
+									for _, grace := range []time.Duration{0, now + 500*time.Millisecond} {
+										f(Input{Now: now, Boot: boot, Goal: g, PermitEnd: end, Grace: grace, Durable: d, Seen: s, Memory: m, Stop: stop, Output: "its log"})
 									}
 								}
 							}
@@ -97,15 +94,17 @@ func TestNoActBreaksARule(t *testing.T) {
 func breaks(in Input, act Act) string {
 	g, s, m := in.Goal, in.Seen.Process, in.Memory
 	lapsed := g.Permit > 0 && in.PermitEnd <= in.Now
-	graced := lapsed && in.Now < in.Grace && g.Want == platform.WantRunning && act.Again == in.Grace
 	ends := act.Kind == Stop || act.Kind == Kill
+	found := in.Now < in.Grace && s == health.ProcessRunning && g.Want == platform.WantRunning && m.Starts == 0
 	switch {
 	case s == health.ProcessUnknown && act.Kind != Nothing && act.Kind != Persist && !(lapsed && m.Begun):
 		return "acted on what was not seen"
 	case act.Again != 0 && act.Again <= in.Now:
 		return "asks to be asked again in the past"
-	case lapsed && (s == health.ProcessRunning || s == health.ProcessEnding) && !ends && act.Wait != "it to end" && !graced:
+	case lapsed && (s == health.ProcessRunning || s == health.ProcessEnding) && !ends && act.Wait != "it to end" && !found:
 		return "goes on without its permit"
+	case lapsed && found && (act.Kind != Nothing && act.Kind != Persist || act.Again > in.Grace):
+		return "found running, and not left alone for a moment, or for longer"
 	case lapsed && act.Wait == "it to end" && act.Again > max(in.PermitEnd, m.StopFrom)+platform.GuardKill:
 		return "takes longer to end without its permit than is counted for"
 	case g.Permit > 0 && !lapsed && (act.Again == 0 || act.Again > in.PermitEnd+platform.GuardKill):
@@ -114,8 +113,6 @@ func breaks(in Input, act Act) string {
 		return "drains without its permit"
 	case act.Kind == Start:
 		return starts(in, lapsed)
-	case graced && act.Kind != Nothing && act.Kind != Persist:
-		return "acts before it has asked"
 	case ends && s == health.ProcessEnded && !m.Begun:
 		return "stopped what had ended"
 	case lapsed && (s == health.ProcessEnded || s == health.ProcessUnknown) && m.Begun && !ends && act.Wait != "it to end":

@@ -54,7 +54,7 @@ type Input struct {
 	Boot      string
 	Goal      platform.InstanceGoal // the newest confirmed one
 	PermitEnd time.Duration         // where Goal.Permit is not 0
-	Grace     time.Duration         // until then what was found running past its permit is let run; over once there is a new one
+	Grace     time.Duration         // until when what an earlier run of the agent left running may run past its permit; 0 once it has a new one
 	Durable   Durable
 	Seen      Seen
 	Memory    Memory
@@ -121,19 +121,27 @@ func Confirm(old, next platform.InstanceGoal, named bool) platform.InstanceGoal 
 // AskAt is when the agent of the primary is to be asked, unless a leader has answered by then: half of the permit is gone.
 func AskAt(g platform.InstanceGoal, heard time.Duration) time.Duration { return heard + g.Permit/2 }
 
-// startGrace is how long an agent that finds an instance whose permit ended before it came asks a leader, or its primary,
-// before it stops it: while the agent was away nobody did, and an upgrade of the agent must not restart every app server.
+// Renewed is when the permit ends once an answer to the report of s has confirmed next: its length after s (L1). One that has
+// ended is not renewed for what is to stop: it may have been counted out since, and another site may serve.
+func Renewed(old, next platform.InstanceGoal, end, s, now time.Duration) time.Duration {
+	switch {
+	case old.Permit == 0: // nothing bound it so far
+		return s + next.Permit
+	case next.Want == platform.WantStopped && now >= end:
+		return end
+	}
+	return max(end, s+next.Permit)
+}
+
+// startGrace is how long an agent that finds an instance running past its permit asks a leader, or its primary, before it
+// stops it: while the agent was away nobody did, and an upgrade of the agent must not restart every app server.
 const startGrace = time.Second
 
 // PermitAfter is when a permit ends that an earlier run of the agent left: never later than was written down in this boot,
-// and never later than its length after the agent's own start. grace is Input.Grace, 0 for none: an agent that is here when
-// the permit ends stops the instance then.
+// and never later than its length after the agent's own start. What runs may go on until grace; nothing is started for that.
 func PermitAfter(d Durable, boot string, begun time.Duration) (end, grace time.Duration) {
 	if d.Boot != boot || boot == "" {
 		return 0, 0
 	}
-	if end = min(d.End, begun+d.Goal.Permit); end <= begun {
-		grace = begun + startGrace
-	}
-	return end, grace
+	return min(d.End, begun+d.Goal.Permit), begun + startGrace
 }

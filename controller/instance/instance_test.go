@@ -235,41 +235,64 @@ func TestPermitAfter(t *testing.T) {
 	for _, c := range []struct {
 		boot        string
 		begun, want time.Duration
-		grace       time.Duration
-	}{{boot, now, now + 3*time.Second, 0}, {boot, now - 4*time.Second, now + time.Second, 0},
-		{boot, now + 3*time.Second, now + 3*time.Second, now + 3*time.Second + startGrace},
-		{boot, now + time.Minute, now + 3*time.Second, now + time.Minute + startGrace}, {"another", now, 0, 0}} {
-		got, grace := PermitAfter(d, c.boot, c.begun)
-		if got != c.want || grace != c.grace {
-			t.Errorf("boot %s, begun %s: %s and %s, want %s and %s", c.boot, c.begun, got, grace, c.want, c.grace)
+	}{{boot, now, now + 3*time.Second}, {boot, now - 4*time.Second, now + time.Second}, {boot, now + time.Minute, now + 3*time.Second}, {"another", now, 0}} {
+		end, grace := PermitAfter(d, c.boot, c.begun)
+		if end != c.want || (grace == c.begun+startGrace) != (c.boot == boot) {
+			t.Errorf("boot %s, begun %s: %s and %s, want %s", c.boot, c.begun, end, grace, c.want)
 		}
 	}
 	d.Boot = ""
-	if got, grace := PermitAfter(d, "", now); got != 0 || grace != 0 {
+	if end, grace := PermitAfter(d, "", now); end != 0 || grace != 0 {
 		t.Error("boots that nobody can tell apart are taken for the same")
 	}
 }
 
-// TestNothingIsStartedAfterAPermit: an agent that comes back after its app server's permit lets it run until it has asked;
-// but what has ended meanwhile stays so, because the pool may run elsewhere by now.
-func TestNothingIsStartedAfterAPermit(t *testing.T) {
-	d := Durable{Goal: running, Boot: boot, End: now - time.Minute}
-	d.Goal.Permit, d.Goal.Primary = 5*time.Second, "feed-e1"
-	in := Input{Now: now, Boot: boot, Goal: d.Goal, Durable: d, Seen: Seen{Process: health.ProcessEnded}, Stop: stop}
-	in.PermitEnd, in.Grace = PermitAfter(d, boot, now)
+// TestWhatAnAgentFindsRunning: it may run past its permit for a moment, in which nothing is started, and not if it is to stop.
+func TestWhatAnAgentFindsRunning(t *testing.T) {
+	g := running
+	g.Permit, g.Primary = 5*time.Second, "feed-e1"
+	in := Input{Now: now, Boot: boot, Goal: g, PermitEnd: now - time.Minute, Grace: now + time.Second, Seen: Seen{Process: health.ProcessRunning}, Stop: stop}
+	in.Durable = in.durable()
+	if act := Next(in); act.Kind != Nothing || act.Again != in.Grace || in.Closed() != "" {
+		t.Errorf("found running: %+v, %s", act, in.Closed())
+	}
+	for name, change := range map[string]func(*Input){
+		"the moment is over":    func(in *Input) { in.Now = in.Grace },
+		"it is to stop":         func(in *Input) { in.Goal.Want = platform.WantStopped },
+		"this run has begun it": func(in *Input) { in.Memory.Starts = 1 },
+	} {
+		next := in
+		change(&next)
+		if act := Next(next); act.Kind != Stop || next.Closed() == "" {
+			t.Errorf("%s: %+v", name, act)
+		}
+	}
+	in.Seen.Process = health.ProcessEnded
 	if act := Next(in); act.Kind == Start {
-		t.Errorf("started without a permit: %+v", act)
+		t.Errorf("found ended, and started without a permit: %+v", act)
 	}
-	in.Seen.Process = health.ProcessRunning
-	if act := Next(in); act.Kind != Nothing && act.Kind != Persist || act.Again != now+startGrace {
-		t.Errorf("while it asks: %+v", act)
-	}
-	if in.Closed() != "no permit" {
-		t.Error("it gets requests without a permit")
-	}
-	in.Now += startGrace
-	if act := Next(in); act.Kind != Stop {
-		t.Errorf("nobody has renewed it: %+v", act)
+}
+
+// TestRenewed: a permit that has ended may have been counted out, so what is to stop does not go on under a new one.
+func TestRenewed(t *testing.T) {
+	unbound, permitted, bound := running, running, stopped()
+	permitted.Permit, bound.Permit = 2*time.Second, 2*time.Second
+	s := now - time.Second
+	for _, c := range []struct {
+		name      string
+		old, next platform.InstanceGoal
+		end, want time.Duration
+	}{
+		{"it runs on", permitted, permitted, now + 500*time.Millisecond, s + 2*time.Second},
+		{"an earlier answer gave it longer", permitted, permitted, now + time.Minute, now + time.Minute},
+		{"it may run again", permitted, permitted, now - time.Minute, s + 2*time.Second},
+		{"it is to stop, and drains", permitted, bound, now + 500*time.Millisecond, s + 2*time.Second},
+		{"it is to stop, and had none", permitted, bound, now, now},
+		{"it is to stop, and needed none", unbound, bound, now - time.Minute, s + 2*time.Second},
+	} {
+		if got := Renewed(c.old, c.next, c.end, s, now); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
 	}
 }
 

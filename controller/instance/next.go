@@ -23,10 +23,9 @@ func (in Input) next() Act {
 	switch {
 	case in.Seen.Process == health.ProcessUnknown && !(in.Memory.Begun && in.lapsed()):
 		return in.wait("a look at it", 0)
+	case in.spared():
+		return in.wait("its permit to be renewed", in.Grace)
 	case in.lapsed() && (in.Seen.Process != health.ProcessEnded || in.Memory.Begun):
-		if in.Now < in.Grace && in.Goal.Want == platform.WantRunning {
-			return in.wait("an answer: its permit ended while no agent was here", in.Grace)
-		}
 		return in.stopping(in.lapse(), "")
 	}
 	switch in.Goal.Want {
@@ -43,6 +42,14 @@ func (in Input) next() Act {
 
 // lapsed: it needs a permit, and has none in force.
 func (in Input) lapsed() bool { return in.Goal.Permit > 0 && in.Now >= in.PermitEnd }
+
+// overdue: it is to end for want of a permit.
+func (in Input) overdue() bool { return in.lapsed() && !in.spared() }
+
+// spared: an earlier run of the agent left it running, nobody was there to renew its permit, and it is not told to stop.
+func (in Input) spared() bool {
+	return in.lapsed() && in.Now < in.Grace && in.Goal.Want == platform.WantRunning && in.Seen.Process == health.ProcessRunning && in.Memory.Starts == 0
+}
 
 func (in Input) lapse() string {
 	return fmt.Sprintf("its permit has ended: neither a leader nor the agent of %s, its primary, has renewed it; see why this host reaches neither", in.Goal.Primary)

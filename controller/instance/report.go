@@ -23,7 +23,7 @@ func (in Input) Closed() string {
 	switch {
 	case in.Goal.Want != platform.WantRunning:
 		return "not wanted"
-	case in.lapsed():
+	case in.overdue():
 		return "no permit"
 	case !in.serving():
 		return "not running"
@@ -38,5 +38,5 @@ func (in Input) serving() bool { return in.Seen.Process == health.ProcessRunning
 // leaving: it is to be stopped, or being so. It is out of routing from the moment that is known.
 func (in Input) leaving() bool {
 	m := in.Memory
-	return m.DrainFrom != 0 || m.Told || m.StopFrom != 0 || in.due() && in.Goal.Want == platform.WantRunning || in.Goal.Want == platform.WantStopped || in.lapsed()
+	return m.DrainFrom != 0 || m.Told || m.StopFrom != 0 || in.due() && in.Goal.Want == platform.WantRunning || in.Goal.Want == platform.WantStopped || in.overdue()
 }

@@ -20,7 +20,7 @@ func everyInput(f func(Input)) {
 		{Kind: platform.GoalSealed, Epoch: ep(5)}, {Kind: platform.GoalStopped, Epoch: ep(5)}, {Kind: platform.GoalStopped, Epoch: ep(5), Clean: true},
 		{Kind: platform.GoalReleased, Epoch: ep(5), Paused: true}}
 	durables := []Durable{{}, {Epoch: ep(4), Ran: ep(4)}, {Epoch: ep(5), Sealed: ep(5)}, {Epoch: ep(5), Ran: ep(5)}, {Epoch: ep(5), Ran: ep(5), Closed: ep(5)}, {Epoch: ep(6)}, {Epoch: ep(4), Sealed: ep(7)}, {Epoch: ep(4), Sealed: ep(5)}}
-	leases := []Lease{{}, {ep(5), now + 1}, {ep(5), now}, {ep(4), now + 1}, {ep(6), now + 1}}
+	leases := []Lease{{}, {Epoch: ep(5), End: now + 1}, {Epoch: ep(5), End: now}, {Epoch: ep(4), End: now + 1}, {Epoch: ep(6), End: now + 1}}
 	memories := []Memory{{}, {RewindFailures: 3, StartFailures: 9, SealConfirmed: ep(5), Opened: ep(5), Restarted: true}}
 	for _, g := range goals {
 		g.Timeline, g.SystemID, g.Incarnation, g.Upstream = 3, "7", "m1_2", &platform.Upstream{Member: "m2"}

@@ -54,5 +54,23 @@ func (l Lease) Extend(epoch platform.Epoch, end time.Duration) Lease {
 	return Lease{Epoch: epoch, End: end}
 }
 
+// Renew takes over a grant, or promises, of that length for the report of s.
+func (l Lease) Renew(epoch platform.Epoch, s, length time.Duration) Lease {
+	if l = l.Extend(epoch, s+length); l.Epoch == epoch {
+		l.Renewed = max(l.Renewed, s)
+	}
+	return l
+}
+
+// Permits is for how long the lease is good for the permit of an app server, where it was last renewed for that length. That
+// counts from the renewal, like a permit that was given with it, and not back from the lease's end: a longer lease may have been
+// granted before, and a primary whose replicas are sealed keeps its lease for a while, but nobody renews it.
+func (l Lease) Permits(length, now time.Duration) time.Duration {
+	if l.Renewed == 0 || l.End <= now {
+		return 0
+	}
+	return max(0, l.Renewed+platform.Permit(length)-now)
+}
+
 // Run is the id of the agent's run that these clocks belong to.
 func (c *Clocks) Run() string { return c.run }

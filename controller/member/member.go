@@ -69,8 +69,9 @@ type Seen struct {
 
 // Lease is what was granted last.
 type Lease struct {
-	Epoch platform.Epoch
-	End   time.Duration // CLOCK_BOOTTIME
+	Epoch   platform.Epoch
+	End     time.Duration // CLOCK_BOOTTIME
+	Renewed time.Duration // the clock of the last report, or round of promises, that renewed it (L1); 0: an earlier process did
 }
 
 // Memory is what a run of the agent remembers of a member; losing it costs time, never safety.

@@ -48,6 +48,11 @@ func (in Input) always() (Act, bool) {
 	return Act{}, false
 }
 
+// outdated: a goal of a lower epoch than one that was obeyed changes nothing (S3).
+func (in Input) outdated() Act {
+	return in.wait(fmt.Sprintf("its goal is of epoch %s, and it has obeyed %s already: waiting for a newer goal", in.Goal.Epoch, in.Durable.Epoch))
+}
+
 // adopting: it runs, it was never ours, and the controllers have taken its cluster in.
 func (in Input) adopting() bool {
 	wanted := in.Goal.Kind == platform.GoalPrimary || in.Goal.Kind == platform.GoalReplica
@@ -58,7 +63,7 @@ func (in Input) primary() Act {
 	g, d := in.Goal, in.Durable
 	switch {
 	case g.Epoch.Less(d.Epoch):
-		return in.wait("a goal of epoch " + g.Epoch.String() + " came after " + d.Epoch.String() + " (S3)")
+		return in.outdated()
 	case !d.Closed.Less(g.Epoch):
 		return in.wait("epoch " + g.Epoch.String() + " is closed here")
 	case g.Epoch.Less(d.Sealed):
@@ -176,7 +181,7 @@ func (in Input) sealed() Act {
 func (in Input) stopped() Act {
 	g, d := in.Goal, in.Durable
 	if g.Epoch.Less(d.Epoch) {
-		return in.wait("a goal of epoch " + g.Epoch.String() + " came after " + d.Epoch.String() + " (S3)")
+		return in.outdated()
 	}
 	if in.Seen.Process == health.ProcessRunning {
 		if g.Clean {
@@ -195,7 +200,7 @@ func (in Input) stopped() Act {
 func (in Input) released() Act {
 	switch d := in.Durable; {
 	case in.Goal.Epoch.Less(d.Epoch):
-		return in.wait("a goal of epoch " + in.Goal.Epoch.String() + " came after " + d.Epoch.String() + " (S3)")
+		return in.outdated()
 	case in.Seen.Process == health.ProcessUnknown && (d.SystemID != "" || !d.Epoch.IsZero()):
 		return in.wait("waiting for the first look at the member")
 	}

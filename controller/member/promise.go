@@ -29,9 +29,9 @@ func (in Input) barred() string {
 	}
 	left := (until - in.Now).Round(100 * time.Millisecond)
 	if in.Promised.To == "" {
-		return fmt.Sprintf("%s to pass: before its agent was started it may have promised a primary not to be sealed or promoted (L5)", left)
+		return fmt.Sprintf("%s to pass: before its agent was started it may have promised a primary not to be sealed or promoted", left)
 	}
-	return fmt.Sprintf("%s to pass: it promised %s not to be sealed or promoted (L5)", left, in.Promised.To)
+	return fmt.Sprintf("%s to pass: it promised %s not to be sealed or promoted", left, in.Promised.To)
 }
 
 // Promise answers a primary that no leader answers. The caller has just tried to reach a leader itself, in vain. It
@@ -95,4 +95,14 @@ func all(members []string, promises map[string]string) bool {
 // leader answers. The last answer came a moment after its heartbeat, so it is half a heartbeat less than three.
 func Unanswered(lease time.Duration) time.Duration {
 	return platform.Suspect(lease) - platform.Heartbeat(lease)/2
+}
+
+// LookFor is for how long an agent that is asked for a promise looks for a leader first: a fifth of the lease, at most a
+// second. Where its own reports have found none for two heartbeats a glance is enough, so that promises come before what hangs
+// on them ends: permits of app servers run for five heartbeats.
+func LookFor(lease, unanswered time.Duration) time.Duration {
+	if beat := platform.Heartbeat(lease); unanswered >= 2*beat {
+		return beat / 5
+	}
+	return min(time.Second, lease/5)
 }

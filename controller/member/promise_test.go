@@ -139,3 +139,17 @@ func TestPermitOutlastsTheWaitForPromises(t *testing.T) {
 		}
 	}
 }
+
+// Permits run for five heartbeats. A primary asks at its third, counted from the last answer, and whoever it asks has found no
+// leader for two by then.
+func TestLookFor(t *testing.T) {
+	const lease = 5 * time.Second
+	for unanswered, want := range map[time.Duration]time.Duration{0: time.Second, 999 * time.Millisecond: time.Second, time.Second: 100 * time.Millisecond, time.Hour: 100 * time.Millisecond} {
+		if got := LookFor(lease, unanswered); got != want {
+			t.Errorf("after %s: %s", unanswered, got)
+		}
+	}
+	if got := LookFor(platform.MaxLease, 0); got != time.Second {
+		t.Errorf("the longest lease: %s", got)
+	}
+}

@@ -13,7 +13,7 @@ func (in Input) replica() Act {
 	g, d := in.Goal, in.Durable
 	switch {
 	case g.Epoch.Less(d.Epoch):
-		return in.wait("a goal of epoch " + g.Epoch.String() + " came after " + d.Epoch.String() + " (S3)")
+		return in.outdated()
 	case d.Epoch.Less(g.Epoch):
 		d.Epoch = g.Epoch
 		if !g.Epoch.Less(d.Sealed) {

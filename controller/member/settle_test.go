@@ -142,11 +142,39 @@ func TestExtend(t *testing.T) { // S3
 	if l = l.Extend(ep(5), 8); l.End != 10 {
 		t.Errorf("a late answer shortened the lease to %s", l.End)
 	}
-	if l = l.Extend(ep(4), 99); l != (Lease{ep(5), 10}) {
+	if l = l.Extend(ep(4), 99); l != (Lease{Epoch: ep(5), End: 10}) {
 		t.Errorf("a grant of a lower epoch gave %+v", l)
 	}
-	if l = l.Extend(ep(6), 9); l != (Lease{ep(6), 9}) {
+	if l = l.Extend(ep(6), 9); l != (Lease{Epoch: ep(6), End: 9}) {
 		t.Errorf("a grant of a higher epoch gave %+v", l)
+	}
+}
+
+// TestPermitsCountFromTheRenewal: after a longer lease was granted the end tells nothing of when it was renewed.
+func TestPermitsCountFromTheRenewal(t *testing.T) {
+	const second = time.Second
+	l := Lease{}.Renew(ep(5), 10*second, 6*second)
+	if left := l.Permits(6*second, 11*second); left != 2*second {
+		t.Errorf("a second after it was renewed: %s", left)
+	}
+	l = l.Renew(ep(5), 11*second, 2*second)
+	if left := l.Permits(2*second, 11*second); l.End != 16*second || left != second {
+		t.Errorf("just renewed for less: %s, of %+v", left, l)
+	}
+	if left := l.Permits(2*second, 12*second); left != 0 {
+		t.Errorf("a permit after that: %s", left)
+	}
+	if late := l.Renew(ep(5), 9*second, 2*second); late != l {
+		t.Errorf("a late answer: %+v", late)
+	}
+	if late := l.Renew(ep(4), 14*second, 2*second); late != l {
+		t.Errorf("a lower epoch: %+v", late)
+	}
+	if left := (Lease{Epoch: ep(5), End: 16 * second}).Permits(6*second, second); left != 0 {
+		t.Errorf("renewed nobody knows when: %s", left)
+	}
+	if left := l.Permits(20*second, 16*second); left != 0 {
+		t.Errorf("over: %s", left)
 	}
 }
 

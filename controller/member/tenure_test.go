@@ -37,7 +37,7 @@ func TestWhoGoesOn(t *testing.T) { // S6, L8
 		"the guards hold a later epoch": func(in *input) { in.held.Epoch = ep(4) },
 		"the lease has ended":           func(in *input) { in.now = in.held.End },
 	} {
-		in := input{tenure(), "r1", Durable{Epoch: ep(3), Ran: ep(3), Closed: ep(2)}, Lease{ep(3), time.Hour}, time.Hour - 1}
+		in := input{tenure(), "r1", Durable{Epoch: ep(3), Ran: ep(3), Closed: ep(2)}, Lease{Epoch: ep(3), End: time.Hour}, time.Hour - 1}
 		change(&in)
 		if got := in.GoesOn(in.run, in.d, in.held, in.now); got != (name == "") {
 			t.Errorf("%q: %v", name, got)

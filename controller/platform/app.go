@@ -13,8 +13,9 @@ type App struct {
 	Minimum int `json:"minimum"` // 1 to the number of instances there
 	// Drain is how long an instance that is to stop is out of routing first, 0 to 10m.
 	Drain time.Duration `json:"drain,omitempty"`
-	// Quiesce and Resume are the app's own hooks, asked of each instance of the site that is left, and of it again if that
-	// is undone: where they are given a site switchover asks them instead of stopping instances that no agent looks after.
+	// Quiesce and Resume are the hooks of an app that runs everywhere: a site switchover asks each instance that takes requests
+	// to refuse writes while the clusters move, and to take them again afterwards, also if it is undone. The instances of an app
+	// that runs with its primary are stopped instead, and are not asked.
 	Quiesce string `json:"quiesce,omitempty"` // URL with {address}, asked by POST; never without Resume
 	Resume  string `json:"resume,omitempty"`  // URL with {address}, asked by POST
 	// Verify is asked by POST after a site switchover: the app makes a real write and reads it back.

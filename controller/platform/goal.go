@@ -40,7 +40,8 @@ type Goal struct {
 	// timeline forks there or later, so a replica that may hold more must wait for History before it follows: it would
 	// discard WAL unseen (S9), and what it has flushed would be taken for an acknowledgement (S2).
 	Fork *Fork `json:"fork,omitempty"`
-	// Opened tells a replica that its primary is writable and has checkpointed on Timeline, so rewinds and clones may begin.
+	// Opened tells a replica that its primary is writable and has checkpointed on Timeline, so rewinds and clones may begin,
+	// and the primary that this need not be done again.
 	Opened bool `json:"opened,omitempty"`
 	// Create lets a primary with an empty data directory initialise it, as long as no primary of the cluster has ever opened.
 	Create bool `json:"create,omitempty"`

@@ -118,3 +118,11 @@ func (c *Cluster) Member(name string) *Member {
 	}
 	return nil
 }
+
+// Names are those of all members, in the platform file's order.
+func (c *Cluster) Names() (names []string) {
+	for _, m := range c.Members {
+		names = append(names, m.Name)
+	}
+	return names
+}

@@ -46,6 +46,21 @@ func (i *Instance) WriteSettings(ctx context.Context, s Settings) (err error) {
 	return i.Owner.writeFile(i.mainFile(), []byte(main), 0o600)
 }
 
+// WaitForNobody empties the durability list and leaves all else as it is written; the server takes it at its next reload or
+// start. For a standby that is let go of, never for one that Mainstay may promote (S2).
+func (i *Instance) WaitForNobody(ctx context.Context) (err error) {
+	defer i.wrap("empty the durability list of", &err)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	raw, err := os.ReadFile(i.managedFile())
+	if err != nil {
+		return err
+	}
+	rest, _ := splitKeys(string(raw), []string{"synchronous_standby_names"})
+	return i.Owner.writeFile(i.managedFile(), []byte(rest+"synchronous_standby_names = '' # it is yours, and waits for nobody\n"), 0o600)
+}
+
 // included is the user's file, which our own includes first.
 func (i *Instance) included() (string, error) {
 	raw, err := os.ReadFile(i.mainFile())

@@ -73,7 +73,7 @@ var table = []managed{
 		return strconv.Itoa(cmp.Or(max(s.MaxSlotWALKeepMB, 0), max(i.Kept.MaxSlotWALKeepMB, 0), 10240)) + "MB", true
 	}},
 	{"wal_log_hints", "pg_rewind needs it, or checksums", fixed("on")},
-	{"restart_after_crash", "nothing but the agent brings a primary back (S4)", fixed("off")},
+	{"restart_after_crash", "nothing but the agent brings a primary back", fixed("off")},
 	{"wal_retrieve_retry_interval", "a lost upstream is asked again soon", fixed("50ms")},
 	{"wal_receiver_timeout", "a silent primary is noticed", fixed("3s")},
 	{"wal_sender_timeout", "a silent replica is noticed", fixed("3s")},
@@ -81,7 +81,7 @@ var table = []managed{
 	{"recovery_target_timeline", "follow the new primary", fixed("latest")},
 	{"primary_conninfo", "whom to stream from", upstream},
 	{"primary_slot_name", "the slot that keeps our WAL there", func(_ *Instance, s Settings) (string, bool) { return s.PrimarySlot, true }},
-	{"synchronous_standby_names", "the durability set in force (S2)", func(_ *Instance, s Settings) (string, bool) { return s.SyncNames, true }},
+	{"synchronous_standby_names", "the durability set in force", func(_ *Instance, s Settings) (string, bool) { return s.SyncNames, true }},
 	{"restore_command", "off while sealed", func(_ *Instance, s Settings) (string, bool) { return "", s.Sealed || s.Fed }},
 	{"recovery_min_apply_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoReplayDelay }},
 	{"max_standby_streaming_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoReplayDelay }},

@@ -154,7 +154,9 @@ func (s *State) Wants(conf *platform.App, instance string) platform.Wanting {
 	return platform.WantNothing
 }
 
-// wants is what an instance is to be. A site switchover keeps whole pools stopped between two sites.
+// wants is what an instance is to be. A site switchover keeps whole pools stopped between two sites. So does a primary that has
+// gone ahead of its pool: a goal that lets the pool run on must never name a primary of another site, whose agent would vouch for
+// it for as long as it leads.
 func (s *State) wants(conf *platform.App, i *platform.Instance) platform.Wanting {
 	a := s.Apps[conf.Name]
 	switch {
@@ -164,10 +166,22 @@ func (s *State) wants(conf *platform.App, i *platform.Instance) platform.Wanting
 		return platform.WantRunning
 	case a.Site == "":
 		return platform.WantNothing
-	case i.Site != a.Site || a.Moving || s.Change.stops(s.Platform):
+	case i.Site != a.Site || a.Moving || s.Change.stops(s.Platform) || a.Site != s.primarySite(conf):
 		return platform.WantStopped
 	}
 	return platform.WantRunning
+}
+
+// primarySite is where the primary is that a pool lives with.
+func (s *State) primarySite(conf *platform.App) string {
+	c := s.AppCluster(conf)
+	if c == nil || s.ClusterConfig(c.Name) == nil {
+		return ""
+	}
+	if m := s.ClusterConfig(c.Name).Member(c.Primary); m != nil {
+		return s.Platform.SiteOf(m.Host)
+	}
+	return ""
 }
 
 // InstanceGoals are the goals of the app servers of a host, by name. A host whose power is cut gets none.

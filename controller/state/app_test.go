@@ -27,3 +27,24 @@ func TestGoneApps(t *testing.T) {
 		}
 	}
 }
+
+// TestNoGoalNamesAPrimaryOfAnotherSite: its agent would vouch for an app server that is to stop, for as long as it leads.
+func TestNoGoalNamesAPrimaryOfAnotherSite(t *testing.T) {
+	p := testPlatform(1)
+	p.Apps = []platform.App{{Name: "web", Needs: []string{"feed"}, Run: platform.RunWithPrimary, Instances: []platform.Instance{
+		{Name: "web1", Site: "east", Host: "h1"}, {Name: "web2", Site: "west", Host: "h2"}}}}
+	s := run(t, born(t, 1), Command{Platform: &SetPlatform{Platform: p}}, Command{App: &ChangeApp{App: "web", Move: "east"}}, Command{App: &ChangeApp{App: "web", Ready: true}})
+	wants := func(when string, s *State, east, west platform.Wanting) {
+		t.Helper()
+		if one, two := s.InstanceGoals("h1")["web1"], s.InstanceGoals("h2")["web2"]; one.Want != east || two.Want != west {
+			t.Errorf("%s: %+v and %+v", when, one, two)
+		}
+	}
+	wants("where its primary is", s, platform.WantRunning, platform.WantStopped)
+	s = run(t, s, failover())
+	wants("while it is fenced", s, platform.WantRunning, platform.WantStopped)
+	s = run(t, s, promote(nil))
+	wants("the primary is on west, and the pool does not move yet", s, platform.WantStopped, platform.WantStopped)
+	s = run(t, s, Command{App: &ChangeApp{App: "web", Move: "west"}}, Command{App: &ChangeApp{App: "web", Ready: true}})
+	wants("it has followed", s, platform.WantStopped, platform.WantRunning)
+}

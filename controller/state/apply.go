@@ -10,7 +10,7 @@ import (
 var ErrUnknownCommand = errors.New("unknown command")
 
 // ErrMoved is returned when a command was decided on a version that has changed since. The proposer decides again.
-var ErrMoved = errors.New("the cluster has changed since this was decided")
+var ErrMoved = errors.New("the cluster has changed since this was decided; ask again")
 
 // Apply returns the state after a command, or the reason why it is refused (the state is then unchanged but for Index).
 func Apply(s *State, index uint64, c Command) (*State, error) {

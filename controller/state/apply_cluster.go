@@ -40,7 +40,8 @@ func applyBirth(s *State, c *Cluster, cmd Command) error {
 	}
 	c.Epoch = s.nextNumber(c)
 	c.HighTimeline = max(c.HighTimeline, c.Timeline)
-	c.Primary, c.Guarded = b.Member, b.Guarded
+	c.Primary = b.Member
+	c.grantedUnder(b.Guarded)
 	if !b.Adopt {
 		c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, s.Ackers(c, c.Primary))
 	}
@@ -127,10 +128,14 @@ func (s *State) mayBeAsked(c *Cluster, member string) error {
 		return fmt.Errorf("cluster %s has no member %s", c.Name, member)
 	}
 	if m.Excluded != "" && member != c.Primary {
-		return fmt.Errorf("%s must not be promoted: %s (S5)", member, m.Excluded)
+		return fmt.Errorf("%s must not be promoted: %s", member, m.Excluded) // S5
 	}
 	return nil
 }
+
+// grantedUnder notes whether the end of a lease of the epoch that begins will prove anything: not in a pause, which the
+// guards of whoever leads then have from the start (L7). Its end says anew whether they are bound.
+func (c *Cluster) grantedUnder(guarded bool) { c.Guarded = guarded && c.Pause == nil }
 
 func (c *Cluster) attempt(n platform.Epoch) error {
 	if c.Attempt == nil || c.Attempt.Number != n {
@@ -185,7 +190,8 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 		op.To, op.Proof, op.Positions, op.NotChosen, op.Loss, op.Timeline = p.Member, &p.Proof, p.Positions, p.NotChosen, p.Loss, p.Timeline
 		op.step("promote", cmd.At, fmt.Sprintf("%s, proof %s (%s)", p.Member, p.Proof.Kind, p.Proof.Detail))
 	}
-	c.Epoch, c.Primary, c.Timeline, c.Guarded = p.Attempt, p.Member, p.Timeline, p.Guarded
+	c.Epoch, c.Primary, c.Timeline = p.Attempt, p.Member, p.Timeline
+	c.grantedUnder(p.Guarded)
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
 	c.Opened, c.History, c.Attempt, c.Upstreams, c.Doubtful = false, nil, nil, nil, false
 	if !inPlace { // which goes on with its timeline
@@ -242,7 +248,7 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 	case s.FenceOf(c.Name, p.Member) != nil:
 		return errors.New("its host is fenced")
 	case !c.Fencing() && p.Proof.Kind != fencing.Stopped:
-		return errors.New("the primary still gets leases in this phase; only its end is a proof (L3)")
+		return errors.New("the primary still gets leases in this phase; only its end is a proof") // L3
 	case p.Proof.Epoch != c.Epoch:
 		return fmt.Errorf("the proof is for epoch %s, in force is %s", p.Proof.Epoch, c.Epoch)
 	case p.Member == c.Primary && p.Timeline != c.Timeline:
@@ -286,10 +292,10 @@ func (c *Cluster) validProof(s *State, p *Promote) error {
 		return nil
 	case fencing.LeaseExpired:
 		if !c.Guarded {
-			return errors.New("the epoch was granted without a complete guard, so the end of its lease proves nothing (L2)")
+			return errors.New("the epoch was granted without a complete guard, so the end of its lease proves nothing") // L2
 		}
 		if !Unvouched(c.Sets, c.Members, p.Sealed) {
-			return errors.New("too few members are sealed: others may have promised the primary to vouch for it (L5)")
+			return errors.New("too few members are sealed: others may have promised the primary to vouch for it") // L5
 		}
 		return nil
 	case fencing.QuorumSealed:
@@ -342,7 +348,7 @@ func applyOpened(s *State, c *Cluster, cmd Command) error {
 	case o.Epoch != c.Epoch:
 		return fmt.Errorf("cluster %s: epoch %s is not in force", c.Name, o.Epoch)
 	case c.SystemID != "" && o.SystemID != c.SystemID:
-		return fmt.Errorf("cluster %s: system identifier %s is not the cluster's %s (S5)", c.Name, o.SystemID, c.SystemID)
+		return fmt.Errorf("cluster %s: system identifier %s is not the cluster's %s", c.Name, o.SystemID, c.SystemID) // S5
 	case o.Timeline != c.Timeline:
 		return fmt.Errorf("cluster %s: %s is on timeline %d, epoch %s has %d", c.Name, c.Primary, o.Timeline, c.Epoch, c.Timeline)
 	}
@@ -441,7 +447,7 @@ func applyPause(s *State, c *Cluster, cmd Command) error {
 		// From here on the guard no longer counts, so neither does the end of a lease (L7).
 		c.Pause, c.Guarded = p.Pause, false
 	case c.Pause == nil:
-		return fmt.Errorf("cluster %s is not paused", c.Name)
+		return fmt.Errorf("cluster %s is not paused, so there is nothing to resume", c.Name)
 	case p.Resume:
 		c.Pause.Resuming = true
 	case p.Bound && c.Pause.Resuming:
@@ -460,7 +466,7 @@ func applyLeaseCounted(s *State, c *Cluster, cmd Command) error {
 func applyAck(_ *State, c *Cluster, cmd Command) error {
 	switch {
 	case c.Recovered == "":
-		return fmt.Errorf("cluster %s: nothing blocks its next automatic failover", c.Name)
+		return fmt.Errorf("cluster %s: nothing blocks its next automatic failover, so there is nothing to do", c.Name)
 	case cmd.Ack.Operation != "" && cmd.Ack.Operation != c.Recovered:
 		return fmt.Errorf("cluster %s: operation %s blocks its next automatic failover, not %s", c.Name, c.Recovered, cmd.Ack.Operation)
 	}

@@ -65,7 +65,7 @@ func (s *State) applyFence(c Command) error {
 		return fmt.Errorf("host %s has no fence device; name one under `fence` in the platform file", c.Fence.Host)
 	}
 	if f := s.Fences[c.Fence.Host]; f != nil && !f.Release {
-		return fmt.Errorf("host %s is fenced already, by %s: %s", c.Fence.Host, f.By, f.Reason)
+		return fmt.Errorf("host %s is fenced already, by %s: %s; `mainstay unfence %s` gives it its power back", c.Fence.Host, f.By, f.Reason, c.Fence.Host)
 	}
 	s.putFence(c.Fence.Host, &Fence{Number: s.Index, By: c.By, Reason: c.Fence.Reason, Since: c.At})
 	return nil
@@ -96,7 +96,7 @@ func (f *Fence) answeredBy(host string, number uint64) error {
 func (s *State) applyUnfence(c Command) error {
 	f := s.Fences[c.Unfence.Host]
 	if f == nil {
-		return fmt.Errorf("host %s is not fenced", c.Unfence.Host)
+		return fmt.Errorf("host %s is not fenced, so there is nothing to give back; `mainstay status` shows the hosts that are", c.Unfence.Host)
 	}
 	if c.Unfence.Withdraw {
 		if f.Off || f.By != byMainstay {

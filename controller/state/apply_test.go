@@ -82,12 +82,37 @@ func TestGates(t *testing.T) {
 		{s, feed(Command{Pause: &SetPause{Resume: true}}), "is not paused"},
 		{paused, feed(Command{Pause: &SetPause{Bound: true, Guarded: true}}), "nothing to resume"},
 		{s, feed(Command{Opened: &Opened{Epoch: ep(2), SystemID: "7", Timeline: 1}}), "epoch 1.2 is not in force"},
-		{s, feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "8", Timeline: 1}}), "S5"},
+		{s, feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "8", Timeline: 1}}), "is not the cluster's 7"},
 		{s, feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 2}}), "epoch 1.1 has 1"},
 		{s, feed(Command{Reincarnate: &Reincarnate{Member: "m1"}}), "is no replica"},
 		{s, feed(Command{Rejoined: &Rejoined{Member: "m9"}}), "no member m9"},
 	} {
 		refused(t, c.s, c.cmd, c.why)
+	}
+}
+
+// TestNoGuardCountsInAPause: whoever comes to lead in a pause, by an operator's word or in a new generation, has guards that do
+// not kill, so the end of its lease is no proof (S4, L7).
+func TestNoGuardCountsInAPause(t *testing.T) {
+	accepts := func(fence bool) Command {
+		return feed(Command{Begin: &Begin{Kind: Failover, Accepted: &Acceptance{By: "ann", Fence: fence, Completeness: true}}})
+	}
+	s := run(t, born(t, 1), paused(), accepts(true), promote(func(p *Promote) { p.Proof.Kind = fencing.Operator }))
+	if c := s.Clusters["feed"]; c.Primary != "m2" || c.Guarded {
+		t.Fatalf("%+v", c)
+	}
+	again := promote(func(p *Promote) {
+		p.Attempt, p.Member, p.Timeline, p.Proof = ep(3), "m3", 3, fencing.Proof{Kind: fencing.LeaseExpired, Epoch: ep(2)}
+	})
+	refused(t, run(t, s, accepts(false)), again, "without a complete guard")
+
+	s = run(t, Recovered(run(t, born(t, 1), paused()), nil, "root", "fire", "now"), feed(Command{Reaffirm: &Reaffirm{Epoch: ep(1), Guarded: true}}))
+	if s.Clusters["feed"].Guarded {
+		t.Error("reaffirmed in a pause, and its lease's end would be a proof")
+	}
+	s = run(t, s, feed(Command{Pause: &SetPause{Resume: true}}), feed(Command{Pause: &SetPause{Bound: true, Guarded: true}}))
+	if !s.Clusters["feed"].Guarded {
+		t.Error("the guard is bound again, and still proves nothing")
 	}
 }
 

@@ -61,7 +61,7 @@ func applyApprove(_ *State, c *Cluster, cmd Command) error {
 	case a == nil || a.Operation != cmd.Approve.Operation:
 		return fmt.Errorf("cluster %s: operation %s is not under way; `mainstay history %s` shows what became of it", c.Name, cmd.Approve.Operation, c.Name)
 	case a.Approved != "":
-		return fmt.Errorf("cluster %s: operation %s was approved by %s already", c.Name, a.Operation, a.Approved)
+		return fmt.Errorf("cluster %s: operation %s was approved by %s already; `mainstay history %s %s` shows how far it is", c.Name, a.Operation, a.Approved, c.Name, a.Operation)
 	default:
 		a.Approved = cmd.By
 		if op := c.open(a.Operation); op != nil {

@@ -61,5 +61,5 @@ func TestApprove(t *testing.T) {
 	if s.Clusters["feed"].Attempt.Approved != "test" {
 		t.Errorf("attempt %+v", s.Clusters["feed"].Attempt)
 	}
-	refused(t, s, feed(Command{Approve: &Approve{Operation: id}}), "approved by test already")
+	refused(t, s, feed(Command{Approve: &Approve{Operation: id}}), "approved by test already; `mainstay history feed "+id+"` shows how far it is")
 }

@@ -108,15 +108,15 @@ func (s *State) asks(kind EffectKind) (all []Effect) {
 	return all
 }
 
-// asked: an app that runs on both sites is asked to refuse writes in between, and to take them again; each app is verified
-// through one instance of the new site.
+// asked: an app that runs on both sites is asked to refuse writes in between, and to take them again: also an instance whose
+// yes has not arrived, which may have heard the question all the same. Each app is verified through one instance of the new site.
 func (s *State) asked(conf *platform.App, i *platform.Instance, kind EffectKind) bool {
 	everywhere := conf.Run != platform.RunWithPrimary
 	switch kind {
 	case Quiesce:
 		return everywhere && conf.Quiesce != "" && s.Serves(conf, i.Name)
 	case Resume:
-		return everywhere && conf.Resume != "" && s.Change.Answers[Effect{Kind: Quiesce, Instance: i.Name}.Key()].OK
+		return everywhere && conf.Resume != "" && (s.Change.Quieted(i.Name) || s.Serves(conf, i.Name))
 	}
 	return conf.Verify != "" && i.Name == s.verifier(conf)
 }

@@ -22,7 +22,10 @@ func TestAnswersNameTheirFence(t *testing.T) {
 	off := func(n uint64) Command { return Command{Fenced: &HostFenced{Host: "h1", Fence: n, Off: true}} }
 	on := func(n uint64) Command { return Command{Unfenced: &HostUnfenced{Host: "h1", Fence: n, On: true}} }
 
-	s := run(t, fenceable(t), fence)
+	s := fenceable(t)
+	refused(t, s, unfence, "host h1 is not fenced, so there is nothing to give back")
+	s = run(t, s, fence)
+	refused(t, s, fence, "`mainstay unfence h1` gives it its power back")
 	first := s.Index
 	if want := (Effect{Kind: PowerOff, Host: "h1", Fence: first}); len(s.Effects()) != 1 || s.Effects()[0] != want {
 		t.Fatalf("effects %+v", s.Effects())

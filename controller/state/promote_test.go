@@ -105,7 +105,7 @@ func TestExcludedIsNeverPromoted(t *testing.T) { // S5
 	refused(t, s, promote(nil), "checksum failures")
 	s = born(t, 1)
 	s.Clusters["feed"].Members["m2"].Excluded = "checksum failures"
-	refused(t, s, feed(Command{Begin: &Begin{Kind: Switchover, To: "m2"}}), "S5")
+	refused(t, s, feed(Command{Begin: &Begin{Kind: Switchover, To: "m2"}}), "m2 must not be promoted: checksum failures")
 }
 
 func TestFirstSet(t *testing.T) {

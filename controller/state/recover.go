@@ -79,7 +79,8 @@ func applyReaffirm(s *State, c *Cluster, cmd Command) error {
 		return fmt.Errorf("cluster %s: operation %s is under way", c.Name, c.Attempt.Operation)
 	}
 	c.Epoch = s.nextNumber(c)
-	c.Doubtful, c.Guarded = false, cmd.Reaffirm.Guarded
+	c.Doubtful = false
+	c.grantedUnder(cmd.Reaffirm.Guarded)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"mainstay/controller/platform"
 )
@@ -70,13 +71,15 @@ type Asked struct {
 }
 
 // stops tells whether the change keeps the pools stopped that live with their primary: from the step that quiesces them,
-// once its hooks have run, until the clusters have moved.
+// once the hooks before it have run, until the clusters have moved and the hooks before the apps start have run as well.
 func (ch *SiteChange) stops(p *platform.Platform) bool {
 	switch {
 	case ch == nil || ch.Undoing && ch.Step != platform.StepClusters:
 		return false
 	case ch.Step == platform.StepQuiesce:
 		return ch.Ready(p, ch.Step, "before") == nil
+	case ch.Step == platform.StepApps:
+		return ch.Ready(p, ch.Step, "before") != nil
 	}
 	return ch.Step == platform.StepClusters
 }
@@ -99,13 +102,18 @@ func (ch *SiteChange) Ready(p *platform.Platform, step, when string) error {
 	return nil
 }
 
+// Quieted: the instance has said that it refuses writes.
+func (ch *SiteChange) Quieted(instance string) bool {
+	return ch.Answers[Effect{Kind: Quiesce, Instance: instance}.Key()].OK
+}
+
 // ErrHookRuns is returned while a hook has not answered yet.
 var ErrHookRuns = errors.New("waiting for the hook")
 
 func (s *State) applyBeginSite(cmd Command) error {
 	b := cmd.BeginSite
 	if s.Platform == nil {
-		return errors.New("there is no platform yet")
+		return errors.New("there is no platform yet; `mainstay apply -f platform.yaml` brings it")
 	}
 	if s.Change != nil {
 		return fmt.Errorf("site switchover %s is under way; see `mainstay status`", s.Change.ID)
@@ -113,14 +121,14 @@ func (s *State) applyBeginSite(cmd Command) error {
 	at := slices.IndexFunc(s.Platform.Sites, func(x platform.Site) bool { return x.Name == b.To })
 	switch {
 	case at < 0:
-		return fmt.Errorf("there is no site %q", b.To)
+		return fmt.Errorf("there is no site %q; %s", b.To, s.targets())
 	case s.Platform.Sites[at].Witness:
-		return fmt.Errorf("site %s is a witness: it has no data", b.To)
+		return fmt.Errorf("site %s is a witness: it has no data; %s", b.To, s.targets())
 	}
 	former := map[string]string{}
 	for _, name := range s.ClusterNames() {
 		if former[name] = s.Clusters[name].Primary; former[name] == "" {
-			return fmt.Errorf("cluster %s has no primary yet", name)
+			return fmt.Errorf("cluster %s has no primary yet; `mainstay explain %s` says what it waits for", name, name)
 		}
 	}
 	s.HighChange++
@@ -135,15 +143,38 @@ func (s *State) applyBeginSite(cmd Command) error {
 	return nil
 }
 
+// targets ends the refusal of a site: those that the platform can be moved to. Each has of every cluster a member that may
+// lead, and is not where all primaries are.
+func (s *State) targets() string {
+	var names []string
+	for _, site := range s.Platform.Sites {
+		able, here := true, true
+		for _, conf := range s.Platform.Clusters {
+			there := func(m platform.Member) bool { return s.Platform.SiteOf(m.Host) == site.Name }
+			able = able && slices.ContainsFunc(conf.Members, func(m platform.Member) bool { return m.MayLead && there(m) })
+			here = here && slices.ContainsFunc(conf.Members, func(m platform.Member) bool { return m.Name == s.Clusters[conf.Name].Primary && there(m) })
+		}
+		if able && !here {
+			names = append(names, site.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "no other site has a member of every cluster that may lead"
+	}
+	return "the platform can be moved to " + strings.Join(names, ", ")
+}
+
 func (s *State) applyStepSite(cmd Command) error {
 	c, ch := cmd.StepSite, s.Change
 	switch {
 	case ch == nil || ch.ID != c.Change:
-		return fmt.Errorf("site switchover %s is not under way", c.Change)
+		return fmt.Errorf("site switchover %s is not under way; `mainstay site history` shows what became of it", c.Change)
+	case c.Word != "" && c.Version != 0 && c.Version != ch.Version:
+		return fmt.Errorf("site switchover %s has gone on since you looked at it; look again, `mainstay status`, before you say how it is to go on", ch.ID)
 	case c.Version != 0 && c.Version != ch.Version:
 		return fmt.Errorf("%w (%s: version %d, now %d)", ErrMoved, ch.ID, ch.Version, c.Version)
 	case c.Word != "" && ch.Halted == "":
-		return fmt.Errorf("site switchover %s has not halted; it is at step %s", ch.ID, ch.Step)
+		return fmt.Errorf("site switchover %s has not halted; it is at step %s, and `mainstay status` shows what it waits for", ch.ID, ch.Step)
 	}
 	next := *ch
 	next.Version++
@@ -167,6 +198,7 @@ func (s *State) applyStepSite(cmd Command) error {
 		if err := next.obey(WordUndo); err != nil {
 			return err
 		}
+		next.Step = platform.StepApps // it has moved no cluster, so none is moved: the apps go on at once, where their primaries are
 	case c.Word != "":
 		name, note = c.Word, "asked by "+cmd.By+" at step "+ch.Step
 		if err := next.obey(c.Word); err != nil {

@@ -82,7 +82,7 @@ func (p Protection) String() string {
 	guard := "none"
 	switch {
 	case !p.Known:
-		guard = "not known, its agent was never heard"
+		guard = "not known, its agent has told nothing of it"
 	case len(p.Guard) > 0:
 		guard = strings.Join(p.Guard, ", ")
 	case len(p.Missing) > 0:

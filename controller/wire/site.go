@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"strings"
 	"time"
 
 	"mainstay/controller/platform"
@@ -19,6 +20,9 @@ type SiteSwitchoverRequest struct {
 // SiteWordRequest is POST /v1/site-switchovers/{id}/word: how one that has halted goes on.
 type SiteWordRequest struct {
 	Word string `json:"word"` // state.WordRetry, WordUndo or WordContinue
+	// Version is that of the site switchover as the operator saw it: a word about one step is not taken for another. 0 is a word
+	// whatever has become of it meanwhile.
+	Version uint64 `json:"version,omitempty"`
 }
 
 // Halted says where a site switchover has stopped, why, and how it may be told to go on.
@@ -38,6 +42,14 @@ func HaltedAt(ch *state.SiteChange) *Halted {
 
 // ApproveRequest is POST /v1/operations/{id}/approve, without a body: the failover may leave the primary's site.
 // The answer is an OperationAnswer.
+
+// ApprovalsNow ends the refusal of an approval: which operations wait for one now.
+func ApprovalsNow(operations []string) string {
+	if len(operations) == 0 {
+		return "nothing waits for an approval now: `mainstay status`"
+	}
+	return "what waits for an approval now: `mainstay approve " + strings.Join(operations, "`, `mainstay approve ") + "`"
+}
 
 // AppState is an app as status shows it.
 type AppState struct {

@@ -67,7 +67,7 @@ type MemberStatus struct {
 	Name string `json:"name"`
 	Host string `json:"host"`
 	Site string `json:"site"`
-	// Goal is what the controllers want; Seen is the agent's last report, nil before the first.
+	// Goal is what the controllers want; Seen is what its agent last reported of it, nil before the first time and while Unfit.
 	Goal     platform.GoalKind `json:"goal"`
 	Seen     *health.Member    `json:"seen,omitempty"`
 	Age      time.Duration     `json:"age"`
@@ -75,6 +75,8 @@ type MemberStatus struct {
 	Excluded string            `json:"excluded,omitempty"`
 	Leaving  bool              `json:"leaving,omitempty"` // it was removed, and durability sets still count on it
 	Address  string            `json:"address"`           // host:port of PostgreSQL
+	// Unfit is why its agent cannot look after it, "" if it can.
+	Unfit string `json:"unfit,omitempty"`
 	// Upstream is the replica that it streams from, "" for the primary.
 	Upstream string `json:"upstream,omitempty"`
 	// Protection is what ends it when it must no longer act as primary.

@@ -47,7 +47,7 @@ func (c *cascade) failover(t *testing.T) {
 	p := c.primary(t)
 	c.check(t, stand.Signal(syscall.SIGKILL, c.Everything(c.Host(p))...))
 	c.failedOver(t, p, fencing.QuorumSealed, fencing.LeaseExpired)
-	if now := c.primaryOf(t); now != "feed-w1" {
+	if now := c.primaryNow(t); now != "feed-w1" {
 		t.Errorf("%s took over, want feed-w1", now)
 	}
 	c.check(t, c.StartAgent(c.Host(p).Name))
@@ -98,7 +98,7 @@ func (c *cascade) senders(t *testing.T, member string) string {
 // slotsMoveOn wants every slot of every member to pass the present position: none may hold WAL for ever.
 func (c *cascade) slotsMoveOn(t *testing.T) {
 	t.Helper()
-	mark, err := c.SQL(c.ctx, c.primaryOf(t), "postgres", "SELECT pg_current_wal_lsn()")
+	mark, err := c.SQL(c.ctx, c.primaryNow(t), "postgres", "SELECT pg_current_wal_lsn()")
 	c.check(t, err)
 	for _, h := range c.Of(false) {
 		c.check(t, c.Wait(c.ctx, "every slot of "+h.Member+" to pass "+mark, func() (bool, string) {

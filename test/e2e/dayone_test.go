@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -23,18 +22,7 @@ import (
 // and then cuts hosts off the network, which loopback cannot show: the agent and its PostgreSQL live on, and only the
 // guard can end a primary that hears from nobody.
 func TestDayOne(t *testing.T) {
-	hosts, err := stand.NewNetns("db-e1", "db-e2", "db-w1", "ctl-e", "ctl-w", "ctl-n", spare)
-	if errors.Is(err, stand.ErrNotAllowed) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := hosts.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	hosts := network(t, "db-e1", "db-e2", "db-w1", "ctl-e", "ctl-w", "ctl-n", spare)
 	d := &dayOne{trial: byHand(t, hosts), net: hosts, blocks: readme(t)}
 	for _, step := range []struct {
 		name string
@@ -210,11 +198,7 @@ func (d *dayOne) localClients(t *testing.T) {
 	p := d.primary(t)
 	_, err := d.SQL(d.ctx, p, "postgres", "CREATE ROLE root LOGIN SUPERUSER") // whom a test as root is at the socket (peer)
 	d.check(t, err)
-	var hosts []dualwriter.Host
-	for _, h := range d.Of(false) {
-		hosts = append(hosts, dualwriter.Host{Name: h.Name, DSN: "host=" + d.Socket(h.Member) + " user=root dbname=feed sslmode=disable"})
-	}
-	d.local, err = dualwriter.Start(d.ctx, dualwriter.Options{Hosts: hosts, Every: 20 * time.Millisecond})
+	d.local, err = dualwriter.Start(d.ctx, dualwriter.Options{Hosts: d.onHosts(), Every: 20 * time.Millisecond})
 	d.check(t, err)
 	t.Cleanup(func() { d.local.Stop() })
 }

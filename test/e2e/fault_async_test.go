@@ -66,7 +66,7 @@ func (f *faults) asynchronous(t *testing.T, c fault) {
 // lost counts what the old primary acknowledged to the client on its host, and the new one does not have.
 func (s *scene) lost(t *testing.T) (n int) {
 	t.Helper()
-	out, err := s.SQL(s.ctx, s.primaryOf(t), "feed", "SELECT n FROM mainstay_test.writes WHERE host = '"+s.host+"'")
+	out, err := s.SQL(s.ctx, s.primaryNow(t), "feed", "SELECT n FROM mainstay_test.writes WHERE host = '"+s.host+"'")
 	s.check(t, err)
 	have := map[string]bool{}
 	for number := range strings.FieldsSeq(out) {

@@ -51,7 +51,7 @@ func cutFromControllers(t *testing.T, s *scene) {
 	s.check(t, s.net.CutWays(stand.Both(s.ways(s.controllers()...))...))
 	s.hold(t, 15*time.Second)
 	s.acknowledged(t)
-	if s.primaryOf(t) != s.primary {
+	if s.primaryNow(t) != s.primary {
 		s.failedOver(t, health.PrimaryUnreachable, fencing.QuorumSealed, fencing.LeaseExpired, fencing.Stopped)
 	} else {
 		s.stays(t)

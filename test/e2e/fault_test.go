@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -53,24 +52,13 @@ func startFaults(t *testing.T, o stand.Options, spare ...string) *faults {
 	if !o.Together {
 		names = append(names, "ctl-e", "ctl-w", "ctl-n")
 	}
-	network, err := stand.NewNetns(append(names, spare...)...)
-	if errors.Is(err, stand.ErrNotAllowed) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := network.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	o.Network = network
-	f := &faults{trial: build(t, o), net: network}
+	hosts := network(t, append(names, spare...)...)
+	o.Network = hosts
+	f := &faults{trial: build(t, o), net: hosts}
 	f.check(t, f.Start(f.ctx))
 	dsn, err := f.Application(f.ctx)
 	f.check(t, err)
-	_, err = f.SQL(f.ctx, f.primaryOf(t), "postgres", "CREATE ROLE root LOGIN SUPERUSER") // whom a test as root is at the socket (peer)
+	_, err = f.SQL(f.ctx, f.primaryNow(t), "postgres", "CREATE ROLE root LOGIN SUPERUSER") // whom a test as root is at the socket (peer)
 	f.check(t, err)
 	f.direct, err = load.NewDirect(dsn, pgclient.Options{})
 	f.check(t, err)
@@ -125,7 +113,7 @@ func (f *faults) scene(t *testing.T, statements string) *scene {
 	f.check(t, f.net.HealAll(), f.Mend()) // after a case that failed
 	f.healthy(t)
 	f.check(t, f.Ack(ctx))
-	s := &scene{faults: f, primary: f.primaryOf(t)}
+	s := &scene{faults: f, primary: f.primaryNow(t)}
 	s.host = f.Host(s.primary).Name
 	var err error
 	s.leader, err = f.Leader(ctx)
@@ -137,18 +125,6 @@ func (f *faults) scene(t *testing.T, statements string) *scene {
 	s.began = s.newest(t)
 	s.witness(t)
 	return s
-}
-
-// primaryOf asks the leader, whether or not all is healthy.
-func (f *faults) primaryOf(t *testing.T) string {
-	t.Helper()
-	primary := ""
-	f.check(t, f.Wait(f.ctx, "a leader to say who is primary", func() (bool, string) {
-		c, err := f.Cluster(f.ctx)
-		primary = c.Primary
-		return err == nil, errText(err)
-	}))
-	return primary
 }
 
 // witnesses are the clients of one case.
@@ -166,12 +142,9 @@ func (s *scene) witness(t *testing.T) {
 	s.all = append(s.all, ledger)
 	s.ledger, err = load.Start(s.ctx, load.Options{Target: s.direct, Ledger: ledger, Writers: 2, Every: 20 * time.Millisecond})
 	s.check(t, err)
-	var hosts []dualwriter.Host
-	registers := []string{s.DSN(), s.DSN()}
-	for _, h := range s.Of(false) {
-		dsn := "host=" + s.Socket(h.Member) + " user=root dbname=feed sslmode=disable"
-		hosts = append(hosts, dualwriter.Host{Name: h.Name, DSN: dsn})
-		registers = append(registers, dsn)
+	hosts, registers := s.onHosts(), []string{s.DSN(), s.DSN()}
+	for _, h := range hosts {
+		registers = append(registers, h.DSN)
 	}
 	s.local, err = dualwriter.Start(s.ctx, dualwriter.Options{Hosts: hosts, Every: 20 * time.Millisecond})
 	s.check(t, err)
@@ -226,21 +199,6 @@ func (s *scene) judgeClients(t *testing.T) {
 	t.Log(verdict)
 }
 
-// newest is the number of the newest operation of cluster feed.
-func (s *scene) newest(t *testing.T) int {
-	t.Helper()
-	newest := 0
-	for _, kind := range []state.OperationKind{state.Birth, state.Failover, state.Switchover, state.Rejoin} {
-		if op, err := s.Last(s.ctx, kind); err == nil {
-			newest = max(newest, serial(op.ID))
-		}
-	}
-	if newest == 0 {
-		t.Fatal("the history has no operation at all")
-	}
-	return newest
-}
-
 func serial(id string) int {
 	n, _ := strconv.Atoi(id[strings.LastIndex(id, "-")+1:])
 	return n
@@ -265,7 +223,7 @@ func (s *scene) failedOver(t *testing.T, why health.Kind, proofs ...fencing.Kind
 // stays wants the primary to be what it was all the time.
 func (s *scene) stays(t *testing.T) {
 	t.Helper()
-	if now := s.primaryOf(t); now != s.primary {
+	if now := s.primaryNow(t); now != s.primary {
 		t.Errorf("%s is primary, and %s was well", now, s.primary)
 	}
 	if op, err := s.Last(s.ctx, state.Failover); err == nil && serial(op.ID) > s.began {

@@ -98,12 +98,26 @@ func (tr *trial) postmasterKilled(t *testing.T) {
 	tr.healthy(t)
 }
 
-// agentKilled: PostgreSQL goes on, and a new agent takes it up again within its lease.
+// agentKilled: PostgreSQL goes on, and a new agent takes it up again within its lease. The epoch is open already: to announce
+// its primary again costs no CHECKPOINT, which may take minutes where much is dirty.
 func (tr *trial) agentKilled(t *testing.T) {
 	p := tr.primary(t)
 	host, pid := tr.Host(p).Name, tr.Postmaster(p)
+	checkpoints := func() string {
+		n, err := tr.SQL(tr.ctx, p, "postgres", "SELECT coalesce(to_jsonb(b)->>'checkpoints_req', 'kept elsewhere') FROM pg_stat_bgwriter b")
+		tr.check(t, err)
+		return n
+	}
+	before := checkpoints()
 	tr.check(t, tr.Kill("agent "+host, syscall.SIGKILL), tr.StartAgent(host))
+	tr.check(t, tr.Wait(tr.ctx, p+" to be announced again", func() (bool, string) {
+		code, text := ask(tr.ctx, tr.Host(p), "/primary")
+		return code == 200, text
+	}))
 	tr.healthy(t)
+	if after := checkpoints(); after != before {
+		t.Errorf("the agent's restart asked for a CHECKPOINT: %s so far, %s before", after, before)
+	}
 	if now := tr.Postmaster(p); now != pid || tr.primary(t) != p {
 		t.Errorf("the agent's restart touched PostgreSQL: postmaster %d, now %d", pid, now)
 	}

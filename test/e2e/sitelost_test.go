@@ -101,17 +101,22 @@ func siteLinkCut(t *testing.T, s *siteScene) {
 	}
 }
 
-// siteLostApproved: nothing moves without an operator's word, who is told what it would cost.
+// siteLostApproved: nothing moves without an operator's word, who is told what it would cost, and, by explain, beforehand what
+// to run.
 func siteLostApproved(t *testing.T, s *siteScene) {
 	s.acrossSites(t, "approval")
 	s.lead(t, "c2")
+	explained, err := s.CLI(s.ctx, "explain", "feed")
+	s.check(t, err)
+	_, rest, _ := strings.Cut(explained, "could take over, which needs an operator: `mainstay ")
+	command, _, _ := strings.Cut(rest, "`")
 	s.cutSite(t, "east")
 	op := s.asksApproval(t)
 	if err := s.post(t, "/v1/operations/feed-99999/approve", nil, nil); err == nil {
 		t.Error("an operation that does not exist was approved")
 	}
 	mark := s.posts.Mark()
-	s.check(t, s.post(t, "/v1/operations/"+op+"/approve", nil, nil))
+	s.says(t, 0, append(strings.Fields(command), "--yes"), "failover done", op)
 	moved := s.movedTo(t, "west")
 	s.outage(t, mark, "approved")
 	if moved.ID != op {

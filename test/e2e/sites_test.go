@@ -43,22 +43,11 @@ func startSites(t *testing.T, o stand.Options) *sites {
 		o.Members = 4
 	}
 	names := []string{"db-e1", "db-e2", "db-w1", "db-w2", "ctl-e", "ctl-w", "ctl-n", "app-e1", "app-e2", "app-w1", "app-w2"}
-	network, err := stand.NewNetns(names...)
-	if errors.Is(err, stand.ErrNotAllowed) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := network.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	o.Network = network
-	s := &sites{trial: build(t, o), net: network}
+	hosts := network(t, names...)
+	o.Network = hosts
+	s := &sites{trial: build(t, o), net: hosts}
 	s.check(t, s.Start(s.ctx), s.StartApps(s.ctx))
-	_, err = s.SQL(s.ctx, "feed-e1", "postgres", "CREATE ROLE root LOGIN SUPERUSER") // whom a test as root is at the socket (peer)
+	_, err := s.SQL(s.ctx, "feed-e1", "postgres", "CREATE ROLE root LOGIN SUPERUSER") // whom a test as root is at the socket (peer)
 	s.check(t, err)
 	s.direct, err = load.NewDirect(s.DSN(), pgclient.Options{})
 	s.check(t, err)
@@ -119,12 +108,7 @@ func (s *sites) scene(t *testing.T) *siteScene {
 	s.healthy(t)
 	s.check(t, s.Ack(ctx), s.WaitApps(ctx))
 	s.home(t)
-	at := &siteScene{sites: s, primary: s.primaryNow(t)}
-	for _, kind := range []state.OperationKind{state.Birth, state.Failover, state.Switchover, state.Rejoin} {
-		if op, err := s.Last(ctx, kind); err == nil {
-			at.began = max(at.began, serial(op.ID))
-		}
-	}
+	at := &siteScene{sites: s, primary: s.primaryNow(t), began: s.newest(t)}
 	at.witness(t)
 	return at
 }
@@ -143,17 +127,6 @@ func (s *sites) home(t *testing.T) {
 	s.check(t, s.WaitApps(s.ctx))
 }
 
-// primaryNow asks the leader, whether or not all is healthy.
-func (s *sites) primaryNow(t *testing.T) (primary string) {
-	t.Helper()
-	s.check(t, s.Wait(s.ctx, "a leader to say who is primary", func() (bool, string) {
-		c, err := s.Cluster(s.ctx)
-		primary = c.Primary
-		return err == nil, errText(err)
-	}))
-	return primary
-}
-
 // witness starts the clients and waits until all of them were answered.
 func (s *siteScene) witness(t *testing.T) {
 	t.Helper()
@@ -164,11 +137,7 @@ func (s *siteScene) witness(t *testing.T) {
 	s.check(t, err)
 	s.posts, err = load.Start(s.ctx, load.Options{Target: target, Ledger: ledger, Writers: 2, Every: 20 * time.Millisecond})
 	s.check(t, err)
-	var hosts []dualwriter.Host
-	for _, h := range s.Of(false) {
-		hosts = append(hosts, dualwriter.Host{Name: h.Name, DSN: "host=" + s.Socket(h.Member) + " user=root dbname=feed sslmode=disable"})
-	}
-	s.local, err = dualwriter.Start(s.ctx, dualwriter.Options{Hosts: hosts, Every: 25 * time.Millisecond})
+	s.local, err = dualwriter.Start(s.ctx, dualwriter.Options{Hosts: s.onHosts(), Every: 25 * time.Millisecond})
 	s.check(t, err)
 	var instances []poolwatch.Instance
 	for _, h := range s.AppHosts() {

@@ -41,6 +41,13 @@ func (c *Checker) Chosen(at time.Duration, chosen Candidate, others []Candidate)
 	}
 }
 
+// Left checks that a failover leaves the old primary's site only where the policy, or an operator, lets it.
+func (c *Checker) Left(at time.Duration, chosen string, allowed bool) {
+	if !allowed {
+		c.fail("policy", at, "%s, on another site, was promoted against failover.across-sites", chosen)
+	}
+}
+
 // HandedOver checks a planned change: the old primary stopped cleanly, and the new one holds all its WAL, the shutdown
 // record too, so that nothing needs a rewind.
 func (c *Checker) HandedOver(at time.Duration, old, chosen string, missing int) {

@@ -48,6 +48,7 @@ func TestEachClaimFails(t *testing.T) {
 		"later than predicted":                {"S8", func(c *Checker) { c.Within(1, 3, 2) }},
 		"predicted, and not come":             {"S8", func(c *Checker) { c.Within(1, 3, 0) }},
 		"a pool on two sites":                 {"pool", func(c *Checker) { c.Together(1, "web", []AppServer{{Name: "e", Site: "s1"}, {Name: "w", Site: "s2"}}) }},
+		"off to another site, not allowed":    {"policy", func(c *Checker) { c.Left(1, "b", false) }},
 		"a record missing at a handover":      {"handover", func(c *Checker) { c.HandedOver(1, "a", "b", 1) }},
 	} {
 		checker := New()
@@ -111,6 +112,7 @@ func TestLegalHistoryPasses(t *testing.T) {
 	c.Discards(4, "a", "a_1", true, []platform.Set{{ID: 2, Acks: 1, Names: []string{"a_1"}}})
 	c.Discards(4, "a", "a_1", false, []platform.Set{{ID: 1, Names: []string{"a_1"}}})
 	c.HandedOver(4, "a", "b", 0)
+	c.Left(4, "b", true)
 	c.Survive(5, "b", all)
 	c.Lapse()
 	c.Survive(5, "b", none)

@@ -11,10 +11,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mainstay/test/sim/world"
 )
 
 // mistake is one of planted/*.txt: what somebody might write, and what must notice it. The first line says it in words;
-// "found by: simulator", or the test that must fail, "found by: test ./controller/member TestSealed"; then edits.
+// "found by: simulator", or "found by: estates" where that needs app servers, or the test that must fail, "found by: test
+// ./controller/member TestSealed"; then edits.
 type mistake struct {
 	name, words, foundBy string
 	edits                []edit
@@ -120,10 +123,14 @@ func (m mistake) foundBySimulator(t *testing.T, root string) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%s does not build: %v\n%s", m.name, err, out)
 	}
+	first, seeds := 1, scenarios
+	if m.foundBy == "estates" {
+		first, seeds = world.EstatesFrom, estates
+	}
 	began := time.Now()
-	out, err := exec.Command(bin, "-seeds", fmt.Sprint(bites), "-workers", "1").CombinedOutput()
+	out, err := exec.Command(bin, "-first", fmt.Sprint(first), "-seeds", fmt.Sprint(seeds), "-workers", "1").CombinedOutput()
 	if err == nil {
-		t.Fatalf("not found in %d scenarios: %s", bites, m.words)
+		t.Fatalf("not found in %d scenarios: %s", seeds, m.words)
 	}
 	if !bytes.Contains(out, []byte("replay:")) {
 		t.Fatalf("%v\n%s", err, out)

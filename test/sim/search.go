@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -21,7 +20,6 @@ type search struct {
 	long        time.Duration
 	keep        bool
 	workers     int
-	open        []uint64 // seeds that are not played
 	began       time.Time
 	mu          sync.Mutex
 	next        uint64 // the next seed to play
@@ -69,9 +67,6 @@ func (s *search) play(ctx context.Context) {
 func (s *search) take(ctx context.Context) (uint64, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for slices.Contains(s.open, s.next) {
-		s.next++
-	}
 	if ctx.Err() != nil || s.long == 0 && s.next >= s.first+s.seeds || !s.keep && s.next > s.lowestFails {
 		return 0, false
 	}

@@ -45,13 +45,13 @@ func runs(a wire.AppState) string {
 	return a.Run + ", on " + a.Site
 }
 
-// instanceRow is one app server, with what is wrong with it below.
+// instanceRow is one app server, with what is wrong with it below. That one which is to be stopped does not answer is right.
 func instanceRow(i wire.InstanceStatus) row {
 	r := row{cells: []cell{{i.Name, bold}, {i.Site, plain}, instanceState(i), verdict(i), routing(i), {restarts(i), plain}, permit(i), instanceAge(i)}}
 	if i.Out != "" {
 		r.below = append(r.below, cell{"out of routing: " + i.Out, yellow})
 	}
-	if i.Error != "" && i.Health != health.Well && !strings.Contains(i.Out, i.Error) {
+	if i.Error != "" && i.Health != health.Well && i.Goal != platform.WantStopped && !strings.Contains(i.Out, i.Error) {
 		r.below = append(r.below, cell{"check: " + i.Error, yellow})
 	}
 	if i.Seen != nil && i.Seen.Error != "" {

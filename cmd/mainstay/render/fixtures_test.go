@@ -50,7 +50,7 @@ func healthy() wire.Status {
 	}
 }
 
-// trouble is a primary whose lease is over, a diverged replica, a host never heard, a pause and a running operation.
+// trouble is a primary whose lease is over, a diverged replica, a host never heard, a member whose state is damaged, a pause and a running operation.
 func trouble() wire.Status {
 	s := healthy()
 	s.Controllers = controllers("c1").Members
@@ -68,8 +68,11 @@ func trouble() wire.Status {
 	c.Members[1].Seen.Receiver, c.Members[1].Lag = nil, -1
 	c.Members[1].Seen.Error = "pg_rewind: no common ancestor; rebuild it"
 	c.Members[1].Goal, c.Members[1].Seen.Promised = platform.GoalSealed, 3500
-	c.Members[1].Seen.Doing = "3.5s to pass: it promised feed-e1 not to be sealed or promoted (L5)"
+	c.Members[1].Seen.Doing = "3.5s to pass: it promised feed-e1 not to be sealed or promoted"
 	c.Members[2].Seen, c.Members[2].Protection = nil, protected(nil)
+	unfit := wire.MemberStatus{Name: "feed-w2", Host: "db-w2", Site: "west", Goal: platform.GoalReplica, Age: 200 * time.Millisecond, Lag: -1, Protection: protected(nil),
+		Unfit: "/var/lib/mainstay/members/feed-w2.json is damaged; restore it"}
+	c.Members = append(c.Members, unfit)
 	second := healthy().Clusters[0]
 	second.Name, second.Tier, second.Members = "tags", "", nil
 	second.Pause = &state.Pause{By: "anna", Reason: "storage firmware", Since: at, Until: "2026-05-04T03:32:01Z"}
@@ -107,8 +110,8 @@ func explained() wire.ExplainAnswer {
 	lost.Proof, lost.About = fencing.LeaseExpired, 6650*time.Millisecond
 	lost.Others = map[string]string{"feed-w1": "192 bytes behind feed-e2", "feed-e3": "its agent on db-e3 has not been heard for 9s"}
 	crashed := *prediction()
-	site := state.Prediction{Why: "feed-w1 on site west could take over, which needs an operator: `mainstay approve feed-5`; no acknowledged commit would be lost"}
-	return wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1", Rule: "R3 detection", Now: "suspecting feed-e1 for 800ms",
+	site := state.Prediction{Why: "feed-w1 on site west could take over, which needs an operator: `mainstay approve feed`; no acknowledged commit would be lost"}
+	return wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1", Rule: "detection", Now: "suspecting feed-e1 for 800ms",
 		Problems:   []health.Problem{{Kind: health.PrimaryAgentSilent, Cluster: "feed", Member: "feed-e1", Evidence: "not heard for 2s, but feed-e2 streams from it"}},
 		IfHostLost: lost, IfCrashed: crashed, IfSiteLost: &site, Switchover: wire.SwitchoverView{Blockers: []string{"feed-e1: its agent has not been heard for 2s"}},
 		Proofs: []wire.ProofView{{Kind: fencing.Stopped, Possible: true, About: 300 * time.Millisecond, Why: "its agent on db-e1 answers"},
@@ -170,7 +173,7 @@ func sited() wire.Status {
 		{Name: "web", Run: platform.RunWithPrimary, Needs: []string{"feed"}, Minimum: 2, Site: "east", Instances: []wire.InstanceStatus{
 			instance("web-e1", "east", wire.InstanceStatus{Goal: platform.WantRunning, Serves: true, Health: health.Well, Seen: seenInstance("web-e1", 1900), Restart: 1}),
 			instance("web-e2", "east", wire.InstanceStatus{Goal: platform.WantRunning, Serves: true, Health: health.Well, Reaches: health.Down, Seen: seenInstance("web-e2", 2000)}),
-			instance("web-w1", "west", wire.InstanceStatus{Goal: platform.WantStopped, Seen: &health.Instance{Name: "web-w1", Stopped: true}}),
+			instance("web-w1", "west", wire.InstanceStatus{Goal: platform.WantStopped, Health: health.Down, Error: "connection refused", Seen: &health.Instance{Name: "web-w1", Stopped: true}}),
 		}},
 		{Name: "cache", Run: platform.RunEverywhere, Minimum: 1, Instances: []wire.InstanceStatus{
 			{Name: "cache-w1", Site: "west", Goal: platform.WantRunning, Serves: true, Health: health.Well},

@@ -31,6 +31,9 @@ func memberRow(m wire.MemberStatus, paused bool) row {
 	if text := barred(m); text != "" {
 		r.below = append(r.below, cell{text, yellow})
 	}
+	if m.Unfit != "" {
+		r.below = append(r.below, cell{"its agent on " + m.Host + " cannot look after it: " + m.Unfit, red})
+	}
 	if m.Seen != nil && m.Seen.Error != "" {
 		r.below = append(r.below, cell{"error: " + m.Seen.Error, red})
 	}
@@ -69,6 +72,8 @@ func role(m wire.MemberStatus) cell {
 func condition(m wire.MemberStatus) cell {
 	s := m.Seen
 	switch {
+	case s == nil && m.Unfit != "":
+		return cell{"not looked after", red}
 	case s == nil:
 		return cell{"never heard", red}
 	case s.Error != "":
@@ -167,7 +172,7 @@ func protection(m wire.MemberStatus, paused bool) cell {
 }
 
 func age(m wire.MemberStatus) cell {
-	if m.Seen == nil {
+	if m.Seen == nil && m.Unfit == "" {
 		return cell{"-", plain}
 	}
 	return cell{Span(m.Age) + " ago", styleIf(m.Age > oldReport, red)}

@@ -130,6 +130,8 @@ func phases(op state.Operation) []phase {
 			list = append(list, phase{"halted", i})
 			now.name = step
 			continue
+		case s.Name == state.WordUndo && now.name == platform.StepQuiesce: // by itself: no cluster had moved
+			now.name, undone = platform.StepApps, "back: "
 		case s.Name == state.WordUndo:
 			now.name, undone = platform.StepClusters, "back: "
 		case s.Name == state.WordContinue && now.name == all[len(all)-1]:

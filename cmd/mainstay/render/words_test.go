@@ -34,3 +34,13 @@ func TestPauseIsNotAnEpochWithoutGuards(t *testing.T) {
 		t.Errorf("not paused: got\n%s", s)
 	}
 }
+
+// A site switchover that ends in step quiesce has moved no cluster, and moves none back.
+func TestUndoneByItself(t *testing.T) {
+	op := state.Operation{ID: "site-3", Kind: state.SiteSwitchover, Result: state.Abandoned, Steps: []state.Step{
+		{Name: "began", At: "2026-05-04T03:02:01.000Z"}, {Name: "quiesce", At: "2026-05-04T03:02:02.000Z"}, {Name: "undo", At: "2026-05-04T03:02:04.000Z"},
+		{Name: "routing", At: "2026-05-04T03:02:05.000Z"}, {Name: "abandoned", At: "2026-05-04T03:02:05.000Z"}}}
+	if s := History([]state.Operation{op}, Options{}); !strings.Contains(s, "check 1s, quiesce 2s, back: apps 1s, back: routing 0s\n") {
+		t.Errorf("got\n%s", s)
+	}
+}

@@ -21,7 +21,7 @@ var took = map[member.Kind]time.Duration{
 // duration of an act; a CHECKPOINT takes what the disk needs, and a disk that hangs holds everything up.
 func (m *minder) duration(k member.Kind) time.Duration {
 	d := m.w.span(took[k]/3, took[k]) + m.host.stall()
-	if k == member.Open || k == member.Checkpoint {
+	if k == member.Open && !m.goal.Opened || k == member.Checkpoint {
 		d += m.w.span(0, m.w.checkpoint)
 	}
 	return d
@@ -114,7 +114,7 @@ func (m *minder) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 	case member.Open:
 		ok = wanted && m.open()
 	case member.Checkpoint:
-		ok = m.checkpoint(wanted)
+		ok = m.checkpoint(goal, wanted)
 	case member.EndSenders:
 		p.endStale()
 	case member.Slots:
@@ -170,12 +170,15 @@ func (m *minder) open() bool {
 	return true
 }
 
-func (m *minder) checkpoint(wanted bool) bool {
+// checkpoint counts for the durability set that was loaded when it began.
+func (m *minder) checkpoint(goal platform.Goal, wanted bool) bool {
 	if !wanted || !m.pg.running || !m.pg.primary {
 		return false
 	}
-	m.pg.obey()
-	m.memory.Checkpointed, m.memory.SetCheckpoint = m.goal.Checkpoint, lastOf(m.goal).ID
+	if lastOf(goal).ID == lastOf(m.goal).ID {
+		m.pg.obey()
+	}
+	m.memory.Checkpointed, m.memory.SetCheckpoint = goal.Checkpoint, lastOf(goal).ID
 	return true
 }
 

@@ -21,6 +21,7 @@ type agent struct {
 	// answered is the number of the last report that a leader has answered without a relay; relay passes reports on.
 	answered uint64
 	relay    *host
+	heard    time.Duration // when a leader answered last, or the agent was started
 	since    time.Duration // true time of its start
 }
 
@@ -29,7 +30,7 @@ func (a *agent) start() {
 	a.life++
 	a.up, a.since = true, a.w.now
 	a.run = fmt.Sprintf("%s-%d", a.w.net.names[h.node], h.boot) // one for all agents of a boot
-	a.clocks, a.answered, a.relay = member.NewClocks(a.run, uint64(h.now())), 0, nil
+	a.clocks, a.answered, a.relay, a.heard = member.NewClocks(a.run, uint64(h.now())), 0, nil, h.now()
 	for _, m := range h.members { // nothing of the run before may be sent for one while another begins
 		m.run = run{report: health.Member{Name: m.name}}
 	}
@@ -108,6 +109,7 @@ func (a *agent) post(c *controller, over *host, r health.Report) {
 				if over == nil {
 					a.answered, a.relay = max(a.answered, answer.Number), nil
 				}
+				a.heard = a.host.now()
 				a.obey(answer)
 			})
 		})
@@ -120,7 +122,7 @@ func (a *agent) obey(answer *wire.ReportAnswer) {
 		end, ours := a.clocks.End(answer.RunID, answer.Number, g.Length)
 		if m := a.host.member(g.Member); ours && m != nil && end > a.host.now() {
 			m.vouching.granted, m.vouching.length, m.vouching.by = a.host.now(), g.Length, nil
-			m.granted(g.Epoch, end)
+			m.granted(g.Epoch, end, g.Length)
 		}
 	}
 	for _, m := range a.host.members {

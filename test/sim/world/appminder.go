@@ -99,7 +99,7 @@ func (m *appMinder) look() {
 		return
 	}
 	m.looking = true
-	begun, seen := m.host.now(), instance.Seen{Process: m.server.process}
+	begun, seen := m.host.now(), m.server.see()
 	m.host.agent.on(m.w.span(2*time.Millisecond, 60*time.Millisecond), func() {
 		m.looking = false
 		if begun >= m.changed && !(m.starting && seen.Process == health.ProcessEnded) {
@@ -227,10 +227,7 @@ func (m *appMinder) obey(answer *wire.ReportAnswer, s time.Duration) {
 	}
 	m.goalFrom, m.heard = answer.Number, m.host.now()
 	if next.Permit > 0 {
-		if m.goal.Permit == 0 {
-			m.permitEnd = 0
-		}
-		m.permitted(s+next.Permit, false)
+		m.permitted(instance.Renewed(m.goal, next, m.permitEnd, s, m.heard), false)
 	}
 	g := instance.Confirm(m.goal, next, named)
 	if g == m.goal {
@@ -244,8 +241,8 @@ func (m *appMinder) obey(answer *wire.ReportAnswer, s time.Duration) {
 
 // permitted takes over a permit; vouched: from the agent of the primary.
 func (m *appMinder) permitted(end time.Duration, vouched bool) {
-	m.permitEnd, m.vouched = max(m.permitEnd, end), vouched
-	if m.permitEnd > m.host.now() {
+	m.permitEnd, m.vouched = end, vouched
+	if end > m.host.now() {
 		m.grace = 0
 	}
 }

@@ -59,12 +59,11 @@ func (h *host) leaseOf(g platform.InstanceGoal) time.Duration {
 	return left
 }
 
-// goodFor is what controller/agent's minder says: it counts from the last renewal of the lease.
+// goodFor is what controller/agent's minder says.
 func (m *minder) goodFor(now time.Duration) (platform.Epoch, time.Duration) {
 	e, d := m.lease.Epoch, m.durable
-	if e != d.Epoch || e != d.Ran || !d.Closed.Less(e) || e.Less(d.Sealed) || m.goal.Kind != platform.GoalPrimary || m.goal.Epoch != e || m.lease.End <= now {
+	if e != d.Epoch || e != d.Ran || !d.Closed.Less(e) || e.Less(d.Sealed) || m.goal.Kind != platform.GoalPrimary || m.goal.Epoch != e {
 		return e, 0
 	}
-	renewed := m.lease.End - m.vouching.length
-	return e, max(0, renewed+platform.Permit(m.vouching.length)-now)
+	return e, m.lease.Permits(m.vouching.length, now)
 }

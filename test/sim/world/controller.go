@@ -27,6 +27,7 @@ type controller struct {
 	tries    map[state.Effect]*try     // effects under way
 	probed   map[*minder]time.Duration // when the last probe that succeeded began
 	checks   map[*appMinder]*check
+	heard    map[string]time.Duration // true time of the last report of each run of an agent
 }
 
 func (c *controller) start() {
@@ -35,7 +36,7 @@ func (c *controller) start() {
 	c.tries = map[state.Effect]*try{}
 	c.clock = newClock(c.w.rand, c.w.now)
 	c.core = loop.NewCore(c.name, c.now())
-	c.replies = map[uint64]func(*wire.ReportAnswer, error){}
+	c.replies, c.heard = map[uint64]func(*wire.ReportAnswer, error){}, map[string]time.Duration{}
 	c.apply(c.w.raft.last())
 	c.probed, c.checks = map[*minder]time.Duration{}, map[*appMinder]*check{}
 	if c.w.estate != nil {
@@ -177,7 +178,7 @@ func (c *controller) report(r health.Report, answer func(*wire.ReportAnswer, err
 		return
 	}
 	c.nextID++
-	c.replies[c.nextID] = answer
+	c.replies[c.nextID], c.heard[r.RunID] = answer, c.w.now
 	c.act(c.core.Report(c.nextID, r, c.now()))
 }
 

@@ -20,10 +20,11 @@ func (w *World) copyHost() string {
 	return "a copy of " + h.name + " is started"
 }
 
-// heard: its agent's reports arrive at every controller, and have for a while.
+// heard: its agent's reports arrive at every controller, the last one a moment ago: one that was silent for long is given up.
 func (w *World) heard(h *host) bool {
 	for _, c := range w.controllers {
-		if !c.alive || !w.net.both(c.node, h.node) || w.net.asleep(c.node) {
+		at, ok := c.heard[h.agent.run]
+		if !c.alive || !w.net.both(c.node, h.node) || w.net.asleep(c.node) || !ok || w.now-at > time.Second {
 			return false
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"mainstay/health"
 )
 
-// estate gives some scenarios apps, hooks, a policy for what leaves a site, and an operator who moves the platform between
+// estate gives a scenario apps, hooks, a policy for what leaves a site, and an operator who moves the platform between
 // sites. It draws from a source of its own: the others stay what they are without it.
 type estate struct {
 	pools    []*pool
@@ -22,16 +22,15 @@ type estate struct {
 	ownHosts bool     // app servers do not share hosts with members
 }
 
-// EstatesFrom is the first seed that may have an estate. The budget of the tests lies below it: estates are young, and are
-// searched by `go run ./test/sim -first 100000`.
-const EstatesFrom = 100_000
+// EstatesFrom is the first seed with an estate: from it on every scenario has one, below it none.
+const EstatesFrom = 1_000_000
 
 // addEstate comes before the clients join, and before the clusters are there.
 func (w *World) addEstate() {
-	r := w.estateRand(0)
-	if w.seed < EstatesFrom || r.IntN(6) > 0 {
+	if w.seed < EstatesFrom {
 		return
 	}
+	r := w.estateRand(0)
 	e := &estate{absent: r.IntN(3) == 0, ownHosts: r.IntN(3) == 0}
 	e.across = []string{"", "", "approval", "approval", "never"}[r.IntN(5)]
 	w.estate = e

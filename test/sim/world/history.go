@@ -89,6 +89,9 @@ func (w *World) promotion(c *cluster, was *state.Cluster, p *state.Promote) {
 	}
 	c.check.Sound(w.now, chosen.name, corrupt, diverged)
 	c.check.Proven(w.now, string(p.Proof.Kind), was.Primary, was.Epoch, ended && old.pg.running && old.pg.primary)
+	if !p.Clean && was.Attempt.To != chosen.name {
+		c.check.Left(w.now, chosen.name, w.net.sites[chosen.host.node] == w.net.sites[old.host.node] || c.mayLeave(was.Attempt))
+	}
 	hooks := w.promoted
 	w.promoted = nil
 	for _, f := range hooks {

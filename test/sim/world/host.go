@@ -51,6 +51,7 @@ func (h *host) crash() {
 		m.pg.abortClone()
 	}
 	for _, m := range h.apps {
+		m.server.callOff()
 		m.server.becomes(health.ProcessEnded)
 		m.server.life++
 	}

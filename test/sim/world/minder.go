@@ -138,11 +138,11 @@ func notable(a, b *health.Member) bool {
 }
 
 // granted takes over a lease; while the cluster is paused no guard holds it (L7).
-func (m *minder) granted(epoch platform.Epoch, end time.Duration) {
+func (m *minder) granted(epoch platform.Epoch, end, length time.Duration) {
 	if !m.goal.Paused {
 		m.guard.extend(epoch, end)
 	}
-	m.lease = m.lease.Extend(epoch, end)
+	m.lease = m.lease.Renew(epoch, end-length, length)
 }
 
 // wants takes over a confirmed goal.

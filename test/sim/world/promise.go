@@ -95,7 +95,7 @@ func (a *agent) asked(m *minder, r platform.PromiseRequest, answer func(platform
 	}
 	asked := a.clocks.Last()
 	a.send()
-	a.on(min(time.Second, r.Length/5), func() {
+	a.on(member.LookFor(r.Length, a.host.now()-a.heard), func() {
 		if a.answered > asked {
 			answer(platform.PromiseAnswer{Reason: "a leader answers here"}, true)
 			return
@@ -127,9 +127,9 @@ func (m *minder) promisedBy(number uint64, r platform.PromiseRequest, said platf
 		m.vouching.by = append(m.vouching.by, name)
 	}
 	slices.Sort(m.vouching.by)
-	if end, ours := a.clocks.End(a.run, number, m.vouching.length); ours && end > m.host.now() {
+	if end, ours := a.clocks.End(a.run, number, r.Length); ours && end > m.host.now() {
 		m.w.counts["renewed by promises"]++
-		m.granted(r.Epoch, end)
+		m.granted(r.Epoch, end, r.Length)
 	}
 }
 

@@ -3,6 +3,7 @@ package world
 import (
 	"time"
 
+	"mainstay/controller/instance"
 	"mainstay/health"
 )
 
@@ -12,22 +13,28 @@ type server struct {
 	process health.Process // running, ending (its main process has ended, others live on) or ended
 	sick    bool           // it runs, and answers nobody
 	life    int
-	begun   time.Duration // true time of the last start, before it took effect
-	tries   int           // numbers the starts: one that was called off starts nothing
+	by      int // the life of the agent that started it
+	begun   int // the life of the agent whose start is under way; 0: none is
+	tries   int // numbers the starts: one that was called off starts nothing
 }
 
 // start takes a while, on a disk that hangs for as long as that does; then is called when its lane is free again.
 func (s *server) start(then func()) {
 	w, h := s.m.w, s.m.host
 	s.tries++
-	s.begun = w.now
-	try, d := s.tries, w.span(5*time.Millisecond, 80*time.Millisecond)
+	s.begun = h.agent.life
+	try, by, d := s.tries, s.begun, w.span(5*time.Millisecond, 80*time.Millisecond)
 	if w.rand.IntN(8) == 0 {
 		d = w.span(80*time.Millisecond, 500*time.Millisecond)
 	}
 	h.again(d+h.stall(), func() {
-		if s.tries == try && s.process == health.ProcessEnded {
-			s.process, s.sick = health.ProcessRunning, false
+		if s.tries != try {
+			then()
+			return
+		}
+		s.begun = 0
+		if s.process == health.ProcessEnded {
+			s.process, s.sick, s.by = health.ProcessRunning, false, by
 			s.life++
 			w.counts["app server starts"]++
 			w.trace("app server %s runs", s.m.name)
@@ -38,7 +45,16 @@ func (s *server) start(then func()) {
 }
 
 // callOff ends a start under way.
-func (s *server) callOff() { s.tries++ }
+func (s *server) callOff() { s.tries, s.begun = s.tries+1, 0 }
+
+// see is what a look shows. A start that an earlier agent has begun goes on, and can be seen: it is a job of systemd's, or a
+// process in its cgroup.
+func (s *server) see() instance.Seen {
+	if s.process == health.ProcessEnded && s.begun != 0 && s.begun != s.m.host.agent.life {
+		return instance.Seen{Process: health.ProcessRunning, Starting: true}
+	}
+	return instance.Seen{Process: s.process}
+}
 
 // term asks it to end. Some do not, and some leave others of their tree behind.
 func (s *server) term() {

@@ -20,7 +20,7 @@ func (p *postgres) load(set platform.Set) {
 			lag = p.w.span(0, 4*time.Second) // it is busy with a socket that takes nothing
 		}
 		p.w.after(lag, func() {
-			if p.life == life {
+			if p.life == life && !c.closed() {
 				c.set = p.set
 				p.releaseBy(c)
 			}
@@ -31,6 +31,11 @@ func (p *postgres) load(set platform.Set) {
 			p.obey()
 		}
 	})
+}
+
+// closed: the receiver has ended, and the network does not keep that from the sender, which ends then, whatever it is busy with.
+func (c *connection) closed() bool {
+	return c.to.receiver != c && c.from.w.net.both(c.from.m.host.node, c.to.m.host.node)
 }
 
 // endStale ends the senders that may release by an older list; their receivers come back.
