@@ -242,7 +242,7 @@ func (m *appMinder) wants(g platform.InstanceGoal, named bool, number uint64, s 
 	m.goalFrom, m.heard = number, boottime.Now()
 	delete(m.faults, "goal")
 	if g.Permit > 0 {
-		m.permitEnd, m.vouched = instance.Renewed(m.goal, g, m.permitEnd, s, m.heard), false
+		m.permitted(instance.Renewed(m.goal, g, m.permitEnd, s, m.heard), false)
 	}
 	g = instance.Confirm(m.goal, g, named)
 	if g == m.goal {
@@ -255,6 +255,14 @@ func (m *appMinder) wants(g platform.InstanceGoal, named bool, number uint64, s 
 	m.goal, m.faults = g, map[string]string{}
 	m.log.Info("goal", zap.String("want", string(g.Want)), zap.Uint64("restart", g.Restart), zap.Duration("permit", g.Permit), zap.String("primary", g.Primary))
 	poke(m.kick)
+}
+
+// permitted takes over a permit; vouched: from the agent of the primary. Called with mu held.
+func (m *appMinder) permitted(end time.Duration, vouched bool) {
+	m.permitEnd, m.vouched = end, vouched
+	if end > boottime.Now() {
+		m.grace = 0
+	}
 }
 
 // hears notes that a leader has answered, and said nothing of the instance: nobody else is asked then.

@@ -59,7 +59,7 @@ func (m *appMinder) vouch(asked platform.InstanceGoal, end time.Duration) {
 	if m.goal != asked || end <= m.permitEnd {
 		return
 	}
-	m.permitEnd, m.vouched = end, true
+	m.permitted(end, true)
 }
 
 // lease tells for how long a member is good for the permits of app servers that live with it while no leader answers: 0 unless

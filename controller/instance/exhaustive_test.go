@@ -97,7 +97,7 @@ func breaks(in Input, act Act) string {
 	ends := act.Kind == Stop || act.Kind == Kill
 	found := in.Now < in.Grace && s == health.ProcessRunning && g.Want == platform.WantRunning && m.Starts == 0
 	switch {
-	case s == health.ProcessUnknown && act.Kind != Nothing && act.Kind != Persist:
+	case s == health.ProcessUnknown && act.Kind != Nothing && act.Kind != Persist && !(lapsed && m.Begun):
 		return "acted on what was not seen"
 	case act.Again != 0 && act.Again <= in.Now:
 		return "asks to be asked again in the past"
@@ -115,7 +115,7 @@ func breaks(in Input, act Act) string {
 		return starts(in, lapsed)
 	case ends && s == health.ProcessEnded && !m.Begun:
 		return "stopped what had ended"
-	case lapsed && s == health.ProcessEnded && m.Begun && !ends && act.Wait != "it to end":
+	case lapsed && (s == health.ProcessEnded || s == health.ProcessUnknown) && m.Begun && !ends && act.Wait != "it to end":
 		return "lets a start go on without its permit"
 	case act.Kind == Kill && (m.StopFrom == 0 || in.Now < m.StopFrom+time.Second && !lapsed):
 		return "killed what was not asked, or a moment ago"

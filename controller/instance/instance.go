@@ -54,7 +54,7 @@ type Input struct {
 	Boot      string
 	Goal      platform.InstanceGoal // the newest confirmed one
 	PermitEnd time.Duration         // where Goal.Permit is not 0
-	Grace     time.Duration         // until when what an earlier run of the agent left running may run past its permit
+	Grace     time.Duration         // until when what an earlier run of the agent left running may run past its permit; 0 once it has a new one
 	Durable   Durable
 	Seen      Seen
 	Memory    Memory

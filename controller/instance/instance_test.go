@@ -195,6 +195,10 @@ func TestAStartThatIsUnderWayWhenThePermitEnds(t *testing.T) {
 	if act = Next(s.Input); act.Kind != Stop || act.Again != s.Now+lapsedStop {
 		t.Errorf("at its end the start goes on: %+v", act)
 	}
+	blind := s.Input
+	if blind.Seen = (Seen{}); Next(blind).Kind != Stop {
+		t.Errorf("it goes on where no look succeeds: %+v", Next(blind))
+	}
 	s.Memory.StopFrom = s.Now
 	s.Now += lapsedStop
 	if act = Next(s.Input); act.Kind != Kill {

@@ -21,7 +21,7 @@ func Next(in Input) Act {
 // next: what was begun and not looked at since may run, or may begin to at any moment, so it ends with its permit too.
 func (in Input) next() Act {
 	switch {
-	case in.Seen.Process == health.ProcessUnknown:
+	case in.Seen.Process == health.ProcessUnknown && !(in.Memory.Begun && in.lapsed()):
 		return in.wait("a look at it", 0)
 	case in.spared():
 		return in.wait("its permit to be renewed", in.Grace)

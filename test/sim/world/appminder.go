@@ -227,7 +227,7 @@ func (m *appMinder) obey(answer *wire.ReportAnswer, s time.Duration) {
 	}
 	m.goalFrom, m.heard = answer.Number, m.host.now()
 	if next.Permit > 0 {
-		m.permitEnd, m.vouched = instance.Renewed(m.goal, next, m.permitEnd, s, m.heard), false
+		m.permitted(instance.Renewed(m.goal, next, m.permitEnd, s, m.heard), false)
 	}
 	g := instance.Confirm(m.goal, next, named)
 	if g == m.goal {
@@ -237,4 +237,12 @@ func (m *appMinder) obey(answer *wire.ReportAnswer, s time.Duration) {
 	m.goal = g
 	m.w.trace("%s: goal %s restart %d permit %s of %s %s", m.name, g.Want, g.Restart, g.Permit, g.Primary, g.Epoch)
 	m.host.agent.on(time.Millisecond, func() { m.wake(true) })
+}
+
+// permitted takes over a permit; vouched: from the agent of the primary.
+func (m *appMinder) permitted(end time.Duration, vouched bool) {
+	m.permitEnd, m.vouched = end, vouched
+	if end > m.host.now() {
+		m.grace = 0
+	}
 }

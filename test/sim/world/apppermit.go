@@ -41,7 +41,7 @@ func (m *appMinder) ask() time.Duration {
 // vouch takes the primary's agent at its word, if the goal is still the one it was asked for.
 func (m *appMinder) vouch(asked platform.InstanceGoal, s, left time.Duration) {
 	if end := s + min(left, asked.Permit); left > 0 && m.goal == asked && end > m.permitEnd {
-		m.permitEnd, m.vouched = end, true
+		m.permitted(end, true)
 		m.w.counts["permits vouched for"]++
 	}
 }
