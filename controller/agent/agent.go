@@ -45,6 +45,7 @@ type Agent struct {
 	bootID string
 
 	watchdog hostWatchdog
+	bonding  sync.Mutex // one change of the bond at a time; taken before mu
 
 	mu      sync.Mutex // guards the fields below
 	members map[string]*minder
@@ -78,6 +79,8 @@ type Agent struct {
 	apps      apps
 	strangers map[string]string // app servers that cannot be looked after, and why; under mu
 
+	strange chan string // members that an answer has named, to meetLoop
+
 	kick chan struct{} // capacity 1: report at once
 	// named, of capacity 1, is a leader that the agent's file does not list: report to it as well.
 	named chan string
@@ -105,6 +108,7 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	a.mindApps(ctx)
 	group.Go(func() error { return a.watchItself(ctx) })
 	group.Go(func() error { return a.report(ctx) })
+	group.Go(func() error { return a.meetLoop(ctx) })
 	group.Go(func() error { return a.waitForWake(ctx) })
 	group.Go(func() error { return a.serve(ctx) })
 	group.Go(func() error { return a.reload(ctx) })
@@ -149,19 +153,20 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 	return &Agent{
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
 		members: map[string]*minder{}, unfit: map[string]string{}, strangers: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
-		desk: make(desk, 2), drops: make(chan removal), news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), direct: boottime.Now(),
+		desk: make(desk, 2), drops: make(chan removal), strange: make(chan string, 16), news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), direct: boottime.Now(),
 		beat: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), named: make(chan string, 1), wake: make(chan struct{}, 1),
 	}, nil
 }
 
-// minder returns the minder of a member, started if it is new; nil, with a log line, if it cannot be.
+// minder returns the minder of a member, started if it is new; nil, with a log line, if it cannot be. It reads the disk, so
+// it is not of the lease path; Run calls it, then meetLoop alone.
 func (a *Agent) minder(name string) *minder {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if m := a.members[name]; m != nil {
+	if m := a.lookUp(name); m != nil {
 		return m
 	}
 	m, err := newMinder(a, name)
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if err != nil {
 		if a.unfit[name] != err.Error() {
 			a.log.Error("member cannot be looked after", zap.String("member", name), zap.Error(err))
@@ -182,6 +187,30 @@ func (a *Agent) minder(name string) *minder {
 		return nil
 	})
 	return m
+}
+
+// meet has a member looked after that this agent does not know yet, or could not begin with. It never blocks: where there is
+// no room, the next answer names it again.
+func (a *Agent) meet(name string) {
+	select {
+	case a.strange <- name:
+	default:
+	}
+}
+
+// meetLoop begins with members that leaders' answers name. Those are of the lease path, and this reads the disk (L6); the answer
+// to the next report brings the goal again.
+func (a *Agent) meetLoop(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case name := <-a.strange:
+			if a.minder(name) != nil {
+				poke(a.kick)
+			}
+		}
+	}
 }
 
 // forget takes a released member out of the reports; its promises are off the disk already.
@@ -228,9 +257,12 @@ func poke(ch chan struct{}) {
 
 // reportOf composes the report of this moment from memory alone (L6).
 func (a *Agent) reportOf(number uint64, run string) health.Report {
-	r := health.Report{Host: a.cfg.Host, Address: a.cfg.Advertise, BootID: a.bootID, RunID: run, Number: number, Platform: a.bond.PlatformID}
-	if a.bond.Generation > 1 {
-		r.Generation = a.bond.Generation
+	a.mu.Lock()
+	bond := a.bond
+	a.mu.Unlock()
+	r := health.Report{Host: a.cfg.Host, Address: a.cfg.Advertise, BootID: a.bootID, RunID: run, Number: number, Platform: bond.PlatformID}
+	if bond.Generation > 1 {
+		r.Generation = bond.Generation
 	}
 	if a.tls.ExpiresSoon(time.Now()) {
 		r.CertificateEnds = a.tls.Expiry().UTC().Format(time.RFC3339)

@@ -8,6 +8,7 @@ import (
 
 	"mainstay/controller/boottime"
 	"mainstay/controller/instance"
+	"mainstay/controller/platform"
 	"mainstay/fencing/program"
 )
 
@@ -21,8 +22,9 @@ func (m *appMinder) do(ctx context.Context, act instance.Act, now time.Duration)
 		m.keep(ctx, act.Durable, now)
 		return
 	case instance.Start:
-		if m.starts.busy() {
-			return // the one before hangs
+		if m.starts.busy() || m.stops.busy() || m.kills.busy() {
+			m.stops.stop()
+			return // the one before hangs, or what ended it is not over, and would end this one
 		}
 		m.changed = now
 		m.recall(func(r instance.Memory) instance.Memory { return r.Starting() })
@@ -44,6 +46,7 @@ func (m *appMinder) do(ctx context.Context, act instance.Act, now time.Duration)
 		m.recall(func(r instance.Memory) instance.Memory { r.KilledAt = now; return r })
 		m.starts.stop()
 		m.kills.begin(ctx, m.agent.group, quick, m.server.kill)
+		m.stops.begin(ctx, m.agent.group, quick, m.server.stop) // once more: systemd may start again what was only killed
 	case instance.Nothing:
 		return
 	}
@@ -85,12 +88,18 @@ func (m *appMinder) drained(err error) {
 	}
 }
 
-// keep writes what must outlive the agent, beside everything else: a disk that hangs stops no stop.
+// keep writes what must outlive the agent, beside everything else: a disk that hangs stops no stop. Until a write that changes
+// the wish has gone well, either may be on disk, and neither is relied on.
 func (m *appMinder) keep(ctx context.Context, d instance.Durable, now time.Duration) {
 	if m.keeps.busy() || now < m.keepAt {
 		return
 	}
 	m.writing = d
+	m.mu.Lock()
+	if m.durable.Goal.Want != d.Goal.Want {
+		m.durable.Goal = platform.InstanceGoal{}
+	}
+	m.mu.Unlock()
 	m.keeps.begin(ctx, m.agent.group, quick, func(context.Context) error { return writeJSON(m.path(), d) })
 }
 

@@ -86,7 +86,8 @@ func (h *appHost) restart() { h.stop(); h.begin() }
 
 func (h *appHost) command() *appCommand {
 	if m := h.apps[web]; m != nil {
-		return m.server.(*appCommand)
+		c, _ := m.server.(*appCommand)
+		return c
 	}
 	return nil
 }
@@ -117,7 +118,11 @@ func (h *appHost) wait(what string, yes func(health.Instance) bool) health.Insta
 
 // said is what the app server wrote.
 func (h *appHost) said() string {
-	b, _ := os.ReadFile(h.command().log())
+	c := h.command()
+	if c == nil {
+		return ""
+	}
+	b, _ := os.ReadFile(c.log())
 	return string(b)
 }
 

@@ -148,7 +148,8 @@ func (c *appCommand) look(context.Context) (instance.Seen, error) {
 }
 
 // start starts the command. What is kept of it is written afterwards; an agent that dies in between leaves a cgroup in
-// which processes live, and that is stopped before another start.
+// which processes live, and that is stopped before another start. Without a cgroup nobody would find it then: what could not
+// be kept is not let run.
 func (c *appCommand) start(ctx context.Context) error {
 	if err := c.bound(startLog); err != nil {
 		return err
@@ -197,7 +198,11 @@ func (c *appCommand) start(ctx context.Context) error {
 	c.tree = process.NewSession(kept.PID, kept.Start, group)
 	c.mu.Unlock()
 	c.hold(h, cmd.Wait)
-	return writeJSON(c.record(), kept)
+	err = writeJSON(c.record(), kept)
+	if err != nil && group == nil {
+		return errors.Join(err, c.kill(ctx))
+	}
+	return err
 }
 
 // program is one of the instance's, as its user, in its folder, with its environment and nothing else.

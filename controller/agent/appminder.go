@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -161,12 +162,19 @@ func (m *appMinder) looked(err error) {
 	case err != nil || g.begun < m.changed || m.starts.busy() && g.seen.Process == health.ProcessEnded:
 	default:
 		m.seen = g.seen
+		if m.cfg.Unit != "" && g.seen.Process == health.ProcessRunning && !g.seen.Starting {
+			delete(m.faults, "start") // it runs all the same: systemd's job may outlive the wait for it
+		}
 		m.memory = m.memory.Looked(m.seen, boottime.Now())
 	}
 }
 
-// ended notes how something in a lane has ended; a failure is reported until it goes well or the goal changes.
+// ended notes how something in a lane has ended; a failure is reported until it goes well or the goal changes. What was called
+// off has not failed.
 func (m *appMinder) ended(what string, err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err == nil {
@@ -233,9 +241,10 @@ func (m *appMinder) wants(g platform.InstanceGoal, named bool, number uint64, s 
 	}
 	m.goalFrom, m.heard = number, boottime.Now()
 	delete(m.faults, "goal")
-	if g = instance.Confirm(m.goal, g, named); named && g.Permit > 0 {
+	if g.Permit > 0 {
 		m.permitEnd, m.vouched = instance.Renewed(m.goal, g, m.permitEnd, s, m.heard), false
 	}
+	g = instance.Confirm(m.goal, g, named)
 	if g == m.goal {
 		if !named && g != (platform.InstanceGoal{}) {
 			m.faults["goal"] = "no leader names a goal for it any more: it left the platform, or this host is fenced; to have it left alone, delete instances." + m.name + " from the agent's file"

@@ -58,6 +58,25 @@ func TestPermitOfALateAnswer(t *testing.T) {
 	}
 }
 
+// An answer that gives no permit lengthens none, though the old one binds until the app server has stopped.
+func TestNoPermitIsNone(t *testing.T) {
+	h := newAppHost(t, config.AgentInstance{Command: script("exec sleep 1000")})
+	h.leads(permitted(time.Hour))
+	h.wait("running", serving)
+	m := h.apps[web]
+	end := func() time.Duration {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.permitEnd
+	}
+	before, g := end(), toStop
+	g.Drain = time.Hour
+	h.leads(g)
+	if r := h.instances()[0]; end() != before || r.PermitLeft == 0 {
+		t.Errorf("it ends %s later: %+v", end()-before, r)
+	}
+}
+
 // What runs under a permit is bound by it also under the agent's next life, which hears nobody.
 func TestPermitOutlivesTheAgent(t *testing.T) {
 	h := newAppHost(t, config.AgentInstance{Command: script("exec sleep 1000")})

@@ -148,6 +148,50 @@ func TestAppServerOutlivesTheAgent(t *testing.T) {
 	}
 }
 
+// A wish whose write has failed may be on disk all the same: that it has stopped is affirmed again once the next one is.
+func TestStoppedIsAffirmedFromTheDisk(t *testing.T) {
+	h := newAppHost(t, config.AgentInstance{Command: script("exec sleep 1000")})
+	h.leads(toStop)
+	h.wait("stopped", ended)
+	blocked := h.apps[web].path() + ".new"
+	if err := os.Mkdir(blocked, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h.leads(toRun)
+	h.wait("what is wrong", func(r health.Instance) bool { return strings.HasPrefix(r.Error, "keep: ") })
+	h.leads(toStop)
+	if r := h.instances()[0]; r.Stopped {
+		t.Errorf("an agent that is started anew may start it: %+v", r)
+	}
+	if err := os.Remove(blocked); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("stopped", ended)
+}
+
+// Without a cgroup the next agent knows only what was kept of a start.
+func TestAppServerThatCannotBeKept(t *testing.T) {
+	h := newAppHost(t, config.AgentInstance{Command: script("exec sleep 1000")})
+	h.stop()
+	h.cfg.Cgroup = "off"
+	h.begin()
+	if err := os.Mkdir(h.command().record()+".new", 0o700); err != nil { // nothing can be written there
+		t.Fatal(err)
+	}
+	h.leads(toRun)
+	h.wait("why", func(r health.Instance) bool { return strings.Contains(r.Error, "keep what the agent must not forget") })
+	tree, _ := h.command().held()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		left, err := tree.Left()
+		if !left && err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it runs on, and no later agent would find it: %v", err)
+		}
+	}
+}
+
 func TestAppServerThatNobodyKnows(t *testing.T) {
 	h := newAppHost(t, config.AgentInstance{Command: script("exec sleep 1000")})
 	number := h.clocks.Send(0)

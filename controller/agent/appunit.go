@@ -24,7 +24,7 @@ type appUnit struct {
 
 // look asks systemd. A unit counts as ended only once nothing is left in its cgroup either: KillMode=process leaves some.
 func (u *appUnit) look(ctx context.Context) (instance.Seen, error) {
-	out, err := systemctl(ctx, "show", "-p", "ActiveState,SubState,ControlGroup,Job", "--", u.unit)
+	out, err := systemctl(ctx, "show", "-p", "ActiveState,ControlGroup,Job", "--", u.unit)
 	if err != nil {
 		return instance.Seen{}, err
 	}

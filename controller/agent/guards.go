@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
 	"sync"
 	"time"
@@ -142,6 +143,39 @@ func (g *guards) isArmed() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return !g.armed.IsZero()
+}
+
+// bound tells whether they are armed for that epoch already; for another one their end may move back.
+func (g *guards) bound(epoch platform.Epoch) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.armed == epoch
+}
+
+// owing is an error while a guard that listens in dir, left by an earlier agent, is bound to a lease, or cannot be read: what it
+// has yet to end may be found by nobody else.
+func (*guards) owing(ctx context.Context, dir string) error {
+	for _, slot := range []string{"a", "b"} {
+		pid, err := guard.Listening(ctx, dir, slot)
+		if pid == 0 && err == nil {
+			continue
+		}
+		var page *guard.Page
+		if err == nil {
+			page, err = guard.OpenPage(pid)
+		}
+		if err != nil {
+			return fmt.Errorf("whether PostgreSQL runs without its data directory: %w", err)
+		}
+		end := page.Duty().End
+		if err := page.Close(); err != nil {
+			return err
+		}
+		if end != 0 {
+			return errors.New("the data directory is gone, and the guards have yet to end what runs without it")
+		}
+	}
+	return nil
 }
 
 // pids are the processes of both guards, 0 where they were not started.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/controller/platform"
 	"mainstay/fencing/guard"
 )
 
@@ -37,6 +38,17 @@ func TestLateGuardsAreWhole(t *testing.T) {
 		now += c.after
 		if got := g.whole(c.twin, c.err, c.alive, now); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+// Guards that were armed for another epoch, and may have killed since, are bound to nothing that the holder of the watchdog
+// minds: it may just have fed the device for longer than a short lease of the new epoch runs.
+func TestGuardsBoundToAnEpoch(t *testing.T) {
+	before := platform.Epoch{Generation: 1, Number: 4}
+	for armed, want := range map[platform.Epoch]bool{{}: false, before: false, before.Next(): true} {
+		if g := (&guards{armed: armed}); g.bound(before.Next()) != want {
+			t.Errorf("armed for %s: bound is %v", armed, !want)
 		}
 	}
 }

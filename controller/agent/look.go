@@ -75,7 +75,7 @@ func (m *minder) look(ctx context.Context) {
 // process finds out whether PostgreSQL runs, and watches its end.
 func (m *minder) process(ctx context.Context, inst *postgres.Instance, g *glance) {
 	if _, err := os.Stat(inst.Data); err != nil {
-		m.withoutData(inst, err, g)
+		m.withoutData(ctx, inst, err, g)
 		return
 	}
 	if err := m.reach(inst); err != nil {
@@ -102,14 +102,14 @@ func (m *minder) process(ctx context.Context, inst *postgres.Instance, g *glance
 
 // withoutData is a look where the data directory is missing or cannot be looked at. A server goes on when its directory is
 // moved away, so only that none is left shows that the last process has ended: the proof `stopped` rests on it.
-func (m *minder) withoutData(inst *postgres.Instance, why error, g *glance) {
+func (m *minder) withoutData(ctx context.Context, inst *postgres.Instance, why error, g *glance) {
 	g.seen.Data = health.DataUnknown
 	if errors.Is(why, os.ErrNotExist) {
 		g.seen.Data = health.DataEmpty
 	} else {
 		m.note(why)
 	}
-	left, err := m.leftBehind(inst)
+	left, err := m.leftBehind(ctx, inst)
 	m.withoutPostmaster(left, err, g)
 }
 
@@ -126,7 +126,7 @@ func (m *minder) withoutPostmaster(left []int, err error, g *glance) {
 }
 
 // leftBehind lists the member's processes where there is no data directory to know them by.
-func (m *minder) leftBehind(inst *postgres.Instance) ([]int, error) {
+func (m *minder) leftBehind(ctx context.Context, inst *postgres.Instance) ([]int, error) {
 	m.makeCgroup(inst)
 	tree, cgroup, postmaster := m.held()
 	switch {
@@ -137,7 +137,7 @@ func (m *minder) leftBehind(inst *postgres.Instance) ([]int, error) {
 	case cgroup != nil:
 		return cgroup.Pids()
 	}
-	return nil, nil
+	return nil, m.guards.owing(ctx, guardDir(m.agent.cfg, m.name))
 }
 
 // watch kicks the minder as soon as the postmaster ends, also one that an earlier agent started.

@@ -2,11 +2,15 @@ package agent
 
 import (
 	"context"
+	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"mainstay/controller/config"
 	"mainstay/controller/member"
+	"mainstay/controller/postgres"
 	"mainstay/health"
 )
 
@@ -34,4 +38,27 @@ func TestDataMovedAwayIsNoEnd(t *testing.T) {
 		_ = m.kill() // within its bound, or at the next look, as the agent does
 		return look().Process == health.ProcessEnded
 	})
+}
+
+// An agent that has just been started knows nothing by which it would find such a server where there is no cgroup. As long as
+// the guards may be bound to a lease it has not ended.
+func TestDataMovedAwayBeforeTheFirstLook(t *testing.T) {
+	a := &Agent{cfg: config.Agent{Cgroup: "off", Data: t.TempDir()}}
+	m := &minder{agent: a, name: "feed-e1"}
+	inst := &postgres.Instance{Data: filepath.Join(a.cfg.Data, "gone")}
+	ended := func() bool {
+		g := &glance{}
+		m.process(t.Context(), inst, g)
+		return g.seen.Process == health.ProcessEnded
+	}
+	if !ended() {
+		t.Errorf("nothing is there, and it has not ended: %s", m.fault)
+	}
+	check(t, os.MkdirAll(guardDir(a.cfg, m.name), 0o700))
+	l, err := net.Listen("unix", filepath.Join(guardDir(a.cfg, m.name), "guard-b.sock")) // which shows no page
+	check(t, err)
+	defer l.Close()
+	if ended() || !strings.Contains(m.fault, "without its data directory") {
+		t.Errorf("it has ended, and a guard listens: %s", m.fault)
+	}
 }

@@ -167,9 +167,9 @@ func (m *minder) next() member.Act {
 	act := member.Next(m.input(now))
 	m.setNeeds(act.Needs)
 	if _, _, moved := m.address(); act.Kind != member.Release && (m.inst == nil || moved) {
-		act = member.Act{Kind: member.Nothing, Wait: "where it is to run"}
+		act = member.Act{Kind: member.Nothing, Wait: "waiting to hear where it is to run"}
 	} else if act.Kind != member.Nothing && now < m.notBefore {
-		act = member.Act{Kind: member.Nothing, Wait: "a moment after a failure"}
+		act = member.Act{Kind: member.Nothing, Wait: "waiting a moment after a failure"}
 	}
 	if act.Kind == member.Nothing {
 		m.doing = act.Wait
@@ -315,7 +315,7 @@ func (m *minder) hold(epoch platform.Epoch, end time.Duration) error {
 	if m.paused() {
 		return nil
 	}
-	if err := barredFrom(m.watched(), boottime.Now(), end, !m.guards.isArmed()); err != nil {
+	if err := barredFrom(m.watched(), boottime.Now(), end, !m.guards.bound(epoch)); err != nil {
 		return err
 	}
 	return m.guards.extend(epoch, end)

@@ -199,7 +199,7 @@ func sqlOf(ctx context.Context, inst *postgres.Instance, statement string) error
 // runningPrimary is an initialised primary in a short directory; both go away with the test.
 func runningPrimary(t *testing.T) *postgres.Instance {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "mso")
+	dir, err := os.MkdirTemp("", "mso")
 	check(t, err)
 	check(t, os.Chmod(dir, 0o755))
 	l, err := net.Listen("tcp", "127.0.0.1:0")

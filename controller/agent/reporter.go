@@ -173,12 +173,11 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 		}
 	}
 	for name, goal := range answer.Goals {
-		if goal.Kind == platform.GoalReleased && a.lookUp(name) == nil {
-			continue // it has been let go of since that report
-		}
-		if m := a.minder(name); m != nil {
+		if m := a.lookUp(name); m != nil {
 			m.wants(goal, answer.Number)
 			m.learn(answer.Positions, answer.Peers)
+		} else if goal.Kind != platform.GoalReleased { // else it has been let go of since that report
+			a.meet(name)
 		}
 	}
 	a.obeyInstances(answer)
@@ -205,28 +204,33 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 	}
 }
 
-// trusts checks the platform and, the first time, keeps it on disk before anything is obeyed.
+// trusts checks the platform and, the first time, keeps it on disk before anything is obeyed. Meanwhile answers wait, and
+// nothing else does: reports leave, and promises are asked for.
 func (a *Agent) trusts(answer *wire.ReportAnswer) bool {
 	if answer.PlatformID == "" {
 		return false
 	}
+	a.bonding.Lock()
+	defer a.bonding.Unlock()
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	next := bond{answer.PlatformID, answer.Generation}
+	kept, next := a.bond, bond{answer.PlatformID, answer.Generation}
+	a.mu.Unlock()
 	switch {
-	case next == a.bond:
+	case next == kept:
 		return true
-	case a.bond.PlatformID != "" && a.bond.PlatformID != next.PlatformID:
-		a.log.Error("answer of a controller of another platform dropped: correct `controllers` in the agent's file", zap.String("obeys", a.bond.PlatformID), zap.String("foreign", next.PlatformID))
+	case kept.PlatformID != "" && kept.PlatformID != next.PlatformID:
+		a.log.Error("answer of a controller of another platform dropped: correct `controllers` in the agent's file", zap.String("obeys", kept.PlatformID), zap.String("foreign", next.PlatformID))
 		return false
-	case next.Generation < a.bond.Generation:
-		a.log.Error("answer of a controller dropped that was given up by `mainstay controllers recover`: stop it", zap.Uint64("obeys", a.bond.Generation), zap.Uint64("got", next.Generation))
+	case next.Generation < kept.Generation:
+		a.log.Error("answer of a controller dropped that was given up by `mainstay controllers recover`: stop it", zap.Uint64("obeys", kept.Generation), zap.Uint64("got", next.Generation))
 		return false
 	}
 	if err := a.home.keepBond(next); err != nil {
 		a.log.Error("cannot keep the platform; nothing is obeyed", zap.Error(err))
 		return false
 	}
+	a.mu.Lock()
 	a.bond = next
+	a.mu.Unlock()
 	return true
 }

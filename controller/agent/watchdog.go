@@ -148,8 +148,8 @@ func (m *minder) underWatchdog(g *health.Guard) {
 }
 
 // barredFrom says why a member may not take a lease that runs until end: the watchdog that is required is not armed, or the
-// device has just been fed for longer than that. The latter holds for guards that were bound to nothing (fresh); for those that
-// are bound the holder feeds no longer than they are.
+// device has just been fed for longer than that. The latter holds for guards that were not bound to this epoch (fresh): the
+// end of those that are does not move back, and the holder feeds no longer than it allows.
 func barredFrom(w *health.Watchdog, now, end time.Duration, fresh bool) error {
 	switch {
 	case w == nil:

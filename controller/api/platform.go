@@ -56,6 +56,9 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	if err := unwatched(look.Input, req.Platform); err != nil {
 		return nil, &Refused{err}
 	}
+	if err := unpermitted(look.Input, req.Platform); err != nil {
+		return nil, &Refused{err}
+	}
 	out := wire.ApplyAnswer{Version: s.PlatformVersion, Old: s.Applied()}
 	if req.DryRun {
 		return out, nil
@@ -105,6 +108,28 @@ func unwatched(in decide.Input, next *platform.Platform) error {
 		if m := in.View.Member(p); m == nil || m.Guard.Watchdog == nil || !m.Guard.Watchdog.Armed {
 			return fmt.Errorf("host %s: watchdog: required would end %s, the primary of %s, for no watchdog is armed there; apply automatic first, and required once `status` shows it armed",
 				p.Host, p.Name, cl.Name)
+		}
+	}
+	return nil
+}
+
+// unpermitted: an app would newly run with its primary, and an agent says nothing of its instance, which runs without a permit
+// so far: it would go on wherever the pool is, and nobody could count it out. It is no rule of the log, which knows no reports.
+func unpermitted(in decide.Input, next *platform.Platform) error {
+	if in.State.Platform == nil {
+		return nil
+	}
+	for i := range next.Apps {
+		app := &next.Apps[i]
+		old := in.State.Platform.App(app.Name)
+		if old == nil || old.Run == app.Run || app.Run != platform.RunWithPrimary {
+			continue
+		}
+		for n := range app.Instances {
+			if inst := &app.Instances[n]; old.Instance(inst.Name) != nil && decide.Seen(in, inst) == nil {
+				return fmt.Errorf("app %s: run: with-primary cannot stop %s, for the agent of %s says nothing of it now; apply it when that agent answers, or without the instance once that is off",
+					app.Name, inst.Name, inst.Host)
+			}
 		}
 	}
 	return nil

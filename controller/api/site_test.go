@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mainstay/controller/decide"
 	"mainstay/controller/loop"
@@ -78,5 +79,37 @@ func TestApproveNamesWhatWaits(t *testing.T) {
 		if _, err := a.approve(t.Context(), &request{Request: q}); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
+	}
+}
+
+// An app server that runs everywhere has no permit that ends: it is taken to its primary's site only while its agent answers.
+func TestRunWithPrimaryNeedsTheAgents(t *testing.T) {
+	with := func(run string) *platform.Platform {
+		return &platform.Platform{Name: "social", Clusters: []platform.Cluster{{Name: "feed", Lease: platform.DefaultLease}}, Apps: []platform.App{{Name: "web", Run: run, Needs: []string{"feed"},
+			Instances: []platform.Instance{{Name: "web1", Site: "east", Host: "h1"}, {Name: "web2", Site: "west", Host: "h2"}}}}}
+	}
+	in := decide.Input{State: &state.State{Platform: with(platform.RunEverywhere)}, View: health.NewView(0), Now: time.Minute}
+	hear := func(host, instance string) {
+		in.View.Fold(health.Report{Host: host, RunID: "r", Number: 1, Instances: []health.Instance{{Name: instance}}}, "", 0, in.Now)
+	}
+	hear("h1", "web1")
+	if err := unpermitted(in, with(platform.RunWithPrimary)); err == nil || !strings.Contains(err.Error(), "cannot stop web2, for the agent of h2 says nothing") {
+		t.Errorf("h2 is silent: %v", err)
+	}
+	if err := unpermitted(in, with(platform.RunEverywhere)); err != nil {
+		t.Errorf("nothing changes: %v", err)
+	}
+	hear("h2", "web2")
+	if err := unpermitted(in, with(platform.RunWithPrimary)); err != nil {
+		t.Errorf("both answer: %v", err)
+	}
+	in.Now += time.Minute
+	in.State.Platform = with(platform.RunWithPrimary)
+	if err := unpermitted(in, with(platform.RunWithPrimary)); err != nil {
+		t.Errorf("it ran so before: %v", err)
+	}
+	in.State.Platform = nil
+	if err := unpermitted(in, with(platform.RunWithPrimary)); err != nil {
+		t.Errorf("the first platform: %v", err)
 	}
 }

@@ -93,6 +93,21 @@ func TestBehindARelayIsNoWitness(t *testing.T) {
 	}
 }
 
+// TestPrimaryAndRelayLost: who is left looks for the primary itself, and is a witness then.
+func TestPrimaryAndRelayLost(t *testing.T) {
+	st := cascaded(t)
+	st.crash()
+	st.members["m1"], st.members["m2"] = nil, nil
+	cmd := st.step(10e9)
+	if cmd == nil || cmd.Stream == nil || cmd.Stream.Member != "m3" || cmd.Stream.From != "" {
+		t.Fatalf("%s", body(cmd))
+	}
+	st.apply(*cmd)
+	if cmd = st.step(10e9); cmd == nil || cmd.Begin == nil {
+		t.Fatalf("no failover: %s", body(cmd))
+	}
+}
+
 func TestWhoIsNeededStreamsFromThePrimary(t *testing.T) {
 	st := cascaded(t)
 	p := platformOf(1) // acks 1

@@ -132,6 +132,9 @@ func (l *look) unreachable() (*state.Command, Reason) {
 		return nil, Reason{}
 	}
 	if votes := v.deaf + len(v.silent); len(v.silent) == 0 || 2*votes <= v.expected {
+		if cmd, why := l.reroute(); cmd != nil {
+			return cmd, why // whose relay is lost as well tells something once it looks for the primary itself
+		}
 		text := fmt.Sprintf("%s, and too few observers answer to be sure (%d of %d; silent: %s)", since, votes, v.expected, strings.Join(v.absent, ", "))
 		l.problem(health.PrimaryUnreachable, l.c.Primary, text, false)
 		return wait(RuleDetect, text)

@@ -349,7 +349,7 @@ func (l *look) moveSite() (*state.Command, Reason) {
 	if to == "" || len(l.SwitchoverBlockers(to)) > 0 {
 		return nil, Reason{}
 	}
-	reason := fmt.Sprintf("part of site switchover %s, asked by %s: %s", ch.ID, ch.By, ch.Reason)
+	reason := fmt.Sprintf("part of site switchover %s, %s", ch.ID, ch.Reason)
 	return &state.Command{By: ch.By, Begin: &state.Begin{Kind: state.Switchover, To: to, Reason: reason, Change: ch.ID}}, Reason{RuleSite, reason}
 }
 

@@ -200,6 +200,12 @@ func TestAStartThatIsUnderWayWhenThePermitEnds(t *testing.T) {
 	if act = Next(s.Input); act.Kind != Kill {
 		t.Errorf("after that: %+v", act)
 	}
+	late := s.Input
+	late.Memory.KilledAt, late.Seen.Process = s.Now, health.ProcessRunning
+	late.Memory = late.Memory.Looked(late.Seen, s.Now)
+	if act = Next(late); act.Kind != Kill {
+		t.Errorf("what was not there when it was killed: %+v", act)
+	}
 	s.Memory = s.Memory.Looked(s.Seen, s.Now)
 	if act = Next(s.Input); act.Kind != Nothing && act.Kind != Persist || s.Memory.Starts != 0 {
 		t.Errorf("it was called off: %+v %+v", act, s.Memory)

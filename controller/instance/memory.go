@@ -11,6 +11,9 @@ import (
 func (m Memory) Looked(s Seen, now time.Duration) Memory {
 	switch s.Process {
 	case health.ProcessRunning:
+		if m.Begun {
+			m.KilledAt = 0 // a kill before this found nothing yet
+		}
 		m.Begun, m.EndedAt = false, 0
 		switch {
 		case s.Starting:

@@ -58,7 +58,7 @@ func freePort(t *testing.T) int {
 func newInstance(t *testing.T, ca *authority, member string) *Instance {
 	t.Helper()
 	b, o := needPostgres(t), testOwner(t)
-	dir := must(os.MkdirTemp("/tmp", "mst"))
+	dir := must(os.MkdirTemp("", "mst"))
 	check(t, os.Chmod(dir, 0o755))
 	i := &Instance{
 		Member: member, Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"),

@@ -167,6 +167,26 @@ func TestSegments(t *testing.T) {
 	}
 }
 
+func TestUnbroken(t *testing.T) {
+	const size = 16 << 20
+	all := []segment{{1, 2}, {1, 3}, {2, 4}, {1, 5}}
+	for _, c := range []struct {
+		t          platform.Timeline
+		from, want platform.LSN
+	}{
+		{1, 2*size + 40, 4 * size}, // 4 is missing
+		{1, 3 * size, 4 * size},
+		{1, 5*size + 40, 6 * size},
+		{2, 4*size + 40, 5 * size},
+		{2, 3*size + 40, 5 * size}, // its own may bear the name of the timeline before
+		{1, 9*size + 40, 10 * size},
+	} {
+		if got := unbroken(all, c.t, c.from, size); got != c.want {
+			t.Errorf("from %s on timeline %d: %s, want %s", c.from, c.t, got, c.want)
+		}
+	}
+}
+
 func TestHistory(t *testing.T) {
 	h := platform.History{{Timeline: 1, End: 0x6000198}, {Timeline: 4, End: 1<<32 | 0x28}}
 	got, err := parseHistory("# comment\n\n" + formatHistory(h))

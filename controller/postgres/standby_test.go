@@ -24,6 +24,7 @@ func TestStandby(t *testing.T) {
 	t.Run("restart", func(t *testing.T) { restarted(t, a, b, s) })
 	t.Run("clean stop", func(t *testing.T) { cleanStop(t, a) })
 	t.Run("let go of", func(t *testing.T) { letGo(t, b, s) })
+	t.Run("no next segment", func(t *testing.T) { noNextSegment(t, a) })
 }
 
 // letGo: a standby whose list nobody satisfies streams on with the same settings but for that, and if it is promoted by hand its
@@ -41,6 +42,29 @@ func letGo(t *testing.T, b *Instance, s Settings) {
 	check(t, b.Loaded(ctx, "primary_slot_name", s.PrimarySlot))
 	check(t, b.exec(ctx, "SELECT pg_promote()"))
 	insert(t, b, 77)
+}
+
+// noNextSegment: WAL that ends with its segment, where the next one is not there, has an end as any other.
+func noNextSegment(t *testing.T, a *Instance) {
+	ctx := testContext(t)
+	start(t, a, true)
+	check(t, a.exec(ctx, "CHECKPOINT"))
+	check(t, a.exec(ctx, "SELECT pg_switch_wal()"))
+	kill(t, a)
+	c, err := a.ControlData(ctx)
+	check(t, err)
+	all, err := a.segments(c.SegmentSize)
+	check(t, err)
+	for _, s := range all {
+		if s.number > uint64(c.Redo)/c.SegmentSize {
+			check(t, os.Remove(filepath.Join(a.walDir(), s.name(c.SegmentSize))))
+		}
+	}
+	end, err := a.EndOfWAL(ctx)
+	check(t, err)
+	if want := platform.LSN((uint64(c.Redo)/c.SegmentSize + 1) * c.SegmentSize); !end.Known || end.LSN != want {
+		t.Errorf("end of WAL %+v, want %s", end, want)
+	}
 }
 
 // overridden: a seal must not believe a file that ALTER SYSTEM wins over.

@@ -305,6 +305,7 @@ func withApp(index uint64, change func(*state.State)) *state.State {
 	s := social(1, 1, "feed-1")
 	s.Generation, s.Index = 1, index
 	s.Platform.Sites = []platform.Site{{Name: "east"}, {Name: "west"}}
+	s.Platform.Hosts[0].Site, s.Platform.Hosts[1].Site = "east", "west"
 	s.Platform.Apps = []platform.App{{Name: "web", Run: platform.RunWithPrimary, Needs: []string{"feed"}, Instances: []platform.Instance{
 		{Name: "web1", Site: "east", Address: "10.0.0.1:80"}, {Name: "web2", Site: "east", Address: "10.0.0.2:80"}, {Name: "web3", Site: "west", Address: "10.0.1.1:80"}}}}
 	s.Apps = map[string]*state.App{"web": {Name: "web", Site: "east"}}

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"strings"
 
 	"mainstay/controller/platform"
 )
@@ -19,8 +20,12 @@ func Recovered(s *State, lost []string, by, reason, at string) *State {
 	next.Generation++
 	next.Runs = nil
 	next.Lost = append(append([]string(nil), s.Lost...), lost...)
-	if next.Change != nil {
-		next.changing(next.Change.ID, func(op *Operation) { op.end(Failed, "the controllers were recovered in the middle of it", at) })
+	if ch := next.Change; ch != nil {
+		outcome := "the controllers were recovered in the middle of it"
+		if quiet := ch.quiet(); len(quiet) > 0 {
+			outcome += "; nobody asks these any more to take writes again, do it by the app's resume: " + strings.Join(quiet, ", ")
+		}
+		next.changing(ch.ID, func(op *Operation) { op.end(Failed, outcome, at) })
 		next.Change = nil
 	}
 	for _, name := range s.ClusterNames() {

@@ -35,6 +35,18 @@ func TestRecoveredBeginsAGeneration(t *testing.T) { // S3
 	}
 }
 
+// A site switchover ends with the generation, and nobody resumes what it has quiesced: that is said.
+func TestRecoveredInASiteSwitchover(t *testing.T) {
+	s := born(t, 1)
+	s.Changes = []Operation{{ID: "site-1", Kind: SiteSwitchover, Result: Running}}
+	s.Change = &SiteChange{ID: "site-1", Version: 1, To: "west", Answers: map[string]Answer{"quiesce web3": {OK: true}, "quiesce web2": {OK: true},
+		"quiesce web1": {OK: true}, "quiesce web4": {Detail: "no"}, "resume web2": {OK: true}, "resume web3": {Detail: "no"}}}
+	s = Recovered(s, nil, "root", "fire", "now")
+	if op := s.Changes[0]; s.Change != nil || op.Result != Failed || !strings.HasSuffix(op.Outcome, "by the app's resume: web1, web3") {
+		t.Errorf("%+v", op)
+	}
+}
+
 // TestDoubtfulPromotions: no seal, no lease's end and no position proves anything about an epoch of the lost controllers.
 func TestDoubtfulPromotions(t *testing.T) { // S4
 	next := platform.Epoch{Generation: 2, Number: 2}

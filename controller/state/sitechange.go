@@ -40,7 +40,7 @@ type Answer struct {
 // BeginSite begins a site switchover. The checks were made by whoever proposed it, and are made again in its first step.
 type BeginSite struct {
 	To     string `json:"to"`
-	Reason string `json:"reason"`
+	Reason string `json:"reason"` // with who asked, such as "asked by alice: power work"
 }
 
 // StepSite moves a site switchover on. Exactly one of Step, Worked, Halt, Undo, End and Word is set.
@@ -105,6 +105,17 @@ func (ch *SiteChange) Ready(p *platform.Platform, step, when string) error {
 // Quieted: the instance has said that it refuses writes.
 func (ch *SiteChange) Quieted(instance string) bool {
 	return ch.Answers[Effect{Kind: Quiesce, Instance: instance}.Key()].OK
+}
+
+// quiet are the instances that have said that they refuse writes, and not that they take them again; in a fixed order.
+func (ch *SiteChange) quiet() (names []string) {
+	for _, key := range sortedKeys(ch.Answers) {
+		name, asked := strings.CutPrefix(key, Effect{Kind: Quiesce}.Key())
+		if asked && ch.Quieted(name) && !ch.Answers[Effect{Kind: Resume, Instance: name}.Key()].OK {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // ErrHookRuns is returned while a hook has not answered yet.

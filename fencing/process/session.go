@@ -34,8 +34,15 @@ func (t *Tree) session(all map[int]proc) (found []int) {
 	return found
 }
 
-// Left tells whether any process of the tree has yet to end.
+// Left tells whether any process of the tree has yet to end. Once the leader has, and the kernel says that its cgroup is
+// empty, nothing is left that could be found by reading all of /proc, and that is not done.
 func (t *Tree) Left() (bool, error) {
+	if t.cgroup != nil {
+		leader, err := readProc(t.leader.pid)
+		if gone(err) || err == nil && leader.start != t.leader.start {
+			return t.cgroup.Populated()
+		}
+	}
 	pids, err := t.Pids()
 	return len(pids) > 0 || t.populated(), err
 }

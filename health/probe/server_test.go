@@ -56,7 +56,7 @@ func (p pki) issue(role, name string) identity.Files {
 func (p pki) primary() *postgres.Instance {
 	p.t.Helper()
 	t := p.t
-	dir, err := os.MkdirTemp("/tmp", "msp")
+	dir, err := os.MkdirTemp("", "msp")
 	check(t, err)
 	check(t, os.Chmod(dir, 0o755))
 	i := &postgres.Instance{

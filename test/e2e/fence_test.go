@@ -68,7 +68,7 @@ func TestFenceDevice(t *testing.T) {
 // device names a host's BMC in the platform file, as an operator would: export, edit, apply.
 func (tr *trial) device(t *testing.T, host string, bmc *stand.BMC) {
 	t.Helper()
-	file := filepath.Join(folder(t), "platform.yaml")
+	file := filepath.Join(t.TempDir(), "platform.yaml")
 	lines := strings.Split(tr.verb(t, "export"), "\n")
 	for i, line := range lines {
 		if strings.Contains(line, "name: "+host+",") && strings.HasSuffix(line, "}") {

@@ -226,10 +226,10 @@ func (m *appMinder) obey(answer *wire.ReportAnswer, s time.Duration) {
 		return
 	}
 	m.goalFrom, m.heard = answer.Number, m.host.now()
-	g := instance.Confirm(m.goal, next, named)
-	if named && g.Permit > 0 {
-		m.permitEnd, m.vouched = instance.Renewed(m.goal, g, m.permitEnd, s, m.heard), false
+	if next.Permit > 0 {
+		m.permitEnd, m.vouched = instance.Renewed(m.goal, next, m.permitEnd, s, m.heard), false
 	}
+	g := instance.Confirm(m.goal, next, named)
 	if g == m.goal {
 		return
 	}

@@ -1,0 +1,58 @@
+package agent
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/wire"
+)
+
+// TestMeetOnADiskThatHangs: the answer that names a new member is of the lease path, and so are the other members' leases (L6).
+func TestMeetOnADiskThatHangs(t *testing.T) {
+	dir := t.TempDir()
+	a := life(t, dir, "r")
+	defer a.home.close()
+	a.bond, a.news, a.wake, a.unfit, a.strange = bond{"p", 1}, make(chan struct{}), make(chan struct{}, 1), map[string]string{}, make(chan string, 1)
+	hangs := filepath.Join(dir, "members", "feed-e1.json")
+	if err := syscall.Mkfifo(hangs, 0o600); err != nil { // nobody writes: whoever reads it waits
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	a.group, a.ctx = errgroup.WithContext(ctx)
+	a.group.Go(func() error { return a.meetLoop(a.ctx) })
+	obeyed := make(chan struct{})
+	go func() {
+		defer close(obeyed)
+		for number := range uint64(3) {
+			a.obey(&wire.ReportAnswer{PlatformID: "p", Generation: 1, RunID: "r", Number: number, Version: "2", Goals: map[string]platform.Goal{"feed-e1": {Kind: platform.GoalReplica}}}, way{})
+		}
+	}()
+	select {
+	case <-obeyed:
+	case <-time.After(20 * time.Second):
+		t.Error("the answer waits for the disk")
+	}
+	w, err := os.OpenFile(hangs, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.WriteString("{}"); err != nil {
+		t.Error(err)
+	}
+	w.Close()
+	for deadline := time.Now().Add(20 * time.Second); a.lookUp("feed-e1") == nil; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it is never looked after")
+		}
+	}
+	<-a.kick // the next report goes at once, and its answer brings the goal
+	cancel()
+	_ = a.group.Wait()
+}
