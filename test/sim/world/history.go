@@ -134,7 +134,11 @@ func (c *cluster) passedOver(chosen *minder, was *state.Cluster, p *state.Promot
 			continue
 		}
 		if m.durable.Sealed == p.Attempt && m.pg.timeline() == was.Timeline && was.Members[m.name].Excluded == "" && c.w.raft.top().FenceOf(c.name, m.name) == nil {
-			others = append(others, c.candidate(m, was))
+			o := c.candidate(m, was)
+			if m.pg.fed == p.Attempt { // it was handed WAL since it was sealed, and may not have told of all
+				o.Position = min(o.Position, p.Positions[m.name])
+			}
+			others = append(others, o)
 		}
 	}
 	return others

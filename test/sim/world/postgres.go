@@ -54,8 +54,9 @@ type postgres struct {
 	senders    []*connection
 	waits      []write
 	lastStream time.Duration
-	beaten     time.Duration // when the small local commit last finished
-	onStop     func()        // what happens when it begins to stop
+	fed        platform.Epoch // the attempt in which it was handed WAL after its seal: for the checker
+	beaten     time.Duration  // when the small local commit last finished
+	onStop     func()         // what happens when it begins to stop
 }
 
 type write struct {

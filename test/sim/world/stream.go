@@ -122,6 +122,9 @@ func (p *postgres) take(c *connection, wal []*record) {
 	}
 	if len(wal) > len(p.wal) {
 		p.wal, p.own = wal, false
+		if p.fedBy(c.from) {
+			p.fed = p.m.durable.Sealed
+		}
 		p.replay(len(wal))
 	}
 	if len(p.senders) > 0 {
