@@ -48,8 +48,11 @@ func TestVotesBetweenControllers(t *testing.T) {
 		gone = nodes[1]
 	}
 	b.crash(gone)
-	left := b.leader()
 	b.eventually("the vote of a dead controller to expire", 20*time.Second, func() bool {
+		left := b.leader()
+		if left == nil { // not yet, after the crash of one of three
+			return false
+		}
 		look, err := left.loop.Look(b.ctx(5 * time.Second))
 		return err == nil && look.Input.View.Vote(gone.cfg.Name, m, fresh, look.Input.Now) == nil
 	})
