@@ -140,14 +140,15 @@ func (l *look) loss(ch choice) string {
 	return fmt.Sprintf("acks is 0: at least the WAL from %s to %s (%d bytes)", have, old.Position, old.Position-have)
 }
 
-// waitOrAccept applies the policy for a cluster in which no candidate can be shown to hold every acknowledged commit.
+// waitOrAccept applies the policy for a cluster in which no candidate can be shown to hold every acknowledged commit. The loss
+// that a policy accepts is bounded; after a recovery of the controllers nothing bounds it, so only a person's word counts.
 func (l *look) waitOrAccept(proof fencing.Proof, ch choice, why error) (*state.Command, Reason) {
 	a := l.c.Attempt
 	if a.Accepted != nil && a.Accepted.Completeness && ch.best != "" {
 		return l.promote(proof, ch, false, fmt.Sprintf("accepted by %s (%s): %v", a.Accepted.By, a.Accepted.Reason, why))
 	}
 	p := l.conf.Failover
-	if p.WhenIncomplete == "accept" && ch.best != "" && l.Watch.held(l.c.Name+"/incomplete") >= p.AcceptAfter {
+	if p.WhenIncomplete == "accept" && !l.c.Doubtful && ch.best != "" && l.Watch.held(l.c.Name+"/incomplete") >= p.AcceptAfter {
 		acc := &state.Acceptance{By: byPolicy, Reason: "failover.when-incomplete: accept", Completeness: true}
 		return &state.Command{Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, Accepted: acc, Note: why.Error()}},
 			Reason{RuleAttempt, "accept a bounded loss by policy"}

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -45,6 +46,25 @@ func TestNoPromotionByItselfAfterARecovery(t *testing.T) {
 	if p := st.commits().Promote; p == nil || p.Member != "m2" || p.Proof.Kind != fencing.Operator || p.Attempt.Generation != 2 || p.Loss == "" {
 		t.Fatalf("%+v", p)
 	}
+}
+
+// TestNoPolicyAcceptsALossAfterARecovery: nothing bounds it, though a proof is there.
+func TestNoPolicyAcceptsALossAfterARecovery(t *testing.T) {
+	st := recovered(t)
+	p := *st.s.Platform
+	p.Clusters = slices.Clone(p.Clusters)
+	p.Clusters[0].Failover.WhenIncomplete, p.Clusters[0].Failover.AcceptAfter = "accept", 10*time.Second
+	st.apply(state.Command{Platform: &state.SetPlatform{Platform: &p}})
+	st.crash()
+	st.members["m1"].Corrupt = "its control file does not match its checksum" // so it cannot be restarted in place
+	st.later(0)
+	st.commits()
+	st.later(0)
+	st.seal("m2", "m3")
+	if cmd := st.step(time.Minute); cmd != nil {
+		t.Fatalf("decided %s", body(cmd))
+	}
+	st.waits("mainstay failover feed")
 }
 
 // TestOldPrimaryRestartsInPlaceAfterARecovery: what its own disk holds is all that it acknowledged.
