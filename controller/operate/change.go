@@ -3,11 +3,14 @@ package operate
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -48,14 +51,16 @@ func (r *Runner) changeJob(e state.Effect, s *state.State) job {
 		ev := event{s.Platform.Name, e.Change, h.Step, h.When, s.Change.To, s.Change.By, s.Change.Reason}
 		ask = func(ctx context.Context) (string, error) { return runHook(ctx, h, ev) }
 	} else {
-		url := urlOf(s.Platform.App(e.App), e)
+		app := s.Platform.App(e.App)
+		url := urlOf(app, e)
 		if url == "" {
 			return nil
 		}
+		ca := app.Check.CA
 		ask = func(ctx context.Context) (string, error) {
 			ctx, cancel := context.WithTimeout(ctx, askTimeout)
 			defer cancel()
-			return post(ctx, url, nil)
+			return post(ctx, url, ca, nil)
 		}
 	}
 	return func(ctx context.Context) (cmd state.Command, ok bool, detail string) {
@@ -86,7 +91,7 @@ func runHook(ctx context.Context, h platform.Hook, ev event) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return post(ctx, h.Webhook, body)
+		return post(ctx, h.Webhook, "", body)
 	}
 	return run(ctx, h.Exec, ev)
 }
@@ -117,14 +122,41 @@ func run(ctx context.Context, words []string, ev event) (string, error) {
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// asking never follows a redirect, and keeps no connection: each question is a new one.
-var asking = &http.Client{
-	Transport:     &http.Transport{DisableKeepAlives: true},
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+// client follows no redirect, and keeps no connection: each question is a new one. ca is the file with who may sign the
+// server's certificate, "" for the system's.
+func client(ctx context.Context, ca string) (*http.Client, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if ca != "" {
+		type file struct {
+			raw []byte
+			err error
+		}
+		f, read := program.Apart(ctx, func() file {
+			raw, err := os.ReadFile(ca)
+			return file{raw, err}
+		})
+		config.RootCAs = x509.NewCertPool()
+		switch {
+		case !read:
+			return nil, fmt.Errorf("%s cannot be read in time: does its disk hang?", ca)
+		case f.err != nil:
+			return nil, f.err
+		case !config.RootCAs.AppendCertsFromPEM(f.raw):
+			return nil, fmt.Errorf("%s holds no certificate", ca)
+		}
+	}
+	return &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: config},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
 }
 
 // post asks, within the deadline of ctx; any 2xx is yes.
-func post(ctx context.Context, url string, body []byte) (string, error) {
+func post(ctx context.Context, url, ca string, body []byte) (string, error) {
+	asking, err := client(ctx, ca)
+	if err != nil {
+		return "", err
+	}
 	q, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return "", err

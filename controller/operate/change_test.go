@@ -3,6 +3,7 @@ package operate
 import (
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -99,5 +100,23 @@ func TestInstancesAreAsked(t *testing.T) {
 	}
 	if a := ask(t, p, state.Effect{Kind: state.Quiesce, App: "web", Instance: "web1"}); a.OK {
 		t.Errorf("a redirect was followed: %+v", a)
+	}
+}
+
+// An app server's certificate is checked as its app's check says.
+func TestInstancesAreAskedByTLS(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	ca := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	app := platform.App{Name: "web", Verify: "https://{address}/verify", Instances: []platform.Instance{{Name: "web1", Address: strings.TrimPrefix(server.URL, "https://")}}}
+	for file, says := range map[string]string{ca: "200 OK", "": "unknown authority", ca + ".gone": "no such file", "/dev/null": "holds no certificate"} {
+		app.Check.CA = file
+		a := ask(t, &platform.Platform{Apps: []platform.App{app}}, state.Effect{Kind: state.Verify, App: "web", Instance: "web1"})
+		if a.OK != (file == ca) || !strings.Contains(a.Detail, says) {
+			t.Errorf("ca %q: %+v", file, a)
+		}
 	}
 }
