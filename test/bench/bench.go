@@ -28,7 +28,6 @@ type bench struct {
 	direct *load.Direct
 	target load.Target  // direct, or the app servers
 	load   *load.Client // of the fault that is measured
-	begun  time.Time    // when an agent was started last
 }
 
 // open starts a platform in a folder of its own below dir. The caller closes it. stand.ErrNotAllowed: the setting needs
@@ -68,7 +67,6 @@ func (b *bench) begin(ctx context.Context) error {
 	if err := b.Start(ctx); err != nil {
 		return err
 	}
-	b.begun = time.Now()
 	if b.Apps != nil {
 		return b.throughApps(ctx)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"syscall"
-	"time"
 
 	"mainstay/controller/state"
 	"mainstay/test/stand"
@@ -73,10 +72,7 @@ func postmasterKilled(_ context.Context, b *bench, primary string) (func() error
 
 func hostKilled(_ context.Context, b *bench, primary string) (func() error, error) {
 	h := b.Host(primary)
-	return func() error {
-		b.begun = time.Now()
-		return b.StartAgent(h.Name)
-	}, stand.Signal(syscall.SIGKILL, b.Everything(h)...)
+	return func() error { return b.StartAgent(h.Name) }, stand.Signal(syscall.SIGKILL, b.Everything(h)...)
 }
 
 func switchover(ctx context.Context, b *bench, _ string) (func() error, error) {

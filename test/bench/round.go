@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/test/platform/load"
@@ -116,17 +115,13 @@ func (b *bench) round(ctx context.Context, f fault) (s sample, err error) {
 	return s, err
 }
 
-// ready waits for health and for the load, and for what an agent owes that was started a moment ago: it lets its member be
-// neither sealed nor promoted for a count-out, because it may have promised that before (L5). It lifts the block that an
-// automatic failover leaves behind: with it the next inferred one would wait for a minute.
+// ready waits for health and for the load, and for promises of before an agent's start. It lifts the block that an automatic
+// failover leaves behind: with it the next inferred one would wait for a minute.
 func (b *bench) ready(ctx context.Context) (was wire.ClusterState, err error) {
 	if err := b.healthy(ctx); err != nil {
 		return was, err
 	}
-	err = b.Wait(ctx, "promises from before an agent's start to be over", func() (bool, string) {
-		return time.Since(b.begun) > platform.CountOut(platform.DefaultLease), ""
-	})
-	if err != nil {
+	if err := b.WaitPromises(ctx); err != nil {
 		return was, err
 	}
 	err = b.Wait(ctx, "the block of the last failover to be lifted", func() (bool, string) {

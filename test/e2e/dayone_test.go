@@ -184,6 +184,18 @@ func (d *dayOne) platform(t *testing.T) {
 }
 
 func (d *dayOne) looks(t *testing.T) {
+	d.check(t, d.Wait(d.ctx, "members that are busy with nothing", func() (bool, string) {
+		c, err := d.Cluster(d.ctx)
+		if err != nil {
+			return false, err.Error()
+		}
+		for _, m := range c.Members {
+			if m.Seen == nil || m.Seen.Doing != "" {
+				return false, m.Name
+			}
+		}
+		return true, ""
+	}))
 	d.run(t, "looks",
 		"platform social", "primary feed-e1", "writable", "streaming", "no problems", // status
 		"if the primary died now", "by proof quorum-sealed, losing at most: no acknowledged commit", // explain

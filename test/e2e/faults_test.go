@@ -52,6 +52,7 @@ func TestAsynchronous(t *testing.T) {
 func (tr *trial) primary(t *testing.T) string {
 	t.Helper()
 	tr.healthy(t)
+	tr.check(t, tr.WaitPromises(tr.ctx))
 	c, err := tr.Cluster(tr.ctx)
 	tr.check(t, err, tr.Ack(tr.ctx))
 	return c.Primary

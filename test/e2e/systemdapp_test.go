@@ -31,7 +31,9 @@ TimeoutStopSec=90
 func TestSystemdInstance(t *testing.T) {
 	requireSystemd(t)
 	tr := build(t, stand.Options{Members: 2, Settings: []string{"lease: 30s"}}) // a permit is four heartbeats, which a busy machine must not miss
-	tr.must(tr.Start(tr.ctx))
+	tr.must(tr.Boot(tr.ctx))
+	tr.must(tr.Apply(tr.ctx))
+	tr.must(tr.WaitHealthy(tr.ctx))
 	if p := tr.primary(t); p != "feed-e1" {
 		t.Fatalf("%s is primary", p)
 	}

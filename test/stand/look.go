@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/health"
@@ -46,6 +47,25 @@ func (s *Stand) WaitHealthy(ctx context.Context) error {
 			return false, err.Error()
 		}
 		return s.healthy(c)
+	})
+}
+
+// WaitPromises waits for what an agent owes that was started a moment ago: it lets its member be neither sealed nor promoted for
+// a count-out, because it may have promised that before (L5).
+func (s *Stand) WaitPromises(ctx context.Context) error {
+	lease := platform.DefaultLease
+	for _, line := range s.Settings {
+		if text, ok := strings.CutPrefix(line, "lease: "); ok {
+			var err error
+			if lease, err = time.ParseDuration(text); err != nil {
+				return err
+			}
+		}
+	}
+	return s.Wait(ctx, "promises from before an agent's start to be over", func() (bool, string) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return time.Since(s.agent) > platform.CountOut(lease), ""
 	})
 }
 

@@ -93,6 +93,7 @@ type Stand struct {
 	mu     sync.Mutex
 	procs  map[string]*Proc // by name: controller c1, agent db-e1, ...
 	over   bool             // Close has begun
+	agent  time.Time        // when one was started last
 	others []dataOf         // of clones
 }
 
@@ -289,6 +290,9 @@ func (s *Stand) StartController(name string) error {
 
 // StartAgent starts the agent of a host.
 func (s *Stand) StartAgent(host string) error {
+	s.mu.Lock()
+	s.agent = time.Now()
+	s.mu.Unlock()
 	_, err := s.Run(host, "agent "+host, s.bin, "agent", "-f", s.path("etc", "agent-"+host+".yaml"))
 	return err
 }

@@ -17,7 +17,10 @@ func (s *Stand) Start(ctx context.Context) error {
 	if err := s.Apply(ctx); err != nil {
 		return err
 	}
-	return s.WaitHealthy(ctx)
+	if err := s.WaitHealthy(ctx); err != nil {
+		return err
+	}
+	return s.WaitPromises(ctx) // a primary that ended before would be started again where it was
 }
 
 // Mend undoes what a fault may have left behind: disks are thawed and emptied, daemons that do not run are started.
