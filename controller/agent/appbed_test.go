@@ -92,11 +92,16 @@ func (h *appHost) command() *appCommand {
 	return nil
 }
 
+// report is the number of a report of this moment.
+func (h *appHost) report() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.clocks.Send(boottime.Now())
+}
+
 // leads answers a report of this moment with that goal.
 func (h *appHost) leads(g platform.InstanceGoal) (number uint64) {
-	h.mu.Lock()
-	number = h.clocks.Send(boottime.Now())
-	h.mu.Unlock()
+	number = h.report()
 	h.obeyInstances(&wire.ReportAnswer{RunID: "run", Number: number, Instances: map[string]platform.InstanceGoal{web: g}})
 	return number
 }

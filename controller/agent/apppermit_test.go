@@ -221,3 +221,25 @@ func TestNobodyVouchesAgainstALeader(t *testing.T) {
 		})
 	}
 }
+
+// TestAnswerOfADeposedLeader: it answered a later report than its successor did, and knew less; its answer comes last.
+func TestAnswerOfADeposedLeader(t *testing.T) {
+	for _, late := range []struct {
+		generation, index uint64
+		want              platform.Wanting
+	}{{1, 7, platform.WantStopped}, {1, 8, platform.WantRunning}, {1, 0, platform.WantRunning}, {2, 3, platform.WantRunning}} {
+		h := newAppHost(t, config.AgentInstance{Command: script("exec sleep 1000")})
+		first, second := h.report(), h.report()
+		says := func(number, generation, index uint64, g platform.InstanceGoal) {
+			h.obeyInstances(&wire.ReportAnswer{RunID: "run", Number: number, Generation: generation, Index: index, Instances: map[string]platform.InstanceGoal{web: g}})
+		}
+		says(first, 1, 8, toStop)
+		says(second, late.generation, late.index, permitted(time.Hour))
+		m := h.apps[web]
+		m.mu.Lock()
+		if m.goal.Want != late.want {
+			t.Errorf("generation %d, entry %d after entry 8 of generation 1: %s", late.generation, late.index, m.goal.Want)
+		}
+		m.mu.Unlock()
+	}
+}

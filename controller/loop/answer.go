@@ -16,7 +16,7 @@ import (
 // report arrived (L1). Every grant is recorded before the answer leaves (L3).
 func (c *Core) answer(r health.Report, now time.Duration) *wire.ReportAnswer {
 	a := &wire.ReportAnswer{
-		PlatformID: c.state.PlatformID, Generation: c.state.Generation, RunID: r.RunID, Number: r.Number, Leader: c.name,
+		PlatformID: c.state.PlatformID, Generation: c.state.Generation, RunID: r.RunID, Number: r.Number, Leader: c.name, Index: c.state.Index,
 		Version: WakeVersion(c.state, r.Host), Goals: map[string]platform.Goal{}, Positions: map[string]platform.LSN{}, Peers: map[string]wire.Peer{}, Heartbeat: platform.Heartbeat(platform.DefaultLease),
 	}
 	if c.state.Platform == nil {

@@ -31,6 +31,9 @@ type ReportAnswer struct {
 	RunID      string `json:"runID"`
 	Number     uint64 `json:"number"`
 	Leader     string `json:"leader"`
+	// Index is the entry of the log up to which the leader knew it: what a leader deposed since has said is older, whatever the
+	// number of the report that it answered. 0 where the controller is of a version that does not say.
+	Index uint64 `json:"index,omitempty"`
 	// Version is what GET /v1/wake waits to move on from.
 	Version string                   `json:"version"`
 	Goals   map[string]platform.Goal `json:"goals"`

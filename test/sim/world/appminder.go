@@ -31,6 +31,7 @@ type appMinder struct {
 type appRun struct {
 	goal      platform.InstanceGoal
 	goalFrom  uint64
+	goalIndex uint64 // of the log, up to which the leader knew it whose answer brought it
 	heard     time.Duration
 	permitEnd time.Duration
 	grace     time.Duration
@@ -222,10 +223,10 @@ func (m *appMinder) obey(answer *wire.ReportAnswer, s time.Duration) {
 		m.heard = m.host.now()
 		return
 	}
-	if answer.Number < m.goalFrom {
+	if answer.Number < m.goalFrom || answer.Index < m.goalIndex {
 		return
 	}
-	m.goalFrom, m.heard = answer.Number, m.host.now()
+	m.goalFrom, m.goalIndex, m.heard = answer.Number, answer.Index, m.host.now()
 	if next.Permit > 0 {
 		m.permitted(instance.Renewed(m.goal, next, m.permitEnd, s, m.heard), false)
 	}
