@@ -53,22 +53,14 @@ func newAppHost(t *testing.T, cfg config.AgentInstance) *appHost {
 // removeCgroup waits until the kernel has let go of what was killed.
 func (h *appHost) removeCgroup(c *appCommand) {
 	h.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
+	eventually(h.t, "the instance's cgroups to be empty and gone", func() bool {
 		groups, err := process.Find(cgroupName("instance-"+web, c.dir))
 		for _, g := range groups {
 			err = errors.Join(err, g.Remove())
 		}
 		var none *process.UnavailableError
-		if err == nil || errors.As(err, &none) {
-			return
-		}
-		if time.Now().After(deadline) {
-			h.t.Error(err)
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return err == nil || errors.As(err, &none)
+	})
 }
 
 // begin starts the agent, or the one after it.
@@ -106,19 +98,15 @@ func (h *appHost) leads(g platform.InstanceGoal) (number uint64) {
 	return number
 }
 
-func (h *appHost) wait(what string, yes func(health.Instance) bool) health.Instance {
+func (h *appHost) wait(what string, yes func(health.Instance) bool) (r health.Instance) {
 	h.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		r := h.instances()[0]
-		if yes(r) {
-			return r
+	defer func() {
+		if h.t.Failed() {
+			h.t.Logf("%s: last %+v\nlog: %s", what, r, h.said())
 		}
-		if time.Now().After(deadline) {
-			h.t.Fatalf("%s: not after 20 s: %+v\nlog: %s", what, r, h.said())
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	}()
+	eventually(h.t, what, func() bool { r = h.instances()[0]; return yes(r) })
+	return r
 }
 
 // said is what the app server wrote.

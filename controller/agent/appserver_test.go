@@ -181,15 +181,10 @@ func TestAppServerThatCannotBeKept(t *testing.T) {
 	h.leads(toRun)
 	h.wait("why", func(r health.Instance) bool { return strings.Contains(r.Error, "keep what the agent must not forget") })
 	tree, _ := h.command().held()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	eventually(t, "its end, for no later agent would find it", func() bool {
 		left, err := tree.Left()
-		if !left && err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("it runs on, and no later agent would find it: %v", err)
-		}
-	}
+		return !left && err == nil
+	})
 }
 
 func TestAppServerThatNobodyKnows(t *testing.T) {

@@ -47,11 +47,7 @@ func TestMeetOnADiskThatHangs(t *testing.T) {
 		t.Error(err)
 	}
 	w.Close()
-	for deadline := time.Now().Add(20 * time.Second); a.lookUp("feed-e1") == nil; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it is never looked after")
-		}
-	}
+	eventually(t, "the member to be looked after", func() bool { return a.lookUp("feed-e1") != nil })
 	<-a.kick // the next report goes at once, and its answer brings the goal
 	cancel()
 	_ = a.group.Wait()

@@ -253,6 +253,6 @@ func eventually(t *testing.T, what string, holds func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatal("waited in vain for ", what)
 		}
-		<-time.After(50 * time.Millisecond)
+		<-time.After(5 * time.Millisecond)
 	}
 }

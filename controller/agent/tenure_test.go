@@ -51,19 +51,12 @@ func leader(t *testing.T, a *Agent) *minder {
 func answered(t *testing.T, m *minder, what string, done func() bool) {
 	t.Helper()
 	peers := map[string]wire.Peer{"feed-e2": {Host: "db-e2", Address: "10.0.1.12:7201"}, "feed-w1": {Host: "db-w1", Address: "10.0.2.21:7201"}}
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	eventually(t, what, func() bool {
 		m.learn(nil, peers)
 		m.mu.Lock()
-		ok := done()
-		m.mu.Unlock()
-		if ok {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not in time: %s", what)
-		}
-		time.Sleep(time.Millisecond)
-	}
+		defer m.mu.Unlock()
+		return done()
+	})
 }
 
 // A process that is started while no leader answers asks at once for the promises its predecessor would have asked for (S6).

@@ -42,6 +42,11 @@ func apps(in Input, d *Decision) {
 
 func (p *poolLook) decide() *state.ChangeApp {
 	p.problems()
+	if p.State.Change != nil {
+		for n := range p.conf.Instances {
+			p.runs(&p.conf.Instances[n])
+		}
+	}
 	if c := p.place(); c != nil {
 		return c
 	}
@@ -156,6 +161,24 @@ func (p *poolLook) verdict(i *platform.Instance) health.Working {
 	return health.JudgeInstance(p.instanceVotes(p.conf, i.Name), len(p.Controllers))
 }
 
+// runs is for how long this leader has seen the instance run without a break, as its agent says.
+func (p *poolLook) runs(i *platform.Instance) time.Duration {
+	if r := p.seen(i); r == nil || !r.Running {
+		return 0
+	}
+	return p.Watch.held("app " + p.conf.Name + "/runs/" + i.Name)
+}
+
+// up: a majority finds the instance well and, where it was stopped before, by a check that began since it was seen to run. A
+// verdict outlives its instance for as long as the next check hangs; that does not show that it has come up.
+func (p *poolLook) up(i *platform.Instance) bool {
+	limit := p.conf.Check.Fresh(p.suspect())
+	if p.conf.Run == platform.RunWithPrimary && p.seen(i) != nil {
+		limit = min(limit, p.runs(i))
+	}
+	return health.JudgeInstance(p.votesWithin(limit, p.conf, i.Name), len(p.Controllers)) == health.Well
+}
+
 // wanted: the instance is to run now.
 func (p *poolLook) wanted(i *platform.Instance) bool {
 	return p.State.Wants(p.conf, i.Name) == platform.WantRunning
@@ -268,9 +291,14 @@ func (p *poolLook) problem(kind health.Kind, site, instance, evidence string) {
 
 // instanceVotes are the fresh words of the expected observers about an instance; nil for one that says nothing.
 func (in Input) instanceVotes(conf *platform.App, instance string) []*health.InstanceVote {
+	return in.votesWithin(conf.Check.Fresh(in.suspect()), conf, instance)
+}
+
+// votesWithin are those whose last check began within limit.
+func (in Input) votesWithin(limit time.Duration, conf *platform.App, instance string) []*health.InstanceVote {
 	votes := make([]*health.InstanceVote, 0, len(in.Controllers))
 	for _, c := range in.Controllers {
-		votes = append(votes, in.View.InstanceVote(c, conf.Name, instance, conf.Check.Fresh(in.suspect()), in.Now))
+		votes = append(votes, in.View.InstanceVote(c, conf.Name, instance, limit, in.Now))
 	}
 	return votes
 }

@@ -16,6 +16,7 @@ type pool struct {
 	*stage
 	instances map[string]*health.Instance // what the agents of the hosts that answer report; by instance
 	works     map[string]health.Working   // what every controller says
+	checked   map[string]time.Duration    // for how long the last check of it that ended has begun
 	reaches   map[string]health.Working
 	speaks    map[string]bool // the controllers that do
 	hears     bool            // c1 and c3 hear m1
@@ -34,7 +35,7 @@ func withPool(t *testing.T, change func(*platform.Platform)) *pool {
 			change(p)
 		}
 	})
-	p := &pool{stage: st, instances: map[string]*health.Instance{}, works: map[string]health.Working{}, reaches: map[string]health.Working{},
+	p := &pool{stage: st, instances: map[string]*health.Instance{}, works: map[string]health.Working{}, checked: map[string]time.Duration{}, reaches: map[string]health.Working{},
 		speaks: map[string]bool{"c1": true, "c2": true, "c3": true}, hears: true}
 	for _, i := range []string{"1", "2", "3", "4"} {
 		p.instances["web"+i], p.works["web"+i] = &health.Instance{Name: "web" + i, Running: true}, health.Well
@@ -84,7 +85,11 @@ func (p *pool) tell() {
 		}
 		v := health.Votes{Observer: c, Site: site, Number: p.number, Votes: []health.Vote{m1}}
 		for _, n := range []string{"web1", "web2", "web3", "web4"} {
-			v.Apps = append(v.Apps, health.InstanceVote{App: "web", Instance: n, Health: p.works[n], Reaches: p.reaches[n], Error: "says no"})
+			i := health.InstanceVote{App: "web", Instance: n, Health: p.works[n], Reaches: p.reaches[n], AgeMS: p.checked[n].Milliseconds()}
+			if p.works[n] != health.Well {
+				i.Error = "says no"
+			}
+			v.Apps = append(v.Apps, i)
 		}
 		p.view.FoldVotes(v, p.now)
 	}

@@ -277,7 +277,7 @@ func (l *changeLook) serving() string {
 				continue
 			}
 			all++
-			if p.wanted(inst) && p.verdict(inst) == health.Well {
+			if p.wanted(inst) && p.up(inst) {
 				well++
 			}
 		}

@@ -390,6 +390,32 @@ func TestHooksAfterAStep(t *testing.T) {
 	}
 }
 
+// TestOldVerdictIsNoSignOfLife: what the checks found of an app server before it was stopped, where the next one hangs since, does
+// not show that it has come up.
+func TestOldVerdictIsNoSignOfLife(t *testing.T) {
+	p := withPool(t, func(p *platform.Platform) { p.Apps[0].Check.Timeout = 30 * time.Second })
+	p.begin("west")
+	const hangs = 5 * time.Second
+	var stays time.Duration
+	p.play(func() {
+		if p.s.Change == nil {
+			return
+		}
+		if p.s.Change.Step == platform.StepApps {
+			stays += 100 * time.Millisecond
+		}
+		for _, n := range []string{"web3", "web4"} {
+			p.works[n], p.checked[n] = health.Well, 0
+			if stays < hangs {
+				p.checked[n] = 10*time.Second + stays
+			}
+		}
+	})
+	if stays < hangs || p.last().Result != state.Done {
+		t.Errorf("step apps took %s; %+v", stays, p.last())
+	}
+}
+
 // The hooks before a step run before it does anything.
 func TestHooksBeforeAStep(t *testing.T) {
 	p := withPool(t, func(p *platform.Platform) {

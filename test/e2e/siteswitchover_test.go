@@ -188,12 +188,6 @@ func appStaysDown(t *testing.T, s *siteScene) {
 	for _, app := range []string{"web-w1", "web-w2"} {
 		s.occupy(t, app)
 	}
-	for _, app := range []string{"web-w1", "web-w2"} { // what was found of them while they served is forgotten by then
-		s.check(t, s.Wait(s.ctx, app+" to be found down", func() (bool, string) {
-			found := s.instance(t, app).Health
-			return found == health.Down, string(found)
-		}))
-	}
 	id := s.moves(t, "west")
 	if text := s.halted(t, platform.StepApps); !strings.Contains(text, "web") {
 		t.Errorf("it is not told which app: %q", text)
