@@ -257,9 +257,7 @@ func poke(ch chan struct{}) {
 
 // reportOf composes the report of this moment from memory alone (L6).
 func (a *Agent) reportOf(number uint64, run string) health.Report {
-	a.mu.Lock()
-	bond := a.bond
-	a.mu.Unlock()
+	bond := a.obeyed()
 	r := health.Report{Host: a.cfg.Host, Address: a.cfg.Advertise, BootID: a.bootID, RunID: run, Number: number, Platform: bond.PlatformID}
 	if bond.Generation > 1 {
 		r.Generation = bond.Generation

@@ -52,3 +52,22 @@ func TestMeetOnADiskThatHangs(t *testing.T) {
 	cancel()
 	_ = a.group.Wait()
 }
+
+// TestBondOnADiskThatHangs: while another generation is being written down, the answers of the one that is obeyed go on (L6).
+func TestBondOnADiskThatHangs(t *testing.T) {
+	a := life(t, t.TempDir(), "r")
+	defer a.home.close()
+	a.bond = bond{"p", 1}
+	a.bonding.Lock() // as long as the write hangs
+	defer a.bonding.Unlock()
+	trusted := make(chan bool, 1)
+	go func() { trusted <- a.trusts(&wire.ReportAnswer{PlatformID: "p", Generation: 1}) }()
+	select {
+	case ok := <-trusted:
+		if !ok {
+			t.Error("the generation that is obeyed is not trusted")
+		}
+	case <-time.After(patience):
+		t.Fatal("the answer waits for the disk")
+	}
+}

@@ -210,12 +210,13 @@ func (a *Agent) trusts(answer *wire.ReportAnswer) bool {
 	if answer.PlatformID == "" {
 		return false
 	}
+	next := bond{answer.PlatformID, answer.Generation}
+	if next == a.obeyed() {
+		return true // as nearly always, and without the lock that is held while the disk is written (L6)
+	}
 	a.bonding.Lock()
 	defer a.bonding.Unlock()
-	a.mu.Lock()
-	kept, next := a.bond, bond{answer.PlatformID, answer.Generation}
-	a.mu.Unlock()
-	switch {
+	switch kept := a.obeyed(); {
 	case next == kept:
 		return true
 	case kept.PlatformID != "" && kept.PlatformID != next.PlatformID:
@@ -233,4 +234,11 @@ func (a *Agent) trusts(answer *wire.ReportAnswer) bool {
 	a.bond = next
 	a.mu.Unlock()
 	return true
+}
+
+// obeyed is the platform that the agent obeys.
+func (a *Agent) obeyed() bond {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.bond
 }

@@ -42,7 +42,7 @@ func apps(in Input, d *Decision) {
 
 func (p *poolLook) decide() *state.ChangeApp {
 	p.problems()
-	if p.State.Change != nil {
+	if p.State.Change != nil { // step apps asks since when
 		for n := range p.conf.Instances {
 			p.runs(&p.conf.Instances[n])
 		}
