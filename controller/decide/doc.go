@@ -99,9 +99,10 @@
 // longest lease that may be in force (L4), because the agent of a primary that no leader has reached since may vouch by it. No
 // goal lets one run under a primary of another site, whose agent would vouch for it for as long as it leads. The pool starts
 // elsewhere once each is affirmed as stopped under a goal that no late answer overtakes (neither this leader's, by the reports'
-// numbers, nor a deposed one's, by the entry of the log that each answer names), its host is off, or its permit is counted out. So an agent that is started anew starts nothing before it has a permit, however long it spares what it finds
-// running; and a permit that has ended is not renewed for what is to stop. No guard holds an app server: while its agent is
-// dead or stopped nobody ends it.
+// numbers, nor a deposed one's, by the entry of the log that each answer names), its host is off, or its permit is counted out.
+// So an agent that is started anew starts nothing before it has a permit, however long it spares what it finds running; and a
+// permit that has ended is not renewed for what is to stop. No guard holds an app server: while its agent is dead or stopped
+// nobody ends it.
 //
 // # A new generation
 //
