@@ -138,10 +138,14 @@ func Renewed(old, next platform.InstanceGoal, end, s, now time.Duration) time.Du
 const startGrace = time.Second
 
 // PermitAfter is when a permit ends that an earlier run of the agent left: never later than was written down in this boot,
-// and never later than its length after the agent's own start. What runs may go on until grace; nothing is started for that.
+// and never later than its length after the agent's own start. Where that was before the start, what runs may go on until
+// grace; nothing is started for that. An agent that is there when a permit ends stops what runs under it then.
 func PermitAfter(d Durable, boot string, begun time.Duration) (end, grace time.Duration) {
 	if d.Boot != boot || boot == "" {
 		return 0, 0
 	}
-	return min(d.End, begun+d.Goal.Permit), begun + startGrace
+	if end = min(d.End, begun+d.Goal.Permit); end <= begun {
+		grace = begun + startGrace
+	}
+	return end, grace
 }

@@ -29,9 +29,9 @@ func (in Input) barred() string {
 	}
 	left := (until - in.Now).Round(100 * time.Millisecond)
 	if in.Promised.To == "" {
-		return fmt.Sprintf("%s to pass: before its agent was started it may have promised a primary not to be sealed or promoted", left)
+		return fmt.Sprintf("waiting %s more: before its agent was started it may have promised a primary not to be sealed or promoted", left)
 	}
-	return fmt.Sprintf("%s to pass: it promised %s not to be sealed or promoted", left, in.Promised.To)
+	return fmt.Sprintf("waiting %s more: it promised %s not to be sealed or promoted", left, in.Promised.To)
 }
 
 // Promise answers a primary that no leader answers. The caller has just tried to reach a leader itself, in vain. It

@@ -68,7 +68,7 @@ func trouble() wire.Status {
 	c.Members[1].Seen.Receiver, c.Members[1].Lag = nil, -1
 	c.Members[1].Seen.Error = "pg_rewind: no common ancestor; rebuild it"
 	c.Members[1].Goal, c.Members[1].Seen.Promised = platform.GoalSealed, 3500
-	c.Members[1].Seen.Doing = "3.5s to pass: it promised feed-e1 not to be sealed or promoted"
+	c.Members[1].Seen.Doing = "waiting 3.5s more: it promised feed-e1 not to be sealed or promoted"
 	c.Members[2].Seen, c.Members[2].Protection = nil, protected(nil)
 	unfit := wire.MemberStatus{Name: "feed-w2", Host: "db-w2", Site: "west", Goal: platform.GoalReplica, Age: 200 * time.Millisecond, Lag: -1, Protection: protected(nil),
 		Unfit: "/var/lib/mainstay/members/feed-w2.json is damaged; restore it"}

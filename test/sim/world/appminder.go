@@ -35,6 +35,7 @@ type appRun struct {
 	heard     time.Duration
 	permitEnd time.Duration
 	grace     time.Duration
+	foundOver bool // its permit had ended before this run of the agent began
 	vouched   bool
 	seen      instance.Seen
 	memory    instance.Memory
@@ -53,6 +54,7 @@ func (m *appMinder) begin() {
 	d := m.durable
 	m.appRun = appRun{goal: d.Goal}
 	m.permitEnd, m.grace = instance.PermitAfter(d, m.boot(), m.host.now())
+	m.foundOver = m.permitOver()
 	m.wake(true)
 }
 

@@ -50,8 +50,8 @@ func (p *pool) together() {
 	p.cluster.check.Together(p.w.now, p.name, living)
 }
 
-// appGrace is for how long an agent that is started may let an app server run past its permit that an earlier one has started: it
-// asks first, for a second of its own clock, then ends it.
+// appGrace is for how long an agent that is started may let an app server run, that an earlier one has started, if its permit had
+// ended before: it asks first, for a second of its own clock, then ends it.
 const appGrace = time.Second + platform.GuardKill
 
 // unattended is the limit that is stated openly: its agent is dead or stopped at the end of its permit, or was until a moment
@@ -59,7 +59,7 @@ const appGrace = time.Second + platform.GuardKill
 func (m *appMinder) unattended() bool {
 	a, n := m.host.agent, m.w.net
 	switch {
-	case a.up && m.w.now-a.since < appGrace && m.server.by != a.life:
+	case a.up && m.foundOver && m.w.now-a.since < appGrace && m.server.by != a.life:
 		return true
 	case !m.permitOver():
 		return false
