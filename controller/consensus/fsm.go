@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
@@ -122,6 +123,9 @@ func (c *capture) Persist(sink raft.SnapshotSink) error {
 		sink.Cancel()
 	} else {
 		err = sink.Close()
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = nil // raft names a snapshot by entry and millisecond: one of this entry was taken in this very one
 	}
 	if err != nil {
 		err = fmt.Errorf("write a snapshot at entry %d: %w", c.index, err)

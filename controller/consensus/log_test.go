@@ -1,12 +1,17 @@
 package consensus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 func TestElectCommitFailOverAndRestart(t *testing.T) {
@@ -117,6 +122,26 @@ func TestMembersComeGoAndLead(t *testing.T) {
 	}
 	if servers, err := first.log.Servers(ctx); err != nil || len(servers) != 2 {
 		t.Errorf("servers %+v, %v", servers, err)
+	}
+}
+
+// twin is the sink of a snapshot whose name is taken.
+type twin struct {
+	raft.SnapshotSink
+	held bytes.Buffer
+	err  error
+}
+
+func (s *twin) Write(b []byte) (int, error) { return s.held.Write(b) }
+func (s *twin) Close() error                { return &os.LinkError{Op: "rename", Old: "2-15-1.tmp", New: "2-15-1", Err: s.err} }
+
+// Two snapshots of one entry in one millisecond bear one name, and are one.
+func TestTwoSnapshotsInAMillisecond(t *testing.T) {
+	for err, bad := range map[error]bool{syscall.EEXIST: false, syscall.ENOTEMPTY: false, syscall.ENOSPC: true} {
+		c := &capture{&fsm{}, 15, func() ([]byte, error) { return []byte("state"), nil }}
+		if got := c.Persist(&twin{err: err}); (got != nil) != bad || (c.f.snapshotErr.Load() != nil) != bad {
+			t.Errorf("%v: %v", err, got)
+		}
 	}
 }
 
