@@ -133,7 +133,9 @@ type twin struct {
 }
 
 func (s *twin) Write(b []byte) (int, error) { return s.held.Write(b) }
-func (s *twin) Close() error                { return &os.LinkError{Op: "rename", Old: "2-15-1.tmp", New: "2-15-1", Err: s.err} }
+func (s *twin) Close() error {
+	return &os.LinkError{Op: "rename", Old: "2-15-1.tmp", New: "2-15-1", Err: s.err}
+}
 
 // Two snapshots of one entry in one millisecond bear one name, and are one.
 func TestTwoSnapshotsInAMillisecond(t *testing.T) {
