@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -104,7 +105,13 @@ func (i *Instance) recoverInPlace(ctx context.Context, o StartOptions) (err erro
 
 func (i *Instance) replayAndStop(ctx context.Context, p *Process) error {
 	for {
-		_, err := i.ReplayedTo(ctx)
+		err := i.with(ctx, func(c *sql.Conn) error {
+			if err := replayed(ctx, c); err != nil {
+				return err
+			}
+			_, err := c.ExecContext(ctx, "CHECKPOINT") // a restartpoint: little is left for the shutdown
+			return err
+		})
 		if err == nil {
 			break
 		}
@@ -115,9 +122,6 @@ func (i *Instance) replayAndStop(ctx context.Context, p *Process) error {
 			return err
 		case <-time.After(reconnectEvery): // it refuses connections while it starts
 		}
-	}
-	if err := i.Checkpoint(ctx); err != nil { // a restartpoint: little is left for the shutdown
-		return err
 	}
 	if err := i.StopFast(ctx); err != nil {
 		return err

@@ -23,6 +23,10 @@ var rewindFunctions = []string{
 // clusters, which bring their own) and the table behind Beat. It is idempotent, and waits for no replica.
 func (i *Instance) CreateRoles(ctx context.Context) (err error) {
 	defer i.wrap("create the roles of", &err)
+	return i.with(ctx, func(c *sql.Conn) error { return i.createRoles(ctx, c) })
+}
+
+func (i *Instance) createRoles(ctx context.Context, c *sql.Conn) error {
 	var do []string
 	if i.Replication.User == "" {
 		do = append(do, createRole(ReplicationUser, "LOGIN REPLICATION"), createRole(ProbeUser, "LOGIN"),
@@ -33,7 +37,8 @@ func (i *Instance) CreateRoles(ctx context.Context) (err error) {
 	}
 	do = append(do, "CREATE SCHEMA IF NOT EXISTS mainstay",
 		"CREATE TABLE IF NOT EXISTS mainstay.beat (id int PRIMARY KEY, n bigint NOT NULL, at timestamptz NOT NULL) WITH (fillfactor = 10)")
-	return i.with(ctx, func(c *sql.Conn) error { return execAll(ctx, c, do) })
+	_, err := c.ExecContext(ctx, strings.Join(do, ";\n")) // one round trip
+	return err
 }
 
 func execAll(ctx context.Context, c *sql.Conn, statements []string) error {
