@@ -101,7 +101,7 @@ type writes struct {
 	hangs     bool // the last one that ended had not ended in time
 	saturated bool
 	excused   time.Duration // by others' commits, since one of ours was made
-	flush     platform.LSN // as far as the looks have seen WAL flushed
+	flush     platform.LSN  // as far as the looks have seen WAL flushed
 }
 
 // flushed takes in how far WAL is flushed. Where that advances while a small commit hangs, others get through: the write path

@@ -80,8 +80,8 @@ func (p *pool) tell() {
 		}
 		p.number++
 		m1 := health.Vote{Cluster: "feed", Member: "m1", HeardMS: -1, ProbedMS: -1}
-		if p.hears {
-			m1.HeardMS = 10
+		if m1.FailedMS = 300; p.hears {
+			m1.HeardMS, m1.FailedMS = 10, 0
 		}
 		v := health.Votes{Observer: c, Site: site, Number: p.number, Votes: []health.Vote{m1}}
 		for _, n := range []string{"web1", "web2", "web3", "web4"} {

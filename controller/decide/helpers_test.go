@@ -106,6 +106,12 @@ func (st *stage) report() {
 }
 
 func (st *stage) input() Input {
+	own := health.Vote{Cluster: "feed", Member: "m1", HeardMS: 10, ProbedMS: -1}
+	if st.members["m1"] == nil {
+		own.HeardMS, own.FailedMS = -1, 400
+	}
+	st.number++
+	st.view.FoldVotes(health.Votes{Observer: st.self, Site: st.site, Number: st.number, Votes: []health.Vote{own}}, st.now)
 	return Input{State: st.s, View: st.view, Leases: st.leases, Controllers: st.controllers, Self: st.self, Site: st.site, Watch: st.watch, Now: st.now, At: "2026-01-01T00:00:00.000Z", Wall: time.Unix(1_750_000_000, 0)}
 }
 

@@ -21,7 +21,7 @@ func (c *Core) Vote(began string, probes []health.Vote, apps []health.InstanceVo
 	out := health.Votes{Observer: c.name, Site: c.site, Number: c.voted, Began: began, Votes: []health.Vote{}, Apps: c.known(apps)}
 	probed := map[string]health.Vote{}
 	for _, p := range probes {
-		probed[p.Cluster+"/"+p.Member] = p
+		probed[MemberKey(p.Cluster, p.Member)] = p
 	}
 	for _, name := range c.state.ClusterNames() {
 		conf := c.state.ClusterConfig(name)
@@ -29,7 +29,7 @@ func (c *Core) Vote(began string, probes []health.Vote, apps []health.InstanceVo
 			continue
 		}
 		for i := range conf.Members {
-			v, known := probed[name+"/"+conf.Members[i].Name]
+			v, known := probed[MemberKey(name, conf.Members[i].Name)]
 			if !known {
 				v.ProbedMS = -1
 			}
@@ -40,6 +40,33 @@ func (c *Core) Vote(began string, probes []health.Vote, apps []health.InstanceVo
 		}
 	}
 	c.view.FoldVotes(out, now)
+	return out
+}
+
+// MemberKey names a member of a cluster in Doubted.
+func MemberKey(cluster, member string) string { return cluster + "/" + member }
+
+// doubtAfter is for how long a member's agent may be silent before this controller asks the member itself: the first heartbeat
+// that is missed, and half of one for its way.
+func doubtAfter(lease time.Duration) time.Duration { return platform.Heartbeat(lease) * 3 / 2 }
+
+// Doubted names the members that this controller should ask itself, at once and again and again: their agents are silent, or report
+// that PostgreSQL does not answer them.
+func (c *Core) Doubted(now time.Duration) map[string]bool {
+	out := map[string]bool{}
+	for _, name := range c.state.ClusterNames() {
+		conf := c.state.ClusterConfig(name)
+		if conf == nil || c.state.Clusters[name].Primary == "" {
+			continue
+		}
+		limit := doubtAfter(conf.Lease)
+		for i := range conf.Members {
+			m := &conf.Members[i]
+			if r := c.view.Fresh(m, limit, now); r == nil || r.Stale > 0 {
+				out[MemberKey(name, m.Name)] = true
+			}
+		}
+	}
 	return out
 }
 

@@ -26,6 +26,7 @@ type controller struct {
 	ready    bool                      // a tick of its term is committed
 	tries    map[state.Effect]*try     // effects under way
 	probed   map[*minder]time.Duration // when the last probe that succeeded began
+	failing  map[*minder]time.Duration // when the first probe since then began that had no answer
 	checks   map[*appMinder]*check
 	heard    map[string]time.Duration // true time of the last report of each run of an agent
 }
@@ -38,7 +39,7 @@ func (c *controller) start() {
 	c.core = loop.NewCore(c.name, c.now())
 	c.replies, c.heard = map[uint64]func(*wire.ReportAnswer, error){}, map[string]time.Duration{}
 	c.apply(c.w.raft.last())
-	c.probed, c.checks = map[*minder]time.Duration{}, map[*appMinder]*check{}
+	c.probed, c.failing, c.checks = map[*minder]time.Duration{}, map[*minder]time.Duration{}, map[*appMinder]*check{}
 	if c.w.estate != nil {
 		c.core.At(c.w.net.sites[c.node])
 	}
