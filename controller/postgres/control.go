@@ -1,46 +1,75 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/postgres/ondisk"
 )
 
-// Control is the control file, pg_control: what the data directory says of itself while no server runs, and lags
-// behind while one does.
-type Control struct {
-	SystemID         string
-	State            string // PostgreSQL's words: "shut down", "in production", ...
-	Checkpoint       platform.LSN
-	Redo             platform.LSN
-	Timeline         platform.Timeline // of the latest checkpoint
-	PrevTimeline     platform.Timeline
-	MinRecovery      platform.LSN // zero: none
-	MinTimeline      platform.Timeline
-	BackupEndNeeded  bool // a base backup that has not been replayed to its end
-	Checksums        bool
-	WALLogHints      bool
-	WALLevel         string
-	SegmentSize      uint64 // bytes
-	BlockSize        uint64 // of WAL, bytes
-	MaxConnections   int
-	MaxWorkers       int
-	MaxWALSenders    int
-	MaxPrepared      int
-	MaxLocks         int
-	CatalogueVersion string
-}
+// Control is what the control file says.
+type Control = ondisk.Control
 
-// Clean tells whether the last server on this data ended by a completed shutdown.
-func (c *Control) Clean() bool { return c.State == "shut down" || c.State == "shut down in recovery" }
-
-// ControlData reads the control file by way of pg_controldata.
+// ControlData reads the control file. Of a running server it may be old, and is no evidence.
 func (i *Instance) ControlData(ctx context.Context) (c Control, err error) {
 	defer i.wrap("control data of", &err)
+	c, _, err = i.control(ctx)
+	return c, err
+}
+
+// control reads the control file in this process, or, in a layout that is not known here, by pg_controldata; native tells
+// which.
+func (i *Instance) control(ctx context.Context) (c Control, native bool, err error) {
+	c, err = readControl(ctx, filepath.Join(i.Data, "global", "pg_control"))
+	if errors.Is(err, ondisk.ErrLayout) {
+		c, err = i.controlByProgram(ctx)
+		return c, false, err
+	}
+	return c, true, err
+}
+
+const (
+	// A server overwrites its control file in place, so that a read may meet half of a write. Only bytes that stay the same
+	// are corrupt.
+	controlReads   = 10
+	controlAgree   = 3
+	controlBetween = 5 * time.Millisecond
+)
+
+// readControl reads until the checksum matches, or until reads in a row agree that it does not.
+func readControl(ctx context.Context, path string) (Control, error) {
+	var before []byte
+	agree := 0
+	for range controlReads {
+		file, err := readBounded(path, ondisk.ControlFileSize)
+		if err != nil {
+			return Control{}, err
+		}
+		c, err := ondisk.ParseControl(file)
+		if !errors.Is(err, ondisk.ErrChecksum) {
+			return c, err
+		}
+		if !bytes.Equal(file, before) {
+			before, agree = file, 0
+		}
+		if agree++; agree == controlAgree {
+			return Control{}, ErrCorruptControl
+		}
+		if err := pause(ctx, controlBetween); err != nil {
+			return Control{}, err
+		}
+	}
+	return Control{}, fmt.Errorf("%s changes between any two reads: a server writes it; read it again when that has ended", path)
+}
+
+func (i *Instance) controlByProgram(ctx context.Context) (Control, error) {
 	out, err := i.run(ctx, "pg_controldata", "-D", i.Data)
 	if err != nil {
 		return Control{}, err

@@ -3,8 +3,10 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // syncDir makes renames and removals in a directory durable.
@@ -70,6 +72,32 @@ func (o Owner) makeDir(path string, mode os.FileMode) error {
 		return nil
 	}
 	return os.Chown(path, int(o.UID), int(o.GID))
+}
+
+// openRegular opens a file to be read, and nothing else that may stand in its place: a pipe would block.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// readBounded reads a file, and of a longer one the first byte past the limit too, so that it shows.
+func readBounded(path string, limit int64) ([]byte, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, limit+1))
 }
 
 // exists tells whether a path is there; an error other than "not there" counts as there.

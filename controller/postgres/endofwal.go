@@ -2,66 +2,25 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 
 	"mainstay/controller/platform"
+	"mainstay/controller/postgres/ondisk"
 )
-
-func (i *Instance) walDir() string { return filepath.Join(i.Data, "pg_wal") }
-
-var segmentName = regexp.MustCompile(`^[0-9A-F]{24}$`)
-
-// segment is one WAL file.
-type segment struct {
-	timeline platform.Timeline
-	number   uint64 // position divided by the segment's size
-}
-
-func (s segment) name(size uint64) string {
-	per := (1 << 32) / size
-	return fmt.Sprintf("%08X%08X%08X", uint32(s.timeline), s.number/per, s.number%per)
-}
-
-func parseSegment(name string, size uint64) (segment, bool) {
-	if !segmentName.MatchString(name) {
-		return segment{}, false
-	}
-	t, _ := strconv.ParseUint(name[:8], 16, 32)
-	hi, _ := strconv.ParseUint(name[8:16], 16, 32)
-	lo, _ := strconv.ParseUint(name[16:], 16, 32)
-	return segment{platform.Timeline(t), hi*((1<<32)/size) + lo}, true
-}
-
-// segments lists the WAL files in pg_wal.
-func (i *Instance) segments(size uint64) ([]segment, error) {
-	entries, err := os.ReadDir(i.walDir())
-	if err != nil {
-		return nil, err
-	}
-	var out []segment
-	for _, e := range entries {
-		if s, ok := parseSegment(e.Name(), size); ok {
-			out = append(out, s)
-		}
-	}
-	return out, nil
-}
 
 // EndOfWAL reads, on a stopped server, where valid WAL ends, and on which timeline: from the latest checkpoint's redo
 // on, over the newest timeline in pg_wal that descends from the checkpoint's. A clean shutdown's checkpoint is the last
-// record, so its end is found here too.
+// record, so its end is found here too. It is where PostgreSQL's recovery would end, and unknown where that is in doubt.
 func (i *Instance) EndOfWAL(ctx context.Context) (p Position, err error) {
 	defer i.wrap("find the end of WAL of", &err)
 	if err := i.stopped(); err != nil {
 		return Position{}, err
 	}
-	c, err := i.ControlData(ctx)
+	c, native, err := i.control(ctx)
 	if err != nil {
 		return Position{}, err
 	}
@@ -69,11 +28,72 @@ func (i *Instance) EndOfWAL(ctx context.Context) (p Position, err error) {
 	if err != nil {
 		return Position{}, err
 	}
+	if native {
+		p, err := i.walk(ctx, c, t)
+		if !errors.Is(err, errForeign) {
+			return p, err
+		}
+	}
 	end, err := i.endOn(ctx, c, t, from)
 	if err != nil {
 		return Position{Timeline: t}, err
 	}
 	return Position{LSN: end, Known: end >= c.MinRecovery && end > c.Checkpoint, Timeline: t}, nil
+}
+
+// errForeign is returned for WAL of a version or machine that only PostgreSQL's own programs can read.
+var errForeign = errors.New("this WAL has a layout that is not known here")
+
+// walk follows the WAL of a line of timelines in this process.
+func (i *Instance) walk(ctx context.Context, c Control, t platform.Timeline) (Position, error) {
+	p := Position{Timeline: t}
+	major, err := dataMajor(i.Data)
+	if err != nil {
+		return p, err
+	}
+	format := ondisk.Format{Major: major, SystemID: c.SystemID, Segment: c.SegmentSize, Page: c.BlockSize}
+	if !format.Known() {
+		return p, errForeign
+	}
+	stretches, err := i.stretches(t)
+	if err != nil {
+		return p, err
+	}
+	files := &walFiles{dir: i.walDir(), segmentSize: c.SegmentSize, pageSize: c.BlockSize, line: stretches}
+	end, err := files.follow(ctx, ondisk.NewWalk(format, lineOf(stretches), c.Redo, c.Checkpoint))
+	switch {
+	case err != nil:
+		return p, err
+	case end.Foreign:
+		return p, errForeign
+	case end.Last == 0:
+		return p, &NoWALError{t, c.Redo, end.Why}
+	}
+	p.LSN, p.Known = end.LSN, end.LSN >= c.MinRecovery && end.Checkpoint && !end.Doubt && !files.strayed
+	return p, nil
+}
+
+// stretches is the line of a timeline, oldest first, itself included. One without a history file counts as without
+// ancestors, as for PostgreSQL.
+func (i *Instance) stretches(t platform.Timeline) ([]stretch, error) {
+	h, err := i.readHistory(t)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var out []stretch
+	var begin platform.LSN
+	for _, f := range h {
+		out = append(out, stretch{f.Timeline, begin, f.End})
+		begin = f.End
+	}
+	return append(out, stretch{t, begin, endless}), nil
+}
+
+func lineOf(all []stretch) (line []platform.Timeline) {
+	for _, s := range all {
+		line = append(line, s.timeline)
+	}
+	return line
 }
 
 // newest finds the timeline whose WAL goes on from the checkpoint, and where to start reading it: at redo, or, on a
@@ -107,56 +127,11 @@ func (i *Instance) newest(c Control) (platform.Timeline, platform.LSN, error) {
 	return c.Timeline, c.Redo, nil
 }
 
-// endOn finds the end of valid WAL on a timeline, quietly first, and where pg_waldump's last words do not say which
-// record was the last, by listing them all.
-func (i *Instance) endOn(ctx context.Context, c Control, t platform.Timeline, from platform.LSN) (platform.LSN, error) {
-	all, err := i.segments(c.SegmentSize)
-	if err != nil {
-		return 0, err
-	}
-	until := unbroken(all, t, from, c.SegmentSize).String()
-	text, err := i.dump(ctx, t, from, func(record) {}, "-e", until, "--quiet")
-	if err != nil {
-		return 0, err
-	}
-	if m := dumpEnd.FindStringSubmatch(text); m != nil {
-		return platform.ParseLSN(m[2])
-	}
-	if m := dumpBad.FindStringSubmatch(text); m != nil {
-		at, err := platform.ParseLSN(m[1])
-		if err != nil {
-			return 0, err
-		}
-		r, err := i.recordAt(ctx, t, at)
-		return r.end(c.BlockSize, c.SegmentSize), err
-	}
-	var last record
-	text, err = i.dump(ctx, t, from, func(r record) { last = r }, "-e", until)
-	if err != nil {
-		return 0, err
-	}
-	if last.start == 0 {
-		return 0, &NoWALError{t, from, text}
-	}
-	return last.end(c.BlockSize, c.SegmentSize), nil
-}
-
-// unbroken is the end of the last segment that can be reached from a position without a gap; at least the end of its own.
-// pg_waldump waits five seconds for a segment that is not there, as after a base backup or a switch of segments: it is not to
-// look for one.
-func unbroken(all []segment, t platform.Timeline, from platform.LSN, size uint64) platform.LSN {
-	n := uint64(from)/size + 1
-	for slices.Contains(all, segment{t, n}) {
-		n++
-	}
-	return platform.LSN(n * size)
-}
-
 // NoWALError is returned when pg_wal holds no valid record where one was looked for.
 type NoWALError struct {
 	Timeline platform.Timeline
 	From     platform.LSN
-	Text     string // pg_waldump's
+	Text     string // why
 }
 
 func (e *NoWALError) Error() string {

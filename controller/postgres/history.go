@@ -34,12 +34,18 @@ func (i *Instance) readHistory(t platform.Timeline) (platform.History, error) {
 	if t == 1 {
 		return platform.History{}, nil
 	}
-	raw, err := os.ReadFile(i.historyFile(t))
+	raw, err := readBounded(i.historyFile(t), maxHistory)
 	if err != nil {
 		return nil, err
 	}
+	if len(raw) > maxHistory {
+		return nil, fmt.Errorf("%s has more than %d bytes: it is damaged", i.historyFile(t), maxHistory)
+	}
 	return parseHistory(string(raw))
 }
+
+// maxHistory is the most that is read of a history file, in bytes; a line takes less than a hundred.
+const maxHistory = 1 << 20
 
 // parseHistory reads lines of timeline, tab, position, tab, reason; blank lines and comments are skipped.
 func parseHistory(text string) (platform.History, error) {
