@@ -15,6 +15,9 @@ import (
 	"time"
 )
 
+// endLimit bounds how long what was killed may take to end.
+const endLimit = time.Minute
+
 // AsOwner lets a command run as whoever owns the data, if that is another user.
 func AsOwner(cmd *exec.Cmd) {
 	if os.Geteuid() != 0 {
@@ -168,14 +171,17 @@ func (s *Stand) Close() error {
 	for _, p := range procs {
 		<-p.done
 	}
-	deadline := time.Now().Add(15 * time.Second)
+	if s.client != nil {
+		s.client.Close()
+	}
+	deadline := time.Now().Add(endLimit)
 	for left := s.own(); len(left) > 0; left = s.own() {
 		_ = Signal(syscall.SIGKILL, left...)
 		_ = Signal(syscall.SIGCONT, left...)
 		if time.Now().After(deadline) {
 			return fmt.Errorf("processes %v of %s did not end", left, s.Dir)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 	s.removeCgroups()
 	if err := s.removeDisks(); err != nil || s.Keep {
@@ -190,7 +196,7 @@ type dataOf struct{ member, data string }
 // removeCgroup removes a cgroup, once the kernel has let go of the last who died in it. One that is in use by another stand
 // stays.
 func removeCgroup(path string) {
-	for deadline := time.Now().Add(5 * time.Second); errors.Is(syscall.Rmdir(path), syscall.EBUSY) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(endLimit); errors.Is(syscall.Rmdir(path), syscall.EBUSY) && time.Now().Before(deadline); {
 		if alive, err := os.ReadFile(filepath.Join(path, "cgroup.procs")); err != nil || len(alive) > 0 {
 			return
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -17,12 +16,10 @@ import (
 
 // Status asks the leader.
 func (s *Stand) Status(ctx context.Context) (wire.Status, error) {
-	c := s.Client()
-	defer c.Close()
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	var st wire.Status
-	return st, c.Do(ctx, "GET", "/v1/status", nil, &st)
+	return st, s.kept().Do(ctx, "GET", "/v1/status", nil, &st)
 }
 
 // Cluster is the status of cluster feed.
@@ -104,9 +101,7 @@ func (s *Stand) acking(c wire.ClusterState) (n int) {
 
 // Ack says that the last automatic failover has been seen, so that the next one does not wait; none is as good.
 func (s *Stand) Ack(ctx context.Context) error {
-	c := s.Client()
-	defer c.Close()
-	err := c.Do(ctx, http.MethodPost, "/v1/clusters/feed/ack", nil, nil)
+	err := s.kept().Do(ctx, http.MethodPost, "/v1/clusters/feed/ack", nil, nil)
 	if refusal := (*wire.Refusal)(nil); errors.As(err, &refusal) && refusal.Status == http.StatusConflict {
 		return nil
 	}
@@ -153,29 +148,16 @@ func (s *Stand) Last(ctx context.Context, kind state.OperationKind) (state.Opera
 
 // History is the last operations of cluster feed.
 func (s *Stand) History(ctx context.Context) ([]state.Operation, error) {
-	c := s.Client()
-	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
 	var h wire.HistoryAnswer
-	err := c.Do(ctx, "GET", "/v1/clusters/feed/history?limit=50", nil, &h)
+	err := s.kept().Do(ctx, "GET", "/v1/clusters/feed/history?limit=50", nil, &h)
 	return h.Operations, err
 }
 
 func number(id string) (n int) {
 	_, _ = fmt.Sscanf(id[strings.LastIndex(id, "-")+1:], "%d", &n)
 	return n
-}
-
-// SQL runs statements on a member as its superuser, through its own socket.
-func (s *Stand) SQL(ctx context.Context, member, database, statements string) (string, error) {
-	args := []string{"-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", s.Socket(member), "-U", "postgres", "-d", database, "-c", statements}
-	cmd := exec.CommandContext(ctx, "psql", args...)
-	AsOwner(cmd)
-	cmd.Dir = "/"
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("psql on %s: %w: %s", member, err, out)
-	}
-	return strings.TrimSpace(string(out)), nil
 }
 
 // Application makes the sample app's database and role, and returns the DSN that finds the primary among all members.
