@@ -217,10 +217,8 @@ func (s *Stand) SiteSwitchover(ctx context.Context, to string) (string, error) {
 
 // SiteChange is the record of a site switchover.
 func (s *Stand) SiteChange(ctx context.Context, id string) (state.Operation, error) {
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
-	defer cancel()
 	var h wire.HistoryAnswer
-	if err := s.kept().Do(ctx, http.MethodGet, "/v1/site-switchovers/"+id, nil, &h); err != nil {
+	if err := s.do(ctx, http.MethodGet, "/v1/site-switchovers/"+id, nil, &h); err != nil {
 		return state.Operation{}, err
 	}
 	return h.Operations[0], nil

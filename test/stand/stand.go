@@ -350,12 +350,21 @@ func (s *Stand) ask(ctx context.Context, address, path string, out any) error {
 	return s.kept().DoAt(ctx, address, "GET", path, nil, out)
 }
 
-// CLI runs the operator's command as an operator would.
+// CLI runs the operator's command as an operator would, who repeats it while no controller knows a leader.
 func (s *Stand) CLI(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, s.bin, args...)
-	cmd.Env = append(append(os.Environ(), s.Environment()...), "MAINSTAY_TIMEOUT=30s") // for one answer
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	for begun := time.Now(); ; {
+		cmd := exec.CommandContext(ctx, s.bin, args...)
+		cmd.Env = append(append(os.Environ(), s.Environment()...), "MAINSTAY_TIMEOUT=30s") // for one answer
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), wire.ErrNoLeader.Error()) || time.Since(begun) > leaderlessLimit {
+			return string(out), err
+		}
+		select {
+		case <-ctx.Done():
+			return string(out), err
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // Environment lets a shell reach the stand with the plain `mainstay` command.
