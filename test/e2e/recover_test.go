@@ -20,6 +20,7 @@ import (
 func TestControllersRecover(t *testing.T) {
 	tr := build(t, stand.Options{Settings: []string{"durability: {acks: 1, when-short: degrade}"}})
 	tr.must(tr.Start(tr.ctx))
+	tr.led(t, "feed-e1")
 	tr.must(tr.put("feed-e1", "kept"))
 	tr.must(tr.Wait(tr.ctx, "feed-w1 to hold what was written", func() (bool, string) {
 		n, err := tr.SQL(tr.ctx, "feed-w1", "postgres", "SELECT count(*) FROM kept")

@@ -376,16 +376,32 @@ func (s *Stand) Environment() []string {
 	}
 }
 
-// The pause between two looks of Wait.
+// The pause between two looks of Wait, and how often it says what it waits for.
 const (
 	lookPause    = 100 * time.Millisecond
 	longestPause = 2 * time.Second
+	tellEvery    = 15 * time.Second
 )
 
-// Wait looks until done, or fails with the last reason when ctx ends. Its pauses are twice as long as a look took, from 100 ms
-// to 2 s: a look that starts a program must not load the machine whose change it waits for.
+// UnmetError is returned when what was waited for did not come before the context ended.
+type UnmetError struct {
+	What   string // was waited for
+	Waited time.Duration
+	Seen   string // instead, at the last look
+	Logs   string // the last lines of all logs
+	Err    error  // the context's
+}
+
+func (u *UnmetError) Error() string {
+	return fmt.Sprintf("waited %s for %s: %v; last: %s\n%s", u.Waited.Round(100*time.Millisecond), u.What, u.Err, u.Seen, u.Logs)
+}
+
+func (u *UnmetError) Unwrap() error { return u.Err }
+
+// Wait looks until done, or fails with an UnmetError when ctx ends. Its pauses are twice as long as a look took, from 100 ms to 2 s:
+// a look that starts a program must not load the machine whose change it waits for. It says in Log what takes long.
 func (s *Stand) Wait(ctx context.Context, what string, done func() (bool, string)) error {
-	why := ""
+	why, from, told := "", time.Now(), time.Now()
 	for {
 		begun := time.Now()
 		ok, reason := done()
@@ -395,12 +411,22 @@ func (s *Stand) Wait(ctx context.Context, what string, done func() (bool, string
 		if ctx.Err() == nil || why == "" { // else it tells of nothing but that the time is over
 			why = reason
 		}
+		if s.Log != nil && time.Since(told) > tellEvery {
+			told = time.Now()
+			fmt.Fprintf(s.Log, "   waiting for %s (%s so far): %s\n", what, time.Since(from).Round(time.Second), firstLine(why))
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waited for %s: %w; last: %s\n%s", what, ctx.Err(), why, s.Logs(15))
+			return &UnmetError{What: what, Waited: time.Since(from), Seen: strings.TrimSpace(why), Logs: s.Logs(15), Err: ctx.Err()}
 		case <-time.After(min(max(lookPause, 2*time.Since(begun)), longestPause)):
 		}
 	}
+}
+
+// firstLine is what a longer text begins with.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line
 }
 
 // Alarms lists log lines of the stand's programs that must never be there: data races and panics.

@@ -24,7 +24,7 @@ func TestWaitPacesDearLooks(t *testing.T) {
 	if looks > 6 {
 		t.Errorf("looked %d times", looks)
 	}
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "waited for what never comes") || !strings.Contains(err.Error(), "last: the last thing seen") {
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), " for what never comes: ") || !strings.Contains(err.Error(), "last: the last thing seen") {
 		t.Errorf("it says %q", err)
 	}
 }
