@@ -218,6 +218,7 @@ func (d *debian) joined(t *testing.T) {
 
 // crashed: each adopted member is started by us for the first time, on its own configuration and its user's ALTER SYSTEM.
 func (d *debian) crashed(t *testing.T) {
+	d.led(t, "feed-e1")
 	d.check(t, stand.Signal(syscall.SIGKILL, d.Postmaster("feed-e1")))
 	d.failedOver(t, "feed-e1", fencing.Stopped, fencing.QuorumSealed)
 	d.healthy(t)

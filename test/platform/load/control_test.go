@@ -85,7 +85,7 @@ func TestNoLedgerNoAcknowledgement(t *testing.T) {
 	c := start(t, load.Options{Ledger: ledger, Target: memory{}})
 	select {
 	case <-c.Done():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the run goes on")
 	}
 	if err := c.Stop(); !errors.Is(err, os.ErrClosed) {
@@ -110,5 +110,5 @@ func TestUnreadableIsNotMissing(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no primary") || v.Checked != 0 {
 		t.Errorf("%v, %v: want the error of the target and no result", v, err)
 	}
-	pgtest.WaitFor(t, 5*time.Second, "writing goes on", func() bool { return report(t, c, "").Tally.Acked > 1 })
+	pgtest.WaitFor(t, time.Minute, "writing goes on", func() bool { return report(t, c, "").Tally.Acked > 1 })
 }
