@@ -89,9 +89,9 @@ func overridden(t *testing.T, b *Instance, s Settings) {
 // blocked: a query holds a row that the primary's vacuum removes, and replay is paused besides.
 func blocked(t *testing.T, a, b *Instance, s Settings) {
 	ctx := testContext(t)
-	check(t, a.exec(ctx, "CREATE TABLE v AS SELECT generate_series(1, 100) AS n"))
+	check(t, a.exec(ctx, "CREATE TABLE public.v AS SELECT generate_series(1, 100) AS n"))
 	eventually(t, "the table on the standby", func() bool {
-		return b.exec(ctx, "SELECT FROM v LIMIT 1") == nil
+		return b.exec(ctx, "SELECT FROM public.v LIMIT 1") == nil
 	})
 	reader, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -102,7 +102,7 @@ func blocked(t *testing.T, a, b *Instance, s Settings) {
 				return err
 			}
 			defer tx.Rollback() // its session is ended by then
-			_, err = tx.ExecContext(ctx, "SELECT count(*) FROM v")
+			_, err = tx.ExecContext(ctx, "SELECT count(*) FROM public.v")
 			close(reader)
 			if err != nil {
 				return err
@@ -112,8 +112,8 @@ func blocked(t *testing.T, a, b *Instance, s Settings) {
 		})
 	}()
 	<-reader
-	check(t, a.exec(ctx, "DELETE FROM v"))
-	check(t, a.exec(ctx, "VACUUM v"))
+	check(t, a.exec(ctx, "DELETE FROM public.v"))
+	check(t, a.exec(ctx, "VACUUM public.v"))
 	eventually(t, "the conflict", func() bool { return mustStatus(t, b).StartupWait == "RecoveryConflictSnapshot" })
 	_, err := b.Seal(ctx, s)
 	check(t, err)

@@ -36,7 +36,8 @@ func (p *Prober) ask(ctx context.Context, t Target, quiet bool) answer {
 	ctx, cancel := context.WithTimeout(ctx, t.Limit)
 	defer cancel()
 	secure, ours := p.secure()
-	cfg := pgdial.Config{Host: t.Host, Port: t.Port, User: user, Application: "mainstay-controller", Secure: secure}
+	cfg := pgdial.Config{Host: t.Host, Port: t.Port, User: user, Application: "mainstay-controller", Secure: secure,
+		Runtime: map[string]string{"search_path": "pg_catalog"}} // no user's function is ever called
 	if quiet {
 		secure.GetClientCertificate = noCertificate
 		return means(pgdial.Greet(ctx, cfg))

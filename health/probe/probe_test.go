@@ -113,6 +113,25 @@ func TestSaturated(t *testing.T) {
 	eventually(t, "an answer", func() bool { v := vote(p); return v.ProbedMS >= 0 && !v.Saturated })
 }
 
+// TestProbeCallsNoFunctionOfAUser: a shadow of PostgreSQL's function on the path that sessions get says that it is a standby.
+func TestProbeCallsNoFunctionOfAUser(t *testing.T) {
+	ca := newPKI(t)
+	i := ca.primary()
+	db, err := pgdial.Open(i.Local())
+	check(t, err)
+	defer db.Close()
+	for _, statement := range []string{"ALTER DATABASE postgres SET search_path = public, pg_catalog",
+		"CREATE FUNCTION public.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'"} {
+		_, err := db.Exec(statement)
+		check(t, err)
+	}
+	p := probing(t, ca.controller(), targetOf(i))
+	eventually(t, "an answer", func() bool { return vote(p).Probed(limit) })
+	if v := vote(p); v.Role != health.RolePrimary {
+		t.Errorf("%+v", v)
+	}
+}
+
 // TestTurnedAway: whoever says no lives; asking on and on must not fill its log.
 func TestTurnedAway(t *testing.T) {
 	ca := newPKI(t)
