@@ -100,12 +100,7 @@ func (b *bench) busy(ctx context.Context, length time.Duration, l loops) (q quie
 func (b *bench) count(ctx context.Context, first wire.ClusterState, w *watch, q *quiet) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	var last wire.ClusterState
-	err := b.Wait(ctx, "a leader that answers", func() (ok bool, why string) {
-		c, err := b.Cluster(ctx)
-		last = c
-		return err == nil, fmt.Sprint(err)
-	})
+	last, err := b.asked(ctx)
 	if err != nil {
 		return err
 	}

@@ -26,34 +26,29 @@ func (b *bench) strike(ctx context.Context, f fault, was wire.ClusterState) (
 	return first, primary, undo, err
 }
 
-// firstWrite waits for the first write that the client has acknowledged by another primary, and tells when that was.
+// firstWrite waits for the first write that another primary has acknowledged to the client, and tells when that was.
 func (b *bench) firstWrite(ctx context.Context, mark string, was wire.ClusterState) (at time.Time, primary string, err error) {
 	for {
-		if at, err = b.answered(ctx, mark); err != nil {
+		o, err := b.load.AwaitWrite(ctx, mark)
+		if err != nil {
 			return at, "", err
 		}
-		mark = b.load.Mark() // for a next one, if this was a hiccup of the old primary
-		c, err := b.Cluster(ctx)
-		if err == nil && c.Primary != was.Primary {
-			return at, c.Primary, nil
+		mark = b.load.Mark() // for a next one, if the old primary had failed for a moment only
+		c, err := b.asked(ctx)
+		if err != nil || c.Primary != was.Primary {
+			return o.End, c.Primary, err
 		}
 	}
 }
 
-// answered waits for an acknowledgement after an attempt that failed.
-func (b *bench) answered(ctx context.Context, mark string) (time.Time, error) {
-	for {
-		r, err := b.load.Report(mark)
-		if err != nil {
-			return time.Time{}, err
-		}
-		if n := len(r.Outages); r.Tally.Unknown > 0 && n > 0 && !r.Outages[n-1].Open {
-			return longest(r.Outages).End, nil
-		}
-		if err := pause(ctx, 5*time.Millisecond); err != nil {
-			return time.Time{}, fmt.Errorf("wait for the first write after the fault: %w; last error of the client: %s", err, r.Tally.LastError)
-		}
-	}
+// asked is what a leader answers, as soon as there is one.
+func (b *bench) asked(ctx context.Context) (c wire.ClusterState, err error) {
+	err = b.Wait(ctx, "a leader that answers", func() (bool, string) {
+		var err error
+		c, err = b.Cluster(ctx)
+		return err == nil, fmt.Sprint(err)
+	})
+	return c, err
 }
 
 // recovered waits for health as WaitHealthy does, with fewer questions.
