@@ -66,13 +66,16 @@ func (s *Stand) Cluster(ctx context.Context) (wire.ClusterState, error) {
 
 // WaitHealthy waits until cluster feed has an open primary and every other member streams from it and is in its set.
 func (s *Stand) WaitHealthy(ctx context.Context) error {
-	return s.Wait(ctx, "a healthy cluster", func() (bool, string) {
-		c, err := s.Cluster(ctx)
-		if err != nil {
-			return false, err.Error()
-		}
-		return s.healthy(c)
-	})
+	return s.Wait(ctx, "a healthy cluster", func() (bool, string) { return s.Healthy(ctx) })
+}
+
+// Healthy looks once whether WaitHealthy would still have to wait, and why.
+func (s *Stand) Healthy(ctx context.Context) (bool, string) {
+	c, err := s.Cluster(ctx)
+	if err != nil {
+		return false, err.Error()
+	}
+	return s.healthy(c)
 }
 
 // WaitPromises waits for what an agent owes that was started a moment ago: it lets its member be neither sealed nor promoted for

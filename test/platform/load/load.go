@@ -6,7 +6,7 @@
 // repeated. Times are of the monotonic clock, taken right before the attempt and right after its answer.
 //
 // Flow enters by Start; writers send attempts to a Target (Direct to PostgreSQL, or HTTP to app servers) and put each
-// answer in the Ledger; it leaves by Report, Outages, AwaitOutage and Verify, or by the control socket (ServeControl).
+// answer in the Ledger; it leaves by Report, Outages, AwaitOutage, AwaitWrite and Verify, or by the control socket (ServeControl).
 package load
 
 import (
@@ -62,6 +62,7 @@ type Client struct {
 	end   time.Time     // zero while running
 	acked [][]time.Time // by writer, in order; nothing from earlier runs
 	moved chan struct{} // closed and replaced at each acknowledgement
+	fault time.Time     // when the last attempt that failed had its answer; zero: none has
 	tally Tally
 	marks []mark
 	fatal error // the ledger could not be written
@@ -153,6 +154,7 @@ func (c *Client) attempt(ctx context.Context, w Writer, n int, begun time.Time) 
 		defer c.mu.Unlock()
 		c.tally.Unknown++
 		c.tally.LastError = err.Error()
+		c.fault = a.Acked
 		return false
 	}
 	err = c.o.Ledger.Add(a)
