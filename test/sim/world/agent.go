@@ -40,7 +40,7 @@ func (a *agent) start() {
 	for _, m := range h.apps {
 		m.begin()
 	}
-	a.report(a.life)
+	a.report()
 }
 
 func (a *agent) stop() {
@@ -50,26 +50,16 @@ func (a *agent) stop() {
 
 // on runs f in this life of the agent, once it is not stopped.
 func (a *agent) on(d time.Duration, f func()) {
-	life := a.life
 	if slow := a.host.slow; slow > 0 {
 		d *= time.Duration(slow)
 	}
-	a.w.after(d, func() {
-		a.w.net.awake(a.host.node, func() {
-			if a.life == life {
-				f()
-			}
-		})
-	})
+	a.w.add(a.w.now+d, event{run: f, owner: &a.life, life: a.life, where: a.host.node, from: nowhere})
 }
 
 // report reads the clock, then sends what is known to every controller.
-func (a *agent) report(life int) {
-	if a.life != life {
-		return
-	}
+func (a *agent) report() {
 	a.send()
-	a.on(platform.Heartbeat(a.host.lease()), func() { a.report(life) })
+	a.on(platform.Heartbeat(a.host.lease()), a.report)
 }
 
 func (a *agent) send() {

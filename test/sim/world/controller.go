@@ -43,8 +43,8 @@ func (c *controller) start() {
 		c.core.At(c.w.net.sites[c.node])
 	}
 	c.core.Voters(c.w.voters)
-	c.beat(c.life)
-	c.vote(c.life)
+	c.beat()
+	c.vote()
 }
 
 func (c *controller) crash() {
@@ -66,12 +66,14 @@ func (c *controller) apply(index int) {
 	}
 }
 
+// on runs f in this life of the controller, once it is not stopped.
+func (c *controller) on(d time.Duration, f func()) {
+	c.w.add(c.w.now+d, event{run: f, owner: &c.life, life: c.life, where: c.node, from: nowhere})
+}
+
 // beat is the loop's timer: it catches up with the log and decides.
-func (c *controller) beat(life int) {
-	if c.life != life {
-		return
-	}
-	c.w.after(100*time.Millisecond, func() { c.w.net.awake(c.node, func() { c.beat(life) }) })
+func (c *controller) beat() {
+	c.on(100*time.Millisecond, c.beat)
 	if leader := c.w.raft.leader; leader != nil && c.w.net.both(leader.node, c.node) {
 		c.apply(c.w.raft.last())
 	}
@@ -92,18 +94,14 @@ func (c *controller) decide() {
 }
 
 // decideSoon decides once for all results of the next moment: the loop would for each, which finds nothing more.
-func (c *controller) decideSoon(life int) {
+func (c *controller) decideSoon() {
 	if c.deciding {
 		return
 	}
 	c.deciding = true
-	c.w.after(c.w.span(0, 40*time.Millisecond), func() {
-		c.w.net.awake(c.node, func() {
-			if c.life == life {
-				c.deciding = false
-				c.decide()
-			}
-		})
+	c.on(c.w.span(0, 40*time.Millisecond), func() {
+		c.deciding = false
+		c.decide()
 	})
 }
 
@@ -159,16 +157,10 @@ func (c *controller) act(out loop.Out) {
 
 // propose brings the result back as an event, with the state applied up to it first.
 func (c *controller) propose(cmd state.Command, then func(refused bool, err error)) {
-	life := c.life
-	c.w.raft.propose(c, c.term, cmd, func(index int, refused bool, err error) {
-		c.w.net.awake(c.node, func() {
-			if c.life != life {
-				return
-			}
-			c.apply(index)
-			then(refused, err)
-			c.decideSoon(life)
-		})
+	c.w.raft.propose(c, cmd, func(index int, refused bool, err error) {
+		c.apply(index)
+		then(refused, err)
+		c.decideSoon()
 	})
 }
 

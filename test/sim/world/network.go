@@ -5,6 +5,8 @@ import "time"
 // node is one end of the network: a controller, a host or a client.
 type node int
 
+const nowhere node = -1
+
 // network delivers between nodes. A cut is one way; a message is lost if the way is cut when it is sent, perhaps if it is
 // when it would arrive, or by chance.
 type network struct {
@@ -64,20 +66,12 @@ func (n *network) stream(from, to node, f func()) {
 	if !n.open(from, to) {
 		return
 	}
-	n.w.after(n.delay(from, to), func() {
-		if n.open(from, to) || n.w.rand.IntN(2) == 0 { // what is past the cut already arrives
-			n.awake(to, f)
-		}
-	})
+	n.w.add(n.w.now+n.delay(from, to), event{run: f, where: to, from: from})
 }
 
 // awake runs f once a node is not stopped any more.
 func (n *network) awake(a node, f func()) {
-	if until := n.sleep[a]; until > n.w.now {
-		n.w.at(until, func() { n.awake(a, f) })
-		return
-	}
-	f()
+	n.w.happen(event{run: f, where: a, from: nowhere})
 }
 
 // freeze stops a node's processes for a while, at most until everything heals.

@@ -11,12 +11,9 @@ import (
 const votesEvery = 250 * time.Millisecond
 
 // vote probes every member, and sends what this controller sees by itself to the others.
-func (c *controller) vote(life int) {
-	if c.life != life {
-		return
-	}
-	c.w.after(votesEvery, func() { c.w.net.awake(c.node, func() { c.vote(life) }) })
-	votes := c.core.Vote(fmt.Sprintf("%s-%d", c.name, life), c.probe(), c.probeApps(), c.now())
+func (c *controller) vote() {
+	c.on(votesEvery, c.vote)
+	votes := c.core.Vote(fmt.Sprintf("%s-%d", c.name, c.life), c.probe(), c.probeApps(), c.now())
 	for _, o := range c.w.controllers {
 		if o != c {
 			c.w.net.send(c.node, o.node, func() {
