@@ -64,7 +64,7 @@ func (a *agent) report() {
 
 func (a *agent) send() {
 	number := a.clocks.Send(a.host.now()) // s, before anything else (L1)
-	r := health.Report{Host: a.host.name, BootID: a.host.bootID(), RunID: a.run, Number: number, Platform: "p1"}
+	r := &health.Report{Host: a.host.name, BootID: a.host.bootID(), RunID: a.run, Number: number, Platform: "p1", Members: make([]health.Member, 0, len(a.host.members))}
 	for _, m := range a.host.members {
 		r.Members = append(r.Members, m.report)
 	}
@@ -85,24 +85,33 @@ func (a *agent) send() {
 	}
 }
 
-func (a *agent) post(c *controller, over *host, r health.Report) {
-	life := a.life
-	a.way(c, over, func() {
-		c.report(r, func(answer *wire.ReportAnswer, err error) {
-			if err != nil || answer == nil {
-				return
-			}
-			a.wayBack(c, over, func() {
-				if a.life != life {
-					return
-				}
-				if over == nil {
-					a.answered, a.relay = max(a.answered, answer.Number), nil
-				}
-				a.heard = a.host.now()
-				a.obey(answer)
-			})
-		})
+func (a *agent) post(c *controller, over *host, r *health.Report) {
+	p := &post{a: a, life: a.life, to: c, over: over, report: r}
+	a.way(c, over, p.arrives)
+}
+
+// post is a report on its way to a controller, straight or over another host's agent, and its answer on the way back.
+type post struct {
+	a      *agent
+	life   int
+	to     *controller
+	over   *host
+	report *health.Report
+}
+
+func (p *post) arrives() { p.to.report(p) }
+
+func (p *post) answered(answer *wire.ReportAnswer) {
+	a := p.a
+	a.wayBack(p.to, p.over, func() {
+		if a.life != p.life {
+			return
+		}
+		if p.over == nil {
+			a.answered, a.relay = max(a.answered, answer.Number), nil
+		}
+		a.heard = a.host.now()
+		a.obey(answer)
 	})
 }
 

@@ -5,8 +5,6 @@ import (
 
 	"mainstay/controller/loop"
 	"mainstay/controller/state"
-	"mainstay/controller/wire"
-	"mainstay/health"
 )
 
 // controller is the shell of loop.Core, as loop.Loop is: it feeds events in and carries out what comes back.
@@ -21,7 +19,7 @@ type controller struct {
 	term     int // in which it believes to lead; 0 for none
 	applied  int
 	nextID   uint64
-	replies  map[uint64]func(*wire.ReportAnswer, error)
+	posts    map[uint64]*post // that wait for an answer
 	deciding bool                      // it is about to
 	ready    bool                      // a tick of its term is committed
 	tries    map[state.Effect]*try     // effects under way
@@ -36,7 +34,7 @@ func (c *controller) start() {
 	c.tries = map[state.Effect]*try{}
 	c.clock = newClock(c.w.rand, c.w.now)
 	c.core = loop.NewCore(c.name, c.now())
-	c.replies, c.heard = map[uint64]func(*wire.ReportAnswer, error){}, map[string]time.Duration{}
+	c.posts, c.heard = map[uint64]*post{}, map[string]time.Duration{}
 	c.apply(c.w.raft.last())
 	c.probed, c.checks = map[*minder]time.Duration{}, map[*appMinder]*check{}
 	if c.w.estate != nil {
@@ -136,9 +134,11 @@ func (c *controller) depose(life, newer int) {
 // act carries out what a step wants.
 func (c *controller) act(out loop.Out) {
 	for _, r := range out.Replies {
-		if f := c.replies[r.ID]; f != nil {
-			delete(c.replies, r.ID)
-			f(r.Answer, r.Err)
+		if p := c.posts[r.ID]; p != nil {
+			delete(c.posts, r.ID)
+			if r.Answer != nil {
+				p.answered(r.Answer)
+			}
 		}
 	}
 	if out.Transfer {
@@ -164,14 +164,19 @@ func (c *controller) propose(cmd state.Command, then func(refused bool, err erro
 	})
 }
 
-// report takes in an agent's report; answer is called when it is answered.
-func (c *controller) report(r health.Report, answer func(*wire.ReportAnswer, error)) {
+// report takes in an agent's report.
+func (c *controller) report(p *post) {
 	if !c.alive {
 		return
 	}
 	c.nextID++
-	c.replies[c.nextID], c.heard[r.RunID] = answer, c.w.now
-	c.act(c.core.Report(c.nextID, r, c.now()))
+	c.heard[p.report.RunID] = c.w.now
+	out := c.core.Report(c.nextID, *p.report, c.now())
+	if len(out.Replies) == 1 && out.Replies[0].Answer == nil {
+		return // only a leader answers
+	}
+	c.posts[c.nextID] = p
+	c.act(out)
 }
 
 // submit is an operator's command, asked of whoever leads.
