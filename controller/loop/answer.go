@@ -23,7 +23,7 @@ func (c *Core) answer(r health.Report, now time.Duration) *wire.ReportAnswer {
 		return a
 	}
 	for name, goal := range c.state.Releases(r.Host) {
-		if memberOf(r, name) != nil { // its agent has not let go of it yet
+		if r.Member(name) != nil { // its agent has not let go of it yet
 			a.Goals[name] = goal
 		}
 	}
@@ -79,7 +79,7 @@ func (c *Core) grant(conf *platform.Cluster, member string, r health.Report, now
 	if cl.Primary != member || cl.Fencing() || c.fenced[conf.Name] == cl.Epoch || c.state.Barred(r.Host) != nil {
 		return nil
 	}
-	seen := memberOf(r, member)
+	seen := r.Member(member)
 	if seen == nil || cl.Epoch.Less(seen.Epoch) || !seen.Closed.Less(cl.Epoch) {
 		return nil // it has obeyed a later epoch, or has closed this one for good
 	}
@@ -112,15 +112,6 @@ func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
 // stopped: the agent affirms it, and that it starts it only for a goal that says so.
 func stopped(r health.Report, instance string) bool {
 	return slices.ContainsFunc(r.Instances, func(i health.Instance) bool { return i.Name == instance && i.Stopped })
-}
-
-func memberOf(r health.Report, name string) *health.Member {
-	for i := range r.Members {
-		if r.Members[i].Name == name {
-			return &r.Members[i]
-		}
-	}
-	return nil
 }
 
 // WakeVersion changes whenever the goals of a host may have changed: it is made of the versions they are computed from.
