@@ -23,9 +23,11 @@ type Input struct {
 	// Watch measures how long a condition has held for this leader.
 	Watch *Stopwatch
 	Now   time.Duration // the leader's CLOCK_BOOTTIME
-	At    string        // its wall clock, RFC 3339: for records and for the expiry of a pause, nothing else
-	Wall  time.Time
+	Wall  time.Time     // its wall clock: for records and for the expiry of a pause, nothing else
 }
+
+// At is the wall clock as records have it, RFC 3339.
+func (in Input) At() string { return in.Wall.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
 
 // Decision is what should be done now.
 type Decision struct {
@@ -76,7 +78,7 @@ func Next(in Input) Decision {
 		c := &look{Input: in, c: in.State.Clusters[name], conf: conf, decision: &d}
 		cmd, why := c.decide()
 		if cmd != nil {
-			cmd.Cluster, cmd.Version, cmd.At = name, c.c.Version, in.At
+			cmd.Cluster, cmd.Version, cmd.At = name, c.c.Version, in.At()
 			if cmd.By == "" {
 				cmd.By = byMainstay
 			}
@@ -98,7 +100,7 @@ func bind(in Input) []state.Command {
 	}
 	for _, h := range in.State.Platform.Hosts {
 		if r := in.View.Report(h.Name); r != nil && r.RunID != "" && r.RunID != in.State.Runs[h.Name] {
-			return []state.Command{{By: byMainstay, At: in.At, Bind: &state.Bind{Host: h.Name, Run: r.RunID}}}
+			return []state.Command{{By: byMainstay, At: in.At(), Bind: &state.Bind{Host: h.Name, Run: r.RunID}}}
 		}
 	}
 	return nil
