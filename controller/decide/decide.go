@@ -115,6 +115,11 @@ type look struct {
 	c        *state.Cluster
 	conf     *platform.Cluster
 	decision *Decision
+
+	// What is asked again and again in one round, once it has been asked.
+	members []*health.Member // what is fresh of each, in the platform's order
+	others  []string         // the replicas
+	ackers  []string
 }
 
 func (l *look) decide() (*state.Command, Reason) {
@@ -152,11 +157,18 @@ func (l *look) suspect() time.Duration { return platform.Suspect(l.conf.Lease) }
 
 // fresh is what is known of a member from a report that still counts, or nil.
 func (l *look) fresh(name string) *health.Member {
-	m := l.conf.Member(name)
-	if m == nil {
-		return nil
+	if l.members == nil {
+		l.members = make([]*health.Member, len(l.conf.Members))
+		for i := range l.conf.Members {
+			l.members[i] = l.View.Fresh(&l.conf.Members[i], l.suspect(), l.Now)
+		}
 	}
-	return l.View.Fresh(m, l.suspect(), l.Now)
+	for i := range l.conf.Members {
+		if l.conf.Members[i].Name == name {
+			return l.members[i]
+		}
+	}
+	return nil
 }
 
 // known is what is known of a member, however old: for durable promises only.
@@ -182,13 +194,15 @@ func (l *look) site(member string) string {
 
 // replicas are the names of all members but the primary, in the platform's order.
 func (l *look) replicas() []string {
-	var names []string
-	for _, m := range l.conf.Members {
-		if m.Name != l.c.Primary {
-			names = append(names, m.Name)
+	if l.others == nil {
+		l.others = make([]string, 0, len(l.conf.Members))
+		for i := range l.conf.Members {
+			if m := &l.conf.Members[i]; m.Name != l.c.Primary {
+				l.others = append(l.others, m.Name)
+			}
 		}
 	}
-	return names
+	return l.others
 }
 
 func wait(rule Rule, text string) (*state.Command, Reason) {
