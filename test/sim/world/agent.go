@@ -53,7 +53,7 @@ func (a *agent) on(d time.Duration, f func()) {
 	if slow := a.host.slow; slow > 0 {
 		d *= time.Duration(slow)
 	}
-	a.w.add(a.w.now+d, event{run: f, owner: &a.life, life: a.life, where: a.host.node, from: nowhere})
+	a.w.add(a.w.now+d, event{what: call(f), owner: &a.life, life: a.life, where: a.host.node, from: nowhere})
 }
 
 // report reads the clock, then sends what is known to every controller.
@@ -86,8 +86,7 @@ func (a *agent) send() {
 }
 
 func (a *agent) post(c *controller, over *host, r *health.Report) {
-	p := &post{a: a, life: a.life, to: c, over: over, report: r}
-	a.way(c, over, p.arrives)
+	a.way(c, over, &post{a: a, life: a.life, to: c, over: over, report: r})
 }
 
 // post is a report on its way to a controller, straight or over another host's agent, and its answer on the way back.
@@ -99,20 +98,24 @@ type post struct {
 	report *health.Report
 }
 
-func (p *post) arrives() { p.to.report(p) }
+func (p *post) happen() { p.to.report(p) }
 
-func (p *post) answered(answer *wire.ReportAnswer) {
+// answered is an answer to a post, which may have arrived twice, on its way back.
+type answered struct {
+	*post
+	answer *wire.ReportAnswer
+}
+
+func (p *answered) happen() {
 	a := p.a
-	a.wayBack(p.to, p.over, func() {
-		if a.life != p.life {
-			return
-		}
-		if p.over == nil {
-			a.answered, a.relay = max(a.answered, answer.Number), nil
-		}
-		a.heard = a.host.now()
-		a.obey(answer)
-	})
+	if a.life != p.life {
+		return
+	}
+	if p.over == nil {
+		a.answered, a.relay = max(a.answered, p.answer.Number), nil
+	}
+	a.heard = a.host.now()
+	a.obey(p.answer)
 }
 
 // obey takes grants, to the guards first, then goals; an older answer changes no goal.

@@ -74,7 +74,7 @@ func (m *appMinder) back(f func()) func() {
 }
 
 func (m *appMinder) backing(f func()) event {
-	return event{run: f, owner: &m.host.agent.life, life: m.host.agent.life, where: m.host.node, from: nowhere}
+	return event{what: call(f), owner: &m.host.agent.life, life: m.host.agent.life, where: m.host.node, from: nowhere}
 }
 
 // wake is one turn of the loop.

@@ -19,7 +19,7 @@ type controller struct {
 	term     int // in which it believes to lead; 0 for none
 	applied  int
 	nextID   uint64
-	posts    map[uint64]*post // that wait for an answer
+	posts    map[uint64]*post          // that wait for an answer
 	deciding bool                      // it is about to
 	ready    bool                      // a tick of its term is committed
 	tries    map[state.Effect]*try     // effects under way
@@ -66,7 +66,7 @@ func (c *controller) apply(index int) {
 
 // on runs f in this life of the controller, once it is not stopped.
 func (c *controller) on(d time.Duration, f func()) {
-	c.w.add(c.w.now+d, event{run: f, owner: &c.life, life: c.life, where: c.node, from: nowhere})
+	c.w.add(c.w.now+d, event{what: call(f), owner: &c.life, life: c.life, where: c.node, from: nowhere})
 }
 
 // beat is the loop's timer: it catches up with the log and decides.
@@ -137,7 +137,7 @@ func (c *controller) act(out loop.Out) {
 		if p := c.posts[r.ID]; p != nil {
 			delete(c.posts, r.ID)
 			if r.Answer != nil {
-				p.answered(r.Answer)
+				p.a.wayBack(p.to, p.over, &answered{p, r.Answer})
 			}
 		}
 	}
@@ -145,23 +145,14 @@ func (c *controller) act(out loop.Out) {
 		c.w.raft.transfer(c)
 	}
 	if out.Tick != 0 {
-		c.propose(state.Command{Tick: &state.Tick{}}, func(_ bool, err error) {
+		c.w.raft.propose(c, state.Command{Tick: &state.Tick{}}, func(_ bool, err error) {
 			c.ready = c.ready || err == nil
 			c.act(c.core.Ticked(out.Tick, err, c.now()))
 		})
 	}
 	for _, p := range out.Proposals {
-		c.propose(p.Command, func(refused bool, err error) { c.core.Done(p, refused) })
+		c.w.raft.propose(c, p.Command, func(refused bool, err error) { c.core.Done(p, refused) })
 	}
-}
-
-// propose brings the result back as an event, with the state applied up to it first.
-func (c *controller) propose(cmd state.Command, then func(refused bool, err error)) {
-	c.w.raft.propose(c, cmd, func(index int, refused bool, err error) {
-		c.apply(index)
-		then(refused, err)
-		c.decideSoon()
-	})
 }
 
 // report takes in an agent's report.

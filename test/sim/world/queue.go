@@ -19,17 +19,26 @@ type place struct {
 
 // event is what happens at a moment, unless what it belongs to is over or out of reach by then.
 type event struct {
-	run   func()
+	what  happening
 	owner *int // counts the lives of what it belongs to; nil if that lives for ever
 	life  int  // the one that it belongs to
 	where node // whose processes must not be stopped, or nowhere
 	from  node // where it was sent from, if it comes over the network, or nowhere
 }
 
+type happening interface{ happen() }
+
+// call is a function that is called when its event happens.
+type call func()
+
+func (f call) happen() { f() }
+
 func (p *place) before(o *place) bool { return p.at < o.at || p.at == o.at && p.seq < o.seq }
 
 // at runs f at true time t, or now if that has passed.
-func (q *queue) at(t time.Duration, f func()) { q.add(t, event{run: f, where: nowhere, from: nowhere}) }
+func (q *queue) at(t time.Duration, f func()) {
+	q.add(t, event{what: call(f), where: nowhere, from: nowhere})
+}
 
 func (q *queue) after(d time.Duration, f func()) { q.at(q.now+d, f) }
 
@@ -114,6 +123,6 @@ func (w *World) happen(e event) {
 		return
 	}
 	if e.owner == nil || *e.owner == e.life {
-		e.run()
+		e.what.happen()
 	}
 }

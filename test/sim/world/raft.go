@@ -22,12 +22,18 @@ type raft struct {
 }
 
 type proposal struct {
+	r          *raft
 	by         *controller
 	life, term int // of it
 	cmd        state.Command
-	then       func(index int, refused bool, err error)
+	then       func(refused bool, err error)
 	done       bool
+	index      int // of the log
+	refused    bool
+	err        error
 }
+
+func (p *proposal) happen() { p.r.replicate(p) }
 
 func newRaft(w *World) *raft { return &raft{w: w, states: []*state.State{state.New()}} }
 
@@ -36,12 +42,12 @@ func (r *raft) last() int { return len(r.states) - 1 }
 func (r *raft) top() *state.State { return r.states[len(r.states)-1] }
 
 // propose is called by a controller that believes to lead a term.
-func (r *raft) propose(c *controller, cmd state.Command, then func(index int, refused bool, err error)) {
-	p := &proposal{by: c, life: c.life, term: c.term, cmd: cmd, then: then}
+func (r *raft) propose(c *controller, cmd state.Command, then func(refused bool, err error)) {
+	p := &proposal{r: r, by: c, life: c.life, term: c.term, cmd: cmd, then: then}
 	if r.leads(p) {
 		r.under = append(r.under, p)
 	}
-	r.w.after(r.w.span(time.Millisecond, 12*time.Millisecond), func() { r.replicate(p) })
+	r.w.add(r.w.now+r.w.span(time.Millisecond, 12*time.Millisecond), event{what: p, where: nowhere, from: nowhere})
 }
 
 // leads tells whether who proposed it really leads, and still does.
@@ -51,17 +57,27 @@ func (r *raft) replicate(p *proposal) {
 	switch c := p.by; {
 	case p.done:
 	case !r.leads(p):
-		r.answer(p, r.w.span(0, 300*time.Millisecond), 0, false, errUnknown)
+		p.err = errUnknown
+		r.answer(p, r.w.span(0, 300*time.Millisecond))
 	case c.alive && !r.w.net.asleep(c.node) && r.majority(c):
 		r.flush(p)
 	default:
-		r.w.after(20*time.Millisecond, func() { r.replicate(p) })
+		r.w.add(r.w.now+20*time.Millisecond, event{what: p, where: nowhere, from: nowhere})
 	}
 }
 
 // answer brings the result back to the life of the controller that proposed it.
-func (r *raft) answer(p *proposal, d time.Duration, index int, refused bool, err error) {
-	r.w.add(r.w.now+d, event{run: func() { p.then(index, refused, err) }, owner: &p.by.life, life: p.life, where: p.by.node, from: nowhere})
+func (r *raft) answer(p *proposal, d time.Duration) {
+	r.w.add(r.w.now+d, event{what: (*result)(p), owner: &p.by.life, life: p.life, where: p.by.node, from: nowhere})
+}
+
+// result is what has come of a proposal, on its way back.
+type result proposal
+
+func (p *result) happen() {
+	p.by.apply(p.index)
+	p.then(p.refused, p.err)
+	p.by.decideSoon()
 }
 
 // flush commits everything up to p: the log keeps its order.
@@ -69,9 +85,9 @@ func (r *raft) flush(p *proposal) {
 	for len(r.under) > 0 && !p.done {
 		first := r.under[0]
 		r.under = r.under[1:]
-		index, refused := r.commit(first.cmd)
+		first.index, first.refused = r.commit(first.cmd)
 		first.done = true
-		r.answer(first, r.hiccup(), index, refused, nil)
+		r.answer(first, r.hiccup())
 	}
 }
 

@@ -26,7 +26,7 @@ func (c *controller) vote() {
 }
 
 func (c *controller) probe() []health.Vote {
-	var all []health.Vote
+	all := make([]health.Vote, 0, len(c.w.hosts))
 	for _, cl := range c.w.clusters {
 		for _, m := range cl.members {
 			if m.pg.running && c.w.net.both(c.node, m.host.node) {
