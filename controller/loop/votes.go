@@ -18,22 +18,15 @@ func (c *Core) Votes(v health.Votes, now time.Duration) { c.view.FoldVotes(v, no
 // folds them in, and returns them for the others. began tells this process from earlier ones.
 func (c *Core) Vote(began string, probes []health.Vote, apps []health.InstanceVote, now time.Duration) health.Votes {
 	c.voted++
-	out := health.Votes{Observer: c.name, Site: c.site, Number: c.voted, Began: began, Votes: []health.Vote{}, Apps: c.known(apps)}
-	probed := map[string]health.Vote{}
-	for _, p := range probes {
-		probed[p.Cluster+"/"+p.Member] = p
-	}
+	out := health.Votes{Observer: c.name, Site: c.site, Number: c.voted, Began: began, Votes: make([]health.Vote, 0, len(probes)), Apps: c.known(apps)}
 	for _, name := range c.state.ClusterNames() {
 		conf := c.state.ClusterConfig(name)
 		if conf == nil || c.state.Clusters[name].Primary == "" {
 			continue
 		}
 		for i := range conf.Members {
-			v, known := probed[name+"/"+conf.Members[i].Name]
-			if !known {
-				v.ProbedMS = -1
-			}
-			v.Cluster, v.Member, v.HeardMS = name, conf.Members[i].Name, c.heard(&conf.Members[i], now)
+			v := probeOf(probes, name, conf.Members[i].Name)
+			v.HeardMS = c.heard(&conf.Members[i], now)
 			if c.tells(&v, platform.Suspect(conf.Lease), now) {
 				out.Votes = append(out.Votes, v)
 			}
@@ -41,6 +34,15 @@ func (c *Core) Vote(began string, probes []health.Vote, apps []health.InstanceVo
 	}
 	c.view.FoldVotes(out, now)
 	return out
+}
+
+func probeOf(probes []health.Vote, cluster, member string) health.Vote {
+	for i := range probes {
+		if p := &probes[i]; p.Cluster == cluster && p.Member == member {
+			return *p
+		}
+	}
+	return health.Vote{Cluster: cluster, Member: member, ProbedMS: -1}
 }
 
 // known leaves out the app servers that the platform no longer has.
