@@ -69,7 +69,7 @@ func (v *voting) run(ctx context.Context) error {
 const votePart = 2
 
 // doubted names the members that are to be probed at once.
-func (v *voting) doubted(ctx context.Context, limit time.Duration, starved bool) (map[string]bool, error) {
+func (v *voting) doubted(ctx context.Context, limit time.Duration, starved bool) (map[loop.MemberKey]bool, error) {
 	if starved {
 		return nil, nil
 	}
@@ -147,7 +147,7 @@ func heartbeat(s *state.State) time.Duration {
 const probeRarely = time.Minute
 
 // targets are the members of every cluster that has been born; those in doubt are asked every heartbeat.
-func targets(s *state.State, doubted map[string]bool) []probe.Target {
+func targets(s *state.State, doubted map[loop.MemberKey]bool) []probe.Target {
 	var out []probe.Target
 	for _, name := range s.ClusterNames() {
 		conf, primary := s.ClusterConfig(name), s.Clusters[name].Primary
@@ -160,7 +160,7 @@ func targets(s *state.State, doubted map[string]bool) []probe.Target {
 				continue
 			}
 			t := probe.Target{Cluster: name, Member: m.Name, Host: host.Address, Port: m.Port, Every: probeRarely, Limit: platform.Suspect(conf.Lease)}
-			if doubted[loop.MemberKey(name, m.Name)] {
+			if doubted[loop.MemberKey{Cluster: name, Member: m.Name}] {
 				t.Every = platform.Heartbeat(conf.Lease)
 			}
 			out = append(out, t)

@@ -161,7 +161,7 @@ func TestTargets(t *testing.T) {
 		t.Error("nobody probes what is not born")
 	}
 	s.Clusters["feed"].Primary = "feed-e2"
-	got := targets(s, map[string]bool{"feed/feed-e2": true})
+	got := targets(s, map[loop.MemberKey]bool{{Cluster: "feed", Member: "feed-e2"}: true})
 	if len(got) != 3 || heartbeat(s) != 300*time.Millisecond {
 		t.Fatalf("%+v", got)
 	}

@@ -93,13 +93,5 @@ func (l *Leases) Start() time.Duration { return l.start }
 
 // Clone copies the bookkeeping, for readers outside the loop.
 func (l *Leases) Clone() *Leases {
-	c := NewLeases(l.start)
-	for k, v := range l.ends {
-		c.ends[k] = v
-	}
-	for k, v := range l.granted {
-		c.granted[k] = v
-	}
-	maps.Copy(c.told, l.told)
-	return c
+	return &Leases{start: l.start, ends: maps.Clone(l.ends), granted: maps.Clone(l.granted), told: maps.Clone(l.told)}
 }

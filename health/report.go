@@ -35,6 +35,16 @@ type Report struct {
 	CertificateEnds string `json:"certificateEnds,omitempty"`
 }
 
+// Member is what the report says of one member, or nil.
+func (r *Report) Member(name string) *Member {
+	for i := range r.Members {
+		if r.Members[i].Name == name {
+			return &r.Members[i]
+		}
+	}
+	return nil
+}
+
 // Process is whether a member's PostgreSQL runs.
 type Process string
 

@@ -48,7 +48,7 @@ func (a *API) status(ctx context.Context, _ *request) (any, error) {
 func statusOf(look loop.Look) wire.Status {
 	s := look.Input.State
 	out := wire.Status{
-		PlatformID: s.PlatformID, Leader: look.Name, At: look.Input.At, Problems: look.Last.Problems,
+		PlatformID: s.PlatformID, Leader: look.Name, At: look.Input.At(), Problems: look.Last.Problems,
 		Sites: []wire.SiteStatus{}, Clusters: []wire.ClusterState{}, Hosts: []wire.HostStatus{}, Controllers: []wire.Controller{},
 	}
 	if out.Problems == nil {

@@ -34,7 +34,7 @@ func apps(in Input, d *Decision) {
 		}
 		if c := p.decide(); c != nil {
 			c.App, c.Version = name, p.a.Version
-			d.Commands = append(d.Commands, state.Command{By: byMainstay, At: in.At, App: c})
+			d.Commands = append(d.Commands, state.Command{By: byMainstay, At: in.At(), App: c})
 			d.Reasons["app "+name] = Reason{RuleApps, c.Reason}
 		}
 	}

@@ -23,9 +23,11 @@ type Input struct {
 	// Watch measures how long a condition has held for this leader.
 	Watch *Stopwatch
 	Now   time.Duration // the leader's CLOCK_BOOTTIME
-	At    string        // its wall clock, RFC 3339: for records and for the expiry of a pause, nothing else
-	Wall  time.Time
+	Wall  time.Time     // its wall clock: for records and for the expiry of a pause, nothing else
 }
+
+// At is the wall clock as records have it, RFC 3339.
+func (in Input) At() string { return in.Wall.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
 
 // Decision is what should be done now.
 type Decision struct {
@@ -76,7 +78,7 @@ func Next(in Input) Decision {
 		c := &look{Input: in, c: in.State.Clusters[name], conf: conf, decision: &d}
 		cmd, why := c.decide()
 		if cmd != nil {
-			cmd.Cluster, cmd.Version, cmd.At = name, c.c.Version, in.At
+			cmd.Cluster, cmd.Version, cmd.At = name, c.c.Version, in.At()
 			if cmd.By == "" {
 				cmd.By = byMainstay
 			}
@@ -98,7 +100,7 @@ func bind(in Input) []state.Command {
 	}
 	for _, h := range in.State.Platform.Hosts {
 		if r := in.View.Report(h.Name); r != nil && r.RunID != "" && r.RunID != in.State.Runs[h.Name] {
-			return []state.Command{{By: byMainstay, At: in.At, Bind: &state.Bind{Host: h.Name, Run: r.RunID}}}
+			return []state.Command{{By: byMainstay, At: in.At(), Bind: &state.Bind{Host: h.Name, Run: r.RunID}}}
 		}
 	}
 	return nil
@@ -113,6 +115,11 @@ type look struct {
 	c        *state.Cluster
 	conf     *platform.Cluster
 	decision *Decision
+
+	// What is asked again and again in one round, once it has been asked.
+	members []*health.Member // what is fresh of each, in the platform's order
+	others  []string         // the replicas
+	ackers  []string
 }
 
 func (l *look) decide() (*state.Command, Reason) {
@@ -150,11 +157,18 @@ func (l *look) suspect() time.Duration { return platform.Suspect(l.conf.Lease) }
 
 // fresh is what is known of a member from a report that still counts, or nil.
 func (l *look) fresh(name string) *health.Member {
-	m := l.conf.Member(name)
-	if m == nil {
-		return nil
+	if l.members == nil {
+		l.members = make([]*health.Member, len(l.conf.Members))
+		for i := range l.conf.Members {
+			l.members[i] = l.View.Fresh(&l.conf.Members[i], l.suspect(), l.Now)
+		}
 	}
-	return l.View.Fresh(m, l.suspect(), l.Now)
+	for i := range l.conf.Members {
+		if l.conf.Members[i].Name == name {
+			return l.members[i]
+		}
+	}
+	return nil
 }
 
 // known is what is known of a member, however old: for durable promises only.
@@ -180,13 +194,15 @@ func (l *look) site(member string) string {
 
 // replicas are the names of all members but the primary, in the platform's order.
 func (l *look) replicas() []string {
-	var names []string
-	for _, m := range l.conf.Members {
-		if m.Name != l.c.Primary {
-			names = append(names, m.Name)
+	if l.others == nil {
+		l.others = make([]string, 0, len(l.conf.Members))
+		for i := range l.conf.Members {
+			if m := &l.conf.Members[i]; m.Name != l.c.Primary {
+				l.others = append(l.others, m.Name)
+			}
 		}
 	}
-	return names
+	return l.others
 }
 
 func wait(rule Rule, text string) (*state.Command, Reason) {

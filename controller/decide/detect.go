@@ -42,10 +42,10 @@ func (l *look) detect() (*state.Command, Reason) {
 // connections because every slot is taken is alive. A failing write path is left only for somebody who can take over:
 // a restart in place would not mend a full disk.
 func (l *look) stuck(p *health.Member) (*state.Command, Reason) {
-	bound := l.stuckBound().Milliseconds()
-	if !l.c.Opened || p.Process != health.ProcessRunning || p.Saturated || p.Epoch != l.c.Epoch {
+	if !l.c.Opened || p.Process != health.ProcessRunning || p.Saturated || p.Epoch != l.c.Epoch || p.Stale == 0 && p.WriteStale == 0 {
 		return nil, Reason{}
 	}
+	bound := l.stuckBound().Milliseconds()
 	if p.Stale > bound {
 		evidence := fmt.Sprintf("its agent has had no answer to a new connection for %d ms", p.Stale)
 		switch through := l.through(p.Stale); {

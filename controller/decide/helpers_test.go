@@ -112,7 +112,7 @@ func (st *stage) input() Input {
 	}
 	st.number++
 	st.view.FoldVotes(health.Votes{Observer: st.self, Site: st.site, Number: st.number, Votes: []health.Vote{own}}, st.now)
-	return Input{State: st.s, View: st.view, Leases: st.leases, Controllers: st.controllers, Self: st.self, Site: st.site, Watch: st.watch, Now: st.now, At: "2026-01-01T00:00:00.000Z", Wall: time.Unix(1_750_000_000, 0)}
+	return Input{State: st.s, View: st.view, Leases: st.leases, Controllers: st.controllers, Self: st.self, Site: st.site, Watch: st.watch, Now: st.now, Wall: time.Unix(1_750_000_000, 0)}
 }
 
 func (st *stage) next() (*state.Command, Reason, Decision) {

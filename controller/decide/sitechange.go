@@ -44,7 +44,7 @@ func siteChange(in Input, d *Decision) {
 	d.Reasons["site switchover"] = Reason{RuleSite, why}
 	if step != nil {
 		step.Change, step.Version = l.ch.ID, l.ch.Version
-		d.Commands = append(d.Commands, state.Command{By: byMainstay, At: in.At, StepSite: step})
+		d.Commands = append(d.Commands, state.Command{By: byMainstay, At: in.At(), StepSite: step})
 	}
 }
 

@@ -112,7 +112,7 @@ func (l *look) left() string {
 // needed is a member that is leaving, but whose acknowledgements commits cannot do without yet, "" if there is none.
 func (l *look) needed(p *health.Member, set *platform.Set) string {
 	able := 0
-	for _, inc := range l.State.Ackers(l.c, l.c.Primary) {
+	for _, inc := range l.mayAck() {
 		if s := sender(p, inc); s != nil && near(p, s) {
 			able++
 		}
@@ -260,10 +260,18 @@ func (l *look) heardAckers() (n int) {
 	return n
 }
 
+// mayAck are the incarnations whose acknowledgements count.
+func (l *look) mayAck() []string {
+	if l.ackers == nil {
+		l.ackers = l.State.Ackers(l.c, l.c.Primary)
+	}
+	return l.ackers
+}
+
 // ableAckers are the incarnations that stream and whose acknowledgements count.
 func (l *look) ableAckers(p *health.Member) []string {
 	var names []string
-	for _, name := range l.State.Ackers(l.c, l.c.Primary) {
+	for _, name := range l.mayAck() {
 		if sender(p, name) != nil {
 			names = append(names, name)
 		}
@@ -273,7 +281,7 @@ func (l *look) ableAckers(p *health.Member) []string {
 
 func (l *look) wantedNames(p *health.Member, set *platform.Set, acks int) []string {
 	var keep, gone, next []string
-	for _, inc := range l.State.Ackers(l.c, l.c.Primary) {
+	for _, inc := range l.mayAck() {
 		s := sender(p, inc)
 		switch {
 		case set.Has(inc) && (s != nil || l.View.NotStreaming(inc, l.Now) < leaveAfter):

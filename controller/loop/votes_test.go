@@ -119,7 +119,7 @@ func TestVotesOfApps(t *testing.T) {
 func TestDoubted(t *testing.T) {
 	now := time.Hour
 	c := leader(t, now)
-	doubts := func(at time.Duration) bool { return c.Doubted(at)[MemberKey("feed", "m1")] }
+	doubts := func(at time.Duration) bool { return c.Doubted(at)[MemberKey{"feed", "m1"}] }
 	if !doubts(now) {
 		t.Error("nothing was heard yet")
 	}

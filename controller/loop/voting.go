@@ -27,8 +27,8 @@ func (l *Loop) Vote(ctx context.Context, probes []health.Vote, apps []health.Ins
 }
 
 // Doubted names the members that this controller should ask itself.
-func (l *Loop) Doubted(ctx context.Context) (map[string]bool, error) {
-	ch := make(chan map[string]bool, 1)
+func (l *Loop) Doubted(ctx context.Context) (map[MemberKey]bool, error) {
+	ch := make(chan map[MemberKey]bool, 1)
 	if err := l.send(ctx, func() { ch <- l.core.Doubted(boottime.Now()) }); err != nil {
 		return nil, err
 	}

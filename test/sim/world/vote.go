@@ -12,12 +12,9 @@ import (
 const votesEvery = 250 * time.Millisecond
 
 // vote probes every member, and sends what this controller sees by itself to the others.
-func (c *controller) vote(life int) {
-	if c.life != life {
-		return
-	}
-	c.w.after(votesEvery, func() { c.w.net.awake(c.node, func() { c.vote(life) }) })
-	votes := c.core.Vote(fmt.Sprintf("%s-%d", c.name, life), c.probe(), c.probeApps(), c.now())
+func (c *controller) vote() {
+	c.on(votesEvery, c.vote)
+	votes := c.core.Vote(fmt.Sprintf("%s-%d", c.name, c.life), c.probe(), c.probeApps(), c.now())
 	for _, o := range c.w.controllers {
 		if o != c {
 			c.w.net.send(c.node, o.node, func() {
@@ -33,12 +30,12 @@ func (c *controller) vote(life int) {
 // that has had no answer for overdue counts as failed.
 func (c *controller) probe() []health.Vote {
 	const overdue, rarely = 500 * time.Millisecond, time.Minute
-	var all []health.Vote
+	all := make([]health.Vote, 0, len(c.w.hosts))
 	doubted := c.core.Doubted(c.now())
 	for _, cl := range c.w.clusters {
 		for _, m := range cl.members {
 			at, answered := c.probed[m]
-			due := !answered || c.now()-at >= rarely || doubted[loop.MemberKey(cl.name, m.name)]
+			due := !answered || c.now()-at >= rarely || doubted[loop.MemberKey{Cluster: cl.name, Member: m.name}]
 			switch lives := m.pg.running && m.pg.hung <= c.w.now && c.w.net.both(c.node, m.host.node); {
 			case due && lives:
 				at, answered = c.now(), true
