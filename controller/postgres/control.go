@@ -27,7 +27,8 @@ func (i *Instance) ControlData(ctx context.Context) (c Control, err error) {
 // control reads the control file in this process, or, in a layout that is not known here, by pg_controldata; native tells
 // which.
 func (i *Instance) control(ctx context.Context) (c Control, native bool, err error) {
-	c, err = readControl(ctx, filepath.Join(i.Data, "global", "pg_control"))
+	path := filepath.Join(i.Data, "global", "pg_control")
+	c, err = readControl(ctx, func() ([]byte, error) { return readBounded(path, ondisk.ControlFileSize) })
 	if errors.Is(err, ondisk.ErrLayout) {
 		c, err = i.controlByProgram(ctx)
 		return c, false, err
@@ -44,11 +45,11 @@ const (
 )
 
 // readControl reads until the checksum matches, or until reads in a row agree that it does not.
-func readControl(ctx context.Context, path string) (Control, error) {
+func readControl(ctx context.Context, read func() ([]byte, error)) (Control, error) {
 	var before []byte
 	agree := 0
 	for range controlReads {
-		file, err := readBounded(path, ondisk.ControlFileSize)
+		file, err := read()
 		if err != nil {
 			return Control{}, err
 		}
@@ -66,18 +67,21 @@ func readControl(ctx context.Context, path string) (Control, error) {
 			return Control{}, err
 		}
 	}
-	return Control{}, fmt.Errorf("%s changes between any two reads: a server writes it; read it again when that has ended", path)
+	return Control{}, errControlMoves
 }
 
+var errControlMoves = errors.New("the control file changes between any two reads; stop the server that writes it")
+
 func (i *Instance) controlByProgram(ctx context.Context) (Control, error) {
-	out, err := i.run(ctx, "pg_controldata", "-D", i.Data)
-	if err != nil {
+	var out, warnings bytes.Buffer
+	if err := i.stream(ctx, &out, &warnings, "pg_controldata", "-D", i.Data); err != nil {
 		return Control{}, err
 	}
-	if strings.Contains(out, "CRC checksum does not match") {
-		return Control{}, ErrCorruptControl // pg_controldata only warns, and prints what it read
+	// pg_controldata only warns, from 17 on to stderr, and prints what it read.
+	if strings.Contains(out.String()+warnings.String(), "CRC checksum does not match") {
+		return Control{}, ErrCorruptControl
 	}
-	return parseControl(out)
+	return parseControl(out.String())
 }
 
 // ErrCorruptControl is returned when the data directory's control file does not match its own checksum: nothing it says

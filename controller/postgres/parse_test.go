@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -149,6 +150,15 @@ func TestParseRecord(t *testing.T) {
 	}
 	if _, ok := parseRecord("pg_waldump: first record is after 0/3000000"); ok {
 		t.Fatal("a message was taken for a record")
+	}
+}
+
+func TestEachLine(t *testing.T) {
+	long := strings.Repeat("x", 3*longestLine)
+	var got []string
+	err := eachLine(strings.NewReader("a\n"+long+"\nb\n"+long), func(line string) { got = append(got, line) })
+	if want := []string{"a", long[:longestLine], "b", long[:longestLine]}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%d lines, %v", len(got), err)
 	}
 }
 

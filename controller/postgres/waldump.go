@@ -89,15 +89,11 @@ func (i *Instance) dumpIn(ctx context.Context, dir string, t platform.Timeline, 
 	r, w := io.Pipe()
 	read := make(chan error, 1)
 	go func() {
-		lines := bufio.NewScanner(r)
-		lines.Buffer(nil, 1<<20)
-		for lines.Scan() {
-			if rec, ok := parseRecord(lines.Text()); ok {
+		read <- eachLine(r, func(line string) {
+			if rec, ok := parseRecord(line); ok {
 				see(rec)
 			}
-		}
-		io.Copy(io.Discard, r) // a line too long must not block the program
-		read <- lines.Err()
+		})
 	}()
 	err = i.stream(ctx, w, nil, "pg_waldump", args...)
 	w.Close()
@@ -109,6 +105,27 @@ func (i *Instance) dumpIn(ctx context.Context, dir string, t platform.Timeline, 
 		return failed.Tail, nil
 	}
 	return "", err
+}
+
+// longestLine is how much of a line is kept, in bytes. pg_waldump prints all of a logical message, however long.
+const longestLine = 1 << 20
+
+// eachLine reads lines to the end, and gives no more than the beginning of those that are too long.
+func eachLine(r io.Reader, see func(string)) error {
+	in := bufio.NewReaderSize(r, longestLine)
+	for {
+		line, more, err := in.ReadLine()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		see(string(line))
+		for more && err == nil {
+			_, more, err = in.ReadLine()
+		}
+	}
 }
 
 // recordAt reads the one record at a position.

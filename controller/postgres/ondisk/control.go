@@ -52,8 +52,8 @@ var (
 )
 
 // checksumAt is, for each pg_control_version, the offset of the checksum, which ends the data. What is read here lies at
-// the same offsets in all of them: 1300 is PostgreSQL 13 to 17, 1800 is 18.
-var checksumAt = map[uint32]int{1300: 288, 1800: 292}
+// the same offsets in all of them: 1300 is PostgreSQL 13 to 16, 1700 is 17, 1800 is 18.
+var checksumAt = map[uint32]int{1300: 288, 1700: 288, 1800: 292}
 
 // Offsets of ControlFileData's fields in pg_control.h, where 8-byte integers are aligned to 8 bytes.
 const (

@@ -58,7 +58,8 @@ func TestParseControl(t *testing.T) {
 		want    func(*Control) // nil: fails
 		fails   error
 	}{
-		{"13 to 17", 1300, none, same, nil},
+		{"13 to 16", 1300, none, same, nil},
+		{"17", 1700, none, same, nil},
 		{"18", 1800, none, same, nil},
 		{"backup not replayed", 1300, func(f []byte) { f[168] = 1 }, func(c *Control) { c.BackupEndNeeded = true }, nil},
 		{"backup started", 1300, func(f []byte) { f[152] = 0x28 }, func(c *Control) { c.BackupEndNeeded = true }, nil},
@@ -107,7 +108,7 @@ func FuzzParseControl(f *testing.F) {
 		if _, err := ParseControl(file); err == nil && len(file) != ControlFileSize {
 			t.Fatal("too few bytes were believed")
 		}
-		for version, end := range map[uint32]int{1300: 288, 1800: 292} {
+		for version, end := range map[uint32]int{1300: 288, 1700: 288, 1800: 292} {
 			whole := controlFile(version, func([]byte) {})
 			want, err := ParseControl(whole)
 			if err != nil {
