@@ -13,7 +13,7 @@ import (
 )
 
 // patience bounds every single wait of the tests.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 func testContext(t *testing.T) context.Context {
 	t.Helper()

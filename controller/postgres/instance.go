@@ -65,7 +65,7 @@ type Instance struct {
 	Conf   string // directory of our files, outside Data
 	Socket string // directory of the unix socket
 	Log    string // file that the server's output is appended to
-	Listen string // listen_addresses
+	Listen string // the host's address; loopback is listened on besides
 	Port   int
 
 	Binaries  Binaries

@@ -147,8 +147,17 @@ func (d *demo) apps(ctx context.Context) error {
 		return err
 	}
 	return d.stand.Wait(ctx, "the first post through the app servers", func() (bool, string) {
-		return len(d.ledger.IDs()) > 0, ""
+		return len(d.ledger.IDs()) > 0, d.lastError("")
 	})
+}
+
+// lastError is why a post since a mark was not acknowledged, most recently.
+func (d *demo) lastError(mark string) string {
+	r, err := d.load.Report(mark)
+	if err != nil {
+		return err.Error()
+	}
+	return r.Tally.LastError
 }
 
 // stay tells what to try, and runs until Ctrl-C.

@@ -166,6 +166,6 @@ func (d *demo) acknowledged(ctx context.Context, mark string) error {
 	begun := time.Now()
 	return d.stand.Wait(ctx, "posts to be acknowledged", func() (bool, string) {
 		r, err := d.load.Report(mark)
-		return err == nil && r.Tally.Acked > 50 && time.Since(begun) > 2*time.Second, fmt.Sprint(err)
+		return err == nil && r.Tally.Acked > 50 && time.Since(begun) > 2*time.Second, d.lastError(mark)
 	})
 }

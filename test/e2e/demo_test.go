@@ -16,20 +16,21 @@ import (
 
 // TestDemoEndsHoweverItEnds: nothing of the demo runs on when it is killed, or the script that started it, and no file is left.
 func TestDemoEndsHoweverItEnds(t *testing.T) {
-	demo := filepath.Join(t.TempDir(), "demo")
-	if out, err := exec.Command("go", "build", "-o", demo, "mainstay/test/demo").CombinedOutput(); err != nil {
+	programs := t.TempDir()
+	build := exec.Command("go", "build", "-o", programs, "mainstay/cmd/mainstay", "mainstay/test/platform/feedserver", "mainstay/test/demo") // as deploy/demo does
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the demo: %v\n%s", err, out)
 	}
 	t.Run("its parent is killed when it is up", func(t *testing.T) {
-		d := startDemo(t, demo, `"$0/demo" -work "$0" -parent $$; :`)
-		d.wait(t, "the platform to be up", func() bool { return strings.Contains(d.said(), "The platform is up") })
+		d := startDemo(t, programs, `"$0/demo" -work "$0" -parent $$; :`)
+		d.wait(t, "the platform to be up", func() bool { return d.lives(t) && strings.Contains(d.said(), "The platform is up") })
 		d.killed(t)
 	})
 	t.Run("it is killed while it starts", func(t *testing.T) {
-		d := startDemo(t, demo, `exec "$0/demo" -work "$0"`)
+		d := startDemo(t, programs, `exec "$0/demo" -work "$0"`)
 		d.wait(t, "the first PostgreSQL", func() bool {
 			found, _ := filepath.Glob(filepath.Join(d.work, "platform", "agent-*", "members", "*", "data", "postmaster.pid"))
-			return len(found) > 0
+			return d.lives(t) && len(found) > 0
 		})
 		d.killed(t)
 	})
@@ -40,14 +41,18 @@ type demoRun struct {
 	*stand.Stand // only waits
 	work         string
 	cmd          *exec.Cmd
+	ended        chan struct{} // closed once it has
 	out          *os.File
 }
 
-func startDemo(t *testing.T, demo, script string) *demoRun {
+func startDemo(t *testing.T, programs, script string) *demoRun {
 	t.Helper()
-	d := &demoRun{Stand: &stand.Stand{}, work: folder(t)}
-	for name, from := range map[string]string{"demo": demo, "mainstay": binary, "feedserver": server} {
-		if err := os.Link(from, filepath.Join(d.work, name)); err != nil {
+	d := &demoRun{Stand: &stand.Stand{}, work: folder(t), ended: make(chan struct{})}
+	if err := os.Chmod(d.work, 0o755); err != nil { // PostgreSQL's user must get through
+		t.Fatal(err)
+	}
+	for _, name := range []string{"demo", "mainstay", "feedserver"} {
+		if err := os.Link(filepath.Join(programs, name), filepath.Join(d.work, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -60,14 +65,26 @@ func startDemo(t *testing.T, demo, script string) *demoRun {
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	go func() { _ = d.cmd.Wait(); close(d.ended) }()
 	t.Cleanup(func() {
 		_ = d.cmd.Process.Kill()
-		_ = d.cmd.Wait()
+		<-d.ended
 		if err := errors.Join(stand.Sweep(d.work), d.out.Close()); err != nil {
 			t.Error(err)
 		}
 	})
 	return d
+}
+
+// lives fails the test where the demo has ended early.
+func (d *demoRun) lives(t *testing.T) bool {
+	t.Helper()
+	select {
+	case <-d.ended:
+		t.Fatalf("the demo has ended: %s", d.said())
+	default:
+	}
+	return true
 }
 
 func (d *demoRun) said() string {

@@ -425,7 +425,11 @@ func (s *Stand) Wait(ctx context.Context, what string, done func() (bool, string
 
 // firstLine is what a longer text begins with.
 func firstLine(text string) string {
+	const most = 160
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	if len(line) > most {
+		return strings.ToValidUTF8(line[:most], "") + " ..."
+	}
 	return line
 }
 
