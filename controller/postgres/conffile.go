@@ -55,7 +55,7 @@ func (i *Instance) WaitForNobody(ctx context.Context) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	raw, err := os.ReadFile(i.managedFile())
+	raw, err := i.Owner.readFile(i.managedFile())
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (i *Instance) WaitForNobody(ctx context.Context) (err error) {
 
 // included is the user's file, which our own includes first.
 func (i *Instance) included() (string, error) {
-	raw, err := os.ReadFile(i.mainFile())
+	raw, err := i.Owner.readFile(i.mainFile())
 	for line := range strings.Lines(string(raw)) {
 		if strings.HasPrefix(line, "include ") {
 			return confValue(line), nil
