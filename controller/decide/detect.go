@@ -275,6 +275,14 @@ func (l *look) quiet(host string) string {
 	return "has not been heard for " + round(l.View.Silence(host, l.Now)).String()
 }
 
+// syncWait is for how long some session has waited for an acknowledgement.
+func (l *look) syncWait() time.Duration {
+	if p := l.fresh(l.c.Primary); p == nil || p.SyncWaits == 0 {
+		return 0
+	}
+	return l.Watch.held(l.c.Name + "/syncwait")
+}
+
 func (l *look) memberProblems(name string, r *health.Member) {
 	primary := name == l.c.Primary
 	if r.Error != "" {
@@ -290,7 +298,7 @@ func (l *look) memberProblems(name string, r *health.Member) {
 		l.problem(health.PendingRestart, name, strings.Join(r.PendingRestart, ", ")+" wait for a restart", false)
 	}
 	switch {
-	case primary && r.SyncWaits > 0 && l.Watch.held(l.c.Name+"/syncwait").Seconds() > 2:
+	case primary && r.SyncWaits > 0 && l.syncWait().Seconds() > 2:
 		l.problem(health.SyncBlocked, name, fmt.Sprintf("%d sessions wait for an acknowledgement", r.SyncWaits), false)
 	case primary && r.Saturated:
 		l.problem(health.PrimarySaturated, name, "every connection slot is taken: new connections are refused. Raise max_connections or find out who holds them", false)
