@@ -20,6 +20,8 @@ type Input struct {
 	Self, Site string
 	// Foretold: this is a prediction's copy. An operation begun on it has an id that nobody can name yet.
 	Foretold bool
+	// Survey: problems on which nothing is decided are named too. They are for people, and cost more than the decisions.
+	Survey bool
 	// Watch measures how long a condition has held for this leader.
 	Watch *Stopwatch
 	Now   time.Duration // the leader's CLOCK_BOOTTIME
@@ -35,10 +37,32 @@ type Decision struct {
 	Commands []state.Command
 	// Transfer asks for another leader: this one's view is the odd one out.
 	Transfer bool
-	// Problems are all verdicts about the platform at this moment.
+	// Problems are the verdicts about the platform at this moment: all of them in a survey.
 	Problems []health.Problem
 	// Reasons has one line a subject where something is being waited for: what, and for how long.
-	Reasons map[string]Reason
+	Reasons Reasons
+}
+
+// Reasons are those of the subjects: clusters, apps ("app NAME") and the site switchover.
+type Reasons []subjectReason
+
+type subjectReason struct {
+	subject string
+	Reason
+}
+
+// Of is the reason of one subject, zero for none.
+func (r Reasons) Of(subject string) Reason {
+	for i := len(r) - 1; i >= 0; i-- {
+		if r[i].subject == subject {
+			return r[i].Reason
+		}
+	}
+	return Reason{}
+}
+
+func (d *Decision) because(subject string, why Reason) {
+	d.Reasons = append(d.Reasons, subjectReason{subject, why})
 }
 
 // Rule names the rules, so that every command and every wait names the one that made it.
@@ -65,9 +89,8 @@ type Reason struct {
 func Next(in Input) Decision {
 	in.Watch.begin(in.Now)
 	defer in.Watch.end()
-	d := Decision{Reasons: map[string]Reason{}}
-	d.Commands = bind(in)
-	if in.State.Platform != nil {
+	d := Decision{Commands: bind(in)}
+	if in.Survey && in.State.Platform != nil {
 		d.Problems = siteProblems(in)
 	}
 	for _, name := range in.State.ClusterNames() {
@@ -76,6 +99,9 @@ func Next(in Input) Decision {
 			continue
 		}
 		c := &look{Input: in, c: in.State.Clusters[name], conf: conf, decision: &d}
+		if in.Survey && c.c.Primary != "" {
+			c.problems()
+		}
 		cmd, why := c.decide()
 		if cmd != nil {
 			cmd.Cluster, cmd.Version, cmd.At = name, c.c.Version, in.At()
@@ -84,7 +110,7 @@ func Next(in Input) Decision {
 			}
 			d.Commands = append(d.Commands, *cmd)
 		}
-		d.Reasons[name] = why
+		d.because(name, why)
 	}
 	if in.State.Platform != nil {
 		apps(in, &d)
@@ -123,17 +149,15 @@ type look struct {
 }
 
 func (l *look) decide() (*state.Command, Reason) {
+	l.syncWait() // a survey asks since when
 	switch {
 	case l.c.Primary == "":
 		return l.birth()
 	case l.c.Attempt != nil && l.c.Attempt.Phase == state.PhaseSeal:
-		l.problems()
 		return l.fence()
 	case l.c.Attempt != nil:
-		l.problems()
 		return l.handOver()
 	}
-	l.problems()
 	if cmd, why := l.pause(); cmd != nil {
 		return cmd, why
 	}

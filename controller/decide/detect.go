@@ -310,6 +310,14 @@ func (l *look) streams(r *health.Member) bool {
 	return r.Streams() || l.c.Pause != nil && r.Receiver != nil && r.Receiver.Streaming
 }
 
+// syncWait is for how long some session has waited for an acknowledgement.
+func (l *look) syncWait() time.Duration {
+	if p := l.fresh(l.c.Primary); p == nil || p.SyncWaits == 0 {
+		return 0
+	}
+	return l.Watch.held(l.c.Name + "/syncwait")
+}
+
 func (l *look) memberProblems(name string, r *health.Member) {
 	primary := name == l.c.Primary
 	if r.Error != "" {
@@ -325,7 +333,7 @@ func (l *look) memberProblems(name string, r *health.Member) {
 		l.problem(health.PendingRestart, name, strings.Join(r.PendingRestart, ", ")+" wait for a restart", false)
 	}
 	switch {
-	case primary && r.SyncWaits > 0 && l.Watch.held(l.c.Name+"/syncwait").Seconds() > 2:
+	case primary && r.SyncWaits > 0 && l.syncWait().Seconds() > 2:
 		l.problem(health.SyncBlocked, name, fmt.Sprintf("%d sessions wait for an acknowledgement", r.SyncWaits), false)
 	case primary && r.Saturated:
 		l.problem(health.PrimarySaturated, name, "every connection slot is taken: new connections are refused. Raise max_connections or find out who holds them", false)

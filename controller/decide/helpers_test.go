@@ -112,7 +112,7 @@ func (st *stage) input() Input {
 	}
 	st.number++
 	st.view.FoldVotes(health.Votes{Observer: st.self, Site: st.site, Number: st.number, Votes: []health.Vote{own}}, st.now)
-	return Input{State: st.s, View: st.view, Leases: st.leases, Controllers: st.controllers, Self: st.self, Site: st.site, Watch: st.watch, Now: st.now, Wall: time.Unix(1_750_000_000, 0)}
+	return Input{State: st.s, View: st.view, Leases: st.leases, Controllers: st.controllers, Self: st.self, Site: st.site, Watch: st.watch, Survey: true, Now: st.now, Wall: time.Unix(1_750_000_000, 0)}
 }
 
 func (st *stage) next() (*state.Command, Reason, Decision) {
@@ -121,9 +121,9 @@ func (st *stage) next() (*state.Command, Reason, Decision) {
 		st.t.Errorf("%d commands for one cluster", len(d.Commands))
 	}
 	if len(d.Commands) == 0 {
-		return nil, d.Reasons["feed"], d
+		return nil, d.Reasons.Of("feed"), d
 	}
-	return &d.Commands[0], d.Reasons["feed"], d
+	return &d.Commands[0], d.Reasons.Of("feed"), d
 }
 
 // commits decides and commits, and returns the command, which must exist and be accepted.

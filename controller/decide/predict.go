@@ -89,7 +89,7 @@ func (p *prediction) kill(c *state.Cluster, death Death) {
 func (p *prediction) run(death Death) state.Prediction {
 	for range 12 {
 		d := Next(p.in)
-		p.why = d.Reasons[p.cluster].Text
+		p.why = d.Reasons.Of(p.cluster).Text
 		cmd := p.command(d)
 		if cmd == nil {
 			if !p.later() {

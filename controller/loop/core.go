@@ -234,6 +234,15 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 	return out
 }
 
+// survey is what a leader would decide now, with every problem that it sees, on a copy of what it knows.
+func (c *Core) survey(in decide.Input) decide.Decision {
+	if !c.leading || !c.ready {
+		return c.last
+	}
+	in.Survey = true
+	return decide.Next(in)
+}
+
 // givenUp: a leader's state is the newest that its group has, so agents that know a later generation obey another group.
 func (c *Core) givenUp() bool { return c.state.Generation != 0 && c.heardOf > c.state.Generation }
 
@@ -335,7 +344,7 @@ func (c *Core) remember(cmd *state.Command) {
 func (c *Core) keepPredictable(now time.Duration, wall time.Time) {
 	for _, name := range c.state.ClusterNames() {
 		cl := c.state.Clusters[name]
-		if cl.Primary == "" || cl.Attempt != nil || !cl.Opened || c.last.Reasons[name].Rule != decide.RuleHealthy {
+		if cl.Primary == "" || cl.Attempt != nil || !cl.Opened || c.last.Reasons.Of(name).Rule != decide.RuleHealthy {
 			continue
 		}
 		if in, ok := c.predictable[name]; ok && now-in.Now < time.Second {
