@@ -3,17 +3,39 @@ package main
 import (
 	"context"
 
+	"go.uber.org/zap"
+
 	"mainstay/controller"
 	"mainstay/controller/agent"
 	"mainstay/controller/config"
+	"mainstay/controller/priority"
 )
 
 // runController and runAgent are the whole of what this package knows of the daemons.
 
 func runController(ctx context.Context, cfg config.Controller, d daemon) error {
-	return controller.Run(ctx, cfg, controller.Options{Version: d.version, Logger: d.log, Reload: d.reload})
+	return raised(ctx, d, func() error {
+		return controller.Run(ctx, cfg, controller.Options{Version: d.version, Logger: d.log, Reload: d.reload})
+	})
 }
 
 func runAgent(ctx context.Context, cfg config.Agent, d daemon) error {
-	return agent.Run(ctx, cfg, agent.Options{Version: d.version, Logger: d.log, Reload: d.reload})
+	return raised(ctx, d, func() error {
+		return agent.Run(ctx, cfg, agent.Options{Version: d.version, Logger: d.log, Reload: d.reload})
+	})
+}
+
+// raised runs a daemon at a raised CPU priority, of which nothing that it starts inherits anything. Where that is not allowed
+// the log says so.
+func raised(ctx context.Context, d daemon, run func() error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := priority.Keep(ctx); err != nil {
+			d.log.Warn("on a busy host this process may be late for leases and elections: it runs at the ordinary CPU priority", zap.Error(err))
+		}
+	}()
+	defer func() { cancel(); <-ended }()
+	return run()
 }

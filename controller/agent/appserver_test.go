@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"mainstay/controller/config"
 	"mainstay/controller/platform"
+	"mainstay/controller/priority"
 	"mainstay/controller/wire"
 	"mainstay/health"
 )
@@ -27,6 +30,9 @@ func TestAppServer(t *testing.T) {
 	h.wait("a look", func(r health.Instance) bool { return h.apps[web].seenProcess() == health.ProcessEnded })
 	h.probed(503, "not wanted")
 	setOOMScore(t, "500")
+	if err := priority.Raise(); err != nil { // as the daemon does
+		t.Log(err)
+	}
 	h.leads(toRun)
 	h.wait("running", serving)
 	h.saying("ready")
@@ -48,6 +54,9 @@ func TestAppServer(t *testing.T) {
 	main := h.main()
 	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", main.PID())); string(b) != "0\n" {
 		t.Errorf("the agent's OOM score leaked: %q, %v", b, err)
+	}
+	if a, err := unix.SchedGetAttr(main.PID(), 0); err != nil || a.Nice != 0 {
+		t.Errorf("the agent's priority leaked: %+v, %v", a, err)
 	}
 	h.leads(toStop)
 	h.probed(503, "not wanted")

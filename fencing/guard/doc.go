@@ -17,8 +17,9 @@
 // start, nor is one whose security label changes at its start; Status.Kept tells.
 //
 // The keeper is a process of its own because to start PostgreSQL is to touch a filesystem, which may hang, and because a
-// child inherits: guard A forks it before it hardens itself, so PostgreSQL gets the agent's priority, OOM score, limits
-// and umask without anything to undo. The keeper is not hardened either: its death ends PostgreSQL, never a fence.
+// child inherits: guard A forks it before it hardens itself, so PostgreSQL gets the agent's OOM score, limits and umask, and
+// the ordinary priority (the kernel takes the agent's from guard A), without anything to undo. The keeper is not hardened
+// either: its death ends PostgreSQL, never a fence.
 //
 // What a guard owes stands in its Page, memory that the holder of the host's watchdog reads (fencing/watchdog): it answers
 // guards that hang together with the whole host, and needs nothing of theirs for it.

@@ -50,8 +50,8 @@ const endedWell = "ok"
 // keeper is the parent of the member's postmaster, and nothing else. It is a child of guard A and dies with it, as the
 // postmaster dies with the keeper: by PDEATHSIG, which the kernel sends when the thread that made the child ends.
 //
-// It is no guard: it was forked before guard A hardened itself and keeps the agent's priority, OOM score, limits and
-// umask, which is what PostgreSQL inherits. Signals are caught, not ignored: what is ignored would stay so in PostgreSQL.
+// It is no guard: it was forked before guard A hardened itself and keeps the agent's OOM score, limits and umask, and the
+// ordinary priority, which is what PostgreSQL inherits. Signals are caught, not ignored: what is ignored would stay so in PostgreSQL.
 type keeper struct {
 	ln     *net.UnixListener
 	orders chan order

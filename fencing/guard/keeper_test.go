@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/controller/priority"
 	"mainstay/fencing/guard"
 	"mainstay/fencing/process"
 	"mainstay/fencing/process/fakepg"
@@ -110,6 +111,9 @@ func TestBothGuardsAndTheKeeperDieAtOnce(t *testing.T) {
 func TestWhatPostgreSQLInherits(t *testing.T) {
 	ossignal.Ignore(unix.SIGHUP, unix.SIGINT) // as under nohup
 	t.Cleanup(func() { ossignal.Reset(unix.SIGHUP, unix.SIGINT) })
+	if err := priority.Raise(); err != nil { // as an agent does
+		t.Log(err)
+	}
 	b := newBed(t, fakepg.Options{})
 	s := b.start()
 	p := b.sleeper(s)
@@ -126,8 +130,8 @@ func TestWhatPostgreSQLInherits(t *testing.T) {
 	if uid, _, _ := strings.Cut(got["Uid"], "\t"); os.Geteuid() == 0 && uid != strconv.Itoa(nobody) {
 		t.Errorf("it runs as uid %s", uid)
 	}
-	if a, err := unix.SchedGetAttr(p.PID(), 0); err != nil || a.Policy != unix.SCHED_NORMAL {
-		t.Errorf("its scheduling policy is %+v, %v", a, err)
+	if a, err := unix.SchedGetAttr(p.PID(), 0); err != nil || a.Policy != unix.SCHED_NORMAL || a.Nice != 0 {
+		t.Errorf("its scheduling policy and priority are %+v, %v", a, err)
 	}
 	if sid, err := unix.Getsid(p.PID()); err != nil || sid != p.PID() {
 		t.Errorf("it is in session %d, %v", sid, err)

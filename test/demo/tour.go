@@ -69,6 +69,9 @@ func (d *demo) tour(ctx context.Context) error {
 func (d *demo) visit(ctx context.Context, s stop) error {
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
+	if err := d.stand.WaitHealthy(ctx); err != nil { // a busy machine may have changed something since
+		return err
+	}
 	c, err := d.stand.Cluster(ctx)
 	if err != nil {
 		return err
