@@ -31,7 +31,7 @@ type rival struct {
 
 // seen is a host's last report. It is replaced, never edited, so that copies of the view share it.
 type seen struct {
-	report Report
+	report *Report
 	at     time.Duration
 }
 
@@ -42,8 +42,9 @@ func NewView(now time.Duration) *View {
 
 // Fold takes in a report that arrived at now, and tells whether it speaks for its host: bound is the run id that the log
 // knows for the host ("" for none). Another run is refused, as a clone's, until nobody else has been heard for hold (L8);
-// a run lasts as long as a boot of its host. A report that is older than the one known changes nothing.
-func (v *View) Fold(r Report, bound string, hold, now time.Duration) bool {
+// a run lasts as long as a boot of its host. A report that is older than the one known changes nothing. The view keeps it: it
+// is not changed any more.
+func (v *View) Fold(r *Report, bound string, hold, now time.Duration) bool {
 	if v.rival(r, bound, hold, now) {
 		v.rivals[r.Host] = rival{r.RunID, now}
 		return false
@@ -66,7 +67,7 @@ func (v *View) Fold(r Report, bound string, hold, now time.Duration) bool {
 }
 
 // rival: somebody else speaks for the host. Where the log knows no run, it is who was heard first.
-func (v *View) rival(r Report, bound string, hold, now time.Duration) bool {
+func (v *View) rival(r *Report, bound string, hold, now time.Duration) bool {
 	old, ok := v.hosts[r.Host]
 	switch {
 	case r.RunID == bound:
@@ -90,7 +91,7 @@ func (v *View) Rival(host string, limit, now time.Duration) string {
 // Report returns the last report of a host, or nil.
 func (v *View) Report(host string) *Report {
 	if s, ok := v.hosts[host]; ok {
-		return &s.report
+		return s.report
 	}
 	return nil
 }
@@ -153,10 +154,10 @@ func (v *View) Replace(m *platform.Member, change func(*Member)) {
 	if !ok {
 		return
 	}
-	s := *old
-	s.report.Members = slices.Clone(s.report.Members)
-	if known := s.report.Member(m.Name); known != nil {
+	r := *old.report
+	r.Members = slices.Clone(r.Members)
+	if known := r.Member(m.Name); known != nil {
 		change(known)
-		v.hosts[m.Host] = &s
+		v.hosts[m.Host] = &seen{&r, old.at}
 	}
 }

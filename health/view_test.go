@@ -15,7 +15,7 @@ func report(run string, number uint64, m Member) Report {
 }
 
 // fold takes in a report without a bound run, from whoever it is.
-func (v *View) fold(r Report, now time.Duration) bool { return v.Fold(r, "", 0, now) }
+func (v *View) fold(r Report, now time.Duration) bool { return v.Fold(&r, "", 0, now) }
 
 func TestFoldKeepsTheNewest(t *testing.T) {
 	v := NewView(time.Second)
@@ -52,7 +52,8 @@ func TestOneRunSpeaksForAHost(t *testing.T) { // L8
 		if c.heard != "" {
 			v.fold(report(c.heard, 1, Member{Role: RolePrimary}), 10*time.Second)
 		}
-		if got := v.Fold(report(c.run, 1, Member{Role: RoleStandby}), c.bound, hold, c.at); got != c.speaks {
+		r := report(c.run, 1, Member{Role: RoleStandby})
+		if got := v.Fold(&r, c.bound, hold, c.at); got != c.speaks {
 			t.Errorf("%s: %v", c.name, got)
 		}
 		if rival := v.Rival("h1", time.Second, c.at); (rival == c.run) == c.speaks {

@@ -109,7 +109,7 @@ func TestLag(t *testing.T) {
 func TestProtection(t *testing.T) {
 	p := &platform.Platform{Hosts: []platform.Host{{Name: "h1", Fence: []platform.FenceDevice{{Agent: "fence_x", Level: 2}, {Exec: "/bin/off", Level: 1}}}, {Name: "h2"}}}
 	in := decide.Input{State: &state.State{Platform: p}, View: health.NewView(0)}
-	in.View.Fold(health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, "r", 0, time.Second)
+	in.View.Fold(&health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, "r", 0, time.Second)
 	for m, want := range map[platform.Member]string{
 		{Name: "m1", Host: "h1"}: "guard: both, kernel end (keeper), service manager; fence: fence_x (level 2), /bin/off (level 1); watchdog: off",
 		{Name: "m2", Host: "h2"}: "guard: not known, its agent has told nothing of it; fence: none; watchdog: off",
@@ -141,7 +141,7 @@ func TestUnwatched(t *testing.T) {
 		"automatic harms nobody": {off, automatic, nil, false},
 	} {
 		in := decide.Input{State: &state.State{Platform: platformWith(tc.now), Clusters: map[string]*state.Cluster{"feed": {Name: "feed", Primary: "m1"}}}, View: health.NewView(0)}
-		in.View.Fold(health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Watchdog: tc.seen}}}}, "r", 0, time.Second)
+		in.View.Fold(&health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Watchdog: tc.seen}}}}, "r", 0, time.Second)
 		if err := unwatched(in, platformWith(tc.next)); (err != nil) != tc.refused {
 			t.Errorf("%s: got %v", name, err)
 		}

@@ -38,7 +38,7 @@ func TestSiteMetrics(t *testing.T) {
 	s.Apps = map[string]*state.App{"web": {Name: "web", Out: map[string]string{"web2": "web2 is down"}}}
 	s.Change = &state.SiteChange{ID: "site-1", To: "west", Step: platform.StepApps, Halted: "web3 is down"}
 	look := loop.Look{Leading: true, Input: decide.Input{State: s, Controllers: []string{"c1"}, View: health.NewView(0), Now: time.Second}}
-	look.Input.View.Fold(health.Report{Host: "app-1", Instances: []health.Instance{{Name: "web1", Running: true}}}, "", time.Second, time.Second)
+	look.Input.View.Fold(&health.Report{Host: "app-1", Instances: []health.Instance{{Name: "web1", Running: true}}}, "", time.Second, time.Second)
 	look.Input.View.FoldVotes(health.Votes{Observer: "c1", Number: 1, Apps: []health.InstanceVote{
 		{App: "web", Instance: "web1", Health: health.Well}, {App: "web", Instance: "web3", Health: health.Down}}}, time.Second)
 	look.Last.Problems = []health.Problem{{Kind: health.SiteLost, Site: "west"}, {Kind: health.AppDown, App: "web", Site: "east", Instance: "web2"}}

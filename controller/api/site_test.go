@@ -90,7 +90,7 @@ func TestRunWithPrimaryNeedsTheAgents(t *testing.T) {
 	}
 	in := decide.Input{State: &state.State{Platform: with(platform.RunEverywhere)}, View: health.NewView(0), Now: time.Minute}
 	hear := func(host, instance string) {
-		in.View.Fold(health.Report{Host: host, RunID: "r", Number: 1, Instances: []health.Instance{{Name: instance}}}, "", 0, in.Now)
+		in.View.Fold(&health.Report{Host: host, RunID: "r", Number: 1, Instances: []health.Instance{{Name: instance}}}, "", 0, in.Now)
 	}
 	hear("h1", "web1")
 	if err := unpermitted(in, with(platform.RunWithPrimary)); err == nil || !strings.Contains(err.Error(), "cannot stop web2, for the agent of h2 says nothing") {

@@ -18,7 +18,7 @@ func TestMemberStatusUnfit(t *testing.T) {
 	cl := &state.Cluster{Name: "feed"}
 	s := &state.State{Platform: p, Clusters: map[string]*state.Cluster{"feed": cl}}
 	look := loop.Look{Input: decide.Input{State: s, View: health.NewView(0), Now: 2 * time.Second}}
-	look.Input.View.Fold(health.Report{Host: "h1", RunID: "r", Number: 1, Unfit: map[string]string{"m1": "m1.json is damaged"}}, "r", 0, time.Second)
+	look.Input.View.Fold(&health.Report{Host: "h1", RunID: "r", Number: 1, Unfit: map[string]string{"m1": "m1.json is damaged"}}, "r", 0, time.Second)
 	for i, want := range []string{"m1.json is damaged", ""} {
 		if got := memberStatus(look, &conf, cl, &conf.Members[i]); got.Unfit != want || got.Seen != nil {
 			t.Errorf("%s: unfit %q, want %q; seen %+v", got.Name, got.Unfit, want, got.Seen)

@@ -71,7 +71,7 @@ func (p *pool) tell() {
 		if i != nil {
 			i.From = p.number
 			p.leases.Told(PermitKey("web"), n, "r", p.number, p.s.Platform != nil && p.s.Wants(p.s.Platform.App("web"), n) == platform.WantRunning)
-			p.view.Fold(health.Report{Host: "a" + n[3:], RunID: "r", Number: p.number, Instances: []health.Instance{*i}}, "", 0, p.now)
+			p.view.Fold(&health.Report{Host: "a" + n[3:], RunID: "r", Number: p.number, Instances: []health.Instance{*i}}, "", 0, p.now)
 		}
 	}
 	for c, site := range map[string]string{"c1": "east", "c2": "west", "c3": "north"} {

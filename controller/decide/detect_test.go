@@ -81,7 +81,7 @@ func TestCertificateThatEndsSoonIsAnAlarm(t *testing.T) {
 		t.Error("without reason")
 	}
 	st.number++
-	st.view.Fold(health.Report{Host: "h2", RunID: "r", Number: st.number, CertificateEnds: "2026-01-02T00:00:00Z", Members: []health.Member{*st.members["m2"]}}, "r", 0, st.now)
+	st.view.Fold(&health.Report{Host: "h2", RunID: "r", Number: st.number, CertificateEnds: "2026-01-02T00:00:00Z", Members: []health.Member{*st.members["m2"]}}, "r", 0, st.now)
 	if !st.problem(health.CertificateExpires) {
 		t.Error("nobody is told")
 	}

@@ -100,7 +100,7 @@ func (st *stage) report() {
 	st.number++
 	for _, n := range []string{"m1", "m2", "m3"} {
 		if m := st.members[n]; m != nil {
-			st.view.Fold(health.Report{Host: "h" + n[1:], RunID: "r", Number: st.number, Members: []health.Member{*m}}, "", 0, st.now)
+			st.view.Fold(&health.Report{Host: "h" + n[1:], RunID: "r", Number: st.number, Members: []health.Member{*m}}, "", 0, st.now)
 		}
 	}
 }

@@ -23,7 +23,7 @@ func TestUnheard(t *testing.T) {
 		st.members["m3"] = nil
 		st.later(5 * time.Second)
 		if c.answer != nil {
-			st.view.Fold(health.Report{Host: "h3", RunID: "r", Number: st.number + 1, Unfit: c.answer}, "", 0, st.now)
+			st.view.Fold(&health.Report{Host: "h3", RunID: "r", Number: st.number + 1, Unfit: c.answer}, "", 0, st.now)
 		}
 		_, _, d := st.next()
 		got := ""

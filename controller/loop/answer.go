@@ -15,7 +15,7 @@ import (
 
 // answer confirms goals and grants leases for one report, on state applied up to an entry that was committed after the
 // report arrived (L1). Every grant is recorded before the answer leaves (L3).
-func (c *Core) answer(r health.Report, now time.Duration) *wire.ReportAnswer {
+func (c *Core) answer(r *health.Report, now time.Duration) *wire.ReportAnswer {
 	a := &wire.ReportAnswer{
 		PlatformID: c.state.PlatformID, Generation: c.state.Generation, RunID: r.RunID, Number: r.Number, Leader: c.name, Index: c.state.Index,
 		Version: WakeVersion(c.state, r.Host), Goals: map[string]platform.Goal{}, Heartbeat: platform.Heartbeat(platform.DefaultLease),
@@ -52,7 +52,7 @@ func (c *Core) answer(r health.Report, now time.Duration) *wire.ReportAnswer {
 
 // permits gives the goals of the host's app servers. A permit is counted like a lease, before the answer leaves (L3): a pool
 // starts on another site only once every permit has surely ended.
-func (c *Core) permits(r health.Report, now time.Duration, a *wire.ReportAnswer) (heartbeat time.Duration) {
+func (c *Core) permits(r *health.Report, now time.Duration, a *wire.ReportAnswer) (heartbeat time.Duration) {
 	heartbeat = platform.MaxLease
 	a.Instances = c.state.InstanceGoals(r.Host)
 	for name, g := range a.Instances {
@@ -75,7 +75,7 @@ func (c *Core) permits(r health.Report, now time.Duration, a *wire.ReportAnswer)
 	return heartbeat
 }
 
-func (c *Core) grant(conf *platform.Cluster, member string, r health.Report, now time.Duration, a *wire.ReportAnswer) *wire.Grant {
+func (c *Core) grant(conf *platform.Cluster, member string, r *health.Report, now time.Duration, a *wire.ReportAnswer) *wire.Grant {
 	cl := c.state.Clusters[conf.Name]
 	if cl.Primary != member || cl.Fencing() || c.fenced[conf.Name] == cl.Epoch || c.state.Barred(r.Host) != nil {
 		return nil
@@ -122,7 +122,7 @@ func put[V any](m *map[string]V, key string, v V) {
 }
 
 // stopped: the agent affirms it, and that it starts it only for a goal that says so.
-func stopped(r health.Report, instance string) bool {
+func stopped(r *health.Report, instance string) bool {
 	return slices.ContainsFunc(r.Instances, func(i health.Instance) bool { return i.Name == instance && i.Stopped })
 }
 
@@ -178,7 +178,7 @@ func (c *Core) hold(host string) time.Duration {
 }
 
 // turnAway answers an agent that does not speak for its host: no goals, no grants.
-func (c *Core) turnAway(r health.Report) *wire.ReportAnswer {
+func (c *Core) turnAway(r *health.Report) *wire.ReportAnswer {
 	return &wire.ReportAnswer{PlatformID: c.state.PlatformID, Generation: c.state.Generation, RunID: r.RunID, Number: r.Number, Leader: c.name,
 		Alarm: fmt.Sprintf("another agent speaks for host %s: this is a copy of that machine, or the machine was started anew a moment ago. It gets no goals until the other has been silent for %s", r.Host, c.hold(r.Host))}
 }

@@ -73,7 +73,7 @@ type Core struct {
 
 type waitingReport struct {
 	id     uint64
-	report health.Report
+	report *health.Report
 }
 
 type holder struct {
@@ -142,7 +142,7 @@ func (c *Core) Follow() Out {
 }
 
 // Report takes in an agent's report. The leader answers it after the next tick; others fold it, so that their view is warm.
-func (c *Core) Report(id uint64, r health.Report, now time.Duration) Out {
+func (c *Core) Report(id uint64, r *health.Report, now time.Duration) Out {
 	if r.Platform != "" && r.Platform == c.state.PlatformID {
 		c.heardOf = max(c.heardOf, r.Generation)
 	}

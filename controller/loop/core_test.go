@@ -52,8 +52,8 @@ func primary() health.Member {
 		Opened: true, Position: 100, Incarnation: "m1_1", Guard: health.Guard{Complete: true, Armed: ep(1)}}
 }
 
-func reportOf(run string, number uint64, m health.Member) health.Report {
-	return health.Report{Host: "h1", RunID: run, Number: number, Members: []health.Member{m}}
+func reportOf(run string, number uint64, m health.Member) *health.Report {
+	return &health.Report{Host: "h1", RunID: run, Number: number, Members: []health.Member{m}}
 }
 
 // TestGivenUp: a leader that agents tell of a later generation of its platform grants and decides nothing any more (S3).
@@ -95,7 +95,7 @@ func leader(t *testing.T, now time.Duration) *Core {
 }
 
 // answered reports, ticks and returns the answer.
-func answered(t *testing.T, c *Core, r health.Report, now time.Duration) *wire.ReportAnswer {
+func answered(t *testing.T, c *Core, r *health.Report, now time.Duration) *wire.ReportAnswer {
 	t.Helper()
 	out := c.Report(1, r, now)
 	if out.Tick == 0 || len(out.Replies) != 0 {
@@ -393,7 +393,7 @@ func TestPredictionIsKeptBesideTheFailover(t *testing.T) {
 		now += 100 * time.Millisecond
 		c.Report(n, reportOf("r1", n, m), now)
 		for _, h := range []string{"2", "3"} {
-			c.view.Fold(health.Report{Host: "h" + h, RunID: "r", Number: n, Members: []health.Member{{Name: "m" + h, Data: health.DataPresent, Process: health.ProcessRunning,
+			c.view.Fold(&health.Report{Host: "h" + h, RunID: "r", Number: n, Members: []health.Member{{Name: "m" + h, Data: health.DataPresent, Process: health.ProcessRunning,
 				Role: health.RoleStandby, SystemID: "7", Timeline: 1, Position: 100, PositionKnown: true, Incarnation: "m" + h + "_" + h, Receiver: &health.Receiver{Streaming: true}}}}, "", 0, now)
 		}
 		c.Ticked(c.tick, nil, now)

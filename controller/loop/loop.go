@@ -261,7 +261,7 @@ func (l *Loop) note(p Proposal) {
 func (l *Loop) Report(ctx context.Context, r health.Report) (*wire.ReportAnswer, error) {
 	reply, err := l.ask(ctx, func(id uint64) (Out, error) {
 		l.stats.Reports++
-		return l.core.Report(id, r, boottime.Now()), nil
+		return l.core.Report(id, &r, boottime.Now()), nil
 	})
 	return reply.Answer, err
 }

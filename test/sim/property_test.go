@@ -44,7 +44,7 @@ func TestLateTickServesNobody(t *testing.T) {
 	late := c.Lead(time.Minute).Tick
 	c.Follow()
 	again := c.Lead(time.Minute + time.Second).Tick
-	c.Report(1, health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, time.Minute+time.Second)
+	c.Report(1, &health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, time.Minute+time.Second)
 	if out := c.Ticked(late, nil, time.Minute+time.Second); out.Tick != 0 || len(out.Replies) != 0 {
 		t.Errorf("a tick of the term before was taken for one of this term: %+v", out)
 	}
@@ -80,7 +80,7 @@ func TestFencedHostIsServedNothing(t *testing.T) {
 		c := loop.NewCore("c1", time.Minute)
 		c.Applied(s)
 		c.Ticked(c.Lead(time.Minute).Tick, nil, time.Minute)
-		tick := c.Report(1, health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, time.Minute).Tick
+		tick := c.Report(1, &health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, time.Minute).Tick
 		replies := c.Ticked(tick, nil, time.Minute).Replies
 		if len(replies) != 1 || replies[0].Err != nil {
 			t.Fatalf("%s: %+v", name, replies)
@@ -104,7 +104,7 @@ func TestFencedEpochGetsNoGrant(t *testing.T) {
 	var number uint64
 	granted := func(now time.Duration) bool {
 		number++
-		tick := c.Report(number, health.Report{Host: "h1", RunID: "r", Number: number, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, now).Tick
+		tick := c.Report(number, &health.Report{Host: "h1", RunID: "r", Number: number, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, now).Tick
 		replies := c.Ticked(tick, nil, now).Replies
 		if len(replies) != 1 || replies[0].Err != nil {
 			t.Fatalf("%+v", replies)

@@ -74,19 +74,19 @@ func (a *agent) send() {
 	for _, m := range a.host.apps {
 		r.Instances = append(r.Instances, m.snapshot())
 	}
+	posts := make([]post, 0, len(a.w.controllers))
 	for _, c := range a.w.controllers {
-		a.post(c, nil, r)
+		posts = append(posts, post{a: a, life: a.life, to: c, report: r})
 		if a.relay != nil {
-			a.post(c, a.relay, r)
+			posts = append(posts, post{a: a, life: a.life, to: c, over: a.relay, report: r})
 		}
+	}
+	for i := range posts {
+		a.way(posts[i].to, posts[i].over, &posts[i])
 	}
 	for _, m := range a.host.members {
 		m.askForPromises(number)
 	}
-}
-
-func (a *agent) post(c *controller, over *host, r *health.Report) {
-	a.way(c, over, &post{a: a, life: a.life, to: c, over: over, report: r})
 }
 
 // post is a report on its way to a controller, straight or over another host's agent, and its answer on the way back.

@@ -163,7 +163,7 @@ func (c *controller) report(p *post) {
 	}
 	c.nextID++
 	c.heard[p.report.RunID] = c.w.now
-	out := c.core.Report(c.nextID, *p.report, c.now())
+	out := c.core.Report(c.nextID, p.report, c.now())
 	if len(out.Replies) == 1 && out.Replies[0].Answer == nil {
 		return // only a leader answers
 	}
