@@ -81,7 +81,8 @@ type Agent struct {
 
 	strange chan string // members that an answer has named, to meetLoop
 
-	kick chan struct{} // capacity 1: report at once
+	kick   chan struct{} // capacity 1: report at once
+	inStep chan struct{} // capacity 1: a leader has just answered
 	// named, of capacity 1, is a leader that the agent's file does not list: report to it as well.
 	named chan string
 	wake  chan struct{} // capacity 1: a new version is known
@@ -154,7 +155,7 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
 		members: map[string]*minder{}, unfit: map[string]string{}, strangers: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
 		desk: make(desk, 2), drops: make(chan removal), strange: make(chan string, 16), news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), direct: boottime.Now(),
-		beat: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), named: make(chan string, 1), wake: make(chan struct{}, 1),
+		beat: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), inStep: make(chan struct{}, 1), named: make(chan string, 1), wake: make(chan struct{}, 1),
 	}, nil
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // reachEvery is how often a settled postmaster's processes are looked for beyond the guards.
-const reachEvery = time.Second
+const reachEvery = 5 * time.Second
 
 // reached is the last look for processes of the member beyond its guards. It reads all of /proc, which is most of what an
 // agent costs its host, so it is not part of each look: what PostgreSQL starts stays in the member's cgroup, unless somebody

@@ -170,7 +170,7 @@ func (l *lookSession) look(ctx context.Context, inst *postgres.Instance) (change
 // new connection has shown. An error beside an answer tells of new connections: a kept session alone would not notice that the
 // postmaster hangs.
 func (m *minder) ask(ctx context.Context, inst *postgres.Instance) (*postgres.Status, error) {
-	l, signs := &m.session, inst.Signs()
+	l, signs := &m.session, inst.Signs(!m.session.status.InRecovery)
 	defer func() {
 		if l.sess != nil {
 			m.lookBackend.Store(int64(l.sess.PID))

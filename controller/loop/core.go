@@ -48,6 +48,7 @@ type Core struct {
 	watch   *decide.Stopwatch
 
 	waiting   []waitingReport // since the last tick was proposed
+	waits     time.Duration   // since when the first of them waits
 	inTick    []waitingReport // served by the tick in flight
 	tickSince time.Duration   // when the tick in flight was proposed
 	tick      uint64          // number of the tick in flight, 0: none
@@ -61,6 +62,9 @@ type Core struct {
 	stalled     time.Duration // of our own disk
 	decided     time.Duration // when Decide was last called
 	transferred time.Duration // when leadership was last offered to another
+
+	answered map[string]time.Duration // when a run of an agent was answered last, in this term
+	moved    time.Duration            // when a command was last proposed
 
 	heardOf uint64 // the highest generation of the platform that an agent has told of
 
@@ -124,6 +128,7 @@ func (c *Core) Lead(now time.Duration) Out {
 	c.term++
 	c.leases, c.watch = fencing.NewLeases(now), decide.NewStopwatch()
 	c.busy, c.fenced = map[string]bool{}, map[string]platform.Epoch{}
+	c.answered, c.moved = map[string]time.Duration{}, now
 	c.holders, c.predictable = map[string]holder{}, map[string]decide.Input{}
 	c.view.Since = now
 	out.Tick = c.propose(now).Tick
@@ -153,8 +158,45 @@ func (c *Core) Report(id uint64, r *health.Report, now time.Duration) Out {
 	case !speaks:
 		return Out{Replies: []Reply{{ID: id, Answer: c.turnAway(r)}}}
 	}
+	if len(c.waiting) == 0 {
+		c.waits = now
+	}
+	fresh := now-c.answered[r.RunID] > platform.Suspect(c.shortestLease())
 	c.waiting = append(c.waiting, waitingReport{id, r})
+	if c.calm(now) && !fresh {
+		return Out{} // Decide proposes, for all of them
+	}
 	return c.propose(now)
+}
+
+// gather is how long a report waits for others to be served by the same tick, while nothing is under way.
+const gather = 20 * time.Millisecond
+
+// calm tells whether no goal is about to change: then an answer only renews leases, and one tick a heartbeat serves all agents. It
+// also brings them into step, since each sends its next report at the same time after an answer. A lease counts from
+// when the report was sent, so to wait is safe, and costs at most a tenth of it, once.
+func (c *Core) calm(now time.Duration) bool {
+	if !c.ready || now-c.moved < settling || c.state.Change != nil {
+		return false
+	}
+	for _, cl := range c.state.Clusters {
+		if cl.Attempt != nil || !cl.Opened {
+			return false
+		}
+	}
+	return true
+}
+
+// settling is for how long after a change of the state goals may go to and fro.
+const settling = 2 * time.Second
+
+// tickDue tells whether the reports that wait are to be served now.
+func (c *Core) tickDue(now time.Duration) bool {
+	if len(c.waiting) == 0 || c.tick != 0 {
+		return false
+	}
+	beat := platform.Heartbeat(c.shortestLease())
+	return !c.calm(now) || now-c.waits >= gather && now-c.tickSince >= beat*9/10
 }
 
 // propose proposes a tick that serves every report waiting so far, unless one is in flight.
@@ -187,10 +229,11 @@ func (c *Core) Ticked(tick uint64, err error, now time.Duration) Out {
 		reply := Reply{ID: w.id, Err: err}
 		if err == nil {
 			reply.Answer = c.answer(w.report, now)
+			c.answered[w.report.RunID] = now
 		}
 		out.Replies = append(out.Replies, reply)
 	}
-	if len(c.waiting) > 0 {
+	if c.tickDue(now) {
 		out.Tick = c.propose(now).Tick
 	}
 	return out
@@ -225,12 +268,15 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 		if c.busy[cmd.Subject()] {
 			continue
 		}
-		c.busy[cmd.Subject()] = true
+		c.busy[cmd.Subject()], c.moved = true, now
 		c.remember(&cmd)
 		c.noteFence(cmd)
 		out.Proposals = append(out.Proposals, Proposal{Decided: true, Term: c.term, Command: cmd})
 	}
 	c.keepPredictable(now, wall)
+	if c.tickDue(now) {
+		out.Tick = c.propose(now).Tick
+	}
 	return out
 }
 
@@ -269,6 +315,7 @@ func (c *Core) Submit(id uint64, cmd state.Command) (Out, error) {
 	}
 	c.remember(&cmd)
 	c.noteFence(cmd)
+	c.moved = c.decided
 	return Out{Proposals: []Proposal{{ID: id, Term: c.term, Command: cmd}}}, nil
 }
 
@@ -357,12 +404,14 @@ func (c *Core) keepPredictable(now time.Duration, wall time.Time) {
 }
 
 // tickLimit is a fifth of the shortest lease (L6).
-func (c *Core) tickLimit() time.Duration {
+func (c *Core) tickLimit() time.Duration { return c.shortestLease() / 5 }
+
+func (c *Core) shortestLease() time.Duration {
 	limit := platform.DefaultLease
 	if c.state.Platform != nil {
 		for _, cl := range c.state.Platform.Clusters {
 			limit = min(limit, cl.Lease)
 		}
 	}
-	return limit / 5
+	return limit
 }

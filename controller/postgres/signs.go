@@ -20,8 +20,8 @@ type Signs struct {
 	Queued bool
 }
 
-// Signs looks at the member's postmaster.
-func (i *Instance) Signs() (s Signs) {
+// Signs looks at the member's postmaster; at its queue only where that is asked for, since that reads a table of the host's.
+func (i *Instance) Signs(queue bool) (s Signs) {
 	pid, _, ok := i.Running()
 	if !ok {
 		return Signs{}
@@ -31,7 +31,7 @@ func (i *Instance) Signs() (s Signs) {
 		s.Stopped = strings.Contains("TtD", st.state)
 	}
 	s.Stopping = i.Stopping()
-	s.Queued = queued(pid, i.Port)
+	s.Queued = queue && queued(pid, i.Port)
 	return s
 }
 
