@@ -204,12 +204,16 @@ func (m *minder) promote(ctx context.Context, inst *postgres.Instance, goal plat
 			return err
 		}
 	}
-	return inst.Promote(ctx, postgres.Promotion{Settings: s, Timeline: goal.Timeline, Spare: m.backends(), Arm: func() error {
+	shown, err := inst.Promote(ctx, postgres.Promotion{Settings: s, Timeline: goal.Timeline, Spare: m.backends(), Arm: func() error {
 		if err := m.arm(goal); err != nil {
 			return fmt.Errorf("promote %s: %w", m.name, err)
 		}
 		return nil
 	}})
+	if err == nil && shown.SyncNames == s.SyncNames {
+		m.proven(shown)
+	}
+	return err
 }
 
 // open completes an epoch's opening: the timeline is the recorded one, standby.signal lies there again, our accounts
@@ -306,10 +310,11 @@ func (m *minder) seal(ctx context.Context, inst *postgres.Instance, goal platfor
 			return err
 		}
 	}
-	p, err := inst.Seal(ctx, s)
+	p, shown, err := inst.Seal(ctx, s)
 	if err != nil {
 		return err
 	}
+	m.proven(shown)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sealedAt, m.memory.SealConfirmed = p, goal.Epoch

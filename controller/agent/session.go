@@ -184,6 +184,9 @@ func (m *minder) ask(ctx context.Context, inst *postgres.Instance) (*postgres.St
 		l.end()
 		return nil, errStopping
 	}
+	if signs.Starting && l.sess == nil {
+		return nil, postgres.ErrStarting
+	}
 	if m.paused() {
 		defer l.end() // its user may want to stop it, smartly
 	}
@@ -203,12 +206,18 @@ func (m *minder) ask(ctx context.Context, inst *postgres.Instance) (*postgres.St
 	case err != nil: // the session was ended: that is news, and no evidence against the server
 		l.end()
 		return l.renew(ctx, inst)
-	case changed:
+	case changed && !m.acting(): // an act that changes settings proves them itself
 		return l.renew(ctx, inst)
 	case m.proofDue(signs):
 		err = l.prove(ctx, inst)
 	}
 	return &l.status, err
+}
+
+func (m *minder) acting() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.cancel != nil
 }
 
 // proofDue tells whether a new connection is to be made only to prove that there can be one.

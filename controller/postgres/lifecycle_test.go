@@ -39,7 +39,7 @@ func TestFailover(t *testing.T) {
 		t.Errorf("backends keep the postmaster's place before the OOM killer: %q", environment)
 	}
 
-	sealed, err := b.Seal(ctx, settings)
+	sealed, _, err := b.Seal(ctx, settings)
 	check(t, err)
 	insert(t, a, 2) // lost by design: asynchronous, after the seal
 	beat(t, a)
@@ -94,11 +94,12 @@ func promoteTo(t *testing.T, i *Instance, s Settings, want platform.Timeline) {
 	t.Helper()
 	ctx := testContext(t)
 	armed := false
-	check(t, i.Promote(ctx, Promotion{Settings: s, Timeline: want, Arm: func() error { armed = true; return nil }}))
+	_, err := i.Promote(ctx, Promotion{Settings: s, Timeline: want, Arm: func() error { armed = true; return nil }})
+	check(t, err)
 	if _, err := i.Open(ctx, want+1, true); err == nil {
 		t.Error("opened on another timeline than its epoch's")
 	}
-	_, err := i.Open(ctx, want, true)
+	_, err = i.Open(ctx, want, true)
 	check(t, err)
 	st := mustStatus(t, i)
 	if !armed || st.Timeline != want || st.CheckpointTimeline != want {

@@ -29,38 +29,38 @@ func (s *Status) EndKnown() bool { return s.Receive != 0 || atEnd(s.StartupWait)
 func (i *Instance) Position(ctx context.Context) (p Position, err error) {
 	defer i.wrap("position of", &err)
 	err = i.with(ctx, func(c *sql.Conn) error {
-		p, err = i.positionOn(ctx, c)
+		p, _, err = i.positionOn(ctx, c)
 		return err
 	})
 	return p, err
 }
 
-func (i *Instance) positionOn(ctx context.Context, c *sql.Conn) (Position, error) {
+func (i *Instance) positionOn(ctx context.Context, c *sql.Conn) (Position, Status, error) {
 	s, err := i.statusOn(ctx, c)
 	if err != nil {
-		return Position{}, err
+		return Position{}, Status{}, err
 	}
 	p := Position{LSN: max(s.Receive, s.Replay), Timeline: s.Timeline}
 	if !s.InRecovery {
-		return Position{LSN: s.Flush, Timeline: s.Timeline}, nil // a primary's end moves: nothing to build on
+		return Position{LSN: s.Flush, Timeline: s.Timeline}, s, nil // a primary's end moves: nothing to build on
 	}
 	if s.Receive != 0 {
 		p.Known = true
-		return p, nil
+		return p, s, nil
 	}
 	if !atEnd(s.StartupWait) {
-		return p, nil
+		return p, s, nil
 	}
 	if err := pause(ctx, retryInterval); err != nil {
-		return p, err
+		return p, s, err
 	}
 	again, err := i.statusOn(ctx, c)
 	if err != nil {
-		return p, err
+		return p, s, err
 	}
 	p.Known = again.Receive == 0 && again.Replay == s.Replay && again.Started.Equal(s.Started) &&
 		again.InRecovery && atEnd(again.StartupWait)
-	return p, nil
+	return p, again, nil
 }
 
 // replayed waits until replay waits for WAL at the end of pg_wal: all that can be replayed has been. Do not ask for

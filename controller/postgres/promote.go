@@ -25,13 +25,13 @@ type Promotion struct {
 // conflicting queries: pg_promote does nothing until those end), loads the durability set, reserves the timeline, waits until all
 // WAL at hand is replayed, and calls pg_promote. All of it takes one new connection, made after the reload, which outlives
 // the promotion. The member stays sealed meanwhile, whatever the settings say: they must not let it receive again. The caller
-// checks Status.Timeline afterwards.
-func (i *Instance) Promote(ctx context.Context, p Promotion) (err error) {
+// checks Status.Timeline afterwards. shown is what that connection saw last; zero, if it was lost on the way.
+func (i *Instance) Promote(ctx context.Context, p Promotion) (shown Status, err error) {
 	defer i.wrap("promote", &err)
 	s := p.Settings
 	s.NoReplayDelay, s.Sealed = true, true
 	if err := i.WriteSettings(ctx, s); err != nil {
-		return err
+		return Status{}, err
 	}
 	asked := false
 	err = i.Apply(ctx, map[string]string{"synchronous_standby_names": s.SyncNames}, func(c *sql.Conn) error {
@@ -51,15 +51,19 @@ func (i *Instance) Promote(ctx context.Context, p Promotion) (err error) {
 			return err
 		}
 		asked = true
-		return writable(ctx, c)
+		if err := writable(ctx, c); err != nil {
+			return err
+		}
+		shown, err = i.statusOn(ctx, c)
+		return err
 	})
 	if asked && err != nil {
-		err = i.WaitWritable(ctx) // the connection may have been ended, and the promotion goes through all the same
+		shown, err = Status{}, i.WaitWritable(ctx) // the connection may have been ended, and the promotion goes through all the same
 	}
 	if err != nil {
-		return err
+		return Status{}, err
 	}
-	return i.RestoreStandbySignal(ctx)
+	return shown, i.RestoreStandbySignal(ctx)
 }
 
 // promote does not let pg_promote wait: it would look only every 100 ms.
@@ -88,7 +92,10 @@ func writable(ctx context.Context, c *sql.Conn) error {
 func (i *Instance) WaitWritable(ctx context.Context) (err error) {
 	defer i.wrap("wait for writes on", &err)
 	for {
-		err := i.with(ctx, func(c *sql.Conn) error { return writable(ctx, c) })
+		err := ErrStarting
+		if i.state() != stateStarting {
+			err = i.with(ctx, func(c *sql.Conn) error { return writable(ctx, c) })
+		}
 		if err == nil {
 			return nil
 		}

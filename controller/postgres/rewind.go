@@ -100,13 +100,16 @@ func (i *Instance) recoverInPlace(ctx context.Context, o StartOptions) (err erro
 
 func (i *Instance) replayAndStop(ctx context.Context, p *Process) error {
 	for {
-		err := i.with(ctx, func(c *sql.Conn) error {
-			if err := replayed(ctx, c); err != nil {
+		err := ErrStarting
+		if i.state() != stateStarting {
+			err = i.with(ctx, func(c *sql.Conn) error {
+				if err := replayed(ctx, c); err != nil {
+					return err
+				}
+				_, err := c.ExecContext(ctx, "CHECKPOINT") // a restartpoint: little is left for the shutdown
 				return err
-			}
-			_, err := c.ExecContext(ctx, "CHECKPOINT") // a restartpoint: little is left for the shutdown
-			return err
-		})
+			})
+		}
 		if err == nil {
 			break
 		}

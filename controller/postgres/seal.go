@@ -21,22 +21,22 @@ const retryInterval = 60 * time.Millisecond
 // Seal stops receiving, in the order of the safety rules: the setting emptied on disk and loaded, the receiver process
 // ended, none seen on two looks one retry interval apart; only then it reads the position. The caller has persisted the seal's
 // number before. It is done only if err is nil; calling it again is fine. A failover waits for it, and a new connection is what
-// costs most: it makes one, after the reload, and does everything on that.
-func (i *Instance) Seal(ctx context.Context, s Settings) (at Position, err error) {
+// costs most: it makes one, after the reload, and does everything on that. shown is what that connection saw last.
+func (i *Instance) Seal(ctx context.Context, s Settings) (at Position, shown Status, err error) {
 	defer i.wrap("seal", &err)
 	s.Sealed = true
 	if err := i.WriteSettings(ctx, s); err != nil {
-		return Position{}, err
+		return Position{}, Status{}, err
 	}
 	// The settings alone are no seal: a receiver runs on while the startup process is busy in a conflict.
 	err = i.Apply(ctx, map[string]string{"primary_conninfo": "", "restore_command": ""}, func(c *sql.Conn) error {
 		if err := i.endReceivers(ctx, c); err != nil {
 			return err
 		}
-		at, err = i.positionOn(ctx, c)
+		at, shown, err = i.positionOn(ctx, c)
 		return err
 	})
-	return at, err
+	return at, shown, err
 }
 
 // endReceivers ends the WAL receivers, and makes sure that none comes back.

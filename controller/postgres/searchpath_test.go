@@ -233,11 +233,12 @@ func calls(a, i *Instance, s Settings) []call {
 		}})
 	}
 	return append(both,
-		call{"seal", func(ctx context.Context) error { _, err := i.Seal(ctx, s); return err }},
+		call{"seal", func(ctx context.Context) error { _, _, err := i.Seal(ctx, s); return err }},
 		call{"blockers", func(ctx context.Context) error { return i.exec(ctx, endBlockers, pq.Array([]int{})) }},
 		call{"paused", func(ctx context.Context) error { return i.exec(ctx, "SELECT pg_wal_replay_pause()") }},
 		call{"promote", func(ctx context.Context) error {
-			return i.Promote(ctx, Promotion{Settings: s, Timeline: 7, Arm: func() error { return nil }})
+			_, err := i.Promote(ctx, Promotion{Settings: s, Timeline: 7, Arm: func() error { return nil }})
+			return err
 		}},
 		call{"open", func(ctx context.Context) error { _, err := i.Open(ctx, 7, true); return err }},
 		call{"writable", i.WaitWritable})

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,8 @@ type Signs struct {
 	PID int // 0: none runs
 	// Stopped: it is stopped or traced, or waits for a disk: it takes no new connection at this moment.
 	Stopped bool
+	// Starting: it takes no sessions yet.
+	Starting bool
 	// Stopping: a shutdown was asked for. A smart one waits for every session, ours too.
 	Stopping bool
 	// Queued: connections over TCP wait to be taken.
@@ -30,23 +33,37 @@ func (i *Instance) Signs(queue bool) (s Signs) {
 	if st, err := readStat(pid); err == nil {
 		s.Stopped = strings.Contains("TtD", st.state)
 	}
-	s.Stopping = i.Stopping()
+	state := i.state()
+	s.Starting, s.Stopping = state == stateStarting, state == stateStopping
 	s.Queued = queue && queued(pid, i.Port)
 	return s
 }
 
-// pidStatus is the line of postmaster.pid that says what the postmaster is at (LOCK_FILE_LINE_PM_STATUS, from 0).
-const pidStatus = 7
+// ErrStarting is returned where PostgreSQL takes no sessions yet. It says so in a file, which costs it no process.
+var ErrStarting = errors.New("PostgreSQL is starting")
 
-// Stopping tells whether the postmaster was asked to shut down, in whatever mode.
-func (i *Instance) Stopping() bool {
-	raw, err := os.ReadFile(filepath.Join(i.Data, "postmaster.pid"))
+// What a postmaster says that it is at (PM_STATUS_*), in line pidStatus of postmaster.pid (LOCK_FILE_LINE_PM_STATUS, from 0).
+const (
+	pidStatus     = 7
+	stateStarting = "starting"
+	stateStopping = "stopping"
+)
+
+// state is what the postmaster says that it is at, "" if nothing can be read of it.
+func (i *Instance) state() string {
+	raw, err := i.Owner.readFile(filepath.Join(i.Data, "postmaster.pid"))
 	if err != nil {
-		return false
+		return ""
 	}
 	lines := strings.Split(string(raw), "\n")
-	return len(lines) > pidStatus && strings.TrimSpace(lines[pidStatus]) == "stopping"
+	if len(lines) <= pidStatus {
+		return ""
+	}
+	return strings.TrimSpace(lines[pidStatus])
 }
+
+// Stopping tells whether the postmaster was asked to shut down, in whatever mode.
+func (i *Instance) Stopping() bool { return i.state() == stateStopping }
 
 // tcpListen is the kernel's number for a listening socket (TCP_LISTEN), whose receive queue counts the connections not taken yet.
 const tcpListen = "0A"

@@ -71,7 +71,7 @@ func noNextSegment(t *testing.T, a *Instance) {
 func overridden(t *testing.T, b *Instance, s Settings) {
 	ctx := testContext(t)
 	check(t, b.AlterSystem(ctx, map[string]string{"primary_conninfo": s.PrimaryConnInfo}))
-	_, err := b.Seal(ctx, s)
+	_, _, err := b.Seal(ctx, s)
 	var over *OverriddenError
 	if !errors.As(err, &over) || filepath.Base(over.Got.SourceFile) != autoConf {
 		t.Fatalf("seal under ALTER SYSTEM: %v", err)
@@ -115,7 +115,7 @@ func blocked(t *testing.T, a, b *Instance, s Settings) {
 	check(t, a.exec(ctx, "DELETE FROM public.v"))
 	check(t, a.exec(ctx, "VACUUM public.v"))
 	eventually(t, "the conflict", func() bool { return mustStatus(t, b).StartupWait == "RecoveryConflictSnapshot" })
-	_, err := b.Seal(ctx, s)
+	_, _, err := b.Seal(ctx, s)
 	check(t, err)
 	check(t, b.exec(ctx, "SELECT pg_wal_replay_pause()"))
 	check(t, b.with(ctx, func(c *sql.Conn) error { return unblock(ctx, c, []int{}) }))
@@ -135,7 +135,7 @@ func blocked(t *testing.T, a, b *Instance, s Settings) {
 // restarted: reserved numbers do not keep a standby from starting, and its position is read without a receiver.
 func restarted(t *testing.T, a, b *Instance, s Settings) {
 	ctx := testContext(t)
-	before, err := b.Seal(ctx, s)
+	before, _, err := b.Seal(ctx, s)
 	check(t, err)
 	check(t, b.PrepareTimeline(ctx, 4, nil))
 	var taken *TimelineTakenError
