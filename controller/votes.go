@@ -36,6 +36,7 @@ func (v *voting) run(ctx context.Context) error {
 	defer sends.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var sent, woken time.Duration
 	for {
 		select {
 		case <-ctx.Done():
@@ -43,18 +44,42 @@ func (v *voting) run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		s := v.states.State()
-		beat := heartbeat(s)
-		v.prober.Aim(targets(s))
-		v.prober.AimInstances(instanceTargets(s))
-		if err := v.round(ctx, 3*beat, &sends); err != nil {
+		beat, now := heartbeat(s), boottime.Now()
+		pause := beat / votePart
+		// A controller that was kept from its turn has missed reports as well: that is no silence of an agent's.
+		starved := woken != 0 && now-woken > pause+beat/2
+		woken = now
+		doubted, err := v.doubted(ctx, 3*beat, starved)
+		v.prober.Aim(targets(s, doubted))
+		if now-sent >= beat-pause/2 || len(doubted) > 0 {
+			v.prober.AimInstances(instanceTargets(s))
+			if err = v.round(ctx, 3*beat, beat, &sends); err == nil {
+				sent = now
+			}
+		}
+		if err != nil {
 			v.logger.Debug("no votes this time", zap.Error(err))
 		}
-		timer.Reset(beat)
+		timer.Reset(pause)
 	}
 }
 
-// round makes this controller's votes and sends them, within limit: later they would be old.
-func (v *voting) round(ctx context.Context, limit time.Duration, sends *sync.WaitGroup) error {
+// votePart is how many times in a heartbeat the members are looked through for one whose agent is silent; while there is one, votes
+// leave as often.
+const votePart = 2
+
+// doubted names the members that are to be probed at once.
+func (v *voting) doubted(ctx context.Context, limit time.Duration, starved bool) (map[loop.MemberKey]bool, error) {
+	if starved {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return v.loop.Doubted(ctx)
+}
+
+// round makes this controller's votes and sends them, within limit: later they would be old. overdue: see probe.Prober.Votes.
+func (v *voting) round(ctx context.Context, limit, overdue time.Duration, sends *sync.WaitGroup) error {
 	servers, err := v.log.Servers(ctx) // does not wait
 	if err != nil {
 		return err
@@ -65,7 +90,7 @@ func (v *voting) round(ctx context.Context, limit time.Duration, sends *sync.Wai
 		return err
 	}
 	now := boottime.Now()
-	votes, err := v.loop.Vote(asking, v.prober.Votes(now), v.prober.InstanceVotes(now))
+	votes, err := v.loop.Vote(asking, v.prober.Votes(now, overdue), v.prober.InstanceVotes(now))
 	if err != nil || len(votes.Votes)+len(votes.Apps) == 0 {
 		return err
 	}
@@ -118,8 +143,11 @@ func heartbeat(s *state.State) time.Duration {
 	return beat
 }
 
-// targets are the members of every cluster that has been born: its primary every heartbeat, the others half as often.
-func targets(s *state.State) []probe.Target {
+// probeRarely is how often a member is probed while its agent reports that all is well, to know that it could be.
+const probeRarely = time.Minute
+
+// targets are the members of every cluster that has been born; those in doubt are asked every heartbeat.
+func targets(s *state.State, doubted map[loop.MemberKey]bool) []probe.Target {
 	var out []probe.Target
 	for _, name := range s.ClusterNames() {
 		conf, primary := s.ClusterConfig(name), s.Clusters[name].Primary
@@ -131,8 +159,8 @@ func targets(s *state.State) []probe.Target {
 			if host == nil {
 				continue
 			}
-			t := probe.Target{Cluster: name, Member: m.Name, Host: host.Address, Port: m.Port, Every: 2 * platform.Heartbeat(conf.Lease), Limit: platform.Suspect(conf.Lease)}
-			if m.Name == primary {
+			t := probe.Target{Cluster: name, Member: m.Name, Host: host.Address, Port: m.Port, Every: probeRarely, Limit: platform.Suspect(conf.Lease)}
+			if doubted[loop.MemberKey{Cluster: name, Member: m.Name}] {
 				t.Every = platform.Heartbeat(conf.Lease)
 			}
 			out = append(out, t)

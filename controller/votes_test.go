@@ -152,25 +152,25 @@ func TestVoters(t *testing.T) {
 
 func TestTargets(t *testing.T) {
 	s := state.New()
-	if len(targets(s)) != 0 || heartbeat(s) != 500*time.Millisecond {
+	if len(targets(s, nil)) != 0 || heartbeat(s) != 500*time.Millisecond {
 		t.Error("of nothing")
 	}
 	s.Platform = social()
 	s.Clusters = map[string]*state.Cluster{"feed": {Name: "feed"}}
-	if len(targets(s)) != 0 {
+	if len(targets(s, nil)) != 0 {
 		t.Error("nobody probes what is not born")
 	}
 	s.Clusters["feed"].Primary = "feed-e2"
-	got := targets(s)
+	got := targets(s, map[loop.MemberKey]bool{{Cluster: "feed", Member: "feed-e2"}: true})
 	if len(got) != 3 || heartbeat(s) != 300*time.Millisecond {
 		t.Fatalf("%+v", got)
 	}
 	for _, g := range got {
-		beats := time.Duration(2)
-		if g.Member == "feed-e2" {
-			beats = 1
+		every := probeRarely
+		if g.Member == "feed-e2" { // its agent is silent
+			every = heartbeat(s)
 		}
-		if g.Every != beats*heartbeat(s) || g.Limit != platform.Suspect(3*time.Second) || g.Cluster != "feed" || g.Host != "127.0.0.1" || g.Port < 5501 {
+		if g.Every != every || g.Limit != platform.Suspect(3*time.Second) || g.Cluster != "feed" || g.Host != "127.0.0.1" || g.Port < 5501 {
 			t.Errorf("%+v", g)
 		}
 	}

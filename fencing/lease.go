@@ -10,10 +10,14 @@ import (
 // Leases is the leader's own memory of how long each lease may run. It is volatile: a leader that did not grant a lease
 // counts it as running from its own start (L4).
 type Leases struct {
-	start   time.Duration // this leader's clock, read after it has won
-	ends    map[leaseKey]time.Duration
-	granted map[leaseKey]time.Duration // when the last answer left
-	told    map[leaseKey]told
+	start  time.Duration // this leader's clock, read after it has won
+	leases map[leaseKey]granted
+	told   map[leaseKey]told
+}
+
+type granted struct {
+	end time.Duration
+	at  time.Duration // when the last answer left
 }
 
 // told is what the answers to one run of an agent said of an app server.
@@ -30,14 +34,13 @@ type leaseKey struct {
 
 // NewLeases begins the bookkeeping of a leader that won before start was read.
 func NewLeases(start time.Duration) *Leases {
-	return &Leases{start: start, ends: map[leaseKey]time.Duration{}, granted: map[leaseKey]time.Duration{}, told: map[leaseKey]told{}}
+	return &Leases{start: start, leases: map[leaseKey]granted{}, told: map[leaseKey]told{}}
 }
 
 // Record notes a grant before its answer leaves (L3). now is the leader's clock at the answer.
 func (l *Leases) Record(cluster, member string, epoch platform.Epoch, now, length time.Duration) {
 	k := leaseKey{cluster, member, epoch}
-	l.ends[k] = max(l.ends[k], now+platform.CountOut(length))
-	l.granted[k] = now
+	l.leases[k] = granted{max(l.leases[k].end, now+platform.CountOut(length)), now}
 }
 
 // End is when every lease of that member, of this epoch or an earlier one, has surely ended and its guard has killed: after
@@ -45,9 +48,9 @@ func (l *Leases) Record(cluster, member string, epoch platform.Epoch, now, lengt
 // longest is the longest lease recorded as possibly in force in the cluster (L4).
 func (l *Leases) End(cluster, member string, epoch platform.Epoch, longest time.Duration) time.Duration {
 	end := l.start + platform.CountOut(longest)
-	for k, e := range l.ends {
+	for k, known := range l.leases {
 		if k.cluster == cluster && k.member == member && !epoch.Less(k.epoch) {
-			end = max(end, e)
+			end = max(end, known.end)
 		}
 	}
 	return end
@@ -57,9 +60,9 @@ func (l *Leases) End(cluster, member string, epoch platform.Epoch, longest time.
 // not grant it counts from its own start (L4).
 func (l *Leases) Granted(cluster, except string) time.Duration {
 	last := l.start
-	for k, at := range l.granted {
+	for k, known := range l.leases {
 		if k.cluster == cluster && k.member != except {
-			last = max(last, at)
+			last = max(last, known.at)
 		}
 	}
 	return last
@@ -93,13 +96,5 @@ func (l *Leases) Start() time.Duration { return l.start }
 
 // Clone copies the bookkeeping, for readers outside the loop.
 func (l *Leases) Clone() *Leases {
-	c := NewLeases(l.start)
-	for k, v := range l.ends {
-		c.ends[k] = v
-	}
-	for k, v := range l.granted {
-		c.granted[k] = v
-	}
-	maps.Copy(c.told, l.told)
-	return c
+	return &Leases{start: l.start, leases: maps.Clone(l.leases), told: maps.Clone(l.told)}
 }

@@ -35,6 +35,16 @@ type Report struct {
 	CertificateEnds string `json:"certificateEnds,omitempty"`
 }
 
+// Member is what the report says of one member, or nil.
+func (r *Report) Member(name string) *Member {
+	for i := range r.Members {
+		if r.Members[i].Name == name {
+			return &r.Members[i]
+		}
+	}
+	return nil
+}
+
 // Process is whether a member's PostgreSQL runs.
 type Process string
 
@@ -208,9 +218,12 @@ type Discard struct {
 	Kept         string            `json:"kept"` // where
 }
 
-// Streams tells whether the standby received something in the last second: the agent on the primary commits twice a second.
+// StreamSilent is how long a stream may bring nothing: the agent on the primary commits twice in that time.
+const StreamSilent = time.Second
+
+// Streams tells whether the standby has received something of late.
 func (m *Member) Streams() bool {
-	return m.Receiver != nil && m.Receiver.Streaming && time.Duration(m.Receiver.AgeMS)*time.Millisecond <= time.Second
+	return m.Receiver != nil && m.Receiver.Streaming && time.Duration(m.Receiver.AgeMS)*time.Millisecond <= StreamSilent
 }
 
 // Instance is what an agent reports of one app server of its host.

@@ -1,6 +1,8 @@
 package health
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"mainstay/controller/platform"
@@ -11,7 +13,7 @@ type View struct {
 	// Since is when this controller began to look. A host that has never been heard is silent only since then: a new
 	// leader restarts the observation timers, late rather than early.
 	Since time.Duration
-	hosts map[string]seen
+	hosts map[string]*seen
 	// streamed is when each incarnation was last seen streaming by a primary.
 	streamed map[string]time.Duration
 	// votes are the other controllers' by name.
@@ -27,6 +29,7 @@ type rival struct {
 	at  time.Duration
 }
 
+// seen is a host's last report. It is replaced, never edited, so that copies of the view share it.
 type seen struct {
 	report Report
 	at     time.Duration
@@ -34,7 +37,7 @@ type seen struct {
 
 // NewView starts an empty view at now.
 func NewView(now time.Duration) *View {
-	return &View{Since: now, hosts: map[string]seen{}, streamed: map[string]time.Duration{}, votes: map[string]seenVotes{}, rivals: map[string]rival{}}
+	return &View{Since: now, hosts: map[string]*seen{}, streamed: map[string]time.Duration{}, votes: map[string]seenVotes{}, rivals: map[string]rival{}}
 }
 
 // Fold takes in a report that arrived at now, and tells whether it speaks for its host: bound is the run id that the log
@@ -48,13 +51,13 @@ func (v *View) Fold(r Report, bound string, hold, now time.Duration) bool {
 	if old, ok := v.hosts[r.Host]; ok && old.report.RunID == r.RunID && old.report.Number >= r.Number {
 		return true
 	}
-	v.hosts[r.Host] = seen{r, now}
-	for _, m := range r.Members {
-		if m.Role != RolePrimary {
+	v.hosts[r.Host] = &seen{r, now}
+	for i := range r.Members {
+		if r.Members[i].Role != RolePrimary {
 			continue
 		}
-		for _, s := range m.Senders {
-			if s.State == "streaming" {
+		for j := range r.Members[i].Senders {
+			if s := &r.Members[i].Senders[j]; s.State == "streaming" {
 				v.streamed[s.Name] = now
 			}
 		}
@@ -102,24 +105,18 @@ func (v *View) Silence(host string, now time.Duration) time.Duration {
 
 // Member returns what is known of a member, however old, or nil.
 func (v *View) Member(m *platform.Member) *Member {
-	s, ok := v.hosts[m.Host]
-	if !ok {
-		return nil
-	}
-	for i := range s.report.Members {
-		if s.report.Members[i].Name == m.Name {
-			return &s.report.Members[i]
-		}
+	if s, ok := v.hosts[m.Host]; ok {
+		return s.report.Member(m.Name)
 	}
 	return nil
 }
 
 // Fresh returns what is known of a member if its host was heard within limit, else nil.
 func (v *View) Fresh(m *platform.Member, limit, now time.Duration) *Member {
-	if s, ok := v.hosts[m.Host]; !ok || now-s.at > limit {
-		return nil
+	if s, ok := v.hosts[m.Host]; ok && now-s.at <= limit {
+		return s.report.Member(m.Name)
 	}
-	return v.Member(m)
+	return nil
 }
 
 // NotStreaming is how long an incarnation has not been seen streaming from a primary.
@@ -130,21 +127,7 @@ func (v *View) NotStreaming(incarnation string, now time.Duration) time.Duration
 
 // Clone copies the view, so that explain can change it.
 func (v *View) Clone() *View {
-	c := NewView(v.Since)
-	for h, s := range v.hosts {
-		s.report.Members = append([]Member(nil), s.report.Members...)
-		c.hosts[h] = s
-	}
-	for n, at := range v.streamed {
-		c.streamed[n] = at
-	}
-	for n, s := range v.votes {
-		c.votes[n] = s
-	}
-	for h, r := range v.rivals {
-		c.rivals[h] = r
-	}
-	return c
+	return &View{Since: v.Since, hosts: maps.Clone(v.hosts), streamed: maps.Clone(v.streamed), votes: maps.Clone(v.votes), rivals: maps.Clone(v.rivals)}
 }
 
 // Forget removes a host's report, as if it had not been heard since at.
@@ -157,8 +140,7 @@ func (v *View) ForgetVotes() { clear(v.votes) }
 func (v *View) Refresh(now time.Duration) {
 	v.Since, v.imagined = now-24*time.Hour, true
 	for h, s := range v.hosts {
-		s.at = now
-		v.hosts[h] = s
+		v.hosts[h] = &seen{s.report, now}
 	}
 }
 
@@ -167,7 +149,14 @@ func (v *View) Imagined() bool { return v.imagined }
 
 // Replace changes what is known of one member, for explain and for tests.
 func (v *View) Replace(m *platform.Member, change func(*Member)) {
-	if known := v.Member(m); known != nil {
+	old, ok := v.hosts[m.Host]
+	if !ok {
+		return
+	}
+	s := *old
+	s.report.Members = slices.Clone(s.report.Members)
+	if known := s.report.Member(m.Name); known != nil {
 		change(known)
+		v.hosts[m.Host] = &s
 	}
 }

@@ -27,9 +27,12 @@ type Vote struct {
 	// in milliseconds, -1 for never.
 	HeardMS  int64 `json:"heardMS"`
 	ProbedMS int64 `json:"probedMS"`
+	// FailedMS is how long ago the last probe began that has failed since, or is overdue; in milliseconds, 0 for none. While an
+	// agent reports its member is hardly ever probed, so that none has succeeded of late says nothing.
+	FailedMS int64 `json:"failedMS,omitempty"`
 	// Role is what the last successful probe saw.
 	Role Role `json:"role,omitempty"`
-	// Saturated: the last probe was refused because every connection slot is taken; the server lives.
+	// Saturated: the last probe was refused because every connection slot is taken; the server lives, so it has succeeded.
 	Saturated bool `json:"saturated,omitempty"`
 	// Error is why the last probe failed, "" if it did not.
 	Error string `json:"error,omitempty"`
@@ -44,7 +47,12 @@ func within(ms int64, limit time.Duration) bool {
 func (v *Vote) Heard(limit time.Duration) bool { return within(v.HeardMS, limit) }
 
 // Probed: the member's PostgreSQL answers the observer on new connections.
-func (v *Vote) Probed(limit time.Duration) bool { return within(v.ProbedMS, limit) || v.Saturated }
+func (v *Vote) Probed(limit time.Duration) bool { return within(v.ProbedMS, limit) }
+
+// Failed: it did not answer the observer on a connection begun within limit, and after the observer had heard its agent last.
+func (v *Vote) Failed(limit time.Duration) bool {
+	return v.FailedMS > 0 && within(v.FailedMS, limit) && (v.HeardMS < 0 || v.FailedMS < v.HeardMS)
+}
 
 type seenVotes struct {
 	votes Votes

@@ -204,52 +204,26 @@ func (m *minder) promote(ctx context.Context, inst *postgres.Instance, goal plat
 			return err
 		}
 	}
-	if err := inst.UnblockReplay(ctx, s); err != nil {
-		return err
-	}
-	if err := inst.Loaded(ctx, "synchronous_standby_names", s.SyncNames); err != nil {
-		return err
-	}
-	if err := inst.PrepareTimeline(ctx, goal.Timeline, nil); err != nil {
-		return err
-	}
-	if _, err := inst.ReplayedTo(ctx); err != nil {
-		return err
-	}
-	if err := m.arm(goal); err != nil {
-		return fmt.Errorf("promote %s: %w", m.name, err)
-	}
-	if err := inst.Promote(ctx); err != nil {
-		return err
-	}
-	if err := inst.WaitWritable(ctx); err != nil {
-		return err
-	}
-	return inst.RestoreStandbySignal(ctx)
+	return inst.Promote(ctx, postgres.Promotion{Settings: s, Timeline: goal.Timeline, Spare: m.backends(), Arm: func() error {
+		if err := m.arm(goal); err != nil {
+			return fmt.Errorf("promote %s: %w", m.name, err)
+		}
+		return nil
+	}})
 }
 
 // open completes an epoch's opening: the timeline is the recorded one, standby.signal lies there again, our accounts
 // exist, and a CHECKPOINT stands on the new timeline, so that others can be rewound from here. An agent that was restarted
 // finds its epoch opened and its CHECKPOINT done: the primary is announced, and can be vouched for, without another (S6).
 func (m *minder) open(ctx context.Context, inst *postgres.Instance, goal platform.Goal) error {
-	s, err := inst.Status(ctx)
+	s, err := inst.Open(ctx, goal.Timeline, !goal.Opened)
 	if err != nil {
 		return err
-	}
-	if s.InRecovery || s.Timeline != goal.Timeline {
-		return fmt.Errorf("%s is on timeline %d, epoch %s has %d: it has diverged and is not opened", m.name, s.Timeline, goal.Epoch, goal.Timeline)
 	}
 	if err := inst.RestoreStandbySignal(ctx); err != nil {
 		return err
 	}
-	if err := inst.CreateRoles(ctx); err != nil {
-		return err
-	}
-	if !goal.Opened {
-		if err := inst.Checkpoint(ctx); err != nil {
-			return err
-		}
-	}
+	m.proven(s)
 	m.mu.Lock()
 	d := m.durable
 	m.mu.Unlock()
@@ -284,12 +258,15 @@ func (m *minder) load(ctx context.Context, inst *postgres.Instance, goal platfor
 			}
 		}
 	}
-	if err := inst.Reload(ctx); err != nil {
+	want := map[string]string{"synchronous_standby_names": s.SyncNames}
+	if goal.Kind == platform.GoalReplica {
+		want["primary_conninfo"] = s.PrimaryConnInfo
+	}
+	shown, err := inst.Load(ctx, want)
+	if err != nil {
 		return err
 	}
-	if err := inst.Loaded(ctx, "synchronous_standby_names", s.SyncNames); err != nil {
-		return err
-	}
+	m.proven(shown)
 	return m.takeBack(inst, d)
 }
 
@@ -329,10 +306,7 @@ func (m *minder) seal(ctx context.Context, inst *postgres.Instance, goal platfor
 			return err
 		}
 	}
-	if err := inst.Seal(ctx, s); err != nil {
-		return err
-	}
-	p, err := inst.Position(ctx)
+	p, err := inst.Seal(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -123,6 +124,16 @@ func (h *appHost) said() string {
 func (h *appHost) saying(text string) {
 	h.t.Helper()
 	h.wait("it to say "+text, func(health.Instance) bool { return strings.Contains(h.said(), text) })
+}
+
+// started waits until the app server has written for the nth time that it was started: its process runs before it writes.
+func (h *appHost) started(n int) {
+	h.t.Helper()
+	count := func() int { return strings.Count(h.said(), "started\n") }
+	h.wait(fmt.Sprintf("start %d", n), func(health.Instance) bool { return count() >= n })
+	if got := count(); got != n {
+		h.t.Errorf("started %d times, want %d", got, n)
+	}
 }
 
 // main watches the main process.

@@ -20,6 +20,8 @@ const (
 	beatEvery = 500 * time.Millisecond
 	// beatFine is the age of the last good one up to which there is nothing to tell.
 	beatFine = beatEvery * 3 / 2
+	// mostExcused bounds for how long others' commits excuse ours.
+	mostExcused = 30 * time.Second
 )
 
 // beatAlong makes the small local commit twice a second while the member is a writable primary: it proves the write path,
@@ -28,6 +30,7 @@ const (
 func (m *minder) beatAlong(ctx context.Context) {
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
+	defer m.writer.end()
 	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
@@ -41,27 +44,77 @@ func (m *minder) beatAlong(ctx context.Context) {
 			m.writes = writes{}
 		}
 		standby := seen.Role == health.RoleStandby && goal.Kind == platform.GoalReplica
+		if goal.Paused {
+			leading, standby = false, false
+			m.writes = writes{}
+		}
 		m.mu.Unlock()
-		if inst == nil {
+		if inst == nil || !leading && !standby || inst.Stopping() {
+			m.writer.end()
 			continue
 		}
 		if leading {
 			m.beat(ctx, inst)
 		}
 		if (leading || standby) && n%advanceEvery == 0 {
-			m.once(ctx, "advance slots", func(ctx context.Context) error { return m.advance(ctx, inst, goal, seen.Position) })
+			m.advance(ctx, inst, goal, seen.Position)
 		}
 	}
+}
+
+// writer is the kept session of the small commit.
+type writer struct {
+	sess  *postgres.Session // nil for none
+	pid   int               // the postmaster it is of
+	inst  *postgres.Instance
+	begun time.Duration
+}
+
+func (w *writer) end() {
+	if w.sess != nil {
+		w.sess.Close()
+	}
+	w.sess = nil
+}
+
+// with runs f on the session, which is opened where there is none, or not of this postmaster.
+func (w *writer) with(ctx context.Context, inst *postgres.Instance, f func(*postgres.Session) error) error {
+	pid, _, _ := inst.Running()
+	now := boottime.Now()
+	if w.sess != nil && (w.sess.Lost() || w.pid != pid || w.inst != inst || now-w.begun > sessionLife) {
+		w.end()
+	}
+	if w.sess == nil {
+		sess, err := inst.Keep(ctx)
+		if err != nil {
+			return err
+		}
+		*w = writer{sess, pid, inst, now}
+	}
+	return f(w.sess)
 }
 
 // writes is what the beats of an open primary tell of its write path.
 type writes struct {
 	stall     stall
 	err       string
+	hangs     bool // the last one that ended had not ended in time
 	saturated bool
+	excused   time.Duration // by others' commits, since one of ours was made
+	flush     platform.LSN  // as far as the looks have seen WAL flushed
 }
 
-// beat makes one small local commit, on a new connection, and notes how it ended.
+// flushed takes in how far WAL is flushed. Where that advances while a small commit hangs, others get through: the write path
+// works, and something beside it holds the commit up. One that was turned away with an error is not excused so.
+func (w *writes) flushed(at platform.LSN, now time.Duration) {
+	if at > w.flush && (w.err == "" || w.hangs) && w.stall.counting && w.excused < mostExcused {
+		w.excused += now - w.stall.tried
+		w.stall.excused(now)
+	}
+	w.flush = max(w.flush, at)
+}
+
+// beat makes one small local commit, and notes how it ended.
 func (m *minder) beat(ctx context.Context, inst *postgres.Instance) {
 	begun := boottime.Now()
 	m.mu.Lock()
@@ -69,7 +122,10 @@ func (m *minder) beat(ctx context.Context, inst *postgres.Instance) {
 	m.mu.Unlock()
 	bounded, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	err := inst.Beat(bounded)
+	err := m.writer.with(bounded, inst, func(s *postgres.Session) error {
+		m.writeBackend.Store(int64(s.PID))
+		return s.Beat(bounded)
+	})
 	if ctx.Err() != nil {
 		return
 	}
@@ -79,13 +135,14 @@ func (m *minder) beat(ctx context.Context, inst *postgres.Instance) {
 }
 
 func (w *writes) ended(begun, now time.Duration, err error) {
-	w.saturated, w.err = saturated(err), ""
+	w.saturated, w.err, w.hangs = saturated(err), "", err != nil && hung(err)
 	if err != nil {
 		w.err = brief(err)
 	}
 	switch {
 	case err == nil:
 		w.stall.since(begun, now)
+		w.excused = 0
 	case beside(err):
 		w.stall.excused(now)
 	default:
@@ -93,26 +150,23 @@ func (w *writes) ended(begun, now time.Duration, err error) {
 	}
 }
 
-func (m *minder) once(ctx context.Context, what string, f func(context.Context) error) {
-	bounded, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	if err := f(bounded); err != nil && ctx.Err() == nil {
-		m.log.Debug(what+" failed", zap.Error(err))
-	}
-}
-
 // advance moves the idle slot for each other member to where that member is, so that the WAL it may still need from here is
 // kept, and no more.
-func (m *minder) advance(ctx context.Context, inst *postgres.Instance, goal platform.Goal, own platform.LSN) error {
+func (m *minder) advance(ctx context.Context, inst *postgres.Instance, goal platform.Goal, own platform.LSN) {
 	m.mu.Lock()
 	others := m.others
 	m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	for _, other := range goal.Slots {
-		if at := min(others[other], own); at != 0 {
-			if err := inst.AdvanceSlot(ctx, postgres.SlotName(other), at); err != nil {
-				return err
-			}
+		at := min(others[other], own)
+		if at == 0 {
+			continue
+		}
+		err := m.writer.with(ctx, inst, func(s *postgres.Session) error { return s.AdvanceSlot(ctx, postgres.SlotName(other), at) })
+		if err != nil && ctx.Err() == nil {
+			m.log.Debug("advance slots failed", zap.Error(err))
+			return
 		}
 	}
-	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"mainstay/controller/member"
+	"mainstay/controller/osuser"
 )
 
 // home is the agent's own folder: its lock, its run id, the platform it obeys, and the promises and the tenure of each
@@ -32,6 +33,12 @@ func openHome(dir string) (home, error) {
 		if err := os.MkdirAll(filepath.Join(dir, own), 0o755); err != nil {
 			return home{}, fmt.Errorf("the agent's folder: %w; create it, or correct `data` in the agent's file", err)
 		}
+	}
+	if who, err := osuser.Stranger(dir); err != nil {
+		return home{}, fmt.Errorf("the agent's folder: %w", err)
+	} else if who != nil && os.Geteuid() == 0 {
+		return home{}, fmt.Errorf("the agent's folder %s, or one above it, belongs to or is open to user %d, "+
+			"who could change what the agent has promised; name a folder in `data` of the agent's file that only root can change", dir, who.UID)
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -50,13 +50,14 @@ func (m *minder) look(ctx context.Context) {
 	var status *postgres.Status
 	switch g.seen.Process {
 	case health.ProcessRunning:
-		s, err := inst.Status(ctx)
-		g.report.Saturated = saturated(err)
+		s, err := m.ask(ctx, inst)
+		g.report.Saturated = m.session.isSaturated(boottime.Now())
 		m.answer(err)
-		if g.asked = err; err == nil {
-			status = &s
-			m.running(inst, goal, d, s, g)
-			g.report.PendingRestart = append(g.report.PendingRestart, m.waiting(ctx, inst, goal, d)...)
+		if status = s; s != nil {
+			m.running(inst, goal, d, *s, g)
+			g.report.PendingRestart = append(slices.Clone(g.report.PendingRestart), m.waiting(ctx, inst, goal, d)...)
+		} else {
+			g.asked = err
 		}
 		m.inspected = false
 	case health.ProcessEnded:
@@ -180,7 +181,8 @@ func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.D
 		seen.Role, seen.Position, seen.Insert = health.RolePrimary, s.Flush, s.Insert
 		r.Position, r.PositionKnown, r.Replayed = s.Flush, true, s.Flush
 		m.mu.Lock()
-		fresh := m.loaded.see(goal, s, seen.SyncOurs)
+		fresh := m.loaded.see(goal, m.session.proof, s.Senders, seen.SyncOurs)
+		m.writes.flushed(s.Flush, boottime.Now())
 		m.mu.Unlock()
 		for _, w := range s.Senders {
 			seen.Senders = append(seen.Senders, health.Sender{Name: w.Name, State: w.State, Flush: w.Flush, Sync: w.SyncPriority > 0, Fresh: fresh[w.PID]})
@@ -410,8 +412,10 @@ func (m *minder) promises(ctx context.Context, inst *postgres.Instance, goal pla
 	r.Checkpointed = memory.Checkpointed
 	r.Opened = memory.Opened == d.Epoch && d.Ran == d.Epoch
 	if r.Opened {
-		if h, err := inst.ReadHistory(ctx, s.Timeline); err == nil {
-			r.History = h
+		var err error
+		if r.History, err = m.history(ctx, inst, s.Timeline); err != nil { // without it, members of older timelines would pass for diverged
+			m.note(err)
+			r.Opened = false
 		}
 	}
 	if n := len(goal.Sets); n > 0 && s.SyncNames == member.SyncNames(goal.Sets[n-1]) {
@@ -420,6 +424,18 @@ func (m *minder) promises(ctx context.Context, inst *postgres.Instance, goal pla
 			r.Settled = r.Loaded
 		}
 	}
+}
+
+// history is the ancestry of the timeline that an open primary writes, which is read once.
+func (m *minder) history(ctx context.Context, inst *postgres.Instance, t platform.Timeline) (platform.History, error) {
+	if m.ancestry.of == t {
+		return m.ancestry.history, nil
+	}
+	h, err := inst.ReadHistory(ctx, t)
+	if err == nil {
+		m.ancestry.of, m.ancestry.history = t, h
+	}
+	return h, err
 }
 
 // sealedPosition is the position read after the seal; one that was not known yet is read again.

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,11 +18,12 @@ import (
 )
 
 const (
-	// lookEvery is how often a settled member is looked at, soonEvery one that waits for something. Each look is a new
-	// connection, so a backend: too many would slow down what is waited for.
-	lookEvery = 250 * time.Millisecond
-	soonEvery = 50 * time.Millisecond
+	// lookEvery is how often a settled member is looked at, soonEvery one that waits for something.
+	lookEvery = 500 * time.Millisecond
+	soonEvery = 25 * time.Millisecond
 	hurry     = 3 * time.Second
+	// pausedEvery is the same while the cluster is paused: no session is kept then, so each look is a new connection.
+	pausedEvery = 2 * time.Second
 	// inspectEvery is how often stopped data that is not ours is looked into again.
 	inspectEvery = 2 * time.Second
 	// lookTimeout bounds one look; a look that hangs is evidence (Stale), and no second one is begun.
@@ -74,6 +76,7 @@ type minder struct {
 	tree     *process.Tree     // nil until the data directory exists
 	cgroup   *process.Cgroup   // nil where there is none
 	started  *postgres.Process // of our last start, until it has answered
+	shown    *postgres.Status  // on a new connection, by an act; until a look has taken it over
 	stale    bool              // an act has changed the stopped data: inspect it again
 	sealedAt postgres.Position // read after the seal was confirmed
 
@@ -91,6 +94,15 @@ type minder struct {
 	waitingFor []string
 	reached    reached
 	user       userSide
+	session    lookSession
+	ancestry   struct {
+		of      platform.Timeline
+		history platform.History
+	}
+
+	writer writer // of beatAlong alone
+
+	lookBackend, writeBackend atomic.Int64 // processes of the kept sessions
 }
 
 func newMinder(a *Agent, name string) (*minder, error) {
@@ -145,7 +157,7 @@ func (m *minder) run(ctx context.Context) (released bool) {
 		if look || m.since() > soonEvery {
 			m.observe(ctx)
 		}
-		pause := lookEvery
+		pause := m.untilLook()
 		if acted == nil {
 			act := m.meanwhile(m.next())
 			if act.Kind != member.Nothing {
@@ -351,6 +363,20 @@ func (m *minder) since() time.Duration {
 	return boottime.Now() - m.lookedAt
 }
 
+// untilLook is how long to wait for the next look. A stream that has brought nothing is told of as soon as it counts as silent.
+func (m *minder) untilLook() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.goal.Paused {
+		return pausedEvery
+	}
+	if m.report.Streams() {
+		silent := health.StreamSilent - time.Duration(m.report.Receiver.AgeMS)*time.Millisecond
+		return min(lookEvery, max(soonEvery, m.lookedAt+silent+time.Millisecond-boottime.Now()))
+	}
+	return lookEvery
+}
+
 func (m *minder) hurried() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -379,6 +405,7 @@ func (m *minder) snapshot() health.Member {
 
 // letGo lets go of processes and guards; both live on.
 func (m *minder) letGo() {
+	m.session.end()
 	if m.proc != nil {
 		m.proc.Close()
 	}

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"mainstay/controller/postgres"
 	"mainstay/controller/wire"
@@ -19,7 +21,8 @@ import (
 const asideSuffix = "mainstay-aside-"
 
 // quarantine is where one member's repairs keep what they leave out (S9): a folder for each piece, with its record, which is
-// on disk before anything is discarded. Nothing in it is ever removed but by an operator's drop.
+// on disk before anything is discarded. Nothing in it is ever removed but by an operator's drop. What lies in a piece may be
+// PostgreSQL's user's, so no link in it is followed to the outside (os.Root).
 type quarantine struct {
 	dir   string
 	limit int64 // bytes
@@ -77,7 +80,7 @@ func (q quarantine) name(p *wire.Piece, base string) (kept bool, err error) {
 			p.ID = fmt.Sprintf("%s-%d", p.ID, n)
 		}
 		p.Place = base + p.ID
-		old, err := readPiece(filepath.Join(q.dir, p.ID))
+		old, err := q.read(p.ID)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			if _, err := os.Lstat(p.Place); errors.Is(err, fs.ErrNotExist) {
@@ -109,7 +112,7 @@ func (q quarantine) list() ([]wire.Piece, error) {
 		if strings.Contains(e.Name(), ".tmp-") {
 			continue // a copy that was cut short; the next attempt removes it
 		}
-		p, err := readPiece(filepath.Join(q.dir, e.Name()))
+		p, err := q.read(e.Name())
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -122,16 +125,20 @@ func (q quarantine) list() ([]wire.Piece, error) {
 	return all, nil
 }
 
-func readPiece(dir string) (p wire.Piece, err error) {
-	text, err := os.ReadFile(filepath.Join(dir, postgres.RecordFile))
+// maxRecord bounds a record.
+const maxRecord = 1 << 20
+
+func (q quarantine) read(id string) (p wire.Piece, err error) {
+	path := filepath.Join(q.dir, id, postgres.RecordFile)
+	text, err := q.readRecord(id)
 	if err != nil {
 		return p, err
 	}
 	if err := json.Unmarshal(text, &p); err != nil {
-		return p, fmt.Errorf("%s is damaged: %w; look at the folder, and move it away to go on", filepath.Join(dir, postgres.RecordFile), err)
+		return p, fmt.Errorf("%s is damaged: %w; look at the folder, and move it away to go on", path, err)
 	}
 	if p.How == wire.Rewound {
-		p.Place = dir // the agent's folder may have been moved
+		p.Place = filepath.Dir(path) // the agent's folder may have been moved
 	}
 	if _, err := os.Lstat(p.Place); errors.Is(err, fs.ErrNotExist) {
 		p.Problem = "its files are gone, or were never set aside"
@@ -139,17 +146,66 @@ func readPiece(dir string) (p wire.Piece, err error) {
 	return p, nil
 }
 
+func (q quarantine) readRecord(id string) ([]byte, error) {
+	root, err := os.OpenRoot(q.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	f, err := root.OpenFile(filepath.Join(id, postgres.RecordFile), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxRecord))
+}
+
 // record writes a piece's record into its folder, durably.
 func (q quarantine) record(p wire.Piece) error {
-	dir := filepath.Join(q.dir, p.ID)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	p.Problem = ""
+	text, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
 		return err
 	}
-	p.Problem = ""
-	if err := writeJSON(filepath.Join(dir, postgres.RecordFile), p); err != nil {
+	if err := os.MkdirAll(q.dir, 0o755); err != nil {
 		return err
+	}
+	root, err := os.OpenRoot(q.dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := root.Mkdir(p.ID, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := replace(root, filepath.Join(p.ID, postgres.RecordFile), append(text, '\n')); err != nil {
+		return fmt.Errorf("record what is kept: %w; look at that disk: its space, its owner", err)
 	}
 	return syncDir(q.dir)
+}
+
+// replace replaces a file below root atomically and durably.
+func replace(root *os.Root, name string, content []byte) error {
+	tmp := name + ".new"
+	if err := root.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := root.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := root.Rename(tmp, name); err != nil {
+		return err
+	}
+	dir, err := root.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // remove destroys a piece. Its record goes last, so that what is cut short can be gone on with (S7).
@@ -157,7 +213,8 @@ func (q quarantine) remove(ctx context.Context, p wire.Piece) error {
 	dir := filepath.Join(q.dir, p.ID)
 	if p.Place != dir {
 		if !strings.Contains(filepath.Base(p.Place), "."+asideSuffix) {
-			return fmt.Errorf("the record of %s names %s, which is no data directory that was set aside; correct %s", p.ID, p.Place, filepath.Join(dir, postgres.RecordFile))
+			return fmt.Errorf("the record of %s names %s, which is no data directory that was set aside; correct %s",
+				p.ID, p.Place, filepath.Join(dir, postgres.RecordFile))
 		}
 		if err := removeTree(ctx, p.Place, ""); err != nil {
 			return err
@@ -169,12 +226,41 @@ func (q quarantine) remove(ctx context.Context, p wire.Piece) error {
 	return errors.Join(os.RemoveAll(dir), syncDir(q.dir))
 }
 
-// removeTree removes a folder, or all in it but one file. It ends early with ctx: a large one takes long.
+// removeTree removes a folder, or all in it but one file. It ends early with ctx: a large one takes long. Its owner may put links
+// in the place of folders while it works; they are removed, or end it, and nothing beyond them is touched.
 func removeTree(ctx context.Context, path, but string) error {
-	entries, err := os.ReadDir(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	above, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return gone(err)
 	}
+	defer above.Close()
+	name := filepath.Base(path)
+	info, err := above.Lstat(name)
+	if err != nil {
+		return gone(err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is no folder: look what it is, and remove it yourself", path)
+	}
+	if err := empty(ctx, above, name, but); err != nil || but != "" {
+		return err
+	}
+	return gone(above.Remove(name))
+}
+
+// empty removes what lies in a folder, but one file. Each folder is opened by the one above it, and not through a link out of that.
+func empty(ctx context.Context, above *os.Root, name, but string) error {
+	dir, err := above.OpenRoot(name)
+	if err != nil {
+		return gone(err)
+	}
+	defer dir.Close()
+	d, err := dir.Open(".")
+	if err != nil {
+		return err
+	}
+	entries, err := d.ReadDir(-1)
+	d.Close()
 	if err != nil {
 		return err
 	}
@@ -182,22 +268,27 @@ func removeTree(ctx context.Context, path, but string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		inner := filepath.Join(path, e.Name())
-		switch {
-		case e.Name() == but:
-		case e.IsDir():
-			err = removeTree(ctx, inner, "")
-		default:
-			err = os.Remove(inner)
+		if e.Name() == but {
+			continue
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if e.IsDir() {
+			if err := empty(ctx, dir, e.Name(), ""); err != nil {
+				return err
+			}
+		}
+		if err := gone(dir.Remove(e.Name())); err != nil {
 			return err
 		}
 	}
-	if but != "" {
+	return nil
+}
+
+// gone forgives that something is not there any more.
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return os.Remove(path)
+	return err
 }
 
 // sizeOf adds up the files below a path.

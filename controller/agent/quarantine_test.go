@@ -116,7 +116,7 @@ func TestQuarantineRemove(t *testing.T) {
 		if err := q.remove(cut, p); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", p.ID, err)
 		}
-		if _, err := readPiece(filepath.Join(q.dir, p.ID)); err != nil {
+		if _, err := q.read(p.ID); err != nil {
 			t.Errorf("%s: its record is gone first: %v", p.ID, err)
 		}
 		if err := q.remove(t.Context(), p); err != nil {

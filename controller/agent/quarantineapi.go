@@ -127,9 +127,9 @@ func (a *Agent) find(id string) (wire.Piece, quarantine, error) {
 		return wire.Piece{}, quarantine{}, refuse(http.StatusBadRequest, "bad-request", "%q is no name of a piece", id)
 	}
 	for _, dir := range dirs {
-		p, err := readPiece(filepath.Join(dir, id))
-		if !errors.Is(err, fs.ErrNotExist) {
-			return p, quarantine{dir: dir}, err
+		q := quarantine{dir: dir}
+		if p, err := q.read(id); !errors.Is(err, fs.ErrNotExist) {
+			return p, q, err
 		}
 	}
 	return wire.Piece{}, quarantine{}, refuse(http.StatusNotFound, "bad-request", "%s keeps no %s; `mainstay member quarantine list` shows what there is", a.cfg.Host, id)

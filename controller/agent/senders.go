@@ -8,35 +8,35 @@ import (
 	"mainstay/controller/postgres"
 )
 
-// loaded remembers the first look that showed a durability set: a WAL sender that was not there yet, and was started after
-// that look's own connection by the server's clock, has loaded the set itself. Either alone could be wrong: the clock may
-// be set back, and a sender that is just starting is in no list yet.
+// loaded remembers the first new connection that showed a durability set: a WAL sender that was not there yet, and was started
+// after that connection by the server's clock, has loaded the set itself. Either alone could be wrong: the clock may be set back,
+// and a sender that is just starting is in no list yet. A session kept from before would call old senders fresh.
 type loaded struct {
 	set    uint64
-	asked  time.Time    // when that look's connection was started
-	before map[int]bool // senders of that look
+	asked  time.Time    // when that connection was started
+	before map[int]bool // senders that it saw
 	stale  []int        // senders of the last look that are not known to be started since
 }
 
-// see takes a look at the senders, and tells which are fresh by pid.
-func (l *loaded) see(g platform.Goal, s postgres.Status, ours bool) map[int]bool {
+// see takes what a new connection showed last and the senders of this look, and tells which are fresh by pid.
+func (l *loaded) see(g platform.Goal, proof postgres.Status, senders []postgres.Sender, ours bool) map[int]bool {
 	fresh := map[int]bool{}
 	if len(g.Sets) == 0 {
 		return fresh
 	}
 	set := g.Sets[len(g.Sets)-1]
-	if s.SyncNames != member.SyncNames(set) || !ours {
+	if proof.SyncNames != member.SyncNames(set) || !ours {
 		*l = loaded{}
 		return fresh
 	}
 	if l.set != set.ID {
-		*l = loaded{set: set.ID, asked: s.Asked, before: map[int]bool{}}
-		for _, w := range s.Senders {
+		*l = loaded{set: set.ID, asked: proof.Asked, before: map[int]bool{}}
+		for _, w := range proof.Senders {
 			l.before[w.PID] = true
 		}
 	}
 	l.stale = nil
-	for _, w := range s.Senders {
+	for _, w := range senders {
 		if fresh[w.PID] = !l.before[w.PID] && w.Started.After(l.asked); !fresh[w.PID] && set.Has(w.Name) {
 			l.stale = append(l.stale, w.PID)
 		}

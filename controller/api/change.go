@@ -127,7 +127,7 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 func (s *subject) quiet() error {
 	switch {
 	case s.c.Primary == "":
-		return refused("cluster %s has no primary yet: %s", s.c.Name, s.look.Last.Reasons[s.c.Name].Text)
+		return refused("cluster %s has no primary yet: %s", s.c.Name, s.look.Last.Reasons.Of(s.c.Name).Text)
 	case s.c.Attempt != nil:
 		return refused("cluster %s: operation %s is under way; see `mainstay status`", s.c.Name, s.c.Attempt.Operation)
 	case s.c.Pause != nil:

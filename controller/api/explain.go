@@ -17,7 +17,7 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, why := s.look.Input, s.look.Last.Reasons[s.c.Name]
+	in, why := s.look.Input, s.look.Last.Reasons.Of(s.c.Name)
 	out := wire.ExplainAnswer{
 		Cluster: s.c.Name, Primary: s.c.Primary, Rule: string(why.Rule), Now: why.Text, Problems: []health.Problem{},
 		Proofs: []wire.ProofView{}, Protection: []wire.MemberProtection{},

@@ -147,7 +147,7 @@ func appStates(look loop.Look) (out []wire.AppState) {
 			continue
 		}
 		app := wire.AppState{Name: conf.Name, Run: conf.Run, Needs: conf.Needs, Minimum: conf.Minimum, Site: a.Site, Moving: a.Moving,
-			Now: look.Last.Reasons["app "+conf.Name].Text, Instances: []wire.InstanceStatus{}}
+			Now: look.Last.Reasons.Of("app " + conf.Name).Text, Instances: []wire.InstanceStatus{}}
 		for n := range conf.Instances {
 			i := &conf.Instances[n]
 			seen := decide.Seen(look.Input, i)
@@ -169,5 +169,5 @@ func siteChange(look loop.Look) *wire.SiteChange {
 	if ch == nil {
 		return nil
 	}
-	return &wire.SiteChange{SiteChange: *ch, Now: look.Last.Reasons["site switchover"].Text}
+	return &wire.SiteChange{SiteChange: *ch, Now: look.Last.Reasons.Of("site switchover").Text}
 }

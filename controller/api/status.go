@@ -48,7 +48,7 @@ func (a *API) status(ctx context.Context, _ *request) (any, error) {
 func statusOf(look loop.Look) wire.Status {
 	s := look.Input.State
 	out := wire.Status{
-		PlatformID: s.PlatformID, Leader: look.Name, At: look.Input.At, Problems: look.Last.Problems,
+		PlatformID: s.PlatformID, Leader: look.Name, At: look.Input.At(), Problems: look.Last.Problems,
 		Sites: []wire.SiteStatus{}, Clusters: []wire.ClusterState{}, Hosts: []wire.HostStatus{}, Controllers: []wire.Controller{},
 	}
 	if out.Problems == nil {
@@ -100,7 +100,7 @@ func clusterState(look loop.Look, conf *platform.Cluster) wire.ClusterState {
 	cl := look.Input.State.Clusters[conf.Name]
 	out := wire.ClusterState{
 		Name: conf.Name, Tier: conf.Tier, Primary: cl.Primary, Epoch: cl.Epoch, Timeline: cl.Timeline, Acks: conf.Durability.Acks,
-		Sets: cl.Sets, Guarded: cl.Guarded, Opened: cl.Opened, Pause: cl.Pause, Now: look.Last.Reasons[conf.Name].Text,
+		Sets: cl.Sets, Guarded: cl.Guarded, Opened: cl.Opened, Pause: cl.Pause, Now: look.Last.Reasons.Of(conf.Name).Text,
 		Operation: lastOperation(cl),
 	}
 	for i := range conf.Members {

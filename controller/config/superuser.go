@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
 	"syscall"
+
+	"mainstay/controller/osuser"
 )
 
 // checkSuperuser checks that the role's name is one, and that nobody but the agent's user or PostgreSQL's can read or write
@@ -25,6 +28,10 @@ func (l *local) checkSuperuser(at where, s Superuser, runs string) {
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		l.add(at, fmt.Sprintf("%s has mode %04o, open to others", s.Passfile, mode), "chmod 600 it")
+	}
+	if who, err := osuser.Stranger(filepath.Dir(s.Passfile)); err == nil && who != nil {
+		l.add(at, fmt.Sprintf("%s lies in a folder that user %d can change", s.Passfile, who.UID),
+			"put it into one that only root can change, such as /etc/mainstay")
 	}
 	owner := info.Sys().(*syscall.Stat_t).Uid
 	if u, err := user.Lookup(runs); int(owner) != os.Geteuid() && (err != nil || u.Uid != fmt.Sprint(owner)) {

@@ -34,14 +34,16 @@ func apps(in Input, d *Decision) {
 		}
 		if c := p.decide(); c != nil {
 			c.App, c.Version = name, p.a.Version
-			d.Commands = append(d.Commands, state.Command{By: byMainstay, At: in.At, App: c})
-			d.Reasons["app "+name] = Reason{RuleApps, c.Reason}
+			d.Commands = append(d.Commands, state.Command{By: byMainstay, At: in.At(), App: c})
+			d.because("app "+name, Reason{RuleApps, c.Reason})
 		}
 	}
 }
 
 func (p *poolLook) decide() *state.ChangeApp {
-	p.problems()
+	if p.Survey {
+		p.problems()
+	}
 	if p.State.Change != nil { // step apps asks since when
 		for n := range p.conf.Instances {
 			p.runs(&p.conf.Instances[n])
@@ -70,7 +72,7 @@ func (p *poolLook) place() *state.ChangeApp {
 		return nil
 	}
 	if name := p.mayRun(c); name != "" {
-		p.decision.Reasons["app "+p.conf.Name] = Reason{RuleApps, "waiting for " + name + " to stop, before site " + p.a.Site + " starts its instances"}
+		p.decision.because("app "+p.conf.Name, Reason{RuleApps, "waiting for " + name + " to stop, before site " + p.a.Site + " starts its instances"})
 		return nil
 	}
 	return &state.ChangeApp{Ready: true, Reason: "no instance of another site can run any more"}

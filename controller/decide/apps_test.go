@@ -80,8 +80,8 @@ func (p *pool) tell() {
 		}
 		p.number++
 		m1 := health.Vote{Cluster: "feed", Member: "m1", HeardMS: -1, ProbedMS: -1}
-		if p.hears {
-			m1.HeardMS = 10
+		if m1.FailedMS = 300; p.hears {
+			m1.HeardMS, m1.FailedMS = 10, 0
 		}
 		v := health.Votes{Observer: c, Site: site, Number: p.number, Votes: []health.Vote{m1}}
 		for _, n := range []string{"web1", "web2", "web3", "web4"} {
@@ -298,8 +298,8 @@ func TestPoolWaitsForAnAgentThatAnswers(t *testing.T) {
 	p.instances["web3"].Running, p.instances["web3"].Stopped = true, false
 	p.now += time.Hour
 	p.tell()
-	if d := Next(p.input()); !strings.Contains(d.Reasons["app web"].Text, "waiting for web3") {
-		t.Errorf("%+v", d.Reasons["app web"])
+	if d := Next(p.input()); !strings.Contains(d.Reasons.Of("app web").Text, "waiting for web3") {
+		t.Errorf("%+v", d.Reasons.Of("app web"))
 	}
 }
 
@@ -311,13 +311,13 @@ func TestPoolWaitsForALateAnswer(t *testing.T) {
 	p.s.Apps["web"] = &a
 	p.leases.Told(PermitKey("web"), "web3", "r", p.number, true)
 	p.leases.Record(PermitKey("web"), "web3", platform.Epoch{}, p.now, platform.Permit(lease))
-	if d := Next(p.input()); len(d.Commands) != 0 || !strings.Contains(d.Reasons["app web"].Text, "waiting for web3") {
-		t.Errorf("%+v %+v", d.Commands, d.Reasons["app web"])
+	if d := Next(p.input()); len(d.Commands) != 0 || !strings.Contains(d.Reasons.Of("app web").Text, "waiting for web3") {
+		t.Errorf("%+v %+v", d.Commands, d.Reasons.Of("app web"))
 	}
 	p.now += 100 * time.Millisecond
 	p.tell()
 	if d := Next(p.input()); len(d.Commands) != 1 || d.Commands[0].App == nil || !d.Commands[0].App.Ready {
-		t.Errorf("it follows a later answer, and still: %+v", d.Reasons["app web"])
+		t.Errorf("it follows a later answer, and still: %+v", d.Reasons.Of("app web"))
 	}
 }
 

@@ -20,12 +20,16 @@ type Input struct {
 	Self, Site string
 	// Foretold: this is a prediction's copy. An operation begun on it has an id that nobody can name yet.
 	Foretold bool
+	// Survey: problems on which nothing is decided are named too. They are for people, and cost more than the decisions.
+	Survey bool
 	// Watch measures how long a condition has held for this leader.
 	Watch *Stopwatch
 	Now   time.Duration // the leader's CLOCK_BOOTTIME
-	At    string        // its wall clock, RFC 3339: for records and for the expiry of a pause, nothing else
-	Wall  time.Time
+	Wall  time.Time     // its wall clock: for records and for the expiry of a pause, nothing else
 }
+
+// At is the wall clock as records have it, RFC 3339.
+func (in Input) At() string { return in.Wall.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
 
 // Decision is what should be done now.
 type Decision struct {
@@ -33,10 +37,32 @@ type Decision struct {
 	Commands []state.Command
 	// Transfer asks for another leader: this one's view is the odd one out.
 	Transfer bool
-	// Problems are all verdicts about the platform at this moment.
+	// Problems are the verdicts about the platform at this moment: all of them in a survey.
 	Problems []health.Problem
 	// Reasons has one line a subject where something is being waited for: what, and for how long.
-	Reasons map[string]Reason
+	Reasons Reasons
+}
+
+// Reasons are those of the subjects: clusters, apps ("app NAME") and the site switchover.
+type Reasons []subjectReason
+
+type subjectReason struct {
+	subject string
+	Reason
+}
+
+// Of is the reason of one subject, zero for none.
+func (r Reasons) Of(subject string) Reason {
+	for i := len(r) - 1; i >= 0; i-- {
+		if r[i].subject == subject {
+			return r[i].Reason
+		}
+	}
+	return Reason{}
+}
+
+func (d *Decision) because(subject string, why Reason) {
+	d.Reasons = append(d.Reasons, subjectReason{subject, why})
 }
 
 // Rule names the rules, so that every command and every wait names the one that made it.
@@ -63,9 +89,8 @@ type Reason struct {
 func Next(in Input) Decision {
 	in.Watch.begin(in.Now)
 	defer in.Watch.end()
-	d := Decision{Reasons: map[string]Reason{}}
-	d.Commands = bind(in)
-	if in.State.Platform != nil {
+	d := Decision{Commands: bind(in)}
+	if in.Survey && in.State.Platform != nil {
 		d.Problems = siteProblems(in)
 	}
 	for _, name := range in.State.ClusterNames() {
@@ -74,15 +99,18 @@ func Next(in Input) Decision {
 			continue
 		}
 		c := &look{Input: in, c: in.State.Clusters[name], conf: conf, decision: &d}
+		if in.Survey && c.c.Primary != "" {
+			c.problems()
+		}
 		cmd, why := c.decide()
 		if cmd != nil {
-			cmd.Cluster, cmd.Version, cmd.At = name, c.c.Version, in.At
+			cmd.Cluster, cmd.Version, cmd.At = name, c.c.Version, in.At()
 			if cmd.By == "" {
 				cmd.By = byMainstay
 			}
 			d.Commands = append(d.Commands, *cmd)
 		}
-		d.Reasons[name] = why
+		d.because(name, why)
 	}
 	if in.State.Platform != nil {
 		apps(in, &d)
@@ -98,7 +126,7 @@ func bind(in Input) []state.Command {
 	}
 	for _, h := range in.State.Platform.Hosts {
 		if r := in.View.Report(h.Name); r != nil && r.RunID != "" && r.RunID != in.State.Runs[h.Name] {
-			return []state.Command{{By: byMainstay, At: in.At, Bind: &state.Bind{Host: h.Name, Run: r.RunID}}}
+			return []state.Command{{By: byMainstay, At: in.At(), Bind: &state.Bind{Host: h.Name, Run: r.RunID}}}
 		}
 	}
 	return nil
@@ -113,20 +141,23 @@ type look struct {
 	c        *state.Cluster
 	conf     *platform.Cluster
 	decision *Decision
+
+	// What is asked again and again in one round, once it has been asked.
+	members []*health.Member // what is fresh of each, in the platform's order
+	others  []string         // the replicas
+	ackers  []string
 }
 
 func (l *look) decide() (*state.Command, Reason) {
+	l.syncWait() // a survey asks since when
 	switch {
 	case l.c.Primary == "":
 		return l.birth()
 	case l.c.Attempt != nil && l.c.Attempt.Phase == state.PhaseSeal:
-		l.problems()
 		return l.fence()
 	case l.c.Attempt != nil:
-		l.problems()
 		return l.handOver()
 	}
-	l.problems()
 	if cmd, why := l.pause(); cmd != nil {
 		return cmd, why
 	}
@@ -150,11 +181,18 @@ func (l *look) suspect() time.Duration { return platform.Suspect(l.conf.Lease) }
 
 // fresh is what is known of a member from a report that still counts, or nil.
 func (l *look) fresh(name string) *health.Member {
-	m := l.conf.Member(name)
-	if m == nil {
-		return nil
+	if l.members == nil {
+		l.members = make([]*health.Member, len(l.conf.Members))
+		for i := range l.conf.Members {
+			l.members[i] = l.View.Fresh(&l.conf.Members[i], l.suspect(), l.Now)
+		}
 	}
-	return l.View.Fresh(m, l.suspect(), l.Now)
+	for i := range l.conf.Members {
+		if l.conf.Members[i].Name == name {
+			return l.members[i]
+		}
+	}
+	return nil
 }
 
 // known is what is known of a member, however old: for durable promises only.
@@ -180,13 +218,15 @@ func (l *look) site(member string) string {
 
 // replicas are the names of all members but the primary, in the platform's order.
 func (l *look) replicas() []string {
-	var names []string
-	for _, m := range l.conf.Members {
-		if m.Name != l.c.Primary {
-			names = append(names, m.Name)
+	if l.others == nil {
+		l.others = make([]string, 0, len(l.conf.Members))
+		for i := range l.conf.Members {
+			if m := &l.conf.Members[i]; m.Name != l.c.Primary {
+				l.others = append(l.others, m.Name)
+			}
 		}
 	}
-	return names
+	return l.others
 }
 
 func wait(rule Rule, text string) (*state.Command, Reason) {

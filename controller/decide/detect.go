@@ -42,12 +42,21 @@ func (l *look) detect() (*state.Command, Reason) {
 // connections because every slot is taken is alive. A failing write path is left only for somebody who can take over:
 // a restart in place would not mend a full disk.
 func (l *look) stuck(p *health.Member) (*state.Command, Reason) {
-	bound := l.stuckBound().Milliseconds()
-	if !l.c.Opened || p.Process != health.ProcessRunning || p.Saturated || p.Epoch != l.c.Epoch {
+	if !l.c.Opened || p.Process != health.ProcessRunning || p.Saturated || p.Epoch != l.c.Epoch || p.Stale == 0 && p.WriteStale == 0 {
 		return nil, Reason{}
 	}
+	bound := l.stuckBound().Milliseconds()
 	if p.Stale > bound {
-		return l.begin(health.PrimaryStuck, fmt.Sprintf("its agent has had no answer to a new connection for %d ms", p.Stale), true)
+		evidence := fmt.Sprintf("its agent has had no answer to a new connection for %d ms", p.Stale)
+		switch through := l.through(p.Stale); {
+		case len(through) > 0:
+			l.problem(health.PrimaryStuck, l.c.Primary, evidence+", but it has answered "+strings.Join(through, ", ")+" since then: it is slow, and not left for that", false)
+			return nil, Reason{}
+		case !l.succeeded() && p.Stale <= bound*excuse:
+			l.problem(health.PrimaryStuck, l.c.Primary, evidence+"; no replica could take over, so it is restarted in place only if that lasts", false)
+			return nil, Reason{}
+		}
+		return l.begin(health.PrimaryStuck, evidence, true)
 	}
 	if p.WriteStale <= bound {
 		return nil, Reason{}
@@ -61,6 +70,23 @@ func (l *look) stuck(p *health.Member) (*state.Command, Reason) {
 		return nil, Reason{}
 	}
 	return l.begin(health.PrimaryStuck, evidence, true)
+}
+
+// excuse is by how much a bound on what hangs is stretched, at most, where ending the member would not help much, or its host
+// has no time to answer.
+const excuse = 3
+
+// through names the controllers that the primary has answered, on a connection begun since it came to be stale.
+func (l *look) through(stale int64) (names []string) {
+	m := l.conf.Member(l.c.Primary)
+	for _, name := range l.Controllers {
+		// the vote itself may be as old as that
+		since := time.Duration(stale)*time.Millisecond - l.suspect()
+		if v := l.View.Vote(name, m, l.suspect(), l.Now); v != nil && v.Probed(since) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // stuckBound is shorter where the replicas bear it out: nothing comes from any of the primary's processes.
@@ -154,13 +180,13 @@ func (l *look) unreachable() (*state.Command, Reason) {
 type votes struct {
 	expected    int // observers there should be: the controllers and the replicas
 	controllers int // of them, controllers
-	deaf        int // controllers that have no contact with it, this one among them
+	deaf        int // controllers that asked it after its agent fell silent, and had no answer
 
 	hear      []string // controllers that its agent reports to
 	reach     []string // controllers whose probes it answers
 	streaming []string // replicas that receive from it
 	silent    []string // replicas that receive nothing
-	absent    []string // observers without a fresh word
+	absent    []string // observers without a fresh word, or that have not asked
 }
 
 // votes asks the controllers (what they hear, and their probes) and the replicas' receivers.
@@ -174,14 +200,18 @@ func (l *look) votes() votes {
 	for _, name := range observers {
 		vote, self := l.View.Vote(name, m, l.suspect(), l.Now), name == l.Self
 		switch {
-		case vote == nil && !self:
-			v.absent = append(v.absent, name)
-		case vote != nil && !self && vote.Heard(recent):
-			v.hear = append(v.hear, name)
-		case vote != nil && vote.Probed(recent):
-			v.reach = append(v.reach, name)
-		default:
+		case self && l.View.Imagined(): // a prediction asks nobody
 			v.deaf++
+		case vote == nil:
+			v.absent = append(v.absent, name)
+		case !self && vote.Heard(recent):
+			v.hear = append(v.hear, name)
+		case vote.Probed(recent):
+			v.reach = append(v.reach, name)
+		case vote.Failed(2 * l.suspect()):
+			v.deaf++
+		default: // it has not asked, or has no answer yet
+			v.absent = append(v.absent, name)
 		}
 	}
 	for _, name := range l.replicas() {
@@ -275,6 +305,19 @@ func (l *look) quiet(host string) string {
 	return "has not been heard for " + round(l.View.Silence(host, l.Now)).String()
 }
 
+// streams: while a cluster is paused its primary makes no small commits, so an idle stream brings nothing.
+func (l *look) streams(r *health.Member) bool {
+	return r.Streams() || l.c.Pause != nil && r.Receiver != nil && r.Receiver.Streaming
+}
+
+// syncWait is for how long some session has waited for an acknowledgement.
+func (l *look) syncWait() time.Duration {
+	if p := l.fresh(l.c.Primary); p == nil || p.SyncWaits == 0 {
+		return 0
+	}
+	return l.Watch.held(l.c.Name + "/syncwait")
+}
+
 func (l *look) memberProblems(name string, r *health.Member) {
 	primary := name == l.c.Primary
 	if r.Error != "" {
@@ -290,7 +333,7 @@ func (l *look) memberProblems(name string, r *health.Member) {
 		l.problem(health.PendingRestart, name, strings.Join(r.PendingRestart, ", ")+" wait for a restart", false)
 	}
 	switch {
-	case primary && r.SyncWaits > 0 && l.Watch.held(l.c.Name+"/syncwait").Seconds() > 2:
+	case primary && r.SyncWaits > 0 && l.syncWait().Seconds() > 2:
 		l.problem(health.SyncBlocked, name, fmt.Sprintf("%d sessions wait for an acknowledgement", r.SyncWaits), false)
 	case primary && r.Saturated:
 		l.problem(health.PrimarySaturated, name, "every connection slot is taken: new connections are refused. Raise max_connections or find out who holds them", false)
@@ -298,7 +341,7 @@ func (l *look) memberProblems(name string, r *health.Member) {
 		l.problem(health.TwoPrimaries, name, "it runs writable beside "+l.c.Primary+"; its agent has the order to stop it", true)
 	case !primary && r.Needs != "":
 		l.problem(health.ReplicaDiverged, name, "needs a "+r.Needs, true)
-	case !primary && !r.Streams() && l.c.Attempt == nil && l.c.Opened:
+	case !primary && !l.streams(r) && l.c.Attempt == nil && l.c.Opened:
 		l.problem(health.ReplicaNotStreaming, name, "it receives nothing"+because(r), false)
 	}
 }

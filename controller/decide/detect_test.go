@@ -23,7 +23,8 @@ func (st *stage) votesOf(c2, c3 *health.Vote) {
 }
 
 func TestControllersVote(t *testing.T) {
-	deaf := func() *health.Vote { return &health.Vote{HeardMS: 1100, ProbedMS: -1} }
+	deaf := func() *health.Vote { return &health.Vote{HeardMS: 1100, ProbedMS: -1, FailedMS: 600} }
+	idle := func() *health.Vote { return &health.Vote{HeardMS: 1100, ProbedMS: 40_000} }
 	for _, c := range []struct {
 		name      string
 		c2, c3    *health.Vote
@@ -33,10 +34,12 @@ func TestControllersVote(t *testing.T) {
 	}{
 		{name: "nobody has contact", c2: deaf(), c3: deaf(), problem: health.PrimaryUnreachable, begins: true},
 		{name: "one controller is silent", c2: deaf(), problem: health.PrimaryUnreachable, begins: true},
+		{name: "two of three controllers have not asked it: 3 of 5 say so", c2: idle(), c3: idle(), problem: health.PrimaryUnreachable, begins: true},
+		{name: "none has had an answer, but one asked before its agent fell silent", c2: deaf(), c3: &health.Vote{HeardMS: 1100, ProbedMS: -1, FailedMS: 1200}, problem: health.PrimaryUnreachable, begins: true},
 		{name: "both are silent: 3 of 5 say so", problem: health.PrimaryUnreachable, begins: true},
 		{name: "a probe succeeds", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 200}, problem: health.PrimaryAgentSilent},
-		{name: "the last probe that succeeded is two ago", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 1100}, problem: health.PrimaryUnreachable, begins: true},
-		{name: "a probe is refused for want of a slot", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: -1, Saturated: true}, problem: health.PrimaryAgentSilent},
+		{name: "the last probe that succeeded is two ago", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 1100, FailedMS: 300}, problem: health.PrimaryUnreachable, begins: true},
+		{name: "a probe is refused for want of a slot", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 200, Saturated: true}, problem: health.PrimaryAgentSilent},
 		{name: "one other hears its agent", c2: deaf(), c3: &health.Vote{HeardMS: 300, ProbedMS: -1}, problem: health.PrimaryAgentSilent},
 		{name: "all others hear its agent", c2: &health.Vote{HeardMS: 100, ProbedMS: -1}, c3: &health.Vote{HeardMS: 300, ProbedMS: -1}, problem: health.ObserverIsolated, transfers: true},
 	} {
@@ -59,10 +62,14 @@ func TestControllersWithoutFreshWordsDoNotCount(t *testing.T) {
 	st.later(1600 * time.Millisecond)
 	st.votesOf(nil, nil)
 	st.waits("too few observers answer to be sure (2 of 5")
-	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: -1}, nil)
+	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: -1, FailedMS: 500}, nil)
 	st.later(1600 * time.Millisecond) // an old word
 	st.waits("too few observers answer")
-	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: -1}, nil)
+	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: 20_000}, nil)
+	st.waits("too few observers answer")
+	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: -1, FailedMS: 2001}, nil)
+	st.waits("too few observers answer")
+	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: -1, FailedMS: 1999}, nil)
 	if b := st.commits().Begin; b == nil {
 		t.Error("three of five observers have no contact")
 	}
@@ -96,6 +103,7 @@ func TestStuckPrimary(t *testing.T) {
 		change  func(*stage, *health.Member)
 		begins  string
 		problem health.Kind
+		vote    *health.Vote // of another controller
 	}{
 		{name: "new connections hang", change: func(_ *stage, m *health.Member) { m.Stale = stuck }, begins: "no answer to a new connection"},
 		{name: "not for long enough", change: func(_ *stage, m *health.Member) { m.Stale, m.WriteStale = stuck-1, stuck-1 }},
@@ -112,7 +120,16 @@ func TestStuckPrimary(t *testing.T) {
 			m.WriteStale, st.members["m2"].Receiver, st.members["m3"].Receiver = stuck, nil, nil
 		}, problem: health.PrimaryStuck},
 		{name: "connections hang, and nobody could take over: a restart may help", change: func(st *stage, m *health.Member) {
+			m.Stale, st.members["m2"], st.members["m3"] = stuck*excuse, nil, nil
+		}, begins: "no answer to a new connection"},
+		{name: "... but not as soon as where one could", change: func(st *stage, m *health.Member) {
 			m.Stale, st.members["m2"], st.members["m3"] = stuck, nil, nil
+		}, problem: health.PrimaryStuck},
+		{name: "connections hang, but a controller got one since", vote: &health.Vote{HeardMS: 100, ProbedMS: 400}, change: func(_ *stage, m *health.Member) {
+			m.Stale = stuck
+		}, problem: health.PrimaryStuck},
+		{name: "a controller got one before", vote: &health.Vote{HeardMS: 100, ProbedMS: 600}, change: func(_ *stage, m *health.Member) {
+			m.Stale = stuck
 		}, begins: "no answer to a new connection"},
 		{name: "every slot is taken", change: func(_ *stage, m *health.Member) { m.Stale, m.Saturated = stuck, true }, problem: health.PrimarySaturated},
 		{name: "its agent got no answer, so it cannot say that it is open", change: func(_ *stage, m *health.Member) {
@@ -122,6 +139,7 @@ func TestStuckPrimary(t *testing.T) {
 		st := well(t, 1, nil)
 		c.change(st, st.members["m1"])
 		st.later(2 * time.Second)
+		st.votesOf(c.vote, nil)
 		cmd, _, d := st.next()
 		switch {
 		case c.begins != "" && (cmd == nil || cmd.Begin == nil || !cmd.Begin.StopOld || !strings.Contains(cmd.Begin.Reason, c.begins)):

@@ -106,7 +106,13 @@ func (st *stage) report() {
 }
 
 func (st *stage) input() Input {
-	return Input{State: st.s, View: st.view, Leases: st.leases, Controllers: st.controllers, Self: st.self, Site: st.site, Watch: st.watch, Now: st.now, At: "2026-01-01T00:00:00.000Z", Wall: time.Unix(1_750_000_000, 0)}
+	own := health.Vote{Cluster: "feed", Member: "m1", HeardMS: 10, ProbedMS: -1}
+	if st.members["m1"] == nil {
+		own.HeardMS, own.FailedMS = -1, 400
+	}
+	st.number++
+	st.view.FoldVotes(health.Votes{Observer: st.self, Site: st.site, Number: st.number, Votes: []health.Vote{own}}, st.now)
+	return Input{State: st.s, View: st.view, Leases: st.leases, Controllers: st.controllers, Self: st.self, Site: st.site, Watch: st.watch, Survey: true, Now: st.now, Wall: time.Unix(1_750_000_000, 0)}
 }
 
 func (st *stage) next() (*state.Command, Reason, Decision) {
@@ -115,9 +121,9 @@ func (st *stage) next() (*state.Command, Reason, Decision) {
 		st.t.Errorf("%d commands for one cluster", len(d.Commands))
 	}
 	if len(d.Commands) == 0 {
-		return nil, d.Reasons["feed"], d
+		return nil, d.Reasons.Of("feed"), d
 	}
-	return &d.Commands[0], d.Reasons["feed"], d
+	return &d.Commands[0], d.Reasons.Of("feed"), d
 }
 
 // commits decides and commits, and returns the command, which must exist and be accepted.

@@ -34,7 +34,7 @@ func Predict(in Input, cluster string, death Death) state.Prediction {
 		return state.Prediction{Why: "the cluster has no primary yet"}
 	}
 	p := &prediction{cluster: cluster, began: in.Now}
-	p.in = Input{State: in.State, Controllers: in.Controllers, Self: in.Self, View: in.View.Clone(), Leases: in.Leases, Watch: NewStopwatch(), Now: in.Now, At: in.At, Wall: in.Wall, Foretold: true}
+	p.in = Input{State: in.State, Controllers: in.Controllers, Self: in.Self, View: in.View.Clone(), Leases: in.Leases, Watch: NewStopwatch(), Now: in.Now, Wall: in.Wall, Foretold: true}
 	p.forgetSilent()
 	p.in.View.Refresh(in.Now)
 	p.kill(c, death)
@@ -89,7 +89,7 @@ func (p *prediction) kill(c *state.Cluster, death Death) {
 func (p *prediction) run(death Death) state.Prediction {
 	for range 12 {
 		d := Next(p.in)
-		p.why = d.Reasons[p.cluster].Text
+		p.why = d.Reasons.Of(p.cluster).Text
 		cmd := p.command(d)
 		if cmd == nil {
 			if !p.later() {

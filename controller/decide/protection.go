@@ -51,13 +51,13 @@ func sealable(in Input, c *state.Cluster, conf *platform.Cluster) *look {
 	}
 	in.View, in.Watch = in.View.Clone(), NewStopwatch()
 	in.Watch.begin(in.Now)
-	l := &look{Input: in, c: &fenced, conf: conf, decision: &Decision{}}
-	for _, name := range l.replicas() {
-		if l.fresh(name) != nil {
-			l.View.Replace(conf.Member(name), func(r *health.Member) { sealNow(r, fenced.Attempt.Number) })
+	now := &look{Input: in, c: &fenced, conf: conf}
+	for _, name := range now.replicas() {
+		if now.fresh(name) != nil {
+			in.View.Replace(conf.Member(name), func(r *health.Member) { sealNow(r, fenced.Attempt.Number) })
 		}
 	}
-	return l
+	return &look{Input: in, c: &fenced, conf: conf, decision: &Decision{}}
 }
 
 // sealNow is what a replica that answers and runs does with the goal of an attempt.

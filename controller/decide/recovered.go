@@ -26,10 +26,10 @@ func (l *look) reaffirm(p *health.Member) (*state.Command, Reason) {
 // knows; "" where no agent tells of that, or an operator has decided. What was acknowledged since is not on the old primary, so
 // neither its word nor its disk shows anything (S4).
 func (l *look) overtaken() string {
-	old := l.known(l.c.Primary)
 	if a := l.c.Attempt; !l.c.Doubtful || a != nil && a.Accepted != nil && a.Accepted.Completeness {
 		return ""
 	}
+	old := l.known(l.c.Primary)
 	for _, m := range l.conf.Members {
 		r := l.known(m.Name)
 		if r == nil || !l.c.Epoch.Less(r.Epoch) {

@@ -29,8 +29,8 @@ func twoSites(t *testing.T, acks int, change func(*platform.Platform)) *stage {
 func (st *stage) votes(name, site string, hears bool) {
 	st.number++
 	v := health.Vote{Cluster: "feed", Member: "m1", HeardMS: -1, ProbedMS: -1}
-	if hears {
-		v.HeardMS = 10
+	if v.FailedMS = 300; hears {
+		v.HeardMS, v.FailedMS = 10, 0
 	}
 	st.view.FoldVotes(health.Votes{Observer: name, Site: site, Number: st.number, Votes: []health.Vote{v}}, st.now)
 }

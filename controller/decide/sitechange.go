@@ -41,10 +41,10 @@ func siteChange(in Input, d *Decision) {
 		return
 	}
 	step, why := l.next()
-	d.Reasons["site switchover"] = Reason{RuleSite, why}
+	d.because("site switchover", Reason{RuleSite, why})
 	if step != nil {
 		step.Change, step.Version = l.ch.ID, l.ch.Version
-		d.Commands = append(d.Commands, state.Command{By: byMainstay, At: in.At, StepSite: step})
+		d.Commands = append(d.Commands, state.Command{By: byMainstay, At: in.At(), StepSite: step})
 	}
 }
 
@@ -269,7 +269,7 @@ func (l *changeLook) blockers(cluster string) []string {
 // writes take them again.
 func (l *changeLook) serving() string {
 	for _, name := range l.State.AppNames() {
-		p := &poolLook{Input: l.Input, a: l.State.Apps[name], conf: l.State.Platform.App(name), decision: &Decision{Reasons: map[string]Reason{}}}
+		p := &poolLook{Input: l.Input, a: l.State.Apps[name], conf: l.State.Platform.App(name), decision: &Decision{}}
 		well, all := 0, 0
 		for i := range p.conf.Instances {
 			inst := &p.conf.Instances[i]

@@ -112,7 +112,7 @@ func (l *look) left() string {
 // needed is a member that is leaving, but whose acknowledgements commits cannot do without yet, "" if there is none.
 func (l *look) needed(p *health.Member, set *platform.Set) string {
 	able := 0
-	for _, inc := range l.State.Ackers(l.c, l.c.Primary) {
+	for _, inc := range l.mayAck() {
 		if s := sender(p, inc); s != nil && near(p, s) {
 			able++
 		}
@@ -180,12 +180,12 @@ func sender(p *health.Member, incarnation string) *health.Sender {
 // primary loads it; the old ones stay in force until the drop rule holds.
 func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
 	set, able := l.c.Set(), l.ableAckers(p)
-	acks := l.wantedAcks(set, len(able))
+	acks := l.wantedAcks(set, able)
 	if set.Acks < l.conf.Durability.Acks {
-		l.problem(health.DurabilityReduced, l.c.Primary, fmt.Sprintf("commits wait for %d replicas, not for %d: %d of those that count stream", set.Acks, l.conf.Durability.Acks, len(able)), false)
+		l.problem(health.DurabilityReduced, l.c.Primary, fmt.Sprintf("commits wait for %d replicas, not for %d: %d of those that count stream", set.Acks, l.conf.Durability.Acks, able), false)
 	}
 	wanted := acks
-	if set.Acks < acks && len(able) < acks {
+	if set.Acks < acks && able < acks {
 		acks = set.Acks // commits must not begin to wait for replicas that are not there yet; those that they wait for may change
 	}
 	if name := l.needed(p, set); name != "" {
@@ -194,7 +194,7 @@ func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
 	want := l.wantedNames(p, set, acks)
 	if len(want) < acks || set.Acks == acks && (acks == 0 || slices.Equal(want, set.Names)) {
 		if acks < wanted {
-			return wait(RuleUpkeep, fmt.Sprintf("commits wait for %d replicas yet, not %d: only %d stream from %s", set.Acks, wanted, len(able), l.c.Primary))
+			return wait(RuleUpkeep, fmt.Sprintf("commits wait for %d replicas yet, not %d: only %d stream from %s", set.Acks, wanted, able, l.c.Primary))
 		}
 		return wait(RuleHealthy, "")
 	}
@@ -260,20 +260,27 @@ func (l *look) heardAckers() (n int) {
 	return n
 }
 
-// ableAckers are the incarnations that stream and whose acknowledgements count.
-func (l *look) ableAckers(p *health.Member) []string {
-	var names []string
-	for _, name := range l.State.Ackers(l.c, l.c.Primary) {
+// mayAck are the incarnations whose acknowledgements count.
+func (l *look) mayAck() []string {
+	if l.ackers == nil {
+		l.ackers = l.State.Ackers(l.c, l.c.Primary)
+	}
+	return l.ackers
+}
+
+// ableAckers counts the incarnations that stream and whose acknowledgements count.
+func (l *look) ableAckers(p *health.Member) (n int) {
+	for _, name := range l.mayAck() {
 		if sender(p, name) != nil {
-			names = append(names, name)
+			n++
 		}
 	}
-	return names
+	return n
 }
 
 func (l *look) wantedNames(p *health.Member, set *platform.Set, acks int) []string {
 	var keep, gone, next []string
-	for _, inc := range l.State.Ackers(l.c, l.c.Primary) {
+	for _, inc := range l.mayAck() {
 		s := sender(p, inc)
 		switch {
 		case set.Has(inc) && (s != nil || l.View.NotStreaming(inc, l.Now) < leaveAfter):

@@ -3,6 +3,7 @@ package loop
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"mainstay/controller/decide"
@@ -17,13 +18,13 @@ import (
 func (c *Core) answer(r health.Report, now time.Duration) *wire.ReportAnswer {
 	a := &wire.ReportAnswer{
 		PlatformID: c.state.PlatformID, Generation: c.state.Generation, RunID: r.RunID, Number: r.Number, Leader: c.name, Index: c.state.Index,
-		Version: WakeVersion(c.state, r.Host), Goals: map[string]platform.Goal{}, Positions: map[string]platform.LSN{}, Peers: map[string]wire.Peer{}, Heartbeat: platform.Heartbeat(platform.DefaultLease),
+		Version: WakeVersion(c.state, r.Host), Goals: map[string]platform.Goal{}, Heartbeat: platform.Heartbeat(platform.DefaultLease),
 	}
 	if c.state.Platform == nil {
 		return a
 	}
 	for name, goal := range c.state.Releases(r.Host) {
-		if memberOf(r, name) != nil { // its agent has not let go of it yet
+		if r.Member(name) != nil { // its agent has not let go of it yet
 			a.Goals[name] = goal
 		}
 	}
@@ -79,7 +80,7 @@ func (c *Core) grant(conf *platform.Cluster, member string, r health.Report, now
 	if cl.Primary != member || cl.Fencing() || c.fenced[conf.Name] == cl.Epoch || c.state.Barred(r.Host) != nil {
 		return nil
 	}
-	seen := memberOf(r, member)
+	seen := r.Member(member)
 	if seen == nil || cl.Epoch.Less(seen.Epoch) || !seen.Closed.Less(cl.Epoch) {
 		return nil // it has obeyed a later epoch, or has closed this one for good
 	}
@@ -100,13 +101,24 @@ func (c *Core) grant(conf *platform.Cluster, member string, r health.Report, now
 func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
 	for i := range conf.Members {
 		m := &conf.Members[i]
-		if seen := c.view.Member(m); seen != nil && seen.Position != 0 {
-			a.Positions[seen.Name] = seen.Position
+		r := c.view.Report(m.Host)
+		if r == nil {
+			continue
 		}
-		if r := c.view.Report(m.Host); r != nil && r.Address != "" {
-			a.Peers[m.Name] = wire.Peer{Host: m.Host, Address: r.Address}
+		if seen := r.Member(m.Name); seen != nil && seen.Position != 0 {
+			put(&a.Positions, m.Name, seen.Position)
+		}
+		if r.Address != "" {
+			put(&a.Peers, m.Name, wire.Peer{Host: m.Host, Address: r.Address})
 		}
 	}
+}
+
+func put[V any](m *map[string]V, key string, v V) {
+	if *m == nil {
+		*m = map[string]V{}
+	}
+	(*m)[key] = v
 }
 
 // stopped: the agent affirms it, and that it starts it only for a goal that says so.
@@ -114,26 +126,22 @@ func stopped(r health.Report, instance string) bool {
 	return slices.ContainsFunc(r.Instances, func(i health.Instance) bool { return i.Name == instance && i.Stopped })
 }
 
-func memberOf(r health.Report, name string) *health.Member {
-	for i := range r.Members {
-		if r.Members[i].Name == name {
-			return &r.Members[i]
-		}
-	}
-	return nil
-}
-
 // WakeVersion changes whenever the goals of a host may have changed: it is made of the versions they are computed from.
 func WakeVersion(s *state.State, host string) string {
-	v := fmt.Sprintf("%d.%d", s.Generation, s.PlatformVersion)
+	v := strconv.AppendUint(make([]byte, 0, 64), s.Generation, 10)
+	add := func(word, name, sep string, version uint64) {
+		v = append(append(append(v, word...), name...), sep...)
+		v = strconv.AppendUint(v, version, 10)
+	}
+	add("", "", ".", s.PlatformVersion)
 	if s.Platform == nil {
-		return v
+		return string(v)
 	}
 	for i := range s.Platform.Clusters {
 		conf := &s.Platform.Clusters[i]
 		for _, m := range conf.Members {
 			if m.Host == host {
-				v += fmt.Sprintf("/%s:%d", conf.Name, s.Clusters[conf.Name].Version)
+				add("/", conf.Name, ":", s.Clusters[conf.Name].Version)
 				break
 			}
 		}
@@ -142,15 +150,15 @@ func WakeVersion(s *state.State, host string) string {
 		app := &s.Platform.Apps[i]
 		for j := range app.Instances {
 			if a := s.Apps[app.Name]; app.Instances[j].Host == host && a != nil {
-				v += fmt.Sprintf("/app %s:%d", app.Name, a.Version)
+				add("/app ", app.Name, ":", a.Version)
 				break
 			}
 		}
 	}
 	if s.Change != nil {
-		v += fmt.Sprintf("/%s:%d", s.Change.ID, s.Change.Version)
+		add("/", s.Change.ID, ":", s.Change.Version)
 	}
-	return v
+	return string(v)
 }
 
 // hold is for how long a host's agent must be silent before another may speak for the host: longer than any lease (L8).

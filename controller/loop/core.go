@@ -68,7 +68,7 @@ type Core struct {
 	voted  uint64   // numbers this process's own votes
 
 	last        decide.Decision
-	predictions map[string]predictions
+	predictable map[string]decide.Input // what predictions of quiet clusters rest on, renewed once a second
 }
 
 type waitingReport struct {
@@ -79,11 +79,6 @@ type waitingReport struct {
 type holder struct {
 	member, run string
 	end         time.Duration
-}
-
-type predictions struct {
-	hostLost, crash state.Prediction
-	at              time.Duration
 }
 
 // Out is what a step wants done.
@@ -129,7 +124,7 @@ func (c *Core) Lead(now time.Duration) Out {
 	c.term++
 	c.leases, c.watch = fencing.NewLeases(now), decide.NewStopwatch()
 	c.busy, c.fenced = map[string]bool{}, map[string]platform.Epoch{}
-	c.holders, c.predictions = map[string]holder{}, map[string]predictions{}
+	c.holders, c.predictable = map[string]holder{}, map[string]decide.Input{}
 	c.view.Since = now
 	out.Tick = c.propose(now).Tick
 	return out
@@ -235,8 +230,17 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 		c.noteFence(cmd)
 		out.Proposals = append(out.Proposals, Proposal{Decided: true, Term: c.term, Command: cmd})
 	}
-	c.predict(now, wall)
+	c.keepPredictable(now, wall)
 	return out
+}
+
+// survey is what a leader would decide now, with every problem that it sees, on a copy of what it knows.
+func (c *Core) survey(in decide.Input) decide.Decision {
+	if !c.leading || !c.ready {
+		return c.last
+	}
+	in.Survey = true
+	return decide.Next(in)
 }
 
 // givenUp: a leader's state is the newest that its group has, so agents that know a later generation obey another group.
@@ -255,8 +259,7 @@ func (c *Core) distrustSelf(now time.Duration) {
 }
 
 func (c *Core) input(now time.Duration, wall time.Time) decide.Input {
-	return decide.Input{State: c.state, View: c.view, Leases: c.leases, Controllers: c.voters, Self: c.name, Site: c.site, Watch: c.watch, Now: now, Wall: wall,
-		At: wall.UTC().Format("2006-01-02T15:04:05.000Z07:00")}
+	return decide.Input{State: c.state, View: c.view, Leases: c.leases, Controllers: c.voters, Self: c.name, Site: c.site, Watch: c.watch, Now: now, Wall: wall}
 }
 
 // Submit proposes an operator's command.
@@ -318,35 +321,38 @@ func (c *Core) noteFence(cmd state.Command) {
 	}
 }
 
-// remember puts the last prediction beside the failover that now happens.
+// remember puts beside the failover that now happens what would have been predicted a moment ago.
 func (c *Core) remember(cmd *state.Command) {
 	if cmd.Begin == nil || cmd.Begin.Kind != state.Failover {
 		return // a planned change is not what was predicted
 	}
-	p, ok := c.predictions[cmd.Cluster]
+	in, ok := c.predictable[cmd.Cluster]
 	if !ok {
 		return
 	}
-	begin := *cmd.Begin
-	begin.Prediction = &p.hostLost
-	if begin.StopOld {
-		begin.Prediction = &p.crash
+	death := decide.HostLost
+	if cmd.Begin.StopOld {
+		death = decide.Crash
 	}
+	begin, foretold := *cmd.Begin, decide.Predict(in, cmd.Cluster, death)
+	begin.Prediction = &foretold
 	cmd.Begin = &begin
 }
 
-// predict renews the predictions of quiet clusters, once a second.
-func (c *Core) predict(now time.Duration, wall time.Time) {
+// keepPredictable keeps what was known of quiet clusters, once a second: a prediction is made only when its failover comes, but
+// from what was known before.
+func (c *Core) keepPredictable(now time.Duration, wall time.Time) {
 	for _, name := range c.state.ClusterNames() {
 		cl := c.state.Clusters[name]
-		if cl.Primary == "" || cl.Attempt != nil || !cl.Opened || c.last.Reasons[name].Rule != decide.RuleHealthy {
+		if cl.Primary == "" || cl.Attempt != nil || !cl.Opened || c.last.Reasons.Of(name).Rule != decide.RuleHealthy {
 			continue
 		}
-		if p, ok := c.predictions[name]; ok && now-p.at < time.Second {
+		if in, ok := c.predictable[name]; ok && now-in.Now < time.Second {
 			continue
 		}
 		in := c.input(now, wall)
-		c.predictions[name] = predictions{decide.Predict(in, name, decide.HostLost), decide.Predict(in, name, decide.Crash), now}
+		in.View, in.Leases = in.View.Clone(), in.Leases.Clone()
+		c.predictable[name] = in
 	}
 }
 

@@ -249,7 +249,7 @@ func (l *Loop) propose(cmd state.Command, then func(refused bool, err error)) {
 
 // note writes one line for each decision.
 func (l *Loop) note(p Proposal) {
-	why := l.core.last.Reasons[p.Command.Subject()]
+	why := l.core.last.Reasons.Of(p.Command.Subject())
 	if b := p.Command.Bind; b != nil {
 		l.zap.Info("an agent speaks for its host", zap.String("host", b.Host), zap.String("run", b.Run))
 	} else if p.Decided {
@@ -314,7 +314,7 @@ func (l *Loop) Look(ctx context.Context) (Look, error) {
 		}
 		in := c.input(boottime.Now(), time.Now())
 		in.View, in.Watch, in.Leases = c.view.Clone(), c.watch.Clone(), leases.Clone()
-		ch <- Look{Name: c.name, Leading: c.leading && c.ready, Input: in, Last: c.last, Stats: l.stats, Began: l.begun}
+		ch <- Look{Name: c.name, Leading: c.leading && c.ready, Input: in, Last: c.survey(in), Stats: l.stats, Began: l.begun}
 	})
 	if err != nil {
 		return Look{}, err

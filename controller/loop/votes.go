@@ -18,22 +18,15 @@ func (c *Core) Votes(v health.Votes, now time.Duration) { c.view.FoldVotes(v, no
 // folds them in, and returns them for the others. began tells this process from earlier ones.
 func (c *Core) Vote(began string, probes []health.Vote, apps []health.InstanceVote, now time.Duration) health.Votes {
 	c.voted++
-	out := health.Votes{Observer: c.name, Site: c.site, Number: c.voted, Began: began, Votes: []health.Vote{}, Apps: c.known(apps)}
-	probed := map[string]health.Vote{}
-	for _, p := range probes {
-		probed[p.Cluster+"/"+p.Member] = p
-	}
+	out := health.Votes{Observer: c.name, Site: c.site, Number: c.voted, Began: began, Votes: make([]health.Vote, 0, len(probes)), Apps: c.known(apps)}
 	for _, name := range c.state.ClusterNames() {
 		conf := c.state.ClusterConfig(name)
 		if conf == nil || c.state.Clusters[name].Primary == "" {
 			continue
 		}
 		for i := range conf.Members {
-			v, known := probed[name+"/"+conf.Members[i].Name]
-			if !known {
-				v.ProbedMS = -1
-			}
-			v.Cluster, v.Member, v.HeardMS = name, conf.Members[i].Name, c.heard(&conf.Members[i], now)
+			v := probeOf(probes, name, conf.Members[i].Name)
+			v.HeardMS = c.heard(&conf.Members[i], now)
 			if c.tells(&v, platform.Suspect(conf.Lease), now) {
 				out.Votes = append(out.Votes, v)
 			}
@@ -41,6 +34,45 @@ func (c *Core) Vote(began string, probes []health.Vote, apps []health.InstanceVo
 	}
 	c.view.FoldVotes(out, now)
 	return out
+}
+
+// MemberKey names a member of a cluster.
+type MemberKey struct{ Cluster, Member string }
+
+// doubtAfter is for how long a member's agent may be silent before this controller asks the member itself: the first heartbeat
+// that is missed, and half of one for its way.
+func doubtAfter(lease time.Duration) time.Duration { return platform.Heartbeat(lease) * 3 / 2 }
+
+// Doubted names the members that this controller should ask itself, at once and again and again: their agents are silent, or report
+// that PostgreSQL does not answer them.
+func (c *Core) Doubted(now time.Duration) (out map[MemberKey]bool) {
+	for _, name := range c.state.ClusterNames() {
+		conf := c.state.ClusterConfig(name)
+		if conf == nil || c.state.Clusters[name].Primary == "" {
+			continue
+		}
+		limit := doubtAfter(conf.Lease)
+		for i := range conf.Members {
+			m := &conf.Members[i]
+			if r := c.view.Fresh(m, limit, now); r == nil || r.Stale > 0 {
+				if out == nil {
+					out = map[MemberKey]bool{}
+				}
+				out[MemberKey{name, m.Name}] = true
+			}
+		}
+	}
+	return out
+}
+
+// probeOf is what the probes say of a member.
+func probeOf(probes []health.Vote, cluster, member string) health.Vote {
+	for i := range probes {
+		if p := &probes[i]; p.Cluster == cluster && p.Member == member {
+			return *p
+		}
+	}
+	return health.Vote{Cluster: cluster, Member: member, ProbedMS: -1}
 }
 
 // known leaves out the app servers that the platform no longer has.

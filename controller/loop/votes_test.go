@@ -114,3 +114,26 @@ func TestVotesOfApps(t *testing.T) {
 		t.Errorf("of no platform: %+v", got.Apps)
 	}
 }
+
+// TestDoubted: who misses a heartbeat, or whose PostgreSQL gives its own agent no answer, is asked.
+func TestDoubted(t *testing.T) {
+	now := time.Hour
+	c := leader(t, now)
+	doubts := func(at time.Duration) bool { return c.Doubted(at)[MemberKey{"feed", "m1"}] }
+	if !doubts(now) {
+		t.Error("nothing was heard yet")
+	}
+	c.Report(1, reportOf("r1", 1, primary()), now)
+	if doubts(now + doubtAfter(lease)) {
+		t.Error("its heartbeat may be on its way")
+	}
+	if !doubts(now + doubtAfter(lease) + 1) {
+		t.Error("a heartbeat was missed")
+	}
+	m := primary()
+	m.Stale = 800
+	c.Report(2, reportOf("r1", 2, m), now+time.Second)
+	if !doubts(now + time.Second) {
+		t.Error("its agent gets no answer")
+	}
+}

@@ -26,6 +26,20 @@ func (l *Loop) Vote(ctx context.Context, probes []health.Vote, apps []health.Ins
 	}
 }
 
+// Doubted names the members that this controller should ask itself.
+func (l *Loop) Doubted(ctx context.Context) (map[MemberKey]bool, error) {
+	ch := make(chan map[MemberKey]bool, 1)
+	if err := l.send(ctx, func() { ch <- l.core.Doubted(boottime.Now()) }); err != nil {
+		return nil, err
+	}
+	select {
+	case d := <-ch:
+		return d, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // Voters hands over the names of the controllers that vote in the log.
 func (l *Loop) Voters(ctx context.Context, names []string) error {
 	return l.send(ctx, func() { l.core.Voters(names) })

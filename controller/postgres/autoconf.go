@@ -3,10 +3,8 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -53,7 +51,7 @@ func (i *Instance) claim(names []string) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	raw, err := readIfThere(filepath.Join(i.Data, autoConf))
+	raw, err := i.Owner.readIfThere(filepath.Join(i.Data, autoConf))
 	if err != nil {
 		return err
 	}
@@ -72,7 +70,7 @@ func (i *Instance) GiveBack(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	raw, err := readIfThere(i.alterFile())
+	raw, err := i.Owner.readIfThere(i.alterFile())
 	if err != nil {
 		return err
 	}
@@ -98,7 +96,7 @@ func (i *Instance) GiveBack(ctx context.Context) (err error) {
 }
 
 func (i *Instance) altered() ([]string, error) {
-	raw, err := readIfThere(i.alterMark())
+	raw, err := i.Owner.readIfThere(i.alterMark())
 	return strings.Fields(raw), err
 }
 
@@ -106,7 +104,7 @@ func (i *Instance) altered() ([]string, error) {
 // ours. What of them the user had set is kept, or named where ours always wins.
 func (i *Instance) takeOver() error {
 	path := filepath.Join(i.Data, autoConf)
-	raw, err := readIfThere(path)
+	raw, err := i.Owner.readIfThere(path)
 	if err != nil {
 		return err
 	}
@@ -124,7 +122,7 @@ func (i *Instance) takeOver() error {
 			return err
 		}
 	}
-	return removeFile(i.alterMark())
+	return i.Owner.removeFile(i.alterMark())
 }
 
 // keepUsers moves lines of postgresql.auto.conf that were the user's into alterFile; a newer one replaces an older. Those
@@ -140,7 +138,7 @@ func (i *Instance) keepUsers(lines map[string]string) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	raw, err := readIfThere(i.alterFile())
+	raw, err := i.Owner.readIfThere(i.alterFile())
 	if err != nil {
 		return err
 	}
@@ -167,7 +165,7 @@ func (i *Instance) notice(text string) {
 // dropAutoConf takes our settings out of a copy of another member's data: there they are that member's.
 func (i *Instance) dropAutoConf(data string) error {
 	path := filepath.Join(data, autoConf)
-	raw, err := readIfThere(path)
+	raw, err := i.Owner.readIfThere(path)
 	if err != nil {
 		return err
 	}
@@ -176,14 +174,6 @@ func (i *Instance) dropAutoConf(data string) error {
 		return nil
 	}
 	return i.Owner.writeFile(path, []byte(rest), 0o600)
-}
-
-func readIfThere(path string) (string, error) {
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
-	}
-	return string(raw), err
 }
 
 var confLine = regexp.MustCompile(`^\s*([A-Za-z_][A-Za-z0-9_.]*)\s*(?:=|\s)\s*(.*)`)

@@ -94,7 +94,7 @@ func TestOwnFilesOutliveARebuild(t *testing.T) {
 		check(t, os.Mkdir(i.Data, 0o700))
 		put(t, filepath.Join(i.Data, "postgresql.conf"), "its")
 		put(t, filepath.Join(i.Data, "pg_hba.conf"), "its")
-		check(t, i.putBack(i.Data, must(ownFiles(i.ownDir()))))
+		check(t, i.putBack(i.Data, must(i.Owner.ownFiles(i.ownDir()))))
 	}
 	fresh()
 	if content(t, filepath.Join(i.Data, "postgresql.conf")) != "mine" || content(t, filepath.Join(i.Data, autoConf)) != "work_mem = '6MB'\n" ||

@@ -121,7 +121,11 @@ func inspectBinaries(dir string) (Binaries, error) {
 
 // dataMajor reads PG_VERSION.
 func dataMajor(data string) (int, error) {
-	raw, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
+	o, err := OwnerOf(data)
+	if err != nil {
+		return 0, fmt.Errorf("version of %s: %w", data, err)
+	}
+	raw, err := o.readFile(filepath.Join(data, "PG_VERSION"))
 	if err != nil {
 		return 0, fmt.Errorf("version of %s: %w", data, err)
 	}

@@ -24,24 +24,23 @@ func (i *Instance) build(ctx context.Context, kind string, replace bool, fill fu
 	if err != nil {
 		return err
 	}
-	prefix := target + ".mainstay-" + kind + "-"
-	if err := removeLeftovers(prefix); err != nil {
+	var tmp string
+	err = i.beside(func() error {
+		prefix := target + ".mainstay-" + kind + "-"
+		if err := i.Owner.removeLeftovers(prefix); err != nil {
+			return err
+		}
+		tmp, err = i.Owner.makeTemp(filepath.Dir(target), filepath.Base(prefix)+"*")
 		return err
-	}
-	tmp, err := os.MkdirTemp(filepath.Dir(target), filepath.Base(prefix)+"*")
+	})
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(tmp))
+			err = errors.Join(err, i.beside(func() error { return i.Owner.removeAll(tmp) }))
 		}
 	}()
-	if int(i.Owner.UID) != os.Geteuid() {
-		if err := os.Chown(tmp, int(i.Owner.UID), int(i.Owner.GID)); err != nil {
-			return err
-		}
-	}
 	if err := fill(tmp); err != nil {
 		return err
 	}
@@ -51,10 +50,7 @@ func (i *Instance) build(ctx context.Context, kind string, replace bool, fill fu
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, target); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(target))
+	return i.beside(func() error { return i.Owner.rename(tmp, target) })
 }
 
 // target is where Data really lies: absent or empty, unless it will be replaced, and on the filesystem of its parent, so
@@ -94,13 +90,13 @@ func device(path string) (uint64, error) {
 	return uint64(fi.Sys().(*syscall.Stat_t).Dev), nil
 }
 
-func removeLeftovers(prefix string) error {
+func (o Owner) removeLeftovers(prefix string) error {
 	old, err := filepath.Glob(prefix + "*")
 	if err != nil {
 		return err
 	}
 	for _, p := range old {
-		if err := os.RemoveAll(p); err != nil {
+		if err := o.removeAll(p); err != nil {
 			return fmt.Errorf("remove what an interrupted attempt left: %w", err)
 		}
 	}
@@ -128,11 +124,8 @@ func (i *Instance) SetAside(ctx context.Context, suffix string) (path string, er
 	if err := errors.Join(i.takeOver(), i.keepOwn(from)); err != nil { // damaged data must not keep its successor from being made
 		i.notice("the files of this host's user are not carried over from " + path + ": " + err.Error())
 	}
-	if err := os.Rename(from, path); err != nil {
+	if err := i.beside(func() error { return i.Owner.rename(from, path) }); err != nil {
 		return "", err
 	}
-	if err := removeFile(i.rewindMark()); err != nil { // it spoke of the data now gone
-		return path, err
-	}
-	return path, syncDir(filepath.Dir(path))
+	return path, i.Owner.removeFile(i.rewindMark()) // it spoke of the data now gone
 }

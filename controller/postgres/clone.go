@@ -43,7 +43,7 @@ func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress
 				return err
 			}
 		}
-		own, err := ownFiles(i.ownDir())
+		own, err := i.Owner.ownFiles(i.ownDir())
 		if err != nil {
 			return err
 		}

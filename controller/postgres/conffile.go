@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -53,7 +55,7 @@ func (i *Instance) WaitForNobody(ctx context.Context) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	raw, err := os.ReadFile(i.managedFile())
+	raw, err := i.Owner.readFile(i.managedFile())
 	if err != nil {
 		return err
 	}
@@ -63,7 +65,7 @@ func (i *Instance) WaitForNobody(ctx context.Context) (err error) {
 
 // included is the user's file, which our own includes first.
 func (i *Instance) included() (string, error) {
-	raw, err := os.ReadFile(i.mainFile())
+	raw, err := i.Owner.readFile(i.mainFile())
 	for line := range strings.Lines(string(raw)) {
 		if strings.HasPrefix(line, "include ") {
 			return confValue(line), nil
@@ -109,6 +111,76 @@ func reloaded(ctx context.Context, c *sql.Conn, before time.Time) error {
 		err := c.QueryRowContext(context.WithoutCancel(ctx), "SELECT pg_catalog.pg_conf_load_time()").Scan(&now)
 		return now.After(before), err
 	})
+}
+
+// Apply makes the server read its files again, and runs f on a new connection that shows the managed settings in want, each from
+// our file. That connection was forked by a postmaster that had loaded them: its backend has not read the files itself, so
+// they are in force for whatever the postmaster forks from then on. f may be nil.
+func (i *Instance) Apply(ctx context.Context, want map[string]string, f func(*sql.Conn) error) (err error) {
+	defer i.wrap("apply the settings of", &err)
+	pid, _, ok := i.Running()
+	if !ok {
+		return ErrNotRunning
+	}
+	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+		return err
+	}
+	begun, again := time.Now(), 2*pollEvery
+	for {
+		var wrong error
+		err := i.with(ctx, func(c *sql.Conn) error {
+			if wrong = i.inForce(ctx, c, want); wrong != nil || f == nil {
+				return nil
+			}
+			return f(c)
+		})
+		if err != nil || wrong == nil {
+			return err
+		}
+		if end, ok := ctx.Deadline(); time.Since(begun) > applyBound || ok && time.Until(end) < 2*again {
+			return i.with(ctx, func(c *sql.Conn) error { return reloadFailure(ctx, c, wrong) })
+		}
+		if err := pause(ctx, again); err != nil {
+			return wrong
+		}
+		again = min(2*again, applyPause)
+	}
+}
+
+// Load is Apply, and tells what the new connection shows.
+func (i *Instance) Load(ctx context.Context, want map[string]string) (s Status, err error) {
+	err = i.Apply(ctx, want, func(c *sql.Conn) error {
+		s, err = i.statusOn(ctx, c)
+		return err
+	})
+	return s, err
+}
+
+// applyBound is how long the postmaster may take to obey; what shows another value after that is overridden by somebody.
+const applyBound = 3 * time.Second
+
+// applyPause bounds the growing pause between two connections that look whether a reload has been taken.
+const applyPause = 500 * time.Millisecond
+
+// errReread: the backend asked has read the files after it was forked, so what it shows tells nothing of the postmaster.
+var errReread = errors.New("the connection has taken a reload of its own")
+
+// inForce verifies on a connection just made that the postmaster has loaded the settings.
+func (i *Instance) inForce(ctx context.Context, c *sql.Conn, want map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if err := i.loaded(ctx, c, name, want[name]); err != nil {
+			return err
+		}
+	}
+	var reread bool
+	const sql = "SELECT pg_conf_load_time() > backend_start FROM pg_stat_get_activity(pg_backend_pid())"
+	if err := c.QueryRowContext(ctx, sql).Scan(&reread); err != nil {
+		return err
+	}
+	if reread {
+		return errReread
+	}
+	return nil
 }
 
 // reloadFailure names the line that makes PostgreSQL keep its old configuration.

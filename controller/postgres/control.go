@@ -28,7 +28,7 @@ func (i *Instance) ControlData(ctx context.Context) (c Control, err error) {
 // which.
 func (i *Instance) control(ctx context.Context) (c Control, native bool, err error) {
 	path := filepath.Join(i.Data, "global", "pg_control")
-	c, err = readControl(ctx, func() ([]byte, error) { return readBounded(path, ondisk.ControlFileSize) })
+	c, err = readControl(ctx, func() ([]byte, error) { return i.Owner.readBounded(path, ondisk.ControlFileSize) })
 	if errors.Is(err, ondisk.ErrLayout) {
 		c, err = i.controlByProgram(ctx)
 		return c, false, err

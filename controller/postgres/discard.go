@@ -78,7 +78,8 @@ const RecordFile = "record.json"
 
 // KeepWAL copies, on a stopped server, the segments that hold what is to be discarded (as counted by CountWAL), and the
 // timeline's history, into the new directory path, durably, and the caller's record with them. Only after that may the WAL
-// be discarded (S9). The directory appears whole or not at all, and belongs to the data's owner, whose pg_waldump reads it.
+// be discarded (S9). The directory appears whole or not at all, and is ours: the data's owner, whose pg_waldump reads the WAL in it,
+// must not be able to change what an operator is told of it, or what a drop removes.
 func (i *Instance) KeepWAL(ctx context.Context, path string, d Discard, record []byte) (err error) {
 	defer i.wrap("keep the WAL of", &err)
 	if err := i.stopped(); err != nil {
@@ -91,7 +92,7 @@ func (i *Instance) KeepWAL(ctx context.Context, path string, d Discard, record [
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	if err := removeLeftovers(path + ".tmp-"); err != nil {
+	if err := ourselves().removeLeftovers(path + ".tmp-"); err != nil {
 		return err
 	}
 	tmp, err := os.MkdirTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*")
@@ -122,8 +123,9 @@ func (i *Instance) keepInto(ctx context.Context, tmp string, m manifest, size ui
 	if err != nil {
 		return err
 	}
-	return errors.Join(i.Owner.writeFile(filepath.Join(tmp, "manifest.json"), text, 0o640),
-		i.Owner.writeFile(filepath.Join(tmp, RecordFile), record, 0o640), i.Owner.give(tmp))
+	us := ourselves()
+	return errors.Join(us.writeFile(filepath.Join(tmp, "manifest.json"), text, 0o640),
+		us.writeFile(filepath.Join(tmp, RecordFile), record, 0o640), os.Chmod(tmp, 0o755))
 }
 
 // sources names the files to keep; the segment after the last is preallocated and holds nothing.
@@ -138,17 +140,9 @@ func (m manifest) sources(i *Instance, size uint64) []string {
 	return names
 }
 
-// give makes a path the owner's, where we are somebody else.
-func (o Owner) give(path string) error {
-	if int(o.UID) == os.Geteuid() {
-		return nil
-	}
-	return os.Chown(path, int(o.UID), int(o.GID))
-}
-
-// copyFile copies durably and returns what it copied.
+// copyFile copies a file of the owner's into a directory of ours, durably, and returns what it copied.
 func (o Owner) copyFile(to, from string) (f File, err error) {
-	in, err := os.Open(from)
+	in, err := o.open(from)
 	if err != nil {
 		return File{}, err
 	}

@@ -59,7 +59,7 @@ func (i *Instance) walk(ctx context.Context, c Control, t platform.Timeline) (Po
 	if err != nil {
 		return p, err
 	}
-	files := &walFiles{dir: i.walDir(), segmentSize: c.SegmentSize, pageSize: c.BlockSize, line: stretches}
+	files := &walFiles{owner: i.Owner, dir: i.walDir(), segmentSize: c.SegmentSize, pageSize: c.BlockSize, line: stretches}
 	end, err := files.follow(ctx, ondisk.NewWalk(format, lineOf(stretches), c.Redo, c.Checkpoint))
 	switch {
 	case err != nil:

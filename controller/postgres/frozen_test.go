@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mainstay/controller/pgdial"
 )
 
 // TestFrozenServer stops a postmaster, and then everything: each call returns at its deadline and says so.
@@ -19,7 +21,7 @@ func TestFrozenServer(t *testing.T) {
 	check(t, err)
 	calls := map[string]func(context.Context) error{
 		"status":     func(ctx context.Context) error { _, err := i.Status(ctx); return err },
-		"beat":       i.Beat,
+		"keep":       func(ctx context.Context) error { _, err := i.Keep(ctx); return err },
 		"checkpoint": i.Checkpoint,
 		"show":       func(ctx context.Context) error { _, err := i.ShowSetting(ctx, "port"); return err },
 		"writable":   i.WaitWritable,
@@ -41,7 +43,54 @@ func TestFrozenServer(t *testing.T) {
 	for _, p := range append(pids, pid) {
 		signal(p, syscall.SIGCONT)
 	}
-	check(t, i.Beat(testContext(t)))
+	beat(t, i)
+}
+
+// TestFrozenSession stops a whole server under a kept session: each call ends at its deadline, the session is lost by it, and a
+// new one works once the server runs again.
+func TestFrozenSession(t *testing.T) {
+	i := newPrimary(t, newAuthority(t), "feed-e1")
+	sess := must(i.Keep(testContext(t)))
+	defer sess.Close()
+	check(t, sess.Beat(testContext(t)))
+	before := must(sess.Moving(testContext(t)))
+	check(t, sess.Beat(testContext(t)))
+	if after := must(sess.Moving(testContext(t))); after.Flush <= before.Flush || after.InRecovery || !after.Started.Equal(before.Started) {
+		t.Errorf("after a commit %+v, before %+v", after, before)
+	}
+	check(t, syscall.Kill(sess.PID, syscall.SIGSTOP))
+	returnsAtDeadline(t, sess.Beat)
+	if !sess.Lost() {
+		t.Error("a session that was left in the middle of an answer is kept")
+	}
+	check(t, syscall.Kill(sess.PID, syscall.SIGCONT))
+	if err := sess.Beat(testContext(t)); !errors.Is(err, pgdial.ErrLost) {
+		t.Errorf("a call on a lost session: %v", err)
+	}
+	beat(t, i)
+}
+
+// TestSessionEnded: a session that an administrator ends is lost, and says by whom; an error of a statement leaves it alive.
+func TestSessionEnded(t *testing.T) {
+	i := newPrimary(t, newAuthority(t), "feed-e1")
+	ctx := testContext(t)
+	sess := must(i.Keep(ctx))
+	defer sess.Close()
+	if err := sess.Exec(ctx, "SELECT 1/0"); pgdial.SQLState(err) != "22012" || sess.Lost() {
+		t.Fatalf("an error of a statement: %v, lost %v", err, sess.Lost())
+	}
+	check(t, sess.Beat(ctx))
+	check(t, i.exec(ctx, "SELECT pg_terminate_backend($1)", sess.PID))
+	if err := sess.Beat(ctx); err == nil || !sess.Lost() {
+		t.Errorf("after its end: %v, lost %v", err, sess.Lost())
+	}
+}
+
+func beat(t *testing.T, i *Instance) {
+	t.Helper()
+	sess := must(i.Keep(testContext(t)))
+	defer sess.Close()
+	check(t, sess.Beat(testContext(t)))
 }
 
 func returnsAtDeadline(t *testing.T, call func(context.Context) error) {

@@ -13,7 +13,7 @@ import (
 )
 
 // patience bounds every single wait of the tests.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 func testContext(t *testing.T) context.Context {
 	t.Helper()
@@ -142,7 +142,7 @@ func newPrimary(t *testing.T, ca *authority, member string) *Instance {
 	check(t, i.WriteSettings(ctx, Settings{}))
 	start(t, i, true)
 	check(t, i.CreateRoles(ctx))
-	check(t, i.exec(ctx, "CREATE TABLE t (n int)"))
+	check(t, i.exec(ctx, "CREATE TABLE public.t (n int)"))
 	insert(t, i, 1)
 	return i
 }
@@ -180,7 +180,7 @@ func streams(t *testing.T, i *Instance) {
 
 func insert(t *testing.T, i *Instance, n int) {
 	t.Helper()
-	check(t, i.exec(testContext(t), "INSERT INTO t VALUES ($1)", n))
+	check(t, i.exec(testContext(t), "INSERT INTO public.t VALUES ($1)", n))
 }
 
 // rows counts the rows of t with that value; -1 if it cannot.
@@ -188,7 +188,7 @@ func rows(t *testing.T, i *Instance, n int) int {
 	t.Helper()
 	ctx, got := testContext(t), -1
 	_ = i.with(ctx, func(c *sql.Conn) error { // -1 tells
-		return c.QueryRowContext(ctx, "SELECT count(*) FROM t WHERE n = $1", n).Scan(&got)
+		return c.QueryRowContext(ctx, "SELECT count(*) FROM public.t WHERE n = $1", n).Scan(&got)
 	})
 	return got
 }

@@ -34,7 +34,7 @@ func (i *Instance) readHistory(t platform.Timeline) (platform.History, error) {
 	if t == 1 {
 		return platform.History{}, nil
 	}
-	raw, err := readBounded(i.historyFile(t), maxHistory)
+	raw, err := i.Owner.readFile(i.historyFile(t))
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (i *Instance) dropReserved() error {
 	}
 	numbers := slices.Sorted(maps.Keys(have))
 	for _, t := range slices.Backward(numbers) {
-		raw, err := os.ReadFile(i.historyFile(t))
+		raw, err := i.Owner.readFile(i.historyFile(t))
 		if err != nil {
 			return err
 		}
@@ -154,7 +154,7 @@ func (i *Instance) dropReserved() error {
 			return nil
 		}
 		archived := filepath.Join(i.Data, "pg_wal", "archive_status", fmt.Sprintf("%08X.history", uint32(t)))
-		err = errors.Join(removeFile(i.historyFile(t)), removeFile(archived+".ready"), removeFile(archived+".done"))
+		err = errors.Join(i.Owner.removeFile(i.historyFile(t)), i.Owner.removeFile(archived+".ready"), i.Owner.removeFile(archived+".done"))
 		if err != nil {
 			return err
 		}

@@ -32,22 +32,31 @@ func (i *Instance) initdb(ctx context.Context, dir string) error {
 	return err
 }
 
+// hbaPlace is where the user's own rules belong in a pg_hba.conf of ours.
+const hbaPlace = "# Add your own lines here:"
+
 const (
 	identMap = "mainstay"
 	probeMap = "mainstay-probe"
 )
 
 // hba lets our accounts in by certificate only, everybody else by scram, and local users as themselves. A certificate
-// of a member names its account in its common name; mainstay_probe is for the certificates of controllers.
+// of a member names its account in its common name; mainstay_probe is for the certificates of controllers. The first line
+// that matches decides, so the user's place is above the lines that match everybody, and below those that the agent needs.
 func (i *Instance) hba() string {
 	su := quoteIdent(i.superuser())
 	lines := []string{
-		"# Written by Mainstay when it initialised this cluster; add your own lines below.",
+		"# Written by Mainstay when it initialised this cluster; yours from now on, on each member. The first line that matches decides.",
+		"# The accounts of Mainstay:",
 		"local   all          " + su + "                      peer map=" + identMap,
-		"local   all          all                             peer",
 		"hostssl replication  " + ReplicationUser + "  all  cert",
 		"hostssl all          " + ReplicationUser + "  all  cert",
 		"hostssl all          " + ProbeUser + "        all  " + i.probeMethod(),
+		"",
+		hbaPlace,
+		"",
+		"# Everybody whom no line above names:",
+		"local   all          all                             peer",
 		"host    all          all                   all  scram-sha-256",
 	}
 	return strings.Join(lines, "\n") + "\n"

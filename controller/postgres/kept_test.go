@@ -29,7 +29,7 @@ func TestKeptIsNeverLowered(t *testing.T) {
 		t.Errorf("a clone's: %+v", clone)
 	}
 	i.Kept = Kept{}
-	if v = i.Values(Settings{}); v["listen_addresses"] != "10.0.0.1" || v["max_wal_senders"] != "16" || v["hba_file"] != "" {
+	if v = i.Values(Settings{}); v["listen_addresses"] != "10.0.0.1, 127.0.0.1, ::1" || v["max_wal_senders"] != "16" || v["hba_file"] != "" {
 		t.Errorf("of our own: %v", v)
 	}
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,7 +31,7 @@ func TestFailover(t *testing.T) {
 		sb.PauseState != "not paused" || sb.Receiver.AgeMS < 0 || !sameFile(sb.ConnInfoFile, b.managedFile()) {
 		t.Fatalf("status of the standby: %+v", sb)
 	}
-	check(t, a.Beat(ctx))
+	beat(t, a)
 	pid, _, _ := a.Running()
 	environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 	check(t, err)
@@ -38,22 +39,27 @@ func TestFailover(t *testing.T) {
 		t.Errorf("backends keep the postmaster's place before the OOM killer: %q", environment)
 	}
 
-	check(t, b.Seal(ctx, settings))
+	sealed, err := b.Seal(ctx, settings)
+	check(t, err)
 	insert(t, a, 2) // lost by design: asynchronous, after the seal
-	check(t, a.Beat(ctx))
+	beat(t, a)
 	p, err := b.Position(ctx)
 	check(t, err)
+	if p != sealed {
+		t.Errorf("sealed at %+v, later at %+v", sealed, p)
+	}
 	if !p.Known || p.LSN < sb.Receive || p.Timeline != 1 {
 		t.Fatalf("position %+v, received %s before", p, sb.Receive)
 	}
-	if left, err := b.receivers(ctx); len(left) > 0 || err != nil {
-		t.Fatal("a receiver runs after the seal", err)
-	}
+	check(t, b.with(ctx, func(c *sql.Conn) error {
+		left, err := b.receivers(ctx, c)
+		if len(left) > 0 {
+			t.Error("a receiver runs after the seal")
+		}
+		return err
+	}))
 
-	check(t, b.UnblockReplay(ctx, settings))
-	_, err = b.ReplayedTo(ctx)
-	check(t, err)
-	promoteTo(t, b, 5)
+	promoteTo(t, b, settings, 5)
 	insert(t, b, 3)
 
 	_, crashed := mustStatus(t, a), killed(t, a)
@@ -84,17 +90,19 @@ func killed(t *testing.T, i *Instance) Control {
 	return c
 }
 
-func promoteTo(t *testing.T, i *Instance, want platform.Timeline) {
+func promoteTo(t *testing.T, i *Instance, s Settings, want platform.Timeline) {
 	t.Helper()
 	ctx := testContext(t)
-	check(t, i.PrepareTimeline(ctx, want, nil))
-	check(t, i.Promote(ctx))
-	check(t, i.WaitWritable(ctx))
-	check(t, i.RestoreStandbySignal(ctx))
-	check(t, i.Checkpoint(ctx))
-	s := mustStatus(t, i)
-	if s.Timeline != want || s.CheckpointTimeline != want {
-		t.Fatalf("promoted to timeline %d (checkpoint %d), wanted %d", s.Timeline, s.CheckpointTimeline, want)
+	armed := false
+	check(t, i.Promote(ctx, Promotion{Settings: s, Timeline: want, Arm: func() error { armed = true; return nil }}))
+	if _, err := i.Open(ctx, want+1, true); err == nil {
+		t.Error("opened on another timeline than its epoch's")
+	}
+	_, err := i.Open(ctx, want, true)
+	check(t, err)
+	st := mustStatus(t, i)
+	if !armed || st.Timeline != want || st.CheckpointTimeline != want {
+		t.Fatalf("promoted to timeline %d (checkpoint %d), wanted %d; armed: %v", st.Timeline, st.CheckpointTimeline, want, armed)
 	}
 	raw, err := os.ReadFile(i.historyFile(want - 1))
 	check(t, err)

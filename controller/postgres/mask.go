@@ -51,23 +51,21 @@ func (s Service) Mask(ctx context.Context) error {
 	return nil
 }
 
-// disable replaces start.conf, whose content is kept first.
+// disable replaces start.conf, whose content is kept first. On Debian the folder is PostgreSQL's user's.
 func (s Service) disable() error {
-	o, err := OwnerOf(s.StartConf)
-	if errors.Is(err, os.ErrNotExist) { // that is auto
-		if o, err = OwnerOf(filepath.Dir(s.StartConf)); err == nil {
-			return o.writeFile(s.StartConf, []byte(startHeader+disabledMode+"\n"), 0o644)
+	o, err := OwnerOf(filepath.Dir(s.StartConf))
+	if err != nil {
+		return err
+	}
+	former, err := o.readFile(s.StartConf)
+	switch {
+	case errors.Is(err, os.ErrNotExist): // that is auto
+	case err != nil:
+		return err
+	default:
+		if err := o.writeFile(s.StartConf+formerConf, former, 0o644); err != nil {
+			return err
 		}
-	}
-	if err != nil {
-		return err
-	}
-	former, err := os.ReadFile(s.StartConf)
-	if err != nil {
-		return err
-	}
-	if err := o.writeFile(s.StartConf+formerConf, former, 0o644); err != nil {
-		return err
 	}
 	return o.writeFile(s.StartConf, []byte(startHeader+disabledMode+"\n"), 0o644)
 }
@@ -75,9 +73,10 @@ func (s Service) disable() error {
 // Unmask gives the service back to the distribution.
 func (s Service) Unmask(ctx context.Context) error {
 	if s.ourStartConf() {
-		err := os.Rename(s.StartConf+formerConf, s.StartConf)
+		us := ourselves()
+		err := us.rename(s.StartConf+formerConf, s.StartConf)
 		if errors.Is(err, os.ErrNotExist) { // there was none
-			err = removeFile(s.StartConf)
+			err = us.removeFile(s.StartConf)
 		}
 		if err != nil {
 			return fmt.Errorf("unmask %s: %w; run it as root", s.Unit, err)
@@ -90,7 +89,7 @@ func (s Service) Unmask(ctx context.Context) error {
 }
 
 func (s Service) ourStartConf() bool {
-	raw, err := os.ReadFile(s.StartConf)
+	raw, err := ourselves().readFile(s.StartConf)
 	return err == nil && strings.HasPrefix(string(raw), startHeader)
 }
 

@@ -16,7 +16,7 @@ type ownFile struct {
 }
 
 // ownFiles reads configuration, access rules, ALTER SYSTEM's settings and keys in a data directory.
-func ownFiles(dir string) (own []ownFile, err error) {
+func (o Owner) ownFiles(dir string) (own []ownFile, err error) {
 	for _, pattern := range []string{"*.conf", "*.crt", "*.key", "*.pem"} {
 		paths, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
@@ -27,7 +27,7 @@ func ownFiles(dir string) (own []ownFile, err error) {
 			if err != nil || !fi.Mode().IsRegular() {
 				continue // pg_rewind leaves links alone
 			}
-			content, err := os.ReadFile(path)
+			content, err := o.readFile(path)
 			if err != nil {
 				return nil, err
 			}
@@ -47,7 +47,7 @@ func (i *Instance) putBack(dir string, own []ownFile) error {
 	for name, path := range i.userFiles() {
 		mine := slices.ContainsFunc(own, func(f ownFile) bool { return f.name == name })
 		if !mine && !i.inData(path) {
-			errs = append(errs, removeFile(filepath.Join(dir, name)))
+			errs = append(errs, i.Owner.removeFile(filepath.Join(dir, name)))
 		}
 	}
 	return errors.Join(errs...)
@@ -66,7 +66,7 @@ func (i *Instance) keepOwn(dir string) error {
 		i.notice("the member did not start with this host's own configuration files of its data directory; the next copy has the primary's, and " + dir + " is set aside")
 		return i.OwnFilesWork()
 	}
-	own, err := ownFiles(dir)
+	own, err := i.Owner.ownFiles(dir)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (i *Instance) keepOwn(dir string) error {
 
 func (i *Instance) saveOwn(own []ownFile) error {
 	tmp := i.ownDir() + ".new"
-	if err := errors.Join(os.RemoveAll(tmp), i.Owner.makeDir(i.Conf, 0o750), i.Owner.makeDir(tmp, 0o700)); err != nil {
+	if err := errors.Join(i.Owner.removeAll(tmp), i.Owner.makeDir(i.Conf, 0o750), i.Owner.makeDir(tmp, 0o700)); err != nil {
 		return err
 	}
 	for _, f := range own {
@@ -83,7 +83,7 @@ func (i *Instance) saveOwn(own []ownFile) error {
 			return err
 		}
 	}
-	return errors.Join(os.RemoveAll(i.ownDir()), os.Rename(tmp, i.ownDir()), syncDir(i.Conf))
+	return errors.Join(i.Owner.removeAll(i.ownDir()), i.Owner.rename(tmp, i.ownDir()))
 }
 
 // OwnFilesWork is called when the member has answered: its own files, put back into a copy, need not be kept longer.
@@ -91,5 +91,5 @@ func (i *Instance) OwnFilesWork() error {
 	if !exists(i.ownDir()) {
 		return nil
 	}
-	return errors.Join(os.RemoveAll(i.ownDir()), syncDir(i.Conf))
+	return errors.Join(i.Owner.removeAll(i.ownDir()), syncDir(i.Conf))
 }

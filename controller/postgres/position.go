@@ -27,11 +27,20 @@ func (s *Status) EndKnown() bool { return s.Receive != 0 || atEnd(s.StartupWait)
 // only if this postmaster ran the receiver: after a restart the received position is NULL, and replay understates it
 // until the startup process waits at the end of pg_wal, on two looks one retry interval apart, at the same place.
 func (i *Instance) Position(ctx context.Context) (p Position, err error) {
-	s, err := i.Status(ctx)
+	defer i.wrap("position of", &err)
+	err = i.with(ctx, func(c *sql.Conn) error {
+		p, err = i.positionOn(ctx, c)
+		return err
+	})
+	return p, err
+}
+
+func (i *Instance) positionOn(ctx context.Context, c *sql.Conn) (Position, error) {
+	s, err := i.statusOn(ctx, c)
 	if err != nil {
 		return Position{}, err
 	}
-	p = Position{LSN: max(s.Receive, s.Replay), Timeline: s.Timeline}
+	p := Position{LSN: max(s.Receive, s.Replay), Timeline: s.Timeline}
 	if !s.InRecovery {
 		return Position{LSN: s.Flush, Timeline: s.Timeline}, nil // a primary's end moves: nothing to build on
 	}
@@ -43,9 +52,9 @@ func (i *Instance) Position(ctx context.Context) (p Position, err error) {
 		return p, nil
 	}
 	if err := pause(ctx, retryInterval); err != nil {
-		return p, &Error{i.Member, "position of", err}
+		return p, err
 	}
-	again, err := i.Status(ctx)
+	again, err := i.statusOn(ctx, c)
 	if err != nil {
 		return p, err
 	}
@@ -54,25 +63,18 @@ func (i *Instance) Position(ctx context.Context) (p Position, err error) {
 	return p, nil
 }
 
-// ReplayedTo waits until replay waits for WAL at the end of pg_wal: all that can be replayed has been. Do not ask for
+// replayed waits until replay waits for WAL at the end of pg_wal: all that can be replayed has been. Do not ask for
 // replayed = received instead: the received position may end inside a record.
-func (i *Instance) ReplayedTo(ctx context.Context) (at platform.LSN, err error) {
-	defer i.wrap("replay to the end of WAL on", &err)
+func replayed(ctx context.Context, c *sql.Conn) error {
 	looks, before := 0, ""
-	err = i.with(ctx, func(c *sql.Conn) error {
-		return poll(ctx, func() (bool, error) {
-			var lsn, wait sql.NullString
-			err := c.QueryRowContext(ctx, `SELECT pg_last_wal_replay_lsn(),
-				(SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup')`).Scan(&lsn, &wait)
-			if !atEnd(wait.String) || lsn.String != before {
-				looks, before = 0, lsn.String
-			}
-			looks++
-			return looks >= 2 && atEnd(wait.String), err
-		})
+	return poll(ctx, func() (bool, error) {
+		var lsn, wait sql.NullString
+		err := c.QueryRowContext(ctx, `SELECT pg_last_wal_replay_lsn(),
+			(SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup')`).Scan(&lsn, &wait)
+		if !atEnd(wait.String) || lsn.String != before {
+			looks, before = 0, lsn.String
+		}
+		looks++
+		return looks >= 2 && atEnd(wait.String), err
 	})
-	if err != nil {
-		return 0, err
-	}
-	return platform.ParseLSN(before)
 }

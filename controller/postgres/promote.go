@@ -4,21 +4,82 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+
+	"github.com/lib/pq"
+
+	"mainstay/controller/platform"
 )
 
-// Promote asks a standby to become primary and does not wait: pg_promote's own wait looks only every 100 ms. The caller
-// has prepared the timeline, calls WaitWritable, then RestoreStandbySignal, and checks Status.Timeline.
-func (i *Instance) Promote(ctx context.Context) (err error) {
+// Promotion is how a standby becomes primary.
+type Promotion struct {
+	Settings Settings          // of the primary; its durability set is loaded before the first write
+	Timeline platform.Timeline // the number to take, never used before
+	// Arm is called last, before PostgreSQL is asked: no lease, no promotion (L2).
+	Arm func() error
+	// Spare are backends that are not ended though they may stand in replay's way: they hold a snapshot for a moment only.
+	Spare []int
+}
+
+// Promote makes a sealed standby primary, and returns once it is writable: it ends what keeps replay from its end (delays, a pause,
+// conflicting queries: pg_promote does nothing until those end), loads the durability set, reserves the timeline, waits until all
+// WAL at hand is replayed, and calls pg_promote. All of it takes one new connection, made after the reload, which outlives
+// the promotion. The member stays sealed meanwhile, whatever the settings say: they must not let it receive again. The caller
+// checks Status.Timeline afterwards.
+func (i *Instance) Promote(ctx context.Context, p Promotion) (err error) {
 	defer i.wrap("promote", &err)
-	return i.with(ctx, func(c *sql.Conn) error {
-		var sent bool
-		if err := c.QueryRowContext(ctx, "SELECT pg_promote(wait => false)").Scan(&sent); err != nil {
+	s := p.Settings
+	s.NoReplayDelay, s.Sealed = true, true
+	if err := i.WriteSettings(ctx, s); err != nil {
+		return err
+	}
+	asked := false
+	err = i.Apply(ctx, map[string]string{"synchronous_standby_names": s.SyncNames}, func(c *sql.Conn) error {
+		if err := unblock(ctx, c, p.Spare); err != nil {
 			return err
 		}
-		if !sent {
-			return errors.New("the server could not send the promotion request; see its log")
+		if err := i.PrepareTimeline(ctx, p.Timeline, nil); err != nil {
+			return err
 		}
-		return nil
+		if err := replayed(ctx, c); err != nil {
+			return err
+		}
+		if err := p.Arm(); err != nil {
+			return err
+		}
+		if err := promote(ctx, c); err != nil {
+			return err
+		}
+		asked = true
+		return writable(ctx, c)
+	})
+	if asked && err != nil {
+		err = i.WaitWritable(ctx) // the connection may have been ended, and the promotion goes through all the same
+	}
+	if err != nil {
+		return err
+	}
+	return i.RestoreStandbySignal(ctx)
+}
+
+// promote does not let pg_promote wait: it would look only every 100 ms.
+func promote(ctx context.Context, c *sql.Conn) error {
+	var sent bool
+	if err := c.QueryRowContext(ctx, "SELECT pg_promote(wait => false)").Scan(&sent); err != nil {
+		return err
+	}
+	if !sent {
+		return errors.New("the server could not send the promotion request; see its log")
+	}
+	return nil
+}
+
+// writable returns once the server has left recovery.
+func writable(ctx context.Context, c *sql.Conn) error {
+	return poll(ctx, func() (bool, error) {
+		var recovering bool
+		err := c.QueryRowContext(ctx, "SELECT pg_is_in_recovery()").Scan(&recovering)
+		return err == nil && !recovering, err
 	})
 }
 
@@ -27,13 +88,7 @@ func (i *Instance) Promote(ctx context.Context) (err error) {
 func (i *Instance) WaitWritable(ctx context.Context) (err error) {
 	defer i.wrap("wait for writes on", &err)
 	for {
-		err := i.with(ctx, func(c *sql.Conn) error {
-			return poll(ctx, func() (bool, error) {
-				var recovering bool
-				err := c.QueryRowContext(ctx, "SELECT pg_is_in_recovery()").Scan(&recovering)
-				return err == nil && !recovering, err
-			})
-		})
+		err := i.with(ctx, func(c *sql.Conn) error { return writable(ctx, c) })
 		if err == nil {
 			return nil
 		}
@@ -50,40 +105,49 @@ func (i *Instance) Checkpoint(ctx context.Context) (err error) {
 	return i.exec(ctx, "CHECKPOINT")
 }
 
+// Open completes the opening of a primary that has just become writable, on one new connection: it must be on the timeline that
+// its epoch has, our accounts exist, and, if asked for, a CHECKPOINT stands on that timeline, so that others can be rewound from
+// here.
+func (i *Instance) Open(ctx context.Context, timeline platform.Timeline, checkpoint bool) (s Status, err error) {
+	defer i.wrap("open", &err)
+	err = i.with(ctx, func(c *sql.Conn) error {
+		if s, err = i.statusOn(ctx, c); err != nil {
+			return err
+		}
+		if s.InRecovery || s.Timeline != timeline {
+			return fmt.Errorf("it is on timeline %d, its epoch has %d: it has diverged and is not opened", s.Timeline, timeline)
+		}
+		if err := i.createRoles(ctx, c); err != nil || !checkpoint {
+			return err
+		}
+		_, err := c.ExecContext(ctx, "CHECKPOINT")
+		return err
+	})
+	return s, err
+}
+
 // startupBlocked finds whether replay is paused, and whether it waits for somebody else's snapshot, lock or pin.
 const startupBlocked = `SELECT pg_is_wal_replay_paused(), EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup'
 	AND (wait_event_type IN ('Lock', 'BufferPin') OR wait_event LIKE 'RecoveryConflict%'))`
 
 // endBlockers ends the sessions that hold a snapshot or a transaction; the startup process does not say which one it
-// waits for.
-const endBlockers = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-	WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL)`
+// waits for. Those of $1 are spared.
+const endBlockers = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend'
+	AND pid <> pg_backend_pid() AND pid <> ALL ($1) AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL)`
 
-// UnblockReplay ends what keeps a sealed candidate from replaying: delays (by s with NoReplayDelay, written and loaded), a
-// pause, and conflicting queries. pg_promote does nothing until those end. It returns once two looks in a row were free.
-// It keeps the member sealed, whatever s says: settings written here must not let it receive again.
-func (i *Instance) UnblockReplay(ctx context.Context, s Settings) (err error) {
-	defer i.wrap("unblock the replay of", &err)
-	s.NoReplayDelay, s.Sealed = true, true
-	if err := i.WriteSettings(ctx, s); err != nil {
-		return err
-	}
-	if err := i.Reload(ctx); err != nil {
-		return err
-	}
+// unblock ends a pause and conflicting queries. It returns once two looks in a row were free.
+func unblock(ctx context.Context, c *sql.Conn, spare []int) error {
 	free := 0
-	return i.with(ctx, func(c *sql.Conn) error {
-		return poll(ctx, func() (bool, error) {
-			blocked, err := unblockOnce(ctx, c)
-			if free++; blocked {
-				free = 0
-			}
-			return free == 2, err
-		})
+	return poll(ctx, func() (bool, error) {
+		blocked, err := unblockOnce(ctx, c, spare)
+		if free++; blocked {
+			free = 0
+		}
+		return free == 2, err
 	})
 }
 
-func unblockOnce(ctx context.Context, c *sql.Conn) (blocked bool, err error) {
+func unblockOnce(ctx context.Context, c *sql.Conn, spare []int) (blocked bool, err error) {
 	var paused, conflict bool
 	if err := c.QueryRowContext(ctx, startupBlocked).Scan(&paused, &conflict); err != nil {
 		return true, err
@@ -94,7 +158,7 @@ func unblockOnce(ctx context.Context, c *sql.Conn) (blocked bool, err error) {
 		}
 	}
 	if conflict {
-		if _, err := c.ExecContext(ctx, endBlockers); err != nil {
+		if _, err := c.ExecContext(ctx, endBlockers, pq.Array(spare)); err != nil {
 			return true, err
 		}
 	}

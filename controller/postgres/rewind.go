@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -50,7 +51,7 @@ func (i *Instance) rewind(ctx context.Context, conninfo string) error {
 	if _, err := i.run(ctx, "pg_rewind", "--dry-run", "--no-ensure-shutdown", "-D", i.Data, "--source-server", conninfo); err != nil {
 		return err // nothing has been touched: it may be tried again
 	}
-	own, err := ownFiles(i.Data)
+	own, err := i.Owner.ownFiles(i.Data)
 	if err != nil {
 		return err
 	}
@@ -64,27 +65,22 @@ func (i *Instance) rewind(ctx context.Context, conninfo string) error {
 		return errors.Join(err, i.restoreSignal())
 	}
 	// It copied the source's files over ours: signal, ALTER SYSTEM settings, and what belongs to this host's user.
-	err = errors.Join(i.restoreSignal(), i.putBack(i.Data, own), removeFile(filepath.Join(i.Data, "recovery.signal")), i.dropAutoConf(i.Data))
+	err = errors.Join(i.restoreSignal(), i.putBack(i.Data, own), i.Owner.removeFile(filepath.Join(i.Data, "recovery.signal")), i.dropAutoConf(i.Data))
 	if err != nil {
 		return err
 	}
-	return errors.Join(removeFile(i.rewindMark()), i.OwnFilesWork())
+	return errors.Join(i.Owner.removeFile(i.rewindMark()), i.OwnFilesWork())
 }
 
 // recoverInPlace brings a crashed data directory to a clean state: pg_rewind's own way, a single-user server, refuses to
 // run with standby.signal in place. The server listens on a private socket only, replays to the end of pg_wal, and is
 // stopped.
 func (i *Instance) recoverInPlace(ctx context.Context, o StartOptions) (err error) {
-	dir, err := os.MkdirTemp("", "mainstay-")
+	dir, err := i.Owner.makeTemp(os.TempDir(), "mainstay-*")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if int(i.Owner.UID) != os.Geteuid() {
-		if err := os.Chown(dir, int(i.Owner.UID), int(i.Owner.GID)); err != nil {
-			return err
-		}
-	}
+	defer i.Owner.removeAll(dir)
 	private := *i
 	private.Socket = dir
 	p, err := private.Start(ctx, StartOptions{CgroupFD: o.CgroupFD, overrides: []pair{
@@ -104,7 +100,13 @@ func (i *Instance) recoverInPlace(ctx context.Context, o StartOptions) (err erro
 
 func (i *Instance) replayAndStop(ctx context.Context, p *Process) error {
 	for {
-		_, err := i.ReplayedTo(ctx)
+		err := i.with(ctx, func(c *sql.Conn) error {
+			if err := replayed(ctx, c); err != nil {
+				return err
+			}
+			_, err := c.ExecContext(ctx, "CHECKPOINT") // a restartpoint: little is left for the shutdown
+			return err
+		})
 		if err == nil {
 			break
 		}
@@ -115,9 +117,6 @@ func (i *Instance) replayAndStop(ctx context.Context, p *Process) error {
 			return err
 		case <-time.After(reconnectEvery): // it refuses connections while it starts
 		}
-	}
-	if err := i.Checkpoint(ctx); err != nil { // a restartpoint: little is left for the shutdown
-		return err
 	}
 	if err := i.StopFast(ctx); err != nil {
 		return err

@@ -23,6 +23,10 @@ var rewindFunctions = []string{
 // clusters, which bring their own) and the table behind Beat. It is idempotent, and waits for no replica.
 func (i *Instance) CreateRoles(ctx context.Context) (err error) {
 	defer i.wrap("create the roles of", &err)
+	return i.with(ctx, func(c *sql.Conn) error { return i.createRoles(ctx, c) })
+}
+
+func (i *Instance) createRoles(ctx context.Context, c *sql.Conn) error {
 	var do []string
 	if i.Replication.User == "" {
 		do = append(do, createRole(ReplicationUser, "LOGIN REPLICATION"), createRole(ProbeUser, "LOGIN"),
@@ -33,7 +37,25 @@ func (i *Instance) CreateRoles(ctx context.Context) (err error) {
 	}
 	do = append(do, "CREATE SCHEMA IF NOT EXISTS mainstay",
 		"CREATE TABLE IF NOT EXISTS mainstay.beat (id int PRIMARY KEY, n bigint NOT NULL, at timestamptz NOT NULL) WITH (fillfactor = 10)")
-	return i.with(ctx, func(c *sql.Conn) error { return execAll(ctx, c, do) })
+	if _, err := c.ExecContext(ctx, strings.Join(do, ";\n")); err != nil { // one round trip
+		return err
+	}
+	return beatIsOurs(ctx, c)
+}
+
+// beatIsOurs refuses a table that a user has put where Beat writes: its triggers would run as the superuser.
+func beatIsOurs(ctx context.Context, c *sql.Conn) error {
+	var schema, table string
+	var ours bool
+	err := c.QueryRowContext(ctx, `SELECT n.nspowner::regrole, r.relowner::regrole, ns.rolsuper AND rs.rolsuper AND r.relkind = 'r'
+		FROM pg_namespace n, pg_class r, pg_roles ns, pg_roles rs
+		WHERE n.nspname = 'mainstay' AND r.relnamespace = n.oid AND r.relname = 'beat' AND ns.oid = n.nspowner AND rs.oid = r.relowner`).
+		Scan(&schema, &table, &ours)
+	if err == nil && !ours {
+		err = fmt.Errorf("schema mainstay belongs to %s and mainstay.beat to %s: both must be a superuser's, and beat a table; "+
+			"move what is there away, and Mainstay makes its own", schema, table)
+	}
+	return err
 }
 
 func execAll(ctx context.Context, c *sql.Conn, statements []string) error {

@@ -26,7 +26,7 @@ func (e *RunningError) Error() string {
 // is the data directory. start is the process's start time in the kernel's ticks since boot: with the pid it names the
 // process for as long as the host is up. A postmaster.pid left by a crash gives ok false.
 func (i *Instance) Running() (pid int, start string, ok bool) {
-	raw, err := os.ReadFile(filepath.Join(i.Data, "postmaster.pid"))
+	raw, err := i.Owner.readFile(filepath.Join(i.Data, "postmaster.pid"))
 	if err != nil {
 		return 0, "", false
 	}
@@ -128,5 +128,5 @@ func (i *Instance) RemoveStalePid(ctx context.Context) (err error) {
 	if err := i.stopped(); err != nil {
 		return err
 	}
-	return removeFile(filepath.Join(i.Data, "postmaster.pid"))
+	return i.Owner.removeFile(filepath.Join(i.Data, "postmaster.pid"))
 }

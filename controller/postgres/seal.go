@@ -19,12 +19,29 @@ import (
 const retryInterval = 60 * time.Millisecond
 
 // Seal stops receiving, in the order of the safety rules: the setting emptied on disk and loaded, the receiver process
-// ended, none seen on two looks one retry interval apart. The caller has persisted the seal's number before, and reads
-// Position after. It is done only if err is nil; calling it again is fine. Every statement costs a new connection, and a
-// failover waits for them, so there are as few as the order allows.
-func (i *Instance) Seal(ctx context.Context, s Settings) (err error) {
+// ended, none seen on two looks one retry interval apart; only then it reads the position. The caller has persisted the seal's
+// number before. It is done only if err is nil; calling it again is fine. A failover waits for it, and a new connection is what
+// costs most: it makes one, after the reload, and does everything on that.
+func (i *Instance) Seal(ctx context.Context, s Settings) (at Position, err error) {
 	defer i.wrap("seal", &err)
-	receivers, err := i.clearConnInfo(ctx, s)
+	s.Sealed = true
+	if err := i.WriteSettings(ctx, s); err != nil {
+		return Position{}, err
+	}
+	// The settings alone are no seal: a receiver runs on while the startup process is busy in a conflict.
+	err = i.Apply(ctx, map[string]string{"primary_conninfo": "", "restore_command": ""}, func(c *sql.Conn) error {
+		if err := i.endReceivers(ctx, c); err != nil {
+			return err
+		}
+		at, err = i.positionOn(ctx, c)
+		return err
+	})
+	return at, err
+}
+
+// endReceivers ends the WAL receivers, and makes sure that none comes back.
+func (i *Instance) endReceivers(ctx context.Context, c *sql.Conn) error {
+	receivers, err := i.receivers(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -39,7 +56,7 @@ func (i *Instance) Seal(ctx context.Context, s Settings) (err error) {
 				return err
 			}
 		}
-		if receivers, err = i.receivers(ctx); err != nil {
+		if receivers, err = i.receivers(ctx, c); err != nil {
 			return err
 		}
 		if len(receivers) > 0 {
@@ -60,57 +77,26 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// clearConnInfo empties primary_conninfo and restore_command on disk, loads that, verifies both on a new connection, value
-// and source, and tells which receivers run on. By itself this is no seal: a receiver goes on while the startup process is
-// busy in a conflict.
-func (i *Instance) clearConnInfo(ctx context.Context, s Settings) (receivers []int, err error) {
-	s.Sealed = true
-	if err := i.WriteSettings(ctx, s); err != nil {
-		return nil, err
-	}
-	if err := i.Reload(ctx); err != nil {
-		return nil, err
-	}
-	seen := map[int]bool{}
-	err = i.with(ctx, func(c *sql.Conn) error {
-		for _, name := range []string{"primary_conninfo", "restore_command"} {
-			if err := i.loaded(ctx, c, name, ""); err != nil {
-				return err
-			}
-		}
-		return receiversOf(ctx, c, seen)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return i.withChildren(seen)
-}
-
 // receivers finds WAL receivers by the server's word and by the process table: a process that is just starting or ending
 // is missing from one of them.
-func (i *Instance) receivers(ctx context.Context) ([]int, error) {
-	seen := map[int]bool{}
-	if err := i.with(ctx, func(c *sql.Conn) error { return receiversOf(ctx, c, seen) }); err != nil {
-		return nil, err
-	}
-	return i.withChildren(seen)
-}
-
-// receiversOf adds those that the server knows.
-func receiversOf(ctx context.Context, c *sql.Conn, seen map[int]bool) error {
+func (i *Instance) receivers(ctx context.Context, c *sql.Conn) ([]int, error) {
 	rows, err := c.QueryContext(ctx, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver'")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer rows.Close()
+	seen := map[int]bool{}
 	for rows.Next() {
 		var pid int
 		if err := rows.Scan(&pid); err != nil {
-			return err
+			return nil, err
 		}
 		seen[pid] = true
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return i.withChildren(seen)
 }
 
 // withChildren adds those that the process table knows.

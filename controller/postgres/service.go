@@ -61,7 +61,7 @@ func (h hostFiles) debian(data string) (found []Service, err error) {
 		return nil, err
 	}
 	for _, conf := range confs {
-		raw, err := readIfThere(conf)
+		raw, err := ourselves().readIfThere(conf)
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +82,7 @@ func (h hostFiles) debian(data string) (found []Service, err error) {
 
 // startMode reads start.conf as pg_ctlcluster does: the first line that is more than a comment; auto without one.
 func startMode(path string) (string, error) {
-	raw, err := readIfThere(path)
+	raw, err := ourselves().readIfThere(path)
 	for line := range strings.Lines(raw) {
 		line, _, _ = strings.Cut(line, "#")
 		if line = strings.TrimSpace(line); line != "" {

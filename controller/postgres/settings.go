@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,21 @@ type managed struct {
 	value     func(*Instance, Settings) (string, bool)
 }
 
+// listens is listen_addresses: the adopted instance's own, or the host's address with loopback for clients on the host.
+// PostgreSQL starts, and logs it, where there is no ::1 or another program has the port there.
+func (i *Instance) listens() string {
+	switch {
+	case i.Kept.Listen != "":
+		return i.Kept.Listen
+	case i.Listen == "localhost" || i.Listen == "*":
+		return i.Listen
+	}
+	if ip := net.ParseIP(i.Listen); ip.IsLoopback() || ip.IsUnspecified() {
+		return i.Listen
+	}
+	return i.Listen + ", 127.0.0.1, ::1"
+}
+
 func fixed(v string) func(*Instance, Settings) (string, bool) {
 	return func(*Instance, Settings) (string, bool) { return v, true }
 }
@@ -59,7 +75,7 @@ var table = []managed{
 	{"hba_file", "the adopted instance's own", ifKept(func(k Kept) string { return k.HBAFile })},
 	{"ident_file", "the adopted instance's own", ifKept(func(k Kept) string { return k.IdentFile })},
 	{"port", "where members and clients find each other", func(i *Instance, _ Settings) (string, bool) { return strconv.Itoa(i.Port), true }},
-	{"listen_addresses", "as the platform file gives the host's address", func(i *Instance, _ Settings) (string, bool) { return cmp.Or(i.Kept.Listen, i.Listen), true }},
+	{"listen_addresses", "the host's address in the platform file, and loopback", func(i *Instance, _ Settings) (string, bool) { return i.listens(), true }},
 	{"unix_socket_directories", "where the agent connects", func(i *Instance, _ Settings) (string, bool) { return cmp.Or(i.Kept.Sockets, i.Socket), true }},
 	{"cluster_name", "the member's name in the process list", func(i *Instance, _ Settings) (string, bool) { return i.Member, true }},
 	{"hot_standby", "a replica answers the agent's questions", fixed("on")},

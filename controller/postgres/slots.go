@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"mainstay/controller/pgdial"
-	"mainstay/controller/platform"
 )
 
 const slotPrefix = "mainstay_"
@@ -122,13 +121,4 @@ func slotsOf(ctx context.Context, c *sql.Conn) (map[string]string, error) {
 		out[name] = status
 	}
 	return out, rows.Err()
-}
-
-// AdvanceSlot moves an idle physical slot forward to what its member has; the caller never names more than that. An
-// active slot is moved by its own sender, and a slot never goes back: both are left alone.
-func (i *Instance) AdvanceSlot(ctx context.Context, name string, to platform.LSN) (err error) {
-	defer i.wrap("advance slot "+name+" of", &err)
-	return i.exec(ctx, `SELECT pg_replication_slot_advance(slot_name, $2::pg_lsn) FROM pg_replication_slots
-		WHERE slot_name = $1 AND slot_type = 'physical' AND NOT active AND restart_lsn < $2::pg_lsn
-		AND coalesce(wal_status, '') <> 'lost'`, name, to.String())
 }

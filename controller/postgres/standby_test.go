@@ -71,7 +71,7 @@ func noNextSegment(t *testing.T, a *Instance) {
 func overridden(t *testing.T, b *Instance, s Settings) {
 	ctx := testContext(t)
 	check(t, b.AlterSystem(ctx, map[string]string{"primary_conninfo": s.PrimaryConnInfo}))
-	err := b.Seal(ctx, s)
+	_, err := b.Seal(ctx, s)
 	var over *OverriddenError
 	if !errors.As(err, &over) || filepath.Base(over.Got.SourceFile) != autoConf {
 		t.Fatalf("seal under ALTER SYSTEM: %v", err)
@@ -89,9 +89,9 @@ func overridden(t *testing.T, b *Instance, s Settings) {
 // blocked: a query holds a row that the primary's vacuum removes, and replay is paused besides.
 func blocked(t *testing.T, a, b *Instance, s Settings) {
 	ctx := testContext(t)
-	check(t, a.exec(ctx, "CREATE TABLE v AS SELECT generate_series(1, 100) AS n"))
+	check(t, a.exec(ctx, "CREATE TABLE public.v AS SELECT generate_series(1, 100) AS n"))
 	eventually(t, "the table on the standby", func() bool {
-		return b.exec(ctx, "SELECT FROM v LIMIT 1") == nil
+		return b.exec(ctx, "SELECT FROM public.v LIMIT 1") == nil
 	})
 	reader, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -102,7 +102,7 @@ func blocked(t *testing.T, a, b *Instance, s Settings) {
 				return err
 			}
 			defer tx.Rollback() // its session is ended by then
-			_, err = tx.ExecContext(ctx, "SELECT count(*) FROM v")
+			_, err = tx.ExecContext(ctx, "SELECT count(*) FROM public.v")
 			close(reader)
 			if err != nil {
 				return err
@@ -112,12 +112,13 @@ func blocked(t *testing.T, a, b *Instance, s Settings) {
 		})
 	}()
 	<-reader
-	check(t, a.exec(ctx, "DELETE FROM v"))
-	check(t, a.exec(ctx, "VACUUM v"))
+	check(t, a.exec(ctx, "DELETE FROM public.v"))
+	check(t, a.exec(ctx, "VACUUM public.v"))
 	eventually(t, "the conflict", func() bool { return mustStatus(t, b).StartupWait == "RecoveryConflictSnapshot" })
-	check(t, b.Seal(ctx, s))
+	_, err := b.Seal(ctx, s)
+	check(t, err)
 	check(t, b.exec(ctx, "SELECT pg_wal_replay_pause()"))
-	check(t, b.UnblockReplay(ctx, s))
+	check(t, b.with(ctx, func(c *sql.Conn) error { return unblock(ctx, c, []int{}) }))
 	if err := <-ended; err == nil {
 		t.Fatal("the blocking query was not ended")
 	}
@@ -125,18 +126,16 @@ func blocked(t *testing.T, a, b *Instance, s Settings) {
 	if st.Paused || st.Receiver != nil {
 		t.Fatalf("after unblocking: %+v", st)
 	}
-	at, err := b.ReplayedTo(ctx)
-	check(t, err)
-	if p, err := b.Position(ctx); err != nil || !p.Known || p.LSN < at {
-		t.Fatalf("position %+v, replayed to %s: %v", p, at, err)
+	check(t, b.with(ctx, func(c *sql.Conn) error { return replayed(ctx, c) }))
+	if p, err := b.Position(ctx); err != nil || !p.Known || p.LSN < mustStatus(t, b).Replay {
+		t.Fatalf("position %+v: %v", p, err)
 	}
 }
 
 // restarted: reserved numbers do not keep a standby from starting, and its position is read without a receiver.
 func restarted(t *testing.T, a, b *Instance, s Settings) {
 	ctx := testContext(t)
-	check(t, b.Seal(ctx, s))
-	before, err := b.Position(ctx)
+	before, err := b.Seal(ctx, s)
 	check(t, err)
 	check(t, b.PrepareTimeline(ctx, 4, nil))
 	var taken *TimelineTakenError
@@ -164,7 +163,10 @@ func restarted(t *testing.T, a, b *Instance, s Settings) {
 	if _, err := b.Start(ctx, StartOptions{}); !errors.As(err, new(*RunningError)) {
 		t.Fatalf("a second start: %v", err)
 	}
-	check(t, a.AdvanceSlot(ctx, SlotName(b.Member), end.LSN))
+	sess, err := a.Keep(ctx)
+	check(t, err)
+	defer sess.Close()
+	check(t, sess.AdvanceSlot(ctx, SlotName(b.Member), end.LSN))
 	for _, sl := range mustStatus(t, a).Slots {
 		if sl.Restart < end.LSN {
 			t.Fatalf("slot not advanced to %s: %+v", end.LSN, sl)

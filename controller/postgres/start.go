@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -89,14 +88,11 @@ func (i *Instance) startable() error {
 const oomOfBackends = "PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj"
 
 func (i *Instance) spawn(ctx context.Context, o StartOptions) (*Process, error) {
-	log, err := os.OpenFile(i.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	log, err := i.Owner.appendTo(i.Log)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	if err := i.Owner.own(log); err != nil {
-		return nil, err
-	}
 	args := []string{"-D", i.Data, "-c", "config_file=" + i.mainFile()}
 	for _, p := range o.overrides {
 		args = append(args, "-c", p.key+"="+p.value)
@@ -146,5 +142,5 @@ func (i *Instance) restoreSignal() error {
 }
 
 func (i *Instance) removeSignals() error {
-	return errors.Join(removeFile(filepath.Join(i.Data, "recovery.signal")), removeFile(filepath.Join(i.Data, standbySignal)))
+	return errors.Join(i.Owner.removeFile(filepath.Join(i.Data, "recovery.signal")), i.Owner.removeFile(filepath.Join(i.Data, standbySignal)))
 }

@@ -7,15 +7,29 @@ import (
 	"fmt"
 	"time"
 
-	"mainstay/controller/pgdial"
 	"mainstay/controller/platform"
 )
 
-// Status is what a new connection showed, in one statement. A zero LSN or timeline is unknown.
+// Status is what one connection showed, in one statement. A zero LSN or timeline is unknown.
 type Status struct {
+	Moving
+	SystemID string `json:"system_id"`
+	Version  string `json:"version"`
+
+	// Asked is when the connection of this very look was started, by the server's clock.
+	Asked time.Time `json:"asked"`
+
+	SyncNamesFile string `json:"sync_names_file"`
+	ConnInfoFile  string `json:"conninfo_file"`
+
+	PendingRestart   []string `json:"pending_restart"`
+	MaxConnections   int      `json:"max_connections"`
+	ChecksumFailures int64    `json:"checksum_failures"` // over all databases, since their statistics were reset
+}
+
+// Moving is the part of a Status that changes while nothing is wrong. A kept session reads it often, and cheaply.
+type Moving struct {
 	InRecovery bool      `json:"in_recovery"`
-	SystemID   string    `json:"system_id"`
-	Version    string    `json:"version"`
 	Started    time.Time `json:"started"` // the postmaster
 	// Timeline is that of the WAL being written (primary) or received and replayed (standby); CheckpointTimeline that of
 	// the latest checkpoint: only when the two are equal may others be rewound from here.
@@ -32,22 +46,27 @@ type Status struct {
 	StartupWait string       `json:"startup_wait"` // wait event of the startup process
 	Receiver    *Receiver    `json:"receiver"`
 
-	// Asked is when the connection of this very look was started, by the server's clock.
-	Asked time.Time `json:"asked"`
-
 	Senders []Sender `json:"senders"`
 	Slots   []Slot   `json:"slots"`
 
-	SyncNames     string `json:"sync_names"` // synchronous_standby_names
-	SyncNamesFile string `json:"sync_names_file"`
-	ConnInfo      string `json:"conninfo"` // primary_conninfo, a password hidden
-	ConnInfoFile  string `json:"conninfo_file"`
+	// SyncNames and ConnInfo are settings (primary_conninfo with a password hidden). Only a new connection proves them: an
+	// idle session reads the file at its next statement, perhaps before the postmaster has.
+	SyncNames string `json:"sync_names"` // synchronous_standby_names
+	ConnInfo  string `json:"conninfo"`
 
-	PendingRestart   []string `json:"pending_restart"`
-	SyncWaits        int      `json:"sync_waits"` // backends that wait for an acknowledgement
-	Connections      int      `json:"connections"`
-	MaxConnections   int      `json:"max_connections"`
-	ChecksumFailures int64    `json:"checksum_failures"` // over all databases, since their statistics were reset
+	SyncWaits   int `json:"sync_waits"` // backends that wait for an acknowledgement
+	Connections int `json:"connections"`
+}
+
+// Refresh is s with what has moved since, as m shows. Settings stay as s has them, and so does a standby's timeline where m
+// knows only an older one: within the life of a postmaster it never falls.
+func (s Status) Refresh(m Moving) Status {
+	if m.InRecovery && s.Started.Equal(m.Started) {
+		m.Timeline = max(m.Timeline, s.Timeline)
+	}
+	m.SyncNames, m.ConnInfo = s.SyncNames, s.ConnInfo
+	s.Moving = m
+	return s
 }
 
 // Receiver is the WAL receiver of a standby.
@@ -90,31 +109,25 @@ type Slot struct {
 // Status asks the server about itself, as the superuser, on a new connection, in one round trip.
 func (i *Instance) Status(ctx context.Context) (s Status, err error) {
 	defer i.wrap("status of", &err)
-	var raw []byte
 	err = i.with(ctx, func(c *sql.Conn) error {
-		return c.QueryRowContext(ctx, statusSQL(i.Binaries.Major)).Scan(&raw)
+		s, err = i.statusOn(ctx, c)
+		return err
 	})
-	if err != nil {
+	return s, err
+}
+
+func (i *Instance) statusOn(ctx context.Context, c *sql.Conn) (Status, error) {
+	var raw []byte
+	if err := c.QueryRowContext(ctx, statusSQL(i.Binaries.Major)).Scan(&raw); err != nil {
 		return Status{}, err
 	}
+	return parseStatus(raw)
+}
+
+func parseStatus(raw []byte) (s Status, err error) {
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return Status{}, fmt.Errorf("the server's answer: %w", err)
 	}
 	s.ConnInfo = redact(s.ConnInfo)
 	return s, nil
-}
-
-const beatSQL = `INSERT INTO mainstay.beat AS b (id, n, at) VALUES (1, 1, clock_timestamp())
-	ON CONFLICT (id) DO UPDATE SET n = b.n + 1, at = excluded.at`
-
-// Beat makes the small commit that proves a primary's write path: flushed on this disk, waiting for no replica, on a new
-// connection. CreateRoles made its table. A user's lock on it, or a server that is read-only by default, proves nothing.
-func (i *Instance) Beat(ctx context.Context) (err error) {
-	defer i.wrap("beat of", &err)
-	c := i.Local()
-	c.Runtime["lock_timeout"], c.Runtime["default_transaction_read_only"] = "500", "off"
-	return pgdial.WithConn(ctx, c, func(c *sql.Conn) error {
-		_, err := c.ExecContext(ctx, beatSQL)
-		return err
-	})
 }

@@ -2,22 +2,24 @@ package postgres
 
 import "strings"
 
-// statusSQL is the one statement behind Status. Functions that fail on the wrong side of recovery sit in a CASE, which
-// evaluates one arm only.
-func statusSQL(major int) string {
+// statusSQL is the one statement behind Status, movingSQL the one behind Moving. Functions that fail on the wrong side of
+// recovery sit in a CASE, which evaluates one arm only.
+func statusSQL(major int) string { return fill(statusText, major) }
+
+func movingSQL(major int) string { return fill(movingText, major) }
+
+func fill(text string, major int) string {
 	pause := "CASE WHEN pg_is_wal_replay_paused() THEN 'paused' ELSE 'not paused' END"
 	if major >= 14 {
 		pause = "pg_get_wal_replay_pause_state()"
 	}
-	return strings.ReplaceAll(statusText, "{pause}", pause)
+	text = strings.NewReplacer("{moving}", movingFields, "{base}", baseTables).Replace(text)
+	return strings.ReplaceAll(text, "{pause}", pause)
 }
 
-// The timeline of a standby is the highest among: the latest checkpoint's, that of the minimum recovery point, the
-// receiver's, and that of the newest segment file at the position reached. None alone is enough: the first two lag, the
-// third ends with the receiver. A segment file of a timeline exists here only if its WAL was received or copied.
-const statusText = `
-WITH r AS MATERIALIZED (
-	SELECT pg_is_in_recovery() AS rec, pg_size_bytes(current_setting('wal_segment_size')) AS seg
+// baseTables are what both statements read.
+const baseTables = `r AS MATERIALIZED (
+	SELECT pg_is_in_recovery() AS rec
 ), w AS MATERIALIZED (
 	SELECT * FROM pg_stat_wal_receiver LIMIT 1
 ), p AS MATERIALIZED (
@@ -25,28 +27,16 @@ WITH r AS MATERIALIZED (
 	       CASE WHEN rec THEN pg_last_wal_replay_lsn() END AS repl,
 	       CASE WHEN rec THEN NULL ELSE pg_current_wal_insert_lsn() END AS ins,
 	       CASE WHEN rec THEN NULL ELSE pg_current_wal_flush_lsn() END AS flu FROM r
-), t AS MATERIALIZED (
-	SELECT (greatest(recv, repl) - '0/0'::pg_lsn - 1)::numeric AS pos FROM p
-), f AS MATERIALIZED (
-	SELECT max(('x' || left(n, 8))::bit(32)::bigint) AS tli FROM t, r, pg_ls_dir('pg_wal') AS n
-	WHERE rec AND n ~ '^[0-9A-F]{24}$' AND substr(n, 9) = upper(
-		lpad(to_hex(div(pos, 4294967296::numeric)::bigint), 8, '0') ||
-		lpad(to_hex(div(mod(pos, 4294967296::numeric), seg::numeric)::bigint), 8, '0'))
 ), a AS MATERIALIZED (
-	SELECT backend_type, wait_event FROM pg_stat_activity
-), g AS MATERIALIZED (
-	SELECT name, setting, sourcefile, pending_restart FROM pg_settings
-)
-SELECT json_build_object(
+	SELECT pid, application_name, client_addr, backend_start, backend_type, wait_event FROM pg_stat_get_activity(NULL)
+), l AS MATERIALIZED (
+	SELECT slot_name, slot_type, active, active_pid, restart_lsn, wal_status FROM pg_get_replication_slots()
+)`
+
+const movingFields = `
 	'in_recovery', r.rec,
-	'system_id', (SELECT system_identifier::text FROM pg_control_system()),
-	'version', current_setting('server_version'),
 	'started', pg_postmaster_start_time(),
-	'asked', (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()),
 	'checkpoint_timeline', cc.timeline_id,
-	'timeline', CASE WHEN r.rec THEN greatest(cc.timeline_id, cr.min_recovery_end_timeline, f.tli,
-			(SELECT received_tli FROM w))
-		ELSE ('x' || left(CASE WHEN r.rec THEN NULL ELSE pg_walfile_name(pg_current_wal_insert_lsn()) END, 8))::bit(32)::bigint END,
 	'insert', p.ins, 'flush', p.flu, 'receive', p.recv, 'replay', p.repl,
 	'paused', CASE WHEN r.rec THEN pg_is_wal_replay_paused() ELSE false END,
 	'pause_state', CASE WHEN r.rec THEN {pause} ELSE '' END,
@@ -55,22 +45,50 @@ SELECT json_build_object(
 			'port', coalesce(sender_port, 0), 'slot', coalesce(slot_name, ''), 'written', written_lsn, 'flushed', flushed_lsn,
 			'age_ms', coalesce((extract(epoch FROM clock_timestamp() - last_msg_receipt_time) * 1000)::bigint, -1)) FROM w
 			WHERE pid IS NOT NULL),
-	'senders', coalesce((SELECT json_agg(json_build_object('pid', s.pid, 'name', s.application_name,
-			'addr', coalesce(host(s.client_addr), ''), 'state', coalesce(s.state, ''), 'sent', s.sent_lsn, 'write', s.write_lsn,
-			'flush', s.flush_lsn, 'replay', s.replay_lsn, 'started', s.backend_start,
+	'senders', coalesce((SELECT json_agg(json_build_object('pid', s.pid, 'name', a.application_name,
+			'addr', coalesce(host(a.client_addr), ''), 'state', coalesce(s.state, ''), 'sent', s.sent_lsn, 'write', s.write_lsn,
+			'flush', s.flush_lsn, 'replay', s.replay_lsn, 'started', a.backend_start,
 			'sync_priority', coalesce(s.sync_priority, 0), 'sync_state', coalesce(s.sync_state, ''),
-			'logical', EXISTS (SELECT FROM pg_replication_slots l WHERE l.active_pid = s.pid AND l.slot_type = 'logical'))
-			ORDER BY s.application_name, s.pid) FROM pg_stat_replication s), '[]'),
+			'logical', EXISTS (SELECT FROM l WHERE l.active_pid = s.pid AND l.slot_type = 'logical'))
+			ORDER BY a.application_name, s.pid) FROM pg_stat_get_wal_senders() AS s JOIN a USING (pid)), '[]'),
 	'slots', coalesce((SELECT json_agg(json_build_object('name', slot_name, 'physical', slot_type = 'physical',
-			'active', active, 'restart', restart_lsn, 'wal_status', coalesce(wal_status, '')) ORDER BY slot_name)
-			FROM pg_replication_slots), '[]'),
-	'sync_names', y.setting, 'sync_names_file', coalesce(y.sourcefile, ''),
-	'conninfo', i.setting, 'conninfo_file', coalesce(i.sourcefile, ''),
-	'pending_restart', coalesce((SELECT json_agg(name ORDER BY name) FROM g WHERE pending_restart), '[]'),
+			'active', active, 'restart', restart_lsn, 'wal_status', coalesce(wal_status, '')) ORDER BY slot_name) FROM l), '[]'),
+	'sync_names', current_setting('synchronous_standby_names'),
+	'conninfo', current_setting('primary_conninfo'),
 	'sync_waits', (SELECT count(*) FROM a WHERE wait_event = 'SyncRep'),
-	'connections', (SELECT count(*) FROM a WHERE backend_type = 'client backend'),
+	'connections', (SELECT count(*) FROM a WHERE backend_type = 'client backend')`
+
+const movingText = `
+WITH {base}
+SELECT json_build_object({moving},
+	'timeline', CASE WHEN r.rec THEN greatest(cc.timeline_id, cr.min_recovery_end_timeline, (SELECT received_tli FROM w))
+		ELSE ('x' || left(CASE WHEN r.rec THEN NULL ELSE pg_walfile_name(p.ins) END, 8))::bit(32)::bigint END)
+FROM r, p, pg_control_checkpoint() AS cc, pg_control_recovery() AS cr`
+
+// The timeline of a standby is the highest among: the latest checkpoint's, that of the minimum recovery point, the
+// receiver's, and that of the newest segment file at the position reached. None alone is enough: the first two lag, the
+// third ends with the receiver. A segment file of a timeline exists here only if its WAL was received or copied.
+const statusText = `
+WITH {base}, t AS MATERIALIZED (
+	SELECT (greatest(recv, repl) - '0/0'::pg_lsn - 1)::numeric AS pos, pg_size_bytes(current_setting('wal_segment_size')) AS seg FROM p
+), f AS MATERIALIZED (
+	SELECT max(('x' || left(n, 8))::bit(32)::bigint) AS tli FROM t, r, pg_ls_dir('pg_wal') AS n
+	WHERE rec AND n ~ '^[0-9A-F]{24}$' AND substr(n, 9) = upper(
+		lpad(to_hex(div(pos, 4294967296::numeric)::bigint), 8, '0') ||
+		lpad(to_hex(div(mod(pos, 4294967296::numeric), seg::numeric)::bigint), 8, '0'))
+), g AS MATERIALIZED (
+	SELECT name, sourcefile, pending_restart FROM pg_show_all_settings()
+)
+SELECT json_build_object({moving},
+	'timeline', CASE WHEN r.rec THEN greatest(cc.timeline_id, cr.min_recovery_end_timeline, f.tli,
+			(SELECT received_tli FROM w))
+		ELSE ('x' || left(CASE WHEN r.rec THEN NULL ELSE pg_walfile_name(p.ins) END, 8))::bit(32)::bigint END,
+	'system_id', (SELECT system_identifier::text FROM pg_control_system()),
+	'version', current_setting('server_version'),
+	'asked', (SELECT backend_start FROM a WHERE pid = pg_backend_pid()),
+	'sync_names_file', coalesce((SELECT sourcefile FROM g WHERE name = 'synchronous_standby_names'), ''),
+	'conninfo_file', coalesce((SELECT sourcefile FROM g WHERE name = 'primary_conninfo'), ''),
+	'pending_restart', coalesce((SELECT json_agg(name ORDER BY name) FROM g WHERE pending_restart), '[]'),
 	'max_connections', current_setting('max_connections')::int,
 	'checksum_failures', (SELECT coalesce(sum(checksum_failures), 0)::bigint FROM pg_stat_database))
-FROM r, p, f, pg_control_checkpoint() AS cc, pg_control_recovery() AS cr,
-	(SELECT setting, sourcefile FROM g WHERE name = 'synchronous_standby_names') AS y,
-	(SELECT setting, sourcefile FROM g WHERE name = 'primary_conninfo') AS i`
+FROM r, p, f, pg_control_checkpoint() AS cc, pg_control_recovery() AS cr`

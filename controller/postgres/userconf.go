@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,13 +60,13 @@ func (i *Instance) CopyConfig(ctx context.Context) (err error) {
 		if name == "postgresql.conf" {
 			content, err = i.userSettings(ctx)
 		} else {
-			content, err = os.ReadFile(path)
+			content, err = i.Owner.readFile(path)
 		}
 		if err != nil {
 			return err
 		}
 		to := filepath.Join(i.Data, copiedDir, name)
-		if old, err := os.ReadFile(to); err == nil && bytes.Equal(old, content) {
+		if old, err := i.Owner.readFile(to); err == nil && bytes.Equal(old, content) {
 			continue
 		}
 		if err := errors.Join(i.Owner.makeDir(filepath.Dir(to), 0o700), i.Owner.writeFile(to, content, 0o600)); err != nil {
@@ -116,14 +115,16 @@ func (i *Instance) userSettings(ctx context.Context) ([]byte, error) {
 // not: written once, the user's from then on.
 func (i *Instance) firstConfig(dir string, from Source) error {
 	for name, path := range i.userFiles() {
-		content, err := os.ReadFile(filepath.Join(dir, copiedDir, name))
+		content, err := i.Owner.readFile(filepath.Join(dir, copiedDir, name))
 		if err != nil || exists(filepath.Join(dir, name)) || path != filepath.Join(i.Data, name) {
 			continue
 		}
 		text := fmt.Sprintf("# Written by Mainstay when it cloned %s from %s, whose own file lies outside of its data directory.\n"+
 			"# It is yours from now on: Mainstay does not write it again.\n", i.Member, from.Host)
 		if name == "postgresql.conf" {
-			text += portable(string(content))
+			if err := i.Owner.in(dir, func() error { text += portable(string(content)); return nil }); err != nil {
+				return err
+			}
 		} else {
 			text += string(content)
 		}
@@ -132,7 +133,7 @@ func (i *Instance) firstConfig(dir string, from Source) error {
 		}
 		i.notice("wrote " + path + " like the primary's; look whether it fits this host: it is yours from now on")
 	}
-	return os.RemoveAll(filepath.Join(dir, copiedDir))
+	return i.Owner.removeAll(filepath.Join(dir, copiedDir))
 }
 
 // portable leaves out the settings that name a file or folder this host does not have, and says so. Without its

@@ -28,6 +28,7 @@ type stretch struct {
 
 // walFiles reads the pages of a line of timelines from the segment files in a folder.
 type walFiles struct {
+	owner                 Owner // whose folder it is
 	dir                   string
 	segmentSize, pageSize uint64
 	line                  []stretch // oldest first
@@ -116,7 +117,7 @@ func (w *walFiles) open(number uint64) error {
 			return nil
 		}
 		next := segment{s.timeline, number}
-		f, err := openRegular(filepath.Join(w.dir, next.name(w.segmentSize)))
+		f, err := w.owner.open(filepath.Join(w.dir, next.name(w.segmentSize)))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

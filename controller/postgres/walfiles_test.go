@@ -37,7 +37,7 @@ func TestWALFiles(t *testing.T) {
 				content[size-page] = byte(s.timeline)
 				check(t, os.WriteFile(filepath.Join(dir, s.name(size)), content, 0o600))
 			}
-			w := &walFiles{dir: dir, segmentSize: size, pageSize: page, line: line}
+			w := &walFiles{owner: ourselves(), dir: dir, segmentSize: size, pageSize: page, line: line}
 			defer w.close()
 			for n, want := range tt.takes {
 				for _, at := range []platform.LSN{0, size - page} { // the first page and the last
@@ -59,7 +59,7 @@ func TestWALFilesThatAreNone(t *testing.T) {
 	const size, page = 1 << 20, 8192
 	dir := t.TempDir()
 	path := filepath.Join(dir, segment{1, 3}.name(size))
-	w := &walFiles{dir: dir, segmentSize: size, pageSize: page, line: []stretch{{1, 0, endless}}}
+	w := &walFiles{owner: ourselves(), dir: dir, segmentSize: size, pageSize: page, line: []stretch{{1, 0, endless}}}
 	defer w.close()
 	check(t, os.WriteFile(path, make([]byte, 3*page-1), 0o600))
 	for n, there := range []bool{true, true, false, false} {

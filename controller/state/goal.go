@@ -108,10 +108,10 @@ func (s *State) upstream(conf *platform.Cluster, member string) platform.Upstrea
 }
 
 func otherMembers(conf *platform.Cluster, member string) []string {
-	var names []string
-	for _, m := range conf.Members {
-		if m.Name != member {
-			names = append(names, m.Name)
+	names := make([]string, 0, len(conf.Members))
+	for i := range conf.Members {
+		if name := conf.Members[i].Name; name != member {
+			names = append(names, name)
 		}
 	}
 	return names

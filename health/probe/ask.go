@@ -18,10 +18,10 @@ const user = "mainstay_probe"
 // answer is what one probe learned.
 type answer struct {
 	lives     bool // a postmaster took a new connection and answered on it
-	saturated bool // ... and has no slot left
+	saturated bool // ... to say that it has no slot left
 	refused   bool // ... and does not let the probe in
 	role      health.Role
-	err       error // why the member does not count as living; nil if it does
+	err       error // what it answered in place of its role, or why it does not count as living
 }
 
 func (a answer) text() string {
@@ -36,7 +36,8 @@ func (p *Prober) ask(ctx context.Context, t Target, quiet bool) answer {
 	ctx, cancel := context.WithTimeout(ctx, t.Limit)
 	defer cancel()
 	secure, ours := p.secure()
-	cfg := pgdial.Config{Host: t.Host, Port: t.Port, User: user, Application: "mainstay-controller", Secure: secure}
+	cfg := pgdial.Config{Host: t.Host, Port: t.Port, User: user, Application: "mainstay-controller", Secure: secure,
+		Runtime: map[string]string{"search_path": "pg_catalog"}} // no user's function is ever called
 	if quiet {
 		secure.GetClientCertificate = noCertificate
 		return means(pgdial.Greet(ctx, cfg))
@@ -46,7 +47,7 @@ func (p *Prober) ask(ctx context.Context, t Target, quiet bool) answer {
 		return c.QueryRowContext(ctx, "SELECT pg_is_in_recovery()").Scan(&standby)
 	}))
 	switch {
-	case !a.lives || a.refused || !*ours: // a stranger's word is no role
+	case !a.lives || a.refused || a.saturated || !*ours: // a stranger's word is no role
 	case standby:
 		a.role = health.RoleStandby
 	default:
@@ -85,7 +86,7 @@ func means(err error) answer {
 	case err == nil:
 		return answer{lives: true}
 	case code == pgdial.TooManyConnections:
-		return answer{saturated: true, err: err}
+		return answer{lives: true, saturated: true, err: err}
 	case strings.HasPrefix(code, "28"), code == "3D000", code == "42501": // authentication, no such database, no right to connect
 		return answer{lives: true, refused: true}
 	case errors.Is(err, pgdial.ErrNoTLS):

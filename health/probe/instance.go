@@ -107,7 +107,7 @@ func checkTCP(ctx context.Context, address string) error {
 
 // InstanceVotes is what the checks say of the app servers at now, in the order of the targets, of each that was checked.
 func (p *Prober) InstanceVotes(now time.Duration) (votes []health.InstanceVote) {
-	p.instances.each(func(k instanceKey, i instance) {
+	p.instances.each(func(k instanceKey, i instance, _ time.Duration) {
 		if !i.asked {
 			return
 		}

@@ -20,7 +20,7 @@ func TestMeans(t *testing.T) {
 		lives, saturated, refused bool
 	}{
 		{"answered", nil, true, false, false},
-		{"every slot taken", server("53300"), false, true, false},
+		{"every slot taken", server("53300"), true, true, false},
 		{"no line in pg_hba.conf", server("28000"), true, false, true},
 		{"wrong password", server("28P01"), true, false, true},
 		{"no such database", server("3D000"), true, false, true},
@@ -36,7 +36,7 @@ func TestMeans(t *testing.T) {
 		if a.lives != c.lives || a.saturated != c.saturated || a.refused != c.refused {
 			t.Errorf("%s: %+v", c.name, a)
 		}
-		if a.lives == (a.text() != "") {
+		if (a.lives && !a.saturated) == (a.text() != "") {
 			t.Errorf("%s: lives %v with error %q", c.name, a.lives, a.text())
 		}
 	}

@@ -56,6 +56,7 @@ type member struct {
 	// answered: it has answered at least once, last to the probe that began at answeredAt.
 	answered   bool
 	answeredAt time.Duration
+	failedAt   time.Duration // when the last probe that failed began; 0: one has succeeded since, or none has failed
 	quietUntil time.Duration
 	last       answer
 }
@@ -103,7 +104,9 @@ func (p *Prober) askMember(ctx context.Context, t Target, known member) member {
 	begun := p.now()
 	known.last = p.ask(ctx, t, begun < known.quietUntil)
 	if known.last.lives {
-		known.answered, known.answeredAt = true, begun
+		known.answered, known.answeredAt, known.failedAt = true, begun, 0
+	} else {
+		known.failedAt = begun
 	}
 	if known.last.refused {
 		known.quietUntil = p.now() + quietFor
@@ -111,12 +114,20 @@ func (p *Prober) askMember(ctx context.Context, t Target, known member) member {
 	return known
 }
 
-// Votes is what the probes say of the members at now, in the order of the targets. HeardMS is left at never.
-func (p *Prober) Votes(now time.Duration) (votes []health.Vote) {
-	p.members.each(func(k key, m member) {
+// Votes is what the probes say of the members at now, in the order of the targets. HeardMS is left at never. A probe that has had no
+// answer for overdue counts as failed before it ends.
+func (p *Prober) Votes(now, overdue time.Duration) (votes []health.Vote) {
+	p.members.each(func(k key, m member, asked time.Duration) {
 		v := health.Vote{Cluster: k.cluster, Member: k.member, HeardMS: -1, ProbedMS: -1, Role: m.last.role, Saturated: m.last.saturated, Error: m.last.text()}
 		if m.answered {
 			v.ProbedMS = (now - m.answeredAt).Milliseconds()
+		}
+		failed := m.failedAt
+		if asked != 0 && now-asked >= overdue {
+			failed = asked
+		}
+		if failed != 0 {
+			v.FailedMS = max(1, (now - failed).Milliseconds())
 		}
 		votes = append(votes, v)
 	})

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func probing(t *testing.T, store *identity.Store, targets ...Target) *Prober {
 
 // vote is the only one of the prober.
 func vote(p *Prober) *health.Vote {
-	v := p.Votes(boottime.Now())
+	v := p.Votes(boottime.Now(), limit/2)
 	if len(v) != 1 {
 		return &health.Vote{ProbedMS: -1}
 	}
@@ -67,6 +68,7 @@ func TestHungPostmaster(t *testing.T) {
 	pid, _, _ := i.Running()
 	check(t, syscall.Kill(pid, syscall.SIGSTOP))
 	stopped := time.Now()
+	eventually(t, "a probe that is overdue", func() bool { return vote(p).FailedMS >= limit.Milliseconds()/2 })
 	eventually(t, "a failed probe", func() bool { return vote(p).Error != "" })
 	if took := time.Since(stopped); took > 3*limit {
 		t.Errorf("noticed after %s, with a limit of %s", took, limit)
@@ -76,7 +78,9 @@ func TestHungPostmaster(t *testing.T) {
 	}
 	eventually(t, "the answer to grow old", func() bool { return !vote(p).Probed(2 * limit) })
 	check(t, syscall.Kill(pid, syscall.SIGCONT))
-	eventually(t, "an answer", func() bool { return vote(p).Probed(limit) && vote(p).Role == health.RolePrimary })
+	eventually(t, "an answer", func() bool {
+		return vote(p).Probed(limit) && vote(p).Role == health.RolePrimary && vote(p).FailedMS < limit.Milliseconds()/2
+	})
 }
 
 func TestSaturated(t *testing.T) {
@@ -99,7 +103,7 @@ func TestSaturated(t *testing.T) {
 	}
 	p := probing(t, ca.controller(), targetOf(i))
 	eventually(t, "a refusal", func() bool { return vote(p).Saturated })
-	if v := vote(p); !v.Probed(limit) || v.ProbedMS != -1 || v.Error == "" {
+	if v := vote(p); v.ProbedMS < 0 || v.FailedMS != 0 || v.Role != health.RoleUnknown || v.Error == "" {
 		t.Errorf("%+v", v)
 	}
 	for _, c := range held {
@@ -107,6 +111,25 @@ func TestSaturated(t *testing.T) {
 	}
 	check(t, db.Close())
 	eventually(t, "an answer", func() bool { v := vote(p); return v.ProbedMS >= 0 && !v.Saturated })
+}
+
+// TestProbeCallsNoFunctionOfAUser: a shadow of PostgreSQL's function on the path that sessions get says that it is a standby.
+func TestProbeCallsNoFunctionOfAUser(t *testing.T) {
+	ca := newPKI(t)
+	i := ca.primary()
+	db, err := pgdial.Open(i.Local())
+	check(t, err)
+	defer db.Close()
+	for _, statement := range []string{"ALTER DATABASE postgres SET search_path = public, pg_catalog",
+		"CREATE FUNCTION public.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'"} {
+		_, err := db.Exec(statement)
+		check(t, err)
+	}
+	p := probing(t, ca.controller(), targetOf(i))
+	eventually(t, "an answer", func() bool { return vote(p).Probed(limit) })
+	if v := vote(p); v.Role != health.RolePrimary {
+		t.Errorf("%+v", v)
+	}
 }
 
 // TestTurnedAway: whoever says no lives; asking on and on must not fill its log.
@@ -172,10 +195,29 @@ func TestAim(t *testing.T) {
 	other := moved
 	other.Member = "feed-e2"
 	p.Aim([]Target{other, moved})
-	eventually(t, "both", func() bool { return len(p.Votes(0)) == 2 })
-	if v := p.Votes(0); v[0].Member != "feed-e2" || v[1].Member != "feed-e1" {
+	eventually(t, "both", func() bool { return len(p.Votes(0, limit)) == 2 })
+	if v := p.Votes(0, limit); v[0].Member != "feed-e2" || v[1].Member != "feed-e1" {
 		t.Errorf("%+v", v)
 	}
 	p.Aim(nil)
-	eventually(t, "nobody", func() bool { return len(p.Votes(0)) == 0 })
+	eventually(t, "nobody", func() bool { return len(p.Votes(0, limit)) == 0 })
+}
+
+// TestSooner: a target that is asked rarely is asked at once when it is to be asked often.
+func TestSooner(t *testing.T) {
+	var asked atomic.Int64
+	r := newRounds(asker[Target, key, int]{
+		now: boottime.Now, key: Target.key,
+		every: func(t Target) time.Duration { return t.Every },
+		slots: func(Target) chan struct{} { return make(chan struct{}, 1) },
+		ask:   func(context.Context, Target, int) int { return int(asked.Add(1)) },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); r.run(ctx) }()
+	defer func() { cancel(); <-done }()
+	r.aim([]Target{{Every: time.Hour}})
+	eventually(t, "the first question", func() bool { return asked.Load() == 1 })
+	r.aim([]Target{{Every: time.Millisecond}})
+	eventually(t, "more", func() bool { return asked.Load() > 3 })
 }

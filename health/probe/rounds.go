@@ -34,7 +34,10 @@ type rounds[T any, K comparable, S any] struct {
 type watch[T, S any] struct {
 	target T
 	cancel context.CancelFunc
+	sooner chan struct{} // capacity 1: it is to be asked more often than before
 	known  S
+	asked  bool          // a question is under way
+	begun  time.Duration // since when
 }
 
 func newRounds[T any, K comparable, S any](a asker[T, K, S]) *rounds[T, K, S] {
@@ -83,10 +86,16 @@ func (r *rounds[T, K, S]) take(ctx context.Context, targets []T, all *sync.WaitG
 		}
 		w := old[k]
 		if w == nil {
-			w = &watch[T, S]{}
+			w = &watch[T, S]{sooner: make(chan struct{}, 1)}
 			var mine context.Context
 			mine, w.cancel = context.WithCancel(ctx)
 			all.Go(func() { r.follow(mine, w) })
+		}
+		if r.every(t) < r.every(w.target) {
+			select {
+			case w.sooner <- struct{}{}:
+			default:
+			}
 		}
 		w.target = t
 		r.watches[k], r.order = w, append(r.order, k)
@@ -102,14 +111,16 @@ func (r *rounds[T, K, S]) take(ctx context.Context, targets []T, all *sync.WaitG
 func (r *rounds[T, K, S]) follow(ctx context.Context, w *watch[T, S]) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var begun time.Duration
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-w.sooner:
 		case <-timer.C:
+			begun = r.now()
+			r.once(ctx, w)
 		}
-		begun := r.now()
-		r.once(ctx, w)
 		r.mu.Lock()
 		every := r.every(w.target)
 		r.mu.Unlock()
@@ -129,20 +140,27 @@ func (r *rounds[T, K, S]) once(ctx context.Context, w *watch[T, S]) {
 	case <-ctx.Done():
 		return
 	}
+	r.mu.Lock()
+	w.asked, w.begun = true, r.now()
+	r.mu.Unlock()
 	known = r.ask(ctx, target, known)
 	if ctx.Err() != nil {
 		return // no longer wanted: it says nothing about the target
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w.known = known
+	w.known, w.asked = known, false
 }
 
-// each calls f with what is known of each target, in their order.
-func (r *rounds[T, K, S]) each(f func(K, S)) {
+// each calls f with what is known of each target, in their order, and since when a question to it is under way; 0: none is.
+func (r *rounds[T, K, S]) each(f func(k K, known S, asked time.Duration)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, k := range r.order {
-		f(k, r.watches[k].known)
+		w, asked := r.watches[k], time.Duration(0)
+		if w.asked {
+			asked = w.begun
+		}
+		f(k, w.known, asked)
 	}
 }

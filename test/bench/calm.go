@@ -22,8 +22,9 @@ const lookEvery = time.Second
 
 // quiet is what happened to a platform to which nothing was done.
 type quiet struct {
-	LastedMS int64 `json:"lastedMS"`
-	Burners  int   `json:"busyLoops"`
+	LastedMS int64              `json:"lastedMS"`
+	Loops    loops              `json:"loops"` // that kept the machine busy
+	Costs    map[string]float64 `json:"costsMS"`
 
 	Failovers      []string `json:"failovers"` // automatic ones: id and reason; one is a failure
 	Abandoned      []string `json:"abandoned"` // begun, and given up because the primary turned out well
@@ -48,6 +49,10 @@ func calm(ctx context.Context, dir string, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
+	costs, err := b.costs(ctx)
+	if err != nil {
+		return err
+	}
 	end, err := b.client(ctx, "calm", false)
 	if err != nil {
 		return err
@@ -56,29 +61,30 @@ func calm(ctx context.Context, dir string, o options) (err error) {
 	if err := b.acknowledged(ctx); err != nil {
 		return err
 	}
-	q, err := b.busy(ctx, o.calm)
+	q, err := b.busy(ctx, o.calm, o.burn)
 	if v, verr := b.verify(ctx); verr != nil {
 		err = errors.Join(err, verr)
 	} else {
 		q.Acknowledged, q.Missing = v.Checked, len(v.Missing)
 	}
-	if o.json {
+	if q.Costs = costs.JSON(); o.json {
 		err = errors.Join(err, encode(os.Stdout, q))
 	} else {
+		fmt.Println(costs)
 		q.print(os.Stdout)
 	}
 	return errors.Join(err, q.verdict())
 }
 
-// busy keeps the CPUs busy for so long, and watches.
-func (b *bench) busy(ctx context.Context, length time.Duration) (q quiet, err error) {
-	q = quiet{Missing: unknown, Burners: runtime.NumCPU() + 2, Failovers: []string{}, Abandoned: []string{}}
+// busy keeps the machine busy for so long, and watches.
+func (b *bench) busy(ctx context.Context, length time.Duration, l loops) (q quiet, err error) {
+	q = quiet{Missing: unknown, Loops: l, Failovers: []string{}, Abandoned: []string{}}
 	first, err := b.Cluster(ctx)
 	if err != nil {
 		return q, err
 	}
 	w := &watch{b: b, primary: first.Primary, kills: map[string]bool{}, terms: b.term(ctx)}
-	burning, err := burn(q.Burners)
+	burning, err := burn(b.Dir, l)
 	if err != nil {
 		return q, err
 	}
@@ -94,12 +100,7 @@ func (b *bench) busy(ctx context.Context, length time.Duration) (q quiet, err er
 func (b *bench) count(ctx context.Context, first wire.ClusterState, w *watch, q *quiet) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	var last wire.ClusterState
-	err := b.Wait(ctx, "a leader that answers", func() (ok bool, why string) {
-		c, err := b.Cluster(ctx)
-		last = c
-		return err == nil, fmt.Sprint(err)
-	})
+	last, err := b.asked(ctx)
 	if err != nil {
 		return err
 	}
@@ -140,7 +141,8 @@ func (q quiet) verdict() error {
 
 func (q quiet) print(out io.Writer) {
 	missing := result{acknowledged: q.Acknowledged, missing: q.Missing}.posts()
-	fmt.Fprintf(out, "\ncalm for %s: a healthy platform under its load, beside %d busy loops on %d CPUs\n", (time.Duration(q.LastedMS) * time.Millisecond).Round(time.Second), q.Burners, runtime.NumCPU())
+	lasted := (time.Duration(q.LastedMS) * time.Millisecond).Round(time.Second)
+	fmt.Fprintf(out, "\ncalm for %s: a healthy platform under its load, beside loops (%s) on %d CPUs\n", lasted, q.Loops, runtime.NumCPU())
 	for _, line := range []struct {
 		what  string
 		value any

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -27,9 +26,9 @@ func TestVerdict(t *testing.T) {
 
 func TestQuietPrint(t *testing.T) {
 	var out bytes.Buffer
-	quiet{LastedMS: 1800000, Burners: 4, Failovers: []string{"feed-4 (done): PrimaryStuck"}, Acknowledged: 9, LongestOutageMS: 412}.print(&out)
+	quiet{LastedMS: 1800000, Loops: loops{"cpu": 4, "forks": 1}, Failovers: []string{"feed-4 (done): PrimaryStuck"}, Acknowledged: 9, LongestOutageMS: 412}.print(&out)
 	text := strings.Join(strings.Fields(out.String()), " ")
-	for _, want := range []string{"calm for 30m0s", "4 busy loops", "automatic failovers 1", "longest write outage 412ms", "missing 0 of 9", "feed-4 (done): PrimaryStuck"} {
+	for _, want := range []string{"calm for 30m0s", "loops (cpu=4, forks=1)", "automatic failovers 1", "longest write outage 412ms", "missing 0 of 9", "feed-4 (done): PrimaryStuck"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("missing %q in:\n%s", want, out.String())
 		}
@@ -45,35 +44,5 @@ func TestTermOf(t *testing.T) {
 		if got := termOf(strings.NewReader(text)); got != want {
 			t.Errorf("%q: %d, want %d", text, got, want)
 		}
-	}
-}
-
-func TestBurn(t *testing.T) {
-	b, err := burn(2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.stop(); err != nil {
-		t.Errorf("none had ended: %v", err)
-	}
-	for _, cmd := range b.all {
-		if err := syscall.Kill(cmd.Process.Pid, 0); err != syscall.ESRCH {
-			t.Errorf("process %d is still there: %v", cmd.Process.Pid, err)
-		}
-	}
-}
-
-// TestBurnEndedEarly: figures of a machine that was not busy must not look as if it was.
-func TestBurnEndedEarly(t *testing.T) {
-	b, err := burn(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(b.all[0].Process.Pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	b.wg.Wait()
-	if err := b.stop(); err == nil {
-		t.Error("a busy loop ended by itself, and nobody says so")
 	}
 }

@@ -1,10 +1,13 @@
 // Command bench measures the write outage that a client sees, and where the time went; or, with -calm, that nothing at all
-// happens to a healthy platform on a busy machine. Run it with nothing else on the machine, as root for what needs a
-// network of its own:
+// happens to a healthy platform on a busy machine; or, with -cost, what watching and acting cost. Run it with nothing else on
+// the machine, as root for what needs a network of its own, and for -cost:
 //
 //	go run ./test/bench -n 20
 //	go run ./test/bench -n 20 -only host-cut,switchover -json
-//	go run ./test/bench -calm 30m
+//	go run ./test/bench -calm 30m -burn forks,fsync
+//	go run ./test/bench -cost
+//
+// What a process and a connection cost on the machine, at that moment, stands before all figures.
 //
 // The client writes every 10 ms straight to PostgreSQL (for faults of a site: through app servers, in turn, each with a
 // limit of 300 ms to connect and of 1 s for an answer), from outside of every host. It finds the primary by a connection
@@ -12,10 +15,10 @@
 // and tries the hosts in turn (test/platform/load.Direct); one that swallows packets costs it 500 ms in each turn, and that
 // is part of the figure.
 //
-// It must never judge a figure, nor leave one out: a round that fails ends the rounds of its fault, and the command fails
-// after the other faults. Two things alone are an error of what is measured: an acknowledged post that is missing where acks
-// promise it, and with -calm an automatic failover. Flow enters by the arguments, goes through the rounds of each fault
-// (round.go), and leaves as tables or JSON.
+// It must never judge a time, nor leave one out: a round that fails ends the rounds of its fault, and the command fails
+// after the other faults. Three things alone are an error of what is measured: an acknowledged post that is missing where acks
+// promise it, with -calm an automatic failover, and with -cost a count above its budget (budgets.go). Flow enters by the
+// arguments, goes through the rounds of each fault (round.go), through calm.go or through cost.go, and leaves as tables or JSON.
 package main
 
 import (
@@ -63,8 +66,11 @@ func run(ctx context.Context, o options) (err error) {
 			return fmt.Errorf("build: %w\n%s", err, out)
 		}
 	}
-	if o.calm > 0 {
+	switch {
+	case o.calm > 0:
 		return calm(ctx, dir, o)
+	case o.cost:
+		return cost(ctx, dir, o)
 	}
 	return measureAll(ctx, dir, o)
 }

@@ -16,11 +16,13 @@ type options struct {
 	only []string // names of faults; empty for all
 	json bool
 	calm time.Duration // 0: measure faults
+	burn loops         // what keeps the machine busy meanwhile
+	cost bool
 }
 
 // parse reads the arguments; mistakes of the flags themselves are told on usage as well. flag.ErrHelp: help was asked for.
 func parse(args []string, usage io.Writer) (options, error) {
-	var o options
+	o := options{burn: beside()}
 	var only string
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(usage)
@@ -28,6 +30,8 @@ func parse(args []string, usage io.Writer) (options, error) {
 	f.StringVar(&only, "only", "", "measure only these faults, separated by commas: "+strings.Join(names(), ", "))
 	f.BoolVar(&o.json, "json", false, "print JSON instead of tables")
 	f.DurationVar(&o.calm, "calm", 0, "no fault: for so long, watch a healthy platform whose machine is kept busy")
+	f.Var(o.burn, "burn", "with -calm: loops that keep the machine busy, such as forks,fsync or cpu=24,forks=3,fsync=3")
+	f.BoolVar(&o.cost, "cost", false, "count processes, connections, syncs and bytes, idle and in a change, and hold them against their budgets")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -48,6 +52,12 @@ func (o options) check(rest []string, given map[string]bool) error {
 	}
 	if given["calm"] && (given["n"] || given["only"]) {
 		return errors.New("-calm measures no fault: leave -n and -only out")
+	}
+	if given["cost"] && (given["n"] || given["only"] || given["calm"]) {
+		return errors.New("-cost measures each phase once: leave -n, -only and -calm out")
+	}
+	if given["burn"] && !given["calm"] {
+		return errors.New("-burn keeps the machine busy for -calm alone: give both")
 	}
 	if o.n < 1 {
 		return fmt.Errorf("-n %d: measure at least once", o.n)

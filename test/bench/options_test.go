@@ -16,10 +16,12 @@ func TestParse(t *testing.T) {
 		want options
 		err  string // part of the error; "" for none
 	}{
-		{"", options{n: 10}, ""},
-		{"-n 7 -json", options{n: 7, json: true}, ""},
-		{"-only host-cut,switchover", options{n: 10, only: []string{"host-cut", "switchover"}}, ""},
-		{"-calm 30m -json", options{n: 10, json: true, calm: 30 * time.Minute}, ""},
+		{"", options{n: 10, burn: beside()}, ""},
+		{"-n 7 -json", options{n: 7, json: true, burn: beside()}, ""},
+		{"-only host-cut,switchover", options{n: 10, only: []string{"host-cut", "switchover"}, burn: beside()}, ""},
+		{"-calm 30m -json", options{n: 10, json: true, calm: 30 * time.Minute, burn: beside()}, ""},
+		{"-calm 30m -burn cpu=9,forks,fsync", options{n: 10, calm: 30 * time.Minute, burn: loops{"cpu": 9, "forks": 1, "fsync": 1}}, ""},
+		{"-cost -json", options{n: 10, json: true, cost: true, burn: beside()}, ""},
 		{"-n 0", options{}, "-n 0: measure at least once"},
 		{"-n many", options{}, `invalid value "many"`},
 		{"-only host-cut,host-gone", options{}, `no fault "host-gone"; there are postmaster-killed,`},
@@ -27,6 +29,10 @@ func TestParse(t *testing.T) {
 		{"-calm -5m", options{}, "a time above 0"},
 		{"-calm 30m -n 7", options{}, "leave -n and -only out"},
 		{"-calm 30m -only switchover", options{}, "leave -n and -only out"},
+		{"-calm 30m -burn disk", options{}, `"disk" is no kind of loop`},
+		{"-burn forks", options{}, "give both"},
+		{"-cost -n 3", options{}, "leave -n, -only and -calm out"},
+		{"-cost -calm 3m", options{}, "leave -n, -only and -calm out"},
 		{"switchover", options{}, `"switchover" is no flag`},
 	} {
 		got, err := parse(strings.Fields(c.args), io.Discard)

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
 	"mainstay/controller/state"
+	"mainstay/test/bench/machine"
 )
 
 // unknown stands for a number of missing posts that could not be found out.
@@ -63,24 +63,11 @@ func after(s sample) time.Duration  { return s.after }
 
 // seen counts what the samples say, most first: `quorum-sealed 6, stopped 1`.
 func (r result) seen(of func(sample) string) string {
-	counts := map[string]int{}
+	counts := tally{}
 	for _, s := range r.samples {
 		counts[of(s)]++
 	}
-	var words []string
-	for w := range counts {
-		words = append(words, w)
-	}
-	slices.SortFunc(words, func(a, b string) int {
-		if d := counts[b] - counts[a]; d != 0 {
-			return d
-		}
-		return strings.Compare(a, b)
-	})
-	for i, w := range words {
-		words[i] = fmt.Sprintf("%s %d", w, counts[w])
-	}
-	return strings.Join(words, ", ")
+	return counts.String()
 }
 
 func (r result) proofs() string   { return r.seen(func(s sample) string { return s.proof }) }
@@ -99,7 +86,16 @@ type printer struct {
 	out      io.Writer
 	json     bool
 	postgres string // its version
+	costs    machine.Costs
 	all      []result
+}
+
+// begin prints what the figures depend on, before the first of them.
+func (p *printer) begin(version string, costs machine.Costs) {
+	p.postgres, p.costs = version, costs
+	if !p.json {
+		fmt.Fprintln(p.out, costs)
+	}
 }
 
 func (p *printer) add(r result) {
@@ -133,7 +129,7 @@ func (p *printer) end() error {
 	if len(p.all) == 0 {
 		return nil
 	}
-	fmt.Fprintf(p.out, "\n%d CPUs, PostgreSQL %s, 3 controllers, 3 members on 2 sites (through app servers: 4), lease 5s, all on one machine\n\n", runtime.NumCPU(), p.postgres)
+	fmt.Fprintf(p.out, "\n%d CPUs, PostgreSQL %s, 3 controllers, 3 members on 2 sites (through app servers: 4), lease 5s, all on one machine\n%s\n\n", runtime.NumCPU(), p.postgres, p.costs)
 	fmt.Fprintln(p.out, "| fault | acks | proof | n | min | p50 | p90 | max | where the median goes | missing |\n|---|---|---|---|---|---|---|---|---|---|")
 	for _, r := range p.all {
 		d := r.distribution(outage)
@@ -165,7 +161,7 @@ func (p *printer) encode() error {
 			"proofs": r.proofs(), "problems": r.problems(), "milliseconds": times, "acknowledged": r.acknowledged, "missing": r.missing}
 		faults = append(faults, one)
 	}
-	return encode(p.out, map[string]any{"cpus": runtime.NumCPU(), "postgresql": p.postgres, "lease": "5s", "faults": faults})
+	return encode(p.out, map[string]any{"cpus": runtime.NumCPU(), "costsMS": p.costs.JSON(), "postgresql": p.postgres, "lease": "5s", "faults": faults})
 }
 
 func (d distribution) milliseconds() map[string]int64 {

@@ -50,7 +50,9 @@ func measureOn(ctx context.Context, dir string, o options, on setting, p *printe
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
 	if p.postgres == "" {
-		p.postgres, _ = b.SQL(ctx, "feed-e1", "postgres", "SHOW server_version")
+		if err := b.describe(ctx, p); err != nil {
+			return err
+		}
 	}
 	var errs []error
 	for _, f := range wanted {
@@ -64,6 +66,20 @@ func measureOn(ctx context.Context, dir string, o options, on setting, p *printe
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// describe prints what the machine is like.
+func (b *bench) describe(ctx context.Context, p *printer) error {
+	version, err := b.SQL(ctx, "feed-e1", "postgres", "SHOW server_version")
+	if err != nil {
+		return err
+	}
+	costs, err := b.costs(ctx)
+	if err != nil {
+		return err
+	}
+	p.begin(version, costs)
+	return nil
 }
 
 // measure does a fault n times, each time on a healthy cluster, then looks for every post that was acknowledged, also
@@ -156,6 +172,9 @@ func (b *bench) suffer(ctx context.Context, f fault, was wire.ClusterState) (s s
 		defer func() { err = errors.Join(err, undo()) }()
 	}
 	if err != nil {
+		return s, err
+	}
+	if _, err := b.load.AwaitOutage(ctx, mark); err != nil { // until then no controller is asked: answers would take time from the change
 		return s, err
 	}
 	var op state.Operation

@@ -49,7 +49,7 @@ func (w *watch) look(ctx context.Context, q *quiet) {
 		w.kills[kill] = true
 	}
 	q.Looks++
-	st, err := w.b.Status(ctx)
+	st, err := w.b.StatusNow(ctx)
 	if err != nil || len(st.Clusters) == 0 {
 		q.Unanswered++
 		return

@@ -14,57 +14,112 @@ import (
 	"syscall"
 	"time"
 
+	"mainstay/fencing/process"
 	"mainstay/test/platform/load"
 	"mainstay/test/stand"
 )
 
 func main() {
-	bin := flag.String("bin", "", "folder with the programs mainstay and feedserver")
-	dir := flag.String("dir", "", "folder for the demo's files; removed at the end")
-	tour := flag.Bool("tour", false, "go through crash, switchover and losses by itself, then end")
+	work := flag.String("work", "", "folder with the programs mainstay and feedserver; all that the demo makes lies below it")
+	parent := flag.Int("parent", 0, "process with which the demo ends, too; 0 for none")
+	tour := flag.Bool("tour", false, "go through crash, switchover and losses, then end")
+	reaping := flag.Bool("reap", false, "end and remove what is below -work once standard input ends (internal)")
 	flag.Parse()
+	if *reaping {
+		if err := reap(*work); err != nil {
+			fmt.Fprintln(os.Stderr, "demo: clean up:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(run(*work, *parent, *tour))
+}
+
+// interrupted is the exit status after Ctrl-C, as a shell has it.
+const interrupted = 130
+
+// run returns the exit status. After another one than 0 and interrupted the logs are kept.
+func run(work string, parent int, tour bool) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	d := &demo{bin: *bin, out: os.Stdout}
-	err := d.run(ctx, *dir, *tour)
-	if ctx.Err() != nil && !*tour && !errors.Is(err, errVerdict) {
-		err = nil // Ctrl-C is how the demo ends
-	}
-	if cerr := d.close(); cerr != nil {
-		fmt.Fprintln(os.Stderr, "demo: clean up:", cerr)
-		os.Exit(1)
-	}
+	orphaned := follow(parent, stop)
+	r, err := startReaper(work)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
+		return 1
 	}
+	d := &demo{work: work, out: os.Stdout}
+	err = d.run(ctx, tour)
+	wanted := ctx.Err() != nil && !errors.Is(err, errVerdict) // Ctrl-C is how the demo ends
+	if d.stand != nil {
+		d.stand.Keep = err != nil && !wanted
+	}
+	cleaned := d.close()
+	if orphaned() && wanted {
+		return 1 // nobody is left who would remove the folder: the reaper does
+	}
+	switch cleaned = errors.Join(cleaned, r.dismiss()); {
+	case cleaned != nil:
+		fmt.Fprintln(os.Stderr, "demo: clean up:", cleaned)
+		return 1
+	case wanted && tour:
+		return interrupted
+	case err != nil && !wanted:
+		fmt.Fprintln(os.Stderr, failure(err, work))
+		return 1
+	}
+	return 0
+}
+
+// follow calls stop when a process has ended, 0 for none; orphaned tells whether it has.
+func follow(pid int, stop func()) (orphaned func() bool) {
+	if pid == 0 {
+		return func() bool { return false }
+	}
+	h, err := process.Watch(pid)
+	if err != nil || os.Getppid() != pid {
+		stop()
+		return func() bool { return true }
+	}
+	go func() { // lives as long as the demo
+		<-h.Done()
+		stop()
+	}()
+	return func() bool { return !h.Alive() }
 }
 
 type demo struct {
-	bin    string
+	work   string
 	out    *os.File
 	stand  *stand.Stand
 	ledger *load.Ledger
 	load   *load.Client
 }
 
-func (d *demo) run(ctx context.Context, dir string, tour bool) error {
+// Bounds of one step each. A quiet machine takes a tenth of them.
+const (
+	startLimit  = 10 * time.Minute // the platform, from nothing to posts through its app servers
+	stopLimit   = 5 * time.Minute  // one stop of the tour, healthy before it and after it
+	verifyLimit = time.Minute      // to read every acknowledged post back
+)
+
+func (d *demo) run(ctx context.Context, tour bool) error {
 	var err error
-	o := stand.Options{Dir: dir, Binary: filepath.Join(d.bin, "mainstay"),
+	o := stand.Options{Dir: d.path("platform"), Binary: d.path("mainstay"), Log: d.out,
 		Settings: []string{"durability: {acks: 1, from: other-site, when-short: degrade}"},
-		Apps:     &stand.Apps{Server: filepath.Join(d.bin, "feedserver"), Settings: []string{`verify: "http://{address}/verify"`}}}
+		Apps:     &stand.Apps{Server: d.path("feedserver"), Settings: []string{`verify: "http://{address}/verify"`}}}
 	if d.stand, err = stand.New(o); err != nil {
 		return err
 	}
 	d.say("Starting three controllers on three sites, and agents that look after PostgreSQL and app servers on two of them ...")
 	begun := time.Now()
-	start, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	start, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	if err := d.stand.Start(start); err != nil {
-		return err
+		return fmt.Errorf("the platform did not start: %w", err)
 	}
 	if err := d.apps(start); err != nil {
-		return err
+		return fmt.Errorf("the app servers did not start: %w", err)
 	}
 	d.say("The platform is up (%s).\n", time.Since(begun).Round(100*time.Millisecond))
 	if tour {
@@ -72,6 +127,8 @@ func (d *demo) run(ctx context.Context, dir string, tour bool) error {
 	}
 	return d.stay(ctx)
 }
+
+func (d *demo) path(name string) string { return filepath.Join(d.work, name) }
 
 // apps has the agents start the app servers on the primary's site, and starts a load that posts through them.
 func (d *demo) apps(ctx context.Context) error {
@@ -85,13 +142,22 @@ func (d *demo) apps(ctx context.Context) error {
 	if d.ledger, err = load.OpenLedger(filepath.Join(d.stand.Dir, "ledger")); err != nil {
 		return err
 	}
-	d.load, err = load.Start(context.WithoutCancel(ctx), load.Options{Target: target, Ledger: d.ledger, Writers: 2, Every: 10 * time.Millisecond})
+	d.load, err = load.Start(context.WithoutCancel(ctx), load.Options{Target: target, Ledger: d.ledger, Writers: 2, Every: 20 * time.Millisecond, Retry: 50 * time.Millisecond})
 	if err != nil {
 		return err
 	}
 	return d.stand.Wait(ctx, "the first post through the app servers", func() (bool, string) {
-		return len(d.ledger.IDs()) > 0, ""
+		return len(d.ledger.IDs()) > 0, d.lastError("")
 	})
+}
+
+// lastError is why a post since a mark was not acknowledged, most recently.
+func (d *demo) lastError(mark string) string {
+	r, err := d.load.Report(mark)
+	if err != nil {
+		return err.Error()
+	}
+	return r.Tally.LastError
 }
 
 // stay tells what to try, and runs until Ctrl-C.
@@ -134,7 +200,7 @@ var errVerdict = errors.New("the demo has failed")
 
 // verdict reads every acknowledged post back.
 func (d *demo) verdict() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), verifyLimit)
 	defer cancel()
 	v, err := d.load.Verify(ctx)
 	if err != nil {

@@ -29,11 +29,10 @@ func (d *demo) tour(ctx context.Context) error {
 			return stand.Signal(syscall.SIGKILL, d.stand.Postmaster(primary))
 		}, state.Failover, nil},
 		{"A planned switchover", func(ctx context.Context, primary string) error {
-			out, err := d.stand.CLI(ctx, "switchover", "feed", "--yes")
-			if err != nil {
-				return fmt.Errorf("%w\n%s", err, out)
-			}
-			return nil
+			return d.stand.Wait(ctx, "a switchover to be done", func() (bool, string) { // a busy machine may have it refused or given up
+				out, err := d.stand.CLI(ctx, "switchover", "feed", "--yes")
+				return err == nil, out
+			})
 		}, state.Switchover, nil},
 		{"A replica's whole host is lost", func(ctx context.Context, primary string) error {
 			for _, h := range d.stand.Of(false) {
@@ -57,7 +56,7 @@ func (d *demo) tour(ctx context.Context) error {
 	for i, s := range stops {
 		d.say("== %d. %s", i+1, s.title)
 		if err := d.visit(ctx, s); err != nil {
-			return fmt.Errorf("stop %d (%s): %w", i+1, s.title, err)
+			return fmt.Errorf("stop %d of %d failed (%s): %w", i+1, len(stops), s.title, err)
 		}
 	}
 	if err := d.verdict(); err != nil {
@@ -68,7 +67,7 @@ func (d *demo) tour(ctx context.Context) error {
 }
 
 func (d *demo) visit(ctx context.Context, s stop) error {
-	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
 	c, err := d.stand.Cluster(ctx)
 	if err != nil {
@@ -167,6 +166,6 @@ func (d *demo) acknowledged(ctx context.Context, mark string) error {
 	begun := time.Now()
 	return d.stand.Wait(ctx, "posts to be acknowledged", func() (bool, string) {
 		r, err := d.load.Report(mark)
-		return err == nil && r.Tally.Acked > 50 && time.Since(begun) > 2*time.Second, fmt.Sprint(err)
+		return err == nil && r.Tally.Acked > 50 && time.Since(begun) > 2*time.Second, d.lastError(mark)
 	})
 }

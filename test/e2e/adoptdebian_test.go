@@ -27,8 +27,8 @@ func TestAdoptDebian(t *testing.T) {
 	}
 	dir := folder(t)
 	t.Setenv("PG_CLUSTER_CONF_ROOT", filepath.Join(dir, "own", "etc"))
-	t.Setenv("PGPASSFILE", filepath.Join(dir, "own", "super")) // for psql; the agent reads its own file only
-	super := "superuser: {passfile: " + filepath.Join(dir, "own", "super") + "}, "
+	t.Setenv("PGPASSFILE", filepath.Join(dir, "super")) // for psql; the agent reads its own file only
+	super := "superuser: {passfile: " + filepath.Join(dir, "super") + "}, "
 	own := map[string]stand.Own{"feed-w1": {Agent: "{" + super + ownReplication(dir) + "}"}}
 	for _, m := range []string{"feed-e1", "feed-e2"} {
 		o := ownPaths(dir, m)
@@ -37,7 +37,7 @@ func TestAdoptDebian(t *testing.T) {
 	}
 	tr := build(t, stand.Options{Dir: dir, Own: own})
 	d := &debian{ownUser: newOwnUser(t, tr)}
-	d.write(t, filepath.Join(dir, "own", "super"), "*:*:*:postgres:"+ownPassword+"\n")
+	d.write(t, filepath.Join(dir, "super"), "*:*:*:postgres:"+ownPassword+"\n")
 	d.create(t, "feed-e1")
 	d.ctl(t, "start", "feed-e1")
 	d.sql(t, "feed-e1", "ALTER ROLE postgres PASSWORD '"+ownPassword+"'")
@@ -218,6 +218,7 @@ func (d *debian) joined(t *testing.T) {
 
 // crashed: each adopted member is started by us for the first time, on its own configuration and its user's ALTER SYSTEM.
 func (d *debian) crashed(t *testing.T) {
+	d.led(t, "feed-e1")
 	d.check(t, stand.Signal(syscall.SIGKILL, d.Postmaster("feed-e1")))
 	d.failedOver(t, "feed-e1", fencing.Stopped, fencing.QuorumSealed)
 	d.healthy(t)

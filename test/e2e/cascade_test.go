@@ -15,6 +15,7 @@ import (
 func TestCascade(t *testing.T) {
 	c := &cascade{begin(t, stand.Options{Members: 4, Settings: []string{"durability: {acks: 1}"},
 		MemberLines: map[string]string{"feed-e2": "may-lead: false", "feed-w2": "may-ack: false"}})}
+	c.led(t, "feed-e1")
 	c.steps(t, []step{{"relay", c.relays}, {"relay killed", c.relayKilled}, {"failover to west", c.failover}})
 	c.judge()
 }

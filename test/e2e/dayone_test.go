@@ -63,7 +63,7 @@ type dayOne struct {
 // byHand is a trial whose stand has neither certificates nor files, and runs nothing yet.
 func byHand(t *testing.T, network stand.Network) *trial {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), testLimit)
 	t.Cleanup(cancel)
 	dir, err := os.MkdirTemp("", "ms-")
 	if err != nil {
@@ -210,7 +210,7 @@ func (d *dayOne) localClients(t *testing.T) {
 	p := d.primary(t)
 	_, err := d.SQL(d.ctx, p, "postgres", "CREATE ROLE root LOGIN SUPERUSER") // whom a test as root is at the socket (peer)
 	d.check(t, err)
-	d.local, err = dualwriter.Start(d.ctx, dualwriter.Options{Hosts: d.onHosts(), Every: 20 * time.Millisecond})
+	d.local, err = dualwriter.Start(d.ctx, dualwriter.Options{Hosts: d.onHosts(), Every: tryEvery, Limit: patience})
 	d.check(t, err)
 	t.Cleanup(func() { d.local.Stop() })
 }

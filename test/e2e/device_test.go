@@ -114,7 +114,7 @@ func behind(b *stand.BMC, secret string) platform.Host {
 
 func newBMC(t *testing.T, make func(ctx context.Context) (*stand.BMC, error)) *stand.BMC {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	b, err := make(ctx)
 	if errors.Is(err, stand.ErrNoBMC) && os.Getenv("MAINSTAY_NEED_FENCE") == "" {

@@ -68,7 +68,7 @@ func (s *scene) clone(t *testing.T, host string) *dualwriter.Tester {
 	t.Cleanup(func() { s.endClone(t) })
 	socket, err := s.StartClone(host, spareHost)
 	s.check(t, err)
-	writes, err := dualwriter.Start(s.ctx, dualwriter.Options{Every: 20 * time.Millisecond,
+	writes, err := dualwriter.Start(s.ctx, dualwriter.Options{Every: tryEvery, Limit: patience,
 		Hosts: []dualwriter.Host{{Name: "clone", DSN: "host=" + socket + " user=root dbname=feed sslmode=disable"}}})
 	s.check(t, err)
 	t.Cleanup(writes.Stop)
@@ -83,7 +83,7 @@ func (s *scene) clone(t *testing.T, host string) *dualwriter.Tester {
 // endClone ends what runs on the spare host and removes the copy.
 func (s *scene) endClone(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	s.check(t, s.Wait(ctx, "the clone to end", func() (bool, string) {
 		left := s.net.Processes(spareHost)

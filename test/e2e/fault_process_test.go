@@ -103,7 +103,7 @@ func (s *scene) withoutControllers(t *testing.T, length time.Duration) {
 	s.hold(t, length)
 	r, err := s.ledger.Report(mark)
 	s.check(t, err)
-	if now := s.Postmaster(s.primary); now != pid || r.Longest > 2*time.Second {
+	if now := s.Postmaster(s.primary); now != pid || r.Longest > 5*time.Second {
 		t.Errorf("without controllers: postmaster %d, now %d; longest write outage %s", pid, now, r.Longest)
 	}
 	for _, h := range s.Of(true) {

@@ -13,7 +13,6 @@ import (
 	"mainstay/health"
 	"mainstay/test/platform/dualwriter"
 	"mainstay/test/platform/load"
-	"mainstay/test/platform/pgclient"
 	"mainstay/test/platform/register"
 	"mainstay/test/stand"
 )
@@ -43,7 +42,7 @@ type scene struct {
 }
 
 // caseLimit bounds a case, the wait for health before and after it included; one takes two minutes by itself.
-const caseLimit = 6 * time.Minute
+const caseLimit = 10 * time.Minute
 
 // startFaults starts a healthy platform, with more hosts on its network that nobody lives on yet.
 func startFaults(t *testing.T, o stand.Options, spare ...string) *faults {
@@ -60,7 +59,7 @@ func startFaults(t *testing.T, o stand.Options, spare ...string) *faults {
 	f.check(t, err)
 	_, err = f.SQL(f.ctx, f.primaryNow(t), "postgres", "CREATE ROLE root LOGIN SUPERUSER") // whom a test as root is at the socket (peer)
 	f.check(t, err)
-	f.direct, err = load.NewDirect(dsn, pgclient.Options{})
+	f.direct, err = load.NewDirect(dsn, patient)
 	f.check(t, err)
 	t.Cleanup(func() {
 		f.direct.Close()
@@ -140,15 +139,15 @@ func (s *scene) witness(t *testing.T) {
 	ledger, err := load.OpenLedger(filepath.Join(s.Dir, "ledger-"+strconv.Itoa(len(s.all))))
 	s.check(t, err)
 	s.all = append(s.all, ledger)
-	s.ledger, err = load.Start(s.ctx, load.Options{Target: s.direct, Ledger: ledger, Writers: 2, Every: 20 * time.Millisecond})
+	s.ledger, err = load.Start(s.ctx, load.Options{Target: s.direct, Ledger: ledger, Writers: 2, Every: writeEvery, Retry: retryAfter})
 	s.check(t, err)
 	hosts, registers := s.onHosts(), []string{s.DSN(), s.DSN()}
 	for _, h := range hosts {
 		registers = append(registers, h.DSN)
 	}
-	s.local, err = dualwriter.Start(s.ctx, dualwriter.Options{Hosts: hosts, Every: 20 * time.Millisecond})
+	s.local, err = dualwriter.Start(s.ctx, dualwriter.Options{Hosts: hosts, Every: tryEvery, Limit: patience})
 	s.check(t, err)
-	s.reads, err = register.Start(s.ctx, register.Options{Clients: registers, Every: 25 * time.Millisecond})
+	s.reads, err = register.Start(s.ctx, register.Options{Clients: registers, Every: tryEvery, Limit: patience})
 	s.check(t, err)
 	t.Cleanup(s.stop)
 	s.acknowledged(t)

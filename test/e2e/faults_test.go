@@ -58,6 +58,19 @@ func (tr *trial) primary(t *testing.T) string {
 	return c.Primary
 }
 
+// led waits for health, and brings the primary back to a member if a busy machine has moved it away.
+func (tr *trial) led(t *testing.T, member string) {
+	t.Helper()
+	if tr.primary(t) == member {
+		return
+	}
+	tr.check(t, tr.Wait(tr.ctx, "a switchover to "+member, func() (bool, string) {
+		out, err := tr.CLI(tr.ctx, "switchover", "feed", "--to", member, "--yes")
+		return err == nil || strings.Contains(out, "is the primary already"), out
+	}))
+	tr.healthy(t)
+}
+
 func (tr *trial) healthy(t *testing.T) {
 	t.Helper()
 	if err := tr.WaitHealthy(tr.ctx); err != nil {

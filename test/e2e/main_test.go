@@ -46,6 +46,19 @@ func TestMain(m *testing.M) {
 
 var subnets atomic.Int32
 
+// A machine of two CPUs, on which a process or a connection may cost tens of milliseconds, is to keep up with the clients of
+// a test beside the platform itself, and not to take its own slowness for silence.
+const (
+	writeEvery = 25 * time.Millisecond  // from one write of a writer to its next
+	tryEvery   = 50 * time.Millisecond  // from one attempt on a host to the next
+	retryAfter = 100 * time.Millisecond // pause of a writer that found no primary
+	patience   = 2 * time.Second        // of a client, for a connection or an answer
+	testLimit  = 15 * time.Minute       // for a whole test
+)
+
+// patient are the habits of the writers.
+var patient = pgclient.Options{Connect: patience, Statement: 2 * patience}
+
 // trial is one stand with its clients.
 type trial struct {
 	*stand.Stand
@@ -68,7 +81,7 @@ func begin(t *testing.T, o stand.Options) *trial {
 // build makes a platform in which nothing runs yet.
 func build(t *testing.T, o stand.Options) *trial {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), testLimit)
 	t.Cleanup(cancel)
 	if o.Dir == "" {
 		o.Dir = folder(t)
@@ -112,18 +125,18 @@ func (tr *trial) clients() {
 	tr.t.Helper()
 	dsn, err := tr.Application(tr.ctx)
 	tr.must(err)
-	tr.direct, err = load.NewDirect(dsn, pgclient.Options{})
+	tr.direct, err = load.NewDirect(dsn, patient)
 	tr.must(err)
 	tr.must(tr.direct.Setup(tr.ctx))
 	ledger, err := load.OpenLedger(filepath.Join(tr.Dir, "ledger"))
 	tr.must(err)
-	tr.load, err = load.Start(tr.ctx, load.Options{Target: tr.direct, Ledger: ledger, Writers: 2, Every: 10 * time.Millisecond, Threshold: 50 * time.Millisecond})
+	tr.load, err = load.Start(tr.ctx, load.Options{Target: tr.direct, Ledger: ledger, Writers: 2, Every: writeEvery, Retry: retryAfter})
 	tr.must(err)
 	var hosts []dualwriter.Host
 	for _, h := range tr.Of(false) {
 		hosts = append(hosts, dualwriter.Host{Name: h.Name, DSN: tr.HostDSN(h.Member)})
 	}
-	tr.dual, err = dualwriter.Start(tr.ctx, dualwriter.Options{Hosts: hosts, Every: 20 * time.Millisecond})
+	tr.dual, err = dualwriter.Start(tr.ctx, dualwriter.Options{Hosts: hosts, Every: tryEvery, Limit: patience})
 	tr.must(err)
 	tr.t.Cleanup(func() {
 		tr.load.Stop()

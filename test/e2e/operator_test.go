@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,10 +92,13 @@ func (op *operator) says(t *testing.T, args ...string) said {
 // expect runs the command and wants an exit code and words. On a busy machine there may be no leader for a moment.
 func (op *operator) expect(t *testing.T, code int, words []string, args ...string) said {
 	t.Helper()
-	s := op.says(t, args...)
-	for end := time.Now().Add(20 * time.Second); s.code != code && strings.Contains(s.String(), "knows a leader") && time.Now().Before(end); {
+	var s said
+	ctx, cancel := context.WithTimeout(op.ctx, time.Minute)
+	defer cancel()
+	_ = op.Wait(ctx, "a leader", func() (bool, string) {
 		s = op.says(t, args...)
-	}
+		return s.code == code || !strings.Contains(s.String(), "knows a leader"), ""
+	})
 	if s.code != code {
 		t.Errorf("mainstay %s: want exit code %d, got %s", strings.Join(args, " "), code, s)
 	}
@@ -363,7 +367,7 @@ func (op *operator) bound(t *testing.T, member string, args ...string) {
 
 func (op *operator) expires(t *testing.T) {
 	p := op.primary(t)
-	op.expect(t, 0, []string{"by itself in 3s"}, "pause", "feed", "--reason", "a moment", "--for", "3s")
+	op.expect(t, 0, []string{"by itself in 20s"}, "pause", "feed", "--reason", "a moment", "--for", "20s")
 	op.expect(t, 0, []string{"paused by alice", "until", "a moment"}, "status")
 	op.bound(t, p)
 }

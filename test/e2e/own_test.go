@@ -195,7 +195,7 @@ func (u *ownUser) unchanged(t *testing.T, before map[string]string) {
 // sees waits until `mainstay status` and `mainstay explain` both say something.
 func (tr *trial) sees(t *testing.T, what ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(tr.ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(tr.ctx, 3*time.Minute)
 	defer cancel()
 	for _, args := range [][]string{{"status"}, {"explain", "feed"}} {
 		said := ""

@@ -20,6 +20,7 @@ import (
 func TestControllersRecover(t *testing.T) {
 	tr := build(t, stand.Options{Settings: []string{"durability: {acks: 1, when-short: degrade}"}})
 	tr.must(tr.Start(tr.ctx))
+	tr.led(t, "feed-e1")
 	tr.must(tr.put("feed-e1", "kept"))
 	tr.must(tr.Wait(tr.ctx, "feed-w1 to hold what was written", func() (bool, string) {
 		n, err := tr.SQL(tr.ctx, "feed-w1", "postgres", "SELECT count(*) FROM kept")
@@ -43,7 +44,7 @@ func TestControllersRecover(t *testing.T) {
 	survivor := tr.of("c2")
 	defer survivor.Close()
 	status := func() (st wire.Status, err error) {
-		ctx, cancel := context.WithTimeout(tr.ctx, 3*time.Second)
+		ctx, cancel := context.WithTimeout(tr.ctx, 10*time.Second)
 		defer cancel()
 		return st, survivor.Do(ctx, "GET", "/v1/status", nil, &st)
 	}
@@ -105,9 +106,9 @@ func TestControllersRecover(t *testing.T) {
 
 // put makes a table with one row.
 func (tr *trial) put(member, table string) error {
-	ctx, cancel := context.WithTimeout(tr.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(tr.ctx, time.Minute)
 	defer cancel()
-	_, err := tr.SQL(ctx, member, "postgres", "SET statement_timeout = '15s'; CREATE TABLE IF NOT EXISTS "+table+" AS SELECT 1 AS id")
+	_, err := tr.SQL(ctx, member, "postgres", "SET statement_timeout = '45s'; CREATE TABLE IF NOT EXISTS "+table+" AS SELECT 1 AS id")
 	return err
 }
 
@@ -128,7 +129,7 @@ func (tr *trial) givenUp(name string) bool {
 	var id wire.Identity
 	c := tr.of(strings.TrimPrefix(name, "controller "))
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(tr.ctx, time.Second)
+	ctx, cancel := context.WithTimeout(tr.ctx, 5*time.Second)
 	defer cancel()
 	return c.Do(ctx, "GET", "/v1/controller", nil, &id) == nil && id.Leader == ""
 }

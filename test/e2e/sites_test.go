@@ -19,7 +19,6 @@ import (
 	"mainstay/health"
 	"mainstay/test/platform/dualwriter"
 	"mainstay/test/platform/load"
-	"mainstay/test/platform/pgclient"
 	"mainstay/test/platform/poolwatch"
 	"mainstay/test/stand"
 )
@@ -47,9 +46,9 @@ func startSites(t *testing.T, o stand.Options) *sites {
 	o.Network = hosts
 	s := &sites{trial: build(t, o), net: hosts}
 	s.check(t, s.Start(s.ctx), s.StartApps(s.ctx))
-	_, err := s.SQL(s.ctx, "feed-e1", "postgres", "CREATE ROLE root LOGIN SUPERUSER") // whom a test as root is at the socket (peer)
+	_, err := s.SQL(s.ctx, s.primaryNow(t), "postgres", "CREATE ROLE root LOGIN SUPERUSER") // whom a test as root is at the socket (peer)
 	s.check(t, err)
-	s.direct, err = load.NewDirect(s.DSN(), pgclient.Options{})
+	s.direct, err = load.NewDirect(s.DSN(), patient)
 	s.check(t, err)
 	t.Cleanup(func() {
 		s.direct.Close()
@@ -116,15 +115,10 @@ func (s *sites) scene(t *testing.T) *siteScene {
 // home brings the primary, and so the pool, back to east.
 func (s *sites) home(t *testing.T) {
 	t.Helper()
-	if s.Host(s.primaryNow(t)).Site == "east" {
-		return
+	if s.Host(s.primaryNow(t)).Site != "east" {
+		s.led(t, "feed-e1")
+		s.check(t, s.WaitApps(s.ctx))
 	}
-	s.check(t, s.Wait(s.ctx, "a switchover home", func() (bool, string) {
-		out, err := s.CLI(s.ctx, "switchover", "feed", "--to", "feed-e1", "--yes")
-		return err == nil, out
-	}))
-	s.healthy(t)
-	s.check(t, s.WaitApps(s.ctx))
 }
 
 // witness starts the clients and waits until all of them were answered.
@@ -133,11 +127,11 @@ func (s *siteScene) witness(t *testing.T) {
 	ledger, err := load.OpenLedger(filepath.Join(s.Dir, "ledger-"+strconv.Itoa(len(s.all))))
 	s.check(t, err)
 	s.all = append(s.all, ledger)
-	target, err := load.NewHTTP(s.AppURLs(), time.Second)
+	target, err := load.NewHTTP(s.AppURLs(), patience)
 	s.check(t, err)
-	s.posts, err = load.Start(s.ctx, load.Options{Target: target, Ledger: ledger, Writers: 2, Every: 20 * time.Millisecond})
+	s.posts, err = load.Start(s.ctx, load.Options{Target: target, Ledger: ledger, Writers: 2, Every: writeEvery, Retry: retryAfter})
 	s.check(t, err)
-	s.local, err = dualwriter.Start(s.ctx, dualwriter.Options{Hosts: s.onHosts(), Every: 25 * time.Millisecond})
+	s.local, err = dualwriter.Start(s.ctx, dualwriter.Options{Hosts: s.onHosts(), Every: tryEvery, Limit: patience})
 	s.check(t, err)
 	var instances []poolwatch.Instance
 	for _, h := range s.AppHosts() {

@@ -216,9 +216,7 @@ func (s *siteScene) occupy(t *testing.T, app string) (free func()) {
 
 // leaderKilledIn kills the leading controller as soon as a step is seen.
 func leaderKilledIn(t *testing.T, s *siteScene, step string) {
-	// What these steps do may be over before anybody can look.
-	s.hooks(t, "linger", "sleep 0.5", platform.Hook{Step: platform.StepQuiesce, When: "after"},
-		platform.Hook{Step: platform.StepRouting, When: "after"}, platform.Hook{Step: platform.StepVerify, When: "after"})
+	s.hooks(t, "linger", "sleep 1", platform.Hook{Step: step, When: "after"}) // or the step may be over before anybody can look
 	mark := s.posts.Mark()
 	id := s.moves(t, "west")
 	leader := ""

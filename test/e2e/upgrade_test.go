@@ -62,7 +62,7 @@ func previous(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	git := func(args ...string) (string, error) {
 		// The tree may belong to another user than the one who tests.
@@ -98,9 +98,9 @@ func previous(t *testing.T) string {
 // answers waits until a controller that was started again is part of the group.
 func (tr *trial) answers(t *testing.T, h stand.Host) {
 	t.Helper()
+	c := tr.Client()
+	defer c.Close()
 	tr.check(t, tr.Wait(tr.ctx, "all controllers", func() (bool, string) {
-		c := tr.Client()
-		defer c.Close()
 		var all wire.Controllers
 		if err := c.Do(tr.ctx, "GET", "/v1/controllers", nil, &all); err != nil {
 			return false, err.Error()

@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	if *seed == 0 {
 		return s.run(ctx)
 	}
-	o := world.Options{Heal: *heal}
+	o := world.Options{Heal: *heal, Hash: true}
 	for _, n := range strings.FieldsFunc(*skip, func(r rune) bool { return r == ',' }) {
 		number, err := strconv.Atoi(n)
 		if err != nil {

@@ -119,8 +119,7 @@ func (s *Stand) AppState(ctx context.Context) (wire.AppState, error) {
 
 // Reapply changes the platform in force, which a test may want otherwise for a while.
 func (s *Stand) Reapply(ctx context.Context, change func(*platform.Platform)) error {
-	c := s.Client()
-	defer c.Close()
+	c := s.kept()
 	return s.Wait(ctx, "the change to be applied", func() (bool, string) {
 		var now wire.PlatformAnswer
 		if err := c.Do(ctx, http.MethodGet, "/v1/platform", nil, &now); err != nil {
@@ -207,8 +206,7 @@ func (s *Stand) SiteWays(site string) []Way {
 
 // SiteSwitchover begins one, and returns its id. It is asked again while there is no leader, or something speaks against it.
 func (s *Stand) SiteSwitchover(ctx context.Context, to string) (string, error) {
-	c := s.Client()
-	defer c.Close()
+	c := s.kept()
 	var answer wire.OperationAnswer
 	err := s.Wait(ctx, "a site switchover to "+to+" to be accepted", func() (bool, string) {
 		err := c.Do(ctx, http.MethodPost, "/v1/site-switchovers", wire.SiteSwitchoverRequest{To: to, Reason: "a test"}, &answer)
@@ -219,10 +217,8 @@ func (s *Stand) SiteSwitchover(ctx context.Context, to string) (string, error) {
 
 // SiteChange is the record of a site switchover.
 func (s *Stand) SiteChange(ctx context.Context, id string) (state.Operation, error) {
-	c := s.Client()
-	defer c.Close()
 	var h wire.HistoryAnswer
-	if err := c.Do(ctx, http.MethodGet, "/v1/site-switchovers/"+id, nil, &h); err != nil {
+	if err := s.do(ctx, http.MethodGet, "/v1/site-switchovers/"+id, nil, &h); err != nil {
 		return state.Operation{}, err
 	}
 	return h.Operations[0], nil

@@ -165,7 +165,7 @@ func (b *BMC) wait(ctx context.Context) error {
 			return fmt.Errorf("ipmi_sim ended: %s", log)
 		case <-ctx.Done():
 			return fmt.Errorf("the BMC does not answer: %w: %s\n%s", err, out, log)
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(300 * time.Millisecond):
 		}
 	}
 }
@@ -240,7 +240,7 @@ func (b *BMC) Close() error {
 // PowerOff ends every process of a host at once, as a cut of its power does, and does not return before all have ended.
 func (s *Stand) PowerOff(host string) error {
 	h := s.Host(host)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(endLimit); ; time.Sleep(20 * time.Millisecond) {
 		left := s.Everything(h)
 		if len(left) == 0 {
 			return nil

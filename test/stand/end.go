@@ -15,6 +15,9 @@ import (
 	"time"
 )
 
+// endLimit bounds how long what was killed may take to end.
+const endLimit = time.Minute
+
 // AsOwner lets a command run as whoever owns the data, if that is another user.
 func AsOwner(cmd *exec.Cmd) {
 	if os.Geteuid() != 0 {
@@ -128,16 +131,31 @@ func Signal(sig syscall.Signal, pids ...int) error {
 }
 
 // own lists the processes that run from, or in, the stand's folder.
-func (s *Stand) own() []int {
+func (s *Stand) own() []int { return Inside(s.Dir) }
+
+// Inside lists the processes that run from, or in, a folder, and PostgreSQL's programs that work on it from elsewhere.
+func Inside(dir string) []int {
 	var found []int
 	for _, pid := range pids() {
 		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
 		cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
-		if strings.HasPrefix(exe, s.Dir+"/") || strings.HasPrefix(cwd, s.Dir+"/") {
+		if strings.HasPrefix(exe, dir+"/") || strings.HasPrefix(cwd, dir+"/") || postgresTool(exe) && named(pid, dir) {
 			found = append(found, pid)
 		}
 	}
 	return found
+}
+
+// postgresTool tells whether an agent starts this program in the root folder: initdb, pg_basebackup, pg_rewind, ...
+func postgresTool(exe string) bool {
+	name := filepath.Base(exe)
+	return name == "initdb" || strings.HasPrefix(name, "pg_")
+}
+
+// named tells whether the arguments of a process name a path below the folder.
+func named(pid int, dir string) bool {
+	raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return strings.Contains(string(raw), dir+"/")
 }
 
 func pids() []int {
@@ -168,14 +186,11 @@ func (s *Stand) Close() error {
 	for _, p := range procs {
 		<-p.done
 	}
-	deadline := time.Now().Add(15 * time.Second)
-	for left := s.own(); len(left) > 0; left = s.own() {
-		_ = Signal(syscall.SIGKILL, left...)
-		_ = Signal(syscall.SIGCONT, left...)
-		if time.Now().After(deadline) {
-			return fmt.Errorf("processes %v of %s did not end", left, s.Dir)
-		}
-		time.Sleep(10 * time.Millisecond)
+	if s.client != nil {
+		s.client.Close()
+	}
+	if err := endInside(s.Dir); err != nil {
+		return err
 	}
 	s.removeCgroups()
 	if err := s.removeDisks(); err != nil || s.Keep {
@@ -184,13 +199,46 @@ func (s *Stand) Close() error {
 	return os.RemoveAll(s.Dir)
 }
 
+// endInside kills what runs in a folder, until nothing does: a process may be on its way, or just forked.
+func endInside(dir string) error {
+	deadline := time.Now().Add(endLimit)
+	for left := Inside(dir); len(left) > 0; left = Inside(dir) {
+		_ = Signal(syscall.SIGKILL, left...)
+		_ = Signal(syscall.SIGCONT, left...)
+		if time.Now().After(deadline) {
+			return fmt.Errorf("processes %v of %s did not end", left, dir)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return nil
+}
+
+// Sweep does what Close would have done for the stands below a folder whose owner was killed: it ends all that runs there,
+// and removes the cgroups and the folder. It takes two minutes at most.
+func Sweep(dir string) error {
+	if err := endInside(dir); err != nil {
+		return err
+	}
+	var all []dataOf
+	members, _ := filepath.Glob(filepath.Join(dir, "*", "agent-*", "members", "*", "data"))
+	for _, data := range members {
+		all = append(all, dataOf{filepath.Base(filepath.Dir(data)), data})
+	}
+	instances, _ := filepath.Glob(filepath.Join(dir, "*", "agent-*", "instances", "*"))
+	for _, folder := range instances {
+		all = append(all, dataOf{"instance-" + filepath.Base(folder), folder})
+	}
+	removeCgroups(all)
+	return os.RemoveAll(dir)
+}
+
 // dataOf is a data directory of a member: each has a cgroup of its own.
 type dataOf struct{ member, data string }
 
 // removeCgroup removes a cgroup, once the kernel has let go of the last who died in it. One that is in use by another stand
 // stays.
 func removeCgroup(path string) {
-	for deadline := time.Now().Add(5 * time.Second); errors.Is(syscall.Rmdir(path), syscall.EBUSY) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(endLimit); errors.Is(syscall.Rmdir(path), syscall.EBUSY) && time.Now().Before(deadline); {
 		if alive, err := os.ReadFile(filepath.Join(path, "cgroup.procs")); err != nil || len(alive) > 0 {
 			return
 		}
@@ -206,6 +254,10 @@ func (s *Stand) removeCgroups() {
 	for _, h := range s.AppHosts() {
 		all = append(all, dataOf{"instance-" + h.App, s.appFolder(h)})
 	}
+	removeCgroups(all)
+}
+
+func removeCgroups(all []dataOf) {
 	for _, one := range all {
 		sum := sha256.Sum256([]byte(one.data))
 		for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 
@@ -105,11 +105,11 @@ func Owner() string {
 	if os.Geteuid() == 0 {
 		return packagedUser
 	}
-	out, err := exec.Command("id", "-un").Output()
+	u, err := user.Current()
 	if err != nil {
 		return packagedUser
 	}
-	return strings.TrimSpace(string(out))
+	return u.Username
 }
 
 // Rewrite writes the local files and the platform file anew, after a change of Own.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -15,14 +14,40 @@ import (
 	"mainstay/health"
 )
 
+// leaderlessLimit is for how long a question outlasts that there is no leader: a busy machine may change it at any moment.
+const leaderlessLimit = 30 * time.Second
+
+// do asks the leader, and asks again while there is none, for 30 s at most.
+func (s *Stand) do(ctx context.Context, method, path string, in, out any) error {
+	for begun := time.Now(); ; {
+		err := s.once(ctx, method, path, in, out)
+		if away := (*wire.ErrUnreachable)(nil); !errors.Is(err, wire.ErrNoLeader) && !errors.As(err, &away) || time.Since(begun) > leaderlessLimit {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(lookPause):
+		}
+	}
+}
+
+func (s *Stand) once(ctx context.Context, method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	return s.kept().Do(ctx, method, path, in, out)
+}
+
 // Status asks the leader.
 func (s *Stand) Status(ctx context.Context) (wire.Status, error) {
-	c := s.Client()
-	defer c.Close()
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
 	var st wire.Status
-	return st, c.Do(ctx, "GET", "/v1/status", nil, &st)
+	return st, s.do(ctx, http.MethodGet, "/v1/status", nil, &st)
+}
+
+// StatusNow is Status where it is an answer that there is no leader.
+func (s *Stand) StatusNow(ctx context.Context) (wire.Status, error) {
+	var st wire.Status
+	return st, s.once(ctx, http.MethodGet, "/v1/status", nil, &st)
 }
 
 // Cluster is the status of cluster feed.
@@ -41,13 +66,16 @@ func (s *Stand) Cluster(ctx context.Context) (wire.ClusterState, error) {
 
 // WaitHealthy waits until cluster feed has an open primary and every other member streams from it and is in its set.
 func (s *Stand) WaitHealthy(ctx context.Context) error {
-	return s.Wait(ctx, "a healthy cluster", func() (bool, string) {
-		c, err := s.Cluster(ctx)
-		if err != nil {
-			return false, err.Error()
-		}
-		return s.healthy(c)
-	})
+	return s.Wait(ctx, "a healthy cluster", func() (bool, string) { return s.Healthy(ctx) })
+}
+
+// Healthy looks once whether WaitHealthy would still have to wait, and why.
+func (s *Stand) Healthy(ctx context.Context) (bool, string) {
+	c, err := s.Cluster(ctx)
+	if err != nil {
+		return false, err.Error()
+	}
+	return s.healthy(c)
 }
 
 // WaitPromises waits for what an agent owes that was started a moment ago: it lets its member be neither sealed nor promoted for
@@ -104,9 +132,7 @@ func (s *Stand) acking(c wire.ClusterState) (n int) {
 
 // Ack says that the last automatic failover has been seen, so that the next one does not wait; none is as good.
 func (s *Stand) Ack(ctx context.Context) error {
-	c := s.Client()
-	defer c.Close()
-	err := c.Do(ctx, http.MethodPost, "/v1/clusters/feed/ack", nil, nil)
+	err := s.do(ctx, http.MethodPost, "/v1/clusters/feed/ack", nil, nil)
 	if refusal := (*wire.Refusal)(nil); errors.As(err, &refusal) && refusal.Status == http.StatusConflict {
 		return nil
 	}
@@ -153,29 +179,14 @@ func (s *Stand) Last(ctx context.Context, kind state.OperationKind) (state.Opera
 
 // History is the last operations of cluster feed.
 func (s *Stand) History(ctx context.Context) ([]state.Operation, error) {
-	c := s.Client()
-	defer c.Close()
 	var h wire.HistoryAnswer
-	err := c.Do(ctx, "GET", "/v1/clusters/feed/history?limit=50", nil, &h)
+	err := s.do(ctx, http.MethodGet, "/v1/clusters/feed/history?limit=50", nil, &h)
 	return h.Operations, err
 }
 
 func number(id string) (n int) {
 	_, _ = fmt.Sscanf(id[strings.LastIndex(id, "-")+1:], "%d", &n)
 	return n
-}
-
-// SQL runs statements on a member as its superuser, through its own socket.
-func (s *Stand) SQL(ctx context.Context, member, database, statements string) (string, error) {
-	args := []string{"-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", s.Socket(member), "-U", "postgres", "-d", database, "-c", statements}
-	cmd := exec.CommandContext(ctx, "psql", args...)
-	AsOwner(cmd)
-	cmd.Dir = "/"
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("psql on %s: %w: %s", member, err, out)
-	}
-	return strings.TrimSpace(string(out)), nil
 }
 
 // Application makes the sample app's database and role, and returns the DSN that finds the primary among all members.

@@ -148,7 +148,7 @@ func (w *Netns) sweep() error {
 
 // endAll kills what runs in a namespace until nothing is left: a process may be on its way into it, or just forked there.
 func endAll(namespace string) error {
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(endLimit); ; {
 		inside, err := exec.Command("ip", "netns", "pids", namespace).Output()
 		fields := strings.Fields(string(inside))
 		if err != nil || len(fields) == 0 {
@@ -162,6 +162,7 @@ func endAll(namespace string) error {
 				Signal(syscall.SIGKILL, pid) // one that ended meanwhile is as good
 			}
 		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 

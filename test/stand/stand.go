@@ -94,6 +94,7 @@ type Stand struct {
 	procs  map[string]*Proc // by name: controller c1, agent db-e1, ...
 	over   bool             // Close has begun
 	agent  time.Time        // when one was started last
+	client *wire.Client     // of kept; nil before it is needed
 	others []dataOf         // of clones
 }
 
@@ -313,7 +314,7 @@ func (s *Stand) Kill(name string, sig syscall.Signal) error {
 	select {
 	case <-p.done:
 		return nil
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		return fmt.Errorf("%s did not end after signal %d", name, sig)
 	}
 }
@@ -330,20 +331,40 @@ func (s *Stand) tls() *tls.Config {
 	return s.store.ClientConfig(identity.RoleController, "", identity.ProtoHTTP)
 }
 
-func (s *Stand) ask(ctx context.Context, address, path string, out any) error {
-	c := wire.NewClient([]string{address}, s.tls())
-	defer c.Close()
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	return c.DoAt(ctx, address, "GET", path, nil, out)
+// askLimit bounds one question to the controllers. It leaves time to find out that the connection to the first is dead.
+const askLimit = 10 * time.Second
+
+// kept is the client of the stand's own questions: its connections stay open from one to the next, and Close ends them.
+func (s *Stand) kept() *wire.Client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == nil {
+		s.client = s.Client()
+	}
+	return s.client
 }
 
-// CLI runs the operator's command as an operator would.
+func (s *Stand) ask(ctx context.Context, address, path string, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	return s.kept().DoAt(ctx, address, "GET", path, nil, out)
+}
+
+// CLI runs the operator's command as an operator would, who repeats it while no controller knows a leader.
 func (s *Stand) CLI(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, s.bin, args...)
-	cmd.Env = append(os.Environ(), s.Environment()...)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	for begun := time.Now(); ; {
+		cmd := exec.CommandContext(ctx, s.bin, args...)
+		cmd.Env = append(append(os.Environ(), s.Environment()...), "MAINSTAY_TIMEOUT=30s") // for one answer
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), wire.ErrNoLeader.Error()) || time.Since(begun) > leaderlessLimit {
+			return string(out), err
+		}
+		select {
+		case <-ctx.Done():
+			return string(out), err
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // Environment lets a shell reach the stand with the plain `mainstay` command.
@@ -355,22 +376,61 @@ func (s *Stand) Environment() []string {
 	}
 }
 
-// Wait looks until done, every 20 ms, or fails with the last reason when ctx ends.
+// The pause between two looks of Wait, and how often it says what it waits for.
+const (
+	lookPause    = 100 * time.Millisecond
+	longestPause = 2 * time.Second
+	tellEvery    = 15 * time.Second
+)
+
+// UnmetError is returned when what was waited for did not come before the context ended.
+type UnmetError struct {
+	What   string // was waited for
+	Waited time.Duration
+	Seen   string // instead, at the last look
+	Logs   string // the last lines of all logs
+	Err    error  // the context's
+}
+
+func (u *UnmetError) Error() string {
+	return fmt.Sprintf("waited %s for %s: %v; last: %s\n%s", u.Waited.Round(100*time.Millisecond), u.What, u.Err, u.Seen, u.Logs)
+}
+
+func (u *UnmetError) Unwrap() error { return u.Err }
+
+// Wait looks until done, or fails with an UnmetError when ctx ends. Its pauses are twice as long as a look took, from 100 ms to 2 s:
+// a look that starts a program must not load the machine whose change it waits for. It says in Log what takes long.
 func (s *Stand) Wait(ctx context.Context, what string, done func() (bool, string)) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	why := ""
+	why, from, told := "", time.Now(), time.Now()
 	for {
-		var ok bool
-		if ok, why = done(); ok {
+		begun := time.Now()
+		ok, reason := done()
+		if ok {
 			return nil
+		}
+		if ctx.Err() == nil || why == "" { // else it tells of nothing but that the time is over
+			why = reason
+		}
+		if s.Log != nil && time.Since(told) > tellEvery {
+			told = time.Now()
+			fmt.Fprintf(s.Log, "   waiting for %s (%s so far): %s\n", what, time.Since(from).Round(time.Second), firstLine(why))
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waited for %s: %w; last: %s\n%s", what, ctx.Err(), why, s.Logs(15))
-		case <-tick.C:
+			return &UnmetError{What: what, Waited: time.Since(from), Seen: strings.TrimSpace(why), Logs: s.Logs(15), Err: ctx.Err()}
+		case <-time.After(min(max(lookPause, 2*time.Since(begun)), longestPause)):
 		}
 	}
+}
+
+// firstLine is what a longer text begins with.
+func firstLine(text string) string {
+	const most = 160
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	if len(line) > most {
+		return strings.ToValidUTF8(line[:most], "") + " ..."
+	}
+	return line
 }
 
 // Alarms lists log lines of the stand's programs that must never be there: data races and panics.

@@ -3,8 +3,8 @@ package stand
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
+	"strings"
 
 	"mainstay/controller/wire"
 )
@@ -66,8 +66,11 @@ func (s *Stand) Boot(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if out, err := s.CLI(ctx, append([]string{"controllers", "init"}, s.ControllerAddresses()...)...); err != nil {
-		return fmt.Errorf("controllers init: %w\n%s", err, out)
+	if err := s.Wait(ctx, "the controllers to be initialised", func() (bool, string) { // one that was cut short is gone on with
+		out, err := s.CLI(ctx, append([]string{"controllers", "init"}, s.ControllerAddresses()...)...)
+		return err == nil || strings.Contains(out, "already initialised"), out
+	}); err != nil {
+		return err
 	}
 	for _, h := range s.Hosts {
 		if h.Controller != "" {

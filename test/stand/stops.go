@@ -59,7 +59,7 @@ func (s *Stand) OnHost(host string) []int {
 // Continue has to continue.
 func Stop(list func() []int) ([]int, error) {
 	var all []int
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(endLimit); ; {
 		running := slices.DeleteFunc(list(), stopped)
 		if len(running) == 0 {
 			return all, nil

@@ -26,6 +26,9 @@ const (
 	DefaultLimit = 500 * time.Millisecond
 )
 
+// retryPause follows an attempt that could not connect, or lost its connection: each new one costs the server a process.
+const retryPause = 100 * time.Millisecond
+
 const (
 	schema = `CREATE SCHEMA IF NOT EXISTS mainstay_test;
 		CREATE TABLE IF NOT EXISTS mainstay_test.writes (host text NOT NULL, n bigint NOT NULL, at timestamptz NOT NULL)`
@@ -99,8 +102,8 @@ func (t *Tester) Tried(host string) (attempts int, refusal error) {
 	return t.tried[host], t.last[host]
 }
 
-// write is the loop of one host. It keeps a connection while it works: sessions from before a failover must be refused
-// as new ones are.
+// write is the loop of one host. It keeps a connection while the server answers, a replica's too, on which the first write
+// after a promotion succeeds: sessions from before a failover must be refused as new ones are.
 func (t *Tester) write(ctx context.Context, host string, db *sql.DB) {
 	defer db.Close()
 	var conn *sql.Conn
@@ -116,7 +119,10 @@ func (t *Tester) write(ctx context.Context, host string, db *sql.DB) {
 		case <-next.C:
 		}
 		begun := time.Now()
-		conn = t.attempt(ctx, host, n, db, conn)
+		if conn = t.attempt(ctx, host, n, db, conn); conn == nil {
+			next.Reset(max(retryPause, t.o.Every))
+			continue
+		}
 		next.Reset(t.o.Every - time.Since(begun))
 	}
 }
@@ -145,6 +151,9 @@ func (t *Tester) attempt(ctx context.Context, host string, n int, db *sql.DB, co
 		return conn
 	}
 	t.last[host] = err
+	if e := pq.As(err); e != nil && e.Code == pgclient.ReadOnly {
+		return conn
+	}
 	if conn != nil {
 		conn.Close()
 	}

@@ -7,6 +7,7 @@ import (
 
 	"mainstay/test/platform/dualwriter"
 	"mainstay/test/platform/internal/pgtest"
+	"mainstay/test/platform/pgclient"
 )
 
 func start(t *testing.T, a, b *pgtest.Server) *dualwriter.Tester {
@@ -31,7 +32,7 @@ func more(t *testing.T, w *dualwriter.Tester, host string, n int) {
 		return k
 	}
 	was := count()
-	pgtest.WaitFor(t, 20*time.Second, host+" acknowledges writes", func() bool { return count() >= was+n })
+	pgtest.WaitFor(t, time.Minute, host+" acknowledges writes", func() bool { return count() >= was+n })
 }
 
 func TestTwoIndependentServersAreTwoPrimaries(t *testing.T) {
@@ -73,6 +74,43 @@ func TestFailoverThenSplitBrain(t *testing.T) {
 		t.Fatalf("split brain: %v", o)
 	}
 	t.Log(o[0])
+}
+
+// A replica that refuses is asked on one session, however often, and that session writes as soon as it is promoted.
+func TestReplicaIsAskedOnOneSession(t *testing.T) {
+	a := pgtest.Start(t)
+	b := a.Standby()
+	w := start(t, a, b)
+	more(t, w, "a", 5)
+	session := func() (pid int) {
+		db, err := pgclient.Open(b.DSN(), pgclient.Options{AnyServer: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		pgtest.WaitFor(t, time.Minute, "one session on the replica", func() bool {
+			var n int
+			err := db.QueryRow("SELECT count(*), coalesce(min(pid), 0) FROM pg_stat_activity WHERE application_name = 'dualwriter'").Scan(&n, &pid)
+			return err == nil && n == 1
+		})
+		return pid
+	}
+	tried := func(n int) {
+		was, _ := w.Tried("b")
+		pgtest.WaitFor(t, time.Minute, "attempts on the replica", func() bool { now, _ := w.Tried("b"); return now >= was+n })
+	}
+	tried(1)
+	before := session()
+	tried(10)
+	if now := session(); now != before {
+		t.Errorf("the session of process %d was replaced by that of %d", before, now)
+	}
+	a.Kill()
+	b.Promote()
+	more(t, w, "b", 5)
+	if now := session(); now != before {
+		t.Errorf("the promotion replaced the session of process %d by that of %d", before, now)
+	}
 }
 
 func TestHostNamesAreDistinct(t *testing.T) {

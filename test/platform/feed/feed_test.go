@@ -68,7 +68,7 @@ func call(t *testing.T, method, url, body string) (int, string) {
 
 func ready(t *testing.T, url string) {
 	t.Helper()
-	pgtest.WaitFor(t, 20*time.Second, "app server is ready", func() bool {
+	pgtest.WaitFor(t, time.Minute, "app server is ready", func() bool {
 		status, _ := call(t, "GET", url+"/ready", "")
 		return status == http.StatusOK
 	})

@@ -14,8 +14,9 @@ import (
 
 // Timings of the store.
 const (
-	DefaultRetry = 10 * time.Second      // how long a request outlives its primary
-	retryPause   = 10 * time.Millisecond // a new primary is worth asking for often; a refused connection costs little
+	DefaultRetry = 10 * time.Second       // how long a request outlives its primary
+	retryPause   = 10 * time.Millisecond  // at least, and at most: a new primary is worth asking for often, but where
+	longestPause = 100 * time.Millisecond // connections are dear, as long as a try took: replicas have made a session for it
 	maxConns     = 16
 )
 
@@ -112,6 +113,7 @@ func (s *Store) do(ctx context.Context, try func(*sql.Conn) error) error {
 // until repeats try while it fails transiently and ctx lasts. A statement under way is not cancelled when ctx ends.
 func (s *Store) until(ctx context.Context, try func(*sql.Conn) error) error {
 	for {
+		begun := time.Now()
 		err := s.once(ctx, try)
 		if err == nil || err != errRace && !pgclient.Transient(err) || isAnswer(err) {
 			return err
@@ -120,7 +122,7 @@ func (s *Store) until(ctx context.Context, try func(*sql.Conn) error) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%w (last error: %v)", ErrUnavailable, err)
-		case <-time.After(retryPause):
+		case <-time.After(min(max(retryPause, time.Since(begun)), longestPause)):
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -85,7 +86,7 @@ func TestNoLedgerNoAcknowledgement(t *testing.T) {
 	c := start(t, load.Options{Ledger: ledger, Target: memory{}})
 	select {
 	case <-c.Done():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the run goes on")
 	}
 	if err := c.Stop(); !errors.Is(err, os.ErrClosed) {
@@ -103,6 +104,44 @@ func (unreadable) Missing(context.Context, []string) ([]string, error) {
 	return nil, errors.New("no primary")
 }
 
+// broken fails while down is set.
+type broken struct {
+	memory
+	down *atomic.Bool
+}
+
+func (b broken) Writer() load.Writer { return b }
+func (b broken) Write(context.Context, string) error {
+	if b.down.Load() {
+		return errors.New("down")
+	}
+	return nil
+}
+
+func TestAwaitWrite(t *testing.T) {
+	down := &atomic.Bool{}
+	c := start(t, load.Options{Target: broken{memory{}, down}})
+	acked(t, c, "", 2)
+	mark := c.Mark()
+	if o, err := c.AwaitWrite(within(t, 50*time.Millisecond), mark); err == nil {
+		t.Errorf("nothing failed, and a write ended %+v", o)
+	}
+	down.Store(true)
+	pgtest.WaitFor(t, 10*time.Second, "an attempt to fail", func() bool { return report(t, c, mark).Tally.Unknown > 0 })
+	if o, err := c.AwaitWrite(within(t, 50*time.Millisecond), mark); err == nil {
+		t.Errorf("nothing is written again, and a write ended %+v", o)
+	}
+	up := time.Now()
+	down.Store(false)
+	o, err := c.AwaitWrite(within(t, 10*time.Second), mark)
+	if err != nil || o.Open || o.End.Before(up) || o.Start.After(up) {
+		t.Errorf("%+v, %v; want the outage from before %s to after it", o, err, up)
+	}
+	if o, err := c.AwaitWrite(within(t, 50*time.Millisecond), c.Mark()); err == nil {
+		t.Errorf("nothing failed since the new mark, and a write ended %+v", o)
+	}
+}
+
 func TestUnreadableIsNotMissing(t *testing.T) {
 	c := start(t, load.Options{Target: unreadable{}})
 	acked(t, c, "", 1)
@@ -110,5 +149,5 @@ func TestUnreadableIsNotMissing(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no primary") || v.Checked != 0 {
 		t.Errorf("%v, %v: want the error of the target and no result", v, err)
 	}
-	pgtest.WaitFor(t, 5*time.Second, "writing goes on", func() bool { return report(t, c, "").Tally.Acked > 1 })
+	pgtest.WaitFor(t, time.Minute, "writing goes on", func() bool { return report(t, c, "").Tally.Acked > 1 })
 }

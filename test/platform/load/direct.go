@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"github.com/lib/pq"
 
@@ -19,7 +20,16 @@ const author = "load"
 // the DSN's order, as libpq does: a host that refuses costs well under a millisecond, one that swallows packets costs the
 // connect limit (500 ms) in each round, a server that hangs costs the statement limit (500 ms) once. Nothing is ever
 // cancelled on the server (see package pgclient).
-type Direct struct{ db *sql.DB }
+type Direct struct {
+	dsn string
+	db  *sql.DB
+}
+
+// Limits of Setup: it measures nothing, and a busy machine needs its time.
+const (
+	setupConnect   = 5 * time.Second
+	setupStatement = 30 * time.Second
+)
 
 // NewDirect prepares a target; the zero Options are its strategy's. The caller closes it after the clients that use it.
 func NewDirect(dsn string, o pgclient.Options) (*Direct, error) {
@@ -31,7 +41,7 @@ func NewDirect(dsn string, o pgclient.Options) (*Direct, error) {
 		return nil, err
 	}
 	db.SetMaxIdleConns(-1) // a connection belongs to a writer and ends with it
-	return &Direct{db}, nil
+	return &Direct{dsn, db}, nil
 }
 
 // Close ends what connections are left.
@@ -39,7 +49,12 @@ func (d *Direct) Close() error { return d.db.Close() }
 
 // Setup creates the feed's tables. One try.
 func (d *Direct) Setup(ctx context.Context) error {
-	c, err := d.db.Conn(ctx)
+	db, err := pgclient.Open(d.dsn, pgclient.Options{Name: "loadclient", Connect: setupConnect, Statement: setupStatement})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	c, err := db.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("create the tables of the feed: %w", err)
 	}

@@ -6,7 +6,7 @@
 // repeated. Times are of the monotonic clock, taken right before the attempt and right after its answer.
 //
 // Flow enters by Start; writers send attempts to a Target (Direct to PostgreSQL, or HTTP to app servers) and put each
-// answer in the Ledger; it leaves by Report, Outages, AwaitOutage and Verify, or by the control socket (ServeControl).
+// answer in the Ledger; it leaves by Report, Outages, AwaitOutage, AwaitWrite and Verify, or by the control socket (ServeControl).
 package load
 
 import (
@@ -22,7 +22,7 @@ import (
 const (
 	DefaultEvery     = 10 * time.Millisecond
 	DefaultThreshold = 50 * time.Millisecond
-	retryPause       = 5 * time.Millisecond // after a failed attempt; a refused connection costs next to nothing
+	DefaultRetry     = 5 * time.Millisecond // what an outage is measured with
 )
 
 // Target is where posts are written and read back.
@@ -48,6 +48,7 @@ type Options struct {
 	Writers   int           // default 1
 	Every     time.Duration // from one attempt of a writer to its next; default DefaultEvery
 	Threshold time.Duration // a longer time without an acknowledgement is an outage; default DefaultThreshold
+	Retry     time.Duration // pause after a failed attempt, for which each replica may have made a session; default DefaultRetry
 }
 
 // Client is one run. Its methods may be called from many goroutines, also after Stop.
@@ -61,6 +62,7 @@ type Client struct {
 	end   time.Time     // zero while running
 	acked [][]time.Time // by writer, in order; nothing from earlier runs
 	moved chan struct{} // closed and replaced at each acknowledgement
+	fault time.Time     // when the last attempt that failed had its answer; zero: none has
 	tally Tally
 	marks []mark
 	fatal error // the ledger could not be written
@@ -85,6 +87,9 @@ func Start(ctx context.Context, o Options) (*Client, error) {
 	}
 	if o.Threshold <= 0 {
 		o.Threshold = DefaultThreshold
+	}
+	if o.Retry <= 0 {
+		o.Retry = DefaultRetry
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	c := &Client{o: o, cancel: cancel, done: make(chan struct{}), start: time.Now(),
@@ -128,11 +133,11 @@ func (c *Client) write(ctx context.Context, n int) {
 		case <-next.C:
 		}
 		begun := time.Now()
-		pause := c.o.Every
 		if !c.attempt(ctx, w, n, begun) {
-			pause = min(pause, retryPause)
+			next.Reset(c.o.Retry)
+			continue
 		}
-		next.Reset(pause - time.Since(begun))
+		next.Reset(c.o.Every - time.Since(begun))
 	}
 }
 
@@ -149,6 +154,7 @@ func (c *Client) attempt(ctx context.Context, w Writer, n int, begun time.Time) 
 		defer c.mu.Unlock()
 		c.tally.Unknown++
 		c.tally.LastError = err.Error()
+		c.fault = a.Acked
 		return false
 	}
 	err = c.o.Ledger.Add(a)

@@ -39,7 +39,7 @@ func newDirect(t *testing.T, dsn string) *load.Direct {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	if err := d.Setup(within(t, 10*time.Second)); err != nil {
+	if err := d.Setup(within(t, time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -70,12 +70,12 @@ func report(t *testing.T, c *load.Client, token string) load.Report {
 // acked waits until so many posts were acknowledged since the mark.
 func acked(t *testing.T, c *load.Client, token string, n int) {
 	t.Helper()
-	pgtest.WaitFor(t, 20*time.Second, "posts are acknowledged", func() bool { return report(t, c, token).Tally.Acked >= n })
+	pgtest.WaitFor(t, time.Minute, "posts are acknowledged", func() bool { return report(t, c, token).Tally.Acked >= n })
 }
 
 func verify(t *testing.T, c *load.Client) load.Verification {
 	t.Helper()
-	v, err := c.Verify(within(t, 20*time.Second))
+	v, err := c.Verify(within(t, time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,13 +119,13 @@ func TestOutageIsMeasured(t *testing.T) {
 	mark := c.Mark()
 	s.Stop()
 	down := time.Now()
-	pgtest.WaitFor(t, 10*time.Second, "the open outage shows", func() bool {
+	pgtest.WaitFor(t, time.Minute, "the open outage shows", func() bool {
 		r := report(t, c, mark)
 		return len(r.Outages) > 0 && r.Outages[len(r.Outages)-1].Open && r.Longest > 200*time.Millisecond
 	})
 	up := time.Now()
 	s.Up()
-	o, err := c.AwaitOutage(within(t, 20*time.Second), mark)
+	o, err := c.AwaitOutage(within(t, time.Minute), mark)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestFailoverKeepsWhatWasAcknowledged(t *testing.T) {
 	acked(t, c, mark, 20)
 	primary.Kill()
 	standby.Promote()
-	o, err := c.AwaitOutage(within(t, 20*time.Second), mark)
+	o, err := c.AwaitOutage(within(t, time.Minute), mark)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestFrozenServerIsAnOutage(t *testing.T) {
 	if n := s.Freeze("loadclient"); n < 1 {
 		t.Fatal("froze no session")
 	}
-	o, err := c.AwaitOutage(within(t, 20*time.Second), mark)
+	o, err := c.AwaitOutage(within(t, time.Minute), mark)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func appServer(t *testing.T, dsn string) (url string, stop func()) {
 	stop = func() { cancel(); <-done }
 	t.Cleanup(stop)
 	url = "http://" + l.Addr().String()
-	pgtest.WaitFor(t, 20*time.Second, "app server is ready", func() bool {
+	pgtest.WaitFor(t, time.Minute, "app server is ready", func() bool {
 		resp, err := http.Get(url + "/ready")
 		if err == nil {
 			resp.Body.Close()

@@ -121,32 +121,55 @@ func (c *Client) now() time.Time {
 	return time.Now()
 }
 
-// AwaitOutage waits until an outage that ended after the mark is over, and returns it; the longest, if there are several.
-// The threshold decides what is one: a failover may well take less than 100 ms. Errors: *ErrNoMark, or ctx's when there was none in time.
-func (c *Client) AwaitOutage(ctx context.Context, token string) (Outage, error) {
-	for {
-		c.mu.Lock()
-		m, err := c.markOf(token)
-		moved := c.moved
-		var longest Outage
-		if err == nil {
-			for _, o := range over(c.gaps(m.at), c.o.Threshold) {
-				if !o.Open && o.Length > longest.Length {
-					longest = o
+// AwaitWrite waits for an acknowledgement after an attempt that failed, both after the mark, and returns the outage that it
+// ended. Where a server hangs for a moment, no attempt may fail, and where one fails for another reason, it was no fault: ask
+// which server is primary. Errors: *ErrNoMark, or ctx's.
+func (c *Client) AwaitWrite(ctx context.Context, token string) (Outage, error) {
+	return c.await(ctx, token, "write after a failed one", func(m mark) (Outage, bool) {
+		if c.fault.After(m.at) {
+			for _, o := range c.gaps(c.fault) {
+				if !o.Open {
+					return o, true
 				}
 			}
 		}
+		return Outage{}, false
+	})
+}
+
+// AwaitOutage waits until an outage that ended after the mark is over, and returns it; the longest, if there are several.
+// The threshold decides what is one: a failover may well take less than 100 ms. Errors: *ErrNoMark, or ctx's when there was none in time.
+func (c *Client) AwaitOutage(ctx context.Context, token string) (Outage, error) {
+	return c.await(ctx, token, "finished outage", func(m mark) (longest Outage, ok bool) {
+		for _, o := range over(c.gaps(m.at), c.o.Threshold) {
+			if !o.Open && o.Length > longest.Length {
+				longest = o
+			}
+		}
+		return longest, longest.Length > 0
+	})
+}
+
+// await looks for what there may be since a mark, at each acknowledgement. find is called with c.mu held.
+func (c *Client) await(ctx context.Context, token, what string, find func(mark) (Outage, bool)) (o Outage, err error) {
+	for {
+		c.mu.Lock()
+		m, err := c.markOf(token)
+		moved, found := c.moved, false
+		if err == nil {
+			o, found = find(m)
+		}
 		last := c.tally.LastError
 		c.mu.Unlock()
-		if err != nil || longest.Length > 0 {
-			return longest, err
+		if err != nil || found {
+			return o, err
 		}
 		select {
 		case <-moved:
 		case <-c.done:
-			return Outage{}, fmt.Errorf("the load stopped before an outage since %s was over", token)
+			return Outage{}, fmt.Errorf("the load stopped before there was a %s since %s", what, token)
 		case <-ctx.Done():
-			return Outage{}, fmt.Errorf("no outage since %s was over in time (last error of a writer: %s): %w", token, last, ctx.Err())
+			return Outage{}, fmt.Errorf("there was no %s since %s in time (last error of a writer: %s): %w", what, token, last, ctx.Err())
 		}
 	}
 }

@@ -91,18 +91,18 @@ func TestCommands(t *testing.T) {
 		}
 	}
 
-	pgtest.WaitFor(t, 20*time.Second, "posts are acknowledged", func() bool {
+	pgtest.WaitFor(t, time.Minute, "posts are acknowledged", func() bool {
 		out, code := ctl("report")
 		return code == 0 && regexp.MustCompile(`acked=\d\d`).MatchString(out)
 	})
 	expect("m1", 0, "mark")
 	s.Stop()
-	pgtest.WaitFor(t, 20*time.Second, "the outage shows", func() bool {
+	pgtest.WaitFor(t, time.Minute, "the outage shows", func() bool {
 		out, _ := ctl("-since", "m1", "report")
 		return strings.Contains(out, "open=true")
 	})
 	s.Up()
-	pgtest.WaitFor(t, 20*time.Second, "the outage is over", func() bool {
+	pgtest.WaitFor(t, time.Minute, "the outage is over", func() bool {
 		out, _ := ctl("-since", "m1", "report")
 		return regexp.MustCompile(`outage_ms=[1-9][0-9.]* .*outages=\d+ acked=[1-9]`).MatchString(out) && !strings.Contains(out, "open=")
 	})
@@ -125,7 +125,7 @@ func TestCommands(t *testing.T) {
 func TestDirect(t *testing.T) {
 	dir, s := build(t), pgtest.Start(t)
 	stop := launch(t, dir, s.DSN(), "loadclient", "run", "-ledger", "l.jsonl", "-socket", "s")
-	pgtest.WaitFor(t, 20*time.Second, "the ledger fills", func() bool {
+	pgtest.WaitFor(t, time.Minute, "the ledger fills", func() bool {
 		b, _ := os.ReadFile(filepath.Join(dir, "l.jsonl"))
 		return bytes.Count(b, []byte("\n")) > 5
 	})

@@ -91,6 +91,9 @@ func DSN(file, env string) (string, error) {
 	return "", fmt.Errorf("file %s is empty: write the connection string into it", file)
 }
 
+// ReadOnly is the SQLSTATE with which a replica refuses a write (read_only_sql_transaction). Its session stays usable.
+const ReadOnly = "25006"
+
 // Transient tells whether err may pass by itself once there is a primary again: a lost or refused connection, a server
 // that starts, stops or recovers, one that turned read-only, an answer with a warning. Such a write is *unknown*: it may
 // or may not have been committed.
@@ -106,7 +109,7 @@ func Transient(err error) bool {
 	case "08", "53", "57", "40": // connection, resources, operator intervention, rollback
 		return true
 	}
-	return e.Code == "25006" // read_only_sql_transaction: this one is not the primary (any more)
+	return e.Code == ReadOnly // this one is not the primary (any more)
 }
 
 // uncancelled drops cancellation from ctx, because lib/pq turns it into a cancel request (see the package comment).

@@ -99,7 +99,7 @@ func TestCancelledWaitIsNoAcknowledgement(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	pgtest.WaitFor(t, 10*time.Second, "the list of standbys is loaded", func() bool {
+	pgtest.WaitFor(t, time.Minute, "the list of standbys is loaded", func() bool {
 		var v string
 		return db.QueryRow("SHOW synchronous_standby_names").Scan(&v) == nil && v == "*"
 	})
@@ -112,7 +112,7 @@ func TestCancelledWaitIsNoAcknowledgement(t *testing.T) {
 		_, err := pgclient.Exec(context.Background(), c, "INSERT INTO t VALUES (1)")
 		done <- err
 	}()
-	pgtest.WaitFor(t, 10*time.Second, "the commit waits for a replica, and is cancelled", func() bool {
+	pgtest.WaitFor(t, time.Minute, "the commit waits for a replica, and is cancelled", func() bool {
 		var cancelled bool
 		err := db.QueryRow(`SELECT coalesce(bool_or(pg_cancel_backend(pid)), false) FROM pg_stat_activity
 			WHERE application_name = 'waiter' AND wait_event = 'SyncRep'`).Scan(&cancelled)

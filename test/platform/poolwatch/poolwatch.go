@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	every = 15 * time.Millisecond  // from one question to the next
+	every = 40 * time.Millisecond  // from one question to the next
 	limit = 500 * time.Millisecond // for an answer
 )
 

@@ -31,6 +31,9 @@ const (
 	DefaultLimit = 500 * time.Millisecond
 )
 
+// retryPause follows an attempt that could not connect, or lost its connection: each new one costs the server a process.
+const retryPause = 100 * time.Millisecond
+
 // A register is given up for the next one after so many operations, or so many writes whose outcome is open: the work of
 // the check grows with their number, exponentially with the latter.
 const (
@@ -83,9 +86,9 @@ type operation struct {
 	open           bool // no answer: a write that may take effect at any time from its call on
 }
 
-// Setup makes the table. One try.
+// Setup makes the table. One try, with the time that a busy machine needs.
 func Setup(ctx context.Context, dsn string) error {
-	db, err := pgclient.Open(dsn, pgclient.Options{Name: "register"})
+	db, err := pgclient.Open(dsn, pgclient.Options{Name: "register", Connect: 5 * time.Second, Statement: 30 * time.Second})
 	if err != nil {
 		return err
 	}
@@ -145,7 +148,7 @@ func (t *Tester) Stop() {
 	t.clients.Wait()
 }
 
-// loop is the life of one client. It keeps a connection while it works.
+// loop is the life of one client. It keeps a connection while the server answers, a replica's too.
 func (t *Tester) loop(ctx context.Context, client int, db *sql.DB) {
 	defer db.Close()
 	var conn *sql.Conn
@@ -161,7 +164,10 @@ func (t *Tester) loop(ctx context.Context, client int, db *sql.DB) {
 		case <-next.C:
 		}
 		begun := time.Now()
-		conn = t.attempt(ctx, client, db, conn)
+		if conn = t.attempt(ctx, client, db, conn); conn == nil {
+			next.Reset(max(retryPause, t.o.Every))
+			continue
+		}
 		next.Reset(t.o.Every - time.Since(begun))
 	}
 }
@@ -182,17 +188,19 @@ func (t *Tester) attempt(ctx context.Context, client int, db *sql.DB, conn *sql.
 		err = pgclient.Query(ctx, conn, func(r *sql.Rows) error { return r.Scan(&op.value) }, read, t.run, op.key)
 	}
 	op.ending = time.Since(t.start)
-	if err == nil {
+	switch op.open = err != nil; {
+	case err == nil:
 		t.record(&op, nil)
 		return conn
-	}
-	conn.Close()
-	switch op.open = true; {
-	case !op.write, refused(err):
+	case refused(err):
+		t.record(nil, err)
+		return conn
+	case !op.write:
 		t.record(nil, err) // a read without an answer saw nothing, and changed no value
 	default:
 		t.record(&op, err)
 	}
+	conn.Close()
 	return nil
 }
 
@@ -237,5 +245,5 @@ func refused(err error) bool {
 		return false // committed on this server, if nowhere else
 	}
 	e := pq.As(err)
-	return e != nil && e.Code == "25006"
+	return e != nil && e.Code == pgclient.ReadOnly
 }

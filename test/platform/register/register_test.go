@@ -35,7 +35,7 @@ func begin(t *testing.T, dsn ...string) *Tester {
 func (t *Tester) more(tb testing.TB, n int) {
 	tb.Helper()
 	was := t.Answered()
-	pgtest.WaitFor(tb, 20*time.Second, "answers", func() bool { return t.Answered() >= was+n })
+	pgtest.WaitFor(tb, time.Minute, "answers", func() bool { return t.Answered() >= was+n })
 }
 
 // One server is a register, also when it crashes in the middle of it.
@@ -76,7 +76,7 @@ func TestTwoServersAreNot(t *testing.T) {
 // A server that never answers shows nothing, which is no good news.
 func TestNothingAnsweredIsNotFine(t *testing.T) {
 	r := begin(t, "host=127.0.0.1 port=9 user=nobody dbname=none sslmode=disable")
-	pgtest.WaitFor(t, 10*time.Second, "an attempt", func() bool {
+	pgtest.WaitFor(t, time.Minute, "an attempt", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return r.attempts > 0

@@ -40,7 +40,7 @@ func (a *agent) start() {
 	for _, m := range h.apps {
 		m.begin()
 	}
-	a.report(a.life)
+	a.report()
 }
 
 func (a *agent) stop() {
@@ -50,31 +50,21 @@ func (a *agent) stop() {
 
 // on runs f in this life of the agent, once it is not stopped.
 func (a *agent) on(d time.Duration, f func()) {
-	life := a.life
 	if slow := a.host.slow; slow > 0 {
 		d *= time.Duration(slow)
 	}
-	a.w.after(d, func() {
-		a.w.net.awake(a.host.node, func() {
-			if a.life == life {
-				f()
-			}
-		})
-	})
+	a.w.add(a.w.now+d, event{what: call(f), owner: &a.life, life: a.life, where: a.host.node, from: nowhere})
 }
 
 // report reads the clock, then sends what is known to every controller.
-func (a *agent) report(life int) {
-	if a.life != life {
-		return
-	}
+func (a *agent) report() {
 	a.send()
-	a.on(platform.Heartbeat(a.host.lease()), func() { a.report(life) })
+	a.on(platform.Heartbeat(a.host.lease()), a.report)
 }
 
 func (a *agent) send() {
 	number := a.clocks.Send(a.host.now()) // s, before anything else (L1)
-	r := health.Report{Host: a.host.name, BootID: a.host.bootID(), RunID: a.run, Number: number, Platform: "p1"}
+	r := &health.Report{Host: a.host.name, BootID: a.host.bootID(), RunID: a.run, Number: number, Platform: "p1", Members: make([]health.Member, 0, len(a.host.members))}
 	for _, m := range a.host.members {
 		r.Members = append(r.Members, m.report)
 	}
@@ -95,25 +85,37 @@ func (a *agent) send() {
 	}
 }
 
-func (a *agent) post(c *controller, over *host, r health.Report) {
-	life := a.life
-	a.way(c, over, func() {
-		c.report(r, func(answer *wire.ReportAnswer, err error) {
-			if err != nil || answer == nil {
-				return
-			}
-			a.wayBack(c, over, func() {
-				if a.life != life {
-					return
-				}
-				if over == nil {
-					a.answered, a.relay = max(a.answered, answer.Number), nil
-				}
-				a.heard = a.host.now()
-				a.obey(answer)
-			})
-		})
-	})
+func (a *agent) post(c *controller, over *host, r *health.Report) {
+	a.way(c, over, &post{a: a, life: a.life, to: c, over: over, report: r})
+}
+
+// post is a report on its way to a controller, straight or over another host's agent, and its answer on the way back.
+type post struct {
+	a      *agent
+	life   int
+	to     *controller
+	over   *host
+	report *health.Report
+}
+
+func (p *post) happen() { p.to.report(p) }
+
+// answered is an answer to a post, which may have arrived twice, on its way back.
+type answered struct {
+	*post
+	answer *wire.ReportAnswer
+}
+
+func (p *answered) happen() {
+	a := p.a
+	if a.life != p.life {
+		return
+	}
+	if p.over == nil {
+		a.answered, a.relay = max(a.answered, p.answer.Number), nil
+	}
+	a.heard = a.host.now()
+	a.obey(p.answer)
 }
 
 // obey takes grants, to the guards first, then goals; an older answer changes no goal.

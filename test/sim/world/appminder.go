@@ -69,15 +69,12 @@ func (m *appMinder) leave() {
 
 // back runs f in this life of the agent, once it is not stopped: how what goes on beside the loop comes back to it.
 func (m *appMinder) back(f func()) func() {
-	a := m.host.agent
-	life := a.life
-	return func() {
-		m.w.net.awake(m.host.node, func() {
-			if a.life == life {
-				f()
-			}
-		})
-	}
+	e := m.backing(f)
+	return func() { m.w.happen(e) }
+}
+
+func (m *appMinder) backing(f func()) event {
+	return event{what: call(f), owner: &m.host.agent.life, life: m.host.agent.life, where: m.host.node, from: nowhere}
 }
 
 // wake is one turn of the loop.
@@ -90,7 +87,7 @@ func (m *appMinder) wake(look bool) {
 	m.alarm++
 	number := m.alarm
 	late := m.w.span(0, 15*time.Millisecond) // a timer is on time, however slow the host
-	m.w.at(m.host.clock.when(m.host.now()+pause)+late, m.back(func() {
+	m.w.add(m.host.clock.when(m.host.now()+pause)+late, m.backing(func() {
 		if m.alarm == number {
 			m.wake(true)
 		}

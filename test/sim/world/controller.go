@@ -5,8 +5,6 @@ import (
 
 	"mainstay/controller/loop"
 	"mainstay/controller/state"
-	"mainstay/controller/wire"
-	"mainstay/health"
 )
 
 // controller is the shell of loop.Core, as loop.Loop is: it feeds events in and carries out what comes back.
@@ -21,11 +19,12 @@ type controller struct {
 	term     int // in which it believes to lead; 0 for none
 	applied  int
 	nextID   uint64
-	replies  map[uint64]func(*wire.ReportAnswer, error)
+	posts    map[uint64]*post          // that wait for an answer
 	deciding bool                      // it is about to
 	ready    bool                      // a tick of its term is committed
 	tries    map[state.Effect]*try     // effects under way
 	probed   map[*minder]time.Duration // when the last probe that succeeded began
+	failing  map[*minder]time.Duration // when the first probe since then began that had no answer
 	checks   map[*appMinder]*check
 	heard    map[string]time.Duration // true time of the last report of each run of an agent
 }
@@ -36,15 +35,15 @@ func (c *controller) start() {
 	c.tries = map[state.Effect]*try{}
 	c.clock = newClock(c.w.rand, c.w.now)
 	c.core = loop.NewCore(c.name, c.now())
-	c.replies, c.heard = map[uint64]func(*wire.ReportAnswer, error){}, map[string]time.Duration{}
+	c.posts, c.heard = map[uint64]*post{}, map[string]time.Duration{}
 	c.apply(c.w.raft.last())
-	c.probed, c.checks = map[*minder]time.Duration{}, map[*appMinder]*check{}
+	c.probed, c.failing, c.checks = map[*minder]time.Duration{}, map[*minder]time.Duration{}, map[*appMinder]*check{}
 	if c.w.estate != nil {
 		c.core.At(c.w.net.sites[c.node])
 	}
 	c.core.Voters(c.w.voters)
-	c.beat(c.life)
-	c.vote(c.life)
+	c.beat()
+	c.vote()
 }
 
 func (c *controller) crash() {
@@ -66,12 +65,14 @@ func (c *controller) apply(index int) {
 	}
 }
 
+// on runs f in this life of the controller, once it is not stopped.
+func (c *controller) on(d time.Duration, f func()) {
+	c.w.add(c.w.now+d, event{what: call(f), owner: &c.life, life: c.life, where: c.node, from: nowhere})
+}
+
 // beat is the loop's timer: it catches up with the log and decides.
-func (c *controller) beat(life int) {
-	if c.life != life {
-		return
-	}
-	c.w.after(100*time.Millisecond, func() { c.w.net.awake(c.node, func() { c.beat(life) }) })
+func (c *controller) beat() {
+	c.on(100*time.Millisecond, c.beat)
 	if leader := c.w.raft.leader; leader != nil && c.w.net.both(leader.node, c.node) {
 		c.apply(c.w.raft.last())
 	}
@@ -92,18 +93,14 @@ func (c *controller) decide() {
 }
 
 // decideSoon decides once for all results of the next moment: the loop would for each, which finds nothing more.
-func (c *controller) decideSoon(life int) {
+func (c *controller) decideSoon() {
 	if c.deciding {
 		return
 	}
 	c.deciding = true
-	c.w.after(c.w.span(0, 40*time.Millisecond), func() {
-		c.w.net.awake(c.node, func() {
-			if c.life == life {
-				c.deciding = false
-				c.decide()
-			}
-		})
+	c.on(c.w.span(0, 40*time.Millisecond), func() {
+		c.deciding = false
+		c.decide()
 	})
 }
 
@@ -138,48 +135,40 @@ func (c *controller) depose(life, newer int) {
 // act carries out what a step wants.
 func (c *controller) act(out loop.Out) {
 	for _, r := range out.Replies {
-		if f := c.replies[r.ID]; f != nil {
-			delete(c.replies, r.ID)
-			f(r.Answer, r.Err)
+		if p := c.posts[r.ID]; p != nil {
+			delete(c.posts, r.ID)
+			if r.Answer != nil {
+				p.a.wayBack(p.to, p.over, &answered{p, r.Answer})
+			}
 		}
 	}
 	if out.Transfer {
 		c.w.raft.transfer(c)
 	}
 	if out.Tick != 0 {
-		c.propose(state.Command{Tick: &state.Tick{}}, func(_ bool, err error) {
+		c.w.raft.propose(c, state.Command{Tick: &state.Tick{}}, func(_ bool, err error) {
 			c.ready = c.ready || err == nil
 			c.act(c.core.Ticked(out.Tick, err, c.now()))
 		})
 	}
 	for _, p := range out.Proposals {
-		c.propose(p.Command, func(refused bool, err error) { c.core.Done(p, refused) })
+		c.w.raft.propose(c, p.Command, func(refused bool, err error) { c.core.Done(p, refused) })
 	}
 }
 
-// propose brings the result back as an event, with the state applied up to it first.
-func (c *controller) propose(cmd state.Command, then func(refused bool, err error)) {
-	life := c.life
-	c.w.raft.propose(c, c.term, cmd, func(index int, refused bool, err error) {
-		c.w.net.awake(c.node, func() {
-			if c.life != life {
-				return
-			}
-			c.apply(index)
-			then(refused, err)
-			c.decideSoon(life)
-		})
-	})
-}
-
-// report takes in an agent's report; answer is called when it is answered.
-func (c *controller) report(r health.Report, answer func(*wire.ReportAnswer, error)) {
+// report takes in an agent's report.
+func (c *controller) report(p *post) {
 	if !c.alive {
 		return
 	}
 	c.nextID++
-	c.replies[c.nextID], c.heard[r.RunID] = answer, c.w.now
-	c.act(c.core.Report(c.nextID, r, c.now()))
+	c.heard[p.report.RunID] = c.w.now
+	out := c.core.Report(c.nextID, *p.report, c.now())
+	if len(out.Replies) == 1 && out.Replies[0].Answer == nil {
+		return // only a leader answers
+	}
+	c.posts[c.nextID] = p
+	c.act(out)
 }
 
 // submit is an operator's command, asked of whoever leads.

@@ -53,16 +53,13 @@ func (m *minder) begin() {
 	m.promised.Since = m.host.now()
 	m.goOn()
 	m.pg.abortClone()
-	m.step(m.host.agent.life)
+	m.step()
 }
 
 // step is the minder's loop.
-func (m *minder) step(life int) {
-	if m.host.agent.life != life {
-		return
-	}
+func (m *minder) step() {
 	m.think()
-	m.host.agent.on(m.w.span(60*time.Millisecond, 240*time.Millisecond), func() { m.step(life) })
+	m.host.agent.on(m.w.span(60*time.Millisecond, 240*time.Millisecond), m.step)
 }
 
 // soon thinks again at once: something happened.

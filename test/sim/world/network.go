@@ -5,6 +5,8 @@ import "time"
 // node is one end of the network: a controller, a host or a client.
 type node int
 
+const nowhere node = -1
+
 // network delivers between nodes. A cut is one way; a message is lost if the way is cut when it is sent, perhaps if it is
 // when it would arrive, or by chance.
 type network struct {
@@ -49,35 +51,31 @@ func (n *network) delay(from, to node) time.Duration {
 }
 
 // send delivers a request or an answer: it may be lost or repeated, and may overtake another.
-func (n *network) send(from, to node, f func()) {
+func (n *network) send(from, to node, f func()) { n.sends(from, to, call(f)) }
+
+func (n *network) sends(from, to node, what happening) {
 	if n.loss > 0 && n.w.rand.Float64() < n.loss {
 		return
 	}
-	n.stream(from, to, f)
+	n.streams(from, to, what)
 	if n.twice > 0 && n.w.rand.Float64() < n.twice {
-		n.stream(from, to, f)
+		n.streams(from, to, what)
 	}
 }
 
 // stream is send on an open connection, which repeats what was lost.
-func (n *network) stream(from, to node, f func()) {
+func (n *network) stream(from, to node, f func()) { n.streams(from, to, call(f)) }
+
+func (n *network) streams(from, to node, what happening) {
 	if !n.open(from, to) {
 		return
 	}
-	n.w.after(n.delay(from, to), func() {
-		if n.open(from, to) || n.w.rand.IntN(2) == 0 { // what is past the cut already arrives
-			n.awake(to, f)
-		}
-	})
+	n.w.add(n.w.now+n.delay(from, to), event{what: what, where: to, from: from})
 }
 
 // awake runs f once a node is not stopped any more.
 func (n *network) awake(a node, f func()) {
-	if until := n.sleep[a]; until > n.w.now {
-		n.w.at(until, func() { n.awake(a, f) })
-		return
-	}
-	f()
+	n.w.happen(event{what: call(f), where: a, from: nowhere})
 }
 
 // freeze stops a node's processes for a while, at most until everything heals.

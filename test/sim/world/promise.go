@@ -134,20 +134,20 @@ func (m *minder) promisedBy(number uint64, r platform.PromiseRequest, said platf
 }
 
 // way is how a report gets from an agent to a controller: straight, or passed on by another agent.
-func (a *agent) way(c *controller, over *host, f func()) {
+func (a *agent) way(c *controller, over *host, what happening) {
 	if over == nil {
-		a.w.net.send(a.host.node, c.node, f)
+		a.w.net.sends(a.host.node, c.node, what)
 		return
 	}
-	a.w.net.send(a.host.node, over.node, func() { a.w.net.send(over.node, c.node, f) })
+	a.w.net.send(a.host.node, over.node, func() { a.w.net.sends(over.node, c.node, what) })
 }
 
-func (a *agent) wayBack(c *controller, over *host, f func()) {
+func (a *agent) wayBack(c *controller, over *host, what happening) {
 	if over == nil {
-		a.w.net.send(c.node, a.host.node, f)
+		a.w.net.sends(c.node, a.host.node, what)
 		return
 	}
-	a.w.net.send(c.node, over.node, func() { a.w.net.send(over.node, a.host.node, f) })
+	a.w.net.send(c.node, over.node, func() { a.w.net.sends(over.node, a.host.node, what) })
 }
 
 func (r *run) String() string {

@@ -22,10 +22,18 @@ type raft struct {
 }
 
 type proposal struct {
-	cmd  state.Command
-	then func(index int, refused bool, err error)
-	done bool
+	r          *raft
+	by         *controller
+	life, term int // of it
+	cmd        state.Command
+	then       func(refused bool, err error)
+	done       bool
+	index      int // of the log
+	refused    bool
+	err        error
 }
+
+func (p *proposal) happen() { p.r.replicate(p) }
 
 func newRaft(w *World) *raft { return &raft{w: w, states: []*state.State{state.New()}} }
 
@@ -33,25 +41,43 @@ func (r *raft) last() int { return len(r.states) - 1 }
 
 func (r *raft) top() *state.State { return r.states[len(r.states)-1] }
 
-// propose is called by a controller that believes to lead term.
-func (r *raft) propose(c *controller, term int, cmd state.Command, then func(index int, refused bool, err error)) {
-	p := &proposal{cmd: cmd, then: then}
-	if term == r.term && c == r.leader {
+// propose is called by a controller that believes to lead a term.
+func (r *raft) propose(c *controller, cmd state.Command, then func(refused bool, err error)) {
+	p := &proposal{r: r, by: c, life: c.life, term: c.term, cmd: cmd, then: then}
+	if r.leads(p) {
 		r.under = append(r.under, p)
 	}
-	r.w.after(r.w.span(time.Millisecond, 12*time.Millisecond), func() { r.replicate(c, term, p) })
+	r.w.add(r.w.now+r.w.span(time.Millisecond, 12*time.Millisecond), event{what: p, where: nowhere, from: nowhere})
 }
 
-func (r *raft) replicate(c *controller, term int, p *proposal) {
-	switch {
+// leads tells whether who proposed it really leads, and still does.
+func (r *raft) leads(p *proposal) bool { return p.term == r.term && p.by == r.leader }
+
+func (r *raft) replicate(p *proposal) {
+	switch c := p.by; {
 	case p.done:
-	case term != r.term || r.leader != c:
-		r.w.after(r.w.span(0, 300*time.Millisecond), func() { p.then(0, false, errUnknown) })
+	case !r.leads(p):
+		p.err = errUnknown
+		r.answer(p, r.w.span(0, 300*time.Millisecond))
 	case c.alive && !r.w.net.asleep(c.node) && r.majority(c):
 		r.flush(p)
 	default:
-		r.w.after(20*time.Millisecond, func() { r.replicate(c, term, p) })
+		r.w.add(r.w.now+20*time.Millisecond, event{what: p, where: nowhere, from: nowhere})
 	}
+}
+
+// answer brings the result back to the life of the controller that proposed it.
+func (r *raft) answer(p *proposal, d time.Duration) {
+	r.w.add(r.w.now+d, event{what: (*result)(p), owner: &p.by.life, life: p.life, where: p.by.node, from: nowhere})
+}
+
+// result is what has come of a proposal, on its way back.
+type result proposal
+
+func (p *result) happen() {
+	p.by.apply(p.index)
+	p.then(p.refused, p.err)
+	p.by.decideSoon()
 }
 
 // flush commits everything up to p: the log keeps its order.
@@ -59,9 +85,9 @@ func (r *raft) flush(p *proposal) {
 	for len(r.under) > 0 && !p.done {
 		first := r.under[0]
 		r.under = r.under[1:]
-		index, refused := r.commit(first.cmd)
+		first.index, first.refused = r.commit(first.cmd)
 		first.done = true
-		r.w.after(r.hiccup(), func() { first.then(index, refused, nil) })
+		r.answer(first, r.hiccup())
 	}
 }
 

@@ -11,12 +11,15 @@ import (
 // keepTenure writes down, after an answer, what a later process of this run of the agent needs.
 func (m *minder) keepTenure() {
 	g, length := m.goal, m.vouching.length
-	t := member.Tenure{Run: m.host.agent.run, Goal: g, Length: length}
-	if m.keeping != nil || g.Kind != platform.GoalPrimary || m.memory.Opened != g.Epoch || length == 0 || reflect.DeepEqual(t, m.kept) {
+	if m.keeping != nil || g.Kind != platform.GoalPrimary || m.memory.Opened != g.Epoch || length == 0 {
 		return
 	}
-	m.keeping = &t
-	m.host.agent.on(15*time.Millisecond+m.host.stall(), func() { m.kept, m.keeping = t, nil })
+	t := &member.Tenure{Run: m.host.agent.run, Goal: g, Length: length}
+	if reflect.DeepEqual(t, &m.kept) {
+		return
+	}
+	m.keeping = t
+	m.host.agent.on(15*time.Millisecond+m.host.stall(), func() { m.kept, m.keeping = *t, nil })
 }
 
 // goOn takes up the lease that the guard still holds, and asks for promises at once.

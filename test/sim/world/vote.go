@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"mainstay/controller/loop"
 	"mainstay/health"
 )
 
@@ -11,12 +12,9 @@ import (
 const votesEvery = 250 * time.Millisecond
 
 // vote probes every member, and sends what this controller sees by itself to the others.
-func (c *controller) vote(life int) {
-	if c.life != life {
-		return
-	}
-	c.w.after(votesEvery, func() { c.w.net.awake(c.node, func() { c.vote(life) }) })
-	votes := c.core.Vote(fmt.Sprintf("%s-%d", c.name, life), c.probe(), c.probeApps(), c.now())
+func (c *controller) vote() {
+	c.on(votesEvery, c.vote)
+	votes := c.core.Vote(fmt.Sprintf("%s-%d", c.name, c.life), c.probe(), c.probeApps(), c.now())
 	for _, o := range c.w.controllers {
 		if o != c {
 			c.w.net.send(c.node, o.node, func() {
@@ -28,16 +26,30 @@ func (c *controller) vote(life int) {
 	}
 }
 
+// probe asks the members that are in doubt, and the others once in a while, on new connections: a frozen server answers none. One
+// that has had no answer for overdue counts as failed.
 func (c *controller) probe() []health.Vote {
-	var all []health.Vote
+	const overdue, rarely = 500 * time.Millisecond, time.Minute
+	all := make([]health.Vote, 0, len(c.w.hosts))
+	doubted := c.core.Doubted(c.now())
 	for _, cl := range c.w.clusters {
 		for _, m := range cl.members {
-			if m.pg.running && c.w.net.both(c.node, m.host.node) {
-				c.probed[m] = c.now()
+			at, answered := c.probed[m]
+			due := !answered || c.now()-at >= rarely || doubted[loop.MemberKey{Cluster: cl.name, Member: m.name}]
+			switch lives := m.pg.running && m.pg.hung <= c.w.now && c.w.net.both(c.node, m.host.node); {
+			case due && lives:
+				at, answered = c.now(), true
+				c.probed[m] = at
+				delete(c.failing, m)
+			case due && c.failing[m] == 0:
+				c.failing[m] = c.now()
 			}
 			v := health.Vote{Cluster: cl.name, Member: m.name, ProbedMS: -1}
-			if at, ok := c.probed[m]; ok {
+			if answered {
 				v.ProbedMS = (c.now() - at).Milliseconds()
+			}
+			if since := c.failing[m]; since != 0 && c.now()-since >= overdue {
+				v.FailedMS = overdue.Milliseconds() // the last of those that it has begun since
 			}
 			all = append(all, v)
 		}

@@ -28,7 +28,7 @@ type World struct {
 	seed    uint64
 	rand    *rand.Rand
 	options Options
-	hash    hash.Hash64
+	hash    hash.Hash64 // of the trace; nil where no one asked for it
 	counts  map[string]int
 
 	net         *network
@@ -52,6 +52,7 @@ type World struct {
 // Options change a scenario, to find the smallest that still fails.
 type Options struct {
 	Trace io.Writer     // nil for silence
+	Hash  bool          // of the trace, as Result.Hash
 	Skip  []int         // faults left out, by their number
 	Heal  time.Duration // when everything heals; 0 for the usual time
 }
@@ -59,7 +60,7 @@ type Options struct {
 // Result is what came of a seed.
 type Result struct {
 	Seed       uint64
-	Hash       uint64
+	Hash       uint64                // of the trace, if asked for
 	Violations []invariant.Violation // the first ends a scenario
 	Acked      int
 	Faults     []string       // what was planned, by number
@@ -69,7 +70,10 @@ type Result struct {
 
 // New prepares the scenario of a seed.
 func New(seed uint64, o Options) *World {
-	w := &World{seed: seed, rand: rand.New(rand.NewPCG(seed, 0x6d61696e73746179)), options: o, hash: fnv.New64a(), counts: map[string]int{}, trouble: trouble}
+	w := &World{seed: seed, rand: rand.New(rand.NewPCG(seed, 0x6d61696e73746179)), options: o, counts: map[string]int{}, trouble: trouble}
+	if o.Hash {
+		w.hash = fnv.New64a()
+	}
 	if o.Heal != 0 {
 		w.trouble = o.Heal
 	}
@@ -175,7 +179,9 @@ func (w *World) result() Result {
 		}
 	}
 	w.trace("end: %d acknowledged", r.Acked)
-	r.Hash = w.hash.Sum64()
+	if w.hash != nil {
+		r.Hash = w.hash.Sum64()
+	}
 	return r
 }
 
@@ -195,10 +201,12 @@ func (w *World) hiccup() time.Duration {
 	return w.span(0, 5*time.Millisecond)
 }
 
-// trace hashes one line of what happened, and writes it if asked.
+// trace hashes one line of what happened, and writes it, if asked.
 func (w *World) trace(format string, args ...any) {
-	fmt.Fprintf(w.hash, "%d ", w.now)
-	fmt.Fprintf(w.hash, format, args...)
+	if w.hash != nil {
+		fmt.Fprintf(w.hash, "%d ", w.now)
+		fmt.Fprintf(w.hash, format, args...)
+	}
 	if w.options.Trace != nil {
 		fmt.Fprintf(w.options.Trace, "%9.3f  %s\n", w.now.Seconds(), fmt.Sprintf(format, args...))
 	}

@@ -1,0 +1,246 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/pgdial"
+	"mainstay/controller/postgres"
+)
+
+const (
+	// sessionLife bounds the life of a kept session: a backend's memory grows with what it has seen.
+	sessionLife = 10 * time.Minute
+	// proveEvery is how often a new connection shows that a primary's postmaster takes some, standbyProveEvery the same of a
+	// standby's. What may be the sign of a hang is not waited for: see proofDue.
+	proveEvery        = 5 * time.Second
+	standbyProveEvery = 20 * time.Second
+	// proveAgain is how soon a proof is tried again while there is reason to doubt.
+	proveAgain = time.Second
+	// sessionSilent is how long a kept session may be silent before a new connection is asked beside it.
+	sessionSilent = 250 * time.Millisecond
+	// fullEvery is how often the session asks for everything, not only for what moves.
+	fullEvery = 10 * time.Second
+	// saturatedFor is how long a refusal for want of connection slots tells of the present.
+	saturatedFor = proveAgain * 3 / 2
+)
+
+// errStopping is what a look finds while PostgreSQL shuts down: a smart shutdown waits for every session, so none is kept.
+var errStopping = errors.New("PostgreSQL is shutting down")
+
+// lookSession is the kept session that looks go through, and what is known by it. Of the look under way alone.
+type lookSession struct {
+	sess *postgres.Session // nil for none
+	pid  int               // the postmaster it is of
+	inst *postgres.Instance
+
+	begun  time.Duration   // when the session was opened
+	full   time.Duration   // when everything was asked for last
+	proof  postgres.Status // what a new connection showed last
+	status postgres.Status // the proof's settings, and what has moved since
+
+	// proved is when the last new connection that was answered began, tried when the last one began.
+	proved, tried time.Duration
+	saturated     time.Duration // when the last new connection that was refused for want of slots began; 0: it was let in
+	queued        int           // looks in a row at which connections waited to be taken
+}
+
+func (l *lookSession) end() {
+	if l.sess != nil {
+		l.sess.Close()
+	}
+	l.sess = nil
+}
+
+// isSaturated tells whether new connections are refused for want of slots, as far as is known of the present.
+func (l *lookSession) isSaturated(now time.Duration) bool {
+	return l.saturated != 0 && now-l.saturated < saturatedFor
+}
+
+// proven takes over what a new connection has shown.
+func (l *lookSession) proven(s postgres.Status) {
+	l.proof = s
+	l.status = s.Refresh(l.moved(s))
+}
+
+// moved is what is known of what moves, if it is of the same postmaster as s.
+func (l *lookSession) moved(s postgres.Status) postgres.Moving {
+	if l.status.Started.Equal(s.Started) && l.status.InRecovery == s.InRecovery {
+		return l.status.Moving
+	}
+	return s.Moving
+}
+
+// renew opens a new session, and asks for everything on it: that is a proof as well.
+func (l *lookSession) renew(ctx context.Context, inst *postgres.Instance) (*postgres.Status, error) {
+	l.tried = boottime.Now()
+	sess, err := inst.Keep(ctx)
+	if err != nil {
+		l.refused(err)
+		return nil, err
+	}
+	s, err := sess.Status(ctx)
+	if err != nil {
+		sess.Close()
+		return nil, err
+	}
+	l.end()
+	l.sess, l.begun, l.full = sess, l.tried, l.tried
+	l.proved, l.saturated = l.tried, 0
+	l.proof, l.status = s, s
+	return &s, nil
+}
+
+// refused notes a new connection that was not let in. One that the server answered at all shows that the postmaster takes some.
+func (l *lookSession) refused(err error) {
+	switch code := pgdial.SQLState(err); {
+	case saturated(err):
+		l.saturated = l.tried
+	case code != "" && code != pgdial.CannotConnectNow && code != cancelled:
+		l.proved, l.saturated = l.tried, 0
+	}
+}
+
+// prove asks a new connection, whose settings count where they differ from those known. A refusal is an answer.
+func (l *lookSession) prove(ctx context.Context, inst *postgres.Instance) error {
+	l.tried = boottime.Now()
+	names, conninfo, err := inst.Admits(ctx)
+	switch {
+	case err == nil:
+		l.proved, l.saturated = l.tried, 0
+		if names != l.status.SyncNames || conninfo != l.status.ConnInfo {
+			_, err = l.renew(ctx, inst)
+		}
+	case hung(err):
+	default:
+		l.refused(err)
+		err = nil
+	}
+	return err
+}
+
+// look asks the session what has moved; err is nil where it has answered. A session that is silent proves nothing: a new
+// connection is asked beside it, and takes its place if that is answered.
+func (l *lookSession) look(ctx context.Context, inst *postgres.Instance) (changed bool, err error) {
+	var s postgres.Status
+	var moving postgres.Moving
+	everything := boottime.Now()-l.full > fullEvery
+	sess, done := l.sess, make(chan error, 1)
+	go func() { // ended below, in each case
+		var err error
+		if everything {
+			s, err = sess.Status(ctx)
+			moving = s.Moving
+		} else {
+			moving, err = sess.Moving(ctx)
+		}
+		done <- err
+	}()
+	patience := time.NewTimer(sessionSilent)
+	defer patience.Stop()
+	select {
+	case err = <-done:
+	case <-patience.C:
+		l.sess = nil
+		if _, err := l.renew(ctx, inst); err == nil {
+			sess.Abort()
+			<-done
+			sess.Close()
+			return false, nil
+		}
+		l.sess = sess
+		err = <-done // bounded by ctx
+	}
+	if err != nil {
+		return false, err
+	}
+	if everything {
+		l.full = boottime.Now()
+		changed = s.SyncNamesFile != l.status.SyncNamesFile || s.ConnInfoFile != l.status.ConnInfoFile
+		l.status.PendingRestart, l.status.ChecksumFailures, l.status.Timeline = s.PendingRestart, s.ChecksumFailures, s.Timeline
+	}
+	changed = changed || moving.SyncNames != l.status.SyncNames || moving.ConnInfo != l.status.ConnInfo
+	l.status = l.status.Refresh(moving)
+	return changed, nil
+}
+
+// ask is a look's question to PostgreSQL. The answer comes from a kept session where there is one; settings in it are those that a
+// new connection has shown. An error beside an answer tells of new connections: a kept session alone would not notice that the
+// postmaster hangs.
+func (m *minder) ask(ctx context.Context, inst *postgres.Instance) (*postgres.Status, error) {
+	l, signs := &m.session, inst.Signs()
+	defer func() {
+		if l.sess != nil {
+			m.lookBackend.Store(int64(l.sess.PID))
+		}
+	}()
+	if signs.PID != l.pid || l.inst != inst {
+		l.end()
+		*l = lookSession{pid: signs.PID, inst: inst}
+	}
+	if signs.Stopping {
+		l.end()
+		return nil, errStopping
+	}
+	if m.paused() {
+		defer l.end() // its user may want to stop it, smartly
+	}
+	if l.queued++; !signs.Queued {
+		l.queued = 0
+	}
+	if l.sess == nil || boottime.Now()-l.begun > sessionLife {
+		return l.renew(ctx, inst)
+	}
+	if s := m.takeShown(); s != nil {
+		l.proven(*s)
+	}
+	changed, err := l.look(ctx, inst)
+	switch {
+	case err != nil && hung(err):
+		return nil, err
+	case err != nil: // the session was ended: that is news, and no evidence against the server
+		l.end()
+		return l.renew(ctx, inst)
+	case changed:
+		return l.renew(ctx, inst)
+	case m.proofDue(signs):
+		err = l.prove(ctx, inst)
+	}
+	return &l.status, err
+}
+
+// proofDue tells whether a new connection is to be made only to prove that there can be one.
+func (m *minder) proofDue(signs postgres.Signs) bool {
+	l, now := &m.session, boottime.Now()
+	every := proveEvery
+	if l.status.InRecovery {
+		every = standbyProveEvery
+	}
+	m.mu.Lock()
+	doubt := m.writes.stall.age(now, 0) > beatFine
+	m.mu.Unlock()
+	doubt = doubt || signs.Stopped || l.queued > 1 || l.saturated != 0 || l.tried > l.proved
+	return now-l.proved > every || doubt && now-l.tried > proveAgain
+}
+
+// proven takes what an act's new connection has shown, so that the next look needs none.
+func (m *minder) proven(s postgres.Status) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.shown = &s
+}
+
+func (m *minder) takeShown() *postgres.Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.shown
+	m.shown = nil
+	return s
+}
+
+// backends are the processes of the kept sessions, which an act must leave alone: they hold a snapshot for a moment only.
+func (m *minder) backends() []int {
+	return []int{int(m.lookBackend.Load()), int(m.writeBackend.Load())}
+}

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"mainstay/test/stand"
+)
+
+// failure is one paragraph for whoever ran the demo: what was waited for, what was seen instead, where the logs lie, and the
+// next command.
+func failure(err error, work string) string {
+	what := err.Error()
+	if unmet := (*stand.UnmetError)(nil); errors.As(err, &unmet) {
+		where, _, _ := strings.Cut(what, ": "+unmet.Error())
+		seen := "nothing of it was seen"
+		if unmet.Seen != "" {
+			seen = "the last that was seen: " + unmet.Seen
+		}
+		what = fmt.Sprintf("%s: it waited %s for %s; %s", where, unmet.Waited.Round(time.Second), unmet.What, seen)
+	}
+	return fmt.Sprintf(`demo: %s.
+The logs are kept in %[2]s/platform/log, PostgreSQL's in
+%[2]s/platform/agent-*/members/*/postgresql.log. Next: tail -n 20 %[2]s/platform/log/*.log
+(a machine that is busy with something else is slow at this; rm -rf %[2]s when you have seen enough).`, strings.TrimSuffix(what, "."), work)
+}

@@ -1,0 +1,30 @@
+package stand
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A look that takes 100 ms is followed by a pause of 200 ms at least, so a second and a half has time for six.
+func TestWaitPacesDearLooks(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer cancel()
+	looks := 0
+	err := (&Stand{}).Wait(ctx, "what never comes", func() (bool, string) {
+		looks++
+		time.Sleep(100 * time.Millisecond)
+		if ctx.Err() != nil {
+			return false, "no time is left"
+		}
+		return false, "the last thing seen"
+	})
+	if looks > 6 {
+		t.Errorf("looked %d times", looks)
+	}
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), " for what never comes: ") || !strings.Contains(err.Error(), "last: the last thing seen") {
+		t.Errorf("it says %q", err)
+	}
+}
