@@ -17,7 +17,7 @@ import (
 	"mainstay/controller/platform"
 )
 
-var damages = flag.Int("damages", 12, "damage the end of WAL so many times, in each of two ways")
+var damages = flag.Int("damages", 6, "damage the end of WAL so many times, in each of two ways")
 
 // TestSecondOpinion compares what this process reads of control files and WAL with what pg_controldata and pg_waldump print,
 // for every version that is installed: on stopped, killed, recycled, promoted and damaged data.
@@ -217,11 +217,11 @@ func (l *lab) agree(i *Instance, when string, wantClean bool) (Control, Position
 
 func (l *lab) killedUnderLoad(p *Instance) {
 	l.run(p, nil)
-	l.do(p, "CREATE TABLE t (n int, filler text)", "CHECKPOINT", message(3<<20), message(100), message(9000))
-	load := make(chan error, 1)
+	l.do(p, "CREATE TABLE public.t (n int, filler text)", "CHECKPOINT", message(3<<20), message(100), message(9000))
+	load, ctx := make(chan error, 1), testContext(l.t)
 	go func() {
 		for {
-			if err := p.exec(context.Background(), "INSERT INTO t SELECT n, repeat('x', n) FROM generate_series(1, 500) AS n"); err != nil {
+			if err := p.exec(ctx, "INSERT INTO public.t SELECT n, repeat('x', n) FROM generate_series(1, 500) AS n"); err != nil {
 				load <- err
 				return
 			}
@@ -248,6 +248,8 @@ func (l *lab) damaged(p *Instance) {
 		if n%4 > 1 { // near the end
 			at = whole.LSN - platform.LSN(random.Uint64N(3*uint64(c.BlockSize)))
 		}
+		last := segment{1, uint64(whole.LSN-1) / c.SegmentSize} // the next may not be there
+		at = min(at, platform.LSN((last.number+1)*c.SegmentSize-1))
 		s := segment{1, uint64(at) / c.SegmentSize}
 		path, in := filepath.Join(p.walDir(), s.name(c.SegmentSize)), int(uint64(at)%c.SegmentSize)
 		before := must(os.ReadFile(path))
@@ -331,7 +333,7 @@ func (l *lab) otherVersions(p *Instance) {
 // switched: behind a switch record the rest of the segment is void.
 func (l *lab) switched(p *Instance) {
 	l.run(p, nil)
-	l.do(p, "INSERT INTO t VALUES (2)", "SELECT pg_switch_wal()")
+	l.do(p, "INSERT INTO public.t VALUES (2)", "SELECT pg_switch_wal()")
 	kill(l.t, p)
 	if _, end := l.agree(p, "killed after a switch of segments", crashed); end.LSN%segmentOfLab != 0 {
 		l.t.Errorf("after a switch WAL ends at %s", end.LSN)
@@ -341,7 +343,7 @@ func (l *lab) switched(p *Instance) {
 // recycled: segments behind the end still hold older WAL.
 func (l *lab) recycled(p *Instance) {
 	l.run(p, nil)
-	l.do(p, message(12<<20), "SELECT pg_switch_wal()", "CHECKPOINT", "ALTER SYSTEM SET wal_keep_size = '64MB'", "INSERT INTO t VALUES (3)")
+	l.do(p, message(12<<20), "SELECT pg_switch_wal()", "CHECKPOINT", "ALTER SYSTEM SET wal_keep_size = '64MB'", "INSERT INTO public.t VALUES (3)")
 	kill(l.t, p)
 	_, end := l.agree(p, "killed with recycled segments", crashed)
 	recycled := 0
@@ -363,7 +365,7 @@ func (l *lab) standbyStopped(p *Instance) *Instance {
 	s := l.copyOf(p, "s")
 	l.run(p, nil)
 	l.run(s, p)
-	l.do(p, message(2<<20), "INSERT INTO t VALUES (4)")
+	l.do(p, message(2<<20), "INSERT INTO public.t VALUES (4)")
 	l.caughtUp(s, p)
 	kill(l.t, s)
 	l.agree(s, "a standby killed", crashed)
@@ -376,7 +378,7 @@ func (l *lab) standbyStopped(p *Instance) *Instance {
 
 // overwritten: a record whose end a crash has lost is replaced when the primary starts again, and its standby passes it.
 func (l *lab) overwritten(p, s *Instance) {
-	l.do(p, message(3<<20), "INSERT INTO t VALUES (5)")
+	l.do(p, message(3<<20), "INSERT INTO public.t VALUES (5)")
 	kill(l.t, p)
 	_, end := l.agree(p, "killed behind a record of three segments", crashed)
 	for n := range uint64(2) {
@@ -385,7 +387,7 @@ func (l *lab) overwritten(p, s *Instance) {
 	}
 	l.agree(p, "with a record cut off", crashed)
 	l.run(p, nil)
-	l.do(p, "INSERT INTO t VALUES (6)")
+	l.do(p, "INSERT INTO public.t VALUES (6)")
 	l.run(s, p)
 	l.caughtUp(s, p)
 	kill(l.t, s)
@@ -403,14 +405,14 @@ func (l *lab) promoted(p, s, c *Instance) {
 	l.run(s, p)
 	l.caughtUp(s, p)
 	l.stop(p)
-	l.do(s, "SELECT pg_promote()", "INSERT INTO t VALUES (7)")
+	l.do(s, "SELECT pg_promote()", "INSERT INTO public.t VALUES (7)")
 	kill(l.t, s)
 	if _, end := l.agree(s, "killed after its promotion", crashed); end.Timeline != 2 {
 		l.t.Errorf("promoted to timeline %d", end.Timeline)
 	}
 	l.run(s, nil)
 	l.run(c, s)
-	l.do(s, message(1<<20), "INSERT INTO t VALUES (8)")
+	l.do(s, message(1<<20), "INSERT INTO public.t VALUES (8)")
 	l.caughtUp(c, s)
 	kill(l.t, c)
 	if control, end := l.agree(c, "a standby killed behind a change of timeline", crashed); control.Timeline != 1 || end.Timeline != 2 {
