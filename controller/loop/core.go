@@ -218,7 +218,7 @@ func (c *Core) Ticked(tick uint64, err error, now time.Duration) Out {
 	}
 	served := c.inTick
 	c.inTick, c.tick = nil, 0
-	var out Out
+	out := Out{Replies: make([]Reply, 0, len(served))}
 	if err == nil {
 		c.ready = true
 	}
@@ -389,8 +389,7 @@ func (c *Core) remember(cmd *state.Command) {
 // keepPredictable keeps what was known of quiet clusters, once a second: a prediction is made only when its failover comes, but
 // from what was known before.
 func (c *Core) keepPredictable(now time.Duration, wall time.Time) {
-	for _, name := range c.state.ClusterNames() {
-		cl := c.state.Clusters[name]
+	for name, cl := range c.state.Clusters {
 		if cl.Primary == "" || cl.Attempt != nil || !cl.Opened || c.last.Reasons.Of(name).Rule != decide.RuleHealthy {
 			continue
 		}

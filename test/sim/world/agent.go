@@ -49,18 +49,24 @@ func (a *agent) stop() {
 }
 
 // on runs f in this life of the agent, once it is not stopped.
-func (a *agent) on(d time.Duration, f func()) {
+func (a *agent) on(d time.Duration, f func()) { a.lets(d, call(f)) }
+
+func (a *agent) lets(d time.Duration, what happening) {
 	if slow := a.host.slow; slow > 0 {
 		d *= time.Duration(slow)
 	}
-	a.w.add(a.w.now+d, event{what: call(f), owner: &a.life, life: a.life, where: a.host.node, from: nowhere})
+	a.w.add(a.w.now+d, event{what: what, owner: &a.life, life: a.life, where: a.host.node, from: nowhere})
 }
 
 // report reads the clock, then sends what is known to every controller.
 func (a *agent) report() {
 	a.send()
-	a.on(platform.Heartbeat(a.host.lease()), a.report)
+	a.lets(platform.Heartbeat(a.host.lease()), (*reporting)(a))
 }
+
+type reporting agent
+
+func (a *reporting) happen() { (*agent)(a).report() }
 
 func (a *agent) send() {
 	number := a.clocks.Send(a.host.now()) // s, before anything else (L1)

@@ -67,7 +67,7 @@ func (c *cluster) grown() {
 	p.initialise()
 	p.life++
 	p.running, p.primary, p.clean, p.adoptable = true, true, false, true
-	p.beat(p.life)
+	p.beat()
 	for _, m := range c.members[1:] {
 		if c.w.rand.IntN(3) == 0 {
 			continue

@@ -11,9 +11,11 @@ type client struct {
 	idle    time.Duration // until when it writes nothing
 }
 
+func (c *client) happen() { c.run() }
+
 func (c *client) run() {
 	w := c.cluster.w
-	w.after(w.span(50*time.Millisecond, 250*time.Millisecond), c.run)
+	w.lets(w.span(50*time.Millisecond, 250*time.Millisecond), c)
 	if c.idle > w.now {
 		return
 	}

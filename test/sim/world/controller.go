@@ -1,6 +1,7 @@
 package world
 
 import (
+	"fmt"
 	"time"
 
 	"mainstay/controller/loop"
@@ -16,7 +17,8 @@ type controller struct {
 	clock    clock
 	alive    bool
 	life     int
-	term     int // in which it believes to lead; 0 for none
+	began    string // tells one life from another
+	term     int    // in which it believes to lead; 0 for none
 	applied  int
 	nextID   uint64
 	posts    map[uint64]*post          // that wait for an answer
@@ -31,6 +33,7 @@ type controller struct {
 
 func (c *controller) start() {
 	c.life++
+	c.began = fmt.Sprintf("%s-%d", c.name, c.life)
 	c.alive, c.term, c.applied, c.deciding, c.ready = true, 0, 0, false, false
 	c.tries = map[state.Effect]*try{}
 	c.clock = newClock(c.w.rand, c.w.now)
@@ -65,14 +68,25 @@ func (c *controller) apply(index int) {
 	}
 }
 
-// on runs f in this life of the controller, once it is not stopped.
-func (c *controller) on(d time.Duration, f func()) {
-	c.w.add(c.w.now+d, event{what: call(f), owner: &c.life, life: c.life, where: c.node, from: nowhere})
+// on lets something happen in this life of the controller, once it is not stopped.
+func (c *controller) on(d time.Duration, what happening) {
+	c.w.add(c.w.now+d, event{what: what, owner: &c.life, life: c.life, where: c.node, from: nowhere})
 }
+
+// What a controller does again and again.
+type (
+	beating  controller
+	voting   controller
+	deciding controller
+)
+
+func (c *beating) happen()  { (*controller)(c).beat() }
+func (c *voting) happen()   { (*controller)(c).vote() }
+func (c *deciding) happen() { (*controller)(c).decideNow() }
 
 // beat is the loop's timer: it catches up with the log and decides.
 func (c *controller) beat() {
-	c.on(100*time.Millisecond, c.beat)
+	c.on(100*time.Millisecond, (*beating)(c))
 	if leader := c.w.raft.leader; leader != nil && c.w.net.both(leader.node, c.node) {
 		c.apply(c.w.raft.last())
 	}
@@ -98,10 +112,12 @@ func (c *controller) decideSoon() {
 		return
 	}
 	c.deciding = true
-	c.on(c.w.span(0, 40*time.Millisecond), func() {
-		c.deciding = false
-		c.decide()
-	})
+	c.on(c.w.span(0, 40*time.Millisecond), (*deciding)(c))
+}
+
+func (c *controller) decideNow() {
+	c.deciding = false
+	c.decide()
 }
 
 func (c *controller) restart() {
@@ -132,6 +148,8 @@ func (c *controller) depose(life, newer int) {
 	})
 }
 
+var tick = state.Command{Tick: &state.Tick{}}
+
 // act carries out what a step wants.
 func (c *controller) act(out loop.Out) {
 	for _, r := range out.Replies {
@@ -146,13 +164,13 @@ func (c *controller) act(out loop.Out) {
 		c.w.raft.transfer(c)
 	}
 	if out.Tick != 0 {
-		c.w.raft.propose(c, state.Command{Tick: &state.Tick{}}, func(_ bool, err error) {
+		c.w.raft.propose(c, &tick, func(_ bool, err error) {
 			c.ready = c.ready || err == nil
 			c.act(c.core.Ticked(out.Tick, err, c.now()))
 		})
 	}
 	for _, p := range out.Proposals {
-		c.w.raft.propose(c, p.Command, func(refused bool, err error) { c.core.Done(p, refused) })
+		c.w.raft.propose(c, &p.Command, func(refused bool, err error) { c.core.Done(p, refused) })
 	}
 }
 

@@ -1,7 +1,7 @@
 package world
 
 import (
-	"fmt"
+	"strconv"
 	"time"
 
 	"mainstay/controller/member"
@@ -79,7 +79,7 @@ func (h *host) again(d time.Duration, f func()) {
 	})
 }
 
-func (h *host) bootID() string { return fmt.Sprint(h.boot) }
+func (h *host) bootID() string { return strconv.Itoa(h.boot) }
 
 func (h *host) now() time.Duration { return h.clock.read(h.w.now) }
 

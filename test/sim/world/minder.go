@@ -59,8 +59,12 @@ func (m *minder) begin() {
 // step is the minder's loop.
 func (m *minder) step() {
 	m.think()
-	m.host.agent.on(m.w.span(60*time.Millisecond, 240*time.Millisecond), m.step)
+	m.host.agent.lets(m.w.span(60*time.Millisecond, 240*time.Millisecond), (*stepping)(m))
 }
+
+type stepping minder
+
+func (m *stepping) happen() { (*minder)(m).step() }
 
 // soon thinks again at once: something happened.
 func (m *minder) soon() {

@@ -128,7 +128,7 @@ func (p *postgres) startStandby() {
 	p.waiting = p.set.Acks > 0
 	p.replayed, p.received, p.known, p.lastStream = max(min(1, len(p.wal)), len(p.wal)-p.w.rand.IntN(40)), false, false, p.w.now
 	p.recover(p.life, p.w.span(50*time.Millisecond, 800*time.Millisecond))
-	p.receive(p.life)
+	p.receive()
 }
 
 // recover replays to the end, once nothing blocks it.
@@ -151,7 +151,7 @@ func (p *postgres) startPrimary(epoch platform.Epoch) {
 	p.takeWrites(epoch)
 	p.append(p.timeline(), 0) // the end of crash recovery
 	p.beaten = p.w.now
-	p.beat(p.life)
+	p.beat()
 }
 
 // promote ends what blocks replay, replays to the end, and goes on on the timeline.
@@ -161,7 +161,7 @@ func (p *postgres) promote(epoch platform.Epoch, timeline platform.Timeline) {
 	p.append(max(timeline, p.timeline()+1), 0)
 	p.beaten = p.w.now
 	p.m.cluster.check.NewTimeline(p.w.now, p.m.name, p.timeline())
-	p.beat(p.life)
+	p.beat()
 }
 
 func (p *postgres) takeWrites(epoch platform.Epoch) {
@@ -202,8 +202,8 @@ func (p *postgres) stopClean(done func()) {
 }
 
 // beat is the agent's small local commit.
-func (p *postgres) beat(life int) {
-	if p.life != life || !p.running {
+func (p *postgres) beat() {
+	if !p.running {
 		return
 	}
 	if !p.stopping && p.m.host.stall() == 0 && !p.m.host.full() {
@@ -211,7 +211,21 @@ func (p *postgres) beat(life int) {
 		p.append(p.timeline(), 0)
 		p.push()
 	}
-	p.w.after(250*time.Millisecond, func() { p.beat(life) })
+	p.lets(250*time.Millisecond, (*committing)(p))
+}
+
+// What an instance does again and again.
+type (
+	committing postgres
+	receiving  postgres
+)
+
+func (p *committing) happen() { (*postgres)(p).beat() }
+func (p *receiving) happen()  { (*postgres)(p).receive() }
+
+// lets something happen in this life of the instance.
+func (p *postgres) lets(d time.Duration, what happening) {
+	p.w.add(p.w.now+d, event{what: what, owner: &p.life, life: p.life, where: nowhere, from: nowhere})
 }
 
 // commits are the clients' writes that the data holds.

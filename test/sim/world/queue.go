@@ -40,7 +40,11 @@ func (q *queue) at(t time.Duration, f func()) {
 	q.add(t, event{what: call(f), where: nowhere, from: nowhere})
 }
 
-func (q *queue) after(d time.Duration, f func()) { q.at(q.now+d, f) }
+func (q *queue) after(d time.Duration, f func()) { q.lets(d, call(f)) }
+
+func (q *queue) lets(d time.Duration, what happening) {
+	q.add(q.now+d, event{what: what, where: nowhere, from: nowhere})
+}
 
 // add lets e happen at true time t, or now if that has passed.
 func (q *queue) add(t time.Duration, e event) {

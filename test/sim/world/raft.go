@@ -25,7 +25,7 @@ type proposal struct {
 	r          *raft
 	by         *controller
 	life, term int // of it
-	cmd        state.Command
+	cmd        *state.Command
 	then       func(refused bool, err error)
 	done       bool
 	index      int // of the log
@@ -42,12 +42,12 @@ func (r *raft) last() int { return len(r.states) - 1 }
 func (r *raft) top() *state.State { return r.states[len(r.states)-1] }
 
 // propose is called by a controller that believes to lead a term.
-func (r *raft) propose(c *controller, cmd state.Command, then func(refused bool, err error)) {
+func (r *raft) propose(c *controller, cmd *state.Command, then func(refused bool, err error)) {
 	p := &proposal{r: r, by: c, life: c.life, term: c.term, cmd: cmd, then: then}
 	if r.leads(p) {
 		r.under = append(r.under, p)
 	}
-	r.w.add(r.w.now+r.w.span(time.Millisecond, 12*time.Millisecond), event{what: p, where: nowhere, from: nowhere})
+	r.w.lets(r.w.span(time.Millisecond, 12*time.Millisecond), p)
 }
 
 // leads tells whether who proposed it really leads, and still does.
@@ -62,7 +62,7 @@ func (r *raft) replicate(p *proposal) {
 	case c.alive && !r.w.net.asleep(c.node) && r.majority(c):
 		r.flush(p)
 	default:
-		r.w.add(r.w.now+20*time.Millisecond, event{what: p, where: nowhere, from: nowhere})
+		r.w.lets(20*time.Millisecond, p)
 	}
 }
 
@@ -85,7 +85,7 @@ func (r *raft) flush(p *proposal) {
 	for len(r.under) > 0 && !p.done {
 		first := r.under[0]
 		r.under = r.under[1:]
-		first.index, first.refused = r.commit(first.cmd)
+		first.index, first.refused = r.commit(*first.cmd)
 		first.done = true
 		r.answer(first, r.hiccup())
 	}
@@ -139,9 +139,13 @@ func (r *raft) majority(of *controller) bool {
 	return 2*n > len(r.w.controllers)
 }
 
+type watching raft
+
+func (r *watching) happen() { (*raft)(r).watch() }
+
 // watch holds elections: a leader that cannot reach a majority for a while is replaced.
 func (r *raft) watch() {
-	r.w.after(50*time.Millisecond, r.watch)
+	r.w.lets(50*time.Millisecond, (*watching)(r))
 	if c := r.leader; c != nil && c.alive && !r.w.net.asleep(c.node) && r.majority(c) {
 		r.lost = r.w.now
 		return
@@ -173,7 +177,7 @@ func (r *raft) electBut(not *controller) {
 	r.w.trace("raft: %s leads term %d", winner.name, r.term)
 	if len(limbo) > 0 {
 		for _, p := range limbo[:r.w.rand.IntN(len(limbo)+1)] {
-			r.commit(p.cmd)
+			r.commit(*p.cmd)
 		}
 	}
 	term := r.term

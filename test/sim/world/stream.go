@@ -25,11 +25,11 @@ type connection struct {
 
 // receive is a standby's startup process: it asks for a receiver, and ends one that it does not want any more, unless a
 // query keeps it busy in a conflict; a receiver ends by itself when its stream is silent.
-func (p *postgres) receive(life int) {
-	if p.life != life || !p.running || p.primary {
+func (p *postgres) receive() {
+	if !p.running || p.primary {
 		return
 	}
-	p.w.after(100*time.Millisecond, func() { p.receive(life) })
+	p.lets(100*time.Millisecond, (*receiving)(p))
 	busy := p.conflict > p.w.now
 	if c := p.receiver; c != nil {
 		other := c.from != p.upstream || c.name != p.settings
@@ -97,14 +97,21 @@ func (p *postgres) push() {
 func (p *postgres) pushTo(c *connection) {
 	wal, net := slices.Clip(p.wal), p.w.net
 	from, to := p.m.host.node, c.to.m.host.node
-	deliver := func() { net.stream(from, to, func() { c.to.take(c, wal) }) }
 	if lag := c.to.lag; lag > 0 {
-		net.stream(from, to, func() { c.to.take(c, nil) }) // only the WAL is slow
-		p.w.after(lag, deliver)
+		net.streams(from, to, &taking{c, nil}) // only the WAL is slow
+		p.w.after(lag, func() { net.streams(from, to, &taking{c, wal}) })
 		return
 	}
-	deliver()
+	net.streams(from, to, &taking{c, wal})
 }
+
+// taking is WAL that arrives at a standby.
+type taking struct {
+	*connection
+	wal []*record
+}
+
+func (t *taking) happen() { t.to.take(t.connection, t.wal) }
 
 // take flushes WAL on the standby, and acknowledges it.
 func (p *postgres) take(c *connection, wal []*record) {
@@ -131,17 +138,24 @@ func (p *postgres) take(c *connection, wal []*record) {
 		p.push() // who streams from this standby
 	}
 	flush := p.end()
-	p.w.net.stream(p.m.host.node, c.from.m.host.node, func() { c.from.acknowledged(c, flush) })
+	p.w.net.streams(p.m.host.node, c.from.m.host.node, &acknowledging{c, flush})
 }
+
+// acknowledging is a standby's word on its way to the sender.
+type acknowledging struct {
+	*connection
+	flush platform.LSN
+}
+
+func (a *acknowledging) happen() { a.from.acknowledged(a.connection, a.flush) }
 
 // replay reaches the first n records a moment later.
 func (p *postgres) replay(n int) {
-	life := p.life
-	p.w.after(p.w.span(0, 20*time.Millisecond), func() {
-		if p.life == life && p.running && !p.primary && p.known && p.conflict <= p.w.now {
+	p.lets(p.w.span(0, 20*time.Millisecond), call(func() {
+		if p.running && !p.primary && p.known && p.conflict <= p.w.now {
 			p.replayed = max(p.replayed, min(n, len(p.wal)))
 		}
-	})
+	}))
 }
 
 func (p *postgres) acknowledged(c *connection, flush platform.LSN) {

@@ -1,7 +1,6 @@
 package world
 
 import (
-	"fmt"
 	"time"
 
 	"mainstay/controller/loop"
@@ -13,8 +12,8 @@ const votesEvery = 250 * time.Millisecond
 
 // vote probes every member, and sends what this controller sees by itself to the others.
 func (c *controller) vote() {
-	c.on(votesEvery, c.vote)
-	votes := c.core.Vote(fmt.Sprintf("%s-%d", c.name, c.life), c.probe(), c.probeApps(), c.now())
+	c.on(votesEvery, (*voting)(c))
+	votes := c.core.Vote(c.began, c.probe(), c.probeApps(), c.now())
 	for _, o := range c.w.controllers {
 		if o != c {
 			c.w.net.send(c.node, o.node, func() {
