@@ -78,7 +78,10 @@ func (b *bench) begin(ctx context.Context) error {
 		return err
 	}
 	b.target = b.direct
-	return b.direct.Setup(ctx)
+	return b.Wait(ctx, "the tables of the feed", func() (bool, string) {
+		err := b.direct.Setup(ctx)
+		return err == nil, fmt.Sprint(err)
+	})
 }
 
 // throughApps makes the app servers those that are written to; they make their tables themselves.
