@@ -85,7 +85,11 @@
 // # Detection
 //
 // What an agent saw itself is acted on at once. What is inferred needs a majority of the expected observers: controllers
-// (reports that reach them, their own probes) and the replicas' receivers. A contact that any of them has means: look again. A leader
+// (reports that reach them, their own probes) and the replicas' receivers. A contact that any of them has means: look again. A
+// controller counts against a primary only where a probe of its own failed that began after it had heard the agent last: while
+// agents report, controllers hardly probe, so that none has succeeded of late says nothing (found by reading, when probes
+// became rare: until then every old success counted as a failure). What an agent proves is never taken for what a probe saw.
+// A primary whose agent gets no new connection is slow, not stuck, where a controller has got one since. A leader
 // whose view is the odd one out hands its place over. An automatic failover bars the next inferred one for a while.
 //
 // # Sites and app servers
