@@ -90,6 +90,8 @@ func (r *running) start() {
 	r.spawn("probes", r.prober.Run)
 	voting := &voting{loop: r.loop, log: r.log, states: r.machine, prober: r.prober, client: r.client, logger: r.logger}
 	r.spawn("votes", voting.run)
+	pace := &pace{log: r.log, states: r.machine, logger: r.logger}
+	r.spawn("pace", pace.run)
 	handover := &handover{log: r.log, asked: r.asked, logger: r.logger}
 	r.spawn("handing over", handover.run)
 	if r.publisher != nil {

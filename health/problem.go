@@ -33,6 +33,7 @@ const (
 	AppPoolShort        Kind = "AppPoolShort"
 	AppsCutOff          Kind = "AppsCutOff"
 	SiteChangeHalted    Kind = "SiteChangeHalted"
+	HostBusy            Kind = "HostBusy"
 )
 
 // Problem is one named verdict about the platform with its evidence. It is about a cluster, and maybe one member of it, an

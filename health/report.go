@@ -33,6 +33,8 @@ type Report struct {
 	Instances []Instance `json:"instances,omitempty"`
 	// CertificateEnds is when the agent's certificate passes its date (RFC 3339), from 60 days before on; "" earlier.
 	CertificateEnds string `json:"certificateEnds,omitempty"`
+	// Pressure is how busy the host is; nil where the agent cannot tell.
+	Pressure *Pressure `json:"pressure,omitempty"`
 }
 
 // Member is what the report says of one member, or nil.

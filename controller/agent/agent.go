@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -45,7 +46,8 @@ type Agent struct {
 	bootID string
 
 	watchdog hostWatchdog
-	bonding  sync.Mutex // one change of the bond at a time; taken before mu
+	pressure atomic.Pointer[health.Pressure] // of the host; nil before it was read
+	bonding  sync.Mutex                      // one change of the bond at a time; taken before mu
 
 	mu      sync.Mutex // guards the fields below
 	members map[string]*minder
@@ -115,6 +117,7 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	group.Go(func() error { return a.reload(ctx) })
 	group.Go(func() error { return a.dropLoop(ctx) })
 	group.Go(func() error { return a.keepWatchdog(ctx) })
+	group.Go(func() error { return a.watchPressure(ctx) })
 	group.Go(func() error { return a.tls.Remind(ctx, a.certificateEnds) })
 	a.log.Info("agent runs", zap.String("host", cfg.Host), zap.Int("members", len(a.members)), zap.Int("instances", len(a.apps)), zap.String("version", o.Version))
 	return group.Wait()
@@ -271,6 +274,7 @@ func (a *Agent) reportOf(number uint64, run string) health.Report {
 	}
 	r.Instances = a.instances()
 	r.Unfit = a.cannot()
+	r.Pressure = a.pressure.Load()
 	return r
 }
 

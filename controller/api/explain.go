@@ -59,6 +59,9 @@ func severalSites(p *platform.Platform) bool {
 	return len(sites) > 1
 }
 
+// raftRoom says where the timings in force may differ.
+const raftRoom = "longer on a controller whose turns of the CPU come late, up to twice, and to what half of the shortest lease leaves room for"
+
 // timings is the table of what is derived from a cluster's lease, and of what is fixed.
 func timings(conf *platform.Cluster, longest time.Duration) []wire.Timing {
 	return []wire.Timing{
@@ -68,8 +71,8 @@ func timings(conf *platform.Cluster, longest time.Duration) []wire.Timing {
 		{Name: "count-out", Value: platform.CountOut(longest), From: "the longest lease in force, + 20% for clocks, + guard kill"},
 		{Name: "guard kill", Value: platform.GuardKill, From: "fixed bound"},
 		{Name: "tick limit", Value: conf.Lease / 5, From: "lease / 5: a leader whose disk stalls longer exits"},
-		{Name: "raft heartbeat", Value: platform.RaftHeartbeat, From: "fixed"},
-		{Name: "raft election", Value: platform.RaftElection, From: "fixed"},
+		{Name: "raft heartbeat", Value: platform.RaftHeartbeat, From: raftRoom},
+		{Name: "raft election", Value: platform.RaftElection, From: raftRoom},
 		{Name: "raft lease", Value: platform.RaftLease, From: "fixed"},
 	}
 }

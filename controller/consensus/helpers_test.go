@@ -135,7 +135,7 @@ func (n *node) kill() {
 	if n.log == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if err := n.log.Close(ctx); err != nil {
 		n.t.Error(err)
@@ -177,7 +177,7 @@ func leaderOf(t *testing.T, all []*node) *node {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(8 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {

@@ -79,6 +79,16 @@ func (l *Log) Leader() (id, address string) {
 	return string(i), string(a)
 }
 
+// Retime changes the heartbeat and the election timeout of this controller from now on. It must not be below Options.Lease.
+func (l *Log) Retime(timeout time.Duration) error {
+	c := l.raft.ReloadableConfig()
+	c.HeartbeatTimeout, c.ElectionTimeout = timeout, timeout
+	return l.raft.ReloadConfig(c)
+}
+
+// Timeout is the heartbeat timeout in force.
+func (l *Log) Timeout() time.Duration { return l.raft.ReloadableConfig().HeartbeatTimeout }
+
 // Term is raft's current term.
 func (l *Log) Term() uint64 { return l.raft.CurrentTerm() }
 

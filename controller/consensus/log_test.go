@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -183,4 +184,23 @@ func TestSnapshotIsRestoredAndSentToNewcomers(t *testing.T) {
 	if all[1].machine.restored != 1 {
 		t.Errorf("it came by %d snapshots", all[1].machine.restored)
 	}
+}
+
+// TestRetime: timeouts change while the log runs, and never below the leader's lease.
+func TestRetime(t *testing.T) {
+	all := nodes(t, "c1", "c2", "c3")
+	bootstrapped(t, all)
+	leader := leaderOf(t, all)
+	for _, n := range all {
+		if err := n.log.Retime(300 * time.Millisecond); err != nil || n.log.Timeout() != 300*time.Millisecond {
+			t.Errorf("%s: %s, %v", n.name, n.log.Timeout(), err)
+		}
+		if err := n.log.Retime(50 * time.Millisecond); err == nil || n.log.Timeout() != 300*time.Millisecond {
+			t.Errorf("%s took what is below its lease: %s", n.name, n.log.Timeout())
+		}
+	}
+	leader.say("after")
+	leader.kill()
+	all = slices.DeleteFunc(all, func(n *node) bool { return n == leader })
+	leaderOf(t, all).say("elected")
 }

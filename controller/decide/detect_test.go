@@ -87,6 +87,45 @@ func TestCertificateThatEndsSoonIsAnAlarm(t *testing.T) {
 	}
 }
 
+// TestBusyHost: it is said, with what was measured, as long as it is reported; and it excuses nothing.
+func TestBusyHost(t *testing.T) {
+	pressed := func(st *stage, host string) {
+		st.number++
+		m := st.members["m"+host[1:]]
+		st.view.Fold(health.Report{Host: host, RunID: "r", Number: st.number, Pressure: &health.Pressure{Waits: true, CPU: 93, Load: 1500}, Members: []health.Member{*m}}, "", 0, st.now)
+	}
+	st := well(t, 1, nil)
+	pressed(st, "h2")
+	cmd, _, d := st.next()
+	if cmd != nil || !has(d.Problems, health.HostBusy) || d.Problems[0].Actionable || !strings.Contains(d.Problems[0].Evidence, "host h2 is busy: in 93%") {
+		t.Errorf("decided %s, problems %+v", body(cmd), d.Problems)
+	}
+	st.now += platform.Suspect(lease) + 1
+	if st.problem(health.HostBusy) {
+		t.Error("of a host that is not heard nothing is known")
+	}
+	for _, stuck := range []func(*health.Member){
+		func(m *health.Member) { m.WriteStale = platform.Stuck(lease).Milliseconds() + 1 },
+		func(m *health.Member) { m.Stale = platform.Stuck(lease).Milliseconds() + 1 },
+	} {
+		st := well(t, 1, nil)
+		stuck(st.members["m1"])
+		st.report()
+		calm, _, _ := st.next()
+		pressed(st, "h1")
+		if busy, _, _ := st.next(); calm == nil || calm.Begin == nil || body(busy) != body(calm) {
+			t.Errorf("calm: %s; busy: %s", body(calm), body(busy))
+		}
+	}
+	st = well(t, 1, nil)
+	pressed(st, "h1")
+	st.vanish()
+	st.later(1600 * time.Millisecond)
+	if cmd, _, _ := st.next(); cmd == nil || cmd.Begin == nil {
+		t.Errorf("a host that was busy before it fell silent: %s", body(cmd))
+	}
+}
+
 func has(problems []health.Problem, k health.Kind) bool {
 	for _, p := range problems {
 		if p.Kind == k {

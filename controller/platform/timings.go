@@ -14,10 +14,28 @@ const (
 	// GuardKill (K) bounds the time from a lease's end to the death of the member's last process.
 	GuardKill = 250 * time.Millisecond
 
+	// Raft's timeouts on a quiet machine: RaftTimeout gives the first two room on a busy one. A leader that no majority has
+	// answered for RaftLease steps down; only a follower's timeout lets another lead, so it need not be shorter than that.
 	RaftHeartbeat = 500 * time.Millisecond
 	RaftElection  = 500 * time.Millisecond
-	RaftLease     = 250 * time.Millisecond
+	RaftLease     = 500 * time.Millisecond
 )
+
+const (
+	// firstTick is allowed for the first tick of a new leader.
+	firstTick = 250 * time.Millisecond
+	// raftStep is what RaftTimeout is rounded down to, so that it is not changed for a trifle.
+	raftStep = 50 * time.Millisecond
+)
+
+// RaftTimeout is the heartbeat and the election timeout of a controller whose turns of the CPU come up to late too late: room for
+// four such waits besides what a quiet machine needs, up to twice that, and as long as a leader's end costs no lease. A follower is
+// silent for up to twice the timeout, an election takes one, and the first tick is committed: all within half of the shortest lease.
+// With leases below 3.5 s there is no room: what a quiet machine needs is never shortened.
+func RaftTimeout(late, lease time.Duration) time.Duration {
+	most := min(2*RaftHeartbeat, (lease/2-firstTick)/3)
+	return max(RaftHeartbeat, min(RaftHeartbeat+4*late, most).Truncate(raftStep))
+}
 
 // Heartbeat is how often an agent reports, and the leader ticks: a tenth of the lease (500 ms for 5 s).
 func Heartbeat(lease time.Duration) time.Duration { return lease / 10 }

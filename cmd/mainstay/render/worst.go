@@ -16,7 +16,7 @@ var order = []health.Kind{
 	health.TwoPrimaries, health.ApprovalNeeded, health.SiteChangeHalted, health.PrimaryCrashed, health.PrimaryUnreachable,
 	health.PrimaryStuck, health.FailoverWaits, health.SiteLost, health.AppsCutOff, health.AppPoolShort, health.SyncBlocked,
 	health.ClonedMachine, health.PrimaryAgentSilent, health.NotProtected, health.NotAdoptable, health.ReplicaDiverged,
-	health.AppDown, health.ReplicaMissing, health.ReplicaNotStreaming, health.AgentError, health.PendingRestart,
+	health.AppDown, health.ReplicaMissing, health.ReplicaNotStreaming, health.AgentError, health.HostBusy, health.PendingRestart,
 }
 
 // severity ranks a kind; one that this version does not know stands between what stops the service and the rest.

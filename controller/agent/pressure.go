@@ -1,0 +1,76 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/health"
+)
+
+// pressureEvery is how often the host's pressure is read: its averages are of a minute.
+const pressureEvery = 2 * time.Second
+
+// watchPressure keeps what reports say of the host's pressure, apart from the lease path (L6).
+func (a *Agent) watchPressure(ctx context.Context) error {
+	tick := time.NewTicker(pressureEvery)
+	defer tick.Stop()
+	for {
+		p, err := readPressure(os.ReadFile)
+		if err != nil {
+			a.log.Warn("how busy this host is cannot be told", zap.Error(err))
+			return nil
+		}
+		a.pressure.Store(&p)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// readPressure reads the kernel's averages. Older kernels, and some containers, measure no waits.
+func readPressure(read func(string) ([]byte, error)) (p health.Pressure, err error) {
+	text, err := read("/proc/loadavg")
+	if err != nil {
+		return p, err
+	}
+	var load float64
+	if _, err := fmt.Sscan(string(text), &load); err != nil {
+		return p, fmt.Errorf("/proc/loadavg: %w", err)
+	}
+	p.Load = int(load * 100 / float64(runtime.NumCPU()))
+	cpu, cpuErr := read("/proc/pressure/cpu")
+	io, ioErr := read("/proc/pressure/io")
+	if cpuErr != nil || ioErr != nil {
+		return p, nil
+	}
+	var known bool
+	if p.CPU, known = waited(string(cpu), "some"); !known {
+		return p, nil
+	}
+	p.IO, p.Waits = waited(string(io), "full")
+	return p, nil
+}
+
+// waited is the average of a minute on a line of PSI: some avg10=0.00 avg60=1.25 avg300=0.80 total=123456
+func waited(text, line string) (percent int, known bool) {
+	for l := range strings.Lines(text) {
+		fields := strings.Fields(l)
+		if len(fields) < 3 || fields[0] != line {
+			continue
+		}
+		var average float64
+		if _, err := fmt.Sscanf(fields[2], "avg60=%g", &average); err != nil {
+			return 0, false
+		}
+		return int(average), true
+	}
+	return 0, false
+}
