@@ -31,6 +31,8 @@ type Vote struct {
 	Role Role `json:"role,omitempty"`
 	// Saturated: the last probe was refused because every connection slot is taken; the server lives.
 	Saturated bool `json:"saturated,omitempty"`
+	// Unable: the last probe could not be made, by a fault of the controller's own; that it did not succeed says nothing.
+	Unable bool `json:"unable,omitempty"`
 	// Error is why the last probe failed, "" if it did not.
 	Error string `json:"error,omitempty"`
 }

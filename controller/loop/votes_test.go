@@ -45,6 +45,9 @@ func TestOwnVotes(t *testing.T) {
 		t.Errorf("but for those it reaches: %+v", v)
 	}
 	now := begun + time.Minute
+	if v := c.Vote("b", []health.Vote{{Cluster: "feed", Member: "m2", ProbedMS: -1, Unable: true}}, nil, now); len(v.Votes) != 2 {
+		t.Errorf("who could not ask m2 votes against it: %+v", v)
+	}
 	c.Report(1, reportOf("r1", 1, primary()), now-300*time.Millisecond)
 	got := c.Vote("b", probes, nil, now)
 	want := []health.Vote{
@@ -52,7 +55,7 @@ func TestOwnVotes(t *testing.T) {
 		{Cluster: "feed", Member: "m2", HeardMS: -1, ProbedMS: 40, Role: health.RoleStandby},
 		{Cluster: "feed", Member: "m3", HeardMS: -1, ProbedMS: -1},
 	}
-	if len(got.Votes) != len(want) || got.Number != 3 {
+	if len(got.Votes) != len(want) || got.Number != 4 {
 		t.Fatalf("%+v", got)
 	}
 	for i := range want {

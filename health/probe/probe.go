@@ -114,7 +114,8 @@ func (p *Prober) askMember(ctx context.Context, t Target, known member) member {
 // Votes is what the probes say of the members at now, in the order of the targets. HeardMS is left at never.
 func (p *Prober) Votes(now time.Duration) (votes []health.Vote) {
 	p.members.each(func(k key, m member) {
-		v := health.Vote{Cluster: k.cluster, Member: k.member, HeardMS: -1, ProbedMS: -1, Role: m.last.role, Saturated: m.last.saturated, Error: m.last.text()}
+		v := health.Vote{Cluster: k.cluster, Member: k.member, HeardMS: -1, ProbedMS: -1, Role: m.last.role, Saturated: m.last.saturated,
+			Unable: m.last.unable, Error: m.last.text()}
 		if m.answered {
 			v.ProbedMS = (now - m.answeredAt).Milliseconds()
 		}
