@@ -2,8 +2,8 @@ package health
 
 import "fmt"
 
-// Pressure is how busy an agent's host was in the last minute. It is shown, and excuses nothing: no lease, and no write that
-// hangs, for a frozen disk is full pressure of I/O as well.
+// Pressure is how busy an agent's host was in the last minute. It is shown. It excuses no lease, and pressure of I/O excuses
+// nothing at all: a frozen disk is full pressure of I/O as well.
 type Pressure struct {
 	// Waits tells whether the kernel measures how long tasks wait (PSI): CPU and IO are known.
 	Waits bool `json:"waits,omitempty"`
@@ -21,6 +21,11 @@ const (
 	busyIO   = 50
 	busyLoad = 400 // where the kernel does not measure waits
 )
+
+// Starved tells whether tasks of the host have waited for a CPU for so long that what takes seconds there may be well.
+func (p *Pressure) Starved() bool {
+	return p != nil && (p.Waits && p.CPU >= busyCPU || !p.Waits && p.Load >= busyLoad)
+}
 
 // Busy says what of a host is too busy, "" for nothing. nil is not known.
 func (p *Pressure) Busy() string {

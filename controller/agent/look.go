@@ -83,10 +83,13 @@ func (m *minder) process(ctx context.Context, inst *postgres.Instance, g *glance
 		m.note(err)
 		return
 	}
-	pid, _, running := inst.Running()
-	if running {
+	switch pid, _, err := inst.Postmaster(); {
+	case err == nil:
 		g.seen.Process = health.ProcessRunning
 		m.watch(ctx, pid)
+		return
+	case !errors.Is(err, postgres.ErrNotRunning):
+		m.note(err) // it is not known, so it has not ended
 		return
 	}
 	left, err := m.tree.Pids()

@@ -9,6 +9,7 @@ import (
 	"mainstay/controller/boottime"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
+	"mainstay/fencing/process"
 	"mainstay/health"
 )
 
@@ -78,11 +79,14 @@ func (m *minder) meanwhile(act member.Act) member.Act {
 func (m *minder) answer(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if hung(err) {
+	switch {
+	case process.Starved(err): // it was not asked
+		m.looks.excused(boottime.Now())
+	case hung(err):
 		m.looks.failed(boottime.Now())
-		return
+	default:
+		m.looks = stall{}
 	}
-	m.looks = stall{}
 }
 
 // stalls fills in, under mu, what hangs at this moment: a hang must not freeze its own age.

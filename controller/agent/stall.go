@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mainstay/controller/pgdial"
+	"mainstay/fencing/process"
 )
 
 // stall measures for how long something that is tried again and again has not ended well. Whoever feeds it brings the time
@@ -78,11 +79,11 @@ const cancelled = "57014"
 
 func saturated(err error) bool { return pgdial.SQLState(err) == pgdial.TooManyConnections }
 
-// beside tells whether a beat was turned away for a reason beside the write path: no slot is left, or our table or its
-// rights have been taken away. What did not end in time, and a disk that is full or fails, is never beside it.
+// beside tells whether a beat was turned away for a reason beside the write path: no slot is left, our table or its rights have been
+// taken away, or the fault is this process's own. What did not end in time, and a disk that is full or fails, is never beside it.
 func beside(err error) bool {
 	switch code := pgdial.SQLState(err); {
-	case saturated(err):
+	case saturated(err), process.Starved(err):
 		return true
 	case code == "55P03", code == "25006": // our row is locked, the transaction may not write
 		return true

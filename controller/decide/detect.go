@@ -46,13 +46,16 @@ func (l *look) stuck(p *health.Member) (*state.Command, Reason) {
 		return nil, Reason{}
 	}
 	bound := l.stuckBound().Milliseconds()
+	if r := l.View.Report(l.conf.Member(l.c.Primary).Host); r != nil && r.Pressure.Starved() {
+		bound *= excuse
+	}
 	if p.Stale > bound {
 		evidence := fmt.Sprintf("its agent has had no answer to a new connection for %d ms", p.Stale)
 		switch through := l.through(p.Stale); {
 		case len(through) > 0:
 			l.problem(health.PrimaryStuck, l.c.Primary, evidence+", but it has answered "+strings.Join(through, ", ")+" since then: it is slow, and not left for that", false)
 			return nil, Reason{}
-		case !l.succeeded() && p.Stale <= bound*excuse:
+		case !l.succeeded() && p.Stale <= platform.Stuck(l.conf.Lease).Milliseconds()*excuse:
 			l.problem(health.PrimaryStuck, l.c.Primary, evidence+"; no replica could take over, so it is restarted in place only if that lasts", false)
 			return nil, Reason{}
 		}
@@ -269,7 +272,7 @@ func (l *look) problems() {
 			l.problem(health.CertificateExpires, m.Name, fmt.Sprintf("the certificate of the agent of %s ends on %s: run `mainstay cert issue --role agent --name %s`. Its date alone stops nothing", m.Host, r.CertificateEnds, m.Host), false)
 		}
 		if r := l.View.Report(m.Host); r != nil && r.Pressure.Busy() != "" && l.View.Silence(m.Host, l.Now) <= l.suspect() {
-			l.problem(health.HostBusy, m.Name, fmt.Sprintf("host %s is busy: %s. Leases and writes are waited for no longer because of it", m.Host, r.Pressure.Busy()), false)
+			l.problem(health.HostBusy, m.Name, fmt.Sprintf("host %s is busy: %s. No lease runs longer for it; where CPUs are short a primary that hangs is given up to %d times as long", m.Host, r.Pressure.Busy(), excuse), false)
 		}
 		if f := l.State.Fences[m.Host]; f != nil {
 			l.problem(health.HostFenced, m.Name, fenceText(m.Host, f), false)

@@ -96,7 +96,7 @@ func (c *Core) heard(m *platform.Member, now time.Duration) int64 {
 	return c.view.Silence(m.Host, now).Milliseconds()
 }
 
-// tells: who has only just begun to look knows nothing against a member, and gives no vote rather than a bad one.
+// tells: who has only just begun to look, or cannot look, knows nothing against a member, and gives no vote rather than a bad one.
 func (c *Core) tells(v *health.Vote, suspect, now time.Duration) bool {
 	return now-c.view.Since > suspect || v.Heard(suspect) || v.Probed(suspect)
 }

@@ -22,35 +22,68 @@ func (e *RunningError) Error() string {
 	return fmt.Sprintf("PostgreSQL runs (postmaster %d); stop the member first", e.PID)
 }
 
-// Running finds the member's postmaster: the pid of postmaster.pid, if that process is a postgres whose working directory
-// is the data directory. start is the process's start time in the kernel's ticks since boot: with the pid it names the
-// process for as long as the host is up. A postmaster.pid left by a crash gives ok false.
+// Running finds the member's postmaster; ok is false also where that cannot be told.
 func (i *Instance) Running() (pid int, start string, ok bool) {
+	pid, start, err := i.Postmaster()
+	return pid, start, err == nil
+}
+
+// Postmaster finds the member's postmaster: the pid of postmaster.pid, if that process is a postgres whose working directory
+// is the data directory. start is the process's start time in the kernel's ticks since boot: with the pid it names the
+// process for as long as the host is up. The error is ErrNotRunning where there surely is none, as after a crash that left
+// postmaster.pid; any other says that it cannot be told, for want of descriptors perhaps, and is no evidence.
+func (i *Instance) Postmaster() (pid int, start string, err error) {
 	raw, err := i.Owner.readFile(filepath.Join(i.Data, "postmaster.pid"))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, "", ErrNotRunning
+	}
 	if err != nil {
-		return 0, "", false
+		return 0, "", err
 	}
 	first, _, _ := strings.Cut(string(raw), "\n")
 	pid, err = strconv.Atoi(strings.TrimSpace(first))
-	if err != nil || pid <= 1 || !i.isPostmaster(pid) {
-		return 0, "", false
+	if err != nil || pid <= 1 {
+		return 0, "", ErrNotRunning
+	}
+	if err := i.isPostmaster(pid); err != nil {
+		return 0, "", err
 	}
 	st, err := readStat(pid)
-	if err != nil || st.state == "Z" {
-		return 0, "", false
+	if err != nil {
+		return 0, "", unlessGone(err)
 	}
-	return pid, st.start, true
+	if st.state == "Z" {
+		return 0, "", ErrNotRunning
+	}
+	return pid, st.start, nil
+}
+
+// unlessGone is ErrNotRunning where a process is gone, or is a stranger's that may not be looked at.
+func unlessGone(err error) error {
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) || errors.Is(err, os.ErrPermission) {
+		return ErrNotRunning
+	}
+	return err
 }
 
 // isPostmaster checks executable and working directory; a program replaced by an upgrade still counts.
-func (i *Instance) isPostmaster(pid int) bool {
+func (i *Instance) isPostmaster(pid int) error {
 	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	if err != nil || filepath.Base(strings.TrimSuffix(exe, " (deleted)")) != "postgres" {
-		return false
+	if err != nil {
+		return unlessGone(err)
+	}
+	if filepath.Base(strings.TrimSuffix(exe, " (deleted)")) != "postgres" {
+		return ErrNotRunning
 	}
 	cwd, err1 := os.Stat(fmt.Sprintf("/proc/%d/cwd", pid))
 	data, err2 := os.Stat(i.Data)
-	return err1 == nil && err2 == nil && os.SameFile(cwd, data)
+	if err := errors.Join(err1, err2); err != nil {
+		return unlessGone(err)
+	}
+	if !os.SameFile(cwd, data) {
+		return ErrNotRunning
+	}
+	return nil
 }
 
 // StartedByUs tells whether the running postmaster was given our config_file.
@@ -63,10 +96,14 @@ func (i *Instance) StartedByUs() bool {
 	return err == nil && bytes.Contains(raw, []byte("config_file="+i.mainFile()))
 }
 
-// stopped is nil only if no postmaster runs on the data.
+// stopped is nil only if surely no postmaster runs on the data.
 func (i *Instance) stopped() error {
-	if pid, _, ok := i.Running(); ok {
+	pid, _, err := i.Postmaster()
+	switch {
+	case err == nil:
 		return &RunningError{pid}
+	case !errors.Is(err, ErrNotRunning):
+		return fmt.Errorf("whether PostgreSQL runs cannot be told: %w", err)
 	}
 	return nil
 }
@@ -108,9 +145,12 @@ func (i *Instance) signal(ctx context.Context, s syscall.Signal) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	pid, _, ok := i.Running()
-	if !ok {
+	pid, _, err := i.Postmaster()
+	if errors.Is(err, ErrNotRunning) {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err

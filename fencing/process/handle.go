@@ -35,9 +35,12 @@ func Watch(pid int) (*Handle, error) {
 	}
 	file := os.NewFile(uintptr(fd), fmt.Sprintf("pidfd:%d", pid))
 	p, err := readProc(pid)
-	if err != nil || !unreaped(fd) {
+	if gone(err) || err == nil && !unreaped(fd) {
+		err = ErrGone
+	}
+	if err != nil {
 		file.Close()
-		return nil, fmt.Errorf("watch process %d: %w", pid, ErrGone)
+		return nil, fmt.Errorf("watch process %d: %w", pid, err)
 	}
 	h := &Handle{pid: pid, start: p.start, file: file, done: make(chan struct{})}
 	h.wg.Go(h.watch)

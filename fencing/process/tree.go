@@ -184,6 +184,9 @@ func (t *Tree) ownServer(p proc) (bool, error) {
 		return false, nil
 	}
 	uid, err := realUID(p.pid)
+	if err != nil && !gone(err) { // as for want of descriptors: it may be the member's
+		return false, fmt.Errorf("read the user of process %d: %w", p.pid, err)
+	}
 	if err != nil || uid != t.owner {
 		return false, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"mainstay/controller/pgdial"
+	"mainstay/fencing/process"
 	"mainstay/health"
 )
 
@@ -20,6 +21,7 @@ type answer struct {
 	lives     bool // a postmaster took a new connection and answered on it
 	saturated bool // ... to say that it has no slot left
 	refused   bool // ... and does not let the probe in
+	unable    bool // this controller could not ask
 	role      health.Role
 	err       error // what it answered in place of its role, or why it does not count as living
 }
@@ -94,5 +96,5 @@ func means(err error) answer {
 	case errors.As(err, &remote) && remote.Op == "remote error": // a TLS alert: it does not take our certificate
 		return answer{lives: true, refused: true}
 	}
-	return answer{err: err}
+	return answer{unable: process.Starved(err), err: err}
 }

@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"mainstay/controller/platform"
+	"mainstay/fencing/process"
 	"mainstay/health"
 )
 
@@ -86,14 +87,19 @@ func counted(c health.Count, err error, k platform.AppCheck) health.Count {
 }
 
 // check makes one check; an error is *unable, or why the app server is not well.
-func (p *Prober) check(ctx context.Context, t InstanceTarget, known *instance) error {
+func (p *Prober) check(ctx context.Context, t InstanceTarget, known *instance) (err error) {
 	switch {
 	case t.Check.HTTP != "":
-		return p.checkHTTP(ctx, t)
+		err = p.checkHTTP(ctx, t)
 	case len(t.Check.Exec) > 0:
-		return known.checkExec(ctx, t)
+		err = known.checkExec(ctx, t)
+	default:
+		err = checkTCP(ctx, t.Instance.Address)
 	}
-	return checkTCP(ctx, t.Instance.Address)
+	if process.Starved(err) {
+		return &unable{err}
+	}
+	return err
 }
 
 // checkTCP connects. The kernel accepts for a process that hangs, so this shows less than any question would.

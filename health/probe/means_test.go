@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"syscall"
 	"testing"
 
 	"github.com/lib/pq"
@@ -30,11 +32,15 @@ func TestMeans(t *testing.T) {
 		{"no TLS", fmt.Errorf("x: %w", pgdial.ErrNoTLS), true, false, true},
 		{"alert", &net.OpError{Op: "remote error", Err: errors.New("tls: unknown certificate authority")}, true, false, true},
 		{"nobody listens", &net.OpError{Op: "dial", Err: errors.New("connection refused")}, false, false, false},
+		{"no descriptor left here", &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}, false, false, false},
 		{"hangs", context.DeadlineExceeded, false, false, false},
 	} {
 		a := means(c.err)
 		if a.lives != c.lives || a.saturated != c.saturated || a.refused != c.refused {
 			t.Errorf("%s: %+v", c.name, a)
+		}
+		if a.unable != (c.name == "no descriptor left here") {
+			t.Errorf("%s: unable %v", c.name, a.unable)
 		}
 		if (a.lives && !a.saturated) == (a.text() != "") {
 			t.Errorf("%s: lives %v with error %q", c.name, a.lives, a.text())

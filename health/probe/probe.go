@@ -103,9 +103,10 @@ func (p *Prober) Run(ctx context.Context) error {
 func (p *Prober) askMember(ctx context.Context, t Target, known member) member {
 	begun := p.now()
 	known.last = p.ask(ctx, t, begun < known.quietUntil)
-	if known.last.lives {
+	switch {
+	case known.last.lives:
 		known.answered, known.answeredAt, known.failedAt = true, begun, 0
-	} else {
+	case !known.last.unable:
 		known.failedAt = begun
 	}
 	if known.last.refused {
