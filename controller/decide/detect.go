@@ -239,7 +239,8 @@ func (l *look) problems() {
 			l.problem(health.CertificateExpires, m.Name, fmt.Sprintf("the certificate of the agent of %s ends on %s: run `mainstay cert issue --role agent --name %s`. Its date alone stops nothing", m.Host, r.CertificateEnds, m.Host), false)
 		}
 		if r := l.View.Report(m.Host); r != nil && r.Pressure.Busy() != "" && l.View.Silence(m.Host, l.Now) <= l.suspect() {
-			l.problem(health.HostBusy, m.Name, fmt.Sprintf("host %s is busy: %s. Leases and writes are waited for no longer because of it", m.Host, r.Pressure.Busy()), false)
+			text := "host " + m.Host + " is busy: " + r.Pressure.Busy() + ". No lease and no write is waited for any longer because of it"
+			l.problem(health.HostBusy, m.Name, text, false)
 		}
 		if f := l.State.Fences[m.Host]; f != nil {
 			l.problem(health.HostFenced, m.Name, fenceText(m.Host, f), false)

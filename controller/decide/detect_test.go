@@ -85,12 +85,14 @@ func TestBusyHost(t *testing.T) {
 	pressed := func(st *stage, host string) {
 		st.number++
 		m := st.members["m"+host[1:]]
-		st.view.Fold(health.Report{Host: host, RunID: "r", Number: st.number, Pressure: &health.Pressure{Waits: true, CPU: 93, Load: 1500}, Members: []health.Member{*m}}, "", 0, st.now)
+		p := &health.Pressure{Waits: true, CPU: 93, Load: 1500}
+		st.view.Fold(health.Report{Host: host, RunID: "r", Number: st.number, Pressure: p, Members: []health.Member{*m}}, "", 0, st.now)
 	}
 	st := well(t, 1, nil)
 	pressed(st, "h2")
 	cmd, _, d := st.next()
-	if cmd != nil || !has(d.Problems, health.HostBusy) || d.Problems[0].Actionable || !strings.Contains(d.Problems[0].Evidence, "host h2 is busy: in 93%") {
+	const evidence = "host h2 is busy: in 93%"
+	if cmd != nil || !has(d.Problems, health.HostBusy) || d.Problems[0].Actionable || !strings.Contains(d.Problems[0].Evidence, evidence) {
 		t.Errorf("decided %s, problems %+v", body(cmd), d.Problems)
 	}
 	st.now += platform.Suspect(lease) + 1
