@@ -118,9 +118,9 @@ func (b *bed) switchover(c *wire.Client, to string) state.Operation {
 	if !dry.DryRun || dry.Operation != "" || dry.Target != to || len(dry.Plan) != 5 || !strings.HasPrefix(dry.Plan[0], "CHECKPOINT on ") {
 		b.t.Fatalf("dry run: %+v", dry)
 	}
-	if err := c.Do(b.ctx(5*time.Second), "POST", path, wire.SwitchoverRequest{To: to, Reason: "maintenance"}, &real); err != nil {
-		b.t.Fatal("switchover: ", err)
-	}
+	b.eventually("the switchover is accepted", 10*time.Second, func() bool { // it is refused where something has changed since
+		return c.Do(b.ctx(5*time.Second), "POST", path, wire.SwitchoverRequest{To: to, Reason: "maintenance"}, &real) == nil
+	})
 	var h wire.HistoryAnswer
 	if err := c.Do(b.ctx(20*time.Second), "GET", "/v1/clusters/feed/operations/"+real.Operation+"?wait=1", nil, &h); err != nil {
 		b.t.Fatal("wait for the operation: ", err)

@@ -60,7 +60,8 @@ func (p *pace) retime(late time.Duration) {
 		p.logger.Error("raft's timeouts cannot be changed", zap.Duration("timeout", want), zap.Error(err))
 		return
 	}
-	p.logger.Info("raft's timeouts follow how late this controller's turns of the CPU come", zap.Duration("late", late), zap.Duration("timeout", want))
+	p.logger.Info("raft's timeouts follow how late this controller's turns of the CPU come",
+		zap.Duration("late", late), zap.Duration("timeout", want))
 }
 
 // lateness keeps the latest turn of each of the last rounds.

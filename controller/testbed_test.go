@@ -159,8 +159,11 @@ func (b *bed) initialise(addresses ...string) {
 	}
 }
 
+// patience is what a busy machine gets for any single wait, at least.
+const patience = time.Minute
+
 func (b *bed) ctx(d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
+	ctx, cancel := context.WithTimeout(context.Background(), max(d, patience))
 	b.t.Cleanup(cancel)
 	return ctx
 }
@@ -182,10 +185,10 @@ func (b *bed) client(role, name string) *wire.Client {
 // eventually waits for a condition; what describes it.
 func (b *bed) eventually(what string, limit time.Duration, holds func() bool) {
 	b.t.Helper()
-	deadline := time.Now().Add(limit)
+	deadline := time.Now().Add(max(limit, patience))
 	for !holds() {
 		if time.Now().After(deadline) {
-			b.t.Fatalf("not within %s: %s", limit, what)
+			b.t.Fatalf("not within %s: %s", max(limit, patience), what)
 		}
 		<-time.After(20 * time.Millisecond)
 	}

@@ -60,7 +60,7 @@ func severalSites(p *platform.Platform) bool {
 }
 
 // raftRoom says where the timings in force may differ.
-const raftRoom = "longer on a controller whose turns of the CPU come late, up to twice, and to what half of the shortest lease leaves room for"
+const raftRoom = "up to twice that on a controller whose turns of the CPU come late, as far as half of the shortest lease allows"
 
 // timings is the table of what is derived from a cluster's lease, and of what is fixed.
 func timings(conf *platform.Cluster, longest time.Duration) []wire.Timing {

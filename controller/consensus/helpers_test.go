@@ -111,7 +111,7 @@ func (n *node) open() (*Log, error) {
 		Dial: func(ctx context.Context, address string) (net.Conn, error) {
 			return identity.Dial(ctx, address, n.store, identity.ProtoRaft, identity.RoleController, "")
 		},
-		Heartbeat: 200 * time.Millisecond, Election: 200 * time.Millisecond, Lease: 100 * time.Millisecond,
+		Heartbeat: 400 * time.Millisecond, Election: 400 * time.Millisecond, Lease: 400 * time.Millisecond,
 		SnapshotThreshold: n.threshold,
 	}, machine)
 	if err != nil {

@@ -77,7 +77,7 @@ func TestMembersComeGoAndLead(t *testing.T) {
 	all := nodes(t, "c1", "c2", "c3")
 	bootstrapped(t, all[:1])
 	first := leaderOf(t, all[:1])
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 
 	for _, n := range all[1:] {
@@ -153,7 +153,7 @@ func TestSnapshotIsRestoredAndSentToNewcomers(t *testing.T) {
 	all[0].threshold, all[1].threshold = 2, 2 // keeps 4 entries behind a snapshot
 	bootstrapped(t, all[:1])
 	n := leaderOf(t, all[:1])
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var want []string
 	for i := range 12 {
@@ -192,10 +192,10 @@ func TestRetime(t *testing.T) {
 	bootstrapped(t, all)
 	leader := leaderOf(t, all)
 	for _, n := range all {
-		if err := n.log.Retime(300 * time.Millisecond); err != nil || n.log.Timeout() != 300*time.Millisecond {
+		if err := n.log.Retime(600 * time.Millisecond); err != nil || n.log.Timeout() != 600*time.Millisecond {
 			t.Errorf("%s: %s, %v", n.name, n.log.Timeout(), err)
 		}
-		if err := n.log.Retime(50 * time.Millisecond); err == nil || n.log.Timeout() != 300*time.Millisecond {
+		if err := n.log.Retime(50 * time.Millisecond); err == nil || n.log.Timeout() != 600*time.Millisecond {
 			t.Errorf("%s took what is below its lease: %s", n.name, n.log.Timeout())
 		}
 	}

@@ -97,7 +97,8 @@ func TestBusyHost(t *testing.T) {
 	st := well(t, 1, nil)
 	pressed(st, "h2")
 	cmd, _, d := st.next()
-	if cmd != nil || !has(d.Problems, health.HostBusy) || d.Problems[0].Actionable || !strings.Contains(d.Problems[0].Evidence, "host h2 is busy: in 93%") {
+	const evidence = "host h2 is busy: in 93%"
+	if cmd != nil || !has(d.Problems, health.HostBusy) || d.Problems[0].Actionable || !strings.Contains(d.Problems[0].Evidence, evidence) {
 		t.Errorf("decided %s, problems %+v", body(cmd), d.Problems)
 	}
 	st.now += platform.Suspect(lease) + 1

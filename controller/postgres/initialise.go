@@ -55,7 +55,7 @@ func (i *Instance) hba() string {
 		"",
 		hbaPlace,
 		"",
-		"# Everybody whom no line above names:",
+		"# All others:",
 		"local   all          all                             peer",
 		"host    all          all                   all  scram-sha-256",
 	}

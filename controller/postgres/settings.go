@@ -75,7 +75,7 @@ var table = []managed{
 	{"hba_file", "the adopted instance's own", ifKept(func(k Kept) string { return k.HBAFile })},
 	{"ident_file", "the adopted instance's own", ifKept(func(k Kept) string { return k.IdentFile })},
 	{"port", "where members and clients find each other", func(i *Instance, _ Settings) (string, bool) { return strconv.Itoa(i.Port), true }},
-	{"listen_addresses", "the host's address in the platform file, and loopback", func(i *Instance, _ Settings) (string, bool) { return i.listens(), true }},
+	{"listen_addresses", "the host's address, and loopback", func(i *Instance, _ Settings) (string, bool) { return i.listens(), true }},
 	{"unix_socket_directories", "where the agent connects", func(i *Instance, _ Settings) (string, bool) { return cmp.Or(i.Kept.Sockets, i.Socket), true }},
 	{"cluster_name", "the member's name in the process list", func(i *Instance, _ Settings) (string, bool) { return i.Member, true }},
 	{"hot_standby", "a replica answers the agent's questions", fixed("on")},

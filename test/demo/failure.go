@@ -9,8 +9,8 @@ import (
 	"mainstay/test/stand"
 )
 
-// failure is one paragraph for whoever ran the demo: what was waited for, what was seen instead, where the logs lie, and the
-// next command.
+// failure tells the person who ran the demo in one paragraph what was waited for, what was seen instead, where the logs lie,
+// and the next command.
 func failure(err error, work string) string {
 	what := err.Error()
 	if unmet := (*stand.UnmetError)(nil); errors.As(err, &unmet) {

@@ -13,12 +13,14 @@ import (
 
 // A failed tour says in one paragraph what it waited for, what it saw instead, and where to look; no log is poured out.
 func TestFailure(t *testing.T) {
-	unmet := &stand.UnmetError{What: "a healthy cluster", Waited: 5 * time.Minute, Seen: "feed-w1 does not stream", Logs: "--- a hundred lines", Err: context.DeadlineExceeded}
+	unmet := &stand.UnmetError{What: "a healthy cluster", Waited: 5 * time.Minute, Seen: "feed-w1 does not stream", Logs: "--- a hundred lines",
+		Err: context.DeadlineExceeded}
 	for _, c := range []struct {
 		err  error
 		want []string
 	}{
-		{fmt.Errorf("stop 3 of 7 failed (a host is lost): %w", unmet), []string{"demo: stop 3 of 7 failed (a host is lost): it waited 5m0s for a healthy cluster; the last that was seen: feed-w1 does not stream.\n"}},
+		{fmt.Errorf("stop 3 of 7 failed (a host is lost): %w", unmet), []string{"demo: stop 3 of 7 failed (a host is lost): it waited 5m0s for ",
+			"a healthy cluster; the last that was seen: feed-w1 does not stream.\n"}},
 		{errors.New("the platform did not start: no such file"), []string{"demo: the platform did not start: no such file.\n"}},
 	} {
 		said := failure(c.err, "/tmp/w")

@@ -56,7 +56,7 @@ func run(work string, parent int, tour bool) int {
 	}
 	cleaned := d.close()
 	if orphaned() && wanted {
-		return 1 // nobody is left who would remove the folder: the reaper does
+		return 1 // the shell cannot remove the folder any more: the reaper does
 	}
 	switch cleaned = errors.Join(cleaned, r.dismiss()); {
 	case cleaned != nil:
@@ -142,7 +142,8 @@ func (d *demo) apps(ctx context.Context) error {
 	if d.ledger, err = load.OpenLedger(filepath.Join(d.stand.Dir, "ledger")); err != nil {
 		return err
 	}
-	d.load, err = load.Start(context.WithoutCancel(ctx), load.Options{Target: target, Ledger: d.ledger, Writers: 2, Every: 20 * time.Millisecond, Retry: 50 * time.Millisecond})
+	o := load.Options{Target: target, Ledger: d.ledger, Writers: 2, Every: 20 * time.Millisecond, Retry: 50 * time.Millisecond}
+	d.load, err = load.Start(context.WithoutCancel(ctx), o)
 	if err != nil {
 		return err
 	}

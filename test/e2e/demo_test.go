@@ -17,7 +17,8 @@ import (
 // TestDemoEndsHoweverItEnds: nothing of the demo runs on when it is killed, or the script that started it, and no file is left.
 func TestDemoEndsHoweverItEnds(t *testing.T) {
 	programs := t.TempDir()
-	build := exec.Command("go", "build", "-o", programs, "mainstay/cmd/mainstay", "mainstay/test/platform/feedserver", "mainstay/test/demo") // as deploy/demo does
+	// As deploy/demo does.
+	build := exec.Command("go", "build", "-o", programs, "mainstay/cmd/mainstay", "mainstay/test/platform/feedserver", "mainstay/test/demo")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the demo: %v\n%s", err, out)
 	}

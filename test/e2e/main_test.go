@@ -46,8 +46,8 @@ func TestMain(m *testing.M) {
 
 var subnets atomic.Int32
 
-// A machine of two CPUs, on which a process or a connection may cost tens of milliseconds, is to keep up with the clients of
-// a test beside the platform itself, and not to take its own slowness for silence.
+// A machine of two CPUs, on which a process or a connection may cost tens of milliseconds, must keep up with the clients of a
+// test beside the platform itself, and must not take its own slowness for silence.
 const (
 	writeEvery = 25 * time.Millisecond  // from one write of a writer to its next
 	tryEvery   = 50 * time.Millisecond  // from one attempt on a host to the next

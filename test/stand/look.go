@@ -21,7 +21,9 @@ const leaderlessLimit = 30 * time.Second
 func (s *Stand) do(ctx context.Context, method, path string, in, out any) error {
 	for begun := time.Now(); ; {
 		err := s.once(ctx, method, path, in, out)
-		if away := (*wire.ErrUnreachable)(nil); !errors.Is(err, wire.ErrNoLeader) && !errors.As(err, &away) || time.Since(begun) > leaderlessLimit {
+		away := (*wire.ErrUnreachable)(nil)
+		leaderless := errors.Is(err, wire.ErrNoLeader) || errors.As(err, &away)
+		if !leaderless || time.Since(begun) > leaderlessLimit {
 			return err
 		}
 		select {

@@ -32,7 +32,7 @@ func (s *Stand) SQL(ctx context.Context, member, database, statements string) (o
 	return out, nil
 }
 
-// ownerIDs are those of whom PostgreSQL runs as, nil where that is this process.
+// ownerIDs are the ids that PostgreSQL runs with, nil where they are this process's own.
 func ownerIDs() *pgdial.OSUser {
 	u, err := user.Lookup(Owner())
 	if os.Geteuid() != 0 || err != nil {

@@ -66,7 +66,7 @@ func (s *Stand) Boot(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if err := s.Wait(ctx, "the controllers to be initialised", func() (bool, string) { // one that was cut short is gone on with
+	if err := s.Wait(ctx, "the controllers to be initialised", func() (bool, string) { // the command finishes what an earlier one began
 		out, err := s.CLI(ctx, append([]string{"controllers", "init"}, s.ControllerAddresses()...)...)
 		return err == nil || strings.Contains(out, "already initialised"), out
 	}); err != nil {

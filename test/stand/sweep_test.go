@@ -34,7 +34,7 @@ func TestSweep(t *testing.T) {
 		return cmd
 	}
 	swept := []*exec.Cmd{start(program, "/", other), start(tail, data, other), start(tool, "/", file)}
-	spared := []*exec.Cmd{start(tail, "/", file), start(tool, "/", other)} // somebody reads a log; another platform's
+	spared := []*exec.Cmd{start(tail, "/", file), start(tool, "/", other)} // a log is read; another platform's
 	if err := Sweep(dir); err != nil {
 		t.Fatal(err)
 	}

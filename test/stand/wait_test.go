@@ -3,7 +3,6 @@ package stand
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 	"time"
 )
@@ -24,7 +23,8 @@ func TestWaitPacesDearLooks(t *testing.T) {
 	if looks > 6 {
 		t.Errorf("looked %d times", looks)
 	}
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), " for what never comes: ") || !strings.Contains(err.Error(), "last: the last thing seen") {
+	unmet := (*UnmetError)(nil)
+	if !errors.As(err, &unmet) || !errors.Is(err, context.DeadlineExceeded) || unmet.What != "what never comes" || unmet.Seen != "the last thing seen" {
 		t.Errorf("it says %q", err)
 	}
 }
