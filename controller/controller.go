@@ -17,6 +17,7 @@ import (
 	"mainstay/controller/boottime"
 	"mainstay/controller/config"
 	"mainstay/controller/consensus"
+	"mainstay/controller/crowd"
 	"mainstay/controller/identity"
 	"mainstay/controller/loop"
 	"mainstay/controller/operate"
@@ -142,11 +143,12 @@ func (c *Controller) listen() (err error) {
 	if err != nil || c.cfg.Metrics == "" {
 		return err
 	}
-	c.plain, err = net.Listen("tcp", c.cfg.Metrics)
+	plain, err := net.Listen("tcp", c.cfg.Metrics)
 	if err != nil {
 		c.mux.Close()
 		return fmt.Errorf("listen on metrics: %w; correct the address, or leave the key out", err)
 	}
+	c.plain = crowd.Plain(plain)
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"mainstay/controller/boottime"
+	"mainstay/controller/crowd"
 	"mainstay/controller/identity"
 	"mainstay/controller/platform"
 	"mainstay/controller/wire"
@@ -49,7 +50,7 @@ func (a *Agent) serve(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w; correct `health` in the agent's file", a.cfg.Health, err)
 		}
-		servers, listeners = append(servers, a.server(plain)), append(listeners, l)
+		servers, listeners = append(servers, a.server(plain)), append(listeners, crowd.Plain(l))
 	}
 	failed := make(chan error, len(servers))
 	for i, s := range servers {
