@@ -26,9 +26,10 @@ const (
 var ErrBusy = errors.New("too many connections at once")
 
 // Mux is one TLS 1.3 listener shared by the API and raft, told apart by ALPN. Whatever it hands out has completed its
-// handshake, and its peer is verified.
+// handshake, and its peer is verified; it ends with a Reload of the store after which that peer would not be let in.
 type Mux struct {
 	tcp     net.Listener
+	store   *Store
 	config  *tls.Config
 	refused func(net.Addr, error) // never nil
 	timeout time.Duration         // of one handshake
@@ -59,7 +60,7 @@ func Listen(addr string, s *Store, opts ...Option) (*Mux, error) {
 		return nil, fmt.Errorf("listen on %s: %w; check the address in the local configuration file, and who else uses the port", addr, err)
 	}
 	m := &Mux{
-		tcp: tcp, config: s.ServerConfig(ProtoRaft, ProtoHTTP), refused: func(net.Addr, error) {}, timeout: handshakeTimeout,
+		tcp: tcp, store: s, config: s.ServerConfig(ProtoRaft, ProtoHTTP), refused: func(net.Addr, error) {}, timeout: handshakeTimeout,
 		http: newQueue(tcp.Addr()), raft: newQueue(tcp.Addr()),
 		strangers: crowd.New(maxHandshakes, maxHandshakesPer), peers: crowd.New(maxHandshakes, maxHandshakesPer), met: map[string]bool{},
 	}
@@ -126,7 +127,8 @@ func (m *Mux) accept() {
 
 // handshake hands the connection out, or returns why not.
 func (m *Mux) handshake(raw net.Conn) error {
-	conn := tls.Server(raw, m.config)
+	w := &watched{raw.(*net.TCPConn), &m.store.live}
+	conn := tls.Server(w, m.config)
 	err := SetUserTimeout(raw, UserTimeout)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(m.ctx, m.timeout)
@@ -136,12 +138,20 @@ func (m *Mux) handshake(raw net.Conn) error {
 	if err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
+	shown := conn.ConnectionState()
+	if err := m.store.watch(w, shown, speaker(shown)); err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
 	m.meet(raw.RemoteAddr())
 	q := m.http
-	if conn.ConnectionState().NegotiatedProtocol == ProtoRaft {
+	if shown.NegotiatedProtocol == ProtoRaft {
 		q = m.raft
 	}
-	return q.put(conn)
+	if err := q.put(conn); err != nil {
+		w.Close()
+		return err
+	}
+	return nil
 }
 
 // crowdOf is whom a connection competes with for a place.
