@@ -17,6 +17,7 @@ import (
 	"mainstay/controller/boottime"
 	"mainstay/controller/config"
 	"mainstay/controller/consensus"
+	"mainstay/controller/crowd"
 	"mainstay/controller/identity"
 	"mainstay/controller/loop"
 	"mainstay/controller/operate"
@@ -103,7 +104,7 @@ func Open(cfg config.Controller, opts Options) (_ *Controller, err error) {
 	agents := &device.Agents{}
 	c.effects = operate.New(func(h platform.Host) operate.Switch { return agents.Ladder(h) }, c.loop.Submit, c.logger)
 	c.loop.Effects = c.effects
-	c.api = api.New(api.Options{Name: cfg.Name, Loop: c.loop, States: c.machine, Controllers: c.list, Log: c.log, Certificates: c.certificates, Logger: c.logger})
+	c.api = api.New(api.Options{Name: cfg.Name, Loop: c.loop, States: c.machine, Controllers: c.list, Log: c.log, Identify: c.store.IDOf, Certificates: c.certificates, Logger: c.logger})
 	if c.etcd != nil {
 		c.publisher = publish.New(c.etcd, cfg.Etcd.Lease/3, c.logger)
 	}
@@ -142,11 +143,12 @@ func (c *Controller) listen() (err error) {
 	if err != nil || c.cfg.Metrics == "" {
 		return err
 	}
-	c.plain, err = net.Listen("tcp", c.cfg.Metrics)
+	plain, err := net.Listen("tcp", c.cfg.Metrics)
 	if err != nil {
 		c.mux.Close()
 		return fmt.Errorf("listen on metrics: %w; correct the address, or leave the key out", err)
 	}
+	c.plain = crowd.Plain(plain)
 	return nil
 }
 
@@ -236,10 +238,11 @@ func (c *Controller) Address() string { return c.mux.Addr().String() }
 // Reload reads the certificates again (HUP). On an error the old ones stay in use. What else stands in the file needs a
 // restart.
 func (c *Controller) Reload() error {
-	if err := c.store.Reload(); err != nil {
+	ended, err := c.store.Reload()
+	if err != nil {
 		c.logger.Error("reload: the old certificates stay in use", zap.Error(err))
 		return err
 	}
-	c.logger.Info("certificates reloaded; changes of the controller's file need a restart")
+	c.logger.Info("certificates reloaded; changes of the controller's file need a restart", zap.Int("connectionsEnded", ended))
 	return nil
 }

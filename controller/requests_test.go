@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -269,4 +270,46 @@ func TestPlainHTTP(t *testing.T) {
 	if m, api := get("/metrics"), get("/v1/status"); m != 200 || api != 404 {
 		t.Errorf("metrics %d, the API without TLS %d", m, api)
 	}
+}
+
+// TestFlood: clients without a certificate open more connections to both addresses than are held, and say nothing. Reports, operators
+// and scrapers are answered all the same.
+func TestFlood(t *testing.T) {
+	b := newBed(t)
+	cfg := b.config("c1")
+	cfg.Metrics = freeAddress(t)
+	b.start(cfg)
+	b.initialise(cfg.Advertise)
+	for _, to := range []string{cfg.Listen, cfg.Metrics} {
+		for n := range 700 {
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(n%8))}, Timeout: 20 * time.Second}
+			c, err := d.DialContext(t.Context(), "tcp", to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+		}
+	}
+	var list wire.Controllers
+	if err := b.client(identity.RoleViewer, "victor").Do(b.ctx(20*time.Second), "GET", "/v1/controllers", nil, &list); err != nil || len(list.Members) != 1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	resp, err := (&http.Client{Timeout: 20 * time.Second}).Get("http://" + cfg.Metrics + "/livez")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Error(resp.Status)
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }

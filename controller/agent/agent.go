@@ -242,11 +242,13 @@ func (a *Agent) reload(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-a.opts.Reload:
-			if err := a.tls.Reload(); err != nil {
+			ended, err := a.tls.Reload()
+			if err != nil {
 				a.log.Error("certificates kept as they were", zap.Error(err))
 				continue
 			}
-			a.log.Info("certificates read again; changes of addresses or folders need a restart of the agent, which does not touch PostgreSQL")
+			a.log.Info("certificates read again; changes of addresses or folders need a restart of the agent, which does not touch PostgreSQL",
+				zap.Int("connectionsEnded", ended))
 		}
 	}
 }

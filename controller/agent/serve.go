@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"mainstay/controller/boottime"
+	"mainstay/controller/crowd"
 	"mainstay/controller/identity"
 	"mainstay/controller/platform"
 	"mainstay/controller/wire"
@@ -40,7 +41,7 @@ func (a *Agent) serve(ctx context.Context) error {
 	api.HandleFunc("GET /v1/lease", a.lease)
 	a.quarantineAPI(api)
 	a.probes(api)
-	servers := []*http.Server{a.server(api)}
+	servers := []*http.Server{a.server(a.judged(api))}
 	listeners := []net.Listener{mux.HTTP()}
 	if a.cfg.Health != "" {
 		plain := http.NewServeMux()
@@ -49,7 +50,7 @@ func (a *Agent) serve(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w; correct `health` in the agent's file", a.cfg.Health, err)
 		}
-		servers, listeners = append(servers, a.server(plain)), append(listeners, l)
+		servers, listeners = append(servers, a.server(plain)), append(listeners, crowd.Plain(l))
 	}
 	failed := make(chan error, len(servers))
 	for i, s := range servers {
@@ -72,6 +73,17 @@ func (a *Agent) serve(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// judged lets only those pass who would be let in at this moment: their certificate may have been revoked since the handshake.
+func (a *Agent) judged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := a.tls.IDOf(r); err != nil {
+			respond(w, nil, refuse(http.StatusForbidden, "forbidden", "%v", err))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (a *Agent) server(h http.Handler) *http.Server {

@@ -65,6 +65,8 @@ type Options struct {
 	States      States
 	Controllers Controllers
 	Log         Log
+	// Identify tells who makes a request, if that peer may still speak.
+	Identify func(*http.Request) (identity.ID, error)
 	// Certificates are those that this process uses, and when they end.
 	Certificates func() []identity.End
 	Logger       *zap.Logger

@@ -29,7 +29,7 @@ type request struct {
 // handle wraps a route: the caller's role, a deadline for all of it, JSON out, or 204 where there is nothing to say.
 func (a *API) handle(r route) http.Handler {
 	return a.guarded(r.roles, bounded(r.limit, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		who, err := identity.IDOf(q)
+		who, err := a.Identify(q)
 		var out any
 		if err == nil {
 			q.Body = http.MaxBytesReader(w, q.Body, maxBody)
@@ -50,7 +50,7 @@ func (a *API) handle(r route) http.Handler {
 // guarded lets only certificates of these roles pass.
 func (a *API) guarded(roles []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		who, err := identity.IDOf(q)
+		who, err := a.Identify(q)
 		if err != nil {
 			a.refuse(w, q, &fault{status: http.StatusForbidden, code: codeForbidden, err: err})
 			return

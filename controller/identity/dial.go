@@ -12,7 +12,7 @@ import (
 const dialTimeout = 5 * time.Second
 
 // Dial connects to addr (host:port), speaks the ALPN protocol there, and makes sure that the peer is of that role and of
-// that name (any, where ""). The connection has TCP_USER_TIMEOUT set. With TLS 1.3 the peer judges our certificate only
+// that name (any, where ""). The connection has TCP_USER_TIMEOUT set, and ends with a Reload after which it would not be made. With TLS 1.3 the peer judges our certificate only
 // after this has returned: its refusal is the first read's error.
 func Dial(ctx context.Context, addr string, s *Store, alpn, role, name string) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
@@ -27,9 +27,14 @@ func Dial(ctx context.Context, addr string, s *Store, alpn, role, name string) (
 		raw.Close()
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	conn := tls.Client(raw, s.ClientConfig(role, name, alpn))
-	if err := conn.HandshakeContext(ctx); err != nil {
-		raw.Close()
+	w := &watched{raw.(*net.TCPConn), &s.live}
+	conn := tls.Client(w, s.ClientConfig(role, name, alpn))
+	err = conn.HandshakeContext(ctx)
+	if err == nil {
+		err = s.watch(w, conn.ConnectionState(), want{roles: []string{role}, name: name})
+	}
+	if err != nil {
+		w.Close()
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	if got := conn.ConnectionState().NegotiatedProtocol; got != alpn {

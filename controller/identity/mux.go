@@ -8,23 +8,28 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"mainstay/controller/crowd"
 )
 
 const (
 	handshakeTimeout = 5 * time.Second
-	// Handshakes at once: in all, and from one address, so that a single broken or hostile host cannot keep the reports of
-	// the others out (L6: an agent's lease waits for them).
+	// Handshakes at once: in all, and from one address, so that broken or hostile hosts cannot keep the reports of the others
+	// out (L6: an agent's lease waits for them). Addresses from which a peer of ours has come have as many to themselves.
 	maxHandshakes    = 256
 	maxHandshakesPer = 64
+	// maxMet bounds the addresses remembered.
+	maxMet = 4096
 )
 
-// ErrBusy is reported to OnRefused when a connection was dropped because too many were waiting.
+// ErrBusy is reported to OnRefused when a connection was dropped because too many others came.
 var ErrBusy = errors.New("too many connections at once")
 
 // Mux is one TLS 1.3 listener shared by the API and raft, told apart by ALPN. Whatever it hands out has completed its
-// handshake, and its peer is verified.
+// handshake, and its peer is verified; it ends with a Reload of the store after which that peer would not be let in.
 type Mux struct {
 	tcp     net.Listener
+	store   *Store
 	config  *tls.Config
 	refused func(net.Addr, error) // never nil
 	timeout time.Duration         // of one handshake
@@ -34,9 +39,10 @@ type Mux struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup // the accept loop and all handshakes
 
-	mu      sync.Mutex
-	shaking map[string]int // handshakes under way, by IP address; sums to total
-	total   int
+	strangers, peers *crowd.Crowd // handshakes under way, from addresses not in met, and from those
+
+	mu  sync.Mutex
+	met map[string]bool // addresses from which a verified peer has come
 }
 
 // Option changes a Mux.
@@ -54,8 +60,9 @@ func Listen(addr string, s *Store, opts ...Option) (*Mux, error) {
 		return nil, fmt.Errorf("listen on %s: %w; check the address in the local configuration file, and who else uses the port", addr, err)
 	}
 	m := &Mux{
-		tcp: tcp, config: s.ServerConfig(ProtoRaft, ProtoHTTP), refused: func(net.Addr, error) {}, timeout: handshakeTimeout,
-		http: newQueue(tcp.Addr()), raft: newQueue(tcp.Addr()), shaking: map[string]int{},
+		tcp: tcp, store: s, config: s.ServerConfig(ProtoRaft, ProtoHTTP), refused: func(net.Addr, error) {}, timeout: handshakeTimeout,
+		http: newQueue(tcp.Addr()), raft: newQueue(tcp.Addr()),
+		strangers: crowd.New(maxHandshakes, maxHandshakesPer), peers: crowd.New(maxHandshakes, maxHandshakesPer), met: map[string]bool{},
 	}
 	for _, o := range opts {
 		o(m)
@@ -104,21 +111,24 @@ func (m *Mux) accept() {
 			}
 			continue
 		}
-		host := hostOf(raw.RemoteAddr())
-		if !m.begin(host) {
-			m.refused(raw.RemoteAddr(), ErrBusy)
-			raw.Close()
-			continue
-		}
+		place := m.crowdOf(raw.RemoteAddr()).Enter(raw)
 		m.wg.Go(func() {
-			defer m.end(host)
-			m.handshake(raw)
+			err := m.handshake(raw)
+			if place.Leave() {
+				err = ErrBusy
+			}
+			if err != nil {
+				raw.Close()
+				m.refused(raw.RemoteAddr(), err)
+			}
 		})
 	}
 }
 
-func (m *Mux) handshake(raw net.Conn) {
-	conn := tls.Server(raw, m.config)
+// handshake hands the connection out, or returns why not.
+func (m *Mux) handshake(raw net.Conn) error {
+	w := &watched{raw.(*net.TCPConn), &m.store.live}
+	conn := tls.Server(w, m.config)
 	err := SetUserTimeout(raw, UserTimeout)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(m.ctx, m.timeout)
@@ -126,44 +136,40 @@ func (m *Mux) handshake(raw net.Conn) {
 		cancel()
 	}
 	if err != nil {
-		raw.Close()
-		m.refused(raw.RemoteAddr(), fmt.Errorf("handshake: %w", err))
-		return
+		return fmt.Errorf("handshake: %w", err)
 	}
+	shown := conn.ConnectionState()
+	if err := m.store.watch(w, shown, speaker(shown)); err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	m.meet(raw.RemoteAddr())
 	q := m.http
-	if conn.ConnectionState().NegotiatedProtocol == ProtoRaft {
+	if shown.NegotiatedProtocol == ProtoRaft {
 		q = m.raft
 	}
 	if err := q.put(conn); err != nil {
-		raw.Close()
-		m.refused(raw.RemoteAddr(), err)
+		w.Close()
+		return err
 	}
+	return nil
 }
 
-// begin takes a place for a handshake; end gives it back.
-func (m *Mux) begin(host string) bool {
+// crowdOf is whom a connection competes with for a place.
+func (m *Mux) crowdOf(from net.Addr) *crowd.Crowd {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.total >= maxHandshakes || m.shaking[host] >= maxHandshakesPer {
-		return false
+	if m.met[crowd.Host(from)] {
+		return m.peers
 	}
-	m.total++
-	m.shaking[host]++
-	return true
+	return m.strangers
 }
 
-func (m *Mux) end(host string) {
+// meet remembers an address. Who has no certificate of ours never adds one.
+func (m *Mux) meet(from net.Addr) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.total--
-	if m.shaking[host]--; m.shaking[host] == 0 {
-		delete(m.shaking, host)
+	if len(m.met) >= maxMet {
+		clear(m.met)
 	}
-}
-
-func hostOf(a net.Addr) string {
-	if t, ok := a.(*net.TCPAddr); ok {
-		return t.IP.String()
-	}
-	return a.String()
+	m.met[crowd.Host(from)] = true
 }

@@ -130,26 +130,61 @@ func TestMuxRefuses(t *testing.T) {
 	})
 }
 
-func TestSilentClientsDoNotKeepOthersOut(t *testing.T) {
+// dialFrom connects from a loopback address; nil where the flood has just pushed it out.
+func dialFrom(t *testing.T, from string, m *Mux) net.Conn {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 10 * time.Second}
+	c, err := d.DialContext(t.Context(), "tcp", m.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// shakeFrom completes a handshake from a loopback address, and has the listener's word that it was taken.
+func shakeFrom(t *testing.T, from string, m *Mux, config *tls.Config) error {
+	t.Helper()
+	c := tls.Client(dialFrom(t, from, m), config)
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	if err := c.Handshake(); err != nil {
+		return err
+	}
+	taken, err := m.HTTP().Accept()
+	if err == nil {
+		defer taken.Close()
+		_, err = taken.Write([]byte("x"))
+	}
+	if err == nil {
+		_, err = c.Read(make([]byte, 1))
+	}
+	return err
+}
+
+// TestFloodKeepsNobodyOut: eight addresses without a certificate take every place for a handshake, and more. A host that was never
+// seen gets in all the same, one that was seen as well, and even one that shares its address with the flood.
+func TestFloodKeepsNobodyOut(t *testing.T) {
 	w := newWorld(t, "social")
-	m, refused := listen(t, w.store(RoleController, "c1"))
+	m, refused := listen(t, w.store(RoleController, "c1"), func(m *Mux) { m.timeout = time.Hour })
+	config := w.store(RoleAgent, "a").ClientConfig(RoleController, "c1", ProtoHTTP)
+	if err := shakeFrom(t, "127.0.0.2", m, config); err != nil {
+		t.Fatal(err)
+	}
+	flood := []string{"127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4", "127.0.1.5", "127.0.1.6", "127.0.1.7", "127.0.0.2"}
 	for range maxHandshakesPer + 1 {
-		c, err := net.Dial("tcp", m.Addr().String())
-		if err != nil {
-			t.Fatal(err)
+		for _, from := range flood {
+			c := dialFrom(t, from, m)
+			defer c.Close()
 		}
-		defer c.Close()
 	}
 	if err := refused.wait(t); !errors.Is(err, ErrBusy) {
 		t.Fatal(err)
 	}
-	d := tls.Dialer{NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}},
-		Config: w.store(RoleAgent, "a").ClientConfig(RoleController, "c1", ProtoHTTP)}
-	c, err := d.DialContext(t.Context(), "tcp", m.Addr().String())
-	if err != nil {
-		t.Fatalf("another host is kept out: %v", err)
+	for _, from := range []string{"127.0.0.3", "127.0.0.3", "127.0.0.2", "127.0.1.1"} {
+		if err := shakeFrom(t, from, m, config); err != nil {
+			t.Errorf("%s is kept out: %v", from, err)
+		}
 	}
-	c.Close()
 }
 
 func TestHandshakeHasADeadline(t *testing.T) {

@@ -21,6 +21,7 @@ type Store struct {
 	files Files
 	now   func() time.Time
 	held  atomic.Pointer[material]
+	live  live
 }
 
 // material is what was read in one go; it is never changed.
@@ -40,24 +41,25 @@ func Load(f Files) (*Store, error) { return load(f, time.Now) }
 
 func load(f Files, now func() time.Time) (*Store, error) {
 	s := &Store{files: f, now: now}
-	if err := s.Reload(); err != nil {
+	if _, err := s.Reload(); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// Reload reads the files again (on HUP). On an error the Store keeps what it had.
-func (s *Store) Reload() error {
+// Reload reads the files again (on HUP), and ends the connections of a Mux and of Dial whose peers are revoked now, or of a CA
+// that is trusted no more. On an error the Store keeps what it had.
+func (s *Store) Reload() (ended int, err error) {
 	m, err := s.read()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if old := s.held.Load(); old != nil && old.id != m.id {
-		return &FileError{Path: s.files.Cert, Problem: "it is for " + m.id.String() + ", this process is " + old.id.String(),
+		return 0, &FileError{Path: s.files.Cert, Problem: "it is for " + m.id.String() + ", this process is " + old.id.String(),
 			Mend: "restart the process if it is to become another, or put back " + issueCommand(old.id.Role, old.id.Name)}
 	}
 	s.held.Store(m)
-	return nil
+	return s.endRefused(), nil
 }
 
 // ID is who this process is.

@@ -79,14 +79,14 @@ func TestReload(t *testing.T) {
 	server, client := s.ServerConfig(), w.store(RoleAgent, "a").ClientConfig(RoleController, "c1")
 
 	os.Remove(f.Key)
-	if err := s.Reload(); err == nil {
+	if _, err := s.Reload(); err == nil {
 		t.Fatal("reloaded without a key")
 	}
 	if se, ce := shake(t, server, client); se != nil || ce != nil {
 		t.Fatalf("after a failed reload: %v, %v", se, ce)
 	}
 	w.issue(RoleController, "c1", 30)
-	if err := s.Reload(); err != nil {
+	if _, err := s.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	if !s.Expiry().Before(first) {
@@ -97,7 +97,7 @@ func TestReload(t *testing.T) {
 	}
 	rewrite(t, f.Cert, read(t, w.issue(RoleController, "c2", 0).Cert), 0o644)
 	rewrite(t, f.Key, read(t, w.path("controller-c2.key")), 0o600)
-	if err := s.Reload(); err == nil || s.ID().Name != "c1" {
+	if _, err := s.Reload(); err == nil || s.ID().Name != "c1" {
 		t.Errorf("became %v: %v", s.ID(), err)
 	}
 }

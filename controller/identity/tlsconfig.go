@@ -2,9 +2,11 @@ package identity
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
+	"sync/atomic"
 )
 
 // The protocols spoken on a controller's one port, by ALPN.
@@ -33,19 +35,26 @@ func (s *Store) ServerConfig(nextProtos ...string) *tls.Config {
 			return &s.held.Load().cert, nil
 		},
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			w := want{roles: speakers}
-			if cs.NegotiatedProtocol == ProtoRaft {
-				w.roles = []string{RoleController}
-			}
-			_, err := s.verify(cs, w)
+			_, err := s.verify(cs, speaker(cs))
 			return err
 		},
 	}
 }
 
+// speaker is who may speak the protocol of a connection to us.
+func speaker(cs tls.ConnectionState) want {
+	if cs.NegotiatedProtocol == ProtoRaft {
+		return want{roles: []string{RoleController}}
+	}
+	return want{roles: speakers}
+}
+
 // ClientConfig is for a connection to a process of that role, and of that name unless it is "". Host names are not
-// compared: the role and the name are what we want to reach, on whatever address.
+// compared: the role and the name are what we want to reach, on whatever address. VerifyConnection may be called again for as long
+// as the connection lives: it judges by what is held at that moment.
 func (s *Store) ClientConfig(role, name string, nextProtos ...string) *tls.Config {
+	wanted := want{roles: []string{role}, name: name}
+	var last atomic.Pointer[judged]
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS13,
 		NextProtos:         nextProtos,
@@ -54,10 +63,35 @@ func (s *Store) ClientConfig(role, name string, nextProtos ...string) *tls.Confi
 			return &s.held.Load().cert, nil
 		},
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			_, err := s.verify(cs, want{roles: []string{role}, name: name})
+			now := judged{held: s.held.Load()}
+			if len(cs.PeerCertificates) > 0 {
+				now.leaf = cs.PeerCertificates[0]
+			}
+			if old := last.Load(); old != nil && *old == now {
+				return nil
+			}
+			id, err := s.verify(cs, wanted)
+			if err == nil && id.dateless() {
+				last.Store(&now)
+			}
 			return err
 		},
 	}
+}
+
+// judged is the peer's certificate of one connection that was found good, and by what: to judge it again by the same costs nothing.
+type judged struct {
+	held *material
+	leaf *x509.Certificate
+}
+
+// IDOf returns who made the request, if that peer would be let in now as well: it may have been revoked, or have passed its date,
+// since the handshake.
+func (s *Store) IDOf(r *http.Request) (ID, error) {
+	if r.TLS == nil {
+		return ID{}, errors.New("the request did not come over TLS")
+	}
+	return s.verify(*r.TLS, speaker(*r.TLS))
 }
 
 // IDOf returns who made the request. Its certificate was verified in the handshake.

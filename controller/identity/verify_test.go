@@ -106,7 +106,7 @@ func TestRevoked(t *testing.T) {
 	if err := os.WriteFile(w.path("revoked"), []byte("\n"+line), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Reload(); err != nil {
+	if _, err := server.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	se, ce := shake(t, serverConfig, clientConfig)

@@ -144,7 +144,11 @@ func encode(in any) ([]byte, error) {
 // send makes one request. An error is a *Refusal, a *sentError, or one from before anything was sent.
 func (c *Client) send(ctx context.Context, address, method, path string, body []byte, out any) error {
 	var sent atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+		if !c.endRefused(i.Conn) {
+			sent.Store(true)
+		}
+	}})
 	req, err := http.NewRequestWithContext(ctx, method, "https://"+address+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("address %q: %w", address, err)
@@ -155,7 +159,9 @@ func (c *Client) send(ctx context.Context, address, method, path string, body []
 	resp, err := c.http.Do(req)
 	if err == nil {
 		defer resp.Body.Close()
-		err = c.read(resp, address, out)
+		if err = c.judge(resp.TLS); err == nil {
+			err = c.read(resp, address, out)
+		}
 	}
 	if refusal := (*Refusal)(nil); err == nil || errors.As(err, &refusal) {
 		return err
@@ -170,6 +176,30 @@ func (c *Client) send(ctx context.Context, address, method, path string, body []
 		return &sentError{err}
 	}
 	return err
+}
+
+// judge is whether the peer of a connection would be spoken to at this moment: it may have been revoked since the handshake.
+func (c *Client) judge(cs *tls.ConnectionState) error {
+	verify := c.transport.TLSClientConfig.VerifyConnection
+	if cs == nil || verify == nil {
+		return nil
+	}
+	return verify(*cs)
+}
+
+// endRefused closes a kept connection whose peer would not be spoken to now, before anything is sent on it; the transport then makes
+// a new one, which says why not.
+func (c *Client) endRefused(conn net.Conn) bool {
+	t, ok := conn.(*tls.Conn)
+	if !ok {
+		return false
+	}
+	cs := t.ConnectionState()
+	if c.judge(&cs) == nil {
+		return false
+	}
+	t.NetConn().Close()
+	return true
 }
 
 // refusedCertificate is the peer's TLS alert about our certificate, or nil. With TLS 1.3 it arrives after the handshake,

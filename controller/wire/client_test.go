@@ -2,10 +2,14 @@ package wire
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -288,5 +292,66 @@ func TestCertificatesAreTheMatter(t *testing.T) {
 				t.Errorf("%s: %q, want %q and nothing of %q", c.name, err, want, c.unwelcome)
 			}
 		}
+	}
+}
+
+// TestRevokedPeer: a kept connection to a controller that is revoked meanwhile carries no further request, and what that controller
+// answers to one under way is not believed.
+func TestRevokedPeer(t *testing.T) {
+	a := newAuthority(t)
+	var asked atomic.Int32
+	answering, answer := make(chan struct{}), make(chan struct{})
+	address := a.controller("c1", func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if r.URL.Path == "/held" {
+			close(answering)
+			<-answer
+		}
+		say(w, http.StatusOK, 1)
+	})
+	store := a.store(identity.RoleAgent, "db-e1")
+	c := NewClient([]string{address}, store.ClientConfig(identity.RoleController, "", identity.ProtoHTTP))
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	get := func(path string) error { return c.DoAt(ctx, address, http.MethodGet, path, nil, nil) }
+	if err := get("/"); err != nil {
+		t.Fatal(err)
+	}
+	held := make(chan error, 1)
+	go func() { held <- get("/held") }()
+	<-answering
+	if err := get("/"); err != nil { // a second connection, which is kept
+		t.Fatal(err)
+	}
+	a.revoke("controller-c1")
+	if _, err := store.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	close(answer)
+	var refused *identity.PeerError
+	if err := <-held; !errors.As(err, &refused) {
+		t.Errorf("a revoked controller's answer is believed: %v", err)
+	}
+	before := asked.Load()
+	if err := get("/"); !errors.As(err, &refused) || asked.Load() != before {
+		t.Errorf("a revoked controller was asked: %v", err)
+	}
+}
+
+// revoke puts a certificate on the list that stores read when they are loaded or reloaded.
+func (a authority) revoke(name string) {
+	a.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(a.dir, name+".crt"))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	block, _ := pem.Decode(raw)
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(a.dir, "revoked"), []byte(c.SerialNumber.Text(16)+"\n"), 0o644); err != nil {
+		a.t.Fatal(err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 func TestFaults(t *testing.T) {
 	tr := begin(t, stand.Options{})
 	t.Run("postmaster killed", tr.postmasterKilled)
+	t.Run("postmaster killed while every address is flooded", tr.flooded)
 	t.Run("agent killed", tr.agentKilled)
 	t.Run("guard killed", tr.guardKilled)
 	t.Run("each controller killed", tr.controllersKilled)
