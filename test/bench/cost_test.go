@@ -40,9 +40,9 @@ const serverLog = `2026-11-28 10:00:00.100 UTC [100] LOG:  checkpoint starting: 
 2026-11-28 10:00:01.010 UTC [201] user=postgres LOG:  connection authenticated: identity="postgres" method=peer (/c/pg_hba.conf:3)
 2026-11-28 10:00:01.011 UTC [201] user=postgres LOG:  connection authorized: user=postgres database=postgres application_name=mainstay-agent
 2026-11-28 10:00:02.000 UTC [202] user=[unknown] LOG:  connection received: host=127.0.0.1 port=4711
-2026-11-28 10:00:02.020 UTC [202] user=feed LOG:  connection authorized: user=feed database=feed application_name=loadclient SSL enabled (protocol=TLSv1.3, cipher=TLS_AES_128_GCM_SHA256, bits=128)
+2026-11-28 10:00:02.020 UTC [202] user=feed LOG:  connection authorized: user=feed database=feed application_name=loadclient SSL enabled (protocol=TLSv1.3)
 2026-11-28 10:00:03.000 UTC [203] user=[unknown] LOG:  connection received: host=127.0.0.1 port=4712
-2026-11-28 10:00:03.020 UTC [203] user=mainstay_replication LOG:  replication connection authorized: user=mainstay_replication application_name=feed-w1_3 SSL enabled (protocol=TLSv1.3, cipher=x, bits=128)
+2026-11-28 10:00:03.020 UTC [203] user=mainstay_replication LOG:  replication connection authorized: user=mainstay_replication application_name=feed-w1_3 SSL enabled (x)
 2026-11-28 10:00:04.000 UTC [204] user=[unknown] LOG:  connection received: host=127.0.0.1 port=4713
 2026-11-28 10:00:04.001 UTC [204] user=mainstay_probe FATAL:  the database system is starting up
 2026-11-28 10:00:05.000 UTC [205] user=[unknown] LOG:  connection received: host=127.0.0.1 port=4714
@@ -62,7 +62,9 @@ func TestConnections(t *testing.T) {
 		items, who = append(items, c.item()), append(who, c.who())
 	}
 	wantItems := []string{connectionsItem, clientsItem, replicationItem, connectionsItem, connectionsItem, "", rejoinItem}
-	wantWho := []string{"mainstay-agent", "loadclient", "feed-w1_3", "mainstay_probe (refused)", "no name given (refused)", "psql", "mainstay-clone"}
+	wantWho := []string{
+		"mainstay-agent", "loadclient", "feed-w1_3", "mainstay_probe (refused)", "no name given (refused)", "psql", "mainstay-clone",
+	}
 	if !slices.Equal(items, wantItems) {
 		t.Errorf("items %q, want %q", items, wantItems)
 	}
@@ -78,7 +80,9 @@ func TestSplit(t *testing.T) {
 	at := func(ms int) time.Time { return time.Unix(1000, 0).Add(time.Duration(ms) * time.Millisecond) }
 	cut := boundary{begun: at(0), promoted: at(100), first: at(150), member: "feed-e1", host: "db-e1"}
 	r := record{lack: errors.New("why")}
-	for ms, owner := range map[int]string{-5: "agent db-e2", 50: "agent db-e1", 120: "agent db-e1", 121: "agent db-e2", 122: "keeper feed-e1", 151: "controller c1"} {
+	for ms, owner := range map[int]string{
+		-5: "agent db-e2", 50: "agent db-e1", 120: "agent db-e1", 121: "agent db-e2", 122: "keeper feed-e1", 151: "controller c1",
+	} {
 		r.starts = append(r.starts, machine.Start{At: at(ms), Owner: owner})
 	}
 	for ms, member := range map[int]string{-3: "feed-e2", 40: "feed-e1", 130: "feed-e1", 140: "feed-e2", 150: "feed-e2", 152: "feed-e2"} {
@@ -114,16 +118,21 @@ func value(t *testing.T, p phase, item string) figure {
 
 // counted is a phase of known figures.
 func counted(name string) phase {
-	from := reading{at: time.Unix(0, 0), procs: machine.Snapshot{1: {PID: 1, Started: 1, CPU: time.Second, Label: "agent db-e1"}}, syncs: map[string]int64{controllerKind: 100}}
-	to := reading{at: time.Unix(60, 0), busy: 3 * time.Second, loopback: 5000, syncs: map[string]int64{controllerKind: 130}, procs: machine.Snapshot{
-		1: {PID: 1, Started: 1, CPU: 3 * time.Second, RSS: 40 << 20, Label: "agent db-e1"},
-		2: {PID: 2, Started: 2, CPU: time.Second, RSS: 5 << 20, Label: "guard feed-e1"}, 3: {PID: 3, Started: 3, RSS: 6 << 20, Label: "keeper feed-e1"},
-		4: {PID: 4, Started: 4, CPU: 2 * time.Second, RSS: 90 << 20, Label: "postgres feed-e1"},
+	from := reading{at: time.Unix(0, 0), syncs: map[string]int64{controllerKind: 100}, procs: machine.Snapshot{
+		1: {PID: 1, Started: 1, CPU: time.Second, Label: "agent db-e1"},
 	}}
+	to := reading{at: time.Unix(60, 0), busy: 3 * time.Second, loopback: 5000, syncs: map[string]int64{controllerKind: 130}}
+	to.procs = machine.Snapshot{
+		1: {PID: 1, Started: 1, CPU: 3 * time.Second, RSS: 40 << 20, Label: "agent db-e1"},
+		2: {PID: 2, Started: 2, CPU: time.Second, RSS: 5 << 20, Label: "guard feed-e1"},
+		3: {PID: 3, Started: 3, RSS: 6 << 20, Label: "keeper feed-e1"},
+		4: {PID: 4, Started: 4, CPU: 2 * time.Second, RSS: 90 << 20, Label: "postgres feed-e1"},
+	}
 	r := record{
 		starts: []machine.Start{
-			{Owner: "agent db-e1", Program: "pg_controldata"}, {Owner: "agent db-e1", Program: "pg_controldata"}, {Owner: "keeper feed-e1", Program: "postgres"},
-			{Owner: "guard feed-e1"}, {Owner: "postgres feed-e1"}, {Owner: "postgres feed-e1", Program: "sh"}, {Owner: "bench", Program: "psql"}, {Program: "cron"},
+			{Owner: "agent db-e1", Program: "pg_controldata"}, {Owner: "agent db-e1", Program: "pg_controldata"},
+			{Owner: "keeper feed-e1", Program: "postgres"}, {Owner: "guard feed-e1"},
+			{Owner: "postgres feed-e1"}, {Owner: "postgres feed-e1", Program: "sh"}, {Owner: "bench", Program: "psql"}, {Program: "cron"},
 		},
 		connections: append(connections("feed-e1", serverLog), connection{member: "feed-e2", role: "postgres", name: "mainstay-agent"}),
 	}
@@ -143,7 +152,9 @@ func TestNewPhase(t *testing.T) {
 	if p.Seconds != 60 || p.CPU[agentKind] != 2 || p.CPU[guardKind] != 1 || p.CPU[postgresKind] != 2 || p.CPU["the whole machine"] != 3 {
 		t.Errorf("%.1f s, CPU %v", p.Seconds, p.CPU)
 	}
-	for _, want := range []string{"started by agent db-e1: pg_controldata 2", "started by guard feed-e1: (no program) 1", "new connections on feed-e2: mainstay-agent 1"} {
+	for _, want := range []string{
+		"started by agent db-e1: pg_controldata 2", "started by guard feed-e1: (no program) 1", "new connections on feed-e2: mainstay-agent 1",
+	} {
 		if !slices.Contains(p.Details, want) {
 			t.Errorf("missing %q in %q", want, p.Details)
 		}
@@ -158,7 +169,8 @@ func TestNotCounted(t *testing.T) {
 	if f := value(t, p, "fsync and fdatasync calls, agents"); f.Lack == "" {
 		t.Errorf("%+v", f)
 	}
-	if over := exceeded([]budget{{idlePhase, startedItem, 0, "why"}}, []phase{p}); len(over) != 1 || !strings.Contains(over[0], "not counted") {
+	over := exceeded([]budget{{idlePhase, startedItem, 0, "why"}}, []phase{p})
+	if len(over) != 1 || !strings.Contains(over[0], "not counted") {
 		t.Errorf("%q", over)
 	}
 }
@@ -198,7 +210,8 @@ func TestPrintPhases(t *testing.T) {
 	text := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
 		"idle, 60.00 s counted budget", startedItem + " 4 0 EXCEEDED", "WAL bytes 77 memory", guardItem + " 6291456 8388608 memory",
-		"what could not be counted not counted: no right", "CPU seconds: agents 2.00, guards 1.00, PostgreSQL 2.00, the whole machine 3.00", "started by agent db-e1: pg_controldata 2", "Budgets:",
+		"what could not be counted not counted: no right", "CPU seconds: agents 2.00, guards 1.00, PostgreSQL 2.00, the whole machine 3.00",
+		"started by agent db-e1: pg_controldata 2", "Budgets:",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("missing %q in:\n%s", want, out.String())

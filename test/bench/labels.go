@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,8 +77,18 @@ func labelOf(program string, args []string, mainstay string, data map[string]str
 	return ""
 }
 
-// costs measures this machine with the primary of a healthy platform.
-func (b *bench) costs(ctx context.Context) (machine.Costs, error) {
+// costs measures this machine with the primary of a healthy platform, as soon as one lasts for so long.
+func (b *bench) costs(ctx context.Context) (c machine.Costs, err error) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	err = b.Wait(ctx, "the cost of a connection", func() (bool, string) {
+		c, err = b.costsNow(ctx)
+		return err == nil, fmt.Sprint(err)
+	})
+	return c, err
+}
+
+func (b *bench) costsNow(ctx context.Context) (machine.Costs, error) {
 	c, err := b.Cluster(ctx)
 	if err != nil {
 		return machine.Costs{}, err

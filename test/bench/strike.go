@@ -31,7 +31,7 @@ func (b *bench) firstWrite(ctx context.Context, mark string, was wire.ClusterSta
 	for {
 		o, err := b.load.AwaitWrite(ctx, mark)
 		if err != nil {
-			return at, "", err
+			return at, "", fmt.Errorf("%w\n%s", err, b.Logs(15))
 		}
 		mark = b.load.Mark() // for a next one, if the old primary had failed for a moment only
 		c, err := b.asked(ctx)

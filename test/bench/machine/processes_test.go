@@ -35,8 +35,8 @@ func TestParseBusy(t *testing.T) {
 
 func TestInherit(t *testing.T) {
 	s := Snapshot{
-		1: {PID: 1}, 2: {PID: 2, Parent: 1, Label: "agent"}, 3: {PID: 3, Parent: 2}, 4: {PID: 4, Parent: 3}, 5: {PID: 5, Parent: 4, Label: "server"},
-		6: {PID: 6, Parent: 5}, 7: {PID: 7, Parent: 99}, 8: {PID: 8, Parent: 8},
+		1: {PID: 1}, 2: {PID: 2, Parent: 1, Label: "agent"}, 3: {PID: 3, Parent: 2}, 4: {PID: 4, Parent: 3},
+		5: {PID: 5, Parent: 4, Label: "server"}, 6: {PID: 6, Parent: 5}, 7: {PID: 7, Parent: 99}, 8: {PID: 8, Parent: 8},
 	}
 	s.inherit()
 	for pid, want := range map[int]string{1: "", 2: "agent", 3: "agent", 4: "agent", 5: "server", 6: "server", 7: "", 8: ""} {

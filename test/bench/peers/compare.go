@@ -59,32 +59,42 @@ func measure(ctx context.Context, dir string, n int, t *table, name string,
 	return r.result.kept()
 }
 
-// describe says what is compared, and what the machine is like, by the first system.
+// describe says what is compared, and what the machine is like, by the first system: as soon as its primary lasts for so long.
 func describe(ctx context.Context, s system) (string, error) {
-	primary, err := s.ready(ctx)
-	if err != nil {
-		return "", err
-	}
-	m := s.common().member(primary)
-	c, err := machine.Server(m.socket)
-	if err != nil {
-		return "", err
-	}
-	costs, err := machine.Measure(ctx, c, m.postmaster())
-	if err != nil {
-		return "", err
-	}
-	db, err := m.open()
-	if err != nil {
-		return "", err
-	}
-	defer db.Close()
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	var costs machine.Costs
 	var version string
-	if err := db.QueryRowContext(ctx, "SHOW server_version").Scan(&version); err != nil {
+	err := wait(ctx, "the cost of a connection", lookEvery, func() (bool, string) {
+		primary, err := s.ready(ctx)
+		if err == nil {
+			costs, version, err = s.common().member(primary).costs(ctx)
+		}
+		return err == nil, fmt.Sprint(err)
+	})
+	if err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s\n%d CPUs, PostgreSQL %s, %s, %s; three members, three hosts of controllers or etcd, all on one machine",
 		costs, runtime.NumCPU(), version, versionOf(ctx, "patroni"), versionOf(ctx, "etcd")), nil
+}
+
+// costs measures the machine with this server, whose version comes with it.
+func (s server) costs(ctx context.Context) (costs machine.Costs, version string, err error) {
+	c, err := machine.Server(s.socket)
+	if err != nil {
+		return costs, "", err
+	}
+	if costs, err = machine.Measure(ctx, c, s.postmaster()); err != nil {
+		return costs, "", err
+	}
+	db, err := s.open()
+	if err != nil {
+		return costs, "", err
+	}
+	defer db.Close()
+	err = db.QueryRowContext(ctx, "SHOW server_version").Scan(&version)
+	return costs, version, err
 }
 
 // versionOf is the first line of what a program says of itself.

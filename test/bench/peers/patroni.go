@@ -90,7 +90,8 @@ func (p *patroni) start() error {
 		return err
 	}
 	for _, m := range p.members {
-		h := host{Host: m.name, Address: m.address, Dir: m.socket, Etcd: strings.Join(clients, ","), Binaries: binaries, Synchronous: p.synchronous}
+		h := host{Host: m.name, Address: m.address, Dir: m.socket, Binaries: binaries, Synchronous: p.synchronous}
+		h.Etcd = strings.Join(clients, ",")
 		if err := p.certificate(h); err != nil {
 			return err
 		}
@@ -282,7 +283,8 @@ func (p *patroni) dsn() string {
 	for _, m := range p.members {
 		addresses = append(addresses, m.address)
 	}
-	return "host=" + strings.Join(addresses, ",") + " port=5432 user=feed password=feed dbname=feed sslmode=require target_session_attrs=read-write"
+	return "host=" + strings.Join(addresses, ",") +
+		" port=5432 user=feed password=feed dbname=feed sslmode=require target_session_attrs=read-write"
 }
 
 func (p *patroni) logs() string {

@@ -77,7 +77,8 @@ func TestPrint(t *testing.T) {
 	tab.print(&out)
 	for _, want := range []string{
 		"\nthis machine\n",
-		"| | Mainstay, acks 1 | Patroni, synchronous | ratio | Mainstay, acks 0 | Patroni, asynchronous | ratio |\n|---|---|---|---|---|---|---|\n",
+		"| | Mainstay, acks 1 | Patroni, synchronous | ratio | Mainstay, acks 0 | Patroni, asynchronous | ratio |\n" +
+			"|---|---|---|---|---|---|---|\n",
 		"| postmaster killed | 1.00 | 3.00 (2.00-4.00), n=2 | 0.33 | - | - | - |\n",
 		"| host cut: rejoin of the old primary | - | - | - | - | - | - |\n",
 		"| acknowledged posts missing | 1 of 70 | not known |  | not known | not known |  |\n",
@@ -98,7 +99,8 @@ func TestKept(t *testing.T) {
 }
 
 func TestHealthy(t *testing.T) {
-	leader, a, b := seen{"e1", "leader", "running", 3, nil}, seen{"e2", "replica", "running", 3, 0.0}, seen{"w1", "sync_standby", "streaming", 3, 0.0}
+	leader := seen{"e1", "leader", "running", 3, nil}
+	a, b := seen{"e2", "replica", "running", 3, 0.0}, seen{"w1", "sync_standby", "streaming", 3, 0.0}
 	with := func(m seen, change func(*seen)) seen {
 		change(&m)
 		return m
@@ -147,15 +149,21 @@ func TestTemplates(t *testing.T) {
 		}
 		return out
 	}
-	if e := read("etcd.yml"); e["name"] != "db-e1" || e["listen-client-urls"] != "http://10.77.1.11:2379" || e["initial-cluster"] != h.Cluster {
+	e := read("etcd.yml")
+	if e["name"] != "db-e1" || e["listen-client-urls"] != "http://10.77.1.11:2379" || e["initial-cluster"] != h.Cluster {
 		t.Errorf("etcd: %v", e)
 	}
 	p := read("patroni.yml")
 	dcs := p["bootstrap"].(map[string]any)["dcs"].(map[string]any)
-	if dcs["synchronous_mode"] != true || dcs["ttl"] != 20 || dcs["loop_wait"] != 1 || dcs["retry_timeout"] != 3 || dcs["primary_start_timeout"] != 0 {
-		t.Errorf("Patroni is not tuned as the command says: %v", dcs)
+	for name, want := range map[string]any{
+		"synchronous_mode": true, "ttl": 20, "loop_wait": 1, "retry_timeout": 3, "primary_start_timeout": 0,
+	} {
+		if dcs[name] != want {
+			t.Errorf("Patroni's %s is %v, want %v", name, dcs[name], want)
+		}
 	}
-	if server := p["postgresql"].(map[string]any); server["listen"] != "10.77.1.11:5432" || server["data_dir"] != dir+"/data" || server["bin_dir"] != h.Binaries {
+	server := p["postgresql"].(map[string]any)
+	if server["listen"] != "10.77.1.11:5432" || server["data_dir"] != dir+"/data" || server["bin_dir"] != h.Binaries {
 		t.Errorf("Patroni's server: %v", server)
 	}
 	if etcd := p["etcd3"].(map[string]any); etcd["hosts"] != h.Etcd {

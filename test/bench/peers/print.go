@@ -55,7 +55,7 @@ func (t *table) print(out io.Writer) {
 	if t.head == "" {
 		return
 	}
-	fmt.Fprintf(out, "\n%s\nMedians (least to most) in seconds. An outage is the client's longest time without an acknowledged write; a rejoin ends\n"+
+	fmt.Fprintf(out, "\n%s\nMedians (least to most) in seconds. An outage is the client's time without an acknowledged write; a rejoin ends\n"+
 		"when the old primary streams again, and begins with that write, or when the cut is healed.\n\n|", t.head)
 	rule := "|---|"
 	for _, pair := range pairs {

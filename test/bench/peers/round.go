@@ -165,7 +165,7 @@ func (r *runner) round(ctx context.Context, fault string) error {
 	rejoin := time.Since(from)
 	r.result.add(fault, outage.Length)
 	r.result.add(fault+afterwards, rejoin)
-	fmt.Fprintf(os.Stderr, "%s, %s: outage %s, rejoin %s\n", r.result.name, fault, outage.Length.Round(time.Millisecond), rejoin.Round(time.Millisecond))
+	fmt.Fprintf(os.Stderr, "%s, %s: outage %.3f s, rejoin %.3f s\n", r.result.name, fault, outage.Length.Seconds(), rejoin.Seconds())
 	return nil
 }
 
