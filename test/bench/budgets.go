@@ -24,15 +24,19 @@ const (
 	clientsItem     = "new connections of the client"
 	bytesItem       = "bytes sent over loopback"
 	walItem         = "WAL bytes"
-	guardItem       = "memory of the largest guard, bytes"
-	agentItem       = "memory of the largest agent, bytes"
+	guardItem       = "memory of the largest guard but for the shared program, bytes"
+	agentItem       = "memory of the largest agent but for the shared program, bytes"
 )
 
-// connectionsPerReplica is the number of new connections that a change needs on each replica, from the fault to the first
-// write; everything else goes over kept sessions. SET IT WITH THE PRODUCT, and say here what each of them proves:
-//  1. the seal's: primary_conninfo is loaded empty ("a new connection shows it")
-//  2. the set's, or the promotion's: the durability list of the new epoch is loaded
+// connectionsPerReplica is the number of new connections that a change needs on each replica; everything else goes over kept
+// sessions. What each of them proves:
+//  1. the seal's: primary_conninfo is loaded empty, no receiver is left, and where WAL ends
+//  2. the promotion's: the durability list of the new epoch is loaded; or that of a replica that follows: its new upstream is
 const connectionsPerReplica = 2
+
+// connectionsBeside are those that a change needs beside: the opening's (timeline, accounts, CHECKPOINT), and one by which
+// a new connection may happen to be proven on each of the three members.
+const connectionsBeside = 4
 
 // replicas of the platform that -cost measures.
 const replicas = 2
@@ -55,9 +59,9 @@ var budgets = []budget{
 	{idlePhase, guardItem, 8 << 20, "8 MB: it waits for a timer and a socket, with its memory locked"},
 	{idlePhase, agentItem, 30 << 20, "30 MB"},
 	{failoverPhase, startedItem, 0, "no program lies on the way of a failover"},
-	{failoverPhase, connectionsItem, connectionsPerReplica * replicas, "what seals and sets prove by new connections, on each replica"},
+	{failoverPhase, connectionsItem, connectionsPerReplica*replicas + connectionsBeside, "what seals, sets and the opening prove by new connections"},
 	{switchoverPhase, startedItem, 0, "no program lies on the way of a switchover"},
-	{switchoverPhase, connectionsItem, connectionsPerReplica * replicas, "what seals and sets prove by new connections, on each replica"},
+	{switchoverPhase, connectionsItem, connectionsPerReplica*replicas + connectionsBeside, "what seals, sets and the opening prove by new connections"},
 }
 
 // figure is one count of a phase.

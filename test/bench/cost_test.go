@@ -123,10 +123,10 @@ func counted(name string) phase {
 	}}
 	to := reading{at: time.Unix(60, 0), busy: 3 * time.Second, loopback: 5000, syncs: map[string]int64{controllerKind: 130}}
 	to.procs = machine.Snapshot{
-		1: {PID: 1, Started: 1, CPU: 3 * time.Second, RSS: 40 << 20, Label: "agent db-e1"},
-		2: {PID: 2, Started: 2, CPU: time.Second, RSS: 5 << 20, Label: "guard feed-e1"},
-		3: {PID: 3, Started: 3, RSS: 6 << 20, Label: "keeper feed-e1"},
-		4: {PID: 4, Started: 4, CPU: 2 * time.Second, RSS: 90 << 20, Label: "postgres feed-e1"},
+		1: {PID: 1, Started: 1, CPU: 3 * time.Second, Own: 40 << 20, Label: "agent db-e1"},
+		2: {PID: 2, Started: 2, CPU: time.Second, Own: 5 << 20, Label: "guard feed-e1"},
+		3: {PID: 3, Started: 3, Own: 6 << 20, Label: "keeper feed-e1"},
+		4: {PID: 4, Started: 4, CPU: 2 * time.Second, Own: 90 << 20, Label: "postgres feed-e1"},
 	}
 	r := record{
 		starts: []machine.Start{

@@ -19,7 +19,7 @@ type Process struct {
 	PID, Parent int
 	Started     uint64        // in ticks since boot; with PID it names the process
 	CPU         time.Duration // of itself and of the children it has waited for
-	RSS         int64         // bytes, shared pages included
+	Own         int64         // memory in bytes, but for what is shared: all of Mainstay is one binary, whose pages are there once
 	Program     string        // path of its executable; "" for a kernel thread, for one that has ended, or where it may not be read
 	Args        []string
 	Label       string // what Take's caller calls it, or its parent
@@ -78,7 +78,12 @@ func read(pid int) (Process, error) {
 		return p, err
 	}
 	p.Program, p.Args = program(pid)
-	return p, nil
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if fields := strings.Fields(string(statm)); err == nil && len(fields) > 2 { // size, resident, shared
+		shared, _ := strconv.ParseInt(fields[2], 10, 64)
+		p.Own -= shared * int64(os.Getpagesize())
+	}
+	return p, err
 }
 
 // program is what a process runs by now.
@@ -100,7 +105,7 @@ func parseStat(pid int, raw []byte) (Process, error) {
 		errs = append(errs, err)
 		return n
 	}
-	p := Process{PID: pid, Parent: int(number(4)), Started: uint64(number(22)), RSS: number(24) * int64(os.Getpagesize())}
+	p := Process{PID: pid, Parent: int(number(4)), Started: uint64(number(22)), Own: number(24) * int64(os.Getpagesize())}
 	p.CPU = time.Duration(number(14)+number(15)+number(16)+number(17)) * tick
 	return p, errors.Join(errs...)
 }
@@ -137,11 +142,11 @@ func Spent(before, after Snapshot) map[string]time.Duration {
 	return spent
 }
 
-// Memory is the largest RSS of a process of each label, in bytes.
+// Memory is the most own memory of a process of each label, in bytes.
 func (s Snapshot) Memory() map[string]int64 {
 	most := map[string]int64{}
 	for _, p := range s {
-		most[p.Label] = max(most[p.Label], p.RSS)
+		most[p.Label] = max(most[p.Label], p.Own)
 	}
 	return most
 }

@@ -13,7 +13,7 @@ func TestParseStat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.PID != 42 || p.Parent != 7 || p.Started != 123456 || p.CPU != 2500*time.Millisecond || p.RSS != 300*int64(os.Getpagesize()) {
+	if p.PID != 42 || p.Parent != 7 || p.Started != 123456 || p.CPU != 2500*time.Millisecond || p.Own != 300*int64(os.Getpagesize()) {
 		t.Errorf("%+v", p)
 	}
 	for _, bad := range []string{"", "42 (a) S 7", "42 (a) S x 42 42 0 -1 4194560 10 20 0 0 150 50 30 20 20 0 5 0 123456 99999999 300 0"} {
@@ -67,7 +67,7 @@ func TestSpent(t *testing.T) {
 }
 
 func TestMemory(t *testing.T) {
-	s := Snapshot{1: {RSS: 5, Label: "guard"}, 2: {RSS: 7, Label: "guard"}, 3: {RSS: 9, Label: "agent"}}
+	s := Snapshot{1: {Own: 5, Label: "guard"}, 2: {Own: 7, Label: "guard"}, 3: {Own: 9, Label: "agent"}}
 	if got := s.Memory(); got["guard"] != 7 || got["agent"] != 9 {
 		t.Errorf("%v", got)
 	}
@@ -91,7 +91,7 @@ func TestTake(t *testing.T) {
 		t.Fatal(err)
 	}
 	child := s[cmd.Process.Pid]
-	if child.Parent != os.Getpid() || child.Label != "test" || child.Started == 0 || child.RSS == 0 {
+	if child.Parent != os.Getpid() || child.Label != "test" || child.Started == 0 || child.Own == 0 {
 		t.Errorf("the child is %+v", child)
 	}
 	if found := s.PIDs(func(label string) bool { return label == "test" }); len(found) < 2 {
