@@ -39,7 +39,10 @@ func (o Owner) as(stranger func(path string) (*osuser.User, error), path string,
 	case o.UID != 0:
 		who = &osuser.User{UID: o.UID, GID: o.GID}
 	}
-	return who.Do(f)
+	if err = who.Do(f); errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w, to user %d, who can change folders above it: give it the folder (chown %d), or make all folders above root's", err, who.UID, who.UID)
+	}
+	return err
 }
 
 // open opens a file to read. Anything but a regular one might never end.

@@ -52,11 +52,15 @@ func newOwnUser(t *testing.T, tr *trial) *ownUser {
 	return u
 }
 
-// folder makes a folder that belongs to the owner of the data.
+// folder makes a folder that belongs to the owner of the data, like each one above it: a copy of the data is made beside it.
 func (u *ownUser) folder(t *testing.T, parts ...string) string {
 	t.Helper()
-	path := filepath.Join(append([]string{u.Dir, "own"}, parts...)...)
+	path := filepath.Join(u.Dir, "own")
 	u.check(t, os.MkdirAll(path, 0o755), u.give(path))
+	for _, part := range parts {
+		path = filepath.Join(path, part)
+		u.check(t, os.MkdirAll(path, 0o755), u.give(path))
+	}
 	return path
 }
 
