@@ -15,11 +15,9 @@
 set -euo pipefail
 VERSION=15.18-0+deb12u1
 work=$(mktemp -d)
-server=
 finish() {
-  [ -z "$server" ] || kill -INT "$server" 2>/dev/null || :
   exec 3>&- || :
-  wait 2>/dev/null || :
+  [ ! -f "$work/data/postmaster.pid" ] || as "$bin/pg_ctl" -D "$work/data" -m fast -w stop >/dev/null || :
   rm -rf "$work"
 }
 trap finish EXIT
@@ -32,10 +30,8 @@ as() { if [ "$(id -u)" -eq 0 ]; then setpriv --reuid nobody --regid nogroup --cl
 mkdir data socket
 [ "$(id -u)" -ne 0 ] || chown nobody:nogroup data socket
 as "$bin/initdb" -D data -U postgres -A trust -L "$work/root/usr/share/postgresql/15" --no-sync >/dev/null
-as "$bin/postgres" -D data -k "$work/socket" -c listen_addresses= 2>server.log &
-server=$!
+as "$bin/pg_ctl" -D data -l data/server.log -w -o "-k '$work/socket' -c listen_addresses=" start >/dev/null
 new() { "$bin/psql" -XAtq -h "$work/socket" -U postgres -d postgres -c "$1"; }
-until new 'SELECT 1' >/dev/null 2>&1; do kill -0 "$server"; sleep 0.1; done
 "$bin/postgres" --version
 
 mkfifo asks
