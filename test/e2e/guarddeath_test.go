@@ -118,12 +118,17 @@ type directWriter struct {
 
 func (tr *trial) writeDirectly(t *testing.T, member string) *directWriter {
 	t.Helper()
-	db, err := pgclient.Open(tr.HostDSN(member), pgclient.Options{Name: "direct", AnyServer: true})
+	o := patient
+	o.Name, o.AnyServer = "direct", true
+	db, err := pgclient.Open(tr.HostDSN(member), o)
 	tr.check(t, err)
 	d := &directWriter{}
 	ctx, cancel := context.WithCancel(tr.ctx)
 	t.Cleanup(func() { cancel(); d.wg.Wait(); db.Close() })
-	tr.check(t, d.once(ctx, db, "CREATE TABLE IF NOT EXISTS direct (at timestamptz)"))
+	tr.check(t, tr.Wait(tr.ctx, "the table of the direct client", func() (bool, string) {
+		err := d.once(ctx, db, "CREATE TABLE IF NOT EXISTS direct (at timestamptz)")
+		return err == nil, errText(err)
+	}))
 	d.wg.Go(func() {
 		for ctx.Err() == nil {
 			if d.once(ctx, db, "INSERT INTO direct VALUES (clock_timestamp())") == nil {

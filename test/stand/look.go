@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"mainstay/controller/pgdial"
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
@@ -193,17 +194,19 @@ func number(id string) (n int) {
 
 // Application makes the sample app's database and role, and returns the DSN that finds the primary among all members.
 func (s *Stand) Application(ctx context.Context) (string, error) {
-	c, err := s.Cluster(ctx)
-	if err != nil {
-		return "", err
-	}
-	if _, err := s.SQL(ctx, c.Primary, "postgres", "CREATE ROLE feed LOGIN PASSWORD 'feed'"); err != nil {
-		return "", err
-	}
-	if _, err := s.SQL(ctx, c.Primary, "postgres", "CREATE DATABASE feed OWNER feed"); err != nil {
-		return "", err
-	}
-	return s.DSN(), nil
+	err := s.Wait(ctx, "the application's role and database", func() (bool, string) { // on a busy machine the primary may just move
+		c, err := s.Cluster(ctx)
+		for _, create := range []string{"ROLE feed LOGIN PASSWORD 'feed'", "DATABASE feed OWNER feed"} {
+			if err == nil {
+				_, err = s.SQL(ctx, c.Primary, "postgres", "CREATE "+create)
+			}
+			if code := pgdial.SQLState(err); code == "42710" || code == "42P04" { // it is there
+				err = nil
+			}
+		}
+		return err == nil, fmt.Sprint(err)
+	})
+	return s.DSN(), err
 }
 
 // DSN names every member; the client takes the one that is writable. It has the keyword form: lib/pq 1.12.3 does not

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"time"
 
 	"github.com/lib/pq"
 
@@ -25,12 +24,6 @@ type Direct struct {
 	db  *sql.DB
 }
 
-// Limits of Setup: it measures nothing, and a busy machine needs its time.
-const (
-	setupConnect   = 5 * time.Second
-	setupStatement = 30 * time.Second
-)
-
 // NewDirect prepares a target; the zero Options are its strategy's. The caller closes it after the clients that use it.
 func NewDirect(dsn string, o pgclient.Options) (*Direct, error) {
 	if o.Name == "" {
@@ -47,19 +40,9 @@ func NewDirect(dsn string, o pgclient.Options) (*Direct, error) {
 // Close ends what connections are left.
 func (d *Direct) Close() error { return d.db.Close() }
 
-// Setup creates the feed's tables. One try.
+// Setup creates the feed's tables; see pgclient.Make.
 func (d *Direct) Setup(ctx context.Context) error {
-	db, err := pgclient.Open(d.dsn, pgclient.Options{Name: "loadclient", Connect: setupConnect, Statement: setupStatement})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	c, err := db.Conn(ctx)
-	if err != nil {
-		return fmt.Errorf("create the tables of the feed: %w", err)
-	}
-	defer c.Close()
-	if _, err := pgclient.Exec(ctx, c, feed.Schema); err != nil {
+	if err := pgclient.Make(ctx, d.dsn, "loadclient", feed.Schema); err != nil {
 		return fmt.Errorf("create the tables of the feed: %w", err)
 	}
 	return nil

@@ -86,19 +86,9 @@ type operation struct {
 	open           bool // no answer: a write that may take effect at any time from its call on
 }
 
-// Setup makes the table. One try, with the time that a busy machine needs.
+// Setup makes the table; see pgclient.Make.
 func Setup(ctx context.Context, dsn string) error {
-	db, err := pgclient.Open(dsn, pgclient.Options{Name: "register", Connect: 5 * time.Second, Statement: 30 * time.Second})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	c, err := db.Conn(ctx)
-	if err == nil {
-		defer c.Close()
-		_, err = pgclient.Exec(ctx, c, schema)
-	}
-	if err != nil {
+	if err := pgclient.Make(ctx, dsn, "register", schema); err != nil {
 		return fmt.Errorf("create the table of the registers: %w", err)
 	}
 	return nil
