@@ -181,19 +181,27 @@ func (s *Stand) SQL(ctx context.Context, member, database, statements string) (s
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Application makes the sample app's database and role, and returns the DSN that finds the primary among all members.
+// Application makes the sample app's database and role, as soon as there is a primary that lets it, and returns the DSN that
+// finds the primary among all members.
 func (s *Stand) Application(ctx context.Context) (string, error) {
+	return s.DSN(), s.Wait(ctx, "the application's database", func() (bool, string) {
+		err := s.application(ctx)
+		return err == nil, fmt.Sprint(err)
+	})
+}
+
+func (s *Stand) application(ctx context.Context) error {
 	c, err := s.Cluster(ctx)
 	if err != nil {
-		return "", err
+		return err
 	}
-	if _, err := s.SQL(ctx, c.Primary, "postgres", "CREATE ROLE feed LOGIN PASSWORD 'feed'"); err != nil {
-		return "", err
+	for _, text := range []string{"CREATE ROLE feed LOGIN PASSWORD 'feed'", "CREATE DATABASE feed OWNER feed"} {
+		_, err := s.SQL(ctx, c.Primary, "postgres", text)
+		if err != nil && !strings.Contains(err.Error(), "already exists") { // from an earlier try
+			return err
+		}
 	}
-	if _, err := s.SQL(ctx, c.Primary, "postgres", "CREATE DATABASE feed OWNER feed"); err != nil {
-		return "", err
-	}
-	return s.DSN(), nil
+	return nil
 }
 
 // DSN names every member; the client takes the one that is writable. It has the keyword form: lib/pq 1.12.3 does not
