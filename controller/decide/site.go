@@ -68,7 +68,8 @@ func (in Input) silenceOf(site string) (silence time.Duration, hosts int) {
 	return silence, hosts
 }
 
-// hears: a controller has fresh contact with a member of the site.
+// hears: a controller has fresh contact with a member of the site, or has not come to ask it: only a probe that failed agrees that
+// the site is lost.
 func (in Input) hears(controller, site string) bool {
 	for i := range in.State.Platform.Clusters {
 		conf := &in.State.Platform.Clusters[i]
@@ -77,7 +78,8 @@ func (in Input) hears(controller, site string) bool {
 			if in.State.Platform.SiteOf(m.Host) != site {
 				continue
 			}
-			if v := in.View.Vote(controller, m, in.suspect(), in.Now); v != nil && (v.Heard(2*platform.Heartbeat(conf.Lease)) || v.Probed(in.suspect())) {
+			v, suspect := in.View.Vote(controller, m, in.suspect(), in.Now), in.suspect()
+			if v != nil && (v.Heard(2*platform.Heartbeat(conf.Lease)) || v.Probed(suspect) || !v.Failed(2*suspect)) {
 				return true
 			}
 		}

@@ -45,6 +45,11 @@ func TestSiteLost(t *testing.T) {
 		{"its controller still speaks", func(st *stage) { st.votes("c3", "north", false); st.votes("c1", "east", false) }, false},
 		{"north hears it", func(st *stage) { st.votes("c3", "north", true) }, false},
 		{"north says nothing: no majority", func(st *stage) {}, false},
+		{"north has not asked yet", func(st *stage) {
+			st.number++
+			v := health.Vote{Cluster: "feed", Member: "m1", HeardMS: 1200, ProbedMS: 40_000}
+			st.view.FoldVotes(health.Votes{Observer: "c3", Site: "north", Number: st.number, Votes: []health.Vote{v}}, st.now)
+		}, false},
 	} {
 		st := twoSites(t, 1, nil)
 		st.vanish()

@@ -152,8 +152,17 @@ func readFrom(path string, offset int64) (string, error) {
 	return string(raw[min(offset, int64(len(raw))):]), nil
 }
 
-// logConnections makes every server log them, from now on.
+// logConnections makes every server log them, from now on, as soon as it lets that.
 func (b *bench) logConnections(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	return b.Wait(ctx, "the servers to log connections", func() (bool, string) {
+		err := b.setLogging(ctx)
+		return err == nil, fmt.Sprint(err)
+	})
+}
+
+func (b *bench) setLogging(ctx context.Context) error {
 	for member := range b.members() {
 		for _, s := range logSettings {
 			if _, err := b.SQL(ctx, member, "postgres", "ALTER SYSTEM SET "+s); err != nil {
