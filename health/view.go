@@ -13,7 +13,7 @@ type View struct {
 	// Since is when this controller began to look. A host that has never been heard is silent only since then: a new
 	// leader restarts the observation timers, late rather than early.
 	Since time.Duration
-	hosts map[string]*seen
+	hosts map[string]seen
 	// streamed is when each incarnation was last seen streaming by a primary.
 	streamed map[string]time.Duration
 	// votes are the other controllers' by name.
@@ -29,7 +29,7 @@ type rival struct {
 	at  time.Duration
 }
 
-// seen is a host's last report. It is replaced, never edited, so that copies of the view share it.
+// seen is a host's last report. That is never edited, so that copies of the view share it.
 type seen struct {
 	report *Report
 	at     time.Duration
@@ -37,7 +37,7 @@ type seen struct {
 
 // NewView starts an empty view at now.
 func NewView(now time.Duration) *View {
-	return &View{Since: now, hosts: map[string]*seen{}, streamed: map[string]time.Duration{}, votes: map[string]seenVotes{}, rivals: map[string]rival{}}
+	return &View{Since: now, hosts: map[string]seen{}, streamed: map[string]time.Duration{}, votes: map[string]seenVotes{}, rivals: map[string]rival{}}
 }
 
 // Fold takes in a report that arrived at now, and tells whether it speaks for its host: bound is the run id that the log
@@ -45,14 +45,17 @@ func NewView(now time.Duration) *View {
 // a run lasts as long as a boot of its host. A report that is older than the one known changes nothing. The view keeps it: it
 // is not changed any more.
 func (v *View) Fold(r *Report, bound string, hold, now time.Duration) bool {
-	if v.rival(r, bound, hold, now) {
+	old, ok := v.hosts[r.Host]
+	switch {
+	case ok && old.report.RunID == r.RunID:
+		if old.report.Number >= r.Number {
+			return true
+		}
+	case v.rival(r, bound, hold, now):
 		v.rivals[r.Host] = rival{r.RunID, now}
 		return false
 	}
-	if old, ok := v.hosts[r.Host]; ok && old.report.RunID == r.RunID && old.report.Number >= r.Number {
-		return true
-	}
-	v.hosts[r.Host] = &seen{r, now}
+	v.hosts[r.Host] = seen{r, now}
 	for i := range r.Members {
 		if r.Members[i].Role != RolePrimary {
 			continue
@@ -66,15 +69,12 @@ func (v *View) Fold(r *Report, bound string, hold, now time.Duration) bool {
 	return true
 }
 
-// rival: somebody else speaks for the host. Where the log knows no run, it is who was heard first.
+// rival: somebody else than who was heard last speaks for the host. Where the log knows no run, it is who was heard first.
 func (v *View) rival(r *Report, bound string, hold, now time.Duration) bool {
-	old, ok := v.hosts[r.Host]
-	switch {
-	case r.RunID == bound:
+	if r.RunID == bound {
 		return false
-	case ok && old.report.RunID == r.RunID:
-		return false
-	case ok:
+	}
+	if old, ok := v.hosts[r.Host]; ok {
 		return now-old.at <= hold
 	}
 	return bound != "" && now-v.Since <= hold
@@ -141,7 +141,7 @@ func (v *View) ForgetVotes() { clear(v.votes) }
 func (v *View) Refresh(now time.Duration) {
 	v.Since, v.imagined = now-24*time.Hour, true
 	for h, s := range v.hosts {
-		v.hosts[h] = &seen{s.report, now}
+		v.hosts[h] = seen{s.report, now}
 	}
 }
 
@@ -158,6 +158,6 @@ func (v *View) Replace(m *platform.Member, change func(*Member)) {
 	r.Members = slices.Clone(r.Members)
 	if known := r.Member(m.Name); known != nil {
 		change(known)
-		v.hosts[m.Host] = &seen{&r, old.at}
+		v.hosts[m.Host] = seen{&r, old.at}
 	}
 }

@@ -151,7 +151,11 @@ func (c *Core) Report(id uint64, r *health.Report, now time.Duration) Out {
 	if r.Platform != "" && r.Platform == c.state.PlatformID {
 		c.heardOf = max(c.heardOf, r.Generation)
 	}
-	speaks := c.view.Fold(r, c.state.Runs[r.Host], c.hold(r.Host), now)
+	bound, hold := c.state.Runs[r.Host], time.Duration(0)
+	if r.RunID != bound {
+		hold = c.hold(r.Host)
+	}
+	speaks := c.view.Fold(r, bound, hold, now)
 	switch {
 	case !c.leading:
 		return Out{Replies: []Reply{{ID: id, Err: ErrNotLeader}}}

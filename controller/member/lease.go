@@ -9,9 +9,9 @@ import (
 // Clocks remembers the clock read before each report, so that a lease ends counted from the request, never from the
 // answer (L1).
 type Clocks struct {
-	run  string
-	next uint64
-	sent map[uint64]time.Duration
+	run         string
+	first, next uint64
+	sent        [remembered]time.Duration
 }
 
 // remembered is how many reports may be unanswered; older answers are worthless anyway.
@@ -19,14 +19,13 @@ const remembered = 256
 
 // NewClocks begins with report number first+1; an agent that restarts goes on above every number of its former life.
 func NewClocks(run string, first uint64) *Clocks {
-	return &Clocks{run: run, next: first, sent: map[uint64]time.Duration{}}
+	return &Clocks{run: run, first: first, next: first}
 }
 
 // Send notes the clock s for a new report and returns its number. s was read before anything else about the report.
 func (c *Clocks) Send(s time.Duration) uint64 {
 	c.next++
-	c.sent[c.next] = s
-	delete(c.sent, c.next-remembered)
+	c.sent[c.next%remembered] = s
 	return c.next
 }
 
@@ -35,11 +34,10 @@ func (c *Clocks) Last() uint64 { return c.next }
 
 // End is when a lease of that length, granted for report number of this run, ends; false if it was never sent by it.
 func (c *Clocks) End(run string, number uint64, length time.Duration) (time.Duration, bool) {
-	s, ok := c.sent[number]
-	if !ok || run != c.run {
+	if run != c.run || number <= c.first || number > c.next || c.next-number >= remembered {
 		return 0, false
 	}
-	return s + length, true
+	return c.sent[number%remembered] + length, true
 }
 
 // Extend takes over a grant. A lease of the same epoch never shrinks; one of a lower epoch is not taken at all (S3).

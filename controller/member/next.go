@@ -30,7 +30,7 @@ func Next(in Input) Act {
 
 // always is what is done whatever the goal: an ended primary's tree is ended to the last process, and its epoch closed, so
 // that nothing but a higher epoch starts a primary here again.
-func (in Input) always() (Act, bool) {
+func (in *Input) always() (Act, bool) {
 	switch {
 	case in.Seen.Process == health.ProcessEnding:
 		return in.act(Kill, "the postmaster is gone, others of its tree live on"), true
@@ -49,17 +49,17 @@ func (in Input) always() (Act, bool) {
 }
 
 // outdated: a goal of a lower epoch than one that was obeyed changes nothing (S3).
-func (in Input) outdated() Act {
+func (in *Input) outdated() Act {
 	return in.wait(fmt.Sprintf("its goal is of epoch %s, and it has obeyed %s already: waiting for a newer goal", in.Goal.Epoch, in.Durable.Epoch))
 }
 
 // adopting: it runs, it was never ours, and the controllers have taken its cluster in.
-func (in Input) adopting() bool {
+func (in *Input) adopting() bool {
 	wanted := in.Goal.Kind == platform.GoalPrimary || in.Goal.Kind == platform.GoalReplica
 	return wanted && in.Durable.SystemID == "" && in.Seen.Adoptable && in.Seen.Role != health.RoleUnknown && !in.foreign()
 }
 
-func (in Input) primary() Act {
+func (in *Input) primary() Act {
 	g, d := in.Goal, in.Durable
 	switch {
 	case g.Epoch.Less(d.Epoch):
@@ -95,7 +95,7 @@ func (in Input) primary() Act {
 // becomePrimary starts or promotes, under a lease. Ran is on disk first, so that the end of this primary closes its epoch.
 // Data on the epoch's own timeline is started; data on an earlier one is promoted to it, from a standby, because a plain
 // start would go on writing the old primary's timeline.
-func (in Input) becomePrimary() Act {
+func (in *Input) becomePrimary() Act {
 	g, d, s := in.Goal, in.Durable, in.Seen
 	d.Ran, d.Sealed, d.Incarnation = g.Epoch, platform.Epoch{}, g.Incarnation
 	switch {
@@ -114,7 +114,7 @@ func (in Input) becomePrimary() Act {
 }
 
 // leading keeps a running primary in order.
-func (in Input) leading() Act {
+func (in *Input) leading() Act {
 	g, d := in.Goal, in.Durable
 	set := lastSet(g)
 	switch {
@@ -139,7 +139,7 @@ func (in Input) leading() Act {
 	return in.wait("")
 }
 
-func (in Input) sealed() Act {
+func (in *Input) sealed() Act {
 	g, d := in.Goal, in.Durable
 	switch {
 	case !d.Epoch.Less(g.Epoch):
@@ -178,7 +178,7 @@ func (in Input) sealed() Act {
 	return in.wait("")
 }
 
-func (in Input) stopped() Act {
+func (in *Input) stopped() Act {
 	g, d := in.Goal, in.Durable
 	if g.Epoch.Less(d.Epoch) {
 		return in.outdated()
@@ -197,7 +197,7 @@ func (in Input) stopped() Act {
 }
 
 // released lets go of a member that was removed from the platform. Nothing is started, stopped or killed for it any more.
-func (in Input) released() Act {
+func (in *Input) released() Act {
 	switch d := in.Durable; {
 	case in.Goal.Epoch.Less(d.Epoch):
 		return in.outdated()
@@ -207,16 +207,16 @@ func (in Input) released() Act {
 	return in.act(Release, "it was removed from the platform")
 }
 
-func (in Input) foreign() bool {
+func (in *Input) foreign() bool {
 	want := in.Goal.SystemID
 	return in.Seen.Data == health.DataForeign || want != "" && in.Seen.Data == health.DataPresent && in.Seen.SystemID != "" && in.Seen.SystemID != want
 }
 
-func (in Input) act(k Kind, why string) Act { return Act{Kind: k, Durable: in.Durable, Why: why} }
+func (in *Input) act(k Kind, why string) Act { return Act{Kind: k, Durable: in.Durable, Why: why} }
 
-func (in Input) persist(d Durable, why string) Act { return Act{Kind: Persist, Durable: d, Why: why} }
+func (in *Input) persist(d Durable, why string) Act { return Act{Kind: Persist, Durable: d, Why: why} }
 
-func (in Input) wait(what string) Act { return Act{Durable: in.Durable, Wait: what} }
+func (in *Input) wait(what string) Act { return Act{Durable: in.Durable, Wait: what} }
 
 func lastSet(g platform.Goal) platform.Set {
 	if len(g.Sets) == 0 {

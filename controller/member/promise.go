@@ -22,7 +22,7 @@ func (p Promised) until(longest time.Duration) time.Duration {
 
 // barred says why a seal or a promotion must wait for a promise, "" if it need not (L5). Who is sealed already, who ran the
 // last epoch it obeyed, and who joins a cluster's first epoch, cannot have promised since.
-func (in Input) barred() string {
+func (in *Input) barred() string {
 	d, until := in.Durable, in.Promised.until(in.Goal.Lease)
 	if in.Now >= until || !d.Sealed.IsZero() || in.Goal.Epoch.Number <= 1 || !d.Ran.IsZero() && d.Ran == d.Epoch {
 		return ""

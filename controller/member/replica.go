@@ -9,7 +9,7 @@ import (
 
 // replica brings a member to stream from the goal's upstream, from whatever state it is in: follow, else rewind, else
 // rebuild, each bounded, and nothing discarded under the name it was acknowledged by (S9, durability sets).
-func (in Input) replica() Act {
+func (in *Input) replica() Act {
 	g, d := in.Goal, in.Durable
 	switch {
 	case g.Epoch.Less(d.Epoch):
@@ -39,12 +39,12 @@ func (in Input) replica() Act {
 }
 
 // rebuildDue: a restart did not help either, and the controllers have given a name for other data.
-func (in Input) rebuildDue() bool {
+func (in *Input) rebuildDue() bool {
 	return in.Goal.Opened && in.Memory.Restarted && in.Now-in.Memory.StreamedAt > streamWithin && in.Goal.Incarnation != in.Durable.Incarnation
 }
 
 // restart decides what a stopped member's data is good for.
-func (in Input) restart() Act {
+func (in *Input) restart() Act {
 	if in.rebuildDue() {
 		return in.discard(Clone, "rebuild", "it has not streamed for "+streamWithin.String()+", nor after a restart")
 	}
@@ -73,7 +73,7 @@ const (
 
 // course compares the data with the primary's history. Data that ended as a primary, and not cleanly, may hold WAL that
 // no other member has, so it is never simply followed on (S9).
-func (in Input) course() course {
+func (in *Input) course() course {
 	g, s := in.Goal, in.Seen
 	switch {
 	case !g.Opened:
@@ -97,7 +97,7 @@ func (in Input) course() course {
 }
 
 // follow keeps a running standby streaming from the goal's upstream.
-func (in Input) follow() Act {
+func (in *Input) follow() Act {
 	g, s := in.Goal, in.Seen
 	if s.Timeline != g.Timeline && !s.Known && s.Upstream != upstreamName(g) {
 		return in.wait("waiting for the end of its WAL, to tell whether it is part of the primary's history")
@@ -128,7 +128,7 @@ func (in Input) follow() Act {
 	return in.wait("waiting for the stream from " + upstreamName(g))
 }
 
-func (in Input) upkeep() Act {
+func (in *Input) upkeep() Act {
 	if missing(in.Seen.Slots, in.Goal.Slots) || len(in.Seen.Strays) > 0 {
 		return in.act(Slots, "a slot for every other member")
 	}
@@ -136,7 +136,7 @@ func (in Input) upkeep() Act {
 }
 
 // repair goes one rung further with a standby that neither starts nor streams: restart, then rebuild.
-func (in Input) repair(why string) Act {
+func (in *Input) repair(why string) Act {
 	if in.Seen.Process == health.ProcessRunning && !in.Memory.Restarted {
 		return in.act(StopClean, why+": restart it")
 	}
@@ -151,7 +151,7 @@ func (in Input) repair(why string) Act {
 
 // discard rewinds or rebuilds, which needs a confirmed goal (L8: all goals are), an open primary, and a name under which
 // the present data never acknowledged anything.
-func (in Input) discard(k Kind, needs, why string) Act {
+func (in *Input) discard(k Kind, needs, why string) Act {
 	if in.Goal.Incarnation == in.Durable.Incarnation {
 		return Act{Durable: in.Durable, Needs: needs, Wait: "waiting for a new incarnation for the " + needs + ": " + why}
 	}
@@ -167,7 +167,7 @@ func (in Input) discard(k Kind, needs, why string) Act {
 // countedOn is the durability set in force that the data in place belongs to: it first leaves every set by the drop rule
 // (S2). Only where the newest set cannot do without this member's next data, or nobody is left to be in it, would waiting
 // never end: the primary holds everything, and this copy is renewed from it.
-func (in Input) countedOn() uint64 {
+func (in *Input) countedOn() uint64 {
 	if last := lastSet(in.Goal); len(in.Goal.Sets) > 0 && last.Acks == 0 || last.Has(in.Goal.Incarnation) {
 		return 0
 	}
@@ -179,7 +179,7 @@ func (in Input) countedOn() uint64 {
 	return 0
 }
 
-func (in Input) clone(why string) Act {
+func (in *Input) clone(why string) Act {
 	if !in.Goal.Opened {
 		return in.wait("waiting for the primary to open before the clone")
 	}
@@ -187,7 +187,7 @@ func (in Input) clone(why string) Act {
 }
 
 // rename is an act after which the data bears the goal's incarnation.
-func (in Input) rename(k Kind, why string) Act {
+func (in *Input) rename(k Kind, why string) Act {
 	d := in.Durable
 	if k == StartStandby || k == Settings {
 		d.Incarnation = in.Goal.Incarnation
@@ -196,7 +196,7 @@ func (in Input) rename(k Kind, why string) Act {
 }
 
 // replicaSyncNames is what a replica shows on a new connection when it has loaded its list.
-func (in Input) replicaSyncNames() string { return SyncNames(ReplicaSet()) }
+func (in *Input) replicaSyncNames() string { return SyncNames(ReplicaSet()) }
 
 // ReplicaSet is the durability list that every replica keeps loaded, under whatever sets: one that nobody satisfies, so that
 // a promotion never opens without its own. It is never empty, not even while commits wait for nobody: backends obey a flag

@@ -136,7 +136,7 @@ func (a *agent) obey(answer *wire.ReportAnswer) {
 	for _, m := range a.host.members {
 		if goal, ok := answer.Goals[m.name]; ok && answer.Number >= m.goalFrom {
 			m.wants(goal, answer.Number)
-			m.keepTenure()
+			m.keepTenure(answer.Version)
 		}
 	}
 	if s, ours := a.clocks.End(answer.RunID, answer.Number, 0); ours {

@@ -70,7 +70,10 @@ func (m *appMinder) leave() {
 // back runs f in this life of the agent, once it is not stopped: how what goes on beside the loop comes back to it.
 func (m *appMinder) back(f func()) func() {
 	e := m.backing(f)
-	return func() { m.w.happen(e) }
+	return func() {
+		now := e // it may be called more than once
+		m.w.happen(&now)
+	}
 }
 
 func (m *appMinder) backing(f func()) event {

@@ -44,6 +44,8 @@ type run struct {
 	promised member.Promised
 	vouching vouching
 	keeping  *member.Tenure // its write is under way
+	// keptUnder is the version of the goals of which kept is what this run would write, "" for none.
+	keptUnder string
 	seen     member.Seen    // the last look that was answered
 	lookedAt time.Duration
 }

@@ -75,7 +75,7 @@ func (n *network) streams(from, to node, what happening) {
 
 // awake runs f once a node is not stopped any more.
 func (n *network) awake(a node, f func()) {
-	n.w.happen(event{what: call(f), where: a, from: nowhere})
+	n.w.happen(&event{what: call(f), where: a, from: nowhere})
 }
 
 // freeze stops a node's processes for a while, at most until everything heals.

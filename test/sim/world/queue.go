@@ -2,20 +2,22 @@ package world
 
 import "time"
 
-// queue orders events by time, then by when they were asked for: a total order, so that a seed replays.
+// queue orders events by time, then by when they were asked for: a total order, so that a seed replays. Time is cut into
+// slots. What comes soon hangs in the wheel by its slot, and is put in order only when that comes.
 type queue struct {
-	line  []place       // a binary heap
-	spare []*event      // used up
-	now   time.Duration // true time, which no process can read
+	now   time.Duration   // true time, which no process can read
+	slot  time.Duration   // the number of the one that has come
+	due   []*event        // those of that slot and of slots before, the earliest last
+	wheel [onWheel]*event // those of the next slots, linked, in no order
+	far   []*event        // those that come later
+	used  *event          // to be used again, linked
 	count uint64
 }
 
-// place is an event's in the line.
-type place struct {
-	at  time.Duration
-	seq uint64
-	*event
-}
+const (
+	slotLength time.Duration = 1 << 22 // 4 ms
+	onWheel                  = 256
+)
 
 // event is what happens at a moment, unless what it belongs to is over or out of reach by then.
 type event struct {
@@ -24,6 +26,10 @@ type event struct {
 	life  int  // the one that it belongs to
 	where node // whose processes must not be stopped, or nowhere
 	from  node // where it was sent from, if it comes over the network, or nowhere
+
+	at   time.Duration
+	seq  uint64
+	next *event // on the wheel, or among the used ones
 }
 
 type happening interface{ happen() }
@@ -33,7 +39,7 @@ type call func()
 
 func (f call) happen() { f() }
 
-func (p *place) before(o *place) bool { return p.at < o.at || p.at == o.at && p.seq < o.seq }
+func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.seq < o.seq }
 
 // at runs f at true time t, or now if that has passed.
 func (q *queue) at(t time.Duration, f func()) {
@@ -48,67 +54,82 @@ func (q *queue) lets(d time.Duration, what happening) {
 
 // add lets e happen at true time t, or now if that has passed.
 func (q *queue) add(t time.Duration, e event) {
+	p := q.used
+	if p == nil {
+		p = new(event)
+	}
+	q.used = p.next
+	*p = e
+	q.again(t, p)
+}
+
+func (q *queue) again(t time.Duration, e *event) {
 	q.count++
-	p := place{max(t, q.now), q.count, q.fresh()}
-	*p.event = e
-	q.line = append(q.line, p)
-	h, i := q.line, len(q.line)-1
-	for i > 0 {
-		up := (i - 1) / 2
-		if !p.before(&h[up]) {
-			break
-		}
-		h[i] = h[up]
-		i = up
-	}
-	h[i] = p
+	e.at, e.seq, e.next = max(t, q.now), q.count, nil
+	q.place(e)
 }
 
-// fresh is an event to fill in.
-func (q *queue) fresh() *event {
-	n := len(q.spare)
-	if n == 0 {
-		return new(event)
+func (q *queue) place(e *event) {
+	switch slot := e.at / slotLength; {
+	case slot <= q.slot:
+		q.insert(e)
+	case slot < q.slot+onWheel:
+		head := &q.wheel[slot%onWheel]
+		e.next, *head = *head, e
+	default:
+		q.far = append(q.far, e)
 	}
-	e := q.spare[n-1]
-	q.spare = q.spare[:n-1]
-	return e
 }
 
-// next takes the earliest event off the line.
-func (q *queue) next() event {
-	h, n := q.line, len(q.line)-1
-	first, last := h[0], h[n]
-	h[n] = place{}
-	h = h[:n]
-	i := 0
-	for {
-		low := 2*i + 1
-		if low >= n {
-			break
-		}
-		if low+1 < n && h[low+1].before(&h[low]) {
-			low++
-		}
-		if !h[low].before(&last) {
-			break
-		}
-		h[i] = h[low]
-		i = low
+func (q *queue) insert(e *event) {
+	q.due = append(q.due, e)
+	i := len(q.due) - 1
+	for ; i > 0 && q.due[i-1].before(e); i-- {
+		q.due[i] = q.due[i-1]
 	}
-	if n > 0 {
-		h[i] = last
+	q.due[i] = e
+}
+
+// turn goes on to the next slot.
+func (q *queue) turn() {
+	q.slot++
+	if q.slot%onWheel == 0 {
+		far := q.far
+		q.far = q.far[:0]
+		for _, e := range far {
+			q.place(e)
+		}
 	}
-	q.line, q.now = h, first.at
-	e := *first.event
-	q.spare = append(q.spare, first.event)
+	head := &q.wheel[q.slot%onWheel]
+	for e := *head; e != nil; {
+		next := e.next
+		q.insert(e)
+		e = next
+	}
+	*head = nil
+}
+
+// next takes the earliest event off if it comes by end.
+func (q *queue) next(end time.Duration) *event {
+	for len(q.due) == 0 {
+		if q.slot >= end/slotLength {
+			return nil
+		}
+		q.turn()
+	}
+	last := len(q.due) - 1
+	e := q.due[last]
+	if e.at > end {
+		return nil
+	}
+	q.due, q.now = q.due[:last], e.at
 	return e
 }
 
 // runUntil lets events happen up to true time end, or until stop says so.
 func (w *World) runUntil(end time.Duration, stop func() bool) {
-	for len(w.line) > 0 && w.line[0].at <= end {
-		w.happen(w.next())
+	for e := w.next(end); e != nil; e = w.next(end) {
+		w.happen(e)
 		if stop() {
 			return
 		}
@@ -117,16 +138,16 @@ func (w *World) runUntil(end time.Duration, stop func() bool) {
 }
 
 // happen runs an event where it belongs: not if it was lost on the way, later if nobody is awake there.
-func (w *World) happen(e event) {
-	if e.from != nowhere && !w.net.open(e.from, e.where) && w.rand.IntN(2) != 0 { // else it was past the cut already
-		return
-	}
+func (w *World) happen(e *event) {
+	lost := e.from != nowhere && !w.net.open(e.from, e.where) && w.rand.IntN(2) != 0 // else it was past the cut already
 	e.from = nowhere
-	if e.where != nowhere && w.net.asleep(e.where) {
-		w.add(w.net.sleep[e.where], e)
+	switch {
+	case !lost && e.where != nowhere && w.net.asleep(e.where):
+		w.again(w.net.sleep[e.where], e)
 		return
-	}
-	if e.owner == nil || *e.owner == e.life {
+	case !lost && (e.owner == nil || *e.owner == e.life):
 		e.what.happen()
 	}
+	e.what, e.next = nil, w.used
+	w.used = e
 }

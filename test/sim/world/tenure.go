@@ -8,14 +8,19 @@ import (
 	"mainstay/controller/platform"
 )
 
-// keepTenure writes down, after an answer, what a later process of this run of the agent needs.
-func (m *minder) keepTenure() {
-	g, length := m.goal, m.vouching.length
+// keepTenure writes down, after an answer, what a later process of this run of the agent needs. Goals of one version are
+// the same.
+func (m *minder) keepTenure(version string) {
+	g, length := &m.goal, m.vouching.length
 	if m.keeping != nil || g.Kind != platform.GoalPrimary || m.memory.Opened != g.Epoch || length == 0 {
 		return
 	}
-	t := &member.Tenure{Run: m.host.agent.run, Goal: g, Length: length}
+	if m.keptUnder == version && m.kept.Length == length {
+		return
+	}
+	t := &member.Tenure{Run: m.host.agent.run, Goal: *g, Length: length}
 	if reflect.DeepEqual(t, &m.kept) {
+		m.keptUnder = version
 		return
 	}
 	m.keeping = t
