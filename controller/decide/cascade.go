@@ -26,12 +26,12 @@ func (l *look) reroute() (*state.Command, Reason) {
 
 // relayOf is whom a replica is to stream from, "" for the primary.
 func (l *look) relayOf(name string) string {
-	if l.site(name) == l.site(l.c.Primary) || l.bound(name) || !l.c.Members[name].Joined || !l.settled(name) {
+	if l.bound(name) || l.site(name) == l.site(l.c.Primary) || !l.c.Members[name].Joined || !l.settled(name) {
 		return ""
 	}
-	best := ""
+	best, site := "", l.site(name)
 	for _, other := range l.replicas() {
-		if l.site(other) == l.site(name) && l.relays(other) && (best == "" || l.betterRelay(other, best)) {
+		if l.site(other) == site && l.relays(other) && (best == "" || l.betterRelay(other, best)) {
 			best = other
 		}
 	}

@@ -85,7 +85,7 @@ type Reason struct {
 	Text string `json:"text"`
 }
 
-// Next decides for every cluster. It is pure but for the stopwatch, which it only reads and restarts.
+// Next decides for every cluster and app, in the platform's order. It is pure but for the stopwatch, which it only reads and restarts.
 func Next(in Input) Decision {
 	in.Watch.begin(in.Now)
 	defer in.Watch.end()
@@ -93,29 +93,31 @@ func Next(in Input) Decision {
 	if in.Survey && in.State.Platform != nil {
 		d.Problems = siteProblems(in)
 	}
-	for _, name := range in.State.ClusterNames() {
-		conf := in.State.ClusterConfig(name)
-		if conf == nil {
+	if in.State.Platform == nil {
+		return d
+	}
+	d.Reasons = make(Reasons, 0, len(in.State.Platform.Clusters)+len(in.State.Platform.Apps)+1)
+	for i := range in.State.Platform.Clusters {
+		conf := &in.State.Platform.Clusters[i]
+		c := &look{Input: in, c: in.State.Clusters[conf.Name], conf: conf, decision: &d}
+		if c.c == nil {
 			continue
 		}
-		c := &look{Input: in, c: in.State.Clusters[name], conf: conf, decision: &d}
 		if in.Survey && c.c.Primary != "" {
 			c.problems()
 		}
 		cmd, why := c.decide()
 		if cmd != nil {
-			cmd.Cluster, cmd.Version, cmd.At = name, c.c.Version, in.At()
+			cmd.Cluster, cmd.Version, cmd.At = conf.Name, c.c.Version, in.At()
 			if cmd.By == "" {
 				cmd.By = byMainstay
 			}
 			d.Commands = append(d.Commands, *cmd)
 		}
-		d.because(name, why)
+		d.because(conf.Name, why)
 	}
-	if in.State.Platform != nil {
-		apps(in, &d)
-		siteChange(in, &d)
-	}
+	apps(in, &d)
+	siteChange(in, &d)
 	return d
 }
 

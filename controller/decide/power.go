@@ -43,6 +43,9 @@ func MembersOn(s *state.State, host string) []string {
 // givePowerBack ends a fence that was decided automatically, once the cluster has another primary: the host's members then
 // rejoin by themselves. What an operator fenced, an operator gives back.
 func (l *look) givePowerBack() (*state.Command, Reason) {
+	if len(l.State.Fences) == 0 {
+		return nil, Reason{}
+	}
 	for _, name := range l.replicas() {
 		host := l.conf.Member(name).Host
 		f := l.State.Fences[host]

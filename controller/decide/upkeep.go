@@ -111,21 +111,26 @@ func (l *look) left() string {
 
 // needed is a member that is leaving, but whose acknowledgements commits cannot do without yet, "" if there is none.
 func (l *look) needed(p *health.Member, set *platform.Set) string {
-	able := 0
-	for _, inc := range l.mayAck() {
-		if s := sender(p, inc); s != nil && near(p, s) {
-			able++
+	for i := range l.conf.Members {
+		m := &l.conf.Members[i]
+		if !m.Leaving {
+			continue
 		}
-	}
-	if able >= min(set.Acks, l.conf.Durability.Acks) {
-		return ""
-	}
-	for _, m := range l.conf.Members {
-		if inc := l.c.Members[m.Name].Incarnation; m.Leaving && set.Has(inc) && sender(p, inc) != nil {
+		if inc := l.c.Members[m.Name].Incarnation; set.Has(inc) && sender(p, inc) != nil && l.caughtUpAckers(p) < min(set.Acks, l.conf.Durability.Acks) {
 			return m.Name
 		}
 	}
 	return ""
+}
+
+// caughtUpAckers counts the incarnations whose acknowledgements count and that are close enough behind.
+func (l *look) caughtUpAckers(p *health.Member) (n int) {
+	for _, inc := range l.mayAck() {
+		if s := sender(p, inc); s != nil && near(p, s) {
+			n++
+		}
+	}
+	return n
 }
 
 func (l *look) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
@@ -263,7 +268,12 @@ func (l *look) heardAckers() (n int) {
 // mayAck are the incarnations whose acknowledgements count.
 func (l *look) mayAck() []string {
 	if l.ackers == nil {
-		l.ackers = l.State.Ackers(l.c, l.c.Primary)
+		l.ackers = make([]string, 0, len(l.conf.Members))
+		for _, name := range l.replicas() {
+			if l.State.MayAck(l.conf, l.c.Primary, name) {
+				l.ackers = append(l.ackers, l.c.Members[name].Incarnation)
+			}
+		}
 	}
 	return l.ackers
 }
@@ -279,7 +289,8 @@ func (l *look) ableAckers(p *health.Member) (n int) {
 }
 
 func (l *look) wantedNames(p *health.Member, set *platform.Set, acks int) []string {
-	var keep, gone, next []string
+	keep := make([]string, 0, len(l.mayAck()))
+	var gone, next []string
 	for _, inc := range l.mayAck() {
 		s := sender(p, inc)
 		switch {
@@ -295,12 +306,14 @@ func (l *look) wantedNames(p *health.Member, set *platform.Set, acks int) []stri
 	}
 	// Never below what the acknowledgements need: better to wait for those that are known, and then for data yet to be
 	// made, than to promise nothing.
-	sort.Strings(gone)
-	sort.Strings(next)
-	for _, inc := range append(gone, next...) {
-		if len(keep) < acks {
-			keep = append(keep, inc)
-		}
+	if len(keep) < acks {
+		sort.Strings(gone)
+		sort.Strings(next)
+		others := append(gone, next...)
+		keep = append(keep, others[:min(len(others), acks-len(keep))]...)
+	}
+	if len(keep) == 0 {
+		return nil
 	}
 	sort.Strings(keep)
 	return keep

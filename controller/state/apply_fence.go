@@ -15,6 +15,9 @@ func (s *State) Barred(host string) *Fence {
 
 // FenceOf returns the fence that bars a member's host, or nil.
 func (s *State) FenceOf(cluster, member string) *Fence {
+	if len(s.Fences) == 0 {
+		return nil
+	}
 	conf := s.ClusterConfig(cluster)
 	if conf == nil {
 		return nil
