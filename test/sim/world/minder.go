@@ -46,8 +46,8 @@ type run struct {
 	keeping  *member.Tenure // its write is under way
 	// keptUnder is the version of the goals of which kept is what this run would write, "" for none.
 	keptUnder string
-	seen     member.Seen    // the last look that was answered
-	lookedAt time.Duration
+	seen      member.Seen // the last look that was answered
+	lookedAt  time.Duration
 }
 
 // begin takes the member up in a new run of the agent.
