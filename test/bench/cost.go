@@ -115,7 +115,12 @@ func (b *bench) idle(ctx context.Context) (p phase, err error) {
 	if err != nil {
 		return p, err
 	}
-	return newPhase(idlePhase, m.first, last, r, m.blind).with(walItem, r.wal).rested(m.first, last), nil
+	p = newPhase(idlePhase, m.first, last, r, m.blind).with(walItem, r.wal).rested(m.first, last)
+	now, err := b.asked(ctx)
+	if now.Epoch != c.Epoch {
+		p.Details = append(p.Details, fmt.Sprintf("it was not idle: epoch %s became %s", c.Epoch, now.Epoch))
+	}
+	return p, err
 }
 
 // change measures a fault: up to the first write after it, and from there to health.
