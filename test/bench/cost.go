@@ -89,6 +89,8 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 func (b *bench) idle(ctx context.Context) (p phase, err error) {
+	ctx, cancel := context.WithTimeout(ctx, roundLimit)
+	defer cancel()
 	if err := b.healthy(ctx); err != nil {
 		return p, err
 	}
