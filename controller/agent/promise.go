@@ -48,19 +48,14 @@ type request struct {
 	platform.PromiseRequest
 }
 
-// requests says whom a primary must ask now: a leader has granted its lease before, has not answered for three heartbeats,
-// and the lease still runs (L5). A round begins once a heartbeat of its own lease: reports also leave for other clusters, and
-// whenever another agent asks here, and rounds beyond those kept would end before they are answered (S6). It is of the lease
-// path: memory only.
+// requests says whom a primary that must ask asks now (L5). A round begins once a heartbeat of its own lease: reports also leave
+// for other clusters, and whenever another agent asks here, and rounds beyond those kept would end before they are answered
+// (S6). It is of the lease path: memory only.
 func (m *minder) requests(number uint64, now time.Duration) map[wire.Peer]request {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	g, v := m.goal, &m.vouching
-	if g.Kind != platform.GoalPrimary || g.Paused || m.memory.Opened != g.Epoch || m.lease.Epoch != g.Epoch || m.lease.End <= now ||
-		v.granted == 0 || now-v.granted < member.Unanswered(v.length) {
-		return nil
-	}
-	if v.asked != 0 && now-v.asked < platform.Heartbeat(v.length) {
+	g, v, in := m.goal, &m.vouching, m.input(now)
+	if !in.Asks(v.granted, v.length) || v.asked != 0 && now-v.asked < platform.Heartbeat(v.length) {
 		return nil
 	}
 	v.asked = now

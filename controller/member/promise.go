@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mainstay/controller/platform"
+	"mainstay/health"
 )
 
 // Promised is what a member owes a primary: until Until (CLOCK_BOOTTIME) it lets itself be neither sealed nor promoted (L5).
@@ -95,6 +96,16 @@ func all(members []string, promises map[string]string) bool {
 // leader answers. The last answer came a moment after its heartbeat, so it is half a heartbeat less than three.
 func Unanswered(lease time.Duration) time.Duration {
 	return platform.Suspect(lease) - platform.Heartbeat(lease)/2
+}
+
+// Asks tells whether a primary must ask for promises now (L5): a leader has granted its lease before, at granted and for
+// length, and has not answered for three heartbeats, the lease still runs, and so does the primary. One that has ended is
+// never started under that epoch again, so a promise to it would only keep its successor waiting (S8).
+func (in *Input) Asks(granted, length time.Duration) bool {
+	g := &in.Goal
+	return g.Kind == platform.GoalPrimary && !g.Paused && in.Memory.Opened == g.Epoch && in.Durable.Closed.Less(g.Epoch) &&
+		in.Seen.Process != health.ProcessEnding && in.Seen.Process != health.ProcessEnded &&
+		in.Lease.Epoch == g.Epoch && in.Lease.End > in.Now && granted != 0 && in.Now-granted >= Unanswered(length)
 }
 
 // LookFor is for how long an agent that is asked for a promise looks for a leader first: a fifth of the lease, at most a

@@ -140,6 +140,39 @@ func TestPermitOutlastsTheWaitForPromises(t *testing.T) {
 	}
 }
 
+// A promise to a primary that has ended keeps its successor waiting for longer than a lease, and nobody needs it (S8): seen in the
+// simulator, seed 1457, where a slow tick delayed the answer to the report of the end.
+func TestOnlyAPrimaryThatRunsAsks(t *testing.T) {
+	const lease, now = time.Second, time.Hour
+	e, later := platform.Epoch{Generation: 1, Number: 2}, platform.Epoch{Generation: 1, Number: 3}
+	asking := func() *Input {
+		return &Input{Now: now, Goal: platform.Goal{Kind: platform.GoalPrimary, Epoch: e}, Durable: Durable{Epoch: e, Ran: e, Closed: platform.Epoch{Generation: 1, Number: 1}},
+			Memory: Memory{Opened: e}, Lease: Lease{Epoch: e, End: now + 1}, Seen: Seen{Process: health.ProcessRunning}}
+	}
+	granted := now - Unanswered(lease)
+	if in := asking(); !in.Asks(granted, lease) {
+		t.Error("it does not ask")
+	} else if in.Asks(granted+1, lease) || in.Asks(0, lease) {
+		t.Error("it asks too early, or where no leader ever granted")
+	}
+	for name, change := range map[string]func(in *Input){
+		"a replica":             func(in *Input) { in.Goal.Kind = platform.GoalReplica },
+		"a pause":               func(in *Input) { in.Goal.Paused = true },
+		"not opened":            func(in *Input) { in.Memory.Opened = platform.Epoch{} },
+		"the lease has ended":   func(in *Input) { in.Lease.End = now },
+		"a lease of another":    func(in *Input) { in.Lease.Epoch = later },
+		"its epoch is closed":   func(in *Input) { in.Durable.Closed = e },
+		"a later one is closed": func(in *Input) { in.Durable.Closed = later },
+		"the process ends":      func(in *Input) { in.Seen.Process = health.ProcessEnding },
+		"the process has ended": func(in *Input) { in.Seen.Process = health.ProcessEnded },
+	} {
+		in := asking()
+		if change(in); in.Asks(granted, lease) {
+			t.Errorf("%s: it asks", name)
+		}
+	}
+}
+
 // Permits run for five heartbeats. A primary asks at its third, counted from the last answer, and whoever it asks has found no
 // leader for two by then.
 func TestLookFor(t *testing.T) {

@@ -22,12 +22,14 @@ type vouching struct {
 	by      []string
 }
 
-// askForPromises asks the other members' agents to vouch for an open primary that no leader has answered for three
-// heartbeats, while its lease still runs. It belongs to the report of that number.
+// askForPromises asks the other members' agents to vouch for a primary that must ask. It belongs to the report of that number.
 func (m *minder) askForPromises(number uint64) {
-	g, v, now := m.goal, &m.vouching, m.host.now()
-	if g.Kind != platform.GoalPrimary || g.Paused || m.memory.Opened != g.Epoch || m.lease.Epoch != g.Epoch || m.lease.End <= now ||
-		v.granted == 0 || now-v.granted < member.Unanswered(v.length) {
+	if m.goal.Kind != platform.GoalPrimary {
+		return // most members, most of the time
+	}
+	g, v, in := m.goal, &m.vouching, m.input(m.seen)
+	now := in.Now
+	if !in.Asks(v.granted, v.length) {
 		return
 	}
 	if v.asked != 0 && now-v.asked < platform.Heartbeat(v.length) {
