@@ -50,7 +50,8 @@ type Core struct {
 	waiting   []waitingReport // since the last tick was proposed
 	waits     time.Duration   // since when the first of them waits
 	inTick    []waitingReport // served by the tick in flight
-	tickSince time.Duration   // when the tick in flight was proposed
+	tickSince time.Duration   // when the tick in flight was proposed, later by what this loop itself has lost since
+	proposed  time.Duration   // when the last tick was proposed
 	tick      uint64          // number of the tick in flight, 0: none
 	ticks     uint64          // numbered so far, in all terms
 	term      uint64          // counts the times it began to lead
@@ -200,7 +201,7 @@ func (c *Core) tickDue(now time.Duration) bool {
 		return false
 	}
 	beat := platform.Heartbeat(c.shortestLease())
-	return !c.calm(now) || now-c.waits >= gather && now-c.tickSince >= beat*9/10
+	return !c.calm(now) || now-c.waits >= gather && now-c.proposed >= beat*9/10
 }
 
 // propose proposes a tick that serves every report waiting so far, unless one is in flight.
@@ -210,7 +211,7 @@ func (c *Core) propose(now time.Duration) Out {
 	}
 	c.inTick, c.waiting = c.waiting, nil
 	c.ticks++
-	c.tick, c.tickSince = c.ticks, now
+	c.tick, c.tickSince, c.proposed = c.ticks, now, now
 	return Out{Tick: c.tick}
 }
 
