@@ -53,6 +53,8 @@ func (m *minder) do(ctx context.Context, act member.Act, goal platform.Goal) err
 		return m.within(ctx, quick, func(ctx context.Context) error { return inst.EnsureSlots(ctx, slotNames(goal), m.strays()) })
 	case member.Seal:
 		return m.within(ctx, quick, func(ctx context.Context) error { return m.seal(ctx, inst, goal, act.Durable) })
+	case member.StopReceiver:
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.stopReceiver(ctx, inst, goal, act.Durable) })
 	case member.Kill:
 		return m.kill()
 	case member.StopClean:
@@ -301,24 +303,40 @@ func (m *minder) checkpoint(ctx context.Context, inst *postgres.Instance, goal p
 
 // seal stops the member from receiving, then reads its position. The seal's number is on disk already.
 func (m *minder) seal(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
-	s, err := settings(inst, goal, d)
+	p, err := m.receiveNothing(ctx, inst, goal, d)
 	if err != nil {
 		return err
 	}
-	if d.AlterSystem {
-		if err := inst.AlterSystem(ctx, map[string]string{"primary_conninfo": "", "restore_command": ""}); err != nil {
-			return err
-		}
-	}
-	p, shown, err := inst.Seal(ctx, s)
-	if err != nil {
-		return err
-	}
-	m.proven(shown)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sealedAt, m.memory.SealConfirmed = p, goal.Epoch
 	return nil
+}
+
+func (m *minder) stopReceiver(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
+	goal.Upstream = nil
+	if _, err := m.receiveNothing(ctx, inst, goal, d); err != nil {
+		return err
+	}
+	m.recall(func(r *member.Memory) { r.Apart = goal.Epoch })
+	return nil
+}
+
+func (m *minder) receiveNothing(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) (postgres.Position, error) {
+	s, err := settings(inst, goal, d)
+	if err != nil {
+		return postgres.Position{}, err
+	}
+	if d.AlterSystem {
+		if err := inst.AlterSystem(ctx, map[string]string{"primary_conninfo": "", "restore_command": ""}); err != nil {
+			return postgres.Position{}, err
+		}
+	}
+	p, shown, err := inst.Seal(ctx, s)
+	if err == nil {
+		m.proven(shown)
+	}
+	return p, err
 }
 
 func (m *minder) kill() error {

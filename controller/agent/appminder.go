@@ -15,6 +15,7 @@ import (
 	"mainstay/controller/config"
 	"mainstay/controller/instance"
 	"mainstay/controller/platform"
+	"mainstay/controller/wire"
 	"mainstay/health"
 )
 
@@ -38,8 +39,7 @@ type appMinder struct {
 
 	mu        sync.Mutex
 	goal      platform.InstanceGoal // the newest confirmed one
-	goalFrom  uint64                // number of the report whose answer brought it
-	goalOf    wording               // of that answer
+	goalFrom  wire.Words            // of the answer that brought it
 	heard     time.Duration         // when a leader's answer brought one last in this run; 0: never
 	permitEnd time.Duration
 	grace     time.Duration // as instance.Input's
@@ -215,7 +215,7 @@ func (m *appMinder) snapshot() health.Instance {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.input(boottime.Now()).Report(m.name, m.vouched)
-	r.Error, r.From = m.fault, m.goalFrom
+	r.Error, r.From = m.fault, m.goalFrom.Number
 	for _, what := range []string{"start", "kill", "stop", "keep", "look", "drain", "output", "goal"} {
 		r.Error = cmp.Or(r.Error, m.faults[what])
 	}
@@ -232,24 +232,15 @@ func (m *appMinder) tell() {
 	}
 }
 
-// wording is the age of a leader's words: the entry of the log up to which it knew it, in its generation.
-type wording struct{ generation, index uint64 }
-
-// before tells whether words are older than others. Of those of a controller that does not say that is not known.
-func (w wording) before(other wording) bool {
-	return w.generation == other.generation && w.index != 0 && w.index < other.index
-}
-
-// wants takes over what a leader's answer says of the instance, unless a later one is known: one to a later report, or one of a
-// leader that knew more, for the answer of one that was deposed may be late (never both pools). s is the clock of the report it
-// answers: a permit counts from there (L1). It is of the lease path: memory only.
-func (m *appMinder) wants(g platform.InstanceGoal, named bool, number uint64, of wording, s time.Duration) {
+// wants takes over what a leader's answer says of the instance, unless a later one is known (never both pools). s is the clock of
+// the report it answers: a permit counts from there (L1). It is of the lease path: memory only.
+func (m *appMinder) wants(g platform.InstanceGoal, named bool, of wire.Words, s time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if number < m.goalFrom || of.before(m.goalOf) {
+	if of.Before(m.goalFrom) {
 		return
 	}
-	m.goalFrom, m.goalOf, m.heard = number, of, boottime.Now()
+	m.goalFrom, m.heard = of, boottime.Now()
 	delete(m.faults, "goal")
 	if g.Permit > 0 {
 		m.permitted(instance.Renewed(m.goal, g, m.permitEnd, s, m.heard), false)

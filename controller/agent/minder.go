@@ -46,7 +46,7 @@ type minder struct {
 	inst     *postgres.Instance // nil until the address is known
 	guards   guards
 	goal     platform.Goal
-	goalFrom uint64 // number of the report whose answer brought it
+	goalFrom wire.Words // of the answer that brought it
 	lease    member.Lease
 	durable  member.Durable
 	promised member.Promised // to a primary (L5)
@@ -238,14 +238,14 @@ func (m *minder) finished(err error) {
 }
 
 // wants takes over a confirmed goal, unless a later one is known.
-func (m *minder) wants(g platform.Goal, number uint64) {
+func (m *minder) wants(g platform.Goal, of wire.Words) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if number < m.goalFrom {
+	if of.Before(m.goalFrom) {
 		return
 	}
 	old := m.goal
-	m.goal, m.goalFrom = g, number
+	m.goal, m.goalFrom = g, of
 	if old.Kind == g.Kind && old.Epoch == g.Epoch && sameUpstream(old, g) && old.Clean == g.Clean {
 		if len(old.Sets) != len(g.Sets) || old.Opened != g.Opened || old.Incarnation != g.Incarnation || old.Paused != g.Paused || old.Checkpoint != g.Checkpoint {
 			poke(m.kick)

@@ -99,7 +99,7 @@ func (m *minder) inherit(t tenure, held member.Lease, now time.Duration) bool {
 	defer m.mu.Unlock()
 	m.inherits = false
 	g, peers := t.Goal, t.Peers
-	if m.goalFrom != 0 {
+	if m.goalFrom != (wire.Words{}) {
 		g, peers = m.goal, m.vouching.peers
 	}
 	if !t.GoesOn(m.runID, m.durable, held, now) || g.Kind != platform.GoalPrimary || g.Epoch != t.Goal.Epoch {

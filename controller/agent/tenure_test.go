@@ -115,7 +115,7 @@ func TestLeaderComesBeforeTheTenure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		next.wants(c.said, 1)
+		next.wants(c.said, wire.Words{Number: 1})
 		next.learn(nil, m.kept.Peers)
 		if goesOn := next.inherit(next.kept, held, time.Minute); goesOn != (c.asks > 0) || next.goal.Kind != c.said.Kind || next.goal.List != c.said.List {
 			t.Errorf("goal %+v: goes on %v as %+v", c.said, goesOn, next.goal)
@@ -141,7 +141,7 @@ func TestConfirmsWhatIsKept(t *testing.T) {
 	g := m.goal
 	g.List, g.Slots = 6, append(g.Slots, "feed-w2")
 	m.mu.Unlock()
-	m.wants(g, 2)
+	m.wants(g, wire.Words{Number: 2})
 	answered(t, m, "a write has begun", func() bool { return m.keeping != nil })
 	m.mu.Lock()
 	confirms := m.listed()

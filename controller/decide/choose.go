@@ -34,7 +34,7 @@ func (l *look) choose() choice {
 			}
 			continue
 		}
-		s := state.Sealed{Member: name, Incarnation: r.Incarnation, Timeline: r.Timeline, Position: r.Position, Known: r.PositionKnown && l.comparable(r)}
+		s := state.Sealed{Member: name, Incarnation: r.Incarnation, Timeline: r.Timeline, Position: r.Position, Known: r.PositionKnown && l.c.Descends(r.Timeline, r.Position)}
 		if s.Known {
 			ch.positions[name] = s.Position
 		}
@@ -107,7 +107,7 @@ func (l *look) ineligible(name string, r *health.Member, known bool) string {
 		return r.Guard.Watchdog.Lacks()
 	case r.SystemID != l.c.SystemID:
 		return fmt.Sprintf("its system identifier %s is not the cluster's %s", r.SystemID, l.c.SystemID)
-	case !l.comparable(r):
+	case !l.c.Descends(r.Timeline, r.Position):
 		return fmt.Sprintf("diverged: it is on timeline %d at %s, epoch %s has timeline %d; it must be rewound first", r.Timeline, r.Position, l.c.Epoch, l.c.Timeline)
 	case !known:
 		return "the end of its WAL is not known yet"
@@ -143,19 +143,6 @@ func (l *look) unwanted(name string) string {
 func (l *look) insisted() bool {
 	a := l.c.Attempt
 	return a.To != "" && a.Accepted != nil && a.Accepted.By != byPolicy
-}
-
-// comparable tells whether a member's history is that of the epoch: on its timeline, or on an ancestor not past the fork.
-func (l *look) comparable(r *health.Member) bool {
-	if r.Timeline == l.c.Timeline {
-		return true
-	}
-	if l.c.History == nil && !l.c.Opened {
-		// The epoch's primary never opened: everybody is still on the timelines before it.
-		return r.Timeline < l.c.Timeline
-	}
-	end, ok := l.c.History.ForkOf(r.Timeline)
-	return ok && r.Position <= end
 }
 
 // rank orders candidates: most advanced, then the old primary's site, then priority, then name: a total order. Members

@@ -72,7 +72,23 @@
 // A member that is removed stays in the platform, as one that is leaving, until no set in force counts on it, so that an
 // attempt in between can seal it; it is in no new set, and is never promoted.
 //
+// # Following a new primary
+//
+// A standby past the fork is refused by the new primary, but not before the flush position that it names has counted as an
+// acknowledgement. So it is pointed there only when its WAL is surely part of that history and grows no more by what it takes
+// from elsewhere (member.Input.follow): before the primary has told its history, only WAL of the timeline that it left, up to
+// where the promoted member's ended (state.Cluster.Ancestry, which keeps the forks before that one too); and only once
+// the receiver of whatever upstream came before has been ended, as in a seal, since the primary of before may live, fenced by
+// quorum-sealed alone. After a clean stop nobody on its timeline is past the fork. Both were found from outside: the first on
+// real PostgreSQL, where five commits were acknowledged that the replica listed as streaming did not hold; the
+// second by reading: a planned change made everybody's WAL comparable until the primary had opened.
+//
+// What leaders say is ordered by the entry of the log up to which they knew it, and by the report's number (wire.Words): an
+// earlier answer to a later report brings nothing back (found by the simulator: an empty durability set was loaded again).
+//
 // # Promises
+//
+// Only a primary that runs asks for them, or a failover would wait for a promise to the dead.
 //
 // Without a leader a primary's lease is renewed by promises (member.Promise, member.Vouched): each member that gives one lets
 // itself be neither sealed nor promoted for CountOut(L), kept against everybody, after a restart of its agent too. Of every

@@ -77,6 +77,7 @@ type Lease struct {
 // Memory is what a run of the agent remembers of a member; losing it costs time, never safety.
 type Memory struct {
 	SealConfirmed platform.Epoch // attempt for which the seal's every step was seen through in this run
+	Apart         platform.Epoch // epoch under which the receiver of whatever upstream came before it was ended
 	Opened        platform.Epoch // epoch whose opening was completed
 	Checkpointed  platform.Epoch // attempt for which a CHECKPOINT was done
 	SetCheckpoint uint64         // durability set after whose loading a CHECKPOINT was begun and completed
@@ -121,12 +122,13 @@ const (
 	EndSenders   Kind = "end-senders" // those that release commits by an older k; their receivers come back at once
 	Slots        Kind = "slots"
 	Seal         Kind = "seal"
-	Kill         Kind = "kill"       // end the whole tree at once
-	StopClean    Kind = "stop-clean" // a bounded fast shutdown
-	Rewind       Kind = "rewind"     // keeping what it discards (S9)
-	Clone        Kind = "clone"      // keeping what it replaces (S9)
-	Adopt        Kind = "adopt"      // bring a running instance under our settings without a restart
-	Release      Kind = "release"    // leave it as it runs, without guards, and forget it
+	StopReceiver Kind = "stop-receiver" // a standby receives from nobody, as in a seal
+	Kill         Kind = "kill"          // end the whole tree at once
+	StopClean    Kind = "stop-clean"    // a bounded fast shutdown
+	Rewind       Kind = "rewind"        // keeping what it discards (S9)
+	Clone        Kind = "clone"         // keeping what it replaces (S9)
+	Adopt        Kind = "adopt"         // bring a running instance under our settings without a restart
+	Release      Kind = "release"       // leave it as it runs, without guards, and forget it
 )
 
 // Act is the one thing to do now. Durable is written first if it differs from the one on disk.

@@ -110,8 +110,10 @@ func (in *Input) follow() Act {
 	switch {
 	case s.Outside && !in.Durable.AlterSystem:
 		return in.act(StopClean, "somebody else started it, beyond its guards: restart it")
-	case !g.Opened && g.Fork != nil && s.Timeline != g.Timeline && (s.Timeline != g.Fork.Timeline || s.Position > g.Fork.End):
-		return in.wait(fmt.Sprintf("waiting for the primary's history: it may hold WAL past %s of timeline %d, where the new one may fork", g.Fork.End, g.Fork.Timeline))
+	case !g.Opened && in.mayBePast():
+		return in.wait("waiting for the primary's history, to tell whether its WAL is part of it" + pastWhat(g.Fork))
+	case in.mayReceive():
+		return in.act(StopReceiver, "end its stream from before: its WAL is compared with the history of "+upstreamName(g)+" once it grows no more")
 	case in.rebuildDue() && !s.Streaming && s.Upstream == upstreamName(g):
 		return in.act(StopClean, "it does not stream, nor did it after a restart: rebuild it")
 	case s.Upstream != upstreamName(g) || s.Application != g.Incarnation || s.SyncNames != in.replicaSyncNames():
@@ -126,6 +128,35 @@ func (in *Input) follow() Act {
 		return in.repair("it has not streamed for " + streamWithin.String())
 	}
 	return in.wait("waiting for the stream from " + upstreamName(g))
+}
+
+// mayBePast: before the primary has told its history, only WAL of the timeline that it left, up to where it will not have left it
+// earlier, is surely part of it.
+func (in *Input) mayBePast() bool {
+	g, s := in.Goal, in.Seen
+	if s.Timeline == g.Timeline {
+		return false
+	}
+	return g.Fork == nil || s.Timeline != g.Fork.Timeline || !g.ForkFinal && s.Position > g.Fork.End
+}
+
+func pastWhat(f *platform.Fork) string {
+	if f == nil || f.Timeline == 0 {
+		return ""
+	}
+	return fmt.Sprintf(": it may hold WAL past %s of timeline %d, where the new one may fork", f.End, f.Timeline)
+}
+
+// mayReceive: on a timeline before the primary's it may be past the fork by what its receiver still takes from whoever it
+// streamed from, however far its position is now: that one may live. A standby past the fork is refused by the primary, but
+// not before its flush position counted as an acknowledgement (S2).
+func (in *Input) mayReceive() bool {
+	g, s, m := in.Goal, in.Seen, in.Memory
+	if s.Timeline == g.Timeline || g.ForkFinal && g.Fork != nil && s.Timeline == g.Fork.Timeline {
+		return false
+	}
+	apart := m.Apart == g.Epoch || m.SealConfirmed == g.Epoch
+	return !apart || s.Upstream != "" && s.Upstream != upstreamName(g)
 }
 
 func (in *Input) upkeep() Act {

@@ -73,3 +73,62 @@ func TestNameOfDataAfterALostState(t *testing.T) {
 		t.Errorf("nobody streams it yet: %+v", act)
 	}
 }
+
+// A standby is pointed at a new primary only when its WAL is surely part of that one's history and grows no more by what its
+// receiver takes from elsewhere: past the fork its flush position would be heard, and count, before it is refused (S2). Found on
+// real PostgreSQL, and by seed 21778 of the simulator: the old primary lived, fenced by quorum-sealed, and its
+// receiver went on while its position said that it might follow.
+func TestFollowAcrossAFork(t *testing.T) {
+	history := platform.History{{Timeline: 1, End: 100}, {Timeline: 2, End: 200}}
+	fork := &history[1]
+	for _, c := range []struct {
+		name        string
+		opened      bool
+		fork        *platform.Fork
+		final       bool
+		timeline    platform.Timeline
+		at          platform.LSN
+		upstream    string
+		apart, seal bool // what was done under this epoch
+		want        Kind
+		wait        string
+	}{
+		{"it streams from the old primary", true, fork, false, 2, 150, "m1", false, false, StopReceiver, ""},
+		{"the same before the new one has opened", false, fork, false, 2, 150, "m1", false, false, StopReceiver, ""},
+		{"it was ended", true, fork, false, 2, 150, "", true, false, Settings, ""},
+		{"it was ended, before the new one has opened", false, fork, false, 2, 150, "", true, false, Settings, ""},
+		{"it was sealed for the epoch", false, fork, false, 2, 150, "", false, true, Settings, ""},
+		{"sealed, then handed WAL by another", false, fork, false, 2, 150, "m4", false, true, StopReceiver, ""},
+		{"points at it already, but an older stream may go on", true, fork, false, 2, 150, "m3", false, false, StopReceiver, ""},
+		{"its relay was the old primary's too", true, fork, false, 2, 150, "m4", true, false, StopReceiver, ""},
+		{"past the fork", true, fork, false, 2, 201, "m1", false, false, StopClean, ""},
+		{"perhaps past the fork", false, fork, false, 2, 201, "m1", true, false, Nothing, "past 0/C8 of timeline 2"},
+		{"an earlier timeline, not told of yet", false, fork, false, 1, 50, "m1", true, false, Nothing, "history"},
+		{"an earlier timeline, before its fork", true, fork, false, 1, 50, "m1", false, false, StopReceiver, ""},
+		{"an earlier timeline, past its fork", true, fork, false, 1, 101, "m1", false, false, StopClean, ""},
+		{"a timeline of nobody's", true, fork, false, 9, 50, "m1", true, false, StopClean, ""},
+		{"a planned change: its primary can give it no more", false, fork, true, 2, 200, "m1", false, false, Settings, ""},
+		{"a planned change, opened", true, fork, true, 2, 200, "m1", false, false, Settings, ""},
+		{"a planned change, away since an earlier timeline", false, fork, true, 1, 101, "m1", true, false, Nothing, "history"},
+		{"no fork is known", false, nil, false, 2, 150, "m1", true, false, Nothing, "history"},
+		{"accepted without a position", false, &platform.Fork{}, false, 2, 150, "m1", true, false, Nothing, "history"},
+		{"on the timeline it changes its upstream at once", true, fork, false, 3, 999, "m1", false, false, Settings, ""},
+	} {
+		in := Input{Now: now, Durable: Durable{Epoch: ep(3), Incarnation: "m2_1", SystemID: "7"},
+			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(3), Opened: c.opened, Timeline: 3, Fork: c.fork, ForkFinal: c.final, SystemID: "7", Incarnation: "m2_1", Upstream: &platform.Upstream{Member: "m3"}},
+			Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: c.timeline, Position: c.at, Known: true, Receiver: c.upstream != "",
+				Streaming: c.upstream != "", Upstream: c.upstream, Application: "m2_1", SyncNames: SyncNames(ReplicaSet())}}
+		if c.opened {
+			in.Goal.History = history
+		}
+		if c.apart {
+			in.Memory.Apart = ep(3)
+		}
+		if c.seal {
+			in.Memory.SealConfirmed = ep(3)
+		}
+		if act := Next(in); act.Kind != c.want || !strings.Contains(act.Wait, c.wait) {
+			t.Errorf("%s: %q (%s), waits for %q; want %q, %q", c.name, act.Kind, act.Why, act.Wait, c.want, c.wait)
+		}
+	}
+}

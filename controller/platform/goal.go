@@ -36,10 +36,13 @@ type Goal struct {
 	Timeline Timeline `json:"timeline,omitempty"`
 	// History is the ancestry of Timeline; nil until the primary of Epoch has opened.
 	History History `json:"history,omitempty"`
-	// Fork is where the WAL of the member promoted to Timeline ended when it was chosen, nil where that does not matter: its
-	// timeline forks there or later, so a replica that may hold more must wait for History before it follows: it would
-	// discard WAL unseen (S9), and what it has flushed would be taken for an acknowledgement (S2).
+	// Fork is where the WAL of the member promoted to Timeline ended when it was chosen, nil where there was no other timeline
+	// before: its timeline forks there or later, so a replica that may hold more must wait for History before it follows: it
+	// would discard WAL unseen (S9), and what it has flushed would be taken for an acknowledgement (S2).
 	Fork *Fork `json:"fork,omitempty"`
+	// ForkFinal tells that the primary that wrote Fork's timeline was stopped cleanly: all of that timeline's WAL is in what the
+	// promoted member has, so nobody is past the fork who is on that timeline.
+	ForkFinal bool `json:"forkFinal,omitempty"`
 	// Opened tells a replica that its primary is writable and has checkpointed on Timeline, so rewinds and clones may begin,
 	// and the primary that this need not be done again.
 	Opened bool `json:"opened,omitempty"`

@@ -47,6 +47,17 @@ type Fork struct {
 // History is the ancestry of a timeline, oldest first, without the timeline itself.
 type History []Fork
 
+// Before returns what came before timeline t, in memory of its own.
+func (h History) Before(t Timeline) History {
+	var before History
+	for _, f := range h {
+		if f.Timeline < t {
+			before = append(before, f)
+		}
+	}
+	return before
+}
+
 // ForkOf returns where the history leaves timeline t, and whether t is an ancestor at all.
 func (h History) ForkOf(t Timeline) (LSN, bool) {
 	for _, f := range h {

@@ -33,7 +33,7 @@ func applyBirth(s *State, c *Cluster, cmd Command) error {
 	if b.Adopt {
 		kind = Adoption
 		// It has opened, for those who copy it, once its agent has brought it under our settings.
-		c.SystemID, c.Timeline, c.History = b.SystemID, b.Timeline, b.History
+		c.SystemID, c.Timeline, c.History, c.Ancestry = b.SystemID, b.Timeline, b.History, b.History
 		// An adopted cluster stays asynchronous until enough replicas stream under their new names: its clients must not
 		// begin to wait for acknowledgements that nobody gives yet.
 		c.addSet(s.epoch(c.HighEpoch+1), 0, nil)
@@ -190,28 +190,54 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 		op.To, op.Proof, op.Positions, op.NotChosen, op.Loss, op.Timeline = p.Member, &p.Proof, p.Positions, p.NotChosen, p.Loss, p.Timeline
 		op.step("promote", cmd.At, fmt.Sprintf("%s, proof %s (%s)", p.Member, p.Proof.Kind, p.Proof.Detail))
 	}
+	if !inPlace { // which goes on with its timeline
+		fork := p.fork(c.Timeline)
+		c.Ancestry = append(c.Ancestry.Before(fork.Timeline), fork)
+		c.ForkGuessed, c.ForkFinal = true, p.Clean
+	}
 	c.Epoch, c.Primary, c.Timeline = p.Attempt, p.Member, p.Timeline
 	c.grantedUnder(p.Guarded)
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
 	c.Opened, c.History, c.Attempt, c.Upstreams, c.Doubtful = false, nil, nil, nil, false
-	if !inPlace { // which goes on with its timeline
-		c.Fork = p.fork()
-	}
 	c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, c.firstSet(s, old, p, inPlace))
 	return nil
 }
 
-// fork is where the promoted member's WAL ended when it was sealed.
-func (p *Promote) fork() *platform.Fork {
+// fork is where the promoted member's WAL ended: when it was sealed, or when the primary of timeline t had been stopped.
+func (p *Promote) fork(t platform.Timeline) platform.Fork {
 	if p.Clean {
-		return nil
+		return platform.Fork{Timeline: t, End: p.Positions[p.Member]}
 	}
 	for _, s := range p.Sealed {
 		if s.Member == p.Member {
-			return &platform.Fork{Timeline: s.Timeline, End: s.Position}
+			return platform.Fork{Timeline: s.Timeline, End: s.Position}
 		}
 	}
-	return &platform.Fork{} // accepted without a position: everybody waits
+	return platform.Fork{} // accepted without a position: everybody waits
+}
+
+// Fork is where Timeline left the one before it, as far as is known, nil if it is the first.
+func (c *Cluster) Fork() *platform.Fork {
+	if len(c.Ancestry) == 0 {
+		return nil
+	}
+	return &c.Ancestry[len(c.Ancestry)-1]
+}
+
+// Descends tells whether WAL that ends at a position of timeline t is part of the way to the cluster's timeline. What a
+// promoted member had is not known well before it has opened: who has more of that timeline then may go on in its stead.
+func (c *Cluster) Descends(t platform.Timeline, end platform.LSN) bool {
+	fork := c.Fork()
+	switch {
+	case t == c.Timeline:
+		return true
+	case fork == nil:
+		return false
+	case c.ForkGuessed && (fork.Timeline == 0 || fork.Timeline == t):
+		return t < c.Timeline
+	}
+	left, ok := c.Ancestry.ForkOf(t)
+	return ok && end <= left
 }
 
 // firstSet chooses who must acknowledge to a new primary: those sealed for this promotion, which are surely not past the
@@ -353,6 +379,7 @@ func applyOpened(s *State, c *Cluster, cmd Command) error {
 		return fmt.Errorf("cluster %s: %s is on timeline %d, epoch %s has %d", c.Name, c.Primary, o.Timeline, c.Epoch, c.Timeline)
 	}
 	c.SystemID, c.History, c.Opened = o.SystemID, o.History, true
+	c.Ancestry, c.ForkGuessed = o.History, false
 	if op := c.changing(); op != nil && op.Epoch == c.Epoch {
 		if op.By == byMainstay && (op.Kind == Failover || op.Kind == Switchover) {
 			c.Recovered = op.ID

@@ -207,3 +207,54 @@ func TestMostAdvancedGoesByTimelineFirst(t *testing.T) { // S2
 		t.Errorf("most advanced is %+v: WAL past a fork is no part of the newer timeline", got)
 	}
 }
+
+// Who descends from where the cluster's timeline came from, while its primary has not opened: earlier forks are not forgotten, and
+// of the timeline that it left anybody may go on in its stead (S2, S5).
+func TestDescends(t *testing.T) {
+	opened := func(n uint64, tl platform.Timeline, h platform.History) Command {
+		return feed(Command{Opened: &Opened{Epoch: ep(n), SystemID: "7", Timeline: tl, History: h}})
+	}
+	again := func(n uint64, change func(*Promote)) Command {
+		return promote(func(p *Promote) {
+			p.Attempt, p.Proof.Epoch, p.Timeline = ep(n), ep(n-1), platform.Timeline(n)
+			change(p)
+		})
+	}
+	first := []Command{failover(), promote(nil), opened(2, 2, platform.History{{Timeline: 1, End: 90}}), failover()} // m2 was sealed at 100
+	clean := again(3, func(p *Promote) {
+		p.Clean, p.Member, p.Sealed, p.Positions = true, "m3", nil, map[string]platform.LSN{"m3": 300}
+	})
+	inPlace := again(3, func(p *Promote) { p.Member, p.Timeline, p.Sealed = "m2", 2, nil })
+	type at struct {
+		t   platform.Timeline
+		end platform.LSN
+	}
+	for _, c := range []struct {
+		name string
+		cmds []Command
+		yes  []at
+		no   []at
+	}{
+		{"born", nil, []at{{1, 5000}}, []at{{2, 1}}},
+		{"promoted, not opened", first[:2], []at{{2, 500}, {1, 100}, {1, 5000}}, []at{{3, 1}}},
+		{"opened", first[:3], []at{{2, 5000}, {1, 90}}, []at{{1, 91}, {3, 1}}},
+		{"a planned change since", append(first[:4:4], clean), []at{{3, 5000}, {2, 300}, {2, 301}, {1, 90}}, []at{{1, 91}, {4, 1}}},
+		{"restarted in place since", append(first[:4:4], inPlace), []at{{2, 5000}, {1, 90}}, []at{{1, 91}}},
+	} {
+		cl := run(t, born(t, 0), c.cmds...).Clusters["feed"]
+		for _, a := range c.yes {
+			if !cl.Descends(a.t, a.end) {
+				t.Errorf("%s: timeline %d at %d has diverged from %s", c.name, a.t, a.end, text(cl.Ancestry))
+			}
+		}
+		for _, a := range c.no {
+			if cl.Descends(a.t, a.end) {
+				t.Errorf("%s: timeline %d at %d has not diverged from %s", c.name, a.t, a.end, text(cl.Ancestry))
+			}
+		}
+	}
+	s := run(t, born(t, 0), append(first[:4:4], clean)...)
+	if g := s.GoalOf("feed", "m1"); g.Fork == nil || *g.Fork != (platform.Fork{Timeline: 2, End: 300}) || !g.ForkFinal || g.Opened || g.History != nil {
+		t.Errorf("a replica's goal after a planned change: %s", text(g))
+	}
+}

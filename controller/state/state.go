@@ -82,8 +82,14 @@ type Cluster struct {
 	Opened   bool              `json:"opened"`
 	Timeline platform.Timeline `json:"timeline"`
 	History  platform.History  `json:"history,omitempty"`
-	// Fork is where the WAL of the primary ended when it was chosen; nil after a planned change.
-	Fork *platform.Fork `json:"fork,omitempty"`
+	// Ancestry is the way to Timeline as far as it is known: what its primary reported when it last opened; before that, the
+	// way to the timeline before, and where the WAL of the promoted member ended when it was chosen (zero where an operator
+	// took it without a position). Past a promotion it is all that tells who has diverged (S2, S5).
+	Ancestry platform.History `json:"ancestry,omitempty"`
+	// ForkGuessed: the last of Ancestry was not reported by a primary that opened; its timeline may fork there or later.
+	ForkGuessed bool `json:"forkGuessed,omitempty"`
+	// ForkFinal: see platform.Goal.
+	ForkFinal bool `json:"forkFinal,omitempty"`
 	// HighTimeline is the highest timeline number ever seen or assigned: each attempt takes a new one.
 	HighTimeline platform.Timeline `json:"highTimeline"`
 	// LongestLease is the longest lease that may be in force (L4); it is at least the platform's.

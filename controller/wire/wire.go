@@ -50,6 +50,20 @@ type ReportAnswer struct {
 	Alarm string `json:"alarm,omitempty"`
 }
 
+// Words is the age of what a leader has said: the entry of the log up to which it knew it, in its generation, and the number of
+// the report that it answered.
+type Words struct{ Generation, Index, Number uint64 }
+
+// Words is the age of the answer.
+func (a *ReportAnswer) Words() Words { return Words{a.Generation, a.Index, a.Number} }
+
+// Before tells whether words are older than others, in either respect: the answer of a leader that was deposed may be late, and
+// two copies of one report may be answered at different times. Of a controller that does not say its entry only the
+// report's number counts.
+func (w Words) Before(other Words) bool {
+	return w.Number < other.Number || w.Generation == other.Generation && w.Index != 0 && w.Index < other.Index
+}
+
 // Peer is another host's agent.
 type Peer struct {
 	Host    string `json:"host"`

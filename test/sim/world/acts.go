@@ -13,7 +13,7 @@ var took = map[member.Kind]time.Duration{
 	member.Persist: 15 * time.Millisecond, member.Initialise: 800 * time.Millisecond, member.StartPrimary: 400 * time.Millisecond,
 	member.StartStandby: 400 * time.Millisecond, member.Promote: 300 * time.Millisecond, member.Open: 150 * time.Millisecond,
 	member.LoadSet: 60 * time.Millisecond, member.Settings: 60 * time.Millisecond, member.Checkpoint: 300 * time.Millisecond,
-	member.Slots: 30 * time.Millisecond, member.Seal: 200 * time.Millisecond, member.Kill: 60 * time.Millisecond,
+	member.Slots: 30 * time.Millisecond, member.Seal: 200 * time.Millisecond, member.StopReceiver: 200 * time.Millisecond, member.Kill: 60 * time.Millisecond,
 	member.StopClean: 30 * time.Millisecond, member.Rewind: 1500 * time.Millisecond, member.Clone: 2 * time.Second,
 	member.EndSenders: 30 * time.Millisecond, member.Adopt: 200 * time.Millisecond,
 }
@@ -120,7 +120,13 @@ func (m *minder) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 	case member.Slots:
 		p.slots = slices.Clone(m.goal.Slots)
 	case member.Seal:
-		ok = m.seal(wanted)
+		if ok = m.receiveNothing() && wanted; ok {
+			m.memory.SealConfirmed = m.goal.Epoch
+		}
+	case member.StopReceiver:
+		if ok = m.receiveNothing() && wanted; ok {
+			m.memory.Apart = m.goal.Epoch
+		}
 	case member.Kill:
 		p.crash()
 	case member.StopClean:
@@ -182,19 +188,15 @@ func (m *minder) checkpoint(goal platform.Goal, wanted bool) bool {
 	return true
 }
 
-// seal empties the setting, then ends the receiver's process: a reload alone would leave it alive. The list comes along.
-func (m *minder) seal(wanted bool) bool {
+// receiveNothing empties the setting, then ends the receiver's process: a reload alone would leave it alive. The list comes along.
+func (m *minder) receiveNothing() bool {
 	p := m.pg
 	p.upstream, p.pointed = nil, ""
 	if want := member.ReplicaSet(); want.Acks != p.set.Acks {
 		p.list(want)
 	}
 	p.receiver = nil
-	if wanted && p.running && !p.primary {
-		m.memory.SealConfirmed = m.goal.Epoch
-		return true
-	}
-	return false
+	return p.running && !p.primary
 }
 
 // adopt takes a running instance under our settings without a restart.

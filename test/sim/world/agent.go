@@ -134,8 +134,8 @@ func (a *agent) obey(answer *wire.ReportAnswer) {
 		}
 	}
 	for _, m := range a.host.members {
-		if goal, ok := answer.Goals[m.name]; ok && answer.Number >= m.goalFrom {
-			m.wants(goal, answer.Number)
+		if goal, ok := answer.Goals[m.name]; ok && !answer.Words().Before(m.goalFrom) {
+			m.wants(goal, answer.Words())
 			m.keepTenure(answer.Version)
 		}
 	}

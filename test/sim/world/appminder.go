@@ -30,8 +30,7 @@ type appMinder struct {
 // appRun is what a run of the agent knows. Each lane does one thing at a time.
 type appRun struct {
 	goal      platform.InstanceGoal
-	goalFrom  uint64
-	goalIndex uint64 // of the log, up to which the leader knew it whose answer brought it
+	goalFrom  wire.Words
 	heard     time.Duration
 	permitEnd time.Duration
 	grace     time.Duration
@@ -131,7 +130,7 @@ func (m *appMinder) think() time.Duration {
 
 func (m *appMinder) snapshot() health.Instance {
 	r := m.input().Report(m.name, m.vouched)
-	r.From = m.goalFrom
+	r.From = m.goalFrom.Number
 	return r
 }
 
@@ -225,10 +224,10 @@ func (m *appMinder) obey(answer *wire.ReportAnswer, s time.Duration) {
 		m.heard = m.host.now()
 		return
 	}
-	if answer.Number < m.goalFrom || answer.Index < m.goalIndex {
+	if answer.Words().Before(m.goalFrom) {
 		return
 	}
-	m.goalFrom, m.goalIndex, m.heard = answer.Number, answer.Index, m.host.now()
+	m.goalFrom, m.heard = answer.Words(), m.host.now()
 	if next.Permit > 0 {
 		m.permitted(instance.Renewed(m.goal, next, m.permitEnd, s, m.heard), false)
 	}

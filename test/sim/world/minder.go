@@ -6,6 +6,7 @@ import (
 
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
+	"mainstay/controller/wire"
 	"mainstay/health"
 )
 
@@ -32,7 +33,7 @@ type minder struct {
 // run is what a run of the agent knows.
 type run struct {
 	goal     platform.Goal
-	goalFrom uint64
+	goalFrom wire.Words
 	lease    member.Lease
 	memory   member.Memory
 	needs    string
@@ -149,14 +150,14 @@ func (m *minder) granted(epoch platform.Epoch, end, length time.Duration) {
 }
 
 // wants takes over a confirmed goal.
-func (m *minder) wants(goal platform.Goal, number uint64) {
+func (m *minder) wants(goal platform.Goal, of wire.Words) {
 	old := m.goal
 	if goal.Kind != old.Kind || goal.Epoch != old.Epoch || goal.Clean != old.Clean {
 		m.cancel = true
 		m.waitTill = 0
 		m.soon()
 	}
-	m.goal, m.goalFrom = goal, number
+	m.goal, m.goalFrom = goal, of
 }
 
 // keep writes the agent's promises.
