@@ -98,10 +98,17 @@ func (v *View) Report(host string) *Report {
 
 // Silence is how long a host has not been heard.
 func (v *View) Silence(host string, now time.Duration) time.Duration {
-	if s, ok := v.hosts[host]; ok && s.at > v.Since {
-		return now - s.at
+	silence, _ := v.Heard(host, now)
+	return silence
+}
+
+// Heard is Silence, and whether the host was ever heard.
+func (v *View) Heard(host string, now time.Duration) (silence time.Duration, ever bool) {
+	s, ever := v.hosts[host]
+	if !ever {
+		return now - v.Since, false
 	}
-	return now - v.Since
+	return now - max(s.at, v.Since), true
 }
 
 // Member returns what is known of a member, however old, or nil.

@@ -67,7 +67,10 @@ func (v *View) FoldVotes(votes Votes, now time.Duration) {
 	if old, ok := v.votes[votes.Observer]; ok && old.votes.Began == votes.Began && old.votes.Number >= votes.Number {
 		return
 	}
-	apps := make(map[appInstance]*InstanceVote, len(votes.Apps))
+	var apps map[appInstance]*InstanceVote
+	if len(votes.Apps) > 0 {
+		apps = make(map[appInstance]*InstanceVote, len(votes.Apps))
+	}
 	for i := range votes.Apps {
 		a := &votes.Apps[i]
 		apps[appInstance{a.App, a.Instance}] = a

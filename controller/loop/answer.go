@@ -87,13 +87,13 @@ func (c *Core) grant(conf *platform.Cluster, member string, r *health.Report, no
 	if cl.Guarded && !seen.Guard.Complete {
 		return nil // a lease that no guard enforces must not look like one that is (L2)
 	}
-	key := conf.Name + "/" + member
+	key := held{conf.Name, member}
 	if h, ok := c.holders[key]; ok && h.run != r.RunID && now < h.end {
 		a.Alarm = fmt.Sprintf("member %s is already held by another agent (run %s): is host %s cloned? It gets no lease until that one's has ended", member, h.run, r.Host)
 		return nil
 	}
 	c.leases.Record(conf.Name, member, cl.Epoch, now, conf.Lease)
-	c.holders[key] = holder{member, r.RunID, now + platform.CountOut(conf.Lease)}
+	c.holders[key] = holder{r.RunID, now + platform.CountOut(conf.Lease)}
 	return &wire.Grant{Member: member, Epoch: cl.Epoch, Length: conf.Lease}
 }
 
@@ -106,19 +106,18 @@ func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
 			continue
 		}
 		if seen := r.Member(m.Name); seen != nil && seen.Position != 0 {
-			put(&a.Positions, m.Name, seen.Position)
+			if a.Positions == nil {
+				a.Positions = make(map[string]platform.LSN, len(conf.Members))
+			}
+			a.Positions[m.Name] = seen.Position
 		}
 		if r.Address != "" {
-			put(&a.Peers, m.Name, wire.Peer{Host: m.Host, Address: r.Address})
+			if a.Peers == nil {
+				a.Peers = make(map[string]wire.Peer, len(conf.Members))
+			}
+			a.Peers[m.Name] = wire.Peer{Host: m.Host, Address: r.Address}
 		}
 	}
-}
-
-func put[V any](m *map[string]V, key string, v V) {
-	if *m == nil {
-		*m = map[string]V{}
-	}
-	(*m)[key] = v
 }
 
 // stopped: the agent affirms it, and that it starts it only for a goal that says so.

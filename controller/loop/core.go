@@ -58,7 +58,7 @@ type Core struct {
 
 	busy    map[string]bool           // subjects with a decided command in flight
 	fenced  map[string]platform.Epoch // epochs whose fence has been proposed: no more grants (L3)
-	holders map[string]holder         // who holds the grants of a cluster (L8)
+	holders map[held]holder           // who holds the grants of a member (L8)
 
 	stalled     time.Duration // of our own disk
 	decided     time.Duration // when Decide was last called
@@ -81,9 +81,11 @@ type waitingReport struct {
 	report *health.Report
 }
 
+type held struct{ cluster, member string }
+
 type holder struct {
-	member, run string
-	end         time.Duration
+	run string
+	end time.Duration
 }
 
 // Out is what a step wants done.
@@ -130,7 +132,7 @@ func (c *Core) Lead(now time.Duration) Out {
 	c.leases, c.watch = fencing.NewLeases(now), decide.NewStopwatch()
 	c.busy, c.fenced = map[string]bool{}, map[string]platform.Epoch{}
 	c.answered, c.moved = map[string]time.Duration{}, now
-	c.holders, c.predictable = map[string]holder{}, map[string]decide.Input{}
+	c.holders, c.predictable = map[held]holder{}, map[string]decide.Input{}
 	c.view.Since = now
 	out.Tick = c.propose(now).Tick
 	return out
@@ -413,8 +415,8 @@ func (c *Core) tickLimit() time.Duration { return c.shortestLease() / 5 }
 func (c *Core) shortestLease() time.Duration {
 	limit := platform.DefaultLease
 	if c.state.Platform != nil {
-		for _, cl := range c.state.Platform.Clusters {
-			limit = min(limit, cl.Lease)
+		for i := range c.state.Platform.Clusters {
+			limit = min(limit, c.state.Platform.Clusters[i].Lease)
 		}
 	}
 	return limit

@@ -19,13 +19,17 @@ func (c *Core) Votes(v health.Votes, now time.Duration) { c.view.FoldVotes(v, no
 func (c *Core) Vote(began string, probes []health.Vote, apps []health.InstanceVote, now time.Duration) health.Votes {
 	c.voted++
 	out := health.Votes{Observer: c.name, Site: c.site, Number: c.voted, Began: began, Votes: make([]health.Vote, 0, len(probes)), Apps: c.known(apps)}
-	for _, name := range c.state.ClusterNames() {
-		conf := c.state.ClusterConfig(name)
-		if conf == nil || c.state.Clusters[name].Primary == "" {
+	var clusters []platform.Cluster
+	if c.state.Platform != nil {
+		clusters = c.state.Platform.Clusters
+	}
+	for n := range clusters {
+		conf := &clusters[n]
+		if cl := c.state.Clusters[conf.Name]; cl == nil || cl.Primary == "" {
 			continue
 		}
 		for i := range conf.Members {
-			v := probeOf(probes, name, conf.Members[i].Name)
+			v := probeOf(probes, conf.Name, conf.Members[i].Name)
 			v.HeardMS = c.heard(&conf.Members[i], now)
 			if c.tells(&v, platform.Suspect(conf.Lease), now) {
 				out.Votes = append(out.Votes, v)
@@ -90,10 +94,11 @@ func (c *Core) known(apps []health.InstanceVote) (out []health.InstanceVote) {
 
 // heard is the age of a member's last report in milliseconds, -1 for never.
 func (c *Core) heard(m *platform.Member, now time.Duration) int64 {
-	if c.view.Report(m.Host) == nil {
+	silence, ever := c.view.Heard(m.Host, now)
+	if !ever {
 		return -1
 	}
-	return c.view.Silence(m.Host, now).Milliseconds()
+	return silence.Milliseconds()
 }
 
 // tells: who has only just begun to look, or cannot look, knows nothing against a member, and gives no vote rather than a bad one.

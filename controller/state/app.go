@@ -186,14 +186,17 @@ func (s *State) primarySite(conf *platform.App) string {
 
 // InstanceGoals are the goals of the app servers of a host, by name. A host whose power is cut gets none.
 func (s *State) InstanceGoals(host string) map[string]platform.InstanceGoal {
-	goals := map[string]platform.InstanceGoal{}
 	if s.Platform == nil || s.Barred(host) != nil {
-		return goals
+		return nil
 	}
+	var goals map[string]platform.InstanceGoal
 	for n := range s.Platform.Apps {
 		conf := &s.Platform.Apps[n]
 		for j := range conf.Instances {
 			if i := &conf.Instances[j]; i.Host == host {
+				if goals == nil {
+					goals = map[string]platform.InstanceGoal{}
+				}
 				goals[i.Name] = s.instanceGoal(conf, i)
 			}
 		}

@@ -6,11 +6,16 @@ import "mainstay/controller/platform"
 // sequence of goals, and a new leader gives the same ones.
 func (s *State) GoalOf(cluster, member string) platform.Goal {
 	c, conf := s.Clusters[cluster], s.ClusterConfig(cluster)
-	if c == nil || conf == nil || conf.Member(member) == nil {
+	if c == nil || conf == nil {
 		return platform.Goal{}
 	}
-	self, asked := s.upstream(conf, member), s.watchdog(conf, member)
-	if s.FenceOf(cluster, member) != nil {
+	m := conf.Member(member)
+	if m == nil {
+		return platform.Goal{}
+	}
+	host := s.Platform.Host(m.Host)
+	self, asked := address(m, host), watchdog(conf, host)
+	if s.Barred(m.Host) != nil {
 		return platform.Goal{Cluster: cluster, Listen: self.Address, Port: self.Port, Watchdog: asked}
 	}
 	if c.Primary == "" {
@@ -27,10 +32,12 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 				g.Upstream = &up
 			}
 		}
-		return c.fencingGoal(g, member)
+		c.fencingGoal(&g, member)
+		return g
 	}
 	if member == c.Primary {
-		return s.primaryGoal(c, g)
+		s.primaryGoal(c, &g)
+		return g
 	}
 	g.Kind = platform.GoalReplica
 	from := c.Primary
@@ -43,7 +50,7 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 	return g
 }
 
-func (c *Cluster) fencingGoal(g platform.Goal, member string) platform.Goal {
+func (c *Cluster) fencingGoal(g *platform.Goal, member string) {
 	switch {
 	case member != c.Primary:
 		g.Kind, g.Epoch = platform.GoalSealed, c.Attempt.Number
@@ -52,15 +59,14 @@ func (c *Cluster) fencingGoal(g platform.Goal, member string) platform.Goal {
 	default:
 		g.Kind = platform.GoalNone // it may yet turn out well; it gets no grants
 	}
-	return g
 }
 
-func (s *State) primaryGoal(c *Cluster, g platform.Goal) platform.Goal {
+func (s *State) primaryGoal(c *Cluster, g *platform.Goal) {
 	g.Kind = platform.GoalPrimary
 	g.Create = c.SystemID == "" // it has never opened, so nobody else has data either
 	if c.Attempt == nil {
 		g.Checkpoint = s.EarlyCheckpoint(c)
-		return g
+		return
 	}
 	switch c.Attempt.Phase {
 	case PhaseCheckpoint:
@@ -68,7 +74,6 @@ func (s *State) primaryGoal(c *Cluster, g platform.Goal) platform.Goal {
 	case PhaseStop:
 		g.Kind, g.Clean = platform.GoalStopped, true
 	}
-	return g
 }
 
 // EarlyCheckpoint is the tag of the CHECKPOINT that a site switchover wants of a cluster's primary before the apps are quiet,
@@ -86,8 +91,7 @@ func (s *State) EarlyCheckpoint(c *Cluster) platform.Epoch {
 
 // watchdog is what the platform file says of the watchdog of a member's host. Its timeout follows the lease that is granted
 // from now on, also where a longer one may still be in force: too short a timeout is safe.
-func (s *State) watchdog(conf *platform.Cluster, member string) *platform.Watchdog {
-	h := s.Platform.Host(conf.Member(member).Host)
+func watchdog(conf *platform.Cluster, h *platform.Host) *platform.Watchdog {
 	if h == nil || h.Watchdog == platform.WatchdogOff {
 		return nil
 	}
@@ -100,7 +104,10 @@ func (s *State) upstream(conf *platform.Cluster, member string) platform.Upstrea
 	if m == nil {
 		return platform.Upstream{}
 	}
-	h := s.Platform.Host(m.Host)
+	return address(m, s.Platform.Host(m.Host))
+}
+
+func address(m *platform.Member, h *platform.Host) platform.Upstream {
 	if h == nil {
 		return platform.Upstream{}
 	}

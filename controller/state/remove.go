@@ -37,6 +37,9 @@ func (s *State) Applied() *platform.Platform {
 
 // Releases are the goals of a host's removed members, by name.
 func (s *State) Releases(host string) map[string]platform.Goal {
+	if len(s.Released) == 0 {
+		return nil
+	}
 	goals := map[string]platform.Goal{}
 	for name, r := range s.Released {
 		if r.Host == host {
