@@ -154,7 +154,7 @@ func (m *minder) takeOver(act member.Act) bool {
 	}
 	switch {
 	case act.Kind == member.StartPrimary && !p.running:
-		p.set = lastOf(m.goal)
+		p.show(lastOf(m.goal))
 		p.startPrimary(act.Durable.Ran)
 	case act.Kind == member.Promote && p.running && !p.primary:
 		p.list(lastOf(m.goal))

@@ -82,9 +82,9 @@ func (a *agent) send() {
 	}
 	posts := make([]post, 0, len(a.w.controllers))
 	for _, c := range a.w.controllers {
-		posts = append(posts, post{a: a, life: a.life, to: c, report: r})
+		posts = append(posts, post{a: a, life: a.life, boot: a.host.boot, to: c, report: r})
 		if a.relay != nil {
-			posts = append(posts, post{a: a, life: a.life, to: c, over: a.relay, report: r})
+			posts = append(posts, post{a: a, life: a.life, boot: a.host.boot, to: c, over: a.relay, report: r})
 		}
 	}
 	for i := range posts {
@@ -99,6 +99,7 @@ func (a *agent) send() {
 type post struct {
 	a      *agent
 	life   int
+	boot   int
 	to     *controller
 	over   *host
 	report *health.Report

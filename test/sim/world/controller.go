@@ -28,7 +28,13 @@ type controller struct {
 	probed   map[*minder]time.Duration // when the last probe that succeeded began
 	failing  map[*minder]time.Duration // when the first probe since then began that had no answer
 	checks   map[*appMinder]*check
-	heard    map[string]time.Duration // true time of the last report of each run of an agent
+	heard    []heard // from each node
+}
+
+// heard is the last report of the last boot of a host: when it came, in true time.
+type heard struct {
+	boot int
+	at   time.Duration
 }
 
 func (c *controller) start() {
@@ -38,7 +44,7 @@ func (c *controller) start() {
 	c.tries = map[state.Effect]*try{}
 	c.clock = newClock(c.w.rand, c.w.now)
 	c.core = loop.NewCore(c.name, c.now())
-	c.posts, c.heard = map[uint64]*post{}, map[string]time.Duration{}
+	c.posts, c.heard = map[uint64]*post{}, make([]heard, len(c.w.net.names))
 	c.apply(c.w.raft.last())
 	c.probed, c.failing, c.checks = map[*minder]time.Duration{}, map[*minder]time.Duration{}, map[*appMinder]*check{}
 	if c.w.estate != nil {
@@ -163,10 +169,10 @@ func (c *controller) act(out loop.Out) {
 	if out.Transfer {
 		c.w.raft.transfer(c)
 	}
-	if out.Tick != 0 {
+	if number := out.Tick; number != 0 {
 		c.w.raft.propose(c, &tick, func(_ bool, err error) {
 			c.ready = c.ready || err == nil
-			c.act(c.core.Ticked(out.Tick, err, c.now()))
+			c.act(c.core.Ticked(number, err, c.now()))
 		})
 	}
 	for _, p := range out.Proposals {
@@ -180,7 +186,9 @@ func (c *controller) report(p *post) {
 		return
 	}
 	c.nextID++
-	c.heard[p.report.RunID] = c.w.now
+	if h := &c.heard[p.a.host.node]; p.boot >= h.boot {
+		*h = heard{p.boot, c.w.now}
+	}
 	out := c.core.Report(c.nextID, p.report, c.now())
 	if len(out.Replies) == 1 && out.Replies[0].Answer == nil {
 		return // only a leader answers

@@ -23,8 +23,8 @@ func (w *World) copyHost() string {
 // heard: its agent's reports arrive at every controller, the last one a moment ago: one that was silent for long is given up.
 func (w *World) heard(h *host) bool {
 	for _, c := range w.controllers {
-		at, ok := c.heard[h.agent.run]
-		if !c.alive || !w.net.both(c.node, h.node) || w.net.asleep(c.node) || !ok || w.now-at > time.Second {
+		last := c.heard[h.node]
+		if !c.alive || !w.net.both(c.node, h.node) || w.net.asleep(c.node) || last.boot != h.boot || w.now-last.at > time.Second {
 			return false
 		}
 	}
@@ -38,7 +38,7 @@ func (h *host) copy(at node) *host {
 		n := &minder{w: h.w, host: t, cluster: m.cluster, name: m.name, durable: m.durable, kept: m.kept}
 		p := m.pg
 		n.pg = &postgres{w: h.w, m: n, present: p.present && !p.busy, wal: slices.Clip(p.wal), asPrimary: p.asPrimary, shutdown: p.shutdown,
-			settings: p.settings, pointed: p.pointed, set: p.set, slots: p.slots}
+			settings: p.settings, pointed: p.pointed, set: p.set, shown: p.shown, slots: p.slots}
 		t.members = append(t.members, n)
 	}
 	return t

@@ -68,7 +68,7 @@ func (m *minder) describePrimary(r *health.Member, seen member.Seen) {
 	if r.Opened || seen.Adoptable {
 		r.History = m.pg.history()
 	}
-	if n := len(m.goal.Sets); n > 0 && seen.SyncNames == member.SyncNames(m.goal.Sets[n-1]) {
+	if n := len(m.goal.Sets); n > 0 && (m.goal.Sets[n-1].ID == m.pg.set.ID || seen.SyncNames == member.SyncNames(m.goal.Sets[n-1])) {
 		r.Loaded = m.goal.Sets[n-1].ID
 		if m.memory.Settling.Done && m.memory.Settling.ID == r.Loaded && !m.behind() {
 			r.Settled = r.Loaded

@@ -115,9 +115,9 @@ func (m *minder) look() member.Seen {
 	if seen.Role == health.RolePrimary && m.goal.Kind == platform.GoalPrimary && memory.Opened == m.goal.Epoch {
 		memory.Settling = member.Settle(memory.Settling, m.goal, seen, memory.SetCheckpoint)
 	}
-	last := m.report
-	m.report = m.describe(seen)
-	if notable(&last, &m.report) {
+	next := m.describe(seen)
+	news := notable(&m.report, &next)
+	if m.report = next; news {
 		m.host.agent.send()
 	}
 	return seen

@@ -34,6 +34,7 @@ type postgres struct {
 	pointed          string // the member that primary_conninfo names; upstream is its instance
 	upstream         *postgres
 	set              platform.Set // as a new connection shows it
+	shown            string       // synchronous_standby_names of it
 	slots            []string
 
 	// Of the running instance.
@@ -249,7 +250,7 @@ func (p *postgres) see() member.Seen {
 		return s
 	}
 	s.Data, s.SystemID, s.Timeline, s.Slots = health.DataPresent, systemID, p.timeline(), p.slots
-	s.SyncNames, s.SyncOurs = member.SyncNames(p.set), true
+	s.SyncNames, s.SyncOurs = p.shown, true
 	if s.Corrupt = p.rotten; p.rotten != "" {
 		s.SystemID, s.Timeline = "", 0
 		return s
@@ -261,6 +262,9 @@ func (p *postgres) see() member.Seen {
 	s.Process, s.Adoptable = health.ProcessRunning, p.adoptable
 	if p.primary {
 		s.Role, s.Position, s.Insert = health.RolePrimary, p.end(), p.end()
+		if len(p.senders) > 0 {
+			s.Senders = make([]health.Sender, 0, len(p.senders))
+		}
 		for _, c := range p.senders {
 			s.Senders = append(s.Senders, health.Sender{Name: c.name, State: c.state(), Flush: c.flush, Sync: c.set.Has(c.name), Fresh: c.fresh})
 		}

@@ -31,7 +31,7 @@ func (m *minder) point(g platform.Goal) {
 
 // list is another list of a standby. If it is promoted before its checkpointer has taken notice, its backends do not wait.
 func (p *postgres) list(set platform.Set) {
-	p.set = set
+	p.show(set)
 	if !p.running {
 		return // a start takes notice at once
 	}

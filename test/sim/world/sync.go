@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/test/invariant"
 )
@@ -11,7 +12,7 @@ import (
 // load puts another list in force. A new connection shows it at once; each sender obeys it when it gets to it; backends
 // begin to wait only when the checkpointer says so, and stop waiting as late.
 func (p *postgres) load(set platform.Set) {
-	p.set = set
+	p.show(set)
 	life := p.life
 	for _, c := range p.senders {
 		c.fresh = false
@@ -32,6 +33,8 @@ func (p *postgres) load(set platform.Set) {
 		}
 	})
 }
+
+func (p *postgres) show(set platform.Set) { p.set, p.shown = set, member.SyncNames(set) }
 
 // closed: the receiver has ended, and the network does not keep that from the sender, which ends then, whatever it is busy with.
 func (c *connection) closed() bool {
