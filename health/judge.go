@@ -12,16 +12,21 @@ func JudgeReaches(votes []*InstanceVote, expected int) Working {
 }
 
 func judge(votes []*InstanceVote, expected int, says func(*InstanceVote) Working) Working {
-	count := map[Working]int{}
+	well, down := 0, 0
 	for _, v := range votes {
-		if v != nil {
-			count[says(v)]++
+		switch {
+		case v == nil:
+		case says(v) == Well:
+			well++
+		case says(v) == Down:
+			down++
 		}
 	}
-	for _, w := range []Working{Well, Down} {
-		if 2*count[w] > max(expected, len(votes)) {
-			return w
-		}
+	switch most := max(expected, len(votes)); {
+	case 2*well > most:
+		return Well
+	case 2*down > most:
+		return Down
 	}
 	return WorkingUnknown
 }

@@ -57,7 +57,22 @@ func (v *Vote) Failed(limit time.Duration) bool {
 type seenVotes struct {
 	votes Votes
 	at    time.Duration
-	apps  map[appInstance]*InstanceVote // of votes.Apps: the leader looks up every one of up to 1,000 in each of its rounds
+	apps  map[appInstance]*InstanceVote // of votes.Apps, where they are many: the leader looks up every one in each of its rounds
+}
+
+// fewApps are looked through faster than an index of them is made.
+const fewApps = 16
+
+func (s *seenVotes) of(app, instance string) *InstanceVote {
+	if s.apps != nil {
+		return s.apps[appInstance{app, instance}]
+	}
+	for i := len(s.votes.Apps) - 1; i >= 0; i-- {
+		if a := &s.votes.Apps[i]; a.Instance == instance && a.App == app {
+			return a
+		}
+	}
+	return nil
 }
 
 type appInstance struct{ app, instance string }
@@ -68,12 +83,12 @@ func (v *View) FoldVotes(votes Votes, now time.Duration) {
 		return
 	}
 	var apps map[appInstance]*InstanceVote
-	if len(votes.Apps) > 0 {
+	if len(votes.Apps) > fewApps {
 		apps = make(map[appInstance]*InstanceVote, len(votes.Apps))
-	}
-	for i := range votes.Apps {
-		a := &votes.Apps[i]
-		apps[appInstance{a.App, a.Instance}] = a
+		for i := range votes.Apps {
+			a := &votes.Apps[i]
+			apps[appInstance{a.App, a.Instance}] = a
+		}
 	}
 	v.votes[votes.Observer] = seenVotes{votes, now, apps}
 }
@@ -105,7 +120,7 @@ func (v *View) Vote(observer string, m *platform.Member, limit, now time.Duratio
 // See platform.AppCheck.Fresh for the limit.
 func (v *View) InstanceVote(observer, app, instance string, limit, now time.Duration) *InstanceVote {
 	s := v.votes[observer]
-	a := s.apps[appInstance{app, instance}]
+	a := s.of(app, instance)
 	if a == nil || !within(a.AgeMS, limit-(now-s.at)) {
 		return nil
 	}

@@ -23,12 +23,15 @@ type poolLook struct {
 	a        *state.App
 	conf     *platform.App
 	decision *Decision
+	verdicts []health.Working // of each instance, once one is asked for
 }
 
 // apps decides for every app, one command each.
 func apps(in Input, d *Decision) {
-	for _, name := range in.State.AppNames() {
-		p := &poolLook{Input: in, a: in.State.Apps[name], conf: in.State.Platform.App(name), decision: d}
+	for i := range in.State.Platform.Apps {
+		conf := &in.State.Platform.Apps[i]
+		name := conf.Name
+		p := &poolLook{Input: in, a: in.State.Apps[name], conf: conf, decision: d}
 		if p.a == nil {
 			continue
 		}
@@ -158,9 +161,17 @@ func Verdict(in Input, app *platform.App, instance string) (works, reaches healt
 	return health.JudgeInstance(votes, len(in.Controllers)), health.JudgeReaches(votes, len(in.Controllers)), detail
 }
 
-// verdict is what a majority of the expected observers says of an instance.
-func (p *poolLook) verdict(i *platform.Instance) health.Working {
-	return health.JudgeInstance(p.instanceVotes(p.conf, i.Name), len(p.Controllers))
+// verdict is what a majority of the expected observers says of the nth instance.
+func (p *poolLook) verdict(n int) health.Working {
+	if p.verdicts == nil {
+		p.verdicts = make([]health.Working, len(p.conf.Instances))
+		limit, votes := p.conf.Check.Fresh(p.suspect()), make([]*health.InstanceVote, 0, len(p.Controllers))
+		for i := range p.conf.Instances {
+			votes = p.votesWithin(limit, p.conf, p.conf.Instances[i].Name, votes[:0])
+			p.verdicts[i] = health.JudgeInstance(votes, len(p.Controllers))
+		}
+	}
+	return p.verdicts[n]
 }
 
 // runs is for how long this leader has seen the instance run without a break, as its agent says.
@@ -178,7 +189,7 @@ func (p *poolLook) up(i *platform.Instance) bool {
 	if p.conf.Run == platform.RunWithPrimary && p.seen(i) != nil {
 		limit = min(limit, p.runs(i))
 	}
-	return health.JudgeInstance(p.votesWithin(limit, p.conf, i.Name), len(p.Controllers)) == health.Well
+	return health.JudgeInstance(p.votesWithin(limit, p.conf, i.Name, nil), len(p.Controllers)) == health.Well
 }
 
 // wanted: the instance is to run now.
@@ -191,7 +202,7 @@ func (p *poolLook) routing() *state.ChangeApp {
 	for n := range p.conf.Instances {
 		i := &p.conf.Instances[n]
 		_, out := p.a.Out[i.Name]
-		switch v := p.verdict(i); {
+		switch v := p.verdict(n); {
 		case v == health.Down && !out && p.wanted(i):
 			return &state.ChangeApp{Out: i.Name, Reason: p.why(i)}
 		case v == health.Well && (out || p.a.Row[i.Name] > 0):
@@ -220,9 +231,11 @@ func (p *poolLook) restart() *state.ChangeApp {
 		return nil
 	}
 	for n := range p.conf.Instances {
+		if p.verdict(n) != health.Down {
+			continue
+		}
 		i := &p.conf.Instances[n]
-		r := p.seen(i)
-		if r == nil || !p.wanted(i) || p.verdict(i) != health.Down || !r.Running {
+		if r := p.seen(i); r == nil || !r.Running || !p.wanted(i) {
 			continue
 		}
 		row := p.a.Row[i.Name]
@@ -240,8 +253,10 @@ func (p *poolLook) restart() *state.ChangeApp {
 func (p *poolLook) restarting() bool {
 	for n := range p.conf.Instances {
 		i := &p.conf.Instances[n]
-		if r := p.seen(i); r != nil && r.Restarted < p.a.Restarts[i.Name] {
-			return true
+		if last := p.a.Restarts[i.Name]; last > 0 {
+			if r := p.seen(i); r != nil && r.Restarted < last {
+				return true
+			}
 		}
 	}
 	return false
@@ -270,7 +285,7 @@ func (p *poolLook) problems() {
 		if r := p.seen(i); r != nil && r.Error != "" {
 			text = i.Name + ": " + r.Error
 		}
-		if p.verdict(i) == health.Down {
+		if p.verdict(n) == health.Down {
 			down[i.Site]++
 			if text = p.why(i); p.a.Row[i.Name] >= restartsAtMost {
 				text += fmt.Sprintf("; %d restarts did not help, and no more are tried until it is well", restartsAtMost)
@@ -293,12 +308,12 @@ func (p *poolLook) problem(kind health.Kind, site, instance, evidence string) {
 
 // instanceVotes are the fresh words of the expected observers about an instance; nil for one that says nothing.
 func (in Input) instanceVotes(conf *platform.App, instance string) []*health.InstanceVote {
-	return in.votesWithin(conf.Check.Fresh(in.suspect()), conf, instance)
+	votes := make([]*health.InstanceVote, 0, len(in.Controllers))
+	return in.votesWithin(conf.Check.Fresh(in.suspect()), conf, instance, votes)
 }
 
-// votesWithin are those whose last check began within limit.
-func (in Input) votesWithin(limit time.Duration, conf *platform.App, instance string) []*health.InstanceVote {
-	votes := make([]*health.InstanceVote, 0, len(in.Controllers))
+// votesWithin appends those whose last check began within limit.
+func (in Input) votesWithin(limit time.Duration, conf *platform.App, instance string, votes []*health.InstanceVote) []*health.InstanceVote {
 	for _, c := range in.Controllers {
 		votes = append(votes, in.View.InstanceVote(c, conf.Name, instance, limit, in.Now))
 	}

@@ -80,10 +80,11 @@ func probeOf(probes []health.Vote, cluster, member string) health.Vote {
 }
 
 // known leaves out the app servers that the platform no longer has.
-func (c *Core) known(apps []health.InstanceVote) (out []health.InstanceVote) {
-	if c.state.Platform == nil {
+func (c *Core) known(apps []health.InstanceVote) []health.InstanceVote {
+	if c.state.Platform == nil || len(apps) == 0 {
 		return nil
 	}
+	out := make([]health.InstanceVote, 0, len(apps))
 	for _, v := range apps {
 		if a := c.state.Platform.App(v.App); a != nil && a.Instance(v.Instance) != nil {
 			out = append(out, v)

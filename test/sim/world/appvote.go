@@ -20,7 +20,8 @@ type check struct {
 }
 
 // probeApps checks every app server, some of them later, and says what this controller holds of each.
-func (c *controller) probeApps() (all []health.InstanceVote) {
+func (c *controller) probeApps() []health.InstanceVote {
+	all := make([]health.InstanceVote, 0, len(c.checks))
 	for _, p := range c.w.pools() {
 		for _, m := range p.minders {
 			k := c.checks[m]
