@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,31 +40,49 @@ func (e *SurvivorsError) Error() string {
 
 func (e *SurvivorsError) Unwrap() error { return e.Err }
 
-// Kill ends the member's whole tree and returns when nothing of it is left on two looks in a row; zombies have ended.
-// After within it gives up with a SurvivorsError; the signals sent stay sent, and Kill may be called again.
+// Kill ends the member's whole tree and returns when nothing of it is left; zombies have ended. After within it gives up with a
+// SurvivorsError; the signals sent stay sent, and Kill may be called again.
+//
+// A look at all processes of the host is what takes its time, and K (L2) leaves room for a few. Once everybody is stopped, and a
+// look has found nobody new, one more is enough: whoever is stopped forks no more. Otherwise two in a row must find nothing.
 func (t *Tree) Kill(within time.Duration) error {
 	deadline := boottime.Now() + within
 	k := killing{tree: t, seen: map[id]bool{}}
-	k.look() // or those outside of the cgroup would lose their parents, and be lost
+	left, err := k.look() // or those outside of the cgroup would lose their parents, and be lost
 	if t.cgroup != nil {
 		// At once, before any signal: the kernel ends them all together, also what is being forked.
 		k.note(t.cgroup.Kill())
 	}
-	k.halt(min(deadline, boottime.Now()+30*time.Millisecond))
-	for empty, pause := 0, time.Millisecond; ; pause = min(2*pause, 8*time.Millisecond) {
-		left, err := k.look()
+	left, enough := k.halt(left, err, min(deadline, boottime.Now()+30*time.Millisecond))
+	for empty := 0; ; {
+		var errs error
 		for _, p := range left {
-			err = errors.Join(err, send(p, unix.SIGKILL))
+			errs = errors.Join(errs, send(p, unix.SIGKILL))
 		}
-		if empty++; err != nil || len(left) > 0 || t.populated() {
+		await(left, deadline)
+		left, err = k.look()
+		errs = errors.Join(errs, err)
+		if empty++; errs != nil || len(left) > 0 || t.populated() {
 			empty = 0
 		}
-		if empty == 2 {
+		if empty == enough {
 			return nil
 		}
 		if boottime.Now() >= deadline {
-			k.note(err)
+			k.note(errs)
 			return k.survivors(left)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// await waits a moment for processes that were killed to end.
+func await(killed []proc, deadline time.Duration) {
+	deadline = min(deadline, boottime.Now()+50*time.Millisecond)
+	for pause := time.Millisecond; ; pause = min(2*pause, 8*time.Millisecond) {
+		killed = slices.DeleteFunc(killed, proc.over)
+		if len(killed) == 0 || boottime.Now() >= deadline {
+			return
 		}
 		time.Sleep(pause)
 	}
@@ -87,22 +106,29 @@ func (k *killing) look() ([]proc, error) {
 }
 
 // halt stops the tree before it is killed, in rounds until no process is found that was not stopped: whoever has a
-// SIGSTOP pending can fork no more, and as the parents have not ended yet, each descendant is still found below them.
-func (k *killing) halt(deadline time.Duration) {
+// SIGSTOP pending can fork no more, and as the parents have not ended yet, each descendant is still found below them. It
+// begins with what was found just now, and returns what it found last, and how many looks must find nothing from here on.
+func (k *killing) halt(procs []proc, err error, deadline time.Duration) (last []proc, enough int) {
 	stopped := map[id]bool{}
 	for {
-		procs, err := k.look()
 		k.note(err)
 		fresh := false
 		for _, p := range procs {
 			if !stopped[p.id()] {
 				stopped[p.id()], fresh = true, true
-				k.note(send(p, unix.SIGSTOP))
+				if failed := send(p, unix.SIGSTOP); failed != nil {
+					k.note(failed)
+					err = failed
+				}
 			}
 		}
-		if !fresh || boottime.Now() >= deadline {
-			return
+		switch {
+		case !fresh && err == nil:
+			return procs, 1
+		case !fresh || boottime.Now() >= deadline:
+			return procs, 2
 		}
+		procs, err = k.look()
 	}
 }
 

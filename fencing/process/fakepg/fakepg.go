@@ -5,18 +5,21 @@ package fakepg
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"mainstay/controller/boottime"
 	"mainstay/fencing/process"
 
 	"golang.org/x/sys/unix"
@@ -182,6 +185,43 @@ func (s *Server) WaitEnded(within time.Duration) bool {
 		}
 	}
 	return true
+}
+
+// EndedAt waits until every process has ended and tells when that was (CLOCK_BOOTTIME), false where it was not within the time.
+// It watches on a thread of real-time priority, where that is allowed: what is measured is the tree, not the test.
+func (s *Server) EndedAt(within time.Duration) (at time.Duration, ended bool) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // for good: the thread ends with the goroutine, and its priority with it
+		unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Priority: 1}, 0)
+		deadline := boottime.Now() + within
+		ended = true
+		for _, h := range s.handles {
+			ended = ended && endsBy(h.PID(), deadline)
+		}
+		at = boottime.Now()
+	}()
+	<-done
+	return at, ended
+}
+
+func endsBy(pid int, deadline time.Duration) bool {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return errors.Is(err, unix.ESRCH)
+	}
+	defer unix.Close(fd)
+	for {
+		left := max(0, deadline-boottime.Now())
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left/time.Millisecond)+1)
+		if err == nil && n == 1 {
+			return true
+		}
+		if left == 0 {
+			return false
+		}
+	}
 }
 
 // Signal sends sig to every process of the tree.
