@@ -68,6 +68,8 @@ func (m *minder) do(ctx context.Context, act member.Act, goal platform.Goal) err
 		return m.within(ctx, cloneBound, func(ctx context.Context) error { return m.clone(ctx, inst, goal, act.Durable) })
 	case member.Adopt:
 		return m.within(ctx, quick, func(ctx context.Context) error { return m.adopt(ctx, inst, goal, act.Durable) })
+	case member.Disarm:
+		return m.disarm()
 	case member.Release:
 		return m.within(ctx, quick, func(ctx context.Context) error { return m.release(ctx, inst, goal, act.Durable) })
 	}
@@ -140,7 +142,7 @@ func (m *minder) again() {
 func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platform.Goal, act member.Act) error {
 	primary := act.Kind == member.StartPrimary
 	if !primary {
-		if err := m.guards.disarm(); err != nil {
+		if err := m.disarm(); err != nil {
 			return err
 		}
 		if err := m.guards.renew(ctx, m.guardOptions(inst)); err != nil {

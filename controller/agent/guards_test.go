@@ -7,11 +7,12 @@ import (
 
 	"mainstay/controller/platform"
 	"mainstay/fencing/guard"
+	"mainstay/fencing/guard/machine"
 )
 
 // Guards that have not answered in time are incomplete only after a while, or when the kernel or they themselves say so.
 func TestLateGuardsAreWhole(t *testing.T) {
-	late, refused := fmt.Errorf("guard a: %w", guard.ErrNoAnswer), &guard.RefusedError{Code: guard.NotYours}
+	late, refused := fmt.Errorf("guard a: %w", guard.ErrNoAnswer), &guard.RefusedError{Code: machine.NotYours}
 	var g guards
 	now := time.Hour
 	for _, c := range []struct {

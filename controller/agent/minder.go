@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/controller/wire"
+	"mainstay/fencing/guard"
+	"mainstay/fencing/guard/machine"
 	"mainstay/fencing/process"
 	"mainstay/health"
 )
@@ -51,6 +54,7 @@ type minder struct {
 	durable  member.Durable
 	promised member.Promised // to a primary (L5)
 	vouching vouching        // by others, for this primary (L5)
+	spent    platform.Epoch  // the guards take no lease of it any more
 	kept     tenure          // on disk
 	keeping  *tenure         // may be on disk: its write is under way, or has failed
 	inherits bool            // whether to go on from it is still to be seen
@@ -192,7 +196,7 @@ func (m *minder) next() member.Act {
 // input is everything the pure core may know; called with mu held.
 func (m *minder) input(now time.Duration) member.Input {
 	return member.Input{Now: now, Goal: m.goal, Durable: m.durable, Seen: m.seen, Lease: m.lease, Memory: m.memory, Promised: m.promised,
-		GuardComplete: m.report.Guard.Complete, Name: m.name}
+		GuardComplete: m.report.Guard.Complete, Spent: m.spent, Name: m.name}
 }
 
 // setNeeds reports at once when the controllers must act first.
@@ -309,6 +313,12 @@ func (m *minder) granted(epoch platform.Epoch, end, length time.Duration) {
 	}
 	if err := m.hold(epoch, end); err != nil {
 		m.log.Warn("the lease is not taken", zap.Error(err))
+		m.mu.Lock()
+		if refused := (*guard.RefusedError)(nil); errors.As(err, &refused) && refused.Code == machine.Expired && m.spent != epoch {
+			m.spent = epoch
+			poke(m.kick)
+		}
+		m.mu.Unlock()
 		return
 	}
 	m.mu.Lock()
@@ -331,6 +341,17 @@ func (m *minder) hold(epoch platform.Epoch, end time.Duration) error {
 		return err
 	}
 	return m.guards.extend(epoch, end)
+}
+
+// disarm lets the guards idle: what they would kill, or have killed, is no primary.
+func (m *minder) disarm() error {
+	if err := m.guards.disarm(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.spent = platform.Epoch{}
+	return nil
 }
 
 // unbind lets the guards idle while the cluster is paused. Goal and guards are looked at under one lock, so that what a

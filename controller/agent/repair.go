@@ -79,7 +79,7 @@ func (m *minder) rewind(ctx context.Context, inst *postgres.Instance, goal platf
 		}
 		return fmt.Errorf("keep the WAL that a rewind would discard: %w", err)
 	}
-	if err := m.guards.disarm(); err != nil {
+	if err := m.disarm(); err != nil {
 		return err
 	}
 	fd, done, err := m.cgroupFD()
@@ -138,7 +138,7 @@ func (m *minder) clone(ctx context.Context, inst *postgres.Instance, goal platfo
 	if err != nil {
 		return err
 	}
-	if err := m.guards.disarm(); err != nil {
+	if err := m.disarm(); err != nil {
 		return err
 	}
 	err = inst.Clone(ctx, source(goal), postgres.SlotName(m.name), m.progress, aside)

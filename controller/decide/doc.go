@@ -58,6 +58,13 @@
 // A planned change stops the old primary cleanly under its lease; a member that has replayed past the shutdown checkpoint
 // record holds everything, so nothing needs sealing.
 //
+// # Guards
+//
+// The guards of the simulator run the machine of the real ones (fencing/guard/machine); while they were kinder they hid that guards and
+// agent could wait for each other: guards that have killed take no lease of that epoch, and an agent that has none does
+// nothing. Where nothing has run as a primary of it, or the agent has lost all knowledge of that, it lets them idle (S8);
+// a primary that has run closes its epoch instead.
+//
 // # Durability sets
 //
 // The state lists every set that may be in force; the last is the one to load. A set is recorded before the primary loads

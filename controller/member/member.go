@@ -102,7 +102,9 @@ type Input struct {
 	Promised Promised
 	// GuardComplete: both guards live and have the member in their reach.
 	GuardComplete bool
-	Name          string
+	// Spent is the epoch of which the guards take no lease any more, because they have killed under it.
+	Spent platform.Epoch
+	Name  string
 }
 
 // Kind names an act.
@@ -128,6 +130,7 @@ const (
 	Rewind       Kind = "rewind"        // keeping what it discards (S9)
 	Clone        Kind = "clone"         // keeping what it replaces (S9)
 	Adopt        Kind = "adopt"         // bring a running instance under our settings without a restart
+	Disarm       Kind = "disarm"        // let guards idle that killed what never ran as a primary
 	Release      Kind = "release"       // leave it as it runs, without guards, and forget it
 )
 

@@ -81,9 +81,13 @@ func (in *Input) primary() Act {
 		return in.wait("a primary cannot be made of this data: " + in.Seen.Corrupt)
 	case in.Seen.Data != health.DataPresent:
 		return in.wait("the data directory is " + string(in.Seen.Data) + ", and only a new cluster's first primary may be created")
+	case in.Spent == g.Epoch && d.Ran.Less(g.Epoch) && in.Seen.Process == health.ProcessEnded && !in.leased():
+		// A lease lapsed before a primary ran under it, so the epoch is not closed; but who has killed takes no other of that
+		// epoch before it is told that this is known (S8: nobody else would end the wait).
+		return in.act(Disarm, "the guards have killed a standby under epoch "+g.Epoch.String()+", which has not run here")
 	case !in.GuardComplete && !g.Paused && in.Lease.Epoch != g.Epoch:
 		return in.wait("waiting for the guards, without which it gets no lease")
-	case in.Lease.Epoch != g.Epoch || in.Lease.End <= in.Now:
+	case !in.leased():
 		return in.wait("waiting for the lease of epoch " + g.Epoch.String())
 	}
 	if in.Seen.Process == health.ProcessRunning && in.Seen.Role == health.RolePrimary {
@@ -206,6 +210,8 @@ func (in *Input) released() Act {
 	}
 	return in.act(Release, "it was removed from the platform")
 }
+
+func (in *Input) leased() bool { return in.Lease.Epoch == in.Goal.Epoch && in.Lease.End > in.Now }
 
 func (in *Input) foreign() bool {
 	want := in.Goal.SystemID

@@ -12,6 +12,7 @@ import (
 	"mainstay/controller/boottime"
 	"mainstay/controller/platform"
 	"mainstay/fencing/guard"
+	"mainstay/fencing/guard/machine"
 	"mainstay/fencing/process"
 	"mainstay/fencing/process/fakepg"
 
@@ -165,7 +166,7 @@ func signal(t *testing.T, pid int, sig unix.Signal) {
 	}
 }
 
-func code(err error) guard.Code {
+func code(err error) machine.Code {
 	var refused *guard.RefusedError
 	if errors.As(err, &refused) {
 		return refused.Code

@@ -9,6 +9,7 @@ import (
 
 	"mainstay/controller/boottime"
 	"mainstay/controller/platform"
+	"mainstay/fencing/guard/machine"
 	"mainstay/fencing/process"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +26,7 @@ type guard struct {
 	pid   int
 
 	mu         sync.Mutex // guards what follows
-	machine    machine
+	machine    machine.Guard
 	kill       *Kill
 	agent      *client // the connection that attached last
 	twinFD     int     // pidfd of the twin, -1 without; the loop alone closes it
@@ -54,7 +55,7 @@ func newGuard(cfg config, tree *process.Tree) (*guard, error) {
 		unix.Close(wake)
 		return nil, err
 	}
-	return &guard{cfg: cfg, tree: tree, timer: timer, wake: wake, page: page, pid: unix.Getpid(), twinFD: -1, machine: machine{state: Idle}}, nil
+	return &guard{cfg: cfg, tree: tree, timer: timer, wake: wake, page: page, pid: unix.Getpid(), twinFD: -1, machine: machine.New()}, nil
 }
 
 // loop runs on a thread of its own until exit is granted. It waits in the kernel, not in the Go scheduler.
@@ -101,7 +102,7 @@ func (g *guard) look() (due, stopping bool) {
 	g.timer.Expired()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.machine.due(boottime.Now()), g.stopping || g.leaving && g.needless()
+	return g.machine.Due(boottime.Now()), g.stopping || g.leaving && g.needless()
 }
 
 // leaveEvery is how often a guard that is to leave looks whether it can, in milliseconds.
@@ -120,11 +121,11 @@ func (g *guard) patience() int {
 // needless tells, with mu held, whether nothing would end with an idle guard: what the keeper started has ended, and the
 // guard without a keeper outlives the other, so that this one is not the last to know.
 func (g *guard) needless() bool {
-	if g.machine.state == Armed || g.machine.state == Killing {
+	if g.machine.State == machine.Armed || g.machine.State == machine.Killing {
 		return false
 	}
 	if g.cfg.Slot != keeperSlot {
-		return !g.machine.twin
+		return !g.machine.Twin
 	}
 	return Report{Keeper: g.keeper}.keeps() == 0
 }
@@ -139,7 +140,7 @@ func (g *guard) adopt(pidfd, pid int) {
 	if g.twinFD >= 0 {
 		g.retired = append(g.retired, g.twinFD)
 	}
-	g.twinFD, g.twinPID, g.machine.twin = pidfd, pid, true
+	g.twinFD, g.twinPID, g.machine.Twin = pidfd, pid, true
 	g.rouse()
 }
 
@@ -170,20 +171,20 @@ func (g *guard) lostTwin(pidfd int) {
 	}
 	g.retired = append(g.retired, pidfd)
 	g.twinFD, g.twinPID = -1, 0
-	g.machine.twinLost()
+	g.machine.TwinLost()
 }
 
 // killTree goes on until nothing is left, however long the kernel takes: what has not ended is no fence (L2).
 func (g *guard) killTree() {
 	g.mu.Lock()
-	g.kill = &Kill{Why: g.machine.why, Epoch: g.machine.epoch.String(), Begun: boottime.Now()}
+	g.kill = &Kill{Why: g.machine.Why, Epoch: g.machine.Epoch.String(), Begun: boottime.Now()}
 	g.mu.Unlock()
 	for {
 		err := g.tree.Kill(platform.GuardKill)
 		g.mu.Lock()
 		if err == nil {
 			g.kill.Ended, g.kill.Left = boottime.Now(), ""
-			g.machine.killed()
+			g.machine.Killed()
 			g.settle(g.kill.Ended)
 			g.mu.Unlock()
 			return
@@ -198,15 +199,15 @@ func (g *guard) killTree() {
 func (g *guard) report() Report {
 	r := Report{
 		Proto: proto, PID: g.pid, Slot: g.cfg.Slot, Member: g.cfg.Member, DataDir: g.cfg.DataDir, Cgroup: g.cfg.Cgroup,
-		State: g.machine.state, Armed: g.machine.state == Armed, End: g.machine.end,
-		Twin: g.machine.twin, TwinPID: g.twinPID, Keeper: g.keeper, Unkeepable: g.unkeepable,
+		State: g.machine.State, Armed: g.machine.State == machine.Armed, End: g.machine.End,
+		Twin: g.machine.Twin, TwinPID: g.twinPID, Keeper: g.keeper, Unkeepable: g.unkeepable,
 		Locked: g.prot.Locked, Realtime: g.prot.Realtime, NoOOM: g.prot.NoOOM, Missing: slices.Clone(g.prot.Missing),
 	}
 	if g.unkept != "" {
 		r.Missing = append(r.Missing, "the keeper that ends PostgreSQL with the guards: "+g.unkept)
 	}
-	if !g.machine.epoch.IsZero() {
-		r.Epoch = g.machine.epoch.String()
+	if !g.machine.Epoch.IsZero() {
+		r.Epoch = g.machine.Epoch.String()
 	}
 	if g.kill != nil {
 		k := *g.kill

@@ -13,6 +13,7 @@ import (
 
 	"mainstay/controller/boottime"
 	"mainstay/fencing/guard"
+	"mainstay/fencing/guard/machine"
 	"mainstay/fencing/process/fakepg"
 
 	"golang.org/x/sys/unix"
@@ -37,9 +38,9 @@ func TestKillsAtTheLeasesEnd(t *testing.T) {
 	b.killedAt(end)
 	eventually(t, "both report killed", func() bool {
 		st := b.status(s)
-		return st.Guards[0].State == guard.Killed && st.Guards[1].State == guard.Killed
+		return st.Guards[0].State == machine.Killed && st.Guards[1].State == machine.Killed
 	})
-	if err := s.Extend("1.1", boottime.Now()+time.Second); code(err) != guard.Expired {
+	if err := s.Extend("1.1", boottime.Now()+time.Second); code(err) != machine.Expired {
 		t.Errorf("extending after the kill: %v, want refused as expired", err)
 	}
 	k := b.status(s).Guards[0].Kill
@@ -63,7 +64,7 @@ func TestExtendKeepsAliveAndDisarmEndsIt(t *testing.T) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	if err := s.Exit(); code(err) != guard.StillArmed {
+	if err := s.Exit(); code(err) != machine.StillArmed {
 		t.Errorf("armed guards were asked to exit: %v", err)
 	}
 	s = b.start()
@@ -125,10 +126,10 @@ func TestARestartedAgentGoesOn(t *testing.T) {
 	if st := b.status(second); st.Guards[0].PID != pids[0].PID || st.Guards[1].PID != pids[1].PID || st.End != old {
 		t.Errorf("reconnected to %+v, want the same guards", st)
 	}
-	if err := first.Extend("1.1", old+time.Second); code(err) != guard.NotYours {
+	if err := first.Extend("1.1", old+time.Second); code(err) != machine.NotYours {
 		t.Errorf("the former agent extends: %v", err)
 	}
-	if err := first.Disarm(); code(err) != guard.NotYours {
+	if err := first.Disarm(); code(err) != machine.NotYours {
 		t.Errorf("the former agent disarms: %v", err)
 	}
 	first.Close()
@@ -169,7 +170,7 @@ func TestATwinsDeathKillsTheTreeAtOnce(t *testing.T) {
 func (b *bed) startsAgain(dead, survivor int) {
 	s := b.start()
 	st := b.status(s)
-	if !st.Twin || st.Guards[0].PID == dead || st.Guards[1].PID == dead || st.Guards[survivor].State != guard.Killed ||
+	if !st.Twin || st.Guards[0].PID == dead || st.Guards[1].PID == dead || st.Guards[survivor].State != machine.Killed ||
 		st.Guards[survivor].Kill.Why != "the other guard died" {
 		b.Fatalf("the new twins: %+v", st)
 	}

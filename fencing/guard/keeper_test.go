@@ -16,6 +16,7 @@ import (
 
 	"mainstay/controller/priority"
 	"mainstay/fencing/guard"
+	"mainstay/fencing/guard/machine"
 	"mainstay/fencing/process"
 	"mainstay/fencing/process/fakepg"
 
@@ -281,7 +282,7 @@ func TestGuardsThatKeepPostgreSQLAreNotReplaced(t *testing.T) {
 	if s = b.start(); b.status(s).Guards[0].PID != pid || !p.Alive() {
 		t.Error("the guard was replaced under PostgreSQL")
 	}
-	if err := s.Exit(); code(err) != guard.StillKeeps {
+	if err := s.Exit(); code(err) != machine.StillKeeps {
 		t.Errorf("exit: got %v, want a refusal", err)
 	}
 	b.start() // or they leave with it
@@ -297,14 +298,14 @@ func TestGuardsLeaveWithPostgreSQL(t *testing.T) {
 	s := b.start()
 	p := b.sleeper(s)
 	b.extend(s, "1.1", time.Minute)
-	if err := s.Exit(); code(err) != guard.StillArmed {
+	if err := s.Exit(); code(err) != machine.StillArmed {
 		t.Fatalf("exit under a lease: got %v, want a refusal", err)
 	}
 	s = b.start()
 	if err := s.Disarm(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Exit(); code(err) != guard.StillKeeps {
+	if err := s.Exit(); code(err) != machine.StillKeeps {
 		t.Fatalf("exit: got %v, want a refusal", err)
 	}
 
@@ -318,7 +319,7 @@ func TestGuardsLeaveWithPostgreSQL(t *testing.T) {
 		t.Errorf("the guards left though they were taken up again: %+v", now)
 	}
 
-	if err := s.Exit(); code(err) != guard.StillKeeps {
+	if err := s.Exit(); code(err) != machine.StillKeeps {
 		t.Fatalf("exit: got %v, want a refusal", err)
 	}
 	guards := []*process.Handle{watch(t, first[0].PID), watch(t, first[1].PID)}

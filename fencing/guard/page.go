@@ -13,6 +13,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"mainstay/fencing/guard/machine"
 )
 
 // pageSize is one page of memory everywhere; a Page uses a few words of it.
@@ -161,8 +163,8 @@ func (p *Page) Close() error { return unix.Munmap(p.mem) }
 // show is called with mu held whenever what the guard owes may have changed, and before anybody is told of it.
 func (g *guard) show(now time.Duration) {
 	owed := time.Duration(0)
-	if s := g.machine.state; s == Armed || s == Killing {
-		owed = g.machine.end
+	if s := g.machine.State; s == machine.Armed || s == machine.Killing {
+		owed = g.machine.End
 	}
 	if time.Duration(g.page.word(wordOwed).Load()) == owed {
 		return

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mainstay/controller/boottime"
+	"mainstay/fencing/guard/machine"
 
 	"golang.org/x/sys/unix"
 )
@@ -103,7 +104,7 @@ func (s *server) serve(c *client) {
 		var req request
 		var rep reply
 		if err := json.Unmarshal(line, &req); err != nil {
-			rep = s.guard.answer(0, refuse(BadRequest, "the request is not understood: %v", err))
+			rep = s.guard.answer(0, machine.Refuse(machine.BadRequest, "the request is not understood: %v", err))
 		} else {
 			rep = s.guard.handle(c, req)
 		}
@@ -121,40 +122,40 @@ func (g *guard) handle(c *client, req request) reply {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if req.Op != opStatus && g.agent != c {
-		return g.answered(req.ID, refuse(NotYours, "another agent has attached since; attach again"))
+		return g.answered(req.ID, machine.Refuse(machine.NotYours, "another agent has attached since; attach again"))
 	}
 	return g.answered(req.ID, g.change(req))
 }
 
 // change is called with mu held.
-func (g *guard) change(req request) *refusal {
+func (g *guard) change(req request) *machine.Refusal {
 	// Whatever the machine turns into, the loop looks; and the timer follows the end before the lock is let go.
 	defer g.rouse()
 	now := boottime.Now()
 	switch req.Op {
 	case opStatus:
-		g.machine.due(now)
+		g.machine.Due(now)
 		return nil
 	case opExtend:
 		epoch, err := parseEpoch(req.Epoch)
 		if err != nil {
-			return refuse(BadRequest, "%v", err)
+			return machine.Refuse(machine.BadRequest, "%v", err)
 		}
-		if r := g.machine.extend(epoch, req.End, now); r != nil {
+		if r := g.machine.Extend(epoch, req.End, now); r != nil {
 			return r
 		}
 		r := g.setTimer()
 		g.show(now)
 		return r
 	case opDisarm:
-		if r := g.machine.disarm(now); r != nil {
+		if r := g.machine.Disarm(now); r != nil {
 			return r
 		}
 		g.timer.Stop()
 		g.settle(now)
 		return nil
 	case opExit, opLeave:
-		r := g.machine.exit(now)
+		r := g.machine.Exit(now)
 		if req.Op == opExit {
 			g.stopping = r == nil
 		} else {
@@ -162,28 +163,28 @@ func (g *guard) change(req request) *refusal {
 		}
 		return r
 	}
-	return refuse(BadRequest, "there is no %q", req.Op)
+	return machine.Refuse(machine.BadRequest, "there is no %q", req.Op)
 }
 
 // setTimer: a guard that cannot count must not let the lease begin, and kills at the next look at the clock.
-func (g *guard) setTimer() *refusal {
-	if err := g.timer.Set(g.machine.end); err != nil {
-		g.machine.end = boottime.Now()
-		return refuse(Expired, "%v", err)
+func (g *guard) setTimer() *machine.Refusal {
+	if err := g.timer.Set(g.machine.End); err != nil {
+		g.machine.End = boottime.Now()
+		return machine.Refuse(machine.Expired, "%v", err)
 	}
 	return nil
 }
 
-func (g *guard) answer(id uint64, r *refusal) reply {
+func (g *guard) answer(id uint64, r *machine.Refusal) reply {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.answered(id, r)
 }
 
-func (g *guard) answered(id uint64, r *refusal) reply {
+func (g *guard) answered(id uint64, r *machine.Refusal) reply {
 	rep := reply{ID: id, Report: g.report()}
 	if r != nil {
-		rep.Code, rep.Reason = r.code, r.reason
+		rep.Code, rep.Reason = r.Code, r.Reason
 	}
 	return rep
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mainstay/controller/platform"
+	"mainstay/fencing/guard/machine"
 	"mainstay/fencing/process"
 )
 
@@ -105,7 +106,7 @@ func connect(ctx context.Context, o Options, slot string) (*link, error) {
 // replaceable: it idles and does not fit, or has lost its keeper, and PostgreSQL would not end with it.
 func (r Report) replaceable(o Options) bool {
 	fits := r.Proto == proto && r.Cgroup == o.CgroupPath && (r.Slot != keeperSlot || r.Keeper != 0 || r.Unkeepable)
-	return !fits && r.State == Idle && r.keeps() == 0
+	return !fits && r.State == machine.Idle && r.keeps() == 0
 }
 
 // keeps is the pid of a program that the guard's keeper started, 0 if it started none that lives.
@@ -123,7 +124,7 @@ func (r Report) keeps() int {
 // retire asks an idle guard to exit, waits for its end and closes the link.
 func (l *link) retire(ctx context.Context) error {
 	defer l.close()
-	if _, err := l.call(ctx, request{Op: opAttach}); err != nil && !hasCode(err, NoTwin) {
+	if _, err := l.call(ctx, request{Op: opAttach}); err != nil && !hasCode(err, machine.NoTwin) {
 		return err
 	}
 	return l.exit(ctx)
@@ -143,7 +144,7 @@ func (l *link) exit(ctx context.Context) error {
 	}
 }
 
-func hasCode(err error, code Code) bool {
+func hasCode(err error, code machine.Code) bool {
 	var refused *RefusedError
 	return errors.As(err, &refused) && refused.Code == code
 }
@@ -256,7 +257,7 @@ func (s *Set) Connected() bool { return s.links[0].whole() && s.links[1].whole()
 func (s *Set) Died() <-chan struct{} { return s.died }
 
 // Exit ends both guards, which must be disarmed, and closes the Set. Where PostgreSQL is their keeper's child it refuses
-// (StillKeeps), and they end by themselves when PostgreSQL does, unless Start takes them up again. After an error one of them
+// (machine.StillKeeps), and they end by themselves when PostgreSQL does, unless Start takes them up again. After an error one of them
 // may have ended; the Set is closed all the same, and Start begins anew.
 func (s *Set) Exit() error {
 	defer s.Close()
@@ -267,12 +268,12 @@ func (s *Set) Exit() error {
 		return err
 	}
 	for _, r := range st.Guards {
-		if r.State == Armed || r.State == Killing {
-			return &RefusedError{Member: r.Member, Slot: r.Slot, Code: StillArmed, Reason: "disarm the guards first"}
+		if r.State == machine.Armed || r.State == machine.Killing {
+			return &RefusedError{Member: r.Member, Slot: r.Slot, Code: machine.StillArmed, Reason: "disarm the guards first"}
 		}
 		if pid := r.keeps(); pid != 0 {
 			_, err := s.each(ctx, request{Op: opLeave})
-			return errors.Join(&RefusedError{Member: r.Member, Slot: r.Slot, Code: StillKeeps, Reason: fmt.Sprintf("PostgreSQL, process %d, would end with it", pid)}, err)
+			return errors.Join(&RefusedError{Member: r.Member, Slot: r.Slot, Code: machine.StillKeeps, Reason: fmt.Sprintf("PostgreSQL, process %d, would end with it", pid)}, err)
 		}
 	}
 	for _, l := range s.links {

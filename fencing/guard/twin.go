@@ -8,20 +8,22 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mainstay/fencing/guard/machine"
 )
 
 // attach makes c the agent that is obeyed and finds the twin. It is not on the lease path.
-func (g *guard) attach(c *client) *refusal {
+func (g *guard) attach(c *client) *machine.Refusal {
 	g.mu.Lock()
 	g.agent, g.leaving = c, false
-	known := g.machine.twin
+	known := g.machine.Twin
 	g.mu.Unlock()
 	if known {
 		return nil // the loop would have heard of its death
 	}
 	pidfd, pid, err := g.findTwin()
 	if err != nil {
-		return refuse(NoTwin, "%v", err)
+		return machine.Refuse(machine.NoTwin, "%v", err)
 	}
 	g.adopt(pidfd, pid)
 	return nil

@@ -3,6 +3,9 @@ package guard
 import (
 	"fmt"
 	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/fencing/guard/machine"
 )
 
 // proto is the version of the protocol; guards of another version are replaced as soon as they are not armed.
@@ -31,21 +34,11 @@ type request struct {
 }
 
 type reply struct {
-	ID     uint64 `json:"id"` // the request's
-	Code   Code   `json:"code,omitempty"`
-	Reason string `json:"reason,omitempty"`
+	ID     uint64       `json:"id"` // the request's
+	Code   machine.Code `json:"code,omitempty"`
+	Reason string       `json:"reason,omitempty"`
 	Report
 }
-
-// State is what a guard does at the moment.
-type State string
-
-const (
-	Idle    State = "idle"    // guards nothing: PostgreSQL is stopped, a standby, or paused (L7)
-	Armed   State = "armed"   // will kill at End
-	Killing State = "killing" // the end has passed or the twin has died, and not all of the tree has ended
-	Killed  State = "killed"  // the tree has ended; until disarmed, or armed for a higher epoch
-)
 
 // Report is what one guard says about itself.
 type Report struct {
@@ -55,7 +48,7 @@ type Report struct {
 	Member  string        `json:"member"`
 	DataDir string        `json:"dataDir"`
 	Cgroup  string        `json:"cgroup,omitempty"` // the member's; empty where it has none
-	State   State         `json:"state"`
+	State   machine.State `json:"state"`
 	Armed   bool          `json:"armed"`
 	Epoch   string        `json:"epoch,omitempty"` // the highest it was armed for
 	End     time.Duration `json:"end"`             // reading of CLOCK_BOOTTIME; the last one where it is not armed
@@ -82,26 +75,22 @@ type Kill struct {
 	Left  string        `json:"left,omitempty"` // what has not ended yet, and why
 }
 
-// Code says why a guard refused.
-type Code string
-
-const (
-	Expired    Code = "expired"     // the lease has ended: the tree is being killed or was
-	StaleEpoch Code = "stale-epoch" // it was armed for a higher epoch (S3)
-	NoTwin     Code = "no-twin"     // it does not arm alone
-	StillArmed Code = "still-armed" // it does not exit
-	StillKeeps Code = "still-keeps" // the same: PostgreSQL would end with it
-	NotYours   Code = "not-yours"   // another agent has attached since
-	BadRequest Code = "bad-request"
-)
-
 // RefusedError is returned when a guard answered and did not do what it was asked.
 type RefusedError struct {
 	Member, Slot string
-	Code         Code
+	Code         machine.Code
 	Reason       string
 }
 
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("guard %s of %s refused (%s): %s", e.Slot, e.Member, e.Code, e.Reason)
+}
+
+// parseEpoch reads what platform.Epoch prints, such as 1.17.
+func parseEpoch(s string) (platform.Epoch, error) {
+	var e platform.Epoch
+	if _, err := fmt.Sscanf(s, "%d.%d", &e.Generation, &e.Number); err != nil || e.String() != s {
+		return platform.Epoch{}, fmt.Errorf("%q is no epoch: want generation and number such as 1.17", s)
+	}
+	return e, nil
 }

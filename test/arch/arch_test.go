@@ -17,7 +17,7 @@ import (
 var layers = map[string]int{
 	"controller/platform": 0, "controller/boottime": 0, "controller/osuser": 0, "controller/priority": 0, "controller/crowd": 0,
 	"health": 1, "fencing": 1, "controller/pgdial": 1, "fencing/process": 1, "fencing/program": 1,
-	"controller/state": 2, "controller/wire": 3,
+	"controller/state": 2, "controller/wire": 3, "fencing/guard/machine": 2,
 	"controller/config": 3, "controller/decide": 3, "controller/member": 3, "controller/instance": 3, "controller/consensus": 3, "controller/identity": 2,
 	"controller/postgres": 3, "controller/postgres/ondisk": 1, "health/probe": 3, "controller/operate": 3, "fencing/guard": 3, "fencing/device": 3, "fencing/watchdog": 4, "controller/publish": 4, "controller/publish/sinktest": 5,
 	"controller/loop": 4, "controller/agent": 5, "controller/api": 5,
@@ -26,7 +26,7 @@ var layers = map[string]int{
 
 // pure packages import neither clocks nor I/O, nor anybody else's code.
 var pure = []string{"controller/platform", "health", "fencing", "controller/state", "controller/decide", "controller/member", "controller/instance",
-	"controller/postgres/ondisk"}
+	"controller/postgres/ondisk", "fencing/guard/machine"}
 
 // impure standard packages, and why a pure package must not have them.
 var impure = map[string]string{

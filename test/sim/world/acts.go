@@ -15,7 +15,7 @@ var took = map[member.Kind]time.Duration{
 	member.LoadSet: 60 * time.Millisecond, member.Settings: 60 * time.Millisecond, member.Checkpoint: 300 * time.Millisecond,
 	member.Slots: 30 * time.Millisecond, member.Seal: 200 * time.Millisecond, member.StopReceiver: 200 * time.Millisecond, member.Kill: 60 * time.Millisecond,
 	member.StopClean: 30 * time.Millisecond, member.Rewind: 1500 * time.Millisecond, member.Clone: 2 * time.Second,
-	member.EndSenders: 30 * time.Millisecond, member.Adopt: 200 * time.Millisecond,
+	member.EndSenders: 30 * time.Millisecond, member.Disarm: 10 * time.Millisecond, member.Adopt: 200 * time.Millisecond,
 }
 
 // duration of an act; a CHECKPOINT takes what the disk needs, and a disk that hangs holds everything up.
@@ -75,6 +75,14 @@ func (m *minder) finished(ok bool) {
 	m.soon()
 }
 
+func (m *minder) disarm() bool {
+	if !m.guard.disarm() {
+		return false
+	}
+	m.spent = platform.Epoch{}
+	return true
+}
+
 func (m *minder) leased() bool { return m.lease.Epoch == m.goal.Epoch && m.lease.End > m.host.now() }
 
 // fedBy: it takes the WAL of another sealed standby, and of nobody else.
@@ -95,15 +103,15 @@ func (m *minder) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 		p.initialise()
 	case member.StartPrimary, member.Promote:
 		ok = wanted && m.takeOver(act)
+	case member.Disarm:
+		ok = m.disarm()
 	case member.StartStandby:
-		m.guard.disarm()
-		if ok = !p.running; ok {
+		if ok = m.disarm() && !p.running; ok {
 			m.point(goal)
 			p.startStandby()
 			m.memory.StreamedAt = m.host.now()
 		}
 	case member.Settings:
-		m.guard.disarm()
 		if ok = wanted; ok {
 			m.point(goal)
 		}
@@ -149,8 +157,8 @@ func (m *minder) takeOver(act member.Act) bool {
 	if !m.leased() {
 		return false
 	}
-	if !m.goal.Paused {
-		m.guard.extend(m.lease.Epoch, m.lease.End) // a start as a standby has let it idle
+	if !m.goal.Paused && !m.guard.extend(m.lease.Epoch, m.lease.End) { // a start as a standby has let it idle
+		return false
 	}
 	switch {
 	case act.Kind == member.StartPrimary && !p.running:

@@ -37,7 +37,7 @@ func (h *host) start() {
 	h.boot++
 	h.clock = newClock(h.w.rand, h.w.now)
 	for _, m := range h.members {
-		m.guard = &guard{m: m}
+		m.guard = newGuard(m)
 	}
 	h.agent.start()
 }
@@ -97,7 +97,7 @@ func (m *minder) forget() {
 func (h *host) drift() {
 	h.clock = h.clock.drift(h.w.now, anyRate(h.w.rand))
 	for _, m := range h.members {
-		if m.guard.end != 0 {
+		if m.guard.lease() != (member.Lease{}) {
 			m.guard.arm()
 		}
 	}

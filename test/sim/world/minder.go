@@ -35,6 +35,7 @@ type run struct {
 	goal     platform.Goal
 	goalFrom wire.Words
 	lease    member.Lease
+	spent    platform.Epoch // the guards gave no lease of it any more
 	memory   member.Memory
 	needs    string
 	failed   string // what failed last
@@ -93,7 +94,7 @@ func (m *minder) think() {
 
 func (m *minder) input(seen member.Seen) member.Input {
 	return member.Input{Now: m.host.now(), Goal: m.goal, Durable: m.durable, Seen: seen, Lease: m.lease, Memory: m.memory, Promised: m.promised,
-		GuardComplete: true, Name: m.name}
+		GuardComplete: true, Spent: m.spent, Name: m.name}
 }
 
 // look advances what the run remembers, and publishes a report; one that says something new leaves at once.
@@ -143,8 +144,9 @@ func notable(a, b *health.Member) bool {
 
 // granted takes over a lease; while the cluster is paused no guard holds it (L7).
 func (m *minder) granted(epoch platform.Epoch, end, length time.Duration) {
-	if !m.goal.Paused {
-		m.guard.extend(epoch, end)
+	if !m.goal.Paused && !m.guard.extend(epoch, end) {
+		m.spent = m.guard.Epoch
+		return
 	}
 	m.lease = m.lease.Renew(epoch, end-length, length)
 }

@@ -29,7 +29,7 @@ func (m *minder) keepTenure(version string) {
 
 // goOn takes up the lease that the guard still holds, and asks for promises at once.
 func (m *minder) goOn() {
-	now, held := m.host.now(), member.Lease{Epoch: m.guard.epoch, End: m.guard.end}
+	now, held := m.host.now(), m.guard.lease()
 	if !m.kept.GoesOn(m.host.agent.run, m.durable, held, now) {
 		return
 	}

@@ -1,0 +1,120 @@
+// Package machine is a guard without its clock, sockets and signals: what a guard answers, and when it kills. It is pure: the
+// guards of fencing/guard run it, and those of the simulator run the same, so that the model is as strict as they are.
+package machine
+
+import (
+	"fmt"
+	"time"
+
+	"mainstay/controller/platform"
+)
+
+// State is what a guard does at the moment.
+type State string
+
+const (
+	Idle    State = "idle"    // guards nothing: PostgreSQL is stopped, a standby, or paused (L7)
+	Armed   State = "armed"   // will kill at End
+	Killing State = "killing" // the end has passed or the twin has died, and not all of the tree has ended
+	Killed  State = "killed"  // the tree has ended; until disarmed, or armed for a higher epoch
+)
+
+// Code says why a guard refused.
+type Code string
+
+const (
+	Expired    Code = "expired"     // the lease has ended: the tree is being killed or was
+	StaleEpoch Code = "stale-epoch" // it was armed for a higher epoch (S3)
+	NoTwin     Code = "no-twin"     // it does not arm alone
+	StillArmed Code = "still-armed" // it does not exit
+	StillKeeps Code = "still-keeps" // the same: PostgreSQL would end with it
+	NotYours   Code = "not-yours"   // another agent has attached since
+	BadRequest Code = "bad-request"
+)
+
+// Guard goes from Idle to Armed, Killing and Killed. The zero Guard has no state: New makes one. Its end never moves
+// backwards, except for a higher epoch.
+type Guard struct {
+	State State
+	Epoch platform.Epoch // the highest it was armed for; it outlives disarming
+	End   time.Duration  // CLOCK_BOOTTIME
+	Twin  bool           // it watches another guard, without which it does not arm
+	Why   string         // why it kills
+}
+
+// New returns an idle guard without a twin.
+func New() Guard { return Guard{State: Idle} }
+
+// Refusal is a code and its reason; nil means done.
+type Refusal struct {
+	Code   Code
+	Reason string
+}
+
+// Refuse makes a Refusal.
+func Refuse(code Code, format string, args ...any) *Refusal {
+	return &Refusal{code, fmt.Sprintf(format, args...)}
+}
+
+// Extend arms, or moves the end. The caller looks at Due afterwards, whatever the answer.
+func (m *Guard) Extend(epoch platform.Epoch, end, now time.Duration) *Refusal {
+	m.Due(now)
+	switch {
+	case epoch.IsZero():
+		return Refuse(BadRequest, "a lease needs an epoch")
+	case epoch.Less(m.Epoch):
+		return Refuse(StaleEpoch, "the lease is for epoch %v, the guard was armed for %v", epoch, m.Epoch)
+	case m.State == Killing:
+		return Refuse(Expired, "the tree is being killed: %s", m.Why)
+	case m.State == Killed && epoch == m.Epoch:
+		return Refuse(Expired, "the tree was killed: %s; disarm before another lease of epoch %v", m.Why, epoch)
+	case end <= now:
+		return Refuse(Expired, "the lease ended %v ago", now-end)
+	case end > now+platform.MaxLease:
+		return Refuse(BadRequest, "the lease ends in %v, no lease is longer than %v", end-now, platform.MaxLease)
+	case !m.Twin:
+		return Refuse(NoTwin, "the other guard is missing; start the twins again")
+	}
+	if m.State == Armed && epoch == m.Epoch {
+		end = max(end, m.End)
+	}
+	m.State, m.Epoch, m.End = Armed, epoch, end
+	return nil
+}
+
+// Disarm lets it idle. It is refused from the moment at which it has to kill until nothing is left.
+func (m *Guard) Disarm(now time.Duration) *Refusal {
+	if m.Due(now) {
+		return Refuse(Expired, "the tree is being killed: %s", m.Why)
+	}
+	m.State = Idle
+	return nil
+}
+
+// Exit asks whether it may end: not with a lease, nor with something to kill.
+func (m *Guard) Exit(now time.Duration) *Refusal {
+	m.Due(now)
+	if m.State == Armed || m.State == Killing {
+		return Refuse(StillArmed, "it is %s for epoch %v; disarm it first", m.State, m.Epoch)
+	}
+	return nil
+}
+
+// Due turns armed into killing once the end has passed, and tells whether there is something to kill.
+func (m *Guard) Due(now time.Duration) bool {
+	if m.State == Armed && now >= m.End {
+		m.State, m.Why = Killing, "the lease ended"
+	}
+	return m.State == Killing
+}
+
+// TwinLost: whoever is left kills at once, or one more death would leave a primary unguarded.
+func (m *Guard) TwinLost() {
+	m.Twin = false
+	if m.State == Armed {
+		m.State, m.Why = Killing, "the other guard died"
+	}
+}
+
+// Killed: nothing of the tree is left.
+func (m *Guard) Killed() { m.State = Killed }
