@@ -18,7 +18,7 @@ func (l *look) reaffirm(p *health.Member) (*state.Command, Reason) {
 	if !l.c.Doubtful || p == nil || p.Process != health.ProcessRunning || p.Role != health.RolePrimary || p.Epoch != l.c.Epoch {
 		return nil, Reason{}
 	}
-	return &state.Command{Reaffirm: &state.Reaffirm{Epoch: l.c.Epoch, Guarded: p.Guard.Complete}},
+	return &state.Command{Reaffirm: &state.Reaffirm{Epoch: l.c.Epoch}},
 		Reason{RuleUpkeep, l.c.Primary + " still leads: it goes on under an epoch of the new generation"}
 }
 

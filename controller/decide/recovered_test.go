@@ -23,8 +23,19 @@ func recovered(t *testing.T) *stage {
 
 func TestPrimaryThatAnswersGoesOnAfterARecovery(t *testing.T) {
 	st := recovered(t)
-	if r := st.commits().Reaffirm; r == nil || !r.Guarded || st.c().Epoch.Generation != 2 {
-		t.Fatalf("%+v, epoch %s", r, st.c().Epoch)
+	if r := st.commits().Reaffirm; r == nil || st.c().Epoch.Generation != 2 || st.c().Guarded {
+		t.Fatalf("%+v, epoch %s, guarded %v", r, st.c().Epoch, st.c().Guarded)
+	}
+	m := st.members["m1"]
+	m.Epoch = st.c().Epoch // it has taken it up, and its guards hold a lease of the epoch before
+	st.later(0)
+	if cmd := st.step(0); cmd != nil && cmd.Reaffirm != nil {
+		t.Fatalf("guards that are bound to %s", m.Guard.Armed)
+	}
+	m.Guard.Armed = m.Epoch
+	st.later(0)
+	if r := st.commits().Reaffirm; r == nil || !r.Bound || !st.c().Guarded {
+		t.Fatalf("%+v, guarded %v", r, st.c().Guarded)
 	}
 }
 

@@ -31,6 +31,9 @@ func (l *look) upkeep() (*state.Command, Reason) {
 	if p == nil || p.Epoch != l.c.Epoch {
 		return wait(RuleUpkeep, "waiting for "+l.c.Primary+" to take up epoch "+l.c.Epoch.String())
 	}
+	if l.c.Unbound && p.Guard.Complete && p.Guard.Armed == l.c.Epoch {
+		return &state.Command{Reaffirm: &state.Reaffirm{Epoch: l.c.Epoch, Bound: true}}, Reason{RuleUpkeep, "the guards of " + l.c.Primary + " are bound to the new epoch"}
+	}
 	if p.Opened && (!l.c.Opened || l.c.SystemID == "") {
 		return &state.Command{Opened: &state.Opened{Epoch: l.c.Epoch, SystemID: p.SystemID, Timeline: p.Timeline, History: p.History}},
 			Reason{RuleUpkeep, l.c.Primary + " has opened"}

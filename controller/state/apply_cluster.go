@@ -198,7 +198,7 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	c.Epoch, c.Primary, c.Timeline = p.Attempt, p.Member, p.Timeline
 	c.grantedUnder(p.Guarded)
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
-	c.Opened, c.History, c.Attempt, c.Upstreams, c.Doubtful = false, nil, nil, nil, false
+	c.Opened, c.History, c.Attempt, c.Upstreams, c.Doubtful, c.Unbound = false, nil, nil, nil, false, false
 	c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, c.firstSet(s, old, p, inPlace))
 	return nil
 }
@@ -472,7 +472,7 @@ func applyPause(s *State, c *Cluster, cmd Command) error {
 			return fmt.Errorf("cluster %s: operation %s is under way; pause when it has ended", c.Name, c.Attempt.Operation)
 		}
 		// From here on the guard no longer counts, so neither does the end of a lease (L7).
-		c.Pause, c.Guarded = p.Pause, false
+		c.Pause, c.Guarded, c.Unbound = p.Pause, false, false
 	case c.Pause == nil:
 		return fmt.Errorf("cluster %s is not paused, so there is nothing to resume", c.Name)
 	case p.Resume:

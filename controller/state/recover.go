@@ -76,21 +76,26 @@ func (c *Cluster) doubt(s *State) {
 // generation, without a restart.
 func applyReaffirm(s *State, c *Cluster, cmd Command) error {
 	switch r := cmd.Reaffirm; {
-	case !c.Doubtful:
-		return fmt.Errorf("cluster %s: there is no doubt about its primary", c.Name)
 	case r.Epoch != c.Epoch:
 		return fmt.Errorf("cluster %s: epoch %s is not in force", c.Name, r.Epoch)
+	case r.Bound && !c.Unbound:
+		return fmt.Errorf("cluster %s: its guards are not waited for", c.Name)
+	case r.Bound:
+		c.Unbound, c.Guarded = false, true
+		return nil
+	case !c.Doubtful:
+		return fmt.Errorf("cluster %s: there is no doubt about its primary", c.Name)
 	case c.Attempt != nil:
 		return fmt.Errorf("cluster %s: operation %s is under way", c.Name, c.Attempt.Operation)
 	}
 	c.Epoch = s.nextNumber(c)
-	c.Doubtful = false
-	c.grantedUnder(cmd.Reaffirm.Guarded)
+	c.Doubtful, c.Guarded, c.Unbound = false, false, c.Pause == nil
 	return nil
 }
 
-// Reaffirm lets the primary of Epoch go on in the new generation.
+// Reaffirm lets the primary of Epoch go on in the new generation. Bound is for its epoch of that generation: its guards are bound to
+// a lease of it.
 type Reaffirm struct {
-	Epoch   platform.Epoch `json:"epoch"`
-	Guarded bool           `json:"guarded"`
+	Epoch platform.Epoch `json:"epoch"`
+	Bound bool           `json:"bound,omitempty"`
 }

@@ -73,12 +73,27 @@ func TestDoubtfulPromotions(t *testing.T) { // S4
 
 func TestReaffirm(t *testing.T) {
 	s := recovered(t, 1)
-	again := feed(Command{Reaffirm: &Reaffirm{Epoch: ep(1), Guarded: true}})
+	again := feed(Command{Reaffirm: &Reaffirm{Epoch: ep(1)}})
 	s = run(t, s, again)
-	if c := s.Clusters["feed"]; c.Doubtful || !c.Guarded || c.Epoch.Generation != 2 || c.Primary != "m1" {
+	c := s.Clusters["feed"]
+	if c.Doubtful || c.Guarded || c.Epoch.Generation != 2 || c.Primary != "m1" {
 		t.Errorf("%+v", c)
 	}
-	refused(t, s, again, "no doubt")
+	refused(t, s, again, "not in force")
+	refused(t, s, feed(Command{Reaffirm: &Reaffirm{Epoch: c.Epoch}}), "no doubt")
+	bound := feed(Command{Reaffirm: &Reaffirm{Epoch: c.Epoch, Bound: true}})
+	refused(t, recovered(t, 1), feed(Command{Reaffirm: &Reaffirm{Epoch: ep(1), Bound: true}}), "not waited for")
+	refused(t, run(t, s, paused()), bound, "not waited for") // the end of the pause tells
+	// A failover begins before the primary has heard of its new epoch: its old lease may be renewed by promises to sets of before.
+	n := platform.Epoch{Generation: 2, Number: c.HighEpoch + 1}
+	expired := feed(Command{Promote: &Promote{Attempt: n, Member: "m2", Timeline: c.HighTimeline + 1, Guarded: true, Proof: fencing.Proof{Kind: fencing.LeaseExpired, Epoch: c.Epoch},
+		Sealed: []Sealed{{Member: "m2", Incarnation: "m2_2", Timeline: 1, Position: 100, Known: true}, {Member: "m3", Incarnation: "m3_3", Timeline: 1, Position: 90, Known: true}}}})
+	refused(t, run(t, s, failover()), expired, "without a complete guard")
+	s = run(t, s, bound)
+	if c := s.Clusters["feed"]; !c.Guarded || c.Unbound {
+		t.Errorf("%+v", c)
+	}
+	run(t, s, failover(), expired)
 	refused(t, recovered(t, 1), feed(Command{Reaffirm: &Reaffirm{Epoch: ep(7)}}), "not in force")
 	refused(t, run(t, recovered(t, 1), failover()), again, "under way")
 }

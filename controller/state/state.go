@@ -108,6 +108,9 @@ type Cluster struct {
 	// Doubtful: the controllers were recovered since the epoch in force was granted. No seal and no lease's end proves
 	// anything about it, and no position that anything is complete, until the primary has answered or was replaced.
 	Doubtful bool `json:"doubtful,omitempty"`
+	// Unbound: the epoch was reaffirmed after that, and its primary has not reported under it yet. Until then others may vouch for
+	// it by sets that are not these, so the end of a lease proves nothing (L5).
+	Unbound bool `json:"unbound,omitempty"`
 	// Recovered is the last automatic failover, while it bars the next one that rests on inference; "" after that.
 	Recovered string `json:"recovered,omitempty"`
 	// Operations is the history, oldest first, at most maxOperations.
