@@ -95,7 +95,9 @@
 //
 // # Promises
 //
-// Only a primary that runs asks for them, or a failover would wait for a promise to the dead.
+// Only a primary that runs asks for them, or a failover would wait for a promise to the dead. They are given to members of the
+// cluster alone, and for no longer than the longest lease that may be in force: both are on the agent's disk, since an
+// agent that is started while all controllers are away must still be able to vouch (S6).
 //
 // Without a leader a primary's lease is renewed by promises (member.Promise, member.Vouched): each member that gives one lets
 // itself be neither sealed nor promoted for CountOut(L), kept against everybody, after a restart of its agent too. Of every

@@ -25,6 +25,10 @@ type Durable struct {
 	Sealed platform.Epoch `json:"sealed"`
 	// Incarnation names the data in place.
 	Incarnation string `json:"incarnation"`
+	// Peers are the other members of the cluster, by name, separated by spaces, and Longest the longest lease that may be in
+	// force: to whom, and for how long, a promise may be given (L5).
+	Peers   string        `json:"peers,omitempty"`
+	Longest time.Duration `json:"longest,omitempty"`
 	// SystemID is that of the data that was once ours; other data is foreign.
 	SystemID string `json:"systemID,omitempty"`
 	// Listen and Port are the member's own address, as the controllers said last.

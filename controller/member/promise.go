@@ -2,6 +2,8 @@ package member
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"mainstay/controller/platform"
@@ -24,7 +26,7 @@ func (p Promised) until(longest time.Duration) time.Duration {
 // barred says why a seal or a promotion must wait for a promise, "" if it need not (L5). Who is sealed already, who ran the
 // last epoch it obeyed, and who joins a cluster's first epoch, cannot have promised since.
 func (in *Input) barred() string {
-	d, until := in.Durable, in.Promised.until(in.Goal.Lease)
+	d, until := in.Durable, in.Promised.until(in.longest())
 	if in.Now >= until || !d.Sealed.IsZero() || in.Goal.Epoch.Number <= 1 || !d.Ran.IsZero() && d.Ran == d.Epoch {
 		return ""
 	}
@@ -33,6 +35,27 @@ func (in *Input) barred() string {
 		return fmt.Sprintf("waiting %s more: before its agent was started it may have promised a primary not to be sealed or promoted", left)
 	}
 	return fmt.Sprintf("waiting %s more: it promised %s not to be sealed or promoted", left, in.Promised.To)
+}
+
+// peers and longest are what a promise is bounded by: what the controllers have said, or said to an earlier run of the agent. A
+// lease that was made shorter may still be in force, and the controllers say the longer one until it is not (L4).
+func (in *Input) peers() string {
+	if len(in.Goal.Slots) > 0 {
+		return strings.Join(in.Goal.Slots, " ")
+	}
+	return in.Durable.Peers
+}
+
+func (in *Input) longest() time.Duration {
+	if in.Goal.Lease > 0 {
+		return in.Goal.Lease
+	}
+	return in.Durable.Longest
+}
+
+// unlearned: on disk is another list of members, or another longest lease, than the controllers say.
+func (in *Input) unlearned() bool {
+	return in.peers() != in.Durable.Peers || in.longest() != in.Durable.Longest
 }
 
 // Promise answers a primary that no leader answers. The caller has just tried to reach a leader itself, in vain. It
@@ -45,8 +68,10 @@ func Promise(in Input, r platform.PromiseRequest) (Promised, platform.PromiseAns
 	switch {
 	case r.To != in.Name:
 		return refuse("%s was asked for, this is %s", r.To, in.Name)
-	case r.Length < platform.MinLease || r.Length > platform.MaxLease:
-		return refuse("a lease of %s is not between %s and %s", r.Length, platform.MinLease, platform.MaxLease)
+	case !slices.Contains(strings.Fields(in.peers()), r.From):
+		return refuse("it knows of no member %s in its cluster", r.From)
+	case r.Length < platform.MinLease || r.Length > in.longest():
+		return refuse("a lease of %s is not between %s and %s, the longest that may be in force", r.Length, platform.MinLease, in.longest())
 	case !d.Sealed.IsZero():
 		return refuse("sealed for attempt %s", d.Sealed)
 	case r.Epoch != d.Epoch:

@@ -14,8 +14,8 @@ func asked() platform.PromiseRequest {
 }
 
 func replicaOf3() Input {
-	return Input{Now: time.Hour, Name: "m2", Durable: Durable{Epoch: ep(3), Ran: ep(1), Closed: ep(1), Incarnation: "m2_2"},
-		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(3), List: 5, Lease: 5 * time.Second}}
+	return Input{Now: time.Hour, Name: "m2", Durable: Durable{Epoch: ep(3), Ran: ep(1), Closed: ep(1), Incarnation: "m2_2", Peers: "m1 m3", Longest: 5 * time.Second},
+		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(3), List: 5, Lease: 5 * time.Second, Slots: []string{"m1", "m3"}}}
 }
 
 func TestWhoPromises(t *testing.T) { // L5
@@ -27,6 +27,18 @@ func TestWhoPromises(t *testing.T) { // L5
 		{"one without a goal yet", "", func(in *Input, _ *platform.PromiseRequest) { in.Goal = platform.Goal{} }},
 		{"another member", "m9 was asked for", func(_ *Input, r *platform.PromiseRequest) { r.To = "m9" }},
 		{"no lease at all", "is not between", func(_ *Input, r *platform.PromiseRequest) { r.Length = 0 }},
+		{"a lease longer than any in force", "the longest that may be in force", func(_ *Input, r *platform.PromiseRequest) { r.Length = 6 * time.Second }},
+		{"a longer lease, of which it was told", "", func(in *Input, r *platform.PromiseRequest) { in.Goal.Lease, r.Length = 6*time.Second, 6*time.Second }},
+		{"a longer lease, of which an earlier run was told", "", func(in *Input, r *platform.PromiseRequest) {
+			in.Goal, in.Durable.Longest, r.Length = platform.Goal{}, 6*time.Second, 6*time.Second
+		}},
+		{"a longer lease than an earlier run was told", "the longest that may be in force", func(in *Input, r *platform.PromiseRequest) { in.Goal, r.Length = platform.Goal{}, 6*time.Second }},
+		{"nobody it knows", "no member m9", func(_ *Input, r *platform.PromiseRequest) { r.From = "m9" }},
+		{"nobody an earlier run knew", "no member m9", func(in *Input, r *platform.PromiseRequest) { in.Goal, r.From = platform.Goal{}, "m9" }},
+		{"one that was removed since", "no member m1", func(in *Input, _ *platform.PromiseRequest) { in.Goal.Slots = []string{"m3"} }},
+		{"one of which nobody has told", "no member m1", func(in *Input, _ *platform.PromiseRequest) {
+			in.Goal, in.Durable.Peers = platform.Goal{}, ""
+		}},
 		{"a lease without end", "is not between", func(_ *Input, r *platform.PromiseRequest) { r.Length = time.Hour }},
 		{"sealed", "sealed for attempt 1.4", func(in *Input, _ *platform.PromiseRequest) { in.Durable.Sealed = ep(4) }},
 		{"of a later epoch", "its epoch is 1.4", func(in *Input, _ *platform.PromiseRequest) { in.Durable.Epoch = ep(4) }},

@@ -163,6 +163,11 @@ func (in *Input) upkeep() Act {
 	if missing(in.Seen.Slots, in.Goal.Slots) || len(in.Seen.Strays) > 0 {
 		return in.act(Slots, "a slot for every other member")
 	}
+	if in.unlearned() {
+		d := in.Durable
+		d.Peers, d.Longest = in.peers(), in.longest()
+		return in.persist(d, "whom it may vouch for, and how long, should its agent be restarted while no controller answers")
+	}
 	return in.wait("")
 }
 
