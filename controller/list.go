@@ -58,7 +58,7 @@ func (l *list) Identity() wire.Identity {
 		Name: l.cfg.Name, RaftID: l.log.ID(), Address: l.cfg.Advertise, Site: l.cfg.Site, Version: l.version,
 		ProtocolMin: wire.ProtocolMin, ProtocolMax: wire.ProtocolMax, Initialised: err != nil || len(servers) > 0,
 		PlatformID: l.states.State().PlatformID, Leader: name, LeaderAddr: address,
-		CertificateExpires: l.store.Expiry().UTC().Format(time.RFC3339),
+		CertificateExpires: l.store.Expiry().UTC().Format(time.RFC3339), Programs: l.cfg.Programs,
 	}
 }
 
@@ -106,7 +106,7 @@ func (l *list) member(ctx context.Context, s consensus.Server) wire.Controller {
 	case id.RaftID != s.ID:
 		m.Error = fmt.Sprintf("%s answers there, with an empty or another folder; `mainstay controllers remove %s`, then add it anew", id.RaftID, s.ID)
 	default:
-		m.Reached, m.Version, m.CertificateEnds = true, id.Version, endsSoon(id.CertificateExpires)
+		m.Reached, m.Version, m.CertificateEnds, m.Programs = true, id.Version, endsSoon(id.CertificateExpires), id.Programs
 	}
 	return m
 }

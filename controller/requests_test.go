@@ -6,11 +6,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"mainstay/controller/identity"
+	"mainstay/controller/platform"
 	"mainstay/controller/wire"
 	"mainstay/health"
 )
@@ -175,6 +178,56 @@ func TestApplyJudgesTheStep(t *testing.T) {
 	b.get(jane, "/v1/platform", &p)
 	if p.Version != 2 || p.Platform.Clusters[0].Lease != 4*time.Second {
 		t.Errorf("platform: %+v", p)
+	}
+}
+
+// TestProgramsThatAreNotAllowed: who applies a platform, and who looks at its status, is told which controllers will not run what it
+// names, and the line that each file needs; no such program is run.
+func TestProgramsThatAreNotAllowed(t *testing.T) {
+	b := newBed(t)
+	var addresses []string
+	for _, name := range []string{"c1", "c2"} {
+		cfg := b.config(name)
+		if name == "c1" {
+			cfg.Programs = []string{"/usr/local/bin/hook", "/bin/true"}
+		}
+		b.start(cfg)
+		addresses = append(addresses, cfg.Advertise)
+	}
+	b.initialise(addresses...)
+	made := filepath.Join(b.dir, "made")
+	p := social()
+	p.Hooks = []platform.Hook{{Step: platform.StepRouting, When: platform.HookAfter, Exec: []string{"/usr/local/bin/hook"},
+		Timeout: time.Second, OnFailure: platform.HookStop}}
+	check := platform.AppCheck{Exec: []string{"/usr/bin/touch", made, "{address}"}}
+	p.Apps = []platform.App{{Name: "web", Needs: []string{"feed"}, Check: check,
+		Instances: []platform.Instance{{Name: "web-e1", Site: "east", Address: "127.0.0.1:8080"}}}}
+	out := b.apply(b.client(identity.RoleOperator, "jane"), p)
+	want := map[string]string{
+		"c1": "does not allow /usr/bin/touch: write `programs: [/usr/local/bin/hook, /bin/true, /usr/bin/touch]` into it",
+		"c2": "does not allow /usr/bin/touch, /usr/local/bin/hook: write `programs: [/usr/bin/touch, /usr/local/bin/hook]` into it",
+	}
+	if all := strings.Join(out.Notes, "\n"); len(out.Notes) != 2 || !strings.Contains(all, want["c1"]) || !strings.Contains(all, want["c2"]) {
+		t.Errorf("apply says %q", out.Notes)
+	}
+	b.eventually("both controllers to say so", 20*time.Second, func() bool {
+		var s wire.Status
+		if b.client(identity.RoleViewer, "victor").Do(b.ctx(5*time.Second), "GET", "/v1/status", nil, &s) != nil {
+			return false
+		}
+		found := 0
+		for _, problem := range s.Problems {
+			for name, text := range want {
+				whose := strings.HasPrefix(problem.Evidence, "controller "+name+": ")
+				if problem.Kind == health.ProgramNotAllowed && whose && strings.Contains(problem.Evidence, text) {
+					found++
+				}
+			}
+		}
+		return found == 2
+	})
+	if _, err := os.Stat(made); !os.IsNotExist(err) {
+		t.Error("the check was run")
 	}
 }
 

@@ -88,7 +88,8 @@ func (r *running) start() {
 	r.push("effects", partStop, func(context.Context) error { r.effects.Close(); return nil })
 	r.spawn("loop", func(ctx context.Context) error { return r.loop.Run(ctx, leading) })
 	r.spawn("probes", r.prober.Run)
-	voting := &voting{loop: r.loop, log: r.log, states: r.machine, prober: r.prober, client: r.client, logger: r.logger}
+	voting := &voting{loop: r.loop, log: r.log, states: r.machine, prober: r.prober, allowed: r.cfg.Programs,
+		client: r.client, logger: r.logger}
 	r.spawn("votes", voting.run)
 	pace := &pace{log: r.log, states: r.machine, logger: r.logger}
 	r.spawn("pace", pace.run)

@@ -13,6 +13,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
+	"mainstay/fencing/program"
 	"mainstay/health"
 	"mainstay/health/probe"
 )
@@ -24,8 +25,10 @@ type voting struct {
 	log    *consensus.Log
 	states *machine
 	prober *probe.Prober
-	client *wire.Client
-	logger *zap.Logger
+	// allowed are the programs that the controller's own file lets the platform name.
+	allowed program.Allowed
+	client  *wire.Client
+	logger  *zap.Logger
 	// sending has one slot for each address, taken while a request is under way there. Of run alone.
 	sending map[string]chan struct{}
 }
@@ -90,8 +93,8 @@ func (v *voting) round(ctx context.Context, limit, overdue time.Duration, sends 
 		return err
 	}
 	now := boottime.Now()
-	votes, err := v.loop.Vote(asking, v.prober.Votes(now, overdue), v.prober.InstanceVotes(now))
-	if err != nil || len(votes.Votes)+len(votes.Apps) == 0 {
+	votes, err := v.loop.Vote(asking, v.prober.Votes(now, overdue), v.prober.InstanceVotes(now), v.lacks())
+	if err != nil || len(votes.Votes)+len(votes.Apps)+len(votes.Lacks) == 0 {
 		return err
 	}
 	for _, s := range servers {
@@ -100,6 +103,18 @@ func (v *voting) round(ctx context.Context, limit, overdue time.Duration, sends 
 		}
 	}
 	return nil
+}
+
+// lacks says which programs of the platform may not be run here.
+func (v *voting) lacks() string {
+	p := v.states.State().Platform
+	if p == nil {
+		return ""
+	}
+	if err := v.allowed.Missing(p.Programs()); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 func (v *voting) send(ctx context.Context, limit time.Duration, address string, votes health.Votes, sends *sync.WaitGroup) {

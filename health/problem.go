@@ -34,6 +34,7 @@ const (
 	AppsCutOff          Kind = "AppsCutOff"
 	SiteChangeHalted    Kind = "SiteChangeHalted"
 	HostBusy            Kind = "HostBusy"
+	ProgramNotAllowed   Kind = "ProgramNotAllowed"
 )
 
 // Problem is one named verdict about the platform with its evidence. It is about a cluster, and maybe one member of it, an

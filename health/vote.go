@@ -17,6 +17,8 @@ type Votes struct {
 	Site  string         `json:"site,omitempty"`
 	Votes []Vote         `json:"votes"`
 	Apps  []InstanceVote `json:"apps,omitempty"`
+	// Lacks is what the controller's own file does not allow of what the platform wants of it, and what to do; "" for nothing.
+	Lacks string `json:"lacks,omitempty"`
 }
 
 // Vote is what the controller knows of one member.
@@ -100,6 +102,14 @@ func (v *View) SiteOf(observer string) string { return v.votes[observer].votes.S
 func (v *View) Speaks(observer string, limit, now time.Duration) bool {
 	s, ok := v.votes[observer]
 	return ok && now-s.at <= limit
+}
+
+// Lacks is what an observer has said within limit that its own file does not allow, "" for nothing.
+func (v *View) Lacks(observer string, limit, now time.Duration) string {
+	if !v.Speaks(observer, limit, now) {
+		return ""
+	}
+	return v.votes[observer].votes.Lacks
 }
 
 // Vote returns what an observer says of a member, if it said so within limit; nil: no fresh vote.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -110,11 +111,11 @@ func (a *apply) send(ctx context.Context, s *session, req wire.ApplyRequest, d d
 		return err
 	}
 	if a.dryRun {
-		d.Note = "the leader would accept this; nothing was changed (--dry-run)"
+		d.Note = strings.Join(append(answer.Notes, "the leader would accept this; nothing was changed (--dry-run)"), "\n")
 		return a.p.showDiff(d)
 	}
 	d.Applied, d.Version = answer.Applied, answer.Version
-	d.Note = fmt.Sprintf("applied: the platform is at version %d", d.Version)
+	d.Note = strings.Join(append(answer.Notes, fmt.Sprintf("applied: the platform is at version %d", d.Version)), "\n")
 	if asked && a.p.global.output == "table" { // the changes stand above already
 		_, err := io.WriteString(a.p.stdout, d.Note+"\n")
 		return err

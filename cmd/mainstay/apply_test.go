@@ -142,6 +142,10 @@ func TestValidate(t *testing.T) {
 		"agent":      b.write("a.yaml", "host: db-e1\ncontrollers: [\"127.0.0.1:7101\"]\nlisten: 127.0.0.1:7201\ndata: data\n"+tls("agent-db-e1")),
 		"contexts":   b.home + "/.config/mainstay/config.yaml",
 	}
+	withCheck := platformText + "apps:\n  - name: web\n    needs: [feed]\n    check: {exec: [/usr/local/bin/check, \"{address}\"]}\n" +
+		"    instances:\n      - {name: web-e1, site: east, address: \"10.0.1.11:8080\"}\n"
+	b.want(exitDone, []string{"validate", "-f", b.write("check.yaml", withCheck)}, "no mistakes (platform file)",
+		"the own file of each controller must say `programs: [/usr/local/bin/check]`")
 	all := []string{"validate"}
 	for kind, file := range good {
 		b.want(exitDone, []string{"validate", "-f", file}, "no mistakes ("+kind+" file)")

@@ -10,6 +10,8 @@ import (
 
 	"mainstay/cmd/mainstay/render"
 	"mainstay/controller/config"
+	"mainstay/controller/platform"
+	programs "mainstay/fencing/program"
 )
 
 // kinds are the files that validate knows.
@@ -67,6 +69,8 @@ type checked struct {
 	File     string   `json:"file"`
 	Kind     string   `json:"kind,omitempty"`
 	Mistakes []string `json:"mistakes"`
+	// Notes are what else must be done for the file to work.
+	Notes []string `json:"notes,omitempty"`
 }
 
 func (p *program) validate(files []string, kind string) error {
@@ -83,7 +87,7 @@ func (p *program) validate(files []string, kind string) error {
 			if len(c.Mistakes) == 0 {
 				b.WriteString(c.File + ": no mistakes (" + c.Kind + " file)\n")
 			}
-			for _, m := range c.Mistakes {
+			for _, m := range append(c.Mistakes, c.Notes...) {
 				b.WriteString(m + "\n")
 			}
 		}
@@ -98,14 +102,18 @@ func (p *program) validate(files []string, kind string) error {
 func (p *program) check(file, kind string) checked {
 	data, err := p.read(file)
 	if err != nil {
-		return checked{file, kind, []string{err.Error()}}
+		return checked{File: file, Kind: kind, Mistakes: []string{err.Error()}}
 	}
+	var notes []string
 	if kind == "" {
 		kind = kindOf(data)
 	}
 	switch kind {
 	case "platform":
-		_, err = config.ParsePlatform(file, data)
+		var pl *platform.Platform
+		if pl, err = config.ParsePlatform(file, data); err == nil {
+			notes = programNotes(pl)
+		}
 	case "controller":
 		_, err = config.LoadController(file)
 	case "agent":
@@ -113,11 +121,21 @@ func (p *program) check(file, kind string) checked {
 	case "contexts":
 		_, err = config.LoadContext(file)
 	default:
-		return checked{file, "", []string{file + ": cannot tell which kind of file it is; say it with --kind " + strings.Join(kinds, "|")}}
+		return checked{File: file, Mistakes: []string{file + ": cannot tell which kind of file it is; say it with --kind " + strings.Join(kinds, "|")}}
 	}
-	c := checked{File: file, Kind: kind, Mistakes: []string{}}
+	c := checked{File: file, Kind: kind, Mistakes: []string{}, Notes: notes}
 	if err != nil {
 		c.Mistakes = strings.Split(err.Error(), "\n")
 	}
 	return c
+}
+
+// programNotes says what the controllers' own files must allow: they run no program of the platform file's else.
+func programNotes(pl *platform.Platform) []string {
+	wanted := pl.Programs()
+	if len(wanted) == 0 {
+		return nil
+	}
+	return []string{"the own file of each controller must say `" + programs.Allowed(nil).With(wanted...) +
+		"`, beside other programs that it allows"}
 }

@@ -11,6 +11,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
+	"mainstay/fencing/program"
 )
 
 // stamp is the wall clock for records, for people only.
@@ -59,7 +60,7 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	if err := unpermitted(look.Input, req.Platform); err != nil {
 		return nil, &Refused{err}
 	}
-	out := wire.ApplyAnswer{Version: s.PlatformVersion, Old: s.Applied()}
+	out := wire.ApplyAnswer{Version: s.PlatformVersion, Old: s.Applied(), Notes: a.notAllowed(ctx, req.Platform)}
 	if req.DryRun {
 		return out, nil
 	}
@@ -70,6 +71,29 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	}
 	out.Version, out.Applied = s.PlatformVersion+1, true
 	return out, nil
+}
+
+// notAllowed names, for each controller, the programs of a platform that its own file does not allow: it would not run them. That is no
+// reason to refuse the platform, for the files may follow.
+func (a *API) notAllowed(ctx context.Context, p *platform.Platform) (notes []string) {
+	wanted := p.Programs()
+	if len(wanted) == 0 {
+		return nil
+	}
+	list, err := a.Controllers.List(ctx)
+	if err != nil {
+		return []string{"which programs the controllers allow is not known: " + err.Error()}
+	}
+	for _, c := range list.Members {
+		switch err := program.Allowed(c.Programs).Missing(wanted); {
+		case !c.Reached:
+			line := program.Allowed(nil).With(wanted...)
+			notes = append(notes, fmt.Sprintf("controller %s does not answer; its own file must say `%s`", c.Name, line))
+		case err != nil:
+			notes = append(notes, "controller "+c.Name+": "+err.Error())
+		}
+	}
+	return notes
 }
 
 // stillGuarded: a cluster that would be removed is paused, but its primary's guards have not let go yet (L7).

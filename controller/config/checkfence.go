@@ -69,6 +69,8 @@ func (c *checks) fenceParameters(at where, d platform.FenceDevice) {
 			c.add(place, "is a secret, and the platform is stored and shown", "put it into a file on every controller, and its path under secrets")
 		case v == "":
 			c.add(place, "is empty", "give it a value, or delete it")
+		case platform.FenceProgram(k) && !isPath(v):
+			c.add(place, quote(v)+" is not an absolute path", "write the full path of the program")
 		case strings.TrimSpace(v) != v || strings.ContainsFunc(v, unicode.IsControl) || len(v) > longestFence:
 			c.add(place, quote(v)+" is no value of one line", "write at most 1000 characters, without spaces around")
 		case len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"':
@@ -82,6 +84,9 @@ func (c *checks) fenceSecrets(at where, d platform.FenceDevice) {
 		place := at.field("secrets").field(label(k))
 		if !c.fenceName(place, k) {
 			continue
+		}
+		if platform.FenceProgram(k) {
+			c.add(place, "names a program", "write it under parameters")
 		}
 		if _, both := d.Parameters[k]; both {
 			c.add(place, "stands under parameters as well", "delete it there")

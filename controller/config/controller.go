@@ -19,7 +19,9 @@ type Controller struct {
 	TLS       TLS
 	Metrics   string // host:port of plain HTTP for /metrics, /livez and /readyz; empty for none
 	Etcd      *Etcd  // nil where topology is not published to etcd
-	Log       Log
+	// Programs are those that the platform may have this controller run, by their absolute paths; none by default.
+	Programs []string
+	Log      Log
 }
 
 // Etcd is where and how topology is published.
@@ -53,6 +55,7 @@ func LoadController(path string) (Controller, error) {
 			{"tls", l.tls(&c.TLS)},
 			{"metrics", l.text(&c.Metrics)},
 			{"etcd", l.etcd(&c.Etcd)},
+			{"programs", list(l.reader, &c.Programs, l.textInto)},
 			{"log", l.log(&c.Log)},
 		}
 	}, func(l *local) { l.controller(&c) })
@@ -70,6 +73,11 @@ func (l *local) controller(c *Controller) {
 	l.writable(root.field("data"), c.Data)
 	l.checkTLS(root.field("tls"), c.TLS)
 	l.checkPlain(root.field("metrics"), c.Metrics, c.Listen)
+	for i, path := range c.Programs {
+		if at := root.field("programs").item(i, ""); !isPath(path) {
+			l.add(at, quote(path)+" is not an absolute path", "write the full path of a program")
+		}
+	}
 	if c.Etcd != nil {
 		l.checkEtcd(root.field("etcd"), *c.Etcd)
 	}

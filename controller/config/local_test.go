@@ -69,6 +69,7 @@ tls: {ca: ca.crt, cert: me.crt, key: me.key}
 metrics: 127.0.0.1:9101
 etcd: {endpoints: ["http://127.0.0.1:2379"], user: x, password-file: password}
 log: {format: json}
+programs: [/usr/local/bin/check, /usr/local/sbin/cut-power]
 `
 
 func TestLoadController(t *testing.T) {
@@ -83,7 +84,7 @@ func TestLoadController(t *testing.T) {
 		TLS: TLS{in("ca.crt"), in("me.crt"), in("me.key")}, Metrics: "127.0.0.1:9101",
 		Etcd: &Etcd{Endpoints: []string{"http://127.0.0.1:2379"}, Prefix: "/mainstay", Lease: 10 * time.Second,
 			User: "x", PasswordFile: in("password")},
-		Log: Log{Level: "info", Format: "json"},
+		Log: Log{Level: "info", Format: "json"}, Programs: []string{"/usr/local/bin/check", "/usr/local/sbin/cut-power"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -100,7 +101,7 @@ func TestControllerMinimal(t *testing.T) {
 	if got.Data != dir+"/state" || got.TLS.CA != dir+"/ca.crt" || got.TLS.Cert != dir+"/me.crt" {
 		t.Errorf("paths: %+v", got)
 	}
-	if got.Etcd != nil || got.Metrics != "" || got.Log != (Log{"info", "console"}) || got.Advertise != "c1.example.org:7101" {
+	if got.Etcd != nil || len(got.Programs) > 0 || got.Metrics != "" || got.Log != (Log{"info", "console"}) || got.Advertise != "c1.example.org:7101" {
 		t.Errorf("defaults: %+v", got)
 	}
 }
@@ -147,6 +148,9 @@ func TestControllerMistakes(t *testing.T) {
 		{"key is a folder", "key: me.key", "key: .", "F:5:38: tls.key: DIR is a folder, not a file; name the certificate's key, and let this user read it"},
 		{"metrics on the same port", "127.0.0.1:9101", "127.0.0.1:7101", `F:6:10: metrics: "127.0.0.1:7101" is already the address of listen; use another port`},
 		{"metrics without a port", "127.0.0.1:9101", "nowhere", `F:6:10: metrics: "nowhere" is not host:port; write host:port, or delete the key to do without`},
+		{"program by PATH", "/usr/local/bin/check", "check", `F:9:12: programs[0]: "check" is not an absolute path; write the full path of a program`},
+		{"programs that are no list", "[/usr/local/bin/check, /usr/local/sbin/cut-power]", "/usr/local/bin/check",
+			"F:9:11: programs: is text, not a list; write `- entry` lines below it, or [entries]"},
 		{"etcd without endpoints", `endpoints: ["http://127.0.0.1:2379"], `, "", "F:7:7: etcd.endpoints: is missing; list the URLs of etcd"},
 		{"etcd without a scheme", "http://127.0.0.1:2379", "127.0.0.1:2379",
 			`F:7:20: etcd.endpoints[0]: "127.0.0.1:2379" is not an http or https URL; write a URL such as https://10.0.1.31:2379`},

@@ -91,7 +91,7 @@ func Next(in Input) Decision {
 	defer in.Watch.end()
 	d := Decision{Commands: bind(in)}
 	if in.Survey && in.State.Platform != nil {
-		d.Problems = siteProblems(in)
+		d.Problems = append(siteProblems(in), programProblems(in)...)
 	}
 	if in.State.Platform == nil {
 		return d

@@ -129,6 +129,22 @@ func TestBusyHost(t *testing.T) {
 	}
 }
 
+// TestProgramsThatAreNotAllowed: a controller that may not run what the platform names says so, and what to write.
+func TestProgramsThatAreNotAllowed(t *testing.T) {
+	st := well(t, 1, nil)
+	st.controllers, st.self = []string{"c1", "c2"}, "c1"
+	st.number++
+	st.view.FoldVotes(health.Votes{Observer: "c2", Number: st.number, Lacks: "write `programs: [/x]`"}, st.now)
+	_, _, d := st.next()
+	if !has(d.Problems, health.ProgramNotAllowed) || d.Problems[0].Evidence != "controller c2: write `programs: [/x]`" {
+		t.Errorf("%+v", d.Problems)
+	}
+	st.later(2 * time.Second)
+	if st.problem(health.ProgramNotAllowed) {
+		t.Error("of an old word")
+	}
+}
+
 func has(problems []health.Problem, k health.Kind) bool {
 	for _, p := range problems {
 		if p.Kind == k {

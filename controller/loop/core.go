@@ -70,6 +70,7 @@ type Core struct {
 	heardOf uint64 // the highest generation of the platform that an agent has told of
 
 	voters []string // names of the controllers that vote in the log
+	lacks  string   // what this controller's own file does not allow
 	voted  uint64   // numbers this process's own votes
 
 	last        decide.Decision

@@ -11,6 +11,9 @@ import (
 // is not changed afterwards.
 func (c *Core) Voters(names []string) { c.voters = names }
 
+// Lacks takes over what this controller's own file does not allow, for its votes from now on.
+func (c *Core) Lacks(text string) { c.lacks = text }
+
 // Votes takes in another controller's votes.
 func (c *Core) Votes(v health.Votes, now time.Duration) { c.view.FoldVotes(v, now) }
 
@@ -18,7 +21,7 @@ func (c *Core) Votes(v health.Votes, now time.Duration) { c.view.FoldVotes(v, no
 // folds them in, and returns them for the others. began tells this process from earlier ones.
 func (c *Core) Vote(began string, probes []health.Vote, apps []health.InstanceVote, now time.Duration) health.Votes {
 	c.voted++
-	out := health.Votes{Observer: c.name, Site: c.site, Number: c.voted, Began: began, Votes: make([]health.Vote, 0, len(probes)), Apps: c.known(apps)}
+	out := health.Votes{Observer: c.name, Site: c.site, Number: c.voted, Began: began, Votes: make([]health.Vote, 0, len(probes)), Apps: c.known(apps), Lacks: c.lacks}
 	var clusters []platform.Cluster
 	if c.state.Platform != nil {
 		clusters = c.state.Platform.Clusters

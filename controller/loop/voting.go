@@ -13,9 +13,12 @@ func (l *Loop) Votes(ctx context.Context, v health.Votes) error {
 }
 
 // Vote takes in what this controller's probes say of members and app servers, and returns its votes for the others.
-func (l *Loop) Vote(ctx context.Context, probes []health.Vote, apps []health.InstanceVote) (health.Votes, error) {
+func (l *Loop) Vote(ctx context.Context, probes []health.Vote, apps []health.InstanceVote, lacks string) (health.Votes, error) {
 	ch := make(chan health.Votes, 1)
-	if err := l.send(ctx, func() { ch <- l.core.Vote(l.process, probes, apps, boottime.Now()) }); err != nil {
+	if err := l.send(ctx, func() {
+		l.core.Lacks(lacks)
+		ch <- l.core.Vote(l.process, probes, apps, boottime.Now())
+	}); err != nil {
 		return health.Votes{}, err
 	}
 	select {

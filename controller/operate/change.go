@@ -49,7 +49,7 @@ func (r *Runner) changeJob(e state.Effect, s *state.State) job {
 		}
 		h := s.Platform.Hooks[e.Hook]
 		ev := event{s.Platform.Name, e.Change, h.Step, h.When, s.Change.To, s.Change.By, s.Change.Reason}
-		ask = func(ctx context.Context) (string, error) { return runHook(ctx, h, ev) }
+		ask = func(ctx context.Context) (string, error) { return r.runHook(ctx, h, ev) }
 	} else {
 		app := s.Platform.App(e.App)
 		url := urlOf(app, e)
@@ -83,7 +83,7 @@ func urlOf(app *platform.App, e state.Effect) string {
 	return app.Instance(e.Instance).In(pattern)
 }
 
-func runHook(ctx context.Context, h platform.Hook, ev event) (string, error) {
+func (r *Runner) runHook(ctx context.Context, h platform.Hook, ev event) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
 	if h.Webhook != "" {
@@ -92,6 +92,9 @@ func runHook(ctx context.Context, h platform.Hook, ev event) (string, error) {
 			return "", err
 		}
 		return post(ctx, h.Webhook, "", body)
+	}
+	if err := r.allowed.Check(h.Exec[0]); err != nil {
+		return "", err
 	}
 	return run(ctx, h.Exec, ev)
 }

@@ -19,12 +19,12 @@ import (
 )
 
 // ask runs one effect of a site switchover and returns the answer that is proposed.
-func ask(t *testing.T, p *platform.Platform, e state.Effect) state.Answer {
+func ask(t *testing.T, p *platform.Platform, e state.Effect, allowed ...string) state.Answer {
 	t.Helper()
 	s := state.New()
 	s.Platform, s.Change = p, &state.SiteChange{ID: "site-1", To: "west", By: "alice", Reason: "drill"}
 	results := make(chan state.Command, 8)
-	r := New(nil, func(_ context.Context, c state.Command) error { results <- c; return nil }, zap.NewNop())
+	r := New(nil, allowed, func(_ context.Context, c state.Command) error { results <- c; return nil }, zap.NewNop())
 	defer r.Close()
 	e.Change = "site-1"
 	r.Want([]state.Effect{e}, s)
@@ -75,10 +75,17 @@ func TestHooks(t *testing.T) {
 		{"a webhook without a server", platform.Hook{Webhook: "http://127.0.0.1:1/x"}, false, "refused"},
 	} {
 		c.hook.Step, c.hook.When, c.hook.Timeout = platform.StepQuiesce, "before", time.Second
-		a := ask(t, &platform.Platform{Name: "social", Hooks: []platform.Hook{c.hook}}, state.Effect{Kind: state.RunHook})
+		a := ask(t, &platform.Platform{Name: "social", Hooks: []platform.Hook{c.hook}}, state.Effect{Kind: state.RunHook}, c.hook.Exec...)
 		if a.OK != c.want || !strings.Contains(a.Detail, c.says) {
 			t.Errorf("%s: %+v, want %v with %q", c.name, a, c.want, c.says)
 		}
+	}
+	made := filepath.Join(t.TempDir(), "made")
+	hook := platform.Hook{Step: platform.StepQuiesce, When: "before", Timeout: time.Second, Exec: []string{"/usr/bin/touch", made}}
+	a := ask(t, &platform.Platform{Name: "social", Hooks: []platform.Hook{hook}}, state.Effect{Kind: state.RunHook}, "/bin/true")
+	_, err := os.Stat(made)
+	if a.OK || !strings.Contains(a.Detail, "write `programs: [/bin/true, /usr/bin/touch]` into it") || !os.IsNotExist(err) {
+		t.Errorf("a program that this controller's file does not allow: %+v", a)
 	}
 	if want := (event{"social", "site-1", "quiesce", "before", "west", "alice", "drill"}); got != want {
 		t.Errorf("the webhook was told %+v", got)

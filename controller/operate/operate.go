@@ -18,6 +18,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/fencing"
+	"mainstay/fencing/program"
 )
 
 const (
@@ -40,10 +41,11 @@ type Switch interface {
 
 // Runner carries out effects. Close ends those under way and waits for them.
 type Runner struct {
-	power  Power
-	submit func(context.Context, state.Command) error
-	log    *zap.Logger
-	wg     sync.WaitGroup
+	power   Power
+	allowed program.Allowed
+	submit  func(context.Context, state.Command) error
+	log     *zap.Logger
+	wg      sync.WaitGroup
 
 	mu     sync.Mutex
 	tries  map[state.Effect]*try
@@ -55,9 +57,10 @@ type try struct {
 	cancel context.CancelFunc
 }
 
-// New returns a runner; submit proposes a result and waits until it is committed or refused.
-func New(power Power, submit func(context.Context, state.Command) error, log *zap.Logger) *Runner {
-	return &Runner{power: power, submit: submit, log: log, tries: map[state.Effect]*try{}}
+// New returns a runner; allowed are the programs that hooks may run, and submit proposes a result and waits until it is committed or
+// refused.
+func New(power Power, allowed program.Allowed, submit func(context.Context, state.Command) error, log *zap.Logger) *Runner {
+	return &Runner{power: power, allowed: allowed, submit: submit, log: log, tries: map[state.Effect]*try{}}
 }
 
 // Want starts what is wanted and not under way, and cancels what is no longer wanted. It does not block.

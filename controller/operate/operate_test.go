@@ -24,7 +24,8 @@ func (bmc) On(context.Context) ([]fencing.Answer, error) { return nil, nil }
 // What the devices said is proposed under the number of the fence that asked for it.
 func TestResultNamesItsFence(t *testing.T) {
 	results := make(chan state.Command, 1)
-	r := New(func(platform.Host) Switch { return bmc{} }, func(_ context.Context, c state.Command) error { results <- c; return nil }, zap.NewNop())
+	submit := func(_ context.Context, c state.Command) error { results <- c; return nil }
+	r := New(func(platform.Host) Switch { return bmc{} }, nil, submit, zap.NewNop())
 	defer r.Close()
 	s := state.New()
 	s.Platform = &platform.Platform{Hosts: []platform.Host{{Name: "h1"}, {Name: "h2"}}}

@@ -40,8 +40,10 @@ func FenceReserved(parameter string) string {
 		return "Mainstay gives the host's name"
 	case "help", "version", "quiet":
 		return "it would hide what the device answers"
-	case "verbose", "verbose_level", "debug", "debug_file":
+	case "verbose", "verbose_level", "debug", "debug_file", "logfile":
 		return "it would write secrets into a log"
+	case "ssh_options":
+		return "it can have the controllers run any program"
 	}
 	return ""
 }

@@ -113,6 +113,8 @@ type Identity struct {
 	LeaderAddr  string `json:"leaderAddr,omitempty"`
 	// CertificateExpires is when this controller's certificate passes its date (RFC 3339).
 	CertificateExpires string `json:"certificateExpires,omitempty"`
+	// Programs are those that this controller's own file lets the platform name.
+	Programs []string `json:"programs,omitempty"`
 }
 
 // Controllers is GET /v1/controllers.
@@ -132,6 +134,8 @@ type Controller struct {
 	Error   string `json:"error,omitempty"`
 	// CertificateEnds is when its certificate passes its date (RFC 3339), from 60 days before on; "" earlier.
 	CertificateEnds string `json:"certificateEnds,omitempty"`
+	// Programs are those that its own file lets the platform name.
+	Programs []string `json:"programs,omitempty"`
 }
 
 // InitRequest is POST /v1/controllers/init, to one of the controllers: it names them all.
@@ -168,6 +172,8 @@ type ApplyAnswer struct {
 	Version uint64             `json:"version"`
 	Old     *platform.Platform `json:"old,omitempty"`
 	Applied bool               `json:"applied"`
+	// Notes are what is missing for all of it to work, and what to do.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // SwitchoverRequest is POST /v1/clusters/{cluster}/switchover.

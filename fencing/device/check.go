@@ -53,6 +53,10 @@ func (c *checking) all(ctx context.Context) {
 	defer cancel()
 	found, back := program.Apart(ctx, func() []Mistake {
 		one := &checking{device: c.device, at: c.at} // its own, should it hang
+		if err := c.agents.Allowed.Missing(c.spec.Programs()); err != nil {
+			one.found = append(one.found, Mistake{Path: c.at, What: "names a program", Do: err.Error()})
+			return one.found
+		}
 		one.secrets()
 		if one.spec.Agent != "" {
 			one.agent(ctx)

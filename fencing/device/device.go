@@ -180,6 +180,9 @@ func (d *device) within(ctx context.Context, act func(ctx context.Context) (fenc
 
 // call runs the agent or program once. secrets are those it was given, to be scrubbed from its words.
 func (d *device) call(ctx context.Context, action string) (e program.Ended, secrets []string, err error) {
+	if err := d.agents.Allowed.Missing(d.spec.Programs()); err != nil {
+		return program.Ended{}, nil, err
+	}
 	lines, secrets, err := d.parameters()
 	if err != nil {
 		return program.Ended{}, nil, err
@@ -214,7 +217,7 @@ func (d *device) parameters() (lines, secrets []string, err error) {
 		lines = append(lines, k+"="+v)
 	}
 	for _, k := range slices.Sorted(maps.Keys(d.spec.Secrets)) {
-		if platform.FenceReserved(k) != "" {
+		if platform.FenceReserved(k) != "" || platform.FenceProgram(k) {
 			return nil, nil, fmt.Errorf("parameter %s may not be given; correct the platform file", k)
 		}
 		v, err := readSecret(d.spec.Secrets[k])

@@ -10,6 +10,7 @@ import (
 
 	"mainstay/controller/platform"
 	"mainstay/fencing"
+	"mainstay/fencing/program"
 )
 
 // TestOff holds agents and programs to the same contract: Fenced only where off exits 0 and a later status says off.
@@ -217,5 +218,34 @@ func TestNotInstalled(t *testing.T) {
 	d.spec = platform.FenceDevice{Exec: b.path("none"), Timeout: time.Second, Level: 1}
 	if a := d.off(t.Context()); a.Verdict != fencing.Unproven || !strings.Contains(a.Reason, "no such file") {
 		t.Errorf("got %+v", a)
+	}
+}
+
+// TestNotAllowed: neither a program nor one that an agent is told to use is run unless this controller's own file allows it.
+func TestNotAllowed(t *testing.T) {
+	b := newBed(t, nil)
+	for _, d := range []*device{b.device(true), b.device(false)} {
+		d.agents = &Agents{Folders: []string{b.dir}, Allowed: program.Allowed{"/bin/true"}}
+		want := b.path("cut-power")
+		if d.spec.Agent != "" {
+			want = "/bin/sh"
+			d.spec.Parameters["ipmitool_path"] = want
+		}
+		a := d.off(t.Context())
+		if a.Verdict != fencing.Unproven || !strings.Contains(a.Reason, "write `programs: [/bin/true, "+want+"]` into it") {
+			t.Errorf("%+v", a)
+		}
+		found := d.agents.Check(t.Context(), platform.Host{Name: "db-e1", Fence: []platform.FenceDevice{d.spec}})
+		if len(found) != 1 || !strings.Contains(found[0].Do, want) {
+			t.Errorf("%v", found)
+		}
+	}
+	if ran := b.read("argv"); strings.Contains(ran, "off") || strings.Contains(b.read("stdin"), "action=off") {
+		t.Errorf("it was run: %s", ran)
+	}
+	d := b.device(false)
+	d.spec.Secrets["passwd_script"] = b.path("pass")
+	if a := d.off(t.Context()); !strings.Contains(a.Reason, "parameter passwd_script may not be given") {
+		t.Errorf("%+v", a)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mainstay/controller/platform"
+	"mainstay/fencing/program"
 )
 
 const described4 = `<?xml version="1.0" ?>
@@ -87,7 +88,9 @@ func (b *bed) read(name string) string {
 	return string(raw)
 }
 
-func (b *bed) agents() *Agents { return &Agents{Folders: []string{b.dir}} }
+func (b *bed) agents() *Agents {
+	return &Agents{Folders: []string{b.dir}, Allowed: program.Allowed{b.path("cut-power"), b.path("none")}}
+}
 
 // spec is the fake agent, or the program, as a device.
 func (b *bed) spec(exec bool) platform.FenceDevice {

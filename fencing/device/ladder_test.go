@@ -21,7 +21,11 @@ func pidsOf(text string) (pids []int) {
 
 // ladder makes one of programs, each in a bed of its own.
 func ladder(devices ...platform.FenceDevice) *Ladder {
-	return (&Agents{}).Ladder(platform.Host{Name: "db-e1", Fence: devices})
+	a := &Agents{}
+	for _, d := range devices {
+		a.Allowed = append(a.Allowed, d.Exec)
+	}
+	return a.Ladder(platform.Host{Name: "db-e1", Fence: devices})
 }
 
 func at(level int, b *bed) platform.FenceDevice {

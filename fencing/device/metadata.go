@@ -18,6 +18,8 @@ import (
 // Agents are the fence agents installed on this host. The zero value looks where distributions put them.
 type Agents struct {
 	Folders []string // to look in, in that order; nil for the usual ones
+	// Allowed are the programs that devices may run besides the agents: those of exec, and those that parameters name.
+	Allowed program.Allowed
 
 	mu    sync.Mutex
 	known map[string]described // by path

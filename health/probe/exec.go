@@ -8,9 +8,12 @@ import (
 	"mainstay/fencing/program"
 )
 
-// checkExec runs the app's program: exit code 0 is well. One that cannot be run says nothing about the app server. One that
+// checkExec runs the app's program: exit code 0 is well. One that cannot or may not be run says nothing about the app server. One that
 // the kernel holds fast is waited for by the next checks, which begin no other.
-func (i *instance) checkExec(ctx context.Context, t InstanceTarget) error {
+func (i *instance) checkExec(ctx context.Context, t InstanceTarget, allowed program.Allowed) error {
+	if err := allowed.Check(t.Check.Exec[0]); err != nil {
+		return &unable{err}
+	}
 	if i.running != nil {
 		select {
 		case <-i.running:

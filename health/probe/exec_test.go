@@ -11,13 +11,14 @@ import (
 
 	"mainstay/controller/boottime"
 	"mainstay/controller/platform"
+	"mainstay/fencing/program"
 	"mainstay/health"
 )
 
 func mkfifo(path string) error { return syscall.Mkfifo(path, 0o600) }
 
 func TestCheckExec(t *testing.T) {
-	p := New(nil, boottime.Now)
+	p := New(nil, program.Allowed{"/bin/sh", "/nowhere/check"}, boottime.Now)
 	for _, c := range []struct {
 		name, script, want string
 		unable             bool
@@ -48,12 +49,28 @@ func TestCheckExec(t *testing.T) {
 	}
 }
 
+// TestProgramThatIsNotAllowed: the platform file alone has no program run.
+func TestProgramThatIsNotAllowed(t *testing.T) {
+	began := filepath.Join(t.TempDir(), "began")
+	x := target("h:1", platform.AppCheck{Exec: []string{"/usr/bin/touch", began}})
+	for _, allowed := range []program.Allowed{nil, {"/usr/bin/touch2", "/usr/bin"}} {
+		known := New(nil, allowed, boottime.Now).askInstance(t.Context(), x, instance{})
+		if !errors.As(known.err, new(*unable)) || !strings.Contains(known.err.Error(), "`"+allowed.With("/usr/bin/touch")+"`") {
+			t.Errorf("%v", known.err)
+		}
+	}
+	if _, err := os.Stat(began); !os.IsNotExist(err) {
+		t.Error("it was run")
+	}
+}
+
 // TestProgramThatCannotBeKilled: no other is begun beside it.
 func TestProgramThatCannotBeKilled(t *testing.T) {
 	began := filepath.Join(t.TempDir(), "began")
 	x := target("h:1", platform.AppCheck{Exec: []string{"/usr/bin/touch", began, "{address}"}, Timeout: 50 * time.Millisecond})
 	held := make(chan struct{})
-	known := New(nil, boottime.Now).askInstance(t.Context(), x, instance{running: held})
+	p := New(nil, program.Allowed{"/usr/bin/touch"}, boottime.Now)
+	known := p.askInstance(t.Context(), x, instance{running: held})
 	if !errors.As(known.err, new(*unable)) || known.running != held {
 		t.Errorf("%v", known.err)
 	}
@@ -62,7 +79,7 @@ func TestProgramThatCannotBeKilled(t *testing.T) {
 	}
 	close(held)
 	x.Check.Timeout = patience
-	if known = New(nil, boottime.Now).askInstance(t.Context(), x, known); known.err != nil {
+	if known = p.askInstance(t.Context(), x, known); known.err != nil {
 		t.Error(known.err)
 	}
 }

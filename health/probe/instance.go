@@ -92,7 +92,7 @@ func (p *Prober) check(ctx context.Context, t InstanceTarget, known *instance) (
 	case t.Check.HTTP != "":
 		err = p.checkHTTP(ctx, t)
 	case len(t.Check.Exec) > 0:
-		err = known.checkExec(ctx, t)
+		err = known.checkExec(ctx, t, p.allowed)
 	default:
 		err = checkTCP(ctx, t.Instance.Address)
 	}

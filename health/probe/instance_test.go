@@ -77,7 +77,7 @@ func target(address string, check platform.AppCheck) InstanceTarget {
 func TestCheckHTTP(t *testing.T) {
 	s, connections := app(t, false)
 	at := s.Listener.Addr().String()
-	p := New(nil, boottime.Now)
+	p := New(nil, nil, boottime.Now)
 	short := 200 * time.Millisecond
 	for _, c := range []struct {
 		name  string
@@ -124,7 +124,7 @@ func TestCheckTLS(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join(newPKI(t).dir, "ca.crt"))
 	check(t, err)
 	check(t, errors.Join(os.WriteFile(other, raw, 0o600), os.WriteFile(empty, nil, 0o600)))
-	p := New(nil, boottime.Now)
+	p := New(nil, nil, boottime.Now)
 	for _, c := range []struct {
 		name, ca, want string
 		unable         bool
@@ -149,7 +149,7 @@ func TestCheckTLS(t *testing.T) {
 func TestAuthorityThatHangs(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	check(t, mkfifo(pipe))
-	p := New(nil, boottime.Now)
+	p := New(nil, nil, boottime.Now)
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		if _, err := p.authority(ctx, pipe); err == nil || !strings.Contains(err.Error(), "in time") {
@@ -168,7 +168,7 @@ func TestAuthorityThatHangs(t *testing.T) {
 func TestCheckTCP(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
-	p := New(nil, boottime.Now)
+	p := New(nil, nil, boottime.Now)
 	at := l.Addr().String()
 	if err := p.check(t.Context(), target(at, platform.AppCheck{}), &instance{}); err != nil {
 		t.Error(err)
@@ -184,7 +184,7 @@ func TestInstanceAsked(t *testing.T) {
 	s, _ := app(t, false)
 	at := s.Listener.Addr().String()
 	const ok, bad, gone, hangs = "http://{address}/ok", "http://{address}/bad", "http://{address}/gone", "http://{address}/hangs"
-	p := New(nil, boottime.Now)
+	p := New(nil, nil, boottime.Now)
 	var known instance
 	for n, c := range []struct {
 		check, witness  string

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"mainstay/fencing/program"
 	"mainstay/health"
 )
 
@@ -45,6 +46,7 @@ func (t Target) key() key { return key{t.Cluster, t.Member, t.Host, t.Port} }
 // Prober probes one controller's targets.
 type Prober struct {
 	tls       *tls.Config
+	allowed   program.Allowed
 	now       func() time.Duration
 	reading   chan struct{} // has one slot, held while a file is read
 	members   *rounds[Target, key, member]
@@ -61,10 +63,10 @@ type member struct {
 	last       answer
 }
 
-// New returns a prober that shows the controller's certificate to members. config verifies their certificates; now is the
-// controller's clock.
-func New(config *tls.Config, now func() time.Duration) *Prober {
-	p := &Prober{tls: config, now: now, reading: make(chan struct{}, 1)}
+// New returns a prober that shows the controller's certificate to members. config verifies their certificates; allowed are the
+// programs that checks may run; now is the controller's clock.
+func New(config *tls.Config, allowed program.Allowed, now func() time.Duration) *Prober {
+	p := &Prober{tls: config, allowed: allowed, now: now, reading: make(chan struct{}, 1)}
 	members, servers, programs := make(chan struct{}, atOnce), make(chan struct{}, atOnce), make(chan struct{}, programsAtOnce)
 	p.members = newRounds(asker[Target, key, member]{
 		now: now, key: Target.key, ask: p.askMember,

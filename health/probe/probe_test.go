@@ -15,6 +15,7 @@ import (
 	"mainstay/controller/identity"
 	"mainstay/controller/pgdial"
 	"mainstay/controller/postgres"
+	"mainstay/fencing/program"
 	"mainstay/health"
 )
 
@@ -30,7 +31,7 @@ func targetOf(i *postgres.Instance) Target {
 // probing runs a prober on these targets until the test ends.
 func probing(t *testing.T, store *identity.Store, targets ...Target) *Prober {
 	t.Helper()
-	p := New(store.ClientConfig(identity.RolePostgres, ""), boottime.Now)
+	p := New(store.ClientConfig(identity.RolePostgres, ""), program.Allowed{"/bin/sh"}, boottime.Now)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
@@ -173,11 +174,11 @@ func TestStrangersRole(t *testing.T) {
 	own := ca.controller().ClientConfig(identity.RolePostgres, "")
 	strict := own.Clone()
 	strict.VerifyConnection = newPKI(t).controller().ClientConfig(identity.RolePostgres, "").VerifyConnection
-	p := New(strict, boottime.Now)
+	p := New(strict, nil, boottime.Now)
 	if a := p.ask(t.Context(), targetOf(i), false); !a.lives || a.refused || a.role != health.RoleUnknown {
 		t.Errorf("%+v", a)
 	}
-	if a := New(own, boottime.Now).ask(t.Context(), targetOf(i), false); a.role != health.RolePrimary {
+	if a := New(own, nil, boottime.Now).ask(t.Context(), targetOf(i), false); a.role != health.RolePrimary {
 		t.Errorf("our own: %+v", a)
 	}
 }

@@ -30,7 +30,8 @@ TimeoutStopSec=90
 // primary vouches for it, and ended once nobody does.
 func TestSystemdInstance(t *testing.T) {
 	requireSystemd(t)
-	tr := build(t, stand.Options{Members: 2, Settings: []string{"lease: 30s"}}) // a permit is four heartbeats, which a busy machine must not miss
+	programs := []string{"programs: [/bin/true]"}                                                          // for the check
+	tr := build(t, stand.Options{Members: 2, Settings: []string{"lease: 30s"}, ControllerLines: programs}) // a permit is four heartbeats, which a busy machine must not miss
 	tr.must(tr.Boot(tr.ctx))
 	tr.must(tr.Apply(tr.ctx))
 	tr.must(tr.WaitHealthy(tr.ctx))

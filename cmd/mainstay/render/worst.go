@@ -15,7 +15,7 @@ type rank int
 var order = []health.Kind{
 	health.TwoPrimaries, health.ApprovalNeeded, health.SiteChangeHalted, health.PrimaryCrashed, health.PrimaryUnreachable,
 	health.PrimaryStuck, health.FailoverWaits, health.SiteLost, health.AppsCutOff, health.AppPoolShort, health.SyncBlocked,
-	health.ClonedMachine, health.PrimaryAgentSilent, health.NotProtected, health.NotAdoptable, health.ReplicaDiverged,
+	health.ClonedMachine, health.PrimaryAgentSilent, health.NotProtected, health.NotAdoptable, health.ProgramNotAllowed, health.ReplicaDiverged,
 	health.AppDown, health.ReplicaMissing, health.ReplicaNotStreaming, health.AgentError, health.HostBusy, health.PendingRestart,
 }
 
