@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -71,6 +72,11 @@ func Recover(ctx context.Context, cfg config.Controller, by, reason string, dry 
 		return Recovery{}, mend(err, cfg)
 	}
 	r := recoveryOf(cfg, m.State(), survey)
+	known, err := readHeard(cfg.Data)
+	if err != nil {
+		return r, err
+	}
+	r.Generation = max(r.Generation, known+1)
 	if m.State().PlatformID == "" {
 		return r, fmt.Errorf("controller %s belongs to no platform, so there is nothing to recover; `mainstay controllers init` begins one", cfg.Name)
 	}
@@ -79,8 +85,11 @@ func Recover(ctx context.Context, cfg config.Controller, by, reason string, dry 
 	}
 	again := newMachine()
 	again.applied = func(*state.State) {}
+	mark := rand.Text()[:8]
 	at := time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00")
-	_, err = consensus.Recover(o, recovering{again, func(s *state.State) *state.State { return state.Recovered(s, r.Lost, by, reason, at) }})
+	_, err = consensus.Recover(o, recovering{again, func(s *state.State) *state.State {
+		return state.Recovered(s, r.Lost, r.Generation-1, mark, by, reason, at)
+	}})
 	r.Done = err == nil
 	return r, mend(err, cfg)
 }

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +41,17 @@ func TestRecover(t *testing.T) {
 	if _, err := Recover(t.Context(), copied, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "recover another controller that is left") || strings.Contains(err.Error(), "controllers remove") {
 		t.Errorf("a copied folder: %v", err) // nobody is left who could remove it and add it anew
 	}
+	if err := noteHeard(c3.cfg.Data, 4, 1); err != nil {
+		t.Fatal(err)
+	}
 	plan, err := Recover(t.Context(), c3.cfg, "root", "fire", true)
+	if err != nil || plan.Generation != 5 {
+		t.Fatalf("agents were heard to obey generation 4: %+v, %v", plan, err)
+	}
+	if err := os.Remove(filepath.Join(c3.cfg.Data, heardFile)); err != nil {
+		t.Fatal(err)
+	}
+	plan, err = Recover(t.Context(), c3.cfg, "root", "fire", true)
 	if err != nil || plan.Done || plan.Platform != "social" || plan.Generation != 2 || strings.Join(plan.Lost, " ") != "c1 c2" {
 		t.Fatalf("%+v, %v", plan, err)
 	}
@@ -60,7 +71,7 @@ func TestRecover(t *testing.T) {
 	b.eventually("they go on, without c3", 20*time.Second, func() bool {
 		return jane.DoAt(b.ctx(10*time.Second), old.cfg.Advertise, "PUT", "/v1/platform", wire.ApplyRequest{Platform: social()}, nil) == nil
 	})
-	if s := c3.machine.State(); s.Generation != 2 || !c3.list.Leading() || old.machine.State().Generation != 1 {
+	if s := c3.machine.State(); s.Generation != 2 || s.Mark == "" || !c3.list.Leading() || old.machine.State().Generation != 1 {
 		t.Errorf("c3 has generation %d, the old ones %d; c3 leads: %v", s.Generation, old.machine.State().Generation, c3.list.Leading())
 	}
 	err = jane.DoAt(b.ctx(10*time.Second), c3.cfg.Advertise, "POST", "/v1/controllers", wire.AddController{Address: c1.cfg.Advertise}, nil)
@@ -70,6 +81,26 @@ func TestRecover(t *testing.T) {
 	c4 := b.start(b.config("c4"))
 	if err := jane.DoAt(b.ctx(30*time.Second), c3.cfg.Advertise, "POST", "/v1/controllers", wire.AddController{Address: c4.cfg.Advertise}, nil); err != nil {
 		t.Error("c4, a new one, is added: ", err)
+	}
+}
+
+// What agents were heard to obey is kept for the next recovery, and only that.
+func TestHeard(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct{ heard, own, want uint64 }{{0, 1, 0}, {1, 1, 0}, {3, 1, 3}, {2, 1, 3}, {4, 5, 3}, {6, 5, 6}} {
+		if err := noteHeard(dir, c.heard, c.own); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readHeard(dir); err != nil || got != c.want {
+			t.Errorf("after %d was heard, with %d its own: %d, %v", c.heard, c.own, got, err)
+		}
+	}
+	path := filepath.Join(dir, heardFile)
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := noteHeard(dir, 9, 1); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("a damaged file: %v", err)
 	}
 }
 

@@ -86,7 +86,8 @@ func (r *running) start() {
 	leading := make(chan bool, 1)
 	r.spawn("leadership", func(ctx context.Context) error { return r.followLeadership(ctx, leading) })
 	r.push("effects", partStop, func(context.Context) error { r.effects.Close(); return nil })
-	r.spawn("loop", func(ctx context.Context) error { return r.loop.Run(ctx, leading) })
+	r.spawn("loop", func(ctx context.Context) error { return r.lead(ctx, leading) })
+	r.spawn("generation", r.keepHeard)
 	r.spawn("probes", r.prober.Run)
 	voting := &voting{loop: r.loop, log: r.log, states: r.machine, prober: r.prober, allowed: r.cfg.Programs,
 		client: r.client, logger: r.logger}

@@ -34,6 +34,7 @@ const (
 	AppsCutOff          Kind = "AppsCutOff"
 	SiteChangeHalted    Kind = "SiteChangeHalted"
 	HostBusy            Kind = "HostBusy"
+	TwoRecoveries       Kind = "TwoRecoveries"
 	ProgramNotAllowed   Kind = "ProgramNotAllowed"
 )
 

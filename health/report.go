@@ -24,6 +24,8 @@ type Report struct {
 	// Generation is the highest of that platform that it has heard of, from the second on: a controller of a lower one was
 	// given up, and must act no more (S3).
 	Generation uint64 `json:"generation,omitempty"`
+	// Mark is that generation's own; of two that were begun by themselves with one number an agent obeys one.
+	Mark string `json:"mark,omitempty"`
 	// Address is where other hosts reach this agent, host:port: for promises, relays (L5) and operators.
 	Address string   `json:"address,omitempty"`
 	Members []Member `json:"members"`

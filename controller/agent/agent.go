@@ -266,7 +266,7 @@ func (a *Agent) reportOf(number uint64, run string) health.Report {
 	bond := a.obeyed()
 	r := health.Report{Host: a.cfg.Host, Address: a.cfg.Advertise, BootID: a.bootID, RunID: run, Number: number, Platform: bond.PlatformID}
 	if bond.Generation > 1 {
-		r.Generation = bond.Generation
+		r.Generation, r.Mark = bond.Generation, bond.Mark
 	}
 	if a.tls.ExpiresSoon(time.Now()) {
 		r.CertificateEnds = a.tls.Expiry().UTC().Format(time.RFC3339)

@@ -26,6 +26,7 @@ type home struct {
 type bond struct {
 	PlatformID string `json:"platformID"`
 	Generation uint64 `json:"generation"`
+	Mark       string `json:"mark,omitempty"` // of that generation
 }
 
 func openHome(dir string) (home, error) {

@@ -19,7 +19,7 @@ func TestMeetOnADiskThatHangs(t *testing.T) {
 	dir := t.TempDir()
 	a := life(t, dir, "r")
 	defer a.home.close()
-	a.bond, a.news, a.wake, a.unfit, a.strange = bond{"p", 1}, make(chan struct{}), make(chan struct{}, 1), map[string]string{}, make(chan string, 1)
+	a.bond, a.news, a.wake, a.unfit, a.strange = bond{PlatformID: "p", Generation: 1}, make(chan struct{}), make(chan struct{}, 1), map[string]string{}, make(chan string, 1)
 	hangs := filepath.Join(dir, "members", "feed-e1.json")
 	if err := syscall.Mkfifo(hangs, 0o600); err != nil { // nobody writes: whoever reads it waits
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func TestMeetOnADiskThatHangs(t *testing.T) {
 func TestBondOnADiskThatHangs(t *testing.T) {
 	a := life(t, t.TempDir(), "r")
 	defer a.home.close()
-	a.bond = bond{"p", 1}
+	a.bond = bond{PlatformID: "p", Generation: 1}
 	a.bonding.Lock() // as long as the write hangs
 	defer a.bonding.Unlock()
 	trusted := make(chan bool, 1)

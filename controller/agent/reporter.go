@@ -224,7 +224,7 @@ func (a *Agent) trusts(answer *wire.ReportAnswer) bool {
 	if answer.PlatformID == "" {
 		return false
 	}
-	next := bond{answer.PlatformID, answer.Generation}
+	next := bond{answer.PlatformID, answer.Generation, answer.Mark}
 	if next == a.obeyed() {
 		return true // as nearly always, and without the lock that is held while the disk is written (L6)
 	}
@@ -238,6 +238,10 @@ func (a *Agent) trusts(answer *wire.ReportAnswer) bool {
 		return false
 	case next.Generation < kept.Generation:
 		a.log.Error("answer of a controller dropped that was given up by `mainstay controllers recover`: stop it", zap.Uint64("obeys", kept.Generation), zap.Uint64("got", next.Generation))
+		return false
+	case kept.PlatformID != "" && next.Generation == kept.Generation:
+		a.log.Error("answer of a controller dropped: two were recovered by themselves, as the same generation, and this agent obeys the other; stop one of them for good, then stop and recover the other once more",
+			zap.Uint64("generation", kept.Generation), zap.String("obeys", kept.Mark), zap.String("got", next.Mark), zap.String("controller", answer.Leader))
 		return false
 	}
 	if err := a.home.keepBond(next); err != nil {

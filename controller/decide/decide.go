@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"slices"
 	"time"
 
 	"mainstay/controller/platform"
@@ -14,6 +15,8 @@ type Input struct {
 	State  *state.State
 	View   *health.View
 	Leases *fencing.Leases
+	// Strange says when the agent of a host last told that it obeys another group of this generation.
+	Strange map[string]time.Duration
 	// Controllers are the names of the controllers that vote in the log, this one among them: the expected observers.
 	Controllers []string
 	// Self is this controller's name, Site where it is ("" if it does not say).
@@ -91,7 +94,7 @@ func Next(in Input) Decision {
 	defer in.Watch.end()
 	d := Decision{Commands: bind(in)}
 	if in.Survey && in.State.Platform != nil {
-		d.Problems = append(siteProblems(in), programProblems(in)...)
+		d.Problems = slices.Concat(recoveryProblems(in), siteProblems(in), programProblems(in))
 	}
 	if in.State.Platform == nil {
 		return d

@@ -140,6 +140,12 @@
 // and positions prove nothing, and only the old primary's own disk shows that something is complete (recovered.go); not even
 // that where an agent tells of another primary's epoch, which the log does not know.
 //
+// Two controllers that are recovered by themselves, while both are stopped, begin two generations of one number. Each has a random
+// mark, which orders nothing: an agent obeys the one that it hears first, and a leader takes nothing in from one that obeys the
+// other, since that one's leases and seals are not in its log. What ends it is one more recovery: each controller keeps the
+// highest generation that agents tell of, and begins above it. A reaffirmed epoch yields lease-expired only once its
+// primary has reported under it, with its guards bound to it: until then others may vouch for it by sets of before.
+//
 // # Where this build stops
 //
 // Verdicts on corruption beyond the control file are not built.

@@ -3,6 +3,9 @@ package decide
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"mainstay/controller/state"
 	"mainstay/fencing"
@@ -21,6 +24,27 @@ func (l *look) reaffirm(p *health.Member) (*state.Command, Reason) {
 	return &state.Command{Reaffirm: &state.Reaffirm{Epoch: l.c.Epoch}},
 		Reason{RuleUpkeep, l.c.Primary + " still leads: it goes on under an epoch of the new generation"}
 }
+
+// TwoRecoveries is what to do where two controllers were recovered by themselves, as one generation.
+const TwoRecoveries = "another controller was recovered by itself, as the same generation, and agents obey that one: stop it for good, then stop this one and recover it once more (`mainstay controllers recover`), so that a later generation ends both"
+
+// recoveryProblems names the agents that obey another group of this generation. None of them obeys this one.
+func recoveryProblems(in Input) (problems []health.Problem) {
+	var hosts []string
+	for host, at := range in.Strange {
+		if in.Now-at <= strangeFor {
+			hosts = append(hosts, host)
+		}
+	}
+	if len(hosts) == 0 {
+		return nil
+	}
+	slices.Sort(hosts)
+	return []health.Problem{{Kind: health.TwoRecoveries, Evidence: TwoRecoveries + ". They are on " + strings.Join(hosts, ", "), Actionable: true}}
+}
+
+// strangeFor is for how long an agent's word that it obeys another group counts.
+const strangeFor = time.Minute
 
 // overtaken: the lost controllers had made another member primary, of which this log knows nothing, after the one that it
 // knows; "" where no agent tells of that, or an operator has decided. What was acknowledged since is not on the old primary, so

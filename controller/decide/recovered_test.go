@@ -14,7 +14,7 @@ import (
 // recovered is well after the controllers were recovered.
 func recovered(t *testing.T) *stage {
 	st := well(t, 1, nil)
-	st.s = state.Recovered(st.s, []string{"c1"}, "root", "fire", "now")
+	st.s = state.Recovered(st.s, []string{"c1"}, 0, "abc", "root", "fire", "now")
 	for _, h := range []string{"h1", "h2", "h3"} {
 		st.apply(state.Command{Bind: &state.Bind{Host: h, Run: "r"}})
 	}

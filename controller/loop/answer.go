@@ -17,7 +17,7 @@ import (
 // report arrived (L1). Every grant is recorded before the answer leaves (L3).
 func (c *Core) answer(r *health.Report, now time.Duration) *wire.ReportAnswer {
 	a := &wire.ReportAnswer{
-		PlatformID: c.state.PlatformID, Generation: c.state.Generation, RunID: r.RunID, Number: r.Number, Leader: c.name, Index: c.state.Index,
+		PlatformID: c.state.PlatformID, Generation: c.state.Generation, Mark: c.state.Mark, RunID: r.RunID, Number: r.Number, Leader: c.name, Index: c.state.Index,
 		Version: WakeVersion(c.state, r.Host), Goals: map[string]platform.Goal{}, Heartbeat: platform.Heartbeat(platform.DefaultLease),
 	}
 	if c.state.Platform == nil {
@@ -178,6 +178,6 @@ func (c *Core) hold(host string) time.Duration {
 
 // turnAway answers an agent that does not speak for its host: no goals, no grants.
 func (c *Core) turnAway(r *health.Report) *wire.ReportAnswer {
-	return &wire.ReportAnswer{PlatformID: c.state.PlatformID, Generation: c.state.Generation, RunID: r.RunID, Number: r.Number, Leader: c.name,
+	return &wire.ReportAnswer{PlatformID: c.state.PlatformID, Generation: c.state.Generation, Mark: c.state.Mark, RunID: r.RunID, Number: r.Number, Leader: c.name,
 		Alarm: fmt.Sprintf("another agent speaks for host %s: this is a copy of that machine, or the machine was started anew a moment ago. It gets no goals until the other has been silent for %s", r.Host, c.hold(r.Host))}
 }

@@ -29,6 +29,18 @@ var ErrDiskStalled = errors.New("a tick has not been committed in time; is this 
 // ErrGivenUp is returned by Decide when agents obey a later generation of the platform than this leader's (S3).
 var ErrGivenUp = errors.New("this controller was given up by `mainstay controllers recover`: stop it, empty its data folder, and add it anew under a new name")
 
+// GivenUpError is ErrGivenUp with what agents obey.
+type GivenUpError struct {
+	PlatformID         string
+	Generation, Obeyed uint64
+}
+
+func (e *GivenUpError) Error() string {
+	return fmt.Sprintf("agents obey generation %d of platform %s, and this leader is of generation %d: %v", e.Obeyed, e.PlatformID, e.Generation, ErrGivenUp)
+}
+
+func (e *GivenUpError) Unwrap() error { return ErrGivenUp }
+
 // decideEvery is how often Decide is called at least.
 const decideEvery = 50 * time.Millisecond
 
@@ -67,7 +79,8 @@ type Core struct {
 	answered map[string]time.Duration // when a run of an agent was answered last, in this term
 	moved    time.Duration            // when a command was last proposed
 
-	heardOf uint64 // the highest generation of the platform that an agent has told of
+	heardOf uint64                   // the highest generation of the platform that an agent has told of
+	strange map[string]time.Duration // when an agent on that host last told of another group of this very generation
 
 	voters []string // names of the controllers that vote in the log
 	lacks  string   // what this controller's own file does not allow
@@ -154,6 +167,9 @@ func (c *Core) Follow() Out {
 func (c *Core) Report(id uint64, r *health.Report, now time.Duration) Out {
 	if r.Platform != "" && r.Platform == c.state.PlatformID {
 		c.heardOf = max(c.heardOf, r.Generation)
+		if r.Generation == c.state.Generation && r.Mark != c.state.Mark {
+			return c.estranged(id, r, now)
+		}
 	}
 	bound, hold := c.state.Runs[r.Host], time.Duration(0)
 	if r.RunID != bound {
@@ -175,6 +191,21 @@ func (c *Core) Report(id uint64, r *health.Report, now time.Duration) Out {
 		return Out{} // Decide proposes, for all of them
 	}
 	return c.propose(now)
+}
+
+// estranged answers an agent that obeys another group of the same generation. What it reports is not taken in: it is bound to goals
+// and leases that are not of this log, so that its silence and its words would prove what they do not (S1).
+func (c *Core) estranged(id uint64, r *health.Report, now time.Duration) Out {
+	if c.strange == nil {
+		c.strange = map[string]time.Duration{}
+	}
+	c.strange[r.Host] = now
+	if !c.leading {
+		return Out{Replies: []Reply{{ID: id, Err: ErrNotLeader}}}
+	}
+	answer := c.turnAway(r)
+	answer.Alarm = decide.TwoRecoveries
+	return Out{Replies: []Reply{{ID: id, Answer: answer}}}
 }
 
 // gather is how long a report waits for others to be served by the same tick, while nothing is under way.
@@ -262,7 +293,7 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 		return out
 	}
 	if c.ready && c.givenUp() {
-		out.Fatal = fmt.Errorf("agents obey generation %d of platform %s, and this leader is of generation %d: %w", c.heardOf, c.state.PlatformID, c.state.Generation, ErrGivenUp)
+		out.Fatal = &GivenUpError{PlatformID: c.state.PlatformID, Generation: c.state.Generation, Obeyed: c.heardOf}
 		return out
 	}
 	if !c.ready {
@@ -313,7 +344,7 @@ func (c *Core) distrustSelf(now time.Duration) {
 }
 
 func (c *Core) input(now time.Duration, wall time.Time) decide.Input {
-	return decide.Input{State: c.state, View: c.view, Leases: c.leases, Controllers: c.voters, Self: c.name, Site: c.site, Watch: c.watch, Now: now, Wall: wall}
+	return decide.Input{State: c.state, View: c.view, Leases: c.leases, Strange: c.strange, Controllers: c.voters, Self: c.name, Site: c.site, Watch: c.watch, Now: now, Wall: wall}
 }
 
 // Submit proposes an operator's command.

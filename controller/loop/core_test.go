@@ -81,6 +81,31 @@ func TestGivenUp(t *testing.T) {
 	}
 }
 
+// TestTwoRecoveries: an agent that obeys another group of the same generation is not taken in, and people are told. Its silence would
+// prove what it does not: it may hold a lease of that group (S1).
+func TestTwoRecoveries(t *testing.T) {
+	recovered := state.Recovered(born(t), []string{"c2", "c3"}, 0, "mine", "root", "fire", "now")
+	for mark, ours := range map[string]bool{"mine": true, "other": false} {
+		c, now := NewCore("c1", time.Minute), time.Minute
+		c.Applied(recovered)
+		c.Ticked(c.Lead(now).Tick, nil, now)
+		r := reportOf("r1", 1, primary())
+		r.Platform, r.Generation, r.Mark = "id", 2, mark
+		out := c.Report(1, r, now)
+		turned := len(out.Replies) == 1 && out.Replies[0].Answer != nil && strings.Contains(out.Replies[0].Answer.Alarm, "recover it once more")
+		if turned == ours || (c.view.Report("h1") != nil) != ours {
+			t.Errorf("mark %s: %+v, taken in %v", mark, out, c.view.Report("h1") != nil)
+		}
+		problem := false
+		for _, p := range c.survey(c.input(now, time.Unix(0, 0))).Problems {
+			problem = problem || p.Kind == health.TwoRecoveries && strings.Contains(p.Evidence, "on h1")
+		}
+		if problem == ours {
+			t.Errorf("mark %s: told %v", mark, problem)
+		}
+	}
+}
+
 // leader is a core that leads and is ready.
 func leader(t *testing.T, now time.Duration) *Core {
 	t.Helper()

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -313,7 +314,7 @@ func (l *Loop) Look(ctx context.Context) (Look, error) {
 			leases = fencing.NewLeases(l.begun)
 		}
 		in := c.input(boottime.Now(), time.Now())
-		in.View, in.Watch, in.Leases = c.view.Clone(), c.watch.Clone(), leases.Clone()
+		in.View, in.Watch, in.Leases, in.Strange = c.view.Clone(), c.watch.Clone(), leases.Clone(), maps.Clone(c.strange)
 		ch <- Look{Name: c.name, Leading: c.leading && c.ready, Input: in, Last: c.survey(in), Stats: l.stats, Began: l.begun}
 	})
 	if err != nil {
@@ -324,5 +325,19 @@ func (l *Loop) Look(ctx context.Context) (Look, error) {
 		return look, nil
 	case <-ctx.Done():
 		return Look{}, ctx.Err()
+	}
+}
+
+// Heard is the highest generation of the platform that agents have told of, 0 for none after the first.
+func (l *Loop) Heard(ctx context.Context) (uint64, error) {
+	ch := make(chan uint64, 1)
+	if err := l.send(ctx, func() { ch <- l.core.heardOf }); err != nil {
+		return 0, err
+	}
+	select {
+	case generation := <-ch:
+		return generation, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
 	}
 }

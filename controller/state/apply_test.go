@@ -106,7 +106,7 @@ func TestNoGuardCountsInAPause(t *testing.T) {
 	})
 	refused(t, run(t, s, accepts(false)), again, "without a complete guard")
 
-	s = run(t, Recovered(run(t, born(t, 1), paused()), nil, "root", "fire", "now"), feed(Command{Reaffirm: &Reaffirm{Epoch: ep(1)}}))
+	s = run(t, Recovered(run(t, born(t, 1), paused()), nil, 0, "abc", "root", "fire", "now"), feed(Command{Reaffirm: &Reaffirm{Epoch: ep(1)}}))
 	if s.Clusters["feed"].Guarded {
 		t.Error("reaffirmed in a pause, and its lease's end would be a proof")
 	}

@@ -14,10 +14,11 @@ const recoveredMargin = 100
 // Recovered is the state that a controller goes on with after the majority of the others was lost for good (S3): a new
 // generation, so that nothing of the old one is ever obeyed again. What the old controllers did since, if they live, is not
 // known, so that every cluster is doubtful: its durability sets, and who leads, are to be shown anew.
-// lost are the names of the others, which may not come back.
-func Recovered(s *State, lost []string, by, reason, at string) *State {
+// lost are the names of the others, which may not come back; the generation is above every one that this controller has heard of,
+// and mark is its own.
+func Recovered(s *State, lost []string, heard uint64, mark, by, reason, at string) *State {
 	next := *s
-	next.Generation++
+	next.Generation, next.Mark = max(s.Generation, heard)+1, mark
 	next.Runs = nil
 	next.Lost = append(append([]string(nil), s.Lost...), lost...)
 	if ch := next.Change; ch != nil {

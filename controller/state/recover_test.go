@@ -9,13 +9,13 @@ import (
 )
 
 func recovered(t *testing.T, acks int) *State {
-	return Recovered(born(t, acks), []string{"c1", "c2"}, "root", "fire", "2026-01-01T00:00:00Z")
+	return Recovered(born(t, acks), []string{"c1", "c2"}, 0, "abc", "root", "fire", "2026-01-01T00:00:00Z")
 }
 
 func TestRecoveredBeginsAGeneration(t *testing.T) { // S3
 	old := born(t, 2)
 	before := text(old)
-	s := Recovered(old, []string{"c1"}, "root", "fire", "now")
+	s := Recovered(old, []string{"c1"}, 0, "abc", "root", "fire", "now")
 	if text(old) != before {
 		t.Error("the old state was changed")
 	}
@@ -41,7 +41,7 @@ func TestRecoveredInASiteSwitchover(t *testing.T) {
 	s.Changes = []Operation{{ID: "site-1", Kind: SiteSwitchover, Result: Running}}
 	s.Change = &SiteChange{ID: "site-1", Version: 1, To: "west", Answers: map[string]Answer{"quiesce web3": {OK: true}, "quiesce web2": {OK: true},
 		"quiesce web1": {OK: true}, "quiesce web4": {Detail: "no"}, "resume web2": {OK: true}, "resume web3": {Detail: "no"}}}
-	s = Recovered(s, nil, "root", "fire", "now")
+	s = Recovered(s, nil, 0, "def", "root", "fire", "now")
 	if op := s.Changes[0]; s.Change != nil || op.Result != Failed || !strings.HasSuffix(op.Outcome, "by the app's resume: web1, web3") {
 		t.Errorf("%+v", op)
 	}
@@ -96,4 +96,14 @@ func TestReaffirm(t *testing.T) {
 	run(t, s, failover(), expired)
 	refused(t, recovered(t, 1), feed(Command{Reaffirm: &Reaffirm{Epoch: ep(7)}}), "not in force")
 	refused(t, run(t, recovered(t, 1), failover()), again, "under way")
+}
+
+// The next generation is above whatever agents were heard to obey, and has a mark that tells it from others of its number (S1, S3).
+func TestGenerationOfARecovery(t *testing.T) {
+	s := born(t, 1)
+	for heard, want := range map[uint64]uint64{0: 2, 1: 2, 2: 3, 6: 7} {
+		if next := Recovered(s, nil, heard, "abc", "root", "fire", "now"); next.Generation != want || next.Mark != "abc" || s.Mark != "" {
+			t.Errorf("heard of %d: generation %d, mark %q", heard, next.Generation, next.Mark)
+		}
+	}
 }

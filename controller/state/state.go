@@ -21,6 +21,9 @@ type State struct {
 	// PlatformID and Generation are minted by `controllers init` (S3).
 	PlatformID string `json:"platformID"`
 	Generation uint64 `json:"generation"`
+	// Mark tells this generation from another of the same number: two controllers may each have been recovered while both were
+	// stopped. It is random, "" in the first generation, and never part of any order.
+	Mark string `json:"mark,omitempty"`
 	// Lost are the names of controllers that were given up by `controllers recover`. What comes back under one of them may
 	// have the log of an earlier generation: nobody of that name is spoken to again.
 	Lost []string `json:"lost,omitempty"`

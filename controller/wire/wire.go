@@ -28,9 +28,11 @@ type ReportRequest struct {
 type ReportAnswer struct {
 	PlatformID string `json:"platformID"`
 	Generation uint64 `json:"generation"`
-	RunID      string `json:"runID"`
-	Number     uint64 `json:"number"`
-	Leader     string `json:"leader"`
+	// Mark is the generation's own: an agent obeys no other of the same number (S1).
+	Mark   string `json:"mark,omitempty"`
+	RunID  string `json:"runID"`
+	Number uint64 `json:"number"`
+	Leader string `json:"leader"`
 	// Index is the entry of the log up to which the leader knew it: what a leader deposed since has said is older, whatever the
 	// number of the report that it answered. 0 where the controller is of a version that does not say.
 	Index uint64 `json:"index,omitempty"`

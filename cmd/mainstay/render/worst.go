@@ -13,7 +13,7 @@ type rank int
 // order lists the problems from the worst to the mildest. Two primaries may lose data, what waits for a person and a primary
 // that is gone stop the service, what waits for replicas stops it soon; the rest takes away protection.
 var order = []health.Kind{
-	health.TwoPrimaries, health.ApprovalNeeded, health.SiteChangeHalted, health.PrimaryCrashed, health.PrimaryUnreachable,
+	health.TwoPrimaries, health.TwoRecoveries, health.ApprovalNeeded, health.SiteChangeHalted, health.PrimaryCrashed, health.PrimaryUnreachable,
 	health.PrimaryStuck, health.FailoverWaits, health.SiteLost, health.AppsCutOff, health.AppPoolShort, health.SyncBlocked,
 	health.ClonedMachine, health.PrimaryAgentSilent, health.NotProtected, health.NotAdoptable, health.ProgramNotAllowed, health.ReplicaDiverged,
 	health.AppDown, health.ReplicaMissing, health.ReplicaNotStreaming, health.AgentError, health.HostBusy, health.PendingRestart,

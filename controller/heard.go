@@ -1,0 +1,96 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/loop"
+)
+
+// heardFile, in the controller's folder, holds the highest generation that agents have told of, if that is not its own or a later
+// one. What it is recovered as must be above it, or no agent that obeys that generation ever obeys this controller again.
+const heardFile = "heard.json"
+
+type heard struct {
+	Generation uint64 `json:"generation"`
+}
+
+// heardEvery is how often what agents tell is looked at.
+const heardEvery = 5 * time.Second
+
+// keepHeard keeps the file. A failure is logged, and tried again.
+func (r *running) keepHeard(ctx context.Context) error {
+	t := time.NewTicker(heardEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		generation, err := r.loop.Heard(ctx)
+		if err == nil {
+			err = noteHeard(r.cfg.Data, max(generation, r.machine.State().Generation), r.machine.State().Generation)
+		}
+		if err != nil && ctx.Err() == nil {
+			r.logger.Warn("the generation that agents obey is not kept", zap.Error(err))
+		}
+	}
+}
+
+// lead runs the loop. Where it ends because its group was given up, the next recovery must know for whom.
+func (r *running) lead(ctx context.Context, leading <-chan bool) error {
+	err := r.loop.Run(ctx, leading)
+	if given := (*loop.GivenUpError)(nil); errors.As(err, &given) {
+		err = errors.Join(err, noteHeard(r.cfg.Data, given.Obeyed, given.Generation))
+	}
+	return err
+}
+
+// noteHeard writes what was heard of, if that is later than the controller's own generation and not there yet.
+func noteHeard(dir string, generation, own uint64) error {
+	kept, err := readHeard(dir)
+	if err != nil || generation <= own || generation <= kept {
+		return err
+	}
+	b, err := json.Marshal(heard{generation})
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, heardFile)
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	return err
+}
+
+// readHeard is 0 where nothing was heard of.
+func readHeard(dir string) (uint64, error) {
+	path := filepath.Join(dir, heardFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	var h heard
+	if err == nil {
+		err = json.Unmarshal(b, &h)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w; delete it if no controller of this platform was ever recovered", path, err)
+	}
+	return h.Generation, nil
+}
