@@ -339,3 +339,22 @@ func TestDivergedStandbyOfAnUnopenedEpoch(t *testing.T) {
 		t.Errorf("best is %q: m3 has timeline 2, m1 went past its fork on timeline 1", ch.best)
 	}
 }
+
+// A seal counts for the data that is in place, not for the data that the state expects of the member: that may be gone, or not
+// there yet, and what was acknowledged by it is not held by this (S2).
+func TestASealCountsForTheDataInPlace(t *testing.T) {
+	for incarnation, proven := range map[string]bool{"m3_3": true, "m3_1": false} {
+		st := well(t, 1, nil)
+		st.vanish()
+		if b := st.commits().Begin; b == nil {
+			t.Fatal("no attempt")
+		}
+		st.members["m3"].Incarnation = incarnation
+		st.later(0)
+		st.seal("m2", "m3")
+		cmd := st.step(0)
+		if promotes := cmd != nil && cmd.Promote != nil && cmd.Promote.Proof.Kind == fencing.QuorumSealed; promotes != proven {
+			t.Errorf("m3 holds %s: %s", incarnation, body(cmd))
+		}
+	}
+}

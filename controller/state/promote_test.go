@@ -258,3 +258,34 @@ func TestDescends(t *testing.T) {
 		t.Errorf("a replica's goal after a planned change: %s", text(g))
 	}
 }
+
+// The oldest set in force is what the primary surely knows, and must be vouched for by: of a newer one it may not have heard (L5).
+func TestUnvouched(t *testing.T) {
+	set := func(acks int, names ...string) platform.Set { return platform.Set{Acks: acks, Names: names} }
+	members := map[string]*Member{"m2": {Incarnation: "m2_2", Listed: true}, "m3": {Incarnation: "m3_3"}}
+	sealed := func(names ...string) (all []Sealed) {
+		for _, n := range names {
+			all = append(all, Sealed{Member: n[:2], Incarnation: n})
+		}
+		return all
+	}
+	for name, c := range map[string]struct {
+		sets   []platform.Set
+		sealed []Sealed
+		want   bool
+	}{
+		"no set":                                {nil, sealed("m2_2", "m3_3"), false},
+		"one of two":                            {[]platform.Set{set(1, "m2_2", "m3_3")}, sealed("m2_2"), false},
+		"two of two":                            {[]platform.Set{set(1, "m2_2", "m3_3")}, sealed("m2_2", "m3_3"), true},
+		"the newer set's only":                  {[]platform.Set{set(1, "m2_2", "m3_3"), set(1, "m2_2")}, sealed("m2_2"), false},
+		"the older set's":                       {[]platform.Set{set(1, "m2_2"), set(1, "m2_2", "m3_3")}, sealed("m2_2"), true},
+		"other data of the same members":        {[]platform.Set{set(1, "m2_2", "m3_3")}, sealed("m2_2", "m3_4"), false},
+		"acks 0, one that the primary counts":   {[]platform.Set{set(0)}, sealed("m2_2"), true},
+		"acks 0, one that it does not count in": {[]platform.Set{set(0)}, sealed("m3_3"), false},
+		"acks 0 before acks 1":                  {[]platform.Set{set(0), set(1, "m3_3")}, sealed("m3_3"), false},
+	} {
+		if got := Unvouched(c.sets, members, c.sealed); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
