@@ -352,7 +352,7 @@ func TestASealCountsForTheDataInPlace(t *testing.T) {
 		st.members["m3"].Incarnation = incarnation
 		st.later(0)
 		st.seal("m2", "m3")
-		cmd := st.step(0)
+		cmd, _, _ := st.next()
 		if promotes := cmd != nil && cmd.Promote != nil && cmd.Promote.Proof.Kind == fencing.QuorumSealed; promotes != proven {
 			t.Errorf("m3 holds %s: %s", incarnation, body(cmd))
 		}
