@@ -1,6 +1,7 @@
 package stand
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,13 +134,21 @@ func (s *Stand) acking(c wire.ClusterState) (n int) {
 	return n
 }
 
-// Ack says that the last automatic failover has been seen, so that the next one does not wait; none is as good.
-func (s *Stand) Ack(ctx context.Context) error {
-	err := s.do(ctx, http.MethodPost, "/v1/clusters/feed/ack", nil, nil)
-	if refusal := (*wire.Refusal)(nil); errors.As(err, &refusal) && refusal.Status == http.StatusConflict {
-		return nil
-	}
-	return err
+// Ack says that the last automatic failover has been seen, so that the next one does not wait; none is as good. Whether it was
+// committed is not known where leadership changes meanwhile: then it is asked once more.
+func (s *Stand) Ack(ctx context.Context) (err error) {
+	waited := s.Wait(ctx, "the last failover to be acknowledged", func() (bool, string) {
+		err = s.do(ctx, http.MethodPost, "/v1/clusters/feed/ack", nil, nil)
+		refusal := (*wire.Refusal)(nil)
+		switch {
+		case errors.As(err, &refusal) && refusal.Status == http.StatusConflict:
+			err = nil
+		case errors.As(err, &refusal) && refusal.Status == http.StatusGatewayTimeout:
+			return false, err.Error()
+		}
+		return true, ""
+	})
+	return cmp.Or(waited, err)
 }
 
 // WaitPrimary waits until another member than not is the open primary, and returns its name.
