@@ -81,7 +81,7 @@ func agentAndGuardsKilled(t *testing.T, s *scene) {
 
 // controllersAway: for two minutes there is no leader. What members promise each other keeps the primary (S6).
 func controllersAway(t *testing.T, s *scene) {
-	s.withoutControllers(t, 2*time.Minute)
+	s.withoutControllers(t, time.Minute)
 }
 
 // controllersAndReplicaAway: with acks of 1, one replica that is left suffices.
