@@ -133,6 +133,13 @@ func (q quiet) verdict() error {
 	if n := len(q.Failovers); n > 0 {
 		errs = append(errs, fmt.Errorf("%d automatic failovers of a healthy platform: %s", n, strings.Join(q.Failovers, "; ")))
 	}
+	if q.GuardKills > 0 {
+		errs = append(errs, fmt.Errorf("the guards killed %d times", q.GuardKills))
+	}
+	// One change of leader in half an hour is borne, and in any shorter time.
+	if most := max(1, int(q.LastedMS/(30*time.Minute).Milliseconds())); q.LeaderChanges > most {
+		errs = append(errs, fmt.Errorf("%d changes of leader, at most %d are borne", q.LeaderChanges, most))
+	}
 	if q.Missing > 0 {
 		errs = append(errs, fmt.Errorf("%d acknowledged posts are missing", q.Missing))
 	}

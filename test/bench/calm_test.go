@@ -17,6 +17,9 @@ func TestVerdict(t *testing.T) {
 		{"a new leader, and an attempt that was given up", quiet{LeaderChanges: 1, Abandoned: []string{"feed-4"}, Epochs: 1}, false},
 		{"a failover", quiet{Failovers: []string{"feed-4 (done): PrimaryCrashed: feed-e1"}}, true},
 		{"a lost post", quiet{Missing: 1}, true},
+		{"a guard's kill", quiet{GuardKills: 1}, true},
+		{"two new leaders in half an hour", quiet{LeaderChanges: 2, LastedMS: 30 * 60_000}, true},
+		{"two new leaders in an hour", quiet{LeaderChanges: 2, LastedMS: 60 * 60_000}, false},
 	} {
 		if err := c.q.verdict(); (err != nil) != c.bad {
 			t.Errorf("%s: %v", c.name, err)
