@@ -68,13 +68,18 @@ func (s *seen) look() error {
 		})
 	}
 	made.Wait()
-	errs = append(errs, Raise())
-	tasks, err := os.ReadDir("/proc/self/task")
-	errs = append(errs, err)
-	for _, task := range tasks {
-		tid, _ := strconv.Atoi(task.Name())
-		if a, err := unix.SchedGetAttr(tid, 0); err == nil {
-			s.Threads = append(s.Threads, a.Nice)
+	for range 10 { // as Keep does: the runtime may have made a thread meanwhile
+		errs = append(errs, Raise())
+		tasks, err := os.ReadDir("/proc/self/task")
+		errs, s.Threads = append(errs, err), nil
+		for _, task := range tasks {
+			tid, _ := strconv.Atoi(task.Name())
+			if a, err := unix.SchedGetAttr(tid, 0); err == nil {
+				s.Threads = append(s.Threads, a.Nice)
+			}
+		}
+		if !slices.Contains(s.Threads, 0) {
+			break
 		}
 	}
 	close(start)
