@@ -174,7 +174,10 @@ type Guard struct {
 	// Complete affirms: both guards live, and every process of the member is in their reach.
 	Complete bool           `json:"complete"`
 	Armed    platform.Epoch `json:"armed,omitzero"` // the epoch they are armed for
-	Missing  []string       `json:"missing,omitempty"`
+	// Told is the entry of the log up to which the leader knew it whose goal the agent had before it asked them: a report that was
+	// made under an older goal may say that they are armed when a pause has let them idle since (L7).
+	Told    uint64   `json:"told,omitempty"`
+	Missing []string `json:"missing,omitempty"`
 	// Watchdog is what covers the guards should they hang with the whole host; nil where it is off.
 	Watchdog *Watchdog `json:"watchdog,omitempty"`
 }

@@ -356,6 +356,9 @@ func (m *minder) inspect(ctx context.Context, inst *postgres.Instance, g *glance
 
 // guard keeps the twins running wherever there is data, and says what protects the member.
 func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) {
+	m.mu.Lock()
+	told := m.goalFrom.Index // before they are let idle, and asked
+	m.mu.Unlock()
 	var fault error
 	outside, postmaster := 0, 0
 	if m.tree != nil && g.seen.Data == health.DataPresent {
@@ -370,6 +373,7 @@ func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) 
 		fault = errors.Join(fault, m.unbind())
 	}
 	g.report.Guard = m.guards.check(fault, outside, postmaster)
+	g.report.Guard.Told = told
 	m.underWatchdog(&g.report.Guard)
 	if m.cgroup == nil {
 		g.report.Guard.Missing = append(g.report.Guard.Missing, "a cgroup: a process that detaches itself from the tree escapes")

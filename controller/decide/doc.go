@@ -35,7 +35,8 @@
 // (L+K)·(1+ρ), before an answer leaves (L3); a new leader counts from its own start (L4). Once a fence of an epoch is
 // proposed no grant of it is answered. Nothing of the agent's that keeps a lease touches a disk or a database, and a
 // leader whose own tick is not committed within a fifth of a lease exits (L6). A pause unbinds the guard, so the epoch no
-// longer yields the proof lease-expired until it is bound again (L7). Grants go to one run of an agent at a time (L8).
+// longer yields the proof lease-expired until it is bound again (L7), as a report says whose guards were asked under a goal of after the
+// pause (found by the simulator: one of before it says that they are bound, too). Grants go to one run of an agent at a time (L8).
 //
 // # Changing the primary
 //

@@ -94,7 +94,7 @@ func (l *look) pause() (*state.Command, Reason) {
 		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{RuleUpkeep, "resumed; the guard is out of reach"}
 	case p.Process != health.ProcessRunning:
 		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{RuleUpkeep, "resumed; the primary does not run, so no guard is bound"}
-	case p.Guard.Complete && p.Guard.Armed == l.c.Epoch:
+	case p.Guard.Complete && p.Guard.Armed == l.c.Epoch && p.Guard.Told >= pause.Resumed:
 		return &state.Command{Pause: &state.SetPause{Bound: true, Guarded: true}}, Reason{RuleUpkeep, "resumed; the guard is bound again"}
 	case !p.Guard.Complete && l.Watch.held(l.c.Name+"/rebind") > l.conf.Lease:
 		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{RuleUpkeep, "resumed; the guard is not complete"}

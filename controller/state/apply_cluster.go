@@ -476,7 +476,7 @@ func applyPause(s *State, c *Cluster, cmd Command) error {
 	case c.Pause == nil:
 		return fmt.Errorf("cluster %s is not paused, so there is nothing to resume", c.Name)
 	case p.Resume:
-		c.Pause.Resuming = true
+		c.Pause.Resuming, c.Pause.Resumed = true, s.Index
 	case p.Bound && c.Pause.Resuming:
 		c.Pause, c.Guarded = nil, p.Guarded
 	default:

@@ -198,8 +198,9 @@ type Pause struct {
 	Reason string `json:"reason"`
 	Since  string `json:"since"`           // RFC 3339, for people
 	Until  string `json:"until,omitempty"` // RFC 3339; "" for until resumed. No safety depends on it
-	// Resuming: the guard is being bound again; promotion is barred until it is (L7).
-	Resuming bool `json:"resuming,omitempty"`
+	// Resuming: the guard is being bound again; promotion is barred until it is (L7). Resumed is the entry of the log since when.
+	Resuming bool   `json:"resuming,omitempty"`
+	Resumed  uint64 `json:"resumed,omitempty"`
 }
 
 // Set returns the durability set to load, or nil.

@@ -23,12 +23,13 @@ type agent struct {
 	relay    *host
 	heard    time.Duration // when a leader answered last, or the agent was started
 	since    time.Duration // true time of its start
+	beat     time.Duration // how often it reports, as a leader said last
 }
 
 func (a *agent) start() {
 	h := a.host
 	a.life++
-	a.up, a.since = true, a.w.now
+	a.up, a.since, a.beat = true, a.w.now, platform.Heartbeat(platform.DefaultLease)
 	a.run = fmt.Sprintf("%s-%d", a.w.net.names[h.node], h.boot) // one for all agents of a boot
 	a.clocks, a.answered, a.relay, a.heard = member.NewClocks(a.run, uint64(h.now())), 0, nil, h.now()
 	for _, m := range h.members { // nothing of the run before may be sent for one while another begins
@@ -61,7 +62,7 @@ func (a *agent) lets(d time.Duration, what happening) {
 // report reads the clock, then sends what is known to every controller.
 func (a *agent) report() {
 	a.send()
-	a.lets(platform.Heartbeat(a.host.lease()), (*reporting)(a))
+	a.lets(a.beat, (*reporting)(a))
 }
 
 type reporting agent
@@ -122,6 +123,9 @@ func (p *answered) happen() {
 		a.answered, a.relay = max(a.answered, p.answer.Number), nil
 	}
 	a.heard = a.host.now()
+	if p.answer.Heartbeat > 0 {
+		a.beat = p.answer.Heartbeat
+	}
 	a.obey(p.answer)
 }
 
@@ -154,16 +158,4 @@ func (h *host) member(name string) *minder {
 		}
 	}
 	return nil
-}
-
-// lease is the shortest of the host's clusters, which its heartbeat is made of.
-func (h *host) lease() time.Duration {
-	shortest := platform.MaxLease
-	for _, m := range h.members {
-		shortest = min(shortest, m.cluster.lease)
-	}
-	for _, m := range h.apps {
-		shortest = min(shortest, m.pool.cluster.lease)
-	}
-	return shortest
 }

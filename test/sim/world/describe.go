@@ -14,7 +14,7 @@ func (m *minder) describe(seen member.Seen) health.Member {
 	r := health.Member{Name: m.name, Data: seen.Data, Process: seen.Process, Role: seen.Role, SystemID: seen.SystemID, Epoch: d.Epoch, Closed: d.Closed,
 		Timeline: seen.Timeline, Position: seen.Position, Incarnation: d.Incarnation, Senders: seen.Senders, Needs: m.needs, Discarded: d.Discarded, Adoptable: seen.Adoptable,
 		Error: m.failed, Corrupt: seen.Corrupt,
-		Guard: health.Guard{Complete: true, Armed: m.guard.lease().Epoch}}
+		Guard: health.Guard{Complete: true, Armed: m.guard.lease().Epoch, Told: m.goalFrom.Index}}
 	if left := m.lease.End - m.host.now(); left > 0 {
 		r.LeaseLeft = left.Milliseconds()
 	}
