@@ -21,7 +21,8 @@ const retryInterval = 60 * time.Millisecond
 // Seal stops receiving, in the order of the safety rules: the setting emptied on disk and loaded, the receiver process
 // ended, none seen on two looks one retry interval apart; only then it reads the position. The caller has persisted the seal's
 // number before. It is done only if err is nil; calling it again is fine. A failover waits for it, and a new connection is what
-// costs most: it makes one, after the reload, and does everything on that. shown is what that connection saw last.
+// costs most: it makes one, after the reload, and does everything on that. shown is what that connection saw last. A position
+// that is not known is read again by the caller.
 func (i *Instance) Seal(ctx context.Context, s Settings) (at Position, shown Status, err error) {
 	defer i.wrap("seal", &err)
 	s.Sealed = true
@@ -36,7 +37,20 @@ func (i *Instance) Seal(ctx context.Context, s Settings) (at Position, shown Sta
 		at, shown, err = i.positionOn(ctx, c)
 		return err
 	})
+	if err == nil && !at.Known {
+		err = i.replayAtOnce(ctx, s)
+	}
 	return at, shown, err
+}
+
+// replayAtOnce lifts a wanted delay of replay, until the next settings: without a receiver the end of the WAL is known only once all
+// of it has been replayed. Where it is known the delay stays.
+func (i *Instance) replayAtOnce(ctx context.Context, s Settings) error {
+	s.NoApplyDelay = true
+	if err := i.WriteSettings(ctx, s); err != nil {
+		return err
+	}
+	return i.Reload(ctx)
 }
 
 // endReceivers ends the WAL receivers, and makes sure that none comes back.

@@ -20,8 +20,8 @@ type Settings struct {
 	Sealed bool
 	// Fed leaves restore_command off: the member is sealed but for the WAL of another sealed one.
 	Fed bool
-	// NoReplayDelay lets replay win over queries and delays: a candidate must reach its position.
-	NoReplayDelay bool
+	// NoApplyDelay lets replay win over a wanted delay, NoReplayDelay over queries too: a candidate must reach its position.
+	NoApplyDelay, NoReplayDelay bool
 
 	WALLevel            string // "replica", or "logical" where the cluster has it
 	MaxWALSenders       int    // 16; never below what Kept has
@@ -99,7 +99,7 @@ var table = []managed{
 	{"primary_slot_name", "the slot that keeps our WAL there", func(_ *Instance, s Settings) (string, bool) { return s.PrimarySlot, true }},
 	{"synchronous_standby_names", "the durability set in force", func(_ *Instance, s Settings) (string, bool) { return s.SyncNames, true }},
 	{"restore_command", "off while sealed", func(_ *Instance, s Settings) (string, bool) { return "", s.Sealed || s.Fed }},
-	{"recovery_min_apply_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoReplayDelay }},
+	{"recovery_min_apply_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoApplyDelay || s.NoReplayDelay }},
 	{"max_standby_streaming_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoReplayDelay }},
 	{"max_standby_archive_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoReplayDelay }},
 	{"ssl", "certificates guard our accounts", ifTLS(func(TLSFiles) string { return "on" })},

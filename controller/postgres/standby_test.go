@@ -13,7 +13,7 @@ import (
 	"mainstay/controller/platform"
 )
 
-// TestStandby covers what a replica goes through besides a failover: a position after restart, a failed promotion's
+// TestStandby covers what a replica goes through besides a failover: a position after restart, a wanted delay, a failed promotion's
 // reserved numbers, blocked replay, settings overridden by ALTER SYSTEM.
 func TestStandby(t *testing.T) {
 	ca := newAuthority(t)
@@ -22,6 +22,7 @@ func TestStandby(t *testing.T) {
 	t.Run("override", func(t *testing.T) { overridden(t, b, s) })
 	t.Run("blocked", func(t *testing.T) { blocked(t, a, b, s) })
 	t.Run("restart", func(t *testing.T) { restarted(t, a, b, s) })
+	t.Run("delayed", func(t *testing.T) { delayed(t, a, b, s) })
 	t.Run("clean stop", func(t *testing.T) { cleanStop(t, a) })
 	t.Run("let go of", func(t *testing.T) { letGo(t, b, s) })
 	t.Run("no next segment", func(t *testing.T) { noNextSegment(t, a) })
@@ -130,6 +131,37 @@ func blocked(t *testing.T, a, b *Instance, s Settings) {
 	if p, err := b.Position(ctx); err != nil || !p.Known || p.LSN < mustStatus(t, b).Replay {
 		t.Fatalf("position %+v: %v", p, err)
 	}
+}
+
+// delayed: after a restart a replica that replays an hour late would not know the end of its WAL for so long, and whatever needs its
+// position would wait (S8). A seal lets it replay at once where the end is not known; a delay that costs nothing stays.
+func delayed(t *testing.T, a, b *Instance, s Settings) {
+	ctx := testContext(t)
+	check(t, b.WriteSettings(ctx, s))
+	check(t, b.exec(ctx, "ALTER SYSTEM SET recovery_min_apply_delay = '1h'"))
+	check(t, b.Reload(ctx))
+	streams(t, b)
+	insert(t, a, 3)
+	end := mustStatus(t, a).Flush
+	eventually(t, "the row to be received", func() bool { return mustStatus(t, b).Receive >= end })
+	known, _, err := b.Seal(ctx, s)
+	check(t, err)
+	if !known.Known || known.LSN < end {
+		t.Errorf("while its receiver ran: %+v", known)
+	}
+	shows(t, b, map[string]string{"recovery_min_apply_delay": "1h"})
+	kill(t, b)
+	start(t, b, false)
+	eventually(t, "the delay", func() bool { return mustStatus(t, b).StartupWait == "RecoveryApplyDelay" })
+	if p, err := b.Position(ctx); err != nil || p.Known {
+		t.Errorf("position %+v, %v: it has replayed less than it has", p, err)
+	}
+	_, _, err = b.Seal(ctx, s)
+	check(t, err)
+	eventually(t, "the end of its WAL", func() bool {
+		p, err := b.Position(ctx)
+		return err == nil && p.Known && p.LSN+8192 >= known.LSN // what was received may end inside a record
+	})
 }
 
 // restarted: reserved numbers do not keep a standby from starting, and its position is read without a receiver.
