@@ -22,6 +22,7 @@ import (
 // TestSiteSwitchover: the platform moves to another site while clients post through its app servers.
 func TestSiteSwitchover(t *testing.T) {
 	s := startSites(t, stand.Options{
+		Hooks:    hookScripts,
 		Settings: []string{"durability: {acks: 1, from: other-site, when-short: degrade}"},
 		Apps:     &stand.Apps{Settings: []string{`verify: "http://{address}/verify"`}},
 	})
@@ -35,6 +36,7 @@ func TestSiteSwitchover(t *testing.T) {
 // TestSiteSwitchoverLeaderKilled: whoever leads next finishes it, whatever the step.
 func TestSiteSwitchoverLeaderKilled(t *testing.T) {
 	s := startSites(t, stand.Options{
+		Hooks:    hookScripts,
 		Settings: []string{"durability: {acks: 1, from: other-site, when-short: degrade}"},
 		Apps:     &stand.Apps{Settings: []string{`verify: "http://{address}/verify"`}},
 	})
@@ -93,6 +95,9 @@ func (s *siteScene) inOrder(t *testing.T, log, to string) {
 		t.Errorf("the hooks ran as %q, want %q", got, want)
 	}
 }
+
+// hookScripts are all that the cases here have the controllers run.
+var hookScripts = []string{"note", "gate", "linger"}
 
 // hooks has the controllers run a script at some moments for as long as the case lasts.
 func (s *siteScene) hooks(t *testing.T, name, script string, at ...platform.Hook) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"mainstay/controller/identity"
@@ -68,6 +69,14 @@ func (s *Stand) files() error {
 }
 
 func (s *Stand) controllerFile(h Host) string {
+	lines := s.ControllerLines
+	if len(s.Hooks) > 0 {
+		var paths []string
+		for _, name := range s.Hooks {
+			paths = append(paths, s.path("etc", name))
+		}
+		lines = append(slices.Clone(lines), "programs: ["+strings.Join(paths, ", ")+"]")
+	}
 	return fmt.Sprintf(`name: %s
 site: %s
 listen: %s
@@ -75,7 +84,7 @@ data: %s
 metrics: %s
 tls: {ca: ../pki/ca.crt, cert: ../pki/controller-%s.crt, key: ../pki/controller-%s.key}
 log: {level: info}
-`, h.Controller, h.Site, net.JoinHostPort(h.Address, "7101"), s.path("controller-"+h.Controller), net.JoinHostPort(h.Address, "9101"), h.Controller, h.Controller) + strings.Join(append(s.ControllerLines, ""), "\n")
+`, h.Controller, h.Site, net.JoinHostPort(h.Address, "7101"), s.path("controller-"+h.Controller), net.JoinHostPort(h.Address, "9101"), h.Controller, h.Controller) + strings.Join(append(lines, ""), "\n")
 }
 
 func (s *Stand) agentFile(h Host) string {

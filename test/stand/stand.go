@@ -60,6 +60,8 @@ type Options struct {
 	Together bool
 	// ControllerLines go to the end of each controller's local file.
 	ControllerLines []string
+	// Hooks are scripts in etc that the controllers' files allow to be run; whoever names them writes them.
+	Hooks []string
 	// AgentLines go to the end of each agent's local file, HostSetting to the end of each member host's entry in the platform
 	// file, such as "watchdog: automatic".
 	AgentLines  []string
