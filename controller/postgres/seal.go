@@ -53,31 +53,42 @@ func (i *Instance) replayAtOnce(ctx context.Context, s Settings) error {
 	return i.Reload(ctx)
 }
 
+// receiversEnded is how often receivers are ended before the seal fails: one that the startup process had asked for before it took
+// the new settings may begin after the others were ended.
+const receiversEnded = 4
+
 // endReceivers ends the WAL receivers, and makes sure that none comes back.
 func (i *Instance) endReceivers(ctx context.Context, c *sql.Conn) error {
-	receivers, err := i.receivers(ctx, c)
-	if err != nil {
-		return err
-	}
-	for _, pid := range receivers {
-		if err := i.endChild(ctx, pid); err != nil {
+	for range receiversEnded {
+		receivers, err := i.receivers(ctx, c)
+		for n := 0; err == nil && n < len(receivers); n++ {
+			err = i.endChild(ctx, receivers[n])
+		}
+		if err != nil {
+			return err
+		}
+		none, err := i.noReceiver(ctx, c)
+		if err != nil || none {
 			return err
 		}
 	}
+	return errors.New("a WAL receiver came back each time after it was ended; seal again")
+}
+
+// noReceiver: none on two looks, one retry interval apart.
+func (i *Instance) noReceiver(ctx context.Context, c *sql.Conn) (bool, error) {
 	for look := range 2 {
 		if look > 0 {
 			if err := pause(ctx, retryInterval); err != nil {
-				return err
+				return false, err
 			}
 		}
-		if receivers, err = i.receivers(ctx, c); err != nil {
-			return err
-		}
-		if len(receivers) > 0 {
-			return errors.New("a WAL receiver came back after it was ended; seal again")
+		receivers, err := i.receivers(ctx, c)
+		if err != nil || len(receivers) > 0 {
+			return false, err
 		}
 	}
-	return nil
+	return true, nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {
