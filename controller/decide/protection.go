@@ -105,6 +105,8 @@ func (l *look) outlookExpired(ch choice) Outlook {
 	switch {
 	case l.c.Pause != nil:
 		out.Why = "the cluster is paused, so no guard counts; `mainstay resume " + l.c.Name + "` ends that"
+	case l.c.Unbound:
+		out.Why = "the controllers were recovered, and its guards are not bound to the epoch since then yet"
 	case !l.c.Guarded:
 		out.Why = "the epoch was granted without a complete guard; a switchover to a member with one ends that"
 	case !state.Unvouched(l.c.Sets, l.c.Members, ch.all):
