@@ -81,16 +81,21 @@ func TestTake(t *testing.T) {
 	}
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
-	s, err := Take(func(p Process) string {
-		if p.PID == os.Getpid() {
-			return "test"
+	var s Snapshot
+	var child Process
+	for deadline := time.Now().Add(10 * time.Second); child.Own == 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) { // at first all of its memory is shared
+		var err error
+		s, err = Take(func(p Process) string {
+			if p.PID == os.Getpid() {
+				return "test"
+			}
+			return ""
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return ""
-	})
-	if err != nil {
-		t.Fatal(err)
+		child = s[cmd.Process.Pid]
 	}
-	child := s[cmd.Process.Pid]
 	if child.Parent != os.Getpid() || child.Label != "test" || child.Started == 0 || child.Own == 0 {
 		t.Errorf("the child is %+v", child)
 	}
