@@ -38,7 +38,7 @@ func (r *running) keepHeard(ctx context.Context) error {
 		}
 		generation, err := r.loop.Heard(ctx)
 		if err == nil {
-			err = noteHeard(r.cfg.Data, max(generation, r.machine.State().Generation), r.machine.State().Generation)
+			err = noteHeard(r.cfg.Data, generation, r.machine.State().Generation)
 		}
 		if err != nil && ctx.Err() == nil {
 			r.logger.Warn("the generation that agents obey is not kept", zap.Error(err))
@@ -55,10 +55,14 @@ func (r *running) lead(ctx context.Context, leading <-chan bool) error {
 	return err
 }
 
-// noteHeard writes what was heard of, if that is later than the controller's own generation and not there yet.
+// noteHeard writes what was heard of, if that is later than the controller's own generation and not there yet. As long as it is not
+// later, which is nearly always, no disk is asked.
 func noteHeard(dir string, generation, own uint64) error {
+	if generation <= own {
+		return nil
+	}
 	kept, err := readHeard(dir)
-	if err != nil || generation <= own || generation <= kept {
+	if err != nil || generation <= kept {
 		return err
 	}
 	b, err := json.Marshal(heard{generation})
@@ -75,7 +79,14 @@ func noteHeard(dir string, generation, own uint64) error {
 	if err == nil {
 		err = os.Rename(path+".new", path)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	folder, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // readHeard is 0 where nothing was heard of.
