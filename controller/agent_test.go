@@ -97,7 +97,7 @@ func (a *fakeAgent) report(ctx context.Context) {
 	for _, answer := range answers {
 		if answer.Number == a.number && answer.RunID == "run" {
 			a.grants.Add(uint64(len(answer.Grants)))
-			a.obey(answer.Goals[a.m.Name], len(answer.Grants) > 0)
+			a.obey(answer.Goals[a.m.Name], answer.Index, len(answer.Grants) > 0)
 			return
 		}
 	}
@@ -129,10 +129,11 @@ func (a *fakeAgent) look() health.Member {
 	return a.m
 }
 
-func (a *fakeAgent) obey(g platform.Goal, granted bool) {
+func (a *fakeAgent) obey(g platform.Goal, from uint64, granted bool) {
 	a.w.mu.Lock()
 	defer a.w.mu.Unlock()
 	m := &a.m
+	m.Guard.Told = from
 	switch g.Kind {
 	case platform.GoalPrimary:
 		m.Epoch, m.Sealed, m.Receiver, m.Guard.Armed = g.Epoch, platform.Epoch{}, nil, g.Epoch
