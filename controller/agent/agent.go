@@ -139,7 +139,7 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	h, err := openHome(cfg.Data)
+	h, err := openHome(cfg.Data, o.Logger)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func TestGoalsGoForwardOnly(t *testing.T) {
 // Of two controllers that were recovered by themselves, while both were stopped, an agent obeys the one that it heard first; a later
 // generation ends that (S1). Else members would be led by two groups, whose epochs and leases do not know of each other.
 func TestOneOfTwoRecoveries(t *testing.T) {
-	home, err := openHome(t.TempDir())
+	home, err := openHome(t.TempDir(), zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+
+	"go.uber.org/zap"
 
 	"mainstay/controller/member"
 	"mainstay/controller/osuser"
@@ -18,8 +21,10 @@ import (
 // home is the agent's own folder: its lock, its run id, the platform it obeys, and the promises and the tenure of each
 // member. Every write is a new file, synced and renamed, so a crash leaves the old or the new.
 type home struct {
-	dir  string
-	lock *os.File
+	dir    string
+	lock   *os.File
+	copies bootCopy
+	log    *zap.Logger
 }
 
 // bond is the platform an agent obeys, once it has obeyed one: foreign ones and lower generations are refused (S3).
@@ -29,7 +34,7 @@ type bond struct {
 	Mark       string `json:"mark,omitempty"` // of that generation
 }
 
-func openHome(dir string) (home, error) {
+func openHome(dir string, log *zap.Logger) (home, error) {
 	for _, own := range []string{"members", "tenures"} {
 		if err := os.MkdirAll(filepath.Join(dir, own), 0o755); err != nil {
 			return home{}, fmt.Errorf("the agent's folder: %w; create it, or correct `data` in the agent's file", err)
@@ -49,7 +54,12 @@ func openHome(dir string) (home, error) {
 		lock.Close()
 		return home{}, fmt.Errorf("%s is in use by another agent; stop that one first", dir)
 	}
-	return home{dir, lock}, nil
+	copies, err := openBootCopy(dir)
+	if err != nil {
+		lock.Close()
+		return home{}, err
+	}
+	return home{dir, lock, copies, log}, nil
 }
 
 func (h home) close() { h.lock.Close() }
@@ -58,8 +68,7 @@ func (h home) close() { h.lock.Close() }
 // keeps its leases, a copy of the folder on another host does not (L8).
 func (h home) runID(boot string) (string, error) {
 	var kept struct{ Boot, Run string }
-	path := filepath.Join(h.dir, "run.json")
-	if err := readJSON(path, &kept); err != nil {
+	if err := h.read("run.json", &kept); err != nil {
 		return "", err
 	}
 	if kept.Boot == boot && kept.Run != "" {
@@ -70,50 +79,55 @@ func (h home) runID(boot string) (string, error) {
 		return "", err
 	}
 	kept.Boot, kept.Run = boot, hex.EncodeToString(b)
-	return kept.Run, writeJSON(path, kept)
+	return kept.Run, h.keep("run.json", kept)
 }
 
 func (h home) bond() (b bond, err error) {
-	return b, readJSON(filepath.Join(h.dir, "platform.json"), &b)
+	return b, h.read("platform.json", &b)
 }
 
-func (h home) keepBond(b bond) error { return writeJSON(filepath.Join(h.dir, "platform.json"), b) }
+func (h home) keepBond(b bond) error { return h.keep("platform.json", b) }
 
 // known lists the members whose promises are kept here.
 func (h home) known() []string {
-	entries, _ := os.ReadDir(filepath.Join(h.dir, "members"))
 	var names []string
-	for _, e := range entries {
-		if name, ok := strings.CutSuffix(e.Name(), ".json"); ok {
-			names = append(names, name)
+	for _, dir := range []string{h.dir, string(h.copies)} {
+		entries, _ := os.ReadDir(filepath.Join(dir, "members"))
+		for _, e := range entries {
+			if name, ok := strings.CutSuffix(e.Name(), ".json"); ok && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
 		}
 	}
 	return names
 }
 
 func (h home) durable(name string) (d member.Durable, err error) {
-	return d, readJSON(filepath.Join(h.dir, "members", name+".json"), &d)
+	return d, h.read(filepath.Join("members", name+".json"), &d)
 }
 
 func (h home) keepDurable(name string, d member.Durable) error {
-	return writeJSON(filepath.Join(h.dir, "members", name+".json"), d)
+	return h.keep(filepath.Join("members", name+".json"), d)
 }
 
 // tenure is what a restart may go on from; one that cannot be read is none.
 func (h home) tenure(name string) (t tenure) {
-	if readJSON(filepath.Join(h.dir, "tenures", name+".json"), &t) != nil {
+	if h.read(filepath.Join("tenures", name+".json"), &t) != nil {
 		return tenure{}
 	}
 	return t
 }
 
 func (h home) keepTenure(name string, t tenure) error {
-	return writeJSON(filepath.Join(h.dir, "tenures", name+".json"), t)
+	return h.keep(filepath.Join("tenures", name+".json"), t)
 }
 
 // forget drops what is kept of a member that was removed from the platform, its promises last.
 func (h home) forget(name string) error {
 	for _, own := range []string{"tenures", "members"} {
+		if err := h.copies.drop(filepath.Join(own, name+".json")); err != nil {
+			return fmt.Errorf("forget %s: %w", name, err)
+		}
 		dir := filepath.Join(h.dir, own)
 		if err := os.Remove(filepath.Join(dir, name+".json")); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("forget %s: %w", name, err)
@@ -134,6 +148,10 @@ func readJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
+	return decodeJSON(path, b, v)
+}
+
+func decodeJSON(path string, b []byte, v any) error {
 	if err := json.Unmarshal(b, v); err != nil {
 		return fmt.Errorf("%s is damaged (%w); restore it, or move the agent's whole folder away: replicas with their data in it are then cloned anew, and the agent waits for the controllers before it obeys anything", path, err)
 	}
@@ -141,14 +159,23 @@ func readJSON(path string, v any) error {
 }
 
 func writeJSON(path string, v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
+	b, err := encodeJSON(v)
 	if err != nil {
 		return err
 	}
+	return writeSynced(path, b)
+}
+
+func encodeJSON(v any) ([]byte, error) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	return append(b, '\n'), err
+}
+
+func writeSynced(path string, b []byte) error {
 	tmp := path + ".new"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err == nil {
-		_, err = f.Write(append(b, '\n'))
+		_, err = f.Write(b)
 		err = errors.Join(err, f.Sync(), f.Close())
 	}
 	if err == nil {

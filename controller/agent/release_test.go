@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"go.uber.org/zap"
+
 	"mainstay/controller/config"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
@@ -28,7 +30,7 @@ func TestSlotsOf(t *testing.T) {
 // A member that was let go of is no longer known after a restart of the agent, and what runs there is left alone.
 func TestForgottenMemberIsLeftAlone(t *testing.T) {
 	cfg, pg := left(t, "7", false)
-	h, err := openHome(cfg.Data)
+	h, err := openHome(cfg.Data, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}

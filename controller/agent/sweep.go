@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"mainstay/controller/config"
 	"mainstay/fencing/guard"
 	"mainstay/fencing/process"
@@ -39,7 +41,7 @@ func (s Swept) String() string {
 // service manager runs it after the agent's end, when all may have been killed at once; an agent that starts does the
 // same. It is refused while an agent runs. It never touches a member that was not taken in yet.
 func Sweep(ctx context.Context, cfg config.Agent) ([]Swept, error) {
-	h, err := openHome(cfg.Data)
+	h, err := openHome(cfg.Data, zap.NewNop())
 	if err != nil {
 		return nil, err
 	}

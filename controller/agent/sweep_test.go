@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"mainstay/controller/config"
 	"mainstay/controller/member"
 	"mainstay/fencing/process"
@@ -17,7 +19,14 @@ import (
 
 func TestMain(m *testing.M) {
 	fakepg.Main()
-	os.Exit(m.Run())
+	dir, err := os.MkdirTemp("", "ms-boot-")
+	if err != nil {
+		panic(err)
+	}
+	bootDir = dir
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
 }
 
 // left is the folder of an agent that has ended, and a PostgreSQL of its member feed-e1 that has not.
@@ -29,7 +38,7 @@ func left(t *testing.T, systemID string, inCgroup bool) (config.Agent, *fakepg.S
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	cfg := config.Agent{Data: dir}
-	h, err := openHome(dir)
+	h, err := openHome(dir, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +108,7 @@ func TestSweepLeavesAlone(t *testing.T) {
 // TestSweepErrors: nothing is guessed.
 func TestSweepErrors(t *testing.T) {
 	cfg, pg := left(t, "7000000000000000001", false)
-	h, err := openHome(cfg.Data)
+	h, err := openHome(cfg.Data, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,6 +116,9 @@ func TestSweepErrors(t *testing.T) {
 		t.Errorf("beside an agent: %v", err)
 	}
 	h.close()
+	if err := os.RemoveAll(string(h.copies)); err != nil { // as after a boot
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(cfg.Data, "members", "feed-e1.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ var epoch3 = platform.Epoch{Generation: 1, Number: 3}
 // life is one process of an agent, on a folder that outlives it.
 func life(t *testing.T, dir, run string) *Agent {
 	t.Helper()
-	h, err := openHome(dir)
+	h, err := openHome(dir, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}

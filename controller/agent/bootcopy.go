@@ -1,0 +1,181 @@
+package agent
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/boottime"
+)
+
+// bootDir is where copies lie that end with the boot of the host: in memory, so that none comes back with a disk. "" for nowhere.
+var bootDir = func() string {
+	if os.Geteuid() == 0 {
+		return "/run/mainstay"
+	}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+		return filepath.Join(dir, "mainstay")
+	}
+	return ""
+}()
+
+// bootCopy is the folder of the copies of what an agent has kept since the host was booted; "" for none. An agent's folder that is
+// put back from an older state of itself (a backup, a snapshot of the volume) has forgotten seals that a promotion rests on, and the
+// agent would promise again what it must not (S1, S3): whichever it is, the copy is what counts. It is written before the folder's
+// own file, so it is never the older one, and what it knows beyond that was not acted upon; where it cannot be written it is removed.
+//
+// It cannot tell where the host was booted since, or where all of the machine was put back, memory too. A folder that was wiped is
+// another one, with no copies: its agent knows nothing, and is told so.
+type bootCopy string
+
+// folderID tells a folder, and what is put back of it, from every other one.
+type folderID struct {
+	ID string `json:"id"`
+}
+
+// openBootCopy finds the copies of the folder, and removes those of folders that are gone.
+func openBootCopy(folder string) (bootCopy, error) {
+	var own folderID
+	path := filepath.Join(folder, "folder.json")
+	if err := readJSON(path, &own); err != nil {
+		return "", err
+	}
+	if own.ID == "" {
+		b := make([]byte, 16)
+		if _, err := rand.Read(b); err != nil {
+			return "", err
+		}
+		own.ID = hex.EncodeToString(b)
+		if err := writeJSON(path, own); err != nil {
+			return "", err
+		}
+	}
+	if own.ID != filepath.Base(own.ID) {
+		return "", fmt.Errorf("%s is damaged (%q is no name of a folder); restore it, or move the agent's whole folder away", path, own.ID)
+	}
+	if bootDir == "" {
+		return "", nil
+	}
+	clearCopies()
+	c := bootCopy(filepath.Join(bootDir, boottime.BootID(), own.ID))
+	folder, err := filepath.Abs(folder)
+	if err == nil {
+		err = c.put("of", []byte(folder))
+	}
+	if err != nil {
+		return "", fmt.Errorf("where the agent keeps copies in memory: %w; look at that folder: its space, its owner", err)
+	}
+	return c, nil
+}
+
+// clearCopies removes the copies of other boots, and of folders that are not there any more. What cannot be removed is left.
+func clearCopies() {
+	boots, _ := os.ReadDir(bootDir)
+	for _, boot := range boots {
+		if boot.Name() != boottime.BootID() {
+			_ = os.RemoveAll(filepath.Join(bootDir, boot.Name()))
+		}
+	}
+	dir := filepath.Join(bootDir, boottime.BootID())
+	folders, _ := os.ReadDir(dir)
+	for _, f := range folders {
+		copies := filepath.Join(dir, f.Name())
+		folder, err := os.ReadFile(filepath.Join(copies, "of"))
+		if err != nil {
+			continue
+		}
+		if _, err := os.Stat(string(folder)); errors.Is(err, os.ErrNotExist) {
+			_ = os.RemoveAll(copies)
+		}
+	}
+}
+
+// get is nil where there is no copy.
+func (c bootCopy) get(name string) ([]byte, error) {
+	if c == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(filepath.Join(string(c), name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return b, err
+}
+
+// put needs no sync: the copy has to outlive processes only.
+func (c bootCopy) put(name string, b []byte) error {
+	path := filepath.Join(string(c), name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+func (c bootCopy) drop(name string) error {
+	if c == "" {
+		return nil
+	}
+	if err := os.Remove(filepath.Join(string(c), name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// read is what was kept in a file of the folder last. Where its copy says otherwise, the file is put right first.
+func (h home) read(name string, v any) error {
+	path := filepath.Join(h.dir, name)
+	kept, err := h.copies.get(name)
+	if err != nil {
+		return err
+	}
+	now, err := os.ReadFile(path)
+	if kept == nil { // of an earlier boot, or of an agent that made no copies
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err == nil {
+			err = decodeJSON(path, now, v)
+		}
+		if err == nil && h.copies != "" {
+			_ = h.copies.put(name, now)
+		}
+		return err
+	}
+	if err != nil || !bytes.Equal(now, kept) {
+		h.log.Warn("a file of the agent's folder is not what the agent wrote last; it is put right from the copy in memory. Was the folder put back from a backup or a snapshot?",
+			zap.String("file", path), zap.Error(err))
+		if err := writeSynced(path, kept); err != nil {
+			return err
+		}
+	}
+	return decodeJSON(filepath.Join(string(h.copies), name), kept, v)
+}
+
+// keep writes a file of the folder, its copy first. A file that could not be written may be there all the same, or not: then no copy
+// says which.
+func (h home) keep(name string, v any) error {
+	b, err := encodeJSON(v)
+	if err != nil {
+		return err
+	}
+	if h.copies != "" {
+		if h.copies.put(name, b) != nil {
+			if err := h.copies.drop(name); err != nil {
+				return err
+			}
+		}
+	}
+	if err := writeSynced(filepath.Join(h.dir, name), b); err != nil {
+		return errors.Join(err, h.copies.drop(name))
+	}
+	return nil
+}
