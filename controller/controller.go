@@ -105,7 +105,7 @@ func Open(cfg config.Controller, opts Options) (_ *Controller, err error) {
 	agents := &device.Agents{Allowed: cfg.Programs}
 	c.effects = operate.New(func(h platform.Host) operate.Switch { return agents.Ladder(h) }, cfg.Programs, c.loop.Submit, c.logger)
 	c.loop.Effects = c.effects
-	c.api = api.New(api.Options{Name: cfg.Name, Loop: c.loop, States: c.machine, Controllers: c.list, Log: c.log, Identify: c.store.IDOf, Certificates: c.certificates, Logger: c.logger})
+	c.api = api.New(api.Options{Name: cfg.Name, Loop: c.loop, States: c.machine, Controllers: c.list, Log: c.log, Confirmed: &confirmed{}, Identify: c.store.IDOf, Certificates: c.certificates, Logger: c.logger})
 	if c.etcd != nil {
 		c.publisher = publish.New(c.etcd, cfg.Etcd.Lease/3, c.logger)
 	}
@@ -164,6 +164,9 @@ func (c *Controller) closeListeners() error {
 	return errors.Join(c.mux.Close(), err)
 }
 
+// memoryName is that of a controller's folder in memory.
+const memoryName = "mainstay-controller"
+
 // openLog opens the log with the machine that feeds the loop.
 func (c *Controller) openLog() (err error) {
 	c.asked = make(chan struct{}, 1)
@@ -180,6 +183,11 @@ func (c *Controller) openLog() (err error) {
 		},
 		Admit:     func(conn net.Conn) error { return admit(opened.Load(), c.machine.State().Lost, conn) },
 		Heartbeat: platform.RaftHeartbeat, Election: platform.RaftElection, Lease: platform.RaftLease,
+		Memory: boottime.Memory(memoryName),
+		Confirmed: func(ctx context.Context, id string, others []consensus.Server) uint64 {
+			entry, _ := recollection{c.client, c.loop.Process()}.ask(ctx, id, others)
+			return entry
+		},
 	}, c.machine)
 	if err != nil {
 		return err

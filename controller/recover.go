@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mainstay/controller/boottime"
 	"mainstay/controller/config"
 	"mainstay/controller/consensus"
 	"mainstay/controller/identity"
@@ -64,7 +65,7 @@ func Recover(ctx context.Context, cfg config.Controller, by, reason string, dry 
 	if err := ownFolder(cfg.Data); err != nil {
 		return Recovery{}, err
 	}
-	o := consensus.Options{Dir: cfg.Data, Name: cfg.Name, Address: cfg.Advertise, Logger: zap.NewNop()}
+	o := consensus.Options{Dir: cfg.Data, Name: cfg.Name, Address: cfg.Advertise, Logger: zap.NewNop(), Memory: boottime.Memory(memoryName)}
 	m := newMachine()
 	m.applied = func(*state.State) {}
 	survey, err := consensus.Look(o, m)

@@ -88,6 +88,7 @@ func (r *running) start() {
 	r.push("effects", partStop, func(context.Context) error { r.effects.Close(); return nil })
 	r.spawn("loop", func(ctx context.Context) error { return r.lead(ctx, leading) })
 	r.spawn("generation", r.keepHeard)
+	r.spawn("recollection", r.recollect)
 	r.spawn("probes", r.prober.Run)
 	voting := &voting{loop: r.loop, log: r.log, states: r.machine, prober: r.prober, allowed: r.cfg.Programs,
 		client: r.client, logger: r.logger}

@@ -2,6 +2,8 @@ package controller
 
 import (
 	"context"
+	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
@@ -92,14 +94,16 @@ func (v *voting) round(ctx context.Context, limit, overdue time.Duration, sends 
 	if err := v.loop.Voters(asking, voters(servers)); err != nil {
 		return err
 	}
-	now := boottime.Now()
+	now, entry := boottime.Now(), v.log.Applied()
 	votes, err := v.loop.Vote(asking, v.prober.Votes(now, overdue), v.prober.InstanceVotes(now), v.lacks())
 	if err != nil || len(votes.Votes)+len(votes.Apps)+len(votes.Lacks) == 0 {
 		return err
 	}
+	// Beside the votes, which a controller of an older build reads strictly.
+	path := "/v1/votes?" + url.Values{"log": {v.log.ID()}, "entry": {strconv.FormatUint(entry, 10)}}.Encode()
 	for _, s := range servers {
 		if s.ID != v.log.ID() {
-			v.send(ctx, limit, s.Address, votes, sends)
+			v.send(ctx, limit, s.Address, path, votes, sends)
 		}
 	}
 	return nil
@@ -117,7 +121,7 @@ func (v *voting) lacks() string {
 	return ""
 }
 
-func (v *voting) send(ctx context.Context, limit time.Duration, address string, votes health.Votes, sends *sync.WaitGroup) {
+func (v *voting) send(ctx context.Context, limit time.Duration, address, path string, votes health.Votes, sends *sync.WaitGroup) {
 	slot := v.sending[address]
 	if slot == nil {
 		slot = make(chan struct{}, 1)
@@ -132,7 +136,7 @@ func (v *voting) send(ctx context.Context, limit time.Duration, address string, 
 		defer func() { <-slot }()
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
-		if err := v.client.DoAt(ctx, address, "POST", "/v1/votes", votes, nil); err != nil {
+		if err := v.client.DoAt(ctx, address, "POST", path, votes, nil); err != nil {
 			v.logger.Debug("votes not taken", zap.String("by", address), zap.Error(err))
 		}
 	})

@@ -14,16 +14,8 @@ import (
 	"mainstay/controller/boottime"
 )
 
-// bootDir is where copies lie that end with the boot of the host: in memory, so that none comes back with a disk. "" for nowhere.
-var bootDir = func() string {
-	if os.Geteuid() == 0 {
-		return "/run/mainstay"
-	}
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
-		return filepath.Join(dir, "mainstay")
-	}
-	return ""
-}()
+// bootDir is where the copies of all folders lie; "" for nowhere.
+var bootDir = boottime.Memory("mainstay-agent")
 
 // bootCopy is the folder of the copies of what an agent has kept since the host was booted; "" for none. An agent's folder that is
 // put back from an older state of itself (a backup, a snapshot of the volume) has forgotten seals that a promotion rests on, and the
@@ -63,7 +55,7 @@ func openBootCopy(folder string) (bootCopy, error) {
 		return "", nil
 	}
 	clearCopies()
-	c := bootCopy(filepath.Join(bootDir, boottime.BootID(), own.ID))
+	c := bootCopy(filepath.Join(bootDir, own.ID))
 	folder, err := filepath.Abs(folder)
 	if err == nil {
 		err = c.put("of", []byte(folder))
@@ -76,16 +68,15 @@ func openBootCopy(folder string) (bootCopy, error) {
 
 // clearCopies removes the copies of other boots, and of folders that are not there any more. What cannot be removed is left.
 func clearCopies() {
-	boots, _ := os.ReadDir(bootDir)
+	boots, _ := os.ReadDir(filepath.Dir(bootDir))
 	for _, boot := range boots {
-		if boot.Name() != boottime.BootID() {
-			_ = os.RemoveAll(filepath.Join(bootDir, boot.Name()))
+		if boot.Name() != filepath.Base(bootDir) {
+			_ = os.RemoveAll(filepath.Join(filepath.Dir(bootDir), boot.Name()))
 		}
 	}
-	dir := filepath.Join(bootDir, boottime.BootID())
-	folders, _ := os.ReadDir(dir)
+	folders, _ := os.ReadDir(bootDir)
 	for _, f := range folders {
-		copies := filepath.Join(dir, f.Name())
+		copies := filepath.Join(bootDir, f.Name())
 		folder, err := os.ReadFile(filepath.Join(copies, "of"))
 		if err != nil {
 			continue

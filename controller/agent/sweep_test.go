@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	bootDir = dir
+	bootDir = filepath.Join(dir, "boot")
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)

@@ -52,6 +52,13 @@ type Controllers interface {
 	Transfer(ctx context.Context, to string) error
 }
 
+// Confirmed is what this controller knows of the logs of others: which entry of the log each has had, by process (S3).
+type Confirmed interface {
+	Note(log, process string, entry uint64)
+	// Before is of the processes before this one, 0 for not known.
+	Before(log, process string) uint64
+}
+
 // Log is what /metrics tells of the replicated log.
 type Log interface {
 	Term() uint64
@@ -65,6 +72,7 @@ type Options struct {
 	States      States
 	Controllers Controllers
 	Log         Log
+	Confirmed   Confirmed
 	// Identify tells who makes a request, if that peer may still speak.
 	Identify func(*http.Request) (identity.ID, error)
 	// Certificates are those that this process uses, and when they end.
@@ -116,6 +124,7 @@ func (a *API) routes() []route {
 		{"POST /v1/report", agents, short, a.report},
 		{"GET /v1/wake", agents, held, a.wake},
 		{"POST /v1/votes", peers, short, a.votes},
+		{"GET /v1/confirmed", peers, short, a.confirmed},
 		{"GET /v1/status", viewers, short, a.status},
 		{"GET /v1/platform", viewers, short, a.platform},
 		{"PUT /v1/platform", operators, 2 * short, a.apply},

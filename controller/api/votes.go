@@ -2,11 +2,14 @@ package api
 
 import (
 	"context"
+	"strconv"
+	"strings"
 
+	"mainstay/controller/wire"
 	"mainstay/health"
 )
 
-// votes takes in what another controller sees of the members. A controller speaks only for itself.
+// votes takes in what another controller sees of the members, and which entry of the log its own has. A controller speaks only for itself.
 func (a *API) votes(ctx context.Context, q *request) (any, error) {
 	var v health.Votes
 	if err := q.body(&v); err != nil {
@@ -18,5 +21,24 @@ func (a *API) votes(ctx context.Context, q *request) (any, error) {
 	case v.Began == "" || v.Number == 0:
 		return nil, badRequest("the votes lack their number, or when their process began")
 	}
+	if log := q.URL.Query().Get("log"); log != "" {
+		entry, err := strconv.ParseUint(q.URL.Query().Get("entry"), 10, 64)
+		switch {
+		case err != nil:
+			return nil, badRequest("entry: %v", err)
+		case !strings.HasPrefix(log, q.who.Name+"-"):
+			return nil, forbidden("the certificate is for controller %s, and %s is the log of another", q.who.Name, log)
+		}
+		a.Confirmed.Note(log, v.Began, entry)
+	}
 	return nil, a.Loop.Votes(ctx, v)
+}
+
+// confirmed tells another controller what is known of its log.
+func (a *API) confirmed(_ context.Context, q *request) (any, error) {
+	query := q.URL.Query()
+	if query.Get("log") == "" || query.Get("process") == "" {
+		return nil, badRequest("log and process are needed")
+	}
+	return wire.Confirmed{Entry: a.Confirmed.Before(query.Get("log"), query.Get("process"))}, nil
 }

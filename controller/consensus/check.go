@@ -73,46 +73,53 @@ func checkBolt(db *bbolt.DB) error {
 
 // checkContent reads every entry and snapshot as raft will, so that what is damaged is found now, by name, and not by a
 // panic in the middle of a failover. It also removes what a crash left of an unfinished snapshot.
-func checkContent(o Options, bolt *raftboltdb.BoltStore, snaps *raft.FileSnapshotStore) error {
-	snapshot, err := checkSnapshots(o, snaps)
+func checkContent(o Options, bolt *raftboltdb.BoltStore, snaps *raft.FileSnapshotStore) (content, error) {
+	c, err := checkSnapshots(o, snaps)
 	if err != nil {
-		return err
+		return c, err
 	}
-	if err := checkEntries(bolt, snapshot); err != nil {
-		return distrust(o, filepath.Join(o.Dir, storeFile), "the store is damaged", err)
+	if err := c.checkEntries(bolt); err != nil {
+		return c, distrust(o, filepath.Join(o.Dir, storeFile), "the store is damaged", err)
 	}
-	return nil
+	return c, nil
 }
 
-// checkSnapshots returns the index of the latest snapshot, 0 for none. Raft would pass over a damaged one in silence and
-// start from an older state.
-func checkSnapshots(o Options, snaps *raft.FileSnapshotStore) (latest uint64, err error) {
+// content is what a check has found: up to which entry the snapshots and the log go, and the latest configuration in them.
+type content struct {
+	index         uint64
+	configuration raft.Configuration
+}
+
+// checkSnapshots finds the latest snapshot. Raft would pass over a damaged one in silence and start from an older state.
+func checkSnapshots(o Options, snaps *raft.FileSnapshotStore) (latest content, err error) {
 	dir := filepath.Join(o.Dir, snapshotDir)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return 0, distrust(o, dir, "cannot be read", err)
+		return latest, distrust(o, dir, "cannot be read", err)
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		switch {
 		case strings.HasSuffix(e.Name(), ".tmp"):
 			if err := os.RemoveAll(path); err != nil {
-				return 0, distrust(o, path, "an unfinished snapshot cannot be removed", err)
+				return latest, distrust(o, path, "an unfinished snapshot cannot be removed", err)
 			}
 		case e.IsDir():
 			meta, r, err := snaps.Open(e.Name())
 			if err != nil {
-				return 0, distrust(o, path, "the snapshot is damaged", err)
+				return latest, distrust(o, path, "the snapshot is damaged", err)
 			}
 			r.Close()
-			latest = max(latest, meta.Index)
+			if meta.Index >= latest.index {
+				latest = content{meta.Index, meta.Configuration}
+			}
 		}
 	}
 	return latest, nil
 }
 
 // checkEntries makes sure that the log follows the snapshot without a gap and that each entry can be read.
-func checkEntries(bolt *raftboltdb.BoltStore, snapshot uint64) (err error) {
+func (c *content) checkEntries(bolt *raftboltdb.BoltStore) (err error) {
 	defer func() {
 		if p := recover(); p != nil { // raft.DecodeConfiguration
 			err = fmt.Errorf("%v", p)
@@ -129,16 +136,17 @@ func checkEntries(bolt *raftboltdb.BoltStore, snapshot uint64) (err error) {
 	if last == 0 {
 		return nil
 	}
-	if first > snapshot+1 {
-		return fmt.Errorf("entries %d to %d are missing", snapshot+1, first-1)
+	if first > c.index+1 {
+		return fmt.Errorf("entries %d to %d are missing", c.index+1, first-1)
 	}
 	var term uint64
 	for i := first; i <= last; i++ {
-		if term, err = checkEntry(bolt, i, term); err != nil {
+		if term, err = c.checkEntry(bolt, i, term); err != nil {
 			return fmt.Errorf("entry %d: %w", i, err)
 		}
 	}
-	current, err := bolt.GetUint64([]byte("CurrentTerm"))
+	c.index = max(c.index, last)
+	current, err := bolt.GetUint64([]byte(termKey))
 	if err == nil && current < term {
 		err = fmt.Errorf("its term %d is behind its entries' %d", current, term)
 	}
@@ -146,7 +154,7 @@ func checkEntries(bolt *raftboltdb.BoltStore, snapshot uint64) (err error) {
 }
 
 // checkEntry returns the entry's term, which never falls.
-func checkEntry(bolt *raftboltdb.BoltStore, i, term uint64) (uint64, error) {
+func (c *content) checkEntry(bolt *raftboltdb.BoltStore, i, term uint64) (uint64, error) {
 	var l raft.Log
 	if err := bolt.GetLog(i, &l); err != nil {
 		return 0, err
@@ -163,7 +171,9 @@ func checkEntry(bolt *raftboltdb.BoltStore, i, term uint64) (uint64, error) {
 			return 0, err
 		}
 	case raft.LogConfiguration:
-		raft.DecodeConfiguration(l.Data)
+		if servers := raft.DecodeConfiguration(l.Data); i > c.index {
+			c.configuration = servers
+		}
 	}
 	return l.Term, nil
 }

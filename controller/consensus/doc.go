@@ -9,7 +9,9 @@
 // fsync nobody knows what is on the disk. Failed and Err say so, and a process that has lost its log should exit.
 //
 // S3: a folder that is new, empty or has lost its store gets a new raft id. One that was restored or copied is refused,
-// because it may have forgotten votes and entries that others count on; the error says how to join anew. What cannot be
-// seen from inside, a whole volume or virtual machine set back to an earlier state, is for the operator to mend by the
-// same commands.
+// because it may have forgotten votes and entries that others count on; the error says how to join anew. One whose older
+// content came back in place, a volume's snapshot, looks right from inside: a file in memory, which ends with the host's boot,
+// says how far it went (lately), and the other controllers remember which entries it has had (Options.Confirmed). Their silence
+// keeps nobody from starting (S8). What is left is a folder put back before a boot of its host while no other controller
+// remembers either, and a whole virtual machine put back with all others: for the operator to mend, by the same commands.
 package consensus

@@ -69,6 +69,8 @@ type node struct {
 	address   string
 	store     *identity.Store
 	threshold uint64
+	memory    string
+	confirmed func(ctx context.Context, id string, others []Server) uint64
 
 	mux     *identity.Mux
 	machine *words
@@ -112,7 +114,7 @@ func (n *node) open() (*Log, error) {
 			return identity.Dial(ctx, address, n.store, identity.ProtoRaft, identity.RoleController, "")
 		},
 		Heartbeat: 400 * time.Millisecond, Election: 400 * time.Millisecond, Lease: 400 * time.Millisecond,
-		SnapshotThreshold: n.threshold,
+		SnapshotThreshold: n.threshold, Memory: n.memory, Confirmed: n.confirmed,
 	}, machine)
 	if err != nil {
 		mux.Close()

@@ -26,6 +26,12 @@ type Options struct {
 	Admit  func(net.Conn) error
 	Logger *zap.Logger // nil is none
 
+	// Memory is a folder in memory that ends with the host's boot, for what must be known outside Dir; "" is none.
+	Memory string
+	// Confirmed, if set, asks the others which entry the log with that id had at least, before this process; 0 where nobody says.
+	// It returns by the end of ctx.
+	Confirmed func(ctx context.Context, id string, others []Server) uint64
+
 	Heartbeat, Election, Lease time.Duration // platform.RaftHeartbeat, ...
 	// SnapshotThreshold is after how many entries a snapshot is taken; 0 is 4096. Twice as many entries are kept behind one,
 	// so that a controller that was away a while needs no snapshot.
@@ -34,14 +40,16 @@ type Options struct {
 
 // Log is one controller's part of the replicated log.
 type Log struct {
-	id     string
-	dir    string
-	logger *zap.Logger
-	raft   *raft.Raft
-	fsm    *fsm
-	store  *store
-	trans  *raft.NetworkTransport
-	quiet  atomic.Bool // raft's own lines: see zapSink
+	id      string
+	dir     string
+	options Options
+	opened  uint64 // the entry up to which the log went then
+	logger  *zap.Logger
+	raft    *raft.Raft
+	fsm     *fsm
+	store   *store
+	trans   *raft.NetworkTransport
+	quiet   atomic.Bool // raft's own lines: see zapSink
 
 	leading chan bool
 	notify  chan bool // from raft, which waits for its reader

@@ -52,11 +52,7 @@ func (l *Log) Servers(ctx context.Context) ([]Server, error) {
 	if err := errors.Join(context.Cause(ctx), f.Error()); err != nil {
 		return nil, fmt.Errorf("list the controllers: %w", err)
 	}
-	var servers []Server
-	for _, s := range f.Configuration().Servers {
-		servers = append(servers, Server{ID: string(s.ID), Name: nameOf(string(s.ID)), Address: string(s.Address), Learner: s.Suffrage != raft.Voter})
-	}
-	return servers, nil
+	return serversOf(f.Configuration()), nil
 }
 
 // Add adds a controller, or makes a learner a voter. A controller that comes back under a new id (S3) is refused while its

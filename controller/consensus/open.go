@@ -32,7 +32,7 @@ func Open(o Options, m Machine) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		id: id, dir: o.Dir, logger: o.Logger,
+		id: id, dir: o.Dir, options: o, logger: o.Logger,
 		leading: make(chan bool, 1), notify: make(chan bool), failed: make(chan struct{}),
 		stop: make(chan struct{}), done: make(chan struct{}),
 		pending: map[*pending]bool{}, queue: make(chan *pending, maxPending),
@@ -88,10 +88,29 @@ func (l *Log) start(o Options) (err error) {
 	if err != nil {
 		return distrust(o, filepath.Join(o.Dir, snapshotDir), "the folder of snapshots cannot be used", err)
 	}
-	if err := checkContent(o, bolt, files); err != nil {
+	found, err := checkContent(o, bolt, files)
+	if err != nil {
 		return err
 	}
-	l.store = &store{BoltStore: bolt, path: path, fail: l.fail}
+	now, err := heldBy(bolt, found.index)
+	if err != nil {
+		return openError(o, path, err)
+	}
+	memory, was, err := openLately(o.Memory, l.id, o.Dir)
+	if err != nil {
+		return fmt.Errorf("open the log: what it must know outside its folder: %w; look at that folder: its space, its owner", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = memory.close()
+		}
+	}()
+	if err := checkHeld(o, l.id, now, was, serversOf(found.configuration)); err != nil {
+		return err
+	}
+	memory.note(func(h *held) { *h = now })
+	l.opened = found.index
+	l.store = &store{BoltStore: bolt, path: path, fail: l.fail, lately: memory}
 	return l.replay(o, config, files)
 }
 

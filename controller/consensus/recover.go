@@ -122,16 +122,26 @@ func (f *folder) look(o Options) (err error) {
 	if f.snapshots, err = raft.NewFileSnapshotStoreWithLogger(o.Dir, keepSnapshots, f.config.Logger); err != nil {
 		return distrust(o, filepath.Join(o.Dir, snapshotDir), "the folder of snapshots cannot be used", err)
 	}
-	if err := checkContent(o, f.bolt, f.snapshots); err != nil {
+	found, err := checkContent(o, f.bolt, f.snapshots)
+	if err != nil {
+		return err
+	}
+	now, err := heldBy(f.bolt, found.index)
+	if err != nil {
+		return err
+	}
+	was, err := readLately(o.Memory, f.survey.ID)
+	if err != nil {
+		return err
+	}
+	if err := checkHeld(o, f.survey.ID, now, was, nil); err != nil { // nobody is asked: the others are gone
 		return err
 	}
 	latest, err := raft.GetConfiguration(f.config, f.fsm, f.bolt, f.bolt, f.snapshots, f.nobody)
 	if err = errors.Join(err, f.failed); err != nil {
 		return distrust(o, o.Dir, "the log cannot be replayed", err)
 	}
-	for _, s := range latest.Servers {
-		f.survey.Servers = append(f.survey.Servers, Server{ID: string(s.ID), Name: nameOf(string(s.ID)), Address: string(s.Address), Learner: s.Suffrage != raft.Voter})
-	}
+	f.survey.Servers = serversOf(latest)
 	last, err := f.bolt.LastIndex()
 	f.survey.Index = max(last, f.applied())
 	return err

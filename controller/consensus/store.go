@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"errors"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -19,7 +20,8 @@ type store struct {
 	// mayFail is set while a failed SetUint64 is handled by the caller: in NewRaft (which recovers) and in Bootstrap.
 	mayFail atomic.Bool
 	// since is when the write under way began (CLOCK_BOOTTIME, ns); 0 while there is none. Raft writes one at a time.
-	since atomic.Int64
+	since  atomic.Int64
+	lately *lately
 }
 
 // stalled is for how long the write under way has not returned.
@@ -38,17 +40,24 @@ func (s *store) timed(write func() error) error {
 }
 
 // StoreLog implements raft.LogStore.
-func (s *store) StoreLog(l *raft.Log) error {
-	return s.timed(func() error { return s.BoltStore.StoreLog(l) })
-}
+func (s *store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
 // StoreLogs implements raft.LogStore.
 func (s *store) StoreLogs(l []*raft.Log) error {
-	return s.timed(func() error { return s.BoltStore.StoreLogs(l) })
+	err := s.timed(func() error { return s.BoltStore.StoreLogs(l) })
+	if err == nil && len(l) > 0 {
+		s.lately.note(func(h *held) { h.index = l[len(l)-1].Index })
+	}
+	return err
 }
 
-// DeleteRange implements raft.LogStore.
+// DeleteRange implements raft.LogStore: raft takes back its last entries, or drops the first ones.
 func (s *store) DeleteRange(min, max uint64) error {
+	s.lately.note(func(h *held) {
+		if max >= h.index {
+			h.index = min - 1
+		}
+	})
 	return s.timed(func() error { return s.BoltStore.DeleteRange(min, max) })
 }
 
@@ -59,11 +68,20 @@ func (s *store) Set(k, v []byte) error { return s.check(s.BoltStore.Set(k, v)) }
 // the log time to stop in order and to say why. The deferred functions on raft's way out answer whoever waits for it.
 func (s *store) SetUint64(k []byte, v uint64) error {
 	err := s.check(s.BoltStore.SetUint64(k, v))
-	if err != nil && !s.mayFail.Load() {
+	switch {
+	case err != nil && !s.mayFail.Load():
 		runtime.Goexit()
+	case err != nil:
+	case string(k) == termKey:
+		s.lately.note(func(h *held) { h.term = v })
+	case string(k) == voteKey:
+		s.lately.note(func(h *held) { h.vote = v })
 	}
 	return err
 }
+
+// Close closes both.
+func (s *store) Close() error { return errors.Join(s.BoltStore.Close(), s.lately.close()) }
 
 func (s *store) check(err error) error {
 	if err == nil {

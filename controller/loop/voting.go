@@ -12,6 +12,9 @@ func (l *Loop) Votes(ctx context.Context, v health.Votes) error {
 	return l.send(ctx, func() { l.core.Votes(v, boottime.Now()) })
 }
 
+// Process tells this process from earlier ones of the same controller.
+func (l *Loop) Process() string { return l.process }
+
 // Vote takes in what this controller's probes say of members and app servers, and returns its votes for the others.
 func (l *Loop) Vote(ctx context.Context, probes []health.Vote, apps []health.InstanceVote, lacks string) (health.Votes, error) {
 	ch := make(chan health.Votes, 1)

@@ -52,6 +52,11 @@ type ReportAnswer struct {
 	Alarm string `json:"alarm,omitempty"`
 }
 
+// Confirmed answers a controller that asks which entry of the log its own log has had before its process began; 0 is not known.
+type Confirmed struct {
+	Entry uint64 `json:"entry"`
+}
+
 // Words is the age of what a leader has said: the entry of the log up to which it knew it, in its generation, and the number of
 // the report that it answered.
 type Words struct{ Generation, Index, Number uint64 }

@@ -1,0 +1,123 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/consensus"
+	"mainstay/controller/wire"
+)
+
+// logsKnown bounds how many logs are remembered: each that joins anew is another one.
+const logsKnown = 256
+
+// confirmed remembers which entries the logs of other controllers have had, as they said with their votes: who starts without one
+// of them was put back to an older state (S3). It implements api.Confirmed.
+type confirmed struct {
+	mu   sync.Mutex
+	logs map[string]logKnown
+}
+
+// logKnown is what is known of one log: the latest process, the entry it has had, and the highest of those before it.
+type logKnown struct {
+	process       string
+	entry, before uint64
+}
+
+// Note takes in that process has had all entries up to entry in the log with that id.
+func (c *confirmed) Note(id, process string, entry uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k, known := c.logs[id]
+	if !known && len(c.logs) >= logsKnown {
+		return
+	}
+	if c.logs == nil {
+		c.logs = map[string]logKnown{}
+	}
+	if k.process != process {
+		k = logKnown{process: process, before: max(k.before, k.entry)}
+	}
+	k.entry = max(k.entry, entry)
+	c.logs[id] = k
+}
+
+// Before is the highest entry that processes before this one have had in the log with that id, 0 for none that is known.
+func (c *confirmed) Before(id, process string) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.logs[id]
+	if k.process == process {
+		return k.before
+	}
+	return max(k.before, k.entry)
+}
+
+// recollection asks the other controllers what this one's log has had before this process began.
+type recollection struct {
+	client  *wire.Client
+	process string
+}
+
+// ask returns the highest entry that any of them knows of, and who has answered. It takes as long as the slowest, or until ctx ends.
+func (r recollection) ask(ctx context.Context, id string, others []consensus.Server) (entry uint64, answered []string) {
+	path := "/v1/confirmed?" + url.Values{"log": {id}, "process": {r.process}}.Encode()
+	var asked sync.WaitGroup
+	var mu sync.Mutex
+	for _, s := range others {
+		asked.Go(func() {
+			var a wire.Confirmed
+			err := r.client.DoAt(ctx, s.Address, "GET", path, nil, &a)
+			mu.Lock()
+			defer mu.Unlock()
+			if r := (*wire.Refusal)(nil); err == nil || errors.As(err, &r) && r.Status < 500 { // of a build that does not know, it never will
+				entry, answered = max(entry, a.Entry), append(answered, s.ID)
+			}
+		})
+	}
+	asked.Wait()
+	return entry, answered
+}
+
+// recollectEvery is how often those are asked who have not answered yet.
+const recollectEvery = 5 * time.Second
+
+// recollect asks each of the others once what this controller's log has had before; who could not answer at the start may know
+// what would have kept it from starting.
+func (r *running) recollect(ctx context.Context) error {
+	var done []string
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		timer.Reset(recollectEvery)
+		servers, err := r.log.Servers(ctx) // does not wait
+		if err != nil {
+			continue
+		}
+		others := slices.DeleteFunc(servers, func(s consensus.Server) bool { return s.ID == r.log.ID() || slices.Contains(done, s.ID) })
+		if len(others) == 0 && len(servers) > 0 {
+			return nil
+		}
+		limit, cancel := context.WithTimeout(ctx, recollectEvery)
+		entry, answered := recollection{r.client, r.loop.Process()}.ask(limit, r.log.ID(), others)
+		cancel()
+		if err := r.log.Confirmed(entry); err != nil {
+			return err
+		}
+		done = append(done, answered...)
+		if len(answered) > 0 {
+			r.logger.Debug("asked what this controller's log has had before", zap.Strings("answered", answered), zap.Uint64("entry", entry))
+		}
+	}
+}
