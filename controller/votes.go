@@ -163,7 +163,7 @@ func heartbeat(s *state.State) time.Duration {
 }
 
 // probeRarely is how often a member is probed while its agent reports that all is well, to know that it could be.
-const probeRarely = time.Minute
+const probeRarely = 3 * time.Minute
 
 // targets are the members of every cluster that has been born; those in doubt are asked every heartbeat.
 func targets(s *state.State, doubted map[loop.MemberKey]bool) []probe.Target {

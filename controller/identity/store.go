@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -24,8 +25,9 @@ type Store struct {
 	live  live
 }
 
-// material is what was read in one go; it is never changed.
+// material is what was read in one go, never changed, and what was found out by it.
 type material struct {
+	good    sync.Map // certificates of dateless roles that the CAs have signed, by their bytes
 	id      ID
 	cert    tls.Certificate
 	cas     []*x509.Certificate

@@ -2,11 +2,9 @@ package identity
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
-	"sync/atomic"
 )
 
 // The protocols spoken on a controller's one port, by ALPN.
@@ -54,7 +52,6 @@ func speaker(cs tls.ConnectionState) want {
 // as the connection lives: it judges by what is held at that moment.
 func (s *Store) ClientConfig(role, name string, nextProtos ...string) *tls.Config {
 	wanted := want{roles: []string{role}, name: name}
-	var last atomic.Pointer[judged]
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS13,
 		NextProtos:         nextProtos,
@@ -63,26 +60,10 @@ func (s *Store) ClientConfig(role, name string, nextProtos ...string) *tls.Confi
 			return &s.held.Load().cert, nil
 		},
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			now := judged{held: s.held.Load()}
-			if len(cs.PeerCertificates) > 0 {
-				now.leaf = cs.PeerCertificates[0]
-			}
-			if old := last.Load(); old != nil && *old == now {
-				return nil
-			}
-			id, err := s.verify(cs, wanted)
-			if err == nil && id.dateless() {
-				last.Store(&now)
-			}
+			_, err := s.verify(cs, wanted)
 			return err
 		},
 	}
-}
-
-// judged is the peer's certificate of one connection that was found good, and by what: to judge it again by the same costs nothing.
-type judged struct {
-	held *material
-	leaf *x509.Certificate
 }
 
 // IDOf returns who made the request, if that peer would be let in now as well: it may have been revoked, or have passed its date,

@@ -38,28 +38,42 @@ func (w want) mend(platform, presentedName string) string {
 // verify checks a peer's certificate against what is held: chain, platform, role, name, revocation, and, for people, dates.
 func (s *Store) verify(cs tls.ConnectionState, w want) (ID, error) {
 	m := s.held.Load()
-	wanted := w.String() + " of platform " + m.id.Platform
+	wanted := func() string { return w.String() + " of platform " + m.id.Platform }
 	if len(cs.PeerCertificates) == 0 {
-		return ID{}, &PeerError{Presented: "no certificate", Wanted: wanted, Mend: w.mend(m.id.Platform, "")}
+		return ID{}, &PeerError{Presented: "no certificate", Wanted: wanted(), Mend: w.mend(m.id.Platform, "")}
 	}
 	leaf := cs.PeerCertificates[0]
 	id, err := FromCertificate(leaf)
 	if err != nil {
-		return ID{}, &PeerError{Presented: "a certificate not of Mainstay", Wanted: wanted, Mend: w.mend(m.id.Platform, ""), Err: err}
+		return ID{}, &PeerError{Presented: "a certificate not of Mainstay", Wanted: wanted(), Mend: w.mend(m.id.Platform, ""), Err: err}
 	}
 	refuse := func(presented string, err error) (ID, error) {
-		return ID{}, &PeerError{Presented: presented, Wanted: wanted, Mend: w.mend(m.id.Platform, id.Name), Err: err}
+		return ID{}, &PeerError{Presented: presented, Wanted: wanted(), Mend: w.mend(m.id.Platform, id.Name), Err: err}
 	}
-	if _, err := signer(leaf, id, m.cas, s.now()); err != nil {
+	if err := m.signed(leaf, id, s.now()); err != nil {
 		return refuse(id.String()+", and "+describe(err, leaf, s.files.CA, s.now()), err)
 	}
 	if m.revoked[leaf.SerialNumber.Text(16)] {
 		return refuse(id.String()+", whose serial "+leaf.SerialNumber.Text(16)+" is revoked", nil)
 	}
 	if id.Platform != m.id.Platform || !slices.Contains(w.roles, id.Role) || w.name != "" && w.name != id.Name {
-		return ID{}, &PeerError{Presented: id.String(), Wanted: wanted, Mend: "if that is the right address, " + w.mend(m.id.Platform, id.Name)}
+		return ID{}, &PeerError{Presented: id.String(), Wanted: wanted(), Mend: "if that is the right address, " + w.mend(m.id.Platform, id.Name)}
 	}
 	return id, nil
+}
+
+// signed tells whether a CA that is held has signed the certificate. Each request asks: for a dateless role the answer is the same as
+// long as this material is held, and is found once.
+func (m *material) signed(leaf *x509.Certificate, id ID, now time.Time) error {
+	raw := string(leaf.Raw)
+	if _, known := m.good.Load(raw); known {
+		return nil
+	}
+	_, err := signer(leaf, id, m.cas, now)
+	if err == nil && id.dateless() {
+		m.good.Store(raw, nil)
+	}
+	return err
 }
 
 // signer returns the CA that signed the certificate. For people the dates of both must hold now; for dateless roles the
