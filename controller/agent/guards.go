@@ -13,6 +13,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/controller/wire"
 	"mainstay/fencing/guard"
+	"mainstay/fencing/guard/machine"
 	"mainstay/health"
 )
 
@@ -26,6 +27,64 @@ type guards struct {
 	armed platform.Epoch
 	live  bool          // they were armed when they were asked last, by whomever
 	twins time.Duration // when both said last that they watch each other (CLOCK_BOOTTIME); 0 if they said otherwise since
+	bids  uint64        // how often they were told something, or became others
+	idle  resting
+}
+
+// resting is what idle guards have said: nothing of it changes before they are told something, or one of them ends, which the kernel
+// says.
+type resting struct {
+	status     guard.Status
+	asked      time.Duration // CLOCK_BOOTTIME; 0: they were not idle, or not both well
+	bids       uint64
+	postmaster int
+}
+
+// restFor is for how long idle guards are not asked again. To be asked costs each of them a turn of the CPU, and most members are
+// replicas.
+const restFor = 2 * time.Second
+
+// rests returns what idle guards have said, as long as it holds.
+func (g *guards) rests(postmaster int, now time.Duration) (guard.Status, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := &g.idle
+	return r.status, r.asked != 0 && now-r.asked < restFor && r.bids == g.bids && r.postmaster == postmaster
+}
+
+// asked keeps what they said after bids, if they are idle and well.
+func (g *guards) asked(st guard.Status, err error, bids uint64, postmaster int, now time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.idle = resting{}
+	if err == nil && st.Twin && st.Guards[0].State == machine.Idle && st.Guards[1].State == machine.Idle {
+		g.idle = resting{st, now, bids, postmaster}
+	}
+}
+
+// bid counts what they are told, before they are.
+func (g *guards) bid() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.bids++
+}
+
+func (g *guards) told() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.bids
+}
+
+// ask is Status, without waking idle guards every time.
+func (g *guards) ask(set *guard.Set, postmaster int) (guard.Status, error) {
+	now := boottime.Now()
+	if st, ok := g.rests(postmaster, now); ok && set.Alive() && set.Connected() {
+		return st, nil
+	}
+	bids := g.told()
+	st, err := set.Status()
+	g.asked(st, err, bids, postmaster, now)
+	return st, err
 }
 
 // unansweredFine is for how long guards that live, and have said that all is well, may leave the agent without an answer.
@@ -68,6 +127,7 @@ func (g *guards) begin(ctx context.Context, o guard.Options) error {
 	g.mu.Lock()
 	old := g.set
 	g.set, g.armed, g.twins = next, armed, 0
+	g.bids++
 	g.mu.Unlock()
 	if old != nil {
 		old.Close()
@@ -95,6 +155,7 @@ func (g *guards) extend(epoch platform.Epoch, end time.Duration) error {
 	if set == nil {
 		return errNoGuards
 	}
+	g.bid()
 	if err := set.Extend(epoch.String(), end); err != nil {
 		return err
 	}
@@ -110,6 +171,7 @@ func (g *guards) disarm() error {
 	if set == nil {
 		return nil
 	}
+	g.bid()
 	if err := set.Disarm(); err != nil {
 		return err
 	}
@@ -198,7 +260,7 @@ func (g *guards) check(fault error, outside, postmaster int) health.Guard {
 		}
 		return health.Guard{Missing: missing}
 	}
-	st, err := set.Status()
+	st, err := g.ask(set, postmaster)
 	whole := g.whole(st.Twin, err, set.Alive() && set.Connected(), boottime.Now())
 	out := health.Guard{Complete: whole && outside == 0, Missing: st.Missing}
 	if err != nil {

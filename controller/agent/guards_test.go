@@ -43,6 +43,49 @@ func TestLateGuardsAreWhole(t *testing.T) {
 	}
 }
 
+// Idle guards that are well are not asked for a while. What they said is worth nothing once they are told something, also while they
+// were asked, and of another postmaster; of guards that are armed, or not well, nothing is kept.
+func TestIdleGuardsRest(t *testing.T) {
+	well := guard.Report{State: machine.Idle}
+	idle := guard.Status{Twin: true, Guards: [2]guard.Report{well, well}}
+	armed, kills := idle, idle
+	armed.Guards[1].State, kills.Guards[0].State = machine.Armed, machine.Killing
+	const now = time.Hour
+	for _, c := range []struct {
+		name       string
+		said       guard.Status
+		err        error
+		between    func(*guards) // asking and the answer
+		after      func(*guards)
+		later      time.Duration
+		postmaster int
+		want       bool
+	}{
+		{"idle", idle, nil, nil, nil, restFor - 1, 7, true},
+		{"idle for long", idle, nil, nil, nil, restFor, 7, false},
+		{"armed", armed, nil, nil, nil, 1, 7, false},
+		{"one kills", kills, nil, nil, nil, 1, 7, false},
+		{"alone", guard.Status{Guards: idle.Guards}, nil, nil, nil, 1, 7, false},
+		{"late", idle, guard.ErrNoAnswer, nil, nil, 1, 7, false},
+		{"another postmaster", idle, nil, nil, nil, 1, 8, false},
+		{"told since", idle, nil, nil, (*guards).bid, 1, 7, false},
+		{"told meanwhile", idle, nil, (*guards).bid, nil, 1, 7, false},
+	} {
+		var g guards
+		bids := g.told()
+		if c.between != nil {
+			c.between(&g)
+		}
+		g.asked(c.said, c.err, bids, 7, now)
+		if c.after != nil {
+			c.after(&g)
+		}
+		if _, got := g.rests(c.postmaster, now+c.later); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
 // Guards that were armed for another epoch, and may have killed since, are bound to nothing that the holder of the watchdog
 // minds: it may just have fed the device for longer than a short lease of the new epoch runs.
 func TestGuardsBoundToAnEpoch(t *testing.T) {
