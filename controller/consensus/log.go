@@ -48,7 +48,7 @@ type Log struct {
 	raft    *raft.Raft
 	fsm     *fsm
 	store   *store
-	trans   *raft.NetworkTransport
+	trans   *transport
 	quiet   atomic.Bool // raft's own lines: see zapSink
 
 	leading chan bool

@@ -46,6 +46,18 @@ func TestOutlooks(t *testing.T) { // S4
 			st.members["m3"].Process, st.members["m3"].Doing = health.ProcessEnded, "start: it is stopped"
 		},
 			fencing.QuorumSealed, no, "1 can be (m3: not sealed yet (start: it is stopped))"},
+		{"an older list has acks 0", 1, nil, func(st *stage) {
+			st.c().Sets = append([]platform.Set{{ID: 1, Epoch: st.c().Epoch}}, st.c().Sets...)
+		},
+			fencing.QuorumSealed, no, "impossible, acks is 0 in a durability set in force"},
+		{"an older list counts on one that is gone", 1, nil, func(st *stage) {
+			newer := st.c().Sets[len(st.c().Sets)-1]
+			newer.ID, newer.Names = newer.ID+1, []string{"m2_2"}
+			st.c().Sets = append(st.c().Sets, newer)
+			st.members["m3"] = nil
+			st.later(3 * time.Second)
+		},
+			fencing.QuorumSealed, no, "2 of (m2_2, m3_3) must be sealed, 1 can be"},
 		{"guarded", 1, nil, nil, fencing.LeaseExpired, yes, "its guards end it"},
 		{"not guarded", 1, nil, func(st *stage) { st.c().Guarded = false }, fencing.LeaseExpired, no, "granted without a complete guard"},
 		{"one may vouch, acks 1", 1, nil, func(st *stage) { st.members["m3"] = nil; st.later(3 * time.Second) },
@@ -89,6 +101,25 @@ func TestOutlookTimes(t *testing.T) {
 	st.report()
 	if got := outlooks(st)[fencing.QuorumSealed].About; got != 4*time.Second+sealTime {
 		t.Errorf("quorum-sealed takes %s while m2 keeps a promise for 4s", got)
+	}
+	if got := outlooks(st)[fencing.LeaseExpired].About; got != platform.CountOut(lease) {
+		t.Errorf("lease-expired takes %s, want the count-out, which is longer than the promise", got)
+	}
+	st.members["m2"].Promised = 20_000
+	st.report()
+	if got := outlooks(st)[fencing.LeaseExpired].About; got != 20*time.Second+sealTime {
+		t.Errorf("lease-expired takes %s while m2 keeps a promise for 20s", got)
+	}
+}
+
+// The longest of several promises is what a predicted failover waits for.
+func TestPredictionWaitsForPromises(t *testing.T) {
+	st := well(t, 1, nil)
+	free := Predict(st.input(), "feed", Crash)
+	st.members["m2"].Promised, st.members["m3"].Promised = 4000, 1000
+	st.report()
+	if got := Predict(st.input(), "feed", Crash); got.About-free.About != 4*time.Second {
+		t.Errorf("about %s, and %s without promises", got.About, free.About)
 	}
 }
 

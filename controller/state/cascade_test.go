@@ -3,6 +3,7 @@ package state
 import (
 	"testing"
 
+	"mainstay/controller/platform"
 	"mainstay/fencing"
 )
 
@@ -28,6 +29,10 @@ func TestStreamIsRefused(t *testing.T) {
 	refused(t, s, stream("m2", "m9"), "cannot hand")
 	refused(t, run(t, s, stream("m3", "m2")), stream("m2", "m3"), "cannot hand")
 	refused(t, remote(t, 1), stream("m3", "m2"), "counts on m3")
+	older := remote(t, 0) // the list that counts on m3 may still be loaded
+	c := older.Clusters["feed"]
+	c.Sets = append([]platform.Set{{ID: 1, Epoch: ep(1), Acks: 1, Names: []string{c.Members["m3"].Incarnation}}}, c.Sets...)
+	refused(t, older, stream("m3", "m2"), "durability set 1 counts on m3")
 	refused(t, run(t, s, feed(Command{Reincarnate: &Reincarnate{Member: "m3"}})), stream("m3", "m2"), "not streamed")
 	refused(t, born(t, 0), stream("m3", "m2"), "not on one site")
 }

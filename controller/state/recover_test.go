@@ -35,6 +35,21 @@ func TestRecoveredBeginsAGeneration(t *testing.T) { // S3
 	}
 }
 
+// A set never asks for more acknowledgements than there are replicas that may give one: every commit would wait.
+func TestRecoveredWithFewReplicas(t *testing.T) { // S8
+	old := born(t, 2)
+	old.ClusterConfig("feed").Members[2].NoAck = true
+	s := Recovered(old, []string{"c1"}, 0, "abc", "root", "fire", "now")
+	for _, set := range s.Clusters["feed"].Sets {
+		if set.Acks > len(set.Names) {
+			t.Errorf("%+v", set)
+		}
+	}
+	if n := len(s.Clusters["feed"].Sets); n != 2 {
+		t.Errorf("%d sets", n)
+	}
+}
+
 // A site switchover ends with the generation, and nobody resumes what it has quiesced: that is said.
 func TestRecoveredInASiteSwitchover(t *testing.T) {
 	s := born(t, 1)

@@ -211,16 +211,6 @@ func (c *Cluster) Set() *platform.Set {
 	return &c.Sets[len(c.Sets)-1]
 }
 
-// MemberOf returns the member that streams under an incarnation, "" if none does now.
-func (c *Cluster) MemberOf(incarnation string) string {
-	for _, name := range sortedKeys(c.Members) {
-		if c.Members[name].Incarnation == incarnation {
-			return name
-		}
-	}
-	return ""
-}
-
 // Fencing tells whether the epoch in force is being fenced: it then gets no more grants (L3).
 func (c *Cluster) Fencing() bool { return c.Attempt != nil && c.Attempt.Phase == PhaseSeal }
 
