@@ -166,3 +166,22 @@ func TestStuckSoonerWhereTheReplicasBearItOut(t *testing.T) {
 		}
 	}
 }
+
+// The most patient cluster, and the hook that may take longest, set how long is waited for what concerns a whole site.
+func TestSiteWaitsForTheMostPatient(t *testing.T) {
+	st := well(t, 1, func(p *platform.Platform) {
+		slow := platform.Cluster{Name: "slow", Lease: 4 * lease, Durability: p.Clusters[0].Durability, Failover: p.Clusters[0].Failover,
+			Members: []platform.Member{{Name: "s1", Host: "h1", Port: 5433, MayLead: true}}}
+		quick := slow
+		quick.Name, quick.Lease, quick.Members = "a-quick", lease/5, []platform.Member{{Name: "q1", Host: "h2", Port: 5434, MayLead: true}}
+		p.Clusters = append(p.Clusters, slow, quick)
+		p.Hooks = []platform.Hook{{Timeout: 5 * time.Second}, {Timeout: time.Minute}, {Timeout: time.Second}}
+	})
+	in := st.input()
+	if got := in.suspect(); got != platform.Suspect(4*lease) {
+		t.Errorf("suspect after %s", got)
+	}
+	if got := (&changeLook{Input: in}).longestHook(); got != time.Minute+hookGrace {
+		t.Errorf("a hook may take %s", got)
+	}
+}

@@ -163,6 +163,26 @@ func TestSiteSwitchoverThatCannotQuiesce(t *testing.T) {
 	}
 }
 
+// A pool that may take longer to drain is waited for that much longer.
+func TestQuiesceWaitsForTheLongestDrain(t *testing.T) {
+	p := withPool(t, func(conf *platform.Platform) { conf.Apps[0].Drain = time.Minute })
+	p.begin("west")
+	l := changeLook{Input: p.input(), ch: p.s.Change, decision: &Decision{}}
+	if _, bound := l.quiet(); bound != quiesceBound+time.Minute {
+		t.Errorf("bound %s", bound)
+	}
+}
+
+// A site that has fewer instances of an app than its minimum serves when all of them are well.
+func TestSiteSwitchoverToASmallerSite(t *testing.T) {
+	p := withPool(t, func(conf *platform.Platform) { conf.Apps[0].Minimum = len(conf.Apps[0].Instances) })
+	p.begin("west")
+	p.play(nil)
+	if p.last().Result != state.Done || p.c().Primary == "m1" {
+		t.Errorf("%+v, primary %s", p.last(), p.c().Primary)
+	}
+}
+
 // TestSiteSwitchoverWhoseFirstHookFails has begun nothing, so it stops nothing either.
 func TestSiteSwitchoverWhoseFirstHookFails(t *testing.T) {
 	p := withPool(t, func(p *platform.Platform) {
