@@ -98,7 +98,7 @@ func (st *stage) c() *state.Cluster { return st.s.Clusters["feed"] }
 // report lets every member that answers report as it is now.
 func (st *stage) report() {
 	st.number++
-	for _, n := range []string{"m1", "m2", "m3"} {
+	for _, n := range []string{"m1", "m2", "m3", "m4"} {
 		if m := st.members[n]; m != nil {
 			st.view.Fold(&health.Report{Host: "h" + n[1:], RunID: "r", Number: st.number, Members: []health.Member{*m}}, "", 0, st.now)
 		}

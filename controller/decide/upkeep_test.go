@@ -225,3 +225,62 @@ func TestProblemsAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// A new member counts for nothing before the primary has confirmed a member list that contains it: until then the primary may renew
+// its lease without that member's promise (L5).
+func TestNewMemberIsListedFirst(t *testing.T) {
+	st := well(t, 0, nil)
+	p := platformOf(0)
+	p.Hosts = append(p.Hosts, platform.Host{Name: "h4", Site: "west"})
+	p.Clusters[0].Members = append(p.Clusters[0].Members, platform.Member{Name: "m4", Host: "h4", Port: 5432, MayLead: true})
+	st.members["m1"].List = st.s.PlatformVersion
+	st.apply(state.Command{Platform: &state.SetPlatform{Platform: p}})
+	st.apply(state.Command{Bind: &state.Bind{Host: "h4", Run: "r"}})
+	m4 := *st.members["m3"]
+	m4.Name, m4.Incarnation = "m4", st.c().Members["m4"].Incarnation
+	st.members["m4"] = &m4
+	st.members["m1"].Senders = append(st.members["m1"].Senders, health.Sender{Name: m4.Incarnation, State: "streaming", Flush: 1000})
+	if cmd := st.step(5 * time.Second); cmd != nil {
+		t.Fatalf("it streams, and the primary knows only the list before: %s", body(cmd))
+	}
+	st.members["m1"].List = st.s.PlatformVersion
+	st.later(0)
+	if r := st.commits().Rejoined; r == nil || r.Member != "m4" || !st.c().Members["m4"].Listed {
+		t.Errorf("the primary has confirmed the list: %+v, %+v", r, st.c().Members["m4"])
+	}
+}
+
+// The primary may say of any set in force that nothing is acknowledged any more by those before it.
+func TestSetInBetweenSettles(t *testing.T) {
+	st := well(t, 1, nil)
+	c := st.c()
+	first := c.Sets[len(c.Sets)-1]
+	c.Sets = nil
+	for i := range uint64(3) {
+		set := first
+		set.ID += i
+		c.Sets = append(c.Sets, set)
+	}
+	c.HighSet = first.ID + 2
+	st.members["m1"].Settled = first.ID + 1
+	st.later(0)
+	if s := st.commits().Settled; s == nil || len(st.c().Sets) != 2 || st.c().Sets[0].ID != first.ID+1 {
+		t.Errorf("%+v, in force %+v", s, st.c().Sets)
+	}
+}
+
+// A member that leaves is kept only as long as commits would wait for it: by what is loaded, and by what is wanted.
+func TestLeavingMemberIsNeeded(t *testing.T) {
+	st := removed(t, 1, nil)
+	set := st.c().Sets[len(st.c().Sets)-1]
+	for _, c := range []struct {
+		loaded, wanted int
+		want           string
+	}{{1, 1, ""}, {2, 1, ""}, {1, 2, ""}, {2, 2, "m3"}} {
+		set.Acks, st.s.ClusterConfig("feed").Durability.Acks = c.loaded, c.wanted
+		l := &look{Input: st.input(), c: st.c(), conf: st.s.ClusterConfig("feed"), decision: &Decision{}}
+		if got := l.needed(st.members["m1"], &set); got != c.want {
+			t.Errorf("acks %d loaded, %d wanted: %q", c.loaded, c.wanted, got)
+		}
+	}
+}
