@@ -31,8 +31,9 @@ type folderID struct {
 	ID string `json:"id"`
 }
 
-// openBootCopy finds the copies of the folder, and removes those of folders that are gone.
-func openBootCopy(folder string) (bootCopy, error) {
+// openBootCopy finds the copies of the folder, and removes those of folders that are gone. Where none can be made the agent does
+// without; it is refused only where old ones can be neither brought up to date nor removed.
+func openBootCopy(folder string, log *zap.Logger) (bootCopy, error) {
 	var own folderID
 	path := filepath.Join(folder, "folder.json")
 	if err := readJSON(path, &own); err != nil {
@@ -60,10 +61,14 @@ func openBootCopy(folder string) (bootCopy, error) {
 	if err == nil {
 		err = c.put("of", []byte(folder))
 	}
-	if err != nil {
-		return "", fmt.Errorf("where the agent keeps copies in memory: %w; look at that folder: its space, its owner", err)
+	if err == nil {
+		return c, nil
 	}
-	return c, nil
+	if gone := os.RemoveAll(string(c)); gone != nil {
+		return "", fmt.Errorf("where the agent keeps copies in memory: %w; %w; look at that folder: its space, its owner", err, gone)
+	}
+	log.Warn("no copies in memory of what the agent must not forget: should its folder be put back from an older copy, nobody notices", zap.Error(err))
+	return "", nil
 }
 
 // clearCopies removes the copies of other boots, and of folders that are not there any more. What cannot be removed is left.

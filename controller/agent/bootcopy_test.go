@@ -117,6 +117,35 @@ func TestFolderWiped(t *testing.T) {
 	}
 }
 
+// Where no copies can be made the agent does without; old ones that can be neither brought up to date nor removed are an error.
+func TestNoCopies(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "agent")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h := reopened(t, dir, zap.NewNop())
+	if err := h.keepDurable("feed-e1", member.Durable{Epoch: epoch3}); err != nil {
+		t.Fatal(err)
+	}
+	copies := string(h.copies)
+	h.close()
+	of := filepath.Join(copies, "of")
+	if err := os.Remove(of); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(of, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	core, logs := observer.New(zap.WarnLevel)
+	h = reopened(t, dir, zap.New(core))
+	if _, err := os.Stat(copies); h.copies != "" || logs.Len() != 1 || !os.IsNotExist(err) {
+		t.Errorf("copies in %q, %d lines in the log, the old ones: %v", h.copies, logs.Len(), err)
+	}
+	if d, err := h.durable("feed-e1"); err != nil || d != (member.Durable{Epoch: epoch3}) {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
 // A copy is never older than what is on disk: where it cannot be written there is none, and where it is the file that cannot be
 // written, the copy does not say what was not kept.
 func TestCopyIsNeverStale(t *testing.T) {

@@ -54,7 +54,7 @@ func openHome(dir string, log *zap.Logger) (home, error) {
 		lock.Close()
 		return home{}, fmt.Errorf("%s is in use by another agent; stop that one first", dir)
 	}
-	copies, err := openBootCopy(dir)
+	copies, err := openBootCopy(dir, log)
 	if err != nil {
 		lock.Close()
 		return home{}, err

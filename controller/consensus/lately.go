@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.uber.org/zap"
 )
 
 // held is how far a store goes: what others may rest on it. None of it ever falls, but the index where raft itself takes back entries
@@ -60,6 +61,19 @@ type lately struct {
 }
 
 const latelyFormat = "entry %020d term %020d vote %020d"
+
+// recall is openLately, or does without: it is refused only where an old file can be neither brought up to date nor removed.
+func recall(o Options, id string) (*lately, held, error) {
+	l, was, err := openLately(o.Memory, id, o.Dir)
+	if err == nil {
+		return l, was, nil
+	}
+	if gone := os.Remove(latelyPath(o.Memory, id)); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+		return nil, held{}, fmt.Errorf("open the log: how far it went, in memory: %w; %w; look at that folder: its space, its owner", err, gone)
+	}
+	o.Logger.Warn("nothing is kept in memory of how far the log went: should the folder be put back to an older state, only the other controllers notice", zap.Error(err))
+	return nil, held{}, nil
+}
 
 // openLately opens the file of the log with that id in the folder memory ("" for none), and tells what an earlier process of this
 // boot left in it.

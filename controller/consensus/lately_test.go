@@ -128,6 +128,34 @@ func TestLatelyFollowsWhatRaftTakesBack(t *testing.T) {
 	}
 }
 
+// Where nothing can be kept in memory the log opens all the same, unless what an earlier process left there can be neither followed nor
+// removed: it might say more than is true.
+func TestWithoutMemory(t *testing.T) {
+	n := nodes(t, "c1")[0]
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.memory = filepath.Join(file, "boot") // no folder
+	if _, err := n.open(); err == nil || !strings.Contains(err.Error(), "how far it went, in memory: ") {
+		t.Errorf("below a file: %v", err)
+	}
+	n.memory = t.TempDir()
+	n.start()
+	path := latelyPath(n.memory, n.log.ID())
+	n.kill()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil { // cannot be written, and can be removed
+		t.Fatal(err)
+	}
+	n.start()
+	if n.log.store.lately != nil {
+		t.Error("it is kept all the same")
+	}
+}
+
 // Files of folders that are gone do not pile up; those of others stay.
 func TestLatelyIsCleared(t *testing.T) {
 	memory, dir := t.TempDir(), filepath.Join(t.TempDir(), "raft")

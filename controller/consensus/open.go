@@ -96,9 +96,9 @@ func (l *Log) start(o Options) (err error) {
 	if err != nil {
 		return openError(o, path, err)
 	}
-	memory, was, err := openLately(o.Memory, l.id, o.Dir)
+	memory, was, err := recall(o, l.id)
 	if err != nil {
-		return fmt.Errorf("open the log: what it must know outside its folder: %w; look at that folder: its space, its owner", err)
+		return err
 	}
 	defer func() {
 		if err != nil {

@@ -57,3 +57,20 @@ func TestSealedMemberIsFed(t *testing.T) {
 		}
 	}
 }
+
+// What is sealed is counted by the name of the data in place: one that is known stays, and an agent that lost its state takes the one
+// under which the data streamed last, never the one that the controllers expect (S2).
+func TestSealedUnderTheNameOfTheData(t *testing.T) {
+	for _, c := range []struct{ kept, application, want string }{
+		{"m2_2", "m2_1", "m2_2"},
+		{"m2_2", "", "m2_2"},
+		{"", "m2_1", "m2_1"},
+		{"", "", ""},
+	} {
+		in := Input{Now: now, Goal: platform.Goal{Kind: platform.GoalSealed, Epoch: ep(2), Incarnation: "m2_9"}, Durable: Durable{Epoch: ep(1), Incarnation: c.kept, SystemID: "7"},
+			Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: 1, Application: c.application}}
+		if act := Next(in); act.Kind != Persist || act.Durable.Sealed != ep(2) || act.Durable.Incarnation != c.want {
+			t.Errorf("kept %q, streamed as %q: %+v", c.kept, c.application, act)
+		}
+	}
+}
