@@ -132,3 +132,35 @@ func TestFollowAcrossAFork(t *testing.T) {
 		}
 	}
 }
+
+// The rungs of the repair of a standby that does not stream: a restart, then other data; that only under a name under which the data in
+// place never acknowledged anything, and until the controllers have given one it stays as it is.
+func TestRungsOfARepair(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		process   health.Process
+		restarted bool
+		goal      string // the incarnation wanted; the data is m1_1
+		want      Kind
+		needs     string
+	}{
+		{"it runs", health.ProcessRunning, false, "m1_1", StopClean, ""},
+		{"a restart did not help", health.ProcessRunning, true, "m1_1", Nothing, "rebuild"},
+		{"a restart did not help, and there is a new name", health.ProcessRunning, true, "m1_2", StopClean, ""},
+		{"stopped for the restart", health.ProcessEnded, false, "m1_1", StartStandby, ""},
+		{"stopped by itself after the restart", health.ProcessEnded, true, "m1_1", StartStandby, ""},
+		{"stopped for other data", health.ProcessEnded, true, "m1_2", Clone, ""},
+	} {
+		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{Restarted: c.restarted, StreamedAt: now - streamWithin - 1},
+			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, History: platform.History{{Timeline: 1, End: 100}}, SystemID: "7",
+				Incarnation: c.goal, Upstream: &platform.Upstream{Member: "m2"}},
+			Seen: Seen{Data: health.DataPresent, Process: c.process, SystemID: "7", Timeline: 1, End: 90, Shutdown: 90, Clean: true}}
+		act := in.restart()
+		if c.process == health.ProcessRunning {
+			act = in.repair("it does not stream")
+		}
+		if act.Kind != c.want || act.Needs != c.needs {
+			t.Errorf("%s: %q, needs %q (%s%s)", c.name, act.Kind, act.Needs, act.Why, act.Wait)
+		}
+	}
+}
