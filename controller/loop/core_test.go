@@ -377,6 +377,38 @@ func TestStarvedLoopDoesNotBlameTheDisk(t *testing.T) { // L6
 	}
 }
 
+// What the loop lost is taken out of the tick's time, and never more than that tick has waited.
+func TestTicksTimeWithoutWhatTheLoopLost(t *testing.T) { // L6
+	const lost, now = time.Second, time.Hour
+	for _, c := range []struct{ waited, want time.Duration }{{10 * lost, 9 * lost}, {lost / 2, 0}} {
+		l := leader(t, time.Minute)
+		l.decided, l.tickSince = now-decideEvery-lost, now-c.waited
+		l.distrustSelf(now)
+		if got := now - l.tickSince; got != c.want {
+			t.Errorf("it waited %s: %s", c.waited, got)
+		}
+	}
+}
+
+// Who takes a host over waits for the longest lease of all members there.
+func TestHoldOfAHostWithSeveralMembers(t *testing.T) { // L8
+	c := leader(t, time.Minute)
+	conf := *c.state.Platform
+	for _, more := range []struct {
+		name  string
+		lease time.Duration
+	}{{"slow", 20 * time.Second}, {"quick", time.Second}} {
+		conf.Clusters = append(conf.Clusters, platform.Cluster{Name: more.name, Lease: more.lease, Durability: conf.Clusters[0].Durability, Failover: conf.Clusters[0].Failover,
+			Members: []platform.Member{{Name: more.name + "1", Host: "h1", Port: 5433, MayLead: true}}})
+	}
+	c.Applied(apply(t, c.state, state.Command{Platform: &state.SetPlatform{Platform: &conf}}))
+	for host, want := range map[string]time.Duration{"h1": 20 * time.Second, "h2": lease, "h9": platform.DefaultLease} {
+		if got := c.hold(host); got != platform.CountOut(want) {
+			t.Errorf("%s: %s, want the count-out of %s", host, got, want)
+		}
+	}
+}
+
 func TestFirstTickIsTriedAgain(t *testing.T) {
 	c := NewCore("c1", time.Minute)
 	c.Applied(born(t))

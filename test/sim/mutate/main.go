@@ -20,6 +20,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"mainstay/test/sim/world"
 )
 
 // core is what is mutated: where the protocol is decided.
@@ -36,10 +38,12 @@ type mutation struct {
 	old, new string
 }
 
-func (m mutation) String() string { return fmt.Sprintf("%s:%d: %s -> %s", m.file, m.line, m.old, m.new) }
+func (m mutation) String() string {
+	return fmt.Sprintf("%s:%d: %s -> %s", m.file, m.line, m.old, m.new)
+}
 
 func main() {
-	seeds := flag.Int("seeds", 2000, "scenarios to play against each mutation")
+	seeds := flag.Int("seeds", 2000, "plain scenarios to play against each mutation; a quarter as many with app servers")
 	only := flag.String("only", "", "only where the line FILE:LINE: OLD -> NEW contains this")
 	list := flag.Bool("list", false, "list them, and change nothing")
 	flag.Parse()
@@ -145,12 +149,19 @@ func try(ctx context.Context, tree string, m mutation, seeds int) (fate string, 
 		fate = noBuild
 	case !passes("test", "-count=1", "-timeout=5m", "./"+filepath.Dir(m.file)):
 		fate = byUnits
-	case exec.CommandContext(ctx, simulator, "-first", "1", "-seeds", strconv.Itoa(seeds)).Run() != nil:
+	case !plays(ctx, simulator, 1, seeds) || !plays(ctx, simulator, world.EstatesFrom, seeds/estatesShare):
 		fate = bySimulate
 	default:
 		fate = survives
 	}
 	return fate, ctx.Err()
+}
+
+// estatesShare: for so many plain scenarios one with an estate is played, which takes longer.
+const estatesShare = 4
+
+func plays(ctx context.Context, simulator string, first uint64, seeds int) bool {
+	return exec.CommandContext(ctx, simulator, "-first", strconv.FormatUint(first, 10), "-seeds", strconv.Itoa(seeds)).Run() == nil
 }
 
 // mutations are those of the files of a package, but for its tests.
@@ -173,7 +184,9 @@ func mutations(dir string) (all []mutation, err error) {
 			return nil, err
 		}
 		ast.Inspect(f, func(n ast.Node) bool {
-			from, to, put := turn(n, func(e ast.Expr) string { return string(src[fset.Position(e.Pos()).Offset:fset.Position(e.End()).Offset]) })
+			from, to, put := turn(n, func(e ast.Expr) string {
+				return string(src[fset.Position(e.Pos()).Offset:fset.Position(e.End()).Offset])
+			})
 			if put != "" {
 				a, b := fset.Position(from), fset.Position(to)
 				all = append(all, mutation{file, a.Line, a.Offset, b.Offset, string(src[a.Offset:b.Offset]), put})
