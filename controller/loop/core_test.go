@@ -409,6 +409,33 @@ func TestHoldOfAHostWithSeveralMembers(t *testing.T) { // L8
 	}
 }
 
+// An agent that has only app servers reports at the heartbeat of the cluster with the shortest lease among those they live with: their
+// permits, five of its heartbeats, come with the answers.
+func TestAppServersAgentKeepsTheHeartbeat(t *testing.T) {
+	c := leader(t, time.Minute)
+	conf := *c.state.Platform
+	conf.Hosts = append(conf.Hosts, platform.Host{Name: "a1", Site: "east"})
+	conf.Clusters = append(conf.Clusters, platform.Cluster{Name: "quick", Lease: time.Second, Durability: conf.Clusters[0].Durability, Failover: conf.Clusters[0].Failover,
+		Members: []platform.Member{{Name: "q1", Host: "h2", Port: 5433, MayLead: true}}})
+	for _, needs := range []string{"feed", "quick"} {
+		conf.Apps = append(conf.Apps, platform.App{Name: "web-" + needs, Needs: []string{needs}, Run: platform.RunWithPrimary, Minimum: 1,
+			Instances: []platform.Instance{{Name: "i-" + needs, Site: "east", Host: "a1"}}})
+	}
+	s := apply(t, c.state, state.Command{Platform: &state.SetPlatform{Platform: &conf}})
+	s, err := state.Apply(s, s.Index+1, state.Command{Cluster: "quick", Birth: &state.BirthOf{Member: "q1", Guarded: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, app := range s.Apps {
+		app.Site = "east"
+	}
+	c.Applied(s)
+	a := &wire.ReportAnswer{}
+	if got := c.permits(&health.Report{Host: "a1", RunID: "r"}, time.Minute, a); got != platform.Heartbeat(time.Second) {
+		t.Errorf("heartbeat %s, instances %+v", got, a.Instances)
+	}
+}
+
 func TestFirstTickIsTriedAgain(t *testing.T) {
 	c := NewCore("c1", time.Minute)
 	c.Applied(born(t))
