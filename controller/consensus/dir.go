@@ -193,7 +193,7 @@ func writeSynced(path string, data []byte) error {
 
 // distrust is a StoreError of this log.
 func distrust(o Options, path, problem string, err error) error {
-	return &StoreError{Path: path, Problem: problem, Name: o.Name, Dir: o.Dir, Err: err}
+	return &StoreError{Path: path, Problem: problem, Name: o.Name, Address: o.Address, Dir: o.Dir, Err: err}
 }
 
 // openError makes an operator's error of one of bbolt's.

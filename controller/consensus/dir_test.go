@@ -93,7 +93,8 @@ func TestFolderNotToBeTrusted(t *testing.T) {
 				t.Fatalf("want a StoreError, have %v", err)
 			}
 			if !strings.HasSuffix(se.Path, c.path) || !strings.Contains(err.Error(), c.says) ||
-				!strings.Contains(err.Error(), "move "+n.dir+" away") || !strings.Contains(err.Error(), "mainstay controllers remove "+n.name) {
+				!strings.Contains(err.Error(), "move "+n.dir+" away") || !strings.Contains(err.Error(), "mainstay controllers remove "+n.name) ||
+				!strings.Contains(err.Error(), "mainstay controllers add "+n.address+"`") {
 				t.Errorf("%v\nwant %q about %q", err, c.says, c.path)
 			}
 			if err := os.Rename(n.dir, n.dir+"-away"); err != nil {

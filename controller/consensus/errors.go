@@ -41,6 +41,7 @@ type StoreError struct {
 	Path    string // of the file
 	Problem string
 	Name    string // of this controller
+	Address string // by which the others reach it
 	Dir     string // to be moved away
 	Err     error  // nil, or the cause
 }
@@ -50,8 +51,8 @@ func (e *StoreError) Error() string {
 	if e.Err != nil {
 		s += " (" + e.Err.Error() + ")"
 	}
-	return s + fmt.Sprintf("; stop this controller, move %s away, and join anew: `mainstay controllers remove %s`, then `mainstay controllers add %s`",
-		filepath.Clean(e.Dir), e.Name, e.Name)
+	return s + fmt.Sprintf("; stop this controller, move %s away, `mainstay controllers remove %s`, start it again with an empty folder, and let it join anew: `mainstay controllers add %s`",
+		filepath.Clean(e.Dir), e.Name, e.Address)
 }
 
 func (e *StoreError) Unwrap() error { return e.Err }
