@@ -126,6 +126,9 @@ func seed(t *testing.T) string {
 		check(t, i.start(ctx, true))
 		check(t, i.exec(ctx, "CREATE TABLE public.t (n int)"))
 		check(t, i.exec(ctx, "CREATE TABLE public.v AS SELECT generate_series(1, 100) AS n"))
+		check(t, i.exec(ctx, "UPDATE pg_database SET datistemplate = false")) // what nobody connects to need not be copied each time
+		check(t, i.exec(ctx, "DROP DATABASE template0"))
+		check(t, i.exec(ctx, "DROP DATABASE template1"))
 		check(t, i.stop(ctx))
 		seedData.dir = dir
 	})
