@@ -16,7 +16,7 @@ import (
 func TestPostgres(t *testing.T) {
 	for _, file := range []string{"receiver", "seal", "sync", "promotion", "recovery", "rewind"} {
 		t.Run(file, func(t *testing.T) {
-			conforms(t, file,
+			Check(t, file,
 				func(_ *testing.T, seed uint64) Driver { return newServers(&modelServers{seed: seed}) },
 				func(t *testing.T) Driver { return newServers(newRealServers(t)) })
 		})

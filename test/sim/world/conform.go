@@ -31,29 +31,44 @@ type Server struct {
 	Holds, Shows      []uint64     // writes that its WAL has up to End, and those that a query on it shows
 }
 
-// NewServers makes them; a seed says how long things take.
-func NewServers(seed uint64, names ...string) *Servers {
+// bare is a world in which nothing happens.
+func bare(seed uint64) *World {
 	w := &World{seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), counts: map[string]int{}}
 	w.net, w.raft = &network{w: w}, newRaft(w)
+	return w
+}
+
+// bareMember has a host of its own, whose agent does not run.
+func (w *World) bareMember(c *cluster, name string) *minder {
+	h := &host{w: w, name: name, node: w.net.join(name, name), up: true, clock: newClock(w.rand, 0)}
+	h.agent = &agent{host: h, w: w}
+	m := &minder{w: w, host: h, cluster: c, name: name}
+	m.pg, m.guard = &postgres{w: w, m: m}, newGuard(m)
+	h.members, c.members, w.hosts = []*minder{m}, append(c.members, m), append(w.hosts, h)
+	return m
+}
+
+// pass lets time go by.
+func (w *World) pass(d time.Duration) { w.runUntil(w.now+d, func() bool { return false }) }
+
+// NewServers makes them; a seed says how long things take.
+func NewServers(seed uint64, names ...string) *Servers {
+	w := bare(seed)
 	s := &Servers{w: w, c: &cluster{w: w, name: "conform", check: invariant.New()}, replies: map[uint64]bool{}}
 	first := &postgres{w: w}
 	for _, name := range names {
-		h := &host{w: w, name: name, node: w.net.join(name, name), up: true, clock: newClock(w.rand, 0)}
-		h.agent = &agent{host: h, w: w}
-		m := &minder{w: w, host: h, cluster: s.c, name: name}
-		m.pg, m.guard = &postgres{w: w, m: m}, newGuard(m)
+		m := w.bareMember(s.c, name)
 		if first.m == nil {
 			first = m.pg
 			first.initialise()
 		}
 		m.pg.present, m.pg.asPrimary, m.pg.clean, m.pg.wal, m.pg.shutdown = true, true, true, slices.Clip(first.wal), first.shutdown
-		h.members, s.c.members, w.hosts = []*minder{m}, append(s.c.members, m), append(w.hosts, h)
 	}
 	return s
 }
 
 // Pass lets time go by.
-func (s *Servers) Pass(d time.Duration) { s.w.runUntil(s.w.now+d, func() bool { return false }) }
+func (s *Servers) Pass(d time.Duration) { s.w.pass(d) }
 
 // Look is what can be seen of a member.
 func (s *Servers) Look(name string) Server {
