@@ -44,21 +44,21 @@ type store interface {
 // at a kill, kept is either.
 type storeScript struct {
 	store
-	begun uint64
+	before, begun uint64 // what was acknowledged when the last promise was begun, and that promise
 }
 
 func (s *storeScript) Do(_ context.Context, step conform.Step) (string, error) {
 	switch step.Verb {
 	case "promise":
 		n, err := strconv.ParseUint(step.Args[0], 10, 64)
-		s.begun = n
+		s.before, s.begun = s.Told(), n
 		return "", errors.Join(err, s.Promise(n))
 	case "told":
 		return epochText(s.Told()), nil
 	case "kept":
-		kept, told := s.Kept(), s.Told()
-		either := fmt.Sprintf("%d or %d", told, s.begun)
-		if step.Want == either && (kept == told || kept == s.begun) {
+		kept := s.Kept()
+		either := fmt.Sprintf("%d or %d", s.before, s.begun)
+		if step.Want == either && (kept == s.before || kept == s.begun) && kept >= s.Told() {
 			return either, nil
 		}
 		return epochText(kept), nil

@@ -17,6 +17,7 @@ import (
 
 // TestDevice: the model of a fence device against fencing/device, with a program for the device itself.
 func TestDevice(t *testing.T) {
+	t.Parallel()
 	Check(t, "device",
 		func(_ *testing.T, seed uint64) Driver { return powerScript{&modelPower{world.NewPower(seed)}} },
 		func(t *testing.T) Driver { return powerScript{newProgramPower(t)} })

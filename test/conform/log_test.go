@@ -19,6 +19,7 @@ import (
 
 // TestLog: the model of the replicated log and of who leads it against controller/consensus, three nodes in this process.
 func TestLog(t *testing.T) {
+	t.Parallel() // it waits, mostly
 	Check(t, "log",
 		func(_ *testing.T, seed uint64) Driver {
 			return newLogScript(&modelControllers{world.NewControllers(seed, voters...)})
@@ -29,6 +30,9 @@ func TestLog(t *testing.T) {
 func newLogScript(c controllers) Driver {
 	return &logScript{controllers: c, named: map[string]string{}, cut: map[string]bool{}}
 }
+
+// heartbeat is long enough that no leader is lost on a busy machine.
+const heartbeat = time.Second
 
 var voters = []string{"c1", "c2", "c3"}
 
@@ -199,7 +203,7 @@ func (n *nodes) Start(name string) {
 	v.log, err = consensus.Open(consensus.Options{
 		Dir: v.dir, Name: name, Address: v.address, Listener: mux.Raft(),
 		Dial:      func(ctx context.Context, to string) (net.Conn, error) { return n.dial(ctx, v, to) },
-		Heartbeat: 400 * time.Millisecond, Election: 400 * time.Millisecond, Lease: 400 * time.Millisecond,
+		Heartbeat: heartbeat, Election: heartbeat, Lease: heartbeat,
 	}, v.machine)
 	check(n.t, err)
 }

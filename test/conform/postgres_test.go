@@ -14,6 +14,7 @@ import (
 
 // TestPostgres: the model of PostgreSQL, its streams and its network against PostgreSQL as controller/postgres drives it.
 func TestPostgres(t *testing.T) {
+	t.Parallel()
 	for _, file := range []string{"receiver", "seal", "sync", "promotion", "recovery", "rewind"} {
 		t.Run(file, func(t *testing.T) {
 			Check(t, file,
