@@ -187,12 +187,25 @@ func (r *realServers) server(name string) *realServer {
 	return s
 }
 
-// start returns once a primary is writable; a standby may not answer yet.
+// start returns once a primary is writable, or a standby's postmaster is there: it may not answer yet.
 func (s *realServer) start(ctx context.Context, primary bool) error {
 	if err := s.WriteSettings(ctx, s.settings); err != nil {
 		return err
 	}
-	if _, err := s.Start(ctx, postgres.StartOptions{AsPrimary: primary}); err != nil || !primary {
+	p, err := s.Start(ctx, postgres.StartOptions{AsPrimary: primary})
+	if err != nil {
+		return err
+	}
+	err = until(ctx, func() (bool, error) {
+		select {
+		case <-p.Done():
+			return false, fmt.Errorf("%s ended at once: %w", s.Member, p.Err())
+		default:
+		}
+		_, _, runs := s.Running()
+		return runs, nil
+	})
+	if err != nil || !primary {
 		return err
 	}
 	return errors.Join(s.WaitWritable(ctx), s.RestoreStandbySignal(ctx))
