@@ -168,7 +168,8 @@ type voter struct {
 
 func newNodes(t *testing.T) *nodes {
 	t.Helper()
-	n := &nodes{t: t, all: map[string]*voter{}, outcomes: map[string]consensus.Pending{}, cut: map[string]bool{}, conns: map[[2]string][]net.Conn{}}
+	n := &nodes{t: t, all: map[string]*voter{}, outcomes: map[string]consensus.Pending{}}
+	n.cut, n.conns = map[string]bool{}, map[[2]string][]net.Conn{}
 	certs := t.TempDir()
 	check(t, identity.InitCA(certs, "conform"))
 	var servers []consensus.Server

@@ -86,17 +86,18 @@ func instance(t *testing.T, dir, name string) *postgres.Instance {
 	}
 	defer l.Close()
 	return &postgres.Instance{
-		Member: name, Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"), Log: filepath.Join(dir, "log"),
-		Listen: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, Binaries: b, Owner: o,
+		Member: name, Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"),
+		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, Binaries: b, Owner: o,
 		Replication: postgres.Credentials{User: "postgres", Passfile: filepath.Join(dir, "passfile")}, // see trust: there is no password
 	}
 }
 
 const (
 	trust = "local all all peer map=mainstay\nhost all postgres 127.0.0.1/32 trust\nhost replication postgres 127.0.0.1/32 trust\n"
-	// Nothing is written that no case asks for, a server that is killed leaves no shared memory behind, and a query that stands in the way of replay is not ended for that.
-	calm = "fsync = off\ndynamic_shared_memory_type = mmap\nautovacuum = off\nbgwriter_delay = 10s\ncheckpoint_timeout = 1h\nshared_buffers = 16MB\nmax_connections = 30\n" +
-		"max_standby_streaming_delay = -1\nmax_standby_archive_delay = -1\n"
+	// Nothing is written that no case asks for, a server that is killed leaves no shared memory behind, and a query that stands in
+	// the way of replay is not ended for that.
+	calm = "fsync = off\ndynamic_shared_memory_type = mmap\nautovacuum = off\nbgwriter_delay = 10s\ncheckpoint_timeout = 1h\n" +
+		"shared_buffers = 16MB\nmax_connections = 30\nmax_standby_streaming_delay = -1\nmax_standby_archive_delay = -1\n"
 )
 
 // seedData is what every member begins with: a primary's data, stopped cleanly. It is made once.
@@ -244,7 +245,8 @@ func (s *realServer) kill() error {
 // client is a pool of clients' connections.
 func (s *realServer) client() *sql.DB {
 	if s.db == nil {
-		db, err := sql.Open("postgres", fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=disable connect_timeout=20", s.Port))
+		const to = "host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=disable connect_timeout=20"
+		db, err := sql.Open("postgres", fmt.Sprintf(to, s.Port))
 		if err != nil {
 			panic(err) // the text above is wrong
 		}
@@ -315,6 +317,10 @@ func (r *realServers) Point(ctx context.Context, name, upstream string) error {
 	return s.Apply(ctx, map[string]string{"primary_conninfo": s.settings.PrimaryConnInfo}, nil)
 }
 
+// writtenSQL is whether a client waits for replicas, and where the primary's WAL ends.
+const writtenSQL = `SELECT (SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'SyncRep'),
+	pg_current_wal_flush_lsn(), ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::int`
+
 // Write returns once the commit is flushed: it was acknowledged, or waits.
 func (r *realServers) Write(ctx context.Context, name string, id int) error {
 	s, ended := r.server(name), make(chan struct{})
@@ -338,8 +344,7 @@ func (r *realServers) Write(ctx context.Context, name string, id int) error {
 		var waits int
 		var end string
 		w := written{on: name}
-		err := s.client().QueryRowContext(ctx, `SELECT (SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'SyncRep'),
-			pg_current_wal_flush_lsn(), ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::int`, as).Scan(&waits, &end, &w.timeline)
+		err := s.client().QueryRowContext(ctx, writtenSQL, as).Scan(&waits, &end, &w.timeline)
 		select {
 		case <-ended:
 		default:
@@ -370,7 +375,8 @@ func (r *realServers) Outcome(ctx context.Context, id int) (string, error) {
 
 func (r *realServers) Leave(ctx context.Context, id int) error {
 	s := r.server(r.writes[id].on)
-	if err := s.exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", fmt.Sprintf("client %d", id)); err != nil {
+	const end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1"
+	if err := s.exec(ctx, end, fmt.Sprintf("client %d", id)); err != nil {
 		return err
 	}
 	return until(ctx, func() (bool, error) {
@@ -417,7 +423,8 @@ func (r *realServers) Seal(ctx context.Context, name string) error {
 func (r *realServers) Promote(ctx context.Context, name string, to platform.Timeline, set platform.Set) error {
 	s := r.server(name)
 	settings := postgres.Settings{SyncNames: member.SyncNames(set)}
-	if _, err := s.Instance.Promote(ctx, postgres.Promotion{Settings: settings, Timeline: to, Spare: []int{}, Arm: func() error { return nil }}); err != nil {
+	p := postgres.Promotion{Settings: settings, Timeline: to, Spare: []int{}, Arm: func() error { return nil }}
+	if _, err := s.Instance.Promote(ctx, p); err != nil {
 		return err
 	}
 	s.settings = settings
