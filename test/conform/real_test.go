@@ -97,7 +97,7 @@ const (
 	// Nothing is written that no case asks for, a server that is killed leaves no shared memory behind, and a query that stands in
 	// the way of replay is not ended for that.
 	calm = "fsync = off\ndynamic_shared_memory_type = mmap\nautovacuum = off\nbgwriter_delay = 10s\ncheckpoint_timeout = 1h\n" +
-		"shared_buffers = 16MB\nmax_connections = 30\nmax_standby_streaming_delay = -1\nmax_standby_archive_delay = -1\n"
+		"shared_buffers = 4MB\nmax_connections = 20\nmax_logical_replication_workers = 0\njit = off\nwal_init_zero = off\nmax_standby_streaming_delay = -1\nmax_standby_archive_delay = -1\n"
 )
 
 // seedData is what every member begins with: a primary's data, stopped cleanly. It is made once.
@@ -477,7 +477,7 @@ func (r *realServers) Block(ctx context.Context, name string, blocked bool) erro
 	})
 }
 
-// Delay is a wanted delay of replay.
+// Delay is a wanted delay of replay, which a first commit has met when it returns.
 func (r *realServers) Delay(ctx context.Context, name string, delayed bool) error {
 	s, value := r.server(name), "0"
 	if delayed {
@@ -491,7 +491,17 @@ func (r *realServers) Delay(ctx context.Context, name string, delayed bool) erro
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return s.Reload(ctx)
+	if err := s.Reload(ctx); err != nil || !delayed {
+		return err
+	}
+	up := r.server(s.upstream)
+	return until(ctx, func() (bool, error) { // the startup process takes the setting a moment later
+		if err := up.exec(ctx, "INSERT INTO public.v VALUES (0)"); err != nil {
+			return false, err
+		}
+		st, err := s.status(ctx)
+		return st.StartupWait == "RecoveryApplyDelay", err
+	})
 }
 
 func (r *realServers) Pad(ctx context.Context, name string) error {
