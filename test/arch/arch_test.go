@@ -43,6 +43,11 @@ var forbidden = []struct{ from, to, why string }{
 	{"controller/decide", "controller/operate", "decisions and their execution meet only in the log"},
 	{"test/invariant", "controller/decide", "what checks the decisions must not share their mistakes"},
 	{"controller/state", "controller/wire", "the state must not depend on how it is shown"},
+	{"test/conform", "test/sim/world", "a script must not know which driver plays it, and the agent's tests play some"},
+	{"test/sim/world", "controller/postgres", "a model is compared with the real part by test/conform, and has none of it inside"},
+	{"test/sim/world", "controller/consensus", "a model is compared with the real part by test/conform, and has none of it inside"},
+	{"test/sim/world", "fencing/device", "a model is compared with the real part by test/conform, and has none of it inside"},
+	{"test/sim/world", "controller/agent", "a model is compared with the real part by test/conform, and has none of it inside"},
 }
 
 type pkg struct {

@@ -7,7 +7,8 @@
 // platform between sites, says words and approves. Then everything heals, all must become well; in some
 // scenarios all controllers end for a while, or the primary dies once more and explain's prediction is held to.
 //
-// A model may be more hostile than the thing it stands for, never kinder where a rule of the safety argument leans on it.
+// A model may be more hostile than the thing it stands for, never kinder where a rule of the safety argument leans on it: test/conform
+// puts the same cases to models and real parts, and what those cannot compare is said at the model.
 // It must never look into the core to decide what to do next, and never read a real clock. A seed enters by New; a Result
 // leaves by Run.
 package world

@@ -122,7 +122,8 @@ func (p *postgres) abortClone() {
 	}
 }
 
-// startStandby begins replay at the last restart point: until it waits for WAL at the end, its position understates.
+// startStandby begins replay at the last restart point: until it waits for WAL at the end, its position understates. A wanted delay of
+// replay is a conflict here, which no seal lifts: the real seal lifts a delay where the end is unknown.
 func (p *postgres) startStandby() {
 	p.life++
 	p.running, p.primary, p.stopping, p.clean, p.asPrimary = true, false, false, false, false

@@ -62,7 +62,9 @@ func (m *minder) discards() {
 	}
 }
 
-// rewind cuts the data back to what the primary also holds.
+// rewind cuts the data back to what the primary also holds. pg_rewind brings the primary's newest WAL along, which this does not; and it
+// believes the primary's last checkpoint, so that before one on a new timeline it does nothing and says that it is done: the
+// shell's checkpoint before a rewind is not held to that here.
 func (m *minder) rewind(act member.Act) bool {
 	p, up := m.pg, m.source()
 	if up == nil || p.running || p.timeline() > up.timeline() {

@@ -55,7 +55,9 @@ func (c *connection) state() string {
 }
 
 // connect asks the upstream for a stream. A standby whose WAL is not part of the primary's is refused, but not before its
-// flush position was heard. PostgreSQL tells by timeline and position alone.
+// flush position was heard. PostgreSQL tells by timeline and position alone. It asks from the beginning of its segment on, so a real
+// standby that is past the fork, or ahead, within a segment shows as streaming at times, and adds nothing to what it has. One that is
+// refused shows so too, from when it is connected until it is refused: here it never does.
 func (p *postgres) connect() {
 	up, n := p.upstream, len(p.wal)
 	if n == 0 || !p.w.net.both(p.m.host.node, up.m.host.node) || !up.running || !up.hands(p) || up.stopping || up.hung > p.w.now {
@@ -79,7 +81,7 @@ func (p *postgres) connect() {
 }
 
 // hands: a primary streams to whoever asks, a standby that knows the end of its WAL too; a sealed one only to whom it is to
-// hand that to.
+// hand that to. PostgreSQL's sealed standby hands what it has to whoever asks; only the goals keep others from it.
 func (p *postgres) hands(to *postgres) bool {
 	return p.primary || p.known && (p.pointed != "" || to.fedBy(p))
 }
