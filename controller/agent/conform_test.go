@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/test/conform"
@@ -92,7 +94,7 @@ func TestPromiser(t *testing.T) {
 	if dir == "" {
 		return // it is a process of TestStoreConforms
 	}
-	h, err := openHome(dir)
+	h, err := openHome(dir, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
