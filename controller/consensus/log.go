@@ -48,7 +48,7 @@ type Log struct {
 	raft    *raft.Raft
 	fsm     *fsm
 	store   *store
-	trans   *transport
+	trans   *raft.NetworkTransport
 	quiet   atomic.Bool // raft's own lines: see zapSink
 
 	leading chan bool

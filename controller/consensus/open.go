@@ -120,11 +120,9 @@ func (l *Log) replay(o Options, config *raft.Config, files *raft.FileSnapshotSto
 	if err != nil {
 		return err
 	}
-	stream := newStream(o)
-	network := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: stream, MaxPool: 3, Timeout: max(4*o.Heartbeat, time.Second), Logger: config.Logger,
+	l.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: newStream(o), MaxPool: 3, Timeout: max(4*o.Heartbeat, time.Second), Logger: config.Logger,
 	})
-	l.trans = &transport{NetworkTransport: network, ctx: stream.ctx, sent: map[raft.ServerID]time.Time{}}
 	l.store.mayFail.Store(true)
 	l.raft, err = newRaft(config, l.fsm, logs, l.store, &snapshots{files, l.fsm}, l.trans)
 	l.store.mayFail.Store(false)
