@@ -14,8 +14,12 @@ import (
 	"mainstay/controller/wire"
 )
 
-// logsKnown bounds how many logs are remembered: each that joins anew is another one.
-const logsKnown = 256
+const (
+	// logsKnown bounds how many logs are remembered: each that joins anew is another one.
+	logsKnown = 256
+	// formerKnown bounds how many ended processes of one are: votes of one that has just ended may still arrive.
+	formerKnown = 8
+)
 
 // confirmed remembers which entries the logs of other controllers have had, as they said with their votes: who starts without one
 // of them was put back to an older state (S3). It implements api.Confirmed.
@@ -28,6 +32,7 @@ type confirmed struct {
 type logKnown struct {
 	process       string
 	entry, before uint64
+	former        []string // the processes before it
 }
 
 // Note takes in that process has had all entries up to entry in the log with that id.
@@ -41,10 +46,15 @@ func (c *confirmed) Note(id, process string, entry uint64) {
 	if c.logs == nil {
 		c.logs = map[string]logKnown{}
 	}
-	if k.process != process {
-		k = logKnown{process: process, before: max(k.before, k.entry)}
+	switch {
+	case slices.Contains(k.former, process): // late: it is not followed by the one that followed it
+		k.before = max(k.before, entry)
+	case k.process != process:
+		former := append(slices.Clone(k.former), k.process)
+		k = logKnown{process: process, entry: entry, before: max(k.before, k.entry), former: former[max(0, len(former)-formerKnown):]}
+	default:
+		k.entry = max(k.entry, entry)
 	}
-	k.entry = max(k.entry, entry)
 	c.logs[id] = k
 }
 

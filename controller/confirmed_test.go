@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -43,10 +44,24 @@ func TestConfirmed(t *testing.T) {
 			t.Errorf("after it was put back, before %s: %d, want %d", q.process, got, q.want)
 		}
 	}
+	c.Note("c1-1", "q", 900)
+	c.Note("c1-1", "p", 8) // late again, after its successor's: what that has had is not of a process before it
+	if got := c.Before("c1-1", "q"); got != 8 {
+		t.Errorf("before q: %d, want 8", got)
+	}
+	if got := c.Before("c1-1", "r"); got != 900 {
+		t.Errorf("before r: %d, want 900", got)
+	}
+	for i := range 3 * formerKnown {
+		c.Note("c3-3", fmt.Sprint(i), 1)
+	}
+	if n := len(c.logs["c3-3"].former); n != formerKnown {
+		t.Errorf("%d processes are remembered", n)
+	}
 	for i := range 2 * logsKnown {
 		c.Note(strings.Repeat("x", i), "p", 1)
 	}
-	if len(c.logs) != logsKnown || c.Before("c1-1", "r") != 7 {
+	if len(c.logs) != logsKnown || c.Before("c1-1", "r") != 900 {
 		t.Errorf("%d logs are remembered, and of c1-1 entry %d", len(c.logs), c.Before("c1-1", "r"))
 	}
 }

@@ -126,7 +126,7 @@ func TestVotesOfAnother(t *testing.T) {
 	if r := refusal(t, post(identity.RoleOperator, "c2", votes)); r.Status != http.StatusForbidden {
 		t.Error("an operator's: ", r)
 	}
-	for path, want := range map[string]int{"/v1/votes?log=c3-1&entry=4": http.StatusForbidden, "/v1/votes?log=c2-1&entry=x": http.StatusBadRequest} {
+	for path, want := range map[string]int{"/v1/votes?log=c3-1&entry=4": http.StatusForbidden, "/v1/votes?log=c2-x-1&entry=4": http.StatusForbidden, "/v1/votes?log=c2&entry=4": http.StatusForbidden, "/v1/votes?log=c2-1&entry=x": http.StatusBadRequest} {
 		err := b.client(identity.RoleController, "c2").DoAt(b.ctx(5*time.Second), n.cfg.Advertise, "POST", path, votes, nil)
 		if r := refusal(t, err); r.Status != want {
 			t.Errorf("%s: %v", path, r)

@@ -26,7 +26,7 @@ func (a *API) votes(ctx context.Context, q *request) (any, error) {
 		switch {
 		case err != nil:
 			return nil, badRequest("entry: %v", err)
-		case !strings.HasPrefix(log, q.who.Name+"-"):
+		case log[:max(0, strings.LastIndexByte(log, '-'))] != q.who.Name:
 			return nil, forbidden("the certificate is for controller %s, and %s is the log of another", q.who.Name, log)
 		}
 		a.Confirmed.Note(log, v.Began, entry)

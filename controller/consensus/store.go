@@ -44,21 +44,25 @@ func (s *store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l})
 
 // StoreLogs implements raft.LogStore.
 func (s *store) StoreLogs(l []*raft.Log) error {
-	err := s.timed(func() error { return s.BoltStore.StoreLogs(l) })
-	if err == nil && len(l) > 0 {
-		s.lately.note(func(h *held) { h.index = l[len(l)-1].Index })
-	}
-	return err
+	return s.timed(func() error {
+		err := s.BoltStore.StoreLogs(l)
+		if err == nil && len(l) > 0 {
+			s.lately.note(func(h *held) { h.index = l[len(l)-1].Index })
+		}
+		return err
+	})
 }
 
 // DeleteRange implements raft.LogStore: raft takes back its last entries, or drops the first ones.
 func (s *store) DeleteRange(min, max uint64) error {
-	s.lately.note(func(h *held) {
-		if max >= h.index {
-			h.index = min - 1
-		}
+	return s.timed(func() error {
+		s.lately.note(func(h *held) {
+			if max >= h.index {
+				h.index = min - 1
+			}
+		})
+		return s.BoltStore.DeleteRange(min, max)
 	})
-	return s.timed(func() error { return s.BoltStore.DeleteRange(min, max) })
 }
 
 // Set implements raft.StableStore.
