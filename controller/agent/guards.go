@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,11 +45,13 @@ type resting struct {
 // replicas.
 const restFor = 2 * time.Second
 
-// rests returns what idle guards have said, as long as it holds.
+// rests returns what idle guards have said, as long as it holds. The caller owns the list in it: reports add to theirs while earlier
+// ones are still being sent.
 func (g *guards) rests(postmaster int, now time.Duration) (guard.Status, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	r := &g.idle
+	r := g.idle
+	r.status.Missing = slices.Clone(r.status.Missing)
 	return r.status, r.asked != 0 && now-r.asked < restFor && r.bids == g.bids && r.postmaster == postmaster
 }
 
@@ -59,6 +62,7 @@ func (g *guards) asked(st guard.Status, err error, bids uint64, postmaster int, 
 	g.idle = resting{}
 	if err == nil && st.Twin && st.Guards[0].State == machine.Idle && st.Guards[1].State == machine.Idle {
 		g.idle = resting{st, now, bids, postmaster}
+		g.idle.status.Missing = slices.Clone(st.Missing)
 	}
 }
 

@@ -96,3 +96,22 @@ func TestGuardsBoundToAnEpoch(t *testing.T) {
 		}
 	}
 }
+
+// Each report may add to what idle guards have said to be missing, without a change to the ones before it, which may be on their way.
+func TestRestingGuardsShareNothing(t *testing.T) {
+	said := guard.Status{Twin: true, Missing: append(make([]string, 0, 4), "a keeper")}
+	said.Guards[0].State, said.Guards[1].State = machine.Idle, machine.Idle
+	var g guards
+	g.asked(said, nil, g.told(), 7, time.Hour)
+	first, ok := g.rests(7, time.Hour+1)
+	second, alike := g.rests(7, time.Hour+2)
+	if !ok || !alike {
+		t.Fatal("idle guards are asked again")
+	}
+	lists := [][]string{append(said.Missing, "asked"), append(first.Missing, "first"), append(second.Missing, "second")}
+	for i, want := range []string{"asked", "first", "second"} {
+		if got := lists[i]; len(got) != 2 || got[1] != want {
+			t.Errorf("%s: %q", want, got)
+		}
+	}
+}
