@@ -86,6 +86,8 @@ type minder struct {
 
 	// Of the minder's goroutine alone.
 	looking  chan struct{} // closed when the look under way has ended; nil while there is none
+	lookOf   int           // acts, when the newest look was begun
+	acts     int           // that have ended and changed what a look shows
 	failures int           // acts in a row that failed
 	lastAct  member.Kind
 
@@ -151,10 +153,12 @@ func (m *minder) run(ctx context.Context) (released bool) {
 				m.endGuards()
 				return true
 			}
-			look = m.lastAct != member.Persist
+			if look = m.lastAct != member.Persist; look {
+				m.acts++
+			}
 		case <-timer.C:
 		case <-m.looking: // it was overdue, and is none now
-			m.looking, look = nil, false
+			m.looking, look = nil, m.lookOf != m.acts
 		case <-m.kick:
 			look = m.gonePostmaster() // a new goal or lease changes nothing that a look would show
 		}

@@ -28,7 +28,7 @@ func (m *minder) observe(ctx context.Context) {
 		return
 	}
 	done := make(chan struct{})
-	m.looking = done
+	m.looking, m.lookOf = done, m.acts
 	m.mu.Lock()
 	m.looks.begin(boottime.Now())
 	m.mu.Unlock()
@@ -66,9 +66,17 @@ func (m *minder) overdue() bool {
 	return m.looking != nil
 }
 
-// meanwhile is what may be done while a look is overdue: what was seen last is old, so only to end the member.
+// outlived tells whether what was seen last may be from before the end of the last act, which changed it.
+func (m *minder) outlived() bool { return m.looking != nil || m.lookOf != m.acts }
+
+// meanwhile is what may be done before there is a look at what the last act left.
 func (m *minder) meanwhile(act member.Act) member.Act {
-	if m.looking == nil || act.Kind == member.Kill || act.Kind == member.Persist {
+	if !m.outlived() {
+		return act
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if act.Blind(m.durable) {
 		return act
 	}
 	return member.Act{Kind: member.Nothing, Durable: act.Durable, Wait: "a look at the member, which is not answered"}

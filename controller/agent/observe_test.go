@@ -100,8 +100,16 @@ func TestObserveLeavesAHungLook(t *testing.T) {
 	if act := m.meanwhile(member.Act{Kind: member.Kill}); act.Kind != member.Kill {
 		t.Error("it must still be able to end the member: ", act)
 	}
-	if act := m.meanwhile(member.Act{Kind: member.StartPrimary}); act.Kind != member.Nothing || act.Wait == "" {
-		t.Error("what it saw is old: ", act)
+	epoch := platform.Epoch{Generation: 1, Number: 2}
+	closed, promised := member.Act{Kind: member.Persist}, member.Act{Kind: member.Persist}
+	closed.Durable.Closed, promised.Durable.Epoch = epoch, epoch
+	for _, act := range []member.Act{closed, {Kind: member.StartPrimary}} {
+		if got := m.meanwhile(act); got.Kind != member.Nothing || got.Wait == "" {
+			t.Error("what it saw is old: ", got)
+		}
+	}
+	if act := m.meanwhile(promised); act.Kind != member.Persist {
+		t.Error("a promise needs no look: ", act)
 	}
 	close(hanging)
 	if m.overdue() {
@@ -110,6 +118,14 @@ func TestObserveLeavesAHungLook(t *testing.T) {
 	m.observe(t.Context())
 	if act := m.meanwhile(member.Act{Kind: member.StartPrimary}); m.looking != nil || act.Kind != member.StartPrimary {
 		t.Error("it looks again: ", act)
+	}
+	m.acts++ // one has ended since that look was begun
+	if act := m.meanwhile(closed); act.Kind != member.Nothing {
+		t.Error("the look is of before the act: ", act)
+	}
+	m.observe(t.Context())
+	if act := m.meanwhile(closed); act.Kind != member.Persist {
+		t.Error("it has looked since: ", act)
 	}
 }
 

@@ -149,6 +149,13 @@ type Act struct {
 	Wait string
 }
 
+// Blind tells whether a member that has promised d may do the act on a sight that is old: one from before the last act ended, or of
+// a look that is not answered. That is to end it, and to promise what no sight is needed for. To close an epoch is to say that its
+// primary has ended, which a sight from before its start seems to show (S4).
+func (a Act) Blind(d Durable) bool {
+	return a.Kind == Kill || a.Kind == Persist && a.Durable.Closed == d.Closed && a.Durable.Incarnation == d.Incarnation
+}
+
 // rewindsFail is how many rewinds in a row may fail before the data is rebuilt.
 const rewindsFail = 3
 

@@ -30,6 +30,9 @@ func (m *minder) duration(k member.Kind) time.Duration {
 // act carries an act out. Its promises are on disk first, unless they hold only once it is done.
 func (m *minder) act(act member.Act) {
 	m.acting, m.cancel = true, false
+	if m.dim > m.w.now { // its looks go on, and the one that the end of the act finds was begun before
+		m.unseen = m.w.now + m.w.span(0, 2*time.Second)
+	}
 	m.w.trace("%s: %s (%s) goal %s %s", m.name, act.Kind, act.Why, m.goal.Kind, m.goal.Epoch)
 	late := act.Kind == member.Rewind || act.Kind == member.Clone || act.Kind == member.Adopt
 	if act.Kind == member.Rewind || act.Kind == member.Clone {
@@ -106,7 +109,7 @@ func (m *minder) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 	case member.Disarm:
 		ok = m.disarm()
 	case member.StartStandby:
-		if ok = m.disarm() && !p.running; ok {
+		if ok = m.disarm() && !p.running && p.rotten == ""; ok {
 			m.point(goal)
 			p.startStandby()
 			m.memory.StreamedAt = m.host.now()
@@ -161,7 +164,7 @@ func (m *minder) takeOver(act member.Act) bool {
 		return false
 	}
 	switch {
-	case act.Kind == member.StartPrimary && !p.running:
+	case act.Kind == member.StartPrimary && !p.running && p.rotten == "":
 		p.show(lastOf(m.goal))
 		p.startPrimary(act.Durable.Ran)
 	case act.Kind == member.Promote && p.running && !p.primary:

@@ -53,6 +53,9 @@ func (a *agent) stop() {
 func (a *agent) on(d time.Duration, f func()) { a.lets(d, call(f)) }
 
 func (a *agent) lets(d time.Duration, what happening) {
+	if !a.up {
+		return // what happens to its host is nothing to an agent that does not run
+	}
 	if slow := a.host.slow; slow > 0 {
 		d *= time.Duration(slow)
 	}

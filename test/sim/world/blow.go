@@ -21,7 +21,7 @@ const slack = 2 * time.Second
 
 // blows strikes every third scenario once all is well; nothing else is wrong any more.
 func (w *World) blows() bool {
-	if w.ill() || w.rand.IntN(3) > 0 {
+	if w.ill() || w.ordered() || w.rand.IntN(3) > 0 {
 		return false
 	}
 	c := w.clusters[w.rand.IntN(len(w.clusters))]
@@ -59,7 +59,7 @@ func (w *World) follow(c *cluster, lost *minder) {
 
 // blackout ends all controllers of a platform that is well, mostly, for a few leases: its primaries go on (S6).
 func (w *World) blackout() bool {
-	if w.ill() || w.rand.IntN(5) > 0 {
+	if w.ill() || w.ordered() || w.rand.IntN(5) > 0 {
 		return false
 	}
 	w.trace("LAST all controllers end")
@@ -82,6 +82,11 @@ func (w *World) blackout() bool {
 		k.restart()
 	}
 	return true
+}
+
+// ordered tells whether a host's power is about to be switched: an order that was sent is carried out without any controller.
+func (w *World) ordered() bool {
+	return slices.ContainsFunc(w.hosts, func(h *host) bool { return h.power != nil && h.power.orders > 0 })
 }
 
 // stopped says what keeps clients from writing, "" for nothing.

@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,11 +93,12 @@ func (c *cluster) streaming(primary *postgres) (n int) {
 	return n
 }
 
-// hopeless tells whether what was destroyed is needed to prove that nothing is lost: then waiting for an operator is right.
+// hopeless tells whether what was destroyed is needed to prove that nothing is lost, or was the only data of a cluster that has
+// yet to open: then waiting for an operator is right.
 func (c *cluster) hopeless() bool {
 	s := c.state()
 	if s.Attempt == nil {
-		return false
+		return s.SystemID == "" && slices.Contains(c.destroyed, s.Primary)
 	}
 	for _, gone := range c.destroyed {
 		if gone == s.Primary {

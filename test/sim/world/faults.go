@@ -32,7 +32,7 @@ var (
 		(*World).shorten, (*World).aftershock, (*World).aftershock, (*World).cutAtStop, (*World).cutAtStop, (*World).stubborn, (*World).stubborn, (*World).stutter, (*World).restartInSeal,
 		(*World).sleeper, (*World).sleeper, (*World).ahead, (*World).ahead, (*World).ahead, (*World).darkness, (*World).darkness, (*World).refenced, (*World).refenced, (*World).pausedFence,
 		(*World).half, (*World).half, (*World).unconfirmed, (*World).unconfirmed, (*World).unheld, (*World).unheld, (*World).beyond, (*World).beyond,
-		(*World).raised,
+		(*World).raised, (*World).dimly,
 	}
 )
 
@@ -101,6 +101,7 @@ func (w *World) heal() {
 		h.stalled, h.filled, h.slow = 0, 0, 0
 		for _, m := range h.members {
 			m.pg.lag, m.pg.conflict, m.pg.hung, m.pg.onStop = 0, min(m.pg.conflict, w.now), 0, nil
+			m.dim, m.unseen = 0, 0
 		}
 		for _, m := range h.apps {
 			m.server.sick = false

@@ -100,9 +100,9 @@ func (w *World) promotion(c *cluster, was *state.Cluster, p *state.Promote) {
 	switch {
 	case chosen == old:
 		w.counts["restart in place"]++
-	case p.Clean:
+	case p.Clean && chosen.pg.present: // its disk may be lost since it was heard
 		c.check.HandedOver(w.now, old.name, chosen.name, missing(old.pg, chosen.pg))
-	case was.Attempt.To == "" && !c.check.Excused() && chosen.pg.present: // its disk may be lost since it was heard
+	case was.Attempt.To == "" && !p.Clean && !c.check.Excused() && chosen.pg.present:
 		c.check.Chosen(w.now, c.candidate(chosen, was), c.passedOver(chosen, was, p))
 	}
 }

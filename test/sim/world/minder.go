@@ -27,6 +27,7 @@ type minder struct {
 
 	pg    *postgres
 	guard *guard
+	dim   time.Duration // until when a look may take long
 	run
 }
 
@@ -50,6 +51,7 @@ type run struct {
 	keptUnder string
 	seen      member.Seen // the last look that was answered
 	lookedAt  time.Duration
+	unseen    time.Duration // until when the look under way is not answered
 }
 
 // begin takes the member up in a new run of the agent.
@@ -84,8 +86,8 @@ func (m *minder) think() {
 	}
 	act := member.Next(m.input(seen))
 	m.needs = act.Needs
-	if m.pg.hung > m.w.now && act.Kind != member.Kill && act.Kind != member.Persist {
-		return // what was seen last is old, so only to end the member
+	if m.unlooked() && !act.Blind(m.durable) {
+		return // what was seen last is old
 	}
 	if act.Kind != member.Nothing && m.host.now() >= m.waitTill {
 		m.act(act)
@@ -124,9 +126,12 @@ func (m *minder) look() member.Seen {
 	return seen
 }
 
-// unanswered tells whether PostgreSQL hangs, and counts for how long: a hang is evidence. Its streams are seen no more.
+// unlooked tells whether the newest look has not ended: PostgreSQL hangs, or a filesystem that it reads.
+func (m *minder) unlooked() bool { return m.pg.hung > m.w.now || m.unseen > m.w.now }
+
+// unanswered counts for how long a look has not been answered: a hang is evidence. Its streams are seen no more.
 func (m *minder) unanswered() bool {
-	if m.pg.hung <= m.w.now {
+	if !m.unlooked() {
 		m.lookedAt = m.host.now()
 		return false
 	}

@@ -17,6 +17,7 @@ type switchboard struct {
 	falters bool          // it fails now and then
 	broken  bool          // it does nothing, and says so
 	dark    bool          // the power is cut: nothing starts
+	orders  int           // on their way: it does them, whoever is left to want them
 }
 
 // deviceTimeout bounds one try; again is the pause before the next.
@@ -45,20 +46,33 @@ func (b *switchboard) tell(c *controller, on bool, answer func(done bool)) {
 		w.after(late/4, func() { answer(false) })
 	case b.hangs > w.now:
 		if w.rand.IntN(3) == 0 { // it has taken the order, and gets to it when nobody waits any more
-			w.later(b.hangs-w.now+late, func() { b.turn(on) })
+			b.order(b.hangs-w.now+late, on, nil)
 		}
 		w.after(deviceTimeout, func() { answer(false) })
 	case b.falters && w.now < w.trouble && w.rand.IntN(2) == 0:
 		if w.rand.IntN(2) == 0 {
-			w.later(late, func() { b.turn(on) })
+			b.order(late, on, nil)
 		}
 		w.after(late, func() { answer(false) })
 	default:
-		w.after(late, func() {
-			b.turn(on)
+		b.order(late, on, func() {
 			w.after(w.span(20*time.Millisecond, 600*time.Millisecond), func() { answer(b.dark != on) })
 		})
 	}
+}
+
+// order has it switch after a while; without done nobody waits for it, which is a trouble that ends with all others.
+func (b *switchboard) order(late time.Duration, on bool, done func()) {
+	b.orders++
+	b.h.w.after(late, func() {
+		b.orders--
+		if done == nil && b.h.w.now >= b.h.w.trouble {
+			return
+		}
+		if b.turn(on); done != nil {
+			done()
+		}
+	})
 }
 
 func (b *switchboard) turn(on bool) {

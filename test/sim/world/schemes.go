@@ -242,3 +242,20 @@ func (w *World) cutTogether(with []*host) {
 		}
 	}
 }
+
+// dimly has a primary crash whose agent sees late: what it knows of the member may be from before it was started again (S4).
+func (w *World) dimly() string {
+	c := w.anyCluster()
+	m := c.primary()
+	m.dim = w.now + w.span(3*time.Second, 9*time.Second)
+	if w.rand.IntN(2) == 0 { // so it is started in place, mostly
+		for _, other := range c.members {
+			if other.host != m.host && other.host.up {
+				other.host.fall(w.span(time.Second, 6*time.Second))
+			}
+		}
+	}
+	m.pg.crash()
+	m.soon()
+	return m.name + " crashes, and looks at it take long"
+}

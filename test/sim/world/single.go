@@ -26,6 +26,9 @@ func (w *World) crashAgent() string {
 }
 
 func (h *host) crashAgent(d time.Duration) {
+	if !h.up {
+		return
+	}
 	for _, m := range h.apps {
 		if h.agent.up && h.w.rand.IntN(2) == 0 {
 			m.leave()
@@ -198,9 +201,14 @@ func (p *postgres) block(d time.Duration) {
 	})
 }
 
-// hang stops a postmaster, and what a new connection would need; who is connected goes on.
+// hang stops a postmaster, and what a new connection would need; who is connected goes on. Or what an agent sees of a member comes
+// late, as from a filesystem that is slow to answer.
 func (w *World) hang() string {
 	m := w.someMember()
+	if w.rand.IntN(3) == 0 {
+		m.dim = w.now + w.span(time.Second, 9*time.Second)
+		return "looks at " + m.name + " take long"
+	}
 	if !m.pg.running {
 		return ""
 	}
