@@ -27,6 +27,7 @@ const (
 	AgentError          Kind = "AgentError"
 	ClonedMachine       Kind = "ClonedMachine"
 	PendingRestart      Kind = "PendingRestart"
+	SettingsTooLow      Kind = "SettingsTooLow"
 	SiteLost            Kind = "SiteLost"
 	ApprovalNeeded      Kind = "ApprovalNeeded"
 	AppDown             Kind = "AppDown"

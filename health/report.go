@@ -140,8 +140,12 @@ type Member struct {
 	Vouched []string `json:"vouched,omitempty"`
 	// PendingRestart lists the settings that wait for a restart of PostgreSQL.
 	PendingRestart []string `json:"pendingRestart,omitempty"`
-	Adoptable      bool     `json:"adoptable,omitempty"` // no reason speaks against adopting this running instance
-	Refusals       []string `json:"refusals,omitempty"`  // why not
+	// Short says of which settings a replica has less than its primary, so that it replays no further: a promotion would end it.
+	Short []string `json:"short,omitempty"`
+	// Raised lists the settings that its own configuration has too little of: it was started with as much as its primary had.
+	Raised    []string `json:"raised,omitempty"`
+	Adoptable bool     `json:"adoptable,omitempty"` // no reason speaks against adopting this running instance
+	Refusals  []string `json:"refusals,omitempty"`  // why not
 
 	// Doing is what the agent is at (one word and its object), Error the last thing that failed and the next step.
 	Doing string `json:"doing,omitempty"`

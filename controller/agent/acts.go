@@ -169,7 +169,10 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 			return fmt.Errorf("start %s as primary: %w", m.name, err)
 		}
 	}
-	p, err := inst.Start(ctx, postgres.StartOptions{AsPrimary: primary, CgroupFD: fd, Launch: m.guards.launch})
+	m.mu.Lock()
+	raise := m.short || m.memory.StartFailures > 0
+	m.mu.Unlock()
+	p, err := inst.Start(ctx, postgres.StartOptions{AsPrimary: primary, CgroupFD: fd, Raise: raise, Launch: m.guards.launch})
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,7 @@ func (m *minder) look(ctx context.Context) {
 		m.answer(err)
 		if status = s; s != nil {
 			m.running(inst, goal, d, *s, g)
+			m.shortage(ctx, inst, *s, g)
 			g.report.PendingRestart = append(slices.Clone(g.report.PendingRestart), m.waiting(ctx, inst, goal, d)...)
 		} else {
 			g.asked = err
@@ -200,6 +201,19 @@ func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.D
 	if s.Receiver != nil {
 		r.Receiver = &health.Receiver{Streaming: seen.Streaming, From: s.Receiver.Host, AgeMS: s.Receiver.AgeMS}
 	}
+}
+
+// shortage says what a standby's replay waits for, and what an earlier start has raised.
+func (m *minder) shortage(ctx context.Context, inst *postgres.Instance, s postgres.Status, g *glance) {
+	short, err := inst.Shortage(ctx, s)
+	if err != nil {
+		m.note(err) // and it is said again
+		return
+	}
+	g.seen.Short, g.report.Short, g.report.Raised = len(short) > 0, short, s.Raised
+	m.mu.Lock()
+	m.short = g.seen.Short
+	m.mu.Unlock()
 }
 
 // slotsOf names the members that have a slot here, and the slots of Mainstay's that are for none of the goal's members.
@@ -409,7 +423,7 @@ func (m *minder) promises(ctx context.Context, inst *postgres.Instance, goal pla
 	if s == nil {
 		return
 	}
-	if d.Sealed == memory.SealConfirmed && !d.Sealed.IsZero() && !g.seen.Receiver && goal.Kind == platform.GoalSealed {
+	if d.Sealed == memory.SealConfirmed && !d.Sealed.IsZero() && !g.seen.Receiver && !g.seen.Short && goal.Kind == platform.GoalSealed {
 		at := m.sealedPosition(ctx, inst)
 		r.Sealed, r.Position, r.PositionKnown = d.Sealed, max(at.LSN, g.seen.Position), at.Known
 	}
@@ -486,7 +500,7 @@ func notable(a, b health.Member) bool {
 		}
 		return names
 	}
-	return a.Process != b.Process || a.Role != b.Role || a.Data != b.Data || a.Sealed != b.Sealed || a.PositionKnown != b.PositionKnown ||
+	return a.Process != b.Process || a.Role != b.Role || a.Data != b.Data || len(a.Short) != len(b.Short) || a.Sealed != b.Sealed || a.PositionKnown != b.PositionKnown ||
 		a.Opened != b.Opened || a.Settled != b.Settled || a.Loaded != b.Loaded || a.Checkpointed != b.Checkpointed || a.Timeline != b.Timeline ||
 		a.Guard.Complete != b.Guard.Complete || a.Clean != b.Clean || a.Streams() != b.Streams() || !slices.Equal(senders(a), senders(b)) ||
 		a.Replayed != b.Replayed && b.Senders == nil && b.Receiver == nil

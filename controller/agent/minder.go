@@ -82,6 +82,7 @@ type minder struct {
 	started  *postgres.Process // of our last start, until it has answered
 	shown    *postgres.Status  // on a new connection, by an act; until a look has taken it over
 	stale    bool              // an act has changed the stopped data: inspect it again
+	short    bool              // when it last ran, its replay waited for settings that only a start raises
 	sealedAt postgres.Position // read after the seal was confirmed
 
 	// Of the minder's goroutine alone.

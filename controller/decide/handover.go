@@ -154,6 +154,8 @@ func (l *look) unable(name, asked string) string {
 		return r.Guard.Watchdog.Lacks()
 	case r.Process != health.ProcessRunning || r.Role != health.RoleStandby:
 		return "it is no running standby" + because(r)
+	case len(r.Short) > 0:
+		return "it would end if it were promoted: " + strings.Join(r.Short, "; ") + "; it is restarted with as much"
 	case r.SystemID != l.c.SystemID:
 		return "its data is of another cluster: it has another system identifier, " + r.SystemID
 	case r.Timeline != l.c.Timeline:

@@ -58,6 +58,7 @@ type Seen struct {
 	Role        health.Role
 	Position    platform.LSN // primary: flushed; standby: the larger of received and replayed
 	Known       bool         // standby: that is the end of its WAL, not less
+	Short       bool         // a standby replays no further, for it has less of a setting than its primary; a promotion would end it
 	Insert      platform.LSN // primary
 	Streaming   bool         // a standby's receiver streams
 	Receiver    bool         // a standby has a receiver process

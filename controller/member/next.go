@@ -109,6 +109,8 @@ func (in *Input) becomePrimary() Act {
 		return Act{Kind: StartPrimary, Durable: d, Why: "primary of epoch " + g.Epoch.String()}
 	case s.Process == health.ProcessEnded:
 		return in.act(StartStandby, fmt.Sprintf("to be promoted to timeline %d", g.Timeline))
+	case s.Role == health.RoleStandby && s.Short:
+		return in.act(StopClean, shortWhy)
 	case s.Role == health.RoleStandby && s.Timeline == g.Timeline:
 		return in.act(Kill, fmt.Sprintf("it runs as a standby on timeline %d, which a promotion would leave", g.Timeline))
 	case s.Role == health.RoleStandby:
@@ -143,6 +145,9 @@ func (in *Input) leading() Act {
 	return in.wait("")
 }
 
+// shortWhy: only a start raises the settings that its replay waits for.
+const shortWhy = "it replays no further with less of a setting than its primary has: restart it with as much"
+
 func (in *Input) sealed() Act {
 	g, d := in.Goal, in.Durable
 	switch {
@@ -170,6 +175,8 @@ func (in *Input) sealed() Act {
 		return in.wait("it does not start")
 	case in.Seen.Process == health.ProcessEnded:
 		return in.act(StartStandby, "without an upstream, to read its position")
+	case in.Seen.Short:
+		return in.act(StopClean, shortWhy)
 	case in.Memory.SealConfirmed != g.Epoch:
 		return in.act(Seal, "attempt "+g.Epoch.String())
 	case g.Upstream != nil && in.Seen.Upstream != g.Upstream.Member:

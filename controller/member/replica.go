@@ -108,6 +108,8 @@ func (in *Input) follow() Act {
 		}
 	}
 	switch {
+	case s.Short:
+		return in.act(StopClean, shortWhy)
 	case s.Outside && !in.Durable.AlterSystem:
 		return in.act(StopClean, "somebody else started it, beyond its guards: restart it")
 	case !g.Opened && in.mayBePast():

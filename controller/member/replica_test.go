@@ -3,6 +3,7 @@ package member
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"mainstay/controller/platform"
 	"mainstay/health"
@@ -161,6 +162,36 @@ func TestRungsOfARepair(t *testing.T) {
 		}
 		if act.Kind != c.want || act.Needs != c.needs {
 			t.Errorf("%s: %q, needs %q (%s%s)", c.name, act.Kind, act.Needs, act.Why, act.Wait)
+		}
+	}
+}
+
+// A standby that replays no further for want of a setting is restarted before anything else is made of it: sealed as it is, it would
+// count as a candidate, and promoted it would end.
+func TestShortOfASetting(t *testing.T) {
+	lease := Lease{Epoch: ep(2), End: now + time.Second}
+	for _, c := range []struct {
+		name  string
+		goal  platform.GoalKind
+		short bool
+		want  Kind
+	}{
+		{"replica", platform.GoalReplica, true, StopClean},
+		{"sealed", platform.GoalSealed, true, StopClean},
+		{"sealed, as it should be", platform.GoalSealed, false, Seal},
+		{"to be promoted", platform.GoalPrimary, true, StopClean},
+		{"to be promoted, as it should be", platform.GoalPrimary, false, Promote},
+	} {
+		in := Input{Now: now, Lease: lease, GuardComplete: true, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"},
+			Goal: platform.Goal{Kind: c.goal, Epoch: ep(2), Opened: true, Timeline: 2, History: platform.History{{Timeline: 1, End: 100}}, SystemID: "7",
+				Incarnation: "m1_1", Upstream: &platform.Upstream{Member: "m2"}},
+			Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, SystemID: "7", Timeline: 1, Position: 90,
+				Known: true, Upstream: "m2", Application: "m1_1", Streaming: true, Short: c.short}}
+		if c.goal == platform.GoalSealed {
+			in.Goal.Epoch, in.Durable.Sealed, in.Goal.Upstream = ep(3), ep(3), nil
+		}
+		if act := Next(in); act.Kind != c.want {
+			t.Errorf("%s: %q (%s %s), want %q", c.name, act.Kind, act.Why, act.Wait, c.want)
 		}
 	}
 }

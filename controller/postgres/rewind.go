@@ -83,7 +83,7 @@ func (i *Instance) recoverInPlace(ctx context.Context, o StartOptions) (err erro
 	defer i.Owner.removeAll(dir)
 	private := *i
 	private.Socket = dir
-	p, err := private.Start(ctx, StartOptions{CgroupFD: o.CgroupFD, overrides: []pair{
+	p, err := private.Start(ctx, StartOptions{CgroupFD: o.CgroupFD, Raise: true, overrides: []pair{
 		{"listen_addresses", ""}, {"unix_socket_directories", dir}, {"primary_conninfo", ""}, {"primary_slot_name", ""},
 		{"restore_command", ""}, {"recovery_min_apply_delay", "0"}, {"hot_standby", "on"},
 	}})

@@ -13,6 +13,9 @@ import (
 type StartOptions struct {
 	AsPrimary bool
 	CgroupFD  int
+	// Raise gives a standby as much of its primary's settings as it needs to start and to replay, where its own configuration has
+	// less; that costs a program for each of them.
+	Raise bool
 	// Launch starts the postmaster as another process's child, and returns its pid and a wait for its end; nil: as ours.
 	Launch func(context.Context, *exec.Cmd) (pid int, wait func() error, err error)
 	// overrides are settings given on the command line, which win over every file.
@@ -49,6 +52,13 @@ func (i *Instance) Start(ctx context.Context, o StartOptions) (p *Process, err e
 	if !o.AsPrimary {
 		if err := errors.Join(i.restoreSignal(), i.dropReserved()); err != nil {
 			return nil, err
+		}
+		if o.Raise {
+			up, err := i.raised(ctx)
+			if err != nil {
+				return nil, err
+			}
+			o.overrides = append(up, o.overrides...)
 		}
 		return i.spawn(ctx, o)
 	}

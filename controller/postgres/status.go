@@ -22,9 +22,11 @@ type Status struct {
 	SyncNamesFile string `json:"sync_names_file"`
 	ConnInfoFile  string `json:"conninfo_file"`
 
-	PendingRestart   []string `json:"pending_restart"`
-	MaxConnections   int      `json:"max_connections"`
-	ChecksumFailures int64    `json:"checksum_failures"` // over all databases, since their statistics were reset
+	PendingRestart []string `json:"pending_restart"`
+	// Demanded are the settings of which a standby must have as much as its primary; Raised those of them that the command line gave.
+	Demanded         map[string]int `json:"demanded"`
+	Raised           []string       `json:"raised"`
+	ChecksumFailures int64          `json:"checksum_failures"` // over all databases, since their statistics were reset
 }
 
 // Moving is the part of a Status that changes while nothing is wrong. A kept session reads it often, and cheaply.

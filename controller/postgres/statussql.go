@@ -77,7 +77,10 @@ WITH {base}, t AS MATERIALIZED (
 		lpad(to_hex(div(pos, 4294967296::numeric)::bigint), 8, '0') ||
 		lpad(to_hex(div(mod(pos, 4294967296::numeric), seg::numeric)::bigint), 8, '0'))
 ), g AS MATERIALIZED (
-	SELECT name, sourcefile, pending_restart FROM pg_show_all_settings()
+	SELECT name, setting, source, sourcefile, pending_restart FROM pg_show_all_settings()
+), d AS MATERIALIZED (
+	SELECT name, setting::int, source FROM g WHERE name IN ('max_connections', 'max_worker_processes', 'max_wal_senders',
+		'max_prepared_transactions', 'max_locks_per_transaction')
 )
 SELECT json_build_object({moving},
 	'timeline', CASE WHEN r.rec THEN greatest(cc.timeline_id, cr.min_recovery_end_timeline, f.tli,
@@ -89,6 +92,7 @@ SELECT json_build_object({moving},
 	'sync_names_file', coalesce((SELECT sourcefile FROM g WHERE name = 'synchronous_standby_names'), ''),
 	'conninfo_file', coalesce((SELECT sourcefile FROM g WHERE name = 'primary_conninfo'), ''),
 	'pending_restart', coalesce((SELECT json_agg(name ORDER BY name) FROM g WHERE pending_restart), '[]'),
-	'max_connections', current_setting('max_connections')::int,
+	'demanded', (SELECT json_object_agg(name, setting) FROM d),
+	'raised', coalesce((SELECT json_agg(name ORDER BY name) FROM d WHERE source = 'command line'), '[]'),
 	'checksum_failures', (SELECT coalesce(sum(checksum_failures), 0)::bigint FROM pg_stat_database))
 FROM r, p, f, pg_control_checkpoint() AS cc, pg_control_recovery() AS cr`

@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -8,6 +11,7 @@ import (
 
 	"mainstay/controller/state"
 	"mainstay/fencing"
+	"mainstay/health"
 	"mainstay/test/stand"
 )
 
@@ -26,6 +30,7 @@ func TestFaults(t *testing.T) {
 	t.Run("replica lost and back", tr.replicaKilled)
 	t.Run("all controllers killed briefly", tr.allControllersKilled)
 	t.Run("primary alone restarts in place", tr.restartedInPlace)
+	t.Run("replicas short of a setting", tr.shortOfASetting)
 	tr.judge()
 }
 
@@ -268,5 +273,35 @@ func (tr *trial) restartedInPlace(t *testing.T) {
 	for _, h := range lost {
 		tr.check(t, tr.StartAgent(h.Name))
 	}
+	tr.healthy(t)
+}
+
+// shortOfASetting: somebody raises max_connections on one host alone. Once that one is primary the others replay no further, and would
+// end if they were promoted; they are started again with as much, and the next failover works.
+func (tr *trial) shortOfASetting(t *testing.T) {
+	p := tr.primary(t)
+	file, err := os.OpenFile(filepath.Join(tr.Data(p), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	tr.check(t, err)
+	_, err = file.WriteString("max_connections = 140\n")
+	tr.check(t, errors.Join(err, file.Close()), stand.Signal(syscall.SIGKILL, tr.Postmaster(p)))
+	tr.failedOver(t, p, fencing.Stopped, fencing.QuorumSealed)
+	tr.healthy(t)
+	tr.led(t, p)
+	tr.check(t, tr.Wait(tr.ctx, "the replicas to be started with as much", func() (bool, string) {
+		s, err := tr.Status(tr.ctx)
+		if err != nil {
+			return false, err.Error()
+		}
+		raised, seen := 0, ""
+		for _, problem := range s.Problems {
+			if seen += problem.Evidence + "\n"; problem.Kind == health.SettingsTooLow && problem.Member != p && strings.Contains(problem.Evidence, "more max_connections") {
+				raised++
+			}
+		}
+		return raised == len(tr.Of(false))-1, seen
+	}))
+	tr.healthy(t)
+	tr.check(t, tr.WaitPromises(tr.ctx), tr.Ack(tr.ctx), stand.Signal(syscall.SIGKILL, tr.Postmaster(p)))
+	tr.failedOver(t, p, fencing.Stopped, fencing.QuorumSealed)
 	tr.healthy(t)
 }
