@@ -207,6 +207,7 @@ func TestProblemsAreNamed(t *testing.T) {
 		health.ReplicaMissing:      func(st *stage) { st.members["m2"] = nil },
 		health.AgentError:          func(st *stage) { st.members["m2"].Error = "disk full" },
 		health.NotProtected:        func(st *stage) { st.members["m1"].Guard.Complete = false },
+		health.SettingsTooLow:      func(st *stage) { st.members["m2"].Raised = []string{"max_connections"} },
 		health.PendingRestart:      func(st *stage) { st.members["m1"].PendingRestart = []string{"max_connections"} },
 		health.PrimaryStuck:        func(st *stage) { st.members["m1"].Stale = 2001 },
 		health.TwoPrimaries:        func(st *stage) { st.members["m2"].Role = health.RolePrimary },
