@@ -165,11 +165,17 @@ func unblockOnce(ctx context.Context, c *sql.Conn, spare []int) (blocked bool, e
 		}
 	}
 	if conflict {
-		if _, err := c.ExecContext(ctx, endBlockers, pq.Array(spare)); err != nil {
+		if err := endSessions(ctx, c, spare); err != nil {
 			return true, err
 		}
 	}
 	return paused || conflict, nil
+}
+
+// endSessions ends who may block replay, but for those spared. No list is sent as an empty one: nothing differs from all of NULL.
+func endSessions(ctx context.Context, c *sql.Conn, spare []int) error {
+	_, err := c.ExecContext(ctx, endBlockers, pq.Array(append([]int{}, spare...)))
+	return err
 }
 
 // EndSenders ends WAL senders by pid, before a planned stop: a shutdown waits for those that are behind, and for logical

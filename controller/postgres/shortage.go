@@ -9,7 +9,7 @@ import (
 
 // demand is a setting of which a standby must have as much as its primary, whose value stands in the control file that the standby
 // keeps: with less it does not start, or, where it learns of it while it runs, replays no further and shuts down when it is promoted
-// (PostgreSQL's documentation, "Hot Standby", Administrator's Overview; seen on 15.18 and 17.12).
+// (PostgreSQL's documentation, "Hot Standby", Administrator's Overview; seen on 15.18).
 type demand struct {
 	name string
 	of   func(Control) int

@@ -119,7 +119,7 @@ func blocked(t *testing.T, a, b *Instance, s Settings) {
 	_, _, err := b.Seal(ctx, s)
 	check(t, err)
 	check(t, b.exec(ctx, "SELECT pg_wal_replay_pause()"))
-	check(t, b.with(ctx, func(c *sql.Conn) error { return unblock(ctx, c, []int{}) }))
+	check(t, b.with(ctx, func(c *sql.Conn) error { return unblock(ctx, c, nil) }))
 	if err := <-ended; err == nil {
 		t.Fatal("the blocking query was not ended")
 	}
