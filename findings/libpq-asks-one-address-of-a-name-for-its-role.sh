@@ -9,7 +9,7 @@
 # the client fails although the primary is up and is named. It works while the standby is down, or by luck of the order in which
 # the resolver answers, so tests tend to pass. Writing the name twice does not help; a list of hosts does.
 #
-# Seen on 15.18 (Debian 12), and by hand on 17.12 and 18.6 (there load_balance_hosts=random makes it fail for a part of the clients).
+# Seen on 15.18 (Debian 12).
 # Fails if that changes. As root it runs the servers as the user nobody; otherwise it needs user namespaces, in which it gives the client
 # an /etc/hosts of its own. It needs the libraries of the distribution's PostgreSQL 15.
 set -euo pipefail

@@ -9,7 +9,7 @@
 # So when readers fill a standby, writers lose
 # their primary, and a list with the members in one order for all clients makes the first member a common point of failure.
 #
-# Seen on 15.18 (Debian 12), and by hand with libpq 17.12 and 18.6.
+# Seen on 15.18 (Debian 12).
 # Fails if that changes. As root it runs the servers as the user nobody; it needs the libraries of the distribution's PostgreSQL 15.
 set -euo pipefail
 VERSION=15.18-0+deb12u1

@@ -10,7 +10,7 @@
 # fails. With 'ANY 2 (*)' a backup takes the place of one of two standbys. Nothing is logged. Member names instead of * avoid it, and
 # so does --no-slot.
 #
-# Seen on 15.18 (Debian 12), and by hand on 17.12.
+# Seen on 15.18 (Debian 12).
 # Fails if that changes. As root it runs the server as the user nobody; it needs the libraries of the distribution's PostgreSQL 15.
 set -euo pipefail
 VERSION=15.18-0+deb12u1

@@ -11,7 +11,7 @@
 # After a switchover both happen at once, so each client that looks for the primary is led to the standby. RECONNECT on PgBouncer's console
 # cures it, and so does a RELOAD with another host for the database.
 #
-# Seen on PgBouncer 1.18.0 with PostgreSQL 15.18 (Debian 12), and by hand on PgBouncer 1.24.1 and 1.26.1.
+# Seen on PgBouncer 1.18.0 with PostgreSQL 15.18 (Debian 12).
 # Fails if that changes. As root it runs the programs as the user nobody; it needs the libraries of the distribution's PostgreSQL 15 and
 # PgBouncer.
 set -euo pipefail

@@ -13,7 +13,7 @@
 # *starts* at that position is replayed, and it is the one that marks the database as invalid. With recovery_target_inclusive = off it is whole.
 # So is a restore point or a commit made just before.
 #
-# Seen on 15.18 (Debian 12), and by hand on 17.12.
+# Seen on 15.18 (Debian 12).
 # Fails if that changes. As root it runs the servers as the user nobody; it needs the libraries of the distribution's PostgreSQL 15.
 set -euo pipefail
 VERSION=15.18-0+deb12u1

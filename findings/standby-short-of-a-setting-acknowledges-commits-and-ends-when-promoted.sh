@@ -10,7 +10,7 @@
 # the moment when it is the only one left. pg_wal_replay_resume() does the same. Only a restart with the larger setting helps, so a candidate is
 # to be asked for pg_get_wal_replay_pause_state() first; lag in bytes received shows nothing.
 #
-# Seen on 15.18 (Debian 12), and by hand on 17.12.
+# Seen on 15.18 (Debian 12).
 # Fails if that changes. As root it runs the servers as the user nobody; it needs the libraries of the distribution's PostgreSQL 15.
 set -euo pipefail
 VERSION=15.18-0+deb12u1

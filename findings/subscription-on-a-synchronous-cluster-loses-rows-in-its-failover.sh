@@ -10,7 +10,7 @@
 # no more than a line in its own log ("has been already streamed, forwarding to"). The rows between are missing in the middle of the table;
 # no view shows it, and replication continues. A subscription WITH (synchronous_commit = on) waits for the standby, and loses nothing.
 #
-# Seen on 15.18 (Debian 12), and by hand on 17.12.
+# Seen on 15.18 (Debian 12).
 # Fails if that changes. As root it runs the servers as the user nobody; it needs the libraries of the distribution's PostgreSQL 15.
 set -euo pipefail
 VERSION=15.18-0+deb12u1
