@@ -32,6 +32,8 @@ func Next(in Input) Act {
 // that nothing but a higher epoch starts a primary here again.
 func (in *Input) always() (Act, bool) {
 	switch {
+	case in.Seen.Process == health.ProcessEnding && in.strange():
+		return in.wait("processes without a postmaster are on its data; they are the user's, who may be starting it"), true
 	case in.Seen.Process == health.ProcessEnding:
 		return in.act(Kill, "the postmaster is gone, others of its tree live on"), true
 	case in.Seen.Process == health.ProcessEnded && in.Durable.Closed.Less(in.Durable.Ran):
@@ -46,6 +48,13 @@ func (in *Input) always() (Act, bool) {
 		return Act{Kind: Adopt, Durable: d, Why: "bring it under our settings without a restart"}, true
 	}
 	return Act{}, false
+}
+
+// strange: nothing says that this member was ever ours. A server that has not written its pid file yet looks like one whose postmaster is
+// gone.
+func (in *Input) strange() bool {
+	observed := in.Goal.Kind == platform.GoalNone || in.Goal.Kind == platform.GoalObserve
+	return observed && in.Durable.SystemID == "" && in.Durable.Ran.IsZero() && in.Durable.Epoch.IsZero()
 }
 
 // outdated: a goal of a lower epoch than one that was obeyed changes nothing (S3).

@@ -39,3 +39,26 @@ func TestSpentLease(t *testing.T) {
 		}
 	}
 }
+
+// Processes without a pid file are killed where the member is ours, and let alone where nothing says so: a server that its user starts looks
+// like that for a moment.
+func TestWhoseTreeIsKilled(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		goal platform.GoalKind
+		d    Durable
+		want Kind
+	}{
+		{"never ours, its cluster is not taken in", platform.GoalObserve, Durable{}, Nothing},
+		{"never ours, no goal yet", platform.GoalNone, Durable{}, Nothing},
+		{"ours, no goal yet", platform.GoalNone, Durable{SystemID: "7"}, Kill},
+		{"it has run for us", platform.GoalObserve, Durable{Ran: ep(2)}, Kill},
+		{"wanted as a primary", platform.GoalPrimary, Durable{}, Kill},
+		{"to be stopped", platform.GoalStopped, Durable{}, Kill},
+	} {
+		in := Input{Now: now, Goal: platform.Goal{Kind: c.goal, Epoch: ep(2)}, Durable: c.d, Seen: Seen{Data: health.DataPresent, Process: health.ProcessEnding}}
+		if act := Next(in); act.Kind != c.want || act.Kind == Nothing && act.Wait == "" {
+			t.Errorf("%s: %q (%s), want %q", c.name, act.Kind, act.Wait, c.want)
+		}
+	}
+}
