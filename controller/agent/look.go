@@ -55,7 +55,7 @@ func (m *minder) look(ctx context.Context) {
 		m.answer(err)
 		if status = s; s != nil {
 			m.running(inst, goal, d, *s, g)
-			m.shortage(ctx, inst, *s, g)
+			m.shortage(ctx, inst, d, *s, g)
 			g.report.PendingRestart = append(slices.Clone(g.report.PendingRestart), m.waiting(ctx, inst, goal, d)...)
 		} else {
 			g.asked = err
@@ -203,16 +203,20 @@ func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.D
 	}
 }
 
-// shortage says what a standby's replay waits for, and what an earlier start has raised.
-func (m *minder) shortage(ctx context.Context, inst *postgres.Instance, s postgres.Status, g *glance) {
+// shortage says what a standby's replay waits for, and what our start has raised: on the command line of a server that we have not
+// started stands what its user wants.
+func (m *minder) shortage(ctx context.Context, inst *postgres.Instance, d member.Durable, s postgres.Status, g *glance) {
 	short, err := inst.Shortage(ctx, s)
 	if err != nil {
 		m.note(err) // and it is said again
 		return
 	}
-	g.seen.Short, g.report.Short, g.report.Raised = len(short) > 0, short, s.Raised
+	g.seen.Short, g.report.Short = len(short) > 0, short
+	if d.SystemID != "" && !d.AlterSystem {
+		g.report.Raised = s.Raised
+	}
 	m.mu.Lock()
-	m.short = g.seen.Short
+	m.short = len(short)+len(g.report.Raised) > 0
 	m.mu.Unlock()
 }
 
@@ -500,7 +504,8 @@ func notable(a, b health.Member) bool {
 		}
 		return names
 	}
-	return a.Process != b.Process || a.Role != b.Role || a.Data != b.Data || len(a.Short) != len(b.Short) || a.Sealed != b.Sealed || a.PositionKnown != b.PositionKnown ||
+	return a.Process != b.Process || a.Role != b.Role || a.Data != b.Data || len(a.Short) != len(b.Short) ||
+		a.Sealed != b.Sealed || a.PositionKnown != b.PositionKnown ||
 		a.Opened != b.Opened || a.Settled != b.Settled || a.Loaded != b.Loaded || a.Checkpointed != b.Checkpointed || a.Timeline != b.Timeline ||
 		a.Guard.Complete != b.Guard.Complete || a.Clean != b.Clean || a.Streams() != b.Streams() || !slices.Equal(senders(a), senders(b)) ||
 		a.Replayed != b.Replayed && b.Senders == nil && b.Receiver == nil

@@ -82,7 +82,7 @@ type minder struct {
 	started  *postgres.Process // of our last start, until it has answered
 	shown    *postgres.Status  // on a new connection, by an act; until a look has taken it over
 	stale    bool              // an act has changed the stopped data: inspect it again
-	short    bool              // when it last ran, its replay waited for settings that only a start raises
+	short    bool              // when it last ran it had less of a setting than its primary, or our start had raised it
 	sealedAt postgres.Position // read after the seal was confirmed
 
 	// Of the minder's goroutine alone.

@@ -336,9 +336,11 @@ func (l *look) memberProblems(name string, r *health.Member) {
 		l.problem(map[bool]health.Kind{true: health.PrimaryCorrupt, false: health.ReplicaCorrupt}[primary], name, r.Corrupt, !primary)
 	}
 	if len(r.Short) > 0 {
-		l.problem(health.SettingsTooLow, name, strings.Join(r.Short, "; ")+": it replays no further, and would end if it were promoted; it is restarted with as much", true)
+		l.problem(health.SettingsTooLow, name, strings.Join(r.Short, "; ")+
+			": it replays no further, and would end if it were promoted; it is restarted with as much", true)
 	} else if len(r.Raised) > 0 {
-		l.problem(health.SettingsTooLow, name, "started with more "+strings.Join(r.Raised, ", ")+" than its own configuration has, because its primary had that: raise it there", false)
+		l.problem(health.SettingsTooLow, name, "started with more "+strings.Join(r.Raised, ", ")+
+			" than its own configuration has, because its primary had that: raise it there", false)
 	}
 	if len(r.PendingRestart) > 0 {
 		l.problem(health.PendingRestart, name, strings.Join(r.PendingRestart, ", ")+" wait for a restart", false)

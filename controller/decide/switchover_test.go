@@ -126,7 +126,7 @@ func TestBlockers(t *testing.T) {
 		{"not a standby", "m2", func(st *stage) { st.members["m2"].Role = health.RolePrimary }, "no running standby"},
 		{"another timeline", "m2", func(st *stage) { st.members["m2"].Timeline = 9 }, "on timeline 9"},
 		{"another system", "m2", func(st *stage) { st.members["m2"].SystemID = "8" }, "another system identifier"},
-		{"short of a setting", "m2", func(st *stage) { st.members["m2"].Short = []string{"max_connections is 100, and its primary has 150"} }, "would end if it were promoted"},
+		{"short of a setting", "m2", func(st *stage) { st.members["m2"].Short = []string{"max_connections is 100"} }, "would end if it were promoted"},
 		{"not streaming", "m2", func(st *stage) { st.members["m2"].Receiver = nil }, "does not stream"},
 		{"too far behind", "m2", func(st *stage) { st.members["m1"].Position = 1000 + maxLag + 1 }, "more than"},
 		{"S5", "m2", func(st *stage) { st.c().Members["m2"].Excluded = "checksum failures" }, "checksum failures"},

@@ -294,7 +294,8 @@ func (tr *trial) shortOfASetting(t *testing.T) {
 		}
 		raised, seen := 0, ""
 		for _, problem := range s.Problems {
-			if seen += problem.Evidence + "\n"; problem.Kind == health.SettingsTooLow && problem.Member != p && strings.Contains(problem.Evidence, "more max_connections") {
+			seen += problem.Evidence + "\n"
+			if problem.Kind == health.SettingsTooLow && problem.Member != p && strings.Contains(problem.Evidence, "more max_connections") {
 				raised++
 			}
 		}
