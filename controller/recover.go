@@ -172,11 +172,8 @@ func recoveryOf(cfg config.Controller, s *state.State, survey consensus.Survey) 
 		r.Platform = s.Platform.Name
 	}
 	for _, name := range s.ClusterNames() {
-		c, conf := s.Clusters[name], s.ClusterConfig(name)
-		out := RecoveredCluster{Name: name, Primary: c.Primary, Epoch: c.Epoch.String()}
-		if conf != nil && conf.Member(c.Primary) != nil {
-			out.Site = s.Platform.SiteOf(conf.Member(c.Primary).Host)
-		}
+		c := s.Clusters[name]
+		out := RecoveredCluster{Name: name, Primary: c.Primary, Epoch: c.Epoch.String(), Site: s.PrimarySite(name)}
 		for i := range c.Operations {
 			if steps := c.Operations[i].Steps; len(steps) > 0 {
 				r.Last = max(r.Last, steps[len(steps)-1].At)

@@ -60,7 +60,7 @@ func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Membe
 	if incomplete == nil && ch.best != "" && !l.worthWaiting(ch) {
 		return l.promote(proof, ch, false, l.loss(ch))
 	}
-	if len(ch.pending) > 0 && l.Watch.held(l.c.Name+"/seals") < graceForSeals {
+	if l.sealing(ch) {
 		return wait(RuleAttempt, fmt.Sprintf("waiting for the seal of %v", ch.pending))
 	}
 	if incomplete == nil && ch.best != "" {
@@ -107,6 +107,11 @@ func (l *look) stopToRestart() (*state.Command, Reason) {
 	}
 	note := l.c.Primary + " answers again and is needed: stop it, to restart it in place"
 	return &state.Command{Advance: &state.Advance{Attempt: l.c.Attempt.Number, Phase: state.PhaseSeal, StopOld: true, Note: note}}, Reason{RuleAttempt, note}
+}
+
+// sealing: members that answer are yet to be sealed, and have the time that is given for it.
+func (l *look) sealing(ch choice) bool {
+	return len(ch.pending) > 0 && l.Watch.held(l.c.Name+"/seals") < graceForSeals
 }
 
 // worthWaiting: under asynchronous replication nothing shows completeness, so every replica that answers is asked first.

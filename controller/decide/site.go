@@ -160,8 +160,12 @@ func (l *look) approvable() string {
 	return l.c.Attempt.Operation
 }
 
-// askApproval keeps asking for as long as it would help; status, metrics and the leader's log remind of it.
+// askApproval keeps asking for as long as it would help; status, metrics and the leader's log remind of it. While seals are still
+// to come it is not known what an approval would cost, so nobody is asked yet.
 func (l *look) askApproval(ch choice) {
+	if l.sealing(ch) {
+		return
+	}
 	if text := l.unapproved(ch); text != "" {
 		l.problem(health.ApprovalNeeded, "", text, false)
 	}

@@ -112,6 +112,40 @@ func TestApproval(t *testing.T) {
 	}
 }
 
+// TestApprovalIsAskedForOnceTheSealsAreIn: with one seal of two it would look as if commits were lost.
+func TestApprovalIsAskedForOnceTheSealsAreIn(t *testing.T) {
+	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "approval" })
+	st.vanish()
+	st.votes("c3", "north", false)
+	st.commits()
+	st.later(0)
+	st.seal("m2")
+	if st.problem(health.ApprovalNeeded) {
+		t.Error("an operator is asked while m3 is about to be sealed")
+	}
+	st.seal("m3")
+	if !st.problem(health.ApprovalNeeded) {
+		t.Error("nobody is told that an approval is needed")
+	}
+	st.waits("no acknowledged commit would be lost")
+}
+
+// TestApprovalOfWhatIsLeft: one that answers and is not sealed in time holds the question up no longer.
+func TestApprovalOfWhatIsLeft(t *testing.T) {
+	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "approval" })
+	st.vanish()
+	st.votes("c3", "north", false)
+	st.commits()
+	st.later(0)
+	st.seal("m2")
+	for range 4 {
+		st.step(time.Second)
+	}
+	if !st.problem(health.ApprovalNeeded) {
+		t.Error("nobody is told that an approval is needed")
+	}
+}
+
 // TestApprovalEndsWhenThePrimaryIsBack: nobody was promoted, so the primary goes on under a higher epoch, without a restart.
 func TestApprovalEndsWhenThePrimaryIsBack(t *testing.T) {
 	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "approval" })

@@ -56,6 +56,9 @@ func (l *changeLook) next() (*state.StepSite, string) {
 		}
 		return l.checkpoints()
 	}
+	if name := l.State.Left(l.ch); name != "" {
+		return l.fail(l.left(name))
+	}
 	if step, why := l.hooks("before"); step != nil || why != "" {
 		return step, why
 	}
@@ -133,6 +136,9 @@ func (l *changeLook) longestHook() (longest time.Duration) {
 
 // step says what the present step waits for, "" if it is done, and how long it may; failed is why it cannot be.
 func (l *changeLook) step() (waits string, bound time.Duration, failed string) {
+	if waits = l.unsettled(); waits != "" {
+		return waits, clusterBound, ""
+	}
 	switch l.ch.Step {
 	case platform.StepQuiesce:
 		waits, bound = l.quiet()
@@ -171,7 +177,7 @@ func (l *changeLook) after() (*state.StepSite, string) {
 func (l *changeLook) undone() string {
 	var left []string
 	for _, name := range l.State.ClusterNames() {
-		if !l.arrived(name) {
+		if !l.there(name) {
 			left = append(left, name)
 		}
 	}
@@ -223,6 +229,28 @@ func (l *changeLook) clusters() (waits, failed string) {
 	return "", ""
 }
 
+// unsettled waits while another change is under way of a cluster that had arrived: it may leave.
+func (l *changeLook) unsettled() string {
+	for _, name := range l.ch.Moved {
+		if c := l.State.Clusters[name]; l.ch.Step != platform.StepClusters && l.State.ClusterConfig(name) != nil && (c.Attempt != nil || !c.Opened) {
+			return "waiting for what is under way of cluster " + name + ", which had arrived"
+		}
+	}
+	return ""
+}
+
+// left says how a cluster that had arrived came to be elsewhere.
+func (l *changeLook) left(cluster string) string {
+	c := l.State.Clusters[cluster]
+	how := ""
+	for _, op := range c.Operations {
+		if op.To == c.Primary && (op.Kind == state.Failover || op.Kind == state.Switchover) {
+			how = fmt.Sprintf(" (%s %s: %s)", op.Kind, op.ID, op.Reason)
+		}
+	}
+	return fmt.Sprintf("cluster %s has left site %s since: its primary is %s%s; `retry` moves it again", cluster, l.ch.To, c.Primary, how)
+}
+
 // target is the member that is to become primary: the best on the new site or, where the change is undone, the former one, or
 // the best of its site if that one cannot.
 func (l *changeLook) target(cluster string) string {
@@ -242,15 +270,22 @@ func (l *changeLook) target(cluster string) string {
 }
 
 func (l *changeLook) arrived(cluster string) bool {
-	c, conf := l.State.Clusters[cluster], l.State.ClusterConfig(cluster)
-	if conf == nil || !c.Opened || c.Attempt != nil {
-		return conf == nil
-	}
+	c := l.State.Clusters[cluster]
+	return l.there(cluster) && (c.Opened && c.Attempt == nil || l.State.ClusterConfig(cluster) == nil)
+}
+
+// there: its primary is on the site where it is to be.
+func (l *changeLook) there(cluster string) bool {
+	to := l.ch.To
 	if l.ch.Undoing {
-		former := conf.Member(l.ch.Former[cluster])
-		return former == nil || l.State.Platform.SiteOf(former.Host) == l.State.Platform.SiteOf(conf.Member(c.Primary).Host)
+		conf := l.State.ClusterConfig(cluster)
+		if conf == nil || conf.Member(l.ch.Former[cluster]) == nil {
+			return true
+		}
+		to = l.State.Platform.SiteOf(conf.Member(l.ch.Former[cluster]).Host)
 	}
-	return l.State.Platform.SiteOf(conf.Member(c.Primary).Host) == l.ch.To
+	site := l.State.PrimarySite(cluster)
+	return site == "" || site == to
 }
 
 func (l *changeLook) blockers(cluster string) []string {

@@ -320,6 +320,31 @@ func TestSiteSwitchoverWithoutItsLastStep(t *testing.T) {
 	}
 }
 
+// TestSiteSwitchoverOfAClusterThatLeaves: where a cluster goes elsewhere after it had arrived, the change says so instead of
+// waiting for apps that cannot run, and moves it again when it is told to.
+func TestSiteSwitchoverOfAClusterThatLeaves(t *testing.T) {
+	p := withPool(t, nil)
+	p.begin("west")
+	gone := false
+	p.play(func() {
+		if p.s.Change != nil && p.s.Change.Step == platform.StepApps && !gone {
+			gone = true
+			p.apply(state.Command{By: "bob", Cluster: "feed", Begin: &state.Begin{Kind: state.Switchover, To: "m1", Reason: "he needs it there"}})
+		}
+	})
+	const want = "cluster feed has left site west since: its primary is m1 (switchover feed-6: he needs it there); `retry` moves it again"
+	if p.s.Change == nil || p.s.Change.Halted != want || p.c().Primary != "m1" {
+		t.Fatalf("%+v, primary %s, %+v", p.s.Change, p.c().Primary, p.last())
+	}
+	p.word(state.WordRetry)
+	if steps := p.play(nil); !slices.Equal(steps, []string{platform.StepApps, platform.StepRouting, platform.StepVerify, string(state.Done)}) {
+		t.Errorf("told to try again it took the steps %v", steps)
+	}
+	if p.last().Result != state.Done || p.c().Primary != "m2" || p.running() != "34" {
+		t.Errorf("%+v, primary %s, running %s", p.last(), p.c().Primary, p.running())
+	}
+}
+
 // TestSiteSwitchoverWithNobodyToVerify: an app whose instances have all left routing was not verified.
 func TestSiteSwitchoverWithNobodyToVerify(t *testing.T) {
 	p := withPool(t, func(p *platform.Platform) { p.Apps[0].Verify = "http://{address}/verify" })

@@ -13,7 +13,7 @@ import (
 // every primary is there already, so are the apps that live with one: they would be stopped and started for nothing.
 func CheckSite(in Input, to string) (bad []string) {
 	s := in.State
-	if !slices.ContainsFunc(s.ClusterNames(), func(name string) bool { return in.leads(name) != to }) {
+	if !slices.ContainsFunc(s.ClusterNames(), func(name string) bool { return in.State.PrimarySite(name) != to }) {
 		return []string{"every primary is on site " + to + " already"}
 	}
 	for _, name := range s.ClusterNames() {
@@ -28,15 +28,6 @@ func CheckSite(in Input, to string) (bad []string) {
 	return bad
 }
 
-// leads is the site of a cluster's primary, "" before it has one.
-func (in Input) leads(cluster string) string {
-	c, conf := in.State.Clusters[cluster], in.State.ClusterConfig(cluster)
-	if conf == nil || conf.Member(c.Primary) == nil {
-		return ""
-	}
-	return in.State.Platform.SiteOf(conf.Member(c.Primary).Host)
-}
-
 func checkClusterTo(in Input, name, to string) (bad []string) {
 	c, conf := in.State.Clusters[name], in.State.ClusterConfig(name)
 	say := func(text string) []string { return []string{"cluster " + name + ": " + text} }
@@ -49,7 +40,7 @@ func checkClusterTo(in Input, name, to string) (bad []string) {
 		return say(paused(c))
 	case c.Attempt != nil:
 		return say("operation " + c.Attempt.Operation + " is under way; wait for its end, or see `mainstay explain " + name + "`")
-	case in.leads(name) == to:
+	case in.State.PrimarySite(name) == to:
 		return nil
 	}
 	target := bestOn(in, name, to)
@@ -98,7 +89,7 @@ func PlanSite(in Input, to string) (plan []string) {
 		}
 	}
 	for _, name := range s.ClusterNames() {
-		if at := in.leads(name); at != "" && at != to {
+		if at := in.State.PrimarySite(name); at != "" && at != to {
 			plan = append(plan, fmt.Sprintf("check: CHECKPOINT on %s, while everybody still works, so that its stop is short", s.Clusters[name].Primary))
 		}
 	}
@@ -129,7 +120,7 @@ func planStep(in Input, step, to string) (plan []string) {
 		}
 	}
 	for _, name := range s.ClusterNames() {
-		if at := in.leads(name); step == platform.StepClusters && at != "" && at != to {
+		if at := in.State.PrimarySite(name); step == platform.StepClusters && at != "" && at != to {
 			plan = append(plan, fmt.Sprintf("clusters: %s is switched over from %s to %s", name, s.Clusters[name].Primary, bestOn(in, name, to)))
 		}
 	}

@@ -174,12 +174,8 @@ func (s *State) wants(conf *platform.App, i *platform.Instance) platform.Wanting
 
 // primarySite is where the primary is that a pool lives with.
 func (s *State) primarySite(conf *platform.App) string {
-	c := s.AppCluster(conf)
-	if c == nil || s.ClusterConfig(c.Name) == nil {
-		return ""
-	}
-	if m := s.ClusterConfig(c.Name).Member(c.Primary); m != nil {
-		return s.Platform.SiteOf(m.Host)
+	if c := s.AppCluster(conf); c != nil {
+		return s.PrimarySite(c.Name)
 	}
 	return ""
 }

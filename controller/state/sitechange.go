@@ -27,6 +27,8 @@ type SiteChange struct {
 	Former  map[string]string `json:"former"` // the primary of each cluster before
 	// Tried are the switchovers that it began, by cluster.
 	Tried map[string]string `json:"tried,omitempty"`
+	// Moved are the clusters whose primary was on To when the step of the clusters ended.
+	Moved []string `json:"moved,omitempty"`
 	// Answers are those of hooks and instances that were asked, by Effect.Key.
 	Answers map[string]Answer `json:"answers,omitempty"`
 }
@@ -215,6 +217,10 @@ func (s *State) applyStepSite(cmd Command) error {
 		if err := next.obey(c.Word); err != nil {
 			return err
 		}
+		if left := s.Left(ch); left != "" && c.Word == WordRetry {
+			next.Step = platform.StepClusters
+			note += ": cluster " + left + " moves again"
+		}
 		if next.Step == "" { // without the last step
 			s.Change = nil
 			s.changing(c.Change, func(op *Operation) {
@@ -224,8 +230,35 @@ func (s *State) applyStepSite(cmd Command) error {
 			return nil
 		}
 	}
+	if ch.Step == platform.StepClusters && !next.Undoing {
+		next.Moved = s.on(ch.To)
+	}
 	s.changing(c.Change, func(op *Operation) { op.step(name, cmd.At, note) })
 	return nil
+}
+
+// on are the clusters whose primary is on a site.
+func (s *State) on(site string) (names []string) {
+	for _, name := range s.ClusterNames() {
+		if s.PrimarySite(name) == site {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Left is the first cluster that a site switchover had moved and that has a primary on another site since, "" if there is none.
+// Nothing of the later steps can be done for it there.
+func (s *State) Left(ch *SiteChange) string {
+	if ch.Undoing || ch.Step == platform.StepClusters {
+		return ""
+	}
+	for _, name := range ch.Moved {
+		if site := s.PrimarySite(name); site != "" && site != ch.To {
+			return name
+		}
+	}
+	return ""
 }
 
 // Words are those that a site switchover that has halted would take: there is always a way on. One that is being undone

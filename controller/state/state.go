@@ -222,6 +222,16 @@ func (s *State) ClusterConfig(name string) *platform.Cluster {
 	return s.Platform.Cluster(name)
 }
 
+// PrimarySite is the site of a cluster's primary, "" before it has one.
+func (s *State) PrimarySite(cluster string) string {
+	if conf := s.ClusterConfig(cluster); conf != nil {
+		if m := conf.Member(s.Clusters[cluster].Primary); m != nil {
+			return s.Platform.SiteOf(m.Host)
+		}
+	}
+	return ""
+}
+
 // ClusterNames lists the clusters in a fixed order.
 func (s *State) ClusterNames() []string { return sortedKeys(s.Clusters) }
 

@@ -18,9 +18,9 @@ var took = map[member.Kind]time.Duration{
 	member.EndSenders: 30 * time.Millisecond, member.Disarm: 10 * time.Millisecond, member.Adopt: 200 * time.Millisecond,
 }
 
-// duration of an act; a CHECKPOINT takes what the disk needs, and a disk that hangs holds everything up.
+// duration of an act on a disk that does not hang; a CHECKPOINT takes what the disk needs.
 func (m *minder) duration(k member.Kind) time.Duration {
-	d := m.w.span(took[k]/3, took[k]) + m.host.stall()
+	d := m.w.span(took[k]/3, took[k])
 	if k == member.Open && !m.goal.Opened || k == member.Checkpoint {
 		d += m.w.span(0, m.w.checkpoint)
 	}
@@ -46,7 +46,7 @@ func (m *minder) act(act member.Act) {
 		m.pg.busy = true
 	}
 	goal := m.goal
-	m.host.agent.on(m.w.span(time.Millisecond, 10*time.Millisecond)+m.host.stall(), func() {
+	m.host.agent.onDisk(m.w.span(time.Millisecond, 10*time.Millisecond), func() {
 		if m.noRoom(act.Kind) {
 			m.finished(false)
 			return
@@ -54,7 +54,7 @@ func (m *minder) act(act member.Act) {
 		if !late && act.Durable != m.durable {
 			m.keep(act.Durable)
 		}
-		m.host.agent.on(m.duration(act.Kind), func() { m.carryOut(act, goal, goal.Epoch == m.goal.Epoch && !m.cancel) })
+		m.host.agent.onDisk(m.duration(act.Kind), func() { m.carryOut(act, goal, goal.Epoch == m.goal.Epoch && !m.cancel) })
 	})
 }
 

@@ -52,14 +52,18 @@ func (a *agent) stop() {
 // on runs f in this life of the agent, once it is not stopped.
 func (a *agent) on(d time.Duration, f func()) { a.lets(d, call(f)) }
 
-func (a *agent) lets(d time.Duration, what happening) {
-	if !a.up {
-		return // what happens to its host is nothing to an agent that does not run
+// onDisk is on for what needs the disk, which may hang: then for as long as it hangs, however slow the agent is.
+func (a *agent) onDisk(d time.Duration, f func()) { a.at(a.takes(d)+a.host.stall(), call(f)) }
+
+func (a *agent) lets(d time.Duration, what happening) { a.at(a.takes(d), what) }
+
+// takes is how long its agent needs for what others do in d.
+func (a *agent) takes(d time.Duration) time.Duration { return d * time.Duration(max(1, a.host.slow)) }
+
+func (a *agent) at(d time.Duration, what happening) {
+	if a.up { // what happens to its host is nothing to an agent that does not run
+		a.w.add(a.w.now+d, event{what: what, owner: &a.life, life: a.life, where: a.host.node, from: nowhere})
 	}
-	if slow := a.host.slow; slow > 0 {
-		d *= time.Duration(slow)
-	}
-	a.w.add(a.w.now+d, event{what: what, owner: &a.life, life: a.life, where: a.host.node, from: nowhere})
 }
 
 // report reads the clock, then sends what is known to every controller.

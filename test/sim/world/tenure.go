@@ -24,7 +24,7 @@ func (m *minder) keepTenure(version string) {
 		return
 	}
 	m.keeping = t
-	m.host.agent.on(15*time.Millisecond+m.host.stall(), func() { m.kept, m.keeping = *t, nil })
+	m.host.agent.onDisk(15*time.Millisecond, func() { m.kept, m.keeping = *t, nil })
 }
 
 // goOn takes up the lease that the guard still holds, and asks for promises at once.
