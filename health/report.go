@@ -114,6 +114,8 @@ type Member struct {
 	Position      platform.LSN `json:"position,omitempty"`
 	PositionKnown bool         `json:"positionKnown,omitempty"`
 	Replayed      platform.LSN `json:"replayed,omitempty"`
+	// OldestWAL is where the oldest WAL begins that it could still give to a replica.
+	OldestWAL platform.LSN `json:"oldestWAL,omitempty"`
 
 	Receiver    *Receiver `json:"receiver,omitempty"`
 	Senders     []Sender  `json:"senders,omitempty"`
@@ -152,6 +154,9 @@ type Member struct {
 	Error string `json:"error,omitempty"`
 	// Needs asks for a new incarnation because the data in place must be discarded: "rewind" or "rebuild".
 	Needs string `json:"needs,omitempty"`
+	// Still is for how long a replica that needs a rebuild has got no WAL, in milliseconds, where that is why: it may be its
+	// connection that is at fault, and not its data.
+	Still int64 `json:"still,omitempty"`
 	// Discarded tells what the last rewind or rebuild left behind in quarantine (S9).
 	Discarded *Discard `json:"discarded,omitempty"`
 }

@@ -170,7 +170,7 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 		}
 	}
 	m.mu.Lock()
-	raise := m.short || m.memory.StartFailures > 0
+	raise := m.short || m.unstarted.times > 0
 	m.mu.Unlock()
 	p, err := inst.Start(ctx, postgres.StartOptions{AsPrimary: primary, CgroupFD: fd, Raise: raise, Launch: m.guards.launch})
 	if err != nil {
@@ -183,7 +183,7 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 		d.SystemID = m.seen.SystemID // data that we start is ours: there is nothing left to adopt
 	}
 	m.started = p
-	m.memory.StreamedAt = boottime.Now()
+	m.memory.MovedAt = boottime.Now()
 	m.mu.Unlock()
 	return m.keepDurable(d)
 }

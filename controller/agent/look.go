@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -71,7 +72,7 @@ func (m *minder) look(ctx context.Context) {
 	m.guard(ctx, inst, g)
 	m.remember(goal, d, &memory, g)
 	m.promises(ctx, inst, goal, d, memory, status, g)
-	m.publish(g, memory, last)
+	m.publish(g, goal, memory, last)
 }
 
 // process finds out whether PostgreSQL runs, and watches its end.
@@ -181,6 +182,7 @@ func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.D
 	seen.Upstream, seen.Application = upstreamOf(inst, goal, s.ConnInfo)
 	seen.Slots, seen.Strays = slotsOf(goal, s.Slots)
 	r.Version, r.Connections, r.PendingRestart, r.SyncWaits = s.Version, s.Connections, s.PendingRestart, s.SyncWaits
+	r.OldestWAL = s.Oldest
 	if !s.InRecovery {
 		seen.Role, seen.Position, seen.Insert = health.RolePrimary, s.Flush, s.Insert
 		r.Position, r.PositionKnown, r.Replayed = s.Flush, true, s.Flush
@@ -197,8 +199,10 @@ func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.D
 	seen.Role, seen.Position = health.RoleStandby, max(s.Receive, s.Replay)
 	seen.Known, seen.Receiver = s.EndKnown(), s.Receiver != nil
 	seen.Streaming = s.Receiver != nil && s.Receiver.Status == "streaming"
+	seen.Replayed, seen.Recovery = s.Replay, member.RecoveryOf(s.StartupWait)
 	r.Position, r.PositionKnown, r.Replayed = seen.Position, s.Receive != 0, s.Replay
 	if s.Receiver != nil {
+		seen.ReceiverPID = s.Receiver.PID
 		r.Receiver = &health.Receiver{Streaming: seen.Streaming, From: s.Receiver.Host, AgeMS: s.Receiver.AgeMS}
 	}
 }
@@ -268,7 +272,7 @@ func applicationOf(conninfo string) string {
 // ended looks into the data of a stopped member, once after each stop. A crash is reported before that: the next epoch
 // need not wait for it.
 func (m *minder) ended(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable, before member.Seen, g *glance) {
-	m.neverAnswered(inst)
+	m.neverAnswered(ctx, inst)
 	if m.inspected && before.Process == health.ProcessEnded && !m.mayHaveChanged(goal, before) {
 		was := before
 		was.Process = health.ProcessEnded
@@ -308,7 +312,7 @@ func (m *minder) starting() *postgres.Process {
 func (m *minder) answered(inst *postgres.Instance) {
 	m.mu.Lock()
 	fresh := m.started != nil
-	m.started = nil
+	m.started, m.unstarted = nil, unstarted{}
 	m.mu.Unlock()
 	if !fresh {
 		return
@@ -318,18 +322,45 @@ func (m *minder) answered(inst *postgres.Instance) {
 	}
 }
 
-// neverAnswered counts a start that ended before PostgreSQL answered once, and lets an act's changes be looked into.
-func (m *minder) neverAnswered(inst *postgres.Instance) {
+// unstarted is what is known of starts that ended before PostgreSQL answered once.
+type unstarted struct {
+	times int // in a row
+	why   string
+	until time.Duration // before that it is not tried again
+}
+
+// mostUnstarted bounds the pause between two such starts.
+const mostUnstarted = 10 * time.Second
+
+// neverAnswered takes note of a start that ended before PostgreSQL answered once, and lets an act's changes be looked into. Only what
+// may be the fault of the data counts for its repair: for the rest it is tried again, with growing pauses, until its host is mended.
+func (m *minder) neverAnswered(ctx context.Context, inst *postgres.Instance) {
+	p := m.starting()
+	var fault postgres.Fault
+	if p != nil {
+		fault = inst.Fault(ctx, p)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.started != nil {
-		m.started = nil
-		m.memory.StartFailures++
-		m.fault = "PostgreSQL did not start; see " + inst.Log
-	}
 	if m.stale {
 		m.stale, m.inspected = false, false
 	}
+	if p == nil || m.started != p {
+		return
+	}
+	m.started = nil
+	m.unstarted.times++
+	m.unstarted.why = "PostgreSQL did not start"
+	if fault.Said != "" {
+		m.unstarted.why += ": " + fault.Said
+	}
+	if m.unstarted.why += "; see " + inst.Log; fault.Data {
+		m.memory.StartFailures++
+	} else {
+		m.unstarted.why += ". Mend that on this host: it is tried again, and the data is left as it is"
+	}
+	m.fault = m.unstarted.why
+	m.unstarted.until = boottime.Now() + min(500*time.Millisecond<<min(m.unstarted.times-1, 6), mostUnstarted)
 }
 
 func (m *minder) inspect(ctx context.Context, inst *postgres.Instance, g *glance) error {
@@ -400,21 +431,11 @@ func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) 
 	g.report.Guard.Missing = append(g.report.Guard.Missing, unswept()...)
 }
 
-// remember advances what the run remembers of the member.
+// remember advances what the run remembers of the member, but for what publish makes known together with the look.
 func (m *minder) remember(goal platform.Goal, d member.Durable, memory *member.Memory, g *glance) {
 	m.mu.Lock()
 	*memory = m.memory
 	m.mu.Unlock()
-	now := boottime.Now()
-	if g.seen.Streaming || memory.StreamedAt == 0 || goal.Kind != platform.GoalReplica || !goal.Opened {
-		memory.StreamedAt = now
-	}
-	if g.seen.Streaming {
-		memory.Restarted, memory.RewindFailures = false, 0
-	}
-	if g.seen.Role != health.RoleUnknown {
-		memory.StartFailures = 0
-	}
 	if g.seen.Role == health.RolePrimary && goal.Kind == platform.GoalPrimary && memory.Opened == goal.Epoch {
 		memory.Settling = member.Settle(memory.Settling, goal, g.seen, memory.SetCheckpoint)
 	}
@@ -482,11 +503,11 @@ func (m *minder) sealedPosition(ctx context.Context, inst *postgres.Instance) po
 }
 
 // publish makes a look known. What others wait for is reported at once.
-func (m *minder) publish(g *glance, memory member.Memory, last health.Member) {
+func (m *minder) publish(g *glance, goal platform.Goal, memory member.Memory, last health.Member) {
 	m.mu.Lock()
 	m.seen, m.report = g.seen, g.report
-	m.memory.StreamedAt, m.memory.Restarted, m.memory.RewindFailures = memory.StreamedAt, memory.Restarted, memory.RewindFailures
-	m.memory.StartFailures, m.memory.Settling = memory.StartFailures, memory.Settling
+	m.memory = m.memory.Looked(goal, g.seen, boottime.Now()) // an act may have changed it meanwhile
+	m.memory.Settling = memory.Settling
 	m.lookedAt = boottime.Now()
 	if g.seen.Process != health.ProcessRunning {
 		m.looks = stall{} // nobody is asked

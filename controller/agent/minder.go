@@ -76,14 +76,16 @@ type minder struct {
 	notBefore, hurryUntil time.Duration
 
 	// Written by the minder's goroutine under mu, read by acts: the loop looks while an act runs.
-	proc     *process.Handle   // the postmaster being watched
-	tree     *process.Tree     // nil until the data directory exists
-	cgroup   *process.Cgroup   // nil where there is none
-	started  *postgres.Process // of our last start, until it has answered
-	shown    *postgres.Status  // on a new connection, by an act; until a look has taken it over
-	stale    bool              // an act has changed the stopped data: inspect it again
-	short    bool              // when it last ran it had less of a setting than its primary, or our start had raised it
-	sealedAt postgres.Position // read after the seal was confirmed
+	proc    *process.Handle   // the postmaster being watched
+	tree    *process.Tree     // nil until the data directory exists
+	cgroup  *process.Cgroup   // nil where there is none
+	started *postgres.Process // of our last start, until it has answered
+	// unstarted tells of starts since PostgreSQL last answered.
+	unstarted unstarted
+	shown     *postgres.Status  // on a new connection, by an act; until a look has taken it over
+	stale     bool              // an act has changed the stopped data: inspect it again
+	short     bool              // when it last ran it had less of a setting than its primary, or our start had raised it
+	sealedAt  postgres.Position // read after the seal was confirmed
 
 	// Of the minder's goroutine alone.
 	looking  chan struct{} // closed when the look under way has ended; nil while there is none
@@ -189,6 +191,8 @@ func (m *minder) next() member.Act {
 	m.setNeeds(act.Needs)
 	if _, _, moved := m.address(); act.Kind != member.Release && (m.inst == nil || moved) {
 		act = member.Act{Kind: member.Nothing, Wait: "waiting to hear where it is to run"}
+	} else if now < m.unstarted.until && (act.Kind == member.StartStandby || act.Kind == member.StartPrimary) {
+		act = member.Act{Kind: member.Nothing, Wait: "waiting a moment before it is started again"}
 	} else if act.Kind != member.Nothing && now < m.notBefore {
 		act = member.Act{Kind: member.Nothing, Wait: "waiting a moment after a failure"}
 	}
@@ -237,7 +241,7 @@ func (m *minder) finished(err error) {
 	m.cancel = nil
 	m.hurryUntil = boottime.Now() + hurry
 	if err == nil {
-		m.failures, m.notBefore, m.fault = 0, 0, ""
+		m.failures, m.notBefore, m.fault = 0, 0, m.unstarted.why // that PostgreSQL was started again does not mean that it starts
 		return
 	}
 	m.failures++
@@ -264,7 +268,7 @@ func (m *minder) wants(g platform.Goal, of wire.Words) {
 	if m.cancel != nil {
 		m.cancel()
 	}
-	m.notBefore, m.hurryUntil = 0, boottime.Now()+hurry
+	m.notBefore, m.unstarted.until, m.hurryUntil = 0, 0, boottime.Now()+hurry
 	poke(m.kick)
 }
 
@@ -419,6 +423,10 @@ func (m *minder) snapshot() health.Member {
 	m.stalls(&r, now, fair)
 	r.Epoch, r.Closed, r.Incarnation, r.Discarded = m.durable.Epoch, m.durable.Closed, m.durable.Incarnation, m.durable.Discarded
 	r.Doing, r.Error, r.Needs = m.doing, m.fault, m.needs
+	if m.needs != "" {
+		in := m.input(now)
+		r.Still = in.Still().Milliseconds()
+	}
 	r.List, r.Vouched = m.listed(), m.vouching.by
 	if left := m.promised.Until - now; left > 0 {
 		r.Promised = left.Milliseconds()

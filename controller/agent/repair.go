@@ -150,7 +150,7 @@ func (m *minder) clone(ctx context.Context, inst *postgres.Instance, goal platfo
 		return err
 	}
 	d.Incarnation, d.SystemID, d.AlterSystem, d.Discarded = goal.Incarnation, goal.SystemID, false, discarded
-	m.recall(func(r *member.Memory) { r.RewindFailures, r.StartFailures, r.Restarted = 0, 0, false })
+	m.recall(func(r *member.Memory) { r.RewindFailures, r.StartFailures, r.Restarted, r.Rebuilt = 0, 0, false, true })
 	return m.keepDurable(d)
 }
 

@@ -142,7 +142,7 @@ func (l *look) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 		if r == nil || l.conf.Member(name).Leaving {
 			continue
 		}
-		if r.Needs != "" && r.Incarnation == m.Incarnation && l.sound(p) {
+		if r.Needs != "" && r.Incarnation == m.Incarnation && l.sound(p) && cutOff(p, r) == "" {
 			reason := fmt.Sprintf("%s needs a %s", name, r.Needs)
 			return &state.Command{Reincarnate: &state.Reincarnate{Member: name, Reason: reason}}, Reason{RuleUpkeep, reason}
 		}
@@ -152,6 +152,20 @@ func (l *look) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 		}
 	}
 	return nil, Reason{}
+}
+
+// stillBound is how long a replica may get no WAL that its primary has before its data is replaced all the same.
+const stillBound = 10 * time.Minute
+
+// cutOff says that it is not the data of a replica that keeps it from streaming, as far as can be told, "" where it may be: the primary
+// has the WAL that it is to go on with. Then a copy would cost the primary a checkpoint and the reading of all its data, and help nobody.
+func cutOff(p, r *health.Member) string {
+	still := time.Duration(r.Still) * time.Millisecond
+	if still == 0 || still > stillBound || p.OldestWAL == 0 || r.Position < p.OldestWAL || r.Position > p.Position {
+		return ""
+	}
+	return fmt.Sprintf("it has got nothing for %s, and %s has the WAL from %s on that it needs (%s): see what is between them (its log, network, pg_hba.conf, certificates); its data is replaced after %s",
+		round(still), p.Name, p.OldestWAL, r.Position, stillBound)
 }
 
 // sound: the primary answers, so data may be discarded for a copy of its data. One that hangs is no source, and what its

@@ -91,6 +91,36 @@ func TestReincarnationLeavesTheSet(t *testing.T) {
 	st.waits("") // its need was answered
 }
 
+// Data is not replaced for want of WAL that the primary has: then it is not the data. After long it is replaced all the same.
+func TestRebuildForWantOfWAL(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		oldest platform.LSN
+		at     platform.LSN // the replica's position
+		still  time.Duration
+		want   bool
+	}{
+		{"the primary has it no more", 60, 50, time.Minute, true},
+		{"the primary has it", 50, 50, time.Minute, false},
+		{"the primary has not said", 0, 50, time.Minute, true},
+		{"it is ahead of the primary", 50, 150, time.Minute, true},
+		{"for long", 50, 50, stillBound + time.Second, true},
+		{"it is not for want of WAL", 50, 50, 0, true},
+	} {
+		st := well(t, 1, nil)
+		m1, m3 := st.members["m1"], st.members["m3"]
+		m1.Position, m1.OldestWAL, m1.Senders = 100, c.oldest, m1.Senders[:1]
+		m3.Needs, m3.Still, m3.Position, m3.Receiver = "rebuild", c.still.Milliseconds(), c.at, nil
+		st.later(0)
+		if cmd, _, _ := st.next(); (cmd != nil && cmd.Reincarnate != nil) != c.want {
+			t.Errorf("%s: %s", c.name, body(cmd))
+		}
+		if said := st.problem(health.ReplicaNotStreaming); said == c.want {
+			t.Errorf("%s: named as cut off: %v", c.name, said)
+		}
+	}
+}
+
 func TestSetIsFilledWithDataYetToBeMade(t *testing.T) {
 	st := well(t, 2, nil)
 	st.members["m3"].Needs = "rebuild"

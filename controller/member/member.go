@@ -62,6 +62,9 @@ type Seen struct {
 	Insert      platform.LSN // primary
 	Streaming   bool         // a standby's receiver streams
 	Receiver    bool         // a standby has a receiver process
+	ReceiverPID int          // of that process, 0 for none
+	Replayed    platform.LSN // standby
+	Recovery    Recovery     // standby
 	Upstream    string       // member its settings point to, "" for none
 	Application string       // incarnation its settings name
 	SyncNames   string       // synchronous_standby_names as a new connection shows it
@@ -90,9 +93,13 @@ type Memory struct {
 	// RewindFailures and StartFailures count in a row; they move the repair on to its next rung.
 	RewindFailures int
 	StartFailures  int
-	// StreamedAt is when the standby last streamed, or last began to try.
-	StreamedAt time.Duration
-	Restarted  bool // the repair by a restart was tried since it last streamed
+	// MovedAt is when the standby last got any WAL, replayed any, or last began to try.
+	MovedAt   time.Duration
+	Restarted bool // the repair by a restart was tried since it last streamed
+	Rebuilt   bool // so was other data
+	// What the last look at the standby has shown.
+	reached, replayed platform.LSN
+	receiver          int
 }
 
 // Input is everything the next act may depend on.
@@ -162,6 +169,3 @@ const rewindsFail = 3
 
 // startsFail is how many starts in a row may fail before the next rung of the repair.
 const startsFail = 3
-
-// streamWithin is how long a standby may fail to stream from an open primary before the repair goes on.
-const streamWithin = 15 * time.Second

@@ -40,17 +40,17 @@ func (in *Input) replica() Act {
 
 // rebuildDue: a restart did not help either, and the controllers have given a name for other data.
 func (in *Input) rebuildDue() bool {
-	return in.Goal.Opened && in.Memory.Restarted && in.Now-in.Memory.StreamedAt > streamWithin && in.Goal.Incarnation != in.Durable.Incarnation
+	return in.Goal.Opened && in.Memory.Restarted && in.stuck() && in.Goal.Incarnation != in.Durable.Incarnation
 }
 
 // restart decides what a stopped member's data is good for.
 func (in *Input) restart() Act {
 	if in.rebuildDue() {
-		return in.discard(Clone, "rebuild", "it has not streamed for "+streamWithin.String()+", nor after a restart")
+		return in.discard(Clone, "rebuild", "it has got no WAL for "+in.patience().String()+", nor did it after a restart")
 	}
 	switch in.course() {
 	case courseFollow:
-		if in.Memory.StartFailures >= startsFail {
+		if in.Memory.StartFailures >= startsFail && !in.Memory.Rebuilt {
 			return in.repair("it did not start as a standby")
 		}
 		return in.rename(StartStandby, "its WAL is part of the primary's history")
@@ -117,7 +117,7 @@ func (in *Input) follow() Act {
 	case in.mayReceive():
 		return in.act(StopReceiver, "end its stream from before: its WAL is compared with the history of "+upstreamName(g)+" once it grows no more")
 	case in.rebuildDue() && !s.Streaming && s.Upstream == upstreamName(g):
-		return in.act(StopClean, "it does not stream, nor did it after a restart: rebuild it")
+		return in.act(StopClean, "it gets no WAL, nor did it after a restart: rebuild it")
 	case s.Upstream != upstreamName(g) || s.Application != g.Incarnation || s.SyncNames != in.replicaSyncNames():
 		return in.rename(Settings, "stream from "+upstreamName(g))
 	case in.Durable.Incarnation == "" && s.Streaming:
@@ -126,10 +126,10 @@ func (in *Input) follow() Act {
 		return in.persist(d, "its agent had lost its state: the data streams as "+s.Application)
 	case s.Streaming || !g.Opened:
 		return in.upkeep()
-	case in.Now-in.Memory.StreamedAt > streamWithin:
-		return in.repair("it has not streamed for " + streamWithin.String())
+	case in.stuck():
+		return in.repair("it has got no WAL for " + in.patience().String())
 	}
-	return in.wait("waiting for the stream from " + upstreamName(g))
+	return in.wait(in.catchingUp())
 }
 
 // mayBePast: before the primary has told its history, only WAL of the timeline that it left, up to where it will not have left it

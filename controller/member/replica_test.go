@@ -152,7 +152,7 @@ func TestRungsOfARepair(t *testing.T) {
 		{"stopped by itself after the restart", health.ProcessEnded, true, "m1_1", StartStandby, ""},
 		{"stopped for other data", health.ProcessEnded, true, "m1_2", Clone, ""},
 	} {
-		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{Restarted: c.restarted, StreamedAt: now - streamWithin - 1},
+		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{Restarted: c.restarted, MovedAt: now - streamWithin - 1},
 			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, History: platform.History{{Timeline: 1, End: 100}}, SystemID: "7",
 				Incarnation: c.goal, Upstream: &platform.Upstream{Member: "m2"}},
 			Seen: Seen{Data: health.DataPresent, Process: c.process, SystemID: "7", Timeline: 1, End: 90, Shutdown: 90, Clean: true}}

@@ -17,6 +17,8 @@ import (
 // Control is what the control file says.
 type Control = ondisk.Control
 
+func (i *Instance) controlFile() string { return filepath.Join(i.Data, "global", "pg_control") }
+
 // ControlData reads the control file. Of a running server it may be old, and is no evidence.
 func (i *Instance) ControlData(ctx context.Context) (c Control, err error) {
 	defer i.wrap("control data of", &err)
@@ -27,7 +29,7 @@ func (i *Instance) ControlData(ctx context.Context) (c Control, err error) {
 // control reads the control file in this process, or, in a layout that is not known here, by pg_controldata; native tells
 // which.
 func (i *Instance) control(ctx context.Context) (c Control, native bool, err error) {
-	path := filepath.Join(i.Data, "global", "pg_control")
+	path := i.controlFile()
 	c, err = readControl(ctx, func() ([]byte, error) { return i.Owner.readBounded(path, ondisk.ControlFileSize) })
 	if errors.Is(err, ondisk.ErrLayout) {
 		c, err = i.controlByProgram(ctx)

@@ -24,9 +24,10 @@ type StartOptions struct {
 
 // Process is a postmaster we started. The goroutine that waits for it ends with it.
 type Process struct {
-	PID  int
-	done chan struct{} // closed when the process has ended
-	err  error         // how it ended; set before done is closed
+	PID    int
+	origin origin        // how things stood before it
+	done   chan struct{} // closed when the process has ended
+	err    error         // how it ended; set before done is closed
 }
 
 // Done is closed when the postmaster has ended. Its children may still be ending.
@@ -117,11 +118,12 @@ func (i *Instance) spawn(ctx context.Context, o StartOptions) (*Process, error) 
 	if launch == nil {
 		launch = ownChild
 	}
+	before := i.origin()
 	pid, wait, err := launch(ctx, cmd)
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{PID: pid, done: make(chan struct{})}
+	p := &Process{PID: pid, origin: before, done: make(chan struct{})}
 	go func() {
 		p.err = wait()
 		close(p.done)

@@ -19,6 +19,9 @@ type Status struct {
 	// Asked is when the connection of this very look was started, by the server's clock.
 	Asked time.Time `json:"asked"`
 
+	// Oldest is where the oldest WAL begins that is still in its pg_wal.
+	Oldest platform.LSN `json:"oldest"`
+
 	SyncNamesFile string `json:"sync_names_file"`
 	ConnInfoFile  string `json:"conninfo_file"`
 

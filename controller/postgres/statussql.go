@@ -76,6 +76,9 @@ WITH {base}, t AS MATERIALIZED (
 	WHERE rec AND n ~ '^[0-9A-F]{24}$' AND substr(n, 9) = upper(
 		lpad(to_hex(div(pos, 4294967296::numeric)::bigint), 8, '0') ||
 		lpad(to_hex(div(mod(pos, 4294967296::numeric), seg::numeric)::bigint), 8, '0'))
+), o AS MATERIALIZED (
+	SELECT to_hex(('x' || left(min(n), 8))::bit(32)::bigint) || '/' || to_hex(('x' || right(min(n), 8))::bit(32)::bigint * min(seg)) AS oldest
+	FROM t, (SELECT substr(n, 9) AS n FROM pg_ls_dir('pg_wal') AS n WHERE n ~ '^[0-9A-F]{24}$') AS segments
 ), g AS MATERIALIZED (
 	SELECT name, setting, source, sourcefile, pending_restart FROM pg_show_all_settings()
 ), d AS MATERIALIZED (
@@ -86,6 +89,7 @@ SELECT json_build_object({moving},
 	'timeline', CASE WHEN r.rec THEN greatest(cc.timeline_id, cr.min_recovery_end_timeline, f.tli,
 			(SELECT received_tli FROM w))
 		ELSE ('x' || left(CASE WHEN r.rec THEN NULL ELSE pg_walfile_name(p.ins) END, 8))::bit(32)::bigint END,
+	'oldest', (SELECT oldest FROM o),
 	'system_id', (SELECT system_identifier::text FROM pg_control_system()),
 	'version', current_setting('server_version'),
 	'asked', (SELECT backend_start FROM a WHERE pid = pg_backend_pid()),

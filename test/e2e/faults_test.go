@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,7 @@ func TestFaults(t *testing.T) {
 	t.Run("all controllers killed briefly", tr.allControllersKilled)
 	t.Run("primary alone restarts in place", tr.restartedInPlace)
 	t.Run("replicas short of a setting", tr.shortOfASetting)
+	t.Run("replica that its host does not let start", tr.notStarted)
 	tr.judge()
 }
 
@@ -206,15 +208,32 @@ func (tr *trial) hostKilled(t *testing.T) {
 	tr.healthy(t)
 }
 
-// replicaKilled: the primary goes on with the other replica, and the lost one comes back.
-func (tr *trial) replicaKilled(t *testing.T) {
+// replica is the host of one.
+func (tr *trial) replica(t *testing.T) (r stand.Host) {
+	t.Helper()
 	p := tr.primary(t)
-	var r stand.Host
 	for _, h := range tr.Of(false) {
 		if h.Member != p {
 			r = h
 		}
 	}
+	return r
+}
+
+// seen is what the agent of a member last reported of it.
+func (tr *trial) seen(name string) (m health.Member, err error) {
+	c, err := tr.Cluster(tr.ctx)
+	for _, s := range c.Members {
+		if s.Name == name && s.Seen != nil {
+			return *s.Seen, nil
+		}
+	}
+	return m, errors.Join(err, fmt.Errorf("nothing is known of %s", name))
+}
+
+// replicaKilled: the primary goes on with the other replica, and the lost one comes back.
+func (tr *trial) replicaKilled(t *testing.T) {
+	r := tr.replica(t)
 	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(r)...))
 	mark := tr.load.Mark()
 	err := tr.Wait(tr.ctx, "the lost replica to leave the durability set", func() (bool, string) {
@@ -278,6 +297,30 @@ func (tr *trial) restartedInPlace(t *testing.T) {
 
 // shortOfASetting: somebody raises max_connections on one host alone. Once that one is primary the others replay no further, and would
 // end if they were promoted; they are started again with as much, and the next failover works.
+// notStarted: what keeps a replica from starting is no fault of its data, which is left as it is, and quoted until it is mended.
+func (tr *trial) notStarted(t *testing.T) {
+	r := tr.replica(t).Member
+	before, err := tr.seen(r)
+	tr.check(t, err)
+	conf := filepath.Join(tr.Data(r), "postgresql.conf")
+	whole, err := os.ReadFile(conf)
+	tr.check(t, err)
+	tr.check(t, os.WriteFile(conf, append(whole, "shared_preload_libraries = 'no_such_library'\n"...), 0o600), stand.Signal(syscall.SIGKILL, tr.Postmaster(r)))
+	log := filepath.Join(filepath.Dir(tr.Data(r)), "postgresql.log")
+	tr.check(t, tr.Wait(tr.ctx, "four starts in vain, and the reason to be told", func() (bool, string) {
+		raw, err := os.ReadFile(log)
+		m, unseen := tr.seen(r)
+		return err == nil && unseen == nil && strings.Count(string(raw), "no_such_library") >= 4 && strings.Contains(m.Error, `could not access file "no_such_library"`), m.Error
+	}))
+	tr.check(t, os.WriteFile(conf, whole, 0o600))
+	tr.healthy(t)
+	now, err := tr.seen(r)
+	tr.check(t, err)
+	if now.Incarnation != before.Incarnation {
+		t.Errorf("its data was replaced: it is %s now, and was %s", now.Incarnation, before.Incarnation)
+	}
+}
+
 func (tr *trial) shortOfASetting(t *testing.T) {
 	p := tr.primary(t)
 	file, err := os.OpenFile(filepath.Join(tr.Data(p), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)

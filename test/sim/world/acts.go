@@ -112,7 +112,7 @@ func (m *minder) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 		if ok = m.disarm() && !p.running && p.rotten == ""; ok {
 			m.point(goal)
 			p.startStandby()
-			m.memory.StreamedAt = m.host.now()
+			m.memory.MovedAt = m.host.now()
 		}
 	case member.Settings:
 		if ok = wanted; ok {

@@ -109,12 +109,7 @@ func (m *minder) look() member.Seen {
 	if m.goal.Paused {
 		m.guard.disarm()
 	}
-	if seen.Streaming || memory.StreamedAt == 0 || m.goal.Kind != platform.GoalReplica || !m.goal.Opened {
-		memory.StreamedAt = m.host.now()
-	}
-	if seen.Streaming {
-		memory.Restarted, memory.RewindFailures = false, 0
-	}
+	*memory = memory.Looked(m.goal, seen, m.host.now())
 	if seen.Role == health.RolePrimary && m.goal.Kind == platform.GoalPrimary && memory.Opened == m.goal.Epoch {
 		memory.Settling = member.Settle(memory.Settling, m.goal, seen, memory.SetCheckpoint)
 	}

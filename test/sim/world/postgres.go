@@ -275,7 +275,7 @@ func (p *postgres) see() member.Seen {
 }
 
 func (p *postgres) seeStandby(s member.Seen) member.Seen {
-	s.Role, s.Position = health.RoleStandby, p.at(p.replayed)
+	s.Role, s.Position, s.Replayed = health.RoleStandby, p.at(p.replayed), p.at(p.replayed)
 	if p.received {
 		s.Position = p.end()
 	}

@@ -1,0 +1,98 @@
+package member
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/health"
+)
+
+func standbyAt(at, replayed platform.LSN) Seen {
+	return Seen{Process: health.ProcessRunning, Role: health.RoleStandby, Position: at, Replayed: replayed}
+}
+
+// TestLooked: what a standby gets, by whatever way, is a sign of life, and so is what is known to hold it back.
+func TestLooked(t *testing.T) {
+	goal := platform.Goal{Kind: platform.GoalReplica, Opened: true}
+	streams := standbyAt(100, 100)
+	streams.Streaming, streams.ReceiverPID = true, 7
+	held := func(r Recovery) Seen { s := standbyAt(100, 100); s.Recovery = r; return s }
+	for _, c := range []struct {
+		name  string
+		seen  Seen
+		moves bool
+	}{
+		{"nothing moves", standbyAt(100, 100), false},
+		{"it streams", streams, true},
+		{"a receiver that was started again claims to stream", func() Seen { s := streams; s.ReceiverPID = 8; return s }(), false},
+		{"it replays what it has", standbyAt(100, 110), true},
+		{"its archive brings more", standbyAt(110, 100), true},
+		{"its replay is delayed", held(Delayed), true},
+		{"its replay is paused", held(Paused), true},
+		{"queries hold its replay up", held(Blocked), true},
+		{"its archive is slow", held(Fetching), false}, // that has a bound of its own
+		{"it has ended, and its WAL ends elsewhere", Seen{Process: health.ProcessEnded, Position: 150}, false},
+	} {
+		m := Memory{Restarted: true, Rebuilt: true, RewindFailures: 2}.Looked(goal, streams, now).Looked(goal, standbyAt(100, 100), now)
+		m.receiver, m.MovedAt = 7, now
+		if got := m.Looked(goal, c.seen, now+time.Minute); (got.MovedAt > now) != c.moves {
+			t.Errorf("%s: moved at %s", c.name, got.MovedAt-now)
+		}
+	}
+	m := Memory{Restarted: true, Rebuilt: true, RewindFailures: 2}
+	if m = m.Looked(goal, streams, now); !m.Restarted {
+		t.Error("the first sight of a receiver ended its repair")
+	}
+	if m = m.Looked(goal, streams, now); m.Restarted || m.Rebuilt || m.RewindFailures > 0 {
+		t.Errorf("it streams, and its repair goes on: %+v", m)
+	}
+}
+
+func TestRecoveryOf(t *testing.T) {
+	for event, want := range map[string]Recovery{"RecoveryApplyDelay": Delayed, "RecoveryPause": Paused, "BufferPin": Blocked,
+		"RecoveryConflictSnapshot": Blocked, "RestoreCommand": Fetching, "RecoveryRetrieveRetryInterval": "", "": ""} {
+		if got := RecoveryOf(event); got != want {
+			t.Errorf("%q: %q", event, got)
+		}
+	}
+}
+
+// TestStuck: a standby whose recovery is at something is neither restarted nor rebuilt; one that gets nothing is.
+func TestStuck(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		rec   Recovery
+		since time.Duration
+		want  Kind
+		waits string
+	}{
+		{"a moment ago", "", time.Millisecond, Nothing, "catches up"},
+		{"a while ago", "", 10 * time.Second, Nothing, "waiting for the stream from m2"},
+		{"long ago", "", streamWithin + 1, StopClean, ""},
+		{"its archive is slow", Fetching, fetchWithin - 1, Nothing, "restore_command"},
+		{"its archive hangs", Fetching, fetchWithin + 1, StopClean, ""},
+	} {
+		seen := standbyAt(90, 90)
+		seen.Data, seen.SystemID, seen.Timeline, seen.Known, seen.Upstream, seen.Application = health.DataPresent, "7", 2, true, "m2", "m1_1"
+		seen.SyncNames, seen.Recovery = SyncNames(ReplicaSet()), c.rec
+		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{MovedAt: now - c.since, Apart: ep(2)}, Seen: seen,
+			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_1", Upstream: &platform.Upstream{Member: "m2"}}}
+		if act := Next(in); act.Kind != c.want || !strings.Contains(act.Wait, c.waits) {
+			t.Errorf("%s: %q (%s), waits for %q", c.name, act.Kind, act.Why, act.Wait)
+		}
+	}
+}
+
+// TestOneRebuildForStarts: other data that does not start either says that it is not the data.
+func TestOneRebuildForStarts(t *testing.T) {
+	for rebuilt, want := range map[bool]Kind{false: Clone, true: StartStandby} {
+		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{MovedAt: now, StartFailures: startsFail, Rebuilt: rebuilt},
+			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_2", Upstream: &platform.Upstream{Member: "m2"}},
+			Seen: Seen{Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Timeline: 2, End: 90, Shutdown: 90, Clean: true}}
+		if act := Next(in); act.Kind != want {
+			t.Errorf("rebuilt %v: %q (%s%s)", rebuilt, act.Kind, act.Why, act.Wait)
+		}
+	}
+}
