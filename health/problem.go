@@ -28,6 +28,8 @@ const (
 	ClonedMachine       Kind = "ClonedMachine"
 	PendingRestart      Kind = "PendingRestart"
 	SettingsTooLow      Kind = "SettingsTooLow"
+	ReplayPaused        Kind = "ReplayPaused"
+	SlotLeftBehind      Kind = "SlotLeftBehind"
 	SiteLost            Kind = "SiteLost"
 	ApprovalNeeded      Kind = "ApprovalNeeded"
 	AppDown             Kind = "AppDown"

@@ -145,9 +145,15 @@ type Member struct {
 	// Short says of which settings a replica has less than its primary, so that it replays no further: a promotion would end it.
 	Short []string `json:"short,omitempty"`
 	// Raised lists the settings that its own configuration has too little of: it was started with as much as its primary had.
-	Raised    []string `json:"raised,omitempty"`
-	Adoptable bool     `json:"adoptable,omitempty"` // no reason speaks against adopting this running instance
-	Refusals  []string `json:"refusals,omitempty"`  // why not
+	Raised []string `json:"raised,omitempty"`
+	// Slots are replication slots of its user's, by name, at most MaxSlots; MoreSlots counts those not named. Of a stopped member they
+	// are those it had.
+	Slots     []Slot `json:"slots,omitempty"`
+	MoreSlots int    `json:"moreSlots,omitempty"`
+	// ReplayPaused: somebody has paused replay on a standby (pg_wal_replay_pause).
+	ReplayPaused bool     `json:"replayPaused,omitempty"`
+	Adoptable    bool     `json:"adoptable,omitempty"` // no reason speaks against adopting this running instance
+	Refusals     []string `json:"refusals,omitempty"`  // why not
 
 	// Doing is what the agent is at (one word and its object), Error the last thing that failed and the next step.
 	Doing string `json:"doing,omitempty"`

@@ -45,7 +45,8 @@ func (m *minder) look(ctx context.Context) {
 	m.mu.Lock()
 	goal, d, memory, last, seen := m.goal, m.durable, m.memory, m.report, m.seen
 	m.mu.Unlock()
-	g := &glance{report: health.Member{Name: m.name, Data: last.Data, SystemID: last.SystemID, Version: inst.Binaries.Version, Timeline: last.Timeline}}
+	g := &glance{report: health.Member{Name: m.name, Data: last.Data, SystemID: last.SystemID, Version: inst.Binaries.Version, Timeline: last.Timeline,
+		Slots: last.Slots, MoreSlots: last.MoreSlots}}
 	g.seen.Data, g.seen.SystemID, g.seen.Timeline = seen.Data, seen.SystemID, seen.Timeline
 	m.process(ctx, inst, g)
 	var status *postgres.Status
@@ -181,6 +182,7 @@ func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.D
 	seen.SyncNames, seen.SyncOurs = s.SyncNames, oursFile(inst, d, s.SyncNamesFile)
 	seen.Upstream, seen.Application = upstreamOf(inst, goal, s.ConnInfo)
 	seen.Slots, seen.Strays = slotsOf(goal, s.Slots)
+	r.Slots, r.MoreSlots = userSlots(s.UserSlots), s.MoreUserSlots
 	r.Version, r.Connections, r.PendingRestart, r.SyncWaits = s.Version, s.Connections, s.PendingRestart, s.SyncWaits
 	r.OldestWAL = s.Oldest
 	if !s.InRecovery {
@@ -216,6 +218,7 @@ func (m *minder) shortage(ctx context.Context, inst *postgres.Instance, d member
 		return
 	}
 	g.seen.Short, g.report.Short = len(short) > 0, short
+	g.report.ReplayPaused = s.InRecovery && s.Paused && len(short) == 0 // else the server has paused it itself
 	if d.SystemID != "" && !d.AlterSystem {
 		g.report.Raised = s.Raised
 	}
@@ -239,6 +242,14 @@ func slotsOf(goal platform.Goal, slots []postgres.Slot) (members, strays []strin
 		}
 	}
 	return members, strays
+}
+
+// userSlots are the slots of the user's, for the report.
+func userSlots(slots []postgres.UserSlot) (out []health.Slot) {
+	for _, s := range slots {
+		out = append(out, health.Slot(s))
+	}
+	return out
 }
 
 // oursFile: the value comes from a file that we write.
@@ -375,10 +386,12 @@ func (m *minder) inspect(ctx context.Context, inst *postgres.Instance, g *glance
 	switch data.State {
 	case postgres.DataAbsent, postgres.DataEmpty:
 		g.seen.Data, g.seen.SystemID, g.seen.Timeline = health.DataEmpty, "", 0
+		g.report.Slots, g.report.MoreSlots = nil, 0
 		m.setTree(nil) // the directory will be made anew
 		return nil
 	case postgres.DataForeign:
 		g.seen.Data, g.seen.SystemID = health.DataForeign, ""
+		g.report.Slots, g.report.MoreSlots = nil, 0
 		m.setTree(nil) // whatever replaces it is another directory
 		return nil
 	}

@@ -112,7 +112,9 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 	}
 	p := planned{number: s.nextAttempt()}
 	p.cmd.Begin = &state.Begin{Kind: state.Switchover, To: req.To, Reason: reason}
-	p.answer.Target = target
+	fates, more := decide.SlotFates(s.look.Input, s.c.Name, target)
+	p.cmd.Begin.Reason += decide.SlotNote(fates, more, s.c.Primary, target)
+	p.answer.Target, p.answer.Warnings = target, s.slotWarnings(fates, more)
 	p.answer.Plan = []string{
 		"CHECKPOINT on " + s.c.Primary + ", so that its stop is short",
 		"stop " + s.c.Primary + " cleanly (at most 15 s; if it takes longer, it is forced and a failover's rules apply)",
@@ -120,7 +122,29 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 		s.c.Primary + " and the other members follow " + target,
 		"writes pause from the stop to the promotion, usually about a second; sessions on " + s.c.Primary + " end",
 	}
+	for _, f := range fates {
+		if !f.Left {
+			p.answer.Plan = append(p.answer.Plan, f.Slot.String()+" "+f.Text)
+		}
+	}
+	if r := s.look.Input.View.Member(s.conf.Member(target)); r != nil && r.ReplayPaused {
+		p.answer.Warnings = append(p.answer.Warnings, "replay on "+target+" is paused, so it would not reach the last record of "+s.c.Primary+
+			" in time, and a failover's rules would apply; first run SELECT pg_wal_replay_resume() on "+target)
+	}
 	return p, nil
+}
+
+// slotWarnings names the user's slots that the next primary does not have.
+func (s *subject) slotWarnings(fates []decide.SlotFate, more int) (out []string) {
+	for _, f := range fates {
+		if f.Left {
+			out = append(out, f.Slot.String()+" on "+s.c.Primary+" "+f.Text)
+		}
+	}
+	if more > 0 {
+		out = append(out, fmt.Sprintf("%s has %d more replication slots of yours, which may stay behind: see pg_replication_slots there", s.c.Primary, more))
+	}
+	return out
 }
 
 // quiet says why no operation can begin now.

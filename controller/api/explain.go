@@ -40,6 +40,11 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 		m := &s.conf.Members[i]
 		out.Protection = append(out.Protection, wire.MemberProtection{Member: m.Name, Protection: protection(in, m)})
 	}
+	var fates []decide.SlotFate
+	fates, out.MoreSlots = decide.SlotFates(in, s.c.Name, "")
+	for _, f := range fates {
+		out.Slots = append(out.Slots, wire.SlotView(f))
+	}
 	if err := s.quiet(); err != nil {
 		out.Switchover.Blockers = []string{err.Error()}
 	} else {

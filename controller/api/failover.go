@@ -44,7 +44,12 @@ func (s *subject) failover(req wire.FailoverRequest) (planned, error) {
 	} else {
 		p.cmd.Begin = &state.Begin{Kind: state.Failover, Reason: reason, To: req.To, StopOld: true, Accepted: word}
 	}
+	fates, more := decide.SlotFates(s.look.Input, s.c.Name, req.To)
+	if p.cmd.Begin != nil {
+		p.cmd.Begin.Reason += decide.SlotNote(fates, more, s.c.Primary, req.To)
+	}
 	p.answer.Target, p.answer.Plan, p.answer.Warnings = req.To, s.failoverPlan(req), s.failoverWarnings(req)
+	p.answer.Warnings = append(p.answer.Warnings, s.slotWarnings(fates, more)...)
 	return p, nil
 }
 

@@ -108,12 +108,16 @@ func Next(in Input) Decision {
 		}
 		if in.Survey && c.c.Primary != "" {
 			c.problems()
+			c.replicationProblems()
 		}
 		cmd, why := c.decide()
 		if cmd != nil {
 			cmd.Cluster, cmd.Version, cmd.At = conf.Name, c.c.Version, in.At()
 			if cmd.By == "" {
 				cmd.By = byMainstay
+			}
+			if cmd.Begin != nil {
+				c.noteSlots(cmd.Begin)
 			}
 			d.Commands = append(d.Commands, *cmd)
 		}

@@ -239,6 +239,8 @@ func TestProblemsAreNamed(t *testing.T) {
 		health.NotProtected:        func(st *stage) { st.members["m1"].Guard.Complete = false },
 		health.SettingsTooLow:      func(st *stage) { st.members["m2"].Raised = []string{"max_connections"} },
 		health.PendingRestart:      func(st *stage) { st.members["m1"].PendingRestart = []string{"max_connections"} },
+		health.ReplayPaused:        func(st *stage) { st.members["m2"].ReplayPaused = true },
+		health.SlotLeftBehind:      func(st *stage) { st.members["m2"].Slots = []health.Slot{{Name: "sub", Held: 1}} },
 		health.PrimaryStuck:        func(st *stage) { st.members["m1"].Stale = 2001 },
 		health.TwoPrimaries:        func(st *stage) { st.members["m2"].Role = health.RolePrimary },
 		health.ReplicaDiverged:     func(st *stage) { st.members["m2"].Needs = "rewind" },

@@ -13,9 +13,13 @@ import (
 	"time"
 
 	"mainstay/controller/pgdial"
+	"mainstay/health"
 )
 
 const slotPrefix = "mainstay_"
+
+// maxUserSlots is how many slots of its user's a Status names.
+const maxUserSlots = health.MaxSlots
 
 var plainSlot = regexp.MustCompile(`^[a-z0-9-]{1,50}$`)
 

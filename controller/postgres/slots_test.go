@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"database/sql"
 	"slices"
 	"testing"
 )
@@ -34,4 +35,63 @@ func TestSlotsOfRemovedMembers(t *testing.T) {
 			t.Errorf("%s is ours: %v", name, !ours)
 		}
 	}
+}
+
+// TestUserSlots: the slots of the user's are named with what they keep, those that hold most first where they are many; ours, and one
+// that ends with its session, are none of them. A standby that was not always one may drop what it has kept.
+func TestUserSlots(t *testing.T) {
+	ca := newAuthority(t)
+	a := newPrimary(t, ca, "feed-e1")
+	b, _ := newStandby(t, ca, "feed-e2", a)
+	ctx := testContext(t)
+	named := func(s Status) (names []string) {
+		for _, u := range s.UserSlots {
+			names = append(names, u.Name)
+		}
+		return names
+	}
+	if s := mustStatus(t, a); len(s.UserSlots) > 0 || s.MoreUserSlots != 0 {
+		t.Fatalf("without any: %+v", s.UserSlots)
+	}
+	check(t, a.WriteSettings(ctx, Settings{WALLevel: "logical", MaxReplicationSlots: 40}))
+	check(t, a.StopFast(ctx))
+	eventually(t, "the end of the primary", func() bool { _, _, ok := a.Running(); return !ok })
+	start(t, a, true)
+	streams(t, b)
+	check(t, a.exec(ctx, "SELECT pg_create_physical_replication_slot('archive', true)"))
+	check(t, a.exec(ctx, "SELECT pg_create_physical_replication_slot('unused')"))
+	check(t, a.exec(ctx, "SELECT pg_create_logical_replication_slot('sub', 'pgoutput')"))
+	insert(t, a, 2)
+	var s Status
+	check(t, a.with(ctx, func(c *sql.Conn) error {
+		_, err := c.ExecContext(ctx, "SELECT pg_create_physical_replication_slot('passing', true, true)")
+		if err == nil {
+			s, err = a.statusOn(ctx, c)
+		}
+		return err
+	}))
+	if got := named(s); !slices.Equal(got, []string{"archive", "sub", "unused"}) {
+		t.Fatalf("named: %v", got)
+	}
+	archive, sub, unused := s.UserSlots[0], s.UserSlots[1], s.UserSlots[2]
+	if archive.Logical || archive.Active || archive.Held <= 0 || archive.Held > 16<<20 || archive.CatalogXmin != 0 || archive.WALStatus != "reserved" {
+		t.Errorf("%+v", archive)
+	}
+	if !sub.Logical || sub.Held <= 0 || sub.CatalogXmin == 0 || sub.Failover || sub.Synced {
+		t.Errorf("%+v", sub)
+	}
+	if unused.Held != -1 {
+		t.Errorf("%+v", unused)
+	}
+	check(t, a.exec(ctx, "SELECT pg_create_physical_replication_slot('later_' || n, true) FROM generate_series(1, 20) AS n"))
+	if s = mustStatus(t, a); len(s.UserSlots) != maxUserSlots || s.MoreUserSlots != 23-maxUserSlots || !slices.Contains(named(s), "archive") || slices.Contains(named(s), "unused") {
+		t.Errorf("%d more than %v", s.MoreUserSlots, named(s))
+	}
+
+	check(t, b.exec(ctx, "SELECT pg_create_physical_replication_slot('cascade', true)"))
+	insert(t, a, 3)
+	eventually(t, "what the standby keeps", func() bool {
+		s := mustStatus(t, b)
+		return len(s.UserSlots) == 1 && s.UserSlots[0].Name == "cascade" && s.UserSlots[0].Held > 0
+	})
 }

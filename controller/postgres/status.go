@@ -27,9 +27,13 @@ type Status struct {
 
 	PendingRestart []string `json:"pending_restart"`
 	// Demanded are the settings of which a standby must have as much as its primary; Raised those of them that the command line gave.
-	Demanded         map[string]int `json:"demanded"`
-	Raised           []string       `json:"raised"`
-	ChecksumFailures int64          `json:"checksum_failures"` // over all databases, since their statistics were reset
+	Demanded map[string]int `json:"demanded"`
+	Raised   []string       `json:"raised"`
+	// UserSlots are slots that are not ours and outlive their session, by name: the maxUserSlots that hold most WAL. MoreUserSlots counts
+	// the others.
+	UserSlots        []UserSlot `json:"user_slots"`
+	MoreUserSlots    int        `json:"more_user_slots"`
+	ChecksumFailures int64      `json:"checksum_failures"` // over all databases, since their statistics were reset
 }
 
 // Moving is the part of a Status that changes while nothing is wrong. A kept session reads it often, and cheaply.
@@ -109,6 +113,18 @@ type Slot struct {
 	Active    bool         `json:"active"`
 	Restart   platform.LSN `json:"restart"`
 	WALStatus string       `json:"wal_status"` // "reserved", "extended", "unreserved", "lost"
+}
+
+// UserSlot is a replication slot that is not ours.
+type UserSlot struct {
+	Name        string `json:"name"`
+	Logical     bool   `json:"logical"`
+	Active      bool   `json:"active"`
+	Held        int64  `json:"held"`         // bytes of WAL up to the server's position; -1 where none is reserved
+	CatalogXmin uint32 `json:"catalog_xmin"` // 0 for none
+	WALStatus   string `json:"wal_status"`
+	Failover    bool   `json:"failover"` // from 17 on
+	Synced      bool   `json:"synced"`   // from 17 on
 }
 
 // Status asks the server about itself, as the superuser, on a new connection, in one round trip.

@@ -1,19 +1,28 @@
 package postgres
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // statusSQL is the one statement behind Status, movingSQL the one behind Moving. Functions that fail on the wrong side of
 // recovery sit in a CASE, which evaluates one arm only.
-func statusSQL(major int) string { return fill(statusText, major) }
+func statusSQL(major int) string {
+	more := ", catalog_xmin, temporary, false AS failover, false AS synced"
+	if major >= 17 {
+		more = ", catalog_xmin, temporary, failover, synced"
+	}
+	return strings.ReplaceAll(fill(statusText, major), "{slot}", more)
+}
 
-func movingSQL(major int) string { return fill(movingText, major) }
+func movingSQL(major int) string { return strings.ReplaceAll(fill(movingText, major), "{slot}", "") }
 
 func fill(text string, major int) string {
 	pause := "CASE WHEN pg_is_wal_replay_paused() THEN 'paused' ELSE 'not paused' END"
 	if major >= 14 {
 		pause = "pg_get_wal_replay_pause_state()"
 	}
-	text = strings.NewReplacer("{moving}", movingFields, "{base}", baseTables).Replace(text)
+	text = strings.NewReplacer("{moving}", movingFields, "{base}", baseTables, "{named}", strconv.Itoa(maxUserSlots)).Replace(text)
 	return strings.ReplaceAll(text, "{pause}", pause)
 }
 
@@ -30,7 +39,7 @@ const baseTables = `r AS MATERIALIZED (
 ), a AS MATERIALIZED (
 	SELECT pid, application_name, client_addr, backend_start, backend_type, wait_event FROM pg_stat_get_activity(NULL)
 ), l AS MATERIALIZED (
-	SELECT slot_name, slot_type, active, active_pid, restart_lsn, wal_status FROM pg_get_replication_slots()
+	SELECT slot_name, slot_type, active, active_pid, restart_lsn, wal_status{slot} FROM pg_get_replication_slots()
 )`
 
 const movingFields = `
@@ -81,6 +90,9 @@ WITH {base}, t AS MATERIALIZED (
 	FROM t, (SELECT substr(n, 9) AS n FROM pg_ls_dir('pg_wal') AS n WHERE n ~ '^[0-9A-F]{24}$') AS segments
 ), g AS MATERIALIZED (
 	SELECT name, setting, source, sourcefile, pending_restart FROM pg_show_all_settings()
+), u AS MATERIALIZED (
+	SELECT slot_name, slot_type, active, restart_lsn, catalog_xmin, wal_status, failover, synced FROM l
+	WHERE NOT temporary AND NOT starts_with(slot_name::text, '` + slotPrefix + `')
 ), d AS MATERIALIZED (
 	SELECT name, setting::int, source FROM g WHERE name IN ('max_connections', 'max_worker_processes', 'max_wal_senders',
 		'max_prepared_transactions', 'max_locks_per_transaction')
@@ -98,5 +110,11 @@ SELECT json_build_object({moving},
 	'pending_restart', coalesce((SELECT json_agg(name ORDER BY name) FROM g WHERE pending_restart), '[]'),
 	'demanded', (SELECT json_object_agg(name, setting) FROM d),
 	'raised', coalesce((SELECT json_agg(name ORDER BY name) FROM d WHERE source = 'command line'), '[]'),
+	'user_slots', coalesce((SELECT json_agg(json_build_object('name', slot_name, 'logical', slot_type = 'logical', 'active', active,
+			'held', CASE WHEN restart_lsn IS NULL THEN -1
+				ELSE greatest(0, coalesce(p.flu, greatest(p.recv, p.repl)) - restart_lsn)::bigint END,
+			'catalog_xmin', catalog_xmin::text::bigint, 'wal_status', coalesce(wal_status, ''), 'failover', failover, 'synced', synced)
+			ORDER BY slot_name) FROM (SELECT * FROM u ORDER BY restart_lsn, slot_name LIMIT {named}) AS named), '[]'),
+	'more_user_slots', greatest(0, (SELECT count(*) FROM u) - {named}),
 	'checksum_failures', (SELECT coalesce(sum(checksum_failures), 0)::bigint FROM pg_stat_database))
 FROM r, p, f, pg_control_checkpoint() AS cc, pg_control_recovery() AS cr`

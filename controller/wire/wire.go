@@ -250,14 +250,24 @@ type ExplainAnswer struct {
 	// Proofs are the ways to show that the primary is fenced, were it needed now; Protection is what each member has.
 	Proofs     []ProofView        `json:"proofs"`
 	Protection []MemberProtection `json:"protection"`
-	Timings    []Timing           `json:"timings"`
-	Sets       []platform.Set     `json:"sets"`
+	// Slots are the primary's replication slots that are its user's, MoreSlots how many its report does not name.
+	Slots     []SlotView     `json:"slots,omitempty"`
+	MoreSlots int            `json:"moreSlots,omitempty"`
+	Timings   []Timing       `json:"timings"`
+	Sets      []platform.Set `json:"sets"`
 }
 
 // SwitchoverView says whether a switchover would be accepted now, and to whom.
 type SwitchoverView struct {
 	Target   string   `json:"target,omitempty"`
 	Blockers []string `json:"blockers,omitempty"`
+}
+
+// SlotView is one of the user's slots, and what becomes of it when another member is promoted.
+type SlotView struct {
+	health.Slot
+	Left bool   `json:"left"` // its consumer must be set up anew
+	Text string `json:"text"`
 }
 
 // Timing is one derived figure of a cluster, with where it comes from.

@@ -9,6 +9,7 @@ import (
 	"mainstay/controller/decide"
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
+	"mainstay/health"
 )
 
 // Prediction is one prediction as a sentence, in the engine's own words.
@@ -37,6 +38,7 @@ func Explain(a wire.ExplainAnswer, o Options) string {
 	b.WriteString(o.others(a))
 	b.WriteString(o.title("a switchover now"))
 	b.WriteString(o.switchover(a))
+	b.WriteString(o.slots(a))
 	b.WriteString(o.protectionOf(a.Protection))
 	b.WriteString(o.timings(a.Timings))
 	return b.String()
@@ -122,6 +124,42 @@ func (o Options) switchover(a wire.ExplainAnswer) string {
 		return "  would be refused: no member can take over\n"
 	}
 	return "  would be refused: " + strings.Join(a.Switchover.Blockers, "; ") + "\n"
+}
+
+// slots are the user's slots on the primary, and whether the next one has them.
+func (o Options) slots(a wire.ExplainAnswer) string {
+	var rows []row
+	for _, s := range a.Slots {
+		fate := cell{s.Text, plain}
+		if s.Left {
+			fate.style = yellow
+		}
+		rows = append(rows, row{cells: []cell{{s.Name, plain}, {s.Type(), plain}, {slotUse(s.Slot), plain}, {slotHolds(s.Slot), plain}, fate}})
+	}
+	if a.MoreSlots > 0 {
+		rows = append(rows, texts(fmt.Sprintf("%d more", a.MoreSlots), "", "", "", "see pg_replication_slots on "+a.Primary))
+	}
+	if len(rows) == 0 {
+		return ""
+	}
+	return o.title("replication slots of yours on "+a.Primary+", were another member promoted") + o.table("  ", nil, rows)
+}
+
+func slotUse(s health.Slot) string {
+	if s.Active {
+		return "active"
+	}
+	return "inactive"
+}
+
+func slotHolds(s health.Slot) string {
+	switch {
+	case s.Invalid():
+		return "invalid"
+	case s.Held < 0:
+		return "no WAL"
+	}
+	return Bytes(s.Held) + " of WAL, " + s.WALStatus
 }
 
 func (o Options) timings(ts []wire.Timing) string {

@@ -117,8 +117,14 @@ func explained() wire.ExplainAnswer {
 		Proofs: []wire.ProofView{{Kind: fencing.Stopped, Possible: true, About: 300 * time.Millisecond, Why: "its agent on db-e1 answers"},
 			{Kind: fencing.QuorumSealed, Why: "impossible, acks is 0"}, {Kind: fencing.Operator, Possible: true, Why: "after you have made sure that it is off"}},
 		Protection: []wire.MemberProtection{{Member: "feed-e1", Protection: protected(seenPrimary())}, {Member: "feed-e2", Protection: protected(nil)}},
-		Sets:       []platform.Set{{Acks: 1, Names: []string{"feed-e2.1", "feed-w1.1"}}},
-		Timings:    []wire.Timing{{Name: "lease", Value: 5 * time.Second, From: "the platform file"}, {Name: "fence by lease-expired", Value: 6250 * time.Millisecond, From: "lease + 20 % + 250ms"}}}
+		Slots: []wire.SlotView{{Slot: health.Slot{Name: "sub", Logical: true, Active: true, Held: 3 << 20, WALStatus: "reserved"}, Left: true,
+			Text: "stays behind: set up its consumer anew on the new primary"},
+			{Slot: health.Slot{Name: "cdc", Logical: true, Failover: true, Held: 1 << 30, WALStatus: "extended"}, Text: "is there on feed-e2; stays behind if another member is promoted"},
+			{Slot: health.Slot{Name: "old", Held: -1, WALStatus: "lost"}, Text: "is invalid already, so nobody can use it"},
+			{Slot: health.Slot{Name: "unused", Held: -1}, Left: true, Text: "stays behind: set up its consumer anew on the new primary"}},
+		MoreSlots: 2,
+		Sets:      []platform.Set{{Acks: 1, Names: []string{"feed-e2.1", "feed-w1.1"}}},
+		Timings:   []wire.Timing{{Name: "lease", Value: 5 * time.Second, From: "the platform file"}, {Name: "fence by lease-expired", Value: 6250 * time.Millisecond, From: "lease + 20 % + 250ms"}}}
 }
 
 func controllers(leader string) wire.Controllers {

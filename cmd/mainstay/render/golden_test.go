@@ -161,6 +161,18 @@ func TestRole(t *testing.T) {
 	}
 }
 
+func TestPausedReplayIsShown(t *testing.T) {
+	m := wire.MemberStatus{Goal: platform.GoalReplica, Seen: seenReplica("feed-e2")}
+	m.Seen.ReplayPaused = true
+	if got := condition(m); got.text != "replay paused" {
+		t.Errorf("%+v", got)
+	}
+	m.Seen.Receiver = nil
+	if got := condition(m); got.text != "not streaming" {
+		t.Errorf("what is worse comes first: %+v", got)
+	}
+}
+
 func kept() []KeptMember {
 	e := func(n uint64) platform.Epoch { return platform.Epoch{Generation: 1, Number: n} }
 	return []KeptMember{

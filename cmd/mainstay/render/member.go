@@ -114,6 +114,8 @@ func standbyCondition(m wire.MemberStatus) cell {
 		return cell{"not streaming" + after(", wanted from ", m.Upstream), red}
 	case len(m.Seen.Short) > 0:
 		return cell{"replay stands still", red}
+	case m.Seen.ReplayPaused:
+		return cell{"replay paused", yellow}
 	case len(m.Seen.PendingRestart) > 0:
 		return cell{"streaming" + after(" via ", m.Upstream) + ", restart pending", yellow}
 	}

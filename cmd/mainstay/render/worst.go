@@ -16,7 +16,8 @@ var order = []health.Kind{
 	health.TwoPrimaries, health.TwoRecoveries, health.ApprovalNeeded, health.SiteChangeHalted, health.PrimaryCrashed, health.PrimaryUnreachable,
 	health.PrimaryStuck, health.FailoverWaits, health.SiteLost, health.AppsCutOff, health.AppPoolShort, health.SyncBlocked,
 	health.ClonedMachine, health.PrimaryAgentSilent, health.NotProtected, health.NotAdoptable, health.ProgramNotAllowed, health.ReplicaDiverged,
-	health.AppDown, health.ReplicaMissing, health.ReplicaNotStreaming, health.SettingsTooLow, health.AgentError, health.HostBusy, health.PendingRestart,
+	health.AppDown, health.ReplicaMissing, health.ReplicaNotStreaming, health.SettingsTooLow, health.ReplayPaused, health.AgentError, health.HostBusy,
+	health.SlotLeftBehind, health.PendingRestart,
 }
 
 // severity ranks a kind; one that this version does not know stands between what stops the service and the rest.
@@ -77,6 +78,8 @@ func nextFor(s wire.Status, worst health.Problem) string {
 		return nextForApp(s, worst)
 	case health.SiteLost:
 		return nextForSite(s, worst.Site)
+	case health.ReplayPaused, health.SlotLeftBehind:
+		return "" // the line has the statement to run
 	case health.PendingRestart, health.SettingsTooLow:
 		return "" // nothing is wrong: the operator chooses when to restart
 	}

@@ -1,0 +1,163 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+// SlotFate says what becomes of one of the user's replication slots on the primary when another member is promoted. PostgreSQL does
+// not replicate slots, but for failover slots that a standby synchronises (17 and later).
+type SlotFate struct {
+	health.Slot
+	Left bool // its consumer must be set up anew
+	Text string
+}
+
+// SlotFates tells it of each slot that the primary's last report names, with `to` as the next primary, "" for any; more counts the
+// slots that the report does not name.
+func SlotFates(in Input, cluster, to string) (fates []SlotFate, more int) {
+	c, conf := in.State.Clusters[cluster], in.State.ClusterConfig(cluster)
+	if c == nil || conf == nil || c.Primary == "" || to == c.Primary {
+		return nil, 0
+	}
+	return (&look{Input: in, c: c, conf: conf}).slotFates(to)
+}
+
+func (l *look) slotFates(to string) (fates []SlotFate, more int) {
+	p := l.known(l.c.Primary)
+	if p == nil {
+		return nil, 0
+	}
+	for _, s := range p.Slots {
+		f := SlotFate{Slot: s}
+		switch {
+		case s.Invalid():
+			f.Text = "is invalid already, so nobody can use it"
+		case to != "":
+			f.Left, f.Text = l.slotOn(s, to)
+		default:
+			f.Left, f.Text = l.slotOnAny(s)
+		}
+		fates = append(fates, f)
+	}
+	return fates, p.MoreSlots
+}
+
+// slotOn compares a slot of the primary's with what one replica has under its name.
+func (l *look) slotOn(s health.Slot, to string) (left bool, text string) {
+	anew := "set up its consumer anew on " + to
+	r := l.known(to)
+	if r == nil {
+		return true, "stays behind: " + anew
+	}
+	switch there := r.Slot(s.Name); {
+	case there == nil && s.Failover && r.MoreSlots > 0:
+		return true, fmt.Sprintf("may stay behind: the report of %s does not name all of its slots, see pg_replication_slots there", to)
+	case there == nil && s.Failover:
+		return true, "stays behind, since it is not synchronised to " + to + ": " + anew
+	case there == nil:
+		return true, "stays behind: " + anew
+	case there.Synced && there.Invalid():
+		return true, "stays behind, since its copy on " + to + " is invalid: " + anew
+	case there.Synced:
+		return false, "goes along: it is synchronised to " + to
+	case s.Logical || there.Logical:
+		return true, "stays behind; " + to + " has another slot of that name, which does not know what this one has sent: drop that there and " + anew
+	}
+	return false, "stays behind, but " + to + " has one of that name"
+}
+
+// slotOnAny says to which replicas a slot goes along, where it is not known yet which is promoted.
+func (l *look) slotOnAny(s health.Slot) (left bool, text string) {
+	var along []string
+	for _, name := range l.replicas() {
+		if left, _ := l.slotOn(s, name); !left {
+			along = append(along, name)
+		}
+	}
+	switch len(along) {
+	case 0:
+		return true, "stays behind: set up its consumer anew on the new primary"
+	case len(l.replicas()):
+		return false, "is there on each of " + strings.Join(along, ", ")
+	}
+	return false, "is there on " + strings.Join(along, ", ") + "; stays behind if another member is promoted"
+}
+
+// noteSlots writes into the reason of a change of primary which slots it leaves behind: history keeps that. It is a part of the reason
+// because a command with a field that is new would stop the controllers that are not upgraded yet.
+func (l *look) noteSlots(begin *state.Begin) {
+	fates, more := l.slotFates(begin.To)
+	begin.Reason += SlotNote(fates, more, l.c.Primary, begin.To)
+}
+
+// SlotNote is the tail of such a reason, "" where nothing is left behind.
+func SlotNote(fates []SlotFate, more int, primary, to string) string {
+	var left, along []string
+	for _, f := range fates {
+		switch {
+		case f.Left:
+			left = append(left, f.Name)
+		case !f.Invalid():
+			along = append(along, f.Name)
+		}
+	}
+	if more > 0 {
+		left = append(left, fmt.Sprintf("%d more", more))
+	}
+	if len(left) == 0 {
+		return ""
+	}
+	text := "; replication slots left behind on " + primary
+	if to == "" {
+		text += " if another member is promoted"
+	}
+	text += ", their consumers to be set up anew: " + strings.Join(left, ", ")
+	if len(along) > 0 {
+		text += " (not " + strings.Join(along, ", ") + ")"
+	}
+	return text
+}
+
+// replicationProblems names, of replicas that answer, paused replay and the user's slots that nobody uses there.
+func (l *look) replicationProblems() {
+	for _, name := range l.replicas() {
+		r := l.fresh(name)
+		if r == nil || r.Process != health.ProcessRunning || r.Role != health.RoleStandby {
+			continue
+		}
+		if r.ReplayPaused {
+			l.problem(health.ReplayPaused, name, "somebody has paused its replay (pg_wal_replay_pause): it acknowledges commits and shows none of them, "+
+				"and cannot take over in a switchover. Resume it on "+name+": SELECT pg_wal_replay_resume()", false)
+		}
+		if text := l.slotsLeft(name, r); text != "" {
+			l.problem(health.SlotLeftBehind, name, text, false)
+		}
+	}
+}
+
+// slotsLeft is the evidence of slots left behind on a replica and how to drop them, "" where there are none.
+func (l *look) slotsLeft(name string, r *health.Member) string {
+	var left, drops, stop []string
+	for _, s := range r.Slots {
+		if !s.LeftBehind() {
+			continue
+		}
+		left = append(left, s.String())
+		drops = append(drops, "pg_drop_replication_slot('"+s.Name+"')")
+		if s.Failover {
+			stop = append(stop, s.Name)
+		}
+	}
+	if len(left) == 0 {
+		return ""
+	}
+	text := "nobody uses these replication slots of yours, and it keeps WAL for them: " + strings.Join(left, ", ")
+	if len(stop) > 0 {
+		text += "; with its own failover slot " + strings.Join(stop, ", ") + " it synchronises none"
+	}
+	return fmt.Sprintf("%s. Once their consumers are set up on %s, drop them on %s: SELECT %s", text, l.c.Primary, name, strings.Join(drops, ", "))
+}

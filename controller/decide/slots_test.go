@@ -1,0 +1,152 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+func logical(name string) health.Slot {
+	return health.Slot{Name: name, Logical: true, Active: true, Held: 4096, CatalogXmin: 745, WALStatus: "reserved"}
+}
+
+func failoverSlot(name string, synced bool) health.Slot {
+	s := logical(name)
+	s.Failover, s.Synced, s.Active = true, synced, !synced
+	return s
+}
+
+func TestSlotFates(t *testing.T) {
+	physical := health.Slot{Name: "archive", Held: 10, WALStatus: "reserved"}
+	invalid := failoverSlot("cdc", true)
+	invalid.WALStatus = "lost"
+	gone := logical("sub")
+	gone.WALStatus = "lost"
+	many := make([]health.Slot, health.MaxSlots)
+	for name, c := range map[string]struct {
+		on     health.Slot
+		there  []health.Slot // on m2; m3 has none
+		more   int           // of m2
+		to     string
+		left   bool
+		expect string
+	}{
+		"logical":                      {on: logical("sub"), to: "m2", left: true, expect: "stays behind: set up its consumer anew on m2"},
+		"to any":                       {on: logical("sub"), left: true, expect: "anew on the new primary"},
+		"physical":                     {on: physical, to: "m2", left: true, expect: "stays behind: set up"},
+		"physical on both":             {on: physical, there: []health.Slot{physical}, to: "m2", expect: "has one of that name"},
+		"an old one of that name":      {on: logical("sub"), there: []health.Slot{logical("sub")}, to: "m2", left: true, expect: "drop that there"},
+		"synced":                       {on: failoverSlot("cdc", false), there: []health.Slot{failoverSlot("cdc", true)}, to: "m2", expect: "goes along"},
+		"synced, to any":               {on: failoverSlot("cdc", false), there: []health.Slot{failoverSlot("cdc", true)}, expect: "is there on m2; stays behind if another"},
+		"synced to another":            {on: failoverSlot("cdc", false), there: []health.Slot{failoverSlot("cdc", true)}, to: "m3", left: true, expect: "not synchronised to m3"},
+		"an invalid copy":              {on: failoverSlot("cdc", false), there: []health.Slot{invalid}, to: "m2", left: true, expect: "its copy on m2 is invalid"},
+		"its own, not a copy":          {on: failoverSlot("cdc", false), there: []health.Slot{failoverSlot("cdc", false)}, to: "m2", left: true, expect: "drop that there"},
+		"the report of m2 is too long": {on: failoverSlot("cdc", false), there: many, more: 1, to: "m2", left: true, expect: "may stay behind"},
+		"invalid already":              {on: gone, to: "m2", expect: "invalid already"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := well(t, 1, nil)
+			st.members["m1"].Slots, st.members["m2"].Slots, st.members["m2"].MoreSlots = []health.Slot{c.on}, c.there, c.more
+			st.later(0)
+			fates, _ := SlotFates(st.input(), "feed", c.to)
+			if len(fates) != 1 || fates[0].Left != c.left || !strings.Contains(fates[0].Text, c.expect) {
+				t.Errorf("%+v", fates)
+			}
+		})
+	}
+	st := well(t, 1, nil)
+	st.members["m1"].Slots = []health.Slot{logical("sub")}
+	st.later(0)
+	if fates, _ := SlotFates(st.input(), "feed", "m1"); fates != nil {
+		t.Errorf("the primary itself, restarted: %+v", fates)
+	}
+}
+
+// Whatever the way in which the primary dies, the record of the change says which slots stay with it, by its last report.
+func TestFailoverNotesSlots(t *testing.T) {
+	for _, die := range []func(*stage){(*stage).crash, (*stage).vanish} {
+		st := well(t, 1, nil)
+		st.members["m1"].Slots, st.members["m1"].MoreSlots = []health.Slot{failoverSlot("cdc", false), logical("sub")}, 2
+		st.members["m2"].Slots = []health.Slot{failoverSlot("cdc", true)}
+		st.later(0)
+		die(st)
+		st.later(0)
+		cmd, _, _ := st.next()
+		if cmd == nil {
+			cmd = st.step(lease)
+		}
+		want := "; replication slots left behind on m1 if another member is promoted, their consumers to be set up anew: sub, 2 more (not cdc)"
+		if cmd == nil || cmd.Begin == nil || !strings.HasSuffix(cmd.Begin.Reason, want) {
+			t.Errorf("%s", body(cmd))
+		}
+	}
+	st := well(t, 1, nil)
+	st.crash()
+	st.later(0)
+	if b := st.commits().Begin; b == nil || strings.Contains(b.Reason, "slot") {
+		t.Errorf("without slots of the user's: %+v", b)
+	}
+}
+
+// Only what nobody uses and what is no copy of the primary's is left behind.
+func TestSlotLeftBehind(t *testing.T) {
+	in := func(change func(*health.Slot)) health.Slot {
+		s := health.Slot{Name: "sub", Logical: true, Held: 4096, CatalogXmin: 745, WALStatus: "reserved"}
+		change(&s)
+		return s
+	}
+	for name, c := range map[string]struct {
+		slot   health.Slot
+		expect string // a part of the evidence; "" for no problem
+	}{
+		"logical":       {in(func(*health.Slot) {}), "logical slot sub (4096 bytes of WAL, catalog_xmin 745). Once their consumers are set up on m1, drop them on m2: SELECT pg_drop_replication_slot('sub')"},
+		"physical":      {in(func(s *health.Slot) { s.Logical, s.CatalogXmin, s.Held = false, 0, 0 }), "physical slot sub (0 bytes of WAL)"},
+		"in use":        {in(func(s *health.Slot) { s.Active = true }), ""},
+		"a copy":        {in(func(s *health.Slot) { s.Failover, s.Synced = true, true }), ""},
+		"its own":       {in(func(s *health.Slot) { s.Failover = true }), "with its own failover slot sub it synchronises none"},
+		"keeps nothing": {in(func(s *health.Slot) { s.Logical, s.Held = false, -1 }), ""},
+		"invalid":       {in(func(s *health.Slot) { s.WALStatus = "lost" }), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := well(t, 1, nil)
+			for _, m := range []string{"m1", "m2"} { // the primary's are its user's own business
+				st.members[m].Slots = []health.Slot{c.slot}
+			}
+			st.later(0)
+			var got []string
+			_, _, d := st.next()
+			for _, p := range d.Problems {
+				if p.Kind == health.SlotLeftBehind {
+					got = append(got, p.Member+": "+p.Evidence)
+				}
+			}
+			if c.expect == "" && got != nil || c.expect != "" && (len(got) != 1 || !strings.HasPrefix(got[0], "m2: ") || !strings.Contains(got[0], c.expect)) {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+	st := well(t, 1, nil)
+	for i := range health.MaxSlots {
+		st.members["m2"].Slots = append(st.members["m2"].Slots, in(func(s *health.Slot) { s.Name = fmt.Sprintf("sub_%d", i) }))
+	}
+	st.later(0)
+	_, _, d := st.next()
+	if len(d.Problems) != 1 || strings.Count(d.Problems[0].Evidence, "pg_drop_replication_slot") != health.MaxSlots {
+		t.Errorf("many on one member are one problem: %+v", d.Problems)
+	}
+}
+
+func TestSwitchoverOfASiteNotesSlots(t *testing.T) {
+	st := well(t, 1, nil)
+	st.members["m1"].Slots = []health.Slot{logical("sub")}
+	st.later(0)
+	l := &look{Input: st.input(), c: st.c(), conf: st.s.ClusterConfig("feed")}
+	begin := state.Begin{Kind: state.Switchover, To: "m3", Reason: "asked by ann"}
+	l.noteSlots(&begin)
+	if want := "asked by ann; replication slots left behind on m1, their consumers to be set up anew: sub"; begin.Reason != want {
+		t.Errorf("%q", begin.Reason)
+	}
+}
