@@ -26,6 +26,15 @@ type glance struct {
 	asked  error // why PostgreSQL did not answer, if it runs
 }
 
+// glanceAfter is the beginning of a look: what stays as it was for as long as the server does not answer. Its slots do, stopped or not: that
+// a dead primary had them is said when another member takes over.
+func glanceAfter(name, version string, last health.Member, seen member.Seen) *glance {
+	g := &glance{report: health.Member{Name: name, Data: last.Data, SystemID: last.SystemID, Version: version, Timeline: last.Timeline,
+		Slots: last.Slots, MoreSlots: last.MoreSlots}}
+	g.seen.Data, g.seen.SystemID, g.seen.Timeline = seen.Data, seen.SystemID, seen.Timeline
+	return g
+}
+
 // look observes the member, within lookTimeout, and publishes what it saw. A report leaves at once when something that
 // matters has changed.
 func (m *minder) look(ctx context.Context) {
@@ -45,9 +54,7 @@ func (m *minder) look(ctx context.Context) {
 	m.mu.Lock()
 	goal, d, memory, last, seen := m.goal, m.durable, m.memory, m.report, m.seen
 	m.mu.Unlock()
-	g := &glance{report: health.Member{Name: m.name, Data: last.Data, SystemID: last.SystemID, Version: inst.Binaries.Version, Timeline: last.Timeline,
-		Slots: last.Slots, MoreSlots: last.MoreSlots}}
-	g.seen.Data, g.seen.SystemID, g.seen.Timeline = seen.Data, seen.SystemID, seen.Timeline
+	g := glanceAfter(m.name, inst.Binaries.Version, last, seen)
 	m.process(ctx, inst, g)
 	var status *postgres.Status
 	switch g.seen.Process {

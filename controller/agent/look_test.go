@@ -10,6 +10,7 @@ import (
 
 	"mainstay/controller/config"
 	"mainstay/controller/member"
+	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/health"
 )
@@ -60,5 +61,24 @@ func TestDataMovedAwayBeforeTheFirstLook(t *testing.T) {
 	defer l.Close()
 	if ended() || !strings.Contains(m.fault, "without its data directory") {
 		t.Errorf("it has ended, and a guard listens: %s", m.fault)
+	}
+}
+
+// The slots of the user's are told of a server that no longer answers too, until it has no data.
+func TestSlotsOfAStoppedServer(t *testing.T) {
+	s := postgres.Status{UserSlots: []postgres.UserSlot{{Name: "cdc", Logical: true, Active: true, Held: 4096, CatalogXmin: 745, WALStatus: "reserved", Failover: true}}, MoreUserSlots: 2}
+	m, inst, g := &minder{name: "feed-e1"}, &postgres.Instance{Data: filepath.Join(t.TempDir(), "gone")}, &glance{}
+	m.running(inst, platform.Goal{}, member.Durable{}, s, g)
+	want := health.Slot{Name: "cdc", Logical: true, Active: true, Held: 4096, CatalogXmin: 745, WALStatus: "reserved", Failover: true}
+	if len(g.report.Slots) != 1 || g.report.Slots[0] != want || g.report.MoreSlots != 2 {
+		t.Fatalf("%+v", g.report)
+	}
+	g = glanceAfter(m.name, "15.1", g.report, g.seen)
+	if len(g.report.Slots) != 1 || g.report.MoreSlots != 2 {
+		t.Errorf("it does not answer: %+v", g.report)
+	}
+	check(t, m.inspect(t.Context(), inst, g))
+	if g.seen.Data != health.DataEmpty || g.report.Slots != nil || g.report.MoreSlots != 0 {
+		t.Errorf("its data is gone: %+v", g.report)
 	}
 }

@@ -114,7 +114,7 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 	p.cmd.Begin = &state.Begin{Kind: state.Switchover, To: req.To, Reason: reason}
 	fates, more := decide.SlotFates(s.look.Input, s.c.Name, target)
 	p.cmd.Begin.Reason += decide.SlotNote(fates, more, s.c.Primary, target)
-	p.answer.Target, p.answer.Warnings = target, s.slotWarnings(fates, more)
+	p.answer.Target, p.answer.Warnings = target, decide.SlotWarnings(fates, more, s.c.Primary)
 	p.answer.Plan = []string{
 		"CHECKPOINT on " + s.c.Primary + ", so that its stop is short",
 		"stop " + s.c.Primary + " cleanly (at most 15 s; if it takes longer, it is forced and a failover's rules apply)",
@@ -132,19 +132,6 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 			" in time, and a failover's rules would apply; first run SELECT pg_wal_replay_resume() on "+target)
 	}
 	return p, nil
-}
-
-// slotWarnings names the user's slots that the next primary does not have.
-func (s *subject) slotWarnings(fates []decide.SlotFate, more int) (out []string) {
-	for _, f := range fates {
-		if f.Left {
-			out = append(out, f.Slot.String()+" on "+s.c.Primary+" "+f.Text)
-		}
-	}
-	if more > 0 {
-		out = append(out, fmt.Sprintf("%s has %d more replication slots of yours, which may stay behind: see pg_replication_slots there", s.c.Primary, more))
-	}
-	return out
 }
 
 // quiet says why no operation can begin now.

@@ -49,7 +49,7 @@ func (s *subject) failover(req wire.FailoverRequest) (planned, error) {
 		p.cmd.Begin.Reason += decide.SlotNote(fates, more, s.c.Primary, req.To)
 	}
 	p.answer.Target, p.answer.Plan, p.answer.Warnings = req.To, s.failoverPlan(req), s.failoverWarnings(req)
-	p.answer.Warnings = append(p.answer.Warnings, s.slotWarnings(fates, more)...)
+	p.answer.Warnings = append(p.answer.Warnings, decide.SlotWarnings(fates, more, s.c.Primary)...)
 	return p, nil
 }
 

@@ -66,7 +66,8 @@ func (a *API) siteSwitchover(ctx context.Context, q *request) (any, error) {
 	if bad := decide.CheckSite(look.Input, req.To); len(bad) > 0 {
 		return nil, refused("no switchover to site %s now: %s", req.To, strings.Join(bad, "; "))
 	}
-	answer := wire.OperationAnswer{Operation: next.Change.ID, Target: req.To, Plan: decide.PlanSite(look.Input, req.To)}
+	answer := wire.OperationAnswer{Operation: next.Change.ID, Target: req.To, Plan: decide.PlanSite(look.Input, req.To),
+		Warnings: decide.SiteSlotWarnings(look.Input, req.To)}
 	if req.DryRun {
 		answer.Operation = ""
 	}

@@ -62,12 +62,25 @@ func (l *look) slotOn(s health.Slot, to string) (left bool, text string) {
 		return true, "stays behind: " + anew
 	case there.Synced && there.Invalid():
 		return true, "stays behind, since its copy on " + to + " is invalid: " + anew
+	case there.Synced && stops(r) != "":
+		return true, fmt.Sprintf("stays behind in part: its copy on %s is not kept up to date, since %s's own failover slot %s stops the synchronisation; drop that there first", to, to, stops(r))
 	case there.Synced:
 		return false, "goes along: it is synchronised to " + to
 	case s.Logical || there.Logical:
 		return true, "stays behind; " + to + " has another slot of that name, which does not know what this one has sent: drop that there and " + anew
 	}
 	return false, "stays behind, but " + to + " has one of that name"
+}
+
+// stops is a failover slot of a replica's own, "" for none: PostgreSQL ends the synchronisation of all slots at it, again and again, once the
+// primary has one of that name (seen on 17.12 and 18.6).
+func stops(r *health.Member) string {
+	for _, s := range r.Slots {
+		if s.Failover && !s.Synced {
+			return s.Name
+		}
+	}
+	return ""
 }
 
 // slotOnAny says to which replicas a slot goes along, where it is not known yet which is promoted.
@@ -122,6 +135,33 @@ func SlotNote(fates []SlotFate, more int, primary, to string) string {
 	return text
 }
 
+// SlotWarnings is a sentence for each slot that is left behind.
+func SlotWarnings(fates []SlotFate, more int, primary string) (out []string) {
+	for _, f := range fates {
+		if f.Left {
+			out = append(out, f.Slot.String()+" on "+primary+" "+f.Text)
+		}
+	}
+	if more > 0 {
+		out = append(out, fmt.Sprintf("%s has %d more replication slots of yours, which may stay behind: see pg_replication_slots there", primary, more))
+	}
+	return out
+}
+
+// SiteSlotWarnings is the same for a site switchover.
+func SiteSlotWarnings(in Input, to string) (out []string) {
+	for _, name := range in.State.ClusterNames() {
+		if at := in.State.PrimarySite(name); at == "" || at == to {
+			continue
+		}
+		if target := bestOn(in, name, to); target != "" {
+			fates, more := SlotFates(in, name, target)
+			out = append(out, SlotWarnings(fates, more, in.State.Clusters[name].Primary)...)
+		}
+	}
+	return out
+}
+
 // replicationProblems names, of replicas that answer, paused replay and the user's slots that nobody uses there.
 func (l *look) replicationProblems() {
 	for _, name := range l.replicas() {
@@ -142,12 +182,14 @@ func (l *look) replicationProblems() {
 // slotsLeft is the evidence of slots left behind on a replica and how to drop them, "" where there are none.
 func (l *look) slotsLeft(name string, r *health.Member) string {
 	var left, drops, stop []string
+	xmin := false
 	for _, s := range r.Slots {
 		if !s.LeftBehind() {
 			continue
 		}
 		left = append(left, s.String())
 		drops = append(drops, "pg_drop_replication_slot('"+s.Name+"')")
+		xmin = xmin || s.CatalogXmin != 0 && !s.Invalid()
 		if s.Failover {
 			stop = append(stop, s.Name)
 		}
@@ -155,9 +197,13 @@ func (l *look) slotsLeft(name string, r *health.Member) string {
 	if len(left) == 0 {
 		return ""
 	}
-	text := "nobody uses these replication slots of yours, and it keeps WAL for them: " + strings.Join(left, ", ")
-	if len(stop) > 0 {
-		text += "; with its own failover slot " + strings.Join(stop, ", ") + " it synchronises none"
+	text := "it keeps back WAL for replication slots of yours that nobody uses here: " + strings.Join(left, ", ")
+	if xmin {
+		text += "; a catalog_xmin keeps dead rows of the catalogs, with hot_standby_feedback on " + l.c.Primary + " too"
 	}
-	return fmt.Sprintf("%s. Once their consumers are set up on %s, drop them on %s: SELECT %s", text, l.c.Primary, name, strings.Join(drops, ", "))
+	if len(stop) > 0 {
+		text += "; its own failover slot " + strings.Join(stop, ", ") + " stops the synchronisation of all slots to it"
+	}
+	return fmt.Sprintf("%s. Bring back consumers that belong to %s; once the others are set up on %s, drop their slots on %s: SELECT %s",
+		text, name, l.c.Primary, name, strings.Join(drops, ", "))
 }

@@ -43,6 +43,7 @@ func TestSlotFates(t *testing.T) {
 		"synced, to any":               {on: failoverSlot("cdc", false), there: []health.Slot{failoverSlot("cdc", true)}, expect: "is there on m2; stays behind if another"},
 		"synced to another":            {on: failoverSlot("cdc", false), there: []health.Slot{failoverSlot("cdc", true)}, to: "m3", left: true, expect: "not synchronised to m3"},
 		"an invalid copy":              {on: failoverSlot("cdc", false), there: []health.Slot{invalid}, to: "m2", left: true, expect: "its copy on m2 is invalid"},
+		"a copy, but no longer kept":   {on: failoverSlot("cdc", false), there: []health.Slot{failoverSlot("cdc", true), failoverSlot("older", false)}, to: "m2", left: true, expect: "own failover slot older stops"},
 		"its own, not a copy":          {on: failoverSlot("cdc", false), there: []health.Slot{failoverSlot("cdc", false)}, to: "m2", left: true, expect: "drop that there"},
 		"the report of m2 is too long": {on: failoverSlot("cdc", false), there: many, more: 1, to: "m2", left: true, expect: "may stay behind"},
 		"invalid already":              {on: gone, to: "m2", expect: "invalid already"},
@@ -102,11 +103,12 @@ func TestSlotLeftBehind(t *testing.T) {
 		slot   health.Slot
 		expect string // a part of the evidence; "" for no problem
 	}{
-		"logical":       {in(func(*health.Slot) {}), "logical slot sub (4096 bytes of WAL, catalog_xmin 745). Once their consumers are set up on m1, drop them on m2: SELECT pg_drop_replication_slot('sub')"},
-		"physical":      {in(func(s *health.Slot) { s.Logical, s.CatalogXmin, s.Held = false, 0, 0 }), "physical slot sub (0 bytes of WAL)"},
+		"logical": {in(func(*health.Slot) {}), "logical slot sub (4096 bytes of WAL, catalog_xmin 745); a catalog_xmin keeps dead rows of the catalogs, with hot_standby_feedback on m1 too. " +
+			"Bring back consumers that belong to m2; once the others are set up on m1, drop their slots on m2: SELECT pg_drop_replication_slot('sub')"},
+		"physical":      {in(func(s *health.Slot) { s.Logical, s.CatalogXmin, s.Held = false, 0, 0 }), "physical slot sub (0 bytes of WAL). Bring"},
 		"in use":        {in(func(s *health.Slot) { s.Active = true }), ""},
 		"a copy":        {in(func(s *health.Slot) { s.Failover, s.Synced = true, true }), ""},
-		"its own":       {in(func(s *health.Slot) { s.Failover = true }), "with its own failover slot sub it synchronises none"},
+		"its own":       {in(func(s *health.Slot) { s.Failover = true }), "its own failover slot sub stops the synchronisation"},
 		"keeps nothing": {in(func(s *health.Slot) { s.Logical, s.Held = false, -1 }), ""},
 		"invalid":       {in(func(s *health.Slot) { s.WALStatus = "lost" }), ""},
 	} {
@@ -143,6 +145,13 @@ func TestSwitchoverOfASiteNotesSlots(t *testing.T) {
 	st := well(t, 1, nil)
 	st.members["m1"].Slots = []health.Slot{logical("sub")}
 	st.later(0)
+	want := "logical slot sub (active, 4096 bytes of WAL, catalog_xmin 745) on m1 stays behind: set up its consumer anew on m3"
+	if got := SiteSlotWarnings(st.input(), "west"); len(got) != 1 || got[0] != want {
+		t.Errorf("to another site: %q", got)
+	}
+	if got := SiteSlotWarnings(st.input(), "east"); got != nil {
+		t.Errorf("to its own site: %q", got)
+	}
 	l := &look{Input: st.input(), c: st.c(), conf: st.s.ClusterConfig("feed")}
 	begin := state.Begin{Kind: state.Switchover, To: "m3", Reason: "asked by ann"}
 	l.noteSlots(&begin)
