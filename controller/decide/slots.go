@@ -170,8 +170,8 @@ func (l *look) replicationProblems() {
 			continue
 		}
 		if r.ReplayPaused {
-			l.problem(health.ReplayPaused, name, "somebody has paused its replay (pg_wal_replay_pause): it acknowledges commits and shows none of them, "+
-				"and cannot take over in a switchover. Resume it on "+name+": SELECT pg_wal_replay_resume()", false)
+			l.problem(health.ReplayPaused, name, fmt.Sprintf("somebody has paused its replay (pg_wal_replay_pause), %d bytes of WAL ago: it acknowledges commits "+
+				"and shows none of them, and cannot take over in a switchover. Resume it on %s: SELECT pg_wal_replay_resume()", r.Position-min(r.Position, r.Replayed), name), false)
 		}
 		if text := l.slotsLeft(name, r); text != "" {
 			l.problem(health.SlotLeftBehind, name, text, false)
@@ -199,7 +199,7 @@ func (l *look) slotsLeft(name string, r *health.Member) string {
 	}
 	text := "it keeps back WAL for replication slots of yours that nobody uses here: " + strings.Join(left, ", ")
 	if xmin {
-		text += "; a catalog_xmin keeps dead rows of the catalogs, with hot_standby_feedback on " + l.c.Primary + " too"
+		text += "; a catalog_xmin keeps dead rows of the catalogs, where hot_standby_feedback is on also on " + l.c.Primary
 	}
 	if len(stop) > 0 {
 		text += "; its own failover slot " + strings.Join(stop, ", ") + " stops the synchronisation of all slots to it"

@@ -92,6 +92,17 @@ func TestFailoverNotesSlots(t *testing.T) {
 	}
 }
 
+func TestPausedReplay(t *testing.T) {
+	st := well(t, 1, nil)
+	st.members["m2"].ReplayPaused, st.members["m2"].Replayed = true, 400
+	st.later(0)
+	_, _, d := st.next()
+	if len(d.Problems) != 1 || d.Problems[0].Member != "m2" || !strings.Contains(d.Problems[0].Evidence, "600 bytes of WAL ago") ||
+		!strings.HasSuffix(d.Problems[0].Evidence, "Resume it on m2: SELECT pg_wal_replay_resume()") {
+		t.Errorf("%+v", d.Problems)
+	}
+}
+
 // Only what nobody uses and what is no copy of the primary's is left behind.
 func TestSlotLeftBehind(t *testing.T) {
 	in := func(change func(*health.Slot)) health.Slot {
@@ -103,7 +114,7 @@ func TestSlotLeftBehind(t *testing.T) {
 		slot   health.Slot
 		expect string // a part of the evidence; "" for no problem
 	}{
-		"logical": {in(func(*health.Slot) {}), "logical slot sub (4096 bytes of WAL, catalog_xmin 745); a catalog_xmin keeps dead rows of the catalogs, with hot_standby_feedback on m1 too. " +
+		"logical": {in(func(*health.Slot) {}), "logical slot sub (4096 bytes of WAL, catalog_xmin 745); a catalog_xmin keeps dead rows of the catalogs, where hot_standby_feedback is on also on m1. " +
 			"Bring back consumers that belong to m2; once the others are set up on m1, drop their slots on m2: SELECT pg_drop_replication_slot('sub')"},
 		"physical":      {in(func(s *health.Slot) { s.Logical, s.CatalogXmin, s.Held = false, 0, 0 }), "physical slot sub (0 bytes of WAL). Bring"},
 		"in use":        {in(func(s *health.Slot) { s.Active = true }), ""},
