@@ -63,7 +63,8 @@ func (l *look) slotOn(s health.Slot, to string) (left bool, text string) {
 	case there.Synced && there.Invalid():
 		return true, "stays behind, since its copy on " + to + " is invalid: " + anew
 	case there.Synced && stops(r) != "":
-		return true, fmt.Sprintf("stays behind in part: its copy on %s is not kept up to date, since %s's own failover slot %s stops the synchronisation; drop that there first", to, to, stops(r))
+		return true, fmt.Sprintf("may stay behind: its copy on %s is not kept up to date, since the failover slot %s of its own "+
+			"stops the synchronisation; drop that there first", to, stops(r))
 	case there.Synced:
 		return false, "goes along: it is synchronised to " + to
 	case s.Logical || there.Logical:
@@ -170,8 +171,9 @@ func (l *look) replicationProblems() {
 			continue
 		}
 		if r.ReplayPaused {
-			l.problem(health.ReplayPaused, name, fmt.Sprintf("somebody has paused its replay (pg_wal_replay_pause), %d bytes of WAL ago: it acknowledges commits "+
-				"and shows none of them, and cannot take over in a switchover. Resume it on %s: SELECT pg_wal_replay_resume()", r.Position-min(r.Position, r.Replayed), name), false)
+			l.problem(health.ReplayPaused, name, fmt.Sprintf("somebody has paused its replay (pg_wal_replay_pause), %d bytes of WAL ago: "+
+				"it acknowledges commits and shows none of them, and cannot take over in a switchover. Resume it on %s: SELECT pg_wal_replay_resume()",
+				r.Position-min(r.Position, r.Replayed), name), false)
 		}
 		if text := l.slotsLeft(name, r); text != "" {
 			l.problem(health.SlotLeftBehind, name, text, false)

@@ -21,7 +21,8 @@ func failoverSlot(name string, synced bool) health.Slot {
 
 func TestSlotFates(t *testing.T) {
 	physical := health.Slot{Name: "archive", Held: 10, WALStatus: "reserved"}
-	invalid := failoverSlot("cdc", true)
+	cdc, copied := failoverSlot("cdc", false), failoverSlot("cdc", true)
+	invalid := copied
 	invalid.WALStatus = "lost"
 	gone := logical("sub")
 	gone.WALStatus = "lost"
@@ -39,13 +40,13 @@ func TestSlotFates(t *testing.T) {
 		"physical":                     {on: physical, to: "m2", left: true, expect: "stays behind: set up"},
 		"physical on both":             {on: physical, there: []health.Slot{physical}, to: "m2", expect: "has one of that name"},
 		"an old one of that name":      {on: logical("sub"), there: []health.Slot{logical("sub")}, to: "m2", left: true, expect: "drop that there"},
-		"synced":                       {on: failoverSlot("cdc", false), there: []health.Slot{failoverSlot("cdc", true)}, to: "m2", expect: "goes along"},
-		"synced, to any":               {on: failoverSlot("cdc", false), there: []health.Slot{failoverSlot("cdc", true)}, expect: "is there on m2; stays behind if another"},
-		"synced to another":            {on: failoverSlot("cdc", false), there: []health.Slot{failoverSlot("cdc", true)}, to: "m3", left: true, expect: "not synchronised to m3"},
-		"an invalid copy":              {on: failoverSlot("cdc", false), there: []health.Slot{invalid}, to: "m2", left: true, expect: "its copy on m2 is invalid"},
-		"a copy, but no longer kept":   {on: failoverSlot("cdc", false), there: []health.Slot{failoverSlot("cdc", true), failoverSlot("older", false)}, to: "m2", left: true, expect: "own failover slot older stops"},
-		"its own, not a copy":          {on: failoverSlot("cdc", false), there: []health.Slot{failoverSlot("cdc", false)}, to: "m2", left: true, expect: "drop that there"},
-		"the report of m2 is too long": {on: failoverSlot("cdc", false), there: many, more: 1, to: "m2", left: true, expect: "may stay behind"},
+		"synced":                       {on: cdc, there: []health.Slot{copied}, to: "m2", expect: "goes along"},
+		"synced, to any":               {on: cdc, there: []health.Slot{copied}, expect: "is there on m2; stays behind if another"},
+		"synced to another":            {on: cdc, there: []health.Slot{copied}, to: "m3", left: true, expect: "not synchronised to m3"},
+		"an invalid copy":              {on: cdc, there: []health.Slot{invalid}, to: "m2", left: true, expect: "its copy on m2 is invalid"},
+		"a copy, but no longer kept":   {on: cdc, there: []health.Slot{copied, failoverSlot("older", false)}, to: "m2", left: true, expect: "older of its own"},
+		"its own, not a copy":          {on: cdc, there: []health.Slot{cdc}, to: "m2", left: true, expect: "drop that there"},
+		"the report of m2 is too long": {on: cdc, there: many, more: 1, to: "m2", left: true, expect: "may stay behind"},
 		"invalid already":              {on: gone, to: "m2", expect: "invalid already"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -114,7 +115,8 @@ func TestSlotLeftBehind(t *testing.T) {
 		slot   health.Slot
 		expect string // a part of the evidence; "" for no problem
 	}{
-		"logical": {in(func(*health.Slot) {}), "logical slot sub (4096 bytes of WAL, catalog_xmin 745); a catalog_xmin keeps dead rows of the catalogs, where hot_standby_feedback is on also on m1. " +
+		"logical": {in(func(*health.Slot) {}), "logical slot sub (4096 bytes of WAL, catalog_xmin 745); " +
+			"a catalog_xmin keeps dead rows of the catalogs, where hot_standby_feedback is on also on m1. " +
 			"Bring back consumers that belong to m2; once the others are set up on m1, drop their slots on m2: SELECT pg_drop_replication_slot('sub')"},
 		"physical":      {in(func(s *health.Slot) { s.Logical, s.CatalogXmin, s.Held = false, 0, 0 }), "physical slot sub (0 bytes of WAL). Bring"},
 		"in use":        {in(func(s *health.Slot) { s.Active = true }), ""},

@@ -84,7 +84,8 @@ func TestUserSlots(t *testing.T) {
 		t.Errorf("%+v", unused)
 	}
 	check(t, a.exec(ctx, "SELECT pg_create_physical_replication_slot('later_' || n, true) FROM generate_series(1, 20) AS n"))
-	if s = mustStatus(t, a); len(s.UserSlots) != maxUserSlots || s.MoreUserSlots != 23-maxUserSlots || !slices.Contains(named(s), "archive") || slices.Contains(named(s), "unused") {
+	if s = mustStatus(t, a); len(s.UserSlots) != maxUserSlots || s.MoreUserSlots != 23-maxUserSlots ||
+		!slices.Contains(named(s), "archive") || slices.Contains(named(s), "unused") {
 		t.Errorf("%d more than %v", s.MoreUserSlots, named(s))
 	}
 
