@@ -24,6 +24,9 @@ func hostWrong(s string) string {
 		}
 		return ""
 	}
+	if inner, ok := strings.CutPrefix(s, "["); ok && isIPv6(strings.TrimSuffix(inner, "]")) {
+		return "has brackets, which belong to an address with a port"
+	}
 	labels := strings.Split(strings.TrimSuffix(s, "."), ".")
 	for _, l := range labels {
 		if !dnsLabel.MatchString(l) {
@@ -57,6 +60,9 @@ func listenWrong(s string) string {
 // splitEndpoint cuts the host from a host:port, and says why where it cannot.
 func splitEndpoint(s string) (host, why string) {
 	host, port, err := net.SplitHostPort(s)
+	if err != nil && strings.Count(s, ":") > 1 && !strings.HasPrefix(s, "[") {
+		return "", "is not host:port: an IPv6 address needs brackets, such as [fd00::11]:7101"
+	}
 	if err != nil {
 		return "", "is not host:port"
 	}
@@ -64,6 +70,11 @@ func splitEndpoint(s string) (host, why string) {
 		return "", "has no port between 1 and 65535"
 	}
 	return host, ""
+}
+
+func isIPv6(s string) bool {
+	ip, err := netip.ParseAddr(s)
+	return err == nil && ip.Is6()
 }
 
 // isEvery tells whether a listen host means every address of the machine, so that it cannot be told to others.

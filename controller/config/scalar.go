@@ -26,9 +26,12 @@ func (r *reader) text(dst *string) reading {
 }
 
 func (r *reader) textInto(n *yaml.Node, at where, dst *string) {
+	if r.wasAddress(n, at) {
+		return
+	}
 	do := "write one word or a \"quoted text\""
 	if n.Kind == yaml.ScalarNode {
-		do = fmt.Sprintf("write it in quotes: \"%s\"", strings.Trim(quote(n.Value), `"`))
+		do = inQuotes(n.Value)
 	}
 	if r.scalar(n, at, "!!str", "text", do) {
 		*dst = n.Value
@@ -38,6 +41,7 @@ func (r *reader) textInto(n *yaml.Node, at where, dst *string) {
 // asText reads a value as postgresql.conf would: a word, a number or true and false, all kept as the text that was written.
 func (r *reader) asText(n *yaml.Node, at where, dst *string) {
 	switch {
+	case r.wasAddress(n, at):
 	case n.Kind != yaml.ScalarNode:
 		r.unread(n, at, "is "+kindOf(n)+", not a value", "write one value, in quotes where it has commas")
 	case strings.ContainsFunc(n.Value, unicode.IsControl):

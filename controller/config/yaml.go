@@ -39,7 +39,11 @@ func (r *report) parse(data []byte) *yaml.Node {
 			return nil
 		}
 	}
-	r.notYAML(data, err)
+	if m, ok := r.unquoted(data); ok {
+		r.found = append(r.found, m)
+	} else {
+		r.notYAML(data, err)
+	}
 	return nil
 }
 
