@@ -273,7 +273,7 @@ func upstreamOf(inst *postgres.Instance, goal platform.Goal, conninfo string) (n
 		return "", ""
 	}
 	if goal.Upstream != nil {
-		if want, err := inst.ConnInfo(source(goal), goal.Incarnation, ""); err == nil && want == conninfo {
+		if want, err := inst.ConnInfo(source(goal), goal.Incarnation, ""); err == nil && postgres.SameStream(want, conninfo) {
 			return goal.Upstream.Member, goal.Incarnation
 		}
 	}

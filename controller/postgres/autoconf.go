@@ -112,7 +112,7 @@ func (i *Instance) takeOver() error {
 	if err != nil {
 		return err
 	}
-	rest, users := splitKeys(raw, i.overriding())
+	rest, users := splitKeys(raw, append(i.overriding(), ours...)) // an earlier build may have set more
 	maps.DeleteFunc(users, func(name, _ string) bool { return slices.Contains(ours, name) })
 	if err := i.keepUsers(users); err != nil {
 		return err

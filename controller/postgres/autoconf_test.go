@@ -57,7 +57,7 @@ func TestTakeOver(t *testing.T) {
 	i, said := bare(t)
 	auto := filepath.Join(i.Data, autoConf)
 	put(t, auto, "# Do not edit\nwork_mem = '6MB'\nrestore_command = 'fetch %f %p'\nprimary_conninfo = 'host=a password=''s3cret'' user=b'\nrecovery_min_apply_delay = '1h'\n")
-	check(t, i.claim([]string{"restore_command", "wal_sender_timeout"})) // a seal, on a server not restarted under us
+	check(t, i.claim([]string{"restore_command", "wal_sender_timeout"})) // a seal, and an earlier build, on a server not restarted under us
 	put(t, auto, strings.Replace(content(t, auto), "'fetch %f %p'", "''", 1)+"wal_sender_timeout = '3s'\n")
 	check(t, i.claim([]string{"restore_command"})) // again: now it holds our value
 	check(t, i.takeOver())

@@ -72,6 +72,18 @@ func joinConnInfo(pairs []pair) string {
 // ErrNoCredentials is returned when neither a replication certificate nor an account is configured.
 var ErrNoCredentials = errors.New("no replication credentials: set the member's TLS files, or a replication user and passfile")
 
+// senderTimeout is wal_sender_timeout of the streams between members: after it the upstream ends the sender of a silent replica.
+// It goes with the connection, where it wins over the upstream's files and over PGOPTIONS; the server's own value, which holds
+// for the user's subscribers, for pg_receivewal and for our clones, is the user's.
+const senderTimeout = "options='-c wal_sender_timeout=3s'"
+
+// SameStream tells whether two connection strings of ConnInfo differ at most in senderTimeout, which those of earlier builds lack:
+// these set it for the whole server. A replica that runs with such a string keeps its stream, because an upgrade must not break
+// all of them at once. Until it is pointed anew or restarted the upstream ends its silent sender after the server's own value.
+func SameStream(a, b string) bool {
+	return strings.TrimSuffix(a, " "+senderTimeout) == strings.TrimSuffix(b, " "+senderTimeout)
+}
+
 // ConnInfo is the connection string to another member for replication: bounded waits, no secret in it. With database set
 // it is good for pg_rewind too.
 func (i *Instance) ConnInfo(s Source, application, database string) (string, error) {
@@ -95,7 +107,10 @@ func (i *Instance) ConnInfo(s Source, application, database string) (string, err
 	if i.Replication.User == "" {
 		p = append(p, pair{"sslcert", cert.Cert}, pair{"sslkey", cert.Key})
 	}
-	return joinConnInfo(p), nil
+	if application == cloneName { // its disk may stall for longer: see senderTimeout
+		return joinConnInfo(p), nil
+	}
+	return joinConnInfo(p) + " " + senderTimeout, nil
 }
 
 var passwordInConnInfo = regexp.MustCompile(`(?i)(password\s*=\s*)('(\\.|[^'\\])*'|\S+)`)

@@ -92,7 +92,6 @@ var table = []managed{
 	{"restart_after_crash", "nothing but the agent brings a primary back", fixed("off")},
 	{"wal_retrieve_retry_interval", "a lost upstream is asked again soon", fixed("50ms")},
 	{"wal_receiver_timeout", "a silent primary is noticed", fixed("3s")},
-	{"wal_sender_timeout", "a silent replica is noticed", fixed("3s")},
 	{"wal_receiver_status_interval", "positions are fresh", fixed("1s")},
 	{"recovery_target_timeline", "follow the new primary", fixed("latest")},
 	{"primary_conninfo", "whom to stream from", upstream},

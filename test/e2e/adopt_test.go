@@ -156,7 +156,7 @@ func (a *adoption) underUs(t *testing.T, member string) {
 }
 
 // postgresKeys stand in postgresql.auto.conf of an adopted instance until it is restarted.
-var postgresKeys = []string{"synchronous_standby_names", "primary_conninfo", "primary_slot_name", "restart_after_crash", "wal_sender_timeout", "max_slot_wal_keep_size"}
+var postgresKeys = []string{"synchronous_standby_names", "primary_conninfo", "primary_slot_name", "restart_after_crash", "wal_receiver_timeout", "max_slot_wal_keep_size"}
 
 // crashed: feed-e2 leads and still runs as the user started it. It must come back as a replica by itself.
 func (a *adoption) crashed(t *testing.T) {

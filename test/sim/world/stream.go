@@ -7,7 +7,7 @@ import (
 	"mainstay/controller/platform"
 )
 
-// A stream ends when nothing was heard over it for this long (wal_receiver_timeout, wal_sender_timeout).
+// A stream ends when nothing was heard over it for this long (wal_receiver_timeout, and the wal_sender_timeout of the stream).
 const streamTimeout = 1500 * time.Millisecond
 
 // connection is a replication stream, from both ends.
