@@ -61,7 +61,7 @@ func (m *minder) do(ctx context.Context, act member.Act, goal platform.Goal) err
 		if goal.Kind == platform.GoalReplica { // a restart is the first rung of its repair
 			m.recall(func(r *member.Memory) { r.Restarted = true })
 		}
-		return m.stopClean(ctx, inst)
+		return m.stopClean(ctx, inst, goal)
 	case member.Rewind:
 		return m.within(ctx, rewindBound, func(ctx context.Context) error { return m.rewind(ctx, inst, goal, act.Durable) })
 	case member.Clone:

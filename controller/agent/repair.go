@@ -4,7 +4,11 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
+
+	"go.uber.org/zap"
 
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
@@ -16,16 +20,24 @@ import (
 // maxUncaught is how far behind a sender may be at a planned stop; the shutdown waits for those that stay.
 const maxUncaught = 16 << 20
 
-// stopClean asks for a fast shutdown and waits for the last process. Senders that would hold it up are ended first; past
-// the bound the tree is killed, and the stop is not clean.
-func (m *minder) stopClean(ctx context.Context, inst *postgres.Instance) error {
+// outsideBound is how long a planned stop waits for receivers that are no member's, such as pg_receivewal: wal_sender_timeout,
+// which is their user's, may be longer than the whole stop may take.
+const outsideBound = 3 * time.Second
+
+// stopClean asks for a fast shutdown and waits for the last process. Senders that would hold it up are ended, those of outsiders
+// once it takes long; past the bound the tree is killed, and the stop is not clean.
+func (m *minder) stopClean(ctx context.Context, inst *postgres.Instance, goal platform.Goal) error {
 	asked, cancel := context.WithTimeout(ctx, quick)
 	defer cancel()
+	var outside []int
 	if s, err := inst.Status(asked); err == nil && !s.InRecovery {
 		var late []int
 		for _, w := range s.Senders {
-			if w.Logical || s.Flush > w.Flush && s.Flush-w.Flush > maxUncaught {
+			switch {
+			case w.Logical || s.Flush > w.Flush && s.Flush-w.Flush > maxUncaught:
 				late = append(late, w.PID)
+			case !ofMember(goal, w.Name):
+				outside = append(outside, w.PID)
 			}
 		}
 		if len(late) > 0 {
@@ -39,10 +51,24 @@ func (m *minder) stopClean(ctx context.Context, inst *postgres.Instance) error {
 	}
 	bound, cancel := context.WithTimeout(ctx, stopBound)
 	defer cancel()
+	first, cancel := context.WithTimeout(bound, outsideBound)
+	defer cancel()
+	if m.gone(first) {
+		return nil
+	}
+	if err := inst.EndChildren(bound, outside); err != nil {
+		m.log.Warn("receivers that are no member's hold up the stop", zap.Error(err))
+	}
 	if m.gone(bound) {
 		return nil
 	}
 	return m.kill()
+}
+
+// ofMember tells whether a sender bears the incarnation of another member.
+func ofMember(goal platform.Goal, application string) bool {
+	at := strings.LastIndexByte(application, '_')
+	return at > 0 && slices.Contains(goal.Slots, application[:at])
 }
 
 // gone waits for the postmaster's end, then for the rest of the tree; false at the bound.

@@ -162,6 +162,17 @@ func (i *Instance) children() ([]int, error) {
 	return out, nil
 }
 
+// EndChildren ends child processes of the postmaster by pid, also while it shuts down and takes no connections.
+func (i *Instance) EndChildren(ctx context.Context, pids []int) (err error) {
+	defer i.wrap("end processes of", &err)
+	for _, pid := range pids {
+		if err := i.endChild(ctx, pid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // endChild sends SIGTERM to a child of the postmaster through a pidfd, so that a reused pid is never hit, and waits.
 func (i *Instance) endChild(ctx context.Context, pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
