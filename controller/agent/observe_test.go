@@ -248,7 +248,7 @@ func runningPrimary(t *testing.T) *postgres.Instance {
 		}
 		check(t, os.RemoveAll(dir))
 	})
-	if i.Binaries, err = postgres.Find(""); err != nil {
+	if i.Binaries, err = postgres.Find(os.Getenv("MAINSTAY_PG_BIN")); err != nil {
 		if os.Getenv("MAINSTAY_NEED_PG") != "" {
 			t.Fatal(err)
 		}

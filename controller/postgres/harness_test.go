@@ -22,10 +22,11 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
-// needPostgres skips only where PostgreSQL is absent and nobody insists.
+// needPostgres skips only where PostgreSQL is absent and nobody insists. MAINSTAY_PG_BIN names the programs to test with; "" is the
+// newest in the usual places.
 func needPostgres(t *testing.T) Binaries {
 	t.Helper()
-	b, err := Find("")
+	b, err := Find(os.Getenv("MAINSTAY_PG_BIN"))
 	if err != nil {
 		if os.Getenv("MAINSTAY_NEED_PG") != "" {
 			t.Fatal(err)

@@ -67,7 +67,7 @@ func (p pki) primary() *postgres.Instance {
 		end(t, i)
 		check(t, os.RemoveAll(dir))
 	})
-	if i.Binaries, err = postgres.Find(""); err != nil {
+	if i.Binaries, err = postgres.Find(os.Getenv("MAINSTAY_PG_BIN")); err != nil {
 		if os.Getenv("MAINSTAY_NEED_PG") != "" {
 			t.Fatal(err)
 		}
