@@ -131,13 +131,12 @@ func (i *Instance) userConfig() string {
 	return cmp.Or(i.UserConfig, i.Kept.ConfigFile, filepath.Join(i.Data, "postgresql.conf"))
 }
 
-// Local is how to connect to the member through its own socket as the superuser. Our own writes never wait for replicas, and
-// names mean PostgreSQL's own only: an operator that a user has made in a schema of the path would run as the superuser.
+// Local is how to connect to the member through its own socket as the superuser. What the user gives new sessions has no say in it.
 func (i *Instance) Local() pgdial.Config {
 	return pgdial.Config{
 		SocketDir: i.Socket, Port: i.Port, User: i.superuser(), Database: i.Database, Passfile: i.SuperPassfile,
 		Application: "mainstay-agent", OSUser: &pgdial.OSUser{UID: i.Owner.UID, GID: i.Owner.GID},
-		Runtime: map[string]string{"synchronous_commit": "local", "search_path": "pg_catalog"},
+		Runtime: pgdial.Sessions(i.Binaries.Major, true),
 	}
 }
 

@@ -98,6 +98,13 @@ func TestQuoting(t *testing.T) {
 	}
 }
 
+func TestStartOptions(t *testing.T) {
+	got := startOptions(map[string]string{"role": "none", "default_transaction_isolation": "read committed", "default_tablespace": "", "x": `a\b`})
+	if want := `-c default_tablespace= -c default_transaction_isolation=read\ committed -c role=none -c x=a\\b`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 func TestSyncNames(t *testing.T) {
 	tests := []struct {
 		acks  int

@@ -3,9 +3,13 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+
+	"mainstay/controller/pgdial"
 )
 
 // quoteConf quotes a value for postgresql.conf, where a backslash escapes and a quote is doubled.
@@ -104,6 +108,9 @@ func (i *Instance) ConnInfo(s Source, application, database string) (string, err
 		{"keepalives_idle", "1"}, {"keepalives_interval", "1"}, {"keepalives_count", "3"}, {"sslmode", mode},
 		{"sslrootcert", cert.CA}, {"passfile", i.Replication.Passfile},
 	}
+	if database != "" {
+		p = append(p, pair{"options", startOptions(pgdial.Sessions(i.Binaries.Major, false))})
+	}
 	if i.Replication.User == "" {
 		p = append(p, pair{"sslcert", cert.Cert}, pair{"sslkey", cert.Key})
 	}
@@ -111,6 +118,15 @@ func (i *Instance) ConnInfo(s Source, application, database string) (string, err
 		return joinConnInfo(p), nil
 	}
 	return joinConnInfo(p) + " " + senderTimeout, nil
+}
+
+// startOptions writes settings of a session as libpq's options, where a backslash escapes a space.
+func startOptions(settings map[string]string) string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		all = append(all, "-c "+name+"="+strings.NewReplacer(`\`, `\\`, ` `, `\ `).Replace(settings[name]))
+	}
+	return strings.Join(all, " ")
 }
 
 var passwordInConnInfo = regexp.MustCompile(`(?i)(password\s*=\s*)('(\\.|[^'\\])*'|\S+)`)

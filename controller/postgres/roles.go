@@ -32,11 +32,17 @@ func (i *Instance) createRoles(ctx context.Context, c *sql.Conn) error {
 		do = append(do, createRole(ReplicationUser, "LOGIN REPLICATION"), createRole(ProbeUser, "LOGIN"),
 			"GRANT pg_monitor TO "+ProbeUser)
 		for _, f := range rewindFunctions {
-			do = append(do, "GRANT EXECUTE ON FUNCTION pg_catalog."+f+" TO "+ReplicationUser)
+			do = append(do, unless("pg_catalog.has_function_privilege("+quoteLiteral(ReplicationUser)+", "+quoteLiteral("pg_catalog."+f)+", 'EXECUTE')",
+				"GRANT EXECUTE ON FUNCTION pg_catalog."+f+" TO "+ReplicationUser))
 		}
 	}
-	do = append(do, "CREATE SCHEMA IF NOT EXISTS mainstay",
-		"CREATE TABLE IF NOT EXISTS mainstay.beat (id int PRIMARY KEY, n bigint NOT NULL, at timestamptz NOT NULL) WITH (fillfactor = 10)")
+	if i.Replication.User == "" && i.Binaries.Major >= 17 { // they may not state it themselves; pg_rewind logs in too
+		for _, role := range []string{ReplicationUser, ProbeUser} {
+			do = append(do, "ALTER ROLE "+role+" SET event_triggers = off")
+		}
+	}
+	do = append(do, unless("pg_catalog.to_regclass('mainstay.beat') IS NOT NULL", "CREATE SCHEMA IF NOT EXISTS mainstay; "+
+		"CREATE TABLE mainstay.beat (id int PRIMARY KEY, n bigint NOT NULL, at timestamptz NOT NULL) WITH (fillfactor = 10)"))
 	if _, err := c.ExecContext(ctx, strings.Join(do, ";\n")); err != nil { // one round trip
 		return err
 	}
@@ -69,8 +75,13 @@ func execAll(ctx context.Context, c *sql.Conn, statements []string) error {
 
 // createRole makes a role unless it exists: CREATE ROLE has no IF NOT EXISTS.
 func createRole(name, options string) string {
-	return fmt.Sprintf("DO $mainstay$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %s) THEN CREATE ROLE %s %s; END IF; END $mainstay$",
-		quoteLiteral(name), quoteIdent(name), options)
+	return unless("EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = "+quoteLiteral(name)+")", "CREATE ROLE "+quoteIdent(name)+" "+options)
+}
+
+// unless runs statements where a condition does not hold. IF NOT EXISTS is not enough: before 17 a user's event trigger, which may
+// forbid each statement of its kind, is run all the same, and a promoted member would not be opened.
+func unless(condition, statements string) string {
+	return "DO $mainstay$ BEGIN IF NOT (" + condition + ") THEN " + statements + "; END IF; END $mainstay$"
 }
 
 // InitOptions ask for an application's database and its owner in a new cluster. The role's password is the first line

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"strconv"
 	"time"
 
@@ -29,14 +28,8 @@ type Session struct {
 func (i *Instance) Keep(ctx context.Context) (s *Session, err error) {
 	defer i.wrap("open a session with", &err)
 	c := i.Local()
-	c.Runtime = maps.Clone(c.Runtime)
-	// The table of the small commit may be locked by a user, and the server read-only by default: neither tells of its write path.
-	c.Runtime["lock_timeout"], c.Runtime["default_transaction_read_only"] = "500", "off"
+	c.Runtime["lock_timeout"] = "500" // a user may lock the table of the small commit, which tells nothing of the write path
 	c.Runtime["statement_timeout"] = strconv.FormatInt(statementBound.Milliseconds(), 10)
-	c.Runtime["idle_in_transaction_session_timeout"] = "0"
-	if i.Binaries.Major >= 14 {
-		c.Runtime["idle_session_timeout"] = "0"
-	}
 	kept, err := pgdial.Keep(ctx, c)
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func (p *Prober) ask(ctx context.Context, t Target, quiet bool) answer {
 	defer cancel()
 	secure, ours := p.secure()
 	cfg := pgdial.Config{Host: t.Host, Port: t.Port, User: user, Application: "mainstay-controller", Secure: secure,
-		Runtime: map[string]string{"search_path": "pg_catalog"}} // no user's function is ever called
+		Runtime: pgdial.Sessions(0, false)} // no user's function is ever called, but by a login trigger
 	if quiet {
 		secure.GetClientCertificate = noCertificate
 		return means(pgdial.Greet(ctx, cfg))
@@ -80,7 +80,9 @@ func (p *Prober) secure() (config *tls.Config, ours *bool) {
 
 // means turns how a probe ended into evidence. An adopted cluster has no account for it, nor has one without TLS or of a
 // version that cannot tell controllers by their certificates: to be turned away there, by name, is still the answer of a
-// living postmaster, so it counts, with the role unknown. A server that is starting or stopping serves nobody, and does not.
+// living postmaster, so it counts, with the role unknown. So is what a login trigger says, which a probe cannot leave out: class P0
+// is its own word, 25006 that it writes on a standby, class 42 that it may not, or does not find what it names. A server that is
+// starting or stopping serves nobody, and does not.
 func means(err error) answer {
 	code := pgdial.SQLState(err)
 	var remote *net.OpError
@@ -90,6 +92,8 @@ func means(err error) answer {
 	case code == pgdial.TooManyConnections:
 		return answer{lives: true, saturated: true, err: err}
 	case strings.HasPrefix(code, "28"), code == "3D000", code == "42501": // authentication, no such database, no right to connect
+		return answer{lives: true, refused: true}
+	case strings.HasPrefix(code, "P0"), strings.HasPrefix(code, "42"), code == "25006": // a login trigger
 		return answer{lives: true, refused: true}
 	case errors.Is(err, pgdial.ErrNoTLS):
 		return answer{lives: true, refused: true}
