@@ -155,7 +155,8 @@ type Member struct {
 	Adoptable    bool     `json:"adoptable,omitempty"` // no reason speaks against adopting this running instance
 	Refusals     []string `json:"refusals,omitempty"`  // why not
 
-	// Doing is what the agent is at (one word and its object), Error the last thing that failed and the next step.
+	// Doing is what the agent is at (one word and its object), Error the last thing that failed and the next step, or what
+	// PostgreSQL turns the agent away with.
 	Doing string `json:"doing,omitempty"`
 	Error string `json:"error,omitempty"`
 	// Needs asks for a new incarnation because the data in place must be discarded: "rewind" or "rebuild".

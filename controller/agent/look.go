@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -57,12 +58,15 @@ func (m *minder) look(ctx context.Context) {
 	g := glanceAfter(m.name, inst.Binaries.Version, last, seen)
 	m.process(ctx, inst, g)
 	var status *postgres.Status
+	fault := ""
 	switch g.seen.Process {
 	case health.ProcessRunning:
 		s, err := m.ask(ctx, inst)
 		g.report.Saturated = m.session.isSaturated(boottime.Now())
 		m.answer(err)
+		fault = m.session.fault
 		if status = s; s != nil {
+			fault = cmp.Or(fault, sealless(d, *s))
 			m.running(inst, goal, d, *s, g)
 			m.shortage(ctx, inst, d, *s, g)
 			g.report.PendingRestart = append(slices.Clone(g.report.PendingRestart), m.waiting(ctx, inst, goal, d)...)
@@ -74,6 +78,9 @@ func (m *minder) look(ctx context.Context) {
 		m.ended(ctx, inst, goal, d, seen, g)
 	}
 	m.adoptable(ctx, inst, goal, d, g)
+	if len(g.report.Refusals) == 0 { // else they say it
+		g.report.Error = fault
+	}
 	g.report.Data, g.report.Process, g.report.Role = g.seen.Data, g.seen.Process, g.seen.Role
 	g.report.SystemID, g.report.Timeline = g.seen.SystemID, g.seen.Timeline
 	m.lookAtUserSide(ctx, inst, d, status != nil)
@@ -214,6 +221,14 @@ func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.D
 		seen.ReceiverPID = s.Receiver.PID
 		r.Receiver = &health.Receiver{Streaming: seen.Streaming, From: s.Receiver.Host, AgeMS: s.Receiver.AgeMS}
 	}
+}
+
+// sealless says why an adopted server that its agent has not started yet can be neither sealed nor promoted; "" if it can.
+func sealless(d member.Durable, s postgres.Status) string {
+	if !d.AlterSystem || s.AlterSystemOff == "" {
+		return ""
+	}
+	return postgres.NoAlterSystem(s.AlterSystemOff) + "; set allow_alter_system = on there and reload"
 }
 
 // shortage says what a standby's replay waits for, and what our start has raised: on the command line of a server that we have not

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -422,7 +423,7 @@ func (m *minder) snapshot() health.Member {
 	now := boottime.Now()
 	m.stalls(&r, now, fair)
 	r.Epoch, r.Closed, r.Incarnation, r.Discarded = m.durable.Epoch, m.durable.Closed, m.durable.Incarnation, m.durable.Discarded
-	r.Doing, r.Error, r.Needs = m.doing, m.fault, m.needs
+	r.Doing, r.Error, r.Needs = m.doing, cmp.Or(m.fault, r.Error), m.needs
 	if m.needs != "" {
 		in := m.input(now)
 		r.Still = in.Still().Milliseconds()

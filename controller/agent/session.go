@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"mainstay/controller/boottime"
@@ -45,6 +46,7 @@ type lookSession struct {
 	proved, tried time.Duration
 	saturated     time.Duration // when the last new connection that was refused for want of slots began; 0: it was let in
 	queued        int           // looks in a row at which connections waited to be taken
+	fault         string        // the server's own message, if the last new connection was turned away; "" for want of slots, or a stop
 }
 
 func (l *lookSession) end() {
@@ -84,17 +86,19 @@ func (l *lookSession) renew(ctx context.Context, inst *postgres.Instance) (*post
 	s, err := sess.Status(ctx)
 	if err != nil {
 		sess.Close()
+		l.fault = faultOf(err)
 		return nil, err
 	}
 	l.end()
 	l.sess, l.begun, l.full = sess, l.tried, l.tried
-	l.proved, l.saturated = l.tried, 0
+	l.proved, l.saturated, l.fault = l.tried, 0, ""
 	l.proof, l.status = s, s
 	return &s, nil
 }
 
 // refused notes a new connection that was not let in. One that the server answered at all shows that the postmaster takes some.
 func (l *lookSession) refused(err error) {
+	l.fault = faultOf(err)
 	switch code := pgdial.SQLState(err); {
 	case saturated(err):
 		l.saturated = l.tried
@@ -103,13 +107,22 @@ func (l *lookSession) refused(err error) {
 	}
 }
 
+// faultOf is what an operator must know of a connection that the server has turned away: "" where it hangs, starts, stops or has no
+// slot left, which reports tell in words of their own, or was not asked.
+func faultOf(err error) string {
+	if code := pgdial.SQLState(err); code == "" || strings.HasPrefix(code, "57") || saturated(err) {
+		return ""
+	}
+	return brief(err)
+}
+
 // prove asks a new connection, whose settings count where they differ from those known. A refusal is an answer.
 func (l *lookSession) prove(ctx context.Context, inst *postgres.Instance) error {
 	l.tried = boottime.Now()
 	names, conninfo, err := inst.Admits(ctx)
 	switch {
 	case err == nil:
-		l.proved, l.saturated = l.tried, 0
+		l.proved, l.saturated, l.fault = l.tried, 0, ""
 		if names != l.status.SyncNames || conninfo != l.status.ConnInfo {
 			_, err = l.renew(ctx, inst)
 		}
@@ -161,6 +174,7 @@ func (l *lookSession) look(ctx context.Context, inst *postgres.Instance) (change
 		changed = s.SyncNamesFile != l.status.SyncNamesFile || s.ConnInfoFile != l.status.ConnInfoFile
 		l.status.PendingRestart, l.status.ChecksumFailures, l.status.Timeline, l.status.Oldest = s.PendingRestart, s.ChecksumFailures, s.Timeline, s.Oldest
 		l.status.UserSlots, l.status.MoreUserSlots = s.UserSlots, s.MoreUserSlots
+		l.status.AlterSystemOff = s.AlterSystemOff
 	}
 	changed = changed || moving.SyncNames != l.status.SyncNames || moving.ConnInfo != l.status.ConnInfo
 	l.status = l.status.Refresh(moving)

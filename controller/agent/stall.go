@@ -89,7 +89,7 @@ func beside(err error) bool {
 		return true
 	default:
 		class := code[:min(2, len(code))]
-		return class == "28" || class == "3D" || class == "3F" || class == "42"
+		return class == "28" || class == "3D" || class == "3F" || class == "42" || class == "P0" // a trigger's own word
 	}
 }
 

@@ -107,6 +107,7 @@ func TestWhatABeatProves(t *testing.T) {
 		{server("42P01"), true, false, false},  // somebody dropped the table
 		{server("3F000"), true, false, false},  // or the schema
 		{server("28000"), true, false, false},
+		{server("P0001"), true, false, false}, // a trigger raises
 		{fmt.Errorf("x: %w", context.DeadlineExceeded), false, true, false},
 		{errors.New("connection refused"), false, false, false},
 	} {

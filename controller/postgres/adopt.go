@@ -43,6 +43,7 @@ type Facts struct {
 	MaxSlotWALKeepMB    int    `json:"max_slot_wal_keep_mb"` // -1 is unlimited
 	FullPageWrites      bool   `json:"full_page_writes"`
 	Fsync               bool   `json:"fsync"`
+	AlterSystemOff      string `json:"alter_system_off"` // where allow_alter_system is turned off; "" where it is not
 
 	RoleReplicates bool     `json:"role_replicates"` // the replication user exists, may log in and replicate
 	RoleRewinds    bool     `json:"role_rewinds"`    // and call the functions that pg_rewind needs, if it exists
@@ -72,6 +73,8 @@ SELECT json_build_object(
 	'wal_keep_mb', (SELECT setting::int FROM pg_settings WHERE name = 'wal_keep_size'),
 	'max_slot_wal_keep_mb', (SELECT setting::int FROM pg_settings WHERE name = 'max_slot_wal_keep_size'),
 	'full_page_writes', current_setting('full_page_writes') = 'on', 'fsync', current_setting('fsync') = 'on',
+	'alter_system_off', coalesce((SELECT coalesce(sourcefile || ' line ' || sourceline, source) FROM pg_settings
+		WHERE name = 'allow_alter_system' AND setting = 'off'), ''),
 	'role_replicates', EXISTS (SELECT FROM pg_roles WHERE rolname = $1::text AND rolcanlogin AND (rolreplication OR rolsuper)),
 	'role_rewinds', coalesce((SELECT bool_and(has_function_privilege(r.oid, 'pg_catalog.' || f, 'EXECUTE'))
 		FROM pg_roles r, unnest($2::text[]) AS f WHERE r.rolname = $1::text), true),
@@ -131,7 +134,13 @@ func (i *Instance) refuseServer(f Facts) []Refusal {
 		{f.MaxReplicationSlots < 4, fmt.Sprintf("max_replication_slots is %d", f.MaxReplicationSlots), "set it to 4 or more and restart"},
 		{!f.FullPageWrites, "full_page_writes is off, so it could never be rewound", "set full_page_writes = on and reload"},
 		{!f.Fsync, "fsync is off: no commit is durable", "set fsync = on and reload"},
+		{f.AlterSystemOff != "" && !i.StartedByUs(), NoAlterSystem(f.AlterSystemOff), "set allow_alter_system = on there and reload; after that start it may be off again"},
 	})
+}
+
+// NoAlterSystem says what allow_alter_system, turned off at that place, means for an adopted server that its agent has not started yet.
+func NoAlterSystem(place string) string {
+	return "allow_alter_system is off (" + place + "), and ALTER SYSTEM is how it is sealed and promoted until its agent has started it once"
 }
 
 func (i *Instance) refuseAccess(f Facts) []Refusal {

@@ -24,6 +24,8 @@ type Status struct {
 
 	SyncNamesFile string `json:"sync_names_file"`
 	ConnInfoFile  string `json:"conninfo_file"`
+	// AlterSystemOff is where allow_alter_system is turned off; "" where it is not.
+	AlterSystemOff string `json:"alter_system_off"`
 
 	PendingRestart []string `json:"pending_restart"`
 	// Demanded are the settings of which a standby must have as much as its primary; Raised those of them that the command line gave.

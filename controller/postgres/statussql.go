@@ -89,7 +89,7 @@ WITH {base}, t AS MATERIALIZED (
 	SELECT to_hex(('x' || left(min(n), 8))::bit(32)::bigint) || '/' || to_hex(('x' || right(min(n), 8))::bit(32)::bigint * min(seg)) AS oldest
 	FROM t, (SELECT substr(n, 9) AS n FROM pg_ls_dir('pg_wal') AS n WHERE n ~ '^[0-9A-F]{24}$') AS segments
 ), g AS MATERIALIZED (
-	SELECT name, setting, source, sourcefile, pending_restart FROM pg_show_all_settings()
+	SELECT name, setting, source, sourcefile, sourceline, pending_restart FROM pg_show_all_settings()
 ), u AS MATERIALIZED (
 	SELECT slot_name, slot_type, active, restart_lsn, catalog_xmin, wal_status, failover, synced FROM l
 	WHERE NOT temporary AND NOT starts_with(slot_name::text, '` + slotPrefix + `')
@@ -107,6 +107,8 @@ SELECT json_build_object({moving},
 	'asked', (SELECT backend_start FROM a WHERE pid = pg_backend_pid()),
 	'sync_names_file', coalesce((SELECT sourcefile FROM g WHERE name = 'synchronous_standby_names'), ''),
 	'conninfo_file', coalesce((SELECT sourcefile FROM g WHERE name = 'primary_conninfo'), ''),
+	'alter_system_off', coalesce((SELECT coalesce(sourcefile || ' line ' || sourceline, source) FROM g
+			WHERE name = 'allow_alter_system' AND setting = 'off'), ''),
 	'pending_restart', coalesce((SELECT json_agg(name ORDER BY name) FROM g WHERE pending_restart), '[]'),
 	'demanded', (SELECT json_object_agg(name, setting) FROM d),
 	'raised', coalesce((SELECT json_agg(name ORDER BY name) FROM d WHERE source = 'command line'), '[]'),
