@@ -63,8 +63,8 @@ func unborn(goal platform.Goal) bool {
 
 // reloadable are the managed settings that a running server takes by a reload; the others wait for its next start.
 var reloadable = []string{
-	"restart_after_crash", "wal_keep_size", "max_slot_wal_keep_size", "wal_retrieve_retry_interval", "wal_receiver_timeout",
-	"wal_receiver_status_interval", "primary_conninfo", "primary_slot_name", "synchronous_standby_names",
+	"restart_after_crash", "wal_keep_size", "max_slot_wal_keep_size", "idle_replication_slot_timeout", "wal_retrieve_retry_interval",
+	"wal_receiver_timeout", "wal_receiver_status_interval", "primary_conninfo", "primary_slot_name", "synchronous_standby_names",
 }
 
 // adopt brings a running instance under our settings by ALTER SYSTEM and reload. What needs a restart waits for the next

@@ -55,6 +55,16 @@ func fixed(v string) func(*Instance, Settings) (string, bool) {
 	return func(*Instance, Settings) (string, bool) { return v, true }
 }
 
+// from leaves a setting alone that older versions do not know.
+func from(major int, value func(*Instance, Settings) (string, bool)) func(*Instance, Settings) (string, bool) {
+	return func(i *Instance, s Settings) (string, bool) {
+		if i.Binaries.Major < major {
+			return "", false
+		}
+		return value(i, s)
+	}
+}
+
 // ifTLS is a file of the server's certificate; without one ssl is the user's.
 func ifTLS(get func(TLSFiles) string) func(*Instance, Settings) (string, bool) {
 	return func(i *Instance, _ Settings) (string, bool) { return get(i.TLS), i.TLS.Cert != "" }
@@ -88,6 +98,7 @@ var table = []managed{
 	{"max_slot_wal_keep_size", "a dead member must not fill the disk", func(i *Instance, s Settings) (string, bool) {
 		return strconv.Itoa(cmp.Or(max(s.MaxSlotWALKeepMB, 0), max(i.Kept.MaxSlotWALKeepMB, 0), 10240)) + "MB", true
 	}},
+	{"idle_replication_slot_timeout", "an absent member's slot is kept", from(18, fixed("0"))},
 	{"wal_log_hints", "pg_rewind needs it, or checksums", fixed("on")},
 	{"restart_after_crash", "nothing but the agent brings a primary back", fixed("off")},
 	{"wal_retrieve_retry_interval", "a lost upstream is asked again soon", fixed("50ms")},
