@@ -11,7 +11,7 @@ type stated struct {
 var sessions = []stated{
 	// An operator that a user has made in a schema of the path would run as the superuser.
 	{name: "search_path", value: "pg_catalog"},
-	// ALTER ROLE can make any other role of a session.
+	// With another role, which ALTER ROLE can give each session, it has that role's rights only.
 	{name: "role", value: "none"},
 	// Our own writes never wait for replicas.
 	{name: "synchronous_commit", value: "local"},

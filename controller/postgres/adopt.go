@@ -134,7 +134,8 @@ func (i *Instance) refuseServer(f Facts) []Refusal {
 		{f.MaxReplicationSlots < 4, fmt.Sprintf("max_replication_slots is %d", f.MaxReplicationSlots), "set it to 4 or more and restart"},
 		{!f.FullPageWrites, "full_page_writes is off, so it could never be rewound", "set full_page_writes = on and reload"},
 		{!f.Fsync, "fsync is off: no commit is durable", "set fsync = on and reload"},
-		{f.AlterSystemOff != "" && !i.StartedByUs(), NoAlterSystem(f.AlterSystemOff), "set allow_alter_system = on there and reload; after that start it may be off again"},
+		{f.AlterSystemOff != "" && !i.StartedByUs(), NoAlterSystem(f.AlterSystemOff),
+			"set allow_alter_system = on there and reload; after that start it may be off again"},
 	})
 }
 
