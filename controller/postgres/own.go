@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 )
 
 // ownFile is a file that the user of this host keeps in the data directory, and that a copy of another member's data would
@@ -31,7 +32,11 @@ func (o Owner) ownFiles(dir string) (own []ownFile, err error) {
 			if err != nil {
 				return nil, err
 			}
-			own = append(own, ownFile{filepath.Base(path), content, fi.Mode().Perm()})
+			mode := fi.Mode().Perm()
+			if fi.Sys().(*syscall.Stat_t).Uid != o.UID { // it becomes the owner's, whose keys PostgreSQL lets no group read
+				mode &= 0o700
+			}
+			own = append(own, ownFile{filepath.Base(path), content, mode})
 		}
 	}
 	return own, nil

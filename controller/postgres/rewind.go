@@ -36,7 +36,7 @@ func (i *Instance) Rewind(ctx context.Context, from Source, o StartOptions) (err
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(i.restoreSignal(), i.takeOver()); err != nil {
+	if err := errors.Join(i.lock(), i.restoreSignal(), i.takeOver()); err != nil {
 		return err
 	}
 	if !c.Clean() {
@@ -47,7 +47,7 @@ func (i *Instance) Rewind(ctx context.Context, from Source, o StartOptions) (err
 	return i.rewind(ctx, conninfo)
 }
 
-func (i *Instance) rewind(ctx context.Context, conninfo string) error {
+func (i *Instance) rewind(ctx context.Context, conninfo string) (err error) {
 	if _, err := i.run(ctx, "pg_rewind", "--dry-run", "--no-ensure-shutdown", "-D", i.Data, "--source-server", conninfo); err != nil {
 		return err // nothing has been touched: it may be tried again
 	}
@@ -56,6 +56,10 @@ func (i *Instance) rewind(ctx context.Context, conninfo string) error {
 		return err
 	}
 	if err := i.saveOwn(own); err != nil { // for a rebuild, should this not be finished
+		return err
+	}
+	defer func() { err = errors.Join(err, i.lock()) }()
+	if err := i.unlock(own); err != nil {
 		return err
 	}
 	if err := i.Owner.writeFile(i.rewindMark(), []byte(i.Data+"\n"), 0o600); err != nil {

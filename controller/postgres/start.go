@@ -47,7 +47,7 @@ func (i *Instance) Start(ctx context.Context, o StartOptions) (p *Process, err e
 	if err := i.startable(); err != nil {
 		return nil, err
 	}
-	if err := i.takeOver(); err != nil {
+	if err := errors.Join(i.lock(), i.takeOver()); err != nil {
 		return nil, err
 	}
 	if !o.AsPrimary {
