@@ -69,10 +69,35 @@ func (m *minder) roomFor(ctx context.Context, inst *postgres.Instance, goal plat
 	if err != nil {
 		return err
 	}
-	if p.Size, err = sizeOf(ctx, data); err != nil {
+	parts, err := inst.Outlying(asideSuffix + p.Successor)
+	if err != nil {
+		return err
+	}
+	if p.Size, err = wholeSize(ctx, inst, data, parts); err != nil {
 		return err
 	}
 	return m.agent.quarantineOf(m.name).room(p)
+}
+
+// wholeSize is the size of data with its parts outside.
+func wholeSize(ctx context.Context, inst *postgres.Instance, data string, parts []postgres.Part) (int64, error) {
+	paths := []string{data}
+	for _, p := range parts {
+		more, err := inst.Contents(p)
+		if err != nil {
+			return 0, err
+		}
+		paths = append(paths, more...)
+	}
+	var sum int64
+	for _, path := range paths {
+		size, err := sizeOf(ctx, path)
+		if err != nil {
+			return 0, err
+		}
+		sum += size
+	}
+	return sum, nil
 }
 
 // setAside keeps data that is to be rebuilt: whole, under another name, with its record on disk before (S9).
@@ -83,7 +108,11 @@ func (m *minder) setAside(ctx context.Context, inst *postgres.Instance, goal pla
 	if err != nil {
 		return nil, err
 	}
-	if p.Size, err = sizeOf(ctx, data); err != nil {
+	parts, err := inst.Outlying(asideSuffix + p.Successor)
+	if err != nil {
+		return nil, err
+	}
+	if p.Size, err = wholeSize(ctx, inst, data, parts); err != nil {
 		return nil, err
 	}
 	if err := q.room(p); err != nil {
@@ -95,18 +124,38 @@ func (m *minder) setAside(ctx context.Context, inst *postgres.Instance, goal pla
 	if _, err := q.name(&p, data+"."+asideSuffix); err != nil {
 		return nil, err
 	}
+	if parts, err = inst.Outlying(asideSuffix + p.ID); err != nil {
+		return nil, err
+	}
+	p.Parts = nil
+	for _, part := range parts {
+		p.Parts = append(p.Parts, wire.Part(part))
+	}
 	if err := q.record(p); err != nil {
 		return nil, err
 	}
-	_, err = inst.SetAside(ctx, asideSuffix+p.ID)
+	_, err = inst.SetAside(ctx, asideSuffix+p.ID, parts...)
 	return discardOf(p), err
 }
 
-// setAsideBefore is what an earlier attempt of this repair has set aside; nil for nothing.
-func (m *minder) setAsideBefore(goal platform.Goal) (*health.Discard, error) {
+// setAsideBefore is what an earlier attempt of this repair has set aside; nil for nothing. Whatever attempt it was, what it did not
+// come to is done first.
+func (m *minder) setAsideBefore(ctx context.Context, inst *postgres.Instance, goal platform.Goal) (*health.Discard, error) {
 	all, err := m.agent.quarantineOf(m.name).list()
 	if err != nil {
 		return nil, err
+	}
+	for _, p := range all {
+		if p.How != wire.Rebuilt || p.Problem != "" || p.Dropped != nil {
+			continue
+		}
+		var parts []postgres.Part
+		for _, part := range p.Parts {
+			parts = append(parts, postgres.Part(part))
+		}
+		if err := inst.FinishAside(ctx, p.Place, parts); err != nil {
+			return nil, err
+		}
 	}
 	for _, p := range slices.Backward(all) {
 		if p.Successor == goal.Incarnation && p.How == wire.Rebuilt && p.Problem == "" {

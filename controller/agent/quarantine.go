@@ -216,6 +216,9 @@ func (q quarantine) remove(ctx context.Context, p wire.Piece) error {
 			return fmt.Errorf("the record of %s names %s, which is no data directory that was set aside; correct %s",
 				p.ID, p.Place, filepath.Join(dir, postgres.RecordFile))
 		}
+		if err := removeParts(ctx, p); err != nil {
+			return err
+		}
 		if err := removeTree(ctx, p.Place, ""); err != nil {
 			return err
 		}
@@ -224,6 +227,26 @@ func (q quarantine) remove(ctx context.Context, p wire.Piece) error {
 		return err
 	}
 	return errors.Join(os.RemoveAll(dir), syncDir(q.dir))
+}
+
+// removeParts destroys what lies outside of a data directory that was set aside, before that: as long as it is there, nothing else leads
+// to them. Somebody who has moved it back by hand may run on them.
+func removeParts(ctx context.Context, p wire.Piece) error {
+	for _, part := range p.Parts {
+		if !strings.Contains(filepath.Base(part.Place), asideSuffix) {
+			return fmt.Errorf("the record of %s names %s, which was not set aside; correct it", p.ID, part.Place)
+		}
+		if _, err := os.Lstat(part.Place); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if _, err := os.Lstat(p.Place); err != nil {
+			return fmt.Errorf("%s is not removed, because the data that leads there is not in its place (%w): if no server uses it, remove it, and drop %s again", part.Place, err, p.ID)
+		}
+		if err := removeTree(ctx, part.Place, ""); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // removeTree removes a folder, or all in it but one file. It ends early with ctx: a large one takes long. Its owner may put links

@@ -159,7 +159,7 @@ func (m *minder) clone(ctx context.Context, inst *postgres.Instance, goal platfo
 		}
 		err = m.roomFor(ctx, inst, goal, d) // better known before the copy is made
 	case err == nil:
-		discarded, err = m.setAsideBefore(goal)
+		discarded, err = m.setAsideBefore(ctx, inst, goal)
 	}
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ func (i *Instance) build(ctx context.Context, kind string, replace bool, fill fu
 	var tmp string
 	err = i.beside(func() error {
 		prefix := target + ".mainstay-" + kind + "-"
-		if err := i.Owner.removeLeftovers(prefix); err != nil {
+		if err := i.removeCopies(prefix); err != nil {
 			return err
 		}
 		tmp, err = i.Owner.makeTemp(filepath.Dir(target), filepath.Base(prefix)+"*")
@@ -38,7 +38,7 @@ func (i *Instance) build(ctx context.Context, kind string, replace bool, fill fu
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, i.beside(func() error { return i.Owner.removeAll(tmp) }))
+			err = errors.Join(err, i.beside(func() error { return i.removeCopies(tmp) }))
 		}
 	}()
 	if err := fill(tmp); err != nil {
@@ -90,6 +90,20 @@ func device(path string) (uint64, error) {
 	return uint64(fi.Sys().(*syscall.Stat_t).Dev), nil
 }
 
+// removeCopies removes copies that were not finished, with their parts outside of them.
+func (i *Instance) removeCopies(prefix string) error {
+	old, err := filepath.Glob(prefix + "*")
+	if err != nil {
+		return err
+	}
+	for _, p := range old {
+		if err := i.dropParts(p); err != nil {
+			return fmt.Errorf("remove what an interrupted attempt left: %w", err)
+		}
+	}
+	return i.Owner.removeLeftovers(prefix)
+}
+
 func (o Owner) removeLeftovers(prefix string) error {
 	old, err := filepath.Glob(prefix + "*")
 	if err != nil {
@@ -104,8 +118,9 @@ func (o Owner) removeLeftovers(prefix string) error {
 }
 
 // SetAside renames the data directory, before a rebuild, to Data.suffix, and returns that path; nothing is removed (S9).
-// The files of this host's user are kept for the next Clone.
-func (i *Instance) SetAside(ctx context.Context, suffix string) (path string, err error) {
+// Its parts outside (Outlying) are moved after that, where they are to be. The files of this host's user, and the layout, are kept for
+// the next Clone.
+func (i *Instance) SetAside(ctx context.Context, suffix string, parts ...Part) (path string, err error) {
 	defer i.wrap("set aside the data of", &err)
 	if err := i.stopped(); err != nil {
 		return "", err
@@ -124,8 +139,11 @@ func (i *Instance) SetAside(ctx context.Context, suffix string) (path string, er
 	if err := errors.Join(i.lock(), i.takeOver(), i.keepOwn(from)); err != nil { // damaged data must not keep its successor from being made
 		i.notice("the files of this host's user are not carried over from " + path + ": " + err.Error())
 	}
+	if err := i.keepPlaces(); err != nil {
+		return "", err
+	}
 	if err := i.beside(func() error { return i.Owner.rename(from, path) }); err != nil {
 		return "", err
 	}
-	return path, i.Owner.removeFile(i.rewindMark()) // it spoke of the data now gone
+	return path, errors.Join(i.Owner.removeFile(i.rewindMark()), i.FinishAside(ctx, path, parts)) // the mark spoke of the data now gone
 }

@@ -19,15 +19,21 @@ const cloneName = "mainstay-clone"
 // must be absent or empty. The copy is made beside it and renamed when whole, so an
 // interrupted clone is never taken for data; it starts as a standby. slot is the member's own slot on the source, which
 // must not be in use; with "" a temporary one is taken. Files that
-// this host's user had in data set aside are put back.
+// this host's user had in data set aside are put back, and pg_wal stays a link where it was: what lies in the folder that it leads to must
+// be set aside too (Outlying).
 func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress Progress, aside func(context.Context) error) (err error) {
 	defer i.wrap("clone", &err)
 	conninfo, err := i.ConnInfo(from, cloneName, "")
 	if err != nil {
 		return err
 	}
-	return i.build(ctx, "clone", aside != nil, func(tmp string) error {
-		args := []string{"-D", tmp, "-X", "stream", "-c", "fast", "--no-password", "-d", conninfo}
+	return i.build(ctx, "clone", aside != nil, func(tmp string) (err error) {
+		spots, err := i.spots()
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, i.clearSpots(spots)) }()
+		args := append([]string{"-D", tmp, "-X", "stream", "-c", "fast", "--no-password", "-d", conninfo}, mapped(spots)...)
 		if slot != "" {
 			args = append(args, "-S", slot)
 		}
@@ -47,8 +53,20 @@ func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress
 		if err != nil {
 			return err
 		}
-		return errors.Join(i.putBack(tmp, own), i.firstConfig(tmp, from), i.dropAutoConf(tmp)) // what was ALTER SYSTEM on the source
+		err = errors.Join(i.putBack(tmp, own), i.firstConfig(tmp, from), i.dropAutoConf(tmp)) // what was ALTER SYSTEM on the source
+		if err != nil {
+			return err
+		}
+		return i.settle(tmp, spots)
 	})
+}
+
+// mapped are pg_basebackup's arguments for the parts of a copy that lie outside of it.
+func mapped(spots []spot) (args []string) {
+	for _, s := range spots {
+		args = append(args, "--waldir", s.temp)
+	}
+	return args
 }
 
 // "  23125/ 23125 kB (100%), 1/1 tablespace"

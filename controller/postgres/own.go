@@ -91,10 +91,10 @@ func (i *Instance) saveOwn(own []ownFile) error {
 	return errors.Join(i.Owner.removeAll(i.ownDir()), i.Owner.rename(tmp, i.ownDir()))
 }
 
-// OwnFilesWork is called when the member has answered: its own files, put back into a copy, need not be kept longer.
+// OwnFilesWork is called when the member has answered: its own files, put back into a copy, and the layout, need not be kept longer.
 func (i *Instance) OwnFilesWork() error {
-	if !exists(i.ownDir()) {
+	if !exists(i.ownDir()) && !exists(i.placesFile()) {
 		return nil
 	}
-	return errors.Join(i.Owner.removeAll(i.ownDir()), syncDir(i.Conf))
+	return errors.Join(i.Owner.removeAll(i.ownDir()), i.Owner.removeFile(i.placesFile()), syncDir(i.Conf))
 }

@@ -51,6 +51,9 @@ func (i *Instance) rewind(ctx context.Context, conninfo string) (err error) {
 	if _, err := i.run(ctx, "pg_rewind", "--dry-run", "--no-ensure-shutdown", "-D", i.Data, "--source-server", conninfo); err != nil {
 		return err // nothing has been touched: it may be tried again
 	}
+	if err := i.nothingKeptInside(); err != nil {
+		return err
+	}
 	own, err := i.Owner.ownFiles(i.Data)
 	if err != nil {
 		return err

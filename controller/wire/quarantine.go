@@ -37,11 +37,19 @@ type Piece struct {
 	Bytes        int64        `json:"bytes"`
 	Transactions int          `json:"transactions"`
 	Uncounted    string       `json:"uncounted,omitempty"`
-	Place        string       `json:"place"` // folder of what is kept
-	Size         int64        `json:"size"`  // bytes it takes on disk
+	Place        string       `json:"place"`           // folder of what is kept
+	Parts        []Part       `json:"parts,omitempty"` // what lies outside of Place
+	Size         int64        `json:"size"`            // bytes it takes on disk, parts included
 	Dropped      *Drop        `json:"dropped,omitempty"`
 	// Problem is what is wrong with the piece, such as files that are gone. It is found out at each look, never kept.
 	Problem string `json:"problem,omitempty"`
+}
+
+// Part is what data that was set aside had outside of its directory: pg_wal on a disk of its own, or a tablespace.
+type Part struct {
+	Link  string `json:"link"`  // in the data directory; it leads to Place now
+	From  string `json:"from"`  // where it led, and where its successor's lies
+	Place string `json:"place"` // folder of what is kept
 }
 
 // Drop is an operator's word that a piece may be destroyed.

@@ -77,6 +77,9 @@ func Piece(a wire.PieceAnswer, o Options) string {
 		texts("WAL", fmt.Sprintf("timeline %d, %s to %s: %s, %s", p.Timeline, p.From, p.To, Bytes(p.Bytes), count(p.Transactions, "transaction"))),
 		texts("place", p.Place+" ("+Bytes(p.Size)+")"),
 	}
+	for _, part := range p.Parts {
+		lines = append(lines, texts("its "+part.Link, part.Place))
+	}
 	var b strings.Builder
 	b.WriteString(o.paint(bold, p.ID) + "\n" + o.table("  ", nil, lines))
 	for _, c := range flaws(p) {

@@ -1,0 +1,209 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+const (
+	ourMark   = "mainstay-"        // begins every name of ours in a folder that a link of the data leads to
+	asideMark = ourMark + "aside-" // what a repair has set aside, until an operator drops it
+	lostFound = "lost+found"       // of a file system whose root is such a folder
+	walLink   = "pg_wal"           // on a disk of its own, where it is a link
+	spaceDir  = "pg_tblspc"        // the folder of the links to tablespaces
+	layout    = "layout.json"      // in Conf: how data that was set aside was laid out, for the next copy
+)
+
+// Part is what data keeps outside of its directory, where a link in that leads: pg_wal on a disk of its own, or a tablespace.
+type Part struct {
+	Link  string // below the data directory
+	From  string // the folder that it leads to, which others may use as well
+	Place string // where what is the data's is set aside, on the same file system
+}
+
+// Outlying lists the parts of the data, and where each would be set aside under a suffix that begins with "mainstay-aside-": beside
+// its folder, or inside where the folder above is another file system or may not be changed.
+func (i *Instance) Outlying(suffix string) ([]Part, error) {
+	links, err := outliers(i.Data)
+	if err != nil {
+		return nil, err
+	}
+	var parts []Part
+	for _, l := range links {
+		names, err := i.contents(l.Link, l.At)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && len(names) == 0 {
+			continue // a disk that is gone: nothing is left to keep
+		}
+		if err != nil {
+			return nil, err
+		}
+		place, err := i.spare(l.At, suffix)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, Part{l.Link, l.At, place})
+	}
+	return parts, nil
+}
+
+// Contents lists the paths in a part's folder that are the data's.
+func (i *Instance) Contents(p Part) (paths []string, err error) {
+	names, err := i.contents(p.Link, p.From)
+	for _, n := range names {
+		paths = append(paths, filepath.Join(p.From, n))
+	}
+	return paths, err
+}
+
+// FinishAside moves the parts of data that was set aside out of the way of its successor, and lets its links follow; what was done
+// already is left. It comes after the rename of the data itself: until then the data is whole where it was, and from then on nothing
+// else leads to the parts.
+func (i *Instance) FinishAside(ctx context.Context, data string, parts []Part) (err error) {
+	defer i.wrap("set aside what lies outside of the data directory of", &err)
+	for _, p := range parts {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if at, err := filepath.EvalSymlinks(filepath.Join(data, p.Link)); err != nil || at != p.From {
+			continue
+		}
+		if err := i.Owner.makeDir(p.Place, 0o700); err != nil {
+			return err
+		}
+		if err := i.move(p.Link, p.From, p.Place); err != nil {
+			return err
+		}
+		if err := i.relink(filepath.Join(data, p.Link), p.Place); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outlier is a link of a data directory: what it says, and where it leads ("" for nowhere).
+type outlier struct{ Link, Text, At string }
+
+// outliers reads the links of a data directory, in a fixed order.
+func outliers(data string) (all []outlier, err error) {
+	paths, err := filepath.Glob(filepath.Join(data, spaceDir, "*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range append([]string{filepath.Join(data, walLink)}, paths...) {
+		text, err := os.Readlink(path)
+		if err != nil {
+			continue // a folder of the data's own
+		}
+		at, err := filepath.EvalSymlinks(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		link, err := filepath.Rel(data, path)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, outlier{link, text, at})
+	}
+	return all, nil
+}
+
+// contents names what in a folder belongs to the data whose link leads there: all of a folder of WAL but what is ours, and of a
+// tablespace's the folder of our version.
+func (i *Instance) contents(link, dir string) (names []string, err error) {
+	err = i.Owner.asOwner(func() error {
+		entries, err := os.ReadDir(dir)
+		for _, e := range entries {
+			ours := strings.HasPrefix(e.Name(), "PG_"+strconv.Itoa(i.Binaries.Major)+"_")
+			if link == walLink {
+				ours = !strings.HasPrefix(e.Name(), ourMark) && e.Name() != lostFound
+			}
+			if ours {
+				names = append(names, e.Name())
+			}
+		}
+		return err
+	})
+	return names, err
+}
+
+// move moves the contents of one folder into another on the same file system. What is cut short is continued by another call. It has
+// the owner's rights only: a link of the owner's has named the folders.
+func (i *Instance) move(link, from, to string) error {
+	names, err := i.contents(link, from)
+	if err != nil {
+		return err
+	}
+	return i.Owner.asOwner(func() error {
+		for _, n := range names {
+			if err := os.Rename(filepath.Join(from, n), filepath.Join(to, n)); err != nil {
+				return err
+			}
+		}
+		return errors.Join(syncDir(to), syncDir(from))
+	})
+}
+
+// relink replaces a link durably; a crash leaves the old one or the new.
+func (i *Instance) relink(path, to string) error {
+	return i.Owner.asOwner(func() error {
+		tmp := path + ".new"
+		if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := os.Symlink(to, tmp); err != nil {
+			return err
+		}
+		if err := os.Rename(tmp, path); err != nil {
+			return err
+		}
+		return syncDir(filepath.Dir(path))
+	})
+}
+
+// spare finds a path on the file system of a folder of the owner's, beside it or else inside, to which the owner can move what lies in
+// the folder. It is tried, for a mount or a quota shows no other way, and nothing is left of the trial.
+func (i *Instance) spare(dir, suffix string) (string, error) {
+	beside, inside := dir+"."+suffix, filepath.Join(dir, suffix)
+	for _, place := range []string{beside, inside} {
+		if exists(place) {
+			return place, nil // of an attempt that was cut short
+		}
+	}
+	if i.Owner.owns(dir) && i.fits(dir, beside) == nil {
+		return beside, nil
+	}
+	return inside, i.fits(dir, inside)
+}
+
+// owns: only a folder of the owner's gets one of ours beside it where only root could make that; the owner's link has named it.
+func (o Owner) owns(dir string) bool {
+	own, err := OwnerOf(dir)
+	return err == nil && own.UID == o.UID
+}
+
+func (i *Instance) fits(dir, place string) (err error) {
+	if err := i.Owner.makeDir(place, 0o700); err != nil {
+		return i.notWritable(dir, err)
+	}
+	defer func() { err = errors.Join(err, i.Owner.removeAll(place)) }()
+	return i.Owner.asOwner(func() error {
+		trial, err := os.MkdirTemp(dir, ourMark+"*")
+		if err != nil {
+			return i.notWritable(dir, err)
+		}
+		if err := os.Rename(trial, filepath.Join(place, "trial")); err != nil {
+			return errors.Join(err, os.Remove(trial))
+		}
+		return nil
+	})
+}
+
+func (i *Instance) notWritable(dir string, err error) error {
+	return fmt.Errorf("%s cannot be written by %s: %w; give it the folder (chown %s %s), or look at that disk", dir, i.Owner.Name, err, i.Owner.Name, dir)
+}

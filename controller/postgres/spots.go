@@ -1,0 +1,219 @@
+package postgres
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// places is how this host lays data out: the next copy gets the same.
+type places struct {
+	Links []outlier `json:"links"`
+}
+
+func (i *Instance) placesFile() string { return filepath.Join(i.Conf, layout) }
+
+// places reads it from the data, or where that was set aside, from what was kept of it.
+func (i *Instance) places() (p places, err error) {
+	if exists(filepath.Join(i.Data, "PG_VERSION")) {
+		p.Links, err = outliers(i.Data)
+		return p, err
+	}
+	raw, err := i.Owner.readIfThere(i.placesFile())
+	if err != nil || raw == "" {
+		return p, err
+	}
+	if err := json.Unmarshal([]byte(raw), &p); err != nil {
+		return p, fmt.Errorf("%s is damaged: %w; remove it, and the next copy is laid out like its source", i.placesFile(), err)
+	}
+	return p, nil
+}
+
+// keepPlaces keeps, before data is set aside, how it is laid out, until its successor has started.
+func (i *Instance) keepPlaces() error {
+	p, err := i.places()
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return errors.Join(i.Owner.makeDir(i.Conf, 0o750), i.Owner.writeFile(i.placesFile(), text, 0o600))
+}
+
+// spot is a folder outside of the data directory for a part of a copy. The copy's part is made in temp, on the same file system, and
+// takes its place when the copy is whole.
+type spot struct {
+	outlier
+	temp string
+}
+
+// spots finds and tries the folders for a copy, before the source is asked for it: a base backup begins with a checkpoint that it forces.
+func (i *Instance) spots() (all []spot, err error) {
+	here, err := i.places()
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range here.Links {
+		if l.Link == walLink {
+			all = append(all, spot{outlier: l})
+		}
+	}
+	for n := range all {
+		if err := i.try(&all[n]); err != nil {
+			return nil, errors.Join(err, i.clearSpots(all))
+		}
+	}
+	return all, nil
+}
+
+// try says why a folder could not take a part of a copy.
+func (i *Instance) try(s *spot) (err error) {
+	at := s.At
+	if at == "" {
+		at = s.Text
+	}
+	info, err := os.Stat(at)
+	if err != nil || !info.IsDir() {
+		return fmt.Errorf("%s, to which %s of the data directory leads, is not there: mount its disk, or make it (mkdir -p %s; chown %s %s)",
+			at, s.Link, at, i.Owner.Name, at)
+	}
+	s.At = at
+	if err := i.unused(*s); err != nil {
+		return err
+	}
+	suffix := ourMark + "clone-" + i.Member
+	for _, old := range []string{at + "." + suffix, filepath.Join(at, suffix)} {
+		if exists(old) {
+			if err := i.Owner.removeAll(old); err != nil {
+				return fmt.Errorf("remove what an interrupted attempt left: %w", err)
+			}
+		}
+	}
+	if s.temp, err = i.spare(at, suffix); err != nil {
+		return err
+	}
+	return i.Owner.makeDir(s.temp, 0o700)
+}
+
+// unused refuses a folder that holds what no data of this member leads to: it may be another server's.
+func (i *Instance) unused(s spot) error {
+	names, err := i.contents(s.Link, s.At)
+	if err != nil {
+		return i.notWritable(s.At, err)
+	}
+	if len(names) == 0 || i.leadsTo(s.At) {
+		return nil
+	}
+	return fmt.Errorf("%s, where %s of the copy belongs, holds %s, to which no data of this member leads; if no other server uses it, move it away",
+		s.At, s.Link, names[0])
+}
+
+// leadsTo tells whether a link of the data leads to a folder.
+func (i *Instance) leadsTo(dir string) bool {
+	links, err := outliers(i.Data)
+	for _, l := range links {
+		if l.At == dir {
+			return true
+		}
+	}
+	return err != nil
+}
+
+func (i *Instance) clearSpots(all []spot) error {
+	var errs []error
+	for _, s := range all {
+		if s.temp != "" {
+			errs = append(errs, i.Owner.removeAll(s.temp))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// settle gives the parts of a copy their places, which a successful aside has emptied. Each link comes first, so that it tells whose the
+// contents of its folder are (dropParts).
+func (i *Instance) settle(tmp string, all []spot) error {
+	for _, s := range all {
+		names, err := i.contents(s.Link, s.At)
+		if err == nil && len(names) > 0 {
+			err = fmt.Errorf("%s holds %s, which was not set aside", s.At, names[0])
+		}
+		if err != nil {
+			return err
+		}
+		if err := i.relink(filepath.Join(tmp, s.Link), s.Text); err != nil {
+			return err
+		}
+		if err := i.move(s.Link, s.temp, s.At); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropParts removes what a copy that was not finished has in folders outside of it. A folder to which the data in place leads is that
+// data's.
+func (i *Instance) dropParts(tmp string) error {
+	links, err := outliers(tmp)
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if l.At == "" || i.leadsTo(l.At) {
+			continue
+		}
+		names, err := i.contents(l.Link, l.At)
+		if err != nil {
+			return err
+		}
+		err = i.Owner.asOwner(func() error {
+			var errs []error
+			for _, n := range names {
+				errs = append(errs, os.RemoveAll(filepath.Join(l.At, n)))
+			}
+			return errors.Join(errs...)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// KeptInsideError is returned when a rewind would destroy what earlier repairs have set aside: pg_rewind removes from the folders that
+// the data's links lead to whatever its source has not.
+type KeptInsideError struct{ Place string }
+
+func (e *KeptInsideError) Error() string {
+	return fmt.Sprintf("pg_rewind would remove %s, which an earlier repair has set aside; the data is rebuilt instead, unless that is dropped (mainstay member quarantine list)", e.Place)
+}
+
+func (i *Instance) nothingKeptInside() error {
+	links, err := outliers(i.Data)
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		err := i.Owner.asOwner(func() error {
+			entries, err := os.ReadDir(l.At)
+			for _, e := range entries {
+				if strings.HasPrefix(e.Name(), asideMark) {
+					return &KeptInsideError{filepath.Join(l.At, e.Name())}
+				}
+			}
+			if l.At == "" || errors.Is(err, fs.ErrNotExist) {
+				return nil // pg_rewind tells
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
