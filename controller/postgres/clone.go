@@ -19,8 +19,8 @@ const cloneName = "mainstay-clone"
 // must be absent or empty. The copy is made beside it and renamed when whole, so an
 // interrupted clone is never taken for data; it starts as a standby. slot is the member's own slot on the source, which
 // must not be in use; with "" a temporary one is taken. Files that
-// this host's user had in data set aside are put back, and pg_wal stays a link where it was: what lies in the folder that it leads to must
-// be set aside too (Outlying).
+// this host's user had in data set aside are put back, and tablespaces and a linked pg_wal stay where they were: what lies there must be
+// set aside too (Outlying). Folders that cannot take them are refused before the source is asked for anything.
 func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress Progress, aside func(context.Context) error) (err error) {
 	defer i.wrap("clone", &err)
 	conninfo, err := i.ConnInfo(from, cloneName, "")
@@ -28,7 +28,7 @@ func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress
 		return err
 	}
 	return i.build(ctx, "clone", aside != nil, func(tmp string) (err error) {
-		spots, err := i.spots()
+		spots, err := i.spots(ctx, from)
 		if err != nil {
 			return err
 		}
@@ -59,14 +59,6 @@ func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress
 		}
 		return i.settle(tmp, spots)
 	})
-}
-
-// mapped are pg_basebackup's arguments for the parts of a copy that lie outside of it.
-func mapped(spots []spot) (args []string) {
-	for _, s := range spots {
-		args = append(args, "--waldir", s.temp)
-	}
-	return args
 }
 
 // "  23125/ 23125 kB (100%), 1/1 tablespace"

@@ -134,3 +134,108 @@ func TestRebuildCutShort(t *testing.T) {
 	start(t, b, false)
 	streams(t, b)
 }
+
+// forced counts the checkpoints that were forced on a server.
+func forced(t *testing.T, i *Instance) int {
+	t.Helper()
+	return strings.Count(content(t, i.Log), "checkpoint starting: immediate force")
+}
+
+// TestRebuildWithTablespace: tablespaces are set aside with the data, the copy has them where this host has them, and what stands in the
+// way is said before a checkpoint is forced on the primary.
+func TestRebuildWithTablespace(t *testing.T) {
+	ca := newAuthority(t)
+	a, b, ctx := newPrimary(t, ca, "feed-e1"), newInstance(t, ca, "feed-w1"), testContext(t)
+	theirs, mine := a.folder(t, "sp=ce", false), b.folder(t, "space", true)
+	check(t, a.exec(ctx, "CREATE TABLESPACE s LOCATION "+quoteLiteral(theirs)))
+	check(t, a.exec(ctx, "CREATE TABLE public.v TABLESPACE s AS SELECT 1 AS n"))
+	version := entries(t, theirs)
+	link := filepath.Join(spaceDir, entries(t, filepath.Join(a.Data, spaceDir))[0])
+
+	before := forced(t, a)
+	refused := func(what string, words ...string) {
+		t.Helper()
+		_, _, err := rebuild(t, b, a.source(), asideMark+"refused")
+		for _, w := range words {
+			if err == nil || !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: %v; want %q", what, err, w)
+			}
+		}
+		if n := forced(t, a) - before; n > 0 {
+			t.Errorf("%s: %d checkpoints were forced on the primary", what, n)
+		}
+		if left, _ := filepath.Glob(b.Data + ".*"); len(left) > 0 {
+			t.Errorf("%s: it left %v", what, left)
+		}
+	}
+	refused("the primary's own folder", theirs, "is in use by the server of "+a.Data, "--tablespace-mapping")
+
+	// The first copy, made by hand: its folder is another than the primary's.
+	conninfo := must(b.ConnInfo(a.source(), cloneName, ""))
+	check(t, b.Owner.makeDir(b.Data, 0o700))
+	_, err := b.run(ctx, "pg_basebackup", "-D", b.Data, "-c", "fast", "-d", conninfo, "-T", strings.ReplaceAll(theirs, "=", `\=`)+"="+mine)
+	check(t, err)
+	if forced(t, a) == before {
+		t.Fatal("a base backup without a checkpoint: the count is wrong")
+	}
+	before = forced(t, a)
+	check(t, a.EnsureSlots(ctx, []string{SlotName(b.Member)}, nil))
+	n := 1
+	serves := func() {
+		t.Helper()
+		follow(t, b, a)
+		start(t, b, false)
+		n++
+		check(t, a.exec(ctx, "INSERT INTO public.v VALUES ($1)", n))
+		eventually(t, "the row in the tablespace", func() bool {
+			return b.exec(ctx, "SELECT 1 / count(*) FROM public.v WHERE n = $1", n) == nil
+		})
+		check(t, b.OwnFilesWork())
+		if to := must(os.Readlink(filepath.Join(b.Data, link))); to != mine || !slices.Equal(entries(t, theirs), version) {
+			t.Errorf("the tablespace is %s, the primary's folder holds %v", to, entries(t, theirs))
+		}
+	}
+	serves()
+
+	kill(t, b)
+	check(t, os.Rename(mine, mine+"-away"))
+	refused("a folder that is not there", mine, "mkdir -p "+mine, "chown "+b.Owner.Name)
+	check(t, os.Rename(mine+"-away", mine))
+	check(t, b.relink(filepath.Join(b.Data, link), theirs))
+	refused("a folder that two servers lead to", theirs, "is in use by the server of "+a.Data)
+	check(t, b.relink(filepath.Join(b.Data, link), mine))
+	if os.Geteuid() == 0 {
+		check(t, os.Chown(mine, 0, 0))
+		check(t, os.Chmod(mine, 0o755))
+		refused("a folder that is root's", mine, "chown "+b.Owner.Name)
+		check(t, os.Chown(mine, int(b.Owner.UID), int(b.Owner.GID)))
+	}
+
+	for _, suffix := range []string{asideMark + "1", asideMark + "2"} {
+		aside, parts, err := rebuild(t, b, a.source(), suffix)
+		check(t, err)
+		place := filepath.Join(mine, suffix)
+		if len(parts) != 1 || parts[0] != (Part{link, mine, place}) || must(os.Readlink(filepath.Join(aside, link))) != place || !slices.Equal(entries(t, place), version) {
+			t.Errorf("set aside as %s with %+v, which holds %v", aside, parts, entries(t, place))
+		}
+		serves()
+	}
+
+	// The agent dies after the rename of the data: the next attempt has no link to read.
+	kill(t, b)
+	parts, err := b.Outlying(asideMark + "3")
+	check(t, err)
+	aside, err := b.SetAside(ctx, asideMark+"3")
+	check(t, err)
+	check(t, b.FinishAside(ctx, aside, parts))
+	check(t, b.Clone(ctx, a.source(), "", nil, nil))
+	serves()
+
+	// What was set aside is whole: moved back by hand, it is a member again, and its tablespace stays where it was moved to.
+	kill(t, b)
+	check(t, os.Rename(b.Data, b.Data+"-later"))
+	check(t, os.Rename(aside, b.Data))
+	check(t, b.RemoveStalePid(ctx))
+	start(t, b, false)
+	check(t, b.exec(ctx, "SELECT n FROM public.v"))
+}

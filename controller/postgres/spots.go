@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,12 +51,17 @@ func (i *Instance) keepPlaces() error {
 // takes its place when the copy is whole.
 type spot struct {
 	outlier
-	temp string
+	source string // where a tablespace lies on the source's host
+	temp   string
 }
 
 // spots finds and tries the folders for a copy, before the source is asked for it: a base backup begins with a checkpoint that it forces.
-func (i *Instance) spots() (all []spot, err error) {
+func (i *Instance) spots(ctx context.Context, from Source) (all []spot, err error) {
 	here, err := i.places()
+	if err != nil {
+		return nil, err
+	}
+	spaces, err := i.spaces(ctx, from)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +69,9 @@ func (i *Instance) spots() (all []spot, err error) {
 		if l.Link == walLink {
 			all = append(all, spot{outlier: l})
 		}
+	}
+	for _, s := range spaces {
+		all = append(all, s.spot(here))
 	}
 	for n := range all {
 		if err := i.try(&all[n]); err != nil {
@@ -80,10 +89,13 @@ func (i *Instance) try(s *spot) (err error) {
 	}
 	info, err := os.Stat(at)
 	if err != nil || !info.IsDir() {
-		return fmt.Errorf("%s, to which %s of the data directory leads, is not there: mount its disk, or make it (mkdir -p %s; chown %s %s)",
+		return fmt.Errorf("%s, to which %s of the data directory must lead, is not there: mount its disk, or make it (mkdir -p %s; chown %s %s)",
 			at, s.Link, at, i.Owner.Name, at)
 	}
 	s.At = at
+	if data, err := filepath.EvalSymlinks(i.Data); err == nil && strings.HasPrefix(at, data+"/") {
+		return fmt.Errorf("%s, to which %s of the data directory must lead, lies in that itself, where no copy can have it: drop that tablespace, or make it elsewhere", at, s.Link)
+	}
 	if err := i.unused(*s); err != nil {
 		return err
 	}
@@ -101,8 +113,15 @@ func (i *Instance) try(s *spot) (err error) {
 	return i.Owner.makeDir(s.temp, 0o700)
 }
 
-// unused refuses a folder that holds what no data of this member leads to: it may be another server's.
+// mapByHand is how members of one host come to folders of their own.
+const mapByHand = "a member whose primary runs on the same host needs folders of its own for tablespaces: make its first copy by hand with pg_basebackup " +
+	"--tablespace-mapping, later ones keep them"
+
+// unused refuses a folder that another server uses, or that holds what no data of this member leads to.
 func (i *Instance) unused(s spot) error {
+	if data, found := i.userOf(s.At); found {
+		return fmt.Errorf("%s, where %s of the copy belongs, is in use by the server of %s; %s", s.At, s.Link, data, mapByHand)
+	}
 	names, err := i.contents(s.Link, s.At)
 	if err != nil {
 		return i.notWritable(s.At, err)
@@ -110,8 +129,8 @@ func (i *Instance) unused(s spot) error {
 	if len(names) == 0 || i.leadsTo(s.At) {
 		return nil
 	}
-	return fmt.Errorf("%s, where %s of the copy belongs, holds %s, to which no data of this member leads; if no other server uses it, move it away",
-		s.At, s.Link, names[0])
+	return fmt.Errorf("%s, where %s of the copy belongs, holds %s, to which no data of this member leads; if no other server uses it, move it away; %s",
+		s.At, s.Link, names[0], mapByHand)
 }
 
 // leadsTo tells whether a link of the data leads to a folder.
@@ -139,6 +158,9 @@ func (i *Instance) clearSpots(all []spot) error {
 // contents of its folder are (dropParts).
 func (i *Instance) settle(tmp string, all []spot) error {
 	for _, s := range all {
+		if !exists(filepath.Join(tmp, s.Link)) {
+			continue // a tablespace that was dropped meanwhile
+		}
 		names, err := i.contents(s.Link, s.At)
 		if err == nil && len(names) > 0 {
 			err = fmt.Errorf("%s holds %s, which was not set aside", s.At, names[0])

@@ -1,0 +1,117 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mainstay/controller/pgdial"
+)
+
+// remote is how to ask a source, as pg_rewind does.
+func (i *Instance) remote(s Source) pgdial.Config {
+	cert := i.ReplicationTLS
+	if cert == (TLSFiles{}) {
+		cert = i.TLS
+	}
+	if i.Replication.User != "" {
+		cert.Cert, cert.Key = "", ""
+	}
+	return pgdial.Config{Host: s.Host, Port: s.Port, User: i.replicationUser(), Passfile: i.Replication.Passfile, TLS: cert, Application: cloneName,
+		Runtime: map[string]string{"search_path": "pg_catalog"}}
+}
+
+// space is a tablespace of a source.
+type space struct {
+	link     string // below any data directory of the cluster
+	location string // on the source's host
+}
+
+// spaces asks a source for its tablespaces, but those in its data directory itself.
+func (i *Instance) spaces(ctx context.Context, from Source) (all []space, err error) {
+	err = pgdial.WithConn(ctx, i.remote(from), func(c *sql.Conn) error {
+		rows, err := c.QueryContext(ctx, `SELECT oid, pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace
+			WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var oid, location string
+			if err := rows.Scan(&oid, &location); err != nil {
+				return err
+			}
+			if filepath.IsAbs(location) {
+				all = append(all, space{filepath.Join(spaceDir, oid), location})
+			}
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		err = fmt.Errorf("ask the source for its tablespaces: %w", err)
+	}
+	return all, err
+}
+
+// spot is where a tablespace goes on this host: where it is already, or else where the source has it.
+func (s space) spot(here places) spot {
+	if n := slices.IndexFunc(here.Links, func(l outlier) bool { return l.Link == s.link }); n >= 0 {
+		return spot{outlier: here.Links[n], source: s.location}
+	}
+	at, err := filepath.EvalSymlinks(s.location)
+	if err != nil {
+		at = ""
+	}
+	return spot{outlier: outlier{s.link, s.location, at}, source: s.location}
+}
+
+// mapped are pg_basebackup's arguments for the parts of a copy that lie outside of it.
+func mapped(spots []spot) (args []string) {
+	for _, s := range spots {
+		if s.Link == walLink {
+			args = append(args, "--waldir", s.temp)
+			continue
+		}
+		equals := strings.NewReplacer("=", `\=`)
+		args = append(args, "-T", equals.Replace(s.source)+"="+equals.Replace(s.temp))
+	}
+	return args
+}
+
+// userOf finds a running server, other than ours, whose data leads to a folder, by the working directories of processes: two clusters
+// of one host, or a primary and its replica there. Those in containers are seen as this host sees them.
+func (i *Instance) userOf(dir string) (data string, found bool) {
+	want, err := os.Stat(dir)
+	if err != nil {
+		return "", false
+	}
+	ours, _ := os.Stat(i.Data) // nil where it is not there
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	var seen []fs.FileInfo
+	for _, p := range processes {
+		cwd := filepath.Join(p, "cwd")
+		info, err := os.Stat(cwd + "/")
+		same := func(f fs.FileInfo) bool { return os.SameFile(f, info) }
+		if err != nil || ours != nil && same(ours) || slices.ContainsFunc(seen, same) || !exists(cwd+"/PG_VERSION") {
+			continue
+		}
+		seen = append(seen, info)
+		links, _ := filepath.Glob(cwd + "/" + spaceDir + "/*")
+		for _, link := range append(links, cwd+"/"+walLink) {
+			to, err := os.Readlink(link)
+			if err != nil || !filepath.IsAbs(to) {
+				continue
+			}
+			if at, err := os.Stat(p + "/root" + to); err == nil && os.SameFile(at, want) {
+				data, _ = os.Readlink(cwd)
+				return data, true
+			}
+		}
+	}
+	return "", false
+}
