@@ -118,7 +118,7 @@ func (i *Instance) takeOver() error {
 		return err
 	}
 	if rest != raw {
-		if err := i.Owner.writeFile(path, []byte(rest), 0o600); err != nil {
+		if err := i.Owner.writeFile(path, []byte(rest), fileMode(filepath.Dir(path))); err != nil {
 			return err
 		}
 	}
@@ -173,7 +173,7 @@ func (i *Instance) dropAutoConf(data string) error {
 	if rest == raw {
 		return nil
 	}
-	return i.Owner.writeFile(path, []byte(rest), 0o600)
+	return i.Owner.writeFile(path, []byte(rest), fileMode(filepath.Dir(path)))
 }
 
 var confLine = regexp.MustCompile(`^\s*([A-Za-z_][A-Za-z0-9_.]*)\s*(?:=|\s)\s*(.*)`)

@@ -44,7 +44,7 @@ func (i *Instance) build(ctx context.Context, kind string, replace bool, fill fu
 	if err := fill(tmp); err != nil {
 		return err
 	}
-	if err := i.Owner.writeFile(filepath.Join(tmp, standbySignal), nil, 0o600); err != nil {
+	if err := i.Owner.writeFile(filepath.Join(tmp, standbySignal), nil, fileMode(tmp)); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {

@@ -110,7 +110,7 @@ func (i *Instance) PrepareTimeline(ctx context.Context, want platform.Timeline, 
 		if have[t] {
 			continue
 		}
-		if err := i.Owner.writeFile(i.historyFile(t), []byte(text), 0o600); err != nil {
+		if err := i.Owner.writeFile(i.historyFile(t), []byte(text), fileMode(i.Data)); err != nil {
 			return err
 		}
 	}

@@ -16,9 +16,12 @@ type ownFile struct {
 	mode    os.FileMode
 }
 
+// ownPatterns are the names of such files.
+var ownPatterns = []string{"*.conf", "*.crt", "*.key", "*.pem"}
+
 // ownFiles reads configuration, access rules, ALTER SYSTEM's settings and keys in a data directory.
 func (o Owner) ownFiles(dir string) (own []ownFile, err error) {
-	for _, pattern := range []string{"*.conf", "*.crt", "*.key", "*.pem"} {
+	for _, pattern := range ownPatterns {
 		paths, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
 			return nil, err

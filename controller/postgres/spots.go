@@ -13,7 +13,8 @@ import (
 
 // places is how this host lays data out: the next copy gets the same.
 type places struct {
-	Links []outlier `json:"links"`
+	Links []outlier   `json:"links"`
+	Mode  os.FileMode `json:"mode"` // of the data directory; 0 where there was none
 }
 
 func (i *Instance) placesFile() string { return filepath.Join(i.Conf, layout) }
@@ -21,6 +22,11 @@ func (i *Instance) placesFile() string { return filepath.Join(i.Conf, layout) }
 // places reads it from the data, or where that was set aside, from what was kept of it.
 func (i *Instance) places() (p places, err error) {
 	if exists(filepath.Join(i.Data, "PG_VERSION")) {
+		info, err := os.Stat(i.Data)
+		if err != nil {
+			return p, err
+		}
+		p.Mode = info.Mode().Perm()
 		p.Links, err = outliers(i.Data)
 		return p, err
 	}
@@ -56,11 +62,7 @@ type spot struct {
 }
 
 // spots finds and tries the folders for a copy, before the source is asked for it: a base backup begins with a checkpoint that it forces.
-func (i *Instance) spots(ctx context.Context, from Source) (all []spot, err error) {
-	here, err := i.places()
-	if err != nil {
-		return nil, err
-	}
+func (i *Instance) spots(ctx context.Context, from Source, here places) (all []spot, err error) {
 	spaces, err := i.spaces(ctx, from)
 	if err != nil {
 		return nil, err

@@ -150,7 +150,7 @@ func (i *Instance) RestoreStandbySignal(ctx context.Context) (err error) {
 
 // restoreSignal writes even where the file is there: it may not be durable yet.
 func (i *Instance) restoreSignal() error {
-	return i.Owner.writeFile(filepath.Join(i.Data, standbySignal), nil, 0o600)
+	return i.Owner.writeFile(filepath.Join(i.Data, standbySignal), nil, fileMode(i.Data))
 }
 
 func (i *Instance) removeSignals() error {
