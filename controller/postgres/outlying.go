@@ -73,7 +73,7 @@ func (i *Instance) FinishAside(ctx context.Context, data string, parts []Part) (
 		if at, err := filepath.EvalSymlinks(filepath.Join(data, p.Link)); err != nil || at != p.From {
 			continue
 		}
-		if err := i.Owner.makeDir(p.Place, 0o700); err != nil {
+		if err := i.Owner.makePlace(p.From, p.Place); err != nil {
 			return err
 		}
 		if err := i.move(p.Link, p.From, p.Place); err != nil {
@@ -175,23 +175,44 @@ func (i *Instance) spare(dir, suffix string) (string, error) {
 			return place, nil // of an attempt that was cut short
 		}
 	}
-	if i.Owner.owns(dir) && i.fits(dir, beside) == nil {
+	if i.fits(dir, beside) == nil {
 		return beside, nil
 	}
 	return inside, i.fits(dir, inside)
 }
 
-// owns: only a folder of the owner's gets one of ours beside it where only root could make that; the owner's link has named it.
-func (o Owner) owns(dir string) bool {
+// around runs f, which works on a place beside or inside a folder that a link of the owner's has named: with the owner's rights, but
+// beside a folder of the owner's with ours where only root can change what is there.
+func (o Owner) around(dir, place string, f func() error) error {
 	own, err := OwnerOf(dir)
-	return err == nil && own.UID == o.UID
+	if err == nil && own.UID == o.UID && filepath.Dir(place) != dir {
+		return o.in(filepath.Dir(place), f)
+	}
+	return o.asOwner(f)
+}
+
+// makePlace makes a folder of the owner's there; an existing one is left as it is.
+func (o Owner) makePlace(dir, place string) error {
+	return o.around(dir, place, func() error {
+		if err := os.Mkdir(place, 0o700); err != nil {
+			if errors.Is(err, fs.ErrExist) {
+				return nil
+			}
+			return err
+		}
+		return o.give(place)
+	})
+}
+
+func (o Owner) removePlace(dir, place string) error {
+	return o.around(dir, place, func() error { return os.RemoveAll(place) })
 }
 
 func (i *Instance) fits(dir, place string) (err error) {
-	if err := i.Owner.makeDir(place, 0o700); err != nil {
+	if err := i.Owner.makePlace(dir, place); err != nil {
 		return i.notWritable(dir, err)
 	}
-	defer func() { err = errors.Join(err, i.Owner.removeAll(place)) }()
+	defer func() { err = errors.Join(err, i.Owner.removePlace(dir, place)) }()
 	return i.Owner.asOwner(func() error {
 		trial, err := os.MkdirTemp(dir, ourMark+"*")
 		if err != nil {

@@ -197,6 +197,17 @@ func TestPlantedLinks(t *testing.T) {
 				i.Data = filepath.Join(filepath.Dir(i.Data), "above", "data", "inner")
 				return i.build(t.Context(), "init", false, func(string) error { return nil })
 			}},
+		{"a folder of WAL that is set aside", in("pg_wal"), folder, func(t *testing.T, i *Instance) error {
+			at := must(filepath.EvalSymlinks(i.walDir()))
+			_, err := i.Outlying(asideMark + "x")
+			return errors.Join(err, i.FinishAside(t.Context(), i.Data, []Part{{"pg_wal", at, at + "." + asideMark + "x"}}),
+				i.FinishAside(t.Context(), i.Data, []Part{{"pg_wal", at, filepath.Join(at, asideMark+"x")}}))
+		}},
+		{"a tablespace of a copy", in(spaceDir, "16384"), folder, func(t *testing.T, i *Instance) error {
+			here := must(i.places())
+			s := space{here.Links[0].Link, "/none"}.spot(here)
+			return errors.Join(i.try(&s), i.clearSpots([]spot{s}))
+		}},
 		{"the data", in(), folder, func(t *testing.T, i *Instance) error { return i.restoreSignal() }},
 		{"start.conf that is masked", conf("start.conf"), denied, func(t *testing.T, i *Instance) error {
 			return startConf(i).Mask(t.Context())

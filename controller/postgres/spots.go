@@ -104,7 +104,7 @@ func (i *Instance) try(s *spot) (err error) {
 	suffix := ourMark + "clone-" + i.Member
 	for _, old := range []string{at + "." + suffix, filepath.Join(at, suffix)} {
 		if exists(old) {
-			if err := i.Owner.removeAll(old); err != nil {
+			if err := i.Owner.removePlace(at, old); err != nil {
 				return fmt.Errorf("remove what an interrupted attempt left: %w", err)
 			}
 		}
@@ -112,7 +112,7 @@ func (i *Instance) try(s *spot) (err error) {
 	if s.temp, err = i.spare(at, suffix); err != nil {
 		return err
 	}
-	return i.Owner.makeDir(s.temp, 0o700)
+	return i.Owner.makePlace(at, s.temp)
 }
 
 // mapByHand is how members of one host come to folders of their own.
@@ -150,7 +150,7 @@ func (i *Instance) clearSpots(all []spot) error {
 	var errs []error
 	for _, s := range all {
 		if s.temp != "" {
-			errs = append(errs, i.Owner.removeAll(s.temp))
+			errs = append(errs, i.Owner.removePlace(s.At, s.temp))
 		}
 	}
 	return errors.Join(errs...)
