@@ -1,0 +1,89 @@
+package agent
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+)
+
+// TestSetAsideWithParts: the record names what lies outside of the data before anything is moved, counts its size, and is enough for the
+// next attempt to do what an agent that died did not come to.
+func TestSetAsideWithParts(t *testing.T) {
+	dir := t.TempDir()
+	owner, err := postgres.OwnerOf(dir)
+	check(t, err)
+	inst := &postgres.Instance{Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Owner: owner, Binaries: postgres.Binaries{Major: 15}}
+	wal, space := filepath.Join(dir, "wal"), filepath.Join(dir, "space")
+	version := filepath.Join("PG_15_202209061", "5")
+	for _, path := range []string{wal, filepath.Join(space, version), filepath.Join(inst.Data, "pg_tblspc"), inst.Conf} {
+		check(t, os.MkdirAll(path, 0o700))
+	}
+	for _, path := range []string{filepath.Join(wal, "000000010000000000000001"), filepath.Join(space, version, "1"), filepath.Join(inst.Data, "PG_VERSION"), filepath.Join(space, "user's")} {
+		check(t, os.WriteFile(path, make([]byte, 100), 0o600))
+	}
+	links := map[string]string{"pg_wal": wal, "pg_tblspc/16384": space}
+	for link, to := range links {
+		check(t, os.Symlink(to, filepath.Join(inst.Data, link)))
+	}
+	a := &Agent{}
+	a.cfg.Data, a.cfg.Quarantine.Limit = filepath.Join(dir, "agent"), 1<<20
+	m := &minder{agent: a, name: "feed-e1"}
+	goal := platform.Goal{Cluster: "feed", Incarnation: "feed-e1_5"}
+
+	_, err = m.setAside(t.Context(), inst, goal, member.Durable{})
+	check(t, err)
+	all, err := a.quarantineOf(m.name).list()
+	check(t, err)
+	if len(all) != 1 || len(all[0].Parts) != 2 || all[0].Size != 300 {
+		t.Fatalf("recorded %+v", all)
+	}
+	moved := func() {
+		t.Helper()
+		for _, part := range all[0].Parts {
+			to, err := os.Readlink(filepath.Join(all[0].Place, part.Link))
+			if err != nil || to != part.Place || part.From != links[part.Link] || to != part.From+".mainstay-aside-feed-e1_5-rebuild" {
+				t.Errorf("%+v leads to %s, %v", part, to, err)
+			}
+		}
+		for path, want := range map[string][]string{wal: nil, space: {"user's"}} {
+			var names []string
+			entries, err := os.ReadDir(path)
+			check(t, err)
+			for _, e := range entries {
+				names = append(names, e.Name())
+			}
+			if !slices.Equal(names, want) {
+				t.Errorf("%s holds %v, want %v", path, names, want)
+			}
+		}
+	}
+	moved()
+
+	for _, part := range all[0].Parts { // as if the agent had died after the rename of the data
+		entries, err := os.ReadDir(part.Place)
+		check(t, err)
+		for _, e := range entries {
+			check(t, os.Rename(filepath.Join(part.Place, e.Name()), filepath.Join(part.From, e.Name())))
+		}
+		link := filepath.Join(all[0].Place, part.Link)
+		check(t, os.Remove(link))
+		check(t, os.Symlink(part.From, link))
+	}
+	discarded, err := m.setAsideBefore(t.Context(), inst, goal)
+	check(t, err)
+	if discarded == nil || discarded.Kept != all[0].Place {
+		t.Errorf("set aside before: %+v", discarded)
+	}
+	moved()
+	check(t, a.quarantineOf(m.name).remove(t.Context(), all[0]))
+	for _, path := range []string{wal, space} {
+		if _, err := os.Stat(path + ".mainstay-aside-feed-e1_5-rebuild"); !os.IsNotExist(err) {
+			t.Errorf("after the drop: %v", err)
+		}
+	}
+}
