@@ -240,7 +240,8 @@ func removeParts(ctx context.Context, p wire.Piece) error {
 			continue
 		}
 		if _, err := os.Lstat(p.Place); err != nil {
-			return fmt.Errorf("%s is not removed, because the data that leads there is not in its place (%w): if no server uses it, remove it, and drop %s again", part.Place, err, p.ID)
+			return fmt.Errorf("%s is not removed, because the data that leads there is not in its place (%w): if no server uses it, remove it, "+
+				"and drop %s again", part.Place, err, p.ID)
 		}
 		if err := removeTree(ctx, part.Place, ""); err != nil {
 			return err

@@ -17,14 +17,15 @@ func TestSetAsideWithParts(t *testing.T) {
 	dir := t.TempDir()
 	owner, err := postgres.OwnerOf(dir)
 	check(t, err)
-	inst := &postgres.Instance{Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Owner: owner, Binaries: postgres.Binaries{Major: 15}}
+	inst := &postgres.Instance{Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Owner: owner,
+		Binaries: postgres.Binaries{Major: 15}}
 	wal, space := filepath.Join(dir, "wal"), filepath.Join(dir, "space")
 	version := filepath.Join("PG_15_202209061", "5")
 	for _, path := range []string{wal, filepath.Join(space, version), filepath.Join(inst.Data, "pg_tblspc"), inst.Conf} {
 		check(t, os.MkdirAll(path, 0o700))
 	}
-	for _, path := range []string{filepath.Join(wal, "000000010000000000000001"), filepath.Join(space, version, "1"), filepath.Join(inst.Data, "PG_VERSION"), filepath.Join(space, "user's")} {
-		check(t, os.WriteFile(path, make([]byte, 100), 0o600))
+	for _, path := range []string{"wal/000000010000000000000001", filepath.Join("space", version, "1"), "data/PG_VERSION", "space/user's"} {
+		check(t, os.WriteFile(filepath.Join(dir, path), make([]byte, 100), 0o600))
 	}
 	links := map[string]string{"pg_wal": wal, "pg_tblspc/16384": space}
 	for link, to := range links {

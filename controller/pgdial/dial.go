@@ -12,11 +12,12 @@ import (
 )
 
 // dialer is lib/pq's Dialer. With once set it makes a single connection that ends with that context: lib/pq's later
-// cancel request is refused, the server ends the statement by statement_timeout instead.
+// cancel request is refused, the server ends the statement by statement_timeout instead. Where TLS is only preferred a server may
+// have none, and lib/pq dials again without.
 type dialer struct {
 	cfg  Config
 	once context.Context // nil for a pool
-	used atomic.Bool
+	used atomic.Int32
 }
 
 var errOnce = errors.New("a one-shot connection dials once")
@@ -36,7 +37,11 @@ func (d *dialer) DialTimeout(network, address string, limit time.Duration) (net.
 // DialContext connects and wraps the connection in its deadlines.
 func (d *dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if d.once != nil {
-		if d.used.Swap(true) {
+		dials := int32(1)
+		if d.cfg.SocketDir == "" && d.cfg.Secure == nil && d.cfg.TLS.CA == "" {
+			dials = 2
+		}
+		if d.used.Add(1) > dials {
 			return nil, errOnce
 		}
 		ctx = d.once

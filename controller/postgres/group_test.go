@@ -15,7 +15,8 @@ func TestGroupAccess(t *testing.T) {
 	check(t, a.EnsureSlots(ctx, []string{SlotName(b.Member)}, nil))
 	has := func(what string, dir, file fs.FileMode) {
 		t.Helper()
-		for path, want := range map[string]fs.FileMode{".": dir, "global": dir, "pg_wal": dir, "PG_VERSION": file, "global/1262": file, "standby.signal": file, "server.key": 0o600} {
+		for path, want := range map[string]fs.FileMode{".": dir, "global": dir, "pg_wal": dir,
+			"PG_VERSION": file, "global/1262": file, "standby.signal": file, "server.key": 0o600} {
 			if got := must(os.Stat(filepath.Join(b.Data, path))).Mode().Perm(); got != want {
 				t.Errorf("%s: %s has mode %o, want %o", what, path, got, want)
 			}

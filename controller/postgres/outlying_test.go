@@ -215,7 +215,8 @@ func TestRebuildWithTablespace(t *testing.T) {
 		aside, parts, err := rebuild(t, b, a.source(), suffix)
 		check(t, err)
 		place := filepath.Join(mine, suffix)
-		if len(parts) != 1 || parts[0] != (Part{link, mine, place}) || must(os.Readlink(filepath.Join(aside, link))) != place || !slices.Equal(entries(t, place), version) {
+		if len(parts) != 1 || parts[0] != (Part{link, mine, place}) || must(os.Readlink(filepath.Join(aside, link))) != place ||
+			!slices.Equal(entries(t, place), version) {
 			t.Errorf("set aside as %s with %+v, which holds %v", aside, parts, entries(t, place))
 		}
 		serves()
@@ -228,7 +229,11 @@ func TestRebuildWithTablespace(t *testing.T) {
 	aside, err := b.SetAside(ctx, asideMark+"3")
 	check(t, err)
 	check(t, b.FinishAside(ctx, aside, parts))
+	other := *a
+	other.Database = "template1"
+	check(t, other.exec(ctx, "ALTER DATABASE postgres RENAME TO elsewhere")) // a cluster may be without it
 	check(t, b.Clone(ctx, a.source(), "", nil, nil))
+	check(t, other.exec(ctx, "ALTER DATABASE elsewhere RENAME TO postgres"))
 	serves()
 
 	// What was set aside is whole: moved back by hand, it is a member again, and its tablespace stays where it was moved to.

@@ -26,6 +26,8 @@ func (i *Instance) remote(s Source) pgdial.Config {
 		Runtime: map[string]string{"search_path": "pg_catalog"}}
 }
 
+const noSuchDatabase = "3D000"
+
 // space is a tablespace of a source.
 type space struct {
 	link     string // below any data directory of the cluster
@@ -34,7 +36,8 @@ type space struct {
 
 // spaces asks a source for its tablespaces, but those in its data directory itself.
 func (i *Instance) spaces(ctx context.Context, from Source) (all []space, err error) {
-	err = pgdial.WithConn(ctx, i.remote(from), func(c *sql.Conn) error {
+	ask := func(c *sql.Conn) error {
+		all = nil
 		rows, err := c.QueryContext(ctx, `SELECT oid, pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace
 			WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid`)
 		if err != nil {
@@ -51,7 +54,12 @@ func (i *Instance) spaces(ctx context.Context, from Source) (all []space, err er
 			}
 		}
 		return rows.Err()
-	})
+	}
+	at := i.remote(from)
+	if err = pgdial.WithConn(ctx, at, ask); pgdial.SQLState(err) == noSuchDatabase {
+		at.Database = "template1" // which hardly anybody drops
+		err = pgdial.WithConn(ctx, at, ask)
+	}
 	if err != nil {
 		err = fmt.Errorf("ask the source for its tablespaces: %w", err)
 	}

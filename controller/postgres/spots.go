@@ -96,7 +96,8 @@ func (i *Instance) try(s *spot) (err error) {
 	}
 	s.At = at
 	if data, err := filepath.EvalSymlinks(i.Data); err == nil && strings.HasPrefix(at, data+"/") {
-		return fmt.Errorf("%s, to which %s of the data directory must lead, lies in that itself, where no copy can have it: drop that tablespace, or make it elsewhere", at, s.Link)
+		return fmt.Errorf("%s, to which %s of the data directory must lead, lies in that itself, where no copy can have it: "+
+			"drop that tablespace, or make it elsewhere", at, s.Link)
 	}
 	if err := i.unused(*s); err != nil {
 		return err
@@ -214,7 +215,8 @@ func (i *Instance) dropParts(tmp string) error {
 type KeptInsideError struct{ Place string }
 
 func (e *KeptInsideError) Error() string {
-	return fmt.Sprintf("pg_rewind would remove %s, which an earlier repair has set aside; the data is rebuilt instead, unless that is dropped (mainstay member quarantine list)", e.Place)
+	return fmt.Sprintf("pg_rewind would remove %s, which an earlier repair has set aside; the data is rebuilt instead, "+
+		"unless that is dropped (mainstay member quarantine list)", e.Place)
 }
 
 func (i *Instance) nothingKeptInside() error {
