@@ -36,6 +36,8 @@ type space struct {
 
 // spaces asks a source for its tablespaces, but those in its data directory itself.
 func (i *Instance) spaces(ctx context.Context, from Source) (all []space, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*pgdial.DefaultOnce)
+	defer cancel()
 	ask := func(c *sql.Conn) error {
 		all = nil
 		rows, err := c.QueryContext(ctx, `SELECT oid, pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace
