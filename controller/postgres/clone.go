@@ -20,7 +20,8 @@ const cloneName = "mainstay-clone"
 // interrupted clone is never taken for data; it starts as a standby. slot is the member's own slot on the source, which
 // must not be in use; with "" a temporary one is taken. Files that
 // this host's user had in data set aside are put back, and tablespaces and a linked pg_wal stay where they were: what lies there must be
-// set aside too (Outlying). The group may read the copy if the cluster's data is so (initdb -g) or this host's was. Folders that cannot take them are refused before the source is asked for anything.
+// set aside too (Outlying). Folders that cannot take them are refused before the source is asked for a copy. The group may read the copy
+// if the cluster's data is so (initdb -g) or this host's was.
 func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress Progress, aside func(context.Context) error) (err error) {
 	defer i.wrap("clone", &err)
 	conninfo, err := i.ConnInfo(from, cloneName, "")

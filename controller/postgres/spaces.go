@@ -23,7 +23,7 @@ func (i *Instance) remote(s Source) pgdial.Config {
 		cert.Cert, cert.Key = "", ""
 	}
 	return pgdial.Config{Host: s.Host, Port: s.Port, User: i.replicationUser(), Passfile: i.Replication.Passfile, TLS: cert, Application: cloneName,
-		Runtime: map[string]string{"search_path": "pg_catalog"}}
+		Runtime: pgdial.Sessions(i.Binaries.Major, false)}
 }
 
 const noSuchDatabase = "3D000"
@@ -34,7 +34,8 @@ type space struct {
 	location string // on the source's host
 }
 
-// spaces asks a source for its tablespaces, but those in its data directory itself.
+// spaces asks a source for its tablespaces, but those in its data directory itself. An account of an adopted cluster that may copy, and
+// not ask, learns of none: then pg_basebackup finds out what stands in its way.
 func (i *Instance) spaces(ctx context.Context, from Source) (all []space, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*pgdial.DefaultOnce)
 	defer cancel()
@@ -61,6 +62,9 @@ func (i *Instance) spaces(ctx context.Context, from Source) (all []space, err er
 	if err = pgdial.WithConn(ctx, at, ask); pgdial.SQLState(err) == noSuchDatabase {
 		at.Database = "template1" // which hardly anybody drops
 		err = pgdial.WithConn(ctx, at, ask)
+	}
+	if code := pgdial.SQLState(err); strings.HasPrefix(code, "28") || code == "42501" {
+		return nil, nil
 	}
 	if err != nil {
 		err = fmt.Errorf("ask the source for its tablespaces: %w", err)
