@@ -29,7 +29,7 @@ func TestSameStream(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
 		}
 	}
-	if clone := must(i.ConnInfo(Source{"10.0.1.11", 5432}, cloneName, "postgres")); !options || strings.Contains(clone, "options") {
+	if clone := must(i.ConnInfo(Source{"10.0.1.11", 5432}, cloneName, "postgres")); !options || strings.Contains(clone, "wal_sender_timeout") {
 		t.Errorf("a stream has %s\na clone %s", now, clone)
 	}
 }
