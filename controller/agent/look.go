@@ -345,6 +345,9 @@ func (m *minder) starting() *postgres.Process {
 func (m *minder) answered(inst *postgres.Instance) {
 	m.mu.Lock()
 	fresh := m.started != nil
+	if m.fault == m.unstarted.why {
+		m.fault = ""
+	}
 	m.started, m.unstarted = nil, unstarted{}
 	m.mu.Unlock()
 	if !fresh {

@@ -314,8 +314,11 @@ func (tr *trial) notStarted(t *testing.T) {
 	}))
 	tr.check(t, os.WriteFile(conf, whole, 0o600))
 	tr.healthy(t)
-	now, err := tr.seen(r)
-	tr.check(t, err)
+	var now health.Member
+	tr.check(t, tr.Wait(tr.ctx, "the error to be gone", func() (bool, string) {
+		now, err = tr.seen(r)
+		return err == nil && now.Error == "", now.Error
+	}))
 	if now.Incarnation != before.Incarnation {
 		t.Errorf("its data was replaced: it is %s now, and was %s", now.Incarnation, before.Incarnation)
 	}
