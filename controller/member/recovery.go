@@ -71,10 +71,11 @@ func (in *Input) patience() time.Duration {
 	return streamWithin
 }
 
-// Still is for how long a standby that was restarted for it has got nothing; 0 while it gets on. Its controllers weigh it before they
+// Still is for how long a standby that was restarted for it has got nothing; 0 while it gets on, and where it does not run: then it is
+// for something else that its data is given up. Its controllers weigh it before they
 // agree to a rebuild.
 func (in *Input) Still() time.Duration {
-	if still := in.Now - in.Memory.MovedAt; in.Memory.Restarted && still > streamWithin {
+	if still := in.Now - in.Memory.MovedAt; in.Memory.Restarted && in.Seen.Process == health.ProcessRunning && still > streamWithin {
 		return still
 	}
 	return 0

@@ -85,6 +85,26 @@ func TestStuck(t *testing.T) {
 	}
 }
 
+func TestStill(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		process   health.Process
+		restarted bool
+		since     time.Duration
+		want      time.Duration
+	}{
+		{"for a minute", health.ProcessRunning, true, time.Minute, time.Minute},
+		{"it was not restarted for it yet", health.ProcessRunning, false, time.Minute, 0},
+		{"not for long", health.ProcessRunning, true, streamWithin, 0},
+		{"its data does not start", health.ProcessEnded, true, time.Minute, 0},
+	} {
+		in := Input{Now: now, Memory: Memory{Restarted: c.restarted, MovedAt: now - c.since}, Seen: Seen{Process: c.process}}
+		if got := in.Still(); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
 // TestOneRebuildForStarts: other data that does not start either says that it is not the data.
 func TestOneRebuildForStarts(t *testing.T) {
 	for rebuilt, want := range map[bool]Kind{false: Clone, true: StartStandby} {
