@@ -142,7 +142,7 @@ func (l *look) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 		if r == nil || l.conf.Member(name).Leaving {
 			continue
 		}
-		if r.Needs != "" && r.Incarnation == m.Incarnation && l.sound(p) && cutOff(p, r) == "" {
+		if r.Needs != "" && r.Incarnation == m.Incarnation && l.sound(p) && l.lineAtFault(p, r) == "" {
 			reason := fmt.Sprintf("%s needs a %s", name, r.Needs)
 			return &state.Command{Reincarnate: &state.Reincarnate{Member: name, Reason: reason}}, Reason{RuleUpkeep, reason}
 		}
@@ -154,18 +154,18 @@ func (l *look) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 	return nil, Reason{}
 }
 
-// stillBound is how long a replica may get no WAL that its primary has before its data is replaced all the same.
+// stillBound is how long a replica may get no WAL that its primary has before its data is replaced all the same. The leader counts,
+// while it hears the replica: one that was cut off with its agent gets that time once both are back.
 const stillBound = 10 * time.Minute
 
-// cutOff says that it is not the data of a replica that keeps it from streaming, as far as can be told, "" where it may be: the primary
+// lineAtFault says that it is not the data of a replica that keeps it from streaming, as far as can be told, "" where it may be: the primary
 // has the WAL that it is to go on with. Then a copy would cost the primary a checkpoint and the reading of all its data, and help nobody.
-func cutOff(p, r *health.Member) string {
-	still := time.Duration(r.Still) * time.Millisecond
-	if still == 0 || still > stillBound || p.OldestWAL == 0 || r.Position < p.OldestWAL || r.Position > p.Position {
+func (l *look) lineAtFault(p, r *health.Member) string {
+	if r.Still == 0 || p.OldestWAL == 0 || r.Position < p.OldestWAL || r.Position > p.Position || l.Watch.held(l.c.Name+"/cut/"+r.Name) > stillBound {
 		return ""
 	}
-	return fmt.Sprintf("it has got nothing for %s, and %s has the WAL from %s on that it needs (%s): see what is between them (its log, network, pg_hba.conf, certificates); its data is replaced after %s",
-		round(still), p.Name, p.OldestWAL, r.Position, stillBound)
+	return fmt.Sprintf("it has got nothing for %s, and %s has the WAL from %s on that it needs (%s): see what is between them (its log, network, pg_hba.conf, certificates); its data is replaced if that lasts for %s",
+		round(time.Duration(r.Still)*time.Millisecond), p.Name, p.OldestWAL, r.Position, stillBound)
 }
 
 // sound: the primary answers, so data may be discarded for a copy of its data. One that hangs is no source, and what its

@@ -98,21 +98,34 @@ func TestRebuildForWantOfWAL(t *testing.T) {
 		oldest platform.LSN
 		at     platform.LSN // the replica's position
 		still  time.Duration
+		heard  time.Duration // for how long the leader hears that
 		want   bool
 	}{
-		{"the primary has it no more", 60, 50, time.Minute, true},
-		{"the primary has it", 50, 50, time.Minute, false},
-		{"the primary has not said", 0, 50, time.Minute, true},
-		{"it is ahead of the primary", 50, 150, time.Minute, true},
-		{"for long", 50, 50, stillBound + time.Second, true},
-		{"it is not for want of WAL", 50, 50, 0, true},
+		{"the primary has it no more", 60, 50, time.Minute, 0, true},
+		{"the primary has it", 50, 50, time.Minute, time.Minute, false},
+		{"the primary has not said", 0, 50, time.Minute, 0, true},
+		{"it is ahead of the primary", 50, 150, time.Minute, 0, true},
+		{"for long", 50, 50, time.Minute, stillBound + time.Second, true},
+		{"for long, and its agent was away as well", 50, 50, stillBound + time.Hour, 0, false},
+		{"it is not for want of WAL", 50, 50, 0, 0, true},
 	} {
 		st := well(t, 1, nil)
 		m1, m3 := st.members["m1"], st.members["m3"]
 		m1.Position, m1.OldestWAL, m1.Senders = 100, c.oldest, m1.Senders[:1]
 		m3.Needs, m3.Still, m3.Position, m3.Receiver = "rebuild", c.still.Milliseconds(), c.at, nil
 		st.later(0)
-		if cmd, _, _ := st.next(); (cmd != nil && cmd.Reincarnate != nil) != c.want {
+		cmd, _, _ := st.next()
+		for end := st.now + c.heard; st.now < end; {
+			if cmd != nil && cmd.Reincarnate != nil {
+				t.Fatalf("%s: after %s: %s", c.name, c.heard-(end-st.now), body(cmd))
+			}
+			if cmd != nil {
+				st.apply(*cmd)
+			}
+			st.later(30 * time.Second)
+			cmd, _, _ = st.next()
+		}
+		if (cmd != nil && cmd.Reincarnate != nil) != c.want {
 			t.Errorf("%s: %s", c.name, body(cmd))
 		}
 		if said := st.problem(health.ReplicaNotStreaming); said == c.want {

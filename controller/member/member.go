@@ -100,6 +100,7 @@ type Memory struct {
 	// What the last look at the standby has shown.
 	reached, replayed platform.LSN
 	receiver          int
+	receiverFrom      time.Duration // since when it is there, and streams
 }
 
 // Input is everything the next act may depend on.

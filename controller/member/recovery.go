@@ -40,10 +40,16 @@ const (
 	fetchWithin = 10 * time.Minute
 )
 
-// Looked is what is remembered after a look. A receiver counts as streaming once two looks have seen it: one whose primary refuses it,
-// for want of the WAL it asks for, shows itself as streaming for a moment each time it is started.
+// lasting is for how long a receiver must have been seen before it counts as streaming: one whose primary refuses it, for want of the WAL
+// that it asks for, shows itself as streaming for a moment each time it is started.
+const lasting = 2 * time.Second
+
+// Looked is what is remembered after a look.
 func (m Memory) Looked(g platform.Goal, s Seen, now time.Duration) Memory {
-	streams := s.Streaming && s.ReceiverPID == m.receiver
+	if !s.Streaming || s.ReceiverPID != m.receiver {
+		m.receiverFrom = now
+	}
+	streams := s.Streaming && now-m.receiverFrom >= lasting
 	standby := s.Process == health.ProcessRunning && s.Role == health.RoleStandby
 	moved := standby && (s.Position != m.reached || s.Replayed != m.replayed || s.Recovery != "" && s.Recovery != Fetching)
 	if streams || moved || m.MovedAt == 0 || g.Kind != platform.GoalReplica || !g.Opened {
@@ -75,7 +81,7 @@ func (in *Input) patience() time.Duration {
 // for something else that its data is given up. Its controllers weigh it before they
 // agree to a rebuild.
 func (in *Input) Still() time.Duration {
-	if still := in.Now - in.Memory.MovedAt; in.Memory.Restarted && in.Seen.Process == health.ProcessRunning && still > streamWithin {
+	if still := in.Now - in.Memory.MovedAt; in.Memory.Restarted && in.Seen.Role == health.RoleStandby && still > streamWithin {
 		return still
 	}
 	return 0

@@ -35,17 +35,18 @@ func TestLooked(t *testing.T) {
 		{"its archive is slow", held(Fetching), false}, // that has a bound of its own
 		{"it has ended, and its WAL ends elsewhere", Seen{Process: health.ProcessEnded, Position: 150}, false},
 	} {
-		m := Memory{Restarted: true, Rebuilt: true, RewindFailures: 2}.Looked(goal, streams, now).Looked(goal, standbyAt(100, 100), now)
-		m.receiver, m.MovedAt = 7, now
-		if got := m.Looked(goal, c.seen, now+time.Minute); (got.MovedAt > now) != c.moves {
+		m := Memory{}.Looked(goal, streams, now)
+		if got := m.Looked(goal, c.seen, now+time.Minute); got.MovedAt > now != c.moves {
 			t.Errorf("%s: moved at %s", c.name, got.MovedAt-now)
 		}
 	}
 	m := Memory{Restarted: true, Rebuilt: true, RewindFailures: 2}
-	if m = m.Looked(goal, streams, now); !m.Restarted {
-		t.Error("the first sight of a receiver ended its repair")
+	for _, at := range []time.Duration{now, now + lasting/2} {
+		if m = m.Looked(goal, streams, at); !m.Restarted {
+			t.Error("a receiver that has just come ended the repair")
+		}
 	}
-	if m = m.Looked(goal, streams, now); m.Restarted || m.Rebuilt || m.RewindFailures > 0 {
+	if m = m.Looked(goal, streams, now+lasting); m.Restarted || m.Rebuilt || m.RewindFailures > 0 {
 		t.Errorf("it streams, and its repair goes on: %+v", m)
 	}
 }
@@ -88,17 +89,17 @@ func TestStuck(t *testing.T) {
 func TestStill(t *testing.T) {
 	for _, c := range []struct {
 		name      string
-		process   health.Process
+		role      health.Role
 		restarted bool
 		since     time.Duration
 		want      time.Duration
 	}{
-		{"for a minute", health.ProcessRunning, true, time.Minute, time.Minute},
-		{"it was not restarted for it yet", health.ProcessRunning, false, time.Minute, 0},
-		{"not for long", health.ProcessRunning, true, streamWithin, 0},
-		{"its data does not start", health.ProcessEnded, true, time.Minute, 0},
+		{"for a minute", health.RoleStandby, true, time.Minute, time.Minute},
+		{"it was not restarted for it yet", health.RoleStandby, false, time.Minute, 0},
+		{"not for long", health.RoleStandby, true, streamWithin, 0},
+		{"its data does not start", health.RoleUnknown, true, time.Minute, 0},
 	} {
-		in := Input{Now: now, Memory: Memory{Restarted: c.restarted, MovedAt: now - c.since}, Seen: Seen{Process: c.process}}
+		in := Input{Now: now, Memory: Memory{Restarted: c.restarted, MovedAt: now - c.since}, Seen: Seen{Role: c.role}}
 		if got := in.Still(); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
