@@ -51,6 +51,8 @@ func (m *minder) do(ctx context.Context, act member.Act, goal platform.Goal) err
 		return m.within(ctx, quick, func(ctx context.Context) error { return inst.EndSenders(ctx, m.staleSenders()) })
 	case member.Slots:
 		return m.within(ctx, quick, func(ctx context.Context) error { return inst.EnsureSlots(ctx, slotNames(goal), m.strays()) })
+	case member.DropSlots:
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.dropSlots(ctx, inst) })
 	case member.Seal:
 		return m.within(ctx, quick, func(ctx context.Context) error { return m.seal(ctx, inst, goal, act.Durable) })
 	case member.StopReceiver:
@@ -256,11 +258,11 @@ func (m *minder) load(ctx context.Context, inst *postgres.Instance, goal platfor
 		return err
 	}
 	if d.AlterSystem {
-		values := map[string]string{"synchronous_standby_names": s.SyncNames}
+		keys := []string{"synchronous_standby_names", "synchronized_standby_slots"}
 		if goal.Kind == platform.GoalReplica {
-			values["primary_conninfo"], values["primary_slot_name"] = s.PrimaryConnInfo, s.PrimarySlot
+			keys = append(keys, "primary_conninfo", "primary_slot_name")
 		}
-		if err := inst.AlterSystem(ctx, values); err != nil {
+		if err := alter(ctx, inst, s, keys); err != nil {
 			return err
 		}
 		if goal.Kind == platform.GoalReplica {

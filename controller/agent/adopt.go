@@ -166,7 +166,7 @@ func alter(ctx context.Context, inst *postgres.Instance, s postgres.Settings, ke
 // alterForPromotion: the durability set before the first write, and nothing that delays replay.
 func alterForPromotion(ctx context.Context, inst *postgres.Instance, s postgres.Settings) error {
 	s.NoReplayDelay = true
-	return alter(ctx, inst, s, []string{"synchronous_standby_names", "recovery_min_apply_delay", "max_standby_streaming_delay", "max_standby_archive_delay"})
+	return alter(ctx, inst, s, []string{"synchronous_standby_names", "synchronized_standby_slots", "recovery_min_apply_delay", "max_standby_streaming_delay", "max_standby_archive_delay"})
 }
 
 // waiting lists the settings that wait for an adopted instance's first start under us, asked once for each postmaster.

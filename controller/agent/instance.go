@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"mainstay/controller/config"
 	"mainstay/controller/member"
@@ -184,7 +186,8 @@ func (m *minder) held() (*process.Tree, *process.Cgroup, *process.Handle) {
 func settings(inst *postgres.Instance, goal platform.Goal, d member.Durable) (postgres.Settings, error) {
 	s := postgres.Settings{SyncNames: member.SyncNames(member.ReplicaSet())}
 	if goal.Kind == platform.GoalPrimary && len(goal.Sets) > 0 {
-		s.SyncNames = member.SyncNames(goal.Sets[len(goal.Sets)-1])
+		set := goal.Sets[len(goal.Sets)-1]
+		s.SyncNames, s.SyncSlots = member.SyncNames(set), postgres.SyncSlots(acknowledgers(goal, set))
 	}
 	if goal.Kind != platform.GoalReplica && goal.Kind != platform.GoalSealed || goal.Upstream == nil {
 		s.Sealed = goal.Kind == platform.GoalSealed
@@ -197,6 +200,23 @@ func settings(inst *postgres.Instance, goal platform.Goal, d member.Durable) (po
 	}
 	s.PrimaryConnInfo, s.PrimarySlot = conninfo, postgres.SlotName(inst.Member)
 	return s, err
+}
+
+// acknowledgers are the other members that a durability set counts on, none where it is asynchronous. All of them and not just as many as
+// must acknowledge: who is promoted is the most advanced of those that are left.
+func acknowledgers(goal platform.Goal, set platform.Set) (members []string) {
+	for _, other := range goal.Slots {
+		if set.Acks > 0 && slices.ContainsFunc(set.Names, func(name string) bool { return memberOf(name) == other }) {
+			members = append(members, other)
+		}
+	}
+	return members
+}
+
+// memberOf is the member of an incarnation, "" for another application_name.
+func memberOf(application string) string {
+	at := max(0, strings.LastIndexByte(application, '_'))
+	return application[:at]
 }
 
 func source(goal platform.Goal) postgres.Source {

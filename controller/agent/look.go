@@ -216,6 +216,9 @@ func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.D
 	seen.Known, seen.Receiver = s.EndKnown(), s.Receiver != nil
 	seen.Streaming = s.Receiver != nil && s.Receiver.Status == "streaming"
 	seen.Replayed, seen.Recovery = s.Replay, member.RecoveryOf(s.StartupWait)
+	if goal.Kind == platform.GoalReplica && seen.Streaming && s.Timeline == goal.Timeline {
+		seen.Superseded = m.superseded(s.UserSlots)
+	}
 	r.Position, r.PositionKnown, r.Replayed = seen.Position, s.Receive != 0, s.Replay
 	if s.Receiver != nil {
 		seen.ReceiverPID = s.Receiver.PID
@@ -272,6 +275,22 @@ func userSlots(slots []postgres.UserSlot) (out []health.Slot) {
 		out = append(out, health.Slot(s))
 	}
 	return out
+}
+
+// superseded names failover slots of a standby's own that the present primary has as well: they date from its time as primary. What was
+// dropped stays in the list of slots until that is asked for again.
+func (m *minder) superseded(slots []postgres.UserSlot) (names []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.session.full <= m.droppedAt {
+		return nil
+	}
+	for _, s := range slots {
+		if s.Failover && !s.Synced && !s.Active && slices.Contains(m.failoverSlots, s.Name) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 // oursFile: the value comes from a file that we write.

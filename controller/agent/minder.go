@@ -71,7 +71,10 @@ type minder struct {
 	fault    string // the last act's error
 	needs    string
 	others   map[string]platform.LSN // positions of the cluster's members, as the leader last said
-	cancel   context.CancelFunc      // of the act under way
+	// failoverSlots are the user's on the primary, as the leader last said; droppedAt is when such slots were last dropped here.
+	failoverSlots []string
+	droppedAt     time.Duration
+	cancel        context.CancelFunc // of the act under way
 	// notBefore holds back the next act after a failure. hurryUntil: after a change of goal or an act, what is waited for
 	// comes soon, so it is looked for often.
 	notBefore, hurryUntil time.Duration
@@ -447,10 +450,10 @@ func (m *minder) letGo() {
 	m.guards.close()
 }
 
-// learn notes the other members' positions and agents; the maps are never changed afterwards.
-func (m *minder) learn(positions map[string]platform.LSN, peers map[string]wire.Peer) {
+// learn notes the other members' positions and agents, and the primary's failover slots; none is changed afterwards.
+func (m *minder) learn(positions map[string]platform.LSN, peers map[string]wire.Peer, slots []string) {
 	m.mu.Lock()
-	m.others, m.vouching.peers = positions, peers
+	m.others, m.vouching.peers, m.failoverSlots = positions, peers, slots
 	m.mu.Unlock()
 	poke(m.learned)
 }

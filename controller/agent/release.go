@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mainstay/controller/boottime"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
@@ -66,6 +67,21 @@ func (m *minder) strays() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.seen.Strays
+}
+
+// dropSlots drops the slots of the user's that the last look found superseded.
+func (m *minder) dropSlots(ctx context.Context, inst *postgres.Instance) error {
+	m.mu.Lock()
+	names := m.seen.Superseded
+	m.mu.Unlock()
+	err := inst.DropSuperseded(ctx, names)
+	m.mu.Lock()
+	m.droppedAt = boottime.Now()
+	m.mu.Unlock()
+	if err == nil {
+		m.log.Info("dropped failover slots of its own that the primary has by now", zap.Strings("slots", names))
+	}
+	return err
 }
 
 // endGuards ends the guards of a released member. Where its PostgreSQL is the child of their keeper they stay, idle, for as

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -67,8 +66,7 @@ func (m *minder) stopClean(ctx context.Context, inst *postgres.Instance, goal pl
 
 // ofMember tells whether a sender bears the incarnation of another member.
 func ofMember(goal platform.Goal, application string) bool {
-	at := strings.LastIndexByte(application, '_')
-	return at > 0 && slices.Contains(goal.Slots, application[:at])
+	return slices.Contains(goal.Slots, memberOf(application))
 }
 
 // gone waits for the postmaster's end, then for the rest of the tree; false at the bound.

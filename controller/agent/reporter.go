@@ -188,7 +188,7 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 	for name, goal := range answer.Goals {
 		if m := a.lookUp(name); m != nil {
 			m.wants(goal, answer.Words())
-			m.learn(answer.Positions, answer.Peers)
+			m.learn(answer.Positions, answer.Peers, answer.FailoverSlots[goal.Cluster])
 		} else if goal.Kind != platform.GoalReleased { // else it has been let go of since that report
 			a.meet(name)
 		}

@@ -52,7 +52,7 @@ func answered(t *testing.T, m *minder, what string, done func() bool) {
 	t.Helper()
 	peers := map[string]wire.Peer{"feed-e2": {Host: "db-e2", Address: "10.0.1.12:7201"}, "feed-w1": {Host: "db-w1", Address: "10.0.2.21:7201"}}
 	eventually(t, what, func() bool {
-		m.learn(nil, peers)
+		m.learn(nil, peers, nil)
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		return done()
@@ -116,7 +116,7 @@ func TestLeaderComesBeforeTheTenure(t *testing.T) {
 			t.Fatal(err)
 		}
 		next.wants(c.said, wire.Words{Number: 1})
-		next.learn(nil, m.kept.Peers)
+		next.learn(nil, m.kept.Peers, nil)
 		if goesOn := next.inherit(next.kept, held, time.Minute); goesOn != (c.asks > 0) || next.goal.Kind != c.said.Kind || next.goal.List != c.said.List {
 			t.Errorf("goal %+v: goes on %v as %+v", c.said, goesOn, next.goal)
 		}

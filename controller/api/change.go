@@ -103,6 +103,9 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 		return planned{}, err
 	}
 	target, blockers := decide.CheckSwitchover(s.look.Input, s.c.Name, req.To)
+	if len(blockers) == 0 {
+		blockers = decide.RefusedSlots(s.look.Input, s.c.Name, target)
+	}
 	if len(blockers) > 0 {
 		return planned{}, refused("no switchover of %s now: %s", s.c.Name, strings.Join(blockers, "; "))
 	}
@@ -126,10 +129,6 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 		if !f.Left {
 			p.answer.Plan = append(p.answer.Plan, f.Slot.String()+" "+f.Text)
 		}
-	}
-	if r := s.look.Input.View.Member(s.conf.Member(target)); r != nil && r.ReplayPaused {
-		p.answer.Warnings = append(p.answer.Warnings, "replay on "+target+" is paused, so it would not reach the last record of "+s.c.Primary+
-			" in time, and a failover's rules would apply; first run SELECT pg_wal_replay_resume() on "+target)
 	}
 	return p, nil
 }

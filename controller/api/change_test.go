@@ -92,9 +92,16 @@ func TestChangesNameSlots(t *testing.T) {
 	}
 }
 
-func TestSwitchoverToPausedReplayWarns(t *testing.T) {
-	p, err := subjectWith(t, func(_, replica *health.Member) { replica.ReplayPaused = true }).switchover(wire.SwitchoverRequest{})
-	if err != nil || len(p.answer.Warnings) != 1 || !strings.Contains(p.answer.Warnings[0], "pg_wal_replay_resume() on m2") {
-		t.Errorf("%+v, %v", p.answer, err)
+func TestSwitchoverRefused(t *testing.T) {
+	slots := func(primary, _ *health.Member) { primary.Slots = []health.Slot{{Name: "sub", Logical: true, Held: 1}} }
+	for text, change := range map[string]func(primary, replica *health.Member){
+		"pg_wal_replay_resume() on m2": func(_, replica *health.Member) { replica.ReplayPaused = true },
+		"logical slot sub (1 bytes of WAL) on m1 stays behind: set up its consumer anew on m2 (slots-left-behind is refuse": slots,
+	} {
+		s := subjectWith(t, change)
+		s.conf.SlotsLeft = platform.RefuseSlotsLeft
+		if p, err := s.switchover(wire.SwitchoverRequest{}); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("want %q: %+v, %v", text, p.answer, err)
+		}
 	}
 }

@@ -49,6 +49,9 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 		out.Switchover.Blockers = []string{err.Error()}
 	} else {
 		out.Switchover.Target, out.Switchover.Blockers = decide.CheckSwitchover(in, s.c.Name, "")
+		if target := out.Switchover.Target; target != "" {
+			out.Switchover.Blockers = decide.RefusedSlots(in, s.c.Name, target)
+		}
 	}
 	return out, nil
 }

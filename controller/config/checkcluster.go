@@ -42,6 +42,9 @@ func (c *checks) cluster(at where, k *platform.Cluster) {
 	c.durability(at.field("durability"), k)
 	c.failover(at.field("failover"), k)
 	c.lease(at.field("lease"), k.Lease)
+	if k.SlotsLeft != "" {
+		c.oneOf(at.field("slots-left-behind"), k.SlotsLeft, platform.AllowSlotsLeft, platform.RefuseSlotsLeft)
+	}
 	c.leaseWatched(at.field("lease"), k)
 }
 

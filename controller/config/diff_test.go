@@ -56,6 +56,8 @@ func TestDiff(t *testing.T) {
 ~ clusters[feed].durability.when-short: degrade -> block  # commits wait for as long as replicas are short
 ~ clusters[feed].failover.across-sites: automatic -> never  # decides every failover that begins from now on
 ~ clusters[feed].failover.when-incomplete: wait -> {accept: 1m}  # after 1m a failover may lose acknowledged commits; the loss is bounded and reported`},
+		{"slots", func(p *platform.Platform) { feed(p).SlotsLeft = platform.RefuseSlotsLeft },
+			"~ clusters[feed].slots-left-behind: allow -> refuse  # no switchover goes on that would leave a replication slot of yours behind; failovers do"},
 		{"tier gone", func(p *platform.Platform) { feed(p).Tier = "" }, "- clusters[feed].tier: critical"},
 		{"host moved", func(p *platform.Platform) { p.Hosts[0].Site, p.Hosts[0].Address = "west", "10.0.2.12" },
 			`~ hosts[db-e1].site: east -> west  # failovers and acks count its members on the new site from now on

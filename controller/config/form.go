@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/netip"
 	"slices"
@@ -55,6 +56,7 @@ func clusterForm(c platform.Cluster) []setting {
 		{"failover.when-incomplete", incomplete, f.WhenIncomplete == "wait"},
 		{"failover.witness", witnessForm(f.Witness), f.Witness == nil},
 		{"lease", span(c.Lease), c.Lease == platform.DefaultLease},
+		{"slots-left-behind", cmp.Or(c.SlotsLeft, platform.AllowSlotsLeft), c.SlotsLeft == ""},
 	}
 }
 

@@ -72,6 +72,11 @@ var clusterNotes = notes[platform.Cluster]{
 			return "decides every failover that begins from now on"
 		case "failover.witness":
 			return witnessNote(new)
+		case "slots-left-behind":
+			if new.SlotsLeft == platform.RefuseSlotsLeft {
+				return "no switchover goes on that would leave a replication slot of yours behind; failovers do"
+			}
+			return "a switchover names the replication slots of yours that it leaves behind, and goes on"
 		}
 		return ""
 	},

@@ -112,7 +112,11 @@ func (r *reader) cluster(n *yaml.Node, at where, c *platform.Cluster) {
 			field{"witness", r.witness(&c.Failover.Witness)},
 		)},
 		field{"lease", r.duration(&c.Lease)},
+		field{"slots-left-behind", r.text(&c.SlotsLeft)},
 	)(n, at)
+	if c.SlotsLeft == platform.AllowSlotsLeft {
+		c.SlotsLeft = "" // the default says nothing, so that controllers of an earlier build can read it
+	}
 	if !r.given(at.field("durability").field("acks")) {
 		c.Durability.Acks = defaultAcks(c.Members)
 	}

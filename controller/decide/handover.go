@@ -111,14 +111,21 @@ func (l *look) chooseHandover(shutdown platform.LSN) choice {
 	return ch
 }
 
-// byPreference orders equals: the primary's site, priority, name.
+// byPreference orders equals: the primary's site, slots of the user's where they may not be left behind, priority, name.
 func (l *look) byPreference(names []string) {
-	home := l.site(l.c.Primary)
+	home, leaves := l.site(l.c.Primary), map[string]int{}
+	if l.conf.SlotsLeft == platform.RefuseSlotsLeft {
+		for _, name := range names {
+			leaves[name] = len(l.slotsLeftBy(name))
+		}
+	}
 	sort.Slice(names, func(i, j int) bool {
 		a, b := l.conf.Member(names[i]), l.conf.Member(names[j])
 		switch ha, hb := l.site(a.Name) == home, l.site(b.Name) == home; {
 		case ha != hb:
 			return ha
+		case leaves[a.Name] != leaves[b.Name]:
+			return leaves[a.Name] < leaves[b.Name]
 		case a.Priority != b.Priority:
 			return a.Priority > b.Priority
 		}
@@ -128,10 +135,16 @@ func (l *look) byPreference(names []string) {
 
 // cannotTakeOver says why a replica cannot be the target of a planned change, "" if it can.
 func (l *look) cannotTakeOver(name, asked string) string {
-	if why := l.unable(name, asked); why != "" || l.c.Attempt != nil || l.fresh(name).Streams() {
+	why := l.unable(name, asked)
+	switch {
+	case why != "":
 		return why
+	case l.fresh(name).ReplayPaused:
+		return "its replay is paused, so it would not reach the primary's last record; first run SELECT pg_wal_replay_resume() on " + name
+	case l.c.Attempt == nil && !l.fresh(name).Streams():
+		return "it does not stream"
 	}
-	return "it does not stream"
+	return ""
 }
 
 // unable is cannotTakeOver but for whether it receives anything just now.

@@ -47,7 +47,8 @@ func checkClusterTo(in Input, name, to string) (bad []string) {
 	if target == "" {
 		return say("no member on site " + to + " can take over; `mainstay explain " + name + "` says why")
 	}
-	if _, blockers := CheckSwitchover(in, name, target); len(blockers) > 0 {
+	_, blockers := CheckSwitchover(in, name, target)
+	if blockers = append(blockers, RefusedSlots(in, name, target)...); len(blockers) > 0 {
 		return say(strings.Join(blockers, "; "))
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/health"
 )
@@ -99,6 +100,25 @@ func (l *look) slotOnAny(s health.Slot) (left bool, text string) {
 		return false, "is there on each of " + strings.Join(along, ", ")
 	}
 	return false, "is there on " + strings.Join(along, ", ") + "; stays behind if another member is promoted"
+}
+
+// slotsLeftBy names the user's slots that would stay behind if a member were promoted, each with why.
+func (l *look) slotsLeftBy(to string) []string {
+	fates, more := l.slotFates(to)
+	return SlotWarnings(fates, more, l.c.Primary)
+}
+
+// RefusedSlots says which slots of the user's speak against a switchover to a member, where the platform file lets none be left behind.
+func RefusedSlots(in Input, cluster, to string) (bad []string) {
+	c, conf := in.State.Clusters[cluster], in.State.ClusterConfig(cluster)
+	if c == nil || conf == nil || conf.SlotsLeft != platform.RefuseSlotsLeft || to == c.Primary {
+		return nil
+	}
+	bad = (&look{Input: in, c: c, conf: conf}).slotsLeftBy(to)
+	if len(bad) > 0 {
+		bad[len(bad)-1] += " (slots-left-behind is refuse: drop what nobody needs, or apply a platform file that says allow)"
+	}
+	return bad
 }
 
 // noteSlots writes into the reason of a change of primary which slots it leaves behind: history keeps that. It is a part of the reason

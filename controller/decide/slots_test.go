@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/health"
 )
@@ -102,6 +103,12 @@ func TestPausedReplay(t *testing.T) {
 		!strings.HasSuffix(d.Problems[0].Evidence, "Resume it on m2: SELECT pg_wal_replay_resume()") {
 		t.Errorf("%+v", d.Problems)
 	}
+	if to, bad := CheckSwitchover(st.input(), "feed", "m2"); to != "" || len(bad) != 1 || !strings.Contains(bad[0], "first run SELECT pg_wal_replay_resume() on m2") {
+		t.Errorf("a switchover to it: %q %v", to, bad)
+	}
+	if to, bad := CheckSwitchover(st.input(), "feed", ""); to != "m3" {
+		t.Errorf("a switchover to the best: %q %v", to, bad)
+	}
 }
 
 // Only what nobody uses and what is no copy of the primary's is left behind.
@@ -170,5 +177,36 @@ func TestSwitchoverOfASiteNotesSlots(t *testing.T) {
 	l.noteSlots(&begin)
 	if want := "asked by ann; replication slots left behind on m1, their consumers to be set up anew: sub"; begin.Reason != want {
 		t.Errorf("%q", begin.Reason)
+	}
+}
+
+// Where no slot may be left behind, a switchover to who lacks one is refused, and of equals the one that has them all is preferred. Failovers
+// go on.
+func TestSlotsLeftBehindRefused(t *testing.T) {
+	st := well(t, 1, nil)
+	st.members["m1"].Slots = []health.Slot{failoverSlot("cdc", false)}
+	st.members["m3"].Slots = []health.Slot{failoverSlot("cdc", true)}
+	st.later(0)
+	conf := st.s.ClusterConfig("feed")
+	st.s.Platform.Hosts[2].Site = "east" // of another site's members none would be preferred
+	for _, c := range []struct{ policy, to, target, refused string }{
+		{"", "", "m2", ""},
+		{"", "m2", "m2", ""},
+		{platform.RefuseSlotsLeft, "", "m3", ""},
+		{platform.RefuseSlotsLeft, "m3", "m3", ""},
+		{platform.RefuseSlotsLeft, "m2", "m2", "failover slot cdc (active, 4096 bytes of WAL, catalog_xmin 745) on m1 stays behind, since it is not synchronised to m2"},
+	} {
+		conf.SlotsLeft = c.policy
+		target, bad := CheckSwitchover(st.input(), "feed", c.to)
+		refused := strings.Join(RefusedSlots(st.input(), "feed", target), "; ")
+		if target != c.target || len(bad) > 0 || !strings.HasPrefix(refused, c.refused) || (refused == "") != (c.refused == "") {
+			t.Errorf("%+v: to %s, %v; refused: %s", c, target, bad, refused)
+		}
+	}
+	st.members["m3"].Slots = nil
+	st.crash()
+	st.later(0)
+	if b := st.commits().Begin; b == nil || b.Kind != state.Failover {
+		t.Errorf("a failover: %+v", b)
 	}
 }

@@ -105,6 +105,14 @@ func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
 		if r == nil {
 			continue
 		}
+		if cl := c.state.Clusters[conf.Name]; cl != nil && m.Name == cl.Primary {
+			if slots := failoverSlots(r.Member(m.Name)); len(slots) > 0 {
+				if a.FailoverSlots == nil {
+					a.FailoverSlots = map[string][]string{}
+				}
+				a.FailoverSlots[conf.Name] = slots
+			}
+		}
 		if seen := r.Member(m.Name); seen != nil && seen.Position != 0 {
 			if a.Positions == nil {
 				a.Positions = make(map[string]platform.LSN, len(conf.Members))
@@ -118,6 +126,19 @@ func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
 			a.Peers[m.Name] = wire.Peer{Host: m.Host, Address: r.Address}
 		}
 	}
+}
+
+// failoverSlots names those that the primary has as a primary: in the report of a standby a copy may still stand for what went before.
+func failoverSlots(primary *health.Member) (names []string) {
+	if primary == nil || primary.Process != health.ProcessRunning || primary.Role != health.RolePrimary {
+		return nil
+	}
+	for _, s := range primary.Slots {
+		if s.Failover && !s.Invalid() {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 // stopped: the agent affirms it, and that it starts it only for a goal that says so.

@@ -507,3 +507,24 @@ func TestWakeVersion(t *testing.T) {
 		t.Error("a change wakes the hosts it is about, and no others")
 	}
 }
+
+// TestFailoverSlots: the agents hear which failover slots of the user's the primary has, but only while it is known to be one.
+func TestFailoverSlots(t *testing.T) {
+	for role, want := range map[health.Role]int{health.RolePrimary: 1, health.RoleStandby: 0} {
+		c, now := NewCore("c1", time.Minute), time.Minute
+		c.Applied(born(t))
+		tick := c.Lead(now).Tick
+		m := primary()
+		m.Role = role
+		m.Slots = []health.Slot{{Name: "cdc", Logical: true, Failover: true, Synced: true}, {Name: "lost", Logical: true, Failover: true, WALStatus: "lost"}, {Name: "sub", Logical: true}}
+		c.Report(1, reportOf("r1", 1, m), now)
+		c.Ticked(tick, nil, now)
+		r := reportOf("r", 1, health.Member{Name: "m2"})
+		r.Host = "h2"
+		c.Report(2, r, now)
+		a := c.answer(r, now)
+		if got := a.FailoverSlots["feed"]; len(got) != want || want == 1 && got[0] != "cdc" {
+			t.Errorf("%s: %v", role, got)
+		}
+	}
+}

@@ -72,6 +72,7 @@ type Seen struct {
 	Senders     []health.Sender
 	Slots       []string // members that have a slot here
 	Strays      []string // slots of ours for nobody that the goal names
+	Superseded  []string // standby: failover slots of its own, from when it was primary, that the present primary has
 	Adoptable   bool     // no reason speaks against adopting it
 }
 
@@ -136,6 +137,7 @@ const (
 	Checkpoint   Kind = "checkpoint"
 	EndSenders   Kind = "end-senders" // those that release commits by an older k; their receivers come back at once
 	Slots        Kind = "slots"
+	DropSlots    Kind = "drop-slots" // those of Seen.Superseded
 	Seal         Kind = "seal"
 	StopReceiver Kind = "stop-receiver" // a standby receives from nobody, as in a seal
 	Kill         Kind = "kill"          // end the whole tree at once

@@ -2,6 +2,7 @@ package member
 
 import (
 	"fmt"
+	"strings"
 
 	"mainstay/controller/platform"
 	"mainstay/health"
@@ -164,6 +165,9 @@ func (in *Input) mayReceive() bool {
 func (in *Input) upkeep() Act {
 	if missing(in.Seen.Slots, in.Goal.Slots) || len(in.Seen.Strays) > 0 {
 		return in.act(Slots, "a slot for every other member")
+	}
+	if names := in.Seen.Superseded; len(names) > 0 {
+		return in.act(DropSlots, "the primary has "+strings.Join(names, ", ")+" by now, and its own stops the synchronisation of slots")
 	}
 	if in.unlearned() {
 		d := in.Durable

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -201,5 +202,21 @@ func TestStaleSendersAreEnded(t *testing.T) {
 		if act := Next(in); act.Kind != c.want {
 			t.Errorf("%s: %+v", c.name, act)
 		}
+	}
+}
+
+// TestSupersededSlots: a former primary's failover slots, which its successor has by now, are dropped last of all its upkeep.
+func TestSupersededSlots(t *testing.T) {
+	in := Input{Goal: goalOf(setBC), Now: time.Minute}
+	in.Goal.Kind, in.Goal.Upstream, in.Goal.Incarnation = platform.GoalReplica, &platform.Upstream{Member: "a"}, "b_1"
+	in.Durable.Epoch, in.Durable.Incarnation = in.Goal.Epoch, "b_1"
+	in.Seen = Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: in.Goal.Timeline, Known: true,
+		Streaming: true, Upstream: "a", Application: "b_1", SyncNames: SyncNames(ReplicaSet()), Superseded: []string{"cdc"}}
+	if act := Next(in); act.Kind != DropSlots || !strings.Contains(act.Why, "cdc") {
+		t.Errorf("%+v", act)
+	}
+	in.Goal.Slots = []string{"c"}
+	if act := Next(in); act.Kind != Slots {
+		t.Errorf("before the slots of members: %+v", act)
 	}
 }

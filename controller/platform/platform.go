@@ -41,7 +41,15 @@ type Cluster struct {
 	Durability Durability    `json:"durability"`
 	Failover   Failover      `json:"failover"`
 	Lease      time.Duration `json:"lease"` // 1 s to 60 s, default 5 s
+	// SlotsLeft is RefuseSlotsLeft where no switchover may leave a replication slot of the user's behind; "" where it may.
+	SlotsLeft string `json:"slotsLeft,omitempty"`
 }
+
+// What a planned change of primary does about replication slots of the user's that do not go along, in the words of the platform file.
+const (
+	AllowSlotsLeft  = "allow"
+	RefuseSlotsLeft = "refuse"
+)
 
 // Member is one PostgreSQL instance of a cluster, on one host.
 type Member struct {

@@ -81,11 +81,19 @@ var ErrNoCredentials = errors.New("no replication credentials: set the member's 
 // for the user's subscribers, for pg_receivewal and for our clones, is the user's.
 const senderTimeout = "options='-c wal_sender_timeout=3s'"
 
-// SameStream tells whether two connection strings of ConnInfo differ at most in senderTimeout, which those of earlier builds lack:
-// these set it for the whole server. A replica that runs with such a string keeps its stream, because an upgrade must not break
+// slotSyncDatabase is where a standby from PostgreSQL 17 on asks its upstream for failover slots, if its user has set
+// sync_replication_slots; the stream itself has no use for a database. Our account may connect to this one for pg_rewind already.
+const slotSyncDatabase = "dbname='postgres'"
+
+// SameStream tells whether two connection strings of ConnInfo differ at most in slotSyncDatabase and senderTimeout, which those of
+// earlier builds lack: these set the latter for the whole server. A replica that runs with such a string keeps its stream, because an upgrade must not break
 // all of them at once. Until it is pointed anew or restarted the upstream ends its silent sender after the server's own value.
 func SameStream(a, b string) bool {
-	return strings.TrimSuffix(a, " "+senderTimeout) == strings.TrimSuffix(b, " "+senderTimeout)
+	return bareStream(a) == bareStream(b)
+}
+
+func bareStream(conninfo string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(conninfo, " "+slotSyncDatabase), " "+senderTimeout)
 }
 
 // ConnInfo is the connection string to another member for replication: bounded waits, no secret in it. With database set
@@ -117,7 +125,11 @@ func (i *Instance) ConnInfo(s Source, application, database string) (string, err
 	if application == cloneName { // its disk may stall for longer: see senderTimeout
 		return joinConnInfo(p), nil
 	}
-	return joinConnInfo(p) + " " + senderTimeout, nil
+	text := joinConnInfo(p) + " " + senderTimeout
+	if database == "" && i.Binaries.Major >= 17 {
+		text += " " + slotSyncDatabase
+	}
+	return text, nil
 }
 
 // startOptions writes settings of a session as libpq's options, where a backslash escapes a space.

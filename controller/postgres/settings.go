@@ -16,6 +16,7 @@ type Settings struct {
 	PrimaryConnInfo string // Instance.ConnInfo; "" receives from nobody
 	PrimarySlot     string // the slot on the upstream
 	SyncNames       string // SyncNames(...)
+	SyncSlots       string // SyncSlots(...)
 	// Sealed empties primary_conninfo, whatever it says above, and turns restore_command off: no WAL comes in.
 	Sealed bool
 	// Fed leaves restore_command off: the member is sealed but for the WAL of another sealed one.
@@ -108,6 +109,7 @@ var table = []managed{
 	{"primary_conninfo", "whom to stream from", upstream},
 	{"primary_slot_name", "the slot that keeps our WAL there", func(_ *Instance, s Settings) (string, bool) { return s.PrimarySlot, true }},
 	{"synchronous_standby_names", "the durability set in force", func(_ *Instance, s Settings) (string, bool) { return s.SyncNames, true }},
+	{"synchronized_standby_slots", "no subscriber is ahead of a next primary", from(17, func(_ *Instance, s Settings) (string, bool) { return s.SyncSlots, true })},
 	{"restore_command", "off while sealed", func(_ *Instance, s Settings) (string, bool) { return "", s.Sealed || s.Fed }},
 	{"recovery_min_apply_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoApplyDelay || s.NoReplayDelay }},
 	{"max_standby_streaming_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoReplayDelay }},

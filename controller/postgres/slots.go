@@ -42,6 +42,16 @@ func SlotName(member string) string {
 	return name[:min(len(name), 52)] + "_" + hex.EncodeToString(sum[:4])
 }
 
+// SyncSlots writes synchronized_standby_slots: the slots of these members. Whoever decodes a failover slot gets nothing that one of them has
+// not flushed.
+func SyncSlots(members []string) string {
+	slots := make([]string, len(members))
+	for n, name := range members {
+		slots[n] = SlotName(name)
+	}
+	return strings.Join(slots, ", ")
+}
+
 // IsSlotName tells whether a slot bears a name of SlotName's making: that of a member, present or removed.
 func IsSlotName(slot string) bool { return strings.HasPrefix(slot, slotPrefix) }
 
@@ -69,6 +79,20 @@ func (i *Instance) EnsureSlots(ctx context.Context, names, drop []string) (err e
 			if !ok {
 				errs = append(errs, slotCall(ctx, c, name, "SELECT pg_create_physical_replication_slot($1, true)"))
 			}
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// DropSuperseded drops, on a standby, those of the named slots that are failover slots of its own, from when it was primary, and not in
+// use. They hold a position that the present primary's have passed, and stop the synchronisation of all slots (17 and later).
+func (i *Instance) DropSuperseded(ctx context.Context, names []string) (err error) {
+	defer i.wrap("drop superseded slots of", &err)
+	return i.with(ctx, func(c *sql.Conn) error {
+		var errs []error
+		for _, name := range names {
+			errs = append(errs, slotCall(ctx, c, name, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+				WHERE slot_name = $1 AND failover AND NOT synced AND NOT active AND pg_is_in_recovery()`))
 		}
 		return errors.Join(errs...)
 	})
