@@ -30,6 +30,7 @@ const (
 	SettingsTooLow      Kind = "SettingsTooLow"
 	ReplayPaused        Kind = "ReplayPaused"
 	SlotLeftBehind      Kind = "SlotLeftBehind"
+	SlotNotSynchronised Kind = "SlotNotSynchronised"
 	SiteLost            Kind = "SiteLost"
 	ApprovalNeeded      Kind = "ApprovalNeeded"
 	AppDown             Kind = "AppDown"

@@ -257,6 +257,9 @@ func (m *minder) load(ctx context.Context, inst *postgres.Instance, goal platfor
 	if err := inst.WriteSettings(ctx, s); err != nil {
 		return err
 	}
+	m.mu.Lock()
+	m.unwritten = m.unwritten && m.inst != inst
+	m.mu.Unlock()
 	if d.AlterSystem {
 		keys := []string{"synchronous_standby_names", "synchronized_standby_slots"}
 		if goal.Kind == platform.GoalReplica {

@@ -122,16 +122,29 @@ func (m *minder) learnKept(ctx context.Context, inst *postgres.Instance) (*postg
 	return m.setKept(inst, facts.Keep())
 }
 
-// raiseKept takes over what stopped data of an adopted cluster was run with, a fresh copy's too.
+// raiseKept takes over what stopped data was run with, a fresh copy's too.
 func (m *minder) raiseKept(ctx context.Context, inst *postgres.Instance) (*postgres.Instance, error) {
-	if inst.Replication.User == "" {
-		return inst, nil
-	}
 	c, err := inst.ControlData(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return m.setKept(inst, inst.Kept.Raise(c))
+}
+
+// keepWanted takes over what the user's files ask for beyond what mainstay.conf says. It is written there with the goal's other settings, by
+// an act of its own.
+func (m *minder) keepWanted(inst *postgres.Instance, wanted map[string]string) error {
+	k := inst.Kept.Want(wanted)
+	if k == inst.Kept {
+		return nil
+	}
+	if _, err := m.setKept(inst, k); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.unwritten = true
+	m.mu.Unlock()
+	return nil
 }
 
 // setKept keeps it on disk, then gives the member an instance that knows it.

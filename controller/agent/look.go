@@ -84,6 +84,9 @@ func (m *minder) look(ctx context.Context) {
 	g.report.Data, g.report.Process, g.report.Role = g.seen.Data, g.seen.Process, g.seen.Role
 	g.report.SystemID, g.report.Timeline = g.seen.SystemID, g.seen.Timeline
 	m.lookAtUserSide(ctx, inst, d, status != nil)
+	m.mu.Lock()
+	g.seen.Unwritten = m.unwritten
+	m.mu.Unlock()
 	m.guard(ctx, inst, g)
 	m.remember(goal, d, &memory, g)
 	m.promises(ctx, inst, goal, d, memory, status, g)

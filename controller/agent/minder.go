@@ -74,6 +74,7 @@ type minder struct {
 	// failoverSlots are the user's on the primary, as the leader last said; droppedAt is when such slots were last dropped here.
 	failoverSlots []string
 	droppedAt     time.Duration
+	unwritten     bool               // inst asks for more than the settings that were last loaded
 	cancel        context.CancelFunc // of the act under way
 	// notBefore holds back the next act after a failure. hurryUntil: after a change of goal or an act, what is waited for
 	// comes soon, so it is looked for often.

@@ -37,6 +37,9 @@ func (m *minder) lookAtUserSide(ctx context.Context, inst *postgres.Instance, d 
 	if err == nil && answers && d.SystemID != "" && inst.Replication.User != "" {
 		err = inst.CopyConfig(ctx)
 	}
+	if err == nil && answers && d.SystemID != "" {
+		err = m.keepWanted(inst, m.session.status.Wanted)
+	}
 	fault := ""
 	if err != nil {
 		fault = err.Error()

@@ -3,6 +3,7 @@ package decide
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
@@ -195,10 +196,35 @@ func (l *look) replicationProblems() {
 				"it acknowledges commits and shows none of them, and cannot take over in a switchover. Resume it on %s: SELECT pg_wal_replay_resume()",
 				r.Position-min(r.Position, r.Replayed), name), false)
 		}
+		if missing := l.notSynced(name, r); len(missing) > 0 && l.Watch.held(l.c.Name+"/slots/"+name) > syncBound {
+			l.problem(health.SlotNotSynchronised, name, fmt.Sprintf("it has no copy of the failover slots %s of %s, whose consumers would not go along if it were promoted; "+
+				"on %s set sync_replication_slots = on and hot_standby_feedback = on and reload, then see its log", strings.Join(missing, ", "), l.c.Primary, name), false)
+		}
 		if text := l.slotsLeft(name, r); text != "" {
 			l.problem(health.SlotLeftBehind, name, text, false)
 		}
 	}
+}
+
+// syncBound is how long a failover slot may be without a copy: the synchronisation naps for up to 30 s, and reports lag by 10 s. A new copy
+// counts only once it has what its consumer needs.
+const syncBound = 2 * time.Minute
+
+// notSynced names the primary's failover slots of which a replica that may lead and streams from it has no good copy.
+func (l *look) notSynced(name string, r *health.Member) (missing []string) {
+	p, m := l.fresh(l.c.Primary), l.conf.Member(name)
+	if p == nil || m == nil || !m.MayLead || !r.Streams() || r.MoreSlots > 0 {
+		return nil
+	}
+	for _, s := range p.Slots {
+		if !s.Failover || s.Invalid() {
+			continue
+		}
+		if there := r.Slot(s.Name); there == nil || !there.Synced || there.Invalid() {
+			missing = append(missing, s.Name)
+		}
+	}
+	return missing
 }
 
 // slotsLeft is the evidence of slots left behind on a replica and how to drop them, "" where there are none.

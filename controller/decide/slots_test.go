@@ -2,8 +2,10 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
@@ -208,5 +210,48 @@ func TestSlotsLeftBehindRefused(t *testing.T) {
 	st.later(0)
 	if b := st.commits().Begin; b == nil || b.Kind != state.Failover {
 		t.Errorf("a failover: %+v", b)
+	}
+}
+
+// A failover slot without a good copy on a replica that may lead is named once PostgreSQL has had time to make one.
+func TestSlotNotSynchronised(t *testing.T) {
+	copied, invalid, own := failoverSlot("cdc", true), failoverSlot("cdc", true), failoverSlot("cdc", false)
+	invalid.WALStatus = "lost"
+	for name, c := range map[string]struct {
+		there   []health.Slot
+		change  func(*stage)
+		problem bool
+	}{
+		"copied":           {there: []health.Slot{copied}},
+		"none":             {problem: true},
+		"invalid":          {there: []health.Slot{invalid}, problem: true},
+		"its own":          {there: []health.Slot{own}, problem: true},
+		"may not lead":     {change: func(st *stage) { st.s.ClusterConfig("feed").Member("m2").MayLead = false }},
+		"an ordinary slot": {change: func(st *stage) { st.members["m1"].Slots = []health.Slot{logical("cdc")} }},
+		"too many to name": {change: func(st *stage) { st.members["m2"].MoreSlots = 1 }},
+		"does not stream":  {change: func(st *stage) { st.members["m2"].Receiver = nil }},
+		"invalid there":    {change: func(st *stage) { st.members["m1"].Slots[0].WALStatus = "lost" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := well(t, 1, nil)
+			st.members["m1"].Slots = []health.Slot{failoverSlot("cdc", false)}
+			st.members["m2"].Slots, st.members["m3"].Slots = c.there, []health.Slot{copied}
+			if c.change != nil {
+				c.change(st)
+			}
+			for _, after := range []struct {
+				span time.Duration
+				due  bool
+			}{{0, false}, {syncBound, false}, {time.Second, true}} {
+				st.later(after.span)
+				_, _, d := st.next()
+				named := slices.ContainsFunc(d.Problems, func(p health.Problem) bool {
+					return p.Kind == health.SlotNotSynchronised && p.Member == "m2" && strings.Contains(p.Evidence, "failover slots cdc of m1")
+				})
+				if named != (c.problem && after.due) {
+					t.Errorf("after %s: %+v", after.span, d.Problems)
+				}
+			}
+		})
 	}
 }

@@ -71,6 +71,7 @@ type Seen struct {
 	SyncOurs    bool         // and it comes from our file
 	Senders     []health.Sender
 	Slots       []string // members that have a slot here
+	Unwritten   bool     // its user's files ask for more of a setting than ours say yet
 	Strays      []string // slots of ours for nobody that the goal names
 	Superseded  []string // standby: failover slots of its own, from when it was primary, that the present primary has
 	Adoptable   bool     // no reason speaks against adopting it

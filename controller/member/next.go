@@ -150,9 +150,13 @@ func (in *Input) leading() Act {
 		return in.act(Checkpoint, "before the planned stop")
 	case missing(in.Seen.Slots, g.Slots) || len(in.Seen.Strays) > 0:
 		return in.act(Slots, "a slot for every other member")
+	case in.Seen.Unwritten:
+		return in.act(LoadSet, unwrittenWhy)
 	}
 	return in.wait("")
 }
+
+const unwrittenWhy = "its user's files ask for more than ours say"
 
 // shortWhy: only a start raises the settings that its replay waits for.
 const shortWhy = "it replays no further with less of a setting than its primary has: restart it with as much"

@@ -166,6 +166,9 @@ func (in *Input) upkeep() Act {
 	if missing(in.Seen.Slots, in.Goal.Slots) || len(in.Seen.Strays) > 0 {
 		return in.act(Slots, "a slot for every other member")
 	}
+	if in.Seen.Unwritten {
+		return in.act(Settings, unwrittenWhy)
+	}
 	if names := in.Seen.Superseded; len(names) > 0 {
 		return in.act(DropSlots, "the primary has "+strings.Join(names, ", ")+" by now, and its own stops the synchronisation of slots")
 	}

@@ -21,7 +21,9 @@ const pollEvery = 5 * time.Millisecond
 const reconnectEvery = 20 * time.Millisecond
 
 func (i *Instance) mainFile() string    { return filepath.Join(i.Conf, "postgresql.conf") }
-func (i *Instance) managedFile() string { return filepath.Join(i.Conf, "mainstay.conf") }
+func (i *Instance) managedFile() string { return filepath.Join(i.Conf, managedName) }
+
+const managedName = "mainstay.conf"
 
 // WriteSettings writes our configuration durably; the server takes it at its next reload or start. postgresql.conf in
 // Conf includes the user's file, what the user had from ALTER SYSTEM, then mainstay.conf, so ours win.

@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// Kept is what an adopted instance had of its own when it was taken over, and what none of our settings may take from it:
-// where its files lie, and values that are never lowered. A clone of an adopted primary has the values only. The zero
-// Kept is that of a cluster we initialised.
+// Kept is what none of our settings may take from an instance: where the files of an adopted one lie, and values that its user asks for.
+// Those that were in force are never lowered by us. The zero Kept is that of a cluster we have just initialised.
 type Kept struct {
 	ConfigFile string `json:"configFile,omitempty"`
 	HBAFile    string `json:"hbaFile,omitempty"`
@@ -40,6 +39,21 @@ func (k Kept) Raise(c Control) Kept {
 	k.MaxWALSenders = max(k.MaxWALSenders, c.MaxWALSenders)
 	return k
 }
+
+// Want takes over what the user's files ask for beyond what was in force, by Status.Wanted. Nothing is lowered: a server does not start with
+// less wal_level than its slots need, nor a standby with fewer WAL senders than its primary has.
+func (k Kept) Want(wanted map[string]string) Kept {
+	k.WALLevel = cmp.Or(logical(strings.ToLower(wanted["wal_level"])), k.WALLevel)
+	for name, at := range map[string]*int{"max_wal_senders": &k.MaxWALSenders, "max_replication_slots": &k.MaxReplicationSlots} {
+		if n, err := strconv.Atoi(wanted[name]); err == nil && n <= maxSenders {
+			*at = max(*at, n)
+		}
+	}
+	return k
+}
+
+// maxSenders is the most that PostgreSQL takes for max_wal_senders and max_replication_slots (MAX_BACKENDS).
+const maxSenders = 1<<18 - 1
 
 func logical(level string) string {
 	if level == "logical" {

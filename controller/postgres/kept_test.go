@@ -28,6 +28,22 @@ func TestKeptIsNeverLowered(t *testing.T) {
 	if clone != (Kept{WALLevel: "logical", MaxWALSenders: 40}) || clone.Raise(Control{WALLevel: "replica", MaxWALSenders: 10}) != clone {
 		t.Errorf("a clone's: %+v", clone)
 	}
+	for _, c := range []struct {
+		wanted map[string]string
+		want   Kept
+	}{
+		{nil, clone},
+		{map[string]string{"wal_level": "replica", "max_wal_senders": "30"}, clone},
+		{map[string]string{"max_wal_senders": "50", "max_replication_slots": "20"}, Kept{WALLevel: "logical", MaxWALSenders: 50, MaxReplicationSlots: 20}},
+		{map[string]string{"max_wal_senders": "many", "max_replication_slots": "999999999"}, clone},
+	} {
+		if got := clone.Want(c.wanted); got != c.want {
+			t.Errorf("%v: %+v", c.wanted, got)
+		}
+	}
+	if got := (Kept{}).Want(map[string]string{"wal_level": "LOGICAL"}); got != (Kept{WALLevel: "logical"}) {
+		t.Errorf("%+v", got)
+	}
 	i.Kept = Kept{}
 	if v = i.Values(Settings{}); v["listen_addresses"] != "10.0.0.1, 127.0.0.1, ::1" || v["max_wal_senders"] != "16" || v["hba_file"] != "" {
 		t.Errorf("of our own: %v", v)

@@ -93,6 +93,10 @@ WITH {base}, t AS MATERIALIZED (
 ), u AS MATERIALIZED (
 	SELECT slot_name, slot_type, active, restart_lsn, catalog_xmin, wal_status, failover, synced FROM l
 	WHERE NOT temporary AND NOT starts_with(slot_name::text, '` + slotPrefix + `')
+), files AS MATERIALIZED (
+	SELECT DISTINCT ON (lower(name)) lower(name) AS name, setting FROM pg_show_all_file_settings()
+	WHERE lower(name) IN ('wal_level', 'max_wal_senders', 'max_replication_slots') AND setting IS NOT NULL
+		AND sourcefile NOT LIKE '%/` + managedName + `' ORDER BY lower(name), seqno DESC
 ), d AS MATERIALIZED (
 	SELECT name, setting::int, source FROM g WHERE name IN ('max_connections', 'max_worker_processes', 'max_wal_senders',
 		'max_prepared_transactions', 'max_locks_per_transaction')
@@ -118,5 +122,6 @@ SELECT json_build_object({moving},
 			'catalog_xmin', catalog_xmin::text::bigint, 'wal_status', coalesce(wal_status, ''), 'failover', failover, 'synced', synced)
 			ORDER BY slot_name) FROM (SELECT * FROM u ORDER BY restart_lsn, slot_name LIMIT {named}) AS named), '[]'),
 	'more_user_slots', greatest(0, (SELECT count(*) FROM u) - {named}),
+	'wanted', coalesce((SELECT json_object_agg(name, setting) FROM files), '{}'),
 	'checksum_failures', (SELECT coalesce(sum(checksum_failures), 0)::bigint FROM pg_stat_database))
 FROM r, p, f, pg_control_checkpoint() AS cc, pg_control_recovery() AS cr`

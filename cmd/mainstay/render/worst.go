@@ -17,7 +17,7 @@ var order = []health.Kind{
 	health.PrimaryStuck, health.FailoverWaits, health.SiteLost, health.AppsCutOff, health.AppPoolShort, health.SyncBlocked,
 	health.ClonedMachine, health.PrimaryAgentSilent, health.NotProtected, health.NotAdoptable, health.ProgramNotAllowed, health.ReplicaDiverged,
 	health.AppDown, health.ReplicaMissing, health.ReplicaNotStreaming, health.SettingsTooLow, health.ReplayPaused, health.AgentError, health.HostBusy,
-	health.SlotLeftBehind, health.PendingRestart,
+	health.SlotNotSynchronised, health.SlotLeftBehind, health.PendingRestart,
 }
 
 // severity ranks a kind; one that this version does not know stands between what stops the service and the rest.
@@ -78,7 +78,7 @@ func nextFor(s wire.Status, worst health.Problem) string {
 		return nextForApp(s, worst)
 	case health.SiteLost:
 		return nextForSite(s, worst.Site)
-	case health.ReplayPaused, health.SlotLeftBehind:
+	case health.ReplayPaused, health.SlotNotSynchronised, health.SlotLeftBehind:
 		return "" // the line has the statement to run
 	case health.PendingRestart, health.SettingsTooLow:
 		return "" // nothing is wrong: the operator chooses when to restart
