@@ -106,6 +106,11 @@ var table = []managed{
 	{"wal_receiver_timeout", "a silent primary is noticed", fixed("3s")},
 	{"wal_receiver_status_interval", "positions are fresh", fixed("1s")},
 	{"recovery_target_timeline", "follow the new primary", fixed("latest")},
+	{"recovery_target", noTarget, fixed("")},
+	{"recovery_target_name", noTarget, fixed("")},
+	{"recovery_target_time", noTarget, fixed("")},
+	{"recovery_target_xid", noTarget, fixed("")},
+	{"recovery_target_lsn", noTarget, fixed("")},
 	{"primary_conninfo", "whom to stream from", upstream},
 	{"primary_slot_name", "the slot that keeps our WAL there", func(_ *Instance, s Settings) (string, bool) { return s.PrimarySlot, true }},
 	{"synchronous_standby_names", "the durability set in force", func(_ *Instance, s Settings) (string, bool) { return s.SyncNames, true }},
@@ -120,9 +125,14 @@ var table = []managed{
 	{"ssl_ca_file", "who signs client certificates", ifTLS(func(t TLSFiles) string { return t.CA })},
 }
 
+// noTarget: a restore leaves its target in the configuration, and a primary does not mind. A replica, started or cloned with it, stops
+// there or is promoted there by itself; where the target is never reached it streams, and ends with FATAL when it is promoted.
+const noTarget = "a replica replays to the end, whatever a restore has left"
+
 // RestartKeys are the managed settings that a running server takes only at its next start.
 var RestartKeys = []string{"data_directory", "hba_file", "ident_file", "port", "listen_addresses", "unix_socket_directories", "cluster_name",
-	"hot_standby", "wal_level", "max_wal_senders", "max_replication_slots", "wal_log_hints", "recovery_target_timeline"}
+	"hot_standby", "wal_level", "max_wal_senders", "max_replication_slots", "wal_log_hints", "recovery_target_timeline",
+	"recovery_target", "recovery_target_name", "recovery_target_time", "recovery_target_xid", "recovery_target_lsn"}
 
 // ManagedKeys names every setting that is ours, as in the documentation's list.
 func ManagedKeys() []string {

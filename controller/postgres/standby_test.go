@@ -22,6 +22,7 @@ func TestStandby(t *testing.T) {
 	t.Run("override", func(t *testing.T) { overridden(t, b, s) })
 	t.Run("blocked", func(t *testing.T) { blocked(t, a, b, s) })
 	t.Run("restart", func(t *testing.T) { restarted(t, a, b, s) })
+	t.Run("restored", func(t *testing.T) { restored(t, a, b, s) })
 	t.Run("delayed", func(t *testing.T) { delayed(t, a, b, s) })
 	t.Run("clean stop", func(t *testing.T) { cleanStop(t, a) })
 	t.Run("let go of", func(t *testing.T) { letGo(t, b, s) })
@@ -131,6 +132,29 @@ func blocked(t *testing.T, a, b *Instance, s Settings) {
 	if p, err := b.Position(ctx); err != nil || !p.Known || p.LSN < mustStatus(t, b).Replay {
 		t.Fatalf("position %+v: %v", p, err)
 	}
+}
+
+// restored: a restore to a point in time has left its target in the files, as backup tools do, and the standby was started with them: one
+// target would have it stop, or be promoted by itself, the other end it when it is promoted ("let go of" promotes it).
+func restored(t *testing.T, a, b *Instance, s Settings) {
+	ctx := testContext(t)
+	check(t, b.exec(ctx, "ALTER SYSTEM SET recovery_target = 'immediate'"))
+	check(t, b.exec(ctx, "ALTER SYSTEM SET recovery_target_action = 'promote'"))
+	conf := filepath.Join(b.Data, "postgresql.conf")
+	whole, err := os.ReadFile(conf)
+	check(t, err)
+	check(t, os.WriteFile(conf, append(whole, "recovery_target_name = 'before the migration'\n"...), 0o600))
+	kill(t, b)
+	check(t, b.WriteSettings(ctx, s))
+	start(t, b, false)
+	streams(t, b)
+	check(t, a.exec(ctx, "SELECT pg_switch_wal()"))
+	insert(t, a, 4)
+	end := mustStatus(t, a).Flush
+	eventually(t, "what the primary wrote since to be replayed", func() bool {
+		st := mustStatus(t, b)
+		return st.InRecovery && st.Replay >= end
+	})
 }
 
 // delayed: after a restart a replica that replays an hour late would not know the end of its WAL for so long, and whatever needs its
