@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -135,7 +136,8 @@ func blocked(t *testing.T, a, b *Instance, s Settings) {
 }
 
 // restored: a restore to a point in time has left its target in the files, as backup tools do, and the standby was started with them: one
-// target would have it stop, or be promoted by itself, the other end it when it is promoted ("let go of" promotes it).
+// target would have it stop, or be promoted by itself, the other end it when it is promoted ("let go of" promotes it). Besides, the pid that
+// its crash has left is another server's by now, as after a boot.
 func restored(t *testing.T, a, b *Instance, s Settings) {
 	ctx := testContext(t)
 	check(t, b.exec(ctx, "ALTER SYSTEM SET recovery_target = 'immediate'"))
@@ -145,6 +147,12 @@ func restored(t *testing.T, a, b *Instance, s Settings) {
 	check(t, err)
 	check(t, os.WriteFile(conf, append(whole, "recovery_target_name = 'before the migration'\n"...), 0o600))
 	kill(t, b)
+	other, _, _ := a.Running()
+	left := filepath.Join(b.Data, "postmaster.pid")
+	raw, err := os.ReadFile(left)
+	check(t, err)
+	_, rest, _ := strings.Cut(string(raw), "\n")
+	check(t, os.WriteFile(left, fmt.Appendf(nil, "%d\n%s", other, rest), 0o600))
 	check(t, b.WriteSettings(ctx, s))
 	start(t, b, false)
 	streams(t, b)

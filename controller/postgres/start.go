@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -98,6 +100,16 @@ func (i *Instance) startable() error {
 // where the postmaster is protected: one that takes all memory is to end, not the agent or the host's other programs.
 const oomOfBackends = "PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj"
 
+// notOurs names the process whose pid stands in postmaster.pid, left by a crash, as none of PostgreSQL's concern: our caller has found
+// that it is no postmaster of this data. After a boot it may be any process of the same user, another member's for one, and PostgreSQL
+// would refuse to start for as long as that lives. Whether somebody still uses the data's shared memory it looks up all the same.
+func (i *Instance) notOurs() string {
+	raw, _ := i.Owner.readFile(filepath.Join(i.Data, "postmaster.pid")) // none, as after a clean stop, is as good
+	first, _, _ := strings.Cut(string(raw), "\n")
+	pid, _ := strconv.Atoi(strings.TrimSpace(first))
+	return fmt.Sprintf("PG_GRANDPARENT_PID=%d", pid)
+}
+
 func (i *Instance) spawn(ctx context.Context, o StartOptions) (*Process, error) {
 	log, err := i.Owner.appendTo(i.Log)
 	if err != nil {
@@ -109,7 +121,7 @@ func (i *Instance) spawn(ctx context.Context, o StartOptions) (*Process, error) 
 		args = append(args, "-c", p.key+"="+p.value)
 	}
 	cmd := exec.Command(filepath.Join(i.Binaries.Dir, "postgres"), args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", append(i.Owner.environment(), oomOfBackends), log, log
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", append(i.Owner.environment(), oomOfBackends, i.notOurs()), log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: i.Owner.Credential()}
 	if o.CgroupFD > 0 {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, o.CgroupFD
