@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -77,6 +78,9 @@ func TestRewindOfReadOnlyFiles(t *testing.T) {
 	}
 	modes(t, a, locked)
 	a.Binaries.Dir = real
+	if _, err := a.Start(ctx, StartOptions{}); !errors.Is(err, ErrRewindUnfinished) {
+		t.Fatalf("a start on data whose rewind was cut short: %v", err)
+	}
 	check(t, os.Remove(a.rewindMark())) // it had changed nothing
 
 	check(t, a.Rewind(ctx, b.source(), StartOptions{}))
