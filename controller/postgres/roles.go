@@ -36,6 +36,11 @@ func (i *Instance) createRoles(ctx context.Context, c *sql.Conn) error {
 				"GRANT EXECUTE ON FUNCTION pg_catalog."+f+" TO "+ReplicationUser))
 		}
 	}
+	if i.Replication.User == "" && i.Binaries.Major >= 16 { // a server that is full of its clients lets them in, where its user reserves some
+		for _, role := range []string{ReplicationUser, ProbeUser} {
+			do = append(do, "GRANT pg_use_reserved_connections TO "+role)
+		}
+	}
 	if i.Replication.User == "" && i.Binaries.Major >= 17 { // they may not state it themselves; pg_rewind logs in too
 		for _, role := range []string{ReplicationUser, ProbeUser} {
 			do = append(do, "ALTER ROLE "+role+" SET event_triggers = off")

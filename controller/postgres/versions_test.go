@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -54,6 +55,48 @@ func TestAllowAlterSystem(t *testing.T) {
 	check(t, a.WriteSettings(ctx, want))
 	_, err = a.Load(ctx, map[string]string{"synchronous_standby_names": want.SyncNames})
 	check(t, err)
+}
+
+// TestReservedConnections: clients that fill the server leave room for the controllers' probes and for pg_rewind, where its user
+// reserves connections.
+func TestReservedConnections(t *testing.T) {
+	if b := needPostgres(t); b.Major < 16 {
+		t.Skipf("PostgreSQL %d has no reserved_connections", b.Major)
+	}
+	ca := newAuthority(t)
+	i, ctx := newInstance(t, ca, "feed-e1"), testContext(t)
+	check(t, i.Initialise(ctx))
+	put(t, filepath.Join(i.Data, "postgresql.conf"), "max_connections = 10\nreserved_connections = 2\n")
+	check(t, i.WriteSettings(ctx, Settings{}))
+	start(t, i, true)
+	check(t, i.CreateRoles(ctx))
+	dir, me := t.TempDir(), must(OwnerOf("/proc/self"))
+	pass := filepath.Join(dir, "pass")
+	check(t, os.WriteFile(pass, []byte("*:*:*:app:secret\n"), 0o600))
+	check(t, i.exec(ctx, "CREATE ROLE app LOGIN PASSWORD 'secret'"))
+	login := func(c pgdial.Config) (*sql.Conn, error) {
+		c.Host, c.Port, c.Database = "127.0.0.1", i.Port, "postgres"
+		db, err := pgdial.Open(c)
+		check(t, err)
+		t.Cleanup(func() { db.Close() })
+		return db.Conn(ctx)
+	}
+	full := func() bool {
+		_, err := login(pgdial.Config{User: "app", Passfile: pass})
+		if err != nil && pgdial.SQLState(err) != pgdial.TooManyConnections {
+			t.Fatal(err)
+		}
+		return err != nil
+	}
+	eventually(t, "the server to be full", full)
+	for user, files := range map[string]TLSFiles{ProbeUser: ca.issue(t, dir, "c1", me, "controller"), ReplicationUser: ca.issue(t, dir, ReplicationUser, me)} {
+		if _, err := login(pgdial.Config{User: user, TLS: files}); err != nil {
+			t.Errorf("%s on a server that is full: %v", user, err)
+		}
+	}
+	if !full() {
+		t.Error("the server was not full")
+	}
 }
 
 // TestSettingsByVersion: a setting that older versions do not know keeps them from starting.
