@@ -61,7 +61,7 @@ func (r *realServers) Pass(d time.Duration) { time.Sleep(d) }
 // needPostgres skips only where PostgreSQL is absent and nobody insists.
 func needPostgres(t *testing.T) (postgres.Binaries, postgres.Owner) {
 	t.Helper()
-	b, err := postgres.Find("")
+	b, err := postgres.Find(os.Getenv("MAINSTAY_PG_BIN"))
 	if err != nil && os.Getenv("MAINSTAY_NEED_PG") == "" {
 		t.Skip(err)
 	}

@@ -22,6 +22,7 @@ import (
 func main() {
 	work := flag.String("work", "", "folder with the programs mainstay and feedserver; all that the demo makes lies below it")
 	parent := flag.Int("parent", 0, "process with which the demo ends, too; 0 for none")
+	binaries := flag.String("binaries", "", "folder of PostgreSQL's programs; empty for the newest in the usual places")
 	tour := flag.Bool("tour", false, "go through crash, switchover and losses, then end")
 	reaping := flag.Bool("reap", false, "end and remove what is below -work once standard input ends (internal)")
 	flag.Parse()
@@ -32,14 +33,14 @@ func main() {
 		}
 		return
 	}
-	os.Exit(run(*work, *parent, *tour))
+	os.Exit(run(*work, *binaries, *parent, *tour))
 }
 
 // interrupted is the exit status after Ctrl-C, as a shell has it.
 const interrupted = 130
 
 // run returns the exit status. After another one than 0 and interrupted the logs are kept.
-func run(work string, parent int, tour bool) int {
+func run(work, binaries string, parent int, tour bool) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	orphaned := follow(parent, stop)
@@ -48,7 +49,7 @@ func run(work string, parent int, tour bool) int {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		return 1
 	}
-	d := &demo{work: work, out: os.Stdout}
+	d := &demo{work: work, binaries: binaries, out: os.Stdout}
 	err = d.run(ctx, tour)
 	wanted := ctx.Err() != nil && !errors.Is(err, errVerdict) // Ctrl-C is how the demo ends
 	if d.stand != nil {
@@ -89,7 +90,8 @@ func follow(pid int, stop func()) (orphaned func() bool) {
 }
 
 type demo struct {
-	work   string
+	work, binaries string
+
 	out    *os.File
 	stand  *stand.Stand
 	ledger *load.Ledger
@@ -105,7 +107,7 @@ const (
 
 func (d *demo) run(ctx context.Context, tour bool) error {
 	var err error
-	o := stand.Options{Dir: d.path("platform"), Binary: d.path("mainstay"), Log: d.out,
+	o := stand.Options{Dir: d.path("platform"), Binary: d.path("mainstay"), Binaries: d.binaries, Log: d.out,
 		Settings: []string{"durability: {acks: 1, from: other-site, when-short: degrade}"},
 		Apps:     &stand.Apps{Server: d.path("feedserver"), Settings: []string{`verify: "http://{address}/verify"`}}}
 	if d.stand, err = stand.New(o); err != nil {

@@ -17,7 +17,9 @@ import (
 
 // TestAdopt takes over a PostgreSQL that a user made and runs: without a restart, and without a change of the user's files.
 // A third, empty host becomes a replica. Then everything works as on a cluster of our own.
-func TestAdopt(t *testing.T) {
+func TestAdopt(t *testing.T) { adopt(t, "") }
+
+func adopt(t *testing.T, binaries string) {
 	dir := folder(t)
 	own := map[string]stand.Own{"feed-w1": {Agent: "{" + ownReplication(dir) + "}"}}
 	for _, m := range []string{"feed-e1", "feed-e2"} {
@@ -25,7 +27,7 @@ func TestAdopt(t *testing.T) {
 		o.Agent = ownAgent(dir, o, true)
 		own[m] = o
 	}
-	tr := build(t, stand.Options{Dir: dir, Own: own})
+	tr := build(t, stand.Options{Dir: dir, Own: own, Binaries: binaries})
 	a := &adoption{ownUser: newOwnUser(t, tr)}
 	a.initdb(t, "feed-e1", ownRules, nil, "-k")
 	a.start(t, "feed-e1")

@@ -89,6 +89,9 @@ func build(t *testing.T, o stand.Options) *trial {
 	if o.Binary == "" {
 		o.Binary = binary
 	}
+	if o.Binaries == "" {
+		o.Binaries = os.Getenv("MAINSTAY_PG_BIN")
+	}
 	if o.Subnet == 0 {
 		o.Subnet = int(subnets.Add(1))
 	}

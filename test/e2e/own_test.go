@@ -42,7 +42,7 @@ func ownReplication(dir string) string {
 
 func newOwnUser(t *testing.T, tr *trial) *ownUser {
 	t.Helper()
-	b, err := postgres.Find("")
+	b, err := postgres.Find(tr.Binaries)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,8 +19,10 @@ import (
 
 // TestQuarantine: a primary dies with commits that nobody else has. When it is back, what its rewind left out is counted
 // and kept (S9); an operator finds it, sees the commits in it, and drops it.
-func TestQuarantine(t *testing.T) {
-	tr := begin(t, stand.Options{Members: 2})
+func TestQuarantine(t *testing.T) { quarantine(t, "") }
+
+func quarantine(t *testing.T, binaries string) {
+	tr := begin(t, stand.Options{Members: 2, Binaries: binaries})
 	p := tr.primary(t)
 	const lost = 7
 	tr.loseCommits(t, p, lost)
@@ -79,7 +81,7 @@ func (tr *trial) loseCommits(t *testing.T, primary string, n int) {
 	}
 	tr.check(t, stand.Signal(syscall.SIGSTOP, senders...))
 	for i := range n {
-		_, err := tr.SQL(tr.ctx, primary, "postgres", "CREATE TABLE only_here_"+strconv.Itoa(i)+" AS SELECT generate_series(1, 100) AS id")
+		_, err := tr.SQL(tr.ctx, primary, "postgres", "SET synchronous_commit = local; CREATE TABLE only_here_"+strconv.Itoa(i)+" AS SELECT generate_series(1, 100) AS id")
 		tr.check(t, err)
 	}
 }

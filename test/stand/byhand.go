@@ -6,18 +6,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"mainstay/controller/postgres"
 )
 
 // StartPostgres starts a member's PostgreSQL by pg_ctl, with the command line that its agent would use, as somebody might who
 // copied it from the list of processes. It returns once it accepts connections. Only for root, on a Network.
 func (s *Stand) StartPostgres(ctx context.Context, member string) error {
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/pg_ctl")
-	if err != nil || len(found) == 0 {
-		return fmt.Errorf("there is no /usr/lib/postgresql/*/bin/pg_ctl: %w", err)
+	found, err := postgres.Find(s.Binaries)
+	if err != nil {
+		return err
 	}
 	h := s.Host(member)
 	own := filepath.Join(s.path("agent-"+h.Name), "members", member)
-	cmd := s.Network.Command(h.Name, "runuser", "-u", Owner(), "--", found[len(found)-1], "start", "-w", "-D", s.Data(member), "-l", filepath.Join(own, "postgresql.log"),
+	cmd := s.Network.Command(h.Name, "runuser", "-u", Owner(), "--", filepath.Join(found.Dir, "pg_ctl"), "start", "-w", "-D", s.Data(member), "-l", filepath.Join(own, "postgresql.log"),
 		"-o", "-c config_file="+filepath.Join(own, "conf", "postgresql.conf"))
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -92,6 +92,10 @@ func (s *Stand) agentFile(h Host) string {
 	for _, a := range s.ControllerAddresses() {
 		quoted = append(quoted, `"`+a+`"`)
 	}
+	binaries := ""
+	if s.Binaries != "" {
+		binaries = "  binaries: " + s.Binaries + "\n"
+	}
 	text := fmt.Sprintf(`host: %s
 controllers: [%s]
 listen: %s
@@ -101,8 +105,8 @@ tls: {ca: ../pki/ca.crt, cert: ../pki/agent-%s.crt, key: ../pki/agent-%s.key}
 postgres:
   user: %s
   tls: {ca: ../pki/ca.crt, cert: ../pki/postgres-%s.crt, key: ../pki/postgres-%s.key}
-log: {level: info}
-`, h.Name, strings.Join(quoted, ", "), net.JoinHostPort(h.Address, "7201"), net.JoinHostPort(h.Address, "8008"), s.path("agent-"+h.Name), h.Name, h.Name, Owner(), h.Name, h.Name)
+%slog: {level: info}
+`, h.Name, strings.Join(quoted, ", "), net.JoinHostPort(h.Address, "7201"), net.JoinHostPort(h.Address, "8008"), s.path("agent-"+h.Name), h.Name, h.Name, Owner(), h.Name, h.Name, binaries)
 	if own := s.Own[h.Member].Agent; own != "" {
 		text += "members:\n  " + h.Member + ": " + own + "\n"
 	}

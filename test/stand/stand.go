@@ -39,6 +39,7 @@ type Options struct {
 	Dir      string // made if it does not exist; removed by Close unless Keep
 	Keep     bool
 	Binary   string // the mainstay program; it is copied into Dir
+	Binaries string // folder of PostgreSQL's programs, which the agents' files name; "" for the newest in the usual places
 	Platform string // body of the platform file below `hosts:`, "" for the default cluster feed
 	Subnet   int    // 1 to 254: addresses are 127.77.N.x; 0 picks a free one
 	Log      io.Writer
