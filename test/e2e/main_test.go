@@ -1,5 +1,8 @@
 // Package e2e runs the whole of Mainstay on real PostgreSQL: real controllers, agents and guards, killed for real, while
 // clients write and keep a ledger of what was acknowledged.
+//
+// A test that does not depend on how fast the machine is may share it: those marked parallel run after the others, two at a time on
+// two CPUs, each on a platform of its own. What freezes, floods or cuts, and what measures, has the machine to itself.
 package e2e
 
 import (

@@ -32,12 +32,14 @@ func versions(t *testing.T) map[string]string {
 
 // TestVersions: what depends on PostgreSQL's version most, on each that MAINSTAY_PG_BINS names. All other tests run on one.
 func TestVersions(t *testing.T) {
+	t.Parallel()
 	for name, dir := range versions(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Run("failover and rewind", func(t *testing.T) { failedOverAndRewound(t, dir) })
-			t.Run("quarantine", func(t *testing.T) { quarantine(t, dir) })
-			t.Run("adoption", func(t *testing.T) { adopt(t, dir) })
-		})
+		for what, do := range map[string]func(*testing.T, string){"failover and rewind": failedOverAndRewound, "quarantine": quarantine, "adoption": adopt} {
+			t.Run(name+" "+what, func(t *testing.T) {
+				t.Parallel()
+				do(t, dir)
+			})
+		}
 	}
 }
 
@@ -59,10 +61,12 @@ func failedOverAndRewound(t *testing.T, binaries string) {
 
 // TestTour is the demo's tour, as its script runs it: on the version that everything else runs on, and on each other one.
 func TestTour(t *testing.T) {
+	t.Parallel()
 	all := versions(t)
 	all["the usual"] = os.Getenv("MAINSTAY_PG_BIN")
 	for name, dir := range all {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), testLimit)
 			defer cancel()
 			args := []string{"--tour"}
