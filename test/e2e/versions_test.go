@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,6 +42,25 @@ func TestVersions(t *testing.T) {
 			})
 		}
 	}
+	if name := newest(t); name != "" {
+		t.Run(name+" failover slots", func(t *testing.T) {
+			t.Parallel()
+			subscribed(t, versions(t)[name])
+		})
+	}
+}
+
+// newest is the highest of the versions that have failover slots, "" for none.
+func newest(t *testing.T) (name string) {
+	t.Helper()
+	most := 16
+	for v := range versions(t) {
+		before, _, _ := strings.Cut(v, ".")
+		if major, err := strconv.Atoi(before); err == nil && major > most {
+			name, most = v, major
+		}
+	}
+	return name
 }
 
 // failedOverAndRewound: a crash of the primary, then the loss of one that has commits that nobody waited for.
