@@ -108,7 +108,8 @@ func (l *look) notRunning(seen map[string]*health.Member, names []string) string
 		case r.Process == health.ProcessRunning:
 			parts = append(parts, n+" runs as a standby, but no member runs as primary; start the primary")
 		default:
-			parts = append(parts, n+" has data but does not run; start its PostgreSQL as it ran before, or empty the directory")
+			parts = append(parts, n+" has data but does not run, so that its settings, roles and pg_hba.conf cannot be asked for; "+
+				"start its PostgreSQL as it ran before, or empty the directory")
 		}
 	}
 	return strings.Join(parts, "; ")

@@ -45,19 +45,19 @@ type Facts struct {
 	Fsync               bool   `json:"fsync"`
 	AlterSystemOff      string `json:"alter_system_off"` // where allow_alter_system is turned off; "" where it is not
 
-	RoleReplicates bool     `json:"role_replicates"` // the replication user exists, may log in and replicate
-	RoleRewinds    bool     `json:"role_rewinds"`    // and call the functions that pg_rewind needs, if it exists
-	HBAReplication bool     `json:"hba_replication"` // a network line lets it replicate
-	HBADatabase    bool     `json:"hba_database"`    // and connect to postgres, for pg_rewind
-	HBAErrors      []string `json:"hba_errors"`
+	RoleReplicates bool   `json:"role_replicates"` // the replication user exists, may log in and replicate
+	RoleRewinds    bool   `json:"role_rewinds"`    // and call the functions that pg_rewind needs, if it exists
+	Access         access `json:"access"`
 }
 
 const factsSQL = `
-WITH h AS MATERIALIZED (
+WITH RECURSIVE belongs (role) AS (
+	SELECT oid FROM pg_roles WHERE rolname = $1::text
+	UNION SELECT m.roleid FROM pg_auth_members m JOIN belongs b ON m.member = b.role
+), h AS MATERIALIZED (
 	SELECT * FROM pg_hba_file_rules
-), m AS MATERIALIZED (
-	SELECT database FROM h WHERE error IS NULL AND type IN ('host', 'hostssl', 'hostnossl', 'hostgssenc', 'hostnogssenc')
-	AND user_name && ARRAY['all', $1::text] AND auth_method <> 'reject'
+), words AS MATERIALIZED (
+	SELECT DISTINCT w FROM h, unnest(database || user_name) AS w WHERE error IS NULL AND w LIKE '/%' AND current_setting('server_version_num')::int >= 160000
 )
 SELECT json_build_object(
 	'system_id', (SELECT system_identifier::text FROM pg_control_system()),
@@ -78,9 +78,10 @@ SELECT json_build_object(
 	'role_replicates', EXISTS (SELECT FROM pg_roles WHERE rolname = $1::text AND rolcanlogin AND (rolreplication OR rolsuper)),
 	'role_rewinds', coalesce((SELECT bool_and(has_function_privilege(r.oid, 'pg_catalog.' || f, 'EXECUTE'))
 		FROM pg_roles r, unnest($2::text[]) AS f WHERE r.rolname = $1::text), true),
-	'hba_replication', EXISTS (SELECT FROM m WHERE 'replication' = ANY (database)),
-	'hba_database', EXISTS (SELECT FROM m WHERE database && ARRAY['all', 'postgres']),
-	'hba_errors', coalesce((SELECT json_agg('line ' || line_number || ': ' || error) FROM h WHERE error IS NOT NULL), '[]'))`
+	'access', json_build_object('tls', current_setting('ssl') = 'on',
+		'rules', (SELECT json_agg(h) FROM h), 'groups', (SELECT json_agg(rolname) FROM pg_roles JOIN belongs ON oid = role),
+		'regexes', (SELECT json_object_agg(w, (SELECT json_agg(n) FROM unnest(ARRAY[$1::text, 'postgres']) AS n
+			WHERE n COLLATE "C" ~ substr(w, 2))) FROM words)))`
 
 // AdoptChecks looks whether the running instance can be adopted. An empty list of refusals says yes.
 func (i *Instance) AdoptChecks(ctx context.Context) (refusals []Refusal, f Facts, err error) {
@@ -97,6 +98,9 @@ func (i *Instance) AdoptChecks(ctx context.Context) (refusals []Refusal, f Facts
 	}
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return nil, Facts{}, fmt.Errorf("the server's answer: %w", err)
+	}
+	if err := f.Access.complete(f.HBAFile, i.Owner.readFile); err != nil {
+		return nil, Facts{}, err
 	}
 	if sameFile(f.ConfigFile, i.mainFile()) { // an agent that lost its state finds it running on our files
 		if f.ConfigFile, err = i.included(); err != nil {
@@ -146,23 +150,49 @@ func NoAlterSystem(place string) string {
 
 func (i *Instance) refuseAccess(f Facts) []Refusal {
 	user := i.replicationUser()
-	line := func(database string) string {
-		return fmt.Sprintf("add to %s, and reload: hostssl %s %s all scram-sha-256", f.HBAFile, database, user)
-	}
 	rows := []refusal{
 		{i.Replication.User == "" && i.TLS.Cert == "", "no replication account is configured", "set members." + i.Member + ".replication.user and .passfile in the agent's file"},
 		{!f.RoleReplicates, "role " + user + " does not exist, or may not log in and replicate", "CREATE ROLE " + quoteIdent(user) + " LOGIN REPLICATION, and put its password into the passfile"},
 		{!f.RoleRewinds, "role " + user + " may not call the functions that pg_rewind needs", i.grants(user)},
-		{!f.HBAReplication, "pg_hba.conf lets " + user + " replicate from nowhere", line("replication")},
-		{!f.HBADatabase, "pg_hba.conf lets " + user + " into no database, which pg_rewind needs", line("postgres")},
 	}
 	if why := i.passfileWrong(); why != "" {
 		rows = append(rows, refusal{true, why, "it must hold the password of " + user + " in libpq's form, belong to " + i.Owner.Name + " and have mode 0600"})
 	}
-	for _, e := range f.HBAErrors {
-		rows = append(rows, refusal{true, f.HBAFile + " has an error: " + e, "correct it and reload"})
+	for _, r := range f.Access.Rules {
+		rows = append(rows, refusal{r.Error != "", fmt.Sprintf("%s has an error: line %d: %s", r.File, r.Line, r.Error), "correct it and reload"})
 	}
-	return collect(rows)
+	return collect(append(rows,
+		i.shutOut(f, "pg_hba.conf lets "+user+" replicate from nowhere", ""),
+		i.shutOut(f, "pg_hba.conf lets "+user+" into no database, which pg_rewind needs", "postgres")))
+}
+
+// shutOut says why the rules let our account in from no other host ("" is replication), and the line to add.
+func (i *Instance) shutOut(f Facts, what, database string) refusal {
+	user, ways := i.replicationUser(), i.waysIn(f)
+	ok, by := f.Access.admits(user, database, i.Listen, ways)
+	kind := "host"
+	if ways[0] {
+		kind = "hostssl"
+	}
+	line := fmt.Sprintf("%s %s %s all scram-sha-256", kind, cmp.Or(database, "replication"), quoteHBA(user))
+	if by != nil {
+		return refusal{!ok, fmt.Sprintf("%s: %s shuts it out", what, by), fmt.Sprintf("add to %s before line %d, and reload: %s", by.File, by.Line, line)}
+	}
+	return refusal{!ok, what + ": " + cmp.Or(f.Access.short(user, database, ways), "no line is for it"),
+		fmt.Sprintf("add to %s, and reload: %s", f.HBAFile, line)}
+}
+
+// waysIn are the ways in which libpq, with our connection strings, tries to get in: with TLS (true) where the server has it, or will
+// have it once we start it, and without where nothing says who signs its certificate.
+func (i *Instance) waysIn(f Facts) (ways []bool) {
+	verified := i.ReplicationTLS.CA != "" || i.ReplicationTLS == (TLSFiles{}) && i.TLS.CA != ""
+	if f.Access.TLS || verified || i.TLS.Cert != "" {
+		ways = append(ways, true)
+	}
+	if !verified {
+		ways = append(ways, false)
+	}
+	return ways
 }
 
 // grants is what lets a role that is no superuser serve as pg_rewind's.
