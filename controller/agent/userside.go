@@ -65,7 +65,7 @@ func (a *Agent) notices(member string) func(string) {
 	return func(text string) { a.log.Info(text, zap.String("member", member)) }
 }
 
-// sayReplaced names, once at the adoption, what of the user's our settings replace.
+// sayReplaced names, once at the adoption, what of the user's our settings replace, and what would keep a rebuild from its work.
 func (m *minder) sayReplaced(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
 	s, err := settings(inst, goal, d)
 	if err != nil {
@@ -74,6 +74,9 @@ func (m *minder) sayReplaced(ctx context.Context, inst *postgres.Instance, goal 
 	lines, err := inst.Replaces(ctx, s)
 	if err == nil && len(lines) > 0 {
 		m.log.Info("settings of the user's that Mainstay replaces", zap.Strings("settings", lines))
+	}
+	if why := inst.Replaceable(); why != nil {
+		m.log.Warn("a rebuild of this member, should it need one, will be refused", zap.Error(why))
 	}
 	return err
 }

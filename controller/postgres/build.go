@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // DataPresentError is returned when a data directory is to be made where something already lies.
@@ -53,8 +55,8 @@ func (i *Instance) build(ctx context.Context, kind string, replace bool, fill fu
 	return i.beside(func() error { return i.Owner.rename(tmp, target) })
 }
 
-// target is where Data really lies: absent or empty, unless it will be replaced, and on the filesystem of its parent, so
-// that it can be renamed to.
+// target is where Data really lies: absent or empty, unless it will be replaced, and no mount point, so that it can be
+// renamed and renamed to.
 func (i *Instance) target(replace bool) (string, error) {
 	path, err := filepath.EvalSymlinks(i.Data)
 	if errors.Is(err, os.ErrNotExist) {
@@ -71,15 +73,33 @@ func (i *Instance) target(replace bool) (string, error) {
 	if len(entries) > 0 && !replace {
 		return "", &DataPresentError{path}
 	}
+	mounted, err := mountPoint(path)
+	if err == nil && mounted {
+		err = fmt.Errorf("%s is a mount point, and a new copy takes its place by a rename, which a mount point does not allow: "+
+			"stop its PostgreSQL, move what lies there into a directory below it, and name that as members.%s.data in the agent's file", path, i.Member)
+	}
+	return path, err
+}
+
+// Replaceable says why a rebuild could not put a copy in the place of the data; nil if it could.
+func (i *Instance) Replaceable() (err error) {
+	defer i.wrap("replace the data of", &err)
+	_, err = i.target(true)
+	return err
+}
+
+// mountPoint tells whether a directory is the root of a mount, a bind mount on its own file system too: it cannot be renamed.
+func mountPoint(path string) (bool, error) {
+	var s unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, path, 0, 0, &s); err != nil {
+		return false, &os.PathError{Op: "statx", Path: path, Err: err}
+	}
+	if s.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0 { // Linux 5.8 and later
+		return s.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
+	}
 	own, err1 := device(path)
 	parent, err2 := device(filepath.Dir(path))
-	if err := errors.Join(err1, err2); err != nil {
-		return "", err
-	}
-	if own != parent {
-		return "", fmt.Errorf("%s is a mount point; name a directory below it as the data directory", path)
-	}
-	return path, nil
+	return own != parent, errors.Join(err1, err2)
 }
 
 func device(path string) (uint64, error) {

@@ -206,7 +206,7 @@ func TestPlantedLinks(t *testing.T) {
 		{"a tablespace of a copy", in(spaceDir, "16384"), folder, func(t *testing.T, i *Instance) error {
 			here := must(i.places())
 			s := space{here.Links[0].Link, "/none"}.spot(here)
-			return errors.Join(i.try(&s), i.clearSpots([]spot{s}))
+			return errors.Join(i.try(t.Context(), &s), i.clearSpots([]spot{s}))
 		}},
 		{"the data", in(), folder, func(t *testing.T, i *Instance) error { return i.restoreSignal() }},
 		{"start.conf that is masked", conf("start.conf"), denied, func(t *testing.T, i *Instance) error {

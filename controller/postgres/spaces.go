@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"mainstay/controller/pgdial"
 )
@@ -97,12 +98,49 @@ func mapped(spots []spot) (args []string) {
 	return args
 }
 
-// userOf finds a running server, other than ours, whose data leads to a folder, by the working directories of processes: two clusters
-// of one host, or a primary and its replica there. Those in containers are seen as this host sees them.
-func (i *Instance) userOf(dir string) (data string, found bool) {
+// userBound is how long a search for a folder's user may take: a working directory may lie on a file system that hangs.
+const userBound = 5 * time.Second
+
+// searching is held by the one search there may be: one that hangs goes on until its file system answers, and gathers no others.
+var searching = make(chan struct{}, 1)
+
+// userOf finds a running server, other than ours, whose data leads to a folder; "" for none.
+func (i *Instance) userOf(ctx context.Context, dir string) (data string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, userBound)
+	defer cancel()
+	if data, err = await(ctx, searching, func() string { return i.foundUserOf(dir) }); err != nil {
+		err = fmt.Errorf("whether another server uses %s cannot be told, because the working directory of some process does not answer (%w): "+
+			"see which file system of this host hangs; it is tried again", dir, err)
+	}
+	return data, err
+}
+
+// await waits for f, which nothing can end, no longer than ctx allows. f holds the slot until it returns, awaited or not.
+func await(ctx context.Context, slot chan struct{}, f func() string) (string, error) {
+	select {
+	case slot <- struct{}{}:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	found := make(chan string, 1)
+	go func() {
+		defer func() { <-slot }()
+		found <- f()
+	}()
+	select {
+	case s := <-found:
+		return s, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// foundUserOf looks at the working directories of processes: two clusters of one host, or a primary and its replica there. Those in
+// containers are seen as this host sees them.
+func (i *Instance) foundUserOf(dir string) (data string) {
 	want, err := os.Stat(dir)
 	if err != nil {
-		return "", false
+		return ""
 	}
 	ours, _ := os.Stat(i.Data) // nil where it is not there
 	processes, _ := filepath.Glob("/proc/[0-9]*")
@@ -123,9 +161,9 @@ func (i *Instance) userOf(dir string) (data string, found bool) {
 			}
 			if at, err := os.Stat(p + "/root" + to); err == nil && os.SameFile(at, want) {
 				data, _ = os.Readlink(cwd)
-				return data, true
+				return data
 			}
 		}
 	}
-	return "", false
+	return ""
 }

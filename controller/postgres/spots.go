@@ -76,7 +76,7 @@ func (i *Instance) spots(ctx context.Context, from Source, here places) (all []s
 		all = append(all, s.spot(here))
 	}
 	for n := range all {
-		if err := i.try(&all[n]); err != nil {
+		if err := i.try(ctx, &all[n]); err != nil {
 			return nil, errors.Join(err, i.clearSpots(all))
 		}
 	}
@@ -84,7 +84,7 @@ func (i *Instance) spots(ctx context.Context, from Source, here places) (all []s
 }
 
 // try says why a folder could not take a part of a copy.
-func (i *Instance) try(s *spot) (err error) {
+func (i *Instance) try(ctx context.Context, s *spot) (err error) {
 	at := s.At
 	if at == "" {
 		at = s.Text
@@ -99,7 +99,7 @@ func (i *Instance) try(s *spot) (err error) {
 		return fmt.Errorf("%s, to which %s of the data directory must lead, lies in that itself, where no copy can have it: "+
 			"drop that tablespace, or make it elsewhere", at, s.Link)
 	}
-	if err := i.unused(*s); err != nil {
+	if err := i.unused(ctx, *s); err != nil {
 		return err
 	}
 	suffix := ourMark + "clone-" + i.Member
@@ -121,8 +121,12 @@ const mapByHand = "a member whose primary runs on the same host needs folders of
 	"--tablespace-mapping, later ones keep them"
 
 // unused refuses a folder that another server uses, or that holds what no data of this member leads to.
-func (i *Instance) unused(s spot) error {
-	if data, found := i.userOf(s.At); found {
+func (i *Instance) unused(ctx context.Context, s spot) error {
+	data, err := i.userOf(ctx, s.At)
+	if err != nil {
+		return err
+	}
+	if data != "" {
 		return fmt.Errorf("%s, where %s of the copy belongs, is in use by the server of %s; %s", s.At, s.Link, data, mapByHand)
 	}
 	names, err := i.contents(s.Link, s.At)
