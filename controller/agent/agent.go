@@ -75,8 +75,9 @@ type Agent struct {
 	relaySlots chan struct{} // one for each connection relayed for others
 	begun      time.Duration // when this process began
 
-	desk  desk         // of requests that look at the disk
-	drops chan removal // to dropLoop
+	desk    desk         // of requests that look at the disk
+	drops   chan removal // to dropLoop
+	rebuilt chan string  // to dropLoop: members that have answered for the first time since their start
 
 	apps      apps
 	strangers map[string]string // app servers that cannot be looked after, and why; under mu
@@ -157,7 +158,7 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 	return &Agent{
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
 		members: map[string]*minder{}, unfit: map[string]string{}, strangers: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
-		desk: make(desk, 2), drops: make(chan removal), strange: make(chan string, 16), news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), direct: boottime.Now(),
+		desk: make(desk, 2), drops: make(chan removal), rebuilt: make(chan string, 16), strange: make(chan string, 16), news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), direct: boottime.Now(),
 		beat: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), inStep: make(chan struct{}, 1), named: make(chan string, 1), wake: make(chan struct{}, 1),
 	}, nil
 }

@@ -121,6 +121,9 @@ func (m *minder) setAside(ctx context.Context, inst *postgres.Instance, goal pla
 	if err := m.count(ctx, inst, goal, seen, &p); err != nil {
 		p.Uncounted = err.Error()
 	}
+	if p.Uncounted == "" && p.Bytes == 0 {
+		p.End = provenEnd(ctx, inst, goal.SystemID)
+	}
 	if _, err := q.name(&p, data+"."+asideSuffix); err != nil {
 		return nil, err
 	}

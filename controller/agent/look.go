@@ -378,6 +378,10 @@ func (m *minder) answered(inst *postgres.Instance) {
 	if err := inst.OwnFilesWork(); err != nil {
 		m.log.Warn("files that were carried over are still kept", zap.Error(err))
 	}
+	select {
+	case m.agent.rebuilt <- m.name:
+	default: // what it has set aside is kept whole until its next start
+	}
 }
 
 // unstarted is what is known of starts that ended before PostgreSQL answered once.

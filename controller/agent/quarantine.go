@@ -21,7 +21,8 @@ import (
 const asideSuffix = "mainstay-aside-"
 
 // quarantine is where one member's repairs keep what they leave out (S9): a folder for each piece, with its record, which is
-// on disk before anything is discarded. Nothing in it is ever removed but by an operator's drop. What lies in a piece may be
+// on disk before anything is discarded. No WAL in it is ever removed but by an operator's drop, and other data only where nothing else
+// lacks it (reduce). What lies in a piece may be
 // PostgreSQL's user's, so no link in it is followed to the outside (os.Root).
 type quarantine struct {
 	dir   string

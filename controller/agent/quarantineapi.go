@@ -223,7 +223,8 @@ func (a *Agent) dropPiece(ctx context.Context, who identity.ID, r *http.Request)
 	}
 }
 
-// dropLoop removes dropped pieces, one at a time; at first those that an earlier run did not finish (S7).
+// dropLoop removes dropped pieces, and reduces those of members that have answered, one at a time; at first those that an earlier run
+// did not finish (S7).
 func (a *Agent) dropLoop(ctx context.Context) error {
 	for {
 		a.removeDropped(ctx)
@@ -232,11 +233,13 @@ func (a *Agent) dropLoop(ctx context.Context) error {
 			return nil
 		case job := <-a.drops:
 			job.done <- a.removePiece(ctx, job.from, job.piece)
+		case member := <-a.rebuilt:
+			a.reduce(ctx, member)
 		}
 	}
 }
 
-// removeDropped removes what is marked as dropped.
+// removeDropped removes what is marked as dropped, and what is left of a reduction.
 func (a *Agent) removeDropped(ctx context.Context) {
 	dirs, _ := filepath.Glob(a.quarantineOf("*").dir) // the pattern is ours
 	for _, dir := range dirs {
@@ -248,6 +251,8 @@ func (a *Agent) removeDropped(ctx context.Context) {
 		for _, p := range all {
 			if p.Dropped != nil && ctx.Err() == nil {
 				_ = a.removePiece(ctx, q, p) // it is in the log, and tried again
+			} else if p.Reduced != nil && !p.Reduced.Done && p.Problem == "" && ctx.Err() == nil {
+				a.finishReduced(ctx, q, p)
 			}
 		}
 	}

@@ -116,7 +116,8 @@ func TestFromAnywhere(t *testing.T) {
 	}{
 		{"10.0.1.11", []bool{true, false}, true, "", []string{"host replication repl 10.0.2.21/32 md5"}},
 		{"10.0.1.11", []bool{false}, false, "", []string{"host all repl 10.0.2.21/32 md5"}},
-		{"10.0.1.11", []bool{false}, false, "line 1 (host replication all 127.0.0.1/32 md5) lets it in, but only from this host", []string{"host replication all 127.0.0.1/32 md5", "host replication all ::1/128 md5"}},
+		{"10.0.1.11", []bool{false}, false, "line 1 (host replication all 127.0.0.1/32 md5) lets it in, but only from this host",
+			[]string{"host replication all 127.0.0.1/32 md5", "host replication all ::1/128 md5"}},
 		{"10.0.1.11", []bool{false}, false, "only from this host", []string{"host replication all samehost md5"}},
 		{"10.0.1.11", []bool{false}, false, "only from this host", []string{"host replication all localhost md5"}},
 		{"10.0.1.11", []bool{false}, false, "addresses of another kind", []string{"host replication all fd00::/8 md5"}},
@@ -144,7 +145,10 @@ func TestFromAnywhere(t *testing.T) {
 		{"10.0.1.11", []bool{false}, true, "", []string{"host replication all db-e1.example.com reject", "host replication repl .example.com md5"}},
 		{"10.0.1.11", []bool{false}, true, "", []string{"host replication other all reject", "host replication repl all md5"}},
 	} {
-		a := access{Rules: rules(t, c.lines...), own: []netip.Prefix{netip.MustParsePrefix("10.0.1.11/24"), netip.MustParsePrefix("127.0.0.1/8"), netip.MustParsePrefix("10.0.9.9/32")}}
+		a := access{Rules: rules(t, c.lines...)}
+		for _, p := range []string{"10.0.1.11/24", "127.0.0.1/8", "10.0.9.9/32"} {
+			a.own = append(a.own, netip.MustParsePrefix(p))
+		}
 		ok, by := a.admits("repl", "", c.listen, c.ways)
 		says := ""
 		switch {
@@ -175,7 +179,7 @@ func TestQuotedWords(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.text, got, c.want)
 		}
 	}
-	a := access{Rules: []hbaRule{{File: "hba", Line: 1, Type: "host", Databases: []string{"replication"}, Users: []string{"all", "+staff"}, Address: "all", Method: "md5"}}, Groups: []string{"staff"}}
+	a := access{Rules: rules(t, "host replication all,+staff all md5"), Groups: []string{"staff"}}
 	for text, in := range map[string]bool{
 		`host replication all,+staff all md5`: true, `host "replication" all,+staff all md5`: false, `host replication "all",+staff all md5`: true,
 		`host replication "all","+staff" all md5`: false,
@@ -214,7 +218,7 @@ func TestRulesOfAServer(t *testing.T) {
 		return strings.Join(all, "\n")
 	}
 	check(t, i.Owner.makeDir(filepath.Join(i.Data, "rules"), 0o700))
-	rest := "\nhost all,replication all all reject"
+	shut, rest := filepath.Join(i.Data, "shut.conf"), "\nhost all,replication all all reject"
 	for _, c := range []struct {
 		text   string
 		modern bool // needs PostgreSQL 16
@@ -230,18 +234,20 @@ func TestRulesOfAServer(t *testing.T) {
 			"replicate from nowhere: " + hba + " line 3 (host all,replication all all reject) shuts it out; add to " + hba + " before line 3, and reload",
 			`hostssl postgres "Repl 1" all`}},
 		{"hostssl replication,postgres all all scram-sha-256" + rest, false, nil},
-		{"host all,replication all 127.0.0.1/32 scram-sha-256", false, []string{hba + " line 2 (host all,replication all 127.0.0.1/32 scram-sha-256) lets it in, but only from this host"}},
+		{"host all,replication all 127.0.0.1/32 scram-sha-256", false, []string{
+			hba + " line 2 (host all,replication all 127.0.0.1/32 scram-sha-256) lets it in, but only from this host"}},
 		{`host replication,/^post "/^Repl [0-9]$" all scram-sha-256` + rest, true, nil},
 		{`host replication,postgres /repl all scram-sha-256` + rest, true, []string{"line 3"}},
 		{"include_if_exists none.conf\ninclude_dir rules" + rest, true, nil},
 		{"include none.conf", true, []string{hba + " has an error: line 2: could not open file"}},
-		{"include shut.conf\ninclude_dir rules", true, []string{filepath.Join(i.Data, "shut.conf") + " line 2 (host all,replication +inner_ all reject) shuts it out; add to " + filepath.Join(i.Data, "shut.conf") + " before line 2"}},
+		{"include shut.conf\ninclude_dir rules", true, []string{
+			shut + " line 2 (host all,replication +inner_ all reject) shuts it out; add to " + shut + " before line 2"}},
 	} {
 		if c.modern && !modern {
 			continue
 		}
 		write(filepath.Join(i.Data, "names"), "replication postgres\n")
-		write(filepath.Join(i.Data, "shut.conf"), "# all\nhost all,replication +inner_ all reject\n")
+		write(shut, "# all\nhost all,replication +inner_ all reject\n")
 		write(filepath.Join(i.Data, "rules", "ours.conf"), "host replication,all /^Repl all scram-sha-256\n")
 		said := look(c.text)
 		if len(c.says) == 0 && said != "" {
@@ -269,7 +275,8 @@ func TestRulesDecideAsTheServerDoes(t *testing.T) {
 	texts := []string{
 		"host replication,postgres +staff 127.0.0.1/32 trust", "host replication repl 127.0.0.1/32 trust", "host postgres repl samehost trust",
 		"hostnossl all,replication all 127.0.0.0/8 reject\nhostssl all,replication all 127.0.0.0/8 trust", "host all,replication +repl localhost trust",
-		"host samerole,sameuser repl all trust", `host "postgres",replication "+staff" all trust`, "host all,replication all 127.0.0.1/32 reject\nhost all,replication all all trust",
+		"host samerole,sameuser repl all trust", `host "postgres",replication "+staff" all trust`,
+		"host all,replication all 127.0.0.1/32 reject\nhost all,replication all all trust",
 	}
 	if i.Binaries.Major >= 16 {
 		texts = append(texts, "host /^POST|^repl,replication /^re.l$ all trust", "host /gre,replication /^e all trust")

@@ -22,7 +22,7 @@ type Piece struct {
 	Cluster string         `json:"cluster"`
 	Member  string         `json:"member"`
 	When    string         `json:"when"`  // RFC 3339, wall clock: for people
-	How     string         `json:"how"`   // Rewound: the WAL is kept; Rebuilt: the whole data directory
+	How     string         `json:"how"`   // Rewound: the WAL is kept; Rebuilt: the whole data directory, unless Reduced
 	Was     string         `json:"was"`   // what the data was last: primary or standby
 	Epoch   platform.Epoch `json:"epoch"` // whose history does not contain it
 	// Incarnation is the name of the data left out, Successor that of the data in its place.
@@ -40,7 +40,11 @@ type Piece struct {
 	Place        string       `json:"place"`           // folder of what is kept
 	Parts        []Part       `json:"parts,omitempty"` // what lies outside of Place
 	Size         int64        `json:"size"`            // bytes it takes on disk, parts included
-	Dropped      *Drop        `json:"dropped,omitempty"`
+	// End is where the WAL of a standby's data ended that was set aside whole, nil where that is not proven, or the data may have
+	// more that nothing else has. Once its successor has that WAL too, the data is reduced.
+	End     *End     `json:"end,omitempty"`
+	Reduced *Reduced `json:"reduced,omitempty"`
+	Dropped *Drop    `json:"dropped,omitempty"`
 	// Problem is what is wrong with the piece, such as files that are gone. It is found out at each look, never kept.
 	Problem string `json:"problem,omitempty"`
 }
@@ -50,6 +54,20 @@ type Part struct {
 	Link  string `json:"link"`  // in the data directory; it leads to Place now
 	From  string `json:"from"`  // where it led, and where its successor's lies
 	Place string `json:"place"` // folder of what is kept
+}
+
+// End is the end of WAL, with the ancestry of its timeline.
+type End struct {
+	Timeline platform.Timeline `json:"timeline"`
+	LSN      platform.LSN      `json:"lsn"`
+	History  platform.History  `json:"history,omitempty"`
+}
+
+// Reduced tells that of data without a transaction that its successor lacks only WAL, control file and small files are kept.
+type Reduced struct {
+	Why  string `json:"why"`
+	When string `json:"when"` // RFC 3339
+	Done bool   `json:"done"` // the rest is gone; else the agent is at it
 }
 
 // Drop is an operator's word that a piece may be destroyed.

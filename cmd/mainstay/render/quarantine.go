@@ -41,7 +41,7 @@ func Pieces(q Quarantine, o Options) string {
 		return "nothing is kept in quarantine\n" + silent.String()
 	}
 	return o.table("", []string{"ID", "MEMBER", "WHEN", "HOW", "TIMELINE", "FROM..TO", "WAL", "TRANSACTIONS", "SIZE", "PLACE"}, rows) +
-		fmt.Sprintf("\n%s, %s on disk; nothing of it goes by itself: mainstay member quarantine show ID, drop ID\n", count(len(rows), "piece"), Bytes(size)) + silent.String()
+		fmt.Sprintf("\n%s, %s on disk; no commit in it goes by itself: mainstay member quarantine show ID, drop ID\n", count(len(rows), "piece"), Bytes(size)) + silent.String()
 }
 
 func pieceRow(p wire.Piece, host string) row {
@@ -59,6 +59,12 @@ func pieceRow(p wire.Piece, host string) row {
 func flaws(p wire.Piece) (below []cell) {
 	if p.Uncounted != "" {
 		below = append(below, cell{"not counted: " + p.Uncounted, yellow})
+	}
+	switch {
+	case p.Reduced != nil && p.Reduced.Done:
+		below = append(below, cell{"reduced at " + p.Reduced.When + " to its WAL, control file and small files: " + p.Reduced.Why, dim})
+	case p.Reduced != nil:
+		below = append(below, cell{"is being reduced to its WAL, control file and small files: " + p.Reduced.Why, dim})
 	}
 	if p.Dropped != nil {
 		below = append(below, cell{fmt.Sprintf("dropped by %s at %s (%s), and not gone yet", p.Dropped.By, p.Dropped.When, p.Dropped.Reason), yellow})

@@ -1,0 +1,142 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+	"mainstay/controller/wire"
+)
+
+// Data that a rebuild has set aside is kept whole, for it may hold what nothing else has. Where the opposite is proven it is reduced
+// to its WAL, its control file and small files, so that it does not take the room of a piece that matters. Three things prove it
+// together: the data was a standby's last, so that it wrote nothing of its own; its control file and its WAL are sound and say where
+// that ends; and the member that was made in its place has answered, with a history that contains that position.
+
+// provenEnd is where the WAL of stopped data ends that is a standby's; nil where anything about it is in doubt.
+func provenEnd(ctx context.Context, inst *postgres.Instance, systemID string) *wire.End {
+	data, err := inst.InspectData(ctx)
+	c := data.Control
+	if err != nil || data.State != postgres.DataPresent || data.Rewinding || !strings.Contains(c.State, "recovery") || c.BackupEndNeeded ||
+		systemID == "" || c.SystemID != systemID {
+		return nil
+	}
+	end, err := inst.EndOfWAL(ctx)
+	if err != nil || !end.Known {
+		return nil
+	}
+	history, err := inst.ReadHistory(ctx, end.Timeline)
+	if err != nil {
+		return nil
+	}
+	return &wire.End{Timeline: end.Timeline, LSN: end.LSN, History: history}
+}
+
+// contains tells whether a server that is at a position of a timeline, with that history, has all WAL up to an end: on the same
+// timelines, which forked at the same places.
+func contains(history platform.History, timeline platform.Timeline, at platform.LSN, end wire.End) bool {
+	last := slices.IndexFunc(history, func(f platform.Fork) bool { return f.Timeline == end.Timeline })
+	switch {
+	case end.LSN > at:
+		return false
+	case end.Timeline == timeline:
+		last = len(history)
+	case last < 0 || end.LSN > history[last].End:
+		return false
+	}
+	return slices.Equal(history[:last], end.History)
+}
+
+// reduceBound is how long the questions to a successor may take.
+const reduceBound = 10 * time.Second
+
+// reduce marks what a member's successor has shown to be needless, once that has answered, and removes it.
+func (a *Agent) reduce(ctx context.Context, member string) {
+	q := a.quarantineOf(member)
+	all, err := q.list()
+	all = slices.DeleteFunc(all, func(p wire.Piece) bool { return !reducible(p) })
+	inst := a.instanceOf(member)
+	if err != nil || len(all) == 0 || inst == nil {
+		return // removeDropped tells of a quarantine that cannot be read
+	}
+	asked, cancel := context.WithTimeout(ctx, reduceBound)
+	defer cancel()
+	s, err := inst.Status(asked)
+	if err != nil || !s.InRecovery {
+		return // they are kept whole until its next start
+	}
+	history, err := inst.ReadHistory(asked, s.Timeline)
+	if err != nil {
+		a.log.Warn("data that was set aside is kept whole", zap.String("member", member), zap.Error(err))
+		return
+	}
+	for _, p := range all {
+		if s.SystemID != p.SystemID || !contains(history, s.Timeline, s.Replay, *p.End) {
+			continue
+		}
+		p.Reduced = &wire.Reduced{When: time.Now().UTC().Format(time.RFC3339),
+			Why: fmt.Sprintf("it was a standby's, whose WAL ended at %s of timeline %d, and the data in its place has replayed up to %s of timeline %d: "+
+				"it held no transaction that this lacks", p.End.LSN, p.End.Timeline, s.Replay, s.Timeline)}
+		if err := q.record(p); err != nil {
+			a.log.Error("data that was set aside is kept whole", zap.String("id", p.ID), zap.Error(err))
+			continue
+		}
+		a.finishReduced(ctx, q, p)
+	}
+}
+
+// reducible: it may be reduced, and is not yet.
+func reducible(p wire.Piece) bool {
+	nothing := p.Uncounted == "" && p.Bytes == 0 && p.Transactions == 0
+	return p.How == wire.Rebuilt && p.End != nil && nothing && p.Reduced == nil && p.Dropped == nil && p.Problem == ""
+}
+
+// finishReduced removes what a piece is reduced by, also where an earlier run of the agent did not come to its end (S7).
+func (a *Agent) finishReduced(ctx context.Context, q quarantine, p wire.Piece) {
+	size, err := q.trim(ctx, p)
+	if err == nil {
+		p.Parts = slices.DeleteFunc(p.Parts, spaceOf)
+		p.Reduced.Done, p.Size, size = true, size, p.Size-size
+		err = q.record(p)
+	}
+	if err != nil {
+		a.log.Error("data that was set aside is not reduced yet", zap.String("id", p.ID), zap.String("member", p.Member), zap.Error(err))
+		return
+	}
+	a.log.Info("data that was set aside is reduced to its WAL", zap.String("id", p.ID), zap.String("member", p.Member),
+		zap.String("why", p.Reduced.Why), zap.Int64("freed", size))
+}
+
+// spaceOf tells whether a part is a tablespace, not the folder of WAL.
+func spaceOf(part wire.Part) bool { return part.Link != "pg_wal" }
+
+// trim removes the databases and tablespaces of data that was set aside, and returns the size of what is left.
+func (q quarantine) trim(ctx context.Context, p wire.Piece) (int64, error) {
+	if !strings.Contains(filepath.Base(p.Place), "."+asideSuffix) {
+		return 0, fmt.Errorf("the record of %s names %s, which is no data directory that was set aside; correct it", p.ID, p.Place)
+	}
+	spaces, rest := p, p
+	spaces.Parts = slices.DeleteFunc(slices.Clone(p.Parts), func(part wire.Part) bool { return !spaceOf(part) })
+	rest.Parts = slices.DeleteFunc(slices.Clone(p.Parts), spaceOf)
+	err := removeParts(ctx, spaces)
+	if err == nil {
+		err = errors.Join(removeTree(ctx, filepath.Join(p.Place, "base"), ""), removeTree(ctx, filepath.Join(p.Place, "global"), "pg_control"))
+	}
+	if err != nil {
+		return 0, err
+	}
+	size, err := sizeOf(ctx, p.Place)
+	for _, part := range rest.Parts {
+		more, wrong := sizeOf(ctx, part.Place)
+		size, err = size+more, errors.Join(err, wrong)
+	}
+	return size, err
+}
