@@ -5,18 +5,24 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
+
+	"mainstay/controller/platform"
 )
 
-// Fault says why a server that was started ended before it answered once.
+// Fault says why a server that was started has ended by itself.
 type Fault struct {
 	// Said is what it wrote to its log, the line that tells most; "" where it wrote nothing there.
 	Said string
-	// Data: its data may be at fault. Recovery had begun, or found nothing to begin with. Otherwise the server ended before that:
-	// for its address, a library, a setting, a permission, the memory of its host.
+	// Data: its data may be at fault. Recovery had begun, or found nothing to begin with. Otherwise the server ended for its address, a
+	// library, a setting, a permission, the disk or the memory of its host, or was ended by somebody.
 	Data bool
+	// At is the record at which its replay ended, where it names one.
+	At platform.LSN
 }
 
 // origin is how things stood before a start.
@@ -44,17 +50,42 @@ func (o Owner) stat(path string) (os.FileInfo, error) {
 	return f.Stat()
 }
 
-// Fault looks into a server that we started and that has ended.
-func (i *Instance) Fault(ctx context.Context, p *Process) (f Fault) {
-	f.Said = firstWords(i.Owner.tail(i.Log, p.origin.log, mostSaid))
+// Fault looks into a server that we started and that has ended before it answered once.
+func (i *Instance) Fault(ctx context.Context, p *Process) Fault {
+	all := complaints(i.Owner.tail(i.Log, p.origin.log, mostSaid))
+	said := first(all)
+	f := Fault{Said: said.text, At: said.redo}
+	if said.panic || said.inReplay() {
+		all = []complaint{said}
+	}
+	if !p.byItself() || i.hostAtFault(all) {
+		return f
+	}
 	if i.origin().control != p.origin.control {
 		f.Data = true
 		return f
 	}
+	// A server that finds no checkpoint to begin with says so by a PANIC; a standby waits for it instead, so it ends for something else.
 	_, err := i.EndOfWAL(ctx)
 	var none *NoWALError
-	f.Data = errors.As(err, &none) || errors.Is(err, ErrCorruptControl)
+	f.Data = errors.As(err, &none) && said.panic || errors.Is(err, ErrCorruptControl)
 	return f
+}
+
+// Crash looks into a server that we started, that has answered, and that has ended since.
+func (i *Instance) Crash(p *Process) Fault {
+	from := p.origin.log
+	if end := i.origin().log; end-from > mostSaid {
+		from = end - mostSaid
+	}
+	all := complaints(i.Owner.tail(i.Log, from, mostSaid))
+	said := last(all)
+	return Fault{Said: said.text, At: said.redo, Data: p.byItself() && !i.hostAtFault([]complaint{said})}
+}
+
+// byItself tells, after Done, whether the postmaster gave up: it was not killed, and nobody asked it to stop.
+func (p *Process) byItself() bool {
+	return p.err != nil && strings.HasPrefix(p.err.Error(), "exit status ")
 }
 
 // mostSaid bounds what is read of a server's log.
@@ -74,19 +105,100 @@ func (o Owner) tail(path string, from, limit int64) string {
 	return string(b)
 }
 
-// reason finds a line that says why a server ended; severity words but PANIC are translated, and in most languages FATAL is the same.
-var reason = regexp.MustCompile(`\b(?:FATAL|PANIC):\s+(.*)|\bLOG:\s+((?:could not|invalid|unrecognized|syntax error) .*)`)
+// complaint is a line of a log that may say why a server ended.
+type complaint struct {
+	text  string
+	panic bool
+	fatal bool         // or worse
+	redo  platform.LSN // the record that was being replayed, as the line's context names it; 0 for none
+}
 
-// firstWords is the first reason in a log: what follows is mostly its consequence.
-func firstWords(log string) string {
+// reason finds a line that says why a server ended; severity words but PANIC are translated, and in most languages FATAL is the same.
+var reason = regexp.MustCompile(`\b(FATAL|PANIC):\s+(.*)|\bLOG:\s+((?:could not|invalid|unrecognized|syntax error|out of) .*)`)
+
+// redoAt finds the context of what fails in replay, "WAL redo at 0/3000028 for Heap/INSERT: ...", in whatever language.
+var redoAt = regexp.MustCompile(`^[^"]*\b([0-9A-F]{1,8}/[0-9A-F]{1,8}) [^"]*\b[A-Z][A-Za-z0-9]+/[A-Z][A-Z0-9_+]*\b`)
+
+// complaints are the lines of a log that say why a server ended or, where there are none, its last line.
+func complaints(log string) (all []complaint) {
 	last := ""
 	for _, line := range strings.Split(log, "\n") {
 		if m := reason.FindStringSubmatch(line); m != nil {
-			return m[1] + m[2]
+			all = append(all, complaint{text: m[2] + m[3], panic: m[1] == "PANIC", fatal: m[1] != ""})
+			continue
 		}
-		if line = strings.TrimSpace(line); line != "" {
-			last = line
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		last = line
+		if m := redoAt.FindStringSubmatch(line); m != nil && len(all) > 0 && all[len(all)-1].redo == 0 {
+			all[len(all)-1].redo, _ = platform.ParseLSN(m[1])
 		}
 	}
-	return last
+	if all == nil && last != "" {
+		all = []complaint{{text: last}}
+	}
+	return all
+}
+
+// first is what a server that has not answered ended for: a PANIC, a failure of its replay, or else the first complaint, since what
+// follows is mostly its consequence.
+func first(all []complaint) complaint {
+	for _, of := range []func(complaint) bool{complaint.severe, complaint.inReplay, complaint.any} {
+		for _, c := range all {
+			if of(c) {
+				return c
+			}
+		}
+	}
+	return complaint{}
+}
+
+// last is what a server that has answered ended for: what stands before it may be about a session.
+func last(all []complaint) (found complaint) {
+	for _, of := range []func(complaint) bool{complaint.any, complaint.inReplay, complaint.severe} {
+		for _, c := range all {
+			if of(c) {
+				found = c
+			}
+		}
+	}
+	return found
+}
+
+func (c complaint) any() bool      { return true }
+func (c complaint) severe() bool   { return c.panic }
+func (c complaint) inReplay() bool { return c.fatal && c.redo != 0 }
+
+// ofHost finds what a server says of its host that keeps it from going on: its disk, its memory, its files, in the words of strerror.
+var ofHost = regexp.MustCompile(`No space left on device|Disk quota exceeded|Read-only file system|Too many open files|out of file descriptors|` +
+	`Cannot allocate memory|out of memory|could not fork|Resource temporarily unavailable|Permission denied|Operation not permitted`)
+
+// hostAtFault tells whether a server that ended says that its host kept it from going on, or its disk is full: in another language it says
+// so in other words.
+func (i *Instance) hostAtFault(said []complaint) bool {
+	for _, c := range said {
+		if (c.fatal || strings.HasPrefix(c.text, "out of")) && ofHost.MatchString(c.text) {
+			return true
+		}
+	}
+	return i.full()
+}
+
+// fullAt is how much room, in bytes, a disk has at most that counts as full: PostgreSQL fills a new segment of WAL at once.
+const fullAt = 16 << 20
+
+// full tells whether the disk of the data, of its WAL or of a tablespace has no room.
+func (i *Instance) full() bool {
+	places := []string{i.Data, i.walDir()}
+	if spaces, err := filepath.Glob(filepath.Join(i.Data, "pg_tblspc", "*")); err == nil {
+		places = append(places, spaces...)
+	}
+	for _, path := range places {
+		var fs syscall.Statfs_t
+		if err := syscall.Statfs(path, &fs); err == nil && (fs.Bavail*uint64(fs.Bsize) < fullAt || fs.Files > 0 && fs.Ffree == 0) {
+			return true
+		}
+	}
+	return false
 }
