@@ -162,8 +162,10 @@ type Member struct {
 	// Needs asks for a new incarnation because the data in place must be discarded: "rewind" or "rebuild".
 	Needs string `json:"needs,omitempty"`
 	// Still is for how long a replica that needs a rebuild has got no WAL, in milliseconds, where that is why: it may be its
-	// connection that is at fault, and not its data.
+	// connection that is at fault, and not its data. Of one that takes no sessions yet: for how long its recovery has not got on.
 	Still int64 `json:"still,omitempty"`
+	// Asks is where the WAL begins that the recovery of such a one asks for; 0 where it does not say.
+	Asks platform.LSN `json:"asks,omitempty"`
 	// Discarded tells what the last rewind or rebuild left behind in quarantine (S9).
 	Discarded *Discard `json:"discarded,omitempty"`
 }

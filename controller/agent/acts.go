@@ -349,7 +349,17 @@ func (m *minder) receiveNothing(ctx context.Context, inst *postgres.Instance, go
 	return p, err
 }
 
+// end notes that what was started last is ended by us, so that its end tells nothing of it.
+func (m *minder) end() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ending = m.started; m.started == nil {
+		m.ending = m.ran
+	}
+}
+
 func (m *minder) kill() error {
+	m.end()
 	tree, cgroup, _ := m.held()
 	switch {
 	case tree != nil:

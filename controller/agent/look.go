@@ -72,6 +72,9 @@ func (m *minder) look(ctx context.Context) {
 			g.report.PendingRestart = append(slices.Clone(g.report.PendingRestart), m.waiting(ctx, inst, goal, d)...)
 		} else {
 			g.asked = err
+			if errors.Is(err, postgres.ErrStarting) {
+				m.recovering(ctx, inst, g)
+			}
 		}
 		m.inspected = false
 	case health.ProcessEnded:
@@ -193,7 +196,11 @@ func (m *minder) watch(ctx context.Context, pid int) {
 
 // running translates what the server says of itself.
 func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.Durable, s postgres.Status, g *glance) {
-	m.answered(inst)
+	replayed := s.Replay
+	if !s.InRecovery {
+		replayed = endless
+	}
+	m.answered(inst, replayed)
 	seen, r := &g.seen, &g.report
 	seen.Data, seen.SystemID, seen.Timeline = health.DataPresent, s.SystemID, s.Timeline
 	seen.SyncNames, seen.SyncOurs = s.SyncNames, oursFile(inst, d, s.SyncNamesFile)
@@ -328,6 +335,7 @@ func applicationOf(conninfo string) string {
 // need not wait for it.
 func (m *minder) ended(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable, before member.Seen, g *glance) {
 	m.neverAnswered(ctx, inst)
+	m.crashed(inst, goal)
 	if m.inspected && before.Process == health.ProcessEnded && !m.mayHaveChanged(goal, before) {
 		was := before
 		was.Process = health.ProcessEnded
@@ -356,6 +364,19 @@ func (m *minder) mayHaveChanged(goal platform.Goal, before member.Seen) bool {
 	return !ours && m.cancel == nil && boottime.Now()-m.inspectedAt > inspectEvery
 }
 
+// recovering looks at what a server that takes no sessions yet is at.
+func (m *minder) recovering(ctx context.Context, inst *postgres.Instance, g *glance) {
+	g.seen.Starting = true
+	r, err := inst.Recovering(ctx)
+	if err != nil && !errors.Is(err, postgres.ErrNotRunning) {
+		m.note(err)
+	}
+	g.seen.Mark, g.report.Asks = r.Mark, r.Asks
+	if r.Restoring {
+		g.seen.Recovery = member.Fetching
+	}
+}
+
 // starting is the postmaster of our last start, as long as it has not answered.
 func (m *minder) starting() *postgres.Process {
 	m.mu.Lock()
@@ -364,13 +385,18 @@ func (m *minder) starting() *postgres.Process {
 }
 
 // answered: the last start is a success, and so are the files of this host's user that it had.
-func (m *minder) answered(inst *postgres.Instance) {
+func (m *minder) answered(inst *postgres.Instance, replayed platform.LSN) {
 	m.mu.Lock()
 	fresh := m.started != nil
-	if m.fault == m.unstarted.why {
-		m.fault = ""
+	if fresh {
+		m.ran, m.started = m.started, nil
 	}
-	m.started, m.unstarted = nil, unstarted{}
+	if m.unstarted.past == 0 || replayed > m.unstarted.past {
+		if m.fault == m.unstarted.why {
+			m.fault = ""
+		}
+		m.unstarted = unstarted{}
+	}
 	m.mu.Unlock()
 	if !fresh {
 		return
@@ -384,11 +410,12 @@ func (m *minder) answered(inst *postgres.Instance) {
 	}
 }
 
-// unstarted is what is known of starts that ended before PostgreSQL answered once.
+// unstarted is what is known of starts that ended before PostgreSQL answered once, or at one place of its replay soon after.
 type unstarted struct {
 	times int // in a row
 	why   string
 	until time.Duration // before that it is not tried again
+	past  platform.LSN  // it has succeeded once it has replayed more than that; 0: once it answers
 }
 
 // mostUnstarted bounds the pause between two such starts.
@@ -411,15 +438,68 @@ func (m *minder) neverAnswered(ctx context.Context, inst *postgres.Instance) {
 		return
 	}
 	m.started = nil
+	if p == m.ending { // by us: it was not given the time
+		return
+	}
+	if fault.Data {
+		m.memory.StartFailures++
+		if fault.At != 0 {
+			m.memory = m.memory.Crashed(fault.At)
+		}
+	}
+	m.inVain("PostgreSQL did not start", inst, fault)
+}
+
+// crashed takes note of a standby that has answered and has ended by itself since: its replay may do so again and again.
+func (m *minder) crashed(inst *postgres.Instance, goal platform.Goal) {
+	m.mu.Lock()
+	p, ours := m.ran, m.ran == m.ending
+	m.mu.Unlock()
+	if p == nil || ours || goal.Kind != platform.GoalReplica {
+		m.forgetRan(p)
+		return
+	}
+	select {
+	case <-p.Done():
+	default:
+		return // its end is not known yet: the next look tells
+	}
+	fault := inst.Crash(p)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ran = nil
+	if fault.Said == "" {
+		return
+	}
+	if fault.Data {
+		m.memory = m.memory.Crashed(fault.At)
+		fault.At = m.memory.CrashedAt()
+	}
+	m.inVain("PostgreSQL has ended by itself", inst, fault)
+	m.unstarted.past = max(m.unstarted.past, fault.At)
+}
+
+// forgetRan: how that server has ended tells nothing.
+func (m *minder) forgetRan(p *postgres.Process) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ran == p {
+		m.ran = nil
+	}
+}
+
+// inVain notes, under mu, a start that has come to nothing, says why, and holds back the next one.
+func (m *minder) inVain(what string, inst *postgres.Instance, fault postgres.Fault) {
 	m.unstarted.times++
-	m.unstarted.why = "PostgreSQL did not start"
-	if fault.Said != "" {
+	if m.unstarted.why = what; fault.Said != "" {
 		m.unstarted.why += ": " + fault.Said
 	}
-	if m.unstarted.why += "; see " + inst.Log; fault.Data {
-		m.memory.StartFailures++
-	} else {
+	m.unstarted.why += "; see " + inst.Log
+	switch mend := m.memory.Mend(); {
+	case !fault.Data:
 		m.unstarted.why += ". Mend that on this host: it is tried again, and the data is left as it is"
+	case mend != "":
+		m.unstarted.why += ". It is tried again, but " + mend
 	}
 	m.fault = m.unstarted.why
 	m.unstarted.until = boottime.Now() + min(500*time.Millisecond<<min(m.unstarted.times-1, 6), mostUnstarted)

@@ -85,6 +85,8 @@ type minder struct {
 	tree    *process.Tree     // nil until the data directory exists
 	cgroup  *process.Cgroup   // nil where there is none
 	started *postgres.Process // of our last start, until it has answered
+	ran     *postgres.Process // once it has answered, until its end was looked into
+	ending  *postgres.Process // what an act has ended, or is about to
 	// unstarted tells of starts since PostgreSQL last answered.
 	unstarted unstarted
 	shown     *postgres.Status  // on a new connection, by an act; until a look has taken it over

@@ -26,6 +26,7 @@ const outsideBound = 3 * time.Second
 // stopClean asks for a fast shutdown and waits for the last process. Senders that would hold it up are ended, those of outsiders
 // once it takes long; past the bound the tree is killed, and the stop is not clean.
 func (m *minder) stopClean(ctx context.Context, inst *postgres.Instance, goal platform.Goal) error {
+	m.end()
 	asked, cancel := context.WithTimeout(ctx, quick)
 	defer cancel()
 	var outside []int
@@ -119,6 +120,7 @@ func (m *minder) rewind(ctx context.Context, inst *postgres.Instance, goal platf
 		return err
 	}
 	m.again()
+	m.recall(func(r *member.Memory) { *r = r.Renewed(false) })
 	d.Incarnation, d.SystemID, d.Discarded = goal.Incarnation, goal.SystemID, discarded
 	return m.keepDurable(d)
 }
@@ -174,7 +176,7 @@ func (m *minder) clone(ctx context.Context, inst *postgres.Instance, goal platfo
 		return err
 	}
 	d.Incarnation, d.SystemID, d.AlterSystem, d.Discarded = goal.Incarnation, goal.SystemID, false, discarded
-	m.recall(func(r *member.Memory) { r.RewindFailures, r.StartFailures, r.Restarted, r.Rebuilt = 0, 0, false, true })
+	m.recall(func(r *member.Memory) { *r = r.Renewed(true) })
 	return m.keepDurable(d)
 }
 

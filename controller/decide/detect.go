@@ -326,9 +326,12 @@ func (l *look) syncWait() time.Duration {
 
 func (l *look) memberProblems(name string, r *health.Member) {
 	primary := name == l.c.Primary
-	if r.Error != "" {
-		l.problem(health.AgentError, name, r.Error, false)
-	}
+	said := false // the error, by another problem
+	defer func() {
+		if r.Error != "" && !said {
+			l.problem(health.AgentError, name, r.Error, false)
+		}
+	}()
 	if !r.Guard.Complete {
 		l.problem(health.NotProtected, name, "missing: "+strings.Join(r.Guard.Missing, ", "), false)
 	}
@@ -358,5 +361,6 @@ func (l *look) memberProblems(name string, r *health.Member) {
 		l.problem(health.ReplicaDiverged, name, "needs a "+r.Needs, true)
 	case !primary && !l.streams(r) && l.c.Attempt == nil && l.c.Opened:
 		l.problem(health.ReplicaNotStreaming, name, "it receives nothing"+because(r), false)
+		said = true
 	}
 }

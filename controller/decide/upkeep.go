@@ -161,11 +161,29 @@ const stillBound = 10 * time.Minute
 // lineAtFault says that it is not the data of a replica that keeps it from streaming, as far as can be told, "" where it may be: the primary
 // has the WAL that it is to go on with. Then a copy would cost the primary a checkpoint and the reading of all its data, and help nobody.
 func (l *look) lineAtFault(p, r *health.Member) string {
+	if r.Still > 0 && r.Role == health.RoleUnknown {
+		return l.recoveryAtFault(p, r)
+	}
 	if r.Still == 0 || p.OldestWAL == 0 || r.Position < p.OldestWAL || r.Position > p.Position || l.Watch.held(l.c.Name+"/cut/"+r.Name) > stillBound {
 		return ""
 	}
 	return fmt.Sprintf("it has got nothing for %s, and %s has the WAL from %s on that it needs (%s): see what is between them (its log, network, pg_hba.conf, certificates); its data is replaced if that lasts for %s",
 		round(time.Duration(r.Still)*time.Millisecond), p.Name, p.OldestWAL, r.Position, stillBound)
+}
+
+// recoveryAtFault is the same for a replica whose recovery takes no sessions and does not get on. That is for want of WAL only if it asks
+// for some that the primary has no more; else it may be at something that takes long.
+func (l *look) recoveryAtFault(p, r *health.Member) string {
+	lacks := r.Asks != 0 && r.Asks < p.OldestWAL
+	if lacks || l.Watch.held(l.c.Name+"/recovers/"+r.Name) > stillBound {
+		return ""
+	}
+	asks := ""
+	if r.Asks != 0 && p.OldestWAL != 0 {
+		asks = fmt.Sprintf(" (it asks for WAL from %s on, which %s has)", r.Asks, p.Name)
+	}
+	return fmt.Sprintf("it takes no sessions, and its recovery has not got on for %s%s: see its log; it is restarted if that lasts for %s, and its data is replaced after as much again",
+		round(time.Duration(r.Still)*time.Millisecond), asks, stillBound)
 }
 
 // sound: the primary answers, so data may be discarded for a copy of its data. One that hangs is no source, and what its

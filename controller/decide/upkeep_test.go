@@ -134,6 +134,64 @@ func TestRebuildForWantOfWAL(t *testing.T) {
 	}
 }
 
+// TestRebuildOfARecovery: a replica whose recovery takes no sessions is copied anew at once only where its primary has no more the WAL
+// that it asks for.
+func TestRebuildOfARecovery(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		asks, oldest platform.LSN
+		heard        time.Duration
+		want         bool
+	}{
+		{"the primary has it no more", 50, 60, 0, true},
+		{"the primary has it", 60, 60, stillBound - time.Minute, false},
+		{"it does not say what it asks for", 0, 60, stillBound - time.Minute, false},
+		{"the primary has not said", 50, 0, stillBound - time.Minute, false},
+		{"for long", 60, 60, stillBound + time.Second, true},
+	} {
+		st := well(t, 1, nil)
+		m1, m3 := st.members["m1"], st.members["m3"]
+		m1.Position, m1.OldestWAL, m1.Senders = 100, c.oldest, m1.Senders[:1]
+		m3.Needs, m3.Still, m3.Asks, m3.Role, m3.Position, m3.Receiver = "rebuild", time.Minute.Milliseconds(), c.asks, health.RoleUnknown, 0, nil
+		st.later(0)
+		cmd, _, _ := st.next()
+		for end := st.now + c.heard; st.now < end; {
+			if cmd != nil && cmd.Reincarnate != nil {
+				t.Fatalf("%s: %s before: %s", c.name, end-st.now, body(cmd))
+			}
+			if cmd != nil {
+				st.apply(*cmd)
+			}
+			st.later(30 * time.Second)
+			cmd, _, _ = st.next()
+		}
+		if (cmd != nil && cmd.Reincarnate != nil) != c.want {
+			t.Errorf("%s: %s", c.name, body(cmd))
+		}
+		if said := st.problem(health.ReplicaNotStreaming); said == c.want {
+			t.Errorf("%s: named as not getting on: %v", c.name, said)
+		}
+	}
+}
+
+// TestOneProblemForOneText: what keeps a replica from streaming is not said a second time as its agent's error.
+func TestOneProblemForOneText(t *testing.T) {
+	st := well(t, 1, nil)
+	m3 := st.members["m3"]
+	m3.Process, m3.Role, m3.Receiver, m3.Error = health.ProcessEnded, health.RoleUnknown, nil, "PostgreSQL did not start"
+	st.later(0)
+	st.next()
+	if !st.problem(health.ReplicaNotStreaming) || st.problem(health.AgentError) {
+		t.Errorf("not streaming %v, agent error %v", st.problem(health.ReplicaNotStreaming), st.problem(health.AgentError))
+	}
+	m3.Needs = "rebuild"
+	st.later(0)
+	st.next()
+	if !st.problem(health.ReplicaDiverged) || !st.problem(health.AgentError) {
+		t.Errorf("diverged %v, agent error %v", st.problem(health.ReplicaDiverged), st.problem(health.AgentError))
+	}
+}
+
 func TestSetIsFilledWithDataYetToBeMade(t *testing.T) {
 	st := well(t, 2, nil)
 	st.members["m3"].Needs = "rebuild"

@@ -60,6 +60,8 @@ type Seen struct {
 	Known       bool         // standby: that is the end of its WAL, not less
 	Short       bool         // a standby replays no further, for it has less of a setting than its primary; a promotion would end it
 	Insert      platform.LSN // primary
+	Starting    bool         // it takes no sessions yet: nobody can ask it
+	Mark        string       // of its recovery while it starts; another one shows that it gets on
 	Streaming   bool         // a standby's receiver streams
 	Receiver    bool         // a standby has a receiver process
 	ReceiverPID int          // of that process, 0 for none
@@ -95,12 +97,17 @@ type Memory struct {
 	// RewindFailures and StartFailures count in a row; they move the repair on to its next rung.
 	RewindFailures int
 	StartFailures  int
+	// Crashes counts in a row how often a standby's replay has ended it at the same place: furthest, or crashedAt where it said so.
+	Crashes int
 	// MovedAt is when the standby last got any WAL, replayed any, or last began to try.
 	MovedAt   time.Duration
 	Restarted bool // the repair by a restart was tried since it last streamed
 	Rebuilt   bool // so was other data
 	// What the last look at the standby has shown.
 	reached, replayed platform.LSN
+	mark              string
+	furthest          platform.LSN // replayed within the life of the data in place
+	crashedAt         platform.LSN
 	receiver          int
 	receiverFrom      time.Duration // since when it is there, and streams
 }
@@ -171,5 +178,5 @@ func (a Act) Blind(d Durable) bool {
 // rewindsFail is how many rewinds in a row may fail before the data is rebuilt.
 const rewindsFail = 3
 
-// startsFail is how many starts in a row may fail before the next rung of the repair.
+// startsFail is how many starts in a row may fail, or end at the same place of their replay, before the next rung of the repair.
 const startsFail = 3

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"fmt"
 	"time"
 
 	"mainstay/controller/platform"
@@ -36,6 +37,8 @@ func RecoveryOf(waitEvent string) Recovery {
 // How long a standby may get nothing from an open primary, neither by its stream nor from its archive, before the repair goes on.
 const (
 	streamWithin = 15 * time.Second
+	// startWithin is for a recovery before it takes sessions, which may be at one file for long.
+	startWithin = 10 * time.Minute
 	// fetchWithin is for one call of its restore_command, which may read a tape.
 	fetchWithin = 10 * time.Minute
 )
@@ -50,8 +53,8 @@ func (m Memory) Looked(g platform.Goal, s Seen, now time.Duration) Memory {
 		m.receiverFrom = now
 	}
 	streams := s.Streaming && now-m.receiverFrom >= lasting
-	standby := s.Process == health.ProcessRunning && s.Role == health.RoleStandby
-	moved := standby && (s.Position != m.reached || s.Replayed != m.replayed || s.Recovery != "" && s.Recovery != Fetching)
+	standby, starting := s.Process == health.ProcessRunning && s.Role == health.RoleStandby, s.starting()
+	moved := starting && s.Mark != m.mark || standby && (s.Position != m.reached || s.Replayed != m.replayed || s.Recovery != "" && s.Recovery != Fetching)
 	if streams || moved || m.MovedAt == 0 || g.Kind != platform.GoalReplica || !g.Opened {
 		m.MovedAt = now
 	}
@@ -61,10 +64,63 @@ func (m Memory) Looked(g platform.Goal, s Seen, now time.Duration) Memory {
 	if standby {
 		m.reached, m.replayed, m.receiver = s.Position, s.Replayed, s.ReceiverPID
 	}
+	if starting {
+		m.mark = s.Mark
+	}
+	if standby {
+		m.furthest = max(m.furthest, s.Replayed)
+	}
+	if standby && s.Replayed > m.crashedAt {
+		m.Crashes = 0
+	}
 	if s.Role != health.RoleUnknown {
 		m.StartFailures = 0
 	}
 	return m
+}
+
+// Crashed is what is remembered after a standby's replay has ended it at a record, 0 where it did not say at which.
+func (m Memory) Crashed(at platform.LSN) Memory {
+	if at == 0 {
+		at = m.furthest
+	}
+	if at > m.crashedAt {
+		m.Crashes, m.crashedAt = 0, at
+	}
+	m.Crashes++
+	return m
+}
+
+// CrashedAt is where its replay has ended it, 0 for nowhere.
+func (m Memory) CrashedAt() platform.LSN { return m.crashedAt }
+
+// Renewed is what is remembered after a rewind or, if rebuilt, a copy: it begins the life of other data.
+func (m Memory) Renewed(rebuilt bool) Memory {
+	m.Crashes, m.furthest, m.crashedAt = 0, 0, 0
+	if rebuilt {
+		m.RewindFailures, m.StartFailures, m.Restarted, m.Rebuilt = 0, 0, false, true
+	}
+	return m
+}
+
+// unfit says what the data in place has been tried for in vain, "" for nothing.
+func (m Memory) unfit() string {
+	switch {
+	case m.StartFailures >= startsFail:
+		return "it did not start as a standby"
+	case m.Crashes >= startsFail:
+		return fmt.Sprintf("its replay ended it %d times at %s", m.Crashes, m.crashedAt)
+	}
+	return ""
+}
+
+// Mend is what an operator has to know where PostgreSQL does not come up on data of which a copy was made for that already; "" where
+// that was not done.
+func (m Memory) Mend() string {
+	if !m.Rebuilt {
+		return ""
+	}
+	return "its data was copied anew already, which did not help: mend what that names; restart its agent to have it copied once more"
 }
 
 // stuck: nothing has moved for longer than what its recovery is at may take.
@@ -78,13 +134,37 @@ func (in *Input) patience() time.Duration {
 }
 
 // Still is for how long a standby that was restarted for it has got nothing; 0 while it gets on, and where it does not run: then it is
-// for something else that its data is given up. Its controllers weigh it before they
-// agree to a rebuild.
+// for something else that its data is given up. Its controllers weigh it before they agree to a rebuild.
 func (in *Input) Still() time.Duration {
-	if still := in.Now - in.Memory.MovedAt; in.Memory.Restarted && in.Seen.Role == health.RoleStandby && still > streamWithin {
+	still := in.Now - in.Memory.MovedAt
+	if still > streamWithin && (in.Seen.starting() || in.Memory.Restarted && in.Seen.Role == health.RoleStandby) {
 		return still
 	}
 	return 0
+}
+
+func (s *Seen) starting() bool {
+	return s.Process == health.ProcessRunning && s.Starting && s.Role == health.RoleUnknown
+}
+
+// recovering waits for a standby that takes no sessions yet: its recovery has no bound while it gets on. One that does not is restarted
+// once, and then copied anew; sooner where the controllers see that its primary has no more the WAL that it asks for.
+func (in *Input) recovering() Act {
+	still := in.Now - in.Memory.MovedAt
+	since := still.Round(time.Second).String()
+	switch {
+	case !in.Goal.Opened || still <= streamWithin:
+		return in.wait("waiting for its recovery, which gets on, to take sessions")
+	case in.Goal.Incarnation != in.Durable.Incarnation:
+		return in.act(StopClean, "its recovery has not got on for "+since+": rebuild it")
+	case in.Seen.Recovery == Fetching && still <= fetchWithin:
+		return in.wait(string(Fetching) + ", for " + since)
+	case still > startWithin && !in.Memory.Restarted:
+		return in.act(StopClean, "its recovery has not got on for "+since+": restart it")
+	case in.Memory.Rebuilt:
+		return in.wait("its recovery has not got on for " + since + ", and takes no sessions: see its log; " + in.Memory.Mend())
+	}
+	return Act{Durable: in.Durable, Needs: "rebuild", Wait: "its recovery has not got on for " + since + ", and takes no sessions: see its log"}
 }
 
 // catchingUp says what a standby that does not stream is at.

@@ -117,3 +117,95 @@ func TestOneRebuildForStarts(t *testing.T) {
 		}
 	}
 }
+
+// TestRecovering: a standby that takes no sessions yet is left to its recovery while that gets on. One that does not asks for other data,
+// which is given once the controllers agree; it is restarted once, and one copy is made.
+func TestRecovering(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		since   time.Duration // nothing has moved
+		rec     Recovery
+		memory  Memory
+		other   bool // the controllers have given a name for other data
+		want    Kind
+		needs   string
+		waits   string
+		stillIs time.Duration
+	}{
+		{"it gets on", streamWithin, "", Memory{}, true, Nothing, "", "gets on", 0},
+		{"it does not", streamWithin + 1, "", Memory{}, false, Nothing, "rebuild", "has not got on for 15s", streamWithin + 1},
+		{"its archive is slow", fetchWithin, Fetching, Memory{}, false, Nothing, "", "restore_command", fetchWithin},
+		{"for long", startWithin + 1, "", Memory{}, false, StopClean, "", "", startWithin + 1},
+		{"its archive hangs", startWithin + 1, Fetching, Memory{}, false, StopClean, "", "", startWithin + 1},
+		{"for long, after a restart", startWithin + 1, "", Memory{Restarted: true}, false, Nothing, "rebuild", "has not got on", startWithin + 1},
+		{"it is given up", streamWithin + 1, "", Memory{}, true, StopClean, "", "", streamWithin + 1},
+		{"it was copied for that", startWithin + 1, "", Memory{Restarted: true, Rebuilt: true}, false, Nothing, "", "restart its agent to have it copied once more", startWithin + 1},
+	} {
+		c.memory.MovedAt = now
+		in := Input{Now: now + c.since, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: c.memory,
+			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_1", Upstream: &platform.Upstream{Member: "m2"}},
+			Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, SystemID: "7", Starting: true, Recovery: c.rec}}
+		if c.other {
+			in.Goal.Incarnation = "m1_2"
+		}
+		act := Next(in)
+		if act.Kind != c.want || act.Needs != c.needs || !strings.Contains(act.Wait, c.waits) || (act.Kind == Nothing) != (act.Wait != "") {
+			t.Errorf("%s: %q (%s), needs %q, waits for %q", c.name, act.Kind, act.Why, act.Needs, act.Wait)
+		}
+		if got := in.Still(); got != c.stillIs {
+			t.Errorf("%s: still for %s", c.name, got)
+		}
+	}
+	// Once it is stopped for that, the copy is made, and no start comes between.
+	in := Input{Now: now + streamWithin + 1, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{MovedAt: now, Restarted: true},
+		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_2", Upstream: &platform.Upstream{Member: "m2"}},
+		Seen: Seen{Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Timeline: 2}}
+	if act := Next(in); act.Kind != Clone {
+		t.Errorf("%q (%s%s)", act.Kind, act.Why, act.Wait)
+	}
+}
+
+// TestRecoveryMoves: what a recovery comes to is a sign of life; that it is asked about is none.
+func TestRecoveryMoves(t *testing.T) {
+	goal := platform.Goal{Kind: platform.GoalReplica, Opened: true}
+	starting := Seen{Process: health.ProcessRunning, Starting: true, Mark: "segment 7"}
+	m := Memory{MovedAt: 1}.Looked(goal, starting, now)
+	if m = m.Looked(goal, starting, now+time.Minute); m.MovedAt != now {
+		t.Errorf("it stands still, and moved at %s", m.MovedAt)
+	}
+	if starting.Mark = "segment 8"; m.Looked(goal, starting, now+time.Hour).MovedAt != now+time.Hour {
+		t.Error("it got on, and did not move")
+	}
+	starting.Starting = false // it answers nobody
+	if m = m.Looked(goal, starting, now+time.Hour); m.MovedAt != now {
+		t.Error("a server that hangs moved")
+	}
+}
+
+// TestCrashes: only ends at one place of the replay count, within the life of the data.
+func TestCrashes(t *testing.T) {
+	goal := platform.Goal{Kind: platform.GoalReplica, Opened: true}
+	m := Memory{}.Looked(goal, standbyAt(100, 100), now)
+	for range startsFail - 1 {
+		if m = m.Crashed(0).Looked(goal, standbyAt(100, 90), now); m.unfit() != "" { // it answers in between
+			t.Errorf("after %d: %s", m.Crashes, m.unfit())
+		}
+	}
+	if m.Crashed(0).unfit() == "" || m.Crashed(100).unfit() == "" || m.Crashed(120).unfit() != "" {
+		t.Errorf("at one place: %q, %q; at another: %q", m.Crashed(0).unfit(), m.Crashed(100).unfit(), m.Crashed(120).unfit())
+	}
+	if past := m.Looked(goal, standbyAt(110, 110), now); past.Crashed(110).unfit() != "" {
+		t.Error("it has replayed more than that")
+	}
+	if m = m.Crashed(0).Renewed(true); m.unfit() != "" || !m.Rebuilt || m.Crashed(50).Crashes != 1 {
+		t.Errorf("a copy was made: %+v", m)
+	}
+	for rebuilt, want := range map[bool]Kind{false: Clone, true: StartStandby} {
+		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{MovedAt: now, Crashes: startsFail, Rebuilt: rebuilt},
+			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_2", Upstream: &platform.Upstream{Member: "m2"}},
+			Seen: Seen{Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Timeline: 2, End: 90, Shutdown: 90}}
+		if act := Next(in); act.Kind != want {
+			t.Errorf("rebuilt %v: %q (%s%s)", rebuilt, act.Kind, act.Why, act.Wait)
+		}
+	}
+}

@@ -35,6 +35,8 @@ func (in *Input) replica() Act {
 		return in.restart()
 	case in.Seen.Role == health.RoleStandby:
 		return in.follow()
+	case in.Seen.starting():
+		return in.recovering()
 	}
 	return in.wait("waiting for PostgreSQL to answer")
 }
@@ -51,8 +53,8 @@ func (in *Input) restart() Act {
 	}
 	switch in.course() {
 	case courseFollow:
-		if in.Memory.StartFailures >= startsFail && !in.Memory.Rebuilt {
-			return in.repair("it did not start as a standby")
+		if why := in.Memory.unfit(); why != "" && !in.Memory.Rebuilt {
+			return in.repair(why)
 		}
 		return in.rename(StartStandby, "its WAL is part of the primary's history")
 	case courseDiverged:

@@ -72,15 +72,18 @@ func (i *Instance) Fault(ctx context.Context, p *Process) Fault {
 	return f
 }
 
-// Crash looks into a server that we started, that has answered, and that has ended since.
+// Crash looks into a server that we started, that has answered, and that has ended since. Said is "" where nothing says that it was its
+// replay or a PANIC, as where somebody has killed one of its processes.
 func (i *Instance) Crash(p *Process) Fault {
 	from := p.origin.log
 	if end := i.origin().log; end-from > mostSaid {
 		from = end - mostSaid
 	}
-	all := complaints(i.Owner.tail(i.Log, from, mostSaid))
-	said := last(all)
-	return Fault{Said: said.text, At: said.redo, Data: p.byItself() && !i.hostAtFault([]complaint{said})}
+	said := last(complaints(i.Owner.tail(i.Log, from, mostSaid)))
+	if !p.byItself() || !said.panic && !said.inReplay() {
+		return Fault{}
+	}
+	return Fault{Said: said.text, At: said.redo, Data: !i.hostAtFault([]complaint{said})}
 }
 
 // byItself tells, after Done, whether the postmaster gave up: it was not killed, and nobody asked it to stop.
@@ -111,7 +114,14 @@ type complaint struct {
 	panic bool
 	fatal bool         // or worse
 	redo  platform.LSN // the record that was being replayed, as the line's context names it; 0 for none
+	died  bool         // the process that replays was ended by a signal of its own making
 }
+
+// died finds that in a log in English.
+var died = regexp.MustCompile(`\bLOG:\s+(startup process \(PID \d+\) was terminated by signal (?:4|6|7|8|11)\b.*)`)
+
+// other begins an entry of a log that is no complaint.
+var other = regexp.MustCompile(`\b(?:LOG|WARNING|ERROR|NOTICE|INFO|DEBUG[1-5]):\s`)
 
 // reason finds a line that says why a server ended; severity words but PANIC are translated, and in most languages FATAL is the same.
 var reason = regexp.MustCompile(`\b(FATAL|PANIC):\s+(.*)|\bLOG:\s+((?:could not|invalid|unrecognized|syntax error|out of) .*)`)
@@ -121,17 +131,21 @@ var redoAt = regexp.MustCompile(`^[^"]*\b([0-9A-F]{1,8}/[0-9A-F]{1,8}) [^"]*\b[A
 
 // complaints are the lines of a log that say why a server ended or, where there are none, its last line.
 func complaints(log string) (all []complaint) {
-	last := ""
+	last, open := "", false // open: what follows belongs to the last complaint
 	for _, line := range strings.Split(log, "\n") {
+		if m := died.FindStringSubmatch(line); m != nil {
+			all, open = append(all, complaint{text: m[1], fatal: true, died: true}), false
+			continue
+		}
 		if m := reason.FindStringSubmatch(line); m != nil {
-			all = append(all, complaint{text: m[2] + m[3], panic: m[1] == "PANIC", fatal: m[1] != ""})
+			all, open = append(all, complaint{text: m[2] + m[3], panic: m[1] == "PANIC", fatal: m[1] != ""}), true
 			continue
 		}
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
-		last = line
-		if m := redoAt.FindStringSubmatch(line); m != nil && len(all) > 0 && all[len(all)-1].redo == 0 {
+		last, open = line, open && !other.MatchString(line)
+		if m := redoAt.FindStringSubmatch(line); m != nil && open && all[len(all)-1].redo == 0 {
 			all[len(all)-1].redo, _ = platform.ParseLSN(m[1])
 		}
 	}
@@ -168,7 +182,7 @@ func last(all []complaint) (found complaint) {
 
 func (c complaint) any() bool      { return true }
 func (c complaint) severe() bool   { return c.panic }
-func (c complaint) inReplay() bool { return c.fatal && c.redo != 0 }
+func (c complaint) inReplay() bool { return c.died || c.fatal && c.redo != 0 }
 
 // ofHost finds what a server says of its host that keeps it from going on: its disk, its memory, its files, in the words of strerror.
 var ofHost = regexp.MustCompile(`No space left on device|Disk quota exceeded|Read-only file system|Too many open files|out of file descriptors|` +

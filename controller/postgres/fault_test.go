@@ -111,10 +111,13 @@ func TestComplaints(t *testing.T) {
 		{"in another language", at + "FATAL:  ungültige Seite\n" + at + "ZUSAMMENHANG:  WAL-Redo bei 0/3000028 für Heap/INSERT: off 3\n" +
 			at + "FATAL:  das Datenbanksystem startet\n", "ungültige Seite", "ungültige Seite", false, 0x3000028},
 		{"a session", at + "FATAL:  password authentication failed\n" + at + "FATAL:  could not open directory\n", "password", "could not open directory", false, 0},
+		{"a conflict", at + "FATAL:  terminating connection\n" + at + "LOG:  recovery still waiting after 1000 ms\n" + redo, "terminating", "terminating", false, 0},
+		{"its replay dies", at + "LOG:  startup process (PID 8) was terminated by signal 11: Segmentation fault\n" + at + "FATAL:  the database system is in recovery mode\n",
+			"startup process", "startup process", false, 0},
 	} {
 		all := complaints(c.log)
 		first, last := first(all), last(all)
-		if !strings.HasPrefix(first.text, c.first) || !strings.HasPrefix(last.text, c.last) || (first.text == "") != (c.first == "") || first.redo != c.redo && last.redo != c.redo {
+		if !strings.HasPrefix(first.text, c.first) || !strings.HasPrefix(last.text, c.last) || (first.text == "") != (c.first == "") || max(first.redo, last.redo) != c.redo {
 			t.Errorf("%s: first %+v, last %+v", c.name, first, last)
 		}
 		i := &Instance{Data: t.TempDir()}
@@ -144,13 +147,13 @@ func TestCrash(t *testing.T) {
 	stop := func() { check(t, b.StopFast(ctx)) }
 	stop()
 	eventually(t, "the end of the standby", func() bool { _, _, ok := b.Running(); return !ok })
-	if f := again(stop); f.Data {
+	if f := again(stop); f.Data || f.Said != "" {
 		t.Errorf("somebody stopped it: %+v", f)
 	}
 	if f := again(func() {
 		pid, _, _ := b.Running()
 		check(t, syscall.Kill(pid, syscall.SIGKILL))
-	}); f.Data {
+	}); f.Data || f.Said != "" {
 		t.Errorf("somebody killed it: %+v", f)
 	}
 	eventually(t, "the end of its tree", func() bool { left, err := b.children(); return err != nil || len(left) == 0 })
