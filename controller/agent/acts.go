@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -158,6 +159,11 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 	if inst, err = m.raiseKept(ctx, inst); err != nil {
 		return err
 	}
+	if goal.Kind == platform.GoalReplica && goal.Opened {
+		if s.Fed, err = m.withoutForeign(ctx, inst, goal); err != nil {
+			return err
+		}
+	}
 	if err := inst.WriteSettings(ctx, s); err != nil {
 		return err
 	}
@@ -184,10 +190,26 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 	if d.SystemID == "" {
 		d.SystemID = m.seen.SystemID // data that we start is ours: there is nothing left to adopt
 	}
-	m.started = p
+	m.started, m.unfed = p, s.Fed
 	m.memory.MovedAt = boottime.Now()
 	m.mu.Unlock()
 	return m.keepDurable(d)
+}
+
+// withoutForeign sets aside timelines that are not the cluster's. Where its archive has given some, the next start does without the archive:
+// what the primary has no more comes from there all the same at the start after that, since by then nothing is in the way.
+func (m *minder) withoutForeign(ctx context.Context, inst *postgres.Instance, goal platform.Goal) (found bool, err error) {
+	foreign, err := inst.SetAsideHistories(ctx, goal.Timeline, goal.History)
+	if len(foreign) == 0 {
+		return false, err
+	}
+	text := fmt.Sprintf("its restore_command brings %s, which is not of this cluster (its timeline is %d): it was set aside in pg_wal, and PostgreSQL was started without restore_command; delete it from the archive, and keep whoever wrote it from archiving there",
+		strings.Join(foreign, ", "), goal.Timeline)
+	m.log.Warn(text)
+	m.mu.Lock()
+	m.foreign = text
+	m.mu.Unlock()
+	return true, err
 }
 
 // arm makes sure, last before PostgreSQL becomes writable, that the lease still runs and that both guards hold it: a start

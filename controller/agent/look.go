@@ -391,6 +391,9 @@ func (m *minder) answered(inst *postgres.Instance, replayed platform.LSN) {
 	if fresh {
 		m.ran, m.started = m.started, nil
 	}
+	if fresh && !m.unfed {
+		m.foreign = ""
+	}
 	if m.unstarted.past == 0 || replayed > m.unstarted.past {
 		if m.fault == m.unstarted.why {
 			m.fault = ""

@@ -87,6 +87,8 @@ type minder struct {
 	started *postgres.Process // of our last start, until it has answered
 	ran     *postgres.Process // once it has answered, until its end was looked into
 	ending  *postgres.Process // what an act has ended, or is about to
+	unfed   bool              // that start was without restore_command, for a foreign timeline
+	foreign string            // what is said of that, until it has answered with restore_command
 	// unstarted tells of starts since PostgreSQL last answered.
 	unstarted unstarted
 	shown     *postgres.Status  // on a new connection, by an act; until a look has taken it over
@@ -429,7 +431,7 @@ func (m *minder) snapshot() health.Member {
 	now := boottime.Now()
 	m.stalls(&r, now, fair)
 	r.Epoch, r.Closed, r.Incarnation, r.Discarded = m.durable.Epoch, m.durable.Closed, m.durable.Incarnation, m.durable.Discarded
-	r.Doing, r.Error, r.Needs = m.doing, cmp.Or(m.fault, r.Error), m.needs
+	r.Doing, r.Error, r.Needs = m.doing, cmp.Or(m.fault, r.Error, m.foreign), m.needs
 	if m.needs != "" {
 		in := m.input(now)
 		r.Still = in.Still().Milliseconds()

@@ -161,3 +161,50 @@ func (i *Instance) dropReserved() error {
 	}
 	return nil
 }
+
+// foreignSuffix marks a history file that was set aside: PostgreSQL does not look at such names.
+const foreignSuffix = ".foreign"
+
+// SetAsideHistories sets aside, in pg_wal of a stopped standby, the history files that are not of the line of timeline t, and names them:
+// those of later timelines, and those of its own that say otherwise. They come from an archive that another server writes to, such as a
+// restore test, and a standby that follows the latest timeline would look for one that never was.
+func (i *Instance) SetAsideHistories(ctx context.Context, t platform.Timeline, line platform.History) (foreign []string, err error) {
+	defer i.wrap("look for foreign timelines in", &err)
+	if err := errors.Join(ctx.Err(), i.stopped()); err != nil {
+		return nil, err
+	}
+	have, err := i.historyNumbers()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range slices.Sorted(maps.Keys(have)) {
+		raw, err := i.Owner.readFile(i.historyFile(n))
+		if err != nil {
+			return foreign, err
+		}
+		if string(raw) == reserved || !isForeign(n, string(raw), t, line) {
+			continue
+		}
+		if err := i.Owner.rename(i.historyFile(n), i.historyFile(n)+foreignSuffix); err != nil {
+			return foreign, err
+		}
+		foreign = append(foreign, filepath.Base(i.historyFile(n)))
+	}
+	return foreign, nil
+}
+
+// isForeign tells whether the text is not the history of timeline n, for those who are on timeline t.
+func isForeign(n platform.Timeline, text string, t platform.Timeline, line platform.History) bool {
+	if n > t {
+		return true
+	}
+	at := slices.IndexFunc(line, func(f platform.Fork) bool { return f.Timeline == n })
+	if n == t {
+		at = len(line)
+	}
+	if at < 0 {
+		return false // no part of the line, so nobody follows it
+	}
+	h, err := parseHistory(text)
+	return err == nil && !slices.Equal(h, line[:at])
+}
