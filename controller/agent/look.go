@@ -368,8 +368,8 @@ func (m *minder) mayHaveChanged(goal platform.Goal, before member.Seen) bool {
 func (m *minder) recovering(ctx context.Context, inst *postgres.Instance, g *glance) {
 	g.seen.Starting = true
 	r, err := inst.Recovering(ctx)
-	if err != nil && !errors.Is(err, postgres.ErrNotRunning) {
-		m.note(err)
+	if err != nil { // what is known of it says no less that it gets on
+		m.log.Debug("its recovery could not be looked at", zap.Error(err))
 	}
 	g.seen.Mark, g.report.Asks = r.Mark, r.Asks
 	if r.Restoring {
