@@ -56,6 +56,8 @@ func (m *minder) do(ctx context.Context, act member.Act, goal platform.Goal) err
 		return m.within(ctx, quick, func(ctx context.Context) error { return m.dropSlots(ctx, inst) })
 	case member.Seal:
 		return m.within(ctx, quick, func(ctx context.Context) error { return m.seal(ctx, inst, goal, act.Durable) })
+	case member.Quieten:
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.quieten(ctx, inst, goal, act.Durable) })
 	case member.StopReceiver:
 		return m.within(ctx, quick, func(ctx context.Context) error { return m.stopReceiver(ctx, inst, goal, act.Durable) })
 	case member.Kill:
@@ -341,8 +343,19 @@ func (m *minder) seal(ctx context.Context, inst *postgres.Instance, goal platfor
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.sealedAt, m.memory.SealConfirmed = p, goal.Epoch
+	m.sealedAt, m.memory.SealConfirmed, m.memory.SealedAt = p, goal.Epoch, boottime.Now()
 	return nil
+}
+
+func (m *minder) quieten(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
+	s, err := settings(inst, goal, d)
+	if err == nil {
+		err = inst.Quieten(ctx, s)
+	}
+	if err == nil {
+		m.recall(func(r *member.Memory) { r.Quiet = goal.Epoch })
+	}
+	return err
 }
 
 func (m *minder) stopReceiver(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {

@@ -170,6 +170,39 @@ func SlotWarnings(fates []SlotFate, more int, primary string) (out []string) {
 	return out
 }
 
+// Outsiders warns of what streams from the primary and is no member: a base backup, a receiver of the user's, a subscriber. Each is
+// disconnected when the primary stops; nil for none.
+func Outsiders(in Input, cluster string) []string {
+	c, conf := in.State.Clusters[cluster], in.State.ClusterConfig(cluster)
+	if c == nil || conf == nil {
+		return nil
+	}
+	p := (&look{Input: in, c: c, conf: conf}).known(c.Primary)
+	if p == nil {
+		return nil
+	}
+	ours := map[string]bool{}
+	for _, m := range c.Members {
+		ours[m.Incarnation] = true
+	}
+	var names []string
+	for _, s := range p.Senders {
+		if !ours[s.Name] && !strings.HasPrefix(s.Name, "mainstay-") {
+			names = append(names, fmt.Sprintf("%q (%s)", s.Name, s.State))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	if more := len(names) - mostOutsiders; more > 0 {
+		names = append(names[:mostOutsiders], fmt.Sprintf("%d more", more))
+	}
+	return []string{fmt.Sprintf("what streams from %s and is no member is disconnected; a base backup fails: let it end first: %s", c.Primary, strings.Join(names, ", "))}
+}
+
+// mostOutsiders is how many of them a warning names.
+const mostOutsiders = 8
+
 // SiteSlotWarnings is the same for a site switchover.
 func SiteSlotWarnings(in Input, to string) (out []string) {
 	for _, name := range in.State.ClusterNames() {
@@ -179,6 +212,7 @@ func SiteSlotWarnings(in Input, to string) (out []string) {
 		if target := bestOn(in, name, to); target != "" {
 			fates, more := SlotFates(in, name, target)
 			out = append(out, SlotWarnings(fates, more, in.State.Clusters[name].Primary)...)
+			out = append(out, Outsiders(in, name)...)
 		}
 	}
 	return out

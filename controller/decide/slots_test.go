@@ -255,3 +255,24 @@ func TestSlotNotSynchronised(t *testing.T) {
 		})
 	}
 }
+
+// What streams from the primary besides members and Mainstay's own copies is named.
+func TestOutsiders(t *testing.T) {
+	st := well(t, 1, nil)
+	if got := Outsiders(st.input(), "feed"); got != nil {
+		t.Errorf("members alone: %v", got)
+	}
+	p := st.members["m1"]
+	p.Senders = append(slices.Clone(p.Senders), health.Sender{Name: "mainstay-clone", State: "backup"}, health.Sender{Name: "pg_basebackup", State: "backup"}, health.Sender{Name: "", State: "streaming"})
+	st.later(0)
+	if got := Outsiders(st.input(), "feed"); len(got) != 1 || !strings.HasSuffix(got[0], `let it end first: "pg_basebackup" (backup), "" (streaming)`) {
+		t.Errorf("%v", got)
+	}
+	for range mostOutsiders {
+		p.Senders = append(p.Senders, health.Sender{Name: "sub", State: "streaming"})
+	}
+	st.later(0)
+	if got := Outsiders(st.input(), "feed"); len(got) != 1 || !strings.HasSuffix(got[0], ", 2 more") {
+		t.Errorf("%v", got)
+	}
+}

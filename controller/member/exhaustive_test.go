@@ -98,7 +98,7 @@ func breaks(in Input, act Act) string {
 		return "S3: a goal of a lower epoch killed something"
 	case act.Kind == Rewind || act.Kind == Clone:
 		return discards(in, act)
-	case act.Kind == Seal && (g.Kind != platform.GoalSealed || d.Sealed != g.Epoch):
+	case (act.Kind == Seal || act.Kind == Quieten) && (g.Kind != platform.GoalSealed || d.Sealed != g.Epoch):
 		return "seals: the number must be on disk first"
 	case act.Kind == StartStandby && g.Kind != platform.GoalReplica && g.Kind != platform.GoalSealed && g.Kind != platform.GoalPrimary:
 		return "started without a goal that wants it"

@@ -89,6 +89,8 @@ type Lease struct {
 // Memory is what a run of the agent remembers of a member; losing it costs time, never safety.
 type Memory struct {
 	SealConfirmed platform.Epoch // attempt for which the seal's every step was seen through in this run
+	SealedAt      time.Duration  // when that was; CLOCK_BOOTTIME
+	Quiet         platform.Epoch // attempt for which it was told to look for WAL less often
 	Apart         platform.Epoch // epoch under which the receiver of whatever upstream came before it was ended
 	Opened        platform.Epoch // epoch whose opening was completed
 	Checkpointed  platform.Epoch // attempt for which a CHECKPOINT was done
@@ -147,6 +149,7 @@ const (
 	Slots        Kind = "slots"
 	DropSlots    Kind = "drop-slots" // those of Seen.Superseded
 	Seal         Kind = "seal"
+	Quieten      Kind = "quieten"       // a sealed standby looks for WAL once in a while only
 	StopReceiver Kind = "stop-receiver" // a standby receives from nobody, as in a seal
 	Kill         Kind = "kill"          // end the whole tree at once
 	StopClean    Kind = "stop-clean"    // a bounded fast shutdown

@@ -2,6 +2,7 @@ package member
 
 import (
 	"fmt"
+	"time"
 
 	"mainstay/controller/platform"
 	"mainstay/health"
@@ -198,9 +199,14 @@ func (in *Input) sealed() Act {
 		return in.wait("waiting for the WAL of " + g.Upstream.Member)
 	case in.Seen.Receiver || in.Seen.Upstream != "":
 		return in.act(Seal, "attempt "+g.Epoch.String())
+	case in.Seen.Known && in.Memory.Quiet != g.Epoch && in.Now-in.Memory.SealedAt > quietAfter:
+		return in.act(Quieten, "it has long been sealed, and each look for WAL is a line in its log")
 	}
 	return in.wait("")
 }
+
+// quietAfter is how long most attempts are over within: until then a sealed standby is not troubled for the sake of its log.
+const quietAfter = 15 * time.Second
 
 func (in *Input) stopped() Act {
 	g, d := in.Goal, in.Durable

@@ -46,6 +46,7 @@ func TestSealedMemberIsFed(t *testing.T) {
 		{"over", nil, true, Seen{Upstream: "m3", Receiver: true}, Seal},
 		{"over, and its receiver had ended before", nil, true, Seen{Upstream: "m3"}, Seal},
 		{"sealed again", nil, true, Seen{}, Nothing},
+		{"sealed a moment ago", nil, true, Seen{Known: true}, Nothing},
 	} {
 		c.seen.Data, c.seen.Process, c.seen.Role, c.seen.Timeline = health.DataPresent, health.ProcessRunning, health.RoleStandby, 1
 		in := Input{Now: 1, Seen: c.seen, Goal: platform.Goal{Kind: platform.GoalSealed, Epoch: ep(2), Upstream: c.upstream}, Durable: Durable{Epoch: ep(1), Sealed: ep(2), SystemID: "7"}}
@@ -54,6 +55,15 @@ func TestSealedMemberIsFed(t *testing.T) {
 		}
 		if act := Next(in); act.Kind != c.want {
 			t.Errorf("%s: %+v", c.name, act)
+		}
+		if in.Now += quietAfter; c.name == "sealed a moment ago" {
+			if act := Next(in); act.Kind != Quieten {
+				t.Errorf("long sealed: %+v", act)
+			}
+			in.Memory.Quiet = ep(2)
+		}
+		if act := Next(in); act.Kind != c.want {
+			t.Errorf("%s, for long: %+v", c.name, act)
 		}
 	}
 }

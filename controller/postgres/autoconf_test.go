@@ -88,18 +88,23 @@ func TestOwnFilesOutliveARebuild(t *testing.T) {
 	for name, text := range map[string]string{"PG_VERSION": "15\n", "postgresql.conf": "mine", autoConf: "work_mem = '6MB'\nport = '1'\n", "base/x.conf": ""} {
 		put(t, filepath.Join(i.Data, name), text)
 	}
+	check(t, os.Symlink("../etc/pg_ident.conf", filepath.Join(i.Data, "pg_ident.conf")))
 	aside, err := i.SetAside(testContext(t), "old")
 	check(t, err)
 	fresh := func() {
 		check(t, os.Mkdir(i.Data, 0o700))
 		put(t, filepath.Join(i.Data, "postgresql.conf"), "its")
 		put(t, filepath.Join(i.Data, "pg_hba.conf"), "its")
+		put(t, filepath.Join(i.Data, "pg_ident.conf"), "its")
 		check(t, i.putBack(i.Data, must(i.Owner.ownFiles(i.ownDir()))))
 	}
 	fresh()
 	if content(t, filepath.Join(i.Data, "postgresql.conf")) != "mine" || content(t, filepath.Join(i.Data, autoConf)) != "work_mem = '6MB'\n" ||
 		content(t, filepath.Join(i.Data, "pg_hba.conf")) != "its" || !exists(filepath.Join(aside, "base")) {
 		t.Error("the copy has not this host's own files, or more than those")
+	}
+	if to, err := os.Readlink(filepath.Join(i.Data, "pg_ident.conf")); err != nil || to != "../etc/pg_ident.conf" {
+		t.Errorf("a file that was a link leads to %q: %v", to, err)
 	}
 	before := len(*said)
 	if _, err = i.SetAside(testContext(t), "again"); err != nil || len(*said) != before+1 {

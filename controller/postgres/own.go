@@ -14,6 +14,7 @@ type ownFile struct {
 	name    string
 	content []byte
 	mode    os.FileMode
+	link    string // where it leads, if it is a symbolic link; then it has nothing else
 }
 
 // ownPatterns are the names of such files.
@@ -28,8 +29,16 @@ func (o Owner) ownFiles(dir string) (own []ownFile, err error) {
 		}
 		for _, path := range paths {
 			fi, err := os.Lstat(path)
+			if err == nil && fi.Mode()&os.ModeSymlink != 0 {
+				to, err := os.Readlink(path)
+				if err != nil {
+					return nil, err
+				}
+				own = append(own, ownFile{name: filepath.Base(path), link: to})
+				continue
+			}
 			if err != nil || !fi.Mode().IsRegular() {
-				continue // pg_rewind leaves links alone
+				continue
 			}
 			content, err := o.readFile(path)
 			if err != nil {
@@ -39,7 +48,7 @@ func (o Owner) ownFiles(dir string) (own []ownFile, err error) {
 			if fi.Sys().(*syscall.Stat_t).Uid != o.UID { // it becomes the owner's, whose keys PostgreSQL lets no group read
 				mode &= 0o700
 			}
-			own = append(own, ownFile{filepath.Base(path), content, mode})
+			own = append(own, ownFile{name: filepath.Base(path), content: content, mode: mode})
 		}
 	}
 	return own, nil
@@ -50,7 +59,7 @@ func (o Owner) ownFiles(dir string) (own []ownFile, err error) {
 func (i *Instance) putBack(dir string, own []ownFile) error {
 	var errs []error
 	for _, f := range own {
-		errs = append(errs, i.Owner.writeFile(filepath.Join(dir, f.name), f.content, f.mode))
+		errs = append(errs, i.putOwn(dir, f))
 	}
 	for name, path := range i.userFiles() {
 		mine := slices.ContainsFunc(own, func(f ownFile) bool { return f.name == name })
@@ -59,6 +68,14 @@ func (i *Instance) putBack(dir string, own []ownFile) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (i *Instance) putOwn(dir string, f ownFile) error {
+	path := filepath.Join(dir, f.name)
+	if f.link != "" {
+		return i.relink(path, f.link)
+	}
+	return i.Owner.writeFile(path, f.content, f.mode)
 }
 
 // ownDir keeps the files of data that was set aside, until its successor has started with them.
@@ -87,7 +104,7 @@ func (i *Instance) saveOwn(own []ownFile) error {
 		return err
 	}
 	for _, f := range own {
-		if err := i.Owner.writeFile(filepath.Join(tmp, f.name), f.content, f.mode); err != nil {
+		if err := i.putOwn(tmp, f); err != nil {
 			return err
 		}
 	}

@@ -135,10 +135,10 @@ func TestPlantedLinks(t *testing.T) {
 			return err
 		}},
 		{"a file of the user's that is put back", in("pg_hba.conf"), file, func(t *testing.T, i *Instance) error {
-			return i.putBack(i.Data, []ownFile{{"pg_hba.conf", []byte("mine"), 0o600}})
+			return i.putBack(i.Data, []ownFile{{name: "pg_hba.conf", content: []byte("mine"), mode: 0o600}})
 		}},
 		{"where the user's files are kept", conf("own.new"), folder, func(t *testing.T, i *Instance) error {
-			return i.saveOwn([]ownFile{{"pg_hba.conf", []byte("mine"), 0o600}})
+			return i.saveOwn([]ownFile{{name: "pg_hba.conf", content: []byte("mine"), mode: 0o600}})
 		}},
 		{"the kept files of the user's", conf("own"), folder, func(t *testing.T, i *Instance) error { return i.OwnFilesWork() }},
 		{"the settings", conf("mainstay.conf"), file, func(t *testing.T, i *Instance) error { return i.WriteSettings(t.Context(), Settings{}) }},

@@ -53,6 +53,17 @@ func (i *Instance) replayAtOnce(ctx context.Context, s Settings) error {
 	return i.Reload(ctx)
 }
 
+// Quieten lets a standby that is sealed for long look for WAL less often. The next settings, those of a promotion too, end it at once: a
+// reload wakes the process that waits.
+func (i *Instance) Quieten(ctx context.Context, s Settings) (err error) {
+	defer i.wrap("quieten", &err)
+	s.Sealed, s.Quiet = true, true
+	if err := i.WriteSettings(ctx, s); err != nil {
+		return err
+	}
+	return i.Reload(ctx)
+}
+
 // receiversEnded is how often receivers are ended before the seal fails: one that the startup process had asked for before it took
 // the new settings may begin after the others were ended.
 const receiversEnded = 4

@@ -21,6 +21,8 @@ type Settings struct {
 	Sealed bool
 	// Fed leaves restore_command off: the member is sealed but for the WAL of another sealed one.
 	Fed bool
+	// Quiet looks for WAL every few seconds only: PostgreSQL logs each look that finds none. Not for a seal that is under way.
+	Quiet bool
 	// NoApplyDelay lets replay win over a wanted delay, NoReplayDelay over queries too: a candidate must reach its position.
 	NoApplyDelay, NoReplayDelay bool
 
@@ -102,7 +104,12 @@ var table = []managed{
 	{"idle_replication_slot_timeout", "an absent member's slot is kept", from(18, fixed("0"))},
 	{"wal_log_hints", "pg_rewind needs it, or checksums", fixed("on")},
 	{"restart_after_crash", "nothing but the agent brings a primary back", fixed("off")},
-	{"wal_retrieve_retry_interval", "a lost upstream is asked again soon", fixed("50ms")},
+	{"wal_retrieve_retry_interval", "a lost upstream is asked again soon", func(_ *Instance, s Settings) (string, bool) {
+		if s.Quiet {
+			return "5s", true
+		}
+		return "50ms", true
+	}},
 	{"wal_receiver_timeout", "a silent primary is noticed", fixed("3s")},
 	{"wal_receiver_status_interval", "positions are fresh", fixed("1s")},
 	{"recovery_target_timeline", "follow the new primary", fixed("latest")},

@@ -133,6 +133,11 @@ func blocked(t *testing.T, a, b *Instance, s Settings) {
 	if p, err := b.Position(ctx); err != nil || !p.Known || p.LSN < mustStatus(t, b).Replay {
 		t.Fatalf("position %+v: %v", p, err)
 	}
+	check(t, b.Quieten(ctx, s))
+	check(t, b.Loaded(ctx, "wal_retrieve_retry_interval", "5s"))
+	if p, err := b.Position(ctx); err != nil || !p.Known || mustStatus(t, b).Receiver != nil {
+		t.Fatalf("position %+v once it is quiet: %v", p, err)
+	}
 }
 
 // restored: a restore to a point in time has left its target in the files, as backup tools do, and the standby was started with them: one

@@ -15,7 +15,7 @@ var took = map[member.Kind]time.Duration{
 	member.LoadSet: 60 * time.Millisecond, member.Settings: 60 * time.Millisecond, member.Checkpoint: 300 * time.Millisecond,
 	member.Slots: 30 * time.Millisecond, member.Seal: 200 * time.Millisecond, member.StopReceiver: 200 * time.Millisecond, member.Kill: 60 * time.Millisecond,
 	member.StopClean: 30 * time.Millisecond, member.Rewind: 1500 * time.Millisecond, member.Clone: 2 * time.Second,
-	member.EndSenders: 30 * time.Millisecond, member.Disarm: 10 * time.Millisecond, member.Adopt: 200 * time.Millisecond,
+	member.Quieten: 30 * time.Millisecond, member.EndSenders: 30 * time.Millisecond, member.Disarm: 10 * time.Millisecond, member.Adopt: 200 * time.Millisecond,
 }
 
 // duration of an act on a disk that does not hang; a CHECKPOINT takes what the disk needs.
@@ -132,8 +132,10 @@ func (m *minder) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 		p.slots = slices.Clone(m.goal.Slots)
 	case member.Seal:
 		if ok = m.receiveNothing() && wanted; ok {
-			m.memory.SealConfirmed = m.goal.Epoch
+			m.memory.SealConfirmed, m.memory.SealedAt = m.goal.Epoch, m.host.now()
 		}
+	case member.Quieten:
+		m.memory.Quiet = goal.Epoch
 	case member.StopReceiver:
 		if ok = m.receiveNothing() && wanted; ok {
 			m.memory.Apart = m.goal.Epoch
