@@ -114,6 +114,8 @@ type Member struct {
 	Position      platform.LSN `json:"position,omitempty"`
 	PositionKnown bool         `json:"positionKnown,omitempty"`
 	Replayed      platform.LSN `json:"replayed,omitempty"`
+	// CrashedAt is the record at which its replay has ended it, 0 for none.
+	CrashedAt platform.LSN `json:"crashedAt,omitempty"`
 	// OldestWAL is where the oldest WAL begins that it could still give to a replica.
 	OldestWAL platform.LSN `json:"oldestWAL,omitempty"`
 

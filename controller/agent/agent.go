@@ -77,6 +77,7 @@ type Agent struct {
 
 	desk    desk         // of requests that look at the disk
 	drops   chan removal // to dropLoop
+	records sync.Mutex   // one change of a quarantine's record at a time
 	rebuilt chan string  // to dropLoop: members that have answered for the first time since their start
 
 	apps      apps

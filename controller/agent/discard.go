@@ -40,7 +40,7 @@ func (m *minder) keepWAL(ctx context.Context, inst *postgres.Instance, goal plat
 	if seen.End > fork.End { // what surely does not fit is not read again at each attempt
 		p.Size = int64(seen.End - fork.End)
 	}
-	if err := q.room(p); err != nil {
+	if err := m.room(ctx, q, p); err != nil {
 		return nil, err
 	}
 	found, err := inst.CountWAL(ctx, fork.Timeline, fork.End)
@@ -52,7 +52,7 @@ func (m *minder) keepWAL(ctx context.Context, inst *postgres.Instance, goal plat
 	if err != nil || kept {
 		return discardOf(p), err
 	}
-	if err := q.room(p); err != nil {
+	if err := m.room(ctx, q, p); err != nil {
 		return nil, err
 	}
 	record, err := json.MarshalIndent(p, "", "  ")
@@ -76,7 +76,7 @@ func (m *minder) roomFor(ctx context.Context, inst *postgres.Instance, goal plat
 	if p.Size, err = wholeSize(ctx, inst, data, parts); err != nil {
 		return err
 	}
-	return m.agent.quarantineOf(m.name).room(p)
+	return m.room(ctx, m.agent.quarantineOf(m.name), p)
 }
 
 // wholeSize is the size of data with its parts outside.
@@ -115,13 +115,16 @@ func (m *minder) setAside(ctx context.Context, inst *postgres.Instance, goal pla
 	if p.Size, err = wholeSize(ctx, inst, data, parts); err != nil {
 		return nil, err
 	}
-	if err := q.room(p); err != nil {
+	if err := m.room(ctx, q, p); err != nil {
 		return nil, err
 	}
 	if err := m.count(ctx, inst, goal, seen, &p); err != nil {
 		p.Uncounted = err.Error()
 	}
-	if p.Uncounted == "" && p.Bytes == 0 {
+	m.mu.Lock()
+	doubted := m.memory.Doubted() || seen.Corrupt != ""
+	m.mu.Unlock()
+	if p.Uncounted == "" && p.Bytes == 0 && !doubted {
 		p.End = provenEnd(ctx, inst, goal.SystemID)
 	}
 	if _, err := q.name(&p, data+"."+asideSuffix); err != nil {

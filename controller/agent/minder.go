@@ -432,6 +432,11 @@ func (m *minder) snapshot() health.Member {
 	m.stalls(&r, now, fair)
 	r.Epoch, r.Closed, r.Incarnation, r.Discarded = m.durable.Epoch, m.durable.Closed, m.durable.Incarnation, m.durable.Discarded
 	r.Doing, r.Error, r.Needs = m.doing, cmp.Or(m.fault, r.Error, m.foreign), m.needs
+	if m.memory.Crashes > 0 {
+		r.CrashedAt = m.memory.CrashedAt()
+	} else {
+		r.CrashedAt = 0
+	}
 	if m.needs != "" {
 		in := m.input(now)
 		r.Still = in.Still().Milliseconds()

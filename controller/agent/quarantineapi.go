@@ -202,10 +202,12 @@ func (a *Agent) dropPiece(ctx context.Context, who identity.ID, r *http.Request)
 		return nil, err
 	}
 	if p.Dropped == nil {
-		p.Dropped = &wire.Drop{By: who.Name, Reason: req.Reason, When: time.Now().UTC().Format(time.RFC3339)}
-		if err := q.record(p); err != nil {
+		drop := &wire.Drop{By: who.Name, Reason: req.Reason, When: time.Now().UTC().Format(time.RFC3339)}
+		mark := func(p *wire.Piece) bool { p.Dropped = drop; return true }
+		if err := a.amend(q, p.ID, mark); err != nil {
 			return nil, err
 		}
+		p.Dropped = drop
 	}
 	a.log.Warn("kept data is dropped", zap.String("id", p.ID), zap.String("member", p.Member), zap.String("operator", who.Name), zap.String("reason", req.Reason),
 		zap.Uint32("timeline", uint32(p.Timeline)), zap.Stringer("from", p.From), zap.Stringer("to", p.To), zap.Int64("bytes", p.Bytes), zap.Int("transactions", p.Transactions), zap.String("place", p.Place))
@@ -223,7 +225,7 @@ func (a *Agent) dropPiece(ctx context.Context, who identity.ID, r *http.Request)
 	}
 }
 
-// dropLoop removes dropped pieces, and reduces those of members that have answered, one at a time; at first those that an earlier run
+// dropLoop removes dropped pieces, and looks into those of members that have answered, one at a time; at first those that an earlier run
 // did not finish (S7).
 func (a *Agent) dropLoop(ctx context.Context) error {
 	for {
@@ -234,7 +236,7 @@ func (a *Agent) dropLoop(ctx context.Context) error {
 		case job := <-a.drops:
 			job.done <- a.removePiece(ctx, job.from, job.piece)
 		case member := <-a.rebuilt:
-			a.reduce(ctx, member)
+			a.prove(ctx, member)
 		}
 	}
 }

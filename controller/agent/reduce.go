@@ -16,10 +16,11 @@ import (
 	"mainstay/controller/wire"
 )
 
-// Data that a rebuild has set aside is kept whole, for it may hold what nothing else has. Where the opposite is proven it is reduced
-// to its WAL, its control file and small files, so that it does not take the room of a piece that matters. Three things prove it
-// together: the data was a standby's last, so that it wrote nothing of its own; its control file and its WAL are sound and say where
-// that ends; and the member that was made in its place has answered, with a history that contains that position.
+// Data that a rebuild has set aside is kept whole for as long as there is room: its pages may be the last sound ones, should those of the
+// primary turn out to be damaged. Where a later repair lacks the room, and it is proven that it holds no transaction that its successor
+// lacks, it is reduced to its WAL, its control file and small files. Four things prove it together: the data was a standby's last, so that
+// it wrote nothing of its own; it was not rebuilt because of what it holds; its control file and its WAL are sound and say where that ends;
+// and the member that was made in its place has answered, with a history that contains that position.
 
 // provenEnd is where the WAL of stopped data ends that is a standby's; nil where anything about it is in doubt.
 func provenEnd(ctx context.Context, inst *postgres.Instance, systemID string) *wire.End {
@@ -58,11 +59,11 @@ func contains(history platform.History, timeline platform.Timeline, at platform.
 // reduceBound is how long the questions to a successor may take.
 const reduceBound = 10 * time.Second
 
-// reduce marks what a member's successor has shown to be needless, once that has answered, and removes it.
-func (a *Agent) reduce(ctx context.Context, member string) {
+// prove notes which pieces hold nothing that a member's data lacks, once that has answered.
+func (a *Agent) prove(ctx context.Context, member string) {
 	q := a.quarantineOf(member)
 	all, err := q.list()
-	all = slices.DeleteFunc(all, func(p wire.Piece) bool { return !reducible(p) })
+	all = slices.DeleteFunc(all, func(p wire.Piece) bool { return !provable(p) })
 	inst := a.instanceOf(member)
 	if err != nil || len(all) == 0 || inst == nil {
 		return // removeDropped tells of a quarantine that cannot be read
@@ -71,7 +72,7 @@ func (a *Agent) reduce(ctx context.Context, member string) {
 	defer cancel()
 	s, err := inst.Status(asked)
 	if err != nil || !s.InRecovery {
-		return // they are kept whole until its next start
+		return // they are looked at again after its next start
 	}
 	history, err := inst.ReadHistory(asked, s.Timeline)
 	if err != nil {
@@ -82,37 +83,80 @@ func (a *Agent) reduce(ctx context.Context, member string) {
 		if s.SystemID != p.SystemID || !contains(history, s.Timeline, s.Replay, *p.End) {
 			continue
 		}
-		p.Reduced = &wire.Reduced{When: time.Now().UTC().Format(time.RFC3339),
-			Why: fmt.Sprintf("it was a standby's, whose WAL ended at %s of timeline %d, and the data in its place has replayed up to %s of timeline %d: "+
-				"it held no transaction that this lacks", p.End.LSN, p.End.Timeline, s.Replay, s.Timeline)}
-		if err := q.record(p); err != nil {
+		why := fmt.Sprintf("it was a standby's, whose WAL ended at %s of timeline %d, and the data in its place has replayed up to %s of timeline %d: "+
+			"it held no transaction that this lacks", p.End.LSN, p.End.Timeline, s.Replay, s.Timeline)
+		err := a.amend(q, p.ID, func(p *wire.Piece) bool {
+			p.Needless = why
+			return true
+		})
+		if err != nil {
 			a.log.Error("data that was set aside is kept whole", zap.String("id", p.ID), zap.Error(err))
-			continue
 		}
-		a.finishReduced(ctx, q, p)
 	}
 }
 
-// reducible: it may be reduced, and is not yet.
-func reducible(p wire.Piece) bool {
+// provable: it may hold nothing of its own, and that is not proven yet.
+func provable(p wire.Piece) bool {
 	nothing := p.Uncounted == "" && p.Bytes == 0 && p.Transactions == 0
-	return p.How == wire.Rebuilt && p.End != nil && nothing && p.Reduced == nil && p.Dropped == nil && p.Problem == ""
+	return p.How == wire.Rebuilt && p.End != nil && nothing && p.Needless == "" && p.Reduced == nil && p.Dropped == nil && p.Problem == ""
+}
+
+// room refuses a piece that would pass the limit even with all earlier ones reduced that may be: the oldest goes first, and no more than
+// is needed.
+func (m *minder) room(ctx context.Context, q quarantine, p wire.Piece) error {
+	err := q.room(p)
+	var full *errQuarantineFull
+	if !errors.As(err, &full) {
+		return err
+	}
+	kept, _ := q.list() // room has read it
+	for _, k := range kept {
+		if k.Successor == p.Successor || k.Needless == "" || k.Reduced != nil || k.Dropped != nil {
+			continue
+		}
+		mark := func(p *wire.Piece) bool {
+			p.Reduced = &wire.Reduced{When: time.Now().UTC().Format(time.RFC3339), Why: k.Needless}
+			return true
+		}
+		if err := m.agent.amend(q, k.ID, mark); err != nil {
+			return err
+		}
+		m.agent.finishReduced(ctx, q, k)
+		if err = q.room(p); !errors.As(err, &full) {
+			return err
+		}
+	}
+	return err
+}
+
+// amend changes a record that is not dropped: an operator's word, and what else is noted of a piece, come at the same time. change tells
+// whether there is anything to keep.
+func (a *Agent) amend(q quarantine, id string, change func(*wire.Piece) bool) error {
+	a.records.Lock()
+	defer a.records.Unlock()
+	p, err := q.read(id)
+	if err != nil || p.Dropped != nil || !change(&p) {
+		return err
+	}
+	return q.record(p)
 }
 
 // finishReduced removes what a piece is reduced by, also where an earlier run of the agent did not come to its end (S7).
 func (a *Agent) finishReduced(ctx context.Context, q quarantine, p wire.Piece) {
 	size, err := q.trim(ctx, p)
 	if err == nil {
-		p.Parts = slices.DeleteFunc(p.Parts, spaceOf)
-		p.Reduced.Done, p.Size, size = true, size, p.Size-size
-		err = q.record(p)
+		err = a.amend(q, p.ID, func(p *wire.Piece) bool {
+			p.Parts = slices.DeleteFunc(p.Parts, spaceOf)
+			p.Reduced.Done, p.Size = true, size
+			return true
+		})
 	}
 	if err != nil {
 		a.log.Error("data that was set aside is not reduced yet", zap.String("id", p.ID), zap.String("member", p.Member), zap.Error(err))
 		return
 	}
 	a.log.Info("data that was set aside is reduced to its WAL", zap.String("id", p.ID), zap.String("member", p.Member),
-		zap.String("why", p.Reduced.Why), zap.Int64("freed", size))
+		zap.String("why", p.Needless), zap.Int64("freed", p.Size-size))
 }
 
 // spaceOf tells whether a part is a tablespace, not the folder of WAL.

@@ -97,21 +97,21 @@ func TestReductionCutShort(t *testing.T) {
 	}
 }
 
-// TestReducible: whatever is in doubt is kept whole.
-func TestReducible(t *testing.T) {
+// TestProvable: whatever is in doubt is kept whole.
+func TestProvable(t *testing.T) {
 	sound := wire.Piece{How: wire.Rebuilt, End: &wire.End{Timeline: 1, LSN: 100}}
-	if !reducible(sound) {
+	if !provable(sound) {
 		t.Error("one without a transaction of its own is not")
 	}
 	for name, change := range map[string]func(*wire.Piece){
 		"no end of WAL": func(p *wire.Piece) { p.End = nil }, "not counted": func(p *wire.Piece) { p.Uncounted = "no WAL" },
 		"WAL": func(p *wire.Piece) { p.Bytes = 1 }, "a transaction": func(p *wire.Piece) { p.Transactions = 1 },
-		"a rewind's": func(p *wire.Piece) { p.How = wire.Rewound }, "reduced": func(p *wire.Piece) { p.Reduced = &wire.Reduced{} },
+		"a rewind's": func(p *wire.Piece) { p.How = wire.Rewound }, "reduced": func(p *wire.Piece) { p.Reduced = &wire.Reduced{} }, "proven": func(p *wire.Piece) { p.Needless = "x" },
 		"dropped": func(p *wire.Piece) { p.Dropped = &wire.Drop{} }, "gone": func(p *wire.Piece) { p.Problem = "its files are gone" },
 	} {
 		p := sound
-		if change(&p); reducible(p) {
-			t.Errorf("%s: reducible", name)
+		if change(&p); provable(p) {
+			t.Errorf("%s: provable", name)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func stoppedFast(t *testing.T, ctx context.Context, i *postgres.Instance) {
 	eventually(t, "the end of the server", func() bool { _, _, ok := i.Running(); return !ok })
 }
 
-// TestReduceAfterRebuild: a standby's data is set aside whole, and reduced once the copy in its place has answered and has its WAL.
+// TestReduceAfterRebuild: a standby's data is set aside whole, and reduced where a later repair needs the room, once the copy in its place has answered and has its WAL.
 func TestReduceAfterRebuild(t *testing.T) {
 	primary := runningPrimary(t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -200,20 +200,33 @@ func TestReduceAfterRebuild(t *testing.T) {
 	if before.End == nil || before.End.LSN != end.LSN {
 		t.Fatalf("recorded %+v", before)
 	}
-	a.reduce(ctx, "feed-w1")
-	if only().Reduced != nil {
-		t.Fatal("reduced before the successor has answered")
+	a.prove(ctx, "feed-w1")
+	if only().Needless != "" {
+		t.Fatal("needless before the successor has answered")
 	}
 	begin()
 	beyond := before
 	beyond.End = &wire.End{Timeline: 1, LSN: end.LSN + 1<<30}
 	check(t, q.record(beyond))
-	a.reduce(ctx, "feed-w1")
-	if only().Reduced != nil {
-		t.Fatal("reduced, though the successor lacks WAL of it")
+	a.prove(ctx, "feed-w1")
+	if only().Needless != "" {
+		t.Fatal("needless, though the successor lacks WAL of it")
 	}
 	check(t, q.record(before))
-	a.reduce(ctx, "feed-w1")
+	more := wire.Piece{ID: "more", Member: "feed-w1", Successor: "feed-w1_6", Size: 1}
+	q.limit = before.Size
+	if err := m.room(ctx, q, more); err == nil || only().Reduced != nil {
+		t.Fatalf("reduced before anything is proven: %v", err)
+	}
+	a.prove(ctx, "feed-w1")
+	q.limit++
+	if err := m.room(ctx, q, more); err != nil || only().Needless == "" || only().Reduced != nil {
+		t.Fatalf("where there is room it is kept whole: %v, %+v", err, only())
+	}
+	q.limit--
+	if err := m.room(ctx, q, more); err != nil {
+		t.Errorf("no room: %v", err)
+	}
 	after := only()
 	if after.Reduced == nil || !after.Reduced.Done || after.Size >= before.Size {
 		t.Fatalf("%d bytes before: %+v, %+v", before.Size, after, after.Reduced)

@@ -355,7 +355,7 @@ func (l *look) memberProblems(name string, r *health.Member) {
 		l.problem(health.PrimarySaturated, name, "every connection slot is taken: new connections are refused. Raise max_connections or find out who holds them", false)
 	case !primary && r.Role == health.RolePrimary && r.Process == health.ProcessRunning:
 		l.problem(health.TwoPrimaries, name, "it runs writable beside "+l.c.Primary+"; its agent has the order to stop it", true)
-	case !primary && r.Still > 0 && l.fresh(l.c.Primary) != nil && l.lineAtFault(l.fresh(l.c.Primary), r) != "":
+	case !primary && (r.Still > 0 || l.crashedAlike(r) != "") && l.fresh(l.c.Primary) != nil && l.lineAtFault(l.fresh(l.c.Primary), r) != "":
 		l.problem(health.ReplicaNotStreaming, name, l.lineAtFault(l.fresh(l.c.Primary), r), true)
 	case !primary && r.Needs != "":
 		l.problem(health.ReplicaDiverged, name, "needs a "+r.Needs, true)

@@ -161,6 +161,10 @@ const stillBound = 10 * time.Minute
 // lineAtFault says that it is not the data of a replica that keeps it from streaming, as far as can be told, "" where it may be: the primary
 // has the WAL that it is to go on with. Then a copy would cost the primary a checkpoint and the reading of all its data, and help nobody.
 func (l *look) lineAtFault(p, r *health.Member) string {
+	if other := l.crashedAlike(r); other != "" {
+		return fmt.Sprintf("its replay ends at the record at %s, as does that of %s: it is not the data of one that is at fault, but what both hosts lack, or this record; see their logs. "+
+			"Both are tried again and again, and none is copied anew", r.CrashedAt, other)
+	}
 	if r.Still > 0 && r.Role == health.RoleUnknown {
 		return l.recoveryAtFault(p, r)
 	}
@@ -169,6 +173,16 @@ func (l *look) lineAtFault(p, r *health.Member) string {
 	}
 	return fmt.Sprintf("it has got nothing for %s, and %s has the WAL from %s on that it needs (%s): see what is between them (its log, network, pg_hba.conf, certificates); its data is replaced if that lasts for %s",
 		round(time.Duration(r.Still)*time.Millisecond), p.Name, p.OldestWAL, r.Position, stillBound)
+}
+
+// crashedAlike is another replica whose replay ends at the same record, "" for none.
+func (l *look) crashedAlike(r *health.Member) string {
+	for _, name := range l.replicas() {
+		if other := l.known(name); r.CrashedAt != 0 && name != r.Name && other != nil && other.CrashedAt == r.CrashedAt {
+			return name
+		}
+	}
+	return ""
 }
 
 // recoveryAtFault is the same for a replica whose recovery takes no sessions and does not get on. That is for want of WAL only if it asks

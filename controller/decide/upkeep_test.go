@@ -174,6 +174,33 @@ func TestRebuildOfARecovery(t *testing.T) {
 	}
 }
 
+// TestNoRebuildOfAll: where the replay of two replicas ends at one record neither is copied: the copies would meet it again, and what was
+// sound would be set aside on every host at once.
+func TestNoRebuildOfAll(t *testing.T) {
+	for other, want := range map[platform.LSN]bool{77: false, 78: true, 0: true} {
+		st := well(t, 1, nil)
+		for name, at := range map[string]platform.LSN{"m2": other, "m3": 77} {
+			m := st.members[name]
+			m.Process, m.Role, m.Receiver, m.CrashedAt, m.Error = health.ProcessEnded, health.RoleUnknown, nil, at, "PostgreSQL has ended by itself"
+		}
+		st.members["m3"].Needs = "rebuild"
+		var cmd *state.Command
+		for range 5 { // sets may change before
+			st.later(time.Second)
+			if cmd, _, _ = st.next(); cmd == nil || cmd.Reincarnate != nil {
+				break
+			}
+			st.apply(*cmd)
+		}
+		if (cmd != nil && cmd.Reincarnate != nil) != want {
+			t.Errorf("the other at %s: %s", other, body(cmd))
+		}
+		if said := st.problem(health.ReplicaNotStreaming); !said {
+			t.Errorf("the other at %s: not named", other)
+		}
+	}
+}
+
 // TestOneProblemForOneText: what keeps a replica from streaming is not said a second time as its agent's error.
 func TestOneProblemForOneText(t *testing.T) {
 	st := well(t, 1, nil)

@@ -114,6 +114,9 @@ func (m Memory) unfit() string {
 	return ""
 }
 
+// Doubted tells whether the data in place has failed to start, or its replay has ended it: what it holds may be of use to find out why.
+func (m Memory) Doubted() bool { return m.StartFailures > 0 || m.Crashes > 0 }
+
 // Mend is what an operator has to know where PostgreSQL does not come up on data of which a copy was made for that already; "" where
 // that was not done.
 func (m Memory) Mend() string {

@@ -108,6 +108,12 @@ func TestStill(t *testing.T) {
 
 // TestOneRebuildForStarts: other data that does not start either says that it is not the data.
 func TestOneRebuildForStarts(t *testing.T) {
+	waiting := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{MovedAt: now, Crashes: startsFail},
+		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_1", Upstream: &platform.Upstream{Member: "m2"}},
+		Seen: Seen{Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Timeline: 2, End: 90, Shutdown: 90}}
+	if act := Next(waiting); act.Kind != StartStandby || act.Needs != "rebuild" {
+		t.Errorf("until a copy is agreed to: %+v", act)
+	}
 	for rebuilt, want := range map[bool]Kind{false: Clone, true: StartStandby} {
 		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{MovedAt: now, StartFailures: startsFail, Rebuilt: rebuilt},
 			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_2", Upstream: &platform.Upstream{Member: "m2"}},

@@ -54,7 +54,13 @@ func (in *Input) restart() Act {
 	switch in.course() {
 	case courseFollow:
 		if why := in.Memory.unfit(); why != "" && !in.Memory.Rebuilt {
-			return in.repair(why)
+			act := in.repair(why)
+			if act.Needs != "" { // until the controllers agree it is tried all the same: what its host lacks may be there by now
+				needs := act.Needs
+				act = in.rename(StartStandby, why+", and may do so now")
+				act.Needs = needs
+			}
+			return act
 		}
 		return in.rename(StartStandby, "its WAL is part of the primary's history")
 	case courseDiverged:

@@ -186,7 +186,8 @@ func (c complaint) inReplay() bool { return c.died || c.fatal && c.redo != 0 }
 
 // ofHost finds what a server says of its host that keeps it from going on: its disk, its memory, its files, in the words of strerror.
 var ofHost = regexp.MustCompile(`No space left on device|Disk quota exceeded|Read-only file system|Too many open files|out of file descriptors|` +
-	`Cannot allocate memory|out of memory|could not fork|Resource temporarily unavailable|Permission denied|Operation not permitted`)
+	`Cannot allocate memory|out of memory|could not fork|Resource temporarily unavailable|Permission denied|Operation not permitted|` +
+	`^directory "[^"]*" does not exist`) // a tablespace's
 
 // hostAtFault tells whether a server that ended says that its host kept it from going on, or its disk is full: in another language it says
 // so in other words.

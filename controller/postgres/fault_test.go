@@ -105,6 +105,7 @@ func TestComplaints(t *testing.T) {
 		{"a full disk of WAL", at + "PANIC:  could not write to file \"pg_wal/xlogtemp.7\": No space left on device\n", "could not write", "could not write", true, 0},
 		{"no files", at + "LOG:  out of file descriptors: Too many open files; release and retry\n" + at + "FATAL:  could not open file \"base/5/1\": Too many open files\n",
 			"out of file descriptors", "could not open file", true, 0},
+		{"a tablespace's folder", at + "FATAL:  directory \"/srv/space\" does not exist\n" + redo, "directory", "directory", true, 0x3000028},
 		{"no memory", at + "FATAL:  out of memory\n" + redo, "out of memory", "out of memory", true, 0x3000028},
 		{"its replay", at + "FATAL:  could not connect to the primary server: Permission denied\n" + at + "PANIC:  WAL contains references to invalid pages\n" + redo +
 			at + "FATAL:  the database system is in recovery mode\n", "WAL contains", "WAL contains", false, 0x3000028},

@@ -41,10 +41,12 @@ type Piece struct {
 	Parts        []Part       `json:"parts,omitempty"` // what lies outside of Place
 	Size         int64        `json:"size"`            // bytes it takes on disk, parts included
 	// End is where the WAL of a standby's data ended that was set aside whole, nil where that is not proven, or the data may have
-	// more that nothing else has. Once its successor has that WAL too, the data is reduced.
-	End     *End     `json:"end,omitempty"`
-	Reduced *Reduced `json:"reduced,omitempty"`
-	Dropped *Drop    `json:"dropped,omitempty"`
+	// more that nothing else has.
+	End *End `json:"end,omitempty"`
+	// Needless says why it holds no transaction that its successor lacks: then it is reduced where a later repair needs the room.
+	Needless string   `json:"needless,omitempty"`
+	Reduced  *Reduced `json:"reduced,omitempty"`
+	Dropped  *Drop    `json:"dropped,omitempty"`
 	// Problem is what is wrong with the piece, such as files that are gone. It is found out at each look, never kept.
 	Problem string `json:"problem,omitempty"`
 }

@@ -63,6 +63,8 @@ func flaws(p wire.Piece) (below []cell) {
 	switch {
 	case p.Reduced != nil && p.Reduced.Done:
 		below = append(below, cell{"reduced at " + p.Reduced.When + " to its WAL, control file and small files: " + p.Reduced.Why, dim})
+	case p.Reduced == nil && p.Needless != "":
+		below = append(below, cell{"may be reduced to its WAL, control file and small files, if a repair needs the room: " + p.Needless, dim})
 	case p.Reduced != nil:
 		below = append(below, cell{"is being reduced to its WAL, control file and small files: " + p.Reduced.Why, dim})
 	}
