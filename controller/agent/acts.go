@@ -161,10 +161,12 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 	if inst, err = m.raiseKept(ctx, inst); err != nil {
 		return err
 	}
-	if goal.Kind == platform.GoalReplica && goal.Opened {
-		if s.Fed, err = m.withoutForeign(ctx, inst, goal); err != nil {
+	if (goal.Kind == platform.GoalReplica || goal.Kind == platform.GoalSealed) && goal.Opened {
+		found, err := m.withoutForeign(ctx, inst, goal)
+		if err != nil {
 			return err
 		}
+		s.Fed = s.Fed || found
 	}
 	if err := inst.WriteSettings(ctx, s); err != nil {
 		return err
@@ -205,7 +207,7 @@ func (m *minder) withoutForeign(ctx context.Context, inst *postgres.Instance, go
 	if len(foreign) == 0 {
 		return false, err
 	}
-	text := fmt.Sprintf("its restore_command brings %s, which is not of this cluster (its timeline is %d): it was set aside in pg_wal, and PostgreSQL was started without restore_command; delete it from the archive, and keep whoever wrote it from archiving there",
+	text := fmt.Sprintf("its restore_command brings %s, which is not of this cluster (its timeline is %d): it was set aside in pg_wal, and PostgreSQL was started without restore_command; delete it from the archive, keep whoever wrote it from archiving there, and restart it",
 		strings.Join(foreign, ", "), goal.Timeline)
 	m.log.Warn(text)
 	m.mu.Lock()
@@ -236,6 +238,7 @@ func (m *minder) promote(ctx context.Context, inst *postgres.Instance, goal plat
 		if err := alterForPromotion(ctx, inst, s); err != nil {
 			return err
 		}
+		m.alterSlots(ctx, inst, s)
 	}
 	shown, err := inst.Promote(ctx, postgres.Promotion{Settings: s, Timeline: goal.Timeline, Spare: m.backends(), Arm: func() error {
 		if err := m.arm(goal); err != nil {
@@ -246,6 +249,9 @@ func (m *minder) promote(ctx context.Context, inst *postgres.Instance, goal plat
 	if err == nil && shown.SyncNames == s.SyncNames {
 		m.proven(shown)
 	}
+	m.mu.Lock()
+	m.foreign = "" // a primary has no use for an archive's timelines
+	m.mu.Unlock()
 	return err
 }
 
@@ -283,15 +289,17 @@ func (m *minder) load(ctx context.Context, inst *postgres.Instance, goal platfor
 	}
 	m.mu.Lock()
 	m.unwritten = m.unwritten && m.inst != inst
+	m.slotsTried = triedSlots(inst, s.SyncSlots)
 	m.mu.Unlock()
 	if d.AlterSystem {
-		keys := []string{"synchronous_standby_names", "synchronized_standby_slots"}
+		keys := []string{"synchronous_standby_names"}
 		if goal.Kind == platform.GoalReplica {
 			keys = append(keys, "primary_conninfo", "primary_slot_name")
 		}
 		if err := alter(ctx, inst, s, keys); err != nil {
 			return err
 		}
+		m.alterSlots(ctx, inst, s)
 		if goal.Kind == platform.GoalReplica {
 			if err := inst.GiveBack(ctx); err != nil {
 				return err

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"go.uber.org/zap"
 
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
@@ -133,12 +136,10 @@ func (m *minder) raiseKept(ctx context.Context, inst *postgres.Instance) (*postg
 
 // keepWanted takes over what the user's files ask for beyond what mainstay.conf says. It is written there with the goal's other settings, by
 // an act of its own.
-func (m *minder) keepWanted(inst *postgres.Instance, wanted map[string]string) error {
-	k := inst.Kept.Want(wanted)
-	if k == inst.Kept {
-		return nil
-	}
-	if _, err := m.setKept(inst, k); err != nil {
+func (m *minder) keepWanted(inst *postgres.Instance, s postgres.Status) error {
+	k := inst.Kept.Want(s.Wanted, s.InForce)
+	next, err := m.setKept(inst, k)
+	if err != nil || maps.Equal(next.Values(postgres.Settings{}), inst.Values(postgres.Settings{})) {
 		return err
 	}
 	m.mu.Lock()
@@ -179,7 +180,18 @@ func alter(ctx context.Context, inst *postgres.Instance, s postgres.Settings, ke
 // alterForPromotion: the durability set before the first write, and nothing that delays replay.
 func alterForPromotion(ctx context.Context, inst *postgres.Instance, s postgres.Settings) error {
 	s.NoReplayDelay = true
-	return alter(ctx, inst, s, []string{"synchronous_standby_names", "synchronized_standby_slots", "recovery_min_apply_delay", "max_standby_streaming_delay", "max_standby_archive_delay"})
+	return alter(ctx, inst, s, []string{"synchronous_standby_names", "recovery_min_apply_delay", "max_standby_streaming_delay", "max_standby_archive_delay"})
+}
+
+// alterSlots sets for whom the user's subscribers wait, by itself and last: earlier minor versions refuse a slot that is not there yet, and
+// neither a durability set nor a promotion waits for that.
+func (m *minder) alterSlots(ctx context.Context, inst *postgres.Instance, s postgres.Settings) {
+	if inst.Binaries.Major < 17 {
+		return
+	}
+	if err := alter(ctx, inst, s, []string{"synchronized_standby_slots"}); err != nil {
+		m.log.Warn("logical consumers may be ahead of the replicas: synchronized_standby_slots is not set", zap.Error(err))
+	}
 }
 
 // waiting lists the settings that wait for an adopted instance's first start under us, asked once for each postmaster.

@@ -186,8 +186,7 @@ func (m *minder) held() (*process.Tree, *process.Cgroup, *process.Handle) {
 func settings(inst *postgres.Instance, goal platform.Goal, d member.Durable) (postgres.Settings, error) {
 	s := postgres.Settings{SyncNames: member.SyncNames(member.ReplicaSet())}
 	if goal.Kind == platform.GoalPrimary && len(goal.Sets) > 0 {
-		set := goal.Sets[len(goal.Sets)-1]
-		s.SyncNames, s.SyncSlots = member.SyncNames(set), postgres.SyncSlots(acknowledgers(goal, set))
+		s.SyncNames, s.SyncSlots = member.SyncNames(goal.Sets[len(goal.Sets)-1]), syncSlots(goal)
 	}
 	if goal.Kind != platform.GoalReplica && goal.Kind != platform.GoalSealed || goal.Upstream == nil {
 		s.Sealed = goal.Kind == platform.GoalSealed
@@ -202,15 +201,16 @@ func settings(inst *postgres.Instance, goal platform.Goal, d member.Durable) (po
 	return s, err
 }
 
-// acknowledgers are the other members that a durability set counts on, none where it is asynchronous. All of them and not just as many as
-// must acknowledge: who is promoted is the most advanced of those that are left.
-func acknowledgers(goal platform.Goal, set platform.Set) (members []string) {
+// syncSlots is synchronized_standby_slots of a primary: the slots of the members that the last durability set counts on, none where it is
+// asynchronous. All of them and not just as many as must acknowledge: who is promoted is the most advanced of those that are left.
+func syncSlots(goal platform.Goal) string {
+	set, members := goal.Sets[len(goal.Sets)-1], []string(nil)
 	for _, other := range goal.Slots {
 		if set.Acks > 0 && slices.ContainsFunc(set.Names, func(name string) bool { return memberOf(name) == other }) {
 			members = append(members, other)
 		}
 	}
-	return members
+	return postgres.SyncSlots(members)
 }
 
 // memberOf is the member of an incarnation, "" for another application_name.

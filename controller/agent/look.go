@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,7 +89,7 @@ func (m *minder) look(ctx context.Context) {
 	g.report.SystemID, g.report.Timeline = g.seen.SystemID, g.seen.Timeline
 	m.lookAtUserSide(ctx, inst, d, status != nil)
 	m.mu.Lock()
-	g.seen.Unwritten = m.unwritten
+	g.seen.Unwritten = g.seen.Unwritten || m.unwritten
 	m.mu.Unlock()
 	m.guard(ctx, inst, g)
 	m.remember(goal, d, &memory, g)
@@ -211,6 +212,7 @@ func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.D
 	r.OldestWAL = s.Oldest
 	if !s.InRecovery {
 		seen.Role, seen.Position, seen.Insert = health.RolePrimary, s.Flush, s.Insert
+		seen.Unwritten = m.slotsDiffer(inst, goal, s.SyncSlots)
 		r.Position, r.PositionKnown, r.Replayed = s.Flush, true, s.Flush
 		m.mu.Lock()
 		fresh := m.loaded.see(goal, m.session.proof, s.Senders, seen.SyncOurs)
@@ -285,6 +287,24 @@ func userSlots(slots []postgres.UserSlot) (out []health.Slot) {
 		out = append(out, health.Slot(s))
 	}
 	return out
+}
+
+// slotsDiffer tells whether a primary makes subscribers wait for others than it should, as after an upgrade from a build that did not say.
+// Each value is loaded once in the life of a postmaster: what the user has by ALTER SYSTEM wins over it until the next start.
+func (m *minder) slotsDiffer(inst *postgres.Instance, goal platform.Goal, loaded string) bool {
+	if inst.Binaries.Major < 17 || goal.Kind != platform.GoalPrimary || len(goal.Sets) == 0 {
+		return false
+	}
+	want := syncSlots(goal)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return loaded != want && m.slotsTried != triedSlots(inst, want)
+}
+
+// triedSlots names a value and the postmaster that it was loaded into.
+func triedSlots(inst *postgres.Instance, value string) string {
+	pid, _, _ := inst.Running()
+	return fmt.Sprintf("%d %s", pid, value)
 }
 
 // superseded names failover slots of a standby's own that the present primary has as well: they date from its time as primary. What was

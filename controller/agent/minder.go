@@ -75,6 +75,7 @@ type minder struct {
 	failoverSlots []string
 	droppedAt     time.Duration
 	unwritten     bool               // inst asks for more than the settings that were last loaded
+	slotsTried    string             // the value of synchronized_standby_slots that was last loaded, and into which postmaster
 	cancel        context.CancelFunc // of the act under way
 	// notBefore holds back the next act after a failure. hurryUntil: after a change of goal or an act, what is waited for
 	// comes soon, so it is looked for often.

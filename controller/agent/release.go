@@ -28,6 +28,9 @@ func (m *minder) release(ctx context.Context, inst *postgres.Instance, goal plat
 				return err
 			}
 		}
+		if err := m.waitForNoSlot(ctx, inst, seen.Role, d); err != nil {
+			return err
+		}
 		if err := inst.DropIdleSlots(ctx); err != nil {
 			return err
 		}
@@ -49,6 +52,22 @@ func detach(ctx context.Context, inst *postgres.Instance, alone bool, d member.D
 	}
 	if d.AlterSystem {
 		if err := inst.AlterSystem(ctx, nobody); err != nil {
+			return err
+		}
+	}
+	return inst.Reload(ctx)
+}
+
+// waitForNoSlot lets the user's subscribers of a primary go on without slots that nobody looks after any more.
+func (m *minder) waitForNoSlot(ctx context.Context, inst *postgres.Instance, role health.Role, d member.Durable) error {
+	if inst.Binaries.Major < 17 || role != health.RolePrimary {
+		return nil
+	}
+	if err := inst.Empty(ctx, "synchronized_standby_slots"); err != nil {
+		return err
+	}
+	if d.AlterSystem {
+		if err := inst.AlterSystem(ctx, map[string]string{"synchronized_standby_slots": ""}); err != nil {
 			return err
 		}
 	}

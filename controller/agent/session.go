@@ -174,7 +174,7 @@ func (l *lookSession) look(ctx context.Context, inst *postgres.Instance) (change
 		changed = s.SyncNamesFile != l.status.SyncNamesFile || s.ConnInfoFile != l.status.ConnInfoFile
 		l.status.PendingRestart, l.status.ChecksumFailures, l.status.Timeline, l.status.Oldest = s.PendingRestart, s.ChecksumFailures, s.Timeline, s.Oldest
 		l.status.UserSlots, l.status.MoreUserSlots = s.UserSlots, s.MoreUserSlots
-		l.status.AlterSystemOff, l.status.Wanted = s.AlterSystemOff, s.Wanted
+		l.status.AlterSystemOff, l.status.Wanted, l.status.InForce, l.status.SyncSlots = s.AlterSystemOff, s.Wanted, s.InForce, s.SyncSlots
 	}
 	changed = changed || moving.SyncNames != l.status.SyncNames || moving.ConnInfo != l.status.ConnInfo
 	l.status = l.status.Refresh(moving)

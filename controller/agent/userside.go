@@ -38,7 +38,7 @@ func (m *minder) lookAtUserSide(ctx context.Context, inst *postgres.Instance, d 
 		err = inst.CopyConfig(ctx)
 	}
 	if err == nil && answers && d.SystemID != "" {
-		err = m.keepWanted(inst, m.session.status.Wanted)
+		err = m.keepWanted(inst, m.session.status)
 	}
 	fault := ""
 	if err != nil {

@@ -232,7 +232,7 @@ func (l *look) replicationProblems() {
 		}
 		if missing := l.notSynced(name, r); len(missing) > 0 && l.Watch.held(l.c.Name+"/slots/"+name) > syncBound {
 			l.problem(health.SlotNotSynchronised, name, fmt.Sprintf("it has no copy of the failover slots %s of %s, whose consumers would not go along if it were promoted; "+
-				"on %s set sync_replication_slots = on and hot_standby_feedback = on and reload, then see its log", strings.Join(missing, ", "), l.c.Primary, name), false)
+				"on %s set sync_replication_slots = on and hot_standby_feedback = on and reload, then see its log; if that asks for a dbname, restart it", strings.Join(missing, ", "), l.c.Primary, name), false)
 		}
 		if text := l.slotsLeft(name, r); text != "" {
 			l.problem(health.SlotLeftBehind, name, text, false)
@@ -247,7 +247,7 @@ const syncBound = 2 * time.Minute
 // notSynced names the primary's failover slots of which a replica that may lead and streams from it has no good copy.
 func (l *look) notSynced(name string, r *health.Member) (missing []string) {
 	p, m := l.fresh(l.c.Primary), l.conf.Member(name)
-	if p == nil || m == nil || !m.MayLead || !r.Streams() || r.MoreSlots > 0 {
+	if p == nil || m == nil || !m.MayLead || !r.Streams() || r.MoreSlots > 0 || l.c.Upstreams[name] != "" { // none are synchronised from a relay
 		return nil
 	}
 	for _, s := range p.Slots {

@@ -128,13 +128,15 @@ func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
 	}
 }
 
-// failoverSlots names those that the primary has as a primary: in the report of a standby a copy may still stand for what went before.
+// failoverSlots names those of a primary that were synchronised to it while it was a standby: they have gone on from those that the former
+// primary still has of its own. One that was made anew since has not, though it may bear the same name. In the report of a standby a copy
+// may still stand for what went before.
 func failoverSlots(primary *health.Member) (names []string) {
 	if primary == nil || primary.Process != health.ProcessRunning || primary.Role != health.RolePrimary {
 		return nil
 	}
 	for _, s := range primary.Slots {
-		if s.Failover && !s.Invalid() {
+		if s.Failover && s.Synced && !s.Invalid() {
 			names = append(names, s.Name)
 		}
 	}

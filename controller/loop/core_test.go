@@ -516,7 +516,8 @@ func TestFailoverSlots(t *testing.T) {
 		tick := c.Lead(now).Tick
 		m := primary()
 		m.Role = role
-		m.Slots = []health.Slot{{Name: "cdc", Logical: true, Failover: true, Synced: true}, {Name: "lost", Logical: true, Failover: true, WALStatus: "lost"}, {Name: "sub", Logical: true}}
+		m.Slots = []health.Slot{{Name: "cdc", Logical: true, Failover: true, Synced: true}, {Name: "lost", Logical: true, Failover: true, WALStatus: "lost"}, {Name: "sub", Logical: true},
+			{Name: "anew", Logical: true, Failover: true}}
 		c.Report(1, reportOf("r1", 1, m), now)
 		c.Ticked(tick, nil, now)
 		r := reportOf("r", 1, health.Member{Name: "m2"})

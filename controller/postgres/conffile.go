@@ -52,8 +52,13 @@ func (i *Instance) WriteSettings(ctx context.Context, s Settings) (err error) {
 
 // WaitForNobody empties the durability list and leaves all else as it is written; the server takes it at its next reload or
 // start. For a standby that is let go of, never for one that Mainstay may promote (S2).
-func (i *Instance) WaitForNobody(ctx context.Context) (err error) {
-	defer i.wrap("empty the durability list of", &err)
+func (i *Instance) WaitForNobody(ctx context.Context) error {
+	return i.Empty(ctx, "synchronous_standby_names")
+}
+
+// Empty empties one setting of a member that is let go of, in the way of WaitForNobody.
+func (i *Instance) Empty(ctx context.Context, name string) (err error) {
+	defer i.wrap("empty "+name+" of", &err)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -61,8 +66,8 @@ func (i *Instance) WaitForNobody(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	rest, _ := splitKeys(string(raw), []string{"synchronous_standby_names"})
-	return i.Owner.writeFile(i.managedFile(), []byte(rest+"synchronous_standby_names = '' # it is yours, and waits for nobody\n"), 0o600)
+	rest, _ := splitKeys(string(raw), []string{name})
+	return i.Owner.writeFile(i.managedFile(), []byte(rest+name+" = '' # it is yours, and waits for nobody\n"), 0o600)
 }
 
 // included is the user's file, which our own includes first.

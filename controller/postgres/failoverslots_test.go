@@ -22,7 +22,7 @@ func TestFailoverSlots(t *testing.T) {
 		if wanted := mustStatus(t, i).Wanted; wanted["wal_level"] != "logical" || len(wanted) != 1 {
 			t.Fatalf("the user's files of %s want %v", i.Member, wanted)
 		}
-		i.Kept = i.Kept.Want(mustStatus(t, i).Wanted)
+		i.Kept = i.Kept.Want(mustStatus(t, i).Wanted, nil)
 	}
 	restart := func(i *Instance, s Settings, primary bool) {
 		t.Helper()

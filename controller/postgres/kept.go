@@ -21,6 +21,15 @@ type Kept struct {
 	MaxReplicationSlots int    `json:"maxReplicationSlots,omitempty"`
 	WALKeepMB           int    `json:"walKeepMB,omitempty"`
 	MaxSlotWALKeepMB    int    `json:"maxSlotWALKeepMB,omitempty"`
+	// Asked is what the user's files ask for, in force or not: it goes when they no longer do.
+	Asked Asked `json:"asked,omitzero"`
+}
+
+// Asked are settings that are the user's to raise.
+type Asked struct {
+	WALLevel            string `json:"walLevel,omitempty"` // "logical", or empty
+	MaxWALSenders       int    `json:"maxWALSenders,omitempty"`
+	MaxReplicationSlots int    `json:"maxReplicationSlots,omitempty"`
 }
 
 // Keep is what a running instance takes with it when it is adopted.
@@ -40,20 +49,25 @@ func (k Kept) Raise(c Control) Kept {
 	return k
 }
 
-// Want takes over what the user's files ask for beyond what was in force, by Status.Wanted. Nothing is lowered: a server does not start with
-// less wal_level than its slots need, nor a standby with fewer WAL senders than its primary has.
-func (k Kept) Want(wanted map[string]string) Kept {
-	k.WALLevel = cmp.Or(logical(strings.ToLower(wanted["wal_level"])), k.WALLevel)
-	for name, at := range map[string]*int{"max_wal_senders": &k.MaxWALSenders, "max_replication_slots": &k.MaxReplicationSlots} {
-		if n, err := strconv.Atoi(wanted[name]); err == nil && n <= maxSenders {
-			*at = max(*at, n)
-		}
+// Want takes over what the user's files ask for and, for good, what of it is in force: a server does not start with less wal_level than
+// its slots need, with fewer slots than it has, nor a standby with fewer WAL senders than its primary has.
+func (k Kept) Want(wanted, inForce map[string]string) Kept {
+	k.Asked = Asked{logical(strings.ToLower(wanted["wal_level"])), wantedNumber(wanted["max_wal_senders"]), wantedNumber(wanted["max_replication_slots"])}
+	k.WALLevel = cmp.Or(k.WALLevel, logical(inForce["wal_level"]))
+	for at, name := range map[*int]string{&k.MaxWALSenders: "max_wal_senders", &k.MaxReplicationSlots: "max_replication_slots"} {
+		*at = max(*at, wantedNumber(inForce[name]))
 	}
 	return k
 }
 
-// maxSenders is the most that PostgreSQL takes for max_wal_senders and max_replication_slots (MAX_BACKENDS).
-const maxSenders = 1<<18 - 1
+// wantedNumber is a count of WAL senders or slots, 0 for none that anybody means: PostgreSQL would not start with more.
+func wantedNumber(text string) int {
+	const most = 10000
+	if n, err := strconv.Atoi(text); err == nil && n > 0 && n <= most {
+		return n
+	}
+	return 0
+}
 
 func logical(level string) string {
 	if level == "logical" {

@@ -28,21 +28,27 @@ func TestKeptIsNeverLowered(t *testing.T) {
 	if clone != (Kept{WALLevel: "logical", MaxWALSenders: 40}) || clone.Raise(Control{WALLevel: "replica", MaxWALSenders: 10}) != clone {
 		t.Errorf("a clone's: %+v", clone)
 	}
+	had := Kept{WALLevel: "logical", MaxWALSenders: 40}
 	for _, c := range []struct {
-		wanted map[string]string
-		want   Kept
+		wanted, inForce map[string]string
+		want            Kept
 	}{
-		{nil, clone},
-		{map[string]string{"wal_level": "replica", "max_wal_senders": "30"}, clone},
-		{map[string]string{"max_wal_senders": "50", "max_replication_slots": "20"}, Kept{WALLevel: "logical", MaxWALSenders: 50, MaxReplicationSlots: 20}},
-		{map[string]string{"max_wal_senders": "many", "max_replication_slots": "999999999"}, clone},
+		{nil, nil, had},
+		{nil, map[string]string{"wal_level": "replica", "max_wal_senders": "16", "max_replication_slots": "16"}, Kept{WALLevel: "logical", MaxWALSenders: 40, MaxReplicationSlots: 16}},
+		{map[string]string{"max_wal_senders": "50"}, nil, Kept{WALLevel: "logical", MaxWALSenders: 40, Asked: Asked{MaxWALSenders: 50}}},
+		{map[string]string{"max_wal_senders": "many", "max_replication_slots": "999999999"}, nil, had},
 	} {
-		if got := clone.Want(c.wanted); got != c.want {
-			t.Errorf("%v: %+v", c.wanted, got)
+		if got := had.Want(c.wanted, c.inForce); got != c.want {
+			t.Errorf("%v, %v: %+v", c.wanted, c.inForce, got)
 		}
 	}
-	if got := (Kept{}).Want(map[string]string{"wal_level": "LOGICAL"}); got != (Kept{WALLevel: "logical"}) {
-		t.Errorf("%+v", got)
+	asked := (Kept{}).Want(map[string]string{"wal_level": "LOGICAL", "max_replication_slots": "20"}, nil)
+	i.Kept = asked
+	if v := i.Values(Settings{}); v["wal_level"] != "logical" || v["max_replication_slots"] != "20" || v["max_wal_senders"] != "16" {
+		t.Errorf("asked for: %v", v)
+	}
+	if back := asked.Want(nil, nil); back != (Kept{}) {
+		t.Errorf("asked for no longer, and never in force: %+v", back)
 	}
 	i.Kept = Kept{}
 	if v = i.Values(Settings{}); v["listen_addresses"] != "10.0.0.1, 127.0.0.1, ::1" || v["max_wal_senders"] != "16" || v["hba_file"] != "" {

@@ -93,10 +93,10 @@ var table = []managed{
 	{"cluster_name", "the member's name in the process list", func(i *Instance, _ Settings) (string, bool) { return i.Member, true }},
 	{"hot_standby", "a replica answers the agent's questions", fixed("on")},
 	{"wal_level", "replicas need it", func(i *Instance, s Settings) (string, bool) {
-		return cmp.Or(s.WALLevel, i.Kept.WALLevel, "replica"), true
+		return cmp.Or(s.WALLevel, i.Kept.WALLevel, i.Kept.Asked.WALLevel, "replica"), true
 	}},
-	{"max_wal_senders", "one for each member, clones besides", atLeast(func(s Settings) int { return s.MaxWALSenders }, 16, func(k Kept) int { return k.MaxWALSenders })},
-	{"max_replication_slots", "one for each member", atLeast(func(s Settings) int { return s.MaxReplicationSlots }, 16, func(k Kept) int { return k.MaxReplicationSlots })},
+	{"max_wal_senders", "one for each member, clones besides", atLeast(func(s Settings) int { return s.MaxWALSenders }, 16, func(k Kept) int { return max(k.MaxWALSenders, k.Asked.MaxWALSenders) })},
+	{"max_replication_slots", "one for each member", atLeast(func(s Settings) int { return s.MaxReplicationSlots }, 16, func(k Kept) int { return max(k.MaxReplicationSlots, k.Asked.MaxReplicationSlots) })},
 	{"wal_keep_size", "a short absence without a slot", megabytes(atLeast(func(s Settings) int { return s.WALKeepMB }, 256, func(k Kept) int { return k.WALKeepMB }))},
 	{"max_slot_wal_keep_size", "a dead member must not fill the disk", func(i *Instance, s Settings) (string, bool) {
 		return strconv.Itoa(cmp.Or(max(s.MaxSlotWALKeepMB, 0), max(i.Kept.MaxSlotWALKeepMB, 0), 10240)) + "MB", true

@@ -22,6 +22,7 @@ type StartOptions struct {
 	Launch func(context.Context, *exec.Cmd) (pid int, wait func() error, err error)
 	// overrides are settings given on the command line, which win over every file.
 	overrides []pair
+	leftover  int // the pid in postmaster.pid that is surely no postmaster of this data; 0 for none
 }
 
 // Process is a postmaster we started. The goroutine that waits for it ends with it.
@@ -43,6 +44,7 @@ func (p *Process) Err() error { return p.err }
 // RestoreStandbySignal once the server is writable (S4: only an agent with a lease calls this).
 func (i *Instance) Start(ctx context.Context, o StartOptions) (p *Process, err error) {
 	defer i.wrap("start", &err)
+	o.leftover = i.leftover() // read before it is looked into: a server that begins meanwhile has another
 	if err := errors.Join(ctx.Err(), i.stopped()); err != nil {
 		return nil, err
 	}
@@ -100,14 +102,14 @@ func (i *Instance) startable() error {
 // where the postmaster is protected: one that takes all memory is to end, not the agent or the host's other programs.
 const oomOfBackends = "PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj"
 
-// notOurs names the process whose pid stands in postmaster.pid, left by a crash, as none of PostgreSQL's concern: our caller has found
-// that it is no postmaster of this data. After a boot it may be any process of the same user, another member's for one, and PostgreSQL
-// would refuse to start for as long as that lives. Whether somebody still uses the data's shared memory it looks up all the same.
-func (i *Instance) notOurs() string {
+// leftover is the pid in postmaster.pid, which a crash may have left. After a boot it may be any process of the same user, another
+// member's for one, and PostgreSQL would refuse to start for as long as that lives; told that it is its grandparent's it passes that over.
+// Whether somebody still uses the data's shared memory it looks up all the same.
+func (i *Instance) leftover() int {
 	raw, _ := i.Owner.readFile(filepath.Join(i.Data, "postmaster.pid")) // none, as after a clean stop, is as good
 	first, _, _ := strings.Cut(string(raw), "\n")
 	pid, _ := strconv.Atoi(strings.TrimSpace(first))
-	return fmt.Sprintf("PG_GRANDPARENT_PID=%d", pid)
+	return pid
 }
 
 func (i *Instance) spawn(ctx context.Context, o StartOptions) (*Process, error) {
@@ -121,7 +123,7 @@ func (i *Instance) spawn(ctx context.Context, o StartOptions) (*Process, error) 
 		args = append(args, "-c", p.key+"="+p.value)
 	}
 	cmd := exec.Command(filepath.Join(i.Binaries.Dir, "postgres"), args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", append(i.Owner.environment(), oomOfBackends, i.notOurs()), log, log
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", append(i.Owner.environment(), oomOfBackends, fmt.Sprintf("PG_GRANDPARENT_PID=%d", o.leftover)), log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: i.Owner.Credential()}
 	if o.CgroupFD > 0 {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, o.CgroupFD

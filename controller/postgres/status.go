@@ -31,8 +31,12 @@ type Status struct {
 	// Demanded are the settings of which a standby must have as much as its primary; Raised those of them that the command line gave.
 	Demanded map[string]int `json:"demanded"`
 	Raised   []string       `json:"raised"`
-	// Wanted is what the user's files say now, loaded or not, of settings that Kept raises.
-	Wanted map[string]string `json:"wanted"`
+	// SyncSlots is synchronized_standby_slots, "" before 17.
+	SyncSlots string `json:"sync_slots"`
+	// Wanted is what the user's files say now, loaded or not, of settings that are theirs to raise, and InForce what the server has of
+	// them but for what its command line gave it.
+	Wanted  map[string]string `json:"wanted"`
+	InForce map[string]string `json:"in_force"`
 	// UserSlots are slots that are not ours and outlive their session, by name: the maxUserSlots that hold most WAL. MoreUserSlots counts
 	// the others.
 	UserSlots        []UserSlot `json:"user_slots"`

@@ -122,6 +122,9 @@ SELECT json_build_object({moving},
 			'catalog_xmin', catalog_xmin::text::bigint, 'wal_status', coalesce(wal_status, ''), 'failover', failover, 'synced', synced)
 			ORDER BY slot_name) FROM (SELECT * FROM u ORDER BY restart_lsn, slot_name LIMIT {named}) AS named), '[]'),
 	'more_user_slots', greatest(0, (SELECT count(*) FROM u) - {named}),
+	'sync_slots', coalesce(current_setting('synchronized_standby_slots', true), ''),
 	'wanted', coalesce((SELECT json_object_agg(name, setting) FROM files), '{}'),
+	'in_force', (SELECT json_object_agg(name, setting) FROM g WHERE name IN ('wal_level', 'max_wal_senders', 'max_replication_slots')
+			AND source <> 'command line'),
 	'checksum_failures', (SELECT coalesce(sum(checksum_failures), 0)::bigint FROM pg_stat_database))
 FROM r, p, f, pg_control_checkpoint() AS cc, pg_control_recovery() AS cr`

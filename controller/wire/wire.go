@@ -44,8 +44,8 @@ type ReportAnswer struct {
 	Heartbeat time.Duration `json:"heartbeat"`
 	// Positions are those of all members of the host's clusters, as last reported: how far slots for them may be advanced.
 	Positions map[string]platform.LSN `json:"positions,omitempty"`
-	// FailoverSlots are, by cluster, the failover slots of the user's that its primary has: a former primary's of the same name are
-	// worth nothing any more.
+	// FailoverSlots are, by cluster, the failover slots of the user's that its primary had synchronised: a former primary's own of the same
+	// name are worth nothing any more.
 	FailoverSlots map[string][]string `json:"failoverSlots,omitempty"`
 	// Peers are the agents of the other members of the host's clusters, by member: whom to ask for promises (L5).
 	Peers map[string]Peer `json:"peers,omitempty"`
