@@ -17,10 +17,7 @@ import (
 
 // TestAdopt takes over a PostgreSQL that a user made and runs: without a restart, and without a change of the user's files.
 // A third, empty host becomes a replica. Then everything works as on a cluster of our own.
-func TestAdopt(t *testing.T) {
-	t.Parallel()
-	adopt(t, "")
-}
+func TestAdopt(t *testing.T) { adopt(t, "") }
 
 func adopt(t *testing.T, binaries string) {
 	dir := folder(t)
@@ -195,7 +192,6 @@ func (a *adoption) toClone(t *testing.T) {
 // TestAdoptRefused goes through what speaks against an adoption, one after the other as a user would mend it. Each time
 // status and explain say it, and nothing is changed; when all is mended the adoption follows by itself.
 func TestAdoptRefused(t *testing.T) {
-	t.Parallel()
 	dir := folder(t)
 	own := map[string]stand.Own{}
 	for _, m := range []string{"feed-e1", "feed-e2"} {

@@ -39,7 +39,6 @@ func TestFaults(t *testing.T) {
 // TestAsynchronous: two members, acks 0. The failover happens, its history says what may be lost, and what the old
 // primary had to leave out is counted and kept (S9).
 func TestAsynchronous(t *testing.T) {
-	t.Parallel()
 	tr := begin(t, stand.Options{Members: 2})
 	p := tr.primary(t)
 	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(tr.Host(p))...))

@@ -1,8 +1,8 @@
 // Package e2e runs the whole of Mainstay on real PostgreSQL: real controllers, agents and guards, killed for real, while
 // clients write and keep a ledger of what was acknowledged.
 //
-// A test that does not depend on how fast the machine is may share it: those marked parallel run after the others, two at a time on
-// two CPUs, each on a platform of its own. What freezes, floods or cuts, and what measures, has the machine to itself.
+// A test has the machine to itself. Those that differ in PostgreSQL's version only run last, two at a time on two CPUs, each on a platform of
+// its own and without the race detector, whose cost would make them take their machine for busy.
 package e2e
 
 import (
@@ -21,15 +21,17 @@ import (
 	"mainstay/test/stand"
 )
 
-// binary is the program under test, built once with the race detector; server an app server of the sample platform.
-var binary, server string
+// binary is the program under test, built once with the race detector, and plain without; server an app server of the sample platform.
+var binary, plain, server string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "mainstay-bin-")
 	if err == nil {
 		binary = filepath.Join(dir, "mainstay")
+		plain = filepath.Join(dir, "mainstay-plain")
 		server = filepath.Join(dir, "feedserver")
-		for _, args := range [][]string{{"-race", "-o", binary, "mainstay/cmd/mainstay"}, {"-o", server, "mainstay/test/platform/feedserver"}} {
+		for _, args := range [][]string{{"-race", "-o", binary, "mainstay/cmd/mainstay"}, {"-o", plain, "mainstay/cmd/mainstay"},
+			{"-o", server, "mainstay/test/platform/feedserver"}} {
 			var out []byte
 			if out, err = exec.Command("go", append([]string{"build"}, args...)...).CombinedOutput(); err != nil {
 				err = fmt.Errorf("%w\n%s", err, out)
@@ -91,6 +93,9 @@ func build(t *testing.T, o stand.Options) *trial {
 	}
 	if o.Binary == "" {
 		o.Binary = binary
+		if o.Binaries != "" {
+			o.Binary = plain
+		}
 	}
 	if o.Binaries == "" {
 		o.Binaries = os.Getenv("MAINSTAY_PG_BIN")

@@ -19,10 +19,7 @@ import (
 
 // TestQuarantine: a primary dies with commits that nobody else has. When it is back, what its rewind left out is counted
 // and kept (S9); an operator finds it, sees the commits in it, and drops it.
-func TestQuarantine(t *testing.T) {
-	t.Parallel()
-	quarantine(t, "")
-}
+func TestQuarantine(t *testing.T) { quarantine(t, "") }
 
 func quarantine(t *testing.T, binaries string) {
 	tr := begin(t, stand.Options{Members: 2, Binaries: binaries})

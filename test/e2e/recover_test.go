@@ -18,7 +18,6 @@ import (
 // generation and waits for an operator's word; when everything lost comes back, its old majority of controllers gives up, and
 // its members return as replicas.
 func TestControllersRecover(t *testing.T) {
-	t.Parallel()
 	tr := build(t, stand.Options{Settings: []string{"durability: {acks: 1, when-short: degrade}"}})
 	tr.must(tr.Start(tr.ctx))
 	tr.led(t, "feed-e1")

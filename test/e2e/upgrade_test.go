@@ -19,7 +19,6 @@ import (
 // TestUpgrade goes from the previous commit's build to this one as the README tells: controllers one by one, then agents
 // one by one, under load. PostgreSQL is not touched, and nobody is promoted.
 func TestUpgrade(t *testing.T) {
-	t.Parallel()
 	old := previous(t)
 	tr := begin(t, stand.Options{Binary: old})
 	pids := map[string]int{}
