@@ -295,7 +295,10 @@ func (r *refusals) empty(t *testing.T) {
 }
 
 func (r *refusals) mended(t *testing.T) {
+	host := r.Host("feed-e2").Name
+	r.check(t, r.Kill("agent "+host, syscall.SIGTERM)) // it might adopt the copy, and start it, before its user does
 	r.standby(t, "feed-e1", "feed-e2", "wal_log_hints = on")
+	r.check(t, r.StartAgent(host))
 	r.before = r.files(t, "feed-e1", "feed-e2")
 	pid := r.Postmaster("feed-e1")
 	r.healthy(t)
