@@ -78,16 +78,21 @@ func (s *subscriber) asks(t *testing.T) {
 	for _, h := range s.Of(false) {
 		if h.Member != p {
 			s.check(t, stand.Signal(syscall.SIGKILL, s.Postmaster(h.Member)))
+			s.has(t, h.Member)
 		}
 	}
 	s.healthy(t)
 	s.switchover(t) // and the former primary starts anew
-	for _, h := range s.Of(false) {
-		s.check(t, s.Wait(s.ctx, h.Member+" with what was asked for", func() (bool, string) {
-			out, err := s.SQL(s.ctx, h.Member, "postgres", "SELECT current_setting('wal_level') || ' ' || current_setting('sync_replication_slots')")
-			return err == nil && out == "logical on", out + fmt.Sprint(err)
-		}))
-	}
+	s.has(t, p)
+}
+
+// has waits until a member runs with what was asked for.
+func (s *subscriber) has(t *testing.T, member string) {
+	t.Helper()
+	s.check(t, s.Wait(s.ctx, member+" with what was asked for", func() (bool, string) {
+		out, err := s.SQL(s.ctx, member, "postgres", "SELECT current_setting('wal_level') || ' ' || current_setting('sync_replication_slots')")
+		return err == nil && out == "logical on", out + fmt.Sprint(err)
+	}))
 }
 
 // copied waits until each replica has a copy of the slot. An idle primary would log what a new copy waits for by and by.
