@@ -161,12 +161,12 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 	if inst, err = m.raiseKept(ctx, inst); err != nil {
 		return err
 	}
+	unfed := false
 	if (goal.Kind == platform.GoalReplica || goal.Kind == platform.GoalSealed) && goal.Opened {
-		found, err := m.withoutForeign(ctx, inst, goal)
-		if err != nil {
+		if unfed, err = m.withoutForeign(ctx, inst, goal); err != nil {
 			return err
 		}
-		s.Fed = s.Fed || found
+		s.Fed = s.Fed || unfed
 	}
 	if err := inst.WriteSettings(ctx, s); err != nil {
 		return err
@@ -194,7 +194,7 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 	if d.SystemID == "" {
 		d.SystemID = m.seen.SystemID // data that we start is ours: there is nothing left to adopt
 	}
-	m.started, m.unfed = p, s.Fed
+	m.started, m.unfed = p, unfed
 	m.memory.MovedAt = boottime.Now()
 	m.mu.Unlock()
 	return m.keepDurable(d)

@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -264,65 +262,6 @@ func (m *minder) shortage(ctx context.Context, inst *postgres.Instance, d member
 	m.mu.Unlock()
 }
 
-// slotsOf names the members that have a slot here, and the slots of Mainstay's that are for none of the goal's members.
-func slotsOf(goal platform.Goal, slots []postgres.Slot) (members, strays []string) {
-	owners := map[string]string{}
-	for _, other := range goal.Slots {
-		owners[postgres.SlotName(other)] = other
-	}
-	for _, slot := range slots {
-		switch owner := owners[slot.Name]; {
-		case owner == "" && slot.Physical && postgres.IsSlotName(slot.Name):
-			strays = append(strays, slot.Name)
-		case owner != "" && slot.WALStatus != "lost":
-			members = append(members, owner)
-		}
-	}
-	return members, strays
-}
-
-// userSlots are the slots of the user's, for the report.
-func userSlots(slots []postgres.UserSlot) (out []health.Slot) {
-	for _, s := range slots {
-		out = append(out, health.Slot(s))
-	}
-	return out
-}
-
-// slotsDiffer tells whether a primary makes subscribers wait for others than it should, as after an upgrade from a build that did not say.
-// Each value is loaded once in the life of a postmaster: what the user has by ALTER SYSTEM wins over it until the next start.
-func (m *minder) slotsDiffer(inst *postgres.Instance, goal platform.Goal, loaded string) bool {
-	if inst.Binaries.Major < 17 || goal.Kind != platform.GoalPrimary || len(goal.Sets) == 0 {
-		return false
-	}
-	want := syncSlots(goal)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return loaded != want && m.slotsTried != triedSlots(inst, want)
-}
-
-// triedSlots names a value and the postmaster that it was loaded into.
-func triedSlots(inst *postgres.Instance, value string) string {
-	pid, _, _ := inst.Running()
-	return fmt.Sprintf("%d %s", pid, value)
-}
-
-// superseded names failover slots of a standby's own that the present primary has as well: they date from its time as primary. What was
-// dropped stays in the list of slots until that is asked for again.
-func (m *minder) superseded(slots []postgres.UserSlot) (names []string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.session.full <= m.droppedAt {
-		return nil
-	}
-	for _, s := range slots {
-		if s.Failover && !s.Synced && !s.Active && slices.Contains(m.failoverSlots, s.Name) {
-			names = append(names, s.Name)
-		}
-	}
-	return names
-}
-
 // oursFile: the value comes from a file that we write.
 func oursFile(inst *postgres.Instance, d member.Durable, file string) bool {
 	if file == filepath.Join(inst.Conf, "mainstay.conf") {
@@ -395,137 +334,6 @@ func (m *minder) recovering(ctx context.Context, inst *postgres.Instance, g *gla
 	if r.Restoring {
 		g.seen.Recovery = member.Fetching
 	}
-}
-
-// starting is the postmaster of our last start, as long as it has not answered.
-func (m *minder) starting() *postgres.Process {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.started
-}
-
-// answered: the last start is a success, and so are the files of this host's user that it had.
-func (m *minder) answered(inst *postgres.Instance, replayed platform.LSN) {
-	m.mu.Lock()
-	fresh := m.started != nil
-	if fresh {
-		m.ran, m.started = m.started, nil
-	}
-	if fresh && !m.unfed {
-		m.foreign = ""
-	}
-	if m.unstarted.past == 0 || replayed > m.unstarted.past {
-		if m.fault == m.unstarted.why {
-			m.fault = ""
-		}
-		m.unstarted = unstarted{}
-	}
-	m.mu.Unlock()
-	if !fresh {
-		return
-	}
-	if err := inst.OwnFilesWork(); err != nil {
-		m.log.Warn("files that were carried over are still kept", zap.Error(err))
-	}
-	select {
-	case m.agent.rebuilt <- m.name:
-	default: // what it has set aside is kept whole until its next start
-	}
-}
-
-// unstarted is what is known of starts that ended before PostgreSQL answered once, or at one place of its replay soon after.
-type unstarted struct {
-	times int // in a row
-	why   string
-	until time.Duration // before that it is not tried again
-	past  platform.LSN  // it has succeeded once it has replayed more than that; 0: once it answers
-}
-
-// mostUnstarted bounds the pause between two such starts.
-const mostUnstarted = 10 * time.Second
-
-// neverAnswered takes note of a start that ended before PostgreSQL answered once, and lets an act's changes be looked into. Only what
-// may be the fault of the data counts for its repair: for the rest it is tried again, with growing pauses, until its host is mended.
-func (m *minder) neverAnswered(ctx context.Context, inst *postgres.Instance) {
-	p := m.starting()
-	var fault postgres.Fault
-	if p != nil {
-		fault = inst.Fault(ctx, p)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.stale {
-		m.stale, m.inspected = false, false
-	}
-	if p == nil || m.started != p {
-		return
-	}
-	m.started = nil
-	if p == m.ending { // by us: it was not given the time
-		return
-	}
-	if fault.Data {
-		m.memory.StartFailures++
-		if fault.At != 0 {
-			m.memory = m.memory.Crashed(fault.At)
-		}
-	}
-	m.inVain("PostgreSQL did not start", inst, fault)
-}
-
-// crashed takes note of a standby that has answered and has ended by itself since: its replay may do so again and again.
-func (m *minder) crashed(inst *postgres.Instance, goal platform.Goal) {
-	m.mu.Lock()
-	p, ours := m.ran, m.ran == m.ending
-	m.mu.Unlock()
-	if p == nil || ours || goal.Kind != platform.GoalReplica {
-		m.forgetRan(p)
-		return
-	}
-	select {
-	case <-p.Done():
-	default:
-		return // its end is not known yet: the next look tells
-	}
-	fault := inst.Crash(p)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.ran = nil
-	if fault.Said == "" {
-		return
-	}
-	if fault.Data {
-		m.memory = m.memory.Crashed(fault.At)
-		fault.At = m.memory.CrashedAt()
-	}
-	m.inVain("PostgreSQL has ended by itself", inst, fault)
-	m.unstarted.past = max(m.unstarted.past, fault.At)
-}
-
-// forgetRan: how that server has ended tells nothing.
-func (m *minder) forgetRan(p *postgres.Process) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.ran == p {
-		m.ran = nil
-	}
-}
-
-// inVain notes, under mu, a start that has come to nothing, says why, and holds back the next one.
-func (m *minder) inVain(what string, inst *postgres.Instance, fault postgres.Fault) {
-	m.unstarted.times++
-	if m.unstarted.why = what; fault.Said != "" {
-		m.unstarted.why += ": " + fault.Said
-	}
-	m.unstarted.why += "; see " + inst.Log
-	switch mend := m.memory.Mend(); {
-	case !fault.Data:
-		m.unstarted.why += ". Mend that on this host: it is tried again, and the data is left as it is"
-	case mend != "":
-		m.unstarted.why += ". It is tried again, but " + mend
-	}
-	m.fault = m.unstarted.why
-	m.unstarted.until = boottime.Now() + min(500*time.Millisecond<<min(m.unstarted.times-1, 6), mostUnstarted)
 }
 
 func (m *minder) inspect(ctx context.Context, inst *postgres.Instance, g *glance) error {
