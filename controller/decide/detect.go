@@ -346,7 +346,7 @@ func (l *look) memberProblems(name string, r *health.Member) {
 			" than its own configuration has, because its primary had that: raise it there", false)
 	}
 	if len(r.PendingRestart) > 0 {
-		l.problem(health.PendingRestart, name, strings.Join(r.PendingRestart, ", ")+" wait for a restart", false)
+		l.problem(health.PendingRestart, name, "it needs a restart for "+strings.Join(r.PendingRestart, ", "), false)
 	}
 	switch {
 	case primary && r.SyncWaits > 0 && l.syncWait().Seconds() > 2:

@@ -88,7 +88,7 @@ func (a *adoption) waits(t *testing.T) {
 			t.Errorf("%s: settings that wait for a restart: %q, want cluster_name among them", m.Name, waits)
 		}
 	}
-	a.sees(t, "PendingRestart", "cluster_name, wal_log_hints wait for a restart")
+	a.sees(t, "PendingRestart", "it needs a restart for ", "cluster_name, wal_log_hints")
 	if out, err := a.CLI(a.ctx, "status"); err != nil || !strings.Contains(out, "no guard covered the start of this epoch") {
 		t.Errorf("status: %v\n%s", err, out)
 	}
