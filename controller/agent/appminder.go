@@ -15,7 +15,6 @@ import (
 	"mainstay/controller/config"
 	"mainstay/controller/instance"
 	"mainstay/controller/platform"
-	"mainstay/controller/wire"
 	"mainstay/health"
 )
 
@@ -39,7 +38,7 @@ type appMinder struct {
 
 	mu        sync.Mutex
 	goal      platform.InstanceGoal // the newest confirmed one
-	goalFrom  wire.Words            // of the answer that brought it
+	goalFrom  platform.Age          // of the answer that brought it
 	heard     time.Duration         // when a leader's answer brought one last in this run; 0: never
 	permitEnd time.Duration
 	grace     time.Duration // as instance.Input's
@@ -234,7 +233,7 @@ func (m *appMinder) tell() {
 
 // wants takes over what a leader's answer says of the instance, unless a later one is known (never both pools). s is the clock of
 // the report it answers: a permit counts from there (L1). It is of the lease path: memory only.
-func (m *appMinder) wants(g platform.InstanceGoal, named bool, of wire.Words, s time.Duration) {
+func (m *appMinder) wants(g platform.InstanceGoal, named bool, of platform.Age, s time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if of.Before(m.goalFrom) {

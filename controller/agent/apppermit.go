@@ -86,14 +86,10 @@ func (a *Agent) leaseOf(r *http.Request) (any, error) {
 	return wire.LeaseAnswer{Member: name, Epoch: epoch, Left: left}, nil
 }
 
-// goodFor is the epoch of the member's lease, and for how long that is good for a permit: 0 once its primary has ended, or another
-// epoch is known here.
+// goodFor is the epoch of the member's lease, and for how long that is good for a permit.
 func (m *minder) goodFor(now time.Duration) (platform.Epoch, time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e, d := m.lease.Epoch, m.durable
-	if e != d.Epoch || e != d.Ran || !d.Closed.Less(e) || e.Less(d.Sealed) || m.goal.Kind != platform.GoalPrimary || m.goal.Epoch != e {
-		return e, 0
-	}
-	return e, m.lease.Permits(m.vouching.length, now)
+	in := m.input(now)
+	return in.Permits(m.promises.Length)
 }

@@ -116,7 +116,7 @@ func newPrimaryHost(t *testing.T, o *office) *primaryHost {
 	a := &Agent{cfg: config.Agent{Host: "db-w1"}, log: o.log, tls: o.store(identity.RoleAgent, "db-w1"), members: map[string]*minder{}}
 	p := &primaryHost{}
 	p.m = &minder{agent: a, name: "feed-e1", goal: platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch5},
-		lease: member.Lease{Epoch: epoch5, End: boottime.Now() + time.Hour, Renewed: boottime.Now() + time.Hour - 5*time.Second}, vouching: vouching{length: 5 * time.Second}, durable: member.Durable{Epoch: epoch5, Ran: epoch5}}
+		lease: member.Lease{Epoch: epoch5, End: boottime.Now() + time.Hour, Renewed: boottime.Now() + time.Hour - 5*time.Second}, promises: member.Promises{Length: 5 * time.Second}, durable: member.Durable{Epoch: epoch5, Ran: epoch5}}
 	a.members["feed-e1"] = p.m
 	mux, err := identity.Listen("127.0.0.1:0", a.tls)
 	if err != nil {

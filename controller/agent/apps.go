@@ -48,7 +48,7 @@ func (a *Agent) obeyInstances(answer *wire.ReportAnswer) {
 		if goal, named := answer.Instances[name]; turnedAway {
 			m.hears()
 		} else {
-			m.wants(goal, named, answer.Words(), s)
+			m.wants(goal, named, answer.Age(), s)
 		}
 	}
 	if turnedAway {

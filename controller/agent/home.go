@@ -111,14 +111,14 @@ func (h home) keepDurable(name string, d member.Durable) error {
 }
 
 // tenure is what a restart may go on from; one that cannot be read is none.
-func (h home) tenure(name string) (t tenure) {
+func (h home) tenure(name string) (t member.Tenure) {
 	if h.read(filepath.Join("tenures", name+".json"), &t) != nil {
-		return tenure{}
+		return member.Tenure{}
 	}
 	return t
 }
 
-func (h home) keepTenure(name string, t tenure) error {
+func (h home) keepTenure(name string, t member.Tenure) error {
 	return h.keep(filepath.Join("tenures", name+".json"), t)
 }
 

@@ -52,7 +52,7 @@ func (m *minder) look(ctx context.Context) {
 	defer cancel()
 	m.goOn(ctx, inst)
 	m.mu.Lock()
-	goal, d, memory, last, seen := m.goal, m.durable, m.memory, m.report, m.seen
+	goal, d, last, seen := m.goal, m.durable, m.report, m.seen
 	m.mu.Unlock()
 	g := glanceAfter(m.name, inst.Binaries.Version, last, seen)
 	m.process(ctx, inst, g)
@@ -90,9 +90,12 @@ func (m *minder) look(ctx context.Context) {
 	g.seen.Unwritten = g.seen.Unwritten || m.unwritten
 	m.mu.Unlock()
 	m.guard(ctx, inst, g)
-	m.remember(goal, d, &memory, g)
-	m.promises(ctx, inst, goal, d, memory, status, g)
-	m.publish(g, goal, memory, last)
+	m.mu.Lock()
+	memory := m.memory
+	m.mu.Unlock()
+	memory.Settling = memory.Settle(goal, g.seen)
+	m.confirm(ctx, inst, member.Input{Goal: goal, Durable: d, Seen: g.seen, Memory: memory}, status, g)
+	m.publish(g, goal, memory.Settling, last)
 }
 
 // process finds out whether PostgreSQL runs, and watches its end.
@@ -406,43 +409,24 @@ func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) 
 	g.report.Guard.Missing = append(g.report.Guard.Missing, unswept()...)
 }
 
-// remember advances what the run remembers of the member, but for what publish makes known together with the look.
-func (m *minder) remember(goal platform.Goal, d member.Durable, memory *member.Memory, g *glance) {
-	m.mu.Lock()
-	*memory = m.memory
-	m.mu.Unlock()
-	if g.seen.Role == health.RolePrimary && goal.Kind == platform.GoalPrimary && memory.Opened == goal.Epoch {
-		memory.Settling = member.Settle(memory.Settling, goal, g.seen, memory.SetCheckpoint)
-	}
-}
-
-// promises fills in what only holds together with goal and memory: seals, openings, sets.
-func (m *minder) promises(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable, memory member.Memory, s *postgres.Status, g *glance) {
+// confirm fills in what only holds together with goal and memory: seals, openings, sets.
+func (m *minder) confirm(ctx context.Context, inst *postgres.Instance, in member.Input, s *postgres.Status, g *glance) {
 	r := &g.report
 	r.Sealed, r.Opened, r.Loaded, r.Settled, r.Checkpointed = platform.Epoch{}, false, 0, 0, platform.Epoch{}
 	if s == nil {
 		return
 	}
-	if d.Sealed == memory.SealConfirmed && !d.Sealed.IsZero() && !g.seen.Receiver && !g.seen.Short && goal.Kind == platform.GoalSealed {
+	if in.ConfirmsSeal() {
 		at := m.sealedPosition(ctx, inst)
-		r.Sealed, r.Position, r.PositionKnown = d.Sealed, max(at.LSN, g.seen.Position), at.Known
+		r.Sealed, r.Position, r.PositionKnown = in.Durable.Sealed, max(at.LSN, g.seen.Position), at.Known
 	}
-	if g.seen.Role != health.RolePrimary || goal.Kind == platform.GoalReplica {
-		return
-	}
-	r.Checkpointed = memory.Checkpointed
-	r.Opened = memory.Opened == d.Epoch && d.Ran == d.Epoch
+	n := len(in.Goal.Sets)
+	in.Confirm(r, n > 0 && s.SyncNames == member.SyncNames(in.Goal.Sets[n-1]), m.behind(in.Goal))
 	if r.Opened {
 		var err error
 		if r.History, err = m.history(ctx, inst, s.Timeline); err != nil { // without it, members of older timelines would pass for diverged
 			m.note(err)
 			r.Opened = false
-		}
-	}
-	if n := len(goal.Sets); n > 0 && s.SyncNames == member.SyncNames(goal.Sets[n-1]) {
-		r.Loaded = goal.Sets[n-1].ID
-		if memory.Settling.Done && memory.Settling.ID == r.Loaded && !m.behind(goal) {
-			r.Settled = r.Loaded
 		}
 	}
 }
@@ -478,33 +462,19 @@ func (m *minder) sealedPosition(ctx context.Context, inst *postgres.Instance) po
 }
 
 // publish makes a look known. What others wait for is reported at once.
-func (m *minder) publish(g *glance, goal platform.Goal, memory member.Memory, last health.Member) {
+func (m *minder) publish(g *glance, goal platform.Goal, settling member.Settling, last health.Member) {
 	m.mu.Lock()
 	m.seen, m.report = g.seen, g.report
 	m.memory = m.memory.Looked(goal, g.seen, boottime.Now()) // an act may have changed it meanwhile
-	m.memory.Settling = memory.Settling
+	m.memory.Settling = settling
 	m.lookedAt = boottime.Now()
 	if g.seen.Process != health.ProcessRunning {
 		m.looks = stall{} // nobody is asked
 	}
 	m.mu.Unlock()
-	if notable(last, g.report) {
+	if member.Notable(&last, &g.report) {
 		poke(m.agent.kick)
 	}
-}
-
-func notable(a, b health.Member) bool {
-	senders := func(m health.Member) (names []string) {
-		for _, s := range m.Senders {
-			names = append(names, s.Name+s.State)
-		}
-		return names
-	}
-	return a.Process != b.Process || a.Role != b.Role || a.Data != b.Data || len(a.Short) != len(b.Short) ||
-		a.Sealed != b.Sealed || a.PositionKnown != b.PositionKnown ||
-		a.Opened != b.Opened || a.Settled != b.Settled || a.Loaded != b.Loaded || a.Checkpointed != b.Checkpointed || a.Timeline != b.Timeline ||
-		a.Guard.Complete != b.Guard.Complete || a.Clean != b.Clean || a.Streams() != b.Streams() || !slices.Equal(senders(a), senders(b)) ||
-		a.Replayed != b.Replayed && b.Senders == nil && b.Receiver == nil
 }
 
 // note keeps an error of a look for the next report.

@@ -50,16 +50,16 @@ type minder struct {
 	inst     *postgres.Instance // nil until the address is known
 	guards   guards
 	goal     platform.Goal
-	goalFrom wire.Words // of the answer that brought it
+	goalFrom platform.Age // of the answer that brought it
 	lease    member.Lease
 	durable  member.Durable
-	promised member.Promised // to a primary (L5)
-	vouching vouching        // by others, for this primary (L5)
-	spent    platform.Epoch  // the guards take no lease of it any more
-	kept     tenure          // on disk
-	keeping  *tenure         // may be on disk: its write is under way, or has failed
-	inherits bool            // whether to go on from it is still to be seen
-	loaded   loaded          // which WAL senders have loaded the newest durability set
+	promised member.Promised          // to a primary (L5)
+	promises member.Promises          // by others, for this primary (L5)
+	peers    map[string]platform.Peer // the agents of the cluster's other members, as a leader last said
+	spent    platform.Epoch           // the guards take no lease of it any more
+	kept     member.Kept              // for a later process of this run (S6)
+	inherits bool                     // whether to go on from it is still to be seen
+	loaded   loaded                   // which WAL senders have loaded the newest durability set
 	memory   member.Memory
 	seen     member.Seen
 	report   health.Member // as last composed
@@ -130,11 +130,10 @@ func newMinder(a *Agent, name string) (*minder, error) {
 		return nil, err
 	}
 	m := &minder{agent: a, name: name, runID: a.clocks.Run(), log: a.log.With(zap.String("member", name)), kick: make(chan struct{}, 1), learned: make(chan struct{}, 1),
-		durable: d, kept: a.home.tenure(name)}
-	m.inherits = m.kept.Run == m.runID
+		durable: d, kept: member.Kept{Written: a.home.tenure(name)}}
+	m.inherits = m.kept.Written.Run == m.runID
 	m.report = health.Member{Name: name}
 	m.promised.Since = a.begun
-	m.vouching.rounds = map[uint64]*round{}
 	return m, nil
 }
 
@@ -261,32 +260,23 @@ func (m *minder) finished(err error) {
 }
 
 // wants takes over a confirmed goal, unless a later one is known.
-func (m *minder) wants(g platform.Goal, of wire.Words) {
+func (m *minder) wants(g platform.Goal, of platform.Age) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if of.Before(m.goalFrom) {
 		return
 	}
-	old := m.goal
+	change := member.ChangeOf(&m.goal, &g)
 	m.goal, m.goalFrom = g, of
-	if old.Kind == g.Kind && old.Epoch == g.Epoch && sameUpstream(old, g) && old.Clean == g.Clean {
-		if len(old.Sets) != len(g.Sets) || old.Opened != g.Opened || old.Incarnation != g.Incarnation || old.Paused != g.Paused || old.Checkpoint != g.Checkpoint {
-			poke(m.kick)
+	if change == member.Different {
+		if m.cancel != nil {
+			m.cancel()
 		}
-		return
+		m.notBefore, m.unstarted.until, m.hurryUntil = 0, 0, boottime.Now()+hurry
 	}
-	if m.cancel != nil {
-		m.cancel()
+	if change != member.Unchanged {
+		poke(m.kick)
 	}
-	m.notBefore, m.unstarted.until, m.hurryUntil = 0, 0, boottime.Now()+hurry
-	poke(m.kick)
-}
-
-func sameUpstream(a, b platform.Goal) bool {
-	if a.Upstream == nil || b.Upstream == nil {
-		return a.Upstream == b.Upstream
-	}
-	return *a.Upstream == *b.Upstream
 }
 
 // address is where the member is to be: as its goal says, or, before the first, as it was. moved: it is not there yet.
@@ -320,7 +310,7 @@ func (m *minder) settle() {
 // leased takes a leader's grant.
 func (m *minder) leased(g wire.Grant, end time.Duration) {
 	m.mu.Lock()
-	m.vouching.granted, m.vouching.length, m.vouching.by = boottime.Now(), g.Length, nil
+	m.promises.Grant(boottime.Now(), g.Length)
 	m.mu.Unlock()
 	m.granted(g.Epoch, end, g.Length)
 }
@@ -442,7 +432,7 @@ func (m *minder) snapshot() health.Member {
 		in := m.input(now)
 		r.Still = in.Still().Milliseconds()
 	}
-	r.List, r.Vouched = m.listed(), m.vouching.by
+	r.List, r.Vouched = m.kept.List(m.runID, &m.goal), m.promises.By
 	if left := m.promised.Until - now; left > 0 {
 		r.Promised = left.Milliseconds()
 	}
@@ -462,9 +452,9 @@ func (m *minder) letGo() {
 }
 
 // learn notes the other members' positions and agents, and the primary's failover slots; none is changed afterwards.
-func (m *minder) learn(positions map[string]platform.LSN, peers map[string]wire.Peer, slots []string) {
+func (m *minder) learn(positions map[string]platform.LSN, peers map[string]platform.Peer, slots []string) {
 	m.mu.Lock()
-	m.others, m.vouching.peers, m.failoverSlots = positions, peers, slots
+	m.others, m.peers, m.failoverSlots = positions, peers, slots
 	m.mu.Unlock()
 	poke(m.learned)
 }

@@ -159,16 +159,6 @@ func TestCrossed(t *testing.T) {
 	}
 }
 
-// TestNotableSilence: a receiver that has come to receive nothing is news, though its connection stands.
-func TestNotableSilence(t *testing.T) {
-	at := func(age int64) health.Member {
-		return health.Member{Receiver: &health.Receiver{Streaming: true, AgeMS: age}}
-	}
-	if !notable(at(900), at(1100)) || notable(at(100), at(900)) || notable(at(1100), at(1400)) {
-		t.Error("to receive nothing for a second is news, once")
-	}
-}
-
 // question is what a look asks PostgreSQL.
 func (m *minder) question(ctx context.Context, inst *postgres.Instance) {
 	m.mu.Lock()
@@ -194,7 +184,6 @@ func minderOf(t *testing.T, inst *postgres.Instance) *minder {
 	})
 	a := &Agent{ctx: ctx, group: group, beat: 500 * time.Millisecond, kick: make(chan struct{}, 1), log: zap.NewNop()}
 	m := &minder{agent: a, name: "feed-e1", log: a.log, kick: make(chan struct{}, 1), inst: inst, report: health.Member{Name: "feed-e1"}}
-	m.vouching.rounds = map[uint64]*round{}
 	return m
 }
 

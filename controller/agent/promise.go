@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -22,25 +20,6 @@ import (
 // promiseTimeout bounds one request for a promise: the other agent first looks for a leader itself.
 const promiseTimeout = 2 * time.Second
 
-// roundsKept is how many rounds of requests may be unanswered; later answers are worth little anyway.
-const roundsKept = 8
-
-// round is one renewal without a leader: the requests that were made after one reading of the clock, and who promised.
-type round struct {
-	epoch    platform.Epoch
-	promises map[string]string // incarnation by member
-}
-
-// vouching is what a primary's minder knows of promises; it lies under the minder's mu.
-type vouching struct {
-	granted time.Duration // when a leader's last grant was taken, 0: never
-	length  time.Duration // of that grant
-	peers   map[string]wire.Peer
-	asked   time.Duration // when the last round began
-	rounds  map[uint64]*round
-	by      []string // who made the last renewal
-}
-
 // request is one promise to ask for.
 type request struct {
 	number uint64
@@ -48,51 +27,40 @@ type request struct {
 	platform.PromiseRequest
 }
 
-// requests says whom a primary that must ask asks now (L5). A round begins once a heartbeat of its own lease: reports also leave
-// for other clusters, and whenever another agent asks here, and rounds beyond those kept would end before they are answered
-// (S6). It is of the lease path: memory only.
-func (m *minder) requests(number uint64, now time.Duration) map[wire.Peer]request {
+// requests says which promises to ask for, and of which agents, with the report of that number. It is of the lease path: memory
+// only.
+func (m *minder) requests(number uint64, now time.Duration) map[platform.Peer]request {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	g, v, in := m.goal, &m.vouching, m.input(now)
-	if !in.Asks(v.granted, v.length) || v.asked != 0 && now-v.asked < platform.Heartbeat(v.length) {
-		return nil
-	}
-	v.asked = now
-	v.rounds[number] = &round{g.Epoch, map[string]string{}}
-	for len(v.rounds) > roundsKept {
-		delete(v.rounds, slices.Min(slices.Collect(maps.Keys(v.rounds))))
-	}
-	all := map[wire.Peer]request{}
-	for _, name := range g.Slots {
-		if peer, ok := v.peers[name]; ok && peer.Address != "" {
-			all[peer] = request{number, m, platform.PromiseRequest{Cluster: g.Cluster, From: m.name, To: name, Epoch: g.Epoch, List: g.List, Length: v.length}}
+	in := m.input(now)
+	asked, alone := m.promises.Ask(&in, number)
+	all := map[platform.Peer]request{}
+	for _, r := range asked {
+		if peer, ok := m.peers[r.To]; ok && peer.Address != "" {
+			all[peer] = request{number, m, r}
 		}
+	}
+	length := m.promises.Length
+	m.mu.Unlock()
+	if alone {
+		m.renewed(number, in.Goal.Epoch, length)
 	}
 	return all
 }
 
-// promisedBy takes a promise of a round, and renews the lease once enough have come in: for as long as was promised, however long
-// the lease is that a leader may have granted since.
-func (m *minder) promisedBy(r request, answer wire.PromiseAnswer) {
+// promisedBy takes the answer to a request, and renews the lease once enough members have promised.
+func (m *minder) promisedBy(r request, answer platform.PromiseAnswer) {
 	m.mu.Lock()
-	v, g := &m.vouching, m.goal
-	round := v.rounds[r.number]
-	if round == nil || !answer.Given || g.Epoch != round.epoch {
-		m.mu.Unlock()
-		return
-	}
-	round.promises[r.To] = answer.Incarnation
-	enough, length := member.Vouched(g, round.promises), r.Length
-	if enough {
-		v.by = slices.Sorted(maps.Keys(round.promises))
-	}
+	length, enough := m.promises.Take(&m.goal, r.number, r.PromiseRequest, answer)
 	m.mu.Unlock()
-	if !enough {
-		return
+	if enough {
+		m.renewed(r.number, r.Epoch, length)
 	}
-	if end, ours := m.agent.endOf(r.number, length); ours {
-		m.granted(round.epoch, end, length)
+}
+
+// renewed renews the lease from the clock of the report of that number.
+func (m *minder) renewed(number uint64, epoch platform.Epoch, length time.Duration) {
+	if end, ours := m.agent.endOf(number, length); ours {
+		m.granted(epoch, end, length)
 	}
 }
 
@@ -105,7 +73,7 @@ func (a *Agent) endOf(number uint64, length time.Duration) (time.Duration, bool)
 // askers sends requests for promises: a goroutine for each other agent, so that one that hangs delays nobody.
 type askers struct {
 	agent *Agent
-	boxes map[wire.Peer]chan request
+	boxes map[platform.Peer]chan request
 	group *sync.WaitGroup
 }
 
@@ -122,25 +90,10 @@ func (s *askers) ask(ctx context.Context, number uint64) {
 			}
 			put(box, r)
 		}
-		m.aloneVouches(number)
 	}
 }
 
-// aloneVouches renews the lease of a primary that has no other member: nobody else could be promoted.
-func (m *minder) aloneVouches(number uint64) {
-	m.mu.Lock()
-	r, alone := m.vouching.rounds[number], len(m.goal.Slots) == 0 && member.Vouched(m.goal, nil)
-	length := m.vouching.length
-	m.mu.Unlock()
-	if r == nil || !alone {
-		return
-	}
-	if end, ours := m.agent.endOf(number, length); ours {
-		m.granted(r.epoch, end, length)
-	}
-}
-
-func (a *Agent) sendRequests(ctx context.Context, peer wire.Peer, box <-chan request) {
+func (a *Agent) sendRequests(ctx context.Context, peer platform.Peer, box <-chan request) {
 	client := wire.NewClient([]string{peer.Address}, a.tls.ClientConfig(identity.RoleAgent, peer.Host))
 	defer client.Close()
 	var wg sync.WaitGroup
@@ -169,7 +122,7 @@ func (a *Agent) sendRequests(ctx context.Context, peer wire.Peer, box <-chan req
 			if answer.Leader != "" {
 				a.relayed(relay{peer, answer.Leader})
 			}
-			r.minder.promisedBy(r, answer)
+			r.minder.promisedBy(r, answer.PromiseAnswer)
 		})
 	}
 }
@@ -211,7 +164,7 @@ func (a *Agent) lookUp(name string) *minder {
 func (m *minder) speaksFor(host, asking string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	peer, known := m.vouching.peers[asking]
+	peer, known := m.peers[asking]
 	return !known || peer.Host == host
 }
 

@@ -31,7 +31,7 @@ const (
 // relay is a way to a leader through another agent (L5). That agent only passes bytes on: TLS is between us and the
 // controller, so it can neither read nor forge a grant.
 type relay struct {
-	peer   wire.Peer
+	peer   platform.Peer
 	leader string // host:port of the controller
 }
 

@@ -28,7 +28,7 @@ func (a *Agent) report(ctx context.Context) error {
 	defer wg.Wait()
 	boxes := map[string]chan health.Report{} // by controller
 	relayed := map[relay]chan health.Report{}
-	asking := &askers{agent: a, boxes: map[wire.Peer]chan request{}, group: &wg}
+	asking := &askers{agent: a, boxes: map[platform.Peer]chan request{}, group: &wg}
 	add := func(address string) {
 		if boxes[address] == nil {
 			box := make(chan health.Report, 1)
@@ -187,7 +187,7 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 	}
 	for name, goal := range answer.Goals {
 		if m := a.lookUp(name); m != nil {
-			m.wants(goal, answer.Words())
+			m.wants(goal, answer.Age())
 			m.learn(answer.Positions, answer.Peers, answer.FailoverSlots[goal.Cluster])
 		} else if goal.Kind != platform.GoalReleased { // else it has been let go of since that report
 			a.meet(name)

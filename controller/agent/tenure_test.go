@@ -12,7 +12,6 @@ import (
 	"mainstay/controller/config"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
-	"mainstay/controller/wire"
 )
 
 var epoch3 = platform.Epoch{Generation: 1, Number: 3}
@@ -37,7 +36,7 @@ func leader(t *testing.T, a *Agent) *minder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.memory.Opened, m.vouching.length, m.vouching.granted = epoch3, 5*time.Second, time.Minute
+	m.memory.Opened, m.promises.Length, m.promises.Granted = epoch3, 5*time.Second, time.Minute
 	m.goal = platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch3, List: 5, Slots: []string{"feed-e2", "feed-w1"},
 		Sets: []platform.Set{{ID: 7, Epoch: epoch3, Acks: 1, Names: []string{"feed-e2_2", "feed-w1_3"}}}}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -50,7 +49,7 @@ func leader(t *testing.T, a *Agent) *minder {
 // answered is what an answer of a leader brings, until done.
 func answered(t *testing.T, m *minder, what string, done func() bool) {
 	t.Helper()
-	peers := map[string]wire.Peer{"feed-e2": {Host: "db-e2", Address: "10.0.1.12:7201"}, "feed-w1": {Host: "db-w1", Address: "10.0.2.21:7201"}}
+	peers := map[string]platform.Peer{"feed-e2": {Host: "db-e2", Address: "10.0.1.12:7201"}, "feed-w1": {Host: "db-w1", Address: "10.0.2.21:7201"}}
 	eventually(t, what, func() bool {
 		m.learn(nil, peers, nil)
 		m.mu.Lock()
@@ -64,7 +63,7 @@ func TestTenureOutlivesTheProcess(t *testing.T) {
 	dir := t.TempDir()
 	first := life(t, dir, "r1")
 	m := leader(t, first)
-	answered(t, m, "the tenure is kept", func() bool { return m.kept.Run == "r1" })
+	answered(t, m, "the tenure is kept", func() bool { return m.kept.Written.Run == "r1" })
 	first.home.close()
 
 	now := time.Hour
@@ -82,7 +81,7 @@ func TestTenureOutlivesTheProcess(t *testing.T) {
 		if asked := next.requests(1, now); len(asked) != 0 {
 			t.Errorf("%s: asks %v before its guards have said what they hold", c.name, asked)
 		}
-		if goesOn := next.inherit(next.kept, held, now); goesOn != (c.asks > 0) {
+		if goesOn := next.inherit(next.kept.Written, held, now); goesOn != (c.asks > 0) {
 			t.Errorf("%s: goes on %v", c.name, goesOn)
 		}
 		asked := next.requests(2, now)
@@ -104,7 +103,7 @@ func TestLeaderComesBeforeTheTenure(t *testing.T) {
 	a := life(t, dir, "r1")
 	defer a.home.close()
 	m := leader(t, a)
-	answered(t, m, "the tenure is kept", func() bool { return m.kept.Run == "r1" })
+	answered(t, m, "the tenure is kept", func() bool { return m.kept.Written.Run == "r1" })
 	same := m.goal
 	same.List, same.Slots = 6, []string{"feed-w1"}
 	for _, c := range []struct {
@@ -115,9 +114,9 @@ func TestLeaderComesBeforeTheTenure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		next.wants(c.said, wire.Words{Number: 1})
-		next.learn(nil, m.kept.Peers, nil)
-		if goesOn := next.inherit(next.kept, held, time.Minute); goesOn != (c.asks > 0) || next.goal.Kind != c.said.Kind || next.goal.List != c.said.List {
+		next.wants(c.said, platform.Age{Number: 1})
+		next.learn(nil, m.kept.Written.Peers, nil)
+		if goesOn := next.inherit(next.kept.Written, held, time.Minute); goesOn != (c.asks > 0) || next.goal.Kind != c.said.Kind || next.goal.List != c.said.List {
 			t.Errorf("goal %+v: goes on %v as %+v", c.said, goesOn, next.goal)
 		}
 		if asked := next.requests(2, time.Minute); len(asked) != c.asks {
@@ -132,7 +131,7 @@ func TestConfirmsWhatIsKept(t *testing.T) {
 	a := life(t, dir, "r1")
 	defer a.home.close()
 	m := leader(t, a)
-	answered(t, m, "the tenure is kept", func() bool { return m.kept.Run == "r1" })
+	answered(t, m, "the tenure is kept", func() bool { return m.kept.Written.Run == "r1" })
 	tenures := filepath.Join(dir, "tenures")
 	if err := os.Rename(tenures, tenures+".away"); err != nil {
 		t.Fatal(err)
@@ -141,10 +140,10 @@ func TestConfirmsWhatIsKept(t *testing.T) {
 	g := m.goal
 	g.List, g.Slots = 6, append(g.Slots, "feed-w2")
 	m.mu.Unlock()
-	m.wants(g, wire.Words{Number: 2})
-	answered(t, m, "a write has begun", func() bool { return m.keeping != nil })
+	m.wants(g, platform.Age{Number: 2})
+	answered(t, m, "a write has begun", func() bool { return m.kept.Pending != nil })
 	m.mu.Lock()
-	confirms := m.listed()
+	confirms := m.kept.List(m.runID, &m.goal)
 	m.mu.Unlock()
 	if confirms != 5 || !m.behind(g) {
 		t.Errorf("confirms list %d", confirms)
@@ -152,7 +151,7 @@ func TestConfirmsWhatIsKept(t *testing.T) {
 	if err := os.Rename(tenures+".away", tenures); err != nil {
 		t.Fatal(err)
 	}
-	answered(t, m, "the new list is confirmed", func() bool { return m.listed() == 6 })
+	answered(t, m, "the new list is confirmed", func() bool { return m.kept.List(m.runID, &m.goal) == 6 })
 	if kept := a.home.tenure("feed-e1"); kept.Goal.List != 6 || m.behind(g) {
 		t.Errorf("kept list %d", kept.Goal.List)
 	}

@@ -91,7 +91,7 @@
 // real PostgreSQL, where five commits were acknowledged that the replica listed as streaming did not hold; the
 // second by reading: a planned change made everybody's WAL comparable until the primary had opened.
 //
-// What leaders say is ordered by the entry of the log up to which they knew it, and by the report's number (wire.Words): an
+// What leaders say is ordered by the entry of the log up to which they knew it, and by the report's number (platform.Age): an
 // earlier answer to a later report brings nothing back (found by the simulator: an empty durability set was loaded again).
 //
 // # Promises

@@ -121,9 +121,9 @@ func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
 		}
 		if r.Address != "" {
 			if a.Peers == nil {
-				a.Peers = make(map[string]wire.Peer, len(conf.Members))
+				a.Peers = make(map[string]platform.Peer, len(conf.Members))
 			}
-			a.Peers[m.Name] = wire.Peer{Host: m.Host, Address: r.Address}
+			a.Peers[m.Name] = platform.Peer{Host: m.Host, Address: r.Address}
 		}
 	}
 }

@@ -70,5 +70,15 @@ func (l Lease) Permits(length, now time.Duration) time.Duration {
 	return max(0, l.Renewed+platform.Permit(length)-now)
 }
 
+// Permits is the epoch of the member's lease, and for how long that is good for a permit of an app server, where it was last
+// renewed for length: 0 once its primary has ended, or another epoch is known here.
+func (in *Input) Permits(length time.Duration) (platform.Epoch, time.Duration) {
+	e, d := in.Lease.Epoch, &in.Durable
+	if e != d.Epoch || e != d.Ran || !d.Closed.Less(e) || e.Less(d.Sealed) || in.Goal.Kind != platform.GoalPrimary || in.Goal.Epoch != e {
+		return e, 0
+	}
+	return e, in.Lease.Permits(length, in.Now)
+}
+
 // Run is the id of the agent's run that these clocks belong to.
 func (c *Clocks) Run() string { return c.run }

@@ -1,20 +1,22 @@
 package member
 
 import (
+	"reflect"
 	"slices"
 	"time"
 
 	"mainstay/controller/platform"
 )
 
-// Tenure is what an agent keeps on disk while its member is an open primary, so that a later process of the same run can go
-// on where it ended though no leader answers (S6): the goal that a leader confirmed last, and the length of the lease. It is
-// worth something only beside guards that hold a lease of its epoch. Those live no longer than a boot, and on one machine:
-// neither a restarted host nor a copy of the disk can go on from it.
+// Tenure is what an agent keeps on disk while its member is an open primary, so that a later process of the same run can continue
+// although no leader answers (S6): the goal that a leader confirmed last, the length of the lease, and the agents to ask for
+// promises. It is worth something only beside guards that hold a lease of its epoch. Those live no longer than a boot, and on one
+// machine: neither a restarted host nor a copy of the disk can continue from it.
 type Tenure struct {
-	Run    string        `json:"run"` // to which the goal was confirmed (L8)
-	Goal   platform.Goal `json:"goal"`
-	Length time.Duration `json:"length"`
+	Run    string                   `json:"run"` // to which the goal was confirmed (L8)
+	Goal   platform.Goal            `json:"goal"`
+	Length time.Duration            `json:"length"`
+	Peers  map[string]platform.Peer `json:"peers"`
 }
 
 // GoesOn tells whether a process of that run, which no leader has answered yet, may go on from t. d is what is promised on
@@ -29,8 +31,44 @@ func (t Tenure) GoesOn(run string, d Durable, held Lease, now time.Duration) boo
 // Behind tells whether a process that went on from t would ask fewer, or others, to vouch for the primary than g wants
 // asked. As long as it is, the primary confirms neither g's list nor that its sets have settled: what was confirmed is what
 // the controllers take for granted of whom it must ask (L5).
-func (t Tenure) Behind(run string, g platform.Goal) bool {
+func (t *Tenure) Behind(run string, g *platform.Goal) bool {
 	same := func(a, b platform.Set) bool { return a.ID == b.ID }
 	return t.Run != "" && t.Run == run && t.Goal.Epoch == g.Epoch && g.Kind == platform.GoalPrimary &&
 		(t.Goal.List != g.List || !slices.EqualFunc(t.Goal.Sets, g.Sets, same))
+}
+
+// Kept is a primary's tenure on disk: Written, and Pending while the write of a newer one is under way or has failed. Until that
+// write succeeds, either may be there.
+type Kept struct {
+	Written Tenure
+	Pending *Tenure
+}
+
+// Next returns the tenure to write for an open primary, nil if the one on disk says the same. One whose write has failed is
+// written first. opened is the epoch whose opening was completed, t what this run would continue from.
+func (k *Kept) Next(opened platform.Epoch, t Tenure) *Tenure {
+	if k.Pending == nil && t.Goal.Kind == platform.GoalPrimary && opened == t.Goal.Epoch && t.Length != 0 && !reflect.DeepEqual(t, k.Written) {
+		k.Pending = &t
+	}
+	return k.Pending
+}
+
+// Done notes that t is on disk.
+func (k *Kept) Done(t Tenure) { k.Written, k.Pending = t, nil }
+
+// Behind tells whether what may be on disk would ask fewer, or others, than g wants asked (L5).
+func (k *Kept) Behind(run string, g *platform.Goal) bool {
+	return k.Written.Behind(run, g) || k.Pending != nil && k.Pending.Behind(run, g)
+}
+
+// List is the version of the member list that the member confirms: the goal's, if a restart would know it too (L5).
+func (k *Kept) List(run string, g *platform.Goal) uint64 {
+	list := g.List
+	if k.Written.Behind(run, g) {
+		list = min(list, k.Written.Goal.List)
+	}
+	if k.Pending != nil && k.Pending.Behind(run, g) {
+		list = min(list, k.Pending.Goal.List)
+	}
+	return list
 }

@@ -64,7 +64,7 @@ func TestWhatIsKeptFirst(t *testing.T) { // L5
 		kept := tenure()
 		g := kept.Goal
 		c.change(&kept, &g)
-		if got := kept.Behind("r1", g); got != c.behind {
+		if got := kept.Behind("r1", &g); got != c.behind {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}

@@ -90,14 +90,9 @@ func (e *TimelineTakenError) Error() string {
 // Every lower number gets its file, real where history knows it, reserved otherwise; replicas fetch them all later.
 func (i *Instance) PrepareTimeline(ctx context.Context, want platform.Timeline, history map[platform.Timeline]platform.History) (err error) {
 	defer i.wrap(fmt.Sprintf("prepare timeline %d on", want), &err)
-	have, err := i.historyNumbers()
+	have, err := i.freeBelow(want)
 	if err != nil {
 		return err
-	}
-	for _, t := range slices.Sorted(maps.Keys(have)) {
-		if t >= want {
-			return &TimelineTakenError{want, t}
-		}
 	}
 	for t := platform.Timeline(2); t < want; t++ {
 		if err := ctx.Err(); err != nil {
@@ -115,6 +110,26 @@ func (i *Instance) PrepareTimeline(ctx context.Context, want platform.Timeline, 
 		}
 	}
 	return nil
+}
+
+// free tells whether the next promotion can still take timeline want.
+func (i *Instance) free(want platform.Timeline) error {
+	_, err := i.freeBelow(want)
+	return err
+}
+
+// freeBelow lists the timelines with a history file in pg_wal, all of which are below want, else it is an error.
+func (i *Instance) freeBelow(want platform.Timeline) (map[platform.Timeline]bool, error) {
+	have, err := i.historyNumbers()
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range slices.Sorted(maps.Keys(have)) {
+		if t >= want {
+			return nil, &TimelineTakenError{want, t}
+		}
+	}
+	return have, nil
 }
 
 // historyNumbers lists the timelines with a history file in pg_wal.

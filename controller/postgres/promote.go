@@ -38,6 +38,9 @@ func (i *Instance) Promote(ctx context.Context, p Promotion) (shown Status, err 
 		if err := unblock(ctx, c, p.Spare); err != nil {
 			return err
 		}
+		if err := i.noUpstream(ctx, c); err != nil {
+			return err
+		}
 		if err := i.PrepareTimeline(ctx, p.Timeline, nil); err != nil {
 			return err
 		}
@@ -45,6 +48,9 @@ func (i *Instance) Promote(ctx context.Context, p Promotion) (shown Status, err 
 			return err
 		}
 		if err := p.Arm(); err != nil {
+			return err
+		}
+		if err := i.free(p.Timeline); err != nil {
 			return err
 		}
 		if err := promote(ctx, c); err != nil {
@@ -64,6 +70,16 @@ func (i *Instance) Promote(ctx context.Context, p Promotion) (shown Status, err 
 		return Status{}, err
 	}
 	return shown, i.RestoreStandbySignal(ctx)
+}
+
+// noUpstream ends a receiver that still runs. The member may have been told to lead a while ago, and its upstream may follow a later
+// primary by now: what it brings from there would take the promotion to a number that the controllers give away again.
+func (i *Instance) noUpstream(ctx context.Context, c *sql.Conn) error {
+	receivers, err := i.receivers(ctx, c)
+	if err != nil || len(receivers) == 0 {
+		return err
+	}
+	return i.endReceivers(ctx, c)
 }
 
 // promote does not let pg_promote wait: it would look only every 100 ms.

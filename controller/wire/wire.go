@@ -48,7 +48,7 @@ type ReportAnswer struct {
 	// name are worth nothing any more.
 	FailoverSlots map[string][]string `json:"failoverSlots,omitempty"`
 	// Peers are the agents of the other members of the host's clusters, by member: whom to ask for promises (L5).
-	Peers map[string]Peer `json:"peers,omitempty"`
+	Peers map[string]platform.Peer `json:"peers,omitempty"`
 	// Instances are the goals of the host's app servers, by name.
 	Instances map[string]platform.InstanceGoal `json:"instances,omitempty"`
 	// Alarm is for people: this host may be a clone.
@@ -60,24 +60,9 @@ type Confirmed struct {
 	Entry uint64 `json:"entry"`
 }
 
-// Words is the age of what a leader has said: the entry of the log up to which it knew it, in its generation, and the number of
-// the report that it answered.
-type Words struct{ Generation, Index, Number uint64 }
-
-// Words is the age of the answer.
-func (a *ReportAnswer) Words() Words { return Words{a.Generation, a.Index, a.Number} }
-
-// Before tells whether words are older than others, in either respect: the answer of a leader that was deposed may be late, and
-// two copies of one report may be answered at different times. Of a controller that does not say its entry only the
-// report's number counts.
-func (w Words) Before(other Words) bool {
-	return w.Number < other.Number || w.Generation == other.Generation && w.Index != 0 && w.Index < other.Index
-}
-
-// Peer is another host's agent.
-type Peer struct {
-	Host    string `json:"host"`
-	Address string `json:"address"` // host:port, "" while it has not said
+// Age is the age of the answer.
+func (a *ReportAnswer) Age() platform.Age {
+	return platform.Age{Generation: a.Generation, Index: a.Index, Number: a.Number}
 }
 
 // PromiseAnswer is the answer to POST /v1/promise, whose body is a platform.PromiseRequest. Leader is the address of a

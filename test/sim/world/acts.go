@@ -54,6 +54,9 @@ func (m *minder) act(act member.Act) {
 		if !late && act.Durable != m.durable {
 			m.keep(act.Durable)
 		}
+		if act.Kind == member.Promote { // its settings are loaded first, and ask for no upstream
+			m.pg.upstream, m.pg.pointed, m.pg.receiver = nil, "", nil
+		}
 		m.host.agent.onDisk(m.duration(act.Kind), func() { m.carryOut(act, goal, goal.Epoch == m.goal.Epoch && !m.cancel) })
 	})
 }
@@ -169,7 +172,7 @@ func (m *minder) takeOver(act member.Act) bool {
 	case act.Kind == member.StartPrimary && !p.running && p.rotten == "":
 		p.show(lastOf(m.goal))
 		p.startPrimary(act.Durable.Ran)
-	case act.Kind == member.Promote && p.running && !p.primary:
+	case act.Kind == member.Promote && p.running && !p.primary && p.timeline() < m.goal.Timeline:
 		p.list(lastOf(m.goal))
 		p.promote(act.Durable.Ran, m.goal.Timeline)
 	default:

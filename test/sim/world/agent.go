@@ -34,6 +34,7 @@ func (a *agent) start() {
 	a.clocks, a.answered, a.relay, a.heard = member.NewClocks(a.run, uint64(h.now())), 0, nil, h.now()
 	for _, m := range h.members { // nothing of the run before may be sent for one while another begins
 		m.run = run{report: health.Member{Name: m.name}}
+		m.kept.Pending = nil
 	}
 	for _, m := range h.members {
 		m.begin()
@@ -141,13 +142,13 @@ func (a *agent) obey(answer *wire.ReportAnswer) {
 	for _, g := range answer.Grants {
 		end, ours := a.clocks.End(answer.RunID, answer.Number, g.Length)
 		if m := a.host.member(g.Member); ours && m != nil && end > a.host.now() {
-			m.vouching.granted, m.vouching.length, m.vouching.by = a.host.now(), g.Length, nil
+			m.promises.Grant(a.host.now(), g.Length)
 			m.granted(g.Epoch, end, g.Length)
 		}
 	}
 	for _, m := range a.host.members {
-		if goal, ok := answer.Goals[m.name]; ok && !answer.Words().Before(m.goalFrom) {
-			m.wants(goal, answer.Words())
+		if goal, ok := answer.Goals[m.name]; ok && !answer.Age().Before(m.goalFrom) {
+			m.wants(goal, answer.Age())
 			m.keepTenure(answer.Version)
 		}
 	}

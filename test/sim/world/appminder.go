@@ -30,7 +30,7 @@ type appMinder struct {
 // appRun is what a run of the agent knows. Each lane does one thing at a time.
 type appRun struct {
 	goal      platform.InstanceGoal
-	goalFrom  wire.Words
+	goalFrom  platform.Age
 	heard     time.Duration
 	permitEnd time.Duration
 	grace     time.Duration
@@ -224,10 +224,10 @@ func (m *appMinder) obey(answer *wire.ReportAnswer, s time.Duration) {
 		m.heard = m.host.now()
 		return
 	}
-	if answer.Words().Before(m.goalFrom) {
+	if answer.Age().Before(m.goalFrom) {
 		return
 	}
-	m.goalFrom, m.heard = answer.Words(), m.host.now()
+	m.goalFrom, m.heard = answer.Age(), m.host.now()
 	if next.Permit > 0 {
 		m.permitted(instance.Renewed(m.goal, next, m.permitEnd, s, m.heard), false)
 	}

@@ -52,18 +52,10 @@ func (h *host) leaseOf(g platform.InstanceGoal) time.Duration {
 	if m == nil {
 		return 0
 	}
-	e, left := m.goodFor(h.now())
+	in := m.input(m.seen)
+	e, left := in.Permits(m.promises.Length)
 	if e != g.Epoch {
 		return 0
 	}
 	return left
-}
-
-// goodFor is what controller/agent's minder says.
-func (m *minder) goodFor(now time.Duration) (platform.Epoch, time.Duration) {
-	e, d := m.lease.Epoch, m.durable
-	if e != d.Epoch || e != d.Ran || !d.Closed.Less(e) || e.Less(d.Sealed) || m.goal.Kind != platform.GoalPrimary || m.goal.Epoch != e {
-		return e, 0
-	}
-	return e, m.lease.Permits(m.vouching.length, now)
 }

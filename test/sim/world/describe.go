@@ -18,7 +18,7 @@ func (m *minder) describe(seen member.Seen) health.Member {
 	if left := m.lease.End - m.host.now(); left > 0 {
 		r.LeaseLeft = left.Milliseconds()
 	}
-	r.List, r.Vouched = m.listed(), m.vouching.by
+	r.List, r.Vouched = m.kept.List(m.host.agent.run, &m.goal), m.promises.By
 	if left := m.promised.Until - m.host.now(); left > 0 {
 		r.Promised = left.Milliseconds()
 	}
@@ -37,7 +37,7 @@ func (m *minder) describe(seen member.Seen) health.Member {
 }
 
 func (m *minder) describeStandby(r *health.Member, seen member.Seen) {
-	p, d := m.pg, &m.durable
+	p := m.pg
 	r.PositionKnown = p.known
 	if p.replayed > 0 {
 		r.Replayed = p.wal[p.replayed-1].lsn
@@ -45,13 +45,12 @@ func (m *minder) describeStandby(r *health.Member, seen member.Seen) {
 	if seen.Receiver {
 		r.Receiver = &health.Receiver{Streaming: seen.Streaming, AgeMS: (m.w.now - p.lastStream).Milliseconds()}
 	}
-	if d.Sealed == m.memory.SealConfirmed && !d.Sealed.IsZero() && !seen.Receiver && m.goal.Kind == platform.GoalSealed {
-		r.Sealed = d.Sealed
+	if in := m.input(seen); in.ConfirmsSeal() {
+		r.Sealed = m.durable.Sealed
 	}
 }
 
 func (m *minder) describePrimary(r *health.Member, seen member.Seen) {
-	d := &m.durable
 	r.PositionKnown, r.Replayed = true, seen.Position
 	if m.goal.Kind == platform.GoalReplica {
 		return
@@ -63,15 +62,11 @@ func (m *minder) describePrimary(r *health.Member, seen member.Seen) {
 			r.WriteError = "no space left on device"
 		}
 	}
-	r.Checkpointed = m.memory.Checkpointed
-	r.Opened = m.memory.Opened == d.Epoch && d.Ran == d.Epoch
+	n := len(m.goal.Sets)
+	loaded := n > 0 && (m.goal.Sets[n-1].ID == m.pg.set.ID || seen.SyncNames == member.SyncNames(m.goal.Sets[n-1]))
+	in := m.input(seen)
+	in.Confirm(r, loaded, m.kept.Behind(m.host.agent.run, &m.goal))
 	if r.Opened || seen.Adoptable {
 		r.History = m.pg.history()
-	}
-	if n := len(m.goal.Sets); n > 0 && (m.goal.Sets[n-1].ID == m.pg.set.ID || seen.SyncNames == member.SyncNames(m.goal.Sets[n-1])) {
-		r.Loaded = m.goal.Sets[n-1].ID
-		if m.memory.Settling.Done && m.memory.Settling.ID == r.Loaded && !m.behind() {
-			r.Settled = r.Loaded
-		}
 	}
 }

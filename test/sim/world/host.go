@@ -88,7 +88,7 @@ func (h *host) stall() time.Duration { return max(0, h.stalled-h.w.now) }
 
 // forget loses the agent's promises.
 func (m *minder) forget() {
-	m.durable, m.kept, m.forgotten, m.leftOut = member.Durable{}, member.Tenure{}, true, "" // its quarantine still tells
+	m.durable, m.kept, m.forgotten, m.leftOut = member.Durable{}, member.Kept{}, true, "" // its quarantine still tells
 	m.keptUnder = ""
 	m.cluster.check.Forgot(m.name)
 }

@@ -6,7 +6,6 @@ import (
 
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
-	"mainstay/controller/wire"
 	"mainstay/health"
 )
 
@@ -21,7 +20,7 @@ type minder struct {
 	// On disk.
 	durable   member.Durable
 	forgotten bool // it was lost once: its promises too
-	kept      member.Tenure
+	kept      member.Kept
 	aside     []*record // the WAL that a rebuild under way has set aside
 	leftOut   string    // what the last repair left out, as the history should tell; "" for nothing
 
@@ -34,7 +33,7 @@ type minder struct {
 // run is what a run of the agent knows.
 type run struct {
 	goal     platform.Goal
-	goalFrom wire.Words
+	goalFrom platform.Age
 	lease    member.Lease
 	spent    platform.Epoch // the guards gave no lease of it any more
 	memory   member.Memory
@@ -45,8 +44,8 @@ type run struct {
 	acting   bool
 	waitTill time.Duration // after a failed act
 	promised member.Promised
-	vouching vouching
-	keeping  *member.Tenure // its write is under way
+	promises member.Promises
+	asking   map[string]*asking // by member
 	// keptUnder is the version of the goals of which kept is what this run would write, "" for none.
 	keptUnder string
 	seen      member.Seen // the last look that was answered
@@ -110,11 +109,9 @@ func (m *minder) look() member.Seen {
 		m.guard.disarm()
 	}
 	*memory = memory.Looked(m.goal, seen, m.host.now())
-	if seen.Role == health.RolePrimary && m.goal.Kind == platform.GoalPrimary && memory.Opened == m.goal.Epoch {
-		memory.Settling = member.Settle(memory.Settling, m.goal, seen, memory.SetCheckpoint)
-	}
+	memory.Settling = memory.Settle(m.goal, seen)
 	next := m.describe(seen)
-	news := notable(&m.report, &next)
+	news := member.Notable(&m.report, &next)
 	if m.report = next; news {
 		m.host.agent.send()
 	}
@@ -136,12 +133,6 @@ func (m *minder) unanswered() bool {
 	return true
 }
 
-func notable(a, b *health.Member) bool {
-	return a.Process != b.Process || a.Role != b.Role || a.Sealed != b.Sealed || a.PositionKnown != b.PositionKnown || a.Opened != b.Opened ||
-		a.Settled != b.Settled || a.Checkpointed != b.Checkpointed || a.Timeline != b.Timeline || a.Clean != b.Clean || a.Needs != b.Needs ||
-		a.Closed != b.Closed || a.Replayed != b.Replayed && b.Senders == nil && b.Receiver == nil
-}
-
 // granted takes over a lease; while the cluster is paused no guard holds it (L7).
 func (m *minder) granted(epoch platform.Epoch, end, length time.Duration) {
 	if !m.goal.Paused && !m.guard.extend(epoch, end) {
@@ -152,11 +143,13 @@ func (m *minder) granted(epoch platform.Epoch, end, length time.Duration) {
 }
 
 // wants takes over a confirmed goal.
-func (m *minder) wants(goal platform.Goal, of wire.Words) {
-	old := m.goal
-	if goal.Kind != old.Kind || goal.Epoch != old.Epoch || goal.Clean != old.Clean {
+func (m *minder) wants(goal platform.Goal, of platform.Age) {
+	change := member.ChangeOf(&m.goal, &goal)
+	if change == member.Different {
 		m.cancel = true
 		m.waitTill = 0
+	}
+	if change != member.Unchanged {
 		m.soon()
 	}
 	m.goal, m.goalFrom = goal, of

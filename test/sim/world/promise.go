@@ -2,73 +2,55 @@ package world
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 )
 
-// vouching is what a primary's minder knows of promises (L5).
-type vouching struct {
-	granted time.Duration // when a leader's last grant was taken, 0: never
-	length  time.Duration // of that grant
-	asked   time.Duration // when the last round began
-	rounds  map[uint64]map[string]string
-	asking  map[string]int                     // by member: requests under way, at most two
-	next    map[string]platform.PromiseRequest // the latest that waits for it
-	numbers map[string]uint64                  // of the report that it belongs to
-	by      []string
+// asking is the requests to one other member: at most two are under way, and the latest waits for its turn.
+type asking struct {
+	underWay int
+	next     *platform.PromiseRequest
+	number   uint64 // of the report that next belongs to
 }
 
-// askForPromises asks the other members' agents to vouch for a primary that must ask. It belongs to the report of that number.
+// askForPromises sends the requests that belong to the report of that number.
 func (m *minder) askForPromises(number uint64) {
 	if m.goal.Kind != platform.GoalPrimary {
 		return // most members, most of the time
 	}
-	g, v, in := m.goal, &m.vouching, m.input(m.seen)
-	now := in.Now
-	if !in.Asks(v.granted, v.length) {
-		return
+	in := m.input(m.seen)
+	requests, alone := m.promises.Ask(&in, number)
+	if alone {
+		m.renewed(number, m.goal.Epoch, m.promises.Length)
 	}
-	if v.asked != 0 && now-v.asked < platform.Heartbeat(v.length) {
-		return
-	}
-	v.asked = now
-	if v.rounds == nil {
-		v.rounds, v.asking = map[uint64]map[string]string{}, map[string]int{}
-		v.next, v.numbers = map[string]platform.PromiseRequest{}, map[string]uint64{}
-	}
-	v.rounds[number] = map[string]string{}
-	for len(v.rounds) > roundsKept {
-		delete(v.rounds, slices.Min(slices.Collect(maps.Keys(v.rounds))))
-	}
-	for _, name := range g.Slots {
-		v.next[name] = platform.PromiseRequest{Cluster: g.Cluster, From: m.name, To: name, Epoch: g.Epoch, List: g.List, Length: v.length}
-		v.numbers[name] = number
-		m.askNext(name)
+	for _, r := range requests {
+		if m.asking == nil {
+			m.asking = map[string]*asking{}
+		}
+		if m.asking[r.To] == nil {
+			m.asking[r.To] = &asking{}
+		}
+		m.asking[r.To].next, m.asking[r.To].number = &r, number
+		m.askNext(r.To)
 	}
 }
 
-// roundsKept is how many rounds of requests may be unanswered.
-const roundsKept = 8
-
 // askNext sends the request that waits for a member, unless two are under way.
 func (m *minder) askNext(name string) {
-	v := &m.vouching
-	r, ok := v.next[name]
-	if !ok || v.asking[name] >= 2 {
+	waits := m.asking[name]
+	if waits.next == nil || waits.underWay >= 2 {
 		return
 	}
-	number, peer, h := v.numbers[name], m.cluster.member(name), m.host
-	delete(v.next, name)
-	v.asking[name]++
+	r, number, peer, h := *waits.next, waits.number, m.cluster.member(name), m.host
+	waits.next = nil
+	waits.underWay++
 	over := false
 	end := func() {
 		if !over {
 			over = true
-			v.asking[name]--
+			waits.underWay--
 			m.askNext(name)
 		}
 	}
@@ -116,22 +98,16 @@ func (m *minder) promisedBy(number uint64, r platform.PromiseRequest, said platf
 	if leader {
 		a.relay = m.cluster.member(r.To).host
 	}
-	round := m.vouching.rounds[number]
-	if round == nil || !said.Given || m.goal.Epoch != r.Epoch {
-		return
+	if length, enough := m.promises.Take(&m.goal, number, r, said); enough {
+		m.renewed(number, r.Epoch, length)
 	}
-	round[r.To] = said.Incarnation
-	if !member.Vouched(m.goal, round) {
-		return
-	}
-	m.vouching.by = m.vouching.by[:0:0]
-	for name := range round {
-		m.vouching.by = append(m.vouching.by, name)
-	}
-	slices.Sort(m.vouching.by)
-	if end, ours := a.clocks.End(a.run, number, r.Length); ours && end > m.host.now() {
+}
+
+// renewed renews the lease by promises, from the clock of the report of that number.
+func (m *minder) renewed(number uint64, epoch platform.Epoch, length time.Duration) {
+	if end, ours := m.host.agent.clocks.End(m.host.agent.run, number, length); ours && end > m.host.now() {
 		m.w.counts["renewed by promises"]++
-		m.granted(r.Epoch, end, r.Length)
+		m.granted(epoch, end, length)
 	}
 }
 

@@ -1,7 +1,6 @@
 package world
 
 import (
-	"reflect"
 	"time"
 
 	"mainstay/controller/member"
@@ -11,46 +10,28 @@ import (
 // keepTenure writes down, after an answer, what a later process of this run of the agent needs. Goals of one version are
 // the same.
 func (m *minder) keepTenure(version string) {
-	g, length := &m.goal, m.vouching.length
-	if m.keeping != nil || g.Kind != platform.GoalPrimary || m.memory.Opened != g.Epoch || length == 0 {
+	length := m.promises.Length
+	if m.goal.Kind != platform.GoalPrimary || m.kept.Pending != nil || m.keptUnder == version && m.kept.Written.Length == length {
 		return
 	}
-	if m.keptUnder == version && m.kept.Length == length {
+	t := m.kept.Next(m.memory.Opened, member.Tenure{Run: m.host.agent.run, Goal: m.goal, Length: length})
+	if t == nil {
+		if m.memory.Opened == m.goal.Epoch && length != 0 {
+			m.keptUnder = version
+		}
 		return
 	}
-	t := &member.Tenure{Run: m.host.agent.run, Goal: *g, Length: length}
-	if reflect.DeepEqual(t, &m.kept) {
-		m.keptUnder = version
-		return
-	}
-	m.keeping = t
-	m.host.agent.onDisk(15*time.Millisecond, func() { m.kept, m.keeping = *t, nil })
+	m.host.agent.onDisk(15*time.Millisecond, func() { m.kept.Done(*t) })
 }
 
 // goOn takes up the lease that the guard still holds, and asks for promises at once.
 func (m *minder) goOn() {
 	now, held := m.host.now(), m.guard.lease()
-	if !m.kept.GoesOn(m.host.agent.run, m.durable, held, now) {
+	t := m.kept.Written
+	if !t.GoesOn(m.host.agent.run, m.durable, held, now) {
 		return
 	}
 	m.w.counts["went on after a restart"]++
-	m.goal, m.memory.Opened, m.lease = m.kept.Goal, m.kept.Goal.Epoch, held
-	m.vouching.length, m.vouching.granted = m.kept.Length, max(1, now-platform.Suspect(m.kept.Length))
-}
-
-// behind: what may be on disk would ask fewer, or others, than the goal wants asked.
-func (m *minder) behind() bool {
-	run := m.host.agent.run
-	return m.kept.Behind(run, m.goal) || m.keeping != nil && m.keeping.Behind(run, m.goal)
-}
-
-// listed is the version of the member list that is confirmed: one that a restart would know too.
-func (m *minder) listed() uint64 {
-	list := m.goal.List
-	if run := m.host.agent.run; m.kept.Behind(run, m.goal) {
-		list = min(list, m.kept.Goal.List)
-	} else if m.keeping != nil && m.keeping.Behind(run, m.goal) {
-		list = min(list, m.keeping.Goal.List)
-	}
-	return list
+	m.goal, m.memory.Opened, m.lease = t.Goal, t.Goal.Epoch, held
+	m.promises.Resume(now, t.Length)
 }
