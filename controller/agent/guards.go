@@ -26,7 +26,6 @@ type guards struct {
 	mu    sync.Mutex
 	set   *guard.Set // nil until they were started
 	armed platform.Epoch
-	live  bool          // they were armed when they were asked last, by whomever
 	twins time.Duration // when both said last that they watch each other (CLOCK_BOOTTIME); 0 if they said otherwise since
 	bids  uint64        // how often they were told something, or became others
 	idle  resting
@@ -278,8 +277,7 @@ func (g *guards) check(fault error, outside, postmaster int) health.Guard {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	// One that did not answer may be armed.
-	if g.live = st.Guards[0].Armed || st.Guards[1].Armed || err != nil; st.Armed {
+	if st.Armed {
 		out.Armed = g.armed
 	}
 	return out
@@ -300,13 +298,6 @@ func (g *guards) whole(twin bool, err error, alive bool, now time.Duration) bool
 	}
 	g.twins = now
 	return true
-}
-
-// counts tells whether the guards, as last asked, would kill when a lease ends.
-func (g *guards) counts() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.live && g.set != nil
 }
 
 func (g *guards) close() {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
 	"mainstay/controller/config"
 	"mainstay/controller/member"
@@ -63,7 +64,7 @@ func TestRefusedIsTold(t *testing.T) {
 }
 
 func TestFaultOf(t *testing.T) {
-	server := func(code pq.ErrorCode) error { return fmt.Errorf("open: %w", &pq.Error{Code: code, Message: "closed"}) }
+	server := func(code pqerror.Code) error { return fmt.Errorf("open: %w", &pq.Error{Code: code, Message: "closed"}) }
 	for _, c := range []struct {
 		err  error
 		told bool

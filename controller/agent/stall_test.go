@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 )
 
 const ms = time.Millisecond
@@ -92,7 +93,7 @@ func TestLateness(t *testing.T) {
 }
 
 func TestWhatABeatProves(t *testing.T) {
-	server := func(code pq.ErrorCode) error { return fmt.Errorf("beat of m: %w", &pq.Error{Code: code}) }
+	server := func(code pqerror.Code) error { return fmt.Errorf("beat of m: %w", &pq.Error{Code: code}) }
 	for _, c := range []struct {
 		err                     error
 		beside, hung, saturated bool

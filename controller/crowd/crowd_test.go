@@ -50,7 +50,7 @@ func TestFair(t *testing.T) {
 	if closed(a) != 4 || closed(b) != 0 {
 		t.Error("of two that have as many, the one with the oldest makes room")
 	}
-	if guests[0].Leave() || guests[0].Leave() {
+	if first, second := guests[0].Leave(), guests[0].Leave(); first || second {
 		t.Error("it was not pushed out")
 	}
 	if g, _ := come("10.0.0.6", 1); closed(g)+closed(a)+closed(b) != 4 {

@@ -25,7 +25,6 @@ type stage struct {
 	now     time.Duration
 	number  uint64
 	members map[string]*health.Member // what the hosts that answer report; nil for a silent one
-	refused error
 	// controllers and self are the observers; none for this leader alone.
 	controllers []string
 	self, site  string

@@ -10,12 +10,13 @@ import (
 	"testing"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
 	"mainstay/controller/pgdial"
 )
 
 func TestMeans(t *testing.T) {
-	server := func(code pq.ErrorCode) error { return fmt.Errorf("as x: %w", &pq.Error{Code: code}) }
+	server := func(code pqerror.Code) error { return fmt.Errorf("as x: %w", &pq.Error{Code: code}) }
 	for _, c := range []struct {
 		name                      string
 		err                       error

@@ -57,13 +57,6 @@ func (c *cascade) failover(t *testing.T) {
 	c.slotsMoveOn(t)
 }
 
-func (c *cascade) primaryOf(t *testing.T) string {
-	t.Helper()
-	now, err := c.Cluster(c.ctx)
-	c.check(t, err)
-	return now.Primary
-}
-
 // upstream waits until status says from whom a replica streams, "" for the primary, and that it does.
 func (c *cascade) upstream(t *testing.T, member, from string) {
 	t.Helper()
