@@ -82,6 +82,9 @@ func (a *Agent) owner(data string) (postgres.Owner, error) {
 		return postgres.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Name: me.Username}, nil
 	}
 	if o, err := postgres.OwnerOf(data); err == nil && o.UID != 0 {
+		if known, err := postgres.LookupOwner(o.Name); err == nil { // the folder's group, root's for one, is not the group to run with
+			o = known
+		}
 		return o, nil
 	}
 	o, err := postgres.LookupOwner(a.cfg.Postgres.User)

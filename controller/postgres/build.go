@@ -156,10 +156,10 @@ func (i *Instance) SetAside(ctx context.Context, suffix string, parts ...Part) (
 	if exists(path) {
 		return "", fmt.Errorf("%s exists already; remove it, or choose another suffix", path)
 	}
-	if err := errors.Join(i.lock(), i.takeOver(), i.keepOwn(from)); err != nil { // damaged data must not keep its successor from being made
+	if err := errors.Join(i.undoRewind(), i.takeOver(), i.keepOwn(from)); err != nil { // damaged data must not keep its successor from being made
 		i.notice("the files of this host's user are not carried over from " + path + ": " + err.Error())
 	}
-	if err := i.keepPlaces(); err != nil {
+	if err := i.keepPlaces(ctx); err != nil {
 		return "", err
 	}
 	if err := i.beside(func() error { return i.Owner.rename(from, path) }); err != nil {

@@ -16,12 +16,12 @@ const cloneName = "mainstay-clone"
 
 // Clone makes the data directory anew from a running member, by pg_basebackup with its WAL streamed and its checksums
 // verified. What lies in Data is left alone until the copy is whole; then aside must set it aside (SetAside); with nil, Data
-// must be absent or empty. The copy is made beside it and renamed when whole, so an
-// interrupted clone is never taken for data; it starts as a standby. slot is the member's own slot on the source, which
-// must not be in use; with "" a temporary one is taken. Files that
-// this host's user had in data set aside are put back, and tablespaces and a linked pg_wal stay where they were: what lies there must be
-// set aside too (Outlying). Folders that cannot take them are refused before the source is asked for a copy. The group may read the copy
-// if the cluster's data is so (initdb -g) or this host's was.
+// must be absent or empty. The copy is made beside it and renamed when whole, so an interrupted clone is never taken for data; it starts as
+// a standby. slot is the member's own slot on the source, which must not be in use; with "" a temporary one is taken. Files that this
+// host's user had in data set aside are put back, with their links, and tablespaces and a linked pg_wal stay where they were: what lies
+// there must be set aside too (Outlying). The log's folder is empty: the source's log is not this member's. Folders that cannot take them
+// are refused before the source is asked for a copy. The group may read the copy if the cluster's data is so (initdb -g) or this host's
+// was, and group and ACL of the data directory are this host's.
 func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress Progress, aside func(context.Context) error) (err error) {
 	defer i.wrap("clone", &err)
 	conninfo, err := i.ConnInfo(from, cloneName, "")
@@ -29,7 +29,10 @@ func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress
 		return err
 	}
 	return i.build(ctx, "clone", aside != nil, func(tmp string) (err error) {
-		here, err := i.places()
+		if err := i.undoRewind(); err != nil { // of a rewind that was cut short
+			i.notice(err.Error())
+		}
+		here, err := i.places(ctx)
 		if err != nil {
 			return err
 		}
@@ -38,6 +41,7 @@ func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress
 			return err
 		}
 		defer func() { err = errors.Join(err, i.clearSpots(spots)) }()
+		i.beginSharing(tmp, here.Sharing)
 		args := append([]string{"-D", tmp, "-X", "stream", "-c", "fast", "--no-password", "-d", conninfo}, mapped(spots)...)
 		if slot != "" {
 			args = append(args, "-S", slot)
@@ -61,10 +65,12 @@ func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress
 		if err != nil {
 			return err
 		}
-		err = errors.Join(i.putBack(tmp, own), i.firstConfig(tmp, from), i.dropAutoConf(tmp)) // what was ALTER SYSTEM on the source
+		err = errors.Join(i.putBack(tmp, own), i.firstConfig(tmp, from), i.dropAutoConf(tmp), // what was ALTER SYSTEM on the source
+			i.emptyLog(tmp, here), i.putLinks(tmp, here.HostLinks))
 		if err != nil {
 			return err
 		}
+		i.share(tmp, here.Sharing)
 		return i.settle(tmp, spots)
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 )
 
 // groupMode is the mode of a data directory that the owner's group may read: PostgreSQL knows no third one.
@@ -59,11 +58,10 @@ func openTree(dir string) error {
 		if err != nil {
 			return err
 		}
-		users := func(pattern string) bool { match, _ := filepath.Match(pattern, e.Name()); return match } // the patterns are ours
 		switch {
 		case info.Mode() == fs.ModeDir|0o700:
 			return os.Chmod(path, groupMode)
-		case info.Mode() == 0o600 && !slices.ContainsFunc(ownPatterns, users):
+		case info.Mode() == 0o600 && !isOwn(e.Name()):
 			return os.Chmod(path, 0o640)
 		}
 		return nil

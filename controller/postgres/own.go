@@ -15,10 +15,20 @@ type ownFile struct {
 	content []byte
 	mode    os.FileMode
 	link    string // where it leads, if it is a symbolic link; then it has nothing else
+	group   uint32 // where its mode lets the group do anything
+	acl     []byte // then too; nil for none
 }
 
 // ownPatterns are the names of such files.
 var ownPatterns = []string{"*.conf", "*.crt", "*.key", "*.pem"}
+
+// isOwn tells whether a path below the data directory is that of such a file.
+func isOwn(name string) bool {
+	return slices.ContainsFunc(ownPatterns, func(pattern string) bool {
+		match, err := filepath.Match(pattern, name)
+		return err == nil && match // a * matches no separator: those below folders are none
+	})
+}
 
 // ownFiles reads configuration, access rules, ALTER SYSTEM's settings and keys in a data directory.
 func (o Owner) ownFiles(dir string) (own []ownFile, err error) {
@@ -44,11 +54,16 @@ func (o Owner) ownFiles(dir string) (own []ownFile, err error) {
 			if err != nil {
 				return nil, err
 			}
-			mode := fi.Mode().Perm()
-			if fi.Sys().(*syscall.Stat_t).Uid != o.UID { // it becomes the owner's, whose keys PostgreSQL lets no group read
-				mode &= 0o700
+			f := ownFile{name: filepath.Base(path), content: content, mode: fi.Mode().Perm()}
+			st := fi.Sys().(*syscall.Stat_t)
+			if st.Uid != o.UID { // it becomes the owner's, whose keys PostgreSQL lets no group read
+				f.mode &= 0o700
+			} else if f.group = st.Gid; f.mode&0o070 != 0 {
+				if f.acl, err = o.acl(path, accessACL); err != nil {
+					return nil, err
+				}
 			}
-			own = append(own, ownFile{name: filepath.Base(path), content: content, mode: mode})
+			own = append(own, f)
 		}
 	}
 	return own, nil
@@ -75,7 +90,17 @@ func (i *Instance) putOwn(dir string, f ownFile) error {
 	if f.link != "" {
 		return i.relink(path, f.link)
 	}
-	return i.Owner.writeFile(path, f.content, f.mode)
+	if err := i.Owner.writeFile(path, f.content, f.mode); err != nil || f.mode&0o070 == 0 {
+		return err
+	}
+	err := i.Owner.regroup(path, f.group)
+	if err == nil {
+		err = i.Owner.setACL(path, accessACL, f.acl)
+	}
+	if err != nil {
+		i.notice("who may read " + path + " was not carried over: " + err.Error())
+	}
+	return nil
 }
 
 // ownDir keeps the files of data that was set aside, until its successor has started with them.

@@ -204,7 +204,7 @@ func TestPlantedLinks(t *testing.T) {
 				i.FinishAside(t.Context(), i.Data, []Part{{"pg_wal", at, filepath.Join(at, asideMark+"x")}}))
 		}},
 		{"a tablespace of a copy", in(spaceDir, "16384"), folder, func(t *testing.T, i *Instance) error {
-			here := must(i.places())
+			here := must(i.places(t.Context()))
 			s := space{here.Links[0].Link, "/none"}.spot(here)
 			return errors.Join(i.try(t.Context(), &s), i.clearSpots([]spot{s}))
 		}},

@@ -36,7 +36,7 @@ func (i *Instance) Rewind(ctx context.Context, from Source, o StartOptions) (err
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(i.lock(), i.restoreSignal(), i.takeOver()); err != nil {
+	if err := errors.Join(i.undoRewind(), i.restoreSignal(), i.takeOver()); err != nil {
 		return err
 	}
 	if !c.Clean() {
@@ -47,21 +47,27 @@ func (i *Instance) Rewind(ctx context.Context, from Source, o StartOptions) (err
 	return i.rewind(ctx, conninfo)
 }
 
+// undoRewind gives back what a rewind has taken for its time, in this run of the agent or in an earlier one.
+func (i *Instance) undoRewind() error { return errors.Join(i.lock(), i.returnHostFiles()) }
+
 func (i *Instance) rewind(ctx context.Context, conninfo string) (err error) {
+	own, err := i.Owner.ownFiles(i.Data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, i.undoRewind()) }()
+	if err := i.moveHostFiles(ctx); err != nil {
+		return err
+	}
 	if _, err := i.run(ctx, "pg_rewind", "--dry-run", "--no-ensure-shutdown", "-D", i.Data, "--source-server", conninfo); err != nil {
 		return err // nothing has been touched: it may be tried again
 	}
 	if err := i.nothingKeptInside(); err != nil {
 		return err
 	}
-	own, err := i.Owner.ownFiles(i.Data)
-	if err != nil {
-		return err
-	}
 	if err := i.saveOwn(own); err != nil { // for a rebuild, should this not be finished
 		return err
 	}
-	defer func() { err = errors.Join(err, i.lock()) }()
 	if err := i.unlock(own); err != nil {
 		return err
 	}
@@ -72,7 +78,8 @@ func (i *Instance) rewind(ctx context.Context, conninfo string) (err error) {
 		return errors.Join(err, i.restoreSignal())
 	}
 	// It copied the source's files over ours: signal, ALTER SYSTEM settings, and what belongs to this host's user.
-	err = errors.Join(i.restoreSignal(), i.putBack(i.Data, own), i.Owner.removeFile(filepath.Join(i.Data, "recovery.signal")), i.dropAutoConf(i.Data))
+	err = errors.Join(i.restoreSignal(), i.returnHostFiles(), i.putBack(i.Data, own),
+		i.Owner.removeFile(filepath.Join(i.Data, "recovery.signal")), i.dropAutoConf(i.Data))
 	if err != nil {
 		return err
 	}

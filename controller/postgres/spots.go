@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,20 +16,18 @@ import (
 type places struct {
 	Links []outlier   `json:"links"`
 	Mode  os.FileMode `json:"mode"` // of the data directory; 0 where there was none
+	// HostLinks are its user's links, without those that are kept with the configuration files (ownFiles).
+	HostLinks map[string]string `json:"hostLinks,omitempty"`
+	Log       string            `json:"log,omitempty"` // the log's folder, by its path below the data
+	Sharing   sharing           `json:"sharing,omitzero"`
 }
 
 func (i *Instance) placesFile() string { return filepath.Join(i.Conf, layout) }
 
 // places reads it from the data, or where that was set aside, from what was kept of it.
-func (i *Instance) places() (p places, err error) {
+func (i *Instance) places(ctx context.Context) (p places, err error) {
 	if exists(filepath.Join(i.Data, "PG_VERSION")) {
-		info, err := os.Stat(i.Data)
-		if err != nil {
-			return p, err
-		}
-		p.Mode = info.Mode().Perm()
-		p.Links, err = outliers(i.Data)
-		return p, err
+		return i.placesOf(ctx)
 	}
 	raw, err := i.Owner.readIfThere(i.placesFile())
 	if err != nil || raw == "" {
@@ -40,9 +39,31 @@ func (i *Instance) places() (p places, err error) {
 	return p, nil
 }
 
+func (i *Instance) placesOf(ctx context.Context) (p places, err error) {
+	info, err := os.Stat(i.Data)
+	if err != nil {
+		return p, err
+	}
+	p.Mode = info.Mode().Perm()
+	if p.Links, err = outliers(i.Data); err != nil {
+		return p, err
+	}
+	l, err := i.userLayout(i.Data)
+	if err != nil {
+		return p, err
+	}
+	maps.DeleteFunc(l.links, func(name, _ string) bool { return isOwn(name) })
+	if len(l.replaced) > 0 {
+		i.notice("a copy has a folder in the place of each link: " + linksInPlace(l.replaced))
+	}
+	p.HostLinks, p.Log = l.links, i.logFolder(ctx)
+	p.Sharing, err = i.sharingOf()
+	return p, err
+}
+
 // keepPlaces keeps, before data is set aside, how it is laid out, until its successor has started.
-func (i *Instance) keepPlaces() error {
-	p, err := i.places()
+func (i *Instance) keepPlaces(ctx context.Context) error {
+	p, err := i.places(ctx)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (i *Instance) Start(ctx context.Context, o StartOptions) (p *Process, err e
 	if err := i.startable(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(i.lock(), i.takeOver()); err != nil {
+	if err := errors.Join(i.undoRewind(), i.takeOver()); err != nil {
 		return nil, err
 	}
 	if !o.AsPrimary {

@@ -1,0 +1,238 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A data directory also holds what belongs to this host: links that its user has made, to a configuration file or to the log's folder on
+// another disk, and the log itself. pg_rewind refuses a target in which a link stands where its source has a file or a folder, and replaces
+// the log by its source's. So both are moved out of its way, and back after it.
+
+// serversOwn tells whether a path below a data directory is PostgreSQL's. Its user may have made the log's folder of old (pg_log), and
+// links for what a server makes anew at each start (pg_stat_tmp) and for the access rules.
+func serversOwn(name string) bool {
+	top, _, _ := strings.Cut(name, "/")
+	if slices.Contains([]string{"pg_log", "pg_stat_tmp", "pg_hba.conf", "pg_ident.conf"}, top) {
+		return false
+	}
+	return top == "base" || top == "global" || top == "PG_VERSION" || strings.HasPrefix(top, "pg_")
+}
+
+// layoutOf is what of a data directory's layout is its user's doing.
+type layoutOf struct {
+	links    map[string]string // what each says, by its path below the data; without those of pg_wal and of tablespaces
+	replaced []string          // links in the place of what PostgreSQL keeps there, other than pg_wal and tablespaces
+	special  []string          // sockets, pipes and devices
+}
+
+// userLayout looks through a data directory, but not through PostgreSQL's own folders.
+func (i *Instance) userLayout(data string) (l layoutOf, err error) {
+	l.links = map[string]string{}
+	err = i.Owner.asOwner(func() error {
+		return filepath.WalkDir(data+"/", func(path string, e fs.DirEntry, err error) error {
+			name, wrong := filepath.Rel(data, path)
+			if err != nil || wrong != nil || name == "." {
+				return wrong // a folder that cannot be read ends pg_rewind's trial run already
+			}
+			own := serversOwn(name)
+			switch {
+			case e.IsDir() && own && name != "base":
+				return fs.SkipDir
+			case e.Type()&fs.ModeSymlink == 0:
+				if !e.IsDir() && !e.Type().IsRegular() {
+					l.special = append(l.special, name)
+				}
+			case name == walLink:
+			case own:
+				l.replaced = append(l.replaced, name)
+			default:
+				l.links[name], err = os.Readlink(path)
+			}
+			return err
+		})
+	})
+	return l, err
+}
+
+// movedFiles records what was moved out of a rewind's way. It names the data, since Conf may outlive it.
+type movedFiles struct {
+	Data  string            `json:"data"`
+	Links map[string]string `json:"links,omitempty"` // what each says, by its path below the data
+	Log   string            `json:"log,omitempty"`   // the log's folder, by its path below the data
+	Place string            `json:"place,omitempty"` // where that is meanwhile: the only entry of a folder that is removed after it
+}
+
+func (i *Instance) movedFile() string { return filepath.Join(i.Conf, "moved.json") }
+
+// moveHostFiles moves them out of the way of pg_rewind. The record is on disk before anything moves; returnHostFiles goes by it.
+func (i *Instance) moveHostFiles(ctx context.Context) error {
+	l, err := i.userLayout(i.Data)
+	if err != nil {
+		return err
+	}
+	if len(l.replaced) > 0 {
+		return fmt.Errorf("%s: pg_rewind refuses that, and a copy would not keep it: with PostgreSQL stopped, move what it leads to back there (for room there are tablespaces, and pg_wal may be a link)",
+			linksInPlace(l.replaced))
+	}
+	h := movedFiles{Data: i.Data, Links: l.links}
+	if log := i.logFolder(ctx); log != "" {
+		if h.Place, err = i.besideData("log"); err != nil {
+			i.notice("the rewind replaces " + filepath.Join(i.Data, log) + " by its source's: " + err.Error())
+		} else {
+			h.Log, h.Place = log, filepath.Join(h.Place, "log")
+		}
+	}
+	if len(h.Links) == 0 && h.Log == "" {
+		return nil
+	}
+	text, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	if err := i.Owner.writeFile(i.movedFile(), text, 0o600); err != nil {
+		return err
+	}
+	if h.Log != "" {
+		if err := i.Owner.rename(filepath.Join(i.Data, h.Log), h.Place); err != nil {
+			return err
+		}
+	}
+	for name := range h.Links {
+		if err := i.Owner.removeFile(filepath.Join(i.Data, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func linksInPlace(names []string) string {
+	if len(names) == 1 {
+		return names[0] + " of the data directory is a symbolic link"
+	}
+	return strings.Join(names, ", ") + " of the data directory are symbolic links"
+}
+
+// besideData makes a folder of the owner's beside the data directory, on the same file system.
+func (i *Instance) besideData(what string) (dir string, err error) {
+	data := real(i.Data)
+	mounted, err := mountPoint(data)
+	if err == nil && mounted {
+		err = fmt.Errorf("%s is a mount point, so nothing can be moved beside it", data)
+	}
+	if err != nil {
+		return "", err
+	}
+	err = i.beside(func() error {
+		dir, err = i.Owner.makeTemp(filepath.Dir(data), filepath.Base(data)+"."+ourMark+what+"-*")
+		return err
+	})
+	return dir, err
+}
+
+// logFolder is the folder of the server's log, by its path below the data; "" where it lies elsewhere, or is not there.
+func (i *Instance) logFolder(ctx context.Context) string {
+	if !exists(i.mainFile()) {
+		return ""
+	}
+	out, err := i.run(ctx, "postgres", "-D", i.Data, "-c", "config_file="+i.mainFile(), "-C", "log_directory")
+	if err != nil {
+		return "" // its start tells what is wrong with its configuration
+	}
+	data, path := real(i.Data), strings.TrimSpace(out)
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(data, path)
+	}
+	name, err := filepath.Rel(data, real(path))
+	if err != nil || !filepath.IsLocal(name) || name == "." || serversOwn(name) {
+		return ""
+	}
+	if info, err := os.Lstat(filepath.Join(data, name)); err != nil || !info.IsDir() {
+		return ""
+	}
+	return name
+}
+
+// returnHostFiles puts back what moveHostFiles has moved, in this run of the agent or in an earlier one that did not come so far. What a
+// rewind has put in their place is its source's, and goes.
+func (i *Instance) returnHostFiles() error {
+	raw, err := i.Owner.readIfThere(i.movedFile())
+	if err != nil || raw == "" {
+		return err
+	}
+	var h movedFiles
+	if err := json.Unmarshal([]byte(raw), &h); err != nil {
+		return fmt.Errorf("%s is damaged: %w; remove it, and see that links and the log's folder in %s are as they should be", i.movedFile(), err, i.Data)
+	}
+	if h.Data == i.Data {
+		if err := errors.Join(i.putLinks(i.Data, h.Links), i.returnLog(h)); err != nil {
+			return err
+		}
+	}
+	return i.Owner.removeFile(i.movedFile())
+}
+
+func (i *Instance) returnLog(h movedFiles) error {
+	if h.Log == "" || !filepath.IsLocal(h.Log) {
+		return nil
+	}
+	if exists(h.Place) {
+		path := filepath.Join(i.Data, h.Log)
+		err := i.Owner.asOwner(func() error {
+			return errors.Join(os.RemoveAll(path), os.MkdirAll(filepath.Dir(path), 0o700))
+		})
+		if err != nil {
+			return err
+		}
+		if err := i.Owner.rename(h.Place, path); err != nil {
+			return err
+		}
+	}
+	return i.beside(func() error { return i.Owner.removeAll(filepath.Dir(h.Place)) })
+}
+
+// putLinks puts a user's links into data that was taken from another member.
+func (i *Instance) putLinks(data string, links map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(links)) {
+		path := filepath.Join(data, name)
+		if to, err := os.Readlink(path); err == nil && to == links[name] || !filepath.IsLocal(name) {
+			continue
+		}
+		err := i.Owner.asOwner(func() error {
+			return errors.Join(os.RemoveAll(path), os.MkdirAll(filepath.Dir(path), 0o700))
+		})
+		if err != nil {
+			return err
+		}
+		if err := i.relink(path, links[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emptyLog takes the source's log out of a copy, where this host's server has its log's folder.
+func (i *Instance) emptyLog(tmp string, here places) error {
+	if here.Log == "" || !filepath.IsLocal(here.Log) {
+		return nil
+	}
+	dir := filepath.Join(tmp, here.Log)
+	return i.Owner.asOwner(func() error {
+		entries, err := os.ReadDir(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // the server makes it
+		}
+		for _, e := range entries {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+		return err
+	})
+}

@@ -1,0 +1,189 @@
+package postgres
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// moveOut moves an entry of a data directory to a folder of the same user elsewhere, and leaves a link in its place.
+func moveOut(t *testing.T, i *Instance, name string) (to string) {
+	t.Helper()
+	elsewhere := filepath.Join(filepath.Dir(i.Conf), "elsewhere")
+	check(t, i.Owner.makeDir(elsewhere, 0o700))
+	to = filepath.Join(elsewhere, filepath.Base(name))
+	check(t, os.Rename(filepath.Join(i.Data, name), to))
+	plant(t, i, filepath.Join(i.Data, name), to)
+	return to
+}
+
+// place writes a file of a data directory, with its folder.
+func place(t *testing.T, i *Instance, name, text string) {
+	t.Helper()
+	path := filepath.Join(i.Data, name)
+	check(t, i.Owner.makeDir(filepath.Dir(path), 0o700))
+	check(t, i.Owner.writeFile(path, []byte(text), 0o600))
+}
+
+// TestRewindKeepsLinksAndLog: pg_rewind refuses a target in which a link stands for a file or a folder of its source, and replaces the
+// files in the log's folder by its source's. Both are this host's, and are as they were after it.
+func TestRewindKeepsLinksAndLog(t *testing.T) {
+	a, b := diverged(t)
+	ctx := testContext(t)
+	links := map[string]string{}
+	for _, name := range []string{"postgresql.conf", "pg_hba.conf", "extra", "pg_stat_tmp"} {
+		links[name] = moveOut(t, a, name)
+	}
+	hba := content(t, links["pg_hba.conf"])
+	place(t, a, "log/monday.log", "ours")
+	place(t, a, "log/tuesday.log", "ours alone")
+	place(t, b, "log/monday.log", "theirs")
+	place(t, b, "log/friday.log", "theirs alone")
+
+	before := entries(t, filepath.Dir(a.Data))
+	whole := func(when string) {
+		t.Helper()
+		for name, to := range links {
+			if at, err := os.Readlink(filepath.Join(a.Data, name)); at != to {
+				t.Errorf("%s: %s leads to %q, %v", when, name, at, err)
+			}
+		}
+		if text := content(t, links["pg_hba.conf"]); text != hba {
+			t.Errorf("%s: the file behind a link has become %q", when, text)
+		}
+		if log := entries(t, filepath.Join(a.Data, "log")); !slices.Equal(log, []string{"monday.log", "tuesday.log"}) ||
+			content(t, filepath.Join(a.Data, "log", "monday.log")) != "ours" {
+			t.Errorf("%s: the log's folder holds %v, monday is %q", when, log, content(t, filepath.Join(a.Data, "log", "monday.log")))
+		}
+		if now := entries(t, filepath.Dir(a.Data)); !slices.Equal(now, before) || exists(a.movedFile()) {
+			t.Errorf("%s: beside the data there are %v, before %v", when, now, before)
+		}
+	}
+
+	transactions := filepath.Join(a.Data, "pg_xact")
+	moved := moveOut(t, a, "pg_xact")
+	if err := a.Rewind(ctx, b.source(), StartOptions{}); err == nil || !strings.Contains(err.Error(), "pg_xact of the data directory is a symbolic link") {
+		t.Fatalf("a link in the place of PostgreSQL's own folder: %v", err)
+	}
+	whole("refused")
+	check(t, os.Remove(transactions))
+	check(t, os.Rename(moved, transactions))
+
+	check(t, a.moveHostFiles(ctx)) // and the agent dies
+	for name := range links {
+		if exists(filepath.Join(a.Data, name)) {
+			t.Errorf("%s is still in the way", name)
+		}
+	}
+	place(t, a, "log/monday.log", "theirs")
+	place(t, a, "extra/list", "theirs")
+	check(t, a.undoRewind())
+	whole("undone")
+
+	real := a.Binaries.Dir
+	a.Binaries.Dir = failing(t, a, "pg_rewind", "echo no source >&2; exit 1")
+	if err := a.Rewind(ctx, b.source(), StartOptions{}); err == nil || !strings.Contains(err.Error(), "no source") || exists(a.rewindMark()) {
+		t.Fatalf("a trial run that fails: %v", err)
+	}
+	whole("tried")
+	a.Binaries.Dir = real
+
+	check(t, a.Rewind(ctx, b.source(), StartOptions{}))
+	whole("rewound")
+	start(t, a, false)
+	streams(t, a)
+}
+
+// acl is an ACL that lets one more user read, in the form of the kernel (include/uapi/linux/posix_acl_xattr.h).
+func acl(user uint32) (b []byte) {
+	b = binary.LittleEndian.AppendUint32(b, 2)
+	for _, e := range []struct {
+		tag, perm uint16
+		id        uint32
+	}{{1, 7, ^uint32(0)}, {2, 5, user}, {4, 5, ^uint32(0)}, {16, 5, ^uint32(0)}, {32, 0, ^uint32(0)}} {
+		b = binary.LittleEndian.AppendUint16(b, e.tag)
+		b = binary.LittleEndian.AppendUint16(b, e.perm)
+		b = binary.LittleEndian.AppendUint32(b, e.id)
+	}
+	return b
+}
+
+// TestRebuildKeepsHostFiles: links, the log, group and ACLs of a data directory are its host's, and a copy of another member has them.
+func TestRebuildKeepsHostFiles(t *testing.T) {
+	ca := newAuthority(t)
+	a := newPrimary(t, ca, "feed-e1")
+	place(t, a, "log/monday.log", "theirs")
+	place(t, a, "extra/list", "theirs")
+	b, _ := newStandby(t, ca, "feed-e2", a)
+	kill(t, b)
+	group := int(b.Owner.GID)
+	if os.Geteuid() == 0 {
+		group = 12345 // none of the owner's
+	}
+	check(t, os.RemoveAll(filepath.Join(b.Data, "log")))
+	place(t, b, "logs/today/postgresql.log", "ours")
+	place(t, b, "postgresql.auto.conf", "log_directory = 'logs/today'\n")
+	place(t, a, "logs/today/postgresql.log", "theirs")
+	links := map[string]string{}
+	for _, name := range []string{"postgresql.conf", "extra"} {
+		links[name] = moveOut(t, b, name)
+	}
+	check(t, b.Owner.writeFile(filepath.Join(links["extra"], "list"), []byte("ours"), 0o600))
+	check(t, filepath.WalkDir(b.Data, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, -1, group)
+	}))
+	check(t, openTree(b.Data))
+	check(t, os.Chmod(b.Data, groupMode))
+	hba := filepath.Join(b.Data, "pg_hba.conf")
+	check(t, os.Chmod(hba, 0o640))
+	lists := map[[2]string][]byte{{b.Data, accessACL}: acl(4711), {b.Data, defaultACL}: acl(4712), {hba, accessACL}: acl(4713)}
+	for at, acl := range lists {
+		if err := b.Owner.setACL(at[0], at[1], acl); errors.Is(err, unix.EOPNOTSUPP) {
+			t.Log("without ACLs, which this file system has not")
+			delete(lists, at)
+		} else {
+			check(t, err)
+		}
+	}
+	check(t, os.Chmod(b.Data, os.ModeSetgid|groupMode))
+
+	aside, _, err := rebuild(t, b, a.source(), asideMark+"1")
+	check(t, err)
+	for name, to := range links {
+		if at, err := os.Readlink(filepath.Join(b.Data, name)); at != to {
+			t.Errorf("%s leads to %q, %v", name, at, err)
+		}
+	}
+	if text := content(t, filepath.Join(b.Data, "extra", "list")); text != "ours" {
+		t.Errorf("what is behind a link has become %q", text)
+	}
+	if log := entries(t, filepath.Join(b.Data, "logs", "today")); len(log) > 0 || content(t, filepath.Join(aside, "logs/today/postgresql.log")) != "ours" {
+		t.Errorf("the log's folder holds %v", log)
+	}
+	for _, path := range []string{b.Data, hba, filepath.Join(b.Data, "global", "pg_control"), filepath.Join(b.Data, "base")} {
+		if info := must(os.Stat(path)); int(info.Sys().(*syscall.Stat_t).Gid) != group {
+			t.Errorf("%s is of group %d", path, info.Sys().(*syscall.Stat_t).Gid)
+		}
+	}
+	if info := must(os.Stat(b.Data)); info.Mode() != os.ModeDir|os.ModeSetgid|groupMode {
+		t.Errorf("the data directory has mode %s", info.Mode())
+	}
+	for at, want := range lists {
+		if got := must(b.Owner.acl(at[0], at[1])); !slices.Equal(got, want) {
+			t.Errorf("%s has %s %x, want %x", at[0], at[1], got, want)
+		}
+	}
+	follow(t, b, a)
+	start(t, b, false)
+	streams(t, b)
+}
