@@ -38,7 +38,7 @@ func TestGroupAccess(t *testing.T) {
 	check(t, os.RemoveAll(b.Data))
 	kill(t, a)
 	check(t, openTree(a.Data))
-	check(t, a.RemoveStalePid(ctx))
+	removePidFile(t, a)
 	start(t, a, true)
 	check(t, b.Clone(ctx, a.source(), "", nil, nil))
 	has("the cluster's", 0o750, 0o640)

@@ -193,3 +193,9 @@ func rows(t *testing.T, i *Instance, n int) int {
 	})
 	return got
 }
+
+// removePidFile removes what a killed server left, where the pid in it may belong to another process by now.
+func removePidFile(t *testing.T, i *Instance) {
+	t.Helper()
+	check(t, os.Remove(filepath.Join(i.Data, "postmaster.pid")))
+}

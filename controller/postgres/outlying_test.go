@@ -240,7 +240,7 @@ func TestRebuildWithTablespace(t *testing.T) {
 	kill(t, b)
 	check(t, os.Rename(b.Data, b.Data+"-later"))
 	check(t, os.Rename(aside, b.Data))
-	check(t, b.RemoveStalePid(ctx))
+	removePidFile(t, b)
 	start(t, b, false)
 	eventually(t, "the tablespace", func() bool { return b.exec(ctx, "SELECT n FROM public.v") == nil }) // it replays the renames
 }

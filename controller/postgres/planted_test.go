@@ -108,7 +108,7 @@ func TestPlantedLinks(t *testing.T) {
 			if _, _, ok := i.Running(); ok {
 				t.Error("it runs")
 			}
-			return i.RemoveStalePid(t.Context())
+			return nil
 		}},
 		{"the version", in("PG_VERSION"), denied, func(t *testing.T, i *Instance) error { return i.startable() }},
 		{"standby.signal", in(standbySignal), file, func(t *testing.T, i *Instance) error { return i.RestoreStandbySignal(t.Context()) }},
@@ -277,7 +277,7 @@ func TestLinkedLayout(t *testing.T) {
 		t.Errorf("to discard: %+v", d)
 	}
 	check(t, i.KeepWAL(ctx, filepath.Join(filepath.Dir(i.Conf), "kept"), d, []byte("{}")))
-	check(t, i.RemoveStalePid(ctx))
+	removePidFile(t, i)
 	start(t, i, false)
 	kill(t, i)
 	aside, err := i.SetAside(ctx, "old")

@@ -157,16 +157,3 @@ func (i *Instance) signal(ctx context.Context, s syscall.Signal) (err error) {
 	}
 	return nil
 }
-
-// RemoveStalePid removes postmaster.pid. It is for a process tree proven empty, where a pid reused by a stranger would
-// keep PostgreSQL from starting; everywhere else PostgreSQL deals with the file itself.
-func (i *Instance) RemoveStalePid(ctx context.Context) (err error) {
-	defer i.wrap("remove the stale postmaster.pid of", &err)
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := i.stopped(); err != nil {
-		return err
-	}
-	return i.Owner.removeFile(filepath.Join(i.Data, "postmaster.pid"))
-}

@@ -51,10 +51,8 @@ var forbidden = []struct{ from, to, why string }{
 }
 
 type pkg struct {
-	ImportPath   string
-	Imports      []string
-	TestImports  []string
-	XTestImports []string
+	ImportPath string
+	Imports    []string
 }
 
 func packages(t *testing.T) []pkg {
@@ -114,7 +112,7 @@ func TestForbiddenEdges(t *testing.T) {
 	}
 }
 
-// TestPurity: the step of loop is pure as well, but lives beside its shell; its files are checked by name in loop's tests.
+// TestPurity: the step of loop is pure as well, but lives beside its shell; TestNoClock checks its files by name.
 func TestPurity(t *testing.T) {
 	for _, p := range packages(t) {
 		from, _ := local(p.ImportPath)
