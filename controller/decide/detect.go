@@ -336,7 +336,11 @@ func (l *look) memberProblems(name string, r *health.Member) {
 		l.problem(health.NotProtected, name, "missing: "+strings.Join(r.Guard.Missing, ", "), false)
 	}
 	if r.Corrupt != "" {
-		l.problem(map[bool]health.Kind{true: health.PrimaryCorrupt, false: health.ReplicaCorrupt}[primary], name, r.Corrupt, !primary)
+		kind := health.ReplicaCorrupt
+		if primary {
+			kind = health.PrimaryCorrupt
+		}
+		l.problem(kind, name, r.Corrupt, !primary)
 	}
 	if len(r.Short) > 0 {
 		l.problem(health.SettingsTooLow, name, strings.Join(r.Short, "; ")+
