@@ -131,6 +131,16 @@ func (p *program) connect() (*session, error) {
 	return &session{caller: c, target: t, store: store}, nil
 }
 
+// connected does work on an open way to the controllers, and closes it.
+func (p *program) connected(ctx context.Context, work func(context.Context, *session) error) error {
+	s, err := p.connect()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return work(ctx, s)
+}
+
 // ask does one exchange with the leader, bounded by --timeout.
 func (p *program) ask(ctx context.Context, s *session, method, path string, in, out any) error {
 	ctx, cancel := p.request(ctx)
@@ -158,12 +168,7 @@ const electionWait = 5 * time.Second
 
 // withLeader connects and does one exchange with the leader.
 func (p *program) withLeader(ctx context.Context, method, path string, in, out any) error {
-	s, err := p.connect()
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	return p.ask(ctx, s, method, path, in, out)
+	return p.connected(ctx, func(ctx context.Context, s *session) error { return p.ask(ctx, s, method, path, in, out) })
 }
 
 // clusterPath is a path of the API below a cluster; the parts were checked as names.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -42,20 +43,38 @@ func TestStatus(t *testing.T) {
 }
 
 func TestWatch(t *testing.T) {
-	b, s := leader(t)
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	var n atomic.Int32
-	s.mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, http.StatusOK, statusOf("127.0.0.1:1"))
-		if n.Add(1) == 2 {
-			stop()
-		}
-	})
-	b.edit = func(p *program) { p.colours = true }
-	if code := b.runFor(ctx, "watch"); code != exitDone || !strings.HasPrefix(b.out, clearScreen) || strings.Count(b.out, clearScreen) < 2 {
-		t.Errorf("exit code %d, want 0 and the screen drawn twice; got\n%q\n%s", code, b.out, b.err)
+	for _, line := range []string{"watch", "status --watch"} {
+		t.Run(line, func(t *testing.T) {
+			b, s := leader(t)
+			ctx, stop := context.WithCancel(context.Background())
+			defer stop()
+			var n atomic.Int32
+			s.mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
+				reply(w, http.StatusOK, statusOf("127.0.0.1:1"))
+				if n.Add(1) == 2 {
+					stop()
+				}
+			})
+			b.edit = func(p *program) { p.colours = true }
+			code := b.runFor(ctx, strings.Fields(line)...)
+			if code != exitDone || !strings.HasPrefix(b.out, clearScreen) || strings.Count(b.out, clearScreen) < 2 {
+				t.Errorf("exit code %d, want 0 and the screen drawn twice; got\n%q\n%s", code, b.out, b.err)
+			}
+		})
 	}
+}
+
+// mistaken is a way to the controllers on which every request turns out to be a mistake of the command line.
+type mistaken struct{ caller }
+
+func (mistaken) Do(context.Context, string, string, any, any) error { return usagef("a mistake") }
+func (mistaken) Close()                                             {}
+
+// A mistake of the command line is no better in the next second: it ends the watch, and is shown with the usage.
+func TestWatchEndsWithAMistake(t *testing.T) {
+	b, _ := leader(t)
+	b.edit = func(p *program) { p.dial = func([]string, *tls.Config) caller { return mistaken{} } }
+	b.want(exitUsage, []string{"watch"}, "mainstay: a mistake", "usage: mainstay watch")
 }
 
 // Without a leader the agents are asked, by the addresses of the last status or by --agents.

@@ -47,12 +47,15 @@ func (p *program) run(ctx context.Context, args []string) int {
 	if !p.started && codeOf(err) == exitFailed {
 		err = usageError{err}
 	}
-	p.complain(cmd, err)
+	p.complain(err)
+	if codeOf(err) == exitUsage && p.global.output != "json" {
+		fmt.Fprintf(p.stderr, "usage: %s\nhelp: %s --help\n", cmd.UseLine(), cmd.CommandPath())
+	}
 	return codeOf(err)
 }
 
-// complain prints an error once: as text, or as JSON where the output is to be read by a program.
-func (p *program) complain(cmd *cobra.Command, err error) {
+// complain prints an error once: as text, or as JSON where a program reads the output.
+func (p *program) complain(err error) {
 	var silent quietError
 	if errors.As(err, &silent) {
 		return
@@ -62,9 +65,6 @@ func (p *program) complain(cmd *cobra.Command, err error) {
 		return
 	}
 	fmt.Fprintf(p.stderr, "mainstay: %v\n", err)
-	if codeOf(err) == exitUsage {
-		fmt.Fprintf(p.stderr, "usage: %s\nhelp: %s --help\n", cmd.UseLine(), cmd.CommandPath())
-	}
 	if leaderless(err) {
 		fmt.Fprintln(p.stderr, "next: mainstay status; without a leader it asks the agents")
 	}

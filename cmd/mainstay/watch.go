@@ -2,24 +2,42 @@ package main
 
 import (
 	"context"
+	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 )
+
+// redrawEvery is how often a watched status is drawn again.
+const redrawEvery = time.Second
+
+const clearScreen = "\x1b[H\x1b[2J"
 
 func (p *program) watchVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:     "watch",
 		Short:   "Show the status, drawn again each second",
-		Long:    "Show the same screen as mainstay status, drawn again each second until interrupted.",
+		Long:    "Show the same screen as mainstay status, drawn again each second until interrupted: mainstay status --watch.",
 		Example: "  mainstay watch",
 		Args:    words(),
-		RunE: p.verb(func(ctx context.Context, _ []string) error {
-			s, err := p.connect()
-			if err != nil {
+		RunE:    p.verb(func(ctx context.Context, _ []string) error { return p.connected(ctx, p.watch) }),
+	}
+}
+
+// watch draws the status each second. An error is drawn as well: the next second may be better.
+func (p *program) watch(ctx context.Context, s *session) error {
+	for {
+		if p.colours && p.global.output == "table" {
+			io.WriteString(p.stdout, clearScreen)
+		}
+		if err := p.status(ctx, s); err != nil && ctx.Err() == nil {
+			if code := codeOf(err); code == exitRefused || code == exitUsage { // the next second is no better
 				return err
 			}
-			defer s.Close()
-			return p.watch(ctx, s)
-		}),
+			p.complain(err)
+		}
+		if !pause(ctx, redrawEvery) {
+			return nil
+		}
 	}
 }
