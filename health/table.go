@@ -1,0 +1,233 @@
+package health
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Severity is what a problem costs while it lasts.
+type Severity string
+
+const (
+	// Critical: data may be lost, or the service has stopped, will stop soon, or waits for a decision.
+	Critical Severity = "critical"
+	// Warning: the service runs with less protection, so that the next failure costs more.
+	Warning Severity = "warning"
+	// Info: nothing is wrong; an operator chooses the time of what is left to do.
+	Info Severity = "info"
+)
+
+// Subject is what a problem is about.
+type Subject string
+
+const (
+	aboutCluster    Subject = "cluster"
+	aboutMember     Subject = "member"
+	aboutApp        Subject = "app"
+	aboutInstance   Subject = "instance"
+	aboutSite       Subject = "site"
+	aboutHost       Subject = "host"
+	aboutController Subject = "controller"
+)
+
+// Description is what an operator needs to know of a kind of problem. Backticks in its texts enclose what is typed.
+type Description struct {
+	Kind     Kind     `json:"kind"`
+	Severity Severity `json:"severity"`
+	About    Subject  `json:"about"`
+	Meaning  string   `json:"meaning"`
+	Remedy   string   `json:"remedy"` // what to do
+	// Next is the next command to run; CLUSTER, HOST and OPERATION stand for those of the problem. "" where the problem's
+	// evidence has the statement to run, or the time is the operator's choice.
+	Next string `json:"next,omitempty"`
+}
+
+// The next commands of most problems.
+const (
+	explain = "mainstay explain CLUSTER"
+	onHost  = "mainstay local, on host HOST"
+	listed  = "mainstay controllers list"
+)
+
+// table has every kind, the worst first: two primaries may lose data; what waits for a person and a primary that is gone stop the
+// service; what waits for replicas stops it soon; the rest takes protection away.
+var table = []Description{
+	{TwoPrimaries, Critical, aboutMember,
+		"A second member of the cluster runs writable, and its agent has the order to stop it. With `acks` of 1 or more it acknowledges " +
+			"no commit.",
+		"Look at its host, and find out why its agent has not stopped it.", explain},
+	{TwoRecoveries, Critical, aboutController,
+		"Two controllers were each recovered alone, as the same generation, and agents obey the other one.",
+		"Stop the other controller for good. Then stop this one and recover it once more with `mainstay controllers recover`: " +
+			"a later generation ends both.", listed},
+	{PrimaryCorrupt, Critical, aboutMember,
+		"The primary's control file does not match its checksum. PostgreSQL keeps running, but cannot be started again on this data.",
+		"Do not restart it. `mainstay switchover CLUSTER --dry-run` says which replica can take over; look at the primary's disk.", explain},
+	{ApprovalNeeded, Critical, aboutCluster,
+		"A failover would leave the site, and the cluster's policy (`across-sites: approval`) asks you first.",
+		"Approve it with `mainstay approve OPERATION`, as the last line of `mainstay status` says, or bring the site back.",
+		"mainstay approve OPERATION"},
+	{SiteChangeHalted, Critical, aboutSite,
+		"A site switchover waits at a step that failed. The line says which step and why.",
+		"Run `mainstay site retry`, `mainstay site undo` or `mainstay site continue`.", "mainstay site retry, undo or continue"},
+	{PrimaryCrashed, Critical, aboutMember,
+		"The primary's PostgreSQL ended, or its data is gone. A failover begins automatically, or the line says why not.",
+		"Wait, and see what the leader does with `mainstay explain CLUSTER`.", explain},
+	{PrimaryUnreachable, Critical, aboutMember,
+		"The primary's agent is silent, and no observer has contact with the primary. A failover begins automatically, or the line says " +
+			"why not.",
+		"Wait, and see what the leader does with `mainstay explain CLUSTER`.", explain},
+	{PrimaryStuck, Critical, aboutMember,
+		"The primary runs, but new connections or small commits hang or fail. Its agent kills it and a replica takes over, or the line says " +
+			"why not.",
+		"Look at its host: a full or frozen disk, a stopped process.", explain},
+	{FailoverWaits, Critical, aboutCluster,
+		"No member can be shown to hold every acknowledged commit, or nothing proves that the old primary is fenced.",
+		"Bring the named members back, or decide with `mainstay failover CLUSTER --to MEMBER --accept-loss REASON`; " +
+			"`mainstay help runbook` says how, under \"A failover waits\".", explain},
+	{SiteLost, Critical, aboutSite,
+		"Nothing of a whole site is heard. Its clusters fail over to another site as their `across-sites` says.",
+		"Look at the site's power and links, and at each cluster with `mainstay explain CLUSTER`.", explain},
+	{AppsCutOff, Critical, aboutMember,
+		"The app servers of the primary's site are well and do not reach the primary. It is handed over automatically, or the line " +
+			"says why not.",
+		"Look at the network of the site.", explain},
+	{AppPoolShort, Critical, aboutApp,
+		"Fewer instances are well on a site than the app's `minimum`.",
+		"Bring instances back.", onHost},
+	{SyncBlocked, Critical, aboutCluster,
+		"Commits wait, because too few replicas acknowledge them.",
+		"Bring a replica back; `mainstay explain CLUSTER` says which replicas count.", explain},
+	{PrimarySaturated, Critical, aboutMember,
+		"Every connection slot of the primary is taken, and new connections are refused. This never causes a failover.",
+		"Find out who holds them (`pg_stat_activity`), or raise `max_connections`.", explain},
+
+	{ClonedMachine, Warning, aboutHost,
+		"A second agent reports as the same host, as from a copied virtual machine. It is not obeyed.",
+		"Stop the copy.", onHost},
+	{ReplicaCorrupt, Warning, aboutMember,
+		"The replica's control file does not match its checksum. The replica is rebuilt automatically.",
+		"Look at its disk.", explain},
+	{PrimaryAgentSilent, Warning, aboutMember,
+		"The primary's agent is silent, but other observers still have contact with the primary. No failover begins.",
+		"Look at the agent on its host: `systemctl status mainstay-agent`.", onHost},
+	{ObserverIsolated, Warning, aboutController,
+		"The leader alone does not hear the primary. It hands leadership over automatically.",
+		"Look at the network of the leader's host.", explain},
+	{RecoveryBlocked, Warning, aboutCluster,
+		"A failover happened within the last minute, so the next one that rests on inference waits.",
+		"Look at what happened, then lift the block with `mainstay ack CLUSTER`.", explain},
+	{DurabilityReduced, Warning, aboutCluster,
+		"Commits wait for fewer replicas than the platform file asks for.",
+		"Bring replicas back; `mainstay explain CLUSTER` says which ones count.", explain},
+	{NotProtected, Warning, aboutMember,
+		"The member's guard is incomplete. Until it is complete, the end of a lease may prove nothing.",
+		"Repair what `missing:` names.", explain},
+	{HostFenced, Warning, aboutHost,
+		"The host's power was cut, by an operator or for a failover.",
+		"Give it back with `mainstay unfence HOST` when it is sound.", explain},
+	{NotAdoptable, Warning, aboutCluster,
+		"Data that is already there cannot be taken over: a member lacks what Mainstay needs, does not run, or has the data of another " +
+			"cluster. Nothing is changed until all of it is there.",
+		"Add the lines and statements that the evidence names; each agent checks again.", explain},
+	{ProgramNotAllowed, Warning, aboutController,
+		"A controller's own file does not allow a program that the platform file names.",
+		"Write the line that is shown into that file, and restart that controller.", listed},
+	{ReplicaDiverged, Warning, aboutMember,
+		"The replica's history left the primary's, or its data cannot follow. It is rewound or rebuilt automatically; the line says which.",
+		"Wait. If it lasts, `mainstay explain CLUSTER` says what the repair waits for; `mainstay member quarantine list CLUSTER` lists what " +
+			"was kept.", explain},
+	{AppDown, Warning, aboutInstance,
+		"An app server fails its checks, or its agent cannot run it. The line says why.",
+		"Run `mainstay local` on its host.", onHost},
+	{ReplicaMissing, Warning, aboutMember,
+		"One replica less: its agent is silent or cannot manage it. It returns automatically once its agent reports " +
+			"it, unless the line names a cause.",
+		"Look at its host, and repair what the line names.", onHost},
+	{ReplicaNotStreaming, Warning, aboutMember,
+		"One replica less: it receives nothing from its upstream. It returns automatically, also by rewind or clone, unless the line says that " +
+			"PostgreSQL does not start there or that the primary has the WAL it needs.",
+		"Look at its host, and repair what the line names; `mainstay help runbook` says what is tried, under \"A replica does not come " +
+			"back\".", explain},
+	{SettingsTooLow, Warning, aboutMember,
+		"A replica has less of `max_connections`, `max_worker_processes`, `max_wal_senders`, `max_prepared_transactions` or " +
+			"`max_locks_per_transaction` than its primary. It acknowledges commits, replays nothing, and would end when promoted.",
+		"Its agent restarts it with as much. Raise the setting in that host's own configuration, before the primary's.", ""},
+	{ReplayPaused, Warning, aboutMember,
+		"Replay is paused on a replica (`pg_wal_replay_pause`). It acknowledges commits, shows none of them, and cannot take over in a " +
+			"switchover; a failover may still promote it, which ends the pause.",
+		"Run `SELECT pg_wal_replay_resume()` there.", ""},
+	{AgentError, Warning, aboutMember,
+		"An act of the agent fails again and again, PostgreSQL runs and refuses the agent (the text is PostgreSQL's own), or a setting keeps " +
+			"an adopted member from being sealed.",
+		"Read the text, then the agent's log: `journalctl -u mainstay-agent`.", onHost},
+	{HostBusy, Warning, aboutHost,
+		"Some task of the host waited for a CPU in at least " + percent(busyCPU) + " of the last minute, or every task with work waited for " +
+			"a disk in at least " + percent(busyIO) + ". No lease runs longer for it. " +
+			"Where CPUs are short, a primary that hangs is given up to three times as long.",
+		"Find what loads it, before a lease ends late.", explain},
+	{SlotNotSynchronised, Warning, aboutMember,
+		"A replica that may lead has had no good copy of a failover slot for 2 min, so the slot's consumer would not follow a promotion.",
+		"Set `sync_replication_slots = on` and `hot_standby_feedback = on` there, then read its PostgreSQL's log.", ""},
+	{SlotLeftBehind, Warning, aboutMember,
+		"A replica keeps WAL, and with a logical slot dead rows of the catalogs, for replication slots of yours that are unused there, " +
+			"as after a change of primary.",
+		"Bring the consumer back if it belongs there. Otherwise set it up on the primary, and drop the slot with the statement in the line.", ""},
+	{CertificateExpires, Warning, aboutHost,
+		"The certificate of the host's agent ends within 60 days, or has ended. Its date alone stops nothing.",
+		"Run `mainstay cert issue --role agent --name HOST`, install the files and reload the agent with `systemctl reload mainstay-agent`.",
+		"mainstay cert issue --role agent --name HOST"},
+
+	{PendingRestart, Info, aboutMember,
+		"Some settings wait for the member's next start.",
+		"Nothing is wrong. They take effect when its agent starts it again, as in a switchover away from it; choose a quiet hour.", ""},
+}
+
+func percent(n int) string { return strconv.Itoa(n) + "%" }
+
+// Descriptions are those of all kinds, the worst first.
+func Descriptions() []Description { return slices.Clone(table) }
+
+// Describe returns the description of a kind; false for one that this version does not know.
+func Describe(k Kind) (Description, bool) {
+	if i := place(k); i >= 0 {
+		return table[i], true
+	}
+	return Description{}, false
+}
+
+func place(k Kind) int {
+	return slices.IndexFunc(table, func(d Description) bool { return d.Kind == k })
+}
+
+// Severity is a kind's severity. A kind that this version does not know, as from a newer controller, is a warning.
+func (k Kind) Severity() Severity {
+	if d, ok := Describe(k); ok {
+		return d.Severity
+	}
+	return Warning
+}
+
+// Worse compares kinds for a sort that puts the worst first. A kind that this version does not know is the worst of the warnings.
+func Worse(a, b Kind) int { return cmp.Compare(rank(a), rank(b)) }
+
+// rank is twice a kind's place in the table, so that unknown kinds have a rank between two known ones.
+func rank(k Kind) int {
+	if i := place(k); i >= 0 {
+		return 2 * i
+	}
+	return 2*slices.IndexFunc(table, func(d Description) bool { return d.Severity == Warning }) - 1
+}
+
+// Runbook is the table as Markdown, for the guide.
+func Runbook() string {
+	var b strings.Builder
+	b.WriteString("| problem | severity | about | what it means | what to do |\n|---|---|---|---|---|\n")
+	for _, d := range table {
+		cells := []string{"`" + string(d.Kind) + "`", string(d.Severity), string(d.About), d.Meaning, d.Remedy}
+		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+	}
+	return b.String()
+}
