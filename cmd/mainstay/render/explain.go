@@ -70,7 +70,7 @@ func (o Options) wrong(a wire.ExplainAnswer) string {
 		if p.Actionable {
 			name += " (being dealt with)"
 		}
-		rows = append(rows, row{cells: []cell{{name, severity(p.Kind).style()}, {where(p), plain}, {p.Evidence, plain}}})
+		rows = append(rows, row{cells: []cell{{name, severityStyle(p.Kind.Severity())}, {where(p), plain}, {p.Evidence, plain}}})
 	}
 	if len(rows) == 0 {
 		b.WriteString("  " + o.paint(green, "nothing") + "\n")

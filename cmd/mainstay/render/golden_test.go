@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,55 @@ func TestWorstFirst(t *testing.T) {
 	}
 	if want := "TwoPrimaries NewKind AgentErrora AgentErrorb PendingRestart"; strings.Join(got, " ") != want {
 		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+// TestNextCommand: every kind of problem leads to a command with the platform's own names in it, or to none.
+func TestNextCommand(t *testing.T) {
+	s := trouble()
+	s.Apps = []wire.AppState{{Name: "web", Instances: []wire.InstanceStatus{{Name: "web-w1", Site: "west", Host: "app-w1", Health: health.Down}}}}
+	op := running()
+	s.Clusters[0].Operation = &op
+	problems := map[health.Subject]health.Problem{
+		"cluster": {Cluster: "feed"}, "member": {Cluster: "feed", Member: "feed-e2"}, "host": {Cluster: "feed", Member: "feed-e2"},
+		"site": {Site: "east"}, "app": {App: "web", Site: "west"}, "instance": {App: "web", Instance: "web-w1", Site: "west"},
+		"controller": {Cluster: "feed"},
+	}
+	places := regexp.MustCompile(`CLUSTER|HOST|OPERATION`)
+	for _, d := range health.Descriptions() {
+		p := problems[d.About]
+		p.Kind = d.Kind
+		got := nextFor(s, p)
+		host := "db-e2"
+		if p.App != "" {
+			host = "app-w1"
+		}
+		want := strings.NewReplacer("CLUSTER", "feed", "OPERATION", "feed-4", "HOST", host).Replace(d.Next)
+		if got != want || places.MatchString(got) {
+			t.Errorf("%s: next %q, want %q", d.Kind, got, want)
+		}
+	}
+	for _, c := range []struct {
+		problem health.Problem
+		want    string
+	}{
+		{health.Problem{Kind: health.ReplicaMissing, Cluster: "feed", Member: "feed-x9"}, "mainstay explain feed"}, // of no host that is known
+		{health.Problem{Kind: health.ApprovalNeeded, Cluster: "tags"}, "mainstay explain tags"},
+		{health.Problem{Kind: health.SiteLost, Site: "north"}, "mainstay controllers list"},
+		{health.Problem{Kind: health.ClonedMachine}, "mainstay controllers list"},
+		{health.Problem{Kind: health.AppDown, App: "web", Instance: "web-e9"}, ""},
+		{health.Problem{Kind: "NewKind", Cluster: "feed"}, "mainstay explain feed"},
+	} {
+		if got := nextFor(s, c.problem); got != c.want {
+			t.Errorf("%+v: next %q, want %q", c.problem, got, c.want)
+		}
+	}
+	text := Status(s, Options{})
+	if strings.Count(text, "mainstay help ") != 1 || !strings.Contains(text, "\nhelp: mainstay help PrimaryUnreachable\nnext: ") {
+		t.Errorf("want the help of the worst problem named once; got\n%s", text)
+	}
+	if topic := helpTopic([]health.Problem{{Kind: "NewKind"}}); topic != "" {
+		t.Errorf("%s is explained by no help of this version", topic)
 	}
 }
 

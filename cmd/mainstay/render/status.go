@@ -10,7 +10,7 @@ import (
 )
 
 // Status is the platform on one screen: who leads, sites, a site switchover under way, clusters with their members, apps with
-// their instances, problems worst first, and, where something is wrong, the command to run next.
+// their instances, problems worst first, and, where something is wrong, what explains the worst problem and the command to run next.
 func Status(s wire.Status, o Options) string {
 	var b strings.Builder
 	b.WriteString(o.heading(s))
@@ -22,10 +22,22 @@ func Status(s wire.Status, o Options) string {
 		b.WriteString("\n" + o.app(a))
 	}
 	b.WriteString(o.problems(s.Problems))
-	if next := nextStep(s); next != "" {
-		b.WriteString("\n" + o.paint(bold, "next: ") + next + "\n")
-	}
+	b.WriteString(o.commands(s))
 	return b.String()
+}
+
+// commands are what says more of the worst problem, and the command to run next.
+func (o Options) commands(s wire.Status) (lines string) {
+	if topic := helpTopic(s.Problems); topic != "" {
+		lines = o.paint(bold, "help: ") + "mainstay help " + topic + "\n"
+	}
+	if next := nextStep(s); next != "" {
+		lines += o.paint(bold, "next: ") + next + "\n"
+	}
+	if lines == "" {
+		return ""
+	}
+	return "\n" + lines
 }
 
 func (o Options) heading(s wire.Status) string {
@@ -166,7 +178,7 @@ func (o Options) problems(ps []health.Problem) string {
 	}
 	var rows []row
 	for _, p := range WorstFirst(ps) {
-		rows = append(rows, row{cells: []cell{{string(p.Kind), severity(p.Kind).style()}, {where(p), plain}, {p.Evidence, plain}}})
+		rows = append(rows, row{cells: []cell{{string(p.Kind), severityStyle(p.Kind.Severity())}, {where(p), plain}, {p.Evidence, plain}}})
 	}
 	return "\n" + o.paint(bold, "problems") + "\n" + o.table("  ", nil, rows)
 }

@@ -2,46 +2,27 @@ package render
 
 import (
 	"slices"
+	"strings"
 
 	"mainstay/controller/wire"
 	"mainstay/health"
 )
 
-// rank is how bad a problem is: 0 is the worst.
-type rank int
-
-// order lists the problems from the worst to the mildest. Two primaries may lose data, what waits for a person and a primary
-// that is gone stop the service, what waits for replicas stops it soon; the rest takes away protection.
-var order = []health.Kind{
-	health.TwoPrimaries, health.TwoRecoveries, health.ApprovalNeeded, health.SiteChangeHalted, health.PrimaryCrashed, health.PrimaryUnreachable,
-	health.PrimaryStuck, health.FailoverWaits, health.SiteLost, health.AppsCutOff, health.AppPoolShort, health.SyncBlocked,
-	health.ClonedMachine, health.PrimaryAgentSilent, health.NotProtected, health.NotAdoptable, health.ProgramNotAllowed, health.ReplicaDiverged,
-	health.AppDown, health.ReplicaMissing, health.ReplicaNotStreaming, health.SettingsTooLow, health.ReplayPaused, health.AgentError, health.HostBusy,
-	health.SlotNotSynchronised, health.SlotLeftBehind, health.PendingRestart,
-}
-
-// severity ranks a kind; one that this version does not know stands between what stops the service and the rest.
-func severity(k health.Kind) rank {
-	if i := slices.Index(order, k); i >= 0 {
-		return rank(i)
-	}
-	return severity(health.ClonedMachine)
-}
-
-func (r rank) style() style {
-	switch {
-	case r <= severity(health.SyncBlocked):
+// severityStyle is the colour of a problem.
+func severityStyle(s health.Severity) style {
+	switch s {
+	case health.Critical:
 		return red
-	case r < severity(health.PendingRestart):
-		return yellow
+	case health.Info:
+		return dim
 	}
-	return dim
+	return yellow
 }
 
 // WorstFirst sorts problems by how bad they are; equally bad ones keep their order.
 func WorstFirst(ps []health.Problem) []health.Problem {
 	sorted := slices.Clone(ps)
-	slices.SortStableFunc(sorted, func(a, b health.Problem) int { return int(severity(a.Kind) - severity(b.Kind)) })
+	slices.SortStableFunc(sorted, func(a, b health.Problem) int { return health.Worse(a.Kind, b.Kind) })
 	return sorted
 }
 
@@ -62,31 +43,49 @@ func nextStep(s wire.Status) string {
 	return ""
 }
 
+// helpTopic is the worst kind of problem that mainstay help knows, "" for none.
+func helpTopic(ps []health.Problem) string {
+	for _, p := range WorstFirst(ps) {
+		if _, known := health.Describe(p.Kind); known {
+			return string(p.Kind)
+		}
+	}
+	return ""
+}
+
+// nextFor is the next command of a problem's kind with the problem's own names in it. Where those are not known the cluster is
+// explained; an app has nothing of the kind.
 func nextFor(s wire.Status, worst health.Problem) string {
-	switch worst.Kind {
-	case health.AgentError, health.ReplicaMissing, health.PrimaryAgentSilent, health.ClonedMachine:
-		if h := hostOf(s, worst); h != "" {
-			return "mainstay local, on host " + h
-		}
-	case health.ApprovalNeeded:
-		if op := operationOf(s, worst.Cluster); op != "" {
-			return "mainstay approve " + op
-		}
-	case health.SiteChangeHalted:
-		return "mainstay site retry, or another of the choices above"
-	case health.AppDown, health.AppPoolShort:
-		return nextForApp(s, worst)
-	case health.SiteLost:
-		return nextForSite(s, worst.Site)
-	case health.ReplayPaused, health.SlotNotSynchronised, health.SlotLeftBehind:
-		return "" // the line has the statement to run
-	case health.PendingRestart, health.SettingsTooLow:
-		return "" // nothing is wrong: the operator chooses when to restart
+	kind, known := health.Describe(worst.Kind)
+	if known && kind.Next == "" {
+		return ""
 	}
-	if worst.Cluster == "" {
-		return "mainstay controllers list"
+	if next, all := fillIn(kind.Next, map[string]string{"CLUSTER": clusterOf(s, worst), "HOST": hostOf(s, worst),
+		"OPERATION": operationOf(s, worst.Cluster)}); known && all {
+		return next
 	}
-	return "mainstay explain " + worst.Cluster
+	switch {
+	case worst.Cluster != "":
+		return "mainstay explain " + worst.Cluster
+	case worst.App != "":
+		return ""
+	}
+	return "mainstay controllers list"
+}
+
+// fillIn puts names in the places of a command that stand for them, and tells whether it had one for each.
+func fillIn(command string, names map[string]string) (string, bool) {
+	words := strings.Fields(command)
+	for i, word := range words {
+		name, place := names[word]
+		if place && name == "" {
+			return "", false
+		}
+		if place {
+			words[i] = name
+		}
+	}
+	return strings.Join(words, " "), true
 }
 
 func operationOf(s wire.Status, cluster string) string {
@@ -98,36 +97,35 @@ func operationOf(s wire.Status, cluster string) string {
 	return ""
 }
 
-// nextForApp is the host of the first instance that is meant and not well.
-func nextForApp(s wire.Status, p health.Problem) string {
-	for _, a := range s.Apps {
-		for _, i := range a.Instances {
-			meant := a.Name == p.App && (p.Instance == i.Name || p.Instance == "" && p.Site == i.Site)
-			if meant && i.Host != "" && i.Health != health.Well {
-				return "mainstay local, on host " + i.Host
+// clusterOf is the problem's cluster; of a site the first one whose primary is there.
+func clusterOf(s wire.Status, p health.Problem) string {
+	if p.Cluster != "" {
+		return p.Cluster
+	}
+	for _, c := range s.Clusters {
+		for _, m := range c.Members {
+			if p.Site != "" && m.Name == c.Primary && m.Site == p.Site {
+				return c.Name
 			}
 		}
 	}
 	return ""
 }
 
-// nextForSite explains the first cluster whose primary is on the site; where there is none, what is left of the controllers.
-func nextForSite(s wire.Status, site string) string {
-	for _, c := range s.Clusters {
-		for _, m := range c.Members {
-			if m.Name == c.Primary && m.Site == site {
-				return "mainstay explain " + c.Name
-			}
-		}
-	}
-	return "mainstay controllers list"
-}
-
+// hostOf is the host of the problem's member or, of an app, that of the first instance that is meant and not well.
 func hostOf(s wire.Status, p health.Problem) string {
 	for _, c := range s.Clusters {
 		for _, m := range c.Members {
 			if c.Name == p.Cluster && m.Name == p.Member {
 				return m.Host
+			}
+		}
+	}
+	for _, a := range s.Apps {
+		for _, i := range a.Instances {
+			meant := a.Name == p.App && (p.Instance == i.Name || p.Instance == "" && p.Site == i.Site)
+			if meant && i.Host != "" && i.Health != health.Well {
+				return i.Host
 			}
 		}
 	}
