@@ -48,7 +48,8 @@ func TestSiteMetrics(t *testing.T) {
 	a.metrics.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
 		`mainstay_site_lost{site="east"} 0`, `mainstay_site_lost{site="west"} 1`, "mainstay_site_switchover_running 1\n", "mainstay_site_switchover_halted 1\n",
-		`mainstay_problems{app="",cluster="",kind="SiteLost",site="west"} 1`, `mainstay_problems{app="web",cluster="",kind="AppDown",site="east"} 1`,
+		`mainstay_problems{app="",cluster="",kind="SiteLost",severity="critical",site="west"} 1`,
+		`mainstay_problems{app="web",cluster="",kind="AppDown",severity="warning",site="east"} 1`,
 		`mainstay_app_instances_wanted{app="web",site="east"} 2`, `mainstay_app_instances_in_routing{app="web",site="east"} 1`,
 		`mainstay_app_instances_well{app="web",site="east"} 1`, `mainstay_app_instances_well{app="web",site="west"} 0`,
 		`mainstay_app_instances_running{app="web",site="east"} 1`, `mainstay_app_instances_running{app="web",site="west"} 0`,
