@@ -21,7 +21,7 @@ var layers = map[string]int{
 	"controller/config": 3, "controller/decide": 3, "controller/member": 3, "controller/instance": 3, "controller/consensus": 3, "controller/identity": 2,
 	"controller/postgres": 3, "controller/postgres/ondisk": 1, "health/probe": 3, "controller/operate": 3, "fencing/guard": 3, "fencing/device": 3, "fencing/watchdog": 4, "controller/publish": 4, "controller/publish/sinktest": 5,
 	"controller/loop": 4, "controller/agent": 5, "controller/api": 5,
-	"controller": 6, "cmd/mainstay/render": 4, "cmd/mainstay": 7,
+	"controller": 6, "cmd/mainstay/render": 4, "cmd/mainstay": 7, "deploy/guide": 0,
 }
 
 // pure packages import neither clocks nor I/O, nor anybody else's code.
