@@ -25,7 +25,7 @@ func (p *program) root() *cobra.Command {
 		Use:   "mainstay COMMAND",
 		Short: "Keep a platform of PostgreSQL clusters and app servers standing",
 		Long: `Mainstay watches the PostgreSQL primaries and replicas of a platform, fences what has failed, and promotes the right
-replica, on this site or another.
+replica, on this site or another. mainstay help lists its verbs, the problems that it names and the pages of its guide.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 refused (the message says why), 4 timed out.
 Every global flag has a variable: --controllers is MAINSTAY_CONTROLLERS, and so on. A flag beats its variable, and that the
@@ -44,12 +44,8 @@ context. NO_COLOR switches colours off.`,
 		p.diffVerb(), p.exportVerb(), p.validateVerb(), p.statusVerb(), p.watchVerb(), p.explainVerb(), p.historyVerb(),
 		p.switchoverVerb(), p.failoverVerb(), p.approveVerb(), p.siteVerb(), p.pauseVerb(), p.resumeVerb(), p.ackVerb(), p.fenceVerb(), p.unfenceVerb(),
 		p.memberVerb(), p.dsnVerb(), p.localVerb(), p.versionVerb(), p.completionVerb())
+	root.SetHelpCommand(p.helpVerb())
 	root.InitDefaultHelpCmd()
-	for _, c := range root.Commands() {
-		if c.Name() == "help" {
-			c.Example = "  mainstay help switchover"
-		}
-	}
 	p.completeGlobals(root)
 	return root
 }

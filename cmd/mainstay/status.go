@@ -17,6 +17,7 @@ func (p *program) statusVerb() *cobra.Command {
 		Short: "Show the platform on one screen",
 		Long: `Show the leader, the sites, and for every cluster its primary, epoch, durability set and members, with their roles, lag, what
 is left of the lease and what protects them; then the problems, the worst first, and the command to run next.
+mainstay help PROBLEM says what a problem means and what to do about it.
 
 Where no leader answers, the agents are asked directly: what is left of leases, who vouches for a primary, for how long
 promises bind. The exit code is then 1.`,
