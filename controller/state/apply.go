@@ -54,14 +54,6 @@ func Apply(s *State, index uint64, c Command) (*State, error) {
 	return &next, nil
 }
 
-func (s *State) applyInit(c *Init) error {
-	if s.PlatformID != "" {
-		return fmt.Errorf("already initialised as platform %s; to start anew, use empty data directories on every controller", s.PlatformID)
-	}
-	s.PlatformID, s.Generation = c.PlatformID, 1
-	return nil
-}
-
 // applyCluster checks what every cluster command has in common, then hands it a copy of the cluster to change.
 func (s *State) applyCluster(c Command) error {
 	run := c.clusterStep()

@@ -70,3 +70,15 @@ func applyApprove(_ *State, c *Cluster, cmd Command) error {
 		return nil
 	}
 }
+
+// Stream has a replica stream from another of its site, or from the primary again (From "").
+type Stream struct {
+	Member string `json:"member"`
+	From   string `json:"from,omitempty"`
+	Reason string `json:"reason"`
+}
+
+// Approve is an operator's word that the failover under way may leave the primary's site.
+type Approve struct {
+	Operation string `json:"operation"`
+}

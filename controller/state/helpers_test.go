@@ -24,7 +24,7 @@ func testPlatform(acks int) *platform.Platform {
 }
 
 // born is a cluster of m1 (primary, opened, epoch 1.1, timeline 1), m2 and m3.
-func born(t *testing.T, acks int) *State {
+func born(t testing.TB, acks int) *State {
 	t.Helper()
 	return run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: testPlatform(acks)}},
 		feed(Command{Birth: &BirthOf{Member: "m1", Guarded: true}}),
@@ -38,7 +38,7 @@ func feed(c Command) Command {
 	return c
 }
 
-func run(t *testing.T, s *State, cmds ...Command) *State {
+func run(t testing.TB, s *State, cmds ...Command) *State {
 	t.Helper()
 	for _, c := range cmds {
 		next, err := Apply(s, s.Index+1, c)

@@ -201,3 +201,6 @@ func copyOf[V any](m map[string]V) map[string]V {
 	}
 	return n
 }
+
+// Left lets go of the members of a cluster that are leaving and that no durability set in force counts on any more.
+type Left struct{}

@@ -1,8 +1,38 @@
 package state
 
-import (
-	"fmt"
-)
+import "fmt"
+
+// FenceHost wants a host's power cut by its fence devices: by an operator, or for an attempt that has no other proof. From
+// here on no member of the host gets a lease or a goal.
+type FenceHost struct {
+	Host   string `json:"host"`
+	Reason string `json:"reason"`
+}
+
+// HostFenced is what the devices said to that. Fence is the number of the fence that it answers, here and in HostUnfenced; 0
+// is a version's that did not number them, and answers whichever there is.
+type HostFenced struct {
+	Host   string `json:"host"`
+	Fence  uint64 `json:"fence,omitempty"`
+	Off    bool   `json:"off"` // one level of devices has confirmed it
+	Detail string `json:"detail"`
+}
+
+// UnfenceHost gives a fenced host its power back.
+type UnfenceHost struct {
+	Host   string `json:"host"`
+	Reason string `json:"reason,omitempty"`
+	// Withdraw ends an automatic fence that no device has confirmed, because the host answers.
+	Withdraw bool `json:"withdraw,omitempty"`
+}
+
+// HostUnfenced is what the devices said to that. Once it is on, its members get goals again.
+type HostUnfenced struct {
+	Host   string `json:"host"`
+	Fence  uint64 `json:"fence,omitempty"`
+	On     bool   `json:"on"`
+	Detail string `json:"detail"`
+}
 
 // Barred returns the fence that keeps goals and leases from a host, or nil. One that was withdrawn before any device had
 // confirmed it bars nothing, while the devices still make sure that the power is on.

@@ -10,6 +10,28 @@ import (
 // ErrPlatformMoved is returned when the platform was changed since the export a new one was made from.
 var ErrPlatformMoved = errors.New("the platform has changed since this file was exported; run `mainstay export` and make your change again")
 
+// Init mints the platform's id and generation 1, once (S3).
+type Init struct {
+	PlatformID string `json:"platformID"`
+}
+
+func (s *State) applyInit(c *Init) error {
+	if s.PlatformID != "" {
+		return fmt.Errorf("already initialised as platform %s; to start anew, use empty data directories on every controller", s.PlatformID)
+	}
+	s.PlatformID, s.Generation = c.PlatformID, 1
+	return nil
+}
+
+// SetPlatform stores a wanted platform. It was validated by controller/config.
+type SetPlatform struct {
+	Platform *platform.Platform `json:"platform"`
+	// Base is the PlatformVersion it was made from; 0 for any.
+	Base uint64 `json:"base"`
+	// Remove names the members and clusters that may be removed by it.
+	Remove []string `json:"remove,omitempty"`
+}
+
 // CheckChange tells why the step from the platform in force to next cannot be made safely; remove names the members and
 // clusters that may go. `apply` asks it before committing, and Apply itself at the gate.
 func (s *State) CheckChange(next *platform.Platform, remove []string) error {
@@ -52,6 +74,9 @@ func (s *State) applyPlatform(cmd Command) error {
 	c := cmd.Platform
 	if s.PlatformID == "" {
 		return errors.New("the controllers are not initialised; run `mainstay controllers init`")
+	}
+	if c.Platform == nil {
+		return errors.New("the command has no platform")
 	}
 	if c.Base != 0 && c.Base != s.PlatformVersion {
 		return ErrPlatformMoved
@@ -96,6 +121,13 @@ func (s *State) configured(conf *platform.Cluster) *Cluster {
 func (c *Cluster) incarnate(member string) string {
 	c.HighIncarnation++
 	return fmt.Sprintf("%s_%d", member, c.HighIncarnation)
+}
+
+// Bind records which run of an agent speaks for a host: the first that was heard, or one that was heard after the former
+// had been silent for longer than any lease (L8).
+type Bind struct {
+	Host string `json:"host"`
+	Run  string `json:"run"`
 }
 
 func (s *State) applyBind(b *Bind) {

@@ -1,0 +1,51 @@
+package state
+
+import (
+	"fmt"
+
+	"mainstay/controller/platform"
+)
+
+// BirthOf gives an unborn cluster its first epoch: by initialising Member, or by adopting it where it runs.
+type BirthOf struct {
+	Member string `json:"member"`
+	Adopt  bool   `json:"adopt"`
+	// Guarded, SystemID, Timeline and History are what the adopted primary's agent reported.
+	Guarded  bool              `json:"guarded"`
+	SystemID string            `json:"systemID,omitempty"`
+	Timeline platform.Timeline `json:"timeline,omitempty"`
+	History  platform.History  `json:"history,omitempty"`
+	Reason   string            `json:"reason"`
+}
+
+func applyBirth(s *State, c *Cluster, cmd Command) error {
+	b := cmd.Birth
+	if c.Primary != "" {
+		return fmt.Errorf("cluster %s is born already; its primary is %s", c.Name, c.Primary)
+	}
+	if c.Members[b.Member] == nil {
+		return fmt.Errorf("cluster %s has no member %s", c.Name, b.Member)
+	}
+	kind := Birth
+	c.Timeline = 1
+	if b.Adopt {
+		kind = Adoption
+		// It has opened, for those who copy it, once its agent has brought it under our settings.
+		c.SystemID, c.Timeline, c.History, c.Ancestry = b.SystemID, b.Timeline, b.History, b.History
+		// An adopted cluster stays asynchronous until enough replicas stream under their new names: its clients must not
+		// begin to wait for acknowledgements that nobody gives yet.
+		c.addSet(s.epoch(c.HighEpoch+1), 0, nil)
+	}
+	c.Epoch = s.nextNumber(c)
+	c.HighTimeline = max(c.HighTimeline, c.Timeline)
+	c.Primary = b.Member
+	c.grantedUnder(b.Guarded)
+	if !b.Adopt {
+		c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, s.Ackers(c, c.Primary))
+	}
+	op := c.begin(Operation{Kind: kind, Reason: b.Reason, By: cmd.By, To: b.Member, Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)
+	if b.Adopt {
+		op.end(Done, b.Member+" goes on as primary, without a restart", cmd.At)
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package state
+
+import (
+	"fmt"
+	"time"
+)
+
+// SetPause pauses or resumes a cluster (L7). Exactly one field is set.
+type SetPause struct {
+	Pause  *Pause `json:"pause,omitempty"`
+	Resume bool   `json:"resume,omitempty"`
+	// Bound ends a resume: the guard is bound again (Guarded), or out of reach (not Guarded, so its lease proves nothing).
+	Bound   bool `json:"bound,omitempty"`
+	Guarded bool `json:"guarded,omitempty"`
+}
+
+func applyPause(s *State, c *Cluster, cmd Command) error {
+	p := cmd.Pause
+	switch {
+	case p.Pause != nil:
+		if c.Attempt != nil {
+			return fmt.Errorf("cluster %s: operation %s is under way; pause when it has ended", c.Name, c.Attempt.Operation)
+		}
+		// From here on the guard no longer counts, so neither does the end of a lease (L7).
+		c.Pause, c.Guarded, c.Unbound = p.Pause, false, false
+	case c.Pause == nil:
+		return fmt.Errorf("cluster %s is not paused, so there is nothing to resume", c.Name)
+	case p.Resume:
+		c.Pause.Resuming, c.Pause.Resumed = true, s.Index
+	case p.Bound && c.Pause.Resuming:
+		c.Pause, c.Guarded = nil, p.Guarded
+	default:
+		return fmt.Errorf("cluster %s: nothing to resume", c.Name)
+	}
+	return nil
+}
+
+// LeaseCounted replaces the longest lease, after this leader has counted out the longer one (L4).
+type LeaseCounted struct {
+	Longest int64 `json:"longest"` // ns
+}
+
+func applyLeaseCounted(s *State, c *Cluster, cmd Command) error {
+	c.LongestLease = max(s.ClusterConfig(c.Name).Lease, time.Duration(cmd.LeaseCounted.Longest))
+	return nil
+}
+
+// Ack lifts the block that an automatic failover leaves behind: by an operator who has seen it, or once it is counted out.
+type Ack struct {
+	Operation string `json:"operation"` // "" for whichever it is
+}
+
+func applyAck(_ *State, c *Cluster, cmd Command) error {
+	switch {
+	case c.Recovered == "":
+		return fmt.Errorf("cluster %s: nothing blocks its next automatic failover, so there is nothing to do", c.Name)
+	case cmd.Ack.Operation != "" && cmd.Ack.Operation != c.Recovered:
+		return fmt.Errorf("cluster %s: operation %s blocks its next automatic failover, not %s", c.Name, c.Recovered, cmd.Ack.Operation)
+	}
+	c.Recovered = ""
+	return nil
+}

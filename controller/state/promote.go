@@ -1,0 +1,200 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+
+	"mainstay/controller/platform"
+	"mainstay/fencing"
+)
+
+// Promote ends an attempt: Member is primary of the attempt's number. Timeline is a number never used before, or the one
+// in force if Member is the old primary itself, restarted in place.
+type Promote struct {
+	Attempt   platform.Epoch          `json:"attempt"`
+	Member    string                  `json:"member"`
+	Timeline  platform.Timeline       `json:"timeline"`
+	Guarded   bool                    `json:"guarded"`
+	Proof     fencing.Proof           `json:"proof"`
+	Sealed    []Sealed                `json:"sealed"`
+	Clean     bool                    `json:"clean"` // the old primary stopped cleanly and Member holds its last record
+	Positions map[string]platform.LSN `json:"positions,omitempty"`
+	NotChosen map[string]string       `json:"notChosen,omitempty"`
+	Loss      string                  `json:"loss,omitempty"`
+}
+
+func applyPromote(s *State, c *Cluster, cmd Command) error {
+	p := cmd.Promote
+	if err := c.attempt(p.Attempt); err != nil {
+		return err
+	}
+	if err := c.validPromotion(s, p); err != nil {
+		return fmt.Errorf("cluster %s: promotion of %s in attempt %s refused: %w", c.Name, p.Member, p.Attempt, err)
+	}
+	old := c.Primary
+	inPlace := p.Member == old
+	if op := c.open(c.Attempt.Operation); op != nil {
+		op.To, op.Proof, op.Positions, op.NotChosen, op.Loss, op.Timeline = p.Member, &p.Proof, p.Positions, p.NotChosen, p.Loss, p.Timeline
+		op.step("promote", cmd.At, fmt.Sprintf("%s, proof %s (%s)", p.Member, p.Proof.Kind, p.Proof.Detail))
+	}
+	if !inPlace { // which goes on with its timeline
+		fork := p.fork(c.Timeline)
+		c.Ancestry = append(c.Ancestry.Before(fork.Timeline), fork)
+		c.ForkGuessed, c.ForkFinal = true, p.Clean
+	}
+	c.Epoch, c.Primary, c.Timeline = p.Attempt, p.Member, p.Timeline
+	c.grantedUnder(p.Guarded)
+	c.HighTimeline = max(c.HighTimeline, p.Timeline)
+	c.Opened, c.History, c.Attempt, c.Upstreams, c.Doubtful, c.Unbound = false, nil, nil, nil, false, false
+	c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, c.firstSet(s, old, p, inPlace))
+	return nil
+}
+
+// fork is where the promoted member's WAL ended: when it was sealed, or when the primary of timeline t had been stopped.
+func (p *Promote) fork(t platform.Timeline) platform.Fork {
+	if p.Clean {
+		return platform.Fork{Timeline: t, End: p.Positions[p.Member]}
+	}
+	for _, s := range p.Sealed {
+		if s.Member == p.Member {
+			return platform.Fork{Timeline: s.Timeline, End: s.Position}
+		}
+	}
+	return platform.Fork{} // accepted without a position: everybody waits
+}
+
+// Fork is where Timeline left the one before it, as far as is known, nil if it is the first.
+func (c *Cluster) Fork() *platform.Fork {
+	if len(c.Ancestry) == 0 {
+		return nil
+	}
+	return &c.Ancestry[len(c.Ancestry)-1]
+}
+
+// Descends tells whether WAL that ends at a position of timeline t is part of the way to the cluster's timeline. What a
+// promoted member had is not known well before it has opened: who has more of that timeline then may go on in its stead.
+func (c *Cluster) Descends(t platform.Timeline, end platform.LSN) bool {
+	fork := c.Fork()
+	switch {
+	case t == c.Timeline:
+		return true
+	case fork == nil:
+		return false
+	case c.ForkGuessed && (fork.Timeline == 0 || fork.Timeline == t):
+		return t < c.Timeline
+	}
+	left, ok := c.Ancestry.ForkOf(t)
+	return ok && end <= left
+}
+
+// firstSet chooses who must acknowledge to a new primary: those sealed for this promotion, which are surely not past the
+// point where its timeline forks. A standby that is past it is refused the stream, but not before it has reported a flush
+// position that would count as an acknowledgement. The others enter once they stream, unless too few would be left.
+// An old primary that was not stopped cleanly may hold WAL that never left it: its next data gets a new name.
+func (c *Cluster) firstSet(s *State, old string, p *Promote, inPlace bool) []string {
+	if p.Clean || inPlace {
+		return s.Ackers(c, c.Primary)
+	}
+	c.Members[old] = &Member{Incarnation: c.incarnate(old), Excluded: c.Members[old].Excluded, Listed: c.Members[old].Listed}
+	var names []string
+	for _, sealed := range p.Sealed {
+		if m := c.Members[sealed.Member]; m != nil && sealed.Member != p.Member && s.MayAck(s.ClusterConfig(c.Name), p.Member, sealed.Member) && m.Incarnation == sealed.Incarnation {
+			names = append(names, sealed.Incarnation)
+		}
+	}
+	if len(names) < s.ClusterConfig(c.Name).Durability.Acks {
+		return s.Ackers(c, c.Primary)
+	}
+	return names
+}
+
+// validPromotion is the gate of S2, S4 and S5: whatever the proposer thought, this is what the log accepts.
+func (c *Cluster) validPromotion(s *State, p *Promote) error {
+	m := c.Members[p.Member]
+	switch {
+	case m == nil:
+		return errors.New("no such member")
+	case m.Excluded != "":
+		return errors.New(m.Excluded)
+	case s.leaving(c.Name, p.Member):
+		return errors.New(beingRemoved)
+	case s.FenceOf(c.Name, p.Member) != nil:
+		return errors.New("its host is fenced")
+	case !c.Fencing() && p.Proof.Kind != fencing.Stopped:
+		return errors.New("the primary still gets leases in this phase; only its end is a proof") // L3
+	case p.Proof.Epoch != c.Epoch:
+		return fmt.Errorf("the proof is for epoch %s, in force is %s", p.Proof.Epoch, c.Epoch)
+	case p.Member == c.Primary && p.Timeline != c.Timeline:
+		return errors.New("a restart in place keeps its timeline")
+	case p.Member != c.Primary && p.Timeline <= c.HighTimeline:
+		return fmt.Errorf("timeline %d was used before (highest %d)", p.Timeline, c.HighTimeline)
+	}
+	if err := c.validProof(s, p); err != nil {
+		return err
+	}
+	if c.Doubtful {
+		return c.validDoubtful(p)
+	}
+	if p.Clean && p.Proof.Kind == fencing.Stopped || p.Member == c.Primary {
+		return nil // it holds everything by itself
+	}
+	if a := c.Attempt.Accepted; a != nil && a.Completeness {
+		return nil
+	}
+	if err := Complete(c.Sets, p.Sealed); err != nil {
+		return err
+	}
+	return c.isMostAdvanced(p)
+}
+
+// validDoubtful: what the lost controllers did is not known, so that only what the old primary itself shows, or an operator's
+// word, stands for completeness.
+func (c *Cluster) validDoubtful(p *Promote) error {
+	if a := c.Attempt.Accepted; p.Clean && p.Proof.Kind == fencing.Stopped || p.Member == c.Primary && p.Proof.Kind == fencing.Stopped || a != nil && a.Completeness {
+		return nil
+	}
+	return errors.New("the controllers were recovered since: what the old ones did is not known, so no position shows completeness")
+}
+
+func (c *Cluster) validProof(s *State, p *Promote) error {
+	if k := p.Proof.Kind; c.Doubtful && (k == fencing.QuorumSealed || k == fencing.LeaseExpired) {
+		return fmt.Errorf("the controllers were recovered since: the old ones may have changed what %s would rest on", k)
+	}
+	switch p.Proof.Kind {
+	case fencing.Stopped:
+		return nil
+	case fencing.LeaseExpired:
+		if !c.Guarded {
+			return errors.New("the epoch was granted without a complete guard, so the end of its lease proves nothing") // L2
+		}
+		if !Unvouched(c.Sets, c.Members, p.Sealed) {
+			return errors.New("too few members are sealed: others may have promised the primary to vouch for it") // L5
+		}
+		return nil
+	case fencing.QuorumSealed:
+		if !QuorumSealed(c.Sets, p.Sealed) {
+			return errors.New("not enough members are sealed")
+		}
+		return nil
+	case fencing.PoweredOff:
+		if f := s.fenceOf(c); f == nil || !f.Off {
+			return errors.New("no fence device has confirmed that its host is off")
+		}
+		return nil
+	case fencing.Operator:
+		if a := c.Attempt.Accepted; a != nil && a.Fence {
+			return nil
+		}
+		return errors.New("no operator stands in for the fence in this attempt")
+	}
+	return fmt.Errorf("%q is no proof", p.Proof.Kind)
+}
+
+func (c *Cluster) isMostAdvanced(p *Promote) error {
+	for _, s := range p.Sealed {
+		if s.Member == p.Member && s.Known && !s.Behind(MostAdvanced(p.Sealed)) {
+			return nil
+		}
+	}
+	return errors.New("another sealed member is ahead of it")
+}

@@ -1,0 +1,56 @@
+package state
+
+import "fmt"
+
+// Reincarnate gives a member's next data a new name, because the present data must be discarded.
+type Reincarnate struct {
+	Member string `json:"member"`
+	Reason string `json:"reason"`
+}
+
+func applyReincarnate(s *State, c *Cluster, cmd Command) error {
+	r := cmd.Reincarnate
+	m := c.Members[r.Member]
+	if m == nil || r.Member == c.Primary {
+		return fmt.Errorf("cluster %s: %s is no replica", c.Name, r.Member)
+	}
+	if c.Fencing() {
+		return fmt.Errorf("cluster %s: attempt %s counts on what %s holds; rebuild it when that has ended", c.Name, c.Attempt.Number, r.Member)
+	}
+	m.Incarnation, m.Joined = c.incarnate(r.Member), false
+	c.direct(r.Member)
+	op := c.begin(Operation{Kind: Rejoin, Reason: r.Reason, By: cmd.By, To: r.Member, Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)
+	op.step("incarnation", cmd.At, m.Incarnation)
+	return nil
+}
+
+// Rejoined records that a member streams under its incarnation, and what it had to leave behind (S9).
+type Rejoined struct {
+	Member  string `json:"member"`
+	Note    string `json:"note"`
+	Discard string `json:"discard,omitempty"`
+}
+
+func applyRejoined(s *State, c *Cluster, cmd Command) error {
+	r := cmd.Rejoined
+	if c.Members[r.Member] == nil {
+		return fmt.Errorf("cluster %s has no member %s", c.Name, r.Member)
+	}
+	c.Members[r.Member].Joined, c.Members[r.Member].Listed = true, true
+	op := c.rejoining(r.Member)
+	if op == nil {
+		op = c.begin(Operation{Kind: Rejoin, Reason: r.Member + " has new data or a new name", By: cmd.By, To: r.Member, Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)
+	}
+	op.Loss = r.Discard
+	op.end(Done, r.Note, cmd.At)
+	return nil
+}
+
+func (c *Cluster) rejoining(member string) *Operation {
+	for i := len(c.Operations) - 1; i >= 0; i-- {
+		if o := &c.Operations[i]; o.Kind == Rejoin && o.To == member && o.Result == Running {
+			return o
+		}
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package state
+
+import (
+	"fmt"
+	"sort"
+
+	"mainstay/controller/platform"
+)
+
+// ChangeSet records a new durability set, before the primary loads it.
+type ChangeSet struct {
+	Epoch  platform.Epoch `json:"epoch"`
+	Acks   int            `json:"acks"`
+	Names  []string       `json:"names"`
+	Reason string         `json:"reason"`
+}
+
+func applySets(s *State, c *Cluster, cmd Command) error {
+	ch := cmd.Sets
+	if err := c.inForce(ch.Epoch); err != nil {
+		return err
+	}
+	if len(ch.Names) < ch.Acks {
+		return fmt.Errorf("cluster %s: %d acknowledgements from %d members can never be had", c.Name, ch.Acks, len(ch.Names))
+	}
+	c.addSet(c.Epoch, ch.Acks, append([]string(nil), ch.Names...))
+	return nil
+}
+
+// Settled drops every set before ID: the primary of Epoch has shown the drop rule for them.
+type Settled struct {
+	Epoch platform.Epoch `json:"epoch"`
+	ID    uint64         `json:"id"`
+}
+
+func applySettled(s *State, c *Cluster, cmd Command) error {
+	if err := c.inForce(cmd.Settled.Epoch); err != nil {
+		return err
+	}
+	for i, set := range c.Sets {
+		if set.ID == cmd.Settled.ID {
+			c.Sets = c.Sets[i:]
+			return nil
+		}
+	}
+	return fmt.Errorf("cluster %s: durability set %d is not in force", c.Name, cmd.Settled.ID)
+}
+
+func (c *Cluster) addSet(epoch platform.Epoch, acks int, names []string) {
+	if acks == 0 {
+		names = nil
+	}
+	sort.Strings(names)
+	c.HighSet++
+	c.Sets = append(c.Sets, platform.Set{ID: c.HighSet, Epoch: epoch, Acks: acks, Names: names})
+}
+
+// Ackers are the incarnations of all members whose acknowledgements count for a primary, in the order of their members'
+// names: those of other sites only, where durability.from says so.
+func (s *State) Ackers(c *Cluster, primary string) []string {
+	conf := s.ClusterConfig(c.Name)
+	var names []string
+	for _, n := range sortedKeys(c.Members) {
+		if n != primary && s.MayAck(conf, primary, n) {
+			names = append(names, c.Members[n].Incarnation)
+		}
+	}
+	return names
+}
+
+// MayAck tells whether a member's acknowledgements count for a primary, by durability.from. Those of one that is leaving
+// do not.
+func (s *State) MayAck(conf *platform.Cluster, primary, member string) bool {
+	return mayAck(s.Platform, conf, primary, member)
+}
+
+func mayAck(in *platform.Platform, conf *platform.Cluster, primary, member string) bool {
+	p, m := conf.Member(primary), conf.Member(member)
+	if p == nil || m == nil || m.Leaving {
+		return false
+	}
+	return !m.NoAck && (conf.Durability.From != "other-site" || in.SiteOf(p.Host) != in.SiteOf(m.Host))
+}
