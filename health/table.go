@@ -101,7 +101,7 @@ var table = []Description{
 		"Commits wait, because too few replicas acknowledge them.",
 		"Bring a replica back; `mainstay explain CLUSTER` says which replicas count.", explain},
 	{PrimarySaturated, Critical, aboutMember,
-		"Every connection slot of the primary is taken, and new connections are refused. This never causes a failover.",
+		"Every connection slot of the primary is taken, and new connections are refused. A failover follows only if the primary's small commits hung before, as on a hung disk.",
 		"Find out who holds them (`pg_stat_activity`), or raise `max_connections`.", explain},
 
 	{ClonedMachine, Warning, aboutHost,

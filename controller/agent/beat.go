@@ -98,16 +98,17 @@ func (w *writer) with(ctx context.Context, inst *postgres.Instance, f func(*post
 type writes struct {
 	stall     stall
 	err       string
-	hangs     bool // the last one that ended had not ended in time
+	hangs     bool // the last one that ended had not ended in time, and none since could be tried for want of a slot
 	saturated bool
 	excused   time.Duration // by others' commits, since one of ours was made
 	flush     platform.LSN  // as far as the looks have seen WAL flushed
 }
 
 // flushed takes in how far WAL is flushed. Where that advances while a small commit hangs, others get through: the write path
-// works, and something beside it holds the commit up. One that was turned away with an error is not excused so.
+// works, and something beside it holds the commit up. One that was turned away with an error is not excused so. Where no slot is
+// left for another try, that others get through is all there is to see, so it excuses for as long as it is seen.
 func (w *writes) flushed(at platform.LSN, now time.Duration) {
-	if at > w.flush && (w.err == "" || w.hangs) && w.stall.counting && w.excused < mostExcused {
+	if at > w.flush && (w.err == "" || w.hangs) && w.stall.counting && (w.excused < mostExcused || w.saturated) {
 		w.excused += now - w.stall.tried
 		w.stall.excused(now)
 	}
@@ -134,8 +135,12 @@ func (m *minder) beat(ctx context.Context, inst *postgres.Instance) {
 	m.writes.ended(begun, boottime.Now(), err)
 }
 
+// ended notes how a small commit ended. A server without a free slot is alive, and proves nothing about its disk. But a commit that hung
+// before all slots were taken still hangs as far as anybody knows: the slots are taken by sessions that hang as well, when a disk
+// does.
 func (w *writes) ended(begun, now time.Duration, err error) {
-	w.saturated, w.err, w.hangs = saturated(err), "", err != nil && hung(err)
+	w.hangs = err != nil && (hung(err) || w.hangs && saturated(err))
+	w.saturated, w.err = saturated(err), ""
 	if err != nil {
 		w.err = brief(err)
 	}
@@ -143,6 +148,7 @@ func (w *writes) ended(begun, now time.Duration, err error) {
 	case err == nil:
 		w.stall.since(begun, now)
 		w.excused = 0
+	case saturated(err) && w.hangs: // nothing was tried: what others get through is excused from the last try on
 	case beside(err):
 		w.stall.excused(now)
 	default:

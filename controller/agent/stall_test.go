@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/controller/platform"
+
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 )
@@ -115,6 +117,44 @@ func TestWhatABeatProves(t *testing.T) {
 		if beside(c.err) != c.beside || hung(c.err) != c.hung || saturated(c.err) != c.saturated {
 			t.Errorf("%v: beside %v, hung %v, saturated %v", c.err, beside(c.err), hung(c.err), saturated(c.err))
 		}
+	}
+}
+
+// A disk hangs, and the sessions that hang with it take every slot: that nothing new can be tried is no sign of life. A server that was
+// well when its slots ran out is left alone.
+func TestSaturatedWhileItHangs(t *testing.T) {
+	full, late := fmt.Errorf("beat of m: %w", &pq.Error{Code: "53300"}), fmt.Errorf("beat of m: %w", context.DeadlineExceeded)
+	beats := func(w *writes, err error, from, to time.Duration) {
+		for at := from; at < to; at += 500 * ms {
+			w.stall.begin(at)
+			w.ended(at, at+10*ms, err)
+		}
+	}
+	var hangs, well, passes writes
+	for _, w := range []*writes{&hangs, &well, &passes} {
+		beats(w, nil, 0, 2000*ms)
+	}
+	for _, w := range []*writes{&hangs, &passes} {
+		w.stall.begin(2000 * ms)
+		w.ended(2000*ms, 4000*ms, late)
+	}
+	beats(&hangs, full, 4000*ms, 9000*ms)
+	if age := hangs.stall.age(9000*ms, 0); age != 7500*ms || !hangs.saturated {
+		t.Errorf("a commit that hung, and no slot since: counted for %s", age)
+	}
+	beats(&well, full, 2000*ms, 9000*ms)
+	if age := well.stall.age(8600*ms, 0); age > 700*ms {
+		t.Errorf("well, and no slot since: counted for %s", age)
+	}
+	for at := 4000 * ms; at < 120*time.Second; at += 500 * ms { // others' commits go through, for longer than that excuses a commit of ours that hangs
+		beats(&passes, full, at, at+500*ms)
+		passes.flushed(platform.LSN(at), at+20*ms)
+	}
+	if age := passes.stall.age(120*time.Second, 0); age > 3*time.Second {
+		t.Errorf("a commit that hung, no slot since, but others commit: counted for %s", age)
+	}
+	if beats(&hangs, nil, 9000*ms, 9400*ms); hangs.hangs || hangs.stall.age(9020*ms, 0) > 20*ms {
+		t.Error("a commit that goes through ends it")
 	}
 }
 

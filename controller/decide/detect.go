@@ -39,17 +39,17 @@ func (l *look) detect() (*state.Command, Reason) {
 }
 
 // stuck: the host answers, but its own agent gets no new connection, or no small commit through. A server that refuses
-// connections because every slot is taken is alive. A failing write path is left only for somebody who can take over:
+// connections because every slot is taken is alive, unless a small commit hung before: then sessions that hang have taken them. A failing write path is left only for somebody who can take over:
 // a restart in place would not mend a full disk.
 func (l *look) stuck(p *health.Member) (*state.Command, Reason) {
-	if !l.c.Opened || p.Process != health.ProcessRunning || p.Saturated || p.Epoch != l.c.Epoch || p.Stale == 0 && p.WriteStale == 0 {
+	if !l.c.Opened || p.Process != health.ProcessRunning || p.Epoch != l.c.Epoch || p.Stale == 0 && p.WriteStale == 0 {
 		return nil, Reason{}
 	}
 	bound := l.stuckBound().Milliseconds()
 	if r := l.View.Report(l.conf.Member(l.c.Primary).Host); r != nil && r.Pressure.Starved() {
 		bound *= excuse
 	}
-	if p.Stale > bound {
+	if p.Stale > bound && !p.Saturated {
 		evidence := fmt.Sprintf("its agent has had no answer to a new connection for %d ms", p.Stale)
 		switch through := l.through(p.Stale); {
 		case len(through) > 0:

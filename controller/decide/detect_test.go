@@ -190,6 +190,9 @@ func TestStuckPrimary(t *testing.T) {
 			m.Stale = stuck
 		}, begins: "no answer to a new connection"},
 		{name: "every slot is taken", change: func(_ *stage, m *health.Member) { m.Stale, m.Saturated = stuck, true }, problem: health.PrimarySaturated},
+		{name: "every slot is taken, after a small commit hung: by sessions that hang", change: func(_ *stage, m *health.Member) {
+			m.WriteStale, m.Saturated = stuck, true
+		}, begins: "no small commit has finished"},
 		{name: "its agent got no answer, so it cannot say that it is open", change: func(_ *stage, m *health.Member) {
 			m.Stale, m.Opened, m.Role = stuck, false, health.RoleUnknown
 		}, begins: "no answer to a new connection"},
