@@ -50,6 +50,11 @@ var forbidden = []struct{ from, to, why string }{
 	{"test/sim/world", "controller/agent", "a model is compared with the real part by test/conform, and has none of it inside"},
 }
 
+// only: packages that one other package may import, and why.
+var only = []struct{ to, from, why string }{
+	{"deploy/guide", "cmd/mainstay", "the guides are text for people: the command prints them, and nothing decides by them"},
+}
+
 type pkg struct {
 	ImportPath string
 	Imports    []string
@@ -107,6 +112,21 @@ func TestForbiddenEdges(t *testing.T) {
 		for _, f := range forbidden {
 			if from == f.from && slices.Contains(p.Imports, "mainstay/"+f.to) {
 				t.Errorf("%s imports %s: %s", f.from, f.to, f.why)
+			}
+		}
+	}
+}
+
+func TestOnlyImporter(t *testing.T) {
+	all := packages(t)
+	for _, o := range only {
+		if !slices.ContainsFunc(all, func(p pkg) bool { return p.ImportPath == "mainstay/"+o.to }) {
+			t.Errorf("there is no package %s", o.to)
+		}
+		for _, p := range all {
+			from, _ := local(p.ImportPath)
+			if from != o.from && !strings.HasPrefix(from, "test/") && slices.Contains(p.Imports, "mainstay/"+o.to) {
+				t.Errorf("%s imports %s: only %s may: %s", from, o.to, o.from, o.why)
 			}
 		}
 	}

@@ -121,7 +121,7 @@ func (p *printer) line(name string, d distribution) {
 	fmt.Fprintf(p.out, "%-36s %8s %8s %8s %8s\n", name, round(d.min), round(d.p50), round(d.p90), round(d.max))
 }
 
-// end prints the summary, which is the table of the README's figures.
+// end prints the summary, which is the table of README.md beside this file.
 func (p *printer) end() error {
 	if p.json {
 		return p.encode()

@@ -19,12 +19,12 @@ import (
 	"mainstay/test/stand"
 )
 
-// TestDayOne goes through the README's day one on hosts of their own (network namespaces), by its own files and commands,
+// TestDayOne goes through deploy/guide/dayone.md on hosts of their own (network namespaces), by its own files and commands,
 // and then cuts hosts off the network, which loopback cannot show: the agent and its PostgreSQL live on, and only the
 // guard can end a primary that hears from nobody.
 func TestDayOne(t *testing.T) {
 	hosts := network(t, "db-e1", "db-e2", "db-w1", "ctl-e", "ctl-w", "ctl-n", spare)
-	d := &dayOne{trial: byHand(t, hosts), net: hosts, blocks: readme(t)}
+	d := &dayOne{trial: byHand(t, hosts), net: hosts, blocks: guideBlocks(t)}
 	for _, step := range []struct {
 		name string
 		do   func(*testing.T)
@@ -57,7 +57,7 @@ const spare = "ctl-x"
 type dayOne struct {
 	*trial
 	net    *stand.Netns
-	blocks map[string]string  // of the README
+	blocks map[string]string  // of the guides
 	local  *dualwriter.Tester // clients on each host, which the network does not cut off
 }
 
@@ -86,25 +86,25 @@ func byHand(t *testing.T, network stand.Network) *trial {
 	return &trial{Stand: s, t: t, ctx: ctx}
 }
 
-// run runs a block of the README in a shell on the operator's machine, line by line, and wants these words in what the
+// run runs a block of the guides in a shell on the operator's machine, line by line, and wants these words in what the
 // commands said together.
 func (d *dayOne) run(t *testing.T, block string, want ...string) (said string) {
 	t.Helper()
 	text := d.blocks[block]
 	if text == "" {
-		t.Fatalf("README.md has no block %q", block)
+		t.Fatalf("the guides have no block %q", block)
 	}
 	cmd := exec.CommandContext(d.ctx, "sh", "-e", "-x", "-c", d.addressed(text))
 	cmd.Dir = d.Dir
 	cmd.Env = append(os.Environ(), "HOME="+filepath.Join(d.Dir, "home"), "PATH="+filepath.Join(d.Dir, "bin")+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("README block %s: %v\n%s", block, err, out)
+		t.Fatalf("block %s of the guides: %v\n%s", block, err, out)
 	}
 	t.Logf("%s", out)
 	for _, w := range want {
 		if !strings.Contains(string(out), d.addressed(w)) {
-			t.Errorf("README block %s does not say %q:\n%s", block, w, out)
+			t.Errorf("block %s of the guides does not say %q:\n%s", block, w, out)
 		}
 	}
 	return string(out)
@@ -126,7 +126,7 @@ func (d *dayOne) certificates(t *testing.T) {
 	d.check(t, d.Identify())
 }
 
-// files copies to every host what the README says belongs there, and lets validate judge it.
+// files copies to every host what the guide says belongs there, and lets validate judge it.
 func (d *dayOne) files(t *testing.T) {
 	entries, err := os.ReadDir(filepath.Join(d.Dir, "pki"))
 	d.check(t, err)

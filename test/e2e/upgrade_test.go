@@ -16,7 +16,7 @@ import (
 	"mainstay/test/stand"
 )
 
-// TestUpgrade goes from the previous commit's build to this one as the README tells: controllers one by one, then agents
+// TestUpgrade goes from the previous commit's build to this one as deploy/guide/upgrade.md tells: controllers one by one, then agents
 // one by one, under load. PostgreSQL is not touched, and nobody is promoted.
 func TestUpgrade(t *testing.T) {
 	old := previous(t)
