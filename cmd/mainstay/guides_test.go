@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"mainstay/deploy/guide"
+	"mainstay/health"
+)
+
+var (
+	codeSpan = regexp.MustCompile("`([^`\n]+)`")
+	word     = regexp.MustCompile(`"[^"]*"|\S+`)
+)
+
+// commandsOf are the command lines of `mainstay` in a Markdown text, without "mainstay": lines of code blocks, and code in prose.
+func commandsOf(text string) (lines, spans []string) {
+	block := false
+	for _, line := range strings.Split(text, "\n") {
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(trimmed, "```"):
+			block = !block
+		case block || strings.HasPrefix(line, "    "):
+			if c, ok := strings.CutPrefix(strings.TrimPrefix(trimmed, "sudo -u mainstay "), "mainstay "); ok {
+				c, _, _ = strings.Cut(c, " #")
+				lines = append(lines, c)
+			}
+		default:
+			for _, m := range codeSpan.FindAllStringSubmatch(line, -1) {
+				if c, ok := strings.CutPrefix(m[1], "mainstay "); ok {
+					spans = append(spans, c)
+				}
+			}
+		}
+	}
+	return lines, spans
+}
+
+// understood asks the real tree of commands whether it knows a command line: the verb, its flags, and as many arguments. Prose may
+// name a verb without its arguments. Nothing is run.
+func understood(line string, prose bool) error {
+	var args []string
+	for _, w := range word.FindAllString(line, -1) {
+		args = append(args, strings.Trim(w, `"`))
+	}
+	p := &program{stdout: io.Discard, stderr: io.Discard, env: func(string) string { return "" },
+		signals: func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithCancel(ctx) }}
+	cmd, rest, err := p.root().Find(args)
+	if err != nil {
+		return err
+	}
+	if cmd.Name() == "help" {
+		return helped(p, rest)
+	}
+	if err := cmd.ParseFlags(rest); err != nil {
+		return err
+	}
+	if rest = cmd.Flags().Args(); prose && len(rest) == 0 && !cmd.HasSubCommands() {
+		return nil
+	}
+	return cmd.ValidateArgs(rest)
+}
+
+// helped tells whether there is help of that name: a verb, a page of the guides, or a problem.
+func helped(p *program, args []string) error {
+	name := strings.Join(args, " ")
+	if slices.Contains(guide.Pages(), name) || slices.Contains([]string{string(health.PrimaryStuck), "PAGE", "PROBLEM"}, name) {
+		return nil
+	}
+	if cmd, rest, err := p.root().Find(args); err != nil || len(rest) > 0 || !cmd.HasParent() {
+		return fmt.Errorf("no help of the name %q", name)
+	}
+	return nil
+}
+
+func TestGuidesNameRealCommands(t *testing.T) {
+	texts := map[string]string{}
+	for _, name := range guide.Pages() {
+		texts["deploy/guide/"+name+".md"], _ = guide.Page(name)
+	}
+	for _, file := range []string{"README.md", "test/bench/README.md"} {
+		b, err := os.ReadFile("../../" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[file] = string(b)
+	}
+	checked := 0
+	for file, text := range texts {
+		lines, spans := commandsOf(text)
+		checked += len(lines) + len(spans)
+		for _, c := range lines {
+			if err := understood(c, false); err != nil {
+				t.Errorf("%s: mainstay %s: %v", file, c, err)
+			}
+		}
+		for _, c := range spans {
+			if err := understood(c, true); err != nil {
+				t.Errorf("%s: `mainstay %s`: %v", file, c, err)
+			}
+		}
+	}
+	if checked < 80 {
+		t.Errorf("only %d command lines were found", checked)
+	}
+}
+
+// The check of command lines finds what it is for.
+func TestUnrealCommands(t *testing.T) {
+	lines, spans := commandsOf("Run `mainstay approve` or\n\n    mainstay status   # look\n\n```sh\nsudo -u mainstay mainstay dsn feed\nmainstay: an error\n```\nmainstay is prose.\n")
+	if want := []string{"status  ", "dsn feed"}; !slices.Equal(lines, want) || !slices.Equal(spans, []string{"approve"}) {
+		t.Errorf("found %q and %q", lines, spans)
+	}
+	for _, c := range []string{
+		"statsu", "status --frob", "status feed", "site swithover", "site switchover --too west", "approve", "pause feed now --reason x",
+		"help nothing", "help", "pause feed --for 30", "cert issue --role agent extra",
+	} {
+		if understood(c, false) == nil {
+			t.Errorf("mainstay %s is taken for a real command", c)
+		}
+	}
+	for _, c := range []string{"help runbook", "help switchover", "help PrimaryStuck", "help member quarantine"} {
+		if err := understood(c, false); err != nil {
+			t.Errorf("mainstay %s: %v", c, err)
+		}
+	}
+}
