@@ -68,6 +68,7 @@ var encoded = []struct {
 	{"quarantine piece", wire.PieceAnswer{}},
 	{"quarantine drop", wire.DropRequest{}},
 	{"quarantine drop answer", wire.DropAnswer{}},
+	{"help of a problem", health.Description{}},
 }
 
 // TestEncodings: other versions read what this one writes, from the disk and the network. A new field is a new line of the list, and may
