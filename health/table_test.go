@@ -106,10 +106,6 @@ func TestRunbook(t *testing.T) {
 	const begin, end = "<!-- problems -->\n", "<!-- end -->\n"
 	file := "../deploy/guide/runbook.md"
 	text, err := os.ReadFile(file)
-	if os.IsNotExist(err) {
-		file = "../README.md"
-		text, err = os.ReadFile(file)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,8 @@ func understood(line string, prose bool) error {
 // helped tells whether there is help of that name: a verb, a page of the guides, or a problem.
 func helped(p *program, args []string) error {
 	name := strings.Join(args, " ")
-	if slices.Contains(guide.Pages(), name) || slices.Contains([]string{string(health.PrimaryStuck), "PAGE", "PROBLEM"}, name) {
+	if slices.Contains(guide.Pages(), name) || slices.Contains([]string{"NAME", "KIND", "PAGE", "PROBLEM", "VERB"}, name) ||
+		slices.ContainsFunc(health.Descriptions(), func(d health.Description) bool { return string(d.Kind) == name }) {
 		return nil
 	}
 	if cmd, rest, err := p.root().Find(args); err != nil || len(rest) > 0 || !cmd.HasParent() {
