@@ -1,14 +1,17 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"mainstay/controller/pgdial"
 	"mainstay/fencing"
 	"mainstay/health"
 	"mainstay/test/stand"
@@ -26,6 +29,7 @@ func TestFaultDisks(t *testing.T) {
 		fault{"raft disk of the leader frozen", raftFrozen},
 		fault{"disk of the primary full", diskFull},
 		fault{"filesystem of the primary frozen", diskFrozen},
+		fault{"filesystem of the primary frozen, and hung sessions take every slot", diskFrozenAndFull},
 		fault{"replica corrupt in its control file", controlFileCorrupt},
 	)
 }
@@ -68,6 +72,35 @@ func diskFull(t *testing.T, s *scene) {
 func diskFrozen(t *testing.T, s *scene) {
 	t.Cleanup(func() { s.check(t, s.Thaw(s.primary)) })
 	s.check(t, s.Freeze(s.primary))
+	s.failedOver(t, health.PrimaryStuck, fencing.QuorumSealed, fencing.LeaseExpired)
+	s.acknowledged(t)
+	s.check(t, s.Thaw(s.primary))
+}
+
+// diskFrozenAndFull: clients go on connecting, until no slot is left, not even for the agent. What it cannot try any more is no sign of
+// life.
+func diskFrozenAndFull(t *testing.T, s *scene) {
+	t.Cleanup(func() { s.check(t, s.Thaw(s.primary)) })
+	s.check(t, s.Freeze(s.primary))
+	ctx, cancel := context.WithCancel(s.ctx)
+	var hung sync.WaitGroup
+	defer hung.Wait()
+	defer cancel()
+	full := make(chan struct{})
+	var once sync.Once
+	for range 110 { // max_connections is 100
+		hung.Go(func() {
+			_, err := s.SQL(ctx, s.primary, "postgres", "SELECT pg_logical_emit_message(true, 'hang', 'x')")
+			if pgdial.SQLState(err) == pgdial.TooManyConnections {
+				once.Do(func() { close(full) })
+			}
+		})
+	}
+	select {
+	case <-full:
+	case <-time.After(time.Minute):
+		t.Error("no connection was refused for want of a slot")
+	}
 	s.failedOver(t, health.PrimaryStuck, fencing.QuorumSealed, fencing.LeaseExpired)
 	s.acknowledged(t)
 	s.check(t, s.Thaw(s.primary))
