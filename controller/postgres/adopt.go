@@ -107,7 +107,12 @@ func (i *Instance) AdoptChecks(ctx context.Context) (refusals []Refusal, f Facts
 			return nil, Facts{}, err
 		}
 	}
-	return append(i.refuseServer(f), i.refuseAccess(f)...), f, nil
+	refusals = append(i.refuseServer(f), i.refuseAccess(f)...)
+	if !i.StartedByUs() { // else it was adopted once, and is better protected than not
+		layout, err := i.refuseLayout(f)
+		return append(refusals, layout...), f, err
+	}
+	return refusals, f, nil
 }
 
 // refusal is one row of the table of checks.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -181,8 +182,12 @@ func (i *Instance) returnHostFiles() error {
 }
 
 func (i *Instance) returnLog(h movedFiles) error {
-	if h.Log == "" || !filepath.IsLocal(h.Log) {
+	if h.Log == "" {
 		return nil
+	}
+	beside := real(i.Data) + "." + ourMark + "log-" // the record is where PostgreSQL's user writes: it names nothing else
+	if key, ok := strings.CutPrefix(filepath.Dir(h.Place), beside); !ok || strings.Contains(key, "/") || !filepath.IsLocal(h.Log) {
+		return fmt.Errorf("%s names %s, which is not ours; remove it, and see that the log's folder in %s is as it should be", i.movedFile(), h.Place, i.Data)
 	}
 	if exists(h.Place) {
 		path := filepath.Join(i.Data, h.Log)
@@ -196,7 +201,7 @@ func (i *Instance) returnLog(h movedFiles) error {
 			return err
 		}
 	}
-	return i.beside(func() error { return i.Owner.removeAll(filepath.Dir(h.Place)) })
+	return i.beside(func() error { return i.Owner.removeFile(filepath.Dir(h.Place)) })
 }
 
 // putLinks puts a user's links into data that was taken from another member.
@@ -235,4 +240,54 @@ func (i *Instance) emptyLog(tmp string, here places) error {
 		}
 		return err
 	})
+}
+
+// refuseLayout says what in the data directory of a server to be adopted keeps others from being rewound from it, or copied.
+func (i *Instance) refuseLayout(f Facts) ([]Refusal, error) {
+	l, err := i.userLayout(i.Data)
+	if err != nil {
+		return nil, err
+	}
+	sockets := slices.ContainsFunc(l.special, isSocket)
+	others := slices.DeleteFunc(l.special, isSocket)
+	return collect([]refusal{
+		{len(l.replaced) > 0, linksInPlace(l.replaced) + ", which base backups leave out and pg_rewind refuses",
+			"stop PostgreSQL, move what is there back into the data directory, and start it (for room there are tablespaces, and pg_wal may be a link)"},
+		{sockets, "its socket lies in its data directory (unix_socket_directories = '" + f.Sockets + "'), where pg_rewind fails, so that no other member could be rewound from it",
+			"set unix_socket_directories to a folder elsewhere and restart; name that as members." + i.Member + ".socket in the agent's file"},
+		{len(others) > 0, strings.Join(others, ", ") + " in its data directory is a socket, a pipe or a device, where pg_rewind fails, so that no other member could be rewound from it",
+			"move it elsewhere"},
+	}), nil
+}
+
+// socketName is that of a server's socket (UNIXSOCK_PATH); beside it lies a regular file, its lock.
+var socketName = regexp.MustCompile(`(^|/)\.s\.PGSQL\.[0-9]+$`)
+
+func isSocket(name string) bool { return socketName.MatchString(name) }
+
+// SocketInDataError is returned when pg_rewind, which reads whatever its source has, came to a socket there. Its trial run finds that out.
+type SocketInDataError struct {
+	Source, Path string
+	Err          error
+}
+
+func (e *SocketInDataError) Error() string {
+	return fmt.Sprintf("the data directory of the source (%s) holds a socket, %s, at which pg_rewind fails: "+
+		"set unix_socket_directories there to a folder elsewhere and restart it: %v", e.Source, e.Path, e.Err)
+}
+
+// Unwrap returns what pg_rewind said.
+func (e *SocketInDataError) Unwrap() error { return e.Err }
+
+var unreadSocket = regexp.MustCompile(`could not open file "([^"]*\.s\.PGSQL\.[0-9]+)" for reading`)
+
+// trialFailed says why pg_rewind's trial run has failed, where that is known.
+func trialFailed(err error, from Source) error {
+	var c *CommandError
+	if errors.As(err, &c) {
+		if m := unreadSocket.FindStringSubmatch(c.Tail); m != nil {
+			return &SocketInDataError{from.Host, m[1], err}
+		}
+	}
+	return err
 }

@@ -3,9 +3,11 @@ package postgres
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -75,6 +77,15 @@ func TestRewindKeepsLinksAndLog(t *testing.T) {
 	whole("refused")
 	check(t, os.Remove(transactions))
 	check(t, os.Rename(moved, transactions))
+
+	victim := filepath.Join(filepath.Dir(a.Data), "victim", "log")
+	check(t, os.MkdirAll(victim, 0o755))
+	put(t, a.movedFile(), `{"data": "`+a.Data+`", "log": "log", "place": "`+victim+`"}`)
+	if err := a.undoRewind(); err == nil || !exists(victim) || !exists(filepath.Join(a.Data, "log", "monday.log")) {
+		t.Errorf("a record that names a folder of others: %v", err)
+	}
+	check(t, os.RemoveAll(filepath.Dir(victim)))
+	check(t, os.Remove(a.movedFile()))
 
 	check(t, a.moveHostFiles(ctx)) // and the agent dies
 	for name := range links {
@@ -186,4 +197,48 @@ func TestRebuildKeepsHostFiles(t *testing.T) {
 	follow(t, b, a)
 	start(t, b, false)
 	streams(t, b)
+}
+
+// TestSocketInData: pg_rewind fails where its source has a socket in its data directory; its trial run shows it, and nothing is lost
+// but the rewind. A server to be adopted with a socket, a pipe or a link that would do harm there is refused.
+func TestSocketInData(t *testing.T) {
+	a, b := diverged(t)
+	ctx := testContext(t)
+	kill(t, b)
+	check(t, b.RemoveStalePid(ctx))
+	b.Kept.Sockets = b.Socket + ", " + filepath.Join(b.Data, "run")
+	check(t, b.Owner.makeDir(filepath.Join(b.Data, "run"), 0o700))
+	check(t, b.WriteSettings(ctx, Settings{}))
+	start(t, b, true)
+	var inData *SocketInDataError
+	if err := a.Rewind(ctx, b.source(), StartOptions{}); !errors.As(err, &inData) || inData.Path != "run/.s.PGSQL."+strconv.Itoa(b.Port) ||
+		exists(a.rewindMark()) {
+		t.Fatalf("a rewind from there: %v", err)
+	}
+	u, etc := outside(t)
+	u.Replication.User, u.Owner = "postgres", a.Owner
+	has := func(what string, words ...string) {
+		t.Helper()
+		refusals, _, err := u.AdoptChecks(ctx)
+		if all := fmt.Sprint(refusals); err != nil || len(refusals) != len(words) {
+			t.Errorf("%s: %v, %v", what, all, err)
+		}
+		for n, r := range refusals {
+			if n < len(words) && !strings.Contains(r.String(), words[n]) {
+				t.Errorf("%s: %s; want %q", what, r, words[n])
+			}
+		}
+	}
+	has("nothing")
+	kill(t, u)
+	check(t, u.RemoveStalePid(ctx))
+	moveOut(t, u, "pg_subtrans")
+	put(t, filepath.Join(etc, "conf.d", "mine.conf"), "unix_socket_directories = '"+u.Socket+", "+u.Data+"'\n")
+	check(t, u.Owner.asOwner(func() error { return unix.Mkfifo(filepath.Join(u.Data, "queue"), 0o600) }))
+	user := *u
+	user.Conf = etc
+	_, err := user.spawn(ctx, StartOptions{})
+	check(t, err)
+	eventually(t, "the user's server", func() bool { _, err := u.Status(ctx); return err == nil })
+	has("all", "pg_subtrans of the data directory is a symbolic link", "unix_socket_directories = '"+u.Socket+", "+u.Data+"'", "queue in its data directory")
 }

@@ -44,13 +44,13 @@ func (i *Instance) Rewind(ctx context.Context, from Source, o StartOptions) (err
 			return err
 		}
 	}
-	return i.rewind(ctx, conninfo)
+	return i.rewind(ctx, from, conninfo)
 }
 
 // undoRewind gives back what a rewind has taken for its time, in this run of the agent or in an earlier one.
 func (i *Instance) undoRewind() error { return errors.Join(i.lock(), i.returnHostFiles()) }
 
-func (i *Instance) rewind(ctx context.Context, conninfo string) (err error) {
+func (i *Instance) rewind(ctx context.Context, from Source, conninfo string) (err error) {
 	own, err := i.Owner.ownFiles(i.Data)
 	if err != nil {
 		return err
@@ -60,7 +60,7 @@ func (i *Instance) rewind(ctx context.Context, conninfo string) (err error) {
 		return err
 	}
 	if _, err := i.run(ctx, "pg_rewind", "--dry-run", "--no-ensure-shutdown", "-D", i.Data, "--source-server", conninfo); err != nil {
-		return err // nothing has been touched: it may be tried again
+		return trialFailed(err, from) // nothing has been touched: it may be tried again
 	}
 	if err := i.nothingKeptInside(); err != nil {
 		return err
