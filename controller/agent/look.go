@@ -333,7 +333,7 @@ func (m *minder) recovering(ctx context.Context, inst *postgres.Instance, g *gla
 	if err != nil { // what is known of it says no less that it gets on
 		m.log.Debug("its recovery could not be looked at", zap.Error(err))
 	}
-	g.seen.Mark, g.report.Asks = r.Mark, r.Asks
+	g.seen.Segment, g.seen.Mark, g.report.Asks = r.Segment, r.Mark, r.Asks
 	if r.Restoring {
 		g.seen.Recovery = member.Fetching
 	}

@@ -61,7 +61,8 @@ type Seen struct {
 	Short       bool         // a standby replays no further, for it has less of a setting than its primary; a promotion would end it
 	Insert      platform.LSN // primary
 	Starting    bool         // it takes no sessions yet: nobody can ask it
-	Mark        string       // of its recovery while it starts; another one shows that it gets on
+	Segment     string       // of WAL, to which its recovery has come while it starts; a later one shows that it gets on
+	Mark        string       // of its recovery while it starts; another one shows that too
 	Streaming   bool         // a standby's receiver streams
 	Receiver    bool         // a standby has a receiver process
 	ReceiverPID int          // of that process, 0 for none
@@ -107,7 +108,7 @@ type Memory struct {
 	Rebuilt   bool // so was other data
 	// What the last look at the standby has shown.
 	reached, replayed platform.LSN
-	mark              string
+	segment, mark     string
 	furthest          platform.LSN // replayed within the life of the data in place
 	crashedAt         platform.LSN
 	receiver          int

@@ -54,7 +54,7 @@ func (m Memory) Looked(g platform.Goal, s Seen, now time.Duration) Memory {
 	}
 	streams := s.Streaming && now-m.receiverFrom >= lasting
 	standby, starting := s.Process == health.ProcessRunning && s.Role == health.RoleStandby, s.starting()
-	moved := starting && s.Mark != m.mark || standby && (s.Position != m.reached || s.Replayed != m.replayed || s.Recovery != "" && s.Recovery != Fetching)
+	moved := starting && (s.Mark != m.mark || s.Segment > m.segment) || standby && (s.Position != m.reached || s.Replayed != m.replayed || s.Recovery != "" && s.Recovery != Fetching)
 	if streams || moved || m.MovedAt == 0 || g.Kind != platform.GoalReplica || !g.Opened {
 		m.MovedAt = now
 	}
@@ -65,7 +65,9 @@ func (m Memory) Looked(g platform.Goal, s Seen, now time.Duration) Memory {
 		m.reached, m.replayed, m.receiver = s.Position, s.Replayed, s.ReceiverPID
 	}
 	if starting {
-		m.mark = s.Mark
+		m.segment, m.mark = max(m.segment, s.Segment), s.Mark
+	} else {
+		m.segment, m.mark = "", ""
 	}
 	if standby {
 		m.furthest = max(m.furthest, s.Replayed)

@@ -182,6 +182,22 @@ func TestRecoveryMoves(t *testing.T) {
 	if starting.Mark = "segment 8"; m.Looked(goal, starting, now+time.Hour).MovedAt != now+time.Hour {
 		t.Error("it got on, and did not move")
 	}
+	m = m.Looked(goal, starting, now)
+	for n, segment := range []string{"7", "6", "7"} { // it lacks the next one, and goes back
+		starting.Segment = segment
+		if at := now + time.Duration(n)*time.Minute; m.Looked(goal, starting, at).MovedAt != now {
+			t.Errorf("back to segment %s, it moved", segment)
+		} else {
+			m = m.Looked(goal, starting, at)
+		}
+	}
+	if starting.Segment = "8"; m.Looked(goal, starting, now+time.Hour).MovedAt != now+time.Hour {
+		t.Error("it came to the next segment, and did not move")
+	}
+	ended := Seen{Process: health.ProcessEnded}
+	if starting.Segment = "6"; m.Looked(goal, ended, now).Looked(goal, starting, now+time.Hour).MovedAt != now+time.Hour {
+		t.Error("it was started again, and its replay of what it had replayed is no move")
+	}
 	starting.Starting = false // it answers nobody
 	if m = m.Looked(goal, starting, now+time.Hour); m.MovedAt != now {
 		t.Error("a server that hangs moved")

@@ -3,19 +3,25 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"mainstay/controller/platform"
 )
 
 // Recovering is what a server that takes no sessions yet is at, as the kernel and its files show it: it cannot be asked.
 type Recovering struct {
-	// Mark changes whenever its recovery gets on: by what it writes to its control file, by the WAL that it goes on to, receives or
-	// restores.
+	// Segment is the last segment of WAL that it has come to, as its name without the timeline: where timelines meet it asks for that of each,
+	// again and again. One that lacks WAL also goes back to the one before, again and again: only a later one shows that it gets on.
+	Segment string
+	// Mark changes whenever its recovery gets on: by what it writes to its control file, by the WAL that it receives or restores, by other
+	// files that it opens, and by what it reads from disk. It needs no titles of processes (update_process_title).
 	Mark string
 	// Asks is where the WAL begins that it has not, and asks for; 0 where it does not say (update_process_title).
 	Asks platform.LSN
@@ -23,10 +29,11 @@ type Recovering struct {
 	Restoring bool
 }
 
-// Titles of processes (set_ps_display): what the startup process reads or asks for, and how far the WAL receiver is.
+// Titles of processes (set_ps_display): what the startup process reads or asks for, and how far the WAL receiver is. With update_process_title
+// off they end before that.
 var (
 	startupTitle  = regexp.MustCompile(`^postgres: (?:.*: )?startup(?: (waiting for|recovering) ([0-9A-F]{24}))?`)
-	receiverTitle = regexp.MustCompile(`^postgres: (?:.*: )?walreceiver.* streaming ([0-9A-F]+/[0-9A-F]+)`)
+	receiverTitle = regexp.MustCompile(`^postgres: (?:.*: )?walreceiver(?:.* streaming ([0-9A-F]+/[0-9A-F]+))?`)
 )
 
 // title is a process's command line as it shows it.
@@ -48,15 +55,23 @@ func (i *Instance) Recovering(ctx context.Context) (r Recovering, err error) {
 		case startupTitle.MatchString(t):
 			m := startupTitle.FindStringSubmatch(t)
 			if m[2] != "" {
-				r.Mark += " segment " + m[2][8:] // where timelines meet it asks for that of each, again and again
+				r.Segment = max(r.Segment, m[2][8:])
 			}
 			if m[1] == "waiting for" {
 				asked = m[2]
 			}
-			raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-			r.Restoring = err == nil && len(strings.TrimSpace(string(raw))) > 0
+			i.startup(pid, m[2] == "", &r)
 		case receiverTitle.MatchString(t):
-			r.Mark += " received " + receiverTitle.FindStringSubmatch(t)[1]
+			if at := receiverTitle.FindStringSubmatch(t)[1]; at != "" {
+				r.Mark += " received " + at
+				continue
+			}
+			open, _ := i.open(pid)
+			for _, path := range open {
+				if f, err := i.Owner.stat(path); err == nil {
+					r.Mark += fmt.Sprintf(" received %s %d", filepath.Base(path), f.ModTime().UnixNano())
+				}
+			}
 		}
 	}
 	r.Mark += " written " + strconv.FormatInt(i.origin().control.UnixNano(), 10)
@@ -68,6 +83,57 @@ func (i *Instance) Recovering(ctx context.Context) (r Recovering, err error) {
 	}
 	r.Asks, err = i.asks(ctx, asked)
 	return r, err
+}
+
+// startup looks at the startup process. Before recovery it opens each file of the data to sync it, which may take long on each. One without a title
+// shows by its use of the processor that it gets on.
+func (i *Instance) startup(pid int, untitled bool, r *Recovering) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	r.Restoring = err == nil && len(strings.TrimSpace(string(raw))) > 0
+	wal, others := i.open(pid)
+	for _, path := range wal {
+		r.Segment = max(r.Segment, filepath.Base(path)[8:])
+	}
+	names := fnv.New64()
+	for _, path := range others {
+		names.Write([]byte(path + "\x00"))
+	}
+	r.Mark += fmt.Sprintf(" opened %x", names.Sum64())
+	io, _ := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid)) // it may have ended since
+	if m := diskReads.FindSubmatch(io); m != nil {
+		r.Mark += fmt.Sprintf(" read %s", m[1])
+	}
+	if st, err := readStat(pid); untitled && err == nil {
+		r.Mark += fmt.Sprintf(" worked %d", st.used/workedFor)
+	}
+}
+
+// workedFor is how much of a processor's time shows that a recovery gets on. One that lacks WAL, and looks for it 20 times a second, uses as
+// much only in many minutes; one that reads its WAL from memory, in as long as it says, or little more.
+const workedFor = 30 * time.Second
+
+// diskReads finds what a process has had fetched from disks (proc_pid_io(5)). What it reads from memory tells nothing: one that lacks WAL
+// reads the same again and again.
+var diskReads = regexp.MustCompile(`(?m)^read_bytes: (\d+)$`)
+
+// open lists the segments of WAL, and the other files of its data, that a process of the server has open.
+func (i *Instance) open(pid int) (wal, others []string) {
+	data, walDir := real(i.Data), real(i.walDir())
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	links, _ := os.ReadDir(dir) // it may have ended since
+	for _, l := range links {
+		path, _ := os.Readlink(filepath.Join(dir, l.Name()))
+		switch {
+		case filepath.Dir(path) == walDir:
+			if segmentName.MatchString(filepath.Base(path)) {
+				wal = append(wal, path)
+			}
+		case strings.HasPrefix(path, data+"/") || strings.Contains(path, "/PG_"): // a tablespace has a folder of that name
+			others = append(others, path)
+		}
+	}
+	slices.Sort(others)
+	return wal, others
 }
 
 // asks is where the WAL begins that recovery needs which asks for a segment. While it looks for its checkpoint, its stream begins at that

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // ErrNotRunning is returned when an operation needs a running server and there is none.
@@ -111,7 +112,11 @@ func (i *Instance) stopped() error {
 type procStat struct {
 	name, state, start string
 	ppid               int
+	used               time.Duration // of processors
 }
+
+// userHZ is how many ticks of /proc are a second, on all architectures that PostgreSQL is run on.
+const userHZ = 100
 
 // readStat reads /proc/PID/stat, whose second field may hold blanks and parentheses.
 func readStat(pid int) (procStat, error) {
@@ -129,7 +134,12 @@ func readStat(pid int) (procStat, error) {
 		return procStat{}, fmt.Errorf("/proc/%d/stat is too short", pid)
 	}
 	ppid, err := strconv.Atoi(f[1])
-	return procStat{name: s[open+1 : end], state: f[0], ppid: ppid, start: f[19]}, err
+	var used time.Duration
+	for _, ticks := range f[11:13] { // of user and of system
+		n, _ := strconv.ParseInt(ticks, 10, 64) // the kernel writes numbers
+		used += time.Duration(n) * time.Second / userHZ
+	}
+	return procStat{name: s[open+1 : end], state: f[0], ppid: ppid, start: f[19], used: used}, err
 }
 
 // StopFast asks the postmaster for a fast shutdown (clients are ended, a shutdown checkpoint is written, senders are

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,5 +32,24 @@ func TestRunningCannotBeTold(t *testing.T) {
 	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &old))
 	if errors.Is(err, ErrNotRunning) || !errors.Is(err, unix.EMFILE) || stopped == nil {
 		t.Errorf("without descriptors: %v, %v", err, stopped)
+	}
+}
+
+// TestTimeUsed: what a process uses of the processors is counted.
+func TestTimeUsed(t *testing.T) {
+	before, err := readStat(os.Getpid())
+	check(t, err)
+	var used time.Duration
+	eventually(t, "a tick of the processor", func() bool {
+		for n := range 1 << 20 {
+			used += time.Duration(n & 1)
+		}
+		after, err := readStat(os.Getpid())
+		check(t, err)
+		used = after.used - before.used
+		return used >= 3*time.Second/userHZ
+	})
+	if used > time.Minute {
+		t.Errorf("%s", used)
 	}
 }
