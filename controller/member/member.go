@@ -106,12 +106,14 @@ type Memory struct {
 	MovedAt   time.Duration
 	Restarted bool // the repair by a restart was tried since it last streamed
 	Rebuilt   bool // so was other data
+	Replaced  bool // data was copied anew because it did not start, or its replay ended it: the copy has to serve for long before that is done again
 	// What the last look at the standby has shown.
 	reached, replayed platform.LSN
 	segment, mark     string
 	furthest          platform.LSN // replayed within the life of the data in place
 	crashedAt         platform.LSN
 	receiver          int
+	servesFrom        time.Duration // since when it has taken sessions without a break, 0 where it does not
 	receiverFrom      time.Duration // since when it is there, and streams
 }
 

@@ -47,6 +47,10 @@ const (
 // that it asks for, shows itself as streaming for a moment each time it is started.
 const lasting = 2 * time.Second
 
+// servesLong is for how long a copy must have taken sessions, without a break, and stream, before another may be made for the same kind of
+// evidence. Replay past the record that has ended the last data shows nothing: the next one may end the copy just as well.
+const servesLong = time.Hour
+
 // Looked is what is remembered after a look.
 func (m Memory) Looked(g platform.Goal, s Seen, now time.Duration) Memory {
 	if !s.Streaming || s.ReceiverPID != m.receiver {
@@ -60,6 +64,14 @@ func (m Memory) Looked(g platform.Goal, s Seen, now time.Duration) Memory {
 	}
 	if streams {
 		m.Restarted, m.Rebuilt, m.RewindFailures = false, false, 0
+	}
+	switch {
+	case !standby:
+		m.servesFrom = 0
+	case m.servesFrom == 0:
+		m.servesFrom = now
+	case streams && now-m.servesFrom >= servesLong:
+		m.Replaced = false
 	}
 	if standby {
 		m.reached, m.replayed, m.receiver = s.Position, s.Replayed, s.ReceiverPID
@@ -98,6 +110,7 @@ func (m Memory) CrashedAt() platform.LSN { return m.crashedAt }
 
 // Renewed is what is remembered after a rewind or, if rebuilt, a copy: it begins the life of other data.
 func (m Memory) Renewed(rebuilt bool) Memory {
+	m.Replaced = m.Replaced || rebuilt && m.unfit() != ""
 	m.Crashes, m.furthest, m.crashedAt = 0, 0, 0
 	if rebuilt {
 		m.RewindFailures, m.StartFailures, m.Restarted, m.Rebuilt = 0, 0, false, true
@@ -122,7 +135,7 @@ func (m Memory) Doubted() bool { return m.StartFailures > 0 || m.Crashes > 0 }
 // Mend is what an operator has to know where PostgreSQL does not come up on data of which a copy was made for that already; "" where
 // that was not done.
 func (m Memory) Mend() string {
-	if !m.Rebuilt {
+	if !m.Rebuilt && !m.Replaced {
 		return ""
 	}
 	return "its data was copied anew already, which did not help: mend what that names; restart its agent to have it copied once more"

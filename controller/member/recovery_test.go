@@ -231,3 +231,51 @@ func TestCrashes(t *testing.T) {
 		}
 	}
 }
+
+// TestOneCopyForCrashes: a copy whose replay is ended at another record is not copied in turn, until it has served for long.
+func TestOneCopyForCrashes(t *testing.T) {
+	goal := platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_3", Upstream: &platform.Upstream{Member: "m2"}}
+	streams := standbyAt(200, 200)
+	streams.Streaming, streams.ReceiverPID = true, 7
+	crash := func(m Memory, at platform.LSN) Memory {
+		for range startsFail {
+			m = m.Crashed(at)
+		}
+		return m
+	}
+	next := func(m Memory) Act {
+		return Next(Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_2", SystemID: "7"}, Memory: m, Goal: goal,
+			Seen: Seen{Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Timeline: 2, End: 300, Shutdown: 300}})
+	}
+	first := crash(Memory{MovedAt: now}, 100)
+	if act := next(first); act.Kind != Clone {
+		t.Fatalf("the first time: %q (%s%s)", act.Kind, act.Why, act.Wait)
+	}
+	for _, c := range []struct {
+		name  string
+		made  Memory
+		looks []time.Duration // at which it streams
+		ends  time.Duration   // at which a look finds it ended; 0 for none
+		want  Kind
+	}{
+		{"at once", first, nil, 0, StartStandby},
+		{"after a moment", first, []time.Duration{0, lasting}, 0, StartStandby},
+		{"past the record, and after a while", first, []time.Duration{0, servesLong - 1}, 0, StartStandby},
+		{"after long", first, []time.Duration{0, lasting, servesLong}, 0, Clone},
+		{"after long, with a break", first, []time.Duration{0, lasting, servesLong / 2, servesLong + 1}, servesLong / 2, StartStandby},
+		{"of a copy that was made for want of WAL", Memory{MovedAt: now, Restarted: true}, []time.Duration{0, lasting}, 0, Clone},
+	} {
+		m := c.made.Renewed(true)
+		for _, at := range c.looks {
+			if at == c.ends && at > 0 {
+				m = m.Looked(goal, Seen{Process: health.ProcessEnded}, now+at)
+			} else {
+				m = m.Looked(goal, streams, now+at)
+			}
+		}
+		m = crash(m, 300)
+		if act := next(m); act.Kind != c.want || (m.Mend() == "") != (c.want == Clone) {
+			t.Errorf("%s: %q (%s%s), mend %q", c.name, act.Kind, act.Why, act.Wait, m.Mend())
+		}
+	}
+}

@@ -53,7 +53,7 @@ func (in *Input) restart() Act {
 	}
 	switch in.course() {
 	case courseFollow:
-		if why := in.Memory.unfit(); why != "" && !in.Memory.Rebuilt {
+		if why := in.Memory.unfit(); why != "" && in.Memory.Mend() == "" {
 			act := in.repair(why)
 			if act.Needs != "" { // until the controllers agree it is tried all the same: what its host lacks may be there by now
 				needs := act.Needs
