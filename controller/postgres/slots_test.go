@@ -96,3 +96,46 @@ func TestUserSlots(t *testing.T) {
 		return len(s.UserSlots) == 1 && s.UserSlots[0].Name == "cascade" && s.UserSlots[0].Held > 0
 	})
 }
+
+// TestLostSlot: a slot of ours that has lost its WAL, since its member was away for too long, is made anew, and its member streams through
+// it after a copy. One of the user's is left to them.
+func TestLostSlot(t *testing.T) {
+	ca := newAuthority(t)
+	a := newPrimary(t, ca, "feed-e1")
+	b, _ := newStandby(t, ca, "feed-e2", a)
+	ctx := testContext(t)
+	kill(t, b)
+	check(t, a.exec(ctx, "SELECT pg_create_physical_replication_slot('mine', true)"))
+	check(t, a.WriteSettings(ctx, Settings{MaxSlotWALKeepMB: 16, WALKeepMB: 16}))
+	check(t, a.Reload(ctx))
+	slot := func(name string) (status string, keeps bool) {
+		t.Helper()
+		check(t, a.with(ctx, func(c *sql.Conn) error {
+			return c.QueryRowContext(ctx, "SELECT wal_status, restart_lsn IS NOT NULL FROM pg_replication_slots WHERE slot_name = $1", name).Scan(&status, &keeps)
+		}))
+		return status, keeps
+	}
+	eventually(t, "the loss", func() bool {
+		check(t, a.exec(ctx, "INSERT INTO public.t VALUES (2)"))
+		check(t, a.exec(ctx, "SELECT pg_switch_wal()"))
+		check(t, a.exec(ctx, "CHECKPOINT"))
+		ours, _ := slot(SlotName("feed-e2"))
+		users, _ := slot("mine")
+		return ours == "lost" && users == "lost"
+	})
+	check(t, a.EnsureSlots(ctx, []string{SlotName("feed-e2")}, nil))
+	if status, keeps := slot(SlotName("feed-e2")); status != "reserved" || !keeps {
+		t.Errorf("ours is %s, and keeps WAL: %t", status, keeps)
+	}
+	if status, _ := slot("mine"); status != "lost" {
+		t.Errorf("the user's is %s", status)
+	}
+	aside, _, err := rebuild(t, b, a.source(), asideMark+"1")
+	check(t, err)
+	follow(t, b, a)
+	start(t, b, false)
+	streams(t, b)
+	if s := mustStatus(t, b); s.Receiver.Slot != SlotName("feed-e2") {
+		t.Errorf("beside %s it streams through %q", aside, s.Receiver.Slot)
+	}
+}
