@@ -205,7 +205,7 @@ func TestSocketInData(t *testing.T) {
 	a, b := diverged(t)
 	ctx := testContext(t)
 	kill(t, b)
-	check(t, b.RemoveStalePid(ctx))
+	removePidFile(t, b)
 	b.Kept.Sockets = b.Socket + ", " + filepath.Join(b.Data, "run")
 	check(t, b.Owner.makeDir(filepath.Join(b.Data, "run"), 0o700))
 	check(t, b.WriteSettings(ctx, Settings{}))
@@ -231,7 +231,7 @@ func TestSocketInData(t *testing.T) {
 	}
 	has("nothing")
 	kill(t, u)
-	check(t, u.RemoveStalePid(ctx))
+	removePidFile(t, u)
 	moveOut(t, u, "pg_subtrans")
 	put(t, filepath.Join(etc, "conf.d", "mine.conf"), "unix_socket_directories = '"+u.Socket+", "+u.Data+"'\n")
 	check(t, u.Owner.asOwner(func() error { return unix.Mkfifo(filepath.Join(u.Data, "queue"), 0o600) }))

@@ -74,7 +74,7 @@ func TestRecoveringWithoutTitles(t *testing.T) {
 	eventually(t, "the replay", func() bool { st, err := b.Status(ctx); return err == nil && st.Replay >= end })
 	kill(t, a)
 	kill(t, b)
-	check(t, b.RemoveStalePid(ctx))
+	removePidFile(t, b)
 	control := must(b.ControlData(ctx))
 	away := filepath.Join(filepath.Dir(b.Conf), "away")
 	check(t, b.Owner.makeDir(away, 0o700))
