@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/fencing"
 	"mainstay/test/stand"
@@ -39,6 +41,10 @@ func quarantine(t *testing.T, binaries string) {
 	if _, err := os.Stat(filepath.Join(piece.Place, "record.json")); err != nil {
 		t.Error(err)
 	}
+	tr.check(t, tr.Wait(tr.ctx, "the history to have the return of "+p, func() (bool, string) {
+		op, err := tr.Last(tr.ctx, state.Rejoin)
+		return err == nil && op.To == p, fmt.Sprint(op, err)
+	}))
 	tr.says(t, 0, []string{"history", "feed"}, "left out WAL", piece.Place)
 	tr.says(t, 0, []string{"member", "quarantine", "list", "feed"}, piece.ID, p, "rewind", piece.From.String()+".."+piece.To.String())
 	tr.says(t, 0, []string{"member", "quarantine", "list", tr.primary(t)}, "nothing is kept")
