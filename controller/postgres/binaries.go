@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// OldestMajor is the oldest PostgreSQL supported.
-const OldestMajor = 13
+// OldestMajor is the oldest PostgreSQL supported. A running server of 13 takes no other restore_command, so a replica cannot be sealed
+// against its archive; nor does it pause, but ends, where it has less of a setting than its primary.
+const OldestMajor = 14
 
 // Binaries is one installation of PostgreSQL's server programs.
 type Binaries struct {
@@ -41,7 +42,7 @@ var (
 	versionText = regexp.MustCompile(`PostgreSQL\) (\d+)(\S*)`)
 )
 
-// Find returns the newest installation of PostgreSQL 13 or later, or the configured one only, if a directory is given.
+// Find returns the newest installation of PostgreSQL from OldestMajor on, or the configured one only, if a directory is given.
 func Find(configured string) (Binaries, error) {
 	return find(configured, fmt.Sprintf("PostgreSQL %d or newer", OldestMajor), func(m int) bool { return m >= OldestMajor })
 }
@@ -52,8 +53,11 @@ func FindMajor(configured, data string) (Binaries, error) {
 	if err != nil {
 		return Binaries{}, err
 	}
+	if major < OldestMajor {
+		return Binaries{}, fmt.Errorf("%s is of PostgreSQL %d, and Mainstay needs %d or newer: upgrade it with pg_upgrade first", data, major, OldestMajor)
+	}
 	return find(configured, fmt.Sprintf("PostgreSQL %d (the version of %s)", major, data), func(m int) bool {
-		return m == major && m >= OldestMajor
+		return m == major
 	})
 }
 

@@ -1,6 +1,6 @@
 // Package postgres is the only one that speaks to PostgreSQL's files and programs: control data, configuration, signal
 // files, initdb, pg_basebackup, pg_rewind, pg_waldump, and the statements the agent needs on its own member. It supports
-// PostgreSQL 13 and newer. Control data and the end of WAL, for which a failover waits, it reads in this process (package
+// PostgreSQL 14 and newer. Control data and the end of WAL, for which a failover waits, it reads in this process (package
 // ondisk), and asks pg_controldata and pg_waldump only about versions that are not known there.
 //
 // It obeys; it never decides. It must never promote, start a primary, or discard WAL unless that very function is called,

@@ -211,7 +211,9 @@ func TestSocketInData(t *testing.T) {
 	check(t, b.WriteSettings(ctx, Settings{}))
 	start(t, b, true)
 	var inData *SocketInDataError
-	if err := a.Rewind(ctx, b.source(), StartOptions{}); !errors.As(err, &inData) || inData.Path != "run/.s.PGSQL."+strconv.Itoa(b.Port) ||
+	if a.Binaries.Major < 15 { // the rewind passes it over
+		check(t, a.Rewind(ctx, b.source(), StartOptions{}))
+	} else if err := a.Rewind(ctx, b.source(), StartOptions{}); !errors.As(err, &inData) || inData.Path != "run/.s.PGSQL."+strconv.Itoa(b.Port) ||
 		exists(a.rewindMark()) {
 		t.Fatalf("a rewind from there: %v", err)
 	}

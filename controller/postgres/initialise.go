@@ -51,7 +51,7 @@ func (i *Instance) hba() string {
 		"local   all          " + su + "                      peer map=" + identMap,
 		"hostssl replication  " + ReplicationUser + "  all  cert",
 		"hostssl all          " + ReplicationUser + "  all  cert",
-		"hostssl all          " + ProbeUser + "        all  " + i.probeMethod(),
+		"hostssl all          " + ProbeUser + "        all  cert clientname=DN map=" + probeMap,
 		"",
 		hbaPlace,
 		"",
@@ -60,15 +60,6 @@ func (i *Instance) hba() string {
 		"host    all          all                   all  scram-sha-256",
 	}
 	return strings.Join(lines, "\n") + "\n"
-}
-
-// probeMethod: older versions cannot tell the roles of certificates apart, and the probe's account may read what sessions
-// run. Controllers then learn no more than that the postmaster lives.
-func (i *Instance) probeMethod() string {
-	if i.Binaries.Major < 14 {
-		return "reject"
-	}
-	return "cert clientname=DN map=" + probeMap
 }
 
 // ident maps the data's owner to the superuser, whatever the two are called, and every controller to the probe's account.

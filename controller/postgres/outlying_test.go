@@ -146,6 +146,8 @@ func forced(t *testing.T, i *Instance) int {
 func TestRebuildWithTablespace(t *testing.T) {
 	ca := newAuthority(t)
 	a, b, ctx := newPrimary(t, ca, "feed-e1"), newInstance(t, ca, "feed-w1"), testContext(t)
+	check(t, a.exec(ctx, "ALTER SYSTEM SET log_checkpoints = on")) // the default from 15 on
+	check(t, a.Reload(ctx))
 	theirs, mine := a.folder(t, "sp=ce", false), b.folder(t, "space", true)
 	check(t, a.exec(ctx, "CREATE TABLESPACE s LOCATION "+quoteLiteral(theirs)))
 	check(t, a.exec(ctx, "CREATE TABLE public.v TABLESPACE s AS SELECT 1 AS n"))

@@ -56,7 +56,7 @@ func (s *Session) Status(ctx context.Context) (st Status, err error) {
 func (s *Session) Moving(ctx context.Context) (m Moving, err error) {
 	defer s.inst.wrap("look at", &err)
 	var raw []byte
-	if err := s.Row(ctx, movingSQL(s.inst.Binaries.Major), &raw); err != nil {
+	if err := s.Row(ctx, movingSQL(), &raw); err != nil {
 		return Moving{}, err
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {

@@ -155,9 +155,6 @@ func others(t *testing.T, ca *authority, a, b *Instance) {
 	each := func(what string, want func(i *Instance, user string) string) {
 		for _, i := range []*Instance{a, b} {
 			for _, user := range []string{ProbeUser, ReplicationUser} {
-				if user == ProbeUser && i.Binaries.Major < 14 {
-					continue // it is let in nowhere
-				}
 				code := want(i, user)
 				var err error
 				eventually(t, fmt.Sprintf("%s to come to %q for %s on %s (%v)", what, code, user, i.Member, err), func() bool {

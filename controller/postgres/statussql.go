@@ -12,18 +12,13 @@ func statusSQL(major int) string {
 	if major >= 17 {
 		more = ", catalog_xmin, temporary, failover, synced"
 	}
-	return strings.ReplaceAll(fill(statusText, major), "{slot}", more)
+	return strings.ReplaceAll(fill(statusText), "{slot}", more)
 }
 
-func movingSQL(major int) string { return strings.ReplaceAll(fill(movingText, major), "{slot}", "") }
+func movingSQL() string { return strings.ReplaceAll(fill(movingText), "{slot}", "") }
 
-func fill(text string, major int) string {
-	pause := "CASE WHEN pg_is_wal_replay_paused() THEN 'paused' ELSE 'not paused' END"
-	if major >= 14 {
-		pause = "pg_get_wal_replay_pause_state()"
-	}
-	text = strings.NewReplacer("{moving}", movingFields, "{base}", baseTables, "{named}", strconv.Itoa(maxUserSlots)).Replace(text)
-	return strings.ReplaceAll(text, "{pause}", pause)
+func fill(text string) string {
+	return strings.NewReplacer("{moving}", movingFields, "{base}", baseTables, "{named}", strconv.Itoa(maxUserSlots)).Replace(text)
 }
 
 // baseTables are what both statements read.
@@ -48,7 +43,7 @@ const movingFields = `
 	'checkpoint_timeline', cc.timeline_id,
 	'insert', p.ins, 'flush', p.flu, 'receive', p.recv, 'replay', p.repl,
 	'paused', CASE WHEN r.rec THEN pg_is_wal_replay_paused() ELSE false END,
-	'pause_state', CASE WHEN r.rec THEN {pause} ELSE '' END,
+	'pause_state', CASE WHEN r.rec THEN pg_get_wal_replay_pause_state() ELSE '' END,
 	'startup_wait', coalesce((SELECT wait_event FROM a WHERE backend_type = 'startup' LIMIT 1), ''),
 	'receiver', (SELECT json_build_object('pid', pid, 'status', coalesce(status, ''), 'host', coalesce(sender_host, ''),
 			'port', coalesce(sender_port, 0), 'slot', coalesce(slot_name, ''), 'written', written_lsn, 'flushed', flushed_lsn,
