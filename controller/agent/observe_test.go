@@ -277,3 +277,8 @@ func eventually(t *testing.T, what string, holds func() bool) {
 		<-time.After(5 * time.Millisecond)
 	}
 }
+
+// scanOf is what one query says.
+func scanOf(ctx context.Context, inst *postgres.Instance, query string, to any) error {
+	return pgdial.WithConn(ctx, inst.Local(), func(c *sql.Conn) error { return c.QueryRowContext(ctx, query).Scan(to) })
+}
