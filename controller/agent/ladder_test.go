@@ -35,7 +35,7 @@ type ladder struct {
 
 func newLadder(t *testing.T) *ladder {
 	l := &ladder{T: t, primary: runningPrimary(t)}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	l.ctx = ctx
 	hba := filepath.Join(l.primary.Data, "pg_hba.conf")
@@ -134,7 +134,9 @@ func (l *ladder) until(what string, agree func() bool, done func() bool) {
 }
 
 // streams: it has for a while.
-func (l *ladder) streams() bool { return l.m.report.Streams() && !l.m.memory.Rebuilt && !l.m.memory.Restarted }
+func (l *ladder) streams() bool {
+	return l.m.report.Streams() && !l.m.memory.Rebuilt && !l.m.memory.Restarted
+}
 
 // took says what acts and forced checkpoints there were; other ones than streaming needs are none.
 func (l *ladder) took(what string, copies, starts int) {
@@ -212,6 +214,24 @@ func TestLadder(t *testing.T) {
 			t.Errorf("its data is doubted: %+v", l.m.memory)
 		}
 		check(t, os.Remove(filepath.Join(archive, "00000002.history")))
+	})
+
+	t.Run("its password is refused", func(t *testing.T) {
+		hba := filepath.Join(l.primary.Data, "pg_hba.conf")
+		rules, err := os.ReadFile(hba)
+		check(t, err)
+		check(t, os.WriteFile(hba, append([]byte("host replication postgres 127.0.0.1/32 scram-sha-256\n"), rules...), 0o600))
+		check(t, l.primary.Reload(l.ctx))
+		l.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+		l.begin()
+		l.until("the end of its stream", nil, func() bool { return !l.m.report.Streams() })
+		l.long(withoutStreamFor)
+		l.until("the primary's words", nil, func() bool { return strings.Contains(l.m.report.Error, "no password supplied") })
+		l.took("for a refusal", 0, 0)
+		check(t, os.WriteFile(hba, rules, 0o600))
+		check(t, l.primary.Reload(l.ctx))
+		l.until("its stream", nil, func() bool { return l.streams() && l.m.report.Error == "" })
+		l.took("for a refusal that has ended", 0, 0)
 	})
 
 	crashes := func(table string) {

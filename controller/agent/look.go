@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -65,7 +66,7 @@ func (m *minder) look(ctx context.Context) {
 		m.answer(err)
 		fault = m.session.fault
 		if status = s; s != nil {
-			fault = cmp.Or(fault, sealless(d, *s))
+			fault = cmp.Or(fault, sealless(d, *s), m.withoutStream(inst, goal, *s))
 			m.running(inst, goal, d, *s, g)
 			m.shortage(ctx, inst, d, *s, g)
 			g.report.PendingRestart = append(slices.Clone(g.report.PendingRestart), m.waiting(ctx, inst, goal, d)...)
@@ -245,6 +246,25 @@ func sealless(d member.Durable, s postgres.Status) string {
 		return ""
 	}
 	return postgres.NoAlterSystem(s.AlterSystemOff) + "; set allow_alter_system = on there and reload"
+}
+
+// withoutStreamFor is how long a standby may be without a stream before its server is quoted: a receiver that is started again says why
+// the last one ended.
+const withoutStreamFor = 5 * time.Second
+
+// withoutStream quotes why a standby does not stream, as a primary that refuses its password says; "" where it streams, or gets on without.
+func (m *minder) withoutStream(inst *postgres.Instance, goal platform.Goal, s postgres.Status) string {
+	m.mu.Lock()
+	since := boottime.Now() - m.memory.MovedAt
+	m.mu.Unlock()
+	streams := s.Receiver != nil && s.Receiver.Status == "streaming"
+	if goal.Kind != platform.GoalReplica || !goal.Opened || !s.InRecovery || streams || since < withoutStreamFor {
+		return ""
+	}
+	if said := inst.NoStream(); said != "" {
+		return "it does not stream: " + said
+	}
+	return ""
 }
 
 // shortage says what a standby's replay waits for, and what our start has raised: on the command line of a server that we have not

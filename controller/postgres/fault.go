@@ -86,6 +86,22 @@ func (i *Instance) Crash(p *Process) Fault {
 	return Fault{Said: said.text, At: said.redo, Data: !i.hostAtFault([]complaint{said})}
 }
 
+// noStream finds in a log in English why a standby does not stream. From 17 on its receiver names itself.
+var noStream = regexp.MustCompile(`\b(?:FATAL|ERROR):\s+(?:streaming replication receiver "[^"]*" )?(could not (?:connect to the primary server|start WAL streaming|receive data from WAL stream).*)`)
+
+// NoStream is why a standby does not stream, as its server has said last; "" where it has not, or its log is not ours (logging_collector).
+func (i *Instance) NoStream() (said string) {
+	const most = 8 << 10
+	for _, line := range strings.Split(i.Owner.tail(i.Log, max(0, i.origin().log-most), most), "\n") {
+		if m := noStream.FindStringSubmatch(line); m != nil {
+			said = m[1]
+		} else if strings.Contains(line, "started streaming WAL") {
+			said = ""
+		}
+	}
+	return said
+}
+
 // byItself tells, after Done, whether the postmaster gave up: it was not killed, and nobody asked it to stop.
 func (p *Process) byItself() bool {
 	return p.err != nil && strings.HasPrefix(p.err.Error(), "exit status ")
