@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"mainstay/controller/consensus"
+	"mainstay/controller/wakeup"
 )
 
 // againAfter is the pause after an attempt to hand leadership over.
@@ -21,12 +22,7 @@ type handover struct {
 }
 
 // Transfer implements loop.Log.
-func (p *proposer) Transfer() {
-	select {
-	case p.asked <- struct{}{}:
-	default:
-	}
-}
+func (p *proposer) Transfer() { wakeup.Signal(p.asked) }
 
 func (h *handover) run(ctx context.Context) error {
 	for {

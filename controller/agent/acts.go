@@ -12,6 +12,7 @@ import (
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
+	"mainstay/controller/wakeup"
 )
 
 // Bounds of the acts. What takes longer is cancelled, reported and tried again, or repaired by the next rung.
@@ -114,7 +115,7 @@ func (m *minder) keepDurable(d member.Durable) error {
 	m.mu.Lock()
 	m.durable = d
 	m.mu.Unlock()
-	poke(m.agent.kick)
+	wakeup.Signal(m.agent.kick)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
+	"mainstay/controller/statefile"
 	"mainstay/health"
 )
 
@@ -153,7 +154,7 @@ func (m *minder) setKept(inst *postgres.Instance, k postgres.Kept) (*postgres.In
 	if k == inst.Kept {
 		return inst, nil
 	}
-	if err := writeJSON(keptPath(m.agent.cfg.Data, m.name), k); err != nil {
+	if err := statefile.Write(keptPath(m.agent.cfg.Data, m.name), k); err != nil {
 		return nil, err
 	}
 	next := *inst

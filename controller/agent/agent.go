@@ -24,6 +24,7 @@ import (
 	"mainstay/controller/identity"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
+	"mainstay/controller/wakeup"
 	"mainstay/health"
 )
 
@@ -213,7 +214,7 @@ func (a *Agent) meetLoop(ctx context.Context) error {
 			return nil
 		case name := <-a.strange:
 			if a.minder(name) != nil {
-				poke(a.kick)
+				wakeup.Signal(a.kick)
 			}
 		}
 	}
@@ -252,14 +253,6 @@ func (a *Agent) reload(ctx context.Context) error {
 			a.log.Info("certificates read again; changes of addresses or folders need a restart of the agent, which does not touch PostgreSQL",
 				zap.Int("connectionsEnded", ended))
 		}
-	}
-}
-
-// poke makes a capacity-1 channel ready, without blocking.
-func poke(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"mainstay/controller/boottime"
 	"mainstay/controller/instance"
 	"mainstay/controller/platform"
+	"mainstay/controller/statefile"
 	"mainstay/fencing/program"
 )
 
@@ -100,7 +101,7 @@ func (m *appMinder) keep(ctx context.Context, d instance.Durable, now time.Durat
 		m.durable.Goal = platform.InstanceGoal{}
 	}
 	m.mu.Unlock()
-	m.keeps.begin(ctx, m.agent.group, quick, func(context.Context) error { return writeJSON(m.path(), d) })
+	m.keeps.begin(ctx, m.agent.group, quick, func(context.Context) error { return statefile.Write(m.path(), d) })
 }
 
 func (m *appMinder) kept(err error) {
@@ -127,7 +128,7 @@ func (m *appMinder) leave() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), leaveBound)
 	defer cancel()
-	if err, ended := program.Apart(ctx, func() error { return writeJSON(m.path(), d) }); !ended || err != nil {
+	if err, ended := program.Apart(ctx, func() error { return statefile.Write(m.path(), d) }); !ended || err != nil {
 		m.log.Warn("the end of the permit that is kept is an older one", zap.Error(err))
 	}
 }

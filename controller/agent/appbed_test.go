@@ -55,7 +55,7 @@ func newAppHost(t *testing.T, cfg config.AgentInstance) *appHost {
 func (h *appHost) removeCgroup(c *appCommand) {
 	h.t.Helper()
 	eventually(h.t, "the instance's cgroups to be empty and gone", func() bool {
-		groups, err := process.Find(cgroupName("instance-"+web, c.dir))
+		groups, err := process.Find(process.CgroupName("instance-"+web, c.dir))
 		for _, g := range groups {
 			err = errors.Join(err, g.Remove())
 		}

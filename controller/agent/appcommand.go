@@ -19,6 +19,7 @@ import (
 	"mainstay/controller/config"
 	"mainstay/controller/instance"
 	"mainstay/controller/postgres"
+	"mainstay/controller/statefile"
 	"mainstay/fencing/process"
 	"mainstay/fencing/program"
 	"mainstay/health"
@@ -55,7 +56,7 @@ func openCommand(a *Agent, name string, cfg config.AgentInstance, ended func()) 
 		return nil, err
 	}
 	var kept started
-	if err := readJSON(c.record(), &kept); err != nil {
+	if err := statefile.Read(c.record(), &kept); err != nil {
 		return nil, err
 	}
 	if kept.Boot != a.bootID || kept.Boot == "" {
@@ -86,7 +87,7 @@ func (c *appCommand) cgroup() *process.Cgroup {
 	if c.agent.cfg.Cgroup == "off" {
 		return nil
 	}
-	group, err := process.Create(cgroupName("instance-"+c.name, c.dir))
+	group, err := process.Create(process.CgroupName("instance-"+c.name, c.dir))
 	if err != nil {
 		c.agent.log.Warn("what detaches itself from this app server would escape a stop", zap.String("instance", c.name), zap.Error(err))
 		return nil
@@ -198,7 +199,7 @@ func (c *appCommand) start(ctx context.Context) error {
 	c.tree = process.NewSession(kept.PID, kept.Start, group)
 	c.mu.Unlock()
 	c.hold(h, cmd.Wait)
-	err = writeJSON(c.record(), kept)
+	err = statefile.Write(c.record(), kept)
 	if err != nil && group == nil {
 		return errors.Join(err, c.kill(ctx))
 	}

@@ -15,6 +15,8 @@ import (
 	"mainstay/controller/config"
 	"mainstay/controller/instance"
 	"mainstay/controller/platform"
+	"mainstay/controller/statefile"
+	"mainstay/controller/wakeup"
 	"mainstay/health"
 )
 
@@ -72,13 +74,13 @@ func newAppMinder(a *Agent, name string, cfg config.AgentInstance) (*appMinder, 
 	if err := os.MkdirAll(appDir(a.cfg.Data, name), 0o700); err != nil {
 		return nil, err
 	}
-	if err := readJSON(m.path(), &m.durable); err != nil {
+	if err := statefile.Read(m.path(), &m.durable); err != nil {
 		return nil, err
 	}
 	m.goal = m.durable.Goal
 	m.permitEnd, m.grace = instance.PermitAfter(m.durable, a.bootID, a.begun)
 	var err error
-	m.server, err = a.appServer(name, cfg, func() { poke(m.kick) })
+	m.server, err = a.appServer(name, cfg, func() { wakeup.Signal(m.kick) })
 	return m, err
 }
 
@@ -181,7 +183,7 @@ func (m *appMinder) ended(what string, err error) {
 		delete(m.faults, what)
 		return
 	}
-	if text := what + ": " + brief(err); m.faults[what] != text && m.agent.ctx.Err() == nil {
+	if text := what + ": " + health.Brief(err); m.faults[what] != text && m.agent.ctx.Err() == nil {
 		m.faults[what] = text
 		m.log.Warn(what+" failed", zap.Error(err))
 	}
@@ -227,7 +229,7 @@ func (m *appMinder) tell() {
 	r.PermitLeft, r.From = 0, 0
 	if r != m.said {
 		m.said = r
-		poke(m.agent.kick)
+		wakeup.Signal(m.agent.kick)
 	}
 }
 
@@ -254,7 +256,7 @@ func (m *appMinder) wants(g platform.InstanceGoal, named bool, of platform.Age, 
 	m.memory = m.memory.Goal(m.goal, g)
 	m.goal, m.faults = g, map[string]string{}
 	m.log.Info("goal", zap.String("want", string(g.Want)), zap.Uint64("restart", g.Restart), zap.Duration("permit", g.Permit), zap.String("primary", g.Primary))
-	poke(m.kick)
+	wakeup.Signal(m.kick)
 }
 
 // permitted takes over a permit; vouched: from the agent of the primary. Called with mu held.

@@ -12,6 +12,7 @@ import (
 	"mainstay/controller/identity"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
+	"mainstay/controller/statefile"
 	"mainstay/controller/wire"
 	"mainstay/health"
 )
@@ -93,11 +94,11 @@ func TestPermitOutlivesTheAgent(t *testing.T) {
 	h.stop()
 	m := h.apps[web]
 	d := m.durable
-	if err := readJSON(m.path(), &d); err != nil || d.Boot == "" || d.End != m.permitEnd {
+	if err := statefile.Read(m.path(), &d); err != nil || d.Boot == "" || d.End != m.permitEnd {
 		t.Fatalf("on disk: %+v, %v", d, err)
 	}
 	d.Boot = "an earlier boot"
-	if err := writeJSON(m.path(), d); err != nil {
+	if err := statefile.Write(m.path(), d); err != nil {
 		t.Fatal(err)
 	}
 	h.begin()

@@ -142,7 +142,7 @@ func (w *writes) ended(begun, now time.Duration, err error) {
 	w.hangs = err != nil && (hung(err) || w.hangs && saturated(err))
 	w.saturated, w.err = saturated(err), ""
 	if err != nil {
-		w.err = brief(err)
+		w.err = health.Brief(err)
 	}
 	switch {
 	case err == nil:

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"mainstay/controller/boottime"
+	"mainstay/controller/statefile"
 )
 
 // bootDir is where the copies of all folders lie; "" for nowhere.
@@ -36,7 +37,7 @@ type folderID struct {
 func openBootCopy(folder string, log *zap.Logger) (bootCopy, error) {
 	var own folderID
 	path := filepath.Join(folder, "folder.json")
-	if err := readJSON(path, &own); err != nil {
+	if err := statefile.Read(path, &own); err != nil {
 		return "", err
 	}
 	if own.ID == "" {
@@ -45,7 +46,7 @@ func openBootCopy(folder string, log *zap.Logger) (bootCopy, error) {
 			return "", err
 		}
 		own.ID = hex.EncodeToString(b)
-		if err := writeJSON(path, own); err != nil {
+		if err := statefile.Write(path, own); err != nil {
 			return "", err
 		}
 	}
@@ -139,7 +140,7 @@ func (h home) read(name string, v any) error {
 			return nil
 		}
 		if err == nil {
-			err = decodeJSON(path, now, v)
+			err = statefile.Decode(path, now, v)
 		}
 		if err == nil && h.copies != "" {
 			_ = h.copies.put(name, now)
@@ -149,17 +150,17 @@ func (h home) read(name string, v any) error {
 	if err != nil || !bytes.Equal(now, kept) {
 		h.log.Warn("a file of the agent's folder is not what the agent wrote last; it is put right from the copy in memory. Was the folder put back from a backup or a snapshot?",
 			zap.String("file", path), zap.Error(err))
-		if err := writeSynced(path, kept); err != nil {
+		if err := statefile.WriteBytes(path, kept); err != nil {
 			return err
 		}
 	}
-	return decodeJSON(filepath.Join(string(h.copies), name), kept, v)
+	return statefile.Decode(filepath.Join(string(h.copies), name), kept, v)
 }
 
 // keep writes a file of the folder, its copy first. A file that could not be written may be there all the same, or not: then no copy
 // says which.
 func (h home) keep(name string, v any) error {
-	b, err := encodeJSON(v)
+	b, err := statefile.Encode(v)
 	if err != nil {
 		return err
 	}
@@ -170,7 +171,7 @@ func (h home) keep(name string, v any) error {
 			}
 		}
 	}
-	if err := writeSynced(filepath.Join(h.dir, name), b); err != nil {
+	if err := statefile.WriteBytes(filepath.Join(h.dir, name), b); err != nil {
 		return errors.Join(err, h.copies.drop(name))
 	}
 	return nil

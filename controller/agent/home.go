@@ -3,7 +3,6 @@ package agent
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +15,7 @@ import (
 
 	"mainstay/controller/member"
 	"mainstay/controller/osuser"
+	"mainstay/controller/statefile"
 )
 
 // home is the agent's own folder: its lock, its run id, the platform it obeys, and the promises and the tenure of each
@@ -132,57 +132,9 @@ func (h home) forget(name string) error {
 		if err := os.Remove(filepath.Join(dir, name+".json")); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("forget %s: %w", name, err)
 		}
-		if err := syncDir(dir); err != nil {
+		if err := statefile.SyncDir(dir); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// readJSON leaves v alone where there is no file. A damaged file is an error that names it: promises are never guessed.
-func readJSON(path string, v any) error {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return decodeJSON(path, b, v)
-}
-
-func decodeJSON(path string, b []byte, v any) error {
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("%s is damaged (%w); restore it, or move the agent's whole folder away: replicas with their data in it are then cloned anew, and the agent waits for the controllers before it obeys anything", path, err)
-	}
-	return nil
-}
-
-func writeJSON(path string, v any) error {
-	b, err := encodeJSON(v)
-	if err != nil {
-		return err
-	}
-	return writeSynced(path, b)
-}
-
-func encodeJSON(v any) ([]byte, error) {
-	b, err := json.MarshalIndent(v, "", "  ")
-	return append(b, '\n'), err
-}
-
-func writeSynced(path string, b []byte) error {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err == nil {
-		_, err = f.Write(b)
-		err = errors.Join(err, f.Sync(), f.Close())
-	}
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		return fmt.Errorf("keep what the agent must not forget: %w; look at that disk: its space, its owner", err)
-	}
-	return syncDir(filepath.Dir(path))
 }

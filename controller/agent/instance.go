@@ -2,8 +2,6 @@ package agent
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +14,7 @@ import (
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
+	"mainstay/controller/statefile"
 	"mainstay/fencing/guard"
 	"mainstay/fencing/process"
 )
@@ -42,7 +41,7 @@ func (a *Agent) instance(name, listen string, port int) (*postgres.Instance, err
 	if i.Binaries, err = binaries(own, a.cfg.Postgres, i.Data); err != nil {
 		return nil, err
 	}
-	if err := readJSON(keptPath(a.cfg.Data, name), &i.Kept); err != nil {
+	if err := statefile.Read(keptPath(a.cfg.Data, name), &i.Kept); err != nil {
 		return nil, err
 	}
 	// An adopted cluster has certificates and roles of its own.
@@ -140,12 +139,6 @@ func (m *minder) guardOptions(inst *postgres.Instance) guard.Options {
 	return o
 }
 
-// cgroupName is one name for each data directory of the host.
-func cgroupName(member, data string) string {
-	sum := sha256.Sum256([]byte(data))
-	return "mainstay-" + member + "-" + hex.EncodeToString(sum[:3])
-}
-
 // reach finds the member's process tree, and its cgroup where the host has them.
 func (m *minder) reach(inst *postgres.Instance) error {
 	m.makeCgroup(inst)
@@ -164,7 +157,7 @@ func (m *minder) makeCgroup(inst *postgres.Instance) {
 	if m.cgroup != nil || m.agent.cfg.Cgroup == "off" {
 		return
 	}
-	if c, err := process.Create(cgroupName(m.name, inst.Data)); err == nil {
+	if c, err := process.Create(process.CgroupName(m.name, inst.Data)); err == nil {
 		m.mu.Lock()
 		m.cgroup = c
 		m.mu.Unlock()

@@ -16,6 +16,7 @@ import (
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
+	"mainstay/controller/wakeup"
 	"mainstay/fencing/process"
 	"mainstay/health"
 )
@@ -190,7 +191,7 @@ func (m *minder) watch(ctx context.Context, pid int) {
 	m.agent.group.Go(func() error {
 		select {
 		case <-h.Done():
-			poke(m.kick)
+			wakeup.Signal(m.kick)
 		case <-run.Done():
 		}
 		return nil
@@ -493,7 +494,7 @@ func (m *minder) publish(g *glance, goal platform.Goal, settling member.Settling
 	}
 	m.mu.Unlock()
 	if member.Notable(&last, &g.report) {
-		poke(m.agent.kick)
+		wakeup.Signal(m.agent.kick)
 	}
 }
 

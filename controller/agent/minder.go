@@ -14,6 +14,7 @@ import (
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
+	"mainstay/controller/wakeup"
 	"mainstay/controller/wire"
 	"mainstay/fencing/guard"
 	"mainstay/fencing/guard/machine"
@@ -221,7 +222,7 @@ func (m *minder) input(now time.Duration) member.Input {
 func (m *minder) setNeeds(needs string) {
 	if m.needs != needs {
 		m.needs = needs
-		poke(m.agent.kick)
+		wakeup.Signal(m.agent.kick)
 	}
 }
 
@@ -275,7 +276,7 @@ func (m *minder) wants(g platform.Goal, of platform.Age) {
 		m.notBefore, m.unstarted.until, m.hurryUntil = 0, 0, boottime.Now()+hurry
 	}
 	if change != member.Unchanged {
-		poke(m.kick)
+		wakeup.Signal(m.kick)
 	}
 }
 
@@ -325,7 +326,7 @@ func (m *minder) granted(epoch platform.Epoch, end, length time.Duration) {
 		m.mu.Lock()
 		if refused := (*guard.RefusedError)(nil); errors.As(err, &refused) && refused.Code == machine.Expired && m.spent != epoch {
 			m.spent = epoch
-			poke(m.kick)
+			wakeup.Signal(m.kick)
 		}
 		m.mu.Unlock()
 		return
@@ -335,7 +336,7 @@ func (m *minder) granted(epoch platform.Epoch, end, length time.Duration) {
 	m.lease = m.lease.Renew(epoch, end-length, length)
 	m.mu.Unlock()
 	if fresh {
-		poke(m.kick)
+		wakeup.Signal(m.kick)
 	}
 }
 
@@ -456,5 +457,5 @@ func (m *minder) learn(positions map[string]platform.LSN, peers map[string]platf
 	m.mu.Lock()
 	m.others, m.peers, m.failoverSlots = positions, peers, slots
 	m.mu.Unlock()
-	poke(m.learned)
+	wakeup.Signal(m.learned)
 }

@@ -9,6 +9,7 @@ import (
 	"mainstay/controller/boottime"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
+	"mainstay/controller/wakeup"
 	"mainstay/fencing/process"
 	"mainstay/health"
 )
@@ -147,7 +148,7 @@ func (a *Agent) watchItself(ctx context.Context) error {
 		a.mu.Unlock()
 		for _, m := range members {
 			if m.crossed(now, fair) {
-				poke(a.kick)
+				wakeup.Signal(a.kick)
 			}
 		}
 	}

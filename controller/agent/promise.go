@@ -14,6 +14,7 @@ import (
 	"mainstay/controller/identity"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
+	"mainstay/controller/wakeup"
 	"mainstay/controller/wire"
 )
 
@@ -192,7 +193,7 @@ func (a *Agent) leaderAnswers(ctx context.Context, limit time.Duration) string {
 	a.mu.Lock()
 	asked := a.clocks.Last()
 	a.mu.Unlock()
-	poke(a.kick)
+	wakeup.Signal(a.kick)
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for {

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"mainstay/controller/postgres"
+	"mainstay/controller/statefile"
 	"mainstay/controller/wire"
 )
 
@@ -182,7 +183,7 @@ func (q quarantine) record(p wire.Piece) error {
 	if err := replace(root, filepath.Join(p.ID, postgres.RecordFile), append(text, '\n')); err != nil {
 		return fmt.Errorf("record what is kept: %w; look at that disk: its space, its owner", err)
 	}
-	return syncDir(q.dir)
+	return statefile.SyncDir(q.dir)
 }
 
 // replace replaces a file below root atomically and durably.
@@ -227,7 +228,7 @@ func (q quarantine) remove(ctx context.Context, p wire.Piece) error {
 	if err := removeTree(ctx, dir, postgres.RecordFile); err != nil {
 		return err
 	}
-	return errors.Join(os.RemoveAll(dir), syncDir(q.dir))
+	return errors.Join(os.RemoveAll(dir), statefile.SyncDir(q.dir))
 }
 
 // removeParts destroys what lies outside of a data directory that was set aside, before that: as long as it is there, nothing else leads
@@ -330,12 +331,4 @@ func sizeOf(ctx context.Context, path string) (size int64, err error) {
 		return ctx.Err()
 	})
 	return size, err
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

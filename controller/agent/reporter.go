@@ -13,6 +13,7 @@ import (
 	"mainstay/controller/boottime"
 	"mainstay/controller/identity"
 	"mainstay/controller/platform"
+	"mainstay/controller/wakeup"
 	"mainstay/controller/wire"
 	"mainstay/health"
 )
@@ -209,9 +210,9 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 		a.beat = answer.Heartbeat
 	}
 	a.mu.Unlock()
-	poke(a.inStep) // the leader answers all agents at once: their next reports, too, it serves with one entry of its log
+	wakeup.Signal(a.inStep) // the leader answers all agents at once: their next reports, too, it serves with one entry of its log
 	if changed {
-		poke(a.wake)
+		wakeup.Signal(a.wake)
 	}
 	if answer.Alarm != "" {
 		a.log.Error("the leader raises an alarm", zap.String("alarm", answer.Alarm))

@@ -9,6 +9,7 @@ import (
 	"mainstay/controller/boottime"
 	"mainstay/controller/pgdial"
 	"mainstay/controller/postgres"
+	"mainstay/health"
 )
 
 const (
@@ -113,7 +114,7 @@ func faultOf(err error) string {
 	if code := pgdial.SQLState(err); code == "" || strings.HasPrefix(code, "57") || saturated(err) {
 		return ""
 	}
-	return brief(err)
+	return health.Brief(err)
 }
 
 // prove asks a new connection, whose settings count where they differ from those known. A refusal is an answer.

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"mainstay/controller/pgdial"
@@ -91,16 +90,4 @@ func beside(err error) bool {
 		class := code[:min(2, len(code))]
 		return class == "28" || class == "3D" || class == "3F" || class == "42" || class == "P0" // a trigger's own word
 	}
-}
-
-// maxText bounds an error's text in a report.
-const maxText = 300
-
-// brief is an error's first line, for a report.
-func brief(err error) string {
-	text, _, _ := strings.Cut(err.Error(), "\n")
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText], "")
-	}
-	return text
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -155,14 +154,5 @@ func TestSaturatedWhileItHangs(t *testing.T) {
 	}
 	if beats(&hangs, nil, 9000*ms, 9400*ms); hangs.hangs || hangs.stall.age(9020*ms, 0) > 20*ms {
 		t.Error("a commit that goes through ends it")
-	}
-}
-
-func TestBrief(t *testing.T) {
-	if got := brief(errors.New("first\nsecond")); got != "first" {
-		t.Error(got)
-	}
-	if got := brief(errors.New(strings.Repeat("ä", maxText))); len(got) > maxText || strings.Contains(got, "�") {
-		t.Error(got)
 	}
 }

@@ -88,7 +88,7 @@ func (h home) sweepMember(cfg config.Agent, name string) Swept {
 		s.Err = err
 		return s
 	}
-	s.Killed, s.Err = killLeft(dataDir(cfg, name), cgroupName(name, dataDir(cfg, name)))
+	s.Killed, s.Err = killLeft(dataDir(cfg, name), process.CgroupName(name, dataDir(cfg, name)))
 	return s
 }
 

@@ -49,7 +49,7 @@ func left(t *testing.T, systemID string, inCgroup bool) (config.Agent, *fakepg.S
 		t.Fatal(err)
 	}
 	if inCgroup {
-		if o.Cgroup, err = process.Create(cgroupName("feed-e1", o.DataDir)); err != nil {
+		if o.Cgroup, err = process.Create(process.CgroupName("feed-e1", o.DataDir)); err != nil {
 			t.Skip(err)
 		}
 		t.Cleanup(func() { o.Cgroup.Remove() })

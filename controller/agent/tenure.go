@@ -10,6 +10,7 @@ import (
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
+	"mainstay/controller/wakeup"
 )
 
 // keepTenure writes down what a later process of this run needs, when an answer has changed it. It runs apart, because
@@ -72,7 +73,7 @@ func (m *minder) goOn(ctx context.Context, inst *postgres.Instance) {
 	m.agent.mu.Lock()
 	m.agent.beat = min(m.agent.beat, platform.Heartbeat(t.Length))
 	m.agent.mu.Unlock()
-	poke(m.agent.kick)
+	wakeup.Signal(m.agent.kick)
 }
 
 // inherit is tried once. What a leader has said to this process comes first, and may be all there is to say for a while: then

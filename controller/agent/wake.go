@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mainstay/controller/identity"
+	"mainstay/controller/wakeup"
 	"mainstay/controller/wire"
 )
 
@@ -27,7 +28,7 @@ func (a *Agent) waitForWake(ctx context.Context) error {
 			err = a.held(ctx, client, leader, version, &answer)
 		}
 		if err == nil && answer.Version != version {
-			poke(a.kick)
+			wakeup.Signal(a.kick)
 		}
 		// Until the report's answer brings the new version, asking again would only spin.
 		if err != nil || answer.Version != version {

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -113,5 +114,22 @@ func TestStranger(t *testing.T) {
 	}
 	if _, err := Stranger(filepath.Join(dir, "loop")); err == nil {
 		t.Error("a link to itself has an end")
+	}
+}
+
+// TestLookup: a program of that user has its groups, and root's own needs no change.
+func TestLookup(t *testing.T) {
+	root, known, err := Lookup("root")
+	if err != nil || root != (User{}) || known != "root" {
+		t.Fatal(root, known, err)
+	}
+	if os.Geteuid() == 0 && root.Credential() != nil {
+		t.Error("this process is root already")
+	}
+	if c := other.Credential(); c == nil || c.Uid != other.UID || c.Gid != other.GID {
+		t.Errorf("%+v", c)
+	}
+	if _, _, err := Lookup("no-such-user"); err == nil || !strings.Contains(err.Error(), "create the user or name another") {
+		t.Error(err)
 	}
 }

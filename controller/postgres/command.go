@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"mainstay/controller/osuser"
 )
 
 const (
@@ -104,21 +105,7 @@ func (o Owner) environment() []string {
 
 // Credential is nil where the process already runs as the owner.
 func (o Owner) Credential() *syscall.Credential {
-	if int(o.UID) == os.Geteuid() {
-		return nil
-	}
-	c := &syscall.Credential{Uid: o.UID, Gid: o.GID}
-	u, err := user.LookupId(strconv.Itoa(int(o.UID)))
-	if err != nil {
-		return c
-	}
-	ids, _ := u.GroupIds() // a key readable through a group such as ssl-cert needs them
-	for _, id := range ids {
-		if g, err := strconv.ParseUint(id, 10, 32); err == nil {
-			c.Groups = append(c.Groups, uint32(g))
-		}
-	}
-	return c
+	return osuser.User{UID: o.UID, GID: o.GID}.Credential()
 }
 
 // tailWriter keeps the end of what is written to it.

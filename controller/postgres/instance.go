@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
 	"syscall"
 
+	"mainstay/controller/osuser"
 	"mainstay/controller/pgdial"
 )
 
@@ -31,13 +31,8 @@ type Owner struct {
 
 // LookupOwner resolves a user name.
 func LookupOwner(name string) (Owner, error) {
-	u, err := user.Lookup(name)
-	if err != nil {
-		return Owner{}, fmt.Errorf("%w; create the user or name another", err)
-	}
-	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
-	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
-	return Owner{UID: uint32(uid), GID: uint32(gid), Name: u.Username}, nil
+	u, known, err := osuser.Lookup(name)
+	return Owner{UID: u.UID, GID: u.GID, Name: known}, err
 }
 
 // OwnerOf reads the owner of an existing path.

@@ -1,6 +1,8 @@
 package process
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -58,6 +60,13 @@ func Create(name string) (*Cgroup, error) {
 		last = err
 	}
 	return nil, &UnavailableError{Reason: "none can be made", Err: last}
+}
+
+// CgroupName is the name for what runs on a folder of the host, such as a member on its data directory: another folder has
+// another one.
+func CgroupName(of, dir string) string {
+	sum := sha256.Sum256([]byte(dir))
+	return "mainstay-" + of + "-" + hex.EncodeToString(sum[:3])
 }
 
 // Find looks for the cgroups of a name everywhere in the hierarchy, for a caller that was not started where their maker was.

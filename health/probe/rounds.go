@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"mainstay/controller/wakeup"
 )
 
 // asker is how the targets T of one kind are asked, and what is known of one, S. All of it must be safe for concurrent use.
@@ -92,10 +94,7 @@ func (r *rounds[T, K, S]) take(ctx context.Context, targets []T, all *sync.WaitG
 			all.Go(func() { r.follow(mine, w) })
 		}
 		if r.every(t) < r.every(w.target) {
-			select {
-			case w.sooner <- struct{}{}:
-			default:
-			}
+			wakeup.Signal(w.sooner)
 		}
 		w.target = t
 		r.watches[k], r.order = w, append(r.order, k)

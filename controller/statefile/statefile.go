@@ -1,0 +1,76 @@
+// Package statefile reads and writes the small JSON files in which an agent keeps what it must not forget. Each write is a new
+// file, synced and renamed, so that a crash leaves the old content or the new.
+//
+// It must never guess: a file that is damaged is an error that names it and says what to do. Calls come from controller/agent
+// and controller/apps, and wait for the disk.
+package statefile
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Read leaves v as it is where there is no file.
+func Read(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return Decode(path, b, v)
+}
+
+// Decode decodes what was read from path.
+func Decode(path string, b []byte, v any) error {
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%s is damaged (%w); restore it, or move the agent's whole folder away: "+
+			"replicas with their data in it are then cloned anew, and the agent waits for the controllers before it obeys anything", path, err)
+	}
+	return nil
+}
+
+// Write writes v to path, and returns once it is on disk.
+func Write(path string, v any) error {
+	b, err := Encode(v)
+	if err != nil {
+		return err
+	}
+	return WriteBytes(path, b)
+}
+
+// Encode is what Write writes.
+func Encode(v any) ([]byte, error) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	return append(b, '\n'), err
+}
+
+// WriteBytes is Write for what is encoded already.
+func WriteBytes(path string, b []byte) error {
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err == nil {
+		_, err = f.Write(b)
+		err = errors.Join(err, f.Sync(), f.Close())
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return fmt.Errorf("keep what the agent must not forget: %w; look at that disk: its space, its owner", err)
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// SyncDir makes what was renamed, made or removed in a folder survive a power cut.
+func SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
