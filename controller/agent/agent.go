@@ -1,5 +1,5 @@
 // Package agent is the process on each host: the shell of controller/member. It observes the host's members, obeys
-// confirmed goals, starts and stops PostgreSQL, and hands leases to the guards.
+// confirmed goals, starts and stops PostgreSQL, and hands leases to the guards. The host's app servers are controller/apps'.
 //
 // It decides nothing by itself: member.Next says what to do. Nothing on its lease path (reporter.go) touches a filesystem
 // or a database (L6); every look and act runs apart, with a deadline. Reports leave to every controller; goals and grants
@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"mainstay/controller/apps"
 	"mainstay/controller/boottime"
 	"mainstay/controller/config"
 	"mainstay/controller/identity"
@@ -81,8 +82,7 @@ type Agent struct {
 	records sync.Mutex   // one change of a quarantine's record at a time
 	rebuilt chan string  // to dropLoop: members that have answered for the first time since their start
 
-	apps      apps
-	strangers map[string]string // app servers that cannot be looked after, and why; under mu
+	apps apps.Host // begun by Run; locks itself
 
 	strange chan string // members that an answer has named, to meetLoop
 
@@ -111,7 +111,8 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	for name := range cfg.Members {
 		a.minder(name)
 	}
-	a.mindApps(ctx)
+	a.apps.Start(ctx, group, apps.Options{Config: cfg, Log: a.log, TLS: a.tls, Boot: a.bootID, Begun: a.begun,
+		Report: func() { wakeup.Signal(a.kick) }})
 	group.Go(func() error { return a.watchItself(ctx) })
 	group.Go(func() error { return a.report(ctx) })
 	group.Go(func() error { return a.meetLoop(ctx) })
@@ -122,7 +123,7 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	group.Go(func() error { return a.keepWatchdog(ctx) })
 	group.Go(func() error { return a.watchPressure(ctx) })
 	group.Go(func() error { return a.tls.Remind(ctx, a.certificateEnds) })
-	a.log.Info("agent runs", zap.String("host", cfg.Host), zap.Int("members", len(a.members)), zap.Int("instances", len(a.apps)), zap.String("version", o.Version))
+	a.log.Info("agent runs", zap.String("host", cfg.Host), zap.Int("members", len(a.members)), zap.Int("instances", a.apps.Len()), zap.String("version", o.Version))
 	return group.Wait()
 }
 
@@ -159,7 +160,7 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 	}
 	return &Agent{
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
-		members: map[string]*minder{}, unfit: map[string]string{}, strangers: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
+		members: map[string]*minder{}, unfit: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
 		desk: make(desk, 2), drops: make(chan removal), rebuilt: make(chan string, 16), strange: make(chan string, 16), news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), direct: boottime.Now(),
 		beat: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), inStep: make(chan struct{}, 1), named: make(chan string, 1), wake: make(chan struct{}, 1),
 	}, nil
@@ -269,7 +270,7 @@ func (a *Agent) reportOf(number uint64, run string) health.Report {
 	for _, m := range a.list() {
 		r.Members = append(r.Members, m.snapshot())
 	}
-	r.Instances = a.instances()
+	r.Instances = a.apps.Report()
 	r.Unfit = a.cannot()
 	r.Pressure = a.pressure.Load()
 	return r

@@ -194,7 +194,12 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 			a.meet(name)
 		}
 	}
-	a.obeyInstances(answer)
+	a.mu.Lock()
+	s, ours := a.clocks.End(answer.RunID, answer.Number, 0)
+	a.mu.Unlock()
+	if ours {
+		a.apps.Obey(answer, s)
+	}
 	a.mu.Lock()
 	changed := a.version != answer.Version
 	if from.address != a.leaderAddress {

@@ -99,7 +99,7 @@ func (a *Agent) probes(mux *http.ServeMux) {
 		mux.HandleFunc("GET /"+path, h)
 		mux.HandleFunc("GET /"+path+"/{name}", h)
 	}
-	mux.HandleFunc("GET /instance/{name}", a.probeInstance)
+	mux.HandleFunc("GET /instance/{name}", a.apps.Probe)
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
 	registry := prometheus.NewRegistry()
@@ -159,7 +159,7 @@ func (a *Agent) status(w http.ResponseWriter, r *http.Request) {
 	a.mu.Unlock()
 	s.Hosts = []wire.HostStatus{{Name: a.cfg.Host, Address: a.cfg.Advertise, Silence: silence, Heard: heard}}
 	s.Clusters = a.clusters()
-	s.Apps = a.appStates()
+	s.Apps = a.apps.States()
 	if alarm != "" {
 		s.Problems = append(s.Problems, health.Problem{Kind: health.ClonedMachine, Evidence: alarm})
 	}
@@ -250,7 +250,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(descGuard, truth[m.Seen.Guard.Complete], cl.Name, m.Name)
 		}
 	}
-	for _, app := range c.a.appStates() {
+	for _, app := range c.a.apps.States() {
 		for _, i := range app.Instances {
 			gauge(descApp, truth[i.Seen.Running], app.Name, i.Name)
 			gauge(descServes, truth[i.Serves], app.Name, i.Name)

@@ -1,5 +1,5 @@
 // Package instance is the agent's pure core for one app server of its host: given the newest confirmed goal, its permit, what
-// is kept on disk and what was last seen, Next says the one thing to do now. The agent (controller/agent) is the shell that
+// is kept on disk and what was last seen, Next says the one thing to do now. The agent (controller/apps) is the shell that
 // looks, does it, and asks again; so a step cut short by any crash needs no special case.
 //
 // It never looks at a clock, a file or a process, and it never starts an instance that needs a permit without one in force.

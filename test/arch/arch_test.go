@@ -21,7 +21,7 @@ var layers = map[string]int{
 	"controller/state": 2, "controller/wire": 3, "fencing/guard/machine": 2,
 	"controller/config": 3, "controller/decide": 3, "controller/member": 3, "controller/instance": 3, "controller/consensus": 3, "controller/identity": 2,
 	"controller/postgres": 3, "controller/postgres/ondisk": 1, "health/probe": 3, "controller/operate": 3, "fencing/guard": 3, "fencing/device": 3, "fencing/watchdog": 4, "controller/publish": 4, "controller/publish/sinktest": 5,
-	"controller/loop": 4, "controller/agent": 5, "controller/api": 5,
+	"controller/loop": 4, "controller/apps": 4, "controller/agent": 5, "controller/api": 5,
 	"controller": 6, "cmd/mainstay/render": 4, "cmd/mainstay": 7, "deploy/guide": 0,
 }
 
@@ -41,6 +41,10 @@ var impure = map[string]string{
 var forbidden = []struct{ from, to, why string }{
 	{"controller/agent", "controller/consensus", "an agent obeys goals; it has no part in the log"},
 	{"controller/agent", "controller/decide", "an agent obeys goals; it never decides for a cluster"},
+	{"controller/apps", "controller/consensus", "an agent obeys goals; it has no part in the log"},
+	{"controller/apps", "controller/decide", "an agent obeys goals; it never decides for a pool"},
+	{"controller/apps", "controller/member", "app servers and members share a host and nothing else: neither may wait for the other"},
+	{"controller/apps", "controller/postgres", "app servers and members share a host and nothing else: neither may wait for the other"},
 	{"controller/decide", "controller/operate", "decisions and their execution meet only in the log"},
 	{"test/invariant", "controller/decide", "what checks the decisions must not share their mistakes"},
 	{"controller/state", "controller/wire", "the state must not depend on how it is shown"},
@@ -49,10 +53,12 @@ var forbidden = []struct{ from, to, why string }{
 	{"test/sim/world", "controller/consensus", "a model is compared with the real part by test/conform, and has none of it inside"},
 	{"test/sim/world", "fencing/device", "a model is compared with the real part by test/conform, and has none of it inside"},
 	{"test/sim/world", "controller/agent", "a model is compared with the real part by test/conform, and has none of it inside"},
+	{"test/sim/world", "controller/apps", "a model is compared with the real part by test/conform, and has none of it inside"},
 }
 
 // only: packages that one other package may import, and why.
 var only = []struct{ to, from, why string }{
+	{"controller/apps", "controller/agent", "one process supervises a host's app servers, and it is the agent"},
 	{"deploy/guide", "cmd/mainstay", "the guides are text for people: the command prints them, and nothing decides by them"},
 }
 

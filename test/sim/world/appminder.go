@@ -14,7 +14,7 @@ const (
 	keepAgain    = 2 * time.Second
 )
 
-// appMinder is the shell of instance.Next for one app server, as controller/agent's is: it looks, asks, acts.
+// appMinder is the shell of instance.Next for one app server, as controller/apps is: it looks, asks, acts.
 type appMinder struct {
 	w          *World
 	host       *host

@@ -9,7 +9,7 @@ import (
 	"mainstay/test/invariant"
 )
 
-// App is one app server with its agent, which hears no leader but the test: test/conform holds it to controller/agent's.
+// App is one app server with its agent, which hears no leader but the test: test/conform holds it to controller/apps.
 type App struct {
 	w *World
 	h *host

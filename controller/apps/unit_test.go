@@ -1,4 +1,4 @@
-package agent
+package apps
 
 import (
 	"fmt"
@@ -26,7 +26,7 @@ func systemd(t *testing.T, start, stop, kill string) {
 // TestUnitThatSystemdStartsAgain: one whose stop has failed is killed, and systemd takes that for a crash.
 func TestUnitThatSystemdStartsAgain(t *testing.T) {
 	systemd(t, "touch runs", "if [ -e asked ]; then rm -f runs; else touch asked; exit 1; fi", "touch killed")
-	h := newAppHost(t, config.AgentInstance{Unit: "web.service", Stop: 300 * time.Millisecond})
+	h := newBed(t, config.AgentInstance{Unit: "web.service", Stop: 300 * time.Millisecond})
 	h.leads(toRun)
 	h.wait("running", serving)
 	h.leads(toStop)
@@ -36,7 +36,7 @@ func TestUnitThatSystemdStartsAgain(t *testing.T) {
 // TestUnitWhoseStopHangs: it would take effect on what is started next.
 func TestUnitWhoseStopHangs(t *testing.T) {
 	systemd(t, "if [ -e stop ] && kill -0 $(cat stop); then exit 1; fi; touch runs", "echo $$ > stop; sleep 600", "rm -f runs")
-	h := newAppHost(t, config.AgentInstance{Unit: "web.service", Stop: 300 * time.Millisecond})
+	h := newBed(t, config.AgentInstance{Unit: "web.service", Stop: 300 * time.Millisecond})
 	h.leads(toRun)
 	h.wait("running", serving)
 	g := toRun
@@ -51,7 +51,7 @@ func TestUnitWhoseStopHangs(t *testing.T) {
 // TestUnitThatStartsLate: systemd's job outlived the question for it.
 func TestUnitThatStartsLate(t *testing.T) {
 	systemd(t, "touch runs; echo no answer yet >&2; exit 1", "rm -f runs", "rm -f runs")
-	h := newAppHost(t, config.AgentInstance{Unit: "web.service"})
+	h := newBed(t, config.AgentInstance{Unit: "web.service"})
 	h.leads(toRun)
 	h.wait("running, and well", func(r health.Instance) bool { return r.Running && r.Error == "" })
 }

@@ -1,4 +1,4 @@
-package agent
+package apps
 
 import (
 	"context"
@@ -13,18 +13,18 @@ import (
 	"mainstay/health"
 )
 
-// appUnit is an app server that is a unit of systemd. Its own settings hold: who it runs as, and whether systemd itself
+// unit is an app server that is a unit of systemd. Its own settings hold: who it runs as, and whether systemd itself
 // starts it again after a crash.
-type appUnit struct {
-	unit string
+type unit struct {
+	name string
 
 	mu    sync.Mutex
 	group string // its cgroup, as systemd called it when it last had one
 }
 
 // look asks systemd. A unit counts as ended only once nothing is left in its cgroup either: KillMode=process leaves some.
-func (u *appUnit) look(ctx context.Context) (instance.Seen, error) {
-	out, err := systemctl(ctx, "show", "-p", "ActiveState,ControlGroup,Job", "--", u.unit)
+func (u *unit) look(ctx context.Context) (instance.Seen, error) {
+	out, err := systemctl(ctx, "show", "-p", "ActiveState,ControlGroup,Job", "--", u.name)
 	if err != nil {
 		return instance.Seen{}, err
 	}
@@ -43,7 +43,7 @@ func (u *appUnit) look(ctx context.Context) (instance.Seen, error) {
 
 // seen: a unit that is inactive with a job queued is about to start: perhaps by an earlier agent, which nobody waits for any more,
 // or by a start that was given up. A stop takes that job back.
-func (u *appUnit) seen(state, job string) (instance.Seen, error) {
+func (u *unit) seen(state, job string) (instance.Seen, error) {
 	switch state {
 	case "active", "reloading", "refreshing":
 		return instance.Seen{Process: health.ProcessRunning}, nil
@@ -61,11 +61,11 @@ func (u *appUnit) seen(state, job string) (instance.Seen, error) {
 		}
 		return instance.Seen{Process: health.ProcessEnded}, err
 	}
-	return instance.Seen{}, fmt.Errorf("systemd says that %s is %q, which this build does not know", u.unit, state)
+	return instance.Seen{}, fmt.Errorf("systemd says that %s is %q, which this build does not know", u.name, state)
 }
 
 // cgroup is nil where the unit has none now.
-func (u *appUnit) cgroup() *process.Cgroup {
+func (u *unit) cgroup() *process.Cgroup {
 	u.mu.Lock()
 	group := u.group
 	u.mu.Unlock()
@@ -79,7 +79,7 @@ func (u *appUnit) cgroup() *process.Cgroup {
 	return c
 }
 
-func (u *appUnit) left() (bool, error) {
+func (u *unit) left() (bool, error) {
 	c := u.cgroup()
 	if c == nil {
 		return false, nil
@@ -88,35 +88,35 @@ func (u *appUnit) left() (bool, error) {
 }
 
 // start waits for systemd's job: until it has ended, what systemd says of the unit may be of the time before.
-func (u *appUnit) start(ctx context.Context) error {
-	_, err := systemctl(ctx, "start", "--", u.unit)
+func (u *unit) start(ctx context.Context) error {
+	_, err := systemctl(ctx, "start", "--", u.name)
 	return err
 }
 
-func (u *appUnit) stop(ctx context.Context) error {
-	_, err := systemctl(ctx, "stop", "--no-block", "--", u.unit)
+func (u *unit) stop(ctx context.Context) error {
+	_, err := systemctl(ctx, "stop", "--no-block", "--", u.name)
 	return err
 }
 
 // kill asks the kernel first, which needs nobody's answer. Then systemd, for hosts without cgroup v2; it has nothing to
 // kill where the kernel has done it.
-func (u *appUnit) kill(ctx context.Context) error {
+func (u *unit) kill(ctx context.Context) error {
 	if c := u.cgroup(); c != nil {
 		return c.Kill()
 	}
-	_, err := systemctl(ctx, "kill", "--signal=KILL", "--", u.unit)
+	_, err := systemctl(ctx, "kill", "--signal=KILL", "--", u.name)
 	return err
 }
 
-func (u *appUnit) tidy(context.Context) error { return nil }
+func (u *unit) tidy(context.Context) error { return nil }
 
-func (u *appUnit) program(words []string) (program.Call, error) {
+func (u *unit) program(words []string) (program.Call, error) {
 	return program.Call{Path: words[0], Args: words[1:]}, nil
 }
 
-func (u *appUnit) output() string { return "journalctl -u " + u.unit }
+func (u *unit) output() string { return "journalctl -u " + u.name }
 
-func (u *appUnit) close() {}
+func (u *unit) close() {}
 
 func systemctl(ctx context.Context, args ...string) (string, error) {
 	path, err := exec.LookPath("systemctl")
@@ -135,5 +135,6 @@ func runProgram(ctx context.Context, c program.Call) (string, error) {
 	if err == nil {
 		return ended.Stdout, nil
 	}
-	return "", fmt.Errorf("%s: %w: %s", strings.Join(append([]string{c.Path}, c.Args...), " "), err, strings.Join(strings.Fields(ended.Stderr+ended.Stdout), " "))
+	command := strings.Join(append([]string{c.Path}, c.Args...), " ")
+	return "", fmt.Errorf("%s: %w: %s", command, err, strings.Join(strings.Fields(ended.Stderr+ended.Stdout), " "))
 }

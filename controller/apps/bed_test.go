@@ -1,4 +1,4 @@
-package agent
+package apps
 
 import (
 	"context"
@@ -7,14 +7,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"mainstay/controller/boottime"
 	"mainstay/controller/config"
+	"mainstay/controller/identity"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/wire"
@@ -24,19 +27,28 @@ import (
 
 const web = "web-e1"
 
-// appHost is an agent that looks after the app server web-e1 and nothing else; leaders' answers come from the test.
-type appHost struct {
-	*office
-	stop func() // the agent ends, and the app server lives on
+// patience bounds every single wait of the tests.
+const patience = time.Minute
+
+// bed is the app server web-e1 of a host; leaders' answers come from the test.
+type bed struct {
+	*Host
+	t      *testing.T
+	ca     string
+	o      Options
+	clocks *member.Clocks
+	stop   func() // the agent ends, and the app server lives on
 }
 
-// newAppHost starts one; what runs at the end of the test is killed.
-func newAppHost(t *testing.T, cfg config.AgentInstance) *appHost {
-	h := &appHost{office: newOffice(t)}
+// newBed starts one; what runs at the end of the test is killed.
+func newBed(t *testing.T, cfg config.AgentInstance) *bed {
+	t.Helper()
+	h := &bed{t: t, ca: newCA(t)}
 	if cfg.Stop == 0 {
 		cfg.Stop = 10 * time.Second
 	}
-	h.cfg.Instances = map[string]config.AgentInstance{web: cfg}
+	h.o = Options{Config: config.Agent{Host: "db-e1", Data: t.TempDir(), Instances: map[string]config.AgentInstance{web: cfg}},
+		Log: zap.NewNop(), TLS: storeOf(t, h.ca, identity.RoleAgent, "db-e1"), Report: func() {}}
 	h.begin()
 	t.Cleanup(func() {
 		h.stop()
@@ -51,8 +63,31 @@ func newAppHost(t *testing.T, cfg config.AgentInstance) *appHost {
 	return h
 }
 
+func newCA(t *testing.T) string {
+	t.Helper()
+	ca := filepath.Join(t.TempDir(), "ca")
+	if err := identity.InitCA(ca, "social"); err != nil {
+		t.Fatal(err)
+	}
+	return ca
+}
+
+// storeOf issues a certificate of the platform social.
+func storeOf(t *testing.T, ca, role, name string) *identity.Store {
+	t.Helper()
+	files, err := identity.Issue(ca, ca, identity.Request{Role: role, Name: name, Addresses: []string{"127.0.0.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := identity.Load(identity.Files{CA: filepath.Join(ca, "ca.crt"), Cert: files[0], Key: files[1]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // removeCgroup waits until the kernel has let go of what was killed.
-func (h *appHost) removeCgroup(c *appCommand) {
+func (h *bed) removeCgroup(c *command) {
 	h.t.Helper()
 	eventually(h.t, "the instance's cgroups to be empty and gone", func() bool {
 		groups, err := process.Find(process.CgroupName("instance-"+web, c.dir))
@@ -65,53 +100,56 @@ func (h *appHost) removeCgroup(c *appCommand) {
 }
 
 // begin starts the agent, or the one after it.
-func (h *appHost) begin() {
-	h.bootID, h.begun, h.beat, h.strangers = boottime.BootID(), boottime.Now(), 100*time.Millisecond, map[string]string{}
-	h.clocks, h.kick = member.NewClocks("run", uint64(boottime.Now())), make(chan struct{}, 1)
+func (h *bed) begin() {
+	h.o.Boot, h.o.Begun = boottime.BootID(), boottime.Now()
+	h.clocks = member.NewClocks("run", uint64(boottime.Now()))
 	ctx, cancel := context.WithCancel(context.Background())
-	h.group, h.ctx = errgroup.WithContext(ctx)
-	h.mindApps(h.ctx)
-	group := h.group
+	group, ctx := errgroup.WithContext(ctx)
+	h.Host = &Host{}
+	h.Start(ctx, group, h.o)
 	h.stop = func() { cancel(); _ = group.Wait() }
 }
 
-func (h *appHost) restart() { h.stop(); h.begin() }
+func (h *bed) restart() { h.stop(); h.begin() }
 
-func (h *appHost) command() *appCommand {
-	if m := h.apps[web]; m != nil {
-		c, _ := m.server.(*appCommand)
+func (h *bed) command() *command {
+	if m := h.minders[web]; m != nil {
+		c, _ := m.server.(*command)
 		return c
 	}
 	return nil
 }
 
 // report is the number of a report of this moment.
-func (h *appHost) report() uint64 {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.clocks.Send(boottime.Now())
+func (h *bed) report() uint64 { return h.clocks.Send(boottime.Now()) }
+
+// obey is a leader's answer; as in the agent, it counts if it answers a report of this run.
+func (h *bed) obey(answer *wire.ReportAnswer) {
+	if s, ours := h.clocks.End(answer.RunID, answer.Number, 0); ours {
+		h.Obey(answer, s)
+	}
 }
 
 // leads answers a report of this moment with that goal.
-func (h *appHost) leads(g platform.InstanceGoal) (number uint64) {
+func (h *bed) leads(g platform.InstanceGoal) (number uint64) {
 	number = h.report()
-	h.obeyInstances(&wire.ReportAnswer{RunID: "run", Number: number, Instances: map[string]platform.InstanceGoal{web: g}})
+	h.obey(&wire.ReportAnswer{RunID: "run", Number: number, Instances: map[string]platform.InstanceGoal{web: g}})
 	return number
 }
 
-func (h *appHost) wait(what string, yes func(health.Instance) bool) (r health.Instance) {
+func (h *bed) wait(what string, yes func(health.Instance) bool) (r health.Instance) {
 	h.t.Helper()
 	defer func() {
 		if h.t.Failed() {
 			h.t.Logf("%s: last %+v\nlog: %s", what, r, h.said())
 		}
 	}()
-	eventually(h.t, what, func() bool { r = h.instances()[0]; return yes(r) })
+	eventually(h.t, what, func() bool { r = h.Report()[0]; return yes(r) })
 	return r
 }
 
 // said is what the app server wrote.
-func (h *appHost) said() string {
+func (h *bed) said() string {
 	c := h.command()
 	if c == nil {
 		return ""
@@ -121,13 +159,13 @@ func (h *appHost) said() string {
 }
 
 // saying waits until the app server has written a text.
-func (h *appHost) saying(text string) {
+func (h *bed) saying(text string) {
 	h.t.Helper()
 	h.wait("it to say "+text, func(health.Instance) bool { return strings.Contains(h.said(), text) })
 }
 
 // started waits until the app server has written for the nth time that it was started: its process runs before it writes.
-func (h *appHost) started(n int) {
+func (h *bed) started(n int) {
 	h.t.Helper()
 	count := func() int { return strings.Count(h.said(), "started\n") }
 	h.wait(fmt.Sprintf("start %d", n), func(health.Instance) bool { return count() >= n })
@@ -137,7 +175,7 @@ func (h *appHost) started(n int) {
 }
 
 // main watches the main process.
-func (h *appHost) main() *process.Handle {
+func (h *bed) main() *process.Handle {
 	h.t.Helper()
 	h.wait("running", serving)
 	_, leader := h.command().held()
@@ -150,18 +188,29 @@ func (h *appHost) main() *process.Handle {
 }
 
 // get asks as a load balancer does.
-func (h *appHost) get(path string) (int, string) {
+func (h *bed) get(path string) (int, string) {
 	mux := http.NewServeMux()
-	h.probes(mux)
+	mux.HandleFunc("GET /instance/{name}", h.Probe)
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w.Code, strings.TrimSpace(w.Body.String())
 }
 
-func (h *appHost) probed(code int, word string) {
+func (h *bed) probed(code int, word string) {
 	h.t.Helper()
 	if got, text := h.get("/instance/" + web); got != code || text != word {
 		h.t.Errorf("/instance/%s answers %d %q, want %d %q", web, got, text, code, word)
+	}
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain for ", what)
+		}
+		<-time.After(5 * time.Millisecond)
 	}
 }
 

@@ -1,4 +1,4 @@
-package agent
+package apps
 
 import (
 	"context"
@@ -25,7 +25,7 @@ func TestAppConforms(t *testing.T) {
 	conform.Check(t, "app",
 		func(_ *testing.T, seed uint64) conform.Driver { return appScript{world.NewApp(seed, stop)} },
 		func(t *testing.T) conform.Driver {
-			return appScript{&realApp{appHost: newAppHost(t, config.AgentInstance{Command: script("echo started; exec sleep 1000"), Stop: stop})}}
+			return appScript{&realApp{bed: newBed(t, config.AgentInstance{Command: script("echo started; exec sleep 1000"), Stop: stop})}}
 		})
 }
 
@@ -97,20 +97,18 @@ func (s appScript) want(words []string, ago time.Duration) (err error) {
 
 // realApp is an agent with a program.
 type realApp struct {
-	*appHost
+	*bed
 	watched *process.Handle // nil until it runs first
 }
 
 func (r *realApp) Pass(d time.Duration) { time.Sleep(d) }
 
 func (r *realApp) Obey(g platform.InstanceGoal, ago time.Duration) {
-	r.mu.Lock()
 	number := r.clocks.Send(boottime.Now() - ago)
-	r.mu.Unlock()
-	r.obeyInstances(&wire.ReportAnswer{RunID: "run", Number: number, Instances: map[string]platform.InstanceGoal{web: g}})
+	r.obey(&wire.ReportAnswer{RunID: "run", Number: number, Instances: map[string]platform.InstanceGoal{web: g}})
 }
 
-func (r *realApp) Report() health.Instance { return r.instances()[0] }
+func (r *realApp) Report() health.Instance { return r.bed.Host.Report()[0] }
 
 // Lives watches the main process, which outlives the agent that knows it.
 func (r *realApp) Lives() bool {
@@ -125,7 +123,7 @@ func (r *realApp) Lives() bool {
 	return r.watched != nil && r.watched.Alive()
 }
 
-func (r *realApp) Starts() int { return strings.Count(r.appHost.said(), "started\n") }
+func (r *realApp) Starts() int { return strings.Count(r.bed.said(), "started\n") }
 
 func (r *realApp) Crash() {
 	_, leader := r.command().held()

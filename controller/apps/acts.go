@@ -1,4 +1,4 @@
-package agent
+package apps
 
 import (
 	"context"
@@ -17,37 +17,37 @@ import (
 const leaveBound = time.Second
 
 // do begins one act. What it does to the memory is noted before, so that no act is begun twice.
-func (m *appMinder) do(ctx context.Context, act instance.Act, now time.Duration) {
+func (m *minder) do(ctx context.Context, act instance.Act, now time.Duration) {
 	switch act.Kind {
 	case instance.Persist:
 		m.keep(ctx, act.Durable, now)
 		return
 	case instance.Start:
-		if m.starts.busy() || m.stops.busy() || m.kills.busy() {
-			m.stops.stop()
+		if m.lanes.starts.busy() || m.lanes.stops.busy() || m.lanes.kills.busy() {
+			m.lanes.stops.stop()
 			return // the one before hangs, or what ended it is not over, and would end this one
 		}
-		m.changed = now
+		m.moments.changed = now
 		m.recall(func(r instance.Memory) instance.Memory { return r.Starting() })
-		m.starts.begin(ctx, m.agent.group, quick, m.server.start)
+		m.lanes.starts.begin(ctx, m.host.group, quick, m.server.start)
 	case instance.Drain:
 		m.drain(ctx, now)
 	case instance.Readmit:
-		m.drains.stop()
+		m.lanes.drains.stop()
 		m.recall(func(r instance.Memory) instance.Memory { return r.Readmitted() })
 	case instance.Stop:
-		m.starts.stop()
-		m.drains.stop()
+		m.lanes.starts.stop()
+		m.lanes.drains.stop()
 		m.recall(func(r instance.Memory) instance.Memory { r.StopFrom = now; return r })
-		m.stops.begin(ctx, m.agent.group, quick, m.server.stop)
+		m.lanes.stops.begin(ctx, m.host.group, quick, m.server.stop)
 	case instance.Kill:
-		if m.kills.busy() {
+		if m.lanes.kills.busy() {
 			return
 		}
 		m.recall(func(r instance.Memory) instance.Memory { r.KilledAt = now; return r })
-		m.starts.stop()
-		m.kills.begin(ctx, m.agent.group, quick, m.server.kill)
-		m.stops.begin(ctx, m.agent.group, quick, m.server.stop) // once more: systemd may start again what was only killed
+		m.lanes.starts.stop()
+		m.lanes.kills.begin(ctx, m.host.group, quick, m.server.kill)
+		m.lanes.stops.begin(ctx, m.host.group, quick, m.server.stop) // once more: systemd may start again what was only killed
 	case instance.Nothing:
 		return
 	}
@@ -55,14 +55,14 @@ func (m *appMinder) do(ctx context.Context, act instance.Act, now time.Duration)
 }
 
 // recall changes what the run remembers.
-func (m *appMinder) recall(change func(instance.Memory) instance.Memory) {
+func (m *minder) recall(change func(instance.Memory) instance.Memory) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.memory = change(m.memory)
 }
 
 // drain is begun once it is out of routing. Its program, if it has one, may shorten it.
-func (m *appMinder) drain(ctx context.Context, now time.Duration) {
+func (m *minder) drain(ctx context.Context, now time.Duration) {
 	told := len(m.cfg.Drain) > 0
 	m.mu.Lock()
 	m.memory.DrainFrom, m.memory.Drained = now, false
@@ -70,11 +70,11 @@ func (m *appMinder) drain(ctx context.Context, now time.Duration) {
 	bound := m.goal.Drain
 	m.mu.Unlock()
 	if told {
-		m.drains.begin(ctx, m.agent.group, bound, m.runDrain)
+		m.lanes.drains.begin(ctx, m.host.group, bound, m.runDrain)
 	}
 }
 
-func (m *appMinder) runDrain(ctx context.Context) error {
+func (m *minder) runDrain(ctx context.Context) error {
 	call, err := m.server.program(m.cfg.Drain)
 	if err == nil {
 		_, err = runProgram(ctx, call)
@@ -82,7 +82,7 @@ func (m *appMinder) runDrain(ctx context.Context) error {
 	return err
 }
 
-func (m *appMinder) drained(err error) {
+func (m *minder) drained(err error) {
 	m.ended("drain", err)
 	if err == nil {
 		m.recall(func(r instance.Memory) instance.Memory { r.Drained = r.DrainFrom != 0; return r })
@@ -91,8 +91,8 @@ func (m *appMinder) drained(err error) {
 
 // keep writes what must outlive the agent, beside everything else: a disk that hangs stops no stop. Until a write that changes
 // the wish has gone well, either may be on disk, and neither is relied on.
-func (m *appMinder) keep(ctx context.Context, d instance.Durable, now time.Duration) {
-	if m.keeps.busy() || now < m.keepAt {
+func (m *minder) keep(ctx context.Context, d instance.Durable, now time.Duration) {
+	if m.lanes.keeps.busy() || now < m.moments.keep {
 		return
 	}
 	m.writing = d
@@ -101,13 +101,13 @@ func (m *appMinder) keep(ctx context.Context, d instance.Durable, now time.Durat
 		m.durable.Goal = platform.InstanceGoal{}
 	}
 	m.mu.Unlock()
-	m.keeps.begin(ctx, m.agent.group, quick, func(context.Context) error { return statefile.Write(m.path(), d) })
+	m.lanes.keeps.begin(ctx, m.host.group, quick, func(context.Context) error { return statefile.Write(m.path(), d) })
 }
 
-func (m *appMinder) kept(err error) {
+func (m *minder) kept(err error) {
 	m.ended("keep", err)
 	if err != nil {
-		m.keepAt = boottime.Now() + keepAgain
+		m.moments.keep = boottime.Now() + keepAgain
 		return
 	}
 	m.mu.Lock()
@@ -117,13 +117,13 @@ func (m *appMinder) kept(err error) {
 
 // leave writes, when the agent ends, exactly when the permit does: the next one has that long to hear a leader, or the agent
 // of the primary. A disk that hangs is not waited for.
-func (m *appMinder) leave() {
+func (m *minder) leave() {
 	m.mu.Lock()
 	d := m.durable
-	late := d.Goal == m.goal && d.Boot == m.agent.bootID && d.End < m.permitEnd
-	d.End = m.permitEnd
+	late := d.Goal == m.goal && d.Boot == m.host.o.Boot && d.End < m.permit.end
+	d.End = m.permit.end
 	m.mu.Unlock()
-	if !late || m.keeps.busy() {
+	if !late || m.lanes.keeps.busy() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), leaveBound)
@@ -133,9 +133,9 @@ func (m *appMinder) leave() {
 	}
 }
 
-func (m *appMinder) tidy(ctx context.Context) {
-	if now := boottime.Now(); !m.tidies.busy() && now >= m.tidyAt {
-		m.tidyAt = now + tidyEvery
-		m.tidies.begin(ctx, m.agent.group, quick, m.server.tidy)
+func (m *minder) tidy(ctx context.Context) {
+	if now := boottime.Now(); !m.lanes.tidies.busy() && now >= m.moments.tidy {
+		m.moments.tidy = now + tidyEvery
+		m.lanes.tidies.begin(ctx, m.host.group, quick, m.server.tidy)
 	}
 }

@@ -1,4 +1,4 @@
-package agent
+package apps
 
 import (
 	"cmp"
@@ -12,26 +12,30 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"mainstay/controller/config"
 	"mainstay/controller/instance"
-	"mainstay/controller/postgres"
+	"mainstay/controller/osuser"
 	"mainstay/controller/statefile"
 	"mainstay/fencing/process"
 	"mainstay/fencing/program"
 	"mainstay/health"
 )
 
+// killBound bounds the wait for what was killed to be gone.
+const killBound = 5 * time.Second
+
 // minimalPath is all of the agent's environment that reaches an app server.
 const minimalPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// appCommand is an app server that the agent starts itself, in a session and a cgroup of its own. It outlives the agent: the
+// command is an app server that the agent starts itself, in a session and a cgroup of its own. It outlives the agent: the
 // next one finds it by what is kept on disk of its start, and by its cgroup.
-type appCommand struct {
-	agent *Agent
+type command struct {
+	host  *Host
 	name  string
 	dir   string
 	cfg   config.AgentInstance
@@ -50,8 +54,8 @@ type started struct {
 	Cgroup string `json:"cgroup,omitempty"`
 }
 
-func openCommand(a *Agent, name string, cfg config.AgentInstance, ended func()) (*appCommand, error) {
-	c := &appCommand{agent: a, name: name, dir: appDir(a.cfg.Data, name), cfg: cfg, ended: ended}
+func openCommand(h *Host, name string, cfg config.AgentInstance, ended func()) (*command, error) {
+	c := &command{host: h, name: name, dir: dirOf(h.o.Config.Data, name), cfg: cfg, ended: ended}
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -59,17 +63,17 @@ func openCommand(a *Agent, name string, cfg config.AgentInstance, ended func()) 
 	if err := statefile.Read(c.record(), &kept); err != nil {
 		return nil, err
 	}
-	if kept.Boot != a.bootID || kept.Boot == "" {
+	if kept.Boot != h.o.Boot || kept.Boot == "" {
 		kept = started{}
 	}
 	c.find(kept)
 	return c, nil
 }
 
-func (c *appCommand) record() string { return filepath.Join(c.dir, "started.json") }
+func (c *command) record() string { return filepath.Join(c.dir, "started.json") }
 
 // find takes up what an earlier agent has started. A start of which it could keep nothing left its cgroup.
-func (c *appCommand) find(kept started) {
+func (c *command) find(kept started) {
 	group, err := process.OpenCgroup(kept.Cgroup)
 	if kept.Cgroup == "" || err != nil {
 		group = c.cgroup()
@@ -83,20 +87,20 @@ func (c *appCommand) find(kept started) {
 }
 
 // cgroup makes the instance's own, or takes it over; nil where the host has none to give.
-func (c *appCommand) cgroup() *process.Cgroup {
-	if c.agent.cfg.Cgroup == "off" {
+func (c *command) cgroup() *process.Cgroup {
+	if c.host.o.Config.Cgroup == "off" {
 		return nil
 	}
 	group, err := process.Create(process.CgroupName("instance-"+c.name, c.dir))
 	if err != nil {
-		c.agent.log.Warn("what detaches itself from this app server would escape a stop", zap.String("instance", c.name), zap.Error(err))
+		c.host.o.Log.Warn("what detaches itself from this app server would escape a stop", zap.String("instance", c.name), zap.Error(err))
 		return nil
 	}
 	return group
 }
 
 // freshCgroup makes it anew for a start: some kernels kill at once what is born in one that was ever killed (cgroupFD).
-func (c *appCommand) freshCgroup() (*process.Cgroup, error) {
+func (c *command) freshCgroup() (*process.Cgroup, error) {
 	group := c.cgroup()
 	if group == nil {
 		return nil, nil
@@ -108,35 +112,35 @@ func (c *appCommand) freshCgroup() (*process.Cgroup, error) {
 }
 
 // hold watches the main process. reap, for a child of this agent, takes it off the kernel's hands.
-func (c *appCommand) hold(h *process.Handle, reap func() error) {
+func (c *command) hold(h *process.Handle, reap func() error) {
 	c.mu.Lock()
 	old := c.leader
 	c.leader = h
 	c.mu.Unlock()
 	old.Close()
-	run := c.agent.ctx
-	c.agent.group.Go(func() error {
+	run := c.host.ctx
+	c.host.group.Go(func() error {
 		select {
 		case <-h.Done():
 		case <-run.Done():
 			return nil // it lives on
 		}
 		if reap != nil {
-			c.agent.log.Info("app server's main process has ended", zap.String("instance", c.name), zap.Int("pid", h.PID()), zap.Error(reap()))
+			c.host.o.Log.Info("app server's main process has ended", zap.String("instance", c.name), zap.Int("pid", h.PID()), zap.Error(reap()))
 		}
 		c.ended()
 		return nil
 	})
 }
 
-func (c *appCommand) held() (*process.Tree, *process.Handle) {
+func (c *command) held() (*process.Tree, *process.Handle) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.tree, c.leader
 }
 
 // look asks the kernel only.
-func (c *appCommand) look(context.Context) (instance.Seen, error) {
+func (c *command) look(context.Context) (instance.Seen, error) {
 	tree, leader := c.held()
 	if leader != nil && leader.Alive() {
 		return instance.Seen{Process: health.ProcessRunning}, nil
@@ -151,7 +155,7 @@ func (c *appCommand) look(context.Context) (instance.Seen, error) {
 // start starts the command. What is kept of it is written afterwards; an agent that dies in between leaves a cgroup in
 // which processes live, and that is stopped before another start. Without a cgroup nobody would find it then: what could not
 // be kept is not let run.
-func (c *appCommand) start(ctx context.Context) error {
+func (c *command) start(ctx context.Context) error {
 	if err := c.bound(startLog); err != nil {
 		return err
 	}
@@ -164,9 +168,10 @@ func (c *appCommand) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := &exec.Cmd{Path: call.Path, Args: c.cfg.Command, Dir: cmp.Or(call.Dir, "/"), Env: append([]string{minimalPath}, call.Env...), Stdout: log, Stderr: log,
+	cmd := &exec.Cmd{Path: call.Path, Args: c.cfg.Command, Dir: cmp.Or(call.Dir, "/"),
+		Env: append([]string{minimalPath}, call.Env...), Stdout: log, Stderr: log,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: call.As}}
-	kept := started{Boot: c.agent.bootID}
+	kept := started{Boot: c.host.o.Boot}
 	group, err := c.freshCgroup()
 	if err != nil {
 		return err
@@ -192,7 +197,7 @@ func (c *appCommand) start(ctx context.Context) error {
 	}
 	// The agent's unit spares the agent from the OOM killer; an app server is to be chosen before it, and before PostgreSQL.
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", h.PID()), []byte("0"), 0); err != nil {
-		c.agent.log.Warn("the OOM killer treats this app server like the agent", zap.String("instance", c.name), zap.Error(err))
+		c.host.o.Log.Warn("the OOM killer treats this app server like the agent", zap.String("instance", c.name), zap.Error(err))
 	}
 	kept.PID, kept.Start = h.PID(), h.Start()
 	c.mu.Lock()
@@ -207,7 +212,7 @@ func (c *appCommand) start(ctx context.Context) error {
 }
 
 // program is one of the instance's, as its user, in its folder, with its environment and nothing else.
-func (c *appCommand) program(words []string) (program.Call, error) {
+func (c *command) program(words []string) (program.Call, error) {
 	call := program.Call{Path: words[0], Args: words[1:], Dir: c.cfg.Directory}
 	for _, key := range slices.Sorted(maps.Keys(c.cfg.Environment)) {
 		call.Env = append(call.Env, key+"="+c.cfg.Environment[key])
@@ -215,27 +220,27 @@ func (c *appCommand) program(words []string) (program.Call, error) {
 	if c.cfg.User == "" {
 		return call, nil
 	}
-	owner, err := postgres.LookupOwner(c.cfg.User)
+	user, _, err := osuser.Lookup(c.cfg.User)
 	if err != nil {
 		return call, fmt.Errorf("instances.%s.user in the agent's file: %w", c.name, err)
 	}
-	call.As = owner.Credential()
+	call.As = user.Credential()
 	return call, nil
 }
 
-func (c *appCommand) stop(context.Context) error {
+func (c *command) stop(context.Context) error {
 	tree, _ := c.held()
 	return tree.Signal(unix.SIGTERM)
 }
 
-func (c *appCommand) kill(context.Context) error {
+func (c *command) kill(context.Context) error {
 	tree, _ := c.held()
 	return tree.Kill(killBound)
 }
 
-func (c *appCommand) output() string { return c.log() }
+func (c *command) output() string { return c.log() }
 
-func (c *appCommand) close() {
+func (c *command) close() {
 	_, leader := c.held()
 	leader.Close()
 }

@@ -1,4 +1,4 @@
-package agent
+package apps
 
 import (
 	"fmt"
@@ -22,12 +22,13 @@ func TestAppServer(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cfg := config.AgentInstance{Command: script("pwd; env; id -un; echo ready; exec sleep 1000"), Directory: dir, Environment: map[string]string{"PORT": "8080"}}
+	cfg := config.AgentInstance{Command: script("pwd; env; id -un; echo ready; exec sleep 1000"), Directory: dir,
+		Environment: map[string]string{"PORT": "8080"}}
 	if os.Geteuid() == 0 {
 		cfg.User, cfg.Directory = "nobody", "/tmp"
 	}
-	h := newAppHost(t, cfg)
-	h.wait("a look", func(r health.Instance) bool { return h.apps[web].seenProcess() == health.ProcessEnded })
+	h := newBed(t, cfg)
+	h.wait("a look", func(r health.Instance) bool { return h.minders[web].seenProcess() == health.ProcessEnded })
 	h.probed(503, "not wanted")
 	setOOMScore(t, "500")
 	if err := priority.Raise(); err != nil { // as the daemon does
@@ -37,11 +38,8 @@ func TestAppServer(t *testing.T) {
 	h.wait("running", serving)
 	h.saying("ready")
 	h.probed(200, web)
-	if apps := h.appStates(); len(apps) != 1 || apps[0].Name != "web" || !apps[0].Instances[0].Serves || !apps[0].Instances[0].Seen.Running {
+	if apps := h.States(); len(apps) != 1 || apps[0].Name != "web" || !apps[0].Instances[0].Serves || !apps[0].Instances[0].Seen.Running {
 		t.Errorf("status shows %+v", apps)
-	}
-	if _, text := h.get("/metrics"); !strings.Contains(text, `mainstay_agent_instance_serves{app="web",instance="web-e1"} 1`+"\n") {
-		t.Errorf("metrics:\n%s", text)
 	}
 	for _, line := range []string{cfg.Directory, "PORT=8080", cfg.User} {
 		if !strings.Contains(h.said(), line+"\n") {
@@ -73,9 +71,9 @@ func TestAppServer(t *testing.T) {
 func TestAppServerThatIgnoresTERM(t *testing.T) {
 	for _, cgroup := range []string{"automatic", "off"} {
 		t.Run("cgroup "+cgroup, func(t *testing.T) {
-			h := newAppHost(t, config.AgentInstance{Command: script(stubborn), Stop: 300 * time.Millisecond})
+			h := newBed(t, config.AgentInstance{Command: script(stubborn), Stop: 300 * time.Millisecond})
 			h.stop()
-			h.cfg.Cgroup = cgroup
+			h.o.Config.Cgroup = cgroup
 			h.begin()
 			h.leads(toRun)
 			h.saying("ready")
@@ -95,7 +93,7 @@ func TestAppServerThatIgnoresTERM(t *testing.T) {
 }
 
 func TestAppServerThatCrashes(t *testing.T) {
-	h := newAppHost(t, config.AgentInstance{Command: script("echo started; exit 3")})
+	h := newBed(t, config.AgentInstance{Command: script("echo started; exit 3")})
 	h.leads(toRun)
 	r := h.wait("two restarts", func(r health.Instance) bool { return r.Restarts >= 2 })
 	if r.Stopped || strings.Count(h.said(), "started") < 2 {
@@ -107,7 +105,7 @@ func TestAppServerThatCrashes(t *testing.T) {
 	h.wait("counted anew", func(r health.Instance) bool { return r.Restarts < 2 && !r.Stopped })
 
 	t.Run("a program that is not there", func(t *testing.T) {
-		h := newAppHost(t, config.AgentInstance{Command: []string{"/none/web"}})
+		h := newBed(t, config.AgentInstance{Command: []string{"/none/web"}})
 		h.leads(toRun)
 		h.wait("the mistake", func(r health.Instance) bool {
 			return strings.Contains(r.Error, "/none/web") && strings.Contains(r.Error, "instances.web-e1")
@@ -117,7 +115,7 @@ func TestAppServerThatCrashes(t *testing.T) {
 
 // An agent that is started anew finds what runs, whether a goal wants it or not, and repeats no restart.
 func TestAppServerOutlivesTheAgent(t *testing.T) {
-	h := newAppHost(t, config.AgentInstance{Command: script("echo started; exec sleep 1000")})
+	h := newBed(t, config.AgentInstance{Command: script("echo started; exec sleep 1000")})
 	g := toRun
 	g.Restart = 3
 	h.leads(g)
@@ -136,13 +134,13 @@ func TestAppServerOutlivesTheAgent(t *testing.T) {
 		t.Errorf("restarted: %v, %+v", main.Alive(), r)
 	}
 	h.started(2)
-	h.obeyInstances(&wire.ReportAnswer{RunID: "run", Number: late, Instances: map[string]platform.InstanceGoal{web: toStop}})
-	h.obeyInstances(&wire.ReportAnswer{RunID: "another", Number: late + 1<<40, Instances: map[string]platform.InstanceGoal{web: toStop}})
+	h.obey(&wire.ReportAnswer{RunID: "run", Number: late, Instances: map[string]platform.InstanceGoal{web: toStop}})
+	h.obey(&wire.ReportAnswer{RunID: "another", Number: late + 1<<40, Instances: map[string]platform.InstanceGoal{web: toStop}})
 	h.probed(200, web)
 
 	h.restart()
 	h.wait("adopted again", serving)
-	if r := h.instances()[0]; r.Restarted != 4 {
+	if r := h.Report()[0]; r.Restarted != 4 {
 		t.Errorf("%+v", r)
 	}
 	main = h.main()
@@ -160,17 +158,17 @@ func TestAppServerOutlivesTheAgent(t *testing.T) {
 
 // A wish whose write has failed may be on disk all the same: that it has stopped is affirmed again once the next one is.
 func TestStoppedIsAffirmedFromTheDisk(t *testing.T) {
-	h := newAppHost(t, config.AgentInstance{Command: script("exec sleep 1000")})
+	h := newBed(t, config.AgentInstance{Command: script("exec sleep 1000")})
 	h.leads(toStop)
 	h.wait("stopped", ended)
-	blocked := h.apps[web].path() + ".new"
+	blocked := h.minders[web].path() + ".new"
 	if err := os.Mkdir(blocked, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	h.leads(toRun)
 	h.wait("what is wrong", func(r health.Instance) bool { return strings.HasPrefix(r.Error, "keep: ") })
 	h.leads(toStop)
-	if r := h.instances()[0]; r.Stopped {
+	if r := h.Report()[0]; r.Stopped {
 		t.Errorf("an agent that is started anew may start it: %+v", r)
 	}
 	if err := os.Remove(blocked); err != nil {
@@ -181,9 +179,9 @@ func TestStoppedIsAffirmedFromTheDisk(t *testing.T) {
 
 // Without a cgroup the next agent knows only what was kept of a start.
 func TestAppServerThatCannotBeKept(t *testing.T) {
-	h := newAppHost(t, config.AgentInstance{Command: script("exec sleep 1000")})
+	h := newBed(t, config.AgentInstance{Command: script("exec sleep 1000")})
 	h.stop()
-	h.cfg.Cgroup = "off"
+	h.o.Config.Cgroup = "off"
 	h.begin()
 	if err := os.Mkdir(h.command().record()+".new", 0o700); err != nil { // nothing can be written there
 		t.Fatal(err)
@@ -198,24 +196,24 @@ func TestAppServerThatCannotBeKept(t *testing.T) {
 }
 
 func TestAppServerThatNobodyKnows(t *testing.T) {
-	h := newAppHost(t, config.AgentInstance{Command: script("exec sleep 1000")})
+	h := newBed(t, config.AgentInstance{Command: script("exec sleep 1000")})
 	number := h.clocks.Send(0)
-	h.obeyInstances(&wire.ReportAnswer{RunID: "run", Number: number, Instances: map[string]platform.InstanceGoal{"api-e1": toRun}})
-	if r := h.instances(); len(r) != 2 || r[0].Name != "api-e1" || !strings.Contains(r[0].Error, "add instances.api-e1") {
+	h.obey(&wire.ReportAnswer{RunID: "run", Number: number, Instances: map[string]platform.InstanceGoal{"api-e1": toRun}})
+	if r := h.Report(); len(r) != 2 || r[0].Name != "api-e1" || !strings.Contains(r[0].Error, "add instances.api-e1") {
 		t.Errorf("%+v", r)
 	}
-	h.obeyInstances(&wire.ReportAnswer{RunID: "run", Number: number, Instances: map[string]platform.InstanceGoal{web: toRun}})
-	if r := h.instances(); len(r) != 1 {
+	h.obey(&wire.ReportAnswer{RunID: "run", Number: number, Instances: map[string]platform.InstanceGoal{web: toRun}})
+	if r := h.Report(); len(r) != 1 {
 		t.Errorf("%+v", r)
 	}
 	h.wait("running", serving)
-	h.obeyInstances(&wire.ReportAnswer{RunID: "run", Number: h.clocks.Send(0), Alarm: "a clone"})
+	h.obey(&wire.ReportAnswer{RunID: "run", Number: h.clocks.Send(0), Alarm: "a clone"})
 	h.probed(200, web) // an agent that is turned away hears nothing of its instances
 }
 
 func TestDrainProgram(t *testing.T) {
 	mark := filepath.Join(t.TempDir(), "drained")
-	h := newAppHost(t, config.AgentInstance{Command: script("exec sleep 1000"), Drain: script("echo drained > " + mark)})
+	h := newBed(t, config.AgentInstance{Command: script("exec sleep 1000"), Drain: script("echo drained > " + mark)})
 	h.leads(toRun)
 	h.wait("running", serving)
 	g := toStop
@@ -227,7 +225,7 @@ func TestDrainProgram(t *testing.T) {
 	}
 
 	t.Run("one that fails", func(t *testing.T) {
-		h := newAppHost(t, config.AgentInstance{Command: script("exec sleep 1000"), Drain: script("echo no such pool; exit 1")})
+		h := newBed(t, config.AgentInstance{Command: script("exec sleep 1000"), Drain: script("echo no such pool; exit 1")})
 		h.leads(toRun)
 		h.wait("running", serving)
 		h.leads(g)
@@ -240,7 +238,7 @@ func TestDrainProgram(t *testing.T) {
 }
 
 func TestOutputIsBounded(t *testing.T) {
-	h := newAppHost(t, config.AgentInstance{Command: script("exec sleep 1000")})
+	h := newBed(t, config.AgentInstance{Command: script("exec sleep 1000")})
 	c := h.command()
 	write := func(text string) {
 		t.Helper()
@@ -267,9 +265,10 @@ func TestOutputIsBounded(t *testing.T) {
 }
 
 func TestUnitStates(t *testing.T) {
-	u := &appUnit{}
-	for state, want := range map[string]health.Process{"active": health.ProcessRunning, "reloading": health.ProcessRunning, "activating": health.ProcessRunning,
-		"deactivating": health.ProcessEnding, "inactive": health.ProcessEnded, "failed": health.ProcessEnded, "": health.ProcessUnknown, "new": health.ProcessUnknown} {
+	u := &unit{}
+	for state, want := range map[string]health.Process{"active": health.ProcessRunning, "reloading": health.ProcessRunning,
+		"activating": health.ProcessRunning, "deactivating": health.ProcessEnding, "inactive": health.ProcessEnded,
+		"failed": health.ProcessEnded, "": health.ProcessUnknown, "new": health.ProcessUnknown} {
 		seen, err := u.seen(state, "")
 		if seen.Process != want || seen.Starting != (state == "activating") || (err == nil) != (want != health.ProcessUnknown) {
 			t.Errorf("%q is %+v, %v", state, seen, err)
@@ -282,7 +281,7 @@ func TestUnitStates(t *testing.T) {
 	}
 }
 
-func (m *appMinder) seenProcess() health.Process {
+func (m *minder) seenProcess() health.Process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.seen.Process

@@ -1,4 +1,4 @@
-package agent
+package apps
 
 import (
 	"context"
@@ -9,9 +9,9 @@ import (
 	"mainstay/fencing/program"
 )
 
-// appServer is how the processes of one app server are reached: a unit of systemd, or a command of the agent's. Its calls are
+// server is how the processes of one app server are reached: a unit of systemd, or a command of the agent's. Its calls are
 // made beside the minder's loop, each with a deadline.
-type appServer interface {
+type server interface {
 	look(context.Context) (instance.Seen, error)
 	start(context.Context) error
 	// stop asks all its processes to end, and does not wait for that; kill ends those that there are.
@@ -26,12 +26,13 @@ type appServer interface {
 	close()
 }
 
-// appDir is where the agent keeps what belongs to one app server.
-func appDir(data, name string) string { return filepath.Join(data, "instances", name) }
+// dirOf is where the agent keeps what belongs to one app server.
+func dirOf(data, name string) string { return filepath.Join(data, "instances", name) }
 
-func (a *Agent) appServer(name string, cfg config.AgentInstance, ended func()) (appServer, error) {
+// open finds what an earlier agent left running. ended is called at once when the main process has ended, where that is seen.
+func (h *Host) open(name string, cfg config.AgentInstance, ended func()) (server, error) {
 	if cfg.Unit != "" {
-		return &appUnit{unit: cfg.Unit}, nil
+		return &unit{name: cfg.Unit}, nil
 	}
-	return openCommand(a, name, cfg, ended)
+	return openCommand(h, name, cfg, ended)
 }

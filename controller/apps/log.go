@@ -1,4 +1,4 @@
-package agent
+package apps
 
 import (
 	"context"
@@ -16,14 +16,14 @@ const (
 )
 
 // log is where a command's output goes. Nobody but the kernel lies in between, so that it outlives the agent.
-func (c *appCommand) log() string { return filepath.Join(c.dir, "output.log") }
+func (c *command) log() string { return filepath.Join(c.dir, "output.log") }
 
-func (c *appCommand) tidy(context.Context) error { return c.bound(mostLog) }
+func (c *command) tidy(context.Context) error { return c.bound(mostLog) }
 
 // bound keeps the output from growing without end: beyond most it becomes the one older output there is. The process writes
 // on to the file it has, at its end (O_APPEND), so its content is copied and cut off, not renamed; what is written in between
 // is lost.
-func (c *appCommand) bound(most int64) error {
+func (c *command) bound(most int64) error {
 	info, err := os.Stat(c.log())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

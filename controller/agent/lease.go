@@ -1,0 +1,44 @@
+package agent
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/identity"
+	"mainstay/controller/platform"
+	"mainstay/controller/wire"
+)
+
+// lease tells for how long a member is good for the permits of app servers that live with it while no leader answers: 0 unless
+// it may act as primary of that epoch right now. It reads memory only, and changes nothing.
+func (a *Agent) lease(w http.ResponseWriter, r *http.Request) {
+	answer, err := a.leaseOf(r)
+	respond(w, answer, err)
+}
+
+func (a *Agent) leaseOf(r *http.Request) (any, error) {
+	id, err := identity.IDOf(r)
+	if err != nil || !slices.Contains([]string{identity.RoleAgent, identity.RoleController, identity.RoleOperator}, id.Role) {
+		return nil, refuse(http.StatusForbidden, "forbidden", "only agents, controllers and operators may ask")
+	}
+	name, asked := r.URL.Query().Get("member"), r.URL.Query().Get("epoch")
+	m := a.lookUp(name)
+	if m == nil {
+		return nil, refuse(http.StatusNotFound, "bad-request", "this host has no member %s", name)
+	}
+	epoch, left := m.goodFor(boottime.Now())
+	if asked != epoch.String() {
+		return nil, refuse(http.StatusConflict, "refused", "the lease of %s is of epoch %s, not %s", name, epoch, asked)
+	}
+	return wire.LeaseAnswer{Member: name, Epoch: epoch, Left: left}, nil
+}
+
+// goodFor is the epoch of the member's lease, and for how long that is good for a permit.
+func (m *minder) goodFor(now time.Duration) (platform.Epoch, time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	in := m.input(now)
+	return in.Permits(m.promises.Length)
+}
