@@ -27,6 +27,12 @@ func TestEachClaimFails(t *testing.T) {
 		do   func(*Checker)
 	}{
 		"acknowledged after a later epoch":    {"S1", func(c *Checker) { c.Acknowledged(ack(1, "a", 2), sets); c.Acknowledged(ack(2, "a", 1), sets) }},
+		"late, and the successor lacks it": {"S1", func(c *Checker) {
+			c.Acknowledged(ack(1, "a", 2), sets)
+			a := ack(2, "a", 1)
+			a.Kept = func() bool { return false }
+			c.Acknowledged(a, sets)
+		}},
 		"two members in one epoch":            {"S1", func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Acknowledged(ack(2, "b", 1), sets) }},
 		"lost at a promotion":                 {"S2", func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Began(2, "b", ep(2), none) }},
 		"lost in the end":                     {"S2", func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Survive(time.Second, "b", none) }},
@@ -56,6 +62,20 @@ func TestEachClaimFails(t *testing.T) {
 		if v := checker.Violations(); len(v) != 1 || v[0].Rule != c.rule {
 			t.Errorf("%s: want one violation of %s, got %v", name, c.rule, v)
 		}
+	}
+}
+
+// TestLateAcknowledgement: the old primary may answer a client after its successor does, for a commit that the successor holds.
+func TestLateAcknowledgement(t *testing.T) {
+	c := New()
+	c.Acknowledged(ack(1, "b", 2), sets)
+	a := ack(2, "a", 1)
+	a.Holds, a.Kept = no, func() bool { return true }
+	if c.Acknowledged(a, sets); len(c.Violations()) != 0 {
+		t.Error(c.Violations())
+	}
+	if c.Survive(3, "b", map[uint64]bool{1: true}); len(c.Violations()) != 1 {
+		t.Errorf("it was told to a client, so it must survive: %v", c.Violations())
 	}
 }
 

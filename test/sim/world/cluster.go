@@ -65,6 +65,8 @@ func (c *cluster) ill() string {
 		return fmt.Sprintf("attempt %s (%s) is still under way: %s", s.Attempt.Number, s.Attempt.Phase, c)
 	case !p.running || !p.primary || p.epoch != s.Epoch && m.durable.Ran != s.Epoch:
 		return fmt.Sprintf("%s is no primary of epoch %s: %s", s.Primary, s.Epoch, c)
+	case m.durable.Epoch != s.Epoch:
+		return fmt.Sprintf("the agent of %s has lost its state, and has yet to take up epoch %s: %s", s.Primary, s.Epoch, c)
 	case !s.Opened || p.timeline() != s.Timeline:
 		return fmt.Sprintf("epoch %s is not opened on timeline %d: %s", s.Epoch, s.Timeline, c)
 	case c.w.now-c.check.Last() > 3*time.Second:
@@ -91,6 +93,16 @@ func (c *cluster) streaming(primary *postgres) (n int) {
 		}
 	}
 	return n
+}
+
+// keeps tells whether the primary on record, running as one, holds a commit.
+func (c *cluster) keeps(id uint64) bool {
+	s := c.state()
+	if s.Primary == "" {
+		return false
+	}
+	p := c.member(s.Primary).pg
+	return p.running && p.primary && p.epoch == s.Epoch && slices.ContainsFunc(p.wal, func(r *record) bool { return r.commit == id })
 }
 
 // hopeless tells whether what was destroyed is needed to prove that nothing is lost, or was the only data of a cluster that has

@@ -182,8 +182,13 @@ func (p *postgres) crash() {
 	p.senders, p.waits, p.hung = nil, nil, 0
 }
 
-// stopClean ends a primary after its receivers had a moment to take the shutdown record.
+// stopClean ends a primary after its receivers had a moment to take the shutdown record. One that has crashed meanwhile is not clean for
+// being told to stop.
 func (p *postgres) stopClean(done func()) {
+	if !p.running {
+		done()
+		return
+	}
 	life, clean := p.life, !p.m.host.full() // without room there is no shutdown checkpoint
 	if p.primary && clean {
 		p.stopping, p.waits = true, nil
