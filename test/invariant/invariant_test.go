@@ -26,7 +26,7 @@ func TestEachClaimFails(t *testing.T) {
 		rule string
 		do   func(*Checker)
 	}{
-		"acknowledged after a later epoch":    {"S1", func(c *Checker) { c.Acknowledged(ack(1, "a", 2), sets); c.Acknowledged(ack(2, "a", 1), sets) }},
+		"acknowledged after a later epoch": {"S1", func(c *Checker) { c.Acknowledged(ack(1, "a", 2), sets); c.Acknowledged(ack(2, "a", 1), sets) }},
 		"late, and the successor lacks it": {"S1", func(c *Checker) {
 			c.Acknowledged(ack(1, "a", 2), sets)
 			a := ack(2, "a", 1)
