@@ -204,12 +204,12 @@ type Guard struct {
 
 // Watchdog is the hardware watchdog of a member's host.
 type Watchdog struct {
-	Mode     string        `json:"mode"`               // platform.WatchdogAutomatic or WatchdogRequired
-	Armed    bool          `json:"armed"`              // it resets the host once these guards are overdue
-	Identity string        `json:"identity,omitempty"` // the driver's name
-	Timeout  time.Duration `json:"timeout,omitempty"`  // from the last feed to the reset
-	Missing  string        `json:"missing,omitempty"`  // why it is not armed, or what it does not cover
-	WasReset bool          `json:"wasReset,omitempty"` // it caused the host's last boot
+	Mode     platform.WatchdogMode `json:"mode"`               // platform.WatchdogAutomatic or WatchdogRequired
+	Armed    bool                  `json:"armed"`              // it resets the host once these guards are overdue
+	Identity string                `json:"identity,omitempty"` // the driver's name
+	Timeout  time.Duration         `json:"timeout,omitempty"`  // from the last feed to the reset
+	Missing  string                `json:"missing,omitempty"`  // why it is not armed, or what it does not cover
+	WasReset bool                  `json:"wasReset,omitempty"` // it caused the host's last boot
 }
 
 // Lacks says why a member may not lead: its host requires a watchdog, and none is armed; "" if it may.

@@ -123,13 +123,13 @@ func TestProtection(t *testing.T) {
 
 // TestUnwatched: what would end a running primary is refused.
 func TestUnwatched(t *testing.T) {
-	platformWith := func(mode string) *platform.Platform {
+	platformWith := func(mode platform.WatchdogMode) *platform.Platform {
 		return &platform.Platform{Hosts: []platform.Host{{Name: "h1", Watchdog: mode}, {Name: "h2", Watchdog: mode}},
 			Clusters: []platform.Cluster{{Name: "feed", Members: []platform.Member{{Name: "m1", Host: "h1"}, {Name: "m2", Host: "h2"}}}}}
 	}
 	const off, automatic, required = platform.WatchdogOff, platform.WatchdogAutomatic, platform.WatchdogRequired
 	for name, tc := range map[string]struct {
-		now, next string
+		now, next platform.WatchdogMode
 		seen      *health.Watchdog
 		refused   bool
 	}{

@@ -84,7 +84,7 @@ func TestApproveNamesWhatWaits(t *testing.T) {
 
 // An app server that runs everywhere has no permit that ends: it is taken to its primary's site only while its agent answers.
 func TestRunWithPrimaryNeedsTheAgents(t *testing.T) {
-	with := func(run string) *platform.Platform {
+	with := func(run platform.AppRun) *platform.Platform {
 		return &platform.Platform{Name: "social", Clusters: []platform.Cluster{{Name: "feed", Lease: platform.DefaultLease}}, Apps: []platform.App{{Name: "web", Run: run, Needs: []string{"feed"},
 			Instances: []platform.Instance{{Name: "web1", Site: "east", Host: "h1"}, {Name: "web2", Site: "west", Host: "h2"}}}}}
 	}

@@ -138,7 +138,7 @@ func (l *local) agent(a *Agent) {
 	for _, name := range slices.Sorted(maps.Keys(a.Instances)) {
 		l.checkInstance(root.field("instances").field(label(name)), name, a.Instances[name])
 	}
-	l.oneOf(root.field("cgroup"), a.Cgroup, "automatic", "off")
+	oneOf(l.report, root.field("cgroup"), a.Cgroup, "automatic", "off")
 	if d := a.Watchdog.Device; !strings.HasPrefix(d, "/dev/") || filepath.Clean(d) != d {
 		l.add(root.field("watchdog").field("device"), quote(d)+" is no device below /dev", "write its path, such as /dev/watchdog1")
 	}

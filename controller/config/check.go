@@ -131,10 +131,14 @@ func (c *checks) host(at where, h *platform.Host) {
 }
 
 // oneOf checks a value that is one of a few words.
-func (r *report) oneOf(at where, value string, words ...string) bool {
+func oneOf[T ~string](r *report, at where, value T, words ...T) bool {
 	if slices.Contains(words, value) {
 		return true
 	}
-	r.add(at, quote(value)+" is not allowed", "use "+strings.Join(words[:len(words)-1], ", ")+" or "+words[len(words)-1])
+	use := string(words[0])
+	for _, w := range words[1 : len(words)-1] {
+		use += ", " + string(w)
+	}
+	r.add(at, quote(string(value))+" is not allowed", "use "+use+" or "+string(words[len(words)-1]))
 	return false
 }

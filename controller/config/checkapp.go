@@ -92,7 +92,7 @@ func (c *checks) instance(at where, i *platform.Instance, addresses map[string]w
 // run checks that an app which is to run with the primary can be told where that is, and that each of its instances has
 // somebody who stops it when the primary has gone: a stale one would go on serving.
 func (c *checks) run(at where, a *platform.App) {
-	if !c.oneOf(at.field("run"), a.Run, platform.RunEverywhere, platform.RunWithPrimary) || a.Run == platform.RunEverywhere {
+	if !oneOf(c.report, at.field("run"), a.Run, platform.RunEverywhere, platform.RunWithPrimary) || a.Run == platform.RunEverywhere {
 		return
 	}
 	if len(a.Needs) == 0 {

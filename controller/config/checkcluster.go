@@ -43,7 +43,7 @@ func (c *checks) cluster(at where, k *platform.Cluster) {
 	c.failover(at.field("failover"), k)
 	c.lease(at.field("lease"), k.Lease)
 	if k.SlotsLeft != "" {
-		c.oneOf(at.field("slots-left-behind"), k.SlotsLeft, platform.AllowSlotsLeft, platform.RefuseSlotsLeft)
+		oneOf(c.report, at.field("slots-left-behind"), k.SlotsLeft, platform.AllowSlotsLeft, platform.RefuseSlotsLeft)
 	}
 	c.leaseWatched(at.field("lease"), k)
 }
@@ -91,14 +91,14 @@ func (c *checks) port(at where, m *platform.Member, h *platform.Host) {
 
 func (c *checks) durability(at where, k *platform.Cluster) {
 	d, replicas := k.Durability, max(0, len(k.Members)-1)
-	from := c.oneOf(at.field("from"), d.From, "any", "other-site")
-	c.oneOf(at.field("when-short"), d.WhenShort, "block", "degrade")
+	from := oneOf(c.report, at.field("from"), d.From, platform.FromAny, platform.FromOtherSite)
+	oneOf(c.report, at.field("when-short"), d.WhenShort, platform.BlockWhenShort, platform.DegradeWhenShort)
 	if d.Acks < 0 || d.Acks > replicas {
 		c.add(at.field("acks"), fmt.Sprintf("%d asked for, but the cluster has %s", d.Acks, count(replicas, "replica")),
 			upTo(replicas)+", or add members")
 		return
 	}
-	if d.Acks == 0 && d.From == "other-site" {
+	if d.Acks == 0 && d.From == platform.FromOtherSite {
 		c.add(at.field("from"), "without acks there is nothing to come from another site", "set acks to 1 or more, or use from: any")
 	}
 	if d.Acks > 0 && from {
@@ -125,7 +125,7 @@ func (c *checks) acks(at where, k *platform.Cluster) {
 			c.add(at.field("acks"), fmt.Sprintf("with %s as primary %s may acknowledge, too few for %s", m.Name,
 				count(beside(all, m), "other member"), count(d.Acks, "ack")), "set may-ack: true on more members, lower acks, or set may-lead: false on it")
 			return
-		case d.From == "other-site" && sound && elsewhere < d.Acks:
+		case d.From == platform.FromOtherSite && sound && elsewhere < d.Acks:
 			c.add(at.field("from"), fmt.Sprintf("with %s as primary other sites have %s, too few for %s",
 				m.Name, count(elsewhere, acking(all, k)), count(d.Acks, "ack")), "add members on other sites, lower acks, or set may-lead: false on it")
 			return
@@ -153,13 +153,13 @@ func (c *checks) siteOf(host string) string {
 // missing may still be serving, and may yet answer.
 func (c *checks) failover(at where, k *platform.Cluster) {
 	f := k.Failover
-	c.oneOf(at.field("across-sites"), f.AcrossSites, "automatic", "approval", "never")
+	oneOf(c.report, at.field("across-sites"), f.AcrossSites, platform.AcrossAutomatic, platform.AcrossApproval, platform.AcrossNever)
 	c.witness(at.field("witness"), k)
 	at = at.field("when-incomplete")
-	if f.WhenIncomplete == "accept" {
+	if f.WhenIncomplete == platform.AcceptWhenIncomplete {
 		c.accept(at, f.AcceptAfter, k.Lease)
-	} else if f.WhenIncomplete != "wait" {
-		c.add(at, quote(f.WhenIncomplete)+" is not allowed", "use wait or {accept: 30s}")
+	} else if f.WhenIncomplete != platform.WaitWhenIncomplete {
+		c.add(at, quote(string(f.WhenIncomplete))+" is not allowed", "use wait or {accept: 30s}")
 	} else if f.AcceptAfter != 0 {
 		c.add(at, "wait takes no time", "use wait or {accept: 30s}")
 	}

@@ -130,8 +130,8 @@ func (c *checks) fenceTwice(at where, h *platform.Host, d platform.FenceDevice) 
 		"write the parameters of "+h.Name+"'s own device")
 }
 
-func (c *checks) watchdog(at where, mode string) {
+func (c *checks) watchdog(at where, mode platform.WatchdogMode) {
 	if mode != platform.WatchdogOff {
-		c.oneOf(at, mode, "off", platform.WatchdogAutomatic, platform.WatchdogRequired)
+		oneOf(c.report, at, mode, "off", platform.WatchdogAutomatic, platform.WatchdogRequired)
 	}
 }

@@ -61,8 +61,8 @@ func (l *local) log(dst *Log) reading {
 }
 
 func (l *local) checkLog(at where, g Log) {
-	l.oneOf(at.field("level"), g.Level, "debug", "info", "warn", "error")
-	l.oneOf(at.field("format"), g.Format, "console", "json")
+	oneOf(l.report, at.field("level"), g.Level, "debug", "info", "warn", "error")
+	oneOf(l.report, at.field("format"), g.Format, "console", "json")
 }
 
 // checkListen checks where a daemon listens and what it tells others; an empty advertise becomes listen.

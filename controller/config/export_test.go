@@ -113,7 +113,7 @@ func randomPlatform(r *rand.Rand) *platform.Platform {
 	}
 	for range r.IntN(3) {
 		h := platform.Hook{Step: pick(r, platform.Steps()...), When: pick(r, "before", "after"), Webhook: "http://chat.example/x?y='1'#\"",
-			Timeout: pick(r, 30*time.Second, time.Second, 10*time.Minute), OnFailure: pick(r, "stop", "go-on")}
+			Timeout: pick(r, 30*time.Second, time.Second, 10*time.Minute), OnFailure: pick(r, platform.HookStop, platform.HookGoOn)}
 		if r.IntN(2) == 0 {
 			h.Webhook, h.Exec = "", []string{pick(r, "/bin/check", "/opt/a b/c"), pick(r, "", "010", "no", " x ", "- a: {b}")}
 		}
@@ -189,8 +189,8 @@ func randomCluster(r *rand.Rand, p *platform.Platform, i int) platform.Cluster {
 	c := platform.Cluster{
 		Name:       fmt.Sprintf("c%d", i),
 		Tier:       pick(r, "", "critical", "Tier 1: \"gold\" # é", "yes", "12", "~", "null", " x ", "\U0001f418", "2026-01-01"),
-		Durability: platform.Durability{From: "any", WhenShort: pick(r, "block", "degrade")},
-		Failover:   platform.Failover{AcrossSites: pick(r, "automatic", "approval", "never"), WhenIncomplete: "wait"},
+		Durability: platform.Durability{From: platform.FromAny, WhenShort: pick(r, platform.BlockWhenShort, platform.DegradeWhenShort)},
+		Failover:   platform.Failover{AcrossSites: pick(r, platform.AcrossAutomatic, platform.AcrossApproval, platform.AcrossNever), WhenIncomplete: platform.WaitWhenIncomplete},
 		Lease:      pick(r, 5*time.Second, time.Second, 1010*time.Millisecond, time.Minute),
 	}
 	if r.IntN(2) == 0 {

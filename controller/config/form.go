@@ -42,7 +42,7 @@ func hostForm(h platform.Host) []setting {
 func clusterForm(c platform.Cluster) []setting {
 	f := c.Failover
 	incomplete := scalar(f.WhenIncomplete)
-	if f.WhenIncomplete == "accept" {
+	if f.WhenIncomplete == platform.AcceptWhenIncomplete {
 		incomplete = "{accept: " + span(f.AcceptAfter) + "}"
 	}
 	d := c.Durability
@@ -50,13 +50,13 @@ func clusterForm(c platform.Cluster) []setting {
 		{"name", scalar(c.Name), false},
 		{"tier", scalar(c.Tier), c.Tier == ""},
 		{"durability.acks", strconv.Itoa(d.Acks), false},
-		{"durability.from", scalar(d.From), d.From == "any"},
-		{"durability.when-short", scalar(d.WhenShort), d.WhenShort == "block"},
-		{"failover.across-sites", scalar(f.AcrossSites), f.AcrossSites == "automatic"},
-		{"failover.when-incomplete", incomplete, f.WhenIncomplete == "wait"},
+		{"durability.from", scalar(d.From), d.From == platform.FromAny},
+		{"durability.when-short", scalar(d.WhenShort), d.WhenShort == platform.BlockWhenShort},
+		{"failover.across-sites", scalar(f.AcrossSites), f.AcrossSites == platform.AcrossAutomatic},
+		{"failover.when-incomplete", incomplete, f.WhenIncomplete == platform.WaitWhenIncomplete},
 		{"failover.witness", witnessForm(f.Witness), f.Witness == nil},
 		{"lease", span(c.Lease), c.Lease == platform.DefaultLease},
-		{"slots-left-behind", cmp.Or(c.SlotsLeft, platform.AllowSlotsLeft), c.SlotsLeft == ""},
+		{"slots-left-behind", string(cmp.Or(c.SlotsLeft, platform.AllowSlotsLeft)), c.SlotsLeft == ""},
 	}
 }
 
@@ -116,7 +116,8 @@ var plainNot = []string{"y", "n", "yes", "no", "on", "off", "true", "false", "nu
 
 // scalar writes a text so that every YAML reader reads it back as that text: plain where it is a name or an IPv4 address,
 // else in JSON's quotes, which are YAML's as well.
-func scalar(s string) string {
+func scalar[T ~string](word T) string {
+	s := string(word)
 	ip, err := netip.ParseAddr(s)
 	if isName(s) && !slices.Contains(plainNot, s) || err == nil && ip.Is4() {
 		return s

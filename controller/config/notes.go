@@ -34,7 +34,7 @@ var hostNotes = notes[platform.Host]{
 	removed: func(platform.Host) (string, string) { return "its agent has nothing left to look after: stop it", "" },
 }
 
-func watchdogNote(mode string) string {
+func watchdogNote(mode platform.WatchdogMode) string {
 	switch mode {
 	case platform.WatchdogRequired:
 		return "no member there leads from now on unless the watchdog is armed"
@@ -58,12 +58,12 @@ var clusterNotes = notes[platform.Cluster]{
 		case "durability.from":
 			return "holds once the primary has loaded it; until then acks count as before"
 		case "durability.when-short":
-			if new.Durability.WhenShort == "degrade" {
+			if new.Durability.WhenShort == platform.DegradeWhenShort {
 				return "commits may go on with fewer acks, which is recorded and alarmed"
 			}
 			return "commits wait for as long as replicas are short"
 		case "failover.when-incomplete":
-			if new.Failover.WhenIncomplete == "accept" {
+			if new.Failover.WhenIncomplete == platform.AcceptWhenIncomplete {
 				return fmt.Sprintf("after %s a failover may lose acknowledged commits; the loss is bounded and reported",
 					span(new.Failover.AcceptAfter))
 			}

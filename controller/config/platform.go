@@ -94,8 +94,8 @@ func (r *reader) host(n *yaml.Node, at where, h *platform.Host) {
 }
 
 func (r *reader) cluster(n *yaml.Node, at where, c *platform.Cluster) {
-	c.Durability = platform.Durability{From: "any", WhenShort: "block"}
-	c.Failover = platform.Failover{AcrossSites: "automatic", WhenIncomplete: "wait"}
+	c.Durability = platform.Durability{From: platform.FromAny, WhenShort: platform.BlockWhenShort}
+	c.Failover = platform.Failover{AcrossSites: platform.AcrossAutomatic, WhenIncomplete: platform.WaitWhenIncomplete}
 	c.Lease = platform.DefaultLease
 	r.section(
 		field{"name", r.text(&c.Name)},
@@ -103,16 +103,16 @@ func (r *reader) cluster(n *yaml.Node, at where, c *platform.Cluster) {
 		field{"members", list(r, &c.Members, r.member)},
 		field{"durability", r.section(
 			field{"acks", r.integer(&c.Durability.Acks)},
-			field{"from", r.text(&c.Durability.From)},
-			field{"when-short", r.text(&c.Durability.WhenShort)},
+			field{"from", word(r, &c.Durability.From)},
+			field{"when-short", word(r, &c.Durability.WhenShort)},
 		)},
 		field{"failover", r.section(
-			field{"across-sites", r.text(&c.Failover.AcrossSites)},
+			field{"across-sites", word(r, &c.Failover.AcrossSites)},
 			field{"when-incomplete", r.whenIncomplete(&c.Failover)},
 			field{"witness", r.witness(&c.Failover.Witness)},
 		)},
 		field{"lease", r.duration(&c.Lease)},
-		field{"slots-left-behind", r.text(&c.SlotsLeft)},
+		field{"slots-left-behind", word(r, &c.SlotsLeft)},
 	)(n, at)
 	if c.SlotsLeft == platform.AllowSlotsLeft {
 		c.SlotsLeft = "" // the default says nothing, so that controllers of an earlier build can read it
@@ -147,10 +147,10 @@ func (r *reader) not(dst *bool) reading {
 func (r *reader) whenIncomplete(f *platform.Failover) reading {
 	return func(n *yaml.Node, at where) {
 		if n.Kind != yaml.MappingNode {
-			r.textInto(n, at, &f.WhenIncomplete)
+			word(r, &f.WhenIncomplete)(n, at)
 			return
 		}
-		f.WhenIncomplete = "accept"
+		f.WhenIncomplete = platform.AcceptWhenIncomplete
 		r.section(field{"accept", r.duration(&f.AcceptAfter)})(n, at)
 	}
 }

@@ -14,7 +14,7 @@ func (r *reader) app(n *yaml.Node, at where, a *platform.App) {
 	r.section(
 		field{"name", r.text(&a.Name)},
 		field{"needs", list(r, &a.Needs, r.textInto)},
-		field{"run", r.text(&a.Run)},
+		field{"run", word(r, &a.Run)},
 		field{"minimum", r.integer(&a.Minimum)},
 		field{"drain", r.duration(&a.Drain)},
 		field{"quiesce", r.text(&a.Quiesce)},

@@ -24,16 +24,16 @@ func (r *reader) fenceDevice(n *yaml.Node, at where, d *platform.FenceDevice) {
 }
 
 // watchdog reads a mode; off is kept as none, so that a host that never spoke of it is the same.
-func (r *reader) watchdog(dst *string) reading {
+func (r *reader) watchdog(dst *platform.WatchdogMode) reading {
 	return func(n *yaml.Node, at where) {
-		r.textInto(n, at, dst)
+		word(r, dst)(n, at)
 		if *dst == "off" {
 			*dst = platform.WatchdogOff
 		}
 	}
 }
 
-func watchdogWord(mode string) string {
+func watchdogWord(mode platform.WatchdogMode) string {
 	if mode == platform.WatchdogOff {
 		return "off"
 	}

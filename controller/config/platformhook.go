@@ -18,7 +18,7 @@ func (r *reader) hook(n *yaml.Node, at where, h *platform.Hook) {
 		field{"exec", list(r, &h.Exec, r.asText)},
 		field{"webhook", r.text(&h.Webhook)},
 		field{"timeout", r.duration(&h.Timeout)},
-		field{"on-failure", r.text(&h.OnFailure)},
+		field{"on-failure", word(r, &h.OnFailure)},
 	)(n, at)
 }
 
@@ -61,7 +61,7 @@ func (c *checks) hook(at where, h *platform.Hook) {
 	case h.When == "" && !c.given(at.field("when")):
 		c.add(at.field("when"), "is missing", "use before or after")
 	default:
-		c.oneOf(at.field("when"), h.When, platform.HookBefore, platform.HookAfter)
+		oneOf(c.report, at.field("when"), h.When, platform.HookBefore, platform.HookAfter)
 	}
 	switch exec, webhook := len(h.Exec) > 0, h.Webhook != ""; {
 	case exec && webhook:
@@ -76,7 +76,7 @@ func (c *checks) hook(at where, h *platform.Hook) {
 	if h.Timeout < time.Second || h.Timeout > platform.MaxHookTimeout {
 		c.add(at.field("timeout"), span(h.Timeout)+" is out of range", "use 1s to 10m")
 	}
-	c.oneOf(at.field("on-failure"), h.OnFailure, platform.HookStop, platform.HookGoOn)
+	oneOf(c.report, at.field("on-failure"), h.OnFailure, platform.HookStop, platform.HookGoOn)
 }
 
 func (c *checks) stepOf(at where, step string) {
@@ -84,7 +84,7 @@ func (c *checks) stepOf(at where, step string) {
 		c.add(at, "is missing", fmt.Sprintf("name the step: %s", some(platform.Steps())))
 		return
 	}
-	c.oneOf(at, step, platform.Steps()...)
+	oneOf(c.report, at, step, platform.Steps()...)
 }
 
 func (c *checks) hookExec(at where, words []string) {

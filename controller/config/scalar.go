@@ -25,6 +25,15 @@ func (r *reader) text(dst *string) reading {
 	return func(n *yaml.Node, at where) { r.textInto(n, at, dst) }
 }
 
+// word reads one of the operator's choices, as text; what it may be is checked with the rest.
+func word[T ~string](r *reader, dst *T) reading {
+	return func(n *yaml.Node, at where) {
+		s := string(*dst)
+		r.textInto(n, at, &s)
+		*dst = T(s)
+	}
+}
+
 func (r *reader) textInto(n *yaml.Node, at where, dst *string) {
 	if r.wasAddress(n, at) {
 		return

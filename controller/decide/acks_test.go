@@ -64,7 +64,7 @@ func TestNamesChangeWhileAcksCannotRise(t *testing.T) {
 }
 
 func TestWhenShort(t *testing.T) {
-	for _, policy := range []string{"block", "degrade"} {
+	for _, policy := range []platform.WhenShort{platform.BlockWhenShort, platform.DegradeWhenShort} {
 		st := well(t, 2, func(p *platform.Platform) { p.Clusters[0].Durability.WhenShort = policy })
 		both := st.members["m1"].Senders
 		st.members["m1"].Senders = both[:1]
@@ -72,7 +72,7 @@ func TestWhenShort(t *testing.T) {
 		if cmd, _, _ := st.next(); cmd != nil {
 			t.Errorf("%s: a moment without a replica: %s", policy, body(cmd))
 		}
-		if policy == "block" {
+		if policy == platform.BlockWhenShort {
 			if cmd := st.step(time.Minute); cmd != nil {
 				t.Errorf("block: %s", body(cmd))
 			}

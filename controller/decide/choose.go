@@ -127,11 +127,11 @@ func (l *look) unwanted(name string) string {
 		return ""
 	case !m.MayLead:
 		return "may-lead is false; set it to true to allow it"
-	case l.site(name) == l.site(l.c.Primary) || l.conf.Failover.AcrossSites == "automatic":
+	case l.site(name) == l.site(l.c.Primary) || l.conf.Failover.AcrossSites == platform.AcrossAutomatic:
 		return ""
-	case l.conf.Failover.AcrossSites == "approval" && l.c.Attempt.Approved != "":
+	case l.conf.Failover.AcrossSites == platform.AcrossApproval && l.c.Attempt.Approved != "":
 		return ""
-	case l.conf.Failover.AcrossSites == "approval":
+	case l.conf.Failover.AcrossSites == platform.AcrossApproval:
 		return fmt.Sprintf("it is on another site and failover.across-sites is approval: `mainstay approve %s` allows it", l.approvable())
 	default:
 		return fmt.Sprintf("it is on another site and failover.across-sites is %s; run `mainstay failover %s --to %s --accept-loss REASON`", l.conf.Failover.AcrossSites, l.c.Name, name)

@@ -153,7 +153,7 @@ func (l *look) waitOrAccept(proof fencing.Proof, ch choice, why error) (*state.C
 		return l.promote(proof, ch, false, fmt.Sprintf("accepted by %s (%s): %v", a.Accepted.By, a.Accepted.Reason, why))
 	}
 	p := l.conf.Failover
-	if p.WhenIncomplete == "accept" && !l.c.Doubtful && ch.best != "" && l.Watch.held(l.c.Name+"/incomplete") >= p.AcceptAfter {
+	if p.WhenIncomplete == platform.AcceptWhenIncomplete && !l.c.Doubtful && ch.best != "" && l.Watch.held(l.c.Name+"/incomplete") >= p.AcceptAfter {
 		acc := &state.Acceptance{By: byPolicy, Reason: "failover.when-incomplete: accept", Completeness: true}
 		return &state.Command{Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, Accepted: acc, Note: why.Error()}},
 			Reason{RuleAttempt, "accept a bounded loss by policy"}

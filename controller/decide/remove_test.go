@@ -61,7 +61,7 @@ func TestRemovedMemberMayBeGone(t *testing.T) {
 
 // While nobody else could acknowledge, commits go on waiting for the member that is to leave.
 func TestRemovedMemberStaysWhileNeeded(t *testing.T) {
-	for _, short := range []string{"block", "degrade"} {
+	for _, short := range []platform.WhenShort{platform.BlockWhenShort, platform.DegradeWhenShort} {
 		st := removed(t, 1, func(p *platform.Platform) { p.Clusters[0].Durability.WhenShort = short })
 		senders := st.members["m1"].Senders
 		st.members["m1"].Senders = senders[1:]

@@ -132,7 +132,7 @@ func (l *look) recoveredAtHome() bool {
 // unapproved says what the attempt could do if an operator let it leave the site, "" where that would not help.
 func (l *look) unapproved(ch choice) string {
 	a := l.c.Attempt
-	if ch.best != "" || l.conf.Failover.AcrossSites != "approval" || a.Approved != "" || a.To != "" {
+	if ch.best != "" || l.conf.Failover.AcrossSites != platform.AcrossApproval || a.Approved != "" || a.To != "" {
 		return ""
 	}
 	would := *a

@@ -167,7 +167,7 @@ func TestNeverAcrossSites(t *testing.T) {
 
 // TestPredictSiteGone: explain says what the policy does where the whole site of the primary is lost.
 func TestPredictSiteGone(t *testing.T) {
-	for policy, want := range map[string]string{
+	for policy, want := range map[platform.AcrossSites]string{
 		"automatic": "m2 would be promoted",
 		"approval":  "nobody would be promoted: m2 on site west could take over, which needs an operator: `mainstay approve feed`; no acknowledged commit",
 		"never":     "nobody would be promoted: ",

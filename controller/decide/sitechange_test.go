@@ -498,7 +498,7 @@ func (p *pool) answer(ok func(state.Effect) bool) (asked []string) {
 }
 
 func TestSiteSwitchoverHooks(t *testing.T) {
-	hooks := func(policy string) func(*platform.Platform) {
+	hooks := func(policy platform.HookFailure) func(*platform.Platform) {
 		return func(p *platform.Platform) {
 			p.Hooks = []platform.Hook{{Step: platform.StepClusters, When: "before", Exec: []string{"/x"}, Timeout: time.Second, OnFailure: policy},
 				{Step: platform.StepRouting, When: "after", Webhook: "http://x", Timeout: time.Second, OnFailure: "stop"}}

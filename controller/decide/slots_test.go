@@ -191,7 +191,10 @@ func TestSlotsLeftBehindRefused(t *testing.T) {
 	st.later(0)
 	conf := st.s.ClusterConfig("feed")
 	st.s.Platform.Hosts[2].Site = "east" // of another site's members none would be preferred
-	for _, c := range []struct{ policy, to, target, refused string }{
+	for _, c := range []struct {
+		policy              platform.SlotsLeft
+		to, target, refused string
+	}{
 		{"", "", "m2", ""},
 		{"", "m2", "m2", ""},
 		{platform.RefuseSlotsLeft, "", "m3", ""},

@@ -294,7 +294,7 @@ func oneAtATime(set *platform.Set, acks int, want []string) (int, []string) {
 // many as there are. Nobody waits for those that cannot come back in a moment: their agents are not heard either.
 func (l *look) wantedAcks(set *platform.Set, able int) int {
 	acks := l.conf.Durability.Acks
-	if able >= acks || l.conf.Durability.WhenShort != "degrade" {
+	if able >= acks || l.conf.Durability.WhenShort != platform.DegradeWhenShort {
 		return acks
 	}
 	short := l.Watch.held(l.c.Name + "/short")

@@ -7,7 +7,7 @@ type App struct {
 	Name  string   `json:"name"`
 	Needs []string `json:"needs,omitempty"` // clusters; the pool's site is that of the first one's primary
 	// Run is RunEverywhere (the default) or RunWithPrimary.
-	Run   string   `json:"run"`
+	Run   AppRun   `json:"run"`
 	Check AppCheck `json:"check"`
 	// Minimum is how many instances must be well on each site where the pool runs, default 1; below it AppPoolShort.
 	Minimum int `json:"minimum"` // 1 to the number of instances there
@@ -22,12 +22,6 @@ type App struct {
 	Verify    string     `json:"verify,omitempty"` // URL; of each instance with {address}, else of whatever stands before them
 	Instances []Instance `json:"instances"`
 }
-
-// Where an app's instances run.
-const (
-	RunEverywhere  = "everywhere"   // on every site
-	RunWithPrimary = "with-primary" // only on the site of the primary of the first cluster it needs
-)
 
 // AppCheck is how an instance is probed, by every controller: by HTTP, by Exec, or by connecting where neither is given.
 // {address} stands for the instance's address in HTTP and in the words of Exec. Nothing in it is secret.

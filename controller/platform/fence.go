@@ -24,13 +24,6 @@ const (
 	MaxFenceLevel       = 9
 )
 
-// Modes of a host's hardware watchdog.
-const (
-	WatchdogOff       = ""          // "off" in the platform file
-	WatchdogAutomatic = "automatic" // used where the host has one
-	WatchdogRequired  = "required"  // without one no member of the host is protected
-)
-
 // FenceReserved says why a parameter cannot be the operator's; "" for one that can. Agents take it as - or _.
 func FenceReserved(parameter string) string {
 	switch strings.ReplaceAll(parameter, "-", "_") {

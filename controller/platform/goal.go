@@ -78,7 +78,7 @@ type Goal struct {
 
 // Watchdog is what one member asks of its host's watchdog. Of several the strongest mode and the shortest timeout hold.
 type Watchdog struct {
-	Mode    string        `json:"mode"`              // WatchdogAutomatic or WatchdogRequired
+	Mode    WatchdogMode  `json:"mode"`              // WatchdogAutomatic or WatchdogRequired
 	Timeout time.Duration `json:"timeout,omitempty"` // WatchdogTimeout of the cluster's lease; 0: that is too short
 }
 

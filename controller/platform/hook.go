@@ -12,15 +12,13 @@ type Hook struct {
 	Webhook string        `json:"webhook,omitempty"`
 	Timeout time.Duration `json:"timeout"` // 1s to MaxHookTimeout, default DefaultHookTimeout
 	// OnFailure is HookStop (the default: the site switchover halts) or HookGoOn.
-	OnFailure string `json:"onFailure"`
+	OnFailure HookFailure `json:"onFailure"`
 }
 
 // The words of a hook.
 const (
 	HookBefore = "before"
 	HookAfter  = "after"
-	HookStop   = "stop"
-	HookGoOn   = "go-on"
 )
 
 // How long a hook may take: MaxHookTimeout at most.

@@ -29,8 +29,8 @@ type Host struct {
 	Site    string `json:"site"`
 	Address string `json:"address"` // IP or DNS name by which other hosts and clients reach it
 
-	Fence    []FenceDevice `json:"fence,omitempty"`    // what can cut its power; empty for none
-	Watchdog string        `json:"watchdog,omitempty"` // WatchdogOff, WatchdogAutomatic or WatchdogRequired
+	Fence    []FenceDevice `json:"fence,omitempty"` // what can cut its power; empty for none
+	Watchdog WatchdogMode  `json:"watchdog,omitempty"`
 }
 
 // Cluster is one PostgreSQL replication group.
@@ -42,14 +42,8 @@ type Cluster struct {
 	Failover   Failover      `json:"failover"`
 	Lease      time.Duration `json:"lease"` // 1 s to 60 s, default 5 s
 	// SlotsLeft is RefuseSlotsLeft where no switchover may leave a replication slot of the user's behind; "" where it may.
-	SlotsLeft string `json:"slotsLeft,omitempty"`
+	SlotsLeft SlotsLeft `json:"slotsLeft,omitempty"`
 }
-
-// What a planned change of primary does about replication slots of the user's that do not go along, in the words of the platform file.
-const (
-	AllowSlotsLeft  = "allow"
-	RefuseSlotsLeft = "refuse"
-)
 
 // Member is one PostgreSQL instance of a cluster, on one host.
 type Member struct {
@@ -68,16 +62,16 @@ type Member struct {
 
 // Durability says how many replicas must hold a commit before the client hears of it.
 type Durability struct {
-	Acks      int    `json:"acks"`      // 0 is asynchronous
-	From      string `json:"from"`      // "any" or "other-site"
-	WhenShort string `json:"whenShort"` // "block" or "degrade"
+	Acks      int       `json:"acks"` // 0 is asynchronous
+	From      AckFrom   `json:"from"`
+	WhenShort WhenShort `json:"whenShort"`
 }
 
 // Failover is the cluster's policy for automatic failovers.
 type Failover struct {
-	AcrossSites    string        `json:"acrossSites"`    // "automatic", "approval" or "never"
-	WhenIncomplete string        `json:"whenIncomplete"` // "wait" or "accept"
-	AcceptAfter    time.Duration `json:"acceptAfter,omitempty"`
+	AcrossSites    AcrossSites    `json:"acrossSites"`
+	WhenIncomplete WhenIncomplete `json:"whenIncomplete"`
+	AcceptAfter    time.Duration  `json:"acceptAfter,omitempty"`
 	// Witness lets the app servers of the primary's site say that they cannot reach it though it looks well; nil for none.
 	Witness *Witness `json:"witness,omitempty"`
 }

@@ -79,5 +79,5 @@ func mayAck(in *platform.Platform, conf *platform.Cluster, primary, member strin
 	if p == nil || m == nil || m.Leaving {
 		return false
 	}
-	return !m.NoAck && (conf.Durability.From != "other-site" || in.SiteOf(p.Host) != in.SiteOf(m.Host))
+	return !m.NoAck && (conf.Durability.From != platform.FromOtherSite || in.SiteOf(p.Host) != in.SiteOf(m.Host))
 }

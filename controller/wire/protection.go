@@ -72,7 +72,7 @@ func (p Protection) On(h *platform.Host, devices []string) Protection {
 	case h == nil || h.Watchdog == platform.WatchdogOff:
 		p.Watchdog = "off"
 	default:
-		p.Watchdog = "none: nothing was heard of it yet (" + h.Watchdog + " in the platform file)"
+		p.Watchdog = "none: nothing was heard of it yet (" + string(h.Watchdog) + " in the platform file)"
 	}
 	return p
 }

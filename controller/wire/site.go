@@ -53,10 +53,10 @@ func ApprovalsNow(operations []string) string {
 
 // AppState is an app as status shows it.
 type AppState struct {
-	Name    string   `json:"name"`
-	Run     string   `json:"run"` // platform.RunEverywhere or RunWithPrimary
-	Needs   []string `json:"needs,omitempty"`
-	Minimum int      `json:"minimum"`
+	Name    string          `json:"name"`
+	Run     platform.AppRun `json:"run"`
+	Needs   []string        `json:"needs,omitempty"`
+	Minimum int             `json:"minimum"`
 	// Site is where a pool runs that lives with its primary; Moving: it waits until every other site's instances stopped.
 	Site      string           `json:"site,omitempty"`
 	Moving    bool             `json:"moving,omitempty"`

@@ -297,10 +297,10 @@ func (s *sites) post(t *testing.T, path string, in, out any) error {
 }
 
 // acrossSites sets the policy for as long as the case lasts.
-func (s *siteScene) acrossSites(t *testing.T, policy string) {
+func (s *siteScene) acrossSites(t *testing.T, policy platform.AcrossSites) {
 	t.Helper()
-	before := ""
-	set := func(to string) error {
+	var before platform.AcrossSites
+	set := func(to platform.AcrossSites) error {
 		return s.Reapply(s.ctx, func(p *platform.Platform) {
 			before, p.Clusters[0].Failover.AcrossSites = p.Clusters[0].Failover.AcrossSites, to
 		})

@@ -34,15 +34,16 @@ func (o Options) app(a wire.AppState) string {
 
 // runs is where a pool runs.
 func runs(a wire.AppState) string {
+	run := string(a.Run)
 	switch {
 	case a.Run != platform.RunWithPrimary:
-		return a.Run
+		return run
 	case a.Site == "":
-		return a.Run + ", which is not there yet"
+		return run + ", which is not there yet"
 	case a.Moving:
-		return a.Run + ", moving to " + a.Site
+		return run + ", moving to " + a.Site
 	}
-	return a.Run + ", on " + a.Site
+	return run + ", on " + a.Site
 }
 
 // instanceRow is one app server, with what is wrong with it below. That one which is to be stopped does not answer is right.

@@ -15,11 +15,11 @@ import (
 type estate struct {
 	pools    []*pool
 	hooks    []platform.Hook
-	across   string   // failover.across-sites; "" for automatic
-	absent   bool     // the operator approves nothing before the heal, and says no word
-	refused  int      // decided commands about apps and sites in a row
-	ready    []func() // what waits for the next pool that may start
-	ownHosts bool     // app servers do not share hosts with members
+	across   platform.AcrossSites // "" for automatic
+	absent   bool                 // the operator approves nothing before the heal, and says no word
+	refused  int                  // decided commands about apps and sites in a row
+	ready    []func()             // what waits for the next pool that may start
+	ownHosts bool                 // app servers do not share hosts with members
 }
 
 // EstatesFrom is the first seed with an estate: from it on every scenario has one, below it none.
@@ -32,7 +32,7 @@ func (w *World) addEstate() {
 	}
 	r := w.estateRand(0)
 	e := &estate{absent: r.IntN(3) == 0, ownHosts: r.IntN(3) == 0}
-	e.across = []string{"", "", "approval", "approval", "never"}[r.IntN(5)]
+	e.across = []platform.AcrossSites{"", "", platform.AcrossApproval, platform.AcrossApproval, platform.AcrossNever}[r.IntN(5)]
 	w.estate = e
 	for i := 0; e.ownHosts && i < 2; i++ {
 		h := &host{w: w, name: fmt.Sprintf("a%d", i+1)}
@@ -46,7 +46,7 @@ func (w *World) addEstate() {
 	for _, step := range platform.Steps() {
 		for _, when := range []string{platform.HookBefore, platform.HookAfter} {
 			if r.IntN(12) == 0 {
-				onFailure := []string{platform.HookStop, platform.HookGoOn}[r.IntN(2)]
+				onFailure := []platform.HookFailure{platform.HookStop, platform.HookGoOn}[r.IntN(2)]
 				e.hooks = append(e.hooks, platform.Hook{Step: step, When: when, Exec: []string{"/hook"}, Timeout: time.Duration(1+r.IntN(4)) * time.Second, OnFailure: onFailure})
 			}
 		}

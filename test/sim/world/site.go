@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/health"
 )
@@ -177,7 +178,7 @@ func (w *World) attendSites() {
 		w.ask(state.Command{StepSite: &state.StepSite{Change: ch.ID, Word: words[w.rand.IntN(len(words))]}})
 	}
 	for _, c := range w.clusters {
-		if a := c.state().Attempt; a != nil && a.Approved == "" && w.estate.across == "approval" && (w.now >= w.trouble || w.rand.IntN(3) == 0) {
+		if a := c.state().Attempt; a != nil && a.Approved == "" && w.estate.across == platform.AcrossApproval && (w.now >= w.trouble || w.rand.IntN(3) == 0) {
 			w.counts["approved"]++
 			w.ask(state.Command{Cluster: c.name, Approve: &state.Approve{Operation: a.Operation}})
 		}
@@ -187,7 +188,7 @@ func (w *World) attendSites() {
 // mayLeave: the policy lets a failover promote a member of another site.
 func (c *cluster) mayLeave(a *state.Attempt) bool {
 	e := c.w.estate
-	return e == nil || e.across == "" || e.across == "approval" && a.Approved != ""
+	return e == nil || e.across == "" || e.across == platform.AcrossApproval && a.Approved != ""
 }
 
 // noteEstate watches what is committed about apps and sites.

@@ -1,0 +1,79 @@
+package platform
+
+// The operator's choices are types of their own: the compiler tells one from another, and their values are the words of the platform
+// file. controller/config checks that a value is one of them.
+
+// AckFrom says which members' acknowledgements a commit waits for (durability.from).
+type AckFrom string
+
+// The values of durability.from.
+const (
+	FromAny       AckFrom = "any"
+	FromOtherSite AckFrom = "other-site" // members on another site than the primary's
+)
+
+// WhenShort says what commits do while fewer replicas than durability.acks stream (durability.when-short).
+type WhenShort string
+
+// The values of durability.when-short.
+const (
+	BlockWhenShort   WhenShort = "block"   // they wait
+	DegradeWhenShort WhenShort = "degrade" // they wait for as many as there are
+)
+
+// AcrossSites says whether a failover may leave the primary's site (failover.across-sites).
+type AcrossSites string
+
+// The values of failover.across-sites.
+const (
+	AcrossAutomatic AcrossSites = "automatic"
+	AcrossApproval  AcrossSites = "approval" // once an operator approves it
+	AcrossNever     AcrossSites = "never"
+)
+
+// WhenIncomplete says what a failover does where no candidate can be shown to hold every acknowledged commit
+// (failover.when-incomplete).
+type WhenIncomplete string
+
+// The values of failover.when-incomplete.
+const (
+	WaitWhenIncomplete   WhenIncomplete = "wait"
+	AcceptWhenIncomplete WhenIncomplete = "accept" // the loss, after Failover.AcceptAfter
+)
+
+// SlotsLeft says whether a planned change of primary may leave replication slots of the user's behind (slots-left-behind).
+type SlotsLeft string
+
+// The values of slots-left-behind.
+const (
+	AllowSlotsLeft  SlotsLeft = "allow"
+	RefuseSlotsLeft SlotsLeft = "refuse"
+)
+
+// WatchdogMode is the mode of a host's hardware watchdog (watchdog).
+type WatchdogMode string
+
+// The modes of a watchdog.
+const (
+	WatchdogOff       WatchdogMode = ""          // "off" in the platform file
+	WatchdogAutomatic WatchdogMode = "automatic" // used where the host has one
+	WatchdogRequired  WatchdogMode = "required"  // without one no member of the host is protected
+)
+
+// AppRun says where an app's instances run (run).
+type AppRun string
+
+// The values of run.
+const (
+	RunEverywhere  AppRun = "everywhere"   // on every site
+	RunWithPrimary AppRun = "with-primary" // only on the site of the primary of the first cluster it needs
+)
+
+// HookFailure says what a site switchover does when a hook fails (on-failure).
+type HookFailure string
+
+// The values of on-failure.
+const (
+	HookStop HookFailure = "stop" // it halts
+	HookGoOn HookFailure = "go-on"
+)
