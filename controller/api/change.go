@@ -107,7 +107,7 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 		blockers = decide.RefusedSlots(s.look.Input, s.c.Name, target)
 	}
 	if len(blockers) > 0 {
-		return planned{}, refused("no switchover of %s now: %s", s.c.Name, strings.Join(blockers, "; "))
+		return planned{}, refused("no switchover of %s now: %s", s.c.Name, strings.Join(decide.Texts(blockers), "; "))
 	}
 	reason := "asked by " + s.by
 	if req.Reason != "" {
@@ -137,7 +137,7 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 func (s *subject) quiet() error {
 	switch {
 	case s.c.Primary == "":
-		return refused("cluster %s has no primary yet: %s", s.c.Name, s.look.Last.Reasons.Of(s.c.Name).Text)
+		return refused("cluster %s has no primary yet: %s", s.c.Name, s.look.Last.Reasons.Of(s.c.Name))
 	case s.c.Attempt != nil:
 		return refused("cluster %s: operation %s is under way; see `mainstay status`", s.c.Name, s.c.Attempt.Operation)
 	case s.c.Pause != nil:

@@ -19,7 +19,7 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 	}
 	in, why := s.look.Input, s.look.Last.Reasons.Of(s.c.Name)
 	out := wire.ExplainAnswer{
-		Cluster: s.c.Name, Primary: s.c.Primary, Rule: string(why.Rule), Now: why.Text, Problems: []health.Problem{},
+		Cluster: s.c.Name, Primary: s.c.Primary, Rule: string(why.Rule), Code: why.Code.String(), Now: why.String(), Problems: []health.Problem{},
 		Proofs: []wire.ProofView{}, Protection: []wire.MemberProtection{},
 		IfHostLost: decide.Predict(in, s.c.Name, decide.HostLost), IfCrashed: decide.Predict(in, s.c.Name, decide.Crash),
 		Timings: timings(s.conf, s.c.LongestLease), Sets: s.c.Sets,
@@ -48,10 +48,11 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 	if err := s.quiet(); err != nil {
 		out.Switchover.Blockers = []string{err.Error()}
 	} else {
-		out.Switchover.Target, out.Switchover.Blockers = decide.CheckSwitchover(in, s.c.Name, "")
-		if target := out.Switchover.Target; target != "" {
-			out.Switchover.Blockers = decide.RefusedSlots(in, s.c.Name, target)
+		target, blockers := decide.CheckSwitchover(in, s.c.Name, "")
+		if target != "" {
+			blockers = decide.RefusedSlots(in, s.c.Name, target)
 		}
+		out.Switchover.Target, out.Switchover.Blockers = target, decide.Texts(blockers)
 	}
 	return out, nil
 }

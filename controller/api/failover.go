@@ -29,7 +29,7 @@ func (a *API) failover(ctx context.Context, q *request) (any, error) {
 func (s *subject) failover(req wire.FailoverRequest) (planned, error) {
 	switch m := s.c.Members[req.To]; {
 	case s.c.Primary == "":
-		return planned{}, refused("cluster %s has no primary yet: %s", s.c.Name, s.look.Last.Reasons.Of(s.c.Name).Text)
+		return planned{}, refused("cluster %s has no primary yet: %s", s.c.Name, s.look.Last.Reasons.Of(s.c.Name))
 	case m == nil || s.conf.Member(req.To) == nil:
 		return planned{}, refused("cluster %s has no member %s; it has %s", s.c.Name, req.To, strings.Join(s.conf.Names(), ", "))
 	case m.Excluded != "" && req.To != s.c.Primary:

@@ -64,7 +64,7 @@ func (a *API) siteSwitchover(ctx context.Context, q *request) (any, error) {
 		return nil, refused("%v", err)
 	}
 	if bad := decide.CheckSite(look.Input, req.To); len(bad) > 0 {
-		return nil, refused("no switchover to site %s now: %s", req.To, strings.Join(bad, "; "))
+		return nil, refused("no switchover to site %s now: %s", req.To, strings.Join(decide.Texts(bad), "; "))
 	}
 	answer := wire.OperationAnswer{Operation: next.Change.ID, Target: req.To, Plan: decide.PlanSite(look.Input, req.To),
 		Warnings: decide.SiteSlotWarnings(look.Input, req.To)}
@@ -148,7 +148,7 @@ func appStates(look loop.Look) (out []wire.AppState) {
 			continue
 		}
 		app := wire.AppState{Name: conf.Name, Run: conf.Run, Needs: conf.Needs, Minimum: conf.Minimum, Site: a.Site, Moving: a.Moving,
-			Now: look.Last.Reasons.Of("app " + conf.Name).Text, Instances: []wire.InstanceStatus{}}
+			Now: look.Last.Reasons.Of("app " + conf.Name).String(), Instances: []wire.InstanceStatus{}}
 		for n := range conf.Instances {
 			i := &conf.Instances[n]
 			seen := decide.Seen(look.Input, i)
@@ -170,5 +170,5 @@ func siteChange(look loop.Look) *wire.SiteChange {
 	if ch == nil {
 		return nil
 	}
-	return &wire.SiteChange{SiteChange: *ch, Now: look.Last.Reasons.Of("site switchover").Text}
+	return &wire.SiteChange{SiteChange: *ch, Now: look.Last.Reasons.Of("site switchover").String()}
 }

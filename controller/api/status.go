@@ -100,7 +100,7 @@ func clusterState(look loop.Look, conf *platform.Cluster) wire.ClusterState {
 	cl := look.Input.State.Clusters[conf.Name]
 	out := wire.ClusterState{
 		Name: conf.Name, Tier: conf.Tier, Primary: cl.Primary, Epoch: cl.Epoch, Timeline: cl.Timeline, Acks: conf.Durability.Acks,
-		Sets: cl.Sets, Guarded: cl.Guarded, Opened: cl.Opened, Pause: cl.Pause, Now: look.Last.Reasons.Of(conf.Name).Text,
+		Sets: cl.Sets, Guarded: cl.Guarded, Opened: cl.Opened, Pause: cl.Pause, Now: look.Last.Reasons.Of(conf.Name).String(),
 		Operation: lastOperation(cl),
 	}
 	for i := range conf.Members {

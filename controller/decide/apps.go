@@ -35,15 +35,19 @@ func apps(in Input, d *Decision) {
 		if p.a == nil {
 			continue
 		}
-		if c := p.decide(); c != nil {
-			c.App, c.Version = name, p.a.Version
+		c, why := p.decide()
+		if c != nil {
+			c.App, c.Version, c.Reason = name, p.a.Version, why.String()
 			d.Commands = append(d.Commands, state.Command{By: byMainstay, At: in.At(), App: c})
-			d.because("app "+name, Reason{RuleApps, c.Reason})
+		}
+		if why.given() {
+			why.Rule = RuleApps
+			d.because("app "+name, why)
 		}
 	}
 }
 
-func (p *poolLook) decide() *state.ChangeApp {
+func (p *poolLook) decide() (*state.ChangeApp, Reason) {
 	if p.Survey {
 		p.problems()
 	}
@@ -52,33 +56,36 @@ func (p *poolLook) decide() *state.ChangeApp {
 			p.runs(&p.conf.Instances[n])
 		}
 	}
-	if c := p.place(); c != nil {
-		return c
+	placed, waits := p.place()
+	if placed != nil {
+		return placed, waits
 	}
-	if c := p.routing(); c != nil {
-		return c
+	if c, why := p.routing(); c != nil {
+		return c, why
 	}
-	return p.restart()
+	if c, why := p.restart(); c != nil {
+		return c, why
+	}
+	return nil, waits
 }
 
 // place moves a pool after its primary. It starts there once nothing of it can run elsewhere.
-func (p *poolLook) place() *state.ChangeApp {
+func (p *poolLook) place() (*state.ChangeApp, Reason) {
 	c := p.State.AppCluster(p.conf)
 	if c == nil || c.Primary == "" {
-		return nil
+		return nil, Reason{}
 	}
 	primary := p.State.ClusterConfig(c.Name).Member(c.Primary)
 	if site := p.State.Platform.SiteOf(primary.Host); site != p.a.Site {
-		return &state.ChangeApp{Move: site, Reason: fmt.Sprintf("%s, the primary of %s, is on site %s", c.Primary, c.Name, site)}
+		return &state.ChangeApp{Move: site}, Reason{Code: followsPrimary, Cluster: c.Name, Member: c.Primary, Is: site}
 	}
 	if !p.a.Moving {
-		return nil
+		return nil, Reason{}
 	}
 	if name := p.mayRun(c); name != "" {
-		p.decision.because("app "+p.conf.Name, Reason{RuleApps, "waiting for " + name + " to stop, before site " + p.a.Site + " starts its instances"})
-		return nil
+		return nil, Reason{Code: othersMustStop, Member: name, Is: p.a.Site}
 	}
-	return &state.ChangeApp{Ready: true, Reason: "no instance of another site can run any more"}
+	return &state.ChangeApp{Ready: true}, Reason{Code: othersStopped}
 }
 
 // mayRun is an instance of another site that may still run, "" if all have surely stopped: its agent affirms it under
@@ -198,37 +205,37 @@ func (p *poolLook) wanted(i *platform.Instance) bool {
 }
 
 // routing takes instances that are down out of routing, and brings those back that are well.
-func (p *poolLook) routing() *state.ChangeApp {
+func (p *poolLook) routing() (*state.ChangeApp, Reason) {
 	for n := range p.conf.Instances {
 		i := &p.conf.Instances[n]
 		_, out := p.a.Out[i.Name]
 		switch v := p.verdict(n); {
 		case v == health.Down && !out && p.wanted(i):
-			return &state.ChangeApp{Out: i.Name, Reason: p.why(i)}
+			return &state.ChangeApp{Out: i.Name}, p.why(i)
 		case v == health.Well && (out || p.a.Row[i.Name] > 0):
-			return &state.ChangeApp{In: i.Name, Reason: i.Name + " is well again"}
+			return &state.ChangeApp{In: i.Name}, Reason{Code: instanceWell, Member: i.Name}
 		case out && !p.wanted(i):
-			return &state.ChangeApp{In: i.Name, Reason: i.Name + " is not to run: it is out of routing by itself"}
+			return &state.ChangeApp{In: i.Name}, Reason{Code: instanceNotWanted, Member: i.Name}
 		}
 	}
-	return nil
+	return nil, Reason{}
 }
 
 // why is what an observer says is wrong.
-func (p *poolLook) why(i *platform.Instance) string {
+func (p *poolLook) why(i *platform.Instance) Reason {
 	for _, v := range p.instanceVotes(p.conf, i.Name) {
 		if v != nil && v.Health == health.Down && v.Error != "" {
-			return i.Name + " is down: " + v.Error
+			return Reason{Code: instanceDown, Member: i.Name, Detail: ": " + v.Error}
 		}
 	}
-	return i.Name + " is down"
+	return Reason{Code: instanceDown, Member: i.Name}
 }
 
 // restart has an instance that runs and does not answer restarted by its agent, one of a pool at a time, and none while its
 // database is the trouble.
-func (p *poolLook) restart() *state.ChangeApp {
+func (p *poolLook) restart() (*state.ChangeApp, Reason) {
 	if p.State.Change != nil || !p.databasesWell() || p.restarting() {
-		return nil
+		return nil, Reason{}
 	}
 	for n := range p.conf.Instances {
 		if p.verdict(n) != health.Down {
@@ -243,10 +250,10 @@ func (p *poolLook) restart() *state.ChangeApp {
 			continue
 		}
 		if p.Watch.held(fmt.Sprintf("app %s/down/%s/%d", p.conf.Name, i.Name, row)) >= restartAfter<<row {
-			return &state.ChangeApp{Restart: i.Name, Reason: fmt.Sprintf("%s; restart %d in a row", p.why(i), row+1)}
+			return &state.ChangeApp{Restart: i.Name}, join(p.why(i), Reason{Code: restarts, Number: row + 1})
 		}
 	}
-	return nil
+	return nil, Reason{}
 }
 
 // restarting: an agent has yet to obey the last restart.
@@ -287,7 +294,7 @@ func (p *poolLook) problems() {
 		}
 		if p.verdict(n) == health.Down {
 			down[i.Site]++
-			if text = p.why(i); p.a.Row[i.Name] >= restartsAtMost {
+			if text = p.why(i).String(); p.a.Row[i.Name] >= restartsAtMost {
 				text += fmt.Sprintf("; %d restarts did not help, and no more are tried until it is well", restartsAtMost)
 			}
 		}

@@ -298,7 +298,7 @@ func TestPoolWaitsForAnAgentThatAnswers(t *testing.T) {
 	p.instances["web3"].Running, p.instances["web3"].Stopped = true, false
 	p.now += time.Hour
 	p.tell()
-	if d := Next(p.input()); !strings.Contains(d.Reasons.Of("app web").Text, "waiting for web3") {
+	if d := Next(p.input()); !strings.Contains(d.Reasons.Of("app web").String(), "waiting for web3") {
 		t.Errorf("%+v", d.Reasons.Of("app web"))
 	}
 }
@@ -311,7 +311,7 @@ func TestPoolWaitsForALateAnswer(t *testing.T) {
 	p.s.Apps["web"] = &a
 	p.leases.Told(PermitKey("web"), "web3", "r", p.number, true)
 	p.leases.Record(PermitKey("web"), "web3", platform.Epoch{}, p.now, platform.Permit(lease))
-	if d := Next(p.input()); len(d.Commands) != 0 || !strings.Contains(d.Reasons.Of("app web").Text, "waiting for web3") {
+	if d := Next(p.input()); len(d.Commands) != 0 || !strings.Contains(d.Reasons.Of("app web").String(), "waiting for web3") {
 		t.Errorf("%+v %+v", d.Commands, d.Reasons.Of("app web"))
 	}
 	p.now += 100 * time.Millisecond

@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"fmt"
 	"strings"
 
 	"mainstay/controller/state"
@@ -13,10 +12,10 @@ import (
 func (l *look) birth() (*state.Command, Reason) {
 	seen, silent, unclear := l.census()
 	if len(unclear) > 0 {
-		return l.refuse("it cannot be told what lies on " + strings.Join(unclear, ", "))
+		return l.refuse(Reason{Code: dataUnclear, Names: unclear})
 	}
 	if len(silent) > 0 {
-		return wait(RuleBirth, "no report yet from the agents of "+strings.Join(silent, ", ")+"; start `mainstay agent` there")
+		return nil, Reason{Code: agentsAwaited, Names: silent}
 	}
 	var running, empty, other []string
 	for _, m := range l.conf.Members {
@@ -34,21 +33,21 @@ func (l *look) birth() (*state.Command, Reason) {
 	case len(running) == 1:
 		return l.adopt(seen, running[0])
 	case len(running) > 1:
-		return l.refuse("two primaries run: " + strings.Join(running, ", ") + "; stop all but the right one")
+		return l.refuse(Reason{Code: severalPrimaries, Names: running})
 	case len(other) > 0:
-		return l.refuse(l.notRunning(seen, other))
+		return l.refuse(l.notRunning(seen, other)...)
 	}
 	first := l.preferred(empty)
 	if first == "" {
-		return l.refuse("no member may lead; set may-lead on one")
+		return l.refuse(Reason{Code: nobodyMayLead})
 	}
 	for _, name := range empty {
 		if bad := seen[name].Refusals; len(bad) > 0 {
-			return l.refuse(name + ": " + strings.Join(bad, "; "))
+			return l.refuse(Reason{Code: agentRefuses, Member: name, Detail: strings.Join(bad, "; ")})
 		}
 	}
 	return &state.Command{Birth: &state.BirthOf{Member: first, Guarded: true, // it gets no lease, and does not start, before its guard is complete
-		Reason: "every data directory is empty; " + first + " is preferred"}}, Reason{RuleBirth, "initialise " + first}
+		Reason: Reason{Code: allEmpty, Member: first}.String()}}, Reason{Code: initialises, Member: first}
 }
 
 // census is what is known of each member, whose agents are silent, and who cannot say what it has.
@@ -58,7 +57,7 @@ func (l *look) census() (seen map[string]*health.Member, silent, unclear []strin
 		r := l.fresh(m.Name)
 		switch {
 		case r != nil && r.Data == health.DataUnknown && r.Error != "":
-			unclear = append(unclear, m.Name+because(r))
+			unclear = append(unclear, m.Name+says(r))
 		case r == nil || r.Data == health.DataUnknown:
 			silent = append(silent, m.Name)
 		default:
@@ -71,25 +70,25 @@ func (l *look) census() (seen map[string]*health.Member, silent, unclear []strin
 func (l *look) adopt(seen map[string]*health.Member, primary string) (*state.Command, Reason) {
 	p := seen[primary]
 	if !p.Adoptable {
-		return l.refuse(primary + " cannot be adopted: " + strings.Join(p.Refusals, "; "))
+		return l.refuse(Reason{Code: notAdoptable, Member: primary, Detail: strings.Join(p.Refusals, "; ")})
 	}
 	for _, m := range l.conf.Members {
 		r := seen[m.Name]
 		if r.Data == health.DataForeign {
-			return l.refuse(m.Name + ": its data directory holds something that is no PostgreSQL data; empty it or name another")
+			return l.refuse(Reason{Code: foreignData, Member: m.Name})
 		}
 		if r.Data == health.DataEmpty && len(r.Refusals) > 0 {
-			return l.refuse(m.Name + ": " + strings.Join(r.Refusals, "; "))
+			return l.refuse(Reason{Code: agentRefuses, Member: m.Name, Detail: strings.Join(r.Refusals, "; ")})
 		}
 		if r.Data == health.DataPresent && !unasked(r) && r.SystemID != p.SystemID {
-			return l.refuse(fmt.Sprintf("%s has system identifier %s, %s has %s: they are not copies of one database", m.Name, r.SystemID, primary, p.SystemID))
+			return l.refuse(Reason{Code: otherDatabase, Member: m.Name, Is: r.SystemID, Other: primary, Want: p.SystemID})
 		}
 		if r.Data == health.DataPresent && r.Process == health.ProcessRunning && !r.Adoptable {
-			return l.refuse(m.Name + " cannot be adopted: " + strings.Join(r.Refusals, "; "))
+			return l.refuse(Reason{Code: notAdoptable, Member: m.Name, Detail: strings.Join(r.Refusals, "; ")})
 		}
 	}
 	return &state.Command{Birth: &state.BirthOf{Member: primary, Adopt: true, Guarded: p.Guard.Complete, SystemID: p.SystemID,
-		Timeline: p.Timeline, History: p.History, Reason: primary + " runs as primary"}}, Reason{RuleBirth, "adopt " + primary}
+		Timeline: p.Timeline, History: p.History, Reason: Reason{Code: runsAsPrimary, Member: primary}.String()}}, Reason{Code: adopts, Member: primary}
 }
 
 // unasked: it runs, and its agent could not ask it anything.
@@ -97,27 +96,27 @@ func unasked(r *health.Member) bool {
 	return r.Process == health.ProcessRunning && r.Role == health.RoleUnknown
 }
 
-func (l *look) notRunning(seen map[string]*health.Member, names []string) string {
-	var parts []string
+// notRunning says of each member why its data is not taken over.
+func (l *look) notRunning(seen map[string]*health.Member, names []string) (why []Reason) {
 	for _, n := range names {
 		switch r := seen[n]; {
 		case r.Data == health.DataForeign:
-			parts = append(parts, n+": its data directory holds something that is no PostgreSQL data; empty it or name another")
+			why = append(why, Reason{Code: foreignData, Member: n})
 		case unasked(r):
-			parts = append(parts, n+": "+strings.Join(r.Refusals, "; "))
+			why = append(why, Reason{Code: agentRefuses, Member: n, Detail: strings.Join(r.Refusals, "; ")})
 		case r.Process == health.ProcessRunning:
-			parts = append(parts, n+" runs as a standby, but no member runs as primary; start the primary")
+			why = append(why, Reason{Code: onlyStandbyRuns, Member: n})
 		default:
-			parts = append(parts, n+" has data but does not run, so that its settings, roles and pg_hba.conf cannot be asked for; "+
-				"start its PostgreSQL as it ran before, or empty the directory")
+			why = append(why, Reason{Code: dataDoesNotRun, Member: n})
 		}
 	}
-	return strings.Join(parts, "; ")
+	return why
 }
 
-func (l *look) refuse(why string) (*state.Command, Reason) {
-	l.problem(health.NotAdoptable, "", why, false)
-	return wait(RuleBirth, why)
+func (l *look) refuse(all ...Reason) (*state.Command, Reason) {
+	why := join(all...)
+	l.problem(health.NotAdoptable, "", why.String(), false)
+	return nil, why
 }
 
 // preferred is the member of highest priority that may lead; among equals the first by name.

@@ -1,8 +1,6 @@
 package decide
 
 import (
-	"fmt"
-
 	"mainstay/controller/state"
 	"mainstay/health"
 )
@@ -15,11 +13,11 @@ func (l *look) reroute() (*state.Command, Reason) {
 		if relay == l.c.Upstreams[name] || l.conf.Member(name).Leaving {
 			continue
 		}
-		reason := fmt.Sprintf("%s streams from %s, its site's relay", name, relay)
+		why := Reason{Rule: RuleUpkeep, Code: streamsFromRelay, Member: name, Other: relay}
 		if relay == "" {
-			reason = fmt.Sprintf("%s streams from %s itself", name, l.c.Primary)
+			why.Code, why.Other = streamsFromPrimary, l.c.Primary
 		}
-		return &state.Command{Stream: &state.Stream{Member: name, From: relay, Reason: reason}}, Reason{RuleUpkeep, reason}
+		return &state.Command{Stream: &state.Stream{Member: name, From: relay, Reason: why.String()}}, why
 	}
 	return nil, Reason{}
 }

@@ -16,18 +16,18 @@ type choice struct {
 	all       []state.Sealed  // those, and who is ahead of the best but may not lead
 	barred    map[string]bool // sealed members against which only a policy or an operator's wish speaks
 	positions map[string]platform.LSN
-	notChosen map[string]string
+	notChosen map[string]Reason
 	// pending are replicas whose agents answer but whose seal is not in yet.
 	pending []string
 }
 
 // choose ranks the sealed members of the attempt (S2, S5). Every member that is not chosen gets its reason.
 func (l *look) choose() choice {
-	ch := choice{positions: map[string]platform.LSN{}, notChosen: map[string]string{}, barred: map[string]bool{}}
+	ch := choice{positions: map[string]platform.LSN{}, notChosen: map[string]Reason{}, barred: map[string]bool{}}
 	var candidates []state.Sealed
 	for _, name := range l.replicas() {
 		r := l.fresh(name)
-		if why := l.unsealed(name, r); why != "" {
+		if why := l.unsealed(name, r); why.given() {
 			ch.notChosen[name] = why
 			if r != nil && r.Error == "" && r.Needs == "" && r.Data == health.DataPresent {
 				ch.pending = append(ch.pending, name)
@@ -39,11 +39,11 @@ func (l *look) choose() choice {
 			ch.positions[name] = s.Position
 		}
 		ch.sealed = append(ch.sealed, s)
-		if why := l.ineligible(name, r, s.Known); why != "" {
+		if why := l.ineligible(name, r, s.Known); why.given() {
 			ch.notChosen[name] = why
 			continue
 		}
-		if why := l.unwanted(name); why != "" {
+		if why := l.unwanted(name); why.given() {
 			ch.notChosen[name], ch.barred[name] = why, true
 			continue
 		}
@@ -57,7 +57,7 @@ func (l *look) choose() choice {
 // instead takes the old primary, restarted in place: the replica that would have come first cannot be shown to be complete.
 func (ch *choice) instead(primary string, incomplete error) {
 	if ch.best != "" && incomplete != nil {
-		ch.notChosen[ch.best] = "it cannot be shown to hold every acknowledged commit: " + incomplete.Error()
+		ch.notChosen[ch.best] = Reason{Code: notShownComplete, Detail: incomplete.Error()}
 	}
 	ch.best = primary
 }
@@ -74,17 +74,19 @@ func (ch *choice) ahead() string {
 	return ""
 }
 
-func (l *look) unsealed(name string, r *health.Member) string {
+// unsealed says why a member is not sealed, if it is not.
+func (l *look) unsealed(name string, r *health.Member) Reason {
 	switch {
 	case r == nil:
 		return l.unheard(name)
 	case r.Sealed != l.c.Attempt.Number:
-		return "not sealed yet" + because(r)
+		return Reason{Code: notSealed, Member: name, Detail: says(r)}
 	}
-	return ""
+	return Reason{}
 }
 
-func because(r *health.Member) string {
+// says is what an agent says of its member's trouble, as the end of a sentence.
+func says(r *health.Member) string {
 	if r.Error != "" {
 		return ": " + r.Error
 	}
@@ -94,48 +96,47 @@ func because(r *health.Member) string {
 	return ""
 }
 
-// ineligible says why a sealed member cannot be promoted, "" if it can.
-func (l *look) ineligible(name string, r *health.Member, known bool) string {
+// ineligible says why a sealed member cannot be promoted, if it cannot.
+func (l *look) ineligible(name string, r *health.Member, known bool) Reason {
 	switch {
 	case l.c.Members[name].Excluded != "":
-		return l.c.Members[name].Excluded
+		return Reason{Code: excluded, Member: name, Detail: l.c.Members[name].Excluded}
 	case l.fenceOf(name) != nil:
-		return "its host is fenced"
+		return Reason{Code: hostIsFenced, Member: name}
 	case r.Corrupt != "":
-		return r.Corrupt
+		return Reason{Code: corrupt, Member: name, Detail: r.Corrupt}
 	case r.Guard.Watchdog.Lacks() != "":
-		return r.Guard.Watchdog.Lacks()
+		return Reason{Code: noWatchdog, Member: name, Detail: r.Guard.Watchdog.Lacks()}
 	case r.SystemID != l.c.SystemID:
-		return fmt.Sprintf("its system identifier %s is not the cluster's %s", r.SystemID, l.c.SystemID)
+		return Reason{Code: otherSystem, Member: name, Is: r.SystemID, Want: l.c.SystemID}
 	case !l.c.Descends(r.Timeline, r.Position):
-		return fmt.Sprintf("diverged: it is on timeline %d at %s, epoch %s has timeline %d; it must be rewound first", r.Timeline, r.Position, l.c.Epoch, l.c.Timeline)
+		return Reason{Code: diverged, Member: name, Is: fmt.Sprint(r.Timeline), At: r.Position, Want: fmt.Sprint(l.c.Timeline), Detail: l.c.Epoch.String()}
 	case !known:
-		return "the end of its WAL is not known yet"
+		return Reason{Code: endOfWALUnknown, Member: name}
 	}
-	return ""
+	return Reason{}
 }
 
-// unwanted says which policy or wish speaks against a member that could be promoted, "" if none does.
-func (l *look) unwanted(name string) string {
+// unwanted says which policy or wish speaks against a member that could be promoted, if one does.
+func (l *look) unwanted(name string) Reason {
 	m, asked := l.conf.Member(name), l.c.Attempt.To
 	switch {
 	case m.Leaving:
-		return "it is being removed; apply a platform file that has it, to allow it"
+		return Reason{Code: beingRemoved, Member: name}
 	case l.insisted() && asked != name:
-		return asked + " was asked for"
+		return Reason{Code: anotherAsked, Member: name, Other: asked}
 	case asked == name:
-		return ""
+		return Reason{}
 	case !m.MayLead:
-		return "may-lead is false; set it to true to allow it"
+		return Reason{Code: mayNotLead, Member: name}
 	case l.site(name) == l.site(l.c.Primary) || l.conf.Failover.AcrossSites == platform.AcrossAutomatic:
-		return ""
+		return Reason{}
 	case l.conf.Failover.AcrossSites == platform.AcrossApproval && l.c.Attempt.Approved != "":
-		return ""
+		return Reason{}
 	case l.conf.Failover.AcrossSites == platform.AcrossApproval:
-		return fmt.Sprintf("it is on another site and failover.across-sites is approval: `mainstay approve %s` allows it", l.approvable())
-	default:
-		return fmt.Sprintf("it is on another site and failover.across-sites is %s; run `mainstay failover %s --to %s --accept-loss REASON`", l.conf.Failover.AcrossSites, l.c.Name, name)
+		return Reason{Code: needsApproval, Member: name, Other: l.approvable()}
 	}
+	return Reason{Code: mayNotLeaveSite, Cluster: l.c.Name, Member: name, Is: string(l.conf.Failover.AcrossSites)}
 }
 
 // insisted: an operator named a member and took the consequences on himself. Whom a switchover was to promote is a wish
@@ -175,7 +176,7 @@ func (ch *choice) rank(l *look, candidates []state.Sealed) {
 	kept := ch.sealed[:0:0]
 	for _, s := range ch.sealed {
 		if s.Known && best.Behind(s) {
-			ch.notChosen[s.Member] += fmt.Sprintf(" (it is ahead, at %s)", s.Position)
+			ch.notChosen[s.Member] = Reason{Code: aheadOfBest, Member: s.Member, At: s.Position, Because: []Reason{ch.notChosen[s.Member]}}
 			continue
 		}
 		kept = append(kept, s)
@@ -183,18 +184,19 @@ func (ch *choice) rank(l *look, candidates []state.Sealed) {
 	ch.sealed = kept
 }
 
-func whyBehind(l *look, best, other state.Sealed) string {
+func whyBehind(l *look, best, other state.Sealed) Reason {
+	why := Reason{Code: laterByName, Member: other.Member, Other: best.Member}
 	switch {
 	case best.Member == l.c.Attempt.To && other.Position == best.Position:
-		return "as advanced as " + best.Member + ", which was asked for"
+		why.Code = bestWasAsked
 	case other.Timeline < best.Timeline:
-		return fmt.Sprintf("on timeline %d, behind %s on %d", other.Timeline, best.Member, best.Timeline)
+		why.Code, why.Is, why.Want = olderTimeline, fmt.Sprint(other.Timeline), fmt.Sprint(best.Timeline)
 	case other.Position < best.Position:
-		return fmt.Sprintf("%d bytes behind %s", best.Position-other.Position, best.Member)
+		why.Code, why.Number = behind, int(best.Position-other.Position)
 	case l.site(other.Member) != l.site(best.Member):
-		return "as advanced as " + best.Member + ", but on another site than the primary was"
+		why.Code = otherSite
 	case l.conf.Member(other.Member).Priority != l.conf.Member(best.Member).Priority:
-		return "as advanced as " + best.Member + ", of lower priority"
+		why.Code = lowerPriority
 	}
-	return "as advanced as " + best.Member + ", which comes first by name"
+	return why
 }

@@ -46,48 +46,6 @@ type Decision struct {
 	Reasons Reasons
 }
 
-// Reasons are those of the subjects: clusters, apps ("app NAME") and the site switchover.
-type Reasons []subjectReason
-
-type subjectReason struct {
-	subject string
-	Reason
-}
-
-// Of is the reason of one subject, zero for none.
-func (r Reasons) Of(subject string) Reason {
-	for i := len(r) - 1; i >= 0; i-- {
-		if r[i].subject == subject {
-			return r[i].Reason
-		}
-	}
-	return Reason{}
-}
-
-func (d *Decision) because(subject string, why Reason) {
-	d.Reasons = append(d.Reasons, subjectReason{subject, why})
-}
-
-// Rule names the rules, so that every command and every wait names the one that made it.
-type Rule string
-
-const (
-	RuleBirth      Rule = "birth"
-	RuleAttempt    Rule = "attempt"
-	RuleDetect     Rule = "detection"
-	RuleUpkeep     Rule = "upkeep"
-	RuleSwitchover Rule = "switchover"
-	RuleApps       Rule = "apps"
-	RuleSite       Rule = "site switchover"
-	RuleHealthy    Rule = "nothing to do"
-)
-
-// Reason says why a cluster is where it is.
-type Reason struct {
-	Rule Rule   `json:"rule"`
-	Text string `json:"text"`
-}
-
 // Next decides for every cluster and app, in the platform's order. It is pure but for the stopwatch, which it only reads and restarts.
 func Next(in Input) Decision {
 	in.Watch.begin(in.Now)
@@ -161,25 +119,25 @@ func (l *look) decide() (*state.Command, Reason) {
 	l.syncWait() // a survey asks since when
 	switch {
 	case l.c.Primary == "":
-		return l.birth()
+		return RuleBirth.of(l.birth())
 	case l.c.Attempt != nil && l.c.Attempt.Phase == state.PhaseSeal:
-		return l.fence()
+		return RuleAttempt.of(l.fence())
 	case l.c.Attempt != nil:
-		return l.handOver()
+		return RuleSwitchover.of(l.handOver())
 	}
 	if cmd, why := l.pause(); cmd != nil {
-		return cmd, why
+		return RuleUpkeep.of(cmd, why)
 	}
 	if cmd, why := l.unblock(); cmd != nil {
-		return cmd, why
+		return RuleUpkeep.of(cmd, why)
 	}
-	if cmd, why := l.detect(); cmd != nil || why.Text != "" {
-		return cmd, why
+	if cmd, why := l.detect(); cmd != nil || why.given() {
+		return RuleDetect.of(cmd, why)
 	}
 	if cmd, why := l.moveSite(); cmd != nil {
-		return cmd, why
+		return RuleSite.of(cmd, why)
 	}
-	return l.upkeep()
+	return RuleUpkeep.of(l.upkeep())
 }
 
 // fenceOf is the fence of a member's host, or nil.
@@ -236,8 +194,4 @@ func (l *look) replicas() []string {
 		}
 	}
 	return l.others
-}
-
-func wait(rule Rule, text string) (*state.Command, Reason) {
-	return nil, Reason{Rule: rule, Text: text}
 }

@@ -18,19 +18,19 @@ func (l *look) detect() (*state.Command, Reason) {
 		return l.downWhilePaused(p)
 	}
 	if f := l.fenceOf(l.c.Primary); f != nil {
-		return l.begin(health.HostFenced, fmt.Sprintf("its host was fenced by %s: %s", f.By, f.Reason), false)
+		return l.begin(health.HostFenced, Reason{Code: hostWasFenced, Other: f.By, Detail: f.Reason}, false)
 	}
 	if p == nil {
 		return l.unreachable()
 	}
 	if closed(p, l.c.Epoch) || p.Process == health.ProcessEnding && p.Epoch == l.c.Epoch {
-		return l.begin(health.PrimaryCrashed, "its agent saw the postmaster end", true)
+		return l.begin(health.PrimaryCrashed, Reason{Code: postmasterEnded}, true)
 	}
 	if l.lostData(p) {
-		return l.begin(health.PrimaryCrashed, "its data directory is "+string(p.Data), true)
+		return l.begin(health.PrimaryCrashed, Reason{Code: dataLost, Detail: string(p.Data)}, true)
 	}
 	if !l.c.Opened && l.c.SystemID != "" && l.Watch.held(l.c.Name+"/opening/"+l.c.Epoch.String()) > openBound {
-		return l.begin(health.PrimaryStuck, fmt.Sprintf("it has not opened within %s%s", openBound, because(p)), true)
+		return l.begin(health.PrimaryStuck, Reason{Code: notOpened, For: openBound, Detail: says(p)}, true)
 	}
 	if cmd, why := l.stuck(p); cmd != nil {
 		return cmd, why
@@ -50,29 +50,32 @@ func (l *look) stuck(p *health.Member) (*state.Command, Reason) {
 		bound *= excuse
 	}
 	if p.Stale > bound && !p.Saturated {
-		evidence := fmt.Sprintf("its agent has had no answer to a new connection for %d ms", p.Stale)
+		evidence := Reason{Code: connectionsHang, For: time.Duration(p.Stale) * time.Millisecond}
 		switch through := l.through(p.Stale); {
 		case len(through) > 0:
-			l.problem(health.PrimaryStuck, l.c.Primary, evidence+", but it has answered "+strings.Join(through, ", ")+" since then: it is slow, and not left for that", false)
-			return nil, Reason{}
+			return l.notLeft(Reason{Code: slowNotStuck, Names: through, Because: []Reason{evidence}})
 		case !l.succeeded() && p.Stale <= platform.Stuck(l.conf.Lease).Milliseconds()*excuse:
-			l.problem(health.PrimaryStuck, l.c.Primary, evidence+"; no replica could take over, so it is restarted in place only if that lasts", false)
-			return nil, Reason{}
+			return l.notLeft(join(evidence, Reason{Code: restartedIfItLasts}))
 		}
 		return l.begin(health.PrimaryStuck, evidence, true)
 	}
 	if p.WriteStale <= bound {
 		return nil, Reason{}
 	}
-	evidence := fmt.Sprintf("no small commit has finished on it for %d ms", p.WriteStale)
+	evidence := Reason{Code: commitsHang, For: time.Duration(p.WriteStale) * time.Millisecond}
 	if p.WriteError != "" {
-		evidence += " (" + p.WriteError + ")"
+		evidence.Detail = " (" + p.WriteError + ")"
 	}
 	if !l.succeeded() {
-		l.problem(health.PrimaryStuck, l.c.Primary, evidence+"; no replica could take over", false)
-		return nil, Reason{}
+		return l.notLeft(join(evidence, Reason{Code: nobodyTakesOver}))
 	}
 	return l.begin(health.PrimaryStuck, evidence, true)
+}
+
+// notLeft names what hangs of a primary that keeps its role all the same.
+func (l *look) notLeft(why Reason) (*state.Command, Reason) {
+	l.problem(health.PrimaryStuck, l.c.Primary, why.String(), false)
+	return nil, Reason{}
 }
 
 // excuse is by how much a bound on what hangs is stretched, at most, where ending the member would not help much, or its host
@@ -104,7 +107,7 @@ func (l *look) stuckBound() time.Duration {
 // stands, though nothing may come over it any more.
 func (l *look) succeeded() bool {
 	for _, name := range l.replicas() {
-		if l.unable(name, "") == "" {
+		if !l.unable(name, "").given() {
 			if at := l.fresh(name).Receiver; at != nil && at.Streaming {
 				return true
 			}
@@ -118,16 +121,16 @@ const openBound = 5 * time.Minute
 
 // downWhilePaused says that a primary does not run, or is not heard, and that nothing is done about it (L7).
 func (l *look) downWhilePaused(p *health.Member) (*state.Command, Reason) {
-	pause := fmt.Sprintf("the cluster is paused by %s (%s), so nobody is promoted before `mainstay resume %s`", l.c.Pause.By, l.c.Pause.Reason, l.c.Name)
+	pause := Reason{Code: pausedBy, Cluster: l.c.Name, Other: l.c.Pause.By, Detail: l.c.Pause.Reason}
 	switch silence := l.View.Silence(l.conf.Member(l.c.Primary).Host, l.Now); {
 	case p == nil && silence > l.suspect():
-		l.problem(health.PrimaryUnreachable, l.c.Primary, fmt.Sprintf("no report for %s; %s", round(silence), pause), false)
+		l.problem(health.PrimaryUnreachable, l.c.Primary, join(Reason{Code: noReportFor, For: silence}, pause).String(), false)
 	case p != nil && (p.Process == health.ProcessEnded || p.Process == health.ProcessEnding):
-		l.problem(health.PrimaryCrashed, l.c.Primary, "its PostgreSQL does not run; "+pause, false)
+		l.problem(health.PrimaryCrashed, l.c.Primary, join(Reason{Code: doesNotRun}, pause).String(), false)
 	default:
 		return nil, Reason{}
 	}
-	return wait(RuleDetect, pause)
+	return nil, pause
 }
 
 // lostData: a host that came back without its disk, or with a corrupt control file, takes up the epoch and then has nothing
@@ -142,41 +145,42 @@ func (l *look) unreachable() (*state.Command, Reason) {
 	if silence <= l.suspect() {
 		return nil, Reason{}
 	}
-	since := fmt.Sprintf("no report for %s", round(silence))
+	since := Reason{Code: noReportFor, For: silence}
 	if l.View.Imagined() {
-		since = "no report"
+		since.Code = noReport
 	}
 	if l.c.SystemID == "" {
-		return wait(RuleDetect, since+", and nobody else has data yet: waiting for "+l.c.Primary+" to finish initialising")
+		return nil, Reason{Code: onlyItHasData, Member: l.c.Primary, Because: []Reason{since}}
 	}
 	v := l.votes()
 	if 2*len(v.hear) > v.controllers {
-		text := fmt.Sprintf("%s from %s, but the controllers %s hear its agent: this leader is the odd one out", since, host, strings.Join(v.hear, ", "))
-		l.problem(health.ObserverIsolated, l.c.Primary, text, true)
+		why := Reason{Code: leaderIsOddOneOut, Other: host, Names: v.hear, Because: []Reason{since}}
+		l.problem(health.ObserverIsolated, l.c.Primary, why.String(), true)
 		l.decision.Transfer = true
-		return wait(RuleDetect, text)
+		return nil, why
 	}
 	if alive := append(v.streaming, append(v.reach, v.hear...)...); len(alive) > 0 {
-		l.problem(health.PrimaryAgentSilent, l.c.Primary, since+", but "+strings.Join(alive, ", ")+" still have contact with it: looking again, no failover", false)
+		l.problem(health.PrimaryAgentSilent, l.c.Primary, Reason{Code: othersHaveContact, Names: alive, Because: []Reason{since}}.String(), false)
 		return nil, Reason{}
 	}
 	if votes := v.deaf + len(v.silent); len(v.silent) == 0 || 2*votes <= v.expected {
 		if cmd, why := l.reroute(); cmd != nil {
 			return cmd, why // whose relay is lost as well tells something once it looks for the primary itself
 		}
-		text := fmt.Sprintf("%s, and too few observers answer to be sure (%d of %d; silent: %s)", since, votes, v.expected, strings.Join(v.absent, ", "))
-		l.problem(health.PrimaryUnreachable, l.c.Primary, text, false)
-		return wait(RuleDetect, text)
+		why := Reason{Code: tooFewObservers, Number: votes, Of: v.expected, Names: v.absent, Because: []Reason{since}}
+		l.problem(health.PrimaryUnreachable, l.c.Primary, why.String(), false)
+		return nil, why
 	}
 	kind, lost := health.PrimaryUnreachable, l.siteLost(l.site(l.c.Primary))
-	if lost != "" {
+	if lost.given() {
 		kind, since = health.SiteLost, lost
 	}
-	if l.c.Recovered != "" && (lost == "" || !l.recoveredAtHome()) {
-		l.problem(kind, l.c.Primary, since+"; "+l.blockText(), false)
-		return wait(RuleDetect, since+"; "+l.blockText())
+	if l.c.Recovered != "" && (!lost.given() || !l.recoveredAtHome()) {
+		why := join(since, l.blockReason())
+		l.problem(kind, l.c.Primary, why.String(), false)
+		return nil, why
 	}
-	return l.begin(kind, fmt.Sprintf("%s, and %s receive nothing from it", since, strings.Join(v.silent, ", ")), false)
+	return l.begin(kind, Reason{Code: receiveNothing, Names: v.silent, Because: []Reason{since}}, false)
 }
 
 // votes are the observers' fresh words about a primary whose agent this leader does not hear.
@@ -240,9 +244,8 @@ func (l *look) blocked() time.Duration {
 	return l.Watch.held(l.c.Name + "/recovered/" + l.c.Recovered)
 }
 
-func (l *look) blockText() string {
-	return fmt.Sprintf("operation %s has just failed over: the next failover that rests on inference is blocked for another %s; `mainstay ack %s` lifts that",
-		l.c.Recovered, max(0, (platform.RecoveryBlock-l.blocked()).Round(time.Second)), l.c.Name)
+func (l *look) blockReason() Reason {
+	return Reason{Code: recoveryBlock, Cluster: l.c.Name, Other: l.c.Recovered, For: max(0, (platform.RecoveryBlock - l.blocked()).Round(time.Second))}
 }
 
 // unblock ends the block when it has been counted out.
@@ -250,19 +253,19 @@ func (l *look) unblock() (*state.Command, Reason) {
 	if l.c.Recovered == "" || l.blocked() < platform.RecoveryBlock {
 		return nil, Reason{}
 	}
-	return &state.Command{Ack: &state.Ack{Operation: l.c.Recovered}}, Reason{RuleUpkeep, "the next automatic failover is no longer blocked"}
+	return &state.Command{Ack: &state.Ack{Operation: l.c.Recovered}}, Reason{Code: blockEnds}
 }
 
-func (l *look) begin(kind health.Kind, evidence string, stopOld bool) (*state.Command, Reason) {
-	l.problem(kind, l.c.Primary, evidence, true)
-	reason := fmt.Sprintf("%s: %s, %s", kind, l.c.Primary, evidence)
-	return &state.Command{Begin: &state.Begin{Kind: state.Failover, Reason: reason, StopOld: stopOld}}, Reason{RuleDetect, reason}
+func (l *look) begin(kind health.Kind, evidence Reason, stopOld bool) (*state.Command, Reason) {
+	l.problem(kind, l.c.Primary, evidence.String(), true)
+	why := Reason{Code: primaryFails, Detail: string(kind), Member: l.c.Primary, Because: []Reason{evidence}}
+	return &state.Command{Begin: &state.Begin{Kind: state.Failover, Reason: why.String(), StopOld: stopOld}}, why
 }
 
 // problems names what is wrong but is not, by itself, a reason to fail over.
 func (l *look) problems() {
 	if l.c.Recovered != "" {
-		l.problem(health.RecoveryBlocked, l.c.Primary, l.blockText(), false)
+		l.problem(health.RecoveryBlocked, l.c.Primary, l.blockReason().String(), false)
 	}
 	for _, m := range l.conf.Members {
 		if run := l.View.Rival(m.Host, l.suspect(), l.Now); run != "" {
@@ -282,7 +285,7 @@ func (l *look) problems() {
 		r := l.fresh(m.Name)
 		if r == nil {
 			if m.Name != l.c.Primary {
-				l.problem(health.ReplicaMissing, m.Name, l.unheard(m.Name), false)
+				l.problem(health.ReplicaMissing, m.Name, l.unheard(m.Name).String(), false)
 			}
 			continue
 		}
@@ -291,24 +294,19 @@ func (l *look) problems() {
 }
 
 // unheard says why nothing fresh is known of a member.
-func (l *look) unheard(name string) string {
+func (l *look) unheard(name string) Reason {
 	host := l.conf.Member(name).Host
 	silence := l.View.Silence(host, l.Now)
 	if r := l.View.Report(host); r != nil && silence <= l.suspect() {
 		if why := r.Unfit[name]; why != "" {
-			return "its agent on " + host + " cannot look after it: " + why
+			return Reason{Code: agentCannot, Member: name, Other: host, Detail: why}
 		}
-		return "its agent on " + host + " answers, and has not spoken of it yet"
+		return Reason{Code: agentNotSpoken, Member: name, Other: host}
 	}
-	return "its agent on " + host + " " + l.quiet(host)
-}
-
-// quiet words the silence of a host.
-func (l *look) quiet(host string) string {
 	if l.View.Imagined() {
-		return "does not answer"
+		return Reason{Code: agentGone, Member: name, Other: host}
 	}
-	return "has not been heard for " + round(l.View.Silence(host, l.Now)).String()
+	return Reason{Code: agentNotHeard, Member: name, Other: host, For: silence}
 }
 
 // streams: while a cluster is paused its primary makes no small commits, so an idle stream brings nothing.
@@ -359,12 +357,12 @@ func (l *look) memberProblems(name string, r *health.Member) {
 		l.problem(health.PrimarySaturated, name, "every connection slot is taken: new connections are refused. Raise max_connections or find out who holds them", false)
 	case !primary && r.Role == health.RolePrimary && r.Process == health.ProcessRunning:
 		l.problem(health.TwoPrimaries, name, "it runs writable beside "+l.c.Primary+"; its agent has the order to stop it", true)
-	case !primary && (r.Still > 0 || l.crashedAlike(r) != "") && l.fresh(l.c.Primary) != nil && l.lineAtFault(l.fresh(l.c.Primary), r) != "":
-		l.problem(health.ReplicaNotStreaming, name, l.lineAtFault(l.fresh(l.c.Primary), r), true)
+	case !primary && (r.Still > 0 || l.crashedAlike(r) != "") && l.fresh(l.c.Primary) != nil && l.lineAtFault(l.fresh(l.c.Primary), r).given():
+		l.problem(health.ReplicaNotStreaming, name, l.lineAtFault(l.fresh(l.c.Primary), r).String(), true)
 	case !primary && r.Needs != "":
 		l.problem(health.ReplicaDiverged, name, "needs a "+r.Needs, true)
 	case !primary && !l.streams(r) && l.c.Attempt == nil && l.c.Opened:
-		l.problem(health.ReplicaNotStreaming, name, "it receives nothing"+because(r), false)
+		l.problem(health.ReplicaNotStreaming, name, "it receives nothing"+says(r), false)
 		said = true
 	}
 }

@@ -241,8 +241,8 @@ func TestRecoveryBlocksTheNext(t *testing.T) {
 	}
 	st := failedOver()
 	vanished(st)
-	if cmd, why, d := st.next(); cmd != nil && cmd.Begin != nil || !has(d.Problems, health.RecoveryBlocked) || !strings.Contains(why.Text, "mainstay ack feed") {
-		t.Errorf("unblocked: %s, %s", body(cmd), why.Text)
+	if cmd, why, d := st.next(); cmd != nil && cmd.Begin != nil || !has(d.Problems, health.RecoveryBlocked) || !strings.Contains(why.String(), "mainstay ack feed") {
+		t.Errorf("unblocked: %s, %s", body(cmd), why.String())
 	}
 	st.apply(feed(state.Command{Ack: &state.Ack{}}))
 	if b := st.commits().Begin; b == nil {

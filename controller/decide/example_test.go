@@ -61,7 +61,7 @@ func ExampleNext() {
 			commit(c)
 		}
 		if len(d.Commands) == 0 {
-			fmt.Println("wait:", d.Reasons.Of("feed").Text)
+			fmt.Println("wait:", d.Reasons.Of("feed").String())
 		}
 	}
 

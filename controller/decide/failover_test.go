@@ -41,7 +41,7 @@ func TestRequiredWatchdog(t *testing.T) {
 	const why = "its host requires a watchdog, and none is armed: there is none"
 	st := well(t, 1, nil)
 	bare(st)
-	if _, bad := CheckSwitchover(st.input(), "feed", "m3"); !strings.Contains(strings.Join(bad, "; "), why) {
+	if _, bad := CheckSwitchover(st.input(), "feed", "m3"); !strings.Contains(strings.Join(Texts(bad), "; "), why) {
 		t.Errorf("a switchover to m3: %q", bad)
 	}
 	if to, bad := CheckSwitchover(st.input(), "feed", ""); to != "m2" {
@@ -93,7 +93,7 @@ func TestNewLeaderIsPatient(t *testing.T) { // L4
 	st.waits("")
 	st.later(1600 * time.Millisecond)
 	if cmd, why, _ := st.next(); cmd == nil {
-		t.Errorf("after its own three heartbeats it must act: %s", why.Text)
+		t.Errorf("after its own three heartbeats it must act: %s", why.String())
 	}
 }
 
@@ -316,7 +316,7 @@ func TestCandidates(t *testing.T) {
 			st.seal("m2", "m3")
 			st.watch.begin(st.now)
 			ch := (&look{Input: st.input(), c: st.c(), conf: st.s.ClusterConfig("feed"), decision: &Decision{}}).choose()
-			if c.best != "" && ch.best != c.best || !strings.Contains(ch.notChosen["m2"], c.other) {
+			if c.best != "" && ch.best != c.best || !strings.Contains(ch.notChosen["m2"].String(), c.other) {
 				t.Errorf("best %q, m2: %q; want %q, %q", ch.best, ch.notChosen["m2"], c.best, c.other)
 			}
 		})

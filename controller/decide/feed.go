@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"fmt"
 	"time"
 
 	"mainstay/controller/state"
@@ -16,16 +15,16 @@ func (l *look) feed(f *state.Feed) (*state.Command, Reason) {
 	from, to := l.fresh(f.From), l.fresh(f.To)
 	switch {
 	case from == nil || to == nil:
-		return l.advanceSeal(nil, fmt.Sprintf("the hand-over of WAL from %s to %s ends: an agent is silent", f.From, f.To))
+		return l.advanceSeal(nil, Reason{Code: handOverCutOff, Member: f.From, Other: f.To})
 	case to.Timeline == from.Timeline && to.Position >= from.Position:
-		return l.advanceSeal(nil, fmt.Sprintf("%s holds what %s had, up to %s", f.To, f.From, from.Position))
+		return l.advanceSeal(nil, Reason{Code: handedOver, Member: f.To, Other: f.From, At: from.Position})
 	case l.Watch.held(l.c.Name+"/feed/"+l.c.Attempt.Number.String()) > feedBound:
-		return l.advanceSeal(nil, fmt.Sprintf("the hand-over of WAL from %s to %s took longer than %s", f.From, f.To, feedBound))
+		return l.advanceSeal(nil, Reason{Code: handOverTooLong, Member: f.From, Other: f.To, For: feedBound})
 	}
-	return wait(RuleAttempt, fmt.Sprintf("%s takes the WAL of %s: %s of %s", f.To, f.From, to.Position, from.Position))
+	return nil, Reason{Code: takesWAL, Member: f.To, Other: f.From, At: to.Position, Past: from.Position}
 }
 
 // advanceSeal notes a step of an attempt that seals; feed is the hand-over that goes on after it.
-func (l *look) advanceSeal(feed *state.Feed, note string) (*state.Command, Reason) {
-	return &state.Command{Advance: &state.Advance{Attempt: l.c.Attempt.Number, Phase: state.PhaseSeal, Feed: feed, Note: note}}, Reason{RuleAttempt, note}
+func (l *look) advanceSeal(feed *state.Feed, why Reason) (*state.Command, Reason) {
+	return &state.Command{Advance: &state.Advance{Attempt: l.c.Attempt.Number, Phase: state.PhaseSeal, Feed: feed, Note: why.String()}}, why
 }

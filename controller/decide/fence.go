@@ -23,12 +23,12 @@ func (l *look) fence() (*state.Command, Reason) {
 	a := l.c.Attempt
 	old := l.known(l.c.Primary)
 	ch := l.choose()
-	if why := l.overtaken(); why != "" {
-		return l.leaveToOperator(RuleAttempt, why)
+	if why := l.overtaken(); why.given() {
+		return l.leaveToOperator(why)
 	}
 	if l.turnedOutWell(ch) {
-		return &state.Command{Abandon: &state.Abandon{Attempt: a.Number, Reason: l.c.Primary + " reports again and is well"}},
-			Reason{RuleAttempt, "abandon"}
+		why := Reason{Code: wellAgain, Member: l.c.Primary}
+		return &state.Command{Abandon: &state.Abandon{Attempt: a.Number, Reason: why.String()}}, Reason{Code: abandons, Member: l.c.Primary, Because: []Reason{why}}
 	}
 	if a.Feed != nil {
 		return l.feed(a.Feed)
@@ -46,7 +46,7 @@ func (l *look) fence() (*state.Command, Reason) {
 	if l.cleanlyStopped(old) {
 		if name := l.caughtUp(old.Shutdown, ch); name != "" {
 			ch.best = name
-			return l.promote(*proof, ch, true, "")
+			return l.promote(*proof, ch, true, Reason{})
 		}
 	}
 	return l.promoteComplete(*proof, ch, old)
@@ -61,7 +61,7 @@ func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Membe
 		return l.promote(proof, ch, false, l.loss(ch))
 	}
 	if l.sealing(ch) {
-		return wait(RuleAttempt, fmt.Sprintf("waiting for the seal of %v", ch.pending))
+		return nil, Reason{Code: sealsAwaited, Names: ch.pending}
 	}
 	if incomplete == nil && ch.best != "" {
 		return l.promote(proof, ch, false, l.loss(ch))
@@ -69,7 +69,7 @@ func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Membe
 	l.askApproval(ch)
 	if l.restartable(old) {
 		ch.instead(l.c.Primary, incomplete)
-		return l.promote(proof, ch, false, "")
+		return l.promote(proof, ch, false, Reason{})
 	}
 	if cmd, why := l.stopToRestart(); cmd != nil {
 		return cmd, why
@@ -77,13 +77,13 @@ func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Membe
 	if cmd, why := l.needBack(); cmd != nil && (a == nil || !a.Completeness) {
 		return cmd, why
 	}
-	if incomplete == nil {
-		incomplete = fmt.Errorf("no member is eligible")
-		if text := l.unapproved(ch); text != "" {
-			return wait(RuleAttempt, text)
-		}
+	if incomplete != nil {
+		return l.waitOrAccept(proof, ch, Reason{Code: notComplete, Detail: incomplete.Error()})
 	}
-	return l.waitOrAccept(proof, ch, incomplete)
+	if why := l.unapproved(ch); why.given() {
+		return nil, why
+	}
+	return l.waitOrAccept(proof, ch, Reason{Code: nobodyEligible})
 }
 
 // handWALOver lets the one that is ahead and may not lead give what it has to the one that may. It needs a proof like a
@@ -96,7 +96,7 @@ func (l *look) handWALOver(old *health.Member, ch choice) (*state.Command, Reaso
 	if state.Complete(l.c.Sets, ch.sealed) == nil && !l.asynchronous() {
 		return nil, Reason{}
 	}
-	return l.advanceSeal(&state.Feed{From: from, To: ch.best}, fmt.Sprintf("%s is ahead and may not lead: it hands its WAL to %s first", from, ch.best))
+	return l.advanceSeal(&state.Feed{From: from, To: ch.best}, Reason{Code: handsWALOver, Member: from, Other: ch.best})
 }
 
 // stopToRestart: the primary was to turn out well, answers, and has not: nobody can go on without it, so let it be stopped
@@ -105,8 +105,8 @@ func (l *look) stopToRestart() (*state.Command, Reason) {
 	if old := l.fresh(l.c.Primary); old == nil || closed(old, l.c.Epoch) || l.c.Attempt.StopOld {
 		return nil, Reason{}
 	}
-	note := l.c.Primary + " answers again and is needed: stop it, to restart it in place"
-	return &state.Command{Advance: &state.Advance{Attempt: l.c.Attempt.Number, Phase: state.PhaseSeal, StopOld: true, Note: note}}, Reason{RuleAttempt, note}
+	why := Reason{Code: neededAgain, Member: l.c.Primary}
+	return &state.Command{Advance: &state.Advance{Attempt: l.c.Attempt.Number, Phase: state.PhaseSeal, StopOld: true, Note: why.String()}}, why
 }
 
 // sealing: members that answer are yet to be sealed, and have the time that is given for it.
@@ -130,37 +130,34 @@ func (l *look) asynchronous() bool {
 }
 
 // loss says what an asynchronous promotion may have lost: what the old primary had written when it was last heard.
-func (l *look) loss(ch choice) string {
+func (l *look) loss(ch choice) Reason {
 	if !l.asynchronous() {
-		return ""
+		return Reason{}
 	}
 	have := ch.positions[ch.best]
 	old := l.known(l.c.Primary)
 	if old == nil || old.Position == 0 {
-		return fmt.Sprintf("acks is 0: commits past %s are lost; how many is not known", have)
+		return Reason{Code: lossUnknown, At: have}
 	}
 	if old.Position <= have {
-		return fmt.Sprintf("acks is 0: nothing up to the last report (%s); what came after it is not known", old.Position)
+		return Reason{Code: lossSinceReport, At: old.Position}
 	}
-	return fmt.Sprintf("acks is 0: at least the WAL from %s to %s (%d bytes)", have, old.Position, old.Position-have)
+	return Reason{Code: lossAtLeast, At: have, Past: old.Position, Number: int(old.Position - have)}
 }
 
 // waitOrAccept applies the policy for a cluster in which no candidate can be shown to hold every acknowledged commit. The loss
 // that a policy accepts is bounded; after a recovery of the controllers nothing bounds it, so only a person's word counts.
-func (l *look) waitOrAccept(proof fencing.Proof, ch choice, why error) (*state.Command, Reason) {
+func (l *look) waitOrAccept(proof fencing.Proof, ch choice, why Reason) (*state.Command, Reason) {
 	a := l.c.Attempt
 	if a.Accepted != nil && a.Accepted.Completeness && ch.best != "" {
-		return l.promote(proof, ch, false, fmt.Sprintf("accepted by %s (%s): %v", a.Accepted.By, a.Accepted.Reason, why))
+		return l.promote(proof, ch, false, Reason{Code: lossAccepted, Other: a.Accepted.By, Detail: a.Accepted.Reason, Because: []Reason{why}})
 	}
 	p := l.conf.Failover
 	if p.WhenIncomplete == platform.AcceptWhenIncomplete && !l.c.Doubtful && ch.best != "" && l.Watch.held(l.c.Name+"/incomplete") >= p.AcceptAfter {
 		acc := &state.Acceptance{By: byPolicy, Reason: "failover.when-incomplete: accept", Completeness: true}
-		return &state.Command{Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, Accepted: acc, Note: why.Error()}},
-			Reason{RuleAttempt, "accept a bounded loss by policy"}
+		return &state.Command{Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, Accepted: acc, Note: why.String()}}, Reason{Code: policyAccepts, Because: []Reason{why}}
 	}
-	text := fmt.Sprintf("no promotion: %v. Bring the missing member back, or run `mainstay failover %s --to MEMBER --accept-loss REASON`", why, l.c.Name)
-	l.problem(health.FailoverWaits, "", text, false)
-	return wait(RuleAttempt, text)
+	return l.failoverWaits("", Reason{Code: noPromotion, Cluster: l.c.Name, Because: []Reason{why}})
 }
 
 // proof returns the first proof there is that the epoch in force is fenced (S4), or nil. A report's age does not matter
@@ -202,16 +199,18 @@ func (l *look) waitForProof(ch choice) (*state.Command, Reason) {
 		return cmd, why
 	}
 	if !l.c.Guarded {
-		text := fmt.Sprintf("%s cannot be proven fenced: its epoch was granted without a complete guard. Make sure that it is off, then run `mainstay failover %s --to MEMBER --accept-loss REASON --fenced`", l.c.Primary, l.c.Name)
-		l.problem(health.FailoverWaits, l.c.Primary, text, false)
-		return wait(RuleAttempt, text)
+		return l.failoverWaits(l.c.Primary, Reason{Code: neverGuarded, Cluster: l.c.Name, Member: l.c.Primary})
 	}
 	if l.Now > l.leaseEnd() {
-		text := fmt.Sprintf("%s cannot be proven fenced: members that are not sealed may vouch for it, and it then goes on without a leader. Bring them back, or make sure that it is off and run `mainstay failover %s --to MEMBER --accept-loss REASON --fenced`", l.c.Primary, l.c.Name)
-		l.problem(health.FailoverWaits, l.c.Primary, text, false)
-		return wait(RuleAttempt, text)
+		return l.failoverWaits(l.c.Primary, Reason{Code: othersMayVouch, Cluster: l.c.Name, Member: l.c.Primary})
 	}
-	return wait(RuleAttempt, fmt.Sprintf("waiting for a fence proof of %s; its lease has surely ended in %s", l.c.Primary, round(l.leaseEnd()-l.Now)))
+	return nil, Reason{Code: proofAwaited, Member: l.c.Primary, For: l.leaseEnd() - l.Now}
+}
+
+// failoverWaits waits for something that does not come about without an operator.
+func (l *look) failoverWaits(member string, why Reason) (*state.Command, Reason) {
+	l.problem(health.FailoverWaits, member, why.String(), false)
+	return nil, why
 }
 
 // turnedOutWell: an unreachable primary reports again before anything was promoted, it still runs its epoch, and no
@@ -245,17 +244,15 @@ func (l *look) restartable(old *health.Member) bool {
 		l.c.Members[l.c.Primary].Excluded == "" && (!l.insisted() || l.c.Attempt.To == l.c.Primary)
 }
 
-func (l *look) promote(proof fencing.Proof, ch choice, clean bool, loss string) (*state.Command, Reason) {
+func (l *look) promote(proof fencing.Proof, ch choice, clean bool, loss Reason) (*state.Command, Reason) {
 	timeline := l.c.HighTimeline + 1
 	if ch.best == l.c.Primary {
 		timeline = l.c.Timeline
 	}
-	ch.notChosen[l.c.Primary] = "it is the primary being replaced"
+	ch.notChosen[l.c.Primary] = Reason{Code: isReplaced, Member: l.c.Primary}
 	delete(ch.notChosen, ch.best)
 	r := l.known(ch.best)
 	p := &state.Promote{Attempt: l.c.Attempt.Number, Member: ch.best, Timeline: timeline, Guarded: r != nil && r.Guard.Complete,
-		Proof: proof, Sealed: ch.sealed, Clean: clean, Positions: ch.positions, NotChosen: ch.notChosen, Loss: loss}
-	return &state.Command{Promote: p}, Reason{RuleAttempt, "promote " + ch.best}
+		Proof: proof, Sealed: ch.sealed, Clean: clean, Positions: ch.positions, NotChosen: textsOf(ch.notChosen), Loss: loss.String()}
+	return &state.Command{Promote: p}, Reason{Rule: RuleAttempt, Code: promotes, Member: ch.best}
 }
-
-func round(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }

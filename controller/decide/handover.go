@@ -30,72 +30,73 @@ func (l *look) handOver() (*state.Command, Reason) {
 		return l.beforeStop(p)
 	}
 	if p == nil {
-		return l.force("the primary is silent during its stop")
+		return l.force(Reason{Code: silentInStop, Member: l.c.Primary})
 	}
 	if !closed(p, l.c.Epoch) {
 		if l.Watch.held(l.c.Name+"/stop") > stopBound {
-			return l.force(fmt.Sprintf("the clean stop took longer than %s", stopBound))
+			return l.force(Reason{Code: stopTooLong, Member: l.c.Primary, For: stopBound})
 		}
-		return wait(RuleSwitchover, l.c.Primary+" is stopping")
+		return nil, Reason{Code: cleanStopRuns, Member: l.c.Primary}
 	}
 	if !p.Clean || p.Shutdown == 0 {
-		return l.force("the primary did not stop cleanly")
+		return l.force(Reason{Code: uncleanStop, Member: l.c.Primary})
 	}
 	ch := l.chooseHandover(p.Shutdown)
 	if ch.best != "" {
 		proof := fencing.Proof{Kind: fencing.Stopped, Epoch: l.c.Epoch, Detail: fmt.Sprintf("stopped cleanly; shutdown checkpoint at %s", p.Shutdown)}
-		return l.promote(proof, ch, true, "")
+		return l.promote(proof, ch, true, Reason{})
 	}
 	if l.Watch.held(l.c.Name+"/catchup") > catchUpBound {
-		return l.force(fmt.Sprintf("nobody replayed the shutdown checkpoint at %s within %s", p.Shutdown, catchUpBound))
+		return l.force(Reason{Code: nobodyReplayed, At: p.Shutdown, For: catchUpBound})
 	}
-	return wait(RuleSwitchover, "waiting for the target to replay the shutdown checkpoint")
+	return nil, Reason{Code: replayAwaited}
 }
 
-func (l *look) force(why string) (*state.Command, Reason) {
+func (l *look) force(why Reason) (*state.Command, Reason) {
 	return l.advance(state.PhaseSeal, why)
 }
 
-func (l *look) advance(phase state.Phase, note string) (*state.Command, Reason) {
-	return &state.Command{Advance: &state.Advance{Attempt: l.c.Attempt.Number, Phase: phase, StopOld: true, Note: note}}, Reason{RuleSwitchover, note}
+func (l *look) advance(phase state.Phase, why Reason) (*state.Command, Reason) {
+	return &state.Command{Advance: &state.Advance{Attempt: l.c.Attempt.Number, Phase: phase, StopOld: true, Note: why.String()}}, why
 }
 
 func (l *look) beforeStop(p *health.Member) (*state.Command, Reason) {
 	a := l.c.Attempt
 	switch {
 	case p == nil:
-		return l.cancel("the primary's agent fell silent before the stop")
+		return l.cancel(Reason{Code: silentBeforeStop, Member: l.c.Primary})
 	case closed(p, l.c.Epoch) || p.Process == health.ProcessEnding:
-		return l.force("the primary crashed before the stop")
+		return l.force(Reason{Code: crashedBeforeStop, Member: l.c.Primary})
 	case l.Watch.held(l.c.Name+"/checkpoint") > checkpointBound:
-		return l.cancel(fmt.Sprintf("the CHECKPOINT took longer than %s", checkpointBound))
+		return l.cancel(Reason{Code: checkpointTooLong, Member: l.c.Primary, For: checkpointBound})
 	}
 	if bad := l.SwitchoverBlockers(a.To); len(bad) > 0 && p.Checkpointed == a.Number {
 		return l.cancel(bad[0])
 	}
 	if p.Checkpointed != a.Number {
-		return wait(RuleSwitchover, "waiting for the CHECKPOINT on "+l.c.Primary)
+		return nil, Reason{Code: checkpointAwaited, Member: l.c.Primary}
 	}
-	return l.advance(state.PhaseStop, "CHECKPOINT done on "+l.c.Primary+"; its clean stop begins")
+	return l.advance(state.PhaseStop, Reason{Code: cleanStopBegins, Member: l.c.Primary})
 }
 
-func (l *look) cancel(why string) (*state.Command, Reason) {
-	return &state.Command{Abandon: &state.Abandon{Attempt: l.c.Attempt.Number, Reason: why + "; nothing was changed"}}, Reason{RuleSwitchover, why}
+func (l *look) cancel(why Reason) (*state.Command, Reason) {
+	note := join(why, Reason{Code: nothingChanged})
+	return &state.Command{Abandon: &state.Abandon{Attempt: l.c.Attempt.Number, Reason: note.String()}}, why
 }
 
 // chooseHandover picks the target among replicas that have replayed past the shutdown checkpoint.
 func (l *look) chooseHandover(shutdown platform.LSN) choice {
-	ch := choice{positions: map[string]platform.LSN{}, notChosen: map[string]string{}}
+	ch := choice{positions: map[string]platform.LSN{}, notChosen: map[string]Reason{}}
 	var ready []string
 	for _, name := range l.replicas() {
 		r := l.fresh(name)
 		if r != nil {
 			ch.positions[name] = r.Position
 		}
-		if why := l.cannotTakeOver(name, l.c.Attempt.To); why != "" {
+		if why := l.cannotTakeOver(name, l.c.Attempt.To); why.given() {
 			ch.notChosen[name] = why
 		} else if r.Replayed <= shutdown {
-			ch.notChosen[name] = fmt.Sprintf("replayed to %s, not past the shutdown checkpoint at %s", r.Replayed, shutdown)
+			ch.notChosen[name] = Reason{Code: notReplayed, Member: name, At: r.Replayed, Past: shutdown}
 		} else {
 			ready = append(ready, name)
 		}
@@ -106,7 +107,7 @@ func (l *look) chooseHandover(shutdown platform.LSN) choice {
 	l.byPreference(ready)
 	ch.best = ready[0]
 	for _, name := range ready[1:] {
-		ch.notChosen[name] = "as advanced as " + ch.best + ", which is preferred"
+		ch.notChosen[name] = Reason{Code: lessPreferred, Member: name, Other: ch.best}
 	}
 	return ch
 }
@@ -133,61 +134,60 @@ func (l *look) byPreference(names []string) {
 	})
 }
 
-// cannotTakeOver says why a replica cannot be the target of a planned change, "" if it can.
-func (l *look) cannotTakeOver(name, asked string) string {
+// cannotTakeOver says why a replica cannot be the target of a planned change, if it cannot.
+func (l *look) cannotTakeOver(name, asked string) Reason {
 	why := l.unable(name, asked)
 	switch {
-	case why != "":
-		return why
+	case why.given():
 	case l.fresh(name).ReplayPaused:
-		return "its replay is paused, so it would not reach the primary's last record; first run SELECT pg_wal_replay_resume() on " + name
+		why = Reason{Code: replayIsPaused, Member: name}
 	case l.c.Attempt == nil && !l.fresh(name).Streams():
-		return "it does not stream"
+		why = Reason{Code: doesNotStream, Member: name}
 	}
-	return ""
+	return why
 }
 
 // unable is cannotTakeOver but for whether it receives anything just now.
-func (l *look) unable(name, asked string) string {
+func (l *look) unable(name, asked string) Reason {
 	r, m := l.fresh(name), l.conf.Member(name)
 	switch {
 	case m == nil:
-		return "there is no member " + name
+		return Reason{Code: noSuchMember, Member: name}
 	case asked != "" && asked != name:
-		return asked + " was asked for"
+		return Reason{Code: anotherAsked, Member: name, Other: asked}
 	case r == nil:
 		return l.unheard(name)
 	case l.c.Members[name].Excluded != "":
-		return l.c.Members[name].Excluded
+		return Reason{Code: excluded, Member: name, Detail: l.c.Members[name].Excluded}
 	case l.fenceOf(name) != nil:
-		return "its host is fenced; `mainstay unfence " + m.Host + "` gives it its power back"
+		return Reason{Code: powerIsOff, Member: name, Other: m.Host}
 	case m.Leaving:
-		return "it is being removed; to keep it, apply a platform file that has it"
+		return Reason{Code: isLeaving, Member: name}
 	case r.Guard.Watchdog.Lacks() != "":
-		return r.Guard.Watchdog.Lacks()
+		return Reason{Code: noWatchdog, Member: name, Detail: r.Guard.Watchdog.Lacks()}
 	case r.Process != health.ProcessRunning || r.Role != health.RoleStandby:
-		return "it is no running standby" + because(r)
+		return Reason{Code: noRunningStandby, Member: name, Detail: says(r)}
 	case len(r.Short) > 0:
-		return "it would end if it were promoted: " + strings.Join(r.Short, "; ") + "; it is restarted with as much"
+		return Reason{Code: settingsTooLow, Member: name, Detail: strings.Join(r.Short, "; ")}
 	case r.SystemID != l.c.SystemID:
-		return "its data is of another cluster: it has another system identifier, " + r.SystemID
+		return Reason{Code: dataOfAnotherCluster, Member: name, Is: r.SystemID}
 	case r.Timeline != l.c.Timeline:
-		return fmt.Sprintf("it is on timeline %d, the cluster on %d; wait for its repair", r.Timeline, l.c.Timeline)
+		return Reason{Code: otherTimeline, Member: name, Is: fmt.Sprint(r.Timeline), Want: fmt.Sprint(l.c.Timeline)}
 	case !m.MayLead && asked == "":
-		return "may-lead is false; name it with --to, or set it to true"
+		return Reason{Code: mayLeadIfNamed, Member: name}
 	}
-	return ""
+	return Reason{}
 }
 
 // SwitchoverBlockers lists everything that speaks against a switchover to a member ("" for the best) right now.
-func (l *look) SwitchoverBlockers(to string) []string {
-	var bad []string
+func (l *look) SwitchoverBlockers(to string) []Reason {
+	var bad []Reason
 	p := l.fresh(l.c.Primary)
 	switch {
 	case to == l.c.Primary:
-		return []string{to + " is the primary already; name another member, or none to have the best one"}
+		return []Reason{{Code: isPrimaryAlready, Member: to}}
 	case p == nil || p.Process != health.ProcessRunning || p.Role != health.RolePrimary || !l.c.Opened:
-		return []string{"the primary " + l.c.Primary + " is not well; see `mainstay explain " + l.c.Name + "`"}
+		return []Reason{{Code: primaryNotWell, Cluster: l.c.Name, Member: l.c.Primary}}
 	}
 	ready := 0
 	for _, name := range l.replicas() {
@@ -195,11 +195,11 @@ func (l *look) SwitchoverBlockers(to string) []string {
 			continue
 		}
 		why := l.cannotTakeOver(name, to)
-		if r := l.fresh(name); why == "" && p.Position > r.Replayed && p.Position-r.Replayed > maxLag {
-			why = fmt.Sprintf("it is %d bytes behind, more than %d", p.Position-r.Replayed, maxLag)
+		if r := l.fresh(name); !why.given() && p.Position > r.Replayed && p.Position-r.Replayed > maxLag {
+			why = Reason{Code: tooFarBehind, Member: name, Number: int(p.Position - r.Replayed), Of: maxLag}
 		}
-		if why != "" {
-			bad = append(bad, name+": "+why)
+		if why.given() {
+			bad = append(bad, Reason{Code: about, Member: name, Because: []Reason{why}})
 			continue
 		}
 		ready++
@@ -208,21 +208,21 @@ func (l *look) SwitchoverBlockers(to string) []string {
 		return nil
 	}
 	if len(bad) == 0 {
-		bad = append(bad, fmt.Sprintf("cluster %s has no member %s; it has %s", l.c.Name, to, strings.Join(l.conf.Names(), ", ")))
+		bad = append(bad, Reason{Code: notAMember, Cluster: l.c.Name, Member: to, Names: l.conf.Names()})
 	}
 	return bad
 }
 
 // CheckSwitchover tells what speaks against a switchover and who would take over, for --dry-run and before Begin.
-func CheckSwitchover(in Input, cluster, to string) (target string, blockers []string) {
+func CheckSwitchover(in Input, cluster, to string) (target string, blockers []Reason) {
 	in.Watch = in.Watch.Clone()
 	in.Watch.begin(in.Now)
 	c, conf := in.State.Clusters[cluster], in.State.ClusterConfig(cluster)
 	if c == nil || conf == nil {
-		return "", []string{"there is no cluster " + cluster}
+		return "", []Reason{{Code: noSuchCluster, Cluster: cluster}}
 	}
 	if c.Primary == "" {
-		return "", []string{"cluster " + cluster + " has no primary yet"}
+		return "", []Reason{{Code: noPrimaryYet, Cluster: cluster}}
 	}
 	l := &look{Input: in, c: c, conf: conf, decision: &Decision{}}
 	if blockers := l.SwitchoverBlockers(to); len(blockers) > 0 {
@@ -230,7 +230,7 @@ func CheckSwitchover(in Input, cluster, to string) (target string, blockers []st
 	}
 	var ready []string
 	for _, name := range l.replicas() {
-		if l.cannotTakeOver(name, to) == "" {
+		if !l.cannotTakeOver(name, to).given() {
 			ready = append(ready, name)
 		}
 	}

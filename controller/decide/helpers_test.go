@@ -130,7 +130,7 @@ func (st *stage) commits() *state.Command {
 	st.t.Helper()
 	cmd, why, _ := st.next()
 	if cmd == nil {
-		st.t.Fatalf("nothing decided: %s", why.Text)
+		st.t.Fatalf("nothing decided: %s", why.String())
 	}
 	st.apply(*cmd)
 	return cmd
@@ -140,8 +140,8 @@ func (st *stage) commits() *state.Command {
 func (st *stage) waits(why string) {
 	st.t.Helper()
 	cmd, reason, _ := st.next()
-	if cmd != nil || !strings.Contains(reason.Text, why) {
-		st.t.Errorf("decided %s, reason %q; want to wait for %q", body(cmd), reason.Text, why)
+	if cmd != nil || !strings.Contains(reason.String(), why) {
+		st.t.Errorf("decided %s, reason %q; want to wait for %q", body(cmd), reason.String(), why)
 	}
 }
 

@@ -2,7 +2,6 @@ package decide
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"mainstay/controller/state"
@@ -22,9 +21,8 @@ func (l *look) cutPower(ch choice) (*state.Command, Reason) {
 	if host == nil || len(host.Fence) == 0 || l.fenceOf(l.c.Primary) != nil || l.Watch.held(l.c.Name+"/power/"+l.c.Attempt.Number.String()) < powerAfter {
 		return nil, Reason{}
 	}
-	reason := fmt.Sprintf("no other proof that %s is fenced, in attempt %s; this ends everything on the host: %s", l.c.Primary, l.c.Attempt.Number,
-		strings.Join(MembersOn(l.State, host.Name), ", "))
-	return &state.Command{Fence: &state.FenceHost{Host: host.Name, Reason: reason}}, Reason{RuleAttempt, "cut the power of " + host.Name + ": " + reason}
+	why := Reason{Code: noOtherProof, Member: l.c.Primary, Detail: l.c.Attempt.Number.String(), Names: MembersOn(l.State, host.Name)}
+	return &state.Command{Fence: &state.FenceHost{Host: host.Name, Reason: why.String()}}, Reason{Code: cutsPower, Other: host.Name, Because: []Reason{why}}
 }
 
 // MembersOn names the members that a host carries: powering it off ends them all.
@@ -52,8 +50,8 @@ func (l *look) givePowerBack() (*state.Command, Reason) {
 		if f == nil || !f.Off || f.Release || f.By != byMainstay || l.leads(host) {
 			continue
 		}
-		return &state.Command{Unfence: &state.UnfenceHost{Host: host, Reason: "its members have been replaced"}},
-			Reason{RuleUpkeep, "give " + host + " its power back"}
+		why := Reason{Code: membersReplaced, Other: host}
+		return &state.Command{Unfence: &state.UnfenceHost{Host: host, Reason: why.String()}}, Reason{Code: givesPowerBack, Other: host, Because: []Reason{why}}
 	}
 	return nil, Reason{}
 }
@@ -65,8 +63,8 @@ func (l *look) withdrawFence() (*state.Command, Reason) {
 	if f == nil || f.By != byMainstay || f.Off || l.c.Attempt.StopOld || l.fresh(l.c.Primary) == nil {
 		return nil, Reason{}
 	}
-	reason := l.c.Primary + " answers again"
-	return &state.Command{Unfence: &state.UnfenceHost{Host: l.conf.Member(l.c.Primary).Host, Reason: reason, Withdraw: true}}, Reason{RuleAttempt, "withdraw the fence: " + reason}
+	why := Reason{Code: answersAgain, Member: l.c.Primary}
+	return &state.Command{Unfence: &state.UnfenceHost{Host: l.conf.Member(l.c.Primary).Host, Reason: why.String(), Withdraw: true}}, Reason{Code: withdrawsFence, Because: []Reason{why}}
 }
 
 // needBack gives the power back to a host that was fenced automatically, where nobody else holds everything: its own member
@@ -76,8 +74,8 @@ func (l *look) needBack() (*state.Command, Reason) {
 	if f == nil || f.By != byMainstay || !f.Off || f.Release {
 		return nil, Reason{}
 	}
-	reason := l.c.Primary + " is needed: nobody else can be shown to hold everything"
-	return &state.Command{Unfence: &state.UnfenceHost{Host: l.conf.Member(l.c.Primary).Host, Reason: reason}}, Reason{RuleAttempt, "give its host the power back: " + reason}
+	why := Reason{Code: onlyItHoldsAll, Member: l.c.Primary}
+	return &state.Command{Unfence: &state.UnfenceHost{Host: l.conf.Member(l.c.Primary).Host, Reason: why.String()}}, Reason{Code: powerNeededBack, Because: []Reason{why}}
 }
 
 // leads: a member on the host is still the primary of some cluster.

@@ -89,7 +89,7 @@ func (p *prediction) kill(c *state.Cluster, death Death) {
 func (p *prediction) run(death Death) state.Prediction {
 	for range 12 {
 		d := Next(p.in)
-		p.why = d.Reasons.Of(p.cluster).Text
+		p.why = d.Reasons.Of(p.cluster).String()
 		cmd := p.command(d)
 		if cmd == nil {
 			if !p.later() {
@@ -113,9 +113,9 @@ func (p *prediction) run(death Death) state.Prediction {
 	if l := p.look(); l.c.Attempt != nil && l.c.Attempt.Phase == state.PhaseSeal {
 		ch := l.choose()
 		if ch.best != "" {
-			ch.notChosen[ch.best] = "it comes first, once that wait is over"
+			ch.notChosen[ch.best] = Reason{Code: comesFirst, Member: ch.best}
 		}
-		out.Others = ch.notChosen
+		out.Others = textsOf(ch.notChosen)
 	}
 	return out
 }

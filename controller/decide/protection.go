@@ -167,7 +167,7 @@ func (l *look) tooFewSealed(set platform.Set, ch choice) string {
 		if slices.ContainsFunc(ch.sealed, func(s state.Sealed) bool { return s.Member == name }) {
 			can = append(can, name)
 		} else {
-			cannot = append(cannot, name+": "+ch.notChosen[name])
+			cannot = append(cannot, name+": "+ch.notChosen[name].String())
 		}
 	}
 	text := fmt.Sprintf("%d of (%s) must be sealed, %d can be", set.SealedNeeded(), strings.Join(set.Names, ", "), len(can))

@@ -1,8 +1,6 @@
 package decide
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -15,14 +13,14 @@ import (
 // reaffirm gives the primary that is known, and answers as one, an epoch of the new generation after the controllers were
 // recovered.
 func (l *look) reaffirm(p *health.Member) (*state.Command, Reason) {
-	if why := l.overtaken(); why != "" {
-		return l.leaveToOperator(RuleUpkeep, why)
+	if why := l.overtaken(); why.given() {
+		return l.leaveToOperator(why)
 	}
 	if !l.c.Doubtful || p == nil || p.Process != health.ProcessRunning || p.Role != health.RolePrimary || p.Epoch != l.c.Epoch {
 		return nil, Reason{}
 	}
 	return &state.Command{Reaffirm: &state.Reaffirm{Epoch: l.c.Epoch}},
-		Reason{RuleUpkeep, l.c.Primary + " still leads: it goes on under an epoch of the new generation"}
+		Reason{Code: stillLeads, Member: l.c.Primary}
 }
 
 // TwoRecoveries is what to do where two controllers were recovered by themselves, as one generation.
@@ -47,11 +45,11 @@ func recoveryProblems(in Input) (problems []health.Problem) {
 const strangeFor = time.Minute
 
 // overtaken: the lost controllers had made another member primary, of which this log knows nothing, after the one that it
-// knows; "" where no agent tells of that, or an operator has decided. What was acknowledged since is not on the old primary, so
+// knows; no reason where no agent tells of that, or an operator has decided. What was acknowledged since is not on the old primary, so
 // neither its word nor its disk shows anything (S4).
-func (l *look) overtaken() string {
+func (l *look) overtaken() Reason {
 	if a := l.c.Attempt; !l.c.Doubtful || a != nil && a.Accepted != nil && a.Accepted.Completeness {
-		return ""
+		return Reason{}
 	}
 	old := l.known(l.c.Primary)
 	for _, m := range l.conf.Members {
@@ -60,30 +58,24 @@ func (l *look) overtaken() string {
 			continue
 		}
 		if old == nil || old.Epoch.Less(r.Epoch) || r.Timeline != l.c.Timeline { // else the same one went on under a later epoch
-			return fmt.Sprintf("%s has obeyed epoch %s, and this controller's log ends in epoch %s of %s: the lost ones had gone on to another primary, whose commits may be on few members",
-				m.Name, r.Epoch, l.c.Epoch, l.c.Primary)
+			return Reason{Code: laterEpochElsewhere, Member: m.Name, Is: r.Epoch.String(), Want: l.c.Epoch.String(), Other: l.c.Primary}
 		}
 	}
-	return ""
+	return Reason{}
 }
 
-func (l *look) leaveToOperator(rule Rule, why string) (*state.Command, Reason) {
-	text := fmt.Sprintf("nobody is made primary by itself: %s. Compare the members (`mainstay status`), then decide: `mainstay failover %s --to MEMBER --accept-loss REASON --fenced`", why, l.c.Name)
-	l.problem(health.FailoverWaits, "", text, false)
-	return wait(rule, text)
+func (l *look) leaveToOperator(why Reason) (*state.Command, Reason) {
+	return l.failoverWaits("", Reason{Code: operatorMustDecide, Cluster: l.c.Name, Because: []Reason{why}})
 }
-
-// errDoubtful is why nothing shows completeness after a recovery.
-var errDoubtful = errors.New("the controllers were recovered since: what the lost ones did is not known")
 
 // promoteDoubtful: the old primary's own disk holds what it acknowledged; anybody else needs an operator's word.
 func (l *look) promoteDoubtful(proof fencing.Proof, ch choice, old *health.Member) (*state.Command, Reason) {
 	if proof.Kind == fencing.Stopped && l.restartable(old) {
 		ch.best = l.c.Primary
-		return l.promote(proof, ch, false, "")
+		return l.promote(proof, ch, false, Reason{})
 	}
 	if cmd, why := l.stopToRestart(); cmd != nil {
 		return cmd, why
 	}
-	return l.waitOrAccept(proof, ch, errDoubtful)
+	return l.waitOrAccept(proof, ch, Reason{Code: controllersRecovered})
 }

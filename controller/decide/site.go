@@ -1,9 +1,7 @@
 package decide
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"mainstay/controller/platform"
@@ -11,16 +9,16 @@ import (
 	"mainstay/health"
 )
 
-// siteLost is the evidence that a site is lost, "" if it is not: every agent and every controller there is silent, no app
+// siteLost is the evidence that a site is lost, if it is: every agent and every controller there is silent, no app
 // server of it is seen well, and the controllers of the other sites, a majority of all, agree.
-func (in Input) siteLost(site string) string {
+func (in Input) siteLost(site string) Reason {
 	p := in.State.Platform
 	if site == "" || site == in.Site {
-		return ""
+		return Reason{}
 	}
 	silence, hosts := in.silenceOf(site)
 	if hosts == 0 || silence <= in.suspect() {
-		return ""
+		return Reason{}
 	}
 	var gone, agree []string
 	for _, c := range in.Controllers {
@@ -28,7 +26,7 @@ func (in Input) siteLost(site string) string {
 		case c == in.Self:
 			agree = append(agree, c)
 		case at == site && in.View.Speaks(c, in.suspect(), in.Now):
-			return ""
+			return Reason{}
 		case at == site:
 			gone = append(gone, c)
 		case at != "" && in.View.Speaks(c, in.suspect(), in.Now) && !in.hears(c, site):
@@ -36,13 +34,13 @@ func (in Input) siteLost(site string) string {
 		}
 	}
 	if 2*len(agree) <= len(in.Controllers) || in.serves(p, site) {
-		return ""
+		return Reason{}
 	}
-	text := fmt.Sprintf("no agent of site %s has been heard for %s", site, round(silence))
+	why := Reason{Code: siteSilent, Other: site, For: silence}
 	if len(gone) > 0 {
-		text += ", nor its controllers " + strings.Join(gone, ", ")
+		why = Reason{Code: norItsControllers, Names: gone, Because: []Reason{why}}
 	}
-	return text + "; so say " + strings.Join(agree, ", ")
+	return join(why, Reason{Code: soSay, Names: agree})
 }
 
 // suspect is the silence after which votes and reports no longer count, for the most patient cluster.
@@ -112,8 +110,8 @@ func programProblems(in Input) (problems []health.Problem) {
 // siteProblems names the sites that are lost.
 func siteProblems(in Input) (problems []health.Problem) {
 	for _, s := range in.State.Platform.Sites {
-		if text := in.siteLost(s.Name); text != "" {
-			problems = append(problems, health.Problem{Kind: health.SiteLost, Site: s.Name, Evidence: text, Actionable: true})
+		if why := in.siteLost(s.Name); why.given() {
+			problems = append(problems, health.Problem{Kind: health.SiteLost, Site: s.Name, Evidence: why.String(), Actionable: true})
 		}
 	}
 	return problems
@@ -129,27 +127,27 @@ func (l *look) recoveredAtHome() bool {
 	return false
 }
 
-// unapproved says what the attempt could do if an operator let it leave the site, "" where that would not help.
-func (l *look) unapproved(ch choice) string {
+// unapproved says what the attempt could do if an operator let it leave the site, where that would help.
+func (l *look) unapproved(ch choice) Reason {
 	a := l.c.Attempt
 	if ch.best != "" || l.conf.Failover.AcrossSites != platform.AcrossApproval || a.Approved != "" || a.To != "" {
-		return ""
+		return Reason{}
 	}
 	would := *a
 	would.Approved = "?"
 	c := *l.c
 	c.Attempt = &would
 	if ch = (&look{Input: l.Input, c: &c, conf: l.conf, decision: &Decision{}}).choose(); ch.best == "" {
-		return ""
+		return Reason{}
 	}
 	loss := l.loss(ch)
-	if why := state.Complete(l.c.Sets, ch.sealed); why != nil {
-		loss = why.Error()
+	if err := state.Complete(l.c.Sets, ch.sealed); err != nil {
+		loss = Reason{Code: notComplete, Detail: err.Error()}
 	}
-	if loss == "" {
-		loss = "no acknowledged commit would be lost"
+	if !loss.given() {
+		loss = Reason{Code: nothingWouldBeLost}
 	}
-	return fmt.Sprintf("%s on site %s could take over, which needs an operator: `mainstay approve %s`; %s", ch.best, l.site(ch.best), l.approvable(), loss)
+	return join(Reason{Code: approvalAwaited, Member: ch.best, Is: l.site(ch.best), Other: l.approvable()}, loss)
 }
 
 // approvable is what an operator gives to `mainstay approve`: the operation, or, where it is only foretold, the cluster.
@@ -166,7 +164,7 @@ func (l *look) askApproval(ch choice) {
 	if l.sealing(ch) {
 		return
 	}
-	if text := l.unapproved(ch); text != "" {
-		l.problem(health.ApprovalNeeded, "", text, false)
+	if why := l.unapproved(ch); why.given() {
+		l.problem(health.ApprovalNeeded, "", why.String(), false)
 	}
 }

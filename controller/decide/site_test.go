@@ -80,7 +80,7 @@ func TestBlockEndsWhereASiteIsLost(t *testing.T) {
 		st.vanish()
 		st.votes("c3", "north", false)
 		if cmd, why, _ := st.next(); (cmd != nil && cmd.Begin != nil) != begins {
-			t.Errorf("after a failover to %s: %s %s", to, body(cmd), why.Text)
+			t.Errorf("after a failover to %s: %s %s", to, body(cmd), why.String())
 		}
 	}
 }

@@ -41,7 +41,8 @@ func siteChange(in Input, d *Decision) {
 		return
 	}
 	step, why := l.next()
-	d.because("site switchover", Reason{RuleSite, why})
+	why.Rule = RuleSite
+	d.because("site switchover", why)
 	if step != nil {
 		step.Change, step.Version = l.ch.ID, l.ch.Version
 		d.Commands = append(d.Commands, state.Command{By: byMainstay, At: in.At(), StepSite: step})
@@ -49,40 +50,40 @@ func siteChange(in Input, d *Decision) {
 }
 
 // next is the command that moves the change on, or what it waits for.
-func (l *changeLook) next() (*state.StepSite, string) {
+func (l *changeLook) next() (*state.StepSite, Reason) {
 	if l.ch.Step == platform.StepCheck {
 		if bad := CheckSite(l.Input, l.ch.To); len(bad) > 0 {
-			return &state.StepSite{End: state.Abandoned, Note: "nothing was changed: " + strings.Join(bad, "; ")}, bad[0]
+			return &state.StepSite{End: state.Abandoned, Note: Reason{Code: notBegun, Because: bad}.String()}, bad[0]
 		}
 		return l.checkpoints()
 	}
 	if name := l.State.Left(l.ch); name != "" {
 		return l.fail(l.left(name))
 	}
-	if step, why := l.hooks("before"); step != nil || why != "" {
+	if step, why := l.hooks("before"); step != nil || why.given() {
 		return step, why
 	}
 	waits, bound, failed := l.step()
-	if failed != "" {
+	if failed.given() {
 		return l.fail(failed)
 	}
-	if waits != "" {
+	if waits.given() {
 		if l.Watch.held(fmt.Sprintf("site/%s/%s/%d", l.ch.ID, l.ch.Step, len(l.ch.Tried))) > bound {
-			return l.fail(fmt.Sprintf("%s: not within %s", waits, bound))
+			return l.fail(Reason{Code: notInTime, For: bound, Because: []Reason{waits}})
 		}
 		return nil, waits
 	}
 	if !l.ch.Worked && !l.ch.Undoing && len(l.State.Platform.HooksAt(l.ch.Step, "after")) > 0 {
-		return &state.StepSite{Worked: true}, "the hooks after " + l.ch.Step + " may run"
+		return &state.StepSite{Worked: true}, Reason{Code: hooksMayRun, Detail: l.ch.Step}
 	}
-	if step, why := l.hooks("after"); step != nil || why != "" {
+	if step, why := l.hooks("after"); step != nil || why.given() {
 		return step, why
 	}
 	return l.after()
 }
 
 // checkpoints waits for a CHECKPOINT on every primary that is to stop: the apps need not be quiet meanwhile.
-func (l *changeLook) checkpoints() (*state.StepSite, string) {
+func (l *changeLook) checkpoints() (*state.StepSite, Reason) {
 	for _, name := range l.State.ClusterNames() {
 		c, conf := l.State.Clusters[name], l.State.ClusterConfig(name)
 		tag := l.State.EarlyCheckpoint(c)
@@ -92,39 +93,45 @@ func (l *changeLook) checkpoints() (*state.StepSite, string) {
 		if p := l.View.Member(conf.Member(c.Primary)); p != nil && p.Checkpointed == tag {
 			continue
 		}
-		waits := "waiting for the CHECKPOINT on " + c.Primary
+		waits := Reason{Code: checkpointAwaited, Member: c.Primary}
 		if l.Watch.held("site/"+l.ch.ID+"/checkpoint") > checkpointBound {
-			return &state.StepSite{End: state.Abandoned, Note: fmt.Sprintf("nothing was changed: %s: not within %s", waits, checkpointBound)}, waits
+			late := Reason{Code: notInTime, For: checkpointBound, Because: []Reason{waits}}
+			return &state.StepSite{End: state.Abandoned, Note: Reason{Code: notBegun, Because: []Reason{late}}.String()}, waits
 		}
 		return nil, waits
 	}
-	return l.begin(platform.StepQuiesce, "all checks passed")
+	return l.begin(platform.StepQuiesce, checksPassed)
 }
 
-func (l *changeLook) begin(step, note string) (*state.StepSite, string) {
-	return &state.StepSite{Step: step, Note: note}, step + " begins"
+func (l *changeLook) begin(step string, done Code) (*state.StepSite, Reason) {
+	why := Reason{Code: done}
+	return &state.StepSite{Step: step, Note: why.String()}, Reason{Code: stepBegins, Detail: step, Because: []Reason{why}}
 }
 
 // fail halts the change or, where no cluster has moved yet, lets the apps go on where they were: nobody waits for a word.
-func (l *changeLook) fail(why string) (*state.StepSite, string) {
+func (l *changeLook) fail(why Reason) (*state.StepSite, Reason) {
 	if l.ch.Step == platform.StepQuiesce {
-		return &state.StepSite{Undo: true, Note: "the apps go on where they were: " + why}, why
+		return &state.StepSite{Undo: true, Note: Reason{Code: appsGoOn, Because: []Reason{why}}.String()}, why
 	}
-	return &state.StepSite{Halt: why}, why
+	return &state.StepSite{Halt: why.String()}, why
 }
 
 // hooks waits for those at a moment of the step.
-func (l *changeLook) hooks(when string) (*state.StepSite, string) {
+func (l *changeLook) hooks(when string) (*state.StepSite, Reason) {
 	err := l.ch.Ready(l.State.Platform, l.ch.Step, when)
-	switch {
-	case err == nil:
-		return nil, ""
-	case !errors.Is(err, state.ErrHookRuns):
-		return l.fail(err.Error())
-	case l.Watch.held(fmt.Sprintf("site/%s/%s/%s/%d", l.ch.ID, l.ch.Step, when, len(l.ch.Answers))) > l.longestHook():
-		return l.fail(err.Error() + ": it has not answered")
+	if err == nil {
+		return nil, Reason{}
 	}
-	return nil, err.Error()
+	why := Reason{Code: hookRuns, Detail: err.Error()}
+	switch {
+	case !errors.Is(err, state.ErrHookRuns):
+		why.Code = hookFailed
+		return l.fail(why)
+	case l.Watch.held(fmt.Sprintf("site/%s/%s/%s/%d", l.ch.ID, l.ch.Step, when, len(l.ch.Answers))) > l.longestHook():
+		why.Code = hookSilent
+		return l.fail(why)
+	}
+	return nil, why
 }
 
 func (l *changeLook) longestHook() (longest time.Duration) {
@@ -134,10 +141,10 @@ func (l *changeLook) longestHook() (longest time.Duration) {
 	return longest + hookGrace
 }
 
-// step says what the present step waits for, "" if it is done, and how long it may; failed is why it cannot be.
-func (l *changeLook) step() (waits string, bound time.Duration, failed string) {
-	if waits = l.unsettled(); waits != "" {
-		return waits, clusterBound, ""
+// step says what the present step waits for, if it is not done, and how long it may; failed is why it cannot be.
+func (l *changeLook) step() (waits Reason, bound time.Duration, failed Reason) {
+	if waits = l.unsettled(); waits.given() {
+		return waits, clusterBound, failed
 	}
 	switch l.ch.Step {
 	case platform.StepQuiesce:
@@ -148,7 +155,7 @@ func (l *changeLook) step() (waits string, bound time.Duration, failed string) {
 	case platform.StepApps:
 		waits, bound = l.serving(), appsBound
 	case platform.StepVerify:
-		if waits, bound = l.unverifiable(), verifyBound; waits == "" {
+		if waits, bound = l.unverifiable(), verifyBound; !waits.given() {
 			waits = l.unsaid(state.Verify)
 		}
 	}
@@ -156,25 +163,27 @@ func (l *changeLook) step() (waits string, bound time.Duration, failed string) {
 }
 
 // after is the step that follows.
-func (l *changeLook) after() (*state.StepSite, string) {
+func (l *changeLook) after() (*state.StepSite, Reason) {
 	switch l.ch.Step {
 	case platform.StepQuiesce:
-		return l.begin(platform.StepClusters, "the apps are quiet")
+		return l.begin(platform.StepClusters, appsQuiet)
 	case platform.StepClusters:
-		return l.begin(platform.StepApps, "every cluster's primary is where it is to be")
+		return l.begin(platform.StepApps, clustersArrived)
 	case platform.StepApps:
-		return l.begin(platform.StepRouting, "the apps are well")
+		return l.begin(platform.StepRouting, appsWell)
 	case platform.StepRouting:
 		if l.ch.Undoing {
-			return &state.StepSite{End: state.Abandoned, Note: l.undone()}, "undone"
+			why := l.undone()
+			return &state.StepSite{End: state.Abandoned, Note: why.String()}, why
 		}
-		return l.begin(platform.StepVerify, "the topology is published")
+		return l.begin(platform.StepVerify, topologyPublished)
 	}
-	return &state.StepSite{End: state.Done, Note: "the platform runs on site " + l.ch.To}, "done"
+	why := Reason{Code: runsOnSite, Other: l.ch.To}
+	return &state.StepSite{End: state.Done, Note: why.String()}, why
 }
 
 // undone names the clusters that are not back: an operator left them behind, or a failover moved them.
-func (l *changeLook) undone() string {
+func (l *changeLook) undone() Reason {
 	var left []string
 	for _, name := range l.State.ClusterNames() {
 		if !l.there(name) {
@@ -182,13 +191,13 @@ func (l *changeLook) undone() string {
 		}
 	}
 	if len(left) > 0 {
-		return "undone, but for what stays where it is by a failover or by an operator's word: " + strings.Join(left, ", ")
+		return Reason{Code: undoneInPart, Names: left}
 	}
-	return "undone: clusters and apps are back where they were"
+	return Reason{Code: undone}
 }
 
 // quiet waits for the pools that live with their primary to stop, and for the others to refuse writes.
-func (l *changeLook) quiet() (waits string, bound time.Duration) {
+func (l *changeLook) quiet() (waits Reason, bound time.Duration) {
 	bound = quiesceBound
 	for _, name := range l.State.AppNames() {
 		p := &poolLook{Input: l.Input, a: l.State.Apps[name], conf: l.State.Platform.App(name), decision: l.decision}
@@ -199,48 +208,48 @@ func (l *changeLook) quiet() (waits string, bound time.Duration) {
 		bound = max(bound, quiesceBound+p.conf.Drain)
 		for i := range p.conf.Instances {
 			if inst := &p.conf.Instances[i]; !p.stopped(inst, c) {
-				waits = "waiting for " + inst.Name + " to stop"
+				waits = Reason{Code: stopAwaited, Member: inst.Name}
 			}
 		}
 	}
-	if waits == "" {
+	if !waits.given() {
 		waits = l.unsaid(state.Quiesce)
 	}
 	return waits, bound
 }
 
 // clusters waits for every cluster to have its primary where it is to be.
-func (l *changeLook) clusters() (waits, failed string) {
+func (l *changeLook) clusters() (waits, failed Reason) {
 	for _, name := range l.State.ClusterNames() {
 		c := l.State.Clusters[name]
 		if l.arrived(name) {
 			continue
 		}
 		if op := operation(c, l.ch.Tried[name]); op != nil && op.Result != state.Running {
-			return "", fmt.Sprintf("cluster %s: %s %s: %s", name, op.ID, op.Result, op.Outcome)
+			return Reason{}, Reason{Code: operationEnded, Cluster: name, Other: op.ID, Is: string(op.Result), Detail: op.Outcome}
 		}
 		if c.Attempt == nil && l.ch.Tried[name] == "" {
 			if bad := l.blockers(name); len(bad) > 0 {
-				return "waiting for cluster " + name + ": " + strings.Join(bad, "; "), ""
+				return Reason{Code: clusterBlocked, Cluster: name, Because: bad}, Reason{}
 			}
 		}
-		return "waiting for cluster " + name, ""
+		return Reason{Code: clusterAwaited, Cluster: name}, Reason{}
 	}
-	return "", ""
+	return Reason{}, Reason{}
 }
 
 // unsettled waits while another change is under way of a cluster that had arrived: it may leave.
-func (l *changeLook) unsettled() string {
+func (l *changeLook) unsettled() Reason {
 	for _, name := range l.ch.Moved {
 		if c := l.State.Clusters[name]; l.ch.Step != platform.StepClusters && l.State.ClusterConfig(name) != nil && (c.Attempt != nil || !c.Opened) {
-			return "waiting for what is under way of cluster " + name + ", which had arrived"
+			return Reason{Code: arrivedAndBusy, Cluster: name}
 		}
 	}
-	return ""
+	return Reason{}
 }
 
 // left says how a cluster that had arrived came to be elsewhere.
-func (l *changeLook) left(cluster string) string {
+func (l *changeLook) left(cluster string) Reason {
 	c := l.State.Clusters[cluster]
 	how := ""
 	for _, op := range c.Operations {
@@ -248,7 +257,7 @@ func (l *changeLook) left(cluster string) string {
 			how = fmt.Sprintf(" (%s %s: %s)", op.Kind, op.ID, op.Reason)
 		}
 	}
-	return fmt.Sprintf("cluster %s has left site %s since: its primary is %s%s; `retry` moves it again", cluster, l.ch.To, c.Primary, how)
+	return Reason{Code: leftSite, Cluster: cluster, Other: l.ch.To, Member: c.Primary, Detail: how}
 }
 
 // target is the member that is to become primary: the best on the new site or, where the change is undone, the former one, or
@@ -288,13 +297,13 @@ func (l *changeLook) there(cluster string) bool {
 	return site == "" || site == to
 }
 
-func (l *changeLook) blockers(cluster string) []string {
+func (l *changeLook) blockers(cluster string) []Reason {
 	to := l.target(cluster)
 	if c := l.State.Clusters[cluster]; c.Pause != nil {
-		return []string{paused(c)}
+		return []Reason{paused(c)}
 	}
 	if to == "" {
-		return []string{"no member on site " + l.ch.To + " can take over"}
+		return []Reason{{Code: nobodyOnSite, Other: l.ch.To}}
 	}
 	_, bad := CheckSwitchover(l.Input, cluster, to)
 	return bad
@@ -302,7 +311,7 @@ func (l *changeLook) blockers(cluster string) []string {
 
 // serving waits until each app has its minimum of instances well where it is to run, and those that were asked to refuse
 // writes take them again.
-func (l *changeLook) serving() string {
+func (l *changeLook) serving() Reason {
 	for _, name := range l.State.AppNames() {
 		p := &poolLook{Input: l.Input, a: l.State.Apps[name], conf: l.State.Platform.App(name), decision: &Decision{}}
 		well, all := 0, 0
@@ -317,40 +326,40 @@ func (l *changeLook) serving() string {
 			}
 		}
 		if need := min(p.conf.Minimum, all); well < need {
-			return fmt.Sprintf("waiting for app %s: %d of at least %d instances are well", name, well, need)
+			return Reason{Code: appAwaited, Member: name, Number: well, Of: need}
 		}
 	}
 	return l.unsaid(state.Resume)
 }
 
-// unverifiable is an app that is to be verified and has nobody to ask on the new site, "" if there is none: what nobody was
+// unverifiable names an app that is to be verified and has nobody to ask on the new site, if there is one: what nobody was
 // asked is not verified.
-func (l *changeLook) unverifiable() string {
+func (l *changeLook) unverifiable() Reason {
 	for n := range l.State.Platform.Apps {
 		conf := &l.State.Platform.Apps[n]
 		takes := func(i platform.Instance) bool { return i.Site == l.ch.To && l.State.Serves(conf, i.Name) }
 		if conf.Verify != "" && !slices.ContainsFunc(conf.Instances, takes) {
-			return fmt.Sprintf("waiting for an instance of app %s on site %s that takes requests", conf.Name, l.ch.To)
+			return Reason{Code: nobodyToVerify, Member: conf.Name, Other: l.ch.To}
 		}
 	}
-	return ""
+	return Reason{}
 }
 
 // unsaid waits for the instances that are asked for something. Of one that never said that it refuses writes any answer will
 // do when it is asked to take them again.
-func (l *changeLook) unsaid(kind state.EffectKind) string {
+func (l *changeLook) unsaid(kind state.EffectKind) Reason {
 	for _, e := range l.State.Effects() {
 		a, answered := l.ch.Answers[e.Key()]
 		if e.Kind != kind || answered && kind == state.Resume && !l.ch.Quieted(e.Instance) {
 			continue
 		}
-		text := fmt.Sprintf("waiting for %s to %s", e.Instance, kind)
+		why := Reason{Code: answerAwaited, Member: e.Instance, Want: string(kind)}
 		if answered {
-			text += ": " + a.Detail
+			why.Detail = ": " + a.Detail
 		}
-		return text
+		return why
 	}
-	return ""
+	return Reason{}
 }
 
 func operation(c *state.Cluster, id string) *state.Operation {
@@ -384,8 +393,8 @@ func (l *look) moveSite() (*state.Command, Reason) {
 	if to == "" || len(l.SwitchoverBlockers(to)) > 0 {
 		return nil, Reason{}
 	}
-	reason := fmt.Sprintf("part of site switchover %s, %s", ch.ID, ch.Reason)
-	return &state.Command{By: ch.By, Begin: &state.Begin{Kind: state.Switchover, To: to, Reason: reason, Change: ch.ID}}, Reason{RuleSite, reason}
+	why := Reason{Code: partOfSiteSwitchover, Other: ch.ID, Detail: ch.Reason}
+	return &state.Command{By: ch.By, Begin: &state.Begin{Kind: state.Switchover, To: to, Reason: why.String(), Change: ch.ID}}, why
 }
 
 // bestOn is the member of a site that a planned change would choose, "" if none can take over now.
@@ -396,7 +405,7 @@ func bestOn(in Input, cluster, site string) string {
 	l := &look{Input: in, c: c, conf: conf, decision: &Decision{}}
 	var ready []string
 	for _, name := range l.replicas() {
-		if l.site(name) == site && conf.Member(name).MayLead && l.cannotTakeOver(name, "") == "" {
+		if l.site(name) == site && conf.Member(name).MayLead && !l.cannotTakeOver(name, "").given() {
 			ready = append(ready, name)
 		}
 	}

@@ -129,7 +129,7 @@ func TestSiteSwitchoverIsCheckedFirst(t *testing.T) {
 		c.change(p)
 		p.now += 2 * time.Second
 		p.tell()
-		if bad := CheckSite(p.input(), "west"); len(bad) != 1 || !strings.Contains(bad[0], c.why) {
+		if bad := CheckSite(p.input(), "west"); len(bad) != 1 || !strings.Contains(bad[0].String(), c.why) {
 			t.Errorf("%s: %v", c.name, bad)
 		}
 		if steps := p.play(nil); !slices.Equal(steps, []string{"abandoned"}) || p.running() != "12" {
@@ -140,7 +140,7 @@ func TestSiteSwitchoverIsCheckedFirst(t *testing.T) {
 
 func TestSiteSwitchoverToWhereEverythingIs(t *testing.T) {
 	p := withPool(t, nil)
-	if bad := CheckSite(p.input(), "east"); len(bad) != 1 || bad[0] != "every primary is on site east already" {
+	if bad := CheckSite(p.input(), "east"); len(bad) != 1 || bad[0].String() != "every primary is on site east already" {
 		t.Errorf("%v", bad)
 	}
 	p.apply(state.Command{By: "alice", BeginSite: &state.BeginSite{To: "east"}})

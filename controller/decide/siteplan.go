@@ -11,10 +11,10 @@ import (
 
 // CheckSite tells everything that speaks against moving the platform to a site now: nothing is begun if anything does. Where
 // every primary is there already, so are the apps that live with one: they would be stopped and started for nothing.
-func CheckSite(in Input, to string) (bad []string) {
+func CheckSite(in Input, to string) (bad []Reason) {
 	s := in.State
 	if !slices.ContainsFunc(s.ClusterNames(), func(name string) bool { return in.State.PrimarySite(name) != to }) {
-		return []string{"every primary is on site " + to + " already"}
+		return []Reason{{Code: thereAlready, Other: to}}
 	}
 	for _, name := range s.ClusterNames() {
 		bad = append(bad, checkClusterTo(in, name, to)...)
@@ -22,39 +22,39 @@ func CheckSite(in Input, to string) (bad []string) {
 	for _, name := range s.AppNames() {
 		bad = append(bad, checkAppTo(in, s.Platform.App(name), to)...)
 	}
-	if text := in.siteLost(to); text != "" {
-		bad = append(bad, "site "+to+" is lost: "+text)
+	if why := in.siteLost(to); why.given() {
+		bad = append(bad, Reason{Code: siteIsLost, Other: to, Because: []Reason{why}})
 	}
 	return bad
 }
 
-func checkClusterTo(in Input, name, to string) (bad []string) {
+func checkClusterTo(in Input, name, to string) []Reason {
 	c, conf := in.State.Clusters[name], in.State.ClusterConfig(name)
-	say := func(text string) []string { return []string{"cluster " + name + ": " + text} }
+	say := func(why ...Reason) []Reason { return []Reason{{Code: ofCluster, Cluster: name, Because: why}} }
 	switch {
 	case conf == nil:
 		return nil
 	case c.Primary == "":
-		return say("it has no primary yet; `mainstay explain " + name + "` says what it waits for")
+		return say(Reason{Code: hasNoPrimary, Cluster: name})
 	case c.Pause != nil:
 		return say(paused(c))
 	case c.Attempt != nil:
-		return say("operation " + c.Attempt.Operation + " is under way; wait for its end, or see `mainstay explain " + name + "`")
+		return say(Reason{Code: isBusy, Cluster: name, Other: c.Attempt.Operation})
 	case in.State.PrimarySite(name) == to:
 		return nil
 	}
 	target := bestOn(in, name, to)
 	if target == "" {
-		return say("no member on site " + to + " can take over; `mainstay explain " + name + "` says why")
+		return say(Reason{Code: nobodyOnSite, Other: to}, Reason{Code: explainSaysWhy, Cluster: name})
 	}
 	_, blockers := CheckSwitchover(in, name, target)
 	if blockers = append(blockers, RefusedSlots(in, name, target)...); len(blockers) > 0 {
-		return say(strings.Join(blockers, "; "))
+		return say(blockers...)
 	}
 	return nil
 }
 
-func checkAppTo(in Input, conf *platform.App, to string) (bad []string) {
+func checkAppTo(in Input, conf *platform.App, to string) []Reason {
 	on, silent := 0, []string{}
 	for i := range conf.Instances {
 		inst := &conf.Instances[i]
@@ -68,16 +68,15 @@ func checkAppTo(in Input, conf *platform.App, to string) (bad []string) {
 	}
 	switch heard := on - len(silent); {
 	case on == 0:
-		return []string{"app " + conf.Name + " has no instance on site " + to + "; give it one in the platform file"}
+		return []Reason{{Code: appNotOnSite, Member: conf.Name, Other: to}}
 	case heard < min(conf.Minimum, on):
-		return []string{fmt.Sprintf("app %s: the agents of %d of its %d instances on site %s answer, and %d are needed; `mainstay local` tells more, on host %s",
-			conf.Name, heard, on, to, min(conf.Minimum, on), strings.Join(silent, ", "))}
+		return []Reason{{Code: appAgentsSilent, Member: conf.Name, Other: to, Number: heard, Of: on, Want: fmt.Sprint(min(conf.Minimum, on)), Names: silent}}
 	}
 	return nil
 }
 
-func paused(c *state.Cluster) string {
-	return fmt.Sprintf("it is paused by %s (%s); `mainstay resume %s` ends that", c.Pause.By, c.Pause.Reason, c.Name)
+func paused(c *state.Cluster) Reason {
+	return Reason{Code: isPaused, Cluster: c.Name, Other: c.Pause.By, Detail: c.Pause.Reason}
 }
 
 // PlanSite tells, step by step, what a site switchover would do.

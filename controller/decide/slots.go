@@ -110,14 +110,16 @@ func (l *look) slotsLeftBy(to string) []string {
 }
 
 // RefusedSlots says which slots of the user's speak against a switchover to a member, where the platform file lets none be left behind.
-func RefusedSlots(in Input, cluster, to string) (bad []string) {
+func RefusedSlots(in Input, cluster, to string) (bad []Reason) {
 	c, conf := in.State.Clusters[cluster], in.State.ClusterConfig(cluster)
 	if c == nil || conf == nil || conf.SlotsLeft != platform.RefuseSlotsLeft || to == c.Primary {
 		return nil
 	}
-	bad = (&look{Input: in, c: c, conf: conf}).slotsLeftBy(to)
+	for _, text := range (&look{Input: in, c: c, conf: conf}).slotsLeftBy(to) {
+		bad = append(bad, Reason{Code: slotStaysBehind, Member: to, Detail: text})
+	}
 	if len(bad) > 0 {
-		bad[len(bad)-1] += " (slots-left-behind is refuse: drop what nobody needs, or apply a platform file that says allow)"
+		bad[len(bad)-1].Code = slotsAreRefused
 	}
 	return bad
 }

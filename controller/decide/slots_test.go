@@ -105,7 +105,7 @@ func TestPausedReplay(t *testing.T) {
 		!strings.HasSuffix(d.Problems[0].Evidence, "Resume it on m2: SELECT pg_wal_replay_resume()") {
 		t.Errorf("%+v", d.Problems)
 	}
-	if to, bad := CheckSwitchover(st.input(), "feed", "m2"); to != "" || len(bad) != 1 || !strings.Contains(bad[0], "first run SELECT pg_wal_replay_resume() on m2") {
+	if to, bad := CheckSwitchover(st.input(), "feed", "m2"); to != "" || len(bad) != 1 || !strings.Contains(bad[0].String(), "first run SELECT pg_wal_replay_resume() on m2") {
 		t.Errorf("a switchover to it: %q %v", to, bad)
 	}
 	if to, bad := CheckSwitchover(st.input(), "feed", ""); to != "m3" {
@@ -203,7 +203,7 @@ func TestSlotsLeftBehindRefused(t *testing.T) {
 	} {
 		conf.SlotsLeft = c.policy
 		target, bad := CheckSwitchover(st.input(), "feed", c.to)
-		refused := strings.Join(RefusedSlots(st.input(), "feed", target), "; ")
+		refused := strings.Join(Texts(RefusedSlots(st.input(), "feed", target)), "; ")
 		if target != c.target || len(bad) > 0 || !strings.HasPrefix(refused, c.refused) || (refused == "") != (c.refused == "") {
 			t.Errorf("%+v: to %s, %v; refused: %s", c, target, bad, refused)
 		}

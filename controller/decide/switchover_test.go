@@ -138,13 +138,13 @@ func TestBlockers(t *testing.T) {
 		switch {
 		case c.why == "" && (target != "m2" || bad != nil):
 			t.Errorf("%s: %q %v", c.name, target, bad)
-		case c.why != "" && (target != "" || !strings.Contains(strings.Join(bad, "\n"), c.why)):
+		case c.why != "" && (target != "" || !strings.Contains(strings.Join(Texts(bad), "\n"), c.why)):
 			t.Errorf("%s: %q %v, want %q", c.name, target, bad, c.why)
 		}
 	}
 	st := unborn(t, 1, nil)
 	for cluster, why := range map[string]string{"feed": "no primary yet", "x": "no cluster x"} {
-		if _, bad := CheckSwitchover(st.input(), cluster, ""); !strings.Contains(strings.Join(bad, ""), why) {
+		if _, bad := CheckSwitchover(st.input(), cluster, ""); !strings.Contains(strings.Join(Texts(bad), ""), why) {
 			t.Errorf("%s: %v", cluster, bad)
 		}
 	}

@@ -22,33 +22,33 @@ const (
 // upkeep keeps a cluster with a working primary in order; one step at a time, in this order.
 func (l *look) upkeep() (*state.Command, Reason) {
 	if l.c.LongestLease > l.conf.Lease && l.leaseCounted() {
-		return &state.Command{LeaseCounted: &state.LeaseCounted{Longest: int64(l.conf.Lease)}}, Reason{RuleUpkeep, "the longer lease has been counted out"}
+		return &state.Command{LeaseCounted: &state.LeaseCounted{Longest: int64(l.conf.Lease)}}, Reason{Code: longerLeaseOver}
 	}
 	p := l.fresh(l.c.Primary)
-	if cmd, why := l.reaffirm(p); cmd != nil || why.Text != "" {
+	if cmd, why := l.reaffirm(p); cmd != nil || why.given() {
 		return cmd, why
 	}
 	if p == nil || p.Epoch != l.c.Epoch {
-		return wait(RuleUpkeep, "waiting for "+l.c.Primary+" to take up epoch "+l.c.Epoch.String())
+		return nil, Reason{Code: epochAwaited, Member: l.c.Primary, Want: l.c.Epoch.String()}
 	}
 	if l.c.Unbound && p.Guard.Complete && p.Guard.Armed == l.c.Epoch {
-		return &state.Command{Reaffirm: &state.Reaffirm{Epoch: l.c.Epoch, Bound: true}}, Reason{RuleUpkeep, "the guards of " + l.c.Primary + " are bound to the new epoch"}
+		return &state.Command{Reaffirm: &state.Reaffirm{Epoch: l.c.Epoch, Bound: true}}, Reason{Code: guardsBound, Member: l.c.Primary}
 	}
 	if p.Opened && (!l.c.Opened || l.c.SystemID == "") {
 		return &state.Command{Opened: &state.Opened{Epoch: l.c.Epoch, SystemID: p.SystemID, Timeline: p.Timeline, History: p.History}},
-			Reason{RuleUpkeep, l.c.Primary + " has opened"}
+			Reason{Code: opens, Member: l.c.Primary}
 	}
 	if p.Settled > l.c.Sets[0].ID && l.settles(p.Settled) {
-		return &state.Command{Settled: &state.Settled{Epoch: l.c.Epoch, ID: p.Settled}}, Reason{RuleUpkeep, "earlier durability sets are no longer in force"}
+		return &state.Command{Settled: &state.Settled{Epoch: l.c.Epoch, ID: p.Settled}}, Reason{Code: earlierSetsEnd}
 	}
 	if !l.c.Opened {
-		return wait(RuleUpkeep, l.c.Primary+" is not writable yet"+because(p))
+		return nil, Reason{Code: notWritable, Member: l.c.Primary, Detail: says(p)}
 	}
 	if cmd, why := l.givePowerBack(); cmd != nil {
 		return cmd, why
 	}
 	if name := l.left(); name != "" {
-		return &state.Command{Left: &state.Left{}}, Reason{RuleUpkeep, name + " has left every durability set, and the platform"}
+		return &state.Command{Left: &state.Left{}}, Reason{Code: memberLeaves, Member: name}
 	}
 	if cmd, why := l.replicaUpkeep(p); cmd != nil {
 		return cmd, why
@@ -84,20 +84,20 @@ func (l *look) pause() (*state.Command, Reason) {
 	}
 	if !pause.Resuming {
 		if until, err := time.Parse(time.RFC3339, pause.Until); err == nil && !l.Wall.Before(until) {
-			return &state.Command{Pause: &state.SetPause{Resume: true}}, Reason{RuleUpkeep, "the pause has expired"}
+			return &state.Command{Pause: &state.SetPause{Resume: true}}, Reason{Code: pauseExpired}
 		}
 		return nil, Reason{}
 	}
 	p := l.fresh(l.c.Primary)
 	switch {
 	case p == nil:
-		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{RuleUpkeep, "resumed; the guard is out of reach"}
+		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{Code: resumedOutOfReach}
 	case p.Process != health.ProcessRunning:
-		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{RuleUpkeep, "resumed; the primary does not run, so no guard is bound"}
+		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{Code: resumedNotRunning}
 	case p.Guard.Complete && p.Guard.Armed == l.c.Epoch && p.Guard.Told >= pause.Resumed:
-		return &state.Command{Pause: &state.SetPause{Bound: true, Guarded: true}}, Reason{RuleUpkeep, "resumed; the guard is bound again"}
+		return &state.Command{Pause: &state.SetPause{Bound: true, Guarded: true}}, Reason{Code: resumedBound}
 	case !p.Guard.Complete && l.Watch.held(l.c.Name+"/rebind") > l.conf.Lease:
-		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{RuleUpkeep, "resumed; the guard is not complete"}
+		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{Code: resumedUnguarded}
 	}
 	return nil, Reason{}
 }
@@ -142,9 +142,9 @@ func (l *look) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 		if r == nil || l.conf.Member(name).Leaving {
 			continue
 		}
-		if r.Needs != "" && r.Incarnation == m.Incarnation && l.sound(p) && l.lineAtFault(p, r) == "" {
-			reason := fmt.Sprintf("%s needs a %s", name, r.Needs)
-			return &state.Command{Reincarnate: &state.Reincarnate{Member: name, Reason: reason}}, Reason{RuleUpkeep, reason}
+		if r.Needs != "" && r.Incarnation == m.Incarnation && l.sound(p) && !l.lineAtFault(p, r).given() {
+			why := Reason{Code: needsRepair, Member: name, Want: r.Needs}
+			return &state.Command{Reincarnate: &state.Reincarnate{Member: name, Reason: why.String()}}, why
 		}
 		// Its own report must be of the new data as well, for what the repair left out stands in it (S9).
 		if !m.Joined && sender(p, m.Incarnation) != nil && r.Incarnation == m.Incarnation && (m.Listed || p.List >= l.State.PlatformVersion) {
@@ -158,21 +158,19 @@ func (l *look) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 // while it hears the replica: one that was cut off with its agent gets that time once both are back.
 const stillBound = 10 * time.Minute
 
-// lineAtFault says that it is not the data of a replica that keeps it from streaming, as far as can be told, "" where it may be: the primary
+// lineAtFault says that it is not the data of a replica that keeps it from streaming, as far as can be told; no reason where it may be: the primary
 // has the WAL that it is to go on with. Then a copy would cost the primary a checkpoint and the reading of all its data, and help nobody.
-func (l *look) lineAtFault(p, r *health.Member) string {
+func (l *look) lineAtFault(p, r *health.Member) Reason {
 	if other := l.crashedAlike(r); other != "" {
-		return fmt.Sprintf("its replay ends at the record at %s, as does that of %s: it is not the data of one that is at fault, but what both hosts lack, or this record; see their logs. "+
-			"Both are tried again and again, and none is copied anew", r.CrashedAt, other)
+		return Reason{Code: crashesAlike, Member: r.Name, Other: other, At: r.CrashedAt}
 	}
 	if r.Still > 0 && r.Role == health.RoleUnknown {
 		return l.recoveryAtFault(p, r)
 	}
 	if r.Still == 0 || p.OldestWAL == 0 || r.Position < p.OldestWAL || r.Position > p.Position || l.Watch.held(l.c.Name+"/cut/"+r.Name) > stillBound {
-		return ""
+		return Reason{}
 	}
-	return fmt.Sprintf("it has got nothing for %s, and %s has the WAL from %s on that it needs (%s): see what is between them (its log, network, pg_hba.conf, certificates); its data is replaced if that lasts for %s",
-		round(time.Duration(r.Still)*time.Millisecond), p.Name, p.OldestWAL, r.Position, stillBound)
+	return Reason{Code: lineIsCut, Member: r.Name, Other: p.Name, For: time.Duration(r.Still) * time.Millisecond, At: p.OldestWAL, Past: r.Position, Detail: stillBound.String()}
 }
 
 // crashedAlike is another replica whose replay ends at the same record, "" for none.
@@ -187,17 +185,16 @@ func (l *look) crashedAlike(r *health.Member) string {
 
 // recoveryAtFault is the same for a replica whose recovery takes no sessions and does not get on. That is for want of WAL only if it asks
 // for some that the primary has no more; else it may be at something that takes long.
-func (l *look) recoveryAtFault(p, r *health.Member) string {
+func (l *look) recoveryAtFault(p, r *health.Member) Reason {
 	lacks := r.Asks != 0 && r.Asks < p.OldestWAL
 	if lacks || l.Watch.held(l.c.Name+"/recovers/"+r.Name) > stillBound {
-		return ""
+		return Reason{}
 	}
-	asks := ""
+	why := Reason{Code: recoveryStands, Member: r.Name, For: time.Duration(r.Still) * time.Millisecond, Want: stillBound.String()}
 	if r.Asks != 0 && p.OldestWAL != 0 {
-		asks = fmt.Sprintf(" (it asks for WAL from %s on, which %s has)", r.Asks, p.Name)
+		why.Detail = fmt.Sprintf(" (it asks for WAL from %s on, which %s has)", r.Asks, p.Name)
 	}
-	return fmt.Sprintf("it takes no sessions, and its recovery has not got on for %s%s: see its log; it is restarted if that lasts for %s, and its data is replaced after as much again",
-		round(time.Duration(r.Still)*time.Millisecond), asks, stillBound)
+	return why
 }
 
 // sound: the primary answers, so data may be discarded for a copy of its data. One that hangs is no source, and what its
@@ -211,7 +208,8 @@ func (l *look) rejoined(name string, r *health.Member) (*state.Command, Reason) 
 	if d := r.Discarded; d != nil {
 		discard = fmt.Sprintf("left out WAL %s to %s of timeline %d: %d bytes, %d transactions, kept in %s", d.From, d.To, d.Timeline, d.Bytes, d.Transactions, d.Kept)
 	}
-	return &state.Command{Rejoined: &state.Rejoined{Member: name, Note: name + " streams", Discard: discard}}, Reason{RuleUpkeep, name + " streams"}
+	why := Reason{Code: streamsAgain, Member: name}
+	return &state.Command{Rejoined: &state.Rejoined{Member: name, Note: why.String(), Discard: discard}}, why
 }
 
 // near: a replica is close enough behind for commits to wait for it.
@@ -243,27 +241,27 @@ func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
 		acks = set.Acks // commits must not begin to wait for replicas that are not there yet; those that they wait for may change
 	}
 	if name := l.needed(p, set); name != "" {
-		return wait(RuleUpkeep, fmt.Sprintf("%s is to leave, but commits cannot do without it: too few others stream from %s and have caught up", name, l.c.Primary))
+		return nil, Reason{Code: neededToLeave, Member: name, Other: l.c.Primary}
 	}
 	want := l.wantedNames(p, set, acks)
 	if len(want) < acks || set.Acks == acks && (acks == 0 || slices.Equal(want, set.Names)) {
 		if acks < wanted {
-			return wait(RuleUpkeep, fmt.Sprintf("commits wait for %d replicas yet, not %d: only %d stream from %s", set.Acks, wanted, able, l.c.Primary))
+			return nil, Reason{Code: acksCannotRise, Member: l.c.Primary, Number: set.Acks, Of: wanted, Is: fmt.Sprint(able)}
 		}
-		return wait(RuleHealthy, "")
+		return nil, Reason{Rule: RuleHealthy}
 	}
 	acks, want = oneAtATime(set, acks, want)
-	reason := fmt.Sprintf("durability set becomes %d of %v", acks, want)
+	why := Reason{Code: setChanges, Number: acks, Names: want}
 	if acks == 0 {
-		reason = "commits wait for no replica"
+		why.Code = setEmpty
 	}
 	switch {
 	case acks < wanted:
-		reason += fmt.Sprintf(", %d once so many stream", wanted)
+		why = Reason{Code: moreOnceTheyStream, Of: wanted, Because: []Reason{why}}
 	case acks < l.conf.Durability.Acks:
-		reason += fmt.Sprintf(", less than the %d asked for: when-short is degrade", l.conf.Durability.Acks)
+		why = Reason{Code: degraded, Of: l.conf.Durability.Acks, Because: []Reason{why}}
 	}
-	return &state.Command{Sets: &state.ChangeSet{Epoch: l.c.Epoch, Acks: acks, Names: want, Reason: reason}}, Reason{RuleUpkeep, reason}
+	return &state.Command{Sets: &state.ChangeSet{Epoch: l.c.Epoch, Acks: acks, Names: want, Reason: why.String()}}, why
 }
 
 // oneAtATime is the next set on the way to that many acks of those names: either the number changes or the names do, and with

@@ -3,7 +3,6 @@ package decide
 import (
 	"fmt"
 	"sort"
-	"strings"
 
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
@@ -21,20 +20,20 @@ func (l *look) appsCutOff() (*state.Command, Reason) {
 	if len(cut) == 0 {
 		return nil, Reason{}
 	}
-	evidence := fmt.Sprintf("%s of app %s on its site are well and do not reach it", strings.Join(cut, ", "), w.App)
+	why := Reason{Code: appsDoNotReach, Names: cut, Other: w.App}
 	held := l.Watch.held(fmt.Sprintf("%s/witness/%d", l.c.Name, l.c.HighOperation))
 	to := l.elsewhere()
 	switch {
 	case l.c.Recovered != "":
-		evidence += "; " + l.blockText()
+		why = join(why, l.blockReason())
 	case to == "":
-		evidence += "; no member that may take over is ready"
+		why = join(why, Reason{Code: nobodyReady})
 	case held >= w.After:
-		l.problem(health.AppsCutOff, l.c.Primary, evidence, true)
-		reason := fmt.Sprintf("%s: %s, %s", health.AppsCutOff, l.c.Primary, evidence)
-		return &state.Command{Begin: &state.Begin{Kind: state.Switchover, To: to, Reason: reason}}, Reason{RuleDetect, reason}
+		cmd, why := l.begin(health.AppsCutOff, why, false)
+		cmd.Begin.Kind, cmd.Begin.To = state.Switchover, to
+		return cmd, why
 	}
-	l.problem(health.AppsCutOff, l.c.Primary, evidence, false)
+	l.problem(health.AppsCutOff, l.c.Primary, why.String(), false)
 	return nil, Reason{}
 }
 
@@ -63,7 +62,7 @@ func (l *look) elsewhere() string {
 	var ready []string
 	home := l.site(l.c.Primary)
 	for _, name := range l.replicas() {
-		if (l.conf.Failover.AcrossSites == platform.AcrossAutomatic || l.site(name) == home) && l.cannotTakeOver(name, "") == "" && len(l.SwitchoverBlockers(name)) == 0 {
+		if (l.conf.Failover.AcrossSites == platform.AcrossAutomatic || l.site(name) == home) && !l.cannotTakeOver(name, "").given() && len(l.SwitchoverBlockers(name)) == 0 {
 			ready = append(ready, name)
 		}
 	}

@@ -254,7 +254,8 @@ func (l *Loop) note(p Proposal) {
 	if b := p.Command.Bind; b != nil {
 		l.zap.Info("an agent speaks for its host", zap.String("host", b.Host), zap.String("run", b.Run))
 	} else if p.Decided {
-		l.zap.Info("decided", zap.String("about", p.Command.Subject()), zap.String("rule", string(why.Rule)), zap.String("why", why.Text))
+		l.zap.Info("decided", zap.String("about", p.Command.Subject()), zap.String("rule", string(why.Rule)),
+			zap.Stringer("code", why.Code), zap.Stringer("why", why))
 	}
 }
 

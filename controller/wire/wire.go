@@ -227,6 +227,7 @@ type ExplainAnswer struct {
 	Primary string `json:"primary"`
 	// Now is what the leader is doing or waiting for, by which rule.
 	Rule     string           `json:"rule"`
+	Code     string           `json:"code,omitempty"` // names the reason that Now words
 	Now      string           `json:"now"`
 	Problems []health.Problem `json:"problems"`
 	// IfHostLost and IfCrashed are predictions made by the engine itself; IfSiteLost too, where the platform has several sites

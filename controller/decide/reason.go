@@ -1,0 +1,155 @@
+package decide
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
+)
+
+// Rule names the rules, so that every command and every wait names the one that made it.
+type Rule string
+
+const (
+	RuleBirth      Rule = "birth"
+	RuleAttempt    Rule = "attempt"
+	RuleDetect     Rule = "detection"
+	RuleUpkeep     Rule = "upkeep"
+	RuleSwitchover Rule = "switchover"
+	RuleApps       Rule = "apps"
+	RuleSite       Rule = "site switchover"
+	RuleHealthy    Rule = "nothing to do"
+)
+
+// of names the rule of a decision that does not name its own.
+func (rule Rule) of(cmd *state.Command, why Reason) (*state.Command, Reason) {
+	if why.Rule == "" {
+		why.Rule = rule
+	}
+	return cmd, why
+}
+
+// Reason says why something is done, refused or waited for: a code, and what it is about. Tests assert the code; its words are for people.
+// The zero value is no reason.
+type Reason struct {
+	Rule    Rule
+	Code    Code
+	Cluster string
+	Member  string        // whom or what it is about
+	Other   string        // beside whom: what it is behind, whose word it is, which host it runs on
+	Names   []string      // several of them
+	Number  int           // how many there are
+	Of      int           // how many there should or may be
+	For     time.Duration // how long it has held, or may take
+	At      platform.LSN
+	Past    platform.LSN // the position that At is compared with
+	Is      string       // what it has or has done
+	Want    string       // what it should have, or have done
+	Detail  string       // the words of somebody else: an agent, an operator, package state
+	Because []Reason     // what it rests on
+}
+
+// given tells whether there is a reason.
+func (r Reason) given() bool { return r.Code != Code{} }
+
+// Has tells whether the reason has one of the codes, or rests on one that has.
+func (r Reason) Has(codes ...Code) bool {
+	for _, c := range codes {
+		if r.Code == c {
+			return true
+		}
+	}
+	for _, b := range r.Because {
+		if b.Has(codes...) {
+			return true
+		}
+	}
+	return false
+}
+
+// String is the reason in words, "" for none.
+func (r Reason) String() string {
+	before, rest, more := strings.Cut(r.Code.words, "{")
+	if !more {
+		return before
+	}
+	var b strings.Builder
+	for b.WriteString(before); more; b.WriteString(before) {
+		var key string
+		key, rest, _ = strings.Cut(rest, "}")
+		b.WriteString(r.value(key))
+		before, rest, more = strings.Cut(rest, "{")
+	}
+	return b.String()
+}
+
+// value is what stands for {key} in the words of a code.
+func (r Reason) value(key string) string {
+	switch key {
+	case "cluster":
+		return r.Cluster
+	case "member":
+		return r.Member
+	case "other":
+		return r.Other
+	case "names":
+		return strings.Join(r.Names, ", ")
+	case "list":
+		return "[" + strings.Join(r.Names, " ") + "]"
+	case "number":
+		return strconv.Itoa(r.Number)
+	case "of":
+		return strconv.Itoa(r.Of)
+	case "for":
+		return round(r.For).String()
+	case "ms":
+		return strconv.FormatInt(r.For.Milliseconds(), 10)
+	case "at":
+		return r.At.String()
+	case "past":
+		return r.Past.String()
+	case "is":
+		return r.Is
+	case "want":
+		return r.Want
+	case "detail":
+		return r.Detail
+	case "because":
+		return strings.Join(Texts(r.Because), "; ")
+	}
+	return "{" + key + "}"
+}
+
+// Texts words several reasons.
+func Texts(reasons []Reason) (texts []string) {
+	for _, r := range reasons {
+		texts = append(texts, r.String())
+	}
+	return texts
+}
+
+func round(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }
+
+// Reasons are those of the subjects: clusters, apps ("app NAME") and the site switchover.
+type Reasons []subjectReason
+
+type subjectReason struct {
+	subject string
+	Reason
+}
+
+// Of is the reason of one subject, zero for none.
+func (r Reasons) Of(subject string) Reason {
+	for i := len(r) - 1; i >= 0; i-- {
+		if r[i].subject == subject {
+			return r[i].Reason
+		}
+	}
+	return Reason{}
+}
+
+func (d *Decision) because(subject string, why Reason) {
+	d.Reasons = append(d.Reasons, subjectReason{subject, why})
+}

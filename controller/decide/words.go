@@ -1,0 +1,322 @@
+package decide
+
+// Code names one reason of decide's. Its words are for people, and hold the values of a Reason in braces. The zero value is no reason.
+type Code struct{ name, words string }
+
+// String is the name, by which programs and logs tell reasons apart.
+func (c Code) String() string { return c.name }
+
+// join says several reasons, one after the other.
+func join(all ...Reason) Reason {
+	if len(all) == 1 {
+		return all[0]
+	}
+	return Reason{Code: several, Because: all}
+}
+
+var several = Code{"Several", "{because}"}
+
+// textsOf words the reasons of members, for the log.
+func textsOf(reasons map[string]Reason) map[string]string {
+	texts := make(map[string]string, len(reasons))
+	for name, why := range reasons {
+		texts[name] = why.String()
+	}
+	return texts
+}
+
+// A cluster without a primary.
+var (
+	dataUnclear   = Code{"DataUnclear", "it cannot be told what lies on {names}"}
+	agentsAwaited = Code{"AgentsAwaited",
+		"no report yet from the agents of {names}; start `mainstay agent` there"}
+	severalPrimaries = Code{"SeveralPrimaries", "two primaries run: {names}; stop all but the right one"}
+	nobodyMayLead    = Code{"NobodyMayLead", "no member may lead; set may-lead on one"}
+	agentRefuses     = Code{"AgentRefuses", "{member}: {detail}"}
+	notAdoptable     = Code{"NotAdoptable", "{member} cannot be adopted: {detail}"}
+	foreignData      = Code{"ForeignData",
+		"{member}: its data directory holds something that is no PostgreSQL data; empty it or name another"}
+	otherDatabase = Code{"OtherDatabase",
+		"{member} has system identifier {is}, {other} has {want}: they are not copies of one database"}
+	onlyStandbyRuns = Code{"OnlyStandbyRuns",
+		"{member} runs as a standby, but no member runs as primary; start the primary"}
+	dataDoesNotRun = Code{"DataDoesNotRun",
+		"{member} has data but does not run, so that its settings, roles and pg_hba.conf cannot be asked for; start its " +
+			"PostgreSQL as it ran before, or empty the directory"}
+	allEmpty      = Code{"AllEmpty", "every data directory is empty; {member} is preferred"}
+	initialises   = Code{"Initialises", "initialise {member}"}
+	runsAsPrimary = Code{"RunsAsPrimary", "{member} runs as primary"}
+	adopts        = Code{"Adopts", "adopt {member}"}
+)
+
+// Evidence against a primary, and what keeps it from counting.
+var (
+	primaryFails    = Code{"PrimaryFails", "{detail}: {member}, {because}"}
+	hostWasFenced   = Code{"HostWasFenced", "its host was fenced by {other}: {detail}"}
+	postmasterEnded = Code{"PostmasterEnded", "its agent saw the postmaster end"}
+	dataLost        = Code{"DataLost", "its data directory is {detail}"}
+	notOpened       = Code{"NotOpened", "it has not opened within {for}{detail}"}
+	connectionsHang = Code{"ConnectionsHang", "its agent has had no answer to a new connection for {ms} ms"}
+	slowNotStuck    = Code{"SlowNotStuck",
+		"{because}, but it has answered {names} since then: it is slow, and not left for that"}
+	restartedIfItLasts = Code{"RestartedIfItLasts",
+		"no replica could take over, so it is restarted in place only if that lasts"}
+	commitsHang     = Code{"CommitsHang", "no small commit has finished on it for {ms} ms{detail}"}
+	nobodyTakesOver = Code{"NobodyTakesOver", "no replica could take over"}
+	appsDoNotReach  = Code{"AppsDoNotReach", "{names} of app {other} on its site are well and do not reach it"}
+	nobodyReady     = Code{"NobodyReady", "no member that may take over is ready"}
+	noReportFor     = Code{"NoReportFor", "no report for {for}"}
+	noReport        = Code{"NoReport", "no report"}
+	doesNotRun      = Code{"DoesNotRun", "its PostgreSQL does not run"}
+	pausedBy        = Code{"PausedBy",
+		"the cluster is paused by {other} ({detail}), so nobody is promoted before `mainstay resume {cluster}`"}
+	onlyItHasData = Code{"OnlyItHasData",
+		"{because}, and nobody else has data yet: waiting for {member} to finish initialising"}
+	leaderIsOddOneOut = Code{"LeaderIsOddOneOut",
+		"{because} from {other}, but the controllers {names} hear its agent: this leader is the odd one out"}
+	othersHaveContact = Code{"OthersHaveContact",
+		"{because}, but {names} still have contact with it: looking again, no failover"}
+	tooFewObservers = Code{"TooFewObservers",
+		"{because}, and too few observers answer to be sure ({number} of {of}; silent: {names})"}
+	receiveNothing    = Code{"ReceiveNothing", "{because}, and {names} receive nothing from it"}
+	siteSilent        = Code{"SiteSilent", "no agent of site {other} has been heard for {for}"}
+	norItsControllers = Code{"NorItsControllers", "{because}, nor its controllers {names}"}
+	soSay             = Code{"SoSay", "so say {names}"}
+	recoveryBlock     = Code{"RecoveryBlock",
+		"operation {other} has just failed over: the next failover that rests on inference is blocked for another {for}; " +
+			"`mainstay ack {cluster}` lifts that"}
+	blockEnds = Code{"BlockEnds", "the next automatic failover is no longer blocked"}
+)
+
+// Why a member is not promoted.
+var (
+	agentCannot          = Code{"AgentCannot", "its agent on {other} cannot look after it: {detail}"}
+	agentNotSpoken       = Code{"AgentNotSpoken", "its agent on {other} answers, and has not spoken of it yet"}
+	agentGone            = Code{"AgentGone", "its agent on {other} does not answer"}
+	agentNotHeard        = Code{"AgentNotHeard", "its agent on {other} has not been heard for {for}"}
+	notSealed            = Code{"NotSealed", "not sealed yet{detail}"}
+	excluded             = Code{"Excluded", "{detail}"}
+	hostIsFenced         = Code{"HostIsFenced", "its host is fenced"}
+	powerIsOff           = Code{"PowerIsOff", "its host is fenced; `mainstay unfence {other}` gives it its power back"}
+	corrupt              = Code{"Corrupt", "{detail}"}
+	noWatchdog           = Code{"NoWatchdog", "{detail}"}
+	otherSystem          = Code{"OtherSystem", "its system identifier {is} is not the cluster's {want}"}
+	dataOfAnotherCluster = Code{"DataOfAnotherCluster",
+		"its data is of another cluster: it has another system identifier, {is}"}
+	diverged = Code{"Diverged",
+		"diverged: it is on timeline {is} at {at}, epoch {detail} has timeline {want}; it must be rewound first"}
+	otherTimeline   = Code{"OtherTimeline", "it is on timeline {is}, the cluster on {want}; wait for its repair"}
+	endOfWALUnknown = Code{"EndOfWALUnknown", "the end of its WAL is not known yet"}
+	beingRemoved    = Code{"BeingRemoved", "it is being removed; apply a platform file that has it, to allow it"}
+	isLeaving       = Code{"IsLeaving", "it is being removed; to keep it, apply a platform file that has it"}
+	anotherAsked    = Code{"AnotherAsked", "{other} was asked for"}
+	mayNotLead      = Code{"MayNotLead", "may-lead is false; set it to true to allow it"}
+	mayLeadIfNamed  = Code{"MayLeadIfNamed", "may-lead is false; name it with --to, or set it to true"}
+	needsApproval   = Code{"NeedsApproval",
+		"it is on another site and failover.across-sites is approval: `mainstay approve {other}` allows it"}
+	mayNotLeaveSite = Code{"MayNotLeaveSite",
+		"it is on another site and failover.across-sites is {is}; run `mainstay failover {cluster} --to {member} --accept-loss " +
+			"REASON`"}
+	bestWasAsked     = Code{"BestWasAsked", "as advanced as {other}, which was asked for"}
+	olderTimeline    = Code{"OlderTimeline", "on timeline {is}, behind {other} on {want}"}
+	behind           = Code{"Behind", "{number} bytes behind {other}"}
+	otherSite        = Code{"OtherSite", "as advanced as {other}, but on another site than the primary was"}
+	lowerPriority    = Code{"LowerPriority", "as advanced as {other}, of lower priority"}
+	laterByName      = Code{"LaterByName", "as advanced as {other}, which comes first by name"}
+	lessPreferred    = Code{"LessPreferred", "as advanced as {other}, which is preferred"}
+	aheadOfBest      = Code{"AheadOfBest", "{because} (it is ahead, at {at})"}
+	notShownComplete = Code{"NotShownComplete", "it cannot be shown to hold every acknowledged commit: {detail}"}
+	notReplayed      = Code{"NotReplayed", "replayed to {at}, not past the shutdown checkpoint at {past}"}
+	isReplaced       = Code{"IsReplaced", "it is the primary being replaced"}
+	comesFirst       = Code{"ComesFirst", "it comes first, once that wait is over"}
+)
+
+// A failover: what it does, waits for, and may lose.
+var (
+	promotes     = Code{"Promotes", "promote {member}"}
+	wellAgain    = Code{"WellAgain", "{member} reports again and is well"}
+	abandons     = Code{"Abandons", "abandon"}
+	sealsAwaited = Code{"SealsAwaited", "waiting for the seal of {list}"}
+	proofAwaited = Code{"ProofAwaited",
+		"waiting for a fence proof of {member}; its lease has surely ended in {for}"}
+	neverGuarded = Code{"NeverGuarded",
+		"{member} cannot be proven fenced: its epoch was granted without a complete guard. Make sure that it is off, then run " +
+			"`mainstay failover {cluster} --to MEMBER --accept-loss REASON --fenced`"}
+	othersMayVouch = Code{"OthersMayVouch",
+		"{member} cannot be proven fenced: members that are not sealed may vouch for it, and it then goes on without a leader. " +
+			"Bring them back, or make sure that it is off and run `mainstay failover {cluster} --to MEMBER --accept-loss REASON " +
+			"--fenced`"}
+	noPromotion = Code{"NoPromotion",
+		"no promotion: {because}. Bring the missing member back, or run `mainstay failover {cluster} --to MEMBER --accept-loss " +
+			"REASON`"}
+	notComplete          = Code{"NotComplete", "{detail}"}
+	nobodyEligible       = Code{"NobodyEligible", "no member is eligible"}
+	controllersRecovered = Code{"ControllersRecovered",
+		"the controllers were recovered since: what the lost ones did is not known"}
+	operatorMustDecide = Code{"OperatorMustDecide",
+		"nobody is made primary by itself: {because}. Compare the members (`mainstay status`), then decide: `mainstay failover " +
+			"{cluster} --to MEMBER --accept-loss REASON --fenced`"}
+	laterEpochElsewhere = Code{"LaterEpochElsewhere",
+		"{member} has obeyed epoch {is}, and this controller's log ends in epoch {want} of {other}: the lost ones had gone on to " +
+			"another primary, whose commits may be on few members"}
+	approvalAwaited = Code{"ApprovalAwaited",
+		"{member} on site {is} could take over, which needs an operator: `mainstay approve {other}`"}
+	neededAgain    = Code{"NeededAgain", "{member} answers again and is needed: stop it, to restart it in place"}
+	handsWALOver   = Code{"HandsWALOver", "{member} is ahead and may not lead: it hands its WAL to {other} first"}
+	takesWAL       = Code{"TakesWAL", "{member} takes the WAL of {other}: {at} of {past}"}
+	handedOver     = Code{"HandedOver", "{member} holds what {other} had, up to {at}"}
+	handOverCutOff = Code{"HandOverCutOff",
+		"the hand-over of WAL from {member} to {other} ends: an agent is silent"}
+	handOverTooLong = Code{"HandOverTooLong",
+		"the hand-over of WAL from {member} to {other} took longer than {for}"}
+	policyAccepts   = Code{"PolicyAccepts", "accept a bounded loss by policy"}
+	lossAccepted    = Code{"LossAccepted", "accepted by {other} ({detail}): {because}"}
+	lossUnknown     = Code{"LossUnknown", "acks is 0: commits past {at} are lost; how many is not known"}
+	lossSinceReport = Code{"LossSinceReport",
+		"acks is 0: nothing up to the last report ({at}); what came after it is not known"}
+	lossAtLeast        = Code{"LossAtLeast", "acks is 0: at least the WAL from {at} to {past} ({number} bytes)"}
+	nothingWouldBeLost = Code{"NothingWouldBeLost", "no acknowledged commit would be lost"}
+	noOtherProof       = Code{"NoOtherProof",
+		"no other proof that {member} is fenced, in attempt {detail}; this ends everything on the host: {names}"}
+	cutsPower       = Code{"CutsPower", "cut the power of {other}: {because}"}
+	answersAgain    = Code{"AnswersAgain", "{member} answers again"}
+	withdrawsFence  = Code{"WithdrawsFence", "withdraw the fence: {because}"}
+	onlyItHoldsAll  = Code{"OnlyItHoldsAll", "{member} is needed: nobody else can be shown to hold everything"}
+	powerNeededBack = Code{"PowerNeededBack", "give its host the power back: {because}"}
+	membersReplaced = Code{"MembersReplaced", "its members have been replaced"}
+	givesPowerBack  = Code{"GivesPowerBack", "give {other} its power back"}
+)
+
+// A switchover, and what speaks against one.
+var (
+	checkpointAwaited = Code{"CheckpointAwaited", "waiting for the CHECKPOINT on {member}"}
+	checkpointTooLong = Code{"CheckpointTooLong", "the CHECKPOINT took longer than {for}"}
+	cleanStopBegins   = Code{"CleanStopBegins", "CHECKPOINT done on {member}; its clean stop begins"}
+	silentBeforeStop  = Code{"SilentBeforeStop", "the primary's agent fell silent before the stop"}
+	crashedBeforeStop = Code{"CrashedBeforeStop", "the primary crashed before the stop"}
+	nothingChanged    = Code{"NothingChanged", "nothing was changed"}
+	cleanStopRuns     = Code{"CleanStopRuns", "{member} is stopping"}
+	silentInStop      = Code{"SilentInStop", "the primary is silent during its stop"}
+	stopTooLong       = Code{"StopTooLong", "the clean stop took longer than {for}"}
+	uncleanStop       = Code{"UncleanStop", "the primary did not stop cleanly"}
+	replayAwaited     = Code{"ReplayAwaited", "waiting for the target to replay the shutdown checkpoint"}
+	nobodyReplayed    = Code{"NobodyReplayed", "nobody replayed the shutdown checkpoint at {at} within {for}"}
+	isPrimaryAlready  = Code{"IsPrimaryAlready",
+		"{member} is the primary already; name another member, or none to have the best one"}
+	primaryNotWell = Code{"PrimaryNotWell", "the primary {member} is not well; see `mainstay explain {cluster}`"}
+	about          = Code{"About", "{member}: {because}"}
+	replayIsPaused = Code{"ReplayIsPaused",
+		"its replay is paused, so it would not reach the primary's last record; first run SELECT pg_wal_replay_resume() on " +
+			"{member}"}
+	doesNotStream    = Code{"DoesNotStream", "it does not stream"}
+	noSuchMember     = Code{"NoSuchMember", "there is no member {member}"}
+	noRunningStandby = Code{"NoRunningStandby", "it is no running standby{detail}"}
+	settingsTooLow   = Code{"SettingsTooLow",
+		"it would end if it were promoted: {detail}; it is restarted with as much"}
+	tooFarBehind    = Code{"TooFarBehind", "it is {number} bytes behind, more than {of}"}
+	notAMember      = Code{"NotAMember", "cluster {cluster} has no member {member}; it has {names}"}
+	noSuchCluster   = Code{"NoSuchCluster", "there is no cluster {cluster}"}
+	noPrimaryYet    = Code{"NoPrimaryYet", "cluster {cluster} has no primary yet"}
+	slotStaysBehind = Code{"SlotStaysBehind", "{detail}"}
+	slotsAreRefused = Code{"SlotsAreRefused",
+		"{detail} (slots-left-behind is refuse: drop what nobody needs, or apply a platform file that says allow)"}
+)
+
+// A cluster whose primary works.
+var (
+	longerLeaseOver    = Code{"LongerLeaseOver", "the longer lease has been counted out"}
+	epochAwaited       = Code{"EpochAwaited", "waiting for {member} to take up epoch {want}"}
+	stillLeads         = Code{"StillLeads", "{member} still leads: it goes on under an epoch of the new generation"}
+	guardsBound        = Code{"GuardsBound", "the guards of {member} are bound to the new epoch"}
+	opens              = Code{"Opens", "{member} has opened"}
+	notWritable        = Code{"NotWritable", "{member} is not writable yet{detail}"}
+	earlierSetsEnd     = Code{"EarlierSetsEnd", "earlier durability sets are no longer in force"}
+	memberLeaves       = Code{"MemberLeaves", "{member} has left every durability set, and the platform"}
+	pauseExpired       = Code{"PauseExpired", "the pause has expired"}
+	resumedOutOfReach  = Code{"ResumedOutOfReach", "resumed; the guard is out of reach"}
+	resumedNotRunning  = Code{"ResumedNotRunning", "resumed; the primary does not run, so no guard is bound"}
+	resumedBound       = Code{"ResumedBound", "resumed; the guard is bound again"}
+	resumedUnguarded   = Code{"ResumedUnguarded", "resumed; the guard is not complete"}
+	needsRepair        = Code{"NeedsRepair", "{member} needs a {want}"}
+	streamsAgain       = Code{"StreamsAgain", "{member} streams"}
+	streamsFromRelay   = Code{"StreamsFromRelay", "{member} streams from {other}, its site's relay"}
+	streamsFromPrimary = Code{"StreamsFromPrimary", "{member} streams from {other} itself"}
+	crashesAlike       = Code{"CrashesAlike",
+		"its replay ends at the record at {at}, as does that of {other}: it is not the data of one that is at fault, but what " +
+			"both hosts lack, or this record; see their logs. Both are tried again and again, and none is copied anew"}
+	lineIsCut = Code{"LineIsCut",
+		"it has got nothing for {for}, and {other} has the WAL from {at} on that it needs ({past}): see what is between them " +
+			"(its log, network, pg_hba.conf, certificates); its data is replaced if that lasts for {detail}"}
+	recoveryStands = Code{"RecoveryStands",
+		"it takes no sessions, and its recovery has not got on for {for}{detail}: see its log; it is restarted if that lasts for " +
+			"{want}, and its data is replaced after as much again"}
+	neededToLeave = Code{"NeededToLeave",
+		"{member} is to leave, but commits cannot do without it: too few others stream from {other} and have caught up"}
+	acksCannotRise = Code{"AcksCannotRise",
+		"commits wait for {number} replicas yet, not {of}: only {is} stream from {member}"}
+	setChanges         = Code{"SetChanges", "durability set becomes {number} of {list}"}
+	setEmpty           = Code{"SetEmpty", "commits wait for no replica"}
+	moreOnceTheyStream = Code{"MoreOnceTheyStream", "{because}, {of} once so many stream"}
+	degraded           = Code{"Degraded", "{because}, less than the {of} asked for: when-short is degrade"}
+)
+
+// Apps.
+var (
+	followsPrimary = Code{"FollowsPrimary", "{member}, the primary of {cluster}, is on site {is}"}
+	othersMustStop = Code{"OthersMustStop",
+		"waiting for {member} to stop, before site {is} starts its instances"}
+	othersStopped     = Code{"OthersStopped", "no instance of another site can run any more"}
+	instanceDown      = Code{"InstanceDown", "{member} is down{detail}"}
+	instanceWell      = Code{"InstanceWell", "{member} is well again"}
+	instanceNotWanted = Code{"InstanceNotWanted", "{member} is not to run: it is out of routing by itself"}
+	restarts          = Code{"Restarts", "restart {number} in a row"}
+)
+
+// A site switchover, and what speaks against one.
+var (
+	thereAlready = Code{"ThereAlready", "every primary is on site {other} already"}
+	siteIsLost   = Code{"SiteIsLost", "site {other} is lost: {because}"}
+	ofCluster    = Code{"OfCluster", "cluster {cluster}: {because}"}
+	hasNoPrimary = Code{"HasNoPrimary",
+		"it has no primary yet; `mainstay explain {cluster}` says what it waits for"}
+	isBusy = Code{"IsBusy",
+		"operation {other} is under way; wait for its end, or see `mainstay explain {cluster}`"}
+	isPaused       = Code{"IsPaused", "it is paused by {other} ({detail}); `mainstay resume {cluster}` ends that"}
+	nobodyOnSite   = Code{"NobodyOnSite", "no member on site {other} can take over"}
+	explainSaysWhy = Code{"ExplainSaysWhy", "`mainstay explain {cluster}` says why"}
+	appNotOnSite   = Code{"AppNotOnSite",
+		"app {member} has no instance on site {other}; give it one in the platform file"}
+	appAgentsSilent = Code{"AppAgentsSilent",
+		"app {member}: the agents of {number} of its {of} instances on site {other} answer, and {want} are needed; `mainstay " +
+			"local` tells more, on host {names}"}
+	notBegun          = Code{"NotBegun", "nothing was changed: {because}"}
+	notInTime         = Code{"NotInTime", "{because}: not within {for}"}
+	checksPassed      = Code{"ChecksPassed", "all checks passed"}
+	appsQuiet         = Code{"AppsQuiet", "the apps are quiet"}
+	clustersArrived   = Code{"ClustersArrived", "every cluster's primary is where it is to be"}
+	appsWell          = Code{"AppsWell", "the apps are well"}
+	topologyPublished = Code{"TopologyPublished", "the topology is published"}
+	stepBegins        = Code{"StepBegins", "{detail} begins"}
+	hooksMayRun       = Code{"HooksMayRun", "the hooks after {detail} may run"}
+	hookRuns          = Code{"HookRuns", "{detail}"}
+	hookFailed        = Code{"HookFailed", "{detail}"}
+	hookSilent        = Code{"HookSilent", "{detail}: it has not answered"}
+	appsGoOn          = Code{"AppsGoOn", "the apps go on where they were: {because}"}
+	stopAwaited       = Code{"StopAwaited", "waiting for {member} to stop"}
+	clusterAwaited    = Code{"ClusterAwaited", "waiting for cluster {cluster}"}
+	clusterBlocked    = Code{"ClusterBlocked", "waiting for cluster {cluster}: {because}"}
+	operationEnded    = Code{"OperationEnded", "cluster {cluster}: {other} {is}: {detail}"}
+	arrivedAndBusy    = Code{"ArrivedAndBusy",
+		"waiting for what is under way of cluster {cluster}, which had arrived"}
+	leftSite = Code{"LeftSite",
+		"cluster {cluster} has left site {other} since: its primary is {member}{detail}; `retry` moves it again"}
+	appAwaited     = Code{"AppAwaited", "waiting for app {member}: {number} of at least {of} instances are well"}
+	nobodyToVerify = Code{"NobodyToVerify",
+		"waiting for an instance of app {member} on site {other} that takes requests"}
+	answerAwaited = Code{"AnswerAwaited", "waiting for {member} to {want}{detail}"}
+	undone        = Code{"Undone", "undone: clusters and apps are back where they were"}
+	undoneInPart  = Code{"UndoneInPart",
+		"undone, but for what stays where it is by a failover or by an operator's word: {names}"}
+	runsOnSite           = Code{"RunsOnSite", "the platform runs on site {other}"}
+	partOfSiteSwitchover = Code{"PartOfSiteSwitchover", "part of site switchover {other}, {detail}"}
+)
