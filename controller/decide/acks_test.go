@@ -60,7 +60,9 @@ func TestNamesChangeWhileAcksCannotRise(t *testing.T) {
 	if s := st.sets(2 * leaveAfter); s.Acks != 1 || !slices.Equal(s.Names, []string{"m3_3"}) {
 		t.Errorf("m2 is gone, and two were asked for: %+v", s)
 	}
-	st.waits("commits wait for 1 replicas yet, not 2: only 1 stream from m1")
+	if why := st.waits(acksCannotRise); why.Number != 1 || why.Of != 2 || why.Is != "1" {
+		t.Errorf("it says: %s", why)
+	}
 }
 
 func TestWhenShort(t *testing.T) {

@@ -298,7 +298,7 @@ func TestPoolWaitsForAnAgentThatAnswers(t *testing.T) {
 	p.instances["web3"].Running, p.instances["web3"].Stopped = true, false
 	p.now += time.Hour
 	p.tell()
-	if d := Next(p.input()); !strings.Contains(d.Reasons.Of("app web").String(), "waiting for web3") {
+	if d := Next(p.input()); d.Reasons.Of("app web").find(othersMustStop).Member != "web3" {
 		t.Errorf("%+v", d.Reasons.Of("app web"))
 	}
 }
@@ -311,7 +311,7 @@ func TestPoolWaitsForALateAnswer(t *testing.T) {
 	p.s.Apps["web"] = &a
 	p.leases.Told(PermitKey("web"), "web3", "r", p.number, true)
 	p.leases.Record(PermitKey("web"), "web3", platform.Epoch{}, p.now, platform.Permit(lease))
-	if d := Next(p.input()); len(d.Commands) != 0 || !strings.Contains(d.Reasons.Of("app web").String(), "waiting for web3") {
+	if d := Next(p.input()); len(d.Commands) != 0 || d.Reasons.Of("app web").find(othersMustStop).Member != "web3" {
 		t.Errorf("%+v %+v", d.Commands, d.Reasons.Of("app web"))
 	}
 	p.now += 100 * time.Millisecond
@@ -326,7 +326,7 @@ func TestRouting(t *testing.T) {
 	p.works["web1"] = health.Down
 	p.tell()
 	d := Next(p.input())
-	if len(d.Commands) != 1 || d.Commands[0].App == nil || d.Commands[0].App.Out != "web1" || !strings.Contains(d.Commands[0].App.Reason, "says no") {
+	if len(d.Commands) != 1 || d.Commands[0].App == nil || d.Commands[0].App.Out != "web1" || !d.Reasons.Of("app web").has(instanceDown) {
 		t.Fatalf("%+v", d.Commands)
 	}
 	if !has(d.Problems, health.AppDown) || has(d.Problems, health.AppPoolShort) {

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,7 +18,9 @@ func TestBirth(t *testing.T) {
 	third := st.members["m3"]
 	st.members["m3"] = nil
 	st.report()
-	st.waits("no report yet from the agents of m3")
+	if why := st.waits(agentsAwaited); !slices.Equal(why.Names, []string{"m3"}) {
+		t.Errorf("it waits for %v", why.Names)
+	}
 	st.members["m3"] = third
 	st.later(0)
 	if b := st.commits().Birth; b == nil || b.Member != "m2" || b.Adopt || !b.Guarded {
@@ -34,25 +37,26 @@ func TestAdoption(t *testing.T) {
 		name    string
 		members map[string]*health.Member
 		adopted bool
-		why     string
+		why     Code
+		says    string // by the agent
 	}{
-		{"primary and replica", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RoleStandby, "7", true)}, true, ""},
-		{"two primaries", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RolePrimary, "7", true)}, false, "two primaries run: m1, m2"},
-		{"another database", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RoleStandby, "8", true)}, false, "not copies of one database"},
-		{"not adoptable", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", false)}, false, "wal_level is minimal"},
-		{"its replica is not", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RoleStandby, "7", false)}, false, "m2 cannot be adopted"},
-		{"no primary", map[string]*health.Member{"m2": runs(health.RoleStandby, "7", true)}, false, "no member runs as primary"},
-		{"stopped data", map[string]*health.Member{"m2": {Data: health.DataPresent, Process: health.ProcessEnded}}, false, "has data but does not run"},
+		{"primary and replica", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RoleStandby, "7", true)}, true, none, ""},
+		{"two primaries", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RolePrimary, "7", true)}, false, severalPrimaries, ""},
+		{"another database", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RoleStandby, "8", true)}, false, otherDatabase, ""},
+		{"not adoptable", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", false)}, false, notAdoptable, "wal_level is minimal"},
+		{"its replica is not", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RoleStandby, "7", false)}, false, notAdoptable, ""},
+		{"no primary", map[string]*health.Member{"m2": runs(health.RoleStandby, "7", true)}, false, onlyStandbyRuns, ""},
+		{"stopped data", map[string]*health.Member{"m2": {Data: health.DataPresent, Process: health.ProcessEnded}}, false, dataDoesNotRun, ""},
 		{"its replica does not answer", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
-			"m2": {Data: health.DataPresent, Process: health.ProcessRunning, Refusals: []string{"no such socket"}}}, false, "m2 cannot be adopted: no such socket"},
-		{"nobody answers", map[string]*health.Member{"m2": {Data: health.DataPresent, Process: health.ProcessRunning, Refusals: []string{"no such socket"}}}, false, "m2: no such socket"},
+			"m2": {Data: health.DataPresent, Process: health.ProcessRunning, Refusals: []string{"no such socket"}}}, false, notAdoptable, "no such socket"},
+		{"nobody answers", map[string]*health.Member{"m2": {Data: health.DataPresent, Process: health.ProcessRunning, Refusals: []string{"no such socket"}}}, false, agentRefuses, "no such socket"},
 		{"nothing to adopt beside", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
-			"m2": {Data: health.DataEmpty, Process: health.ProcessEnded, Refusals: []string{"there is nothing to adopt"}}}, false, "m2: there is nothing to adopt"},
-		{"nothing to adopt anywhere", map[string]*health.Member{"m2": {Data: health.DataEmpty, Process: health.ProcessEnded, Refusals: []string{"there is nothing to adopt"}}}, false, "m2: there is nothing to adopt"},
-		{"a folder that cannot be read", map[string]*health.Member{"m2": {Error: "permission denied"}}, false, "m2: permission denied"},
+			"m2": {Data: health.DataEmpty, Process: health.ProcessEnded, Refusals: []string{"there is nothing to adopt"}}}, false, agentRefuses, "there is nothing to adopt"},
+		{"nothing to adopt anywhere", map[string]*health.Member{"m2": {Data: health.DataEmpty, Process: health.ProcessEnded, Refusals: []string{"there is nothing to adopt"}}}, false, agentRefuses, "there is nothing to adopt"},
+		{"a folder that cannot be read", map[string]*health.Member{"m2": {Error: "permission denied"}}, false, dataUnclear, ""},
 		{"stopped data of another database", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
-			"m2": {Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "8"}}, false, "not copies of one database"},
-		{"foreign data beside", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": {Data: health.DataForeign, Process: health.ProcessEnded}}, false, "no PostgreSQL data"},
+			"m2": {Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "8"}}, false, otherDatabase, ""},
+		{"foreign data beside", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": {Data: health.DataForeign, Process: health.ProcessEnded}}, false, foreignData, ""},
 	} {
 		st := unborn(t, 1, nil)
 		for n, m := range c.members {
@@ -61,7 +65,9 @@ func TestAdoption(t *testing.T) {
 		}
 		st.report()
 		if !c.adopted {
-			st.waits(c.why)
+			if why := st.waits(c.why); !strings.Contains(why.Detail, c.says) {
+				t.Errorf("%s: %s", c.name, why)
+			}
 			if !st.problem(health.NotAdoptable) {
 				t.Errorf("%s: no problem named", c.name)
 			}
@@ -85,10 +91,10 @@ func TestAdoptedStaysAsynchronousUntilReplicasStream(t *testing.T) {
 	if o := st.commits().Opened; o == nil {
 		t.Fatalf("its agent has brought it under our settings, and it has not opened: %+v", o)
 	}
-	st.waits("only 0 stream from m1")
+	st.waits(acksCannotRise)
 	m1.Senders = []health.Sender{{Name: "walreceiver", State: "streaming"}}
 	st.later(0)
-	st.waits("only 0 stream from m1")
+	st.waits(acksCannotRise)
 	m1.Senders = append(m1.Senders, health.Sender{Name: st.c().Members["m2"].Incarnation, State: "streaming", Flush: m1.Position})
 	st.members["m2"].Incarnation = st.c().Members["m2"].Incarnation
 	st.later(0)
@@ -122,5 +128,5 @@ func TestNewbornWithoutReplicasIsWaitedFor(t *testing.T) { // S7
 	st.apply(feed(state.Command{Birth: &state.BirthOf{Member: "m1", Guarded: true}}))
 	st.report()
 	st.vanish()
-	st.waits("nobody else has data yet")
+	st.waits(onlyItHasData)
 }

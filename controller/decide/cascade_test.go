@@ -41,7 +41,7 @@ func TestOneReplicaOfARemoteSiteStreamsFromThePrimary(t *testing.T) {
 		if g := st.s.GoalOf("feed", c.member); g.Upstream == nil || g.Upstream.Member != c.from {
 			t.Errorf("%s: its goal is to stream from %+v", c.name, g.Upstream)
 		}
-		st.waits("")
+		st.waits()
 	}
 }
 
@@ -78,7 +78,7 @@ func TestDataComesFromThePrimary(t *testing.T) {
 	if cmd := st.commits(); cmd.Stream == nil || cmd.Stream.Member != "m3" || cmd.Stream.From != "" {
 		t.Fatalf("%s", body(cmd))
 	}
-	st.waits("")
+	st.waits()
 }
 
 // TestBehindARelayIsNoWitness: a replica that receives from another says nothing of the primary.

@@ -61,14 +61,16 @@ func TestControllersWithoutFreshWordsDoNotCount(t *testing.T) {
 	st.members["m3"] = nil
 	st.later(1600 * time.Millisecond)
 	st.votesOf(nil, nil)
-	st.waits("too few observers answer to be sure (2 of 5")
+	if why := st.waits(tooFewObservers); why.Number != 2 || why.Of != 5 {
+		t.Errorf("%s", why)
+	}
 	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: -1, FailedMS: 500}, nil)
 	st.later(1600 * time.Millisecond) // an old word
-	st.waits("too few observers answer")
+	st.waits(tooFewObservers)
 	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: 20_000}, nil)
-	st.waits("too few observers answer")
+	st.waits(tooFewObservers)
 	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: -1, FailedMS: 2001}, nil)
-	st.waits("too few observers answer")
+	st.waits(tooFewObservers)
 	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: -1, FailedMS: 1999}, nil)
 	if b := st.commits().Begin; b == nil {
 		t.Error("three of five observers have no contact")
@@ -159,27 +161,27 @@ func TestStuckPrimary(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		change  func(*stage, *health.Member)
-		begins  string
+		begins  Code
 		problem health.Kind
 		vote    *health.Vote // of another controller
 	}{
-		{name: "new connections hang", change: func(_ *stage, m *health.Member) { m.Stale = stuck }, begins: "no answer to a new connection"},
+		{name: "new connections hang", change: func(_ *stage, m *health.Member) { m.Stale = stuck }, begins: connectionsHang},
 		{name: "not for long enough", change: func(_ *stage, m *health.Member) { m.Stale, m.WriteStale = stuck-1, stuck-1 }},
-		{name: "commits hang", change: func(_ *stage, m *health.Member) { m.WriteStale = stuck }, begins: "no small commit has finished"},
-		{name: "commits fail", change: func(_ *stage, m *health.Member) { m.WriteStale, m.WriteError = stuck, "No space left on device" }, begins: "No space left on device"},
+		{name: "commits hang", change: func(_ *stage, m *health.Member) { m.WriteStale = stuck }, begins: commitsHang},
+		{name: "commits fail", change: func(_ *stage, m *health.Member) { m.WriteStale, m.WriteError = stuck, "No space left on device" }, begins: commitsHang},
 		{name: "commits fail, and nobody could take over", change: func(st *stage, m *health.Member) {
 			m.WriteStale, st.members["m2"], st.members["m3"] = stuck, nil, nil
 		}, problem: health.PrimaryStuck},
 		{name: "commits hang, and nothing comes from it any more: sooner", change: func(st *stage, m *health.Member) {
 			m.WriteStale = platform.Suspect(lease).Milliseconds() + 1
 			st.members["m2"].Receiver.AgeMS, st.members["m3"].Receiver.AgeMS = 1100, 1100
-		}, begins: "no small commit has finished"},
+		}, begins: commitsHang},
 		{name: "commits hang, and no replica is connected", change: func(st *stage, m *health.Member) {
 			m.WriteStale, st.members["m2"].Receiver, st.members["m3"].Receiver = stuck, nil, nil
 		}, problem: health.PrimaryStuck},
 		{name: "connections hang, and nobody could take over: a restart may help", change: func(st *stage, m *health.Member) {
 			m.Stale, st.members["m2"], st.members["m3"] = stuck*excuse, nil, nil
-		}, begins: "no answer to a new connection"},
+		}, begins: connectionsHang},
 		{name: "... but not as soon as where one could", change: func(st *stage, m *health.Member) {
 			m.Stale, st.members["m2"], st.members["m3"] = stuck, nil, nil
 		}, problem: health.PrimaryStuck},
@@ -188,24 +190,24 @@ func TestStuckPrimary(t *testing.T) {
 		}, problem: health.PrimaryStuck},
 		{name: "a controller got one before", vote: &health.Vote{HeardMS: 100, ProbedMS: 600}, change: func(_ *stage, m *health.Member) {
 			m.Stale = stuck
-		}, begins: "no answer to a new connection"},
+		}, begins: connectionsHang},
 		{name: "every slot is taken", change: func(_ *stage, m *health.Member) { m.Stale, m.Saturated = stuck, true }, problem: health.PrimarySaturated},
 		{name: "every slot is taken, after a small commit hung: by sessions that hang", change: func(_ *stage, m *health.Member) {
 			m.WriteStale, m.Saturated = stuck, true
-		}, begins: "no small commit has finished"},
+		}, begins: commitsHang},
 		{name: "its agent got no answer, so it cannot say that it is open", change: func(_ *stage, m *health.Member) {
 			m.Stale, m.Opened, m.Role = stuck, false, health.RoleUnknown
-		}, begins: "no answer to a new connection"},
+		}, begins: connectionsHang},
 	} {
 		st := well(t, 1, nil)
 		c.change(st, st.members["m1"])
 		st.later(2 * time.Second)
 		st.votesOf(c.vote, nil)
-		cmd, _, d := st.next()
-		switch {
-		case c.begins != "" && (cmd == nil || cmd.Begin == nil || !cmd.Begin.StopOld || !strings.Contains(cmd.Begin.Reason, c.begins)):
+		cmd, why, d := st.next()
+		switch begins := c.begins != none; {
+		case begins && (cmd == nil || cmd.Begin == nil || !cmd.Begin.StopOld || !why.has(c.begins)):
 			t.Errorf("%s: %s", c.name, body(cmd))
-		case c.begins == "" && cmd != nil && cmd.Begin != nil:
+		case !begins && cmd != nil && cmd.Begin != nil:
 			t.Errorf("%s: %s", c.name, body(cmd))
 		case c.problem != "" && !has(d.Problems, c.problem):
 			t.Errorf("%s: problems %+v", c.name, d.Problems)
@@ -241,8 +243,8 @@ func TestRecoveryBlocksTheNext(t *testing.T) {
 	}
 	st := failedOver()
 	vanished(st)
-	if cmd, why, d := st.next(); cmd != nil && cmd.Begin != nil || !has(d.Problems, health.RecoveryBlocked) || !strings.Contains(why.String(), "mainstay ack feed") {
-		t.Errorf("unblocked: %s, %s", body(cmd), why.String())
+	if cmd, why, d := st.next(); cmd != nil && cmd.Begin != nil || !has(d.Problems, health.RecoveryBlocked) || !why.has(recoveryBlock) {
+		t.Errorf("unblocked: %s, %s", body(cmd), why)
 	}
 	st.apply(feed(state.Command{Ack: &state.Ack{}}))
 	if b := st.commits().Begin; b == nil {

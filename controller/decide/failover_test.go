@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,21 +13,21 @@ import (
 
 func TestCrashIsActedOnAtOnce(t *testing.T) {
 	st := well(t, 1, nil)
-	st.waits("")
+	st.waits()
 	st.crash()
 	st.later(0)
-	if b := st.commits().Begin; b == nil || !b.StopOld || !strings.Contains(b.Reason, string(health.PrimaryCrashed)) {
+	if b := st.commits().Begin; b == nil || !b.StopOld || !strings.Contains(b.Reason, string(health.PrimaryCrashed)+": m1, "+Reason{Code: postmasterEnded}.String()) {
 		t.Fatalf("begin %+v", b)
 	}
 	st.later(0)
-	st.waits("seal")
+	st.waits(sealsAwaited)
 	st.members["m3"].Position = 1008
 	st.seal("m2", "m3")
 	p := st.commits().Promote
 	if p == nil || p.Member != "m3" || p.Proof.Kind != fencing.Stopped || p.Proof.Epoch != ep(1) || p.Timeline != 2 || p.Loss != "" {
 		t.Fatalf("promote %+v", p)
 	}
-	if why := p.NotChosen["m2"]; why != "8 bytes behind m3" {
+	if why := p.NotChosen["m2"]; why != (Reason{Code: behind, Number: 8, Other: "m3"}).String() {
 		t.Errorf("m2 was not chosen because: %q", why)
 	}
 }
@@ -38,20 +39,19 @@ func TestRequiredWatchdog(t *testing.T) {
 		st.members["m2"].Guard.Watchdog = &health.Watchdog{Mode: platform.WatchdogAutomatic, Missing: "there is none"}
 		st.report()
 	}
-	const why = "its host requires a watchdog, and none is armed: there is none"
 	st := well(t, 1, nil)
 	bare(st)
-	if _, bad := CheckSwitchover(st.input(), "feed", "m3"); !strings.Contains(strings.Join(Texts(bad), "; "), why) {
-		t.Errorf("a switchover to m3: %q", bad)
+	if _, bad := CheckSwitchover(st.input(), "feed", "m3"); len(bad) != 1 || !bad[0].has(noWatchdog) {
+		t.Errorf("a switchover to m3: %v", bad)
 	}
 	if to, bad := CheckSwitchover(st.input(), "feed", ""); to != "m2" {
-		t.Errorf("a switchover goes to %q, %q", to, bad)
+		t.Errorf("a switchover goes to %q, %v", to, bad)
 	}
 	st.crash()
 	st.later(0)
 	st.commits()
 	st.seal("m2", "m3")
-	if p := st.commits().Promote; p == nil || p.Member != "m2" || p.NotChosen["m3"] != why {
+	if p := st.commits().Promote; p == nil || p.Member != "m2" || p.NotChosen["m3"] != st.members["m3"].Guard.Watchdog.Lacks() {
 		t.Errorf("promote %+v", p)
 	}
 }
@@ -60,12 +60,12 @@ func TestUnreachableNeedsVotes(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*stage)
-		why    string // "" for a failover
+		why    Code // zero for a failover
 	}{
-		{"both replicas receive nothing", func(st *stage) {}, ""},
-		{"one replica's agent is silent too", func(st *stage) { st.members["m3"] = nil }, ""},
-		{"nobody else answers", func(st *stage) { st.members["m2"], st.members["m3"] = nil, nil }, "too few observers"},
-		{"a replica still streams", func(st *stage) { st.members["m2"].Receiver = &health.Receiver{Streaming: true} }, "waiting for m1"},
+		{"both replicas receive nothing", func(st *stage) {}, none},
+		{"one replica's agent is silent too", func(st *stage) { st.members["m3"] = nil }, none},
+		{"nobody else answers", func(st *stage) { st.members["m2"], st.members["m3"] = nil, nil }, tooFewObservers},
+		{"a replica still streams", func(st *stage) { st.members["m2"].Receiver = &health.Receiver{Streaming: true} }, epochAwaited},
 	} {
 		st := well(t, 1, nil)
 		st.crash()
@@ -76,7 +76,7 @@ func TestUnreachableNeedsVotes(t *testing.T) {
 			t.Errorf("%s: three heartbeats of silence are not enough, decided %s", c.name, body(cmd))
 		}
 		st.later(100 * time.Millisecond)
-		if c.why != "" {
+		if c.why != none {
 			st.waits(c.why)
 			continue
 		}
@@ -90,10 +90,10 @@ func TestNewLeaderIsPatient(t *testing.T) { // L4
 	st := well(t, 1, nil)
 	st.vanish()
 	st.view.Since = st.now
-	st.waits("")
+	st.waits()
 	st.later(1600 * time.Millisecond)
 	if cmd, why, _ := st.next(); cmd == nil {
-		t.Errorf("after its own three heartbeats it must act: %s", why.String())
+		t.Errorf("after its own three heartbeats it must act: %s", why)
 	}
 }
 
@@ -109,7 +109,7 @@ func TestQuorumSealedBeforeTheLease(t *testing.T) {
 	st := begun(t, 1, nil)
 	st.leases.Record("feed", "m1", ep(1), st.now, lease)
 	st.seal("m2")
-	st.waits("waiting for a fence proof of m1")
+	st.waits(proofAwaited)
 	st.seal("m3")
 	if p := st.commits().Promote; p == nil || p.Proof.Kind != fencing.QuorumSealed || p.Member != "m2" {
 		t.Fatalf("promote %+v", p)
@@ -129,7 +129,7 @@ func TestAsynchronousWaitsForTheLease(t *testing.T) { // L3
 	if st.now > end+200*time.Millisecond {
 		t.Errorf("promoted %s late", st.now-end)
 	}
-	if !strings.Contains(cmd.Promote.Loss, "acks is 0") {
+	if cmd.Promote.Loss != (Reason{Code: lossSinceReport, At: 1000}).String() {
 		t.Errorf("the loss is reported as %q", cmd.Promote.Loss)
 	}
 }
@@ -138,7 +138,9 @@ func TestAsynchronousAsksEveryReplicaThatAnswers(t *testing.T) {
 	st := begun(t, 0, nil)
 	st.later(10 * time.Second) // the lease is over
 	st.seal("m2")
-	st.waits("waiting for the seal of [m3]")
+	if why := st.waits(sealsAwaited); !slices.Equal(why.Names, []string{"m3"}) {
+		t.Errorf("it waits for %v", why.Names)
+	}
 	if cmd := st.step(graceForSeals + time.Second); cmd == nil || cmd.Promote == nil || cmd.Promote.Member != "m2" {
 		t.Errorf("past the grace: %s", body(cmd))
 	}
@@ -153,7 +155,7 @@ func TestUnguardedEpochsNeverExpire(t *testing.T) { // L2
 	if cmd := st.step(time.Minute); cmd != nil {
 		t.Errorf("decided %s", body(cmd))
 	}
-	st.waits("granted without a complete guard")
+	st.waits(neverGuarded)
 }
 
 func TestUnreachableTurnsOutWell(t *testing.T) {
@@ -167,7 +169,9 @@ func TestUnreachableTurnsOutWell(t *testing.T) {
 	if a := st.commits().Abandon; a == nil || st.c().Epoch != ep(3) {
 		t.Fatalf("abandon %+v, epoch %s", a, st.c().Epoch)
 	}
-	st.waits("take up epoch 1.3")
+	if why := st.waits(epochAwaited); why.Want != "1.3" {
+		t.Errorf("it waits for epoch %s", why.Want)
+	}
 }
 
 func TestSealedQuorumIsNotGivenBack(t *testing.T) {
@@ -195,9 +199,9 @@ func TestIncompleteWaitsThenRestartsInPlace(t *testing.T) { // S2
 	if cmd == nil || cmd.Promote == nil || cmd.Promote.Member != "m1" || cmd.Promote.Timeline != 1 {
 		t.Fatalf("the old primary holds everything: %s", body(cmd))
 	}
-	for name, why := range map[string]string{"m2": "cannot be shown to hold every acknowledged commit: durability set", "m3": "has not been heard"} {
-		if got := cmd.Promote.NotChosen[name]; !strings.Contains(got, why) {
-			t.Errorf("%s is not chosen: %q, want %q", name, got, why)
+	for name, why := range map[string]Reason{"m2": {Code: notShownComplete}, "m3": {Code: agentNotHeard, Other: "h3", For: st.view.Silence("h3", st.now)}} {
+		if got := cmd.Promote.NotChosen[name]; !strings.HasPrefix(got, why.String()) {
+			t.Errorf("%s is not chosen: %q, want %s", name, got, why)
 		}
 	}
 	st.apply(*cmd)
@@ -215,7 +219,9 @@ func TestIncompleteWithoutTheOldPrimary(t *testing.T) { // S2
 	if cmd := st.step(time.Minute); cmd != nil {
 		t.Fatalf("decided %s", body(cmd))
 	}
-	st.waits("needs the final position of 2 of its members, known of 1")
+	if why := st.waits(noPromotion, notComplete); !strings.Contains(why.Detail, "needs the final position of 2 of its members, known of 1") {
+		t.Errorf("it says: %s", why)
+	}
 	if !st.problem(health.FailoverWaits) {
 		t.Error("the operator is not told")
 	}
@@ -231,7 +237,7 @@ func TestUnsealedReplicaMayVouch(t *testing.T) { // L5
 	if cmd := st.step(time.Minute); cmd != nil {
 		t.Fatalf("decided %s", body(cmd))
 	}
-	st.waits("may vouch for it")
+	st.waits(othersMayVouch)
 	if !st.problem(health.FailoverWaits) {
 		t.Error("the operator is not told")
 	}
@@ -251,7 +257,7 @@ func TestPolicyMayAcceptTheLoss(t *testing.T) {
 		t.Fatalf("after %s: %s", st.now-began, body(cmd))
 	}
 	st.apply(*cmd)
-	if p := st.commits().Promote; p == nil || p.Member != "m2" || !strings.Contains(p.Loss, "accepted by policy") {
+	if p := st.commits().Promote; p == nil || p.Member != "m2" || !strings.HasPrefix(p.Loss, Reason{Code: lossAccepted, Other: byPolicy, Detail: "failover.when-incomplete: accept"}.String()) {
 		t.Errorf("promote %+v", p)
 	}
 }
@@ -296,15 +302,15 @@ func TestCandidates(t *testing.T) {
 		policy func(*platform.Platform)
 		change func(map[string]*health.Member)
 		best   string
-		other  string // m2's reason, where it is not the best
+		other  Code // m2's reason, where it is not the best
 	}{
 		{name: "the primary's site", best: "m2"},
-		{name: "the most advanced, wherever", change: func(m map[string]*health.Member) { m["m3"].Position = 1001 }, best: "m3", other: "1 bytes behind m3"},
+		{name: "the most advanced, wherever", change: func(m map[string]*health.Member) { m["m3"].Position = 1001 }, best: "m3", other: behind},
 		{name: "across sites never", policy: func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "never" }, best: "m2"},
-		{name: "S5: another system", change: func(m map[string]*health.Member) { m["m2"].SystemID = "8" }, best: "m3", other: "system identifier 8"},
-		{name: "S5: diverged", change: func(m map[string]*health.Member) { m["m2"].Timeline = 9 }, other: "must be rewound first"},
-		{name: "unknown end", change: func(m map[string]*health.Member) { m["m2"].PositionKnown = false }, other: "end of its WAL is not known"},
-		{name: "may not lead", policy: func(p *platform.Platform) { p.Clusters[0].Members[1].MayLead = false }, best: "m3", other: "may-lead is false"},
+		{name: "S5: another system", change: func(m map[string]*health.Member) { m["m2"].SystemID = "8" }, best: "m3", other: otherSystem},
+		{name: "S5: diverged", change: func(m map[string]*health.Member) { m["m2"].Timeline = 9 }, other: diverged},
+		{name: "unknown end", change: func(m map[string]*health.Member) { m["m2"].PositionKnown = false }, other: endOfWALUnknown},
+		{name: "may not lead", policy: func(p *platform.Platform) { p.Clusters[0].Members[1].MayLead = false }, best: "m3", other: mayNotLead},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			st := well(t, 1, c.policy)
@@ -316,8 +322,8 @@ func TestCandidates(t *testing.T) {
 			st.seal("m2", "m3")
 			st.watch.begin(st.now)
 			ch := (&look{Input: st.input(), c: st.c(), conf: st.s.ClusterConfig("feed"), decision: &Decision{}}).choose()
-			if c.best != "" && ch.best != c.best || !strings.Contains(ch.notChosen["m2"].String(), c.other) {
-				t.Errorf("best %q, m2: %q; want %q, %q", ch.best, ch.notChosen["m2"], c.best, c.other)
+			if c.best != "" && ch.best != c.best || ch.notChosen["m2"].Code != c.other {
+				t.Errorf("best %q, m2: %s; want %q, %s", ch.best, ch.notChosen["m2"], c.best, c.other)
 			}
 		})
 	}

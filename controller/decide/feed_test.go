@@ -37,7 +37,7 @@ func TestWhoIsAheadHandsItsWALOver(t *testing.T) { // S2
 		}
 		st.members["m2"].Sealed = platform.Epoch{} // it receives
 		st.later(0)
-		st.waits("takes the WAL of m3")
+		st.waits(takesWAL)
 		st.members["m2"].Position = 1064
 		st.later(0)
 		if a := st.commits().Advance; a == nil || a.Feed != nil {

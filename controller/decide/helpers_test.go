@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -130,20 +129,43 @@ func (st *stage) commits() *state.Command {
 	st.t.Helper()
 	cmd, why, _ := st.next()
 	if cmd == nil {
-		st.t.Fatalf("nothing decided: %s", why.String())
+		st.t.Fatalf("nothing decided: %s", why)
 	}
 	st.apply(*cmd)
 	return cmd
 }
 
-// waits decides, and nothing must come of it, for a reason that contains why.
-func (st *stage) waits(why string) {
+// waits decides, and nothing must come of it, for a reason that rests on each of the codes. It returns what rests on the last.
+func (st *stage) waits(codes ...Code) (found Reason) {
 	st.t.Helper()
-	cmd, reason, _ := st.next()
-	if cmd != nil || !strings.Contains(reason.String(), why) {
-		st.t.Errorf("decided %s, reason %q; want to wait for %q", body(cmd), reason.String(), why)
+	cmd, why, _ := st.next()
+	if cmd != nil {
+		st.t.Errorf("decided %s", body(cmd))
 	}
+	for _, code := range codes {
+		if found = why.find(code); !found.given() {
+			st.t.Errorf("waits because of %s: %s; want %s", why.Code, why, code)
+		}
+	}
+	return found
 }
+
+// find is the part of a reason that has a code, zero if none has.
+func (r Reason) find(code Code) Reason {
+	if r.Code == code {
+		return r
+	}
+	for _, b := range r.Because {
+		if found := b.find(code); found.given() {
+			return found
+		}
+	}
+	return Reason{}
+}
+
+var none Code
+
+func (r Reason) has(code Code) bool { return r.find(code).given() }
 
 func (st *stage) later(d time.Duration) {
 	st.now += d

@@ -54,21 +54,6 @@ type Reason struct {
 // given tells whether there is a reason.
 func (r Reason) given() bool { return r.Code != Code{} }
 
-// Has tells whether the reason has one of the codes, or rests on one that has.
-func (r Reason) Has(codes ...Code) bool {
-	for _, c := range codes {
-		if r.Code == c {
-			return true
-		}
-	}
-	for _, b := range r.Because {
-		if b.Has(codes...) {
-			return true
-		}
-	}
-	return false
-}
-
 // String is the reason in words, "" for none.
 func (r Reason) String() string {
 	before, rest, more := strings.Cut(r.Code.words, "{")
@@ -120,6 +105,23 @@ func (r Reason) value(key string) string {
 		return strings.Join(Texts(r.Because), "; ")
 	}
 	return "{" + key + "}"
+}
+
+// join says several reasons, one after the other.
+func join(all ...Reason) Reason {
+	if len(all) == 1 {
+		return all[0]
+	}
+	return Reason{Code: several, Because: all}
+}
+
+// textsOf words the reasons of members, for the log.
+func textsOf(reasons map[string]Reason) map[string]string {
+	texts := make(map[string]string, len(reasons))
+	for name, why := range reasons {
+		texts[name] = why.String()
+	}
+	return texts
 }
 
 // Texts words several reasons.

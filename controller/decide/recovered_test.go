@@ -75,7 +75,7 @@ func TestNoPolicyAcceptsALossAfterARecovery(t *testing.T) {
 	if cmd := st.step(time.Minute); cmd != nil {
 		t.Fatalf("decided %s", body(cmd))
 	}
-	st.waits("mainstay failover feed")
+	st.waits(noPromotion, controllersRecovered)
 }
 
 // TestOldPrimaryRestartsInPlaceAfterARecovery: what its own disk holds is all that it acknowledged.
@@ -99,7 +99,10 @@ func TestNobodyIsPromotedOverAnUnknownEpoch(t *testing.T) {
 		if cmd := st.step(30 * time.Second); cmd != nil {
 			t.Fatalf("decided %s", body(cmd))
 		}
-		if st.waits(" has obeyed epoch 1.2, and this"); !st.problem(health.FailoverWaits) {
+		if why := st.waits(operatorMustDecide, laterEpochElsewhere); why.Is != "1.2" {
+			t.Errorf("it says: %s", why)
+		}
+		if !st.problem(health.FailoverWaits) {
 			t.Error("and nobody is told")
 		}
 	}

@@ -28,7 +28,7 @@ func TestRemovedMemberLeaves(t *testing.T) {
 	if c := st.commits().Sets; c == nil || !slices.Equal(c.Names, []string{"m2_2"}) {
 		t.Fatalf("sets %+v", c)
 	}
-	st.waits("")
+	st.waits()
 	if st.s.ClusterConfig("feed").Member("m3") == nil {
 		t.Fatal("it left while a set in force counts on it")
 	}
@@ -37,7 +37,7 @@ func TestRemovedMemberLeaves(t *testing.T) {
 	if st.commits().Settled == nil || st.commits().Left == nil || st.s.ClusterConfig("feed").Member("m3") != nil {
 		t.Fatalf("members %+v", st.s.Platform.Clusters[0].Members)
 	}
-	st.waits("")
+	st.waits()
 	if st.problem(health.ReplicaMissing) {
 		t.Error("who was removed is missed")
 	}
@@ -68,12 +68,12 @@ func TestRemovedMemberStaysWhileNeeded(t *testing.T) {
 		if cmd := st.step(10 * time.Second); cmd != nil {
 			t.Errorf("%s: decided %s", short, body(cmd))
 		}
-		st.waits("m3 is to leave, but commits cannot do without it: too few others stream from m1")
+		st.waits(neededToLeave)
 		lagging := senders[0]
 		lagging.Flush, st.members["m1"].Position = 0, joinLag
 		st.members["m1"].Senders = []health.Sender{lagging, senders[1]}
 		st.later(0)
-		st.waits("m3 is to leave")
+		st.waits(neededToLeave)
 		st.members["m1"].Senders = senders
 		st.later(0)
 		if c := st.commits().Sets; c == nil || c.Acks != 1 || !slices.Equal(c.Names, []string{"m2_2"}) {
@@ -96,7 +96,7 @@ func TestFailoverWhileAMemberLeaves(t *testing.T) {
 	}
 	st.seal("m2", "m3")
 	p := st.commits().Promote
-	if p == nil || p.Member != "m2" || p.NotChosen["m3"] == "" {
+	if p == nil || p.Member != "m2" || p.NotChosen["m3"] != (Reason{Code: beingRemoved}).String() {
 		t.Fatalf("promote %+v", p)
 	}
 	if set := st.c().Set(); slices.Contains(set.Names, "m3_3") {

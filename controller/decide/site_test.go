@@ -80,7 +80,7 @@ func TestBlockEndsWhereASiteIsLost(t *testing.T) {
 		st.vanish()
 		st.votes("c3", "north", false)
 		if cmd, why, _ := st.next(); (cmd != nil && cmd.Begin != nil) != begins {
-			t.Errorf("after a failover to %s: %s %s", to, body(cmd), why.String())
+			t.Errorf("after a failover to %s: %s %s", to, body(cmd), why)
 		}
 	}
 }
@@ -99,7 +99,9 @@ func TestApproval(t *testing.T) {
 	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "approval" })
 	st.losesEast()
 	st.later(graceForSeals + time.Second)
-	st.waits("mainstay approve feed-")
+	if why := st.waits(approvalAwaited); why.Member != "m2" || why.Other != st.c().Attempt.Operation {
+		t.Errorf("it asks for: %s", why)
+	}
 	if !st.problem(health.ApprovalNeeded) {
 		t.Error("nobody is told that an approval is needed")
 	}
@@ -127,7 +129,7 @@ func TestApprovalIsAskedForOnceTheSealsAreIn(t *testing.T) {
 	if !st.problem(health.ApprovalNeeded) {
 		t.Error("nobody is told that an approval is needed")
 	}
-	st.waits("no acknowledged commit would be lost")
+	st.waits(approvalAwaited, nothingWouldBeLost)
 }
 
 // TestApprovalOfWhatIsLeft: one that answers and is not sealed in time holds the question up no longer.
@@ -153,7 +155,7 @@ func TestApprovalEndsWhenThePrimaryIsBack(t *testing.T) {
 	st.losesEast()
 	st.members["m1"] = &back
 	st.later(graceForSeals + time.Second)
-	if a := st.commits().Abandon; a == nil || !strings.Contains(a.Reason, "is well") {
+	if a := st.commits().Abandon; a == nil || a.Reason != (Reason{Code: wellAgain, Member: "m1"}).String() {
 		t.Fatalf("abandon %+v", a)
 	}
 }
@@ -162,25 +164,27 @@ func TestNeverAcrossSites(t *testing.T) {
 	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "never" })
 	st.losesEast()
 	st.later(graceForSeals + time.Second)
-	st.waits("no member is eligible")
+	st.waits(noPromotion, nobodyEligible)
 }
 
 // TestPredictSiteGone: explain says what the policy does where the whole site of the primary is lost.
 func TestPredictSiteGone(t *testing.T) {
+	asks := join(Reason{Code: approvalAwaited, Member: "m2", Is: "west", Other: "feed"}, Reason{Code: nothingWouldBeLost})
 	for policy, want := range map[platform.AcrossSites]string{
-		"automatic": "m2 would be promoted",
-		"approval":  "nobody would be promoted: m2 on site west could take over, which needs an operator: `mainstay approve feed`; no acknowledged commit",
-		"never":     "nobody would be promoted: ",
+		platform.AcrossAutomatic: "m2 would be promoted",
+		platform.AcrossApproval:  "nobody would be promoted: " + asks.String(),
+		platform.AcrossNever:     "nobody would be promoted: ",
 	} {
 		st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = policy })
 		got := Predict(st.input(), "feed", SiteGone)
 		if text := Sentence(got); !strings.HasPrefix(text, want) {
 			t.Errorf("%s: %s", policy, text)
 		}
-		if why := got.Others["m2"]; policy == "approval" && !strings.HasSuffix(why, "`mainstay approve feed` allows it") {
+		if why := got.Others["m2"]; policy == platform.AcrossApproval && why != (Reason{Code: needsApproval, Other: "feed"}).String() {
 			t.Errorf("m2: %s", why)
 		}
-		if why := got.Others["m2"]; policy == "never" && !strings.Contains(why, "failover.across-sites is never; run `mainstay failover feed --to m2 --accept-loss REASON`") {
+		never := Reason{Code: mayNotLeaveSite, Cluster: "feed", Member: "m2", Is: "never"}
+		if why := got.Others["m2"]; policy == platform.AcrossNever && why != never.String() {
 			t.Errorf("m2: %s", why)
 		}
 	}

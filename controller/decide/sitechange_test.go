@@ -113,13 +113,13 @@ func TestSiteSwitchoverIsCheckedFirst(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*pool)
-		why    string
+		why    Code
 	}{
 		{"a cluster is paused", func(p *pool) {
 			p.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
-		}, "paused by bob (disks); `mainstay resume feed` ends that"},
-		{"nobody there can take over", func(p *pool) { p.members["m2"], p.members["m3"] = nil, nil }, "no member on site west"},
-		{"the agents of its app servers are silent", func(p *pool) { p.instances["web3"], p.instances["web4"] = nil, nil }, "app web: the agents of 0 of its 2 instances on site west answer, and 1 are needed; `mainstay local` tells more, on host "},
+		}, isPaused},
+		{"nobody there can take over", func(p *pool) { p.members["m2"], p.members["m3"] = nil, nil }, nobodyOnSite},
+		{"the agents of its app servers are silent", func(p *pool) { p.instances["web3"], p.instances["web4"] = nil, nil }, appAgentsSilent},
 	} {
 		p := withPool(t, nil)
 		if bad := CheckSite(p.input(), "west"); len(bad) > 0 {
@@ -129,7 +129,7 @@ func TestSiteSwitchoverIsCheckedFirst(t *testing.T) {
 		c.change(p)
 		p.now += 2 * time.Second
 		p.tell()
-		if bad := CheckSite(p.input(), "west"); len(bad) != 1 || !strings.Contains(bad[0].String(), c.why) {
+		if bad := CheckSite(p.input(), "west"); len(bad) != 1 || !bad[0].has(c.why) {
 			t.Errorf("%s: %v", c.name, bad)
 		}
 		if steps := p.play(nil); !slices.Equal(steps, []string{"abandoned"}) || p.running() != "12" {
@@ -140,7 +140,7 @@ func TestSiteSwitchoverIsCheckedFirst(t *testing.T) {
 
 func TestSiteSwitchoverToWhereEverythingIs(t *testing.T) {
 	p := withPool(t, nil)
-	if bad := CheckSite(p.input(), "east"); len(bad) != 1 || bad[0].String() != "every primary is on site east already" {
+	if bad := CheckSite(p.input(), "east"); len(bad) != 1 || bad[0].Code != thereAlready {
 		t.Errorf("%v", bad)
 	}
 	p.apply(state.Command{By: "alice", BeginSite: &state.BeginSite{To: "east"}})
@@ -293,7 +293,7 @@ func TestSiteSwitchoverThatCannotBeUndone(t *testing.T) {
 	p.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
 	p.word(state.WordUndo)
 	p.play(nil)
-	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted, "cluster feed: it is paused by bob") || p.running() != "" {
+	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted, Reason{Code: isPaused, Cluster: "feed", Other: "bob", Detail: "disks"}.String()) || p.running() != "" {
 		t.Fatalf("%+v, running %s", p.s.Change, p.running())
 	}
 	if got := p.s.Change.Words(); !slices.Equal(got, []string{state.WordRetry, state.WordContinue}) {
@@ -354,7 +354,7 @@ func TestSiteSwitchoverWithNobodyToVerify(t *testing.T) {
 			p.works["web3"], p.works["web4"] = health.Down, health.Down
 		}
 	})
-	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted, "waiting for an instance of app web on site west that takes requests") {
+	if p.s.Change == nil || !strings.HasPrefix(p.s.Change.Halted, Reason{Code: nobodyToVerify, Member: "web", Other: "west"}.String()) {
 		t.Errorf("%+v, %+v", p.s.Change, p.last())
 	}
 }
@@ -395,7 +395,7 @@ func TestSiteSwitchoverCheckpointsFirst(t *testing.T) {
 			t.Fatalf("running %q before the CHECKPOINT on m1", p.running())
 		}
 	}
-	if op := p.last(); op.Result != state.Abandoned || !strings.Contains(op.Outcome, "nothing was changed: waiting for the CHECKPOINT on m1") {
+	if op := p.last(); op.Result != state.Abandoned || !strings.Contains(op.Outcome, Reason{Code: checkpointAwaited, Member: "m1"}.String()) {
 		t.Errorf("%+v", op)
 	}
 	if g := p.s.GoalOf("feed", "m1"); !g.Checkpoint.IsZero() {

@@ -2,7 +2,6 @@ package decide
 
 import (
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,18 +19,18 @@ func switching(t *testing.T, to string) *stage {
 
 func TestSwitchover(t *testing.T) {
 	st := switching(t, "m3")
-	st.waits("waiting for the CHECKPOINT on m1")
+	st.waits(checkpointAwaited)
 	st.members["m1"].Checkpointed = ep(2)
 	st.later(0)
 	if a := st.commits().Advance; a == nil || a.Phase != state.PhaseStop {
 		t.Fatalf("advance %+v", a)
 	}
-	st.waits("m1 is stopping")
+	st.waits(cleanStopRuns)
 	st.crash()
 	st.members["m1"].Clean, st.members["m1"].Shutdown = true, 1100
 	st.members["m3"].Replayed = 1100
 	st.later(0)
-	st.waits("waiting for the target to replay the shutdown checkpoint")
+	st.waits(replayAwaited)
 	st.members["m3"].Replayed = 1198 // past the record, not only at it
 	st.later(0)
 	p := st.commits().Promote
@@ -107,7 +106,7 @@ func TestForcedSwitchoverDoesNotInsist(t *testing.T) { // S8
 	st.later(0)
 	st.commits()
 	st.seal("m2", "m3")
-	if p := st.commits().Promote; p == nil || p.Member != "m3" || p.NotChosen["m2"] != "as advanced as m3, which was asked for" {
+	if p := st.commits().Promote; p == nil || p.Member != "m3" || p.NotChosen["m2"] != (Reason{Code: bestWasAsked, Other: "m3"}).String() {
 		t.Errorf("equals: %+v", p)
 	}
 }
@@ -116,35 +115,35 @@ func TestBlockers(t *testing.T) {
 	for _, c := range []struct {
 		name, to string
 		change   func(*stage)
-		why      string
+		why      Code
 	}{
-		{"none", "", func(*stage) {}, ""},
-		{"itself", "m1", func(*stage) {}, "is the primary already"},
-		{"a stranger", "m9", func(*stage) {}, "no member m9"},
-		{"a sick primary", "", func(st *stage) { st.members["m1"].Role = health.RoleUnknown }, "the primary m1 is not well"},
-		{"silent", "m2", func(st *stage) { st.members["m2"] = nil }, "has not been heard"},
-		{"not a standby", "m2", func(st *stage) { st.members["m2"].Role = health.RolePrimary }, "no running standby"},
-		{"another timeline", "m2", func(st *stage) { st.members["m2"].Timeline = 9 }, "on timeline 9"},
-		{"another system", "m2", func(st *stage) { st.members["m2"].SystemID = "8" }, "another system identifier"},
-		{"short of a setting", "m2", func(st *stage) { st.members["m2"].Short = []string{"max_connections is 100"} }, "would end if it were promoted"},
-		{"not streaming", "m2", func(st *stage) { st.members["m2"].Receiver = nil }, "does not stream"},
-		{"too far behind", "m2", func(st *stage) { st.members["m1"].Position = 1000 + maxLag + 1 }, "more than"},
-		{"S5", "m2", func(st *stage) { st.c().Members["m2"].Excluded = "checksum failures" }, "checksum failures"},
+		{"none", "", func(*stage) {}, none},
+		{"itself", "m1", func(*stage) {}, isPrimaryAlready},
+		{"a stranger", "m9", func(*stage) {}, notAMember},
+		{"a sick primary", "", func(st *stage) { st.members["m1"].Role = health.RoleUnknown }, primaryNotWell},
+		{"silent", "m2", func(st *stage) { st.members["m2"] = nil }, agentNotHeard},
+		{"not a standby", "m2", func(st *stage) { st.members["m2"].Role = health.RolePrimary }, noRunningStandby},
+		{"another timeline", "m2", func(st *stage) { st.members["m2"].Timeline = 9 }, otherTimeline},
+		{"another system", "m2", func(st *stage) { st.members["m2"].SystemID = "8" }, dataOfAnotherCluster},
+		{"short of a setting", "m2", func(st *stage) { st.members["m2"].Short = []string{"max_connections is 100"} }, settingsTooLow},
+		{"not streaming", "m2", func(st *stage) { st.members["m2"].Receiver = nil }, doesNotStream},
+		{"too far behind", "m2", func(st *stage) { st.members["m1"].Position = 1000 + maxLag + 1 }, tooFarBehind},
+		{"S5", "m2", func(st *stage) { st.c().Members["m2"].Excluded = "checksum failures" }, excluded},
 	} {
 		st := well(t, 1, nil)
 		c.change(st)
 		st.later(2 * time.Second)
 		target, bad := CheckSwitchover(st.input(), "feed", c.to)
 		switch {
-		case c.why == "" && (target != "m2" || bad != nil):
+		case c.why == none && (target != "m2" || bad != nil):
 			t.Errorf("%s: %q %v", c.name, target, bad)
-		case c.why != "" && (target != "" || !strings.Contains(strings.Join(Texts(bad), "\n"), c.why)):
-			t.Errorf("%s: %q %v, want %q", c.name, target, bad, c.why)
+		case c.why != none && (target != "" || len(bad) != 1 || !bad[0].has(c.why)):
+			t.Errorf("%s: %q %v, want %s", c.name, target, bad, c.why)
 		}
 	}
 	st := unborn(t, 1, nil)
-	for cluster, why := range map[string]string{"feed": "no primary yet", "x": "no cluster x"} {
-		if _, bad := CheckSwitchover(st.input(), cluster, ""); !strings.Contains(strings.Join(Texts(bad), ""), why) {
+	for cluster, why := range map[string]Code{"feed": noPrimaryYet, "x": noSuchCluster} {
+		if _, bad := CheckSwitchover(st.input(), cluster, ""); len(bad) != 1 || bad[0].Code != why {
 			t.Errorf("%s: %v", cluster, bad)
 		}
 	}
@@ -154,7 +153,7 @@ func TestPredictions(t *testing.T) {
 	st := well(t, 1, func(p *platform.Platform) { p.Clusters[0].Members[2].MayLead = false })
 	before := body(&state.Command{Cluster: st.c().Name, Version: st.c().Version})
 	p := Predict(st.input(), "feed", HostLost)
-	if p.Promote != "m2" || p.Proof != fencing.QuorumSealed || p.Loss != "no acknowledged commit" || !strings.Contains(p.Others["m3"], "may-lead") {
+	if p.Promote != "m2" || p.Proof != fencing.QuorumSealed || p.Loss != "no acknowledged commit" || p.Others["m3"] != (Reason{Code: mayNotLead}).String() {
 		t.Errorf("host lost: %+v", p)
 	}
 	if p = Predict(st.input(), "feed", Crash); p.Promote != "m2" || p.Proof != fencing.Stopped {
@@ -165,12 +164,12 @@ func TestPredictions(t *testing.T) {
 	}
 	st.members["m2"] = nil
 	st.view.Forget("h2")
-	if p = Predict(st.input(), "feed", HostLost); p.Promote != "" || !strings.Contains(p.Why, "may vouch") || p.Others["m2"] == "" {
+	if p = Predict(st.input(), "feed", HostLost); p.Promote != "" || p.Why != (Reason{Code: othersMayVouch, Cluster: "feed", Member: "m1"}).String() || p.Others["m2"] == "" {
 		t.Errorf("with one of two replicas: %+v", p)
 	}
 	st = well(t, 0, nil)
 	st.leases.Record("feed", "m1", ep(1), st.now, lease)
-	if p = Predict(st.input(), "feed", HostLost); p.Proof != fencing.LeaseExpired || p.About < platform.CountOut(lease) || !strings.Contains(p.Loss, "acks is 0") {
+	if p = Predict(st.input(), "feed", HostLost); p.Proof != fencing.LeaseExpired || p.About < platform.CountOut(lease) || p.Loss != (Reason{Code: lossUnknown, At: 1000}).String() {
 		t.Errorf("asynchronous: %+v", p)
 	}
 }

@@ -13,11 +13,11 @@ func TestUnheard(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		answer map[string]string // what the agent cannot look after; nil: the host is silent
-		want   string
+		want   Reason
 	}{
-		{"the host is silent", nil, "its agent on h3 has not been heard for 5s"},
-		{"its state is damaged", map[string]string{"m3": "m3.json is damaged"}, "its agent on h3 cannot look after it: m3.json is damaged"},
-		{"another member's is", map[string]string{"m9": "m9.json is damaged"}, "its agent on h3 answers, and has not spoken of it yet"},
+		{"the host is silent", nil, Reason{Code: agentNotHeard, Other: "h3", For: 5 * time.Second}},
+		{"its state is damaged", map[string]string{"m3": "m3.json is damaged"}, Reason{Code: agentCannot, Other: "h3", Detail: "m3.json is damaged"}},
+		{"another member's is", map[string]string{"m9": "m9.json is damaged"}, Reason{Code: agentNotSpoken, Other: "h3"}},
 	} {
 		st := well(t, 1, nil)
 		st.members["m3"] = nil
@@ -32,7 +32,7 @@ func TestUnheard(t *testing.T) {
 				got = p.Evidence
 			}
 		}
-		if got != c.want {
+		if got != c.want.String() {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
@@ -43,9 +43,10 @@ func TestPredictionNamesNoImaginedSilence(t *testing.T) {
 	st := well(t, 1, nil)
 	st.members["m3"] = nil
 	st.later(5 * time.Second)
+	gone := Reason{Code: agentGone, Other: "h3"}.String()
 	for death, want := range map[Death]map[string]string{
-		HostLost: {"m2": "it comes first, once that wait is over", "m3": "its agent on h3 does not answer"},
-		Crash:    {"m2": "cannot be shown to hold every acknowledged commit", "m3": "its agent on h3 does not answer"},
+		HostLost: {"m2": Reason{Code: comesFirst}.String(), "m3": gone},
+		Crash:    {"m2": Reason{Code: notShownComplete}.String(), "m3": gone},
 	} {
 		p := Predict(st.input(), "feed", death)
 		for name, why := range want {

@@ -13,13 +13,13 @@ import (
 func TestOpenedAndSettled(t *testing.T) {
 	st := well(t, 1, nil)
 	st.apply(feed(state.Command{Sets: &state.ChangeSet{Epoch: ep(1), Acks: 1, Names: []string{"m2_2", "m3_3"}}}))
-	st.waits("")
+	st.waits()
 	st.members["m1"].Settled = 2
 	st.later(0)
 	if s := st.commits().Settled; s == nil || s.ID != 2 || len(st.c().Sets) != 1 {
 		t.Errorf("settled %+v, sets %v", s, st.c().Sets)
 	}
-	st.waits("")
+	st.waits()
 }
 
 func TestReplicaLeavesAndEntersTheSet(t *testing.T) {
@@ -27,7 +27,7 @@ func TestReplicaLeavesAndEntersTheSet(t *testing.T) {
 	senders := st.members["m1"].Senders
 	st.members["m1"].Senders = senders[:1]
 	st.later(leaveAfter - 100*time.Millisecond)
-	st.waits("")
+	st.waits()
 	st.later(200 * time.Millisecond)
 	if c := st.commits().Sets; c == nil || !slices.Equal(c.Names, []string{"m2_2"}) {
 		t.Fatalf("sets %+v", c)
@@ -35,12 +35,12 @@ func TestReplicaLeavesAndEntersTheSet(t *testing.T) {
 	// The last one stays: with nobody in the set nothing could be promised.
 	st.members["m1"].Senders = nil
 	st.later(10 * time.Second)
-	st.waits("")
+	st.waits()
 	lagging := senders[1]
 	lagging.Flush, st.members["m1"].Position = 0, joinLag
 	st.members["m1"].Senders = []health.Sender{senders[0], lagging}
 	st.later(0)
-	st.waits("")
+	st.waits()
 	st.members["m1"].Senders = senders
 	st.later(0)
 	if c := st.commits().Sets; c == nil || !slices.Equal(c.Names, []string{"m2_2", "m3_3"}) {
@@ -54,7 +54,9 @@ func TestCrashWhilePaused(t *testing.T) {
 	st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "alice", Reason: "firmware"}}}))
 	st.crash()
 	st.later(time.Minute)
-	st.waits("paused by alice (firmware)")
+	if why := st.waits(pausedBy); why.Other != "alice" || why.Detail != "firmware" {
+		t.Errorf("it says: %s", why)
+	}
 	if !st.problem(health.PrimaryCrashed) {
 		t.Error("the crash is not named")
 	}
@@ -73,7 +75,7 @@ func TestNewLeaderDoesNotShrinkTheSetAtOnce(t *testing.T) {
 	st.now += time.Minute
 	st.view.Since = st.now
 	st.report()
-	st.waits("")
+	st.waits()
 }
 
 // Data that is to be discarded first leaves every set, and what takes its place is recorded (S2).
@@ -88,7 +90,7 @@ func TestReincarnationLeavesTheSet(t *testing.T) {
 	if c := st.commits().Sets; c == nil || !slices.Equal(c.Names, []string{"m2_2"}) {
 		t.Fatalf("the old name leaves at once: %+v", c)
 	}
-	st.waits("") // its need was answered
+	st.waits() // its need was answered
 }
 
 // Data is not replaced for want of WAL that the primary has: then it is not the data. After long it is replaced all the same.

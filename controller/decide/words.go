@@ -6,24 +6,8 @@ type Code struct{ name, words string }
 // String is the name, by which programs and logs tell reasons apart.
 func (c Code) String() string { return c.name }
 
-// join says several reasons, one after the other.
-func join(all ...Reason) Reason {
-	if len(all) == 1 {
-		return all[0]
-	}
-	return Reason{Code: several, Because: all}
-}
-
+// several is what join makes.
 var several = Code{"Several", "{because}"}
-
-// textsOf words the reasons of members, for the log.
-func textsOf(reasons map[string]Reason) map[string]string {
-	texts := make(map[string]string, len(reasons))
-	for name, why := range reasons {
-		texts[name] = why.String()
-	}
-	return texts
-}
 
 // A cluster without a primary.
 var (
