@@ -207,8 +207,6 @@ func (l *look) votes() votes {
 	for _, name := range observers {
 		vote, self := l.View.Vote(name, m, l.suspect(), l.Now), name == l.Self
 		switch {
-		case self && l.View.Imagined(): // a prediction asks nobody
-			v.deaf++
 		case vote == nil:
 			v.absent = append(v.absent, name)
 		case !self && vote.Heard(recent):
@@ -258,7 +256,7 @@ func (l *look) unblock() (*state.Command, Reason) {
 
 func (l *look) begin(kind health.Kind, evidence Reason, stopOld bool) (*state.Command, Reason) {
 	l.problem(kind, l.c.Primary, evidence.String(), true)
-	why := Reason{Code: primaryFails, Detail: string(kind), Member: l.c.Primary, Because: []Reason{evidence}}
+	why := Reason{Code: primaryFails, Kind: kind, Member: l.c.Primary, Because: []Reason{evidence}}
 	return &state.Command{Begin: &state.Begin{Kind: state.Failover, Reason: why.String(), StopOld: stopOld}}, why
 }
 

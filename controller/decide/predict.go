@@ -33,13 +33,26 @@ func Predict(in Input, cluster string, death Death) state.Prediction {
 	if c == nil || in.State.ClusterConfig(cluster) == nil || c.Primary == "" {
 		return state.Prediction{Why: "the cluster has no primary yet"}
 	}
-	p := &prediction{cluster: cluster, began: in.Now}
-	p.in = Input{State: in.State, Controllers: in.Controllers, Self: in.Self, View: in.View.Clone(), Leases: in.Leases, Watch: NewStopwatch(), Now: in.Now, Wall: in.Wall, Foretold: true}
+	p := &prediction{in: in, cluster: cluster, began: in.Now}
+	p.in.View, p.in.Watch, p.in.Foretold, p.in.Survey = in.View.Clone(), in.Watch.Clone(), true, false
+	lost := ""
+	if death == SiteGone {
+		lost = in.State.Platform.SiteOf(in.State.ClusterConfig(cluster).Member(c.Primary).Host)
+	}
+	if why := p.choosesObservers(lost); why.given() {
+		return state.Prediction{Why: why.String(), Loss: nothingPromoted}
+	}
 	p.forgetSilent()
-	p.in.View.Refresh(in.Now)
 	p.kill(c, death)
-	return p.run(death)
+	if death != Crash { // which its agent sees at once
+		p.in.Now += platform.Suspect(in.State.ClusterConfig(cluster).Lease)
+	}
+	p.refresh()
+	return p.run()
 }
+
+// nothingPromoted is what is lost where a failover only waits.
+const nothingPromoted = "nothing is promoted, so nothing more is lost"
 
 type prediction struct {
 	in      Input
@@ -47,6 +60,52 @@ type prediction struct {
 	began   time.Duration
 	why     string
 	barred  time.Duration // for as long the promises of members that must be sealed bar that (L5)
+
+	observers []observer // the controllers that would say what they see then
+	round     uint64     // of their words
+}
+
+type observer struct{ name, site string }
+
+// choosesObservers keeps the controllers that speak now and would not be lost with that site ("" for none), since the others would say
+// nothing then either. It says why where they could have no leader. Where this one is lost, another leads.
+func (p *prediction) choosesObservers(lost string) Reason {
+	at := func(name string) string {
+		if name == p.in.Self {
+			return p.in.Site
+		}
+		return p.in.View.SiteOf(name)
+	}
+	controllers := p.in.Controllers
+	if len(controllers) == 0 {
+		controllers = []string{p.in.Self}
+	}
+	var gone []string
+	for _, name := range controllers {
+		switch site := at(name); {
+		case lost != "" && site == lost:
+			gone = append(gone, name)
+		case name == p.in.Self || p.in.View.Speaks(name, p.in.suspect(), p.in.Now):
+			p.observers = append(p.observers, observer{name, site})
+		}
+	}
+	if 2*len(gone) >= len(controllers) {
+		return Reason{Code: noLeaderLeft, Other: lost, Names: gone, Of: len(controllers)}
+	}
+	if len(p.observers) > 0 && lost != "" && p.in.Site == lost {
+		p.in.Self, p.in.Site = p.observers[0].name, p.observers[0].site
+	}
+	return Reason{}
+}
+
+// refresh lets whoever answers speak now, and the controllers say that the primary does not answer them.
+func (p *prediction) refresh() {
+	p.in.View.Refresh(p.in.Now)
+	p.round++
+	dead := health.Vote{Cluster: p.cluster, Member: p.in.State.Clusters[p.cluster].Primary, HeardMS: -1, ProbedMS: -1, FailedMS: 1}
+	for _, o := range p.observers {
+		p.in.View.FoldVotes(health.Votes{Observer: o.name, Site: o.site, Number: p.round, Votes: []health.Vote{dead}}, p.in.Now)
+	}
 }
 
 // forgetSilent: who is not heard now would not be heard then either.
@@ -63,7 +122,6 @@ func (p *prediction) kill(c *state.Cluster, death Death) {
 	conf := p.in.State.ClusterConfig(p.cluster)
 	dead := conf.Member(c.Primary)
 	p.in.View.ForgetVotes()
-	p.in.Controllers = nil // the others would see what this one sees
 	switch death {
 	case HostLost:
 		p.in.View.Forget(dead.Host)
@@ -86,7 +144,7 @@ func (p *prediction) kill(c *state.Cluster, death Death) {
 }
 
 // run steps the decisions until somebody is promoted, or nothing moves any more.
-func (p *prediction) run(death Death) state.Prediction {
+func (p *prediction) run() state.Prediction {
 	for range 12 {
 		d := Next(p.in)
 		p.why = d.Reasons.Of(p.cluster).String()
@@ -98,7 +156,7 @@ func (p *prediction) run(death Death) state.Prediction {
 			continue
 		}
 		if cmd.Promote != nil {
-			return p.promoted(cmd.Promote, death)
+			return p.promoted(cmd.Promote)
 		}
 		next, err := state.Apply(p.in.State, p.in.State.Index+1, *cmd)
 		if err != nil {
@@ -109,7 +167,7 @@ func (p *prediction) run(death Death) state.Prediction {
 		p.seal()
 		p.feed()
 	}
-	out := state.Prediction{Why: p.why, Loss: "nothing is promoted, so nothing more is lost"}
+	out := state.Prediction{Why: p.why, Loss: nothingPromoted}
 	if l := p.look(); l.c.Attempt != nil && l.c.Attempt.Phase == state.PhaseSeal {
 		ch := l.choose()
 		if ch.best != "" {
@@ -172,19 +230,19 @@ func (p *prediction) later() bool {
 	switch {
 	case p.in.Now <= end && c.Guarded:
 		p.in.Now = end + time.Millisecond
-	case c.Recovered != "" && c.Attempt == nil && p.in.Now < p.began+platform.RecoveryBlock:
-		p.in.Now = p.began + platform.RecoveryBlock + time.Millisecond
+	case c.Recovered != "" && c.Attempt == nil && p.look().blocked() < platform.RecoveryBlock:
+		p.in.Now += platform.RecoveryBlock - p.look().blocked() + time.Millisecond
 	case p.in.Now < p.began+platform.CountOut(c.LongestLease)+graceForSeals+conf.Failover.AcceptAfter+time.Second:
 		p.in.Now += graceForSeals + conf.Failover.AcceptAfter
 	default:
 		return false
 	}
-	p.in.View.Refresh(p.in.Now)
+	p.refresh()
 	return true
 }
 
-func (p *prediction) promoted(cmd *state.Promote, death Death) state.Prediction {
-	c, conf := p.in.State.Clusters[p.cluster], p.in.State.ClusterConfig(p.cluster)
+func (p *prediction) promoted(cmd *state.Promote) state.Prediction {
+	c := p.in.State.Clusters[p.cluster]
 	out := state.Prediction{Promote: cmd.Member, Proof: cmd.Proof.Kind, Loss: cmd.Loss, Others: cmd.NotChosen,
 		About: p.in.Now - p.began + p.barred + promotionTime, Why: "the most advanced member that may lead"}
 	if out.Loss == "" {
@@ -193,12 +251,9 @@ func (p *prediction) promoted(cmd *state.Promote, death Death) state.Prediction 
 	if cmd.Member == c.Primary {
 		out.Why = "restarted in place: no replica can be shown to hold everything"
 	}
-	if death != Crash {
-		out.About += platform.Suspect(conf.Lease)
-	}
 	if cmd.Proof.Kind == fencing.LeaseExpired {
 		// The lease recorded may have been renewed just now: the full count is the bound.
-		out.About = platform.CountOut(c.LongestLease) + promotionTime
+		out.About = max(platform.CountOut(c.LongestLease), p.in.Now-p.began) + promotionTime
 	}
 	return out
 }

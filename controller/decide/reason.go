@@ -7,6 +7,7 @@ import (
 
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
+	"mainstay/health"
 )
 
 // Rule names the rules, so that every command and every wait names the one that made it.
@@ -36,6 +37,7 @@ func (rule Rule) of(cmd *state.Command, why Reason) (*state.Command, Reason) {
 type Reason struct {
 	Rule    Rule
 	Code    Code
+	Kind    health.Kind // the problem that it answers, "" for none
 	Cluster string
 	Member  string        // whom or what it is about
 	Other   string        // beside whom: what it is behind, whose word it is, which host it runs on
@@ -73,6 +75,8 @@ func (r Reason) String() string {
 // value is what stands for {key} in the words of a code.
 func (r Reason) value(key string) string {
 	switch key {
+	case "kind":
+		return string(r.Kind)
 	case "cluster":
 		return r.Cluster
 	case "member":

@@ -37,6 +37,9 @@ func (in Input) siteLost(site string) Reason {
 		return Reason{}
 	}
 	why := Reason{Code: siteSilent, Other: site, For: silence}
+	if in.View.Imagined() {
+		why.Code = siteGone
+	}
 	if len(gone) > 0 {
 		why = Reason{Code: norItsControllers, Names: gone, Because: []Reason{why}}
 	}

@@ -35,7 +35,7 @@ var (
 
 // Evidence against a primary, and what keeps it from counting.
 var (
-	primaryFails    = Code{"PrimaryFails", "{detail}: {member}, {because}"}
+	primaryFails    = Code{"PrimaryFails", "{kind}: {member}, {because}"}
 	hostWasFenced   = Code{"HostWasFenced", "its host was fenced by {other}: {detail}"}
 	postmasterEnded = Code{"PostmasterEnded", "its agent saw the postmaster end"}
 	dataLost        = Code{"DataLost", "its data directory is {detail}"}
@@ -64,6 +64,7 @@ var (
 		"{because}, and too few observers answer to be sure ({number} of {of}; silent: {names})"}
 	receiveNothing    = Code{"ReceiveNothing", "{because}, and {names} receive nothing from it"}
 	siteSilent        = Code{"SiteSilent", "no agent of site {other} has been heard for {for}"}
+	siteGone          = Code{"SiteGone", "no agent of site {other} answers"}
 	norItsControllers = Code{"NorItsControllers", "{because}, nor its controllers {names}"}
 	soSay             = Code{"SoSay", "so say {names}"}
 	recoveryBlock     = Code{"RecoveryBlock",
@@ -112,6 +113,7 @@ var (
 	notShownComplete = Code{"NotShownComplete", "it cannot be shown to hold every acknowledged commit: {detail}"}
 	notReplayed      = Code{"NotReplayed", "replayed to {at}, not past the shutdown checkpoint at {past}"}
 	isReplaced       = Code{"IsReplaced", "it is the primary being replaced"}
+	noLeaderLeft     = Code{"NoLeaderLeft", "site {other} has the controllers {names} of {of}: the others could elect no leader"}
 	comesFirst       = Code{"ComesFirst", "it comes first, once that wait is over"}
 )
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mainstay/health"
 )
 
 // TestWords is about the wording itself; the other tests of this package assert codes.
@@ -30,11 +32,12 @@ func TestWords(t *testing.T) {
 		{Reason{Code: notAMember, Cluster: "feed", Member: "m9", Names: []string{"m1", "m2"}}, "cluster feed has no member m9; it has m1, m2"},
 		{Reason{Code: tooFewObservers, Number: 2, Of: 5, Names: []string{"c2"}, Because: []Reason{silence}},
 			"no report for 1.6s, and too few observers answer to be sure (2 of 5; silent: c2)"},
-		{Reason{Code: primaryFails, Member: "m1", Detail: "PrimaryStuck", Because: []Reason{join(silence, Reason{Code: nobodyReady})}},
+		{Reason{Code: primaryFails, Member: "m1", Kind: health.PrimaryStuck, Because: []Reason{join(silence, Reason{Code: nobodyReady})}},
 			"PrimaryStuck: m1, no report for 1.6s; no member that may take over is ready"},
 		{join(Reason{Code: siteSilent, Other: "east", For: 2 * time.Second}, Reason{Code: soSay, Names: []string{"c2", "c3"}}),
 			"no agent of site east has been heard for 2s; so say c2, c3"},
-		{Reason{Code: aheadOfBest, At: 0x20, Because: []Reason{{Code: mayNotLead}}}, "may-lead is false; set it to true to allow it (it is ahead, at 0/20)"},
+		{Reason{Code: aheadOfBest, At: 0x20, Because: []Reason{{Code: mayNotLead}}},
+			"may-lead is false; set it to true to allow it (it is ahead, at 0/20)"},
 	} {
 		if got := c.why.String(); got != c.want {
 			t.Errorf("%s: %q, want %q", c.why.Code, got, c.want)

@@ -417,8 +417,11 @@ func (c *Core) remember(cmd *state.Command) {
 		return
 	}
 	death := decide.HostLost
-	if cmd.Begin.StopOld {
+	switch {
+	case cmd.Begin.StopOld:
 		death = decide.Crash
+	case c.last.Reasons.Of(cmd.Cluster).Kind == health.SiteLost:
+		death = decide.SiteGone
 	}
 	begin, foretold := *cmd.Begin, decide.Predict(in, cmd.Cluster, death)
 	begin.Prediction = &foretold
@@ -436,7 +439,7 @@ func (c *Core) keepPredictable(now time.Duration, wall time.Time) {
 			continue
 		}
 		in := c.input(now, wall)
-		in.View, in.Leases = in.View.Clone(), in.Leases.Clone()
+		in.View, in.Leases, in.Watch = in.View.Clone(), in.Leases.Clone(), in.Watch.Clone()
 		c.predictable[name] = in
 	}
 }
