@@ -10,28 +10,6 @@ import (
 	"mainstay/health"
 )
 
-// configure applies a changed platform.
-func (st *stage) configure(change func(*platform.Cluster)) {
-	p := *st.s.Platform
-	p.Clusters = slices.Clone(p.Clusters)
-	change(&p.Clusters[0])
-	st.apply(state.Command{Platform: &state.SetPlatform{Platform: &p}})
-}
-
-// sets waits for the next durability set, and lets the primary settle it.
-func (st *stage) sets(within time.Duration) *state.ChangeSet {
-	st.t.Helper()
-	cmd := st.step(within)
-	if cmd == nil || cmd.Sets == nil {
-		st.t.Fatalf("no new durability set: %s", body(cmd))
-	}
-	st.apply(*cmd)
-	st.members["m1"].Settled = st.c().HighSet
-	st.later(0)
-	st.commits()
-	return cmd.Sets
-}
-
 func TestAcksChange(t *testing.T) {
 	st := well(t, 1, nil)
 	st.configure(func(c *platform.Cluster) { c.Durability.Acks = 2 })

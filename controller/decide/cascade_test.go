@@ -8,9 +8,6 @@ import (
 	"mainstay/health"
 )
 
-// far puts m2 and m3 on the other site.
-func far(p *platform.Platform) { p.Hosts[1].Site = "west" }
-
 func TestOneReplicaOfARemoteSiteStreamsFromThePrimary(t *testing.T) {
 	for _, c := range []struct {
 		name   string

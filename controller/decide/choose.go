@@ -57,7 +57,7 @@ func (l *look) choose() choice {
 // instead takes the old primary, restarted in place: the replica that would have come first cannot be shown to be complete.
 func (ch *choice) instead(primary string, incomplete error) {
 	if ch.best != "" && incomplete != nil {
-		ch.notChosen[ch.best] = Reason{Code: notShownComplete, Detail: incomplete.Error()}
+		ch.notChosen[ch.best] = Reason{Code: notShownComplete, Member: ch.best, Detail: incomplete.Error()}
 	}
 	ch.best = primary
 }

@@ -10,18 +10,6 @@ import (
 	"mainstay/health"
 )
 
-// votesOf lets controllers c2 and c3 say what they see of m1; c1 leads. nil is silence.
-func (st *stage) votesOf(c2, c3 *health.Vote) {
-	st.controllers, st.self = []string{"c1", "c2", "c3"}, "c1"
-	for name, v := range map[string]*health.Vote{"c2": c2, "c3": c3} {
-		if v != nil {
-			st.number++
-			v.Member = "m1"
-			st.view.FoldVotes(health.Votes{Observer: name, Number: st.number, Votes: []health.Vote{*v}}, st.now)
-		}
-	}
-}
-
 func TestControllersVote(t *testing.T) {
 	deaf := func() *health.Vote { return &health.Vote{HeardMS: 1100, ProbedMS: -1, FailedMS: 600} }
 	idle := func() *health.Vote { return &health.Vote{HeardMS: 1100, ProbedMS: 40_000} }
@@ -145,15 +133,6 @@ func TestProgramsThatAreNotAllowed(t *testing.T) {
 	if st.problem(health.ProgramNotAllowed) {
 		t.Error("of an old word")
 	}
-}
-
-func has(problems []health.Problem, k health.Kind) bool {
-	for _, p := range problems {
-		if p.Kind == k {
-			return true
-		}
-	}
-	return false
 }
 
 func TestStuckPrimary(t *testing.T) {

@@ -251,8 +251,17 @@ func (l *look) promote(proof fencing.Proof, ch choice, clean bool, loss Reason) 
 	}
 	ch.notChosen[l.c.Primary] = Reason{Code: isReplaced, Member: l.c.Primary}
 	delete(ch.notChosen, ch.best)
+	why := Reason{Rule: RuleAttempt, Code: promotes, Member: ch.best}
+	if loss.given() {
+		why.Because = append(why.Because, loss)
+	}
+	for i := range l.conf.Members {
+		if not, ok := ch.notChosen[l.conf.Members[i].Name]; ok {
+			why.Because = append(why.Because, not)
+		}
+	}
 	r := l.known(ch.best)
 	p := &state.Promote{Attempt: l.c.Attempt.Number, Member: ch.best, Timeline: timeline, Guarded: r != nil && r.Guard.Complete,
 		Proof: proof, Sealed: ch.sealed, Clean: clean, Positions: ch.positions, NotChosen: textsOf(ch.notChosen), Loss: loss.String()}
-	return &state.Command{Promote: p}, Reason{Rule: RuleAttempt, Code: promotes, Member: ch.best}
+	return &state.Command{Promote: p}, why
 }

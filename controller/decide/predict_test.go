@@ -9,14 +9,6 @@ import (
 	"mainstay/fencing"
 )
 
-// justRecovered lets the last failover have brought the primary m1, from that member.
-func (st *stage) justRecovered(from string) {
-	c := *st.c()
-	c.Recovered = "feed-7"
-	c.Operations = append(c.Operations, state.Operation{ID: "feed-7", From: from, To: "m1"})
-	st.s.Clusters["feed"] = &c
-}
-
 // dies takes m1 away, and returns whom the leader c2 has promoted once the others have obeyed, and after how long. c1 and c3 say what they
 // see where they speak.
 func (st *stage) dies(speak map[string]string) (*state.Promote, time.Duration) {
@@ -77,7 +69,7 @@ func TestPredictionRunsWhatWouldRun(t *testing.T) {
 				st.apply(*cmd)
 			}
 			if c.from != "" {
-				st.justRecovered(c.from)
+				st.justRecovered(c.from, "m1")
 			}
 			st.step(20 * time.Second)
 			for name, site := range c.speak {

@@ -1,25 +1,13 @@
 package decide
 
 import (
-	"slices"
 	"testing"
 	"time"
 
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
-	"mainstay/fencing"
 	"mainstay/health"
 )
-
-// recovered is well after the controllers were recovered.
-func recovered(t *testing.T) *stage {
-	st := well(t, 1, nil)
-	st.s = state.Recovered(st.s, []string{"c1"}, 0, "abc", "root", "fire", "now")
-	for _, h := range []string{"h1", "h2", "h3"} {
-		st.apply(state.Command{Bind: &state.Bind{Host: h, Run: "r"}})
-	}
-	return st
-}
 
 func TestPrimaryThatAnswersGoesOnAfterARecovery(t *testing.T) {
 	st := recovered(t)
@@ -39,33 +27,12 @@ func TestPrimaryThatAnswersGoesOnAfterARecovery(t *testing.T) {
 	}
 }
 
-// TestNoPromotionByItselfAfterARecovery: whatever is sealed, an operator's word is needed for a primary that is away.
-func TestNoPromotionByItselfAfterARecovery(t *testing.T) {
-	st := recovered(t)
-	st.vanish()
-	if b := st.commits().Begin; b == nil {
-		t.Fatal("no attempt")
-	}
-	st.later(0)
-	st.seal("m2", "m3")
-	if cmd := st.step(30 * time.Second); cmd != nil {
-		t.Fatalf("decided %s", body(cmd))
-	}
-	a := st.c().Attempt
-	st.apply(feed(state.Command{By: "alice", Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, To: "m2",
-		Accepted: &state.Acceptance{By: "alice", Reason: "east is gone", Fence: true, Completeness: true}}}))
-	if p := st.commits().Promote; p == nil || p.Member != "m2" || p.Proof.Kind != fencing.Operator || p.Attempt.Generation != 2 || p.Loss == "" {
-		t.Fatalf("%+v", p)
-	}
-}
-
 // TestNoPolicyAcceptsALossAfterARecovery: nothing bounds it, though a proof is there.
 func TestNoPolicyAcceptsALossAfterARecovery(t *testing.T) {
 	st := recovered(t)
-	p := *st.s.Platform
-	p.Clusters = slices.Clone(p.Clusters)
-	p.Clusters[0].Failover.WhenIncomplete, p.Clusters[0].Failover.AcceptAfter = "accept", 10*time.Second
-	st.apply(state.Command{Platform: &state.SetPlatform{Platform: &p}})
+	st.configure(func(c *platform.Cluster) {
+		c.Failover.WhenIncomplete, c.Failover.AcceptAfter = platform.AcceptWhenIncomplete, 10*time.Second
+	})
 	st.crash()
 	st.members["m1"].Corrupt = "its control file does not match its checksum" // so it cannot be restarted in place
 	st.later(0)

@@ -6,34 +6,8 @@ import (
 	"time"
 
 	"mainstay/controller/platform"
-	"mainstay/controller/state"
 	"mainstay/health"
 )
-
-// twoSites has m1 on east with controller c1, m2 and m3 on west with c2, and c3 on the witness site north. c2 leads.
-func twoSites(t *testing.T, acks int, change func(*platform.Platform)) *stage {
-	st := well(t, acks, func(p *platform.Platform) {
-		far(p)
-		p.Sites = append(p.Sites, platform.Site{Name: "north", Witness: true})
-		if change != nil {
-			change(p)
-		}
-	})
-	st.controllers, st.self, st.site = []string{"c1", "c2", "c3"}, "c2", "west"
-	st.votes("c1", "east", true)
-	st.votes("c3", "north", true)
-	return st
-}
-
-// votes lets a controller say whether it hears m1.
-func (st *stage) votes(name, site string, hears bool) {
-	st.number++
-	v := health.Vote{Cluster: "feed", Member: "m1", HeardMS: -1, ProbedMS: -1}
-	if v.FailedMS = 300; hears {
-		v.HeardMS, v.FailedMS = 10, 0
-	}
-	st.view.FoldVotes(health.Votes{Observer: name, Site: site, Number: st.number, Votes: []health.Vote{v}}, st.now)
-}
 
 func TestSiteLost(t *testing.T) {
 	for _, c := range []struct {
@@ -73,10 +47,7 @@ func TestSiteLostBeginsAFailover(t *testing.T) {
 func TestBlockEndsWhereASiteIsLost(t *testing.T) {
 	for to, begins := range map[string]bool{"m1": true, "m2": false} {
 		st := twoSites(t, 1, nil)
-		c := *st.c()
-		c.Recovered = "feed-7"
-		c.Operations = append(c.Operations, state.Operation{ID: "feed-7", From: map[bool]string{true: "m1", false: "m3"}[begins], To: to})
-		st.s.Clusters["feed"] = &c
+		st.justRecovered(map[bool]string{true: "m1", false: "m3"}[begins], to)
 		st.vanish()
 		st.votes("c3", "north", false)
 		if cmd, why, _ := st.next(); (cmd != nil && cmd.Begin != nil) != begins {
@@ -93,43 +64,6 @@ func (st *stage) losesEast() {
 	st.commits()
 	st.later(0)
 	st.seal("m2", "m3")
-}
-
-func TestApproval(t *testing.T) {
-	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "approval" })
-	st.losesEast()
-	st.later(graceForSeals + time.Second)
-	if why := st.waits(approvalAwaited); why.Member != "m2" || why.Other != st.c().Attempt.Operation {
-		t.Errorf("it asks for: %s", why)
-	}
-	if !st.problem(health.ApprovalNeeded) {
-		t.Error("nobody is told that an approval is needed")
-	}
-	st.apply(feed(state.Command{By: "alice", Approve: &state.Approve{Operation: st.c().Attempt.Operation}}))
-	if st.problem(health.ApprovalNeeded) {
-		t.Error("approved, and still asked for")
-	}
-	if p := st.commits().Promote; p == nil || p.Member != "m2" {
-		t.Fatalf("promote %+v", p)
-	}
-}
-
-// TestApprovalIsAskedForOnceTheSealsAreIn: with one seal of two it would look as if commits were lost.
-func TestApprovalIsAskedForOnceTheSealsAreIn(t *testing.T) {
-	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "approval" })
-	st.vanish()
-	st.votes("c3", "north", false)
-	st.commits()
-	st.later(0)
-	st.seal("m2")
-	if st.problem(health.ApprovalNeeded) {
-		t.Error("an operator is asked while m3 is about to be sealed")
-	}
-	st.seal("m3")
-	if !st.problem(health.ApprovalNeeded) {
-		t.Error("nobody is told that an approval is needed")
-	}
-	st.waits(approvalAwaited, nothingWouldBeLost)
 }
 
 // TestApprovalOfWhatIsLeft: one that answers and is not sealed in time holds the question up no longer.
@@ -158,13 +92,6 @@ func TestApprovalEndsWhenThePrimaryIsBack(t *testing.T) {
 	if a := st.commits().Abandon; a == nil || a.Reason != (Reason{Code: wellAgain, Member: "m1"}).String() {
 		t.Fatalf("abandon %+v", a)
 	}
-}
-
-func TestNeverAcrossSites(t *testing.T) {
-	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "never" })
-	st.losesEast()
-	st.later(graceForSeals + time.Second)
-	st.waits(noPromotion, nobodyEligible)
 }
 
 // TestPredictSiteGone: explain says what the policy does where the whole site of the primary is lost.

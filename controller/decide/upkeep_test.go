@@ -296,10 +296,7 @@ func TestResumeWithTheGuardOutOfReach(t *testing.T) { // L7
 
 func TestShorterLeaseIsCountedOut(t *testing.T) { // L4
 	st := well(t, 1, nil)
-	p := *st.s.Platform
-	p.Clusters = slices.Clone(p.Clusters)
-	p.Clusters[0].Lease = 2 * time.Second
-	st.apply(state.Command{Platform: &state.SetPlatform{Platform: &p}})
+	st.configure(func(c *platform.Cluster) { c.Lease = 2 * time.Second })
 	began := st.now
 	cmd := st.step(time.Minute)
 	if cmd == nil || cmd.LeaseCounted == nil || st.now-began <= platform.CountOut(lease) {
@@ -411,8 +408,7 @@ func TestLeavingMemberIsNeeded(t *testing.T) {
 		want           string
 	}{{1, 1, ""}, {2, 1, ""}, {1, 2, ""}, {2, 2, "m3"}} {
 		set.Acks, st.s.ClusterConfig("feed").Durability.Acks = c.loaded, c.wanted
-		l := &look{Input: st.input(), c: st.c(), conf: st.s.ClusterConfig("feed"), decision: &Decision{}}
-		if got := l.needed(st.members["m1"], &set); got != c.want {
+		if got := st.look().needed(st.members["m1"], &set); got != c.want {
 			t.Errorf("acks %d loaded, %d wanted: %q", c.loaded, c.wanted, got)
 		}
 	}

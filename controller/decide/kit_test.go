@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -13,6 +14,8 @@ import (
 const lease = 5 * time.Second
 
 func ep(n uint64) platform.Epoch { return platform.Epoch{Generation: 1, Number: n} }
+
+// The kit of this package's tests: a stage, on which members and controllers say what a test wants them to say.
 
 // stage is a leader's situation: a committed state, what is seen, and time.
 type stage struct {
@@ -223,3 +226,111 @@ func body(c *state.Command) string {
 	}
 	return string(b)
 }
+
+// twoSites has m1 on east with controller c1, m2 and m3 on west with c2, and c3 on the witness site north. c2 leads.
+func twoSites(t *testing.T, acks int, change func(*platform.Platform)) *stage {
+	st := well(t, acks, func(p *platform.Platform) {
+		far(p)
+		p.Sites = append(p.Sites, platform.Site{Name: "north", Witness: true})
+		if change != nil {
+			change(p)
+		}
+	})
+	st.controllers, st.self, st.site = []string{"c1", "c2", "c3"}, "c2", "west"
+	st.votes("c1", "east", true)
+	st.votes("c3", "north", true)
+	return st
+}
+
+// votes lets a controller say whether it hears m1.
+func (st *stage) votes(name, site string, hears bool) {
+	st.number++
+	v := health.Vote{Cluster: "feed", Member: "m1", HeardMS: -1, ProbedMS: -1}
+	if v.FailedMS = 300; hears {
+		v.HeardMS, v.FailedMS = 10, 0
+	}
+	st.view.FoldVotes(health.Votes{Observer: name, Site: site, Number: st.number, Votes: []health.Vote{v}}, st.now)
+}
+
+// votesOf lets controllers c2 and c3 say what they see of m1; c1 leads. nil is silence.
+func (st *stage) votesOf(c2, c3 *health.Vote) {
+	st.controllers, st.self = []string{"c1", "c2", "c3"}, "c1"
+	for name, v := range map[string]*health.Vote{"c2": c2, "c3": c3} {
+		if v != nil {
+			st.number++
+			v.Member = "m1"
+			st.view.FoldVotes(health.Votes{Observer: name, Number: st.number, Votes: []health.Vote{*v}}, st.now)
+		}
+	}
+}
+
+func has(problems []health.Problem, k health.Kind) bool {
+	for _, p := range problems {
+		if p.Kind == k {
+			return true
+		}
+	}
+	return false
+}
+
+// configure applies a changed platform.
+func (st *stage) configure(change func(*platform.Cluster)) {
+	p := *st.s.Platform
+	p.Clusters = slices.Clone(p.Clusters)
+	change(&p.Clusters[0])
+	st.apply(state.Command{Platform: &state.SetPlatform{Platform: &p}})
+}
+
+// sets waits for the next durability set, and lets the primary settle it.
+func (st *stage) sets(within time.Duration) *state.ChangeSet {
+	st.t.Helper()
+	cmd := st.step(within)
+	if cmd == nil || cmd.Sets == nil {
+		st.t.Fatalf("no new durability set: %s", body(cmd))
+	}
+	st.apply(*cmd)
+	st.members["m1"].Settled = st.c().HighSet
+	st.later(0)
+	st.commits()
+	return cmd.Sets
+}
+
+func begun(t *testing.T, acks int, change func(*platform.Platform)) *stage {
+	st := well(t, acks, change)
+	st.vanish()
+	st.commits()
+	st.later(0)
+	return st
+}
+
+// justRecovered lets the last failover have been from one member to the other.
+func (st *stage) justRecovered(from, to string) {
+	c := *st.c()
+	c.Recovered = "feed-7"
+	c.Operations = append(c.Operations, state.Operation{ID: "feed-7", From: from, To: to})
+	st.s.Clusters["feed"] = &c
+}
+
+// recovered is well after the controllers were recovered.
+func recovered(t *testing.T) *stage {
+	st := well(t, 1, nil)
+	st.recoverControllers()
+	return st
+}
+
+// recoverControllers goes on from the log of one of them.
+func (st *stage) recoverControllers() {
+	st.s = state.Recovered(st.s, []string{"c1"}, 0, "abc", "root", "fire", "now")
+	for _, h := range []string{"h1", "h2", "h3"} {
+		st.apply(state.Command{Bind: &state.Bind{Host: h, Run: "r"}})
+	}
+}
+
+// look is the cluster as the leader sees it now.
+func (st *stage) look() *look {
+	st.watch.begin(st.now)
+	return &look{Input: st.input(), c: st.c(), conf: st.s.ClusterConfig("feed"), decision: &Decision{}}
+}
+
+// far puts m2 and m3 on the other site.
+func far(p *platform.Platform) { p.Hosts[1].Site = "west" }
