@@ -34,7 +34,7 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 		}
 	}
 	for _, o := range decide.Outlooks(in, s.c.Name) {
-		out.Proofs = append(out.Proofs, wire.ProofView(o))
+		out.Proofs = append(out.Proofs, wire.ProofView{Kind: o.Kind, Possible: o.Possible, Why: o.Why.String(), About: o.About})
 	}
 	for i := range s.conf.Members {
 		m := &s.conf.Members[i]

@@ -26,7 +26,7 @@ type Outlook struct {
 	Kind     fencing.Kind
 	Possible bool
 	// Why is what it would rest on, or why it cannot be had and what would change that.
-	Why string
+	Why Reason
 	// About is how long it would take; 0 where nobody can say, or it is not possible.
 	About time.Duration
 }
@@ -72,13 +72,13 @@ func (l *look) outlookStopped() Outlook {
 	host := l.conf.Member(l.c.Primary).Host
 	switch {
 	case closed(l.known(l.c.Primary), l.c.Epoch):
-		out.Possible, out.Why = true, "its agent has already closed the epoch"
+		out.Possible, out.Why = true, Reason{Code: epochClosed}
 	case l.fenceOf(l.c.Primary) != nil:
-		out.Why = "host " + host + " is fenced, so its agent gets no goals"
+		out.Why = Reason{Code: getsNoGoals, Other: host}
 	case l.fresh(l.c.Primary) == nil:
-		out.Why = fmt.Sprintf("its agent on %s has not been heard for %s", host, round(l.View.Silence(host, l.Now)))
+		out.Why = Reason{Code: agentNotHeard, Other: host, For: l.View.Silence(host, l.Now)}
 	default:
-		out.Possible, out.About, out.Why = true, stopTime, "its agent on "+host+" answers: it ends the member and closes the epoch; not if the host is lost"
+		out.Possible, out.About, out.Why = true, stopTime, Reason{Code: agentWouldStop, Other: host}
 	}
 	return out
 }
@@ -87,9 +87,9 @@ func (l *look) outlookSealed(ch choice) Outlook {
 	out := Outlook{Kind: fencing.QuorumSealed}
 	switch {
 	case l.asynchronous():
-		out.Why = "impossible, acks is 0 in a durability set in force: commits need no replica"
+		out.Why = Reason{Code: commitsNeedNobody}
 	case state.QuorumSealed(l.c.Sets, ch.all):
-		out.Possible, out.About, out.Why = true, l.barred()+sealTime, namesOf(ch.sealed)+" can be sealed"
+		out.Possible, out.About, out.Why = true, l.barred()+sealTime, Reason{Code: canBeSealed, Names: namesOf(ch.sealed)}
 	default:
 		for _, set := range l.c.Sets {
 			if !state.QuorumSealed([]platform.Set{set}, ch.all) {
@@ -104,15 +104,15 @@ func (l *look) outlookExpired(ch choice) Outlook {
 	out := Outlook{Kind: fencing.LeaseExpired}
 	switch {
 	case l.c.Pause != nil:
-		out.Why = "the cluster is paused, so no guard counts; `mainstay resume " + l.c.Name + "` ends that"
+		out.Why = Reason{Code: guardsPaused, Cluster: l.c.Name}
 	case l.c.Unbound:
-		out.Why = "the controllers were recovered, and its guards are not bound to the epoch since then yet"
+		out.Why = Reason{Code: guardsUnbound}
 	case !l.c.Guarded:
-		out.Why = "the epoch was granted without a complete guard; a switchover to a member with one ends that"
+		out.Why = Reason{Code: grantedUnguarded}
 	case !state.Unvouched(l.c.Sets, l.c.Members, ch.all):
-		out.Why = "members that cannot be sealed may vouch for it, and it then goes on without a leader"
+		out.Why = Reason{Code: unsealedMayVouch}
 		if len(l.c.Sets) > 0 && l.c.Sets[0].Acks > 0 {
-			out.Why += ": " + l.tooFewSealed(l.c.Sets[0], ch)
+			out.Why = Reason{Code: tooFewForVouching, Because: []Reason{l.tooFewSealed(l.c.Sets[0], ch)}}
 		}
 	default:
 		// The lease recorded may be renewed at any moment: the full count is the bound.
@@ -120,7 +120,7 @@ func (l *look) outlookExpired(ch choice) Outlook {
 		if l.State.Clusters[l.c.Name].Fencing() { // it gets no more grants
 			out.About = max(0, l.leaseEnd()-l.Now)
 		}
-		out.Why = "its guards end it when the lease does"
+		out.Why = Reason{Code: guardsEndIt}
 	}
 	return out
 }
@@ -131,20 +131,19 @@ func (l *look) outlookPower() Outlook {
 	host := l.State.Platform.Host(name)
 	switch f := l.fenceOf(l.c.Primary); {
 	case f != nil && f.Off:
-		out.Possible, out.Why = true, "the power of "+name+" is off"
+		out.Possible, out.Why = true, Reason{Code: hostIsOff, Other: name}
 	case host == nil || len(host.Fence) == 0:
-		out.Why = name + " has no fence device; name one under `fence` of the host in the platform file"
+		out.Why = Reason{Code: noFenceDevice, Other: name}
 	default:
 		out.Possible, out.About = true, powerAfter+deviceTime
-		out.Why = fmt.Sprintf("by %s, if it answers (given up after %s); this ends everything on %s: %s",
-			strings.Join(Devices(host), ", "), longest(host.Fence), name, strings.Join(MembersOn(l.State, name), ", "))
+		out.Why = Reason{Code: deviceWouldCut, Detail: strings.Join(Devices(host), ", "), Want: longest(host.Fence).String(), Other: name,
+			Names: MembersOn(l.State, name)}
 	}
 	return out
 }
 
 func (l *look) outlookOperator() Outlook {
-	return Outlook{Kind: fencing.Operator, Possible: true, Why: fmt.Sprintf(
-		"after you have made sure that it is off: `mainstay failover %s --to MEMBER --accept-loss REASON --fenced`", l.c.Name)}
+	return Outlook{Kind: fencing.Operator, Possible: true, Why: Reason{Code: operatorMaySay, Cluster: l.c.Name}}
 }
 
 // barred is for how long promises keep replicas that answer from being sealed (L5).
@@ -158,23 +157,20 @@ func (l *look) barred() (longest time.Duration) {
 }
 
 // tooFewSealed says what a set lacks, and why each of its members that cannot be sealed cannot.
-func (l *look) tooFewSealed(set platform.Set, ch choice) string {
-	var can, cannot []string
+func (l *look) tooFewSealed(set platform.Set, ch choice) Reason {
+	why := Reason{Code: tooFewSealed, Names: set.Names, Of: set.SealedNeeded()}
 	for _, name := range l.replicas() {
 		if !set.Has(l.c.Members[name].Incarnation) {
 			continue
 		}
 		if slices.ContainsFunc(ch.sealed, func(s state.Sealed) bool { return s.Member == name }) {
-			can = append(can, name)
+			why.Number++
 		} else {
-			cannot = append(cannot, name+": "+ch.notChosen[name].String())
+			why.Code = tooFewCanBeSealed
+			why.Because = append(why.Because, Reason{Code: about, Member: name, Because: []Reason{ch.notChosen[name]}})
 		}
 	}
-	text := fmt.Sprintf("%d of (%s) must be sealed, %d can be", set.SealedNeeded(), strings.Join(set.Names, ", "), len(can))
-	if len(cannot) > 0 {
-		text += " (" + strings.Join(cannot, "; ") + ")"
-	}
-	return text
+	return why
 }
 
 // Devices names the fence devices of a host with their levels; a host that is not known has none.
@@ -200,10 +196,9 @@ func longest(devices []platform.FenceDevice) (t time.Duration) {
 	return t
 }
 
-func namesOf(sealed []state.Sealed) string {
-	var names []string
+func namesOf(sealed []state.Sealed) (names []string) {
 	for _, s := range sealed {
 		names = append(names, s.Member)
 	}
-	return strings.Join(names, ", ")
+	return names
 }

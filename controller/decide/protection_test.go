@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -32,24 +31,24 @@ func TestOutlooks(t *testing.T) { // S4
 		change   func(*stage)
 		kind     fencing.Kind
 		possible bool
-		why      string
+		why      Code
 	}{
-		{"the agent answers", 1, nil, nil, fencing.Stopped, yes, "its agent on h1 answers"},
-		{"the host is silent", 1, nil, (*stage).vanish, fencing.Stopped, no, "its agent on h1 has not been heard for 2s"},
+		{"the agent answers", 1, nil, nil, fencing.Stopped, yes, agentWouldStop},
+		{"the host is silent", 1, nil, (*stage).vanish, fencing.Stopped, no, agentNotHeard},
 		{"closed already, and silent since", 1, nil, func(st *stage) { st.crash(); st.later(0); st.members["m1"] = nil; st.later(time.Minute) },
-			fencing.Stopped, yes, "already closed the epoch"},
-		{"acks 1", 1, nil, nil, fencing.QuorumSealed, yes, "m2, m3 can be sealed"},
-		{"acks 0", 0, nil, nil, fencing.QuorumSealed, no, "impossible, acks is 0"},
+			fencing.Stopped, yes, epochClosed},
+		{"acks 1", 1, nil, nil, fencing.QuorumSealed, yes, canBeSealed},
+		{"acks 0", 0, nil, nil, fencing.QuorumSealed, no, commitsNeedNobody},
 		{"acks 1, one of two is gone", 1, nil, func(st *stage) { st.members["m3"] = nil; st.later(3 * time.Second) },
-			fencing.QuorumSealed, no, "2 of (m2_2, m3_3) must be sealed, 1 can be (m3: its agent on h3 has not been heard for 3s)"},
+			fencing.QuorumSealed, no, agentNotHeard},
 		{"acks 1, one of two does not run", 1, nil, func(st *stage) {
 			st.members["m3"].Process, st.members["m3"].Doing = health.ProcessEnded, "start: it is stopped"
 		},
-			fencing.QuorumSealed, no, "1 can be (m3: not sealed yet (start: it is stopped))"},
+			fencing.QuorumSealed, no, notSealed},
 		{"an older list has acks 0", 1, nil, func(st *stage) {
 			st.c().Sets = append([]platform.Set{{ID: 1, Epoch: st.c().Epoch}}, st.c().Sets...)
 		},
-			fencing.QuorumSealed, no, "impossible, acks is 0 in a durability set in force"},
+			fencing.QuorumSealed, no, commitsNeedNobody},
 		{"an older list counts on one that is gone", 1, nil, func(st *stage) {
 			newer := st.c().Sets[len(st.c().Sets)-1]
 			newer.ID, newer.Names = newer.ID+1, []string{"m2_2"}
@@ -57,20 +56,20 @@ func TestOutlooks(t *testing.T) { // S4
 			st.members["m3"] = nil
 			st.later(3 * time.Second)
 		},
-			fencing.QuorumSealed, no, "2 of (m2_2, m3_3) must be sealed, 1 can be"},
-		{"guarded", 1, nil, nil, fencing.LeaseExpired, yes, "its guards end it"},
-		{"not guarded", 1, nil, func(st *stage) { st.c().Guarded = false }, fencing.LeaseExpired, no, "granted without a complete guard"},
+			fencing.QuorumSealed, no, tooFewCanBeSealed},
+		{"guarded", 1, nil, nil, fencing.LeaseExpired, yes, guardsEndIt},
+		{"not guarded", 1, nil, func(st *stage) { st.c().Guarded = false }, fencing.LeaseExpired, no, grantedUnguarded},
 		{"one may vouch, acks 1", 1, nil, func(st *stage) { st.members["m3"] = nil; st.later(3 * time.Second) },
-			fencing.LeaseExpired, no, "may vouch for it, and it then goes on without a leader: 2 of (m2_2, m3_3) must be sealed, 1 can be"},
+			fencing.LeaseExpired, no, tooFewForVouching},
 		{"all may vouch, acks 0", 0, nil, func(st *stage) { st.members["m2"], st.members["m3"] = nil, nil; st.later(3 * time.Second) },
-			fencing.LeaseExpired, no, "may vouch for it, and it then goes on without a leader"},
+			fencing.LeaseExpired, no, unsealedMayVouch},
 		{"paused", 1, nil, func(st *stage) {
 			st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "anna"}}}))
 		},
-			fencing.LeaseExpired, no, "paused"},
-		{"no device", 1, nil, nil, fencing.PoweredOff, no, "h1 has no fence device"},
-		{"a device", 1, withDevice, nil, fencing.PoweredOff, yes, "by fence_ipmilan (level 1), if it answers (given up after 20s); this ends everything on h1: m1"},
-		{"an operator", 0, nil, (*stage).vanish, fencing.Operator, yes, "mainstay failover feed --to MEMBER --accept-loss REASON --fenced"},
+			fencing.LeaseExpired, no, guardsPaused},
+		{"no device", 1, nil, nil, fencing.PoweredOff, no, noFenceDevice},
+		{"a device", 1, withDevice, nil, fencing.PoweredOff, yes, deviceWouldCut},
+		{"an operator", 0, nil, (*stage).vanish, fencing.Operator, yes, operatorMaySay},
 	} {
 		st := well(t, c.acks, c.platform)
 		if c.change != nil {
@@ -78,7 +77,7 @@ func TestOutlooks(t *testing.T) { // S4
 			st.report()
 		}
 		o := outlooks(st)[c.kind]
-		if o.Possible != c.possible || !strings.Contains(o.Why, c.why) {
+		if o.Possible != c.possible || !o.Why.has(c.why) {
 			t.Errorf("%s: %s possible %t: %s; want %t: %s", c.name, c.kind, o.Possible, o.Why, c.possible, c.why)
 		}
 		if !o.Possible && o.About != 0 {

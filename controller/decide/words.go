@@ -306,3 +306,34 @@ var (
 	runsOnSite           = Code{"RunsOnSite", "the platform runs on site {other}"}
 	partOfSiteSwitchover = Code{"PartOfSiteSwitchover", "part of site switchover {other}, {detail}"}
 )
+
+// Whether a proof that the primary is fenced could be had.
+var (
+	epochClosed    = Code{"EpochClosed", "its agent has already closed the epoch"}
+	getsNoGoals    = Code{"GetsNoGoals", "host {other} is fenced, so its agent gets no goals"}
+	agentWouldStop = Code{"AgentWouldStop",
+		"its agent on {other} answers: it ends the member and closes the epoch; not if the host is lost"}
+	commitsNeedNobody = Code{"CommitsNeedNobody",
+		"impossible, acks is 0 in a durability set in force: commits need no replica"}
+	canBeSealed       = Code{"CanBeSealed", "{names} can be sealed"}
+	tooFewSealed      = Code{"TooFewSealed", "{of} of ({names}) must be sealed, {number} can be"}
+	tooFewCanBeSealed = Code{"TooFewCanBeSealed", "{of} of ({names}) must be sealed, {number} can be ({because})"}
+	guardsPaused      = Code{"GuardsPaused",
+		"the cluster is paused, so no guard counts; `mainstay resume {cluster}` ends that"}
+	guardsUnbound = Code{"GuardsUnbound",
+		"the controllers were recovered, and its guards are not bound to the epoch since then yet"}
+	grantedUnguarded = Code{"GrantedUnguarded",
+		"the epoch was granted without a complete guard; a switchover to a member with one ends that"}
+	unsealedMayVouch = Code{"UnsealedMayVouch",
+		"members that cannot be sealed may vouch for it, and it then goes on without a leader"}
+	tooFewForVouching = Code{"TooFewForVouching",
+		"members that cannot be sealed may vouch for it, and it then goes on without a leader: {because}"}
+	guardsEndIt   = Code{"GuardsEndIt", "its guards end it when the lease does"}
+	hostIsOff     = Code{"HostIsOff", "the power of {other} is off"}
+	noFenceDevice = Code{"NoFenceDevice",
+		"{other} has no fence device; name one under `fence` of the host in the platform file"}
+	deviceWouldCut = Code{"DeviceWouldCut",
+		"by {detail}, if it answers (given up after {want}); this ends everything on {other}: {names}"}
+	operatorMaySay = Code{"OperatorMaySay",
+		"after you have made sure that it is off: `mainstay failover {cluster} --to MEMBER --accept-loss REASON --fenced`"}
+)

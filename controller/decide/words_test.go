@@ -36,6 +36,11 @@ func TestWords(t *testing.T) {
 			"PrimaryStuck: m1, no report for 1.6s; no member that may take over is ready"},
 		{join(Reason{Code: siteSilent, Other: "east", For: 2 * time.Second}, Reason{Code: soSay, Names: []string{"c2", "c3"}}),
 			"no agent of site east has been heard for 2s; so say c2, c3"},
+		{Reason{Code: tooFewCanBeSealed, Of: 2, Number: 1, Names: []string{"m2_2", "m3_3"},
+			Because: []Reason{{Code: about, Member: "m3", Because: []Reason{{Code: agentNotHeard, Other: "h3", For: 3 * time.Second}}}}},
+			"2 of (m2_2, m3_3) must be sealed, 1 can be (m3: its agent on h3 has not been heard for 3s)"},
+		{Reason{Code: deviceWouldCut, Detail: "fence_ipmilan (level 1)", Want: "20s", Other: "h1", Names: []string{"m1"}},
+			"by fence_ipmilan (level 1), if it answers (given up after 20s); this ends everything on h1: m1"},
 		{Reason{Code: aheadOfBest, At: 0x20, Because: []Reason{{Code: mayNotLead}}},
 			"may-lead is false; set it to true to allow it (it is ahead, at 0/20)"},
 	} {
