@@ -304,13 +304,15 @@ func (p *poolLook) problems() {
 	}
 	for _, s := range p.State.Platform.Sites {
 		if left := all[s.Name] - down[s.Name]; all[s.Name] > 0 && left < p.conf.Minimum {
-			p.problem(health.AppPoolShort, s.Name, "", fmt.Sprintf("%d of %d instances on site %s are well, fewer than the minimum of %d", left, all[s.Name], s.Name, p.conf.Minimum))
+			p.problem(health.AppPoolShort, s.Name, "",
+				fmt.Sprintf("%d of %d instances on site %s are well, fewer than the minimum of %d", left, all[s.Name], s.Name, p.conf.Minimum))
 		}
 	}
 }
 
 func (p *poolLook) problem(kind health.Kind, site, instance, evidence string) {
-	p.decision.Problems = append(p.decision.Problems, health.Problem{Kind: kind, App: p.conf.Name, Site: site, Instance: instance, Evidence: evidence})
+	p.decision.Problems = append(p.decision.Problems,
+		health.Problem{Kind: kind, App: p.conf.Name, Site: site, Instance: instance, Evidence: evidence})
 }
 
 // instanceVotes are the fresh words of the expected observers about an instance; nil for one that says nothing.

@@ -24,7 +24,8 @@ type pool struct {
 
 func withPool(t *testing.T, change func(*platform.Platform)) *pool {
 	st := twoSites(t, 1, func(p *platform.Platform) {
-		app := platform.App{Name: "web", Needs: []string{"feed"}, Run: platform.RunWithPrimary, Minimum: 1, Check: platform.AppCheck{Every: time.Second}}
+		app := platform.App{Name: "web", Needs: []string{"feed"}, Run: platform.RunWithPrimary, Minimum: 1,
+			Check: platform.AppCheck{Every: time.Second}}
 		for i, n := range []string{"1", "2", "3", "4"} {
 			site := []string{"east", "west"}[i/2]
 			p.Hosts = append(p.Hosts, platform.Host{Name: "a" + n, Site: site, Address: "a" + n})
@@ -35,7 +36,8 @@ func withPool(t *testing.T, change func(*platform.Platform)) *pool {
 			change(p)
 		}
 	})
-	p := &pool{stage: st, instances: map[string]*health.Instance{}, works: map[string]health.Working{}, checked: map[string]time.Duration{}, reaches: map[string]health.Working{},
+	p := &pool{stage: st, instances: map[string]*health.Instance{}, works: map[string]health.Working{},
+		checked: map[string]time.Duration{}, reaches: map[string]health.Working{},
 		speaks: map[string]bool{"c1": true, "c2": true, "c3": true}, hears: true}
 	for _, i := range []string{"1", "2", "3", "4"} {
 		p.instances["web"+i], p.works["web"+i] = &health.Instance{Name: "web" + i, Running: true}, health.Well
@@ -206,7 +208,8 @@ func TestPoolCountsWhatTheOldPrimaryMayHaveVouched(t *testing.T) {
 		p := withPool(t, nil)
 		cl, a := *p.c(), *p.app()
 		cl.Primary, cl.Epoch = "m2", ep(2)
-		cl.Operations = append(cl.Operations, state.Operation{ID: "feed-9", Kind: state.Failover, Epoch: ep(2), Proof: &fencing.Proof{Kind: c.proof}})
+		cl.Operations = append(cl.Operations, state.Operation{ID: "feed-9", Kind: state.Failover, Epoch: ep(2),
+			Proof: &fencing.Proof{Kind: c.proof}})
 		a.Site, a.Moving = "west", true
 		p.s.Clusters["feed"], p.s.Apps["web"] = &cl, &a
 		p.instances["web1"], p.instances["web2"] = nil, nil
@@ -265,7 +268,8 @@ func TestPoolCountsThePermitOfALongerLease(t *testing.T) {
 	p := withPool(t, nil)
 	cl, a := *p.c(), *p.app()
 	cl.Primary, cl.Epoch, cl.LongestLease = "m2", ep(2), 10*lease
-	cl.Operations = append(cl.Operations, state.Operation{ID: "feed-9", Kind: state.Failover, Epoch: ep(2), Proof: &fencing.Proof{Kind: fencing.QuorumSealed}})
+	cl.Operations = append(cl.Operations, state.Operation{ID: "feed-9", Kind: state.Failover, Epoch: ep(2),
+		Proof: &fencing.Proof{Kind: fencing.QuorumSealed}})
 	a.Site, a.Moving = "west", true
 	p.s.Clusters["feed"], p.s.Apps["web"] = &cl, &a
 	p.instances["web1"], p.instances["web2"] = nil, nil
@@ -333,7 +337,8 @@ func TestRouting(t *testing.T) {
 		t.Errorf("problems %+v", d.Problems)
 	}
 	p.apply(d.Commands[0])
-	if p.s.Serves(p.s.Platform.App("web"), "web1") || !p.s.Serves(p.s.Platform.App("web"), "web2") || p.s.Serves(p.s.Platform.App("web"), "web3") {
+	if p.s.Serves(p.s.Platform.App("web"), "web1") || !p.s.Serves(p.s.Platform.App("web"), "web2") ||
+		p.s.Serves(p.s.Platform.App("web"), "web3") {
 		t.Error("who takes requests is not who is well on the active site")
 	}
 	p.works["web2"] = health.Down
@@ -435,7 +440,8 @@ func TestAppsCutOff(t *testing.T) {
 				}
 			}
 		}
-		if c.begins != (got != nil) || got != nil && (got.Kind != state.Switchover || got.To == "" || !strings.HasPrefix(got.Reason, string(health.AppsCutOff))) {
+		if c.begins != (got != nil) || got != nil && (got.Kind != state.Switchover || got.To == "" ||
+			!strings.HasPrefix(got.Reason, string(health.AppsCutOff))) {
 			t.Errorf("%s: %+v", c.name, got)
 		}
 	}

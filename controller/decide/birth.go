@@ -46,7 +46,8 @@ func (l *look) birth() (*state.Command, Reason) {
 			return l.refuse(Reason{Code: agentRefuses, Member: name, Detail: strings.Join(bad, "; ")})
 		}
 	}
-	return &state.Command{Birth: &state.BirthOf{Member: first, Guarded: true, // it gets no lease, and does not start, before its guard is complete
+	// It gets no lease, and does not start, before its guard is complete.
+	return &state.Command{Birth: &state.BirthOf{Member: first, Guarded: true,
 		Reason: Reason{Code: allEmpty, Member: first}.String()}}, Reason{Code: initialises, Member: first}
 }
 
@@ -88,7 +89,8 @@ func (l *look) adopt(seen map[string]*health.Member, primary string) (*state.Com
 		}
 	}
 	return &state.Command{Birth: &state.BirthOf{Member: primary, Adopt: true, Guarded: p.Guard.Complete, SystemID: p.SystemID,
-		Timeline: p.Timeline, History: p.History, Reason: Reason{Code: runsAsPrimary, Member: primary}.String()}}, Reason{Code: adopts, Member: primary}
+			Timeline: p.Timeline, History: p.History, Reason: Reason{Code: runsAsPrimary, Member: primary}.String()}},
+		Reason{Code: adopts, Member: primary}
 }
 
 // unasked: it runs, and its agent could not ask it anything.

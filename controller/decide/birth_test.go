@@ -29,7 +29,8 @@ func TestBirth(t *testing.T) {
 }
 
 func runs(role health.Role, id string, adoptable bool) *health.Member {
-	return &health.Member{Data: health.DataPresent, Process: health.ProcessRunning, Role: role, SystemID: id, Timeline: 4, Adoptable: adoptable, Refusals: []string{"wal_level is minimal"}}
+	return &health.Member{Data: health.DataPresent, Process: health.ProcessRunning, Role: role, SystemID: id, Timeline: 4,
+		Adoptable: adoptable, Refusals: []string{"wal_level is minimal"}}
 }
 
 func TestAdoption(t *testing.T) {
@@ -40,23 +41,32 @@ func TestAdoption(t *testing.T) {
 		why     Code
 		says    string // by the agent
 	}{
-		{"primary and replica", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RoleStandby, "7", true)}, true, none, ""},
-		{"two primaries", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RolePrimary, "7", true)}, false, severalPrimaries, ""},
-		{"another database", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RoleStandby, "8", true)}, false, otherDatabase, ""},
+		{"primary and replica", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
+			"m2": runs(health.RoleStandby, "7", true)}, true, none, ""},
+		{"two primaries", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
+			"m2": runs(health.RolePrimary, "7", true)}, false, severalPrimaries, ""},
+		{"another database", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
+			"m2": runs(health.RoleStandby, "8", true)}, false, otherDatabase, ""},
 		{"not adoptable", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", false)}, false, notAdoptable, "wal_level is minimal"},
-		{"its replica is not", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": runs(health.RoleStandby, "7", false)}, false, notAdoptable, ""},
+		{"its replica is not", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
+			"m2": runs(health.RoleStandby, "7", false)}, false, notAdoptable, ""},
 		{"no primary", map[string]*health.Member{"m2": runs(health.RoleStandby, "7", true)}, false, onlyStandbyRuns, ""},
 		{"stopped data", map[string]*health.Member{"m2": {Data: health.DataPresent, Process: health.ProcessEnded}}, false, dataDoesNotRun, ""},
 		{"its replica does not answer", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
-			"m2": {Data: health.DataPresent, Process: health.ProcessRunning, Refusals: []string{"no such socket"}}}, false, notAdoptable, "no such socket"},
-		{"nobody answers", map[string]*health.Member{"m2": {Data: health.DataPresent, Process: health.ProcessRunning, Refusals: []string{"no such socket"}}}, false, agentRefuses, "no such socket"},
+			"m2": {Data: health.DataPresent, Process: health.ProcessRunning, Refusals: []string{"no such socket"}}}, false, notAdoptable,
+			"no such socket"},
+		{"nobody answers", map[string]*health.Member{"m2": {Data: health.DataPresent, Process: health.ProcessRunning,
+			Refusals: []string{"no such socket"}}}, false, agentRefuses, "no such socket"},
 		{"nothing to adopt beside", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
-			"m2": {Data: health.DataEmpty, Process: health.ProcessEnded, Refusals: []string{"there is nothing to adopt"}}}, false, agentRefuses, "there is nothing to adopt"},
-		{"nothing to adopt anywhere", map[string]*health.Member{"m2": {Data: health.DataEmpty, Process: health.ProcessEnded, Refusals: []string{"there is nothing to adopt"}}}, false, agentRefuses, "there is nothing to adopt"},
+			"m2": {Data: health.DataEmpty, Process: health.ProcessEnded, Refusals: []string{"there is nothing to adopt"}}}, false,
+			agentRefuses, "there is nothing to adopt"},
+		{"nothing to adopt anywhere", map[string]*health.Member{"m2": {Data: health.DataEmpty, Process: health.ProcessEnded,
+			Refusals: []string{"there is nothing to adopt"}}}, false, agentRefuses, "there is nothing to adopt"},
 		{"a folder that cannot be read", map[string]*health.Member{"m2": {Error: "permission denied"}}, false, dataUnclear, ""},
 		{"stopped data of another database", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
 			"m2": {Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "8"}}, false, otherDatabase, ""},
-		{"foreign data beside", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true), "m2": {Data: health.DataForeign, Process: health.ProcessEnded}}, false, foreignData, ""},
+		{"foreign data beside", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
+			"m2": {Data: health.DataForeign, Process: health.ProcessEnded}}, false, foreignData, ""},
 	} {
 		st := unborn(t, 1, nil)
 		for n, m := range c.members {

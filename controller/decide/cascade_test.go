@@ -59,8 +59,10 @@ func TestRelayLost(t *testing.T) {
 		t.Fatalf("%s", body(cmd))
 	}
 	st.apply(*cmd)
-	st.members["m2"] = &health.Member{Name: "m2", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, SystemID: "7", Epoch: ep(1), Timeline: 1,
-		Position: 1000, PositionKnown: true, Incarnation: "m2_2", Guard: health.Guard{Complete: true}, Receiver: &health.Receiver{Streaming: true}}
+	st.members["m2"] = &health.Member{Name: "m2", Data: health.DataPresent, Process: health.ProcessRunning,
+		Role: health.RoleStandby, SystemID: "7", Epoch: ep(1), Timeline: 1,
+		Position: 1000, PositionKnown: true, Incarnation: "m2_2", Guard: health.Guard{Complete: true},
+		Receiver: &health.Receiver{Streaming: true}}
 	cmd = st.step(10e9)
 	if cmd == nil || cmd.Stream == nil || cmd.Stream.From == "" {
 		t.Fatalf("back, and nobody relays: %s", body(cmd))

@@ -34,7 +34,8 @@ func (l *look) choose() choice {
 			}
 			continue
 		}
-		s := state.Sealed{Member: name, Incarnation: r.Incarnation, Timeline: r.Timeline, Position: r.Position, Known: r.PositionKnown && l.c.Descends(r.Timeline, r.Position)}
+		s := state.Sealed{Member: name, Incarnation: r.Incarnation, Timeline: r.Timeline, Position: r.Position,
+			Known: r.PositionKnown && l.c.Descends(r.Timeline, r.Position)}
 		if s.Known {
 			ch.positions[name] = s.Position
 		}
@@ -110,7 +111,8 @@ func (l *look) ineligible(name string, r *health.Member, known bool) Reason {
 	case r.SystemID != l.c.SystemID:
 		return Reason{Code: otherSystem, Member: name, Is: r.SystemID, Want: l.c.SystemID}
 	case !l.c.Descends(r.Timeline, r.Position):
-		return Reason{Code: diverged, Member: name, Is: fmt.Sprint(r.Timeline), At: r.Position, Want: fmt.Sprint(l.c.Timeline), Detail: l.c.Epoch.String()}
+		return Reason{Code: diverged, Member: name,
+			Is: fmt.Sprint(r.Timeline), At: r.Position, Want: fmt.Sprint(l.c.Timeline), Detail: l.c.Epoch.String()}
 	case !known:
 		return Reason{Code: endOfWALUnknown, Member: name}
 	}

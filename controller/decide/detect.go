@@ -39,8 +39,8 @@ func (l *look) detect() (*state.Command, Reason) {
 }
 
 // stuck: the host answers, but its own agent gets no new connection, or no small commit through. A server that refuses
-// connections because every slot is taken is alive, unless a small commit hung before: then sessions that hang have taken them. A failing write path is left only for somebody who can take over:
-// a restart in place would not mend a full disk.
+// connections because every slot is taken is alive, unless a small commit hung before: then sessions that hang have taken
+// them. A failing write path is left only for somebody who can take over: a restart in place would not mend a full disk.
 func (l *look) stuck(p *health.Member) (*state.Command, Reason) {
 	if !l.c.Opened || p.Process != health.ProcessRunning || p.Epoch != l.c.Epoch || p.Stale == 0 && p.WriteStale == 0 {
 		return nil, Reason{}
@@ -136,7 +136,8 @@ func (l *look) downWhilePaused(p *health.Member) (*state.Command, Reason) {
 // lostData: a host that came back without its disk, or with a corrupt control file, takes up the epoch and then has nothing
 // to start.
 func (l *look) lostData(p *health.Member) bool {
-	return l.c.SystemID != "" && p.Process == health.ProcessEnded && (p.Data == health.DataEmpty || p.Data == health.DataForeign || p.Corrupt != "")
+	return l.c.SystemID != "" && p.Process == health.ProcessEnded &&
+		(p.Data == health.DataEmpty || p.Data == health.DataForeign || p.Corrupt != "")
 }
 
 func (l *look) unreachable() (*state.Command, Reason) {
@@ -198,7 +199,8 @@ type votes struct {
 
 // votes asks the controllers (what they hear, and their probes) and the replicas' receivers.
 func (l *look) votes() votes {
-	m, recent := l.conf.Member(l.c.Primary), 2*platform.Heartbeat(l.conf.Lease) // of a primary reports come every heartbeat, and answers to probes
+	// Of a primary reports come every heartbeat, and answers to probes.
+	m, recent := l.conf.Member(l.c.Primary), 2*platform.Heartbeat(l.conf.Lease)
 	observers := l.Controllers
 	if len(observers) == 0 {
 		observers = []string{l.Self}
@@ -243,7 +245,8 @@ func (l *look) blocked() time.Duration {
 }
 
 func (l *look) blockReason() Reason {
-	return Reason{Code: recoveryBlock, Cluster: l.c.Name, Other: l.c.Recovered, For: max(0, (platform.RecoveryBlock - l.blocked()).Round(time.Second))}
+	return Reason{Code: recoveryBlock, Cluster: l.c.Name, Other: l.c.Recovered,
+		For: max(0, (platform.RecoveryBlock - l.blocked()).Round(time.Second))}
 }
 
 // unblock ends the block when it has been counted out.
@@ -267,13 +270,19 @@ func (l *look) problems() {
 	}
 	for _, m := range l.conf.Members {
 		if run := l.View.Rival(m.Host, l.suspect(), l.Now); run != "" {
-			l.problem(health.ClonedMachine, m.Name, fmt.Sprintf("another agent (run %s) also reports as host %s: it is a copy of that machine, and is not obeyed. Stop it", run, m.Host), false)
+			l.problem(health.ClonedMachine, m.Name,
+				fmt.Sprintf("another agent (run %s) also reports as host %s: it is a copy of that machine, "+
+					"and is not obeyed. Stop it", run, m.Host), false)
 		}
 		if r := l.View.Report(m.Host); r != nil && r.CertificateEnds != "" {
-			l.problem(health.CertificateExpires, m.Name, fmt.Sprintf("the certificate of the agent of %s ends on %s: run `mainstay cert issue --role agent --name %s`. Its date alone stops nothing", m.Host, r.CertificateEnds, m.Host), false)
+			l.problem(health.CertificateExpires, m.Name,
+				fmt.Sprintf("the certificate of the agent of %s ends on %s: run `mainstay cert issue --role agent --name %s`. "+
+					"Its date alone stops nothing", m.Host, r.CertificateEnds, m.Host), false)
 		}
 		if r := l.View.Report(m.Host); r != nil && r.Pressure.Busy() != "" && l.View.Silence(m.Host, l.Now) <= l.suspect() {
-			l.problem(health.HostBusy, m.Name, fmt.Sprintf("host %s is busy: %s. No lease runs longer for it; where CPUs are short a primary that hangs is given up to %d times as long", m.Host, r.Pressure.Busy(), excuse), false)
+			l.problem(health.HostBusy, m.Name,
+				fmt.Sprintf("host %s is busy: %s. No lease runs longer for it; "+
+					"where CPUs are short a primary that hangs is given up to %d times as long", m.Host, r.Pressure.Busy(), excuse), false)
 		}
 		if f := l.State.Fences[m.Host]; f != nil {
 			l.problem(health.HostFenced, m.Name, fenceText(m.Host, f), false)
@@ -352,7 +361,8 @@ func (l *look) memberProblems(name string, r *health.Member) {
 	case primary && r.SyncWaits > 0 && l.syncWait().Seconds() > 2:
 		l.problem(health.SyncBlocked, name, fmt.Sprintf("%d sessions wait for an acknowledgement", r.SyncWaits), false)
 	case primary && r.Saturated:
-		l.problem(health.PrimarySaturated, name, "every connection slot is taken: new connections are refused. Raise max_connections or find out who holds them", false)
+		l.problem(health.PrimarySaturated, name,
+			"every connection slot is taken: new connections are refused. Raise max_connections or find out who holds them", false)
 	case !primary && r.Role == health.RolePrimary && r.Process == health.ProcessRunning:
 		l.problem(health.TwoPrimaries, name, "it runs writable beside "+l.c.Primary+"; its agent has the order to stop it", true)
 	case !primary && (r.Still > 0 || l.crashedAlike(r) != "") && l.fresh(l.c.Primary) != nil && l.lineAtFault(l.fresh(l.c.Primary), r).given():

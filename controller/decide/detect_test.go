@@ -22,14 +22,19 @@ func TestControllersVote(t *testing.T) {
 	}{
 		{name: "nobody has contact", c2: deaf(), c3: deaf(), problem: health.PrimaryUnreachable, begins: true},
 		{name: "one controller is silent", c2: deaf(), problem: health.PrimaryUnreachable, begins: true},
-		{name: "two of three controllers have not asked it: 3 of 5 say so", c2: idle(), c3: idle(), problem: health.PrimaryUnreachable, begins: true},
-		{name: "none has had an answer, but one asked before its agent fell silent", c2: deaf(), c3: &health.Vote{HeardMS: 1100, ProbedMS: -1, FailedMS: 1200}, problem: health.PrimaryUnreachable, begins: true},
+		{name: "two of three controllers have not asked it: 3 of 5 say so", c2: idle(), c3: idle(),
+			problem: health.PrimaryUnreachable, begins: true},
+		{name: "none has had an answer, but one asked before its agent fell silent", c2: deaf(),
+			c3: &health.Vote{HeardMS: 1100, ProbedMS: -1, FailedMS: 1200}, problem: health.PrimaryUnreachable, begins: true},
 		{name: "both are silent: 3 of 5 say so", problem: health.PrimaryUnreachable, begins: true},
 		{name: "a probe succeeds", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 200}, problem: health.PrimaryAgentSilent},
-		{name: "the last probe that succeeded is two ago", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 1100, FailedMS: 300}, problem: health.PrimaryUnreachable, begins: true},
-		{name: "a probe is refused for want of a slot", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 200, Saturated: true}, problem: health.PrimaryAgentSilent},
+		{name: "the last probe that succeeded is two ago", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 1100, FailedMS: 300},
+			problem: health.PrimaryUnreachable, begins: true},
+		{name: "a probe is refused for want of a slot", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 200, Saturated: true},
+			problem: health.PrimaryAgentSilent},
 		{name: "one other hears its agent", c2: deaf(), c3: &health.Vote{HeardMS: 300, ProbedMS: -1}, problem: health.PrimaryAgentSilent},
-		{name: "all others hear its agent", c2: &health.Vote{HeardMS: 100, ProbedMS: -1}, c3: &health.Vote{HeardMS: 300, ProbedMS: -1}, problem: health.ObserverIsolated, transfers: true},
+		{name: "all others hear its agent", c2: &health.Vote{HeardMS: 100, ProbedMS: -1},
+			c3: &health.Vote{HeardMS: 300, ProbedMS: -1}, problem: health.ObserverIsolated, transfers: true},
 	} {
 		st := well(t, 1, nil)
 		st.vanish()
@@ -71,7 +76,8 @@ func TestCertificateThatEndsSoonIsAnAlarm(t *testing.T) {
 		t.Error("without reason")
 	}
 	st.number++
-	st.view.Fold(&health.Report{Host: "h2", RunID: "r", Number: st.number, CertificateEnds: "2026-01-02T00:00:00Z", Members: []health.Member{*st.members["m2"]}}, "r", 0, st.now)
+	st.view.Fold(&health.Report{Host: "h2", RunID: "r", Number: st.number, CertificateEnds: "2026-01-02T00:00:00Z",
+		Members: []health.Member{*st.members["m2"]}}, "r", 0, st.now)
 	if !st.problem(health.CertificateExpires) {
 		t.Error("nobody is told")
 	}
@@ -82,7 +88,8 @@ func TestBusyHost(t *testing.T) {
 	pressed := func(st *stage, host string) {
 		st.number++
 		m := st.members["m"+host[1:]]
-		st.view.Fold(&health.Report{Host: host, RunID: "r", Number: st.number, Pressure: &health.Pressure{Waits: true, CPU: 93, Load: 1500}, Members: []health.Member{*m}}, "", 0, st.now)
+		st.view.Fold(&health.Report{Host: host, RunID: "r", Number: st.number,
+			Pressure: &health.Pressure{Waits: true, CPU: 93, Load: 1500}, Members: []health.Member{*m}}, "", 0, st.now)
 	}
 	st := well(t, 1, nil)
 	pressed(st, "h2")
@@ -147,7 +154,9 @@ func TestStuckPrimary(t *testing.T) {
 		{name: "new connections hang", change: func(_ *stage, m *health.Member) { m.Stale = stuck }, begins: connectionsHang},
 		{name: "not for long enough", change: func(_ *stage, m *health.Member) { m.Stale, m.WriteStale = stuck-1, stuck-1 }},
 		{name: "commits hang", change: func(_ *stage, m *health.Member) { m.WriteStale = stuck }, begins: commitsHang},
-		{name: "commits fail", change: func(_ *stage, m *health.Member) { m.WriteStale, m.WriteError = stuck, "No space left on device" }, begins: commitsHang},
+		{name: "commits fail", change: func(_ *stage, m *health.Member) {
+			m.WriteStale, m.WriteError = stuck, "No space left on device"
+		}, begins: commitsHang},
 		{name: "commits fail, and nobody could take over", change: func(st *stage, m *health.Member) {
 			m.WriteStale, st.members["m2"], st.members["m3"] = stuck, nil, nil
 		}, problem: health.PrimaryStuck},
@@ -164,13 +173,15 @@ func TestStuckPrimary(t *testing.T) {
 		{name: "... but not as soon as where one could", change: func(st *stage, m *health.Member) {
 			m.Stale, st.members["m2"], st.members["m3"] = stuck, nil, nil
 		}, problem: health.PrimaryStuck},
-		{name: "connections hang, but a controller got one since", vote: &health.Vote{HeardMS: 100, ProbedMS: 400}, change: func(_ *stage, m *health.Member) {
-			m.Stale = stuck
-		}, problem: health.PrimaryStuck},
+		{name: "connections hang, but a controller got one since", vote: &health.Vote{HeardMS: 100, ProbedMS: 400},
+			change: func(_ *stage, m *health.Member) {
+				m.Stale = stuck
+			}, problem: health.PrimaryStuck},
 		{name: "a controller got one before", vote: &health.Vote{HeardMS: 100, ProbedMS: 600}, change: func(_ *stage, m *health.Member) {
 			m.Stale = stuck
 		}, begins: connectionsHang},
-		{name: "every slot is taken", change: func(_ *stage, m *health.Member) { m.Stale, m.Saturated = stuck, true }, problem: health.PrimarySaturated},
+		{name: "every slot is taken", change: func(_ *stage, m *health.Member) { m.Stale, m.Saturated = stuck, true },
+			problem: health.PrimarySaturated},
 		{name: "every slot is taken, after a small commit hung: by sessions that hang", change: func(_ *stage, m *health.Member) {
 			m.WriteStale, m.Saturated = stuck, true
 		}, begins: commitsHang},
@@ -205,7 +216,8 @@ func TestRecoveryBlocksTheNext(t *testing.T) {
 			t.Fatalf("primary %s", st.c().Primary)
 		}
 		m2, m3 := st.members["m2"], st.members["m3"]
-		*m2 = health.Member{Name: "m2", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RolePrimary, SystemID: "7", Epoch: ep(2), Timeline: 2,
+		*m2 = health.Member{Name: "m2", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RolePrimary,
+			SystemID: "7", Epoch: ep(2), Timeline: 2,
 			Position: 1100, PositionKnown: true, Opened: true, Incarnation: "m2_2", Guard: health.Guard{Complete: true, Armed: ep(2)}}
 		m3.Sealed, m3.Epoch, m3.Timeline = platform.Epoch{}, ep(2), 2
 		st.later(100 * time.Millisecond)
@@ -217,7 +229,8 @@ func TestRecoveryBlocksTheNext(t *testing.T) {
 	}
 	vanished := func(st *stage) {
 		st.members["m2"], st.members["m3"].Receiver = nil, nil
-		st.members["m1"] = &health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, SystemID: "7", Epoch: ep(2), Timeline: 2, Incarnation: "m1_4", PositionKnown: true, Position: 1100}
+		st.members["m1"] = &health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessRunning,
+			Role: health.RoleStandby, SystemID: "7", Epoch: ep(2), Timeline: 2, Incarnation: "m1_4", PositionKnown: true, Position: 1100}
 		st.later(2 * time.Second)
 	}
 	st := failedOver()
@@ -241,7 +254,8 @@ func TestRecoveryBlocksTheNext(t *testing.T) {
 		}
 	}
 	st = failedOver()
-	*st.members["m2"] = health.Member{Name: "m2", Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Epoch: ep(2), Closed: ep(2), Timeline: 2}
+	*st.members["m2"] = health.Member{Name: "m2", Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7",
+		Epoch: ep(2), Closed: ep(2), Timeline: 2}
 	st.later(0)
 	if b := st.commits().Begin; b == nil || !b.StopOld {
 		t.Error("a crash its agent saw must not wait")

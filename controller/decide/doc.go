@@ -1,6 +1,9 @@
 // Package decide is what the leader thinks: Next looks at the replicated state, the view of the platform and the leader's
 // own memory of leases, and returns the commands to commit, the problems it sees, and why it waits where it waits.
 //
+// Each reason is a code with its values (Reason), which tests assert; words.go words them all. testdata holds scenarios that read
+// like a story: what happens to a cluster, what the leader decides then, and why.
+//
 // It is pure: no clock (now is an argument), no I/O, no goroutine. It never acts; it only proposes, and state.Apply checks
 // every promotion once more at the gate. Input comes from controller/loop, commands go back to it. Predict runs the very
 // same code on a copy for `explain`, so an explanation cannot differ from what would happen.
@@ -53,8 +56,9 @@
 // With a proof, the most advanced eligible sealed member is promoted if final positions are known of |S|-k+1 members of
 // every set in force: among those is one that holds every acknowledged commit. Otherwise a stopped old primary whose agent
 // answers is restarted in place under the new number: its own disk holds all it ever acknowledged. Otherwise the attempt
-// waits, and says for what; a member that is ahead but may not lead first hands its WAL over (feed.go); or it is abandoned, if an unreachable primary turns out well, which then goes on under a
-// higher number. A promotion takes a timeline number that was never used in the cluster.
+// waits, and says for what; a member that is ahead but may not lead first hands its WAL over (feed.go); or it is
+// abandoned, if an unreachable primary turns out well, which then goes on under a higher number. A promotion takes a
+// timeline number that was never used in the cluster.
 //
 // A planned change stops the old primary cleanly under its lease; a member that has replayed past the shutdown checkpoint
 // record holds everything, so nothing needs sealing.

@@ -60,7 +60,8 @@ func TestUnguardedEpochsNeverExpire(t *testing.T) { // L2
 func TestNeededPrimaryIsStopped(t *testing.T) { // S8
 	st := begun(t, 1, nil)
 	st.members["m3"] = nil
-	st.members["m1"] = &health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Epoch: platform.Epoch{}, Timeline: 1, Guard: health.Guard{Complete: true}}
+	st.members["m1"] = &health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7",
+		Epoch: platform.Epoch{}, Timeline: 1, Guard: health.Guard{Complete: true}}
 	st.seal("m2")
 	cmd := st.step(30 * time.Second)
 	if cmd == nil || cmd.Advance == nil || !cmd.Advance.StopOld {
@@ -78,7 +79,8 @@ func TestNeededPrimaryIsStopped(t *testing.T) { // S8
 func TestPrimaryWithoutItsDisk(t *testing.T) { // S8
 	st := well(t, 1, nil)
 	st.crash()
-	st.members["m1"] = &health.Member{Name: "m1", Data: health.DataEmpty, Process: health.ProcessEnded, Epoch: ep(1), Guard: health.Guard{Complete: true}}
+	st.members["m1"] = &health.Member{Name: "m1", Data: health.DataEmpty, Process: health.ProcessEnded, Epoch: ep(1),
+		Guard: health.Guard{Complete: true}}
 	st.later(0)
 	if b := st.commits().Begin; b == nil || !b.StopOld {
 		t.Errorf("begin %+v", b)
@@ -128,7 +130,8 @@ func TestDivergedStandbyOfAnUnopenedEpoch(t *testing.T) {
 	st.seal("m2", "m3")
 	st.commits() // m2, timeline 2, not opened
 	st.members["m2"] = nil
-	st.members["m1"] = &health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, SystemID: "7", Timeline: 1, Position: 5000, PositionKnown: true, Incarnation: "m1_1"}
+	st.members["m1"] = &health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessRunning,
+		Role: health.RoleStandby, SystemID: "7", Timeline: 1, Position: 5000, PositionKnown: true, Incarnation: "m1_1"}
 	st.members["m3"].Timeline, st.members["m3"].Position = 2, 1100
 	st.later(2 * time.Second)
 	st.commits()

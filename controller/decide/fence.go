@@ -28,7 +28,8 @@ func (l *look) fence() (*state.Command, Reason) {
 	}
 	if l.turnedOutWell(ch) {
 		why := Reason{Code: wellAgain, Member: l.c.Primary}
-		return &state.Command{Abandon: &state.Abandon{Attempt: a.Number, Reason: why.String()}}, Reason{Code: abandons, Member: l.c.Primary, Because: []Reason{why}}
+		return &state.Command{Abandon: &state.Abandon{Attempt: a.Number, Reason: why.String()}},
+			Reason{Code: abandons, Member: l.c.Primary, Because: []Reason{why}}
 	}
 	if a.Feed != nil {
 		return l.feed(a.Feed)
@@ -90,7 +91,8 @@ func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Membe
 // promotion, to which whoever is sealed counts, behind or ahead; afterwards none of them is ahead.
 func (l *look) handWALOver(old *health.Member, ch choice) (*state.Command, Reason) {
 	from := ch.ahead()
-	if from == "" || l.c.Attempt.Fed || l.c.Doubtful || l.proof(old, ch.all) == nil || l.cleanlyStopped(old) && l.caughtUp(old.Shutdown, ch) != "" {
+	if from == "" || l.c.Attempt.Fed || l.c.Doubtful || l.proof(old, ch.all) == nil ||
+		l.cleanlyStopped(old) && l.caughtUp(old.Shutdown, ch) != "" {
 		return nil, Reason{}
 	}
 	if state.Complete(l.c.Sets, ch.sealed) == nil && !l.asynchronous() {
@@ -153,9 +155,11 @@ func (l *look) waitOrAccept(proof fencing.Proof, ch choice, why Reason) (*state.
 		return l.promote(proof, ch, false, Reason{Code: lossAccepted, Other: a.Accepted.By, Detail: a.Accepted.Reason, Because: []Reason{why}})
 	}
 	p := l.conf.Failover
-	if p.WhenIncomplete == platform.AcceptWhenIncomplete && !l.c.Doubtful && ch.best != "" && l.Watch.held(l.c.Name+"/incomplete") >= p.AcceptAfter {
+	if p.WhenIncomplete == platform.AcceptWhenIncomplete && !l.c.Doubtful &&
+		ch.best != "" && l.Watch.held(l.c.Name+"/incomplete") >= p.AcceptAfter {
 		acc := &state.Acceptance{By: byPolicy, Reason: "failover.when-incomplete: accept", Completeness: true}
-		return &state.Command{Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, Accepted: acc, Note: why.String()}}, Reason{Code: policyAccepts, Because: []Reason{why}}
+		return &state.Command{Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, Accepted: acc, Note: why.String()}},
+			Reason{Code: policyAccepts, Because: []Reason{why}}
 	}
 	return l.failoverWaits("", Reason{Code: noPromotion, Cluster: l.c.Name, Because: []Reason{why}})
 }
@@ -168,7 +172,8 @@ func (l *look) proof(old *health.Member, sealed []state.Sealed) *fencing.Proof {
 		return &fencing.Proof{Kind: fencing.Stopped, Epoch: e, Detail: "its agent saw the last process end and closed the epoch"}
 	}
 	if !l.c.Doubtful && state.QuorumSealed(l.c.Sets, sealed) {
-		return &fencing.Proof{Kind: fencing.QuorumSealed, Epoch: e, Detail: fmt.Sprintf("%d members sealed; nothing can be acknowledged any more", len(sealed))}
+		return &fencing.Proof{Kind: fencing.QuorumSealed, Epoch: e,
+			Detail: fmt.Sprintf("%d members sealed; nothing can be acknowledged any more", len(sealed))}
 	}
 	if end := l.leaseEnd(); l.c.Guarded && l.Now > end && state.Unvouched(l.c.Sets, l.c.Members, sealed) {
 		return &fencing.Proof{Kind: fencing.LeaseExpired, Epoch: e, Detail: fmt.Sprintf("counted out %s ago", round(l.Now-end))}
@@ -218,7 +223,8 @@ func (l *look) failoverWaits(member string, why Reason) (*state.Command, Reason)
 // where somebody may be promoted: they end with the attempt.
 func (l *look) turnedOutWell(ch choice) bool {
 	old := l.fresh(l.c.Primary)
-	return !l.c.Attempt.StopOld && l.fenceOf(l.c.Primary) == nil && old != nil && old.Process == health.ProcessRunning && old.Role == health.RolePrimary &&
+	return !l.c.Attempt.StopOld && l.fenceOf(l.c.Primary) == nil && old != nil &&
+		old.Process == health.ProcessRunning && old.Role == health.RolePrimary &&
 		old.Epoch == l.c.Epoch && (ch.best == "" && state.QuorumSealed(l.c.Sets, ch.sealed) || l.proof(old, ch.sealed) == nil)
 }
 
@@ -240,7 +246,8 @@ func (l *look) caughtUp(shutdown platform.LSN, ch choice) string {
 // restartable: the old primary's agent answers, its data is there and nothing speaks against it. It satisfies the sets of
 // its own and earlier epochs by itself.
 func (l *look) restartable(old *health.Member) bool {
-	return l.fresh(l.c.Primary) != nil && l.fenceOf(l.c.Primary) == nil && closed(old, l.c.Epoch) && old.Data == health.DataPresent && old.Corrupt == "" &&
+	return l.fresh(l.c.Primary) != nil && l.fenceOf(l.c.Primary) == nil && closed(old, l.c.Epoch) &&
+		old.Data == health.DataPresent && old.Corrupt == "" &&
 		l.c.Members[l.c.Primary].Excluded == "" && (!l.insisted() || l.c.Attempt.To == l.c.Primary)
 }
 

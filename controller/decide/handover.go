@@ -43,7 +43,8 @@ func (l *look) handOver() (*state.Command, Reason) {
 	}
 	ch := l.chooseHandover(p.Shutdown)
 	if ch.best != "" {
-		proof := fencing.Proof{Kind: fencing.Stopped, Epoch: l.c.Epoch, Detail: fmt.Sprintf("stopped cleanly; shutdown checkpoint at %s", p.Shutdown)}
+		proof := fencing.Proof{Kind: fencing.Stopped, Epoch: l.c.Epoch,
+			Detail: fmt.Sprintf("stopped cleanly; shutdown checkpoint at %s", p.Shutdown)}
 		return l.promote(proof, ch, true, Reason{})
 	}
 	if l.Watch.held(l.c.Name+"/catchup") > catchUpBound {

@@ -50,7 +50,8 @@ func unborn(t *testing.T, acks int, change func(*platform.Platform)) *stage {
 	if change != nil {
 		change(p)
 	}
-	st := &stage{t: t, s: state.New(), view: health.NewView(time.Second), leases: fencing.NewLeases(time.Second), watch: NewStopwatch(), now: time.Minute, members: map[string]*health.Member{}}
+	st := &stage{t: t, s: state.New(), view: health.NewView(time.Second), leases: fencing.NewLeases(time.Second),
+		watch: NewStopwatch(), now: time.Minute, members: map[string]*health.Member{}}
 	st.apply(state.Command{Init: &state.Init{PlatformID: "p"}})
 	st.apply(state.Command{Platform: &state.SetPlatform{Platform: p}})
 	for _, h := range []string{"h1", "h2", "h3"} {
@@ -69,12 +70,16 @@ func well(t *testing.T, acks int, change func(*platform.Platform)) *stage {
 	st.apply(feed(state.Command{Opened: &state.Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}))
 	st.apply(feed(state.Command{Rejoined: &state.Rejoined{Member: "m2"}}))
 	st.apply(feed(state.Command{Rejoined: &state.Rejoined{Member: "m3"}}))
-	st.members["m1"] = &health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RolePrimary, SystemID: "7", Epoch: ep(1),
+	st.members["m1"] = &health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessRunning,
+		Role: health.RolePrimary, SystemID: "7", Epoch: ep(1),
 		Timeline: 1, Position: 1000, PositionKnown: true, Opened: true, Incarnation: "m1_1", Guard: health.Guard{Complete: true, Armed: ep(1)},
-		Senders: []health.Sender{{Name: "m2_2", State: "streaming", Flush: 1000, Sync: true}, {Name: "m3_3", State: "streaming", Flush: 1000, Sync: true}}}
+		Senders: []health.Sender{{Name: "m2_2", State: "streaming", Flush: 1000, Sync: true},
+			{Name: "m3_3", State: "streaming", Flush: 1000, Sync: true}}}
 	for _, n := range []string{"m2", "m3"} {
-		st.members[n] = &health.Member{Name: n, Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, SystemID: "7", Epoch: ep(1), Timeline: 1,
-			Position: 1000, PositionKnown: true, Replayed: 1000, Incarnation: n + "_" + n[1:], Guard: health.Guard{Complete: true}, Receiver: &health.Receiver{Streaming: true}}
+		st.members[n] = &health.Member{Name: n, Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby,
+			SystemID: "7", Epoch: ep(1), Timeline: 1,
+			Position: 1000, PositionKnown: true, Replayed: 1000, Incarnation: n + "_" + n[1:], Guard: health.Guard{Complete: true},
+			Receiver: &health.Receiver{Streaming: true}}
 	}
 	st.report()
 	return st
@@ -113,7 +118,8 @@ func (st *stage) input() Input {
 	}
 	st.number++
 	st.view.FoldVotes(health.Votes{Observer: st.self, Site: st.site, Number: st.number, Votes: []health.Vote{own}}, st.now)
-	return Input{State: st.s, View: st.view, Leases: st.leases, Controllers: st.controllers, Self: st.self, Site: st.site, Watch: st.watch, Survey: true, Now: st.now, Wall: time.Unix(1_750_000_000, 0)}
+	return Input{State: st.s, View: st.view, Leases: st.leases, Controllers: st.controllers, Self: st.self, Site: st.site,
+		Watch: st.watch, Survey: true, Now: st.now, Wall: time.Unix(1_750_000_000, 0)}
 }
 
 func (st *stage) next() (*state.Command, Reason, Decision) {
@@ -193,7 +199,8 @@ func (st *stage) problem(kind health.Kind) bool {
 
 // crash is m1's postmaster seen to end by its agent, and the epoch closed on its disk.
 func (st *stage) crash() {
-	st.members["m1"].Process, st.members["m1"].Role, st.members["m1"].Closed, st.members["m1"].Senders = health.ProcessEnded, health.RoleUnknown, st.c().Epoch, nil
+	st.members["m1"].Process, st.members["m1"].Role, st.members["m1"].Closed, st.members["m1"].Senders = health.ProcessEnded,
+		health.RoleUnknown, st.c().Epoch, nil
 	st.members["m1"].Opened = false
 	for _, n := range []string{"m2", "m3"} {
 		if m := st.members[n]; m != nil {

@@ -18,11 +18,13 @@ func (l *look) cutPower(ch choice) (*state.Command, Reason) {
 		return nil, Reason{}
 	}
 	host := l.State.Platform.Host(l.conf.Member(l.c.Primary).Host)
-	if host == nil || len(host.Fence) == 0 || l.fenceOf(l.c.Primary) != nil || l.Watch.held(l.c.Name+"/power/"+l.c.Attempt.Number.String()) < powerAfter {
+	if host == nil || len(host.Fence) == 0 || l.fenceOf(l.c.Primary) != nil ||
+		l.Watch.held(l.c.Name+"/power/"+l.c.Attempt.Number.String()) < powerAfter {
 		return nil, Reason{}
 	}
 	why := Reason{Code: noOtherProof, Member: l.c.Primary, Detail: l.c.Attempt.Number.String(), Names: MembersOn(l.State, host.Name)}
-	return &state.Command{Fence: &state.FenceHost{Host: host.Name, Reason: why.String()}}, Reason{Code: cutsPower, Other: host.Name, Because: []Reason{why}}
+	return &state.Command{Fence: &state.FenceHost{Host: host.Name, Reason: why.String()}},
+		Reason{Code: cutsPower, Other: host.Name, Because: []Reason{why}}
 }
 
 // MembersOn names the members that a host carries: powering it off ends them all.
@@ -51,7 +53,8 @@ func (l *look) givePowerBack() (*state.Command, Reason) {
 			continue
 		}
 		why := Reason{Code: membersReplaced, Other: host}
-		return &state.Command{Unfence: &state.UnfenceHost{Host: host, Reason: why.String()}}, Reason{Code: givesPowerBack, Other: host, Because: []Reason{why}}
+		return &state.Command{Unfence: &state.UnfenceHost{Host: host, Reason: why.String()}},
+			Reason{Code: givesPowerBack, Other: host, Because: []Reason{why}}
 	}
 	return nil, Reason{}
 }
@@ -64,7 +67,8 @@ func (l *look) withdrawFence() (*state.Command, Reason) {
 		return nil, Reason{}
 	}
 	why := Reason{Code: answersAgain, Member: l.c.Primary}
-	return &state.Command{Unfence: &state.UnfenceHost{Host: l.conf.Member(l.c.Primary).Host, Reason: why.String(), Withdraw: true}}, Reason{Code: withdrawsFence, Because: []Reason{why}}
+	return &state.Command{Unfence: &state.UnfenceHost{Host: l.conf.Member(l.c.Primary).Host, Reason: why.String(), Withdraw: true}},
+		Reason{Code: withdrawsFence, Because: []Reason{why}}
 }
 
 // needBack gives the power back to a host that was fenced automatically, where nobody else holds everything: its own member
@@ -75,7 +79,8 @@ func (l *look) needBack() (*state.Command, Reason) {
 		return nil, Reason{}
 	}
 	why := Reason{Code: onlyItHoldsAll, Member: l.c.Primary}
-	return &state.Command{Unfence: &state.UnfenceHost{Host: l.conf.Member(l.c.Primary).Host, Reason: why.String()}}, Reason{Code: powerNeededBack, Because: []Reason{why}}
+	return &state.Command{Unfence: &state.UnfenceHost{Host: l.conf.Member(l.c.Primary).Host, Reason: why.String()}},
+		Reason{Code: powerNeededBack, Because: []Reason{why}}
 }
 
 // leads: a member on the host is still the primary of some cluster.

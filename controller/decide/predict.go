@@ -263,5 +263,6 @@ func Sentence(p state.Prediction) string {
 	if p.Promote == "" {
 		return "nobody would be promoted: " + p.Why
 	}
-	return fmt.Sprintf("%s would be promoted (%s) by proof %s, losing at most: %s; in about %s", p.Promote, p.Why, p.Proof, p.Loss, round(p.About))
+	return fmt.Sprintf("%s would be promoted (%s) by proof %s, losing at most: %s; in about %s",
+		p.Promote, p.Why, p.Proof, p.Loss, round(p.About))
 }

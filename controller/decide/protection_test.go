@@ -136,7 +136,8 @@ func TestOutlooksAgreeWithTheEngine(t *testing.T) {
 				st.later(time.Minute)
 				crashed := Predict(st.input(), "feed", Crash)
 				if o := outlooks(st)[crashed.Proof]; crashed.Promote != "" && !o.Possible {
-					t.Errorf("acks %d, guarded %t, without %v: crashed, proof %s, which is said not to be possible: %s", acks, guarded, missing, crashed.Proof, o.Why)
+					t.Errorf("acks %d, guarded %t, without %v: crashed, proof %s, which is said not to be possible: %s", acks, guarded,
+						missing, crashed.Proof, o.Why)
 				}
 				st.vanish()
 				lost, all := Predict(st.input(), "feed", HostLost), outlooks(st)

@@ -24,7 +24,9 @@ func (l *look) reaffirm(p *health.Member) (*state.Command, Reason) {
 }
 
 // TwoRecoveries is what to do where two controllers were recovered by themselves, as one generation.
-const TwoRecoveries = "another controller was recovered by itself, as the same generation, and agents obey that one: stop it for good, then stop this one and recover it once more (`mainstay controllers recover`), so that a later generation ends both"
+const TwoRecoveries = "another controller was recovered by itself, as the same generation, and agents obey that one: " +
+	"stop it for good, then stop this one and recover it once more (`mainstay controllers recover`), " +
+	"so that a later generation ends both"
 
 // recoveryProblems names the agents that obey another group of this generation. None of them obeys this one.
 func recoveryProblems(in Input) (problems []health.Problem) {
@@ -38,7 +40,8 @@ func recoveryProblems(in Input) (problems []health.Problem) {
 		return nil
 	}
 	slices.Sort(hosts)
-	return []health.Problem{{Kind: health.TwoRecoveries, Evidence: TwoRecoveries + ". They are on " + strings.Join(hosts, ", "), Actionable: true}}
+	return []health.Problem{{Kind: health.TwoRecoveries,
+		Evidence: TwoRecoveries + ". They are on " + strings.Join(hosts, ", "), Actionable: true}}
 }
 
 // strangeFor is for how long an agent's word that it obeys another group counts.

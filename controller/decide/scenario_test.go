@@ -288,7 +288,8 @@ func commandLine(c *state.Command) string {
 		if c.Advance.Feed != nil {
 			line += fmt.Sprintf(" from %s to %s", c.Advance.Feed.From, c.Advance.Feed.To)
 		}
-		return fmt.Sprintf("%s %s%s%s", line, c.Advance.Phase, given(c.Advance.StopOld, ", m1 is stopped"), given(c.Advance.Accepted != nil, ", the loss is accepted"))
+		return fmt.Sprintf("%s %s%s%s", line, c.Advance.Phase, given(c.Advance.StopOld, ", m1 is stopped"),
+			given(c.Advance.Accepted != nil, ", the loss is accepted"))
 	case c.Promote != nil:
 		return fmt.Sprintf("%s %s on timeline %d by %s", line, c.Promote.Member, c.Promote.Timeline, c.Promote.Proof.Kind)
 	case c.Sets != nil:

@@ -92,7 +92,8 @@ func (in Input) hears(controller, site string) bool {
 func (in Input) serves(p *platform.Platform, site string) bool {
 	for _, a := range p.Apps {
 		for _, i := range a.Instances {
-			if i.Site == site && slices.ContainsFunc(in.instanceVotes(&a, i.Name), func(v *health.InstanceVote) bool { return v != nil && v.Health == health.Well }) {
+			if i.Site == site &&
+				slices.ContainsFunc(in.instanceVotes(&a, i.Name), func(v *health.InstanceVote) bool { return v != nil && v.Health == health.Well }) {
 				return true
 			}
 		}

@@ -36,7 +36,8 @@ func siteChange(in Input, d *Decision) {
 		return
 	}
 	if l.ch.Halted != "" {
-		text := fmt.Sprintf("site switchover %s to %s halted at step %s: %s. It waits for `mainstay site` %s", l.ch.ID, l.ch.To, l.ch.Step, l.ch.Halted, strings.Join(l.ch.Words(), ", "))
+		text := fmt.Sprintf("site switchover %s to %s halted at step %s: %s. It waits for `mainstay site` %s",
+			l.ch.ID, l.ch.To, l.ch.Step, l.ch.Halted, strings.Join(l.ch.Words(), ", "))
 		d.Problems = append(d.Problems, health.Problem{Kind: health.SiteChangeHalted, Site: l.ch.To, Evidence: text})
 		return
 	}
@@ -241,7 +242,8 @@ func (l *changeLook) clusters() (waits, failed Reason) {
 // unsettled waits while another change is under way of a cluster that had arrived: it may leave.
 func (l *changeLook) unsettled() Reason {
 	for _, name := range l.ch.Moved {
-		if c := l.State.Clusters[name]; l.ch.Step != platform.StepClusters && l.State.ClusterConfig(name) != nil && (c.Attempt != nil || !c.Opened) {
+		if c := l.State.Clusters[name]; l.ch.Step != platform.StepClusters && l.State.ClusterConfig(name) != nil &&
+			(c.Attempt != nil || !c.Opened) {
 			return Reason{Code: arrivedAndBusy, Cluster: name}
 		}
 	}

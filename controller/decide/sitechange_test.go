@@ -22,7 +22,8 @@ func (p *pool) follow() {
 	if a := c.Attempt; a != nil && a.Phase == state.PhaseCheckpoint {
 		old.Checkpointed = a.Number
 	} else if a != nil && a.Phase == state.PhaseStop && old.Process == health.ProcessRunning {
-		old.Process, old.Role, old.Closed, old.Clean, old.Shutdown, old.Opened, old.Senders = health.ProcessEnded, health.RoleUnknown, c.Epoch, true, old.Position, false, nil
+		old.Process, old.Role, old.Closed, old.Clean, old.Shutdown, old.Opened, old.Senders = health.ProcessEnded, health.RoleUnknown,
+			c.Epoch, true, old.Position, false, nil
 		for n, m := range p.members {
 			if n != c.Primary {
 				m.Position, m.Replayed, m.Receiver = old.Position+100, old.Position+100, nil
@@ -33,11 +34,13 @@ func (p *pool) follow() {
 		return
 	}
 	for n, m := range p.members {
-		m.Process, m.Role, m.Epoch, m.Timeline, m.Incarnation = health.ProcessRunning, health.RoleStandby, c.Epoch, c.Timeline, c.Members[n].Incarnation
+		m.Process, m.Role, m.Epoch, m.Timeline, m.Incarnation = health.ProcessRunning, health.RoleStandby, c.Epoch, c.Timeline,
+			c.Members[n].Incarnation
 		m.Receiver, m.Clean, m.Shutdown, m.Sealed = &health.Receiver{Streaming: true}, false, 0, platform.Epoch{}
 	}
 	now := p.members[c.Primary]
-	now.Role, now.Opened, now.Receiver, now.History = health.RolePrimary, true, nil, platform.History{{Timeline: c.Timeline - 1, End: now.Position}}
+	now.Role, now.Opened, now.Receiver, now.History = health.RolePrimary, true, nil,
+		platform.History{{Timeline: c.Timeline - 1, End: now.Position}}
 	now.Guard = health.Guard{Complete: true, Armed: c.Epoch}
 	for n, m := range p.members {
 		if n != c.Primary {
@@ -219,7 +222,8 @@ func TestSiteSwitchoverThatCannotQuiesceInAFailover(t *testing.T) {
 			p.answer(func(state.Effect) bool { return false })
 		}
 	})
-	if p.s.Change != nil || p.last().Result != state.Abandoned || !strings.HasSuffix(p.last().Outcome, ": feed") || p.c().Primary != "m2" || p.running() != "34" {
+	if p.s.Change != nil || p.last().Result != state.Abandoned || !strings.HasSuffix(p.last().Outcome, ": feed") ||
+		p.c().Primary != "m2" || p.running() != "34" {
 		t.Errorf("%+v, %+v, primary %s, running %s", p.s.Change, p.last(), p.c().Primary, p.running())
 	}
 }
@@ -293,7 +297,8 @@ func TestSiteSwitchoverThatCannotBeUndone(t *testing.T) {
 	p.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
 	p.word(state.WordUndo)
 	p.play(nil)
-	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted, Reason{Code: isPaused, Cluster: "feed", Other: "bob", Detail: "disks"}.String()) || p.running() != "" {
+	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted,
+		Reason{Code: isPaused, Cluster: "feed", Other: "bob", Detail: "disks"}.String()) || p.running() != "" {
 		t.Fatalf("%+v, running %s", p.s.Change, p.running())
 	}
 	if got := p.s.Change.Words(); !slices.Equal(got, []string{state.WordRetry, state.WordContinue}) {
@@ -301,7 +306,8 @@ func TestSiteSwitchoverThatCannotBeUndone(t *testing.T) {
 	}
 	p.word(state.WordContinue)
 	p.play(nil)
-	if op := p.last(); op.Result != state.Abandoned || !strings.HasSuffix(op.Outcome, "by an operator's word: feed") || p.c().Primary != "m2" || p.running() != "34" {
+	if op := p.last(); op.Result != state.Abandoned || !strings.HasSuffix(op.Outcome, "by an operator's word: feed") ||
+		p.c().Primary != "m2" || p.running() != "34" {
 		t.Errorf("%+v, primary %s, running %s", op, p.c().Primary, p.running())
 	}
 }
@@ -315,7 +321,8 @@ func TestSiteSwitchoverWithoutItsLastStep(t *testing.T) {
 		t.Fatalf("%+v", p.s.Change)
 	}
 	p.word(state.WordContinue)
-	if op := p.last(); p.s.Change != nil || op.Result != state.Done || op.Outcome != "the platform runs on site west; alice went on without step verify" {
+	if op := p.last(); p.s.Change != nil || op.Result != state.Done ||
+		op.Outcome != "the platform runs on site west; alice went on without step verify" {
 		t.Errorf("%+v, %+v", p.s.Change, op)
 	}
 }
@@ -472,14 +479,16 @@ func TestHooksBeforeAStep(t *testing.T) {
 	seen := 0
 	p.play(func() {
 		for _, e := range p.s.Effects() {
-			ready := map[string]bool{platform.StepQuiesce: p.running() == "12", platform.StepClusters: p.running() == "" && p.c().Attempt == nil && p.c().Primary == "m1",
+			ready := map[string]bool{platform.StepQuiesce: p.running() == "12", platform.StepClusters: p.running() == "" &&
+				p.c().Attempt == nil && p.c().Primary == "m1",
 				platform.StepApps: p.running() == "" && p.c().Primary == "m2", platform.StepRouting: p.running() == "34", platform.StepVerify: true}
 			if step := p.s.Platform.Hooks[e.Hook].Step; !ready[step] {
 				t.Errorf("the hook before %s runs: primary %s, running %q", step, p.c().Primary, p.running())
 			}
 			seen++
 		}
-		if p.s.Change != nil && p.s.Change.Step != platform.StepApps || p.app().Site == "west" && !p.app().Moving { // the pool could start by then
+		if p.s.Change != nil && p.s.Change.Step != platform.StepApps || p.app().Site == "west" &&
+			!p.app().Moving { // the pool could start by then
 			p.answer(func(state.Effect) bool { return true })
 		}
 	})

@@ -70,7 +70,8 @@ func checkAppTo(in Input, conf *platform.App, to string) []Reason {
 	case on == 0:
 		return []Reason{{Code: appNotOnSite, Member: conf.Name, Other: to}}
 	case heard < min(conf.Minimum, on):
-		return []Reason{{Code: appAgentsSilent, Member: conf.Name, Other: to, Number: heard, Of: on, Want: fmt.Sprint(min(conf.Minimum, on)), Names: silent}}
+		return []Reason{{Code: appAgentsSilent, Member: conf.Name, Other: to,
+			Number: heard, Of: on, Want: fmt.Sprint(min(conf.Minimum, on)), Names: silent}}
 	}
 	return nil
 }
@@ -85,12 +86,14 @@ func PlanSite(in Input, to string) (plan []string) {
 	hooks := func(step, when string) {
 		for _, n := range s.Platform.HooksAt(step, when) {
 			h := s.Platform.Hooks[n]
-			plan = append(plan, fmt.Sprintf("hook %s %s: %s%s (at most %s; on failure %s)", when, step, strings.Join(h.Exec, " "), h.Webhook, h.Timeout, h.OnFailure))
+			plan = append(plan, fmt.Sprintf("hook %s %s: %s%s (at most %s; on failure %s)",
+				when, step, strings.Join(h.Exec, " "), h.Webhook, h.Timeout, h.OnFailure))
 		}
 	}
 	for _, name := range s.ClusterNames() {
 		if at := in.State.PrimarySite(name); at != "" && at != to {
-			plan = append(plan, fmt.Sprintf("check: CHECKPOINT on %s, while everybody still works, so that its stop is short", s.Clusters[name].Primary))
+			plan = append(plan, fmt.Sprintf("check: CHECKPOINT on %s, while everybody still works, so that its stop is short",
+				s.Clusters[name].Primary))
 		}
 	}
 	for _, step := range platform.Steps() {

@@ -70,13 +70,14 @@ func (l *look) slotOn(s health.Slot, to string) (left bool, text string) {
 	case there.Synced:
 		return false, "goes along: it is synchronised to " + to
 	case s.Logical || there.Logical:
-		return true, "stays behind; " + to + " has another slot of that name, which does not know what this one has sent: drop that there and " + anew
+		return true, "stays behind; " + to + " has another slot of that name, which does not know what this one has sent: " +
+			"drop that there and " + anew
 	}
 	return false, "stays behind, but " + to + " has one of that name"
 }
 
-// stops is a failover slot of a replica's own, "" for none: PostgreSQL ends the synchronisation of all slots at it, again and again, once the
-// primary has one of that name (seen on 17.12 and 18.6).
+// stops is a failover slot of a replica's own, "" for none: PostgreSQL ends the synchronisation of all slots at it,
+// again and again, once the primary has one of that name (seen on 17.12 and 18.6).
 func stops(r *health.Member) string {
 	for _, s := range r.Slots {
 		if s.Failover && !s.Synced {
@@ -167,7 +168,8 @@ func SlotWarnings(fates []SlotFate, more int, primary string) (out []string) {
 		}
 	}
 	if more > 0 {
-		out = append(out, fmt.Sprintf("%s has %d more replication slots of yours, which may stay behind: see pg_replication_slots there", primary, more))
+		out = append(out,
+			fmt.Sprintf("%s has %d more replication slots of yours, which may stay behind: see pg_replication_slots there", primary, more))
 	}
 	return out
 }
@@ -199,7 +201,8 @@ func Outsiders(in Input, cluster string) []string {
 	if more := len(names) - mostOutsiders; more > 0 {
 		names = append(names[:mostOutsiders], fmt.Sprintf("%d more", more))
 	}
-	return []string{fmt.Sprintf("what streams from %s and is no member is disconnected; a base backup fails: let it end first: %s", c.Primary, strings.Join(names, ", "))}
+	return []string{fmt.Sprintf("what streams from %s and is no member is disconnected; a base backup fails: let it end first: %s",
+		c.Primary, strings.Join(names, ", "))}
 }
 
 // mostOutsiders is how many of them a warning names.
@@ -233,8 +236,11 @@ func (l *look) replicationProblems() {
 				r.Position-min(r.Position, r.Replayed), name), false)
 		}
 		if missing := l.notSynced(name, r); len(missing) > 0 && l.Watch.held(l.c.Name+"/slots/"+name) > syncBound {
-			l.problem(health.SlotNotSynchronised, name, fmt.Sprintf("it has no copy of the failover slots %s of %s, whose consumers would not go along if it were promoted; "+
-				"on %s set sync_replication_slots = on and hot_standby_feedback = on and reload, then see its log; if that asks for a dbname, restart it", strings.Join(missing, ", "), l.c.Primary, name), false)
+			l.problem(health.SlotNotSynchronised, name,
+				fmt.Sprintf("it has no copy of the failover slots %s of %s, whose consumers would not go along if it were promoted; "+
+					"on %s set sync_replication_slots = on and hot_standby_feedback = on and reload, then see its log; "+
+					"if that asks for a dbname, restart it",
+					strings.Join(missing, ", "), l.c.Primary, name), false)
 		}
 		if text := l.slotsLeft(name, r); text != "" {
 			l.problem(health.SlotLeftBehind, name, text, false)
@@ -249,7 +255,8 @@ const syncBound = 2 * time.Minute
 // notSynced names the primary's failover slots of which a replica that may lead and streams from it has no good copy.
 func (l *look) notSynced(name string, r *health.Member) (missing []string) {
 	p, m := l.fresh(l.c.Primary), l.conf.Member(name)
-	if p == nil || m == nil || !m.MayLead || !r.Streams() || r.MoreSlots > 0 || l.c.Upstreams[name] != "" { // none are synchronised from a relay
+	if p == nil || m == nil || !m.MayLead || !r.Streams() || r.MoreSlots > 0 ||
+		l.c.Upstreams[name] != "" { // none are synchronised from a relay
 		return nil
 	}
 	for _, s := range p.Slots {

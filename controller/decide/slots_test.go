@@ -38,16 +38,18 @@ func TestSlotFates(t *testing.T) {
 		left   bool
 		expect string
 	}{
-		"logical":                      {on: logical("sub"), to: "m2", left: true, expect: "stays behind: set up its consumer anew on m2"},
-		"to any":                       {on: logical("sub"), left: true, expect: "anew on the new primary"},
-		"physical":                     {on: physical, to: "m2", left: true, expect: "stays behind: set up"},
-		"physical on both":             {on: physical, there: []health.Slot{physical}, to: "m2", expect: "has one of that name"},
-		"an old one of that name":      {on: logical("sub"), there: []health.Slot{logical("sub")}, to: "m2", left: true, expect: "drop that there"},
-		"synced":                       {on: cdc, there: []health.Slot{copied}, to: "m2", expect: "goes along"},
-		"synced, to any":               {on: cdc, there: []health.Slot{copied}, expect: "is there on m2; stays behind if another"},
-		"synced to another":            {on: cdc, there: []health.Slot{copied}, to: "m3", left: true, expect: "not synchronised to m3"},
-		"an invalid copy":              {on: cdc, there: []health.Slot{invalid}, to: "m2", left: true, expect: "its copy on m2 is invalid"},
-		"a copy, but no longer kept":   {on: cdc, there: []health.Slot{copied, failoverSlot("older", false)}, to: "m2", left: true, expect: "older of its own"},
+		"logical":          {on: logical("sub"), to: "m2", left: true, expect: "stays behind: set up its consumer anew on m2"},
+		"to any":           {on: logical("sub"), left: true, expect: "anew on the new primary"},
+		"physical":         {on: physical, to: "m2", left: true, expect: "stays behind: set up"},
+		"physical on both": {on: physical, there: []health.Slot{physical}, to: "m2", expect: "has one of that name"},
+		"an old one of that name": {on: logical("sub"), there: []health.Slot{logical("sub")}, to: "m2", left: true,
+			expect: "drop that there"},
+		"synced":            {on: cdc, there: []health.Slot{copied}, to: "m2", expect: "goes along"},
+		"synced, to any":    {on: cdc, there: []health.Slot{copied}, expect: "is there on m2; stays behind if another"},
+		"synced to another": {on: cdc, there: []health.Slot{copied}, to: "m3", left: true, expect: "not synchronised to m3"},
+		"an invalid copy":   {on: cdc, there: []health.Slot{invalid}, to: "m2", left: true, expect: "its copy on m2 is invalid"},
+		"a copy, but no longer kept": {on: cdc, there: []health.Slot{copied, failoverSlot("older", false)}, to: "m2", left: true,
+			expect: "older of its own"},
 		"its own, not a copy":          {on: cdc, there: []health.Slot{cdc}, to: "m2", left: true, expect: "drop that there"},
 		"the report of m2 is too long": {on: cdc, there: many, more: 1, to: "m2", left: true, expect: "may stay behind"},
 		"invalid already":              {on: gone, to: "m2", expect: "invalid already"},
@@ -126,8 +128,10 @@ func TestSlotLeftBehind(t *testing.T) {
 	}{
 		"logical": {in(func(*health.Slot) {}), "logical slot sub (4096 bytes of WAL, catalog_xmin 745); " +
 			"a catalog_xmin keeps dead rows of the catalogs, where hot_standby_feedback is on also on m1. " +
-			"Bring back consumers that belong to m2; once the others are set up on m1, drop their slots on m2: SELECT pg_drop_replication_slot('sub')"},
-		"physical":      {in(func(s *health.Slot) { s.Logical, s.CatalogXmin, s.Held = false, 0, 0 }), "physical slot sub (0 bytes of WAL). Bring"},
+			"Bring back consumers that belong to m2; once the others are set up on m1, " +
+			"drop their slots on m2: SELECT pg_drop_replication_slot('sub')"},
+		"physical": {in(func(s *health.Slot) { s.Logical, s.CatalogXmin, s.Held = false, 0, 0 }),
+			"physical slot sub (0 bytes of WAL). Bring"},
 		"in use":        {in(func(s *health.Slot) { s.Active = true }), ""},
 		"a copy":        {in(func(s *health.Slot) { s.Failover, s.Synced = true, true }), ""},
 		"its own":       {in(func(s *health.Slot) { s.Failover = true }), "its own failover slot sub stops the synchronisation"},
@@ -147,7 +151,8 @@ func TestSlotLeftBehind(t *testing.T) {
 					got = append(got, p.Member+": "+p.Evidence)
 				}
 			}
-			if c.expect == "" && got != nil || c.expect != "" && (len(got) != 1 || !strings.HasPrefix(got[0], "m2: ") || !strings.Contains(got[0], c.expect)) {
+			if c.expect == "" && got != nil || c.expect != "" && (len(got) != 1 || !strings.HasPrefix(got[0], "m2: ") ||
+				!strings.Contains(got[0], c.expect)) {
 				t.Errorf("%q", got)
 			}
 		})
@@ -182,7 +187,8 @@ func TestSwitchoverOfASiteNotesSlots(t *testing.T) {
 	}
 }
 
-// Where no slot may be left behind, a switchover to who lacks one is refused, and of equals the one that has them all is preferred. Failovers
+// Where no slot may be left behind, a switchover to who lacks one is refused, and of equals the one that has them all is
+// preferred. Failovers
 // go on.
 func TestSlotsLeftBehindRefused(t *testing.T) {
 	st := well(t, 1, nil)
@@ -199,7 +205,8 @@ func TestSlotsLeftBehindRefused(t *testing.T) {
 		{"", "m2", "m2", ""},
 		{platform.RefuseSlotsLeft, "", "m3", ""},
 		{platform.RefuseSlotsLeft, "m3", "m3", ""},
-		{platform.RefuseSlotsLeft, "m2", "m2", "failover slot cdc (active, 4096 bytes of WAL, catalog_xmin 745) on m1 stays behind, since it is not synchronised to m2"},
+		{platform.RefuseSlotsLeft, "m2", "m2", "failover slot cdc (active, 4096 bytes of WAL, catalog_xmin 745) on m1 " +
+			"stays behind, since it is not synchronised to m2"},
 	} {
 		conf.SlotsLeft = c.policy
 		target, bad := CheckSwitchover(st.input(), "feed", c.to)
@@ -266,9 +273,11 @@ func TestOutsiders(t *testing.T) {
 		t.Errorf("members alone: %v", got)
 	}
 	p := st.members["m1"]
-	p.Senders = append(slices.Clone(p.Senders), health.Sender{Name: "mainstay-clone", State: "backup"}, health.Sender{Name: "pg_basebackup", State: "backup"}, health.Sender{Name: "", State: "streaming"})
+	p.Senders = append(slices.Clone(p.Senders), health.Sender{Name: "mainstay-clone", State: "backup"},
+		health.Sender{Name: "pg_basebackup", State: "backup"}, health.Sender{Name: "", State: "streaming"})
 	st.later(0)
-	if got := Outsiders(st.input(), "feed"); len(got) != 1 || !strings.HasSuffix(got[0], `let it end first: "pg_basebackup" (backup), "" (streaming)`) {
+	if got := Outsiders(st.input(), "feed"); len(got) != 1 || !strings.HasSuffix(got[0],
+		`let it end first: "pg_basebackup" (backup), "" (streaming)`) {
 		t.Errorf("%v", got)
 	}
 	for range mostOutsiders {

@@ -49,9 +49,12 @@ func TestSwitchoverThatFails(t *testing.T) {
 		after  time.Duration
 		want   func(*state.Command) bool
 	}{
-		{"silent before the stop: nothing was taken", func(st *stage) { st.members["m1"] = nil }, 2 * time.Second, func(c *state.Command) bool { return c.Abandon != nil }},
-		{"crashed before the stop", func(st *stage) { st.crash() }, 0, func(c *state.Command) bool { return c.Advance != nil && c.Advance.Phase == state.PhaseSeal }},
-		{"the target is lost before the stop", func(st *stage) { st.members["m3"] = nil; st.members["m1"].Checkpointed = ep(2) }, 2 * time.Second, func(c *state.Command) bool { return c.Abandon != nil }},
+		{"silent before the stop: nothing was taken", func(st *stage) { st.members["m1"] = nil }, 2 * time.Second,
+			func(c *state.Command) bool { return c.Abandon != nil }},
+		{"crashed before the stop", func(st *stage) { st.crash() }, 0,
+			func(c *state.Command) bool { return c.Advance != nil && c.Advance.Phase == state.PhaseSeal }},
+		{"the target is lost before the stop", func(st *stage) { st.members["m3"] = nil; st.members["m1"].Checkpointed = ep(2) },
+			2 * time.Second, func(c *state.Command) bool { return c.Abandon != nil }},
 	} {
 		st := switching(t, "m3")
 		c.change(st)
@@ -79,7 +82,8 @@ func TestStopThatFailsIsForced(t *testing.T) {
 		{"silent", func(st *stage) { st.members["m1"] = nil }, 2 * time.Second},
 		{"too slow", func(st *stage) {}, stopBound + time.Second},
 		{"killed", func(st *stage) { st.crash() }, time.Second},
-		{"nobody catches up", func(st *stage) { st.crash(); st.members["m1"].Clean, st.members["m1"].Shutdown = true, 9000 }, catchUpBound + time.Second},
+		{"nobody catches up", func(st *stage) { st.crash(); st.members["m1"].Clean, st.members["m1"].Shutdown = true, 9000 },
+			catchUpBound + time.Second},
 	} {
 		st := stopping(t, "")
 		c.change(st)
@@ -144,23 +148,27 @@ func TestPredictions(t *testing.T) {
 	st := well(t, 1, func(p *platform.Platform) { p.Clusters[0].Members[2].MayLead = false })
 	before := body(&state.Command{Cluster: st.c().Name, Version: st.c().Version})
 	p := Predict(st.input(), "feed", HostLost)
-	if p.Promote != "m2" || p.Proof != fencing.QuorumSealed || p.Loss != "no acknowledged commit" || p.Others["m3"] != (Reason{Code: mayNotLead}).String() {
+	if p.Promote != "m2" || p.Proof != fencing.QuorumSealed || p.Loss != "no acknowledged commit" ||
+		p.Others["m3"] != (Reason{Code: mayNotLead}).String() {
 		t.Errorf("host lost: %+v", p)
 	}
 	if p = Predict(st.input(), "feed", Crash); p.Promote != "m2" || p.Proof != fencing.Stopped {
 		t.Errorf("crash: %+v", p)
 	}
-	if st.view.Member(&st.s.Platform.Clusters[0].Members[0]).Process != health.ProcessRunning || body(&state.Command{Cluster: st.c().Name, Version: st.c().Version}) != before {
+	if st.view.Member(&st.s.Platform.Clusters[0].Members[0]).Process != health.ProcessRunning ||
+		body(&state.Command{Cluster: st.c().Name, Version: st.c().Version}) != before {
 		t.Error("a prediction changed what it looked at")
 	}
 	st.members["m2"] = nil
 	st.view.Forget("h2")
-	if p = Predict(st.input(), "feed", HostLost); p.Promote != "" || p.Why != (Reason{Code: othersMayVouch, Cluster: "feed", Member: "m1"}).String() || p.Others["m2"] == "" {
+	if p = Predict(st.input(), "feed", HostLost); p.Promote != "" ||
+		p.Why != (Reason{Code: othersMayVouch, Cluster: "feed", Member: "m1"}).String() || p.Others["m2"] == "" {
 		t.Errorf("with one of two replicas: %+v", p)
 	}
 	st = well(t, 0, nil)
 	st.leases.Record("feed", "m1", ep(1), st.now, lease)
-	if p = Predict(st.input(), "feed", HostLost); p.Proof != fencing.LeaseExpired || p.About < platform.CountOut(lease) || p.Loss != (Reason{Code: lossUnknown, At: 1000}).String() {
+	if p = Predict(st.input(), "feed", HostLost); p.Proof != fencing.LeaseExpired || p.About < platform.CountOut(lease) ||
+		p.Loss != (Reason{Code: lossUnknown, At: 1000}).String() {
 		t.Errorf("asynchronous: %+v", p)
 	}
 }

@@ -16,7 +16,8 @@ func TestUnheard(t *testing.T) {
 		want   Reason
 	}{
 		{"the host is silent", nil, Reason{Code: agentNotHeard, Other: "h3", For: 5 * time.Second}},
-		{"its state is damaged", map[string]string{"m3": "m3.json is damaged"}, Reason{Code: agentCannot, Other: "h3", Detail: "m3.json is damaged"}},
+		{"its state is damaged", map[string]string{"m3": "m3.json is damaged"},
+			Reason{Code: agentCannot, Other: "h3", Detail: "m3.json is damaged"}},
 		{"another member's is", map[string]string{"m9": "m9.json is damaged"}, Reason{Code: agentNotSpoken, Other: "h3"}},
 	} {
 		st := well(t, 1, nil)

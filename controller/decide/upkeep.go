@@ -119,7 +119,8 @@ func (l *look) needed(p *health.Member, set *platform.Set) string {
 		if !m.Leaving {
 			continue
 		}
-		if inc := l.c.Members[m.Name].Incarnation; set.Has(inc) && sender(p, inc) != nil && l.caughtUpAckers(p) < min(set.Acks, l.conf.Durability.Acks) {
+		if inc := l.c.Members[m.Name].Incarnation; set.Has(inc) && sender(p, inc) != nil &&
+			l.caughtUpAckers(p) < min(set.Acks, l.conf.Durability.Acks) {
 			return m.Name
 		}
 	}
@@ -158,8 +159,9 @@ func (l *look) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 // while it hears the replica: one that was cut off with its agent gets that time once both are back.
 const stillBound = 10 * time.Minute
 
-// lineAtFault says that it is not the data of a replica that keeps it from streaming, as far as can be told; no reason where it may be: the primary
-// has the WAL that it is to go on with. Then a copy would cost the primary a checkpoint and the reading of all its data, and help nobody.
+// lineAtFault says that it is not the data of a replica that keeps it from streaming, as far as can be told; no reason
+// where it may be: the primary has the WAL that it is to go on with. Then a copy would cost the primary a checkpoint
+// and the reading of all its data, and help nobody.
 func (l *look) lineAtFault(p, r *health.Member) Reason {
 	if other := l.crashedAlike(r); other != "" {
 		return Reason{Code: crashesAlike, Member: r.Name, Other: other, At: r.CrashedAt}
@@ -167,10 +169,12 @@ func (l *look) lineAtFault(p, r *health.Member) Reason {
 	if r.Still > 0 && r.Role == health.RoleUnknown {
 		return l.recoveryAtFault(p, r)
 	}
-	if r.Still == 0 || p.OldestWAL == 0 || r.Position < p.OldestWAL || r.Position > p.Position || l.Watch.held(l.c.Name+"/cut/"+r.Name) > stillBound {
+	if r.Still == 0 || p.OldestWAL == 0 || r.Position < p.OldestWAL || r.Position > p.Position ||
+		l.Watch.held(l.c.Name+"/cut/"+r.Name) > stillBound {
 		return Reason{}
 	}
-	return Reason{Code: lineIsCut, Member: r.Name, Other: p.Name, For: time.Duration(r.Still) * time.Millisecond, At: p.OldestWAL, Past: r.Position, Detail: stillBound.String()}
+	return Reason{Code: lineIsCut, Member: r.Name, Other: p.Name,
+		For: time.Duration(r.Still) * time.Millisecond, At: p.OldestWAL, Past: r.Position, Detail: stillBound.String()}
 }
 
 // crashedAlike is another replica whose replay ends at the same record, "" for none.
@@ -206,7 +210,8 @@ func (l *look) sound(p *health.Member) bool {
 func (l *look) rejoined(name string, r *health.Member) (*state.Command, Reason) {
 	discard := ""
 	if d := r.Discarded; d != nil {
-		discard = fmt.Sprintf("left out WAL %s to %s of timeline %d: %d bytes, %d transactions, kept in %s", d.From, d.To, d.Timeline, d.Bytes, d.Transactions, d.Kept)
+		discard = fmt.Sprintf("left out WAL %s to %s of timeline %d: %d bytes, %d transactions, kept in %s",
+			d.From, d.To, d.Timeline, d.Bytes, d.Transactions, d.Kept)
 	}
 	why := Reason{Code: streamsAgain, Member: name}
 	return &state.Command{Rejoined: &state.Rejoined{Member: name, Note: why.String(), Discard: discard}}, why
@@ -234,7 +239,8 @@ func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
 	set, able := l.c.Set(), l.ableAckers(p)
 	acks := l.wantedAcks(set, able)
 	if set.Acks < l.conf.Durability.Acks {
-		l.problem(health.DurabilityReduced, l.c.Primary, fmt.Sprintf("commits wait for %d replicas, not for %d: %d of those that count stream", set.Acks, l.conf.Durability.Acks, able), false)
+		l.problem(health.DurabilityReduced, l.c.Primary,
+			fmt.Sprintf("commits wait for %d replicas, not for %d: %d of those that count stream", set.Acks, l.conf.Durability.Acks, able), false)
 	}
 	wanted := acks
 	if set.Acks < acks && able < acks {

@@ -242,7 +242,8 @@ func TestOneAtATime(t *testing.T) {
 		acks, next int
 		want, then []string
 	}{
-		{"names come before the number is raised", platform.Set{Acks: 2, Names: []string{"a", "b"}}, 3, 2, []string{"a", "b", "c"}, []string{"a", "b", "c"}},
+		{"names come before the number is raised", platform.Set{Acks: 2, Names: []string{"a", "b"}}, 3, 2, []string{"a", "b", "c"},
+			[]string{"a", "b", "c"}},
 		{"then it is raised", platform.Set{Acks: 2, Names: []string{"a", "b", "c"}}, 3, 3, []string{"a", "b", "c"}, []string{"a", "b", "c"}},
 		{"it is lowered before names go", platform.Set{Acks: 2, Names: []string{"a", "b"}}, 1, 1, []string{"b"}, []string{"a", "b"}},
 		{"names come before others go", platform.Set{Acks: 2, Names: []string{"b", "c"}}, 2, 2, []string{"a", "b"}, []string{"a", "b", "c"}},
@@ -270,7 +271,8 @@ func TestPauseBarsFailover(t *testing.T) { // L7
 	}
 	// That it is armed says a report from before the pause, too; seed 34234 of the simulator, where the primary was cut off.
 	resumed := st.c().Pause.Resumed
-	for _, g := range []health.Guard{{Complete: true, Told: resumed}, {Complete: true, Told: resumed - 1, Armed: st.c().Epoch}, {Complete: true, Armed: st.c().Epoch}} {
+	for _, g := range []health.Guard{{Complete: true, Told: resumed}, {Complete: true, Told: resumed - 1, Armed: st.c().Epoch},
+		{Complete: true, Armed: st.c().Epoch}} {
 		st.members["m1"].Guard = g
 		st.later(0)
 		if cmd, _, _ := st.next(); cmd != nil && cmd.Pause != nil {

@@ -62,7 +62,8 @@ func (l *look) elsewhere() string {
 	var ready []string
 	home := l.site(l.c.Primary)
 	for _, name := range l.replicas() {
-		if (l.conf.Failover.AcrossSites == platform.AcrossAutomatic || l.site(name) == home) && !l.cannotTakeOver(name, "").given() && len(l.SwitchoverBlockers(name)) == 0 {
+		if (l.conf.Failover.AcrossSites == platform.AcrossAutomatic || l.site(name) == home) &&
+			!l.cannotTakeOver(name, "").given() && len(l.SwitchoverBlockers(name)) == 0 {
 			ready = append(ready, name)
 		}
 	}
