@@ -10,10 +10,10 @@ import (
 func (p *program) ackVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ack CLUSTER",
-		Short: "Say that you have seen an automatic failover",
-		Long: `After an automatic failover the next one that rests on inference (nobody reaches the primary) waits for a while, so that a
-sick network does not throw the platform back and forth. ack lifts that at once. What an agent has seen itself, such as a
-crash, never waits.`,
+		Short: "Acknowledge an automatic failover",
+		Long: `After an automatic failover, the next failover that rests on inference (no controller reaches the primary) waits for a
+while, so that a faulty network does not move the primary back and forth. ack ends that wait. A failure that an agent has
+seen itself, such as a crash, never waits.`,
 		Example: "  mainstay ack feed",
 		Args:    words("CLUSTER"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {

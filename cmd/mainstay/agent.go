@@ -13,9 +13,9 @@ func (p *program) agentVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "agent -f FILE",
 		Short: "Run the agent of this host",
-		Long: `Run the agent that looks after the members of this host. It runs until TERM or INT; PostgreSQL and the guards run on without
-it, as long as their lease lasts. HUP reads the certificates again, after a check of the local file; what needs a restart
-says so.`,
+		Long: `Run the agent that manages the members of this host. It runs until TERM or INT; PostgreSQL and the guards keep running
+without it, as long as their lease lasts. HUP checks the local file and reads the certificates again; the log names every
+change that needs a restart.`,
 		Example: "  mainstay agent -f /etc/mainstay/agent.yaml",
 		Args:    words(),
 		RunE: p.verb(func(ctx context.Context, _ []string) error {

@@ -28,12 +28,12 @@ func (p *program) applyVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "apply -f FILE",
 		Short: "Store the wanted platform",
-		Long: `Store a platform file as the wanted platform. It is checked first, with the line of each mistake, and the difference is
-shown. A file from mainstay export is refused if the platform was changed since. Removing a member or a cluster needs
---remove NAME; it stops no PostgreSQL, deletes no data, and drops the slots that go with it. A primary cannot be removed
-(switch over first), nor a cluster that is not paused.
+		Long: `Store a platform file as the wanted platform. It is checked first: each mistake is shown with its line, and then the
+difference. A file from mainstay export is refused if the platform has changed since. Removing a member or a cluster needs
+--remove NAME; it stops no PostgreSQL, deletes no data, and drops the replication slots kept for it. A primary cannot be
+removed (switch over first), nor can a cluster that is not paused.
 
-At a terminal it asks before anything is changed, unless --yes is given; otherwise it asks nothing.`,
+At a terminal it asks before it changes anything, unless --yes is given; without a terminal it asks nothing.`,
 		Example: `  mainstay apply -f platform.yaml --dry-run
   mainstay export > p.yaml && vi p.yaml && mainstay apply -f p.yaml
   mainstay apply -f platform.yaml --remove feed-w1 --yes`,
@@ -42,7 +42,7 @@ At a terminal it asks before anything is changed, unless --yes is given; otherwi
 	}
 	fileFlag(c, &a.file)
 	c.Flags().StringSliceVar(&a.remove, "remove", nil, "member or cluster that may be removed; may be repeated")
-	c.Flags().BoolVar(&a.dryRun, "dry-run", false, "show the difference, let the leader check it, and change nothing")
+	c.Flags().BoolVar(&a.dryRun, "dry-run", false, "show the difference and let the leader check it; change nothing")
 	c.Flags().BoolVar(&a.yes, "yes", false, "ask nothing")
 	return c
 }
@@ -63,8 +63,8 @@ func (a *apply) run(ctx context.Context) error {
 	}
 	d := difference{Changes: config.Diff(now.Platform, w.platform), Version: now.Version}
 	if w.base != 0 && w.base != now.Version && len(d.Changes) > 0 {
-		return refusedf("%s was exported from version %d, and the platform is at version %d now; export it again and repeat your changes, "+
-			"or delete the first line to apply it all the same", a.file, w.base, now.Version)
+		return refusedf("%s was exported from version %d, but the platform is now at version %d; export it again and repeat your changes, "+
+			"or delete its first line to apply it anyway", a.file, w.base, now.Version)
 	}
 	if err := a.removals(d.Changes); err != nil {
 		return err
@@ -75,7 +75,7 @@ func (a *apply) run(ctx context.Context) error {
 	return a.send(ctx, s, wire.ApplyRequest{Platform: w.platform, Base: now.Version, DryRun: a.dryRun, Remove: a.remove}, d)
 }
 
-// removals checks that everything that goes was named, and that every name that was given goes.
+// removals checks that --remove names exactly what this apply removes.
 func (a *apply) removals(changes []config.Change) error {
 	var gone []string
 	for _, c := range changes {
@@ -90,14 +90,14 @@ func (a *apply) removals(changes []config.Change) error {
 	}
 	for _, name := range a.remove {
 		if !slices.Contains(gone, name) {
-			return usagef("--remove %s: this apply does not remove it; delete it from %s, or leave the flag out", name, a.file)
+			return usagef("--remove %s: this apply does not remove it; delete it from %s, or omit the flag", name, a.file)
 		}
 	}
 	return nil
 }
 
-// send applies what was shown: the base is the version that the difference was made from, so that a change by somebody
-// else in between is refused.
+// send applies the difference that was shown. Its base is the version that the difference was made from, so the leader
+// refuses it if the platform has changed since.
 func (a *apply) send(ctx context.Context, s *session, req wire.ApplyRequest, d difference) error {
 	asked := a.p.asks && !a.yes && !a.dryRun
 	if asked {

@@ -103,7 +103,7 @@ func TestApplyExported(t *testing.T) {
 	b.want(exitDone, []string{"export"}, "# exported from version 7", "platform: social")
 	exported := b.out
 	file := b.write("p.yaml", strings.Replace(strings.Replace(exported, "version 7", "version 6", 1), "10.0.1.12", "10.0.1.13", 1))
-	b.want(exitRefused, []string{"apply", "-f", file}, "was exported from version 6, and the platform is at version 7")
+	b.want(exitRefused, []string{"apply", "-f", file}, "was exported from version 6, but the platform is now at version 7")
 	same := b.write("same.yaml", strings.Replace(exported, "version 7", "version 6", 1))
 	b.want(exitDone, []string{"apply", "-f", same, "-o", "json"}, `"changes": []`)
 	if s.called("PUT /v1/platform") != 0 {
@@ -145,7 +145,7 @@ func TestValidate(t *testing.T) {
 	withCheck := platformText + "apps:\n  - name: web\n    needs: [feed]\n    check: {exec: [/usr/local/bin/check, \"{address}\"]}\n" +
 		"    instances:\n      - {name: web-e1, site: east, address: \"10.0.1.11:8080\"}\n"
 	b.want(exitDone, []string{"validate", "-f", b.write("check.yaml", withCheck)}, "no mistakes (platform file)",
-		"the own file of each controller must say `programs: [/usr/local/bin/check]`")
+		"each controller's own file must contain `programs: [/usr/local/bin/check]`")
 	all := []string{"validate"}
 	for kind, file := range good {
 		b.want(exitDone, []string{"validate", "-f", file}, "no mistakes ("+kind+" file)")
@@ -153,5 +153,5 @@ func TestValidate(t *testing.T) {
 		all = append(all, "-f", file)
 	}
 	b.want(exitDone, all, "platform file", "agent file")
-	b.want(exitFailed, append(all, b.write("other.yaml", "a: 1\n"), "-o", "json"), "cannot tell which kind of file it is", `"mistakes": []`)
+	b.want(exitFailed, append(all, b.write("other.yaml", "a: 1\n"), "-o", "json"), "the kind of this file is not clear", `"mistakes": []`)
 }

@@ -20,11 +20,11 @@ func (p *program) approveVerb() *cobra.Command {
 	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "approve OPERATION|CLUSTER",
-		Short: "Let a failover that waits for it move the primary to another site",
-		Long: `Let a failover move the primary of its cluster to another site, where the cluster's failover.across-sites is approval. What would be
-lost is said first. It approves the site alone: the old primary must still be proven fenced, and the new one must hold every
-acknowledged commit. Your name stands in the history, and your word counts for this operation only. A cluster's name stands for the
-failover of it that is under way.`,
+		Short: "Let a waiting failover move the primary to another site",
+		Long: `Let a failover move the primary of its cluster to another site, where the cluster's failover.across-sites is approval. The
+command shows first what would be lost. You approve only the change of site: the old primary must still be proven fenced, and
+the new one must hold every acknowledged commit. The history keeps your name, and the approval counts for this operation only.
+CLUSTER means the running failover of that cluster.`,
 		Example: "  mainstay approve feed-12 --dry-run\n  mainstay approve feed-12",
 		Args:    words("OPERATION|CLUSTER"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
@@ -34,8 +34,8 @@ failover of it that is under way.`,
 			return p.approve(ctx, args[0], wait, dryRun, yes)
 		}),
 	}
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be done and lost, and do nothing")
-	c.Flags().DurationVar(&wait, "wait", 2*time.Minute, "how long to wait for the end")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "show what would be done and lost, and do nothing")
+	c.Flags().DurationVar(&wait, "wait", 2*time.Minute, "how long to wait for the operation to end")
 	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
 	p.completeApprovals(c)
 	return c
@@ -57,7 +57,7 @@ func (p *program) approve(ctx context.Context, name string, wait time.Duration, 
 		return err
 	}
 	if a.why == "" {
-		a.why = "the failover does not wait for an approval now; given beforehand, it counts where one is needed"
+		a.why = "the failover does not wait for an approval now; one given beforehand counts if it comes to need it"
 	}
 	plan := wire.OperationAnswer{Operation: a.operation, DryRun: dryRun, Plan: []string{a.cluster + ": " + a.why}}
 	if dryRun {
@@ -73,7 +73,7 @@ func (p *program) approve(ctx context.Context, name string, wait time.Duration, 
 	return p.follow(ctx, s, operationOf(a.cluster, a.operation), wait)
 }
 
-// approval is a failover under way; why is what it would do if it were approved, "" where it does not wait for that.
+// approval is a running failover; why says what it would do if it were approved, "" where it does not wait for approval.
 type approval struct{ operation, cluster, why string }
 
 func approvals(st wire.Status) (all []approval) {
@@ -92,8 +92,8 @@ func approvals(st wire.Status) (all []approval) {
 	return all
 }
 
-// approvalNamed is the one that is meant by the name of an operation or of a cluster. A name of both is refused, with the other
-// names of the two.
+// approvalNamed finds the failover by the name of its operation or of its cluster. It refuses a name that means two failovers
+// and lists their other names.
 func approvalNamed(all []approval, name string) (approval, error) {
 	var waiting, others []string
 	var found approval
@@ -110,7 +110,7 @@ func approvalNamed(all []approval, name string) (approval, error) {
 	}
 	switch len(others) {
 	case 0:
-		return found, refusedf("no failover %s is under way; %s", name, wire.ApprovalsNow(waiting))
+		return found, refusedf("no failover %s is running; %s", name, wire.ApprovalsNow(waiting))
 	case 1:
 		return found, nil
 	}

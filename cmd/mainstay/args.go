@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// words checks that a verb gets as many arguments as it has names for; the names of those that may be left out are in
-// brackets, as in the usage line. Every argument must be a name of the platform.
+// words checks that a verb gets as many arguments as it has names for; names of optional arguments are in brackets, as in the
+// usage line. Every argument must be a name of the platform.
 func words(names ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) > len(names) {
@@ -39,7 +39,7 @@ func checkName(what, name string) error {
 	return nil
 }
 
-// checkAddresses checks that every one is host:port.
+// checkAddresses checks that every address is host:port.
 func checkAddresses(what string, addresses []string) error {
 	for _, a := range addresses {
 		host, port, err := net.SplitHostPort(a)

@@ -10,8 +10,8 @@ import (
 	"mainstay/controller/wire"
 )
 
-// The last status that a leader gave is kept in ~/.cache/mainstay/<context>.json: it names the hosts to ask when no leader
-// answers, and serves shell completion. It is a convenience: where it cannot be written or read, nothing fails.
+// The last status from a leader is kept in ~/.cache/mainstay/<context>.json: it names the hosts to ask when no leader
+// answers, and serves shell completion. It is a convenience: nothing fails where it cannot be written or read.
 
 var notInFileName = regexp.MustCompile(`[^A-Za-z0-9._-]`)
 

@@ -17,9 +17,9 @@ func (p *program) certVerb() *cobra.Command {
 	return p.group(&cobra.Command{
 		Use:   "cert COMMAND",
 		Short: "Make and show certificates",
-		Long: `Make the platform's own CA and its certificates. A certificate says who its holder is: the platform, a role (controller,
-agent, operator, viewer, postgres) and a name. Everything here works on files alone. Keep the folder of the CA off the
-hosts: whoever has ca.key can be anybody.`,
+		Long: `Make the platform's own CA and its certificates. A certificate identifies its holder by the platform, a role (controller,
+agent, operator, viewer, postgres) and a name. These commands work on files alone. Keep the CA's folder off the hosts:
+with ca.key anyone can impersonate any holder.`,
 		Example: "  mainstay cert init social\n  mainstay cert issue --role operator --name anna\n  mainstay cert show ca/operator-anna.crt",
 	}, p.certInitVerb(), p.certIssueVerb(), p.certShowVerb())
 }
@@ -51,9 +51,9 @@ func (p *program) certIssueVerb() *cobra.Command {
 	c = &cobra.Command{
 		Use:   "issue --role ROLE --name NAME",
 		Short: "Issue a certificate",
-		Long: `Issue a certificate and its key, as ROLE-NAME.crt and ROLE-NAME.key, replacing older ones. Roles: controller, agent (its name is
-the host's), operator (may change the platform), viewer (may only look), postgres (a member's PostgreSQL). Controllers, agents
-and postgres have addresses, as others reach them.`,
+		Long: `Issue a certificate and its key, as ROLE-NAME.crt and ROLE-NAME.key, replacing older ones. Roles: controller, agent (its
+name is the host's), operator (may change the platform), viewer (may only read), postgres (a member's PostgreSQL).
+Certificates of controllers, agents and postgres also name the addresses at which clients reach them.`,
 		Example: `  mainstay cert issue --role controller --name c1 --address 10.0.1.5
   mainstay cert issue --role agent --name db-e1 --address 10.0.1.11
   mainstay cert issue --role operator --name anna --days 90 --out ~/.config/mainstay`,
@@ -63,7 +63,7 @@ and postgres have addresses, as others reach them.`,
 			case req.Role == "":
 				return usagef("--role is missing: controller, agent, operator, viewer or postgres")
 			case req.Name == "":
-				return usagef("--name is missing: who the certificate is for")
+				return usagef("--name is missing: name the certificate's holder")
 			case c.Flags().Changed("days") && req.Days <= 0:
 				return usagef("--days %d: want a number above zero", req.Days)
 			}
@@ -79,16 +79,16 @@ and postgres have addresses, as others reach them.`,
 	}
 	caFolder(c, &dir)
 	c.Flags().StringVar(&req.Role, "role", "", "controller, agent, operator, viewer or postgres (required)")
-	c.Flags().StringVar(&req.Name, "name", "", "who it is for (required)")
+	c.Flags().StringVar(&req.Name, "name", "", "name of the holder (required)")
 	c.Flags().StringSliceVar(&req.Addresses, "address", nil, "IP address or DNS name of the holder, without a port; may be repeated")
-	c.Flags().IntVar(&req.Days, "days", 0, "how long it is good (default 365 for people, years for the others)")
+	c.Flags().IntVar(&req.Days, "days", 0, "days until it expires (default 365 for people, years for the others)")
 	c.Flags().StringVar(&out, "out", "", "folder to write into (default the CA's)")
 	register(c, "role", cobra.FixedCompletions([]string{identity.RoleController, identity.RoleAgent, identity.RoleOperator,
 		identity.RoleViewer, identity.RolePostgres}, noFiles))
 	return c
 }
 
-// asked makes a mistake in what was asked for one of usage.
+// asked turns a mistake in the request into a usage error.
 func asked(err error) error {
 	if wrong := (*identity.RequestError)(nil); errors.As(err, &wrong) {
 		return usageError{err}
@@ -96,7 +96,7 @@ func asked(err error) error {
 	return err
 }
 
-// caFolder hides the global --ca, which is a file: here it is the folder of the CA.
+// caFolder hides the global --ca, which names a file: here it is the folder of the CA.
 func caFolder(c *cobra.Command, dir *string) {
 	c.Flags().StringVar(dir, "ca", "ca", "folder of the CA")
 }
@@ -114,9 +114,9 @@ func (p *program) wrote(files []string) error {
 func (p *program) certShowVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show FILE...",
-		Short: "Show whose a certificate is, and when it ends",
-		Long: `Show the certificates in files: holder, addresses, serial number (as the list of revoked ones wants it), and when they end. A
-controller's or agent's goes on working past its date; a person's does not.`,
+		Short: "Show the holder of a certificate, and when it expires",
+		Long: `Show the certificates in files: holder, addresses, serial number (in the form that the list of revoked certificates takes),
+and when they expire. The certificate of a controller or agent still works after that date; a person's does not.`,
 		Example: "  mainstay cert show ca/agent-db-e1.crt",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -146,7 +146,7 @@ func (p *program) certShow(files []string, now time.Time) error {
 	})
 }
 
-// left says how far away the end of a certificate is.
+// left says how long a certificate is still valid.
 func left(end, now time.Time) string {
 	days := int(end.Sub(now).Hours() / 24)
 	switch {

@@ -10,7 +10,7 @@ import (
 	"mainstay/controller/identity"
 )
 
-// certificate is what cert show says of one. No key is ever read for it.
+// certificate is what cert show prints of a certificate. No key is ever read for it.
 type certificate struct {
 	File      string `json:"file"`
 	Holder    string `json:"holder"`

@@ -16,7 +16,7 @@ func (p *program) completionVerb() *cobra.Command {
 		Use:   "completion SHELL",
 		Short: "Print the completion script of a shell",
 		Long: `Print a script that completes verbs, flags and names: bash, zsh, fish or powershell. Names of clusters and members come from
-the last status that this command has seen; nothing is asked over the network.`,
+the last status that this command has seen; no request is sent.`,
 		Example:   "  mainstay completion bash > /etc/bash_completion.d/mainstay\n  source <(mainstay completion zsh)",
 		ValidArgs: shells,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -78,7 +78,7 @@ func (p *program) completeHosts(c *cobra.Command) {
 	}
 }
 
-// completeMembers completes the clusters, and --to with the members of the one that was named.
+// completeMembers completes the first argument with the clusters, and --to with the members of the named cluster.
 func (p *program) completeMembers(c *cobra.Command) {
 	p.completeClusters(c)
 	register(c, "to", func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
@@ -108,7 +108,7 @@ func (p *program) completeSites(c *cobra.Command) {
 	})
 }
 
-// completeSiteChange completes the first argument with the site switchover that was under way at the last status.
+// completeSiteChange completes the first argument with the site switchover that was running at the last status.
 func (p *program) completeSiteChange(c *cobra.Command) {
 	c.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
 		if ch := p.lastStatus(cmd).Change; ch != nil && len(args) == 0 {
@@ -151,14 +151,14 @@ func (p *program) completeGlobals(root *cobra.Command) {
 	})
 }
 
-// register cannot fail but for a flag that does not exist, which is a mistake in this package.
+// register panics if the flag does not exist, which is a mistake in this package.
 func register(c *cobra.Command, flag string, f cobra.CompletionFunc) {
 	if err := c.RegisterFlagCompletionFunc(flag, f); err != nil {
 		panic(err)
 	}
 }
 
-// lastStatus is what completion knows; empty where nothing was seen yet.
+// lastStatus is the status that completion works from; empty where this command has seen none.
 func (p *program) lastStatus(cmd *cobra.Command) wire.Status {
 	if p.global.complete(cmd, p.env) != nil {
 		return wire.Status{}

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// yes asks a question that Enter answers with no. Where nobody can answer, or with --yes, it asks nothing and goes on.
+// yes asks a question that Enter answers with no. Without a terminal, or with --yes, it asks nothing and returns nil.
 func (p *program) yes(ctx context.Context, already bool, question string) error {
 	if already || !p.asks {
 		return nil
@@ -22,16 +22,15 @@ func (p *program) yes(ctx context.Context, already bool, question string) error 
 	return refusedf("not confirmed; nothing was changed")
 }
 
-// typed makes the operator type a name before something that cannot be taken back (S4). Where nobody can answer, --yes is
-// needed.
+// typed makes the operator type a name before something that cannot be undone (S4). Without a terminal, --yes is required.
 func (p *program) typed(ctx context.Context, already bool, name, question string) error {
 	if already {
 		return nil
 	}
 	if !p.asks {
-		return refusedf("nobody can confirm here; look at it with --dry-run, then add --yes")
+		return refusedf("no terminal to confirm on; check with --dry-run, then add --yes")
 	}
-	fmt.Fprintf(p.stderr, "%s\ntype %s to go on: ", question, name)
+	fmt.Fprintf(p.stderr, "%s\ntype %s to continue: ", question, name)
 	line, err := p.answer(ctx)
 	if err == nil && line != name {
 		err = refusedf("not confirmed; nothing was changed")
@@ -39,8 +38,8 @@ func (p *program) typed(ctx context.Context, already bool, name, question string
 	return err
 }
 
-// answer reads one line. The read of a terminal cannot be cut short, so it runs beside the wait for ctx; it ends with the
-// process, or with the line.
+// answer reads one line. A read from a terminal cannot be cancelled, so it runs in a goroutine beside the wait for ctx, which
+// ends with the line or with the process.
 func (p *program) answer(ctx context.Context) (string, error) {
 	lines := make(chan string, 1)
 	go func() {

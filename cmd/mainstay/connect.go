@@ -14,7 +14,7 @@ import (
 	"mainstay/controller/wire"
 )
 
-// caller is what the verbs need of *wire.Client.
+// caller is the part of *wire.Client that the verbs use.
 type caller interface {
 	// Do asks the leader, wherever it is among the addresses.
 	Do(ctx context.Context, method, path string, in, out any) error
@@ -23,19 +23,19 @@ type caller interface {
 	Close()
 }
 
-// dialer makes a caller; it connects to nobody yet.
+// dialer makes a caller without connecting.
 type dialer func(addresses []string, conf *tls.Config) caller
 
 func dialWire(addresses []string, conf *tls.Config) caller { return wire.NewClient(addresses, conf) }
 
-// target is whom to speak to, and as whom.
+// target is the controllers to connect to, and the identity to use.
 type target struct {
 	name        string // for the cache: the context, or the first address
 	controllers []string
 	files       identity.Files
 }
 
-// target works out whom to speak to from flags, variables and the contexts file.
+// target finds the controllers and the identity in flags, variables and the contexts file.
 func (p *program) target() (target, error) {
 	t := target{name: "direct", controllers: p.global.controllers}
 	g := &p.global
@@ -72,7 +72,7 @@ func (p *program) pickContext() (config.Context, string, error) {
 	all, err := config.LoadContext(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return config.Context{}, "", usagef("there is no contexts file %s; write one, or give --controllers, --ca, --cert and --key", path)
+		return config.Context{}, "", usagef("contexts file %s does not exist; write it, or give --controllers, --ca, --cert and --key", path)
 	case err != nil:
 		return config.Context{}, "", usageError{err}
 	}
@@ -110,7 +110,7 @@ func (p *program) folder(xdg, inHome string) (string, error) {
 	return filepath.Join(home, inHome, "mainstay"), nil
 }
 
-// session is an open way to the controllers.
+// session is a client of the controllers with their addresses.
 type session struct {
 	caller
 	target
@@ -131,7 +131,7 @@ func (p *program) connect() (*session, error) {
 	return &session{caller: c, target: t, store: store}, nil
 }
 
-// connected does work on an open way to the controllers, and closes it.
+// connected runs work with a session, and closes it.
 func (p *program) connected(ctx context.Context, work func(context.Context, *session) error) error {
 	s, err := p.connect()
 	if err != nil {
@@ -149,7 +149,7 @@ func (p *program) ask(ctx context.Context, s *session, method, path string, in, 
 	if method == http.MethodGet || !errors.Is(err, wire.ErrNoLeader) {
 		return err
 	}
-	// A leader was lost a moment ago: an election takes a second or two, and nothing was carried out.
+	// Without a leader nothing was carried out, and an election takes a second or two: so ask again.
 	waiting, stop := context.WithTimeout(ctx, electionWait)
 	defer stop()
 	for errors.Is(err, wire.ErrNoLeader) {

@@ -13,8 +13,8 @@ func (p *program) controllerVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "controller -f FILE",
 		Short: "Run a controller of the platform",
-		Long: `Run one controller, one of three or five that elect a leader among themselves. It runs until TERM or INT. HUP reads the
-certificates again, after a check of the local file; what needs a restart says so.`,
+		Long: `Run a controller: one of three or five that elect a leader among themselves. It runs until TERM or INT. HUP checks the
+local file and reads the certificates again; the log names every change that needs a restart.`,
 		Example: "  mainstay controller -f /etc/mainstay/controller.yaml",
 		Args:    words(),
 		RunE: p.verb(func(ctx context.Context, _ []string) error {

@@ -17,7 +17,7 @@ import (
 func (p *program) controllersVerb() *cobra.Command {
 	return p.group(&cobra.Command{
 		Use:     "controllers COMMAND",
-		Short:   "Manage the controllers themselves",
+		Short:   "Manage the controllers",
 		Long:    "Manage the controllers, which elect a leader among themselves: three or five, on at least three sites.",
 		Example: "  mainstay controllers list\n  mainstay controllers add 10.0.3.5:7101",
 	}, p.controllersInitVerb(), p.controllersListVerb(), p.controllersAddVerb(), p.controllersRemoveVerb(), p.controllersTransferVerb(), p.controllersRecoverVerb())
@@ -26,9 +26,9 @@ func (p *program) controllersVerb() *cobra.Command {
 func (p *program) controllersInitVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "init [ADDRESS...]",
-		Short: "Make the controllers one group, once",
-		Long: `Make fresh controllers one group, and give the platform its identity. It is done once, when all of them run for the first time.
-Without addresses it takes those of the context or of --controllers; a controller that has data already refuses.`,
+		Short: "Form the group of controllers, once",
+		Long: `Form one group of new controllers, and give the platform its identity. Run it once, when all of them run for the first time.
+Without addresses it takes those of the context or of --controllers. A controller that already has data refuses.`,
 		Example: "  mainstay controllers init 10.0.1.5:7101 10.0.2.5:7101 10.0.3.5:7101",
 		Args:    func(_ *cobra.Command, args []string) error { return checkAddresses("ADDRESS", args) },
 		RunE:    p.verb(p.controllersInit),
@@ -50,9 +50,9 @@ func (p *program) controllersInit(ctx context.Context, addresses []string) error
 		return err
 	}
 	return p.show(map[string]any{"initialised": addresses}, func(render.Options) string {
-		who := fmt.Sprintf("%d controllers are one group now", len(addresses))
+		who := fmt.Sprintf("%d controllers now form one group", len(addresses))
 		if len(addresses) == 1 {
-			who = "the controller is a group of one now, which tolerates no loss"
+			who = "the controller now forms a group of one, which tolerates no loss"
 		}
 		return who + "; next: mainstay apply -f platform.yaml\n"
 	})
@@ -61,9 +61,9 @@ func (p *program) controllersInit(ctx context.Context, addresses []string) error
 func (p *program) controllersListVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "List the controllers, and who leads",
-		Long: `List the controllers: who leads, who is reached, which version each runs. Where no leader answers, every controller that is
-known is asked by itself, and the exit code is 1.`,
+		Short: "List the controllers and their leader",
+		Long: `List the controllers: which leads, which are reached, which version each runs. Where no leader answers, every known
+controller is asked separately, and the exit code is 1.`,
 		Example: "  mainstay controllers list",
 		Args:    words(),
 		RunE:    p.verb(func(ctx context.Context, _ []string) error { return p.controllersList(ctx) }),
@@ -78,7 +78,7 @@ func (p *program) controllersList(ctx context.Context) error {
 	defer s.Close()
 	var a wire.Controllers
 	err = p.ask(ctx, s, http.MethodGet, "/v1/controllers", nil, &a)
-	// A controller that is in no group yet answers for itself alone.
+	// A controller that is not yet in a group answers only for itself.
 	alone := ctx.Err() == nil && (leaderless(err) || err == nil && a.Leader == "")
 	if alone {
 		a = p.eachController(ctx, s)
@@ -92,7 +92,7 @@ func (p *program) controllersList(ctx context.Context) error {
 	return err
 }
 
-// eachController asks every known controller who it is.
+// eachController asks every known controller for its identity.
 func (p *program) eachController(ctx context.Context, s *session) wire.Controllers {
 	a := wire.Controllers{Members: make([]wire.Controller, len(s.controllers))}
 	var all sync.WaitGroup

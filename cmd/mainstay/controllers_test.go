@@ -23,13 +23,13 @@ func TestControllers(t *testing.T) {
 	s.answer("DELETE /v1/controllers/c3", http.StatusOK, struct{}{})
 	s.answer("POST /v1/controllers/transfer", http.StatusOK, struct{}{})
 	b.want(exitDone, []string{"controllers", "list"}, "c1", "leader", "not reached", "connection refused")
-	b.want(exitDone, []string{"controllers", "init", s.address, "127.0.0.1:1"}, "2 controllers are one group now")
+	b.want(exitDone, []string{"controllers", "init", s.address, "127.0.0.1:1"}, "2 controllers now form one group")
 	if body := s.body("POST /v1/controllers/init"); body != `{"addresses":["`+s.address+`","127.0.0.1:1"]}` {
 		t.Errorf("asked for %s", body)
 	}
-	b.want(exitDone, []string{"controllers", "init"}, "a group of one now")
+	b.want(exitDone, []string{"controllers", "init"}, "a group of one, which tolerates no loss")
 	b.want(exitDone, []string{"controllers", "add", "10.0.3.6:7101"}, "added 10.0.3.6:7101")
-	b.want(exitDone, []string{"controllers", "remove", "c3", "--dry-run"}, "would remove c3: 2 would be left, which tolerate the loss of 0", "nothing was changed")
+	b.want(exitDone, []string{"controllers", "remove", "c3", "--dry-run"}, "would remove c3: 2 would be left, tolerating the loss of 0", "nothing was changed")
 	b.asks, b.stdin = true, "n\n"
 	b.want(exitRefused, []string{"controllers", "remove", "c3"}, "remove c3? 2 would be left", "nothing was changed")
 	if s.called("DELETE /v1/controllers/c3") != 0 {

@@ -15,8 +15,8 @@ func (p *program) controllersAddVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "add ADDRESS",
 		Short: "Add a running controller to the group",
-		Long: `Add a controller that runs and has no data to the group. It is given the whole state and then votes. Add the new one before you
-remove the old: two controllers tolerate the loss of none.`,
+		Long: `Add a running controller without data to the group. It receives the whole state and then votes. Add a new controller before
+you remove an old one: two controllers tolerate the loss of none.`,
 		Example: "  mainstay controllers add 10.0.3.6:7101",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -35,15 +35,15 @@ func (p *program) controllersRemoveVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "remove NAME",
 		Short: "Remove a controller from the group",
-		Long: `Remove a controller from the group. It stops voting at once; stop its process afterwards. It cannot come back with its old data:
-empty its folder and add it as a new one.`,
+		Long: `Remove a controller from the group. It stops voting at once; stop its process afterwards. It cannot rejoin with its old data:
+empty its folder and add it as a new controller.`,
 		Example: "  mainstay controllers remove c3 --dry-run\n  mainstay controllers remove c3",
 		Args:    words("NAME"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
 			return p.controllersRemove(ctx, args[0], dryRun, yes)
 		}),
 	}
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be left, and do nothing")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "show what would be left, and do nothing")
 	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
 	return c
 }
@@ -63,9 +63,9 @@ func (p *program) controllersRemove(ctx context.Context, name string, dryRun, ye
 		return refusedf("there is no controller %s; `mainstay controllers list` shows them", name)
 	}
 	if rest == 0 {
-		return refusedf("%s is the last controller; nobody would be left to lead", name)
+		return refusedf("%s is the last controller; none would be left to lead", name)
 	}
-	left := fmt.Sprintf("%d would be left, which tolerate the loss of %d", rest, (rest-1)/2)
+	left := fmt.Sprintf("%d would be left, tolerating the loss of %d", rest, (rest-1)/2)
 	if dryRun {
 		plan := map[string]any{"remove": name, "left": rest, "tolerates": (rest - 1) / 2}
 		return p.show(plan, func(render.Options) string {
@@ -83,8 +83,8 @@ func (p *program) controllersTransferVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "transfer [--to NAME]",
 		Short: "Let another controller lead",
-		Long: `Hand leadership to another controller, before work on the leader's host. It takes milliseconds; no lease lapses, and operations
-under way go on.`,
+		Long: `Hand leadership to another controller, before work on the leader's host. It takes milliseconds; no lease lapses, and running
+operations continue.`,
 		Example: "  mainstay controllers transfer --to c2",
 		Args:    words(),
 		RunE: p.verb(func(ctx context.Context, _ []string) error {
@@ -98,6 +98,6 @@ under way go on.`,
 			return p.change(ctx, http.MethodPost, "/v1/controllers/transfer", req, "leadership was handed to "+to)
 		}),
 	}
-	c.Flags().StringVar(&req.To, "to", "", "controller that is to lead (default any)")
+	c.Flags().StringVar(&req.To, "to", "", "controller that takes over (default any)")
 	return c
 }

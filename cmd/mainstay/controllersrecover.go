@@ -18,19 +18,19 @@ func (p *program) controllersRecoverVerb() *cobra.Command {
 	var dry, yes bool
 	c := &cobra.Command{
 		Use:   "recover -f FILE --reason REASON",
-		Short: "Go on with one controller after the majority was lost for good",
-		Long: `Make this host's controller, which must be stopped, the only one of the platform, after the majority of the controllers was lost
-for good. It is the last resort: where a majority can be started again, start it instead. Recover one controller only: it is
-refused while another one answers.
+		Short: "Continue with one controller after the majority was lost for good",
+		Long: `Make this host's controller, which must be stopped, the only controller of the platform, after the majority was lost for
+good. It is the last resort: where a majority can be started again, start it instead. Recover one controller only: the
+command is refused while another one answers.
 
-A new generation begins. Agents that have heard of it never again obey the old controllers, which cannot come back under
-their names. What the old ones did after the end of this controller's log is not known: so a cluster whose primary answers
-goes on, and any other waits for your word (` + "`mainstay failover CLUSTER --to MEMBER --accept-loss REASON --fenced`" + `).
+A new generation begins. Agents that have heard of it no longer obey the old controllers, which cannot rejoin under their
+names. What the old controllers did after the end of this controller's log is unknown. So a cluster keeps running where its
+primary answers; any other waits for an operator (` + "`mainstay failover CLUSTER --to MEMBER --accept-loss REASON --fenced`" + `).
 
-If the lost controllers still run somewhere, with a primary beside them, two primaries may accept writes until they hear of
-each other. Make sure first that they are off, or cut off from all clients.
+If the lost controllers still run somewhere and lead a primary, two primaries may accept writes until they hear of each
+other. Make sure first that they are off, or cut off from all clients.
 
-Run it on the controller's host as the controller's user. It makes you type the platform's name.`,
+Run it on the controller's host as the controller's user. It makes you type the platform's name to confirm.`,
 		Example: "  sudo -u mainstay mainstay controllers recover -f /etc/mainstay/controller.yaml --reason \"site east burnt down\" --dry-run",
 		Args:    words(),
 		RunE: p.verb(func(ctx context.Context, _ []string) error {
@@ -38,14 +38,14 @@ Run it on the controller's host as the controller's user. It makes you type the 
 				return err
 			}
 			if strings.TrimSpace(reason) == "" && !dry {
-				return usagef("--reason is missing: say why; each cluster's history keeps it")
+				return usagef("--reason is missing: give the reason; each cluster's history keeps it")
 			}
 			return p.controllersRecover(ctx, file, reason, dry, yes)
 		}),
 	}
 	c.Flags().StringVarP(&file, "file", "f", "", "the controller's local file (required)")
 	c.Flags().StringVar(&reason, "reason", "", "why, for the history (required)")
-	c.Flags().BoolVar(&dry, "dry-run", false, "say what would be done, and do nothing")
+	c.Flags().BoolVar(&dry, "dry-run", false, "show what would be done, and do nothing")
 	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
 	return c
 }
@@ -65,7 +65,7 @@ func (p *program) controllersRecover(ctx context.Context, file, reason string, d
 		})
 	}
 	p.say("%s", strings.TrimSuffix(render.Recovery(recoveryView(plan), p.style()), "\n"))
-	if err := p.typed(ctx, yes, plan.Platform, "what the lost controllers did since is not known, and cannot be undone by them"); err != nil {
+	if err := p.typed(ctx, yes, plan.Platform, "what the lost controllers did since then is unknown, and they cannot rejoin"); err != nil {
 		return err
 	}
 	done, err := controller.Recover(ctx, cfg, invoker(), reason, false)
@@ -75,7 +75,7 @@ func (p *program) controllersRecover(ctx context.Context, file, reason string, d
 	return p.show(done, func(o render.Options) string { return render.Recovered(recoveryView(done), o) })
 }
 
-// invoker is who runs the command, for the history: no certificate is asked for, since nobody is there to check it.
+// invoker is the user who runs the command, for the history. No certificate is needed: no controller is there to check it.
 func invoker() string {
 	name := os.Getenv("SUDO_USER")
 	if u, err := user.Current(); name == "" && err == nil {

@@ -11,7 +11,7 @@ import (
 	"mainstay/controller/config"
 )
 
-// daemon is what a daemon gets beside its file.
+// daemon holds what a daemon gets beside its file.
 type daemon struct {
 	version string
 	log     *zap.Logger
@@ -37,7 +37,7 @@ func (p *program) start(ctx context.Context, l config.Log, check func() error, r
 	<-ended
 	if err != nil {
 		log.Error("stopped", zap.Error(err))
-		return quietError{exitFailed} // said in the log
+		return quietError{exitFailed} // the log has the error
 	}
 	return nil
 }
@@ -52,7 +52,7 @@ func (p *program) reloads(ctx context.Context, log *zap.Logger, check func() err
 		case <-hup:
 		}
 		if err := check(); err != nil {
-			log.Error("not reloaded: everything stays as it was", zap.Error(err))
+			log.Error("not reloaded: the settings read before stay in force", zap.Error(err))
 			continue
 		}
 		select {

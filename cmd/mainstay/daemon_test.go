@@ -51,7 +51,7 @@ func TestDaemon(t *testing.T) {
 			return nil
 		}
 	}
-	b.want(exitDone, []string{"agent", "-f", file}, "not reloaded: everything stays as it was", "agent.yaml:", "reloaded")
+	b.want(exitDone, []string{"agent", "-f", file}, "not reloaded: the settings read before stay in force", "agent.yaml:", "reloaded")
 	if host != "db-e1" {
 		t.Errorf("the daemon got the host %q", host)
 	}

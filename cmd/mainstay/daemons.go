@@ -11,7 +11,7 @@ import (
 	"mainstay/controller/priority"
 )
 
-// runController and runAgent are the whole of what this package knows of the daemons.
+// runController and runAgent are all that this package knows of the daemons.
 
 func runController(ctx context.Context, cfg config.Controller, d daemon) error {
 	return raised(ctx, d, func() error {
@@ -25,8 +25,8 @@ func runAgent(ctx context.Context, cfg config.Agent, d daemon) error {
 	})
 }
 
-// raised runs a daemon at a raised CPU priority, of which nothing that it starts inherits anything. Where that is not allowed
-// the log says so.
+// raised runs a daemon at a raised CPU priority, which its child processes do not inherit. Where that is not permitted, the log
+// says so.
 func raised(ctx context.Context, d daemon, run func() error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})

@@ -19,8 +19,8 @@ func (p *program) diffVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff -f FILE",
 		Short: "Show what applying a platform file would change",
-		Long: `Show the difference between the platform in force and a platform file, one line a change: + added, - removed, ~ changed.
-Nothing is changed. Mistakes in the file are shown with their lines.`,
+		Long: `Show the difference between the stored platform and a platform file, one line for each change: + added, - removed,
+~ changed. Nothing is changed. Each mistake in the file is shown with its line.`,
 		Example: "  mainstay diff -f platform.yaml",
 		Args:    words(),
 		RunE: p.verb(func(ctx context.Context, _ []string) error {
@@ -46,7 +46,7 @@ func fileFlag(c *cobra.Command, file *string) {
 // wanted is a platform file that has no mistakes.
 type wanted struct {
 	platform *platform.Platform
-	base     uint64 // the version it was exported from; 0 where it does not say
+	base     uint64 // the version it was exported from; 0 where the file does not name it
 }
 
 // wanted reads a platform file. The error lists every mistake with its line.
@@ -66,7 +66,7 @@ func (p *program) wanted(file string) (wanted, error) {
 	return wanted{pl, base}, nil
 }
 
-// maxFile is one byte more than a local or platform file may have (1 MiB), so that a larger one is seen to be.
+// maxFile is one byte more than a local or platform file may have (1 MiB), so that a larger file is noticed.
 const maxFile = 1<<20 + 1
 
 func (p *program) read(file string) ([]byte, error) {

@@ -29,11 +29,11 @@ func (p *program) dsnVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dsn CLUSTER",
 		Short: "Print connection strings that follow the primary",
-		Long: `Print connection strings of libpq that name every member, as a URI and as keywords. With --primary (the default) a client goes
-on to the member that accepts writes, also after a failover; with --any it takes whichever answers first. No password is
-in them: use a passfile or a service file.
+		Long: `Print libpq connection strings that name every member, as a URI and as keywords. With --primary (the default) a client
+connects to the member that accepts writes, also after a failover; with --any it takes the first member that answers. They
+contain no password: use a passfile or a service file.
 
-Where no leader answers, the members of the last status are used.`,
+Where no leader answers, the members come from the last status.`,
 		Example: "  mainstay dsn feed --user app --database social\n  psql \"$(mainstay dsn feed --output json | jq -r .uri)\"",
 		Args:    words("CLUSTER"),
 		RunE:    p.verb(func(ctx context.Context, args []string) error { return p.dsn(ctx, args[0], o) }),
@@ -56,7 +56,7 @@ func (p *program) dsn(ctx context.Context, cluster string, o dsnOptions) error {
 	var st wire.Status
 	err = p.ask(ctx, s, http.MethodGet, "/v1/status", nil, &st)
 	if last, ok := p.recall(s.name); leaderless(err) && ok {
-		p.say("no leader answers; these are the members of the status of %s", last.At)
+		p.say("no leader answers; these members are from the status of %s", last.At)
 		st, err = last, nil
 	}
 	if err != nil {
@@ -73,7 +73,7 @@ func (p *program) dsn(ctx context.Context, cluster string, o dsnOptions) error {
 // endpoint is where a member's PostgreSQL listens.
 type endpoint struct{ host, port string }
 
-// hostsOf lists the members of a cluster, the primary first: it is where most clients end up.
+// hostsOf lists the members of a cluster, the primary first, where most clients connect.
 func hostsOf(st wire.Status, cluster string) ([]endpoint, error) {
 	i := slices.IndexFunc(st.Clusters, func(c wire.ClusterState) bool { return c.Name == cluster })
 	if i < 0 {

@@ -28,19 +28,19 @@ func (e usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// refusedError is returned when this command itself refuses to ask for something, or the operator does.
+// refusedError is returned when this command refuses to send a request, or the operator answers no.
 type refusedError struct{ why string }
 
 func (e refusedError) Error() string { return e.why }
 
 func refusedf(format string, args ...any) error { return refusedError{fmt.Sprintf(format, args...)} }
 
-// timeoutError is returned when something still goes on and waiting for it has ended.
+// timeoutError is returned when the wait has ended before the operation.
 type timeoutError struct{ what string }
 
 func (e timeoutError) Error() string { return e.what }
 
-// quietError ends the command with a code where all was said on the screen already.
+// quietError ends the command with a code and prints nothing more.
 type quietError struct{ code int }
 
 func (e quietError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
@@ -82,7 +82,7 @@ func codeOfStatus(status int) int {
 	return exitFailed
 }
 
-// writeJSON prints a value indented, without escaping what is no danger on a terminal.
+// writeJSON prints a value indented, without escaping <, > and &.
 func writeJSON(w io.Writer, value any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)

@@ -14,11 +14,11 @@ func (p *program) explainVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain CLUSTER",
 		Short: "Say what is wrong, and what would happen if the primary died now",
-		Long: `Answer three questions about a cluster: what is wrong, and by which evidence; what would happen if the primary died right
-now, with its host or alone (who would be promoted, on which proof, losing at most what, in about how long); and for every
-member that would not be promoted why not, and what would change that. The answers come from the engine that decides, run
-on a copy of what it knows. It also says by which proofs the primary could be fenced now, why not by the others, and what
-protects each member.
+		Long: `Answer three questions about a cluster. What is wrong, and by which evidence? What would happen if the primary failed now,
+with its host or alone: which member would be promoted, on which proof, losing at most what, in about how long? For every
+other member: why would it not be promoted, and what would change that? The answers come from the engine that decides, run
+on a copy of what it knows. The command also shows which proofs could fence the primary now, why the others could not, and
+what protects each member.
 
 Where no leader answers, the agents are asked directly.`,
 		Example: "  mainstay explain feed",

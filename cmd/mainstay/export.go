@@ -15,8 +15,8 @@ func (p *program) exportVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "export",
 		Short: "Print the platform as a platform file",
-		Long: `Print the platform that is in force as a platform file. Its first line names the version: apply refuses the file if the
-platform has been changed by somebody else since.`,
+		Long: `Print the stored platform as a platform file. Its first line names the version: apply refuses the file if the platform has
+changed since.`,
 		Example: "  mainstay export > platform.yaml",
 		Args:    words(),
 		RunE: p.verb(func(ctx context.Context, _ []string) error {

@@ -17,16 +17,16 @@ func (p *program) failoverVerb() *cobra.Command {
 	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "failover CLUSTER --to MEMBER --accept-loss REASON",
-		Short: "Promote a member on your word, where commits may be lost",
-		Long: `Promote a member although it cannot be shown to hold every acknowledged commit. Mainstay fails over by itself where nothing
-is lost; this verb is for the case in which it waits, and a person decides. Your name and reason stand in the history, and
-your word counts for one attempt only.
+		Short: "Promote a member by your decision, where commits may be lost",
+		Long: `Promote a member although it cannot be shown to hold every acknowledged commit. Mainstay fails over automatically where no
+commit is lost; use this verb where it waits and an operator must decide. The history keeps your name and reason, and the
+decision counts for one attempt only.
 
---accept-loss stands in for completeness alone: the old primary must still be proven fenced. Only --fenced stands in for
-that proof as well. Give it after you have made sure that the old primary's host is off, or cut off from all clients: two
-primaries may accept writes otherwise.
+--accept-loss replaces only the proof of completeness: the old primary must still be proven fenced. --fenced replaces that
+proof too. Give it only after you have made sure that the old primary's host is off, or cut off from all clients: otherwise
+two primaries may accept writes.
 
-The command says what may be lost and makes you type the cluster's name. Without a terminal it needs --yes.`,
+The command shows what may be lost and makes you type the cluster's name. Without a terminal it needs --yes.`,
 		Example: `  mainstay failover feed --to feed-w1 --accept-loss "site east is flooded" --dry-run
   mainstay failover feed --to feed-w1 --accept-loss "site east is flooded" --fenced`,
 		Args: words("CLUSTER"),
@@ -38,10 +38,10 @@ The command says what may be lost and makes you type the cluster's name. Without
 		}),
 	}
 	c.Flags().StringVar(&req.To, "to", "", "member to promote (required)")
-	c.Flags().StringVar(&req.AcceptLoss, "accept-loss", "", "why a loss is acceptable, for the history (required)")
+	c.Flags().StringVar(&req.AcceptLoss, "accept-loss", "", "reason why a loss is acceptable, for the history (required)")
 	c.Flags().BoolVar(&req.Fenced, "fenced", false, "you have made sure that the old primary is off")
-	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "say what would be done and lost, and do nothing")
-	c.Flags().DurationVar(&wait, "wait", 2*time.Minute, "how long to wait for the end")
+	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "show what would be done and lost, and do nothing")
+	c.Flags().DurationVar(&wait, "wait", 2*time.Minute, "how long to wait for the operation to end")
 	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
 	p.completeMembers(c)
 	return c
@@ -52,7 +52,7 @@ func checkFailover(req wire.FailoverRequest, wait time.Duration) error {
 	case req.To == "":
 		return usagef("--to is missing: name the member to promote")
 	case strings.TrimSpace(req.AcceptLoss) == "":
-		return usagef("--accept-loss is missing: say why a loss is acceptable")
+		return usagef("--accept-loss is missing: give the reason why a loss is acceptable")
 	}
 	if err := checkWait(wait); err != nil {
 		return err
@@ -76,9 +76,9 @@ func (p *program) failover(ctx context.Context, cluster string, req wire.Failove
 	if done, err := p.plan(ctx, s, path, plan, req.DryRun); err != nil || done {
 		return err
 	}
-	question := "commits that clients were told are safe may be lost, for: " + req.AcceptLoss
+	question := "acknowledged commits may be lost, for: " + req.AcceptLoss
 	if req.Fenced {
-		question += "\nyou say that the old primary is off; if it is not, two primaries may accept writes"
+		question += "\nyou state that the old primary is off; if it is not, two primaries may accept writes"
 	}
 	if err := p.typed(ctx, yes, cluster, question); err != nil {
 		return err
@@ -86,8 +86,8 @@ func (p *program) failover(ctx context.Context, cluster string, req wire.Failove
 	return p.begin(ctx, s, path, req, wait, func(id string) record { return operationOf(cluster, id) })
 }
 
-// withoutOperator says what Mainstay is doing by itself, which may be all that is needed; what it would do if the primary
-// died stands in the plan. The failover goes on where that cannot be told.
+// withoutOperator prints what Mainstay does automatically now, which may be enough; the plan says what it would do if the
+// primary failed. An error here does not stop the failover.
 func (p *program) withoutOperator(ctx context.Context, s *session, cluster string) {
 	var a wire.ExplainAnswer
 	if err := p.ask(ctx, s, http.MethodGet, clusterPath(cluster, "explain"), nil, &a); err != nil {

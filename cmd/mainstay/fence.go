@@ -23,16 +23,17 @@ func (p *program) fenceVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "fence HOST --reason REASON",
 		Short: "Cut a host's power by its fence devices",
-		Long: `Switch a host off by the fence devices that the platform file names for it, and keep it fenced: nothing on it gets a lease
-until mainstay unfence. Where it carries a primary, another member takes over, with the confirmed power cut as its proof.
+		Long: `Switch a host off by the fence devices that the platform file names for it, and keep it fenced: no member on it gets a
+lease until mainstay unfence. Where it carries a primary, another member takes over, with the confirmed power cut as its
+proof.
 
-The command names everything that this ends and makes you type the host's name. Without a terminal it needs --yes.`,
+The command lists everything that this stops and makes you type the host's name. Without a terminal it needs --yes.`,
 		Example: `  mainstay fence db-e1 --reason "its disk controller lies" --dry-run
   mainstay fence db-e1 --reason "its disk controller lies"`,
 		Args: words("HOST"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
 			if strings.TrimSpace(req.Reason) == "" {
-				return usagef("--reason is missing: say why, status and history show it")
+				return usagef("--reason is missing: give the reason, which status and history show")
 			}
 			return p.power(ctx, args[0], "fence", req, wait, yes)
 		}),
@@ -48,8 +49,8 @@ func (p *program) unfenceVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "unfence HOST",
 		Short: "Give a fenced host its power back",
-		Long: `Switch a fenced host on again by its fence devices. Once they confirm it, its members get goals again and come back as
-replicas by themselves. What was fenced automatically is given back automatically, once another member leads.`,
+		Long: `Switch a fenced host on again by its fence devices. Once they confirm it, its members get goals again and automatically
+rejoin as replicas. A host that was fenced automatically gets its power back automatically, once another member is primary.`,
 		Example: `  mainstay unfence db-e1`,
 		Args:    words("HOST"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
@@ -62,7 +63,7 @@ replicas by themselves. What was fenced automatically is given back automaticall
 
 func (p *program) powerFlags(c *cobra.Command, req *wire.FenceRequest, wait *time.Duration, yes *bool, reason string) {
 	c.Flags().StringVar(&req.Reason, "reason", "", reason)
-	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "say what would be done, and do nothing")
+	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "show what would be done, and do nothing")
 	c.Flags().DurationVar(wait, "wait", 2*time.Minute, "how long to wait for the devices' confirmation")
 	c.Flags().BoolVar(yes, "yes", false, "ask nothing")
 	p.completeHosts(c)
@@ -93,12 +94,13 @@ func (p *program) power(ctx context.Context, host, verb string, req wire.FenceRe
 	return p.followPower(ctx, s, host, verb == "fence", wait)
 }
 
-// byHand is what is left where fence devices are dead.
+// byHand tells the operator what to do where the fence devices do not work.
 func byHand(off bool) string {
 	if !off {
-		return "; where they are dead, nothing on the host comes back until they confirm that it is on: mend them"
+		return "; if the devices do not work, repair them: no member of the host rejoins until they confirm that it is on"
 	}
-	return "; where they are dead, switch it off by hand, and a failover that waits for the proof takes your word: `mainstay failover CLUSTER --to MEMBER --accept-loss REASON --fenced`"
+	return "; if the devices do not work, switch the host off by hand; a failover that waits for the proof then takes your word: " +
+		"`mainstay failover CLUSTER --to MEMBER --accept-loss REASON --fenced`"
 }
 
 func (p *program) followPower(ctx context.Context, s *session, host string, off bool, wait time.Duration) error {
@@ -110,18 +112,19 @@ func (p *program) followPower(ctx context.Context, s *session, host string, off 
 		err := p.ask(ctx, s, http.MethodGet, "/v1/hosts/"+host+"/fence", nil, &a)
 		switch f := a.Fence; {
 		case err != nil && ctx.Err() == nil && !passing(err):
-			return fmt.Errorf("follow the devices of %s: %w; they are asked on without this command: see `mainstay status`", host, err)
+			return fmt.Errorf("follow the devices of %s: %w; the leader keeps asking them: see `mainstay status`", host, err)
 		case err == nil && !off && f == nil:
 			return p.show(a, func(render.Options) string { return host + " has its power back\n" })
 		case err == nil && off && f != nil && f.Off:
 			return p.show(a, func(render.Options) string { return host + " is off: " + f.Detail + "\n" })
 		case err == nil && f != nil && f.Detail != told:
 			told = f.Detail
-			p.say("not yet: %s; it is tried again", told)
+			p.say("not confirmed: %s; trying again", told)
 		}
 		select {
 		case <-ctx.Done():
-			return timeoutError{"the devices have not confirmed it within " + wait.String() + "; they are asked again and again: see `mainstay status`" + byHand(off)}
+			return timeoutError{"the devices have not confirmed it within " + wait.String() +
+				"; the leader keeps asking them: see `mainstay status`" + byHand(off)}
 		case <-time.After(fenceEvery):
 		}
 	}

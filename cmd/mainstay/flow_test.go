@@ -104,7 +104,7 @@ func TestNoLeader(t *testing.T) {
 	b.want(exitFailed, []string{"explain", "tags"}, "agent db-e1", "no members", "!feed-e2")
 	b.want(exitFailed, []string{"status", "--agents", "127.0.0.1:1"}, "127.0.0.1:1: no answer", "mainstay local, on the host of 127.0.0.1:1")
 	b.want(exitFailed, []string{"status", "-o", "json"}, `"why"`, `"source": "agent db-e1"`)
-	b.want(exitDone, []string{"dsn", "feed"}, "no leader answers; these are the members of the status of 2026-05-04T03:02:01Z", "postgresql://10.0.1.12:5433,10.0.1.11:5432/")
+	b.want(exitDone, []string{"dsn", "feed"}, "no leader answers; these members are from the status of 2026-05-04T03:02:01Z", "postgresql://10.0.1.12:5433,10.0.1.11:5432/")
 	b.contexts("127.0.0.1:1")
 	b.want(exitFailed, []string{"status"}, "no leader answers", "connection refused", "agent db-e1")
 }
@@ -155,7 +155,7 @@ func TestSwitchover(t *testing.T) {
 	begins(s, "switchover")
 	steps(s, state.Done)
 	b.want(exitDone, []string{"switchover", "feed", "--to", "feed-e1", "--dry-run"}, "target: feed-e1", "1. stop feed-e2", "nothing was changed")
-	b.want(exitDone, []string{"switchover", "feed", "--to", "feed-e1", "--reason", "kernel"}, "+0.000s  began\n", "+0.312s  stopped\n", "no leader answers; whoever leads next",
+	b.want(exitDone, []string{"switchover", "feed", "--to", "feed-e1", "--reason", "kernel"}, "+0.000s  began\n", "+0.312s  stopped\n", "no leader answers; the next leader continues",
 		"switchover done: feed-e1 is primary (feed-7, 700ms)")
 	if body := s.body("POST /v1/clusters/feed/switchover"); !strings.Contains(body, `"to":"feed-e1","reason":"kernel","dryRun":false`) {
 		t.Errorf("asked for %s", body)
@@ -171,9 +171,9 @@ func TestSwitchoverEnds(t *testing.T) {
 		code   int
 		want   string
 	}{
-		{state.Abandoned, exitFailed, "next: mainstay status, which says what is wrong now; `mainstay history feed feed-7` keeps the steps"},
+		{state.Abandoned, exitFailed, "next: mainstay status shows what is wrong now; `mainstay history feed feed-7` shows the steps"},
 		{state.Failed, exitFailed, "switchover failed"},
-		{state.Running, exitTimeout, "operation feed-7 has not ended within 1s; it goes on without this command: `mainstay history feed feed-7`"},
+		{state.Running, exitTimeout, "operation feed-7 has not ended within 1s; it continues without this command: `mainstay history feed feed-7`"},
 	} {
 		b, s := leader(t)
 		begins(s, "switchover")
@@ -203,7 +203,7 @@ func TestFailover(t *testing.T) {
 	b.want(exitDone, append(args, "--dry-run"), "warning: 216 B may be lost", "nothing was changed")
 	b.want(exitRefused, args, "216 B may be lost", "add --yes")
 	b.asks, b.stdin = true, "y\n"
-	b.want(exitRefused, args, "now: waiting for feed-e3", "216 B may be lost", "site east is flooded", "you say that the old primary is off", "type feed to go on", "not confirmed")
+	b.want(exitRefused, args, "now: waiting for feed-e3", "216 B may be lost", "site east is flooded", "you state that the old primary is off", "type feed to continue", "not confirmed")
 	if body := s.body("POST /v1/clusters/feed/failover"); !strings.Contains(body, `"dryRun":true`) {
 		t.Fatalf("without a confirmation more than a dry run was asked for: %s", body)
 	}
@@ -228,7 +228,7 @@ func TestHistoryExplainPauseResume(t *testing.T) {
 	b.want(exitDone, []string{"history", "feed", "--limit", "1"}, "!feed-1", "feed-2")
 	b.want(exitDone, []string{"history", "feed", "feed-1"}, "feed-1", "!feed-2")
 	b.want(exitDone, []string{"explain", "feed"}, "what is wrong", "if the primary died now")
-	b.want(exitDone, []string{"pause", "feed", "--reason", "firmware", "--for", "30m"}, "paused feed", "by itself in 30m")
+	b.want(exitDone, []string{"pause", "feed", "--reason", "firmware", "--for", "30m"}, "paused feed", "automatically in 30m")
 	if body := s.body("POST /v1/clusters/feed/pause"); body != `{"reason":"firmware","for":1800000000000}` {
 		t.Errorf("asked for %s", body)
 	}
@@ -305,7 +305,7 @@ func TestFlagsInsteadOfContext(t *testing.T) {
 	b.env["MAINSTAY_CONTROLLERS"], b.env["MAINSTAY_CA"], b.env["MAINSTAY_CERT"], b.env["MAINSTAY_KEY"] = s.address, f.CA, f.Cert, f.Key
 	b.want(exitDone, []string{"status"}, "leader c1")
 	b.env["MAINSTAY_KEY"] = ""
-	b.want(exitUsage, []string{"status"}, "there is no contexts file")
+	b.want(exitUsage, []string{"status"}, "/.config/mainstay/config.yaml does not exist")
 }
 
 // A closed standard output is an error, not a silent success.

@@ -13,16 +13,16 @@ import (
 	"mainstay/controller/wire"
 )
 
-// followEvery is how often an operation is looked at. It is polled, not waited for with ?wait=1, so that each step shows
-// as it happens; a switchover takes about a second.
+// followEvery is how often an operation is polled. It does not wait with ?wait=1, so that each step shows as it happens; a
+// switchover takes about a second.
 const followEvery = 200 * time.Millisecond
 
-// record is an operation that is followed: its place in the API, and in the operator's words.
+// record is an operation to follow: its path in the API and its name for the operator.
 type record struct {
 	name    string       // such as "operation feed-7"
-	path    string       // what is asked for it
+	path    string       // in the API
 	history string       // the command that shows it
-	wanted  state.Result // what was asked for has been done if it ends like this
+	wanted  state.Result // the operation succeeded if it ends with this result
 }
 
 func operationOf(cluster, id string) record {
@@ -39,11 +39,11 @@ type follower struct {
 	p     *program
 	s     *session
 	shown int  // steps printed
-	lost  bool // said that no leader answers
+	lost  bool // it was printed that no leader answers
 }
 
-// follow waits until an operation has ended, at most wait, and ends with one line of outcome; or until it has halted, and
-// ends with the choices.
+// follow waits at most wait until an operation has ended, and prints its outcome in one line; or until it has halted, and
+// prints the choices.
 func (p *program) follow(ctx context.Context, s *session, r record, wait time.Duration) error {
 	f := &follower{record: r, p: p, s: s}
 	ctx, cancel := context.WithTimeout(ctx, wait)
@@ -56,7 +56,7 @@ func (p *program) follow(ctx context.Context, s *session, r record, wait time.Du
 		case err == nil && halted != nil:
 			return f.halted(*op, *halted)
 		case err != nil && ctx.Err() == nil && !passing(err):
-			return fmt.Errorf("follow %s: %w; it goes on without this command: `%s`", f.name, err, f.history)
+			return fmt.Errorf("follow %s: %w; the operation continues without this command: `%s`", f.name, err, f.history)
 		}
 		if !pause(ctx, followEvery) {
 			return f.stopped(ctx, wait)
@@ -70,14 +70,14 @@ func (f *follower) look(ctx context.Context) (*state.Operation, *wire.Halted, er
 	err := f.p.ask(ctx, f.s, http.MethodGet, f.path, nil, &a)
 	if err != nil {
 		if passing(err) && !f.lost && ctx.Err() == nil {
-			f.p.say("no leader answers; whoever leads next goes on with the operation, still waiting")
+			f.p.say("no leader answers; the next leader continues the operation; still waiting")
 			f.lost = true
 		}
 		return nil, nil, err
 	}
 	f.lost = false
 	if len(a.Operations) != 1 {
-		return nil, nil, fmt.Errorf("the leader knows no %s", f.name)
+		return nil, nil, fmt.Errorf("the leader does not know %s", f.name)
 	}
 	op := a.Operations[0]
 	for ; f.shown < len(op.Steps); f.shown++ {
@@ -93,13 +93,13 @@ func (f *follower) end(op state.Operation) error {
 		return err
 	}
 	if op.Result != f.wanted {
-		f.p.say("next: mainstay status, which says what is wrong now; `%s` keeps the steps", f.history)
+		f.p.say("next: mainstay status shows what is wrong now; `%s` shows the steps", f.history)
 		return quietError{exitFailed}
 	}
 	return nil
 }
 
-// halted shows why a site switchover waits for an operator, and what it may be told.
+// halted shows why a site switchover waits for an operator, and the choices.
 func (f *follower) halted(op state.Operation, h wire.Halted) error {
 	answer := wire.HistoryAnswer{Operations: []state.Operation{op}, Halted: &h}
 	if err := f.p.show(answer, func(o render.Options) string { return render.Halted(op.ID, op.To, h, o) }); err != nil {
@@ -109,14 +109,14 @@ func (f *follower) halted(op state.Operation, h wire.Halted) error {
 }
 
 func (f *follower) stopped(ctx context.Context, wait time.Duration) error {
-	more := fmt.Sprintf("it goes on without this command: `%s`", f.history)
+	more := fmt.Sprintf("it continues without this command: `%s`", f.history)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return timeoutError{fmt.Sprintf("%s has not ended within %s; %s", f.name, wait, more)}
 	}
 	return fmt.Errorf("interrupted while %s was running; %s", f.name, more)
 }
 
-// passing tells whether an error is one that a change of leader causes, so that the next look may work (S7).
+// passing tells whether a change of leader causes the error, so that the next attempt may succeed (S7).
 func passing(err error) bool {
 	var away *wire.ErrUnreachable
 	var answer *wire.Refusal

@@ -12,15 +12,15 @@ import (
 	"mainstay/fencing/watchdog"
 )
 
-// guardVerb is started by the agent, never by a person. It takes no signal handling and no settings from here: the guard
-// outlives TERM, INT and HUP (L2).
+// guardVerb is started by the agent, never by a person. It takes no signal handling and no settings from this package: the
+// guard outlives TERM, INT and HUP (L2).
 func (p *program) guardVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:    "guard",
 		Hidden: true,
 		Short:  "Hold the lease of one member (started by the agent)",
-		Long: `Hold the lease of one member, and end its PostgreSQL when it lapses. The agent starts guards and configures them on standard
-input; there is nothing to run by hand.`,
+		Long: `Hold the lease of one member, and kill its PostgreSQL when the lease lapses. The agent starts guards and configures them on
+standard input; do not run this by hand.`,
 		Example:            "  mainstay guard    # by the agent only",
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,13 +38,13 @@ input; there is nothing to run by hand.`,
 	return c
 }
 
-// watchdogVerb is started by the agent as well, and outlives signals as a guard does.
+// watchdogVerb is also started by the agent, and outlives signals as a guard does.
 func (p *program) watchdogVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "watchdog",
-		Short: "Hold and feed the hardware watchdog of this host (started by the agent)",
-		Long: `Hold the hardware watchdog of this host, and feed it as long as no guard is overdue. The agent starts one where the platform
-file gives the host a watchdog, and configures it on standard input; there is nothing to run by hand.`,
+		Short: "Hold and ping the hardware watchdog of this host (started by the agent)",
+		Long: `Hold the hardware watchdog of this host, and ping it as long as no guard is overdue. The agent starts this process where the
+platform file gives the host a watchdog, and configures it on standard input; do not run it by hand.`,
 		Example: "  mainstay guard watchdog    # by the agent only",
 		Args:    words(),
 		RunE: func(*cobra.Command, []string) error {
@@ -57,15 +57,15 @@ file gives the host a watchdog, and configures it on standard input; there is no
 	}
 }
 
-// sweepVerb is run by the service manager when the agent has ended, however it ended.
+// sweepVerb is run by the service manager whenever the agent has ended.
 func (p *program) sweepVerb() *cobra.Command {
 	var file string
 	c := &cobra.Command{
 		Use:   "sweep -f FILE",
-		Short: "End every PostgreSQL of this host that no guard looks after any more",
-		Long: `End every PostgreSQL of this host that Mainstay started or adopted and that no living guard looks after. The unit of the agent
-runs it after the agent's end: if the agent and all guards were killed at once, nobody else would. It does nothing to a
-member that has a guard, and is refused while an agent runs. It may be run again.`,
+		Short: "Kill every PostgreSQL of this host that has no guard any more",
+		Long: `Kill every PostgreSQL of this host that Mainstay started or adopted and that has no running guard. The agent's systemd unit
+runs it after the agent has ended: if the agent and all guards were killed at once, nothing else would stop PostgreSQL. It
+leaves a member with a guard alone, and is refused while an agent runs. It may be run again.`,
 		Example: "  mainstay guard sweep -f /etc/mainstay/agent.yaml",
 		Args:    words(),
 		RunE: p.verb(func(ctx context.Context, _ []string) error {
@@ -97,7 +97,7 @@ func (p *program) sweptAll(swept []agent.Swept) error {
 	}
 	switch {
 	case failed > 0:
-		return fmt.Errorf("%d of the members of this host could not be looked at, or may still run without a guard; fence the host", failed)
+		return fmt.Errorf("%d members of this host could not be checked, or may still run without a guard; fence the host", failed)
 	case len(swept) == 0:
 		p.say("no PostgreSQL of this host runs without a guard")
 	}

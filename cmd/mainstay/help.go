@@ -17,8 +17,8 @@ func (p *program) helpVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [TOPIC]",
 		Short: "Explain a verb, a problem or a page of the guide",
-		Long: `Explain a verb, a problem that mainstay status shows, or print a page of the guide: all of it is in this binary. Without a
-topic, list all topics. Upper and lower case do not matter.`,
+		Long: `Explain a verb or a problem that mainstay status shows, or print a page of the guide. All of it is in this binary. Without
+a topic, list all topics. Case does not matter.`,
 		Example:           "  mainstay help\n  mainstay help PrimaryStuck\n  mainstay help site switchover\n  mainstay help runbook | less",
 		ValidArgsFunction: completeTopics,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -27,7 +27,7 @@ topic, list all topics. Upper and lower case do not matter.`,
 	}
 }
 
-// help explains one topic; of a verb that only groups others a topic may have two words or more.
+// help explains one topic; a verb below a group has two words or more.
 func (p *program) help(root *cobra.Command, words []string) error {
 	if len(words) == 0 {
 		t := topics(root)
@@ -51,7 +51,7 @@ func (p *program) help(root *cobra.Command, words []string) error {
 	return usageError{errors.New(noTopic(root, name))}
 }
 
-// helpText is the help of a verb, or a page of the guide, where a program reads it.
+// helpText is the help of a verb, or a page of the guide, as JSON.
 type helpText struct {
 	Verb string `json:"verb,omitempty"`
 	Page string `json:"page,omitempty"`
@@ -76,7 +76,7 @@ func noTopic(root *cobra.Command, name string) string {
 	return s + "; mainstay help lists all"
 }
 
-// verbName is a verb with those that it belongs to, without the program's name.
+// verbName is the full name of a verb, without the program's name.
 func verbName(c *cobra.Command) string {
 	return strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ")
 }
@@ -102,8 +102,8 @@ func topics(root *cobra.Command) render.Topics {
 	return t
 }
 
-// completeTopics completes the first word of a topic with all verbs, problems and pages, and a further one with what its verb
-// groups.
+// completeTopics completes the first word of a topic with all verbs, problems and pages, and a further word with the verbs of
+// its group.
 func completeTopics(c *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
 	verb, rest, err := c.Root().Find(args)
 	if err != nil || len(rest) > 0 {

@@ -16,9 +16,9 @@ func (p *program) historyVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "history CLUSTER [ID]",
 		Short: "Show what was done to a cluster, why, and by which proof",
-		Long: `Show the operations of a cluster, or one of them: reason, who asked, the proof that fenced the old primary, every position,
-each step with the time since the first, why the others were not chosen, what may have been lost, and the prediction that
-was in force beside what happened.`,
+		Long: `Show the operations of a cluster, or one of them: the reason, the operator, the proof that fenced the old primary, every
+position, each step with the time since the first, why the other members were not chosen, what may have been lost, and the
+last prediction beside what happened.`,
 		Example: "  mainstay history feed --limit 3\n  mainstay history feed feed-12",
 		Args:    words("CLUSTER", "[ID]"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
@@ -28,7 +28,7 @@ was in force beside what happened.`,
 			return p.history(ctx, args, limit)
 		}),
 	}
-	c.Flags().IntVar(&limit, "limit", 10, "how many of the latest operations")
+	c.Flags().IntVar(&limit, "limit", 10, "number of latest operations to show")
 	p.completeClusters(c)
 	return c
 }

@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// agentPort is where an agent listens if the last status names its host without a port.
+	// agentPort is the port of an agent whose host the last status names without one.
 	agentPort = "7201"
-	// askAgent bounds the wait for one agent: all are asked at once, and a dead host must not hold up the screen.
+	// askAgent bounds the wait for one agent: all are asked at once, and a dead host must not delay the screen.
 	askAgent = 3 * time.Second
 )
 
-// leaderless tells whether an error means that no leader answers, so that only the agents can say what is left. Where
-// certificates are the matter, the controllers run, and may well have a leader.
+// leaderless tells whether an error means that no leader answers, so that only the agents can be asked. A refused certificate
+// does not: those controllers run, and may have a leader.
 func leaderless(err error) bool {
 	var away *wire.ErrUnreachable
 	var answer *wire.Refusal
@@ -29,7 +29,7 @@ func leaderless(err error) bool {
 		errors.As(err, &answer) && answer.Status == http.StatusMisdirectedRequest
 }
 
-// leaderless asks every agent directly and shows what each says. The exit code is 1: the question was not answered.
+// leaderless asks every agent directly and shows each answer. The exit code is 1: the question was not answered.
 func (p *program) leaderless(ctx context.Context, s *session, cluster string, why error) error {
 	last, _ := p.recall(s.name)
 	addresses := p.global.agents

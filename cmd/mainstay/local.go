@@ -24,9 +24,9 @@ func (p *program) localVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "local",
 		Short: "Show this host's members and app servers without any controller",
-		Long: `Ask the agent of this host for its members and app servers: the last resort where no controller answers. Where the agent is down as well, what it
-keeps on disk is shown: the highest epoch it obeyed, those it has closed for good, and seals. Run it as the user the agent
-runs as; the agent's own certificate is used.`,
+		Long: `Ask the agent of this host for its members and app servers: the last resort where no controller answers. Where the agent is
+down too, the command shows what it keeps on disk: the highest epoch that it obeyed, the epochs that it has closed, and its
+seals. Run it as the agent's user; it uses the agent's certificate.`,
 		Example: "  sudo mainstay local\n  sudo mainstay local -f /etc/mainstay/agent.yaml --address 127.0.0.1:7201",
 		Args:    words(),
 		RunE: p.verb(func(ctx context.Context, _ []string) error {
@@ -58,10 +58,11 @@ func (p *program) local(ctx context.Context, file, address string) error {
 	}
 	kept, err := keptState(cfg.Data)
 	if err != nil {
-		return fmt.Errorf("the agent does not answer (%s), and its state cannot be read: %w; is %s its file, and this its host?", answer.Error, err, file)
+		return fmt.Errorf("the agent does not answer (%s), and its state cannot be read: %w; check that this is its host and %s its file",
+			answer.Error, err, file)
 	}
 	err = p.show(map[string]any{"agent": answer, "kept": kept}, func(o render.Options) string {
-		return render.Agent(answer, o) + "\nWhat it keeps in " + cfg.Data + ":\n" + render.Kept(kept, o) +
+		return render.Agent(answer, o) + "\nThe agent's state in " + cfg.Data + ":\n" + render.Kept(kept, o) +
 			"\nnext: systemctl status mainstay-agent\n"
 	})
 	if err != nil {
@@ -87,7 +88,7 @@ func (p *program) askLocal(ctx context.Context, cfg config.Agent, address string
 	return render.AgentAnswer{Address: address, Status: &st}
 }
 
-// keptState reads the promises that the agent keeps for each member. One that cannot be read is said to be so.
+// keptState reads the promises that the agent keeps for each member, each with the error where it cannot be read.
 func keptState(data string) ([]render.KeptMember, error) {
 	dir := filepath.Join(data, "members")
 	entries, err := os.ReadDir(dir)
@@ -107,7 +108,7 @@ func keptState(data string) ([]render.KeptMember, error) {
 		all = append(all, k)
 	}
 	if len(all) == 0 {
-		return nil, errors.New(dir + " holds no member")
+		return nil, errors.New(dir + " holds the state of no member")
 	}
 	return all, nil
 }

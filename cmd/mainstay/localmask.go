@@ -16,7 +16,7 @@ import (
 	"mainstay/controller/postgres"
 )
 
-// masking is what `local mask` and `local unmask` differ in.
+// masking holds the differences between `local mask` and `local unmask`.
 type masking struct {
 	verb, short, long, question string
 	steps                       func(postgres.Service) []string
@@ -25,9 +25,10 @@ type masking struct {
 
 var maskService = masking{
 	verb: "mask", short: "Keep the distribution's own service from starting a member",
-	long: `Keep the distribution's own service from starting PostgreSQL on a member's data directory: it would run as a primary without a
-lease. Run it as root on the member's host, after the adoption; what runs goes on. Where systemd runs, the unit is masked. On
-Debian "disabled" is written into the cluster's start.conf, whose former content is kept beside it as start.conf.mainstay.
+	long: `Keep the distribution's own service from starting PostgreSQL on a member's data directory: it would run as a primary
+without a lease. Run it as root on the member's host, after the adoption; a running PostgreSQL is not stopped. Where systemd
+runs, the unit is masked. On Debian "disabled" is written into the cluster's start.conf, whose former content is kept beside
+it as start.conf.mainstay.
 ` + "`mainstay local unmask`" + ` undoes both.`,
 	question: "from now on only Mainstay starts this PostgreSQL",
 	steps:    postgres.Service.MaskSteps, do: postgres.Service.Mask,
@@ -35,7 +36,7 @@ Debian "disabled" is written into the cluster's start.conf, whose former content
 
 var unmaskService = masking{
 	verb: "unmask", short: "Give a member back to the distribution's own service",
-	long: `Undo ` + "`mainstay local mask`" + `, to take a member out of Mainstay's care. Run it as root on the member's host. While the
+	long: `Undo ` + "`mainstay local mask`" + `, when Mainstay no longer manages a member. Run it as root on the member's host. While the
 member still belongs to a cluster, its service can start a primary without a lease.`,
 	question: "from now on the distribution's service can start this PostgreSQL without a lease",
 	steps:    postgres.Service.UnmaskSteps, do: postgres.Service.Unmask,
@@ -60,8 +61,8 @@ func (p *program) maskVerb(k masking, file *string) *cobra.Command {
 			return p.mask(ctx, k, *file, args[0], dry, yes)
 		}),
 	}
-	c.Flags().BoolVar(&dry, "dry-run", false, "say what would be done")
-	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	c.Flags().BoolVar(&dry, "dry-run", false, "show what would be done, and do nothing")
+	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
 	return c
 }
 
@@ -109,7 +110,7 @@ func (r maskResult) text(k masking) string {
 	return "would do:\n  " + strings.Join(r.Steps, "\n  ") + "\n"
 }
 
-// memberData is where the agent of this host has a member's data.
+// memberData is the data directory of a member, from the file of this host's agent.
 func memberData(cfg config.Agent, member string) (string, error) {
 	own, named := cfg.Members[member]
 	dir := filepath.Join(cfg.Data, "members", member)

@@ -36,7 +36,7 @@ func TestLocalMask(t *testing.T) {
 	b.want(exitFailed, []string{"local", "mask", "feed-e9", "-f", file}, "this host has no member feed-e9", "feed-e1, feed-e2")
 	b.want(exitDone, []string{"local", "mask", "feed-e2", "-f", file}, "no service on this host would start PostgreSQL on /elsewhere")
 	b.want(exitDone, []string{"local", "mask", "feed-e1", "-f", file, "--dry-run"}, "would do", "write disabled into "+start+" (now auto")
-	b.want(exitRefused, []string{"local", "mask", "feed-e1", "-f", file}, "nobody can confirm here")
+	b.want(exitRefused, []string{"local", "mask", "feed-e1", "-f", file}, "no terminal to confirm on")
 	if mode() != "auto\n" {
 		t.Fatalf("start.conf was changed:\n%s", mode())
 	}

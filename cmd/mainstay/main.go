@@ -35,7 +35,7 @@ func hangups() (hup <-chan os.Signal, stop func()) {
 	return c, func() { signal.Stop(c) }
 }
 
-// terminal tells whether a person sits at a file.
+// terminal tells whether a file is a terminal.
 func terminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil

@@ -11,7 +11,7 @@ func (p *program) memberVerb() *cobra.Command {
 	return p.group(&cobra.Command{
 		Use:     "member COMMAND",
 		Short:   "Work on one member",
-		Long:    "Work on one member of a cluster: see what its repairs have left out and kept.",
+		Long:    "Work on one member of a cluster: see what its repairs have removed and kept.",
 		Example: "  mainstay member quarantine list feed-e1",
 	}, p.quarantineVerb())
 }
@@ -19,10 +19,10 @@ func (p *program) memberVerb() *cobra.Command {
 func (p *program) quarantineVerb() *cobra.Command {
 	return p.group(&cobra.Command{
 		Use:   "quarantine COMMAND",
-		Short: "See and drop what repairs have left out and kept",
-		Long: `A member that returns after a failover may hold WAL that the new primary does not have. Before a rewind or a rebuild leaves it
-out, it is counted and kept on the member's host. Nothing of it goes by itself: where a further piece would pass the limit
-of the member (quarantine.limit in the agent's file), the repair waits until you drop one.`,
+		Short: "Show and drop what repairs have removed and kept",
+		Long: `A member that returns after a failover may hold WAL that the new primary does not have. Before a rewind or a rebuild removes
+that WAL, it is counted and kept on the member's host. No commit in it is ever dropped automatically: where a further piece
+would exceed the member's limit (quarantine.limit in the agent's file), the repair waits until you drop a piece.`,
 		Example: "  mainstay member quarantine list\n  mainstay member quarantine show feed-e1_5-rewind",
 	}, p.quarantineListVerb(), p.quarantineShowVerb(), p.quarantineDropVerb())
 }
@@ -31,8 +31,8 @@ func (p *program) quarantineListVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list [CLUSTER|MEMBER]",
 		Short: "List what is kept, on all hosts",
-		Long: `List what repairs have left out and kept, the oldest first on each host. The agents are asked directly, so it works without a
-leader too. The exit code is 1 where an agent does not answer.`,
+		Long: `List what repairs have removed and kept, the oldest first on each host. The agents are asked directly, so it also works
+without a leader. The exit code is 1 where an agent does not answer.`,
 		Example: "  mainstay member quarantine list\n  mainstay member quarantine list feed --output json",
 		Args:    words("[CLUSTER|MEMBER]"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
@@ -47,9 +47,9 @@ func (p *program) quarantineShowVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show one piece, and the transactions in it",
-		Long: `Show what one repair has left out: whose it was, from where to where, and its transactions, with the time of each commit and how
-many relations it changed. The agent reads them from the kept WAL, for some seconds at most. Copy the folder to look deeper
-with pg_waldump.`,
+		Long: `Show what one repair has removed: its member, its range of WAL, and its transactions, with the time of each commit and the
+number of relations changed. The agent reads them from the kept WAL, for some seconds at most. For more, copy the folder and
+run pg_waldump on it.`,
 		Example: "  mainstay member quarantine show feed-e1_5-rewind",
 		Args:    words("ID"),
 		RunE:    p.verb(func(ctx context.Context, args []string) error { return p.quarantineShow(ctx, args[0]) }),
@@ -64,21 +64,21 @@ func (p *program) quarantineDropVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "drop ID --reason REASON",
 		Short: "Destroy one piece for good",
-		Long: `Destroy what one repair has left out. It cannot be taken back: commits that exist nowhere else are gone with it. Your name and
-reason stand in the agent's log. The command says what would be destroyed and makes you type the ID. Without a terminal it
-needs --yes.`,
+		Long: `Destroy what one repair has removed and kept. This cannot be undone: commits that exist nowhere else are lost with it. The
+agent's log keeps your name and reason. The command shows what would be destroyed and makes you type the ID. Without a
+terminal it needs --yes.`,
 		Example: `  mainstay member quarantine drop feed-e1_5-rewind --dry-run
   mainstay member quarantine drop feed-e1_5-rewind --reason "posts restored by hand"`,
 		Args: words("ID"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
 			if strings.TrimSpace(reason) == "" && !dryRun {
-				return usagef("--reason is missing: say why it may be destroyed, for the agent's log")
+				return usagef("--reason is missing: give the reason why it may be destroyed, for the agent's log")
 			}
 			return p.quarantineDrop(ctx, args[0], reason, dryRun, yes)
 		}),
 	}
-	c.Flags().StringVar(&reason, "reason", "", "why (required)")
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be destroyed, and do nothing")
+	c.Flags().StringVar(&reason, "reason", "", "reason, for the agent's log (required)")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "show what would be destroyed, and do nothing")
 	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
 	c.ValidArgsFunction = p.completePieces
 	return c
@@ -98,7 +98,7 @@ func (p *program) completeNames(cmd *cobra.Command, args []string, _ string) (na
 	return names, noFiles
 }
 
-// completePieces completes the first argument with the last piece of each member, as the last status tells.
+// completePieces completes the first argument with the latest piece of each member, from the last status.
 func (p *program) completePieces(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, noFiles
@@ -113,7 +113,7 @@ func (p *program) completePieces(cmd *cobra.Command, args []string, _ string) (n
 	return names, noFiles
 }
 
-// pieceAt is the ID of the piece that is kept at a place: a folder named after it, or a data directory with it as suffix.
+// pieceAt is the ID of the piece kept at a place: a folder of that name, or a data directory with that suffix.
 func pieceAt(place string) string {
 	id := place[strings.LastIndex(place, "/")+1:]
 	_, suffix, aside := strings.Cut(id, ".mainstay-aside-")

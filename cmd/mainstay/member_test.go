@@ -45,10 +45,10 @@ func TestQuarantine(t *testing.T) {
 	b.want(exitDone, []string{"member", "quarantine", "list", "--output", "json"}, `"transactions": 7`)
 	b.want(exitDone, []string{"member", "quarantine", "show", "feed-e1_5-rewind"}, "735", "incarnation")
 	b.want(exitRefused, []string{"member", "quarantine", "show", "feed-e1_9-rewind"}, "no agent keeps feed-e1_9-rewind")
-	b.want(exitRefused, drop, "nobody can confirm here")
+	b.want(exitRefused, drop, "no terminal to confirm on")
 	b.want(exitDone, append(drop, "--dry-run"), "would destroy feed-e1_5-rewind of feed-e1", "7 transactions", "nothing was changed")
 	b.asks, b.stdin = true, "yes\n"
-	b.want(exitRefused, drop, "this destroys", "type feed-e1_5-rewind to go on", "not confirmed")
+	b.want(exitRefused, drop, "this destroys", "type feed-e1_5-rewind to continue", "not confirmed")
 	call := "POST /v1/quarantine/feed-e1_5-rewind/drop"
 	if agent.called(call) != 0 {
 		t.Fatal("it was dropped without a confirmation")

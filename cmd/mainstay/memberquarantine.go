@@ -13,14 +13,14 @@ import (
 	"mainstay/controller/wire"
 )
 
-// agents is an open way to every agent of the platform.
+// agents is a client of every agent of the platform.
 type agents struct {
 	caller
 	addresses []string
-	status    wire.Status // that named them; empty with --agents
+	status    wire.Status // lists the agents; empty with --agents
 }
 
-// connectAgents finds the agents by the status, by the last one where no leader answers, or by --agents.
+// connectAgents finds the agents in the status (the last one where no leader answers) or in --agents.
 func (p *program) connectAgents(ctx context.Context) (*agents, error) {
 	s, err := p.connect()
 	if err != nil {
@@ -102,7 +102,7 @@ func knows(s wire.Status, name string) bool {
 	return false
 }
 
-// find asks the agents for the one that keeps a piece.
+// find asks every agent for a piece, and returns the one that keeps it.
 func (p *program) find(ctx context.Context, a *agents, id string) (address string, piece wire.Piece, err error) {
 	var silent []string
 	for _, agent := range p.quarantine(ctx, a).Agents {
@@ -117,7 +117,7 @@ func (p *program) find(ctx context.Context, a *agents, id string) (address strin
 	if len(silent) > 0 {
 		return "", piece, fmt.Errorf("no agent that answers keeps %s; these do not answer: %s; start them and ask again, or name them with --agents", id, strings.Join(silent, "; "))
 	}
-	return "", piece, refusedf("no agent keeps %s; `mainstay member quarantine list` shows what there is", id)
+	return "", piece, refusedf("no agent keeps %s; `mainstay member quarantine list` shows what is kept", id)
 }
 
 func (p *program) quarantineShow(ctx context.Context, id string) error {
@@ -139,7 +139,7 @@ func (p *program) quarantineShow(ctx context.Context, id string) error {
 	return p.show(got, func(o render.Options) string { return render.Piece(got, o) })
 }
 
-// quarantineDrop says what would be destroyed before it asks for the ID.
+// quarantineDrop shows what would be destroyed before it asks for the ID.
 func (p *program) quarantineDrop(ctx context.Context, id, reason string, dryRun, yes bool) error {
 	a, err := p.connectAgents(ctx)
 	if err != nil {
@@ -173,6 +173,6 @@ func (p *program) quarantineDrop(ctx context.Context, id, reason string, dryRun,
 		if got.Gone {
 			return "dropped " + id + "\n"
 		}
-		return "dropped " + id + "; the agent goes on removing its files, and lists it until they are gone\n"
+		return "dropped " + id + "; the agent keeps removing its files, and lists it until they are gone\n"
 	})
 }

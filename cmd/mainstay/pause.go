@@ -17,16 +17,16 @@ func (p *program) pauseVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "pause CLUSTER --reason REASON",
 		Short: "Stop protecting a cluster, for work by hand",
-		Long: `Pause a cluster: nobody is promoted, and the guard no longer ends a primary whose lease has lapsed. Its PostgreSQL runs on,
-and you may work on it by hand. A crash of the primary stays a crash until the cluster is resumed.
+		Long: `Pause a cluster: no member is promoted, and the guard no longer kills a primary whose lease has lapsed. Its PostgreSQL keeps
+running, and you may work on it by hand. A primary that crashes stays down until the cluster is resumed.
 
-With --for the pause ends by itself; without, it lasts until mainstay resume.`,
+With --for the pause ends automatically; without it, the pause lasts until mainstay resume.`,
 		Example: `  mainstay pause feed --reason "storage firmware" --for 30m`,
 		Args:    words("CLUSTER"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
 			switch {
 			case strings.TrimSpace(req.Reason) == "":
-				return usagef("--reason is missing: say why, for those who look at the status")
+				return usagef("--reason is missing: give the reason, which status shows")
 			case req.For < 0:
 				return usagef("--for %s: want a time above zero", req.For)
 			}
@@ -34,7 +34,7 @@ With --for the pause ends by itself; without, it lasts until mainstay resume.`,
 		}),
 	}
 	c.Flags().StringVar(&req.Reason, "reason", "", "why (required)")
-	c.Flags().DurationVar(&req.For, "for", 0, "resume by itself after this time")
+	c.Flags().DurationVar(&req.For, "for", 0, "resume automatically after this time")
 	p.completeClusters(c)
 	return c
 }
@@ -43,10 +43,10 @@ func until(d time.Duration) string {
 	if d == 0 {
 		return ""
 	}
-	return ", by itself in " + d.String()
+	return ", automatically in " + d.String()
 }
 
-// change sends a request whose answer has nothing to show, and says what was done.
+// change sends a request whose answer has nothing to show, and prints done.
 func (p *program) change(ctx context.Context, method, path string, in any, done string) error {
 	if err := p.withLeader(ctx, method, path, in, nil); err != nil {
 		return err

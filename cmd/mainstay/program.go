@@ -14,18 +14,18 @@ import (
 	"mainstay/controller/config"
 )
 
-// program is one run of the command with everything it touches, so that tests can stand in for all of it.
+// program is one run of the command with everything it touches, so that tests can replace all of it.
 type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) string
-	asks           bool // a person sits there and can answer a question
+	asks           bool // standard input is a terminal, so questions can be answered
 	colours        bool // standard output is a terminal
 	// signals makes the context that INT and TERM end. It is called for every verb but guard, which outlives both (L2).
 	signals func(context.Context) (context.Context, context.CancelFunc)
 	hangups func() (hup <-chan os.Signal, stop func())
 	dial    dialer
-	// runController and runAgent are the daemons; they return when ctx ends or they cannot go on.
+	// runController and runAgent are the daemons; they return when ctx ends or they cannot continue.
 	runController func(context.Context, config.Controller, daemon) error
 	runAgent      func(context.Context, config.Agent, daemon) error
 
@@ -61,16 +61,16 @@ func (p *program) complain(err error) {
 		return
 	}
 	if p.global.output == "json" {
-		_ = writeJSON(p.stderr, map[string]any{"error": err.Error(), "exit": codeOf(err)}) // nothing is left to tell it to
+		_ = writeJSON(p.stderr, map[string]any{"error": err.Error(), "exit": codeOf(err)}) // an error here can be reported nowhere
 		return
 	}
 	fmt.Fprintf(p.stderr, "mainstay: %v\n", err)
 	if leaderless(err) {
-		fmt.Fprintln(p.stderr, "next: mainstay status; without a leader it asks the agents")
+		fmt.Fprintln(p.stderr, "next: mainstay status, which asks the agents where no leader answers")
 	}
 }
 
-// verb wraps the work of a verb: the global settings are complete, and signals end ctx.
+// verb wraps the work of a verb: it completes the global settings, and signals end ctx.
 func (p *program) verb(work func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := p.global.complete(cmd, p.env); err != nil {
@@ -92,7 +92,7 @@ func (p *program) style() render.Options {
 	return render.Options{Color: p.colours && p.env("NO_COLOR") == "" && p.global.output == "table"}
 }
 
-// show prints an answer: as JSON if asked for, else as the text that draw makes of it.
+// show prints an answer: as JSON with --output json, else as the text from draw.
 func (p *program) show(value any, draw func(render.Options) string) error {
 	if p.global.output == "json" {
 		return writeJSON(p.stdout, value)
@@ -106,7 +106,7 @@ func (p *program) say(format string, args ...any) {
 	fmt.Fprintf(p.stderr, format+"\n", args...)
 }
 
-// pause waits for d or the end of ctx, and tells whether ctx goes on.
+// pause waits for d or the end of ctx, and returns false if ctx has ended.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -11,8 +11,8 @@ func (p *program) resumeVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "resume CLUSTER",
 		Short: "Protect a paused cluster again",
-		Long: `End a pause. The guard is bound to the primary again first; only then may anybody be promoted. Where the primary's agent is
-out of reach, a failover needs another proof than the end of its lease.`,
+		Long: `End a pause. First the guard enforces the primary's lease again; only then may a member be promoted. Where the primary's
+agent cannot be reached, a failover needs another proof than the end of the lease.`,
 		Example: "  mainstay resume feed",
 		Args:    words("CLUSTER"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {

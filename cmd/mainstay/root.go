@@ -23,13 +23,13 @@ type globals struct {
 func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "mainstay COMMAND",
-		Short: "Keep a platform of PostgreSQL clusters and app servers standing",
-		Long: `Mainstay watches the PostgreSQL primaries and replicas of a platform, fences what has failed, and promotes the right
-replica, on this site or another. mainstay help lists its verbs, the problems that it names and the pages of its guide.
+		Short: "Keep a platform of PostgreSQL clusters and app servers available",
+		Long: `Mainstay monitors the PostgreSQL primaries and replicas of a platform, fences what has failed, and promotes the right
+replica, on this site or another. mainstay help lists its verbs, the problems that it reports and the pages of its guide.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 refused (the message says why), 4 timed out.
-Every global flag has a variable: --controllers is MAINSTAY_CONTROLLERS, and so on. A flag beats its variable, and that the
-context. NO_COLOR switches colours off.`,
+Every global flag has a variable: --controllers is MAINSTAY_CONTROLLERS, and so on. A flag overrides its variable, and a
+variable overrides the context. NO_COLOR switches colours off.`,
 		Example:       "  mainstay status\n  mainstay explain feed\n  mainstay switchover feed --to feed-e2 --dry-run",
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -53,7 +53,7 @@ context. NO_COLOR switches colours off.`,
 func (g *globals) flags(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.StringVar(&g.config, "config", "", "contexts file (default ~/.config/mainstay/config.yaml)")
-	f.StringVar(&g.context, "context", "", "platform to speak to, by its name in the contexts file")
+	f.StringVar(&g.context, "context", "", "platform to connect to, by its name in the contexts file")
 	f.StringSliceVar(&g.controllers, "controllers", nil, "host:port of the controllers, instead of the context's")
 	f.StringSliceVar(&g.agents, "agents", nil, "host:port of agents to ask where no leader answers")
 	f.StringVar(&g.ca, "ca", "", "file of the platform's CA certificate")
@@ -63,7 +63,7 @@ func (g *globals) flags(root *cobra.Command) {
 	f.StringVar(&g.timeoutText, "timeout", "10s", "how long to wait for one answer")
 }
 
-// complete takes what no flag says from the variables, and checks what does not depend on the verb.
+// complete takes the settings without a flag from the variables, and checks those that do not depend on the verb.
 func (g *globals) complete(cmd *cobra.Command, env func(string) string) error {
 	flags := cmd.Root().PersistentFlags()
 	texts := map[string]*string{"config": &g.config, "context": &g.context, "ca": &g.ca, "cert": &g.cert, "key": &g.key,
@@ -103,7 +103,7 @@ func (g *globals) check() error {
 // variable is the name of a global flag's variable.
 func variable(flag string) string { return "MAINSTAY_" + strings.ToUpper(flag) }
 
-// knownVerb refuses words that are no verb; cobra finds what was meant.
+// knownVerb refuses an unknown verb; cobra suggests similar ones.
 func (p *program) knownVerb(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -115,7 +115,7 @@ func (p *program) knownVerb(cmd *cobra.Command, args []string) error {
 	return usageError{errors.New(s)}
 }
 
-// needsVerb is what a command that only groups others says for itself.
+// needsVerb is the error of a command that only groups others.
 func needsVerb(c *cobra.Command) error {
 	var names []string
 	for _, sub := range c.Commands() {
@@ -123,7 +123,7 @@ func needsVerb(c *cobra.Command) error {
 			names = append(names, sub.Name())
 		}
 	}
-	return usagef("which one? name a command: %s", strings.Join(names, ", "))
+	return usagef("name a command: %s", strings.Join(names, ", "))
 }
 
 // group makes a command that only groups others.

@@ -7,9 +7,9 @@ import (
 func (p *program) siteVerb() *cobra.Command {
 	return p.group(&cobra.Command{
 		Use:   "site COMMAND",
-		Short: "Move the whole platform to another site, and see how that went",
+		Short: "Move the whole platform to another site, and show past moves",
 		Long: `A site switchover moves all clusters and apps of the platform to one site, step by step: check, quiesce, clusters, apps,
-routing, verify. It stops at a step that fails and waits for your word: retry, undo or continue.`,
+routing, verify. It halts at a step that fails and waits for your decision: retry, undo or continue.`,
 		Example: "  mainstay site switchover --to west --dry-run",
 	}, p.siteSwitchoverVerb(), p.siteRetryVerb(), p.siteUndoVerb(), p.siteContinueVerb(), p.siteHistoryVerb())
 }

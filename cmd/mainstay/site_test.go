@@ -115,7 +115,7 @@ func TestSiteSwitchoverEnds(t *testing.T) {
 	}{
 		{"given up before anything moved", state.Abandoned, nil, exitFailed, "site-switchover abandoned"},
 		{"halted", state.Running, haltedAtClusters(), exitFailed, "halted at step clusters: cluster feed: it did not catch up\n  mainstay site retry site-1"},
-		{"too slow", state.Running, nil, exitTimeout, "site switchover site-1 has not ended within 1s; it goes on without this command: `mainstay site history site-1`"},
+		{"too slow", state.Running, nil, exitTimeout, "site switchover site-1 has not ended within 1s; it continues without this command: `mainstay site history site-1`"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b, s := leader(t)
@@ -146,7 +146,7 @@ func TestSiteWords(t *testing.T) {
 		if m.word != "" {
 			t.Fatalf("%s was said in a dry run", m.word)
 		}
-		b.want(exitRefused, []string{"site", c.word, "site-9"}, "site-9 is not under way, site-1 is")
+		b.want(exitRefused, []string{"site", c.word, "site-9"}, "site-9 is not running, site-1 is")
 		b.asks, b.stdin = true, "n\n"
 		b.want(exitRefused, []string{"site", c.word}, c.word+" now? [y/N]")
 		b.stdin = "y\n"
@@ -156,11 +156,11 @@ func TestSiteWords(t *testing.T) {
 		if body := s.body("POST /v1/site-switchovers/site-1/word"); body != `{"word":"`+c.word+`","version":7}` {
 			t.Errorf("asked for %s", body)
 		}
-		b.want(exitRefused, []string{"site", c.word}, "site switchover site-1 has not halted: it is at step clusters")
+		b.want(exitRefused, []string{"site", c.word}, "site switchover site-1 has not halted: it runs step clusters")
 	}
 	b, s := leader(t)
 	s.answer("GET /v1/status", http.StatusOK, statusOf("127.0.0.1:1"))
-	b.want(exitRefused, []string{"site", "retry"}, "no site switchover is under way")
+	b.want(exitRefused, []string{"site", "retry"}, "no site switchover is running")
 }
 
 func TestSiteHistory(t *testing.T) {
@@ -185,7 +185,7 @@ func TestApprove(t *testing.T) {
 	steps(s, state.Done)
 	s.answer("GET /v1/status", http.StatusOK, waiting())
 	s.answer("POST /v1/operations/feed-7/approve", http.StatusOK, wire.OperationAnswer{Operation: "feed-7"})
-	b.want(exitRefused, []string{"approve", "feed-8"}, "no failover feed-8 is under way; what waits for an approval now: `mainstay approve feed-7`\n")
+	b.want(exitRefused, []string{"approve", "feed-8"}, "no failover feed-8 is running; what waits for an approval now: `mainstay approve feed-7`\n")
 	b.want(exitDone, []string{"approve", "feed-7", "--dry-run"}, "feed: feed-w1 on site west could take over; no acknowledged commit would be lost", "nothing was changed")
 	b.asks, b.stdin = true, "\n"
 	b.want(exitRefused, []string{"approve", "feed-7"}, "could take over", "let the primary of feed move to another site? [y/N]")
@@ -204,7 +204,7 @@ func TestApprove(t *testing.T) {
 func TestApproveRefused(t *testing.T) {
 	b, s := leader(t)
 	s.answer("GET /v1/status", http.StatusOK, statusOf("127.0.0.1:1"))
-	b.want(exitRefused, []string{"approve", "feed"}, "no failover feed is under way; nothing waits for an approval now: `mainstay status`\n")
+	b.want(exitRefused, []string{"approve", "feed"}, "no failover feed is running; nothing waits for an approval now: `mainstay status`\n")
 	b, s = leader(t)
 	st := waiting()
 	st.Clusters = append(st.Clusters, wire.ClusterState{Name: "feed-7", Operation: &state.Operation{ID: "feed-7-2", Result: state.Running}})

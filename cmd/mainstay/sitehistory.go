@@ -13,9 +13,9 @@ import (
 func (p *program) siteHistoryVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "history [CHANGE]",
-		Short: "Show site switchovers: who asked, each step, hooks, halts",
-		Long: `Show the last site switchovers, or one of them: reason, who asked, how long each step took, what hooks and app servers answered,
-where it halted and what it was told, and how it ended.`,
+		Short: "Show site switchovers: operator, steps, hooks, halts",
+		Long: `Show the last site switchovers, or one of them: the reason, the operator, how long each step took, the answers of hooks and
+app servers, each halt with its decision, and the outcome.`,
 		Example: "  mainstay site history\n  mainstay site history site-4",
 		Args:    words("[CHANGE]"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {

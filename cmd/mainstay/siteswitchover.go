@@ -19,13 +19,14 @@ func (p *program) siteSwitchoverVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "switchover --to SITE",
 		Short: "Move all clusters and apps to a site, without loss",
-		Long: `Move the platform to a site: everything is checked first, and nothing is begun where anything speaks against it. The apps are
-drained and stopped, or asked to refuse writes; each cluster is switched over without loss; the apps start there, and make a
-real write and read. Hooks of the platform file run before and after the steps. Switching back is the same with the other site.
+		Long: `Move the platform to a site. Everything is checked first, and the switchover does not start if a check fails. The apps are
+drained and stopped, or asked to refuse writes; each cluster is switched over without loss; the apps start on the new site,
+and make a real write and read. Hooks of the platform file run before and after the steps. To switch back, name the other
+site.
 
-The command shows the plan and, at a terminal, asks, unless --yes is given. It prints each step with the time since the first, and ends
-when the switchover has ended, or has halted: then it says why, prints the choices, and its exit code is 1. The switchover
-goes on if the command is interrupted.`,
+The command shows the plan and, at a terminal, asks, unless --yes is given. It prints each step with the time since the first,
+and ends when the switchover has ended or halted. After a halt it prints the cause and the choices, and its exit code is 1.
+The switchover continues if the command is interrupted.`,
 		Example: `  mainstay site switchover --to west --dry-run
   mainstay site switchover --to west --reason "power work in east"`,
 		Args: words(),
@@ -43,9 +44,9 @@ goes on if the command is interrupted.`,
 		}),
 	}
 	c.Flags().StringVar(&req.To, "to", "", "site to move to (required)")
-	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the history")
-	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "say what would be done, and do nothing")
-	c.Flags().DurationVar(&wait, "wait", siteWait, "how long to wait for the end")
+	c.Flags().StringVar(&req.Reason, "reason", "", "reason, for the history")
+	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "show what would be done, and do nothing")
+	c.Flags().DurationVar(&wait, "wait", siteWait, "how long to wait for the operation to end")
 	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
 	p.completeSites(c)
 	return c

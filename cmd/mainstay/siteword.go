@@ -14,30 +14,31 @@ import (
 )
 
 func (p *program) siteRetryVerb() *cobra.Command {
-	return p.siteWordVerb(state.WordRetry, "Try the step again at which a site switchover has halted",
-		`Try the step again at which a site switchover has halted, after you have mended what it names. Hooks and app servers that have
-said yes already are not asked again.`)
+	return p.siteWordVerb(state.WordRetry, "Retry the step at which a site switchover has halted",
+		`Retry the step at which a site switchover has halted, after you have repaired the cause that it names. Hooks and app servers
+that have already confirmed are not asked again.`)
 }
 
 func (p *program) siteUndoVerb() *cobra.Command {
-	return p.siteWordVerb(state.WordUndo, "Take a site switchover back that has halted",
-		`Take a site switchover back that has halted: clusters that have moved are switched back to the site of their former primary, and
-the apps with them. Hooks are not run. The exit code is 0 where all is back.`)
+	return p.siteWordVerb(state.WordUndo, "Undo a halted site switchover",
+		`Undo a halted site switchover: clusters that have moved are switched back to the site of their former primary, and the apps
+with them. Hooks are not run. The exit code is 0 if everything has moved back.`)
 }
 
 func (p *program) siteContinueVerb() *cobra.Command {
-	return p.siteWordVerb(state.WordContinue, "Go on with a site switchover after the step at which it has halted",
-		`Go on with a site switchover although the step at which it has halted is not done. What was not moved stays where it is.`)
+	return p.siteWordVerb(state.WordContinue, "Continue a halted site switchover with its next step",
+		`Continue a site switchover although the step at which it has halted is not done. What has not moved stays in place.`)
 }
 
-// siteWordVerb is a word to a site switchover that has halted.
+// siteWordVerb makes the verb for one decision about a halted site switchover.
 func (p *program) siteWordVerb(word, short, long string) *cobra.Command {
 	var dryRun, yes bool
 	var wait time.Duration
 	c := &cobra.Command{
-		Use:     word + " [CHANGE]",
-		Short:   short,
-		Long:    long + "\n\nCHANGE may be left out: it is the one under way. The command says what it does and, at a terminal, asks; then it follows the switchover.",
+		Use:   word + " [CHANGE]",
+		Short: short,
+		Long: long + "\n\nWithout CHANGE it means the running switchover. The command shows what it will do and, at a terminal, asks; then it\n" +
+			"follows the switchover.",
 		Example: "  mainstay site " + word + " --dry-run\n  mainstay site " + word + " site-4",
 		Args:    words("[CHANGE]"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
@@ -47,8 +48,8 @@ func (p *program) siteWordVerb(word, short, long string) *cobra.Command {
 			return p.siteWord(ctx, word, args, wait, dryRun, yes)
 		}),
 	}
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be done, and do nothing")
-	c.Flags().DurationVar(&wait, "wait", siteWait, "how long to wait for the end")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "show what would be done, and do nothing")
+	c.Flags().DurationVar(&wait, "wait", siteWait, "how long to wait for the operation to end")
 	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
 	p.completeSiteChange(c)
 	return c
@@ -81,7 +82,7 @@ func (p *program) siteWord(ctx context.Context, word string, args []string, wait
 	return p.follow(ctx, s, r, wait)
 }
 
-// underWay is the site switchover under way, if it is the one that was named, and waits for a word.
+// underWay is the running site switchover, if it has the given name and has halted.
 func (p *program) underWay(ctx context.Context, s *session, args []string) (*wire.SiteChange, error) {
 	var st wire.Status
 	if err := p.ask(ctx, s, http.MethodGet, "/v1/status", nil, &st); err != nil {
@@ -90,11 +91,11 @@ func (p *program) underWay(ctx context.Context, s *session, args []string) (*wir
 	p.remember(s.name, st)
 	switch ch := st.Change; {
 	case ch == nil:
-		return nil, refusedf("no site switchover is under way; `mainstay site history` shows those that have ended")
+		return nil, refusedf("no site switchover is running; `mainstay site history` shows those that have ended")
 	case len(args) > 0 && ch.ID != args[0]:
-		return nil, refusedf("%s is not under way, %s is; `mainstay site history %s` shows what became of it", args[0], ch.ID, args[0])
+		return nil, refusedf("%s is not running, %s is; `mainstay site history %s` shows how it ended", args[0], ch.ID, args[0])
 	case ch.Halted == "":
-		return nil, refusedf("site switchover %s has not halted: it is at step %s; `mainstay status` shows what it waits for", ch.ID, ch.Step)
+		return nil, refusedf("site switchover %s has not halted: it runs step %s; `mainstay status` shows what it waits for", ch.ID, ch.Step)
 	default:
 		return ch, nil
 	}

@@ -15,12 +15,12 @@ func (p *program) statusVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show the platform on one screen",
-		Long: `Show the leader, the sites, and for every cluster its primary, epoch, durability set and members, with their roles, lag, what
-is left of the lease and what protects them; then the problems, the worst first, and the command to run next.
-mainstay help PROBLEM says what a problem means and what to do about it.
+		Long: `Show the leader, the sites, and every cluster with its primary, epoch, durability set and members: their roles, lag,
+remaining lease and protection; then the problems, the worst first, and the command to run next. mainstay help PROBLEM
+explains a problem and what to do about it.
 
-Where no leader answers, the agents are asked directly: what is left of leases, who vouches for a primary, for how long
-promises bind. The exit code is then 1.`,
+Where no leader answers, the agents are asked directly for the remaining leases, which members keep a primary by their
+promises, and for how long the promises bind them. The exit code is then 1.`,
 		Example: "  mainstay status\n  mainstay status --watch\n  mainstay status --output json",
 		Args:    words(),
 		RunE: p.verb(func(ctx context.Context, _ []string) error {
@@ -30,7 +30,7 @@ promises bind. The exit code is then 1.`,
 			return p.connected(ctx, p.status)
 		}),
 	}
-	c.Flags().BoolVar(&watch, "watch", false, "draw it again each second until interrupted")
+	c.Flags().BoolVar(&watch, "watch", false, "redraw it each second until interrupted")
 	return c
 }
 

@@ -20,11 +20,11 @@ func (p *program) switchoverVerb() *cobra.Command {
 		Use:   "switchover CLUSTER",
 		Short: "Hand the primary role over to a replica, without loss",
 		Long: `Hand the primary role over to a replica: the primary is checkpointed and stopped cleanly, the replica catches up to its last
-record and is promoted, the old primary comes back as a replica. No acknowledged commit is lost. It is refused, and nothing
-is changed, where that cannot be shown beforehand.
+record and is promoted, and the old primary rejoins as a replica. No acknowledged commit is lost: where that cannot be shown
+beforehand, the switchover is refused and nothing is changed.
 
-The command prints each step with the time since the first and ends when the operation has; the operation goes on if the
-command is interrupted. At a terminal it shows the plan and asks first, unless --yes is given.`,
+The command prints each step with the time since the first, and ends when the operation has ended. The operation continues if
+the command is interrupted. At a terminal it shows the plan and asks first, unless --yes is given.`,
 		Example: `  mainstay switchover feed --dry-run
   mainstay switchover feed --to feed-e2 --reason "kernel update of db-e1"`,
 		Args: words("CLUSTER"),
@@ -40,10 +40,10 @@ command is interrupted. At a terminal it shows the plan and asks first, unless -
 			return p.switchover(ctx, args[0], req, wait, yes)
 		}),
 	}
-	c.Flags().StringVar(&req.To, "to", "", "member to promote (default the best one)")
-	c.Flags().StringVar(&req.Reason, "reason", "", "why, for the history")
-	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "say what would be done, and do nothing")
-	c.Flags().DurationVar(&wait, "wait", 60*time.Second, "how long to wait for the end")
+	c.Flags().StringVar(&req.To, "to", "", "member to promote (default the best candidate)")
+	c.Flags().StringVar(&req.Reason, "reason", "", "reason, for the history")
+	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "show what would be done, and do nothing")
+	c.Flags().DurationVar(&wait, "wait", 60*time.Second, "how long to wait for the operation to end")
 	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
 	p.completeMembers(c)
 	return c
@@ -69,7 +69,7 @@ func (p *program) switchover(ctx context.Context, cluster string, req wire.Switc
 	return p.begin(ctx, s, path, req, wait, func(id string) record { return operationOf(cluster, id) })
 }
 
-// plan shows what an operation would do; done where that was all that was asked for.
+// plan shows what an operation would do; done is true where only the plan was asked for.
 func (p *program) plan(ctx context.Context, s *session, path string, req any, last bool) (done bool, err error) {
 	var a wire.OperationAnswer
 	if err := p.ask(ctx, s, http.MethodPost, path, req, &a); err != nil {

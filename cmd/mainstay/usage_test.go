@@ -12,7 +12,7 @@ func TestUsage(t *testing.T) {
 	b := newBench(t)
 	b.contexts("127.0.0.1:1")
 	for _, c := range []struct{ line, want string }{
-		{"", "which one? name a command"},
+		{"", "name a command"},
 		{"statsu", `unknown command "statsu"; did you mean status`},
 		{"frobnicate", `unknown command "frobnicate"`},
 		{"status --frob", "unknown flag: --frob"},
@@ -24,7 +24,7 @@ func TestUsage(t *testing.T) {
 		{"status --controllers a:1,b:99999", `--controllers "b:99999": want host:port`},
 		{"status --agents :7201", `--agents ":7201": want host:port`},
 		{"status --context live", `no context "live"; use one of: demo`},
-		{"status --config /nowhere/c.yaml", "there is no contexts file /nowhere/c.yaml"},
+		{"status --config /nowhere/c.yaml", "contexts file /nowhere/c.yaml does not exist"},
 		{"status --watch=maybe", `invalid argument "maybe"`},
 		{"watch x", `unexpected argument "x"`},
 		{"explain", "CLUSTER is missing"},
@@ -44,7 +44,7 @@ func TestUsage(t *testing.T) {
 		{"failover feed --to ? --accept-loss x", `--to "?": not a name`},
 		{"failover feed --to feed-e2 --accept-loss x --wait -1s", "--wait -1s: want a time above zero"},
 		{"failover --to feed-e2 --accept-loss x", "CLUSTER is missing"},
-		{"site", "which one? name a command: continue, history, retry, switchover, undo"},
+		{"site", "name a command: continue, history, retry, switchover, undo"},
 		{"site swithover", `unknown command "swithover"; did you mean switchover`},
 		{"site switchover", "--to is missing"},
 		{"site switchover west", `unexpected argument "west"`},
@@ -61,8 +61,8 @@ func TestUsage(t *testing.T) {
 		{"pause feed --reason x --for -1m", "--for -1m0s: want a time above zero"},
 		{"pause feed --reason x --for 30", `invalid argument "30"`},
 		{"resume", "CLUSTER is missing"},
-		{"member", "which one? name a command: quarantine"},
-		{"member quarantine", "which one? name a command: drop, list, show"},
+		{"member", "name a command: quarantine"},
+		{"member quarantine", "name a command: drop, list, show"},
 		{"member quarantine list a b", `unexpected argument "b"`},
 		{"member quarantine list ../x", "not a name"},
 		{"member quarantine show", "ID is missing"},
@@ -93,7 +93,7 @@ func TestUsage(t *testing.T) {
 		{"controller x", `unexpected argument "x"`},
 		{"agent", "-f is missing"},
 		{"agent --file", "flag needs an argument: --file"},
-		{"controllers", "which one? name a command: add, init, list, recover, remove, transfer"},
+		{"controllers", "name a command: add, init, list, recover, remove, transfer"},
 		{"controllers lsit", `unknown command "lsit"; did you mean init or list`},
 		{"controllers init x", `ADDRESS "x": want host:port`},
 		{"controllers list x", `unexpected argument "x"`},
@@ -103,7 +103,7 @@ func TestUsage(t *testing.T) {
 		{"controllers remove a/b", `NAME "a/b": not a name`},
 		{"controllers transfer c2", `unexpected argument "c2"`},
 		{"controllers transfer --to a/b", `--to "a/b": not a name`},
-		{"cert", "which one? name a command: init, issue, show"},
+		{"cert", "name a command: init, issue, show"},
 		{"cert init", "PLATFORM is missing"},
 		{"cert issue", "--role is missing"},
 		{"cert issue --role agent", "--name is missing"},
@@ -129,7 +129,7 @@ func TestVariables(t *testing.T) {
 		{"MAINSTAY_CONTROLLERS", "x", `--controllers "x"`},
 		{"MAINSTAY_AGENTS", "x", `--agents "x"`},
 		{"MAINSTAY_CONTEXT", "live", `no context "live"`},
-		{"MAINSTAY_CONFIG", "/nowhere/x", "there is no contexts file /nowhere/x"},
+		{"MAINSTAY_CONFIG", "/nowhere/x", "contexts file /nowhere/x does not exist"},
 	} {
 		b.env = map[string]string{"HOME": b.home, c.name: c.value}
 		b.want(exitUsage, []string{"status"}, c.want)

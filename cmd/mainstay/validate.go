@@ -14,7 +14,7 @@ import (
 	programs "mainstay/fencing/program"
 )
 
-// kinds are the files that validate knows.
+// kinds are the kinds of files that validate knows.
 var kinds = []string{"platform", "controller", "agent", "contexts"}
 
 // kindKeys tell the kinds apart: the first of these keys at the start of a line decides.
@@ -44,8 +44,8 @@ func (p *program) validateVerb() *cobra.Command {
 		Use:   "validate -f FILE...",
 		Short: "Check files for mistakes",
 		Long: `Check platform files, the local files of controllers and agents, and contexts files, and show every mistake with its line.
-Nothing is asked over the network. Which kind a file is shows from its keys, or is said with --kind. The files of controllers
-and agents name certificates and folders: check those where the daemon runs, as the user it runs as.`,
+No request is sent. The kind of a file is told from its keys, or given with --kind. The files of controllers and agents name
+certificates and folders: check them on the daemon's host, as the daemon's user.`,
 		Example: "  mainstay validate -f platform.yaml\n  mainstay validate -f /etc/mainstay/agent.yaml --kind agent",
 		RunE: p.verb(func(_ context.Context, args []string) error {
 			files = append(files, args...)
@@ -69,7 +69,7 @@ type checked struct {
 	File     string   `json:"file"`
 	Kind     string   `json:"kind,omitempty"`
 	Mistakes []string `json:"mistakes"`
-	// Notes are what else must be done for the file to work.
+	// Notes name further changes that the file needs to work.
 	Notes []string `json:"notes,omitempty"`
 }
 
@@ -121,7 +121,8 @@ func (p *program) check(file, kind string) checked {
 	case "contexts":
 		_, err = config.LoadContext(file)
 	default:
-		return checked{File: file, Mistakes: []string{file + ": cannot tell which kind of file it is; say it with --kind " + strings.Join(kinds, "|")}}
+		mistake := file + ": the kind of this file is not clear; give it with --kind " + strings.Join(kinds, "|")
+		return checked{File: file, Mistakes: []string{mistake}}
 	}
 	c := checked{File: file, Kind: kind, Mistakes: []string{}, Notes: notes}
 	if err != nil {
@@ -130,12 +131,12 @@ func (p *program) check(file, kind string) checked {
 	return c
 }
 
-// programNotes says what the controllers' own files must allow: they run no program of the platform file's else.
+// programNotes name the programs that the controllers' own files must allow, without which a controller refuses to run them.
 func programNotes(pl *platform.Platform) []string {
 	wanted := pl.Programs()
 	if len(wanted) == 0 {
 		return nil
 	}
-	return []string{"the own file of each controller must say `" + programs.Allowed(nil).With(wanted...) +
-		"`, beside other programs that it allows"}
+	return []string{"each controller's own file must contain `" + programs.Allowed(nil).With(wanted...) +
+		"`, beside the other programs that it allows"}
 }

@@ -16,22 +16,22 @@ const clearScreen = "\x1b[H\x1b[2J"
 func (p *program) watchVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:     "watch",
-		Short:   "Show the status, drawn again each second",
-		Long:    "Show the same screen as mainstay status, drawn again each second until interrupted: mainstay status --watch.",
+		Short:   "Show the status, redrawn each second",
+		Long:    "Show the same screen as mainstay status, redrawn each second until interrupted: the same as mainstay status --watch.",
 		Example: "  mainstay watch",
 		Args:    words(),
 		RunE:    p.verb(func(ctx context.Context, _ []string) error { return p.connected(ctx, p.watch) }),
 	}
 }
 
-// watch draws the status each second. An error is drawn as well: the next second may be better.
+// watch draws the status each second. It draws an error too: the next attempt may succeed.
 func (p *program) watch(ctx context.Context, s *session) error {
 	for {
 		if p.colours && p.global.output == "table" {
 			io.WriteString(p.stdout, clearScreen)
 		}
 		if err := p.status(ctx, s); err != nil && ctx.Err() == nil {
-			if code := codeOf(err); code == exitRefused || code == exitUsage { // the next second is no better
+			if code := codeOf(err); code == exitRefused || code == exitUsage { // another attempt would fail too
 				return err
 			}
 			p.complain(err)

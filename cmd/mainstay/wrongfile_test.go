@@ -35,7 +35,7 @@ func TestWrongFiles(t *testing.T) {
 		{"an empty CA", exitFailed, func() []string { return []string{"status", "--ca", empty} }, empty + ": it holds no PEM certificate; copy the platform's ca.crt there"},
 		{"a key for everybody", exitFailed, func() []string { return []string{"status", "--key", open} }, "run `chmod 600 " + open + "`"},
 		{"a folder", exitFailed, func() []string { return []string{"status", "--ca", b.home} }, b.home + ": cannot be read"},
-		{"no such contexts file", exitUsage, func() []string { return []string{"status", "--config", "/nowhere.yaml"} }, "there is no contexts file /nowhere.yaml; write one, or give --controllers"},
+		{"no such contexts file", exitUsage, func() []string { return []string{"status", "--config", "/nowhere.yaml"} }, "contexts file /nowhere.yaml does not exist; write it, or give --controllers"},
 		{"a folder of contexts", exitUsage, func() []string { return []string{"status", "--config", b.home} }, b.home + ": is a folder, not a file; name the right file"},
 		{"an empty contexts file", exitUsage, func() []string { return []string{"status", "--config", empty} }, empty + ": is empty"},
 		{"a contexts file that is no text", exitUsage, func() []string { return []string{"status", "--config", b.write("wrong.yaml", "\x00\x01")} }, "wrong.yaml:1: is not a text file"},

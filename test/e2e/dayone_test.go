@@ -174,7 +174,7 @@ func (d *dayOne) controllers(t *testing.T) {
 		out, _ := d.CLI(d.ctx, "controllers", "list") // exit code 1: they are no group yet
 		return strings.Count(out, "not part of a group yet") == 3, out
 	}))
-	d.run(t, "init", "3 controllers are one group now", "leader")
+	d.run(t, "init", "3 controllers now form one group", "leader")
 }
 
 func (d *dayOne) platform(t *testing.T) {

@@ -367,7 +367,7 @@ func (op *operator) bound(t *testing.T, member string, args ...string) {
 
 func (op *operator) expires(t *testing.T) {
 	p := op.primary(t)
-	op.expect(t, 0, []string{"by itself in 20s"}, "pause", "feed", "--reason", "a moment", "--for", "20s")
+	op.expect(t, 0, []string{"automatically in 20s"}, "pause", "feed", "--reason", "a moment", "--for", "20s")
 	op.expect(t, 0, []string{"paused by alice", "until", "a moment"}, "status")
 	op.bound(t, p)
 }

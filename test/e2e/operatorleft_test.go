@@ -36,7 +36,7 @@ func (op *operator) leaderless(t *testing.T) {
 	op.expect(t, 0, []string{p, "agent " + host}, "local", "-f", agent)
 	op.expect(t, 0, []string{p, "agent " + host}, "local", "-f", agent, "--address", op.Host(p).Address+":7201")
 	op.check(t, op.Kill("agent "+host, syscall.SIGKILL))
-	op.expect(t, 1, []string{"no answer", "What it keeps in", p, "next: systemctl status mainstay-agent"}, "local", "-f", agent)
+	op.expect(t, 1, []string{"no answer", "The agent's state in", p, "next: systemctl status mainstay-agent"}, "local", "-f", agent)
 	op.expect(t, 1, []string{"no leader answers", "no answer", "mainstay local, on the host of"}, "status")
 	op.check(t, op.StartAgent(host))
 	for _, h := range op.Of(true) {
@@ -61,7 +61,7 @@ func (op *operator) accepts(t *testing.T) {
 	op.sees(t, "FailoverWaits", "may vouch for it", "mainstay failover feed --to MEMBER --accept-loss REASON --fenced")
 	op.expect(t, 2, []string{"--accept-loss is missing"}, "failover", "feed", "--to", to)
 	op.expect(t, 3, []string{"has no member nobody"}, "failover", "feed", "--to", "nobody", "--accept-loss", reason, "--yes")
-	op.expect(t, 3, []string{"nobody can confirm here"}, failover...)
+	op.expect(t, 3, []string{"no terminal to confirm on"}, failover...)
 	op.expect(t, 3, []string{"is under way"}, "switchover", "feed", "--yes")
 	op.expect(t, 0, []string{"promote " + to, "may be lost"}, append(failover, "--dry-run")...)
 	if now := op.Primary(t); now != p {

@@ -56,7 +56,7 @@ func quarantine(t *testing.T, binaries string) {
 	}
 	tr.says(t, 3, []string{"member", "quarantine", "show", "feed-x_1-rewind"}, "no agent keeps feed-x_1-rewind")
 	tr.says(t, 2, []string{"member", "quarantine", "drop", piece.ID}, "--reason is missing")
-	tr.says(t, 3, []string{"member", "quarantine", "drop", piece.ID, "--reason", "test"}, "nobody can confirm here")
+	tr.says(t, 3, []string{"member", "quarantine", "drop", piece.ID, "--reason", "test"}, "no terminal to confirm on")
 	tr.says(t, 0, []string{"member", "quarantine", "drop", piece.ID, "--dry-run"}, "would destroy", strconv.Itoa(piece.Transactions)+" transactions", "nothing was changed")
 	if again := tr.onlyPiece(t, p); again.ID != piece.ID {
 		t.Errorf("now %+v", again)
