@@ -13,7 +13,7 @@ import (
 func (p *program) explainVerb() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain CLUSTER",
-		Short: "Say what is wrong, and what would happen if the primary died now",
+		Short: "Say what is wrong, and what would happen if the primary failed now",
 		Long: `Answer three questions about a cluster. What is wrong, and by which evidence? What would happen if the primary failed now,
 with its host or alone: which member would be promoted, on which proof, losing at most what, in about how long? For every
 other member: why would it not be promoted, and what would change that? The answers come from the engine that decides, run

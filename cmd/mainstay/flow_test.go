@@ -227,7 +227,7 @@ func TestHistoryExplainPauseResume(t *testing.T) {
 	b.want(exitDone, []string{"history", "feed"}, "feed-1   birth   done", "feed-2   failover   done")
 	b.want(exitDone, []string{"history", "feed", "--limit", "1"}, "!feed-1", "feed-2")
 	b.want(exitDone, []string{"history", "feed", "feed-1"}, "feed-1", "!feed-2")
-	b.want(exitDone, []string{"explain", "feed"}, "what is wrong", "if the primary died now")
+	b.want(exitDone, []string{"explain", "feed"}, "what is wrong", "if the primary failed now")
 	b.want(exitDone, []string{"pause", "feed", "--reason", "firmware", "--for", "30m"}, "paused feed", "automatically in 30m")
 	if body := s.body("POST /v1/clusters/feed/pause"); body != `{"reason":"firmware","for":1800000000000}` {
 		t.Errorf("asked for %s", body)

@@ -135,7 +135,7 @@ func TestSiteWords(t *testing.T) {
 		code   int
 		wants  []string
 	}{
-		{state.WordRetry, state.Done, exitDone, []string{"retry: try step clusters again", "site-switchover done"}},
+		{state.WordRetry, state.Done, exitDone, []string{"retry: run step clusters again", "site-switchover done"}},
 		{state.WordContinue, state.Done, exitDone, []string{"leave step clusters as it is", "site-switchover done"}},
 		{state.WordUndo, state.Abandoned, exitDone, []string{"move clusters and apps back", "feed: the site of feed-e2", "site-switchover abandoned"}},
 		{state.WordUndo, state.Done, exitFailed, nil},

@@ -200,7 +200,7 @@ func (d *dayOne) looks(t *testing.T) {
 	}))
 	said := d.run(t, "looks",
 		"platform social", "primary feed-e1", "writable", "streaming", // status
-		"if the primary died now", "by proof quorum-sealed, losing at most: no acknowledged commit", // explain
+		"if the primary failed now", "by proof quorum-sealed, losing at most: no acknowledged commit", // explain
 		"target: feed-e2", "nothing was changed (--dry-run)", // switchover --dry-run
 		"host=10.0.1.11,10.0.1.12,10.0.2.21 port=5432,5432,5432 user=app dbname=social target_session_attrs=read-write", // dsn
 	)

@@ -133,7 +133,7 @@ func (op *operator) strangers(t *testing.T) {
 	viewer := []string{"--cert", pki("viewer-victor.crt"), "--key", pki("viewer-victor.key")}
 	before := op.epoch(t)
 	op.expect(t, 0, []string{"feed-e1"}, append([]string{"status"}, viewer...)...)
-	op.expect(t, 0, []string{"if the primary died now"}, append([]string{"explain", "feed"}, viewer...)...)
+	op.expect(t, 0, []string{"if the primary failed now"}, append([]string{"explain", "feed"}, viewer...)...)
 	for _, args := range [][]string{
 		{"switchover", "feed", "--yes"}, {"pause", "feed", "--reason", "mischief"}, {"resume", "feed"},
 		{"failover", "feed", "--to", "feed-e2", "--accept-loss", "mischief", "--yes"},

@@ -37,7 +37,7 @@ func TestControllersRecover(t *testing.T) {
 		t.Fatalf("dry run: %v\n%s", err, out)
 	}
 	out, err = tr.CLI(tr.ctx, "controllers", "recover", "-f", file, "--reason", "east burnt down", "--yes")
-	if err != nil || !strings.Contains(out, "c2 is the only one of platform social now") {
+	if err != nil || !strings.Contains(out, "c2 is now the only controller of platform social") {
 		t.Fatalf("recover: %v\n%s", err, out)
 	}
 	tr.must(tr.StartController("c2"))

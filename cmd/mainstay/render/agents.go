@@ -11,29 +11,29 @@ import (
 type AgentAnswer struct {
 	Address string       `json:"address"`
 	Status  *wire.Status `json:"status,omitempty"` // nil where it did not answer
-	Error   string       `json:"error,omitempty"`  // why not
+	Error   string       `json:"error,omitempty"`  // why it did not answer
 }
 
 // Leaderless is what can be known without a leader.
 type Leaderless struct {
 	Leader string `json:"leader"` // always ""
-	// Why is what happened when the controllers were asked.
+	// Why is the error from the controllers.
 	Why    string        `json:"why"`
 	Agents []AgentAnswer `json:"agents"`
 	// Cached is when the leader was last heard by this command (RFC 3339), "" for never.
 	Cached string `json:"cached,omitempty"`
 }
 
-// WithoutLeader shows what each agent says of its own host: the truth about its members, but not about the platform.
+// WithoutLeader shows each agent's report of its own host: reliable about its members, but not about the platform.
 func WithoutLeader(l Leaderless, cluster string, o Options) string {
 	var b strings.Builder
 	b.WriteString(o.paint(red, "no leader answers") + ": " + l.Why + "\n")
-	b.WriteString("Below is what each agent says of its own host. ")
+	b.WriteString("Below, each agent reports on its own host. ")
 	if led := anyLed(l.Agents); led != "" {
-		b.WriteString("A leader answers " + led + ", though not this command.\n")
+		b.WriteString("A leader answers " + led + ", but not this command.\n")
 	} else {
-		b.WriteString("Nobody is promoted until a leader is back; LEASE LEFT is how long a primary may\n" +
-			"go on unless its lease is renewed, which without a leader takes promises of other members.\n")
+		b.WriteString("No member is promoted until there is a leader again.\n" +
+			"LEASE LEFT is how long a primary may run unless its lease is renewed; without a leader that needs\npromises of other members.\n")
 	}
 	if l.Cached != "" {
 		b.WriteString(o.paint(dim, "A leader last answered this command at "+l.Cached+".") + "\n")
@@ -51,7 +51,7 @@ func WithoutLeader(l Leaderless, cluster string, o Options) string {
 	return b.String()
 }
 
-// standing is how one cluster gets on without a leader.
+// standing is the state of one cluster without a leader.
 func (o Options) standing(c wire.ClusterState) string {
 	b := o.paint(bold, "cluster "+c.Name) + "   primary " + or(c.Primary, "not known")
 	if !c.Epoch.IsZero() {
@@ -64,7 +64,7 @@ func (o Options) standing(c wire.ClusterState) string {
 	return b
 }
 
-// Agent is one agent's answer, as mainstay local shows it. It says how clusters stand only where no leader answers the agent.
+// Agent is one agent's answer, as mainstay local shows it. It shows the state of clusters only where no leader answers the agent.
 func Agent(a AgentAnswer, o Options) string {
 	text := o.agentTable(a, "")
 	if a.Status == nil || hearsLeader(*a.Status) {
@@ -76,16 +76,16 @@ func Agent(a AgentAnswer, o Options) string {
 	return text + "\n" + o.paint(bold, "next: ") + "mainstay status, with the certificate of an operator; " + nextControllers + "\n"
 }
 
-// hearsLeader: a leader answers the agent's own reports.
+// hearsLeader tells whether a leader answers the agent's own reports.
 func hearsLeader(s wire.Status) bool {
 	return len(s.Hosts) > 0 && s.Hosts[0].Heard && s.Hosts[0].Silence <= oldReport
 }
 
-// heardLeader is when a leader answered the agent last.
+// heardLeader says when a leader last answered the agent.
 func heardLeader(s wire.Status) cell {
 	switch {
 	case len(s.Hosts) == 0 || !s.Hosts[0].Heard:
-		return cell{"no leader has answered it yet", yellow}
+		return cell{"no leader has answered it since it started", yellow}
 	case hearsLeader(s):
 		return cell{"leader " + or(s.Leader, "unnamed") + " answered it " + Span(s.Hosts[0].Silence) + " ago", green}
 	}
@@ -127,14 +127,14 @@ func anyLed(agents []AgentAnswer) string {
 	return ""
 }
 
-// nextControllers is what brings a leader back: a majority of the controllers.
-const nextControllers = "start the controllers that do not answer, a majority is needed: systemctl start mainstay-controller, on their hosts"
+// nextControllers is the command that restores a majority of the controllers, and so a leader.
+const nextControllers = "on the host of each controller that does not answer, until a majority runs: systemctl start mainstay-controller"
 
-// nextWithout is the command that gets an operator further without a leader.
+// nextWithout is the next command for an operator without a leader.
 func nextWithout(agents []AgentAnswer) string {
 	next := nextControllers
 	if anyLed(agents) != "" {
-		next = "mainstay status on another host, in case only the way from here to the leader is cut"
+		next = "mainstay status on another host, in case only this host cannot reach the leader"
 	}
 	return "mainstay controllers list; " + next + nextHosts(agents)
 }

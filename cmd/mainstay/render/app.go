@@ -32,21 +32,21 @@ func (o Options) app(a wire.AppState) string {
 	return text + o.table("  ", instanceHead, rows)
 }
 
-// runs is where a pool runs.
+// runs says where a pool runs.
 func runs(a wire.AppState) string {
 	run := string(a.Run)
 	switch {
 	case a.Run != platform.RunWithPrimary:
 		return run
 	case a.Site == "":
-		return run + ", which is not there yet"
+		return run + ", no site chosen"
 	case a.Moving:
 		return run + ", moving to " + a.Site
 	}
 	return run + ", on " + a.Site
 }
 
-// instanceRow is one app server, with what is wrong with it below. That one which is to be stopped does not answer is right.
+// instanceRow is one app server, with its faults below. An instance that must be stopped is not expected to answer.
 func instanceRow(i wire.InstanceStatus) row {
 	r := row{cells: []cell{{i.Name, bold}, {i.Site, plain}, instanceState(i), verdict(i), routing(i), {restarts(i), plain}, permit(i), instanceAge(i)}}
 	if i.Out != "" {
@@ -61,7 +61,7 @@ func instanceRow(i wire.InstanceStatus) row {
 	return r
 }
 
-// instanceState is what its agent says that it does.
+// instanceState is the state of an instance from its agent's report.
 func instanceState(i wire.InstanceStatus) cell {
 	s, wanted := i.Seen, i.Goal == platform.WantRunning
 	switch {
@@ -87,11 +87,11 @@ func instanceState(i wire.InstanceStatus) cell {
 	return cell{"not running", plain}
 }
 
-// verdict is what a majority of the controllers sees of it.
+// verdict is the result of the checks by a majority of the controllers.
 func verdict(i wire.InstanceStatus) cell {
 	switch {
 	case i.Health == health.Well && i.Reaches == health.Down:
-		return cell{"well, cut off", yellow} // it is a witness, and reaches no primary
+		return cell{"well, cut off", yellow} // its app is a reachability check, and it reaches no primary
 	case i.Health == health.Well:
 		return cell{"well", green}
 	case i.Health == health.Down:
@@ -107,7 +107,7 @@ func routing(i wire.InstanceStatus) cell {
 	return cell{"out", styleIf(i.Goal == platform.WantRunning, yellow)}
 }
 
-// restarts are those that the agent made by itself since it is to run, and those that were asked of it because of checks.
+// restarts counts the automatic restarts by the agent since the instance's goal is to run, and those requested because of checks.
 func restarts(i wire.InstanceStatus) string {
 	text := "-"
 	if i.Seen != nil {
@@ -119,7 +119,7 @@ func restarts(i wire.InstanceStatus) string {
 	return text
 }
 
-// permit is what is left of it now, if nothing was heard since: the report's figure less its age.
+// permit is the remaining permit, if it was not renewed since: the report's figure less its age.
 func permit(i wire.InstanceStatus) cell {
 	if i.Seen == nil || i.Seen.PermitLeft == 0 {
 		return cell{"-", plain}
@@ -129,7 +129,7 @@ func permit(i wire.InstanceStatus) cell {
 	case left <= 0:
 		return cell{"over, unless renewed", red}
 	case i.Seen.Vouched:
-		return cell{Span(left) + ", vouched for", yellow}
+		return cell{Span(left) + ", by promise", yellow}
 	}
 	return cell{Span(left), plain}
 }

@@ -6,7 +6,7 @@ import (
 	"mainstay/controller/wire"
 )
 
-// Controllers is the list of the controllers, and what to do where some are not reached.
+// Controllers is the list of the controllers, with the next command where some are not reached.
 func Controllers(c wire.Controllers, o Options) string {
 	var rows []row
 	for _, m := range c.Members {
@@ -18,9 +18,9 @@ func Controllers(c wire.Controllers, o Options) string {
 	switch {
 	case c.Leader != "":
 	case up > all/2:
-		s += "\nno leader: a majority answers, so an election should end within seconds; if not, read the controllers' logs\n"
+		s += "\nno leader: a majority answers, so an election should end within seconds; otherwise read the controllers' logs\n"
 	default:
-		s += fmt.Sprintf("\nno leader: %d of %d known controllers answer, and a majority is needed; start the others, or check the network "+
+		s += fmt.Sprintf("\nno leader: %d of %d known controllers answer, but a majority is needed; start the others, or check the network "+
 			"between them\n", up, all)
 	}
 	return s

@@ -12,7 +12,7 @@ import (
 	"mainstay/health"
 )
 
-// Prediction is one prediction as a sentence, in the engine's own words.
+// Prediction is one prediction as a sentence, worded by the engine.
 func Prediction(p state.Prediction) string {
 	if p.Promote == "" && p.Why == "" {
 		return "no prediction was made"
@@ -20,14 +20,14 @@ func Prediction(p state.Prediction) string {
 	return decide.Sentence(p)
 }
 
-// Explain answers three questions about a cluster: what is wrong and by which evidence; what would happen if the primary
-// died now; and for every member that would not be promoted why not, and what would change that.
+// Explain answers three questions about a cluster: what is wrong, by which evidence; what would happen if the primary failed
+// now; and why every other member would not be promoted, and what would change that.
 func Explain(a wire.ExplainAnswer, o Options) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s   primary %s%s\n", o.paint(bold, "cluster "+a.Cluster), or(a.Primary, "none yet"), setsOf(a))
 	b.WriteString(o.title("what is wrong"))
 	b.WriteString(o.wrong(a))
-	b.WriteString(o.title("if the primary died now"))
+	b.WriteString(o.title("if the primary failed now"))
 	deaths := []row{texts("its host lost:", Prediction(a.IfHostLost)), texts("PostgreSQL crashed:", Prediction(a.IfCrashed))}
 	if a.IfSiteLost != nil {
 		deaths = append(deaths, texts("its site lost:", Prediction(*a.IfSiteLost)))
@@ -68,7 +68,7 @@ func (o Options) wrong(a wire.ExplainAnswer) string {
 	for _, p := range WorstFirst(a.Problems) {
 		name := string(p.Kind)
 		if p.Actionable {
-			name += " (being dealt with)"
+			name += " (being handled)"
 		}
 		rows = append(rows, row{cells: []cell{{name, severityStyle(p.Kind.Severity())}, {where(p), plain}, {p.Evidence, plain}}})
 	}
@@ -86,7 +86,7 @@ func (o Options) wrong(a wire.ExplainAnswer) string {
 	return b.String()
 }
 
-// others sets the reasons of both predictions side by side, once where they are the same.
+// others shows the reasons of both predictions, one line where they are the same.
 func (o Options) others(a wire.ExplainAnswer) string {
 	lost, crashed := a.IfHostLost.Others, a.IfCrashed.Others
 	names := map[string]bool{}
@@ -96,7 +96,7 @@ func (o Options) others(a wire.ExplainAnswer) string {
 		}
 	}
 	if len(names) == 0 && a.IfHostLost.Promote+a.IfCrashed.Promote == "" {
-		return "  every one, for the reason above\n"
+		return "  all, for the reason above\n"
 	}
 	if len(names) == 0 {
 		return "  none\n"
@@ -126,7 +126,7 @@ func (o Options) switchover(a wire.ExplainAnswer) string {
 	return "  would be refused: " + strings.Join(a.Switchover.Blockers, "; ") + "\n"
 }
 
-// slots are the user's slots on the primary, and whether the next one has them.
+// slots are the user's slots on the primary, and whether the next primary has them.
 func (o Options) slots(a wire.ExplainAnswer) string {
 	var rows []row
 	for _, s := range a.Slots {
@@ -142,7 +142,7 @@ func (o Options) slots(a wire.ExplainAnswer) string {
 	if len(rows) == 0 {
 		return ""
 	}
-	return o.title("replication slots of yours on "+a.Primary+", were another member promoted") + o.table("  ", nil, rows)
+	return o.title("your replication slots on "+a.Primary+", if another member is promoted") + o.table("  ", nil, rows)
 }
 
 func slotUse(s health.Slot) string {

@@ -270,19 +270,19 @@ func TestStands(t *testing.T) {
 		change func(*wire.ClusterState)
 		want   string
 	}{
-		"vouched for": {func(c *wire.ClusterState) { c.Members[0].Seen.Vouched = []string{"feed-e2"} }, "goes on without a leader: feed-e2 vouches for it; its lease ends in 4.2s"},
-		"not yet":     {func(*wire.ClusterState) {}, "goes on for 4.2s under a lease that a leader gave"},
-		"lapsed":      {func(c *wire.ClusterState) { c.Members[0].Seen.LeaseLeft = 0 }, "has no lease: unless it was renewed just now its guards end it"},
+		"promised to": {func(c *wire.ClusterState) { c.Members[0].Seen.Vouched = []string{"feed-e2"} }, "keeps running without a leader: feed-e2 promises not to replace it; its lease ends in 4.2s"},
+		"not yet":     {func(*wire.ClusterState) {}, "keeps running for 4.2s under a lease from a leader"},
+		"lapsed":      {func(c *wire.ClusterState) { c.Members[0].Seen.LeaseLeft = 0 }, "has no lease: its guards kill it unless the lease was just renewed"},
 		"unguarded": {func(c *wire.ClusterState) { c.Members[0].Seen.LeaseLeft, c.Members[0].Seen.Guard = 0, health.Guard{} },
-			"no guard counts"},
+			"no armed guard"},
 		"stopped": {func(c *wire.ClusterState) {
 			c.Members[0].Seen.Process, c.Members[0].Seen.LeaseLeft = health.ProcessEnded, 0
 		}, "does not run, and waits"},
 		"silent": {func(c *wire.ClusterState) { c.Members = c.Members[1:] }, "the agent of its primary feed-e1 is not among those that answer"},
-		"acks 0": {func(c *wire.ClusterState) { c.Sets[0].Acks = 0 }, "to go on it needs a promise of every other member"},
+		"acks 0": {func(c *wire.ClusterState) { c.Sets[0].Acks = 0 }, "to keep running it needs a promise of every other member"},
 		"acks 1": {func(*wire.ClusterState) {}, "a promise of 1 of (feed-e2.1, feed-w1.1)"},
 		"promised": {func(c *wire.ClusterState) { c.Members[1].Seen.Promised, c.Members[2].Seen.Promised = 5300, 100 },
-			"neither to be sealed nor promoted: feed-e2 for 5s"},
+			"must not be sealed or promoted: feed-e2 for 5s"},
 	} {
 		s := healthy().Clusters[0]
 		c.change(&s)

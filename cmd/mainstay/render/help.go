@@ -19,7 +19,7 @@ type Topic struct {
 type Topics struct {
 	Pages    []Topic              `json:"pages"`    // of the guide
 	Problems []health.Description `json:"problems"` // the worst first
-	Verbs    []Topic              `json:"verbs"`    // those of more than one word belong to one that groups them
+	Verbs    []Topic              `json:"verbs"`    // a name of several words is a verb of a group
 }
 
 // Names are the names of all topics.
@@ -36,7 +36,7 @@ func (t Topics) Names() (names []string) {
 	return names
 }
 
-// HelpTopics lists what can be asked for; of verbs only the first words.
+// HelpTopics lists the topics; of verbs only the first words.
 func HelpTopics(t Topics, o Options) string {
 	var pages, problems, verbs []row
 	for _, page := range t.Pages {
@@ -67,23 +67,23 @@ func (o Options) kindsOf(problems []health.Description, severity health.Severity
 	return labelled(cell{string(severity), severityStyle(severity)}, strings.Join(names, ", "))
 }
 
-// helpWidth is where longer texts of the help are broken.
+// helpWidth is the width of the help's text.
 const helpWidth = 100
 
-// HelpProblem says what a problem means and what to do about it.
+// HelpProblem explains a problem and what to do about it.
 func HelpProblem(d health.Description, o Options) string {
 	rows := []row{
 		{cells: []cell{{"severity", dim}, {string(d.Severity), severityStyle(d.Severity)}}},
 		{cells: []cell{{"about", dim}, {text: string(d.About)}}},
 	}
-	next := or(d.Next, "mainstay status, whose line names the member and what to run there")
+	next := or(d.Next, "mainstay status, whose line names the member and the command to run there")
 	for _, part := range [][2]string{{"meaning", d.Meaning}, {"what to do", d.Remedy}, {"next", next}} {
 		rows = append(rows, labelled(cell{part[0], dim}, part[1])...)
 	}
 	return o.paint(bold, string(d.Kind)) + "\n" + o.table("  ", nil, rows)
 }
 
-// labelled is a text in as many lines as it needs, with a label before the first.
+// labelled is a wrapped text with a label before its first line.
 func labelled(label cell, text string) (rows []row) {
 	for _, line := range wrap(text, helpWidth) {
 		rows = append(rows, row{cells: []cell{label, {text: line}}})
@@ -108,7 +108,7 @@ func wrap(text string, width int) (lines []string) {
 	return append(lines, line)
 }
 
-// Nearest are the names that somebody who typed name may have meant, the nearest first: at most four.
+// Nearest are at most four names that the operator may have meant by name, the nearest first.
 func Nearest(name string, names []string) []string {
 	distances := map[string]int{}
 	var near []string
@@ -122,7 +122,7 @@ func Nearest(name string, names []string) []string {
 	return near[:min(len(near), 4)]
 }
 
-// farFrom is how far what was typed is from a name, or from one word of it.
+// farFrom is the distance of the typed text from a name, or from one word of it.
 func farFrom(typed, name string) int {
 	far := distance(typed, strings.ToLower(name))
 	if len(typed) >= 3 && strings.Contains(strings.ToLower(name), typed) {
@@ -146,7 +146,7 @@ func wordsOf(name string) []string {
 	return strings.Fields(strings.ReplaceAll(b.String(), "-", ""))
 }
 
-// distance is how many characters must be put in, left out or replaced to turn one text into the other.
+// distance is the number of insertions, deletions and replacements that turn one text into the other (Levenshtein).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -2,8 +2,8 @@ package render
 
 import "mainstay/controller/wire"
 
-// agentInstances are the app servers that one agent looks after, "" for none. An agent knows nothing of checks; whether
-// load balancers that ask it may send requests is its own word.
+// agentInstances are the app servers that one agent manages, "" for none. An agent knows nothing of checks; ROUTING is its own
+// answer to load balancers.
 func (o Options) agentInstances(apps []wire.AppState) string {
 	var rows []row
 	for _, app := range apps {

@@ -11,7 +11,7 @@ import (
 type KeptMember struct {
 	Name    string         `json:"name"`
 	Durable member.Durable `json:"durable"`
-	Error   string         `json:"error,omitempty"` // why it cannot be read, "" if it can
+	Error   string         `json:"error,omitempty"` // why it cannot be read
 }
 
 // Kept shows the promises that an agent keeps on disk (S3), for a host whose agent is down.
@@ -25,7 +25,7 @@ func Kept(members []KeptMember, o Options) string {
 			r = row{cells: []cell{{m.Name, bold}}, below: []cell{{m.Error, red}}}
 		}
 		if x := d.Discarded; x != nil {
-			r.below = append(r.below, cell{text: fmt.Sprintf("left behind at the last repair: %s of timeline %d, %s to %s, kept in %s",
+			r.below = append(r.below, cell{text: fmt.Sprintf("removed at the last repair: %s of timeline %d, %s to %s, kept in %s",
 				Bytes(x.Bytes), x.Timeline, x.From, x.To, x.Kept)})
 		}
 		rows = append(rows, r)

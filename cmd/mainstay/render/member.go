@@ -15,7 +15,7 @@ var oldReport = platform.Suspect(platform.DefaultLease)
 // memberHead is the head of the table whose lines memberRow makes.
 var memberHead = []string{"MEMBER", "SITE", "ROLE", "STATE", "TIMELINE", "LAG", "LEASE LEFT", "PROTECTION", "REPORT"}
 
-// doingWidth is how much of what an agent is at has room in the table.
+// doingWidth is the width in the table for the agent's present task.
 const doingWidth = 40
 
 // memberRow is one member of the status screen, with its error or exclusion below it.
@@ -32,7 +32,7 @@ func memberRow(m wire.MemberStatus, paused bool) row {
 		r.below = append(r.below, cell{text, yellow})
 	}
 	if m.Unfit != "" {
-		r.below = append(r.below, cell{"its agent on " + m.Host + " cannot look after it: " + m.Unfit, red})
+		r.below = append(r.below, cell{"its agent on " + m.Host + " cannot manage it: " + m.Unfit, red})
 	}
 	if m.Seen != nil && m.Seen.Error != "" {
 		r.below = append(r.below, cell{"error: " + m.Seen.Error, red})
@@ -40,7 +40,7 @@ func memberRow(m wire.MemberStatus, paused bool) row {
 	return r
 }
 
-// role is what the member is, from what was seen; the goal decides only where that alone cannot tell.
+// role is the member's role from its agent's report; the goal decides only where the report leaves it open.
 func role(m wire.MemberStatus) cell {
 	s := m.Seen
 	switch {
@@ -73,7 +73,7 @@ func condition(m wire.MemberStatus) cell {
 	s := m.Seen
 	switch {
 	case s == nil && m.Unfit != "":
-		return cell{"not looked after", red}
+		return cell{"not managed", red}
 	case s == nil:
 		return cell{"never heard", red}
 	case s.Error != "":
@@ -139,8 +139,7 @@ func lag(m wire.MemberStatus) string {
 	return Bytes(m.Lag)
 }
 
-// leaseLeft is what is left now, if nothing was heard since: the report's figure less its age. A renewal since then can
-// only make it longer.
+// leaseLeft is the remaining lease: the report's figure less its age. A renewal since the report can only make it longer.
 func leaseLeft(m wire.MemberStatus, paused bool) cell {
 	if m.Seen == nil || m.Seen.Role != health.RolePrimary {
 		return cell{text: "-"}
@@ -157,8 +156,8 @@ func leaseLeft(m wire.MemberStatus, paused bool) cell {
 	return cell{Span(left), plain}
 }
 
-// protection says whether the guard of L2 is complete; a star, that something is missing, which stands below the table. A
-// member whose PostgreSQL does not run needs none.
+// protection says whether the guard of L2 is complete; a star means that something is missing, which is listed below the
+// table. A member whose PostgreSQL does not run needs no guard.
 func protection(m wire.MemberStatus, paused bool) cell {
 	switch {
 	case m.Seen == nil:

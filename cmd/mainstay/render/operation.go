@@ -42,7 +42,7 @@ func resultStyle(r state.Result) style {
 	return red
 }
 
-// facts are the lines of an operation that have something to say.
+// facts are the lines of an operation that are not empty.
 func facts(op state.Operation) (out [][2]string) {
 	add := func(name, value string) {
 		if value != "" {
@@ -73,7 +73,7 @@ func facts(op state.Operation) (out [][2]string) {
 	return out
 }
 
-// onlyFirst keeps the name of a list to its first line; the blank makes the others stand below it.
+// onlyFirst prints the name of a list on its first line only; the blank aligns the others below it.
 func onlyFirst(i int, name string) string {
 	if i > 0 {
 		return " "
@@ -81,7 +81,7 @@ func onlyFirst(i int, name string) string {
 	return name
 }
 
-// arrow names who gives the primary's role to whom; of a rejoin, the member.
+// arrow names the former and the new primary of an operation; of a rejoin, the member.
 func arrow(op state.Operation) (name, value string) {
 	switch {
 	case op.From == "" && op.To == "" || op.Kind == state.SiteSwitchover:
@@ -89,7 +89,7 @@ func arrow(op state.Operation) (name, value string) {
 	case op.Kind == state.Rejoin:
 		return "member", or(op.To, op.From)
 	}
-	return "from, to", or(op.From, "nobody") + " -> " + or(op.To, "not decided")
+	return "from, to", or(op.From, "no primary") + " -> " + or(op.To, "not decided")
 }
 
 func epochOf(op state.Operation) string {
@@ -120,26 +120,26 @@ func positions(op state.Operation) string {
 	return strings.Join(parts, ", ")
 }
 
-// lossOf speaks of operations that have changed the primary only.
+// lossOf is the loss of an operation that has changed the primary, "" for any other.
 func lossOf(op state.Operation) string {
 	if op.Loss != "" {
 		return op.Loss
 	}
 	if op.Result == state.Done && (op.Kind == state.Failover || op.Kind == state.Switchover) {
-		return "none: every acknowledged commit is there"
+		return "none: the new primary has every acknowledged commit"
 	}
 	return ""
 }
 
-// happened is written in the words of a prediction, so that the two lines can be compared.
+// happened is worded like a prediction, so that the two lines can be compared.
 func happened(op state.Operation) string {
 	if op.Result == state.Running {
-		return "still running, for " + Span(elapsed(op, len(op.Steps)-1)) + " at its last step"
+		return "still running, " + Span(elapsed(op, len(op.Steps)-1)) + " at its last step"
 	}
 	if op.Result != state.Done {
 		return fmt.Sprintf("%s after %s", op.Result, Span(elapsed(op, len(op.Steps)-1)))
 	}
-	s := or(op.To, "nobody") + " was promoted"
+	s := or(op.To, "no member") + " was promoted"
 	if op.Proof != nil {
 		s += " by proof " + string(op.Proof.Kind)
 	}
@@ -173,7 +173,7 @@ func (o Options) steps(op state.Operation) string {
 // seconds keeps milliseconds and a fixed form, so that a column of steps can be compared at a glance.
 func seconds(d time.Duration) string { return fmt.Sprintf("%+.3fs", d.Seconds()) }
 
-// Step is step i of an operation that is being followed, with the time since its first.
+// Step is step i of a running operation, with the time since its first step.
 func Step(op state.Operation, i int, o Options) string {
 	s := op.Steps[i]
 	return fmt.Sprintf("  %s  %s", o.paint(dim, seconds(elapsed(op, i))), s.Name) + after("  ", s.Note) + "\n"

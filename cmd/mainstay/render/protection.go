@@ -7,7 +7,7 @@ import (
 	"mainstay/fencing"
 )
 
-// protections tells what protects each member, once for those that are protected alike.
+// protections shows the protection of each member, in one line for members with the same protection.
 func (o Options) protections(members []wire.MemberStatus) string {
 	var all []wire.MemberProtection
 	for _, m := range members {
@@ -16,7 +16,7 @@ func (o Options) protections(members []wire.MemberStatus) string {
 	return o.protectionTable(all)
 }
 
-// protectionTable stars what lacks something, as memberRow does, and names each gap below it.
+// protectionTable stars a protection that is not complete, as memberRow does, and names each gap below it.
 func (o Options) protectionTable(members []wire.MemberProtection) string {
 	var order []string
 	of := map[string][]wire.MemberProtection{}
@@ -53,7 +53,7 @@ func (o Options) protectionOf(members []wire.MemberProtection) string {
 	return o.title("what protects each member") + o.protectionTable(members)
 }
 
-// proofs lists the ways to show that the primary is fenced; where only an operator's word is left, that comes first.
+// proofs lists the proofs that could fence the primary; if only an operator's word could, that comes first.
 func (o Options) proofs(views []wire.ProofView) string {
 	if len(views) == 0 {
 		return ""
@@ -79,5 +79,5 @@ func (o Options) proofs(views []wire.ProofView) string {
 	if only {
 		head = "  " + o.paint(red, "only an operator's word could fence it now") + "\n"
 	}
-	return o.title("proofs that the primary is fenced, were one needed now") + head + o.table("  ", nil, rows)
+	return o.title("proofs that could fence the primary now") + head + o.table("  ", nil, rows)
 }

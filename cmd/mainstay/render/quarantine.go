@@ -8,9 +8,9 @@ import (
 	"mainstay/controller/wire"
 )
 
-// Kept pieces, as the agents tell of them.
+// Kept pieces, as the agents list them.
 type (
-	// Quarantine is what every agent keeps.
+	// Quarantine is every agent's answer.
 	Quarantine struct {
 		Agents []AgentPieces `json:"agents"`
 	}
@@ -18,11 +18,11 @@ type (
 	AgentPieces struct {
 		Address    string           `json:"address"`
 		Quarantine *wire.Quarantine `json:"quarantine,omitempty"` // nil where it did not answer
-		Error      string           `json:"error,omitempty"`      // why not
+		Error      string           `json:"error,omitempty"`      // why it did not answer
 	}
 )
 
-// Pieces is the table of what repairs have left out and kept (S9), and which agents could not be asked.
+// Pieces is the table of what repairs have removed and kept (S9), with the agents that did not answer.
 func Pieces(q Quarantine, o Options) string {
 	var rows []row
 	var size int64
@@ -41,7 +41,8 @@ func Pieces(q Quarantine, o Options) string {
 		return "nothing is kept in quarantine\n" + silent.String()
 	}
 	return o.table("", []string{"ID", "MEMBER", "WHEN", "HOW", "TIMELINE", "FROM..TO", "WAL", "TRANSACTIONS", "SIZE", "PLACE"}, rows) +
-		fmt.Sprintf("\n%s, %s on disk; no commit in it goes by itself: mainstay member quarantine show ID, drop ID\n", count(len(rows), "piece"), Bytes(size)) + silent.String()
+		fmt.Sprintf("\n%s, %s on disk; no commit is dropped automatically: mainstay member quarantine show ID, drop ID\n",
+			count(len(rows), "piece"), Bytes(size)) + silent.String()
 }
 
 func pieceRow(p wire.Piece, host string) row {
@@ -55,7 +56,7 @@ func pieceRow(p wire.Piece, host string) row {
 	return r
 }
 
-// flaws are remarks on a piece that is not simply there.
+// flaws are remarks on a piece that is not complete.
 func flaws(p wire.Piece) (below []cell) {
 	if p.Uncounted != "" {
 		below = append(below, cell{"not counted: " + p.Uncounted, yellow})
@@ -64,12 +65,13 @@ func flaws(p wire.Piece) (below []cell) {
 	case p.Reduced != nil && p.Reduced.Done:
 		below = append(below, cell{"reduced at " + p.Reduced.When + " to its WAL, control file and small files: " + p.Reduced.Why, dim})
 	case p.Reduced == nil && p.Needless != "":
-		below = append(below, cell{"may be reduced to its WAL, control file and small files, if a repair needs the room: " + p.Needless, dim})
+		below = append(below, cell{"may be reduced to its WAL, control file and small files, if a repair needs the space: " + p.Needless, dim})
 	case p.Reduced != nil:
 		below = append(below, cell{"is being reduced to its WAL, control file and small files: " + p.Reduced.Why, dim})
 	}
 	if p.Dropped != nil {
-		below = append(below, cell{fmt.Sprintf("dropped by %s at %s (%s), and not gone yet", p.Dropped.By, p.Dropped.When, p.Dropped.Reason), yellow})
+		below = append(below, cell{fmt.Sprintf("dropped by %s at %s (%s); its files are still being removed",
+			p.Dropped.By, p.Dropped.When, p.Dropped.Reason), yellow})
 	} else if p.Problem != "" {
 		below = append(below, cell{p.Problem, red})
 	}
@@ -80,7 +82,7 @@ func flaws(p wire.Piece) (below []cell) {
 func Piece(a wire.PieceAnswer, o Options) string {
 	p := a.Piece
 	lines := []row{
-		texts("cluster", p.Cluster), texts("member", p.Member+" on "+a.Host+", left out by "+how(p)+" at "+p.When),
+		texts("cluster", p.Cluster), texts("member", p.Member+" on "+a.Host+", removed by "+how(p)+" at "+p.When),
 		texts("was", p.Was+", incarnation "+or(p.Incarnation, "unknown")+"; in its place now: "+p.Successor+" of epoch "+p.Epoch.String()),
 		texts("WAL", fmt.Sprintf("timeline %d, %s to %s: %s, %s", p.Timeline, p.From, p.To, Bytes(p.Bytes), count(p.Transactions, "transaction"))),
 		texts("place", p.Place+" ("+Bytes(p.Size)+")"),
@@ -108,7 +110,7 @@ func Piece(a wire.PieceAnswer, o Options) string {
 
 func how(p wire.Piece) string {
 	if p.How == wire.Rebuilt {
-		return "a rebuild, which set the whole data directory aside,"
+		return "a rebuild (the whole data directory)"
 	}
 	return "a rewind"
 }

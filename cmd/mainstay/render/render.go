@@ -1,9 +1,9 @@
 // Package render turns what the API answers into text for an operator's screen: the status screen, explain, history,
 // tables.
 //
-// It is pure: no clock, no I/O, no environment; whoever calls it says whether colours are wanted. Values of
-// controller/wire, controller/state and health come in from the verbs of cmd/mainstay, text goes back to them. It must
-// never judge: what is a problem, who would be promoted and why was said by the controllers, and is only laid out here.
+// It is pure: no clock, no I/O, no environment; the caller chooses whether to use colours. Values of controller/wire,
+// controller/state and health come in from the verbs of cmd/mainstay, text goes back to them. It must never judge: the
+// controllers decide what is a problem, which member would be promoted, and why; this package only lays it out.
 package render
 
 import (
@@ -44,7 +44,7 @@ type cell struct {
 	style style
 }
 
-// row is a line of a table with the remarks that stand below it.
+// row is a line of a table with the remarks below it.
 type row struct {
 	cells []cell
 	below []cell
@@ -108,7 +108,7 @@ func (o Options) line(cells []cell, widths []int) string {
 	return b.String()
 }
 
-// Table lays out plain words under a head, for the verbs with nothing more to show than a list.
+// Table lays out plain words under a head, for the verbs that show only a list.
 func Table(head []string, lines [][]string, o Options) string {
 	var rows []row
 	for _, l := range lines {

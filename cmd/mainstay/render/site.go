@@ -12,7 +12,7 @@ import (
 	"mainstay/controller/wire"
 )
 
-// sites is the line of the sites with their hosts, and below it the evidence where a whole site is lost.
+// sites is the line of the sites with their hosts, and below it the evidence for each lost site.
 func (o Options) sites(s wire.Status) string {
 	silent := map[string]bool{}
 	for _, h := range s.Hosts {
@@ -47,7 +47,7 @@ func witness(s wire.SiteStatus) []string {
 	return nil
 }
 
-// change is the site switchover under way: at which step it is, and what it waits for.
+// change is the running site switchover: its step, and what it waits for.
 func (o Options) change(ch *wire.SiteChange) string {
 	if ch == nil {
 		return ""
@@ -65,7 +65,7 @@ func (o Options) change(ch *wire.SiteChange) string {
 
 func allSteps() []string { return append([]string{platform.StepCheck}, platform.Steps()...) }
 
-// Halted is the last that is said of a site switchover that waits for an operator's word: why, and the choices.
+// Halted says why a site switchover waits for an operator, and lists the choices.
 func Halted(id, to string, h wire.Halted, o Options) string {
 	return o.paint(red, "site switchover "+id+" has halted") + "\n" + o.halt(id, to, h)
 }
@@ -78,24 +78,24 @@ func (o Options) halt(id, to string, h wire.Halted) string {
 	return "  " + o.paint(red, "halted at step "+h.Step+": "+h.Why) + "\n" + o.table("  ", nil, rows)
 }
 
-// effectOf says in a few words what an operator's word does.
+// effectOf describes an operator's decision in a few words.
 func effectOf(word, to, step string) string {
 	switch word {
 	case state.WordRetry:
-		return "try step " + step + " again"
+		return "run step " + step + " again"
 	case state.WordUndo:
 		return "move clusters and apps back to where they were"
 	case state.WordContinue:
 		all := platform.Steps()
 		if i := slices.Index(all, step); i == len(all)-1 {
-			return "be done with it: the platform stays on site " + to
+			return "end the switchover: the platform stays on site " + to
 		}
-		return "leave step " + step + " as it is, and go on with the next"
+		return "leave step " + step + " as it is, and continue with the next"
 	}
 	return ""
 }
 
-// Word is what a word to a site switchover that has halted does, with where each cluster would go back to.
+// Word describes the effect of a decision about a halted site switchover, with the site to which each cluster would move back.
 func Word(word string, ch wire.SiteChange, o Options) string {
 	h := wire.HaltedAt(&ch.SiteChange)
 	if h == nil {
@@ -111,13 +111,13 @@ func Word(word string, ch wire.SiteChange, o Options) string {
 	return text
 }
 
-// phase is a stretch of a site switchover: a step, or the time in which it waited for a word.
+// phase is a stretch of a site switchover: a step, or the time in which it waited for a decision.
 type phase struct {
 	name string
 	from int // the record with which it begins
 }
 
-// phases are found in the record's moments: a step's own, and those of halts and words; the rest happens within them.
+// phases reads them from the operation's record: steps, halts and decisions begin one; other records fall within them.
 func phases(op state.Operation) []phase {
 	all := allSteps()
 	now := phase{name: platform.StepCheck}
@@ -130,7 +130,7 @@ func phases(op state.Operation) []phase {
 			list = append(list, phase{"halted", i})
 			now.name = step
 			continue
-		case s.Name == state.WordUndo && now.name == platform.StepQuiesce: // by itself: no cluster had moved
+		case s.Name == state.WordUndo && now.name == platform.StepQuiesce: // automatic: no cluster had moved
 			now.name, undone = platform.StepApps, "back: "
 		case s.Name == state.WordUndo:
 			now.name, undone = platform.StepClusters, "back: "
@@ -149,7 +149,7 @@ func phases(op state.Operation) []phase {
 	return list
 }
 
-// took is how long each step of a site switchover took, in their order; the last one of a running switchover goes on.
+// took is the duration of each step of a site switchover, in order; the last one of a running switchover has not ended.
 func took(op state.Operation) string {
 	if op.Kind != state.SiteSwitchover || len(op.Steps) == 0 {
 		return ""
@@ -161,7 +161,7 @@ func took(op state.Operation) string {
 		if i+1 < len(list) {
 			end = list[i+1].from
 		} else if op.Result == state.Running {
-			parts = append(parts, p.name+" goes on")
+			parts = append(parts, p.name+" running")
 			break
 		}
 		parts = append(parts, p.name+" "+Span(max(0, elapsed(op, end)-elapsed(op, p.from)).Round(time.Millisecond)))

@@ -9,8 +9,8 @@ import (
 	"mainstay/health"
 )
 
-// Status is the platform on one screen: who leads, sites, a site switchover under way, clusters with their members, apps with
-// their instances, problems worst first, and, where something is wrong, what explains the worst problem and the command to run next.
+// Status is the platform on one screen: the leader, sites, a running site switchover, clusters with their members, apps with their
+// instances, problems worst first, and, where something is wrong, the help for the worst problem and the command to run next.
 func Status(s wire.Status, o Options) string {
 	var b strings.Builder
 	b.WriteString(o.heading(s))
@@ -26,7 +26,7 @@ func Status(s wire.Status, o Options) string {
 	return b.String()
 }
 
-// commands are what says more of the worst problem, and the command to run next.
+// commands are the help topic of the worst problem, and the command to run next.
 func (o Options) commands(s wire.Status) (lines string) {
 	if topic := helpTopic(s.Problems); topic != "" {
 		lines = o.paint(bold, "help: ") + "mainstay help " + topic + "\n"
@@ -93,7 +93,7 @@ func (o Options) cluster(c wire.ClusterState) string {
 
 func paused(c wire.ClusterState) bool { return c.Pause != nil && !c.Pause.Resuming }
 
-// durability names the set in force: the last of Sets; while an earlier one still counts, commits may need fewer acks.
+// durability names the set in force: the last of Sets; while an earlier set still counts, commits may need fewer acks.
 func durability(c wire.ClusterState) string {
 	if len(c.Sets) == 0 {
 		return fmt.Sprintf("acks %d", c.Acks)
@@ -101,7 +101,7 @@ func durability(c wire.ClusterState) string {
 	set := c.Sets[len(c.Sets)-1]
 	s := fmt.Sprintf("acks %d", set.Acks)
 	if set.Acks > 0 {
-		s += " of " + or(strings.Join(set.Names, ", "), "nobody")
+		s += " of " + or(strings.Join(set.Names, ", "), "no replica")
 	}
 	if set.Acks < c.Acks {
 		s += fmt.Sprintf(" (%d asked for)", c.Acks)
@@ -112,7 +112,7 @@ func durability(c wire.ClusterState) string {
 	return s
 }
 
-// clusterLines say what is out of the ordinary with a cluster as a whole.
+// clusterLines are the remarks on a cluster as a whole.
 func clusterLines(c wire.ClusterState) (lines []cell) {
 	if p := c.Pause; p != nil {
 		s := fmt.Sprintf("paused by %s since %s", p.By, p.Since)
@@ -125,10 +125,10 @@ func clusterLines(c wire.ClusterState) (lines []cell) {
 		lines = append(lines, cell{s + ": " + p.Reason, yellow})
 	}
 	if c.Primary != "" && !c.Opened {
-		lines = append(lines, cell{"the primary has not opened yet", yellow})
+		lines = append(lines, cell{"the primary does not accept writes yet", yellow})
 	}
-	if c.Primary != "" && !c.Guarded && !paused(c) { // a pause says it already
-		lines = append(lines, cell{"no guard covered the start of this epoch: its lease's end proves nothing", yellow})
+	if c.Primary != "" && !c.Guarded && !paused(c) { // a pause implies it
+		lines = append(lines, cell{"no guard covered the start of this epoch: the end of its lease proves nothing", yellow})
 	}
 	if c.Now != "" {
 		lines = append(lines, cell{"now: " + c.Now, yellow})
@@ -140,7 +140,7 @@ func clusterLines(c wire.ClusterState) (lines []cell) {
 	return lines
 }
 
-// operationLine is the operation under way, or the last, in one line.
+// operationLine is the running operation, or the last, in one line.
 func operationLine(op state.Operation) cell {
 	s := fmt.Sprintf("operation %s: %s%s", op.ID, op.Kind, fromTo(op))
 	if op.Result != state.Running {

@@ -26,7 +26,7 @@ func WorstFirst(ps []health.Problem) []health.Problem {
 	return sorted
 }
 
-// nextStep is the command that gets an operator further, "" where all is well.
+// nextStep is the command to run next, "" where all is well.
 func nextStep(s wire.Status) string {
 	switch {
 	case s.Leader == "":
@@ -53,8 +53,8 @@ func helpTopic(ps []health.Problem) string {
 	return ""
 }
 
-// nextFor is the next command of a problem's kind with the problem's own names in it. Where those are not known the cluster is
-// explained; an app has nothing of the kind.
+// nextFor is the next command of a problem's kind with the problem's own names in it. Where a name is not known it is explain of
+// the cluster; an app has no explain.
 func nextFor(s wire.Status, worst health.Problem) string {
 	kind, known := health.Describe(worst.Kind)
 	if known && kind.Next == "" {
@@ -73,7 +73,7 @@ func nextFor(s wire.Status, worst health.Problem) string {
 	return "mainstay controllers list"
 }
 
-// fillIn puts names in the places of a command that stand for them, and tells whether it had one for each.
+// fillIn replaces the placeholders of a command by names, and tells whether it had a name for each.
 func fillIn(command string, names map[string]string) (string, bool) {
 	words := strings.Fields(command)
 	for i, word := range words {
@@ -97,7 +97,7 @@ func operationOf(s wire.Status, cluster string) string {
 	return ""
 }
 
-// clusterOf is the problem's cluster; of a site the first one whose primary is there.
+// clusterOf is the problem's cluster; for a site, the first cluster whose primary is there.
 func clusterOf(s wire.Status, p health.Problem) string {
 	if p.Cluster != "" {
 		return p.Cluster
@@ -112,7 +112,7 @@ func clusterOf(s wire.Status, p health.Problem) string {
 	return ""
 }
 
-// hostOf is the host of the problem's member or, of an app, that of the first instance that is meant and not well.
+// hostOf is the host of the problem's member; for an app, that of the first matching instance that is not well.
 func hostOf(s wire.Status, p health.Problem) string {
 	for _, c := range s.Clusters {
 		for _, m := range c.Members {
