@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// logsKnown bounds how many logs are remembered: each that joins anew is another one.
+	// logsKnown bounds the number of logs remembered: a controller that joins again brings a new log.
 	logsKnown = 256
-	// formerKnown bounds how many ended processes of one are: votes of one that has just ended may still arrive.
+	// formerKnown bounds the number of ended processes remembered of a log: their last votes may still arrive.
 	formerKnown = 8
 )
 
-// confirmed remembers which entries the logs of other controllers have had, as they said with their votes: who starts without one
-// of them was put back to an older state (S3). It implements api.Confirmed.
+// confirmed remembers which entries the logs of other controllers have had, as they said with their votes: a controller that starts
+// without one of them was restored to an older state (S3). It implements api.Confirmed.
 type confirmed struct {
 	mu   sync.Mutex
 	logs map[string]logKnown
@@ -35,7 +35,7 @@ type logKnown struct {
 	former        []string // the processes before it
 }
 
-// Note takes in that process has had all entries up to entry in the log with that id.
+// Note records that process has had all entries up to entry in the log with that id.
 func (c *confirmed) Note(id, process string, entry uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -47,7 +47,7 @@ func (c *confirmed) Note(id, process string, entry uint64) {
 		c.logs = map[string]logKnown{}
 	}
 	switch {
-	case slices.Contains(k.former, process): // late: it is not followed by the one that followed it
+	case slices.Contains(k.former, process): // late, from a process that has ended
 		k.before = max(k.before, entry)
 	case k.process != process:
 		former := append(slices.Clone(k.former), k.process)
@@ -58,7 +58,7 @@ func (c *confirmed) Note(id, process string, entry uint64) {
 	c.logs[id] = k
 }
 
-// Before is the highest entry that processes before this one have had in the log with that id, 0 for none that is known.
+// Before is the highest entry that earlier processes have had in the log with that id, 0 if none is known.
 func (c *confirmed) Before(id, process string) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,13 +69,14 @@ func (c *confirmed) Before(id, process string) uint64 {
 	return max(k.before, k.entry)
 }
 
-// recollection asks the other controllers what this one's log has had before this process began.
+// recollection asks the other controllers which entry this controller's log had before this process began.
 type recollection struct {
 	client  *wire.Client
 	process string
 }
 
-// ask returns the highest entry that any of them knows of, and who has answered. It takes as long as the slowest, or until ctx ends.
+// ask returns the highest entry that any of them knows of, and the controllers that answered. It waits for the slowest, or until ctx
+// ends.
 func (r recollection) ask(ctx context.Context, id string, others []consensus.Server) (entry uint64, answered []string) {
 	path := "/v1/confirmed?" + url.Values{"log": {id}, "process": {r.process}}.Encode()
 	var asked sync.WaitGroup
@@ -86,7 +87,7 @@ func (r recollection) ask(ctx context.Context, id string, others []consensus.Ser
 			err := r.client.DoAt(ctx, s.Address, "GET", path, nil, &a)
 			mu.Lock()
 			defer mu.Unlock()
-			if r := (*wire.Refusal)(nil); err == nil || errors.As(err, &r) && r.Status < 500 { // of a build that does not know, it never will
+			if r := (*wire.Refusal)(nil); err == nil || errors.As(err, &r) && r.Status < 500 { // an older build: it will never know
 				entry, answered = max(entry, a.Entry), append(answered, s.ID)
 			}
 		})
@@ -95,11 +96,11 @@ func (r recollection) ask(ctx context.Context, id string, others []consensus.Ser
 	return entry, answered
 }
 
-// recollectEvery is how often those are asked who have not answered yet.
+// recollectEvery is how often controllers that have not answered are asked again.
 const recollectEvery = 5 * time.Second
 
-// recollect asks each of the others once what this controller's log has had before; who could not answer at the start may know
-// what would have kept it from starting.
+// recollect asks each of the others once which entry this controller's log had before: a controller that could not answer at the
+// start may know of an entry that would have kept this one from starting.
 func (r *running) recollect(ctx context.Context) error {
 	var done []string
 	timer := time.NewTimer(0)
@@ -127,7 +128,7 @@ func (r *running) recollect(ctx context.Context) error {
 		}
 		done = append(done, answered...)
 		if len(answered) > 0 {
-			r.logger.Debug("asked what this controller's log has had before", zap.Strings("answered", answered), zap.Uint64("entry", entry))
+			r.logger.Debug("asked which entry this controller's log had before", zap.Strings("answered", answered), zap.Uint64("entry", entry))
 		}
 	}
 }

@@ -29,7 +29,7 @@ import (
 	"mainstay/health/probe"
 )
 
-// Options are what the process around a controller gives it.
+// Options are given by the process around a controller.
 type Options struct {
 	Version string
 	Logger  *zap.Logger // nil is none
@@ -62,7 +62,7 @@ type Controller struct {
 	abrupt bool // tests: end without handing over, as a crash does
 }
 
-// Run is a controller from start to end. It returns nil after ctx has ended, or the reason why the process must exit.
+// Run opens a controller and runs it until ctx ends; it then returns nil, or else the reason why the process must exit.
 func Run(ctx context.Context, cfg config.Controller, opts Options) error {
 	c, err := Open(cfg, opts)
 	if err != nil {
@@ -71,7 +71,7 @@ func Run(ctx context.Context, cfg config.Controller, opts Options) error {
 	return c.Run(ctx)
 }
 
-// Open loads, listens and opens the log. On an error nothing is left open. Whoever gets a Controller must call Run.
+// Open loads, listens and opens the log. On an error nothing is left open. The caller must call Run of the Controller.
 func Open(cfg config.Controller, opts Options) (_ *Controller, err error) {
 	c := &Controller{cfg: cfg, opts: opts, logger: opts.Logger}
 	if c.logger == nil {
@@ -119,13 +119,13 @@ func (c *Controller) identify() (err error) {
 		return err
 	}
 	if id := c.store.ID(); id.Role != identity.RoleController || id.Name != c.cfg.Name {
-		return fmt.Errorf("%s is the certificate of %s %s, and this is controller %s; correct name: or tls: in the controller's file",
+		return fmt.Errorf("%s is the certificate of %s %s, but this is controller %s; correct name: or tls: in the controller's file",
 			c.cfg.TLS.Cert, id.Role, id.Name, c.cfg.Name)
 	}
 	return nil
 }
 
-// certificates are those that this process uses.
+// certificates are the certificates that this process uses.
 func (c *Controller) certificates() []identity.End {
 	ends := c.store.Ends()
 	if !c.etcdEnds.At.IsZero() {
@@ -136,10 +136,10 @@ func (c *Controller) certificates() []identity.End {
 
 func (c *Controller) listen() (err error) {
 	few := c.logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
-		return zapcore.NewSamplerWithOptions(core, time.Minute, 5, 0) // a stranger must not fill the log
+		return zapcore.NewSamplerWithOptions(core, time.Minute, 5, 0) // an unknown peer must not fill the log
 	}))
 	c.mux, err = identity.Listen(c.cfg.Listen, c.store, identity.OnRefused(func(remote net.Addr, err error) {
-		few.Info("a connection was turned away", zap.Stringer("from", remote), zap.Error(err))
+		few.Info("connection refused", zap.Stringer("from", remote), zap.Error(err))
 	}))
 	if err != nil || c.cfg.Metrics == "" {
 		return err
@@ -147,7 +147,7 @@ func (c *Controller) listen() (err error) {
 	plain, err := net.Listen("tcp", c.cfg.Metrics)
 	if err != nil {
 		c.mux.Close()
-		return fmt.Errorf("listen on metrics: %w; correct the address, or leave the key out", err)
+		return fmt.Errorf("listen on metrics: %w; correct the address, or remove the key", err)
 	}
 	c.plain = crowd.Plain(plain)
 	return nil
@@ -164,7 +164,7 @@ func (c *Controller) closeListeners() error {
 	return errors.Join(c.mux.Close(), err)
 }
 
-// memoryName is that of a controller's folder in memory.
+// memoryName is the name of a controller's folder in memory.
 const memoryName = "mainstay-controller"
 
 // openLog opens the log with the machine that feeds the loop.
@@ -197,19 +197,20 @@ func (c *Controller) openLog() (err error) {
 	return nil
 }
 
-// admit lets only listed controllers speak raft, as long as this one hears a leader. One that hears none may have missed
-// the entry that listed the newcomer, and would wait for ever. Nobody is let in who was given up by a recovery: it may lead
-// the group that was lost, and would overwrite this log.
+// admit lets only listed controllers speak raft, as long as this one hears a leader. A controller that hears none may have missed
+// the entry that listed the newcomer, and would wait for ever. It never admits a controller that a recovery has given up: that one
+// may lead the lost group, and would overwrite this log.
 func admit(log *consensus.Log, lost []string, conn net.Conn) error {
 	id, err := identity.IDOfConn(conn)
 	if err != nil {
 		return err
 	}
 	if slices.Contains(lost, id.Name) {
-		return fmt.Errorf("controller %s was lost when the controllers were recovered: give it a new name, a new certificate and an empty data folder, then add it", id.Name)
+		return fmt.Errorf("controller %s was given up when the controllers were recovered: give it a new name, a new certificate and an "+
+			"empty data folder, then add it", id.Name)
 	}
 	if log == nil {
-		return errors.New("this controller is just starting, and does not know yet who may speak")
+		return errors.New("this controller is starting, and does not know the list of controllers yet")
 	}
 	leader, _ := log.Leader()
 	servers, err := log.Servers(context.Background())
@@ -224,7 +225,7 @@ func admit(log *consensus.Log, lost []string, conn net.Conn) error {
 	return fmt.Errorf("controller %s is not on the list; `mainstay controllers add` puts it there", id.Name)
 }
 
-// nameAt is the controller listed at an address, "" for any: raft then speaks to nobody else there.
+// nameAt is the controller listed at an address, to which alone raft speaks there; "" for any.
 func nameAt(log *consensus.Log, address string) string {
 	if log == nil {
 		return ""
@@ -241,11 +242,10 @@ func nameAt(log *consensus.Log, address string) string {
 	return ""
 }
 
-// Address is where this controller listens.
+// Address is the address on which this controller listens.
 func (c *Controller) Address() string { return c.mux.Addr().String() }
 
-// Reload reads the certificates again (HUP). On an error the old ones stay in use. What else stands in the file needs a
-// restart.
+// Reload reads the certificates again (HUP). On an error the old ones stay in use. Other changes of the file need a restart.
 func (c *Controller) Reload() error {
 	ended, err := c.store.Reload()
 	if err != nil {

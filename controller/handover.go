@@ -13,8 +13,8 @@ import (
 // againAfter is the pause after an attempt to hand leadership over.
 const againAfter = time.Second
 
-// handover lets another controller lead when this one's loop asks for it: its own view is the odd one out. One attempt at
-// a time; whoever still leads afterwards asks again.
+// handover hands leadership to another controller when this one's loop asks for it, because its own view differs from the others'.
+// One attempt at a time; a loop that still leads afterwards asks again.
 type handover struct {
 	log    *consensus.Log
 	asked  chan struct{} // capacity 1
@@ -44,8 +44,8 @@ func (h *handover) try(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, handOverTime)
 	defer cancel()
 	if err := h.log.Transfer(ctx, ""); err != nil {
-		h.logger.Warn("leadership was not handed over; this controller goes on", zap.Error(err))
+		h.logger.Warn("leadership was not handed over; this controller keeps leading", zap.Error(err))
 		return
 	}
-	h.logger.Warn("leadership handed over: this controller's view was the odd one out")
+	h.logger.Warn("leadership handed over: this controller's view differed from that of the others")
 }

@@ -15,18 +15,18 @@ import (
 	"mainstay/controller/loop"
 )
 
-// heardFile, in the controller's folder, holds the highest generation that agents have told of, if that is not its own or a later
-// one. What it is recovered as must be above it, or no agent that obeys that generation ever obeys this controller again.
+// heardFile, in the controller's folder, holds the highest generation that agents have reported, if that is not its own or a later
+// one. A recovery must choose a higher generation, or no agent that obeys that one ever obeys this controller again.
 const heardFile = "heard.json"
 
 type heard struct {
 	Generation uint64 `json:"generation"`
 }
 
-// heardEvery is how often what agents tell is looked at.
+// heardEvery is how often the agents' generation is checked.
 const heardEvery = 5 * time.Second
 
-// keepHeard keeps the file. A failure is logged, and tried again.
+// keepHeard keeps the file up to date. It logs a failure and tries again.
 func (r *running) keepHeard(ctx context.Context) error {
 	t := time.NewTicker(heardEvery)
 	defer t.Stop()
@@ -41,12 +41,12 @@ func (r *running) keepHeard(ctx context.Context) error {
 			err = noteHeard(r.cfg.Data, generation, r.machine.State().Generation)
 		}
 		if err != nil && ctx.Err() == nil {
-			r.logger.Warn("the generation that agents obey is not kept", zap.Error(err))
+			r.logger.Warn("the generation that agents obey cannot be stored; trying again", zap.Error(err))
 		}
 	}
 }
 
-// lead runs the loop. Where it ends because its group was given up, the next recovery must know for whom.
+// lead runs the loop. Where it ends because its group was given up, the next recovery must know the new generation.
 func (r *running) lead(ctx context.Context, leading <-chan bool) error {
 	err := r.loop.Run(ctx, leading)
 	if given := (*loop.GivenUpError)(nil); errors.As(err, &given) {
@@ -55,8 +55,8 @@ func (r *running) lead(ctx context.Context, leading <-chan bool) error {
 	return err
 }
 
-// noteHeard writes what was heard of, if that is later than the controller's own generation and not there yet. As long as it is not
-// later, which is nearly always, no disk is asked.
+// noteHeard writes the reported generation, if it is later than the controller's own and not yet in the file. As long as it is not
+// later, which is nearly always, it does not touch the disk.
 func noteHeard(dir string, generation, own uint64) error {
 	if generation <= own {
 		return nil
@@ -89,7 +89,7 @@ func noteHeard(dir string, generation, own uint64) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// readHeard is 0 where nothing was heard of.
+// readHeard is 0 where no generation was reported.
 func readHeard(dir string) (uint64, error) {
 	path := filepath.Join(dir, heardFile)
 	b, err := os.ReadFile(path)

@@ -18,11 +18,11 @@ import (
 	"mainstay/controller/wire"
 )
 
-// Init begins the platform: it begins the log with all the controllers named, then has whoever leads commit the platform's
-// id and generation 1 (S3). Interrupted anywhere, it is finished by asking the same controller again (S7).
+// Init begins the platform: it begins the log with all the controllers named, then has the leader commit the platform's id and
+// generation 1 (S3). After an interruption at any point, the same request to the same controller finishes it (S7).
 func (l *list) Init(ctx context.Context, addresses []string, forwarded bool) error {
 	if id := l.states.State().PlatformID; id != "" {
-		return refuse("already initialised as platform %s; to start anew, use empty data folders on every controller", id)
+		return refuse("already initialised as platform %s; to start again from nothing, use empty data folders on every controller", id)
 	}
 	if forwarded {
 		if !l.Leading() {
@@ -45,7 +45,7 @@ func (l *list) Init(ctx context.Context, addresses []string, forwarded bool) err
 	return l.awaitPlatform(ctx, addresses)
 }
 
-// founders asks every controller named who it is, and whether it is free.
+// founders asks every controller named for its identity, and whether it is free.
 func (l *list) founders(ctx context.Context, addresses []string) ([]consensus.Server, error) {
 	begun := l.Identity().Initialised
 	var servers []consensus.Server
@@ -58,9 +58,10 @@ func (l *list) founders(ctx context.Context, addresses []string) ([]consensus.Se
 		case err != nil:
 			return nil, refuse("not initialised: controller at %s: %w", address, err)
 		case id.PlatformID != "":
-			return nil, refuse("not initialised: controller %s at %s belongs to platform %s already", id.Name, address, id.PlatformID)
+			return nil, refuse("not initialised: controller %s at %s already belongs to platform %s", id.Name, address, id.PlatformID)
 		case id.Initialised && !begun:
-			return nil, refuse("not initialised: controller %s at %s has begun an initialisation that did not finish; run `mainstay controllers init` there, or give it an empty data folder", id.Name, address)
+			return nil, refuse("not initialised: controller %s at %s has begun an initialisation that did not finish; "+
+				"run `mainstay controllers init` there, or give it an empty data folder", id.Name, address)
 		case slices.ContainsFunc(servers, func(s consensus.Server) bool { return s.ID == id.RaftID || s.Name == id.Name }):
 			return nil, refuse("not initialised: controller %s is named twice (%s)", id.Name, address)
 		}
@@ -70,7 +71,7 @@ func (l *list) founders(ctx context.Context, addresses []string) ([]consensus.Se
 		servers = append(servers, consensus.Server{ID: id.RaftID, Name: id.Name, Address: id.Address})
 	}
 	if !slices.ContainsFunc(servers, func(s consensus.Server) bool { return s.ID == l.log.ID() }) {
-		return nil, refuse("not initialised: the addresses leave out controller %s itself (%s)", l.cfg.Name, l.cfg.Advertise)
+		return nil, refuse("not initialised: the address of controller %s, which was asked, is missing (%s)", l.cfg.Name, l.cfg.Advertise)
 	}
 	// Sorted, so that two operators who ask two controllers at once begin the same log.
 	slices.SortFunc(servers, func(a, b consensus.Server) int { return strings.Compare(a.ID, b.ID) })
@@ -81,12 +82,13 @@ func (l *list) founders(ctx context.Context, addresses []string) ([]consensus.Se
 func (l *list) askAgain(ctx context.Context, id wire.Identity) (wire.Identity, error) {
 	again, err := l.ask(ctx, id.Address)
 	if err == nil && again.RaftID != id.RaftID {
-		err = fmt.Errorf("it is controller %s, and says that it is reached at %s, where %s answers; correct advertise: in its file", id.Name, id.Address, again.Name)
+		err = fmt.Errorf("it is controller %s and advertises %s, where %s answers; correct advertise: in its file",
+			id.Name, id.Address, again.Name)
 	}
 	return again, err
 }
 
-// sameList tells whether an initialisation that has begun is the one asked for.
+// sameList refuses if an initialisation with other controllers has begun.
 func (l *list) sameList(ctx context.Context, want []consensus.Server) error {
 	have, err := l.log.Servers(ctx)
 	if err != nil {
@@ -102,12 +104,13 @@ func (l *list) sameList(ctx context.Context, want []consensus.Server) error {
 	slices.Sort(a)
 	slices.Sort(b)
 	if !slices.Equal(a, b) {
-		return refuse("an initialisation with %v has begun, now %v are asked for; finish that one, or give all of them empty data folders", a, b)
+		return refuse("an initialisation with %v has begun, but this request names %v; finish that one, or give all of them empty data folders",
+			a, b)
 	}
 	return nil
 }
 
-// awaitPlatform keeps trying, here or at whoever leads, until the platform's id is committed.
+// awaitPlatform keeps trying, here or at the leader, until the platform's id is committed.
 func (l *list) awaitPlatform(ctx context.Context, addresses []string) error {
 	var last error
 	for {
@@ -128,7 +131,7 @@ func (l *list) awaitPlatform(ctx context.Context, addresses []string) error {
 		}
 		cancel()
 		if ctx.Err() != nil {
-			return fmt.Errorf("the initialisation has begun and is not finished: ask again (%w; last: %v)", ctx.Err(), last)
+			return fmt.Errorf("the initialisation has begun but is not finished: run it again (%w; last: %v)", ctx.Err(), last)
 		}
 	}
 }

@@ -17,10 +17,10 @@ import (
 	"mainstay/controller/wire"
 )
 
-// askTime bounds the question "who are you?" to one controller.
+// askTime bounds the request for one controller's identity.
 const askTime = time.Second
 
-// list is the controllers' own list and the changes of it; it implements api.Controllers.
+// list is the controllers' own list and its changes; it implements api.Controllers.
 type list struct {
 	cfg     config.Controller
 	version string
@@ -32,7 +32,7 @@ type list struct {
 	logger  *zap.Logger
 }
 
-// Leading tells whether raft believes that this controller leads.
+// Leading tells whether raft takes this controller for the leader.
 func (l *list) Leading() bool { return l.log.IsLeader() }
 
 // Leader names the leader this controller knows of.
@@ -50,7 +50,7 @@ func (l *list) Leader() (name, address string) {
 	return id, address
 }
 
-// Identity is who this controller is.
+// Identity is the identity of this controller.
 func (l *list) Identity() wire.Identity {
 	servers, err := l.log.Servers(context.Background())
 	name, address := l.Leader()
@@ -62,7 +62,7 @@ func (l *list) Identity() wire.Identity {
 	}
 }
 
-// ask asks a controller who it is.
+// ask asks a controller for its identity.
 func (l *list) ask(ctx context.Context, address string) (wire.Identity, error) {
 	if address == l.cfg.Advertise {
 		return l.Identity(), nil
@@ -74,7 +74,7 @@ func (l *list) ask(ctx context.Context, address string) (wire.Identity, error) {
 	return id, err
 }
 
-// List asks every listed controller at once who it is.
+// List asks all listed controllers at once for their identities.
 func (l *list) List(ctx context.Context) (wire.Controllers, error) {
 	servers, err := l.log.Servers(ctx)
 	if err != nil {
@@ -104,14 +104,15 @@ func (l *list) member(ctx context.Context, s consensus.Server) wire.Controller {
 	case err != nil:
 		m.Error = err.Error()
 	case id.RaftID != s.ID:
-		m.Error = fmt.Sprintf("%s answers there, with an empty or another folder; `mainstay controllers remove %s`, then add it anew", id.RaftID, s.ID)
+		m.Error = fmt.Sprintf("%s answers there, with an empty or another folder; `mainstay controllers remove %s`, then add it again",
+			id.RaftID, s.ID)
 	default:
 		m.Reached, m.Version, m.CertificateEnds, m.Programs = true, id.Version, endsSoon(id.CertificateExpires), id.Programs
 	}
 	return m
 }
 
-// endsSoon gives a certificate's end back where it is near or past, else "".
+// endsSoon returns a certificate's end where it is near or past, else "".
 func endsSoon(end string) string {
 	if at, err := time.Parse(time.RFC3339, end); err != nil || !identity.EndsSoon(at, time.Now()) {
 		return ""
@@ -119,8 +120,8 @@ func endsSoon(end string) string {
 	return end
 }
 
-// Add asks a new controller who it is and takes it in: first without a vote, until it has the state, so that the majority
-// is never harder to reach than before.
+// Add asks a new controller for its identity and adds it: first without a vote, until it has the state, so that the majority is
+// never harder to reach than before.
 func (l *list) Add(ctx context.Context, address string) error {
 	id, err := l.ask(ctx, address)
 	if err != nil {
@@ -133,11 +134,12 @@ func (l *list) Add(ctx context.Context, address string) error {
 	mine := l.states.State().PlatformID
 	switch {
 	case slices.ContainsFunc(servers, func(s consensus.Server) bool { return s.ID == id.RaftID && !s.Learner }):
-		return refuse("controller %s is one of the controllers already", id.Name)
+		return refuse("controller %s is already on the list", id.Name)
 	case mine == "":
 		return refuse("the controllers are not initialised; run `mainstay controllers init`")
 	case slices.Contains(l.states.State().Lost, id.Name):
-		return refuse("a controller %s was lost when the controllers were recovered, and may come back with its old log: give this one a new name and a new certificate", id.Name)
+		return refuse("a controller %s was given up when the controllers were recovered, and may come back with its old log: "+
+			"give this one a new name and a new certificate", id.Name)
 	case id.PlatformID != "" && id.PlatformID != mine:
 		return refuse("controller %s belongs to platform %s, these to %s; give it an empty data folder first", id.Name, id.PlatformID, mine)
 	case id.Initialised && !slices.ContainsFunc(servers, func(s consensus.Server) bool { return s.ID == id.RaftID }):
@@ -148,7 +150,7 @@ func (l *list) Add(ctx context.Context, address string) error {
 	}
 	if id.Address != address {
 		if again, err := l.ask(ctx, id.Address); err != nil || again.RaftID != id.RaftID {
-			return refuse("controller %s says that it is reached at %s, where it does not answer (%v); correct advertise: in its file", id.Name, id.Address, err)
+			return refuse("controller %s advertises %s, where it does not answer (%v); correct advertise: in its file", id.Name, id.Address, err)
 		}
 	}
 	return l.takeIn(ctx, consensus.Server{ID: id.RaftID, Name: id.Name, Address: id.Address})
@@ -168,12 +170,13 @@ func (l *list) takeIn(ctx context.Context, s consensus.Server) error {
 			return l.log.Add(ctx, s)
 		}
 		if err := pauseFor(ctx, 100*time.Millisecond); err != nil {
-			return fmt.Errorf("controller %s is on the list without a vote, and has not received the state yet: ask again, or `mainstay controllers remove %s`: %w", s.Name, s.Name, err)
+			return fmt.Errorf("controller %s is on the list without a vote, and has not received the state yet: add it again, or "+
+				"`mainstay controllers remove %s`: %w", s.Name, s.Name, err)
 		}
 	}
 }
 
-// Remove takes a controller off the list. What remains must have a majority that answers.
+// Remove takes a controller off the list. A majority of the remaining controllers must answer.
 func (l *list) Remove(ctx context.Context, nameOrID string) error {
 	all, err := l.List(ctx)
 	if err != nil {
@@ -195,15 +198,16 @@ func (l *list) Remove(ctx context.Context, nameOrID string) error {
 	case len(rest) == 0:
 		return refuse("%s is the last controller", gone.Name)
 	case answering <= len(rest)/2:
-		return refuse("of the %d controllers that would remain, only %d answer, which is no majority; bring one back first", len(rest), answering)
+		return refuse("of the %d controllers that would remain, only %d answer, which is no majority; start another one first",
+			len(rest), answering)
 	case gone.RaftID == l.log.ID():
-		return refuse("%s leads; run `mainstay controllers transfer` first", gone.Name)
+		return refuse("%s is the leader; run `mainstay controllers transfer` first", gone.Name)
 	}
 	l.logger.Info("controller removed", zap.String("name", gone.Name), zap.String("raftID", gone.RaftID))
 	return l.log.Remove(ctx, gone.RaftID)
 }
 
-// Transfer hands leadership over, to a name or raft id, or to the most advanced.
+// Transfer hands leadership over, to a name or raft id, or to the most advanced controller.
 func (l *list) Transfer(ctx context.Context, to string) error {
 	servers, err := l.log.Servers(ctx)
 	if err != nil {
@@ -220,7 +224,7 @@ func (l *list) Transfer(ctx context.Context, to string) error {
 			continue
 		}
 		if s.ID == l.log.ID() {
-			return refuse("%s leads already", s.Name)
+			return refuse("%s is already the leader", s.Name)
 		}
 		return l.log.Transfer(ctx, s.ID)
 	}
@@ -232,7 +236,7 @@ func refuse(format string, args ...any) error { return &api.Refused{Err: fmt.Err
 // speaks tells whether a controller and this one have a version of the API in common.
 func speaks(id wire.Identity) error {
 	if id.ProtocolMin > wire.ProtocolMax || id.ProtocolMax < wire.ProtocolMin {
-		return refuse("controller %s (%s) speaks versions %d to %d of the API, this one %d to %d; upgrade the older first",
+		return refuse("controller %s (%s) speaks versions %d to %d of the API, this one %d to %d; upgrade the older one first",
 			id.Name, id.Version, id.ProtocolMin, id.ProtocolMax, wire.ProtocolMin, wire.ProtocolMax)
 	}
 	return nil

@@ -47,10 +47,10 @@ func TestInitRefuses(t *testing.T) {
 	}
 	a1, a2, a3, nobody := c1.cfg.Advertise, c2.cfg.Advertise, other.cfg.Advertise, b.config("c4").Advertise
 	for _, c := range []struct{ got, want string }{
-		{at(c1, a1, a2, a3), "controller c3 at " + a3 + " belongs to platform"},
+		{at(c1, a1, a2, a3), "controller c3 at " + a3 + " already belongs to platform"},
 		{at(c1, a1, nobody), "controller at " + nobody + ": nobody answers: "},
 		{at(c1, a1, a2, a1), "controller c1 is named twice"},
-		{at(c1, a2), "leave out controller c1 itself"},
+		{at(c1, a2), "the address of controller c1, which was asked, is missing"},
 		{at(other, a3), "already initialised as platform"},
 	} {
 		if !strings.Contains(c.got, c.want) {
@@ -100,7 +100,7 @@ func TestAddRemoveTransfer(t *testing.T) {
 	if c4.machine.State().PlatformID != nodes[0].machine.State().PlatformID {
 		t.Error("c4 has no state")
 	}
-	if _, err := do("POST", "/v1/controllers", wire.AddController{Address: c4.cfg.Advertise}); !strings.Contains(refusal(t, err).Error(), "is one of the controllers already") {
+	if _, err := do("POST", "/v1/controllers", wire.AddController{Address: c4.cfg.Advertise}); !strings.Contains(refusal(t, err).Error(), "is already on the list") {
 		t.Error(err)
 	}
 	stranger := b.start(b.config("c9"))
@@ -116,7 +116,7 @@ func TestAddRemoveTransfer(t *testing.T) {
 	b.eventually("c4 leads", 10*time.Second, func() bool { return c4.list.Leading() })
 	b.eventually("c4 is asked", 10*time.Second, func() bool {
 		_, err = do("DELETE", "/v1/controllers/c4", nil)
-		return err != nil && strings.Contains(err.Error(), "c4 leads; run `mainstay controllers transfer` first")
+		return err != nil && strings.Contains(err.Error(), "c4 is the leader; run `mainstay controllers transfer` first")
 	})
 	if _, err := do("POST", "/v1/controllers/transfer", wire.TransferRequest{To: "c8"}); !strings.Contains(refusal(t, err).Error(), "there is no controller c8") {
 		t.Error(err)
@@ -160,7 +160,7 @@ func TestOpenRefusesAnothersCertificate(t *testing.T) {
 	b := newBed(t)
 	cfg := b.config("c1")
 	cfg.Name = "c2"
-	if _, err := Open(cfg, Options{}); err == nil || !strings.Contains(err.Error(), "is the certificate of controller c1, and this is controller c2") {
+	if _, err := Open(cfg, Options{}); err == nil || !strings.Contains(err.Error(), "is the certificate of controller c1, but this is controller c2") {
 		t.Errorf("%v", err)
 	}
 }

@@ -13,8 +13,7 @@ import (
 	"mainstay/controller/state"
 )
 
-// machine applies the log's commands to the state and shows the result to everybody else in the process. It does no I/O
-// and never waits.
+// machine applies the log's commands to the state and publishes the result in the process. It does no I/O and never waits.
 type machine struct {
 	applied func(*state.State) // loop.Applied
 	current atomic.Pointer[state.State]
@@ -29,7 +28,7 @@ func newMachine() *machine {
 	return m
 }
 
-// State is the state as applied so far. It is never changed in place.
+// State is the state after the last applied entry. It is never changed in place.
 func (m *machine) State() *state.State { return m.current.Load() }
 
 // Changed is closed after the next change of State or of leadership.
@@ -39,7 +38,7 @@ func (m *machine) Changed() <-chan struct{} {
 	return m.changed
 }
 
-// wake tells everybody who waits to look again.
+// wake wakes all that wait for Changed.
 func (m *machine) wake() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -109,5 +108,5 @@ func (p pending) Result() (refused bool, err error) {
 		return false, fmt.Errorf("%w: nothing was committed", loop.ErrNotLeader)
 	}
 	r := (*api.Refused)(nil)
-	return errors.As(err, &r) || errors.Is(err, consensus.ErrBusy), err // busy: surely not committed, so nothing was fenced
+	return errors.As(err, &r) || errors.Is(err, consensus.ErrBusy), err // busy: surely not committed
 }

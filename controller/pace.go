@@ -12,15 +12,16 @@ import (
 )
 
 const (
-	// paceEvery is how often this controller's own turns of the CPU are measured, paceRound how often Raft's timeouts follow, and
-	// paceRounds how many of those a late turn counts: timeouts grow within ten seconds, and shrink a minute after the last cause.
+	// paceEvery is how often this controller's scheduling delay is measured, paceRound how often Raft's timeouts follow it, and
+	// paceRounds for how many of those rounds a delay counts: timeouts grow within ten seconds, and shrink a minute after the last
+	// delay.
 	paceEvery  = 250 * time.Millisecond
 	paceRound  = 10 * time.Second
 	paceRounds = 6
 )
 
-// pace gives Raft's timeouts the room that this controller's lateness asks for. A controller without a CPU sees a leader fall
-// silent that is well, and one that leads misses answers that came.
+// pace lengthens Raft's timeouts by this controller's scheduling delay. A controller that does not get the CPU takes a healthy leader
+// for silent, and a leader misses answers that have arrived.
 type pace struct {
 	log    *consensus.Log
 	states *machine
@@ -60,11 +61,11 @@ func (p *pace) retime(late time.Duration) {
 		p.logger.Error("raft's timeouts cannot be changed", zap.Duration("timeout", want), zap.Error(err))
 		return
 	}
-	p.logger.Info("raft's timeouts follow how late this controller's turns of the CPU come",
+	p.logger.Info("raft's timeouts follow this controller's scheduling delay",
 		zap.Duration("late", late), zap.Duration("timeout", want))
 }
 
-// lateness keeps the latest turn of each of the last rounds.
+// lateness keeps the longest delay of each of the last rounds.
 type lateness struct {
 	rounds [paceRounds]time.Duration
 	at     int

@@ -25,17 +25,17 @@ import (
 	"mainstay/controller/wire"
 )
 
-// Recovery says what a stopped controller holds, and what it goes on as when the majority of the others was lost for good.
+// Recovery describes a stopped controller's data, and how it continues when the majority was lost for good.
 type Recovery struct {
 	Controller string   `json:"controller"`
 	Platform   string   `json:"platform"`
 	PlatformID string   `json:"platformID"`
-	Generation uint64   `json:"generation"` // that begins
-	Index      uint64   `json:"index"`      // up to which its log goes
-	Last       string   `json:"last"`       // when the last operation that it knows of took its last step, RFC 3339; "" for none
+	Generation uint64   `json:"generation"` // the new one
+	Index      uint64   `json:"index"`      // of the last entry of its log
+	Last       string   `json:"last"`       // time of the last step of the last operation that it knows of, RFC 3339; "" for none
 	Lost       []string `json:"lost"`       // the other controllers that it knows
 	Clusters   []RecoveredCluster
-	Done       bool `json:"done"` // it was done; else only looked at
+	Done       bool `json:"done"` // the recovery was done, not only planned
 }
 
 // RecoveredCluster is a cluster as the controller knows it.
@@ -46,7 +46,7 @@ type RecoveredCluster struct {
 	Epoch   string `json:"epoch"`
 }
 
-// recovering is a machine whose snapshot is the state that the group goes on with.
+// recovering is a machine whose snapshot is the state with which the group continues.
 type recovering struct {
 	*machine
 	next func(*state.State) *state.State
@@ -58,9 +58,9 @@ func (r recovering) Snapshot() func() ([]byte, error) {
 	return func() ([]byte, error) { return state.EncodeSnapshot(s) }
 }
 
-// Recover makes the stopped controller of cfg the only one of its platform, in a new generation (S3). With dry it only says
-// what it would do. It is run on the controller's own host, as its own user; an interrupted one is run again. It is refused
-// while another of the controllers answers.
+// Recover makes the stopped controller of cfg the only controller of its platform, in a new generation (S3). With dry it only says
+// what it would do. Run it on the controller's own host, as its own user; after an interruption, run it again. It is refused while
+// another controller answers.
 func Recover(ctx context.Context, cfg config.Controller, by, reason string, dry bool) (Recovery, error) {
 	if err := ownFolder(cfg.Data); err != nil {
 		return Recovery{}, err
@@ -79,7 +79,8 @@ func Recover(ctx context.Context, cfg config.Controller, by, reason string, dry 
 	}
 	r.Generation = max(r.Generation, known+1)
 	if m.State().PlatformID == "" {
-		return r, fmt.Errorf("controller %s belongs to no platform, so there is nothing to recover; `mainstay controllers init` begins one", cfg.Name)
+		return r, fmt.Errorf("controller %s belongs to no platform, so there is nothing to recover; begin one with `mainstay controllers init`",
+			cfg.Name)
 	}
 	if err := othersGone(ctx, cfg, survey.Servers); err != nil || dry {
 		return r, err
@@ -95,8 +96,8 @@ func Recover(ctx context.Context, cfg config.Controller, by, reason string, dry 
 	return r, mend(err, cfg)
 }
 
-// othersGone refuses where another controller answers. It may be one that was recovered itself: two groups of one generation
-// would not hear of each other, and each would promote whom it likes (S1).
+// othersGone refuses where another controller answers. That one may have been recovered itself: two groups of one generation would
+// not hear of each other, and each would promote members on its own (S1).
 func othersGone(ctx context.Context, cfg config.Controller, servers []consensus.Server) error {
 	store, err := identity.Load(identity.Files{CA: cfg.TLS.CA, Cert: cfg.TLS.Cert, Key: cfg.TLS.Key})
 	if err != nil {
@@ -125,30 +126,33 @@ func othersGone(ctx context.Context, cfg config.Controller, servers []consensus.
 	case len(answers) == 0:
 		return nil
 	case 2*(len(answers)+1) > len(servers):
-		return fmt.Errorf("%s: with this one that is a majority; start it again instead (`systemctl start mainstay-controller`)", strings.Join(answers, ", "))
+		return fmt.Errorf("%s: with this one that is a majority; start this one again instead (`systemctl start mainstay-controller`)",
+			strings.Join(answers, ", "))
 	}
-	return fmt.Errorf("%s: stop it, for good, before you recover this one; only one may be recovered, and the others come back under new names, with empty data folders",
+	return fmt.Errorf("%s: stop it for good before you recover this one; only one may be recovered, and the others rejoin under new names, "+
+		"with empty data folders",
 		strings.Join(answers, ", "))
 }
 
-// mend says what to do about a controller that runs, and about one whose folder cannot be trusted: no majority is left that it
-// could join anew.
+// mend says what to do about a controller that runs, and about a controller whose folder cannot be trusted: no majority is left
+// that could give it the state again.
 func mend(err error, cfg config.Controller) error {
 	var store *consensus.StoreError
 	switch {
 	case errors.Is(err, consensus.ErrInUse):
 		return fmt.Errorf("controller %s runs; stop it first (`systemctl stop mainstay-controller`): %w", cfg.Name, err)
 	case errors.As(err, &store):
-		return fmt.Errorf("controller %s cannot go on alone: %s: %s; recover another controller that is left, on its host", cfg.Name, store.Path, store.Problem)
+		return fmt.Errorf("controller %s cannot continue alone: %s: %s; recover another remaining controller, on its host",
+			cfg.Name, store.Path, store.Problem)
 	}
 	return err
 }
 
-// ownFolder refuses to work as somebody whose files the controller could not read afterwards.
+// ownFolder refuses to run as a user whose files the controller could not read afterwards.
 func ownFolder(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
-		return fmt.Errorf("the controller's folder: %w; is data: right in its file?", err)
+		return fmt.Errorf("the controller's folder: %w; check data: in its file", err)
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || int(st.Uid) == os.Geteuid() {
@@ -168,7 +172,7 @@ func recoveryOf(cfg config.Controller, s *state.State, survey consensus.Survey) 
 			r.Lost = append(r.Lost, other.Name)
 		}
 	}
-	if s.Platform != nil { // else none was applied: its id is all that there is to type
+	if s.Platform != nil { // where none was applied, the operator types its id
 		r.Platform = s.Platform.Name
 	}
 	for _, name := range s.ClusterNames() {

@@ -24,12 +24,12 @@ func TestRecover(t *testing.T) {
 		t.Errorf("while it runs: %v", err)
 	}
 	b.crash(c3)
-	if _, err := Recover(t.Context(), c3.cfg, "root", "fire", false); err == nil || !strings.Contains(err.Error(), "controller c1 answers") || !strings.Contains(err.Error(), "a majority; start it again") {
+	if _, err := Recover(t.Context(), c3.cfg, "root", "fire", false); err == nil || !strings.Contains(err.Error(), "controller c1 answers") || !strings.Contains(err.Error(), "a majority; start this one again") {
 		t.Errorf("while the others run: %v", err)
 	}
 	b.crash(c1)
 	five := []consensus.Server{{Name: "c3"}, {Name: "c2", Address: c2.cfg.Advertise}, {Name: "x1", Address: c1.cfg.Advertise}, {Name: "x2", Address: c1.cfg.Advertise}, {Name: "x3", Address: c1.cfg.Advertise}}
-	if err := othersGone(t.Context(), c3.cfg, five); err == nil || !strings.Contains(err.Error(), "controller c2 answers") || !strings.Contains(err.Error(), "stop it, for good") {
+	if err := othersGone(t.Context(), c3.cfg, five); err == nil || !strings.Contains(err.Error(), "controller c2 answers") || !strings.Contains(err.Error(), "stop it for good") {
 		t.Errorf("while another minority runs: %v", err)
 	}
 	b.crash(c2)
@@ -38,7 +38,7 @@ func TestRecover(t *testing.T) {
 	if err := os.CopyFS(copied.Data, os.DirFS(c2.cfg.Data)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Recover(t.Context(), copied, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "recover another controller that is left") || strings.Contains(err.Error(), "controllers remove") {
+	if _, err := Recover(t.Context(), copied, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "recover another remaining controller") || strings.Contains(err.Error(), "controllers remove") {
 		t.Errorf("a copied folder: %v", err) // nobody is left who could remove it and add it anew
 	}
 	if err := noteHeard(c3.cfg.Data, 4, 1); err != nil {
@@ -75,7 +75,7 @@ func TestRecover(t *testing.T) {
 		t.Errorf("c3 has generation %d, the old ones %d; c3 leads: %v", s.Generation, old.machine.State().Generation, c3.list.Leading())
 	}
 	err = jane.DoAt(b.ctx(10*time.Second), c3.cfg.Advertise, "POST", "/v1/controllers", wire.AddController{Address: c1.cfg.Advertise}, nil)
-	if r := refusal(t, err); !strings.Contains(r.Error(), "a controller c1 was lost") {
+	if r := refusal(t, err); !strings.Contains(r.Error(), "a controller c1 was given up") {
 		t.Errorf("c1 is to be added: %v", r)
 	}
 	c4 := b.start(b.config("c4"))
@@ -107,7 +107,7 @@ func TestHeard(t *testing.T) {
 func TestRecoverRefuses(t *testing.T) {
 	b := newBed(t)
 	cfg := b.config("c1")
-	if _, err := Recover(t.Context(), cfg, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "is data: right") {
+	if _, err := Recover(t.Context(), cfg, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "check data:") {
 		t.Errorf("no folder: %v", err)
 	}
 	n := b.start(cfg)

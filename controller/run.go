@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// Bounds of the teardown, step by step: together less than what service managers allow.
+// Bounds of the teardown, step by step: together less than service managers allow.
 const (
 	handOverTime = 2 * time.Second
 	serveStop    = 3 * time.Second
@@ -26,7 +26,7 @@ type part struct {
 	limit time.Duration
 }
 
-// running is a started controller: parts are stopped in reverse, the first failure of any stops all.
+// running is a started controller: its parts stop in reverse order, and the first failure stops all of them.
 type running struct {
 	*Controller
 	failed context.Context // done, with the cause, once a part has failed
@@ -34,8 +34,8 @@ type running struct {
 	parts  []part
 }
 
-// Run serves until ctx ends, or until a part fails that the others cannot do without: then it returns why, and the process
-// must exit (L6: a leader whose disk hangs would otherwise keep the others from electing one).
+// Run serves until ctx ends or a part fails: then it returns the reason, and the process must exit (L6: a leader whose disk hangs
+// would otherwise keep the others from electing a new one).
 func (c *Controller) Run(ctx context.Context) error { return c.begin().until(ctx) }
 
 func (c *Controller) begin() *running {
@@ -46,7 +46,7 @@ func (c *Controller) begin() *running {
 	return r
 }
 
-// until is the rest of Run. One that has failed is silent to the others at once: while its parts are stopped, each within
+// until is the rest of Run. A controller that has failed is silent to the others at once: while its parts are stopped, each within
 // its bound, they elect a leader.
 func (r *running) until(ctx context.Context) error {
 	defer r.fail(nil)
@@ -74,7 +74,7 @@ func (r *running) start() {
 	r.push("listeners", partStop, func(context.Context) error { return r.closeListeners() })
 	r.push("client", partStop, func(context.Context) error { r.client.Close(); return nil })
 	r.push("log", logStop, r.log.Close)
-	r.spawn("watch of the log", func(ctx context.Context) error {
+	r.spawn("log watch", func(ctx context.Context) error {
 		select {
 		case <-r.log.Failed():
 			return r.log.Err()
@@ -127,7 +127,7 @@ func (r *running) spawn(name string, f func(context.Context) error) {
 	})
 }
 
-// serve serves HTTP on l until the part is stopped; requests held then are let go.
+// serve serves HTTP on l until the part is stopped; held requests then return.
 func (r *running) serve(name string, l net.Listener, h http.Handler) {
 	base, letGo := context.WithCancel(context.Background())
 	quiet, err := zap.NewStdLogAt(r.logger.Named("http"), zap.DebugLevel)
@@ -147,19 +147,19 @@ func (r *running) serve(name string, l net.Listener, h http.Handler) {
 		letGo()
 		err := s.Shutdown(limit)
 		if errors.Is(err, context.DeadlineExceeded) {
-			err = s.Close() // a peer that does not read is not waited for
+			err = s.Close() // do not wait for a peer that does not read
 		}
 		return errors.Join(err, wait(limit, done))
 	})
 }
 
-// followLeadership passes the latest value on to the loop, and wakes whoever waits on this controller's leadership.
+// followLeadership passes the latest value on to the loop, and wakes the requests that wait for a change of leadership.
 func (r *running) followLeadership(ctx context.Context, leading chan bool) error {
 	for {
 		select {
 		case lead, ok := <-r.log.Leading():
 			if !ok {
-				return nil // the log has ended, and says why itself
+				return nil // the log has ended, and returns the reason itself
 			}
 			select {
 			case <-leading:
@@ -173,12 +173,13 @@ func (r *running) followLeadership(ctx context.Context, leading chan bool) error
 	}
 }
 
-// certificateEnds is told from 60 days before the end of the certificate, each day. A date never stops a database.
+// certificateEnds is called each day from 60 days before the certificate expires. A date never stops a database.
 func (r *running) certificateEnds(ends time.Time) {
-	r.logger.Warn("the certificate ends; the controller goes on, but issue a new one, copy it here, then reload", zap.Time("ends", ends))
+	r.logger.Warn("the certificate expires; the controller keeps running, but issue a new one, copy it here, then reload",
+		zap.Time("ends", ends))
 }
 
-// handOver lets another controller lead before this one goes, so that no election has to be waited for.
+// handOver hands leadership to another controller before this one stops, so that the platform need not wait for an election.
 func (r *running) handOver() {
 	if !r.log.IsLeader() {
 		return
@@ -212,11 +213,11 @@ func wait(ctx context.Context, done <-chan struct{}) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return errors.New("it has not ended in time")
+		return errors.New("did not end in time")
 	}
 }
 
-// publishSource is what publish reacts to.
+// publishSource is the source of publish: the state and leadership.
 type publishSource struct {
 	*machine
 	*list

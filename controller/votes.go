@@ -20,8 +20,8 @@ import (
 	"mainstay/health/probe"
 )
 
-// voting carries what this controller sees of the members and app servers to its loop and to the other controllers, once a heartbeat, and
-// tells the loop who they are. None of it waits for anybody: a controller that does not answer misses a round.
+// voting carries this controller's observations of the members and app servers to its loop and to the other controllers, once a
+// heartbeat, and gives the loop the list of controllers. It waits for none of them: a controller that does not answer misses a round.
 type voting struct {
 	loop   *loop.Loop
 	log    *consensus.Log
@@ -31,7 +31,7 @@ type voting struct {
 	allowed program.Allowed
 	client  *wire.Client
 	logger  *zap.Logger
-	// sending has one slot for each address, taken while a request is under way there. Of run alone.
+	// sending has one slot for each address, taken while a request there is running. Only run uses it.
 	sending map[string]chan struct{}
 }
 
@@ -51,7 +51,7 @@ func (v *voting) run(ctx context.Context) error {
 		s := v.states.State()
 		beat, now := heartbeat(s), boottime.Now()
 		pause := beat / votePart
-		// A controller that was kept from its turn has missed reports as well: that is no silence of an agent's.
+		// A controller that did not get the CPU has missed reports too: that does not make an agent silent.
 		starved := woken != 0 && now-woken > pause+beat/2
 		woken = now
 		doubted, err := v.doubted(ctx, 3*beat, starved)
@@ -63,17 +63,16 @@ func (v *voting) run(ctx context.Context) error {
 			}
 		}
 		if err != nil {
-			v.logger.Debug("no votes this time", zap.Error(err))
+			v.logger.Debug("no votes in this round", zap.Error(err))
 		}
 		timer.Reset(pause)
 	}
 }
 
-// votePart is how many times in a heartbeat the members are looked through for one whose agent is silent; while there is one, votes
-// leave as often.
+// votePart is how many times in a heartbeat the members are checked for a silent agent; while there is one, votes leave as often.
 const votePart = 2
 
-// doubted names the members that are to be probed at once.
+// doubted names the members that must be probed at once.
 func (v *voting) doubted(ctx context.Context, limit time.Duration, starved bool) (map[loop.MemberKey]bool, error) {
 	if starved {
 		return nil, nil
@@ -83,7 +82,7 @@ func (v *voting) doubted(ctx context.Context, limit time.Duration, starved bool)
 	return v.loop.Doubted(ctx)
 }
 
-// round makes this controller's votes and sends them, within limit: later they would be old. overdue: see probe.Prober.Votes.
+// round makes this controller's votes and sends them within limit: later they would be too old. overdue: see probe.Prober.Votes.
 func (v *voting) round(ctx context.Context, limit, overdue time.Duration, sends *sync.WaitGroup) error {
 	servers, err := v.log.Servers(ctx) // does not wait
 	if err != nil {
@@ -109,7 +108,7 @@ func (v *voting) round(ctx context.Context, limit, overdue time.Duration, sends 
 	return nil
 }
 
-// lacks says which programs of the platform may not be run here.
+// lacks lists the programs of the platform that this controller's file does not allow.
 func (v *voting) lacks() string {
 	p := v.states.State().Platform
 	if p == nil {
@@ -130,7 +129,7 @@ func (v *voting) send(ctx context.Context, limit time.Duration, address, path st
 	select {
 	case slot <- struct{}{}:
 	default:
-		return // the last ones are still under way
+		return // the previous ones are still being sent
 	}
 	sends.Go(func() {
 		defer func() { <-slot }()
@@ -151,7 +150,7 @@ func voters(servers []consensus.Server) (names []string) {
 	return names
 }
 
-// heartbeat is that of the cluster with the shortest lease.
+// heartbeat is the heartbeat of the cluster with the shortest lease.
 func heartbeat(s *state.State) time.Duration {
 	beat := platform.Heartbeat(platform.DefaultLease)
 	if s.Platform != nil {
@@ -162,10 +161,10 @@ func heartbeat(s *state.State) time.Duration {
 	return beat
 }
 
-// probeRarely is how often a member is probed while its agent reports that all is well, to know that it could be.
+// probeRarely is how often a member is probed while its agent reports that all is well, to know that a probe can reach it.
 const probeRarely = 3 * time.Minute
 
-// targets are the members of every cluster that has been born; those in doubt are asked every heartbeat.
+// targets are the members of every bootstrapped cluster; those in doubt are probed every heartbeat.
 func targets(s *state.State, doubted map[loop.MemberKey]bool) []probe.Target {
 	var out []probe.Target
 	for _, name := range s.ClusterNames() {
@@ -188,8 +187,7 @@ func targets(s *state.State, doubted map[loop.MemberKey]bool) []probe.Target {
 	return out
 }
 
-// instanceTargets are the app servers of every app, also those that are not to run where they are: that one runs all the same is
-// worth knowing.
+// instanceTargets are the app servers of every app, also those that should not run where they are: it matters if they run anyway.
 func instanceTargets(s *state.State) (out []probe.InstanceTarget) {
 	if s.Platform == nil {
 		return nil

@@ -98,8 +98,8 @@ func TestSiteSwitchover(t *testing.T) {
 
 func TestSiteSwitchoverRefused(t *testing.T) {
 	b, s := leader(t)
-	s.answer("POST /v1/site-switchovers", http.StatusConflict, wire.Error{Message: "no switchover to site west now: cluster feed: it is paused by bob (disks)", Code: "refused"})
-	b.want(exitRefused, []string{"site", "switchover", "--to", "west"}, "mainstay: no switchover to site west now: cluster feed: it is paused by bob")
+	s.answer("POST /v1/site-switchovers", http.StatusConflict, wire.Error{Message: "the platform cannot move to site west now: cluster feed: it is paused by bob (disks)", Code: "refused"})
+	b.want(exitRefused, []string{"site", "switchover", "--to", "west"}, "mainstay: the platform cannot move to site west now: cluster feed: it is paused by bob")
 	if n := s.called("POST /v1/site-switchovers"); n != 1 {
 		t.Errorf("asked %d times: a refused plan is not begun", n)
 	}
@@ -185,7 +185,7 @@ func TestApprove(t *testing.T) {
 	steps(s, state.Done)
 	s.answer("GET /v1/status", http.StatusOK, waiting())
 	s.answer("POST /v1/operations/feed-7/approve", http.StatusOK, wire.OperationAnswer{Operation: "feed-7"})
-	b.want(exitRefused, []string{"approve", "feed-8"}, "no failover feed-8 is running; what waits for an approval now: `mainstay approve feed-7`\n")
+	b.want(exitRefused, []string{"approve", "feed-8"}, "no failover feed-8 is running; operations that wait for an approval now: `mainstay approve feed-7`\n")
 	b.want(exitDone, []string{"approve", "feed-7", "--dry-run"}, "feed: feed-w1 on site west could take over; no acknowledged commit would be lost", "nothing was changed")
 	b.asks, b.stdin = true, "\n"
 	b.want(exitRefused, []string{"approve", "feed-7"}, "could take over", "let the primary of feed move to another site? [y/N]")
@@ -204,7 +204,7 @@ func TestApprove(t *testing.T) {
 func TestApproveRefused(t *testing.T) {
 	b, s := leader(t)
 	s.answer("GET /v1/status", http.StatusOK, statusOf("127.0.0.1:1"))
-	b.want(exitRefused, []string{"approve", "feed"}, "no failover feed is running; nothing waits for an approval now: `mainstay status`\n")
+	b.want(exitRefused, []string{"approve", "feed"}, "no failover feed is running; no operation waits for an approval now: see `mainstay status`\n")
 	b, s = leader(t)
 	st := waiting()
 	st.Clusters = append(st.Clusters, wire.ClusterState{Name: "feed-7", Operation: &state.Operation{ID: "feed-7-2", Result: state.Running}})

@@ -7,7 +7,7 @@ import (
 	"mainstay/controller/wire"
 )
 
-// ack lifts the block that an automatic failover leaves behind: its reason has been seen.
+// ack lifts the block that follows an automatic failover: an operator has seen its reason.
 func (a *API) ack(ctx context.Context, q *request) (any, error) {
 	return a.propose(ctx, q, false, func(s *subject) (planned, error) {
 		return planned{cmd: state.Command{Ack: &state.Ack{}}, answer: wire.OperationAnswer{

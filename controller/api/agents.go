@@ -7,8 +7,8 @@ import (
 	"mainstay/controller/wire"
 )
 
-// report takes in an agent's report. An agent speaks only for the host its certificate names. Whoever does not lead keeps
-// the report, so that its view is warm, and answers 421.
+// report takes in an agent's report. An agent speaks only for the host its certificate names. A controller that does not lead
+// keeps the report, so that its view is warm, and answers 421.
 func (a *API) report(ctx context.Context, q *request) (any, error) {
 	var req wire.ReportRequest
 	if err := q.body(&req); err != nil {
@@ -19,7 +19,8 @@ func (a *API) report(ctx context.Context, q *request) (any, error) {
 		return nil, badRequest("this controller speaks versions %d to %d of the API, the agent version %d; upgrade the older of the two",
 			wire.ProtocolMin, wire.ProtocolMax, req.Protocol)
 	case r.Host != q.who.Name:
-		return nil, forbidden("the certificate is for host %s, the report for %q; an agent speaks only for its own host: correct host: in agent.yaml, or issue the right certificate",
+		return nil, forbidden("the certificate is for host %s, the report for %q; an agent may report only on its own host: "+
+			"correct host: in agent.yaml, or issue the right certificate",
 			q.who.Name, r.Host)
 	case r.RunID == "" || r.BootID == "" || r.Number == 0:
 		return nil, badRequest("the report lacks its bootID, its runID or its number")

@@ -1,9 +1,9 @@
 // Package api is the controllers' HTTP API under /v1: the requests and answers of controller/wire, over mutual TLS.
 //
-// A handler checks who asks, reads the request strictly, and hands it on: reports and commands to controller/loop, changes
-// of the controllers' own list to its Controllers port. What it shows is computed on a copy of the leader's knowledge,
-// outside the loop. It must never decide anything by itself, never change state but through the log, and never answer from
-// a state that may be old: who does not lead says so (421) and names the leader. Every handler has a deadline.
+// A handler checks the caller's role, reads the request strictly, and passes it on: reports and commands to controller/loop,
+// changes of the controllers' own list to its Controllers port. It computes answers on a copy of the leader's knowledge, outside
+// the loop. It must never decide anything itself, never change state but through the log, and never answer from a state that may
+// be old: a controller that does not lead says so (421) and names the leader. Every handler has a deadline.
 //
 // Flow enters from agents, operators, viewers and other controllers; it leaves to loop, and back as JSON.
 package api
@@ -22,7 +22,7 @@ import (
 	"mainstay/health"
 )
 
-// Loop is what the handlers need of the leader's loop.
+// Loop is the part of the leader's loop that the handlers use.
 type Loop interface {
 	Report(ctx context.Context, r health.Report) (*wire.ReportAnswer, error)
 	Submit(ctx context.Context, cmd state.Command) error
@@ -33,39 +33,39 @@ type Loop interface {
 // States is the applied state of this controller.
 type States interface {
 	State() *state.State
-	// Changed is closed after the next change of State, or of leadership. Ask for it before State, or a change is missed.
+	// Changed is closed after the next change of State, or of leadership. Call it before State, or a change is missed.
 	Changed() <-chan struct{}
 }
 
-// Controllers is the controllers' own list and the role of this one in it.
+// Controllers is the controllers' own list and this controller's role in it.
 type Controllers interface {
-	// Leading tells whether this controller believes that it leads; Leader names whom it knows as leader, "" for nobody.
+	// Leading tells whether this controller takes itself for the leader; Leader names the leader that it knows, "" for none.
 	Leading() bool
 	Leader() (name, address string)
 	Identity() wire.Identity
-	// List asks every controller who it is; those that do not answer are in the list, not reached.
+	// List asks every controller for its identity; those that do not answer are in the list, not reached.
 	List(ctx context.Context) (wire.Controllers, error)
-	// Init begins the platform. forwarded says that another controller asks on behalf of an operator.
+	// Init begins the platform. forwarded means that another controller asks on behalf of an operator.
 	Init(ctx context.Context, addresses []string, forwarded bool) error
 	Add(ctx context.Context, address string) error
 	Remove(ctx context.Context, nameOrID string) error
 	Transfer(ctx context.Context, to string) error
 }
 
-// Confirmed is what this controller knows of the logs of others: which entry of the log each has had, by process (S3).
+// Confirmed is this controller's knowledge of the logs of others: which entry each has had, by process (S3).
 type Confirmed interface {
 	Note(log, process string, entry uint64)
-	// Before is of the processes before this one, 0 for not known.
+	// Before is the highest entry of earlier processes, 0 for not known.
 	Before(log, process string) uint64
 }
 
-// Log is what /metrics tells of the replicated log.
+// Log gives /metrics the figures of the replicated log.
 type Log interface {
 	Term() uint64
 	Applied() uint64
 }
 
-// Options are what the API stands on; all fields are needed.
+// Options are the dependencies of the API; all fields are required.
 type Options struct {
 	Name        string // of this controller
 	Loop        Loop
@@ -73,9 +73,9 @@ type Options struct {
 	Controllers Controllers
 	Log         Log
 	Confirmed   Confirmed
-	// Identify tells who makes a request, if that peer may still speak.
+	// Identify returns the identity of a request's peer, or an error if that peer may no longer connect.
 	Identify func(*http.Request) (identity.ID, error)
-	// Certificates are those that this process uses, and when they end.
+	// Certificates are the certificates that this process uses, with their ends.
 	Certificates func() []identity.End
 	Logger       *zap.Logger
 }
@@ -93,7 +93,7 @@ func New(o Options) *API {
 	return a
 }
 
-// Deadlines of the handlers. A held request returns before its deadline of its own accord.
+// Deadlines of the handlers. A held request returns before its deadline.
 const (
 	short    = 5 * time.Second
 	admin    = 45 * time.Second // waits for elections, or for a new controller to catch up
@@ -111,7 +111,7 @@ var (
 	starters  = []string{identity.RoleOperator, identity.RoleController}
 )
 
-// route is one line of the API: who may ask what, and how long it may take.
+// route is one line of the API: the request, the roles that may make it, and how long it may take.
 type route struct {
 	pattern string
 	roles   []string
@@ -166,7 +166,7 @@ func (a *API) Handler() http.Handler {
 	return mux
 }
 
-// Plain serves only what is harmless to everybody, for the local address `metrics`: /livez, /readyz and /metrics.
+// Plain serves only harmless requests, without certificates, on the local address `metrics`: /livez, /readyz and /metrics.
 func (a *API) Plain() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /livez", bounded(short, http.HandlerFunc(a.livez)))

@@ -75,7 +75,7 @@ func TestNotLeaderSaysWhatIsMissing(t *testing.T) {
 		{nowhere{identified: wire.Identity{Initialised: true}}, state.New(), "knows no leader"},
 		{nowhere{}, begun, "knows no leader"},
 		{nowhere{leads: true, leader: "c1"}, begun, "has just been elected"},
-		{nowhere{leader: "c2"}, begun, "c2 at c2 does"},
+		{nowhere{leader: "c2"}, begun, "c2 at c2 is"},
 	} {
 		a := &API{Options: Options{Name: "c1", Controllers: c.controllers, States: fixed{c.s}}}
 		if f := a.notLeader(); f.status != http.StatusMisdirectedRequest || !strings.Contains(f.Error(), c.says) {
@@ -112,8 +112,8 @@ func TestProtection(t *testing.T) {
 	in.View.Fold(&health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, "r", 0, time.Second)
 	for m, want := range map[platform.Member]string{
 		{Name: "m1", Host: "h1"}: "guard: both, kernel end (keeper), service manager; fence: fence_x (level 2), /bin/off (level 1); watchdog: off",
-		{Name: "m2", Host: "h2"}: "guard: not known, its agent has told nothing of it; fence: none; watchdog: off",
-		{Name: "m3", Host: "h3"}: "guard: not known, its agent has told nothing of it; fence: none; watchdog: off",
+		{Name: "m2", Host: "h2"}: "guard: not known, its agent has not reported it; fence: none; watchdog: off",
+		{Name: "m3", Host: "h3"}: "guard: not known, its agent has not reported it; fence: none; watchdog: off",
 	} {
 		if got := protection(in, &m).String(); got != want {
 			t.Errorf("%s: %s", m.Name, got)

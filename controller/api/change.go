@@ -14,10 +14,10 @@ import (
 	"mainstay/controller/wire"
 )
 
-// proposeTries is how often a command is made anew because the cluster has moved under it.
+// proposeTries is how often a command is made again because the cluster has changed meanwhile.
 const proposeTries = 3
 
-// subject is a cluster as the leader sees it at one moment.
+// subject is the leader's view of a cluster at one moment.
 type subject struct {
 	look loop.Look
 	c    *state.Cluster
@@ -25,7 +25,7 @@ type subject struct {
 	by   string // the operator
 }
 
-// subjectOf looks at the cluster a request is about. Only the leader can.
+// subjectOf returns the cluster of a request. Only the leader can.
 func (a *API) subjectOf(ctx context.Context, q *request) (*subject, error) {
 	look, err := a.look(ctx)
 	if err != nil {
@@ -39,15 +39,15 @@ func (a *API) subjectOf(ctx context.Context, q *request) (*subject, error) {
 	return &subject{look: look, c: look.Input.State.Clusters[name], conf: conf, by: q.who.Name}, nil
 }
 
-// planned is a command with what will be said about it.
+// planned is a command with its answer.
 type planned struct {
 	cmd    state.Command
 	number platform.Epoch // of the attempt, to find its operation
 	answer wire.OperationAnswer
 }
 
-// propose plans on what is known now and commits the plan, again if the cluster has moved meanwhile: a plan is judged on
-// the very version it is committed on.
+// propose plans on the present state and commits the plan, and again if the cluster has changed meanwhile: a plan is committed on
+// the version on which it was judged.
 func (a *API) propose(ctx context.Context, q *request, dryRun bool, plan func(*subject) (planned, error)) (any, error) {
 	for try := 1; ; try++ {
 		s, err := a.subjectOf(ctx, q)
@@ -74,7 +74,7 @@ func (a *API) propose(ctx context.Context, q *request, dryRun bool, plan func(*s
 	}
 }
 
-// operationOf finds the operation of an attempt by its number, which none other has.
+// operationOf finds the operation of an attempt by its number, which is unique.
 func (a *API) operationOf(cluster string, number platform.Epoch) string {
 	c := a.States.State().Clusters[cluster]
 	for i := len(c.Operations) - 1; i >= 0; i-- {
@@ -107,7 +107,7 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 		blockers = decide.RefusedSlots(s.look.Input, s.c.Name, target)
 	}
 	if len(blockers) > 0 {
-		return planned{}, refused("no switchover of %s now: %s", s.c.Name, strings.Join(decide.Texts(blockers), "; "))
+		return planned{}, refused("%s cannot be switched over now: %s", s.c.Name, strings.Join(decide.Texts(blockers), "; "))
 	}
 	reason := "asked by " + s.by
 	if req.Reason != "" {
@@ -120,10 +120,10 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 	p.answer.Target, p.answer.Warnings = target, append(decide.SlotWarnings(fates, more, s.c.Primary), decide.Outsiders(s.look.Input, s.c.Name)...)
 	p.answer.Plan = []string{
 		"CHECKPOINT on " + s.c.Primary + ", so that its stop is short",
-		"stop " + s.c.Primary + " cleanly (at most 15 s; if it takes longer, it is forced and a failover's rules apply)",
+		"stop " + s.c.Primary + " cleanly (at most 15 s; after that the stop is forced and a failover's rules apply)",
 		fmt.Sprintf("promote %s on timeline %d as epoch %s, once it has replayed the shutdown checkpoint", target, s.c.HighTimeline+1, p.number),
 		s.c.Primary + " and the other members follow " + target,
-		"writes pause from the stop to the promotion, usually about a second; sessions on " + s.c.Primary + " end",
+		"writes wait from the stop to the promotion, usually about a second; sessions on " + s.c.Primary + " end",
 	}
 	for _, f := range fates {
 		if !f.Left {
@@ -139,7 +139,7 @@ func (s *subject) quiet() error {
 	case s.c.Primary == "":
 		return refused("cluster %s has no primary yet: %s", s.c.Name, s.look.Last.Reasons.Of(s.c.Name))
 	case s.c.Attempt != nil:
-		return refused("cluster %s: operation %s is under way; see `mainstay status`", s.c.Name, s.c.Attempt.Operation)
+		return refused("cluster %s: operation %s is running; see `mainstay status`", s.c.Name, s.c.Attempt.Operation)
 	case s.c.Pause != nil:
 		return refused("cluster %s is paused by %s (%s); run `mainstay resume %s` first", s.c.Name, s.c.Pause.By, s.c.Pause.Reason, s.c.Name)
 	}

@@ -12,7 +12,7 @@ import (
 
 func (a *API) identity(context.Context, *request) (any, error) { return a.Controllers.Identity(), nil }
 
-// controllers is answered by every controller: it is what one asks when there is no leader.
+// controllers is answered by every controller, also without a leader.
 func (a *API) controllers(ctx context.Context, _ *request) (any, error) {
 	return a.Controllers.List(ctx)
 }
@@ -23,7 +23,7 @@ func (a *API) initialise(ctx context.Context, q *request) (any, error) {
 		return nil, err
 	}
 	if len(req.Addresses) == 0 {
-		return nil, badRequest(`field "addresses" is missing: name every controller, this one too`)
+		return nil, badRequest(`field "addresses" is missing: name every controller, including this one`)
 	}
 	for _, address := range req.Addresses {
 		if err := checkAddress("addresses", address); err != nil {
@@ -72,7 +72,7 @@ func (a *API) changeList(ctx context.Context, change func() error) (any, error) 
 
 func checkAddress(field, address string) error {
 	if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
-		return badRequest("field %q: %q is no address; write host:port", field, address)
+		return badRequest("field %q: %q is not an address; write host:port", field, address)
 	}
 	return nil
 }
@@ -86,9 +86,9 @@ func (a *API) livez(w http.ResponseWriter, _ *http.Request) {
 func (a *API) readyz(w http.ResponseWriter, _ *http.Request) {
 	status, why := http.StatusOK, "yes"
 	if leader, _ := a.Controllers.Leader(); a.States.State().PlatformID == "" {
-		status, why = http.StatusServiceUnavailable, "no: it has no state yet; is it initialised, or added to the others?"
+		status, why = http.StatusServiceUnavailable, "no: it has no state yet; run `mainstay controllers init`, or add it to the others"
 	} else if leader == "" {
-		status, why = http.StatusServiceUnavailable, "no: it knows no leader"
+		status, why = http.StatusServiceUnavailable, "no: it knows no leader; run `mainstay controllers list`"
 	}
 	answer(w, status, map[string]string{"controller": a.Name, "ready": why})
 }

@@ -22,8 +22,8 @@ const (
 	codeFailed    = "failed"
 )
 
-// Refused is returned when the log has taken a command and the state does not: nothing was changed. It is also what the
-// Controllers port returns for what it will not do. It becomes 409, with the reason.
+// Refused is returned when a command was committed but the state refuses it: nothing was changed. The Controllers port returns it
+// for a change that it refuses. It becomes 409, with the reason.
 type Refused struct{ Err error }
 
 func (r *Refused) Error() string { return r.Err.Error() }
@@ -66,29 +66,36 @@ func (a *API) faultOf(err error) *fault {
 	case errors.As(err, &r), errors.Is(err, state.ErrMoved), errors.Is(err, state.ErrPlatformMoved):
 		return &fault{status: http.StatusConflict, code: codeRefused, err: err}
 	case errors.Is(err, context.Canceled):
-		return &fault{status: http.StatusGatewayTimeout, code: codeTimeout, err: errors.New("this controller stopped before it had an answer; look at `mainstay status` before you ask again")}
+		return timedOut(errors.New("this controller stopped before it had an answer"))
 	case errors.Is(err, context.DeadlineExceeded):
-		return &fault{status: http.StatusGatewayTimeout, code: codeTimeout, err: fmt.Errorf("not answered in time: %w; look at `mainstay status` before you ask again", err)}
+		return timedOut(fmt.Errorf("no answer in time: %w", err))
 	case errors.Is(err, consensus.ErrUnknown), errors.Is(err, consensus.ErrBusy):
-		return &fault{status: http.StatusGatewayTimeout, code: codeTimeout, err: fmt.Errorf("%w; look at `mainstay status` before you ask again", err)}
+		return timedOut(err)
 	}
 	return &fault{status: http.StatusInternalServerError, code: codeFailed, err: err}
 }
 
-// notLeader names the leader, and, where there is none, what is missing.
+// timedOut is the fault of a request whose outcome is not known.
+func timedOut(err error) *fault {
+	err = fmt.Errorf("%w; check `mainstay status` before you try again", err)
+	return &fault{status: http.StatusGatewayTimeout, code: codeTimeout, err: err}
+}
+
+// notLeader names the leader or, where there is none, the next command.
 func (a *API) notLeader() *fault {
 	f := &fault{status: http.StatusMisdirectedRequest, code: codeNotLeader}
 	name, address := a.Controllers.Leader()
 	switch {
 	case address != "" && !a.Controllers.Leading():
 		f.leader = address
-		f.err = fmt.Errorf("controller %s does not lead, %s at %s does", a.Name, name, address)
+		f.err = fmt.Errorf("controller %s is not the leader; %s at %s is", a.Name, name, address)
 	case a.Controllers.Leading():
 		f.err = fmt.Errorf("controller %s has just been elected and is not ready yet", a.Name)
 	case a.States.State().PlatformID == "" && !a.Controllers.Identity().Initialised:
-		f.err = fmt.Errorf("controller %s is not initialised; run `mainstay controllers init`, or `mainstay controllers add` if the others are", a.Name)
+		f.err = fmt.Errorf("controller %s is not initialised; run `mainstay controllers init`, or `mainstay controllers add` if the others are",
+			a.Name)
 	default:
-		f.err = fmt.Errorf("controller %s knows no leader; `mainstay controllers list` shows who answers", a.Name)
+		f.err = fmt.Errorf("controller %s knows no leader; `mainstay controllers list` shows which controllers answer", a.Name)
 	}
 	return f
 }

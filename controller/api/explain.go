@@ -10,8 +10,8 @@ import (
 	"mainstay/health"
 )
 
-// explain answers what is wrong, what would happen if the primary died now, and who would not be promoted and why. It runs
-// the engine itself on a copy of the view.
+// explain answers what is wrong, what would happen if the primary failed now, and why each other member would not be promoted. It
+// runs the engine itself on a copy of the view.
 func (a *API) explain(ctx context.Context, q *request) (any, error) {
 	s, err := a.subjectOf(ctx, q)
 	if err != nil {
@@ -57,7 +57,7 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 	return out, nil
 }
 
-// severalSites: members live on more than one site.
+// severalSites tells whether members are on more than one site.
 func severalSites(p *platform.Platform) bool {
 	sites := map[string]bool{}
 	for _, c := range p.Clusters {
@@ -68,10 +68,10 @@ func severalSites(p *platform.Platform) bool {
 	return len(sites) > 1
 }
 
-// raftRoom says where the timings in force may differ.
-const raftRoom = "up to twice that on a controller whose turns of the CPU come late, as far as half of the shortest lease allows"
+// raftRoom says when the timings in force may differ.
+const raftRoom = "up to twice that on a controller with scheduling delay, as far as half of the shortest lease allows"
 
-// timings is the table of what is derived from a cluster's lease, and of what is fixed.
+// timings is the table of a cluster's timings, derived from its lease or fixed.
 func timings(conf *platform.Cluster, longest time.Duration) []wire.Timing {
 	return []wire.Timing{
 		{Name: "lease", Value: conf.Lease, From: "the platform file"},

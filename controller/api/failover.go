@@ -10,8 +10,8 @@ import (
 	"mainstay/controller/wire"
 )
 
-// failover carries out an operator's word (S4): by name, with a reason, for one attempt, saying separately whether it
-// stands in for the fence. It begins an attempt, or joins the one that waits for exactly this word.
+// failover carries out an operator's decision (S4): by name, with a reason, for one attempt, with a separate field for whether it
+// replaces the fence. It begins an attempt, or joins the one that waits for exactly this decision.
 func (a *API) failover(ctx context.Context, q *request) (any, error) {
 	var req wire.FailoverRequest
 	if err := q.body(&req); err != nil {
@@ -21,7 +21,7 @@ func (a *API) failover(ctx context.Context, q *request) (any, error) {
 		return nil, badRequest(`field "to" is missing: name the member to promote`)
 	}
 	if req.AcceptLoss == "" {
-		return nil, badRequest(`field "acceptLoss" is missing: say why a loss of acknowledged commits is accepted; it is kept in the history`)
+		return nil, badRequest(`field "acceptLoss" is missing: give the reason why a loss of acknowledged commits is accepted; history keeps it`)
 	}
 	return a.propose(ctx, q, req.DryRun, func(s *subject) (planned, error) { return s.failover(req) })
 }
@@ -54,61 +54,61 @@ func (s *subject) failover(req wire.FailoverRequest) (planned, error) {
 }
 
 func (s *subject) failoverPlan(req wire.FailoverRequest) []string {
-	fence := "fence " + s.c.Primary + ": stop it through its agent, or seal enough members, or count out its lease; the first proof wins"
+	fence := "fence " + s.c.Primary + ": stop it through its agent, seal enough members, or count out its lease; the first proof counts"
 	if req.Fenced {
 		fence = s.by + "'s word replaces the fence of " + s.c.Primary
 	}
 	if req.To == s.c.Primary {
-		return []string{fence, "start " + req.To + " again, in place", "the other members follow it"}
+		return []string{fence, "restart " + req.To + " in place", "the other members follow it"}
 	}
 	return []string{
 		fence,
 		fmt.Sprintf("promote %s on timeline %d with what it holds", req.To, s.c.HighTimeline+1),
-		"the other members follow " + req.To + "; what they hold beyond it is kept in quarantine and counted",
+		"the other members follow " + req.To + "; commits that only they hold are counted and kept in quarantine",
 	}
 }
 
-// failoverWarnings tells what may be lost before the word is given (S4).
+// failoverWarnings tells what may be lost before the operator decides (S4).
 func (s *subject) failoverWarnings(req wire.FailoverRequest) []string {
 	out := []string{s.loss(req.To)}
 	if why := s.behind(req.To); why != "" {
 		out = append(out, why)
 	}
 	p := decide.Predict(s.look.Input, s.c.Name, decide.HostLost)
-	out = append(out, "without your word, if "+s.c.Primary+" died now: "+decide.Sentence(p))
+	out = append(out, "without your decision, if "+s.c.Primary+" failed now: "+decide.Sentence(p))
 	if why := p.Others[req.To]; why != "" && p.Promote != req.To {
 		out = append(out, req.To+" would not be chosen: "+why)
 	}
 	switch {
 	case req.Fenced:
-		out = append(out, "you vouch that "+s.c.Primary+" is off: if it is not, there will be two primaries")
+		out = append(out, "you state that "+s.c.Primary+" is off: if it is not, there will be two primaries")
 	case !s.c.Guarded:
 		out = append(out, "epoch "+s.c.Epoch.String()+" was granted without a complete guard: if the agent of "+s.c.Primary+" does not answer, this waits until you say that it is off (--fenced)")
 	}
 	return out
 }
 
-// loss compares the member with the last that is known of the primary.
+// loss compares the member with the primary's last known position.
 func (s *subject) loss(to string) string {
 	if to == s.c.Primary {
-		return to + " holds everything it has acknowledged, unless its data is damaged"
+		return to + " holds every commit that it has acknowledged, unless its data is damaged"
 	}
 	v := s.look.Input.View
 	old, m := v.Member(s.conf.Member(s.c.Primary)), v.Member(s.conf.Member(to))
 	if lag(old, m) < 0 {
-		return "what may be lost is not known: the position of " + s.c.Primary + " or of " + to + " is not"
+		return "the possible loss is not known, because the position of " + s.c.Primary + " or of " + to + " is not known"
 	}
 	age := v.Silence(s.conf.Member(s.c.Primary).Host, s.look.Input.Now)
-	return fmt.Sprintf("%s was %d bytes of WAL behind %s at the last report (%s ago); they, and what came after, may be lost",
+	return fmt.Sprintf("%s was %d bytes of WAL behind %s at the last report (%s ago); these and all later commits may be lost",
 		to, lag(old, m), s.c.Primary, age.Round(100e6))
 }
 
-// behind names a member that holds more than the one asked for.
+// behind names a member that holds more WAL than the requested one.
 func (s *subject) behind(to string) string {
 	v := s.look.Input.View
 	m := v.Member(s.conf.Member(to))
 	if m == nil {
-		return "nothing is known of " + to + ": its agent has not been heard"
+		return "nothing is known of " + to + ": its agent has not reported"
 	}
 	for i := range s.conf.Members {
 		other := &s.conf.Members[i]

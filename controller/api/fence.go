@@ -12,14 +12,14 @@ import (
 	"mainstay/controller/wire"
 )
 
-// fence has a host's power cut by its fence devices. It says first whom that ends.
+// fence has a host's power cut by its fence devices. Its plan names the members that this stops.
 func (a *API) fence(ctx context.Context, q *request) (any, error) {
 	var req wire.FenceRequest
 	if err := q.body(&req); err != nil {
 		return nil, err
 	}
 	if strings.TrimSpace(req.Reason) == "" {
-		return nil, badRequest(`field "reason" is missing: say why; status and history show it`)
+		return nil, badRequest(`field "reason" is missing: give the reason, which status and history show`)
 	}
 	look, host, err := a.hostOf(ctx, q)
 	if err != nil {
@@ -28,13 +28,13 @@ func (a *API) fence(ctx context.Context, q *request) (any, error) {
 	cmd := state.Command{Fence: &state.FenceHost{Host: host, Reason: req.Reason}}
 	answer := wire.OperationAnswer{Plan: []string{"cut the power of host " + host + " by its fence devices"}}
 	for _, name := range decide.MembersOn(look.Input.State, host) {
-		answer.Plan = append(answer.Plan, "this ends "+name+ledBy(look.Input.State, name))
+		answer.Plan = append(answer.Plan, "this stops "+name+ledBy(look.Input.State, name))
 	}
-	answer.Plan = append(answer.Plan, "until `mainstay unfence "+host+"` nothing on it gets a lease")
+	answer.Plan = append(answer.Plan, "until `mainstay unfence "+host+"` no member on it gets a lease")
 	return a.change(ctx, q, req.DryRun, cmd, answer, look.Input.State)
 }
 
-// ledBy says what becomes of the cluster that a member leads.
+// ledBy says what happens to the cluster of which a member is primary.
 func ledBy(s *state.State, member string) string {
 	for _, name := range s.ClusterNames() {
 		if s.Clusters[name].Primary == member {
@@ -55,11 +55,12 @@ func (a *API) unfence(ctx context.Context, q *request) (any, error) {
 		return nil, err
 	}
 	cmd := state.Command{Unfence: &state.UnfenceHost{Host: host, Reason: req.Reason}}
-	answer := wire.OperationAnswer{Plan: []string{"switch host " + host + " on by its fence devices", "its members come back as replicas by themselves"}}
+	answer := wire.OperationAnswer{
+		Plan: []string{"switch host " + host + " on by its fence devices", "its members rejoin as replicas automatically"}}
 	return a.change(ctx, q, req.DryRun, cmd, answer, look.Input.State)
 }
 
-// fenceState is GET: how far a fence has come.
+// fenceState is GET: the progress of a fence.
 func (a *API) fenceState(ctx context.Context, q *request) (any, error) {
 	look, host, err := a.hostOf(ctx, q)
 	if err != nil {
@@ -80,7 +81,7 @@ func (a *API) hostOf(ctx context.Context, q *request) (loop.Look, string, error)
 	return look, host, nil
 }
 
-// change judges a command about a host on what is known now, and commits it unless only that was asked for.
+// change judges a command about a host on the present state, and commits it unless it is a dry run.
 func (a *API) change(ctx context.Context, q *request, dryRun bool, cmd state.Command, answer wire.OperationAnswer, s *state.State) (any, error) {
 	cmd.By, cmd.At = q.who.Name, stamp(time.Now())
 	if _, err := state.Apply(s, s.Index+1, cmd); err != nil {

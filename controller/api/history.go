@@ -62,7 +62,7 @@ func (a *API) operation(ctx context.Context, q *request) (any, error) {
 			return wire.HistoryAnswer{Operations: []state.Operation{*op}}, ctx.Err()
 		}
 		if !a.Controllers.Leading() {
-			return nil, loop.ErrNotLeader // the new leader knows how it goes on
+			return nil, loop.ErrNotLeader // the new leader continues it
 		}
 	}
 }

@@ -22,32 +22,32 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("mainstay_"+name, help, labels, nil)
 }
 
-// The metrics of a controller. Per cluster and member only the leader tells: summing over controllers counts nothing twice.
+// The metrics of a controller. Only the leader has those of clusters and members: a sum over controllers counts nothing twice.
 var (
 	mLeader    = desc("is_leader", "1 if this controller leads and has applied all earlier entries.")
 	mTerm      = desc("raft_term", "Raft's current term.")
 	mApplied   = desc("raft_applied_index", "Index of the last command applied.")
 	mElections = desc("elections_total", "Elections this controller has won.")
-	mReports   = desc("reports_total", "Agents' reports taken in.")
+	mReports   = desc("reports_total", "Reports accepted from agents.")
 	mTicks     = desc("ticks_total", "Ticks proposed as leader.")
 	mCommands  = desc("commands_total", "Commands proposed as leader.")
 	mRefused   = desc("commands_refused_total", "Commands that were refused or failed.")
 
-	mCert = desc("certificate_days_left", "Days until a certificate that this process uses passes its date; negative after it.", "holder")
+	mCert = desc("certificate_days_left", "Days until a certificate that this process uses expires; negative after that.", "holder")
 
 	mFencing  = desc("cluster_fencing", "1 while the cluster's epoch is being fenced.", "cluster")
 	mPaused   = desc("cluster_paused", "1 while the cluster is paused.", "cluster")
 	mProblems = desc("problems", "Problems at this moment: of a cluster, or of an app or a site, where cluster is empty.",
 		"cluster", "app", "site", "kind", "severity")
 	mOps      = desc("operations_total", "Operations in the history (the last 1,000 of a cluster).", "cluster", "kind", "result")
-	mFailover = desc("last_failover_seconds", "Length of the last failover that ended well, from its beginning to the first write.", "cluster")
+	mFailover = desc("last_failover_seconds", "Length of the last successful failover, from its beginning to the first write.", "cluster")
 
 	mUp       = desc("member_up", "1 if PostgreSQL runs, by a report that still counts.", "cluster", "member")
 	mRole     = desc("member_role", "1 for the role the member reports.", "cluster", "member", "role")
 	mEpoch    = desc("member_epoch", "Number of the highest epoch the member has obeyed.", "cluster", "member")
 	mTimeline = desc("member_timeline", "The member's timeline.", "cluster", "member")
 	mLag      = desc("member_lag_bytes", "Bytes of WAL behind the primary's last known position.", "cluster", "member")
-	mLease    = desc("member_lease_left_seconds", "What was left of the lease at the last report.", "cluster", "member")
+	mLease    = desc("member_lease_left_seconds", "Time left of the lease at the last report.", "cluster", "member")
 	mAge      = desc("member_report_age_seconds", "Time since the agent's last report.", "cluster", "member")
 	mGuard    = desc("member_guard_complete", "1 if the member's guard is complete.", "cluster", "member")
 
@@ -55,14 +55,14 @@ var (
 		mOps, mFailover, mUp, mRole, mEpoch, mTimeline, mLag, mLease, mAge, mGuard}
 )
 
-// metricsHandler serves a registry of our own: nothing of other libraries' gets in.
+// metricsHandler serves a registry of its own, without the metrics of libraries.
 func (a *API) metricsHandler() http.Handler {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collector{a})
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{Timeout: short, MaxRequestsInFlight: 4})
 }
 
-// collector computes the metrics at each scrape, from one copy of what the loop knows.
+// collector computes the metrics at each scrape, from one copy of the loop's knowledge.
 type collector struct{ a *API }
 
 // Describe implements prometheus.Collector.
@@ -164,7 +164,7 @@ func (e emitter) member(look loop.Look, conf *platform.Cluster, m *platform.Memb
 	}
 }
 
-// lastFailover is how long the last failover took that ended well, by the leaders' wall clocks; 0 for none.
+// lastFailover is the duration of the last successful failover, by the leaders' wall clocks; 0 for none.
 func lastFailover(cl *state.Cluster) time.Duration {
 	for i := len(cl.Operations) - 1; i >= 0; i-- {
 		o := &cl.Operations[i]

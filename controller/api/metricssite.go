@@ -9,17 +9,17 @@ import (
 	"mainstay/health"
 )
 
-// The metrics of sites and apps, told by the leader alone.
+// The metrics of sites and apps, from the leader alone.
 var (
 	mSiteLost = desc("site_lost", "1 while the whole site is lost.", "site")
-	mChange   = desc("site_switchover_running", "1 while a site switchover is under way.")
-	mHalted   = desc("site_switchover_halted", "1 while a site switchover waits for an operator's word.")
+	mChange   = desc("site_switchover_running", "1 while a site switchover is running.")
+	mHalted   = desc("site_switchover_halted", "1 while a site switchover waits for an operator's decision.")
 	mApproval = desc("cluster_waits_for_approval", "1 while a failover waits for an operator to let it leave the site.", "cluster")
 
-	mWanted  = desc("app_instances_wanted", "Instances that are to run.", "app", "site")
+	mWanted  = desc("app_instances_wanted", "Instances that should run.", "app", "site")
 	mRunning = desc("app_instances_running", "Instances that run, by their agents' reports.", "app", "site")
 	mWell    = desc("app_instances_well", "Instances that a majority of the controllers sees well.", "app", "site")
-	mServing = desc("app_instances_in_routing", "Instances that are to take requests.", "app", "site")
+	mServing = desc("app_instances_in_routing", "Instances that should take requests.", "app", "site")
 
 	siteMetrics = []*prometheus.Desc{mSiteLost, mChange, mHalted, mApproval, mWanted, mRunning, mWell, mServing}
 )

@@ -14,7 +14,7 @@ import (
 	"mainstay/fencing/program"
 )
 
-// stamp is the wall clock for records, for people only.
+// stamp is a wall-clock time for records, for people only.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
 
 func (a *API) platform(ctx context.Context, _ *request) (any, error) {
@@ -26,8 +26,8 @@ func (a *API) platform(ctx context.Context, _ *request) (any, error) {
 	return wire.PlatformAnswer{Version: s.PlatformVersion, Platform: s.Applied()}, nil
 }
 
-// apply stores a platform. It is judged here again, whatever the client has judged: by the file's rules, then by what the
-// step from the platform in force would break.
+// apply stores a platform. It does not rely on the client's check: it checks the file's rules again, then what the step from the
+// platform in force would break.
 func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	var req wire.ApplyRequest
 	if err := q.body(&req); err != nil {
@@ -36,7 +36,7 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	if req.Platform == nil {
 		return nil, badRequest(`field "platform" is missing`)
 	}
-	req.Platform.FillDefaults() // the command of an earlier version does not say all
+	req.Platform.FillDefaults() // a client of an earlier version does not send every field
 	if err := config.Validate(req.Platform); err != nil {
 		return nil, badRequest("the platform is not valid: %w", err)
 	}
@@ -64,7 +64,7 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	if req.DryRun {
 		return out, nil
 	}
-	// Based on the version just judged, so that nobody's change in between is overwritten unseen.
+	// Based on the version just judged, so that it never overwrites a change made in between.
 	cmd := state.Command{At: stamp(time.Now()), By: q.who.Name, Platform: &state.SetPlatform{Platform: req.Platform, Base: s.PlatformVersion, Remove: req.Remove}}
 	if err := a.Loop.Submit(ctx, cmd); err != nil {
 		return nil, err
@@ -73,8 +73,8 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	return out, nil
 }
 
-// notAllowed names, for each controller, the programs of a platform that its own file does not allow: it would not run them. That is no
-// reason to refuse the platform, for the files may follow.
+// notAllowed names, for each controller, the programs of a platform that its own file does not allow: it would not run them. That
+// does not refuse the platform, because the files may follow.
 func (a *API) notAllowed(ctx context.Context, p *platform.Platform) (notes []string) {
 	wanted := p.Programs()
 	if len(wanted) == 0 {
@@ -82,13 +82,13 @@ func (a *API) notAllowed(ctx context.Context, p *platform.Platform) (notes []str
 	}
 	list, err := a.Controllers.List(ctx)
 	if err != nil {
-		return []string{"which programs the controllers allow is not known: " + err.Error()}
+		return []string{"it is not known which programs the controllers allow: " + err.Error()}
 	}
 	for _, c := range list.Members {
 		switch err := program.Allowed(c.Programs).Missing(wanted); {
 		case !c.Reached:
 			line := program.Allowed(nil).With(wanted...)
-			notes = append(notes, fmt.Sprintf("controller %s does not answer; its own file must say `%s`", c.Name, line))
+			notes = append(notes, fmt.Sprintf("controller %s does not answer; its own file must contain `%s`", c.Name, line))
 		case err != nil:
 			notes = append(notes, "controller "+c.Name+": "+err.Error())
 		}
@@ -96,7 +96,7 @@ func (a *API) notAllowed(ctx context.Context, p *platform.Platform) (notes []str
 	return notes
 }
 
-// stillGuarded: a cluster that would be removed is paused, but its primary's guards have not let go yet (L7).
+// stillGuarded refuses to remove a paused cluster whose primary's guards have not released it yet (L7).
 func stillGuarded(look loop.Look, next *platform.Platform) error {
 	in := look.Input
 	if in.State.Platform == nil {
@@ -108,14 +108,14 @@ func stillGuarded(look loop.Look, next *platform.Platform) error {
 			continue
 		}
 		if m := in.View.Member(p); m != nil && !m.Guard.Armed.IsZero() {
-			return fmt.Errorf("cluster %s: the guards of %s have not let go of it yet; try again in a moment", cl.Name, p.Name)
+			return fmt.Errorf("cluster %s: the guards of %s have not released it yet; try again in a moment", cl.Name, p.Name)
 		}
 	}
 	return nil
 }
 
-// unwatched: a host would newly require a watchdog, and none is armed on it: the primary there would get no lease any more,
-// and be killed. It is no rule of the log, which knows no reports.
+// unwatched refuses to require a watchdog of a host where none is armed: the primary there would get no more lease, and be killed.
+// It is not a rule of the log, which does not see reports.
 func unwatched(in decide.Input, next *platform.Platform) error {
 	if in.State.Platform == nil {
 		return nil
@@ -130,15 +130,16 @@ func unwatched(in decide.Input, next *platform.Platform) error {
 			continue
 		}
 		if m := in.View.Member(p); m == nil || m.Guard.Watchdog == nil || !m.Guard.Watchdog.Armed {
-			return fmt.Errorf("host %s: watchdog: required would end %s, the primary of %s, for no watchdog is armed there; apply automatic first, and required once `status` shows it armed",
+			return fmt.Errorf("host %s: watchdog: required would kill %s, the primary of %s, because no watchdog is armed there; "+
+				"apply automatic first, and required once `status` shows it armed",
 				p.Host, p.Name, cl.Name)
 		}
 	}
 	return nil
 }
 
-// unpermitted: an app would newly run with its primary, and an agent says nothing of its instance, which runs without a permit
-// so far: it would go on wherever the pool is, and nobody could count it out. It is no rule of the log, which knows no reports.
+// unpermitted refuses to run an app with its primary while an agent reports nothing of its instance: that instance may run without a
+// permit, and so would keep running on any site and could not be counted out. It is not a rule of the log, which does not see reports.
 func unpermitted(in decide.Input, next *platform.Platform) error {
 	if in.State.Platform == nil {
 		return nil
@@ -151,7 +152,8 @@ func unpermitted(in decide.Input, next *platform.Platform) error {
 		}
 		for n := range app.Instances {
 			if inst := &app.Instances[n]; old.Instance(inst.Name) != nil && decide.Seen(in, inst) == nil {
-				return fmt.Errorf("app %s: run: with-primary cannot stop %s, for the agent of %s says nothing of it now; apply it when that agent answers, or without the instance once that is off",
+				return fmt.Errorf("app %s: run: with-primary cannot stop %s, because the agent of %s does not report it now; "+
+					"apply it when that agent answers, or without the instance once that is off",
 					app.Name, inst.Name, inst.Host)
 			}
 		}

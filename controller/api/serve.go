@@ -20,13 +20,13 @@ import (
 // maxBody bounds the body of a request.
 const maxBody = 1 << 20
 
-// request is what a handler gets: the HTTP request and who made it.
+// request is an HTTP request with the identity of its peer.
 type request struct {
 	*http.Request
 	who identity.ID
 }
 
-// handle wraps a route: the caller's role, a deadline for all of it, JSON out, or 204 where there is nothing to say.
+// handle wraps a route: it checks the caller's role, sets a deadline, and answers JSON, or 204 for a nil answer.
 func (a *API) handle(r route) http.Handler {
 	return a.guarded(r.roles, bounded(r.limit, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		who, err := a.Identify(q)
@@ -74,7 +74,7 @@ func bounded(limit time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		ctx, cancel := context.WithTimeout(q.Context(), limit)
 		defer cancel()
-		grace := time.Now().Add(limit + time.Second) // to say that the deadline has passed
+		grace := time.Now().Add(limit + time.Second) // to answer that the deadline has passed
 		rc := http.NewResponseController(w)
 		if err := errors.Join(rc.SetReadDeadline(grace), rc.SetWriteDeadline(grace)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return // the connection is gone
@@ -83,7 +83,7 @@ func bounded(limit time.Duration, next http.Handler) http.Handler {
 	})
 }
 
-// body reads the request's JSON strictly: what is not understood is never passed over.
+// body reads the request's JSON strictly: an unknown field is never ignored.
 func (q *request) body(into any) error {
 	data, err := io.ReadAll(q.Body)
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
@@ -133,7 +133,7 @@ func answer(w http.ResponseWriter, status int, out any) {
 	json.NewEncoder(w).Encode(out) // the peer is gone if it fails
 }
 
-// refuse answers with the error, and logs what is the controllers' own fault.
+// refuse answers with the error, and logs it if the controllers caused it.
 func (a *API) refuse(w http.ResponseWriter, q *http.Request, err error) {
 	f := a.faultOf(err)
 	if f.status == http.StatusInternalServerError {
@@ -144,6 +144,6 @@ func (a *API) refuse(w http.ResponseWriter, q *http.Request, err error) {
 
 func notFound(w http.ResponseWriter, q *http.Request) {
 	f := &fault{status: http.StatusNotFound, code: codeBad, err: fmt.Errorf(
-		"this version has no %s %s; is the client of another version?", q.Method, q.URL.Path)}
+		"this version has no %s %s; check that the client is of the same version", q.Method, q.URL.Path)}
 	answer(w, f.status, f.wire())
 }

@@ -11,7 +11,7 @@ import (
 	"mainstay/health"
 )
 
-// approve lets the failover that waits for it leave the primary's site.
+// approve lets a failover leave the primary's site.
 func (a *API) approve(ctx context.Context, q *request) (any, error) {
 	look, err := a.look(ctx)
 	if err != nil {
@@ -27,7 +27,7 @@ func (a *API) approve(ctx context.Context, q *request) (any, error) {
 		answer := wire.OperationAnswer{Operation: id, Plan: []string{"the failover of " + name + " may move its primary to another site"}}
 		return a.change(ctx, q, false, cmd, answer, look.Input.State)
 	}
-	return nil, refused("no failover %s is under way; %s", id, wire.ApprovalsNow(waiting(look)))
+	return nil, refused("no failover %s is running; %s", id, wire.ApprovalsNow(waiting(look)))
 }
 
 // waiting are the operations that wait for an approval.
@@ -40,7 +40,7 @@ func waiting(look loop.Look) (operations []string) {
 	return operations
 }
 
-// siteSwitchover begins to move the platform to a site. Nothing is begun if anything speaks against it.
+// siteSwitchover begins to move the platform to a site, unless a check fails.
 func (a *API) siteSwitchover(ctx context.Context, q *request) (any, error) {
 	var req wire.SiteSwitchoverRequest
 	if err := q.body(&req); err != nil {
@@ -59,12 +59,12 @@ func (a *API) siteSwitchover(ctx context.Context, q *request) (any, error) {
 		reason += ": " + req.Reason
 	}
 	cmd := state.Command{By: q.who.Name, BeginSite: &state.BeginSite{To: req.To, Reason: reason}}
-	next, err := state.Apply(s, s.Index+1, cmd) // a word about sites that are not there comes before the checks
+	next, err := state.Apply(s, s.Index+1, cmd) // refuses an unknown site before the checks
 	if err != nil {
 		return nil, refused("%v", err)
 	}
 	if bad := decide.CheckSite(look.Input, req.To); len(bad) > 0 {
-		return nil, refused("no switchover to site %s now: %s", req.To, strings.Join(decide.Texts(bad), "; "))
+		return nil, refused("the platform cannot move to site %s now: %s", req.To, strings.Join(decide.Texts(bad), "; "))
 	}
 	answer := wire.OperationAnswer{Operation: next.Change.ID, Target: req.To, Plan: decide.PlanSite(look.Input, req.To),
 		Warnings: decide.SiteSlotWarnings(look.Input, req.To)}
@@ -74,7 +74,7 @@ func (a *API) siteSwitchover(ctx context.Context, q *request) (any, error) {
 	return a.change(ctx, q, req.DryRun, cmd, answer, s)
 }
 
-// siteWord is an operator's word for a site switchover that has halted.
+// siteWord takes an operator's decision about a halted site switchover.
 func (a *API) siteWord(ctx context.Context, q *request) (any, error) {
 	var req wire.SiteWordRequest
 	if err := q.body(&req); err != nil {
@@ -98,7 +98,7 @@ func (a *API) siteSwitchovers(ctx context.Context, _ *request) (any, error) {
 	return wire.HistoryAnswer{Operations: append([]state.Operation{}, ops[max(0, len(ops)-defaultHistory):]...)}, nil
 }
 
-// siteSwitchoverOf shows one. With ?wait=1 it is held until it has ended or halted, at most waitHold.
+// siteSwitchoverOf shows one site switchover. With ?wait=1 it is held until that has ended or halted, at most waitHold.
 func (a *API) siteSwitchoverOf(ctx context.Context, q *request) (any, error) {
 	if _, err := a.look(ctx); err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (a *API) siteSwitchoverOf(ctx context.Context, q *request) (any, error) {
 			return answer, ctx.Err()
 		}
 		if !a.Controllers.Leading() {
-			return nil, loop.ErrNotLeader // the new leader knows how it goes on
+			return nil, loop.ErrNotLeader // the new leader continues it
 		}
 	}
 }
@@ -139,7 +139,7 @@ func changeOf(s *state.State, id string) *state.Operation {
 	return nil
 }
 
-// appStates are the apps as status shows them.
+// appStates are the states of the apps for status.
 func appStates(look loop.Look) (out []wire.AppState) {
 	s := look.Input.State
 	for i := range s.Platform.Apps {

@@ -63,14 +63,14 @@ func TestSiteWordAboutAnotherStep(t *testing.T) {
 	}
 }
 
-// Who names no failover that is under way hears which one waits.
+// An approval of a failover that is not running is refused with the names of those that wait.
 func TestApproveNamesWhatWaits(t *testing.T) {
 	s := state.New()
 	s.Clusters["feed"] = &state.Cluster{Name: "feed", Attempt: &state.Attempt{Operation: "feed-7"}}
 	look := loop.Look{Leading: true, Input: decide.Input{State: s}}
 	for want, problems := range map[string][]health.Problem{
-		"no failover feed-8 is under way; nothing waits for an approval now: `mainstay status`":      nil,
-		"no failover feed-8 is under way; what waits for an approval now: `mainstay approve feed-7`": {{Kind: health.ApprovalNeeded, Cluster: "feed"}},
+		"no failover feed-8 is running; no operation waits for an approval now: see `mainstay status`":       nil,
+		"no failover feed-8 is running; operations that wait for an approval now: `mainstay approve feed-7`": {{Kind: health.ApprovalNeeded, Cluster: "feed"}},
 	} {
 		look.Last.Problems = problems
 		a := New(Options{Loop: seen{look: look}, States: fixed{s}})
@@ -93,7 +93,7 @@ func TestRunWithPrimaryNeedsTheAgents(t *testing.T) {
 		in.View.Fold(&health.Report{Host: host, RunID: "r", Number: 1, Instances: []health.Instance{{Name: instance}}}, "", 0, in.Now)
 	}
 	hear("h1", "web1")
-	if err := unpermitted(in, with(platform.RunWithPrimary)); err == nil || !strings.Contains(err.Error(), "cannot stop web2, for the agent of h2 says nothing") {
+	if err := unpermitted(in, with(platform.RunWithPrimary)); err == nil || !strings.Contains(err.Error(), "cannot stop web2, because the agent of h2 does not report it") {
 		t.Errorf("h2 is silent: %v", err)
 	}
 	if err := unpermitted(in, with(platform.RunEverywhere)); err != nil {

@@ -18,7 +18,7 @@ import (
 // listTime is how long status waits for controllers that do not answer.
 const listTime = 700 * time.Millisecond
 
-// look is what the leader knows, copied: everything shown is computed on it, outside the loop.
+// look is a copy of the leader's knowledge: every answer is computed on it, outside the loop.
 func (a *API) look(ctx context.Context) (loop.Look, error) {
 	look, err := a.Loop.Look(ctx)
 	if err == nil && !look.Leading {
@@ -77,7 +77,7 @@ func statusOf(look loop.Look) wire.Status {
 	return out
 }
 
-// hostStatus shows where the host's agent says that it is reached, or just the host before it has said so.
+// hostStatus shows the address that the host's agent advertises, or the host's own before the agent has reported.
 func hostStatus(look loop.Look, h platform.Host) wire.HostStatus {
 	out := wire.HostStatus{Name: h.Name, Site: h.Site, Address: h.Address, Silence: look.Input.View.Silence(h.Name, look.Input.Now)}
 	if r := look.Input.View.Report(h.Name); r != nil {
@@ -109,7 +109,7 @@ func clusterState(look loop.Look, conf *platform.Cluster) wire.ClusterState {
 	return out
 }
 
-// lastOperation is the change of primary under way, or else the last operation.
+// lastOperation is the running change of primary, or else the last operation.
 func lastOperation(cl *state.Cluster) *state.Operation {
 	for i := len(cl.Operations) - 1; i >= 0; i-- {
 		if o := &cl.Operations[i]; o.Result == state.Running && o.Kind != state.Rejoin {
@@ -142,13 +142,13 @@ func memberStatus(look loop.Look, conf *platform.Cluster, cl *state.Cluster, m *
 	return out
 }
 
-// protection is what the member's agent last said of its guard, with what the platform file says of its host.
+// protection is the guard from the member's last report, with the devices of its host from the platform file.
 func protection(in decide.Input, m *platform.Member) wire.Protection {
 	host := in.State.Platform.Host(m.Host)
 	return wire.GuardOf(in.View.Member(m)).On(host, decide.Devices(host))
 }
 
-// lag is how many bytes a member is behind the primary's last known position; -1 where either is not known.
+// lag is the number of bytes between a member and the primary's last known position; -1 where either is not known.
 func lag(primary, m *health.Member) int64 {
 	if primary == nil || m == nil || primary.Position == 0 || position(m) == 0 {
 		return -1
@@ -156,7 +156,7 @@ func lag(primary, m *health.Member) int64 {
 	return max(0, int64(primary.Position)-int64(position(m)))
 }
 
-// position is the end of a member's WAL, or what it has replayed while that end is not known.
+// position is the end of a member's WAL, or its replay position while that end is not known.
 func position(m *health.Member) platform.LSN {
 	if m.PositionKnown {
 		return m.Position

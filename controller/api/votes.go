@@ -9,7 +9,7 @@ import (
 	"mainstay/health"
 )
 
-// votes takes in what another controller sees of the members, and which entry of the log its own has. A controller speaks only for itself.
+// votes takes in another controller's observations of the members, and the last entry of its log. A controller speaks only for itself.
 func (a *API) votes(ctx context.Context, q *request) (any, error) {
 	var v health.Votes
 	if err := q.body(&v); err != nil {
@@ -17,9 +17,10 @@ func (a *API) votes(ctx context.Context, q *request) (any, error) {
 	}
 	switch {
 	case v.Observer != q.who.Name:
-		return nil, forbidden("the certificate is for controller %s, the votes are signed %q; a controller votes only for itself", q.who.Name, v.Observer)
+		return nil, forbidden("the certificate is for controller %s, the votes are from %q; a controller votes only for itself",
+			q.who.Name, v.Observer)
 	case v.Began == "" || v.Number == 0:
-		return nil, badRequest("the votes lack their number, or when their process began")
+		return nil, badRequest("the votes lack their number, or the start of their process")
 	}
 	if log := q.URL.Query().Get("log"); log != "" {
 		entry, err := strconv.ParseUint(q.URL.Query().Get("entry"), 10, 64)
@@ -27,18 +28,18 @@ func (a *API) votes(ctx context.Context, q *request) (any, error) {
 		case err != nil:
 			return nil, badRequest("entry: %v", err)
 		case log[:max(0, strings.LastIndexByte(log, '-'))] != q.who.Name:
-			return nil, forbidden("the certificate is for controller %s, and %s is the log of another", q.who.Name, log)
+			return nil, forbidden("the certificate is for controller %s, but %s is the log of another", q.who.Name, log)
 		}
 		a.Confirmed.Note(log, v.Began, entry)
 	}
 	return nil, a.Loop.Votes(ctx, v)
 }
 
-// confirmed tells another controller what is known of its log.
+// confirmed tells another controller the highest entry known of its log.
 func (a *API) confirmed(_ context.Context, q *request) (any, error) {
 	query := q.URL.Query()
 	if query.Get("log") == "" || query.Get("process") == "" {
-		return nil, badRequest("log and process are needed")
+		return nil, badRequest("log and process are required")
 	}
 	return wire.Confirmed{Entry: a.Confirmed.Before(query.Get("log"), query.Get("process"))}, nil
 }

@@ -20,13 +20,13 @@ import (
 )
 
 const (
-	// askTimeout bounds one question to an instance.
+	// askTimeout bounds one request to an instance.
 	askTimeout = 5 * time.Second
-	// wordMost is how much of an answer is kept.
+	// wordMost bounds the part of an answer that is kept.
 	wordMost = 300
 )
 
-// event is what hooks are told: a webhook as its JSON body, a program in variables of its environment.
+// event is the input of hooks: of a webhook its JSON body, of a program variables of its environment.
 type event struct {
 	Platform string `json:"platform"`
 	Change   string `json:"change"`
@@ -37,7 +37,7 @@ type event struct {
 	Reason   string `json:"reason"`
 }
 
-// changeJob is an effect of a site switchover; nil for what is no longer in the platform.
+// changeJob is the job of a site switchover's effect; nil if its hook or app is no longer in the platform.
 func (r *Runner) changeJob(e state.Effect, s *state.State) job {
 	if s.Change == nil || s.Change.ID != e.Change {
 		return nil
@@ -74,7 +74,7 @@ func (r *Runner) changeJob(e state.Effect, s *state.State) job {
 	}
 }
 
-// urlOf is where an instance is asked, "" if it is not to be.
+// urlOf is the URL to ask an instance at, "" if it has none.
 func urlOf(app *platform.App, e state.Effect) string {
 	if app == nil || app.Instance(e.Instance) == nil {
 		return ""
@@ -99,7 +99,7 @@ func (r *Runner) runHook(ctx context.Context, h platform.Hook, ev event) (string
 	return run(ctx, h.Exec, ev)
 }
 
-// run runs a hook's program. Its exit code alone says whether it did what it was asked.
+// run runs a hook's program. Only its exit code says whether it succeeded.
 func run(ctx context.Context, words []string, ev event) (string, error) {
 	env := []string{"MAINSTAY_PLATFORM=" + ev.Platform, "MAINSTAY_CHANGE=" + ev.Change, "MAINSTAY_STEP=" + ev.Step, "MAINSTAY_WHEN=" + ev.When,
 		"MAINSTAY_TO=" + ev.To, "MAINSTAY_BY=" + ev.By, "MAINSTAY_REASON=" + ev.Reason}
@@ -125,7 +125,7 @@ func run(ctx context.Context, words []string, ev event) (string, error) {
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// client follows no redirect, and keeps no connection: each question is a new one. ca is the file with who may sign the
+// client follows no redirect, and keeps no connection: each request makes its own. ca is the file of the CAs that may sign the
 // server's certificate, "" for the system's.
 func client(ctx context.Context, ca string) (*http.Client, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -141,7 +141,7 @@ func client(ctx context.Context, ca string) (*http.Client, error) {
 		config.RootCAs = x509.NewCertPool()
 		switch {
 		case !read:
-			return nil, fmt.Errorf("%s cannot be read in time: does its disk hang?", ca)
+			return nil, fmt.Errorf("%s cannot be read in time; check whether its disk hangs", ca)
 		case f.err != nil:
 			return nil, f.err
 		case !config.RootCAs.AppendCertsFromPEM(f.raw):
@@ -154,7 +154,7 @@ func client(ctx context.Context, ca string) (*http.Client, error) {
 	}, nil
 }
 
-// post asks, within the deadline of ctx; any 2xx is yes.
+// post sends a request within the deadline of ctx; any 2xx is yes.
 func post(ctx context.Context, url, ca string, body []byte) (string, error) {
 	asking, err := client(ctx, ca)
 	if err != nil {

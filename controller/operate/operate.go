@@ -1,8 +1,8 @@
-// Package operate carries out effects: what committed state wants done outside the log, such as cutting a host's power. It
-// is told what is wanted at each turn of the leader's loop, does each thing at most once at a time with a deadline, and
-// proposes the result; until that is committed the effect stays wanted, by whoever leads.
+// Package operate carries out effects: actions outside the log that committed state wants, such as cutting a host's power. At each
+// turn the leader's loop passes it the wanted effects; it runs each at most once at a time, with a deadline, and proposes the
+// result. Until that is committed the effect stays wanted, under any leader.
 //
-// It decides nothing, and never blocks the loop. What is wanted enters by Want; results leave as commands.
+// It decides nothing, and never blocks the loop. Effects enter by Want; results leave as commands.
 package operate
 
 import (
@@ -22,24 +22,24 @@ import (
 )
 
 const (
-	// effectTimeout bounds one try; every device and every hook has a shorter deadline of its own.
+	// effectTimeout bounds one attempt; every device and every hook has a shorter deadline of its own.
 	effectTimeout = max(platform.MaxFenceTimeout, platform.MaxHookTimeout) + 10*time.Second
 	// submitTimeout bounds the wait for a result to be committed.
 	submitTimeout = 5 * time.Second
-	// again is the pause before an effect that did not succeed is tried again.
+	// again is the pause before a failed effect is tried again.
 	again = 2 * time.Second
 )
 
-// Power finds what cuts a host's power and gives it back.
+// Power finds the switch of a host's power.
 type Power func(platform.Host) Switch
 
-// Switch is the fence devices of one host.
+// Switch stands for the fence devices of one host.
 type Switch interface {
 	Off(context.Context) fencing.PowerResult
 	On(context.Context) ([]fencing.Answer, error)
 }
 
-// Runner carries out effects. Close ends those under way and waits for them.
+// Runner carries out effects. Close cancels the running ones and waits for them.
 type Runner struct {
 	power   Power
 	allowed program.Allowed
@@ -52,18 +52,18 @@ type Runner struct {
 	closed bool
 }
 
-// try is one effect that is under way, or waits to be tried again.
+// try is one effect that is running, or waits to be tried again.
 type try struct {
 	cancel context.CancelFunc
 }
 
-// New returns a runner; allowed are the programs that hooks may run, and submit proposes a result and waits until it is committed or
-// refused.
+// New returns a runner; allowed are the programs that hooks may run, and submit proposes a result and waits until it is committed
+// or refused.
 func New(power Power, allowed program.Allowed, submit func(context.Context, state.Command) error, log *zap.Logger) *Runner {
 	return &Runner{power: power, allowed: allowed, submit: submit, log: log, tries: map[state.Effect]*try{}}
 }
 
-// Want starts what is wanted and not under way, and cancels what is no longer wanted. It does not block.
+// Want starts the wanted effects that are not running, and cancels those that are no longer wanted. It does not block.
 func (r *Runner) Want(effects []state.Effect, s *state.State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -82,7 +82,7 @@ func (r *Runner) Want(effects []state.Effect, s *state.State) {
 	}
 }
 
-// busy: it is under way, or something else is on its host; switching off and on at once would end in neither.
+// busy tells whether the effect is running, or another one on its host: switching off and on at once would end in neither.
 func (r *Runner) busy(wanted state.Effect) bool {
 	for e := range r.tries {
 		if e == wanted || e.Host != "" && e.Host == wanted.Host {
@@ -92,7 +92,7 @@ func (r *Runner) busy(wanted state.Effect) bool {
 	return false
 }
 
-// job does an effect once: the command with its result, and whether it is done.
+// job does an effect once, and returns the command with its result and whether it is done.
 type job func(ctx context.Context) (cmd state.Command, ok bool, detail string)
 
 func (r *Runner) jobOf(e state.Effect, s *state.State) job {
@@ -125,7 +125,7 @@ func (r *Runner) start(e state.Effect, j job) {
 	})
 }
 
-// once tries an effect and proposes the result; false if it is to be tried again after a pause.
+// once tries an effect and proposes the result; false if it must be tried again after a pause.
 func (r *Runner) once(ctx context.Context, e state.Effect, j job) bool {
 	began := time.Now()
 	cmd, ok, detail := j(ctx)
@@ -168,7 +168,7 @@ func said(answers []fencing.Answer) string {
 	return strings.Join(parts, "; ")
 }
 
-// Close cancels what is under way and waits for it.
+// Close cancels the running effects and waits for them.
 func (r *Runner) Close() {
 	r.mu.Lock()
 	r.closed = true

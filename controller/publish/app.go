@@ -10,18 +10,18 @@ import (
 	"mainstay/controller/state"
 )
 
-// AppTopology is what is published of an app: which of its instances take requests.
+// AppTopology is the published part of an app: the instances that take requests.
 type AppTopology struct {
 	App string `json:"app"`
-	// Generation of the platform and Index of the log at which this held: they order all that was ever published of an app,
-	// since more than the app's own state decides where requests go.
+	// Generation of the platform and Index of the log at which this held: they order all topologies of an app, because more than
+	// the app's own state decides where requests go.
 	Generation uint64 `json:"generation"`
 	Index      uint64 `json:"index"`
-	// Sites has every site on which the app has instances, with those that take requests; an empty list for none.
+	// Sites lists, for every site with instances of the app, those that take requests; an empty list for none.
 	Sites map[string][]AppEndpoint `json:"sites"`
 }
 
-// AppEndpoint is where an instance is reached.
+// AppEndpoint is the address of an instance.
 type AppEndpoint struct {
 	Instance string `json:"instance"`
 	Address  string `json:"address"` // host:port
@@ -32,7 +32,7 @@ func (t AppTopology) Older(o AppTopology) bool {
 	return t.Generation < o.Generation || t.Generation == o.Generation && t.Index < o.Index
 }
 
-// addresses are those of a site that take requests, separated by commas; "" for none.
+// addresses are the addresses of a site that take requests, separated by commas; "" for none.
 func (t AppTopology) addresses(site string) string {
 	var all []string
 	for _, e := range t.Sites[site] {
@@ -78,7 +78,7 @@ func AppsOf(s *state.State) (out []AppTopology) {
 	return out
 }
 
-// withdrawApp is what a removed app is known by: whatever was published of it before this moment is gone.
+// withdrawApp withdraws all topologies of a removed app that were published before this moment.
 func withdrawApp(name string, s *state.State) withdrawal {
 	gone := AppTopology{App: name, Generation: s.Generation, Index: s.Index}
 	return withdrawal{subject: gone.subject(), do: func(ctx context.Context, k Sink) error { return k.WithdrawApp(ctx, s.Platform.Name, gone) }}

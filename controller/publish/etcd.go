@@ -23,11 +23,11 @@ import (
 // etcdDial bounds the connection to etcd.
 const etcdDial = 2 * time.Second
 
-// Etcd publishes to etcd. Under PREFIX/PLATFORM/clusters/NAME stands the topology as JSON, for as long as the
-// cluster is part of the platform: it is what an old leader is measured by. Under PREFIX/PLATFORM/clusters/NAME/primary
-// stands host:port of a primary that takes writes, with an etcd lease: it goes away when nobody vouches for it any more.
-// PREFIX/PLATFORM/apps/NAME is the same of an app; under PREFIX/PLATFORM/apps/NAME/sites/SITE stand, with the lease, the
-// addresses of the site's instances that take requests, separated by commas; the key is not there where none does.
+// Etcd publishes to etcd. PREFIX/PLATFORM/clusters/NAME is the topology as JSON, as long as the cluster is part of the platform:
+// compared with it, an old leader finds that it is old. PREFIX/PLATFORM/clusters/NAME/primary is host:port of a primary that accepts
+// writes, with an etcd lease: it disappears when no leader renews it. PREFIX/PLATFORM/apps/NAME is the topology of an app;
+// PREFIX/PLATFORM/apps/NAME/sites/SITE, with the lease, holds the addresses of the site's instances that take requests, separated
+// by commas, and does not exist where none does.
 type Etcd struct {
 	conf     config.Etcd
 	tls      *tls.Config
@@ -61,7 +61,7 @@ func NewEtcd(conf *config.Etcd) (*Etcd, error) {
 	return e, nil
 }
 
-// Close ends the connection. Nothing published is taken back: the next leader overwrites it, or its lease ends.
+// Close ends the connection. It withdraws nothing: the next leader overwrites it, or its lease ends.
 func (e *Etcd) Close() error {
 	if e.client == nil {
 		return nil
@@ -74,7 +74,7 @@ func (e *Etcd) Close() error {
 	return err
 }
 
-// Publish implements Sink: one transaction, if nothing newer stands there.
+// Publish implements Sink: one transaction, if etcd has nothing newer.
 func (e *Etcd) Publish(ctx context.Context, platform string, t Topology) error {
 	key := e.key(platform, t.Cluster)
 	there, err := e.held(ctx, key)
@@ -99,7 +99,7 @@ func (e *Etcd) key(platform, cluster string) string {
 	return e.conf.Prefix + "/" + platform + "/clusters/" + cluster
 }
 
-// Withdraw implements Sink: one transaction, if what stands there is a topology, and no newer one.
+// Withdraw implements Sink: one transaction, if etcd has a topology there, and no newer one.
 func (e *Etcd) Withdraw(ctx context.Context, platform, cluster string, version uint64) error {
 	if err := e.connect(); err != nil {
 		return err
@@ -115,25 +115,25 @@ func (e *Etcd) Withdraw(ctx context.Context, platform, cluster string, version u
 	return e.delete(ctx, there, there.key+"/primary")
 }
 
-// stored is what stands under a key.
+// stored is the value of a key.
 type stored struct {
 	key      string
 	value    []byte
-	revision int64 // 0: nothing stands there
+	revision int64 // 0 if the key does not exist
 }
 
-// read decodes it into a topology; where nothing stands there, out stays as it is.
+// read decodes it into a topology; if the key does not exist, out is unchanged.
 func (s stored) read(out any) error {
 	if s.revision == 0 {
 		return nil
 	}
 	if err := json.Unmarshal(s.value, out); err != nil {
-		return fmt.Errorf("etcd's key %s holds something that is no topology: %w; delete the key, or choose another etcd.prefix", s.key, err)
+		return fmt.Errorf("etcd's key %s does not hold a topology: %w; delete the key, or choose another etcd.prefix", s.key, err)
 	}
 	return nil
 }
 
-// held makes sure of the connection and of the lease, and gets what stands under a key.
+// held makes sure of the connection and of the lease, and gets the value of a key.
 func (e *Etcd) held(ctx context.Context, key string) (stored, error) {
 	if err := e.connect(); err != nil {
 		return stored{}, err
@@ -155,12 +155,12 @@ func (e *Etcd) get(ctx context.Context, key string) (stored, error) {
 	return stored{key, got.Kvs[0].Value, got.Kvs[0].ModRevision}, nil
 }
 
-// leased announces something for as long as somebody vouches for it.
+// leased writes a key that disappears when no leader renews the lease.
 func (e *Etcd) leased(key, value string) clientv3.Op {
 	return clientv3.OpPut(key, value, clientv3.WithLease(e.lease))
 }
 
-// put replaces what stands there by a topology, with all that follows from it.
+// put replaces the value by a topology, with the operations that follow from it.
 func (e *Etcd) put(ctx context.Context, there stored, topology any, more ...clientv3.Op) error {
 	value, err := json.Marshal(topology)
 	if err != nil {
@@ -186,11 +186,11 @@ func (e *Etcd) delete(ctx context.Context, there stored, more ...string) error {
 	return nil
 }
 
-// swap does all of it in one transaction, if nobody has written the key since it was read.
+// swap does the operations in one transaction, if the key was not written since it was read.
 func (e *Etcd) swap(ctx context.Context, there stored, ops ...clientv3.Op) error {
 	done, err := e.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(there.key), "=", there.revision)).Then(ops...).Commit()
 	if err == nil && !done.Succeeded {
-		err = errors.New("another controller has written it meanwhile")
+		err = errors.New("another controller wrote it meanwhile")
 	}
 	return err
 }
@@ -232,7 +232,7 @@ func (e *Etcd) connect() error {
 	}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: e.conf.Endpoints, DialTimeout: etcdDial, DialKeepAliveTime: 5 * time.Second, DialKeepAliveTimeout: 3 * time.Second,
-		TLS: e.tls, Username: e.conf.User, Password: password, Logger: zap.NewNop(), // Publisher says what is down
+		TLS: e.tls, Username: e.conf.User, Password: password, Logger: zap.NewNop(), // Publisher logs that etcd is down
 	})
 	if err != nil {
 		return fmt.Errorf("connect to etcd at %s: %w", strings.Join(e.conf.Endpoints, ", "), err)

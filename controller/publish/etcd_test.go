@@ -157,7 +157,7 @@ func TestEtcdHoldsSomethingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := s.sink(t).Publish(ctx, "social", publish.Topology{Cluster: "a"})
-	if err == nil || !strings.Contains(err.Error(), "holds something that is no topology") {
+	if err == nil || !strings.Contains(err.Error(), "does not hold a topology") {
 		t.Errorf("%v", err)
 	}
 	if err := s.sink(t).Withdraw(ctx, "social", "a", 9); err != nil || get(t, s.client(t), "/mainstay/social/clusters/a") != "mine" {
@@ -166,7 +166,7 @@ func TestEtcdHoldsSomethingElse(t *testing.T) {
 	if _, err := s.client(t).Put(ctx, "/mainstay/social/apps/a", "mine"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.sink(t).PublishApp(ctx, "social", publish.AppTopology{App: "a"}); err == nil || !strings.Contains(err.Error(), "holds something that is no topology") {
+	if err := s.sink(t).PublishApp(ctx, "social", publish.AppTopology{App: "a"}); err == nil || !strings.Contains(err.Error(), "does not hold a topology") {
 		t.Errorf("%v", err)
 	}
 	if err := s.sink(t).WithdrawApp(ctx, "social", publish.AppTopology{App: "a"}); err != nil || get(t, s.client(t), "/mainstay/social/apps/a") != "mine" {

@@ -6,7 +6,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// PublishApp implements Sink: one transaction, if nothing newer stands there.
+// PublishApp implements Sink: one transaction, if etcd has nothing newer.
 func (e *Etcd) PublishApp(ctx context.Context, platform string, t AppTopology) error {
 	there, err := e.held(ctx, e.appKey(platform, t.App))
 	if err != nil {
@@ -35,7 +35,7 @@ func (e *Etcd) PublishApp(ctx context.Context, platform string, t AppTopology) e
 	return e.put(ctx, there, t, ops...)
 }
 
-// WithdrawApp implements Sink: one transaction, if what stands there is a topology, and no newer one.
+// WithdrawApp implements Sink: one transaction, if etcd has a topology there, and no newer one.
 func (e *Etcd) WithdrawApp(ctx context.Context, platform string, gone AppTopology) error {
 	if err := e.connect(); err != nil {
 		return err

@@ -1,9 +1,10 @@
-// Package publish tells the world outside which member is primary, and which app servers take requests: committed state -> topology -> a sink (etcd's keys).
+// Package publish publishes which member is primary, and which app servers take requests: committed state -> topology -> a sink
+// (etcd's keys).
 //
-// It reacts to committed state only, and only on the leader. It must never hold up the loop or the log: it has its own
-// goroutine, looks at the latest state whenever it is ready for it, and skips what it has missed. A sink that is down is
-// tried again for ever, and changes nothing about the platform. A sink must refuse what is older than what it has: an old
-// leader that does not know it yet never overwrites a newer epoch.
+// It reacts only to committed state, and only on the leader. It must never block the loop or the log: it has its own goroutine,
+// takes the latest state whenever it is ready, and skips the states in between. It tries a sink that is down again for ever; that
+// does not affect the platform. A sink must refuse a topology older than its own: so an old leader that does not yet know that it is
+// deposed never overwrites a newer epoch.
 //
 // Flow enters by Source; it leaves by Sink.
 package publish
@@ -26,26 +27,26 @@ const (
 	publishTime = 3 * time.Second // bounds one call of the sink
 	firstRetry  = 250 * time.Millisecond
 	lastRetry   = 5 * time.Second
-	// fastest bounds how often the state is looked at: it changes with every tick.
+	// fastest bounds how often the state is read: it changes with every tick.
 	fastest = 20 * time.Millisecond
 )
 
-// ErrNewer is returned by a sink that holds a newer topology than the one given: whoever published this is an old leader.
+// ErrNewer is returned by a sink that holds a newer topology than the given one: that is from an old leader.
 var ErrNewer = errors.New("a newer topology has been published")
 
-// Topology is what is published of a cluster.
+// Topology is the published part of a cluster.
 type Topology struct {
 	Cluster  string            `json:"cluster"`
 	Epoch    platform.Epoch    `json:"epoch"`
-	Version  uint64            `json:"version"`           // of the cluster's state: orders what is of one epoch
+	Version  uint64            `json:"version"`           // of the cluster's state: orders topologies of one epoch
 	Primary  *Endpoint         `json:"primary,omitempty"` // nil before birth
 	Replicas []Endpoint        `json:"replicas"`
 	Timeline platform.Timeline `json:"timeline"`
-	// Opened: the primary takes writes. Before that nobody is announced as primary to clients.
+	// Opened: the primary accepts writes. Before that no member is announced to clients as primary.
 	Opened bool `json:"opened"`
 }
 
-// Endpoint is where a member is reached.
+// Endpoint is the address of a member.
 type Endpoint struct {
 	Member  string `json:"member"`
 	Address string `json:"address"`
@@ -73,19 +74,19 @@ func (t Topology) fields() []zap.Field {
 	return []zap.Field{zap.String("cluster", t.Cluster), zap.Stringer("epoch", t.Epoch), zap.Bool("opened", t.Opened)}
 }
 
-// Sink takes topologies. Publish is idempotent, and called again and again to keep what was published alive; it fails with
-// ErrNewer for what is older than what it has. It is called from one goroutine, with a deadline.
+// Sink takes topologies. Publish is idempotent, and called regularly to keep the published keys alive; it fails with ErrNewer for a
+// topology that is older than the sink's. It is called from one goroutine, with a deadline.
 type Sink interface {
 	Publish(ctx context.Context, platform string, t Topology) error
-	// Withdraw takes back what was published of a cluster that was removed at that version. It leaves alone what it did not
-	// publish, fails with ErrNewer for what is of a later version, and may find nothing.
+	// Withdraw deletes the keys of a cluster that was removed at that version. It leaves keys that it did not publish, fails with
+	// ErrNewer for a topology of a later version, and may find nothing.
 	Withdraw(ctx context.Context, platform, cluster string, version uint64) error
-	// PublishApp and WithdrawApp are the same of an app; of gone only the name and the moment count.
+	// PublishApp and WithdrawApp do the same for an app; of gone only the name, the generation and the index count.
 	PublishApp(ctx context.Context, platform string, t AppTopology) error
 	WithdrawApp(ctx context.Context, platform string, gone AppTopology) error
 }
 
-// subject is what something is published of.
+// subject is a cluster or an app of which something is published.
 type subject struct{ kind, name string }
 
 // entry is the topology of a cluster or of an app.
@@ -96,7 +97,7 @@ type entry interface {
 	fields() []zap.Field // for the log
 }
 
-// withdrawal takes back what was published of a subject that was removed at a version; 0 where one removal is like the other.
+// withdrawal deletes the keys of a subject that was removed at a version; 0 where removals need not be told apart.
 type withdrawal struct {
 	subject
 	version uint64
@@ -136,7 +137,7 @@ func Of(s *state.State) []Topology {
 	return out
 }
 
-// entries are all that is to be published.
+// entries are all topologies to publish.
 func entries(s *state.State) (all []entry) {
 	for _, t := range Of(s) {
 		all = append(all, t)
@@ -147,7 +148,7 @@ func entries(s *state.State) (all []entry) {
 	return all
 }
 
-// withdrawals are all that must no longer be published.
+// withdrawals are all removed clusters and apps, whose keys must be deleted.
 func withdrawals(s *state.State) (all []withdrawal) {
 	if s.Platform == nil {
 		return nil
@@ -167,17 +168,17 @@ func withdrawals(s *state.State) (all []withdrawal) {
 // Publisher keeps a sink up to date.
 type Publisher struct {
 	sink   Sink
-	every  time.Duration // how often to publish what has not changed
+	every  time.Duration // how often to publish an unchanged topology
 	logger *zap.Logger
 
 	sent    map[subject]entry  // since this controller leads
-	gone    map[subject]uint64 // what was withdrawn since, with its version
+	gone    map[subject]uint64 // withdrawn since then, with its version
 	renewed time.Time          // when all of them were published last
 	down    bool
 	backoff time.Duration
 }
 
-// New returns a publisher that repeats itself every so often.
+// New returns a publisher that publishes everything again once in every.
 func New(sink Sink, every time.Duration, logger *zap.Logger) *Publisher {
 	return &Publisher{sink: sink, every: every, logger: logger, sent: map[subject]entry{}, gone: map[subject]uint64{}}
 }
@@ -201,7 +202,7 @@ func (p *Publisher) Run(ctx context.Context, source Source) error {
 	}
 }
 
-// round publishes what is new, and everything when it is time.
+// round publishes the changes, and everything once in p.every.
 func (p *Publisher) round(ctx context.Context, s *state.State) error {
 	renew := time.Since(p.renewed) >= p.every
 	for _, e := range entries(s) {
@@ -230,8 +231,8 @@ func (p *Publisher) publish(ctx context.Context, platform string, e entry, renew
 	err := e.put(call, p.sink, platform)
 	cancel()
 	switch {
-	case errors.Is(err, ErrNewer) && news: // the new leader publishes; this one will hear of it
-		p.logger.Info("topology not published: a newer one is there", e.fields()...)
+	case errors.Is(err, ErrNewer) && news: // a new leader publishes; this one will hear of it
+		p.logger.Info("topology not published: the sink has a newer one", e.fields()...)
 	case err != nil && !errors.Is(err, ErrNewer):
 		return err
 	case err == nil && news:
@@ -242,8 +243,8 @@ func (p *Publisher) publish(ctx context.Context, platform string, e entry, renew
 	return nil
 }
 
-// withdraw takes back what is published of what was removed: again when it is time, because an old leader that did not know
-// it yet may have published it once more.
+// withdraw deletes the keys of a removed cluster or app, and again once in p.every: an old leader that did not know of the removal
+// may have published them once more.
 func (p *Publisher) withdraw(ctx context.Context, w withdrawal, renew bool) error {
 	last, known := p.gone[w.subject]
 	if known = known && last == w.version; known && !renew {
@@ -252,24 +253,24 @@ func (p *Publisher) withdraw(ctx context.Context, w withdrawal, renew bool) erro
 	call, cancel := context.WithTimeout(ctx, publishTime)
 	err := w.do(call, p.sink)
 	cancel()
-	if err != nil && !errors.Is(err, ErrNewer) { // it is back, and the new leader publishes it
+	if err != nil && !errors.Is(err, ErrNewer) { // newer: it was added again, and a new leader publishes it
 		return err
 	}
 	if err == nil && !known {
-		p.logger.Info("nothing is published any more of what was removed", zap.String(w.kind, w.name))
+		p.logger.Info("removed from the published topology", zap.String(w.kind, w.name))
 	}
 	p.gone[w.subject] = w.version
 	delete(p.sent, w.subject)
 	return nil
 }
 
-// failed says once that the sink is down, and returns how long to wait.
+// failed logs once that the sink is down, and returns how long to wait.
 func (p *Publisher) failed(err error) time.Duration {
 	if !p.down {
 		p.down, p.backoff = true, firstRetry
-		p.logger.Warn("topology cannot be published; trying on", zap.Error(err))
+		p.logger.Warn("topology cannot be published; trying again", zap.Error(err))
 	}
-	p.renewed = time.Time{} // what was published may be gone when the sink is back
+	p.renewed = time.Time{} // the keys may be gone when the sink is back
 	wait := p.backoff
 	p.backoff = min(2*p.backoff, lastRetry)
 	return wait

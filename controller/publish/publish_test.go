@@ -265,7 +265,7 @@ func TestNewerIsNoFailure(t *testing.T) {
 	k.set(publish.ErrNewer, false)
 	logs := run(t, k, f, 30*time.Millisecond)
 	f.set(social(1, 1, "feed-1"), true)
-	await(t, "its one line", func() bool { return logs.FilterMessageSnippet("a newer one is there").Len() == 1 })
+	await(t, "its one line", func() bool { return logs.FilterMessageSnippet("the sink has a newer one").Len() == 1 })
 	k.tried(t, 3)
 	if logs.Len() != 1 {
 		t.Errorf("%d lines: %v", logs.Len(), logs.All())

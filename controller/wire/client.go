@@ -22,20 +22,20 @@ import (
 )
 
 const (
-	// dialTimeout bounds the connection and, once more, its handshake: a frozen peer accepts by its kernel alone.
+	// dialTimeout bounds the connection and, separately, its handshake: the kernel of a frozen peer still accepts.
 	dialTimeout = time.Second
-	// readTimeout bounds a read that nobody holds, where there is another address to try.
+	// readTimeout bounds the wait for an answer that the peer does not hold on purpose, where there is another address to try.
 	readTimeout = 3 * time.Second
 	// idleTimeout is how long an unused connection is kept.
 	idleTimeout = 30 * time.Second
 	// maxAnswer bounds the body of an answer.
 	maxAnswer = 16 << 20
-	// maxHops bounds how often one request follows "I am not the leader, that one is".
+	// maxHops bounds how often one request follows an answer that names the leader.
 	maxHops = 3
 )
 
-// Client speaks to the controllers (or the agents) for operators' verbs, agents, controllers and tests. It is safe for
-// concurrent use. A connection carries one request at a time, and one that timed out is closed, never used again.
+// Client connects to the controllers (or the agents) for operators' verbs, agents, controllers and tests. It is safe for
+// concurrent use. A connection carries one request at a time, and is closed after a timeout, never used again.
 type Client struct {
 	addresses []string
 	http      *http.Client
@@ -45,13 +45,13 @@ type Client struct {
 	leader string // the address that last answered as leader, "" if unknown
 }
 
-// NewClient returns a client for these addresses (host:port). config is of identity.Store.ClientConfig, which checks the
-// peer's role.
+// NewClient returns a client for these addresses (host:port). config comes from identity.Store.ClientConfig, which checks the peer's
+// role.
 func NewClient(addresses []string, config *tls.Config) *Client {
 	return NewClientVia(addresses, config, dialDirect)
 }
 
-// Dial makes the connection under a client's TLS.
+// Dial makes the connection below a client's TLS.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 func dialDirect(ctx context.Context, network, address string) (net.Conn, error) {
@@ -80,12 +80,12 @@ func NewClientVia(addresses []string, config *tls.Config, dial Dial) *Client {
 	}}
 }
 
-// Close ends the idle connections; requests under way end with their contexts.
+// Close closes the idle connections; running requests end with their contexts.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// Do sends a request to the leader: the remembered one first, then each address in turn, following those that name it. in
-// and out are JSON, or nil. The errors are *Refusal, ErrNoLeader, ErrUncertain (each perhaps wrapped), *ErrUnreachable, or
-// the context's. A request that changes something goes to a next address only if it surely was not sent to the one before.
+// Do sends a request to the leader: to the remembered one first, then to each address in turn, following answers that name the
+// leader. in and out are JSON, or nil. The errors are *Refusal, ErrNoLeader, ErrUncertain (each perhaps wrapped), *ErrUnreachable,
+// or the context's. A request that changes something goes to the next address only if it surely was not sent to the one before.
 func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
 	body, err := encode(in)
 	if err != nil {
@@ -95,7 +95,7 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	return s.run(ctx)
 }
 
-// DoAt sends a request to one address, and follows nobody: 421 is a *Refusal like any other.
+// DoAt sends a request to one address, and does not follow it to the leader: 421 is a *Refusal like any other.
 func (c *Client) DoAt(ctx context.Context, address, method, path string, in, out any) error {
 	body, err := encode(in)
 	if err != nil {
@@ -108,7 +108,7 @@ func (c *Client) DoAt(ctx context.Context, address, method, path string, in, out
 	return &ErrUnreachable{Tried: []Attempt{{address, err}}}
 }
 
-// order is the remembered leader, then the others.
+// order lists the remembered leader, then the other addresses.
 func (c *Client) order() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -141,7 +141,7 @@ func encode(in any) ([]byte, error) {
 	return b, nil
 }
 
-// send makes one request. An error is a *Refusal, a *sentError, or one from before anything was sent.
+// send makes one request. An error is a *Refusal, a *sentError, or means that nothing was sent.
 func (c *Client) send(ctx context.Context, address, method, path string, body []byte, out any) error {
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
@@ -167,7 +167,7 @@ func (c *Client) send(ctx context.Context, address, method, path string, body []
 		return err
 	}
 	if alert := refusedCertificate(err); alert != nil {
-		return fmt.Errorf("%w (%w): is it of this platform, within its date, and not revoked?", errCertificate, alert)
+		return fmt.Errorf("%w (%w); check that it is of this platform, within its date, and not revoked", errCertificate, alert)
 	}
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		err = u.Err // without the URL: the caller names the address
@@ -178,7 +178,7 @@ func (c *Client) send(ctx context.Context, address, method, path string, body []
 	return err
 }
 
-// judge is whether the peer of a connection would be spoken to at this moment: it may have been revoked since the handshake.
+// judge checks the peer of a connection again: its certificate may have been revoked since the handshake.
 func (c *Client) judge(cs *tls.ConnectionState) error {
 	verify := c.transport.TLSClientConfig.VerifyConnection
 	if cs == nil || verify == nil {
@@ -187,8 +187,8 @@ func (c *Client) judge(cs *tls.ConnectionState) error {
 	return verify(*cs)
 }
 
-// endRefused closes a kept connection whose peer would not be spoken to now, before anything is sent on it; the transport then makes
-// a new one, which says why not.
+// endRefused closes a kept connection whose peer is now refused, before anything is sent on it; the transport then makes a new
+// connection, whose error gives the reason.
 func (c *Client) endRefused(conn net.Conn) bool {
 	t, ok := conn.(*tls.Conn)
 	if !ok {
@@ -202,8 +202,8 @@ func (c *Client) endRefused(conn net.Conn) bool {
 	return true
 }
 
-// refusedCertificate is the peer's TLS alert about our certificate, or nil. With TLS 1.3 it arrives after the handshake,
-// as an error of the first read; nothing was carried out then.
+// refusedCertificate is the peer's TLS alert about our certificate, or nil. With TLS 1.3 it arrives after the handshake, as an error
+// of the first read; nothing was carried out then.
 func refusedCertificate(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate") {
@@ -228,7 +228,7 @@ func (c *Client) read(resp *http.Response, address string, out any) error {
 		return nil
 	}
 	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("its answer cannot be read: %w; is it of another version?", err)
+		return fmt.Errorf("its answer cannot be read: %w; check that it is of the same version", err)
 	}
 	return nil
 }

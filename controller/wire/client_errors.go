@@ -11,18 +11,18 @@ import (
 	"mainstay/controller/identity"
 )
 
-// ErrNoLeader is returned (wrapped, with what each controller said) when controllers answer but none of them leads or
-// knows who does: they are electing one, or a majority of them is missing.
-var ErrNoLeader = errors.New("no controller knows a leader; `mainstay controllers list` shows who answers")
+// ErrNoLeader is returned (wrapped, with each controller's answer) when controllers answer but none of them is or knows the leader:
+// they are electing one, or a majority of them is missing.
+var ErrNoLeader = errors.New("no controller knows a leader; `mainstay controllers list` shows which controllers answer")
 
 // ErrUncertain is returned (wrapped) when a request that changes something was sent and no answer came: it may have been
 // carried out. Nothing is sent twice.
-var ErrUncertain = errors.New("no answer came, so it may have been carried out; look at `mainstay status` before you ask again")
+var ErrUncertain = errors.New("no answer came, so it may have been carried out; check `mainstay status` before you try again")
 
 // Refusal is an answer that is not 2xx.
 type Refusal struct {
 	Status  int    // HTTP's
-	Address string // who answered
+	Address string // that answered
 	Err     Error
 }
 
@@ -33,12 +33,12 @@ func (r *Refusal) Error() string {
 	return r.Err.Message
 }
 
-// ErrUnreachable is returned when not one address answered.
+// ErrUnreachable is returned when no address answered.
 type ErrUnreachable struct {
 	Tried []Attempt // in the order tried
 }
 
-// Attempt is one address that did not answer, and why.
+// Attempt is one address that did not answer, with the error.
 type Attempt struct {
 	Address string
 	Err     error
@@ -51,10 +51,10 @@ func (e *ErrUnreachable) Error() string {
 	case e.Certificates():
 		return e.each()
 	}
-	return "nobody answers: " + e.each()
+	return "no address answers: " + e.each()
 }
 
-// each is every address with its reason; those that say the same share one.
+// each lists the addresses with their reasons; addresses with the same reason share one.
 func (e *ErrUnreachable) each() string {
 	var reasons []string
 	addresses := map[string][]string{}
@@ -71,8 +71,8 @@ func (e *ErrUnreachable) each() string {
 	return strings.Join(reasons, "; ")
 }
 
-// Certificates tells whether all of them run, and one side does not accept the other's certificate: neither a missing
-// leader nor a network is the matter then.
+// Certificates tells whether all of them run, but one side does not accept the other's certificate: then neither a missing leader
+// nor the network is the cause.
 func (e *ErrUnreachable) Certificates() bool {
 	for _, a := range e.Tried {
 		if peer := (*identity.PeerError)(nil); !errors.Is(a.Err, errCertificate) && !errors.As(a.Err, &peer) {
@@ -82,10 +82,10 @@ func (e *ErrUnreachable) Certificates() bool {
 	return len(e.Tried) > 0
 }
 
-// errCertificate is wrapped where the other side turned our certificate down.
+// errCertificate is wrapped where the peer refused our certificate.
 var errCertificate = errors.New("it does not accept our certificate")
 
-// plain says in an operator's words what a failed exchange means.
+// plain explains a failed exchange to an operator.
 func plain(err error) string {
 	var network net.Error
 	var dial *net.OpError
@@ -93,18 +93,18 @@ func plain(err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused: nothing listens there"
 	case errors.Is(err, io.EOF):
-		return "it closed the connection: it is ending, or the port is another program's"
+		return "it closed the connection: it is stopping, or the port belongs to another program"
 	case errors.As(err, &dial) && dial.Op == "dial" && dial.Timeout():
-		return "no connection in time: its host is off, or the network drops what is sent there"
+		return "no connection in time: its host is off, or the network drops the packets"
 	case errors.As(err, &network) && network.Timeout():
-		return "no answer in time: it is stopped or hangs, or its host does"
+		return "no answer in time: the process or its host is stopped or hangs"
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return dial.Err.Error()
 	}
 	return err.Error()
 }
 
-// Unwrap gives the causes to errors.Is.
+// Unwrap returns the causes, for errors.Is.
 func (e *ErrUnreachable) Unwrap() []error {
 	var errs []error
 	for _, a := range e.Tried {

@@ -17,7 +17,7 @@ type search struct {
 	out          any
 	queue        []string // addresses still to try
 	hops         int
-	asked        []string // addresses that have answered that they do not lead
+	asked        []string // addresses that have answered that they are not the leader
 	said         []string
 	failed       []Attempt
 }
@@ -35,7 +35,7 @@ func (s *search) run(ctx context.Context) error {
 		case errors.As(err, &refusal) && refusal.Status == http.StatusMisdirectedRequest:
 			s.follow(refusal)
 		case refusal != nil:
-			s.c.remember(address) // it refused as the leader, or speaks for itself
+			s.c.remember(address) // it refused as the leader, or answers for itself
 			return err
 		case s.uncertain(err):
 			s.c.remember("")
@@ -51,8 +51,8 @@ func (s *search) run(ctx context.Context) error {
 	return s.verdict()
 }
 
-// try sends the request to one address. A read is cut short where there is another address, so that one frozen controller
-// does not use up the caller's time; what a controller holds on purpose is not.
+// try sends the request to one address. Where there is another address, a read times out, so that one frozen controller does not use
+// up the caller's time; a read that the controller holds on purpose does not.
 func (s *search) try(ctx context.Context, address string) error {
 	if s.method == http.MethodGet && len(s.queue) > 0 && !s.held() {
 		var cancel context.CancelFunc
@@ -66,13 +66,13 @@ func (s *search) held() bool {
 	return strings.HasPrefix(s.path, "/v1/wake") || strings.Contains(s.path, "wait=")
 }
 
-// uncertain tells whether a change may have been carried out though no answer came.
+// uncertain tells whether a change may have been carried out although no answer came.
 func (s *search) uncertain(err error) bool {
 	sent := (*sentError)(nil)
 	return s.method != http.MethodGet && errors.As(err, &sent)
 }
 
-// follow puts the leader that was named in front, unless it has said itself that it is not, or has failed.
+// follow puts the named leader in front, unless that one has answered that it is not the leader, or has failed.
 func (s *search) follow(r *Refusal) {
 	s.asked = append(s.asked, r.Address)
 	s.said = append(s.said, r.Address+": "+r.Err.Message)
@@ -86,7 +86,7 @@ func (s *search) follow(r *Refusal) {
 	s.queue = append([]string{leader}, s.queue...)
 }
 
-// verdict is why nobody carried the request out.
+// verdict is the error of a request that no controller carried out.
 func (s *search) verdict() error {
 	unreachable := &ErrUnreachable{Tried: s.failed}
 	switch {

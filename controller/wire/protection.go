@@ -9,29 +9,29 @@ import (
 	"mainstay/health"
 )
 
-// What health.Guard.Missing begins with where an agent misses one of the layers that Protection names.
+// Beginnings of health.Guard.Missing, one for each layer of Protection that an agent may lack.
 const (
 	MissingKernelEnd = "its end by the kernel when all guards die"
 	MissingKeeper    = "the keeper that ends PostgreSQL with the guards"
 	MissingService   = "a service manager"
 )
 
-// Protection says what ends a member that must no longer act as primary, and how strongly (L2).
+// Protection lists the layers that stop a member which must no longer act as primary (L2).
 type Protection struct {
-	// Known: its agent has reported; nothing else is said of the guard before.
+	// Known: its agent has reported; before that the other fields on the guard are empty.
 	Known bool `json:"known"`
-	// Guard names the layers that hold now: "both" guards, the "kernel end (keeper)" that ends PostgreSQL with them, the
-	// "service manager" that sweeps where all were killed at once.
+	// Guard names the layers in force: "both" guards, the "kernel end (keeper)" that ends PostgreSQL with them, the "service manager"
+	// that sweeps if all were killed at once.
 	Guard []string `json:"guard"`
-	// Missing is what the guards lack, with the reason.
+	// Missing lists the missing layers, with the reasons.
 	Missing []string `json:"missing,omitempty"`
-	// Fence are the fence devices of its host; null where who answers cannot know them, as an agent.
+	// Fence are the fence devices of its host; null from an agent, which does not know them.
 	Fence []string `json:"fence"`
-	// Watchdog is what the hardware watchdog of its host covers; "" where who answers cannot know.
+	// Watchdog says what the hardware watchdog of its host covers; "" where the answering process does not know.
 	Watchdog string `json:"watchdog,omitempty"`
 }
 
-// GuardOf takes a protection's guard from an agent's report of the member, nil before the first.
+// GuardOf makes the guard's part of a protection from an agent's report of the member, nil before the first.
 func GuardOf(seen *health.Member) Protection {
 	p := Protection{Guard: []string{}}
 	if seen == nil {
@@ -64,25 +64,25 @@ func (p Protection) misses(what string) bool {
 	return false
 }
 
-// On adds what protects the whole host, as the platform file says.
+// On adds the protection of the whole host, from the platform file.
 func (p Protection) On(h *platform.Host, devices []string) Protection {
 	p.Fence = devices
 	switch {
-	case p.Watchdog != "": // its agent told
+	case p.Watchdog != "": // from its agent
 	case h == nil || h.Watchdog == platform.WatchdogOff:
 		p.Watchdog = "off"
 	default:
-		p.Watchdog = "none: nothing was heard of it yet (" + string(h.Watchdog) + " in the platform file)"
+		p.Watchdog = "none: its agent has not reported it (" + string(h.Watchdog) + " in the platform file)"
 	}
 	return p
 }
 
-// String is one line: guard, fence devices, watchdog. What is missing stands apart.
+// String is one line: guard, fence devices, watchdog. It does not include Missing.
 func (p Protection) String() string {
 	guard := "none"
 	switch {
 	case !p.Known:
-		guard = "not known, its agent has told nothing of it"
+		guard = "not known, its agent has not reported it"
 	case len(p.Guard) > 0:
 		guard = strings.Join(p.Guard, ", ")
 	case len(p.Missing) > 0:
@@ -102,18 +102,18 @@ func (p Protection) String() string {
 	return strings.Join(parts, "; ")
 }
 
-// MemberProtection is a member's, for explain.
+// MemberProtection is the protection of one member, for explain.
 type MemberProtection struct {
 	Member string `json:"member"`
 	Protection
 }
 
-// ProofView says whether one kind of proof that the primary is fenced could be had now.
+// ProofView says whether one kind of proof could show now that the primary is fenced.
 type ProofView struct {
 	Kind     fencing.Kind `json:"kind"`
 	Possible bool         `json:"possible"`
-	// Why is what it would rest on, or why it cannot be had and what would change that.
+	// Why names the evidence for the proof; or the reason why it is not possible, and what would change that.
 	Why string `json:"why"`
-	// About is how long it would take; 0 where nobody can say, or it is not possible.
+	// About is how long it would take; 0 where that is not known, or it is not possible.
 	About time.Duration `json:"about,omitempty"`
 }

@@ -16,16 +16,16 @@ func TestProtection(t *testing.T) { // L2
 		return &health.Member{Guard: health.Guard{Complete: true, Watchdog: &w}}
 	}
 	for want, p := range map[string]Protection{
-		"guard: not known, its agent has told nothing of it": GuardOf(nil),
+		"guard: not known, its agent has not reported it": GuardOf(nil),
 		"guard: none": GuardOf(seen(false)),
 		"guard: both, kernel end (keeper), service manager": GuardOf(seen(true)),
-		"guard: incomplete":                                                              GuardOf(seen(false, "no answer")),
-		"guard: both, service manager":                                                   GuardOf(seen(true, MissingKernelEnd+", until X")),
-		"guard: both, service manager; fence: none; watchdog: off":                       GuardOf(seen(true, MissingKeeper+": it ended")).On(nil, []string{}),
-		"guard: both, kernel end (keeper)":                                               GuardOf(seen(true, MissingService+": nobody")),
-		"guard: not known, its agent has told nothing of it; fence: none; watchdog: off": GuardOf(nil).On(nil, []string{}),
-		"guard: none; fence: a (level 1), b (level 2); watchdog: off":                    GuardOf(seen(false)).On(&platform.Host{}, []string{"a (level 1)", "b (level 2)"}),
-		"guard: none; fence: none; watchdog: none: nothing was heard of it yet (required in the platform file)": GuardOf(seen(false)).On(
+		"guard: incomplete":                                                           GuardOf(seen(false, "no answer")),
+		"guard: both, service manager":                                                GuardOf(seen(true, MissingKernelEnd+", until X")),
+		"guard: both, service manager; fence: none; watchdog: off":                    GuardOf(seen(true, MissingKeeper+": it ended")).On(nil, []string{}),
+		"guard: both, kernel end (keeper)":                                            GuardOf(seen(true, MissingService+": nobody")),
+		"guard: not known, its agent has not reported it; fence: none; watchdog: off": GuardOf(nil).On(nil, []string{}),
+		"guard: none; fence: a (level 1), b (level 2); watchdog: off":                 GuardOf(seen(false)).On(&platform.Host{}, []string{"a (level 1)", "b (level 2)"}),
+		"guard: none; fence: none; watchdog: none: its agent has not reported it (required in the platform file)": GuardOf(seen(false)).On(
 			&platform.Host{Watchdog: platform.WatchdogRequired}, []string{}),
 		"guard: both, kernel end (keeper), service manager; fence: none; watchdog: armed (iTCO_wdt, 3s)": GuardOf(under(
 			health.Watchdog{Armed: true, Identity: "iTCO_wdt", Timeout: 3 * time.Second})).On(&platform.Host{Watchdog: platform.WatchdogAutomatic}, []string{}),

@@ -8,19 +8,19 @@ import (
 	"mainstay/health"
 )
 
-// Status is GET /v1/status: the platform on one screen. An agent answers the same request for its own host, with
-// Leader "" and Source naming the agent.
+// Status is the answer to GET /v1/status: the platform on one screen. An agent answers the same request for its own host, with Leader
+// "" and Source naming the agent.
 type Status struct {
 	Platform   string         `json:"platform"`
 	PlatformID string         `json:"platformID"`
-	Source     string         `json:"source"` // who answered: "controller c1" or "agent db-e1"
+	Source     string         `json:"source"` // the process that answered: "controller c1" or "agent db-e1"
 	Leader     string         `json:"leader"`
 	At         string         `json:"at"` // RFC 3339
 	Sites      []SiteStatus   `json:"sites"`
 	Clusters   []ClusterState `json:"clusters"`
 	Apps       []AppState     `json:"apps,omitempty"`
-	Change     *SiteChange    `json:"change,omitempty"` // the site switchover under way
-	// Controllers is filled by whoever asks them: the leader knows its voters.
+	Change     *SiteChange    `json:"change,omitempty"` // the running site switchover
+	// Controllers is filled by the handler, which asks them: the leader knows its voters.
 	Controllers []Controller     `json:"controllers"`
 	Problems    []health.Problem `json:"problems"`
 	Hosts       []HostStatus     `json:"hosts"`
@@ -38,13 +38,13 @@ type SiteStatus struct {
 type HostStatus struct {
 	Name string `json:"name"`
 	Site string `json:"site"`
-	// Address is that of its agent, host:port; only the host's, without a port, as long as the agent has not said it.
+	// Address is its agent's, host:port; before the agent has reported it is the host's, without a port.
 	Address string        `json:"address"`
 	Silence time.Duration `json:"silence"` // since the last report
 	Heard   bool          `json:"heard"`
 }
 
-// ClusterState is a cluster as status shows it.
+// ClusterState is the state of a cluster, for status.
 type ClusterState struct {
 	Name     string            `json:"name"`
 	Tier     string            `json:"tier,omitempty"`
@@ -56,29 +56,29 @@ type ClusterState struct {
 	Guarded  bool              `json:"guarded"`
 	Opened   bool              `json:"opened"`
 	Pause    *state.Pause      `json:"pause,omitempty"`
-	// Now says what the leader is doing or waiting for; "" if nothing.
+	// Now says what the leader does or waits for; "" for nothing.
 	Now       string           `json:"now,omitempty"`
-	Operation *state.Operation `json:"operation,omitempty"` // the one under way, or the last
+	Operation *state.Operation `json:"operation,omitempty"` // the running operation, or the last
 	Members   []MemberStatus   `json:"members"`
 }
 
-// MemberStatus is a member as status shows it: what is wanted, what was seen, and how old that is.
+// MemberStatus is a member, for status: its goal, its agent's last report, and the age of that.
 type MemberStatus struct {
 	Name string `json:"name"`
 	Host string `json:"host"`
 	Site string `json:"site"`
-	// Goal is what the controllers want; Seen is what its agent last reported of it, nil before the first time and while Unfit.
+	// Goal is the controllers' goal; Seen is its agent's last report of it, nil before the first and while Unfit.
 	Goal     platform.GoalKind `json:"goal"`
 	Seen     *health.Member    `json:"seen,omitempty"`
 	Age      time.Duration     `json:"age"`
 	Lag      int64             `json:"lag"` // bytes behind the primary's last known position; -1 unknown
 	Excluded string            `json:"excluded,omitempty"`
-	Leaving  bool              `json:"leaving,omitempty"` // it was removed, and durability sets still count on it
+	Leaving  bool              `json:"leaving,omitempty"` // it was removed, but durability sets still contain it
 	Address  string            `json:"address"`           // host:port of PostgreSQL
-	// Unfit is why its agent cannot look after it, "" if it can.
+	// Unfit is the reason why its agent cannot manage it, "" if it can.
 	Unfit string `json:"unfit,omitempty"`
 	// Upstream is the replica that it streams from, "" for the primary.
 	Upstream string `json:"upstream,omitempty"`
-	// Protection is what ends it when it must no longer act as primary.
+	// Protection lists the layers that stop it when it must no longer act as primary.
 	Protection Protection `json:"protection"`
 }
