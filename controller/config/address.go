@@ -13,19 +13,19 @@ var (
 	allDigits = regexp.MustCompile(`^[0-9]+$`)
 )
 
-// hostWrong says what is wrong with an IP address or DNS name by which others reach a host; "" for a good one.
+// hostWrong describes the fault of an IP address or DNS name by which others reach a host; "" for a valid one.
 func hostWrong(s string) string {
 	if ip, err := netip.ParseAddr(s); err == nil {
 		switch {
 		case ip.Zone() != "":
-			return "has a zone, which only its own host understands"
+			return "has a zone, which is valid on its own host only"
 		case ip.IsUnspecified(), ip.IsMulticast(), ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 			return "is not the address of one host"
 		}
 		return ""
 	}
 	if inner, ok := strings.CutPrefix(s, "["); ok && isIPv6(strings.TrimSuffix(inner, "]")) {
-		return "has brackets, which belong to an address with a port"
+		return "has brackets, which are for an address with a port"
 	}
 	labels := strings.Split(strings.TrimSuffix(s, "."), ".")
 	for _, l := range labels {
@@ -39,7 +39,7 @@ func hostWrong(s string) string {
 	return ""
 }
 
-// endpointWrong says what is wrong with a host:port that others connect to; "" for a good one.
+// endpointWrong describes the fault of a host:port that others connect to; "" for a valid one.
 func endpointWrong(s string) string {
 	host, why := splitEndpoint(s)
 	if why != "" {
@@ -48,7 +48,7 @@ func endpointWrong(s string) string {
 	return hostWrong(host)
 }
 
-// listenWrong is endpointWrong for an address to listen on, where no host, 0.0.0.0 and :: mean every one.
+// listenWrong is endpointWrong for an address to listen on, where no host, 0.0.0.0 and :: mean every address.
 func listenWrong(s string) string {
 	host, why := splitEndpoint(s)
 	if why != "" || isEvery(host) {
@@ -57,7 +57,7 @@ func listenWrong(s string) string {
 	return hostWrong(host)
 }
 
-// splitEndpoint cuts the host from a host:port, and says why where it cannot.
+// splitEndpoint returns the host of a host:port, or the fault.
 func splitEndpoint(s string) (host, why string) {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil && strings.Count(s, ":") > 1 && !strings.HasPrefix(s, "[") {
@@ -77,13 +77,13 @@ func isIPv6(s string) bool {
 	return err == nil && ip.Is6()
 }
 
-// isEvery tells whether a listen host means every address of the machine, so that it cannot be told to others.
+// isEvery tells whether a listen host means every address of the machine, so that others cannot use it.
 func isEvery(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "" || err == nil && ip.IsUnspecified()
 }
 
-// checkEndpoint reports an address that is missing or that others could not connect to.
+// checkEndpoint reports a missing address, and one to which others could not connect.
 func (r *report) checkEndpoint(at where, s string) {
 	do := "write host:port, such as 10.0.1.21:8080"
 	if s == "" {

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Agent is the local file of an agent: what is its host's alone. Paths are absolute, defaults filled in.
+// Agent is the local file of an agent: the settings of its host. Paths are absolute, defaults filled in.
 type Agent struct {
 	Host        string   // the host's name in the platform file
 	Controllers []string // host:port of every controller
@@ -27,14 +27,14 @@ type Agent struct {
 	Log         Log
 }
 
-// Watchdog is the hardware watchdog of the host. Whether it is used, the platform file says.
+// Watchdog is the hardware watchdog of the host. The platform file says whether it is used.
 type Watchdog struct {
 	Device string // its file, below /dev; default /dev/watchdog
 }
 
 const defaultWatchdog = "/dev/watchdog"
 
-// Postgres is what the members of a host have in common.
+// Postgres holds the settings that the members of a host share.
 type Postgres struct {
 	Binaries   string            // folder of pg_ctl and the others; empty to search the usual places
 	User       string            // system user that runs PostgreSQL; default postgres
@@ -43,10 +43,10 @@ type Postgres struct {
 	Parameters map[string]string // start values for members that Mainstay initialises; none that it manages
 }
 
-// AgentMember overrides what the agent would choose for one member.
+// AgentMember overrides the agent's defaults for one member.
 type AgentMember struct {
 	Data        string // data directory; empty for one below Agent.Data. Set where Adopt is
-	Adopt       bool   // PostgreSQL runs there already and keeps its configuration
+	Adopt       bool   // PostgreSQL already runs there and keeps its configuration
 	Superuser   Superuser
 	Replication Replication
 	Socket      string // folder of the local socket; empty for the agent's choice
@@ -59,15 +59,15 @@ type Superuser struct {
 	Passfile string // in libpq's form, for the agent alone
 }
 
-// Replication is the role by which the members of an adopted cluster replicate from each other, those too that are still
-// to be cloned; empty where Mainstay has its own.
+// Replication is the role by which the members of an adopted cluster replicate from each other, including members that are not yet
+// cloned; empty where Mainstay has its own.
 type Replication struct {
 	User     string
 	Passfile string
 }
 
-// LoadAgent reads an agent's local file. Certificates must be readable and the agent's own data folder writable; a member's
-// folders are not looked at, because their disk may hang (L6). The error is a Mistakes.
+// LoadAgent reads an agent's local file. Certificates must be readable and the agent's own data folder writable; it does not touch a
+// member's folders, because their disk may hang (L6). The error is a Mistakes.
 func LoadAgent(path string) (Agent, error) {
 	a := Agent{Cgroup: "automatic", Quarantine: Quarantine{Limit: defaultQuarantine}, Watchdog: Watchdog{defaultWatchdog}, Postgres: Postgres{User: "postgres", Superuser: "postgres"}}
 	err := load(path, func(l *local) []field {
@@ -140,7 +140,7 @@ func (l *local) agent(a *Agent) {
 	}
 	oneOf(l.report, root.field("cgroup"), a.Cgroup, "automatic", "off")
 	if d := a.Watchdog.Device; !strings.HasPrefix(d, "/dev/") || filepath.Clean(d) != d {
-		l.add(root.field("watchdog").field("device"), quote(d)+" is no device below /dev", "write its path, such as /dev/watchdog1")
+		l.add(root.field("watchdog").field("device"), quote(d)+" is not a device below /dev", "write its path, such as /dev/watchdog1")
 	}
 	l.checkLog(root.field("log"), a.Log)
 }

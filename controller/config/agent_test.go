@@ -96,20 +96,20 @@ func TestAgentMistakes(t *testing.T) {
 			"F:11:151: members.feed-e1.superuser.passfile: DIR is a folder, not a file; name a file in libpq's form, which belongs to the agent's user or postgres and has mode 0600"},
 		{"superuser's passfile open", "passfile: password", "passfile: open",
 			"F:11:151: members.feed-e1.superuser.passfile: DIR/open has mode 0640, open to others; chmod 600 it"},
-		{"watchdog that is no device", "/dev/watchdog1", "/tmp/watchdog", `F:17:20: watchdog.device: "/tmp/watchdog" is no device below /dev; write its path, such as /dev/watchdog1`},
-		{"watchdog outside of /dev", "/dev/watchdog1", "/dev/../tmp/x", `F:17:20: watchdog.device: "/dev/../tmp/x" is no device below /dev; write its path, such as /dev/watchdog1`},
+		{"watchdog that is no device", "/dev/watchdog1", "/tmp/watchdog", `F:17:20: watchdog.device: "/tmp/watchdog" is not a device below /dev; write its path, such as /dev/watchdog1`},
+		{"watchdog outside of /dev", "/dev/watchdog1", "/dev/../tmp/x", `F:17:20: watchdog.device: "/dev/../tmp/x" is not a device below /dev; write its path, such as /dev/watchdog1`},
 		{"instance with a bad name", "web-e1:", "Web:", `F:14:3: instances.Web: "Web" is not a name; use a to z, 0 to 9 and -, a letter first, at most 41 characters`},
 		{"instance with an unknown key", "unit:", "units:", "F:14:12: instances.web-e1.units: unknown key; did you mean unit?"},
 		{"instance that nobody can start", "unit: web@1.service, ", "",
-			"F:14:3: instances.web-e1: does not say how it is started; add unit: web.service, or command: [/usr/bin/web]"},
+			"F:14:3: instances.web-e1: has neither unit nor command; add unit: web.service, or command: [/usr/bin/web]"},
 		{"instance that two start", "unit: web@1.service", "unit: web@1.service, command: [/usr/bin/web]",
-			"F:14:42: instances.web-e1.command: stands beside unit; keep one of the two"},
+			"F:14:42: instances.web-e1.command: cannot be combined with unit; keep one of the two"},
 		{"unit without its kind", "web@1.service", "web",
 			`F:14:18: instances.web-e1.unit: "web" is not the name of a unit; write it as systemctl does: web.service`},
 		{"unit that a person sneaks options into", "web@1.service", "--root.service",
 			`F:14:18: instances.web-e1.unit: "--root.service" is not the name of a unit; write it as systemctl does: web.service`},
 		{"unit with a user", "unit: web@1.service", "unit: web@1.service, user: www",
-			"F:14:39: instances.web-e1.user: is for a command; the unit's own file decides it; write it there, and delete it here"},
+			"F:14:39: instances.web-e1.user: is for a command; the unit's own file sets it; write it there, and delete it here"},
 		{"command empty", "[/usr/bin/web, --port, 8080]", "[]", "F:15:21: instances.web-e2.command: is empty; add an entry, or delete the key"},
 		{"command by PATH", "/usr/bin/web,", "web,", `F:15:22: instances.web-e2.command[0]: "web" is not an absolute path; write the full path of the program`},
 		{"drain by PATH", "/usr/local/bin/drain", "./drain", `F:14:41: instances.web-e1.drain[0]: "./drain" is not an absolute path; write the full path of the program`},
@@ -148,7 +148,7 @@ func TestLoadContext(t *testing.T) {
 		t.Errorf("unknown: %v", err)
 	}
 	c.Current = ""
-	if _, err = c.Pick(""); err == nil || err.Error() != path+": no context is current; name one with --context (demo, live), or set current" {
+	if _, err = c.Pick(""); err == nil || err.Error() != path+": no current context; name one with --context (demo, live), or set current" {
 		t.Errorf("none current: %v", err)
 	}
 }

@@ -11,16 +11,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// AgentInstance is how the agent of a host starts and stops one app server: a unit of systemd, or a command of its own.
-// Either Unit or Command is given, never both. Nothing in it is secret: it is shown, and a process's environment can be read.
+// AgentInstance is how the agent of a host starts and stops one app server: by a systemd unit or by a command. Either Unit or Command
+// is given, never both. It holds no secrets: it is shown, and a process's environment can be read.
 type AgentInstance struct {
-	Unit        string            // web.service; the unit's own file says who runs it, where and with what
+	Unit        string            // web.service; the unit's own file sets user, directory and environment
 	Command     []string          // the program by its absolute path, and its arguments; no shell reads them
 	User        string            // system user that runs Command; empty for the agent's own
 	Directory   string            // where Command starts; absolute, empty for /
-	Environment map[string]string // of Command; plain values, not for secrets: let the program read those from a file of its own
-	Stop        time.Duration     // how long TERM may take before KILL: 100ms to 10m, default 10s
-	Drain       []string          // run when draining begins, its program by absolute path; its end, or the app's drain time, ends draining
+	Environment map[string]string // of Command; plain values, no secrets: let the program read those from a file of its own
+	Stop        time.Duration     // time between TERM and KILL: 100ms to 10m, default 10s
+	Drain       []string          // program with its absolute path, run when draining begins; draining ends with it, or after the app's drain
 }
 
 // Bounds of AgentInstance.Stop.
@@ -48,18 +48,18 @@ func (l *local) instance(n *yaml.Node, at where, i *AgentInstance) {
 	)(n, at)
 }
 
-// checkInstance checks the words only: a program's disk may hang, and the program may be installed later.
+// checkInstance checks the text only: a program's disk may hang, and the program may be installed later.
 func (l *local) checkInstance(at where, name string, i AgentInstance) {
 	l.checkName(at, "instance", name)
 	switch unit, command := l.given(at.field("unit")), l.given(at.field("command")); {
 	case unit && command:
-		l.add(at.field("command"), "stands beside unit", "keep one of the two")
+		l.add(at.field("command"), "cannot be combined with unit", "keep one of the two")
 	case unit:
 		l.checkUnit(at, i)
 	case command:
 		l.checkProgram(at.field("command"), i.Command)
 	case !l.broken[at.field("unit").key] && !l.broken[at.field("command").key]:
-		l.add(at, "does not say how it is started", "add unit: web.service, or command: [/usr/bin/web]")
+		l.add(at, "has neither unit nor command", "add unit: web.service, or command: [/usr/bin/web]")
 	}
 	if l.given(at.field("user")) {
 		l.checkRole(at.field("user"), i.User)
@@ -77,19 +77,19 @@ func (l *local) checkInstance(at where, name string, i AgentInstance) {
 	}
 }
 
-// checkUnit checks that nothing is asked for that the unit's own file decides.
+// checkUnit reports settings that only the unit's own file may set.
 func (l *local) checkUnit(at where, i AgentInstance) {
 	if !unitPattern.MatchString(i.Unit) {
 		l.add(at.field("unit"), quote(i.Unit)+" is not the name of a unit", "write it as systemctl does: web.service")
 	}
 	for _, key := range []string{"user", "directory", "environment"} {
 		if l.given(at.field(key)) {
-			l.add(at.field(key), "is for a command; the unit's own file decides it", "write it there, and delete it here")
+			l.add(at.field(key), "is for a command; the unit's own file sets it", "write it there, and delete it here")
 		}
 	}
 }
 
-// checkProgram checks that a command begins with the full path of its program: no PATH decides what the agent runs.
+// checkProgram checks that a command begins with the full path of its program: the agent never searches PATH.
 func (l *local) checkProgram(at where, words []string) {
 	if len(words) > 0 && !filepath.IsAbs(words[0]) {
 		l.add(at.item(0, ""), fmt.Sprintf("%s is not an absolute path", quote(words[0])), "write the full path of the program")

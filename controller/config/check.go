@@ -17,15 +17,15 @@ type checks struct {
 	named  map[string][]string         // section to the names declared there, in order
 	known  map[string]map[string]bool  // the same, to look up
 	ports  map[string]where            // address:port of every member so far
-	unique map[string]map[string]where // kind to slot form of the names so far
-	fences map[string]where            // what each fence device switches off, so far
+	unique map[string]map[string]where // kind to the slot form of the names so far
+	fences map[string]where            // the fence devices so far, by their parameters
 
 	apps      map[string]*platform.App
 	leads     map[string]map[string]bool // cluster to the sites where its primary may be
-	witnesses map[string]where           // the app that each cluster's witness is, so far
+	witnesses map[string]where           // the app that is each cluster's witness, so far
 }
 
-// checkPlatform reports whatever is wrong with a platform whose parts could be read.
+// checkPlatform reports all mistakes of a platform whose parts could be read.
 func checkPlatform(r *report, p *platform.Platform) {
 	c := &checks{report: r, p: p, sites: map[string]*platform.Site{}, hosts: map[string]*platform.Host{},
 		named: map[string][]string{}, known: map[string]map[string]bool{},
@@ -38,8 +38,8 @@ func checkPlatform(r *report, p *platform.Platform) {
 	root := where{}
 	c.name("platform", root.field("platform"), p.Name)
 	if len(p.Sites) == 0 {
-		c.add(root.field("sites"), "is missing", "name the places where hosts stand, at least one")
-		c.broken["sites"] = true // every reference to a site would say the same
+		c.add(root.field("sites"), "is missing", "name at least one site")
+		c.broken["sites"] = true // every reference to a site would repeat it
 	}
 	for i := range p.Sites {
 		c.sites[p.Sites[i].Name] = &p.Sites[i]
@@ -63,8 +63,7 @@ func checkPlatform(r *report, p *platform.Platform) {
 	}
 }
 
-// name checks a name and that no other thing of its kind bears it. Names are compared in the form they take in replication
-// slots, with _ for -.
+// name checks a name and that it is unique in its kind. Names are compared in the form they take in replication slots, with _ for -.
 func (c *checks) name(kind string, at where, name string) {
 	if what, do := nameWrong(kind, name); what != "" {
 		c.add(at, what, do)
@@ -96,8 +95,8 @@ func declare[T any](c *checks, section string, list []T, name func(T) string) {
 	}
 }
 
-// ref checks that a name refers to something declared in a section. It says nothing while that section is itself unsound:
-// unreadable, or with an entry that has no name.
+// ref checks that a name refers to an entry of a section. It reports nothing while that section itself is wrong: unreadable, or with
+// an entry without a name.
 func (c *checks) ref(at where, kind, section, name string) bool {
 	known := c.known[section]
 	switch {

@@ -9,10 +9,10 @@ import (
 	"mainstay/controller/platform"
 )
 
-// mostDrain bounds how long an instance is out of routing before it is stopped: a switchover of the site waits for it.
+// mostDrain bounds the time that an instance is out of routing before it is stopped: a site switchover waits for it.
 const mostDrain = 10 * time.Minute
 
-// mostInstances bounds what controllers vote on: a vote of each fits into one message a heartbeat.
+// mostInstances bounds the instances of a platform: the votes on all of them fit into one message a heartbeat.
 const mostInstances = 1000
 
 func (c *checks) appsFit(at where) {
@@ -55,12 +55,12 @@ func (c *checks) needs(at where, needs []string) {
 	}
 }
 
-// hooks checks the app's own hooks. What was quiesced must be able to go on: a switchover that is undone resumes it.
+// hooks checks the app's own hooks. A quiesced app needs a resume hook: a switchover that is undone resumes it.
 func (c *checks) hooks(at where, a *platform.App) {
 	for _, h := range []struct{ key, url string }{{"quiesce", a.Quiesce}, {"resume", a.Resume}, {"verify", a.Verify}} {
 		c.url(at.field(h.key), h.url, h.key != "verify")
 	}
-	const why = "a site switchover that is undone lets the app go on"
+	const why = "a site switchover that is undone resumes the app"
 	switch {
 	case a.Quiesce != "" && a.Resume == "" && !c.given(at.field("resume")):
 		c.add(at.field("resume"), "is missing beside quiesce", "add the URL by which "+why)
@@ -69,8 +69,8 @@ func (c *checks) hooks(at where, a *platform.App) {
 	}
 }
 
-// instance checks one app server; addresses holds those of its app so far. Two apps may share a server, one app may not.
-// Names are unique over all apps: agents, goals and votes use them alone.
+// instance checks one app server; addresses holds those of its app so far. Instances of two apps may share an address, those of one
+// app may not. Names are unique over all apps: agents, goals and votes use only the name.
 func (c *checks) instance(at where, i *platform.Instance, addresses map[string]where) {
 	c.name("instance", at.field("name"), i.Name)
 	c.ref(at.field("site"), "site", "sites", i.Site)
@@ -89,25 +89,26 @@ func (c *checks) instance(at where, i *platform.Instance, addresses map[string]w
 	}
 }
 
-// run checks that an app which is to run with the primary can be told where that is, and that each of its instances has
-// somebody who stops it when the primary has gone: a stale one would go on serving.
+// run checks that an app that runs with the primary names a cluster, and that each of its instances has an agent, which stops it when
+// the primary has moved: otherwise a stale instance would keep serving.
 func (c *checks) run(at where, a *platform.App) {
 	if !oneOf(c.report, at.field("run"), a.Run, platform.RunEverywhere, platform.RunWithPrimary) || a.Run == platform.RunEverywhere {
 		return
 	}
 	if len(a.Needs) == 0 {
-		c.add(at.field("needs"), "is missing: the app is to run with the primary of a cluster", "name the cluster, or use run: everywhere")
+		c.add(at.field("needs"), "is missing: with run: with-primary the app must need a cluster", "name the cluster, or use run: everywhere")
 	}
 	for n, i := range a.Instances {
 		if i.Host == "" {
-			c.add(at.field("instances").item(n, i.Name).field("host"), "is missing: with run: with-primary somebody must be able to stop the instance",
+			c.add(at.field("instances").item(n, i.Name).field("host"),
+				"is missing: with run: with-primary an agent must be able to stop the instance",
 				"name the host whose agent starts and stops it, or use run: everywhere")
 		}
 	}
 }
 
-// minimum checks that every site where the pool may run has as many instances as that: each that has one, or each where the
-// primary may be.
+// minimum checks that every site on which the pool may run has at least the minimum of instances: every site with an instance, or
+// every site where the primary may be.
 func (c *checks) minimum(at where, a *platform.App) {
 	if a.Minimum < 1 {
 		c.add(at, fmt.Sprintf("%d is not a number of instances", a.Minimum), "use 1 or more")

@@ -111,7 +111,7 @@ func (c *checks) acks(at where, k *platform.Cluster) {
 	bySite, sound := map[string]int{}, true
 	for _, m := range k.Members {
 		site := c.siteOf(m.Host)
-		sound = sound && c.sites[site] != nil // else reported where it stands
+		sound = sound && c.sites[site] != nil // otherwise reported at the site
 		if !m.NoAck {
 			bySite[site]++
 		}
@@ -133,7 +133,7 @@ func (c *checks) acks(at where, k *platform.Cluster) {
 	}
 }
 
-// acking names those who can acknowledge: all members, or some.
+// acking is the word for the members that can acknowledge: all members, or some.
 func acking(all int, k *platform.Cluster) string {
 	if all < len(k.Members) {
 		return "acknowledging member"
@@ -149,8 +149,8 @@ func (c *checks) siteOf(host string) string {
 	return ""
 }
 
-// failover checks the policy. A loss is not to be accepted before a lease has surely ended: until then the member that is
-// missing may still be serving, and may yet answer.
+// failover checks the policy. A loss must not be accepted before a lease has surely ended: until then the missing member may still
+// serve, and may answer again.
 func (c *checks) failover(at where, k *platform.Cluster) {
 	f := k.Failover
 	oneOf(c.report, at.field("across-sites"), f.AcrossSites, platform.AcrossAutomatic, platform.AcrossApproval, platform.AcrossNever)
@@ -170,7 +170,7 @@ func (c *checks) accept(at where, after, lease time.Duration) {
 	switch {
 	case after == 0 && !c.given(at.field("accept")):
 		c.add(at, "accept needs a time", "write {accept: 30s}")
-	case lease < platform.MinLease || lease > platform.MaxLease: // reported where it stands
+	case lease < platform.MinLease || lease > platform.MaxLease: // reported at the lease
 	case after < least:
 		c.add(at.field("accept"), fmt.Sprintf("%s is too short to be safe: a lease of %s surely ends only after %s, and until then"+
 			" the missing member may still serve", span(after), span(lease), span(least)), "use "+span(least)+" or more")
@@ -179,7 +179,7 @@ func (c *checks) accept(at where, after, lease time.Duration) {
 	}
 }
 
-// lease checks the one timing everything else is derived from.
+// lease checks the timing from which all others are derived.
 func (c *checks) lease(at where, l time.Duration) {
 	switch {
 	case l < platform.MinLease:
@@ -187,11 +187,11 @@ func (c *checks) lease(at where, l time.Duration) {
 	case l > platform.MaxLease:
 		c.add(at, span(l)+" is too long: a failover without a fence device would wait "+span(platform.CountOut(l)), "use 1s to 60s")
 	case l%leaseStep != 0:
-		c.add(at, span(l)+" is not a multiple of 10ms, so its heartbeat would be no whole millisecond", "use "+span(l.Round(leaseStep)))
+		c.add(at, span(l)+" is not a multiple of 10ms, so its heartbeat would not be a whole millisecond", "use "+span(l.Round(leaseStep)))
 	}
 }
 
-// leaseWatched: a watchdog that a host requires must be able to follow the lease.
+// leaseWatched checks that a watchdog that a host requires can follow the lease.
 func (c *checks) leaseWatched(at where, k *platform.Cluster) {
 	if k.Lease < platform.MinLease || platform.WatchdogTimeout(k.Lease) > 0 {
 		return

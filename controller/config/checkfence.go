@@ -16,7 +16,7 @@ var (
 	fenceAgent = regexp.MustCompile(`^fence_[a-z0-9_]{1,40}$`)
 	fenceKey   = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
 	plainPath  = regexp.MustCompile(`^[A-Za-z0-9/._-]+$`)
-	// secretKey is what agents call their secrets; secretNot are parameters about one.
+	// secretKey matches the agents' names of secrets; secretNot are parameters about a secret.
 	secretKey = regexp.MustCompile(`passw|passphrase|secret|token|[_-](key|kg)$`)
 	secretNot = regexp.MustCompile(`[_-](script|file|path|mode)$`)
 )
@@ -27,7 +27,7 @@ func isPath(s string) bool {
 	return path.IsAbs(s) && path.Clean(s) == s && s != "/" && len(s) <= longestFence && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// fence checks the words only. What an agent makes of them is known where it is installed, on the controllers.
+// fence checks the text only. Only the controllers, where the agent is installed, know how it reads the parameters.
 func (c *checks) fence(at where, h *platform.Host) {
 	for i, d := range h.Fence {
 		c.fenceDevice(at.item(i, ""), h, d)
@@ -37,7 +37,7 @@ func (c *checks) fence(at where, h *platform.Host) {
 func (c *checks) fenceDevice(at where, h *platform.Host, d platform.FenceDevice) {
 	switch {
 	case d.Agent != "" && d.Exec != "":
-		c.add(at.field("exec"), "stands beside agent", "keep one of the two; another device is another entry")
+		c.add(at.field("exec"), "cannot be combined with agent", "keep one of the two; another device is another entry")
 	case d.Agent != "":
 		if !fenceAgent.MatchString(d.Agent) {
 			c.add(at.field("agent"), quote(d.Agent)+" is not the name of a fence agent", "write it as fence_ipmilan")
@@ -45,15 +45,15 @@ func (c *checks) fenceDevice(at where, h *platform.Host, d platform.FenceDevice)
 	case d.Exec != "":
 		c.fencePath(at.field("exec"), d.Exec, "your program")
 	case !c.broken[at.field("agent").key] && !c.broken[at.field("exec").key]:
-		c.add(at, "names no device", "add agent: fence_ipmilan (or another one), or exec: with the path of your program")
+		c.add(at, "has neither agent nor exec", "add agent: fence_ipmilan (or another one), or exec: with the path of your program")
 	}
 	c.fenceParameters(at, d)
 	c.fenceSecrets(at, d)
 	if d.Timeout < platform.MinFenceTimeout || d.Timeout > platform.MaxFenceTimeout {
-		c.add(at.field("timeout"), span(d.Timeout)+" is out of range", "use 1s to 5m; the device must be off and say so within it")
+		c.add(at.field("timeout"), span(d.Timeout)+" is out of range", "use 1s to 5m; within it the device must switch off and confirm it")
 	}
 	if d.Level < 1 || d.Level > platform.MaxFenceLevel {
-		c.add(at.field("level"), fmt.Sprintf("%d is not a level", d.Level), "use 1 to 9; devices of one level are all needed")
+		c.add(at.field("level"), fmt.Sprintf("%d is not a level", d.Level), "use 1 to 9; all devices of one level must succeed")
 	}
 	c.fenceTwice(at, h, d)
 }
@@ -66,15 +66,15 @@ func (c *checks) fenceParameters(at where, d platform.FenceDevice) {
 		}
 		switch {
 		case secretKey.MatchString(k) && !secretNot.MatchString(k):
-			c.add(place, "is a secret, and the platform is stored and shown", "put it into a file on every controller, and its path under secrets")
+			c.add(place, "is a secret, but the platform is stored and shown", "put it into a file on every controller, and its path under secrets")
 		case v == "":
 			c.add(place, "is empty", "give it a value, or delete it")
 		case platform.FenceProgram(k) && !isPath(v):
 			c.add(place, quote(v)+" is not an absolute path", "write the full path of the program")
 		case strings.TrimSpace(v) != v || strings.ContainsFunc(v, unicode.IsControl) || len(v) > longestFence:
-			c.add(place, quote(v)+" is no value of one line", "write at most 1000 characters, without spaces around")
+			c.add(place, quote(v)+" is not a value of one line", "write at most 1000 characters, without spaces around")
 		case len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"':
-			c.add(place, quote(v)+" would lose its quotes: agents drop them", "leave the inner quotes out")
+			c.add(place, quote(v)+" has inner quotes, which agents drop", "remove them")
 		}
 	}
 }
@@ -89,13 +89,13 @@ func (c *checks) fenceSecrets(at where, d platform.FenceDevice) {
 			c.add(place, "names a program", "write it under parameters")
 		}
 		if _, both := d.Parameters[k]; both {
-			c.add(place, "stands under parameters as well", "delete it there")
+			c.add(place, "is given under parameters as well", "delete it there")
 		}
 		c.fencePath(place, d.Secrets[k], "a file on every controller, readable by it alone")
 	}
 }
 
-// fenceName checks the name of a parameter; false where nothing more is to be said about it.
+// fenceName checks the name of a parameter; false where it was reported.
 func (c *checks) fenceName(at where, k string) bool {
 	if !fenceKey.MatchString(k) {
 		c.add(at, "is not the name of a parameter", "write it as the agent's manual does, in small letters")
@@ -114,8 +114,8 @@ func (c *checks) fencePath(at where, s, what string) {
 	}
 }
 
-// fenceTwice finds the entry that was copied and not changed: it would switch the wrong host off. A program of the
-// operator's is told the host, so it may serve many.
+// fenceTwice finds an entry that was copied and not changed: it would switch off the wrong host. An operator's program gets the name
+// of the host, so it may serve many.
 func (c *checks) fenceTwice(at where, h *platform.Host, d platform.FenceDevice) {
 	if d.Agent == "" {
 		return

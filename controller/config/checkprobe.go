@@ -14,7 +14,7 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Bounds of an app's check: more often is a load of its own, more rarely is blind.
+// Bounds of an app's check: more frequent checks load the app, rarer checks miss failures.
 const (
 	leastEvery   = 100 * time.Millisecond
 	mostEvery    = time.Hour
@@ -26,7 +26,7 @@ const (
 
 var headerName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,62}$`)
 
-// Headers that cannot be given, in net/http's form: those of a login, and those that the check itself sets.
+// Headers that a check may not have, in net/http's form: those with credentials, and those that the check itself sets.
 var (
 	credentials = []string{"Authorization", "Proxy-Authorization", "Cookie"}
 	ownHeaders  = []string{"Connection", "Content-Length", "Content-Type", "Expect", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
@@ -59,7 +59,7 @@ func (c *checks) check(at where, k *platform.AppCheck) {
 	}
 }
 
-// onlyHTTP reports what only a check by HTTP can look at.
+// onlyHTTP reports settings that only a check by HTTP may have.
 func (c *checks) onlyHTTP(at where, k *platform.AppCheck) {
 	for _, f := range []struct {
 		key  string
@@ -86,7 +86,7 @@ func (c *checks) checkHTTP(at where, k *platform.AppCheck) {
 	if !isPath(k.CA) {
 		c.add(at.field("ca"), quote(k.CA)+" is not an absolute path", "write the full path of a certificate on every controller")
 	} else if !strings.HasPrefix(strings.ToLower(k.HTTP), "https:") {
-		c.add(at.field("ca"), "is for https, and the URL is not", "write https:// in the URL, or delete the key")
+		c.add(at.field("ca"), "is for https, but the URL is http", "write https:// in the URL, or delete the key")
 	}
 }
 
@@ -96,13 +96,13 @@ func (c *checks) header(at where, name, value string, seen map[string]bool) {
 	case !headerName.MatchString(name):
 		c.add(at, "is not the name of a header", "use letters, digits and -")
 	case slices.Contains(credentials, canonical), secretKey.MatchString(strings.ToLower(name)):
-		c.add(at, "would carry a credential, and the platform is stored and shown", "let the app answer its check without one")
+		c.add(at, "would carry a credential, but the platform is stored and shown", "let the app answer its check without one")
 	case slices.Contains(ownHeaders, canonical):
 		c.add(at, "is set by the check itself", "delete it")
 	case seen[canonical]:
-		c.add(at, "is given twice: headers do not tell large from small letters", "delete one of them")
+		c.add(at, "is given twice: case does not matter in headers", "delete one of them")
 	case strings.TrimSpace(value) != value:
-		c.add(at, quote(value)+" has spaces around", "leave them out")
+		c.add(at, quote(value)+" has spaces around it", "remove them")
 	default:
 		c.oneLine(at, value)
 	}
@@ -111,7 +111,7 @@ func (c *checks) header(at where, name, value string, seen map[string]bool) {
 
 func (c *checks) checkExec(at where, k *platform.AppCheck) {
 	if k.HTTP != "" {
-		c.add(at, "stands beside http", "keep one of the two")
+		c.add(at, "cannot be combined with http", "keep one of the two")
 		return
 	}
 	if !isPath(k.Exec[0]) {
@@ -121,18 +121,18 @@ func (c *checks) checkExec(at where, k *platform.AppCheck) {
 		c.oneLine(at.item(i, ""), word)
 	}
 	if !slices.ContainsFunc(k.Exec[1:], platform.HasAddress) {
-		c.add(at, "would ask the same of all instances", "give the program {address} as one of its words")
+		c.add(at, "would check the same address for all instances", "give the program {address} as one of its arguments")
 	}
 }
 
-// oneLine checks a text that is to stand on one line.
+// oneLine checks a text that must be a single line.
 func (c *checks) oneLine(at where, s string) {
 	if strings.ContainsFunc(s, unicode.IsControl) || len(s) > longestText {
-		c.add(at, quote(s)+" is no text of one line", "write at most 1000 characters, without line ends")
+		c.add(at, quote(s)+" is not a text of one line", "write at most 1000 characters, without line ends")
 	}
 }
 
-// url checks a URL; each says that it is asked of every instance.
+// url checks a URL; each means that the request goes to every instance.
 func (c *checks) url(at where, s string, each bool) {
 	if s == "" {
 		if c.given(at) {
@@ -145,13 +145,13 @@ func (c *checks) url(at where, s string, each bool) {
 	}
 }
 
-// urlWrong judges a URL in which {address} stands for an instance's.
+// urlWrong describes the fault of a URL in which {address} stands for an instance's address.
 func urlWrong(pattern string, each bool) (why, do string) {
 	const example = "write a URL such as http://{address}/healthz"
 	u, err := url.Parse(strings.ReplaceAll(pattern, "{address}", "host:80"))
 	switch {
 	case err == nil && u.User != nil:
-		return "holds a password, which everyone who reads the platform would see", "let the app answer it without one"
+		return "holds a password, which every reader of the platform would see", "let the app answer it without one"
 	case strings.ContainsFunc(pattern, func(r rune) bool { return r <= ' ' || r > '~' }), err != nil,
 		u.Scheme != "http" && u.Scheme != "https", u.Host == "", len(pattern) > longestText:
 		return quote(pattern) + " is not an http or https URL", example

@@ -14,7 +14,7 @@ type TLS struct {
 	Key  string
 }
 
-// Log says how much a daemon logs, and in which form.
+// Log sets a daemon's log level and form.
 type Log struct {
 	Level  string // debug, info (default), warn or error
 	Format string // console (default) or json
@@ -36,7 +36,7 @@ func (l *local) optionalTLS(dst **TLS) reading {
 	}
 }
 
-// checkTLS checks that all three files are there.
+// checkTLS checks that all three files exist.
 func (l *local) checkTLS(at where, t TLS) {
 	l.checkFile(at.field("ca"), t.CA, "name the authority's certificate")
 	l.checkFile(at.field("cert"), t.Cert, "name the certificate, made by `mainstay cert`")
@@ -65,7 +65,7 @@ func (l *local) checkLog(at where, g Log) {
 	oneOf(l.report, at.field("format"), g.Format, "console", "json")
 }
 
-// checkListen checks where a daemon listens and what it tells others; an empty advertise becomes listen.
+// checkListen checks the addresses on which a daemon listens and that it advertises; an empty advertise becomes listen.
 func (l *local) checkListen(listen string, advertise *string) {
 	at, told := where{}.field("listen"), where{}.field("advertise")
 	do := "write host:port, such as 10.0.1.11:7101"
@@ -82,8 +82,8 @@ func (l *local) checkListen(listen string, advertise *string) {
 	}
 	*advertise = listen
 	if host, bad := splitEndpoint(listen); why == "" && bad == "" && isEvery(host) {
-		l.add(at, quote(listen)+" is every address of this machine, which others cannot connect to",
-			"add advertise: with the one address they use")
+		l.add(at, quote(listen)+" means every address of this machine, to which others cannot connect",
+			"add advertise: with the address that they use")
 	}
 }
 
@@ -93,7 +93,7 @@ func (l *local) checkPlain(at where, address, listen string) {
 		return
 	}
 	if why := listenWrong(address); why != "" {
-		l.add(at, quote(address)+" "+why, "write host:port, or delete the key to do without")
+		l.add(at, quote(address)+" "+why, "write host:port, or delete the key for no listener")
 	} else if address == listen {
 		l.add(at, quote(address)+" is already the address of listen", "use another port")
 	}

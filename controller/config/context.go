@@ -8,9 +8,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Contexts is the file of the command line: the platforms that an operator speaks to.
+// Contexts is the contexts file of the command line: the operator's platforms.
 type Contexts struct {
-	Current  string // the context that is used where none is named; may be empty
+	Current  string // the context to use where none is named; may be empty
 	Contexts map[string]Context
 
 	file string
@@ -19,10 +19,10 @@ type Contexts struct {
 // Context is one platform and the operator's identity there.
 type Context struct {
 	Controllers []string // host:port of every controller
-	TLS         TLS      // whether the files are there shows when they are used: other contexts need not suffer
+	TLS         TLS      // the files are checked at use: a missing one does not break other contexts
 }
 
-// UnknownContextError is returned when the context that was asked for is not in the file.
+// UnknownContextError is returned when the named context is not in the file.
 type UnknownContextError struct {
 	File string
 	Name string // empty where neither --context nor current names one
@@ -31,13 +31,13 @@ type UnknownContextError struct {
 
 func (e *UnknownContextError) Error() string {
 	if e.Name == "" {
-		return fmt.Sprintf("%s: no context is current; name one with --context (%s), or set current", e.File, some(e.Have))
+		return fmt.Sprintf("%s: no current context; name one with --context (%s), or set current", e.File, some(e.Have))
 	}
 	return fmt.Sprintf("%s: no context %s; use one of: %s", e.File, quote(e.Name), some(e.Have))
 }
 
 // LoadContext reads the contexts file, by custom ~/.config/mainstay/config.yaml. The error is a Mistakes;
-// errors.Is(err, fs.ErrNotExist) tells that there is none yet.
+// errors.Is(err, fs.ErrNotExist) means that it does not exist.
 func LoadContext(path string) (Contexts, error) {
 	c := Contexts{file: path}
 	err := load(path, func(l *local) []field {

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Controller is the local file of a controller: what is its own alone. Paths are absolute, defaults filled in.
+// Controller is the local file of a controller: its own settings. Paths are absolute, defaults filled in.
 type Controller struct {
 	Name      string
 	Site      string
@@ -19,12 +19,12 @@ type Controller struct {
 	TLS       TLS
 	Metrics   string // host:port of plain HTTP for /metrics, /livez and /readyz; empty for none
 	Etcd      *Etcd  // nil where topology is not published to etcd
-	// Programs are those that the platform may have this controller run, by their absolute paths; none by default.
+	// Programs are the absolute paths of the programs that the platform may make this controller run; none by default.
 	Programs []string
 	Log      Log
 }
 
-// Etcd is where and how topology is published.
+// Etcd says where and how topology is published.
 type Etcd struct {
 	Endpoints    []string // URLs
 	Prefix       string   // begins with /, does not end with one; default /mainstay
@@ -126,12 +126,12 @@ func (l *local) checkEtcd(at where, e Etcd) {
 	}
 }
 
-// etcdURLWrong says what is wrong with the URL of an etcd server; "" for a good one.
+// etcdURLWrong describes the fault of the URL of an etcd server; "" for a valid one.
 func etcdURLWrong(s string) string {
 	u, err := url.Parse(s)
 	switch {
 	case err == nil && u.User != nil:
-		return "holds a password or a user" // not repeated here: messages end in logs
+		return "holds a password or a user" // without the URL: messages are logged
 	case err != nil || u.Scheme != "http" && u.Scheme != "https":
 		return quote(s) + " is not an http or https URL"
 	case u.Path != "" || u.RawQuery != "" || u.Fragment != "":

@@ -7,10 +7,10 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Kind says what happens to a part of the platform. The zero value is none of them.
+// Kind is what a Change does. The zero value is no kind.
 type Kind string
 
-// What a Change does.
+// The kinds of Change.
 const (
 	Added   Kind = "added"
 	Removed Kind = "removed"
@@ -23,8 +23,8 @@ type Change struct {
 	Kind   Kind   `json:"kind"`             //
 	Old    string `json:"old,omitempty"`    // as the platform file writes it; empty where added
 	New    string `json:"new,omitempty"`    // empty where removed
-	Note   string `json:"note,omitempty"`   // what the operator should know before; often empty
-	Remove string `json:"remove,omitempty"` // the member or cluster that --remove must name for this change; else empty
+	Note   string `json:"note,omitempty"`   // a remark for the operator; often empty
+	Remove string `json:"remove,omitempty"` // the member or cluster that --remove must name for this change; otherwise empty
 }
 
 // String prints the change as one line that begins with +, - or ~.
@@ -44,7 +44,7 @@ func (c Change) String() string {
 	return s
 }
 
-// FormatDiff prints one line a change, each ended by a newline; nothing where nothing changes.
+// FormatDiff prints one line for each change, each ended by a newline; "" for no change.
 func FormatDiff(changes []Change) string {
 	var b strings.Builder
 	for _, c := range changes {
@@ -53,8 +53,8 @@ func FormatDiff(changes []Change) string {
 	return b.String()
 }
 
-// Diff says what applying the new platform would change, in the order of the platform file. Things are the same where
-// their names are; the order of a list means nothing, but for hooks. A nil platform is an empty one.
+// Diff lists the changes by which the new platform would replace the old one, in the order of the platform file. Entries are matched
+// by name; the order of a list does not matter, except for hooks. A nil platform is an empty one.
 func Diff(old, new *platform.Platform) []Change {
 	if old == nil {
 		old = &platform.Platform{}
@@ -80,7 +80,7 @@ type differ struct {
 	changes  []Change
 }
 
-// notes gives what is to be known about the removal of an entry, and about a change of one of its settings.
+// notes makes the remarks on the removal of an entry, and on a change of one of its settings.
 type notes[T any] struct {
 	removed func(old T) (note, remove string)
 	changed func(key string, old, new T) string
@@ -113,7 +113,7 @@ func byName[T any](list []T, form func(T) []setting) map[string]T {
 	return out
 }
 
-// entries compares two lists whose entries have names: what is gone, then what is new or differs.
+// entries compares two lists whose entries have names: first the removed entries, then the new and changed ones.
 func entries[T any](d *differ, path string, old, new []T, form func(T) []setting, n notes[T]) {
 	before, after := byName(old, form), byName(new, form)
 	for _, e := range old {
@@ -142,7 +142,7 @@ func entries[T any](d *differ, path string, old, new []T, form func(T) []setting
 	}
 }
 
-// settings compares two forms of one thing. A setting that had no value, or has none any more, is added or removed.
+// settings compares two forms of one entry. A setting that had no value, or has none any more, is added or removed.
 func (d *differ) settings(prefix string, old, new []setting, note func(key string) string) {
 	for i, s := range new {
 		if old[i].value == s.value {

@@ -34,13 +34,13 @@ func TestDiff(t *testing.T) {
 		{"member changed", func(p *platform.Platform) {
 			m := &feed(p).Members[0]
 			m.Host, m.Port, m.Priority, m.MayLead = "db-e2", 5433, 0, false
-		}, `~ clusters[feed].members[feed-e1].host: db-e1 -> db-e2  # a member does not move with its data: remove it, and add one of another name
+		}, `~ clusters[feed].members[feed-e1].host: db-e1 -> db-e2  # a member does not move with its data: remove it, and add a member with another name
 ~ clusters[feed].members[feed-e1].port: 5432 -> 5433  # needs a restart of the member
 ~ clusters[feed].members[feed-e1].priority: 100 -> 0
-~ clusters[feed].members[feed-e1].may-lead: true -> false  # it is never promoted from now on; if it is the primary, switch over first`},
+~ clusters[feed].members[feed-e1].may-lead: true -> false  # from now on it is never promoted; if it is the primary, switch over first`},
 		{"cluster removed", func(p *platform.Platform) { p.Clusters = nil },
 			"- clusters[feed]: {tier: critical, durability: {acks: 1, when-short: degrade}}" +
-				"  # needs --remove feed, and the cluster paused; its members run on unprotected, no data is deleted, unused slots are dropped"},
+				"  # needs --remove feed and a paused cluster; its members keep running unprotected, no data is deleted, unused slots are dropped"},
 		{"lease longer", func(p *platform.Platform) { feed(p).Lease = 10 * time.Second },
 			"~ clusters[feed].lease: 5s -> 10s  # safe at once: recorded before it is used; a fence by lease-expired then takes up to 12.3s"},
 		{"lease shorter", func(p *platform.Platform) { feed(p).Lease = time.Second },
@@ -48,26 +48,26 @@ func TestDiff(t *testing.T) {
 		{"acks raised", func(p *platform.Platform) { feed(p).Durability.Acks = 2 },
 			"~ clusters[feed].durability.acks: 1 -> 2  # promised once every replica's sender has started with 2; until then commits survive as with 1"},
 		{"acks to none", func(p *platform.Platform) { feed(p).Durability.Acks = 0 },
-			"~ clusters[feed].durability.acks: 1 -> 0  # commits no longer wait: those of the last moments before a failover may be lost"},
+			"~ clusters[feed].durability.acks: 1 -> 0  # commits no longer wait: a failover may lose the last commits before it"},
 		{"policy", func(p *platform.Platform) {
 			feed(p).Durability.From, feed(p).Durability.WhenShort = "other-site", "block"
 			feed(p).Failover = platform.Failover{AcrossSites: "never", WhenIncomplete: "accept", AcceptAfter: time.Minute}
-		}, `~ clusters[feed].durability.from: any -> other-site  # holds once the primary has loaded it; until then acks count as before
-~ clusters[feed].durability.when-short: degrade -> block  # commits wait for as long as replicas are short
-~ clusters[feed].failover.across-sites: automatic -> never  # decides every failover that begins from now on
+		}, `~ clusters[feed].durability.from: any -> other-site  # takes effect once the primary has loaded it; until then acks count as before
+~ clusters[feed].durability.when-short: degrade -> block  # commits wait as long as there are too few replicas
+~ clusters[feed].failover.across-sites: automatic -> never  # applies to every failover that begins from now on
 ~ clusters[feed].failover.when-incomplete: wait -> {accept: 1m}  # after 1m a failover may lose acknowledged commits; the loss is bounded and reported`},
 		{"slots", func(p *platform.Platform) { feed(p).SlotsLeft = platform.RefuseSlotsLeft },
-			"~ clusters[feed].slots-left-behind: allow -> refuse  # no switchover goes on that would leave a replication slot of yours behind; failovers do"},
+			"~ clusters[feed].slots-left-behind: allow -> refuse  # a switchover that would leave one of your replication slots behind is refused; a failover is not"},
 		{"tier gone", func(p *platform.Platform) { feed(p).Tier = "" }, "- clusters[feed].tier: critical"},
 		{"host moved", func(p *platform.Platform) { p.Hosts[0].Site, p.Hosts[0].Address = "west", "10.0.2.12" },
-			`~ hosts[db-e1].site: east -> west  # failovers and acks count its members on the new site from now on
-~ hosts[db-e1].address: 10.0.1.11 -> 10.0.2.12  # replicas and clients go to the new address: it must already be reachable`},
+			`~ hosts[db-e1].site: east -> west  # from now on failovers and acks count its members on the new site
+~ hosts[db-e1].address: 10.0.1.11 -> 10.0.2.12  # replicas and clients connect to the new address: it must already be reachable`},
 		{"fence device", func(p *platform.Platform) {
 			p.Hosts[0].Fence = []platform.FenceDevice{{Agent: "fence_ipmilan", Parameters: map[string]string{"ip": "10.0.9.11", "lanplus": "1"},
 				Secrets: map[string]string{"password": "/etc/mainstay/bmc-e1.pass"}, Timeout: 20 * time.Second, Level: 1}}
 			p.Hosts[0].Watchdog = platform.WatchdogAutomatic
-		}, `+ hosts[db-e1].fence: [{agent: fence_ipmilan, parameters: {ip: 10.0.9.11, lanplus: "1"}, secrets: {password: /etc/mainstay/bmc-e1.pass}, timeout: 20s}]  # decides every fence that begins from now on
-~ hosts[db-e1].watchdog: off -> automatic  # armed where the host has one; ` + "`status`" + ` says so, or what is missing`},
+		}, `+ hosts[db-e1].fence: [{agent: fence_ipmilan, parameters: {ip: 10.0.9.11, lanplus: "1"}, secrets: {password: /etc/mainstay/bmc-e1.pass}, timeout: 20s}]  # applies to every fence that begins from now on
+~ hosts[db-e1].watchdog: off -> automatic  # armed where the host has one; ` + "`status`" + ` shows whether it is, or what is missing`},
 		{"site", func(p *platform.Platform) { p.Sites[2] = platform.Site{Name: "south"} },
 			"- sites[north]: {witness: true}\n+ sites[south]"},
 		{"platform renamed", func(p *platform.Platform) { p.Name = "other" },
@@ -77,22 +77,22 @@ func TestDiff(t *testing.T) {
 			p.Apps[0].Instances = p.Apps[0].Instances[:1]
 		}, `- apps[web].needs: [feed]
 ~ apps[web].check.every: 1s -> 2s
-- apps[web].instances[web-w1]: {site: west, address: "10.0.2.21:8080"}  # it is no longer checked or routed to, and left as it is`},
+- apps[web].instances[web-w1]: {site: west, address: "10.0.2.21:8080"}  # it is no longer checked and gets no requests; it is not stopped`},
 		{"app removed", func(p *platform.Platform) { p.Apps = nil },
-			`- apps[web]: {needs: [feed], check: {http: "http://{address}/healthz"}}  # it is no longer checked or routed to; its instances are left as they are`},
+			`- apps[web]: {needs: [feed], check: {http: "http://{address}/healthz"}}  # it is no longer checked and gets no requests; its instances are not stopped`},
 		{"app runs with the primary", func(p *platform.Platform) {
 			a := &p.Apps[0]
 			a.Run, a.Minimum, a.Drain = platform.RunWithPrimary, 2, 20*time.Second
 			a.Quiesce, a.Resume, a.Verify = "http://{address}/quiesce", "http://{address}/resume", "http://vip/verify"
 			a.Instances[0].Host, a.Instances[1].Address = "db-e1", "10.0.2.22:8080"
 		}, `~ apps[web].run: everywhere -> with-primary  # it runs on the site of the primary of feed only: the instances of the other sites will be drained and stopped
-~ apps[web].minimum: 1 -> 2  # fewer instances that are well on a site are a problem: AppPoolShort
+~ apps[web].minimum: 1 -> 2  # fewer healthy instances on a site raise the problem AppPoolShort
 ~ apps[web].drain: 0s -> 20s  # an instance is out of routing for up to 20s before it is stopped
-+ apps[web].quiesce: "http://{address}/quiesce"  # holds for every site switchover that begins from now on
-+ apps[web].resume: "http://{address}/resume"  # holds for every site switchover that begins from now on
-+ apps[web].verify: "http://vip/verify"  # holds for every site switchover that begins from now on
-+ apps[web].instances[web-e1].host: db-e1  # the agent of db-e1 starts and stops it: its file must say how
-~ apps[web].instances[web-w1].address: "10.0.2.21:8080" -> "10.0.2.22:8080"  # it is checked and routed to there: it must already listen`},
++ apps[web].quiesce: "http://{address}/quiesce"  # applies to every site switchover that begins from now on
++ apps[web].resume: "http://{address}/resume"  # applies to every site switchover that begins from now on
++ apps[web].verify: "http://vip/verify"  # applies to every site switchover that begins from now on
++ apps[web].instances[web-e1].host: db-e1  # the agent of db-e1 starts and stops it: add it under instances in that agent's file
+~ apps[web].instances[web-w1].address: "10.0.2.21:8080" -> "10.0.2.22:8080"  # it is checked and gets requests there: it must already listen`},
 		{"check", func(p *platform.Platform) {
 			p.Apps[0].Check = platform.AppCheck{Exec: []string{"/usr/local/bin/check", "{address}"}, Every: time.Second, Timeout: 2 * time.Second, Rise: 1, Fall: 5}
 		}, `- apps[web].check.http: "http://{address}/healthz"
@@ -116,7 +116,7 @@ func TestDiff(t *testing.T) {
 			feed(p).Failover.Witness = &platform.Witness{App: "web", HTTP: "http://{address}/ready", After: 8 * time.Second}
 			feed(p).Members[2].NoAck = true
 		}, `+ clusters[feed].failover.witness: {app: web, http: "http://{address}/ready", after: 8s}` +
-			`  # when all instances of web on the primary's site have said for 8s that they do not reach it, it is failed over though it looks well
+			`  # when all instances of web on the primary's site have reported for 8s that they do not reach it, it fails over although it looks well
 ~ clusters[feed].members[feed-w1].may-ack: true -> false  # commits no longer count on it once the primary has loaded its new set`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -136,12 +136,12 @@ func TestDiffBack(t *testing.T) {
 	p.Clusters[0].Members[2].NoAck = true
 	p.Apps[0].Run, p.Apps[0].Drain, p.Apps[0].Instances[0].Host = platform.RunWithPrimary, time.Second, "db-e1"
 	p.Hooks = []platform.Hook{{Step: "apps", When: "after", Exec: []string{"/bin/true"}, Timeout: 30 * time.Second, OnFailure: "stop"}}
-	want := `- clusters[feed].failover.witness: {app: web, http: "http://{address}/ready"}  # the word of app servers no longer causes a failover
+	want := `- clusters[feed].failover.witness: {app: web, http: "http://{address}/ready"}  # reports of app servers no longer cause a failover
 ~ clusters[feed].members[feed-w1].may-ack: false -> true  # commits count on it once it has caught up and the primary has loaded its new set
 ~ apps[web].run: with-primary -> everywhere  # the instances of every site will be started
 ~ apps[web].drain: 1s -> 0s  # instances are stopped at once
-- apps[web].instances[web-e1].host: db-e1  # no agent starts or stops it any more
-- hooks[0]: {step: apps, when: after, exec: [/bin/true]}  # holds for every site switchover that begins from now on
+- apps[web].instances[web-e1].host: db-e1  # from now on no agent starts or stops it
+- hooks[0]: {step: apps, when: after, exec: [/bin/true]}  # applies to every site switchover that begins from now on
 `
 	if got := FormatDiff(Diff(p, sampleValue())); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
@@ -188,9 +188,9 @@ func TestAcksNote(t *testing.T) {
 		old, new int
 		want     string
 	}{
-		{2, 1, "commits from now on survive the loss of the primary and no further member"},
-		{4, 2, "commits from now on survive the loss of the primary and 1 further member"},
-		{4, 3, "commits from now on survive the loss of the primary and 2 further members"},
+		{2, 1, "from now on commits survive the loss of the primary and no further member"},
+		{4, 2, "from now on commits survive the loss of the primary and 1 further member"},
+		{4, 3, "from now on commits survive the loss of the primary and 2 further members"},
 		{0, 1, "promised once every replica's sender has started with 1; until then commits survive as with 0"},
 	} {
 		if got := acksNote(tc.old, tc.new); got != tc.want {

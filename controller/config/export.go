@@ -11,9 +11,9 @@ import (
 
 var exportedLine = regexp.MustCompile(`^# exported from version ([0-9]{1,20})\r?(\n|$)`)
 
-// Export writes a platform as a platform file that ParsePlatform reads back to an equal value: canonical, so that two
-// exports of one platform differ in nothing but the version. Defaults are left out, but for acks. version is that of the
-// replicated platform; `apply` reads it back with ExportedVersion and refuses a file whose platform has changed since.
+// Export writes a platform as a platform file that ParsePlatform reads back to an equal value. The form is canonical, so that two
+// exports of one platform differ only in the version. Defaults are left out, except acks. version is the version of the replicated
+// platform; `apply` reads it back with ExportedVersion and refuses a file whose platform has changed since.
 func Export(p *platform.Platform, version uint64) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# exported from version %d\nplatform: %s\n", version, scalar(p.Name))
@@ -57,7 +57,7 @@ func flows[T any](b *bytes.Buffer, indent, key string, entries []T, form func(T)
 	}
 }
 
-// block writes an entry with one line a setting; members stand before the durability that speaks of them.
+// block writes an entry with one line for each setting; members come before the durability, which refers to them.
 func block(b *bytes.Buffer, settings []setting, members func()) {
 	lead := "  - "
 	for _, s := range nested(settings) {

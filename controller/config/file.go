@@ -13,14 +13,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// local is a local file while it is read: a reader that knows the folder which relative paths start from.
+// local is a local file while it is read: a reader with the folder from which relative paths start.
 type local struct {
 	*reader
 	folder string
 }
 
-// load reads a local file into what its fields name; the checks run only where there is something to check. The file is
-// on the system's own disk; nothing here bounds the wait for a disk that hangs, so a daemon reloads apart from its loops.
+// load reads a local file into the destinations of its fields; the checks run only if it could be read. The file is on the system's
+// own disk; load does not bound the wait for a disk that hangs, so a daemon reloads apart from its loops.
 func load(file string, fields func(l *local) []field, checks func(l *local)) error {
 	r := &reader{report: newReport(file), left: maxNodes}
 	l := &local{reader: r}
@@ -40,13 +40,13 @@ func load(file string, fields func(l *local) []field, checks func(l *local)) err
 	return r.found.err()
 }
 
-// errFolder and errSpecial are returned for a path that holds no file of text.
+// errFolder and errSpecial are returned for a path that is not a regular file.
 var (
 	errFolder  = errors.New("is a folder, not a file")
 	errSpecial = errors.New("is not a regular file")
 )
 
-// readAll reads a regular file up to just past the limit. Anything else (a pipe, a device) might never end.
+// readAll reads a regular file up to just past the limit. A pipe or a device might never end.
 func readAll(file string) ([]byte, error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -66,7 +66,7 @@ func readAll(file string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// reason words an error of the operating system as the end of a sentence that begins with the file's name.
+// reason phrases an error of the operating system as the end of a sentence that begins with the file's name.
 func reason(err error) string {
 	var pe *fs.PathError
 	switch {
@@ -80,7 +80,7 @@ func reason(err error) string {
 	return "cannot be read: " + err.Error()
 }
 
-// otherFile is what to do about a file that cannot be read.
+// otherFile is the remedy for a file that cannot be read.
 func otherFile(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -99,9 +99,9 @@ func (l *local) path(dst *string) reading {
 		switch {
 		case s == "":
 		case s == "~" || strings.HasPrefix(s, "~/"):
-			l.unread(n, at, quote(s)+" begins with ~, which is not expanded", "write the whole path")
+			l.unread(n, at, quote(s)+" begins with ~, which is not expanded", "write the full path")
 		case strings.ContainsRune(s, 0):
-			l.unread(n, at, quote(s)+" is not a path", "write the whole path")
+			l.unread(n, at, quote(s)+" is not a path", "write the full path")
 		case !filepath.IsAbs(s):
 			*dst = filepath.Join(l.folder, s)
 		default:
@@ -110,7 +110,7 @@ func (l *local) path(dst *string) reading {
 	}
 }
 
-// readable reports a file that is missing or that this process may not read.
+// readable reports a missing file, and one that this process may not read.
 func (l *local) readable(at where, path, do string) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err == nil {
@@ -125,11 +125,11 @@ func (l *local) readable(at where, path, do string) {
 	}
 }
 
-// writable reports a folder that this process could neither write into nor create: one that is there must be a folder of
-// ours, else the nearest one above it.
+// writable reports a folder that this process could neither write into nor create: it must be writable itself or, if it does not
+// exist, the nearest existing folder above it.
 func (l *local) writable(at where, path string) {
 	if path == "" {
-		l.add(at, "is missing", "name a folder of its own on a disk that survives a restart")
+		l.add(at, "is missing", "name a separate folder on a disk that survives a restart")
 		return
 	}
 	for dir := path; ; dir = filepath.Dir(dir) {
@@ -150,5 +150,5 @@ func (l *local) writable(at where, path string) {
 	}
 }
 
-// writeAndSearch is W_OK|X_OK of access(2): what it takes to create a file in a folder.
+// writeAndSearch is W_OK|X_OK of access(2), the rights needed to create a file in a folder.
 const writeAndSearch = 2 | 1

@@ -11,14 +11,14 @@ import (
 	"mainstay/controller/platform"
 )
 
-// setting is one value of a thing of the platform, as the platform file writes it. Its key is dotted where the value stands
-// in a section of its own: durability.acks.
+// setting is one value of an entry, as the platform file writes it. Its key is dotted where the value is in a section of its own:
+// durability.acks.
 type setting struct {
 	key, value string
 	silent     bool // it is the default, which Export leaves out
 }
 
-// things of the platform as lists of settings: the one form from which Export writes and Diff compares.
+// Entries of the platform as lists of settings: the form that Export writes and Diff compares.
 
 func siteForm(s platform.Site) []setting {
 	return []setting{
@@ -37,8 +37,8 @@ func hostForm(h platform.Host) []setting {
 	}
 }
 
-// clusterForm leaves the members out. It always says acks: their default follows the number of members, and adding one to
-// an exported file must not change the durability as well.
+// clusterForm omits the members. It always has acks: their default depends on the number of members, and adding a member to an
+// exported file must not change the durability as well.
 func clusterForm(c platform.Cluster) []setting {
 	f := c.Failover
 	incomplete := scalar(f.WhenIncomplete)
@@ -90,7 +90,7 @@ func flow(settings []setting, except string) string {
 	return "{" + strings.Join(parts, ", ") + "}"
 }
 
-// nested drops the silent settings and gathers those with a dotted key into one of their section.
+// nested drops the silent settings and joins those with a dotted key into one setting for their section.
 func nested(settings []setting) (out []setting) {
 	for _, s := range settings {
 		if s.silent {
@@ -111,11 +111,11 @@ func nested(settings []setting) (out []setting) {
 	return out
 }
 
-// plainNot are words that a YAML reader, this one or an older one, takes for something other than text.
+// plainNot are words that some YAML reader does not take for text.
 var plainNot = []string{"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
-// scalar writes a text so that every YAML reader reads it back as that text: plain where it is a name or an IPv4 address,
-// else in JSON's quotes, which are YAML's as well.
+// scalar writes a text so that every YAML reader reads it back as that text: plain where it is a name or an IPv4 address, otherwise
+// in JSON's quotes, which are valid YAML.
 func scalar[T ~string](word T) string {
 	s := string(word)
 	ip, err := netip.ParseAddr(s)

@@ -7,7 +7,7 @@ import (
 
 var parameterPattern = regexp.MustCompile(`^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$`)
 
-// managed holds the PostgreSQL parameters that Mainstay sets on every member, and why they cannot be the user's.
+// managed holds the PostgreSQL parameters that Mainstay sets on every member, and why the user cannot set them.
 var managed = map[string]string{
 	"synchronous_standby_names": "it is the durability of the cluster",
 	"fsync":                     "a commit must be on disk before it is acknowledged",
@@ -17,7 +17,7 @@ var managed = map[string]string{
 	"primary_slot_name":         "it follows the primary",
 	"restore_command":           "it is off while a member is sealed",
 	"promote_trigger_file":      "only a goal promotes",
-	"recovery_min_apply_delay":  "it would hold up a promotion",
+	"recovery_min_apply_delay":  "it would delay a promotion",
 
 	"hot_standby":                 "replicas must answer probes",
 	"wal_level":                   "replication and rewind need it",
@@ -27,22 +27,22 @@ var managed = map[string]string{
 	"wal_receiver_timeout":        "replicas must notice a lost primary",
 
 	"cluster_name":            "it names the incarnation that acknowledges commits",
-	"port":                    "it stands in the platform file",
+	"port":                    "it is set in the platform file",
 	"listen_addresses":        "it follows the host's address in the platform file",
-	"unix_socket_directories": "it stands as socket under the member",
-	"data_directory":          "it stands as data under the member",
-	"config_file":             "ours includes the user's",
+	"unix_socket_directories": "it is socket under the member",
+	"data_directory":          "it is data under the member",
+	"config_file":             "Mainstay's includes the user's",
 	"hba_file":                "it is written when a member is initialised",
 	"ident_file":              "it is written when a member is initialised",
-	"external_pid_file":       "the guard looks for postmaster.pid",
-	"ssl":                     "it stands as tls under postgres",
-	"ssl_ca_file":             "it stands as tls under postgres",
-	"ssl_cert_file":           "it stands as tls under postgres",
-	"ssl_key_file":            "it stands as tls under postgres",
-	"password_encryption":     "it is scram-sha-256",
+	"external_pid_file":       "the guard reads postmaster.pid",
+	"ssl":                     "it is tls under postgres",
+	"ssl_ca_file":             "it is tls under postgres",
+	"ssl_cert_file":           "it is tls under postgres",
+	"ssl_key_file":            "it is tls under postgres",
+	"password_encryption":     "it is always scram-sha-256",
 }
 
-// Managed says why a PostgreSQL parameter, in small letters, is Mainstay's to set; "" for one that is the user's.
+// Managed says why only Mainstay sets a PostgreSQL parameter (in lower case); "" for one that the user sets.
 func Managed(parameter string) string {
 	if strings.HasPrefix(parameter, "recovery_target") {
 		return "replicas follow the newest timeline to its end"

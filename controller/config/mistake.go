@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// Mistake is one thing wrong in a file, at one place, with the way out of it.
+// Mistake is one fault at one place of a file, with its remedy.
 type Mistake struct {
-	File   string `json:"file,omitempty"`   // as the caller named it; empty for a value that came from no file
-	Line   int    `json:"line,omitempty"`   // from 1; 0 where no line is to blame
+	File   string `json:"file,omitempty"`   // as the caller named it; empty for a value that is not from a file
+	Line   int    `json:"line,omitempty"`   // from 1; 0 where it concerns no line
 	Column int    `json:"column,omitempty"` // from 1; 0 where only the line is known
 	Path   string `json:"path,omitempty"`   // clusters[feed].members[feed-e1].host; empty for the file as a whole
 	What   string `json:"what"`             // what is wrong
-	Do     string `json:"do"`               // what the operator does about it
+	Do     string `json:"do"`               // the remedy
 
-	cause error // what the operating system said, for errors.Is; nil for a mistake in the text
+	cause error // from the operating system, for errors.Is; nil for a mistake in the text
 }
 
-// Error prints file:line:column: path: what is wrong; what to do.
+// Error prints file:line:column: path: fault; remedy.
 func (m Mistake) Error() string {
 	var b strings.Builder
 	b.WriteString(m.File)
@@ -40,7 +40,7 @@ func (m Mistake) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the operating system's error, so that errors.Is(err, fs.ErrNotExist) finds a missing file.
+// Unwrap returns the operating system's error, so that errors.Is(err, fs.ErrNotExist) finds a missing file.
 func (m Mistake) Unwrap() error { return m.cause }
 
 // Mistakes is every mistake of a file, in the order of its lines. A function of this package that returns an error
@@ -56,7 +56,7 @@ func (ms Mistakes) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap lets errors.Is and errors.As look into each mistake.
+// Unwrap returns all mistakes, for errors.Is and errors.As.
 func (ms Mistakes) Unwrap() []error {
 	errs := make([]error, len(ms))
 	for i, m := range ms {

@@ -6,7 +6,7 @@ import (
 	"mainstay/controller/platform"
 )
 
-// What an operator should know about a change before it is applied.
+// The notes on changes: the effects that an operator should know before applying them.
 
 func notePlatform(old string) func(key string) string {
 	return func(string) string {
@@ -23,30 +23,31 @@ var hostNotes = notes[platform.Host]{
 	changed: func(key string, _, new platform.Host) string {
 		switch key {
 		case "site":
-			return "failovers and acks count its members on the new site from now on"
+			return "from now on failovers and acks count its members on the new site"
 		case "fence":
-			return "decides every fence that begins from now on"
+			return "applies to every fence that begins from now on"
 		case "watchdog":
 			return watchdogNote(new.Watchdog)
 		}
-		return "replicas and clients go to the new address: it must already be reachable"
+		return "replicas and clients connect to the new address: it must already be reachable"
 	},
-	removed: func(platform.Host) (string, string) { return "its agent has nothing left to look after: stop it", "" },
+	removed: func(platform.Host) (string, string) { return "its agent has nothing left to manage: stop it", "" },
 }
 
 func watchdogNote(mode platform.WatchdogMode) string {
 	switch mode {
 	case platform.WatchdogRequired:
-		return "no member there leads from now on unless the watchdog is armed"
+		return "from now on a member there is primary only while the watchdog is armed"
 	case platform.WatchdogAutomatic:
-		return "armed where the host has one; `status` says so, or what is missing"
+		return "armed where the host has one; `status` shows whether it is, or what is missing"
 	}
 	return "the device is stopped at once"
 }
 
 var clusterNotes = notes[platform.Cluster]{
 	removed: func(c platform.Cluster) (string, string) {
-		return fmt.Sprintf("needs --remove %s, and the cluster paused; its members run on unprotected, no data is deleted, unused slots are dropped",
+		return fmt.Sprintf("needs --remove %s and a paused cluster; its members keep running unprotected, no data is deleted, unused slots "+
+			"are dropped",
 			c.Name), c.Name
 	},
 	changed: func(key string, old, new platform.Cluster) string {
@@ -56,12 +57,12 @@ var clusterNotes = notes[platform.Cluster]{
 		case "durability.acks":
 			return acksNote(old.Durability.Acks, new.Durability.Acks)
 		case "durability.from":
-			return "holds once the primary has loaded it; until then acks count as before"
+			return "takes effect once the primary has loaded it; until then acks count as before"
 		case "durability.when-short":
 			if new.Durability.WhenShort == platform.DegradeWhenShort {
-				return "commits may go on with fewer acks, which is recorded and alarmed"
+				return "commits may continue with fewer acks, which is recorded and raises an alarm"
 			}
-			return "commits wait for as long as replicas are short"
+			return "commits wait as long as there are too few replicas"
 		case "failover.when-incomplete":
 			if new.Failover.WhenIncomplete == platform.AcceptWhenIncomplete {
 				return fmt.Sprintf("after %s a failover may lose acknowledged commits; the loss is bounded and reported",
@@ -69,14 +70,14 @@ var clusterNotes = notes[platform.Cluster]{
 			}
 			return "a failover that could lose a commit waits for the missing member or an operator"
 		case "failover.across-sites":
-			return "decides every failover that begins from now on"
+			return "applies to every failover that begins from now on"
 		case "failover.witness":
 			return witnessNote(new)
 		case "slots-left-behind":
 			if new.SlotsLeft == platform.RefuseSlotsLeft {
-				return "no switchover goes on that would leave a replication slot of yours behind; failovers do"
+				return "a switchover that would leave one of your replication slots behind is refused; a failover is not"
 			}
-			return "a switchover names the replication slots of yours that it leaves behind, and goes on"
+			return "a switchover names your replication slots that it leaves behind, and continues"
 		}
 		return ""
 	},
@@ -85,13 +86,14 @@ var clusterNotes = notes[platform.Cluster]{
 func witnessNote(c platform.Cluster) string {
 	w := c.Failover.Witness
 	if w == nil {
-		return "the word of app servers no longer causes a failover"
+		return "reports of app servers no longer cause a failover"
 	}
-	return fmt.Sprintf("when all instances of %s on the primary's site have said for %s that they do not reach it, it is failed over though it looks well",
+	return fmt.Sprintf("when all instances of %s on the primary's site have reported for %s that they do not reach it, it fails over "+
+		"although it looks well",
 		w.App, span(w.After))
 }
 
-// leaseNote says how long either lease may be in force. The longer of two counts until a leader has counted it out (L4).
+// leaseNote says how long either lease may be in force. The longer lease counts until a leader has counted it out (L4).
 func leaseNote(old, new platform.Cluster) string {
 	if new.Lease > old.Lease {
 		return fmt.Sprintf("safe at once: recorded before it is used; a fence by lease-expired then takes up to %s",
@@ -101,13 +103,13 @@ func leaseNote(old, new platform.Cluster) string {
 		span(platform.CountOut(old.Lease)), span(platform.CountOut(new.Lease)))
 }
 
-// acksNote says what a commit can count on while the change is under way (durability sets are dropped last).
+// acksNote says which losses a commit survives during the change (durability sets are dropped last).
 func acksNote(old, new int) string {
 	switch {
 	case new == 0:
-		return "commits no longer wait: those of the last moments before a failover may be lost"
+		return "commits no longer wait: a failover may lose the last commits before it"
 	case new < old:
-		return fmt.Sprintf("commits from now on survive the loss of the primary and %s", furtherMembers(new))
+		return fmt.Sprintf("from now on commits survive the loss of the primary and %s", furtherMembers(new))
 	}
 	return fmt.Sprintf("promised once every replica's sender has started with %d; until then commits survive as with %d", new, old)
 }
@@ -127,12 +129,12 @@ var memberNotes = notes[platform.Member]{
 	changed: func(key string, _, new platform.Member) string {
 		switch key {
 		case "host":
-			return "a member does not move with its data: remove it, and add one of another name"
+			return "a member does not move with its data: remove it, and add a member with another name"
 		case "port":
 			return "needs a restart of the member"
 		case "may-lead":
 			if !new.MayLead {
-				return "it is never promoted from now on; if it is the primary, switch over first"
+				return "from now on it is never promoted; if it is the primary, switch over first"
 			}
 		case "may-ack":
 			if new.NoAck {

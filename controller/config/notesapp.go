@@ -7,12 +7,12 @@ import (
 )
 
 const (
-	noteGone = "it is no longer checked or routed to"
-	noteNext = "holds for every site switchover that begins from now on"
+	noteGone = "it is no longer checked and gets no requests"
+	noteNext = "applies to every site switchover that begins from now on"
 )
 
 var appNotes = notes[platform.App]{
-	removed: func(platform.App) (string, string) { return noteGone + "; its instances are left as they are", "" },
+	removed: func(platform.App) (string, string) { return noteGone + "; its instances are not stopped", "" },
 	changed: func(key string, _, new platform.App) string {
 		switch key {
 		case "run":
@@ -22,7 +22,7 @@ var appNotes = notes[platform.App]{
 				return "its instances run with the primary of " + new.Needs[0]
 			}
 		case "minimum":
-			return "fewer instances that are well on a site are a problem: AppPoolShort"
+			return "fewer healthy instances on a site raise the problem AppPoolShort"
 		case "drain":
 			if new.Drain == 0 {
 				return "instances are stopped at once"
@@ -52,18 +52,18 @@ func runNote(a platform.App) string {
 }
 
 var instanceNotes = notes[platform.Instance]{
-	removed: func(platform.Instance) (string, string) { return noteGone + ", and left as it is", "" },
+	removed: func(platform.Instance) (string, string) { return noteGone + "; it is not stopped", "" },
 	changed: func(key string, _, new platform.Instance) string {
 		switch key {
 		case "site":
-			return "its verdict counts for the pool of the new site from now on"
+			return "from now on it counts for the pool of the new site"
 		case "address":
-			return "it is checked and routed to there: it must already listen"
+			return "it is checked and gets requests there: it must already listen"
 		case "host":
 			if new.Host == "" {
-				return "no agent starts or stops it any more"
+				return "from now on no agent starts or stops it"
 			}
-			return fmt.Sprintf("the agent of %s starts and stops it: its file must say how", new.Host)
+			return fmt.Sprintf("the agent of %s starts and stops it: add it under instances in that agent's file", new.Host)
 		}
 		return ""
 	},

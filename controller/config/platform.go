@@ -6,11 +6,11 @@ import (
 	"mainstay/controller/platform"
 )
 
-// What a platform file that does not say gets.
+// Defaults of the platform file.
 const defaultPort = 5432
 
-// defaultAcks is one where losing a replica still leaves one to acknowledge, else none: a single replica's restart must
-// not stop the commits of an operator who never asked for it.
+// defaultAcks is 1 where the loss of a replica still leaves one to acknowledge, else 0: by default, a restart of the only replica must
+// not stop commits.
 func defaultAcks(members []platform.Member) (acks int) {
 	all := ackers(members)
 	for _, m := range members {
@@ -35,7 +35,7 @@ func ackers(members []platform.Member) (n int) {
 	return n
 }
 
-// beside is how many of all ackers are left where m leads.
+// beside is the number of ackers that remain where m is primary.
 func beside(all int, m platform.Member) int {
 	if m.NoAck {
 		return all
@@ -43,8 +43,8 @@ func beside(all int, m platform.Member) int {
 	return all - 1
 }
 
-// ParsePlatform reads a platform file, fills in every default, and validates the whole. name is the file's name in the
-// mistakes. The error is a Mistakes.
+// ParsePlatform reads a platform file, fills in every default, and validates it. name is the file's name in the mistakes. The error is
+// a Mistakes.
 func ParsePlatform(name string, data []byte) (*platform.Platform, error) {
 	var p platform.Platform
 	r := readFile(name, data, func(r *reader) []field { return r.platform(&p) })
@@ -57,8 +57,8 @@ func ParsePlatform(name string, data []byte) (*platform.Platform, error) {
 	return &p, nil
 }
 
-// Validate judges a platform that came from no file, by the same rules; defaults must be filled in. The error is a
-// Mistakes without lines.
+// Validate checks a platform that is not from a file by the same rules; defaults must be filled in. The error is a Mistakes without
+// lines.
 func Validate(p *platform.Platform) error {
 	r := newReport("")
 	checkPlatform(r, p)
@@ -134,7 +134,7 @@ func (r *reader) member(n *yaml.Node, at where, m *platform.Member) {
 	)(n, at)
 }
 
-// not reads true or false into what is kept as its opposite.
+// not reads true or false into its opposite.
 func (r *reader) not(dst *bool) reading {
 	return func(n *yaml.Node, at where) {
 		value := !*dst

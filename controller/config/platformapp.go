@@ -49,7 +49,7 @@ func (r *reader) instance(n *yaml.Node, at where, i *platform.Instance) {
 	)(n, at)
 }
 
-// witness reads a section that may be left out; dst stays nil then.
+// witness reads an optional section; dst stays nil without it.
 func (r *reader) witness(dst **platform.Witness) reading {
 	return func(n *yaml.Node, at where) {
 		w := &platform.Witness{After: platform.DefaultWitnessAfter}
@@ -108,7 +108,7 @@ func witnessForm(w *platform.Witness) string {
 	}, "")
 }
 
-// statusForm writes the status that is wanted; empty for any that is good.
+// statusForm writes the wanted status; empty for any 2xx.
 func statusForm(status int) string {
 	if status == 0 {
 		return scalar("")

@@ -23,7 +23,7 @@ func (r *reader) fenceDevice(n *yaml.Node, at where, d *platform.FenceDevice) {
 	)(n, at)
 }
 
-// watchdog reads a mode; off is kept as none, so that a host that never spoke of it is the same.
+// watchdog reads a mode; off is stored as "", so that it equals a host without the key.
 func (r *reader) watchdog(dst *platform.WatchdogMode) reading {
 	return func(n *yaml.Node, at where) {
 		word(r, dst)(n, at)

@@ -33,7 +33,7 @@ func hookForm(h platform.Hook) []setting {
 	}
 }
 
-// numbered is a hook with its place in the list, by which history and status call it: hooks have no names.
+// numbered is a hook with its position in the list, which history and status show: hooks have no names.
 type numbered struct {
 	n int
 	platform.Hook
@@ -65,13 +65,13 @@ func (c *checks) hook(at where, h *platform.Hook) {
 	}
 	switch exec, webhook := len(h.Exec) > 0, h.Webhook != ""; {
 	case exec && webhook:
-		c.add(at.field("exec"), "stands beside webhook", "keep one of the two; another is another entry")
+		c.add(at.field("exec"), "cannot be combined with webhook", "keep one of the two; another hook is another entry")
 	case exec:
 		c.hookExec(at.field("exec"), h.Exec)
 	case webhook:
 		c.webhook(at.field("webhook"), h.Webhook)
 	case !c.broken[at.field("exec").key] && !c.broken[at.field("webhook").key]:
-		c.add(at, "does nothing", "add exec: with a program and its words, or webhook: with a URL")
+		c.add(at, "has neither exec nor webhook", "add exec: with a program and its arguments, or webhook: with a URL")
 	}
 	if h.Timeout < time.Second || h.Timeout > platform.MaxHookTimeout {
 		c.add(at.field("timeout"), span(h.Timeout)+" is out of range", "use 1s to 10m")
@@ -96,12 +96,12 @@ func (c *checks) hookExec(at where, words []string) {
 	}
 }
 
-// webhook checks a URL that is asked once a hook, not once an instance.
+// webhook checks a URL that is called once for the hook, not once for each instance.
 func (c *checks) webhook(at where, s string) {
 	const example = "write a URL such as https://chat.example/hooks/moves"
 	why, _ := urlWrong(s, false)
 	if why == "" && platform.HasAddress(s) {
-		why = "names {address}, and a hook is about no single instance"
+		why = "contains {address}, but a hook is not called for single instances"
 	}
 	if why != "" {
 		c.add(at, why, example)

@@ -34,7 +34,7 @@ func one(thing string) string {
 	return "a " + thing
 }
 
-// upTo says which numbers are left when n is the largest.
+// upTo is the remedy for a number whose largest valid value is n.
 func upTo(n int) string {
 	if n == 0 {
 		return "use 0"

@@ -7,15 +7,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Quarantine bounds what the repairs of a member leave out and keep (S9).
+// Quarantine bounds the data that repairs of a member remove and keep (S9).
 type Quarantine struct {
-	// Limit is how many bytes a member may keep before a further repair waits for an operator's drop.
+	// Limit is the number of bytes that a member may keep; a further repair then waits until an operator drops a piece.
 	Limit int64
 }
 
 const defaultQuarantine = 10 << 30
 
-// sizeText is a number with a unit of PostgreSQL's: powers of 1024.
+// sizeText is a number with one of PostgreSQL's units: powers of 1024.
 var (
 	sizeText  = regexp.MustCompile(`^([1-9][0-9]{0,5})(MB|GB|TB)$`)
 	sizeUnits = map[string]int64{"MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}

@@ -8,20 +8,20 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxNodes bounds the values of a file with its aliases followed, and maxMerge the << sections within each other: a page
-// of YAML can ask for a billion values, or refer to itself.
+// maxNodes bounds the values of a file with its aliases followed, and maxMerge the nesting of << sections: a page of YAML can expand to
+// a billion values, or refer to itself.
 const (
 	maxNodes = 200_000
 	maxMerge = 8
 )
 
-// reader walks a document along the keys that are expected there, never along what the file makes up.
+// reader walks a document along the expected keys, never along keys that only the file has.
 type reader struct {
 	*report
 	left int // values that may still be visited
 }
 
-// reading puts one value where it belongs. The node is neither an alias nor null.
+// reading stores one value at its destination. The node is neither an alias nor null.
 type reading func(n *yaml.Node, at where)
 
 // field is a key of a section, and how its value is read.
@@ -39,7 +39,7 @@ func readFile(file string, data []byte, fields func(r *reader) []field) *report 
 	return r.report
 }
 
-// value follows an alias and reads what is there.
+// value follows an alias and reads the value.
 func (r *reader) value(n *yaml.Node, at where, read reading) {
 	if !r.spend(n) {
 		return
@@ -55,7 +55,7 @@ func (r *reader) value(n *yaml.Node, at where, read reading) {
 	read(n, at)
 }
 
-// spend counts one more value, and reports once when there are too many.
+// spend counts one more value, and reports once that there are too many.
 func (r *reader) spend(n *yaml.Node) bool {
 	r.left--
 	if r.left == 0 {
@@ -78,7 +78,7 @@ func (r *reader) section(fields ...field) reading {
 	}
 }
 
-// unknown reports a key that the section does not have. Where it is a key misspelt, that one is not called missing as well.
+// unknown reports a key that the section does not have. If it is a misspelt key, that key is not reported as missing too.
 func (r *reader) unknown(k *yaml.Node, at where, fields []field) {
 	key, do := meant(k.Value, fields)
 	if key != "" {
@@ -87,7 +87,7 @@ func (r *reader) unknown(k *yaml.Node, at where, fields []field) {
 	r.unread(k, at.field(label(k.Value)), "unknown key", do)
 }
 
-// label makes a key from the file fit to stand in a path.
+// label makes a key from the file fit for a path.
 func label(key string) string {
 	if key == "" || len(key) > 60 || strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
 		return quote(key)
@@ -98,13 +98,13 @@ func label(key string) string {
 // pair is a key of a section with its value.
 type pair struct{ key, value *yaml.Node }
 
-// pairs gives the keys of a section once each: its own, then those that << merges into it.
+// pairs returns the keys of a section once each: its own, then those that << merges into it.
 func (r *reader) pairs(n *yaml.Node, at where) []pair {
 	return r.pairsInto(n, at, map[string]bool{}, 0)
 }
 
-// pairsInto leaves out the keys in seen and adds its own to it: a section yields to the one that it is merged into. A key
-// repeated within one section is a mistake.
+// pairsInto omits the keys in seen and adds its own to it: a section's own keys override those merged into it. A key repeated within
+// one section is a mistake.
 func (r *reader) pairsInto(n *yaml.Node, at where, seen map[string]bool, depth int) (out []pair) {
 	if n.Kind != yaml.MappingNode {
 		r.unread(n, at, "is "+kindOf(n)+", not a section", "write `key: value` lines below it")
@@ -138,7 +138,7 @@ func (r *reader) pairsInto(n *yaml.Node, at where, seen map[string]bool, depth i
 	return out
 }
 
-// merge gives the keys of the section or list of sections that stands after <<.
+// merge returns the keys of the section or list of sections after <<.
 func (r *reader) merge(n *yaml.Node, at where, seen map[string]bool, depth int) (out []pair) {
 	if depth > maxMerge {
 		r.unread(n, at.field("<<"), "merges too many sections into each other", "write the keys out")
@@ -193,7 +193,7 @@ func named[T any](r *reader, dst *map[string]T, read func(n *yaml.Node, at where
 	}
 }
 
-// nameOf is the name that an entry of a list gives itself, for messages about it.
+// nameOf is the name in an entry of a list, for messages about it.
 func nameOf(n *yaml.Node) string {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias

@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// scalar reads a value of one YAML type; a value of another is a mistake that says what was wanted.
+// scalar reads a value of one YAML type; a value of another type is a mistake that names the wanted one.
 func (r *reader) scalar(n *yaml.Node, at where, tag, want, do string) bool {
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == tag {
 		return true
@@ -20,7 +20,7 @@ func (r *reader) scalar(n *yaml.Node, at where, tag, want, do string) bool {
 	return false
 }
 
-// text reads a string. Numbers and dates are refused rather than respelled.
+// text reads a string. It refuses numbers and dates, because they could be read back in another spelling.
 func (r *reader) text(dst *string) reading {
 	return func(n *yaml.Node, at where) { r.textInto(n, at, dst) }
 }
@@ -47,7 +47,7 @@ func (r *reader) textInto(n *yaml.Node, at where, dst *string) {
 	}
 }
 
-// asText reads a value as postgresql.conf would: a word, a number or true and false, all kept as the text that was written.
+// asText reads a value as postgresql.conf would: a word, a number or true and false, all kept as written.
 func (r *reader) asText(n *yaml.Node, at where, dst *string) {
 	switch {
 	case r.wasAddress(n, at):
@@ -69,7 +69,7 @@ func (r *reader) boolean(dst *bool) reading {
 	}
 }
 
-// decimal leaves out what YAML and people read differently: 010, 0x10, 1_000.
+// decimal excludes numbers that YAML and people read differently: 010, 0x10, 1_000.
 var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,8})$`)
 
 // integer reads a whole number of at most nine digits.

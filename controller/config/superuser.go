@@ -10,8 +10,7 @@ import (
 	"mainstay/controller/osuser"
 )
 
-// checkSuperuser checks that the role's name is one, and that nobody but the agent's user or PostgreSQL's can read or write
-// its password.
+// checkSuperuser checks the role's name, and that only the agent's user or PostgreSQL's can read or write its password.
 func (l *local) checkSuperuser(at where, s Superuser, runs string) {
 	if l.given(at.field("user")) {
 		l.checkRole(at.field("user"), s.User)
@@ -24,14 +23,14 @@ func (l *local) checkSuperuser(at where, s Superuser, runs string) {
 	l.readable(at, s.Passfile, do)
 	info, err := os.Stat(s.Passfile)
 	if err != nil || info.IsDir() {
-		return // said already
+		return // already reported
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		l.add(at, fmt.Sprintf("%s has mode %04o, open to others", s.Passfile, mode), "chmod 600 it")
 	}
 	if who, err := osuser.Stranger(filepath.Dir(s.Passfile)); err == nil && who != nil {
-		l.add(at, fmt.Sprintf("%s lies in a folder that user %d can change", s.Passfile, who.UID),
-			"put it into one that only root can change, such as /etc/mainstay")
+		l.add(at, fmt.Sprintf("%s is in a folder that user %d can change", s.Passfile, who.UID),
+			"put it into a folder that only root can change, such as /etc/mainstay")
 	}
 	owner := info.Sys().(*syscall.Stat_t).Uid
 	if u, err := user.Lookup(runs); int(owner) != os.Geteuid() && (err != nil || u.Uid != fmt.Sprint(owner)) {

@@ -13,10 +13,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// An IPv6 address needs quotes in many places: YAML takes its bracket for the beginning of a list, or its colons for those of a
-// section.
+// An IPv6 address needs quotes in many places: YAML takes its bracket for the beginning of a list, or its colons for a section's.
 
-// bareAddress matches quoted text, comments, and what may be an IPv6 address outside of them. That is the first group, with the
+// bareAddress matches quoted text, comments, and possible IPv6 addresses outside of them. The first group is such an address with the
 // URL or the port around it; the second or the third is the address alone.
 var bareAddress = regexp.MustCompile(`"(?:\\.|[^"\\\n])*"|'[^'\n]*'|(?m:(?:^|\s)#.*$)|` +
 	`((?:[a-z]+://)?\[([0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*(?:%\w+)?)\](?:[:/][^\s,{}\[\]]*)?|([0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f.:]*))`)
@@ -24,7 +23,7 @@ var bareAddress = regexp.MustCompile(`"(?:\\.|[^"\\\n])*"|'[^'\n]*'|(?m:(?:^|\s)
 // piece is a part of a text, by its offsets.
 type piece struct{ from, to int }
 
-// bareAddresses are those that stand without quotes, many of them rightly.
+// bareAddresses are the addresses without quotes, many of which need none.
 func bareAddresses(data []byte) (found []piece) {
 	for _, m := range bareAddress.FindAllSubmatchIndex(data, -1) {
 		for group := 4; group <= 6; group += 2 {
@@ -39,8 +38,8 @@ func bareAddresses(data []byte) (found []piece) {
 	return found
 }
 
-// unquoted finds the first IPv6 address that keeps a text from being YAML, because it stands without quotes; the parser names
-// another line. It is blamed only if the text with all of them quoted is YAML.
+// unquoted finds the first IPv6 address without quotes that keeps a text from being YAML; the parser names another line. It reports the
+// address only if the text with all of them quoted is YAML.
 func (r *report) unquoted(data []byte) (Mistake, bool) {
 	found := bareAddresses(data)
 	works := func(bare int) bool { return isYAML(quoteAll(data, found[bare:])) }
@@ -56,7 +55,7 @@ func (r *report) unquoted(data []byte) (Mistake, bool) {
 		What: text + " " + notText, Do: inQuotes(text)}, true
 }
 
-// quoteAll gives the text with quotes around the pieces.
+// quoteAll returns the text with quotes around the pieces.
 func quoteAll(data []byte, pieces []piece) []byte {
 	var b bytes.Buffer
 	at := 0

@@ -11,25 +11,25 @@ import (
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
 
-// isName tells whether s can name a thing of the platform.
+// isName tells whether s is a valid name in the platform file.
 func isName(s string) bool { return namePattern.MatchString(s) }
 
-// reserved are words that mean something on the command line, in YAML or in PostgreSQL, so that no site, host, cluster,
-// member, app or instance can bear them as a name.
+// reserved are words with a meaning on the command line, in YAML or in PostgreSQL, which no site, host, cluster, member, app or
+// instance may have as its name.
 var reserved = []string{"all", "any", "false", "local", "mainstay", "n", "no", "none", "null", "off", "on", "other-site",
 	"self", "true", "y", "yes"}
 
-// reservedRoles are reserved for clusters and members only: a site may well be called primary.
+// reservedRoles are reserved for clusters and members only: a site may be called primary.
 var reservedRoles = []string{"agent", "controller", "controllers", "first", "leader", "postgres", "primary", "replica",
 	"standby", "template0", "template1", "witness"}
 
-// isReserved tells whether a name of that kind is taken by Mainstay, YAML or PostgreSQL (which keeps pg_ to itself).
+// isReserved tells whether a name of that kind is reserved by Mainstay, YAML or PostgreSQL (which reserves pg_).
 func isReserved(kind, name string) bool {
 	role := kind == "cluster" || kind == "member"
 	return slices.Contains(reserved, name) || strings.HasPrefix(name, "pg-") || role && slices.Contains(reservedRoles, name)
 }
 
-// nameWrong says what is wrong with a name and what to do; both are empty for a good one.
+// nameWrong returns the fault of a name and the remedy; both are empty for a valid one.
 func nameWrong(kind, name string) (what, do string) {
 	switch {
 	case name == "":
@@ -42,7 +42,7 @@ func nameWrong(kind, name string) (what, do string) {
 	return "", ""
 }
 
-// meant suggests what an unknown key was to be: the key it resembles, "" for none, and what to do.
+// meant returns the key that an unknown key resembles, "" for none, and the remedy.
 func meant(key string, fields []field) (best, do string) {
 	var keys []string
 	least := 3

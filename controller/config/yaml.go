@@ -13,10 +13,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxFile bounds a file in bytes: ten thousand members fit, a wrong file named by accident does not.
+// maxFile bounds a file in bytes: ten thousand members fit, many a wrong file does not.
 const maxFile = 1 << 20
 
-// parse gives the one document of a YAML text, and reports what is not one.
+// parse returns the only document of a YAML text, and reports any other text.
 func (r *report) parse(data []byte) *yaml.Node {
 	if len(data) > maxFile {
 		r.whole("is larger than 1 MiB", "name the right file")
@@ -35,7 +35,7 @@ func (r *report) parse(data []byte) *yaml.Node {
 			return doc.Content[0]
 		case err == nil:
 			r.found = append(r.found, Mistake{File: r.file, Line: more.Line, What: "a second document begins here",
-				Do: "keep one, without a --- line between"})
+				Do: "keep one document, without a --- line"})
 			return nil
 		}
 	}
@@ -57,8 +57,8 @@ var (
 	yamlUnknown = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
-// notYAML reports the parser's own error. The parser names no line for the first one, for an unknown anchor, and for bytes
-// that cannot stand in a text: those are found here.
+// notYAML reports the parser's own error. For the first line, an unknown anchor and bytes that are not text the parser names no line:
+// they are found here.
 func (r *report) notYAML(data []byte, err error) {
 	m := Mistake{File: r.file, What: "is not YAML: " + err.Error(),
 		Do: "check the indentation, the colons and the quotes around it"}
@@ -71,13 +71,13 @@ func (r *report) notYAML(data []byte, err error) {
 			m.What, m.Do = "is not a text file: "+parts[2], "save it as UTF-8 text"
 		} else if a := yamlUnknown.FindStringSubmatch(parts[2]); a != nil {
 			m.Line = lineOf(data, "*"+a[1])
-			m.What, m.Do = "no anchor "+quote(a[1]), fmt.Sprintf("write &%s before the value that is meant", a[1])
+			m.What, m.Do = "no anchor "+quote(a[1]), fmt.Sprintf("write &%s before the value that it names", a[1])
 		}
 	}
 	r.found = append(r.found, m)
 }
 
-// badByte is the offset of the first byte that cannot stand in a YAML text, -1 where all can.
+// badByte is the offset of the first byte that a YAML text may not contain, -1 for none.
 func badByte(data []byte) int {
 	for i := 0; i < len(data); {
 		c, n := utf8.DecodeRune(data[i:])
@@ -101,7 +101,7 @@ func lineOf(data []byte, text string) int {
 // isNull tells whether a node is an empty value: nothing, null or ~.
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-// kindOf names what a node is, in the operator's words.
+// kindOf names the kind of a node for an operator.
 func kindOf(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
