@@ -94,7 +94,7 @@ func TestControllerPutBack(t *testing.T) {
 	if err := os.WriteFile(store, old, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(c3.cfg, Options{Version: "test", Logger: zap.NewNop()}); err == nil || !strings.Contains(err.Error(), "it was put back: since this host was booted") {
+	if _, err := Open(c3.cfg, Options{Version: "test", Logger: zap.NewNop()}); err == nil || !strings.Contains(err.Error(), "it was put back to an older state: since this host was booted") {
 		t.Errorf("the host remembers: %v", err)
 	}
 	if err := os.Remove(filepath.Join(boottime.Memory(memoryName), "raft-"+id)); err != nil {

@@ -50,14 +50,14 @@ func TestWrongFiles(t *testing.T) {
 		}, "make a CA with `mainstay cert init`"},
 		{"a name that is none", exitUsage, func() []string {
 			return []string{"cert", "issue", "--ca", b.ca, "--role", "operator", "--name", "a/b"}
-		}, `"a/b" is no name for a certificate`},
+		}, `"a/b" is not a name for a certificate`},
 		{"an address that is none", exitUsage, func() []string {
 			return []string{"cert", "issue", "--ca", b.ca, "--role", "agent", "--name", "x", "--address", "10.0.0.1:7201"}
-		}, `"10.0.0.1:7201" is no address`},
+		}, `"10.0.0.1:7201" is not an address`},
 		{"an age that is none", exitUsage, func() []string {
 			return []string{"cert", "issue", "--ca", b.ca, "--role", "operator", "--name", "x", "--days", "99999"}
 		}, "--days 99999: want 1 to"},
-		{"a platform that is none", exitUsage, func() []string { return []string{"cert", "init", "a_b", "--ca", b.home + "/new"} }, `"a_b" is no platform name`},
+		{"a platform that is none", exitUsage, func() []string { return []string{"cert", "init", "a_b", "--ca", b.home + "/new"} }, `"a_b" is not a platform name`},
 		{"no agent's file", exitFailed, func() []string { return []string{"local", "-f", "/nowhere.yaml"} }, "/nowhere.yaml: does not exist; create it, or name another file"},
 	} {
 		b.want(c.code, c.args(), "mainstay: ", c.want)

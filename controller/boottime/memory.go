@@ -6,14 +6,14 @@ import (
 	"syscall"
 )
 
-// Memory is a folder for what program must know until the host's next boot and no longer: in memory, outside its own folders, so
-// that it does not come back with them. It lies below /run for root, and for whom a unit's RuntimeDirectory= has made it, else
-// below the user's XDG_RUNTIME_DIR; "" where there is none. It may have to be created.
+// Memory is a folder for data that program needs until the host's next boot and no longer: in memory, outside its own folders, so that
+// a restore of those does not bring it back. It is below /run for root and for a user for whom a unit's RuntimeDirectory= has made it,
+// otherwise below the user's XDG_RUNTIME_DIR; "" where there is none. The caller may have to create it.
 func Memory(program string) string {
 	dir := filepath.Join("/run", program)
 	if os.Geteuid() != 0 && !ours(dir) {
 		user := os.Getenv("XDG_RUNTIME_DIR")
-		if !filepath.IsAbs(user) || !ours(user) { // su hands on another user's
+		if !filepath.IsAbs(user) || !ours(user) { // su keeps another user's
 			return ""
 		}
 		dir = filepath.Join(user, program)

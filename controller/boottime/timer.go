@@ -8,9 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Timer is a kernel timer (timerfd) on CLOCK_BOOTTIME. It is set to absolute readings of Now, so a suspend does not
-// prolong it. It is for a thread that polls FD itself, without the Go scheduler's timers (L2); Set and Stop may be
-// called from any goroutine.
+// Timer is a kernel timer (timerfd) on CLOCK_BOOTTIME. It is set to absolute readings of Now, so a suspend does not prolong it. It is
+// for a thread that polls FD itself, without the Go scheduler's timers (L2); Set and Stop may be called from any goroutine.
 type Timer struct{ fd int }
 
 // NewTimer returns a stopped timer. The caller closes it.
@@ -31,7 +30,7 @@ func (t *Timer) Set(at time.Duration) error {
 	return t.settime(max(at, 1))
 }
 
-// Stop forgets the setting, and an expiry that was not read.
+// Stop clears the setting, and an expiry that was not read.
 func (t *Timer) Stop() error { return t.settime(0) }
 
 func (t *Timer) settime(at time.Duration) error {
@@ -42,7 +41,7 @@ func (t *Timer) settime(at time.Duration) error {
 	return nil
 }
 
-// Expired tells whether the timer has expired since it was last set or read, and resets that. It does not block.
+// Expired tells whether the timer has expired since it was last set or read, and clears that. It does not block.
 func (t *Timer) Expired() bool {
 	var b [8]byte
 	for {

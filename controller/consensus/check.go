@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// withBolt opens the file for f. Damaged pages make bbolt panic or fault, here and only here: raft opens what has passed.
+// withBolt opens the file for f. Damaged pages make bbolt panic or fault only here: raft opens a file that was checked.
 func withBolt(path string, f func(*bbolt.DB) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	var file *os.File // closed after a panic too, for its lock
@@ -41,14 +41,14 @@ func withBolt(path string, f func(*bbolt.DB) error) (err error) {
 	return db.Close()
 }
 
-// checkBolt looks at every page. It walks all buckets first, where a fault can be caught; bbolt's own check, which runs in
-// a goroutine of its own, then follows only pointers that have been followed before, and adds the list of free pages.
+// checkBolt reads every page. It walks all buckets first, where a fault can be caught; bbolt's own check, which runs in its own
+// goroutine, then follows only pointers that were followed before, and checks the list of free pages.
 func checkBolt(db *bbolt.DB) error {
 	return db.View(func(tx *bbolt.Tx) error {
 		if fi, err := os.Stat(db.Path()); err != nil {
 			return err
 		} else if fi.Size() < tx.Size() {
-			return fmt.Errorf("it is cut short: %d bytes of %d", fi.Size(), tx.Size())
+			return fmt.Errorf("it is truncated: %d bytes of %d", fi.Size(), tx.Size())
 		}
 		err := tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
 			return b.ForEach(func(k, v []byte) error {
@@ -71,8 +71,8 @@ func checkBolt(db *bbolt.DB) error {
 	})
 }
 
-// checkContent reads every entry and snapshot as raft will, so that what is damaged is found now, by name, and not by a
-// panic in the middle of a failover. It also removes what a crash left of an unfinished snapshot.
+// checkContent reads every entry and snapshot as raft will, so that damage is found now, by name, not by a panic in a failover. It also
+// removes an unfinished snapshot that a crash left.
 func checkContent(o Options, bolt *raftboltdb.BoltStore, snaps *raft.FileSnapshotStore) (content, error) {
 	c, err := checkSnapshots(o, snaps)
 	if err != nil {
@@ -84,13 +84,13 @@ func checkContent(o Options, bolt *raftboltdb.BoltStore, snaps *raft.FileSnapsho
 	return c, nil
 }
 
-// content is what a check has found: up to which entry the snapshots and the log go, and the latest configuration in them.
+// content is the result of a check: the last entry of the snapshots and the log, and the latest configuration in them.
 type content struct {
 	index         uint64
 	configuration raft.Configuration
 }
 
-// checkSnapshots finds the latest snapshot. Raft would pass over a damaged one in silence and start from an older state.
+// checkSnapshots finds the latest snapshot. Raft would silently skip a damaged one and start from an older state.
 func checkSnapshots(o Options, snaps *raft.FileSnapshotStore) (latest content, err error) {
 	dir := filepath.Join(o.Dir, snapshotDir)
 	entries, err := os.ReadDir(dir)

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// What a log keeps in its folder.
+// Files in the folder of a log.
 const (
 	storeFile   = "raft.db"
 	idFile      = "id" // the raft id, and the inode of raft.db it was minted for
@@ -29,9 +29,9 @@ var (
 	idKey     = []byte("id")
 )
 
-// openDir checks the structure of raft.db and returns the raft id, minted anew where nothing is remembered (S3). An id
-// stands both in raft.db and beside it, with raft.db's inode: a store that was lost, emptied, exchanged, copied or restored
-// from a backup does not match, and is trusted no more.
+// openDir checks the structure of raft.db and returns the raft id, a new one where none is stored (S3). The id is both in raft.db and
+// beside it, with raft.db's inode: a store that was lost, emptied, exchanged, copied or restored from a backup does not match, and is
+// not trusted.
 func openDir(o Options) (id string, err error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return "", fmt.Errorf("open the log: %w", err)
@@ -50,7 +50,7 @@ func openDir(o Options) (id string, err error) {
 	return id, nil
 }
 
-// identify returns the id the folder has, or mints one.
+// identify returns the folder's id, or mints one.
 func identify(o Options, db *bbolt.DB) (string, error) {
 	path := filepath.Join(o.Dir, storeFile)
 	inside, begun, err := remembered(o.Dir, db)
@@ -71,7 +71,7 @@ func identify(o Options, db *bbolt.DB) (string, error) {
 	case !begun:
 		return mint(o, db, inode, beside)
 	case beside == "":
-		return "", distrust(o, filepath.Join(o.Dir, idFile), "the file is missing or damaged, though the log has entries", nil)
+		return "", distrust(o, filepath.Join(o.Dir, idFile), "the file is missing or damaged, but the log has entries", nil)
 	case beside != inside:
 		return "", distrust(o, path, fmt.Sprintf("it belongs to raft id %q, the file %q says %q", inside, idFile, beside), nil)
 	default:
@@ -79,7 +79,7 @@ func identify(o Options, db *bbolt.DB) (string, error) {
 	}
 }
 
-// remembered returns the id in raft.db, and whether the folder holds anything of a log: entries, votes or snapshots.
+// remembered returns the id in raft.db, and whether the folder holds part of a log: entries, votes or snapshots.
 func remembered(dir string, db *bbolt.DB) (id string, begun bool, err error) {
 	err = db.View(func(tx *bbolt.Tx) error {
 		if b := tx.Bucket(ourBucket); b != nil {
@@ -104,7 +104,7 @@ func remembered(dir string, db *bbolt.DB) (id string, begun bool, err error) {
 	return id, begun || len(snaps) > 0, nil
 }
 
-// mint makes a new id. Inside first: a crash in between leaves a folder that has not begun, and mints again.
+// mint makes a new id. It writes into raft.db first: a crash in between leaves a folder that has not begun, and mints again.
 func mint(o Options, db *bbolt.DB, inode uint64, old string) (string, error) {
 	id := newID(o)
 	return id, remember(o, db, id, inode, old)
@@ -132,11 +132,11 @@ func remember(o Options, db *bbolt.DB, id string, inode uint64, old string) erro
 	if err := writeSynced(path, fmt.Appendf(nil, "%s\ninode %d\n", id, inode)); err != nil {
 		return fmt.Errorf("mint a raft id: %w", err)
 	}
-	o.Logger.Info("a new raft id: this controller joins as a new one", zap.String("id", id), zap.String("before", old))
+	o.Logger.Info("new raft id: this controller joins as a new one", zap.String("id", id), zap.String("before", old))
 	return nil
 }
 
-// readID returns "" where the file is missing or not of our making.
+// readID returns "" where the file is missing or was not written by remember.
 func readID(path string) (id string, inode uint64) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -163,7 +163,7 @@ func inodeOf(path string) (uint64, error) {
 	}
 	st, ok := fi.Sys().(*syscall.Stat_t)
 	if !ok {
-		return 0, fmt.Errorf("%s: the system does not tell its inode", path)
+		return 0, fmt.Errorf("%s: its inode is not known", path)
 	}
 	return st.Ino, nil
 }
@@ -196,16 +196,16 @@ func distrust(o Options, path, problem string, err error) error {
 	return &StoreError{Path: path, Problem: problem, Name: o.Name, Address: o.Address, Dir: o.Dir, Err: err}
 }
 
-// openError makes an operator's error of one of bbolt's.
+// openError turns an error of bbolt into one for an operator.
 func openError(o Options, path string, err error) error {
 	var se *StoreError
 	switch {
 	case errors.As(err, &se):
 		return err
 	case errors.Is(err, berrors.ErrTimeout):
-		return fmt.Errorf("open the log: %s is %w; is a second one running with the same folder?", path, ErrInUse)
+		return fmt.Errorf("open the log: %s is %w; check whether a second controller runs with the same folder", path, ErrInUse)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("open the log: %w; look at the disk and at the folder's owner, then start the controller again", err)
+		return fmt.Errorf("open the log: %w; check the disk and the folder's owner, then start the controller again", err)
 	}
 	return distrust(o, path, "the store is damaged", err)
 }

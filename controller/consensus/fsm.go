@@ -13,10 +13,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Machine is what the log drives. Apply and Snapshot are called in log order from one goroutine; neither does I/O.
+// Machine is the state machine of the log. Apply and Snapshot are called in log order from one goroutine; neither does I/O.
 type Machine interface {
-	// Apply changes the state by one command. Its value and error go to the proposer, and the error changes nothing else:
-	// it must be the same on every controller. A *FatalError stops the log.
+	// Apply changes the state by one command. Its value and error go to the proposer. The error has no other effect, and must be the same
+	// on every controller. A *FatalError stops the log.
 	Apply(index uint64, cmd []byte) (value any, err error)
 	// Snapshot captures the state at this point; the function it returns serialises it later, from another goroutine.
 	Snapshot() func() ([]byte, error)
@@ -28,19 +28,19 @@ type Machine interface {
 type fsm struct {
 	machine Machine
 	fail    func(error) // stops the log
-	stopped atomic.Bool // set by the first fatal error: nothing is applied, captured or restored after it
+	stopped atomic.Bool // set by the first fatal error: after it nothing is applied, captured or restored
 	applied atomic.Uint64
 
-	snapshotErr atomic.Pointer[error] // of the latest snapshot; nil when it went well
+	snapshotErr atomic.Pointer[error] // of the latest snapshot; nil if it succeeded
 }
 
-// outcome is what Apply hands back through raft's future.
+// outcome is the result of Apply, returned through raft's future.
 type outcome struct {
 	value any
 	err   error
 }
 
-// frame guards a command with a checksum: bbolt has none over its values. The Machine sees only what was proposed.
+// frame protects a command with a checksum: bbolt has none over its values. The Machine gets only the proposed command.
 func frame(cmd []byte) []byte {
 	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(cmd)), crc32.Checksum(cmd, castagnoli))
 	return append(b, cmd...)
@@ -78,7 +78,7 @@ func (f *fsm) stop(err error) outcome {
 	return outcome{err: err}
 }
 
-// Snapshots begin with the index they are of, which raft keeps elsewhere and does not tell Restore.
+// Snapshots begin with their index, which raft keeps elsewhere and does not pass to Restore.
 const snapshotMagic = "MAINSTAY-LOG-1\n\x00"
 
 // Snapshot implements raft.FSM.
@@ -96,11 +96,11 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 	}
 	data, err := io.ReadAll(r)
 	if err != nil {
-		return fmt.Errorf("read a snapshot: %w", err) // from the leader or the disk: raft tries again or says so
+		return fmt.Errorf("read a snapshot: %w", err) // from the leader or the disk: raft tries again or reports it
 	}
 	head := len(snapshotMagic) + 8
 	if len(data) < head || !bytes.HasPrefix(data, []byte(snapshotMagic)) {
-		return f.stop(errors.New("restore: this is no snapshot of mainstay's log")).err
+		return f.stop(errors.New("restore: this is not a snapshot of mainstay's log")).err
 	}
 	if err := f.machine.Restore(data[head:]); err != nil {
 		return f.stop(fmt.Errorf("restore a snapshot: %w", err)).err
@@ -109,7 +109,7 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 	return nil
 }
 
-// capture is a state at one index, to be serialised.
+// capture is a state at one index, for serialisation.
 type capture struct {
 	f         *fsm
 	index     uint64
@@ -125,7 +125,7 @@ func (c *capture) Persist(sink raft.SnapshotSink) error {
 		err = sink.Close()
 	}
 	if errors.Is(err, fs.ErrExist) {
-		err = nil // raft names a snapshot by entry and millisecond: one of this entry was taken in this very one
+		err = nil // raft names a snapshot by entry and millisecond: one of this entry was taken in this millisecond
 	}
 	if err != nil {
 		err = fmt.Errorf("write a snapshot at entry %d: %w", c.index, err)

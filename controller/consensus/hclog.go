@@ -13,11 +13,11 @@ import (
 // zapSink passes raft's log lines on to zap.
 type zapSink struct {
 	to *zap.Logger
-	// quiet makes everything a debug line: raft calls its own shutdown an error on each connection.
+	// quiet turns every line into a debug line: raft logs its own shutdown as an error on each connection.
 	quiet *atomic.Bool
 }
 
-// raftLogger is an hclog.Logger that writes to zap and nowhere else. Raft's debug lines (one a connection) are left out.
+// raftLogger is an hclog.Logger that writes only to zap, without raft's debug lines (one for each connection).
 func raftLogger(to *zap.Logger, quiet *atomic.Bool) hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Info})
 	l.RegisterSink(zapSink{to.Named("raft").WithOptions(zap.WithCaller(false)), quiet})
@@ -26,7 +26,7 @@ func raftLogger(to *zap.Logger, quiet *atomic.Bool) hclog.Logger {
 
 // Accept implements hclog.SinkAdapter.
 func (z zapSink) Accept(name string, level hclog.Level, msg string, args ...any) {
-	if level < hclog.Info { // a sink hears every level
+	if level < hclog.Info { // a sink gets every level
 		return
 	}
 	to := zapLevel(level)

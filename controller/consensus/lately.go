@@ -16,7 +16,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// held is how far a store goes: what others may rest on it. None of it ever falls, but the index where raft itself takes back entries
+// held is the progress of a store, on which others may rely. Its parts never fall, except the index where raft itself removes entries
 // that were not committed.
 type held struct{ term, vote, index uint64 }
 
@@ -32,7 +32,7 @@ const (
 	voteKey = "LastVoteTerm"
 )
 
-// heldBy is how far the checked store goes, whose entries and snapshots go up to index.
+// heldBy is the progress of the checked store, whose last entry is index.
 func heldBy(bolt *raftboltdb.BoltStore, index uint64) (h held, err error) {
 	h.index = index
 	for key, v := range map[string]*uint64{termKey: &h.term, voteKey: &h.vote} {
@@ -46,37 +46,38 @@ func heldBy(bolt *raftboltdb.BoltStore, index uint64) (h held, err error) {
 	return h, nil
 }
 
-// lately says, outside the folder and in memory, how far the store went when it was written last since the host was booted. A store
-// whose old content comes back in place, under its id and its inodes (a volume's snapshot, files copied over it), has forgotten
-// votes it gave and entries it confirmed (S3); here that shows at the next start. A nil lately keeps nothing.
+// lately records, outside the folder and in memory, the store's progress at its last write since the host was booted. A store whose old
+// content was restored in place, under its id and its inodes (a volume's snapshot, files copied over it), has forgotten votes that it
+// gave and entries that it confirmed (S3); lately detects that at the next start. A nil lately records nothing.
 //
-// It is written after the store, so it never knows more, and before entries are taken back. Where it cannot be written it is removed:
-// to know less is no harm, to know more would be.
+// It is written after the store, so it is never ahead of it, and before entries are removed. Where it cannot be written it is removed:
+// to be behind the store is harmless, to be ahead is not.
 type lately struct {
 	path string
 
 	mu   sync.Mutex // raft removes old entries beside its other writes
-	file *os.File   // nil: keeps nothing any more
+	file *os.File   // nil: records nothing any more
 	last held
 }
 
 const latelyFormat = "entry %020d term %020d vote %020d"
 
-// recall is openLately, or does without: it is refused only where an old file can be neither brought up to date nor removed.
+// recall is openLately, or continues without the file: it fails only where an old file can be neither updated nor removed.
 func recall(o Options, id string) (*lately, held, error) {
 	l, was, err := openLately(o.Memory, id, o.Dir)
 	if err == nil {
 		return l, was, nil
 	}
 	if gone := os.Remove(latelyPath(o.Memory, id)); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
-		return nil, held{}, fmt.Errorf("open the log: how far it went, in memory: %w; %w; look at that folder: its space, its owner", err, gone)
+		return nil, held{}, fmt.Errorf("open the log: its progress in memory: %w; %w; check that folder's space and owner", err, gone)
 	}
-	o.Logger.Warn("nothing is kept in memory of how far the log went: should the folder be put back to an older state, only the other controllers notice", zap.Error(err))
+	o.Logger.Warn("the log's progress is not kept in memory: if the folder is restored to an older state, only the other controllers notice",
+		zap.Error(err))
 	return nil, held{}, nil
 }
 
-// openLately opens the file of the log with that id in the folder memory ("" for none), and tells what an earlier process of this
-// boot left in it.
+// openLately opens the file of the log with that id in the folder memory ("" for none), and returns the progress that an earlier process
+// of this boot left in it.
 func openLately(memory, id, dir string) (*lately, held, error) {
 	if memory == "" {
 		return nil, held{}, nil
@@ -108,7 +109,7 @@ func openLately(memory, id, dir string) (*lately, held, error) {
 
 func latelyPath(memory, id string) string { return filepath.Join(memory, "raft-"+id) }
 
-// readLately is what a process of this boot left; nothing, where there is no file or it says nothing.
+// readLately is the progress that a process of this boot left; zero where the file is missing or empty.
 func readLately(memory, id string) (was held, err error) {
 	if memory == "" {
 		return held{}, nil
@@ -126,7 +127,7 @@ func readLately(memory, id string) (was held, err error) {
 	return was, nil
 }
 
-// clearLately removes what is left of folders that are gone.
+// clearLately removes the files of folders that no longer exist.
 func clearLately(memory string) {
 	files, _ := filepath.Glob(filepath.Join(memory, "raft-*"))
 	for _, path := range files {
@@ -142,7 +143,7 @@ func clearLately(memory string) {
 	}
 }
 
-// line has one length whatever it says, so that one write replaces it.
+// line always has the same length, so that one write replaces it.
 func (l *lately) line() []byte {
 	return fmt.Appendf(nil, latelyFormat, l.last.index, l.last.term, l.last.vote)
 }
@@ -178,15 +179,16 @@ func (l *lately) close() error {
 	return err
 }
 
-// confirmedWithin is how long a controller that starts asks the others what it has had before. Their silence is no answer (S8).
+// confirmedWithin is how long a starting controller asks the others which entry its log had before. Their silence does not matter (S8).
 const confirmedWithin = time.Second
 
-// checkHeld makes sure that the store holds all it ever confirmed, as far as anybody remembers. listed are the controllers of its
-// latest configuration.
+// checkHeld makes sure that the store holds all that it ever confirmed, as far as lately and the other controllers know. listed are the
+// controllers of its latest configuration.
 func checkHeld(o Options, id string, now, was held, listed []Server) error {
 	path := filepath.Join(o.Dir, storeFile)
 	if !now.covers(was) {
-		return distrust(o, path, fmt.Sprintf("it was put back: since this host was booted it has held %s, and now it holds %s", was, now), nil)
+		return distrust(o, path, fmt.Sprintf("it was put back to an older state: since this host was booted it has held %s, but now it "+
+			"holds %s", was, now), nil)
 	}
 	if o.Confirmed == nil {
 		return nil
@@ -202,17 +204,18 @@ func checkHeld(o Options, id string, now, was held, listed []Server) error {
 	return putBack(o, now.index, o.Confirmed(ctx, id, others))
 }
 
-// putBack is an error where others know of an entry that this log had, and that is not in it any more.
+// putBack is an error where others know of an entry that this log had and no longer has.
 func putBack(o Options, index, confirmed uint64) error {
 	if confirmed <= index {
 		return nil
 	}
 	return distrust(o, filepath.Join(o.Dir, storeFile),
-		fmt.Sprintf("it was put back: another controller knows that it had entry %d, and it ended with entry %d when this controller started", confirmed, index), nil)
+		fmt.Sprintf("it was put back to an older state: another controller knows that it had entry %d, but it ended with entry %d when this "+
+			"controller started", confirmed, index), nil)
 }
 
-// Confirmed compares what the log held when it was opened with the entry that others say it has had; an error is a *StoreError. Who
-// could not be asked at the start is asked later.
+// Confirmed compares the log's last entry at its opening with the entry that others know of; an error is a *StoreError. It is for the
+// controllers that could not be asked at the start.
 func (l *Log) Confirmed(entry uint64) error { return putBack(l.options, l.opened, entry) }
 
 func serversOf(c raft.Configuration) (servers []Server) {

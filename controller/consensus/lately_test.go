@@ -49,7 +49,7 @@ func TestStorePutBack(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	refused("with what lies in memory", "it was put back: since this host was booted it has held entry ")
+	refused("with what lies in memory", "it was put back to an older state: since this host was booted it has held entry ")
 	n.memory = filepath.Join(t.TempDir(), "another boot")
 	var asked []Server
 	confirmed := last
@@ -137,7 +137,7 @@ func TestWithoutMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.memory = filepath.Join(file, "boot") // no folder
-	if _, err := n.open(); err == nil || !strings.Contains(err.Error(), "how far it went, in memory: ") {
+	if _, err := n.open(); err == nil || !strings.Contains(err.Error(), "its progress in memory: ") {
 		t.Errorf("below a file: %v", err)
 	}
 	n.memory = t.TempDir()

@@ -13,28 +13,27 @@ import (
 	"go.uber.org/zap"
 )
 
-// Options are what a Log needs from the process around it.
+// Options are given to a Log by the process around it.
 type Options struct {
-	Dir     string // its own folder, created if it is missing
+	Dir     string // its own folder; created if missing
 	Name    string // of this controller
-	Address string // host:port by which the other controllers reach this one
+	Address string // host:port at which the other controllers reach this one
 
 	Listener net.Listener // yields raft's streams; closed with the Log
 	Dial     func(ctx context.Context, address string) (net.Conn, error)
-	// Admit, if set, is asked about each accepted connection before raft reads from it ("only configured names"). It must
-	// not block.
+	// Admit, if set, checks each accepted connection before raft reads from it ("only configured names"). It must not block.
 	Admit  func(net.Conn) error
 	Logger *zap.Logger // nil is none
 
-	// Memory is a folder in memory that ends with the host's boot, for what must be known outside Dir; "" is none.
+	// Memory is a folder in memory that ends with the host's boot, for records outside Dir; "" is none.
 	Memory string
-	// Confirmed, if set, asks the others which entry the log with that id had at least, before this process; 0 where nobody says.
-	// It returns by the end of ctx.
+	// Confirmed, if set, asks the others for the highest entry that the log with that id is known to have had before this process; 0 if
+	// none of them knows. It returns by the end of ctx.
 	Confirmed func(ctx context.Context, id string, others []Server) uint64
 
 	Heartbeat, Election, Lease time.Duration // platform.RaftHeartbeat, ...
-	// SnapshotThreshold is after how many entries a snapshot is taken; 0 is 4096. Twice as many entries are kept behind one,
-	// so that a controller that was away a while needs no snapshot.
+	// SnapshotThreshold is the number of entries after which a snapshot is taken; 0 is 4096. Twice as many entries are kept behind a
+	// snapshot, so that a controller that was down for a short time needs no snapshot.
 	SnapshotThreshold uint64
 }
 
@@ -43,7 +42,7 @@ type Log struct {
 	id      string
 	dir     string
 	options Options
-	opened  uint64 // the entry up to which the log went then
+	opened  uint64 // the last entry of the log at its opening
 	logger  *zap.Logger
 	raft    *raft.Raft
 	fsm     *fsm
@@ -69,19 +68,18 @@ type Log struct {
 	queue    chan *pending // holds no more than pending does
 }
 
-// ID is this controller's raft id: its name and a suffix minted with the folder (S3).
+// ID is this controller's raft id: its name and a suffix that was minted for the folder (S3).
 func (l *Log) ID() string { return l.id }
 
-// Leading yields true when this controller has become the leader and false when it has ceased to be. Only the latest value
-// is kept: a true after a true means that leadership was lost and won again, so begin anew. True comes before the entries
-// of earlier leaders are applied: propose one entry and wait for it. The channel has one reader, and is closed with the
-// Log.
+// Leading yields true when this controller has become the leader, and false when it no longer is. Only the latest value is kept: a true
+// after a true means that leadership was lost and won again, so start again. True comes before the entries of earlier leaders are applied:
+// propose one entry and wait for it. The channel has one reader, and is closed with the Log.
 func (l *Log) Leading() <-chan bool { return l.leading }
 
-// IsLeader tells whether raft believes that this controller leads. Only a committed proposal proves it.
+// IsLeader tells whether raft takes this controller for the leader. Only a committed proposal proves it.
 func (l *Log) IsLeader() bool { return l.raft.State() == raft.Leader }
 
-// Leader is the leader this controller knows of; empty when it knows of none.
+// Leader is the leader that this controller knows; empty for none.
 func (l *Log) Leader() (id, address string) {
 	a, i := l.raft.LeaderWithID()
 	return string(i), string(a)
@@ -103,10 +101,10 @@ func (l *Log) Term() uint64 { return l.raft.CurrentTerm() }
 // Applied is the index of the last command the Machine has applied.
 func (l *Log) Applied() uint64 { return l.fsm.applied.Load() }
 
-// Failed is closed when the log has stopped by itself; Err then says why. The process should report it and exit.
+// Failed is closed when the log has failed; Err then gives the cause. The process should report it and exit.
 func (l *Log) Failed() <-chan struct{} { return l.failed }
 
-// Err is why the log failed; nil while it has not.
+// Err is the cause of the failure; nil before one.
 func (l *Log) Err() error {
 	select {
 	case <-l.failed:
@@ -135,8 +133,8 @@ func (l *Log) beginStop() {
 	})
 }
 
-// Halt begins to stop and waits for nothing: the others hear no more of this log, also while a write of its disk hangs, and
-// elect a leader (L6). Close follows.
+// Halt begins to stop without waiting: the others hear no more of this log, also while a write to its disk hangs, and elect a leader (L6).
+// Call Close afterwards.
 func (l *Log) Halt() { l.beginStop() }
 
 // Close stops the log and waits until its goroutines have ended and its files are closed, at most until ctx ends. It does
@@ -147,7 +145,7 @@ func (l *Log) Close(ctx context.Context) error {
 	case <-l.done:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("close the log in %s: it has not stopped in time, its disk may hang: %w", l.dir, context.Cause(ctx))
+		return fmt.Errorf("close the log in %s: it did not stop in time, its disk may hang: %w", l.dir, context.Cause(ctx))
 	}
 }
 
@@ -156,7 +154,7 @@ func (l *Log) supervise() {
 	<-l.stop
 	l.quiet.Store(true)
 	down := l.raft.Shutdown()
-	l.trans.Close() // closes the stream, which ends the calls raft's goroutines are in
+	l.trans.Close() // closes the stream, which ends the calls of raft's goroutines
 	down.Error()
 	l.wg.Wait()
 	l.abortAll()
@@ -166,7 +164,7 @@ func (l *Log) supervise() {
 	close(l.done)
 }
 
-// follow turns raft's notifications, which it waits to deliver, into the latest value.
+// follow reduces raft's notifications, whose delivery raft waits for, to the latest value.
 func (l *Log) follow() {
 	defer close(l.leading)
 	for {
@@ -180,7 +178,7 @@ func (l *Log) follow() {
 	}
 }
 
-// latest replaces what is in c. There is one writer, so the second send cannot block for long.
+// latest replaces the value in c. There is one writer, so the second send cannot block for long.
 func latest(c chan bool, v bool) {
 	select {
 	case <-c:
@@ -196,8 +194,8 @@ func (l *Log) closedErr() error {
 	return ErrClosed
 }
 
-// wait runs f, which asks raft something and waits for the answer, until ctx ends or the log stops. Raft's calls know no
-// context; one that is given up ends when raft answers or the process does.
+// wait runs f, which waits for an answer of raft, until ctx ends or the log stops. Raft's calls take no context; an abandoned call ends
+// when raft answers or the process ends.
 func (l *Log) wait(ctx context.Context, what string, f func() error) error {
 	answer := make(chan error, 1)
 	go func() { answer <- f() }()
@@ -218,5 +216,5 @@ func (l *Log) wait(ctx context.Context, what string, f func() error) error {
 	return nil
 }
 
-// Stalled is for how long a write of this controller's own disk has not returned; 0 while there is none.
+// Stalled is the time for which a write to this controller's own disk has not returned; 0 without one.
 func (l *Log) Stalled() time.Duration { return l.store.stalled() }

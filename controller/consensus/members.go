@@ -14,15 +14,15 @@ type Server struct {
 	ID      string `json:"id"`
 	Name    string `json:"name"` // part of the ID; not needed as an argument
 	Address string `json:"address"`
-	// Learner receives the log and has no vote. Add a new controller as one first, and again without it once it has caught
-	// up: a voter that is not there yet makes the majority harder to reach.
+	// Learner receives the log and has no vote. Add a new controller as a learner first, and as a voter once it has caught up: a voter
+	// that has not caught up makes the majority harder to reach.
 	Learner bool `json:"learner,omitempty"`
 }
 
 // answerTime bounds the calls that take no context.
 const answerTime = 10 * time.Second
 
-// Bootstrap begins the log, once, on one controller, with the first list of controllers, this one among them. It returns
+// Bootstrap begins the log, once, on one controller, with the first list of controllers, which contains this one. It returns
 // ErrBootstrapped if the log has begun.
 func (l *Log) Bootstrap(servers []Server) error {
 	var c raft.Configuration
@@ -46,7 +46,7 @@ func (l *Log) Bootstrap(servers []Server) error {
 	})
 }
 
-// Servers is the latest list this controller knows, committed or not.
+// Servers is the latest list that this controller knows, committed or not.
 func (l *Log) Servers(ctx context.Context) ([]Server, error) {
 	f := l.raft.GetConfiguration() // does not wait for raft
 	if err := errors.Join(context.Cause(ctx), f.Error()); err != nil {
@@ -55,8 +55,8 @@ func (l *Log) Servers(ctx context.Context) ([]Server, error) {
 	return serversOf(f.Configuration()), nil
 }
 
-// Add adds a controller, or makes a learner a voter. A controller that comes back under a new id (S3) is refused while its
-// former id is listed: remove that first, so that nobody counts the same machine twice.
+// Add adds a controller, or makes a learner a voter. A controller that returns under a new id (S3) is refused while its former id is
+// listed: remove that first, so that the majority does not count the same machine twice.
 func (l *Log) Add(ctx context.Context, s Server) error {
 	present, err := l.Servers(ctx)
 	if err != nil {
@@ -64,7 +64,7 @@ func (l *Log) Add(ctx context.Context, s Server) error {
 	}
 	for _, p := range present {
 		if p.ID != s.ID && (p.Name == nameOf(s.ID) || p.Address == s.Address) {
-			return fmt.Errorf("add controller %s: %s at %s is listed still; remove it first: `mainstay controllers remove %s`",
+			return fmt.Errorf("add controller %s: %s at %s is still listed; remove it first: `mainstay controllers remove %s`",
 				s.ID, p.ID, p.Address, p.Name)
 		}
 	}
@@ -77,14 +77,14 @@ func (l *Log) Add(ctx context.Context, s Server) error {
 	})
 }
 
-// Remove takes a controller off the list; one that is not on it is no error. A leader that removes itself steps down.
+// Remove takes a controller off the list; it is not an error if it is not on it. A leader that removes itself steps down.
 func (l *Log) Remove(ctx context.Context, id string) error {
 	return l.wait(ctx, "remove controller "+id, func() error {
 		return certain(l.raft.RemoveServer(raft.ServerID(id), 0, timeLeft(ctx)).Error())
 	})
 }
 
-// Transfer hands leadership to the voter of that id, or to the most advanced one where id is "".
+// Transfer hands leadership to the voter of that id, or to the most advanced voter where id is "".
 func (l *Log) Transfer(ctx context.Context, id string) error {
 	if id == "" {
 		return l.wait(ctx, "hand over leadership", func() error { return certain(l.raft.LeadershipTransfer().Error()) })
@@ -100,7 +100,7 @@ func (l *Log) Transfer(ctx context.Context, id string) error {
 			})
 		}
 	}
-	return fmt.Errorf("hand leadership to %s: it is no voter among the controllers; `mainstay controllers list` shows them", id)
+	return fmt.Errorf("hand leadership to %s: it is not a voter of the controllers; `mainstay controllers list` shows them", id)
 }
 
 // timeLeft is how long raft may take to begin.

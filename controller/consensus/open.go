@@ -16,13 +16,12 @@ import (
 const (
 	defaultThreshold = 4096
 	keepSnapshots    = 2
-	// lockWait is how long to wait for the file lock of a predecessor that is just ending.
+	// lockWait is how long to wait for the file lock of an earlier process that is ending.
 	lockWait = time.Second
 )
 
-// Open opens the log in Options.Dir, checks all of it, and takes part. The errors are *StoreError (with the mend), ErrInUse,
-// or about the options. On an error the Listener may
-// be closed already.
+// Open opens the log in Options.Dir, checks all of it, and takes part in raft. The errors are *StoreError (with the remedy), ErrInUse,
+// or about the options. On an error the Listener may already be closed.
 func Open(o Options, m Machine) (*Log, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
@@ -49,15 +48,15 @@ func Open(o Options, m Machine) (*Log, error) {
 
 func (o *Options) check() error {
 	if o.Listener == nil || o.Dial == nil {
-		return errors.New("a listener and a way to dial are needed")
+		return errors.New("a listener and a dial function are required")
 	}
 	return o.checkFolder()
 }
 
-// checkFolder checks what is needed of a log that does not run, and fills in what is not.
+// checkFolder checks the options that a stopped log needs, and fills in the others.
 func (o *Options) checkFolder() error {
 	if o.Dir == "" || o.Name == "" || o.Address == "" {
-		return errors.New("the folder, the name and the address are needed")
+		return errors.New("the folder, the name and the address are required")
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -160,9 +159,9 @@ func raftConfig(o Options, id string, notify chan<- bool) *raft.Config {
 	c.LeaderLeaseTimeout = o.Lease
 	c.SnapshotThreshold = o.SnapshotThreshold
 	c.TrailingLogs = 2 * o.SnapshotThreshold
-	c.SnapshotInterval = 30 * time.Second // how often the threshold is looked at
+	c.SnapshotInterval = 30 * time.Second // how often the threshold is checked
 	c.NotifyCh = notify
-	c.ShutdownOnRemove = false // a removed controller stays, to say that it was removed
+	c.ShutdownOnRemove = false // a removed controller keeps running, to report that it was removed
 	c.NoLegacyTelemetry = true
 	return c
 }

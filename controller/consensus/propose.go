@@ -8,15 +8,15 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// maxPending bounds the proposals under way, those included whose time has run out while raft still holds them.
+// maxPending bounds the pending proposals, including those that have timed out while raft still holds them.
 const maxPending = 1024
 
-// Pending is a proposal under way. It is done no later than its timeout.
+// Pending is a pending proposal. It is done no later than its timeout.
 type Pending interface {
-	// Done is closed when Result is there.
+	// Done is closed when Result is available.
 	Done() <-chan struct{}
-	// Result waits for Done. Without an error the command was committed and applied here; err is then the Machine's own, or
-	// else ErrNotLeader, ErrBusy, ErrUnknown or ErrClosed (wrapped).
+	// Result waits for Done. The command was committed and applied here if err is nil or the Machine's own; otherwise err is
+	// ErrNotLeader, ErrBusy, ErrUnknown or ErrClosed (wrapped).
 	Result() (index uint64, value any, err error)
 }
 
@@ -27,7 +27,7 @@ type pending struct {
 	timer    *time.Timer
 
 	mu       sync.Mutex
-	handed   bool // raft may have it: from here on a lack of news means ErrUnknown
+	handed   bool // raft may have it: from then on no answer means ErrUnknown
 	finished bool
 	index    uint64
 	value    any
@@ -48,7 +48,7 @@ func (p *pending) finish(index uint64, value any, err error) {
 	p.set(index, value, err)
 }
 
-// lapse finishes p without news from raft: untaken if raft never had it, else why, with ErrUnknown.
+// lapse finishes p without an answer from raft: with untaken if raft never had it, otherwise with why and ErrUnknown.
 func (p *pending) lapse(untaken, why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,7 +91,7 @@ func (l *Log) Propose(cmd []byte, timeout time.Duration) Pending {
 	case l.stopping:
 		p.finish(0, nil, l.closedErr())
 	case len(l.pending) >= maxPending:
-		p.finish(0, nil, fmt.Errorf("%w: %d proposals are under way", ErrBusy, maxPending))
+		p.finish(0, nil, fmt.Errorf("%w: %d proposals are pending", ErrBusy, maxPending))
 	default:
 		l.pending[p] = true
 		l.queue <- p // has room for maxPending
@@ -109,7 +109,7 @@ func newPending(cmd []byte, timeout time.Duration) *pending {
 	return p
 }
 
-// feed hands proposals to raft one by one; raft's own Apply blocks while its disk does, Propose must not.
+// feed hands proposals to raft one by one: raft's own Apply blocks while its disk does, Propose must not.
 func (l *Log) feed() {
 	for {
 		select {
@@ -121,7 +121,7 @@ func (l *Log) feed() {
 				continue
 			}
 			f := l.raft.Apply(p.data, max(time.Until(p.deadline), time.Millisecond))
-			// Not waited for at Close: raft leaves some futures unanswered when it shuts down. abortAll finishes p then.
+			// Close does not wait for this: raft leaves some futures unanswered when it shuts down; abortAll then finishes p.
 			go l.await(p, f)
 		}
 	}
@@ -146,7 +146,7 @@ func (l *Log) forget(p *pending) {
 	delete(l.pending, p)
 }
 
-// abortAll finishes what raft will not answer any more.
+// abortAll finishes the proposals that raft will no longer answer.
 func (l *Log) abortAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

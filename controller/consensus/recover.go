@@ -15,15 +15,15 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Survey is what a stopped controller's folder holds.
+// Survey describes a stopped controller's folder.
 type Survey struct {
 	ID      string   // its raft id; the new one after a recovery
-	Servers []Server // of the latest configuration that it knows, this one among them
+	Servers []Server // of the latest configuration that it knows, including this one
 	Index   uint64   // of the last entry
 }
 
-// Look applies what a stopped controller's folder holds to m, and changes nothing. Every entry is taken for committed. The
-// errors are those of Open.
+// Look applies the content of a stopped controller's folder to m, and changes nothing. It takes every entry for committed. The errors are
+// those of Open.
 func Look(o Options, m Machine) (Survey, error) {
 	return withFolder(o, m, func(f *folder) error {
 		first := f.applied() + 1
@@ -40,9 +40,9 @@ func Look(o Options, m Machine) (Survey, error) {
 	})
 }
 
-// Recover makes a stopped controller the only one of its group, under a new raft id, after the majority of the others was
-// lost for good. Every entry in its folder is taken for committed. m applies them, and what its Snapshot then gives is what
-// the group goes on with. It may be cut short at any point and run again. The errors are those of Open.
+// Recover makes a stopped controller the only one of its group, under a new raft id, after the majority was lost for good. It takes every
+// entry in its folder for committed. m applies them, and the group continues with m's Snapshot. It may be interrupted at any point and run
+// again. The errors are those of Open.
 func Recover(o Options, m Machine) (Survey, error) {
 	if err := o.checkFolder(); err != nil {
 		return Survey{}, fmt.Errorf("open the log: %w", err)
@@ -71,18 +71,18 @@ func Recover(o Options, m Machine) (Survey, error) {
 	return s, nil
 }
 
-// folder is a controller's folder, opened without a raft that runs.
+// folder is a controller's folder, opened without running raft.
 type folder struct {
 	bolt      *raftboltdb.BoltStore
 	snapshots *raft.FileSnapshotStore
 	config    *raft.Config
-	nobody    raft.Transport // reaches nobody
+	nobody    raft.Transport // reaches no controller
 	fsm       *fsm
 	failed    error // of the Machine
 	survey    Survey
 }
 
-// applied is the index up to which the snapshot goes that the machine was restored from, 0 without one.
+// applied is the index of the snapshot from which the machine was restored, 0 without one.
 func (f *folder) applied() uint64 { return f.fsm.applied.Load() }
 
 func withFolder(o Options, m Machine, do func(*folder) error) (s Survey, err error) {
@@ -91,7 +91,8 @@ func withFolder(o Options, m Machine, do func(*folder) error) (s Survey, err err
 	}
 	path := filepath.Join(o.Dir, storeFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return s, fmt.Errorf("%s is not there: this controller has no log, so there is nothing to recover from; look for one that has", path)
+		return s, fmt.Errorf("%s does not exist: this controller has no log, so there is nothing to recover from; recover a controller "+
+			"that has one", path)
 	}
 	f := &folder{fsm: &fsm{machine: m}}
 	f.fsm.fail = func(err error) { f.failed = err }
@@ -111,7 +112,7 @@ func withFolder(o Options, m Machine, do func(*folder) error) (s Survey, err err
 	return f.survey, errors.Join(err, f.bolt.Close())
 }
 
-// look checks the folder and learns the latest configuration; the machine is restored from the latest snapshot.
+// look checks the folder, reads the latest configuration, and restores the machine from the latest snapshot.
 func (f *folder) look(o Options) (err error) {
 	quiet := new(atomic.Bool)
 	quiet.Store(true)
@@ -134,7 +135,7 @@ func (f *folder) look(o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := checkHeld(o, f.survey.ID, now, was, nil); err != nil { // nobody is asked: the others are gone
+	if err := checkHeld(o, f.survey.ID, now, was, nil); err != nil { // no other controller is asked: they are lost
 		return err
 	}
 	latest, err := raft.GetConfiguration(f.config, f.fsm, f.bolt, f.bolt, f.snapshots, f.nobody)

@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Stats is what there is to know about a Log at one moment.
+// Stats are the figures of a Log at one moment.
 type Stats struct {
 	ID            string    `json:"id"`
 	State         string    `json:"state"` // Follower, Candidate, Leader or Shutdown
@@ -18,11 +18,11 @@ type Stats struct {
 	CommitIndex   uint64    `json:"commitIndex"`   // known to be committed
 	Applied       uint64    `json:"applied"`       // last command applied
 	SnapshotIndex uint64    `json:"snapshotIndex"` // of the latest snapshot, 0 for none
-	Pending       int       `json:"pending"`       // proposals under way
+	Pending       int       `json:"pending"`       // pending proposals
 	LastContact   time.Time `json:"lastContact"`   // with the leader; zero for never
-	// SnapshotProblem says why the latest snapshot failed: the log grows until one succeeds. Empty is well.
+	// SnapshotProblem says why the latest snapshot failed: the log grows until one succeeds. "" for no problem.
 	SnapshotProblem string `json:"snapshotProblem,omitempty"`
-	// Problem says why the log has stopped. Empty is well.
+	// Problem says why the log has stopped. "" for no problem.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -45,7 +45,7 @@ func (l *Log) Stats() Stats {
 	return s
 }
 
-// Snapshot takes a snapshot now, as before an upgrade. Nothing new to capture is no error.
+// Snapshot takes a snapshot now, as before an upgrade. It is not an error if there is nothing new to capture.
 func (l *Log) Snapshot(ctx context.Context) error {
 	return l.wait(ctx, "take a snapshot", func() error {
 		err := l.raft.Snapshot().Error()

@@ -12,19 +12,19 @@ import (
 	"mainstay/controller/boottime"
 )
 
-// store is raft's log and stable store. Any failed write stops the log: whether it reached the disk is not known.
+// store is raft's log and stable store. Any failed write stops the log: it is not known whether it reached the disk.
 type store struct {
 	*raftboltdb.BoltStore
 	path string
 	fail func(error)
 	// mayFail is set while a failed SetUint64 is handled by the caller: in NewRaft (which recovers) and in Bootstrap.
 	mayFail atomic.Bool
-	// since is when the write under way began (CLOCK_BOOTTIME, ns); 0 while there is none. Raft writes one at a time.
+	// since is when the running write began (CLOCK_BOOTTIME, ns); 0 without one. Raft writes one at a time.
 	since  atomic.Int64
 	lately *lately
 }
 
-// stalled is for how long the write under way has not returned.
+// stalled is the time for which the running write has not returned.
 func (s *store) stalled() time.Duration {
 	if began := s.since.Load(); began != 0 {
 		return boottime.Now() - time.Duration(began)
@@ -53,7 +53,7 @@ func (s *store) StoreLogs(l []*raft.Log) error {
 	})
 }
 
-// DeleteRange implements raft.LogStore: raft takes back its last entries, or drops the first ones.
+// DeleteRange implements raft.LogStore: raft removes its last entries, or drops the first ones.
 func (s *store) DeleteRange(min, max uint64) error {
 	return s.timed(func() error {
 		s.lately.note(func(h *held) {
@@ -68,8 +68,8 @@ func (s *store) DeleteRange(min, max uint64) error {
 // Set implements raft.StableStore.
 func (s *store) Set(k, v []byte) error { return s.check(s.BoltStore.Set(k, v)) }
 
-// SetUint64 implements raft.StableStore. Raft panics where a new term cannot be saved; ending its goroutine instead gives
-// the log time to stop in order and to say why. The deferred functions on raft's way out answer whoever waits for it.
+// SetUint64 implements raft.StableStore. Raft panics where a new term cannot be saved; ending its goroutine instead gives the log time to
+// stop in order and to report the cause. Raft's deferred functions answer the calls that wait for it.
 func (s *store) SetUint64(k []byte, v uint64) error {
 	err := s.check(s.BoltStore.SetUint64(k, v))
 	switch {
@@ -96,7 +96,7 @@ func (s *store) check(err error) error {
 	return err
 }
 
-// snapshots tells of snapshots that could not even be begun; raft would only log it.
+// snapshots reports snapshots that could not be begun; raft would only log it.
 type snapshots struct {
 	*raft.FileSnapshotStore
 	fsm *fsm

@@ -10,8 +10,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// stream is raft's way to the other controllers: it accepts from the listener, dials through the option, and remembers
-// every connection, so that Close ends all of them and raft's goroutines with them.
+// stream is raft's transport to the other controllers: it accepts from the listener, dials through the option, and keeps every
+// connection, so that Close ends all of them and raft's goroutines with them.
 type stream struct {
 	listener net.Listener
 	address  string // the advertised one
@@ -40,7 +40,7 @@ func (s *stream) Accept() (net.Conn, error) {
 		}
 		if s.admit != nil {
 			if err := s.admit(c); err != nil {
-				s.logger.Warn("a raft connection was turned away", zap.Stringer("remote", c.RemoteAddr()), zap.Error(err))
+				s.logger.Warn("raft connection refused", zap.Stringer("remote", c.RemoteAddr()), zap.Error(err))
 				c.Close()
 				continue
 			}
@@ -60,8 +60,7 @@ func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Co
 	return s.keep(c)
 }
 
-// Addr implements net.Listener: the address by which the others know this controller, which raft compares with the
-// configuration.
+// Addr implements net.Listener: the advertised address of this controller, which raft compares with the configuration.
 func (s *stream) Addr() net.Addr { return advertised(s.address) }
 
 // Close implements net.Listener. It is safe to call twice.
@@ -89,7 +88,7 @@ func (s *stream) keep(c net.Conn) (net.Conn, error) {
 	return k, nil
 }
 
-// conn forgets itself when raft closes it.
+// conn removes itself from its stream when raft closes it.
 type conn struct {
 	net.Conn
 	of *stream
@@ -102,7 +101,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// abandon closes without TLS's farewell, which may block on a peer that does not read.
+// abandon closes without TLS's closing message, which may block on a peer that does not read.
 func abandon(c net.Conn) {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = t.NetConn()

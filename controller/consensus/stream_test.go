@@ -45,7 +45,7 @@ func TestStreamAdmitsAndClosesWhatItGave(t *testing.T) {
 	if err != nil || got.RemoteAddr().String() != clients[1].LocalAddr().String() {
 		t.Fatalf("accepted %v, %v", got, err)
 	}
-	if lines.FilterMessage("a raft connection was turned away").Len() != 1 {
+	if lines.FilterMessage("raft connection refused").Len() != 1 {
 		t.Error(lines.All())
 	}
 	s.Close()

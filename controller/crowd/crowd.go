@@ -1,8 +1,8 @@
 // Package crowd bounds connections so that a flood from some addresses keeps none from the others out.
 //
-// Whoever is not known yet can only be told by address. Where no place is left, the oldest connection of the address that has
-// the most makes room, and of one address only so many are held. So who floods pushes out himself, and a newcomer needs a place
-// for the moment of a handshake only. Nothing here waits.
+// Before the handshake a peer is known only by its address. Where no place is left, the oldest connection of the address with the most
+// connections is closed, and the connections of one address are bounded. So a flood closes its own connections, and a new peer needs a
+// place only for the time of a handshake. Nothing here waits.
 package crowd
 
 import (
@@ -13,12 +13,12 @@ import (
 
 // Crowd is a set of open connections. It is safe for concurrent use.
 type Crowd struct {
-	most, each int // in all, and of one address
+	most, each int // bounds: in all, and of one address
 
 	mu    sync.Mutex
 	hosts map[string]*list.List // of *Guest, the oldest first; never an empty list
 	total int
-	count uint64 // of all that ever came
+	count uint64 // of all connections so far
 }
 
 // New bounds connections to most in all, and to each of one address.
@@ -32,11 +32,11 @@ type Guest struct {
 	host   string
 	number uint64
 	conn   net.Conn
-	place  *list.Element // nil once it has left or was pushed out
+	place  *list.Element // nil once it has left or was closed for another
 	pushed bool
 }
 
-// Enter gives a connection a place. Where there is none, another one is pushed out: it is closed at once.
+// Enter gives a connection a place. Where there is none, it closes another connection at once.
 func (c *Crowd) Enter(conn net.Conn) *Guest {
 	g := &Guest{crowd: c, host: Host(conn.RemoteAddr()), conn: conn}
 	c.mu.Lock()
@@ -56,7 +56,7 @@ func (c *Crowd) Enter(conn net.Conn) *Guest {
 	return g
 }
 
-// victim is the oldest of the address that has the most; where several have as many, the oldest of those.
+// victim is the oldest connection of the address with the most; of several such addresses, the oldest connection of all.
 func (c *Crowd) victim() *list.Element {
 	var found *list.List
 	for _, of := range c.hosts {
@@ -86,7 +86,7 @@ func (c *Crowd) remove(g *Guest) {
 	c.total--
 }
 
-// Leave gives the place back; it says whether the connection was pushed out. It may be called again.
+// Leave gives the place back, and returns whether the connection was closed for another. It may be called again.
 func (g *Guest) Leave() (pushed bool) {
 	g.crowd.mu.Lock()
 	defer g.crowd.mu.Unlock()
@@ -96,7 +96,7 @@ func (g *Guest) Leave() (pushed bool) {
 	return g.pushed
 }
 
-// Host is the IP address of a peer. Of IPv6 it is the network of 64 bits, in which one host may have any number of them.
+// Host is the IP address of a peer. For IPv6 it is the network of 64 bits, in which one host may have any number of addresses.
 func Host(a net.Addr) string {
 	t, ok := a.(*net.TCPAddr)
 	switch {
@@ -108,13 +108,13 @@ func Host(a net.Addr) string {
 	return t.IP.String()
 }
 
-// Bounds of an address that anybody may ask: scrapers and load balancers need a few connections each.
+// Bounds of a listener that requires no certificate: scrapers and load balancers need a few connections each.
 const (
 	plainMost = 256
 	plainEach = 64
 )
 
-// Plain bounds the connections that l accepts from whoever reaches it; each has its place until it is closed.
+// Plain bounds the connections that l accepts; each has its place until it is closed.
 func Plain(l net.Listener) net.Listener { return &listener{l, New(plainMost, plainEach)} }
 
 type listener struct {

@@ -19,15 +19,15 @@ import (
 
 const (
 	caDays = 30 * 365
-	// backdate lets a new certificate be used at once by hosts whose clocks are behind.
+	// backdate lets hosts whose clocks are behind use a new certificate at once.
 	backdate = time.Hour
 )
 
-// InitCA makes the platform's CA in dir: ca.crt and ca.key (0600). It refuses to overwrite either, for all certificates
-// issued so far would stop verifying.
+// InitCA makes the platform's CA in dir: ca.crt and ca.key (0600). It refuses to overwrite either, because all certificates issued so far
+// would stop verifying.
 func InitCA(dir, platform string) error {
 	if !platformName.MatchString(platform) {
-		return &RequestError{fmt.Errorf("make the CA: %q is no platform name: want letters, digits and dashes, at most 63", platform)}
+		return &RequestError{fmt.Errorf("make the CA: %q is not a platform name: want letters, digits and dashes, at most 63", platform)}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the CA: %w", err)
@@ -85,11 +85,11 @@ func writeCA(dir string, der []byte, key *ecdsa.PrivateKey) error {
 }
 
 func caExists(path string) error {
-	return &FileError{Path: path, Problem: "a CA is there already", Err: fs.ErrExist,
-		Mend: "use it with `mainstay cert issue`, or choose another --ca folder; a new CA would disown every certificate issued so far"}
+	return &FileError{Path: path, Problem: "a CA already exists there", Err: fs.ErrExist,
+		Mend: "use it with `mainstay cert issue`, or choose another --ca folder; with a new CA no certificate issued so far would verify"}
 }
 
-// authority is a CA with its key, ready to sign.
+// authority is a CA with its key.
 type authority struct {
 	cert     *x509.Certificate
 	key      *ecdsa.PrivateKey
@@ -109,8 +109,8 @@ func loadCA(dir string) (*authority, error) {
 	}
 	key, err := decodeKey(data)
 	if err != nil {
-		return nil, &FileError{Path: keyPath, Problem: "it holds no ECDSA key in PEM", Err: err,
-			Mend: "restore it from where it is kept; without it no certificate can be issued"}
+		return nil, &FileError{Path: keyPath, Problem: "it does not hold an ECDSA key in PEM", Err: err,
+			Mend: "restore it from its backup; without it no certificate can be issued"}
 	}
 	for _, c := range certs {
 		if key.PublicKey.Equal(c.PublicKey) && c.IsCA && len(c.Subject.Organization) == 1 {
@@ -118,7 +118,7 @@ func loadCA(dir string) (*authority, error) {
 		}
 	}
 	return nil, &FileError{Path: keyPath, Problem: "it is not the key of a CA certificate in " + certPath,
-		Mend: "restore the pair ca.crt and ca.key that belong together"}
+		Mend: "restore the ca.crt and ca.key that belong together"}
 }
 
 func encodeCert(der []byte) []byte {

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// remindEvery is how often an alarm about a certificate's end is repeated.
+// remindEvery is how often the alarm about a certificate's end is repeated.
 const remindEvery = 24 * time.Hour
 
-// End is when one of the certificates of a process ends.
+// End is the end of one of a process's certificates.
 type End struct {
-	Holder string // as the certificate says: mainstay://social/agent/db-e1, or the authority's name
+	Holder string // from the certificate: mainstay://social/agent/db-e1, or the authority's name
 	At     time.Time
 }
 
@@ -20,8 +20,8 @@ func (s *Store) Ends() []End {
 	return []End{{m.id.String(), m.ends}, {m.authority, m.authorityEnds}}
 }
 
-// EndOf reads the end of the first certificate of a file that is not this platform's, such as etcd's client certificate. It is
-// named by its file.
+// EndOf reads the end of the first certificate of a file that is not of this platform, such as etcd's client certificate. Its Holder is
+// the file.
 func EndOf(path string) (End, error) {
 	certs, _, err := readCerts(path, "name a certificate")
 	if err != nil {
@@ -36,8 +36,8 @@ func EndsSoon(end, now time.Time) bool { return end.Sub(now) < soon }
 // ExpiresSoon is EndsSoon of Expiry.
 func (s *Store) ExpiresSoon(now time.Time) bool { return EndsSoon(s.Expiry(), now) }
 
-// Remind calls tell at once and then each day, as long as Expiry is near or past, until ctx ends. A certificate that is
-// replaced by a Reload ends the alarm, and one that comes near its end while the process runs begins it.
+// Remind calls tell at once and then each day, as long as Expiry is near or past, until ctx ends. A Reload with a new certificate ends the
+// alarm, and a certificate that comes near its end while the process runs begins it.
 func (s *Store) Remind(ctx context.Context, tell func(ends time.Time)) error {
 	return s.remind(ctx, remindEvery, tell)
 }

@@ -11,9 +11,9 @@ import (
 // dialTimeout bounds a Dial, handshake included, whose context has no earlier deadline.
 const dialTimeout = 5 * time.Second
 
-// Dial connects to addr (host:port), speaks the ALPN protocol there, and makes sure that the peer is of that role and of
-// that name (any, where ""). The connection has TCP_USER_TIMEOUT set, and ends with a Reload after which it would not be made. With TLS 1.3 the peer judges our certificate only
-// after this has returned: its refusal is the first read's error.
+// Dial connects to addr (host:port) with the ALPN protocol, and makes sure that the peer has that role and name ("" for any name). The
+// connection has TCP_USER_TIMEOUT set, and ends with a Reload after which it would be refused. With TLS 1.3 the peer checks our
+// certificate only after Dial has returned: its refusal is the error of the first read.
 func Dial(ctx context.Context, addr string, s *Store, alpn, role, name string) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -39,7 +39,7 @@ func Dial(ctx context.Context, addr string, s *Store, alpn, role, name string) (
 	}
 	if got := conn.ConnectionState().NegotiatedProtocol; got != alpn {
 		conn.Close()
-		return nil, fmt.Errorf("%s: the peer does not speak %s (it chose %q): is this the address of a %s?", what, alpn, got, role)
+		return nil, fmt.Errorf("%s: the peer does not speak %s (it chose %q); check that this is the address of a %s", what, alpn, got, role)
 	}
 	return conn, nil
 }

@@ -20,10 +20,10 @@ func (e *FileError) Error() string {
 
 func (e *FileError) Unwrap() error { return e.Err }
 
-// PeerError is returned when the other side's certificate is not the one wanted.
+// PeerError is returned when the peer's certificate is not the wanted one.
 type PeerError struct {
-	Presented string // what the certificate says
-	Wanted    string // what it should have said
+	Presented string // content of the certificate
+	Wanted    string // the required content
 	Mend      string // the next step for the operator
 	Err       error  // nil, or the cause
 }
@@ -34,7 +34,7 @@ func (e *PeerError) Error() string {
 
 func (e *PeerError) Unwrap() error { return e.Err }
 
-// cause adds what lies below, unless the problem says all of it: x509's word for a foreign CA only guesses further.
+// cause adds the underlying error, unless the problem covers it: x509's error for a foreign CA only adds guesses.
 func cause(err error) string {
 	if unknown := (x509.UnknownAuthorityError{}); err == nil || errors.As(err, &unknown) {
 		return ""
@@ -42,7 +42,7 @@ func cause(err error) string {
 	return " (" + err.Error() + ")"
 }
 
-// issueCommand is the command that makes the certificate that was wanted. Words that are not known stand in capitals.
+// issueCommand is the command that makes the wanted certificate. Unknown words are in capitals.
 func issueCommand(role, name string) string {
 	if role == "" {
 		role = "ROLE"

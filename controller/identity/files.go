@@ -19,15 +19,15 @@ const (
 	keyMode  = 0o600
 )
 
-// readKey reads a private key's PEM and refuses one that others may read or write. Group-readable (0640) is let pass:
-// PostgreSQL's packages keep keys that way.
+// readKey reads a private key's PEM and refuses a key that others may read or write. It accepts group-readable (0640): PostgreSQL's
+// packages keep keys that way.
 func readKey(path string) ([]byte, error) {
 	fi, err := os.Stat(path)
 	if err != nil {
 		return nil, unreadable(path, err)
 	}
 	if mode := fi.Mode().Perm(); mode&0o037 != 0 {
-		return nil, &FileError{Path: path, Problem: fmt.Sprintf("the key is open to others (mode %04o)", mode),
+		return nil, &FileError{Path: path, Problem: fmt.Sprintf("other users may access the key (mode %04o)", mode),
 			Mend: fmt.Sprintf("run `chmod 600 %s`, and issue a new one if others may have read it", path)}
 	}
 	data, err := os.ReadFile(path)
@@ -79,7 +79,7 @@ func writeFile(path string, data []byte, mode os.FileMode, exclusive bool) (err 
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone already where the rename has worked
+	defer os.Remove(f.Name()) // already gone if the rename succeeded
 	if _, err = f.Write(data); err == nil {
 		err = f.Chmod(mode)
 	}

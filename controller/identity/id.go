@@ -13,12 +13,12 @@ const (
 	RoleController = "controller"
 	RoleAgent      = "agent"
 	RoleOperator   = "operator" // a person who may change the platform
-	RoleViewer     = "viewer"   // a person or a tool that may only look
+	RoleViewer     = "viewer"   // a person or a tool that may only read
 	RolePostgres   = "postgres" // a member's PostgreSQL, as server and as replication client
 )
 
-// ReplicationUser is the common name of every certificate of role postgres: PostgreSQL's cert authentication takes the
-// database role from there.
+// ReplicationUser is the common name of every certificate of role postgres: PostgreSQL's cert authentication takes the database role from
+// it.
 const ReplicationUser = "mainstay_replication"
 
 const scheme = "mainstay"
@@ -29,7 +29,7 @@ var (
 	holderName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)             // a path segment and a file name
 )
 
-// ID is who a certificate says its holder is.
+// ID is the identity of a certificate's holder.
 type ID struct{ Platform, Role, Name string }
 
 // String is the certificate's URI: mainstay://social/controller/c1.
@@ -41,22 +41,22 @@ func (id ID) uri() *url.URL {
 	return &url.URL{Scheme: scheme, Host: id.Platform, Path: "/" + id.Role + "/" + id.Name}
 }
 
-// check tells what is wrong with the words of an ID.
+// check returns the fault of an ID, or nil.
 func (id ID) check() error {
 	if !platformName.MatchString(id.Platform) {
-		return fmt.Errorf("%q is no platform name: want letters, digits and dashes, at most 63", id.Platform)
+		return fmt.Errorf("%q is not a platform name: want letters, digits and dashes, at most 63", id.Platform)
 	}
 	if !known(id.Role) {
-		return fmt.Errorf("%q is no role: want one of %s", id.Role, strings.Join(roles, ", "))
+		return fmt.Errorf("%q is not a role: want one of %s", id.Role, strings.Join(roles, ", "))
 	}
 	if !holderName.MatchString(id.Name) {
-		return fmt.Errorf("%q is no name for a certificate: want letters, digits, '.', '_' and '-', at most 63, "+
+		return fmt.Errorf("%q is not a name for a certificate: want letters, digits, '.', '_' and '-', at most 63, "+
 			"beginning with a letter or digit", id.Name)
 	}
 	return nil
 }
 
-// dateless tells whether a certificate of this role verifies past its date: a date never stops a database.
+// dateless tells whether a certificate of this role still verifies past its date: a date never stops a database.
 func (id ID) dateless() bool { return id.Role == RoleController || id.Role == RoleAgent }
 
 // FromCertificate reads the ID from the certificate's only mainstay:// URI. It does not verify the certificate.

@@ -19,15 +19,15 @@ import (
 type Request struct {
 	Role string
 	Name string
-	// Addresses are the IP addresses and DNS names by which the holder is reached, without ports. Only controllers, agents
-	// and postgres have any, and postgres needs one: PostgreSQL's sslmode=verify-full compares them.
+	// Addresses are the IP addresses and DNS names of the holder, without ports. Only controllers, agents and postgres have any, and
+	// postgres needs one: PostgreSQL's sslmode=verify-full compares them.
 	Addresses []string
 	// Days until the certificate ends; 0 is the role's default: 365 for people, 3650 for controllers and agents, 7300 for
 	// postgres, whose dates PostgreSQL itself enforces.
 	Days int
 }
 
-// RequestError is returned when what was asked for is not a certificate of Mainstay; nothing was written.
+// RequestError is returned when the request is not for a valid certificate of Mainstay; nothing was written.
 type RequestError struct{ Err error }
 
 func (e *RequestError) Error() string { return e.Err.Error() }
@@ -35,9 +35,9 @@ func (e *RequestError) Unwrap() error { return e.Err }
 
 var dnsName = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 
-// Issue signs a new key of the CA in caDir and writes <role>-<name>.crt and .key (0600) to outDir, replacing older ones; it
-// returns the paths written. Each file is replaced in one step, the key first: a Reload between the two fails and keeps
-// what it had.
+// Issue makes a key, signs its certificate by the CA in caDir, and writes <role>-<name>.crt and .key (0600) to outDir, replacing older
+// ones; it returns the paths written. Each file is replaced in one step, the key first: a Reload between the two fails and keeps the old
+// certificate.
 func Issue(caDir, outDir string, r Request) ([]string, error) {
 	ca, err := loadCA(caDir)
 	if err != nil {
@@ -120,7 +120,7 @@ func addresses(r Request) (ips []net.IP, names []string, err error) {
 		}
 	default:
 		if len(r.Addresses) > 0 {
-			return nil, nil, fmt.Errorf("a certificate of role %s has no addresses: leave --address out", r.Role)
+			return nil, nil, fmt.Errorf("a certificate of role %s has no addresses: remove --address", r.Role)
 		}
 	}
 	for _, a := range r.Addresses {
@@ -129,7 +129,7 @@ func addresses(r Request) (ips []net.IP, names []string, err error) {
 		} else if len(a) <= 253 && dnsName.MatchString(a) {
 			names = append(names, a)
 		} else {
-			return nil, nil, fmt.Errorf("%q is no address: want an IP address or a DNS name, without a port", a)
+			return nil, nil, fmt.Errorf("%q is not an address: want an IP address or a DNS name, without a port", a)
 		}
 	}
 	return ips, names, nil

@@ -19,7 +19,7 @@ func TestInitCARefusesToOverwrite(t *testing.T) {
 	}
 	before := read(t, w.path("ca.key"))
 	err = InitCA(w.dir, "social")
-	if !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "a CA is there already") {
+	if !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "a CA already exists there") {
 		t.Fatalf("second InitCA: %v", err)
 	}
 	if err := os.Remove(w.path("ca.crt")); err != nil {
@@ -101,11 +101,11 @@ func TestIssueRefuses(t *testing.T) {
 		r    Request
 		want string
 	}{
-		{Request{Role: "root", Name: "x"}, `"root" is no role`},
-		{Request{Role: RoleAgent, Name: "../x"}, "is no name for a certificate"},
-		{Request{Role: RoleAgent, Name: ""}, "is no name for a certificate"},
+		{Request{Role: "root", Name: "x"}, `"root" is not a role`},
+		{Request{Role: RoleAgent, Name: "../x"}, "is not a name for a certificate"},
+		{Request{Role: RoleAgent, Name: ""}, "is not a name for a certificate"},
 		{Request{Role: RoleAgent, Name: "a", Addresses: []string{"10.0.0.1:7000"}}, "without a port"},
-		{Request{Role: RoleViewer, Name: "a", Addresses: []string{"10.0.0.1"}}, "leave --address out"},
+		{Request{Role: RoleViewer, Name: "a", Addresses: []string{"10.0.0.1"}}, "remove --address"},
 		{Request{Role: RolePostgres, Name: "a"}, "add --address"},
 		{Request{Role: RoleAgent, Name: "a", Days: -1}, "--days -1"},
 	} {

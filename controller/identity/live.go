@@ -6,19 +6,19 @@ import (
 	"sync"
 )
 
-// live are the connections of a store whose peers were verified, so that a Reload can judge them again.
+// live are the connections of a store whose peers were verified, so that a Reload can check them again.
 type live struct {
 	mu    sync.Mutex
 	conns map[*watched]verdict
 }
 
-// verdict is what a connection's peer has shown, and what it had to be.
+// verdict is the certificate of a connection's peer, and the requirement that it met.
 type verdict struct {
 	shown tls.ConnectionState
 	want  want
 }
 
-// watched is the TCP connection under TLS; it is forgotten when it is closed.
+// watched is the TCP connection below TLS; it removes itself from live when it is closed.
 type watched struct {
 	*net.TCPConn
 	of *live
@@ -31,7 +31,7 @@ func (w *watched) Close() error {
 	return w.TCPConn.Close()
 }
 
-// watch keeps a connection whose handshake is done. What a Reload has brought since then is judged here: that one has not seen it.
+// watch adds a connection after its handshake. It checks the peer again, because a Reload since the handshake did not see the connection.
 func (s *Store) watch(w *watched, shown tls.ConnectionState, wanted want) error {
 	s.live.mu.Lock()
 	if s.live.conns == nil {
@@ -46,7 +46,7 @@ func (s *Store) watch(w *watched, shown tls.ConnectionState, wanted want) error 
 	return err
 }
 
-// endRefused closes the connections whose peers would not be let in now, and tells how many.
+// endRefused closes the connections whose peers are now refused, and returns their number.
 func (s *Store) endRefused() (ended int) {
 	s.live.mu.Lock()
 	var refused []*watched

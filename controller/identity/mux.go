@@ -14,19 +14,19 @@ import (
 
 const (
 	handshakeTimeout = 5 * time.Second
-	// Handshakes at once: in all, and from one address, so that broken or hostile hosts cannot keep the reports of the others
-	// out (L6: an agent's lease waits for them). Addresses from which a peer of ours has come have as many to themselves.
+	// Concurrent handshakes: in all, and from one address, so that broken or hostile hosts cannot keep out the reports of others (L6: an
+	// agent's lease waits for them). Addresses from which a verified peer has connected have as many to themselves.
 	maxHandshakes    = 256
 	maxHandshakesPer = 64
 	// maxMet bounds the addresses remembered.
 	maxMet = 4096
 )
 
-// ErrBusy is reported to OnRefused when a connection was dropped because too many others came.
+// ErrBusy is passed to OnRefused when a connection was closed because there were too many others.
 var ErrBusy = errors.New("too many connections at once")
 
-// Mux is one TLS 1.3 listener shared by the API and raft, told apart by ALPN. Whatever it hands out has completed its
-// handshake, and its peer is verified; it ends with a Reload of the store after which that peer would not be let in.
+// Mux is one TLS 1.3 listener shared by the API and raft, told apart by ALPN. Every connection that it returns has completed its handshake,
+// and its peer is verified; it ends with a Reload of the store after which that peer would be refused.
 type Mux struct {
 	tcp     net.Listener
 	store   *Store
@@ -39,17 +39,17 @@ type Mux struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup // the accept loop and all handshakes
 
-	strangers, peers *crowd.Crowd // handshakes under way, from addresses not in met, and from those
+	strangers, peers *crowd.Crowd // running handshakes, from addresses not in met, and from addresses in met
 
 	mu  sync.Mutex
-	met map[string]bool // addresses from which a verified peer has come
+	met map[string]bool // addresses from which a verified peer has connected
 }
 
 // Option changes a Mux.
 type Option func(*Mux)
 
-// OnRefused has f told of each connection that was turned away and why. f is called from several goroutines and must not
-// block. A *PeerError's message says what to do.
+// OnRefused makes the Mux call f for each refused connection. f is called from several goroutines and must not block. A *PeerError's
+// message names the remedy.
 func OnRefused(f func(remote net.Addr, err error)) Option { return func(m *Mux) { m.refused = f } }
 
 // Listen listens on addr (host:port) as the store's identity.
@@ -57,7 +57,8 @@ func Listen(addr string, s *Store, opts ...Option) (*Mux, error) {
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
 	tcp, err := lc.Listen(context.Background(), "tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w; check the address in the local configuration file, and who else uses the port", addr, err)
+		return nil, fmt.Errorf("listen on %s: %w; check the address in the local configuration file, and whether another program uses the port",
+			addr, err)
 	}
 	m := &Mux{
 		tcp: tcp, store: s, config: s.ServerConfig(ProtoRaft, ProtoHTTP), refused: func(net.Addr, error) {}, timeout: handshakeTimeout,
@@ -82,8 +83,8 @@ func (m *Mux) Raft() net.Listener { return m.raft }
 // Addr is the address listened on.
 func (m *Mux) Addr() net.Addr { return m.tcp.Addr() }
 
-// Close stops listening, ends the handshakes under way and the connections nobody has accepted yet, and waits for its
-// goroutines. Connections already accepted belong to those who accepted them.
+// Close stops listening, closes the running handshakes and the connections that were not accepted yet, and waits for its goroutines.
+// Accepted connections belong to the callers of Accept.
 func (m *Mux) Close() error {
 	err := m.tcp.Close()
 	m.cancel()
@@ -125,7 +126,7 @@ func (m *Mux) accept() {
 	}
 }
 
-// handshake hands the connection out, or returns why not.
+// handshake returns the connection through a listener, or the reason why not.
 func (m *Mux) handshake(raw net.Conn) error {
 	w := &watched{raw.(*net.TCPConn), &m.store.live}
 	conn := tls.Server(w, m.config)
@@ -154,7 +155,7 @@ func (m *Mux) handshake(raw net.Conn) error {
 	return nil
 }
 
-// crowdOf is whom a connection competes with for a place.
+// crowdOf is the crowd in which a connection competes for a place.
 func (m *Mux) crowdOf(from net.Addr) *crowd.Crowd {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -164,7 +165,7 @@ func (m *Mux) crowdOf(from net.Addr) *crowd.Crowd {
 	return m.strangers
 }
 
-// meet remembers an address. Who has no certificate of ours never adds one.
+// meet remembers the address of a verified peer.
 func (m *Mux) meet(from net.Addr) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

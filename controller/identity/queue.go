@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// backlog is how many verified connections may wait for Accept.
+// backlog is the number of verified connections that may wait for Accept.
 const backlog = 128
 
 // queue is a net.Listener fed by Mux.
@@ -22,7 +22,7 @@ func newQueue(addr net.Addr) *queue {
 	return &queue{addr: addr, done: make(chan struct{}), waiting: make(chan net.Conn, backlog)}
 }
 
-// put never blocks: it fails with ErrBusy where nobody accepts, and with net.ErrClosed after Close.
+// put never blocks: it fails with ErrBusy if the queue is full, and with net.ErrClosed after Close.
 func (q *queue) put(c net.Conn) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -74,7 +74,7 @@ func (q *queue) Close() error {
 // Addr implements net.Listener.
 func (q *queue) Addr() net.Addr { return q.addr }
 
-// closeRaw closes without TLS's farewell, which may block for seconds on a peer that does not read.
+// closeRaw closes without TLS's closing message, which may block for seconds on a peer that does not read.
 func closeRaw(c net.Conn) {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = t.NetConn()

@@ -11,9 +11,8 @@ import (
 	"strings"
 )
 
-// readRevoked reads the list of revoked serial numbers: one in hexadecimal a line, colons allowed as openssl prints them,
-// '#' begins a comment. A missing file revokes nothing; a line that cannot be read is an error, for skipping it would let
-// a stolen key in.
+// readRevoked reads the list of revoked serial numbers: one in hexadecimal on each line, colons allowed as openssl prints them; '#' begins
+// a comment. A missing file revokes nothing; an invalid line is an error, because skipping it would accept a stolen key.
 func readRevoked(path string) (map[string]bool, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -32,8 +31,8 @@ func readRevoked(path string) (map[string]bool, error) {
 		}
 		serial, ok := new(big.Int).SetString(text, 16)
 		if !ok || serial.Sign() <= 0 {
-			return nil, &FileError{Path: path, Problem: fmt.Sprintf("line %d: %q is no serial number", n, text),
-				Mend: "write one hexadecimal serial a line, as `openssl x509 -serial -noout` prints it"}
+			return nil, &FileError{Path: path, Problem: fmt.Sprintf("line %d: %q is not a serial number", n, text),
+				Mend: "write one hexadecimal serial on each line, as `openssl x509 -serial -noout` prints it"}
 		}
 		revoked[serial.Text(16)] = true
 	}

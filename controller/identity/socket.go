@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// UserTimeout is how long sent data may go unacknowledged before the kernel gives a connection up. Without it a peer that
-// vanished holds a connection for a quarter of an hour.
+// UserTimeout is how long sent data may stay unacknowledged before the kernel closes a connection. Without it, the connection to a peer
+// that vanished stays open for a quarter of an hour.
 const UserTimeout = 3 * time.Second
 
-// keepAlive finds out in some ten seconds that the peer of an idle connection is gone.
+// keepAlive detects in about ten seconds that the peer of an idle connection is gone.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}
 
 // SetUserTimeout sets TCP_USER_TIMEOUT on a TCP connection, also inside TLS. d is rounded to milliseconds.
@@ -25,7 +25,7 @@ func SetUserTimeout(conn net.Conn, d time.Duration) error {
 	}
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
-		return fmt.Errorf("set TCP_USER_TIMEOUT: %T is no socket", conn)
+		return fmt.Errorf("set TCP_USER_TIMEOUT: %T is not a socket", conn)
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {

@@ -12,12 +12,11 @@ import (
 // soon is how long before its end a certificate raises an alarm.
 const soon = 60 * 24 * time.Hour
 
-// Files are the paths of one process's identity. CA may hold several certificates, so that a CA can be replaced while both
-// are trusted. The list of revoked serials, `revoked`, is looked for beside CA.
+// Files are the paths of one process's identity. CA may hold several certificates, so that a CA can be replaced while both are trusted.
+// The list of revoked serials, `revoked`, is in the folder of CA.
 type Files struct{ CA, Cert, Key string }
 
-// Store is one process's identity and its trust. It is safe for concurrent use; the TLS configurations it makes follow a
-// Reload without being made again.
+// Store is one process's identity and its trusted CAs. It is safe for concurrent use; the TLS configurations that it makes follow a Reload.
 type Store struct {
 	files Files
 	now   func() time.Time
@@ -25,9 +24,9 @@ type Store struct {
 	live  live
 }
 
-// material is what was read in one go, never changed, and what was found out by it.
+// material is the content of the files at one reading, which never changes, and the results derived from it.
 type material struct {
-	good    sync.Map // certificates of dateless roles that the CAs have signed, by their bytes
+	good    sync.Map // certificates of dateless roles found to be signed by the CAs, by their bytes
 	id      ID
 	cert    tls.Certificate
 	cas     []*x509.Certificate
@@ -38,7 +37,7 @@ type material struct {
 	authority           string // common name of the CA that signed cert
 }
 
-// Load reads the files. Any flaw is one *FileError.
+// Load reads the files. Its errors are *FileError.
 func Load(f Files) (*Store, error) { return load(f, time.Now) }
 
 func load(f Files, now func() time.Time) (*Store, error) {
@@ -49,8 +48,8 @@ func load(f Files, now func() time.Time) (*Store, error) {
 	return s, nil
 }
 
-// Reload reads the files again (on HUP), and ends the connections of a Mux and of Dial whose peers are revoked now, or of a CA
-// that is trusted no more. On an error the Store keeps what it had.
+// Reload reads the files again (on HUP), and closes the connections of a Mux and of Dial whose peers are now revoked, or have a CA that is
+// no longer trusted. On an error the Store is unchanged.
 func (s *Store) Reload() (ended int, err error) {
 	m, err := s.read()
 	if err != nil {
@@ -58,13 +57,13 @@ func (s *Store) Reload() (ended int, err error) {
 	}
 	if old := s.held.Load(); old != nil && old.id != m.id {
 		return 0, &FileError{Path: s.files.Cert, Problem: "it is for " + m.id.String() + ", this process is " + old.id.String(),
-			Mend: "restart the process if it is to become another, or put back " + issueCommand(old.id.Role, old.id.Name)}
+			Mend: "restart the process if it should change its identity; otherwise " + issueCommand(old.id.Role, old.id.Name)}
 	}
 	s.held.Store(m)
 	return s.endRefused(), nil
 }
 
-// ID is who this process is.
+// ID is the identity of this process.
 func (s *Store) ID() ID { return s.held.Load().id }
 
 // Expiry is when this process's certificate, or the CA's that signed it, ends, whichever is first.
@@ -82,7 +81,7 @@ func (s *Store) read() (*material, error) {
 	leaf := certs[0]
 	id, err := FromCertificate(leaf)
 	if err != nil {
-		return nil, &FileError{Path: s.files.Cert, Problem: "it is no certificate of Mainstay", Err: err,
+		return nil, &FileError{Path: s.files.Cert, Problem: "it is not a certificate of Mainstay", Err: err,
 			Mend: "issue one with " + issueCommand("", "")}
 	}
 	again := "issue the certificate again with " + issueCommand(id.Role, id.Name)

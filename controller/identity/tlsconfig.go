@@ -7,22 +7,22 @@ import (
 	"net/http"
 )
 
-// The protocols spoken on a controller's one port, by ALPN.
+// The protocols on a controller's port, by ALPN.
 const (
 	ProtoHTTP = "http/1.1"
 	ProtoRaft = "mainstay-raft"
 )
 
-// speakers are the roles that may connect to a controller or an agent. PostgreSQL's certificates may not: they are
-// readable by the database's superuser.
+// speakers are the roles that may connect to a controller or an agent. Role postgres may not: the database's superuser can read its
+// certificates.
 var speakers = []string{RoleController, RoleAgent, RoleOperator, RoleViewer}
 
-// ServerConfig is for a listener: it demands a certificate of a controller, agent, operator or viewer of this platform.
-// What each may do is the handler's to decide, with IDOf.
+// ServerConfig is for a listener: it requires a certificate of a controller, agent, operator or viewer of this platform. Handlers decide
+// with IDOf what each may do.
 //
-// The standard library's own verification is replaced (tls.RequireAnyClientCert and VerifyConnection, which no handshake
-// passes without): it would refuse controllers and agents past their dates. Session tickets are off, so that every
-// connection is judged by the CA and the revocations of its moment.
+// It replaces the standard library's own verification (by tls.RequireAnyClientCert and VerifyConnection, which no handshake skips), because
+// that would refuse controllers and agents past their dates. Session tickets are off, so that every connection is checked against the
+// present CA and revocations.
 func (s *Store) ServerConfig(nextProtos ...string) *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS13,
@@ -39,7 +39,7 @@ func (s *Store) ServerConfig(nextProtos ...string) *tls.Config {
 	}
 }
 
-// speaker is who may speak the protocol of a connection to us.
+// speaker is the requirement for peers that connect to us, by the protocol of the connection.
 func speaker(cs tls.ConnectionState) want {
 	if cs.NegotiatedProtocol == ProtoRaft {
 		return want{roles: []string{RoleController}}
@@ -47,9 +47,9 @@ func speaker(cs tls.ConnectionState) want {
 	return want{roles: speakers}
 }
 
-// ClientConfig is for a connection to a process of that role, and of that name unless it is "". Host names are not
-// compared: the role and the name are what we want to reach, on whatever address. VerifyConnection may be called again for as long
-// as the connection lives: it judges by what is held at that moment.
+// ClientConfig is for a connection to a process of that role, and of that name unless it is "". Host names are not compared: role and name
+// identify the peer, on any address. VerifyConnection may be called again while the connection is open: it checks against the present
+// material.
 func (s *Store) ClientConfig(role, name string, nextProtos ...string) *tls.Config {
 	wanted := want{roles: []string{role}, name: name}
 	return &tls.Config{
@@ -66,8 +66,8 @@ func (s *Store) ClientConfig(role, name string, nextProtos ...string) *tls.Confi
 	}
 }
 
-// IDOf returns who made the request, if that peer would be let in now as well: it may have been revoked, or have passed its date,
-// since the handshake.
+// IDOf returns the identity of a request's peer, or an error if that peer is now refused: its certificate may have been revoked, or have
+// passed its date, since the handshake.
 func (s *Store) IDOf(r *http.Request) (ID, error) {
 	if r.TLS == nil {
 		return ID{}, errors.New("the request did not come over TLS")
@@ -75,7 +75,7 @@ func (s *Store) IDOf(r *http.Request) (ID, error) {
 	return s.verify(*r.TLS, speaker(*r.TLS))
 }
 
-// IDOf returns who made the request. Its certificate was verified in the handshake.
+// IDOf returns the identity of a request's peer. Its certificate was verified in the handshake.
 func IDOf(r *http.Request) (ID, error) {
 	if r.TLS == nil {
 		return ID{}, errors.New("the request did not come over TLS")
@@ -83,7 +83,7 @@ func IDOf(r *http.Request) (ID, error) {
 	return peerID(*r.TLS)
 }
 
-// IDOfConn returns who is at the other end of a connection from Mux or Dial.
+// IDOfConn returns the identity of the peer of a connection from Mux or Dial.
 func IDOfConn(c net.Conn) (ID, error) {
 	t, ok := c.(*tls.Conn)
 	if !ok {
@@ -94,7 +94,7 @@ func IDOfConn(c net.Conn) (ID, error) {
 
 func peerID(cs tls.ConnectionState) (ID, error) {
 	if !cs.HandshakeComplete || len(cs.PeerCertificates) == 0 {
-		return ID{}, errors.New("the peer has shown no certificate")
+		return ID{}, errors.New("the peer has presented no certificate")
 	}
 	return FromCertificate(cs.PeerCertificates[0])
 }

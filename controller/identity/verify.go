@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// want is what a peer's certificate must say. Name "" is any.
+// want is the requirement for a peer's certificate. Name "" is any.
 type want struct {
 	roles []string
 	name  string
@@ -23,7 +23,7 @@ func (w want) String() string {
 	return s
 }
 
-// mend names the certificate the peer should have had. Where several roles would do, none is guessed.
+// mend names the certificate that the peer should have had. Where several roles are allowed, it names none.
 func (w want) mend(platform, presentedName string) string {
 	role, name := "", w.name
 	if len(w.roles) == 1 {
@@ -35,7 +35,7 @@ func (w want) mend(platform, presentedName string) string {
 	return "issue the peer's certificate with the CA of " + platform + ": " + issueCommand(role, name)
 }
 
-// verify checks a peer's certificate against what is held: chain, platform, role, name, revocation, and, for people, dates.
+// verify checks a peer's certificate: chain, platform, role, name, revocation and, for people, dates.
 func (s *Store) verify(cs tls.ConnectionState, w want) (ID, error) {
 	m := s.held.Load()
 	wanted := func() string { return w.String() + " of platform " + m.id.Platform }
@@ -51,7 +51,7 @@ func (s *Store) verify(cs tls.ConnectionState, w want) (ID, error) {
 		return ID{}, &PeerError{Presented: presented, Wanted: wanted(), Mend: w.mend(m.id.Platform, id.Name), Err: err}
 	}
 	if err := m.signed(leaf, id, s.now()); err != nil {
-		return refuse(id.String()+", and "+describe(err, leaf, s.files.CA, s.now()), err)
+		return refuse(id.String()+", but "+describe(err, leaf, s.files.CA, s.now()), err)
 	}
 	if m.revoked[leaf.SerialNumber.Text(16)] {
 		return refuse(id.String()+", whose serial "+leaf.SerialNumber.Text(16)+" is revoked", nil)
@@ -62,8 +62,8 @@ func (s *Store) verify(cs tls.ConnectionState, w want) (ID, error) {
 	return id, nil
 }
 
-// signed tells whether a CA that is held has signed the certificate. Each request asks: for a dateless role the answer is the same as
-// long as this material is held, and is found once.
+// signed returns nil if a trusted CA has signed the certificate. Each request calls it: for a dateless role the answer stays the same for
+// this material, and is stored.
 func (m *material) signed(leaf *x509.Certificate, id ID, now time.Time) error {
 	raw := string(leaf.Raw)
 	if _, known := m.good.Load(raw); known {
@@ -76,9 +76,9 @@ func (m *material) signed(leaf *x509.Certificate, id ID, now time.Time) error {
 	return err
 }
 
-// signer returns the CA that signed the certificate. For people the dates of both must hold now; for dateless roles the
-// chain is judged at the moment nearest to now at which both were valid, so that neither an old certificate, an old CA, nor
-// a clock gone back to 1970 stops a database.
+// signer returns the CA that signed the certificate. For people both must be valid now; for dateless roles the chain is checked at the
+// moment nearest to now at which both were valid, so that neither an old certificate, an old CA, nor a clock reset to 1970 stops a
+// database.
 func signer(leaf *x509.Certificate, id ID, cas []*x509.Certificate, now time.Time) (*x509.Certificate, error) {
 	err := errors.New("no CA certificate")
 	for _, ca := range cas {
@@ -93,7 +93,7 @@ func signer(leaf *x509.Certificate, id ID, cas []*x509.Certificate, now time.Tim
 		if verr == nil {
 			return ca, nil
 		}
-		// Of several CAs, the complaint of the one that did sign is the one worth reading.
+		// Of several CAs, the error of the CA that signed it is the useful one.
 		if leaf.CheckSignatureFrom(ca) == nil || len(cas) == 1 {
 			err = verr
 		}
@@ -101,7 +101,7 @@ func signer(leaf *x509.Certificate, id ID, cas []*x509.Certificate, now time.Tim
 	return nil, err
 }
 
-// describe says in an operator's words why the chain did not hold.
+// describe tells an operator why the chain is not valid.
 func describe(err error, leaf *x509.Certificate, caPath string, now time.Time) string {
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
@@ -109,7 +109,7 @@ func describe(err error, leaf *x509.Certificate, caPath string, now time.Time) s
 		case now.After(leaf.NotAfter):
 			return "it ended on " + leaf.NotAfter.UTC().Format(time.RFC3339)
 		case now.Before(leaf.NotBefore):
-			return "it begins only at " + leaf.NotBefore.UTC().Format(time.RFC3339) + " (is this host's clock right?)"
+			return "it begins only at " + leaf.NotBefore.UTC().Format(time.RFC3339) + " (check this host's clock)"
 		}
 		return "the CA that signed it is past its date"
 	}

@@ -44,7 +44,7 @@ func TestPeers(t *testing.T) {
 		{name: "a date stops no database", server: w.storeAt(w.issue(RoleController, "c3", 0), past), client: w.storeAt(w.issue(RoleAgent, "x", 0), past), role: RoleController, peer: "c3"},
 		{name: "nor does a clock gone back", server: w.storeAt(w.issue(RoleController, "c4", 0), time.Unix(0, 0)), client: w.storeAt(w.issue(RoleAgent, "y", 0), time.Unix(0, 0)), role: RoleController},
 		{name: "an operator ends on the date", server: w.storeAt(w.issue(RoleController, "c5", 0), now.AddDate(2, 0, 0)), client: w.storeAt(operator, now), role: RoleController,
-			serverSays: "peer presented mainstay://social/operator/jane, and it ended on"},
+			serverSays: "peer presented mainstay://social/operator/jane, but it ended on"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			se, ce := shake(t, c.server.ServerConfig(), c.client.ClientConfig(c.role, c.peer))
@@ -79,8 +79,8 @@ func TestServerRefusesForeignClients(t *testing.T) {
 		client *Store
 		says   string
 	}{
-		{foreign.store(RoleOperator, "eve"), "mainstay://social/operator/eve, and it was not signed by a CA in"},
-		{foreign.store(RoleAgent, "eve"), "mainstay://social/agent/eve, and it was not signed by a CA in"},
+		{foreign.store(RoleOperator, "eve"), "mainstay://social/operator/eve, but it was not signed by a CA in"},
+		{foreign.store(RoleAgent, "eve"), "mainstay://social/agent/eve, but it was not signed by a CA in"},
 		{shop.store(RoleOperator, "joe"), "mainstay://shop/operator/joe, wanted controller or agent or operator or viewer of platform social"},
 	} {
 		trusting := c.client.ClientConfig(RoleController, "")

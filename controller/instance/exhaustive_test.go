@@ -101,11 +101,11 @@ func breaks(in Input, act Act) string {
 		return "acted on what was not seen"
 	case act.Again != 0 && act.Again <= in.Now:
 		return "asks to be asked again in the past"
-	case lapsed && (s == health.ProcessRunning || s == health.ProcessEnding) && !ends && act.Wait != "it to end" && !found:
+	case lapsed && (s == health.ProcessRunning || s == health.ProcessEnding) && !ends && act.Wait != "its processes to end" && !found:
 		return "goes on without its permit"
 	case lapsed && found && (act.Kind != Nothing && act.Kind != Persist || act.Again > in.Grace):
 		return "found running, and not left alone for a moment, or for longer"
-	case lapsed && act.Wait == "it to end" && act.Again > max(in.PermitEnd, m.StopFrom)+platform.GuardKill:
+	case lapsed && act.Wait == "its processes to end" && act.Again > max(in.PermitEnd, m.StopFrom)+platform.GuardKill:
 		return "takes longer to end without its permit than is counted for"
 	case g.Permit > 0 && !lapsed && (act.Again == 0 || act.Again > in.PermitEnd+platform.GuardKill):
 		return "sleeps through the end of its permit"
@@ -115,7 +115,7 @@ func breaks(in Input, act Act) string {
 		return starts(in, lapsed)
 	case ends && s == health.ProcessEnded && !m.Begun:
 		return "stopped what had ended"
-	case lapsed && (s == health.ProcessEnded || s == health.ProcessUnknown) && m.Begun && !ends && act.Wait != "it to end":
+	case lapsed && (s == health.ProcessEnded || s == health.ProcessUnknown) && m.Begun && !ends && act.Wait != "its processes to end":
 		return "lets a start go on without its permit"
 	case act.Kind == Kill && (m.StopFrom == 0 || in.Now < m.StopFrom+time.Second && !lapsed):
 		return "killed what was not asked, or a moment ago"

@@ -7,12 +7,12 @@ import (
 	"mainstay/health"
 )
 
-// Looked takes in a look that was begun after the last act had ended.
+// Looked takes in an observation that was begun after the last act had ended.
 func (m Memory) Looked(s Seen, now time.Duration) Memory {
 	switch s.Process {
 	case health.ProcessRunning:
 		if m.Begun {
-			m.KilledAt = 0 // a kill before this found nothing yet
+			m.KilledAt = 0 // an earlier kill found no process
 		}
 		m.Begun, m.EndedAt = false, 0
 		switch {
@@ -25,13 +25,13 @@ func (m Memory) Looked(s Seen, now time.Duration) Memory {
 		}
 	case health.ProcessEnding, health.ProcessEnded:
 		if m.StopFrom == 0 && (m.Begun || m.RunningSince != 0) {
-			m.EndedAt = now // by itself
+			m.EndedAt = now // unasked
 		}
 		m.Begun, m.RunningSince = false, 0
 	}
 	if s.Process == health.ProcessEnded {
 		if m.StopFrom != 0 && m.EndedAt == 0 {
-			m.Starts = max(0, m.Starts-1) // it was told to end: that start has not failed
+			m.Starts = max(0, m.Starts-1) // it was stopped on purpose: that start has not failed
 		}
 		m.StopFrom, m.KilledAt, m.DrainFrom, m.Told, m.Drained = 0, 0, 0, false, false
 	}
@@ -48,7 +48,7 @@ func (m Memory) Starting() Memory {
 	return m
 }
 
-// Goal takes in a new goal: wanting it to run anew, and a new restart, are worth new attempts.
+// Goal takes in a new goal: a new wish to run it, and a new restart, allow new attempts.
 func (m Memory) Goal(old, next platform.InstanceGoal) Memory {
 	wanted := next.Want == platform.WantRunning && old.Want != platform.WantRunning
 	if wanted {
@@ -60,7 +60,7 @@ func (m Memory) Goal(old, next platform.InstanceGoal) Memory {
 	return m
 }
 
-// Readmitted takes draining back.
+// Readmitted ends draining.
 func (m Memory) Readmitted() Memory {
 	m.DrainFrom, m.Drained = 0, false
 	return m

@@ -5,11 +5,11 @@ import (
 	"mainstay/health"
 )
 
-// Report is what the agent tells of the instance; vouched: no leader, but the agent of its primary, gave its permit last.
+// Report is the agent's report of the instance; vouched means that the agent of its primary, not a leader, last gave its permit.
 func (in Input) Report(name string, vouched bool) health.Instance {
 	r := health.Instance{Name: name, Running: in.serving(), Restarts: in.Memory.Restarts, Restarted: in.Durable.Restarted}
 	r.Draining = r.Running && in.leaving()
-	// The wish is on disk: not even an agent that is started anew starts it.
+	// The goal is on disk: even a restarted agent does not start it.
 	r.Stopped = in.Seen.Process == health.ProcessEnded && !in.Memory.Begun &&
 		in.Goal.Want == platform.WantStopped && in.Durable.Goal.Want == platform.WantStopped
 	if in.Goal.Permit > 0 && in.Now < in.PermitEnd && !r.Stopped {
@@ -18,7 +18,7 @@ func (in Input) Report(name string, vouched bool) health.Instance {
 	return r
 }
 
-// Closed says, in a word for load balancers, why the instance gets no requests; "" if it may get some.
+// Closed tells load balancers in a word why the instance gets no requests; "" if it may get some.
 func (in Input) Closed() string {
 	switch {
 	case in.Goal.Want != platform.WantRunning:
@@ -35,7 +35,7 @@ func (in Input) Closed() string {
 
 func (in Input) serving() bool { return in.Seen.Process == health.ProcessRunning && !in.Seen.Starting }
 
-// leaving: it is to be stopped, or being so. It is out of routing from the moment that is known.
+// leaving tells whether it must be stopped, or is being stopped. From then on it is out of routing.
 func (in Input) leaving() bool {
 	m := in.Memory
 	return m.DrainFrom != 0 || m.Told || m.StopFrom != 0 || in.due() && in.Goal.Want == platform.WantRunning || in.Goal.Want == platform.WantStopped || in.overdue()

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setgroups sets this thread's groups; unix.Setgroups would set those of every thread.
+// setgroups sets the groups of this thread only; unix.Setgroups sets those of every thread.
 func setgroups(groups []int) error {
 	ids := make([]uint32, len(groups)+1) // never empty, for the address
 	for n, g := range groups {

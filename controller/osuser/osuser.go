@@ -1,10 +1,9 @@
 // Package osuser works on files as another user of the operating system.
 //
-// An agent that runs as root works in folders that PostgreSQL's user owns: a data directory, and often the folders above it.
-// That user can put a link in the place of anything there, at any moment, and what root reads, writes or removes through it is
-// whatever the link names. So the agent touches such files with that user's rights (Do), and with its own only where every folder
-// on the way to them is its own (Stranger). It must never be used to gain rights: for a process that is not root it changes
-// nothing.
+// An agent that runs as root works in folders that PostgreSQL's user owns: a data directory, and often the folders above it. That user
+// can replace anything there by a link at any moment, and root would then read, write or remove the link's target. So the agent touches
+// such files with that user's rights (Do), and with its own only where every folder on the way to them is its own (Stranger). It must
+// never be used to gain rights: for a process that is not root it changes nothing.
 package osuser
 
 import (
@@ -34,7 +33,7 @@ func (u User) Do(f func() error) error {
 			}
 			if restore(groups) != nil {
 				done <- err
-				return // a goroutine that ends while it is locked takes its thread along
+				return // the thread of a goroutine that returns while locked ends with it
 			}
 		}
 		runtime.UnlockOSThread()
@@ -59,7 +58,7 @@ func (u User) become() error {
 	return nil
 }
 
-// restore goes back to the real ids, in the opposite order.
+// restore sets the real ids again, in the opposite order.
 func restore(groups []int) error {
 	if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, keep, uintptr(unix.Getuid()), keep); e != 0 {
 		return e

@@ -13,12 +13,12 @@ import (
 // maxLinks bounds the links of one path, as the kernel does.
 const maxLinks = 40
 
-// Stranger returns the first user besides us and root who can change what a path names: the owner of a folder or of a link on the
-// way, links followed, or of its end if that is a folder. nil: there is none, and none can come while we look. For a folder of
-// ours that others may write into it is user nobody. What is not there yet is ours to make.
+// Stranger returns the first user besides this process's and root who can change what a path names: the owner of a folder or of a link on
+// the way, links followed, or of its end if that is a folder. nil means that there is none, and that none can appear meanwhile. For a
+// folder of our own that others may write into, it is the user "nobody". A missing part of the path is for us to create.
 func Stranger(path string) (*User, error) { return stranger(path, true) }
 
-// StrangerAbove is Stranger for the folder in which the path's end lies, links followed: who owns that end does not matter.
+// StrangerAbove is Stranger for the folder that contains the path's end, links followed: the owner of that end does not matter.
 func StrangerAbove(path string) (*User, error) { return stranger(path, false) }
 
 func stranger(path string, end bool) (*User, error) {
@@ -32,7 +32,7 @@ func stranger(path string, end bool) (*User, error) {
 		rest = rest[1:]
 		info, err := os.Lstat(next)
 		if errors.Is(err, fs.ErrNotExist) && shared {
-			return &nobody, nil // anybody may make it before us
+			return &nobody, nil // any user may create it before us
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
@@ -70,8 +70,8 @@ func parts(path string) []string {
 // nobody is the kernel's overflow user.
 var nobody = User{65534, 65534}
 
-// changer is who, besides us, can change the entries of a folder, or may have made a link; nil for nobody. In a sticky folder
-// others change only what is their own.
+// changer is another user who can change the entries of a folder, or may have made a link; nil for none. In a sticky folder users
+// change only their own entries.
 func changer(info fs.FileInfo) *User {
 	st := info.Sys().(*syscall.Stat_t)
 	if int(st.Uid) != os.Geteuid() && st.Uid != 0 {
@@ -83,7 +83,7 @@ func changer(info fs.FileInfo) *User {
 	return nil
 }
 
-// writable: it is a folder into which others than its owner may write. Group 0 is root's own.
+// writable tells whether users other than a folder's owner may write into it. Group 0 is root's own.
 func writable(info fs.FileInfo) bool {
 	mode := info.Mode().Perm()
 	return info.IsDir() && (mode&0o002 != 0 || mode&0o020 != 0 && info.Sys().(*syscall.Stat_t).Gid != 0)

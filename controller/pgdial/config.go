@@ -18,13 +18,13 @@ const (
 	DefaultOnce = 5 * time.Second
 )
 
-// TLSFiles are the PEM files of a certificate and of the authority that signs its peers. All zero means no TLS.
+// TLSFiles are the PEM files of a certificate and of the authority that signs its peers. The zero value means no TLS.
 type TLSFiles struct{ CA, Cert, Key string }
 
-// OSUser is the identity a local connection is opened with, for peer authentication.
+// OSUser is the operating system's user for a local connection, for peer authentication.
 type OSUser struct{ UID, GID uint32 }
 
-// Config says where to connect and as whom. Either Host or SocketDir is set.
+// Config names the server and the account of a connection. Either Host or SocketDir is set.
 type Config struct {
 	Host        string // IP or DNS name
 	SocketDir   string // directory of the unix socket
@@ -62,7 +62,7 @@ func (c *Config) check() error {
 	return nil
 }
 
-// pq fills lib/pq's configuration directly, so that no PG* variable of the environment has a say.
+// pq fills lib/pq's configuration directly, so that it uses no PG* variable of the environment.
 func (c *Config) pq() pq.Config {
 	out := pq.Config{
 		Host: c.Host, Port: uint16(c.Port), User: c.User, Database: c.Database, Passfile: c.Passfile,

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// boundedConn ends every read and write after io, and all of them at until (zero: never).
+// boundedConn bounds every read and write by io, and all of them by until (zero: no bound).
 type boundedConn struct {
 	net.Conn
 	io    time.Duration
 	until time.Time
-	// stop, if set, releases the watch that closes the connection when its context ends.
+	// stop, if set, ends the watch that closes the connection when its context ends.
 	stop func() bool
 }
 

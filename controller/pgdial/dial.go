@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dialer is lib/pq's Dialer. With once set it makes a single connection that ends with that context: lib/pq's later
-// cancel request is refused, the server ends the statement by statement_timeout instead. Where TLS is only preferred a server may
-// have none, and lib/pq dials again without.
+// dialer is lib/pq's Dialer. With once set it makes a single connection that ends with that context: lib/pq's later cancel request is
+// refused, and the server ends the statement by statement_timeout instead. Where TLS is only preferred, the server may have none, and
+// lib/pq dials again without it.
 type dialer struct {
 	cfg  Config
 	once context.Context // nil for a pool

@@ -11,8 +11,8 @@ import (
 	"github.com/lib/pq"
 )
 
-// Error is returned when a connection, or work on it, failed. It unwraps to the cause; a passed deadline is always
-// found by errors.Is(err, context.DeadlineExceeded).
+// Error is returned when a connection, or work on it, failed. It unwraps to the cause; errors.Is(err, context.DeadlineExceeded) always
+// finds a passed deadline.
 type Error struct {
 	Place string // host:port or the socket
 	User  string
@@ -26,8 +26,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Open returns a pool whose connections end any read or write after cfg.IO. The caller closes it. Use WithConn for
-// anything that is evidence.
+// Open returns a pool whose connections bound every read and write by cfg.IO. The caller closes it. Use WithConn for evidence.
 func Open(cfg Config) (*sql.DB, error) {
 	return open(cfg, nil)
 }
@@ -44,8 +43,8 @@ func open(cfg Config, once context.Context) (*sql.DB, error) {
 	return sql.OpenDB(connector), nil
 }
 
-// WithConn opens a new connection, runs f on it and closes it, all before ctx ends (DefaultOnce, if it has no end),
-// whatever the server does. The server is told the same bound as statement_timeout.
+// WithConn opens a new connection, runs f on it and closes it, all before ctx ends (DefaultOnce, if it has no end), whatever the server
+// does. The server gets the same bound as statement_timeout.
 func WithConn(ctx context.Context, cfg Config, f func(*sql.Conn) error) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc

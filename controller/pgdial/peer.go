@@ -12,11 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// acceptRetry is how long to wait when the listen queue of a unix socket is full: connect does not wait there itself.
+// acceptRetry is how long to wait when the listen queue of a unix socket is full: connect itself does not wait there.
 const acceptRetry = 10 * time.Millisecond
 
-// dialUnix connects to a unix socket as the given user: PostgreSQL's peer authentication reads the effective uid the
-// connecting thread had.
+// dialUnix connects to a unix socket as the given user: PostgreSQL's peer authentication reads the effective uid of the connecting thread.
 func dialUnix(ctx context.Context, path string, as *OSUser) (net.Conn, error) {
 	if as == nil || int(as.UID) == os.Geteuid() {
 		return (&net.Dialer{}).DialContext(ctx, "unix", path)
@@ -43,8 +42,8 @@ func fileConn(fd int, path string) (net.Conn, error) {
 	return net.FileConn(f)
 }
 
-// connectAs runs on a goroutine of its own, so that a thread whose identity could not be restored ends with it: a
-// goroutine that returns while locked takes its thread along.
+// connectAs runs on its own goroutine, so that a thread whose identity could not be restored ends with it: the thread of a goroutine that
+// returns while locked ends with it.
 func connectAs(path string, as OSUser) (fd int, err error) {
 	done := make(chan struct{})
 	go func() {
@@ -74,7 +73,7 @@ func become(as OSUser) error {
 	return nil
 }
 
-// restore goes back to the real ids: uid first, since only root may take a gid back.
+// restore sets the real ids again: uid first, because only root may change the gid back.
 func restore() error {
 	const keep = ^uintptr(0)
 	if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, keep, uintptr(unix.Getuid()), keep); e != 0 {

@@ -10,14 +10,14 @@ import (
 	"net"
 )
 
-// ErrNoTLS is returned when TLS was asked for and the server has none. Whoever says so has answered.
+// ErrNoTLS is returned when TLS is required and the server has none. It is an answer of the server.
 var ErrNoTLS = errors.New("the server speaks no TLS")
 
 // sslRequest is the code of PostgreSQL's SSLRequest message.
 const sslRequest = 80877103
 
-// Greet opens a new connection, asks for TLS by cfg.Secure, shakes hands if the server has it, and goes: a postmaster that
-// hangs does not answer, one that lives forks a process for it. No account is named, and the server logs nothing.
+// Greet opens a new connection, requests TLS by cfg.Secure, does the handshake if the server has TLS, and closes: a postmaster that hangs
+// does not answer, a working one forks a process for it. It names no account, and the server logs nothing.
 func Greet(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
@@ -33,12 +33,12 @@ func Greet(ctx context.Context, cfg Config) error {
 	}
 	defer conn.Close()
 	if t, ok := conn.(*tls.Conn); ok && t.CloseWrite() == nil {
-		_, _ = io.Copy(io.Discard, t) // what is unread when it closes would reset the connection, which is logged
+		_, _ = io.Copy(io.Discard, t) // closing with unread data would reset the connection, which the server logs
 	}
 	return nil
 }
 
-// secured turns a fresh connection into one over TLS.
+// secured makes a TLS connection over a new connection.
 func secured(ctx context.Context, raw net.Conn, config *tls.Config) (net.Conn, error) {
 	if _, err := raw.Write(binary.BigEndian.AppendUint32([]byte{0, 0, 0, 8}, sslRequest)); err != nil {
 		return nil, err

@@ -12,14 +12,14 @@ import (
 	"github.com/lib/pq"
 )
 
-// closeBound bounds the farewell of a session: the server may be frozen.
+// closeBound bounds the closing message of a session: the server may be frozen.
 const closeBound = 100 * time.Millisecond
 
-// Session is one kept connection. It dials once: database/sql's own reconnects would hide that a session was lost. It ends
-// with the first failure that is not the server's answer to a statement, and with a FATAL one.
+// Session is one kept connection. It dials once: database/sql's own reconnects would hide the loss of a session. It ends with the first
+// failure that is not the server's answer to a statement, and with a FATAL answer.
 //
-// A kept session proves nothing about new connections, nor which settings they would see. It serves one caller at a time;
-// Abort alone may be called beside.
+// A kept session proves nothing about new connections, nor about the settings that they would get. It serves one caller at a time; only
+// Abort may be called concurrently.
 type Session struct {
 	cfg   Config
 	db    *sql.DB
@@ -49,17 +49,17 @@ func Keep(ctx context.Context, cfg Config) (s *Session, err error) {
 		return nil, s.fault(ctx, err)
 	}
 	s.raw = d.made
-	s.raw.stop() // from here on each call brings its own bound
+	s.raw.stop() // from here on each call has its own bound
 	return s, nil
 }
 
-// keptDialer hands out the connection that it has made.
+// keptDialer returns the connection that it has made.
 type keptDialer struct {
 	dialer
 	made *boundedConn
 }
 
-// DialContext is the dialer's, once.
+// DialContext returns the kept connection, once.
 func (d *keptDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := d.dialer.DialContext(ctx, network, address)
 	if b, ok := c.(*boundedConn); ok {
@@ -105,7 +105,7 @@ func (s *Session) prepared(statement string) (*sql.Stmt, error) {
 	return st, err
 }
 
-// within bounds one call by ctx (DefaultOnce, if it has no end) through the connection itself: lib/pq would go on waiting.
+// within bounds one call by ctx (DefaultOnce, if it has no end) through the connection itself: lib/pq would keep waiting.
 func (s *Session) within(ctx context.Context, call func() error) error {
 	if s.lost.Load() {
 		return &Error{s.cfg.place(), s.cfg.User, ErrLost}
@@ -129,7 +129,7 @@ func (s *Session) within(ctx context.Context, call func() error) error {
 // ErrLost is returned for a call on a session that has ended.
 var ErrLost = errors.New("the session has ended")
 
-// fault gives an error its place; what ran into its bound is always found by errors.Is(err, context.DeadlineExceeded).
+// fault adds the place to an error; errors.Is(err, context.DeadlineExceeded) always finds a passed bound.
 func (s *Session) fault(ctx context.Context, err error) error {
 	end, _ := ctx.Deadline()
 	if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
@@ -147,13 +147,13 @@ func (s *Session) fault(ctx context.Context, err error) error {
 // Lost tells whether the session has ended.
 func (s *Session) Lost() bool { return s.lost.Load() }
 
-// Abort ends the session at once, and the call under way with it.
+// Abort ends the session and its running call at once.
 func (s *Session) Abort() {
 	s.lost.Store(true)
 	s.raw.Conn.Close()
 }
 
-// Close ends the session; the server is told, if it listens.
+// Close ends the session, with a closing message to the server.
 func (s *Session) Close() {
 	if !s.lost.Swap(true) {
 		s.raw.until = time.Now().Add(closeBound)

@@ -1,9 +1,9 @@
-// Package priority raises the CPU priority of a controller or an agent, so that it keeps its leases and its place in Raft on a
-// busy host. What such a process starts inherits none of it: PostgreSQL, app servers, guards, programs.
+// Package priority raises the CPU priority of a controller or an agent, so that it keeps its leases and its place in Raft on a busy
+// host. Its child processes (PostgreSQL, app servers, guards, programs) do not inherit it.
 //
-// It must never raise a thread without SCHED_RESET_ON_FORK, by which the kernel gives whatever that thread makes the ordinary
-// priority. That holds for new threads of the process itself as well, which is why Keep looks again. Nothing flows in; the
-// caller is told what is not allowed.
+// It must never raise a thread without SCHED_RESET_ON_FORK, by which the kernel gives the processes and threads that it makes the
+// ordinary priority. That includes new threads of the process itself, which is why Keep raises them later. Nothing flows in; the error
+// names the missing right.
 package priority
 
 import (
@@ -20,14 +20,14 @@ import (
 // Nice is the raised priority: against one process of the ordinary priority it gets nine tenths of a CPU, if it needs them.
 const Nice = -10
 
-// keepEvery is how long a new thread may run at the ordinary priority.
+// keepEvery bounds how long a new thread runs at the ordinary priority.
 const keepEvery = time.Second
 
 // resetOnFork is SCHED_FLAG_RESET_ON_FORK of sched_setattr(2).
 const resetOnFork = 0x01
 
-// Raise raises every thread of this process that has the ordinary priority; a thread for which the operator chose another one
-// keeps it. The error says what to grant.
+// Raise raises every thread of this process that has the ordinary priority; a thread with another priority, which the operator chose,
+// keeps it. The error names the right to grant.
 func Raise() error {
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
@@ -53,8 +53,7 @@ func raise(tid int) error {
 	return unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Nice: Nice, Flags: resetOnFork}, 0)
 }
 
-// Keep raises what threads there are, and then, once a second, those made since, until ctx ends. It returns early where that
-// is not allowed.
+// Keep raises all threads, and then, once a second, the new ones, until ctx ends. It returns early where that is not permitted.
 func Keep(ctx context.Context) error {
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()

@@ -204,7 +204,7 @@ func lostSite() wire.Status {
 	web.Instances[1].Seen.PermitLeft, web.Instances[1].Seen.Vouched, web.Instances[1].Seen.Draining = 800, true, true
 	cache := &s.Apps[1].Instances[0]
 	cache.Host, cache.Health, cache.Serves, cache.Out, cache.Error = "app-cache-w1", health.Down, false, "cache-w1 is down: status 500", "status 500"
-	cache.Seen = &health.Instance{Name: "cache-w1", Restarts: 4, Error: "given up: 5 starts in a row, and it never ran for a minute"}
+	cache.Seen = &health.Instance{Name: "cache-w1", Restarts: 4, Error: "given up: in 5 starts in a row it never ran for a minute"}
 	s.Problems = []health.Problem{
 		{Kind: health.AppDown, App: "cache", Site: "west", Instance: "cache-w1", Evidence: "cache-w1 is down: status 500"},
 		{Kind: health.SiteLost, Site: "east", Evidence: evidence, Actionable: true},
@@ -260,7 +260,7 @@ func appHost() *wire.Status {
 		{Name: "", Instances: []wire.InstanceStatus{{Name: "old-e1", Out: "not wanted", Seen: seen(health.Instance{Name: "old-e1", Running: true})}}},
 		{Name: "web", Instances: []wire.InstanceStatus{
 			{Name: "web-e1", Goal: platform.WantRunning, Serves: true, Seen: seen(health.Instance{Name: "web-e1", Running: true, PermitLeft: 1600, Vouched: true})},
-			{Name: "web-e2", Goal: platform.WantRunning, Out: "not running", Seen: seen(health.Instance{Name: "web-e2", Restarts: 9, Error: "given up: 10 starts in a row"})},
+			{Name: "web-e2", Goal: platform.WantRunning, Out: "not running", Seen: seen(health.Instance{Name: "web-e2", Restarts: 9, Error: "given up: in 10 starts in a row"})},
 			{Name: "web-e3", Goal: platform.WantStopped, Out: "not wanted", Seen: seen(health.Instance{Name: "web-e3", Running: true, Draining: true})},
 			{Name: "web-e4", Goal: platform.WantStopped, Out: "not wanted", Seen: seen(health.Instance{Name: "web-e4", Stopped: true})},
 		}},
