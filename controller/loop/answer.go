@@ -3,12 +3,10 @@ package loop
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"mainstay/controller/decide"
 	"mainstay/controller/platform"
-	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/health"
 )
@@ -17,14 +15,15 @@ import (
 // report arrived (L1). Every grant is recorded before the answer leaves (L3).
 func (c *Core) answer(r *health.Report, now time.Duration) *wire.ReportAnswer {
 	a := &wire.ReportAnswer{
-		PlatformID: c.state.PlatformID, Generation: c.state.Generation, Mark: c.state.Mark, RunID: r.RunID, Number: r.Number, Leader: c.name, Index: c.state.Index,
-		Version: WakeVersion(c.state, r.Host), Goals: map[string]platform.Goal{}, Heartbeat: platform.Heartbeat(platform.DefaultLease),
+		PlatformID: c.state.PlatformID, Generation: c.state.Generation, Mark: c.state.Mark,
+		RunID: r.RunID, Number: r.Number, Leader: c.name, Index: c.state.Index, Version: WakeVersion(c.state, r.Host),
+		Goals: map[string]platform.Goal{}, Heartbeat: platform.Heartbeat(platform.DefaultLease),
 	}
 	if c.state.Platform == nil {
 		return a
 	}
 	for name, goal := range c.state.Releases(r.Host) {
-		if r.Member(name) != nil { // its agent has not let go of it yet
+		if r.Member(name) != nil { // its agent has not released it yet
 			a.Goals[name] = goal
 		}
 	}
@@ -50,8 +49,38 @@ func (c *Core) answer(r *health.Report, now time.Duration) *wire.ReportAnswer {
 	return a
 }
 
-// permits gives the goals of the host's app servers. A permit is counted like a lease, before the answer leaves (L3): a pool
-// starts on another site only once every permit has surely ended.
+type held struct{ cluster, member string }
+
+type holder struct {
+	run string
+	end time.Duration
+}
+
+func (c *Core) grant(conf *platform.Cluster, member string, r *health.Report, now time.Duration, a *wire.ReportAnswer) *wire.Grant {
+	cl := c.state.Clusters[conf.Name]
+	if cl.Primary != member || cl.Fencing() || c.fenced[conf.Name] == cl.Epoch || c.state.Barred(r.Host) != nil {
+		return nil
+	}
+	seen := r.Member(member)
+	if seen == nil || cl.Epoch.Less(seen.Epoch) || !seen.Closed.Less(cl.Epoch) {
+		return nil // it has obeyed a later epoch, or has closed this one permanently
+	}
+	if cl.Guarded && !seen.Guard.Complete {
+		return nil // a lease that no guard enforces must not look like one that is (L2)
+	}
+	key := held{conf.Name, member}
+	if h, ok := c.holders[key]; ok && h.run != r.RunID && now < h.end {
+		a.Alarm = fmt.Sprintf("another agent (run %s) holds the lease of member %s: is this machine a clone of host %s? "+
+			"This agent gets no lease until that one has ended", h.run, member, r.Host)
+		return nil
+	}
+	c.leases.Record(conf.Name, member, cl.Epoch, now, conf.Lease)
+	c.holders[key] = holder{r.RunID, now + platform.CountOut(conf.Lease)}
+	return &wire.Grant{Member: member, Epoch: cl.Epoch, Length: conf.Lease}
+}
+
+// permits gives the goals of the host's app servers. A permit is recorded like a lease, before the answer leaves (L3): a
+// pool starts on another site only once every permit has certainly ended.
 func (c *Core) permits(r *health.Report, now time.Duration, a *wire.ReportAnswer) (heartbeat time.Duration) {
 	heartbeat = platform.MaxLease
 	a.Instances = c.state.InstanceGoals(r.Host)
@@ -75,29 +104,12 @@ func (c *Core) permits(r *health.Report, now time.Duration, a *wire.ReportAnswer
 	return heartbeat
 }
 
-func (c *Core) grant(conf *platform.Cluster, member string, r *health.Report, now time.Duration, a *wire.ReportAnswer) *wire.Grant {
-	cl := c.state.Clusters[conf.Name]
-	if cl.Primary != member || cl.Fencing() || c.fenced[conf.Name] == cl.Epoch || c.state.Barred(r.Host) != nil {
-		return nil
-	}
-	seen := r.Member(member)
-	if seen == nil || cl.Epoch.Less(seen.Epoch) || !seen.Closed.Less(cl.Epoch) {
-		return nil // it has obeyed a later epoch, or has closed this one for good
-	}
-	if cl.Guarded && !seen.Guard.Complete {
-		return nil // a lease that no guard enforces must not look like one that is (L2)
-	}
-	key := held{conf.Name, member}
-	if h, ok := c.holders[key]; ok && h.run != r.RunID && now < h.end {
-		a.Alarm = fmt.Sprintf("member %s is already held by another agent (run %s): is host %s cloned? It gets no lease until that one's has ended", member, h.run, r.Host)
-		return nil
-	}
-	c.leases.Record(conf.Name, member, cl.Epoch, now, conf.Lease)
-	c.holders[key] = holder{r.RunID, now + platform.CountOut(conf.Lease)}
-	return &wire.Grant{Member: member, Epoch: cl.Epoch, Length: conf.Lease}
+// stopped tells whether the agent reports the app server stopped, and will start it only for a goal that says so.
+func stopped(r *health.Report, instance string) bool {
+	return slices.ContainsFunc(r.Instances, func(i health.Instance) bool { return i.Name == instance && i.Stopped })
 }
 
-// others tells what the leader knows of the cluster's members: how far their slots may be advanced, where their agents are.
+// others adds the positions of the cluster's members, to which their slots may be advanced, and the addresses of their agents.
 func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
 	for i := range conf.Members {
 		m := &conf.Members[i]
@@ -128,9 +140,9 @@ func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
 	}
 }
 
-// failoverSlots names those of a primary that were synchronised to it while it was a standby: they have gone on from those that the former
-// primary still has of its own. One that was made anew since has not, though it may bear the same name. In the report of a standby a copy
-// may still stand for what went before.
+// failoverSlots names the slots of a primary that were synchronised to it while it was a standby: they have moved past the
+// former primary's own slots of the same name. A slot that was created since has not, even under the same name. In the report
+// of a standby a synchronised slot may be an old copy.
 func failoverSlots(primary *health.Member) (names []string) {
 	if primary == nil || primary.Process != health.ProcessRunning || primary.Role != health.RolePrimary {
 		return nil
@@ -141,66 +153,4 @@ func failoverSlots(primary *health.Member) (names []string) {
 		}
 	}
 	return names
-}
-
-// stopped: the agent affirms it, and that it starts it only for a goal that says so.
-func stopped(r *health.Report, instance string) bool {
-	return slices.ContainsFunc(r.Instances, func(i health.Instance) bool { return i.Name == instance && i.Stopped })
-}
-
-// WakeVersion changes whenever the goals of a host may have changed: it is made of the versions they are computed from.
-func WakeVersion(s *state.State, host string) string {
-	v := strconv.AppendUint(make([]byte, 0, 64), s.Generation, 10)
-	add := func(word, name, sep string, version uint64) {
-		v = append(append(append(v, word...), name...), sep...)
-		v = strconv.AppendUint(v, version, 10)
-	}
-	add("", "", ".", s.PlatformVersion)
-	if s.Platform == nil {
-		return string(v)
-	}
-	for i := range s.Platform.Clusters {
-		conf := &s.Platform.Clusters[i]
-		for _, m := range conf.Members {
-			if m.Host == host {
-				add("/", conf.Name, ":", s.Clusters[conf.Name].Version)
-				break
-			}
-		}
-	}
-	for i := range s.Platform.Apps {
-		app := &s.Platform.Apps[i]
-		for j := range app.Instances {
-			if a := s.Apps[app.Name]; app.Instances[j].Host == host && a != nil {
-				add("/app ", app.Name, ":", a.Version)
-				break
-			}
-		}
-	}
-	if s.Change != nil {
-		add("/", s.Change.ID, ":", s.Change.Version)
-	}
-	return string(v)
-}
-
-// hold is for how long a host's agent must be silent before another may speak for the host: longer than any lease (L8).
-func (c *Core) hold(host string) time.Duration {
-	hold := platform.CountOut(platform.DefaultLease)
-	if c.state.Platform == nil {
-		return hold
-	}
-	for _, conf := range c.state.Platform.Clusters {
-		for _, m := range conf.Members {
-			if m.Host == host {
-				hold = max(hold, platform.CountOut(c.state.Clusters[conf.Name].LongestLease))
-			}
-		}
-	}
-	return hold
-}
-
-// turnAway answers an agent that does not speak for its host: no goals, no grants.
-func (c *Core) turnAway(r *health.Report) *wire.ReportAnswer {
-	return &wire.ReportAnswer{PlatformID: c.state.PlatformID, Generation: c.state.Generation, Mark: c.state.Mark, RunID: r.RunID, Number: r.Number, Leader: c.name,
-		Alarm: fmt.Sprintf("another agent speaks for host %s: this is a copy of that machine, or the machine was started anew a moment ago. It gets no goals until the other has been silent for %s", r.Host, c.hold(r.Host))}
 }

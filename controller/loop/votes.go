@@ -7,21 +7,22 @@ import (
 	"mainstay/health"
 )
 
-// Voters takes over the names of the controllers that vote in the log: the observers whose votes are expected. The slice
+// Voters sets the names of the controllers that vote in the log: the observers whose votes are expected. The slice
 // is not changed afterwards.
 func (c *Core) Voters(names []string) { c.voters = names }
 
-// Lacks takes over what this controller's own file does not allow, for its votes from now on.
+// Lacks sets the programs that this controller's own file does not allow, for its votes from now on.
 func (c *Core) Lacks(text string) { c.lacks = text }
 
-// Votes takes in another controller's votes.
+// Votes folds another controller's votes.
 func (c *Core) Votes(v health.Votes, now time.Duration) { c.view.FoldVotes(v, now) }
 
-// Vote makes this controller's own votes of what it has heard and of what its probes say, of members and of app servers,
-// folds them in, and returns them for the others. began tells this process from earlier ones.
+// Vote makes this controller's own votes on members and app servers from reports and probes, folds them, and returns them
+// for the other controllers. began tells this process from earlier ones.
 func (c *Core) Vote(began string, probes []health.Vote, apps []health.InstanceVote, now time.Duration) health.Votes {
 	c.voted++
-	out := health.Votes{Observer: c.name, Site: c.site, Number: c.voted, Began: began, Votes: make([]health.Vote, 0, len(probes)), Apps: c.known(apps), Lacks: c.lacks}
+	out := health.Votes{Observer: c.name, Site: c.site, Number: c.voted, Began: began,
+		Votes: make([]health.Vote, 0, len(probes)), Apps: c.known(apps), Lacks: c.lacks}
 	var clusters []platform.Cluster
 	if c.state.Platform != nil {
 		clusters = c.state.Platform.Clusters
@@ -46,12 +47,12 @@ func (c *Core) Vote(began string, probes []health.Vote, apps []health.InstanceVo
 // MemberKey names a member of a cluster.
 type MemberKey struct{ Cluster, Member string }
 
-// doubtAfter is for how long a member's agent may be silent before this controller asks the member itself: the first heartbeat
-// that is missed, and half of one for its way.
+// doubtAfter is how long a member's agent may be silent before this controller probes the member itself: one missed
+// heartbeat, and half a heartbeat for the network.
 func doubtAfter(lease time.Duration) time.Duration { return platform.Heartbeat(lease) * 3 / 2 }
 
-// Doubted names the members that this controller should ask itself, at once and again and again: their agents are silent, or report
-// that PostgreSQL does not answer them.
+// Doubted names the members that this controller should probe itself, at once and often: their agents are silent, or report
+// that PostgreSQL does not answer.
 func (c *Core) Doubted(now time.Duration) (out map[MemberKey]bool) {
 	for _, name := range c.state.ClusterNames() {
 		conf := c.state.ClusterConfig(name)
@@ -72,7 +73,7 @@ func (c *Core) Doubted(now time.Duration) (out map[MemberKey]bool) {
 	return out
 }
 
-// probeOf is what the probes say of a member.
+// probeOf is the probes' result for a member.
 func probeOf(probes []health.Vote, cluster, member string) health.Vote {
 	for i := range probes {
 		if p := &probes[i]; p.Cluster == cluster && p.Member == member {
@@ -96,7 +97,7 @@ func (c *Core) known(apps []health.InstanceVote) []health.InstanceVote {
 	return out
 }
 
-// heard is the age of a member's last report in milliseconds, -1 for never.
+// heard is the age of a member's last report in milliseconds; -1: none.
 func (c *Core) heard(m *platform.Member, now time.Duration) int64 {
 	silence, ever := c.view.Heard(m.Host, now)
 	if !ever {
@@ -105,7 +106,8 @@ func (c *Core) heard(m *platform.Member, now time.Duration) int64 {
 	return silence.Milliseconds()
 }
 
-// tells: who has only just begun to look, or cannot look, knows nothing against a member, and gives no vote rather than a bad one.
+// tells tells whether a vote may be given. A controller that has only just begun to observe, or cannot, knows nothing against
+// a member, so it gives no vote instead of a bad one.
 func (c *Core) tells(v *health.Vote, suspect, now time.Duration) bool {
 	return now-c.view.Since > suspect || v.Heard(suspect) || v.Probed(suspect)
 }

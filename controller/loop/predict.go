@@ -1,0 +1,46 @@
+package loop
+
+import (
+	"time"
+
+	"mainstay/controller/decide"
+	"mainstay/controller/state"
+	"mainstay/health"
+)
+
+// remember adds to a failover the prediction that would have been made just before it.
+func (c *Core) remember(cmd *state.Command) {
+	if cmd.Begin == nil || cmd.Begin.Kind != state.Failover {
+		return // predictions are of failures, not of planned changes
+	}
+	in, ok := c.predictable[cmd.Cluster]
+	if !ok {
+		return
+	}
+	death := decide.HostLost
+	switch {
+	case cmd.Begin.StopOld:
+		death = decide.Crash
+	case c.last.Reasons.Of(cmd.Cluster).Kind == health.SiteLost:
+		death = decide.SiteGone
+	}
+	begin, foretold := *cmd.Begin, decide.Predict(in, cmd.Cluster, death)
+	begin.Prediction = &foretold
+	cmd.Begin = &begin
+}
+
+// keepPredictable keeps the input of quiet clusters, once a second. A prediction is computed only when its failover begins,
+// but from this earlier input.
+func (c *Core) keepPredictable(now time.Duration, wall time.Time) {
+	for name, cl := range c.state.Clusters {
+		if cl.Primary == "" || cl.Attempt != nil || !cl.Opened || c.last.Reasons.Of(name).Rule != decide.RuleHealthy {
+			continue
+		}
+		if in, ok := c.predictable[name]; ok && now-in.Now < time.Second {
+			continue
+		}
+		in := c.input(now, wall)
+		in.View, in.Leases, in.Watch = in.View.Clone(), in.Leases.Clone(), in.Watch.Clone()
+		c.predictable[name] = in
+	}
+}

@@ -1,0 +1,86 @@
+package loop
+
+import (
+	"fmt"
+	"time"
+
+	"mainstay/controller/decide"
+	"mainstay/controller/platform"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+type waitingReport struct {
+	id     uint64
+	report *health.Report
+}
+
+// Report takes in an agent's report. The leader answers it after the next tick. Other controllers only fold it, which keeps
+// their view warm.
+func (c *Core) Report(id uint64, r *health.Report, now time.Duration) Out {
+	if r.Platform != "" && r.Platform == c.state.PlatformID {
+		c.heardOf = max(c.heardOf, r.Generation)
+		if r.Generation == c.state.Generation && r.Mark != c.state.Mark {
+			return c.estranged(id, r, now)
+		}
+	}
+	bound, hold := c.state.Runs[r.Host], time.Duration(0)
+	if r.RunID != bound {
+		hold = c.hold(r.Host)
+	}
+	speaks := c.view.Fold(r, bound, hold, now)
+	switch {
+	case !c.leading:
+		return Out{Replies: []Reply{{ID: id, Err: ErrNotLeader}}}
+	case !speaks:
+		return Out{Replies: []Reply{{ID: id, Answer: c.turnAway(r)}}}
+	}
+	if len(c.waiting) == 0 {
+		c.waits = now
+	}
+	fresh := now-c.answered[r.RunID] > platform.Suspect(c.shortestLease())
+	c.waiting = append(c.waiting, waitingReport{id, r})
+	if c.calm(now) && !fresh {
+		return Out{} // Decide proposes one tick for all of them
+	}
+	return c.propose(now)
+}
+
+// estranged answers an agent that obeys another group of the same generation. Its report is not folded: the agent follows
+// goals and leases of another log, so neither its report nor its silence proves anything here (S1).
+func (c *Core) estranged(id uint64, r *health.Report, now time.Duration) Out {
+	if c.strange == nil {
+		c.strange = map[string]time.Duration{}
+	}
+	c.strange[r.Host] = now
+	if !c.leading {
+		return Out{Replies: []Reply{{ID: id, Err: ErrNotLeader}}}
+	}
+	answer := c.turnAway(r)
+	answer.Alarm = decide.TwoRecoveries
+	return Out{Replies: []Reply{{ID: id, Answer: answer}}}
+}
+
+// turnAway answers an agent that does not speak for its host. It gives no goals and no grants.
+func (c *Core) turnAway(r *health.Report) *wire.ReportAnswer {
+	return &wire.ReportAnswer{PlatformID: c.state.PlatformID, Generation: c.state.Generation, Mark: c.state.Mark,
+		RunID: r.RunID, Number: r.Number, Leader: c.name,
+		Alarm: fmt.Sprintf("another agent speaks for host %s: this machine is a copy of that host, or has just restarted. "+
+			"This agent gets no goals until the other has been silent for %s", r.Host, c.hold(r.Host))}
+}
+
+// hold is how long a host's agent must be silent before another may speak for the host: longer than any lease (L8).
+func (c *Core) hold(host string) time.Duration {
+	hold := platform.CountOut(platform.DefaultLease)
+	if c.state.Platform == nil {
+		return hold
+	}
+	for _, conf := range c.state.Platform.Clusters {
+		for _, m := range conf.Members {
+			if m.Host == host {
+				hold = max(hold, platform.CountOut(c.state.Clusters[conf.Name].LongestLease))
+			}
+		}
+	}
+	return hold
+}
