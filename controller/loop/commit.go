@@ -92,6 +92,6 @@ func (l *Loop) note(p Proposal) {
 		l.zap.Info("agent registered for its host", zap.String("host", b.Host), zap.String("run", b.Run))
 	} else if p.Decided {
 		l.zap.Info("decided", zap.String("about", p.Command.Subject()), zap.String("rule", string(why.Rule)),
-			zap.String("why", why.Text))
+			zap.Stringer("code", why.Code), zap.Stringer("why", why))
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// What an app that does not say gets.
+// Defaults of an app's settings.
 const (
 	DefaultMinimum      = 1
 	DefaultCheckEvery   = time.Second
@@ -15,16 +15,16 @@ const (
 	DefaultWitnessAfter = 5 * time.Second
 )
 
-// FillDefaults gives every app what it does not say. It is for platforms that an earlier version wrote, whose apps lack what
-// has come since: whoever takes one over (from the log, a snapshot or a request) calls it, so that nobody else meets a check
-// of no time or a pool of nobody.
+// FillDefaults sets the defaults of every app. A platform that an earlier version wrote lacks newer settings, so each place
+// that reads one (from the log, a snapshot or a request) calls it. Other code never sees a check without a timeout or a pool
+// without a minimum.
 func (p *Platform) FillDefaults() {
 	for i := range p.Apps {
 		p.Apps[i].FillDefaults()
 	}
 }
 
-// FillDefaults gives the app what it does not say. No zero that it replaces is a value that an operator could have meant.
+// FillDefaults sets the app's defaults. It replaces only zeros that are not valid settings.
 func (a *App) FillDefaults() {
 	fill(&a.Run, RunEverywhere)
 	fill(&a.Minimum, DefaultMinimum)
@@ -40,7 +40,7 @@ func fill[T comparable](value *T, otherwise T) {
 	}
 }
 
-// addressWord stands for the address of an instance in URLs and commands.
+// addressWord stands for an instance's address in URLs and commands.
 const addressWord = "{address}"
 
 // In puts the instance's address into a URL or a word of a command.
@@ -51,9 +51,9 @@ func (i *Instance) In(pattern string) string {
 // HasAddress tells whether a URL or a word names the instance's address.
 func HasAddress(pattern string) bool { return strings.Contains(pattern, addressWord) }
 
-// Fresh is how old a controller's last check of an instance may be, where each arrives within late: the checks of one
-// instance never overlap, so the next one begins Every after the last, or when that has ended, and may take Timeout itself.
-// An instance that hangs is Down after about Fall times the longer of the two.
+// Fresh is how old a controller's last check of an instance may be, if each result arrives within late. The checks of one
+// instance never overlap: the next begins Every after the last, or when that has ended, and may itself take Timeout. An
+// instance that hangs is Down after about Fall times the longer of the two.
 func (c *AppCheck) Fresh(late time.Duration) time.Duration {
 	return max(c.Every, c.Timeout) + c.Timeout + late
 }

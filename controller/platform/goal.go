@@ -6,8 +6,8 @@ import "time"
 type GoalKind string
 
 const (
-	// GoalNone wants nothing: the member is left as it is, and nothing writable is ever started for it. It is also what
-	// an unknown or silent controller amounts to.
+	// GoalNone wants nothing: the member is left as it is, and no primary is started. A member without any controller has
+	// this goal too.
 	GoalNone GoalKind = ""
 	// GoalObserve is GoalNone for a member of a cluster not yet under protection.
 	GoalObserve GoalKind = "observe"
@@ -15,13 +15,13 @@ const (
 	GoalPrimary GoalKind = "primary"
 	// GoalReplica wants a standby that streams from Upstream.
 	GoalReplica GoalKind = "replica"
-	// GoalSealed wants a standby that receives from nobody and reports its final position, for attempt Epoch.
+	// GoalSealed wants a standby that receives no WAL and reports its final position, for attempt Epoch.
 	GoalSealed GoalKind = "sealed"
 	// GoalStopped wants every process of the member ended and Epoch closed on the agent's disk.
 	GoalStopped GoalKind = "stopped"
-	// GoalReleased wants the member let go of: it was removed from the platform. What runs goes on, without guards; slots that
-	// nobody uses are dropped; a standby goes on streaming from Upstream or, where that is nil, from nobody. Then the agent
-	// forgets the member.
+	// GoalReleased wants the member released: it was removed from the platform. Its PostgreSQL keeps running, without guards;
+	// slots not in use are dropped; a standby continues to stream from Upstream, or stops streaming if that is nil. Then the
+	// agent forgets the member.
 	GoalReleased GoalKind = "released"
 )
 
@@ -36,27 +36,28 @@ type Goal struct {
 	Timeline Timeline `json:"timeline,omitempty"`
 	// History is the ancestry of Timeline; nil until the primary of Epoch has opened.
 	History History `json:"history,omitempty"`
-	// Fork is where the WAL of the member promoted to Timeline ended when it was chosen, nil where there was no other timeline
-	// before: its timeline forks there or later, so a replica that may hold more must wait for History before it follows: it
-	// would discard WAL unseen (S9), and what it has flushed would be taken for an acknowledgement (S2).
+	// Fork is where the WAL of the member promoted to Timeline ended when it was chosen; nil if Timeline is the first. The
+	// timeline forks there or later, so a replica that may hold more must wait for History before it follows: otherwise it
+	// would discard WAL unseen (S9), and its flush position would count as an acknowledgement (S2).
 	Fork *Fork `json:"fork,omitempty"`
-	// ForkFinal tells that the primary that wrote Fork's timeline was stopped cleanly: all of that timeline's WAL is in what the
-	// promoted member has, so nobody is past the fork who is on that timeline.
+	// ForkFinal: the primary that wrote Fork's timeline was stopped cleanly, and the promoted member has all of that timeline's
+	// WAL. So no member on that timeline is past the fork.
 	ForkFinal bool `json:"forkFinal,omitempty"`
-	// Opened tells a replica that its primary is writable and has checkpointed on Timeline, so rewinds and clones may begin,
-	// and the primary that this need not be done again.
+	// Opened tells a replica that its primary is writable and has checkpointed on Timeline, so rewinds and clones may begin.
+	// It tells the primary that its opening is complete.
 	Opened bool `json:"opened,omitempty"`
-	// Create lets a primary with an empty data directory initialise it, as long as no primary of the cluster has ever opened.
+	// Create lets a primary initialise an empty data directory. It is set only until a primary of the cluster has opened.
 	Create bool `json:"create,omitempty"`
 	// SystemID is the cluster's PostgreSQL system identifier; "" before it is known. Other data is foreign (S5).
 	SystemID string `json:"systemID,omitempty"`
 	// Listen and Port are the address of the member itself, from the platform file.
 	Listen string `json:"listen,omitempty"`
 	Port   int    `json:"port,omitempty"`
-	// Upstream is whom a replica streams from, and whose WAL a sealed member takes: another sealed member, that is ahead.
+	// Upstream is the member that a replica streams from. For a sealed member it is another sealed member, which is ahead and
+	// hands over its WAL.
 	Upstream *Upstream `json:"upstream,omitempty"`
-	// Incarnation is the application_name to stream under. Data of another incarnation may be rewound or rebuilt (and
-	// then bears this one); data of this incarnation may not be discarded.
+	// Incarnation is the application_name to stream under. Data of another incarnation may be rewound or rebuilt, and then
+	// has this one; data of this incarnation must not be discarded.
 	Incarnation string `json:"incarnation,omitempty"`
 	// Sets are the durability sets in force; the last is the one to load.
 	Sets []Set `json:"sets,omitempty"`
@@ -70,16 +71,16 @@ type Goal struct {
 	Checkpoint Epoch `json:"checkpoint,omitzero"`
 	// Clean asks for a bounded clean stop (a switchover) instead of an immediate one.
 	Clean bool `json:"clean,omitempty"`
-	// Paused says the operator has paused the cluster: the guard no longer counts (L7).
+	// Paused: an operator has paused the cluster, so the guards do not enforce the lease (L7).
 	Paused bool `json:"paused,omitempty"`
 	// Watchdog is what the member asks of the watchdog of its host; nil for off.
 	Watchdog *Watchdog `json:"watchdog,omitempty"`
 }
 
-// Watchdog is what one member asks of its host's watchdog. Of several the strongest mode and the shortest timeout hold.
+// Watchdog is one member's requirement of its host's watchdog. Of several, the strongest mode and the shortest timeout apply.
 type Watchdog struct {
 	Mode    WatchdogMode  `json:"mode"`              // WatchdogAutomatic or WatchdogRequired
-	Timeout time.Duration `json:"timeout,omitempty"` // WatchdogTimeout of the cluster's lease; 0: that is too short
+	Timeout time.Duration `json:"timeout,omitempty"` // WatchdogTimeout of the cluster's lease; 0 if the lease is too short
 }
 
 // Upstream is the address of a member to stream, clone or rewind from.
@@ -98,8 +99,8 @@ type Set struct {
 	Names []string `json:"names"` // incarnations, sorted
 }
 
-// SealedNeeded is how many members of the set must be sealed before nothing can be acknowledged under it, and among which
-// one surely holds every commit that was: |S|-k+1. It is 0 for an asynchronous set, which proves nothing either way.
+// SealedNeeded is |S|-k+1: once that many members of the set are sealed, no commit can be acknowledged under it, and at least
+// one of them holds every commit that was. It is 0 for an asynchronous set, which proves neither.
 func (s Set) SealedNeeded() int {
 	if s.Acks == 0 {
 		return 0

@@ -2,8 +2,8 @@ package platform
 
 import "time"
 
-// Hook is something of the operator's own that a site switchover does before or after one of its steps. It is run by the
-// leader, and may be run again by the next one: it must bear that.
+// Hook is an operator's program or webhook that a site switchover runs before or after one of its steps. The leader runs it;
+// a new leader may run it again, so it must be idempotent.
 type Hook struct {
 	Step string `json:"step"` // one of Steps
 	When string `json:"when"` // HookBefore or HookAfter
@@ -15,7 +15,7 @@ type Hook struct {
 	OnFailure HookFailure `json:"onFailure"`
 }
 
-// The words of a hook.
+// The values of a hook's settings.
 const (
 	HookBefore = "before"
 	HookAfter  = "after"
@@ -29,11 +29,11 @@ const (
 
 // The steps of a site switchover, in their order.
 const (
-	StepCheck    = "check"    // everything is looked at, and nothing is begun if anything speaks against it
+	StepCheck    = "check"    // everything is checked; any objection ends the site switchover here
 	StepQuiesce  = "quiesce"  // apps are drained and stopped, or asked to refuse writes
 	StepClusters = "clusters" // one after the other
 	StepApps     = "apps"     // the pools start on the new site
-	StepRouting  = "routing"  // hooks; what clients ask is changed by then
+	StepRouting  = "routing"  // hooks only; Mainstay has changed the routing by then
 	StepVerify   = "verify"   // a real write and read through each app
 )
 
@@ -52,6 +52,6 @@ func (p *Platform) HooksAt(step, when string) (numbers []int) {
 	return numbers
 }
 
-// Permit is for how long an app server that lives with a primary may go on without hearing anything: five heartbeats. Where no
-// leader answers, its primary asks for promises after three, and the app server hears of them from its agent.
+// Permit is how long an app server that runs with its primary may run without hearing from a leader: five heartbeats. If no
+// leader answers, the primary asks for promises after three, and the app server's agent learns of them from the primary's.
 func Permit(lease time.Duration) time.Duration { return 5 * Heartbeat(lease) }

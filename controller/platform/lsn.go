@@ -13,12 +13,12 @@ type LSN uint64
 func ParseLSN(s string) (LSN, error) {
 	hi, lo, ok := strings.Cut(s, "/")
 	if !ok {
-		return 0, fmt.Errorf("%q is no LSN: want two hexadecimal halves such as 0/6000198", s)
+		return 0, fmt.Errorf("%q is not an LSN: want two hexadecimal halves such as 0/6000198", s)
 	}
 	h, err1 := strconv.ParseUint(hi, 16, 32)
 	l, err2 := strconv.ParseUint(lo, 16, 32)
 	if err1 != nil || err2 != nil {
-		return 0, fmt.Errorf("%q is no LSN: want two hexadecimal halves such as 0/6000198", s)
+		return 0, fmt.Errorf("%q is not an LSN: want two hexadecimal halves such as 0/6000198", s)
 	}
 	return LSN(h<<32 | l), nil
 }
@@ -26,7 +26,7 @@ func ParseLSN(s string) (LSN, error) {
 // String prints the LSN as PostgreSQL does.
 func (l LSN) String() string { return fmt.Sprintf("%X/%X", uint32(l>>32), uint32(l)) }
 
-// MarshalText and UnmarshalText make JSON show PostgreSQL's form.
+// MarshalText makes JSON use PostgreSQL's form.
 func (l LSN) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
 // UnmarshalText is the inverse of MarshalText.
@@ -47,7 +47,7 @@ type Fork struct {
 // History is the ancestry of a timeline, oldest first, without the timeline itself.
 type History []Fork
 
-// Before returns what came before timeline t, in memory of its own.
+// Before returns the forks of timelines before t, as a copy.
 func (h History) Before(t Timeline) History {
 	var before History
 	for _, f := range h {

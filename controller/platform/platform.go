@@ -1,5 +1,5 @@
 // Package platform holds the nouns of Mainstay: what the operator declares (sites, hosts, clusters, members, apps), and
-// the few values every other package speaks in (epochs, goals, positions, durability).
+// the few values that every other package uses (epochs, goals, positions, durability).
 //
 // It is pure: no clock, no I/O, no goroutine. Values enter through the platform file (controller/config) and the
 // replicated state (controller/state); they leave as goals to the agents.
@@ -23,25 +23,25 @@ type Site struct {
 	Witness bool   `json:"witness,omitempty"`
 }
 
-// Host carries one agent and the members and instances it looks after.
+// Host carries one agent and the members and instances that it manages.
 type Host struct {
 	Name    string `json:"name"`
 	Site    string `json:"site"`
 	Address string `json:"address"` // IP or DNS name by which other hosts and clients reach it
 
-	Fence    []FenceDevice `json:"fence,omitempty"` // what can cut its power; empty for none
+	Fence    []FenceDevice `json:"fence,omitempty"` // the devices that can cut its power; empty for none
 	Watchdog WatchdogMode  `json:"watchdog,omitempty"`
 }
 
 // Cluster is one PostgreSQL replication group.
 type Cluster struct {
 	Name       string        `json:"name"`
-	Tier       string        `json:"tier,omitempty"` // free word of the operator: critical, standard, ...
+	Tier       string        `json:"tier,omitempty"` // the operator's own word: critical, standard, ...
 	Members    []Member      `json:"members"`
 	Durability Durability    `json:"durability"`
 	Failover   Failover      `json:"failover"`
 	Lease      time.Duration `json:"lease"` // 1 s to 60 s, default 5 s
-	// SlotsLeft is RefuseSlotsLeft where no switchover may leave a replication slot of the user's behind; "" where it may.
+	// SlotsLeft is RefuseSlotsLeft if no switchover may leave one of the user's replication slots behind; "" if it may.
 	SlotsLeft SlotsLeft `json:"slotsLeft,omitempty"`
 }
 
@@ -52,11 +52,11 @@ type Member struct {
 	Port     int    `json:"port"`     // PostgreSQL's port, default 5432
 	Priority int    `json:"priority"` // higher is preferred among equally advanced candidates
 	MayLead  bool   `json:"mayLead"`  // default true
-	// NoAck (may-ack: false): its acknowledgements do not count for durability. A replica of another site whose do not count
-	// streams from its site's relay instead of from the primary.
+	// NoAck (may-ack: false): its acknowledgements do not count for durability. On another site such a replica streams from its
+	// site's relay instead of from the primary.
 	NoAck bool `json:"noAck,omitempty"`
-	// Leaving: it was removed, and a durability set in force still counts on it. It is sealed and asked like any other, but
-	// never promoted. Never in a platform file.
+	// Leaving: it was removed, but a durability set in force still counts on it. It is sealed and asked for promises like any
+	// other member, but never promoted. Never in a platform file.
 	Leaving bool `json:"leaving,omitempty"`
 }
 
@@ -72,7 +72,7 @@ type Failover struct {
 	AcrossSites    AcrossSites    `json:"acrossSites"`
 	WhenIncomplete WhenIncomplete `json:"whenIncomplete"`
 	AcceptAfter    time.Duration  `json:"acceptAfter,omitempty"`
-	// Witness lets the app servers of the primary's site say that they cannot reach it though it looks well; nil for none.
+	// Witness lets the app servers of the primary's site report that they cannot reach it although it seems well; nil for none.
 	Witness *Witness `json:"witness,omitempty"`
 }
 
@@ -80,7 +80,7 @@ type Failover struct {
 type Witness struct {
 	App   string        `json:"app"`
 	HTTP  string        `json:"http"`  // URL; {address} stands for the instance's address
-	After time.Duration `json:"after"` // for how long all of the site must say no, 1s to 10m, default 5s
+	After time.Duration `json:"after"` // how long all of them must fail to reach it, 1s to 10m, default 5s
 }
 
 // Cluster returns the cluster of that name, or nil.
@@ -103,7 +103,7 @@ func (p *Platform) Host(name string) *Host {
 	return nil
 }
 
-// SiteOf returns the name of the site of a host, "" where the host is unknown.
+// SiteOf returns the site of a host; "" if the host is unknown.
 func (p *Platform) SiteOf(host string) string {
 	if h := p.Host(host); h != nil {
 		return h.Site

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Programs are the paths of the programs that this platform has its controllers run: those of checks, hooks and fence devices, and
-// those that a fence agent is told to use. Each controller runs only what its own file allows. Sorted, each once.
+// Programs are the paths of the programs that this platform's controllers run, sorted, each once: checks, hooks, fence devices,
+// and programs that a fence agent is told to use. Each controller runs only those that its own file allows.
 func (p *Platform) Programs() []string {
 	var all []string
 	for i := range p.Apps {
@@ -27,7 +27,7 @@ func (p *Platform) Programs() []string {
 
 func first(words []string) []string { return words[:min(1, len(words))] }
 
-// Programs are those of one device. The agents themselves are packages that root has installed, and need no leave.
+// Programs are those of one device. Fence agents themselves are packages that root has installed, and need no permission.
 func (d FenceDevice) Programs() (all []string) {
 	if d.Exec != "" {
 		all = append(all, d.Exec)

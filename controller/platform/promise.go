@@ -2,20 +2,20 @@ package platform
 
 import "time"
 
-// PromiseRequest asks another member's agent to vouch for a primary while no leader answers (L5).
+// PromiseRequest asks another member's agent for a promise to a primary while no leader answers (L5).
 type PromiseRequest struct {
 	Cluster string `json:"cluster"`
 	From    string `json:"from"` // the primary that asks
 	To      string `json:"to"`   // the member asked
 	Epoch   Epoch  `json:"epoch"`
-	// List is the version of the member list the primary knows (Goal.List): who knows a newer one refuses.
+	// List is the version of the member list the primary knows (Goal.List): a member that knows a newer one refuses.
 	List uint64 `json:"list"`
-	// Length is the lease the primary means to take, 1 s to 60 s.
+	// Length is the lease that the primary would take, 1 s to 60 s.
 	Length time.Duration `json:"length"`
 }
 
-// PromiseAnswer is a promise ("for CountOut(Length) on my clock I let myself be neither promoted nor sealed, for any
-// epoch"), or the reason why there is none. The zero value promises nothing.
+// PromiseAnswer is a promise, or the reason why there is none. The member promises that for CountOut(Length) on its clock it
+// is neither promoted nor sealed, for any epoch. The zero value promises nothing.
 type PromiseAnswer struct {
 	Given bool `json:"given"`
 	// Incarnation names the data of the member that promises: durability sets count by it.

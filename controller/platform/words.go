@@ -1,7 +1,7 @@
 package platform
 
-// Distance is the number of letters to add, drop or change to get from a to b (Levenshtein), or a large one where the lengths
-// alone tell that they differ: it finds what a mistyped word was to be.
+// Distance is the number of letters to add, drop or change to get from a to b (Levenshtein), or a large number if their lengths
+// differ much. It finds the word that a typing error stands for.
 func Distance(a, b string) int {
 	if len(a) > len(b)+2 || len(b) > len(a)+2 {
 		return len(a) + len(b)
