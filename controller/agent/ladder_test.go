@@ -256,7 +256,7 @@ func TestLadder(t *testing.T) {
 		crashes("z")
 		l.until("a word", func() bool { return true }, func() bool { return l.acts[member.StartStandby] >= 5 })
 		l.took("for the next record", 0, 5)
-		if !strings.Contains(l.m.fault, "was copied anew already") {
+		if !strings.Contains(l.m.fault, "a new clone of its data did not help") {
 			t.Errorf("it says %q", l.m.fault)
 		}
 	})

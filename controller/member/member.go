@@ -1,8 +1,8 @@
-// Package member is the agent's pure core for one member: given what is promised on disk, what was last seen of
-// PostgreSQL, the confirmed goal and the lease, Next says the one thing to do now. The agent (controller/agent) is the
-// shell that observes, does it, and asks again; so a step cut short by any crash needs no special case.
+// Package member is the agent's pure core for one member. From the promises on disk, the last observation of PostgreSQL, the
+// confirmed goal and the lease, Next returns the one act to do now. The agent (controller/agent) is the shell that observes, does
+// it, and asks again; so an act interrupted by a crash needs no special case.
 //
-// It never looks at a clock, a file or a socket, and it never trusts its memory over what was seen.
+// It reads no clock, file or socket, and never trusts its memory over an observation.
 package member
 
 import (
@@ -12,8 +12,7 @@ import (
 	"mainstay/health"
 )
 
-// Durable is what the agent keeps on disk for a member: its promises (S3). It is written and synced before the act that
-// it allows.
+// Durable is the agent's record of a member on disk: its promises (S3). It is written and synced before the act that it allows.
 type Durable struct {
 	// Epoch is the highest epoch obeyed. Goals of lower ones are ignored.
 	Epoch platform.Epoch `json:"epoch"`
@@ -26,95 +25,95 @@ type Durable struct {
 	// Incarnation names the data in place.
 	Incarnation string `json:"incarnation"`
 	// Peers are the other members of the cluster, by name, separated by spaces, and Longest the longest lease that may be in
-	// force: to whom, and for how long, a promise may be given (L5).
+	// force. A promise may be given only to these, and only for so long (L5).
 	Peers   string        `json:"peers,omitempty"`
 	Longest time.Duration `json:"longest,omitempty"`
-	// SystemID is that of the data that was once ours; other data is foreign.
+	// SystemID is that of the data managed here; other data is foreign.
 	SystemID string `json:"systemID,omitempty"`
-	// Listen and Port are the member's own address, as the controllers said last.
+	// Listen and Port are the member's own address, as the controllers last gave it.
 	Listen string `json:"listen,omitempty"`
 	Port   int    `json:"port,omitempty"`
-	// AlterSystem: adopted and not restarted under us yet, so our settings are in postgresql.auto.conf.
+	// AlterSystem: adopted and not yet restarted by the agent, so Mainstay's settings are in postgresql.auto.conf.
 	AlterSystem bool `json:"alterSystem,omitempty"`
-	// Discarded tells what the last rewind or rebuild left behind (S9).
+	// Discarded records the data that the last rewind or rebuild discarded (S9).
 	Discarded *health.Discard `json:"discarded,omitempty"`
 }
 
-// Seen is the last look at the member.
+// Seen is the last observation of the member.
 type Seen struct {
 	Data    health.DataState
 	Process health.Process
-	Corrupt string // why the data cannot be started, "" where nothing is known against it (S5)
+	Corrupt string // why the data must not be started; "" if no reason is known (S5)
 	// Of the data directory, while PostgreSQL is stopped.
 	SystemID  string
 	Timeline  platform.Timeline
 	Clean     bool         // it was shut down cleanly, as primary or standby
 	AsPrimary bool         // it last ran as a primary
-	Copied    bool         // a base backup that was never started: it holds what its source gave it
+	Copied    bool         // a base backup that was never started: its WAL is its source's
 	Shutdown  platform.LSN // its latest checkpoint record begins here
-	End       platform.LSN // the end of its valid WAL; 0 unknown
+	End       platform.LSN // the end of its valid WAL; 0 if unknown
 	// Of the running instance.
-	Outside     bool // some of its processes are beyond the guards: somebody else started it
+	Outside     bool // the guards do not cover some of its processes: the agent did not start it
 	Role        health.Role
 	Position    platform.LSN // primary: flushed; standby: the larger of received and replayed
-	Known       bool         // standby: that is the end of its WAL, not less
-	Short       bool         // a standby replays no further, for it has less of a setting than its primary; a promotion would end it
+	Known       bool         // standby: Position is the end of its WAL
+	Short       bool         // a standby's replay has stopped because a setting is lower than the primary's; a promotion would end it
 	Insert      platform.LSN // primary
-	Starting    bool         // it takes no sessions yet: nobody can ask it
-	Segment     string       // of WAL, to which its recovery has come while it starts; a later one shows that it gets on
-	Mark        string       // of its recovery while it starts; another one shows that too
+	Starting    bool         // it takes no sessions yet, so it cannot be queried
+	Segment     string       // of WAL, reached by its recovery while it starts; a later one shows progress
+	Mark        string       // of its recovery while it starts; a change shows progress too
 	Streaming   bool         // a standby's receiver streams
 	Receiver    bool         // a standby has a receiver process
-	ReceiverPID int          // of that process, 0 for none
+	ReceiverPID int          // of that process; 0 for none
 	Replayed    platform.LSN // standby
 	Recovery    Recovery     // standby
-	Upstream    string       // member its settings point to, "" for none
+	Upstream    string       // the member its settings point to; "" for none
 	Application string       // incarnation its settings name
 	SyncNames   string       // synchronous_standby_names as a new connection shows it
-	SyncOurs    bool         // and it comes from our file
+	SyncOurs    bool         // and it comes from Mainstay's file
 	Senders     []health.Sender
 	Slots       []string // members that have a slot here
-	Unwritten   bool     // its user's files ask for more of a setting than ours say yet
-	Strays      []string // slots of ours for nobody that the goal names
-	Superseded  []string // standby: failover slots of its own, from when it was primary, that the present primary has
-	Adoptable   bool     // no reason speaks against adopting it
+	Unwritten   bool     // the user's files ask for a higher value of a setting than Mainstay's file has
+	Strays      []string // Mainstay's slots for members that the goal does not name
+	Superseded  []string // standby: its own failover slots, from when it was primary, that the present primary has too
+	Adoptable   bool     // there is no reason against adopting it
 }
 
-// Lease is what was granted last.
+// Lease is the last grant.
 type Lease struct {
 	Epoch   platform.Epoch
 	End     time.Duration // CLOCK_BOOTTIME
-	Renewed time.Duration // the clock of the last report, or round of promises, that renewed it (L1); 0: an earlier process did
+	Renewed time.Duration // the clock of the report or round of promises that last renewed it (L1); 0: an earlier process did
 }
 
-// Memory is what a run of the agent remembers of a member; losing it costs time, never safety.
+// Memory is the volatile memory of an agent's run about a member; losing it costs time, never safety.
 type Memory struct {
-	SealConfirmed platform.Epoch // attempt for which the seal's every step was seen through in this run
+	SealConfirmed platform.Epoch // attempt for which every step of the seal was completed in this run
 	SealedAt      time.Duration  // when that was; CLOCK_BOOTTIME
-	Quiet         platform.Epoch // attempt for which it was told to look for WAL less often
-	Apart         platform.Epoch // epoch under which the receiver of whatever upstream came before it was ended
+	Quiet         platform.Epoch // attempt for which it was told to search for WAL less often
+	Apart         platform.Epoch // epoch under which the receiver of its former upstream was ended
 	Opened        platform.Epoch // epoch whose opening was completed
 	Checkpointed  platform.Epoch // attempt for which a CHECKPOINT was done
 	SetCheckpoint uint64         // durability set after whose loading a CHECKPOINT was begun and completed
 	Settling      Settling
-	// RewindFailures and StartFailures count in a row; they move the repair on to its next rung.
+	// RewindFailures and StartFailures count failures in a row, which lead to the next step of the repair.
 	RewindFailures int
 	StartFailures  int
-	// Crashes counts in a row how often a standby's replay has ended it at the same place: furthest, or crashedAt where it said so.
+	// Crashes counts in a row how often a standby's replay has crashed it at the same position: crashedAt, else furthest.
 	Crashes int
-	// MovedAt is when the standby last got any WAL, replayed any, or last began to try.
+	// MovedAt is when the standby last received or replayed any WAL, or last began to try.
 	MovedAt   time.Duration
 	Restarted bool // the repair by a restart was tried since it last streamed
-	Rebuilt   bool // so was other data
-	Replaced  bool // data was copied anew because it did not start, or its replay ended it: the copy has to serve for long before that is done again
-	// What the last look at the standby has shown.
+	Rebuilt   bool // so was a rebuild
+	Replaced  bool // the data was cloned because it did not start or replay crashed it; the clone must serve for long before another
+	// From the last observation of the standby.
 	reached, replayed platform.LSN
 	segment, mark     string
-	furthest          platform.LSN // replayed within the life of the data in place
+	furthest          platform.LSN // replayed since the data was cloned or rewound
 	crashedAt         platform.LSN
 	receiver          int
-	servesFrom        time.Duration // since when it has taken sessions without a break, 0 where it does not
-	receiverFrom      time.Duration // since when it is there, and streams
+	servesFrom        time.Duration // since when it has taken sessions without a break; 0 if it does not
+	receiverFrom      time.Duration // since when it has been streaming
 }
 
 // Input is everything the next act may depend on.
@@ -125,11 +124,11 @@ type Input struct {
 	Seen    Seen
 	Lease   Lease
 	Memory  Memory
-	// Promised is what the member owes a primary (L5).
+	// Promised is the member's promise to a primary (L5).
 	Promised Promised
-	// GuardComplete: both guards live and have the member in their reach.
+	// GuardComplete: both guards are alive and cover the member.
 	GuardComplete bool
-	// Spent is the epoch of which the guards take no lease any more, because they have killed under it.
+	// Spent is the epoch of which the guards accept no more leases, because they have killed under it.
 	Spent platform.Epoch
 	Name  string
 }
@@ -144,23 +143,23 @@ const (
 	StartPrimary Kind = "start-primary" // after writing Durable; under lease
 	StartStandby Kind = "start-standby" // with the upstream of Upstream, or none
 	Promote      Kind = "promote"       // after writing Durable; under lease
-	Open         Kind = "open"          // standby.signal back, roles, CHECKPOINT on the new timeline
+	Open         Kind = "open"          // restore standby.signal, create roles, CHECKPOINT on the new timeline
 	LoadSet      Kind = "load-set"      // load the last of Goal.Sets, and verify
 	Settings     Kind = "settings"      // point a standby at the goal's upstream, by reload
 	Checkpoint   Kind = "checkpoint"
-	EndSenders   Kind = "end-senders" // those that release commits by an older k; their receivers come back at once
+	EndSenders   Kind = "end-senders" // those that release commits by an older k; their receivers reconnect at once
 	Slots        Kind = "slots"
 	DropSlots    Kind = "drop-slots" // those of Seen.Superseded
 	Seal         Kind = "seal"
-	Quieten      Kind = "quieten"       // a sealed standby looks for WAL once in a while only
-	StopReceiver Kind = "stop-receiver" // a standby receives from nobody, as in a seal
+	Quieten      Kind = "quieten"       // let a sealed standby search for WAL less often
+	StopReceiver Kind = "stop-receiver" // end a standby's receiver, as in a seal
 	Kill         Kind = "kill"          // end the whole tree at once
 	StopClean    Kind = "stop-clean"    // a bounded fast shutdown
-	Rewind       Kind = "rewind"        // keeping what it discards (S9)
-	Clone        Kind = "clone"         // keeping what it replaces (S9)
-	Adopt        Kind = "adopt"         // bring a running instance under our settings without a restart
-	Disarm       Kind = "disarm"        // let guards idle that killed what never ran as a primary
-	Release      Kind = "release"       // leave it as it runs, without guards, and forget it
+	Rewind       Kind = "rewind"        // the discarded WAL is kept (S9)
+	Clone        Kind = "clone"         // the replaced data is kept (S9)
+	Adopt        Kind = "adopt"         // apply Mainstay's settings to a running server without a restart
+	Disarm       Kind = "disarm"        // disarm guards that killed a standby
+	Release      Kind = "release"       // leave it running, without guards, and forget it
 )
 
 // Act is the one thing to do now. Durable is written first if it differs from the one on disk.
@@ -170,13 +169,13 @@ type Act struct {
 	Why     string
 	// Needs asks the controllers for a new incarnation, because the data must be discarded.
 	Needs string
-	// Wait says what is being waited for, if Kind is Nothing.
+	// Wait says what the member waits for, if Kind is Nothing.
 	Wait string
 }
 
-// Blind tells whether a member that has promised d may do the act on a sight that is old: one from before the last act ended, or of
-// a look that is not answered. That is to end it, and to promise what no sight is needed for. To close an epoch is to say that its
-// primary has ended, which a sight from before its start seems to show (S4).
+// Blind tells whether a member that has promised d may do the act on an old observation: one from before the last act ended, or one
+// that got no answer. Only a kill and a promise that needs no observation qualify. Closing an epoch does not: it states that the
+// primary has ended, and an observation from before its start would seem to show that (S4).
 func (a Act) Blind(d Durable) bool {
 	return a.Kind == Kill || a.Kind == Persist && a.Durable.Closed == d.Closed && a.Durable.Incarnation == d.Incarnation
 }
@@ -184,5 +183,5 @@ func (a Act) Blind(d Durable) bool {
 // rewindsFail is how many rewinds in a row may fail before the data is rebuilt.
 const rewindsFail = 3
 
-// startsFail is how many starts in a row may fail, or end at the same place of their replay, before the next rung of the repair.
+// startsFail is how many starts in a row may fail, or crash at the same position of replay, before the next step of the repair.
 const startsFail = 3

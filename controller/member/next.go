@@ -8,7 +8,8 @@ import (
 	"mainstay/health"
 )
 
-// Next says what to do now. Every (seen, goal) pair has an answer; doing nothing always says what is waited for.
+// Next returns the act to do now. Every pair of goal and observation has one; an act of Nothing says what it waits for, or that
+// nothing is left to do.
 func Next(in Input) Act {
 	if in.Goal.Kind == platform.GoalReleased {
 		return in.released()
@@ -29,41 +30,43 @@ func Next(in Input) Act {
 	return in.wait("no goal")
 }
 
-// always is what is done whatever the goal: an ended primary's tree is ended to the last process, and its epoch closed, so
-// that nothing but a higher epoch starts a primary here again.
+// always is the act that any goal requires: the last process of an ended primary is killed and its epoch is closed, so that only
+// a higher epoch starts a primary here again.
 func (in *Input) always() (Act, bool) {
 	switch {
 	case in.Seen.Process == health.ProcessEnding && in.strange():
-		return in.wait("processes without a postmaster are on its data; they are the user's, who may be starting it"), true
+		return in.wait("processes without a postmaster use its data directory, and Mainstay did not start them: " +
+			"the user may be starting PostgreSQL"), true
 	case in.Seen.Process == health.ProcessEnding:
-		return in.act(Kill, "the postmaster is gone, others of its tree live on"), true
+		return in.act(Kill, "the postmaster has ended, but processes of its tree still run"), true
 	case in.Seen.Process == health.ProcessEnded && in.Durable.Closed.Less(in.Durable.Ran):
 		d := in.Durable
 		d.Closed = d.Ran
 		return in.persist(d, "its primary has ended: epoch "+d.Ran.String()+" is closed"), true
 	case in.Seen.Process == health.ProcessUnknown || in.Seen.Data == health.DataUnknown:
-		return in.wait("waiting for the first look at the member"), true
+		return in.wait("waiting for the first observation of the member"), true
 	case in.adopting():
 		d := in.Durable
 		d.SystemID, d.AlterSystem = in.Seen.SystemID, true
-		return Act{Kind: Adopt, Durable: d, Why: "bring it under our settings without a restart"}, true
+		return Act{Kind: Adopt, Durable: d, Why: "apply Mainstay's settings without a restart"}, true
 	}
 	return Act{}, false
 }
 
-// strange: nothing says that this member was ever ours. A server that has not written its pid file yet looks like one whose postmaster is
-// gone.
+// strange tells whether nothing shows that this member was ever managed here. A server that has not yet written its pid file looks
+// like one whose postmaster has ended.
 func (in *Input) strange() bool {
 	observed := in.Goal.Kind == platform.GoalNone || in.Goal.Kind == platform.GoalObserve
 	return observed && in.Durable.SystemID == "" && in.Durable.Ran.IsZero() && in.Durable.Epoch.IsZero()
 }
 
-// outdated: a goal of a lower epoch than one that was obeyed changes nothing (S3).
+// outdated waits: a goal of a lower epoch than one already obeyed changes nothing (S3).
 func (in *Input) outdated() Act {
-	return in.wait(fmt.Sprintf("its goal is of epoch %s, and it has obeyed %s already: waiting for a newer goal", in.Goal.Epoch, in.Durable.Epoch))
+	return in.wait(fmt.Sprintf("its goal has epoch %s, but it has already obeyed epoch %s: waiting for a newer goal",
+		in.Goal.Epoch, in.Durable.Epoch))
 }
 
-// adopting: it runs, it was never ours, and the controllers have taken its cluster in.
+// adopting tells whether to adopt the member: it runs, was never managed here, and its cluster is adopted.
 func (in *Input) adopting() bool {
 	wanted := in.Goal.Kind == platform.GoalPrimary || in.Goal.Kind == platform.GoalReplica
 	return wanted && in.Durable.SystemID == "" && in.Seen.Adoptable && in.Seen.Role != health.RoleUnknown && !in.foreign()
@@ -77,26 +80,26 @@ func (in *Input) primary() Act {
 	case !d.Closed.Less(g.Epoch):
 		return in.wait("epoch " + g.Epoch.String() + " is closed here")
 	case g.Epoch.Less(d.Sealed):
-		return in.wait("sealed for attempt " + d.Sealed.String() + ", which only that epoch or a later one ends")
+		return in.wait("sealed for attempt " + d.Sealed.String() + "; only that epoch or a later one ends the seal")
 	case d.Epoch.Less(g.Epoch) && in.barred() != "":
 		return in.wait(in.barred())
 	case d.Epoch.Less(g.Epoch):
 		d.Epoch = g.Epoch
 		return in.persist(d, "take up epoch "+g.Epoch.String())
 	case in.foreign():
-		return in.wait("the data directory holds another system identifier (" + in.Seen.SystemID + ")")
+		return in.wait("the data directory has another system identifier (" + in.Seen.SystemID + ")")
 	case in.Seen.Data == health.DataEmpty && g.Create:
 		return in.act(Initialise, "the first primary of a new cluster")
 	case in.Seen.Corrupt != "":
-		return in.wait("a primary cannot be made of this data: " + in.Seen.Corrupt)
+		return in.wait("this data cannot become a primary: " + in.Seen.Corrupt)
 	case in.Seen.Data != health.DataPresent:
 		return in.wait("the data directory is " + string(in.Seen.Data) + ", and only a new cluster's first primary may be created")
 	case in.Spent == g.Epoch && d.Ran.Less(g.Epoch) && in.Seen.Process == health.ProcessEnded && !in.leased():
-		// A lease lapsed before a primary ran under it, so the epoch is not closed; but who has killed takes no other of that
-		// epoch before it is told that this is known (S8: nobody else would end the wait).
-		return in.act(Disarm, "the guards have killed a standby under epoch "+g.Epoch.String()+", which has not run here")
+		// A lease lapsed before a primary ran under it, so the epoch is not closed. But guards that have killed take no other lease
+		// of that epoch until they are disarmed, and nothing else would end the wait (S8).
+		return in.act(Disarm, "the guards killed a standby under epoch "+g.Epoch.String()+", under which no primary has run here")
 	case !in.GuardComplete && !g.Paused && in.Lease.Epoch != g.Epoch:
-		return in.wait("waiting for the guards, without which it gets no lease")
+		return in.wait("waiting for both guards: without them it gets no lease")
 	case !in.leased():
 		return in.wait("waiting for the lease of epoch " + g.Epoch.String())
 	}
@@ -107,46 +110,47 @@ func (in *Input) primary() Act {
 }
 
 // becomePrimary starts or promotes, under a lease. Ran is on disk first, so that the end of this primary closes its epoch.
-// Data on the epoch's own timeline is started; data on an earlier one is promoted to it, from a standby, because a plain
-// start would go on writing the old primary's timeline.
+// Data on the epoch's own timeline is started. Data on an earlier one starts as a standby and is promoted, because a plain
+// start would continue to write the old primary's timeline.
 func (in *Input) becomePrimary() Act {
 	g, d, s := in.Goal, in.Durable, in.Seen
 	d.Ran, d.Sealed, d.Incarnation = g.Epoch, platform.Epoch{}, g.Incarnation
 	switch {
 	case s.Timeline > g.Timeline:
-		return in.wait(fmt.Sprintf("its data is on timeline %d, past the %d of epoch %s: it has diverged", s.Timeline, g.Timeline, g.Epoch))
+		return in.wait(fmt.Sprintf("it has diverged: its data is on timeline %d, past timeline %d of epoch %s", s.Timeline, g.Timeline, g.Epoch))
 	case s.Process == health.ProcessEnded && s.Timeline == g.Timeline:
 		return Act{Kind: StartPrimary, Durable: d, Why: "primary of epoch " + g.Epoch.String()}
 	case s.Process == health.ProcessEnded:
-		return in.act(StartStandby, fmt.Sprintf("to be promoted to timeline %d", g.Timeline))
+		return in.act(StartStandby, fmt.Sprintf("before its promotion to timeline %d", g.Timeline))
 	case s.Role == health.RoleStandby && s.Short:
 		return in.act(StopClean, shortWhy)
 	case s.Role == health.RoleStandby && s.Timeline == g.Timeline:
-		return in.act(Kill, fmt.Sprintf("it runs as a standby on timeline %d, which a promotion would leave", g.Timeline))
+		return in.act(Kill, fmt.Sprintf("it runs as a standby on timeline %d, and a promotion would leave that timeline", g.Timeline))
 	case s.Role == health.RoleStandby:
 		return Act{Kind: Promote, Durable: d, Why: fmt.Sprintf("primary of epoch %s on timeline %d", g.Epoch, g.Timeline)}
 	}
 	return in.wait("waiting for PostgreSQL to answer")
 }
 
-// leading keeps a running primary in order.
+// leading maintains a running primary.
 func (in *Input) leading() Act {
 	g, d := in.Goal, in.Durable
 	set := lastSet(g)
 	switch {
 	case in.Seen.Timeline != 0 && in.Seen.Timeline != g.Timeline:
-		return in.act(Kill, fmt.Sprintf("it has diverged: it writes timeline %d, epoch %s has %d", in.Seen.Timeline, g.Epoch, g.Timeline))
+		return in.act(Kill, fmt.Sprintf("it has diverged: it writes timeline %d, but epoch %s has timeline %d",
+			in.Seen.Timeline, g.Epoch, g.Timeline))
 	case d.Ran.Less(g.Epoch):
 		d.Ran, d.Sealed = g.Epoch, platform.Epoch{}
-		return in.persist(d, "go on as primary of epoch "+g.Epoch.String())
+		return in.persist(d, "continue as primary of epoch "+g.Epoch.String())
 	case in.Seen.SyncNames != SyncNames(set) || !in.Seen.SyncOurs:
 		return in.act(LoadSet, "durability set "+SyncNames(set))
 	case in.Memory.Opened != g.Epoch:
 		return in.act(Open, "epoch "+g.Epoch.String())
 	case needsSetCheckpoint(g) && in.Memory.SetCheckpoint != set.ID:
-		return in.act(Checkpoint, "backends obey a new durability set after a CHECKPOINT")
+		return in.act(Checkpoint, "backends obey a new durability set only after a CHECKPOINT")
 	case raised(g) && !(in.Memory.Settling.ID == set.ID && in.Memory.Settling.Done) && anyStale(set, in.Seen.Senders):
-		return in.act(EndSenders, "WAL senders release commits by the k they have loaded")
+		return in.act(EndSenders, "WAL senders with an older configuration release commits after too few acknowledgements")
 	case !g.Checkpoint.IsZero() && in.Memory.Checkpointed != g.Checkpoint:
 		return in.act(Checkpoint, "before the planned stop")
 	case missing(in.Seen.Slots, g.Slots) || len(in.Seen.Strays) > 0:
@@ -157,10 +161,10 @@ func (in *Input) leading() Act {
 	return in.wait("")
 }
 
-const unwrittenWhy = "its user's files ask for more than ours say"
+const unwrittenWhy = "the user's configuration files ask for higher values than Mainstay's"
 
-// shortWhy: only a start raises the settings that its replay waits for.
-const shortWhy = "it replays no further with less of a setting than its primary has: restart it with as much"
+// shortWhy: only a restart raises such settings.
+const shortWhy = "its replay has stopped because a setting is lower than its primary's: restart it with the primary's value"
 
 func (in *Input) sealed() Act {
 	g, d := in.Goal, in.Durable
@@ -174,17 +178,17 @@ func (in *Input) sealed() Act {
 	case d.Sealed.Less(g.Epoch):
 		d.Sealed = g.Epoch // the number is on disk before anything else (Seals)
 		if d.Incarnation == "" {
-			d.Incarnation = in.Seen.Application // an agent that lost its state: the data streamed under that name
+			d.Incarnation = in.Seen.Application // the agent lost its state; the data streamed under that name
 		}
 		return in.persist(d, "seal for attempt "+g.Epoch.String())
 	case in.Seen.Corrupt != "":
 		return in.wait(in.Seen.Corrupt)
 	case in.Seen.Data != health.DataPresent || in.foreign():
-		return in.wait("there is no data of this cluster to seal")
+		return in.wait("it has no data of this cluster to seal")
 	case in.Seen.Process == health.ProcessRunning && in.Seen.Role == health.RolePrimary:
 		return in.act(Kill, "it runs as primary, but another attempt is under way")
 	case in.Seen.Process == health.ProcessEnded && in.Seen.AsPrimary && !in.Seen.Clean:
-		return in.wait("a crashed primary is no candidate")
+		return in.wait("it is a crashed primary, which is not a candidate")
 	case in.Seen.Process == health.ProcessEnded && in.Memory.StartFailures >= startsFail:
 		return in.wait("it does not start")
 	case in.Seen.Process == health.ProcessEnded:
@@ -194,18 +198,18 @@ func (in *Input) sealed() Act {
 	case in.Memory.SealConfirmed != g.Epoch:
 		return in.act(Seal, "attempt "+g.Epoch.String())
 	case g.Upstream != nil && in.Seen.Upstream != g.Upstream.Member:
-		return in.act(Settings, "take the WAL of "+g.Upstream.Member+", which is ahead and may not lead")
+		return in.act(Settings, "receive the WAL of "+g.Upstream.Member+", which is ahead but may not lead")
 	case g.Upstream != nil:
 		return in.wait("waiting for the WAL of " + g.Upstream.Member)
 	case in.Seen.Receiver || in.Seen.Upstream != "":
 		return in.act(Seal, "attempt "+g.Epoch.String())
 	case in.Seen.Known && in.Memory.Quiet != g.Epoch && in.Now-in.Memory.SealedAt > quietAfter:
-		return in.act(Quieten, "it has long been sealed, and each look for WAL is a line in its log")
+		return in.act(Quieten, "it has been sealed for long, and each search for WAL writes a line to its log")
 	}
 	return in.wait("")
 }
 
-// quietAfter is how long most attempts are over within: until then a sealed standby is not troubled for the sake of its log.
+// quietAfter is longer than most attempts: before it, a sealed standby is not changed for the sake of its log.
 const quietAfter = 15 * time.Second
 
 func (in *Input) stopped() Act {
@@ -226,13 +230,13 @@ func (in *Input) stopped() Act {
 	return in.wait("")
 }
 
-// released lets go of a member that was removed from the platform. Nothing is started, stopped or killed for it any more.
+// released releases a member that was removed from the platform. It starts, stops and kills nothing.
 func (in *Input) released() Act {
 	switch d := in.Durable; {
 	case in.Goal.Epoch.Less(d.Epoch):
 		return in.outdated()
 	case in.Seen.Process == health.ProcessUnknown && (d.SystemID != "" || !d.Epoch.IsZero()):
-		return in.wait("waiting for the first look at the member")
+		return in.wait("waiting for the first observation of the member")
 	}
 	return in.act(Release, "it was removed from the platform")
 }
@@ -241,7 +245,8 @@ func (in *Input) leased() bool { return in.Lease.Epoch == in.Goal.Epoch && in.Le
 
 func (in *Input) foreign() bool {
 	want := in.Goal.SystemID
-	return in.Seen.Data == health.DataForeign || want != "" && in.Seen.Data == health.DataPresent && in.Seen.SystemID != "" && in.Seen.SystemID != want
+	return in.Seen.Data == health.DataForeign ||
+		want != "" && in.Seen.Data == health.DataPresent && in.Seen.SystemID != "" && in.Seen.SystemID != want
 }
 
 func (in *Input) act(k Kind, why string) Act { return Act{Kind: k, Durable: in.Durable, Why: why} }

@@ -10,21 +10,21 @@ import (
 	"mainstay/health"
 )
 
-// Promised is what a member owes a primary: until Until (CLOCK_BOOTTIME) it lets itself be neither sealed nor promoted (L5).
-// It lives in memory; Since, the start of the agent's process, stands in for what was forgotten.
+// Promised is a member's promise to a primary: until Until (CLOCK_BOOTTIME) it is neither sealed nor promoted (L5). It is kept in
+// memory; a promise of an earlier process, now forgotten, was given before Since, the start of this one.
 type Promised struct {
 	To    string
 	Until time.Duration
 	Since time.Duration
 }
 
-// until is when the member is free again: what it promised, and what it may have promised before its agent was started.
+// until is when the member is free again, of its promise and of any that an earlier process of its agent may have given.
 func (p Promised) until(longest time.Duration) time.Duration {
 	return max(p.Until, p.Since+platform.CountOut(longest))
 }
 
-// barred says why a seal or a promotion must wait for a promise, "" if it need not (L5). Who is sealed already, who ran the
-// last epoch it obeyed, and who joins a cluster's first epoch, cannot have promised since.
+// barred says why a seal or a promotion must wait for a promise; "" if it need not (L5). A member that is already sealed, was the
+// primary of the last epoch it obeyed, or joins a cluster's first epoch cannot have promised since.
 func (in *Input) barred() string {
 	d, until := in.Durable, in.Promised.until(in.longest())
 	if in.Now >= until || !d.Sealed.IsZero() || in.Goal.Epoch.Number <= 1 || !d.Ran.IsZero() && d.Ran == d.Epoch {
@@ -32,13 +32,13 @@ func (in *Input) barred() string {
 	}
 	left := (until - in.Now).Round(100 * time.Millisecond)
 	if in.Promised.To == "" {
-		return fmt.Sprintf("waiting %s more: before its agent was started it may have promised a primary not to be sealed or promoted", left)
+		return fmt.Sprintf("waiting %s more: before its agent restarted it may have promised a primary not to be sealed or promoted", left)
 	}
 	return fmt.Sprintf("waiting %s more: it promised %s not to be sealed or promoted", left, in.Promised.To)
 }
 
-// peers and longest are what a promise is bounded by: what the controllers have said, or said to an earlier run of the agent. A
-// lease that was made shorter may still be in force, and the controllers say the longer one until it is not (L4).
+// peers and longest bound a promise. They come from the goal, or from the disk if there is none yet. After a lease was shortened the
+// longer one may still be in force, and the goal has the longer one until it is not (L4).
 func (in *Input) peers() string {
 	if len(in.Goal.Slots) > 0 {
 		return strings.Join(in.Goal.Slots, " ")
@@ -53,23 +53,22 @@ func (in *Input) longest() time.Duration {
 	return in.Durable.Longest
 }
 
-// unlearned: on disk is another list of members, or another longest lease, than the controllers say.
+// unlearned tells whether the disk has another list of members, or another longest lease, than the goal.
 func (in *Input) unlearned() bool {
 	return in.peers() != in.Durable.Peers || in.longest() != in.Durable.Longest
 }
 
-// Promise answers a primary that no leader answers. The caller has just tried to reach a leader itself, in vain. It
-// promises only what it can keep: who is sealed, has obeyed or been told of a higher epoch, or knows a newer member list,
-// refuses.
+// Promise answers a primary that cannot reach a leader. The caller has just failed to reach one itself. A member refuses if it could
+// not keep the promise: if it is sealed, has obeyed or been told of a higher epoch, or knows a newer member list.
 func Promise(in Input, r platform.PromiseRequest) (Promised, platform.PromiseAnswer) {
 	now, d, refuse := in.Promised, in.Durable, func(format string, args ...any) (Promised, platform.PromiseAnswer) {
 		return in.Promised, platform.PromiseAnswer{Reason: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case r.To != in.Name:
-		return refuse("%s was asked for, this is %s", r.To, in.Name)
+		return refuse("the request is for %s, this is %s", r.To, in.Name)
 	case !slices.Contains(strings.Fields(in.peers()), r.From):
-		return refuse("it knows of no member %s in its cluster", r.From)
+		return refuse("it knows no member %s in its cluster", r.From)
 	case r.Length < platform.MinLease || r.Length > in.longest():
 		return refuse("a lease of %s is not between %s and %s, the longest that may be in force", r.Length, platform.MinLease, in.longest())
 	case !d.Sealed.IsZero():
@@ -77,19 +76,19 @@ func Promise(in Input, r platform.PromiseRequest) (Promised, platform.PromiseAns
 	case r.Epoch != d.Epoch:
 		return refuse("its epoch is %s, not %s", d.Epoch, r.Epoch)
 	case !d.Ran.IsZero() && d.Ran == d.Epoch || in.Goal.Kind == platform.GoalPrimary:
-		return refuse("it is, or is to be, the primary itself")
+		return refuse("it is, or becomes, the primary itself")
 	case r.Epoch.Less(in.Goal.Epoch):
-		return refuse("it has been told of epoch %s", in.Goal.Epoch)
+		return refuse("its goal already has epoch %s", in.Goal.Epoch)
 	case r.List < in.Goal.List:
-		return refuse("it knows a newer list of members (%d, the primary knows %d)", in.Goal.List, r.List)
+		return refuse("it knows a newer member list (%d) than the primary (%d)", in.Goal.List, r.List)
 	}
 	now.To, now.Until = r.From, max(now.Until, in.Now+platform.CountOut(r.Length))
 	return now, platform.PromiseAnswer{Given: true, Incarnation: d.Incarnation}
 }
 
-// Vouched tells whether promises from these members, by the incarnation of their data, let a primary renew its lease
-// (L5): k of every durability set it knows with acks k, because any promotion must seal |S|-k+1 of them; all other members
-// where a set has acks 0.
+// Vouched tells whether promises from these members, by the incarnation of their data, let a primary renew its lease (L5). It needs k
+// members of every durability set that it knows with acks k, because any promotion must seal |S|-k+1 of them, and all other
+// members if a set has acks 0.
 func Vouched(g platform.Goal, promises map[string]string) bool {
 	if g.Kind != platform.GoalPrimary || len(g.Sets) == 0 {
 		return false
@@ -117,15 +116,15 @@ func all(members []string, promises map[string]string) bool {
 	return true
 }
 
-// Unanswered is for how long a primary's agent has taken no grant when it asks for promises: at the third heartbeat that no
-// leader answers. The last answer came a moment after its heartbeat, so it is half a heartbeat less than three.
+// Unanswered is how long a primary's agent has taken no grant when it asks for promises: at the third heartbeat that no leader
+// answers. The last answer came a moment after its heartbeat, so it is half a heartbeat less than three.
 func Unanswered(lease time.Duration) time.Duration {
 	return platform.Suspect(lease) - platform.Heartbeat(lease)/2
 }
 
-// Asks tells whether a primary must ask for promises now (L5): a leader has granted its lease before, at granted and for
-// length, and has not answered for three heartbeats, the lease still runs, and so does the primary. One that has ended is
-// never started under that epoch again, so a promise to it would only keep its successor waiting (S8).
+// Asks tells whether a primary must ask for promises now (L5): a leader granted its lease before, at granted and for length, but has
+// not answered for three heartbeats; the lease is still valid and the primary runs. An ended primary never starts under that epoch
+// again, so a promise to it would only delay its successor (S8).
 func (in *Input) Asks(granted, length time.Duration) bool {
 	g := &in.Goal
 	return g.Kind == platform.GoalPrimary && !g.Paused && in.Memory.Opened == g.Epoch && in.Durable.Closed.Less(g.Epoch) &&
@@ -133,9 +132,9 @@ func (in *Input) Asks(granted, length time.Duration) bool {
 		in.Lease.Epoch == g.Epoch && in.Lease.End > in.Now && granted != 0 && in.Now-granted >= Unanswered(length)
 }
 
-// LookFor is for how long an agent that is asked for a promise looks for a leader first: a fifth of the lease, at most a
-// second. Where its own reports have found none for two heartbeats a glance is enough, so that promises come before what hangs
-// on them ends: permits of app servers run for five heartbeats.
+// LookFor is how long an agent that is asked for a promise first looks for a leader: a fifth of the lease, at most a second. If its own
+// reports have found none for two heartbeats, it looks only briefly, so that promises come before the permits of app servers,
+// which last five heartbeats, end.
 func LookFor(lease, unanswered time.Duration) time.Duration {
 	if beat := platform.Heartbeat(lease); unanswered >= 2*beat {
 		return beat / 5

@@ -25,7 +25,7 @@ func TestWhoPromises(t *testing.T) { // L5
 	}{
 		{"a replica of the epoch", "", func(*Input, *platform.PromiseRequest) {}},
 		{"one without a goal yet", "", func(in *Input, _ *platform.PromiseRequest) { in.Goal = platform.Goal{} }},
-		{"another member", "m9 was asked for", func(_ *Input, r *platform.PromiseRequest) { r.To = "m9" }},
+		{"another member", "the request is for m9", func(_ *Input, r *platform.PromiseRequest) { r.To = "m9" }},
 		{"no lease at all", "is not between", func(_ *Input, r *platform.PromiseRequest) { r.Length = 0 }},
 		{"a lease longer than any in force", "the longest that may be in force", func(_ *Input, r *platform.PromiseRequest) { r.Length = 6 * time.Second }},
 		{"a longer lease, of which it was told", "", func(in *Input, r *platform.PromiseRequest) { in.Goal.Lease, r.Length = 6*time.Second, 6*time.Second }},
@@ -43,11 +43,11 @@ func TestWhoPromises(t *testing.T) { // L5
 		{"sealed", "sealed for attempt 1.4", func(in *Input, _ *platform.PromiseRequest) { in.Durable.Sealed = ep(4) }},
 		{"of a later epoch", "its epoch is 1.4", func(in *Input, _ *platform.PromiseRequest) { in.Durable.Epoch = ep(4) }},
 		{"of an earlier epoch", "its epoch is 1.2", func(in *Input, _ *platform.PromiseRequest) { in.Durable.Epoch = ep(2) }},
-		{"told to seal", "told of epoch 1.4", func(in *Input, _ *platform.PromiseRequest) {
+		{"told to seal", "its goal already has epoch 1.4", func(in *Input, _ *platform.PromiseRequest) {
 			in.Goal.Kind, in.Goal.Epoch = platform.GoalSealed, ep(4)
 		}},
 		{"the primary itself", "the primary itself", func(in *Input, _ *platform.PromiseRequest) { in.Durable.Ran = ep(3) }},
-		{"knows a newer list", "newer list", func(in *Input, _ *platform.PromiseRequest) { in.Goal.List = 6 }},
+		{"knows a newer list", "newer member list", func(in *Input, _ *platform.PromiseRequest) { in.Goal.List = 6 }},
 	} {
 		in, r := replicaOf3(), asked()
 		c.change(&in, &r)

@@ -8,18 +8,18 @@ import (
 	"mainstay/health"
 )
 
-// Recovery is what keeps a standby's recovery from asking for more WAL, "" where nothing is known to.
+// Recovery is the reason why a standby's recovery does not ask for more WAL; "" if none is known.
 type Recovery string
 
 const (
-	Delayed  Recovery = "its replay is held back by recovery_min_apply_delay, and it asks for no WAL meanwhile"
-	Paused   Recovery = "its replay is paused, and it asks for no WAL meanwhile; `SELECT pg_wal_replay_resume()` on it goes on"
-	Blocked  Recovery = "queries on it hold its replay up (max_standby_streaming_delay, max_standby_archive_delay), and it asks for no WAL meanwhile"
+	Delayed  Recovery = "recovery_min_apply_delay delays its replay, so it does not ask for WAL"
+	Paused   Recovery = "its replay is paused, so it does not ask for WAL; run `SELECT pg_wal_replay_resume()` on it to resume"
+	Blocked  Recovery = "queries on it delay its replay (max_standby_streaming_delay, max_standby_archive_delay), so it does not ask for WAL"
 	Fetching Recovery = "its restore_command fetches WAL from the archive"
 )
 
-// RecoveryOf translates the wait event of a standby's startup process (PostgreSQL's documentation, "Wait Events"; RestoreCommand is
-// there from 15 on).
+// RecoveryOf translates the wait event of a standby's startup process (PostgreSQL's documentation, "Wait Events"; RestoreCommand
+// exists from 15 on).
 func RecoveryOf(waitEvent string) Recovery {
 	switch waitEvent {
 	case "RecoveryApplyDelay":
@@ -34,31 +34,32 @@ func RecoveryOf(waitEvent string) Recovery {
 	return ""
 }
 
-// How long a standby may get nothing from an open primary, neither by its stream nor from its archive, before the repair goes on.
+// How long a standby of an open primary may get no WAL, neither by its stream nor from its archive, before the next repair.
 const (
 	streamWithin = 15 * time.Second
-	// startWithin is for a recovery before it takes sessions, which may be at one file for long.
+	// startWithin is for a recovery before it takes sessions, which may spend long on one file.
 	startWithin = 10 * time.Minute
 	// fetchWithin is for one call of its restore_command, which may read a tape.
 	fetchWithin = 10 * time.Minute
 )
 
-// lasting is for how long a receiver must have been seen before it counts as streaming: one whose primary refuses it, for want of the WAL
-// that it asks for, shows itself as streaming for a moment each time it is started.
+// lasting is how long a receiver must have been seen before it counts as streaming: a receiver that the primary refuses, because it
+// lacks the WAL, shows itself as streaming for a moment each time it starts.
 const lasting = 2 * time.Second
 
-// servesLong is for how long a copy must have taken sessions, without a break, and stream, before another may be made for the same kind of
-// evidence. Replay past the record that has ended the last data shows nothing: the next one may end the copy just as well.
+// servesLong is how long a clone must take sessions without a break, and stream, before another may be made on the same kind of
+// evidence. Replay past the record that crashed the last data shows nothing: the next record may crash the clone just as well.
 const servesLong = time.Hour
 
-// Looked is what is remembered after a look.
+// Looked is the memory after an observation.
 func (m Memory) Looked(g platform.Goal, s Seen, now time.Duration) Memory {
 	if !s.Streaming || s.ReceiverPID != m.receiver {
 		m.receiverFrom = now
 	}
 	streams := s.Streaming && now-m.receiverFrom >= lasting
 	standby, starting := s.Process == health.ProcessRunning && s.Role == health.RoleStandby, s.starting()
-	moved := starting && (s.Mark != m.mark || s.Segment > m.segment) || standby && (s.Position != m.reached || s.Replayed != m.replayed || s.Recovery != "" && s.Recovery != Fetching)
+	moved := starting && (s.Mark != m.mark || s.Segment > m.segment) ||
+		standby && (s.Position != m.reached || s.Replayed != m.replayed || s.Recovery != "" && s.Recovery != Fetching)
 	if streams || moved || m.MovedAt == 0 || g.Kind != platform.GoalReplica || !g.Opened {
 		m.MovedAt = now
 	}
@@ -93,7 +94,7 @@ func (m Memory) Looked(g platform.Goal, s Seen, now time.Duration) Memory {
 	return m
 }
 
-// Crashed is what is remembered after a standby's replay has ended it at a record, 0 where it did not say at which.
+// Crashed is the memory after a standby's replay has crashed it at a record; 0 if the position is unknown.
 func (m Memory) Crashed(at platform.LSN) Memory {
 	if at == 0 {
 		at = m.furthest
@@ -105,10 +106,10 @@ func (m Memory) Crashed(at platform.LSN) Memory {
 	return m
 }
 
-// CrashedAt is where its replay has ended it, 0 for nowhere.
+// CrashedAt is the position at which replay has crashed the standby; 0 for none.
 func (m Memory) CrashedAt() platform.LSN { return m.crashedAt }
 
-// Renewed is what is remembered after a rewind or, if rebuilt, a copy: it begins the life of other data.
+// Renewed is the memory after a rewind or, if rebuilt, a clone: it is of new data.
 func (m Memory) Renewed(rebuilt bool) Memory {
 	m.Replaced = m.Replaced || rebuilt && m.unfit() != ""
 	m.Crashes, m.furthest, m.crashedAt = 0, 0, 0
@@ -118,30 +119,30 @@ func (m Memory) Renewed(rebuilt bool) Memory {
 	return m
 }
 
-// unfit says what the data in place has been tried for in vain, "" for nothing.
+// unfit says why the present data is not usable; "" if it is not known to be.
 func (m Memory) unfit() string {
 	switch {
 	case m.StartFailures >= startsFail:
 		return "it did not start as a standby"
 	case m.Crashes >= startsFail:
-		return fmt.Sprintf("its replay ended it %d times at %s", m.Crashes, m.crashedAt)
+		return fmt.Sprintf("its replay crashed it %d times at %s", m.Crashes, m.crashedAt)
 	}
 	return ""
 }
 
-// Doubted tells whether the data in place has failed to start, or its replay has ended it: what it holds may be of use to find out why.
+// Doubted tells whether the present data has failed to start, or its replay has crashed it. Such data may show the cause.
 func (m Memory) Doubted() bool { return m.StartFailures > 0 || m.Crashes > 0 }
 
-// Mend is what an operator has to know where PostgreSQL does not come up on data of which a copy was made for that already; "" where
-// that was not done.
+// Mend is advice for the operator when PostgreSQL does not start although its data was already cloned again for that reason; "" if
+// it was not.
 func (m Memory) Mend() string {
 	if !m.Rebuilt && !m.Replaced {
 		return ""
 	}
-	return "its data was copied anew already, which did not help: mend what that names; restart its agent to have it copied once more"
+	return "a new clone of its data did not help: repair the cause named there, or restart its agent for another clone"
 }
 
-// stuck: nothing has moved for longer than what its recovery is at may take.
+// stuck tells whether nothing has moved for longer than its recovery may take.
 func (in *Input) stuck() bool { return in.Now-in.Memory.MovedAt > in.patience() }
 
 func (in *Input) patience() time.Duration {
@@ -151,8 +152,8 @@ func (in *Input) patience() time.Duration {
 	return streamWithin
 }
 
-// Still is for how long a standby that was restarted for it has got nothing; 0 while it gets on, and where it does not run: then it is
-// for something else that its data is given up. Its controllers weigh it before they agree to a rebuild.
+// Still is how long a standby has made no progress, not even after a restart. It is 0 while it makes progress or does not run: then its
+// data is given up for another reason. The controllers consider it before they agree to a rebuild.
 func (in *Input) Still() time.Duration {
 	still := in.Now - in.Memory.MovedAt
 	if still > streamWithin && (in.Seen.starting() || in.Memory.Restarted && in.Seen.Role == health.RoleStandby) {
@@ -165,33 +166,34 @@ func (s *Seen) starting() bool {
 	return s.Process == health.ProcessRunning && s.Starting && s.Role == health.RoleUnknown
 }
 
-// recovering waits for a standby that takes no sessions yet: its recovery has no bound while it gets on. One that does not is restarted
-// once, and then copied anew; sooner where the controllers see that its primary has no more the WAL that it asks for.
+// recovering waits for a standby that takes no sessions yet, without a bound while its recovery makes progress. Without progress it is
+// restarted once and then cloned again, sooner if the controllers see that the primary no longer has the WAL that it asks for.
 func (in *Input) recovering() Act {
 	still := in.Now - in.Memory.MovedAt
 	since := still.Round(time.Second).String()
 	switch {
 	case !in.Goal.Opened || still <= streamWithin:
-		return in.wait("waiting for its recovery, which gets on, to take sessions")
+		return in.wait("waiting for its recovery, which makes progress, to take sessions")
 	case in.Goal.Incarnation != in.Durable.Incarnation:
-		return in.act(StopClean, "its recovery has not got on for "+since+": rebuild it")
+		return in.act(StopClean, "its recovery has made no progress for "+since+": rebuild it")
 	case in.Seen.Recovery == Fetching && still <= fetchWithin:
 		return in.wait(string(Fetching) + ", for " + since)
 	case still > startWithin && !in.Memory.Restarted:
-		return in.act(StopClean, "its recovery has not got on for "+since+": restart it")
+		return in.act(StopClean, "its recovery has made no progress for "+since+": restart it")
 	case in.Memory.Rebuilt:
-		return in.wait("its recovery has not got on for " + since + ", and takes no sessions: see its log; " + in.Memory.Mend())
+		return in.wait("its recovery has made no progress for " + since + " and takes no sessions: see its log; " + in.Memory.Mend())
 	}
-	return Act{Durable: in.Durable, Needs: "rebuild", Wait: "its recovery has not got on for " + since + ", and takes no sessions: see its log"}
+	return Act{Durable: in.Durable, Needs: "rebuild",
+		Wait: "its recovery has made no progress for " + since + " and takes no sessions: see its log"}
 }
 
-// catchingUp says what a standby that does not stream is at.
+// catchingUp says what a standby that does not stream is doing.
 func (in *Input) catchingUp() string {
 	switch {
 	case in.Seen.Recovery != "":
 		return string(in.Seen.Recovery)
 	case in.Now-in.Memory.MovedAt < time.Second:
-		return "it catches up, by replay of what it has or from its archive"
+		return "it is catching up, from local WAL or from its archive"
 	}
 	return "waiting for the stream from " + upstreamName(in.Goal)
 }

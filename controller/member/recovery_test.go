@@ -69,7 +69,7 @@ func TestStuck(t *testing.T) {
 		want  Kind
 		waits string
 	}{
-		{"a moment ago", "", time.Millisecond, Nothing, "catches up"},
+		{"a moment ago", "", time.Millisecond, Nothing, "is catching up"},
 		{"a while ago", "", 10 * time.Second, Nothing, "waiting for the stream from m2"},
 		{"long ago", "", streamWithin + 1, StopClean, ""},
 		{"its archive is slow", Fetching, fetchWithin - 1, Nothing, "restore_command"},
@@ -138,14 +138,14 @@ func TestRecovering(t *testing.T) {
 		waits   string
 		stillIs time.Duration
 	}{
-		{"it gets on", streamWithin, "", Memory{}, true, Nothing, "", "gets on", 0},
-		{"it does not", streamWithin + 1, "", Memory{}, false, Nothing, "rebuild", "has not got on for 15s", streamWithin + 1},
+		{"it gets on", streamWithin, "", Memory{}, true, Nothing, "", "makes progress", 0},
+		{"it does not", streamWithin + 1, "", Memory{}, false, Nothing, "rebuild", "has made no progress for 15s", streamWithin + 1},
 		{"its archive is slow", fetchWithin, Fetching, Memory{}, false, Nothing, "", "restore_command", fetchWithin},
 		{"for long", startWithin + 1, "", Memory{}, false, StopClean, "", "", startWithin + 1},
 		{"its archive hangs", startWithin + 1, Fetching, Memory{}, false, StopClean, "", "", startWithin + 1},
-		{"for long, after a restart", startWithin + 1, "", Memory{Restarted: true}, false, Nothing, "rebuild", "has not got on", startWithin + 1},
+		{"for long, after a restart", startWithin + 1, "", Memory{Restarted: true}, false, Nothing, "rebuild", "has made no progress", startWithin + 1},
 		{"it is given up", streamWithin + 1, "", Memory{}, true, StopClean, "", "", streamWithin + 1},
-		{"it was copied for that", startWithin + 1, "", Memory{Restarted: true, Rebuilt: true}, false, Nothing, "", "restart its agent to have it copied once more", startWithin + 1},
+		{"it was copied for that", startWithin + 1, "", Memory{Restarted: true, Rebuilt: true}, false, Nothing, "", "restart its agent for another clone", startWithin + 1},
 	} {
 		c.memory.MovedAt = now
 		in := Input{Now: now + c.since, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: c.memory,

@@ -8,8 +8,8 @@ import (
 	"mainstay/health"
 )
 
-// replica brings a member to stream from the goal's upstream, from whatever state it is in: follow, else rewind, else
-// rebuild, each bounded, and nothing discarded under the name it was acknowledged by (S9, durability sets).
+// replica makes a member stream from the goal's upstream, from any state: follow, else rewind, else rebuild, each bounded. Data is
+// never discarded under the incarnation that acknowledged it (S9, durability sets).
 func (in *Input) replica() Act {
 	g, d := in.Goal, in.Durable
 	switch {
@@ -18,13 +18,13 @@ func (in *Input) replica() Act {
 	case d.Epoch.Less(g.Epoch):
 		d.Epoch = g.Epoch
 		if !g.Epoch.Less(d.Sealed) {
-			d.Sealed = platform.Epoch{} // the seal ended by that epoch's promotion, or by an abandonment before it
+			d.Sealed = platform.Epoch{} // that epoch's promotion, or an abandonment before it, ended the seal
 		}
 		return in.persist(d, "follow epoch "+g.Epoch.String())
 	case g.Epoch.Less(d.Sealed):
 		return in.wait("sealed for attempt " + d.Sealed.String())
 	case in.foreign():
-		return in.wait("the data directory holds something that is not of this cluster; empty it, or name another one")
+		return in.wait("the data directory holds data of another cluster or other files; empty it, or configure another directory")
 	case in.Seen.Corrupt != "":
 		return in.discard(Clone, "rebuild", in.Seen.Corrupt)
 	case in.Seen.Data == health.DataEmpty:
@@ -41,23 +41,23 @@ func (in *Input) replica() Act {
 	return in.wait("waiting for PostgreSQL to answer")
 }
 
-// rebuildDue: a restart did not help either, and the controllers have given a name for other data.
+// rebuildDue tells whether to rebuild: a restart did not help, and the controllers have given an incarnation for new data.
 func (in *Input) rebuildDue() bool {
 	return in.Goal.Opened && in.Memory.Restarted && in.stuck() && in.Goal.Incarnation != in.Durable.Incarnation
 }
 
-// restart decides what a stopped member's data is good for.
+// restart decides how to use a stopped member's data.
 func (in *Input) restart() Act {
 	if in.rebuildDue() {
-		return in.discard(Clone, "rebuild", "it has got no WAL for "+in.patience().String()+", nor did it after a restart")
+		return in.discard(Clone, "rebuild", "it has received no WAL for "+in.patience().String()+", not even after a restart")
 	}
 	switch in.course() {
 	case courseFollow:
 		if why := in.Memory.unfit(); why != "" && in.Memory.Mend() == "" {
 			act := in.repair(why)
-			if act.Needs != "" { // until the controllers agree it is tried all the same: what its host lacks may be there by now
+			if act.Needs != "" { // try again until the controllers agree: the host's fault may be repaired by now
 				needs := act.Needs
-				act = in.rename(StartStandby, why+", and may do so now")
+				act = in.rename(StartStandby, why+"; try again")
 				act.Needs = needs
 			}
 			return act
@@ -67,9 +67,9 @@ func (in *Input) restart() Act {
 		if in.Memory.RewindFailures >= rewindsFail {
 			return in.discard(Clone, "rebuild", "the rewind failed")
 		}
-		return in.discard(Rewind, "rewind", "its WAL went past the point where the primary's history left it")
+		return in.discard(Rewind, "rewind", "its WAL continues past the fork of the primary's timeline")
 	}
-	return in.wait("waiting for the primary's history, to tell whether this data is part of it")
+	return in.wait("waiting for the primary's timeline history, to tell whether this data is part of it")
 }
 
 type course int
@@ -80,8 +80,8 @@ const (
 	courseDiverged
 )
 
-// course compares the data with the primary's history. Data that ended as a primary, and not cleanly, may hold WAL that
-// no other member has, so it is never simply followed on (S9).
+// course compares the data with the primary's history. Data of a primary that did not stop cleanly may hold WAL that no other
+// member has, so it never simply follows (S9).
 func (in *Input) course() course {
 	g, s := in.Goal, in.Seen
 	switch {
@@ -100,7 +100,7 @@ func (in *Input) course() course {
 	case s.End == 0 && s.AsPrimary:
 		return courseUnknown
 	case s.End == 0 && !s.Copied || s.End > fork:
-		return courseDiverged // where its WAL ends cannot be read: pg_rewind tells
+		return courseDiverged // pg_rewind finds the end of its WAL where that cannot be read
 	}
 	return courseFollow
 }
@@ -109,7 +109,7 @@ func (in *Input) course() course {
 func (in *Input) follow() Act {
 	g, s := in.Goal, in.Seen
 	if s.Timeline != g.Timeline && !s.Known && s.Upstream != upstreamName(g) {
-		return in.wait("waiting for the end of its WAL, to tell whether it is part of the primary's history")
+		return in.wait("waiting for the end of its WAL, to tell whether it is part of the primary's timeline history")
 	}
 	if g.Opened && s.Timeline != g.Timeline {
 		if fork, ok := g.History.ForkOf(s.Timeline); !ok || s.Position > fork {
@@ -120,29 +120,29 @@ func (in *Input) follow() Act {
 	case s.Short:
 		return in.act(StopClean, shortWhy)
 	case s.Outside && !in.Durable.AlterSystem:
-		return in.act(StopClean, "somebody else started it, beyond its guards: restart it")
+		return in.act(StopClean, "it was not started by Mainstay, so its guards do not cover it: restart it")
 	case !g.Opened && in.mayBePast():
-		return in.wait("waiting for the primary's history, to tell whether its WAL is part of it" + pastWhat(g.Fork))
+		return in.wait("waiting for the primary's timeline history, to tell whether its WAL is part of it" + pastWhat(g.Fork))
 	case in.mayReceive():
-		return in.act(StopReceiver, "end its stream from before: its WAL is compared with the history of "+upstreamName(g)+" once it grows no more")
+		return in.act(StopReceiver, "end its former stream, to compare the end of its WAL with the timeline history of "+upstreamName(g))
 	case in.rebuildDue() && !s.Streaming && s.Upstream == upstreamName(g):
-		return in.act(StopClean, "it gets no WAL, nor did it after a restart: rebuild it")
+		return in.act(StopClean, "it receives no WAL, not even after a restart: rebuild it")
 	case s.Upstream != upstreamName(g) || s.Application != g.Incarnation || s.SyncNames != in.replicaSyncNames():
 		return in.rename(Settings, "stream from "+upstreamName(g))
 	case in.Durable.Incarnation == "" && s.Streaming:
 		d := in.Durable
 		d.Incarnation = s.Application
-		return in.persist(d, "its agent had lost its state: the data streams as "+s.Application)
+		return in.persist(d, "its agent had lost its state; the data streams as "+s.Application)
 	case s.Streaming || !g.Opened:
 		return in.upkeep()
 	case in.stuck():
-		return in.repair("it has got no WAL for " + in.patience().String())
+		return in.repair("it has received no WAL for " + in.patience().String())
 	}
 	return in.wait(in.catchingUp())
 }
 
-// mayBePast: before the primary has told its history, only WAL of the timeline that it left, up to where it will not have left it
-// earlier, is surely part of it.
+// mayBePast tells whether the WAL may be past the fork. Until the primary has reported its history, only WAL of the timeline that it
+// left, up to the earliest possible fork, is certainly part of it.
 func (in *Input) mayBePast() bool {
 	g, s := in.Goal, in.Seen
 	if s.Timeline == g.Timeline {
@@ -158,9 +158,8 @@ func pastWhat(f *platform.Fork) string {
 	return fmt.Sprintf(": it may hold WAL past %s of timeline %d, where the new one may fork", f.End, f.Timeline)
 }
 
-// mayReceive: on a timeline before the primary's it may be past the fork by what its receiver still takes from whoever it
-// streamed from, however far its position is now: that one may live. A standby past the fork is refused by the primary, but
-// not before its flush position counted as an acknowledgement (S2).
+// mayReceive tells whether the standby may still receive WAL from a former upstream, which may be alive, and so move past the fork.
+// The primary refuses a standby past the fork, but only after its flush position has counted as an acknowledgement (S2).
 func (in *Input) mayReceive() bool {
 	g, s, m := in.Goal, in.Seen, in.Memory
 	if s.Timeline == g.Timeline || g.ForkFinal && g.Fork != nil && s.Timeline == g.Fork.Timeline {
@@ -178,17 +177,17 @@ func (in *Input) upkeep() Act {
 		return in.act(Settings, unwrittenWhy)
 	}
 	if names := in.Seen.Superseded; len(names) > 0 {
-		return in.act(DropSlots, "the primary has "+strings.Join(names, ", ")+" by now, and its own stops the synchronisation of slots")
+		return in.act(DropSlots, "the primary now has "+strings.Join(names, ", ")+", and the member's own copy blocks slot synchronisation")
 	}
 	if in.unlearned() {
 		d := in.Durable
 		d.Peers, d.Longest = in.peers(), in.longest()
-		return in.persist(d, "whom it may vouch for, and how long, should its agent be restarted while no controller answers")
+		return in.persist(d, "the members and the lease length for promises, in case its agent restarts while no controller answers")
 	}
 	return in.wait("")
 }
 
-// repair goes one rung further with a standby that neither starts nor streams: restart, then rebuild.
+// repair takes the next step with a standby that does not start or stream: restart, then rebuild.
 func (in *Input) repair(why string) Act {
 	if in.Seen.Process == health.ProcessRunning && !in.Memory.Restarted {
 		return in.act(StopClean, why+": restart it")
@@ -202,7 +201,7 @@ func (in *Input) repair(why string) Act {
 	return in.discard(Clone, "rebuild", why)
 }
 
-// discard rewinds or rebuilds, which needs a confirmed goal (L8: all goals are), an open primary, and a name under which
+// discard rewinds or rebuilds. That needs a confirmed goal (L8: all goals are), an open primary, and an incarnation under which
 // the present data never acknowledged anything.
 func (in *Input) discard(k Kind, needs, why string) Act {
 	if in.Goal.Incarnation == in.Durable.Incarnation {
@@ -212,14 +211,15 @@ func (in *Input) discard(k Kind, needs, why string) Act {
 		return in.wait("waiting for the primary to open before the " + needs)
 	}
 	if id := in.countedOn(); id != 0 {
-		return in.wait(fmt.Sprintf("waiting for durability set %d to end before the %s: it counts on the data in place as %s", id, needs, in.Durable.Incarnation))
+		return in.wait(fmt.Sprintf("waiting for durability set %d to end before the %s: it counts on the present data as %s",
+			id, needs, in.Durable.Incarnation))
 	}
 	return in.rename(k, why)
 }
 
-// countedOn is the durability set in force that the data in place belongs to: it first leaves every set by the drop rule
-// (S2). Only where the newest set cannot do without this member's next data, or nobody is left to be in it, would waiting
-// never end: the primary holds everything, and this copy is renewed from it.
+// countedOn is the durability set in force that the present data belongs to; 0 for none. The data must first leave every set by the
+// drop rule (S2). But if the newest set is asynchronous or needs this member's next data, the wait would never end: the primary
+// holds everything, and this copy is rebuilt from it.
 func (in *Input) countedOn() uint64 {
 	if last := lastSet(in.Goal); len(in.Goal.Sets) > 0 && last.Acks == 0 || last.Has(in.Goal.Incarnation) {
 		return 0
@@ -239,7 +239,7 @@ func (in *Input) clone(why string) Act {
 	return in.rename(Clone, why)
 }
 
-// rename is an act after which the data bears the goal's incarnation.
+// rename is an act after which the data has the goal's incarnation.
 func (in *Input) rename(k Kind, why string) Act {
 	d := in.Durable
 	if k == StartStandby || k == Settings {
@@ -248,13 +248,13 @@ func (in *Input) rename(k Kind, why string) Act {
 	return Act{Kind: k, Durable: d, Why: why}
 }
 
-// replicaSyncNames is what a replica shows on a new connection when it has loaded its list.
+// replicaSyncNames is synchronous_standby_names of a replica that has loaded its list, as a new connection shows it.
 func (in *Input) replicaSyncNames() string { return SyncNames(ReplicaSet()) }
 
-// ReplicaSet is the durability list that every replica keeps loaded, under whatever sets: one that nobody satisfies, so that
-// a promotion never opens without its own. It is never empty, not even while commits wait for nobody: backends obey a flag
-// that only the checkpointer sets, late after a list that was empty, and a replica may be promoted under a stricter set
-// before that. A promotion to an asynchronous set loads the empty one first.
+// ReplicaSet is the durability list that every replica keeps loaded. No standby satisfies it, so a promoted replica acknowledges
+// nothing before it has loaded its own. It is never empty, even in an asynchronous cluster: after an empty list backends obey a
+// new one only once the checkpointer has set a flag, and a promotion under a stricter set may come before that. A promotion to an
+// asynchronous set loads the empty list first.
 func ReplicaSet() platform.Set {
 	return platform.Set{Acks: 1, Names: []string{"mainstay_not_primary"}}
 }

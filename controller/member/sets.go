@@ -17,15 +17,15 @@ func SyncNames(s platform.Set) string {
 	return "ANY " + strconv.Itoa(s.Acks) + ` ("` + strings.Join(s.Names, `","`) + `")`
 }
 
-// Settling follows the drop rule for all sets before ID: once (a) nothing can be acknowledged under them, Baseline is
-// read; once (b) enough members of the newest set have flushed past it, Done.
+// Settling follows the drop rule for all sets before ID. Once (a) no commit can be acknowledged under them, Baseline is read.
+// Once (b) enough members of the newest set have flushed past it, it is Done.
 type Settling struct {
 	ID       uint64
 	Baseline platform.LSN // 0 until (a)
 	Done     bool
 }
 
-// Settle advances the drop rule by one look at the primary. The look must show the newest set loaded, in an opened epoch.
+// Settle advances the drop rule by one observation of the primary, which must show the newest set loaded, in an opened epoch.
 func Settle(s Settling, g platform.Goal, seen Seen, setCheckpoint uint64) Settling {
 	set := lastSet(g)
 	if s.ID != set.ID {
@@ -47,8 +47,8 @@ func Settle(s Settling, g platform.Goal, seen Seen, setCheckpoint uint64) Settli
 	return s
 }
 
-// nobodyUnderOlder is clause (a), but for a k that was raised: each member of an older set that is not in the newest is
-// gone, or shows sync_priority 0. Sets of earlier epochs belonged to another primary, which is fenced.
+// nobodyUnderOlder is clause (a), except for a raised k: each member of an older set that is not in the newest no longer streams,
+// or shows sync_priority 0. Sets of earlier epochs belonged to another primary, which is fenced.
 func nobodyUnderOlder(g platform.Goal, newest platform.Set, senders []health.Sender) bool {
 	for _, old := range g.Sets[:len(g.Sets)-1] {
 		for _, name := range old.Names {
@@ -65,8 +65,8 @@ func nobodyUnderOlder(g platform.Goal, newest platform.Set, senders []health.Sen
 	return true
 }
 
-// raised: the newest set asks for more acknowledgements than an older one in force. Then clause (a) wants every sender to
-// have been started since, because each releases by the k it has loaded.
+// raised tells whether the newest set needs more acknowledgements than an older one in force. Then clause (a) requires every WAL
+// sender to have started since, because each releases commits by the k that it has loaded.
 func raised(g platform.Goal) bool {
 	newest := lastSet(g)
 	for _, old := range g.Sets[:max(len(g.Sets)-1, 0)] {
@@ -86,7 +86,7 @@ func anyStale(set platform.Set, senders []health.Sender) bool {
 	return false
 }
 
-// flushed is clause (b): how many members of the set hold everything up to baseline.
+// flushed is the count of clause (b): the members of the set that have flushed everything up to baseline.
 func flushed(set platform.Set, senders []health.Sender, baseline platform.LSN) int {
 	n := 0
 	for _, name := range set.Names {
@@ -100,7 +100,8 @@ func flushed(set platform.Set, senders []health.Sender, baseline platform.LSN) i
 	return n
 }
 
-// needsSetCheckpoint: leaving an empty list, backends obey a flag that only the checkpointer sets.
+// needsSetCheckpoint tells whether the set follows an asynchronous one: backends then obey it only after the checkpointer has set a
+// flag.
 func needsSetCheckpoint(g platform.Goal) bool {
 	if lastSet(g).Acks == 0 {
 		return false

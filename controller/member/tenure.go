@@ -8,10 +8,10 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Tenure is what an agent keeps on disk while its member is an open primary, so that a later process of the same run can continue
-// although no leader answers (S6): the goal that a leader confirmed last, the length of the lease, and the agents to ask for
-// promises. It is worth something only beside guards that hold a lease of its epoch. Those live no longer than a boot, and on one
-// machine: neither a restarted host nor a copy of the disk can continue from it.
+// Tenure is an agent's record on disk while its member is an open primary. With it a later process of the same run can continue
+// although no leader answers (S6). It holds the goal that a leader last confirmed, the length of the lease, and the agents to ask
+// for promises. It is valid only while the guards hold a lease of its epoch. Guards do not survive a reboot and exist on one
+// machine, so neither a restarted host nor a copy of the disk can continue from it.
 type Tenure struct {
 	Run    string                   `json:"run"` // to which the goal was confirmed (L8)
 	Goal   platform.Goal            `json:"goal"`
@@ -19,8 +19,8 @@ type Tenure struct {
 	Peers  map[string]platform.Peer `json:"peers"`
 }
 
-// GoesOn tells whether a process of that run, which no leader has answered yet, may go on from t. d is what is promised on
-// disk, held the lease that both guards hold.
+// GoesOn tells whether a process of that run, which no leader has answered yet, may continue from t. held is the lease that both
+// guards hold.
 func (t Tenure) GoesOn(run string, d Durable, held Lease, now time.Duration) bool {
 	g := t.Goal
 	return t.Run != "" && t.Run == run && g.Kind == platform.GoalPrimary && !g.Paused &&
@@ -28,9 +28,9 @@ func (t Tenure) GoesOn(run string, d Durable, held Lease, now time.Duration) boo
 		g.Epoch == held.Epoch && now < held.End
 }
 
-// Behind tells whether a process that went on from t would ask fewer, or others, to vouch for the primary than g wants
-// asked. As long as it is, the primary confirms neither g's list nor that its sets have settled: what was confirmed is what
-// the controllers take for granted of whom it must ask (L5).
+// Behind tells whether a process that continued from t would ask other or fewer members for promises than g requires. Until t is
+// renewed, the primary confirms neither g's list nor that its sets have settled: the controllers rely on what it confirmed for
+// the members whose promises it needs (L5).
 func (t *Tenure) Behind(run string, g *platform.Goal) bool {
 	same := func(a, b platform.Set) bool { return a.ID == b.ID }
 	return t.Run != "" && t.Run == run && t.Goal.Epoch == g.Epoch && g.Kind == platform.GoalPrimary &&
@@ -38,14 +38,14 @@ func (t *Tenure) Behind(run string, g *platform.Goal) bool {
 }
 
 // Kept is a primary's tenure on disk: Written, and Pending while the write of a newer one is under way or has failed. Until that
-// write succeeds, either may be there.
+// write succeeds, the disk may have either.
 type Kept struct {
 	Written Tenure
 	Pending *Tenure
 }
 
-// Next returns the tenure to write for an open primary, nil if the one on disk says the same. One whose write has failed is
-// written first. opened is the epoch whose opening was completed, t what this run would continue from.
+// Next returns the tenure to write for an open primary, nil if the disk has the same. A tenure whose write has failed is written
+// first. opened is the epoch whose opening was completed; t is this run's current tenure.
 func (k *Kept) Next(opened platform.Epoch, t Tenure) *Tenure {
 	if k.Pending == nil && t.Goal.Kind == platform.GoalPrimary && opened == t.Goal.Epoch && t.Length != 0 && !reflect.DeepEqual(t, k.Written) {
 		k.Pending = &t
@@ -56,7 +56,7 @@ func (k *Kept) Next(opened platform.Epoch, t Tenure) *Tenure {
 // Done notes that t is on disk.
 func (k *Kept) Done(t Tenure) { k.Written, k.Pending = t, nil }
 
-// Behind tells whether what may be on disk would ask fewer, or others, than g wants asked (L5).
+// Behind tells whether a tenure that may be on disk would ask other or fewer members than g requires (L5).
 func (k *Kept) Behind(run string, g *platform.Goal) bool {
 	return k.Written.Behind(run, g) || k.Pending != nil && k.Pending.Behind(run, g)
 }

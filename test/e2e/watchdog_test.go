@@ -30,7 +30,7 @@ func TestWatchdogRequired(t *testing.T) {
 		if c.Opened || m.Seen != nil && (m.Seen.LeaseLeft > 0 || m.Seen.Role != "") {
 			t.Fatalf("%s leads without the watchdog that its host requires: %+v", m.Name, m.Seen)
 		}
-		if m.Seen == nil || !strings.Contains(m.Seen.Doing, "the guards, without which it gets no lease") {
+		if m.Seen == nil || !strings.Contains(m.Seen.Doing, "waiting for both guards: without them it gets no lease") {
 			return false, "it does something else"
 		}
 		return strings.Contains(strings.Join(m.Protection.Missing, "; "), missing), strings.Join(m.Protection.Missing, "; ")
