@@ -53,7 +53,7 @@ func TestSiteWordAboutAnotherStep(t *testing.T) {
 		_, err := a.siteWord(t.Context(), &request{Request: q})
 		return err
 	}
-	if err := word(`,"version":7`); err == nil || !strings.Contains(err.Error(), "has gone on since you looked at it") {
+	if err := word(`,"version":7`); err == nil || !strings.Contains(err.Error(), "has changed since you looked at it") {
 		t.Errorf("a word about version 7: %v", err)
 	}
 	for _, version := range []string{`,"version":9`, ""} {

@@ -13,8 +13,8 @@ var ErrNotLeader = errors.New("this controller is not the leader")
 var ErrDiskStalled = errors.New("a tick has not been committed in time; is this controller's disk or its connection to the others hung?")
 
 // ErrGivenUp is wrapped by Out.Fatal of Decide when agents obey a later generation of the platform than this leader's (S3).
-var ErrGivenUp = errors.New("`mainstay controllers recover` replaced this controller's group: stop this controller, empty its data folder, " +
-	"and add it under a new name with `mainstay controllers add`")
+var ErrGivenUp = errors.New("`mainstay controllers recover` replaced this controller's group: stop this controller, " +
+	"empty its data folder, and add it under a new name with `mainstay controllers add`")
 
 // GivenUpError is ErrGivenUp with the generation that agents obey.
 type GivenUpError struct {

@@ -8,32 +8,32 @@ import (
 	"mainstay/controller/platform"
 )
 
-// App is the replicated state of an app: what is wanted of its instances. How they are is volatile.
+// App is the replicated state of an app: the goals of its instances. Their health is volatile.
 type App struct {
 	Name string `json:"name"`
-	// Version grows with every change of this app; a command names the one it was decided on.
+	// Version grows with every change of this app; a command names the version it was decided on.
 	Version uint64 `json:"version"`
-	// Site is where a pool runs that lives with its primary; "" before it has a primary, and for one that runs everywhere.
+	// Site is where a pool that runs with its primary runs; "" before it has a primary, and for a pool that runs everywhere.
 	Site string `json:"site,omitempty"`
-	// Moving: the instances of Site wait until those of every other site have surely stopped. Never are both active.
+	// Moving: the instances of Site wait until those of every other site have certainly stopped. Two sites are never active.
 	Moving bool `json:"moving,omitempty"`
-	// Out are the instances that are out of routing because they are down, with why. It is replaced, never edited.
+	// Out are the instances that are out of routing because they are down, each with its reason. It is replaced, never edited.
 	Out map[string]string `json:"out,omitempty"`
-	// Restarts numbers the restarts wanted of each instance, and Row counts those in a row since it was last well. Both are
-	// replaced, never edited.
+	// Restarts numbers the wanted restarts of each instance, and Row counts those since it was last well. Both are replaced,
+	// never edited.
 	Restarts map[string]uint64 `json:"restarts,omitempty"`
 	Row      map[string]int    `json:"row,omitempty"`
 }
 
-// ChangeApp changes what is wanted of an app. Exactly one of its other fields is set beside Reason.
+// ChangeApp changes an app's goals. Exactly one of Move, Ready, Out, In and Restart is set.
 type ChangeApp struct {
 	App     string `json:"app"`
 	Version uint64 `json:"version"`
 	Move    string `json:"move,omitempty"`    // the pool moves to that site
-	Ready   bool   `json:"ready,omitempty"`   // every instance elsewhere has surely stopped
+	Ready   bool   `json:"ready,omitempty"`   // every instance elsewhere has certainly stopped
 	Out     string `json:"out,omitempty"`     // the instance leaves routing
-	In      string `json:"in,omitempty"`      // the instance is well: it comes back
-	Restart string `json:"restart,omitempty"` // the instance is to be restarted
+	In      string `json:"in,omitempty"`      // the instance is well: it returns to routing
+	Restart string `json:"restart,omitempty"` // the instance is restarted
 	Reason  string `json:"reason"`
 }
 
@@ -41,7 +41,7 @@ func (s *State) applyApp(cmd Command) error {
 	c := cmd.App
 	old := s.Apps[c.App]
 	if old == nil || s.Platform.App(c.App) == nil {
-		return fmt.Errorf("there is no app %q", c.App)
+		return fmt.Errorf("there is no app %q; `mainstay status` lists them", c.App)
 	}
 	if c.Version != 0 && c.Version != old.Version {
 		return fmt.Errorf("%w (app %s: version %d, now %d)", ErrMoved, c.App, c.Version, old.Version)
@@ -69,7 +69,7 @@ func (s *State) applyApp(cmd Command) error {
 		a.Restarts[c.Restart]++
 		a.Row[c.Restart]++
 	default:
-		return fmt.Errorf("app %s: nothing to change", c.App)
+		return fmt.Errorf("app %s: the command changes nothing", c.App)
 	}
 	s.putApp(a)
 	return nil
@@ -81,7 +81,7 @@ func (s *State) putApp(a App) {
 	s.Apps[a.Name] = &a
 }
 
-// configureApps makes the apps those of the platform. What is known of one that stays is kept, but for instances that went.
+// configureApps makes the apps those of the platform. The state of an app that stays is kept, except for removed instances.
 func (s *State) configureApps(p *platform.Platform) {
 	apps := map[string]*App{}
 	for i := range p.Apps {
@@ -101,7 +101,7 @@ func (s *State) configureApps(p *platform.Platform) {
 	s.Apps = apps
 }
 
-// gone are the apps that are no longer there, in a fixed order: those that were, and are not now.
+// gone are the removed apps, in a fixed order.
 func gone(before []string, old, now map[string]*App) (names []string) {
 	all := slices.AppendSeq(slices.Clone(before), maps.Keys(old))
 	slices.Sort(all)
@@ -132,7 +132,7 @@ func (s *State) AppNames() []string {
 	return names
 }
 
-// AppCluster is the cluster whose primary an app lives with, nil for an app that runs everywhere.
+// AppCluster is the cluster whose primary an app runs with; nil for an app that runs everywhere.
 func (s *State) AppCluster(conf *platform.App) *Cluster {
 	if conf.Run != platform.RunWithPrimary || len(conf.Needs) == 0 {
 		return nil
@@ -140,13 +140,13 @@ func (s *State) AppCluster(conf *platform.App) *Cluster {
 	return s.Clusters[conf.Needs[0]]
 }
 
-// Serves tells whether an instance is to take requests: it is to run, and is not out of routing.
+// Serves tells whether an instance should take requests: its goal is to run, and it is not out of routing.
 func (s *State) Serves(conf *platform.App, instance string) bool {
 	a, i := s.Apps[conf.Name], conf.Instance(instance)
 	return a != nil && i != nil && a.Out[instance] == "" && s.wants(conf, i) == platform.WantRunning
 }
 
-// Wants is what an instance is to be.
+// Wants is the state wanted of an instance.
 func (s *State) Wants(conf *platform.App, instance string) platform.Wanting {
 	if i := conf.Instance(instance); i != nil {
 		return s.wants(conf, i)
@@ -154,9 +154,9 @@ func (s *State) Wants(conf *platform.App, instance string) platform.Wanting {
 	return platform.WantNothing
 }
 
-// wants is what an instance is to be. A site switchover keeps whole pools stopped between two sites. So does a primary that has
-// gone ahead of its pool: a goal that lets the pool run on must never name a primary of another site, whose agent would vouch for
-// it for as long as it leads.
+// wants is the state wanted of an instance. A site switchover keeps whole pools stopped between two sites. So does a primary that
+// has moved to another site before its pool: a goal to run must never name a primary of another site, whose agent would extend
+// the permit for as long as it leads.
 func (s *State) wants(conf *platform.App, i *platform.Instance) platform.Wanting {
 	a := s.Apps[conf.Name]
 	switch {
@@ -172,7 +172,7 @@ func (s *State) wants(conf *platform.App, i *platform.Instance) platform.Wanting
 	return platform.WantRunning
 }
 
-// primarySite is where the primary is that a pool lives with.
+// primarySite is the site of the primary that a pool runs with.
 func (s *State) primarySite(conf *platform.App) string {
 	if c := s.AppCluster(conf); c != nil {
 		return s.PrimarySite(c.Name)
@@ -180,7 +180,7 @@ func (s *State) primarySite(conf *platform.App) string {
 	return ""
 }
 
-// InstanceGoals are the goals of the app servers of a host, by name. A host whose power is cut gets none.
+// InstanceGoals are the goals of the app servers of a host, by name. A fenced host gets none.
 func (s *State) InstanceGoals(host string) map[string]platform.InstanceGoal {
 	if s.Platform == nil || s.Barred(host) != nil {
 		return nil
@@ -205,7 +205,7 @@ func (s *State) instanceGoal(conf *platform.App, i *platform.Instance) platform.
 	if a := s.Apps[conf.Name]; a != nil {
 		g.Restart = a.Restarts[i.Name]
 	}
-	if c := s.AppCluster(conf); c != nil && g.Want != platform.WantNothing { // one that is to stop may go on draining under it
+	if c := s.AppCluster(conf); c != nil && g.Want != platform.WantNothing { // an instance that stops needs a permit while it drains
 		g.Permit = platform.Permit(s.ClusterConfig(c.Name).Lease)
 		g.Cluster, g.Primary, g.Epoch = c.Name, c.Primary, c.Epoch
 	}

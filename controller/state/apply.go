@@ -5,12 +5,12 @@ import (
 	"fmt"
 )
 
-// ErrUnknownCommand is returned for a command without a body this version knows. The log must stop at it: a command is
+// ErrUnknownCommand is returned for a command whose body this version does not know. The log must stop at it: a command is
 // never skipped.
 var ErrUnknownCommand = errors.New("unknown command")
 
 // ErrMoved is returned when a command was decided on a version that has changed since. The proposer decides again.
-var ErrMoved = errors.New("the cluster has changed since this was decided; ask again")
+var ErrMoved = errors.New("the state changed after this was decided; try again")
 
 // Apply returns the state after a command, or the reason why it is refused (the state is then unchanged but for Index).
 func Apply(s *State, index uint64, c Command) (*State, error) {
@@ -54,7 +54,7 @@ func Apply(s *State, index uint64, c Command) (*State, error) {
 	return &next, nil
 }
 
-// applyCluster checks what every cluster command has in common, then hands it a copy of the cluster to change.
+// applyCluster makes the checks common to all cluster commands, then lets the command change a copy of the cluster.
 func (s *State) applyCluster(c Command) error {
 	run := c.clusterStep()
 	if run == nil {
@@ -65,7 +65,7 @@ func (s *State) applyCluster(c Command) error {
 	}
 	old, ok := s.Clusters[c.Cluster]
 	if !ok {
-		return fmt.Errorf("there is no cluster %q", c.Cluster)
+		return fmt.Errorf("there is no cluster %q; `mainstay status` lists them", c.Cluster)
 	}
 	if c.Version != 0 && c.Version != old.Version {
 		return fmt.Errorf("%w (%s: version %d, now %d)", ErrMoved, c.Cluster, c.Version, old.Version)
@@ -126,7 +126,7 @@ func (s *State) putCluster(c *Cluster) {
 	s.Clusters = clusters
 }
 
-// clone copies what Apply may change. Histories and set names are replaced whole, never edited, so they are shared.
+// clone copies the parts that Apply may change. Histories and set names are replaced, never edited, so they are shared.
 func (c *Cluster) clone() *Cluster {
 	n := *c
 	n.Sets = append(n.Sets[:0:0], c.Sets...)

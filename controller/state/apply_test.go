@@ -38,7 +38,7 @@ func TestSetsAreFrozenWhileSealing(t *testing.T) { // S2
 	} {
 		refused(t, s, c, "frozen")
 	}
-	refused(t, s, feed(Command{Reincarnate: &Reincarnate{Member: "m2"}}), "counts on what m2 holds")
+	refused(t, s, feed(Command{Reincarnate: &Reincarnate{Member: "m2"}}), "may need the data of m2")
 }
 
 func TestSetsChange(t *testing.T) {
@@ -50,7 +50,7 @@ func TestSetsChange(t *testing.T) {
 	}
 	refused(t, s, feed(Command{Settled: &Settled{Epoch: ep(2), ID: 2}}), "is not in force")
 	refused(t, s, feed(Command{Settled: &Settled{Epoch: ep(1), ID: 9}}), "durability set 9 is not in force")
-	refused(t, s, feed(Command{Sets: &ChangeSet{Epoch: ep(1), Acks: 2, Names: []string{"m2_2"}}}), "can never be had")
+	refused(t, s, feed(Command{Sets: &ChangeSet{Epoch: ep(1), Acks: 2, Names: []string{"m2_2"}}}), "cannot give 2 acknowledgements")
 	s = run(t, s, feed(Command{Settled: &Settled{Epoch: ep(1), ID: 2}}))
 	if c := s.Clusters["feed"]; len(c.Sets) != 1 || c.Sets[0].ID != 2 {
 		t.Errorf("after settling: %v", c.Sets)
@@ -71,7 +71,7 @@ func TestGates(t *testing.T) {
 		{New(), failover(), "not initialised"},
 		{s, Command{Init: &Init{PlatformID: "q"}}, "already initialised as platform p"},
 		{s, Command{Cluster: "nope", Begin: &Begin{}}, `no cluster "nope"`},
-		{s, feed(Command{Birth: &BirthOf{Member: "m2"}}), "born already"},
+		{s, feed(Command{Birth: &BirthOf{Member: "m2"}}), "already exists"},
 		{s, feed(Command{Begin: &Begin{To: "m9"}}), "no member m9"},
 		{fenced, failover(), "is under way"},
 		{fenced, pause, "pause when it has ended"},
@@ -80,11 +80,11 @@ func TestGates(t *testing.T) {
 		{fenced, feed(Command{Abandon: &Abandon{Attempt: ep(3)}}), "not under way"},
 		{paused, failover(), "paused by ann"},
 		{s, feed(Command{Pause: &SetPause{Resume: true}}), "is not paused"},
-		{paused, feed(Command{Pause: &SetPause{Bound: true, Guarded: true}}), "nothing to resume"},
+		{paused, feed(Command{Pause: &SetPause{Bound: true, Guarded: true}}), "not resuming"},
 		{s, feed(Command{Opened: &Opened{Epoch: ep(2), SystemID: "7", Timeline: 1}}), "epoch 1.2 is not in force"},
-		{s, feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "8", Timeline: 1}}), "is not the cluster's 7"},
-		{s, feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 2}}), "epoch 1.1 has 1"},
-		{s, feed(Command{Reincarnate: &Reincarnate{Member: "m1"}}), "is no replica"},
+		{s, feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "8", Timeline: 1}}), "but the cluster's is 7"},
+		{s, feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 2}}), "epoch 1.1 has timeline 1"},
+		{s, feed(Command{Reincarnate: &Reincarnate{Member: "m1"}}), "is not a replica"},
 		{s, feed(Command{Rejoined: &Rejoined{Member: "m9"}}), "no member m9"},
 	} {
 		refused(t, c.s, c.cmd, c.why)
@@ -104,7 +104,7 @@ func TestNoGuardCountsInAPause(t *testing.T) {
 	again := promote(func(p *Promote) {
 		p.Attempt, p.Member, p.Timeline, p.Proof = ep(3), "m3", 3, fencing.Proof{Kind: fencing.LeaseExpired, Epoch: ep(2)}
 	})
-	refused(t, run(t, s, accepts(false)), again, "without a complete guard")
+	refused(t, run(t, s, accepts(false)), again, "without both guards")
 
 	s = run(t, Recovered(run(t, born(t, 1), paused()), nil, 0, "abc", "root", "fire", "now"), feed(Command{Reaffirm: &Reaffirm{Epoch: ep(1)}}))
 	if s.Clusters["feed"].Guarded {
@@ -171,8 +171,8 @@ func TestUnsafePlatformChangesAreRefused(t *testing.T) {
 	s := born(t, 1)
 	for why, change := range map[string]func(*platform.Platform){
 		"protect platform":           func(p *platform.Platform) { p.Name = "other" },
-		"name it with --remove feed": func(p *platform.Platform) { p.Clusters = nil },
-		"name it with --remove m3":   func(p *platform.Platform) { p.Clusters[0].Members = p.Clusters[0].Members[:2] },
+		"or add --remove feed": func(p *platform.Platform) { p.Clusters = nil },
+		"or add --remove m3":   func(p *platform.Platform) { p.Clusters[0].Members = p.Clusters[0].Members[:2] },
 		"m1 cannot move from":        func(p *platform.Platform) { p.Clusters[0].Members[0].Port++ },
 		"m2 cannot move from h":      func(p *platform.Platform) { p.Clusters[0].Members[1].Host = "h3" },
 	} {

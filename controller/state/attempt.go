@@ -14,7 +14,7 @@ type Begin struct {
 	StopOld    bool          `json:"stopOld,omitempty"`
 	Accepted   *Acceptance   `json:"accepted,omitempty"`
 	Prediction *Prediction   `json:"prediction,omitempty"`
-	// Change is the site switchover that it is a part of, "" for none.
+	// Change is the site switchover that it is part of; "" for none.
 	Change string `json:"change,omitempty"`
 }
 
@@ -22,7 +22,7 @@ func applyBegin(s *State, c *Cluster, cmd Command) error {
 	b := cmd.Begin
 	switch {
 	case c.Primary == "":
-		return fmt.Errorf("cluster %s has no primary yet", c.Name)
+		return fmt.Errorf("cluster %s has no primary yet; `mainstay explain %s` says why", c.Name, c.Name)
 	case c.Attempt != nil:
 		return fmt.Errorf("cluster %s: operation %s is under way; see `mainstay status`", c.Name, c.Attempt.Operation)
 	case c.Pause != nil && b.Accepted == nil:
@@ -37,7 +37,8 @@ func applyBegin(s *State, c *Cluster, cmd Command) error {
 		return fmt.Errorf("site switchover %s is not under way", b.Change)
 	}
 	number := s.nextNumber(c)
-	op := c.begin(Operation{Kind: b.Kind, Reason: b.Reason, By: cmd.By, From: c.Primary, To: b.To, Epoch: number, Prediction: b.Prediction}, cmd.At)
+	op := c.begin(Operation{Kind: b.Kind, Reason: b.Reason, By: cmd.By, From: c.Primary, To: b.To,
+		Epoch: number, Prediction: b.Prediction}, cmd.At)
 	c.Attempt = &Attempt{Number: number, Phase: PhaseSeal, Operation: op.ID, To: b.To, StopOld: b.StopOld, Accepted: b.Accepted}
 	if b.Kind == Switchover {
 		c.Attempt.Phase = PhaseCheckpoint
@@ -48,7 +49,7 @@ func applyBegin(s *State, c *Cluster, cmd Command) error {
 	return nil
 }
 
-// mayBeAsked tells why an operator may not name a member as the next primary.
+// mayBeAsked returns the reason why an operator may not name a member as the next primary.
 func (s *State) mayBeAsked(c *Cluster, member string) error {
 	m := c.Members[member]
 	if s.leaving(c.Name, member) {
@@ -68,11 +69,11 @@ type Advance struct {
 	Attempt platform.Epoch `json:"attempt"`
 	Phase   Phase          `json:"phase"`
 	StopOld bool           `json:"stopOld,omitempty"`
-	// Accepted lets a policy (failover.when-incomplete: accept), or an operator for an attempt that waits (S4), stand in.
+	// Accepted lets a policy (failover.when-incomplete: accept) or an operator stand in for a proof that the attempt lacks (S4).
 	Accepted *Acceptance `json:"accepted,omitempty"`
-	// To is the member the operator names with it; "" leaves the choice as it was.
+	// To is the member the operator names with it; "" keeps the earlier choice.
 	To string `json:"to,omitempty"`
-	// Feed begins a hand-over of WAL; nil ends one.
+	// Feed begins a hand-over of WAL; nil ends it.
 	Feed *Feed  `json:"feed,omitempty"`
 	Note string `json:"note"`
 }
@@ -83,7 +84,7 @@ func applyAdvance(s *State, c *Cluster, cmd Command) error {
 		return err
 	}
 	if a.Phase.order() < c.Attempt.Phase.order() {
-		return fmt.Errorf("cluster %s: attempt %s is past phase %s", c.Name, a.Attempt, a.Phase)
+		return fmt.Errorf("cluster %s: attempt %s is already past phase %s", c.Name, a.Attempt, a.Phase)
 	}
 	if a.To != "" {
 		if err := s.mayBeAsked(c, a.To); err != nil {
@@ -92,7 +93,8 @@ func applyAdvance(s *State, c *Cluster, cmd Command) error {
 		c.Attempt.To = a.To
 	}
 	if f := a.Feed; f != nil {
-		if a.Phase != PhaseSeal || c.Attempt.Fed || f.From == f.To || f.From == c.Primary || f.To == c.Primary || c.Members[f.From] == nil || c.Members[f.To] == nil {
+		if a.Phase != PhaseSeal || c.Attempt.Fed || f.From == f.To || f.From == c.Primary || f.To == c.Primary ||
+			c.Members[f.From] == nil || c.Members[f.To] == nil {
 			return fmt.Errorf("cluster %s: %s cannot hand its WAL to %s in attempt %s", c.Name, f.From, f.To, a.Attempt)
 		}
 		c.Attempt.Fed = true
@@ -123,7 +125,7 @@ func applyAbandon(s *State, c *Cluster, cmd Command) error {
 	if op := c.open(c.Attempt.Operation); op != nil {
 		op.end(Abandoned, a.Reason, cmd.At)
 	}
-	// Once seals may exist, the old primary goes on under a higher epoch, which ends them.
+	// Once seals may exist, the old primary continues under a higher epoch, which ends them.
 	if c.Attempt.Phase == PhaseSeal {
 		c.Epoch = s.nextNumber(c)
 	}
@@ -145,9 +147,9 @@ func applyOpened(s *State, c *Cluster, cmd Command) error {
 	case o.Epoch != c.Epoch:
 		return fmt.Errorf("cluster %s: epoch %s is not in force", c.Name, o.Epoch)
 	case c.SystemID != "" && o.SystemID != c.SystemID:
-		return fmt.Errorf("cluster %s: system identifier %s is not the cluster's %s", c.Name, o.SystemID, c.SystemID) // S5
+		return fmt.Errorf("cluster %s: %s has system identifier %s, but the cluster's is %s", c.Name, c.Primary, o.SystemID, c.SystemID) // S5
 	case o.Timeline != c.Timeline:
-		return fmt.Errorf("cluster %s: %s is on timeline %d, epoch %s has %d", c.Name, c.Primary, o.Timeline, c.Epoch, c.Timeline)
+		return fmt.Errorf("cluster %s: %s is on timeline %d, but epoch %s has timeline %d", c.Name, c.Primary, o.Timeline, c.Epoch, c.Timeline)
 	}
 	c.SystemID, c.History, c.Opened = o.SystemID, o.History, true
 	c.Ancestry, c.ForkGuessed = o.History, false
@@ -172,20 +174,20 @@ func (c *Cluster) inForce(e platform.Epoch) error {
 		return fmt.Errorf("cluster %s: epoch %s is not in force", c.Name, e)
 	}
 	if c.Fencing() {
-		return fmt.Errorf("cluster %s: its durability sets are frozen while attempt %s seals", c.Name, c.Attempt.Number)
+		return fmt.Errorf("cluster %s: its durability sets are frozen during attempt %s", c.Name, c.Attempt.Number)
 	}
 	return nil
 }
 
-// grantedUnder notes whether the end of a lease of the epoch that begins will prove anything: not in a pause, which the
-// guards of whoever leads then have from the start (L7). Its end says anew whether they are bound.
+// grantedUnder records whether the end of a lease of the new epoch will prove anything. In a pause it does not: guards then do
+// not enforce the lease (L7). The end of the pause decides again.
 func (c *Cluster) grantedUnder(guarded bool) { c.Guarded = guarded && c.Pause == nil }
 
 func (s *State) epoch(number uint64) platform.Epoch {
 	return platform.Epoch{Generation: s.Generation, Number: number}
 }
 
-// nextNumber takes the next epoch number: none is used twice, whatever becomes of the attempt.
+// nextNumber takes the next epoch number; none is used twice, even if the attempt is abandoned.
 func (s *State) nextNumber(c *Cluster) platform.Epoch {
 	c.HighEpoch++
 	return s.epoch(c.HighEpoch)

@@ -6,7 +6,7 @@ import (
 	"mainstay/controller/platform"
 )
 
-// BirthOf gives an unborn cluster its first epoch: by initialising Member, or by adopting it where it runs.
+// BirthOf gives a new cluster its first epoch: by initialising Member, or by adopting it as it runs.
 type BirthOf struct {
 	Member string `json:"member"`
 	Adopt  bool   `json:"adopt"`
@@ -21,7 +21,7 @@ type BirthOf struct {
 func applyBirth(s *State, c *Cluster, cmd Command) error {
 	b := cmd.Birth
 	if c.Primary != "" {
-		return fmt.Errorf("cluster %s is born already; its primary is %s", c.Name, c.Primary)
+		return fmt.Errorf("cluster %s already exists; its primary is %s", c.Name, c.Primary)
 	}
 	if c.Members[b.Member] == nil {
 		return fmt.Errorf("cluster %s has no member %s", c.Name, b.Member)
@@ -30,10 +30,10 @@ func applyBirth(s *State, c *Cluster, cmd Command) error {
 	c.Timeline = 1
 	if b.Adopt {
 		kind = Adoption
-		// It has opened, for those who copy it, once its agent has brought it under our settings.
+		// Its agent reports it opened, so that others may copy it, once it runs under our settings.
 		c.SystemID, c.Timeline, c.History, c.Ancestry = b.SystemID, b.Timeline, b.History, b.History
-		// An adopted cluster stays asynchronous until enough replicas stream under their new names: its clients must not
-		// begin to wait for acknowledgements that nobody gives yet.
+		// An adopted cluster stays asynchronous until enough replicas stream under their new names: its clients must not wait for
+		// acknowledgements that no member gives yet.
 		c.addSet(s.epoch(c.HighEpoch+1), 0, nil)
 	}
 	c.Epoch = s.nextNumber(c)
@@ -45,7 +45,7 @@ func applyBirth(s *State, c *Cluster, cmd Command) error {
 	}
 	op := c.begin(Operation{Kind: kind, Reason: b.Reason, By: cmd.By, To: b.Member, Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)
 	if b.Adopt {
-		op.end(Done, b.Member+" goes on as primary, without a restart", cmd.At)
+		op.end(Done, b.Member+" continues as primary, without a restart", cmd.At)
 	}
 	return nil
 }

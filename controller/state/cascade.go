@@ -2,13 +2,13 @@ package state
 
 import "fmt"
 
-// applyStream changes whom a replica streams from. One on which a durability set in force counts streams from the primary,
-// whatever was asked for (S2); so does one that has not streamed under its name yet.
+// applyStream changes a replica's upstream. A replica that a durability set in force counts on must stream from the primary (S2);
+// so must one that has not yet streamed under its incarnation.
 func applyStream(s *State, c *Cluster, cmd Command) error {
 	st := cmd.Stream
 	m := c.Members[st.Member]
 	if m == nil || st.Member == c.Primary {
-		return fmt.Errorf("cluster %s: %s is no replica", c.Name, st.Member)
+		return fmt.Errorf("cluster %s: %s is not a replica", c.Name, st.Member)
 	}
 	next := copyOf(c.Upstreams)
 	if delete(next, st.Member); st.From != "" {
@@ -36,16 +36,16 @@ func (s *State) mayRelay(c *Cluster, relay, member string) error {
 	}
 	switch {
 	case c.Members[relay] == nil || relay == member || relay == c.Primary || c.Upstreams[relay] != "":
-		return fmt.Errorf("cluster %s: %s cannot hand the stream on to %s", c.Name, relay, member)
+		return fmt.Errorf("cluster %s: %s cannot be the upstream of %s", c.Name, relay, member)
 	case site(relay) != site(member) || site(member) == site(c.Primary):
-		return fmt.Errorf("cluster %s: %s and %s are not on one site apart from the primary", c.Name, relay, member)
+		return fmt.Errorf("cluster %s: %s and %s must be on the same site, and the primary on another", c.Name, relay, member)
 	case !c.Members[member].Joined:
-		return fmt.Errorf("cluster %s: %s has not streamed from the primary yet", c.Name, member)
+		return fmt.Errorf("cluster %s: %s has not yet streamed from the primary", c.Name, member)
 	}
 	return nil
 }
 
-// direct has a replica stream from the primary, and those too that stream from it.
+// direct lets a replica, and the replicas that stream from it, stream from the primary.
 func (c *Cluster) direct(member string) {
 	next := map[string]string{}
 	for m, relay := range c.Upstreams {
@@ -59,9 +59,11 @@ func (c *Cluster) direct(member string) {
 func applyApprove(_ *State, c *Cluster, cmd Command) error {
 	switch a := c.Attempt; {
 	case a == nil || a.Operation != cmd.Approve.Operation:
-		return fmt.Errorf("cluster %s: operation %s is not under way; `mainstay history %s` shows what became of it", c.Name, cmd.Approve.Operation, c.Name)
+		return fmt.Errorf("cluster %s: operation %s is not under way; `mainstay history %s` shows its result",
+			c.Name, cmd.Approve.Operation, c.Name)
 	case a.Approved != "":
-		return fmt.Errorf("cluster %s: operation %s was approved by %s already; `mainstay history %s %s` shows how far it is", c.Name, a.Operation, a.Approved, c.Name, a.Operation)
+		return fmt.Errorf("cluster %s: %s has already approved operation %s; `mainstay history %s %s` shows its progress",
+			c.Name, a.Approved, a.Operation, c.Name, a.Operation)
 	default:
 		a.Approved = cmd.By
 		if op := c.open(a.Operation); op != nil {
@@ -71,14 +73,14 @@ func applyApprove(_ *State, c *Cluster, cmd Command) error {
 	}
 }
 
-// Stream has a replica stream from another of its site, or from the primary again (From "").
+// Stream lets a replica stream from another replica of its site, or from the primary again (From "").
 type Stream struct {
 	Member string `json:"member"`
 	From   string `json:"from,omitempty"`
 	Reason string `json:"reason"`
 }
 
-// Approve is an operator's word that the failover under way may leave the primary's site.
+// Approve is an operator's approval: the running failover may leave the primary's site.
 type Approve struct {
 	Operation string `json:"operation"`
 }

@@ -22,19 +22,19 @@ func stream(member, from string) Command {
 
 func TestStreamIsRefused(t *testing.T) {
 	s := remote(t, 0)
-	refused(t, s, stream("m1", "m2"), "no replica")
-	refused(t, s, stream("m9", "m2"), "no replica")
-	refused(t, s, stream("m2", "m2"), "cannot hand")
-	refused(t, s, stream("m2", "m1"), "cannot hand")
-	refused(t, s, stream("m2", "m9"), "cannot hand")
-	refused(t, run(t, s, stream("m3", "m2")), stream("m2", "m3"), "cannot hand")
+	refused(t, s, stream("m1", "m2"), "not a replica")
+	refused(t, s, stream("m9", "m2"), "not a replica")
+	refused(t, s, stream("m2", "m2"), "cannot be the upstream")
+	refused(t, s, stream("m2", "m1"), "cannot be the upstream")
+	refused(t, s, stream("m2", "m9"), "cannot be the upstream")
+	refused(t, run(t, s, stream("m3", "m2")), stream("m2", "m3"), "cannot be the upstream")
 	refused(t, remote(t, 1), stream("m3", "m2"), "counts on m3")
 	older := remote(t, 0) // the list that counts on m3 may still be loaded
 	c := older.Clusters["feed"]
 	c.Sets = append([]platform.Set{{ID: 1, Epoch: ep(1), Acks: 1, Names: []string{c.Members["m3"].Incarnation}}}, c.Sets...)
 	refused(t, older, stream("m3", "m2"), "durability set 1 counts on m3")
-	refused(t, run(t, s, feed(Command{Reincarnate: &Reincarnate{Member: "m3"}})), stream("m3", "m2"), "not streamed")
-	refused(t, born(t, 0), stream("m3", "m2"), "not on one site")
+	refused(t, run(t, s, feed(Command{Reincarnate: &Reincarnate{Member: "m3"}})), stream("m3", "m2"), "not yet streamed")
+	refused(t, born(t, 0), stream("m3", "m2"), "must be on the same site")
 }
 
 func TestStreamsEndWithWhatTheyRestOn(t *testing.T) {
@@ -66,5 +66,5 @@ func TestApprove(t *testing.T) {
 	if s.Clusters["feed"].Attempt.Approved != "test" {
 		t.Errorf("attempt %+v", s.Clusters["feed"].Attempt)
 	}
-	refused(t, s, feed(Command{Approve: &Approve{Operation: id}}), "approved by test already; `mainstay history feed "+id+"` shows how far it is")
+	refused(t, s, feed(Command{Approve: &Approve{Operation: id}}), "test has already approved operation "+id+"; `mainstay history feed "+id+"` shows its progress")
 }

@@ -13,10 +13,10 @@ import (
 type Command struct {
 	// At is the leader's wall clock when it proposed, RFC 3339 with milliseconds. It is only ever shown to people.
 	At string `json:"at,omitempty"`
-	// By is who asked: an operator's name, or "mainstay".
+	// By is the operator's name, or "mainstay" for an automatic decision.
 	By string `json:"by,omitempty"`
-	// Cluster is the cluster meant, and Version the version of it that the decision was made on; the command is refused if
-	// it has moved. Version 0 names none.
+	// Cluster is the cluster meant, and Version its version when the decision was made. The command is refused if the version has
+	// changed since; 0 names no version.
 	Cluster string `json:"cluster,omitempty"`
 	Version uint64 `json:"version,omitempty"`
 
@@ -51,10 +51,11 @@ type Command struct {
 	Left         *Left         `json:"left,omitempty"`
 }
 
-// Tick changes nothing: that it was committed in the leader's term is all that matters (L1).
+// Tick changes nothing: it shows that its term's leader still leads when it is committed (L1).
 type Tick struct{}
 
-// Subject is what a command is about. A leader has one decided command a subject under way.
+// Subject is the cluster, app or site switchover that a command changes. A leader has at most one decided command in flight for
+// each.
 func (c Command) Subject() string {
 	switch {
 	case c.App != nil:
@@ -65,8 +66,8 @@ func (c Command) Subject() string {
 	return c.Cluster
 }
 
-// Body is the name under which the log has the command's body. It is an error unless exactly one is set: what Apply would make of
-// two is the order of its cases, and nothing that anybody decided.
+// Body is the name of the command's body in the log. It is an error unless exactly one is set: of two, Apply would choose by the
+// order of its cases.
 func (c *Command) Body() (string, error) {
 	body, v := "", reflect.ValueOf(c).Elem()
 	for i := range v.NumField() {
@@ -75,7 +76,7 @@ func (c *Command) Body() (string, error) {
 		}
 		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
 		if body != "" {
-			return "", fmt.Errorf("a command has one body, this one has %s and %s", body, name)
+			return "", fmt.Errorf("the command has two bodies, %s and %s", body, name)
 		}
 		body = name
 	}
@@ -94,13 +95,14 @@ func DecodeCommand(b []byte) (Command, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil {
-		return c, fmt.Errorf("command of the log is not known to this version: %w; upgrade this controller", err)
+		return c, fmt.Errorf("this version does not know a command of the log: %w; upgrade this controller", err)
 	}
 	if d.More() {
-		return c, errors.New("an entry of the log holds more than one command; its disk may be damaged: join this controller anew with an empty data directory")
+		return c, errors.New("an entry of the log holds more than one command; this controller's disk may be damaged: " +
+			"empty its data folder and add it again")
 	}
 	if _, err := c.Body(); err != nil {
-		return c, fmt.Errorf("command of the log is not known to this version: %w; upgrade this controller", err)
+		return c, fmt.Errorf("this version does not know a command of the log: %w; upgrade this controller", err)
 	}
 	if c.Platform != nil && c.Platform.Platform != nil {
 		c.Platform.Platform.FillDefaults() // an earlier version may have written it

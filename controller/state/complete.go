@@ -6,19 +6,19 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Sealed is one sealed member as it counts for fences and completeness: by the incarnation of its data.
+// Sealed is one sealed member; for fences and completeness it counts by the incarnation of its data.
 type Sealed struct {
 	Member      string `json:"member"`
 	Incarnation string `json:"incarnation"`
-	// Timeline and Position are where its WAL ends. The timeline comes first: what lies past the fork on an older one is no
-	// part of the newer.
+	// Timeline and Position are where its WAL ends. They are compared by timeline first: WAL past the fork of an older timeline
+	// is not part of the newer one.
 	Timeline platform.Timeline `json:"timeline"`
 	Position platform.LSN      `json:"position"`
 	Known    bool              `json:"known"` // unknown counts for the fence, never for completeness
 }
 
-// QuorumSealed tells whether nothing that waits can be acknowledged any more: for every set in force at least |S|-k+1 of
-// its members are sealed. An asynchronous set makes it impossible, rightly.
+// QuorumSealed tells whether no waiting commit can be acknowledged any more: at least |S|-k+1 members of every set in force are
+// sealed. Under an asynchronous set commits wait for no member, so it is false.
 func QuorumSealed(sets []platform.Set, sealed []Sealed) bool {
 	if len(sets) == 0 {
 		return false
@@ -31,9 +31,9 @@ func QuorumSealed(sets []platform.Set, sealed []Sealed) bool {
 	return true
 }
 
-// Unvouched tells whether no promises can keep the primary's lease going any more (L5), so that the end of the leases that
-// were granted is the end: of the oldest set in force, which the primary surely knows and so must be vouched for, |S|-k+1
-// members are sealed and promise nothing; where it has acks 0, one member is that the primary counts in.
+// Unvouched tells whether no promises can extend the primary's lease any more (L5), so that it ends with the granted leases. The
+// primary certainly knows the oldest set in force and needs promises for it: |S|-k+1 members of that set must be sealed, since
+// a sealed member promises nothing. With acks 0, one sealed member that the primary counts is enough.
 func Unvouched(sets []platform.Set, members map[string]*Member, sealed []Sealed) bool {
 	if len(sets) == 0 {
 		return false
@@ -49,12 +49,13 @@ func Unvouched(sets []platform.Set, members map[string]*Member, sealed []Sealed)
 	return false
 }
 
-// Complete tells whether the most advanced of the sealed members surely holds every commit acknowledged under any set in
-// force (S2): at least |S|-k+1 of each set are sealed with known positions. The error says what is missing.
+// Complete tells whether the most advanced sealed member certainly holds every commit acknowledged under any set in force (S2):
+// at least |S|-k+1 members of each set are sealed with known positions. The error names the set that lacks some.
 func Complete(sets []platform.Set, sealed []Sealed) error {
 	for _, set := range sets {
 		if have, need := count(set, sealed, true), set.SealedNeeded(); have < need {
-			return fmt.Errorf("durability set %d (acks %d of %v) needs the final position of %d of its members, known of %d", set.ID, set.Acks, set.Names, need, have)
+			return fmt.Errorf("durability set %d (acks %d of %v) needs the final positions of %d of its members; %d are known",
+				set.ID, set.Acks, set.Names, need, have)
 		}
 	}
 	return nil
@@ -65,7 +66,7 @@ func (s Sealed) Behind(o Sealed) bool {
 	return s.Timeline < o.Timeline || s.Timeline == o.Timeline && s.Position < o.Position
 }
 
-// MostAdvanced is the furthest known end among the sealed.
+// MostAdvanced is the sealed member with the furthest known end.
 func MostAdvanced(sealed []Sealed) Sealed {
 	var top Sealed
 	for _, s := range sealed {

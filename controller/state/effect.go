@@ -6,13 +6,13 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Effect is something to be done outside the log, again and again until its result is committed: the intent is committed
-// first, so that whoever leads next goes on with it (S7).
+// Effect is an action outside the log, repeated until its result is committed. The intent is committed first, so that the next
+// leader continues with it (S7).
 type Effect struct {
 	Kind  EffectKind
-	Host  string // whose power
-	Fence uint64 // the number of that fence
-	// Of a site switchover: its id, and the hook's number or the instance that is asked.
+	Host  string // of a power action
+	Fence uint64 // the number of the host's fence
+	// Of a site switchover: its id, and the hook's number or the instance to ask.
 	Change        string
 	Hook          int
 	App, Instance string
@@ -31,7 +31,7 @@ const (
 	Verify  EffectKind = "verify"
 )
 
-// Key names what a site switchover asks for, among all that it asks.
+// Key identifies a hook or request within a site switchover.
 func (e Effect) Key() string {
 	if e.Kind == RunHook {
 		return fmt.Sprintf("hook %d", e.Hook)
@@ -39,7 +39,7 @@ func (e Effect) Key() string {
 	return fmt.Sprintf("%s %s", e.Kind, e.Instance)
 }
 
-// Effects are those that are wanted and not confirmed yet, in a fixed order.
+// Effects are those that are wanted and not yet confirmed, in a fixed order.
 func (s *State) Effects() []Effect {
 	var all []Effect
 	for _, host := range s.FencedHosts() {
@@ -53,7 +53,7 @@ func (s *State) Effects() []Effect {
 	return append(all, s.changeEffects()...)
 }
 
-// changeEffects are what the present step of a site switchover asks for: its hooks, and the apps' own.
+// changeEffects are the effects of a site switchover's current step: its hooks, and requests to app servers.
 func (s *State) changeEffects() []Effect {
 	ch := s.Change
 	if ch == nil || ch.Halted != "" {
@@ -83,7 +83,7 @@ func (s *State) changeEffects() []Effect {
 	return all
 }
 
-// hooks are those of a moment that have not answered, up to the first: they run one after the other.
+// hooks returns the first unanswered hook before or after a step: hooks run one after the other.
 func (s *State) hooks(step, when string) []Effect {
 	for _, n := range s.Platform.HooksAt(step, when) {
 		e := Effect{Kind: RunHook, Change: s.Change.ID, Hook: n}
@@ -94,7 +94,7 @@ func (s *State) hooks(step, when string) []Effect {
 	return nil
 }
 
-// asks are the instances that are to be asked for something and have not said yes.
+// asks are the requests of one kind that no instance has confirmed.
 func (s *State) asks(kind EffectKind) (all []Effect) {
 	for n := range s.Platform.Apps {
 		conf := &s.Platform.Apps[n]
@@ -108,8 +108,9 @@ func (s *State) asks(kind EffectKind) (all []Effect) {
 	return all
 }
 
-// asked: an app that runs on both sites is asked to refuse writes in between, and to take them again: also an instance whose
-// yes has not arrived, which may have heard the question all the same. Each app is verified through one instance of the new site.
+// asked tells whether an instance gets a request. An app that runs on both sites must refuse writes during the move and take them
+// again afterwards; resume also goes to an instance whose answer was lost, because it may refuse writes. Each app is verified
+// through one instance of the new site.
 func (s *State) asked(conf *platform.App, i *platform.Instance, kind EffectKind) bool {
 	everywhere := conf.Run != platform.RunWithPrimary
 	switch kind {
@@ -121,7 +122,7 @@ func (s *State) asked(conf *platform.App, i *platform.Instance, kind EffectKind)
 	return conf.Verify != "" && i.Name == s.verifier(conf)
 }
 
-// verifier is the first instance on the new site that takes requests, "" for none.
+// verifier is the first instance on the new site that takes requests; "" for none.
 func (s *State) verifier(conf *platform.App) string {
 	for i := range conf.Instances {
 		if name := conf.Instances[i].Name; conf.Instances[i].Site == s.Change.To && s.Serves(conf, name) {

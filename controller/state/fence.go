@@ -2,15 +2,15 @@ package state
 
 import "fmt"
 
-// FenceHost wants a host's power cut by its fence devices: by an operator, or for an attempt that has no other proof. From
-// here on no member of the host gets a lease or a goal.
+// FenceHost asks for a host's power to be cut by its fence devices: for an operator, or for an attempt without another proof.
+// From here on no member of the host gets a lease or a goal.
 type FenceHost struct {
 	Host   string `json:"host"`
 	Reason string `json:"reason"`
 }
 
-// HostFenced is what the devices said to that. Fence is the number of the fence that it answers, here and in HostUnfenced; 0
-// is a version's that did not number them, and answers whichever there is.
+// HostFenced is the devices' result. Fence is the number of the fence that it answers, here and in HostUnfenced; 0 is from a
+// version that did not number fences, and answers whichever there is.
 type HostFenced struct {
 	Host   string `json:"host"`
 	Fence  uint64 `json:"fence,omitempty"`
@@ -26,7 +26,7 @@ type UnfenceHost struct {
 	Withdraw bool `json:"withdraw,omitempty"`
 }
 
-// HostUnfenced is what the devices said to that. Once it is on, its members get goals again.
+// HostUnfenced is the devices' result. Once the host is on, its members get goals again.
 type HostUnfenced struct {
 	Host   string `json:"host"`
 	Fence  uint64 `json:"fence,omitempty"`
@@ -34,8 +34,8 @@ type HostUnfenced struct {
 	Detail string `json:"detail"`
 }
 
-// Barred returns the fence that keeps goals and leases from a host, or nil. One that was withdrawn before any device had
-// confirmed it bars nothing, while the devices still make sure that the power is on.
+// Barred returns the fence that denies a host goals and leases, or nil. A fence that was withdrawn before a device confirmed
+// it bars nothing, although the devices still make sure that the power is on.
 func (s *State) Barred(host string) *Fence {
 	if f := s.Fences[host]; f != nil && (f.Off || !f.Release) {
 		return f
@@ -63,8 +63,8 @@ func (s *State) fenceOf(c *Cluster) *Fence { return s.FenceOf(c.Name, c.Primary)
 // FencedHosts lists the hosts that are fenced, in a fixed order.
 func (s *State) FencedHosts() []string { return sortedKeys(s.Fences) }
 
-// putFence replaces the fence of a host; nil removes it. The versions of the clusters there move, so that their agents'
-// goals are given anew and nothing decided before is committed.
+// putFence replaces the fence of a host; nil removes it. The versions of the clusters there increase, so that their agents get
+// new goals and no earlier decision is committed.
 func (s *State) putFence(host string, f *Fence) {
 	fences := make(map[string]*Fence, len(s.Fences)+1)
 	for h, old := range s.Fences {
@@ -95,10 +95,11 @@ func (s *State) applyFence(c Command) error {
 		return fmt.Errorf("the platform has no host %s", c.Fence.Host)
 	}
 	if len(s.Platform.Host(c.Fence.Host).Fence) == 0 {
-		return fmt.Errorf("host %s has no fence device; name one under `fence` in the platform file", c.Fence.Host)
+		return fmt.Errorf("host %s has no fence device; add one under `fence` in the platform file and run `mainstay apply`", c.Fence.Host)
 	}
 	if f := s.Fences[c.Fence.Host]; f != nil && !f.Release {
-		return fmt.Errorf("host %s is fenced already, by %s: %s; `mainstay unfence %s` gives it its power back", c.Fence.Host, f.By, f.Reason, c.Fence.Host)
+		return fmt.Errorf("host %s is already fenced, by %s: %s; run `mainstay unfence %s` to restore its power",
+			c.Fence.Host, f.By, f.Reason, c.Fence.Host)
 	}
 	s.putFence(c.Fence.Host, &Fence{Number: s.Index, By: c.By, Reason: c.Fence.Reason, Since: c.At})
 	return nil
@@ -118,10 +119,10 @@ func (s *State) applyFenced(c *HostFenced) error {
 	return nil
 }
 
-// answeredBy refuses an answer to another fence of the host: what was off then may be on by now.
+// answeredBy refuses an answer to an earlier fence of the host: its power may be back since.
 func (f *Fence) answeredBy(host string, number uint64) error {
 	if number != 0 && f.Number != 0 && number != f.Number {
-		return fmt.Errorf("the answer is to fence %d of host %s, which is under fence %d now", number, host, f.Number)
+		return fmt.Errorf("host %s: the answer belongs to fence %d, but fence %d is in force", host, number, f.Number)
 	}
 	return nil
 }
@@ -129,11 +130,11 @@ func (f *Fence) answeredBy(host string, number uint64) error {
 func (s *State) applyUnfence(c Command) error {
 	f := s.Fences[c.Unfence.Host]
 	if f == nil {
-		return fmt.Errorf("host %s is not fenced, so there is nothing to give back; `mainstay status` shows the hosts that are", c.Unfence.Host)
+		return fmt.Errorf("host %s is not fenced; `mainstay status` lists the fenced hosts", c.Unfence.Host)
 	}
 	if c.Unfence.Withdraw {
 		if f.Off || f.By != byMainstay {
-			return fmt.Errorf("host %s: only an automatic fence that is not confirmed can be withdrawn", c.Unfence.Host)
+			return fmt.Errorf("host %s: only an automatic fence that no device has confirmed can be withdrawn", c.Unfence.Host)
 		}
 	}
 	next := *f
@@ -145,7 +146,7 @@ func (s *State) applyUnfence(c Command) error {
 func (s *State) applyUnfenced(c *HostUnfenced) error {
 	f := s.Fences[c.Host]
 	if f == nil || !f.Release {
-		return fmt.Errorf("host %s is not being given its power back", c.Host)
+		return fmt.Errorf("host %s is not being unfenced", c.Host)
 	}
 	if err := f.answeredBy(c.Host, c.Fence); err != nil {
 		return err

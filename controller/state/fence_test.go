@@ -23,9 +23,9 @@ func TestAnswersNameTheirFence(t *testing.T) {
 	on := func(n uint64) Command { return Command{Unfenced: &HostUnfenced{Host: "h1", Fence: n, On: true}} }
 
 	s := fenceable(t)
-	refused(t, s, unfence, "host h1 is not fenced, so there is nothing to give back")
+	refused(t, s, unfence, "host h1 is not fenced;")
 	s = run(t, s, fence)
-	refused(t, s, fence, "`mainstay unfence h1` gives it its power back")
+	refused(t, s, fence, "run `mainstay unfence h1` to restore its power")
 	first := s.Index
 	if want := (Effect{Kind: PowerOff, Host: "h1", Fence: first}); len(s.Effects()) != 1 || s.Effects()[0] != want {
 		t.Fatalf("effects %+v", s.Effects())
@@ -36,7 +36,7 @@ func TestAnswersNameTheirFence(t *testing.T) {
 	}
 	s = run(t, s, on(first), fence)
 	second := s.Index
-	late := fmt.Sprintf("fence %d of host h1, which is under fence %d", first, second)
+	late := fmt.Sprintf("host h1: the answer belongs to fence %d, but fence %d is in force", first, second)
 	refused(t, s, off(first), late)
 	s = run(t, s, off(second))
 	if s.Barred("h1") == nil || !s.Fences["h1"].Off {

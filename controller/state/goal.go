@@ -2,8 +2,8 @@ package state
 
 import "mainstay/controller/platform"
 
-// GoalOf computes what the controllers want a member to be. It is a pure function of committed state: a failover is a
-// sequence of goals, and a new leader gives the same ones.
+// GoalOf computes a member's goal. It is a pure function of committed state: a failover is a sequence of goals, and a new
+// leader gives the same ones.
 func (s *State) GoalOf(cluster, member string) platform.Goal {
 	c, conf := s.Clusters[cluster], s.ClusterConfig(cluster)
 	if c == nil || conf == nil {
@@ -22,9 +22,10 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 		return platform.Goal{Kind: platform.GoalObserve, Cluster: cluster, Listen: self.Address, Port: self.Port, Watchdog: asked}
 	}
 	g := platform.Goal{
-		Cluster: cluster, Listen: self.Address, Port: self.Port, Epoch: c.Epoch, Timeline: c.Timeline, History: c.History, Fork: c.Fork(), ForkFinal: c.ForkFinal, Opened: c.Opened,
-		SystemID: c.SystemID, Incarnation: c.Members[member].Incarnation, Sets: c.Sets,
-		Slots: otherMembers(conf, member), List: s.PlatformVersion, Lease: c.LongestLease, Paused: c.Pause != nil && !c.Pause.Resuming, Watchdog: asked,
+		Cluster: cluster, Listen: self.Address, Port: self.Port, Epoch: c.Epoch, Timeline: c.Timeline,
+		History: c.History, Fork: c.Fork(), ForkFinal: c.ForkFinal, Opened: c.Opened,
+		SystemID: c.SystemID, Incarnation: c.Members[member].Incarnation, Sets: c.Sets, Slots: otherMembers(conf, member),
+		List: s.PlatformVersion, Lease: c.LongestLease, Paused: c.Pause != nil && !c.Pause.Resuming, Watchdog: asked,
 	}
 	if c.Fencing() {
 		if f := c.Attempt.Feed; f != nil && f.To == member {
@@ -57,13 +58,13 @@ func (c *Cluster) fencingGoal(g *platform.Goal, member string) {
 	case c.Attempt.StopOld:
 		g.Kind = platform.GoalStopped
 	default:
-		g.Kind = platform.GoalNone // it may yet turn out well; it gets no grants
+		g.Kind = platform.GoalNone // it may still recover; it gets no grants
 	}
 }
 
 func (s *State) primaryGoal(c *Cluster, g *platform.Goal) {
 	g.Kind = platform.GoalPrimary
-	g.Create = c.SystemID == "" // it has never opened, so nobody else has data either
+	g.Create = c.SystemID == "" // no primary has ever opened, so no other member has data either
 	if c.Attempt == nil {
 		g.Checkpoint = s.EarlyCheckpoint(c)
 		return
@@ -76,8 +77,8 @@ func (s *State) primaryGoal(c *Cluster, g *platform.Goal) {
 	}
 }
 
-// EarlyCheckpoint is the tag of the CHECKPOINT that a site switchover wants of a cluster's primary before the apps are quiet,
-// so that they need not be for as long as it takes; zero for none. The cluster's own switchover takes it for its first.
+// EarlyCheckpoint is the tag of the CHECKPOINT that a site switchover asks of a cluster's primary before it quiesces the apps, so
+// that they wait for less; zero for none. The cluster's own switchover then uses it.
 func (s *State) EarlyCheckpoint(c *Cluster) platform.Epoch {
 	conf := s.ClusterConfig(c.Name)
 	if s.Change == nil || s.Change.Step != platform.StepCheck || conf == nil || c.Attempt != nil || c.Primary == "" {
@@ -89,8 +90,8 @@ func (s *State) EarlyCheckpoint(c *Cluster) platform.Epoch {
 	return s.epoch(c.HighEpoch + 1)
 }
 
-// watchdog is what the platform file says of the watchdog of a member's host. Its timeout follows the lease that is granted
-// from now on, also where a longer one may still be in force: too short a timeout is safe.
+// watchdog is the platform file's setting for the watchdog of a member's host. Its timeout follows the lease granted from now on,
+// even while a longer one may still be in force: too short a timeout is safe.
 func watchdog(conf *platform.Cluster, h *platform.Host) *platform.Watchdog {
 	if h == nil || h.Watchdog == platform.WatchdogOff {
 		return nil
@@ -98,7 +99,7 @@ func watchdog(conf *platform.Cluster, h *platform.Host) *platform.Watchdog {
 	return &platform.Watchdog{Mode: h.Watchdog, Timeout: platform.WatchdogTimeout(conf.Lease)}
 }
 
-// upstream is where a member is reached; its Member is "" if the platform does not say.
+// upstream is a member's address; its Member is "" if the platform does not have it.
 func (s *State) upstream(conf *platform.Cluster, member string) platform.Upstream {
 	m := conf.Member(member)
 	if m == nil {

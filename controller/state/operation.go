@@ -11,7 +11,7 @@ import (
 // maxOperations is how many operations of each cluster are kept.
 const maxOperations = 1000
 
-// byMainstay is who asked for what was decided automatically.
+// byMainstay is the By of automatic decisions.
 const byMainstay = "mainstay"
 
 // OperationKind names what an operation does.
@@ -35,8 +35,8 @@ type Result string
 const (
 	Running   Result = "running"
 	Done      Result = "done"
-	Abandoned Result = "abandoned" // the old primary turned out well, or a check failed before anything was taken from it
-	Failed    Result = "failed"    // overtaken by the next operation
+	Abandoned Result = "abandoned" // the old primary recovered, or a check failed before anything was taken from it
+	Failed    Result = "failed"    // superseded by the next operation
 )
 
 // Operation is anything with steps that changes the platform, with its reasons, kept for history.
@@ -55,9 +55,9 @@ type Operation struct {
 	Positions map[string]platform.LSN `json:"positions,omitempty"`
 	// NotChosen gives every other member its reason.
 	NotChosen map[string]string `json:"notChosen,omitempty"`
-	// Loss says what may be missing, "" if every acknowledged commit is there.
+	// Loss says which commits may be missing; "" if every acknowledged commit is there.
 	Loss string `json:"loss,omitempty"`
-	// Prediction is what explain said last before it happened.
+	// Prediction is explain's last one before the operation.
 	Prediction *Prediction `json:"prediction,omitempty"`
 	Steps      []Step      `json:"steps"`
 	Result     Result      `json:"result"`
@@ -73,13 +73,13 @@ type Step struct {
 
 // Prediction is what would happen if the primary died now (explain).
 type Prediction struct {
-	// Promote is who would be promoted, "" for nobody; Why is the reason in either case.
+	// Promote is the member that would be promoted, "" for none; Why is the reason in either case.
 	Promote string            `json:"promote"`
 	Why     string            `json:"why"`
 	Proof   fencing.Kind      `json:"proof,omitempty"`
 	Loss    string            `json:"loss"` // at most
 	About   time.Duration     `json:"about"`
-	Others  map[string]string `json:"others,omitempty"` // every other member: why not, and what would change that
+	Others  map[string]string `json:"others,omitempty"` // every other member: why not, and how to change that
 }
 
 // open returns the running operation of that id, or nil.
@@ -92,7 +92,7 @@ func (c *Cluster) open(id string) *Operation {
 	return nil
 }
 
-// changing returns the running change of primary, or nil; rejoins go on beside it.
+// changing returns the running change of primary, or nil. Rejoins may run at the same time.
 func (c *Cluster) changing() *Operation {
 	for i := len(c.Operations) - 1; i >= 0; i-- {
 		if o := &c.Operations[i]; o.Result == Running && o.Kind != Rejoin {
@@ -104,7 +104,7 @@ func (c *Cluster) changing() *Operation {
 
 func (c *Cluster) begin(o Operation, at string) *Operation {
 	if old := c.changing(); old != nil && o.Kind != Rejoin {
-		old.end(Failed, "overtaken by the next operation", at)
+		old.end(Failed, "superseded by the next operation", at)
 	}
 	c.HighOperation++
 	o.ID = fmt.Sprintf("%s-%d", c.Name, c.HighOperation)

@@ -9,7 +9,8 @@ import (
 type SetPause struct {
 	Pause  *Pause `json:"pause,omitempty"`
 	Resume bool   `json:"resume,omitempty"`
-	// Bound ends a resume: the guard is bound again (Guarded), or out of reach (not Guarded, so its lease proves nothing).
+	// Bound ends a resume: the guards enforce the lease again (Guarded), or are out of reach (not Guarded, so the end of a lease
+	// proves nothing).
 	Bound   bool `json:"bound,omitempty"`
 	Guarded bool `json:"guarded,omitempty"`
 }
@@ -21,21 +22,21 @@ func applyPause(s *State, c *Cluster, cmd Command) error {
 		if c.Attempt != nil {
 			return fmt.Errorf("cluster %s: operation %s is under way; pause when it has ended", c.Name, c.Attempt.Operation)
 		}
-		// From here on the guard no longer counts, so neither does the end of a lease (L7).
+		// From here on the guards do not enforce the lease, so its end proves nothing (L7).
 		c.Pause, c.Guarded, c.Unbound = p.Pause, false, false
 	case c.Pause == nil:
-		return fmt.Errorf("cluster %s is not paused, so there is nothing to resume", c.Name)
+		return fmt.Errorf("cluster %s is not paused", c.Name)
 	case p.Resume:
 		c.Pause.Resuming, c.Pause.Resumed = true, s.Index
 	case p.Bound && c.Pause.Resuming:
 		c.Pause, c.Guarded = nil, p.Guarded
 	default:
-		return fmt.Errorf("cluster %s: nothing to resume", c.Name)
+		return fmt.Errorf("cluster %s is not resuming", c.Name)
 	}
 	return nil
 }
 
-// LeaseCounted replaces the longest lease, after this leader has counted out the longer one (L4).
+// LeaseCounted replaces the longest lease once this leader has counted out the longer one (L4).
 type LeaseCounted struct {
 	Longest int64 `json:"longest"` // ns
 }
@@ -45,15 +46,15 @@ func applyLeaseCounted(s *State, c *Cluster, cmd Command) error {
 	return nil
 }
 
-// Ack lifts the block that an automatic failover leaves behind: by an operator who has seen it, or once it is counted out.
+// Ack lifts the block that an automatic failover leaves: by an operator who has seen it, or once it has expired.
 type Ack struct {
-	Operation string `json:"operation"` // "" for whichever it is
+	Operation string `json:"operation"` // "" for whichever blocks
 }
 
 func applyAck(_ *State, c *Cluster, cmd Command) error {
 	switch {
 	case c.Recovered == "":
-		return fmt.Errorf("cluster %s: nothing blocks its next automatic failover, so there is nothing to do", c.Name)
+		return fmt.Errorf("cluster %s: nothing blocks its next automatic failover; no acknowledgement is needed", c.Name)
 	case cmd.Ack.Operation != "" && cmd.Ack.Operation != c.Recovered:
 		return fmt.Errorf("cluster %s: operation %s blocks its next automatic failover, not %s", c.Name, c.Recovered, cmd.Ack.Operation)
 	}

@@ -7,7 +7,7 @@ import (
 	"mainstay/controller/platform"
 )
 
-// ErrPlatformMoved is returned when the platform was changed since the export a new one was made from.
+// ErrPlatformMoved is returned when the platform has changed since the export that a new one was made from.
 var ErrPlatformMoved = errors.New("the platform has changed since this file was exported; run `mainstay export` and make your change again")
 
 // Init mints the platform's id and generation 1, once (S3).
@@ -17,7 +17,8 @@ type Init struct {
 
 func (s *State) applyInit(c *Init) error {
 	if s.PlatformID != "" {
-		return fmt.Errorf("already initialised as platform %s; to start anew, use empty data directories on every controller", s.PlatformID)
+		return fmt.Errorf("these controllers are already initialised as platform %s; to start over, empty the data folder of every controller",
+			s.PlatformID)
 	}
 	s.PlatformID, s.Generation = c.PlatformID, 1
 	return nil
@@ -26,20 +27,21 @@ func (s *State) applyInit(c *Init) error {
 // SetPlatform stores a wanted platform. It was validated by controller/config.
 type SetPlatform struct {
 	Platform *platform.Platform `json:"platform"`
-	// Base is the PlatformVersion it was made from; 0 for any.
+	// Base is the PlatformVersion that it was made from; 0 for any.
 	Base uint64 `json:"base"`
 	// Remove names the members and clusters that may be removed by it.
 	Remove []string `json:"remove,omitempty"`
 }
 
-// CheckChange tells why the step from the platform in force to next cannot be made safely; remove names the members and
-// clusters that may go. `apply` asks it before committing, and Apply itself at the gate.
+// CheckChange returns the reason why the change from the platform in force to next is not safe; remove names the members and
+// clusters that may be removed. `apply` calls it before committing, and Apply calls it again.
 func (s *State) CheckChange(next *platform.Platform, remove []string) error {
 	if s.Platform == nil {
 		return nil
 	}
 	if s.Platform.Name != next.Name {
-		return fmt.Errorf("these controllers protect platform %q, the file is for %q; use --context to reach the right ones", s.Platform.Name, next.Name)
+		return fmt.Errorf("these controllers protect platform %q, but the file is for %q; use --context to reach the right ones",
+			s.Platform.Name, next.Name)
 	}
 	for i := range s.Platform.Clusters {
 		if err := s.checkCluster(&s.Platform.Clusters[i], next, remove); err != nil {
@@ -64,7 +66,8 @@ func (s *State) checkCluster(old *platform.Cluster, next *platform.Platform, rem
 			continue
 		}
 		if born && (now.Host != m.Host || now.Port != m.Port) {
-			return fmt.Errorf("cluster %s: member %s cannot move from %s:%d to %s:%d; add a new member instead", old.Name, m.Name, m.Host, m.Port, now.Host, now.Port)
+			return fmt.Errorf("cluster %s: member %s cannot move from %s:%d to %s:%d; add a new member instead",
+				old.Name, m.Name, m.Host, m.Port, now.Host, now.Port)
 		}
 	}
 	return nil
@@ -97,8 +100,8 @@ func (s *State) applyPlatform(cmd Command) error {
 	return nil
 }
 
-// configured is the cluster's state under a new configuration. A longer lease counts from here on, before any agent can
-// be granted it; a shorter one waits for LeaseCounted (L4).
+// configured is the cluster's state under a new configuration. A longer lease applies from here on, before any agent is granted
+// it; a shorter one waits for LeaseCounted (L4).
 func (s *State) configured(conf *platform.Cluster) *Cluster {
 	cl := &Cluster{Name: conf.Name}
 	if old := s.Clusters[conf.Name]; old != nil {
@@ -123,8 +126,8 @@ func (c *Cluster) incarnate(member string) string {
 	return fmt.Sprintf("%s_%d", member, c.HighIncarnation)
 }
 
-// Bind records which run of an agent speaks for a host: the first that was heard, or one that was heard after the former
-// had been silent for longer than any lease (L8).
+// Bind records which run of an agent speaks for a host: the first that reported, or a later one after the former had been silent
+// for longer than any lease (L8).
 type Bind struct {
 	Host string `json:"host"`
 	Run  string `json:"run"`

@@ -37,7 +37,7 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 		op.To, op.Proof, op.Positions, op.NotChosen, op.Loss, op.Timeline = p.Member, &p.Proof, p.Positions, p.NotChosen, p.Loss, p.Timeline
 		op.step("promote", cmd.At, fmt.Sprintf("%s, proof %s (%s)", p.Member, p.Proof.Kind, p.Proof.Detail))
 	}
-	if !inPlace { // which goes on with its timeline
+	if !inPlace { // a restart in place keeps its timeline
 		fork := p.fork(c.Timeline)
 		c.Ancestry = append(c.Ancestry.Before(fork.Timeline), fork)
 		c.ForkGuessed, c.ForkFinal = true, p.Clean
@@ -60,10 +60,10 @@ func (p *Promote) fork(t platform.Timeline) platform.Fork {
 			return platform.Fork{Timeline: s.Timeline, End: s.Position}
 		}
 	}
-	return platform.Fork{} // accepted without a position: everybody waits
+	return platform.Fork{} // accepted without a position: every replica waits for the history
 }
 
-// Fork is where Timeline left the one before it, as far as is known, nil if it is the first.
+// Fork is where Timeline left the one before it, as far as is known; nil if it is the first.
 func (c *Cluster) Fork() *platform.Fork {
 	if len(c.Ancestry) == 0 {
 		return nil
@@ -71,8 +71,8 @@ func (c *Cluster) Fork() *platform.Fork {
 	return &c.Ancestry[len(c.Ancestry)-1]
 }
 
-// Descends tells whether WAL that ends at a position of timeline t is part of the way to the cluster's timeline. What a
-// promoted member had is not known well before it has opened: who has more of that timeline then may go on in its stead.
+// Descends tells whether WAL that ends at a position of timeline t belongs to the ancestry of the cluster's timeline. The end of a
+// promoted member's WAL is not certain until it has opened: until then a member with more of that timeline may replace it.
 func (c *Cluster) Descends(t platform.Timeline, end platform.LSN) bool {
 	fork := c.Fork()
 	switch {
@@ -87,10 +87,10 @@ func (c *Cluster) Descends(t platform.Timeline, end platform.LSN) bool {
 	return ok && end <= left
 }
 
-// firstSet chooses who must acknowledge to a new primary: those sealed for this promotion, which are surely not past the
-// point where its timeline forks. A standby that is past it is refused the stream, but not before it has reported a flush
-// position that would count as an acknowledgement. The others enter once they stream, unless too few would be left.
-// An old primary that was not stopped cleanly may hold WAL that never left it: its next data gets a new name.
+// firstSet chooses the members that must acknowledge to a new primary: those sealed for this promotion, which are certainly not
+// past the fork of its timeline. A standby past the fork is refused the stream, but only after it has reported a flush
+// position, which would count as an acknowledgement. The others enter once they stream, unless too few would be left. An old
+// primary that was not stopped cleanly may hold WAL that never left it, so its next data gets a new incarnation.
 func (c *Cluster) firstSet(s *State, old string, p *Promote, inPlace bool) []string {
 	if p.Clean || inPlace {
 		return s.Ackers(c, c.Primary)
@@ -98,7 +98,9 @@ func (c *Cluster) firstSet(s *State, old string, p *Promote, inPlace bool) []str
 	c.Members[old] = &Member{Incarnation: c.incarnate(old), Excluded: c.Members[old].Excluded, Listed: c.Members[old].Listed}
 	var names []string
 	for _, sealed := range p.Sealed {
-		if m := c.Members[sealed.Member]; m != nil && sealed.Member != p.Member && s.MayAck(s.ClusterConfig(c.Name), p.Member, sealed.Member) && m.Incarnation == sealed.Incarnation {
+		m := c.Members[sealed.Member]
+		if m != nil && m.Incarnation == sealed.Incarnation && sealed.Member != p.Member &&
+			s.MayAck(s.ClusterConfig(c.Name), p.Member, sealed.Member) {
 			names = append(names, sealed.Incarnation)
 		}
 	}
@@ -108,7 +110,7 @@ func (c *Cluster) firstSet(s *State, old string, p *Promote, inPlace bool) []str
 	return names
 }
 
-// validPromotion is the gate of S2, S4 and S5: whatever the proposer thought, this is what the log accepts.
+// validPromotion is the gate of S2, S4 and S5: the log accepts nothing else, whatever the proposer decided.
 func (c *Cluster) validPromotion(s *State, p *Promote) error {
 	m := c.Members[p.Member]
 	switch {
@@ -121,13 +123,13 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 	case s.FenceOf(c.Name, p.Member) != nil:
 		return errors.New("its host is fenced")
 	case !c.Fencing() && p.Proof.Kind != fencing.Stopped:
-		return errors.New("the primary still gets leases in this phase; only its end is a proof") // L3
+		return errors.New("the primary still gets leases in this phase, so only its own stop is a proof") // L3
 	case p.Proof.Epoch != c.Epoch:
-		return fmt.Errorf("the proof is for epoch %s, in force is %s", p.Proof.Epoch, c.Epoch)
+		return fmt.Errorf("the proof is for epoch %s, but epoch %s is in force", p.Proof.Epoch, c.Epoch)
 	case p.Member == c.Primary && p.Timeline != c.Timeline:
 		return errors.New("a restart in place keeps its timeline")
 	case p.Member != c.Primary && p.Timeline <= c.HighTimeline:
-		return fmt.Errorf("timeline %d was used before (highest %d)", p.Timeline, c.HighTimeline)
+		return fmt.Errorf("timeline %d has been used before (highest %d)", p.Timeline, c.HighTimeline)
 	}
 	if err := c.validProof(s, p); err != nil {
 		return err
@@ -136,7 +138,7 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 		return c.validDoubtful(p)
 	}
 	if p.Clean && p.Proof.Kind == fencing.Stopped || p.Member == c.Primary {
-		return nil // it holds everything by itself
+		return nil // it alone holds every commit
 	}
 	if a := c.Attempt.Accepted; a != nil && a.Completeness {
 		return nil
@@ -147,33 +149,35 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 	return c.isMostAdvanced(p)
 }
 
-// validDoubtful: what the lost controllers did is not known, so that only what the old primary itself shows, or an operator's
-// word, stands for completeness.
+// validDoubtful: the actions of the lost controllers are not known, so only the old primary itself, or an operator's
+// acceptance, shows completeness.
 func (c *Cluster) validDoubtful(p *Promote) error {
-	if a := c.Attempt.Accepted; p.Clean && p.Proof.Kind == fencing.Stopped || p.Member == c.Primary && p.Proof.Kind == fencing.Stopped || a != nil && a.Completeness {
+	if a := c.Attempt.Accepted; p.Proof.Kind == fencing.Stopped && (p.Clean || p.Member == c.Primary) || a != nil && a.Completeness {
 		return nil
 	}
-	return errors.New("the controllers were recovered since: what the old ones did is not known, so no position shows completeness")
+	return errors.New("the controllers were recovered since: the lost ones may have changed the durability sets, " +
+		"so no position shows completeness")
 }
 
 func (c *Cluster) validProof(s *State, p *Promote) error {
 	if k := p.Proof.Kind; c.Doubtful && (k == fencing.QuorumSealed || k == fencing.LeaseExpired) {
-		return fmt.Errorf("the controllers were recovered since: the old ones may have changed what %s would rest on", k)
+		return fmt.Errorf("the controllers were recovered since: "+
+			"the lost ones may have changed the durability sets, so %s is not a proof", k)
 	}
 	switch p.Proof.Kind {
 	case fencing.Stopped:
 		return nil
 	case fencing.LeaseExpired:
 		if !c.Guarded {
-			return errors.New("the epoch was granted without a complete guard, so the end of its lease proves nothing") // L2
+			return errors.New("the epoch was granted without both guards, so the end of its lease proves nothing") // L2
 		}
 		if !Unvouched(c.Sets, c.Members, p.Sealed) {
-			return errors.New("too few members are sealed: others may have promised the primary to vouch for it") // L5
+			return errors.New("too few members are sealed: promises of the others may have extended the primary's lease") // L5
 		}
 		return nil
 	case fencing.QuorumSealed:
 		if !QuorumSealed(c.Sets, p.Sealed) {
-			return errors.New("not enough members are sealed")
+			return errors.New("too few members are sealed")
 		}
 		return nil
 	case fencing.PoweredOff:
@@ -185,9 +189,9 @@ func (c *Cluster) validProof(s *State, p *Promote) error {
 		if a := c.Attempt.Accepted; a != nil && a.Fence {
 			return nil
 		}
-		return errors.New("no operator stands in for the fence in this attempt")
+		return errors.New("no operator has accepted this attempt without a fence")
 	}
-	return fmt.Errorf("%q is no proof", p.Proof.Kind)
+	return fmt.Errorf("%q is not a proof", p.Proof.Kind)
 }
 
 func (c *Cluster) isMostAdvanced(p *Promote) error {

@@ -15,22 +15,22 @@ func TestPromotionRefused(t *testing.T) {
 	}{
 		{"S4", "attempt 1.9 is not under way", func(p *Promote) { p.Attempt = ep(9) }},
 		{"S4", "the proof is for epoch 1.2", func(p *Promote) { p.Proof.Epoch = ep(2) }},
-		{"S4", "is no proof", func(p *Promote) { p.Proof.Kind = "" }},
-		{"S4", "is no proof", func(p *Promote) { p.Proof.Kind = "rumour" }},
-		{"S4", "no operator stands in", func(p *Promote) { p.Proof.Kind = fencing.Operator }},
-		{"S4", "not enough members are sealed", func(p *Promote) { p.Proof.Kind, p.Sealed = fencing.QuorumSealed, p.Sealed[:1] }},
-		{"S2", "needs the final position of 2", func(p *Promote) { p.Sealed = p.Sealed[:1] }},
-		{"S2", "needs the final position of 2", func(p *Promote) { p.Sealed[1].Known = false }},
-		{"S2", "needs the final position of 2", func(p *Promote) { p.Sealed[1].Incarnation = "m3_9" }},
+		{"S4", "is not a proof", func(p *Promote) { p.Proof.Kind = "" }},
+		{"S4", "is not a proof", func(p *Promote) { p.Proof.Kind = "rumour" }},
+		{"S4", "no operator has accepted", func(p *Promote) { p.Proof.Kind = fencing.Operator }},
+		{"S4", "too few members are sealed", func(p *Promote) { p.Proof.Kind, p.Sealed = fencing.QuorumSealed, p.Sealed[:1] }},
+		{"S2", "needs the final positions of 2", func(p *Promote) { p.Sealed = p.Sealed[:1] }},
+		{"S2", "needs the final positions of 2", func(p *Promote) { p.Sealed[1].Known = false }},
+		{"S2", "needs the final positions of 2", func(p *Promote) { p.Sealed[1].Incarnation = "m3_9" }},
 		{"S2", "another sealed member is ahead", func(p *Promote) { p.Sealed[1].Position = 101 }},
 		{"S2", "another sealed member is ahead", func(p *Promote) { p.Sealed[1].Timeline = 2 }},
 		{"S2", "another sealed member is ahead", func(p *Promote) { p.Member = "m3" }},
-		{"timeline", "timeline 1 was used before", func(p *Promote) { p.Timeline = 1 }},
+		{"timeline", "timeline 1 has been used before", func(p *Promote) { p.Timeline = 1 }},
 		{"timeline", "keeps its timeline", func(p *Promote) { p.Member = "m1" }},
 		{"S5", "no such member", func(p *Promote) { p.Member = "m9" }},
 		// Clean stands for completeness only together with the token of a stopped primary.
-		{"S2", "needs the final position", func(p *Promote) { p.Clean, p.Sealed[1].Known, p.Proof.Kind = true, false, fencing.LeaseExpired }},
-		{"L5", "may have promised", func(p *Promote) { p.Sealed, p.Proof.Kind = p.Sealed[:1], fencing.LeaseExpired }},
+		{"S2", "needs the final positions", func(p *Promote) { p.Clean, p.Sealed[1].Known, p.Proof.Kind = true, false, fencing.LeaseExpired }},
+		{"L5", "may have extended", func(p *Promote) { p.Sealed, p.Proof.Kind = p.Sealed[:1], fencing.LeaseExpired }},
 	} {
 		s := run(t, born(t, 1), failover())
 		refused(t, s, promote(c.change), c.why)
@@ -63,11 +63,11 @@ func TestLeaseOfAnUnguardedEpochProvesNothing(t *testing.T) { // L2, L7
 	s := born(t, 1)
 	paused := run(t, s, feed(Command{Pause: &SetPause{Pause: &Pause{By: "ann"}}}), feed(Command{Pause: &SetPause{Resume: true}}), feed(Command{Pause: &SetPause{Bound: true}}))
 	expired := promote(func(p *Promote) { p.Proof.Kind = fencing.LeaseExpired })
-	refused(t, run(t, paused, failover()), expired, "without a complete guard")
+	refused(t, run(t, paused, failover()), expired, "without both guards")
 
 	second := run(t, s, failover(), promote(func(p *Promote) { p.Guarded = false }), failover())
 	expired.Promote.Attempt, expired.Promote.Member, expired.Promote.Timeline, expired.Promote.Proof.Epoch = ep(3), "m3", 3, ep(2)
-	refused(t, second, expired, "without a complete guard")
+	refused(t, second, expired, "without both guards")
 }
 
 func TestOperatorStandsInForWhatHeSays(t *testing.T) { // S4
@@ -75,7 +75,7 @@ func TestOperatorStandsInForWhatHeSays(t *testing.T) { // S4
 	for _, c := range []struct {
 		fence, completeness bool
 		why                 string
-	}{{true, true, ""}, {true, false, "needs the final position"}, {false, true, "no operator stands in"}} {
+	}{{true, true, ""}, {true, false, "needs the final positions"}, {false, true, "no operator has accepted"}} {
 		s := run(t, born(t, 1), feed(Command{Begin: &Begin{Kind: Failover, Accepted: &Acceptance{By: "ann", Reason: "fire", Fence: c.fence, Completeness: c.completeness}}}))
 		if c.why != "" {
 			refused(t, s, operator, c.why)

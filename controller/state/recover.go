@@ -7,24 +7,24 @@ import (
 	"mainstay/controller/platform"
 )
 
-// recoveredMargin is how far numbers are moved on where the lost controllers may have used some that this log does not know:
-// no timeline, incarnation or set is used twice.
+// recoveredMargin is how many numbers are skipped because the lost controllers may have used some that this log does not
+// know: no timeline, incarnation or set is used twice.
 const recoveredMargin = 100
 
-// Recovered is the state that a controller goes on with after the majority of the others was lost for good (S3): a new
-// generation, so that nothing of the old one is ever obeyed again. What the old controllers did since, if they live, is not
-// known, so that every cluster is doubtful: its durability sets, and who leads, are to be shown anew.
-// lost are the names of the others, which may not come back; the generation is above every one that this controller has heard of,
-// and mark is its own.
+// Recovered is the state from which a controller continues after a majority was permanently lost (S3). It has a new generation,
+// so that nothing of the old one is ever obeyed again. Actions of the old controllers since then are unknown, so every cluster
+// is doubtful: its durability sets and its primary must be established again. lost are the names of the other controllers,
+// which must not return. The generation is above heard, the highest that agents have reported to this controller; mark is new.
 func Recovered(s *State, lost []string, heard uint64, mark, by, reason, at string) *State {
 	next := *s
 	next.Generation, next.Mark = max(s.Generation, heard)+1, mark
 	next.Runs = nil
 	next.Lost = append(append([]string(nil), s.Lost...), lost...)
 	if ch := next.Change; ch != nil {
-		outcome := "the controllers were recovered in the middle of it"
+		outcome := "ended by `mainstay controllers recover` before it had finished"
 		if quiet := ch.quiet(); len(quiet) > 0 {
-			outcome += "; nobody asks these any more to take writes again, do it by the app's resume: " + strings.Join(quiet, ", ")
+			outcome += "; these app servers still refuse writes, because no controller will call resume: call each one's resume URL: " +
+				strings.Join(quiet, ", ")
 		}
 		next.changing(ch.ID, func(op *Operation) { op.end(Failed, outcome, at) })
 		next.Change = nil
@@ -43,7 +43,7 @@ func (s *State) recovered(old *Cluster, by, reason, at string) *Cluster {
 	}
 	if c.Attempt != nil {
 		if op := c.open(c.Attempt.Operation); op != nil {
-			op.end(Abandoned, "the controllers were recovered in the middle of it", at)
+			op.end(Abandoned, "ended by `mainstay controllers recover` before it had finished", at)
 		}
 		c.Attempt = nil
 	}
@@ -53,12 +53,12 @@ func (s *State) recovered(old *Cluster, by, reason, at string) *Cluster {
 	c.Guarded, c.Doubtful, c.Recovered, c.Upstreams = false, true, "", nil
 	c.doubt(s)
 	op := c.begin(Operation{Kind: Recovery, Reason: reason, By: by, From: c.Primary, Epoch: c.Epoch, Timeline: c.Timeline}, at)
-	op.end(Done, fmt.Sprintf("generation %d begins; what was done without this controller since its log ends is not known", s.Generation), at)
+	op.end(Done, fmt.Sprintf("generation %d begins; the lost controllers may have acted after this controller's log ends", s.Generation), at)
 	return c
 }
 
-// doubt stands for whatever sets the old controllers may have had loaded: none at all, and one of one acknowledgement. They
-// are dropped as any others are, once the primary has shown that nothing is acknowledged under them any more.
+// doubt records the weakest sets that the old controllers may have had the primary load: an asynchronous one, and one with a
+// single acknowledgement. The drop rule ends them as any others, once no commit is acknowledged under them any more.
 func (c *Cluster) doubt(s *State) {
 	c.Sets = nil
 	names := s.Ackers(c, c.Primary)
@@ -73,19 +73,19 @@ func (c *Cluster) doubt(s *State) {
 	c.addSet(c.Epoch, acks, names)
 }
 
-// applyReaffirm ends the doubt where the primary that was known answers, and leads: it goes on under an epoch of the new
-// generation, without a restart.
+// applyReaffirm ends the doubt once the recorded primary answers as primary: it continues under an epoch of the new generation,
+// without a restart.
 func applyReaffirm(s *State, c *Cluster, cmd Command) error {
 	switch r := cmd.Reaffirm; {
 	case r.Epoch != c.Epoch:
 		return fmt.Errorf("cluster %s: epoch %s is not in force", c.Name, r.Epoch)
 	case r.Bound && !c.Unbound:
-		return fmt.Errorf("cluster %s: its guards are not waited for", c.Name)
+		return fmt.Errorf("cluster %s is not waiting for its guards", c.Name)
 	case r.Bound:
 		c.Unbound, c.Guarded = false, true
 		return nil
 	case !c.Doubtful:
-		return fmt.Errorf("cluster %s: there is no doubt about its primary", c.Name)
+		return fmt.Errorf("cluster %s: its primary %s is already confirmed", c.Name, c.Primary)
 	case c.Attempt != nil:
 		return fmt.Errorf("cluster %s: operation %s is under way", c.Name, c.Attempt.Operation)
 	}
@@ -94,8 +94,8 @@ func applyReaffirm(s *State, c *Cluster, cmd Command) error {
 	return nil
 }
 
-// Reaffirm lets the primary of Epoch go on in the new generation. Bound is for its epoch of that generation: its guards are bound to
-// a lease of it.
+// Reaffirm lets the primary of Epoch continue in the new generation. Bound is set later, under its epoch of that generation: its
+// guards then enforce a lease of it.
 type Reaffirm struct {
 	Epoch platform.Epoch `json:"epoch"`
 	Bound bool           `json:"bound,omitempty"`

@@ -57,7 +57,7 @@ func TestRecoveredInASiteSwitchover(t *testing.T) {
 	s.Change = &SiteChange{ID: "site-1", Version: 1, To: "west", Answers: map[string]Answer{"quiesce web3": {OK: true}, "quiesce web2": {OK: true},
 		"quiesce web1": {OK: true}, "quiesce web4": {Detail: "no"}, "resume web2": {OK: true}, "resume web3": {Detail: "no"}}}
 	s = Recovered(s, nil, 0, "def", "root", "fire", "now")
-	if op := s.Changes[0]; s.Change != nil || op.Result != Failed || !strings.HasSuffix(op.Outcome, "by the app's resume: web1, web3") {
+	if op := s.Changes[0]; s.Change != nil || op.Result != Failed || !strings.HasSuffix(op.Outcome, "call each one's resume URL: web1, web3") {
 		t.Errorf("%+v", op)
 	}
 }
@@ -74,8 +74,8 @@ func TestDoubtfulPromotions(t *testing.T) { // S4
 		return feed(Command{Promote: p})
 	}
 	begun := run(t, recovered(t, 1), failover())
-	refused(t, begun, promote(fencing.QuorumSealed, nil), "may have changed what quorum-sealed")
-	refused(t, begun, promote(fencing.LeaseExpired, nil), "may have changed what lease-expired")
+	refused(t, begun, promote(fencing.QuorumSealed, nil), "so quorum-sealed is not a proof")
+	refused(t, begun, promote(fencing.LeaseExpired, nil), "so lease-expired is not a proof")
 	refused(t, begun, promote(fencing.Stopped, nil), "no position shows completeness")
 	run(t, begun, promote(fencing.Stopped, func(p *Promote) { p.Clean = true }))
 	run(t, begun, promote(fencing.Stopped, func(p *Promote) { p.Member, p.Timeline = "m1", 1 }))
@@ -95,15 +95,15 @@ func TestReaffirm(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	refused(t, s, again, "not in force")
-	refused(t, s, feed(Command{Reaffirm: &Reaffirm{Epoch: c.Epoch}}), "no doubt")
+	refused(t, s, feed(Command{Reaffirm: &Reaffirm{Epoch: c.Epoch}}), "already confirmed")
 	bound := feed(Command{Reaffirm: &Reaffirm{Epoch: c.Epoch, Bound: true}})
-	refused(t, recovered(t, 1), feed(Command{Reaffirm: &Reaffirm{Epoch: ep(1), Bound: true}}), "not waited for")
-	refused(t, run(t, s, paused()), bound, "not waited for") // the end of the pause tells
+	refused(t, recovered(t, 1), feed(Command{Reaffirm: &Reaffirm{Epoch: ep(1), Bound: true}}), "is not waiting for its guards")
+	refused(t, run(t, s, paused()), bound, "is not waiting for its guards") // the end of the pause tells
 	// A failover begins before the primary has heard of its new epoch: its old lease may be renewed by promises to sets of before.
 	n := platform.Epoch{Generation: 2, Number: c.HighEpoch + 1}
 	expired := feed(Command{Promote: &Promote{Attempt: n, Member: "m2", Timeline: c.HighTimeline + 1, Guarded: true, Proof: fencing.Proof{Kind: fencing.LeaseExpired, Epoch: c.Epoch},
 		Sealed: []Sealed{{Member: "m2", Incarnation: "m2_2", Timeline: 1, Position: 100, Known: true}, {Member: "m3", Incarnation: "m3_3", Timeline: 1, Position: 90, Known: true}}}})
-	refused(t, run(t, s, failover()), expired, "without a complete guard")
+	refused(t, run(t, s, failover()), expired, "without both guards")
 	s = run(t, s, bound)
 	if c := s.Clusters["feed"]; !c.Guarded || c.Unbound {
 		t.Errorf("%+v", c)

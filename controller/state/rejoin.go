@@ -2,7 +2,7 @@ package state
 
 import "fmt"
 
-// Reincarnate gives a member's next data a new name, because the present data must be discarded.
+// Reincarnate gives a member's next data a new incarnation, because the present data must be discarded.
 type Reincarnate struct {
 	Member string `json:"member"`
 	Reason string `json:"reason"`
@@ -12,10 +12,11 @@ func applyReincarnate(s *State, c *Cluster, cmd Command) error {
 	r := cmd.Reincarnate
 	m := c.Members[r.Member]
 	if m == nil || r.Member == c.Primary {
-		return fmt.Errorf("cluster %s: %s is no replica", c.Name, r.Member)
+		return fmt.Errorf("cluster %s: %s is not a replica", c.Name, r.Member)
 	}
 	if c.Fencing() {
-		return fmt.Errorf("cluster %s: attempt %s counts on what %s holds; rebuild it when that has ended", c.Name, c.Attempt.Number, r.Member)
+		return fmt.Errorf("cluster %s: attempt %s may need the data of %s; rebuild it when the attempt has ended",
+			c.Name, c.Attempt.Number, r.Member)
 	}
 	m.Incarnation, m.Joined = c.incarnate(r.Member), false
 	c.direct(r.Member)
@@ -24,7 +25,7 @@ func applyReincarnate(s *State, c *Cluster, cmd Command) error {
 	return nil
 }
 
-// Rejoined records that a member streams under its incarnation, and what it had to leave behind (S9).
+// Rejoined records that a member streams under its incarnation, and the data it had to discard (S9).
 type Rejoined struct {
 	Member  string `json:"member"`
 	Note    string `json:"note"`
@@ -39,7 +40,8 @@ func applyRejoined(s *State, c *Cluster, cmd Command) error {
 	c.Members[r.Member].Joined, c.Members[r.Member].Listed = true, true
 	op := c.rejoining(r.Member)
 	if op == nil {
-		op = c.begin(Operation{Kind: Rejoin, Reason: r.Member + " has new data or a new name", By: cmd.By, To: r.Member, Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)
+		op = c.begin(Operation{Kind: Rejoin, Reason: r.Member + " has new data or a new name", By: cmd.By, To: r.Member,
+			Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)
 	}
 	op.Loss = r.Discard
 	op.end(Done, r.Note, cmd.At)

@@ -9,25 +9,25 @@ import (
 	"mainstay/controller/platform"
 )
 
-// A member is removed in two steps. From the apply on it is Leaving: no new durability set contains it and it is never
-// promoted, but it is still given goals, so that a failover in that moment can seal it and satisfy the recorded sets, which
-// it leaves by the drop rule alone (S2, L5). Once no set in force counts on it, Left takes it out of the platform, and its
-// agent is told to let go of it. Applying a file that has it again before that undoes the removal.
+// A member is removed in two steps. The apply makes it Leaving: no new durability set contains it and it is never promoted, but it
+// still gets goals, so that a failover can seal it and satisfy the recorded sets, which it leaves by the drop rule alone (S2,
+// L5). Once no set in force counts on it, Left takes it out of the platform, and its agent is told to release it. Applying a file
+// that has it again before that undoes the removal.
 
-// Release is a removed member, as its agent must still hear of it. It is replaced, never edited.
+// Release is a removed member whose agent must still be told. It is replaced, never edited.
 type Release struct {
 	Cluster string `json:"cluster"`
 	Host    string `json:"host"`
 	// Epoch is the one in force when it was removed.
 	Epoch platform.Epoch `json:"epoch"`
-	// Upstream is whom it may go on streaming from: the primary of a cluster that was removed as a whole.
+	// Upstream is the member it may continue to stream from: the primary, if the whole cluster was removed.
 	Upstream *platform.Upstream `json:"upstream,omitempty"`
 }
 
-// beingRemoved is why a leaving member is not promoted.
+// beingRemoved is the reason why a leaving member is not promoted.
 const beingRemoved = "is being removed; to keep it, apply a platform file that has it"
 
-// Applied is the platform as the operator applied it, nil before that.
+// Applied is the platform as the operator applied it; nil before the first apply.
 func (s *State) Applied() *platform.Platform {
 	if s.Wanted != nil {
 		return s.Wanted
@@ -58,7 +58,7 @@ func (s *State) leaving(cluster, member string) bool {
 	return m != nil && m.Leaving
 }
 
-// CountsOn tells whether a durability set in force has data of a member in it, under its present name or an earlier one.
+// CountsOn tells whether a durability set in force contains data of a member, under its present incarnation or an earlier one.
 func (c *Cluster) CountsOn(member string) bool {
 	for _, set := range c.Sets {
 		for _, incarnation := range set.Names {
@@ -70,7 +70,7 @@ func (c *Cluster) CountsOn(member string) bool {
 	return false
 }
 
-// protect takes over a wanted platform, and keeps those members of the present one that must not go yet.
+// protect sets the wanted platform, and keeps those members of the present one that cannot be removed yet.
 func (s *State) protect(wanted *platform.Platform, at string) {
 	before, p, leaving := s.Platform, wanted, false
 	if before == nil {
@@ -124,7 +124,7 @@ func clonePlatform(p *platform.Platform) *platform.Platform {
 	return &n
 }
 
-// removeMember forgets a member that nothing counts on. Its name may come back, its incarnation never does.
+// removeMember forgets a member that no set counts on. Its name may be used again, its incarnation never is.
 func (s *State) removeMember(cluster string, m platform.Member, at string) {
 	c := s.Clusters[cluster].clone()
 	delete(c.Members, m.Name)
@@ -137,7 +137,7 @@ func (s *State) removeMember(cluster string, m platform.Member, at string) {
 	s.release(m, &Release{Cluster: cluster, Host: m.Host, Epoch: c.Epoch})
 }
 
-// removeCluster forgets a cluster but for its numbers.
+// removeCluster forgets a cluster except for its numbers.
 func (s *State) removeCluster(old *platform.Cluster) {
 	c := s.Clusters[old.Name]
 	gone, clusters := copyOf(s.Gone), copyOf(s.Clusters)
@@ -160,7 +160,7 @@ func (s *State) release(m platform.Member, r *Release) {
 	s.Released[m.Name] = r
 }
 
-// comeBack ends the release of members, and takes up the numbers of clusters, whose names are wanted again.
+// comeBack ends the release of members whose names are wanted again, and restores the numbers of such clusters.
 func (s *State) comeBack(wanted *platform.Platform) {
 	gone, released := copyOf(s.Gone), copyOf(s.Released)
 	for _, cl := range wanted.Clusters {
@@ -189,7 +189,7 @@ func (s *State) applyLeft(cmd Command) error {
 	s.PlatformVersion++ // the list of members that promises are made for (L5)
 	s.protect(s.Wanted, cmd.At)
 	if len(s.ClusterConfig(cmd.Cluster).Members) == before {
-		return errors.New("every member that is leaving is still counted on")
+		return errors.New("durability sets in force still count on every leaving member")
 	}
 	return nil
 }
@@ -202,5 +202,5 @@ func copyOf[V any](m map[string]V) map[string]V {
 	return n
 }
 
-// Left lets go of the members of a cluster that are leaving and that no durability set in force counts on any more.
+// Left releases the leaving members of a cluster that no durability set in force counts on any more.
 type Left struct{}

@@ -50,21 +50,21 @@ func TestRemovalsThatAreRefused(t *testing.T) {
 		cmd Command
 		why string
 	}{
-		{born(t, 1), remove(without(1, "m3")), "name it with --remove m3"},
-		{born(t, 1), remove(without(1, "m3"), "m2", "feed"), "name it with --remove m3"},
+		{born(t, 1), remove(without(1, "m3")), "or add --remove m3"},
+		{born(t, 1), remove(without(1, "m3"), "m2", "feed"), "or add --remove m3"},
 		{born(t, 1), remove(without(1, "m1"), "m1"), "m1 is the primary; run `mainstay switchover feed` first"},
 		{run(t, born(t, 1), failover()), remove(without(1, "m3"), "m3"), "operation feed-2 is under way"},
 		{run(t, born(t, 1), feed(Command{Begin: &Begin{Kind: Switchover}})), remove(without(1, "m3"), "m3"), "operation feed-2 is under way"},
-		{born(t, 2), remove(without(2, "m3"), "m3"), "only 1 members would be left whose acks count while m1 is the primary, and acks is 2"},
-		{born(t, 1), remove(twoSites(without(1, "m2")), "m2"), "only 0 members would be left whose acks count while m1 is the primary"}, // m3 is on m1's site
+		{born(t, 2), remove(without(2, "m3"), "m3"), "only 1 members could acknowledge commits of primary m1, but acks is 2"},
+		{born(t, 1), remove(twoSites(without(1, "m2")), "m2"), "only 0 members could acknowledge commits of primary m1"}, // m3 is on m1's site
 		{born(t, 1), remove(moved, "m3"), "m3 moves from cluster feed to tags"},
 		{fenced, remove(gone, "m3"), "host h3 is fenced"},
-		{born(t, 1), remove(none), "name it with --remove feed"},
+		{born(t, 1), remove(none), "or add --remove feed"},
 		{born(t, 1), remove(none, "feed"), "run `mainstay pause feed"},
 		{run(t, born(t, 1), paused(), feed(Command{Pause: &SetPause{Resume: true}})), remove(none, "feed"), "run `mainstay pause feed"},
 		{run(t, born(t, 1), failover()), remove(none, "feed"), "operation feed-2 is under way"},
 		{born(t, 1), left(), "no member is leaving"},
-		{run(t, born(t, 1), remove(without(1, "m3"), "m3")), left(), "still counted on"},
+		{run(t, born(t, 1), remove(without(1, "m3"), "m3")), left(), "still count on every leaving member"},
 	} {
 		refused(t, c.s, c.cmd, c.why)
 	}
@@ -113,7 +113,7 @@ func TestRemovedMemberLeavesByTheDropRule(t *testing.T) {
 func TestEarlierIncarnationIsCountedOn(t *testing.T) {
 	s := run(t, born(t, 1), feed(Command{Reincarnate: &Reincarnate{Member: "m3"}}), feed(Command{Sets: &ChangeSet{Epoch: ep(1), Acks: 1, Names: []string{"m2_2"}}}))
 	s = run(t, s, remove(without(1, "m3"), "m3"))
-	refused(t, s, left(), "still counted on")
+	refused(t, s, left(), "still count on every leaving member")
 	s = run(t, s, feed(Command{Settled: &Settled{Epoch: ep(1), ID: 2}}), left())
 	if s.Clusters["feed"].CountsOn("m3") || s.Released["m3"] == nil {
 		t.Errorf("released %v", s.Released)
@@ -155,7 +155,7 @@ func TestPromotionWhileAMemberLeaves(t *testing.T) {
 	s := run(t, born(t, 1), remove(without(1, "m3"), "m3"), failover())
 	refused(t, s, promote(func(p *Promote) {
 		p.Proof.Kind, p.Sealed = fencing.QuorumSealed, p.Sealed[:1]
-	}), "not enough members are sealed")
+	}), "too few members are sealed")
 	s = run(t, s, promote(func(p *Promote) { p.Proof.Kind = fencing.QuorumSealed }))
 	if set := s.Clusters["feed"].Set(); slices.ContainsFunc(set.Names, func(n string) bool { return strings.HasPrefix(n, "m3") }) {
 		t.Errorf("the first set is %+v", set)

@@ -21,13 +21,13 @@ func applySets(s *State, c *Cluster, cmd Command) error {
 		return err
 	}
 	if len(ch.Names) < ch.Acks {
-		return fmt.Errorf("cluster %s: %d acknowledgements from %d members can never be had", c.Name, ch.Acks, len(ch.Names))
+		return fmt.Errorf("cluster %s: a durability set of %d members cannot give %d acknowledgements", c.Name, len(ch.Names), ch.Acks)
 	}
 	c.addSet(c.Epoch, ch.Acks, append([]string(nil), ch.Names...))
 	return nil
 }
 
-// Settled drops every set before ID: the primary of Epoch has shown the drop rule for them.
+// Settled drops every set before ID: the primary of Epoch has shown that the drop rule holds for them.
 type Settled struct {
 	Epoch platform.Epoch `json:"epoch"`
 	ID    uint64         `json:"id"`
@@ -55,8 +55,8 @@ func (c *Cluster) addSet(epoch platform.Epoch, acks int, names []string) {
 	c.Sets = append(c.Sets, platform.Set{ID: c.HighSet, Epoch: epoch, Acks: acks, Names: names})
 }
 
-// Ackers are the incarnations of all members whose acknowledgements count for a primary, in the order of their members'
-// names: those of other sites only, where durability.from says so.
+// Ackers are the incarnations of all members whose acknowledgements count for a primary, in the order of the members' names.
+// With durability.from other-site, only members of other sites count.
 func (s *State) Ackers(c *Cluster, primary string) []string {
 	conf := s.ClusterConfig(c.Name)
 	var names []string
@@ -68,8 +68,8 @@ func (s *State) Ackers(c *Cluster, primary string) []string {
 	return names
 }
 
-// MayAck tells whether a member's acknowledgements count for a primary, by durability.from. Those of one that is leaving
-// do not.
+// MayAck tells whether a member's acknowledgements count for a primary, by may-ack and durability.from. Those of a leaving
+// member do not.
 func (s *State) MayAck(conf *platform.Cluster, primary, member string) bool {
 	return mayAck(s.Platform, conf, primary, member)
 }

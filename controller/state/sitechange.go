@@ -9,8 +9,8 @@ import (
 	"mainstay/controller/platform"
 )
 
-// SiteChange is a site switchover under way: all clusters and apps of the platform move to one site. Its steps are data;
-// each is done when the state and what is seen say so, so that any leader goes on with it (S7). It is replaced, never edited.
+// SiteChange is a running site switchover: all clusters and apps of the platform move to one site. Its steps are data. Committed
+// state and observation tell when each is done, so any leader can continue it (S7). It is replaced, never edited.
 type SiteChange struct {
 	ID      string `json:"id"`
 	Version uint64 `json:"version"`
@@ -20,60 +20,60 @@ type SiteChange struct {
 	Step    string `json:"step"` // one of platform.Step...
 	// Worked: the step has done its own work, so the hooks after it may run.
 	Worked bool `json:"worked,omitempty"`
-	// Halted says why the step failed: an operator decides how it goes on. "" while it does.
+	// Halted is the reason why the step failed; an operator decides how to continue. "" if it has not halted.
 	Halted string `json:"halted,omitempty"`
-	// Undoing: the clusters go back to Former, and the apps with them.
+	// Undoing: the clusters return to Former, and the apps with them.
 	Undoing bool              `json:"undoing,omitempty"`
 	Former  map[string]string `json:"former"` // the primary of each cluster before
-	// Tried are the switchovers that it began, by cluster.
+	// Tried are the switchovers that it has begun, by cluster.
 	Tried map[string]string `json:"tried,omitempty"`
 	// Moved are the clusters whose primary was on To when the step of the clusters ended.
 	Moved []string `json:"moved,omitempty"`
-	// Answers are those of hooks and instances that were asked, by Effect.Key.
+	// Answers are the results of hooks and requests to instances, by Effect.Key.
 	Answers map[string]Answer `json:"answers,omitempty"`
 }
 
-// Answer is what came of something that a site switchover asked for.
+// Answer is the result of a hook or of a request to an instance.
 type Answer struct {
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail,omitempty"`
 }
 
-// BeginSite begins a site switchover. The checks were made by whoever proposed it, and are made again in its first step.
+// BeginSite begins a site switchover. The proposer has made the checks; the first step makes them again.
 type BeginSite struct {
 	To     string `json:"to"`
-	Reason string `json:"reason"` // with who asked, such as "asked by alice: power work"
+	Reason string `json:"reason"` // includes the operator, such as "asked by alice: power work"
 }
 
-// StepSite moves a site switchover on. Exactly one of Step, Worked, Halt, Undo, End and Word is set.
+// StepSite advances a site switchover. Exactly one of Step, Worked, Halt, Undo, End and Word is set.
 type StepSite struct {
 	Change  string `json:"change"`
 	Version uint64 `json:"version"`
 	Step    string `json:"step,omitempty"` // the next one begins
 	Worked  bool   `json:"worked,omitempty"`
-	Halt    string `json:"halt,omitempty"` // why the present one failed
-	Undo    bool   `json:"undo,omitempty"` // it failed before a cluster moved: the apps go on where they were
+	Halt    string `json:"halt,omitempty"` // why the current one failed
+	Undo    bool   `json:"undo,omitempty"` // it failed before a cluster moved: the apps restart where they were
 	End     Result `json:"end,omitempty"`
 	Word    string `json:"word,omitempty"` // an operator's: retry, undo or continue
 	Note    string `json:"note,omitempty"`
 }
 
-// The operators' words for a site switchover that has halted.
+// An operator's decisions about a halted site switchover.
 const (
 	WordRetry    = "retry"
 	WordUndo     = "undo"
 	WordContinue = "continue"
 )
 
-// Asked is the answer of a hook, or of an instance that was asked.
+// Asked records the answer of a hook or an instance.
 type Asked struct {
 	Change string `json:"change"`
 	Key    string `json:"key"`
 	Answer Answer `json:"answer"`
 }
 
-// stops tells whether the change keeps the pools stopped that live with their primary: from the step that quiesces them,
-// once the hooks before it have run, until the clusters have moved and the hooks before the apps start have run as well.
+// stops tells whether the change keeps pools stopped that run with their primary: from the quiesce step, once the hooks before it
+// have run, until the clusters have moved and the hooks before the apps step have run as well.
 func (ch *SiteChange) stops(p *platform.Platform) bool {
 	switch {
 	case ch == nil || ch.Undoing && ch.Step != platform.StepClusters:
@@ -86,8 +86,8 @@ func (ch *SiteChange) stops(p *platform.Platform) bool {
 	return ch.Step == platform.StepClusters
 }
 
-// Ready tells whether the hooks at one moment of a step are done; the error names the first that is not, or that failed
-// where its failure stops the change. Nothing is asked of hooks while a change is undone.
+// Ready tells whether the hooks before or after a step are done. The error names the first that is not, or whose failure stops the
+// change. No hook runs during an undo.
 func (ch *SiteChange) Ready(p *platform.Platform, step, when string) error {
 	if ch.Undoing {
 		return nil
@@ -104,12 +104,12 @@ func (ch *SiteChange) Ready(p *platform.Platform, step, when string) error {
 	return nil
 }
 
-// Quieted: the instance has said that it refuses writes.
+// Quieted tells whether the instance has confirmed that it refuses writes.
 func (ch *SiteChange) Quieted(instance string) bool {
 	return ch.Answers[Effect{Kind: Quiesce, Instance: instance}.Key()].OK
 }
 
-// quiet are the instances that have said that they refuse writes, and not that they take them again; in a fixed order.
+// quiet are the instances that have confirmed that they refuse writes, and not that they take them again; in a fixed order.
 func (ch *SiteChange) quiet() (names []string) {
 	for _, key := range sortedKeys(ch.Answers) {
 		name, asked := strings.CutPrefix(key, Effect{Kind: Quiesce}.Key())
@@ -120,13 +120,13 @@ func (ch *SiteChange) quiet() (names []string) {
 	return names
 }
 
-// ErrHookRuns is returned while a hook has not answered yet.
+// ErrHookRuns is returned while a hook has not answered.
 var ErrHookRuns = errors.New("waiting for the hook")
 
 func (s *State) applyBeginSite(cmd Command) error {
 	b := cmd.BeginSite
 	if s.Platform == nil {
-		return errors.New("there is no platform yet; `mainstay apply -f platform.yaml` brings it")
+		return errors.New("there is no platform yet; run `mainstay apply -f platform.yaml`")
 	}
 	if s.Change != nil {
 		return fmt.Errorf("site switchover %s is under way; see `mainstay status`", s.Change.ID)
@@ -136,12 +136,12 @@ func (s *State) applyBeginSite(cmd Command) error {
 	case at < 0:
 		return fmt.Errorf("there is no site %q; %s", b.To, s.targets())
 	case s.Platform.Sites[at].Witness:
-		return fmt.Errorf("site %s is a witness: it has no data; %s", b.To, s.targets())
+		return fmt.Errorf("site %s is a witness and has no data; %s", b.To, s.targets())
 	}
 	former := map[string]string{}
 	for _, name := range s.ClusterNames() {
 		if former[name] = s.Clusters[name].Primary; former[name] == "" {
-			return fmt.Errorf("cluster %s has no primary yet; `mainstay explain %s` says what it waits for", name, name)
+			return fmt.Errorf("cluster %s has no primary yet; `mainstay explain %s` says why", name, name)
 		}
 	}
 	s.HighChange++
@@ -156,8 +156,8 @@ func (s *State) applyBeginSite(cmd Command) error {
 	return nil
 }
 
-// targets ends the refusal of a site: those that the platform can be moved to. Each has of every cluster a member that may
-// lead, and is not where all primaries are.
+// targets ends the refusal of a site with the sites that the platform can move to. Each has a member of every cluster that may
+// lead, and does not already have all primaries.
 func (s *State) targets() string {
 	var names []string
 	for _, site := range s.Platform.Sites {
@@ -165,7 +165,7 @@ func (s *State) targets() string {
 		for _, conf := range s.Platform.Clusters {
 			there := func(m platform.Member) bool { return s.Platform.SiteOf(m.Host) == site.Name }
 			able = able && slices.ContainsFunc(conf.Members, func(m platform.Member) bool { return m.MayLead && there(m) })
-			here = here && slices.ContainsFunc(conf.Members, func(m platform.Member) bool { return m.Name == s.Clusters[conf.Name].Primary && there(m) })
+			here = here && s.PrimarySite(conf.Name) == site.Name
 		}
 		if able && !here {
 			names = append(names, site.Name)
@@ -174,20 +174,20 @@ func (s *State) targets() string {
 	if len(names) == 0 {
 		return "no other site has a member of every cluster that may lead"
 	}
-	return "the platform can be moved to " + strings.Join(names, ", ")
+	return "the platform can move to " + strings.Join(names, ", ")
 }
 
 func (s *State) applyStepSite(cmd Command) error {
 	c, ch := cmd.StepSite, s.Change
 	switch {
 	case ch == nil || ch.ID != c.Change:
-		return fmt.Errorf("site switchover %s is not under way; `mainstay site history` shows what became of it", c.Change)
+		return fmt.Errorf("site switchover %s is not under way; `mainstay site history` shows its result", c.Change)
 	case c.Word != "" && c.Version != 0 && c.Version != ch.Version:
-		return fmt.Errorf("site switchover %s has gone on since you looked at it; look again, `mainstay status`, before you say how it is to go on", ch.ID)
+		return fmt.Errorf("site switchover %s has changed since you looked at it; run `mainstay status` again before you decide", ch.ID)
 	case c.Version != 0 && c.Version != ch.Version:
 		return fmt.Errorf("%w (%s: version %d, now %d)", ErrMoved, ch.ID, ch.Version, c.Version)
 	case c.Word != "" && ch.Halted == "":
-		return fmt.Errorf("site switchover %s has not halted; it is at step %s, and `mainstay status` shows what it waits for", ch.ID, ch.Step)
+		return fmt.Errorf("site switchover %s has not halted; it is at step %s: see `mainstay status`", ch.ID, ch.Step)
 	}
 	next := *ch
 	next.Version++
@@ -211,7 +211,7 @@ func (s *State) applyStepSite(cmd Command) error {
 		if err := next.obey(WordUndo); err != nil {
 			return err
 		}
-		next.Step = platform.StepApps // it has moved no cluster, so none is moved: the apps go on at once, where their primaries are
+		next.Step = platform.StepApps // no cluster has moved, so none moves back: the apps restart where their primaries are
 	case c.Word != "":
 		name, note = c.Word, "asked by "+cmd.By+" at step "+ch.Step
 		if err := next.obey(c.Word); err != nil {
@@ -225,7 +225,7 @@ func (s *State) applyStepSite(cmd Command) error {
 			s.Change = nil
 			s.changing(c.Change, func(op *Operation) {
 				op.step(name, cmd.At, note)
-				op.end(Done, fmt.Sprintf("the platform runs on site %s; %s went on without step %s", ch.To, cmd.By, ch.Step), cmd.At)
+				op.end(Done, fmt.Sprintf("the platform runs on site %s; %s skipped step %s", ch.To, cmd.By, ch.Step), cmd.At)
 			})
 			return nil
 		}
@@ -247,8 +247,8 @@ func (s *State) on(site string) (names []string) {
 	return names
 }
 
-// Left is the first cluster that a site switchover had moved and that has a primary on another site since, "" if there is none.
-// Nothing of the later steps can be done for it there.
+// Left is the first cluster that a site switchover moved and whose primary has since moved to another site; "" if there is none.
+// The later steps cannot be done for it there.
 func (s *State) Left(ch *SiteChange) string {
 	if ch.Undoing || ch.Step == platform.StepClusters {
 		return ""
@@ -261,8 +261,8 @@ func (s *State) Left(ch *SiteChange) string {
 	return ""
 }
 
-// Words are those that a site switchover that has halted would take: there is always a way on. One that is being undone
-// cannot be undone again, but it can be told to leave behind what will not move.
+// Words are the decisions that a halted site switchover accepts; there is always one. An undo cannot be undone again, but
+// `continue` leaves in place what cannot move back.
 func (ch *SiteChange) Words() []string {
 	if ch.Undoing {
 		return []string{WordRetry, WordContinue}
@@ -270,13 +270,13 @@ func (ch *SiteChange) Words() []string {
 	return []string{WordRetry, WordUndo, WordContinue}
 }
 
-// obey takes an operator's word: again from the step that failed, back to where everything was, or on with the next step,
-// "" after the last.
+// obey carries out an operator's decision: retry the failed step, undo the change, or continue with the next step ("" after the
+// last).
 func (ch *SiteChange) obey(word string) error {
 	ch.Halted, ch.Worked, ch.Tried, ch.Answers = "", false, nil, copyOf(ch.Answers)
 	for key, a := range ch.Answers {
 		if !a.OK {
-			delete(ch.Answers, key) // it is asked again
+			delete(ch.Answers, key) // ask again
 		}
 	}
 	steps := append(platform.Steps(), "")
@@ -287,7 +287,7 @@ func (ch *SiteChange) obey(word string) error {
 	case WordContinue:
 		ch.Step = steps[slices.Index(steps, ch.Step)+1]
 	default:
-		return fmt.Errorf("%q is no word for a site switchover; use retry, undo or continue", word)
+		return fmt.Errorf("%q is not a decision about a site switchover; use retry, undo or continue", word)
 	}
 	return nil
 }
@@ -298,7 +298,7 @@ func (s *State) applyAsked(cmd Command) error {
 		return fmt.Errorf("site switchover %s is not under way", c.Change)
 	}
 	if before, ok := ch.Answers[c.Key]; ok && before == c.Answer {
-		return nil // it was asked again, and says the same
+		return nil // a repeated request with the same answer
 	}
 	next := *ch
 	next.Version++
@@ -315,7 +315,7 @@ func (s *State) applyAsked(cmd Command) error {
 	return nil
 }
 
-// tried notes the switchover of a cluster that a change began.
+// tried records the switchover of a cluster that a change has begun.
 func (s *State) tried(cluster, operation, at string) {
 	next := *s.Change
 	next.Version++
@@ -325,7 +325,7 @@ func (s *State) tried(cluster, operation, at string) {
 	s.changing(next.ID, func(op *Operation) { op.step("cluster "+cluster, at, "operation "+operation) })
 }
 
-// changing changes the record of a site switchover, on a copy.
+// changing edits a copy of the record of a site switchover.
 func (s *State) changing(id string, edit func(*Operation)) {
 	s.Changes = slices.Clone(s.Changes)
 	for i := range s.Changes {

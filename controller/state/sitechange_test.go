@@ -22,9 +22,9 @@ func TestBeginSiteNamesTheTargets(t *testing.T) {
 		name, to, want string
 		change         func(*platform.Platform)
 	}{
-		{"a witness", "north", "site north is a witness: it has no data; the platform can be moved to west", nil},
-		{"no site", "wets", `there is no site "wets"; the platform can be moved to west`, nil},
-		{"two targets", "north", "the platform can be moved to west, south", func(p *platform.Platform) {
+		{"a witness", "north", "site north is a witness and has no data; the platform can move to west", nil},
+		{"no site", "wets", `there is no site "wets"; the platform can move to west`, nil},
+		{"two targets", "north", "the platform can move to west, south", func(p *platform.Platform) {
 			p.Sites, p.Hosts[2].Site = append(p.Sites, platform.Site{Name: "south"}), "south"
 		}},
 		{"nobody may lead there", "north", "no other site has a member of every cluster that may lead", func(p *platform.Platform) {

@@ -28,10 +28,12 @@ func DecodeSnapshot(b []byte) (*State, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&snap); err != nil {
-		return nil, fmt.Errorf("snapshot of the state cannot be read: %w; upgrade this controller, or join it anew with an empty data directory", err)
+		return nil, fmt.Errorf("the snapshot of the state cannot be read: %w; "+
+			"upgrade this controller, or empty its data folder and add it again", err)
 	}
 	if snap.Version != snapshotVersion || snap.State == nil {
-		return nil, fmt.Errorf("snapshot has format %d, this version knows %d; upgrade this controller", snap.Version, snapshotVersion)
+		return nil, fmt.Errorf("the snapshot has format %d, but this version reads format %d; upgrade this controller",
+			snap.Version, snapshotVersion)
 	}
 	if snap.State.Clusters == nil {
 		snap.State.Clusters = map[string]*Cluster{}

@@ -50,7 +50,7 @@ func TestCheckParameters(t *testing.T) {
 			want: `parameters.lanplus: "2" is neither true nor false; write "1" or "0"`},
 		{name: "select", give: map[string]string{"ip": "a", "auth": "sha"}, want: `parameters.auth: "sha" is not allowed; use md5, none`},
 		{name: "action by hand", give: map[string]string{"ip": "a", "action": "on"},
-			want: "parameters.action: cannot be given: Mainstay says what is to be done; delete it"},
+			want: "parameters.action: cannot be given: Mainstay chooses the action; delete it"},
 		{name: "the agent's own word", give: map[string]string{"ip": "a", "ipport": "1"},
 			want: "parameters: fence_fake does not accept them: it exited 1: port 1 is silly, ***; correct them; see `man fence_fake`"},
 		{name: "no secret", give: map[string]string{"ip": "a"}, secrets: map[string]string{"password": b.path("none")},

@@ -232,7 +232,7 @@ func halted(step string) wire.Status {
 // siteMoves is a record with all that a record can have: hooks, a halt, a retry, one step left out.
 func siteMoves() state.Operation {
 	op := state.Operation{ID: "site-1", Kind: state.SiteSwitchover, Reason: "asked by alice: power work", By: "alice", To: "west", Result: state.Done,
-		Outcome: "the platform runs on site west; alice went on without step verify"}
+		Outcome: "the platform runs on site west; alice skipped step verify"}
 	for _, s := range [][3]string{{"began", "01.000", "asked by alice: power work"}, {"quiesce", "01.010", "all checks passed"}, {"hook 0", "01.100", "done: 200 OK"},
 		{"clusters", "03.200", "the apps are quiet"}, {"cluster feed", "03.210", "operation feed-9"}, {"halted at clusters", "05.000", "cluster feed: feed-9 abandoned"},
 		{"retry", "35.000", "asked by alice at step clusters"}, {"cluster feed", "35.010", "operation feed-10"}, {"apps", "36.000", "every cluster's primary is where it is to be"},
