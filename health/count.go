@@ -1,11 +1,11 @@
 package health
 
-// Count turns the checks of one instance, by one controller, into a verdict that does not flap: it takes rise good checks
-// in a row to call what was down well, and fall bad ones to call it down. The zero value knows nothing; its first verdict
-// needs a single good check, but as many bad ones as any: a controller that has only just begun must not see every app down.
+// Count turns one controller's checks of one instance into a verdict that does not flap: from Down to Well it takes rise good checks
+// in a row, and to Down fall bad ones. The zero value knows nothing: its first verdict needs a single good check, but fall
+// bad ones, because a controller that has only just begun must not see every app down.
 type Count struct {
 	Verdict Working
-	against int // checks in a row that spoke against the verdict
+	against int // checks in a row that contradict the verdict
 }
 
 // Add is the count after one more check. rise and fall are at least 1.

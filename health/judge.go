@@ -1,12 +1,12 @@
 package health
 
-// JudgeInstance is what the observers together say of an instance: Well or Down where the fresh votes of a majority of all
-// expected observers agree, else unknown. nil is an observer without a fresh vote; it is counted against nobody.
+// JudgeInstance is the observers' verdict on an instance: Well or Down if the fresh votes of a majority of all expected observers
+// agree, else unknown. nil is an observer without a fresh vote; it counts for neither.
 func JudgeInstance(votes []*InstanceVote, expected int) Working {
 	return judge(votes, expected, func(v *InstanceVote) Working { return v.Health })
 }
 
-// JudgeReaches is the same of whether the instance reaches the primary of the cluster that its app is a witness of.
+// JudgeReaches is the observers' verdict on whether the instance reaches the primary of the cluster that its app is a witness of.
 func JudgeReaches(votes []*InstanceVote, expected int) Working {
 	return judge(votes, expected, func(v *InstanceVote) Working { return v.Reaches })
 }

@@ -2,32 +2,32 @@ package health
 
 import "fmt"
 
-// Pressure is how busy an agent's host was in the last minute. It is shown. It excuses no lease, and pressure of I/O excuses
-// nothing at all: a frozen disk is full pressure of I/O as well.
+// Pressure is how busy an agent's host was in the last minute. It is shown. It extends no lease, and I/O pressure excuses nothing:
+// a frozen disk is full I/O pressure as well.
 type Pressure struct {
 	// Waits tells whether the kernel measures how long tasks wait (PSI): CPU and IO are known.
 	Waits bool `json:"waits,omitempty"`
-	// CPU is the percentage of the time in which some task waited for a CPU, IO that in which all that had work waited for a disk.
+	// CPU is the percentage of the time in which some task waited for a CPU; IO that in which every task with work waited for a disk.
 	CPU int `json:"cpu,omitempty"`
 	IO  int `json:"io,omitempty"`
-	// Load is the load average of the minute for each CPU, in percent.
+	// Load is the one-minute load average per CPU, in percent.
 	Load int `json:"load,omitempty"`
 }
 
-// From these on a host is called busy. Some task waits for a CPU most of the time on a host that is merely used well; here
-// hardly any gets one at once, and one that renews a lease may wait with the others.
+// The limits from which a host is busy. On a merely well-used host some task waits for a CPU most of the time; above these, hardly
+// any task gets one at once, and a task that renews a lease may have to wait too.
 const (
 	busyCPU  = 70
 	busyIO   = 50
 	busyLoad = 400 // where the kernel does not measure waits
 )
 
-// Starved tells whether tasks of the host have waited for a CPU for so long that what takes seconds there may be well.
+// Starved tells whether tasks of the host wait for a CPU for so long that a slow answer is no sign of a fault.
 func (p *Pressure) Starved() bool {
 	return p != nil && (p.Waits && p.CPU >= busyCPU || !p.Waits && p.Load >= busyLoad)
 }
 
-// Busy says what of a host is too busy, "" for nothing. nil is not known.
+// Busy says which resource of a host is too busy; "" for none, or if the pressure is not known (nil).
 func (p *Pressure) Busy() string {
 	switch {
 	case p == nil:

@@ -1,6 +1,6 @@
 package health
 
-// Kind names a problem. The words are those of the operator's documentation.
+// Kind names a problem, as the operator's documentation does.
 type Kind string
 
 const (
@@ -42,8 +42,8 @@ const (
 	ProgramNotAllowed   Kind = "ProgramNotAllowed"
 )
 
-// Problem is one named verdict about the platform with its evidence. It is about a cluster, and maybe one member of it, an
-// app, and maybe one instance of it, or a site.
+// Problem is one named verdict about the platform with its evidence. It is about a cluster or one of its members, an app or one of
+// its instances, or a site.
 type Problem struct {
 	Kind     Kind   `json:"kind"`
 	Cluster  string `json:"cluster,omitempty"`
@@ -52,6 +52,6 @@ type Problem struct {
 	Instance string `json:"instance,omitempty"`
 	Member   string `json:"member,omitempty"`
 	Evidence string `json:"evidence"`
-	// Actionable says that the next automatic step answers it; the others are for a person to read.
+	// Actionable: the next automatic step responds to it. The others are for an operator.
 	Actionable bool `json:"actionable"`
 }

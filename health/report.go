@@ -1,8 +1,8 @@
-// Package health holds what is observed: the agents' reports, the leader's view of them with their ages, and the problems
-// named from that view, each with its evidence.
+// Package health holds observations: the agents' reports, the leader's view of them with their ages, and the problems named from
+// that view, each with its evidence.
 //
-// It is pure, and knows nothing of what will be done about a problem: detection is separate from recovery. Reports enter
-// from controller/agent by way of controller/wire; the view leaves to controller/decide.
+// It is pure, and does not know the response to a problem: detection is separate from recovery. Reports enter from controller/agent
+// by way of controller/wire; the view leaves to controller/decide.
 package health
 
 import (
@@ -11,7 +11,7 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Report is what one agent saw on its host. It is a photograph: a later report replaces it whole.
+// Report is one agent's observation of its host. A later report replaces it completely.
 type Report struct {
 	Host string `json:"host"`
 	// BootID and RunID name the host's boot and the agent's process: a lease is bound to both (L1, L8).
@@ -19,27 +19,27 @@ type Report struct {
 	RunID  string `json:"runID"`
 	// Number grows by one with each report of a run; the agent stores its clock under it (L1).
 	Number uint64 `json:"number"`
-	// Platform is the id of the platform the agent has obeyed so far, "" for a new agent (S3).
+	// Platform is the id of the platform that the agent has obeyed so far; "" for a new agent (S3).
 	Platform string `json:"platform,omitempty"`
-	// Generation is the highest of that platform that it has heard of, from the second on: a controller of a lower one was
-	// given up, and must act no more (S3).
+	// Generation is the highest generation of that platform that the agent knows, from the second on. A controller of a lower one was
+	// given up and must no longer act (S3).
 	Generation uint64 `json:"generation,omitempty"`
-	// Mark is that generation's own; of two that were begun by themselves with one number an agent obeys one.
+	// Mark identifies that generation: of two that were begun separately with the same number, an agent obeys one.
 	Mark string `json:"mark,omitempty"`
 	// Address is where other hosts reach this agent, host:port: for promises, relays (L5) and operators.
 	Address string   `json:"address,omitempty"`
 	Members []Member `json:"members"`
-	// Unfit are members of this host that the agent cannot look after, and why: what it keeps of them is damaged.
+	// Unfit are members of this host that the agent cannot manage because its record of them is damaged, each with the reason.
 	Unfit map[string]string `json:"unfit,omitempty"`
-	// Instances are the app servers that this agent looks after.
+	// Instances are the app servers that this agent manages.
 	Instances []Instance `json:"instances,omitempty"`
 	// CertificateEnds is when the agent's certificate passes its date (RFC 3339), from 60 days before on; "" earlier.
 	CertificateEnds string `json:"certificateEnds,omitempty"`
-	// Pressure is how busy the host is; nil where the agent cannot tell.
+	// Pressure is how busy the host is; nil if the agent cannot tell.
 	Pressure *Pressure `json:"pressure,omitempty"`
 }
 
-// Member is what the report says of one member, or nil.
+// Member returns the report's part about one member, or nil.
 func (r *Report) Member(name string) *Member {
 	for i := range r.Members {
 		if r.Members[i].Name == name {
@@ -53,13 +53,13 @@ func (r *Report) Member(name string) *Member {
 type Process string
 
 const (
-	ProcessUnknown Process = ""        // the agent has not been able to tell
-	ProcessRunning Process = "running" // the postmaster lives
+	ProcessUnknown Process = ""        // not known yet
+	ProcessRunning Process = "running" // the postmaster is alive
 	ProcessEnded   Process = "ended"   // the last process of the member has ended
-	ProcessEnding  Process = "ending"  // the postmaster is gone, others of its tree still live
+	ProcessEnding  Process = "ending"  // the postmaster has ended, but processes of its tree still run
 )
 
-// Role is what a running PostgreSQL says of itself on a new connection.
+// Role is the role that a running PostgreSQL reports on a new connection.
 type Role string
 
 const (
@@ -68,7 +68,7 @@ const (
 	RoleStandby Role = "standby"
 )
 
-// DataState is what lies in a member's data directory.
+// DataState is the content of a member's data directory.
 type DataState string
 
 const (
@@ -78,16 +78,16 @@ const (
 	DataPresent DataState = "present"
 )
 
-// Member is what an agent reports of one member.
+// Member is an agent's report of one member.
 type Member struct {
 	Name    string    `json:"name"`
 	Data    DataState `json:"data"`
 	Process Process   `json:"process"`
 	Role    Role      `json:"role,omitempty"`
-	// Stale tells for how long the last look at PostgreSQL has not finished: a hang is evidence. In milliseconds.
+	// Stale is how long the last observation of PostgreSQL has not finished, in milliseconds: a hang is evidence.
 	Stale int64 `json:"stale,omitempty"`
-	// WriteStale tells for how long the small local commit on an open primary has neither finished nor been refused for
-	// want of a connection slot: the write path hangs or fails. In milliseconds; WriteError is why, if it was told.
+	// WriteStale is how long the small local commit on an open primary has neither finished nor been refused for lack of a connection
+	// slot, in milliseconds: the write path hangs or fails. WriteError is PostgreSQL's error, if it gave one.
 	WriteStale int64  `json:"writeStale,omitempty"`
 	WriteError string `json:"writeError,omitempty"`
 	// Saturated: the last new connection was refused because every slot is taken.
@@ -100,28 +100,28 @@ type Member struct {
 	Epoch  platform.Epoch `json:"epoch,omitzero"`
 	Closed platform.Epoch `json:"closed,omitzero"`
 	Sealed platform.Epoch `json:"sealed,omitzero"`
-	// Clean says that the last stop was a clean shutdown of a primary; Shutdown is then where its checkpoint record begins:
-	// who has replayed past it has replayed everything.
+	// Clean: the last stop was a clean shutdown of a primary. Shutdown is then where its checkpoint record begins: a member that has
+	// replayed past it has replayed everything.
 	Clean    bool         `json:"clean,omitempty"`
 	Shutdown platform.LSN `json:"shutdown,omitempty"`
 
-	// Corrupt says why the data in place cannot be started (S5).
+	// Corrupt is the reason why the present data must not be started (S5).
 	Corrupt string `json:"corrupt,omitempty"`
 
 	Timeline platform.Timeline `json:"timeline,omitempty"`
 	History  platform.History  `json:"history,omitempty"` // of Timeline; a primary's only
-	// Position is the end of valid WAL; it is worth something only if PositionKnown.
+	// Position is the end of valid WAL; it is valid only if PositionKnown.
 	Position      platform.LSN `json:"position,omitempty"`
 	PositionKnown bool         `json:"positionKnown,omitempty"`
 	Replayed      platform.LSN `json:"replayed,omitempty"`
-	// CrashedAt is the record at which its replay has ended it, 0 for none.
+	// CrashedAt is the record at which replay has crashed it; 0 for none.
 	CrashedAt platform.LSN `json:"crashedAt,omitempty"`
-	// OldestWAL is where the oldest WAL begins that it could still give to a replica.
+	// OldestWAL is where the oldest WAL begins that it can still send to a replica.
 	OldestWAL platform.LSN `json:"oldestWAL,omitempty"`
 
 	Receiver    *Receiver `json:"receiver,omitempty"`
 	Senders     []Sender  `json:"senders,omitempty"`
-	Incarnation string    `json:"incarnation,omitempty"` // of the data in place
+	Incarnation string    `json:"incarnation,omitempty"` // of the present data
 	// Loaded is the id of the durability set PostgreSQL has loaded and shows on a new connection; Settled the newest id
 	// for which the drop rule of earlier sets holds.
 	Loaded  uint64 `json:"loaded,omitempty"`
@@ -134,41 +134,41 @@ type Member struct {
 	Connections  int            `json:"connections,omitempty"`
 
 	Guard Guard `json:"guard"`
-	// LeaseLeft is what was left of the lease when the report was made, in milliseconds.
+	// LeaseLeft is the rest of the lease when the report was made, in milliseconds.
 	LeaseLeft int64 `json:"leaseLeft,omitempty"`
 	// List is the version of the member list in the goal it has (L5).
 	List uint64 `json:"list,omitempty"`
-	// Promised is for how long the member has promised a primary to be neither sealed nor promoted, in milliseconds (L5).
+	// Promised is how much longer the member has promised a primary to be neither sealed nor promoted, in milliseconds (L5).
 	Promised int64 `json:"promised,omitempty"`
-	// Vouched says who vouches for this primary while no leader answers; empty while one does.
+	// Vouched are the members whose promises extend this primary's lease while no leader answers; empty while one does.
 	Vouched []string `json:"vouched,omitempty"`
 	// PendingRestart lists the settings that wait for a restart of PostgreSQL.
 	PendingRestart []string `json:"pendingRestart,omitempty"`
-	// Short says of which settings a replica has less than its primary, so that it replays no further: a promotion would end it.
+	// Short names the settings that are lower than on the primary, so that replay has stopped: a promotion would end the replica.
 	Short []string `json:"short,omitempty"`
-	// Raised lists the settings that its own configuration has too little of: it was started with as much as its primary had.
+	// Raised lists the settings that are too low in its own configuration: the agent started it with the primary's values.
 	Raised []string `json:"raised,omitempty"`
-	// Slots are replication slots of its user's, by name, at most MaxSlots; MoreSlots counts those not named. Of a stopped member they
-	// are those it had.
+	// Slots are the user's replication slots, by name, at most MaxSlots; MoreSlots counts the others. A stopped member reports those
+	// it had.
 	Slots     []Slot `json:"slots,omitempty"`
 	MoreSlots int    `json:"moreSlots,omitempty"`
-	// ReplayPaused: somebody has paused replay on a standby (pg_wal_replay_pause).
+	// ReplayPaused: replay is paused on a standby (pg_wal_replay_pause).
 	ReplayPaused bool     `json:"replayPaused,omitempty"`
-	Adoptable    bool     `json:"adoptable,omitempty"` // no reason speaks against adopting this running instance
-	Refusals     []string `json:"refusals,omitempty"`  // why not
+	Adoptable    bool     `json:"adoptable,omitempty"` // there is no reason against adopting this running server
+	Refusals     []string `json:"refusals,omitempty"`  // the reasons against it
 
-	// Doing is what the agent is at (one word and its object), Error the last thing that failed and the next step, or what
-	// PostgreSQL turns the agent away with.
+	// Doing is the agent's current act or wait; Error is the last failure with the next step, or the error with which PostgreSQL
+	// refuses the agent.
 	Doing string `json:"doing,omitempty"`
 	Error string `json:"error,omitempty"`
-	// Needs asks for a new incarnation because the data in place must be discarded: "rewind" or "rebuild".
+	// Needs asks for a new incarnation because the present data must be discarded: "rewind" or "rebuild".
 	Needs string `json:"needs,omitempty"`
-	// Still is for how long a replica that needs a rebuild has got no WAL, in milliseconds, where that is why: it may be its
-	// connection that is at fault, and not its data. Of one that takes no sessions yet: for how long its recovery has not got on.
+	// Still is how long a replica that needs a rebuild for that reason has received no WAL, in milliseconds: its connection may be at
+	// fault instead of its data. For a replica that takes no sessions yet, it is how long its recovery has made no progress.
 	Still int64 `json:"still,omitempty"`
-	// Asks is where the WAL begins that the recovery of such a one asks for; 0 where it does not say.
+	// Asks is where the WAL begins that the recovery of such a replica asks for; 0 if that is not known.
 	Asks platform.LSN `json:"asks,omitempty"`
-	// Discarded tells what the last rewind or rebuild left behind in quarantine (S9).
+	// Discarded records the WAL that the last rewind or rebuild discarded, kept in quarantine (S9).
 	Discarded *Discard `json:"discarded,omitempty"`
 }
 
@@ -181,24 +181,24 @@ type Receiver struct {
 
 // Sender is one of a primary's WAL senders.
 type Sender struct {
-	Name  string       `json:"name"` // application_name: an incarnation, if it is one of ours
+	Name  string       `json:"name"` // application_name: an incarnation, if it is a member's
 	State string       `json:"state"`
 	Flush platform.LSN `json:"flush"`
 	Sync  bool         `json:"sync"` // sync_priority > 0
-	// Fresh: it was started after a new connection had shown the newest durability set, so it releases commits by that.
+	// Fresh: it was started after a new connection had shown the newest durability set, so it releases commits by that set.
 	Fresh bool `json:"fresh,omitempty"`
 }
 
-// Guard says what protects a member right now (L2).
+// Guard is a member's current protection (L2).
 type Guard struct {
-	// Complete affirms: both guards live, and every process of the member is in their reach.
+	// Complete: both guards are alive and cover every process of the member.
 	Complete bool           `json:"complete"`
 	Armed    platform.Epoch `json:"armed,omitzero"` // the epoch they are armed for
-	// Told is the entry of the log up to which the leader knew it whose goal the agent had before it asked them: a report that was
-	// made under an older goal may say that they are armed when a pause has let them idle since (L7).
+	// Told is the log index of the goal that the agent had before it queried the guards. A report made under an older goal may say
+	// that they are armed although a pause has disarmed them since (L7).
 	Told    uint64   `json:"told,omitempty"`
 	Missing []string `json:"missing,omitempty"`
-	// Watchdog is what covers the guards should they hang with the whole host; nil where it is off.
+	// Watchdog protects against guards that hang with the whole host; nil if it is off.
 	Watchdog *Watchdog `json:"watchdog,omitempty"`
 }
 
@@ -212,7 +212,7 @@ type Watchdog struct {
 	WasReset bool                  `json:"wasReset,omitempty"` // it caused the host's last boot
 }
 
-// Lacks says why a member may not lead: its host requires a watchdog, and none is armed; "" if it may.
+// Lacks says why a member may not lead: its host requires a watchdog, but none is armed; "" if it may.
 func (w *Watchdog) Lacks() string {
 	if w == nil || w.Armed || w.Mode != platform.WatchdogRequired {
 		return ""
@@ -220,7 +220,7 @@ func (w *Watchdog) Lacks() string {
 	return "its host requires a watchdog, and none is armed: " + w.Missing
 }
 
-// String is its part of the line of protection.
+// String is its part of the line about protection.
 func (w *Watchdog) String() string {
 	if !w.Armed {
 		return "none: " + w.Missing
@@ -235,7 +235,7 @@ func (w *Watchdog) String() string {
 	return s
 }
 
-// Discard counts WAL that a rewind or rebuild left out, kept in quarantine (S9).
+// Discard counts the WAL that a rewind or rebuild discarded, kept in quarantine (S9).
 type Discard struct {
 	From         platform.LSN      `json:"from"`
 	To           platform.LSN      `json:"to"`
@@ -245,49 +245,49 @@ type Discard struct {
 	Kept         string            `json:"kept"` // where
 }
 
-// StreamSilent is how long a stream may bring nothing: the agent on the primary commits twice in that time.
+// StreamSilent is how long a stream may deliver nothing: the agent on the primary commits twice in that time.
 const StreamSilent = time.Second
 
-// Streams tells whether the standby has received something of late.
+// Streams tells whether the standby has received something recently.
 func (m *Member) Streams() bool {
 	return m.Receiver != nil && m.Receiver.Streaming && time.Duration(m.Receiver.AgeMS)*time.Millisecond <= StreamSilent
 }
 
-// Instance is what an agent reports of one app server of its host.
+// Instance is an agent's report of one app server of its host.
 type Instance struct {
 	Name    string `json:"name"`
 	Running bool   `json:"running"`
-	// Draining: it is out of routing and still runs, because it is to stop.
+	// Draining: it is out of routing and still runs before it is stopped.
 	Draining bool `json:"draining,omitempty"`
-	// Stopped affirms that its last process has ended, and that the agent will not start it before a goal says so.
+	// Stopped: its last process has ended, and the agent will not start it until a goal says so.
 	Stopped bool `json:"stopped,omitempty"`
-	// From is the number of the report whose answer brought the goal that it follows: its agent obeys no answer to an older one.
-	// 0 before the first answer to this run of the agent.
+	// From is the number of the report whose answer contained its goal: its agent obeys no answer to an older report. It is 0 before
+	// the first answer to this run of the agent.
 	From uint64 `json:"from,omitempty"`
 	// Restarts counts how often the agent has started it again after it ended, since the last goal that wanted it to run.
 	Restarts int `json:"restarts,omitempty"`
 	// Restarted is the last InstanceGoal.Restart that was obeyed.
 	Restarted uint64 `json:"restarted,omitempty"`
-	// PermitLeft is what was left of its permit, in milliseconds; Vouched: the primary's agent keeps it going, no leader.
+	// PermitLeft is the rest of its permit, in milliseconds; Vouched: the primary's agent extends it, not a leader.
 	PermitLeft int64 `json:"permitLeft,omitempty"`
 	Vouched    bool  `json:"vouched,omitempty"`
-	// Error is the last thing that failed and the next step.
+	// Error is the last failure, with the next step.
 	Error string `json:"error,omitempty"`
 }
 
-// InstanceVote is what one controller's own checks say of one instance, after rise and fall counts.
+// InstanceVote is the verdict of one controller's checks on one instance, after rise and fall counts.
 type InstanceVote struct {
 	App      string  `json:"app"`
 	Instance string  `json:"instance"`
 	Health   Working `json:"health"`
-	// Reaches is what the witness check says, if the app is a witness of a cluster: whether the instance reaches the primary.
+	// Reaches is the verdict of the witness check, if the app is a witness of a cluster: whether the instance reaches the primary.
 	Reaches Working `json:"reaches,omitempty"`
-	// AgeMS is how long ago the last check that ended began, in milliseconds.
+	// AgeMS is how long ago the last finished check began, in milliseconds.
 	AgeMS int64  `json:"ageMS"`
 	Error string `json:"error,omitempty"` // why the last check failed
 }
 
-// Working is a verdict on an instance. The zero value knows nothing.
+// Working is a verdict on an instance. The zero value is unknown.
 type Working string
 
 const (

@@ -5,34 +5,34 @@ import (
 	"strings"
 )
 
-// MaxSlots is how many of a member's slots a report names: those that hold most WAL. The others it counts.
+// MaxSlots is how many of a member's slots a report names: those that hold the most WAL. It only counts the others.
 const MaxSlots = 16
 
-// Slot is a replication slot that its user made, not Mainstay. Slots that end with their session are none.
+// Slot is a replication slot that the user created, not Mainstay. Temporary slots do not count.
 type Slot struct {
 	Name    string `json:"name"`
 	Logical bool   `json:"logical,omitempty"`
 	Active  bool   `json:"active,omitempty"`
-	// Held is how many bytes of WAL the member keeps for it at least, -1 where it has reserved none.
+	// Held is the minimum of bytes of WAL that the member keeps for it; -1 if it has reserved none.
 	Held        int64  `json:"held"`
 	CatalogXmin uint32 `json:"catalogXmin,omitempty"` // 0 for none
 	WALStatus   string `json:"walStatus,omitempty"`   // "reserved", "extended", "unreserved", "lost"
-	// Failover: its owner wants it on the standbys too; Synced: it is such a copy. PostgreSQL 17 and later.
+	// Failover: the slot is synchronised to standbys; Synced: it is such a copy. PostgreSQL 17 and later.
 	Failover bool `json:"failover,omitempty"`
 	Synced   bool `json:"synced,omitempty"`
 }
 
-// Invalid: PostgreSQL has given it up, so it keeps nothing and serves nobody; from 16 on for whatever reason.
+// Invalid tells whether PostgreSQL has invalidated it, so that it keeps nothing and serves no consumer; from 16 on for any reason.
 func (s Slot) Invalid() bool { return s.WALStatus == "lost" }
 
-// LeftBehind tells whether a slot on a replica should go: it keeps WAL for a consumer that is elsewhere or away, or it is a primary's
-// own failover slot, which stops the synchronisation of slots. One in use is wanted there (a receiver or, from 16 on, logical decoding),
-// and a synced one is PostgreSQL's own and cannot be dropped.
+// LeftBehind tells whether a slot on a replica should be dropped: it keeps WAL for an absent consumer, or it is a former primary's own
+// failover slot, which blocks slot synchronisation. A slot in use is wanted there (a receiver or, from 16 on, logical decoding), and
+// a synced one belongs to PostgreSQL and cannot be dropped.
 func (s Slot) LeftBehind() bool {
 	return !s.Active && !s.Synced && (s.Failover || s.Held >= 0 && !s.Invalid())
 }
 
-// String names it with what it keeps.
+// String names it and the WAL and rows that it keeps.
 func (s Slot) String() string {
 	var keeps []string
 	if s.Active {
@@ -54,7 +54,7 @@ func (s Slot) String() string {
 	return text
 }
 
-// Type is what kind of slot it is, in PostgreSQL's words.
+// Type is the kind of slot, in PostgreSQL's terms.
 func (s Slot) Type() string {
 	switch {
 	case s.Failover || s.Synced:
@@ -65,7 +65,7 @@ func (s Slot) Type() string {
 	return "physical"
 }
 
-// Slot is the slot of that name that the report names, or nil.
+// Slot returns the reported slot of that name, or nil.
 func (m *Member) Slot(name string) *Slot {
 	for i := range m.Slots {
 		if m.Slots[i].Name == name {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Severity is what a problem costs while it lasts.
+// Severity is the effect of a problem while it lasts.
 type Severity string
 
 const (
@@ -15,11 +15,11 @@ const (
 	Critical Severity = "critical"
 	// Warning: the service runs with less protection, so that the next failure costs more.
 	Warning Severity = "warning"
-	// Info: nothing is wrong; an operator chooses the time of what is left to do.
+	// Info: nothing is wrong; an operator chooses when to do the rest.
 	Info Severity = "info"
 )
 
-// Subject is what a problem is about.
+// Subject is the kind of thing that a problem is about.
 type Subject string
 
 const (
@@ -32,15 +32,15 @@ const (
 	aboutController Subject = "controller"
 )
 
-// Description is what an operator needs to know of a kind of problem. Backticks in its texts enclose what is typed.
+// Description is an operator's help on a kind of problem. Backticks in its texts enclose commands and settings.
 type Description struct {
 	Kind     Kind     `json:"kind"`
 	Severity Severity `json:"severity"`
 	About    Subject  `json:"about"`
 	Meaning  string   `json:"meaning"`
 	Remedy   string   `json:"remedy"` // what to do
-	// Next is the next command to run; CLUSTER, HOST and OPERATION stand for those of the problem. "" where the problem's
-	// evidence has the statement to run, or the time is the operator's choice.
+	// Next is the next command to run; CLUSTER, HOST and OPERATION stand for those of the problem. It is "" if the problem's
+	// evidence has the statement to run, or the operator chooses the time.
 	Next string `json:"next,omitempty"`
 }
 
@@ -51,8 +51,8 @@ const (
 	listed  = "mainstay controllers list"
 )
 
-// table has every kind, the worst first: two primaries may lose data; what waits for a person and a primary that is gone stop the
-// service; what waits for replicas stops it soon; the rest takes protection away.
+// table has every kind, the worst first: two primaries may lose data; a pending decision or a lost primary stops the service; a lack
+// of replicas stops it soon; the rest reduces protection.
 var table = []Description{
 	{TwoPrimaries, Critical, aboutMember,
 		"A second member of the cluster runs writable, and its agent has the order to stop it. With `acks` of 1 or more it acknowledges " +
@@ -101,7 +101,8 @@ var table = []Description{
 		"Commits wait, because too few replicas acknowledge them.",
 		"Bring a replica back; `mainstay explain CLUSTER` says which replicas count.", explain},
 	{PrimarySaturated, Critical, aboutMember,
-		"Every connection slot of the primary is taken, and new connections are refused. A failover follows only if the primary's small commits hung before, as on a hung disk.",
+		"Every connection slot of the primary is taken, and new connections are refused. A failover follows only if the primary's small " +
+			"commits hung before, as on a hung disk.",
 		"Find out who holds them (`pg_stat_activity`), or raise `max_connections`.", explain},
 
 	{ClonedMachine, Warning, aboutHost,

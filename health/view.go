@@ -10,17 +10,17 @@ import (
 
 // View is the leader's volatile picture: the last report of each host and when it arrived, on the leader's own clock.
 type View struct {
-	// Since is when this controller began to look. A host that has never been heard is silent only since then: a new
-	// leader restarts the observation timers, late rather than early.
+	// Since is when this controller began to observe. A host that has never been heard is silent only since then: a new leader
+	// restarts the observation timers, so that they fire late and not early.
 	Since time.Duration
 	hosts map[string]seen
 	// streamed is when each incarnation was last seen streaming by a primary.
 	streamed map[string]time.Duration
-	// votes are the other controllers' by name.
+	// votes are the controllers' last votes, by observer.
 	votes map[string]seenVotes
 	// rivals are other agents that wanted to speak for a host.
 	rivals map[string]rival
-	// imagined: its times are those of a prediction, and say nothing to people.
+	// imagined: the view is of a prediction, so its times are not shown.
 	imagined bool
 }
 
@@ -29,7 +29,7 @@ type rival struct {
 	at  time.Duration
 }
 
-// seen is a host's last report. That is never edited, so that copies of the view share it.
+// seen is a host's last report. The report is never edited, so copies of the view share it.
 type seen struct {
 	report *Report
 	at     time.Duration
@@ -37,13 +37,14 @@ type seen struct {
 
 // NewView starts an empty view at now.
 func NewView(now time.Duration) *View {
-	return &View{Since: now, hosts: map[string]seen{}, streamed: map[string]time.Duration{}, votes: map[string]seenVotes{}, rivals: map[string]rival{}}
+	return &View{Since: now, hosts: map[string]seen{}, streamed: map[string]time.Duration{},
+		votes: map[string]seenVotes{}, rivals: map[string]rival{}}
 }
 
-// Fold takes in a report that arrived at now, and tells whether it speaks for its host: bound is the run id that the log
-// knows for the host ("" for none). Another run is refused, as a clone's, until nobody else has been heard for hold (L8);
-// a run lasts as long as a boot of its host. A report that is older than the one known changes nothing. The view keeps it: it
-// is not changed any more.
+// Fold takes in a report that arrived at now, and tells whether it speaks for its host. bound is the run id that the log has for
+// the host ("" for none). Another run is refused, because it may be a clone's, until no other run has been heard for hold (L8); a
+// run lasts as long as a boot of its host. A report older than the last one changes nothing. The view keeps the report, so the
+// caller must not change it any more.
 func (v *View) Fold(r *Report, bound string, hold, now time.Duration) bool {
 	old, ok := v.hosts[r.Host]
 	switch {
@@ -69,7 +70,7 @@ func (v *View) Fold(r *Report, bound string, hold, now time.Duration) bool {
 	return true
 }
 
-// rival: somebody else than who was heard last speaks for the host. Where the log knows no run, it is who was heard first.
+// rival tells whether another run speaks for the host. If the log has no run for it, the first run that was heard does.
 func (v *View) rival(r *Report, bound string, hold, now time.Duration) bool {
 	if r.RunID == bound {
 		return false
@@ -80,7 +81,7 @@ func (v *View) rival(r *Report, bound string, hold, now time.Duration) bool {
 	return bound != "" && now-v.Since <= hold
 }
 
-// Rival returns the run of another agent that wanted to speak for a host within limit, "" for none.
+// Rival returns the run of another agent that wanted to speak for a host within limit; "" for none.
 func (v *View) Rival(host string, limit, now time.Duration) string {
 	if r, ok := v.rivals[host]; ok && now-r.at <= limit {
 		return r.run
@@ -111,7 +112,7 @@ func (v *View) Heard(host string, now time.Duration) (silence time.Duration, eve
 	return now - max(s.at, v.Since), true
 }
 
-// Member returns what is known of a member, however old, or nil.
+// Member returns the last report of a member, however old, or nil.
 func (v *View) Member(m *platform.Member) *Member {
 	if s, ok := v.hosts[m.Host]; ok {
 		return s.report.Member(m.Name)
@@ -119,7 +120,7 @@ func (v *View) Member(m *platform.Member) *Member {
 	return nil
 }
 
-// Fresh returns what is known of a member if its host was heard within limit, else nil.
+// Fresh returns the last report of a member if its host was heard within limit, else nil.
 func (v *View) Fresh(m *platform.Member, limit, now time.Duration) *Member {
 	if s, ok := v.hosts[m.Host]; ok && now-s.at <= limit {
 		return s.report.Member(m.Name)
@@ -135,16 +136,17 @@ func (v *View) NotStreaming(incarnation string, now time.Duration) time.Duration
 
 // Clone copies the view, so that explain can change it.
 func (v *View) Clone() *View {
-	return &View{Since: v.Since, hosts: maps.Clone(v.hosts), streamed: maps.Clone(v.streamed), votes: maps.Clone(v.votes), rivals: maps.Clone(v.rivals)}
+	return &View{Since: v.Since, hosts: maps.Clone(v.hosts), streamed: maps.Clone(v.streamed),
+		votes: maps.Clone(v.votes), rivals: maps.Clone(v.rivals)}
 }
 
 // Forget removes a host's report, as if it had not been heard since at.
 func (v *View) Forget(host string) { delete(v.hosts, host) }
 
-// ForgetVotes removes what controllers said, for explain: they would say something else then.
+// ForgetVotes removes all votes, for explain: after the failure that it predicts they would differ.
 func (v *View) ForgetVotes() { clear(v.votes) }
 
-// Refresh makes every report known arrive at now, and lets the view have begun long before, for explain.
+// Refresh makes every known report arrive at now, and the view begin long before, for explain.
 func (v *View) Refresh(now time.Duration) {
 	v.Since, v.imagined = now-24*time.Hour, true
 	for h, s := range v.hosts {
@@ -152,10 +154,10 @@ func (v *View) Refresh(now time.Duration) {
 	}
 }
 
-// Imagined tells whether the view is one of a prediction, in which the length of a silence means nothing.
+// Imagined tells whether the view is of a prediction, in which the length of a silence means nothing.
 func (v *View) Imagined() bool { return v.imagined }
 
-// Replace changes what is known of one member, for explain and for tests.
+// Replace changes the last report of one member, for explain and for tests.
 func (v *View) Replace(m *platform.Member, change func(*Member)) {
 	old, ok := v.hosts[m.Host]
 	if !ok {

@@ -6,52 +6,53 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Votes is what one controller sees of the members by itself: the reports that reached it and its own probes. Controllers
-// send theirs to each other, so that the leader infers nothing from its own view alone.
+// Votes are one controller's own observations of the members: the reports that reached it and its probes. Controllers send them to
+// each other, so that the leader infers nothing from its own view alone.
 type Votes struct {
 	Observer string `json:"observer"` // the controller's name
-	// Number grows with each sending of one process, and Began tells processes apart.
+	// Number grows with each message of one process, and Began tells processes apart.
 	Number uint64 `json:"number"`
 	Began  string `json:"began"`
-	// Site is where the controller is.
+	// Site is the controller's site.
 	Site  string         `json:"site,omitempty"`
 	Votes []Vote         `json:"votes"`
 	Apps  []InstanceVote `json:"apps,omitempty"`
-	// Lacks is what the controller's own file does not allow of what the platform wants of it, and what to do; "" for nothing.
+	// Lacks names the platform's programs that the controller's own file does not allow, and what to do; "" for none.
 	Lacks string `json:"lacks,omitempty"`
 }
 
-// Vote is what the controller knows of one member.
+// Vote is a controller's observation of one member.
 type Vote struct {
 	Cluster string `json:"cluster"`
 	Member  string `json:"member"`
-	// HeardMS is how long ago its agent's last report arrived, ProbedMS how long ago the last probe that succeeded began;
-	// in milliseconds, -1 for never.
+	// HeardMS is how long ago its agent's last report arrived, ProbedMS how long ago the last successful probe began; in
+	// milliseconds, -1 for never.
 	HeardMS  int64 `json:"heardMS"`
 	ProbedMS int64 `json:"probedMS"`
-	// FailedMS is how long ago the last probe began that has failed since, or is overdue; in milliseconds, 0 for none. While an
-	// agent reports its member is hardly ever probed, so that none has succeeded of late says nothing.
+	// FailedMS is how long ago the last failed or overdue probe began; in milliseconds, 0 for none. While its agent reports, a member
+	// is rarely probed, so the lack of a recent successful probe means nothing.
 	FailedMS int64 `json:"failedMS,omitempty"`
-	// Role is what the last successful probe saw.
+	// Role is the role that the last successful probe saw.
 	Role Role `json:"role,omitempty"`
-	// Saturated: the last probe was refused because every connection slot is taken; the server lives, so it has succeeded.
+	// Saturated: the last probe was refused because every connection slot is taken. The server is alive, so the probe counts as
+	// successful.
 	Saturated bool `json:"saturated,omitempty"`
-	// Error is why the last probe failed, "" if it did not.
+	// Error is why the last probe failed; "" if it did not.
 	Error string `json:"error,omitempty"`
 }
 
-// within turns an age in milliseconds into whether it is at most limit; -1 is never.
+// within tells whether an age in milliseconds is at most limit; -1 is never.
 func within(ms int64, limit time.Duration) bool {
 	return ms >= 0 && time.Duration(ms)*time.Millisecond <= limit
 }
 
-// Heard: its agent's reports reach the observer.
+// Heard tells whether the agent's reports reach the observer.
 func (v *Vote) Heard(limit time.Duration) bool { return within(v.HeardMS, limit) }
 
-// Probed: the member's PostgreSQL answers the observer on new connections.
+// Probed tells whether the member's PostgreSQL answers the observer on new connections.
 func (v *Vote) Probed(limit time.Duration) bool { return within(v.ProbedMS, limit) }
 
-// Failed: it did not answer the observer on a connection begun within limit, and after the observer had heard its agent last.
+// Failed tells whether it did not answer the observer on a connection begun within limit, after its agent's last report.
 func (v *Vote) Failed(limit time.Duration) bool {
 	return v.FailedMS > 0 && within(v.FailedMS, limit) && (v.HeardMS < 0 || v.FailedMS < v.HeardMS)
 }
@@ -59,10 +60,10 @@ func (v *Vote) Failed(limit time.Duration) bool {
 type seenVotes struct {
 	votes Votes
 	at    time.Duration
-	apps  map[appInstance]*InstanceVote // of votes.Apps, where they are many: the leader looks up every one in each of its rounds
+	apps  map[appInstance]*InstanceVote // index of votes.Apps if they are many: the leader looks each up in every round
 }
 
-// fewApps are looked through faster than an index of them is made.
+// fewApps is the number up to which a search is faster than building an index.
 const fewApps = 16
 
 func (s *seenVotes) of(app, instance string) *InstanceVote {
@@ -95,7 +96,7 @@ func (v *View) FoldVotes(votes Votes, now time.Duration) {
 	v.votes[votes.Observer] = seenVotes{votes, now, apps}
 }
 
-// SiteOf is the site that an observer last said it is in, "" if it never did.
+// SiteOf is the last reported site of an observer; "" if it has reported none.
 func (v *View) SiteOf(observer string) string { return v.votes[observer].votes.Site }
 
 // Speaks tells whether an observer has sent votes within limit.
@@ -104,7 +105,7 @@ func (v *View) Speaks(observer string, limit, now time.Duration) bool {
 	return ok && now-s.at <= limit
 }
 
-// Lacks is what an observer has said within limit that its own file does not allow, "" for nothing.
+// Lacks is an observer's Votes.Lacks, if it has sent votes within limit; "" for none.
 func (v *View) Lacks(observer string, limit, now time.Duration) string {
 	if !v.Speaks(observer, limit, now) {
 		return ""
@@ -126,7 +127,7 @@ func (v *View) Vote(observer string, m *platform.Member, limit, now time.Duratio
 	return nil
 }
 
-// InstanceVote returns what an observer says of an app's instance, if its last check began within limit; nil: no fresh vote.
+// InstanceVote returns an observer's vote on an app's instance, if its last check began within limit; nil: no fresh vote.
 // See platform.AppCheck.Fresh for the limit.
 func (v *View) InstanceVote(observer, app, instance string, limit, now time.Duration) *InstanceVote {
 	s := v.votes[observer]

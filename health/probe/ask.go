@@ -13,17 +13,17 @@ import (
 	"mainstay/health"
 )
 
-// user is the account controllers probe as, on clusters that Mainstay initialised.
+// user is the account of the controllers' probes, on clusters that Mainstay initialised.
 const user = "mainstay_probe"
 
-// answer is what one probe learned.
+// answer is the result of one probe.
 type answer struct {
 	lives     bool // a postmaster took a new connection and answered on it
-	saturated bool // ... to say that it has no slot left
-	refused   bool // ... and does not let the probe in
-	unable    bool // this controller could not ask
+	saturated bool // it answered that no connection slot is free
+	refused   bool // it refused the probe's login
+	unable    bool // this controller could not probe
 	role      health.Role
-	err       error // what it answered in place of its role, or why it does not count as living
+	err       error // its error instead of its role, or why it does not count as alive
 }
 
 func (a answer) text() string {
@@ -33,13 +33,13 @@ func (a answer) text() string {
 	return a.err.Error()
 }
 
-// ask makes one probe, within the target's limit whatever the server does.
+// ask makes one probe, within the target's limit whatever the server does. quiet: it only greets the server.
 func (p *Prober) ask(ctx context.Context, t Target, quiet bool) answer {
 	ctx, cancel := context.WithTimeout(ctx, t.Limit)
 	defer cancel()
 	secure, ours := p.secure()
 	cfg := pgdial.Config{Host: t.Host, Port: t.Port, User: user, Application: "mainstay-controller", Secure: secure,
-		Runtime: pgdial.Sessions(0, false)} // no user's function is ever called, but by a login trigger
+		Runtime: pgdial.Sessions(0, false)} // no user's function is ever called, except by a login trigger
 	if quiet {
 		secure.GetClientCertificate = noCertificate
 		return means(pgdial.Greet(ctx, cfg))
@@ -49,7 +49,7 @@ func (p *Prober) ask(ctx context.Context, t Target, quiet bool) answer {
 		return c.QueryRowContext(ctx, "SELECT pg_is_in_recovery()").Scan(&standby)
 	}))
 	switch {
-	case !a.lives || a.refused || a.saturated || !*ours: // a stranger's word is no role
+	case !a.lives || a.refused || a.saturated || !*ours: // a role counts only with a member's certificate
 	case standby:
 		a.role = health.RoleStandby
 	default:
@@ -58,19 +58,19 @@ func (p *Prober) ask(ctx context.Context, t Target, quiet bool) answer {
 	return a
 }
 
-// noCertificate shows none: a server that does not trust ours would log each one.
+// noCertificate presents none: a server that does not trust this controller's would log each one.
 func noCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	return &tls.Certificate{}, nil
 }
 
-// secure is the TLS of one probe; ours is set in its handshake, if the server shows a member's certificate of this platform.
-// Any other certificate passes as well: adopted clusters have their own, a probe carries no secret, and a false answer can
-// only hold an inference back.
+// secure is the TLS configuration of one probe; ours is set in its handshake if the server presents a member's certificate of this
+// platform. Any other certificate is accepted too: adopted clusters have their own, a probe carries no secret, and a false answer
+// can only prevent an inference.
 func (p *Prober) secure() (config *tls.Config, ours *bool) {
 	ours = new(bool)
 	config = p.tls.Clone()
 	verify := config.VerifyConnection
-	config.InsecureSkipVerify = true // verify says below what the certificate is worth
+	config.InsecureSkipVerify = true // VerifyConnection below verifies the certificate
 	config.VerifyConnection = func(cs tls.ConnectionState) error {
 		*ours = verify != nil && verify(cs) == nil
 		return nil
@@ -78,11 +78,11 @@ func (p *Prober) secure() (config *tls.Config, ours *bool) {
 	return config, ours
 }
 
-// means turns how a probe ended into evidence. An adopted cluster has no account for it, nor has one without TLS or of a
-// version that cannot tell controllers by their certificates: to be turned away there, by name, is still the answer of a
-// living postmaster, so it counts, with the role unknown. So is what a login trigger says, which a probe cannot leave out: class P0
-// is its own word, 25006 that it writes on a standby, class 42 that it may not, or does not find what it names. A server that is
-// starting or stopping serves nobody, and does not.
+// means turns the end of a probe into evidence. A server may have no account for the probe: an adopted one, one without TLS, or a
+// version that cannot identify controllers by certificate. Its refusal is still the answer of a living postmaster, so it
+// counts, with the role unknown. So does an error of a login trigger, which a probe cannot avoid: class P0 is the trigger's own,
+// 25006 a write on a standby, class 42 a missing right or object. A server that is starting or stopping serves no client, so its
+// refusal does not count.
 func means(err error) answer {
 	code := pgdial.SQLState(err)
 	var remote *net.OpError
@@ -97,7 +97,7 @@ func means(err error) answer {
 		return answer{lives: true, refused: true}
 	case errors.Is(err, pgdial.ErrNoTLS):
 		return answer{lives: true, refused: true}
-	case errors.As(err, &remote) && remote.Op == "remote error": // a TLS alert: it does not take our certificate
+	case errors.As(err, &remote) && remote.Op == "remote error": // a TLS alert: it does not accept this controller's certificate
 		return answer{lives: true, refused: true}
 	}
 	return answer{unable: process.Starved(err), err: err}

@@ -8,8 +8,8 @@ import (
 	"mainstay/fencing/program"
 )
 
-// checkExec runs the app's program: exit code 0 is well. One that cannot or may not be run says nothing about the app server. One that
-// the kernel holds fast is waited for by the next checks, which begin no other.
+// checkExec runs the app's program: exit code 0 is well. A program that cannot or may not be run says nothing about the app server.
+// While the kernel holds a program, the next checks wait for it and start no other.
 func (i *instance) checkExec(ctx context.Context, t InstanceTarget, allowed program.Allowed) error {
 	if err := allowed.Check(t.Check.Exec[0]); err != nil {
 		return &unable{err}
@@ -18,7 +18,7 @@ func (i *instance) checkExec(ctx context.Context, t InstanceTarget, allowed prog
 		select {
 		case <-i.running:
 		case <-ctx.Done():
-			return &unable{errors.New("the last run of its program cannot be killed: does a disk hang?")}
+			return &unable{errors.New("the last run of the check's program cannot be killed: does a disk hang?")}
 		}
 	}
 	words := make([]string, len(t.Check.Exec))
@@ -38,7 +38,7 @@ func (i *instance) checkExec(ctx context.Context, t InstanceTarget, allowed prog
 	})
 	switch {
 	case !back:
-		return &unable{errors.New("its program cannot be killed: does a disk hang?")}
+		return &unable{errors.New("the check's program cannot be killed: does a disk hang?")}
 	case errors.Is(o.err, program.ErrLate):
 		return said(o.err.Error(), o.ended)
 	case o.err != nil:
@@ -51,7 +51,7 @@ func (i *instance) checkExec(ctx context.Context, t InstanceTarget, allowed prog
 	return nil
 }
 
-// said is how a program ended, with the first thing it said.
+// said is how a program ended, with the first line of its output.
 func said(how string, e program.Ended) error {
 	for _, text := range []string{e.Stderr, e.Stdout} {
 		if line := evidence(text); line != "" {

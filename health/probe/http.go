@@ -14,10 +14,10 @@ import (
 	"strings"
 )
 
-// mostBody bounds what is read of an answer, and its headers.
+// mostBody bounds the part of an answer's body that is read, and its headers.
 const mostBody = 64 << 10
 
-// reply is what a server answered.
+// reply is a server's answer.
 type reply struct {
 	status int
 	body   string // its beginning
@@ -34,7 +34,7 @@ func (r reply) text() string {
 
 func (r reply) good() bool { return r.status >= 200 && r.status <= 299 }
 
-// checkHTTP asks the app server as its app's check says.
+// checkHTTP makes the HTTP check of the app.
 func (p *Prober) checkHTTP(ctx context.Context, t InstanceTarget) error {
 	r, err := p.get(ctx, t, t.Check.HTTP)
 	switch {
@@ -48,8 +48,8 @@ func (p *Prober) checkHTTP(ctx context.Context, t InstanceTarget) error {
 	return nil
 }
 
-// askWitness asks whether the app server reaches the primary: 2xx is yes, any 5xx is no. Whatever else happens, that it does
-// not answer included, says nothing about the primary: a dead app server, or a wrong URL, must never cause a failover.
+// askWitness asks whether the app server reaches the primary: 2xx is yes, 5xx is no. Anything else, including no answer, says
+// nothing about the primary: a dead app server or a wrong URL must never cause a failover.
 func (p *Prober) askWitness(ctx context.Context, t InstanceTarget) error {
 	r, err := p.get(ctx, t, t.Witness)
 	switch {
@@ -60,11 +60,11 @@ func (p *Prober) askWitness(ctx context.Context, t InstanceTarget) error {
 	case r.status >= 500:
 		return errors.New(r.text())
 	}
-	return &speechless{fmt.Errorf("neither 2xx nor 5xx, so it says nothing: %s", r.text())}
+	return &speechless{fmt.Errorf("the answer is neither 2xx nor 5xx, so it does not count: %s", r.text())}
 }
 
-// get asks one URL on a connection of its own, and reads the beginning of the answer, all until ctx is over. It follows no
-// redirect and uses no proxy: the answer must be the app server's own.
+// get requests one URL on its own connection and reads the beginning of the answer, all until ctx ends. It follows no redirect
+// and uses no proxy: the answer must be the app server's own.
 func (p *Prober) get(ctx context.Context, t InstanceTarget, pattern string) (reply, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.Instance.In(pattern), nil)
 	if err != nil {
@@ -102,7 +102,7 @@ func (p *Prober) get(ctx context.Context, t InstanceTarget, pattern string) (rep
 	return reply{resp.StatusCode, string(body)}, nil
 }
 
-// bare leaves out the URL, which the app's check shows.
+// bare drops the URL, which the app's check shows.
 func bare(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -114,10 +114,10 @@ func bare(err error) error {
 	return err
 }
 
-// authority reads the certificates that may sign a server's. One file is read at a time, for as long as its disk takes: a
-// disk that hangs holds up one goroutine, and the others only until ctx is over.
+// authority reads the CA certificates for a server. One file is read at a time: a disk that hangs blocks one goroutine, and the
+// others only until ctx ends.
 func (p *Prober) authority(ctx context.Context, path string) (*x509.CertPool, error) {
-	late := fmt.Errorf("%s cannot be read in time: does its disk hang?", path)
+	late := fmt.Errorf("reading %s takes too long: does its disk hang?", path)
 	select {
 	case p.reading <- struct{}{}:
 	case <-ctx.Done():
@@ -139,7 +139,7 @@ func (p *Prober) authority(ctx context.Context, path string) (*x509.CertPool, er
 	case f := <-read:
 		pool := x509.NewCertPool()
 		if f.err == nil && !pool.AppendCertsFromPEM(f.raw) {
-			f.err = fmt.Errorf("%s holds no certificate", path)
+			f.err = fmt.Errorf("%s contains no certificate", path)
 		}
 		return pool, f.err
 	}

@@ -14,7 +14,7 @@ import (
 	"mainstay/health"
 )
 
-// mostEvidence bounds what a server or a program says of itself in a vote, in bytes.
+// mostEvidence bounds a server's or program's own text in a vote, in bytes.
 const mostEvidence = 200
 
 // InstanceTarget is one app server to check.
@@ -22,32 +22,32 @@ type InstanceTarget struct {
 	App      string
 	Instance platform.Instance
 	Check    platform.AppCheck // its defaults are filled in
-	Witness  string            // URL that tells whether it reaches the primary, asked beside the check; "" where its app is no witness
+	Witness  string            // URL of the witness check, made beside the check; "" if its app is not a witness
 }
 
-// instanceKey names an app server: at another address it is another one, of which nothing is known.
+// instanceKey names an app server: at another address it is another one.
 type instanceKey struct{ app, instance, address string }
 
 func (t InstanceTarget) key() instanceKey {
 	return instanceKey{t.App, t.Instance.Name, t.Instance.Address}
 }
 
-// instance is what is known of one app server.
+// instance is the knowledge of one app server.
 type instance struct {
 	asked           bool
-	begun           time.Duration // of the last check that ended
+	begun           time.Duration // of the last finished check
 	health, reaches health.Count
 	err             error         // why the last check failed; nil if it did not
-	running         chan struct{} // closed when the last program has ended; nil where none was run
+	running         chan struct{} // closed when the last program has ended; nil if none was run
 }
 
-// unable is why a check says nothing of the app server: this controller could not make it.
+// unable is the error of a check that this controller could not make: it says nothing about the app server.
 type unable struct{ error }
 
-// speechless is why a witness said nothing: it did not answer, or not what a witness answers.
+// speechless is the error of a witness without a valid answer.
 type speechless struct{ error }
 
-// askInstance makes the check, and the witness's question beside it, within the check's timeout, and adds what they say.
+// askInstance makes the check and the witness check beside it, within the check's timeout, and adds their results.
 func (p *Prober) askInstance(ctx context.Context, t InstanceTarget, known instance) instance {
 	known.asked, known.begun = true, p.now()
 	ctx, cancel := context.WithTimeout(ctx, t.Check.Timeout)
@@ -71,12 +71,12 @@ func (p *Prober) askInstance(ctx context.Context, t InstanceTarget, known instan
 	return known
 }
 
-// witnessError says that it was the witness's question that failed.
+// witnessError is the error of the witness check.
 type witnessError struct{ error }
 
 func (e *witnessError) Error() string { return "as a witness: " + e.error.Error() }
 
-// counted adds one check to a count. One that says nothing ends the count: what was known before is no verdict on now.
+// counted adds one check to a count. A check without a result resets the count: an earlier verdict says nothing about now.
 func counted(c health.Count, err error, k platform.AppCheck) health.Count {
 	var own *unable
 	var none *speechless
@@ -86,7 +86,7 @@ func counted(c health.Count, err error, k platform.AppCheck) health.Count {
 	return c.Add(err == nil, k.Rise, k.Fall)
 }
 
-// check makes one check; an error is *unable, or why the app server is not well.
+// check makes one check; the error is *unable, or the reason why the app server is not well.
 func (p *Prober) check(ctx context.Context, t InstanceTarget, known *instance) (err error) {
 	switch {
 	case t.Check.HTTP != "":
@@ -102,7 +102,7 @@ func (p *Prober) check(ctx context.Context, t InstanceTarget, known *instance) (
 	return err
 }
 
-// checkTCP connects. The kernel accepts for a process that hangs, so this shows less than any question would.
+// checkTCP connects. The kernel accepts connections for a process that hangs, so this shows less than a request would.
 func checkTCP(ctx context.Context, address string) error {
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -111,13 +111,14 @@ func checkTCP(ctx context.Context, address string) error {
 	return c.Close()
 }
 
-// InstanceVotes is what the checks say of the app servers at now, in the order of the targets, of each that was checked.
+// InstanceVotes are the votes on all app servers that were checked, at now, in the order of the targets.
 func (p *Prober) InstanceVotes(now time.Duration) (votes []health.InstanceVote) {
 	p.instances.each(func(k instanceKey, i instance, _ time.Duration) {
 		if !i.asked {
 			return
 		}
-		v := health.InstanceVote{App: k.app, Instance: k.instance, Health: i.health.Verdict, Reaches: i.reaches.Verdict, AgeMS: (now - i.begun).Milliseconds()}
+		v := health.InstanceVote{App: k.app, Instance: k.instance, Health: i.health.Verdict, Reaches: i.reaches.Verdict,
+			AgeMS: (now - i.begun).Milliseconds()}
 		if i.err != nil {
 			v.Error = evidence(i.err.Error())
 		}
@@ -126,7 +127,7 @@ func (p *Prober) InstanceVotes(now time.Duration) (votes []health.InstanceVote) 
 	return votes
 }
 
-// evidence is the first line of a text that says something, printable and short.
+// evidence is the first line of a text that is not empty, printable and short.
 func evidence(s string) string {
 	for line := range strings.Lines(strings.ToValidUTF8(s, "?")) {
 		line = strings.TrimSpace(strings.Map(func(r rune) rune {

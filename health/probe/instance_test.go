@@ -133,7 +133,7 @@ func TestCheckTLS(t *testing.T) {
 		{"another's", other, "certificate", false},
 		{"the system's", "", "certificate", false},
 		{"a file that is not there", filepath.Join(dir, "none"), "no such file", true},
-		{"a file without one", empty, "holds no certificate", true},
+		{"a file without one", empty, "contains no certificate", true},
 	} {
 		err := p.check(t.Context(), target(s.Listener.Addr().String(), platform.AppCheck{HTTP: "https://{address}/ok", CA: c.ca}), &instance{})
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
@@ -152,7 +152,7 @@ func TestAuthorityThatHangs(t *testing.T) {
 	p := New(nil, nil, boottime.Now)
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		if _, err := p.authority(ctx, pipe); err == nil || !strings.Contains(err.Error(), "in time") {
+		if _, err := p.authority(ctx, pipe); err == nil || !strings.Contains(err.Error(), "takes too long") {
 			t.Error(err)
 		}
 		cancel()
@@ -196,7 +196,7 @@ func TestInstanceAsked(t *testing.T) {
 		{bad, ok, health.Down, health.Well, "503"},
 		{ok, bad, health.Down, health.Well, "as a witness: 503 Service Unavailable: no primary"},
 		{ok, bad, health.Well, health.Down, "as a witness: 503"},
-		{ok, gone, health.Well, "", "as a witness: neither 2xx nor 5xx, so it says nothing: 410 Gone"},
+		{ok, gone, health.Well, "", "as a witness: the answer is neither 2xx nor 5xx, so it does not count: 410 Gone"},
 		{ok, bad, health.Well, "", "503"}, // the count began anew
 		{ok, bad, health.Well, health.Down, "503"},
 		{ok, hangs, health.Well, "", "as a witness: did not answer in time"},

@@ -1,10 +1,10 @@
-// Package probe asks the members' PostgreSQL and the app servers from where a controller is. A member is asked on a new TLS
-// connection each time, because a postmaster that hangs still serves the connections it has, and the smallest question on
-// it; an app server as its app's check says.
+// Package probe checks the members' PostgreSQL and the app servers from a controller. A member is probed with the smallest query on
+// a new TLS connection each time, because a postmaster that hangs still serves its existing connections; an app server is
+// checked as its app's check says.
 //
-// What it learns is evidence with an age, kept in memory: it never decides, never stores, and never keeps anybody waiting.
-// Targets enter by Aim and AimInstances; votes leave by Votes and InstanceVotes. Run owns every goroutine but those that a
-// dead disk holds, of which there is one at most for each app server.
+// Its results are evidence with an age, kept in memory: it never decides, stores or blocks its callers. Targets enter by Aim and
+// AimInstances; votes leave by Votes and InstanceVotes. Run owns every goroutine except those that a dead disk holds, at most one
+// for each app server.
 package probe
 
 import (
@@ -18,12 +18,12 @@ import (
 )
 
 const (
-	// atOnce bounds the questions under way, to members and to app servers apart. Each target has one at most, so only more
-	// frozen ones than that delay others.
+	// atOnce bounds the probes under way, for members and for app servers separately. Each target has at most one, so others are
+	// delayed only if more targets than that are frozen.
 	atOnce = 64
 	// programsAtOnce bounds the checks that run a program: they are the controllers' own load.
 	programsAtOnce = 4
-	// quietFor is how long a member that turned the probe away is greeted only: each refusal is a line in its log.
+	// quietFor is how long a member that refused the probe is only greeted: each refusal is a line in its log.
 	quietFor = time.Minute
 )
 
@@ -35,7 +35,7 @@ type Target struct {
 	Limit                 time.Duration // of one probe, for everything
 }
 
-// key names a member: at another address it is another server, of which nothing is known.
+// key names a member: at another address it is another server.
 type key struct {
 	cluster, member, host string
 	port                  int
@@ -53,12 +53,12 @@ type Prober struct {
 	instances *rounds[InstanceTarget, instanceKey, instance]
 }
 
-// member is what is known of one member.
+// member is the knowledge of one member.
 type member struct {
-	// answered: it has answered at least once, last to the probe that began at answeredAt.
+	// answered: it has answered at least once, most recently the probe that began at answeredAt.
 	answered   bool
 	answeredAt time.Duration
-	failedAt   time.Duration // when the last probe that failed began; 0: one has succeeded since, or none has failed
+	failedAt   time.Duration // when the last failed probe began; 0: one has succeeded since, or none has failed
 	quietUntil time.Duration
 	last       answer
 }
@@ -86,10 +86,10 @@ func New(config *tls.Config, allowed program.Allowed, now func() time.Duration) 
 	return p
 }
 
-// Aim says which members are to be probed from now on. It never blocks.
+// Aim sets the members to probe from now on. It never blocks.
 func (p *Prober) Aim(targets []Target) { p.members.aim(targets) }
 
-// AimInstances says which app servers are to be checked from now on. It never blocks.
+// AimInstances sets the app servers to check from now on. It never blocks.
 func (p *Prober) AimInstances(targets []InstanceTarget) { p.instances.aim(targets) }
 
 // Run probes until ctx ends, and returns when every probe has ended.
@@ -101,7 +101,7 @@ func (p *Prober) Run(ctx context.Context) error {
 	return nil
 }
 
-// askMember probes a member and adds what it learned.
+// askMember probes a member and adds the result.
 func (p *Prober) askMember(ctx context.Context, t Target, known member) member {
 	begun := p.now()
 	known.last = p.ask(ctx, t, begun < known.quietUntil)
@@ -117,11 +117,12 @@ func (p *Prober) askMember(ctx context.Context, t Target, known member) member {
 	return known
 }
 
-// Votes is what the probes say of the members at now, in the order of the targets. HeardMS is left at never. A probe that has had no
+// Votes are the probes' votes on the members at now, in the order of the targets. HeardMS is left at never. A probe without an
 // answer for overdue counts as failed before it ends.
 func (p *Prober) Votes(now, overdue time.Duration) (votes []health.Vote) {
 	p.members.each(func(k key, m member, asked time.Duration) {
-		v := health.Vote{Cluster: k.cluster, Member: k.member, HeardMS: -1, ProbedMS: -1, Role: m.last.role, Saturated: m.last.saturated, Error: m.last.text()}
+		v := health.Vote{Cluster: k.cluster, Member: k.member, HeardMS: -1, ProbedMS: -1,
+			Role: m.last.role, Saturated: m.last.saturated, Error: m.last.text()}
 		if m.answered {
 			v.ProbedMS = (now - m.answeredAt).Milliseconds()
 		}

@@ -8,21 +8,21 @@ import (
 	"mainstay/controller/wakeup"
 )
 
-// asker is how the targets T of one kind are asked, and what is known of one, S. All of it must be safe for concurrent use.
+// asker says how to probe targets T of one kind, with the knowledge S of each. All of it must be safe for concurrent use.
 type asker[T any, K comparable, S any] struct {
 	now func() time.Duration
-	// key tells targets apart: at another key it is another thing, of which nothing is known.
+	// key tells targets apart: under another key nothing is known.
 	key func(T) K
-	// every is from the begin of one question to that of the next. A question that takes longer delays the next one: those
-	// to one target never overlap.
+	// every is the time from the begin of one probe to that of the next. A longer probe delays the next one: probes of one target
+	// never overlap.
 	every func(T) time.Duration
-	// slots bounds the questions under way.
+	// slots bounds the probes under way.
 	slots func(T) chan struct{}
-	// ask returns what is known afterwards, in bounded time whatever the target does.
+	// ask returns the knowledge after a probe, in bounded time whatever the target does.
 	ask func(ctx context.Context, target T, known S) S
 }
 
-// rounds asks each of its targets again and again.
+// rounds probes each of its targets periodically.
 type rounds[T any, K comparable, S any] struct {
 	asker[T, K, S]
 	aimed chan []T // capacity 1, the latest wins
@@ -32,13 +32,13 @@ type rounds[T any, K comparable, S any] struct {
 	order   []K
 }
 
-// watch is one target and what is known of it.
+// watch is one target with the knowledge of it.
 type watch[T, S any] struct {
 	target T
 	cancel context.CancelFunc
-	sooner chan struct{} // capacity 1: it is to be asked more often than before
+	sooner chan struct{} // capacity 1: the target must be probed more often than before
 	known  S
-	asked  bool          // a question is under way
+	asked  bool          // a probe is under way
 	begun  time.Duration // since when
 }
 
@@ -46,7 +46,7 @@ func newRounds[T any, K comparable, S any](a asker[T, K, S]) *rounds[T, K, S] {
 	return &rounds[T, K, S]{asker: a, aimed: make(chan []T, 1), watches: map[K]*watch[T, S]{}}
 }
 
-// aim says what is to be asked from now on. It never blocks.
+// aim sets the targets from now on. It never blocks.
 func (r *rounds[T, K, S]) aim(targets []T) {
 	for {
 		select {
@@ -61,7 +61,7 @@ func (r *rounds[T, K, S]) aim(targets []T) {
 	}
 }
 
-// run asks until ctx ends, and returns when every question has ended.
+// run probes until ctx ends, and returns when every probe has ended.
 func (r *rounds[T, K, S]) run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -75,7 +75,7 @@ func (r *rounds[T, K, S]) run(ctx context.Context) {
 	}
 }
 
-// take begins the new watches, ends those that are no longer wanted, and changes what the others ask, and their pace.
+// take begins new watches, ends those that are no longer wanted, and updates the targets and intervals of the others.
 func (r *rounds[T, K, S]) take(ctx context.Context, targets []T, all *sync.WaitGroup) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,7 +106,7 @@ func (r *rounds[T, K, S]) take(ctx context.Context, targets []T, all *sync.WaitG
 	}
 }
 
-// follow asks one target until ctx ends.
+// follow probes one target until ctx ends.
 func (r *rounds[T, K, S]) follow(ctx context.Context, w *watch[T, S]) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -127,7 +127,7 @@ func (r *rounds[T, K, S]) follow(ctx context.Context, w *watch[T, S]) {
 	}
 }
 
-// once asks and keeps what it learned.
+// once probes a target and keeps the result.
 func (r *rounds[T, K, S]) once(ctx context.Context, w *watch[T, S]) {
 	r.mu.Lock()
 	target, known := w.target, w.known
@@ -144,14 +144,14 @@ func (r *rounds[T, K, S]) once(ctx context.Context, w *watch[T, S]) {
 	r.mu.Unlock()
 	known = r.ask(ctx, target, known)
 	if ctx.Err() != nil {
-		return // no longer wanted: it says nothing about the target
+		return // the probe was cancelled, so its result says nothing about the target
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w.known, w.asked = known, false
 }
 
-// each calls f with what is known of each target, in their order, and since when a question to it is under way; 0: none is.
+// each calls f with the knowledge of each target, in their order, and since when a probe of it has been under way; 0: none is.
 func (r *rounds[T, K, S]) each(f func(k K, known S, asked time.Duration)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
