@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// Answer is what one fence device of a host said, and how long it took to.
+// Answer is the answer of one fence device of a host.
 type Answer struct {
-	Device  string        `json:"device"` // agent or program, with the place it talks to
+	Device  string        `json:"device"` // agent or program, with the address it uses
 	Level   int           `json:"level"`
 	Verdict Verdict       `json:"verdict"` // of switching off: Fenced or Unproven
 	Power   Power         `json:"power"`   // as last confirmed by the device's own status
-	Reason  string        `json:"reason"`  // one line, without secrets; says why where the device did not do what it was asked
+	Reason  string        `json:"reason"`  // one line, without secrets; if the device failed, the cause
 	Took    time.Duration `json:"took"`
 }
 
-// Power is whether a host has it. The zero value is the safe one.
+// Power is whether a host has power. The zero value is the safe one.
 type Power string
 
 const (
@@ -25,15 +25,15 @@ const (
 	PowerOff     Power = "off"
 )
 
-// PowerResult is what all fence devices of a host said.
+// PowerResult combines the answers of all fence devices of a host.
 type PowerResult struct {
 	Verdict Verdict  `json:"verdict"` // Fenced once every device of one level is
 	Level   int      `json:"level"`   // the level that fenced; 0 for none
 	Answers []Answer `json:"answers"`
 }
 
-// JudgePower combines the answers of devices: a level has cut the power when all of its devices have, and one such level
-// is enough (the lowest is named). Without answers nothing is proven.
+// JudgePower combines the answers of devices: a level has cut the power when all of its devices have, and one such level is enough;
+// the lowest is named. Without answers nothing is proven.
 func JudgePower(answers []Answer) PowerResult {
 	r := PowerResult{Answers: answers}
 	whole := map[int]bool{}
@@ -49,7 +49,7 @@ func JudgePower(answers []Answer) PowerResult {
 	return r
 }
 
-// String tells in one line what the proof rests on, or why there is none.
+// String is the basis of the proof in one line, or why there is none.
 func (r PowerResult) String() string {
 	if len(r.Answers) == 0 {
 		return "the host has no fence device"

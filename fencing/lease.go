@@ -7,8 +7,8 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Leases is the leader's own memory of how long each lease may run. It is volatile: a leader that did not grant a lease
-// counts it as running from its own start (L4).
+// Leases is the leader's memory of how long each lease may be in force. It is volatile: a leader counts a lease that it did not
+// grant from its own start (L4).
 type Leases struct {
 	start  time.Duration // this leader's clock, read after it has won
 	leases map[leaseKey]granted
@@ -20,11 +20,11 @@ type granted struct {
 	at  time.Duration // when the last answer left
 }
 
-// told is what the answers to one run of an agent said of an app server.
+// told records the answers to one run of an agent about an app server.
 type told struct {
 	run  string
-	ran  uint64 // the highest number of a report whose answer lets it run
-	stop uint64 // whoever follows the answer to this one, or a later one, is let run by none of them; 0: none says so yet
+	ran  uint64 // the highest number of a report whose answer lets the app server run
+	stop uint64 // an agent that follows the answer to this report, or a later one, is not allowed to run it; 0: not stopped yet
 }
 
 type leaseKey struct {
@@ -43,9 +43,9 @@ func (l *Leases) Record(cluster, member string, epoch platform.Epoch, now, lengt
 	l.leases[k] = granted{max(l.leases[k].end, now+platform.CountOut(length)), now}
 }
 
-// End is when every lease of that member, of this epoch or an earlier one, has surely ended and its guard has killed: after
-// an abandonment the member may not have heard of its higher epoch, and goes on under the lease of the one before.
-// longest is the longest lease recorded as possibly in force in the cluster (L4).
+// End is when every lease of that member, of this epoch or an earlier one, has certainly ended and its guard has killed. Earlier
+// epochs count because after an abandonment the member may not yet know its higher epoch and continue under the lease of the
+// one before. longest is the longest lease that may be in force in the cluster (L4).
 func (l *Leases) End(cluster, member string, epoch platform.Epoch, longest time.Duration) time.Duration {
 	end := l.start + platform.CountOut(longest)
 	for k, known := range l.leases {
@@ -56,8 +56,8 @@ func (l *Leases) End(cluster, member string, epoch platform.Epoch, longest time.
 	return end
 }
 
-// Granted is when a lease of the cluster was last answered to another member than except, at the latest: a leader that did
-// not grant it counts from its own start (L4).
+// Granted is the latest time at which a lease of the cluster may have been granted to a member other than except. A leader counts
+// a lease that it did not grant from its own start (L4).
 func (l *Leases) Granted(cluster, except string) time.Duration {
 	last := l.start
 	for k, known := range l.leases {
@@ -68,7 +68,7 @@ func (l *Leases) Granted(cluster, except string) time.Duration {
 	return last
 }
 
-// Told notes, before the answer to a report leaves, whether it lets an app server run.
+// Told records, before the answer to a report leaves, whether it lets an app server run.
 func (l *Leases) Told(app, instance, run string, number uint64, runs bool) {
 	k := leaseKey{cluster: app, member: instance}
 	t := l.told[k]
@@ -84,8 +84,8 @@ func (l *Leases) Told(app, instance, run string, number uint64, runs bool) {
 	l.told[k] = t
 }
 
-// Obeys tells whether an agent that follows the answer to report number from can be let run its app server by no answer of
-// this leader any more, however late: it takes none that is older.
+// Obeys tells whether no answer of this leader, however late, can let an agent run its app server any more, if the agent follows
+// the answer to report number from: it ignores older answers.
 func (l *Leases) Obeys(app, instance, run string, from uint64) bool {
 	t := l.told[leaseKey{cluster: app, member: instance}]
 	return t.run == run && t.stop != 0 && from >= t.stop

@@ -1,10 +1,10 @@
-// Package fencing holds what makes sure that a member can no longer accept writes: the proofs and the arithmetic of
-// leases. It is pure. A device or guard that answers nothing is Unproven, never "fenced".
+// Package fencing holds the proofs that a member can no longer accept writes, and the arithmetic of leases. It is pure. A device or
+// guard that gives no answer is Unproven, never Fenced.
 package fencing
 
 import "mainstay/controller/platform"
 
-// Kind names what shows that a member is fenced.
+// Kind names a kind of proof that a member is fenced.
 type Kind string
 
 const (
@@ -16,7 +16,7 @@ const (
 	QuorumSealed Kind = "quorum-sealed"
 	// PoweredOff: a fence device switched the host off and its status confirms it.
 	PoweredOff Kind = "powered-off"
-	// Operator: a person says so, by name and with a reason, for one epoch (S4).
+	// Operator: an operator vouches for it, by name and with a reason, for one epoch (S4).
 	Operator Kind = "operator"
 )
 

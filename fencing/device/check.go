@@ -16,7 +16,7 @@ import (
 	"mainstay/fencing/program"
 )
 
-// Mistake is one thing about a host's fence devices that is wrong on this host, and what to do.
+// Mistake is one error about a host's fence devices on this host, and its remedy.
 type Mistake struct {
 	Path string `json:"path"` // hosts[db-e1].fence[0].parameters.ipp
 	What string `json:"what"`
@@ -25,8 +25,8 @@ type Mistake struct {
 
 func (m Mistake) Error() string { return m.Path + ": " + m.What + "; " + m.Do }
 
-// Check judges a host's fence devices by what is installed here: agents and their metadata, programs, files of secrets. It
-// switches nothing and asks no device. It expects what controller/config has accepted.
+// Check verifies a host's fence devices against this host: installed agents and their metadata, programs, files of secrets. It
+// switches nothing and contacts no device. controller/config must have accepted h.
 func (a *Agents) Check(ctx context.Context, h platform.Host) []Mistake {
 	var found []Mistake
 	for i, spec := range h.Fence {
@@ -52,7 +52,7 @@ func (c *checking) all(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, describeWithin+c.spec.Timeout)
 	defer cancel()
 	found, back := program.Apart(ctx, func() []Mistake {
-		one := &checking{device: c.device, at: c.at} // its own, should it hang
+		one := &checking{device: c.device, at: c.at} // separate, because this goroutine may hang
 		if err := c.agents.Allowed.Missing(c.spec.Programs()); err != nil {
 			one.found = append(one.found, Mistake{Path: c.at, What: "names a program", Do: err.Error()})
 			return one.found
@@ -67,7 +67,7 @@ func (c *checking) all(ctx context.Context) {
 	})
 	c.found = found
 	if !back {
-		c.add("timeout", "the check does not come back", "look whether the disk of this host, or of the secrets, hangs")
+		c.add("timeout", "the check does not return", "check whether the disk of this host, or of the secrets, hangs")
 	}
 }
 
@@ -85,9 +85,9 @@ func (c *checking) program() {
 	case err != nil:
 		c.add("exec", err.Error(), "install the program on every controller")
 	case !info.Mode().IsRegular() || unix.Access(c.spec.Exec, unix.X_OK) != nil:
-		c.add("exec", c.spec.Exec+" may not be run by this user", "chmod 755 it")
+		c.add("exec", "this user may not run "+c.spec.Exec, "chmod 755 it")
 	case info.Mode().Perm()&0o002 != 0:
-		c.add("exec", c.spec.Exec+" may be changed by everyone", "chmod 755 it")
+		c.add("exec", "every user may change "+c.spec.Exec, "chmod 755 it")
 	}
 }
 
@@ -132,7 +132,7 @@ func (c *checking) known(m *Metadata, at, k string) *Parameter {
 		}
 		c.add(at, c.spec.Agent+" has no such parameter", do)
 	case p.Deprecated == 1:
-		do := "leave it out; `man " + c.spec.Agent + "` says what took its place"
+		do := "delete it; `man " + c.spec.Agent + "` names its replacement"
 		if now := m.replacement(p.Name); now != "" {
 			do = "use " + now
 		}
@@ -167,7 +167,7 @@ func (c *checking) value(p *Parameter, k, v string) {
 	}
 }
 
-// missing reports required parameters that are not given.
+// missing reports required parameters that are not set.
 func (c *checking) missing(m *Metadata) {
 	for _, p := range m.Parameters {
 		if p.Required != 1 || p.Deprecated == 1 || p.Content.Default != nil || platform.FenceReserved(p.Name) != "" {
@@ -185,7 +185,7 @@ func (c *checking) gives(name string) bool {
 		slices.ContainsFunc(slices.Collect(maps.Keys(c.spec.Secrets)), same)
 }
 
-// itself lets the agent judge: it knows what its metadata does not say, such as that one of two parameters is needed.
+// itself lets the agent validate: it knows rules that its metadata does not have, such as that one of two parameters is needed.
 func (c *checking) itself(ctx context.Context, m *Metadata) {
 	if !slices.ContainsFunc(m.Actions, func(a Action) bool { return a.Name == "validate-all" }) {
 		return
@@ -198,7 +198,7 @@ func (c *checking) itself(ctx context.Context, m *Metadata) {
 	}
 }
 
-// names are the parameters one may give.
+// names are the parameters that an operator may set.
 func (m *Metadata) names() (out []string) {
 	for _, p := range m.Parameters {
 		if p.Deprecated != 1 && platform.FenceReserved(p.Name) == "" {
@@ -208,7 +208,7 @@ func (m *Metadata) names() (out []string) {
 	return out
 }
 
-// replacement is the parameter that took the place of an old one; "" for none.
+// replacement is the parameter that replaces an old one; "" for none.
 func (m *Metadata) replacement(old string) string {
 	for _, p := range m.Parameters {
 		if p.Obsoletes == old && p.Deprecated != 1 {
@@ -218,7 +218,7 @@ func (m *Metadata) replacement(old string) string {
 	return ""
 }
 
-// nearest is the parameter whose name resembles k, by the new name where an old one does; "" for none.
+// nearest is the parameter whose name resembles k, under its new name if it has one; "" for none.
 func (m *Metadata) nearest(k string) string {
 	best, least := "", 3
 	for _, p := range m.Parameters {

@@ -40,7 +40,7 @@ func TestCheckParameters(t *testing.T) {
 			want: "parameters.colour: fence_fake has no such parameter; it has ip, ipport, lanplus, password, auth"},
 		{name: "old name", give: map[string]string{"ipaddr": "a"}, want: "parameters.ipaddr: is an old name; use ip"},
 		{name: "old name without another", give: map[string]string{"ip": "a", "inet4_only": "1"},
-			want: "parameters.inet4_only: is an old name; leave it out; `man fence_fake` says what took its place"},
+			want: "parameters.inet4_only: is an old name; delete it; `man fence_fake` names its replacement"},
 		{name: "old name of a secret", give: map[string]string{"ip": "a"}, secrets: map[string]string{"passwd": b.path("pass")},
 			want: "secrets.passwd: is an old name; use password"},
 		{name: "missing", want: "parameters.ip: is missing, and fence_fake needs it; add it under parameters or secrets"},
@@ -99,7 +99,7 @@ func TestAgentsThatProveNothing(t *testing.T) {
 func TestMetadataFails(t *testing.T) {
 	b := newBed(t, acts{"metadata": "echo 'No module named boto3' >&2; exit 1"})
 	if _, err := b.agents().Metadata(t.Context(), "fence_fake"); err == nil ||
-		err.Error() != "ask fence_fake what it can do: it exited 1: No module named boto3" {
+		err.Error() != "read the metadata of fence_fake: it exited 1: No module named boto3" {
 		t.Errorf("got %v", err)
 	}
 	for _, name := range []string{"../fence_fake", "cut-power", ""} {
@@ -143,7 +143,7 @@ func TestCheckProgram(t *testing.T) {
 	if got := check(t, b.agents(), b.spec(true)); got != "" {
 		t.Errorf("got %q", got)
 	}
-	for mode, want := range map[os.FileMode]string{0o600: "may not be run by this user", 0o707: "may be changed by everyone"} {
+	for mode, want := range map[os.FileMode]string{0o600: "this user may not run", 0o707: "every user may change"} {
 		os.Chmod(b.path("cut-power"), mode)
 		if got := check(t, b.agents(), b.spec(true)); !strings.Contains(got, want) {
 			t.Errorf("%o: got %q", mode, got)

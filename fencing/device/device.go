@@ -14,7 +14,7 @@ import (
 	"mainstay/fencing/program"
 )
 
-// again is the pause between two questions for the status.
+// again is the pause between two status queries.
 const again = 250 * time.Millisecond
 
 // device is one fence device of a host.
@@ -24,7 +24,7 @@ type device struct {
 	agents *Agents
 }
 
-// name is the agent or program, and what tells it from others of its kind.
+// name is the agent or program with its address, which tells it from others of its kind.
 func (d *device) name() string {
 	if d.spec.Exec != "" {
 		return d.spec.Exec
@@ -38,7 +38,7 @@ func (d *device) name() string {
 	return strings.Join(parts, " ")
 }
 
-// off switches the host off. It is Fenced only if the device did it and its status, asked afterwards, says so.
+// off switches the host off. It is Fenced only if the device did so and its status afterwards confirms it.
 func (d *device) off(ctx context.Context) fencing.Answer {
 	a, ok := d.change(ctx, fencing.PowerOff)
 	if ok && a.Power == fencing.PowerOff {
@@ -53,7 +53,7 @@ func (d *device) on(ctx context.Context) fencing.Answer {
 	return a
 }
 
-// status asks once.
+// status queries the status once.
 func (d *device) status(ctx context.Context) fencing.Answer {
 	a, ok := d.within(ctx, d.ask)
 	if ok {
@@ -94,7 +94,7 @@ func (d *device) able(ctx context.Context) error {
 	return m.proves()
 }
 
-// until asks for the status until it is the wanted one, or time is up; then the error has the last status that came.
+// until queries the status until it is the wanted one or time is up; then the error has the last status.
 func (d *device) until(ctx context.Context, want fencing.Power) (last fencing.Power, why error) {
 	for {
 		power, err := d.ask(ctx)
@@ -123,10 +123,10 @@ func (d *device) ask(ctx context.Context) (fencing.Power, error) {
 	if p := powerOf(e); p != fencing.PowerUnknown {
 		return p, nil
 	}
-	return fencing.PowerUnknown, fmt.Errorf("status tells neither on nor off: it %s", said(e, secrets))
+	return fencing.PowerUnknown, fmt.Errorf("status is neither on nor off: it %s", said(e, secrets))
 }
 
-// powerOf believes an exit code only together with the words that belong to it: bad arguments are 2 as well as off.
+// powerOf believes an exit code only together with the matching output: code 2 means off, but also bad arguments.
 func powerOf(e program.Ended) fencing.Power {
 	var states []string
 	for line := range strings.Lines(e.Stdout) {
@@ -143,7 +143,7 @@ func powerOf(e program.Ended) fencing.Power {
 	return fencing.PowerUnknown
 }
 
-// said is how a program ended, with its words.
+// said is how a program ended, with its output.
 func said(e program.Ended, secrets []string) string {
 	s := fmt.Sprintf("exited %d", e.Code)
 	if e.Code < 0 {
@@ -155,7 +155,7 @@ func said(e program.Ended, secrets []string) string {
 	return s
 }
 
-// within runs an action within the device's timeout, and makes its answer; false where it failed, with the reason.
+// within runs an action within the device's timeout and makes its answer; false if it failed, with the reason.
 func (d *device) within(ctx context.Context, act func(ctx context.Context) (fencing.Power, error)) (fencing.Answer, bool) {
 	type outcome struct {
 		power fencing.Power
@@ -169,7 +169,7 @@ func (d *device) within(ctx context.Context, act func(ctx context.Context) (fenc
 		return outcome{p, err}
 	})
 	if !back {
-		o.err = errors.New("hangs, and cannot be killed: its disk, or the device it waits for, does not answer")
+		o.err = errors.New("hangs and cannot be killed: its disk, or the device it waits for, does not answer")
 	}
 	a := fencing.Answer{Device: d.name(), Level: d.spec.Level, Power: o.power, Took: time.Since(start)}
 	if o.err != nil {
@@ -178,7 +178,7 @@ func (d *device) within(ctx context.Context, act func(ctx context.Context) (fenc
 	return a, o.err == nil
 }
 
-// call runs the agent or program once. secrets are those it was given, to be scrubbed from its words.
+// call runs the agent or program once. secrets are those it was given, to be scrubbed from its output.
 func (d *device) call(ctx context.Context, action string) (e program.Ended, secrets []string, err error) {
 	if err := d.agents.Allowed.Missing(d.spec.Programs()); err != nil {
 		return program.Ended{}, nil, err
@@ -201,7 +201,7 @@ func (d *device) call(ctx context.Context, action string) (e program.Ended, secr
 	e, err = program.Run(ctx, c)
 	if errors.Is(err, program.ErrLate) {
 		if w := words(e, secrets); w != "" {
-			err = fmt.Errorf("%w; its last words: %s", err, w)
+			err = fmt.Errorf("%w; its last output: %s", err, w)
 		}
 	}
 	return e, secrets, err

@@ -2,7 +2,7 @@ package device
 
 import "os"
 
-// environment has what agents need beside a PATH, such as proxies, and none of Mainstay's own.
+// environment has the variables that agents need besides PATH, such as proxies, and none of Mainstay's own.
 func environment() []string {
 	env := []string{"PYTHONWARNINGS=ignore"}
 	for _, name := range []string{"HOME", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"} {

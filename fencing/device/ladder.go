@@ -22,7 +22,7 @@ type Ladder struct {
 // errFirst ends the other levels.
 var errFirst = errors.New("stopped: another level was first")
 
-// Ladder makes the ladder of a host. One without devices proves nothing.
+// Ladder makes the ladder of a host. Without devices it proves nothing.
 func (a *Agents) Ladder(h platform.Host) *Ladder {
 	byLevel := map[int][]*device{}
 	for _, spec := range h.Fence {
@@ -35,9 +35,8 @@ func (a *Agents) Ladder(h platform.Host) *Ladder {
 	return l
 }
 
-// Off cuts the host's power, and with it every member on it. It returns as soon as one level has done so, else when the
-// last device has answered or its timeout is over. A device whose level was not first may have cut its part as well: On
-// switches all on again.
+// Off cuts the host's power, and with it that of every member on it. It returns as soon as one level has done so, else when the last
+// device has answered or its timeout is over. Devices of other levels may have cut their part as well: On switches all on again.
 func (l *Ladder) Off(ctx context.Context) fencing.PowerResult {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -55,8 +54,8 @@ func (l *Ladder) Off(ctx context.Context) fencing.PowerResult {
 	return fencing.JudgePower(slices.Concat(answers...))
 }
 
-// offAll switches off all devices of a level. With more than one, each is asked once more after the last was off: one that
-// was switched on again meanwhile means that the host never was without power.
+// offAll switches off all devices of a level. With more than one, each is queried again after the last was off: if one was switched on
+// meanwhile, the host was never without power.
 func offAll(ctx context.Context, devices []*device) []fencing.Answer {
 	answers := each(devices, func(d *device) fencing.Answer { return d.off(ctx) })
 	if len(devices) == 1 || fencing.JudgePower(answers).Verdict != fencing.Fenced {
@@ -66,13 +65,13 @@ func offAll(ctx context.Context, devices []*device) []fencing.Answer {
 		answers[i].Took += still.Took
 		if still.Power != fencing.PowerOff {
 			answers[i].Verdict, answers[i].Power = fencing.Unproven, still.Power
-			answers[i].Reason = "was off, but when all of its level were: " + still.Reason
+			answers[i].Reason = "was off, but not when all devices of its level should have been: " + still.Reason
 		}
 	}
 	return answers
 }
 
-// On switches the host on by every device, whoever switched it off. The error names the devices that did not.
+// On switches the host on by every device, even by those that did not switch it off. The error names the devices that failed.
 func (l *Ladder) On(ctx context.Context) ([]fencing.Answer, error) {
 	answers := each(slices.Concat(l.levels...), func(d *device) fencing.Answer { return d.on(ctx) })
 	var errs []error
@@ -84,12 +83,12 @@ func (l *Ladder) On(ctx context.Context) ([]fencing.Answer, error) {
 	return answers, errors.Join(errs...)
 }
 
-// Status asks every device and changes nothing.
+// Status queries every device and changes nothing.
 func (l *Ladder) Status(ctx context.Context) []fencing.Answer {
 	return each(slices.Concat(l.levels...), func(d *device) fencing.Answer { return d.status(ctx) })
 }
 
-// each asks all devices at once and returns when all have answered, each within its own timeout.
+// each queries all devices concurrently and returns when all have answered, each within its own timeout.
 func each(devices []*device, ask func(*device) fencing.Answer) []fencing.Answer {
 	answers := make([]fencing.Answer, len(devices))
 	var all sync.WaitGroup

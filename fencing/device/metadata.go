@@ -15,17 +15,17 @@ import (
 	"mainstay/fencing/program"
 )
 
-// Agents are the fence agents installed on this host. The zero value looks where distributions put them.
+// Agents are the fence agents installed on this host. The zero value searches the folders that distributions use.
 type Agents struct {
-	Folders []string // to look in, in that order; nil for the usual ones
-	// Allowed are the programs that devices may run besides the agents: those of exec, and those that parameters name.
+	Folders []string // to search, in that order; nil for the usual ones
+	// Allowed are the programs that devices may run besides the agents: those of exec and of parameters.
 	Allowed program.Allowed
 
 	mu    sync.Mutex
 	known map[string]described // by path
 }
 
-// described is cached for as long as the agent's file stays the same.
+// described is cached as long as the agent's file stays the same.
 type described struct {
 	changed time.Time
 	size    int64
@@ -34,7 +34,7 @@ type described struct {
 
 const describeWithin = 10 * time.Second // some agents load large libraries first
 
-// Metadata is what an agent says of itself.
+// Metadata is an agent's description of itself.
 type Metadata struct {
 	Agent      string      `xml:"name,attr"`
 	Parameters []Parameter `xml:"parameters>parameter"`
@@ -59,13 +59,13 @@ type Content struct {
 	} `xml:"option"`
 }
 
-// Action is something an agent can do. An on that is automatic belongs to an agent that cuts off from storage or network.
+// Action is one of an agent's actions. An automatic "on" belongs to an agent that cuts a host off from storage or network.
 type Action struct {
 	Name      string `xml:"name,attr"`
 	Automatic int    `xml:"automatic,attr"`
 }
 
-// find is where the agent is installed.
+// find returns the path of an installed agent.
 func (a *Agents) find(agent string) (string, error) {
 	folders := a.Folders
 	if folders == nil {
@@ -80,7 +80,8 @@ func (a *Agents) find(agent string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%s is not installed in %s: install the package fence-agents on every controller", agent, strings.Join(folders, ", "))
+	return "", fmt.Errorf("%s is not installed in %s: install the package fence-agents on every controller",
+		agent, strings.Join(folders, ", "))
 }
 
 // Metadata asks an agent to describe itself, once for each version of it.
@@ -101,7 +102,7 @@ func (a *Agents) Metadata(ctx context.Context, agent string) (*Metadata, error) 
 	}
 	m, err := describe(ctx, path)
 	if err != nil {
-		return nil, fmt.Errorf("ask %s what it can do: %w", agent, err)
+		return nil, fmt.Errorf("read the metadata of %s: %w", agent, err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -132,13 +133,13 @@ func describe(ctx context.Context, path string) (*Metadata, error) {
 	return m, nil
 }
 
-// hollow are agents whose status is not about power.
+// hollow are agents whose status says nothing about power.
 var hollow = map[string]string{
 	"fence_dummy": "only pretends",
 	"fence_sbd":   "asks the host to reset itself and waits",
 }
 
-// proves says why what the agent does is no proof that a host has no power; nil where it is one.
+// proves returns the reason why the agent's actions do not prove that a host has no power; nil if they do.
 func (m *Metadata) proves() error {
 	can := func(name string) bool {
 		return slices.ContainsFunc(m.Actions, func(a Action) bool { return a.Name == name })
@@ -152,12 +153,13 @@ func (m *Metadata) proves() error {
 		}
 	}
 	if slices.ContainsFunc(m.Actions, func(a Action) bool { return a.Name == "on" && a.Automatic == 1 }) {
-		return fmt.Errorf("%s cuts a host off from storage or network, not from power: PostgreSQL would run on; use an agent of a power device", m.Agent)
+		return fmt.Errorf("%s cuts a host off from storage or network, not from power: PostgreSQL would keep running; "+
+			"use an agent of a power device", m.Agent)
 	}
 	return nil
 }
 
-// parameter finds a parameter under its name, which agents take with - or _.
+// parameter finds a parameter by its name, in which agents accept - and _ alike.
 func (m *Metadata) parameter(name string) *Parameter {
 	same := func(p Parameter) bool { return plain(p.Name) == plain(name) }
 	if i := slices.IndexFunc(m.Parameters, same); i >= 0 {

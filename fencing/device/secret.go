@@ -20,8 +20,8 @@ import (
 
 const mostSecret = 4096
 
-// readSecret reads the one line of a secret's file. The file must belong to root or to the user of this process, be of no
-// use to others, and not be writable by a group.
+// readSecret reads the one line of a secret's file. The file must belong to root or to the user of this process, and must not be
+// accessible to others or writable by a group.
 func readSecret(path string) (string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -59,18 +59,18 @@ func private(info os.FileInfo) error {
 	return nil
 }
 
-// oneLine: agents read parameters line by line, without the spaces and quotes around.
+// oneLine checks that a secret is one line that agents read unchanged: they drop surrounding spaces and quotes.
 func oneLine(raw string) error {
 	s := strings.TrimRight(raw, "\r\n")
 	switch {
 	case len(raw) > mostSecret:
-		return errors.New("is longer than 4096 bytes; it must hold the secret alone")
+		return errors.New("is longer than 4096 bytes; it must contain only the secret")
 	case s == "":
 		return errors.New("is empty; write the secret into it")
 	case strings.ContainsFunc(s, unicode.IsControl):
-		return errors.New("holds more than one line; it must hold the secret alone")
+		return errors.New("has more than one line; it must contain only the secret")
 	case strings.TrimSpace(s) != s, len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"':
-		return errors.New("holds a secret with spaces or quotes around it, which agents drop; choose another one")
+		return errors.New("has spaces or quotes around the secret, which agents drop; choose another secret")
 	}
 	return nil
 }
@@ -91,12 +91,12 @@ func scrub(text string, secrets []string) string {
 	return text
 }
 
-const mostReason = 300 // bytes of a device's own words
+const mostReason = 300 // bytes of a device's output
 
-// stamp is what ClusterLabs' agents put before each message.
+// stamp is the prefix of each message of ClusterLabs' agents.
 var stamp = regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+: `)
 
-// words is the last thing that a program said that tells something, as one short line without secrets.
+// words is the last useful output of a program, as one short line without secrets.
 func words(e program.Ended, secrets []string) string {
 	text := strings.TrimSpace(e.Stderr)
 	if text == "" {

@@ -12,7 +12,7 @@ import (
 	"mainstay/fencing/process"
 )
 
-// config is what a guard is started with: one JSON object on its standard input.
+// config is a guard's configuration: one JSON object on its standard input.
 type config struct {
 	Member  string `json:"member"`
 	Slot    string `json:"slot"` // a or b
@@ -21,7 +21,7 @@ type config struct {
 	Cgroup  string `json:"cgroup,omitempty"`
 }
 
-// readConfig accepts only what it understands completely: a guard with half a configuration guards half a member.
+// readConfig accepts only a configuration that it knows completely: a guard with half of it would guard half a member.
 func readConfig(r io.Reader) (config, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxLine+1))
 	if err != nil {
@@ -34,27 +34,27 @@ func readConfig(r io.Reader) (config, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil {
-		return config{}, fmt.Errorf("the guard's configuration is not understood: %w", err)
+		return config{}, fmt.Errorf("the guard's configuration is not valid: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return config{}, errors.New("the guard's configuration is followed by something else")
+		return config{}, errors.New("the guard's configuration is followed by other data")
 	}
 	return c, c.check()
 }
 
-// check looks at the words only, not at the host.
+// check verifies the configuration itself, without the host.
 func (c config) check() error {
 	switch {
 	case c.Member == "" || strings.ContainsAny(c.Member, "/\x00\n"):
-		return fmt.Errorf("guard: %q is no member's name", c.Member)
+		return fmt.Errorf("guard: %q is not a valid member name", c.Member)
 	case c.Slot != "a" && c.Slot != "b":
-		return fmt.Errorf("guard of %s: the slot is %q, want a or b", c.Member, c.Slot)
+		return fmt.Errorf("guard of %s: the slot is %q; want a or b", c.Member, c.Slot)
 	case !clean(c.Dir):
-		return fmt.Errorf("guard of %s: the socket directory %q is no clean absolute path", c.Member, c.Dir)
+		return fmt.Errorf("guard of %s: the socket directory %q is not a clean absolute path", c.Member, c.Dir)
 	case !clean(c.DataDir):
-		return fmt.Errorf("guard of %s: the data directory %q is no clean absolute path", c.Member, c.DataDir)
+		return fmt.Errorf("guard of %s: the data directory %q is not a clean absolute path", c.Member, c.DataDir)
 	case c.Cgroup != "" && !clean(c.Cgroup):
-		return fmt.Errorf("guard of %s: the cgroup %q is no clean absolute path", c.Member, c.Cgroup)
+		return fmt.Errorf("guard of %s: the cgroup %q is not a clean absolute path", c.Member, c.Cgroup)
 	case len(socketPath(c.Dir, "a")) > 107:
 		return fmt.Errorf("guard of %s: the socket path %s is longer than the 107 bytes Linux allows; choose a shorter directory",
 			c.Member, socketPath(c.Dir, "a"))

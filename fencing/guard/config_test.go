@@ -24,8 +24,8 @@ func TestBadConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ old, new, want string }{
-		"no member":          {`"feed-e1","slot"`, `"","slot"`, "no member's name"},
-		"member with slash":  {`"feed-e1","slot"`, `"a/b","slot"`, "no member's name"},
+		"no member":          {`"feed-e1","slot"`, `"","slot"`, "is not a valid member name"},
+		"member with slash":  {`"feed-e1","slot"`, `"a/b","slot"`, "is not a valid member name"},
 		"bad slot":           {`"a"`, `"c"`, "want a or b"},
 		"no slot":            {`"slot":"a",`, ``, "want a or b"},
 		"relative dir":       {`"/run/mainstay/feed-e1"`, `"run"`, "socket directory"},
@@ -34,9 +34,9 @@ func TestBadConfig(t *testing.T) {
 		"no data directory":  {`"/data/feed"`, `""`, "data directory"},
 		"root as data":       {`"/data/feed"`, `"/"`, "data directory"},
 		"relative cgroup":    {`"/sys/fs/cgroup/x"`, `"x"`, "cgroup"},
-		"unknown field":      {`"slot"`, `"lease":1,"slot"`, "not understood"},
-		"wrong type":         {`"feed-e1","slot"`, `7,"slot"`, "not understood"},
-		"not JSON":           {`{`, `<`, "not understood"},
+		"unknown field":      {`"slot"`, `"lease":1,"slot"`, "not valid"},
+		"wrong type":         {`"feed-e1","slot"`, `7,"slot"`, "not valid"},
+		"not JSON":           {`{`, `<`, "not valid"},
 		"something after it": {`}`, `} {}`, "followed by"},
 		"too long":           {`feed-e1","slot`, strings.Repeat("x", maxLine) + `","slot`, "longer than"},
 	} {

@@ -20,22 +20,22 @@ type guard struct {
 	cfg   config
 	tree  *process.Tree
 	timer *boottime.Timer
-	wake  int   // eventfd: the loop looks again
-	page  *Page // what it owes; written with mu held
+	wake  int   // eventfd: the loop checks again
+	page  *Page // its duty; written with mu held
 	prot  Protection
 	pid   int
 
-	mu         sync.Mutex // guards what follows
+	mu         sync.Mutex // guards the fields below
 	machine    machine.Guard
 	kill       *Kill
 	agent      *client // the connection that attached last
-	twinFD     int     // pidfd of the twin, -1 without; the loop alone closes it
+	twinFD     int     // pidfd of the twin, -1 without; only the loop closes it
 	twinPID    int
 	retired    []int  // pidfds of former twins, for the loop to close
-	keeper     int    // pid of the living keeper, 0 without
-	unkept     string // why there is none, where there should be one
-	unkeepable bool   // it could not be started; another guard could not either
-	leaving    bool   // to exit as soon as that ends nothing
+	keeper     int    // pid of the running keeper, 0 without
+	unkept     string // why there is no keeper although there should be one
+	unkeepable bool   // the keeper could not be started, nor could another guard start one
+	leaving    bool   // exit as soon as no program ends with it
 	stopping   bool   // exit was granted
 }
 
@@ -58,7 +58,7 @@ func newGuard(cfg config, tree *process.Tree) (*guard, error) {
 	return &guard{cfg: cfg, tree: tree, timer: timer, wake: wake, page: page, pid: unix.Getpid(), twinFD: -1, machine: machine.New()}, nil
 }
 
-// loop runs on a thread of its own until exit is granted. It waits in the kernel, not in the Go scheduler.
+// loop runs on its own thread until exit is granted. It waits in the kernel, not in the Go scheduler.
 func (g *guard) loop() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -70,7 +70,7 @@ func (g *guard) loop() {
 			{Fd: int32(twin), Events: unix.POLLIN}, // -1 is ignored
 		}
 		if _, err := unix.Poll(fds, g.patience()); err != nil {
-			continue // EINTR: look again
+			continue // EINTR
 		}
 		if fds[2].Revents != 0 {
 			g.lostTwin(twin)
@@ -85,7 +85,7 @@ func (g *guard) loop() {
 	}
 }
 
-// watched returns the pidfd to wait for and closes those nobody waits for any more.
+// watched returns the pidfd to wait for and closes those that are no longer needed.
 func (g *guard) watched() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -105,10 +105,10 @@ func (g *guard) look() (due, stopping bool) {
 	return g.machine.Due(boottime.Now()), g.stopping || g.leaving && g.needless()
 }
 
-// leaveEvery is how often a guard that is to leave looks whether it can, in milliseconds.
+// leaveEvery is how often a leaving guard checks whether it can exit, in milliseconds.
 const leaveEvery = 1000
 
-// patience is for how long the loop waits for something to happen, in milliseconds; -1 for ever.
+// patience is how long the loop waits for an event, in milliseconds; -1: without a bound.
 func (g *guard) patience() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -118,8 +118,8 @@ func (g *guard) patience() int {
 	return -1
 }
 
-// needless tells, with mu held, whether nothing would end with an idle guard: what the keeper started has ended, and the
-// guard without a keeper outlives the other, so that this one is not the last to know.
+// needless tells, with mu held, whether no program would end with an idle guard: the keeper's program has ended. The guard without a
+// keeper exits after the other one.
 func (g *guard) needless() bool {
 	if g.machine.State == machine.Armed || g.machine.State == machine.Killing {
 		return false
@@ -130,10 +130,10 @@ func (g *guard) needless() bool {
 	return Report{Keeper: g.keeper}.keeps() == 0
 }
 
-// rouse makes the loop look again.
+// rouse makes the loop check again.
 func (g *guard) rouse() { unix.Write(g.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
-// adopt takes a verified process for the twin; pidfd becomes the guard's.
+// adopt makes a verified process the twin; pidfd then belongs to the guard.
 func (g *guard) adopt(pidfd, pid int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -144,10 +144,10 @@ func (g *guard) adopt(pidfd, pid int) {
 	g.rouse()
 }
 
-// keeperSlot is the guard that has the keeper: its death is the twin's to notice, and the kernel's to answer.
+// keeperSlot is the guard that has the keeper: at its death the twin kills, and the kernel ends the keeper.
 const keeperSlot = "a"
 
-// keep starts the keeper. A guard without one guards all the same.
+// keep starts the keeper. A guard without a keeper still guards.
 func (g *guard) keep() {
 	cmd, err := startKeeper(g.cfg)
 	if err != nil {
@@ -167,14 +167,14 @@ func (g *guard) lostTwin(pidfd int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.twinFD != pidfd {
-		return // another one was adopted meanwhile
+		return // another twin was adopted meanwhile
 	}
 	g.retired = append(g.retired, pidfd)
 	g.twinFD, g.twinPID = -1, 0
 	g.machine.TwinLost()
 }
 
-// killTree goes on until nothing is left, however long the kernel takes: what has not ended is no fence (L2).
+// killTree continues until no process is left, however long the kernel takes: a process that has not ended is not fenced (L2).
 func (g *guard) killTree() {
 	g.mu.Lock()
 	g.kill = &Kill{Why: g.machine.Why, Epoch: g.machine.Epoch.String(), Begun: boottime.Now()}

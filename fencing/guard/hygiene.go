@@ -16,22 +16,22 @@ import (
 // priority among the real-time ones: above every normal process, below the kernel's own threads.
 const priority = 10
 
-// Protection is what the kernel granted this process; what it refused is named, and never fatal.
+// Protection lists the protections that the kernel granted this process, and those it refused, which is never fatal.
 type Protection struct {
 	Locked, Realtime, NoOOM bool
 	Missing                 []string
 }
 
-// Harden makes the process, which gets that name, as hard to delay and to end as this host allows. It is for guards and
-// for the holder of the host's watchdog.
+// Harden makes the process as hard to delay and to end as this host allows, and gives it that name. It is for guards and for the
+// holder of the host's watchdog.
 func Harden(name string) Protection {
 	signal.Ignore(unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2,
 		unix.SIGALRM, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
-	unix.Setsid() // fails where it leads a session already, which is what is wanted
+	unix.Setsid() // fails if it already leads a session, as wanted
 	unix.Umask(0o077)
 	os.WriteFile("/proc/self/comm", []byte(name), 0)
 
-	// A handful of objects a second: the collector runs only if the heap ever came to the limit. More threads than
+	// A guard allocates a few objects a second: the collector runs only if the heap reaches the limit. There are more threads than
 	// work, so that the one that waits for the timer never waits for another.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(64 << 20)
@@ -51,9 +51,9 @@ func (p *Protection) had(what string, err error) bool {
 	return err == nil
 }
 
-// lockMemory keeps what this process touched in memory, and brings its program in completely: at the lease's end the
-// disk may be the thing that has failed. The Go runtime reserves far more address space than it uses, hence ONFAULT, and
-// hence no attempt under a finite limit, where a later allocation would fail instead.
+// lockMemory keeps the used memory of this process in RAM, and loads its program completely: at the lease's end the disk may have
+// failed. The Go runtime reserves far more address space than it uses, so it needs ONFAULT. Under a finite limit memory is not
+// locked, because a later allocation would fail.
 func lockMemory() error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
@@ -68,7 +68,7 @@ func lockMemory() error {
 	return lockProgram()
 }
 
-// lockProgram reads in and locks the mappings of the program's own file.
+// lockProgram loads and locks the mappings of the program's own file.
 func lockProgram() error {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
@@ -105,7 +105,7 @@ func capable(c int) bool {
 	return data[c/32].Effective&(1<<(c%32)) != 0
 }
 
-// realtime raises every thread; later ones inherit it from the thread that makes them.
+// realtime raises the priority of every thread; later threads inherit it from their creator.
 func realtime() error {
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 // maxLaunch bounds a request to the keeper; each is one packet.
 const maxLaunch = 64 << 10
 
-// launch asks a keeper to start one program. Its files come beside it: the output, then the cgroup if there is one.
+// launch asks a keeper to start one program. Its files accompany it: the output, then the cgroup if there is one.
 type launch struct {
 	Path   string        `json:"path"`
 	Args   []string      `json:"args"`
@@ -29,7 +29,7 @@ type launch struct {
 	Dir    string        `json:"dir"`
 	User   *user         `json:"user,omitempty"` // nil: the keeper's own
 	Cgroup bool          `json:"cgroup,omitempty"`
-	Until  time.Duration `json:"until"` // reading of CLOCK_BOOTTIME; not started later than that
+	Until  time.Duration `json:"until"` // reading of CLOCK_BOOTTIME; the program is not started later
 }
 
 type user struct {
@@ -38,26 +38,26 @@ type user struct {
 	Groups []uint32 `json:"groups,omitempty"`
 }
 
-// launched is the keeper's answer; the connection stays open for one more, with Ended.
+// launched is the keeper's answer; a second one, with Ended, follows on the same connection.
 type launched struct {
 	PID   int    `json:"pid,omitempty"`
 	Error string `json:"error,omitempty"`
-	Ended string `json:"ended,omitempty"` // how the program ended: ok, or exec's words
+	Ended string `json:"ended,omitempty"` // how the program ended: ok, or exec's error
 }
 
 const endedWell = "ok"
 
-// keeper is the parent of the member's postmaster, and nothing else. It is a child of guard A and dies with it, as the
-// postmaster dies with the keeper: by PDEATHSIG, which the kernel sends when the thread that made the child ends.
+// keeper is the parent of the member's postmaster, and nothing else. It is a child of guard A and dies with it, as the postmaster dies
+// with the keeper: by PDEATHSIG, which the kernel sends when the thread that created the child ends.
 //
-// It is no guard: it was forked before guard A hardened itself and keeps the agent's OOM score, limits and umask, and the
-// ordinary priority, which is what PostgreSQL inherits. Signals are caught, not ignored: what is ignored would stay so in PostgreSQL.
+// It is not a guard: it was forked before guard A hardened itself and keeps the agent's OOM score, limits and umask, and the ordinary
+// priority, so that PostgreSQL inherits these. Signals are caught, not ignored: PostgreSQL would inherit an ignored signal.
 type keeper struct {
 	ln     *net.UnixListener
 	orders chan order
 }
 
-// order is one launch on its way to the keeper's own thread.
+// order is one launch for the keeper's own thread.
 type order struct {
 	launch
 	files  []*os.File
@@ -69,9 +69,9 @@ type started struct {
 	err error
 }
 
-// keep is the whole life of a keeper. It returns only where it cannot begin.
+// keep runs a keeper. It returns only if it cannot begin.
 func keep() int {
-	runtime.LockOSThread() // for good: the children die with this thread
+	runtime.LockOSThread() // permanently: the children die with this thread
 	signal.Notify(make(chan os.Signal, 1), unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2,
 		unix.SIGALRM, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
 	k, err := openKeeper()
@@ -79,7 +79,7 @@ func keep() int {
 		json.NewEncoder(os.Stdout).Encode(Hello{Error: err.Error()})
 		return 1
 	}
-	go k.accept() // both live as long as the process
+	go k.accept() // runs as long as the process
 	json.NewEncoder(os.Stdout).Encode(Hello{PID: os.Getpid()})
 	if err := Detach(); err != nil {
 		return 1
@@ -121,11 +121,11 @@ func (k *keeper) accept() {
 			conn.Close()
 			continue
 		}
-		go k.serve(conn) // ends with the program it started, or at once
+		go k.serve(conn) // ends with its program, or at once
 	}
 }
 
-// serve does one launch, and tells how the program ended to whoever still listens.
+// serve does one launch, and sends how the program ended if the agent still listens.
 func (k *keeper) serve(conn *net.UnixConn) {
 	defer conn.Close()
 	o, err := receive(conn)
@@ -150,7 +150,7 @@ func (k *keeper) serve(conn *net.UnixConn) {
 	WriteLine(conn, ended, time.Second)
 }
 
-// receive reads one request and the files beside it.
+// receive reads one request and its files.
 func receive(conn *net.UnixConn) (order, error) {
 	o := order{answer: make(chan started, 1)}
 	if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
@@ -172,7 +172,7 @@ func receive(conn *net.UnixConn) (order, error) {
 		want = 2
 	}
 	if err == nil && len(o.files) != want {
-		err = fmt.Errorf("%d files came with the request, want %d", len(o.files), want)
+		err = fmt.Errorf("the request has %d files, want %d", len(o.files), want)
 	}
 	if err != nil {
 		for _, f := range o.files {
@@ -196,13 +196,13 @@ func filesOf(oob []byte) (files []*os.File, err error) {
 	return files, err
 }
 
-// start runs on the keeper's own thread. It may hang in a frozen filesystem, and the keeper with it; no guard does.
+// start runs on the keeper's own thread. It may hang in a frozen filesystem, and the keeper with it, but no guard.
 func (o order) start() (*exec.Cmd, error) {
 	if boottime.Now() > o.Until {
 		return nil, errors.New("the request came too late")
 	}
 	cmd := &exec.Cmd{Path: o.Path, Args: o.Args, Env: o.Env, Dir: o.Dir, Stdout: o.files[0], Stderr: o.files[0]}
-	// The kernel forgets the signal when the uid changes; Go sets it afterwards.
+	// The kernel resets the signal when the uid changes; Go sets it afterwards.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	if o.User != nil {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: o.User.UID, Gid: o.User.GID, Groups: o.User.Groups}

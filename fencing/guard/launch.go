@@ -16,14 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoKeeper is returned when guard A has no keeper (it is of an earlier build, or its keeper has died): nothing was
-// started. The caller starts the program itself; the kernel then does not end it with the guards.
+// ErrNoKeeper is returned when guard A has no keeper (it is of an earlier build, or its keeper has died), so no program was started.
+// The caller starts the program itself; the kernel then does not end it with the guards.
 var ErrNoKeeper = errors.New("guard a has no keeper")
 
-// Launch starts cmd as the keeper's child instead of the caller's, so that the kernel kills it at once when guard A dies
-// (L2). Of cmd count Path, Args, Env, Dir, Stdout (an *os.File, standard error too), and of SysProcAttr Credential and
-// CgroupFD. wait returns when the program has ended, and how. After an error other than ErrNoKeeper the program may run
-// all the same. It touches a filesystem only by what the program's start does.
+// Launch starts cmd as the keeper's child instead of the caller's, so that the kernel kills it at once when guard A dies (L2). It
+// uses Path, Args, Env, Dir, Stdout (an *os.File, standard error too), and of SysProcAttr Credential and CgroupFD. wait returns how
+// the program ended, once it has. After an error other than ErrNoKeeper the program may still run. Only the program's start itself
+// touches a filesystem.
 func (s *Set) Launch(ctx context.Context, cmd *exec.Cmd) (pid int, wait func() error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -47,7 +47,7 @@ func (s *Set) Launch(ctx context.Context, cmd *exec.Cmd) (pid int, wait func() e
 	}, nil
 }
 
-// dialKeeper connects to the process that guard A calls its keeper.
+// dialKeeper connects to the process that guard A reports as its keeper.
 func (s *Set) dialKeeper(ctx context.Context) (*net.UnixConn, error) {
 	r, err := s.links[0].call(ctx, request{Op: opStatus})
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *Set) dialKeeper(ctx context.Context) (*net.UnixConn, error) {
 	conn := c.(*net.UnixConn)
 	peer, err := PeerOf(conn)
 	if err == nil && int(peer.Pid) != r.Keeper {
-		err = fmt.Errorf("process %d listens on %s, the keeper is process %d", peer.Pid, keeperPath(s.options.Dir), r.Keeper)
+		err = fmt.Errorf("process %d listens on %s, but the keeper is process %d", peer.Pid, keeperPath(s.options.Dir), r.Keeper)
 	}
 	if err != nil {
 		conn.Close()
@@ -73,7 +73,7 @@ func (s *Set) dialKeeper(ctx context.Context) (*net.UnixConn, error) {
 	return conn, nil
 }
 
-// ordered sends the order and returns the pid of what was started.
+// ordered sends the order and returns the pid of the started program.
 func ordered(ctx context.Context, conn *net.UnixConn, cmd *exec.Cmd) (int, error) {
 	deadline, _ := ctx.Deadline()
 	req, rights, err := orderOf(cmd)
@@ -108,7 +108,7 @@ func orderOf(cmd *exec.Cmd) (launch, []byte, error) {
 	req := launch{Path: cmd.Path, Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir}
 	out, ok := cmd.Stdout.(*os.File)
 	if !ok {
-		return req, nil, errors.New("its output is no file")
+		return req, nil, errors.New("its output is not a file")
 	}
 	fds := []int{int(out.Fd())}
 	if a := cmd.SysProcAttr; a != nil {
@@ -122,7 +122,8 @@ func orderOf(cmd *exec.Cmd) (launch, []byte, error) {
 	return req, unix.UnixRights(fds...), nil
 }
 
-// awaitEnd believes the kernel that the program has ended, and the keeper how. h is nil for one that had ended already.
+// awaitEnd waits for the program's end, as the kernel reports it, then reads from the keeper how it ended. h is nil if the program has
+// already ended.
 func awaitEnd(conn *net.UnixConn, h *process.Handle) error {
 	if h != nil {
 		<-h.Done()
@@ -133,7 +134,7 @@ func awaitEnd(conn *net.UnixConn, h *process.Handle) error {
 	answer, err := readLaunched(conn)
 	switch {
 	case err != nil:
-		return fmt.Errorf("it ended, and its keeper does not say how: %w", err)
+		return fmt.Errorf("it ended, but its keeper does not report how: %w", err)
 	case answer.Ended != endedWell:
 		return errors.New(answer.Ended)
 	}
@@ -150,7 +151,7 @@ func readLaunched(conn *net.UnixConn) (launched, error) {
 	return answer, json.Unmarshal(b[:n], &answer)
 }
 
-// Keeper tells whether guard A has a keeper, or could have none; it takes 100 ms at most.
+// Keeper tells whether guard A has a keeper, or cannot have one; it takes 100 ms at most.
 func (s *Set) Keeper() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
@@ -158,7 +159,7 @@ func (s *Set) Keeper() bool {
 	return err == nil && (r.Keeper != 0 || r.Unkeepable)
 }
 
-// Kept tells whether the kernel ends the process when guard A dies: it is a child of the keeper. It asks /proc only.
+// Kept tells whether the kernel ends the process when guard A dies, because it is a child of the keeper. It reads only /proc.
 func (st Status) Kept(pid int) bool {
 	keeper := st.Guards[0].Keeper
 	return keeper != 0 && process.BoundTo(keeper, pid)

@@ -16,12 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoAnswer is returned when a guard did not answer in time or its connection broke. It may still have done what it
-// was asked: nothing is known but that it lives, or not (Set.Alive). Start again to reconnect.
+// ErrNoAnswer is returned when a guard did not answer in time or its connection broke. It may still have carried out the request;
+// only Set.Alive tells whether it is alive. Call Start again to reconnect.
 var ErrNoAnswer = errors.New("no answer")
 
-// link is the agent's end of the connection to one guard. Replies carry their request's number, so one that comes after
-// its deadline is dropped and the connection stays in use: reconnecting would take a path lookup (L6).
+// link is the agent's end of the connection to one guard. Replies carry their request's number, so a late reply is dropped and the
+// connection stays in use: reconnecting would need a path lookup (L6).
 type link struct {
 	member, slot string
 	conn         *net.UnixConn
@@ -34,8 +34,8 @@ type link struct {
 	broken  error // set when the connection ended
 }
 
-// dial connects to the guard that listens for slot and takes hold of its process. An error that satisfies absent() says
-// that no guard listens.
+// dial connects to the guard that listens for slot and opens a Handle of its process. An error that satisfies absent() means that no
+// guard listens.
 func dial(ctx context.Context, o Options, slot string) (*link, Report, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", socketPath(o.Dir, slot))
@@ -55,7 +55,7 @@ func dial(ctx context.Context, o Options, slot string) (*link, Report, error) {
 		return nil, Report{}, fmt.Errorf("connect to guard %s of %s: %w", slot, o.Member, err)
 	}
 	l.wg.Go(l.read)
-	// Asked only after the process is held: who answers is the one that is watched.
+	// Only after Watch, so that the watched process is the one that answers.
 	r, err := l.call(ctx, request{Op: opStatus})
 	if err == nil && (r.PID != int(peer.Pid) || r.Slot != slot || r.Member != o.Member || r.DataDir != o.DataDir) {
 		err = &StrangerError{Member: o.Member, DataDir: o.DataDir, Dir: o.Dir, Found: r}
@@ -67,18 +67,19 @@ func dial(ctx context.Context, o Options, slot string) (*link, Report, error) {
 	return l, r, nil
 }
 
-// StrangerError is returned when what listens on a member's socket guards something else.
+// StrangerError is returned when the guard on a member's socket guards another member.
 type StrangerError struct {
 	Member, DataDir, Dir string
 	Found                Report
 }
 
 func (e *StrangerError) Error() string {
-	return fmt.Sprintf("the guard (process %d) in %s is for %s in %s, not for %s in %s; give each member a directory of its own, or detach the other one",
+	return fmt.Sprintf("the guard (process %d) in %s is for %s in %s, not for %s in %s; "+
+		"give each member its own directory, or detach the other one",
 		e.Found.PID, e.Dir, e.Found.Member, e.Found.DataDir, e.Member, e.DataDir)
 }
 
-// absent tells whether err says that nobody listens.
+// absent tells whether err means that no guard listens.
 func absent(err error) bool {
 	return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, os.ErrNotExist) || errors.Is(err, process.ErrGone)
 }
@@ -96,7 +97,7 @@ func (l *link) call(ctx context.Context, req request) (Report, error) {
 		return Report{}, l.silent(l.broken)
 	}
 	left := time.Until(deadline)
-	if left <= 0 { // late before anything was sent: that breaks no connection
+	if left <= 0 { // nothing has been sent, so the connection stays intact
 		defer l.mu.Unlock()
 		return Report{}, l.silent(context.DeadlineExceeded)
 	}
@@ -107,7 +108,7 @@ func (l *link) call(ctx context.Context, req request) (Report, error) {
 	l.mu.Unlock()
 	defer l.forget(req.ID)
 	if err != nil {
-		l.conn.Close() // half a line may be out
+		l.conn.Close() // half a line may have been sent
 		return Report{}, l.silent(err)
 	}
 	select {
@@ -168,7 +169,7 @@ func (l *link) read() {
 	}
 }
 
-// close ends the connection and the watch; the guard counts on.
+// close ends the connection and the watch; the guard keeps counting.
 func (l *link) close() {
 	l.conn.Close()
 	l.wg.Wait()

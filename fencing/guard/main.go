@@ -18,11 +18,11 @@ type Hello struct {
 	Error string `json:"error,omitempty"`
 }
 
-// keeperWord is what guard A starts its keeper with.
+// keeperWord is the argument with which guard A starts its keeper.
 const keeperWord = "keeper"
 
-// Main is the hidden subcommand `mainstay guard`: it reads its configuration from standard input, says on standard
-// output whether it guards, and returns only after exit was granted (0) or where it cannot start (1; 2 for arguments).
+// Main is the hidden subcommand `mainstay guard`. It reads its configuration from standard input, writes to standard output whether it
+// guards, and returns only after exit was granted (0) or if it cannot start (1; 2 for arguments).
 func Main(args []string) int {
 	if len(args) == 1 && args[0] == keeperWord {
 		return keep()
@@ -31,7 +31,7 @@ func Main(args []string) int {
 		fmt.Fprintln(os.Stderr, "mainstay guard takes no arguments: the agent starts it and configures it on standard input")
 		return 2
 	}
-	runtime.LockOSThread() // for good: the keeper dies with this thread, on which the loop waits
+	runtime.LockOSThread() // permanently: the keeper dies with this thread, on which the loop waits
 	g, s, lock, err := open(os.Stdin)
 	if err != nil {
 		json.NewEncoder(os.Stdout).Encode(Hello{Error: err.Error()})
@@ -41,14 +41,14 @@ func Main(args []string) int {
 	s.start()
 	json.NewEncoder(os.Stdout).Encode(Hello{PID: g.pid})
 	if err := Detach(); err != nil {
-		return 1 // nobody has attached, nothing is armed
+		return 1 // no agent has attached, so nothing is armed
 	}
 	g.loop()
 	s.close()
 	return 0
 }
 
-// open does all that needs a filesystem.
+// open does everything that needs a filesystem.
 func open(stdin io.Reader) (*guard, *server, *os.File, error) {
 	cfg, err := readConfig(stdin)
 	if err != nil {
@@ -69,7 +69,7 @@ func open(stdin io.Reader) (*guard, *server, *os.File, error) {
 		return nil, nil, nil, err
 	}
 	if cfg.Slot == keeperSlot {
-		g.keep() // before Harden: PostgreSQL inherits what the keeper has
+		g.keep() // before Harden: PostgreSQL inherits from the keeper
 	}
 	g.prot = Harden("lease-guard-" + cfg.Slot)
 	if cfg.Cgroup == "" {
@@ -83,7 +83,7 @@ func open(stdin io.Reader) (*guard, *server, *os.File, error) {
 	return g, s, lock, nil
 }
 
-// Lock makes this process the only one of its place for as long as it lives.
+// Lock makes this process the only one that holds path, as long as it lives.
 func Lock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
@@ -92,14 +92,14 @@ func Lock(path string) (*os.File, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = errors.New("another process holds it; connect to that one")
+			err = errors.New("another process holds it; connect to that process")
 		}
 		return nil, err
 	}
 	return f, nil
 }
 
-// Detach lets go of the agent's files and of any directory.
+// Detach releases the agent's files and any directory.
 func Detach() error {
 	if err := os.Chdir("/"); err != nil {
 		return err

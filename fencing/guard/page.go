@@ -20,37 +20,36 @@ import (
 // pageSize is one page of memory everywhere; a Page uses a few words of it.
 const pageSize = 4096
 
-// pageName is that of the file behind a page, in the guard's /proc.
+// pageName is the name of a page's file in the guard's /proc.
 const pageName = "lease-guard-page"
 
 // pageMark is the first word of a page, its version included.
 const pageMark = 0x6c67_0001
 
-// words of a page. since is stored before owed, so that whoever reads in between takes the older duty for one that
-// nothing has settled.
+// words of a page. since is stored before owed, so that a reader in between takes the older duty for an unsettled one.
 const (
 	wordMark    = iota
 	wordPID     // of the guard
 	wordOwed    // end of the lease, while the guard is armed or kills; 0 otherwise
-	wordSince   // when that was said
-	wordSettled // when the tree had last ended by the guard's hand, or an agent had disarmed it
+	wordSince   // when wordOwed was set
+	wordSettled // when the guard had last ended the tree, or an agent had disarmed it
 )
 
-// Duty is what one guard owes at a moment. Readings of CLOCK_BOOTTIME.
+// Duty is one guard's present duty. Its fields are readings of CLOCK_BOOTTIME.
 type Duty struct {
-	End   time.Duration // by when it kills; 0: it is bound to nothing
-	Since time.Duration // when it said so
-	// Settled is when the member's tree had last ended by this guard's hand, or an agent had let it idle. It settles what
-	// any guard of the member has owed since before.
+	End   time.Duration // when it must kill; 0: it has no duty
+	Since time.Duration // when it recorded that
+	// Settled is when this guard had last ended the member's tree, or an agent had disarmed it. It settles every duty of any guard
+	// of the member from before.
 	Settled time.Duration
 }
 
-// Page is memory that a guard shares with the holder of the host's watchdog. The guard writes its duty there before it
-// answers the agent. It is read without a request, so it needs no answer and no deadline, and a guard that hangs or dies
-// leaves its last word standing.
+// Page is memory that a guard shares with the holder of the host's watchdog. The guard writes its duty there before it answers the
+// agent. The holder reads it without a request, so it needs no answer and no deadline, and the last duty of a guard that hangs or
+// dies remains.
 type Page struct{ mem []byte }
 
-// newPage makes the guard's own, which says that nothing is owed. Its file stays open, for OpenPage to find.
+// newPage makes the guard's own page, without a duty. Its file stays open, for OpenPage to find.
 func newPage(pid int) (*Page, error) {
 	fd, err := unix.MemfdCreate(pageName, unix.MFD_CLOEXEC)
 	if err != nil {
@@ -78,8 +77,8 @@ func mapPage(fd, access int) (*Page, error) {
 	return &Page{mem}, nil
 }
 
-// Listening is the process that listens for a slot (a or b) in a member's directory, 0 if none does. It asks nothing of the
-// guard, so it answers for one that hangs; it looks up a path, so it may hang itself.
+// Listening is the process that listens for a slot (a or b) in a member's directory; 0 for none. It sends no request to the guard, so
+// it works for a guard that hangs; it looks up a path, so it may hang itself.
 func Listening(ctx context.Context, dir, slot string) (pid int, err error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", socketPath(dir, slot))
@@ -100,11 +99,11 @@ func Listening(ctx context.Context, dir, slot string) (pid int, err error) {
 	return int(peer.Pid), nil
 }
 
-// OpenPage finds the page of the guard that is the process pid. It asks the kernel only, so it does for one that hangs.
+// OpenPage finds the page of the guard with that pid. It asks only the kernel, so it works for a guard that hangs.
 func OpenPage(pid int) (*Page, error) {
 	p, err := openPage(pid)
 	if err != nil {
-		return nil, fmt.Errorf("the page of the guard that is process %d: %w", pid, err)
+		return nil, fmt.Errorf("the page of the guard (process %d): %w", pid, err)
 	}
 	return p, nil
 }
@@ -121,7 +120,7 @@ func openPage(pid int) (*Page, error) {
 			return readPage(path, pid)
 		}
 	}
-	return nil, errors.New("it has none: it is of an earlier build, until the member's next restart")
+	return nil, errors.New("the guard has no page: it is of an earlier build, until the member's next restart")
 }
 
 func readPage(path string, pid int) (*Page, error) {
@@ -130,26 +129,26 @@ func readPage(path string, pid int) (*Page, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || st.Size() != pageSize { // a shorter one would end the reader
-		return nil, fmt.Errorf("it is of another size (%v)", err)
+	if st, err := f.Stat(); err != nil || st.Size() != pageSize { // reading past the end of a shorter one would kill the reader
+		return nil, fmt.Errorf("it has another size (%v)", err)
 	}
 	p, err := mapPage(int(f.Fd()), unix.PROT_READ)
 	if err != nil {
 		return nil, err
 	}
 	if p.word(wordMark).Load() != pageMark || p.PID() != pid {
-		return nil, errors.Join(fmt.Errorf("it is of another version, or of process %d", p.PID()), p.Close())
+		return nil, errors.Join(fmt.Errorf("it has another version, or belongs to process %d", p.PID()), p.Close())
 	}
 	return p, nil
 }
 
-// word is memory of the kernel's, aligned, and never moved by the collector.
+// word is a word of the mapping: aligned, and never moved by the collector.
 func (p *Page) word(i int) *atomic.Int64 { return (*atomic.Int64)(unsafe.Pointer(&p.mem[i*8])) }
 
-// PID is the guard's.
+// PID is the guard's pid.
 func (p *Page) PID() int { return int(p.word(wordPID).Load()) }
 
-// Duty reads it; it cannot block. A guard that changes it meanwhile may seem to owe more than it does, never less.
+// Duty reads the duty without blocking. If the guard changes it meanwhile, the duty may seem larger than it is, never smaller.
 func (p *Page) Duty() Duty {
 	d := Duty{End: time.Duration(p.word(wordOwed).Load())}
 	d.Since = time.Duration(p.word(wordSince).Load())
@@ -157,10 +156,10 @@ func (p *Page) Duty() Duty {
 	return d
 }
 
-// Close lets go of the mapping; the page must not be read any more.
+// Close unmaps the page, which must not be read any more.
 func (p *Page) Close() error { return unix.Munmap(p.mem) }
 
-// show is called with mu held whenever what the guard owes may have changed, and before anybody is told of it.
+// show writes the duty. It is called with mu held whenever the duty may have changed, before any answer.
 func (g *guard) show(now time.Duration) {
 	owed := time.Duration(0)
 	if s := g.machine.State; s == machine.Armed || s == machine.Killing {
@@ -173,7 +172,7 @@ func (g *guard) show(now time.Duration) {
 	g.page.word(wordOwed).Store(int64(owed))
 }
 
-// settle is called with mu held when the tree has ended by the guard's hand, or it was disarmed.
+// settle records that the guard has ended the tree, or was disarmed. It is called with mu held.
 func (g *guard) settle(now time.Duration) {
 	g.show(now)
 	g.page.word(wordSettled).Store(int64(now))

@@ -87,7 +87,7 @@ func TestNoPage(t *testing.T) {
 	if pid, err := guard.Listening(t.Context(), t.TempDir(), "a"); pid != 0 || err != nil {
 		t.Errorf("nobody listens: got %d, %v", pid, err)
 	}
-	if p, err := guard.OpenPage(os.Getpid()); p != nil || err == nil || !strings.Contains(err.Error(), "it has none") {
+	if p, err := guard.OpenPage(os.Getpid()); p != nil || err == nil || !strings.Contains(err.Error(), "the guard has no page") {
 		t.Errorf("no guard: got %v", err)
 	}
 	if p, err := guard.OpenPage(1 << 30); p != nil || err == nil {

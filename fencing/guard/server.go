@@ -16,10 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxClients bounds the connections: an agent, its successor, a twin that asks, and a person.
+// maxClients bounds the connections: an agent, its successor, the twin, and an operator.
 const maxClients = 16
 
-// server takes requests from the socket to the guard.
+// server passes requests from the socket to the guard.
 type server struct {
 	guard *guard
 	ln    *net.UnixListener
@@ -53,7 +53,7 @@ func (s *server) accept() {
 			return
 		}
 		if err != nil {
-			time.Sleep(10 * time.Millisecond) // out of descriptors: those who are connected come first
+			time.Sleep(10 * time.Millisecond) // out of descriptors: present connections come first
 			continue
 		}
 		c := &client{conn: conn}
@@ -93,7 +93,7 @@ func (s *server) close() {
 	s.wg.Wait()
 }
 
-// serve answers line by line until the connection closes, which changes nothing for the guard.
+// serve answers line by line until the connection closes. The guard does not change then.
 func (s *server) serve(c *client) {
 	r := bufio.NewReaderSize(c.conn, maxLine)
 	for {
@@ -104,7 +104,7 @@ func (s *server) serve(c *client) {
 		var req request
 		var rep reply
 		if err := json.Unmarshal(line, &req); err != nil {
-			rep = s.guard.answer(0, machine.Refuse(machine.BadRequest, "the request is not understood: %v", err))
+			rep = s.guard.answer(0, machine.Refuse(machine.BadRequest, "the request is not valid: %v", err))
 		} else {
 			rep = s.guard.handle(c, req)
 		}
@@ -114,7 +114,7 @@ func (s *server) serve(c *client) {
 	}
 }
 
-// handle does what one request asks for.
+// handle carries out one request.
 func (g *guard) handle(c *client, req request) reply {
 	if req.Op == opAttach {
 		return g.answer(req.ID, g.attach(c))
@@ -129,7 +129,7 @@ func (g *guard) handle(c *client, req request) reply {
 
 // change is called with mu held.
 func (g *guard) change(req request) *machine.Refusal {
-	// Whatever the machine turns into, the loop looks; and the timer follows the end before the lock is let go.
+	// The loop checks after every request; the timer follows the end before the lock is released.
 	defer g.rouse()
 	now := boottime.Now()
 	switch req.Op {
@@ -163,10 +163,10 @@ func (g *guard) change(req request) *machine.Refusal {
 		}
 		return r
 	}
-	return machine.Refuse(machine.BadRequest, "there is no %q", req.Op)
+	return machine.Refuse(machine.BadRequest, "there is no operation %q", req.Op)
 }
 
-// setTimer: a guard that cannot count must not let the lease begin, and kills at the next look at the clock.
+// setTimer sets the timer to the end. A guard that cannot must not let the lease begin: it refuses and kills at the next check.
 func (g *guard) setTimer() *machine.Refusal {
 	if err := g.timer.Set(g.machine.End); err != nil {
 		g.machine.End = boottime.Now()
@@ -189,7 +189,7 @@ func (g *guard) answered(id uint64, r *machine.Refusal) reply {
 	return rep
 }
 
-// PeerOf is who made the other end: of an accepted connection who connected, of a dialled one who listens.
+// PeerOf is the process at the other end: for an accepted connection its client, for a dialled one its listener.
 func PeerOf(conn *net.UnixConn) (*unix.Ucred, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -203,8 +203,10 @@ func PeerOf(conn *net.UnixConn) (*unix.Ucred, error) {
 	return cred, errors.Join(err, credErr)
 }
 
+// Trusted tells whether a peer runs as root or as the user of this process.
 func Trusted(peer *unix.Ucred) bool { return peer.Uid == 0 || peer.Uid == uint32(os.Geteuid()) }
 
+// WriteLine sends v as one line of JSON, within that time.
 func WriteLine(conn net.Conn, v any, within time.Duration) error {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -22,12 +22,12 @@ type Options struct {
 	Executable string // the mainstay binary
 	Dir        string // of this member's sockets, on a tmpfs such as /run; made with mode 0700 if its parent exists
 	Member     string
-	DataDir    string // as it is configured; it must exist
-	CgroupPath string // the member's; empty where it has none
+	DataDir    string // as configured; it must exist
+	CgroupPath string // the member's; empty if it has none
 }
 
-// Set is the twins of one member, as its agent sees them. Its methods may be called from any goroutine; only Start and
-// Exit touch a filesystem. One Set a member obeys the agent at a time: the one that was started last.
+// Set is an agent's connection to the twins of one member. Its methods may be called from any goroutine; only Start and Exit touch a
+// filesystem. The guards obey only the Set that was started last.
 type Set struct {
 	options Options
 	links   [2]*link
@@ -37,10 +37,9 @@ type Set struct {
 	wg      sync.WaitGroup // follow, one for each guard
 }
 
-// Start connects to the member's guards, starts those that are missing, and makes them watch each other. It replaces no
-// guard that is armed, or whose keeper keeps PostgreSQL; idle ones with another cgroup, of another version or without
-// their keeper are replaced. A guard that survived its twin
-// and killed is kept: Disarm, or the lease of a higher epoch, ends that state. Where ctx has no deadline it takes five
+// Start connects to the member's guards, starts missing ones, and makes them watch each other. It replaces no guard that is armed, or
+// whose keeper has started PostgreSQL; it replaces idle ones with another cgroup, of another version or without their keeper. A
+// guard that survived its twin and killed is kept: Disarm, or the lease of a higher epoch, ends that state. It takes five
 // seconds at most.
 func Start(ctx context.Context, o Options) (*Set, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -68,7 +67,7 @@ func Start(ctx context.Context, o Options) (*Set, error) {
 	return s, nil
 }
 
-// Living tells whether a guard of the member lives, whatever it is doing: it listens on one of the two sockets.
+// Living tells whether a guard of the member is alive, in whatever state: it listens on one of the two sockets.
 func Living(dir string) (bool, error) {
 	for _, slot := range []string{"a", "b"} {
 		conn, err := net.DialTimeout("unix", socketPath(dir, slot), answerWithin)
@@ -83,7 +82,7 @@ func Living(dir string) (bool, error) {
 	return false, nil
 }
 
-// connect returns the slot's guard, started anew where there is none or an idle one that does not fit.
+// connect returns the slot's guard. It starts one if there is none, or only an idle one that does not fit.
 func connect(ctx context.Context, o Options, slot string) (*link, error) {
 	l, r, err := dial(ctx, o, slot)
 	if err == nil && r.replaceable(o) {
@@ -103,25 +102,25 @@ func connect(ctx context.Context, o Options, slot string) (*link, error) {
 	return l, err
 }
 
-// replaceable: it idles and does not fit, or has lost its keeper, and PostgreSQL would not end with it.
+// replaceable tells whether the guard is idle, does not fit or has lost its keeper, and PostgreSQL would not end with it.
 func (r Report) replaceable(o Options) bool {
 	fits := r.Proto == proto && r.Cgroup == o.CgroupPath && (r.Slot != keeperSlot || r.Keeper != 0 || r.Unkeepable)
 	return !fits && r.State == machine.Idle && r.keeps() == 0
 }
 
-// keeps is the pid of a program that the guard's keeper started, 0 if it started none that lives.
+// keeps is the pid of a running program that the guard's keeper started; 0 for none.
 func (r Report) keeps() int {
 	if r.Keeper == 0 {
 		return 0
 	}
 	pids, err := process.Children(r.Keeper)
 	if err != nil {
-		return r.Keeper // it is not known
+		return r.Keeper // its children are not known
 	}
 	return append(pids, 0)[0]
 }
 
-// retire asks an idle guard to exit, waits for its end and closes the link.
+// retire asks an idle guard to exit, waits for its end, and closes the link.
 func (l *link) retire(ctx context.Context) error {
 	defer l.close()
 	if _, err := l.call(ctx, request{Op: opAttach}); err != nil && !hasCode(err, machine.NoTwin) {
@@ -149,7 +148,7 @@ func hasCode(err error, code machine.Code) bool {
 	return errors.As(err, &refused) && refused.Code == code
 }
 
-// attach makes both guards ours and each other's.
+// attach makes both guards obey this Set and watch each other.
 func (s *Set) attach(ctx context.Context) error {
 	for i, l := range s.links {
 		r, err := l.call(ctx, request{Op: opAttach})
@@ -173,7 +172,7 @@ func (s *Set) follow(l *link) {
 	}
 }
 
-// each asks both guards side by side.
+// each sends a request to both guards concurrently.
 func (s *Set) each(ctx context.Context, req request) (reports [2]Report, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
@@ -186,9 +185,9 @@ func (s *Set) each(ctx context.Context, req request) (reports [2]Report, err err
 	return reports, errors.Join(errs[:]...)
 }
 
-// Extend hands both guards a lease of an epoch (as platform.Epoch prints it) that ends at a reading of boottime.Now. It
-// arms idle guards. nil means that both have taken it; otherwise the member must not act on the lease, and one of them
-// may have taken it all the same. RefusedError with Expired: the tree is being killed or was. It takes 100 ms at most.
+// Extend gives both guards a lease of an epoch (as platform.Epoch prints it) that ends at a reading of boottime.Now. It arms idle
+// guards. nil means that both have accepted it; otherwise the member must not act on the lease, although one of them may have
+// accepted it. RefusedError with Expired: the tree is being killed or was. It takes 100 ms at most.
 func (s *Set) Extend(epoch string, end time.Duration) error {
 	_, err := s.each(context.Background(), request{Op: opExtend, Epoch: epoch, End: end})
 	return err
@@ -202,7 +201,7 @@ func (s *Set) Disarm() error {
 	return err
 }
 
-// Status is what both guards say, taken together: what holds only where it holds for both.
+// Status combines the reports of both guards: a protection counts only if both have it.
 type Status struct {
 	Guards   [2]Report     `json:"guards"`
 	Armed    bool          `json:"armed"`
@@ -215,7 +214,7 @@ type Status struct {
 	Missing  []string      `json:"missing,omitempty"`
 }
 
-// Status asks both guards; it takes 100 ms at most. Beside an error it holds what was answered.
+// Status queries both guards; it takes 100 ms at most. Beside an error it holds the answers received.
 func (s *Set) Status() (Status, error) {
 	reports, err := s.each(context.Background(), request{Op: opStatus})
 	a, b := reports[0], reports[1]
@@ -233,7 +232,7 @@ func (s *Set) Status() (Status, error) {
 // PIDs are the processes of guards a and b.
 func (s *Set) PIDs() [2]int { return [2]int{s.links[0].handle.PID(), s.links[1].handle.PID()} }
 
-// Lease is the lease that both guards hold, with the earlier end; false if there is none, or they hold different ones.
+// Lease is the lease that both guards enforce, with the earlier end; false if there is none, or they have different ones.
 func (s Status) Lease() (epoch platform.Epoch, end time.Duration, held bool) {
 	if !s.Armed {
 		return platform.Epoch{}, 0, false
@@ -245,20 +244,20 @@ func (s Status) Lease() (epoch platform.Epoch, end time.Duration, held bool) {
 	return epoch, s.End, true
 }
 
-// Alive tells whether both guards live. It asks the kernel only and does not block.
+// Alive tells whether both guards are alive. It asks only the kernel and does not block.
 func (s *Set) Alive() bool { return s.links[0].handle.Alive() && s.links[1].handle.Alive() }
 
-// Connected tells whether both guards can still be asked. A connection that broke stays broken, though its guard lives and
-// counts on: Start again. It does not block.
+// Connected tells whether the connections to both guards work. A broken connection stays broken, although its guard is alive and
+// keeps counting: call Start again. It does not block.
 func (s *Set) Connected() bool { return s.links[0].whole() && s.links[1].whole() }
 
-// Died is closed when a guard has died, or exited. If they were armed, the other one is killing the member's tree: start the twins
-// again before any new primary.
+// Died is closed when a guard has died or exited. If they were armed, the other one is killing the member's tree: start the twins again
+// before any new primary.
 func (s *Set) Died() <-chan struct{} { return s.died }
 
-// Exit ends both guards, which must be disarmed, and closes the Set. Where PostgreSQL is their keeper's child it refuses
-// (machine.StillKeeps), and they end by themselves when PostgreSQL does, unless Start takes them up again. After an error one of them
-// may have ended; the Set is closed all the same, and Start begins anew.
+// Exit ends both guards, which must be disarmed, and closes the Set. While PostgreSQL is their keeper's child it refuses
+// (machine.StillKeeps), and they exit automatically when PostgreSQL ends, unless Start attaches to them again. After an error one
+// of them may have ended; the Set is closed anyway, and Start begins again.
 func (s *Set) Exit() error {
 	defer s.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -273,7 +272,8 @@ func (s *Set) Exit() error {
 		}
 		if pid := r.keeps(); pid != 0 {
 			_, err := s.each(ctx, request{Op: opLeave})
-			return errors.Join(&RefusedError{Member: r.Member, Slot: r.Slot, Code: machine.StillKeeps, Reason: fmt.Sprintf("PostgreSQL, process %d, would end with it", pid)}, err)
+			return errors.Join(&RefusedError{Member: r.Member, Slot: r.Slot, Code: machine.StillKeeps,
+				Reason: fmt.Sprintf("PostgreSQL, process %d, would end with it", pid)}, err)
 		}
 	}
 	for _, l := range s.links {
@@ -282,12 +282,12 @@ func (s *Set) Exit() error {
 		}
 	}
 	if c, err := process.Create(cgroupName(s.options.Member)); err == nil {
-		c.Remove() // an empty group left behind harms nobody
+		c.Remove() // an empty group that remains does no harm
 	}
 	return nil
 }
 
-// Close lets go of the guards, which count on, and waits for the Set's goroutines. Died stays open.
+// Close disconnects from the guards, which keep counting, and waits for the Set's goroutines. Died stays open.
 func (s *Set) Close() {
 	s.once[1].Do(func() { close(s.closing) })
 	s.wg.Wait()

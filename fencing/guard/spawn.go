@@ -30,9 +30,8 @@ func spawn(ctx context.Context, o Options, slot string) error {
 	return nil // Set.follow reaps it
 }
 
-// Spawn starts a small process that outlives the caller: in its own session and, where there is one, the named cgroup,
-// with nothing of the caller's: no file, no directory, no environment. It is configured as begin says. args begin with the
-// name it gets. The caller reaps it.
+// Spawn starts a small process that outlives the caller, in its own session and, if possible, the named cgroup. It has no file,
+// directory or environment of the caller's, and is configured as begin says. args begin with its name. The caller reaps it.
 func Spawn(ctx context.Context, cgroup string, cfg []byte, executable string, args ...string) error {
 	if c, err := process.Create(cgroup); err == nil {
 		if f, err := c.OpenFD(); err == nil {
@@ -48,8 +47,8 @@ func Spawn(ctx context.Context, cgroup string, cfg []byte, executable string, ar
 
 func cgroupName(member string) string { return "mainstay-guard-" + member }
 
-// errNotStarted: the kernel did not even make the process, as when a cgroup may not be entered.
-var errNotStarted = errors.New("no process was made")
+// errNotStarted is returned when the kernel did not create the process, as when it may not enter a cgroup.
+var errNotStarted = errors.New("the process could not be created")
 
 func run(ctx context.Context, cfg []byte, cgroup *os.File, executable string, args []string) error {
 	cmd := exec.Command(executable, args[1:]...)
@@ -64,8 +63,8 @@ func run(ctx context.Context, cfg []byte, cgroup *os.File, executable string, ar
 	return cmd.Process.Release()
 }
 
-// startKeeper starts guard A's keeper, which ends with the calling thread: that one must be locked, and the guard's last.
-// The program is this process's own, whatever lies at its path by now.
+// startKeeper starts guard A's keeper, which ends with the calling thread: that must be the guard's locked main thread. The program
+// is this process's own, even if the file at its path has changed.
 func startKeeper(cfg config) (*exec.Cmd, error) {
 	b, err := json.Marshal(cfg)
 	if err != nil {
@@ -79,8 +78,8 @@ func startKeeper(cfg config) (*exec.Cmd, error) {
 	return cmd, begin(ctx, cmd, b)
 }
 
-// begin starts cmd without directory or environment, configures it on standard input, and waits until it says that it
-// has begun. One that does not is killed: it was given nothing to do yet.
+// begin starts cmd without directory or environment, configures it on standard input, and waits until it reports that it has begun.
+// If it does not, it is killed: it has no work yet.
 func begin(ctx context.Context, cmd *exec.Cmd, cfg []byte) error {
 	in, to, err := os.Pipe()
 	if err != nil {
@@ -124,11 +123,11 @@ func greet(ctx context.Context, cfg []byte, to, from *os.File) error {
 	}
 	b, err := io.ReadAll(io.LimitReader(from, 64<<10))
 	if err != nil {
-		return fmt.Errorf("it did not say that it guards: %w", err)
+		return fmt.Errorf("it did not report that it has begun: %w", err)
 	}
 	var h Hello
 	if json.Unmarshal(b, &h) != nil {
-		return fmt.Errorf("it said %q", b)
+		return fmt.Errorf("its report is not valid: %q", b)
 	}
 	if h.Error != "" {
 		return errors.New(h.Error)
@@ -136,14 +135,14 @@ func greet(ctx context.Context, cfg []byte, to, from *os.File) error {
 	return nil
 }
 
-// PrepareDir makes the sockets' directory, or checks that nobody else can reach what is in it.
+// PrepareDir makes the sockets' directory, or checks that no other user can access it.
 func PrepareDir(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make the guards' directory: %w", err)
 	}
 	var st unix.Stat_t
 	if err := unix.Lstat(dir, &st); err != nil {
-		return fmt.Errorf("look at the guards' directory: %w", err)
+		return fmt.Errorf("check the guards' directory: %w", err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Mode&0o077 != 0 || st.Uid != uint32(os.Geteuid()) {
 		return fmt.Errorf("the guards' directory %s must be a directory of uid %d with mode 0700", dir, os.Geteuid())
@@ -151,7 +150,7 @@ func PrepareDir(dir string) error {
 	return nil
 }
 
-// Reap takes the exit status of a guard that was this process's child; anybody else's is left alone.
+// Reap takes the exit status of a guard that was this process's child; it ignores other processes.
 func Reap(pid int) {
 	for range 100 {
 		got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)

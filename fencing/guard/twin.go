@@ -12,14 +12,14 @@ import (
 	"mainstay/fencing/guard/machine"
 )
 
-// attach makes c the agent that is obeyed and finds the twin. It is not on the lease path.
+// attach makes c the agent that the guard obeys, and finds the twin. It is not on the lease path.
 func (g *guard) attach(c *client) *machine.Refusal {
 	g.mu.Lock()
 	g.agent, g.leaving = c, false
 	known := g.machine.Twin
 	g.mu.Unlock()
 	if known {
-		return nil // the loop would have heard of its death
+		return nil // the loop would have noticed its death
 	}
 	pidfd, pid, err := g.findTwin()
 	if err != nil {
@@ -29,8 +29,7 @@ func (g *guard) attach(c *client) *machine.Refusal {
 	return nil
 }
 
-// findTwin takes hold of the process that listens on the other socket and makes it prove, while it is held, that it is
-// this member's other guard.
+// findTwin opens a pidfd of the process that listens on the other socket, and verifies that it is this member's other guard.
 func (g *guard) findTwin() (pidfd, pid int, err error) {
 	conn, err := net.DialTimeout("unix", socketPath(g.cfg.Dir, g.cfg.twin()), time.Second)
 	if err != nil {
@@ -39,7 +38,7 @@ func (g *guard) findTwin() (pidfd, pid int, err error) {
 	defer conn.Close()
 	peer, err := PeerOf(conn.(*net.UnixConn))
 	if err != nil || !Trusted(peer) {
-		return -1, 0, fmt.Errorf("the other guard's socket is another user's (%v)", err)
+		return -1, 0, fmt.Errorf("the other guard's socket belongs to another user (%v)", err)
 	}
 	pidfd, err = unix.PidfdOpen(int(peer.Pid), 0)
 	if err != nil {
@@ -51,12 +50,12 @@ func (g *guard) findTwin() (pidfd, pid int, err error) {
 	}
 	if err != nil {
 		unix.Close(pidfd)
-		return -1, 0, fmt.Errorf("the other guard did not prove itself: %w", err)
+		return -1, 0, fmt.Errorf("the other guard could not be verified: %w", err)
 	}
 	return pidfd, int(peer.Pid), nil
 }
 
-// ask is one request and its reply on a connection that is used for nothing else.
+// ask sends one request and reads its reply, on a connection used only for that.
 func ask(conn net.Conn, req request, within time.Duration) (reply, error) {
 	var r reply
 	if err := WriteLine(conn, req, within); err != nil {

@@ -14,7 +14,7 @@ const proto = 3
 // maxLine bounds a request or reply, newline included.
 const maxLine = 16 << 10
 
-// op is what a request asks for.
+// op is the operation of a request.
 type op string
 
 const (
@@ -23,7 +23,7 @@ const (
 	opDisarm op = "disarm"
 	opStatus op = "status"
 	opExit   op = "exit"  // only while disarmed
-	opLeave  op = "leave" // the same, once nothing runs that would end with it; to attach again takes it back
+	opLeave  op = "leave" // exit once no program runs that would end with it; attaching again cancels it
 )
 
 type request struct {
@@ -40,22 +40,22 @@ type reply struct {
 	Report
 }
 
-// Report is what one guard says about itself.
+// Report is one guard's report about itself.
 type Report struct {
 	Proto   int           `json:"proto"`
 	PID     int           `json:"pid"`
 	Slot    string        `json:"slot"` // a or b
 	Member  string        `json:"member"`
 	DataDir string        `json:"dataDir"`
-	Cgroup  string        `json:"cgroup,omitempty"` // the member's; empty where it has none
+	Cgroup  string        `json:"cgroup,omitempty"` // the member's; empty if it has none
 	State   machine.State `json:"state"`
 	Armed   bool          `json:"armed"`
 	Epoch   string        `json:"epoch,omitempty"` // the highest it was armed for
-	End     time.Duration `json:"end"`             // reading of CLOCK_BOOTTIME; the last one where it is not armed
-	Twin    bool          `json:"twin"`            // it watches a living twin
+	End     time.Duration `json:"end"`             // reading of CLOCK_BOOTTIME; the last one if it is not armed
+	Twin    bool          `json:"twin"`            // it watches a running twin
 	TwinPID int           `json:"twinPid,omitempty"`
 	Keeper  int           `json:"keeper,omitempty"` // pid of guard a's keeper, PostgreSQL's parent; 0 without one
-	// Unkeepable: this host did not let guard a start a keeper, and would not let another.
+	// Unkeepable: guard a could not start a keeper on this host, nor could another guard.
 	Unkeepable bool `json:"unkeepable,omitempty"`
 
 	Locked   bool     `json:"locked"`   // its memory is locked
@@ -66,16 +66,16 @@ type Report struct {
 	Kill *Kill `json:"kill,omitempty"` // the last one
 }
 
-// Kill is what a guard did when it killed.
+// Kill records a guard's kill.
 type Kill struct {
 	Why   string        `json:"why"`
 	Epoch string        `json:"epoch"`
 	Begun time.Duration `json:"begun"`          // reading of CLOCK_BOOTTIME
-	Ended time.Duration `json:"ended"`          // the same, when nothing was left; 0 until then
-	Left  string        `json:"left,omitempty"` // what has not ended yet, and why
+	Ended time.Duration `json:"ended"`          // the same, when no process was left; 0 until then
+	Left  string        `json:"left,omitempty"` // processes that have not ended yet, and why
 }
 
-// RefusedError is returned when a guard answered and did not do what it was asked.
+// RefusedError is returned when a guard refused a request.
 type RefusedError struct {
 	Member, Slot string
 	Code         machine.Code
@@ -90,7 +90,7 @@ func (e *RefusedError) Error() string {
 func parseEpoch(s string) (platform.Epoch, error) {
 	var e platform.Epoch
 	if _, err := fmt.Sscanf(s, "%d.%d", &e.Generation, &e.Number); err != nil || e.String() != s {
-		return platform.Epoch{}, fmt.Errorf("%q is no epoch: want generation and number such as 1.17", s)
+		return platform.Epoch{}, fmt.Errorf("%q is not an epoch: want generation and number such as 1.17", s)
 	}
 	return e, nil
 }

@@ -18,11 +18,11 @@ import (
 // fenced by its Tree, but a process that detached itself from the tree escapes: the agent reports the difference (L2).
 type UnavailableError struct {
 	Reason string
-	Err    error // nil where the reason says it all
+	Err    error // nil if the reason is complete
 }
 
 func (e *UnavailableError) Error() string {
-	s := "no cgroup v2 for the member's processes: " + e.Reason
+	s := "the member's processes have no cgroup v2: " + e.Reason
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
 	}
@@ -31,16 +31,16 @@ func (e *UnavailableError) Error() string {
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// Cgroup is one group of a cgroup v2 hierarchy. All of it lives in the kernel; no call waits for a disk. One that was
-// removed is an empty one: only an empty one can be removed.
+// Cgroup is one group of a cgroup v2 hierarchy. It exists only in the kernel; no call waits for a disk. A removed group counts as
+// empty: only an empty one can be removed.
 type Cgroup struct{ path string }
 
-// Create makes the cgroup name below the caller's own, or below the root of the hierarchy where its own may not be
-// written; one that exists already is taken over. A caller that was started elsewhere in the hierarchy gets another
-// cgroup for the same name: keep Path, and use OpenCgroup for members that run.
+// Create makes the cgroup name below the caller's own, or below the root of the hierarchy if its own is not writable; an existing one
+// is used. A caller that was started elsewhere in the hierarchy gets another cgroup for the same name: keep Path, and use
+// OpenCgroup for members that run.
 func Create(name string) (*Cgroup, error) {
 	if name == "" || strings.ContainsAny(name, "/\x00\n") || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "cgroup.") {
-		return nil, fmt.Errorf("%q is no name for a cgroup: want one path element such as mainstay-feed-e1", name)
+		return nil, fmt.Errorf("%q is not a valid cgroup name: want one path element such as mainstay-feed-e1", name)
 	}
 	parents, err := parents()
 	if err != nil {
@@ -59,17 +59,17 @@ func Create(name string) (*Cgroup, error) {
 		}
 		last = err
 	}
-	return nil, &UnavailableError{Reason: "none can be made", Err: last}
+	return nil, &UnavailableError{Reason: "no cgroup can be created", Err: last}
 }
 
-// CgroupName is the name for what runs on a folder of the host, such as a member on its data directory: another folder has
-// another one.
+// CgroupName is the name of the cgroup for a member, or an app server, with a folder of this host; another folder gives another
+// name.
 func CgroupName(of, dir string) string {
 	sum := sha256.Sum256([]byte(dir))
 	return "mainstay-" + of + "-" + hex.EncodeToString(sum[:3])
 }
 
-// Find looks for the cgroups of a name everywhere in the hierarchy, for a caller that was not started where their maker was.
+// Find searches the whole hierarchy for the cgroups of a name, for a caller that was not started where their creator was.
 func Find(name string) ([]*Cgroup, error) {
 	m, _, err := self()
 	if err != nil {
@@ -164,8 +164,8 @@ func (c *Cgroup) Pids() ([]int, error) {
 	return pids, nil
 }
 
-// Populated tells whether any process of the cgroup, or below it, has yet to let go of its files. Unlike Pids it also
-// counts what another pid namespace hides.
+// Populated tells whether any process of the cgroup, or below it, has not yet released its files. Unlike Pids it also counts
+// processes that another pid namespace hides.
 func (c *Cgroup) Populated() (bool, error) {
 	b, err := readSmall(c.path + "/cgroup.events")
 	if absent(err) {
@@ -208,7 +208,7 @@ func (c *Cgroup) Remove() error {
 	return nil
 }
 
-// absent tells whether err says that the cgroup was removed, before or after its file was opened.
+// absent tells whether err means that the cgroup was removed, before or after its file was opened.
 func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) }
 
 func writeSmall(path, value string) error {

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrGone is returned when there is no such process, or another one has its pid by now.
+// ErrGone is returned when there is no such process, or another one now has its pid.
 var ErrGone = errors.New("the process has ended")
 
-// Handle holds on to one process through a pidfd: whatever its pid is reused for later, a Handle never means another
-// process. It works for any process, child or not, and reaps nothing. Whoever opened it closes it.
+// Handle refers to one process through a pidfd: it never means another process, even if the pid is reused. It works for any
+// process, child or not, and reaps nothing. The caller of Watch closes it.
 type Handle struct {
 	pid   int
 	start uint64
@@ -22,9 +22,9 @@ type Handle struct {
 	wg    sync.WaitGroup
 }
 
-// Watch takes hold of the process; ErrGone where it has ended and was reaped. A pid that was read some time ago may mean
-// another process by now: compare what identifies it after Watch, not before. Until Close a Handle costs one descriptor
-// and one goroutine, no thread.
+// Watch opens a Handle of the process; ErrGone if it has ended and was reaped. A pid that was read some time ago may now mean another
+// process: verify its identity after Watch, not before. Until Close a Handle costs one descriptor and one goroutine, but no
+// thread.
 func Watch(pid int) (*Handle, error) {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	if errors.Is(err, unix.ESRCH) {
@@ -47,8 +47,8 @@ func Watch(pid int) (*Handle, error) {
 	return h, nil
 }
 
-// unreaped: as long as the process of a pidfd was not reaped nobody else has its pid, so what was read under that pid
-// after the pidfd was opened belongs to it.
+// unreaped tells whether the process of a pidfd has not been reaped. Until then no other process has its pid, so everything read
+// under that pid since the pidfd was opened belongs to it.
 func unreaped(pidfd int) bool {
 	err := unix.PidfdSendSignal(pidfd, 0, nil, 0)
 	return err == nil || errors.Is(err, unix.EPERM)
@@ -75,7 +75,7 @@ func (h *Handle) Alive() bool {
 	return err == nil && alive
 }
 
-// Signal sends sig to exactly this process; ErrGone where it has been reaped.
+// Signal sends sig to exactly this process; ErrGone if it has been reaped.
 func (h *Handle) Signal(sig unix.Signal) error {
 	conn, err := h.file.SyscallConn()
 	if err != nil {
@@ -94,7 +94,7 @@ func (h *Handle) Signal(sig unix.Signal) error {
 	return nil
 }
 
-// Close lets go of the process and waits for the watching goroutine. It is safe on a nil Handle and more than once.
+// Close releases the process and waits for the watching goroutine. It is safe on a nil Handle and more than once.
 func (h *Handle) Close() {
 	if h == nil {
 		return

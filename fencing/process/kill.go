@@ -12,12 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SurvivorsError is returned when processes of a tree had not ended at the deadline. It is no proof of anything: the
-// member or app server counts as running (a process in uninterruptible sleep may still complete its write).
+// SurvivorsError is returned when processes of a tree had not ended at the deadline. It proves nothing: the member or app server
+// counts as running (a process in uninterruptible sleep may still complete its write).
 type SurvivorsError struct {
 	Pids   []int
 	States string // one letter of /proc/PID/stat for each pid: D is uninterruptible sleep
-	Err    error  // what else went wrong, such as a signal that was not permitted
+	Err    error  // other failures, such as a signal that was not permitted
 }
 
 func (e *SurvivorsError) Error() string {
@@ -27,10 +27,10 @@ func (e *SurvivorsError) Error() string {
 		fmt.Fprintf(&b, " %d(%c)", pid, e.States[i])
 	}
 	if len(e.Pids) == 0 {
-		b.WriteString(" (their pids cannot be told)")
+		b.WriteString(" (their pids are not known)")
 	}
 	if strings.Contains(e.States, "D") {
-		b.WriteString("; D waits for a device that does not answer: power the host off to fence it")
+		b.WriteString("; a process in state D waits for a device that does not answer: power the host off to fence it")
 	}
 	if e.Err != nil {
 		b.WriteString("; " + e.Err.Error())
@@ -40,17 +40,17 @@ func (e *SurvivorsError) Error() string {
 
 func (e *SurvivorsError) Unwrap() error { return e.Err }
 
-// Kill ends the member's whole tree and returns when nothing of it is left; zombies have ended. After within it gives up with a
-// SurvivorsError; the signals sent stay sent, and Kill may be called again.
+// Kill ends the member's whole tree and returns when no process of it is left; zombies count as ended. After within it gives up with
+// a SurvivorsError; signals already sent remain, and Kill may be called again.
 //
-// A look at all processes of the host is what takes its time, and K (L2) leaves room for a few. Once everybody is stopped, and a
-// look has found nobody new, one more is enough: whoever is stopped forks no more. Otherwise two in a row must find nothing.
+// A scan of all processes of the host takes most of the time, and K (L2) leaves room for a few. Once all processes are stopped and a
+// scan has found no new one, one more empty scan is enough: a stopped process does not fork. Otherwise two in a row must be empty.
 func (t *Tree) Kill(within time.Duration) error {
 	deadline := boottime.Now() + within
 	k := killing{tree: t, seen: map[id]bool{}}
-	left, err := k.look() // or those outside of the cgroup would lose their parents, and be lost
+	left, err := k.look() // first, or processes outside of the cgroup would lose their parents and not be found
 	if t.cgroup != nil {
-		// At once, before any signal: the kernel ends them all together, also what is being forked.
+		// Before any signal: the kernel ends them all together, including processes being forked.
 		k.note(t.cgroup.Kill())
 	}
 	left, enough := k.halt(left, err, min(deadline, boottime.Now()+30*time.Millisecond))
@@ -76,7 +76,7 @@ func (t *Tree) Kill(within time.Duration) error {
 	}
 }
 
-// await waits a moment for processes that were killed to end.
+// await waits briefly for killed processes to end.
 func await(killed []proc, deadline time.Duration) {
 	deadline = min(deadline, boottime.Now()+50*time.Millisecond)
 	for pause := time.Millisecond; ; pause = min(2*pause, 8*time.Millisecond) {
@@ -88,7 +88,7 @@ func await(killed []proc, deadline time.Duration) {
 	}
 }
 
-// killing is one attempt: whoever was once found in the tree stays in it.
+// killing is one attempt: a process that was once found in the tree stays in it.
 type killing struct {
 	tree *Tree
 	seen map[id]bool
@@ -105,9 +105,9 @@ func (k *killing) look() ([]proc, error) {
 	return procs, err
 }
 
-// halt stops the tree before it is killed, in rounds until no process is found that was not stopped: whoever has a
-// SIGSTOP pending can fork no more, and as the parents have not ended yet, each descendant is still found below them. It
-// begins with what was found just now, and returns what it found last, and how many looks must find nothing from here on.
+// halt stops the tree before it is killed, in rounds until a scan finds only stopped processes. A process with a pending SIGSTOP
+// cannot fork, and as the parents have not ended yet, each descendant is still found below them. It begins with procs, and returns
+// the last scan and how many scans must be empty from here on.
 func (k *killing) halt(procs []proc, err error, deadline time.Duration) (last []proc, enough int) {
 	stopped := map[id]bool{}
 	for {
@@ -148,7 +148,7 @@ func (t *Tree) populated() bool {
 	return err != nil || populated
 }
 
-// send signals exactly the process that was scanned; one that has ended meanwhile is no error.
+// send signals exactly the process that was scanned; it is no error if that has ended meanwhile.
 func send(p proc, sig unix.Signal) error {
 	fd, err := unix.PidfdOpen(p.pid, 0)
 	if errors.Is(err, unix.ESRCH) {
@@ -158,7 +158,7 @@ func send(p proc, sig unix.Signal) error {
 		return fmt.Errorf("open process %d: %w", p.pid, err)
 	}
 	defer unix.Close(fd)
-	// The pidfd may be a successor's: whoever has the same start time behind it now is the one that was scanned.
+	// The pidfd may belong to a later process with the same pid: the same start time shows that it is the scanned one.
 	now, err := readProc(p.pid)
 	if gone(err) || err == nil && now.start != p.start {
 		return nil

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// mount is where a cgroup v2 hierarchy is mounted, and which of its groups is seen there.
+// mount is where a cgroup v2 hierarchy is mounted, and which of its groups that mount shows.
 type mount struct{ root, point string }
 
-// findMount reads /proc/self/mountinfo. The hierarchy may stand beside v1, at /sys/fs/cgroup/unified or anywhere else.
+// findMount reads /proc/self/mountinfo. The hierarchy may be mounted beside v1, at /sys/fs/cgroup/unified or anywhere else.
 func findMount(mountinfo string) (mount, bool) {
 	for line := range strings.Lines(mountinfo) {
 		before, after, ok := strings.Cut(line, " - ")
@@ -49,7 +49,7 @@ func findOwn(cgroup string) (string, bool) {
 	return "", false
 }
 
-// under is the directory of a group, false where the mount does not show it.
+// under is the directory of a group; false if the mount does not show it.
 func (m mount) under(group string) (string, bool) {
 	rel, err := filepath.Rel(m.root, group)
 	if err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
@@ -74,24 +74,24 @@ func Own() (string, error) {
 func self() (mount, string, error) {
 	info, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return mount{}, "", &UnavailableError{Reason: "the mounts cannot be read", Err: err}
+		return mount{}, "", &UnavailableError{Reason: "/proc/self/mountinfo cannot be read", Err: err}
 	}
 	m, ok := findMount(string(info))
 	if !ok {
-		return mount{}, "", &UnavailableError{Reason: "no cgroup2 is mounted"}
+		return mount{}, "", &UnavailableError{Reason: "no cgroup2 filesystem is mounted"}
 	}
 	groups, err := readSmall("/proc/self/cgroup")
 	if err != nil {
-		return mount{}, "", &UnavailableError{Reason: "this process's own group cannot be read", Err: err}
+		return mount{}, "", &UnavailableError{Reason: "/proc/self/cgroup cannot be read", Err: err}
 	}
 	own, ok := findOwn(string(groups))
 	if !ok {
-		return mount{}, "", &UnavailableError{Reason: "this process is in no cgroup of v2"}
+		return mount{}, "", &UnavailableError{Reason: "this process is not in a cgroup v2"}
 	}
 	return m, own, nil
 }
 
-// parents are the groups to try a new one under: our own first, it may be delegated to us, then the root.
+// parents are the groups under which to try a new one: the caller's own first, which may be delegated to it, then the root.
 func parents() ([]string, error) {
 	m, own, err := self()
 	if err != nil {

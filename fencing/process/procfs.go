@@ -30,10 +30,11 @@ type id struct {
 
 func (p proc) id() id { return id{p.pid, p.start} }
 
-// ended: a zombie holds no files and no memory. One whose leader has ended while other threads run is alive.
+// ended tells whether the process has ended: a zombie holds no files and no memory. A process whose main thread has ended while
+// others run is alive.
 func (p proc) ended() bool { return (p.state == 'Z' || p.state == 'X') && p.threads <= 1 }
 
-// readProc returns an error that satisfies gone() where there is no such process any more.
+// readProc returns an error that satisfies gone() if there is no such process any more.
 func readProc(pid int) (proc, error) {
 	b, err := readSmall("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -42,7 +43,7 @@ func readProc(pid int) (proc, error) {
 	return parseStat(pid, b)
 }
 
-// parseStat: the command's name stands in parentheses and may itself hold spaces and parentheses.
+// parseStat reads /proc/PID/stat. The command's name is in parentheses and may itself contain spaces and parentheses.
 func parseStat(pid int, b []byte) (proc, error) {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	f := bytes.Fields(b[end+1:])
@@ -60,7 +61,7 @@ func parseStat(pid int, b []byte) (proc, error) {
 	return proc{pid: pid, parent: parent, session: session, threads: threads, comm: comm, state: f[0][0], start: start}, nil
 }
 
-// processes reads every process of the host, the ended ones too.
+// processes reads every process of the host, including zombies.
 func processes() (map[int]proc, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -87,7 +88,7 @@ func processes() (map[int]proc, error) {
 	return all, nil
 }
 
-// executable is the base name of the program the process runs, "" for a kernel thread.
+// executable is the base name of the program that the process runs; "" for a kernel thread.
 func executable(pid int) (string, error) {
 	path, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
 	if gone(err) || errors.Is(err, os.ErrNotExist) {
@@ -112,7 +113,7 @@ func realUID(pid int) (uint32, error) {
 	return uint32(uid), err
 }
 
-// gone tells whether err says that the process has ended meanwhile.
+// gone tells whether err means that the process has ended meanwhile.
 func gone(err error) bool { return errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) }
 
 // readSmall reads one of the kernel's files of at most 4 KiB, without the poller that os.File would involve.
@@ -152,14 +153,14 @@ func Children(parent int) ([]int, error) {
 	return pids, err
 }
 
-// BoundTo tells whether the signal that a child asked for at its parent's death would come: it is still that process's
-// child, and runs under the same security label (a change of label at exec, as by SELinux, makes the kernel forget it).
+// BoundTo tells whether the kernel would signal the child at its parent's death: it is still that process's child, and runs under the
+// same security label (a change of label at exec, as by SELinux, makes the kernel forget the request).
 func BoundTo(parent, child int) bool {
 	p, err := readProc(child)
 	return err == nil && p.parent == parent && label(parent) == label(child)
 }
 
-// label is "" where no security module labels processes.
+// label is a process's security label; "" without a security module.
 func label(pid int) string {
 	b, err := readSmall("/proc/" + strconv.Itoa(pid) + "/attr/current")
 	if err != nil {

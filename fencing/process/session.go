@@ -12,14 +12,14 @@ import (
 //   - the leader, and those of its session;
 //   - every descendant of these.
 //
-// pid and start are the leader's (Handle.Start); 0 where only the cgroup is known. Without a cgroup a process escapes that
-// made a session of its own and whose parents had all ended before the scan: it detached itself.
+// pid and start are the leader's (Handle.Start); 0 if only the cgroup is known. Without a cgroup, a process escapes that made a
+// session of its own and whose parents had all ended before the scan: it detached itself.
 func NewSession(pid int, start uint64, cgroup *Cgroup) *Tree {
 	return &Tree{leader: id{pid, start}, cgroup: cgroup}
 }
 
-// session finds the leader and its session. Once the leader has ended, others are only its own as long as nobody else has
-// its pid, which the kernel gives to nobody while the session lives; with a cgroup that question is not asked.
+// session finds the leader and its session. After the leader has ended, the session is still its own as long as no other process has
+// its pid, which the kernel does not reuse while the session exists; with a cgroup that is not needed.
 func (t *Tree) session(all map[int]proc) (found []int) {
 	leader, there := all[t.leader.pid]
 	switch {
@@ -34,8 +34,8 @@ func (t *Tree) session(all map[int]proc) (found []int) {
 	return found
 }
 
-// Left tells whether any process of the tree has yet to end. Once the leader has, and the kernel says that its cgroup is
-// empty, nothing is left that could be found by reading all of /proc, and that is not done.
+// Left tells whether any process of the tree still runs. If the leader has ended, the kernel's answer about its cgroup is enough,
+// and /proc is not read.
 func (t *Tree) Left() (bool, error) {
 	if t.cgroup != nil {
 		leader, err := readProc(t.leader.pid)
@@ -47,7 +47,7 @@ func (t *Tree) Left() (bool, error) {
 	return len(pids) > 0 || t.populated(), err
 }
 
-// Signal sends sig to every process of the tree that there is at this moment.
+// Signal sends sig to every present process of the tree.
 func (t *Tree) Signal(sig unix.Signal) error {
 	procs, err := t.scan(nil)
 	for _, p := range procs {
@@ -56,7 +56,7 @@ func (t *Tree) Signal(sig unix.Signal) error {
 	return err
 }
 
-// Group opens the cgroup that the service manager calls by this path, such as /system.slice/web.service.
+// Group opens the cgroup of that path in the service manager's terms, such as /system.slice/web.service.
 func Group(path string) (*Cgroup, error) {
 	m, _, err := self()
 	if err != nil {

@@ -20,33 +20,33 @@ const server = "postgres"
 // Tree names the processes of one member:
 //
 //   - those in its cgroup, where there is one;
-//   - those whose executable is called postgres, that run as the owner of the data directory and whose working directory
-//     it is: the postmaster changes there first, and backends and archive commands inherit it;
-//   - every descendant of these, whatever it runs, wherever it moved to, also in a session of its own.
+//   - those whose executable is called postgres, that run as the owner of the data directory and have it as working
+//     directory: the postmaster changes there first, and backends and archive commands inherit it;
+//   - every descendant of these, whatever it runs and wherever it has moved, also in a session of its own.
 //
-// The caller and its ancestors are never among them. So an operator's shell in the data directory is not, nor is a
-// psql or pg_basebackup. Without a cgroup two things escape: a descendant whose parents had all ended before the scan
-// (it detached itself), and a server that has not yet reached its data directory; a complete guard needs the cgroup (L2).
+// The caller and its ancestors are never among them, nor is an operator's shell in the data directory, psql or pg_basebackup.
+// Without a cgroup two things escape: a descendant whose parents had all ended before the scan (it detached itself), and a
+// server that has not yet reached its data directory; a complete guard needs the cgroup (L2).
 type Tree struct {
 	dir     string
 	ident   dirID
 	owner   uint32
 	cgroup  *Cgroup
-	leader  id          // of the session that NewSession was told; zero for a member's tree
+	leader  id          // of the session given to NewSession; zero for a member's tree
 	looking atomic.Bool // a comparison of directories hangs in a filesystem; see sameDirs
 }
 
-// dirID identifies a directory whatever the path it is reached by.
+// dirID identifies a directory independently of its path.
 type dirID struct {
 	major, minor uint32
 	inode        uint64
 }
 
-// NewTree identifies the data directory (on its filesystem: keep this call off the lease path, L6) and looks once
-// whether the caller may see its processes. The cgroup may be nil.
+// NewTree identifies the data directory (on its filesystem: keep this call off the lease path, L6) and checks once whether the
+// caller may see its processes. The cgroup may be nil.
 func NewTree(dataDir string, cgroup *Cgroup) (*Tree, error) {
 	if !filepath.IsAbs(dataDir) {
-		return nil, fmt.Errorf("the data directory %q is no absolute path", dataDir)
+		return nil, fmt.Errorf("the data directory %q is not an absolute path", dataDir)
 	}
 	dir, err := filepath.EvalSymlinks(dataDir)
 	if err != nil {
@@ -60,7 +60,8 @@ func NewTree(dataDir string, cgroup *Cgroup) (*Tree, error) {
 		return nil, fmt.Errorf("the data directory %s is not a directory", dir)
 	}
 	if me := uint32(os.Geteuid()); me != 0 && me != st.Uid {
-		return nil, fmt.Errorf("the data directory %s belongs to uid %d and this process runs as %d: run it as the owner or as root", dir, st.Uid, me)
+		return nil, fmt.Errorf("the data directory %s belongs to uid %d, but this process runs as uid %d: run it as the owner or as root",
+			dir, st.Uid, me)
 	}
 	t := &Tree{dir: dir, ident: idOf(&st), owner: st.Uid, cgroup: cgroup}
 	if _, err := t.Pids(); err != nil {
@@ -75,8 +76,8 @@ func (t *Tree) Pids() ([]int, error) {
 	return pidsOf(procs), err
 }
 
-// Outside lists those of Pids that live outside of the member's cgroup: while there are any, the member is not guarded
-// completely and no lease of its epoch yields the proof lease-expired (L2). Without a cgroup that is all of them.
+// Outside lists those of Pids that are outside of the member's cgroup; without a cgroup, all of them. While there are any, the guard
+// is not complete and no lease of its epoch yields the proof lease-expired (L2).
 func (t *Tree) Outside() ([]int, error) {
 	procs, err := t.scan(nil)
 	if err != nil || t.cgroup == nil {
@@ -87,15 +88,15 @@ func (t *Tree) Outside() ([]int, error) {
 	return pidsOf(outside), err
 }
 
-// over tells that a process seen a moment ago has ended since. A backend that ends between the two looks of Outside was
-// in the cgroup, and is no gap in the guard.
+// over tells whether a process that was seen a moment ago has ended since. A backend that ends between the two scans of Outside was
+// in the cgroup, and is not a gap in the guard.
 func (p proc) over() bool {
 	now, err := readProc(p.pid)
 	return gone(err) || err == nil && (now.start != p.start || now.ended())
 }
 
-// scan returns what it found also beside an error, so that a kill can go on with that. Who was found before, and is still
-// the same process, is found again with all below it, even if its parents have ended meanwhile.
+// scan also returns what it found beside an error, so that a kill can continue with that. A process that was found before is found
+// again with all its descendants, even if its parents have ended meanwhile.
 func (t *Tree) scan(before map[id]bool) ([]proc, error) {
 	all, err := processes()
 	if err != nil {
@@ -114,7 +115,7 @@ func (t *Tree) scan(before map[id]bool) ([]proc, error) {
 	return descend(all, roots, os.Getpid()), err
 }
 
-// roots are those that are the tree's by themselves, wherever they live.
+// roots are the processes that belong to the tree without an ancestor in it.
 func (t *Tree) roots(all map[int]proc) ([]int, error) {
 	if t.dir == "" {
 		return t.session(all), nil
@@ -122,8 +123,8 @@ func (t *Tree) roots(all map[int]proc) ([]int, error) {
 	return t.servers(all)
 }
 
-// descend returns roots and all below them that have not ended; self and its ancestors are left out, with what is
-// reached through them only.
+// descend returns the roots and their descendants that have not ended, except self, its ancestors, and processes reached only
+// through these.
 func descend(all map[int]proc, roots []int, self int) []proc {
 	seen := map[int]bool{0: true}
 	for pid := self; pid != 0 && !seen[pid]; pid = all[pid].parent {
@@ -164,7 +165,7 @@ func (t *Tree) servers(all map[int]proc) ([]int, error) {
 		if !mine {
 			continue
 		}
-		// The kernel knows this path by heart, also where the directory's disk is frozen.
+		// The kernel has this path in memory, so a frozen disk does not matter.
 		switch path, err := os.Readlink(cwd(pid)); {
 		case err != nil && !gone(err):
 			errs = append(errs, fmt.Errorf("read the working directory of process %d: %w", pid, err))
@@ -177,28 +178,30 @@ func (t *Tree) servers(all map[int]proc) ([]int, error) {
 	return append(found, t.sameDirs(elsewhere)...), errors.Join(errs...)
 }
 
-// ownServer: an executable that may not be read is an error only where the process may well be the member's.
+// ownServer tells whether a process is a postgres of the owner. An executable that cannot be read is an error only if the process
+// may be the member's.
 func (t *Tree) ownServer(p proc) (bool, error) {
 	exe, exeErr := executable(p.pid)
 	if exeErr == nil && exe != server || exeErr != nil && p.comm != server {
 		return false, nil
 	}
 	uid, err := realUID(p.pid)
-	if err != nil && !gone(err) { // as for want of descriptors: it may be the member's
+	if err != nil && !gone(err) { // such as a lack of descriptors: it may be the member's
 		return false, fmt.Errorf("read the user of process %d: %w", p.pid, err)
 	}
 	if err != nil || uid != t.owner {
 		return false, nil
 	}
 	if exeErr != nil {
-		return false, fmt.Errorf("process %d may be the member's, but may not be looked at (run as root, or grant CAP_SYS_PTRACE): %w", p.pid, exeErr)
+		return false, fmt.Errorf("process %d may be the member's, but cannot be inspected (run as root, or grant CAP_SYS_PTRACE): %w",
+			p.pid, exeErr)
 	}
 	return true, nil
 }
 
-// sameDirs finds the processes that stand in the data directory under another path (a bind mount, another mount
-// namespace, a renamed directory). Asking may hang in a dead network filesystem, of another member perhaps, so it runs
-// apart with a deadline, and not again before an earlier question was answered.
+// sameDirs finds the processes whose working directory is the data directory under another path (a bind mount, another mount
+// namespace, a renamed directory). The query may hang in a dead network filesystem, perhaps of another member, so it runs apart
+// with a deadline, and not again before the earlier one was answered.
 func (t *Tree) sameDirs(pids []int) []int {
 	if len(pids) == 0 || !t.looking.CompareAndSwap(false, true) {
 		return nil

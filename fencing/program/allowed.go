@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Allowed are the programs that the platform may have this host run, by their absolute paths, as the host's own file lists them. Who
-// may change the platform could else have anything run as the user of this process. The zero value allows nothing.
+// Allowed are the absolute paths of the programs that the platform may let this host run, from the host's own file. Without that
+// list, everyone who may change the platform could run any program as the user of this process. The zero value allows nothing.
 type Allowed []string
 
 // Check is nil for a program that may be run.
@@ -41,9 +41,10 @@ func (a Allowed) With(paths ...string) string {
 // NotAllowedError is returned when the host's own file does not list a program.
 type NotAllowedError struct {
 	Paths []string
-	Line  string // what the file would have to say
+	Line  string // the line to write into the file
 }
 
 func (e *NotAllowedError) Error() string {
-	return fmt.Sprintf("this controller's own file does not allow %s: write `%s` into it, and restart the controller", strings.Join(e.Paths, ", "), e.Line)
+	return fmt.Sprintf("this controller's own file does not allow %s: write `%s` into it, and restart the controller",
+		strings.Join(e.Paths, ", "), e.Line)
 }

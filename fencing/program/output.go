@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// limited keeps the beginning of an output and swallows the rest, so that the program is not held up.
+// limited keeps the beginning of an output and discards the rest, so that the program does not block.
 type limited struct{ b strings.Builder }
 
 var _ io.Writer = (*limited)(nil)
@@ -17,7 +17,7 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String leaves out a last line that was cut: half a secret is not found by those who scrub it.
+// String drops a last line that was cut: the scrubbing of secrets would not find half a secret.
 func (l *limited) String() string {
 	s := l.b.String()
 	if len(s) == mostOutput {
@@ -26,8 +26,8 @@ func (l *limited) String() string {
 	return s
 }
 
-// Apart waits for f until ctx is over, and a second more for it to say why it ended; false where it then still hangs in a
-// dead disk or device. The goroutine ends when the kernel answers.
+// Apart waits for f until ctx ends, and one second more for f to return its reason. It returns false if f then still hangs on a
+// dead disk or device; its goroutine ends when the kernel answers.
 func Apart[T any](ctx context.Context, f func() T) (T, bool) {
 	answer := make(chan T, 1)
 	go func() { answer <- f() }()

@@ -1,8 +1,8 @@
-// Package program runs the programs that an operator names (fence agents, checks of app servers), each within a deadline,
-// and leaves nothing of their process group behind.
+// Package program runs the programs that an operator names (fence agents, checks of app servers), each within a deadline, and
+// leaves no process of their group behind.
 //
-// It must never put a secret on a command line, and never give a program what is Mainstay's own: its environment holds a
-// PATH and what the caller adds. A Call enters by Run; how it ended, with the beginning of its output, leaves.
+// It must never put a secret on a command line, and never give a program Mainstay's own environment: a program gets a PATH and the
+// variables that the caller adds. A Call enters by Run; its exit code and the beginning of its output leave.
 package program
 
 import (
@@ -27,15 +27,15 @@ const (
 type Call struct {
 	Path  string // absolute
 	Args  []string
-	Stdin string              // parameters; never on the command line, which everyone may read
+	Stdin string              // parameters; never on the command line, which every user may read
 	Env   []string            // beside PATH and the language, which is C
 	Dir   string              // "" is /
 	As    *syscall.Credential // nil is the caller's own
 }
 
-// Ended is how a run went.
+// Ended is the result of a run.
 type Ended struct {
-	Code   int // exit code; -1 where a signal ended it
+	Code   int // exit code; -1 if a signal ended it
 	Stdout string
 	Stderr string
 }
@@ -43,9 +43,8 @@ type Ended struct {
 // ErrLate is returned when a program had not ended in time and was killed.
 var ErrLate = errors.New("did not answer in time and was killed")
 
-// Run executes a program until ctx is over, at most; then its whole process group is killed, and so is what the program
-// left of it when it ended in time. An exit code is no error. Where the kernel holds a process fast Run does not return
-// before that ends: see Apart.
+// Run executes a program at most until ctx ends. Then it kills the whole process group, also if the program itself ended in time.
+// An exit code is not an error. While the kernel holds a process, Run does not return: see Apart.
 func Run(ctx context.Context, c Call) (Ended, error) {
 	if err := context.Cause(ctx); err != nil {
 		return Ended{}, late(ctx)
@@ -54,9 +53,10 @@ func Run(ctx context.Context, c Call) (Ended, error) {
 	stdout, stderr := &limited{}, &limited{}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.Stdin = strings.NewReader(c.Stdin)
-	cmd.Env, cmd.Dir = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "LC_ALL=C"}, c.Env...), cmp.Or(c.Dir, "/")
+	cmd.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "LC_ALL=C"}, c.Env...)
+	cmd.Dir = cmp.Or(c.Dir, "/")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.As}
-	cmd.WaitDelay = drain // somebody who left the group may hold the output
+	cmd.WaitDelay = drain // a process that left the group may hold the output
 	if err := cmd.Start(); err != nil {
 		return Ended{}, fmt.Errorf("start %s: %w", c.Path, err)
 	}
@@ -68,7 +68,7 @@ func Run(ctx context.Context, c Call) (Ended, error) {
 	case <-ctx.Done():
 		err = late(ctx)
 	}
-	// The program is not reaped yet, so that the number is still its group's.
+	// The program is not reaped yet, so its pid still names its group.
 	_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
 	if wait := cmd.Wait(); err == nil && cmd.ProcessState == nil {
 		err = fmt.Errorf("wait for %s: %w", c.Path, wait)
@@ -79,7 +79,7 @@ func Run(ctx context.Context, c Call) (Ended, error) {
 	return Ended{Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String()}, nil
 }
 
-// exited waits until the process has ended, and leaves it to be reaped.
+// exited waits until the process has ended, without reaping it.
 func exited(pid int) error {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -89,7 +89,7 @@ func exited(pid int) error {
 	}
 }
 
-// late tells a deadline from a caller who needs no answer any more.
+// late tells a deadline from a caller that no longer needs the answer.
 func late(ctx context.Context) error {
 	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
 		return cause

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Info is what is known of a host's watchdog.
+// Info is the state of a host's watchdog.
 type Info struct {
 	Armed    bool          `json:"armed"`
 	Identity string        `json:"identity,omitempty"` // the driver's name
@@ -20,7 +20,7 @@ type Info struct {
 	WasReset bool          `json:"wasReset,omitempty"` // it caused this boot
 }
 
-// card is the driver of a watchdog; closing it without the letter V leaves it counting.
+// card is the driver of a watchdog; unless the letter V was written first, it counts down after close.
 type card interface {
 	io.WriteCloser
 	support() (*unix.WatchdogInfo, error)
@@ -29,33 +29,33 @@ type card interface {
 	bootStatus() (int, error)
 }
 
-// opener opens a card, which starts it and feeds it. openCard, but in tests.
+// opener opens a card, which starts and feeds it. It is openCard except in tests.
 type opener func(path string) (card, error)
 
-// unfitError is returned when a watchdog was opened and cannot serve; it was stopped again.
+// unfitError is returned when an opened watchdog is not usable; it was stopped again.
 type unfitError struct{ error }
 
 func (e unfitError) Unwrap() error { return e.error }
 
-// device is an armed watchdog: the host resets unless it is fed within its timeout. Only one process can have it open. It
-// is not safe for concurrent use.
+// device is an armed watchdog: the host resets unless it is fed within its timeout. Only one process can have it open. It is not
+// safe for concurrent use.
 type device struct {
 	card card
 	info Info
 }
 
-// arm takes a card that counts already, since it was opened, and gives it a timeout. A card that cannot be used is stopped.
+// arm sets the timeout of an opened card, which already counts down. A card that is not usable is stopped.
 func arm(c card, timeout time.Duration) (*device, error) {
 	d := &device{card: c, info: Info{Armed: true}}
 	support, err := c.support()
 	if err == nil {
 		d.info.Identity = text(support.Identity[:])
 		if support.Options&unix.WDIOF_MAGICCLOSE == 0 {
-			d.info.Missing = "its driver stops it when the process that holds it ends"
+			d.info.Missing = "its driver stops it when its holder ends"
 		}
 		err = d.retime(timeout)
 	} else {
-		err = fmt.Errorf("ask what it can do: %w", err)
+		err = fmt.Errorf("read its capabilities: %w", err)
 	}
 	if err != nil {
 		return nil, unfitError{errors.Join(err, d.disarm())}
@@ -66,7 +66,7 @@ func arm(c card, timeout time.Duration) (*device, error) {
 	return d, nil
 }
 
-// retime sets the timeout and feeds. After an error the device must be stopped: it may count longer than is safe.
+// retime sets the timeout and feeds. After an error the device must be stopped: its timeout may be longer than is safe.
 func (d *device) retime(timeout time.Duration) error {
 	if timeout < time.Second {
 		return errTooShort
@@ -84,12 +84,12 @@ func (d *device) retime(timeout time.Duration) error {
 	}
 	d.info.Timeout = time.Duration(seconds) * time.Second
 	if d.info.Timeout <= 0 || d.info.Timeout > timeout {
-		return fmt.Errorf("its timeout is %s, and at most %s is short enough for the lease", d.info.Timeout, timeout)
+		return fmt.Errorf("its timeout is %s, but the lease allows at most %s", d.info.Timeout, timeout)
 	}
 	return d.feed()
 }
 
-var errTooShort = errors.New("watchdogs count whole seconds, too coarse for this lease; use a lease of 2s or more")
+var errTooShort = errors.New("the lease is too short for a watchdog, which counts whole seconds; use a lease of 2s or more")
 
 // feed is one system call, and touches no filesystem (L6).
 func (d *device) feed() error {
@@ -99,7 +99,7 @@ func (d *device) feed() error {
 	return nil
 }
 
-// disarm says the letter with which drivers know that the close is meant, and lets go.
+// disarm writes the letter that tells the driver to stop at close, and closes the device.
 func (d *device) disarm() error {
 	_, err := d.card.Write([]byte{'V'})
 	if err = errors.Join(err, d.card.Close()); err != nil {
@@ -116,8 +116,8 @@ func text(b []byte) string {
 // cardFile is the device file of a watchdog.
 type cardFile struct{ *os.File }
 
-// openCard opens the device, which starts it. Nothing else than a device is opened for writing, and none that could not be
-// stopped again: whoever then said off, or upgraded, would reset the host.
+// openCard opens the device, which starts it. It opens only a device, and none that could not be stopped again: switching the
+// watchdog off, or an upgrade, would then reset the host.
 func openCard(path string) (card, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -130,7 +130,7 @@ func openCard(path string) (card, error) {
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.EBUSY) {
-		return nil, errors.New("another process holds it: end that, or take RuntimeWatchdogSec out of systemd's configuration")
+		return nil, errors.New("another process holds it: end that process, or remove RuntimeWatchdogSec from systemd's configuration")
 	}
 	if err != nil {
 		return nil, errors.Unwrap(err)
@@ -138,7 +138,7 @@ func openCard(path string) (card, error) {
 	return cardFile{f}, nil
 }
 
-// neverStops asks the kernel, where it tells; the old name /dev/watchdog is that of the first one.
+// neverStops reads nowayout from the kernel, if it is there; the old name /dev/watchdog is the first watchdog.
 func neverStops(path string) bool {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil {

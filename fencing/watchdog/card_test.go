@@ -70,10 +70,10 @@ func TestUnfit(t *testing.T) {
 		timeout time.Duration
 		want    string
 	}{
-		{"coarse", fakeCard{options: usual, coarse: 10}, 4 * time.Second, "its timeout is 10s, and at most 4s is short enough"},
+		{"coarse", fakeCard{options: usual, coarse: 10}, 4 * time.Second, "its timeout is 10s, but the lease allows at most 4s"},
 		{"fixed and long", fakeCard{options: unix.WDIOF_MAGICCLOSE, seconds: 60}, 4 * time.Second, "its timeout is 1m0s"},
 		{"no timeout", fakeCard{}, 4 * time.Second, "its timeout is 0s"},
-		{"broken", fakeCard{options: usual, broken: unix.EIO}, 4 * time.Second, "ask what it can do: input/output error"},
+		{"broken", fakeCard{options: usual, broken: unix.EIO}, 4 * time.Second, "read its capabilities: input/output error"},
 		{"short lease", fakeCard{options: usual}, 800 * time.Millisecond, "use a lease of 2s or more"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -88,7 +88,7 @@ func TestUnfit(t *testing.T) {
 	}
 	fixed := &fakeCard{options: 0, seconds: 3}
 	if d, err := arm(fixed, 4*time.Second); err != nil || d.info.Timeout != 3*time.Second ||
-		d.info.Missing != "its driver stops it when the process that holds it ends" {
+		d.info.Missing != "its driver stops it when its holder ends" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -113,7 +113,7 @@ func TestOpenCard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := arm(c, time.Second); !errors.As(err, new(unfitError)) || !strings.Contains(err.Error(), "ask what it can do: inappropriate ioctl for device") {
+	if _, err := arm(c, time.Second); !errors.As(err, new(unfitError)) || !strings.Contains(err.Error(), "read its capabilities: inappropriate ioctl for device") {
 		t.Errorf("/dev/null: got %v", err)
 	}
 	if raw, _ := os.ReadFile(file); string(raw) != "x" {

@@ -18,17 +18,17 @@ import (
 // answerWithin bounds one Tell, the start of a holder included.
 const answerWithin = 5 * time.Second
 
-// Client is the agent's way to the holder of its host's watchdog. It is for one goroutine, and not for the lease path: it
+// Client is the agent's connection to the holder of its host's watchdog. It is for one goroutine, and not for the lease path: it
 // touches a filesystem.
 type Client struct {
 	Executable string // the mainstay binary
 	Dir        string // of the holder's socket; made with mode 0700 if its parent exists
 	Device     string
-	pid        int // of the holder that answered last
+	pid        int // of the last holder that answered
 }
 
-// Tell makes the wish known to the holder, which is started where there is none and the wish is on, and returns what it is
-// at. Beside an error the status holds what was answered. A holder of another version or device is asked to leave.
+// Tell sends the wish to the holder and returns its status; if there is no holder and the wish is on, it starts one. Beside an error
+// the status has the answer. A holder of another version or device is asked to leave.
 func (c *Client) Tell(ctx context.Context, w Wish) (Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
@@ -99,7 +99,7 @@ func (c *Client) ask(ctx context.Context, w Wish) (Status, error) {
 	return r.Status, err
 }
 
-// absent tells whether err says that nobody listens.
+// absent tells whether err means that no holder listens.
 func absent(err error) bool {
 	return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, os.ErrNotExist)
 }

@@ -13,25 +13,25 @@ import (
 	"mainstay/fencing/guard"
 )
 
-// holder is a machine between the server, which brings wishes and guards, and the loop, which feeds.
+// holder is a machine between the server, which brings wishes and guards, and the loop, which feeds the device.
 type holder struct {
 	cfg   config
 	open  opener
 	prot  guard.Protection
-	timer *boottime.Timer // when the loop looks again; set with mu held
+	timer *boottime.Timer // when the loop checks again; set with mu held
 
-	mu      sync.Mutex // guards what follows; never held while anything but the device or memory is touched
+	mu      sync.Mutex // guards the fields below; while it is held, only the device and memory are touched
 	machine machine
 	device  *device // nil while none is held
-	fault   string  // why none is held, or why the last feed failed
+	fault   string  // why no device is held, or why the last feed failed
 	starves bool
-	members map[string]*member // none is ever dropped: what it owes must not be forgotten, and one that owes nothing costs nothing
+	members map[string]*member // none is ever dropped: a duty must not be forgotten, and a member without one costs nothing
 }
 
 // member is the guards of one member, a and b.
 type member struct{ posts [2]standing }
 
-// standing is a post with the page of the guard that stands there; nil before the first.
+// standing is a post with the page of its guard; nil before the first guard.
 type standing struct {
 	page   *guard.Page
 	before guard.Duty
@@ -45,27 +45,27 @@ func newHolder(cfg config, open opener) (*holder, error) {
 	return &holder{cfg: cfg, open: open, timer: timer, members: map[string]*member{}}, nil
 }
 
-// loop runs on a thread of its own until the holder is to end. It waits in the kernel, not in the Go scheduler.
+// loop runs on its own thread until the holder must end. It waits in the kernel, not in the Go scheduler.
 func (h *holder) loop() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	fds := []unix.PollFd{{Fd: int32(h.timer.FD()), Events: unix.POLLIN}}
 	for !h.step() {
-		unix.Poll(fds, int(feedEvery.Milliseconds())) // also where a signal or a timer that fails wakes it
+		unix.Poll(fds, int(feedEvery.Milliseconds())) // bounded, in case the timer fails
 	}
 }
 
-// rouse is called with mu held: the loop looks at once.
+// rouse makes the loop check at once. It is called with mu held.
 func (h *holder) rouse() { h.timer.Set(0) }
 
-// step looks once, does what is due, and sets the timer; over says that the holder is to end.
+// step checks once, does the due act, and sets the timer; over: the holder must end.
 func (h *holder) step() (over bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.timer.Expired()
 	for {
 		owed := h.owed()
-		now := boottime.Now() // read last: what was read of the guards is no newer
+		now := boottime.Now() // read last, so that the guards' duties are not newer
 		next := h.machine.next(now, owed)
 		h.starves = next == starve
 		if next == end {
@@ -79,7 +79,7 @@ func (h *holder) step() (over bool) {
 	}
 }
 
-// do is called with mu held. Only the device's own calls may take long here, and then there is nothing else to do.
+// do carries out an act, with mu held. Only the device's own calls may take long here.
 func (h *holder) do(next act, now time.Duration) {
 	switch next {
 	case open:
@@ -123,7 +123,7 @@ func (h *holder) refused(now time.Duration, err error) {
 	h.machine.opened(now, nil, errors.As(err, new(unfitError)))
 }
 
-// owed is called with mu held: the earliest end that any guard of the host is bound to.
+// owed is the earliest end of any guard of the host. It is called with mu held.
 func (h *holder) owed() (end time.Duration) {
 	for _, m := range h.members {
 		end = earlier(end, m.owed())
@@ -142,8 +142,7 @@ func (m *member) owed() time.Duration {
 	return owed(posts[:]...)
 }
 
-// take puts another guard in a post. The one before it has died, since only one at a time can have the post's lock; what it
-// owed still stands.
+// take puts another guard in a post. The former one has died, since only one at a time can have the post's lock; its duty remains.
 func (s *standing) take(page *guard.Page) {
 	if s.page != nil {
 		last := s.page.Duty()
@@ -159,7 +158,8 @@ func (s *standing) take(page *guard.Page) {
 
 // status is called with mu held.
 func (h *holder) status() Status {
-	s := Status{Proto: proto, PID: unix.Getpid(), Device: h.cfg.Device, Watched: map[string][2]int{}, Starves: h.starves, Unhardened: h.prot.Missing}
+	s := Status{Proto: proto, PID: unix.Getpid(), Device: h.cfg.Device, Watched: map[string][2]int{}, Starves: h.starves,
+		Unhardened: h.prot.Missing}
 	if h.device != nil {
 		s.Info = h.device.info
 	}

@@ -8,17 +8,16 @@ import (
 )
 
 const (
-	feedEvery  = 250 * time.Millisecond // while there is room; a slow device is not asked more often
+	feedEvery  = 250 * time.Millisecond // while there is room
 	lookEvery  = 100 * time.Millisecond
-	lookSoon   = 10 * time.Millisecond // where the moment counts: the reset comes that much before end + K, at most
-	retryEvery = time.Second           // to open a device that is not there, or held by another
+	lookSoon   = 10 * time.Millisecond // near the deadline: the reset comes at most that much before end + K
+	retryEvery = time.Second           // to open a device that is missing, or held by another process
 )
 
-// post is what was said at one of a member's two posts: by the guard that stands there, and by one before it that died while
-// it owed something.
+// post holds the duties at one of a member's two posts: that of its guard, and that of an earlier guard that died with a duty.
 type post struct{ now, before guard.Duty }
 
-// owed is the earliest end that the guards of one member are still bound to, 0 if to none.
+// owed is the earliest end that the guards of one member must still enforce; 0 for none.
 func owed(posts ...post) (end time.Duration) {
 	settled := time.Duration(0)
 	for _, p := range posts {
@@ -38,7 +37,7 @@ func owed(posts ...post) (end time.Duration) {
 	return end
 }
 
-// earlier of two ends, of which 0 is none.
+// earlier is the earlier of two ends; 0 is none.
 func earlier(a, b time.Duration) time.Duration {
 	if a == 0 || b != 0 && b < a {
 		return b
@@ -46,47 +45,48 @@ func earlier(a, b time.Duration) time.Duration {
 	return a
 }
 
-// room tells whether a feed at now is allowed while a guard is bound to end (0: none): were it the last, the host would be
-// reset before the lease is counted out, at end + K (L2, L3).
+// room tells whether a feed at now is allowed while a guard must kill by end (0: none): if it were the last feed, the reset would
+// still come by end + K, when the lease is counted out (L2, L3).
 func room(now, timeout, end time.Duration) bool {
 	return end == 0 || now+timeout <= end+platform.GuardKill
 }
 
-// act is what the holder does next.
+// act is the holder's next act.
 type act string
 
 const (
 	wait   act = "wait"
-	open   act = "open"   // which starts the device, and feeds it
-	feed   act = "feed"   // the time has come, and there is room
+	open   act = "open"   // start the device, which feeds it
+	feed   act = "feed"   // a feed is due, and there is room
 	starve act = "starve" // there is no room: a guard is overdue, or soon will be
-	retime act = "retime" // which feeds as well
+	retime act = "retime" // change the timeout, which feeds it too
 	disarm act = "disarm"
-	end    act = "end" // the process
+	end    act = "end" // end the process
 )
 
 // machine is the holder without its clock, device and guards.
 type machine struct {
-	want    *Wish // nil until an agent has said one
-	blind   bool  // not all guards could be watched, so nobody knows what they owe
-	leaving bool  // it ends as soon as no guard is bound to anything
+	want    *Wish // nil until an agent has sent one
+	blind   bool  // not all guards could be watched, so their duties are not known
+	leaving bool  // it ends as soon as no guard has a duty
 
-	held    bool          // the device is open and counts
+	held    bool          // the device is open and counts down
 	timeout time.Duration // of the device, while it is held
-	asked   time.Duration // the timeout that it was asked for
-	fed     time.Duration // when it was fed last
-	retryAt time.Duration // not opened before
-	unfit   time.Duration // the timeout it could not serve; it is not started again for that
+	asked   time.Duration // the timeout requested of the device
+	fed     time.Duration // when it was last fed
+	retryAt time.Duration // it is not opened before
+	unfit   time.Duration // a timeout that it could not provide; it is not started again for that
 }
 
-// next decides with owed, the earliest end that a guard of the host is bound to.
+// next decides. owed is the earliest end that a guard of the host must enforce.
 func (m *machine) next(now, owed time.Duration) act {
 	switch {
 	case m.want == nil && !m.leaving:
 		return wait
 	case !m.held && (m.leaving || !m.want.On):
 		return end
-	case !m.held && !m.blind && m.want.Timeout >= time.Second && m.want.Timeout != m.unfit && now >= m.retryAt && room(now, m.want.Timeout, owed):
+	case !m.held && !m.blind && m.want.Timeout >= time.Second && m.want.Timeout != m.unfit &&
+		now >= m.retryAt && room(now, m.want.Timeout, owed):
 		return open
 	case !m.held:
 		return wait
@@ -102,12 +102,12 @@ func (m *machine) next(now, owed time.Duration) act {
 	return wait
 }
 
-// pressing: the room may be gone by the next regular feed.
+// pressing tells whether there may be no room for the next regular feed.
 func (m *machine) pressing(now, owed time.Duration) bool {
 	return m.held && !room(now+feedEvery, m.timeout, owed)
 }
 
-// again is when to look again.
+// again is when to check again.
 func (m *machine) again(now, owed time.Duration) time.Duration {
 	switch {
 	case m.pressing(now, owed):
@@ -118,7 +118,7 @@ func (m *machine) again(now, owed time.Duration) time.Duration {
 	return now + lookEvery
 }
 
-// opened takes over what arm brought; a device that was tried and does not fit is left alone for this timeout.
+// opened records the result of arm. A device that cannot provide the timeout is not tried again for it.
 func (m *machine) opened(now time.Duration, d *device, unfit bool) {
 	m.asked = m.want.Timeout
 	if d != nil {

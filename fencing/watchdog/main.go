@@ -16,18 +16,18 @@ import (
 	"mainstay/fencing/guard"
 )
 
-// config is what a holder is started with: one JSON object on its standard input.
+// config is a holder's configuration: one JSON object on its standard input.
 type config struct {
 	Dir    string `json:"dir"`    // of its socket, 0700
 	Device string `json:"device"` // below /dev
 }
 
-// Main is the hidden subcommand `mainstay guard watchdog`. It reads its configuration from standard input, says on standard
-// output whether it has begun, and returns only when it is to end (0) or where it cannot start (1).
+// Main is the hidden subcommand `mainstay guard watchdog`. It reads its configuration from standard input, writes to standard output
+// whether it has begun, and returns only when it must end (0) or cannot start (1).
 func Main() int { return run(openCard) }
 
 func run(open opener) int {
-	runtime.LockOSThread() // for good: the loop is the main thread's
+	runtime.LockOSThread() // permanently: the loop runs on the main thread
 	h, ln, lock, err := begin(os.Stdin, open)
 	if err != nil {
 		json.NewEncoder(os.Stdout).Encode(guard.Hello{Error: err.Error()})
@@ -50,16 +50,17 @@ func run(open opener) int {
 	return 0
 }
 
-// begin does all that needs a filesystem.
+// begin does everything that needs a filesystem.
 func begin(stdin io.Reader, open opener) (*holder, *net.UnixListener, *os.File, error) {
 	var cfg config
 	d := json.NewDecoder(io.LimitReader(stdin, maxLine))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&cfg); err != nil {
-		return nil, nil, nil, fmt.Errorf("the holder's configuration is not understood: %w", err)
+		return nil, nil, nil, fmt.Errorf("the configuration of the watchdog's holder is not valid: %w", err)
 	}
 	if !filepath.IsAbs(cfg.Dir) || !strings.HasPrefix(filepath.Clean(cfg.Device), "/dev/") {
-		return nil, nil, nil, fmt.Errorf("the holder of the watchdog wants an absolute folder and a device below /dev, not %q and %q", cfg.Dir, cfg.Device)
+		return nil, nil, nil, fmt.Errorf("the holder of the watchdog needs an absolute folder and a device below /dev, not %q and %q",
+			cfg.Dir, cfg.Device)
 	}
 	lock, err := guard.Lock(filepath.Join(cfg.Dir, "holder.lock"))
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"mainstay/fencing/guard"
 )
 
-// askWithin bounds what the holder waits for a guard's page, and for whoever asks it something.
+// askWithin bounds the holder's wait for a guard's page and for a client's request.
 const askWithin = time.Second
 
 // listen replaces a socket that a former holder left; the caller holds the lock.
@@ -34,7 +34,7 @@ func listen(dir string) (*net.UnixListener, error) {
 
 func socketPath(dir string) string { return filepath.Join(dir, "holder.sock") }
 
-// serve answers one wish a connection, one after the other. It lives as long as the process, and the loop never waits for it.
+// serve answers one wish per connection, one after the other. It runs as long as the process, and the loop never waits for it.
 func (h *holder) serve(ln *net.UnixListener) {
 	for {
 		conn, err := ln.AcceptUnix()
@@ -70,7 +70,7 @@ func (h *holder) answer(conn *net.UnixConn) {
 	guard.WriteLine(conn, r, askWithin)
 }
 
-// obey takes over a wish. While guards cannot be watched no device is started: they may be overdue.
+// obey applies a wish. While guards cannot be watched, no device is started: they may be overdue.
 func (h *holder) obey(w Wish) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(w.Guards)) {
@@ -84,7 +84,7 @@ func (h *holder) obey(w Wish) error {
 	return err
 }
 
-// watch maps the pages of a member's guards, unless it has them. It alone changes posts.
+// watch maps the pages of a member's guards, unless it has them. Only watch changes posts.
 func (h *holder) watch(name string, g Guards) error {
 	m := h.member(name)
 	if g.PIDs != [2]int{} && m.pids() == g.PIDs {

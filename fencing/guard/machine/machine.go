@@ -1,5 +1,5 @@
-// Package machine is a guard without its clock, sockets and signals: what a guard answers, and when it kills. It is pure: the
-// guards of fencing/guard run it, and those of the simulator run the same, so that the model is as strict as they are.
+// Package machine is a guard without its clock, sockets and signals: its answers, and when it kills. It is pure. The guards of
+// fencing/guard and those of the simulator run it, so that the model is as strict as they are.
 package machine
 
 import (
@@ -9,31 +9,31 @@ import (
 	"mainstay/controller/platform"
 )
 
-// State is what a guard does at the moment.
+// State is the state of a guard.
 type State string
 
 const (
-	Idle    State = "idle"    // guards nothing: PostgreSQL is stopped, a standby, or paused (L7)
-	Armed   State = "armed"   // will kill at End
+	Idle    State = "idle"    // enforces no lease: PostgreSQL is stopped, a standby, or its cluster is paused (L7)
+	Armed   State = "armed"   // kills at End
 	Killing State = "killing" // the end has passed or the twin has died, and not all of the tree has ended
 	Killed  State = "killed"  // the tree has ended; until disarmed, or armed for a higher epoch
 )
 
-// Code says why a guard refused.
+// Code is the reason of a refusal.
 type Code string
 
 const (
 	Expired    Code = "expired"     // the lease has ended: the tree is being killed or was
 	StaleEpoch Code = "stale-epoch" // it was armed for a higher epoch (S3)
-	NoTwin     Code = "no-twin"     // it does not arm alone
-	StillArmed Code = "still-armed" // it does not exit
-	StillKeeps Code = "still-keeps" // the same: PostgreSQL would end with it
+	NoTwin     Code = "no-twin"     // it does not arm without the other guard
+	StillArmed Code = "still-armed" // it does not exit while armed
+	StillKeeps Code = "still-keeps" // it does not exit because PostgreSQL would end with it
 	NotYours   Code = "not-yours"   // another agent has attached since
 	BadRequest Code = "bad-request"
 )
 
-// Guard goes from Idle to Armed, Killing and Killed. The zero Guard has no state: New makes one. Its end never moves
-// backwards, except for a higher epoch.
+// Guard moves from Idle to Armed, Killing and Killed. The zero Guard has no state: New makes one. Its end never moves backwards,
+// except for a higher epoch.
 type Guard struct {
 	State State
 	Epoch platform.Epoch // the highest it was armed for; it outlives disarming
@@ -56,14 +56,14 @@ func Refuse(code Code, format string, args ...any) *Refusal {
 	return &Refusal{code, fmt.Sprintf(format, args...)}
 }
 
-// Extend arms, or moves the end. The caller looks at Due afterwards, whatever the answer.
+// Extend arms the guard, or moves the end. The caller checks Due afterwards, whatever the answer.
 func (m *Guard) Extend(epoch platform.Epoch, end, now time.Duration) *Refusal {
 	m.Due(now)
 	switch {
 	case epoch.IsZero():
 		return Refuse(BadRequest, "a lease needs an epoch")
 	case epoch.Less(m.Epoch):
-		return Refuse(StaleEpoch, "the lease is for epoch %v, the guard was armed for %v", epoch, m.Epoch)
+		return Refuse(StaleEpoch, "the lease is for epoch %v, but the guard was armed for %v", epoch, m.Epoch)
 	case m.State == Killing:
 		return Refuse(Expired, "the tree is being killed: %s", m.Why)
 	case m.State == Killed && epoch == m.Epoch:
@@ -71,7 +71,7 @@ func (m *Guard) Extend(epoch platform.Epoch, end, now time.Duration) *Refusal {
 	case end <= now:
 		return Refuse(Expired, "the lease ended %v ago", now-end)
 	case end > now+platform.MaxLease:
-		return Refuse(BadRequest, "the lease ends in %v, no lease is longer than %v", end-now, platform.MaxLease)
+		return Refuse(BadRequest, "the lease ends in %v, but no lease is longer than %v", end-now, platform.MaxLease)
 	case !m.Twin:
 		return Refuse(NoTwin, "the other guard is missing; start the twins again")
 	}
@@ -82,7 +82,7 @@ func (m *Guard) Extend(epoch platform.Epoch, end, now time.Duration) *Refusal {
 	return nil
 }
 
-// Disarm lets it idle. It is refused from the moment at which it has to kill until nothing is left.
+// Disarm makes it idle. It is refused from the moment at which the guard must kill until no process is left.
 func (m *Guard) Disarm(now time.Duration) *Refusal {
 	if m.Due(now) {
 		return Refuse(Expired, "the tree is being killed: %s", m.Why)
@@ -91,7 +91,7 @@ func (m *Guard) Disarm(now time.Duration) *Refusal {
 	return nil
 }
 
-// Exit asks whether it may end: not with a lease, nor with something to kill.
+// Exit refuses while the guard is armed or kills.
 func (m *Guard) Exit(now time.Duration) *Refusal {
 	m.Due(now)
 	if m.State == Armed || m.State == Killing {
@@ -100,7 +100,7 @@ func (m *Guard) Exit(now time.Duration) *Refusal {
 	return nil
 }
 
-// Due turns armed into killing once the end has passed, and tells whether there is something to kill.
+// Due changes Armed to Killing once the end has passed, and tells whether the guard must kill.
 func (m *Guard) Due(now time.Duration) bool {
 	if m.State == Armed && now >= m.End {
 		m.State, m.Why = Killing, "the lease ended"
@@ -108,7 +108,8 @@ func (m *Guard) Due(now time.Duration) bool {
 	return m.State == Killing
 }
 
-// TwinLost: whoever is left kills at once, or one more death would leave a primary unguarded.
+// TwinLost records the death of the other guard. An armed guard then kills at once, because its own death would leave a primary
+// unguarded.
 func (m *Guard) TwinLost() {
 	m.Twin = false
 	if m.State == Armed {
@@ -116,5 +117,5 @@ func (m *Guard) TwinLost() {
 	}
 }
 
-// Killed: nothing of the tree is left.
+// Killed records that no process of the tree is left.
 func (m *Guard) Killed() { m.State = Killed }

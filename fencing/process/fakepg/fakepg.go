@@ -1,6 +1,6 @@
 // Package fakepg starts process trees that look like a member's to fencing/process: a program called postgres with the
 // data directory as working directory, a backend, and an archive command in a session of its own. It is for tests, which
-// call Main first in TestMain; nothing else may import it. A tree ends with its test, and by itself after two minutes.
+// call Main first in TestMain; nothing else may import it. A tree ends with its test, and automatically after two minutes.
 package fakepg
 
 import (
@@ -45,7 +45,7 @@ func Main() {
 	os.Exit(0)
 }
 
-// family starts what a postmaster has below it and returns all their pids.
+// family starts a postmaster's descendants and returns all their pids.
 func family(detached bool) ([]int, error) {
 	backend := exec.Command(os.Args[0], "backend")
 	archive := exec.Command("sleep", strconv.Itoa(int(lifetime.Seconds())))
@@ -78,7 +78,7 @@ type Server struct {
 type Options struct {
 	DataDir  string
 	Cgroup   *process.Cgroup // nil starts it in the test's own
-	Detached bool            // with one more process, that left the tree; only a cgroup still holds it
+	Detached bool            // with one more process that left the tree; only a cgroup still contains it
 }
 
 // Start starts a tree and ends it with the test.
@@ -187,14 +187,15 @@ func (s *Server) WaitEnded(within time.Duration) bool {
 	return true
 }
 
-// EndedAt waits until every process has ended and tells when that was (CLOCK_BOOTTIME), false where it was not within the time.
-// It watches on a thread of real-time priority, where that is allowed: what is measured is the tree, not the test.
+// EndedAt waits until every process has ended and returns when that was (CLOCK_BOOTTIME); false if it was not within the time. It
+// watches on a thread of real-time priority, if that is allowed, so that it measures the tree and not the test.
 func (s *Server) EndedAt(within time.Duration) (at time.Duration, ended bool) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // for good: the thread ends with the goroutine, and its priority with it
-		unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Priority: 1}, 0)
+		runtime.LockOSThread() // permanently: the thread ends with the goroutine, and its priority with it
+		realtime := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Priority: 1}
+		unix.SchedSetAttr(0, &realtime, 0)
 		deadline := boottime.Now() + within
 		ended = true
 		for _, h := range s.handles {
@@ -234,7 +235,7 @@ func (s *Server) Signal(t testing.TB, sig unix.Signal) {
 	}
 }
 
-// Cgroup makes a cgroup for the test and removes it afterwards; it skips the test where there can be none.
+// Cgroup makes a cgroup for the test and removes it afterwards; it skips the test if it cannot make one.
 func Cgroup(t testing.TB) *process.Cgroup {
 	t.Helper()
 	c, err := process.Create(fmt.Sprintf("mainstay-test-%d-%d", os.Getpid(), time.Now().UnixNano()))
