@@ -52,7 +52,7 @@ func TestEndOfLeases(t *testing.T) {
 		epoch, longer uint64
 		want          time.Duration
 	}{
-		{name: "L4: a lease granted by somebody else runs from the leader's start", grants: func(*Leases) {}, want: startOut},
+		{name: "L4: a lease of another leader counts from this leader's start", grants: func(*Leases) {}, want: startOut},
 		{name: "L4: the longest lease recorded counts, not the present one", grants: func(*Leases) {}, longer: 60, want: start + platform.CountOut(60*time.Second)},
 		{name: "L3: a grant counts from its answer", grants: func(l *Leases) { l.Record("c", "a", e(5), late, lease) }, want: late + platform.CountOut(lease)},
 		{name: "L3: an earlier or shorter grant never shortens", grants: func(l *Leases) {

@@ -90,7 +90,7 @@ func TestInstanceVoteAges(t *testing.T) {
 		t.Error("the age of the check counts beside that of the vote")
 	}
 	if at("c2", "web", "web-e2", 10*time.Second) || at("c3", "web", "web-e1", 10*time.Second) || at("c2", "api", "web-e1", 10*time.Second) {
-		t.Error("a vote of nobody, of another app, or of no check")
+		t.Error("a vote of an unknown observer, of another app, or without a check")
 	}
 	v.ForgetVotes()
 	if at("c2", "web", "web-e1", 10*time.Second) {

@@ -14,7 +14,7 @@ func report(run string, number uint64, m Member) Report {
 	return Report{Host: "h1", RunID: run, Number: number, Members: []Member{m}}
 }
 
-// fold takes in a report without a bound run, from whoever it is.
+// fold takes in a report without a bound run, from any agent.
 func (v *View) fold(r Report, now time.Duration) bool { return v.Fold(&r, "", 0, now) }
 
 func TestFoldKeepsTheNewest(t *testing.T) {
@@ -33,7 +33,7 @@ func TestOneRunSpeaksForAHost(t *testing.T) { // L8
 	hold := 6 * time.Second
 	for _, c := range []struct {
 		name, bound string
-		heard       string // the run heard at 10 s; "" for nobody
+		heard       string // the run heard at 10 s; "" for none
 		run         string
 		at          time.Duration
 		speaks      bool

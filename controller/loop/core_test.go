@@ -56,7 +56,7 @@ func reportOf(run string, number uint64, m health.Member) *health.Report {
 	return &health.Report{Host: "h1", RunID: run, Number: number, Members: []health.Member{m}}
 }
 
-// TestGivenUp: a leader that agents tell of a later generation of its platform grants and decides nothing any more (S3).
+// TestGivenUp: once agents report a later generation of its platform, a leader grants and decides nothing any more (S3).
 func TestGivenUp(t *testing.T) {
 	for generation, ends := range map[uint64]bool{0: false, 1: false, 2: true} {
 		c := NewCore("c1", time.Minute)
@@ -180,7 +180,7 @@ func TestNoGrant(t *testing.T) {
 	}
 }
 
-// A grant needs an entry committed after its report arrived: a tick already in flight serves nobody who came later.
+// A grant needs an entry committed after its report arrived: a tick already in flight serves no later report.
 func TestReportWaitsForALaterTick(t *testing.T) { // L1
 	c := leader(t, time.Minute)
 	first := c.Report(1, reportOf("r1", 1, primary()), time.Minute)
@@ -196,7 +196,7 @@ func TestReportWaitsForALaterTick(t *testing.T) { // L1
 	}
 }
 
-// The result of a tick of an earlier term comes late, into a new term of the same controller: it serves nobody.
+// The result of a tick of an earlier term comes late, into a new term of the same controller: it serves no report.
 func TestTickOfAnEarlierTerm(t *testing.T) { // L1
 	c := leader(t, time.Minute)
 	old := c.Report(1, reportOf("r1", 1, primary()), time.Minute)
@@ -321,7 +321,7 @@ func TestGrantIsRecordedBeforeItIsAnswered(t *testing.T) { // L3
 func TestNewLeaderCountsFromItsStart(t *testing.T) { // L4
 	c := leader(t, time.Hour)
 	if end, want := c.leases.End("feed", "m1", ep(1), lease), time.Hour+platform.CountOut(lease); end != want {
-		t.Errorf("a lease somebody else granted ends at %s, want %s", end, want)
+		t.Errorf("a lease of another leader ends at %s, want %s", end, want)
 	}
 	c.Follow()
 	c.Lead(2 * time.Hour)

@@ -38,7 +38,7 @@ func TestOwnVotes(t *testing.T) {
 	begun, suspect := time.Hour, platform.Suspect(lease)
 	c := leader(t, begun)
 	if v := c.Vote("b", nil, nil, begun+suspect); len(v.Votes) != 0 || v.Observer != "c1" || v.Number != 1 || v.Began != "b" {
-		t.Errorf("who has just begun votes against nobody: %+v", v)
+		t.Errorf("a controller that has just begun votes against a member: %+v", v)
 	}
 	probes := []health.Vote{{Cluster: "feed", Member: "m2", HeardMS: -1, ProbedMS: 40, Role: health.RoleStandby}, {Cluster: "feed", Member: "gone", ProbedMS: 1}}
 	if v := c.Vote("b", probes, nil, begun+suspect); len(v.Votes) != 1 || v.Votes[0].Member != "m2" {

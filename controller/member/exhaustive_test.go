@@ -89,7 +89,7 @@ func breaks(in Input, act Act) string {
 	case a.Sealed.Less(d.Sealed) && g.Epoch.Less(d.Sealed):
 		return "seals: ended by an epoch below the attempt"
 	case (g.Kind == platform.GoalReleased) != (act.Kind == Release) && act.Kind != Nothing:
-		return "a removed member is only let go of, and no other"
+		return "only a removed member is released, and nothing else happens to it"
 	case act.Kind == StartPrimary || act.Kind == Promote || act.Kind == Initialise:
 		return takesOver(in, act)
 	case lower && act.Kind != Nothing && act.Kind != Kill && act.Kind != Persist:
@@ -170,6 +170,6 @@ func TestWaitingSaysWhatFor(t *testing.T) {
 		delete(silent, settled)
 	}
 	if len(silent) > 0 {
-		t.Errorf("waits without a word in %v", silent)
+		t.Errorf("waits without a reason in %v", silent)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"mainstay/health"
 )
 
-// Guards that killed a standby under the lease of an epoch that it was to lead take no lease of that epoch any more, and without one
+// Guards that killed a standby under the lease of an epoch that it should have led take no lease of that epoch any more, and without one
 // nothing is done for it: they are let idle first (S8). Seen live on a busy machine, for six minutes; seed 111 of the
 // simulator, where an agent loses its state in an epoch that has opened.
 func TestSpentLease(t *testing.T) {

@@ -33,10 +33,10 @@ func TestWhoPromises(t *testing.T) { // L5
 			in.Goal, in.Durable.Longest, r.Length = platform.Goal{}, 6*time.Second, 6*time.Second
 		}},
 		{"a longer lease than an earlier run was told", "the longest that may be in force", func(in *Input, r *platform.PromiseRequest) { in.Goal, r.Length = platform.Goal{}, 6*time.Second }},
-		{"nobody it knows", "no member m9", func(_ *Input, r *platform.PromiseRequest) { r.From = "m9" }},
-		{"nobody an earlier run knew", "no member m9", func(in *Input, r *platform.PromiseRequest) { in.Goal, r.From = platform.Goal{}, "m9" }},
+		{"a member it does not know", "no member m9", func(_ *Input, r *platform.PromiseRequest) { r.From = "m9" }},
+		{"a member an earlier run did not know", "no member m9", func(in *Input, r *platform.PromiseRequest) { in.Goal, r.From = platform.Goal{}, "m9" }},
 		{"one that was removed since", "no member m1", func(in *Input, _ *platform.PromiseRequest) { in.Goal.Slots = []string{"m3"} }},
-		{"one of which nobody has told", "no member m1", func(in *Input, _ *platform.PromiseRequest) {
+		{"a member not in any goal so far", "no member m1", func(in *Input, _ *platform.PromiseRequest) {
 			in.Goal, in.Durable.Peers = platform.Goal{}, ""
 		}},
 		{"a lease without end", "is not between", func(_ *Input, r *platform.PromiseRequest) { r.Length = time.Hour }},
@@ -87,7 +87,7 @@ func TestPromiseIsKept(t *testing.T) { // L5
 	}
 }
 
-// Who was sealed, or was the primary, before the agent was started cannot have promised since; a birth has nobody to betray.
+// Who was sealed, or was the primary, before the agent was started cannot have promised since; a bootstrap has no earlier primary.
 func TestRestartDoesNotBar(t *testing.T) {
 	for name, change := range map[string]func(*Input){
 		"sealed":              func(in *Input) { in.Durable.Sealed, in.Goal.Kind = ep(4), platform.GoalSealed },
@@ -147,12 +147,12 @@ func TestPermitOutlastsTheWaitForPromises(t *testing.T) {
 			t.Errorf("lease %s: a permit of %s, and the first promises come after %s", lease, platform.Permit(lease), first)
 		}
 		if second := 2 * beat; second-answered >= Unanswered(lease) {
-			t.Errorf("lease %s: promises are asked for while a leader may yet be elected", lease)
+			t.Errorf("lease %s: promises are asked for while a leader may still be elected", lease)
 		}
 	}
 }
 
-// A promise to a primary that has ended keeps its successor waiting for longer than a lease, and nobody needs it (S8): seen in the
+// A promise to a primary that has ended keeps its successor waiting for longer than a lease, and is of no use (S8): seen in the
 // simulator, seed 1457, where a slow tick delayed the answer to the report of the end.
 func TestOnlyAPrimaryThatRunsAsks(t *testing.T) {
 	const lease, now = time.Second, time.Hour
@@ -185,7 +185,7 @@ func TestOnlyAPrimaryThatRunsAsks(t *testing.T) {
 	}
 }
 
-// Permits run for five heartbeats. A primary asks at its third, counted from the last answer, and whoever it asks has found no
+// Permits run for five heartbeats. A primary asks at its third, counted from the last answer, and the member it asks has found no
 // leader for two by then.
 func TestLookFor(t *testing.T) {
 	const lease = 5 * time.Second

@@ -17,7 +17,7 @@ func primaryOf3(others ...string) (Input, *Promises) {
 	return in, p
 }
 
-// S6: a host of two clusters sends reports at the pace of the shorter lease, and at once for whoever asks it; the rounds of
+// S6: a host of two clusters sends reports at the pace of the shorter lease, and at once on request; the rounds of
 // the longer one must live until they are answered, a fifth of its lease later.
 func TestRoundsLiveUntilTheyAreAnswered(t *testing.T) {
 	in, p := primaryOf3("m2")
@@ -56,7 +56,7 @@ func TestPromisesRenewForAsLongAsWasPromised(t *testing.T) {
 	}
 }
 
-// No other member could be promoted, so nobody need promise anything.
+// No other member could be promoted, so no promise is needed.
 func TestAlonePrimaryRenews(t *testing.T) {
 	in, p := primaryOf3()
 	if requests, alone := p.Ask(&in, 7); len(requests) != 0 || !alone {

@@ -47,7 +47,7 @@ func TestLooked(t *testing.T) {
 		}
 	}
 	if m = m.Looked(goal, streams, now+lasting); m.Restarted || m.Rebuilt || m.RewindFailures > 0 {
-		t.Errorf("it streams, and its repair goes on: %+v", m)
+		t.Errorf("it streams, but its repair continues: %+v", m)
 	}
 }
 
@@ -198,7 +198,7 @@ func TestRecoveryMoves(t *testing.T) {
 	if starting.Segment = "6"; m.Looked(goal, ended, now).Looked(goal, starting, now+time.Hour).MovedAt != now+time.Hour {
 		t.Error("it was started again, and its replay of what it had replayed is no move")
 	}
-	starting.Starting = false // it answers nobody
+	starting.Starting = false // it does not answer
 	if m = m.Looked(goal, starting, now+time.Hour); m.MovedAt != now {
 		t.Error("a server that hangs moved")
 	}

@@ -19,10 +19,10 @@ func TestDiscard(t *testing.T) {
 		text string
 	}{
 		{"its name is still the wanted one", "m1_1", nil, Nothing, "a new incarnation for the rewind"},
-		{"nobody counts on it", "m1_2", []platform.Set{{ID: 9, Acks: 1, Names: []string{"m2_1"}}}, Rewind, ""},
+		{"no set counts on it", "m1_2", []platform.Set{{ID: 9, Acks: 1, Names: []string{"m2_1"}}}, Rewind, ""},
 		{"an earlier set does", "m1_2", []platform.Set{{ID: 8, Acks: 1, Names: []string{"m1_1"}}, {ID: 9, Acks: 1, Names: []string{"m2_1"}}}, Nothing, "durability set 8"},
 		{"an earlier set does, but the newest needs its next data", "m1_2", []platform.Set{{ID: 8, Acks: 1, Names: []string{"m1_1"}}, {ID: 9, Acks: 1, Names: []string{"m1_2"}}}, Rewind, ""},
-		{"an earlier set does, but nobody is left to be in the newest", "m1_2", []platform.Set{{ID: 8, Acks: 1, Names: []string{"m1_1"}}, {ID: 9}}, Rewind, ""},
+		{"an earlier set does, but no member is left for the newest", "m1_2", []platform.Set{{ID: 8, Acks: 1, Names: []string{"m1_1"}}, {ID: 9}}, Rewind, ""},
 	} {
 		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"},
 			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, History: platform.History{{Timeline: 1, End: 100}}, SystemID: "7",
@@ -60,7 +60,7 @@ func TestCourse(t *testing.T) {
 	}
 }
 
-// An agent that lost its state learns again what its data is called, or its member could vouch for nobody (S6, L5).
+// An agent that lost its state learns the incarnation of its data again, or its member could promise nothing (S6, L5).
 func TestNameOfDataAfterALostState(t *testing.T) {
 	in := Input{Now: now, Durable: Durable{Epoch: ep(2)},
 		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, Incarnation: "m1_1", Upstream: &platform.Upstream{Member: "m2"}},
@@ -71,14 +71,14 @@ func TestNameOfDataAfterALostState(t *testing.T) {
 	}
 	in.Seen.Streaming = false
 	if act := Next(in); act.Durable.Incarnation != "" {
-		t.Errorf("nobody streams it yet: %+v", act)
+		t.Errorf("it does not stream yet: %+v", act)
 	}
 }
 
 // A standby is pointed at a new primary only when its WAL is surely part of that one's history and grows no more by what its
 // receiver takes from elsewhere: past the fork its flush position would be heard, and count, before it is refused (S2). Found on
 // real PostgreSQL, and by seed 21778 of the simulator: the old primary lived, fenced by quorum-sealed, and its
-// receiver went on while its position said that it might follow.
+// receiver continued while its position said that it might follow.
 func TestFollowAcrossAFork(t *testing.T) {
 	history := platform.History{{Timeline: 1, End: 100}, {Timeline: 2, End: 200}}
 	fork := &history[1]
@@ -100,14 +100,14 @@ func TestFollowAcrossAFork(t *testing.T) {
 		{"it was ended, before the new one has opened", false, fork, false, 2, 150, "", true, false, Settings, ""},
 		{"it was sealed for the epoch", false, fork, false, 2, 150, "", false, true, Settings, ""},
 		{"sealed, then handed WAL by another", false, fork, false, 2, 150, "m4", false, true, StopReceiver, ""},
-		{"points at it already, but an older stream may go on", true, fork, false, 2, 150, "m3", false, false, StopReceiver, ""},
+		{"points at it already, but an older stream may continue", true, fork, false, 2, 150, "m3", false, false, StopReceiver, ""},
 		{"its relay was the old primary's too", true, fork, false, 2, 150, "m4", true, false, StopReceiver, ""},
 		{"past the fork", true, fork, false, 2, 201, "m1", false, false, StopClean, ""},
 		{"perhaps past the fork", false, fork, false, 2, 201, "m1", true, false, Nothing, "past 0/C8 of timeline 2"},
 		{"an earlier timeline, not told of yet", false, fork, false, 1, 50, "m1", true, false, Nothing, "history"},
 		{"an earlier timeline, before its fork", true, fork, false, 1, 50, "m1", false, false, StopReceiver, ""},
 		{"an earlier timeline, past its fork", true, fork, false, 1, 101, "m1", false, false, StopClean, ""},
-		{"a timeline of nobody's", true, fork, false, 9, 50, "m1", true, false, StopClean, ""},
+		{"an unknown timeline", true, fork, false, 9, 50, "m1", true, false, StopClean, ""},
 		{"a planned change: its primary can give it no more", false, fork, true, 2, 200, "m1", false, false, Settings, ""},
 		{"a planned change, opened", true, fork, true, 2, 200, "m1", false, false, Settings, ""},
 		{"a planned change, away since an earlier timeline", false, fork, true, 1, 101, "m1", true, false, Nothing, "history"},
@@ -149,7 +149,7 @@ func TestRungsOfARepair(t *testing.T) {
 		{"a restart did not help", health.ProcessRunning, true, "m1_1", Nothing, "rebuild"},
 		{"a restart did not help, and there is a new name", health.ProcessRunning, true, "m1_2", StopClean, ""},
 		{"stopped for the restart", health.ProcessEnded, false, "m1_1", StartStandby, ""},
-		{"stopped by itself after the restart", health.ProcessEnded, true, "m1_1", StartStandby, ""},
+		{"ended after the restart", health.ProcessEnded, true, "m1_1", StartStandby, ""},
 		{"stopped for other data", health.ProcessEnded, true, "m1_2", Clone, ""},
 	} {
 		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{Restarted: c.restarted, MovedAt: now - streamWithin - 1},

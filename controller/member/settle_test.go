@@ -108,7 +108,7 @@ func TestReplicaKeepsItsList(t *testing.T) {
 		}
 	}
 	if r := ReplicaSet(); r.Acks == 0 || r.Has("b_1") || r.Has("c_1") {
-		t.Errorf("a replica must load a list that nobody satisfies, has %v", r)
+		t.Errorf("a replica must load a list that no standby satisfies, has %v", r)
 	}
 }
 
@@ -117,7 +117,7 @@ func TestLeaseCountsFromTheRequest(t *testing.T) { // L1, L8
 	n := c.Send(10 * time.Second)
 	c.Send(20 * time.Second)
 	if n != 42 {
-		t.Errorf("first number %d: it must go on above the former life's", n)
+		t.Errorf("first number %d: it must continue above the former process's", n)
 	}
 	if end, ok := c.End("run-2", n, 5*time.Second); !ok || end != 15*time.Second {
 		t.Errorf("end %s %v, want the clock of that report and 5 s", end, ok)
@@ -172,7 +172,7 @@ func TestPermitsCountFromTheRenewal(t *testing.T) {
 		t.Errorf("a lower epoch: %+v", late)
 	}
 	if left := (Lease{Epoch: ep(5), End: 16 * second}).Permits(6*second, second); left != 0 {
-		t.Errorf("renewed nobody knows when: %s", left)
+		t.Errorf("renewed at an unknown time: %s", left)
 	}
 	if left := l.Permits(20*second, 16*second); left != 0 {
 		t.Errorf("over: %s", left)

@@ -12,7 +12,7 @@ func tenure() Tenure {
 		Sets: []platform.Set{{ID: 7, Acks: 1, Names: []string{"m2_2", "m3_3"}}}, Slots: []string{"m2", "m3"}}}
 }
 
-// An agent goes on without a leader only in the run to which the goal was confirmed, only as the primary it was, and only
+// An agent continues without a leader only in the run to which the goal was confirmed, only as the primary it was, and only
 // while its guards hold a lease of that epoch.
 func TestWhoGoesOn(t *testing.T) { // S6, L8
 	type input struct {
@@ -56,9 +56,9 @@ func TestWhatIsKeptFirst(t *testing.T) { // L5
 		{"a newer list", true, func(_ *Tenure, g *platform.Goal) { g.List++ }},
 		{"another set", true, func(_ *Tenure, g *platform.Goal) { g.Sets = append(g.Sets, platform.Set{ID: 8}) }},
 		{"a set less", true, func(_ *Tenure, g *platform.Goal) { g.Sets = nil }},
-		{"nobody goes on from it: no tenure", false, func(t *Tenure, g *platform.Goal) { *t = Tenure{}; g.List++ }},
-		{"nobody goes on from it: another run", false, func(t *Tenure, g *platform.Goal) { t.Run = "r0"; g.List++ }},
-		{"nobody goes on from it: another epoch", false, func(_ *Tenure, g *platform.Goal) { g.Epoch, g.List = ep(4), 6 }},
+		{"no process continues from it: no tenure", false, func(t *Tenure, g *platform.Goal) { *t = Tenure{}; g.List++ }},
+		{"no process continues from it: another run", false, func(t *Tenure, g *platform.Goal) { t.Run = "r0"; g.List++ }},
+		{"no process continues from it: another epoch", false, func(_ *Tenure, g *platform.Goal) { g.Epoch, g.List = ep(4), 6 }},
 		{"no primary any more", false, func(_ *Tenure, g *platform.Goal) { g.Kind, g.List = platform.GoalStopped, 6 }},
 	} {
 		kept := tenure()

@@ -140,7 +140,7 @@ func (s *State) AppCluster(conf *platform.App) *Cluster {
 	return s.Clusters[conf.Needs[0]]
 }
 
-// Serves tells whether an instance should take requests: its goal is to run, and it is not out of routing.
+// Serves tells whether an instance should take requests: its goal is WantRunning, and it is not out of routing.
 func (s *State) Serves(conf *platform.App, instance string) bool {
 	a, i := s.Apps[conf.Name], conf.Instance(instance)
 	return a != nil && i != nil && a.Out[instance] == "" && s.wants(conf, i) == platform.WantRunning

@@ -28,7 +28,7 @@ func TestGoneApps(t *testing.T) {
 	}
 }
 
-// TestNoGoalNamesAPrimaryOfAnotherSite: its agent would vouch for an app server that is to stop, for as long as it leads.
+// TestNoGoalNamesAPrimaryOfAnotherSite: its agent would extend the permit of an app server that must stop, for as long as it leads.
 func TestNoGoalNamesAPrimaryOfAnotherSite(t *testing.T) {
 	p := testPlatform(1)
 	p.Apps = []platform.App{{Name: "web", Needs: []string{"feed"}, Run: platform.RunWithPrimary, Instances: []platform.Instance{

@@ -16,7 +16,7 @@ func TestAttemptNumbersAreNeverUsedTwice(t *testing.T) { // S3, seals
 	s := run(t, born(t, 1), failover(), feed(Command{Abandon: &Abandon{Attempt: ep(2)}}))
 	c := s.Clusters["feed"]
 	if c.Epoch != ep(3) || c.Attempt != nil || !c.Opened || c.Primary != "m1" {
-		t.Fatalf("after an abandonment with seals the old primary goes on under a higher epoch: %s", text(c))
+		t.Fatalf("after an abandonment with seals the old primary continues under a higher epoch: %s", text(c))
 	}
 	refused(t, s, promote(nil), "attempt 1.2 is not under way")
 	s = run(t, s, failover())
@@ -159,7 +159,7 @@ func TestLongestLease(t *testing.T) { // L4
 	}
 	s = run(t, s, with(2*time.Second))
 	if got := s.Clusters["feed"].LongestLease; got != 20*time.Second {
-		t.Errorf("a shorter one does not replace it by itself: %s", got)
+		t.Errorf("a shorter one replaces it at once: %s", got)
 	}
 	s = run(t, s, feed(Command{LeaseCounted: &LeaseCounted{Longest: int64(time.Second)}}))
 	if got := s.Clusters["feed"].LongestLease; got != 2*time.Second {
@@ -170,11 +170,11 @@ func TestLongestLease(t *testing.T) { // L4
 func TestUnsafePlatformChangesAreRefused(t *testing.T) {
 	s := born(t, 1)
 	for why, change := range map[string]func(*platform.Platform){
-		"protect platform":           func(p *platform.Platform) { p.Name = "other" },
-		"or add --remove feed": func(p *platform.Platform) { p.Clusters = nil },
-		"or add --remove m3":   func(p *platform.Platform) { p.Clusters[0].Members = p.Clusters[0].Members[:2] },
-		"m1 cannot move from":        func(p *platform.Platform) { p.Clusters[0].Members[0].Port++ },
-		"m2 cannot move from h":      func(p *platform.Platform) { p.Clusters[0].Members[1].Host = "h3" },
+		"protect platform":      func(p *platform.Platform) { p.Name = "other" },
+		"or add --remove feed":  func(p *platform.Platform) { p.Clusters = nil },
+		"or add --remove m3":    func(p *platform.Platform) { p.Clusters[0].Members = p.Clusters[0].Members[:2] },
+		"m1 cannot move from":   func(p *platform.Platform) { p.Clusters[0].Members[0].Port++ },
+		"m2 cannot move from h": func(p *platform.Platform) { p.Clusters[0].Members[1].Host = "h3" },
 	} {
 		p := testPlatform(1)
 		change(p)
@@ -291,7 +291,7 @@ func randomCommand(r *rand.Rand, s *State) Command {
 	return cmd
 }
 
-// TestAppsOfAnEarlierVersion: whether they come from the log or from a snapshot, nobody meets a check of no time.
+// TestAppsOfAnEarlierVersion: from the log or from a snapshot, they have no check without a timeout.
 func TestAppsOfAnEarlierVersion(t *testing.T) {
 	old := `{"platform":"p","sites":[],"hosts":[],"clusters":[],"apps":[{"name":"web","check":{"every":1000000000},"instances":[]}]}`
 	cmd, err := DecodeCommand([]byte(`{"platform":{"platform":` + old + `,"base":0}}`))

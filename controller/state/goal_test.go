@@ -73,7 +73,7 @@ func TestGoalsTellOfTheWatchdog(t *testing.T) {
 func TestOnlyTheFirstEpochMayCreate(t *testing.T) {
 	s := run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: testPlatform(1)}}, feed(Command{Birth: &BirthOf{Member: "m1"}}))
 	if !s.GoalOf("feed", "m1").Create || s.GoalOf("feed", "m2").Create {
-		t.Error("the first primary, and nobody else, may initialise an empty directory")
+		t.Error("only the first primary may initialise an empty directory")
 	}
 	s = run(t, s, feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}))
 	if s.GoalOf("feed", "m1").Create {
@@ -89,7 +89,7 @@ func TestAdoptionCountsAsAsynchronous(t *testing.T) { // durability sets
 		t.Errorf("adopted: %s", text(c))
 	}
 	if QuorumSealed(c.Sets, []Sealed{{Incarnation: "m1_1"}, {Incarnation: "m3_3"}}) {
-		t.Error("commits under the empty list waited for nobody: nothing shows the primary's end but the primary")
+		t.Error("commits under the empty list waited for no replica: only the primary shows its own end")
 	}
 }
 

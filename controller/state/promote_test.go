@@ -117,11 +117,11 @@ func TestFirstSet(t *testing.T) {
 		{"a crashed primary's next data gets a new name and stays out", nil, []string{"m3_3"}},
 		{"who is not sealed may be past the fork and stays out", func(p *Promote) { p.Sealed[1].Incarnation = "m3_0"; p.Clean = false }, nil},
 		{"a cleanly stopped primary stays in", func(p *Promote) { p.Clean = true }, []string{"m1_1", "m3_3"}},
-		{"in place everybody stays in", func(p *Promote) { p.Member, p.Timeline = "m1", 1 }, []string{"m2_2", "m3_3"}},
+		{"in place all members stay in", func(p *Promote) { p.Member, p.Timeline = "m1", 1 }, []string{"m2_2", "m3_3"}},
 	} {
 		s := run(t, born(t, 1), failover())
 		cmd := promote(c.change)
-		if c.want == nil { // nobody but the promoted is sealed: with acks 1 too few are left, so the rest comes in
+		if c.want == nil { // only the promoted member is sealed: with acks 1 too few are left, so the rest comes in
 			s.Clusters["feed"].Attempt.Accepted = &Acceptance{Completeness: true}
 			c.want = []string{"m1_4", "m3_3"}
 		}
@@ -209,7 +209,7 @@ func TestMostAdvancedGoesByTimelineFirst(t *testing.T) { // S2
 }
 
 // Who descends from where the cluster's timeline came from, while its primary has not opened: earlier forks are not forgotten, and
-// of the timeline that it left anybody may go on in its stead (S2, S5).
+// of the timeline that it left any member may replace it (S2, S5).
 func TestDescends(t *testing.T) {
 	opened := func(n uint64, tl platform.Timeline, h platform.History) Command {
 		return feed(Command{Opened: &Opened{Epoch: ep(n), SystemID: "7", Timeline: tl, History: h}})

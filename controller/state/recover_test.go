@@ -50,7 +50,7 @@ func TestRecoveredWithFewReplicas(t *testing.T) { // S8
 	}
 }
 
-// A site switchover ends with the generation, and nobody resumes what it has quiesced: that is said.
+// A site switchover ends with the generation, and no controller resumes the app servers that it has quiesced: the outcome says so.
 func TestRecoveredInASiteSwitchover(t *testing.T) {
 	s := born(t, 1)
 	s.Changes = []Operation{{ID: "site-1", Kind: SiteSwitchover, Result: Running}}

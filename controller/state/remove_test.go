@@ -119,7 +119,7 @@ func TestEarlierIncarnationIsCountedOn(t *testing.T) {
 		t.Errorf("released %v", s.Released)
 	}
 	if ops := s.Clusters["feed"].Operations; ops[len(ops)-1].Result != Failed {
-		t.Errorf("its rejoin goes on: %+v", ops)
+		t.Errorf("its rejoin continues: %+v", ops)
 	}
 }
 
@@ -135,7 +135,7 @@ func TestRemovalIsUndoneByApplyingAgain(t *testing.T) {
 	}
 }
 
-// Where nothing counts on a member it goes at once; during an attempt nobody does.
+// A member that no set counts on is removed at once, but not during an attempt.
 func TestMemberNobodyCountsOnGoesAtOnce(t *testing.T) {
 	s := run(t, born(t, 0), remove(without(0, "m3"), "m3"))
 	if s.ClusterConfig("feed").Member("m3") != nil || s.Wanted != nil || s.Released["m3"] == nil {

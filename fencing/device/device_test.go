@@ -59,7 +59,7 @@ func TestOff(t *testing.T) {
 			reason: "off: did not answer in time and was killed"},
 		{name: "status hangs", acts: acts{"status": "sleep 1000 & echo $! >>pids; wait"}, timeout: second,
 			reason: "off exited 0, but status: did not answer in time and was killed"},
-		{name: "leaves somebody behind", acts: acts{"off": "echo off >power; sleep 1000 & echo $! >>pids"},
+		{name: "leaves a process behind", acts: acts{"off": "echo off >power; sleep 1000 & echo $! >>pids"},
 			want: fencing.Fenced, power: "off", reason: "switched off, status says off"},
 	} {
 		for kind, exec := range map[string]bool{"agent": false, "exec": true} {
@@ -84,7 +84,7 @@ func TestOff(t *testing.T) {
 	}
 }
 
-// TestOutputHeldOpen: somebody who left the process group holds the output; the answer comes all the same.
+// TestOutputHeldOpen: a process that left the group holds the output; the answer still comes.
 func TestOutputHeldOpen(t *testing.T) {
 	b := newBed(t, acts{"off": "setsid sh -c 'echo $$ >escaped; exec sleep 1000' & while ! [ -s escaped ]; do sleep 0.01; done; echo off >power"})
 	defer func() {

@@ -57,7 +57,7 @@ func TestTwoSupplies(t *testing.T) {
 	}
 }
 
-// TestOnAgain: a PDU that somebody switched on while the other one was being switched off proves nothing.
+// TestOnAgain: a PDU that was switched on while the other one was being switched off proves nothing.
 func TestOnAgain(t *testing.T) {
 	a := newBed(t, acts{"status": `read p <power; if [ $p = off ]; then echo >seen; echo "Status: OFF"; exit 2; fi; echo "Status: ON"`})
 	b := newBed(t, acts{"off": "while ! [ -e " + a.path("seen") + " ]; do sleep 0.02; done; echo on >" + a.path("power") + "; echo off >power"})
@@ -67,7 +67,7 @@ func TestOnAgain(t *testing.T) {
 	}
 }
 
-// TestFirstLevelWins: while one level hangs another one fences, and nobody waits for the first.
+// TestFirstLevelWins: while one level hangs another one fences, without waiting for the first.
 func TestFirstLevelWins(t *testing.T) {
 	hung, well := newBed(t, acts{"off": "sleep 1000"}), newBed(t, nil)
 	slow := at(1, hung)

@@ -283,7 +283,7 @@ func TestStartErrors(t *testing.T) {
 		"open directory":     {func(o *guard.Options) { o.Dir = open }, "mode 0700"},
 		"no data directory":  {func(o *guard.Options) { o.DataDir = "/nowhere/at/all" }, "identify the data directory"},
 		"no such program":    {func(o *guard.Options) { o.Executable = "/nowhere/at/all" }, "no such file"},
-		"not a guard":        {func(o *guard.Options) { o.Executable = "/bin/echo" }, `it said "guard\n"`},
+		"not a guard":        {func(o *guard.Options) { o.Executable = "/bin/echo" }, `its report is not valid: "guard\n"`},
 		"no such cgroup":     {func(o *guard.Options) { o.CgroupPath = "/nowhere/at/all" }, "no cgroup v2"},
 	} {
 		o := b.options

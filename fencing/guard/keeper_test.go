@@ -48,7 +48,7 @@ func (b *bed) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// launch starts a program that lives for two minutes if nobody ends it.
+// launch starts a program that lives for two minutes unless it is ended.
 func (b *bed) launch(s *guard.Set, cmd *exec.Cmd) program {
 	b.Helper()
 	pid, wait, err := s.Launch(b.Context(), cmd)
@@ -77,7 +77,7 @@ func (p program) ended(t *testing.T, why string) {
 	}
 }
 
-// TestTheKernelEndsPostgreSQLWithItsGuards: nobody is left who could kill, and nobody needs to.
+// TestTheKernelEndsPostgreSQLWithItsGuards: no process is left that could kill, and none is needed.
 func TestTheKernelEndsPostgreSQLWithItsGuards(t *testing.T) {
 	b := newBed(t, fakepg.Options{})
 	s := b.start()
@@ -142,7 +142,7 @@ func TestWhatPostgreSQLInherits(t *testing.T) {
 	if err != nil || len(fds) < 3 {
 		t.Errorf("it has the files %v, %v", fds, err)
 	}
-	for _, fd := range fds { // what this test was started with is everybody's
+	for _, fd := range fds { // the files that this test was started with are inherited
 		file, _ := os.Readlink(at + "fd/" + fd.Name())
 		if ours, _ := os.Readlink("/proc/self/fd/" + fd.Name()); fd.Name() > "2" && file != ours {
 			t.Errorf("it has the file %s, %s", fd.Name(), file)
@@ -291,8 +291,8 @@ func TestGuardsThatKeepPostgreSQLAreNotReplaced(t *testing.T) {
 	eventually(t, "the guard to be replaced", func() bool { s = b.start(); return b.status(s).Guards[0].PID != pid })
 }
 
-// TestGuardsLeaveWithPostgreSQL: guards of a member that was let go of stay for as long as PostgreSQL would end with them,
-// then nobody has to end them.
+// TestGuardsLeaveWithPostgreSQL: guards of a released member stay for as long as PostgreSQL would end with them,
+// then they exit automatically.
 func TestGuardsLeaveWithPostgreSQL(t *testing.T) {
 	b := newBed(t, fakepg.Options{})
 	s := b.start()

@@ -29,7 +29,7 @@ func (b *bed) pages() (pages [2]*guard.Page) {
 	return pages
 }
 
-// TestPages: what a guard owes is there for whoever watches it, as soon as the agent is answered.
+// TestPages: a guard's duty is visible to the watchdog's holder as soon as the agent is answered.
 func TestPages(t *testing.T) {
 	b := newBed(t, fakepg.Options{})
 	s := b.start()
@@ -85,7 +85,7 @@ func TestADeadGuardsPage(t *testing.T) {
 
 func TestNoPage(t *testing.T) {
 	if pid, err := guard.Listening(t.Context(), t.TempDir(), "a"); pid != 0 || err != nil {
-		t.Errorf("nobody listens: got %d, %v", pid, err)
+		t.Errorf("no listener: got %d, %v", pid, err)
 	}
 	if p, err := guard.OpenPage(os.Getpid()); p != nil || err == nil || !strings.Contains(err.Error(), "the guard has no page") {
 		t.Errorf("no guard: got %v", err)

@@ -93,7 +93,7 @@ func TestSession(t *testing.T) {
 				t.Errorf("left after Kill: %v", err)
 			}
 			if !beside.Alive() {
-				t.Error("a process of somebody else's was killed")
+				t.Error("a process of another session was killed")
 			}
 			other := process.NewSession(beside.PID(), beside.Start()+1, c)
 			if pids, err := other.Pids(); len(pids) > 0 || err != nil {

@@ -79,7 +79,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// running: a zombie that nobody has reaped yet has ended.
+// running: an unreaped zombie has ended.
 func running(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && unix.Kill(pid, 0) == nil && !strings.Contains(string(stat), ") Z ")

@@ -361,7 +361,7 @@ func TestGuardsThatDieTogether(t *testing.T) {
 	if st := b.tell(b.wish(set)); st.Watched["feed-e1"] != b.pids(set) {
 		t.Fatalf("it watches %v", st.Watched)
 	}
-	b.eventually("nobody feeds", func() bool { return b.tell(b.wish(set)).Starves })
+	b.eventually("the holder to starve the device", func() bool { return b.tell(b.wish(set)).Starves })
 	if err := set.Disarm(); err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func TestNext(t *testing.T) {
 		owed time.Duration
 		want act
 	}{
-		"nobody has wished anything":              {machine{}, 0, wait},
+		"no agent has sent a wish":                {machine{}, 0, wait},
 		"told to leave before":                    {machine{leaving: true}, 0, end},
 		"off, nothing held":                       {machine{want: &Wish{}}, 105 * s, end},
 		"to be opened":                            {machine{want: on(3 * s)}, 0, open},

@@ -231,7 +231,7 @@ func TestInstanceAsked(t *testing.T) {
 	}
 }
 
-// TestInstanceVotes: all of it through Run, where one that hangs holds up nobody else, and what is no longer a target is
+// TestInstanceVotes: all of it through Run, where one that hangs does not delay the others, and what is no longer a target is
 // no longer voted on.
 func TestInstanceVotes(t *testing.T) {
 	s, _ := app(t, false)
@@ -256,7 +256,7 @@ func TestInstanceVotes(t *testing.T) {
 	eventually(t, "nobody", func() bool { return len(votes()) == 0 })
 }
 
-// silent is an address where the kernel accepts and nobody ever speaks, as with a frozen process.
+// silent is an address where the kernel accepts and no process ever answers, as with a frozen process.
 func silent(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

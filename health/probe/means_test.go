@@ -36,7 +36,7 @@ func TestMeans(t *testing.T) {
 		{"out of memory", server("53200"), false, false, false},
 		{"no TLS", fmt.Errorf("x: %w", pgdial.ErrNoTLS), true, false, true},
 		{"alert", &net.OpError{Op: "remote error", Err: errors.New("tls: unknown certificate authority")}, true, false, true},
-		{"nobody listens", &net.OpError{Op: "dial", Err: errors.New("connection refused")}, false, false, false},
+		{"no listener", &net.OpError{Op: "dial", Err: errors.New("connection refused")}, false, false, false},
 		{"no descriptor left here", &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}, false, false, false},
 		{"hangs", context.DeadlineExceeded, false, false, false},
 	} {

@@ -133,7 +133,7 @@ func TestProbeCallsNoFunctionOfAUser(t *testing.T) {
 	}
 }
 
-// TestTurnedAway: whoever says no lives; asking on and on must not fill its log.
+// TestTurnedAway: a server that refuses is alive; repeated probes must not fill its log.
 func TestTurnedAway(t *testing.T) {
 	ca := newPKI(t)
 	i := ca.primary()
@@ -204,7 +204,7 @@ func TestAim(t *testing.T) {
 	eventually(t, "nobody", func() bool { return len(p.Votes(0, limit)) == 0 })
 }
 
-// TestSooner: a target that is asked rarely is asked at once when it is to be asked often.
+// TestSooner: a target that is asked rarely is asked at once when it must be asked often.
 func TestSooner(t *testing.T) {
 	var asked atomic.Int64
 	r := newRounds(asker[Target, key, int]{

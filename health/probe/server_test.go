@@ -90,7 +90,7 @@ func (p pki) primary() *postgres.Instance {
 	return i
 }
 
-// give copies a member's certificate to where its PostgreSQL, and nobody else, can read it.
+// give copies a member's certificate to where only its PostgreSQL can read it.
 func (p pki) give(dir string, o postgres.Owner) postgres.TLSFiles {
 	p.t.Helper()
 	from := p.issue(identity.RolePostgres, "db-e1")

@@ -1,4 +1,4 @@
-// Package arch keeps the house in order: which package may import which, and what stays pure.
+// Package arch checks the architecture: which package may import which, and which packages stay pure.
 package arch
 
 import (
@@ -25,7 +25,7 @@ var layers = map[string]int{
 	"controller": 6, "cmd/mainstay/render": 4, "cmd/mainstay": 7, "deploy/guide": 0,
 }
 
-// pure packages import neither clocks nor I/O, nor anybody else's code.
+// pure packages import neither clocks nor I/O, nor third-party code.
 var pure = []string{"controller/platform", "health", "fencing", "controller/state", "controller/decide", "controller/member", "controller/instance",
 	"controller/postgres/ondisk", "fencing/guard/machine"}
 
@@ -139,7 +139,7 @@ func TestOnlyImporter(t *testing.T) {
 	}
 }
 
-// TestPurity: the step of loop is pure as well, but lives beside its shell; TestNoClock checks its files by name.
+// TestPurity does not cover the pure step of loop, which is in one package with its shell; TestNoClock checks its files.
 func TestPurity(t *testing.T) {
 	for _, p := range packages(t) {
 		from, _ := local(p.ImportPath)

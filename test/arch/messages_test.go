@@ -14,7 +14,7 @@ import (
 // label is what comments call a rule of the design by.
 var label = regexp.MustCompile(`\b[SLR][1-9]\b|\([ab]\)`)
 
-// TestMessagesNameNoLabels: who reads a message at night does not have the design at hand.
+// TestMessagesNameNoLabels: an operator who reads a message at night does not have the design document.
 func TestMessagesNameNoLabels(t *testing.T) {
 	found := 0
 	for _, dir := range []string{"cmd", "controller", "health", "fencing"} {

@@ -13,8 +13,8 @@ import (
 	"mainstay/health"
 )
 
-// TestProblemsAreListedOnce: what is said of kinds of problems stands in the table of package health. A second list of them
-// anywhere would lack the next kind.
+// TestProblemsAreListedOnce: all text about kinds of problems is in the table of package health. A second list of them would
+// lack the next kind.
 func TestProblemsAreListedOnce(t *testing.T) {
 	named := 0
 	for _, dir := range []string{"cmd", "controller", "fencing", "deploy"} {

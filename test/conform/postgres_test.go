@@ -240,7 +240,7 @@ func number(text string) int {
 	return n
 }
 
-// set is "ACKS NAME...", and waits for nobody where it is empty.
+// set is "ACKS NAME...", and waits for no replica if it is empty.
 func set(words []string) platform.Set {
 	s := platform.Set{Acks: number(words[0])}
 	for _, name := range words[1:] {

@@ -58,7 +58,7 @@ func newRealServers(t *testing.T) *realServers {
 
 func (r *realServers) Pass(d time.Duration) { time.Sleep(d) }
 
-// needPostgres skips only where PostgreSQL is absent and nobody insists.
+// needPostgres skips only if PostgreSQL is absent and MAINSTAY_NEED_PG is not set.
 func needPostgres(t *testing.T) (postgres.Binaries, postgres.Owner) {
 	t.Helper()
 	b, err := postgres.Find(os.Getenv("MAINSTAY_PG_BIN"))
@@ -127,7 +127,7 @@ func seed(t *testing.T) string {
 		check(t, i.start(ctx, true))
 		check(t, i.exec(ctx, "CREATE TABLE public.t (n int)"))
 		check(t, i.exec(ctx, "CREATE TABLE public.v AS SELECT generate_series(1, 100) AS n"))
-		check(t, i.exec(ctx, "UPDATE pg_database SET datistemplate = false")) // what nobody connects to need not be copied each time
+		check(t, i.exec(ctx, "UPDATE pg_database SET datistemplate = false")) // an unused template need not be copied each time
 		check(t, i.exec(ctx, "DROP DATABASE template0"))
 		check(t, i.exec(ctx, "DROP DATABASE template1"))
 		check(t, i.stop(ctx))
@@ -428,7 +428,7 @@ func (r *realServers) Promote(ctx context.Context, name string, to platform.Time
 		return err
 	}
 	s.settings = settings
-	return s.Checkpoint(ctx) // or nobody can be rewound from it
+	return s.Checkpoint(ctx) // or no member can be rewound from it
 }
 
 func (r *realServers) Rewind(ctx context.Context, name, from string) error {

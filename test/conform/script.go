@@ -1,7 +1,7 @@
-// Package conform holds the simulator to the real parts. A case is a script of steps and of what is to be seen after some of them; it is
-// carried out with a model of test/sim/world and with the real part that the model stands for, and both must show what the script
-// says. So neither drifts from the other, nor both together. A model is allowed to be more hostile than the real part, never kinder;
-// where a case cannot hold it to that, the model's comment says so.
+// Package conform compares the simulator with the real parts. A case is a script of steps and expected observations. It runs with a
+// model of test/sim/world and with the real part that the model stands for, and both must show what the script expects. So neither
+// drifts from the other, nor both together. A model is allowed to be more hostile than the real part, never kinder;
+// if a case cannot test that, the model's comment says so.
 //
 // A script enters by Parse, what was seen leaves by Play. It must never read what a driver is, or a case could ask less of one.
 package conform
@@ -19,7 +19,7 @@ type Case struct {
 	Steps []Step
 }
 
-// Step is one line of a script: a verb with its arguments, and what is to be seen.
+// Step is one line of a script: a verb with its arguments, and the expected observation.
 //
 //	write a 1              carry this out
 //	see a -> primary       and see this at once
@@ -32,7 +32,7 @@ type Step struct {
 	Soon bool   // it may take a while
 }
 
-// String is the step as it was written, without what is to be seen.
+// String is the step as written, without the expected observation.
 func (s Step) String() string { return strings.Join(append([]string{s.Verb}, s.Args...), " ") }
 
 // Parse reads cases: "case NAME", then a step on each line; blank lines and comments are skipped.
@@ -75,7 +75,7 @@ func parseStep(line string) (s Step, err error) {
 
 // Driver carries steps out with the model or with the real part. One is made for each case.
 type Driver interface {
-	// Do carries a step out and says what is to be seen then, "" for nothing. It is an error if that cannot be done or told.
+	// Do carries a step out and returns the observation after it, "" for none. It is an error if that is not possible.
 	Do(ctx context.Context, s Step) (string, error)
 	// Pass lets time go by before something is looked at again.
 	Pass(d time.Duration)
@@ -97,7 +97,7 @@ func Play(ctx context.Context, c Case, d Driver) ([]string, error) {
 		}
 		got, err := look(ctx, s, d)
 		if err == nil && got != s.Want {
-			err = fmt.Errorf("%q is seen, not %q", got, s.Want)
+			err = fmt.Errorf("got %q, want %q", got, s.Want)
 		}
 		if seen = append(seen, s.String()+" "+got); err != nil {
 			return seen, fmt.Errorf("line %d: %s: %w", s.Line, s, err)

@@ -34,11 +34,11 @@ func TestPlay(t *testing.T) {
 		script, says, wrong string
 	}{
 		{"look -> ill", "ill", ""},
-		{"look -> ill", "well ill", `line 2: look: "well" is seen, not "ill"`},
+		{"look -> ill", "well ill", `line 2: look: got "well", want "ill"`},
 		{"look ~> ill", "well ? ill", ""},
-		{"look", "ill", `line 2: look: "ill" is seen, not ""`},
+		{"look", "ill", `line 2: look: got "ill", want ""`},
 		{"look -> ill", "?", "line 2: look: not told"},
-		{"look ~> ill", strings.Repeat("well ", 4000), `line 2: look: "well" is seen, not "ill"`},
+		{"look ~> ill", strings.Repeat("well ", 4000), `line 2: look: got "well", want "ill"`},
 		{"linger", "", ""},
 	} {
 		all, err := Parse("case x\n" + c.script)

@@ -99,7 +99,7 @@ func (m *modelServers) Block(_ context.Context, name string, blocked bool) error
 	return nil
 }
 
-// Delay is to the model as a query that holds replay up.
+// Delay is modelled like a query that blocks replay.
 func (m *modelServers) Delay(_ context.Context, name string, delayed bool) error {
 	m.world().Block(name, delayed)
 	return nil

@@ -6,7 +6,7 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Candidate is a sealed member that may be promoted, as it is, not as it was reported.
+// Candidate is a sealed member that may be promoted, in its real state and not as reported.
 type Candidate struct {
 	Name     string
 	Timeline platform.Timeline
@@ -15,8 +15,8 @@ type Candidate struct {
 	Priority int
 }
 
-// before is the order of choice: most advanced, then the site, then priority, then name. With acks 0 it is what bounds the
-// loss (S2).
+// before is the order of choice: most advanced, then the site, then priority, then name. With acks 0 it bounds
+// the loss (S2).
 func (a Candidate) before(b Candidate) bool {
 	switch {
 	case a.Timeline != b.Timeline:
@@ -31,7 +31,7 @@ func (a Candidate) before(b Candidate) bool {
 	return a.Name < b.Name
 }
 
-// Chosen checks that nobody who comes first in the order was passed over.
+// Chosen checks that no candidate earlier in the order was passed over.
 func (c *Checker) Chosen(at time.Duration, chosen Candidate, others []Candidate) {
 	for _, o := range others {
 		if o.before(chosen) {

@@ -89,7 +89,7 @@ func (c *Checker) Forgot(member string) {
 	}
 }
 
-// Lapse says that commits wait for nobody any more, because an operator asked for that: what was acknowledged before is not
+// Lapse records that commits no longer wait for replicas, because an operator asked for that: earlier commits are not
 // promised to survive another loss either.
 func (c *Checker) Lapse() { c.acked = nil }
 

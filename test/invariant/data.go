@@ -9,22 +9,22 @@ import (
 // from the primary it follows; diverged is how many records do not.
 func (c *Checker) Sound(at time.Duration, member, corrupt string, diverged int) {
 	if corrupt != "" {
-		c.fail("S5", at, "%s was promoted, whose data is corrupt: %s", member, corrupt)
+		c.fail("S5", at, "%s was promoted although its data is corrupt: %s", member, corrupt)
 	}
 	if diverged > 0 {
 		c.fail("S5", at, "%s was promoted with %d records that its predecessor never had", member, diverged)
 	}
 }
 
-// Rejoined checks S9 when the history says that a member streams again: it tells what the repair left out, which is what
-// ("" for nothing).
+// Rejoined checks S9 when the history says that a member streams again: note must contain what, the discarded WAL ("" for
+// none).
 func (c *Checker) Rejoined(at time.Duration, member, what, note string) {
 	if !strings.Contains(note, what) {
-		c.fail("S9", at, "%s left out %s and streams again, and the history says %q", member, what, note)
+		c.fail("S9", at, "%s discarded %s and streams again, but the history says %q", member, what, note)
 	}
 }
 
-// Unattended checks S6: while there is no controller, a primary that was well goes on. why says what it does instead.
+// Unattended checks S6: while there is no controller, a healthy primary continues. why says what it does instead.
 func (c *Checker) Unattended(at time.Duration, why string) {
 	if why != "" {
 		c.fail("S6", at, "without controllers %s", why)

@@ -62,8 +62,8 @@ func (c *Checker) Acked() int { return c.total }
 // Last is when the last commit was acknowledged.
 func (c *Checker) Last() time.Duration { return c.last }
 
-// Excuse says that an operator has stood in for a fence or for completeness (S4): what is lost, or acknowledged twice, is
-// from here on that person's choice.
+// Excuse records that an operator has stood in for a fence or for completeness (S4): from here on a lost commit, or one
+// acknowledged twice, is the operator's choice.
 func (c *Checker) Excuse() { c.excused, c.acked = true, nil }
 
 // Excused tells whether that has happened.
@@ -80,7 +80,7 @@ func (c *Checker) Promised(at time.Duration, member string, epoch platform.Epoch
 // InForce checks that the epochs of the committed state only grow (S3).
 func (c *Checker) InForce(at time.Duration, epoch platform.Epoch) {
 	if epoch.Less(c.inForce) {
-		c.fail("S3", at, "the epoch in force went from %s back to %s", c.inForce, epoch)
+		c.fail("S3", at, "the epoch in force moved back from %s to %s", c.inForce, epoch)
 	}
 	c.inForce = epoch
 }
@@ -106,8 +106,8 @@ func (c *Checker) Proven(at time.Duration, kind, old string, epoch platform.Epoc
 }
 
 // Discards checks that data whose name may still be counted on is never discarded (S2, S9). needed says that the newest set
-// the member knows of cannot be satisfied without its next data, or has nobody left: the exceptions, or nothing would ever
-// go on.
+// the member knows of cannot be satisfied without its next data, or has no other member: without these exceptions the wait would never
+// end.
 func (c *Checker) Discards(at time.Duration, member, incarnation string, needed bool, inForce []platform.Set) {
 	if needed {
 		return
@@ -131,8 +131,8 @@ func (c *Checker) Alive(at time.Duration, why string) {
 func (c *Checker) Within(at, took, bound time.Duration) {
 	switch {
 	case bound == 0:
-		c.fail("S8", at, "a promotion was predicted, and has not happened in %s", took)
+		c.fail("S8", at, "a predicted promotion has not happened in %s", took)
 	case took > bound:
-		c.fail("S8", at, "a failover took %s, with %s predicted", took, bound)
+		c.fail("S8", at, "a failover took %s, but %s was predicted", took, bound)
 	}
 }

@@ -36,7 +36,7 @@ func TestEachClaimFails(t *testing.T) {
 		"two members in one epoch":            {"S1", func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Acknowledged(ack(2, "b", 1), sets) }},
 		"lost at a promotion":                 {"S2", func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Began(2, "b", ep(2), none) }},
 		"lost in the end":                     {"S2", func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Survive(time.Second, "b", none) }},
-		"acknowledged by nobody of a set":     {"S2", func(c *Checker) { a := ack(1, "a", 1); a.Holds = no; c.Acknowledged(a, sets) }},
+		"acknowledged by no member of a set":  {"S2", func(c *Checker) { a := ack(1, "a", 1); a.Holds = no; c.Acknowledged(a, sets) }},
 		"not waited with no asynchronous set": {"S2", func(c *Checker) { a := ack(1, "a", 1); a.Waited = false; c.Acknowledged(a, sets) }},
 		"a lower epoch on disk":               {"S3", func(c *Checker) { c.Promised(1, "a", ep(2), false); c.Promised(2, "a", ep(1), false) }},
 		"primary below its promise":           {"S3", func(c *Checker) { c.Promised(1, "a", ep(2), false); c.Began(2, "a", ep(1), none) }},
@@ -50,7 +50,7 @@ func TestEachClaimFails(t *testing.T) {
 		"diverged data":                       {"S5", func(c *Checker) { c.Sound(1, "a", "", 2) }},
 		"uncounted":                           {"S9", func(c *Checker) { c.Rejoined(1, "a", "WAL 1 to 2", "left out WAL 1 to 3") }},
 		"stopped without controllers":         {"S6", func(c *Checker) { c.Unattended(1, "a stops") }},
-		"nobody leads":                        {"S8", func(c *Checker) { c.Alive(1, "nobody leads") }},
+		"no primary":                          {"S8", func(c *Checker) { c.Alive(1, "no member leads") }},
 		"later than predicted":                {"S8", func(c *Checker) { c.Within(1, 3, 2) }},
 		"predicted, and not come":             {"S8", func(c *Checker) { c.Within(1, 3, 0) }},
 		"a pool on two sites":                 {"pool", func(c *Checker) { c.Together(1, "web", []AppServer{{Name: "e", Site: "s1"}, {Name: "w", Site: "s2"}}) }},
@@ -79,7 +79,7 @@ func TestLateAcknowledgement(t *testing.T) {
 	}
 }
 
-// TestPoolOnOneSite: those of one site live together, and one that nobody could end counts for nothing.
+// TestPoolOnOneSite: app servers of one site may run together, and one that no process could end does not count.
 func TestPoolOnOneSite(t *testing.T) {
 	c := New()
 	c.Together(1, "web", []AppServer{{Name: "e1", Site: "s1"}, {Name: "w", Site: "s2", Unattended: true}, {Name: "e2", Site: "s1"}})
@@ -103,7 +103,7 @@ func TestOrderOfChoice(t *testing.T) {
 			c := New()
 			c.Chosen(1, later, order[i:i+1])
 			if len(c.Violations()) != 1 {
-				t.Errorf("%s was chosen before %s, and nobody minded", later.Name, first.Name)
+				t.Errorf("%s was chosen before %s without a violation", later.Name, first.Name)
 			}
 		}
 	}

@@ -5,7 +5,7 @@ import "time"
 // AppServer is one that lives: any process of it.
 type AppServer struct {
 	Name, Site string
-	// Unattended: its agent is dead or stopped past its permit, or was until a moment ago: nobody could end it. That is the one
+	// Unattended: its agent is dead or stopped past its permit, or was until a moment ago: no process could end it. That is the one
 	// limit that is stated openly.
 	Unattended bool
 }

@@ -1,5 +1,5 @@
-// Command sim plays seeded scenarios against the pure core and checks the safety argument from outside. It never looks at
-// a real clock to decide anything, nor at a network. A seed that fails is made as small as possible, and printed with the
+// Command sim plays seeded scenarios against the pure core and checks the safety argument from outside. It uses
+// no real clock to decide anything, and no network. A seed that fails is made as small as possible, and printed with the
 // command that replays it.
 //
 // usage: sim [-seeds N] [-first S] [-for 1h] [-keep], or sim -seed S [-skip 1,3] [-heal 12s] [-v]
@@ -32,8 +32,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	s := search{out: out}
 	f.Uint64Var(&s.seeds, "seeds", 1000, "how many scenarios to play")
 	f.Uint64Var(&s.first, "first", 1, "the first seed")
-	f.DurationVar(&s.long, "for", 0, "go on for this long, however many scenarios that is")
-	f.BoolVar(&s.keep, "keep", false, "go on after a failure")
+	f.DurationVar(&s.long, "for", 0, "play for this long, instead of a number of scenarios")
+	f.BoolVar(&s.keep, "keep", false, "continue after a failure")
 	f.IntVar(&s.workers, "workers", runtime.GOMAXPROCS(0), "how many scenarios to play at a time")
 	seed := f.Uint64("seed", 0, "play this one only")
 	skip := f.String("skip", "", "leave these faults out, by number (with -seed)")

@@ -15,7 +15,7 @@ import (
 	"mainstay/test/sim/world"
 )
 
-// mistake is one of planted/*.txt: what somebody might write, and what must notice it. The first line says it in words;
+// mistake is one of planted/*.txt: a mistake that a change could make, and the test that must find it. The first line describes it;
 // "found by: simulator", or "found by: estates" where that needs app servers, or the test that must fail, "found by: test
 // ./controller/member TestSealed"; then edits.
 type mistake struct {

@@ -53,7 +53,7 @@ func TestLateTickServesNobody(t *testing.T) {
 	}
 }
 
-// TestSetsAreFrozenInASeal: no set is added or dropped while an attempt counts on what is recorded, whoever asks.
+// TestSetsAreFrozenInASeal: no set is added or dropped while an attempt counts on the recorded ones, whatever the command.
 func TestSetsAreFrozenInASeal(t *testing.T) {
 	e := platform.Epoch{Generation: 1, Number: 1}
 	s := clusterOf(t, state.Command{Begin: &state.Begin{Kind: state.Failover, Reason: "lost"}})
@@ -68,7 +68,7 @@ func TestSetsAreFrozenInASeal(t *testing.T) {
 	}
 }
 
-// TestFencedHostIsServedNothing: what starts on a host whose power was cut gets neither goal nor lease, whoever put it on
+// TestFencedHostIsServedNothing: what starts on a host whose power was cut gets neither goal nor lease, however it was switched on
 // again, because the proof `powered-off` stays one for as long as the fence lasts (S4).
 func TestFencedHostIsServedNothing(t *testing.T) {
 	for name, commands := range map[string][]state.Command{
@@ -113,7 +113,7 @@ func TestFencedEpochGetsNoGrant(t *testing.T) {
 	}
 	now := time.Minute
 	if !granted(now) {
-		t.Fatal("an epoch that nobody fences gets no lease")
+		t.Fatal("an epoch without a fence gets no lease")
 	}
 	begin := state.Command{Cluster: "feed", Begin: &state.Begin{Kind: state.Failover, Reason: "lost"}}
 	out, err := c.Submit(99, begin)
@@ -135,7 +135,7 @@ func TestFencedEpochGetsNoGrant(t *testing.T) {
 	}
 }
 
-// TestOldPrimaryGetsANewName: what is left of a primary that did not stop cleanly may hold WAL that nobody else has, so it
+// TestOldPrimaryGetsANewName: what is left of a primary that did not stop cleanly may hold WAL that no other member has, so it
 // counts for no set under the name it acknowledged by: neither for the sets of before it led, nor for its successor's (S2).
 func TestOldPrimaryGetsANewName(t *testing.T) {
 	s := clusterOf(t)

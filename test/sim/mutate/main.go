@@ -1,4 +1,4 @@
-// Command mutate looks for mistakes that nothing finds: it turns around one place of the pure core at a time (each range over
+// Command mutate searches for mistakes that no test finds: it inverts one place of the pure core at a time (each range over
 // durability sets, each max and min, each comparison of incarnations and of versions of a member list), in a copy of the tree, and
 // lets the package's unit tests and then the simulator look for it. What both pass survives: the place is not tested, or does not matter.
 //
@@ -199,7 +199,7 @@ func mutations(dir string) (all []mutation, err error) {
 
 var turned = map[token.Token]string{token.EQL: "!=", token.NEQ: "==", token.LSS: ">=", token.GEQ: "<", token.GTR: "<=", token.LEQ: ">"}
 
-// turn says what is to stand instead of the piece from from to to of a node; "" for nothing.
+// turn returns the replacement for the piece between from and to of a node; "" for none.
 func turn(n ast.Node, text func(ast.Expr) string) (from, to token.Pos, put string) {
 	switch n := n.(type) {
 	case *ast.RangeStmt:

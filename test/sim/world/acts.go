@@ -30,7 +30,7 @@ func (m *minder) duration(k member.Kind) time.Duration {
 // act carries an act out. Its promises are on disk first, unless they hold only once it is done.
 func (m *minder) act(act member.Act) {
 	m.acting, m.cancel = true, false
-	if m.dim > m.w.now { // its looks go on, and the one that the end of the act finds was begun before
+	if m.dim > m.w.now { // observations continue, and the one at the end of the act was begun before it
 		m.unseen = m.w.now + m.w.span(0, 2*time.Second)
 	}
 	m.w.trace("%s: %s (%s) goal %s %s", m.name, act.Kind, act.Why, m.goal.Kind, m.goal.Epoch)
@@ -91,7 +91,7 @@ func (m *minder) disarm() bool {
 
 func (m *minder) leased() bool { return m.lease.Epoch == m.goal.Epoch && m.lease.End > m.host.now() }
 
-// fedBy: it takes the WAL of another sealed standby, and of nobody else.
+// fedBy: it receives the WAL of another sealed standby, and no other.
 func (p *postgres) fedBy(up *postgres) bool {
 	g := p.m.goal
 	return g.Kind == platform.GoalSealed && g.Upstream != nil && g.Upstream.Member == up.m.name && up.known

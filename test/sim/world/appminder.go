@@ -66,7 +66,7 @@ func (m *appMinder) leave() {
 	}
 }
 
-// back runs f in this life of the agent, once it is not stopped: how what goes on beside the loop comes back to it.
+// back runs f in this life of the agent, once it is not stopped: work beside the loop returns its result so.
 func (m *appMinder) back(f func()) func() {
 	e := m.backing(f)
 	return func() {

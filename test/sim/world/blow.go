@@ -57,7 +57,7 @@ func (w *World) follow(c *cluster, lost *minder) {
 	}
 }
 
-// blackout ends all controllers of a platform that is well, mostly, for a few leases: its primaries go on (S6).
+// blackout ends all controllers of a platform that is well, mostly, for a few leases: its primaries continue (S6).
 func (w *World) blackout() bool {
 	if w.ill() || w.ordered() || w.rand.IntN(5) > 0 {
 		return false
@@ -71,7 +71,7 @@ func (w *World) blackout() bool {
 	for _, c := range w.clusters {
 		longest = max(longest, c.lease)
 		for _, k := range c.clients {
-			k.idle, k.target, k.failed = 0, slices.Index(c.members, c.primary()), -100 // it knows whom to ask, and keeps asking
+			k.idle, k.target, k.failed = 0, slices.Index(c.members, c.primary()), -100 // it knows the primary, and keeps asking it
 		}
 	}
 	w.runUntil(w.now+3*longest, w.broken)

@@ -2,7 +2,7 @@ package world
 
 import "time"
 
-// client writes a commit every now and then to whoever it believes to be the primary.
+// client writes a commit now and then to the member that it believes to be the primary.
 type client struct {
 	cluster *cluster
 	node    node

@@ -36,7 +36,7 @@ func (c clock) when(local time.Duration) time.Duration {
 	return c.began + time.Duration(float64(local-c.offset)/c.rate) + 1
 }
 
-// drift goes on at another rate.
+// drift continues at another rate.
 func (c clock) drift(now time.Duration, rate float64) clock {
 	return clock{offset: c.read(now), rate: rate, began: now}
 }

@@ -24,7 +24,7 @@ type cluster struct {
 	destroyed  []string // members whose disks were lost
 	degrades   bool     // when-short: degrade
 	far        bool     // from: other-site
-	unattended bool     // nobody lifts the block after a failover while there is trouble
+	unattended bool     // no operator lifts the block after a failover while there is trouble
 	blow       blow
 	refused    int  // decided commands in a row
 	unfenced   bool // an operator's word stood in for a fence: what is left of the old site is his

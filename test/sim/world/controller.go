@@ -144,7 +144,7 @@ func (c *controller) lead(life, term int) {
 	c.decide()
 }
 
-// depose tells a controller that it leads no more. Until then it goes on as if it did.
+// depose tells a controller that it no longer leads. Until then it continues as the leader.
 func (c *controller) depose(life, newer int) {
 	c.w.net.awake(c.node, func() {
 		if c.life == life && c.term != 0 && c.term < newer {
@@ -197,7 +197,7 @@ func (c *controller) report(p *post) {
 	c.act(out)
 }
 
-// submit is an operator's command, asked of whoever leads.
+// submit sends an operator's command to the leader.
 func (c *controller) submit(cmd state.Command) {
 	c.nextID++
 	if out, err := c.core.Submit(c.nextID, cmd); err == nil {

@@ -7,7 +7,7 @@ import (
 
 // copyHost lets a copy of a machine run beside it for a while: an agent with another run id reports as the same host, with
 // the data as it was (L8). It lives shorter than any hold on a host's name: a copy that outlives the silence of the one it
-// was made from is a machine that was restored, which nobody can tell from one that was started anew.
+// was made from is a machine that was restored, which cannot be told from one that was restarted.
 func (w *World) copyHost() string {
 	h := w.someHost()
 	if !h.up || !h.agent.up || w.twin != nil || !w.heard(h) {

@@ -48,7 +48,7 @@ func (w *World) committed(old, next *state.State, cmd state.Command, encoded []b
 	}
 }
 
-// inVain notices a leader that goes on deciding what the log refuses: nothing comes of it, and the log fills.
+// inVain notices a leader that keeps deciding what the log refuses: nothing changes, and the log fills.
 func (c *cluster) inVain(cmd state.Command, refused error) {
 	if c == nil || refused == nil || cmd.By != "mainstay" {
 		return

@@ -158,7 +158,7 @@ func (m *minder) wants(goal platform.Goal, of platform.Age) {
 // keep writes the agent's promises.
 func (m *minder) keep(d member.Durable) {
 	if m.durable.Ran.Less(d.Ran) && m.pg.running && m.pg.primary {
-		m.pg.epoch = d.Ran // it goes on under a higher epoch
+		m.pg.epoch = d.Ran // it continues under a higher epoch
 	}
 	m.durable = d
 	if m.host.twin {

@@ -8,7 +8,7 @@ import (
 	"mainstay/controller/state"
 )
 
-// ask puts an operator's command to whoever leads.
+// ask sends an operator's command to the leader.
 func (w *World) ask(cmd state.Command) {
 	c := w.raft.leader
 	if c == nil || !c.alive {

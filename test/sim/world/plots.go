@@ -9,7 +9,7 @@ import (
 // Plots are faults in several steps, each aimed at one rule.
 
 // strand cuts the primary off from controllers and replicas, but not from its clients: only the end of its lease makes it
-// safe to go on without it (L1 to L4).
+// safe to continue without it (L1 to L4).
 func (w *World) strand() string {
 	m := w.anyCluster().primary()
 	w.cutOff(m.host, true)
@@ -17,7 +17,7 @@ func (w *World) strand() string {
 	return m.name + " is stranded with its clients"
 }
 
-// cutOff cuts a host's ways from controllers and other hosts, and to them too if it is to be mute.
+// cutOff cuts a host's ways from controllers and other hosts, and to them too if it must be mute.
 func (w *World) cutOff(h *host, mute bool) {
 	for _, c := range w.controllers {
 		w.net.cut(c.node, h.node)

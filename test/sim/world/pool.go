@@ -55,7 +55,7 @@ func (p *pool) together() {
 const appGrace = time.Second + platform.GuardKill
 
 // unattended is the limit that is stated openly: its agent is dead or stopped at the end of its permit, or was until a moment
-// ago, so that nobody has stopped it. An app server whose permit has not ended needs no excuse, and gets none.
+// ago, so that no agent could stop it. An app server whose permit has not ended needs no excuse, and gets none.
 func (m *appMinder) unattended() bool {
 	a, n := m.host.agent, m.w.net
 	switch {
@@ -67,7 +67,7 @@ func (m *appMinder) unattended() bool {
 	return !a.up || n.asleep(m.host.node) || m.w.now-n.slept[m.host.node] < platform.GuardKill
 }
 
-// permitOver: by the host's clock, whether or not anybody is awake to notice.
+// permitOver tells whether the permit has ended by the host's clock, whether or not its agent runs.
 func (m *appMinder) permitOver() bool { return m.goal.Permit > 0 && m.host.now() >= m.permitEnd }
 
 // ill says what is not as it should be, "" for nothing.

@@ -27,7 +27,7 @@ type postgres struct {
 	rotten           string // why it cannot be started, since rottenAt
 	rottenAt         time.Duration
 	wal              []*record
-	own              bool // nobody else appends to the array behind wal
+	own              bool // no other server appends to the array behind wal
 	asPrimary, clean bool
 	shutdown         platform.LSN
 	settings         string // the application name
@@ -49,7 +49,7 @@ type postgres struct {
 	received   bool           // this instance ran a receiver
 	known      bool           // the end of its WAL is known
 	conflict   time.Duration  // until when a query blocks replay
-	hung       time.Duration  // until when the postmaster answers no new connection; who is connected goes on
+	hung       time.Duration  // until when the postmaster answers no new connection; present sessions continue
 	lag        time.Duration  // of WAL on its way here
 	receiver   *connection
 	senders    []*connection
@@ -156,7 +156,7 @@ func (p *postgres) startPrimary(epoch platform.Epoch) {
 	p.beat()
 }
 
-// promote ends what blocks replay, replays to the end, and goes on on the timeline.
+// promote ends what blocks replay, replays to the end, and continues on the timeline.
 func (p *postgres) promote(epoch platform.Epoch, timeline platform.Timeline) {
 	p.primary, p.receiver, p.conflict, p.senders = true, nil, 0, nil // who streamed from the standby asks anew
 	p.takeWrites(epoch)

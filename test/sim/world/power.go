@@ -17,7 +17,7 @@ type switchboard struct {
 	falters bool          // it fails now and then
 	broken  bool          // it does nothing, and says so
 	dark    bool          // the power is cut: nothing starts
-	orders  int           // on their way: it does them, whoever is left to want them
+	orders  int           // on their way: it carries them out even if no controller wants them any more
 }
 
 // deviceTimeout bounds one try; again is the pause before the next.
@@ -45,7 +45,7 @@ func (b *switchboard) tell(c *controller, on bool, answer func(done bool)) {
 	case b.broken:
 		w.after(late/4, func() { answer(false) })
 	case b.hangs > w.now:
-		if w.rand.IntN(3) == 0 { // it has taken the order, and gets to it when nobody waits any more
+		if w.rand.IntN(3) == 0 { // it has accepted the order, and carries it out when no controller waits any more
 			b.order(b.hangs-w.now+late, on, nil)
 		}
 		w.after(deviceTimeout, func() { answer(false) })
@@ -61,7 +61,7 @@ func (b *switchboard) tell(c *controller, on bool, answer func(done bool)) {
 	}
 }
 
-// order has it switch after a while; without done nobody waits for it, which is a trouble that ends with all others.
+// order makes it switch after a while; without done no controller waits for it, which is a fault that ends with all others.
 func (b *switchboard) order(late time.Duration, on bool, done func()) {
 	b.orders++
 	b.h.w.after(late, func() {
@@ -211,18 +211,18 @@ func (w *World) badPower() string {
 	return "the fence device of " + h.name + " hangs or falters"
 }
 
-// powerReturns is a board that comes on again by itself, whatever the log says.
+// powerReturns is a board that switches on automatically, whatever the log says.
 func (w *World) powerReturns() string {
 	for _, h := range w.hosts {
 		if h.dark() {
 			h.power.turn(true)
-			return h.name + " has power again by itself"
+			return h.name + " has power again without an order"
 		}
 	}
 	return ""
 }
 
-// refenced cuts the primary off, so that its power is cut; then it comes on again by itself, and an operator interferes.
+// refenced cuts the primary off, so that its power is cut; then it switches on without an order, and an operator interferes.
 func (w *World) refenced() string {
 	h := w.anyCluster().primary().host
 	if h.power == nil {
@@ -270,8 +270,8 @@ func (w *World) unconfirmed() string {
 	return "the fence device of " + h.name + " is broken, and wanted"
 }
 
-// pausedFence cuts the power of a paused cluster's primary, and lets it come on again by itself before the pause is over:
-// whoever counts on the fence then must find that nothing was served there (S4).
+// pausedFence cuts the power of a paused cluster's primary, and lets it switch on without an order before the pause is over:
+// the fence must still hold: nothing was served there (S4).
 func (w *World) pausedFence() string {
 	c := w.anyCluster()
 	h := c.primary().host
@@ -305,7 +305,7 @@ func (w *World) powerHeals() {
 const patience = 15 * time.Second
 
 // giveBack is an operator who ends the fences that were his own, and presses the button where no fence says otherwise: an
-// order may have been carried out when nobody wanted it any more.
+// order may have been carried out after it was no longer wanted.
 func (w *World) giveBack() {
 	for _, h := range w.hosts {
 		if h.dark() && w.raft.top().Fences[h.name] == nil {

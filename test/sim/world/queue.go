@@ -90,7 +90,7 @@ func (q *queue) insert(e *event) {
 	q.due[i] = e
 }
 
-// turn goes on to the next slot.
+// turn advances to the next slot.
 func (q *queue) turn() {
 	q.slot++
 	if q.slot%onWheel == 0 {
@@ -137,7 +137,7 @@ func (w *World) runUntil(end time.Duration, stop func() bool) {
 	w.now = end
 }
 
-// happen runs an event where it belongs: not if it was lost on the way, later if nobody is awake there.
+// happen runs an event where it belongs: not if it was lost on the way, later if no process is awake there.
 func (w *World) happen(e *event) {
 	lost := e.from != nowhere && !w.net.open(e.from, e.where) && w.rand.IntN(2) != 0 // else it was past the cut already
 	e.from = nowhere

@@ -10,7 +10,7 @@ import (
 var errUnknown = errors.New("leadership was lost; it is not known whether this was committed")
 
 // raft is a model of the replicated log: one true leader a term, which may be deposed without knowing; what a deposed
-// leader had under way may yet be committed by the next, even what it could send to nobody. test/conform holds it to
+// leader had under way may still be committed by the next, even entries that it could not send. test/conform holds it to
 // controller/consensus; one difference is left: a leader without a majority believes to lead until another is elected, where
 // a real one steps down once its own lease on leadership is over.
 type raft struct {

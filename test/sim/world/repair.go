@@ -17,7 +17,7 @@ func lastOf(g platform.Goal) platform.Set {
 	return g.Sets[len(g.Sets)-1]
 }
 
-// point writes a standby's settings: whom to stream from, and a list that lets nothing be acknowledged.
+// point writes a standby's settings: its upstream, and a list under which nothing is acknowledged.
 func (m *minder) point(g platform.Goal) {
 	p := m.pg
 	p.upstream, p.settings = nil, g.Incarnation

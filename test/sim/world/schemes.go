@@ -54,7 +54,7 @@ func (w *World) stubborn() string {
 }
 
 // stutter elects the same or others in quick succession while results are late: what was committed in one term must serve
-// nobody in the next (L1). The primary is stranded meanwhile.
+// no report in the next (L1). The primary is stranded meanwhile.
 func (w *World) stutter() string {
 	m := w.anyCluster().primary()
 	for i := range 3 + w.rand.IntN(4) {
@@ -72,7 +72,7 @@ func (w *World) stutter() string {
 				w.net.cut(l.node, c.node)
 			}
 		}
-		w.onlyReach(m.host, l) // it goes on for the primary, and for nobody else
+		w.onlyReach(m.host, l) // it continues for the primary only
 	})
 	w.later(w.span(5*time.Second, 9*time.Second), w.net.mend)
 	return "leadership stutters, results are late, and " + m.name + " hears only the one that led"
@@ -103,7 +103,7 @@ func (w *World) restartInSeal() string {
 	return "host " + m.host.name + " falls, and the standbys restart while they are sealed"
 }
 
-// sleeper stops the leader's process for less than a lease, while the primary can reach nobody but it: when it wakes it may
+// sleeper stops the leader's process for less than a lease, while the primary can reach only that: when it wakes it may
 // still believe to lead, and reports have come in since another has won (L1).
 func (w *World) sleeper() string {
 	l, m := w.raft.leader, w.anyCluster().primary()
@@ -113,7 +113,7 @@ func (w *World) sleeper() string {
 	w.onlyReach(m.host, l)
 	w.net.freeze(l.node, w.span(m.cluster.lease/3, m.cluster.lease))
 	w.later(w.span(5*time.Second, 9*time.Second), w.net.mend)
-	return l.name + " sleeps, and " + m.name + " reaches nobody else"
+	return l.name + " sleeps, and " + m.name + " reaches no other controller"
 }
 
 // onlyReach cuts a host off from all controllers but one, and from the other hosts.
@@ -171,7 +171,7 @@ func (p *postgres) restartsSlowly() {
 	}
 }
 
-// darkness takes the controllers away from all hosts, so that the primary goes on by promises, perhaps through a restart of
+// darkness takes the controllers away from all hosts, so that the primary continues by promises, perhaps through a restart of
 // its agent; then the others hear the leader again and lose the primary, which still counts on what they promised, even if
 // their agents do not remember (L5).
 func (w *World) darkness() string {
@@ -203,10 +203,10 @@ func (w *World) darkness() string {
 		}
 	})
 	w.later(w.span(8*time.Second, 11*time.Second), w.net.mend)
-	return "the hosts lose all controllers, then " + m.name + " loses everybody but its clients"
+	return "the hosts lose all controllers, then " + m.name + " loses everything but its clients"
 }
 
-// half cuts the primary and some replicas off together: they promise and it goes on, while the others hear the leader. An
+// half cuts the primary and some replicas off together: they promise and it continues, while the others hear the leader. An
 // operator who does not know that accepts a loss, but does not stand in for the fence (L5).
 func (w *World) half() string {
 	c := w.anyCluster()

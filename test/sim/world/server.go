@@ -11,7 +11,7 @@ import (
 type server struct {
 	m       *appMinder
 	process health.Process // running, ending (its main process has ended, others live on) or ended
-	sick    bool           // it runs, and answers nobody
+	sick    bool           // it runs without answering
 	life    int
 	by      int // the life of the agent that started it
 	begun   int // the life of the agent whose start is under way; 0: none is
@@ -47,7 +47,7 @@ func (s *server) start(then func()) {
 // callOff ends a start under way.
 func (s *server) callOff() { s.tries, s.begun = s.tries+1, 0 }
 
-// see is what a look shows. A start that an earlier agent has begun goes on, and can be seen: it is a job of systemd's, or a
+// see is what a look shows. A start that an earlier agent has begun continues, and can be seen: it is a job of systemd's, or a
 // process in its cgroup.
 func (s *server) see() instance.Seen {
 	if s.process == health.ProcessEnded && s.begun != 0 && s.begun != s.m.host.agent.life {

@@ -201,7 +201,7 @@ func (p *postgres) block(d time.Duration) {
 	})
 }
 
-// hang stops a postmaster, and what a new connection would need; who is connected goes on. Or what an agent sees of a member comes
+// hang stops a postmaster, and what a new connection would need; present sessions continue. Or what an agent sees of a member comes
 // late, as from a filesystem that is slow to answer.
 func (w *World) hang() string {
 	m := w.someMember()

@@ -29,7 +29,7 @@ func (w *World) planEstate() {
 	}
 }
 
-// siteSwitchover is an operator who moves the platform, in the middle of whatever goes on.
+// siteSwitchover is an operator who moves the platform, at any moment.
 func (w *World) siteSwitchover() string {
 	to := site(w.rand.IntN(2))
 	w.ask(state.Command{BeginSite: &state.BeginSite{To: to, Reason: "asked"}})
@@ -58,12 +58,12 @@ func (w *World) crashServer() string {
 	return "the app server " + m.name + " crashes"
 }
 
-// sickServer lets one run on that answers nobody.
+// sickServer lets an app server run without answering.
 func (w *World) sickServer() string {
 	m := w.livingApp()
 	m.server.sick = true
 	w.later(w.span(time.Second, 14*time.Second), func() { m.server.sick = false })
-	return "the app server " + m.name + " answers nobody"
+	return "the app server " + m.name + " runs without answering"
 }
 
 func (w *World) crashAppAgent() string {

@@ -24,7 +24,7 @@ type connection struct {
 }
 
 // receive is a standby's startup process: it asks for a receiver, and ends one that it does not want any more, unless a
-// query keeps it busy in a conflict; a receiver ends by itself when its stream is silent.
+// query keeps it busy in a conflict; a receiver ends when its stream is silent.
 func (p *postgres) receive() {
 	if !p.running || p.primary {
 		return
@@ -80,8 +80,8 @@ func (p *postgres) connect() {
 	})
 }
 
-// hands: a primary streams to whoever asks, a standby that knows the end of its WAL too; a sealed one only to whom it is to
-// hand that to. PostgreSQL's sealed standby hands what it has to whoever asks; only the goals keep others from it.
+// hands: a primary streams to every standby, and so does a standby that knows the end of its WAL; a sealed one only to the member that must
+// receive its WAL. PostgreSQL's sealed standby streams to every standby; only the goals keep others from it.
 func (p *postgres) hands(to *postgres) bool {
 	return p.primary || p.known && (p.pointed != "" || to.fedBy(p))
 }

@@ -31,7 +31,7 @@ func (m *minder) goOn() {
 	if !t.GoesOn(m.host.agent.run, m.durable, held, now) {
 		return
 	}
-	m.w.counts["went on after a restart"]++
+	m.w.counts["continued after a restart"]++
 	m.goal, m.memory.Opened, m.lease = t.Goal, t.Goal.Epoch, held
 	m.promises.Resume(now, t.Length)
 }

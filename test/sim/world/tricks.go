@@ -36,7 +36,7 @@ func (w *World) flicker() string {
 	return "the primary of " + c.name + " flickers"
 }
 
-// unheld pauses a cluster, so that no guard holds its primary, and strands that. Then somebody resumes, or accepts a loss
+// unheld pauses a cluster, so that no guard holds its primary, and strands that. Then an operator resumes, or accepts a loss
 // and does not stand in for the fence: the end of the lease proves nothing (L7).
 func (w *World) unheld() string {
 	c := w.anyCluster()

@@ -10,7 +10,7 @@ import (
 // votesEvery is the pace at which controllers probe and tell each other what they see.
 const votesEvery = 250 * time.Millisecond
 
-// vote probes every member, and sends what this controller sees by itself to the others.
+// vote probes every member, and sends this controller's own observations to the others.
 func (c *controller) vote() {
 	c.on(votesEvery, (*voting)(c))
 	votes := c.core.Vote(c.began, c.probe(), c.probeApps(), c.now())

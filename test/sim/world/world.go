@@ -131,7 +131,7 @@ func (w *World) Run() Result {
 	return w.result()
 }
 
-// untilWell goes on until all has been well for some seconds.
+// untilWell continues until all has been well for some seconds.
 func (w *World) untilWell() {
 	latest := w.now + patient
 	for well, end := 0, w.now+finish; well < settled && w.now < end && !w.broken(); {
