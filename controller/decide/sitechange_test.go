@@ -322,7 +322,7 @@ func TestSiteSwitchoverWithoutItsLastStep(t *testing.T) {
 	}
 	p.word(state.WordContinue)
 	if op := p.last(); p.s.Change != nil || op.Result != state.Done ||
-		op.Outcome != "the platform runs on site west; alice went on without step verify" {
+		op.Outcome != "the platform runs on site west; alice skipped step verify" {
 		t.Errorf("%+v, %+v", p.s.Change, op)
 	}
 }
