@@ -17,11 +17,11 @@ import (
 const (
 	// logsKnown bounds the number of logs remembered: a controller that joins again brings a new log.
 	logsKnown = 256
-	// formerKnown bounds the number of ended processes remembered of a log: their last votes may still arrive.
+	// formerKnown bounds the number of ended processes remembered of a log: their last observations may still arrive.
 	formerKnown = 8
 )
 
-// confirmed remembers which entries the logs of other controllers have had, as they said with their votes: a controller that starts
+// confirmed remembers which entries the logs of other controllers have had, as they said with their observations: a controller that starts
 // without one of them was restored to an older state (S3). It implements api.Confirmed.
 type confirmed struct {
 	mu   sync.Mutex

@@ -85,7 +85,7 @@ func TestControllerPutBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	c3 = b.start(c3.cfg) // as it was
-	const enough = 10    // entries: ticks of the leader
+	const enough = 10    // entries: barriers of the leader
 	b.eventually("the others to know what c3 has had", 20*time.Second, func() bool {
 		entry, answered := recollection{c3.client, "another process"}.ask(b.ctx(5*time.Second), id, []consensus.Server{{ID: "1", Address: nodes[0].cfg.Advertise}, {ID: "2", Address: nodes[1].cfg.Advertise}})
 		return len(answered) == 2 && entry > last+enough

@@ -24,7 +24,7 @@ import (
 	"mainstay/health"
 )
 
-// Three controllers, three agents, all over HTTP: birth, Opened, switchover, the leader's crash, failover.
+// Three controllers, three agents, all over HTTP: bootstrap, Opened, switchover, the leader's crash, failover.
 func TestThreeControllers(t *testing.T) {
 	b := newBed(t)
 	nodes := b.three()
@@ -335,7 +335,7 @@ func TestLogFailureEndsTheProcess(t *testing.T) {
 	}
 	err := n.err
 	n.err = nil // the cleanup expects none
-	var u *wire.ErrUnreachable
+	var u *wire.UnreachableError
 	if e := b.client(identity.RoleOperator, "jane").Do(b.ctx(5*time.Second), "GET", "/v1/status", nil, nil); !errors.As(e, &u) {
 		t.Errorf("after %v it still answers: %v", err, e)
 	}

@@ -231,7 +231,7 @@ func TestProgramsThatAreNotAllowed(t *testing.T) {
 	}
 }
 
-// A held wake returns when the goals of the host change, and not before, though ticks go on.
+// A held wake returns when the goals of the host change, and not before, though barriers go on.
 func TestWakeReturnsOnChange(t *testing.T) {
 	b := newBed(t)
 	n := b.one()
@@ -250,7 +250,7 @@ func TestWakeReturnsOnChange(t *testing.T) {
 		}
 		woken <- w
 	}()
-	// A tick, committed while it is held, is no change.
+	// A barrier, committed while it is held, is no change.
 	report := wire.ReportRequest{Protocol: 1, Report: health.Report{Host: "db-e2", RunID: "r", BootID: "b", Number: 1}}
 	var answer wire.ReportAnswer
 	if err := b.client(identity.RoleAgent, "db-e2").DoAt(b.ctx(5*time.Second), n.cfg.Advertise, "POST", "/v1/report", report, &answer); err != nil || answer.Number != 1 {

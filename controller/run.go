@@ -90,9 +90,9 @@ func (r *running) start() {
 	r.spawn("generation", r.keepHeard)
 	r.spawn("recollection", r.recollect)
 	r.spawn("probes", r.prober.Run)
-	voting := &voting{loop: r.loop, log: r.log, states: r.machine, prober: r.prober, allowed: r.cfg.Programs,
+	observing := &observing{loop: r.loop, log: r.log, states: r.machine, prober: r.prober, allowed: r.cfg.Programs,
 		client: r.client, logger: r.logger}
-	r.spawn("votes", voting.run)
+	r.spawn("votes", observing.run)
 	pace := &pace{log: r.log, states: r.machine, logger: r.logger}
 	r.spawn("pace", pace.run)
 	handover := &handover{log: r.log, asked: r.asked, logger: r.logger}

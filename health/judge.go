@@ -1,19 +1,19 @@
 package health
 
-// JudgeInstance is the observers' verdict on an instance: Well or Down if the fresh votes of a majority of all expected observers
-// agree, else unknown. nil is an observer without a fresh vote; it counts for neither.
-func JudgeInstance(votes []*InstanceVote, expected int) Working {
-	return judge(votes, expected, func(v *InstanceVote) Working { return v.Health })
+// JudgeInstance is the observers' verdict on an instance: Well or Down if the fresh observations of a majority of all expected observers
+// agree, else unknown. nil is an observer without a fresh observation; it counts for neither.
+func JudgeInstance(observations []*InstanceObservation, expected int) Working {
+	return judge(observations, expected, func(v *InstanceObservation) Working { return v.Health })
 }
 
 // JudgeReaches is the observers' verdict on whether the instance reaches the primary of the cluster that its app is a witness of.
-func JudgeReaches(votes []*InstanceVote, expected int) Working {
-	return judge(votes, expected, func(v *InstanceVote) Working { return v.Reaches })
+func JudgeReaches(observations []*InstanceObservation, expected int) Working {
+	return judge(observations, expected, func(v *InstanceObservation) Working { return v.Reaches })
 }
 
-func judge(votes []*InstanceVote, expected int, says func(*InstanceVote) Working) Working {
+func judge(observations []*InstanceObservation, expected int, says func(*InstanceObservation) Working) Working {
 	well, down := 0, 0
-	for _, v := range votes {
+	for _, v := range observations {
 		switch {
 		case v == nil:
 		case says(v) == Well:
@@ -22,7 +22,7 @@ func judge(votes []*InstanceVote, expected int, says func(*InstanceVote) Working
 			down++
 		}
 	}
-	switch most := max(expected, len(votes)); {
+	switch most := max(expected, len(observations)); {
 	case 2*well > most:
 		return Well
 	case 2*down > most:

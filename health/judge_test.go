@@ -35,12 +35,12 @@ func TestCount(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	say := map[rune]*InstanceVote{'W': {Health: Well, Reaches: Down}, 'D': {Health: Down, Reaches: Well}, '?': {}, '-': nil}
+	say := map[rune]*InstanceObservation{'W': {Health: Well, Reaches: Down}, 'D': {Health: Down, Reaches: Well}, '?': {}, '-': nil}
 	opposite := map[Working]Working{Well: Down, Down: Well}
 	for _, c := range []struct {
-		votes    string // one of each observer; - has no fresh one
-		expected int
-		want     Working
+		observations string // one of each observer; - has no fresh one
+		expected     int
+		want         Working
 	}{
 		{"WWW", 3, Well},
 		{"WW-", 3, Well},
@@ -63,27 +63,27 @@ func TestJudge(t *testing.T) {
 		{"", 0, WorkingUnknown},
 		{"", 3, WorkingUnknown},
 	} {
-		var votes []*InstanceVote
-		for _, r := range c.votes {
-			votes = append(votes, say[r])
+		var observations []*InstanceObservation
+		for _, r := range c.observations {
+			observations = append(observations, say[r])
 		}
-		if got := JudgeInstance(votes, c.expected); got != c.want {
-			t.Errorf("%q of %d: %q, want %q", c.votes, c.expected, got, c.want)
+		if got := JudgeInstance(observations, c.expected); got != c.want {
+			t.Errorf("%q of %d: %q, want %q", c.observations, c.expected, got, c.want)
 		}
-		if got := JudgeReaches(votes, c.expected); got != opposite[c.want] {
-			t.Errorf("%q of %d: reaches %q, want %q", c.votes, c.expected, got, opposite[c.want])
+		if got := JudgeReaches(observations, c.expected); got != opposite[c.want] {
+			t.Errorf("%q of %d: reaches %q, want %q", c.observations, c.expected, got, opposite[c.want])
 		}
 	}
 }
 
-func TestInstanceVoteAges(t *testing.T) {
+func TestInstanceObservationAges(t *testing.T) {
 	v := NewView(0)
-	v.FoldVotes(Votes{Observer: "c2", Number: 1, Began: "b", Apps: []InstanceVote{
+	v.FoldObservations(Observations{Observer: "c2", Number: 1, Began: "b", Apps: []InstanceObservation{
 		{App: "web", Instance: "web-e1", Health: Well, AgeMS: 400}, {App: "web", Instance: "web-e2", Health: Down, AgeMS: -1}}}, 10*time.Second)
 	at := func(observer, app, instance string, now time.Duration) bool {
-		return v.InstanceVote(observer, app, instance, time.Second, now) != nil
+		return v.InstanceObservation(observer, app, instance, time.Second, now) != nil
 	}
-	if got := v.InstanceVote("c2", "web", "web-e1", time.Second, 10*time.Second+600*time.Millisecond); got == nil || got.Health != Well {
+	if got := v.InstanceObservation("c2", "web", "web-e1", time.Second, 10*time.Second+600*time.Millisecond); got == nil || got.Health != Well {
 		t.Errorf("as old as may be: %+v", got)
 	}
 	if at("c2", "web", "web-e1", 10*time.Second+601*time.Millisecond) {
@@ -92,7 +92,7 @@ func TestInstanceVoteAges(t *testing.T) {
 	if at("c2", "web", "web-e2", 10*time.Second) || at("c3", "web", "web-e1", 10*time.Second) || at("c2", "api", "web-e1", 10*time.Second) {
 		t.Error("a vote of an unknown observer, of another app, or without a check")
 	}
-	v.ForgetVotes()
+	v.ForgetObservations()
 	if at("c2", "web", "web-e1", 10*time.Second) {
 		t.Error("forgotten, and still there")
 	}

@@ -29,8 +29,8 @@ type Report struct {
 	// Address is where other hosts reach this agent, host:port: for promises, relays (L5) and operators.
 	Address string   `json:"address,omitempty"`
 	Members []Member `json:"members"`
-	// Unfit are members of this host that the agent cannot manage because its record of them is damaged, each with the reason.
-	Unfit map[string]string `json:"unfit,omitempty"`
+	// Unmanaged are members of this host that the agent cannot manage because its record of them is damaged, each with the reason.
+	Unmanaged map[string]string `json:"unfit,omitempty"`
 	// Instances are the app servers that this agent manages.
 	Instances []Instance `json:"instances,omitempty"`
 	// CertificateEnds is when the agent's certificate passes its date (RFC 3339), from 60 days before on; "" earlier.
@@ -136,12 +136,12 @@ type Member struct {
 	Guard Guard `json:"guard"`
 	// LeaseLeft is the rest of the lease when the report was made, in milliseconds.
 	LeaseLeft int64 `json:"leaseLeft,omitempty"`
-	// List is the version of the member list in the goal it has (L5).
-	List uint64 `json:"list,omitempty"`
+	// MembersVersion is the version of the member list in the goal it has (L5).
+	MembersVersion uint64 `json:"list,omitempty"`
 	// Promised is how much longer the member has promised a primary to be neither sealed nor promoted, in milliseconds (L5).
 	Promised int64 `json:"promised,omitempty"`
-	// Vouched are the members whose promises extend this primary's lease while no leader answers; empty while one does.
-	Vouched []string `json:"vouched,omitempty"`
+	// PromisedBy are the members whose promises extend this primary's lease while no leader answers; empty while one does.
+	PromisedBy []string `json:"vouched,omitempty"`
 	// PendingRestart lists the settings that wait for a restart of PostgreSQL.
 	PendingRestart []string `json:"pendingRestart,omitempty"`
 	// Short names the settings that are lower than on the primary, so that replay has stopped: a promotion would end the replica.
@@ -207,7 +207,7 @@ type Watchdog struct {
 	Mode     platform.WatchdogMode `json:"mode"`               // platform.WatchdogAutomatic or WatchdogRequired
 	Armed    bool                  `json:"armed"`              // it resets the host once these guards are overdue
 	Identity string                `json:"identity,omitempty"` // the driver's name
-	Timeout  time.Duration         `json:"timeout,omitempty"`  // from the last feed to the reset
+	Timeout  time.Duration         `json:"timeout,omitempty"`  // from the last ping to the reset
 	Missing  string                `json:"missing,omitempty"`  // why it is not armed, or what it does not cover
 	WasReset bool                  `json:"wasReset,omitempty"` // it caused the host's last boot
 }
@@ -268,15 +268,15 @@ type Instance struct {
 	Restarts int `json:"restarts,omitempty"`
 	// Restarted is the last InstanceGoal.Restart that was obeyed.
 	Restarted uint64 `json:"restarted,omitempty"`
-	// PermitLeft is the rest of its permit, in milliseconds; Vouched: the primary's agent extends it, not a leader.
+	// PermitLeft is the rest of its permit, in milliseconds; ByPrimary: the primary's agent extends it, not a leader.
 	PermitLeft int64 `json:"permitLeft,omitempty"`
-	Vouched    bool  `json:"vouched,omitempty"`
+	ByPrimary  bool  `json:"vouched,omitempty"`
 	// Error is the last failure, with the next step.
 	Error string `json:"error,omitempty"`
 }
 
-// InstanceVote is the verdict of one controller's checks on one instance, after rise and fall counts.
-type InstanceVote struct {
+// InstanceObservation is the verdict of one controller's checks on one instance, after rise and fall counts.
+type InstanceObservation struct {
 	App      string  `json:"app"`
 	Instance string  `json:"instance"`
 	Health   Working `json:"health"`

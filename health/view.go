@@ -16,15 +16,15 @@ type View struct {
 	hosts map[string]seen
 	// streamed is when each incarnation was last seen streaming by a primary.
 	streamed map[string]time.Duration
-	// votes are the controllers' last votes, by observer.
-	votes map[string]seenVotes
-	// rivals are other agents that wanted to speak for a host.
-	rivals map[string]rival
-	// imagined: the view is of a prediction, so its times are not shown.
-	imagined bool
+	// observations are the controllers' last observations, by observer.
+	observations map[string]seenObservations
+	// otherRuns are other agents that wanted to speak for a host.
+	otherRuns map[string]otherRun
+	// hypothetical: the view is of a prediction, so its times are not shown.
+	hypothetical bool
 }
 
-type rival struct {
+type otherRun struct {
 	run string
 	at  time.Duration
 }
@@ -38,7 +38,7 @@ type seen struct {
 // NewView starts an empty view at now.
 func NewView(now time.Duration) *View {
 	return &View{Since: now, hosts: map[string]seen{}, streamed: map[string]time.Duration{},
-		votes: map[string]seenVotes{}, rivals: map[string]rival{}}
+		observations: map[string]seenObservations{}, otherRuns: map[string]otherRun{}}
 }
 
 // Fold takes in a report that arrived at now, and tells whether it speaks for its host. bound is the run id that the log has for
@@ -52,8 +52,8 @@ func (v *View) Fold(r *Report, bound string, hold, now time.Duration) bool {
 		if old.report.Number >= r.Number {
 			return true
 		}
-	case v.rival(r, bound, hold, now):
-		v.rivals[r.Host] = rival{r.RunID, now}
+	case v.isOtherRun(r, bound, hold, now):
+		v.otherRuns[r.Host] = otherRun{r.RunID, now}
 		return false
 	}
 	v.hosts[r.Host] = seen{r, now}
@@ -70,8 +70,8 @@ func (v *View) Fold(r *Report, bound string, hold, now time.Duration) bool {
 	return true
 }
 
-// rival tells whether another run speaks for the host. If the log has no run for it, the first run that was heard does.
-func (v *View) rival(r *Report, bound string, hold, now time.Duration) bool {
+// isOtherRun tells whether another run speaks for the host. If the log has no run for it, the first run that was heard does.
+func (v *View) isOtherRun(r *Report, bound string, hold, now time.Duration) bool {
 	if r.RunID == bound {
 		return false
 	}
@@ -81,9 +81,9 @@ func (v *View) rival(r *Report, bound string, hold, now time.Duration) bool {
 	return bound != "" && now-v.Since <= hold
 }
 
-// Rival returns the run of another agent that wanted to speak for a host within limit; "" for none.
-func (v *View) Rival(host string, limit, now time.Duration) string {
-	if r, ok := v.rivals[host]; ok && now-r.at <= limit {
+// OtherRun returns the run of another agent that wanted to speak for a host within limit; "" for none.
+func (v *View) OtherRun(host string, limit, now time.Duration) string {
+	if r, ok := v.otherRuns[host]; ok && now-r.at <= limit {
 		return r.run
 	}
 	return ""
@@ -137,25 +137,25 @@ func (v *View) NotStreaming(incarnation string, now time.Duration) time.Duration
 // Clone copies the view, so that explain can change it.
 func (v *View) Clone() *View {
 	return &View{Since: v.Since, hosts: maps.Clone(v.hosts), streamed: maps.Clone(v.streamed),
-		votes: maps.Clone(v.votes), rivals: maps.Clone(v.rivals)}
+		observations: maps.Clone(v.observations), otherRuns: maps.Clone(v.otherRuns)}
 }
 
 // Forget removes a host's report, as if it had not been heard since at.
 func (v *View) Forget(host string) { delete(v.hosts, host) }
 
-// ForgetVotes removes all votes, for explain: after the failure that it predicts they would differ.
-func (v *View) ForgetVotes() { clear(v.votes) }
+// ForgetObservations removes all observations, for explain: after the failure that it predicts they would differ.
+func (v *View) ForgetObservations() { clear(v.observations) }
 
 // Refresh makes every known report arrive at now, and the view begin long before, for explain.
 func (v *View) Refresh(now time.Duration) {
-	v.Since, v.imagined = now-24*time.Hour, true
+	v.Since, v.hypothetical = now-24*time.Hour, true
 	for h, s := range v.hosts {
 		v.hosts[h] = seen{s.report, now}
 	}
 }
 
-// Imagined tells whether the view is of a prediction, in which the length of a silence means nothing.
-func (v *View) Imagined() bool { return v.imagined }
+// Hypothetical tells whether the view is of a prediction, in which the length of a silence means nothing.
+func (v *View) Hypothetical() bool { return v.hypothetical }
 
 // Replace changes the last report of one member, for explain and for tests.
 func (v *View) Replace(m *platform.Member, change func(*Member)) {

@@ -56,8 +56,8 @@ func TestOneRunSpeaksForAHost(t *testing.T) { // L8
 		if got := v.Fold(&r, c.bound, hold, c.at); got != c.speaks {
 			t.Errorf("%s: %v", c.name, got)
 		}
-		if rival := v.Rival("h1", time.Second, c.at); (rival == c.run) == c.speaks {
-			t.Errorf("%s: the rival is %q", c.name, rival)
+		if otherRun := v.OtherRun("h1", time.Second, c.at); (otherRun == c.run) == c.speaks {
+			t.Errorf("%s: the rival is %q", c.name, otherRun)
 		}
 		if known := v.Report("h1"); c.speaks && (known == nil || known.RunID != c.run) || !c.speaks && known != nil && known.RunID == c.run {
 			t.Errorf("%s: the view believes %+v", c.name, known)

@@ -52,7 +52,7 @@ func codeOf(err error) int {
 	var late timeoutError
 	var quiet quietError
 	var answer *wire.Refusal
-	var away *wire.ErrUnreachable
+	var away *wire.UnreachableError
 	switch {
 	case err == nil:
 		return exitDone

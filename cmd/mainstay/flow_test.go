@@ -218,7 +218,7 @@ func TestFailover(t *testing.T) {
 
 func TestHistoryExplainPauseResume(t *testing.T) {
 	b, s := leader(t)
-	ops := []state.Operation{{ID: "feed-1", Kind: state.Birth, Result: state.Done}, {ID: "feed-2", Kind: state.Failover, Result: state.Done}}
+	ops := []state.Operation{{ID: "feed-1", Kind: state.Bootstrap, Result: state.Done}, {ID: "feed-2", Kind: state.Failover, Result: state.Done}}
 	s.answer("GET /v1/clusters/feed/history", http.StatusOK, wire.HistoryAnswer{Operations: ops})
 	s.answer("GET /v1/clusters/feed/operations/feed-1", http.StatusOK, wire.HistoryAnswer{Operations: ops[:1]})
 	s.answer("GET /v1/clusters/feed/explain", http.StatusOK, wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1"})

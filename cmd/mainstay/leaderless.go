@@ -23,7 +23,7 @@ const (
 // leaderless tells whether an error means that no leader answers, so that only the agents can be asked. A refused certificate
 // does not: those controllers run, and may have a leader.
 func leaderless(err error) bool {
-	var away *wire.ErrUnreachable
+	var away *wire.UnreachableError
 	var answer *wire.Refusal
 	return errors.Is(err, wire.ErrNoLeader) || errors.As(err, &away) && !away.Certificates() ||
 		errors.As(err, &answer) && answer.Status == http.StatusMisdirectedRequest

@@ -36,10 +36,10 @@ func newMover(s *server, result state.Result, halt *wire.Halted) *mover {
 	})
 	s.mux.HandleFunc("GET /v1/site-switchovers/site-1", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, m.look()) })
 	s.mux.HandleFunc("POST /v1/site-switchovers/site-1/word", func(w http.ResponseWriter, r *http.Request) {
-		var req wire.SiteWordRequest
+		var req wire.SiteDecisionRequest
 		bodyOf(r, &req)
 		m.mu.Lock()
-		m.word, m.halt = req.Word, nil
+		m.word, m.halt = req.Decision, nil
 		m.mu.Unlock()
 		reply(w, http.StatusOK, wire.OperationAnswer{Operation: "site-1"})
 	})
@@ -74,7 +74,7 @@ func (m *mover) look() wire.HistoryAnswer {
 }
 
 func haltedAtClusters() *wire.Halted {
-	return &wire.Halted{Step: platform.StepClusters, Why: "cluster feed: it did not catch up", Words: []string{state.WordRetry, state.WordUndo, state.WordContinue}}
+	return &wire.Halted{Step: platform.StepClusters, Why: "cluster feed: it did not catch up", Decisions: []string{state.DecisionRetry, state.DecisionUndo, state.DecisionContinue}}
 }
 
 func TestSiteSwitchover(t *testing.T) {
@@ -135,10 +135,10 @@ func TestSiteWords(t *testing.T) {
 		code   int
 		wants  []string
 	}{
-		{state.WordRetry, state.Done, exitDone, []string{"retry: run step clusters again", "site-switchover done"}},
-		{state.WordContinue, state.Done, exitDone, []string{"leave step clusters as it is", "site-switchover done"}},
-		{state.WordUndo, state.Abandoned, exitDone, []string{"move clusters and apps back", "feed: the site of feed-e2", "site-switchover abandoned"}},
-		{state.WordUndo, state.Done, exitFailed, nil},
+		{state.DecisionRetry, state.Done, exitDone, []string{"retry: run step clusters again", "site-switchover done"}},
+		{state.DecisionContinue, state.Done, exitDone, []string{"leave step clusters as it is", "site-switchover done"}},
+		{state.DecisionUndo, state.Abandoned, exitDone, []string{"move clusters and apps back", "feed: the site of feed-e2", "site-switchover abandoned"}},
+		{state.DecisionUndo, state.Done, exitFailed, nil},
 	} {
 		b, s := leader(t)
 		m := newMover(s, c.result, haltedAtClusters())

@@ -27,9 +27,9 @@ const (
 )
 
 // do carries out one act. What it promises is on disk before anything else happens (S3).
-func (m *minder) do(ctx context.Context, act member.Act, goal platform.Goal) error {
+func (m *supervisor) do(ctx context.Context, act member.Act, goal platform.Goal) error {
 	m.mu.Lock()
-	inst := m.inst
+	pg := m.pg
 	m.mu.Unlock()
 	if err := m.keep(act); err != nil {
 		return err
@@ -38,51 +38,51 @@ func (m *minder) do(ctx context.Context, act member.Act, goal platform.Goal) err
 	case member.Persist:
 		return nil
 	case member.Initialise:
-		return m.within(ctx, 2*time.Minute, func(ctx context.Context) error { return m.initialise(ctx, inst, goal) })
+		return m.within(ctx, 2*time.Minute, func(ctx context.Context) error { return m.initialise(ctx, pg, goal) })
 	case member.StartPrimary, member.StartStandby:
-		return m.within(ctx, quick, func(ctx context.Context) error { return m.start(ctx, inst, goal, act) })
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.start(ctx, pg, goal, act) })
 	case member.Promote:
-		return m.within(ctx, promoteBound, func(ctx context.Context) error { return m.promote(ctx, inst, goal, act.Durable) })
+		return m.within(ctx, promoteBound, func(ctx context.Context) error { return m.promote(ctx, pg, goal, act.Durable) })
 	case member.Open:
-		return m.within(ctx, checkpointMax, func(ctx context.Context) error { return m.open(ctx, inst, goal) })
+		return m.within(ctx, checkpointMax, func(ctx context.Context) error { return m.open(ctx, pg, goal) })
 	case member.LoadSet, member.Settings:
-		return m.within(ctx, quick, func(ctx context.Context) error { return m.load(ctx, inst, goal, act.Durable) })
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.load(ctx, pg, goal, act.Durable) })
 	case member.Checkpoint:
-		return m.within(ctx, checkpointMax, func(ctx context.Context) error { return m.checkpoint(ctx, inst, goal) })
+		return m.within(ctx, checkpointMax, func(ctx context.Context) error { return m.checkpoint(ctx, pg, goal) })
 	case member.EndSenders:
-		return m.within(ctx, quick, func(ctx context.Context) error { return inst.EndSenders(ctx, m.staleSenders()) })
+		return m.within(ctx, quick, func(ctx context.Context) error { return pg.EndSenders(ctx, m.staleSenders()) })
 	case member.Slots:
-		return m.within(ctx, quick, func(ctx context.Context) error { return inst.EnsureSlots(ctx, slotNames(goal), m.strays()) })
+		return m.within(ctx, quick, func(ctx context.Context) error { return pg.EnsureSlots(ctx, slotNames(goal), m.strays()) })
 	case member.DropSlots:
-		return m.within(ctx, quick, func(ctx context.Context) error { return m.dropSlots(ctx, inst) })
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.dropSlots(ctx, pg) })
 	case member.Seal:
-		return m.within(ctx, quick, func(ctx context.Context) error { return m.seal(ctx, inst, goal, act.Durable) })
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.seal(ctx, pg, goal, act.Durable) })
 	case member.Quieten:
-		return m.within(ctx, quick, func(ctx context.Context) error { return m.quieten(ctx, inst, goal, act.Durable) })
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.quieten(ctx, pg, goal, act.Durable) })
 	case member.StopReceiver:
-		return m.within(ctx, quick, func(ctx context.Context) error { return m.stopReceiver(ctx, inst, goal, act.Durable) })
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.stopReceiver(ctx, pg, goal, act.Durable) })
 	case member.Kill:
 		return m.kill()
 	case member.StopClean:
 		if goal.Kind == platform.GoalReplica { // a restart is the first rung of its repair
 			m.recall(func(r *member.Memory) { r.Restarted = true })
 		}
-		return m.stopClean(ctx, inst, goal)
+		return m.stopClean(ctx, pg, goal)
 	case member.Rewind:
-		return m.within(ctx, rewindBound, func(ctx context.Context) error { return m.rewind(ctx, inst, goal, act.Durable) })
+		return m.within(ctx, rewindBound, func(ctx context.Context) error { return m.rewind(ctx, pg, goal, act.Durable) })
 	case member.Clone:
-		return m.within(ctx, cloneBound, func(ctx context.Context) error { return m.clone(ctx, inst, goal, act.Durable) })
+		return m.within(ctx, cloneBound, func(ctx context.Context) error { return m.clone(ctx, pg, goal, act.Durable) })
 	case member.Adopt:
-		return m.within(ctx, quick, func(ctx context.Context) error { return m.adopt(ctx, inst, goal, act.Durable) })
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.adopt(ctx, pg, goal, act.Durable) })
 	case member.Disarm:
 		return m.disarm()
 	case member.Release:
-		return m.within(ctx, quick, func(ctx context.Context) error { return m.release(ctx, inst, goal, act.Durable) })
+		return m.within(ctx, quick, func(ctx context.Context) error { return m.release(ctx, pg, goal, act.Durable) })
 	}
 	return fmt.Errorf("no way to %s is implemented", act.Kind)
 }
 
-func (m *minder) within(ctx context.Context, bound time.Duration, f func(context.Context) error) error {
+func (m *supervisor) within(ctx context.Context, bound time.Duration, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	return f(ctx)
@@ -94,14 +94,14 @@ func renames(k member.Kind) bool {
 }
 
 // keep writes the act's promises, unless they only hold once it is done, and makes them known at once.
-func (m *minder) keep(act member.Act) error {
+func (m *supervisor) keep(act member.Act) error {
 	if renames(act.Kind) {
 		return nil
 	}
 	return m.keepDurable(act.Durable)
 }
 
-func (m *minder) keepDurable(d member.Durable) error {
+func (m *supervisor) keepDurable(d member.Durable) error {
 	m.mu.Lock()
 	same := d == m.durable
 	d.Listen, d.Port = m.durable.Listen, m.durable.Port
@@ -120,17 +120,17 @@ func (m *minder) keepDurable(d member.Durable) error {
 }
 
 // recall changes what the run remembers.
-func (m *minder) recall(change func(*member.Memory)) {
+func (m *supervisor) recall(change func(*member.Memory)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	change(&m.memory)
 }
 
-func (m *minder) initialise(ctx context.Context, inst *postgres.Instance, goal platform.Goal) error {
-	if inst.Replication.User != "" {
+func (m *supervisor) initialise(ctx context.Context, pg *postgres.Server, goal platform.Goal) error {
+	if pg.Replication.User != "" {
 		return fmt.Errorf("members.%s.replication in the agent's file is for members of adopted clusters, and this one is new: delete it and restart the agent, or start the cluster's PostgreSQL to have it adopted", m.name)
 	}
-	if err := inst.Initialise(ctx); err != nil {
+	if err := pg.Initialise(ctx); err != nil {
 		return err
 	}
 	m.again()
@@ -138,38 +138,38 @@ func (m *minder) initialise(ctx context.Context, inst *postgres.Instance, goal p
 }
 
 // again makes the next look inspect the data anew: an act has changed it.
-func (m *minder) again() {
+func (m *supervisor) again() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stale = true
 }
 
 // start starts PostgreSQL. As a standby the guards are let idle first; as a primary they hold the lease already.
-func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platform.Goal, act member.Act) error {
+func (m *supervisor) start(ctx context.Context, pg *postgres.Server, goal platform.Goal, act member.Act) error {
 	primary := act.Kind == member.StartPrimary
 	if !primary {
 		if err := m.disarm(); err != nil {
 			return err
 		}
-		if err := m.guards.renew(ctx, m.guardOptions(inst)); err != nil {
-			m.log.Warn("PostgreSQL starts without a keeper", zap.Error(err))
+		if err := m.guards.renew(ctx, m.guardOptions(pg)); err != nil {
+			m.log.Warn("PostgreSQL starts without a launcher", zap.Error(err))
 		}
 	}
-	s, err := settings(inst, goal, act.Durable)
+	s, err := settings(pg, goal, act.Durable)
 	if err != nil {
 		return err
 	}
-	if inst, err = m.raiseKept(ctx, inst); err != nil {
+	if pg, err = m.raiseKept(ctx, pg); err != nil {
 		return err
 	}
-	unfed := false
+	noArchive := false
 	if (goal.Kind == platform.GoalReplica || goal.Kind == platform.GoalSealed) && goal.Opened {
-		if unfed, err = m.withoutForeign(ctx, inst, goal); err != nil {
+		if noArchive, err = m.withoutForeign(ctx, pg, goal); err != nil {
 			return err
 		}
-		s.Fed = s.Fed || unfed
+		s.NoArchive = s.NoArchive || noArchive
 	}
-	if err := inst.WriteSettings(ctx, s); err != nil {
+	if err := pg.WriteSettings(ctx, s); err != nil {
 		return err
 	}
 	fd, done, err := m.cgroupFD()
@@ -185,7 +185,7 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 	m.mu.Lock()
 	raise := m.short || m.unstarted.times > 0
 	m.mu.Unlock()
-	p, err := inst.Start(ctx, postgres.StartOptions{AsPrimary: primary, CgroupFD: fd, Raise: raise, Launch: m.guards.launch})
+	p, err := pg.Start(ctx, postgres.StartOptions{AsPrimary: primary, CgroupFD: fd, Raise: raise, Launch: m.guards.launch})
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 	if d.SystemID == "" {
 		d.SystemID = m.seen.SystemID // data that we start is ours: there is nothing left to adopt
 	}
-	m.started, m.unfed = p, unfed
+	m.started, m.noArchive = p, noArchive
 	m.memory.MovedAt = boottime.Now()
 	m.mu.Unlock()
 	return m.keepDurable(d)
@@ -203,8 +203,8 @@ func (m *minder) start(ctx context.Context, inst *postgres.Instance, goal platfo
 
 // withoutForeign sets aside timelines that are not the cluster's. Where its archive has given some, the next start does without the archive:
 // what the primary has no more comes from there all the same at the start after that, since by then nothing is in the way.
-func (m *minder) withoutForeign(ctx context.Context, inst *postgres.Instance, goal platform.Goal) (found bool, err error) {
-	foreign, err := inst.SetAsideHistories(ctx, goal.Timeline, goal.History)
+func (m *supervisor) withoutForeign(ctx context.Context, pg *postgres.Server, goal platform.Goal) (found bool, err error) {
+	foreign, err := pg.SetAsideHistories(ctx, goal.Timeline, goal.History)
 	if len(foreign) == 0 {
 		return false, err
 	}
@@ -219,7 +219,7 @@ func (m *minder) withoutForeign(ctx context.Context, inst *postgres.Instance, go
 
 // arm makes sure, last before PostgreSQL becomes writable, that the lease still runs and that both guards hold it: a start
 // as a standby has let them idle meanwhile (L2).
-func (m *minder) arm(goal platform.Goal) error {
+func (m *supervisor) arm(goal platform.Goal) error {
 	m.mu.Lock()
 	lease := m.lease
 	m.mu.Unlock()
@@ -230,18 +230,18 @@ func (m *minder) arm(goal platform.Goal) error {
 }
 
 // promote makes a standby primary on the goal's timeline. Its durability set is loaded before it takes the first write.
-func (m *minder) promote(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
-	s, err := settings(inst, goal, d)
+func (m *supervisor) promote(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
+	s, err := settings(pg, goal, d)
 	if err != nil {
 		return err
 	}
 	if d.AlterSystem {
-		if err := alterForPromotion(ctx, inst, s); err != nil {
+		if err := alterForPromotion(ctx, pg, s); err != nil {
 			return err
 		}
-		m.alterSlots(ctx, inst, s)
+		m.alterSlots(ctx, pg, s)
 	}
-	shown, err := inst.Promote(ctx, postgres.Promotion{Settings: s, Timeline: goal.Timeline, Spare: m.backends(), Arm: func() error {
+	shown, err := pg.Promote(ctx, postgres.Promotion{Settings: s, Timeline: goal.Timeline, Spare: m.backends(), Arm: func() error {
 		if err := m.arm(goal); err != nil {
 			return fmt.Errorf("promote %s: %w", m.name, err)
 		}
@@ -259,12 +259,12 @@ func (m *minder) promote(ctx context.Context, inst *postgres.Instance, goal plat
 // open completes an epoch's opening: the timeline is the recorded one, standby.signal lies there again, our accounts
 // exist, and a CHECKPOINT stands on the new timeline, so that others can be rewound from here. An agent that was restarted
 // finds its epoch opened and its CHECKPOINT done: the primary is announced, and can be vouched for, without another (S6).
-func (m *minder) open(ctx context.Context, inst *postgres.Instance, goal platform.Goal) error {
-	s, err := inst.Open(ctx, goal.Timeline, !goal.Opened)
+func (m *supervisor) open(ctx context.Context, pg *postgres.Server, goal platform.Goal) error {
+	s, err := pg.Open(ctx, goal.Timeline, !goal.Opened)
 	if err != nil {
 		return err
 	}
-	if err := inst.RestoreStandbySignal(ctx); err != nil {
+	if err := pg.RestoreStandbySignal(ctx); err != nil {
 		return err
 	}
 	m.proven(s)
@@ -280,29 +280,29 @@ func (m *minder) open(ctx context.Context, inst *postgres.Instance, goal platfor
 }
 
 // load writes the goal's settings and makes sure that they are in force: the durability list by value and source.
-func (m *minder) load(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
-	s, err := settings(inst, goal, d)
+func (m *supervisor) load(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
+	s, err := settings(pg, goal, d)
 	if err != nil {
 		return err
 	}
-	if err := inst.WriteSettings(ctx, s); err != nil {
+	if err := pg.WriteSettings(ctx, s); err != nil {
 		return err
 	}
 	m.mu.Lock()
-	m.unwritten = m.unwritten && m.inst != inst
-	m.slotsTried = triedSlots(inst, s.SyncSlots)
+	m.unwritten = m.unwritten && m.pg != pg
+	m.slotsTried = triedSlots(pg, s.SyncSlots)
 	m.mu.Unlock()
 	if d.AlterSystem {
 		keys := []string{"synchronous_standby_names"}
 		if goal.Kind == platform.GoalReplica {
 			keys = append(keys, "primary_conninfo", "primary_slot_name")
 		}
-		if err := alter(ctx, inst, s, keys); err != nil {
+		if err := alter(ctx, pg, s, keys); err != nil {
 			return err
 		}
-		m.alterSlots(ctx, inst, s)
+		m.alterSlots(ctx, pg, s)
 		if goal.Kind == platform.GoalReplica {
-			if err := inst.GiveBack(ctx); err != nil {
+			if err := pg.GiveBack(ctx); err != nil {
 				return err
 			}
 		}
@@ -311,17 +311,17 @@ func (m *minder) load(ctx context.Context, inst *postgres.Instance, goal platfor
 	if goal.Kind == platform.GoalReplica {
 		want["primary_conninfo"] = s.PrimaryConnInfo
 	}
-	shown, err := inst.Load(ctx, want)
+	shown, err := pg.Load(ctx, want)
 	if err != nil {
 		return err
 	}
 	m.proven(shown)
-	return m.takeBack(inst, d)
+	return m.takeBack(pg, d)
 }
 
 // takeBack notes that data is ours which runs as we started it, but was forgotten: its member was removed and added again.
-func (m *minder) takeBack(inst *postgres.Instance, d member.Durable) error {
-	if d.SystemID != "" || !inst.StartedByUs() {
+func (m *supervisor) takeBack(pg *postgres.Server, d member.Durable) error {
+	if d.SystemID != "" || !pg.StartedByUs() {
 		return nil
 	}
 	m.mu.Lock()
@@ -331,8 +331,8 @@ func (m *minder) takeBack(inst *postgres.Instance, d member.Durable) error {
 }
 
 // checkpoint serves a planned stop, and a durability set that follows an empty one.
-func (m *minder) checkpoint(ctx context.Context, inst *postgres.Instance, goal platform.Goal) error {
-	if err := inst.Checkpoint(ctx); err != nil {
+func (m *supervisor) checkpoint(ctx context.Context, pg *postgres.Server, goal platform.Goal) error {
+	if err := pg.Checkpoint(ctx); err != nil {
 		return err
 	}
 	m.recall(func(r *member.Memory) {
@@ -345,8 +345,8 @@ func (m *minder) checkpoint(ctx context.Context, inst *postgres.Instance, goal p
 }
 
 // seal stops the member from receiving, then reads its position. The seal's number is on disk already.
-func (m *minder) seal(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
-	p, err := m.receiveNothing(ctx, inst, goal, d)
+func (m *supervisor) seal(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
+	p, err := m.receiveNothing(ctx, pg, goal, d)
 	if err != nil {
 		return err
 	}
@@ -356,10 +356,10 @@ func (m *minder) seal(ctx context.Context, inst *postgres.Instance, goal platfor
 	return nil
 }
 
-func (m *minder) quieten(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
-	s, err := settings(inst, goal, d)
+func (m *supervisor) quieten(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
+	s, err := settings(pg, goal, d)
 	if err == nil {
-		err = inst.Quieten(ctx, s)
+		err = pg.Quieten(ctx, s)
 	}
 	if err == nil {
 		m.recall(func(r *member.Memory) { r.Quiet = goal.Epoch })
@@ -367,26 +367,26 @@ func (m *minder) quieten(ctx context.Context, inst *postgres.Instance, goal plat
 	return err
 }
 
-func (m *minder) stopReceiver(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
+func (m *supervisor) stopReceiver(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
 	goal.Upstream = nil
-	if _, err := m.receiveNothing(ctx, inst, goal, d); err != nil {
+	if _, err := m.receiveNothing(ctx, pg, goal, d); err != nil {
 		return err
 	}
 	m.recall(func(r *member.Memory) { r.Apart = goal.Epoch })
 	return nil
 }
 
-func (m *minder) receiveNothing(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) (postgres.Position, error) {
-	s, err := settings(inst, goal, d)
+func (m *supervisor) receiveNothing(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) (postgres.Position, error) {
+	s, err := settings(pg, goal, d)
 	if err != nil {
 		return postgres.Position{}, err
 	}
 	if d.AlterSystem {
-		if err := inst.AlterSystem(ctx, map[string]string{"primary_conninfo": "", "restore_command": ""}); err != nil {
+		if err := pg.AlterSystem(ctx, map[string]string{"primary_conninfo": "", "restore_command": ""}); err != nil {
 			return postgres.Position{}, err
 		}
 	}
-	p, shown, err := inst.Seal(ctx, s)
+	p, shown, err := pg.Seal(ctx, s)
 	if err == nil {
 		m.proven(shown)
 	}
@@ -394,7 +394,7 @@ func (m *minder) receiveNothing(ctx context.Context, inst *postgres.Instance, go
 }
 
 // end notes that what was started last is ended by us, so that its end tells nothing of it.
-func (m *minder) end() {
+func (m *supervisor) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ending = m.started; m.started == nil {
@@ -402,7 +402,7 @@ func (m *minder) end() {
 	}
 }
 
-func (m *minder) kill() error {
+func (m *supervisor) kill() error {
 	m.end()
 	tree, cgroup, _ := m.held()
 	switch {
@@ -416,7 +416,7 @@ func (m *minder) kill() error {
 
 func slotNames(goal platform.Goal) []string {
 	var names []string
-	for _, other := range goal.Slots {
+	for _, other := range goal.OtherMembers {
 		names = append(names, postgres.SlotName(other))
 	}
 	return names

@@ -18,32 +18,32 @@ import (
 	"mainstay/health"
 )
 
-// adoptable tells whether a running stranger could be adopted, and if not, why. What it finds is for birth, and for a
+// adoptable tells whether a running stranger could be adopted, and if not, why. What it finds is for the bootstrap, and for a
 // member that joins an adopted cluster later. A cluster that was removed and is added again is taken in where its members
 // run as we started them; they then become primary and replicas as after any restart of the agent.
-func (m *minder) adoptable(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable, g *glance) {
+func (m *supervisor) adoptable(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable, g *glance) {
 	own := m.agent.cfg.Members[m.name]
 	switch {
 	case d.SystemID != "":
 	case g.seen.Data == health.DataEmpty && own.Adopt:
-		g.report.Refusals = []string{"there is nothing to adopt: " + inst.Data + " is empty; correct members." + m.name +
+		g.report.Refusals = []string{"there is nothing to adopt: " + pg.Data + " is empty; correct members." + m.name +
 			".data in the agent's file, or delete adopt: true there to have the member cloned"}
 	case g.seen.Process != health.ProcessRunning:
-	case !own.Adopt && !(unborn(goal) && inst.StartedByUs()):
-		g.report.Refusals = []string{"PostgreSQL runs on " + inst.Data + "; set members." + m.name + ".adopt: true in the agent's file to adopt it"}
+	case !own.Adopt && !(notBootstrapped(goal) && pg.StartedByUs()):
+		g.report.Refusals = []string{"PostgreSQL runs on " + pg.Data + "; set members." + m.name + ".adopt: true in the agent's file to adopt it"}
 	case g.seen.Role == health.RoleUnknown:
 		if g.asked != nil {
 			g.seen.Data = health.DataPresent // else it would not run
 			g.report.Refusals = []string{fmt.Sprintf("PostgreSQL runs on %s, but does not answer: %v; correct members.%s.socket in the agent's file, the port in the platform file, or let %s in through the local socket, as itself or by members.%s.superuser.passfile",
-				inst.Data, g.asked, m.name, inst.Owner.Name, m.name)}
+				pg.Data, g.asked, m.name, pg.Owner.Name, m.name)}
 		}
 	default:
-		m.adoptChecks(ctx, inst, g)
+		m.adoptChecks(ctx, pg, g)
 	}
 }
 
-func (m *minder) adoptChecks(ctx context.Context, inst *postgres.Instance, g *glance) {
-	refusals, _, err := inst.AdoptChecks(ctx)
+func (m *supervisor) adoptChecks(ctx context.Context, pg *postgres.Server, g *glance) {
+	refusals, _, err := pg.AdoptChecks(ctx)
 	if err != nil {
 		g.report.Refusals = []string{err.Error()}
 		return
@@ -52,7 +52,7 @@ func (m *minder) adoptChecks(ctx context.Context, inst *postgres.Instance, g *gl
 		g.report.Refusals = append(g.report.Refusals, r.String())
 	}
 	if g.seen.Role == health.RolePrimary { // its replicas are measured by it from the first moment on
-		if g.report.History, err = inst.ReadHistory(ctx, g.seen.Timeline); err != nil {
+		if g.report.History, err = pg.ReadHistory(ctx, g.seen.Timeline); err != nil {
 			g.report.Refusals = append(g.report.Refusals, err.Error())
 		}
 	}
@@ -60,8 +60,8 @@ func (m *minder) adoptChecks(ctx context.Context, inst *postgres.Instance, g *gl
 	g.seen.Adoptable = g.report.Adoptable && m.agent.cfg.Members[m.name].Adopt
 }
 
-// unborn: its cluster has no primary yet, as far as the controllers have told.
-func unborn(goal platform.Goal) bool {
+// notBootstrapped: its cluster has no primary yet, as far as the controllers have told.
+func notBootstrapped(goal platform.Goal) bool {
 	return goal.Kind == platform.GoalNone || goal.Kind == platform.GoalObserve
 }
 
@@ -73,38 +73,38 @@ var reloadable = []string{
 
 // adopt brings a running instance under our settings by ALTER SYSTEM and reload. What needs a restart waits for the next
 // one; the user's files are not touched. What the instance had of its own is on our disk first.
-func (m *minder) adopt(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
-	d.AlterSystem = !inst.StartedByUs() // an agent that lost its state finds our files in force
+func (m *supervisor) adopt(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
+	d.AlterSystem = !pg.StartedByUs() // an agent that lost its state finds our files in force
 	var err error
-	if d.AlterSystem || inst.Kept == (postgres.Kept{}) {
-		if inst, err = m.learnKept(ctx, inst); err != nil {
+	if d.AlterSystem || pg.Kept == (postgres.Kept{}) {
+		if pg, err = m.learnKept(ctx, pg); err != nil {
 			return err
 		}
 	}
 	if d.AlterSystem {
-		if err := m.sayReplaced(ctx, inst, goal, d); err != nil {
+		if err := m.sayReplaced(ctx, pg, goal, d); err != nil {
 			return err
 		}
 	}
-	s, err := settings(inst, goal, d)
+	s, err := settings(pg, goal, d)
 	if err != nil {
 		return err
 	}
-	if err := inst.WriteSettings(ctx, s); err != nil { // for the next start
+	if err := pg.WriteSettings(ctx, s); err != nil { // for the next start
 		return err
 	}
 	if d.AlterSystem {
-		if err := alter(ctx, inst, s, reloadable); err != nil {
+		if err := alter(ctx, pg, s, reloadable); err != nil {
 			return err
 		}
 	}
-	if err := inst.Reload(ctx); err != nil {
+	if err := pg.Reload(ctx); err != nil {
 		return err
 	}
-	if err := inst.RestoreStandbySignal(ctx); err != nil {
+	if err := pg.RestoreStandbySignal(ctx); err != nil {
 		return err
 	}
-	if err := inst.CopyConfig(ctx); err != nil {
+	if err := pg.CopyConfig(ctx); err != nil {
 		return err
 	}
 	if err := m.intoCgroup(); err != nil {
@@ -115,32 +115,32 @@ func (m *minder) adopt(ctx context.Context, inst *postgres.Instance, goal platfo
 }
 
 // learnKept asks a running instance what it has of its own.
-func (m *minder) learnKept(ctx context.Context, inst *postgres.Instance) (*postgres.Instance, error) {
-	refusals, facts, err := inst.AdoptChecks(ctx)
+func (m *supervisor) learnKept(ctx context.Context, pg *postgres.Server) (*postgres.Server, error) {
+	refusals, facts, err := pg.AdoptChecks(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if len(refusals) > 0 {
 		return nil, fmt.Errorf("adopt %s: %s", m.name, refusals[0])
 	}
-	return m.setKept(inst, facts.Keep())
+	return m.setKept(pg, facts.Keep())
 }
 
 // raiseKept takes over what stopped data was run with, a fresh copy's too.
-func (m *minder) raiseKept(ctx context.Context, inst *postgres.Instance) (*postgres.Instance, error) {
-	c, err := inst.ControlData(ctx)
+func (m *supervisor) raiseKept(ctx context.Context, pg *postgres.Server) (*postgres.Server, error) {
+	c, err := pg.ControlData(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return m.setKept(inst, inst.Kept.Raise(c))
+	return m.setKept(pg, pg.Kept.Raise(c))
 }
 
 // keepWanted takes over what the user's files ask for beyond what mainstay.conf says. It is written there with the goal's other settings, by
 // an act of its own.
-func (m *minder) keepWanted(inst *postgres.Instance, s postgres.Status) error {
-	k := inst.Kept.Want(s.Wanted, s.InForce)
-	next, err := m.setKept(inst, k)
-	if err != nil || maps.Equal(next.Values(postgres.Settings{}), inst.Values(postgres.Settings{})) {
+func (m *supervisor) keepWanted(pg *postgres.Server, s postgres.Status) error {
+	k := pg.Kept.Want(s.Wanted, s.InForce)
+	next, err := m.setKept(pg, k)
+	if err != nil || maps.Equal(next.Values(postgres.Settings{}), pg.Values(postgres.Settings{})) {
 		return err
 	}
 	m.mu.Lock()
@@ -150,17 +150,17 @@ func (m *minder) keepWanted(inst *postgres.Instance, s postgres.Status) error {
 }
 
 // setKept keeps it on disk, then gives the member an instance that knows it.
-func (m *minder) setKept(inst *postgres.Instance, k postgres.Kept) (*postgres.Instance, error) {
-	if k == inst.Kept {
-		return inst, nil
+func (m *supervisor) setKept(pg *postgres.Server, k postgres.Kept) (*postgres.Server, error) {
+	if k == pg.Kept {
+		return pg, nil
 	}
 	if err := statefile.Write(keptPath(m.agent.cfg.Data, m.name), k); err != nil {
 		return nil, err
 	}
-	next := *inst
+	next := *pg
 	next.Kept = k
 	m.mu.Lock()
-	m.inst = &next
+	m.pg = &next
 	m.mu.Unlock()
 	return &next, nil
 }
@@ -168,47 +168,47 @@ func (m *minder) setKept(inst *postgres.Instance, k postgres.Kept) (*postgres.In
 func keptPath(data, name string) string { return filepath.Join(memberDir(data, name), "kept.json") }
 
 // alter sets some of the managed settings on an instance that does not run on our files yet.
-func alter(ctx context.Context, inst *postgres.Instance, s postgres.Settings, keys []string) error {
-	all, values := inst.Values(s), map[string]string{}
+func alter(ctx context.Context, pg *postgres.Server, s postgres.Settings, keys []string) error {
+	all, values := pg.Values(s), map[string]string{}
 	for _, key := range keys {
 		if v, ok := all[key]; ok {
 			values[key] = v
 		}
 	}
-	return inst.AlterSystem(ctx, values)
+	return pg.AlterSystem(ctx, values)
 }
 
 // alterForPromotion: the durability set before the first write, and nothing that delays replay.
-func alterForPromotion(ctx context.Context, inst *postgres.Instance, s postgres.Settings) error {
+func alterForPromotion(ctx context.Context, pg *postgres.Server, s postgres.Settings) error {
 	s.NoReplayDelay = true
-	return alter(ctx, inst, s, []string{"synchronous_standby_names", "recovery_min_apply_delay", "max_standby_streaming_delay", "max_standby_archive_delay"})
+	return alter(ctx, pg, s, []string{"synchronous_standby_names", "recovery_min_apply_delay", "max_standby_streaming_delay", "max_standby_archive_delay"})
 }
 
 // alterSlots sets for whom the user's subscribers wait, by itself and last: earlier minor versions refuse a slot that is not there yet, and
 // neither a durability set nor a promotion waits for that.
-func (m *minder) alterSlots(ctx context.Context, inst *postgres.Instance, s postgres.Settings) {
-	if inst.Binaries.Major < 17 {
+func (m *supervisor) alterSlots(ctx context.Context, pg *postgres.Server, s postgres.Settings) {
+	if pg.Binaries.Major < 17 {
 		return
 	}
-	if err := alter(ctx, inst, s, []string{"synchronized_standby_slots"}); err != nil {
+	if err := alter(ctx, pg, s, []string{"synchronized_standby_slots"}); err != nil {
 		m.log.Warn("logical consumers may be ahead of the replicas: synchronized_standby_slots is not set", zap.Error(err))
 	}
 }
 
 // waiting lists the settings that wait for an adopted instance's first start under us, asked once for each postmaster.
-func (m *minder) waiting(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) []string {
-	pid, _, ok := inst.Running()
+func (m *supervisor) waiting(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) []string {
+	pid, _, ok := pg.Running()
 	if !ok || !d.AlterSystem {
 		return nil
 	}
 	if m.waitingOf == pid {
 		return m.waitingFor
 	}
-	s, err := settings(inst, goal, d)
+	s, err := settings(pg, goal, d)
 	if err != nil {
 		return nil
 	}
-	names, err := inst.Waiting(ctx, s)
+	names, err := pg.Waiting(ctx, s)
 	if err != nil {
 		return nil
 	}
@@ -217,7 +217,7 @@ func (m *minder) waiting(ctx context.Context, inst *postgres.Instance, goal plat
 }
 
 // intoCgroup moves an adopted member's processes, all of them, under the guard's reach. New ones are born there.
-func (m *minder) intoCgroup() error {
+func (m *supervisor) intoCgroup() error {
 	tree, cgroup, _ := m.held()
 	if cgroup == nil || tree == nil {
 		return nil

@@ -51,20 +51,20 @@ type Agent struct {
 	pressure atomic.Pointer[health.Pressure] // of the host; nil before it was read
 	bonding  sync.Mutex                      // one change of the bond at a time; taken before mu
 
-	mu      sync.Mutex // guards the fields below
-	members map[string]*minder
-	unfit   map[string]string  // members that cannot be looked after, and why
-	bond    bond               // the platform it obeys
-	leader  string             // name of the controller that answered last
-	heard   time.Duration      // when
-	alarm   string             // the leader's last one
-	clocks  *member.Clocks     // numbers and clocks of reports
-	version string             // what GET /v1/wake waits to move on from
-	holding context.CancelFunc // ends the request that waits there
-	beat    time.Duration      // heartbeat
-	pulse   pulse              // its own
-	ctx     context.Context    // of Run; minders live as long
-	group   *errgroup.Group    // of Run; it owns them
+	mu             sync.Mutex // guards the fields below
+	members        map[string]*supervisor
+	unmanaged      map[string]string  // members that cannot be looked after, and why
+	bond           bond               // the platform it obeys
+	leader         string             // name of the controller that answered last
+	heard          time.Duration      // when
+	alarm          string             // the leader's last one
+	clocks         *member.Clocks     // numbers and clocks of reports
+	version        string             // what GET /v1/wake waits to move on from
+	holding        context.CancelFunc // ends the request that waits there
+	heartbeatEvery time.Duration      // heartbeat
+	pulse          pulse              // its own
+	ctx            context.Context    // of Run; supervisors live as long
+	group          *errgroup.Group    // of Run; it owns them
 
 	// answered is the highest number of a report that a leader has answered, leaderAddress where it did, direct when one
 	// answered without a relay; news is closed and made anew at each answer.
@@ -84,7 +84,7 @@ type Agent struct {
 
 	apps apps.Host // begun by Run; locks itself
 
-	strange chan string // members that an answer has named, to meetLoop
+	newMembers chan string // members that an answer has named, to adoptMembers
 
 	kick   chan struct{} // capacity 1: report at once
 	inStep chan struct{} // capacity 1: a leader has just answered
@@ -106,16 +106,16 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 		a.log.Warn("swept", zap.String("member", s.Member), zap.Ints("killed", s.Killed), zap.Error(s.Err))
 	}
 	for _, name := range a.home.known() {
-		a.minder(name)
+		a.supervisor(name)
 	}
 	for name := range cfg.Members {
-		a.minder(name)
+		a.supervisor(name)
 	}
 	a.apps.Start(ctx, group, apps.Options{Config: cfg, Log: a.log, TLS: a.tls, Boot: a.bootID, Begun: a.begun,
 		Report: func() { wakeup.Signal(a.kick) }})
 	group.Go(func() error { return a.watchItself(ctx) })
 	group.Go(func() error { return a.report(ctx) })
-	group.Go(func() error { return a.meetLoop(ctx) })
+	group.Go(func() error { return a.adoptMembers(ctx) })
 	group.Go(func() error { return a.waitForWake(ctx) })
 	group.Go(func() error { return a.serve(ctx) })
 	group.Go(func() error { return a.reload(ctx) })
@@ -160,33 +160,33 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 	}
 	return &Agent{
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
-		members: map[string]*minder{}, unfit: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
-		desk: make(desk, 2), drops: make(chan removal), rebuilt: make(chan string, 16), strange: make(chan string, 16), news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), direct: boottime.Now(),
-		beat: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), inStep: make(chan struct{}, 1), named: make(chan string, 1), wake: make(chan struct{}, 1),
+		members: map[string]*supervisor{}, unmanaged: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
+		desk: make(desk, 2), drops: make(chan removal), rebuilt: make(chan string, 16), newMembers: make(chan string, 16), news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), direct: boottime.Now(),
+		heartbeatEvery: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), inStep: make(chan struct{}, 1), named: make(chan string, 1), wake: make(chan struct{}, 1),
 	}, nil
 }
 
-// minder returns the minder of a member, started if it is new; nil, with a log line, if it cannot be. It reads the disk, so
-// it is not of the lease path; Run calls it, then meetLoop alone.
-func (a *Agent) minder(name string) *minder {
+// supervisor returns the supervisor of a member, started if it is new; nil, with a log line, if it cannot be. It reads the disk, so
+// it is not of the lease path; Run calls it, then adoptMembers alone.
+func (a *Agent) supervisor(name string) *supervisor {
 	if m := a.lookUp(name); m != nil {
 		return m
 	}
-	m, err := newMinder(a, name)
+	m, err := newSupervisor(a, name)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {
-		if a.unfit[name] != err.Error() {
+		if a.unmanaged[name] != err.Error() {
 			a.log.Error("member cannot be looked after", zap.String("member", name), zap.Error(err))
 		}
-		a.unfit[name] = err.Error()
+		a.unmanaged[name] = err.Error()
 		return nil
 	}
-	delete(a.unfit, name)
+	delete(a.unmanaged, name)
 	a.members[name] = m
 	ctx, cancel := context.WithCancel(a.ctx)
-	a.group.Go(func() error { m.beatAlong(ctx); return nil })
-	a.group.Go(func() error { m.keepTenure(ctx); return nil })
+	a.group.Go(func() error { m.writeProbeLoop(ctx); return nil })
+	a.group.Go(func() error { m.keepResume(ctx); return nil })
 	a.group.Go(func() error {
 		defer cancel()
 		if m.run(ctx) {
@@ -197,24 +197,24 @@ func (a *Agent) minder(name string) *minder {
 	return m
 }
 
-// meet has a member looked after that this agent does not know yet, or could not begin with. It never blocks: where there is
+// adoptMember has a member looked after that this agent does not know yet, or could not begin with. It never blocks: where there is
 // no room, the next answer names it again.
-func (a *Agent) meet(name string) {
+func (a *Agent) adoptMember(name string) {
 	select {
-	case a.strange <- name:
+	case a.newMembers <- name:
 	default:
 	}
 }
 
-// meetLoop begins with members that leaders' answers name. Those are of the lease path, and this reads the disk (L6); the answer
+// adoptMembers begins with members that leaders' answers name. Those are of the lease path, and this reads the disk (L6); the answer
 // to the next report brings the goal again.
-func (a *Agent) meetLoop(ctx context.Context) error {
+func (a *Agent) adoptMembers(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case name := <-a.strange:
-			if a.minder(name) != nil {
+		case name := <-a.newMembers:
+			if a.supervisor(name) != nil {
 				wakeup.Signal(a.kick)
 			}
 		}
@@ -222,17 +222,17 @@ func (a *Agent) meetLoop(ctx context.Context) error {
 }
 
 // forget takes a released member out of the reports; its promises are off the disk already.
-func (a *Agent) forget(m *minder) {
+func (a *Agent) forget(m *supervisor) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.members, m.name)
 	a.log.Info("let go of a member that was removed from the platform; its PostgreSQL and its data are left as they are", zap.String("member", m.name))
 }
 
-func (a *Agent) list() []*minder {
+func (a *Agent) list() []*supervisor {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var all []*minder
+	var all []*supervisor
 	for _, m := range a.members {
 		all = append(all, m)
 	}
@@ -271,7 +271,7 @@ func (a *Agent) reportOf(number uint64, run string) health.Report {
 		r.Members = append(r.Members, m.snapshot())
 	}
 	r.Instances = a.apps.Report()
-	r.Unfit = a.cannot()
+	r.Unmanaged = a.cannot()
 	r.Pressure = a.pressure.Load()
 	return r
 }
@@ -280,7 +280,7 @@ func (a *Agent) reportOf(number uint64, run string) health.Report {
 func (a *Agent) cannot() map[string]string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return maps.Clone(a.unfit)
+	return maps.Clone(a.unmanaged)
 }
 
 // certificateEnds is told from 60 days before the end of the certificate, each day.

@@ -133,15 +133,15 @@ func TestPermitCountsFromTheReport(t *testing.T) {
 	o.wait("running", runs)
 }
 
-// TestVouchedByTheAgentOfAPrimary: that agent's answer is what an app server's permit is renewed with.
-func TestVouchedByTheAgentOfAPrimary(t *testing.T) {
+// TestPermittedByTheAgentOfAPrimary: that agent's answer is what an app server's permit is renewed with.
+func TestPermittedByTheAgentOfAPrimary(t *testing.T) {
 	o := newAppOffice(t)
 	p := newPrimaryHost(t, o.office)
 	o.answers("r", o.clocks.Send(boottime.Now()), platform.InstanceGoal{Want: platform.WantRunning, Permit: 4 * time.Second,
 		Cluster: "feed", Primary: "feed-e1", Epoch: epoch5, Agent: p.address})
-	o.wait("running, and vouched for", func(r health.Instance) bool { return r.Running && r.Vouched })
+	o.wait("running, and vouched for", func(r health.Instance) bool { return r.Running && r.ByPrimary })
 	main := o.main()
-	p.change(func(m *minder) { m.durable.Closed = epoch5 }) // the primary has ended
+	p.change(func(m *supervisor) { m.durable.Closed = epoch5 }) // the primary has ended
 	o.wait("the end", func(r health.Instance) bool { return !r.Running && strings.Contains(r.Error, "its permit has ended") })
 	<-main.Done()
 }

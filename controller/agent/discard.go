@@ -20,21 +20,21 @@ import (
 // countBound is how long a rebuild may count what it sets aside; the data is kept whole, counted or not.
 const countBound = 5 * time.Minute
 
-// errNotCountable is returned when the WAL that a rewind would discard cannot be told, or not from one timeline: a rebuild
+// notCountableError is returned when the WAL that a rewind would discard cannot be told, or not from one timeline: a rebuild
 // keeps the data whole instead.
-type errNotCountable struct{ why string }
+type notCountableError struct{ why string }
 
-func (e *errNotCountable) Error() string { return e.why }
+func (e *notCountableError) Error() string { return e.why }
 
 // keepWAL counts the WAL that only this member has, and copies it into quarantine, before a rewind discards it (S9).
-func (m *minder) keepWAL(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) (*health.Discard, error) {
+func (m *supervisor) keepWAL(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) (*health.Discard, error) {
 	p, seen := m.piece(goal, d, wire.Rewound)
-	line, fork, err := m.fork(ctx, inst, seen.Timeline, goal)
+	line, fork, err := m.fork(ctx, pg, seen.Timeline, goal)
 	if err != nil {
 		return nil, err
 	}
 	if fork.Timeline != seen.Timeline {
-		return nil, &errNotCountable{fmt.Sprintf("timeline %d left the primary's history at %s of timeline %d already (its line: %v)", seen.Timeline, fork.End, fork.Timeline, line)}
+		return nil, &notCountableError{fmt.Sprintf("timeline %d left the primary's history at %s of timeline %d already (its line: %v)", seen.Timeline, fork.End, fork.Timeline, line)}
 	}
 	q := m.agent.quarantineOf(m.name)
 	if seen.End > fork.End { // what surely does not fit is not read again at each attempt
@@ -43,7 +43,7 @@ func (m *minder) keepWAL(ctx context.Context, inst *postgres.Instance, goal plat
 	if err := m.room(ctx, q, p); err != nil {
 		return nil, err
 	}
-	found, err := inst.CountWAL(ctx, fork.Timeline, fork.End)
+	found, err := pg.CountWAL(ctx, fork.Timeline, fork.End)
 	if err != nil || found.Bytes == 0 {
 		return nil, err
 	}
@@ -59,31 +59,31 @@ func (m *minder) keepWAL(ctx context.Context, inst *postgres.Instance, goal plat
 	if err != nil {
 		return nil, err
 	}
-	return discardOf(p), inst.KeepWAL(ctx, p.Place, found, record)
+	return discardOf(p), pg.KeepWAL(ctx, p.Place, found, record)
 }
 
 // roomFor says why the data in place could not be kept, before anything is done about it.
-func (m *minder) roomFor(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
+func (m *supervisor) roomFor(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
 	p, _ := m.piece(goal, d, wire.Rebuilt)
-	data, err := filepath.EvalSymlinks(inst.Data)
+	data, err := filepath.EvalSymlinks(pg.Data)
 	if err != nil {
 		return err
 	}
-	parts, err := inst.Outlying(asideSuffix + p.Successor)
+	parts, err := pg.Outlying(asideSuffix + p.Successor)
 	if err != nil {
 		return err
 	}
-	if p.Size, err = wholeSize(ctx, inst, data, parts); err != nil {
+	if p.Size, err = wholeSize(ctx, pg, data, parts); err != nil {
 		return err
 	}
 	return m.room(ctx, m.agent.quarantineOf(m.name), p)
 }
 
 // wholeSize is the size of data with its parts outside.
-func wholeSize(ctx context.Context, inst *postgres.Instance, data string, parts []postgres.Part) (int64, error) {
+func wholeSize(ctx context.Context, pg *postgres.Server, data string, parts []postgres.Part) (int64, error) {
 	paths := []string{data}
 	for _, p := range parts {
-		more, err := inst.Contents(p)
+		more, err := pg.Contents(p)
 		if err != nil {
 			return 0, err
 		}
@@ -101,36 +101,36 @@ func wholeSize(ctx context.Context, inst *postgres.Instance, data string, parts 
 }
 
 // setAside keeps data that is to be rebuilt: whole, under another name, with its record on disk before (S9).
-func (m *minder) setAside(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) (*health.Discard, error) {
+func (m *supervisor) setAside(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) (*health.Discard, error) {
 	p, seen := m.piece(goal, d, wire.Rebuilt)
 	q := m.agent.quarantineOf(m.name)
-	data, err := filepath.EvalSymlinks(inst.Data)
+	data, err := filepath.EvalSymlinks(pg.Data)
 	if err != nil {
 		return nil, err
 	}
-	parts, err := inst.Outlying(asideSuffix + p.Successor)
+	parts, err := pg.Outlying(asideSuffix + p.Successor)
 	if err != nil {
 		return nil, err
 	}
-	if p.Size, err = wholeSize(ctx, inst, data, parts); err != nil {
+	if p.Size, err = wholeSize(ctx, pg, data, parts); err != nil {
 		return nil, err
 	}
 	if err := m.room(ctx, q, p); err != nil {
 		return nil, err
 	}
-	if err := m.count(ctx, inst, goal, seen, &p); err != nil {
+	if err := m.count(ctx, pg, goal, seen, &p); err != nil {
 		p.Uncounted = err.Error()
 	}
 	m.mu.Lock()
 	doubted := m.memory.Doubted() || seen.Corrupt != ""
 	m.mu.Unlock()
 	if p.Uncounted == "" && p.Bytes == 0 && !doubted {
-		p.End = provenEnd(ctx, inst, goal.SystemID)
+		p.End = provenEnd(ctx, pg, goal.SystemID)
 	}
 	if _, err := q.name(&p, data+"."+asideSuffix); err != nil {
 		return nil, err
 	}
-	if parts, err = inst.Outlying(asideSuffix + p.ID); err != nil {
+	if parts, err = pg.Outlying(asideSuffix + p.ID); err != nil {
 		return nil, err
 	}
 	p.Parts = nil
@@ -140,13 +140,13 @@ func (m *minder) setAside(ctx context.Context, inst *postgres.Instance, goal pla
 	if err := q.record(p); err != nil {
 		return nil, err
 	}
-	_, err = inst.SetAside(ctx, asideSuffix+p.ID, parts...)
+	_, err = pg.SetAside(ctx, asideSuffix+p.ID, parts...)
 	return discardOf(p), err
 }
 
 // setAsideBefore is what an earlier attempt of this repair has set aside; nil for nothing. Whatever attempt it was, what it did not
 // come to is done first.
-func (m *minder) setAsideBefore(ctx context.Context, inst *postgres.Instance, goal platform.Goal) (*health.Discard, error) {
+func (m *supervisor) setAsideBefore(ctx context.Context, pg *postgres.Server, goal platform.Goal) (*health.Discard, error) {
 	all, err := m.agent.quarantineOf(m.name).list()
 	if err != nil {
 		return nil, err
@@ -159,7 +159,7 @@ func (m *minder) setAsideBefore(ctx context.Context, inst *postgres.Instance, go
 		for _, part := range p.Parts {
 			parts = append(parts, postgres.Part(part))
 		}
-		if err := inst.FinishAside(ctx, p.Place, parts); err != nil {
+		if err := pg.FinishAside(ctx, p.Place, parts); err != nil {
 			return nil, err
 		}
 	}
@@ -172,7 +172,7 @@ func (m *minder) setAsideBefore(ctx context.Context, inst *postgres.Instance, go
 }
 
 // piece begins the record of what a repair leaves out.
-func (m *minder) piece(goal platform.Goal, d member.Durable, how string) (wire.Piece, member.Seen) {
+func (m *supervisor) piece(goal platform.Goal, d member.Durable, how string) (wire.Piece, member.Seen) {
 	m.mu.Lock()
 	seen := m.seen
 	m.mu.Unlock()
@@ -189,14 +189,14 @@ func discardOf(p wire.Piece) *health.Discard {
 }
 
 // count counts what a rebuild discards, from where the data left the primary's history, over all its timelines.
-func (m *minder) count(ctx context.Context, inst *postgres.Instance, goal platform.Goal, seen member.Seen, p *wire.Piece) error {
+func (m *supervisor) count(ctx context.Context, pg *postgres.Server, goal platform.Goal, seen member.Seen, p *wire.Piece) error {
 	ctx, cancel := context.WithTimeout(ctx, countBound)
 	defer cancel()
 	if !seen.AsPrimary && seen.Timeline == goal.Timeline {
 		p.From, p.To = seen.End, seen.End // it received all it has from this primary
 		return nil
 	}
-	line, fork, err := m.fork(ctx, inst, seen.Timeline, goal)
+	line, fork, err := m.fork(ctx, pg, seen.Timeline, goal)
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (m *minder) count(ctx context.Context, inst *postgres.Instance, goal platfo
 		if past = past || f.Timeline == fork.Timeline; !past {
 			continue
 		}
-		found, err := inst.CountWAL(ctx, f.Timeline, p.To)
+		found, err := pg.CountWAL(ctx, f.Timeline, p.To)
 		if err != nil {
 			return err
 		}
@@ -216,8 +216,8 @@ func (m *minder) count(ctx context.Context, inst *postgres.Instance, goal platfo
 }
 
 // fork reads the line of the data's timelines, and finds where it left the goal's history.
-func (m *minder) fork(ctx context.Context, inst *postgres.Instance, timeline platform.Timeline, goal platform.Goal) (platform.History, platform.Fork, error) {
-	own, err := inst.ReadHistory(ctx, timeline)
+func (m *supervisor) fork(ctx context.Context, pg *postgres.Server, timeline platform.Timeline, goal platform.Goal) (platform.History, platform.Fork, error) {
+	own, err := pg.ReadHistory(ctx, timeline)
 	if err != nil {
 		return nil, platform.Fork{}, err
 	}
@@ -238,7 +238,7 @@ func divergence(line platform.History, goal platform.Goal) (platform.Fork, error
 		}
 		switch {
 		case !common && n == 0:
-			return platform.Fork{}, &errNotCountable{fmt.Sprintf("timeline %d and timeline %d have no common history", f.Timeline, goal.Timeline)}
+			return platform.Fork{}, &notCountableError{fmt.Sprintf("timeline %d and timeline %d have no common history", f.Timeline, goal.Timeline)}
 		case !common:
 			return platform.Fork{Timeline: f.Timeline, End: line[n-1].End}, nil
 		case end < f.End:
@@ -247,12 +247,12 @@ func divergence(line platform.History, goal platform.Goal) (platform.Fork, error
 			return platform.Fork{Timeline: line[n+1].Timeline, End: f.End}, nil
 		}
 	}
-	return platform.Fork{}, &errNotCountable{fmt.Sprintf("the data is on timeline %d, as the primary is, so that nothing tells where it left its history", goal.Timeline)}
+	return platform.Fork{}, &notCountableError{fmt.Sprintf("the data is on timeline %d, as the primary is, so that nothing tells where it left its history", goal.Timeline)}
 }
 
 // beyondRewind tells whether a rewind cannot keep what it would discard, so that only a rebuild, which keeps all, is left.
 func beyondRewind(err error) bool {
 	var none *postgres.NoWALError
-	var many *errNotCountable
+	var many *notCountableError
 	return errors.As(err, &none) || errors.As(err, &many)
 }

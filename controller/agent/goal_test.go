@@ -13,9 +13,9 @@ import (
 // comes late. Seed 23874 of the simulator: a primary loaded the empty durability list again, with a stricter set in force.
 func TestGoalsGoForwardOnly(t *testing.T) {
 	set := func(id uint64) platform.Goal {
-		return platform.Goal{Kind: platform.GoalPrimary, Sets: []platform.Set{{ID: id}}}
+		return platform.Goal{Kind: platform.GoalPrimary, Sets: []platform.DurabilitySet{{ID: id}}}
 	}
-	m := &minder{name: "a"}
+	m := &supervisor{name: "a"}
 	m.wants(set(2), platform.Age{Generation: 1, Index: 8, Number: 20})
 	for _, late := range []platform.Age{{Generation: 1, Index: 7, Number: 21}, {Generation: 1, Index: 9, Number: 19}} {
 		if m.wants(set(1), late); m.goal.Sets[0].ID != 2 {

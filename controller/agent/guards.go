@@ -18,17 +18,17 @@ import (
 	"mainstay/health"
 )
 
-// guards holds a member's guard twins as the agent knows them. The lease path only calls extend, which asks the guards
+// guards holds a member's two guards as the agent knows them. The lease path only calls extend, which asks the guards
 // themselves and nothing else.
 type guards struct {
 	beginning sync.Mutex // one Start at a time: looks and acts begin them; taken before mu
 
-	mu    sync.Mutex
-	set   *guard.Set // nil until they were started
-	armed platform.Epoch
-	twins time.Duration // when both said last that they watch each other (CLOCK_BOOTTIME); 0 if they said otherwise since
-	bids  uint64        // how often they were told something, or became others
-	idle  resting
+	mu     sync.Mutex
+	set    *guard.Set // nil until they were started
+	armed  platform.Epoch
+	paired time.Duration // when both said last that they watch each other (CLOCK_BOOTTIME); 0 if they said otherwise since
+	bids   uint64        // how often they were told something, or became others
+	idle   resting
 }
 
 // resting is what idle guards have said: nothing of it changes before they are told something, or one of them ends, which the kernel
@@ -59,7 +59,7 @@ func (g *guards) asked(st guard.Status, err error, bids uint64, postmaster int, 
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.idle = resting{}
-	if err == nil && st.Twin && st.Guards[0].State == machine.Idle && st.Guards[1].State == machine.Idle {
+	if err == nil && st.Peer && st.Guards[0].State == machine.Idle && st.Guards[1].State == machine.Idle {
 		g.idle = resting{st, now, bids, postmaster}
 		g.idle.status.Missing = slices.Clone(st.Missing)
 	}
@@ -95,7 +95,7 @@ const unansweredFine = 2 * time.Second
 
 var errNoGuards = errors.New("the guards do not run yet")
 
-// ensure starts the twins, or takes up those that an earlier agent left, or that no longer answer on the connection there
+// ensure starts the guards, or takes up those that an earlier agent left, or that no longer answer on the connection there
 // was: a stall of this host may break it, and no lease would ever reach them again. It must not be called on the lease path.
 func (g *guards) ensure(ctx context.Context, o guard.Options) error {
 	g.mu.Lock()
@@ -107,10 +107,10 @@ func (g *guards) ensure(ctx context.Context, o guard.Options) error {
 	return g.begin(ctx, o)
 }
 
-// renew sees to it, before PostgreSQL starts, that the guards have a keeper: idle ones that lost theirs, or are of a build
+// renew sees to it, before PostgreSQL starts, that the guards have a launcher: idle ones that lost theirs, or are of a build
 // that had none, are replaced, and missing ones started.
 func (g *guards) renew(ctx context.Context, o guard.Options) error {
-	if set := g.get(); set != nil && set.Keeper() {
+	if set := g.get(); set != nil && set.Launcher() {
 		return nil
 	}
 	return g.begin(ctx, o)
@@ -129,7 +129,7 @@ func (g *guards) begin(ctx context.Context, o guard.Options) error {
 	}
 	g.mu.Lock()
 	old := g.set
-	g.set, g.armed, g.twins = next, armed, 0
+	g.set, g.armed, g.paired = next, armed, 0
 	g.bids++
 	g.mu.Unlock()
 	if old != nil {
@@ -138,12 +138,12 @@ func (g *guards) begin(ctx context.Context, o guard.Options) error {
 	return nil
 }
 
-// launch starts PostgreSQL as the child of the guards' keeper, so that the kernel ends it with them (L2). Where there is
+// launch starts PostgreSQL as the child of the guards' launcher, so that the kernel ends it with them (L2). Where there is
 // none (armed guards cannot be replaced) it becomes ours, and reports say what is missing.
 func (g *guards) launch(ctx context.Context, cmd *exec.Cmd) (int, func() error, error) {
 	if set := g.get(); set != nil {
 		pid, wait, err := set.Launch(ctx, cmd)
-		if !errors.Is(err, guard.ErrNoKeeper) {
+		if !errors.Is(err, guard.ErrNoLauncher) {
 			return pid, wait, err
 		}
 	}
@@ -225,15 +225,15 @@ func (*guards) owing(ctx context.Context, dir string) error {
 		if pid == 0 && err == nil {
 			continue
 		}
-		var page *guard.Page
+		var duty *guard.DutyPage
 		if err == nil {
-			page, err = guard.OpenPage(pid)
+			duty, err = guard.OpenDutyPage(pid)
 		}
 		if err != nil {
 			return fmt.Errorf("whether PostgreSQL runs without its data directory: %w", err)
 		}
-		end := page.Duty().End
-		if err := page.Close(); err != nil {
+		end := duty.Duty().End
+		if err := duty.Close(); err != nil {
 			return err
 		}
 		if end != 0 {
@@ -264,7 +264,7 @@ func (g *guards) check(fault error, outside, postmaster int) health.Guard {
 		return health.Guard{Missing: missing}
 	}
 	st, err := g.ask(set, postmaster)
-	whole := g.whole(st.Twin, err, set.Alive() && set.Connected(), boottime.Now())
+	whole := g.whole(st.Peer, err, set.Alive() && set.Connected(), boottime.Now())
 	out := health.Guard{Complete: whole && outside == 0, Missing: st.Missing}
 	if err != nil {
 		out.Missing = append(out.Missing, err.Error())
@@ -286,17 +286,17 @@ func (g *guards) check(fault error, outside, postmaster int) health.Guard {
 // whole tells whether both guards live and watch each other. An answer that did not come in time says little of them: it is
 // this agent that was late, as a rule, on a host without a free processor, and to call them incomplete would cost the
 // primary its next lease. None of them takes a lease without saying so, and the kernel tells of their end.
-func (g *guards) whole(twin bool, err error, alive bool, now time.Duration) bool {
+func (g *guards) whole(peer bool, err error, alive bool, now time.Duration) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if errors.Is(err, guard.ErrNoAnswer) && alive {
-		return g.twins != 0 && now-g.twins <= unansweredFine
+		return g.paired != 0 && now-g.paired <= unansweredFine
 	}
-	if err != nil || !twin {
-		g.twins = 0
+	if err != nil || !peer {
+		g.paired = 0
 		return false
 	}
-	g.twins = now
+	g.paired = now
 	return true
 }
 

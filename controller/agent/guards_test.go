@@ -18,7 +18,7 @@ func TestLateGuardsAreWhole(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		after time.Duration // since the one before
-		twin  bool
+		peer  bool
 		err   error
 		alive bool
 		want  bool
@@ -37,7 +37,7 @@ func TestLateGuardsAreWhole(t *testing.T) {
 		{"a refusal is an answer", 0, false, refused, true, false},
 	} {
 		now += c.after
-		if got := g.whole(c.twin, c.err, c.alive, now); got != c.want {
+		if got := g.whole(c.peer, c.err, c.alive, now); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
@@ -47,7 +47,7 @@ func TestLateGuardsAreWhole(t *testing.T) {
 // were asked, and of another postmaster; of guards that are armed, or not well, nothing is kept.
 func TestIdleGuardsRest(t *testing.T) {
 	well := guard.Report{State: machine.Idle}
-	idle := guard.Status{Twin: true, Guards: [2]guard.Report{well, well}}
+	idle := guard.Status{Peer: true, Guards: [2]guard.Report{well, well}}
 	armed, kills := idle, idle
 	armed.Guards[1].State, kills.Guards[0].State = machine.Armed, machine.Killing
 	const now = time.Hour
@@ -99,7 +99,7 @@ func TestGuardsBoundToAnEpoch(t *testing.T) {
 
 // Each report may add to what idle guards have said to be missing, without a change to the ones before it, which may be on their way.
 func TestRestingGuardsShareNothing(t *testing.T) {
-	said := guard.Status{Twin: true, Missing: append(make([]string, 0, 4), "a keeper")}
+	said := guard.Status{Peer: true, Missing: append(make([]string, 0, 4), "a launcher")}
 	said.Guards[0].State, said.Guards[1].State = machine.Idle, machine.Idle
 	var g guards
 	g.asked(said, nil, g.told(), 7, time.Hour)

@@ -18,7 +18,7 @@ import (
 	"mainstay/controller/statefile"
 )
 
-// home is the agent's own folder: its lock, its run id, the platform it obeys, and the promises and the tenure of each
+// home is the agent's own folder: its lock, its run id, the platform it obeys, and the promises and the resume record of each
 // member. Every write is a new file, synced and renamed, so a crash leaves the old or the new.
 type home struct {
 	dir    string
@@ -110,15 +110,15 @@ func (h home) keepDurable(name string, d member.Durable) error {
 	return h.keep(filepath.Join("members", name+".json"), d)
 }
 
-// tenure is what a restart may go on from; one that cannot be read is none.
-func (h home) tenure(name string) (t member.Tenure) {
+// resume is what a restart may go on from; one that cannot be read is none.
+func (h home) resume(name string) (t member.Resume) {
 	if h.read(filepath.Join("tenures", name+".json"), &t) != nil {
-		return member.Tenure{}
+		return member.Resume{}
 	}
 	return t
 }
 
-func (h home) keepTenure(name string, t member.Tenure) error {
+func (h home) keepResume(name string, t member.Resume) error {
 	return h.keep(filepath.Join("tenures", name+".json"), t)
 }
 

@@ -79,13 +79,13 @@ func TestDamagedMember(t *testing.T) {
 	a := life(t, dir, "r")
 	defer a.home.close()
 	core, logs := observer.New(zap.ErrorLevel)
-	a.log, a.unfit, a.ctx = zap.New(core), map[string]string{}, context.Background()
+	a.log, a.unmanaged, a.ctx = zap.New(core), map[string]string{}, context.Background()
 	path := filepath.Join(dir, "members", "feed-e1.json")
 	if err := os.WriteFile(path, []byte(`{"epo`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if a.minder("feed-e1") != nil {
+		if a.supervisor("feed-e1") != nil {
 			t.Fatal("it is looked after, from a file that cannot be read")
 		}
 	}
@@ -103,7 +103,7 @@ func TestDamagedMember(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newMinder(a, "feed-e1"); err != nil {
+	if _, err := newSupervisor(a, "feed-e1"); err != nil {
 		t.Errorf("without the damaged file: %v", err)
 	}
 }

@@ -26,8 +26,8 @@ import (
 type ladder struct {
 	*testing.T
 	ctx     context.Context
-	primary *postgres.Instance
-	m       *minder
+	primary *postgres.Server
+	m       *supervisor
 	copies  int // incarnations that were given
 	acts    map[member.Kind]int
 	forced  int // checkpoints on the primary before what is counted
@@ -55,7 +55,7 @@ func newLadder(t *testing.T) *ladder {
 	check(t, os.Chmod(dir, 0o755))
 	a := life(t, filepath.Join(dir, "agent"), "ladder")
 	group, run := errgroup.WithContext(ctx)
-	a.ctx, a.group, a.beat, a.opts.Executable = run, group, 500*time.Millisecond, "/nowhere/at/all" // no guards
+	a.ctx, a.group, a.heartbeatEvery, a.opts.Executable = run, group, 500*time.Millisecond, "/nowhere/at/all" // no guards
 	own := config.AgentMember{Data: filepath.Join(dir, "pg", "data"), Binaries: os.Getenv("MAINSTAY_PG_BIN")}
 	own.Replication.User = "postgres"
 	a.cfg = config.Agent{Data: filepath.Join(dir, "agent"), Cgroup: "off", Members: map[string]config.AgentMember{"feed-e2": own}}
@@ -64,7 +64,7 @@ func newLadder(t *testing.T) *ladder {
 	if os.Geteuid() == 0 {
 		check(t, os.Chown(filepath.Join(dir, "pg"), int(l.primary.Owner.UID), int(l.primary.Owner.GID)))
 	}
-	l.m, err = newMinder(a, "feed-e2")
+	l.m, err = newSupervisor(a, "feed-e2")
 	check(t, err)
 	port, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
@@ -73,13 +73,13 @@ func newLadder(t *testing.T) *ladder {
 		Listen: "127.0.0.1", Port: port.Addr().(*net.TCPAddr).Port, Incarnation: "feed-e2_1",
 		Upstream: &platform.Upstream{Member: "feed-e1", Address: "127.0.0.1", Port: l.primary.Port}}
 	t.Cleanup(func() {
-		if inst := l.m.inst; inst != nil {
-			if pid, _, ok := inst.Running(); ok {
+		if pg := l.m.pg; pg != nil {
+			if pid, _, ok := pg.Running(); ok {
 				check(t, syscall.Kill(pid, syscall.SIGQUIT))
-				eventually(t, "the end of the replica", func() bool { _, _, ok := inst.Running(); return !ok })
+				eventually(t, "the end of the replica", func() bool { _, _, ok := pg.Running(); return !ok })
 			}
 			if t.Failed() {
-				log, _ := os.ReadFile(inst.Log)
+				log, _ := os.ReadFile(pg.Log)
 				t.Logf("%s", log[max(0, len(log)-8000):])
 			}
 		}
@@ -148,8 +148,8 @@ func (l *ladder) took(what string, copies, starts int) {
 
 func (l *ladder) stop() {
 	l.Helper()
-	check(l.T, l.m.inst.StopFast(l.ctx))
-	eventually(l.T, "the end of the replica", func() bool { _, _, ok := l.m.inst.Running(); return !ok })
+	check(l.T, l.m.pg.StopFast(l.ctx))
+	eventually(l.T, "the end of the replica", func() bool { _, _, ok := l.m.pg.Running(); return !ok })
 }
 
 // long passes time: nothing has moved for as long.
@@ -169,7 +169,7 @@ func TestLadder(t *testing.T) {
 
 	t.Run("its WAL is gone", func(t *testing.T) {
 		l.stop()
-		wal, err := filepath.Glob(filepath.Join(l.m.inst.Data, "pg_wal", "0*"))
+		wal, err := filepath.Glob(filepath.Join(l.m.pg.Data, "pg_wal", "0*"))
 		check(t, err)
 		for _, path := range wal {
 			check(t, os.Remove(path))
@@ -196,10 +196,10 @@ func TestLadder(t *testing.T) {
 	})
 
 	t.Run("a foreign timeline in its archive", func(t *testing.T) {
-		archive := filepath.Join(filepath.Dir(l.m.inst.Data), "archive")
+		archive := filepath.Join(filepath.Dir(l.m.pg.Data), "archive")
 		check(t, os.Mkdir(archive, 0o755))
 		check(t, os.WriteFile(filepath.Join(archive, "00000002.history"), []byte("1\t0/1000000\tno recovery target specified\n"), 0o644))
-		f, err := os.OpenFile(filepath.Join(l.m.inst.Data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+		f, err := os.OpenFile(filepath.Join(l.m.pg.Data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 		check(t, err)
 		_, err = f.WriteString("\nrestore_command = 'cp " + archive + "/%f %p'\n")
 		check(t, errors.Join(err, f.Close()))
@@ -243,7 +243,7 @@ func TestLadder(t *testing.T) {
 		l.stop()
 		var file string
 		check(t, scanOf(l.ctx, l.primary, "SELECT pg_relation_filepath('public."+table+"')", &file))
-		check(t, os.Remove(filepath.Join(l.m.inst.Data, file)))
+		check(t, os.Remove(filepath.Join(l.m.pg.Data, file)))
 		l.sql("INSERT INTO public." + table + " VALUES (2)")
 		l.begin()
 	}

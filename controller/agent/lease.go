@@ -36,7 +36,7 @@ func (a *Agent) leaseOf(r *http.Request) (any, error) {
 }
 
 // goodFor is the epoch of the member's lease, and for how long that is good for a permit.
-func (m *minder) goodFor(now time.Duration) (platform.Epoch, time.Duration) {
+func (m *supervisor) goodFor(now time.Duration) (platform.Epoch, time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	in := m.input(now)

@@ -20,14 +20,14 @@ var epoch5 = platform.Epoch{Generation: 1, Number: 5}
 // primaryHost is the agent of an instance's primary.
 type primaryHost struct {
 	address string
-	m       *minder
+	m       *supervisor
 }
 
 func newPrimaryHost(t *testing.T, o *office) *primaryHost {
 	t.Helper()
-	a := &Agent{cfg: config.Agent{Host: "db-w1"}, log: o.log, tls: o.store(identity.RoleAgent, "db-w1"), members: map[string]*minder{}}
+	a := &Agent{cfg: config.Agent{Host: "db-w1"}, log: o.log, tls: o.store(identity.RoleAgent, "db-w1"), members: map[string]*supervisor{}}
 	p := &primaryHost{}
-	p.m = &minder{agent: a, name: "feed-e1", goal: platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch5},
+	p.m = &supervisor{agent: a, name: "feed-e1", goal: platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch5},
 		lease:    member.Lease{Epoch: epoch5, End: boottime.Now() + time.Hour, Renewed: boottime.Now() + time.Hour - 5*time.Second},
 		promises: member.Promises{Length: 5 * time.Second}, durable: member.Durable{Epoch: epoch5, Ran: epoch5}}
 	a.members["feed-e1"] = p.m
@@ -44,7 +44,7 @@ func newPrimaryHost(t *testing.T, o *office) *primaryHost {
 	return p
 }
 
-func (p *primaryHost) change(f func(*minder)) {
+func (p *primaryHost) change(f func(*supervisor)) {
 	p.m.mu.Lock()
 	defer p.m.mu.Unlock()
 	f(p.m)
@@ -77,24 +77,24 @@ func TestLeaseIsTold(t *testing.T) {
 	want(identity.RoleViewer, right, "only agents", false)
 	want(identity.RoleOperator, "member=feed-e9&epoch=1.5", "no member feed-e9", false)
 	want(identity.RoleOperator, "member=feed-e1&epoch=1.4", "not 1.4", false)
-	for name, f := range map[string]func(*minder){
-		"over": func(m *minder) { m.lease.End = boottime.Now() },
-		"not renewed for a permit": func(m *minder) {
+	for name, f := range map[string]func(*supervisor){
+		"over": func(m *supervisor) { m.lease.End = boottime.Now() },
+		"not renewed for a permit": func(m *supervisor) {
 			m.lease.Renewed = boottime.Now() - platform.Permit(platform.DefaultLease)
 		},
-		"closed":    func(m *minder) { m.durable.Closed = epoch5 },
-		"sealed":    func(m *minder) { m.durable.Sealed = epoch5.Next() },
-		"obeys on":  func(m *minder) { m.durable.Epoch = epoch5.Next() },
-		"told of":   func(m *minder) { m.goal.Epoch = epoch5.Next() },
-		"a replica": func(m *minder) { m.goal.Kind = platform.GoalReplica },
-		"never ran": func(m *minder) { m.durable.Ran = platform.Epoch{} },
+		"closed":    func(m *supervisor) { m.durable.Closed = epoch5 },
+		"sealed":    func(m *supervisor) { m.durable.Sealed = epoch5.Next() },
+		"obeys on":  func(m *supervisor) { m.durable.Epoch = epoch5.Next() },
+		"told of":   func(m *supervisor) { m.goal.Epoch = epoch5.Next() },
+		"a replica": func(m *supervisor) { m.goal.Kind = platform.GoalReplica },
+		"never ran": func(m *supervisor) { m.durable.Ran = platform.Epoch{} },
 	} {
 		p.m.mu.Lock()
 		lease, durable, goal := p.m.lease, p.m.durable, p.m.goal
 		f(p.m)
 		p.m.mu.Unlock()
 		t.Run(name, func(*testing.T) { want(identity.RoleOperator, right, "", false) })
-		p.change(func(m *minder) { m.lease, m.durable, m.goal = lease, durable, goal })
+		p.change(func(m *supervisor) { m.lease, m.durable, m.goal = lease, durable, goal })
 	}
 	want(identity.RoleOperator, right, "", true)
 }

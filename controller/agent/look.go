@@ -39,78 +39,78 @@ func glanceAfter(name, version string, last health.Member, seen member.Seen) *gl
 
 // look observes the member, within lookTimeout, and publishes what it saw. A report leaves at once when something that
 // matters has changed.
-func (m *minder) look(ctx context.Context) {
-	m.settle()
+func (m *supervisor) look(ctx context.Context) {
+	m.learnAddress()
 	m.mu.Lock()
-	inst := m.inst
-	if inst == nil {
+	pg := m.pg
+	if pg == nil {
 		m.looks = stall{} // there is nothing to look at
 	}
 	m.mu.Unlock()
-	if inst == nil {
+	if pg == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	m.goOn(ctx, inst)
+	m.takeUpResume(ctx, pg)
 	m.mu.Lock()
 	goal, d, last, seen := m.goal, m.durable, m.report, m.seen
 	m.mu.Unlock()
-	g := glanceAfter(m.name, inst.Binaries.Version, last, seen)
-	m.process(ctx, inst, g)
+	g := glanceAfter(m.name, pg.Binaries.Version, last, seen)
+	m.process(ctx, pg, g)
 	var status *postgres.Status
 	fault := ""
 	switch g.seen.Process {
 	case health.ProcessRunning:
-		s, err := m.ask(ctx, inst)
+		s, err := m.ask(ctx, pg)
 		g.report.Saturated = m.session.isSaturated(boottime.Now())
 		m.answer(err)
 		fault = m.session.fault
 		if status = s; s != nil {
-			fault = cmp.Or(fault, sealless(d, *s), m.withoutStream(inst, goal, *s))
-			m.running(inst, goal, d, *s, g)
-			m.shortage(ctx, inst, d, *s, g)
-			g.report.PendingRestart = append(slices.Clone(g.report.PendingRestart), m.waiting(ctx, inst, goal, d)...)
+			fault = cmp.Or(fault, sealless(d, *s), m.withoutStream(pg, goal, *s))
+			m.running(pg, goal, d, *s, g)
+			m.shortage(ctx, pg, d, *s, g)
+			g.report.PendingRestart = append(slices.Clone(g.report.PendingRestart), m.waiting(ctx, pg, goal, d)...)
 		} else {
 			g.asked = err
 			if errors.Is(err, postgres.ErrStarting) {
-				m.recovering(ctx, inst, g)
+				m.recovering(ctx, pg, g)
 			}
 		}
 		m.inspected = false
 	case health.ProcessEnded:
-		m.ended(ctx, inst, goal, d, seen, g)
+		m.ended(ctx, pg, goal, d, seen, g)
 	}
-	m.adoptable(ctx, inst, goal, d, g)
+	m.adoptable(ctx, pg, goal, d, g)
 	if len(g.report.Refusals) == 0 { // else they say it
 		g.report.Error = fault
 	}
 	g.report.Data, g.report.Process, g.report.Role = g.seen.Data, g.seen.Process, g.seen.Role
 	g.report.SystemID, g.report.Timeline = g.seen.SystemID, g.seen.Timeline
-	m.lookAtUserSide(ctx, inst, d, status != nil)
+	m.lookAtUserSide(ctx, pg, d, status != nil)
 	m.mu.Lock()
 	g.seen.Unwritten = g.seen.Unwritten || m.unwritten
 	m.mu.Unlock()
-	m.guard(ctx, inst, g)
+	m.guard(ctx, pg, g)
 	m.mu.Lock()
 	memory := m.memory
 	m.mu.Unlock()
 	memory.Settling = memory.Settle(goal, g.seen)
-	m.confirm(ctx, inst, member.Input{Goal: goal, Durable: d, Seen: g.seen, Memory: memory}, status, g)
+	m.confirm(ctx, pg, member.Input{Goal: goal, Durable: d, Seen: g.seen, Memory: memory}, status, g)
 	m.publish(g, goal, memory.Settling, last)
 }
 
 // process finds out whether PostgreSQL runs, and watches its end.
-func (m *minder) process(ctx context.Context, inst *postgres.Instance, g *glance) {
-	if _, err := os.Stat(inst.Data); err != nil {
-		m.withoutData(ctx, inst, err, g)
+func (m *supervisor) process(ctx context.Context, pg *postgres.Server, g *glance) {
+	if _, err := os.Stat(pg.Data); err != nil {
+		m.withoutData(ctx, pg, err, g)
 		return
 	}
-	if err := m.reach(inst); err != nil {
+	if err := m.reach(pg); err != nil {
 		m.note(err)
 		return
 	}
-	switch pid, _, err := inst.Postmaster(); {
+	switch pid, _, err := pg.Postmaster(); {
 	case err == nil:
 		g.seen.Process = health.ProcessRunning
 		m.watch(ctx, pid)
@@ -133,19 +133,19 @@ func (m *minder) process(ctx context.Context, inst *postgres.Instance, g *glance
 
 // withoutData is a look where the data directory is missing or cannot be looked at. A server goes on when its directory is
 // moved away, so only that none is left shows that the last process has ended: the proof `stopped` rests on it.
-func (m *minder) withoutData(ctx context.Context, inst *postgres.Instance, why error, g *glance) {
+func (m *supervisor) withoutData(ctx context.Context, pg *postgres.Server, why error, g *glance) {
 	g.seen.Data = health.DataUnknown
 	if errors.Is(why, os.ErrNotExist) {
 		g.seen.Data = health.DataEmpty
 	} else {
 		m.note(why)
 	}
-	left, err := m.leftBehind(ctx, inst)
+	left, err := m.leftBehind(ctx, pg)
 	m.withoutPostmaster(left, err, g)
 }
 
 // withoutPostmaster: the member has ended once nothing of it is left.
-func (m *minder) withoutPostmaster(left []int, err error, g *glance) {
+func (m *supervisor) withoutPostmaster(left []int, err error, g *glance) {
 	switch {
 	case err != nil:
 		m.note(err)
@@ -157,8 +157,8 @@ func (m *minder) withoutPostmaster(left []int, err error, g *glance) {
 }
 
 // leftBehind lists the member's processes where there is no data directory to know them by.
-func (m *minder) leftBehind(ctx context.Context, inst *postgres.Instance) ([]int, error) {
-	m.makeCgroup(inst)
+func (m *supervisor) leftBehind(ctx context.Context, pg *postgres.Server) ([]int, error) {
+	m.makeCgroup(pg)
 	tree, cgroup, postmaster := m.held()
 	switch {
 	case postmaster != nil && postmaster.Alive():
@@ -171,8 +171,8 @@ func (m *minder) leftBehind(ctx context.Context, inst *postgres.Instance) ([]int
 	return nil, m.guards.owing(ctx, guardDir(m.agent.cfg, m.name))
 }
 
-// watch kicks the minder as soon as the postmaster ends, also one that an earlier agent started.
-func (m *minder) watch(ctx context.Context, pid int) {
+// watch kicks the supervisor as soon as the postmaster ends, also one that an earlier agent started.
+func (m *supervisor) watch(ctx context.Context, pid int) {
 	if m.proc != nil && m.proc.PID() == pid && m.proc.Alive() {
 		return
 	}
@@ -199,23 +199,23 @@ func (m *minder) watch(ctx context.Context, pid int) {
 }
 
 // running translates what the server says of itself.
-func (m *minder) running(inst *postgres.Instance, goal platform.Goal, d member.Durable, s postgres.Status, g *glance) {
+func (m *supervisor) running(pg *postgres.Server, goal platform.Goal, d member.Durable, s postgres.Status, g *glance) {
 	replayed := s.Replay
 	if !s.InRecovery {
 		replayed = endless
 	}
-	m.answered(inst, replayed)
+	m.answered(pg, replayed)
 	seen, r := &g.seen, &g.report
 	seen.Data, seen.SystemID, seen.Timeline = health.DataPresent, s.SystemID, s.Timeline
-	seen.SyncNames, seen.SyncOurs = s.SyncNames, oursFile(inst, d, s.SyncNamesFile)
-	seen.Upstream, seen.Application = upstreamOf(inst, goal, s.ConnInfo)
+	seen.SyncNames, seen.SyncOurs = s.SyncNames, oursFile(pg, d, s.SyncNamesFile)
+	seen.Upstream, seen.Application = upstreamOf(pg, goal, s.ConnInfo)
 	seen.Slots, seen.Strays = slotsOf(goal, s.Slots)
 	r.Slots, r.MoreSlots = userSlots(s.UserSlots), s.MoreUserSlots
 	r.Version, r.Connections, r.PendingRestart, r.SyncWaits = s.Version, s.Connections, s.PendingRestart, s.SyncWaits
 	r.OldestWAL = s.Oldest
 	if !s.InRecovery {
 		seen.Role, seen.Position, seen.Insert = health.RolePrimary, s.Flush, s.Insert
-		seen.Unwritten = m.slotsDiffer(inst, goal, s.SyncSlots)
+		seen.Unwritten = m.slotsDiffer(pg, goal, s.SyncSlots)
 		r.Position, r.PositionKnown, r.Replayed = s.Flush, true, s.Flush
 		m.mu.Lock()
 		fresh := m.loaded.see(goal, m.session.proof, s.Senders, seen.SyncOurs)
@@ -254,7 +254,7 @@ func sealless(d member.Durable, s postgres.Status) string {
 const withoutStreamFor = 5 * time.Second
 
 // withoutStream quotes why a standby does not stream, as a primary that refuses its password says; "" where it streams, or gets on without.
-func (m *minder) withoutStream(inst *postgres.Instance, goal platform.Goal, s postgres.Status) string {
+func (m *supervisor) withoutStream(pg *postgres.Server, goal platform.Goal, s postgres.Status) string {
 	m.mu.Lock()
 	since := boottime.Now() - m.memory.MovedAt
 	m.mu.Unlock()
@@ -262,7 +262,7 @@ func (m *minder) withoutStream(inst *postgres.Instance, goal platform.Goal, s po
 	if goal.Kind != platform.GoalReplica || !goal.Opened || !s.InRecovery || streams || since < withoutStreamFor {
 		return ""
 	}
-	if said := inst.NoStream(); said != "" {
+	if said := pg.NoStream(); said != "" {
 		return "it does not stream: " + said
 	}
 	return ""
@@ -270,8 +270,8 @@ func (m *minder) withoutStream(inst *postgres.Instance, goal platform.Goal, s po
 
 // shortage says what a standby's replay waits for, and what our start has raised: on the command line of a server that we have not
 // started stands what its user wants.
-func (m *minder) shortage(ctx context.Context, inst *postgres.Instance, d member.Durable, s postgres.Status, g *glance) {
-	short, err := inst.Shortage(ctx, s)
+func (m *supervisor) shortage(ctx context.Context, pg *postgres.Server, d member.Durable, s postgres.Status, g *glance) {
+	short, err := pg.Shortage(ctx, s)
 	if err != nil {
 		m.note(err) // and it is said again
 		return
@@ -287,20 +287,20 @@ func (m *minder) shortage(ctx context.Context, inst *postgres.Instance, d member
 }
 
 // oursFile: the value comes from a file that we write.
-func oursFile(inst *postgres.Instance, d member.Durable, file string) bool {
-	if file == filepath.Join(inst.Conf, "mainstay.conf") {
+func oursFile(pg *postgres.Server, d member.Durable, file string) bool {
+	if file == filepath.Join(pg.Conf, "mainstay.conf") {
 		return true
 	}
 	return d.AlterSystem && (file == "" || filepath.Base(file) == "postgresql.auto.conf")
 }
 
 // upstreamOf names whom a standby's settings point to: the goal's upstream, somebody else, or nobody.
-func upstreamOf(inst *postgres.Instance, goal platform.Goal, conninfo string) (name, application string) {
+func upstreamOf(pg *postgres.Server, goal platform.Goal, conninfo string) (name, application string) {
 	if conninfo == "" {
 		return "", ""
 	}
 	if goal.Upstream != nil {
-		if want, err := inst.ConnInfo(source(goal), goal.Incarnation, ""); err == nil && postgres.SameStream(want, conninfo) {
+		if want, err := pg.ConnInfo(source(goal), goal.Incarnation, ""); err == nil && postgres.SameStream(want, conninfo) {
 			return goal.Upstream.Member, goal.Incarnation
 		}
 	}
@@ -316,9 +316,9 @@ func applicationOf(conninfo string) string {
 
 // ended looks into the data of a stopped member, once after each stop. A crash is reported before that: the next epoch
 // need not wait for it.
-func (m *minder) ended(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable, before member.Seen, g *glance) {
-	m.neverAnswered(ctx, inst)
-	m.crashed(inst, goal)
+func (m *supervisor) ended(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable, before member.Seen, g *glance) {
+	m.neverAnswered(ctx, pg)
+	m.crashed(pg, goal)
 	if m.inspected && before.Process == health.ProcessEnded && !m.mayHaveChanged(goal, before) {
 		was := before
 		was.Process = health.ProcessEnded
@@ -331,7 +331,7 @@ func (m *minder) ended(ctx context.Context, inst *postgres.Instance, goal platfo
 	if goal.Kind == platform.GoalPrimary && d.Closed.Less(d.Ran) && g.seen.Data != health.DataUnknown {
 		return
 	}
-	if err := m.inspect(ctx, inst, g); err != nil {
+	if err := m.inspect(ctx, pg, g); err != nil {
 		m.note(err)
 		g.seen.Data = health.DataUnknown
 		return
@@ -340,7 +340,7 @@ func (m *minder) ended(ctx context.Context, inst *postgres.Instance, goal platfo
 }
 
 // mayHaveChanged: data that is not ours, or not there, is in its user's hands; what they do to it is noticed in a while.
-func (m *minder) mayHaveChanged(goal platform.Goal, before member.Seen) bool {
+func (m *supervisor) mayHaveChanged(goal platform.Goal, before member.Seen) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	ours := before.Data == health.DataPresent && goal.Kind != platform.GoalObserve && (goal.SystemID == "" || before.SystemID == goal.SystemID)
@@ -348,9 +348,9 @@ func (m *minder) mayHaveChanged(goal platform.Goal, before member.Seen) bool {
 }
 
 // recovering looks at what a server that takes no sessions yet is at.
-func (m *minder) recovering(ctx context.Context, inst *postgres.Instance, g *glance) {
+func (m *supervisor) recovering(ctx context.Context, pg *postgres.Server, g *glance) {
 	g.seen.Starting = true
-	r, err := inst.Recovering(ctx)
+	r, err := pg.Recovering(ctx)
 	if err != nil { // what is known of it says no less that it gets on
 		m.log.Debug("its recovery could not be looked at", zap.Error(err))
 	}
@@ -360,8 +360,8 @@ func (m *minder) recovering(ctx context.Context, inst *postgres.Instance, g *gla
 	}
 }
 
-func (m *minder) inspect(ctx context.Context, inst *postgres.Instance, g *glance) error {
-	data, err := inst.InspectData(ctx)
+func (m *supervisor) inspect(ctx context.Context, pg *postgres.Server, g *glance) error {
+	data, err := pg.InspectData(ctx)
 	if errors.Is(err, postgres.ErrCorruptControl) {
 		g.seen.Data, g.seen.Corrupt, g.report.Corrupt = health.DataPresent, err.Error(), err.Error()
 		return nil
@@ -384,14 +384,14 @@ func (m *minder) inspect(ctx context.Context, inst *postgres.Instance, g *glance
 	c := data.Control
 	g.seen.Data, g.seen.SystemID, g.seen.Timeline, g.seen.Clean = health.DataPresent, c.SystemID, c.Timeline, c.Clean() && !data.Rewinding
 	// A copy just made has its source's control file until it is started as a standby.
-	_, copied := os.Stat(filepath.Join(inst.Data, "backup_label"))
+	_, copied := os.Stat(filepath.Join(pg.Data, "backup_label"))
 	g.seen.Copied = copied == nil
 	g.seen.AsPrimary = !strings.Contains(c.State, "recovery") && !g.seen.Copied
 	g.seen.Shutdown = c.Checkpoint
 	if c.Clean() && g.seen.AsPrimary {
 		g.report.Clean, g.report.Shutdown = true, c.Checkpoint
 	}
-	end, err := inst.EndOfWAL(ctx)
+	end, err := pg.EndOfWAL(ctx)
 	if err == nil && end.Timeline != 0 {
 		g.seen.Timeline = max(g.seen.Timeline, end.Timeline)
 	}
@@ -402,15 +402,15 @@ func (m *minder) inspect(ctx context.Context, inst *postgres.Instance, g *glance
 	return nil
 }
 
-// guard keeps the twins running wherever there is data, and says what protects the member.
-func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) {
+// guard keeps the guards running wherever there is data, and says what protects the member.
+func (m *supervisor) guard(ctx context.Context, pg *postgres.Server, g *glance) {
 	m.mu.Lock()
 	told := m.goalFrom.Index // before they are let idle, and asked
 	m.mu.Unlock()
 	var fault error
 	outside, postmaster := 0, 0
 	if m.tree != nil && g.seen.Data == health.DataPresent {
-		fault = m.guards.ensure(ctx, m.guardOptions(inst))
+		fault = m.guards.ensure(ctx, m.guardOptions(pg))
 		if h := m.proc; h != nil && h.Alive() {
 			postmaster = h.PID()
 		}
@@ -431,21 +431,21 @@ func (m *minder) guard(ctx context.Context, inst *postgres.Instance, g *glance) 
 }
 
 // confirm fills in what only holds together with goal and memory: seals, openings, sets.
-func (m *minder) confirm(ctx context.Context, inst *postgres.Instance, in member.Input, s *postgres.Status, g *glance) {
+func (m *supervisor) confirm(ctx context.Context, pg *postgres.Server, in member.Input, s *postgres.Status, g *glance) {
 	r := &g.report
 	r.Sealed, r.Opened, r.Loaded, r.Settled, r.Checkpointed = platform.Epoch{}, false, 0, 0, platform.Epoch{}
 	if s == nil {
 		return
 	}
 	if in.ConfirmsSeal() {
-		at := m.sealedPosition(ctx, inst)
+		at := m.sealedPosition(ctx, pg)
 		r.Sealed, r.Position, r.PositionKnown = in.Durable.Sealed, max(at.LSN, g.seen.Position), at.Known
 	}
 	n := len(in.Goal.Sets)
 	in.Confirm(r, n > 0 && s.SyncNames == member.SyncNames(in.Goal.Sets[n-1]), m.behind(in.Goal))
 	if r.Opened {
 		var err error
-		if r.History, err = m.history(ctx, inst, s.Timeline); err != nil { // without it, members of older timelines would pass for diverged
+		if r.History, err = m.history(ctx, pg, s.Timeline); err != nil { // without it, members of older timelines would pass for diverged
 			m.note(err)
 			r.Opened = false
 		}
@@ -453,11 +453,11 @@ func (m *minder) confirm(ctx context.Context, inst *postgres.Instance, in member
 }
 
 // history is the ancestry of the timeline that an open primary writes, which is read once.
-func (m *minder) history(ctx context.Context, inst *postgres.Instance, t platform.Timeline) (platform.History, error) {
+func (m *supervisor) history(ctx context.Context, pg *postgres.Server, t platform.Timeline) (platform.History, error) {
 	if m.ancestry.of == t {
 		return m.ancestry.history, nil
 	}
-	h, err := inst.ReadHistory(ctx, t)
+	h, err := pg.ReadHistory(ctx, t)
 	if err == nil {
 		m.ancestry.of, m.ancestry.history = t, h
 	}
@@ -465,14 +465,14 @@ func (m *minder) history(ctx context.Context, inst *postgres.Instance, t platfor
 }
 
 // sealedPosition is the position read after the seal; one that was not known yet is read again.
-func (m *minder) sealedPosition(ctx context.Context, inst *postgres.Instance) postgres.Position {
+func (m *supervisor) sealedPosition(ctx context.Context, pg *postgres.Server) postgres.Position {
 	m.mu.Lock()
 	at := m.sealedAt
 	m.mu.Unlock()
 	if at.Known {
 		return at
 	}
-	p, err := inst.Position(ctx)
+	p, err := pg.Position(ctx)
 	if err != nil {
 		return at
 	}
@@ -483,7 +483,7 @@ func (m *minder) sealedPosition(ctx context.Context, inst *postgres.Instance) po
 }
 
 // publish makes a look known. What others wait for is reported at once.
-func (m *minder) publish(g *glance, goal platform.Goal, settling member.Settling, last health.Member) {
+func (m *supervisor) publish(g *glance, goal platform.Goal, settling member.Settling, last health.Member) {
 	m.mu.Lock()
 	m.seen, m.report = g.seen, g.report
 	m.memory = m.memory.Looked(goal, g.seen, boottime.Now()) // an act may have changed it meanwhile
@@ -499,7 +499,7 @@ func (m *minder) publish(g *glance, goal platform.Goal, settling member.Settling
 }
 
 // note keeps an error of a look for the next report.
-func (m *minder) note(err error) {
+func (m *supervisor) note(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.cancel == nil {

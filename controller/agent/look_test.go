@@ -18,20 +18,20 @@ import (
 // A server goes on when its data directory is moved away. It has not ended then: the proof `stopped`, and a clone in its
 // place, wait for its last process (S1, S4).
 func TestDataMovedAwayIsNoEnd(t *testing.T) {
-	inst := runningPrimary(t)
-	m := minderOf(t, inst)
+	pg := runningPrimary(t)
+	m := supervisorOf(t, pg)
 	m.agent.cfg = config.Agent{Cgroup: "off"}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	look := func() member.Seen {
 		g := &glance{}
-		m.process(ctx, inst, g)
+		m.process(ctx, pg, g)
 		return g.seen
 	}
 	if seen := look(); seen.Process != health.ProcessRunning {
 		t.Fatalf("it runs, and is seen %q", seen.Process)
 	}
-	check(t, os.Rename(inst.Data, inst.Data+".away"))
+	check(t, os.Rename(pg.Data, pg.Data+".away"))
 	if seen := look(); seen.Process != health.ProcessEnding || seen.Data != health.DataEmpty {
 		t.Errorf("moved away: process %q, data %q; want %q and %q", seen.Process, seen.Data, health.ProcessEnding, health.DataEmpty)
 	}
@@ -45,11 +45,11 @@ func TestDataMovedAwayIsNoEnd(t *testing.T) {
 // the guards may be bound to a lease it has not ended.
 func TestDataMovedAwayBeforeTheFirstLook(t *testing.T) {
 	a := &Agent{cfg: config.Agent{Cgroup: "off", Data: t.TempDir()}}
-	m := &minder{agent: a, name: "feed-e1"}
-	inst := &postgres.Instance{Data: filepath.Join(a.cfg.Data, "gone")}
+	m := &supervisor{agent: a, name: "feed-e1"}
+	pg := &postgres.Server{Data: filepath.Join(a.cfg.Data, "gone")}
 	ended := func() bool {
 		g := &glance{}
-		m.process(t.Context(), inst, g)
+		m.process(t.Context(), pg, g)
 		return g.seen.Process == health.ProcessEnded
 	}
 	if !ended() {
@@ -68,8 +68,8 @@ func TestDataMovedAwayBeforeTheFirstLook(t *testing.T) {
 func TestSlotsOfAStoppedServer(t *testing.T) {
 	s := postgres.Status{MoreUserSlots: 2,
 		UserSlots: []postgres.UserSlot{{Name: "cdc", Logical: true, Active: true, Held: 4096, CatalogXmin: 745, WALStatus: "reserved", Failover: true}}}
-	m, inst, g := &minder{name: "feed-e1"}, &postgres.Instance{Data: filepath.Join(t.TempDir(), "gone")}, &glance{}
-	m.running(inst, platform.Goal{}, member.Durable{}, s, g)
+	m, pg, g := &supervisor{name: "feed-e1"}, &postgres.Server{Data: filepath.Join(t.TempDir(), "gone")}, &glance{}
+	m.running(pg, platform.Goal{}, member.Durable{}, s, g)
 	want := health.Slot{Name: "cdc", Logical: true, Active: true, Held: 4096, CatalogXmin: 745, WALStatus: "reserved", Failover: true}
 	if len(g.report.Slots) != 1 || g.report.Slots[0] != want || g.report.MoreSlots != 2 {
 		t.Fatalf("%+v", g.report)
@@ -78,7 +78,7 @@ func TestSlotsOfAStoppedServer(t *testing.T) {
 	if len(g.report.Slots) != 1 || g.report.MoreSlots != 2 {
 		t.Errorf("it does not answer: %+v", g.report)
 	}
-	check(t, m.inspect(t.Context(), inst, g))
+	check(t, m.inspect(t.Context(), pg, g))
 	if g.seen.Data != health.DataEmpty || g.report.Slots != nil || g.report.MoreSlots != 0 {
 		t.Errorf("its data is gone: %+v", g.report)
 	}

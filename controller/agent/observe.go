@@ -23,8 +23,8 @@ const (
 
 // observe looks, and waits for the look: acts are decided on what it shows. It runs in a goroutine of its own, because a
 // read on a hung filesystem knows no deadline (L6). One that hangs so is left alone, no second one is begun beside it, and
-// the minder goes on, so that a member whose disk hangs can still be ended. News ends the wait for one that is slow.
-func (m *minder) observe(ctx context.Context) {
+// the supervisor goes on, so that a member whose disk hangs can still be ended. News ends the wait for one that is slow.
+func (m *supervisor) observe(ctx context.Context) {
 	if m.overdue() {
 		return
 	}
@@ -58,7 +58,7 @@ func (m *minder) observe(ctx context.Context) {
 }
 
 // overdue tells whether an earlier look is still under way.
-func (m *minder) overdue() bool {
+func (m *supervisor) overdue() bool {
 	select {
 	case <-m.looking:
 		m.looking = nil
@@ -68,10 +68,10 @@ func (m *minder) overdue() bool {
 }
 
 // outlived tells whether what was seen last may be from before the end of the last act, which changed it.
-func (m *minder) outlived() bool { return m.looking != nil || m.lookOf != m.acts }
+func (m *supervisor) outlived() bool { return m.looking != nil || m.lookOf != m.acts }
 
 // meanwhile is what may be done before there is a look at what the last act left.
-func (m *minder) meanwhile(act member.Act) member.Act {
+func (m *supervisor) meanwhile(act member.Act) member.Act {
 	if !m.outlived() {
 		return act
 	}
@@ -85,7 +85,7 @@ func (m *minder) meanwhile(act member.Act) member.Act {
 
 // answer notes what a look's question to PostgreSQL came to. To be turned away is an answer as well; without one in time
 // the look has not ended, and the count goes on over the looks after it.
-func (m *minder) answer(err error) {
+func (m *supervisor) answer(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
@@ -99,11 +99,11 @@ func (m *minder) answer(err error) {
 }
 
 // stalls fills in, under mu, what hangs at this moment: a hang must not freeze its own age.
-func (m *minder) stalls(r *health.Member, now, fair time.Duration) {
+func (m *supervisor) stalls(r *health.Member, now, fair time.Duration) {
 	if age := m.looks.age(now, fair); age > lookFine {
 		r.Stale = age.Milliseconds()
 	}
-	if age := m.writes.stall.age(now, fair); age > beatFine {
+	if age := m.writes.stall.age(now, fair); age > writeProbeFine {
 		r.WriteStale = age.Milliseconds()
 	}
 	r.WriteError = m.writes.err
@@ -112,7 +112,7 @@ func (m *minder) stalls(r *health.Member, now, fair time.Duration) {
 
 // crossed tells whether something has come to hang for longer than one more of the bounds that the controllers know, since it
 // was asked last: that is news, which is not to wait for the next heartbeat.
-func (m *minder) crossed(now, fair time.Duration) bool {
+func (m *supervisor) crossed(now, fair time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.goal.Kind != platform.GoalPrimary || m.goal.Lease == 0 {
@@ -143,8 +143,8 @@ func (a *Agent) watchItself(ctx context.Context) error {
 		}
 		a.mu.Lock()
 		now := boottime.Now()
-		a.pulse.tick(now, a.beat)
-		fair, members := a.pulse.fair(now, a.beat), slices.Collect(maps.Values(a.members))
+		a.pulse.tick(now, a.heartbeatEvery)
+		fair, members := a.pulse.fair(now, a.heartbeatEvery), slices.Collect(maps.Values(a.members))
 		a.mu.Unlock()
 		for _, m := range members {
 			if m.crossed(now, fair) {
@@ -158,5 +158,5 @@ func (a *Agent) watchItself(ctx context.Context) error {
 func (a *Agent) fair() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.pulse.fair(boottime.Now(), a.beat)
+	return a.pulse.fair(boottime.Now(), a.heartbeatEvery)
 }

@@ -27,35 +27,35 @@ const patience = time.Minute
 // TestObserveHungMember: what an agent reports of a primary whose postmaster hangs, or has no slot left, from memory and at
 // the moment of the report.
 func TestObserveHungMember(t *testing.T) {
-	inst := runningPrimary(t)
-	m := minderOf(t, inst)
+	pg := runningPrimary(t)
+	m := supervisorOf(t, pg)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	t.Cleanup(cancel)
 	t.Cleanup(func() { m.session.end(); m.writer.end() })
 	m.agent.cfg.Cgroup = "off"
-	check(t, m.reach(inst))
+	check(t, m.reach(pg))
 
-	m.beat(ctx, inst)
-	m.question(ctx, inst)
+	m.writeProbe(ctx, pg)
+	m.question(ctx, pg)
 	if r := m.snapshot(); r.Stale != 0 || r.WriteStale != 0 || r.WriteError != "" || r.Saturated {
 		t.Fatalf("a healthy member: %+v", r)
 	}
 
-	freeSlots := takeSlots(t, ctx, inst)
-	eventually(t, "that no slot is left", func() bool { m.question(ctx, inst); return m.snapshot().Saturated })
-	m.beat(ctx, inst)
+	freeSlots := takeSlots(t, ctx, pg)
+	eventually(t, "that no slot is left", func() bool { m.question(ctx, pg); return m.snapshot().Saturated })
+	m.writeProbe(ctx, pg)
 	if r := m.snapshot(); !r.Saturated || r.Stale != 0 || r.WriteStale != 0 || r.WriteError != "" {
 		t.Errorf("saturated, and the kept sessions have theirs: %+v", r)
 	}
 	freeSlots()
-	eventually(t, "a slot", func() bool { m.question(ctx, inst); return !m.snapshot().Saturated })
+	eventually(t, "a slot", func() bool { m.question(ctx, pg); return !m.snapshot().Saturated })
 
-	pid, _, _ := inst.Running()
+	pid, _, _ := pg.Running()
 	check(t, syscall.Kill(pid, syscall.SIGSTOP))
-	eventually(t, "that no new connection is answered", func() bool { m.question(ctx, inst); return m.snapshot().Stale != 0 })
+	eventually(t, "that no new connection is answered", func() bool { m.question(ctx, pg); return m.snapshot().Stale != 0 })
 	first := m.snapshot().Stale
-	m.question(ctx, inst)
-	m.beat(ctx, inst)
+	m.question(ctx, pg)
+	m.writeProbe(ctx, pg)
 	if r := m.snapshot(); r.Stale < first+lookTimeout.Milliseconds()*9/10 || r.WriteStale != 0 || r.WriteError != "" {
 		t.Errorf("the count goes on over looks that time out, and the sessions it has work: %d ms at first, then %+v", first, r)
 	}
@@ -65,7 +65,7 @@ func TestObserveHungMember(t *testing.T) {
 	for _, child := range children {
 		check(t, syscall.Kill(child, syscall.SIGSTOP))
 	}
-	m.beat(ctx, inst)
+	m.writeProbe(ctx, pg)
 	if r := m.snapshot(); r.WriteStale < lookTimeout.Milliseconds()*9/10 || r.WriteError == "" {
 		t.Errorf("all of it hangs: %+v", r)
 	}
@@ -73,22 +73,22 @@ func TestObserveHungMember(t *testing.T) {
 		check(t, syscall.Kill(child, syscall.SIGCONT))
 	}
 	eventually(t, "an answer", func() bool {
-		m.question(ctx, inst)
-		m.beat(ctx, inst)
+		m.question(ctx, pg)
+		m.writeProbe(ctx, pg)
 		r := m.snapshot()
 		return r.Stale == 0 && r.WriteStale == 0 && r.WriteError == ""
 	})
 
-	check(t, sqlOf(ctx, inst, "DROP SCHEMA mainstay CASCADE"))
-	m.beat(ctx, inst)
+	check(t, sqlOf(ctx, pg, "DROP SCHEMA mainstay CASCADE"))
+	m.writeProbe(ctx, pg)
 	if r := m.snapshot(); r.WriteStale != 0 || r.WriteError == "" || r.Saturated {
 		t.Errorf("somebody dropped our table: %+v", r)
 	}
 }
 
-// TestObserveLeavesAHungLook: a look that hangs in a filesystem keeps the minder neither from acting nor from reporting.
+// TestObserveLeavesAHungLook: a look that hangs in a filesystem keeps the supervisor neither from acting nor from reporting.
 func TestObserveLeavesAHungLook(t *testing.T) {
-	m := minderOf(t, nil)
+	m := supervisorOf(t, nil)
 	hanging := make(chan struct{})
 	m.looking = hanging
 	begun := time.Now()
@@ -130,7 +130,7 @@ func TestObserveLeavesAHungLook(t *testing.T) {
 
 // TestCrossed: what hangs is reported when it has hung for as long as the controllers wait, not at the heartbeat after that.
 func TestCrossed(t *testing.T) {
-	m := minderOf(t, nil)
+	m := supervisorOf(t, nil)
 	m.goal = platform.Goal{Kind: platform.GoalPrimary, Lease: platform.DefaultLease}
 	suspect, stuck := platform.Suspect(platform.DefaultLease), platform.Stuck(platform.DefaultLease)
 	m.looks.begin(time.Second)
@@ -159,21 +159,21 @@ func TestCrossed(t *testing.T) {
 }
 
 // question is what a look asks PostgreSQL.
-func (m *minder) question(ctx context.Context, inst *postgres.Instance) {
+func (m *supervisor) question(ctx context.Context, pg *postgres.Server) {
 	m.mu.Lock()
 	m.looks.begin(boottime.Now())
 	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	_, err := m.ask(ctx, inst)
+	_, err := m.ask(ctx, pg)
 	m.answer(err)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.report.Saturated = m.session.isSaturated(boottime.Now())
 }
 
-// minderOf is a minder of an agent that does nothing else.
-func minderOf(t *testing.T, inst *postgres.Instance) *minder {
+// supervisorOf is a supervisor of an agent that does nothing else.
+func supervisorOf(t *testing.T, pg *postgres.Server) *supervisor {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	group, ctx := errgroup.WithContext(ctx)
@@ -181,15 +181,15 @@ func minderOf(t *testing.T, inst *postgres.Instance) *minder {
 		cancel()
 		check(t, group.Wait())
 	})
-	a := &Agent{ctx: ctx, group: group, beat: 500 * time.Millisecond, kick: make(chan struct{}, 1), log: zap.NewNop()}
-	m := &minder{agent: a, name: "feed-e1", log: a.log, kick: make(chan struct{}, 1), inst: inst, report: health.Member{Name: "feed-e1"}}
+	a := &Agent{ctx: ctx, group: group, heartbeatEvery: 500 * time.Millisecond, kick: make(chan struct{}, 1), log: zap.NewNop()}
+	m := &supervisor{agent: a, name: "feed-e1", log: a.log, kick: make(chan struct{}, 1), pg: pg, report: health.Member{Name: "feed-e1"}}
 	return m
 }
 
 // takeSlots takes every connection slot, the reserved ones as well.
-func takeSlots(t *testing.T, ctx context.Context, inst *postgres.Instance) (free func()) {
+func takeSlots(t *testing.T, ctx context.Context, pg *postgres.Server) (free func()) {
 	t.Helper()
-	db, err := pgdial.Open(inst.Local())
+	db, err := pgdial.Open(pg.Local())
 	check(t, err)
 	var held []*sql.Conn
 	for err == nil {
@@ -209,15 +209,15 @@ func takeSlots(t *testing.T, ctx context.Context, inst *postgres.Instance) (free
 	}
 }
 
-func sqlOf(ctx context.Context, inst *postgres.Instance, statement string) error {
-	return pgdial.WithConn(ctx, inst.Local(), func(c *sql.Conn) error {
+func sqlOf(ctx context.Context, pg *postgres.Server, statement string) error {
+	return pgdial.WithConn(ctx, pg.Local(), func(c *sql.Conn) error {
 		_, err := c.ExecContext(ctx, statement)
 		return err
 	})
 }
 
 // runningPrimary is an initialised primary in a short directory; both go away with the test.
-func runningPrimary(t *testing.T) *postgres.Instance {
+func runningPrimary(t *testing.T) *postgres.Server {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "mso")
 	check(t, err)
@@ -225,7 +225,7 @@ func runningPrimary(t *testing.T) *postgres.Instance {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	check(t, l.Close())
-	i := &postgres.Instance{
+	i := &postgres.Server{
 		Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"),
 		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port,
 	}
@@ -279,6 +279,6 @@ func eventually(t *testing.T, what string, holds func() bool) {
 }
 
 // scanOf is what one query says.
-func scanOf(ctx context.Context, inst *postgres.Instance, query string, to any) error {
-	return pgdial.WithConn(ctx, inst.Local(), func(c *sql.Conn) error { return c.QueryRowContext(ctx, query).Scan(to) })
+func scanOf(ctx context.Context, pg *postgres.Server, query string, to any) error {
+	return pgdial.WithConn(ctx, pg.Local(), func(c *sql.Conn) error { return c.QueryRowContext(ctx, query).Scan(to) })
 }

@@ -23,14 +23,14 @@ const promiseTimeout = 2 * time.Second
 
 // request is one promise to ask for.
 type request struct {
-	number uint64
-	minder *minder
+	number     uint64
+	supervisor *supervisor
 	platform.PromiseRequest
 }
 
 // requests says which promises to ask for, and of which agents, with the report of that number. It is of the lease path: memory
 // only.
-func (m *minder) requests(number uint64, now time.Duration) map[platform.Peer]request {
+func (m *supervisor) requests(number uint64, now time.Duration) map[platform.Peer]request {
 	m.mu.Lock()
 	in := m.input(now)
 	asked, alone := m.promises.Ask(&in, number)
@@ -49,7 +49,7 @@ func (m *minder) requests(number uint64, now time.Duration) map[platform.Peer]re
 }
 
 // promisedBy takes the answer to a request, and renews the lease once enough members have promised.
-func (m *minder) promisedBy(r request, answer platform.PromiseAnswer) {
+func (m *supervisor) promisedBy(r request, answer platform.PromiseAnswer) {
 	m.mu.Lock()
 	length, enough := m.promises.Take(&m.goal, r.number, r.PromiseRequest, answer)
 	m.mu.Unlock()
@@ -59,7 +59,7 @@ func (m *minder) promisedBy(r request, answer platform.PromiseAnswer) {
 }
 
 // renewed renews the lease from the clock of the report of that number.
-func (m *minder) renewed(number uint64, epoch platform.Epoch, length time.Duration) {
+func (m *supervisor) renewed(number uint64, epoch platform.Epoch, length time.Duration) {
 	if end, ours := m.agent.endOf(number, length); ours {
 		m.granted(epoch, end, length)
 	}
@@ -123,7 +123,7 @@ func (a *Agent) sendRequests(ctx context.Context, peer platform.Peer, box <-chan
 			if answer.Leader != "" {
 				a.relayed(relay{peer, answer.Leader})
 			}
-			r.minder.promisedBy(r, answer.PromiseAnswer)
+			r.supervisor.promisedBy(r, answer.PromiseAnswer)
 		})
 	}
 }
@@ -155,14 +155,14 @@ func (a *Agent) promise(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(answer) // whoever asked and went away asks again
 }
 
-func (a *Agent) lookUp(name string) *minder {
+func (a *Agent) lookUp(name string) *supervisor {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.members[name]
 }
 
 // speaksFor: the agent's host carries that member, as far as a leader has told.
-func (m *minder) speaksFor(host, asking string) bool {
+func (m *supervisor) speaksFor(host, asking string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	peer, known := m.peers[asking]
@@ -170,7 +170,7 @@ func (m *minder) speaksFor(host, asking string) bool {
 }
 
 // promise is given or refused under the same lock under which the next act is chosen, so that no seal overtakes it.
-func (m *minder) promise(req platform.PromiseRequest) platform.PromiseAnswer {
+func (m *supervisor) promise(req platform.PromiseRequest) platform.PromiseAnswer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	kept, answer := member.Promise(m.input(boottime.Now()), req)

@@ -147,20 +147,20 @@ func (a *Agent) showPiece(ctx context.Context, _ identity.ID, r *http.Request) (
 
 // transactions lists the commits in a piece, as far as they can be read.
 func (a *Agent) transactions(ctx context.Context, p wire.Piece) (list []wire.Transaction, note string) {
-	inst := a.instanceOf(p.Member)
+	pg := a.serverOf(p.Member)
 	switch {
 	case p.Bytes == 0:
 		return nil, ""
 	case p.Problem != "" || p.Dropped != nil:
 		return nil, "the files are not whole"
-	case inst == nil:
+	case pg == nil:
 		return nil, "the agent looks after no " + p.Member + " now, so it has no pg_waldump for it"
 	}
 	dir := p.Place
 	if p.How == wire.Rebuilt {
 		dir = filepath.Join(dir, "pg_wal")
 	}
-	found, total, err := inst.Transactions(ctx, dir, postgres.Discard{Timeline: p.Timeline, From: p.From, To: p.To}, shownTransactions)
+	found, total, err := pg.Transactions(ctx, dir, postgres.Discard{Timeline: p.Timeline, From: p.From, To: p.To}, shownTransactions)
 	for _, t := range found {
 		list = append(list, wire.Transaction(t))
 	}
@@ -177,7 +177,7 @@ func (a *Agent) transactions(ctx context.Context, p wire.Piece) (list []wire.Tra
 	return list, note
 }
 
-func (a *Agent) instanceOf(member string) *postgres.Instance {
+func (a *Agent) serverOf(member string) *postgres.Server {
 	a.mu.Lock()
 	m := a.members[member]
 	a.mu.Unlock()
@@ -186,7 +186,7 @@ func (a *Agent) instanceOf(member string) *postgres.Instance {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.inst
+	return m.pg
 }
 
 // dropPiece destroys a piece on an operator's word, which is in the record and in the log before the first file goes.

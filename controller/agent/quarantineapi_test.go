@@ -36,7 +36,7 @@ func newOffice(t *testing.T) *office {
 	core, logs := observer.New(zapcore.InfoLevel)
 	o.logs = logs
 	cfg := config.Agent{Host: "db-e1", Data: t.TempDir(), Quarantine: config.Quarantine{Limit: 1 << 30}}
-	o.Agent = &Agent{cfg: cfg, log: zap.New(core), tls: o.store(identity.RoleAgent, "db-e1"), desk: make(desk, 2), drops: make(chan removal), members: map[string]*minder{}}
+	o.Agent = &Agent{cfg: cfg, log: zap.New(core), tls: o.store(identity.RoleAgent, "db-e1"), desk: make(desk, 2), drops: make(chan removal), members: map[string]*supervisor{}}
 	mux, err := identity.Listen("127.0.0.1:0", o.tls)
 	if err != nil {
 		t.Fatal(err)

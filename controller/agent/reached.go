@@ -23,7 +23,7 @@ func (r reached) due(postmaster int, now time.Duration) bool {
 }
 
 // outside is how many processes of the member its guards do not reach (L2). It belongs to a look.
-func (m *minder) outside(postmaster int) int {
+func (m *supervisor) outside(postmaster int) int {
 	now := boottime.Now()
 	if !m.reached.due(postmaster, now) {
 		return 0

@@ -23,18 +23,18 @@ import (
 // and the member that was made in its place has answered, with a history that contains that position.
 
 // provenEnd is where the WAL of stopped data ends that is a standby's; nil where anything about it is in doubt.
-func provenEnd(ctx context.Context, inst *postgres.Instance, systemID string) *wire.End {
-	data, err := inst.InspectData(ctx)
+func provenEnd(ctx context.Context, pg *postgres.Server, systemID string) *wire.End {
+	data, err := pg.InspectData(ctx)
 	c := data.Control
 	if err != nil || data.State != postgres.DataPresent || data.Rewinding || !strings.Contains(c.State, "recovery") || c.BackupEndNeeded ||
 		systemID == "" || c.SystemID != systemID {
 		return nil
 	}
-	end, err := inst.EndOfWAL(ctx)
+	end, err := pg.EndOfWAL(ctx)
 	if err != nil || !end.Known {
 		return nil
 	}
-	history, err := inst.ReadHistory(ctx, end.Timeline)
+	history, err := pg.ReadHistory(ctx, end.Timeline)
 	if err != nil {
 		return nil
 	}
@@ -64,17 +64,17 @@ func (a *Agent) prove(ctx context.Context, member string) {
 	q := a.quarantineOf(member)
 	all, err := q.list()
 	all = slices.DeleteFunc(all, func(p wire.Piece) bool { return !provable(p) })
-	inst := a.instanceOf(member)
-	if err != nil || len(all) == 0 || inst == nil {
+	pg := a.serverOf(member)
+	if err != nil || len(all) == 0 || pg == nil {
 		return // removeDropped tells of a quarantine that cannot be read
 	}
 	asked, cancel := context.WithTimeout(ctx, reduceBound)
 	defer cancel()
-	s, err := inst.Status(asked)
+	s, err := pg.Status(asked)
 	if err != nil || !s.InRecovery {
 		return // they are looked at again after its next start
 	}
-	history, err := inst.ReadHistory(asked, s.Timeline)
+	history, err := pg.ReadHistory(asked, s.Timeline)
 	if err != nil {
 		a.log.Warn("data that was set aside is kept whole", zap.String("member", member), zap.Error(err))
 		return
@@ -103,7 +103,7 @@ func provable(p wire.Piece) bool {
 
 // room refuses a piece that would pass the limit even with all earlier ones reduced that may be: the oldest goes first, and no more than
 // is needed.
-func (m *minder) room(ctx context.Context, q quarantine, p wire.Piece) error {
+func (m *supervisor) room(ctx context.Context, q quarantine, p wire.Piece) error {
 	err := q.room(p)
 	var full *errQuarantineFull
 	if !errors.As(err, &full) {

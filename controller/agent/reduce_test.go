@@ -117,7 +117,7 @@ func TestProvable(t *testing.T) {
 }
 
 // stoppedFast stops a server cleanly and waits for its end.
-func stoppedFast(t *testing.T, ctx context.Context, i *postgres.Instance) {
+func stoppedFast(t *testing.T, ctx context.Context, i *postgres.Server) {
 	t.Helper()
 	check(t, i.StopFast(ctx))
 	eventually(t, "the end of the server", func() bool { _, _, ok := i.Running(); return !ok })
@@ -132,58 +132,58 @@ func TestReduceAfterRebuild(t *testing.T) {
 	check(t, primary.Reload(ctx))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
-	inst := *primary
-	inst.Port = l.Addr().(*net.TCPAddr).Port
+	pg := *primary
+	pg.Port = l.Addr().(*net.TCPAddr).Port
 	check(t, l.Close())
 	dir, err := os.MkdirTemp("", "mso")
 	check(t, err)
 	check(t, os.Chmod(dir, 0o755))
-	inst.Member, inst.Data, inst.Conf, inst.Socket = "feed-w1", filepath.Join(dir, "data"), filepath.Join(dir, "conf"), filepath.Join(dir, "s")
-	inst.Log = filepath.Join(dir, "log")
-	inst.Replication.User = "postgres"
+	pg.Member, pg.Data, pg.Conf, pg.Socket = "feed-w1", filepath.Join(dir, "data"), filepath.Join(dir, "conf"), filepath.Join(dir, "s")
+	pg.Log = filepath.Join(dir, "log")
+	pg.Replication.User = "postgres"
 	t.Cleanup(func() {
-		if pid, _, ok := inst.Running(); ok {
+		if pid, _, ok := pg.Running(); ok {
 			check(t, syscall.Kill(pid, syscall.SIGQUIT))
-			eventually(t, "the end of the standby", func() bool { _, _, ok := inst.Running(); return !ok })
+			eventually(t, "the end of the standby", func() bool { _, _, ok := pg.Running(); return !ok })
 		}
 		check(t, os.RemoveAll(dir))
 	})
 	from := postgres.Source{Host: "127.0.0.1", Port: primary.Port}
 	begin := func() postgres.Status {
 		t.Helper()
-		conninfo, err := inst.ConnInfo(from, "feed-w1", "")
+		conninfo, err := pg.ConnInfo(from, "feed-w1", "")
 		check(t, err)
-		check(t, inst.WriteSettings(ctx, postgres.Settings{PrimaryConnInfo: conninfo}))
-		_, err = inst.Start(ctx, postgres.StartOptions{})
+		check(t, pg.WriteSettings(ctx, postgres.Settings{PrimaryConnInfo: conninfo}))
+		_, err = pg.Start(ctx, postgres.StartOptions{})
 		check(t, err)
 		var s postgres.Status
-		eventually(t, "the standby to answer", func() bool { s, err = inst.Status(ctx); return err == nil })
+		eventually(t, "the standby to answer", func() bool { s, err = pg.Status(ctx); return err == nil })
 		return s
 	}
 	var copied error
-	eventually(t, "the rules to be in force, and a copy", func() bool { copied = inst.Clone(ctx, from, "", nil, nil); return copied == nil })
+	eventually(t, "the rules to be in force, and a copy", func() bool { copied = pg.Clone(ctx, from, "", nil, nil); return copied == nil })
 	s := begin()
-	stoppedFast(t, ctx, &inst)
-	end := provenEnd(ctx, &inst, s.SystemID)
-	if end == nil || end.Timeline != 1 || end.LSN < s.Replay || provenEnd(ctx, &inst, "1") != nil || provenEnd(ctx, &inst, "") != nil {
+	stoppedFast(t, ctx, &pg)
+	end := provenEnd(ctx, &pg, s.SystemID)
+	if end == nil || end.Timeline != 1 || end.LSN < s.Replay || provenEnd(ctx, &pg, "1") != nil || provenEnd(ctx, &pg, "") != nil {
 		t.Fatalf("the end of a standby's WAL: %+v, it had replayed up to %s", end, s.Replay)
 	}
-	wal := filepath.Join(inst.Data, "pg_wal")
+	wal := filepath.Join(pg.Data, "pg_wal")
 	check(t, os.Rename(wal, wal+".away"))
 	check(t, os.Mkdir(wal, 0o700))
-	if got := provenEnd(ctx, &inst, s.SystemID); got != nil {
+	if got := provenEnd(ctx, &pg, s.SystemID); got != nil {
 		t.Errorf("without its WAL: %+v", got)
 	}
 	check(t, errors.Join(os.Remove(wal), os.Rename(wal+".away", wal)))
 
 	a := &Agent{log: zap.NewNop()}
 	a.cfg.Data, a.cfg.Quarantine.Limit = filepath.Join(dir, "agent"), math.MaxInt64
-	m := &minder{agent: a, name: "feed-w1", inst: &inst}
+	m := &supervisor{agent: a, name: "feed-w1", pg: &pg}
 	m.seen = member.Seen{SystemID: s.SystemID, Timeline: 1, End: end.LSN}
-	a.members = map[string]*minder{"feed-w1": m}
+	a.members = map[string]*supervisor{"feed-w1": m}
 	goal := platform.Goal{Cluster: "feed", Incarnation: "feed-w1_5", SystemID: s.SystemID, Timeline: 1}
-	check(t, inst.Clone(ctx, from, "", nil, func(ctx context.Context) error {
-		_, err := m.setAside(ctx, &inst, goal, member.Durable{})
+	check(t, pg.Clone(ctx, from, "", nil, func(ctx context.Context) error {
+		_, err := m.setAside(ctx, &pg, goal, member.Durable{})
 		return err
 	}))
 	q := a.quarantineOf("feed-w1")

@@ -19,8 +19,8 @@ import (
 // TestRefusedIsTold: a server that runs and turns the agent away, for another reason than want of slots, says why in the
 // report, also while the kept session still answers; once it lets the agent in, nothing is said.
 func TestRefusedIsTold(t *testing.T) {
-	inst := runningPrimary(t)
-	m := minderOf(t, inst)
+	pg := runningPrimary(t)
+	m := supervisorOf(t, pg)
 	m.agent.cfg = config.Agent{Cgroup: "off"}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	t.Cleanup(cancel)
@@ -39,7 +39,7 @@ func TestRefusedIsTold(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	m.durable.SystemID = m.seen.SystemID // it is ours
-	keep, err := inst.Keep(ctx)
+	keep, err := pg.Keep(ctx)
 	check(t, err)
 	defer keep.Close()
 	check(t, keep.Exec(ctx, "ALTER ROLE postgres NOLOGIN"))
@@ -56,8 +56,8 @@ func TestRefusedIsTold(t *testing.T) {
 	check(t, keep.Exec(ctx, "ALTER ROLE postgres NOLOGIN"))
 	session().end()
 	told("not permitted to log in")
-	check(t, inst.StopImmediate(ctx))
-	eventually(t, "its end", func() bool { _, _, ok := inst.Running(); return !ok })
+	check(t, pg.StopImmediate(ctx))
+	eventually(t, "its end", func() bool { _, _, ok := pg.Running(); return !ok })
 	if r := told(""); r.Process == health.ProcessRunning {
 		t.Errorf("it has ended: %+v", r)
 	}

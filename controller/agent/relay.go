@@ -47,7 +47,7 @@ func (a *Agent) relayed(r relay) {
 func (a *Agent) cutOff() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return boottime.Now()-a.direct > platform.Suspect(10*a.beat)
+	return boottime.Now()-a.direct > platform.Suspect(10*a.heartbeatEvery)
 }
 
 // dial connects to the controller through the other agent.

@@ -15,7 +15,7 @@ import (
 // release lets go of a member that was removed from the platform: what runs there goes on. The guards are let idle first,
 // the promises are forgotten last, so that an agent that ends in between begins anew. Data that is not ours is not touched
 // (S5).
-func (m *minder) release(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
+func (m *supervisor) release(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
 	if err := m.unguard(); err != nil {
 		return err
 	}
@@ -24,14 +24,14 @@ func (m *minder) release(ctx context.Context, inst *postgres.Instance, goal plat
 	m.mu.Unlock()
 	if d.SystemID != "" && d.SystemID == seen.SystemID && seen.Process == health.ProcessRunning {
 		if seen.Role == health.RoleStandby {
-			if err := detach(ctx, inst, goal.Upstream == nil, d); err != nil {
+			if err := detach(ctx, pg, goal.Upstream == nil, d); err != nil {
 				return err
 			}
 		}
-		if err := m.waitForNoSlot(ctx, inst, seen.Role, d); err != nil {
+		if err := m.waitForNoSlot(ctx, pg, seen.Role, d); err != nil {
 			return err
 		}
-		if err := inst.DropIdleSlots(ctx); err != nil {
+		if err := pg.DropIdleSlots(ctx); err != nil {
 			return err
 		}
 	}
@@ -40,60 +40,60 @@ func (m *minder) release(ctx context.Context, inst *postgres.Instance, goal plat
 
 // detach empties a standby's durability list, which nobody satisfies: were it promoted by hand, its commits would hang. One
 // that is removed alone streams from nobody besides: its slot is gone, and it would ask for it for ever.
-func detach(ctx context.Context, inst *postgres.Instance, alone bool, d member.Durable) error {
+func detach(ctx context.Context, pg *postgres.Server, alone bool, d member.Durable) error {
 	nobody := map[string]string{"synchronous_standby_names": ""}
-	write := inst.WaitForNobody
+	write := pg.WaitForNobody
 	if alone {
 		nobody["primary_conninfo"], nobody["primary_slot_name"] = "", ""
-		write = func(ctx context.Context) error { return inst.WriteSettings(ctx, postgres.Settings{}) }
+		write = func(ctx context.Context) error { return pg.WriteSettings(ctx, postgres.Settings{}) }
 	}
 	if err := write(ctx); err != nil {
 		return err
 	}
 	if d.AlterSystem {
-		if err := inst.AlterSystem(ctx, nobody); err != nil {
+		if err := pg.AlterSystem(ctx, nobody); err != nil {
 			return err
 		}
 	}
-	return inst.Reload(ctx)
+	return pg.Reload(ctx)
 }
 
 // waitForNoSlot lets the user's subscribers of a primary go on without slots that nobody looks after any more.
-func (m *minder) waitForNoSlot(ctx context.Context, inst *postgres.Instance, role health.Role, d member.Durable) error {
-	if inst.Binaries.Major < 17 || role != health.RolePrimary {
+func (m *supervisor) waitForNoSlot(ctx context.Context, pg *postgres.Server, role health.Role, d member.Durable) error {
+	if pg.Binaries.Major < 17 || role != health.RolePrimary {
 		return nil
 	}
-	if err := inst.Empty(ctx, "synchronized_standby_slots"); err != nil {
+	if err := pg.Empty(ctx, "synchronized_standby_slots"); err != nil {
 		return err
 	}
 	if d.AlterSystem {
-		if err := inst.AlterSystem(ctx, map[string]string{"synchronized_standby_slots": ""}); err != nil {
+		if err := pg.AlterSystem(ctx, map[string]string{"synchronized_standby_slots": ""}); err != nil {
 			return err
 		}
 	}
-	return inst.Reload(ctx)
+	return pg.Reload(ctx)
 }
 
 // unguard lets the guards idle, whoever armed them.
-func (m *minder) unguard() error {
+func (m *supervisor) unguard() error {
 	m.binding.Lock()
 	defer m.binding.Unlock()
 	return m.guards.disarm()
 }
 
 // strays are slots here that are for no member any more.
-func (m *minder) strays() []string {
+func (m *supervisor) strays() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.seen.Strays
 }
 
 // dropSlots drops the slots of the user's that the last look found superseded.
-func (m *minder) dropSlots(ctx context.Context, inst *postgres.Instance) error {
+func (m *supervisor) dropSlots(ctx context.Context, pg *postgres.Server) error {
 	m.mu.Lock()
 	names := m.seen.Superseded
 	m.mu.Unlock()
-	err := inst.DropSuperseded(ctx, names)
+	err := pg.DropSuperseded(ctx, names)
 	m.mu.Lock()
 	m.droppedAt = boottime.Now()
 	m.mu.Unlock()
@@ -103,9 +103,9 @@ func (m *minder) dropSlots(ctx context.Context, inst *postgres.Instance) error {
 	return err
 }
 
-// endGuards ends the guards of a released member. Where its PostgreSQL is the child of their keeper they stay, idle, for as
+// endGuards ends the guards of a released member. Where its PostgreSQL is the child of their launcher they stay, idle, for as
 // long as it runs, because it would end with them.
-func (m *minder) endGuards() {
+func (m *supervisor) endGuards() {
 	set := m.guards.get()
 	if set == nil {
 		return

@@ -14,7 +14,7 @@ import (
 )
 
 func TestSlotsOf(t *testing.T) {
-	goal := platform.Goal{Slots: []string{"feed-e2", "feed-w1"}}
+	goal := platform.Goal{OtherMembers: []string{"feed-e2", "feed-w1"}}
 	members, strays := slotsOf(goal, []postgres.Slot{
 		{Name: "mainstay_feed_e2", Physical: true, WALStatus: "reserved"},
 		{Name: "mainstay_feed_w1", Physical: true, WALStatus: "lost"},
@@ -53,7 +53,7 @@ func TestForgottenMemberIsLeftAlone(t *testing.T) {
 
 // A late answer to a report from before does not bring a member back that has been let go of.
 func TestReleaseOfAnUnknownMember(t *testing.T) {
-	a := &Agent{cfg: config.Agent{Data: t.TempDir()}, members: map[string]*minder{}, bond: bond{PlatformID: "p", Generation: 1}, news: make(chan struct{}), clocks: member.NewClocks("r", 0),
+	a := &Agent{cfg: config.Agent{Data: t.TempDir()}, members: map[string]*supervisor{}, bond: bond{PlatformID: "p", Generation: 1}, news: make(chan struct{}), clocks: member.NewClocks("r", 0),
 		wake: make(chan struct{}, 1)}
 	a.obey(&wire.ReportAnswer{PlatformID: "p", Generation: 1, RunID: "r", Number: 1, Version: "2", Goals: map[string]platform.Goal{"feed-e1": {Kind: platform.GoalReleased}}}, way{})
 	if len(a.list()) != 0 || a.version != "2" {

@@ -25,12 +25,12 @@ const outsideBound = 3 * time.Second
 
 // stopClean asks for a fast shutdown and waits for the last process. Senders that would hold it up are ended, those of outsiders
 // once it takes long; past the bound the tree is killed, and the stop is not clean.
-func (m *minder) stopClean(ctx context.Context, inst *postgres.Instance, goal platform.Goal) error {
+func (m *supervisor) stopClean(ctx context.Context, pg *postgres.Server, goal platform.Goal) error {
 	m.end()
 	asked, cancel := context.WithTimeout(ctx, quick)
 	defer cancel()
 	var outside []int
-	if s, err := inst.Status(asked); err == nil && !s.InRecovery {
+	if s, err := pg.Status(asked); err == nil && !s.InRecovery {
 		var late []int
 		for _, w := range s.Senders {
 			switch {
@@ -41,12 +41,12 @@ func (m *minder) stopClean(ctx context.Context, inst *postgres.Instance, goal pl
 			}
 		}
 		if len(late) > 0 {
-			if err := inst.EndSenders(asked, late); err != nil {
+			if err := pg.EndSenders(asked, late); err != nil {
 				m.log.Warn("senders that are behind could not be ended")
 			}
 		}
 	}
-	if err := inst.StopFast(asked); err != nil {
+	if err := pg.StopFast(asked); err != nil {
 		return err
 	}
 	bound, cancel := context.WithTimeout(ctx, stopBound)
@@ -56,7 +56,7 @@ func (m *minder) stopClean(ctx context.Context, inst *postgres.Instance, goal pl
 	if m.gone(first) {
 		return nil
 	}
-	if err := inst.EndChildren(bound, outside); err != nil {
+	if err := pg.EndChildren(bound, outside); err != nil {
 		m.log.Warn("receivers that are no member's hold up the stop", zap.Error(err))
 	}
 	if m.gone(bound) {
@@ -67,11 +67,11 @@ func (m *minder) stopClean(ctx context.Context, inst *postgres.Instance, goal pl
 
 // ofMember tells whether a sender bears the incarnation of another member.
 func ofMember(goal platform.Goal, application string) bool {
-	return slices.Contains(goal.Slots, memberOf(application))
+	return slices.Contains(goal.OtherMembers, memberOf(application))
 }
 
 // gone waits for the postmaster's end, then for the rest of the tree; false at the bound.
-func (m *minder) gone(ctx context.Context) bool {
+func (m *supervisor) gone(ctx context.Context) bool {
 	tree, _, h := m.held()
 	if h != nil {
 		select {
@@ -96,8 +96,8 @@ func (m *minder) gone(ctx context.Context) bool {
 }
 
 // rewind keeps the WAL that only this member has (S9), then takes the data back to the primary's history.
-func (m *minder) rewind(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
-	discarded, err := m.keepWAL(ctx, inst, goal, d)
+func (m *supervisor) rewind(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
+	discarded, err := m.keepWAL(ctx, pg, goal, d)
 	if err != nil {
 		if beyondRewind(err) {
 			m.recall(func(r *member.Memory) { r.RewindFailures++ })
@@ -112,10 +112,10 @@ func (m *minder) rewind(ctx context.Context, inst *postgres.Instance, goal platf
 		return err
 	}
 	defer done()
-	if err := inst.WriteSettings(ctx, postgres.Settings{Sealed: true, SyncNames: member.SyncNames(member.ReplicaSet())}); err != nil {
+	if err := pg.WriteSettings(ctx, postgres.Settings{Sealed: true, SyncNames: member.SyncNames(member.ReplicaSet())}); err != nil {
 		return err
 	}
-	if err := inst.Rewind(ctx, source(goal), postgres.StartOptions{CgroupFD: fd}); err != nil {
+	if err := pg.Rewind(ctx, source(goal), postgres.StartOptions{CgroupFD: fd}); err != nil {
 		m.recall(func(r *member.Memory) { r.RewindFailures++ })
 		return err
 	}
@@ -128,7 +128,7 @@ func (m *minder) rewind(ctx context.Context, inst *postgres.Instance, goal platf
 // cgroupFD opens the member's cgroup for a process to be born in. The cgroup is made anew for each start: some kernels
 // (seen on 6.18) kill at once whatever is cloned into a cgroup that cgroup.kill was ever used on. The guards know it by
 // its path, which stays.
-func (m *minder) cgroupFD() (fd int, done func(), err error) {
+func (m *supervisor) cgroupFD() (fd int, done func(), err error) {
 	_, cgroup, _ := m.held()
 	if cgroup == nil {
 		return 0, func() {}, nil
@@ -147,19 +147,19 @@ func (m *minder) cgroupFD() (fd int, done func(), err error) {
 }
 
 // clone copies the primary. Data in the way is set aside whole, never removed (S9).
-func (m *minder) clone(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
-	data, err := inst.InspectData(ctx)
+func (m *supervisor) clone(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
+	data, err := pg.InspectData(ctx)
 	var discarded *health.Discard
 	var aside func(context.Context) error // nil where there is nothing to set aside
 	switch {
 	case data.State == postgres.DataPresent:
 		aside = func(ctx context.Context) (err error) {
-			discarded, err = m.setAside(ctx, inst, goal, d)
+			discarded, err = m.setAside(ctx, pg, goal, d)
 			return err
 		}
-		err = m.roomFor(ctx, inst, goal, d) // better known before the copy is made
+		err = m.roomFor(ctx, pg, goal, d) // better known before the copy is made
 	case err == nil:
-		discarded, err = m.setAsideBefore(ctx, inst, goal)
+		discarded, err = m.setAsideBefore(ctx, pg, goal)
 	}
 	if err != nil {
 		return err
@@ -167,9 +167,9 @@ func (m *minder) clone(ctx context.Context, inst *postgres.Instance, goal platfo
 	if err := m.disarm(); err != nil {
 		return err
 	}
-	err = inst.Clone(ctx, source(goal), postgres.SlotName(m.name), m.progress, aside)
+	err = pg.Clone(ctx, source(goal), postgres.SlotName(m.name), m.progress, aside)
 	if err != nil && discarded == nil {
-		err = inst.Clone(ctx, source(goal), "", m.progress, aside) // its own slot may not be there yet, or still be in use
+		err = pg.Clone(ctx, source(goal), "", m.progress, aside) // its own slot may not be there yet, or still be in use
 	}
 	m.again()
 	if err != nil {
@@ -180,7 +180,7 @@ func (m *minder) clone(ctx context.Context, inst *postgres.Instance, goal platfo
 	return m.keepDurable(d)
 }
 
-func (m *minder) progress(done, total int64) {
+func (m *supervisor) progress(done, total int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if total > 0 {

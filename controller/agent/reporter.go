@@ -51,8 +51,8 @@ func (a *Agent) report(ctx context.Context) error {
 		case <-timer.C:
 		case <-a.kick:
 		case <-a.inStep:
-			beat := a.heartbeat()
-			timer.Reset(beat - beat/stepLead)
+			heartbeat := a.heartbeat()
+			timer.Reset(heartbeat - heartbeat/stepLead)
 			continue
 		case r := <-a.relays:
 			if relayed[r] != nil || len(relayed) >= maxRelays {
@@ -72,7 +72,7 @@ func (a *Agent) report(ctx context.Context) error {
 		}
 		a.mu.Lock()
 		number := a.clocks.Send(boottime.Now()) // s is read before anything else about the report (L1)
-		run, beat := a.clocks.Run(), a.beat
+		run, heartbeat := a.clocks.Run(), a.heartbeatEvery
 		a.mu.Unlock()
 		r := a.reportOf(number, run)
 		for _, box := range boxes {
@@ -84,7 +84,7 @@ func (a *Agent) report(ctx context.Context) error {
 			}
 		}
 		asking.ask(ctx, number)
-		timer.Reset(beat)
+		timer.Reset(heartbeat)
 	}
 }
 
@@ -94,7 +94,7 @@ const stepLead = 10
 func (a *Agent) heartbeat() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.beat
+	return a.heartbeatEvery
 }
 
 // put replaces what waits in a mailbox: only the latest report is worth sending.
@@ -191,7 +191,7 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 			m.wants(goal, answer.Age())
 			m.learn(answer.Positions, answer.Peers, answer.FailoverSlots[goal.Cluster])
 		} else if goal.Kind != platform.GoalReleased { // else it has been let go of since that report
-			a.meet(name)
+			a.adoptMember(name)
 		}
 	}
 	a.mu.Lock()
@@ -212,7 +212,7 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 		a.direct = boottime.Now()
 	}
 	if answer.Heartbeat > 0 {
-		a.beat = answer.Heartbeat
+		a.heartbeatEvery = answer.Heartbeat
 	}
 	a.mu.Unlock()
 	wakeup.Signal(a.inStep) // the leader answers all agents at once: their next reports, too, it serves with one entry of its log

@@ -45,7 +45,7 @@ func (l *loaded) see(g platform.Goal, proof postgres.Status, senders []postgres.
 }
 
 // staleSenders are those to end, because they release commits by an older k.
-func (m *minder) staleSenders() []int {
+func (m *supervisor) staleSenders() []int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.loaded.stale

@@ -194,11 +194,11 @@ func (a *Agent) clusters() []wire.ClusterState {
 	for _, name := range order {
 		out = append(out, *byName[name])
 	}
-	return append(out, a.unfitMembers()...)
+	return append(out, a.unmanagedMembers()...)
 }
 
-// unfitMembers are those that cannot be looked after; of which cluster they are is not known.
-func (a *Agent) unfitMembers() (out []wire.ClusterState) {
+// unmanagedMembers are those that cannot be looked after; of which cluster they are is not known.
+func (a *Agent) unmanagedMembers() (out []wire.ClusterState) {
 	cannot := a.cannot()
 	for _, name := range slices.Sorted(maps.Keys(cannot)) {
 		seen := health.Member{Name: name, Error: cannot[name]}

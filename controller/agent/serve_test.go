@@ -20,15 +20,15 @@ import (
 func TestPromisesAreShown(t *testing.T) {
 	o := newOffice(t)
 	guarded := health.Guard{Complete: true, Missing: []string{wire.MissingService + ": none"}}
-	o.members["feed-e2"] = &minder{agent: o.Agent, name: "feed-e2", goal: platform.Goal{Kind: platform.GoalReplica, Cluster: "feed"},
+	o.members["feed-e2"] = &supervisor{agent: o.Agent, name: "feed-e2", goal: platform.Goal{Kind: platform.GoalReplica, Cluster: "feed"},
 		promised: member.Promised{To: "feed-e1", Until: boottime.Now() + time.Minute}, report: health.Member{Name: "feed-e2", Guard: guarded},
 		promises: member.Promises{By: []string{"feed-w1"}}}
 	seen := o.clusters()[0].Members[0]
 	if left := time.Duration(seen.Seen.Promised) * time.Millisecond; left <= 50*time.Second || left > time.Minute {
 		t.Errorf("promised for %s", left)
 	}
-	if len(seen.Seen.Vouched) != 1 || seen.Protection.String() != "guard: both, kernel end (keeper)" || len(seen.Protection.Missing) != 1 {
-		t.Errorf("vouched for by %v, protection %s", seen.Seen.Vouched, seen.Protection)
+	if len(seen.Seen.PromisedBy) != 1 || seen.Protection.String() != "guard: both, kernel end (launcher)" || len(seen.Protection.Missing) != 1 {
+		t.Errorf("vouched for by %v, protection %s", seen.Seen.PromisedBy, seen.Protection)
 	}
 
 	mux := http.NewServeMux()

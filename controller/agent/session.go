@@ -36,7 +36,7 @@ var errStopping = errors.New("PostgreSQL is shutting down")
 type lookSession struct {
 	sess *postgres.Session // nil for none
 	pid  int               // the postmaster it is of
-	inst *postgres.Instance
+	pg   *postgres.Server
 
 	begun  time.Duration   // when the session was opened
 	full   time.Duration   // when everything was asked for last
@@ -77,9 +77,9 @@ func (l *lookSession) moved(s postgres.Status) postgres.Moving {
 }
 
 // renew opens a new session, and asks for everything on it: that is a proof as well.
-func (l *lookSession) renew(ctx context.Context, inst *postgres.Instance) (*postgres.Status, error) {
+func (l *lookSession) renew(ctx context.Context, pg *postgres.Server) (*postgres.Status, error) {
 	l.tried = boottime.Now()
-	sess, err := inst.Keep(ctx)
+	sess, err := pg.Keep(ctx)
 	if err != nil {
 		l.refused(err)
 		return nil, err
@@ -118,14 +118,14 @@ func faultOf(err error) string {
 }
 
 // prove asks a new connection, whose settings count where they differ from those known. A refusal is an answer.
-func (l *lookSession) prove(ctx context.Context, inst *postgres.Instance) error {
+func (l *lookSession) prove(ctx context.Context, pg *postgres.Server) error {
 	l.tried = boottime.Now()
-	names, conninfo, err := inst.Admits(ctx)
+	names, conninfo, err := pg.Admits(ctx)
 	switch {
 	case err == nil:
 		l.proved, l.saturated, l.fault = l.tried, 0, ""
 		if names != l.status.SyncNames || conninfo != l.status.ConnInfo {
-			_, err = l.renew(ctx, inst)
+			_, err = l.renew(ctx, pg)
 		}
 	case hung(err):
 	default:
@@ -137,7 +137,7 @@ func (l *lookSession) prove(ctx context.Context, inst *postgres.Instance) error 
 
 // look asks the session what has moved; err is nil where it has answered. A session that is silent proves nothing: a new
 // connection is asked beside it, and takes its place if that is answered.
-func (l *lookSession) look(ctx context.Context, inst *postgres.Instance) (changed bool, err error) {
+func (l *lookSession) look(ctx context.Context, pg *postgres.Server) (changed bool, err error) {
 	var s postgres.Status
 	var moving postgres.Moving
 	everything := boottime.Now()-l.full > fullEvery
@@ -158,7 +158,7 @@ func (l *lookSession) look(ctx context.Context, inst *postgres.Instance) (change
 	case err = <-done:
 	case <-patience.C:
 		l.sess = nil
-		if _, err := l.renew(ctx, inst); err == nil {
+		if _, err := l.renew(ctx, pg); err == nil {
 			sess.Abort()
 			<-done
 			sess.Close()
@@ -185,16 +185,16 @@ func (l *lookSession) look(ctx context.Context, inst *postgres.Instance) (change
 // ask is a look's question to PostgreSQL. The answer comes from a kept session where there is one; settings in it are those that a
 // new connection has shown. An error beside an answer tells of new connections: a kept session alone would not notice that the
 // postmaster hangs.
-func (m *minder) ask(ctx context.Context, inst *postgres.Instance) (*postgres.Status, error) {
-	l, signs := &m.session, inst.Signs(!m.session.status.InRecovery)
+func (m *supervisor) ask(ctx context.Context, pg *postgres.Server) (*postgres.Status, error) {
+	l, signs := &m.session, pg.Signs(!m.session.status.InRecovery)
 	defer func() {
 		if l.sess != nil {
 			m.lookBackend.Store(int64(l.sess.PID))
 		}
 	}()
-	if signs.PID != l.pid || l.inst != inst {
+	if signs.PID != l.pid || l.pg != pg {
 		l.end()
-		*l = lookSession{pid: signs.PID, inst: inst}
+		*l = lookSession{pid: signs.PID, pg: pg}
 	}
 	if signs.Stopping {
 		l.end()
@@ -210,54 +210,54 @@ func (m *minder) ask(ctx context.Context, inst *postgres.Instance) (*postgres.St
 		l.queued = 0
 	}
 	if l.sess == nil || boottime.Now()-l.begun > sessionLife {
-		return l.renew(ctx, inst)
+		return l.renew(ctx, pg)
 	}
 	if s := m.takeShown(); s != nil {
 		l.proven(*s)
 	}
-	changed, err := l.look(ctx, inst)
+	changed, err := l.look(ctx, pg)
 	switch {
 	case err != nil && hung(err):
 		return nil, err
 	case err != nil: // the session was ended: that is news, and no evidence against the server
 		l.end()
-		return l.renew(ctx, inst)
+		return l.renew(ctx, pg)
 	case changed && !m.acting(): // an act that changes settings proves them itself
-		return l.renew(ctx, inst)
+		return l.renew(ctx, pg)
 	case m.proofDue(signs):
-		err = l.prove(ctx, inst)
+		err = l.prove(ctx, pg)
 	}
 	return &l.status, err
 }
 
-func (m *minder) acting() bool {
+func (m *supervisor) acting() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.cancel != nil
 }
 
 // proofDue tells whether a new connection is to be made only to prove that there can be one.
-func (m *minder) proofDue(signs postgres.Signs) bool {
+func (m *supervisor) proofDue(signs postgres.Signs) bool {
 	l, now := &m.session, boottime.Now()
 	every := proveEvery
 	if l.status.InRecovery {
 		every = standbyProveEvery
 	}
 	m.mu.Lock()
-	doubt := m.writes.stall.age(now, 0) > beatFine
+	doubt := m.writes.stall.age(now, 0) > writeProbeFine
 	m.mu.Unlock()
 	doubt = doubt || signs.Stopped || l.queued > 1 || l.saturated != 0 || l.tried > l.proved
 	return now-l.proved > every || doubt && now-l.tried > proveAgain
 }
 
 // proven takes what an act's new connection has shown, so that the next look needs none.
-func (m *minder) proven(s postgres.Status) {
+func (m *supervisor) proven(s postgres.Status) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.shown = &s
 }
 
-func (m *minder) takeShown() *postgres.Status {
+func (m *supervisor) takeShown() *postgres.Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.shown
@@ -266,6 +266,6 @@ func (m *minder) takeShown() *postgres.Status {
 }
 
 // backends are the processes of the kept sessions, which an act must leave alone: they hold a snapshot for a moment only.
-func (m *minder) backends() []int {
+func (m *supervisor) backends() []int {
 	return []int{int(m.lookBackend.Load()), int(m.writeBackend.Load())}
 }

@@ -17,11 +17,11 @@ func TestSetAsideWithParts(t *testing.T) {
 	dir := t.TempDir()
 	owner, err := postgres.OwnerOf(dir)
 	check(t, err)
-	inst := &postgres.Instance{Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Owner: owner,
+	pg := &postgres.Server{Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Owner: owner,
 		Binaries: postgres.Binaries{Major: 15}}
 	wal, space := filepath.Join(dir, "wal"), filepath.Join(dir, "space")
 	version := filepath.Join("PG_15_202209061", "5")
-	for _, path := range []string{wal, filepath.Join(space, version), filepath.Join(inst.Data, "pg_tblspc"), inst.Conf} {
+	for _, path := range []string{wal, filepath.Join(space, version), filepath.Join(pg.Data, "pg_tblspc"), pg.Conf} {
 		check(t, os.MkdirAll(path, 0o700))
 	}
 	for _, path := range []string{"wal/000000010000000000000001", filepath.Join("space", version, "1"), "data/PG_VERSION", "space/user's"} {
@@ -29,14 +29,14 @@ func TestSetAsideWithParts(t *testing.T) {
 	}
 	links := map[string]string{"pg_wal": wal, "pg_tblspc/16384": space}
 	for link, to := range links {
-		check(t, os.Symlink(to, filepath.Join(inst.Data, link)))
+		check(t, os.Symlink(to, filepath.Join(pg.Data, link)))
 	}
 	a := &Agent{}
 	a.cfg.Data, a.cfg.Quarantine.Limit = filepath.Join(dir, "agent"), 1<<20
-	m := &minder{agent: a, name: "feed-e1"}
+	m := &supervisor{agent: a, name: "feed-e1"}
 	goal := platform.Goal{Cluster: "feed", Incarnation: "feed-e1_5"}
 
-	_, err = m.setAside(t.Context(), inst, goal, member.Durable{})
+	_, err = m.setAside(t.Context(), pg, goal, member.Durable{})
 	check(t, err)
 	all, err := a.quarantineOf(m.name).list()
 	check(t, err)
@@ -75,7 +75,7 @@ func TestSetAsideWithParts(t *testing.T) {
 		check(t, os.Remove(link))
 		check(t, os.Symlink(part.From, link))
 	}
-	discarded, err := m.setAsideBefore(t.Context(), inst, goal)
+	discarded, err := m.setAsideBefore(t.Context(), pg, goal)
 	check(t, err)
 	if discarded == nil || discarded.Kept != all[0].Place {
 		t.Errorf("set aside before: %+v", discarded)

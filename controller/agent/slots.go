@@ -12,7 +12,7 @@ import (
 // slotsOf names the members that have a slot here, and the slots of Mainstay's that are for none of the goal's members.
 func slotsOf(goal platform.Goal, slots []postgres.Slot) (members, strays []string) {
 	owners := map[string]string{}
-	for _, other := range goal.Slots {
+	for _, other := range goal.OtherMembers {
 		owners[postgres.SlotName(other)] = other
 	}
 	for _, slot := range slots {
@@ -36,25 +36,25 @@ func userSlots(slots []postgres.UserSlot) (out []health.Slot) {
 
 // slotsDiffer tells whether a primary makes subscribers wait for others than it should, as after an upgrade from a build that did not say.
 // Each value is loaded once in the life of a postmaster: what the user has by ALTER SYSTEM wins over it until the next start.
-func (m *minder) slotsDiffer(inst *postgres.Instance, goal platform.Goal, loaded string) bool {
-	if inst.Binaries.Major < 17 || goal.Kind != platform.GoalPrimary || len(goal.Sets) == 0 {
+func (m *supervisor) slotsDiffer(pg *postgres.Server, goal platform.Goal, loaded string) bool {
+	if pg.Binaries.Major < 17 || goal.Kind != platform.GoalPrimary || len(goal.Sets) == 0 {
 		return false
 	}
 	want := syncSlots(goal)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return loaded != want && m.slotsTried != triedSlots(inst, want)
+	return loaded != want && m.slotsTried != triedSlots(pg, want)
 }
 
 // triedSlots names a value and the postmaster that it was loaded into.
-func triedSlots(inst *postgres.Instance, value string) string {
-	pid, _, _ := inst.Running()
+func triedSlots(pg *postgres.Server, value string) string {
+	pid, _, _ := pg.Running()
 	return fmt.Sprintf("%d %s", pid, value)
 }
 
 // superseded names failover slots of a standby's own that the present primary has as well: they date from its time as primary. What was
 // dropped stays in the list of slots until that is asked for again.
-func (m *minder) superseded(slots []postgres.UserSlot) (names []string) {
+func (m *supervisor) superseded(slots []postgres.UserSlot) (names []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.session.full <= m.droppedAt {

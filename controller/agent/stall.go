@@ -78,7 +78,7 @@ const cancelled = "57014"
 
 func saturated(err error) bool { return pgdial.SQLState(err) == pgdial.TooManyConnections }
 
-// beside tells whether a beat was turned away for a reason beside the write path: no slot is left, our table or its rights have been
+// beside tells whether a write probe was turned away for a reason beside the write path: no slot is left, our table or its rights have been
 // taken away, or the fault is this process's own. What did not end in time, and a disk that is full or fails, is never beside it.
 func beside(err error) bool {
 	switch code := pgdial.SQLState(err); {

@@ -29,7 +29,7 @@ func TestStall(t *testing.T) {
 		{"a look that hangs, and others after it", []step{
 			{1000 * ms, "begin", 0}, {2500 * ms, "", 1500 * ms}, {3000 * ms, "failed", 2000 * ms}, {3250 * ms, "begin", 2250 * ms},
 			{5250 * ms, "failed", 4250 * ms}, {5500 * ms, "begin", 4500 * ms}, {5510 * ms, "over", 0}}},
-		{"beats count from the begin of the last good one", []step{
+		{"write probes count from the begin of the last good one", []step{
 			{1000 * ms, "begin", 0}, {1010 * ms, "well 1000", 10 * ms}, {1500 * ms, "begin", 500 * ms}, {1520 * ms, "well 1500", 20 * ms},
 			{2000 * ms, "begin", 500 * ms}, {4000 * ms, "failed", 2500 * ms}, {4500 * ms, "begin", 3000 * ms}, {4510 * ms, "well 4500", 10 * ms}}},
 		{"a saturated server is no stall", []step{
@@ -93,8 +93,8 @@ func TestLateness(t *testing.T) {
 	}
 }
 
-func TestWhatABeatProves(t *testing.T) {
-	server := func(code pqerror.Code) error { return fmt.Errorf("beat of m: %w", &pq.Error{Code: code}) }
+func TestWhatAWriteProbeProves(t *testing.T) {
+	server := func(code pqerror.Code) error { return fmt.Errorf("write probe of m: %w", &pq.Error{Code: code}) }
 	for _, c := range []struct {
 		err                     error
 		beside, hung, saturated bool
@@ -122,7 +122,7 @@ func TestWhatABeatProves(t *testing.T) {
 // A disk hangs, and the sessions that hang with it take every slot: that nothing new can be tried is no sign of life. A server that was
 // well when its slots ran out is left alone.
 func TestSaturatedWhileItHangs(t *testing.T) {
-	full, late := fmt.Errorf("beat of m: %w", &pq.Error{Code: "53300"}), fmt.Errorf("beat of m: %w", context.DeadlineExceeded)
+	full, late := fmt.Errorf("write probe of m: %w", &pq.Error{Code: "53300"}), fmt.Errorf("write probe of m: %w", context.DeadlineExceeded)
 	beats := func(w *writes, err error, from, to time.Duration) {
 		for at := from; at < to; at += 500 * ms {
 			w.stall.begin(at)

@@ -12,20 +12,20 @@ import (
 )
 
 // starting is the postmaster of our last start, as long as it has not answered.
-func (m *minder) starting() *postgres.Process {
+func (m *supervisor) starting() *postgres.Process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.started
 }
 
 // answered: the last start is a success, and so are the files of this host's user that it had.
-func (m *minder) answered(inst *postgres.Instance, replayed platform.LSN) {
+func (m *supervisor) answered(pg *postgres.Server, replayed platform.LSN) {
 	m.mu.Lock()
 	fresh := m.started != nil
 	if fresh {
 		m.ran, m.started = m.started, nil
 	}
-	if fresh && !m.unfed {
+	if fresh && !m.noArchive {
 		m.foreign = ""
 	}
 	if m.unstarted.past == 0 || replayed > m.unstarted.past {
@@ -38,7 +38,7 @@ func (m *minder) answered(inst *postgres.Instance, replayed platform.LSN) {
 	if !fresh {
 		return
 	}
-	if err := inst.OwnFilesWork(); err != nil {
+	if err := pg.OwnFilesWork(); err != nil {
 		m.log.Warn("files that were carried over are still kept", zap.Error(err))
 	}
 	select {
@@ -60,11 +60,11 @@ const mostUnstarted = 10 * time.Second
 
 // neverAnswered takes note of a start that ended before PostgreSQL answered once, and lets an act's changes be looked into. Only what
 // may be the fault of the data counts for its repair: for the rest it is tried again, with growing pauses, until its host is mended.
-func (m *minder) neverAnswered(ctx context.Context, inst *postgres.Instance) {
+func (m *supervisor) neverAnswered(ctx context.Context, pg *postgres.Server) {
 	p := m.starting()
 	var fault postgres.Fault
 	if p != nil {
-		fault = inst.Fault(ctx, p)
+		fault = pg.Fault(ctx, p)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -84,11 +84,11 @@ func (m *minder) neverAnswered(ctx context.Context, inst *postgres.Instance) {
 			m.memory = m.memory.Crashed(fault.At)
 		}
 	}
-	m.inVain("PostgreSQL did not start", inst, fault)
+	m.inVain("PostgreSQL did not start", pg, fault)
 }
 
 // crashed takes note of a standby that has answered and has ended by itself since: its replay may do so again and again.
-func (m *minder) crashed(inst *postgres.Instance, goal platform.Goal) {
+func (m *supervisor) crashed(pg *postgres.Server, goal platform.Goal) {
 	m.mu.Lock()
 	p, ours := m.ran, m.ran == m.ending
 	m.mu.Unlock()
@@ -101,7 +101,7 @@ func (m *minder) crashed(inst *postgres.Instance, goal platform.Goal) {
 	default:
 		return // its end is not known yet: the next look tells
 	}
-	fault := inst.Crash(p)
+	fault := pg.Crash(p)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ran = nil
@@ -112,12 +112,12 @@ func (m *minder) crashed(inst *postgres.Instance, goal platform.Goal) {
 		m.memory = m.memory.Crashed(fault.At)
 		fault.At = m.memory.CrashedAt()
 	}
-	m.inVain("PostgreSQL has ended by itself", inst, fault)
+	m.inVain("PostgreSQL has ended by itself", pg, fault)
 	m.unstarted.past = max(m.unstarted.past, fault.At)
 }
 
 // forgetRan: how that server has ended tells nothing.
-func (m *minder) forgetRan(p *postgres.Process) {
+func (m *supervisor) forgetRan(p *postgres.Process) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ran == p {
@@ -126,12 +126,12 @@ func (m *minder) forgetRan(p *postgres.Process) {
 }
 
 // inVain notes, under mu, a start that has come to nothing, says why, and holds back the next one.
-func (m *minder) inVain(what string, inst *postgres.Instance, fault postgres.Fault) {
+func (m *supervisor) inVain(what string, pg *postgres.Server, fault postgres.Fault) {
 	m.unstarted.times++
 	if m.unstarted.why = what; fault.Said != "" {
 		m.unstarted.why += ": " + fault.Said
 	}
-	m.unstarted.why += "; see " + inst.Log
+	m.unstarted.why += "; see " + pg.Log
 	switch mend := m.memory.Mend(); {
 	case !fault.Data:
 		m.unstarted.why += ". Mend that on this host: it is tried again, and the data is left as it is"

@@ -19,17 +19,17 @@ import (
 // TestOutOfDescriptors: an agent that has few descriptors left, or none, says nothing against its primary: not that it is stuck, and
 // not that its processes have ended, which would have it killed.
 func TestOutOfDescriptors(t *testing.T) {
-	inst := runningPrimary(t)
-	m := minderOf(t, inst)
+	pg := runningPrimary(t)
+	m := supervisorOf(t, pg)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	t.Cleanup(cancel)
-	m.beat(ctx, inst)
-	m.ask(ctx, inst)
+	m.writeProbe(ctx, pg)
+	m.ask(ctx, pg)
 	free := takeDescriptors(t)
 	before, begun := m.snapshot(), boottime.Now()
 	for boottime.Now()-begun < 2*platform.Stuck(platform.DefaultLease) {
-		m.beat(ctx, inst)
-		m.ask(ctx, inst)
+		m.writeProbe(ctx, pg)
+		m.ask(ctx, pg)
 		<-time.After(lookEvery)
 	}
 	if r, half := m.snapshot(), (boottime.Now()-begun).Milliseconds()/2; r.Stale-before.Stale > half || r.WriteStale-before.WriteStale > half {
@@ -39,7 +39,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	for n := range 40 {
 		hold := free(n % 8) // from none to what a look needs
 		var g glance
-		m.process(ctx, inst, &g)
+		m.process(ctx, pg, &g)
 		hold()
 		seen[g.seen.Process]++
 	}

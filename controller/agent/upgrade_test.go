@@ -18,8 +18,8 @@ func TestStreamOfAnEarlierBuildGoesOn(t *testing.T) {
 		History: platform.History{{Timeline: 1, End: 100}}, Upstream: &platform.Upstream{Member: "feed-e2", Address: "10.0.1.12", Port: 5432},
 	}
 	d := member.Durable{Epoch: epoch, Incarnation: "feed-e1_3", SystemID: "7"}
-	inst := &postgres.Instance{Member: "feed-e1", Replication: postgres.Credentials{User: "repl", Passfile: "/pass"}}
-	now, err := inst.ConnInfo(source(goal), goal.Incarnation, "")
+	pg := &postgres.Server{Member: "feed-e1", Replication: postgres.Credentials{User: "repl", Passfile: "/pass"}}
+	now, err := pg.ConnInfo(source(goal), goal.Incarnation, "")
 	check(t, err)
 	before, _, ok := strings.Cut(now, " options=")
 	if !ok {
@@ -35,9 +35,9 @@ func TestStreamOfAnEarlierBuildGoesOn(t *testing.T) {
 		"under another name":   {strings.Replace(before, "feed-e1_3", "feed-e1_2", 1), "?", member.Settings},
 		"with another account": {strings.Replace(before, "repl", "other", 1), "?", member.Settings},
 	} {
-		m := &minder{name: "feed-e1"}
+		m := &supervisor{name: "feed-e1"}
 		g := &glance{}
-		m.running(inst, goal, d, postgres.Status{SystemID: "7", Moving: postgres.Moving{
+		m.running(pg, goal, d, postgres.Status{SystemID: "7", Moving: postgres.Moving{
 			InRecovery: true, Timeline: 2, Receive: 200, Replay: 200, ConnInfo: tc.conninfo,
 			SyncNames: member.SyncNames(member.ReplicaSet()), Receiver: &postgres.Receiver{Status: "streaming"},
 		}}, g)

@@ -15,7 +15,7 @@ import (
 // userSideEvery is how often what belongs to the host's user is looked at: nothing urgent hangs on it.
 const userSideEvery = 10 * time.Second
 
-// userSide is what the last look at the user's side of the host found; of the minder's goroutine alone.
+// userSide is what the last look at the user's side of the host found; of the supervisor's goroutine alone.
 type userSide struct {
 	at       time.Duration // when; 0 for never
 	services []postgres.Service
@@ -24,21 +24,21 @@ type userSide struct {
 
 // lookAtUserSide finds out what else would start the member, and keeps the copy of a configuration outside of its data
 // up to date. Before the adoption it writes nothing.
-func (m *minder) lookAtUserSide(ctx context.Context, inst *postgres.Instance, d member.Durable, answers bool) {
+func (m *supervisor) lookAtUserSide(ctx context.Context, pg *postgres.Server, d member.Durable, answers bool) {
 	if now := boottime.Now(); m.user.at == 0 || now-m.user.at > userSideEvery {
 		m.user.at = now
 	} else {
 		return
 	}
-	services, err := postgres.Services(inst.Data)
+	services, err := postgres.Services(pg.Data)
 	if err == nil {
 		m.user.services = services
 	}
-	if err == nil && answers && d.SystemID != "" && inst.Replication.User != "" {
-		err = inst.CopyConfig(ctx)
+	if err == nil && answers && d.SystemID != "" && pg.Replication.User != "" {
+		err = pg.CopyConfig(ctx)
 	}
 	if err == nil && answers && d.SystemID != "" {
-		err = m.keepWanted(inst, m.session.status)
+		err = m.keepWanted(pg, m.session.status)
 	}
 	fault := ""
 	if err != nil {
@@ -51,7 +51,7 @@ func (m *minder) lookAtUserSide(ctx context.Context, inst *postgres.Instance, d 
 }
 
 // unmasked names, for the report, each service of the distribution that could start the member without a lease (S4).
-func (m *minder) unmasked() (missing []string) {
+func (m *supervisor) unmasked() (missing []string) {
 	for _, s := range m.user.services {
 		if !s.Closed() {
 			missing = append(missing, "a mask on "+s.Unit+", which can start it without a lease (as root on its host: mainstay local mask "+m.name+")")
@@ -66,16 +66,16 @@ func (a *Agent) notices(member string) func(string) {
 }
 
 // sayReplaced names, once at the adoption, what of the user's our settings replace, and what would keep a rebuild from its work.
-func (m *minder) sayReplaced(ctx context.Context, inst *postgres.Instance, goal platform.Goal, d member.Durable) error {
-	s, err := settings(inst, goal, d)
+func (m *supervisor) sayReplaced(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
+	s, err := settings(pg, goal, d)
 	if err != nil {
 		return err
 	}
-	lines, err := inst.Replaces(ctx, s)
+	lines, err := pg.Replaces(ctx, s)
 	if err == nil && len(lines) > 0 {
 		m.log.Info("settings of the user's that Mainstay replaces", zap.Strings("settings", lines))
 	}
-	if why := inst.Replaceable(); why != nil {
+	if why := pg.Replaceable(); why != nil {
 		m.log.Warn("a rebuild of this member, should it need one, will be refused", zap.Error(why))
 	}
 	return err

@@ -20,7 +20,7 @@ func (a *Agent) waitForWake(ctx context.Context) error {
 	defer client.Close()
 	for ctx.Err() == nil {
 		a.mu.Lock()
-		leader, version, beat := a.leaderAddress, a.version, a.beat
+		leader, version, heartbeat := a.leaderAddress, a.version, a.heartbeatEvery
 		a.mu.Unlock()
 		var answer wire.Wake
 		err := errors.New("no answer yet")
@@ -35,7 +35,7 @@ func (a *Agent) waitForWake(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 			case <-a.wake:
-			case <-time.After(beat):
+			case <-time.After(heartbeat):
 			}
 		}
 	}

@@ -98,7 +98,7 @@ func (d *hostWatchdog) heard(log *zap.Logger, st watchdog.Status, err error) {
 			zap.String("missing", d.status.Missing), zap.String("fault", d.fault), zap.Int("holder", d.status.PID), zap.Strings("unhardened", d.status.Unhardened))
 	}
 	if d.status.Starves && !was.Starves {
-		log.Warn("the watchdog is not fed: a guard is overdue, or a lease has all but ended; the host resets unless that mends")
+		log.Warn("the watchdog is not pinged: a guard is overdue, or a lease has all but ended; the host resets unless that mends")
 	}
 }
 
@@ -131,7 +131,7 @@ func (d *hostWatchdog) of(asked *platform.Watchdog, member string, guards [2]int
 }
 
 // watched is what the host's watchdog is to the member, as its goal asks for it.
-func (m *minder) watched() *health.Watchdog {
+func (m *supervisor) watched() *health.Watchdog {
 	m.mu.Lock()
 	asked := m.goal.Watchdog
 	m.mu.Unlock()
@@ -139,7 +139,7 @@ func (m *minder) watched() *health.Watchdog {
 }
 
 // underWatchdog tells what the host's watchdog is to the guards. Without one that is required they are not complete.
-func (m *minder) underWatchdog(g *health.Guard) {
+func (m *supervisor) underWatchdog(g *health.Guard) {
 	g.Watchdog = m.watched()
 	if g.Watchdog.Lacks() != "" {
 		g.Complete = false
@@ -148,8 +148,8 @@ func (m *minder) underWatchdog(g *health.Guard) {
 }
 
 // barredFrom says why a member may not take a lease that runs until end: the watchdog that is required is not armed, or the
-// device has just been fed for longer than that. The latter holds for guards that were not bound to this epoch (fresh): the
-// end of those that are does not move back, and the holder feeds no longer than it allows.
+// device has just been pinged for longer than that. The latter holds for guards that were not bound to this epoch (fresh): the
+// end of those that are does not move back, and the holder pings no longer than it allows.
 func barredFrom(w *health.Watchdog, now, end time.Duration, fresh bool) error {
 	switch {
 	case w == nil:

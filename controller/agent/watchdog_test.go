@@ -41,10 +41,10 @@ func TestWatchdogWish(t *testing.T) {
 		"one has no goal yet":         {[]platform.Goal{{}, goalOf(platform.GoalReplica, automatic(3*time.Second))}, true, true, 3 * time.Second},
 		"released, and one unknown":   {[]platform.Goal{{}, goalOf(platform.GoalReleased, nil)}, false, false, 0},
 	} {
-		a := &Agent{cfg: config.Agent{Data: "/data"}, members: map[string]*minder{}}
+		a := &Agent{cfg: config.Agent{Data: "/data"}, members: map[string]*supervisor{}}
 		for i, g := range tc.goals {
 			name := "m" + string(rune('1'+i))
-			a.members[name] = &minder{agent: a, name: name, goal: g}
+			a.members[name] = &supervisor{agent: a, name: name, goal: g}
 		}
 		w, known := a.watchdogWish()
 		if known != tc.known || w.On != tc.on || w.Timeout != tc.timeout || len(w.Guards) != len(tc.goals) {
@@ -111,7 +111,7 @@ func TestBarredFromALease(t *testing.T) { // L2
 		"automatic, and none":        {&health.Watchdog{Mode: platform.WatchdogAutomatic, Missing: "x"}, time.Second, true, ""},
 		"required, and none":         {&health.Watchdog{Mode: platform.WatchdogRequired, Missing: "x"}, 5 * time.Second, false, "requires a watchdog, and none is armed: x"},
 		"armed":                      {armed, 5 * time.Second, true, ""},
-		"just fed for longer":        {armed, 3*time.Second - platform.GuardKill - 1, true, "too soon"},
+		"just pinged for longer":     {armed, 3*time.Second - platform.GuardKill - 1, true, "too soon"},
 		"just long enough":           {armed, 3*time.Second - platform.GuardKill, true, ""},
 		"short, for guards so bound": {armed, time.Second, false, ""},
 	} {

@@ -26,8 +26,8 @@ import (
 type Loop interface {
 	Report(ctx context.Context, r health.Report) (*wire.ReportAnswer, error)
 	Submit(ctx context.Context, cmd state.Command) error
-	Votes(ctx context.Context, v health.Votes) error
-	Look(ctx context.Context) (loop.Look, error)
+	Observations(ctx context.Context, v health.Observations) error
+	Snapshot(ctx context.Context) (loop.Snapshot, error)
 }
 
 // States is the applied state of this controller.
@@ -123,7 +123,7 @@ func (a *API) routes() []route {
 	return []route{
 		{"POST /v1/report", agents, short, a.report},
 		{"GET /v1/wake", agents, held, a.wake},
-		{"POST /v1/votes", peers, short, a.votes},
+		{"POST /v1/votes", peers, short, a.observations},
 		{"GET /v1/confirmed", peers, short, a.confirmed},
 		{"GET /v1/status", viewers, short, a.status},
 		{"GET /v1/platform", viewers, short, a.platform},

@@ -111,7 +111,7 @@ func TestProtection(t *testing.T) {
 	in := decide.Input{State: &state.State{Platform: p}, View: health.NewView(0)}
 	in.View.Fold(&health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, "r", 0, time.Second)
 	for m, want := range map[platform.Member]string{
-		{Name: "m1", Host: "h1"}: "guard: both, kernel end (keeper), service manager; fence: fence_x (level 2), /bin/off (level 1); watchdog: off",
+		{Name: "m1", Host: "h1"}: "guard: both, kernel end (launcher), service manager; fence: fence_x (level 2), /bin/off (level 1); watchdog: off",
 		{Name: "m2", Host: "h2"}: "guard: not known, its agent has not reported it; fence: none; watchdog: off",
 		{Name: "m3", Host: "h3"}: "guard: not known, its agent has not reported it; fence: none; watchdog: off",
 	} {

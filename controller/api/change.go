@@ -19,24 +19,24 @@ const proposeTries = 3
 
 // subject is the leader's view of a cluster at one moment.
 type subject struct {
-	look loop.Look
-	c    *state.Cluster
-	conf *platform.Cluster
-	by   string // the operator
+	snapshot loop.Snapshot
+	c        *state.Cluster
+	conf     *platform.Cluster
+	by       string // the operator
 }
 
 // subjectOf returns the cluster of a request. Only the leader can.
 func (a *API) subjectOf(ctx context.Context, q *request) (*subject, error) {
-	look, err := a.look(ctx)
+	snapshot, err := a.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
 	name := q.PathValue("cluster")
-	conf := look.Input.State.ClusterConfig(name)
+	conf := snapshot.Input.State.ClusterConfig(name)
 	if conf == nil {
 		return nil, notThere("there is no cluster %q; `mainstay status` lists them", name)
 	}
-	return &subject{look: look, c: look.Input.State.Clusters[name], conf: conf, by: q.who.Name}, nil
+	return &subject{snapshot: snapshot, c: snapshot.Input.State.Clusters[name], conf: conf, by: q.who.Name}, nil
 }
 
 // planned is a command with its answer.
@@ -87,7 +87,7 @@ func (a *API) operationOf(cluster string, number platform.Epoch) string {
 
 // nextAttempt is the number the log will give to an attempt begun on this version of the cluster.
 func (s *subject) nextAttempt() platform.Epoch {
-	return platform.Epoch{Generation: s.look.Input.State.Generation, Number: s.c.HighEpoch + 1}
+	return platform.Epoch{Generation: s.snapshot.Input.State.Generation, Number: s.c.HighEpoch + 1}
 }
 
 func (a *API) switchover(ctx context.Context, q *request) (any, error) {
@@ -102,9 +102,9 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 	if err := s.quiet(); err != nil {
 		return planned{}, err
 	}
-	target, blockers := decide.CheckSwitchover(s.look.Input, s.c.Name, req.To)
+	target, blockers := decide.CheckSwitchover(s.snapshot.Input, s.c.Name, req.To)
 	if len(blockers) == 0 {
-		blockers = decide.RefusedSlots(s.look.Input, s.c.Name, target)
+		blockers = decide.RefusedSlots(s.snapshot.Input, s.c.Name, target)
 	}
 	if len(blockers) > 0 {
 		return planned{}, refused("%s cannot be switched over now: %s", s.c.Name, strings.Join(decide.Texts(blockers), "; "))
@@ -115,9 +115,9 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 	}
 	p := planned{number: s.nextAttempt()}
 	p.cmd.Begin = &state.Begin{Kind: state.Switchover, To: req.To, Reason: reason}
-	fates, more := decide.SlotFates(s.look.Input, s.c.Name, target)
+	fates, more := decide.SlotFates(s.snapshot.Input, s.c.Name, target)
 	p.cmd.Begin.Reason += decide.SlotNote(fates, more, s.c.Primary, target)
-	p.answer.Target, p.answer.Warnings = target, append(decide.SlotWarnings(fates, more, s.c.Primary), decide.Outsiders(s.look.Input, s.c.Name)...)
+	p.answer.Target, p.answer.Warnings = target, append(decide.SlotWarnings(fates, more, s.c.Primary), decide.Outsiders(s.snapshot.Input, s.c.Name)...)
 	p.answer.Plan = []string{
 		"CHECKPOINT on " + s.c.Primary + ", so that its stop is short",
 		"stop " + s.c.Primary + " cleanly (at most 15 s; after that the stop is forced and a failover's rules apply)",
@@ -137,7 +137,7 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 func (s *subject) quiet() error {
 	switch {
 	case s.c.Primary == "":
-		return refused("cluster %s has no primary yet: %s", s.c.Name, s.look.Last.Reasons.Of(s.c.Name))
+		return refused("cluster %s has no primary yet: %s", s.c.Name, s.snapshot.Last.Reasons.Of(s.c.Name))
 	case s.c.Attempt != nil:
 		return refused("cluster %s: operation %s is running; see `mainstay status`", s.c.Name, s.c.Attempt.Operation)
 	case s.c.Pause != nil:

@@ -26,7 +26,7 @@ func subjectWith(t *testing.T, change func(primary, replica *health.Member)) *su
 	for _, cmd := range []state.Command{
 		{Init: &state.Init{PlatformID: "p"}}, {Platform: &state.SetPlatform{Platform: p}},
 		{Bind: &state.Bind{Host: "h1", Run: "r"}}, {Bind: &state.Bind{Host: "h2", Run: "r"}},
-		{Cluster: "feed", Birth: &state.BirthOf{Member: "m1", Guarded: true}},
+		{Cluster: "feed", Bootstrap: &state.BootstrapCluster{Member: "m1", Guarded: true}},
 		{Cluster: "feed", Opened: &state.Opened{Epoch: platform.Epoch{Generation: 1, Number: 1}, SystemID: "7", Timeline: 1}},
 		{Cluster: "feed", Rejoined: &state.Rejoined{Member: "m2"}},
 	} {
@@ -46,8 +46,8 @@ func subjectWith(t *testing.T, change func(primary, replica *health.Member)) *su
 	now := time.Minute
 	view.Fold(&health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{m1}}, "", 0, now)
 	view.Fold(&health.Report{Host: "h2", RunID: "r", Number: 1, Members: []health.Member{m2}}, "", 0, now)
-	in := decide.Input{State: s, View: view, Leases: fencing.NewLeases(time.Second), Watch: decide.NewStopwatch(), Now: now}
-	return &subject{look: loop.Look{Leading: true, Input: in}, c: s.Clusters["feed"], conf: s.ClusterConfig("feed"), by: "ann"}
+	in := decide.Input{State: s, View: view, Leases: fencing.NewLeases(time.Second), Conditions: decide.NewConditions(), Now: now}
+	return &subject{snapshot: loop.Snapshot{Leading: true, Input: in}, c: s.Clusters["feed"], conf: s.ClusterConfig("feed"), by: "ann"}
 }
 
 func userSlots(primary, replica *health.Member) {

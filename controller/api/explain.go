@@ -17,7 +17,7 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, why := s.look.Input, s.look.Last.Reasons.Of(s.c.Name)
+	in, why := s.snapshot.Input, s.snapshot.Last.Reasons.Of(s.c.Name)
 	out := wire.ExplainAnswer{
 		Cluster: s.c.Name, Primary: s.c.Primary, Rule: string(why.Rule), Code: why.Code.String(), Now: why.String(), Problems: []health.Problem{},
 		Proofs: []wire.ProofView{}, Protection: []wire.MemberProtection{},
@@ -28,7 +28,7 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 		p := decide.Predict(in, s.c.Name, decide.SiteGone)
 		out.IfSiteLost = &p
 	}
-	for _, p := range s.look.Last.Problems {
+	for _, p := range s.snapshot.Last.Problems {
 		if p.Cluster == s.c.Name {
 			out.Problems = append(out.Problems, p)
 		}

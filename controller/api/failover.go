@@ -29,7 +29,7 @@ func (a *API) failover(ctx context.Context, q *request) (any, error) {
 func (s *subject) failover(req wire.FailoverRequest) (planned, error) {
 	switch m := s.c.Members[req.To]; {
 	case s.c.Primary == "":
-		return planned{}, refused("cluster %s has no primary yet: %s", s.c.Name, s.look.Last.Reasons.Of(s.c.Name))
+		return planned{}, refused("cluster %s has no primary yet: %s", s.c.Name, s.snapshot.Last.Reasons.Of(s.c.Name))
 	case m == nil || s.conf.Member(req.To) == nil:
 		return planned{}, refused("cluster %s has no member %s; it has %s", s.c.Name, req.To, strings.Join(s.conf.Names(), ", "))
 	case m.Excluded != "" && req.To != s.c.Primary:
@@ -44,7 +44,7 @@ func (s *subject) failover(req wire.FailoverRequest) (planned, error) {
 	} else {
 		p.cmd.Begin = &state.Begin{Kind: state.Failover, Reason: reason, To: req.To, StopOld: true, Accepted: word}
 	}
-	fates, more := decide.SlotFates(s.look.Input, s.c.Name, req.To)
+	fates, more := decide.SlotFates(s.snapshot.Input, s.c.Name, req.To)
 	if p.cmd.Begin != nil {
 		p.cmd.Begin.Reason += decide.SlotNote(fates, more, s.c.Primary, req.To)
 	}
@@ -74,7 +74,7 @@ func (s *subject) failoverWarnings(req wire.FailoverRequest) []string {
 	if why := s.behind(req.To); why != "" {
 		out = append(out, why)
 	}
-	p := decide.Predict(s.look.Input, s.c.Name, decide.HostLost)
+	p := decide.Predict(s.snapshot.Input, s.c.Name, decide.HostLost)
 	out = append(out, "without your decision, if "+s.c.Primary+" failed now: "+decide.Sentence(p))
 	if why := p.Others[req.To]; why != "" && p.Promote != req.To {
 		out = append(out, req.To+" would not be chosen: "+why)
@@ -93,19 +93,19 @@ func (s *subject) loss(to string) string {
 	if to == s.c.Primary {
 		return to + " holds every commit that it has acknowledged, unless its data is damaged"
 	}
-	v := s.look.Input.View
+	v := s.snapshot.Input.View
 	old, m := v.Member(s.conf.Member(s.c.Primary)), v.Member(s.conf.Member(to))
 	if lag(old, m) < 0 {
 		return "the possible loss is not known, because the position of " + s.c.Primary + " or of " + to + " is not known"
 	}
-	age := v.Silence(s.conf.Member(s.c.Primary).Host, s.look.Input.Now)
+	age := v.Silence(s.conf.Member(s.c.Primary).Host, s.snapshot.Input.Now)
 	return fmt.Sprintf("%s was %d bytes of WAL behind %s at the last report (%s ago); these and all later commits may be lost",
 		to, lag(old, m), s.c.Primary, age.Round(100e6))
 }
 
 // behind names a member that holds more WAL than the requested one.
 func (s *subject) behind(to string) string {
-	v := s.look.Input.View
+	v := s.snapshot.Input.View
 	m := v.Member(s.conf.Member(to))
 	if m == nil {
 		return "nothing is known of " + to + ": its agent has not reported"

@@ -21,17 +21,17 @@ func (a *API) fence(ctx context.Context, q *request) (any, error) {
 	if strings.TrimSpace(req.Reason) == "" {
 		return nil, badRequest(`field "reason" is missing: give the reason, which status and history show`)
 	}
-	look, host, err := a.hostOf(ctx, q)
+	snapshot, host, err := a.hostOf(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	cmd := state.Command{Fence: &state.FenceHost{Host: host, Reason: req.Reason}}
 	answer := wire.OperationAnswer{Plan: []string{"cut the power of host " + host + " by its fence devices"}}
-	for _, name := range decide.MembersOn(look.Input.State, host) {
-		answer.Plan = append(answer.Plan, "this stops "+name+ledBy(look.Input.State, name))
+	for _, name := range decide.MembersOn(snapshot.Input.State, host) {
+		answer.Plan = append(answer.Plan, "this stops "+name+ledBy(snapshot.Input.State, name))
 	}
 	answer.Plan = append(answer.Plan, "until `mainstay unfence "+host+"` no member on it gets a lease")
-	return a.change(ctx, q, req.DryRun, cmd, answer, look.Input.State)
+	return a.change(ctx, q, req.DryRun, cmd, answer, snapshot.Input.State)
 }
 
 // ledBy says what happens to the cluster of which a member is primary.
@@ -50,35 +50,35 @@ func (a *API) unfence(ctx context.Context, q *request) (any, error) {
 	if err := q.body(&req); err != nil {
 		return nil, err
 	}
-	look, host, err := a.hostOf(ctx, q)
+	snapshot, host, err := a.hostOf(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	cmd := state.Command{Unfence: &state.UnfenceHost{Host: host, Reason: req.Reason}}
 	answer := wire.OperationAnswer{
 		Plan: []string{"switch host " + host + " on by its fence devices", "its members rejoin as replicas automatically"}}
-	return a.change(ctx, q, req.DryRun, cmd, answer, look.Input.State)
+	return a.change(ctx, q, req.DryRun, cmd, answer, snapshot.Input.State)
 }
 
 // fenceState is GET: the progress of a fence.
 func (a *API) fenceState(ctx context.Context, q *request) (any, error) {
-	look, host, err := a.hostOf(ctx, q)
+	snapshot, host, err := a.hostOf(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	return wire.FenceState{Host: host, Fence: look.Input.State.Fences[host]}, nil
+	return wire.FenceState{Host: host, Fence: snapshot.Input.State.Fences[host]}, nil
 }
 
-func (a *API) hostOf(ctx context.Context, q *request) (loop.Look, string, error) {
-	look, err := a.look(ctx)
+func (a *API) hostOf(ctx context.Context, q *request) (loop.Snapshot, string, error) {
+	snapshot, err := a.snapshot(ctx)
 	if err != nil {
-		return look, "", err
+		return snapshot, "", err
 	}
 	host := q.PathValue("host")
-	if p := look.Input.State.Platform; p == nil || p.Host(host) == nil {
-		return look, "", notThere("there is no host %q; `mainstay status` lists them", host)
+	if p := snapshot.Input.State.Platform; p == nil || p.Host(host) == nil {
+		return snapshot, "", notThere("there is no host %q; `mainstay status` lists them", host)
 	}
-	return look, host, nil
+	return snapshot, host, nil
 }
 
 // change judges a command about a host on the present state, and commits it unless it is a dry run.

@@ -29,7 +29,7 @@ var (
 	mApplied   = desc("raft_applied_index", "Index of the last command applied.")
 	mElections = desc("elections_total", "Elections this controller has won.")
 	mReports   = desc("reports_total", "Reports accepted from agents.")
-	mTicks     = desc("ticks_total", "Ticks proposed as leader.")
+	mBarriers  = desc("ticks_total", "Ticks proposed as leader.")
 	mCommands  = desc("commands_total", "Commands proposed as leader.")
 	mRefused   = desc("commands_refused_total", "Commands that were refused or failed.")
 
@@ -51,7 +51,7 @@ var (
 	mAge      = desc("member_report_age_seconds", "Time since the agent's last report.", "cluster", "member")
 	mGuard    = desc("member_guard_complete", "1 if the member's guard is complete.", "cluster", "member")
 
-	allMetrics = []*prometheus.Desc{mCert, mLeader, mTerm, mApplied, mElections, mReports, mTicks, mCommands, mRefused, mFencing, mPaused, mProblems,
+	allMetrics = []*prometheus.Desc{mCert, mLeader, mTerm, mApplied, mElections, mReports, mBarriers, mCommands, mRefused, mFencing, mPaused, mProblems,
 		mOps, mFailover, mUp, mRole, mEpoch, mTimeline, mLag, mLease, mAge, mGuard}
 )
 
@@ -82,19 +82,19 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	e.gauge(mApplied, float64(c.a.Log.Applied()))
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
 	defer cancel()
-	look, err := c.a.Loop.Look(ctx)
+	snapshot, err := c.a.Loop.Snapshot(ctx)
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(mLeader, err)
 		return
 	}
-	e.gauge(mLeader, truth(look.Leading))
-	e.counter(mElections, look.Stats.Elections)
-	e.counter(mReports, look.Stats.Reports)
-	e.counter(mTicks, look.Stats.Ticks)
-	e.counter(mCommands, look.Stats.Commands)
-	e.counter(mRefused, look.Stats.Refused)
-	if look.Leading && look.Input.State.Platform != nil {
-		e.platform(look)
+	e.gauge(mLeader, truth(snapshot.Leading))
+	e.counter(mElections, snapshot.Stats.Elections)
+	e.counter(mReports, snapshot.Stats.Reports)
+	e.counter(mBarriers, snapshot.Stats.Barriers)
+	e.counter(mCommands, snapshot.Stats.Commands)
+	e.counter(mRefused, snapshot.Stats.Refused)
+	if snapshot.Leading && snapshot.Input.State.Platform != nil {
+		e.platform(snapshot)
 	}
 }
 
@@ -108,22 +108,22 @@ func (e emitter) counter(d *prometheus.Desc, v uint64, labels ...string) {
 	e <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 }
 
-func (e emitter) platform(look loop.Look) {
+func (e emitter) platform(snapshot loop.Snapshot) {
 	count := map[[5]string]float64{}
-	for _, p := range look.Last.Problems {
+	for _, p := range snapshot.Last.Problems {
 		count[[5]string{p.Cluster, p.App, p.Site, string(p.Kind), string(p.Kind.Severity())}]++
 	}
 	for k, n := range count {
 		e.gauge(mProblems, n, k[:]...)
 	}
-	e.sites(look)
-	for i := range look.Input.State.Platform.Clusters {
-		e.cluster(look, &look.Input.State.Platform.Clusters[i])
+	e.sites(snapshot)
+	for i := range snapshot.Input.State.Platform.Clusters {
+		e.cluster(snapshot, &snapshot.Input.State.Platform.Clusters[i])
 	}
 }
 
-func (e emitter) cluster(look loop.Look, conf *platform.Cluster) {
-	cl := look.Input.State.Clusters[conf.Name]
+func (e emitter) cluster(snapshot loop.Snapshot, conf *platform.Cluster) {
+	cl := snapshot.Input.State.Clusters[conf.Name]
 	e.gauge(mFencing, truth(cl.Fencing()), conf.Name)
 	e.gauge(mPaused, truth(cl.Pause != nil), conf.Name)
 	ops := map[[2]string]uint64{}
@@ -138,13 +138,13 @@ func (e emitter) cluster(look loop.Look, conf *platform.Cluster) {
 		e.gauge(mFailover, d.Seconds(), conf.Name)
 	}
 	for i := range conf.Members {
-		e.member(look, conf, &conf.Members[i])
+		e.member(snapshot, conf, &conf.Members[i])
 	}
 }
 
-func (e emitter) member(look loop.Look, conf *platform.Cluster, m *platform.Member) {
-	s := memberStatus(look, conf, look.Input.State.Clusters[conf.Name], m)
-	fresh := look.Input.View.Fresh(m, platform.Suspect(conf.Lease), look.Input.Now)
+func (e emitter) member(snapshot loop.Snapshot, conf *platform.Cluster, m *platform.Member) {
+	s := memberStatus(snapshot, conf, snapshot.Input.State.Clusters[conf.Name], m)
+	fresh := snapshot.Input.View.Fresh(m, platform.Suspect(conf.Lease), snapshot.Input.Now)
 	e.gauge(mUp, truth(fresh != nil && fresh.Process == health.ProcessRunning), conf.Name, m.Name)
 	e.gauge(mAge, s.Age.Seconds(), conf.Name, m.Name)
 	if s.Seen == nil {

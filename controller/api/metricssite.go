@@ -24,10 +24,10 @@ var (
 	siteMetrics = []*prometheus.Desc{mSiteLost, mChange, mHalted, mApproval, mWanted, mRunning, mWell, mServing}
 )
 
-func (e emitter) sites(look loop.Look) {
-	s := look.Input.State
+func (e emitter) sites(snapshot loop.Snapshot) {
+	s := snapshot.Input.State
 	lost, waits := map[string]bool{}, map[string]bool{}
-	for _, p := range look.Last.Problems {
+	for _, p := range snapshot.Last.Problems {
 		lost[p.Site] = lost[p.Site] || p.Kind == health.SiteLost
 		waits[p.Cluster] = waits[p.Cluster] || p.Kind == health.ApprovalNeeded
 	}
@@ -39,7 +39,7 @@ func (e emitter) sites(look loop.Look) {
 	}
 	e.gauge(mChange, truth(s.Change != nil))
 	e.gauge(mHalted, truth(s.Change != nil && s.Change.Halted != ""))
-	for _, a := range appStates(look) {
+	for _, a := range appStates(snapshot) {
 		e.app(a)
 	}
 }

@@ -18,11 +18,11 @@ import (
 // seen is a loop that leads, and knows what a test says.
 type seen struct {
 	Loop
-	look loop.Look
+	snapshot loop.Snapshot
 }
 
-func (s seen) Look(context.Context) (loop.Look, error)   { return s.look, nil }
-func (seen) Submit(context.Context, state.Command) error { return nil }
+func (s seen) Snapshot(context.Context) (loop.Snapshot, error) { return s.snapshot, nil }
+func (seen) Submit(context.Context, state.Command) error       { return nil }
 
 type quiet struct{}
 
@@ -37,13 +37,13 @@ func TestSiteMetrics(t *testing.T) {
 			{Name: "web1", Site: "east", Host: "app-1"}, {Name: "web2", Site: "east"}, {Name: "web3", Site: "west"}}}}}
 	s.Apps = map[string]*state.App{"web": {Name: "web", Out: map[string]string{"web2": "web2 is down"}}}
 	s.Change = &state.SiteChange{ID: "site-1", To: "west", Step: platform.StepApps, Halted: "web3 is down"}
-	look := loop.Look{Leading: true, Input: decide.Input{State: s, Controllers: []string{"c1"}, View: health.NewView(0), Now: time.Second}}
-	look.Input.View.Fold(&health.Report{Host: "app-1", Instances: []health.Instance{{Name: "web1", Running: true}}}, "", time.Second, time.Second)
-	look.Input.View.FoldVotes(health.Votes{Observer: "c1", Number: 1, Apps: []health.InstanceVote{
+	snapshot := loop.Snapshot{Leading: true, Input: decide.Input{State: s, Controllers: []string{"c1"}, View: health.NewView(0), Now: time.Second}}
+	snapshot.Input.View.Fold(&health.Report{Host: "app-1", Instances: []health.Instance{{Name: "web1", Running: true}}}, "", time.Second, time.Second)
+	snapshot.Input.View.FoldObservations(health.Observations{Observer: "c1", Number: 1, Apps: []health.InstanceObservation{
 		{App: "web", Instance: "web1", Health: health.Well}, {App: "web", Instance: "web3", Health: health.Down}}}, time.Second)
-	look.Last.Problems = []health.Problem{{Kind: health.SiteLost, Site: "west"}, {Kind: health.AppDown, App: "web", Site: "east", Instance: "web2"}}
+	snapshot.Last.Problems = []health.Problem{{Kind: health.SiteLost, Site: "west"}, {Kind: health.AppDown, App: "web", Site: "east", Instance: "web2"}}
 
-	a := New(Options{Loop: seen{look: look}, Log: quiet{}, Certificates: func() []identity.End { return nil }})
+	a := New(Options{Loop: seen{snapshot: snapshot}, Log: quiet{}, Certificates: func() []identity.End { return nil }})
 	w := httptest.NewRecorder()
 	a.metrics.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{

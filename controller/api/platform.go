@@ -18,11 +18,11 @@ import (
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
 
 func (a *API) platform(ctx context.Context, _ *request) (any, error) {
-	look, err := a.look(ctx)
+	snapshot, err := a.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := look.Input.State
+	s := snapshot.Input.State
 	return wire.PlatformAnswer{Version: s.PlatformVersion, Platform: s.Applied()}, nil
 }
 
@@ -40,24 +40,24 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 	if err := config.Validate(req.Platform); err != nil {
 		return nil, badRequest("the platform is not valid: %w", err)
 	}
-	look, err := a.look(ctx)
+	snapshot, err := a.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := look.Input.State
+	s := snapshot.Input.State
 	if req.Base != 0 && req.Base != s.PlatformVersion {
 		return nil, state.ErrPlatformMoved
 	}
 	if err := s.CheckChange(req.Platform, req.Remove); err != nil {
 		return nil, &Refused{err}
 	}
-	if err := stillGuarded(look, req.Platform); err != nil {
+	if err := stillGuarded(snapshot, req.Platform); err != nil {
 		return nil, &Refused{err}
 	}
-	if err := unwatched(look.Input, req.Platform); err != nil {
+	if err := unwatched(snapshot.Input, req.Platform); err != nil {
 		return nil, &Refused{err}
 	}
-	if err := unpermitted(look.Input, req.Platform); err != nil {
+	if err := unpermitted(snapshot.Input, req.Platform); err != nil {
 		return nil, &Refused{err}
 	}
 	out := wire.ApplyAnswer{Version: s.PlatformVersion, Old: s.Applied(), Notes: a.notAllowed(ctx, req.Platform)}
@@ -97,8 +97,8 @@ func (a *API) notAllowed(ctx context.Context, p *platform.Platform) (notes []str
 }
 
 // stillGuarded refuses to remove a paused cluster whose primary's guards have not released it yet (L7).
-func stillGuarded(look loop.Look, next *platform.Platform) error {
-	in := look.Input
+func stillGuarded(snapshot loop.Snapshot, next *platform.Platform) error {
+	in := snapshot.Input
 	if in.State.Platform == nil {
 		return nil
 	}

@@ -13,27 +13,27 @@ import (
 
 // approve lets a failover leave the primary's site.
 func (a *API) approve(ctx context.Context, q *request) (any, error) {
-	look, err := a.look(ctx)
+	snapshot, err := a.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
 	id := q.PathValue("id")
-	for _, name := range look.Input.State.ClusterNames() {
-		c := look.Input.State.Clusters[name]
+	for _, name := range snapshot.Input.State.ClusterNames() {
+		c := snapshot.Input.State.Clusters[name]
 		if c.Attempt == nil || c.Attempt.Operation != id {
 			continue
 		}
 		cmd := state.Command{Cluster: name, Approve: &state.Approve{Operation: id}}
 		answer := wire.OperationAnswer{Operation: id, Plan: []string{"the failover of " + name + " may move its primary to another site"}}
-		return a.change(ctx, q, false, cmd, answer, look.Input.State)
+		return a.change(ctx, q, false, cmd, answer, snapshot.Input.State)
 	}
-	return nil, refused("no failover %s is running; %s", id, wire.ApprovalsNow(waiting(look)))
+	return nil, refused("no failover %s is running; %s", id, wire.ApprovalsNow(waiting(snapshot)))
 }
 
 // waiting are the operations that wait for an approval.
-func waiting(look loop.Look) (operations []string) {
-	for _, p := range look.Last.Problems {
-		if c := look.Input.State.Clusters[p.Cluster]; p.Kind == health.ApprovalNeeded && c != nil && c.Attempt != nil {
+func waiting(snapshot loop.Snapshot) (operations []string) {
+	for _, p := range snapshot.Last.Problems {
+		if c := snapshot.Input.State.Clusters[p.Cluster]; p.Kind == health.ApprovalNeeded && c != nil && c.Attempt != nil {
 			operations = append(operations, c.Attempt.Operation)
 		}
 	}
@@ -49,11 +49,11 @@ func (a *API) siteSwitchover(ctx context.Context, q *request) (any, error) {
 	if req.To == "" {
 		return nil, badRequest(`field "to" is missing: name the site`)
 	}
-	look, err := a.look(ctx)
+	snapshot, err := a.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := look.Input.State
+	s := snapshot.Input.State
 	reason := "asked by " + q.who.Name
 	if req.Reason != "" {
 		reason += ": " + req.Reason
@@ -63,11 +63,11 @@ func (a *API) siteSwitchover(ctx context.Context, q *request) (any, error) {
 	if err != nil {
 		return nil, refused("%v", err)
 	}
-	if bad := decide.CheckSite(look.Input, req.To); len(bad) > 0 {
+	if bad := decide.CheckSite(snapshot.Input, req.To); len(bad) > 0 {
 		return nil, refused("the platform cannot move to site %s now: %s", req.To, strings.Join(decide.Texts(bad), "; "))
 	}
-	answer := wire.OperationAnswer{Operation: next.Change.ID, Target: req.To, Plan: decide.PlanSite(look.Input, req.To),
-		Warnings: decide.SiteSlotWarnings(look.Input, req.To)}
+	answer := wire.OperationAnswer{Operation: next.Change.ID, Target: req.To, Plan: decide.PlanSite(snapshot.Input, req.To),
+		Warnings: decide.SiteSlotWarnings(snapshot.Input, req.To)}
 	if req.DryRun {
 		answer.Operation = ""
 	}
@@ -76,31 +76,31 @@ func (a *API) siteSwitchover(ctx context.Context, q *request) (any, error) {
 
 // siteWord takes an operator's decision about a halted site switchover.
 func (a *API) siteWord(ctx context.Context, q *request) (any, error) {
-	var req wire.SiteWordRequest
+	var req wire.SiteDecisionRequest
 	if err := q.body(&req); err != nil {
 		return nil, err
 	}
-	look, err := a.look(ctx)
+	snapshot, err := a.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
 	id := q.PathValue("id")
-	cmd := state.Command{StepSite: &state.StepSite{Change: id, Version: req.Version, Word: req.Word}}
-	return a.change(ctx, q, false, cmd, wire.OperationAnswer{Operation: id, Plan: []string{req.Word + " of site switchover " + id}}, look.Input.State)
+	cmd := state.Command{StepSite: &state.StepSite{Change: id, Version: req.Version, Decision: req.Decision}}
+	return a.change(ctx, q, false, cmd, wire.OperationAnswer{Operation: id, Plan: []string{req.Decision + " of site switchover " + id}}, snapshot.Input.State)
 }
 
 func (a *API) siteSwitchovers(ctx context.Context, _ *request) (any, error) {
-	look, err := a.look(ctx)
+	snapshot, err := a.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ops := look.Input.State.Changes
+	ops := snapshot.Input.State.Changes
 	return wire.HistoryAnswer{Operations: append([]state.Operation{}, ops[max(0, len(ops)-defaultHistory):]...)}, nil
 }
 
 // siteSwitchoverOf shows one site switchover. With ?wait=1 it is held until that has ended or halted, at most waitHold.
 func (a *API) siteSwitchoverOf(ctx context.Context, q *request) (any, error) {
-	if _, err := a.look(ctx); err != nil {
+	if _, err := a.snapshot(ctx); err != nil {
 		return nil, err
 	}
 	hold, cancel := context.WithTimeout(ctx, waitHold)
@@ -140,23 +140,23 @@ func changeOf(s *state.State, id string) *state.Operation {
 }
 
 // appStates are the states of the apps for status.
-func appStates(look loop.Look) (out []wire.AppState) {
-	s := look.Input.State
+func appStates(snapshot loop.Snapshot) (out []wire.AppState) {
+	s := snapshot.Input.State
 	for i := range s.Platform.Apps {
 		conf, a := &s.Platform.Apps[i], s.Apps[s.Platform.Apps[i].Name]
 		if a == nil {
 			continue
 		}
 		app := wire.AppState{Name: conf.Name, Run: conf.Run, Needs: conf.Needs, Minimum: conf.Minimum, Site: a.Site, Moving: a.Moving,
-			Now: look.Last.Reasons.Of("app " + conf.Name).String(), Instances: []wire.InstanceStatus{}}
+			Now: snapshot.Last.Reasons.Of("app " + conf.Name).String(), Instances: []wire.InstanceStatus{}}
 		for n := range conf.Instances {
 			i := &conf.Instances[n]
-			seen := decide.Seen(look.Input, i)
+			seen := decide.Seen(snapshot.Input, i)
 			st := wire.InstanceStatus{Name: i.Name, Site: i.Site, Host: i.Host, Address: i.Address, Goal: s.Wants(conf, i.Name), Serves: s.Serves(conf, i.Name),
 				Out: a.Out[i.Name], Restart: a.Restarts[i.Name], Seen: seen}
-			st.Health, st.Reaches, st.Error = decide.Verdict(look.Input, conf, i.Name)
+			st.Health, st.Reaches, st.Error = decide.Verdict(snapshot.Input, conf, i.Name)
 			if i.Host != "" {
-				st.Age = look.Input.View.Silence(i.Host, look.Input.Now)
+				st.Age = snapshot.Input.View.Silence(i.Host, snapshot.Input.Now)
 			}
 			app.Instances = append(app.Instances, st)
 		}
@@ -165,10 +165,10 @@ func appStates(look loop.Look) (out []wire.AppState) {
 	return out
 }
 
-func siteChange(look loop.Look) *wire.SiteChange {
-	ch := look.Input.State.Change
+func siteChange(snapshot loop.Snapshot) *wire.SiteChange {
+	ch := snapshot.Input.State.Change
 	if ch == nil {
 		return nil
 	}
-	return &wire.SiteChange{SiteChange: *ch, Now: look.Last.Reasons.Of("site switchover").String()}
+	return &wire.SiteChange{SiteChange: *ch, Now: snapshot.Last.Reasons.Of("site switchover").String()}
 }

@@ -20,7 +20,7 @@ func TestSiteSwitchoverHalted(t *testing.T) {
 	s := state.New()
 	s.Change = &state.SiteChange{ID: "site-2", To: "west", Step: platform.StepApps, Halted: "web3 is down"}
 	s.Changes = []state.Operation{{ID: "site-1", Kind: state.SiteSwitchover, Result: state.Done}, {ID: "site-2", Kind: state.SiteSwitchover, Result: state.Running}}
-	a := New(Options{Loop: seen{look: loop.Look{Leading: true}}, States: fixed{s}})
+	a := New(Options{Loop: seen{snapshot: loop.Snapshot{Leading: true}}, States: fixed{s}})
 	ask := func(id string) wire.HistoryAnswer {
 		t.Helper()
 		q := httptest.NewRequest("GET", "/v1/site-switchovers/"+id+"?wait=1", nil)
@@ -32,7 +32,7 @@ func TestSiteSwitchoverHalted(t *testing.T) {
 		return out.(wire.HistoryAnswer)
 	}
 	got := ask("site-2").Halted
-	if got == nil || got.Step != platform.StepApps || got.Why != "web3 is down" || !slices.Equal(got.Words, []string{"retry", "undo", "continue"}) {
+	if got == nil || got.Step != platform.StepApps || got.Why != "web3 is down" || !slices.Equal(got.Decisions, []string{"retry", "undo", "continue"}) {
 		t.Errorf("halted: %+v", got)
 	}
 	if got := ask("site-1"); got.Halted != nil || len(got.Operations) != 1 {
@@ -49,7 +49,7 @@ func TestSiteWordAboutAnotherStep(t *testing.T) {
 	word := func(version string) error {
 		q := httptest.NewRequest("POST", "/v1/site-switchovers/site-2/word", strings.NewReader(`{"word":"continue"`+version+`}`))
 		q.SetPathValue("id", "site-2")
-		a := New(Options{Loop: seen{look: loop.Look{Leading: true, Input: decide.Input{State: s}}}, States: fixed{s}})
+		a := New(Options{Loop: seen{snapshot: loop.Snapshot{Leading: true, Input: decide.Input{State: s}}}, States: fixed{s}})
 		_, err := a.siteWord(t.Context(), &request{Request: q})
 		return err
 	}
@@ -67,13 +67,13 @@ func TestSiteWordAboutAnotherStep(t *testing.T) {
 func TestApproveNamesWhatWaits(t *testing.T) {
 	s := state.New()
 	s.Clusters["feed"] = &state.Cluster{Name: "feed", Attempt: &state.Attempt{Operation: "feed-7"}}
-	look := loop.Look{Leading: true, Input: decide.Input{State: s}}
+	snapshot := loop.Snapshot{Leading: true, Input: decide.Input{State: s}}
 	for want, problems := range map[string][]health.Problem{
 		"no failover feed-8 is running; no operation waits for an approval now: see `mainstay status`":       nil,
 		"no failover feed-8 is running; operations that wait for an approval now: `mainstay approve feed-7`": {{Kind: health.ApprovalNeeded, Cluster: "feed"}},
 	} {
-		look.Last.Problems = problems
-		a := New(Options{Loop: seen{look: look}, States: fixed{s}})
+		snapshot.Last.Problems = problems
+		a := New(Options{Loop: seen{snapshot: snapshot}, States: fixed{s}})
 		q := httptest.NewRequest("POST", "/v1/operations/feed-8/approve", nil)
 		q.SetPathValue("id", "feed-8")
 		if _, err := a.approve(t.Context(), &request{Request: q}); err == nil || err.Error() != want {

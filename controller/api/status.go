@@ -18,21 +18,21 @@ import (
 // listTime is how long status waits for controllers that do not answer.
 const listTime = 700 * time.Millisecond
 
-// look is a copy of the leader's knowledge: every answer is computed on it, outside the loop.
-func (a *API) look(ctx context.Context) (loop.Look, error) {
-	look, err := a.Loop.Look(ctx)
-	if err == nil && !look.Leading {
+// snapshot is a copy of the leader's knowledge: every answer is computed on it, outside the loop.
+func (a *API) snapshot(ctx context.Context) (loop.Snapshot, error) {
+	snapshot, err := a.Loop.Snapshot(ctx)
+	if err == nil && !snapshot.Leading {
 		err = loop.ErrNotLeader
 	}
-	return look, err
+	return snapshot, err
 }
 
 func (a *API) status(ctx context.Context, _ *request) (any, error) {
-	look, err := a.look(ctx)
+	snapshot, err := a.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out := statusOf(look)
+	out := statusOf(snapshot)
 	out.Source = "controller " + a.Name
 	listing, cancel := context.WithTimeout(ctx, listTime)
 	defer cancel()
@@ -45,10 +45,10 @@ func (a *API) status(ctx context.Context, _ *request) (any, error) {
 }
 
 // statusOf is the platform on one screen, from one copy of the leader's knowledge.
-func statusOf(look loop.Look) wire.Status {
-	s := look.Input.State
+func statusOf(snapshot loop.Snapshot) wire.Status {
+	s := snapshot.Input.State
 	out := wire.Status{
-		PlatformID: s.PlatformID, Leader: look.Name, At: look.Input.At(), Problems: look.Last.Problems,
+		PlatformID: s.PlatformID, Leader: snapshot.Name, At: snapshot.Input.At(), Problems: snapshot.Last.Problems,
 		Sites: []wire.SiteStatus{}, Clusters: []wire.ClusterState{}, Hosts: []wire.HostStatus{}, Controllers: []wire.Controller{},
 	}
 	if out.Problems == nil {
@@ -68,19 +68,19 @@ func statusOf(look loop.Look) wire.Status {
 		out.Sites = append(out.Sites, st)
 	}
 	for _, h := range s.Platform.Hosts {
-		out.Hosts = append(out.Hosts, hostStatus(look, h))
+		out.Hosts = append(out.Hosts, hostStatus(snapshot, h))
 	}
 	for i := range s.Platform.Clusters {
-		out.Clusters = append(out.Clusters, clusterState(look, &s.Platform.Clusters[i]))
+		out.Clusters = append(out.Clusters, clusterState(snapshot, &s.Platform.Clusters[i]))
 	}
-	out.Apps, out.Change = appStates(look), siteChange(look)
+	out.Apps, out.Change = appStates(snapshot), siteChange(snapshot)
 	return out
 }
 
 // hostStatus shows the address that the host's agent advertises, or the host's own before the agent has reported.
-func hostStatus(look loop.Look, h platform.Host) wire.HostStatus {
-	out := wire.HostStatus{Name: h.Name, Site: h.Site, Address: h.Address, Silence: look.Input.View.Silence(h.Name, look.Input.Now)}
-	if r := look.Input.View.Report(h.Name); r != nil {
+func hostStatus(snapshot loop.Snapshot, h platform.Host) wire.HostStatus {
+	out := wire.HostStatus{Name: h.Name, Site: h.Site, Address: h.Address, Silence: snapshot.Input.View.Silence(h.Name, snapshot.Input.Now)}
+	if r := snapshot.Input.View.Report(h.Name); r != nil {
 		out.Heard, out.Address = true, cmp.Or(r.Address, h.Address)
 	}
 	return out
@@ -96,15 +96,15 @@ func siteStatus(p *platform.Platform, site platform.Site) wire.SiteStatus {
 	return out
 }
 
-func clusterState(look loop.Look, conf *platform.Cluster) wire.ClusterState {
-	cl := look.Input.State.Clusters[conf.Name]
+func clusterState(snapshot loop.Snapshot, conf *platform.Cluster) wire.ClusterState {
+	cl := snapshot.Input.State.Clusters[conf.Name]
 	out := wire.ClusterState{
 		Name: conf.Name, Tier: conf.Tier, Primary: cl.Primary, Epoch: cl.Epoch, Timeline: cl.Timeline, Acks: conf.Durability.Acks,
-		Sets: cl.Sets, Guarded: cl.Guarded, Opened: cl.Opened, Pause: cl.Pause, Now: look.Last.Reasons.Of(conf.Name).String(),
+		Sets: cl.Sets, Guarded: cl.Guarded, Opened: cl.Opened, Pause: cl.Pause, Now: snapshot.Last.Reasons.Of(conf.Name).String(),
 		Operation: lastOperation(cl),
 	}
 	for i := range conf.Members {
-		out.Members = append(out.Members, memberStatus(look, conf, cl, &conf.Members[i]))
+		out.Members = append(out.Members, memberStatus(snapshot, conf, cl, &conf.Members[i]))
 	}
 	return out
 }
@@ -122,8 +122,8 @@ func lastOperation(cl *state.Cluster) *state.Operation {
 	return nil
 }
 
-func memberStatus(look loop.Look, conf *platform.Cluster, cl *state.Cluster, m *platform.Member) wire.MemberStatus {
-	in := look.Input
+func memberStatus(snapshot loop.Snapshot, conf *platform.Cluster, cl *state.Cluster, m *platform.Member) wire.MemberStatus {
+	in := snapshot.Input
 	out := wire.MemberStatus{
 		Name: m.Name, Host: m.Host, Site: in.State.Platform.SiteOf(m.Host), Goal: in.State.GoalOf(conf.Name, m.Name).Kind,
 		Seen: in.View.Member(m), Age: in.View.Silence(m.Host, in.Now), Lag: -1, Address: addressOf(in.State.Platform, m),
@@ -134,7 +134,7 @@ func memberStatus(look loop.Look, conf *platform.Cluster, cl *state.Cluster, m *
 		out.Excluded = sm.Excluded
 	}
 	if r := in.View.Report(m.Host); r != nil {
-		out.Unfit = r.Unfit[m.Name]
+		out.Unmanaged = r.Unmanaged[m.Name]
 	}
 	if p := conf.Member(cl.Primary); p != nil {
 		out.Lag = lag(in.View.Member(p), out.Seen)

@@ -6,8 +6,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"mainstay/controller/appserver"
 	"mainstay/controller/boottime"
-	"mainstay/controller/instance"
 	"mainstay/controller/platform"
 	"mainstay/controller/statefile"
 	"mainstay/fencing/program"
@@ -17,52 +17,52 @@ import (
 const leaveBound = time.Second
 
 // do begins one act. What it does to the memory is noted before, so that no act is begun twice.
-func (m *minder) do(ctx context.Context, act instance.Act, now time.Duration) {
+func (m *supervisor) do(ctx context.Context, act appserver.Act, now time.Duration) {
 	switch act.Kind {
-	case instance.Persist:
+	case appserver.Persist:
 		m.keep(ctx, act.Durable, now)
 		return
-	case instance.Start:
-		if m.lanes.starts.busy() || m.lanes.stops.busy() || m.lanes.kills.busy() {
-			m.lanes.stops.stop()
+	case appserver.Start:
+		if m.tasks.starts.busy() || m.tasks.stops.busy() || m.tasks.kills.busy() {
+			m.tasks.stops.stop()
 			return // the one before hangs, or what ended it is not over, and would end this one
 		}
 		m.moments.changed = now
-		m.recall(func(r instance.Memory) instance.Memory { return r.Starting() })
-		m.lanes.starts.begin(ctx, m.host.group, quick, m.server.start)
-	case instance.Drain:
+		m.recall(func(r appserver.Memory) appserver.Memory { return r.Starting() })
+		m.tasks.starts.begin(ctx, m.host.group, quick, m.server.start)
+	case appserver.Drain:
 		m.drain(ctx, now)
-	case instance.Readmit:
-		m.lanes.drains.stop()
-		m.recall(func(r instance.Memory) instance.Memory { return r.Readmitted() })
-	case instance.Stop:
-		m.lanes.starts.stop()
-		m.lanes.drains.stop()
-		m.recall(func(r instance.Memory) instance.Memory { r.StopFrom = now; return r })
-		m.lanes.stops.begin(ctx, m.host.group, quick, m.server.stop)
-	case instance.Kill:
-		if m.lanes.kills.busy() {
+	case appserver.Readmit:
+		m.tasks.drains.stop()
+		m.recall(func(r appserver.Memory) appserver.Memory { return r.Readmitted() })
+	case appserver.Stop:
+		m.tasks.starts.stop()
+		m.tasks.drains.stop()
+		m.recall(func(r appserver.Memory) appserver.Memory { r.StopFrom = now; return r })
+		m.tasks.stops.begin(ctx, m.host.group, quick, m.server.stop)
+	case appserver.Kill:
+		if m.tasks.kills.busy() {
 			return
 		}
-		m.recall(func(r instance.Memory) instance.Memory { r.KilledAt = now; return r })
-		m.lanes.starts.stop()
-		m.lanes.kills.begin(ctx, m.host.group, quick, m.server.kill)
-		m.lanes.stops.begin(ctx, m.host.group, quick, m.server.stop) // once more: systemd may start again what was only killed
-	case instance.Nothing:
+		m.recall(func(r appserver.Memory) appserver.Memory { r.KilledAt = now; return r })
+		m.tasks.starts.stop()
+		m.tasks.kills.begin(ctx, m.host.group, quick, m.server.kill)
+		m.tasks.stops.begin(ctx, m.host.group, quick, m.server.stop) // once more: systemd may start again what was only killed
+	case appserver.Nothing:
 		return
 	}
 	m.log.Info("act", zap.String("kind", string(act.Kind)), zap.String("why", act.Why))
 }
 
 // recall changes what the run remembers.
-func (m *minder) recall(change func(instance.Memory) instance.Memory) {
+func (m *supervisor) recall(change func(appserver.Memory) appserver.Memory) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.memory = change(m.memory)
 }
 
 // drain is begun once it is out of routing. Its program, if it has one, may shorten it.
-func (m *minder) drain(ctx context.Context, now time.Duration) {
+func (m *supervisor) drain(ctx context.Context, now time.Duration) {
 	told := len(m.cfg.Drain) > 0
 	m.mu.Lock()
 	m.memory.DrainFrom, m.memory.Drained = now, false
@@ -70,11 +70,11 @@ func (m *minder) drain(ctx context.Context, now time.Duration) {
 	bound := m.goal.Drain
 	m.mu.Unlock()
 	if told {
-		m.lanes.drains.begin(ctx, m.host.group, bound, m.runDrain)
+		m.tasks.drains.begin(ctx, m.host.group, bound, m.runDrain)
 	}
 }
 
-func (m *minder) runDrain(ctx context.Context) error {
+func (m *supervisor) runDrain(ctx context.Context) error {
 	call, err := m.server.program(m.cfg.Drain)
 	if err == nil {
 		_, err = runProgram(ctx, call)
@@ -82,17 +82,17 @@ func (m *minder) runDrain(ctx context.Context) error {
 	return err
 }
 
-func (m *minder) drained(err error) {
+func (m *supervisor) drained(err error) {
 	m.ended("drain", err)
 	if err == nil {
-		m.recall(func(r instance.Memory) instance.Memory { r.Drained = r.DrainFrom != 0; return r })
+		m.recall(func(r appserver.Memory) appserver.Memory { r.Drained = r.DrainFrom != 0; return r })
 	}
 }
 
 // keep writes what must outlive the agent, beside everything else: a disk that hangs stops no stop. Until a write that changes
 // the wish has gone well, either may be on disk, and neither is relied on.
-func (m *minder) keep(ctx context.Context, d instance.Durable, now time.Duration) {
-	if m.lanes.keeps.busy() || now < m.moments.keep {
+func (m *supervisor) keep(ctx context.Context, d appserver.Durable, now time.Duration) {
+	if m.tasks.keeps.busy() || now < m.moments.keep {
 		return
 	}
 	m.writing = d
@@ -101,10 +101,10 @@ func (m *minder) keep(ctx context.Context, d instance.Durable, now time.Duration
 		m.durable.Goal = platform.InstanceGoal{}
 	}
 	m.mu.Unlock()
-	m.lanes.keeps.begin(ctx, m.host.group, quick, func(context.Context) error { return statefile.Write(m.path(), d) })
+	m.tasks.keeps.begin(ctx, m.host.group, quick, func(context.Context) error { return statefile.Write(m.path(), d) })
 }
 
-func (m *minder) kept(err error) {
+func (m *supervisor) kept(err error) {
 	m.ended("keep", err)
 	if err != nil {
 		m.moments.keep = boottime.Now() + keepAgain
@@ -117,13 +117,13 @@ func (m *minder) kept(err error) {
 
 // leave writes, when the agent ends, exactly when the permit does: the next one has that long to hear a leader, or the agent
 // of the primary. A disk that hangs is not waited for.
-func (m *minder) leave() {
+func (m *supervisor) leave() {
 	m.mu.Lock()
 	d := m.durable
 	late := d.Goal == m.goal && d.Boot == m.host.o.Boot && d.End < m.permit.end
 	d.End = m.permit.end
 	m.mu.Unlock()
-	if !late || m.lanes.keeps.busy() {
+	if !late || m.tasks.keeps.busy() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), leaveBound)
@@ -133,9 +133,9 @@ func (m *minder) leave() {
 	}
 }
 
-func (m *minder) tidy(ctx context.Context) {
-	if now := boottime.Now(); !m.lanes.tidies.busy() && now >= m.moments.tidy {
+func (m *supervisor) tidy(ctx context.Context) {
+	if now := boottime.Now(); !m.tasks.tidies.busy() && now >= m.moments.tidy {
 		m.moments.tidy = now + tidyEvery
-		m.lanes.tidies.begin(ctx, m.host.group, quick, m.server.tidy)
+		m.tasks.tidies.begin(ctx, m.host.group, quick, m.server.tidy)
 	}
 }

@@ -113,7 +113,7 @@ func (h *bed) begin() {
 func (h *bed) restart() { h.stop(); h.begin() }
 
 func (h *bed) command() *command {
-	if m := h.minders[web]; m != nil {
+	if m := h.supervisors[web]; m != nil {
 		c, _ := m.server.(*command)
 		return c
 	}

@@ -17,8 +17,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"mainstay/controller/appserver"
 	"mainstay/controller/config"
-	"mainstay/controller/instance"
 	"mainstay/controller/osuser"
 	"mainstay/controller/statefile"
 	"mainstay/fencing/process"
@@ -140,16 +140,16 @@ func (c *command) held() (*process.Tree, *process.Handle) {
 }
 
 // look asks the kernel only.
-func (c *command) look(context.Context) (instance.Seen, error) {
+func (c *command) look(context.Context) (appserver.Seen, error) {
 	tree, leader := c.held()
 	if leader != nil && leader.Alive() {
-		return instance.Seen{Process: health.ProcessRunning}, nil
+		return appserver.Seen{Process: health.ProcessRunning}, nil
 	}
 	left, err := tree.Left()
 	if left || err != nil {
-		return instance.Seen{Process: health.ProcessEnding}, err
+		return appserver.Seen{Process: health.ProcessEnding}, err
 	}
-	return instance.Seen{Process: health.ProcessEnded}, nil
+	return appserver.Seen{Process: health.ProcessEnded}, nil
 }
 
 // start starts the command. What is kept of it is written afterwards; an agent that dies in between leaves a cgroup in

@@ -1,4 +1,4 @@
-// Package apps supervises the app servers of one host: it is the shell of controller/instance. It looks at their processes,
+// Package apps supervises the app servers of one host: it is the shell of controller/appserver. It looks at their processes,
 // obeys confirmed goals under their permits, and starts, drains, stops and kills them.
 //
 // It decides nothing: instance.Next says what to do. Obey, Report, States and Probe are of the agent's lease path and touch
@@ -41,40 +41,40 @@ type Options struct {
 // Host is the app servers of one host. The zero value has none; Obey is only called after Start, which sets all fields. mu
 // guards strangers, and the others never change afterwards.
 type Host struct {
-	o       Options
-	ctx     context.Context // the minders live as long
-	group   *errgroup.Group // owns their goroutines
-	minders map[string]*minder
+	o           Options
+	ctx         context.Context // the supervisors live as long
+	group       *errgroup.Group // owns their goroutines
+	supervisors map[string]*supervisor
 
 	mu        sync.Mutex
-	strangers map[string]string // app servers that cannot be supervised, and why
+	unmanaged map[string]string // app servers that cannot be supervised, and why
 }
 
 // Start supervises the app servers that the agent's file names, until ctx ends. It reads the disk. It is called once, before
 // reports are sent; group owns every goroutine.
 func (h *Host) Start(ctx context.Context, group *errgroup.Group, o Options) {
 	h.o, h.ctx, h.group = o, ctx, group
-	h.minders, h.strangers = map[string]*minder{}, map[string]string{}
+	h.supervisors, h.unmanaged = map[string]*supervisor{}, map[string]string{}
 	for name, cfg := range o.Config.Instances {
-		m, err := newMinder(h, name, cfg)
+		m, err := newSupervisor(h, name, cfg)
 		if err != nil {
 			o.Log.Error("app server cannot be looked after", zap.String("instance", name), zap.Error(err))
-			h.strangers[name] = err.Error()
+			h.unmanaged[name] = err.Error()
 			continue
 		}
-		h.minders[name] = m
+		h.supervisors[name] = m
 		group.Go(func() error { m.run(ctx); return nil })
 	}
 }
 
 // Len is the number of app servers that are supervised.
-func (h *Host) Len() int { return len(h.minders) }
+func (h *Host) Len() int { return len(h.supervisors) }
 
 // Obey takes the goals of app servers from a leader's answer to a report of this run of the agent. s is the clock that was read
 // before that report: permits count from there (L1). An answer that turns this agent away says nothing of them.
 func (h *Host) Obey(answer *wire.ReportAnswer, s time.Duration) {
 	turnedAway := answer.Alarm != "" && len(answer.Instances) == 0
-	for name, m := range h.minders {
+	for name, m := range h.supervisors {
 		if goal, named := answer.Instances[name]; turnedAway {
 			m.hears()
 		} else {
@@ -87,13 +87,13 @@ func (h *Host) Obey(answer *wire.ReportAnswer, s time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for name := range answer.Instances {
-		if h.minders[name] == nil && h.strangers[name] == "" {
-			h.strangers[name] = fmt.Sprintf("the agent's file on %s does not say how it is started: add instances.%s there, and restart the agent",
+		if h.supervisors[name] == nil && h.unmanaged[name] == "" {
+			h.unmanaged[name] = fmt.Sprintf("the agent's file on %s does not say how it is started: add instances.%s there, and restart the agent",
 				h.o.Config.Host, name)
 			h.o.Log.Error("app server cannot be looked after: add it to the agent's file", zap.String("instance", name))
 		}
 	}
-	maps.DeleteFunc(h.strangers, func(name, _ string) bool {
+	maps.DeleteFunc(h.unmanaged, func(name, _ string) bool {
 		_, wanted := answer.Instances[name]
 		_, named := h.o.Config.Instances[name]
 		return !wanted && !named
@@ -103,11 +103,11 @@ func (h *Host) Obey(answer *wire.ReportAnswer, s time.Duration) {
 // Report is the app servers' part of a report, in the order of their names.
 func (h *Host) Report() []health.Instance {
 	var all []health.Instance
-	for _, m := range h.minders {
+	for _, m := range h.supervisors {
 		all = append(all, m.snapshot())
 	}
 	h.mu.Lock()
-	for name, why := range h.strangers {
+	for name, why := range h.unmanaged {
 		all = append(all, health.Instance{Name: name, Error: why})
 	}
 	h.mu.Unlock()
@@ -120,7 +120,7 @@ func (h *Host) States() []wire.AppState {
 	byApp := map[string]*wire.AppState{}
 	for _, seen := range h.Report() {
 		app, i := "", wire.InstanceStatus{Name: seen.Name, Host: h.o.Config.Host, Out: "not looked after", Seen: &seen}
-		if m := h.minders[seen.Name]; m != nil {
+		if m := h.supervisors[seen.Name]; m != nil {
 			app, i.Goal, i.Out = m.routing()
 		}
 		i.Serves = i.Out == ""
@@ -139,7 +139,7 @@ func (h *Host) States() []wire.AppState {
 // Probe answers load balancers that ask for the app server {name} of the path: 200 while it may get requests, otherwise 503 and
 // why not.
 func (h *Host) Probe(w http.ResponseWriter, r *http.Request) {
-	m := h.minders[r.PathValue("name")]
+	m := h.supervisors[r.PathValue("name")]
 	if m == nil {
 		http.Error(w, "this host has no app server "+r.PathValue("name"), http.StatusNotFound)
 		return
@@ -152,7 +152,7 @@ func (h *Host) Probe(w http.ResponseWriter, r *http.Request) {
 }
 
 // routing says whose it is, what is wanted of it, and why it gets no requests, "" if it may get some.
-func (m *minder) routing() (app string, want platform.Wanting, closed string) {
+func (m *supervisor) routing() (app string, want platform.Wanting, closed string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.goal.App, m.goal.Want, m.input(boottime.Now()).Closed()

@@ -6,9 +6,9 @@ import (
 	"net/url"
 	"time"
 
+	"mainstay/controller/appserver"
 	"mainstay/controller/boottime"
 	"mainstay/controller/identity"
-	"mainstay/controller/instance"
 	"mainstay/controller/platform"
 	"mainstay/controller/wire"
 )
@@ -21,22 +21,22 @@ const (
 
 // ask renews the permit while no leader answers: the agent of the primary says for how long that is good for one, and the
 // instance goes on for that long, counted from before the question was sent. It returns after how long to come again.
-func (m *minder) ask(ctx context.Context) time.Duration {
+func (m *supervisor) ask(ctx context.Context) time.Duration {
 	m.mu.Lock()
 	g, now := m.goal, boottime.Now()
-	at := max(instance.AskAt(g, m.heard), m.moments.asked+askPause)
-	if m.permit.vouched {
+	at := max(appserver.AskAt(g, m.heard), m.moments.asked+askPause)
+	if m.permit.byPrimary {
 		at = max(at, m.permit.end-g.Permit/2)
 	}
 	m.mu.Unlock()
-	if g.Permit == 0 || g.Want != platform.WantRunning || g.Agent == "" || m.lanes.asks.busy() {
+	if g.Permit == 0 || g.Want != platform.WantRunning || g.Agent == "" || m.tasks.asks.busy() {
 		return lookEvery
 	}
 	if now < at {
 		return at - now
 	}
 	m.moments.asked = now
-	m.lanes.asks.begin(ctx, m.host.group, max(g.Permit/4, askBound), func(ctx context.Context) error {
+	m.tasks.asks.begin(ctx, m.host.group, max(g.Permit/4, askBound), func(ctx context.Context) error {
 		s := boottime.Now() // before anything is sent (L1)
 		client := wire.NewClient([]string{g.Agent}, m.host.o.TLS.ClientConfig(identity.RoleAgent, ""))
 		defer client.Close()
@@ -44,15 +44,15 @@ func (m *minder) ask(ctx context.Context) time.Duration {
 		path := "/v1/lease?" + url.Values{"member": {g.Primary}, "epoch": {g.Epoch.String()}}.Encode()
 		err := client.DoAt(ctx, g.Agent, http.MethodGet, path, nil, &answer)
 		if err == nil && answer.Left > 0 {
-			m.vouch(g, s+min(answer.Left, g.Permit))
+			m.permitByPrimary(g, s+min(answer.Left, g.Permit))
 		}
 		return err
 	})
 	return askPause
 }
 
-// vouch takes the primary's agent at its word, if the goal is still the one it was asked for.
-func (m *minder) vouch(asked platform.InstanceGoal, end time.Duration) {
+// permitByPrimary takes the primary's agent at its word, if the goal is still the one it was asked for.
+func (m *supervisor) permitByPrimary(asked platform.InstanceGoal, end time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.goal != asked || end <= m.permit.end {

@@ -37,7 +37,7 @@ func TestPermitEnds(t *testing.T) {
 	h.leads(permitted(time.Hour))
 	h.saying("ready")
 	main := h.main()
-	m := h.minders[web]
+	m := h.supervisors[web]
 	m.mu.Lock()
 	m.permit.end = boottime.Now()
 	m.mu.Unlock()
@@ -46,7 +46,7 @@ func TestPermitEnds(t *testing.T) {
 	<-main.Done()
 	h.leads(permitted(time.Hour))
 	h.wait("started again", serving)
-	if r := h.Report()[0]; r.PermitLeft == 0 || r.Vouched {
+	if r := h.Report()[0]; r.PermitLeft == 0 || r.ByPrimary {
 		t.Errorf("%+v", r)
 	}
 }
@@ -67,7 +67,7 @@ func TestNoPermitIsNone(t *testing.T) {
 	h := newBed(t, config.AgentInstance{Command: script("exec sleep 1000")})
 	h.leads(permitted(time.Hour))
 	h.wait("running", serving)
-	m := h.minders[web]
+	m := h.supervisors[web]
 	end := func() time.Duration {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -92,7 +92,7 @@ func TestPermitOutlivesTheAgent(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	h.stop()
-	m := h.minders[web]
+	m := h.supervisors[web]
 	d := m.durable
 	if err := statefile.Read(m.path(), &d); err != nil || d.Boot == "" || d.End != m.permit.end {
 		t.Fatalf("on disk: %+v, %v", d, err)
@@ -136,7 +136,7 @@ func newPrimaryAgent(t *testing.T, ca string) *primaryAgent {
 	return p
 }
 
-func TestVouchedInstance(t *testing.T) {
+func TestInstancePermittedByItsPrimary(t *testing.T) {
 	h := newBed(t, config.AgentInstance{Command: script("exec sleep 1000")})
 	p := newPrimaryAgent(t, h.ca)
 	g := permitted(shortPermit)
@@ -144,14 +144,14 @@ func TestVouchedInstance(t *testing.T) {
 	h.leads(g)
 	h.wait("running", serving)
 	main := h.main()
-	r := h.wait("vouched for", func(r health.Instance) bool { return r.Vouched })
+	r := h.wait("vouched for", func(r health.Instance) bool { return r.ByPrimary })
 	if r.PermitLeft > shortPermit.Milliseconds() {
 		t.Errorf("vouched for longer than its permit: %+v", r)
 	}
 	h.obey(&wire.ReportAnswer{RunID: "run", Number: h.clocks.Send(boottime.Now())})
 	h.wait("what the leader's silence means", func(r health.Instance) bool { return strings.Contains(r.Error, "no leader names a goal") })
 	h.restart() // and once more by an agent that has never heard a leader
-	h.wait("vouched for again", func(r health.Instance) bool { return r.Vouched && r.Running })
+	h.wait("vouched for again", func(r health.Instance) bool { return r.ByPrimary && r.Running })
 	if !main.Alive() {
 		t.Fatal("it was stopped in between")
 	}
@@ -161,7 +161,7 @@ func TestVouchedInstance(t *testing.T) {
 }
 
 // A leader that answers, and gives no permit, is not got around by the agent of the primary.
-func TestNobodyVouchesAgainstALeader(t *testing.T) {
+func TestNobodyPermitsAgainstALeader(t *testing.T) {
 	h := newBed(t, config.AgentInstance{Command: script("exec sleep 1000")})
 	g := permitted(shortPermit)
 	g.Agent = newPrimaryAgent(t, h.ca).address
@@ -189,7 +189,7 @@ func TestAnswerOfADeposedLeader(t *testing.T) {
 		}
 		says(first, 1, 8, toStop)
 		says(second, late.generation, late.index, permitted(time.Hour))
-		m := h.minders[web]
+		m := h.supervisors[web]
 		m.mu.Lock()
 		if m.goal.Want != late.want {
 			t.Errorf("generation %d, entry %d after entry 8 of generation 1: %s", late.generation, late.index, m.goal.Want)

@@ -4,15 +4,15 @@ import (
 	"context"
 	"path/filepath"
 
+	"mainstay/controller/appserver"
 	"mainstay/controller/config"
-	"mainstay/controller/instance"
 	"mainstay/fencing/program"
 )
 
 // server is how the processes of one app server are reached: a unit of systemd, or a command of the agent's. Its calls are
-// made beside the minder's loop, each with a deadline.
+// made beside the supervisor's loop, each with a deadline.
 type server interface {
-	look(context.Context) (instance.Seen, error)
+	look(context.Context) (appserver.Seen, error)
 	start(context.Context) error
 	// stop asks all its processes to end, and does not wait for that; kill ends those that there are.
 	stop(context.Context) error

@@ -28,7 +28,7 @@ func TestAppServer(t *testing.T) {
 		cfg.User, cfg.Directory = "nobody", "/tmp"
 	}
 	h := newBed(t, cfg)
-	h.wait("a look", func(r health.Instance) bool { return h.minders[web].seenProcess() == health.ProcessEnded })
+	h.wait("a look", func(r health.Instance) bool { return h.supervisors[web].seenProcess() == health.ProcessEnded })
 	h.probed(503, "not wanted")
 	setOOMScore(t, "500")
 	if err := priority.Raise(); err != nil { // as the daemon does
@@ -161,7 +161,7 @@ func TestStoppedIsAffirmedFromTheDisk(t *testing.T) {
 	h := newBed(t, config.AgentInstance{Command: script("exec sleep 1000")})
 	h.leads(toStop)
 	h.wait("stopped", ended)
-	blocked := h.minders[web].path() + ".new"
+	blocked := h.supervisors[web].path() + ".new"
 	if err := os.Mkdir(blocked, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +281,7 @@ func TestUnitStates(t *testing.T) {
 	}
 }
 
-func (m *minder) seenProcess() health.Process {
+func (m *supervisor) seenProcess() health.Process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.seen.Process

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"mainstay/controller/instance"
+	"mainstay/controller/appserver"
 	"mainstay/fencing/process"
 	"mainstay/fencing/program"
 	"mainstay/health"
@@ -23,10 +23,10 @@ type unit struct {
 }
 
 // look asks systemd. A unit counts as ended only once nothing is left in its cgroup either: KillMode=process leaves some.
-func (u *unit) look(ctx context.Context) (instance.Seen, error) {
+func (u *unit) look(ctx context.Context) (appserver.Seen, error) {
 	out, err := systemctl(ctx, "show", "-p", "ActiveState,ControlGroup,Job", "--", u.name)
 	if err != nil {
-		return instance.Seen{}, err
+		return appserver.Seen{}, err
 	}
 	shown := map[string]string{}
 	for line := range strings.Lines(out) {
@@ -43,25 +43,25 @@ func (u *unit) look(ctx context.Context) (instance.Seen, error) {
 
 // seen: a unit that is inactive with a job queued is about to start: perhaps by an earlier agent, which nobody waits for any more,
 // or by a start that was given up. A stop takes that job back.
-func (u *unit) seen(state, job string) (instance.Seen, error) {
+func (u *unit) seen(state, job string) (appserver.Seen, error) {
 	switch state {
 	case "active", "reloading", "refreshing":
-		return instance.Seen{Process: health.ProcessRunning}, nil
+		return appserver.Seen{Process: health.ProcessRunning}, nil
 	case "activating":
-		return instance.Seen{Process: health.ProcessRunning, Starting: true}, nil
+		return appserver.Seen{Process: health.ProcessRunning, Starting: true}, nil
 	case "deactivating":
-		return instance.Seen{Process: health.ProcessEnding}, nil
+		return appserver.Seen{Process: health.ProcessEnding}, nil
 	case "inactive", "failed", "maintenance":
 		left, err := u.left()
 		switch {
 		case left:
-			return instance.Seen{Process: health.ProcessEnding}, err
+			return appserver.Seen{Process: health.ProcessEnding}, err
 		case job != "" && job != "0":
-			return instance.Seen{Process: health.ProcessRunning, Starting: true}, err
+			return appserver.Seen{Process: health.ProcessRunning, Starting: true}, err
 		}
-		return instance.Seen{Process: health.ProcessEnded}, err
+		return appserver.Seen{Process: health.ProcessEnded}, err
 	}
-	return instance.Seen{}, fmt.Errorf("systemd says that %s is %q, which this build does not know", u.name, state)
+	return appserver.Seen{}, fmt.Errorf("systemd says that %s is %q, which this build does not know", u.name, state)
 }
 
 // cgroup is nil where the unit has none now.

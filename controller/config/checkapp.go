@@ -12,7 +12,7 @@ import (
 // mostDrain bounds the time that an instance is out of routing before it is stopped: a site switchover waits for it.
 const mostDrain = 10 * time.Minute
 
-// mostInstances bounds the instances of a platform: the votes on all of them fit into one message a heartbeat.
+// mostInstances bounds the instances of a platform: the observations on all of them fit into one message a heartbeat.
 const mostInstances = 1000
 
 func (c *checks) appsFit(at where) {
@@ -70,7 +70,7 @@ func (c *checks) hooks(at where, a *platform.App) {
 }
 
 // instance checks one app server; addresses holds those of its app so far. Instances of two apps may share an address, those of one
-// app may not. Names are unique over all apps: agents, goals and votes use only the name.
+// app may not. Names are unique over all apps: agents, goals and observations use only the name.
 func (c *checks) instance(at where, i *platform.Instance, addresses map[string]where) {
 	c.name("instance", at.field("name"), i.Name)
 	c.ref(at.field("site"), "site", "sites", i.Site)

@@ -108,7 +108,7 @@ func TestWhenShortAfterASiteIsLost(t *testing.T) {
 // A degraded set must not appear while the epoch is being fenced: the sets are frozen then.
 func TestNoDegradeDuringASeal(t *testing.T) { // Seals
 	st := begun(t, 1, func(p *platform.Platform) { p.Clusters[0].Durability.WhenShort = "degrade" })
-	if next, err := state.Apply(st.s, 99, feed(state.Command{Sets: &state.ChangeSet{Epoch: ep(1), Acks: 0}})); err == nil {
+	if next, err := state.Apply(st.s, 99, onFeed(state.Command{Sets: &state.ChangeSet{Epoch: ep(1), Acks: 0}})); err == nil {
 		t.Errorf("recorded: %+v", next.Clusters["feed"].Sets)
 	}
 	for end := st.now + time.Minute; st.now < end; st.later(time.Second) {

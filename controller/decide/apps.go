@@ -17,8 +17,8 @@ const (
 	restartsAtMost = 5
 )
 
-// poolLook is one app as the leader sees it now.
-type poolLook struct {
+// appView is one app as the leader sees it now.
+type appView struct {
 	Input
 	a        *state.App
 	conf     *platform.App
@@ -31,7 +31,7 @@ func apps(in Input, d *Decision) {
 	for i := range in.State.Platform.Apps {
 		conf := &in.State.Platform.Apps[i]
 		name := conf.Name
-		p := &poolLook{Input: in, a: in.State.Apps[name], conf: conf, decision: d}
+		p := &appView{Input: in, a: in.State.Apps[name], conf: conf, decision: d}
 		if p.a == nil {
 			continue
 		}
@@ -47,7 +47,7 @@ func apps(in Input, d *Decision) {
 	}
 }
 
-func (p *poolLook) decide() (*state.ChangeApp, Reason) {
+func (p *appView) decide() (*state.ChangeApp, Reason) {
 	if p.Survey {
 		p.problems()
 	}
@@ -70,7 +70,7 @@ func (p *poolLook) decide() (*state.ChangeApp, Reason) {
 }
 
 // place moves a pool after its primary. It starts there once nothing of it can run elsewhere.
-func (p *poolLook) place() (*state.ChangeApp, Reason) {
+func (p *appView) place() (*state.ChangeApp, Reason) {
 	c := p.State.AppCluster(p.conf)
 	if c == nil || c.Primary == "" {
 		return nil, Reason{}
@@ -90,7 +90,7 @@ func (p *poolLook) place() (*state.ChangeApp, Reason) {
 
 // mayRun is an instance of another site that may still run, "" if all have surely stopped: its agent affirms it under
 // a goal that no late answer overtakes, its host's power is off, or its permit is counted out and nobody can have vouched for it since.
-func (p *poolLook) mayRun(c *state.Cluster) string {
+func (p *appView) mayRun(c *state.Cluster) string {
 	for i := range p.conf.Instances {
 		inst := &p.conf.Instances[i]
 		if inst.Site != p.a.Site && !p.stopped(inst, c) {
@@ -102,8 +102,8 @@ func (p *poolLook) mayRun(c *state.Cluster) string {
 
 // stopped: a permit counts for as long as the longest that may be in force; after a lease was shortened the old primary's agent
 // may yet vouch for one of before (L4).
-func (p *poolLook) stopped(i *platform.Instance, c *state.Cluster) bool {
-	if f := p.State.Barred(i.Host); f != nil && f.Off {
+func (p *appView) stopped(i *platform.Instance, c *state.Cluster) bool {
+	if f := p.State.FencedOff(i.Host); f != nil && f.Off {
 		return true
 	}
 	if r := p.seen(i); r != nil && (!r.Stopped || p.obeys(i, r)) {
@@ -114,21 +114,21 @@ func (p *poolLook) stopped(i *platform.Instance, c *state.Cluster) bool {
 	if p.Now <= p.Leases.End(PermitKey(p.conf.Name), i.Name, platform.Epoch{}, permit) {
 		return false
 	}
-	if p.Watch.held("app "+p.conf.Name+"/moving/"+c.Epoch.String()) > counted {
+	if p.Conditions.heldFor("app "+p.conf.Name+"/moving/"+c.Epoch.String()) > counted {
 		return true
 	}
-	return unvouched(c) && p.Now > p.Leases.Granted(c.Name, c.Primary)+counted
+	return noPromisesLeft(c) && p.Now > p.Leases.Granted(c.Name, c.Primary)+counted
 }
 
 // obeys: it was affirmed after this leader's last answer that lets it run was overtaken. One that is still on its way would
 // start it, however often it was said before that it has stopped.
-func (p *poolLook) obeys(i *platform.Instance, r *health.Instance) bool {
+func (p *appView) obeys(i *platform.Instance, r *health.Instance) bool {
 	return p.Leases.Obeys(PermitKey(p.conf.Name), i.Name, p.View.Report(i.Host).RunID, r.From)
 }
 
-// unvouched: the proof by which the last primary was fenced shows that no promise had renewed its lease for longer than a
+// noPromisesLeft: the proof by which the last primary was fenced shows that no promise had renewed its lease for longer than a
 // permit. So its agent can have vouched for an app server only for as long after the last lease that a leader gave.
-func unvouched(c *state.Cluster) bool {
+func noPromisesLeft(c *state.Cluster) bool {
 	for i := len(c.Operations) - 1; i >= 0; i-- {
 		if op := &c.Operations[i]; op.Epoch == c.Epoch && op.Proof != nil {
 			return op.Proof.Kind == fencing.QuorumSealed || op.Proof.Kind == fencing.LeaseExpired
@@ -154,78 +154,78 @@ func Seen(in Input, i *platform.Instance) *health.Instance {
 	return nil
 }
 
-func (p *poolLook) seen(i *platform.Instance) *health.Instance { return Seen(p.Input, i) }
+func (p *appView) seen(i *platform.Instance) *health.Instance { return Seen(p.Input, i) }
 
 // Verdict is what a majority of the expected observers says of an instance, whether it reaches the primary whose witness it
 // is, and an error that one of them names.
 func Verdict(in Input, app *platform.App, instance string) (works, reaches health.Working, detail string) {
-	votes := in.instanceVotes(app, instance)
-	for _, v := range votes {
-		if v != nil && v.Error != "" {
-			detail = v.Error
+	observations := in.instanceObservations(app, instance)
+	for _, o := range observations {
+		if o != nil && o.Error != "" {
+			detail = o.Error
 		}
 	}
-	return health.JudgeInstance(votes, len(in.Controllers)), health.JudgeReaches(votes, len(in.Controllers)), detail
+	return health.JudgeInstance(observations, len(in.Controllers)), health.JudgeReaches(observations, len(in.Controllers)), detail
 }
 
 // verdict is what a majority of the expected observers says of the nth instance.
-func (p *poolLook) verdict(n int) health.Working {
+func (p *appView) verdict(n int) health.Working {
 	if p.verdicts == nil {
 		p.verdicts = make([]health.Working, len(p.conf.Instances))
-		limit, votes := p.conf.Check.Fresh(p.suspect()), make([]*health.InstanceVote, 0, len(p.Controllers))
+		limit, observations := p.conf.Check.Fresh(p.suspect()), make([]*health.InstanceObservation, 0, len(p.Controllers))
 		for i := range p.conf.Instances {
-			votes = p.votesWithin(limit, p.conf, p.conf.Instances[i].Name, votes[:0])
-			p.verdicts[i] = health.JudgeInstance(votes, len(p.Controllers))
+			observations = p.observationsWithin(limit, p.conf, p.conf.Instances[i].Name, observations[:0])
+			p.verdicts[i] = health.JudgeInstance(observations, len(p.Controllers))
 		}
 	}
 	return p.verdicts[n]
 }
 
 // runs is for how long this leader has seen the instance run without a break, as its agent says.
-func (p *poolLook) runs(i *platform.Instance) time.Duration {
+func (p *appView) runs(i *platform.Instance) time.Duration {
 	if r := p.seen(i); r == nil || !r.Running {
 		return 0
 	}
-	return p.Watch.held("app " + p.conf.Name + "/runs/" + i.Name)
+	return p.Conditions.heldFor("app " + p.conf.Name + "/runs/" + i.Name)
 }
 
 // up: a majority finds the instance well and, where it was stopped before, by a check that began since it was seen to run. A
 // verdict outlives its instance for as long as the next check hangs; that does not show that it has come up.
-func (p *poolLook) up(i *platform.Instance) bool {
+func (p *appView) up(i *platform.Instance) bool {
 	limit := p.conf.Check.Fresh(p.suspect())
 	if p.conf.Run == platform.RunWithPrimary && p.seen(i) != nil {
 		limit = min(limit, p.runs(i))
 	}
-	return health.JudgeInstance(p.votesWithin(limit, p.conf, i.Name, nil), len(p.Controllers)) == health.Well
+	return health.JudgeInstance(p.observationsWithin(limit, p.conf, i.Name, nil), len(p.Controllers)) == health.Well
 }
 
 // wanted: the instance is to run now.
-func (p *poolLook) wanted(i *platform.Instance) bool {
+func (p *appView) wanted(i *platform.Instance) bool {
 	return p.State.Wants(p.conf, i.Name) == platform.WantRunning
 }
 
 // routing takes instances that are down out of routing, and brings those back that are well.
-func (p *poolLook) routing() (*state.ChangeApp, Reason) {
+func (p *appView) routing() (*state.ChangeApp, Reason) {
 	for n := range p.conf.Instances {
 		i := &p.conf.Instances[n]
 		_, out := p.a.Out[i.Name]
 		switch v := p.verdict(n); {
 		case v == health.Down && !out && p.wanted(i):
-			return &state.ChangeApp{Out: i.Name}, p.why(i)
-		case v == health.Well && (out || p.a.Row[i.Name] > 0):
-			return &state.ChangeApp{In: i.Name}, Reason{Code: instanceWell, Member: i.Name}
+			return &state.ChangeApp{OutOfRouting: i.Name}, p.why(i)
+		case v == health.Well && (out || p.a.ConsecutiveRestarts[i.Name] > 0):
+			return &state.ChangeApp{BackInRouting: i.Name}, Reason{Code: instanceWell, Member: i.Name}
 		case out && !p.wanted(i):
-			return &state.ChangeApp{In: i.Name}, Reason{Code: instanceNotWanted, Member: i.Name}
+			return &state.ChangeApp{BackInRouting: i.Name}, Reason{Code: instanceNotWanted, Member: i.Name}
 		}
 	}
 	return nil, Reason{}
 }
 
 // why is what an observer says is wrong.
-func (p *poolLook) why(i *platform.Instance) Reason {
-	for _, v := range p.instanceVotes(p.conf, i.Name) {
-		if v != nil && v.Health == health.Down && v.Error != "" {
-			return Reason{Code: instanceDown, Member: i.Name, Detail: ": " + v.Error}
+func (p *appView) why(i *platform.Instance) Reason {
+	for _, o := range p.instanceObservations(p.conf, i.Name) {
+		if o != nil && o.Health == health.Down && o.Error != "" {
+			return Reason{Code: instanceDown, Member: i.Name, Detail: ": " + o.Error}
 		}
 	}
 	return Reason{Code: instanceDown, Member: i.Name}
@@ -233,7 +233,7 @@ func (p *poolLook) why(i *platform.Instance) Reason {
 
 // restart has an instance that runs and does not answer restarted by its agent, one of a pool at a time, and none while its
 // database is the trouble.
-func (p *poolLook) restart() (*state.ChangeApp, Reason) {
+func (p *appView) restart() (*state.ChangeApp, Reason) {
 	if p.State.Change != nil || !p.databasesWell() || p.restarting() {
 		return nil, Reason{}
 	}
@@ -245,19 +245,19 @@ func (p *poolLook) restart() (*state.ChangeApp, Reason) {
 		if r := p.seen(i); r == nil || !r.Running || !p.wanted(i) {
 			continue
 		}
-		row := p.a.Row[i.Name]
-		if row >= restartsAtMost {
+		consecutive := p.a.ConsecutiveRestarts[i.Name]
+		if consecutive >= restartsAtMost {
 			continue
 		}
-		if p.Watch.held(fmt.Sprintf("app %s/down/%s/%d", p.conf.Name, i.Name, row)) >= restartAfter<<row {
-			return &state.ChangeApp{Restart: i.Name}, join(p.why(i), Reason{Code: restarts, Number: row + 1})
+		if p.Conditions.heldFor(fmt.Sprintf("app %s/down/%s/%d", p.conf.Name, i.Name, consecutive)) >= restartAfter<<consecutive {
+			return &state.ChangeApp{Restart: i.Name}, join(p.why(i), Reason{Code: restarts, Number: consecutive + 1})
 		}
 	}
 	return nil, Reason{}
 }
 
 // restarting: an agent has yet to obey the last restart.
-func (p *poolLook) restarting() bool {
+func (p *appView) restarting() bool {
 	for n := range p.conf.Instances {
 		i := &p.conf.Instances[n]
 		if last := p.a.Restarts[i.Name]; last > 0 {
@@ -270,7 +270,7 @@ func (p *poolLook) restarting() bool {
 }
 
 // databasesWell: every cluster that the app needs is open, and is not changing its primary.
-func (p *poolLook) databasesWell() bool {
+func (p *appView) databasesWell() bool {
 	for _, name := range p.conf.Needs {
 		if c := p.State.Clusters[name]; c == nil || !c.Opened || c.Attempt != nil {
 			return false
@@ -280,7 +280,7 @@ func (p *poolLook) databasesWell() bool {
 }
 
 // problems names instances that are down, and sites on which too few are well.
-func (p *poolLook) problems() {
+func (p *appView) problems() {
 	down, all := map[string]int{}, map[string]int{}
 	for n := range p.conf.Instances {
 		i := &p.conf.Instances[n]
@@ -294,7 +294,7 @@ func (p *poolLook) problems() {
 		}
 		if p.verdict(n) == health.Down {
 			down[i.Site]++
-			if text = p.why(i).String(); p.a.Row[i.Name] >= restartsAtMost {
+			if text = p.why(i).String(); p.a.ConsecutiveRestarts[i.Name] >= restartsAtMost {
 				text += fmt.Sprintf("; %d restarts did not help, and no more are tried until it is well", restartsAtMost)
 			}
 		}
@@ -310,21 +310,21 @@ func (p *poolLook) problems() {
 	}
 }
 
-func (p *poolLook) problem(kind health.Kind, site, instance, evidence string) {
+func (p *appView) problem(kind health.Kind, site, instance, evidence string) {
 	p.decision.Problems = append(p.decision.Problems,
 		health.Problem{Kind: kind, App: p.conf.Name, Site: site, Instance: instance, Evidence: evidence})
 }
 
-// instanceVotes are the fresh words of the expected observers about an instance; nil for one that says nothing.
-func (in Input) instanceVotes(conf *platform.App, instance string) []*health.InstanceVote {
-	votes := make([]*health.InstanceVote, 0, len(in.Controllers))
-	return in.votesWithin(conf.Check.Fresh(in.suspect()), conf, instance, votes)
+// instanceObservations are the fresh words of the expected observers about an instance; nil for one that says nothing.
+func (in Input) instanceObservations(conf *platform.App, instance string) []*health.InstanceObservation {
+	observations := make([]*health.InstanceObservation, 0, len(in.Controllers))
+	return in.observationsWithin(conf.Check.Fresh(in.suspect()), conf, instance, observations)
 }
 
-// votesWithin appends those whose last check began within limit.
-func (in Input) votesWithin(limit time.Duration, conf *platform.App, instance string, votes []*health.InstanceVote) []*health.InstanceVote {
+// observationsWithin appends those whose last check began within limit.
+func (in Input) observationsWithin(limit time.Duration, conf *platform.App, instance string, observations []*health.InstanceObservation) []*health.InstanceObservation {
 	for _, c := range in.Controllers {
-		votes = append(votes, in.View.InstanceVote(c, conf.Name, instance, limit, in.Now))
+		observations = append(observations, in.View.InstanceObservation(c, conf.Name, instance, limit, in.Now))
 	}
-	return votes
+	return observations
 }

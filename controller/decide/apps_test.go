@@ -81,19 +81,19 @@ func (p *pool) tell() {
 			continue
 		}
 		p.number++
-		m1 := health.Vote{Cluster: "feed", Member: "m1", HeardMS: -1, ProbedMS: -1}
+		m1 := health.Observation{Cluster: "feed", Member: "m1", HeardMS: -1, ProbedMS: -1}
 		if m1.FailedMS = 300; p.hears {
 			m1.HeardMS, m1.FailedMS = 10, 0
 		}
-		v := health.Votes{Observer: c, Site: site, Number: p.number, Votes: []health.Vote{m1}}
+		v := health.Observations{Observer: c, Site: site, Number: p.number, Observations: []health.Observation{m1}}
 		for _, n := range []string{"web1", "web2", "web3", "web4"} {
-			i := health.InstanceVote{App: "web", Instance: n, Health: p.works[n], Reaches: p.reaches[n], AgeMS: p.checked[n].Milliseconds()}
+			i := health.InstanceObservation{App: "web", Instance: n, Health: p.works[n], Reaches: p.reaches[n], AgeMS: p.checked[n].Milliseconds()}
 			if p.works[n] != health.Well {
 				i.Error = "says no"
 			}
 			v.Apps = append(v.Apps, i)
 		}
-		p.view.FoldVotes(v, p.now)
+		p.view.FoldObservations(v, p.now)
 	}
 }
 
@@ -190,9 +190,9 @@ func TestPoolWaitsForTheOtherSite(t *testing.T) {
 	}
 }
 
-// TestPoolCountsWhatTheOldPrimaryMayHaveVouched: its agent may keep an app server going for a permit after the last lease that
+// TestPoolCountsWhatTheOldPrimaryMayHavePermitted: its agent may keep an app server going for a permit after the last lease that
 // a leader gave it, even where seals have fenced it.
-func TestPoolCountsWhatTheOldPrimaryMayHaveVouched(t *testing.T) {
+func TestPoolCountsWhatTheOldPrimaryMayHavePermitted(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		proof fencing.Kind
@@ -249,7 +249,7 @@ func TestPoolCountsOutALongerPermit(t *testing.T) {
 	a.Moving = true
 	p.s.Apps["web"] = &a
 	p.instances["web3"], p.instances["web4"] = nil, nil
-	p.leases, p.watch = fencing.NewLeases(p.now), NewStopwatch()
+	p.leases, p.conditions = fencing.NewLeases(p.now), NewConditions()
 	for began := p.now; p.app().Moving; p.now += 100 * time.Millisecond {
 		if p.now-began > time.Minute {
 			t.Fatal("the pool never starts")
@@ -330,7 +330,7 @@ func TestRouting(t *testing.T) {
 	p.works["web1"] = health.Down
 	p.tell()
 	d := Next(p.input())
-	if len(d.Commands) != 1 || d.Commands[0].App == nil || d.Commands[0].App.Out != "web1" || !d.Reasons.Of("app web").has(instanceDown) {
+	if len(d.Commands) != 1 || d.Commands[0].App == nil || d.Commands[0].App.OutOfRouting != "web1" || !d.Reasons.Of("app web").has(instanceDown) {
 		t.Fatalf("%+v", d.Commands)
 	}
 	if !has(d.Problems, health.AppDown) || has(d.Problems, health.AppPoolShort) {
@@ -348,7 +348,7 @@ func TestRouting(t *testing.T) {
 	}
 	p.works["web1"] = health.Well
 	p.tell()
-	if d := Next(p.input()); len(d.Commands) != 1 || d.Commands[0].App.In != "web1" {
+	if d := Next(p.input()); len(d.Commands) != 1 || d.Commands[0].App.BackInRouting != "web1" {
 		t.Errorf("%+v", d.Commands)
 	}
 }

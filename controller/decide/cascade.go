@@ -6,30 +6,30 @@ import (
 )
 
 // reroute keeps one replica of each remote site streaming from the primary and the others of that site from it. A replica
-// whose acknowledgements commits may wait for streams from the primary itself, and so does one that has no relay.
-func (l *look) reroute() (*state.Command, Reason) {
-	for _, name := range l.replicas() {
-		relay := l.relayOf(name)
-		if relay == l.c.Upstreams[name] || l.conf.Member(name).Leaving {
+// whose acknowledgements commits may wait for streams from the primary itself, and so does one that has no upstream.
+func (v *clusterView) reroute() (*state.Command, Reason) {
+	for _, name := range v.replicas() {
+		upstream := v.upstreamOf(name)
+		if upstream == v.c.Upstreams[name] || v.conf.Member(name).Leaving {
 			continue
 		}
-		why := Reason{Rule: RuleUpkeep, Code: streamsFromRelay, Member: name, Other: relay}
-		if relay == "" {
-			why.Code, why.Other = streamsFromPrimary, l.c.Primary
+		why := Reason{Rule: RuleUpkeep, Code: streamsFromRelay, Member: name, Other: upstream}
+		if upstream == "" {
+			why.Code, why.Other = streamsFromPrimary, v.c.Primary
 		}
-		return &state.Command{Stream: &state.Stream{Member: name, From: relay, Reason: why.String()}}, why
+		return &state.Command{Stream: &state.Stream{Member: name, From: upstream, Reason: why.String()}}, why
 	}
 	return nil, Reason{}
 }
 
-// relayOf is whom a replica is to stream from, "" for the primary.
-func (l *look) relayOf(name string) string {
-	if l.bound(name) || l.site(name) == l.site(l.c.Primary) || !l.c.Members[name].Joined || !l.settled(name) {
+// upstreamOf is whom a replica is to stream from, "" for the primary.
+func (v *clusterView) upstreamOf(name string) string {
+	if v.bound(name) || v.site(name) == v.site(v.c.Primary) || !v.c.Members[name].Joined || !v.hasStableData(name) {
 		return ""
 	}
-	best, site := "", l.site(name)
-	for _, other := range l.replicas() {
-		if l.site(other) == site && l.relays(other) && (best == "" || l.betterRelay(other, best)) {
+	best, site := "", v.site(name)
+	for _, other := range v.replicas() {
+		if v.site(other) == site && v.mayBeUpstream(other) && (best == "" || v.betterUpstream(other, best)) {
 			best = other
 		}
 	}
@@ -39,59 +39,59 @@ func (l *look) relayOf(name string) string {
 	return best
 }
 
-// settled: it streams from the primary, or has its data to go on streaming from its relay. The primary is the source of what
+// hasStableData: it streams from the primary, or has its data to go on streaming from its upstream. The primary is the source of what
 // replaces data that is gone, or must be discarded.
-func (l *look) settled(name string) bool {
-	r := l.fresh(name)
-	if l.c.Upstreams[name] == "" {
+func (v *clusterView) hasStableData(name string) bool {
+	r := v.fresh(name)
+	if v.c.Upstreams[name] == "" {
 		return r != nil && r.Process == health.ProcessRunning && r.Streams()
 	}
 	return r == nil || r.Data != health.DataEmpty && r.Needs == "" && r.Corrupt == ""
 }
 
 // bound: commits may wait for the replica, so it streams from the primary (S2).
-func (l *look) bound(name string) bool {
-	if l.conf.Durability.Acks > 0 && l.State.MayAck(l.conf, l.c.Primary, name) {
+func (v *clusterView) bound(name string) bool {
+	if v.conf.Durability.Acks > 0 && v.State.MayAck(v.conf, v.c.Primary, name) {
 		return true
 	}
-	for _, set := range l.c.Sets {
-		if set.Has(l.c.Members[name].Incarnation) {
+	for _, set := range v.c.Sets {
+		if set.Has(v.c.Members[name].Incarnation) {
 			return true
 		}
 	}
 	return false
 }
 
-// relays tells whether a replica can hand the stream on: it streams from the primary, or has until a moment ago.
-func (l *look) relays(name string) bool {
-	r, m := l.fresh(name), l.conf.Member(name)
-	if m.Leaving || l.c.Upstreams[name] != "" || !l.c.Members[name].Joined || l.fenceOf(name) != nil {
+// mayBeUpstream tells whether a replica can hand the stream on: it streams from the primary, or has until a moment ago.
+func (v *clusterView) mayBeUpstream(name string) bool {
+	r, m := v.fresh(name), v.conf.Member(name)
+	if m.Leaving || v.c.Upstreams[name] != "" || !v.c.Members[name].Joined || v.fenceOf(name) != nil {
 		return false
 	}
 	if r != nil && r.Process == health.ProcessRunning && r.Streams() {
 		return true
 	}
-	return l.inUse(name) && l.Watch.held(l.c.Name+"/relay/"+name) < leaveAfter
+	return v.inUse(name) && v.Conditions.heldFor(v.c.Name+"/relay/"+name) < leaveAfter
 }
 
-func (l *look) inUse(relay string) bool {
-	for _, name := range l.replicas() {
-		if l.c.Upstreams[name] == relay {
+func (v *clusterView) inUse(upstream string) bool {
+	for _, name := range v.replicas() {
+		if v.c.Upstreams[name] == upstream {
 			return true
 		}
 	}
 	return false
 }
 
-// betterRelay prefers one that streams from the primary anyway, then the one in use, then priority and name.
-func (l *look) betterRelay(a, b string) bool {
-	if x, y := l.bound(a), l.bound(b); x != y {
+// betterUpstream prefers one that streams from the primary anyway, then the one in use, then priority and name.
+func (v *clusterView) betterUpstream(a, b string) bool {
+	if x, y := v.bound(a), v.bound(b); x != y {
 		return x
 	}
-	if x, y := l.inUse(a), l.inUse(b); x != y {
+	if x, y := v.inUse(a), v.inUse(b); x != y {
 		return x
 	}
-	if x, y := l.conf.Member(a).Priority, l.conf.Member(b).Priority; x != y {
+	if x, y := v.conf.Member(a).Priority, v.conf.Member(b).Priority; x != y {
 		return x > y
 	}
 	return a < b

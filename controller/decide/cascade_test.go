@@ -18,7 +18,7 @@ func TestOneReplicaOfARemoteSiteStreamsFromThePrimary(t *testing.T) {
 	}{
 		{"on the primary's site", 0, nil, "", ""},
 		{"two of a remote site", 0, far, "m3", "m2"},
-		{"the one of higher priority is the relay", 0, func(p *platform.Platform) { far(p); p.Clusters[0].Members[2].Priority = 9 }, "m2", "m3"},
+		{"the one of higher priority is the upstream", 0, func(p *platform.Platform) { far(p); p.Clusters[0].Members[2].Priority = 9 }, "m2", "m3"},
 		{"commits may wait for both", 1, far, "", ""},
 		{"commits wait for m2 alone", 1, func(p *platform.Platform) { far(p); p.Clusters[0].Members[2].NoAck = true }, "m3", "m2"},
 	} {
@@ -51,7 +51,7 @@ func cascaded(t *testing.T) *stage {
 	return st
 }
 
-func TestRelayLost(t *testing.T) {
+func TestUpstreamLost(t *testing.T) {
 	st := cascaded(t)
 	st.members["m2"] = nil
 	cmd := st.step(10e9)
@@ -69,7 +69,7 @@ func TestRelayLost(t *testing.T) {
 	}
 }
 
-// TestDataComesFromThePrimary: whose data is gone is not sent to a relay for it.
+// TestDataComesFromThePrimary: whose data is gone is not sent to an upstream for it.
 func TestDataComesFromThePrimary(t *testing.T) {
 	st := cascaded(t)
 	st.members["m3"] = &health.Member{Name: "m3", Data: health.DataEmpty, Process: health.ProcessEnded, Guard: health.Guard{Complete: true}}
@@ -80,8 +80,8 @@ func TestDataComesFromThePrimary(t *testing.T) {
 	st.waits()
 }
 
-// TestBehindARelayIsNoWitness: a replica that receives from another says nothing of the primary.
-func TestBehindARelayIsNoWitness(t *testing.T) {
+// TestBehindAnUpstreamIsNoWitness: a replica that receives from another says nothing of the primary.
+func TestBehindAnUpstreamIsNoWitness(t *testing.T) {
 	st := cascaded(t)
 	st.crash()
 	st.members["m1"] = nil
@@ -92,8 +92,8 @@ func TestBehindARelayIsNoWitness(t *testing.T) {
 	}
 }
 
-// TestPrimaryAndRelayLost: who is left looks for the primary itself, and is a witness then.
-func TestPrimaryAndRelayLost(t *testing.T) {
+// TestPrimaryAndUpstreamLost: who is left looks for the primary itself, and is a witness then.
+func TestPrimaryAndUpstreamLost(t *testing.T) {
 	st := cascaded(t)
 	st.crash()
 	st.members["m1"], st.members["m2"] = nil, nil

@@ -22,12 +22,12 @@ type choice struct {
 }
 
 // choose ranks the sealed members of the attempt (S2, S5). Every member that is not chosen gets its reason.
-func (l *look) choose() choice {
+func (v *clusterView) choose() choice {
 	ch := choice{positions: map[string]platform.LSN{}, notChosen: map[string]Reason{}, barred: map[string]bool{}}
 	var candidates []state.Sealed
-	for _, name := range l.replicas() {
-		r := l.fresh(name)
-		if why := l.unsealed(name, r); why.given() {
+	for _, name := range v.replicas() {
+		r := v.fresh(name)
+		if why := v.unsealed(name, r); why.given() {
 			ch.notChosen[name] = why
 			if r != nil && r.Error == "" && r.Needs == "" && r.Data == health.DataPresent {
 				ch.pending = append(ch.pending, name)
@@ -35,23 +35,23 @@ func (l *look) choose() choice {
 			continue
 		}
 		s := state.Sealed{Member: name, Incarnation: r.Incarnation, Timeline: r.Timeline, Position: r.Position,
-			Known: r.PositionKnown && l.c.Descends(r.Timeline, r.Position)}
+			Known: r.PositionKnown && v.c.Descends(r.Timeline, r.Position)}
 		if s.Known {
 			ch.positions[name] = s.Position
 		}
 		ch.sealed = append(ch.sealed, s)
-		if why := l.ineligible(name, r, s.Known); why.given() {
+		if why := v.ineligible(name, r, s.Known); why.given() {
 			ch.notChosen[name] = why
 			continue
 		}
-		if why := l.unwanted(name); why.given() {
+		if why := v.unwanted(name); why.given() {
 			ch.notChosen[name], ch.barred[name] = why, true
 			continue
 		}
 		candidates = append(candidates, s)
 	}
 	ch.all = ch.sealed
-	ch.rank(l, candidates)
+	ch.rank(v, candidates)
 	return ch
 }
 
@@ -76,11 +76,11 @@ func (ch *choice) ahead() string {
 }
 
 // unsealed says why a member is not sealed, if it is not.
-func (l *look) unsealed(name string, r *health.Member) Reason {
+func (v *clusterView) unsealed(name string, r *health.Member) Reason {
 	switch {
 	case r == nil:
-		return l.unheard(name)
-	case r.Sealed != l.c.Attempt.Number:
+		return v.unheard(name)
+	case r.Sealed != v.c.Attempt.Number:
 		return Reason{Code: notSealed, Member: name, Detail: says(r)}
 	}
 	return Reason{}
@@ -98,21 +98,21 @@ func says(r *health.Member) string {
 }
 
 // ineligible says why a sealed member cannot be promoted, if it cannot.
-func (l *look) ineligible(name string, r *health.Member, known bool) Reason {
+func (v *clusterView) ineligible(name string, r *health.Member, known bool) Reason {
 	switch {
-	case l.c.Members[name].Excluded != "":
-		return Reason{Code: excluded, Member: name, Detail: l.c.Members[name].Excluded}
-	case l.fenceOf(name) != nil:
+	case v.c.Members[name].Excluded != "":
+		return Reason{Code: excluded, Member: name, Detail: v.c.Members[name].Excluded}
+	case v.fenceOf(name) != nil:
 		return Reason{Code: hostIsFenced, Member: name}
 	case r.Corrupt != "":
 		return Reason{Code: corrupt, Member: name, Detail: r.Corrupt}
 	case r.Guard.Watchdog.Lacks() != "":
 		return Reason{Code: noWatchdog, Member: name, Detail: r.Guard.Watchdog.Lacks()}
-	case r.SystemID != l.c.SystemID:
-		return Reason{Code: otherSystem, Member: name, Is: r.SystemID, Want: l.c.SystemID}
-	case !l.c.Descends(r.Timeline, r.Position):
+	case r.SystemID != v.c.SystemID:
+		return Reason{Code: otherSystem, Member: name, Is: r.SystemID, Want: v.c.SystemID}
+	case !v.c.Descends(r.Timeline, r.Position):
 		return Reason{Code: diverged, Member: name,
-			Is: fmt.Sprint(r.Timeline), At: r.Position, Want: fmt.Sprint(l.c.Timeline), Detail: l.c.Epoch.String()}
+			Is: fmt.Sprint(r.Timeline), At: r.Position, Want: fmt.Sprint(v.c.Timeline), Detail: v.c.Epoch.String()}
 	case !known:
 		return Reason{Code: endOfWALUnknown, Member: name}
 	}
@@ -120,51 +120,51 @@ func (l *look) ineligible(name string, r *health.Member, known bool) Reason {
 }
 
 // unwanted says which policy or wish speaks against a member that could be promoted, if one does.
-func (l *look) unwanted(name string) Reason {
-	m, asked := l.conf.Member(name), l.c.Attempt.To
+func (v *clusterView) unwanted(name string) Reason {
+	m, asked := v.conf.Member(name), v.c.Attempt.To
 	switch {
 	case m.Leaving:
 		return Reason{Code: beingRemoved, Member: name}
-	case l.insisted() && asked != name:
+	case v.insisted() && asked != name:
 		return Reason{Code: anotherAsked, Member: name, Other: asked}
 	case asked == name:
 		return Reason{}
 	case !m.MayLead:
 		return Reason{Code: mayNotLead, Member: name}
-	case l.site(name) == l.site(l.c.Primary) || l.conf.Failover.AcrossSites == platform.AcrossAutomatic:
+	case v.site(name) == v.site(v.c.Primary) || v.conf.Failover.AcrossSites == platform.AcrossAutomatic:
 		return Reason{}
-	case l.conf.Failover.AcrossSites == platform.AcrossApproval && l.c.Attempt.Approved != "":
+	case v.conf.Failover.AcrossSites == platform.AcrossApproval && v.c.Attempt.Approved != "":
 		return Reason{}
-	case l.conf.Failover.AcrossSites == platform.AcrossApproval:
-		return Reason{Code: needsApproval, Member: name, Other: l.approvable()}
+	case v.conf.Failover.AcrossSites == platform.AcrossApproval:
+		return Reason{Code: needsApproval, Member: name, Other: v.approvable()}
 	}
-	return Reason{Code: mayNotLeaveSite, Cluster: l.c.Name, Member: name, Is: string(l.conf.Failover.AcrossSites)}
+	return Reason{Code: mayNotLeaveSite, Cluster: v.c.Name, Member: name, Is: string(v.conf.Failover.AcrossSites)}
 }
 
 // insisted: an operator named a member and took the consequences on himself. Whom a switchover was to promote is a wish
 // among equals once its clean stop has failed: then failover's rules apply.
-func (l *look) insisted() bool {
-	a := l.c.Attempt
+func (v *clusterView) insisted() bool {
+	a := v.c.Attempt
 	return a.To != "" && a.Accepted != nil && a.Accepted.By != byPolicy
 }
 
 // rank orders candidates: most advanced, then the old primary's site, then priority, then name: a total order. Members
 // that are ahead but not eligible are left out of what the choice is measured by, if the rest is complete without them.
-func (ch *choice) rank(l *look, candidates []state.Sealed) {
+func (ch *choice) rank(v *clusterView, candidates []state.Sealed) {
 	if len(candidates) == 0 {
 		return
 	}
-	home := l.site(l.c.Primary)
+	home := v.site(v.c.Primary)
 	sort.Slice(candidates, func(i, j int) bool {
 		a, b := candidates[i], candidates[j]
-		ma, mb := l.conf.Member(a.Member), l.conf.Member(b.Member)
+		ma, mb := v.conf.Member(a.Member), v.conf.Member(b.Member)
 		switch {
 		case a.Timeline != b.Timeline || a.Position != b.Position:
 			return b.Behind(a)
-		case (a.Member == l.c.Attempt.To) != (b.Member == l.c.Attempt.To):
-			return a.Member == l.c.Attempt.To
-		case (l.site(a.Member) == home) != (l.site(b.Member) == home):
-			return l.site(a.Member) == home
+		case (a.Member == v.c.Attempt.To) != (b.Member == v.c.Attempt.To):
+			return a.Member == v.c.Attempt.To
+		case (v.site(a.Member) == home) != (v.site(b.Member) == home):
+			return v.site(a.Member) == home
 		case ma.Priority != mb.Priority:
 			return ma.Priority > mb.Priority
 		}
@@ -173,7 +173,7 @@ func (ch *choice) rank(l *look, candidates []state.Sealed) {
 	best := candidates[0]
 	ch.best = best.Member
 	for _, other := range candidates[1:] {
-		ch.notChosen[other.Member] = whyBehind(l, best, other)
+		ch.notChosen[other.Member] = whyBehind(v, best, other)
 	}
 	kept := ch.sealed[:0:0]
 	for _, s := range ch.sealed {
@@ -186,18 +186,18 @@ func (ch *choice) rank(l *look, candidates []state.Sealed) {
 	ch.sealed = kept
 }
 
-func whyBehind(l *look, best, other state.Sealed) Reason {
+func whyBehind(v *clusterView, best, other state.Sealed) Reason {
 	why := Reason{Code: laterByName, Member: other.Member, Other: best.Member}
 	switch {
-	case best.Member == l.c.Attempt.To && other.Position == best.Position:
+	case best.Member == v.c.Attempt.To && other.Position == best.Position:
 		why.Code = bestWasAsked
 	case other.Timeline < best.Timeline:
 		why.Code, why.Is, why.Want = olderTimeline, fmt.Sprint(other.Timeline), fmt.Sprint(best.Timeline)
 	case other.Position < best.Position:
 		why.Code, why.Number = behind, int(best.Position-other.Position)
-	case l.site(other.Member) != l.site(best.Member):
+	case v.site(other.Member) != v.site(best.Member):
 		why.Code = otherSite
-	case l.conf.Member(other.Member).Priority != l.conf.Member(best.Member).Priority:
+	case v.conf.Member(other.Member).Priority != v.conf.Member(best.Member).Priority:
 		why.Code = lowerPriority
 	}
 	return why

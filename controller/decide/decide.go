@@ -15,20 +15,20 @@ type Input struct {
 	State  *state.State
 	View   *health.View
 	Leases *fencing.Leases
-	// Strange says when the agent of a host last told that it obeys another group of this generation.
-	Strange map[string]time.Duration
+	// OtherGroup says when the agent of a host last told that it obeys another group of this generation.
+	OtherGroup map[string]time.Duration
 	// Controllers are the names of the controllers that vote in the log, this one among them: the expected observers.
 	Controllers []string
 	// Self is this controller's name, Site where it is ("" if it does not say).
 	Self, Site string
-	// Foretold: this is a prediction's copy. An operation begun on it has an id that nobody can name yet.
-	Foretold bool
+	// Hypothetical: this is a prediction's copy. An operation begun on it has an id that nobody can name yet.
+	Hypothetical bool
 	// Survey: problems on which nothing is decided are named too. They are for people, and cost more than the decisions.
 	Survey bool
-	// Watch measures how long a condition has held for this leader.
-	Watch *Stopwatch
-	Now   time.Duration // the leader's CLOCK_BOOTTIME
-	Wall  time.Time     // its wall clock: for records and for the expiry of a pause, nothing else
+	// Conditions measures how long a condition has held for this leader.
+	Conditions *Conditions
+	Now        time.Duration // the leader's CLOCK_BOOTTIME
+	Wall       time.Time     // its wall clock: for records and for the expiry of a pause, nothing else
 }
 
 // At is the wall clock as records have it, RFC 3339.
@@ -46,10 +46,10 @@ type Decision struct {
 	Reasons Reasons
 }
 
-// Next decides for every cluster and app, in the platform's order. It is pure but for the stopwatch, which it only reads and restarts.
+// Next decides for every cluster and app, in the platform's order. It is pure but for Conditions, which it only reads and restarts.
 func Next(in Input) Decision {
-	in.Watch.begin(in.Now)
-	defer in.Watch.end()
+	in.Conditions.begin(in.Now)
+	defer in.Conditions.end()
 	d := Decision{Commands: bind(in)}
 	if in.Survey && in.State.Platform != nil {
 		d.Problems = slices.Concat(recoveryProblems(in), siteProblems(in), programProblems(in))
@@ -60,7 +60,7 @@ func Next(in Input) Decision {
 	d.Reasons = make(Reasons, 0, len(in.State.Platform.Clusters)+len(in.State.Platform.Apps)+1)
 	for i := range in.State.Platform.Clusters {
 		conf := &in.State.Platform.Clusters[i]
-		c := &look{Input: in, c: in.State.Clusters[conf.Name], conf: conf, decision: &d}
+		c := &clusterView{Input: in, c: in.State.Clusters[conf.Name], conf: conf, decision: &d}
 		if c.c == nil {
 			continue
 		}
@@ -102,8 +102,8 @@ func bind(in Input) []state.Command {
 // byMainstay is who asks for what is decided automatically.
 const byMainstay = "mainstay"
 
-// look is one cluster as the leader sees it now.
-type look struct {
+// clusterView is one cluster as the leader sees it now.
+type clusterView struct {
 	Input
 	c        *state.Cluster
 	conf     *platform.Cluster
@@ -115,83 +115,83 @@ type look struct {
 	ackers  []string
 }
 
-func (l *look) decide() (*state.Command, Reason) {
-	l.syncWait() // a survey asks since when
+func (v *clusterView) decide() (*state.Command, Reason) {
+	v.syncWait() // a survey asks since when
 	switch {
-	case l.c.Primary == "":
-		return RuleBirth.of(l.birth())
-	case l.c.Attempt != nil && l.c.Attempt.Phase == state.PhaseSeal:
-		return RuleAttempt.of(l.fence())
-	case l.c.Attempt != nil:
-		return RuleSwitchover.of(l.handOver())
+	case v.c.Primary == "":
+		return RuleBootstrap.of(v.bootstrap())
+	case v.c.Attempt != nil && v.c.Attempt.Phase == state.PhaseSeal:
+		return RuleAttempt.of(v.fence())
+	case v.c.Attempt != nil:
+		return RuleSwitchover.of(v.handOver())
 	}
-	if cmd, why := l.pause(); cmd != nil {
+	if cmd, why := v.pause(); cmd != nil {
 		return RuleUpkeep.of(cmd, why)
 	}
-	if cmd, why := l.unblock(); cmd != nil {
+	if cmd, why := v.unblock(); cmd != nil {
 		return RuleUpkeep.of(cmd, why)
 	}
-	if cmd, why := l.detect(); cmd != nil || why.given() {
+	if cmd, why := v.detect(); cmd != nil || why.given() {
 		return RuleDetect.of(cmd, why)
 	}
-	if cmd, why := l.moveSite(); cmd != nil {
+	if cmd, why := v.moveSite(); cmd != nil {
 		return RuleSite.of(cmd, why)
 	}
-	return RuleUpkeep.of(l.upkeep())
+	return RuleUpkeep.of(v.upkeep())
 }
 
 // fenceOf is the fence of a member's host, or nil.
-func (l *look) fenceOf(member string) *state.Fence { return l.State.FenceOf(l.c.Name, member) }
+func (v *clusterView) fenceOf(member string) *state.Fence { return v.State.FenceOf(v.c.Name, member) }
 
 // suspect is the silence after which a report no longer counts.
-func (l *look) suspect() time.Duration { return platform.Suspect(l.conf.Lease) }
+func (v *clusterView) suspect() time.Duration { return platform.Suspect(v.conf.Lease) }
 
 // fresh is what is known of a member from a report that still counts, or nil.
-func (l *look) fresh(name string) *health.Member {
-	if l.members == nil {
-		l.members = make([]*health.Member, len(l.conf.Members))
-		for i := range l.conf.Members {
-			l.members[i] = l.View.Fresh(&l.conf.Members[i], l.suspect(), l.Now)
+func (v *clusterView) fresh(name string) *health.Member {
+	if v.members == nil {
+		v.members = make([]*health.Member, len(v.conf.Members))
+		for i := range v.conf.Members {
+			v.members[i] = v.View.Fresh(&v.conf.Members[i], v.suspect(), v.Now)
 		}
 	}
-	for i := range l.conf.Members {
-		if l.conf.Members[i].Name == name {
-			return l.members[i]
+	for i := range v.conf.Members {
+		if v.conf.Members[i].Name == name {
+			return v.members[i]
 		}
 	}
 	return nil
 }
 
 // known is what is known of a member, however old: for durable promises only.
-func (l *look) known(name string) *health.Member {
-	if m := l.conf.Member(name); m != nil {
-		return l.View.Member(m)
+func (v *clusterView) known(name string) *health.Member {
+	if m := v.conf.Member(name); m != nil {
+		return v.View.Member(m)
 	}
 	return nil
 }
 
-func (l *look) problem(kind health.Kind, member, evidence string, actionable bool) {
-	l.decision.Problems = append(l.decision.Problems, health.Problem{
-		Kind: kind, Cluster: l.c.Name, Member: member, Evidence: evidence, Actionable: actionable})
+func (v *clusterView) problem(kind health.Kind, member, evidence string, actionable bool) {
+	v.decision.Problems = append(v.decision.Problems, health.Problem{
+		Kind: kind, Cluster: v.c.Name, Member: member, Evidence: evidence, Actionable: actionable})
 }
 
 // site is the site of a member.
-func (l *look) site(member string) string {
-	if m := l.conf.Member(member); m != nil {
-		return l.State.Platform.SiteOf(m.Host)
+func (v *clusterView) site(member string) string {
+	if m := v.conf.Member(member); m != nil {
+		return v.State.Platform.SiteOf(m.Host)
 	}
 	return ""
 }
 
 // replicas are the names of all members but the primary, in the platform's order.
-func (l *look) replicas() []string {
-	if l.others == nil {
-		l.others = make([]string, 0, len(l.conf.Members))
-		for i := range l.conf.Members {
-			if m := &l.conf.Members[i]; m.Name != l.c.Primary {
-				l.others = append(l.others, m.Name)
+func (v *clusterView) replicas() []string {
+	if v.others == nil {
+		v.others = make([]string, 0, len(v.conf.Members))
+		for i := range v.conf.Members {
+			if m := &v.conf.Members[i]; m.Name != v.c.Primary {
+				v.others = append(v.others, m.Name)
 			}
 		}
 	}
-	return l.others
+	return v.others
 }

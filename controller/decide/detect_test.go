@@ -10,12 +10,12 @@ import (
 	"mainstay/health"
 )
 
-func TestControllersVote(t *testing.T) {
-	deaf := func() *health.Vote { return &health.Vote{HeardMS: 1100, ProbedMS: -1, FailedMS: 600} }
-	idle := func() *health.Vote { return &health.Vote{HeardMS: 1100, ProbedMS: 40_000} }
+func TestControllersObserve(t *testing.T) {
+	deaf := func() *health.Observation { return &health.Observation{HeardMS: 1100, ProbedMS: -1, FailedMS: 600} }
+	idle := func() *health.Observation { return &health.Observation{HeardMS: 1100, ProbedMS: 40_000} }
 	for _, c := range []struct {
 		name      string
-		c2, c3    *health.Vote
+		c2, c3    *health.Observation
 		problem   health.Kind
 		begins    bool
 		transfers bool
@@ -25,21 +25,21 @@ func TestControllersVote(t *testing.T) {
 		{name: "two of three controllers have not asked it: 3 of 5 say so", c2: idle(), c3: idle(),
 			problem: health.PrimaryUnreachable, begins: true},
 		{name: "none has had an answer, but one asked before its agent fell silent", c2: deaf(),
-			c3: &health.Vote{HeardMS: 1100, ProbedMS: -1, FailedMS: 1200}, problem: health.PrimaryUnreachable, begins: true},
+			c3: &health.Observation{HeardMS: 1100, ProbedMS: -1, FailedMS: 1200}, problem: health.PrimaryUnreachable, begins: true},
 		{name: "both are silent: 3 of 5 say so", problem: health.PrimaryUnreachable, begins: true},
-		{name: "a probe succeeds", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 200}, problem: health.PrimaryAgentSilent},
-		{name: "the last probe that succeeded is two ago", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 1100, FailedMS: 300},
+		{name: "a probe succeeds", c2: deaf(), c3: &health.Observation{HeardMS: -1, ProbedMS: 200}, problem: health.PrimaryAgentSilent},
+		{name: "the last probe that succeeded is two ago", c2: deaf(), c3: &health.Observation{HeardMS: -1, ProbedMS: 1100, FailedMS: 300},
 			problem: health.PrimaryUnreachable, begins: true},
-		{name: "a probe is refused for want of a slot", c2: deaf(), c3: &health.Vote{HeardMS: -1, ProbedMS: 200, Saturated: true},
+		{name: "a probe is refused for want of a slot", c2: deaf(), c3: &health.Observation{HeardMS: -1, ProbedMS: 200, Saturated: true},
 			problem: health.PrimaryAgentSilent},
-		{name: "one other hears its agent", c2: deaf(), c3: &health.Vote{HeardMS: 300, ProbedMS: -1}, problem: health.PrimaryAgentSilent},
-		{name: "all others hear its agent", c2: &health.Vote{HeardMS: 100, ProbedMS: -1},
-			c3: &health.Vote{HeardMS: 300, ProbedMS: -1}, problem: health.ObserverIsolated, transfers: true},
+		{name: "one other hears its agent", c2: deaf(), c3: &health.Observation{HeardMS: 300, ProbedMS: -1}, problem: health.PrimaryAgentSilent},
+		{name: "all others hear its agent", c2: &health.Observation{HeardMS: 100, ProbedMS: -1},
+			c3: &health.Observation{HeardMS: 300, ProbedMS: -1}, problem: health.ObserverIsolated, transfers: true},
 	} {
 		st := well(t, 1, nil)
 		st.vanish()
 		st.later(1600 * time.Millisecond)
-		st.votesOf(c.c2, c.c3)
+		st.observationsOf(c.c2, c.c3)
 		cmd, _, d := st.next()
 		if (cmd != nil && cmd.Begin != nil) != c.begins || d.Transfer != c.transfers || !has(d.Problems, c.problem) {
 			t.Errorf("%s: %s, transfer %v, problems %+v", c.name, body(cmd), d.Transfer, d.Problems)
@@ -53,18 +53,18 @@ func TestControllersWithoutFreshWordsDoNotCount(t *testing.T) {
 	st.vanish()
 	st.members["m3"] = nil
 	st.later(1600 * time.Millisecond)
-	st.votesOf(nil, nil)
+	st.observationsOf(nil, nil)
 	if why := st.waits(tooFewObservers); why.Number != 2 || why.Of != 5 {
 		t.Errorf("%s", why)
 	}
-	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: -1, FailedMS: 500}, nil)
+	st.observationsOf(&health.Observation{HeardMS: 2000, ProbedMS: -1, FailedMS: 500}, nil)
 	st.later(1600 * time.Millisecond) // an old word
 	st.waits(tooFewObservers)
-	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: 20_000}, nil)
+	st.observationsOf(&health.Observation{HeardMS: 2000, ProbedMS: 20_000}, nil)
 	st.waits(tooFewObservers)
-	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: -1, FailedMS: 2001}, nil)
+	st.observationsOf(&health.Observation{HeardMS: 2000, ProbedMS: -1, FailedMS: 2001}, nil)
 	st.waits(tooFewObservers)
-	st.votesOf(&health.Vote{HeardMS: 2000, ProbedMS: -1, FailedMS: 1999}, nil)
+	st.observationsOf(&health.Observation{HeardMS: 2000, ProbedMS: -1, FailedMS: 1999}, nil)
 	if b := st.commits().Begin; b == nil {
 		t.Error("three of five observers have no contact")
 	}
@@ -131,7 +131,7 @@ func TestProgramsThatAreNotAllowed(t *testing.T) {
 	st := well(t, 1, nil)
 	st.controllers, st.self = []string{"c1", "c2"}, "c1"
 	st.number++
-	st.view.FoldVotes(health.Votes{Observer: "c2", Number: st.number, Lacks: "write `programs: [/x]`"}, st.now)
+	st.view.FoldObservations(health.Observations{Observer: "c2", Number: st.number, Lacks: "write `programs: [/x]`"}, st.now)
 	_, _, d := st.next()
 	if !has(d.Problems, health.ProgramNotAllowed) || d.Problems[0].Evidence != "controller c2: write `programs: [/x]`" {
 		t.Errorf("%+v", d.Problems)
@@ -145,11 +145,11 @@ func TestProgramsThatAreNotAllowed(t *testing.T) {
 func TestStuckPrimary(t *testing.T) {
 	stuck := platform.Stuck(lease).Milliseconds() + 1
 	for _, c := range []struct {
-		name    string
-		change  func(*stage, *health.Member)
-		begins  Code
-		problem health.Kind
-		vote    *health.Vote // of another controller
+		name        string
+		change      func(*stage, *health.Member)
+		begins      Code
+		problem     health.Kind
+		observation *health.Observation // of another controller
 	}{
 		{name: "new connections hang", change: func(_ *stage, m *health.Member) { m.Stale = stuck }, begins: connectionsHang},
 		{name: "not for long enough", change: func(_ *stage, m *health.Member) { m.Stale, m.WriteStale = stuck-1, stuck-1 }},
@@ -173,11 +173,11 @@ func TestStuckPrimary(t *testing.T) {
 		{name: "... but not as soon as where one could", change: func(st *stage, m *health.Member) {
 			m.Stale, st.members["m2"], st.members["m3"] = stuck, nil, nil
 		}, problem: health.PrimaryStuck},
-		{name: "connections hang, but a controller got one since", vote: &health.Vote{HeardMS: 100, ProbedMS: 400},
+		{name: "connections hang, but a controller got one since", observation: &health.Observation{HeardMS: 100, ProbedMS: 400},
 			change: func(_ *stage, m *health.Member) {
 				m.Stale = stuck
 			}, problem: health.PrimaryStuck},
-		{name: "a controller got one before", vote: &health.Vote{HeardMS: 100, ProbedMS: 600}, change: func(_ *stage, m *health.Member) {
+		{name: "a controller got one before", observation: &health.Observation{HeardMS: 100, ProbedMS: 600}, change: func(_ *stage, m *health.Member) {
 			m.Stale = stuck
 		}, begins: connectionsHang},
 		{name: "every slot is taken", change: func(_ *stage, m *health.Member) { m.Stale, m.Saturated = stuck, true },
@@ -192,7 +192,7 @@ func TestStuckPrimary(t *testing.T) {
 		st := well(t, 1, nil)
 		c.change(st, st.members["m1"])
 		st.later(2 * time.Second)
-		st.votesOf(c.vote, nil)
+		st.observationsOf(c.observation, nil)
 		cmd, why, d := st.next()
 		switch begins := c.begins != none; {
 		case begins && (cmd == nil || cmd.Begin == nil || !cmd.Begin.StopOld || !why.has(c.begins)):
@@ -238,7 +238,7 @@ func TestRecoveryBlocksTheNext(t *testing.T) {
 	if cmd, why, d := st.next(); cmd != nil && cmd.Begin != nil || !has(d.Problems, health.RecoveryBlocked) || !why.has(recoveryBlock) {
 		t.Errorf("unblocked: %s, %s", body(cmd), why)
 	}
-	st.apply(feed(state.Command{Ack: &state.Ack{}}))
+	st.apply(onFeed(state.Command{Ack: &state.Ack{}}))
 	if b := st.commits().Begin; b == nil {
 		t.Error("an acknowledged failover blocks on")
 	}

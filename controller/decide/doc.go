@@ -31,13 +31,13 @@
 // The agent reads CLOCK_BOOTTIME before it makes a report (member.Clocks); the leader answers after an entry of its own
 // term, proposed after the report arrived, was applied (loop.Core: waiting, inTick). The lease ends at the agent's clock
 // plus its length (L1). Two guards hold that end and kill the member's whole process tree when it passes (fencing/guard,
-// L2); either's death ends the tree by the other. Where the platform file gives the host a watchdog, it is fed only while no
+// L2); either's death ends the tree by the other. Where the platform file gives the host a watchdog, it is pinged only while no
 // guard is bound to an end that the reset would overrun, so guards that hang with the whole host are answered by its reset, at
 // end + K (fencing/watchdog); where it is required, a member without it is not guarded completely, gets no lease and is not
 // promoted. The leader records the latest possible end, counted out by
 // (L+K)·(1+ρ), before an answer leaves (L3); a new leader counts from its own start (L4). Once a fence of an epoch is
 // proposed no grant of it is answered. Nothing of the agent's that keeps a lease touches a disk or a database, and a
-// leader whose own tick is not committed within a fifth of a lease exits (L6). A pause unbinds the guard, so the epoch no
+// leader whose own barrier is not committed within a fifth of a lease exits (L6). A pause unbinds the guard, so the epoch no
 // longer yields the proof lease-expired until it is bound again (L7), as a report says whose guards were asked under a goal of after the
 // pause (found by the simulator: one of before it says that they are bound, too). Grants go to one run of an agent at a time (L8).
 //
@@ -56,7 +56,7 @@
 // With a proof, the most advanced eligible sealed member is promoted if final positions are known of |S|-k+1 members of
 // every set in force: among those is one that holds every acknowledged commit. Otherwise a stopped old primary whose agent
 // answers is restarted in place under the new number: its own disk holds all it ever acknowledged. Otherwise the attempt
-// waits, and says for what; a member that is ahead but may not lead first hands its WAL over (feed.go); or it is
+// waits, and says for what; a member that is ahead but may not lead first hands its WAL over (catchup.go); or it is
 // abandoned, if an unreachable primary turns out well, which then goes on under a higher number. A promotion takes a
 // timeline number that was never used in the cluster.
 //
@@ -104,13 +104,13 @@
 // cluster alone, and for no longer than the longest lease that may be in force: both are on the agent's disk, since an
 // agent that is started while all controllers are away must still be able to vouch (S6).
 //
-// Without a leader a primary's lease is renewed by promises (member.Promise, member.Vouched): each member that gives one lets
+// Without a leader a primary's lease is renewed by promises (member.Promise, member.EnoughPromises): each member that gives one lets
 // itself be neither sealed nor promoted for CountOut(L), kept against everybody, after a restart of its agent too. Of every
 // set (k, S) the primary knows k members must have promised, and where k is 0 all other members: any promotion must seal
 // |S|-k+1 of each set in force, so k refusals bar it. An agent that is started again in the same boot of its host goes on
-// under the lease that its guards still hold (member.Tenure); a primary confirms a member list and settled sets only once
+// under the lease that its guards still hold (member.Resume); a primary confirms a member list and settled sets only once
 // they are in what it would go on from. Hence the end of the granted leases proves nothing by itself:
-// lease-expired also needs that too few are left to vouch (state.Unvouched).
+// lease-expired also needs that too few are left to vouch (state.NoPromisesLeft).
 //
 // # Detection
 //
@@ -155,7 +155,7 @@
 //
 // Verdicts on corruption beyond the control file are not built.
 //
-// If both guards, the keeper and the agent are killed in the same instant, the kernel ends the postmaster and the service
+// If both guards, the launcher and the agent are killed in the same instant, the kernel ends the postmaster and the service
 // manager the rest; between the two a statement in flight on an asynchronous cluster may still commit. A watchdog that is
 // armed bounds that by the lease's end + K: what the dead guards owed stands until an agent has ended PostgreSQL and disarmed
 // their successors, or these are bound by a lease anew.

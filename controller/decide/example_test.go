@@ -34,7 +34,7 @@ func ExampleNext() {
 					{Name: "m1", Host: "h1", MayLead: true}, {Name: "m2", Host: "h2", MayLead: true}, {Name: "m3", Host: "h3", MayLead: true}},
 			}},
 		}}},
-		{Cluster: "feed", Birth: &state.BirthOf{Member: "m1", Guarded: true}},
+		{Cluster: "feed", Bootstrap: &state.BootstrapCluster{Member: "m1", Guarded: true}},
 		{Cluster: "feed", Opened: &state.Opened{Epoch: first, SystemID: "7", Timeline: 1}},
 	} {
 		commit(c)
@@ -48,9 +48,9 @@ func ExampleNext() {
 			view.Fold(&health.Report{Host: fmt.Sprintf("h%d", i+1), Number: number, Members: []health.Member{m}}, "", 0, now)
 		}
 	}
-	watch, leases := decide.NewStopwatch(), fencing.NewLeases(0)
+	conditions, leases := decide.NewConditions(), fencing.NewLeases(0)
 	next := func() {
-		d := decide.Next(decide.Input{State: s, View: view, Leases: leases, Watch: watch, Now: now})
+		d := decide.Next(decide.Input{State: s, View: view, Leases: leases, Conditions: conditions, Now: now})
 		for _, c := range d.Commands {
 			if c.Begin != nil {
 				fmt.Printf("begin: %s; %s\n", c.Begin.Kind, c.Begin.Reason)

@@ -19,111 +19,111 @@ const byPolicy = "policy"
 
 // fence drives an attempt that seals: it collects a proof and the positions, then promotes, restarts the old primary in
 // place, or abandons. Its inputs are durable promises and sealed positions, so any leader comes to the same end (S7).
-func (l *look) fence() (*state.Command, Reason) {
-	a := l.c.Attempt
-	old := l.known(l.c.Primary)
-	ch := l.choose()
-	if why := l.overtaken(); why.given() {
-		return l.leaveToOperator(why)
+func (v *clusterView) fence() (*state.Command, Reason) {
+	a := v.c.Attempt
+	old := v.known(v.c.Primary)
+	ch := v.choose()
+	if why := v.overtaken(); why.given() {
+		return v.leaveToOperator(why)
 	}
-	if l.turnedOutWell(ch) {
-		why := Reason{Code: wellAgain, Member: l.c.Primary}
+	if v.turnedOutWell(ch) {
+		why := Reason{Code: wellAgain, Member: v.c.Primary}
 		return &state.Command{Abandon: &state.Abandon{Attempt: a.Number, Reason: why.String()}},
-			Reason{Code: abandons, Member: l.c.Primary, Because: []Reason{why}}
+			Reason{Code: abandons, Member: v.c.Primary, Because: []Reason{why}}
 	}
-	if a.Feed != nil {
-		return l.feed(a.Feed)
+	if a.CatchUp != nil {
+		return v.catchUp(a.CatchUp)
 	}
-	if cmd, why := l.withdrawFence(); cmd != nil {
+	if cmd, why := v.withdrawFence(); cmd != nil {
 		return cmd, why
 	}
-	if cmd, why := l.handWALOver(old, ch); cmd != nil {
+	if cmd, why := v.handWALOver(old, ch); cmd != nil {
 		return cmd, why
 	}
-	proof := l.proof(old, ch.sealed)
+	proof := v.proof(old, ch.sealed)
 	if proof == nil {
-		return l.waitForProof(ch)
+		return v.waitForProof(ch)
 	}
-	if l.cleanlyStopped(old) {
-		if name := l.caughtUp(old.Shutdown, ch); name != "" {
+	if v.cleanlyStopped(old) {
+		if name := v.caughtUp(old.Shutdown, ch); name != "" {
 			ch.best = name
-			return l.promote(*proof, ch, true, Reason{})
+			return v.promote(*proof, ch, true, Reason{})
 		}
 	}
-	return l.promoteComplete(*proof, ch, old)
+	return v.promoteComplete(*proof, ch, old)
 }
 
-func (l *look) promoteComplete(proof fencing.Proof, ch choice, old *health.Member) (*state.Command, Reason) {
-	if l.c.Doubtful {
-		return l.promoteDoubtful(proof, ch, old)
+func (v *clusterView) promoteComplete(proof fencing.Proof, ch choice, old *health.Member) (*state.Command, Reason) {
+	if v.c.Doubtful {
+		return v.promoteDoubtful(proof, ch, old)
 	}
-	incomplete, a := state.Complete(l.c.Sets, ch.sealed), l.c.Attempt.Accepted
-	if incomplete == nil && ch.best != "" && !l.worthWaiting(ch) {
-		return l.promote(proof, ch, false, l.loss(ch))
+	incomplete, a := state.Complete(v.c.Sets, ch.sealed), v.c.Attempt.Accepted
+	if incomplete == nil && ch.best != "" && !v.worthWaiting(ch) {
+		return v.promote(proof, ch, false, v.loss(ch))
 	}
-	if l.sealing(ch) {
+	if v.sealing(ch) {
 		return nil, Reason{Code: sealsAwaited, Names: ch.pending}
 	}
 	if incomplete == nil && ch.best != "" {
-		return l.promote(proof, ch, false, l.loss(ch))
+		return v.promote(proof, ch, false, v.loss(ch))
 	}
-	l.askApproval(ch)
-	if l.restartable(old) {
-		ch.instead(l.c.Primary, incomplete)
-		return l.promote(proof, ch, false, Reason{})
+	v.askApproval(ch)
+	if v.restartable(old) {
+		ch.instead(v.c.Primary, incomplete)
+		return v.promote(proof, ch, false, Reason{})
 	}
-	if cmd, why := l.stopToRestart(); cmd != nil {
+	if cmd, why := v.stopToRestart(); cmd != nil {
 		return cmd, why
 	}
-	if cmd, why := l.needBack(); cmd != nil && (a == nil || !a.Completeness) {
+	if cmd, why := v.needBack(); cmd != nil && (a == nil || !a.Completeness) {
 		return cmd, why
 	}
 	if incomplete != nil {
-		return l.waitOrAccept(proof, ch, Reason{Code: notComplete, Detail: incomplete.Error()})
+		return v.waitOrAccept(proof, ch, Reason{Code: notComplete, Detail: incomplete.Error()})
 	}
-	if why := l.unapproved(ch); why.given() {
+	if why := v.unapproved(ch); why.given() {
 		return nil, why
 	}
-	return l.waitOrAccept(proof, ch, Reason{Code: nobodyEligible})
+	return v.waitOrAccept(proof, ch, Reason{Code: nobodyEligible})
 }
 
 // handWALOver lets the one that is ahead and may not lead give what it has to the one that may. It needs a proof like a
 // promotion, to which whoever is sealed counts, behind or ahead; afterwards none of them is ahead.
-func (l *look) handWALOver(old *health.Member, ch choice) (*state.Command, Reason) {
+func (v *clusterView) handWALOver(old *health.Member, ch choice) (*state.Command, Reason) {
 	from := ch.ahead()
-	if from == "" || l.c.Attempt.Fed || l.c.Doubtful || l.proof(old, ch.all) == nil ||
-		l.cleanlyStopped(old) && l.caughtUp(old.Shutdown, ch) != "" {
+	if from == "" || v.c.Attempt.CaughtUp || v.c.Doubtful || v.proof(old, ch.all) == nil ||
+		v.cleanlyStopped(old) && v.caughtUp(old.Shutdown, ch) != "" {
 		return nil, Reason{}
 	}
-	if state.Complete(l.c.Sets, ch.sealed) == nil && !l.asynchronous() {
+	if state.Complete(v.c.Sets, ch.sealed) == nil && !v.asynchronous() {
 		return nil, Reason{}
 	}
-	return l.advanceSeal(&state.Feed{From: from, To: ch.best}, Reason{Code: handsWALOver, Member: from, Other: ch.best})
+	return v.advanceSeal(&state.CatchUp{From: from, To: ch.best}, Reason{Code: handsWALOver, Member: from, Other: ch.best})
 }
 
 // stopToRestart: the primary was to turn out well, answers, and has not: nobody can go on without it, so let it be stopped
 // and restarted in place. It may never have taken up its epoch, and then nothing else closes it.
-func (l *look) stopToRestart() (*state.Command, Reason) {
-	if old := l.fresh(l.c.Primary); old == nil || closed(old, l.c.Epoch) || l.c.Attempt.StopOld {
+func (v *clusterView) stopToRestart() (*state.Command, Reason) {
+	if old := v.fresh(v.c.Primary); old == nil || closed(old, v.c.Epoch) || v.c.Attempt.StopOld {
 		return nil, Reason{}
 	}
-	why := Reason{Code: neededAgain, Member: l.c.Primary}
-	return &state.Command{Advance: &state.Advance{Attempt: l.c.Attempt.Number, Phase: state.PhaseSeal, StopOld: true, Note: why.String()}}, why
+	why := Reason{Code: neededAgain, Member: v.c.Primary}
+	return &state.Command{Advance: &state.Advance{Attempt: v.c.Attempt.Number, Phase: state.PhaseSeal, StopOld: true, Note: why.String()}}, why
 }
 
 // sealing: members that answer are yet to be sealed, and have the time that is given for it.
-func (l *look) sealing(ch choice) bool {
-	return len(ch.pending) > 0 && l.Watch.held(l.c.Name+"/seals") < graceForSeals
+func (v *clusterView) sealing(ch choice) bool {
+	return len(ch.pending) > 0 && v.Conditions.heldFor(v.c.Name+"/seals") < graceForSeals
 }
 
 // worthWaiting: under asynchronous replication nothing shows completeness, so every replica that answers is asked first.
-func (l *look) worthWaiting(ch choice) bool {
-	return l.asynchronous() && len(ch.pending) > 0
+func (v *clusterView) worthWaiting(ch choice) bool {
+	return v.asynchronous() && len(ch.pending) > 0
 }
 
 // asynchronous: under one of the sets in force commits were acknowledged that nobody else may hold.
-func (l *look) asynchronous() bool {
-	for _, s := range l.c.Sets {
+func (v *clusterView) asynchronous() bool {
+	for _, s := range v.c.Sets {
 		if s.Acks == 0 {
 			return true
 		}
@@ -132,12 +132,12 @@ func (l *look) asynchronous() bool {
 }
 
 // loss says what an asynchronous promotion may have lost: what the old primary had written when it was last heard.
-func (l *look) loss(ch choice) Reason {
-	if !l.asynchronous() {
+func (v *clusterView) loss(ch choice) Reason {
+	if !v.asynchronous() {
 		return Reason{}
 	}
 	have := ch.positions[ch.best]
-	old := l.known(l.c.Primary)
+	old := v.known(v.c.Primary)
 	if old == nil || old.Position == 0 {
 		return Reason{Code: lossUnknown, At: have}
 	}
@@ -149,39 +149,39 @@ func (l *look) loss(ch choice) Reason {
 
 // waitOrAccept applies the policy for a cluster in which no candidate can be shown to hold every acknowledged commit. The loss
 // that a policy accepts is bounded; after a recovery of the controllers nothing bounds it, so only a person's word counts.
-func (l *look) waitOrAccept(proof fencing.Proof, ch choice, why Reason) (*state.Command, Reason) {
-	a := l.c.Attempt
+func (v *clusterView) waitOrAccept(proof fencing.Proof, ch choice, why Reason) (*state.Command, Reason) {
+	a := v.c.Attempt
 	if a.Accepted != nil && a.Accepted.Completeness && ch.best != "" {
-		return l.promote(proof, ch, false, Reason{Code: lossAccepted, Other: a.Accepted.By, Detail: a.Accepted.Reason, Because: []Reason{why}})
+		return v.promote(proof, ch, false, Reason{Code: lossAccepted, Other: a.Accepted.By, Detail: a.Accepted.Reason, Because: []Reason{why}})
 	}
-	p := l.conf.Failover
-	if p.WhenIncomplete == platform.AcceptWhenIncomplete && !l.c.Doubtful &&
-		ch.best != "" && l.Watch.held(l.c.Name+"/incomplete") >= p.AcceptAfter {
+	p := v.conf.Failover
+	if p.WhenIncomplete == platform.AcceptWhenIncomplete && !v.c.Doubtful &&
+		ch.best != "" && v.Conditions.heldFor(v.c.Name+"/incomplete") >= p.AcceptAfter {
 		acc := &state.Acceptance{By: byPolicy, Reason: "failover.when-incomplete: accept", Completeness: true}
 		return &state.Command{Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, Accepted: acc, Note: why.String()}},
 			Reason{Code: policyAccepts, Because: []Reason{why}}
 	}
-	return l.failoverWaits("", Reason{Code: noPromotion, Cluster: l.c.Name, Because: []Reason{why}})
+	return v.failoverWaits("", Reason{Code: noPromotion, Cluster: v.c.Name, Because: []Reason{why}})
 }
 
 // proof returns the first proof there is that the epoch in force is fenced (S4), or nil. A report's age does not matter
 // for `stopped`: it is a durable promise.
-func (l *look) proof(old *health.Member, sealed []state.Sealed) *fencing.Proof {
-	e := l.c.Epoch
+func (v *clusterView) proof(old *health.Member, sealed []state.Sealed) *fencing.Proof {
+	e := v.c.Epoch
 	if closed(old, e) {
 		return &fencing.Proof{Kind: fencing.Stopped, Epoch: e, Detail: "its agent saw the last process end and closed the epoch"}
 	}
-	if !l.c.Doubtful && state.QuorumSealed(l.c.Sets, sealed) {
+	if !v.c.Doubtful && state.QuorumSealed(v.c.Sets, sealed) {
 		return &fencing.Proof{Kind: fencing.QuorumSealed, Epoch: e,
 			Detail: fmt.Sprintf("%d members sealed; nothing can be acknowledged any more", len(sealed))}
 	}
-	if end := l.leaseEnd(); l.c.Guarded && l.Now > end && state.Unvouched(l.c.Sets, l.c.Members, sealed) {
-		return &fencing.Proof{Kind: fencing.LeaseExpired, Epoch: e, Detail: fmt.Sprintf("counted out %s ago", round(l.Now-end))}
+	if end := v.leaseEnd(); v.c.Guarded && v.Now > end && state.NoPromisesLeft(v.c.Sets, v.c.Members, sealed) {
+		return &fencing.Proof{Kind: fencing.LeaseExpired, Epoch: e, Detail: fmt.Sprintf("counted out %s ago", round(v.Now-end))}
 	}
-	if f := l.fenceOf(l.c.Primary); f != nil && f.Off {
+	if f := v.fenceOf(v.c.Primary); f != nil && f.Off {
 		return &fencing.Proof{Kind: fencing.PoweredOff, Epoch: e, Detail: f.Detail}
 	}
-	if a := l.c.Attempt.Accepted; a != nil && a.Fence {
+	if a := v.c.Attempt.Accepted; a != nil && a.Fence {
 		return &fencing.Proof{Kind: fencing.Operator, Epoch: e, Detail: a.Reason, By: a.By}
 	}
 	return nil
@@ -191,53 +191,53 @@ func closed(m *health.Member, e platform.Epoch) bool {
 	return m != nil && m.Process == health.ProcessEnded && !m.Closed.Less(e)
 }
 
-func (l *look) leaseEnd() time.Duration {
-	return l.Leases.End(l.c.Name, l.c.Primary, l.c.Epoch, l.c.LongestLease)
+func (v *clusterView) leaseEnd() time.Duration {
+	return v.Leases.End(v.c.Name, v.c.Primary, v.c.Epoch, v.c.LongestLease)
 }
 
-func (l *look) waitForProof(ch choice) (*state.Command, Reason) {
-	l.askApproval(ch)
-	if cmd, why := l.stopToRestart(); cmd != nil {
+func (v *clusterView) waitForProof(ch choice) (*state.Command, Reason) {
+	v.askApproval(ch)
+	if cmd, why := v.stopToRestart(); cmd != nil {
 		return cmd, why // its agent answers, and can close the epoch
 	}
-	if cmd, why := l.cutPower(ch); cmd != nil {
+	if cmd, why := v.cutPower(ch); cmd != nil {
 		return cmd, why
 	}
-	if !l.c.Guarded {
-		return l.failoverWaits(l.c.Primary, Reason{Code: neverGuarded, Cluster: l.c.Name, Member: l.c.Primary})
+	if !v.c.Guarded {
+		return v.failoverWaits(v.c.Primary, Reason{Code: neverGuarded, Cluster: v.c.Name, Member: v.c.Primary})
 	}
-	if l.Now > l.leaseEnd() {
-		return l.failoverWaits(l.c.Primary, Reason{Code: othersMayVouch, Cluster: l.c.Name, Member: l.c.Primary})
+	if v.Now > v.leaseEnd() {
+		return v.failoverWaits(v.c.Primary, Reason{Code: othersMayPromise, Cluster: v.c.Name, Member: v.c.Primary})
 	}
-	return nil, Reason{Code: proofAwaited, Member: l.c.Primary, For: l.leaseEnd() - l.Now}
+	return nil, Reason{Code: proofAwaited, Member: v.c.Primary, For: v.leaseEnd() - v.Now}
 }
 
 // failoverWaits waits for something that does not come about without an operator.
-func (l *look) failoverWaits(member string, why Reason) (*state.Command, Reason) {
-	l.problem(health.FailoverWaits, member, why.String(), false)
+func (v *clusterView) failoverWaits(member string, why Reason) (*state.Command, Reason) {
+	v.problem(health.FailoverWaits, member, why.String(), false)
 	return nil, why
 }
 
 // turnedOutWell: an unreachable primary reports again before anything was promoted, it still runs its epoch, and no
 // candidate is ready. Then the epoch is not wasted: the attempt is abandoned. That seals have fenced it already matters only
 // where somebody may be promoted: they end with the attempt.
-func (l *look) turnedOutWell(ch choice) bool {
-	old := l.fresh(l.c.Primary)
-	return !l.c.Attempt.StopOld && l.fenceOf(l.c.Primary) == nil && old != nil &&
+func (v *clusterView) turnedOutWell(ch choice) bool {
+	old := v.fresh(v.c.Primary)
+	return !v.c.Attempt.StopOld && v.fenceOf(v.c.Primary) == nil && old != nil &&
 		old.Process == health.ProcessRunning && old.Role == health.RolePrimary &&
-		old.Epoch == l.c.Epoch && (ch.best == "" && state.QuorumSealed(l.c.Sets, ch.sealed) || l.proof(old, ch.sealed) == nil)
+		old.Epoch == v.c.Epoch && (ch.best == "" && state.QuorumSealed(v.c.Sets, ch.sealed) || v.proof(old, ch.sealed) == nil)
 }
 
-func (l *look) cleanlyStopped(old *health.Member) bool {
-	return closed(old, l.c.Epoch) && old.Clean && old.Shutdown != 0
+func (v *clusterView) cleanlyStopped(old *health.Member) bool {
+	return closed(old, v.c.Epoch) && old.Clean && old.Shutdown != 0
 }
 
 // caughtUp finds the best member that has replayed past the shutdown checkpoint: it holds everything (the token).
-func (l *look) caughtUp(shutdown platform.LSN, ch choice) string {
+func (v *clusterView) caughtUp(shutdown platform.LSN, ch choice) string {
 	if ch.best == "" {
 		return ""
 	}
-	if r := l.fresh(ch.best); r != nil && r.Timeline == l.c.Timeline && r.Replayed > shutdown {
+	if r := v.fresh(ch.best); r != nil && r.Timeline == v.c.Timeline && r.Replayed > shutdown {
 		return ch.best
 	}
 	return ""
@@ -245,30 +245,30 @@ func (l *look) caughtUp(shutdown platform.LSN, ch choice) string {
 
 // restartable: the old primary's agent answers, its data is there and nothing speaks against it. It satisfies the sets of
 // its own and earlier epochs by itself.
-func (l *look) restartable(old *health.Member) bool {
-	return l.fresh(l.c.Primary) != nil && l.fenceOf(l.c.Primary) == nil && closed(old, l.c.Epoch) &&
+func (v *clusterView) restartable(old *health.Member) bool {
+	return v.fresh(v.c.Primary) != nil && v.fenceOf(v.c.Primary) == nil && closed(old, v.c.Epoch) &&
 		old.Data == health.DataPresent && old.Corrupt == "" &&
-		l.c.Members[l.c.Primary].Excluded == "" && (!l.insisted() || l.c.Attempt.To == l.c.Primary)
+		v.c.Members[v.c.Primary].Excluded == "" && (!v.insisted() || v.c.Attempt.To == v.c.Primary)
 }
 
-func (l *look) promote(proof fencing.Proof, ch choice, clean bool, loss Reason) (*state.Command, Reason) {
-	timeline := l.c.HighTimeline + 1
-	if ch.best == l.c.Primary {
-		timeline = l.c.Timeline
+func (v *clusterView) promote(proof fencing.Proof, ch choice, clean bool, loss Reason) (*state.Command, Reason) {
+	timeline := v.c.HighTimeline + 1
+	if ch.best == v.c.Primary {
+		timeline = v.c.Timeline
 	}
-	ch.notChosen[l.c.Primary] = Reason{Code: isReplaced, Member: l.c.Primary}
+	ch.notChosen[v.c.Primary] = Reason{Code: isReplaced, Member: v.c.Primary}
 	delete(ch.notChosen, ch.best)
 	why := Reason{Rule: RuleAttempt, Code: promotes, Member: ch.best}
 	if loss.given() {
 		why.Because = append(why.Because, loss)
 	}
-	for i := range l.conf.Members {
-		if not, ok := ch.notChosen[l.conf.Members[i].Name]; ok {
+	for i := range v.conf.Members {
+		if not, ok := ch.notChosen[v.conf.Members[i].Name]; ok {
 			why.Because = append(why.Because, not)
 		}
 	}
-	r := l.known(ch.best)
-	p := &state.Promote{Attempt: l.c.Attempt.Number, Member: ch.best, Timeline: timeline, Guarded: r != nil && r.Guard.Complete,
+	r := v.known(ch.best)
+	p := &state.Promote{Attempt: v.c.Attempt.Number, Member: ch.best, Timeline: timeline, Guarded: r != nil && r.Guard.Complete,
 		Proof: proof, Sealed: ch.sealed, Clean: clean, Positions: ch.positions, NotChosen: textsOf(ch.notChosen), Loss: loss.String()}
 	return &state.Command{Promote: p}, why
 }

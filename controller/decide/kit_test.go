@@ -19,14 +19,14 @@ func ep(n uint64) platform.Epoch { return platform.Epoch{Generation: 1, Number: 
 
 // stage is a leader's situation: a committed state, what is seen, and time.
 type stage struct {
-	t       *testing.T
-	s       *state.State
-	view    *health.View
-	leases  *fencing.Leases
-	watch   *Stopwatch
-	now     time.Duration
-	number  uint64
-	members map[string]*health.Member // what the hosts that answer report; nil for a silent one
+	t          *testing.T
+	s          *state.State
+	view       *health.View
+	leases     *fencing.Leases
+	conditions *Conditions
+	now        time.Duration
+	number     uint64
+	members    map[string]*health.Member // what the hosts that answer report; nil for a silent one
 	// controllers and self are the observers; none for this leader alone.
 	controllers []string
 	self, site  string
@@ -44,14 +44,14 @@ func platformOf(acks int) *platform.Platform {
 	return p
 }
 
-// unborn is a platform applied, with three empty hosts.
-func unborn(t *testing.T, acks int, change func(*platform.Platform)) *stage {
+// beforeBootstrap is a platform applied, with three empty hosts.
+func beforeBootstrap(t *testing.T, acks int, change func(*platform.Platform)) *stage {
 	p := platformOf(acks)
 	if change != nil {
 		change(p)
 	}
 	st := &stage{t: t, s: state.New(), view: health.NewView(time.Second), leases: fencing.NewLeases(time.Second),
-		watch: NewStopwatch(), now: time.Minute, members: map[string]*health.Member{}}
+		conditions: NewConditions(), now: time.Minute, members: map[string]*health.Member{}}
 	st.apply(state.Command{Init: &state.Init{PlatformID: "p"}})
 	st.apply(state.Command{Platform: &state.SetPlatform{Platform: p}})
 	for _, h := range []string{"h1", "h2", "h3"} {
@@ -65,11 +65,11 @@ func unborn(t *testing.T, acks int, change func(*platform.Platform)) *stage {
 
 // well is a cluster whose primary m1 has m2 and m3 streaming, everything settled.
 func well(t *testing.T, acks int, change func(*platform.Platform)) *stage {
-	st := unborn(t, acks, change)
-	st.apply(feed(state.Command{Birth: &state.BirthOf{Member: "m1", Guarded: true}}))
-	st.apply(feed(state.Command{Opened: &state.Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}))
-	st.apply(feed(state.Command{Rejoined: &state.Rejoined{Member: "m2"}}))
-	st.apply(feed(state.Command{Rejoined: &state.Rejoined{Member: "m3"}}))
+	st := beforeBootstrap(t, acks, change)
+	st.apply(onFeed(state.Command{Bootstrap: &state.BootstrapCluster{Member: "m1", Guarded: true}}))
+	st.apply(onFeed(state.Command{Opened: &state.Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}))
+	st.apply(onFeed(state.Command{Rejoined: &state.Rejoined{Member: "m2"}}))
+	st.apply(onFeed(state.Command{Rejoined: &state.Rejoined{Member: "m3"}}))
 	st.members["m1"] = &health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessRunning,
 		Role: health.RolePrimary, SystemID: "7", Epoch: ep(1),
 		Timeline: 1, Position: 1000, PositionKnown: true, Opened: true, Incarnation: "m1_1", Guard: health.Guard{Complete: true, Armed: ep(1)},
@@ -85,7 +85,7 @@ func well(t *testing.T, acks int, change func(*platform.Platform)) *stage {
 	return st
 }
 
-func feed(c state.Command) state.Command {
+func onFeed(c state.Command) state.Command {
 	c.Cluster = "feed"
 	return c
 }
@@ -112,14 +112,14 @@ func (st *stage) report() {
 }
 
 func (st *stage) input() Input {
-	own := health.Vote{Cluster: "feed", Member: "m1", HeardMS: 10, ProbedMS: -1}
+	own := health.Observation{Cluster: "feed", Member: "m1", HeardMS: 10, ProbedMS: -1}
 	if st.members["m1"] == nil {
 		own.HeardMS, own.FailedMS = -1, 400
 	}
 	st.number++
-	st.view.FoldVotes(health.Votes{Observer: st.self, Site: st.site, Number: st.number, Votes: []health.Vote{own}}, st.now)
+	st.view.FoldObservations(health.Observations{Observer: st.self, Site: st.site, Number: st.number, Observations: []health.Observation{own}}, st.now)
 	return Input{State: st.s, View: st.view, Leases: st.leases, Controllers: st.controllers, Self: st.self, Site: st.site,
-		Watch: st.watch, Survey: true, Now: st.now, Wall: time.Unix(1_750_000_000, 0)}
+		Conditions: st.conditions, Survey: true, Now: st.now, Wall: time.Unix(1_750_000_000, 0)}
 }
 
 func (st *stage) next() (*state.Command, Reason, Decision) {
@@ -244,29 +244,29 @@ func twoSites(t *testing.T, acks int, change func(*platform.Platform)) *stage {
 		}
 	})
 	st.controllers, st.self, st.site = []string{"c1", "c2", "c3"}, "c2", "west"
-	st.votes("c1", "east", true)
-	st.votes("c3", "north", true)
+	st.observations("c1", "east", true)
+	st.observations("c3", "north", true)
 	return st
 }
 
-// votes lets a controller say whether it hears m1.
-func (st *stage) votes(name, site string, hears bool) {
+// observations lets a controller say whether it hears m1.
+func (st *stage) observations(name, site string, hears bool) {
 	st.number++
-	v := health.Vote{Cluster: "feed", Member: "m1", HeardMS: -1, ProbedMS: -1}
-	if v.FailedMS = 300; hears {
-		v.HeardMS, v.FailedMS = 10, 0
+	o := health.Observation{Cluster: "feed", Member: "m1", HeardMS: -1, ProbedMS: -1}
+	if o.FailedMS = 300; hears {
+		o.HeardMS, o.FailedMS = 10, 0
 	}
-	st.view.FoldVotes(health.Votes{Observer: name, Site: site, Number: st.number, Votes: []health.Vote{v}}, st.now)
+	st.view.FoldObservations(health.Observations{Observer: name, Site: site, Number: st.number, Observations: []health.Observation{o}}, st.now)
 }
 
-// votesOf lets controllers c2 and c3 say what they see of m1; c1 leads. nil is silence.
-func (st *stage) votesOf(c2, c3 *health.Vote) {
+// observationsOf lets controllers c2 and c3 say what they see of m1; c1 leads. nil is silence.
+func (st *stage) observationsOf(c2, c3 *health.Observation) {
 	st.controllers, st.self = []string{"c1", "c2", "c3"}, "c1"
-	for name, v := range map[string]*health.Vote{"c2": c2, "c3": c3} {
-		if v != nil {
+	for name, o := range map[string]*health.Observation{"c2": c2, "c3": c3} {
+		if o != nil {
 			st.number++
-			v.Member = "m1"
-			st.view.FoldVotes(health.Votes{Observer: name, Number: st.number, Votes: []health.Vote{*v}}, st.now)
+			o.Member = "m1"
+			st.view.FoldObservations(health.Observations{Observer: name, Number: st.number, Observations: []health.Observation{*o}}, st.now)
 		}
 	}
 }
@@ -334,9 +334,9 @@ func (st *stage) recoverControllers() {
 }
 
 // look is the cluster as the leader sees it now.
-func (st *stage) look() *look {
-	st.watch.begin(st.now)
-	return &look{Input: st.input(), c: st.c(), conf: st.s.ClusterConfig("feed"), decision: &Decision{}}
+func (st *stage) look() *clusterView {
+	st.conditions.begin(st.now)
+	return &clusterView{Input: st.input(), c: st.c(), conf: st.s.ClusterConfig("feed"), decision: &Decision{}}
 }
 
 // far puts m2 and m3 on the other site.

@@ -13,16 +13,16 @@ const powerAfter = time.Second
 
 // cutPower has the fence devices of the primary's host switch it off, where it has any, no other proof has come, and
 // somebody could be promoted on that proof: a cut without a successor would only make an outage.
-func (l *look) cutPower(ch choice) (*state.Command, Reason) {
-	if a := l.c.Attempt.Accepted; ch.best == "" || state.Complete(l.c.Sets, ch.sealed) != nil && (a == nil || !a.Completeness) {
+func (v *clusterView) cutPower(ch choice) (*state.Command, Reason) {
+	if a := v.c.Attempt.Accepted; ch.best == "" || state.Complete(v.c.Sets, ch.sealed) != nil && (a == nil || !a.Completeness) {
 		return nil, Reason{}
 	}
-	host := l.State.Platform.Host(l.conf.Member(l.c.Primary).Host)
-	if host == nil || len(host.Fence) == 0 || l.fenceOf(l.c.Primary) != nil ||
-		l.Watch.held(l.c.Name+"/power/"+l.c.Attempt.Number.String()) < powerAfter {
+	host := v.State.Platform.Host(v.conf.Member(v.c.Primary).Host)
+	if host == nil || len(host.Fence) == 0 || v.fenceOf(v.c.Primary) != nil ||
+		v.Conditions.heldFor(v.c.Name+"/power/"+v.c.Attempt.Number.String()) < powerAfter {
 		return nil, Reason{}
 	}
-	why := Reason{Code: noOtherProof, Member: l.c.Primary, Detail: l.c.Attempt.Number.String(), Names: MembersOn(l.State, host.Name)}
+	why := Reason{Code: noOtherProof, Member: v.c.Primary, Detail: v.c.Attempt.Number.String(), Names: MembersOn(v.State, host.Name)}
 	return &state.Command{Fence: &state.FenceHost{Host: host.Name, Reason: why.String()}},
 		Reason{Code: cutsPower, Other: host.Name, Because: []Reason{why}}
 }
@@ -42,14 +42,14 @@ func MembersOn(s *state.State, host string) []string {
 
 // givePowerBack ends a fence that was decided automatically, once the cluster has another primary: the host's members then
 // rejoin by themselves. What an operator fenced, an operator gives back.
-func (l *look) givePowerBack() (*state.Command, Reason) {
-	if len(l.State.Fences) == 0 {
+func (v *clusterView) givePowerBack() (*state.Command, Reason) {
+	if len(v.State.Fences) == 0 {
 		return nil, Reason{}
 	}
-	for _, name := range l.replicas() {
-		host := l.conf.Member(name).Host
-		f := l.State.Fences[host]
-		if f == nil || !f.Off || f.Release || f.By != byMainstay || l.leads(host) {
+	for _, name := range v.replicas() {
+		host := v.conf.Member(name).Host
+		f := v.State.Fences[host]
+		if f == nil || !f.Off || f.Release || f.By != byMainstay || v.leads(host) {
 			continue
 		}
 		why := Reason{Code: membersReplaced, Other: host}
@@ -61,32 +61,32 @@ func (l *look) givePowerBack() (*state.Command, Reason) {
 
 // withdrawFence ends a fence that was decided automatically and never confirmed, once the host answers: its agent can say
 // more than a device that does not.
-func (l *look) withdrawFence() (*state.Command, Reason) {
-	f := l.fenceOf(l.c.Primary)
-	if f == nil || f.By != byMainstay || f.Off || l.c.Attempt.StopOld || l.fresh(l.c.Primary) == nil {
+func (v *clusterView) withdrawFence() (*state.Command, Reason) {
+	f := v.fenceOf(v.c.Primary)
+	if f == nil || f.By != byMainstay || f.Off || v.c.Attempt.StopOld || v.fresh(v.c.Primary) == nil {
 		return nil, Reason{}
 	}
-	why := Reason{Code: answersAgain, Member: l.c.Primary}
-	return &state.Command{Unfence: &state.UnfenceHost{Host: l.conf.Member(l.c.Primary).Host, Reason: why.String(), Withdraw: true}},
+	why := Reason{Code: answersAgain, Member: v.c.Primary}
+	return &state.Command{Unfence: &state.UnfenceHost{Host: v.conf.Member(v.c.Primary).Host, Reason: why.String(), Withdraw: true}},
 		Reason{Code: withdrawsFence, Because: []Reason{why}}
 }
 
 // needBack gives the power back to a host that was fenced automatically, where nobody else holds everything: its own member
 // is needed, to be restarted in place.
-func (l *look) needBack() (*state.Command, Reason) {
-	f := l.fenceOf(l.c.Primary)
+func (v *clusterView) needBack() (*state.Command, Reason) {
+	f := v.fenceOf(v.c.Primary)
 	if f == nil || f.By != byMainstay || !f.Off || f.Release {
 		return nil, Reason{}
 	}
-	why := Reason{Code: onlyItHoldsAll, Member: l.c.Primary}
-	return &state.Command{Unfence: &state.UnfenceHost{Host: l.conf.Member(l.c.Primary).Host, Reason: why.String()}},
+	why := Reason{Code: onlyItHoldsAll, Member: v.c.Primary}
+	return &state.Command{Unfence: &state.UnfenceHost{Host: v.conf.Member(v.c.Primary).Host, Reason: why.String()}},
 		Reason{Code: powerNeededBack, Because: []Reason{why}}
 }
 
 // leads: a member on the host is still the primary of some cluster.
-func (l *look) leads(host string) bool {
-	for _, name := range l.State.ClusterNames() {
-		c, conf := l.State.Clusters[name], l.State.ClusterConfig(name)
+func (v *clusterView) leads(host string) bool {
+	for _, name := range v.State.ClusterNames() {
+		c, conf := v.State.Clusters[name], v.State.ClusterConfig(name)
 		if conf == nil || c.Primary == "" {
 			continue
 		}

@@ -34,7 +34,7 @@ func Predict(in Input, cluster string, death Death) state.Prediction {
 		return state.Prediction{Why: "the cluster has no primary yet"}
 	}
 	p := &prediction{in: in, cluster: cluster, began: in.Now}
-	p.in.View, p.in.Watch, p.in.Foretold, p.in.Survey = in.View.Clone(), in.Watch.Clone(), true, false
+	p.in.View, p.in.Conditions, p.in.Hypothetical, p.in.Survey = in.View.Clone(), in.Conditions.Clone(), true, false
 	lost := ""
 	if death == SiteGone {
 		lost = in.State.Platform.SiteOf(in.State.ClusterConfig(cluster).Member(c.Primary).Host)
@@ -55,11 +55,11 @@ func Predict(in Input, cluster string, death Death) state.Prediction {
 const nothingPromoted = "nothing is promoted, so nothing more is lost"
 
 type prediction struct {
-	in      Input
-	cluster string
-	began   time.Duration
-	why     string
-	barred  time.Duration // for as long the promises of members that must be sealed bar that (L5)
+	in          Input
+	cluster     string
+	began       time.Duration
+	why         string
+	promisesEnd time.Duration // for as long the promises of members that must be sealed bar that (L5)
 
 	observers []observer // the controllers that would say what they see then
 	round     uint64     // of their words
@@ -102,9 +102,9 @@ func (p *prediction) choosesObservers(lost string) Reason {
 func (p *prediction) refresh() {
 	p.in.View.Refresh(p.in.Now)
 	p.round++
-	dead := health.Vote{Cluster: p.cluster, Member: p.in.State.Clusters[p.cluster].Primary, HeardMS: -1, ProbedMS: -1, FailedMS: 1}
+	dead := health.Observation{Cluster: p.cluster, Member: p.in.State.Clusters[p.cluster].Primary, HeardMS: -1, ProbedMS: -1, FailedMS: 1}
 	for _, o := range p.observers {
-		p.in.View.FoldVotes(health.Votes{Observer: o.name, Site: o.site, Number: p.round, Votes: []health.Vote{dead}}, p.in.Now)
+		p.in.View.FoldObservations(health.Observations{Observer: o.name, Site: o.site, Number: p.round, Observations: []health.Observation{dead}}, p.in.Now)
 	}
 }
 
@@ -121,7 +121,7 @@ func (p *prediction) forgetSilent() {
 func (p *prediction) kill(c *state.Cluster, death Death) {
 	conf := p.in.State.ClusterConfig(p.cluster)
 	dead := conf.Member(c.Primary)
-	p.in.View.ForgetVotes()
+	p.in.View.ForgetObservations()
 	switch death {
 	case HostLost:
 		p.in.View.Forget(dead.Host)
@@ -165,11 +165,11 @@ func (p *prediction) run() state.Prediction {
 		}
 		p.in.State = next
 		p.seal()
-		p.feed()
+		p.catchUp()
 	}
 	out := state.Prediction{Why: p.why, Loss: nothingPromoted}
-	if l := p.look(); l.c.Attempt != nil && l.c.Attempt.Phase == state.PhaseSeal {
-		ch := l.choose()
+	if v := p.clusterView(); v.c.Attempt != nil && v.c.Attempt.Phase == state.PhaseSeal {
+		ch := v.choose()
 		if ch.best != "" {
 			ch.notChosen[ch.best] = Reason{Code: comesFirst, Member: ch.best}
 		}
@@ -187,9 +187,9 @@ func (p *prediction) command(d Decision) *state.Command {
 	return nil
 }
 
-func (p *prediction) look() *look {
-	p.in.Watch.begin(p.in.Now)
-	return &look{Input: p.in, c: p.in.State.Clusters[p.cluster], conf: p.in.State.ClusterConfig(p.cluster), decision: &Decision{}}
+func (p *prediction) clusterView() *clusterView {
+	p.in.Conditions.begin(p.in.Now)
+	return &clusterView{Input: p.in, c: p.in.State.Clusters[p.cluster], conf: p.in.State.ClusterConfig(p.cluster), decision: &Decision{}}
 }
 
 // seal lets every replica that answers obey the attempt's goal.
@@ -203,20 +203,20 @@ func (p *prediction) seal() {
 			p.in.View.Replace(m, func(r *health.Member) {
 				if r.Process == health.ProcessRunning && r.Role == health.RoleStandby {
 					r.Sealed, r.PositionKnown = c.Attempt.Number, r.Position != 0
-					p.barred = max(p.barred, time.Duration(r.Promised)*time.Millisecond)
+					p.promisesEnd = max(p.promisesEnd, time.Duration(r.Promised)*time.Millisecond)
 				}
 			})
 		}
 	}
 }
 
-// feed lets a hand-over of WAL succeed.
-func (p *prediction) feed() {
+// catchUp lets a hand-over of WAL succeed.
+func (p *prediction) catchUp() {
 	c, conf := p.in.State.Clusters[p.cluster], p.in.State.ClusterConfig(p.cluster)
-	if c.Attempt == nil || c.Attempt.Feed == nil {
+	if c.Attempt == nil || c.Attempt.CatchUp == nil {
 		return
 	}
-	from, to := p.look().fresh(c.Attempt.Feed.From), conf.Member(c.Attempt.Feed.To)
+	from, to := p.clusterView().fresh(c.Attempt.CatchUp.From), conf.Member(c.Attempt.CatchUp.To)
 	if from == nil || to == nil {
 		return
 	}
@@ -230,8 +230,8 @@ func (p *prediction) later() bool {
 	switch {
 	case p.in.Now <= end && c.Guarded:
 		p.in.Now = end + time.Millisecond
-	case c.Recovered != "" && c.Attempt == nil && p.look().blocked() < platform.RecoveryBlock:
-		p.in.Now += platform.RecoveryBlock - p.look().blocked() + time.Millisecond
+	case c.Recovered != "" && c.Attempt == nil && p.clusterView().blocked() < platform.RecoveryBlock:
+		p.in.Now += platform.RecoveryBlock - p.clusterView().blocked() + time.Millisecond
 	case p.in.Now < p.began+platform.CountOut(c.LongestLease)+graceForSeals+conf.Failover.AcceptAfter+time.Second:
 		p.in.Now += graceForSeals + conf.Failover.AcceptAfter
 	default:
@@ -244,7 +244,7 @@ func (p *prediction) later() bool {
 func (p *prediction) promoted(cmd *state.Promote) state.Prediction {
 	c := p.in.State.Clusters[p.cluster]
 	out := state.Prediction{Promote: cmd.Member, Proof: cmd.Proof.Kind, Loss: cmd.Loss, Others: cmd.NotChosen,
-		About: p.in.Now - p.began + p.barred + promotionTime, Why: "the most advanced member that may lead"}
+		About: p.in.Now - p.began + p.promisesEnd + promotionTime, Why: "the most advanced member that may lead"}
 	if out.Loss == "" {
 		out.Loss = "no acknowledged commit"
 	}

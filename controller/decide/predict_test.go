@@ -20,7 +20,7 @@ func (st *stage) dies(speak map[string]string) (*state.Promote, time.Duration) {
 		st.later(100 * time.Millisecond)
 		for _, name := range []string{"c1", "c3"} {
 			if site, ok := speak[name]; ok {
-				st.votes(name, site, false)
+				st.observations(name, site, false)
 			}
 		}
 		cmd, _, _ := st.next()
@@ -73,7 +73,7 @@ func TestPredictionRunsWhatWouldRun(t *testing.T) {
 			}
 			st.step(20 * time.Second)
 			for name, site := range c.speak {
-				st.votes(name, site, true)
+				st.observations(name, site, true)
 			}
 			said := Predict(st.input(), "feed", c.death)
 			if c.death == SiteGone {
@@ -96,7 +96,7 @@ func TestPredictionRunsWhatWouldRun(t *testing.T) {
 // A site with the majority of the controllers takes the leader with it: none of the others can promote anybody.
 func TestPredictionWithoutALeader(t *testing.T) {
 	st := twoSites(t, 1, nil)
-	st.votes("c3", "east", true)
+	st.observations("c3", "east", true)
 	why := Reason{Code: noLeaderLeft, Other: "east", Names: []string{"c1", "c3"}, Of: 3}
 	if p := Predict(st.input(), "feed", SiteGone); p.Promote != "" || p.Why != why.String() {
 		t.Errorf("east has two of three controllers: %s", Sentence(p))
@@ -106,7 +106,7 @@ func TestPredictionWithoutALeader(t *testing.T) {
 	}
 	st = twoSites(t, 1, nil)
 	st.self, st.site = "c1", "east"
-	st.votes("c2", "west", true)
+	st.observations("c2", "west", true)
 	if p := Predict(st.input(), "feed", SiteGone); p.Promote != "m2" {
 		t.Errorf("this leader is lost as well, and another takes its place: %s", Sentence(p))
 	}

@@ -38,26 +38,26 @@ func Outlooks(in Input, cluster string) []Outlook {
 	if c == nil || conf == nil || c.Primary == "" || conf.Member(c.Primary) == nil {
 		return nil
 	}
-	l := sealable(in, c, conf)
-	ch := l.choose()
-	return []Outlook{l.outlookStopped(), l.outlookSealed(ch), l.outlookExpired(ch), l.outlookPower(), l.outlookOperator()}
+	v := sealable(in, c, conf)
+	ch := v.choose()
+	return []Outlook{v.outlookStopped(), v.outlookSealed(ch), v.outlookExpired(ch), v.outlookPower(), v.outlookOperator()}
 }
 
 // sealable looks at a copy in which the epoch is being fenced and every replica that can be sealed now is.
-func sealable(in Input, c *state.Cluster, conf *platform.Cluster) *look {
+func sealable(in Input, c *state.Cluster, conf *platform.Cluster) *clusterView {
 	fenced := *c
 	if !c.Fencing() {
 		fenced.Attempt = &state.Attempt{Number: platform.Epoch{Generation: c.Epoch.Generation, Number: c.HighEpoch + 1}, Phase: state.PhaseSeal}
 	}
-	in.View, in.Watch = in.View.Clone(), NewStopwatch()
-	in.Watch.begin(in.Now)
-	now := &look{Input: in, c: &fenced, conf: conf}
+	in.View, in.Conditions = in.View.Clone(), NewConditions()
+	in.Conditions.begin(in.Now)
+	now := &clusterView{Input: in, c: &fenced, conf: conf}
 	for _, name := range now.replicas() {
 		if now.fresh(name) != nil {
 			in.View.Replace(conf.Member(name), func(r *health.Member) { sealNow(r, fenced.Attempt.Number) })
 		}
 	}
-	return &look{Input: in, c: &fenced, conf: conf, decision: &Decision{}}
+	return &clusterView{Input: in, c: &fenced, conf: conf, decision: &Decision{}}
 }
 
 // sealNow is what a replica that answers and runs does with the goal of an attempt.
@@ -67,69 +67,69 @@ func sealNow(r *health.Member, attempt platform.Epoch) {
 	}
 }
 
-func (l *look) outlookStopped() Outlook {
+func (v *clusterView) outlookStopped() Outlook {
 	out := Outlook{Kind: fencing.Stopped}
-	host := l.conf.Member(l.c.Primary).Host
+	host := v.conf.Member(v.c.Primary).Host
 	switch {
-	case closed(l.known(l.c.Primary), l.c.Epoch):
+	case closed(v.known(v.c.Primary), v.c.Epoch):
 		out.Possible, out.Why = true, Reason{Code: epochClosed}
-	case l.fenceOf(l.c.Primary) != nil:
+	case v.fenceOf(v.c.Primary) != nil:
 		out.Why = Reason{Code: getsNoGoals, Other: host}
-	case l.fresh(l.c.Primary) == nil:
-		out.Why = Reason{Code: agentNotHeard, Other: host, For: l.View.Silence(host, l.Now)}
+	case v.fresh(v.c.Primary) == nil:
+		out.Why = Reason{Code: agentNotHeard, Other: host, For: v.View.Silence(host, v.Now)}
 	default:
 		out.Possible, out.About, out.Why = true, stopTime, Reason{Code: agentWouldStop, Other: host}
 	}
 	return out
 }
 
-func (l *look) outlookSealed(ch choice) Outlook {
+func (v *clusterView) outlookSealed(ch choice) Outlook {
 	out := Outlook{Kind: fencing.QuorumSealed}
 	switch {
-	case l.asynchronous():
+	case v.asynchronous():
 		out.Why = Reason{Code: commitsNeedNobody}
-	case state.QuorumSealed(l.c.Sets, ch.all):
-		out.Possible, out.About, out.Why = true, l.barred()+sealTime, Reason{Code: canBeSealed, Names: namesOf(ch.sealed)}
+	case state.QuorumSealed(v.c.Sets, ch.all):
+		out.Possible, out.About, out.Why = true, v.promisesEnd()+sealTime, Reason{Code: canBeSealed, Names: namesOf(ch.sealed)}
 	default:
-		for _, set := range l.c.Sets {
-			if !state.QuorumSealed([]platform.Set{set}, ch.all) {
-				out.Why = l.tooFewSealed(set, ch)
+		for _, set := range v.c.Sets {
+			if !state.QuorumSealed([]platform.DurabilitySet{set}, ch.all) {
+				out.Why = v.tooFewSealed(set, ch)
 			}
 		}
 	}
 	return out
 }
 
-func (l *look) outlookExpired(ch choice) Outlook {
+func (v *clusterView) outlookExpired(ch choice) Outlook {
 	out := Outlook{Kind: fencing.LeaseExpired}
 	switch {
-	case l.c.Pause != nil:
-		out.Why = Reason{Code: guardsPaused, Cluster: l.c.Name}
-	case l.c.Unbound:
+	case v.c.Pause != nil:
+		out.Why = Reason{Code: guardsPaused, Cluster: v.c.Name}
+	case v.c.Unbound:
 		out.Why = Reason{Code: guardsUnbound}
-	case !l.c.Guarded:
+	case !v.c.Guarded:
 		out.Why = Reason{Code: grantedUnguarded}
-	case !state.Unvouched(l.c.Sets, l.c.Members, ch.all):
-		out.Why = Reason{Code: unsealedMayVouch}
-		if len(l.c.Sets) > 0 && l.c.Sets[0].Acks > 0 {
-			out.Why = Reason{Code: tooFewForVouching, Because: []Reason{l.tooFewSealed(l.c.Sets[0], ch)}}
+	case !state.NoPromisesLeft(v.c.Sets, v.c.Members, ch.all):
+		out.Why = Reason{Code: unsealedMayPromise}
+		if len(v.c.Sets) > 0 && v.c.Sets[0].Acks > 0 {
+			out.Why = Reason{Code: tooFewForPromises, Because: []Reason{v.tooFewSealed(v.c.Sets[0], ch)}}
 		}
 	default:
 		// The lease recorded may be renewed at any moment: the full count is the bound.
-		out.Possible, out.About = true, max(platform.CountOut(l.c.LongestLease), l.leaseEnd()-l.Now, l.barred()+sealTime)
-		if l.State.Clusters[l.c.Name].Fencing() { // it gets no more grants
-			out.About = max(0, l.leaseEnd()-l.Now)
+		out.Possible, out.About = true, max(platform.CountOut(v.c.LongestLease), v.leaseEnd()-v.Now, v.promisesEnd()+sealTime)
+		if v.State.Clusters[v.c.Name].Fencing() { // it gets no more grants
+			out.About = max(0, v.leaseEnd()-v.Now)
 		}
 		out.Why = Reason{Code: guardsEndIt}
 	}
 	return out
 }
 
-func (l *look) outlookPower() Outlook {
+func (v *clusterView) outlookPower() Outlook {
 	out := Outlook{Kind: fencing.PoweredOff}
-	name := l.conf.Member(l.c.Primary).Host
-	host := l.State.Platform.Host(name)
-	switch f := l.fenceOf(l.c.Primary); {
+	name := v.conf.Member(v.c.Primary).Host
+	host := v.State.Platform.Host(name)
+	switch f := v.fenceOf(v.c.Primary); {
 	case f != nil && f.Off:
 		out.Possible, out.Why = true, Reason{Code: hostIsOff, Other: name}
 	case host == nil || len(host.Fence) == 0:
@@ -137,19 +137,19 @@ func (l *look) outlookPower() Outlook {
 	default:
 		out.Possible, out.About = true, powerAfter+deviceTime
 		out.Why = Reason{Code: deviceWouldCut, Detail: strings.Join(Devices(host), ", "), Want: longest(host.Fence).String(), Other: name,
-			Names: MembersOn(l.State, name)}
+			Names: MembersOn(v.State, name)}
 	}
 	return out
 }
 
-func (l *look) outlookOperator() Outlook {
-	return Outlook{Kind: fencing.Operator, Possible: true, Why: Reason{Code: operatorMaySay, Cluster: l.c.Name}}
+func (v *clusterView) outlookOperator() Outlook {
+	return Outlook{Kind: fencing.Operator, Possible: true, Why: Reason{Code: operatorMaySay, Cluster: v.c.Name}}
 }
 
-// barred is for how long promises keep replicas that answer from being sealed (L5).
-func (l *look) barred() (longest time.Duration) {
-	for _, name := range l.replicas() {
-		if r := l.fresh(name); r != nil {
+// promisesEnd is for how long promises keep replicas that answer from being sealed (L5).
+func (v *clusterView) promisesEnd() (longest time.Duration) {
+	for _, name := range v.replicas() {
+		if r := v.fresh(name); r != nil {
 			longest = max(longest, time.Duration(r.Promised)*time.Millisecond)
 		}
 	}
@@ -157,10 +157,10 @@ func (l *look) barred() (longest time.Duration) {
 }
 
 // tooFewSealed says what a set lacks, and why each of its members that cannot be sealed cannot.
-func (l *look) tooFewSealed(set platform.Set, ch choice) Reason {
+func (v *clusterView) tooFewSealed(set platform.DurabilitySet, ch choice) Reason {
 	why := Reason{Code: tooFewSealed, Names: set.Names, Of: set.SealedNeeded()}
-	for _, name := range l.replicas() {
-		if !set.Has(l.c.Members[name].Incarnation) {
+	for _, name := range v.replicas() {
+		if !set.Has(v.c.Members[name].Incarnation) {
 			continue
 		}
 		if slices.ContainsFunc(ch.sealed, func(s state.Sealed) bool { return s.Member == name }) {

@@ -46,7 +46,7 @@ func TestOutlooks(t *testing.T) { // S4
 		},
 			fencing.QuorumSealed, no, notSealed},
 		{"an older list has acks 0", 1, nil, func(st *stage) {
-			st.c().Sets = append([]platform.Set{{ID: 1, Epoch: st.c().Epoch}}, st.c().Sets...)
+			st.c().Sets = append([]platform.DurabilitySet{{ID: 1, Epoch: st.c().Epoch}}, st.c().Sets...)
 		},
 			fencing.QuorumSealed, no, commitsNeedNobody},
 		{"an older list counts on one that is gone", 1, nil, func(st *stage) {
@@ -60,11 +60,11 @@ func TestOutlooks(t *testing.T) { // S4
 		{"guarded", 1, nil, nil, fencing.LeaseExpired, yes, guardsEndIt},
 		{"not guarded", 1, nil, func(st *stage) { st.c().Guarded = false }, fencing.LeaseExpired, no, grantedUnguarded},
 		{"one may vouch, acks 1", 1, nil, func(st *stage) { st.members["m3"] = nil; st.later(3 * time.Second) },
-			fencing.LeaseExpired, no, tooFewForVouching},
+			fencing.LeaseExpired, no, tooFewForPromises},
 		{"all may vouch, acks 0", 0, nil, func(st *stage) { st.members["m2"], st.members["m3"] = nil, nil; st.later(3 * time.Second) },
-			fencing.LeaseExpired, no, unsealedMayVouch},
+			fencing.LeaseExpired, no, unsealedMayPromise},
 		{"paused", 1, nil, func(st *stage) {
-			st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "anna"}}}))
+			st.apply(onFeed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "anna"}}}))
 		},
 			fencing.LeaseExpired, no, guardsPaused},
 		{"no device", 1, nil, nil, fencing.PoweredOff, no, noFenceDevice},
@@ -148,7 +148,7 @@ func TestOutlooksAgreeWithTheEngine(t *testing.T) {
 			}
 		}
 	}
-	if st := unborn(t, 1, nil); Outlooks(st.input(), "feed") != nil {
+	if st := beforeBootstrap(t, 1, nil); Outlooks(st.input(), "feed") != nil {
 		t.Error("there is something to fence before there is a primary")
 	}
 }

@@ -14,7 +14,7 @@ import (
 type Rule string
 
 const (
-	RuleBirth      Rule = "birth"
+	RuleBootstrap  Rule = "birth"
 	RuleAttempt    Rule = "attempt"
 	RuleDetect     Rule = "detection"
 	RuleUpkeep     Rule = "upkeep"

@@ -96,7 +96,7 @@ func TestNobodyIsPromotedOverAnUnknownEpoch(t *testing.T) {
 	waits(st) // nor does m2, which has replayed past the shutdown checkpoint
 
 	a := st.c().Attempt
-	st.apply(feed(state.Command{By: "alice", Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, To: "m2",
+	st.apply(onFeed(state.Command{By: "alice", Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, To: "m2",
 		Accepted: &state.Acceptance{By: "alice", Reason: "east is gone", Completeness: true}}}))
 	if p := st.commits().Promote; p == nil || p.Member != "m2" {
 		t.Fatalf("%+v", p)

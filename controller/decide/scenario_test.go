@@ -132,9 +132,9 @@ func (s *scenario) happens(what string, args []string, line string) bool {
 		s.fatal(err)
 		s.apply(cmd)
 	case "approve": // the operation that waits
-		s.apply(feed(state.Command{By: "ann", Approve: &state.Approve{Operation: s.c().Attempt.Operation}}))
+		s.apply(onFeed(state.Command{By: "ann", Approve: &state.Approve{Operation: s.c().Attempt.Operation}}))
 	case "accept": // m2: an operator takes it on himself that commits are lost, and that the old primary is fenced
-		s.apply(feed(state.Command{By: "ann", Advance: &state.Advance{Attempt: s.c().Attempt.Number, Phase: state.PhaseSeal, To: args[0],
+		s.apply(onFeed(state.Command{By: "ann", Advance: &state.Advance{Attempt: s.c().Attempt.Number, Phase: state.PhaseSeal, To: args[0],
 			Accepted: &state.Acceptance{By: "ann", Reason: "asked", Fence: true, Completeness: true}}}))
 	case "failed-over": // m3: the last failover brought m1, from that member
 		s.justRecovered(args[0], "m1")
@@ -166,7 +166,7 @@ func (s *scenario) happens(what string, args []string, line string) bool {
 func (s *scenario) passes(d time.Duration) {
 	s.later(d)
 	for name, sees := range s.sees {
-		s.votes(name, s.sites[name], sees == "hears")
+		s.observations(name, s.sites[name], sees == "hears")
 	}
 }
 
@@ -285,8 +285,8 @@ func commandLine(c *state.Command) string {
 	case c.Begin != nil:
 		return fmt.Sprintf("%s %s%s%s", line, c.Begin.Kind, optional(" to ", c.Begin.To), given(c.Begin.StopOld, ", m1 is stopped"))
 	case c.Advance != nil:
-		if c.Advance.Feed != nil {
-			line += fmt.Sprintf(" from %s to %s", c.Advance.Feed.From, c.Advance.Feed.To)
+		if c.Advance.CatchUp != nil {
+			line += fmt.Sprintf(" from %s to %s", c.Advance.CatchUp.From, c.Advance.CatchUp.To)
 		}
 		return fmt.Sprintf("%s %s%s%s", line, c.Advance.Phase, given(c.Advance.StopOld, ", m1 is stopped"),
 			given(c.Advance.Accepted != nil, ", the loss is accepted"))

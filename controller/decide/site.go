@@ -37,7 +37,7 @@ func (in Input) siteLost(site string) Reason {
 		return Reason{}
 	}
 	why := Reason{Code: siteSilent, Other: site, For: silence}
-	if in.View.Imagined() {
+	if in.View.Hypothetical() {
 		why.Code = siteGone
 	}
 	if len(gone) > 0 {
@@ -46,7 +46,7 @@ func (in Input) siteLost(site string) Reason {
 	return join(why, Reason{Code: soSay, Names: agree})
 }
 
-// suspect is the silence after which votes and reports no longer count, for the most patient cluster.
+// suspect is the silence after which observations and reports no longer count, for the most patient cluster.
 func (in Input) suspect() time.Duration {
 	longest := platform.Suspect(platform.MinLease)
 	for _, c := range in.State.Platform.Clusters {
@@ -79,8 +79,8 @@ func (in Input) hears(controller, site string) bool {
 			if in.State.Platform.SiteOf(m.Host) != site {
 				continue
 			}
-			v, suspect := in.View.Vote(controller, m, in.suspect(), in.Now), in.suspect()
-			if v != nil && (v.Heard(2*platform.Heartbeat(conf.Lease)) || v.Probed(suspect) || !v.Failed(2*suspect)) {
+			o, suspect := in.View.Observation(controller, m, in.suspect(), in.Now), in.suspect()
+			if o != nil && (o.Heard(2*platform.Heartbeat(conf.Lease)) || o.Probed(suspect) || !o.Failed(2*suspect)) {
 				return true
 			}
 		}
@@ -93,7 +93,7 @@ func (in Input) serves(p *platform.Platform, site string) bool {
 	for _, a := range p.Apps {
 		for _, i := range a.Instances {
 			if i.Site == site &&
-				slices.ContainsFunc(in.instanceVotes(&a, i.Name), func(v *health.InstanceVote) bool { return v != nil && v.Health == health.Well }) {
+				slices.ContainsFunc(in.instanceObservations(&a, i.Name), func(o *health.InstanceObservation) bool { return o != nil && o.Health == health.Well }) {
 				return true
 			}
 		}
@@ -122,53 +122,53 @@ func siteProblems(in Input) (problems []health.Problem) {
 }
 
 // recoveredAtHome: the last automatic failover stayed on the site that is lost now, so the next one throws nothing back.
-func (l *look) recoveredAtHome() bool {
-	for _, op := range l.c.Operations {
-		if op.ID == l.c.Recovered {
-			return l.site(op.From) == l.site(op.To) && l.site(op.To) == l.site(l.c.Primary)
+func (v *clusterView) recoveredAtHome() bool {
+	for _, op := range v.c.Operations {
+		if op.ID == v.c.Recovered {
+			return v.site(op.From) == v.site(op.To) && v.site(op.To) == v.site(v.c.Primary)
 		}
 	}
 	return false
 }
 
 // unapproved says what the attempt could do if an operator let it leave the site, where that would help.
-func (l *look) unapproved(ch choice) Reason {
-	a := l.c.Attempt
-	if ch.best != "" || l.conf.Failover.AcrossSites != platform.AcrossApproval || a.Approved != "" || a.To != "" {
+func (v *clusterView) unapproved(ch choice) Reason {
+	a := v.c.Attempt
+	if ch.best != "" || v.conf.Failover.AcrossSites != platform.AcrossApproval || a.Approved != "" || a.To != "" {
 		return Reason{}
 	}
 	would := *a
 	would.Approved = "?"
-	c := *l.c
+	c := *v.c
 	c.Attempt = &would
-	if ch = (&look{Input: l.Input, c: &c, conf: l.conf, decision: &Decision{}}).choose(); ch.best == "" {
+	if ch = (&clusterView{Input: v.Input, c: &c, conf: v.conf, decision: &Decision{}}).choose(); ch.best == "" {
 		return Reason{}
 	}
-	loss := l.loss(ch)
-	if err := state.Complete(l.c.Sets, ch.sealed); err != nil {
+	loss := v.loss(ch)
+	if err := state.Complete(v.c.Sets, ch.sealed); err != nil {
 		loss = Reason{Code: notComplete, Detail: err.Error()}
 	}
 	if !loss.given() {
 		loss = Reason{Code: nothingWouldBeLost}
 	}
-	return join(Reason{Code: approvalAwaited, Member: ch.best, Is: l.site(ch.best), Other: l.approvable()}, loss)
+	return join(Reason{Code: approvalAwaited, Member: ch.best, Is: v.site(ch.best), Other: v.approvable()}, loss)
 }
 
-// approvable is what an operator gives to `mainstay approve`: the operation, or, where it is only foretold, the cluster.
-func (l *look) approvable() string {
-	if l.Foretold {
-		return l.c.Name
+// approvable is what an operator gives to `mainstay approve`: the operation, or, where it is only hypothetical, the cluster.
+func (v *clusterView) approvable() string {
+	if v.Hypothetical {
+		return v.c.Name
 	}
-	return l.c.Attempt.Operation
+	return v.c.Attempt.Operation
 }
 
 // askApproval keeps asking for as long as it would help; status, metrics and the leader's log remind of it. While seals are still
 // to come it is not known what an approval would cost, so nobody is asked yet.
-func (l *look) askApproval(ch choice) {
-	if l.sealing(ch) {
+func (v *clusterView) askApproval(ch choice) {
+	if v.sealing(ch) {
 		return
 	}
-	if why := l.unapproved(ch); why.given() {
-		l.problem(health.ApprovalNeeded, "", why.String(), false)
+	if why := v.unapproved(ch); why.given() {
+		v.problem(health.ApprovalNeeded, "", why.String(), false)
 	}
 }

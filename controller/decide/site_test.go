@@ -15,14 +15,14 @@ func TestSiteLost(t *testing.T) {
 		speaks func(*stage)
 		lost   bool
 	}{
-		{"east is silent, north agrees", func(st *stage) { st.votes("c3", "north", false) }, true},
-		{"its controller still speaks", func(st *stage) { st.votes("c3", "north", false); st.votes("c1", "east", false) }, false},
-		{"north hears it", func(st *stage) { st.votes("c3", "north", true) }, false},
+		{"east is silent, north agrees", func(st *stage) { st.observations("c3", "north", false) }, true},
+		{"its controller still speaks", func(st *stage) { st.observations("c3", "north", false); st.observations("c1", "east", false) }, false},
+		{"north hears it", func(st *stage) { st.observations("c3", "north", true) }, false},
 		{"north says nothing: no majority", func(st *stage) {}, false},
 		{"north has not asked yet", func(st *stage) {
 			st.number++
-			v := health.Vote{Cluster: "feed", Member: "m1", HeardMS: 1200, ProbedMS: 40_000}
-			st.view.FoldVotes(health.Votes{Observer: "c3", Site: "north", Number: st.number, Votes: []health.Vote{v}}, st.now)
+			o := health.Observation{Cluster: "feed", Member: "m1", HeardMS: 1200, ProbedMS: 40_000}
+			st.view.FoldObservations(health.Observations{Observer: "c3", Site: "north", Number: st.number, Observations: []health.Observation{o}}, st.now)
 		}, false},
 	} {
 		st := twoSites(t, 1, nil)
@@ -37,7 +37,7 @@ func TestSiteLost(t *testing.T) {
 func TestSiteLostBeginsAFailover(t *testing.T) {
 	st := twoSites(t, 1, nil)
 	st.vanish()
-	st.votes("c3", "north", false)
+	st.observations("c3", "north", false)
 	if b := st.commits().Begin; b == nil || !strings.HasPrefix(b.Reason, string(health.SiteLost)) {
 		t.Fatalf("begin %+v", b)
 	}
@@ -49,7 +49,7 @@ func TestBlockEndsWhereASiteIsLost(t *testing.T) {
 		st := twoSites(t, 1, nil)
 		st.justRecovered(map[bool]string{true: "m1", false: "m3"}[begins], to)
 		st.vanish()
-		st.votes("c3", "north", false)
+		st.observations("c3", "north", false)
 		if cmd, why, _ := st.next(); (cmd != nil && cmd.Begin != nil) != begins {
 			t.Errorf("after a failover to %s: %s %s", to, body(cmd), why)
 		}
@@ -60,7 +60,7 @@ func TestBlockEndsWhereASiteIsLost(t *testing.T) {
 func (st *stage) losesEast() {
 	st.t.Helper()
 	st.vanish()
-	st.votes("c3", "north", false)
+	st.observations("c3", "north", false)
 	st.commits()
 	st.later(0)
 	st.seal("m2", "m3")
@@ -70,7 +70,7 @@ func (st *stage) losesEast() {
 func TestApprovalOfWhatIsLeft(t *testing.T) {
 	st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = "approval" })
 	st.vanish()
-	st.votes("c3", "north", false)
+	st.observations("c3", "north", false)
 	st.commits()
 	st.later(0)
 	st.seal("m2")
@@ -146,7 +146,7 @@ func TestSiteWaitsForTheMostPatient(t *testing.T) {
 	if got := in.suspect(); got != platform.Suspect(4*lease) {
 		t.Errorf("suspect after %s", got)
 	}
-	if got := (&changeLook{Input: in}).longestHook(); got != time.Minute+hookGrace {
+	if got := (&siteChangeView{Input: in}).longestHook(); got != time.Minute+hookGrace {
 		t.Errorf("a hook may take %s", got)
 	}
 }

@@ -119,7 +119,7 @@ func TestSiteSwitchoverIsCheckedFirst(t *testing.T) {
 		why    Code
 	}{
 		{"a cluster is paused", func(p *pool) {
-			p.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
+			p.apply(onFeed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
 		}, isPaused},
 		{"nobody there can take over", func(p *pool) { p.members["m2"], p.members["m3"] = nil, nil }, nobodyOnSite},
 		{"the agents of its app servers are silent", func(p *pool) { p.instances["web3"], p.instances["web4"] = nil, nil }, appAgentsSilent},
@@ -170,8 +170,8 @@ func TestSiteSwitchoverThatCannotQuiesce(t *testing.T) {
 func TestQuiesceWaitsForTheLongestDrain(t *testing.T) {
 	p := withPool(t, func(conf *platform.Platform) { conf.Apps[0].Drain = time.Minute })
 	p.begin("west")
-	l := changeLook{Input: p.input(), ch: p.s.Change, decision: &Decision{}}
-	if _, bound := l.quiet(); bound != quiesceBound+time.Minute {
+	v := siteChangeView{Input: p.input(), ch: p.s.Change, decision: &Decision{}}
+	if _, bound := v.quiet(); bound != quiesceBound+time.Minute {
 		t.Errorf("bound %s", bound)
 	}
 }
@@ -215,8 +215,8 @@ func TestSiteSwitchoverThatCannotQuiesceInAFailover(t *testing.T) {
 		case ch == nil || ch.Step != platform.StepQuiesce:
 		case p.c().Primary == "m1":
 			word := &state.Acceptance{By: "bob", Fence: true, Completeness: true}
-			p.apply(feed(state.Command{Begin: &state.Begin{Kind: state.Failover, Accepted: word}}))
-			p.apply(feed(state.Command{Promote: &state.Promote{Attempt: p.c().Attempt.Number, Member: "m2", Timeline: 2, Guarded: true,
+			p.apply(onFeed(state.Command{Begin: &state.Begin{Kind: state.Failover, Accepted: word}}))
+			p.apply(onFeed(state.Command{Promote: &state.Promote{Attempt: p.c().Attempt.Number, Member: "m2", Timeline: 2, Guarded: true,
 				Proof: fencing.Proof{Kind: fencing.Operator, Epoch: p.c().Epoch}}}))
 		case p.c().Opened:
 			p.answer(func(state.Effect) bool { return false })
@@ -247,12 +247,12 @@ func haltedOn(t *testing.T, change func(*platform.Platform)) *pool {
 
 func (p *pool) word(w string) {
 	p.t.Helper()
-	p.apply(state.Command{By: "alice", StepSite: &state.StepSite{Change: p.s.Change.ID, Version: p.s.Change.Version, Word: w}})
+	p.apply(state.Command{By: "alice", StepSite: &state.StepSite{Change: p.s.Change.ID, Version: p.s.Change.Version, Decision: w}})
 }
 
 func TestSiteSwitchoverRetried(t *testing.T) {
 	p := halted(t)
-	p.word(state.WordRetry)
+	p.word(state.DecisionRetry)
 	if steps := p.play(nil); !slices.Equal(steps, []string{"routing", "verify", "done"}) {
 		t.Errorf("steps %v", steps)
 	}
@@ -260,7 +260,7 @@ func TestSiteSwitchoverRetried(t *testing.T) {
 
 func TestSiteSwitchoverContinued(t *testing.T) {
 	p := halted(t)
-	p.word(state.WordContinue)
+	p.word(state.DecisionContinue)
 	if steps := p.play(nil); !slices.Equal(steps, []string{"verify", "done"}) {
 		t.Errorf("steps %v", steps)
 	}
@@ -268,7 +268,7 @@ func TestSiteSwitchoverContinued(t *testing.T) {
 
 func TestSiteSwitchoverUndone(t *testing.T) {
 	p := halted(t)
-	p.word(state.WordUndo)
+	p.word(state.DecisionUndo)
 	p.play(func() {
 		if p.c().Attempt != nil && p.running() != "" {
 			t.Errorf("app servers %s run while the cluster changes its primary", p.running())
@@ -284,7 +284,7 @@ func TestSiteSwitchoverUndoneToAnother(t *testing.T) {
 	p := haltedOn(t, func(p *platform.Platform) { p.Hosts[2].Site = "east" })
 	p.members["m1"].SystemID = "another"
 	p.tell()
-	p.word(state.WordUndo)
+	p.word(state.DecisionUndo)
 	if p.play(nil); p.last().Result != state.Abandoned || p.c().Primary != "m3" || p.running() != "12" {
 		t.Errorf("%+v, primary %s, running %s", p.last(), p.c().Primary, p.running())
 	}
@@ -294,17 +294,17 @@ func TestSiteSwitchoverUndoneToAnother(t *testing.T) {
 func TestSiteSwitchoverThatCannotBeUndone(t *testing.T) {
 	p := halted(t)
 	p.works["web3"], p.works["web4"] = health.Well, health.Well
-	p.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
-	p.word(state.WordUndo)
+	p.apply(onFeed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
+	p.word(state.DecisionUndo)
 	p.play(nil)
 	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted,
 		Reason{Code: isPaused, Cluster: "feed", Other: "bob", Detail: "disks"}.String()) || p.running() != "" {
 		t.Fatalf("%+v, running %s", p.s.Change, p.running())
 	}
-	if got := p.s.Change.Words(); !slices.Equal(got, []string{state.WordRetry, state.WordContinue}) {
+	if got := p.s.Change.Decisions(); !slices.Equal(got, []string{state.DecisionRetry, state.DecisionContinue}) {
 		t.Errorf("it would take %v", got)
 	}
-	p.word(state.WordContinue)
+	p.word(state.DecisionContinue)
 	p.play(nil)
 	if op := p.last(); op.Result != state.Abandoned || !strings.HasSuffix(op.Outcome, "by an operator's word: feed") ||
 		p.c().Primary != "m2" || p.running() != "34" {
@@ -320,7 +320,7 @@ func TestSiteSwitchoverWithoutItsLastStep(t *testing.T) {
 	if p.s.Change == nil || p.s.Change.Step != platform.StepVerify || p.s.Change.Halted == "" {
 		t.Fatalf("%+v", p.s.Change)
 	}
-	p.word(state.WordContinue)
+	p.word(state.DecisionContinue)
 	if op := p.last(); p.s.Change != nil || op.Result != state.Done ||
 		op.Outcome != "the platform runs on site west; alice skipped step verify" {
 		t.Errorf("%+v, %+v", p.s.Change, op)
@@ -343,7 +343,7 @@ func TestSiteSwitchoverOfAClusterThatLeaves(t *testing.T) {
 	if p.s.Change == nil || p.s.Change.Halted != want || p.c().Primary != "m1" {
 		t.Fatalf("%+v, primary %s, %+v", p.s.Change, p.c().Primary, p.last())
 	}
-	p.word(state.WordRetry)
+	p.word(state.DecisionRetry)
 	if steps := p.play(nil); !slices.Equal(steps, []string{platform.StepApps, platform.StepRouting, platform.StepVerify, string(state.Done)}) {
 		t.Errorf("told to try again it took the steps %v", steps)
 	}
@@ -379,7 +379,7 @@ func TestSiteSwitchoverOfAClusterFails(t *testing.T) {
 		p.follow()
 		p.obey()
 	}
-	p.apply(feed(state.Command{Abandon: &state.Abandon{Attempt: p.c().Attempt.Number, Reason: "no checkpoint"}}))
+	p.apply(onFeed(state.Command{Abandon: &state.Abandon{Attempt: p.c().Attempt.Number, Reason: "no checkpoint"}}))
 	p.play(nil)
 	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted, "no checkpoint") {
 		t.Errorf("%+v", p.s.Change)
@@ -501,7 +501,7 @@ func TestHooksBeforeAStep(t *testing.T) {
 func (p *pool) answer(ok func(state.Effect) bool) (asked []string) {
 	for _, e := range p.s.Effects() {
 		asked = append(asked, e.Key())
-		p.apply(state.Command{Asked: &state.Asked{Change: e.Change, Key: e.Key(), Answer: state.Answer{OK: ok(e), Detail: "said"}}})
+		p.apply(state.Command{HookAnswered: &state.HookAnswered{Change: e.Change, Key: e.Key(), Answer: state.Answer{OK: ok(e), Detail: "said"}}})
 	}
 	return asked
 }
@@ -534,7 +534,7 @@ func TestSiteSwitchoverHooks(t *testing.T) {
 	if p.s.Change == nil || !strings.Contains(p.s.Change.Halted, "the hook before clusters failed: said") || p.c().Primary != "m1" {
 		t.Errorf("%+v", p.s.Change)
 	}
-	p.word(state.WordRetry)
+	p.word(state.DecisionRetry)
 	if p.play(func() { p.answer(yes) }); p.last().Result != state.Done {
 		t.Errorf("%+v", p.last())
 	}

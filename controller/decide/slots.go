@@ -25,11 +25,11 @@ func SlotFates(in Input, cluster, to string) (fates []SlotFate, more int) {
 	if c == nil || conf == nil || c.Primary == "" || to == c.Primary {
 		return nil, 0
 	}
-	return (&look{Input: in, c: c, conf: conf}).slotFates(to)
+	return (&clusterView{Input: in, c: c, conf: conf}).slotFates(to)
 }
 
-func (l *look) slotFates(to string) (fates []SlotFate, more int) {
-	p := l.known(l.c.Primary)
+func (v *clusterView) slotFates(to string) (fates []SlotFate, more int) {
+	p := v.known(v.c.Primary)
 	if p == nil {
 		return nil, 0
 	}
@@ -39,9 +39,9 @@ func (l *look) slotFates(to string) (fates []SlotFate, more int) {
 		case s.Invalid():
 			f.Text = "is invalid already, so nobody can use it"
 		case to != "":
-			f.Left, f.Text = l.slotOn(s, to)
+			f.Left, f.Text = v.slotOn(s, to)
 		default:
-			f.Left, f.Text = l.slotOnAny(s)
+			f.Left, f.Text = v.slotOnAny(s)
 		}
 		fates = append(fates, f)
 	}
@@ -49,9 +49,9 @@ func (l *look) slotFates(to string) (fates []SlotFate, more int) {
 }
 
 // slotOn compares a slot of the primary's with what one replica has under its name.
-func (l *look) slotOn(s health.Slot, to string) (left bool, text string) {
+func (v *clusterView) slotOn(s health.Slot, to string) (left bool, text string) {
 	anew := "set up its consumer anew on " + to
-	r := l.known(to)
+	r := v.known(to)
 	if r == nil {
 		return true, "stays behind: " + anew
 	}
@@ -88,26 +88,26 @@ func stops(r *health.Member) string {
 }
 
 // slotOnAny says to which replicas a slot goes along, where it is not known yet which is promoted.
-func (l *look) slotOnAny(s health.Slot) (left bool, text string) {
+func (v *clusterView) slotOnAny(s health.Slot) (left bool, text string) {
 	var along []string
-	for _, name := range l.replicas() {
-		if left, _ := l.slotOn(s, name); !left {
+	for _, name := range v.replicas() {
+		if left, _ := v.slotOn(s, name); !left {
 			along = append(along, name)
 		}
 	}
 	switch len(along) {
 	case 0:
 		return true, "stays behind: set up its consumer anew on the new primary"
-	case len(l.replicas()):
+	case len(v.replicas()):
 		return false, "is there on each of " + strings.Join(along, ", ")
 	}
 	return false, "is there on " + strings.Join(along, ", ") + "; stays behind if another member is promoted"
 }
 
 // slotsLeftBy names the user's slots that would stay behind if a member were promoted, each with why.
-func (l *look) slotsLeftBy(to string) []string {
-	fates, more := l.slotFates(to)
-	return SlotWarnings(fates, more, l.c.Primary)
+func (v *clusterView) slotsLeftBy(to string) []string {
+	fates, more := v.slotFates(to)
+	return SlotWarnings(fates, more, v.c.Primary)
 }
 
 // RefusedSlots says which slots of the user's speak against a switchover to a member, where the platform file lets none be left behind.
@@ -116,7 +116,7 @@ func RefusedSlots(in Input, cluster, to string) (bad []Reason) {
 	if c == nil || conf == nil || conf.SlotsLeft != platform.RefuseSlotsLeft || to == c.Primary {
 		return nil
 	}
-	for _, text := range (&look{Input: in, c: c, conf: conf}).slotsLeftBy(to) {
+	for _, text := range (&clusterView{Input: in, c: c, conf: conf}).slotsLeftBy(to) {
 		bad = append(bad, Reason{Code: slotStaysBehind, Member: to, Detail: text})
 	}
 	if len(bad) > 0 {
@@ -127,9 +127,9 @@ func RefusedSlots(in Input, cluster, to string) (bad []Reason) {
 
 // noteSlots writes into the reason of a change of primary which slots it leaves behind: history keeps that. It is a part of the reason
 // because a command with a field that is new would stop the controllers that are not upgraded yet.
-func (l *look) noteSlots(begin *state.Begin) {
-	fates, more := l.slotFates(begin.To)
-	begin.Reason += SlotNote(fates, more, l.c.Primary, begin.To)
+func (v *clusterView) noteSlots(begin *state.Begin) {
+	fates, more := v.slotFates(begin.To)
+	begin.Reason += SlotNote(fates, more, v.c.Primary, begin.To)
 }
 
 // SlotNote is the tail of such a reason, "" where nothing is left behind.
@@ -181,7 +181,7 @@ func Outsiders(in Input, cluster string) []string {
 	if c == nil || conf == nil {
 		return nil
 	}
-	p := (&look{Input: in, c: c, conf: conf}).known(c.Primary)
+	p := (&clusterView{Input: in, c: c, conf: conf}).known(c.Primary)
 	if p == nil {
 		return nil
 	}
@@ -224,26 +224,26 @@ func SiteSlotWarnings(in Input, to string) (out []string) {
 }
 
 // replicationProblems names, of replicas that answer, paused replay and the user's slots that nobody uses there.
-func (l *look) replicationProblems() {
-	for _, name := range l.replicas() {
-		r := l.fresh(name)
+func (v *clusterView) replicationProblems() {
+	for _, name := range v.replicas() {
+		r := v.fresh(name)
 		if r == nil || r.Process != health.ProcessRunning || r.Role != health.RoleStandby {
 			continue
 		}
 		if r.ReplayPaused {
-			l.problem(health.ReplayPaused, name, fmt.Sprintf("somebody has paused its replay (pg_wal_replay_pause), %d bytes of WAL ago: "+
+			v.problem(health.ReplayPaused, name, fmt.Sprintf("somebody has paused its replay (pg_wal_replay_pause), %d bytes of WAL ago: "+
 				"it acknowledges commits and shows none of them, and cannot take over in a switchover. Resume it on %s: SELECT pg_wal_replay_resume()",
 				r.Position-min(r.Position, r.Replayed), name), false)
 		}
-		if missing := l.notSynced(name, r); len(missing) > 0 && l.Watch.held(l.c.Name+"/slots/"+name) > syncBound {
-			l.problem(health.SlotNotSynchronised, name,
+		if missing := v.notSynced(name, r); len(missing) > 0 && v.Conditions.heldFor(v.c.Name+"/slots/"+name) > syncBound {
+			v.problem(health.SlotNotSynchronised, name,
 				fmt.Sprintf("it has no copy of the failover slots %s of %s, whose consumers would not go along if it were promoted; "+
 					"on %s set sync_replication_slots = on and hot_standby_feedback = on and reload, then see its log; "+
 					"if that asks for a dbname, restart it",
-					strings.Join(missing, ", "), l.c.Primary, name), false)
+					strings.Join(missing, ", "), v.c.Primary, name), false)
 		}
-		if text := l.slotsLeft(name, r); text != "" {
-			l.problem(health.SlotLeftBehind, name, text, false)
+		if text := v.slotsLeft(name, r); text != "" {
+			v.problem(health.SlotLeftBehind, name, text, false)
 		}
 	}
 }
@@ -253,10 +253,10 @@ func (l *look) replicationProblems() {
 const syncBound = 2 * time.Minute
 
 // notSynced names the primary's failover slots of which a replica that may lead and streams from it has no good copy.
-func (l *look) notSynced(name string, r *health.Member) (missing []string) {
-	p, m := l.fresh(l.c.Primary), l.conf.Member(name)
+func (v *clusterView) notSynced(name string, r *health.Member) (missing []string) {
+	p, m := v.fresh(v.c.Primary), v.conf.Member(name)
 	if p == nil || m == nil || !m.MayLead || !r.Streams() || r.MoreSlots > 0 ||
-		l.c.Upstreams[name] != "" { // none are synchronised from a relay
+		v.c.Upstreams[name] != "" { // none are synchronised from an upstream
 		return nil
 	}
 	for _, s := range p.Slots {
@@ -271,7 +271,7 @@ func (l *look) notSynced(name string, r *health.Member) (missing []string) {
 }
 
 // slotsLeft is the evidence of slots left behind on a replica and how to drop them, "" where there are none.
-func (l *look) slotsLeft(name string, r *health.Member) string {
+func (v *clusterView) slotsLeft(name string, r *health.Member) string {
 	var left, drops, stop []string
 	xmin := false
 	for _, s := range r.Slots {
@@ -290,11 +290,11 @@ func (l *look) slotsLeft(name string, r *health.Member) string {
 	}
 	text := "it keeps back WAL for replication slots of yours that nobody uses here: " + strings.Join(left, ", ")
 	if xmin {
-		text += "; a catalog_xmin keeps dead rows of the catalogs, where hot_standby_feedback is on also on " + l.c.Primary
+		text += "; a catalog_xmin keeps dead rows of the catalogs, where hot_standby_feedback is on also on " + v.c.Primary
 	}
 	if len(stop) > 0 {
 		text += "; its own failover slot " + strings.Join(stop, ", ") + " stops the synchronisation of all slots to it"
 	}
 	return fmt.Sprintf("%s. Bring back consumers that belong to %s; once the others are set up on %s, drop their slots on %s: SELECT %s",
-		text, name, l.c.Primary, name, strings.Join(drops, ", "))
+		text, name, v.c.Primary, name, strings.Join(drops, ", "))
 }

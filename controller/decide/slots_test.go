@@ -179,9 +179,9 @@ func TestSwitchoverOfASiteNotesSlots(t *testing.T) {
 	if got := SiteSlotWarnings(st.input(), "east"); got != nil {
 		t.Errorf("to its own site: %q", got)
 	}
-	l := &look{Input: st.input(), c: st.c(), conf: st.s.ClusterConfig("feed")}
+	v := &clusterView{Input: st.input(), c: st.c(), conf: st.s.ClusterConfig("feed")}
 	begin := state.Begin{Kind: state.Switchover, To: "m3", Reason: "asked by ann"}
-	l.noteSlots(&begin)
+	v.noteSlots(&begin)
 	if want := "asked by ann; replication slots left behind on m1, their consumers to be set up anew: sub"; begin.Reason != want {
 		t.Errorf("%q", begin.Reason)
 	}

@@ -13,7 +13,7 @@ import (
 
 func switching(t *testing.T, to string) *stage {
 	st := well(t, 1, nil)
-	st.apply(feed(state.Command{By: "ann", Begin: &state.Begin{Kind: state.Switchover, To: to, Reason: "asked"}}))
+	st.apply(onFeed(state.Command{By: "ann", Begin: &state.Begin{Kind: state.Switchover, To: to, Reason: "asked"}}))
 	return st
 }
 
@@ -136,7 +136,7 @@ func TestBlockers(t *testing.T) {
 			t.Errorf("%s: %q %v, want %s", c.name, target, bad, c.why)
 		}
 	}
-	st := unborn(t, 1, nil)
+	st := beforeBootstrap(t, 1, nil)
 	for cluster, why := range map[string]Code{"feed": noPrimaryYet, "x": noSuchCluster} {
 		if _, bad := CheckSwitchover(st.input(), cluster, ""); len(bad) != 1 || bad[0].Code != why {
 			t.Errorf("%s: %v", cluster, bad)
@@ -162,7 +162,7 @@ func TestPredictions(t *testing.T) {
 	st.members["m2"] = nil
 	st.view.Forget("h2")
 	if p = Predict(st.input(), "feed", HostLost); p.Promote != "" ||
-		p.Why != (Reason{Code: othersMayVouch, Cluster: "feed", Member: "m1"}).String() || p.Others["m2"] == "" {
+		p.Why != (Reason{Code: othersMayPromise, Cluster: "feed", Member: "m1"}).String() || p.Others["m2"] == "" {
 		t.Errorf("with one of two replicas: %+v", p)
 	}
 	st = well(t, 0, nil)

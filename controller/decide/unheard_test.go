@@ -24,7 +24,7 @@ func TestUnheard(t *testing.T) {
 		st.members["m3"] = nil
 		st.later(5 * time.Second)
 		if c.answer != nil {
-			st.view.Fold(&health.Report{Host: "h3", RunID: "r", Number: st.number + 1, Unfit: c.answer}, "", 0, st.now)
+			st.view.Fold(&health.Report{Host: "h3", RunID: "r", Number: st.number + 1, Unmanaged: c.answer}, "", 0, st.now)
 		}
 		_, _, d := st.next()
 		got := ""
@@ -40,7 +40,7 @@ func TestUnheard(t *testing.T) {
 }
 
 // A prediction steps through hours that nobody lives through: its words name no such silence, and every replica has its reason.
-func TestPredictionNamesNoImaginedSilence(t *testing.T) {
+func TestPredictionNamesNoHypotheticalSilence(t *testing.T) {
 	st := well(t, 1, nil)
 	st.members["m3"] = nil
 	st.later(5 * time.Second)

@@ -20,92 +20,92 @@ const (
 )
 
 // upkeep keeps a cluster with a working primary in order; one step at a time, in this order.
-func (l *look) upkeep() (*state.Command, Reason) {
-	if l.c.LongestLease > l.conf.Lease && l.leaseCounted() {
-		return &state.Command{LeaseCounted: &state.LeaseCounted{Longest: int64(l.conf.Lease)}}, Reason{Code: longerLeaseOver}
+func (v *clusterView) upkeep() (*state.Command, Reason) {
+	if v.c.LongestLease > v.conf.Lease && v.leaseCounted() {
+		return &state.Command{LeaseCounted: &state.LeaseCounted{Longest: int64(v.conf.Lease)}}, Reason{Code: longerLeaseOver}
 	}
-	p := l.fresh(l.c.Primary)
-	if cmd, why := l.reaffirm(p); cmd != nil || why.given() {
+	p := v.fresh(v.c.Primary)
+	if cmd, why := v.reaffirm(p); cmd != nil || why.given() {
 		return cmd, why
 	}
-	if p == nil || p.Epoch != l.c.Epoch {
-		return nil, Reason{Code: epochAwaited, Member: l.c.Primary, Want: l.c.Epoch.String()}
+	if p == nil || p.Epoch != v.c.Epoch {
+		return nil, Reason{Code: epochAwaited, Member: v.c.Primary, Want: v.c.Epoch.String()}
 	}
-	if l.c.Unbound && p.Guard.Complete && p.Guard.Armed == l.c.Epoch {
-		return &state.Command{Reaffirm: &state.Reaffirm{Epoch: l.c.Epoch, Bound: true}}, Reason{Code: guardsBound, Member: l.c.Primary}
+	if v.c.Unbound && p.Guard.Complete && p.Guard.Armed == v.c.Epoch {
+		return &state.Command{Reaffirm: &state.Reaffirm{Epoch: v.c.Epoch, Bound: true}}, Reason{Code: guardsBound, Member: v.c.Primary}
 	}
-	if p.Opened && (!l.c.Opened || l.c.SystemID == "") {
-		return &state.Command{Opened: &state.Opened{Epoch: l.c.Epoch, SystemID: p.SystemID, Timeline: p.Timeline, History: p.History}},
-			Reason{Code: opens, Member: l.c.Primary}
+	if p.Opened && (!v.c.Opened || v.c.SystemID == "") {
+		return &state.Command{Opened: &state.Opened{Epoch: v.c.Epoch, SystemID: p.SystemID, Timeline: p.Timeline, History: p.History}},
+			Reason{Code: opens, Member: v.c.Primary}
 	}
-	if p.Settled > l.c.Sets[0].ID && l.settles(p.Settled) {
-		return &state.Command{Settled: &state.Settled{Epoch: l.c.Epoch, ID: p.Settled}}, Reason{Code: earlierSetsEnd}
+	if p.Settled > v.c.Sets[0].ID && v.settles(p.Settled) {
+		return &state.Command{Settled: &state.Settled{Epoch: v.c.Epoch, ID: p.Settled}}, Reason{Code: earlierSetsEnd}
 	}
-	if !l.c.Opened {
-		return nil, Reason{Code: notWritable, Member: l.c.Primary, Detail: says(p)}
+	if !v.c.Opened {
+		return nil, Reason{Code: notWritable, Member: v.c.Primary, Detail: says(p)}
 	}
-	if cmd, why := l.givePowerBack(); cmd != nil {
+	if cmd, why := v.givePowerBack(); cmd != nil {
 		return cmd, why
 	}
-	if name := l.left(); name != "" {
+	if name := v.left(); name != "" {
 		return &state.Command{Left: &state.Left{}}, Reason{Code: memberLeaves, Member: name}
 	}
-	if cmd, why := l.replicaUpkeep(p); cmd != nil {
+	if cmd, why := v.replicaUpkeep(p); cmd != nil {
 		return cmd, why
 	}
-	if cmd, why := l.reroute(); cmd != nil {
+	if cmd, why := v.reroute(); cmd != nil {
 		return cmd, why
 	}
-	return l.changeSet(p)
+	return v.changeSet(p)
 }
 
 // settles: the sets before this one are to leave. Not for a step down to none that nobody asked for: who is left might be
 // promoted without what was acknowledged before it, so the older sets go only once commits wait for somebody again.
-func (l *look) settles(id uint64) bool {
-	for _, s := range l.c.Sets {
+func (v *clusterView) settles(id uint64) bool {
+	for _, s := range v.c.Sets {
 		if s.ID == id {
-			return s.Acks > 0 || l.conf.Durability.Acks == 0
+			return s.Acks > 0 || v.conf.Durability.Acks == 0
 		}
 	}
 	return false
 }
 
 // leaseCounted: this leader has seen the shorter lease in force for as long as the longer one could still run (L4).
-func (l *look) leaseCounted() bool {
-	held := l.Watch.held(fmt.Sprintf("%s/lease/%d", l.c.Name, l.conf.Lease))
-	return held > platform.CountOut(l.c.LongestLease)
+func (v *clusterView) leaseCounted() bool {
+	held := v.Conditions.heldFor(fmt.Sprintf("%s/lease/%d", v.c.Name, v.conf.Lease))
+	return held > platform.CountOut(v.c.LongestLease)
 }
 
 // pause ends a pause that has expired, and completes a resume once the guard is bound or out of reach (L7).
-func (l *look) pause() (*state.Command, Reason) {
-	pause := l.c.Pause
+func (v *clusterView) pause() (*state.Command, Reason) {
+	pause := v.c.Pause
 	if pause == nil {
 		return nil, Reason{}
 	}
 	if !pause.Resuming {
-		if until, err := time.Parse(time.RFC3339, pause.Until); err == nil && !l.Wall.Before(until) {
+		if until, err := time.Parse(time.RFC3339, pause.Until); err == nil && !v.Wall.Before(until) {
 			return &state.Command{Pause: &state.SetPause{Resume: true}}, Reason{Code: pauseExpired}
 		}
 		return nil, Reason{}
 	}
-	p := l.fresh(l.c.Primary)
+	p := v.fresh(v.c.Primary)
 	switch {
 	case p == nil:
 		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{Code: resumedOutOfReach}
 	case p.Process != health.ProcessRunning:
 		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{Code: resumedNotRunning}
-	case p.Guard.Complete && p.Guard.Armed == l.c.Epoch && p.Guard.Told >= pause.Resumed:
+	case p.Guard.Complete && p.Guard.Armed == v.c.Epoch && p.Guard.Told >= pause.Resumed:
 		return &state.Command{Pause: &state.SetPause{Bound: true, Guarded: true}}, Reason{Code: resumedBound}
-	case !p.Guard.Complete && l.Watch.held(l.c.Name+"/rebind") > l.conf.Lease:
+	case !p.Guard.Complete && v.Conditions.heldFor(v.c.Name+"/rebind") > v.conf.Lease:
 		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{Code: resumedUnguarded}
 	}
 	return nil, Reason{}
 }
 
 // left is a member that is leaving and that no durability set in force counts on any more, "" if there is none.
-func (l *look) left() string {
-	for _, m := range l.conf.Members {
-		if m.Leaving && !l.c.CountsOn(m.Name) {
+func (v *clusterView) left() string {
+	for _, m := range v.conf.Members {
+		if m.Leaving && !v.c.CountsOn(m.Name) {
 			return m.Name
 		}
 	}
@@ -113,14 +113,14 @@ func (l *look) left() string {
 }
 
 // needed is a member that is leaving, but whose acknowledgements commits cannot do without yet, "" if there is none.
-func (l *look) needed(p *health.Member, set *platform.Set) string {
-	for i := range l.conf.Members {
-		m := &l.conf.Members[i]
+func (v *clusterView) needed(p *health.Member, set *platform.DurabilitySet) string {
+	for i := range v.conf.Members {
+		m := &v.conf.Members[i]
 		if !m.Leaving {
 			continue
 		}
-		if inc := l.c.Members[m.Name].Incarnation; set.Has(inc) && sender(p, inc) != nil &&
-			l.caughtUpAckers(p) < min(set.Acks, l.conf.Durability.Acks) {
+		if inc := v.c.Members[m.Name].Incarnation; set.Has(inc) && sender(p, inc) != nil &&
+			v.caughtUpAckers(p) < min(set.Acks, v.conf.Durability.Acks) {
 			return m.Name
 		}
 	}
@@ -128,8 +128,8 @@ func (l *look) needed(p *health.Member, set *platform.Set) string {
 }
 
 // caughtUpAckers counts the incarnations whose acknowledgements count and that are close enough behind.
-func (l *look) caughtUpAckers(p *health.Member) (n int) {
-	for _, inc := range l.mayAck() {
+func (v *clusterView) caughtUpAckers(p *health.Member) (n int) {
+	for _, inc := range v.mayAck() {
 		if s := sender(p, inc); s != nil && near(p, s) {
 			n++
 		}
@@ -137,19 +137,19 @@ func (l *look) caughtUpAckers(p *health.Member) (n int) {
 	return n
 }
 
-func (l *look) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
-	for _, name := range l.replicas() {
-		r, m := l.fresh(name), l.c.Members[name]
-		if r == nil || l.conf.Member(name).Leaving {
+func (v *clusterView) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
+	for _, name := range v.replicas() {
+		r, m := v.fresh(name), v.c.Members[name]
+		if r == nil || v.conf.Member(name).Leaving {
 			continue
 		}
-		if r.Needs != "" && r.Incarnation == m.Incarnation && l.sound(p) && !l.lineAtFault(p, r).given() {
+		if r.Needs != "" && r.Incarnation == m.Incarnation && v.sound(p) && !v.lineAtFault(p, r).given() {
 			why := Reason{Code: needsRepair, Member: name, Want: r.Needs}
 			return &state.Command{Reincarnate: &state.Reincarnate{Member: name, Reason: why.String()}}, why
 		}
 		// Its own report must be of the new data as well, for what the repair left out stands in it (S9).
-		if !m.Joined && sender(p, m.Incarnation) != nil && r.Incarnation == m.Incarnation && (m.Listed || p.List >= l.State.PlatformVersion) {
-			return l.rejoined(name, r)
+		if !m.Joined && sender(p, m.Incarnation) != nil && r.Incarnation == m.Incarnation && (m.Listed || p.MembersVersion >= v.State.PlatformVersion) {
+			return v.rejoined(name, r)
 		}
 	}
 	return nil, Reason{}
@@ -162,15 +162,15 @@ const stillBound = 10 * time.Minute
 // lineAtFault says that it is not the data of a replica that keeps it from streaming, as far as can be told; no reason
 // where it may be: the primary has the WAL that it is to go on with. Then a copy would cost the primary a checkpoint
 // and the reading of all its data, and help nobody.
-func (l *look) lineAtFault(p, r *health.Member) Reason {
-	if other := l.crashedAlike(r); other != "" {
+func (v *clusterView) lineAtFault(p, r *health.Member) Reason {
+	if other := v.crashedAlike(r); other != "" {
 		return Reason{Code: crashesAlike, Member: r.Name, Other: other, At: r.CrashedAt}
 	}
 	if r.Still > 0 && r.Role == health.RoleUnknown {
-		return l.recoveryAtFault(p, r)
+		return v.recoveryAtFault(p, r)
 	}
 	if r.Still == 0 || p.OldestWAL == 0 || r.Position < p.OldestWAL || r.Position > p.Position ||
-		l.Watch.held(l.c.Name+"/cut/"+r.Name) > stillBound {
+		v.Conditions.heldFor(v.c.Name+"/cut/"+r.Name) > stillBound {
 		return Reason{}
 	}
 	return Reason{Code: lineIsCut, Member: r.Name, Other: p.Name,
@@ -178,9 +178,9 @@ func (l *look) lineAtFault(p, r *health.Member) Reason {
 }
 
 // crashedAlike is another replica whose replay ends at the same record, "" for none.
-func (l *look) crashedAlike(r *health.Member) string {
-	for _, name := range l.replicas() {
-		if other := l.known(name); r.CrashedAt != 0 && name != r.Name && other != nil && other.CrashedAt == r.CrashedAt {
+func (v *clusterView) crashedAlike(r *health.Member) string {
+	for _, name := range v.replicas() {
+		if other := v.known(name); r.CrashedAt != 0 && name != r.Name && other != nil && other.CrashedAt == r.CrashedAt {
 			return name
 		}
 	}
@@ -189,9 +189,9 @@ func (l *look) crashedAlike(r *health.Member) string {
 
 // recoveryAtFault is the same for a replica whose recovery takes no sessions and does not get on. That is for want of WAL only if it asks
 // for some that the primary has no more; else it may be at something that takes long.
-func (l *look) recoveryAtFault(p, r *health.Member) Reason {
+func (v *clusterView) recoveryAtFault(p, r *health.Member) Reason {
 	lacks := r.Asks != 0 && r.Asks < p.OldestWAL
-	if lacks || l.Watch.held(l.c.Name+"/recovers/"+r.Name) > stillBound {
+	if lacks || v.Conditions.heldFor(v.c.Name+"/recovers/"+r.Name) > stillBound {
 		return Reason{}
 	}
 	why := Reason{Code: recoveryStands, Member: r.Name, For: time.Duration(r.Still) * time.Millisecond, Want: stillBound.String()}
@@ -203,11 +203,11 @@ func (l *look) recoveryAtFault(p, r *health.Member) Reason {
 
 // sound: the primary answers, so data may be discarded for a copy of its data. One that hangs is no source, and what its
 // replicas hold may be needed in a moment.
-func (l *look) sound(p *health.Member) bool {
+func (v *clusterView) sound(p *health.Member) bool {
 	return p.Opened && p.Role == health.RolePrimary && p.Stale == 0 && p.WriteStale == 0
 }
 
-func (l *look) rejoined(name string, r *health.Member) (*state.Command, Reason) {
+func (v *clusterView) rejoined(name string, r *health.Member) (*state.Command, Reason) {
 	discard := ""
 	if d := r.Discarded; d != nil {
 		discard = fmt.Sprintf("left out WAL %s to %s of timeline %d: %d bytes, %d transactions, kept in %s",
@@ -235,24 +235,24 @@ func sender(p *health.Member, incarnation string) *health.Sender {
 // changeSet lets replicas leave the durability set that no longer stream, and enter it once they do; it follows a change of
 // durability.acks, and of durability.from, and steps down where when-short says degrade. The new set is recorded before the
 // primary loads it; the old ones stay in force until the drop rule holds.
-func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
-	set, able := l.c.Set(), l.ableAckers(p)
-	acks := l.wantedAcks(set, able)
-	if set.Acks < l.conf.Durability.Acks {
-		l.problem(health.DurabilityReduced, l.c.Primary,
-			fmt.Sprintf("commits wait for %d replicas, not for %d: %d of those that count stream", set.Acks, l.conf.Durability.Acks, able), false)
+func (v *clusterView) changeSet(p *health.Member) (*state.Command, Reason) {
+	set, able := v.c.Set(), v.ableAckers(p)
+	acks := v.wantedAcks(set, able)
+	if set.Acks < v.conf.Durability.Acks {
+		v.problem(health.DurabilityReduced, v.c.Primary,
+			fmt.Sprintf("commits wait for %d replicas, not for %d: %d of those that count stream", set.Acks, v.conf.Durability.Acks, able), false)
 	}
 	wanted := acks
 	if set.Acks < acks && able < acks {
 		acks = set.Acks // commits must not begin to wait for replicas that are not there yet; those that they wait for may change
 	}
-	if name := l.needed(p, set); name != "" {
-		return nil, Reason{Code: neededToLeave, Member: name, Other: l.c.Primary}
+	if name := v.needed(p, set); name != "" {
+		return nil, Reason{Code: neededToLeave, Member: name, Other: v.c.Primary}
 	}
-	want := l.wantedNames(p, set, acks)
+	want := v.wantedNames(p, set, acks)
 	if len(want) < acks || set.Acks == acks && (acks == 0 || slices.Equal(want, set.Names)) {
 		if acks < wanted {
-			return nil, Reason{Code: acksCannotRise, Member: l.c.Primary, Number: set.Acks, Of: wanted, Is: fmt.Sprint(able)}
+			return nil, Reason{Code: acksCannotRise, Member: v.c.Primary, Number: set.Acks, Of: wanted, Is: fmt.Sprint(able)}
 		}
 		return nil, Reason{Rule: RuleHealthy}
 	}
@@ -264,17 +264,17 @@ func (l *look) changeSet(p *health.Member) (*state.Command, Reason) {
 	switch {
 	case acks < wanted:
 		why = Reason{Code: moreOnceTheyStream, Of: wanted, Because: []Reason{why}}
-	case acks < l.conf.Durability.Acks:
-		why = Reason{Code: degraded, Of: l.conf.Durability.Acks, Because: []Reason{why}}
+	case acks < v.conf.Durability.Acks:
+		why = Reason{Code: degraded, Of: v.conf.Durability.Acks, Because: []Reason{why}}
 	}
-	return &state.Command{Sets: &state.ChangeSet{Epoch: l.c.Epoch, Acks: acks, Names: want, Reason: why.String()}}, why
+	return &state.Command{Sets: &state.ChangeSet{Epoch: v.c.Epoch, Acks: acks, Names: want, Reason: why.String()}}, why
 }
 
 // oneAtATime is the next set on the way to that many acks of those names: either the number changes or the names do, and with
 // more than one ack names come before others go. Each sender releases commits by the number that it has loaded, but counts
 // every sender that has a place in its own list: the old number with new names, or an old and a new name together, would be
 // a rule that no log has recorded (S2).
-func oneAtATime(set *platform.Set, acks int, want []string) (int, []string) {
+func oneAtATime(set *platform.DurabilitySet, acks int, want []string) (int, []string) {
 	switch {
 	case set.Acks == 0 || acks == 0 || slices.Equal(want, set.Names):
 		return acks, want
@@ -296,22 +296,22 @@ func oneAtATime(set *platform.Set, acks int, want []string) (int, []string) {
 
 // wantedAcks is what durability.acks asks for or, where when-short is degrade and replicas have been short for a while, as
 // many as there are. Nobody waits for those that cannot come back in a moment: their agents are not heard either.
-func (l *look) wantedAcks(set *platform.Set, able int) int {
-	acks := l.conf.Durability.Acks
-	if able >= acks || l.conf.Durability.WhenShort != platform.DegradeWhenShort {
+func (v *clusterView) wantedAcks(set *platform.DurabilitySet, able int) int {
+	acks := v.conf.Durability.Acks
+	if able >= acks || v.conf.Durability.WhenShort != platform.DegradeWhenShort {
 		return acks
 	}
-	short := l.Watch.held(l.c.Name + "/short")
-	if able < set.Acks && short < leaveAfter && l.heardAckers() >= set.Acks {
+	short := v.Conditions.heldFor(v.c.Name + "/short")
+	if able < set.Acks && short < leaveAfter && v.heardAckers() >= set.Acks {
 		return set.Acks
 	}
 	return able
 }
 
 // heardAckers counts the replicas whose acknowledgements count and whose agents are heard.
-func (l *look) heardAckers() (n int) {
-	for _, name := range l.replicas() {
-		if l.State.MayAck(l.conf, l.c.Primary, name) && l.fresh(name) != nil {
+func (v *clusterView) heardAckers() (n int) {
+	for _, name := range v.replicas() {
+		if v.State.MayAck(v.conf, v.c.Primary, name) && v.fresh(name) != nil {
 			n++
 		}
 	}
@@ -319,21 +319,21 @@ func (l *look) heardAckers() (n int) {
 }
 
 // mayAck are the incarnations whose acknowledgements count.
-func (l *look) mayAck() []string {
-	if l.ackers == nil {
-		l.ackers = make([]string, 0, len(l.conf.Members))
-		for _, name := range l.replicas() {
-			if l.State.MayAck(l.conf, l.c.Primary, name) {
-				l.ackers = append(l.ackers, l.c.Members[name].Incarnation)
+func (v *clusterView) mayAck() []string {
+	if v.ackers == nil {
+		v.ackers = make([]string, 0, len(v.conf.Members))
+		for _, name := range v.replicas() {
+			if v.State.MayAck(v.conf, v.c.Primary, name) {
+				v.ackers = append(v.ackers, v.c.Members[name].Incarnation)
 			}
 		}
 	}
-	return l.ackers
+	return v.ackers
 }
 
 // ableAckers counts the incarnations that stream and whose acknowledgements count.
-func (l *look) ableAckers(p *health.Member) (n int) {
-	for _, name := range l.mayAck() {
+func (v *clusterView) ableAckers(p *health.Member) (n int) {
+	for _, name := range v.mayAck() {
 		if sender(p, name) != nil {
 			n++
 		}
@@ -341,13 +341,13 @@ func (l *look) ableAckers(p *health.Member) (n int) {
 	return n
 }
 
-func (l *look) wantedNames(p *health.Member, set *platform.Set, acks int) []string {
-	keep := make([]string, 0, len(l.mayAck()))
+func (v *clusterView) wantedNames(p *health.Member, set *platform.DurabilitySet, acks int) []string {
+	keep := make([]string, 0, len(v.mayAck()))
 	var gone, next []string
-	for _, inc := range l.mayAck() {
+	for _, inc := range v.mayAck() {
 		s := sender(p, inc)
 		switch {
-		case set.Has(inc) && (s != nil || l.View.NotStreaming(inc, l.Now) < leaveAfter):
+		case set.Has(inc) && (s != nil || v.View.NotStreaming(inc, v.Now) < leaveAfter):
 			keep = append(keep, inc)
 		case set.Has(inc):
 			gone = append(gone, inc)

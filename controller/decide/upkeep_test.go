@@ -12,7 +12,7 @@ import (
 
 func TestOpenedAndSettled(t *testing.T) {
 	st := well(t, 1, nil)
-	st.apply(feed(state.Command{Sets: &state.ChangeSet{Epoch: ep(1), Acks: 1, Names: []string{"m2_2", "m3_3"}}}))
+	st.apply(onFeed(state.Command{Sets: &state.ChangeSet{Epoch: ep(1), Acks: 1, Names: []string{"m2_2", "m3_3"}}}))
 	st.waits()
 	st.members["m1"].Settled = 2
 	st.later(0)
@@ -51,7 +51,7 @@ func TestReplicaLeavesAndEntersTheSet(t *testing.T) {
 // Paused, a crash of the primary is named and nothing is done; after the resume there is no guard to bind (L7).
 func TestCrashWhilePaused(t *testing.T) {
 	st := well(t, 1, nil)
-	st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "alice", Reason: "firmware"}}}))
+	st.apply(onFeed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "alice", Reason: "firmware"}}}))
 	st.crash()
 	st.later(time.Minute)
 	if why := st.waits(pausedBy); why.Other != "alice" || why.Detail != "firmware" {
@@ -60,7 +60,7 @@ func TestCrashWhilePaused(t *testing.T) {
 	if !st.problem(health.PrimaryCrashed) {
 		t.Error("the crash is not named")
 	}
-	st.apply(feed(state.Command{Pause: &state.SetPause{Resume: true}}))
+	st.apply(onFeed(state.Command{Pause: &state.SetPause{Resume: true}}))
 	if p := st.commits().Pause; p == nil || !p.Bound || p.Guarded || st.c().Pause != nil {
 		t.Fatalf("resumed: %+v, pause %+v", p, st.c().Pause)
 	}
@@ -238,18 +238,18 @@ func TestSetIsFilledWithDataYetToBeMade(t *testing.T) {
 func TestOneAtATime(t *testing.T) {
 	for _, c := range []struct {
 		name       string
-		was        platform.Set
+		was        platform.DurabilitySet
 		acks, next int
 		want, then []string
 	}{
-		{"names come before the number is raised", platform.Set{Acks: 2, Names: []string{"a", "b"}}, 3, 2, []string{"a", "b", "c"},
+		{"names come before the number is raised", platform.DurabilitySet{Acks: 2, Names: []string{"a", "b"}}, 3, 2, []string{"a", "b", "c"},
 			[]string{"a", "b", "c"}},
-		{"then it is raised", platform.Set{Acks: 2, Names: []string{"a", "b", "c"}}, 3, 3, []string{"a", "b", "c"}, []string{"a", "b", "c"}},
-		{"it is lowered before names go", platform.Set{Acks: 2, Names: []string{"a", "b"}}, 1, 1, []string{"b"}, []string{"a", "b"}},
-		{"names come before others go", platform.Set{Acks: 2, Names: []string{"b", "c"}}, 2, 2, []string{"a", "b"}, []string{"a", "b", "c"}},
-		{"one ack is one name's", platform.Set{Acks: 1, Names: []string{"b"}}, 1, 1, []string{"a"}, []string{"a"}},
-		{"nobody counted", platform.Set{}, 2, 2, []string{"a", "b"}, []string{"a", "b"}},
-		{"nobody will", platform.Set{Acks: 2, Names: []string{"a", "b"}}, 0, 0, nil, nil},
+		{"then it is raised", platform.DurabilitySet{Acks: 2, Names: []string{"a", "b", "c"}}, 3, 3, []string{"a", "b", "c"}, []string{"a", "b", "c"}},
+		{"it is lowered before names go", platform.DurabilitySet{Acks: 2, Names: []string{"a", "b"}}, 1, 1, []string{"b"}, []string{"a", "b"}},
+		{"names come before others go", platform.DurabilitySet{Acks: 2, Names: []string{"b", "c"}}, 2, 2, []string{"a", "b"}, []string{"a", "b", "c"}},
+		{"one ack is one name's", platform.DurabilitySet{Acks: 1, Names: []string{"b"}}, 1, 1, []string{"a"}, []string{"a"}},
+		{"nobody counted", platform.DurabilitySet{}, 2, 2, []string{"a", "b"}, []string{"a", "b"}},
+		{"nobody will", platform.DurabilitySet{Acks: 2, Names: []string{"a", "b"}}, 0, 0, nil, nil},
 	} {
 		if acks, names := oneAtATime(&c.was, c.acks, c.want); acks != c.next || !slices.Equal(names, c.then) {
 			t.Errorf("%s: %d of %v", c.name, acks, names)
@@ -259,13 +259,13 @@ func TestOneAtATime(t *testing.T) {
 
 func TestPauseBarsFailover(t *testing.T) { // L7
 	st := well(t, 1, nil)
-	st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "ann", Until: "2025-06-15T15:06:41Z"}}}))
+	st.apply(onFeed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "ann", Until: "2025-06-15T15:06:41Z"}}}))
 	st.vanish()
 	if cmd, _, _ := st.next(); cmd != nil {
 		t.Errorf("decided %s while paused", body(cmd))
 	}
 	st = well(t, 1, nil)
-	st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "ann", Until: "2025-06-15T15:06:40Z"}}}))
+	st.apply(onFeed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "ann", Until: "2025-06-15T15:06:40Z"}}}))
 	if p := st.commits().Pause; p == nil || !p.Resume { // the wall clock of the stage is 2025-06-15T15:06:40Z
 		t.Fatalf("an expired pause: %+v", p)
 	}
@@ -288,8 +288,8 @@ func TestPauseBarsFailover(t *testing.T) { // L7
 
 func TestResumeWithTheGuardOutOfReach(t *testing.T) { // L7
 	st := well(t, 1, nil)
-	st.apply(feed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "ann"}}}))
-	st.apply(feed(state.Command{Pause: &state.SetPause{Resume: true}}))
+	st.apply(onFeed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "ann"}}}))
+	st.apply(onFeed(state.Command{Pause: &state.SetPause{Resume: true}}))
 	st.vanish()
 	if p := st.commits().Pause; p == nil || !p.Bound || p.Guarded {
 		t.Errorf("pause %+v: an end of its lease must not count as a proof", p)
@@ -306,13 +306,13 @@ func TestShorterLeaseIsCountedOut(t *testing.T) { // L4
 	}
 }
 
-func TestStopwatch(t *testing.T) {
-	w := NewStopwatch()
+func TestConditions(t *testing.T) {
+	w := NewConditions()
 	round := func(now time.Duration, keys ...string) (held []time.Duration) {
 		w.begin(now)
 		defer w.end()
 		for _, k := range keys {
-			held = append(held, w.held(k))
+			held = append(held, w.heldFor(k))
 		}
 		return held
 	}
@@ -325,7 +325,7 @@ func TestStopwatch(t *testing.T) {
 	}
 	c := w.Clone()
 	c.begin(20)
-	c.held("c")
+	c.heldFor("c")
 	if got := round(10, "c"); got[0] != 0 {
 		t.Error("the clone's conditions reached the original")
 	}
@@ -365,7 +365,7 @@ func TestNewMemberIsListedFirst(t *testing.T) {
 	p := platformOf(0)
 	p.Hosts = append(p.Hosts, platform.Host{Name: "h4", Site: "west"})
 	p.Clusters[0].Members = append(p.Clusters[0].Members, platform.Member{Name: "m4", Host: "h4", Port: 5432, MayLead: true})
-	st.members["m1"].List = st.s.PlatformVersion
+	st.members["m1"].MembersVersion = st.s.PlatformVersion
 	st.apply(state.Command{Platform: &state.SetPlatform{Platform: p}})
 	st.apply(state.Command{Bind: &state.Bind{Host: "h4", Run: "r"}})
 	m4 := *st.members["m3"]
@@ -375,7 +375,7 @@ func TestNewMemberIsListedFirst(t *testing.T) {
 	if cmd := st.step(5 * time.Second); cmd != nil {
 		t.Fatalf("it streams, and the primary knows only the list before: %s", body(cmd))
 	}
-	st.members["m1"].List = st.s.PlatformVersion
+	st.members["m1"].MembersVersion = st.s.PlatformVersion
 	st.later(0)
 	if r := st.commits().Rejoined; r == nil || r.Member != "m4" || !st.c().Members["m4"].Listed {
 		t.Errorf("the primary has confirmed the list: %+v, %+v", r, st.c().Members["m4"])

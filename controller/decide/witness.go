@@ -11,44 +11,44 @@ import (
 
 // appsCutOff hands the primary role over where the app servers of its site, which are well themselves, have not reached it
 // for a while although it looks well: a planned change, since it can still be stopped cleanly.
-func (l *look) appsCutOff() (*state.Command, Reason) {
-	w := l.conf.Failover.Witness
-	if w == nil || !l.c.Opened {
+func (v *clusterView) appsCutOff() (*state.Command, Reason) {
+	w := v.conf.Failover.Witness
+	if w == nil || !v.c.Opened {
 		return nil, Reason{}
 	}
-	cut := l.cutOff(l.State.Platform.App(w.App))
+	cut := v.cutOff(v.State.Platform.App(w.App))
 	if len(cut) == 0 {
 		return nil, Reason{}
 	}
 	why := Reason{Code: appsDoNotReach, Names: cut, Other: w.App}
-	held := l.Watch.held(fmt.Sprintf("%s/witness/%d", l.c.Name, l.c.HighOperation))
-	to := l.elsewhere()
+	held := v.Conditions.heldFor(fmt.Sprintf("%s/witness/%d", v.c.Name, v.c.HighOperation))
+	to := v.elsewhere()
 	switch {
-	case l.c.Recovered != "":
-		why = join(why, l.blockReason())
+	case v.c.Recovered != "":
+		why = join(why, v.blockReason())
 	case to == "":
 		why = join(why, Reason{Code: nobodyReady})
 	case held >= w.After:
-		cmd, why := l.begin(health.AppsCutOff, why, false)
+		cmd, why := v.begin(health.AppsCutOff, why, false)
 		cmd.Begin.Kind, cmd.Begin.To = state.Switchover, to
 		return cmd, why
 	}
-	l.problem(health.AppsCutOff, l.c.Primary, why.String(), false)
+	v.problem(health.AppsCutOff, v.c.Primary, why.String(), false)
 	return nil, Reason{}
 }
 
 // cutOff are the app's instances on the primary's site, if all of them are well and reach no primary; else nobody.
-func (l *look) cutOff(app *platform.App) (names []string) {
+func (v *clusterView) cutOff(app *platform.App) (names []string) {
 	if app == nil {
 		return nil
 	}
 	for i := range app.Instances {
 		inst := &app.Instances[i]
-		if inst.Site != l.site(l.c.Primary) || l.State.Wants(app, inst.Name) != platform.WantRunning {
+		if inst.Site != v.site(v.c.Primary) || v.State.Wants(app, inst.Name) != platform.WantRunning {
 			continue
 		}
-		votes := l.instanceVotes(app, inst.Name)
-		if health.JudgeInstance(votes, len(l.Controllers)) != health.Well || health.JudgeReaches(votes, len(l.Controllers)) != health.Down {
+		observations := v.instanceObservations(app, inst.Name)
+		if health.JudgeInstance(observations, len(v.Controllers)) != health.Well || health.JudgeReaches(observations, len(v.Controllers)) != health.Down {
 			return nil
 		}
 		names = append(names, inst.Name)
@@ -58,19 +58,19 @@ func (l *look) cutOff(app *platform.App) (names []string) {
 
 // elsewhere is who should take over from a primary that its site's apps do not reach: rather on another site, where the
 // cluster's policy lets it go there.
-func (l *look) elsewhere() string {
+func (v *clusterView) elsewhere() string {
 	var ready []string
-	home := l.site(l.c.Primary)
-	for _, name := range l.replicas() {
-		if (l.conf.Failover.AcrossSites == platform.AcrossAutomatic || l.site(name) == home) &&
-			!l.cannotTakeOver(name, "").given() && len(l.SwitchoverBlockers(name)) == 0 {
+	home := v.site(v.c.Primary)
+	for _, name := range v.replicas() {
+		if (v.conf.Failover.AcrossSites == platform.AcrossAutomatic || v.site(name) == home) &&
+			!v.cannotTakeOver(name, "").given() && len(v.SwitchoverBlockers(name)) == 0 {
 			ready = append(ready, name)
 		}
 	}
 	if len(ready) == 0 {
 		return ""
 	}
-	l.byPreference(ready)
-	sort.SliceStable(ready, func(i, j int) bool { return l.site(ready[i]) != home && l.site(ready[j]) == home })
+	v.byPreference(ready)
+	sort.SliceStable(ready, func(i, j int) bool { return v.site(ready[i]) != home && v.site(ready[j]) == home })
 	return ready[0]
 }

@@ -128,7 +128,7 @@ var (
 	neverGuarded = Code{"NeverGuarded",
 		"{member} cannot be proven fenced: its epoch was granted without a complete guard. Make sure that it is off, then run " +
 			"`mainstay failover {cluster} --to MEMBER --accept-loss REASON --fenced`"}
-	othersMayVouch = Code{"OthersMayVouch",
+	othersMayPromise = Code{"OthersMayPromise",
 		"{member} cannot be proven fenced: members that are not sealed may vouch for it, and it then goes on without a leader. " +
 			"Bring them back, or make sure that it is off and run `mainstay failover {cluster} --to MEMBER --accept-loss REASON " +
 			"--fenced`"}
@@ -225,7 +225,7 @@ var (
 	resumedUnguarded   = Code{"ResumedUnguarded", "resumed; the guard is not complete"}
 	needsRepair        = Code{"NeedsRepair", "{member} needs a {want}"}
 	streamsAgain       = Code{"StreamsAgain", "{member} streams"}
-	streamsFromRelay   = Code{"StreamsFromRelay", "{member} streams from {other}, its site's relay"}
+	streamsFromRelay   = Code{"StreamsFromRelay", "{member} streams from {other}, its site's upstream"}
 	streamsFromPrimary = Code{"StreamsFromPrimary", "{member} streams from {other} itself"}
 	crashesAlike       = Code{"CrashesAlike",
 		"its replay ends at the record at {at}, as does that of {other}: it is not the data of one that is at fault, but what " +
@@ -324,9 +324,9 @@ var (
 		"the controllers were recovered, and its guards are not bound to the epoch since then yet"}
 	grantedUnguarded = Code{"GrantedUnguarded",
 		"the epoch was granted without a complete guard; a switchover to a member with one ends that"}
-	unsealedMayVouch = Code{"UnsealedMayVouch",
+	unsealedMayPromise = Code{"UnsealedMayPromise",
 		"members that cannot be sealed may vouch for it, and it then goes on without a leader"}
-	tooFewForVouching = Code{"TooFewForVouching",
+	tooFewForPromises = Code{"TooFewForPromises",
 		"members that cannot be sealed may vouch for it, and it then goes on without a leader: {because}"}
 	guardsEndIt   = Code{"GuardsEndIt", "its guards end it when the lease does"}
 	hostIsOff     = Code{"HostIsOff", "the power of {other} is off"}

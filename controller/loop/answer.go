@@ -58,7 +58,7 @@ type holder struct {
 
 func (c *Core) grant(conf *platform.Cluster, member string, r *health.Report, now time.Duration, a *wire.ReportAnswer) *wire.Grant {
 	cl := c.state.Clusters[conf.Name]
-	if cl.Primary != member || cl.Fencing() || c.fenced[conf.Name] == cl.Epoch || c.state.Barred(r.Host) != nil {
+	if cl.Primary != member || cl.Fencing() || c.fenced[conf.Name] == cl.Epoch || c.state.FencedOff(r.Host) != nil {
 		return nil
 	}
 	seen := r.Member(member)

@@ -6,13 +6,13 @@ import (
 	"mainstay/controller/platform"
 )
 
-// gather is how long a report waits for others that the same tick can serve, while no goal is about to change.
+// gather is how long a report waits for others that the same barrier can serve, while no goal is about to change.
 const gather = 20 * time.Millisecond
 
 // settling is how long after a command goals may still change.
 const settling = 2 * time.Second
 
-// calm tells whether no goal is about to change. Then an answer only renews leases, and one tick a heartbeat serves all
+// calm tells whether no goal is about to change. Then an answer only renews leases, and one barrier a heartbeat serves all
 // agents. This also synchronises them, since each sends its next report a heartbeat after an answer. A lease counts from
 // the sending of the report, so waiting is safe, and costs at most a tenth of the lease, once.
 func (c *Core) calm(now time.Duration) bool {
@@ -27,34 +27,34 @@ func (c *Core) calm(now time.Duration) bool {
 	return true
 }
 
-// tickDue tells whether a tick for the waiting reports is due.
-func (c *Core) tickDue(now time.Duration) bool {
-	if len(c.waiting) == 0 || c.tick != 0 {
+// barrierDue tells whether a barrier for the waiting reports is due.
+func (c *Core) barrierDue(now time.Duration) bool {
+	if len(c.waiting) == 0 || c.barrier != 0 {
 		return false
 	}
-	beat := platform.Heartbeat(c.shortestLease())
-	return !c.calm(now) || now-c.waits >= gather && now-c.proposed >= beat*9/10
+	heartbeat := platform.Heartbeat(c.shortestLease())
+	return !c.calm(now) || now-c.waits >= gather && now-c.proposed >= heartbeat*9/10
 }
 
-// propose proposes a tick that serves every report waiting so far, unless one is in flight.
+// propose proposes a barrier that serves every report waiting so far, unless one is in flight.
 func (c *Core) propose(now time.Duration) Out {
-	if !c.leading || c.tick != 0 {
+	if !c.leading || c.barrier != 0 {
 		return Out{}
 	}
-	c.inTick, c.waiting = c.waiting, nil
-	c.ticks++
-	c.tick, c.tickSince, c.proposed = c.ticks, now, now
-	return Out{Tick: c.tick}
+	c.inBarrier, c.waiting = c.waiting, nil
+	c.barriers++
+	c.barrier, c.barrierSince, c.proposed = c.barriers, now, now
+	return Out{Barrier: c.barrier}
 }
 
-// Ticked takes in the result of a tick, up to which the state is applied. A tick of an earlier term serves no report: it was
+// BarrierDone takes in the result of a barrier, up to which the state is applied. A barrier of an earlier term serves no report: it was
 // committed before the reports of this term arrived (L1).
-func (c *Core) Ticked(tick uint64, err error, now time.Duration) Out {
-	if !c.leading || tick != c.tick {
+func (c *Core) BarrierDone(barrier uint64, err error, now time.Duration) Out {
+	if !c.leading || barrier != c.barrier {
 		return Out{}
 	}
-	served := c.inTick
-	c.inTick, c.tick = nil, 0
+	served := c.inBarrier
+	c.inBarrier, c.barrier = nil, 0
 	out := Out{Replies: make([]Reply, 0, len(served))}
 	if err == nil {
 		c.ready = true
@@ -70,8 +70,8 @@ func (c *Core) Ticked(tick uint64, err error, now time.Duration) Out {
 		}
 		out.Replies = append(out.Replies, reply)
 	}
-	if c.tickDue(now) {
-		out.Tick = c.propose(now).Tick
+	if c.barrierDue(now) {
+		out.Barrier = c.propose(now).Barrier
 	}
 	return out
 }
@@ -79,17 +79,17 @@ func (c *Core) Ticked(tick uint64, err error, now time.Duration) Out {
 // Stalled sets how long a write to this controller's own disk has not returned. It is called before each Decide.
 func (c *Core) Stalled(d time.Duration) { c.stalled = d }
 
-// distrustSelf subtracts from the age of the tick in flight the time in which this loop did not run: a host without a free
+// distrustSelf subtracts from the age of the barrier in flight the time in which this loop did not run: a host without a free
 // processor says nothing about the disk.
 func (c *Core) distrustSelf(now time.Duration) {
 	if late := now - c.decided - decideEvery; c.decided != 0 && late > decideEvery {
-		c.tickSince = min(now, c.tickSince+late)
+		c.barrierSince = min(now, c.barrierSince+late)
 	}
 	c.decided = now
 }
 
-// tickLimit is a fifth of the shortest lease (L6).
-func (c *Core) tickLimit() time.Duration { return c.shortestLease() / 5 }
+// barrierLimit is a fifth of the shortest lease (L6).
+func (c *Core) barrierLimit() time.Duration { return c.shortestLease() / 5 }
 
 func (c *Core) shortestLease() time.Duration {
 	limit := platform.DefaultLease

@@ -9,7 +9,7 @@ import (
 	"mainstay/controller/state"
 )
 
-// act carries out the result of a step: replies, a transfer of leadership, a tick, commands. It never waits.
+// act carries out the result of a step: replies, a transfer of leadership, a barrier, commands. It never waits.
 func (l *Loop) act(out Out) {
 	for _, r := range out.Replies {
 		if ch := l.replies[r.ID]; ch != nil {
@@ -20,11 +20,11 @@ func (l *Loop) act(out Out) {
 	if out.Transfer {
 		l.log.Transfer()
 	}
-	if out.Tick != 0 {
-		l.stats.Ticks++
-		l.propose(state.Command{Tick: &state.Tick{}}, func(_ bool, err error) {
+	if out.Barrier != 0 {
+		l.stats.Barriers++
+		l.propose(state.Command{Barrier: &state.Barrier{}}, func(_ bool, err error) {
 			l.takeApplied()
-			l.act(l.core.Ticked(out.Tick, err, boottime.Now()))
+			l.act(l.core.BarrierDone(out.Barrier, err, boottime.Now()))
 		})
 	}
 	for _, p := range out.Proposals {

@@ -20,19 +20,19 @@ type Core struct {
 	state *state.State
 	view  *health.View
 
-	leading bool
-	ready   bool // an entry of this term has been committed, so all earlier ones are applied
-	leases  *fencing.Leases
-	watch   *decide.Stopwatch
+	leading    bool
+	ready      bool // an entry of this term has been committed, so all earlier ones are applied
+	leases     *fencing.Leases
+	conditions *decide.Conditions
 
-	waiting   []waitingReport // arrived since the last tick was proposed
-	waits     time.Duration   // when the first of them arrived
-	inTick    []waitingReport // served by the tick in flight
-	tickSince time.Duration   // when the tick in flight was proposed, plus the time in which this loop did not run
-	proposed  time.Duration   // when the last tick was proposed
-	tick      uint64          // number of the tick in flight; 0: none
-	ticks     uint64          // ticks numbered so far, in all terms
-	term      uint64          // how often this controller has become the leader
+	waiting      []waitingReport // arrived since the last barrier was proposed
+	waits        time.Duration   // when the first of them arrived
+	inBarrier    []waitingReport // served by the barrier in flight
+	barrierSince time.Duration   // when the barrier in flight was proposed, plus the time in which this loop did not run
+	proposed     time.Duration   // when the last barrier was proposed
+	barrier      uint64          // number of the barrier in flight; 0: none
+	barriers     uint64          // barriers numbered so far, in all terms
+	term         uint64          // how often this controller has become the leader
 
 	busy    map[string]bool           // subjects with a decided command in flight
 	fenced  map[string]platform.Epoch // epochs whose fence has been proposed: no more grants (L3)
@@ -45,12 +45,12 @@ type Core struct {
 	answered map[string]time.Duration // when an agent run was last answered in this term
 	moved    time.Duration            // when a command was last proposed
 
-	heardOf uint64                   // the highest generation of the platform that an agent has reported
-	strange map[string]time.Duration // when an agent on that host last reported another group of the same generation
+	heardOf    uint64                   // the highest generation of the platform that an agent has reported
+	otherGroup map[string]time.Duration // when an agent on that host last reported another group of the same generation
 
-	voters []string // names of the controllers that vote in the log
-	lacks  string   // the programs that this controller's own file does not allow
-	voted  uint64   // numbers this process's own votes
+	voters   []string // names of the controllers that vote in the log
+	lacks    string   // the programs that this controller's own file does not allow
+	observed uint64   // numbers this process's own observations
 
 	last        decide.Decision
 	predictable map[string]decide.Input // input for predictions of quiet clusters, renewed once a second
@@ -58,7 +58,7 @@ type Core struct {
 
 // Out is the result of a step: work for the shell.
 type Out struct {
-	Tick      uint64 // propose a tick and return its result under this number; 0: none
+	Barrier   uint64 // propose a barrier and return its result under this number; 0: none
 	Proposals []Proposal
 	Replies   []Reply
 	Transfer  bool // hand leadership to another controller, if one takes it
@@ -82,7 +82,7 @@ type Reply struct {
 
 // NewCore returns a core that follows.
 func NewCore(name string, now time.Duration) *Core {
-	return &Core{name: name, state: state.New(), view: health.NewView(now), watch: decide.NewStopwatch()}
+	return &Core{name: name, state: state.New(), view: health.NewView(now), conditions: decide.NewConditions()}
 }
 
 // At sets this controller's site. It is called before any other method.
@@ -91,29 +91,29 @@ func (c *Core) At(site string) { c.site = site }
 // Applied takes over a newer state.
 func (c *Core) Applied(s *state.State) { c.state = s }
 
-// Lead begins a term as leader. now is read after the election was won (L4). No decision is made before the first tick of
+// Lead begins a term as leader. now is read after the election was won (L4). No decision is made before the first barrier of
 // the term is committed, because Raft signals leadership before earlier entries are applied.
 func (c *Core) Lead(now time.Duration) Out {
 	out := c.Follow() // leadership may have been lost and won again unseen: work in flight belongs to the earlier term
 	c.leading = true
 	c.term++
-	c.leases, c.watch = fencing.NewLeases(now), decide.NewStopwatch()
+	c.leases, c.conditions = fencing.NewLeases(now), decide.NewConditions()
 	c.busy, c.fenced = map[string]bool{}, map[string]platform.Epoch{}
 	c.answered, c.moved = map[string]time.Duration{}, now
 	c.holders, c.predictable = map[held]holder{}, map[string]decide.Input{}
 	c.view.Since = now
-	out.Tick = c.propose(now).Tick
+	out.Barrier = c.propose(now).Barrier
 	return out
 }
 
 // Follow ends the term. Every waiting report is answered with ErrNotLeader.
 func (c *Core) Follow() Out {
 	var out Out
-	for _, w := range append(c.inTick, c.waiting...) {
+	for _, w := range append(c.inBarrier, c.waiting...) {
 		out.Replies = append(out.Replies, Reply{ID: w.id, Err: ErrNotLeader})
 	}
-	c.leading, c.ready, c.tick = false, false, 0
-	c.inTick, c.waiting = nil, nil
+	c.leading, c.ready, c.barrier = false, false, 0
+	c.inBarrier, c.waiting = nil, nil
 	return out
 }
 
@@ -132,8 +132,8 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 	c.distrustSelf(now)
 	// A leader whose own disk writes waits longer: the other controllers or the processors are slow, and a new leader would
 	// find them no faster. Half a lease leaves time for an election before any lease lapses.
-	limit, waited := c.tickLimit(), now-c.tickSince
-	if c.tick != 0 && (waited > limit && c.stalled > limit || waited > limit*5/2) {
+	limit, waited := c.barrierLimit(), now-c.barrierSince
+	if c.barrier != 0 && (waited > limit && c.stalled > limit || waited > limit*5/2) {
 		out.Fatal = fmt.Errorf("%w (waited %s, of which %s for this controller's own disk; limit %s)", ErrDiskStalled, waited, c.stalled, limit)
 		return out
 	}
@@ -142,7 +142,7 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 		return out
 	}
 	if !c.ready {
-		return c.propose(now) // the first tick of the term failed; without a report, no other tick would be proposed
+		return c.propose(now) // the first barrier of the term failed; without a report, no other barrier would be proposed
 	}
 	c.last = decide.Next(c.input(now, wall))
 	if c.last.Transfer && now-c.transferred > transferEvery {
@@ -158,15 +158,15 @@ func (c *Core) Decide(now time.Duration, wall time.Time) Out {
 		out.Proposals = append(out.Proposals, Proposal{Decided: true, Term: c.term, Command: cmd})
 	}
 	c.keepPredictable(now, wall)
-	if c.tickDue(now) {
-		out.Tick = c.propose(now).Tick
+	if c.barrierDue(now) {
+		out.Barrier = c.propose(now).Barrier
 	}
 	return out
 }
 
 func (c *Core) input(now time.Duration, wall time.Time) decide.Input {
-	return decide.Input{State: c.state, View: c.view, Leases: c.leases, Strange: c.strange, Controllers: c.voters, Self: c.name,
-		Site: c.site, Watch: c.watch, Now: now, Wall: wall}
+	return decide.Input{State: c.state, View: c.view, Leases: c.leases, OtherGroup: c.otherGroup, Controllers: c.voters, Self: c.name,
+		Site: c.site, Conditions: c.conditions, Now: now, Wall: wall}
 }
 
 // survey is the decision that a leader would make now, with every problem that it sees. in is a copy.

@@ -32,8 +32,8 @@ func apply(t *testing.T, s *state.State, cmds ...state.Command) *state.State {
 	return s
 }
 
-// born is a cluster feed of m1 (primary, epoch 1.1) and m2, m3 on hosts h1 to h3.
-func born(t *testing.T) *state.State {
+// bootstrapped is a cluster feed of m1 (primary, epoch 1.1) and m2, m3 on hosts h1 to h3.
+func bootstrapped(t *testing.T) *state.State {
 	p := &platform.Platform{Name: "p", Sites: []platform.Site{{Name: "east"}}}
 	cl := platform.Cluster{Name: "feed", Lease: lease, Durability: platform.Durability{Acks: 1}, Failover: platform.Failover{AcrossSites: "automatic", WhenIncomplete: "wait"}}
 	for _, n := range []string{"1", "2", "3"} {
@@ -42,7 +42,7 @@ func born(t *testing.T) *state.State {
 	}
 	p.Clusters = []platform.Cluster{cl}
 	return apply(t, state.New(), state.Command{Init: &state.Init{PlatformID: "id"}}, state.Command{Platform: &state.SetPlatform{Platform: p}},
-		state.Command{Birth: &state.BirthOf{Member: "m1", Guarded: true}}, state.Command{Opened: &state.Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}},
+		state.Command{Bootstrap: &state.BootstrapCluster{Member: "m1", Guarded: true}}, state.Command{Opened: &state.Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}},
 		state.Command{Bind: &state.Bind{Host: "h1", Run: "r1"}}, state.Command{Bind: &state.Bind{Host: "h2", Run: "r"}}, state.Command{Bind: &state.Bind{Host: "h3", Run: "r"}})
 }
 
@@ -60,17 +60,17 @@ func reportOf(run string, number uint64, m health.Member) *health.Report {
 func TestGivenUp(t *testing.T) {
 	for generation, ends := range map[uint64]bool{0: false, 1: false, 2: true} {
 		c := NewCore("c1", time.Minute)
-		c.Applied(born(t))
+		c.Applied(bootstrapped(t))
 		r := reportOf("r", 1, health.Member{Name: "m2"})
 		r.Host, r.Platform, r.Generation = "h2", "id", generation
 		c.Report(1, r, time.Minute) // as a follower: it does not know yet who is right
 		if out := c.Decide(time.Minute, time.Unix(0, 0)); out.Fatal != nil {
 			t.Errorf("generation %d: a follower exits: %v", generation, out.Fatal)
 		}
-		tick := c.Lead(time.Minute).Tick
+		barrier := c.Lead(time.Minute).Barrier
 		c.Report(2, reportOf("r1", 1, primary()), time.Minute)
-		next := c.Ticked(tick, nil, time.Minute)
-		out := c.Ticked(next.Tick, nil, time.Minute)
+		next := c.BarrierDone(barrier, nil, time.Minute)
+		out := c.BarrierDone(next.Barrier, nil, time.Minute)
 		granted := len(out.Replies) == 1 && out.Replies[0].Answer != nil && len(out.Replies[0].Answer.Grants) == 1
 		if granted == ends {
 			t.Errorf("generation %d: granted %v: %+v", generation, granted, out.Replies)
@@ -84,11 +84,11 @@ func TestGivenUp(t *testing.T) {
 // TestTwoRecoveries: an agent that obeys another group of the same generation is not taken in, and people are told. Its silence would
 // prove what it does not: it may hold a lease of that group (S1).
 func TestTwoRecoveries(t *testing.T) {
-	recovered := state.Recovered(born(t), []string{"c2", "c3"}, 0, "mine", "root", "fire", "now")
+	recovered := state.Recovered(bootstrapped(t), []string{"c2", "c3"}, 0, "mine", "root", "fire", "now")
 	for mark, ours := range map[string]bool{"mine": true, "other": false} {
 		c, now := NewCore("c1", time.Minute), time.Minute
 		c.Applied(recovered)
-		c.Ticked(c.Lead(now).Tick, nil, now)
+		c.BarrierDone(c.Lead(now).Barrier, nil, now)
 		r := reportOf("r1", 1, primary())
 		r.Platform, r.Generation, r.Mark = "id", 2, mark
 		out := c.Report(1, r, now)
@@ -110,25 +110,25 @@ func TestTwoRecoveries(t *testing.T) {
 func leader(t *testing.T, now time.Duration) *Core {
 	t.Helper()
 	c := NewCore("c1", now)
-	c.Applied(born(t))
+	c.Applied(bootstrapped(t))
 	out := c.Lead(now)
-	if out.Tick == 0 {
-		t.Fatal("a term begins with a tick")
+	if out.Barrier == 0 {
+		t.Fatal("a term begins with a barrier")
 	}
-	c.Ticked(out.Tick, nil, now)
+	c.BarrierDone(out.Barrier, nil, now)
 	return c
 }
 
-// answered reports, ticks and returns the answer.
+// answered reports, commits a barrier and returns the answer.
 func answered(t *testing.T, c *Core, r *health.Report, now time.Duration) *wire.ReportAnswer {
 	t.Helper()
 	out := c.Report(1, r, now)
-	if out.Tick == 0 || len(out.Replies) != 0 {
+	if out.Barrier == 0 || len(out.Replies) != 0 {
 		t.Fatalf("a report to an idle leader: %+v", out)
 	}
-	out = c.Ticked(out.Tick, nil, now)
+	out = c.BarrierDone(out.Barrier, nil, now)
 	if len(out.Replies) != 1 || out.Replies[0].Err != nil {
-		t.Fatalf("after its tick: %+v", out)
+		t.Fatalf("after its barrier: %+v", out)
 	}
 	return out.Replies[0].Answer
 }
@@ -180,24 +180,24 @@ func TestNoGrant(t *testing.T) {
 	}
 }
 
-// A grant needs an entry committed after its report arrived: a tick already in flight serves no later report.
-func TestReportWaitsForALaterTick(t *testing.T) { // L1
+// A grant needs an entry committed after its report arrived: a barrier already in flight serves no later report.
+func TestReportWaitsForALaterBarrier(t *testing.T) { // L1
 	c := leader(t, time.Minute)
 	first := c.Report(1, reportOf("r1", 1, primary()), time.Minute)
-	if out := c.Report(2, reportOf("r1", 2, primary()), time.Minute); out.Tick != 0 || len(out.Replies) != 0 {
-		t.Fatalf("a report during a tick: %+v", out)
+	if out := c.Report(2, reportOf("r1", 2, primary()), time.Minute); out.Barrier != 0 || len(out.Replies) != 0 {
+		t.Fatalf("a report during a barrier: %+v", out)
 	}
-	second := c.Ticked(first.Tick, nil, time.Minute)
-	if len(second.Replies) != 1 || second.Replies[0].ID != 1 || second.Tick == 0 {
-		t.Fatalf("the tick served %+v", second)
+	second := c.BarrierDone(first.Barrier, nil, time.Minute)
+	if len(second.Replies) != 1 || second.Replies[0].ID != 1 || second.Barrier == 0 {
+		t.Fatalf("the barrier served %+v", second)
 	}
-	if out := c.Ticked(second.Tick, nil, time.Minute); len(out.Replies) != 1 || out.Replies[0].ID != 2 {
+	if out := c.BarrierDone(second.Barrier, nil, time.Minute); len(out.Replies) != 1 || out.Replies[0].ID != 2 {
 		t.Errorf("the next served %+v", out)
 	}
 }
 
-// The result of a tick of an earlier term comes late, into a new term of the same controller: it serves no report.
-func TestTickOfAnEarlierTerm(t *testing.T) { // L1
+// The result of a barrier of an earlier term comes late, into a new term of the same controller: it serves no report.
+func TestBarrierOfAnEarlierTerm(t *testing.T) { // L1
 	c := leader(t, time.Minute)
 	old := c.Report(1, reportOf("r1", 1, primary()), time.Minute)
 	if out := c.Follow(); len(out.Replies) != 1 || !errors.Is(out.Replies[0].Err, ErrNotLeader) {
@@ -205,30 +205,30 @@ func TestTickOfAnEarlierTerm(t *testing.T) { // L1
 	}
 	first := c.Lead(2 * time.Minute)
 	c.Report(2, reportOf("r1", 2, primary()), 2*time.Minute)
-	if out := c.Ticked(old.Tick, nil, 2*time.Minute); len(out.Replies) != 0 || out.Tick != 0 {
-		t.Fatalf("an old term's tick: %+v", out)
+	if out := c.BarrierDone(old.Barrier, nil, 2*time.Minute); len(out.Replies) != 0 || out.Barrier != 0 {
+		t.Fatalf("an old term's barrier: %+v", out)
 	}
 	if out := c.Decide(2*time.Minute, time.Unix(0, 0)); len(out.Proposals) != 0 {
-		t.Errorf("decided before a tick of the term was committed: %+v", out)
+		t.Errorf("decided before a barrier of the term was committed: %+v", out)
 	}
-	if out := c.Ticked(first.Tick, nil, 2*time.Minute); out.Tick == 0 || len(out.Replies) != 0 {
-		t.Errorf("the report came after the first tick was proposed: %+v", out)
+	if out := c.BarrierDone(first.Barrier, nil, 2*time.Minute); out.Barrier == 0 || len(out.Replies) != 0 {
+		t.Errorf("the report came after the first barrier was proposed: %+v", out)
 	}
 }
 
-func TestFailedTickGrantsNothing(t *testing.T) { // L1
+func TestFailedBarrierGrantsNothing(t *testing.T) { // L1
 	c := leader(t, time.Minute)
 	out := c.Report(1, reportOf("r1", 1, primary()), time.Minute)
 	lost := errors.New("leadership lost")
-	if out = c.Ticked(out.Tick, lost, time.Minute); len(out.Replies) != 1 || out.Replies[0].Answer != nil || !errors.Is(out.Replies[0].Err, lost) {
+	if out = c.BarrierDone(out.Barrier, lost, time.Minute); len(out.Replies) != 1 || out.Replies[0].Answer != nil || !errors.Is(out.Replies[0].Err, lost) {
 		t.Errorf("%+v", out)
 	}
 }
 
 func TestFollowerAnswersNothing(t *testing.T) {
 	c := NewCore("c2", time.Minute)
-	c.Applied(born(t))
-	if out := c.Report(1, reportOf("r1", 1, primary()), time.Minute); len(out.Replies) != 1 || !errors.Is(out.Replies[0].Err, ErrNotLeader) || out.Tick != 0 {
+	c.Applied(bootstrapped(t))
+	if out := c.Report(1, reportOf("r1", 1, primary()), time.Minute); len(out.Replies) != 1 || !errors.Is(out.Replies[0].Err, ErrNotLeader) || out.Barrier != 0 {
 		t.Errorf("%+v", out)
 	}
 	if c.view.Report("h1") == nil {
@@ -259,9 +259,9 @@ func TestNoGrantOnceAFenceIsProposed(t *testing.T) { // L3
 		t.Errorf("decided again while one is in flight: %+v", again.Proposals)
 	}
 	// An older report, delayed until now, says that all is well; the state knows of no attempt yet.
-	served := c.Ticked(c.tick, nil, time.Minute)
+	served := c.BarrierDone(c.barrier, nil, time.Minute)
 	late := c.Report(2, reportOf("r1", 2, primary()), time.Minute)
-	for _, r := range append(served.Replies, c.Ticked(late.Tick, nil, time.Minute).Replies...) {
+	for _, r := range append(served.Replies, c.BarrierDone(late.Barrier, nil, time.Minute).Replies...) {
 		if r.Answer != nil && len(r.Answer.Grants) != 0 {
 			t.Errorf("granted %+v after the fence was proposed", r.Answer.Grants)
 		}
@@ -289,7 +289,7 @@ func TestOneRunSpeaksAndHoldsTheLease(t *testing.T) { // L8
 	answered(t, c, reportOf("r1", 1, primary()), time.Minute)
 	hold := platform.CountOut(lease)
 	out := c.Report(9, reportOf("r2", 1, primary()), time.Minute+hold)
-	if len(out.Replies) != 1 || out.Tick != 0 {
+	if len(out.Replies) != 1 || out.Barrier != 0 {
 		t.Fatalf("a second run beside the first: %+v", out)
 	}
 	if a := out.Replies[0].Answer; a == nil || len(a.Grants)+len(a.Goals) != 0 || !strings.Contains(a.Alarm, "another agent speaks for host h1") || a.RunID != "r2" {
@@ -330,7 +330,7 @@ func TestNewLeaderCountsFromItsStart(t *testing.T) { // L4
 	}
 }
 
-func TestStalledTickIsFatal(t *testing.T) { // L6
+func TestStalledBarrierIsFatal(t *testing.T) { // L6
 	c := leader(t, time.Minute)
 	c.Report(1, reportOf("r1", 1, primary()), time.Minute)
 	c.Stalled(lease)
@@ -342,7 +342,7 @@ func TestStalledTickIsFatal(t *testing.T) { // L6
 	}
 	c.Follow()
 	if out := c.Decide(time.Hour, time.Unix(0, 0)); out.Fatal != nil {
-		t.Errorf("a follower has no tick to wait for: %v", out.Fatal)
+		t.Errorf("a follower has no barrier to wait for: %v", out.Fatal)
 	}
 }
 
@@ -377,14 +377,14 @@ func TestStarvedLoopDoesNotBlameTheDisk(t *testing.T) { // L6
 	}
 }
 
-// What the loop lost is taken out of the tick's time, and never more than that tick has waited.
-func TestTicksTimeWithoutWhatTheLoopLost(t *testing.T) { // L6
+// What the loop lost is taken out of the barrier's time, and never more than that barrier has waited.
+func TestBarriersTimeWithoutWhatTheLoopLost(t *testing.T) { // L6
 	const lost, now = time.Second, time.Hour
 	for _, c := range []struct{ waited, want time.Duration }{{10 * lost, 9 * lost}, {lost / 2, 0}} {
 		l := leader(t, time.Minute)
-		l.decided, l.tickSince = now-decideEvery-lost, now-c.waited
+		l.decided, l.barrierSince = now-decideEvery-lost, now-c.waited
 		l.distrustSelf(now)
-		if got := now - l.tickSince; got != c.want {
+		if got := now - l.barrierSince; got != c.want {
 			t.Errorf("it waited %s: %s", c.waited, got)
 		}
 	}
@@ -422,7 +422,7 @@ func TestAppServersAgentKeepsTheHeartbeat(t *testing.T) {
 			Instances: []platform.Instance{{Name: "i-" + needs, Site: "east", Host: "a1"}}})
 	}
 	s := apply(t, c.state, state.Command{Platform: &state.SetPlatform{Platform: &conf}})
-	s, err := state.Apply(s, s.Index+1, state.Command{Cluster: "quick", Birth: &state.BirthOf{Member: "q1", Guarded: true}})
+	s, err := state.Apply(s, s.Index+1, state.Command{Cluster: "quick", Bootstrap: &state.BootstrapCluster{Member: "q1", Guarded: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -436,18 +436,18 @@ func TestAppServersAgentKeepsTheHeartbeat(t *testing.T) {
 	}
 }
 
-func TestFirstTickIsTriedAgain(t *testing.T) {
+func TestFirstBarrierIsTriedAgain(t *testing.T) {
 	c := NewCore("c1", time.Minute)
-	c.Applied(born(t))
+	c.Applied(bootstrapped(t))
 	out := c.Lead(time.Minute)
-	c.Ticked(out.Tick, errors.New("busy"), time.Minute)
+	c.BarrierDone(out.Barrier, errors.New("busy"), time.Minute)
 	out = c.Decide(time.Minute, time.Unix(0, 0))
-	if out.Tick == 0 {
-		t.Fatal("a term whose first tick failed must not hang")
+	if out.Barrier == 0 {
+		t.Fatal("a term whose first barrier failed must not hang")
 	}
-	c.Ticked(out.Tick, nil, time.Minute)
+	c.BarrierDone(out.Barrier, nil, time.Minute)
 	if !c.ready {
-		t.Error("not ready after a committed tick")
+		t.Error("not ready after a committed barrier")
 	}
 }
 
@@ -458,7 +458,7 @@ func TestResultOfAnEarlierTermIsDropped(t *testing.T) {
 	c.Follow()
 	first := c.Lead(2 * time.Minute)
 	c.Report(2, reportOf("r1", 2, crashed()), 2*time.Minute)
-	c.Ticked(first.Tick, nil, 2*time.Minute)
+	c.BarrierDone(first.Barrier, nil, 2*time.Minute)
 	if out := c.Decide(2*time.Minute, time.Unix(0, 0)); len(out.Proposals) != 1 {
 		t.Fatalf("%+v", out)
 	}
@@ -480,7 +480,7 @@ func TestPredictionIsKeptBesideTheFailover(t *testing.T) {
 			c.view.Fold(&health.Report{Host: "h" + h, RunID: "r", Number: n, Members: []health.Member{{Name: "m" + h, Data: health.DataPresent, Process: health.ProcessRunning,
 				Role: health.RoleStandby, SystemID: "7", Timeline: 1, Position: 100, PositionKnown: true, Incarnation: "m" + h + "_" + h, Receiver: &health.Receiver{Streaming: true}}}}, "", 0, now)
 		}
-		c.Ticked(c.tick, nil, now)
+		c.BarrierDone(c.barrier, nil, now)
 		for _, p := range c.Decide(now, time.Unix(0, 0)).Proposals {
 			c.Applied(apply(t, c.state, p.Command))
 			c.Done(p, false)
@@ -497,10 +497,10 @@ func TestPredictionIsKeptBesideTheFailover(t *testing.T) {
 }
 
 func TestWakeVersion(t *testing.T) {
-	s := born(t)
+	s := bootstrapped(t)
 	before := WakeVersion(s, "h1")
-	if again := apply(t, s, state.Command{Tick: &state.Tick{}}); WakeVersion(again, "h1") != before {
-		t.Error("a tick wakes every agent")
+	if again := apply(t, s, state.Command{Barrier: &state.Barrier{}}); WakeVersion(again, "h1") != before {
+		t.Error("a barrier wakes every agent")
 	}
 	next := apply(t, s, state.Command{Begin: &state.Begin{Kind: state.Failover}})
 	if WakeVersion(next, "h1") == before || WakeVersion(next, "h9") != WakeVersion(s, "h9") {
@@ -512,14 +512,14 @@ func TestWakeVersion(t *testing.T) {
 func TestFailoverSlots(t *testing.T) {
 	for role, want := range map[health.Role]int{health.RolePrimary: 1, health.RoleStandby: 0} {
 		c, now := NewCore("c1", time.Minute), time.Minute
-		c.Applied(born(t))
-		tick := c.Lead(now).Tick
+		c.Applied(bootstrapped(t))
+		barrier := c.Lead(now).Barrier
 		m := primary()
 		m.Role = role
 		m.Slots = []health.Slot{{Name: "cdc", Logical: true, Failover: true, Synced: true}, {Name: "lost", Logical: true, Failover: true, WALStatus: "lost"}, {Name: "sub", Logical: true},
 			{Name: "anew", Logical: true, Failover: true}}
 		c.Report(1, reportOf("r1", 1, m), now)
-		c.Ticked(tick, nil, now)
+		c.BarrierDone(barrier, nil, now)
 		r := reportOf("r", 1, health.Member{Name: "m2"})
 		r.Host = "h2"
 		c.Report(2, r, now)

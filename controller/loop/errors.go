@@ -8,9 +8,9 @@ import (
 // ErrNotLeader is the error of a request that only the leader may answer.
 var ErrNotLeader = errors.New("this controller is not the leader")
 
-// ErrDiskStalled is wrapped by Out.Fatal of Decide when a tick has not been committed in time. The leader must exit: Raft's
+// ErrDiskStalled is wrapped by Out.Fatal of Decide when a barrier has not been committed in time. The leader must exit: Raft's
 // heartbeats continue while its log write hangs, so no election follows and every lease would lapse (L6).
-var ErrDiskStalled = errors.New("a tick has not been committed in time; is this controller's disk or its connection to the others hung?")
+var ErrDiskStalled = errors.New("a barrier has not been committed in time; is this controller's disk or its connection to the others hung?")
 
 // ErrGivenUp is wrapped by Out.Fatal of Decide when agents obey a later generation of the platform than this leader's (S3).
 var ErrGivenUp = errors.New("`mainstay controllers recover` replaced this controller's group: stop this controller, " +

@@ -1,11 +1,11 @@
 // Package loop is the leader, and the map of the program: observe, decide, commit, act, publish. Run, below, is the single
 // select that feeds Core, the pure step.
 //
-//   - observe: reports enter from controller/api and votes from controller (requests.go), leadership and committed state
-//     from controller/consensus. Core folds them into a health.View (report.go, votes.go).
+//   - observe: reports enter from controller/api and observations from controller (requests.go), leadership and committed state
+//     from controller/consensus. Core folds them into a health.View (report.go, observations.go).
 //   - decide: Core.Decide asks decide.Next (core.go).
 //   - commit: commands are proposed to the log, and their results come back as events (commit.go). A report is answered
-//     with goals and grants once a tick proposed after it is committed (barrier.go, answer.go).
+//     with goals and grants once a barrier proposed after it is committed (barrier.go, answer.go).
 //   - act: controller/operate carries out the effects of committed state; agents carry out the goals in their answers.
 //   - publish: controller/publish reads committed state; it needs nothing from here.
 //
@@ -97,7 +97,7 @@ type Loop struct {
 	nextID   uint64
 	begun    time.Duration
 	reminded time.Duration // when the log last said that an operator must act
-	process  string        // tells this process's votes from those of earlier ones
+	process  string        // tells this process's observations from those of earlier ones
 	stats    Stats
 }
 

@@ -24,8 +24,8 @@ func (c *Core) remember(cmd *state.Command) {
 	case c.last.Reasons.Of(cmd.Cluster).Kind == health.SiteLost:
 		death = decide.SiteGone
 	}
-	begin, foretold := *cmd.Begin, decide.Predict(in, cmd.Cluster, death)
-	begin.Prediction = &foretold
+	begin, predicted := *cmd.Begin, decide.Predict(in, cmd.Cluster, death)
+	begin.Prediction = &predicted
 	cmd.Begin = &begin
 }
 
@@ -40,7 +40,7 @@ func (c *Core) keepPredictable(now time.Duration, wall time.Time) {
 			continue
 		}
 		in := c.input(now, wall)
-		in.View, in.Leases, in.Watch = in.View.Clone(), in.Leases.Clone(), in.Watch.Clone()
+		in.View, in.Leases, in.Conditions = in.View.Clone(), in.Leases.Clone(), in.Conditions.Clone()
 		c.predictable[name] = in
 	}
 }

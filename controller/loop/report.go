@@ -15,13 +15,13 @@ type waitingReport struct {
 	report *health.Report
 }
 
-// Report takes in an agent's report. The leader answers it after the next tick. Other controllers only fold it, which keeps
+// Report takes in an agent's report. The leader answers it after the next barrier. Other controllers only fold it, which keeps
 // their view warm.
 func (c *Core) Report(id uint64, r *health.Report, now time.Duration) Out {
 	if r.Platform != "" && r.Platform == c.state.PlatformID {
 		c.heardOf = max(c.heardOf, r.Generation)
 		if r.Generation == c.state.Generation && r.Mark != c.state.Mark {
-			return c.estranged(id, r, now)
+			return c.ofOtherGroup(id, r, now)
 		}
 	}
 	bound, hold := c.state.Runs[r.Host], time.Duration(0)
@@ -41,18 +41,18 @@ func (c *Core) Report(id uint64, r *health.Report, now time.Duration) Out {
 	fresh := now-c.answered[r.RunID] > platform.Suspect(c.shortestLease())
 	c.waiting = append(c.waiting, waitingReport{id, r})
 	if c.calm(now) && !fresh {
-		return Out{} // Decide proposes one tick for all of them
+		return Out{} // Decide proposes one barrier for all of them
 	}
 	return c.propose(now)
 }
 
-// estranged answers an agent that obeys another group of the same generation. Its report is not folded: the agent follows
+// ofOtherGroup answers an agent that obeys another group of the same generation. Its report is not folded: the agent follows
 // goals and leases of another log, so neither its report nor its silence proves anything here (S1).
-func (c *Core) estranged(id uint64, r *health.Report, now time.Duration) Out {
-	if c.strange == nil {
-		c.strange = map[string]time.Duration{}
+func (c *Core) ofOtherGroup(id uint64, r *health.Report, now time.Duration) Out {
+	if c.otherGroup == nil {
+		c.otherGroup = map[string]time.Duration{}
 	}
-	c.strange[r.Host] = now
+	c.otherGroup[r.Host] = now
 	if !c.leading {
 		return Out{Replies: []Reply{{ID: id, Err: ErrNotLeader}}}
 	}

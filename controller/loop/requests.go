@@ -28,16 +28,16 @@ func (l *Loop) Submit(ctx context.Context, cmd state.Command) error {
 	return err
 }
 
-// Votes hands in another controller's votes.
-func (l *Loop) Votes(ctx context.Context, v health.Votes) error {
-	return l.send(ctx, func() { l.core.Votes(v, boottime.Now()) })
+// Observations hands in another controller's observations.
+func (l *Loop) Observations(ctx context.Context, v health.Observations) error {
+	return l.send(ctx, func() { l.core.Observations(v, boottime.Now()) })
 }
 
-// Vote takes in the results of this controller's probes of members and app servers, and returns its votes for the others.
-func (l *Loop) Vote(ctx context.Context, probes []health.Vote, apps []health.InstanceVote, lacks string) (health.Votes, error) {
-	return read(ctx, l, func() health.Votes {
+// Observe takes in the results of this controller's probes of members and app servers, and returns its observations for the others.
+func (l *Loop) Observe(ctx context.Context, probes []health.Observation, apps []health.InstanceObservation, lacks string) (health.Observations, error) {
+	return read(ctx, l, func() health.Observations {
 		l.core.Lacks(lacks)
-		return l.core.Vote(l.process, probes, apps, boottime.Now())
+		return l.core.Observe(l.process, probes, apps, boottime.Now())
 	})
 }
 
@@ -61,11 +61,11 @@ func (l *Loop) Process() string { return l.process }
 
 // Stats are counters since the process began.
 type Stats struct {
-	Reports, Ticks, Commands, Refused, Elections uint64
+	Reports, Barriers, Commands, Refused, Elections uint64
 }
 
-// Look is a consistent copy of the leader's knowledge, to compute on outside the loop.
-type Look struct {
+// Snapshot is a consistent copy of the leader's knowledge, to compute on outside the loop.
+type Snapshot struct {
 	Name    string
 	Leading bool // and ready
 	Input   decide.Input
@@ -74,17 +74,17 @@ type Look struct {
 	Began   time.Duration
 }
 
-// Look copies the loop's knowledge.
-func (l *Loop) Look(ctx context.Context) (Look, error) {
-	return read(ctx, l, func() Look {
+// Snapshot copies the loop's knowledge.
+func (l *Loop) Snapshot(ctx context.Context) (Snapshot, error) {
+	return read(ctx, l, func() Snapshot {
 		c := l.core
 		leases := c.leases
 		if leases == nil {
 			leases = fencing.NewLeases(l.begun)
 		}
 		in := c.input(boottime.Now(), time.Now())
-		in.View, in.Watch, in.Leases, in.Strange = c.view.Clone(), c.watch.Clone(), leases.Clone(), maps.Clone(c.strange)
-		return Look{Name: c.name, Leading: c.leading && c.ready, Input: in, Last: c.survey(in), Stats: l.stats, Began: l.begun}
+		in.View, in.Conditions, in.Leases, in.OtherGroup = c.view.Clone(), c.conditions.Clone(), leases.Clone(), maps.Clone(c.otherGroup)
+		return Snapshot{Name: c.name, Leading: c.leading && c.ready, Input: in, Last: c.survey(in), Stats: l.stats, Began: l.begun}
 	})
 }
 

@@ -16,7 +16,7 @@ func ExampleNext() {
 	in := member.Input{
 		Name: "m2",
 		Goal: platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch, Timeline: 2, SystemID: "7", Incarnation: "m2_2",
-			Sets: []platform.Set{{ID: 3, Epoch: epoch, Acks: 1, Names: []string{"m1_4", "m3_3"}}}, Slots: []string{"m1", "m3"}},
+			Sets: []platform.DurabilitySet{{ID: 3, Epoch: epoch, Acks: 1, Names: []string{"m1_4", "m3_3"}}}, OtherMembers: []string{"m1", "m3"}},
 		Durable:       member.Durable{Epoch: platform.Epoch{Generation: 1, Number: 1}, Sealed: epoch, SystemID: "7", Incarnation: "m2_2"},
 		Seen:          member.Seen{Data: health.DataPresent, SystemID: "7", Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: 1},
 		GuardComplete: true,
@@ -33,7 +33,7 @@ func ExampleNext() {
 		case member.Open:
 			in.Memory.Opened = epoch
 		case member.Slots:
-			in.Seen.Slots = in.Goal.Slots
+			in.Seen.Slots = in.Goal.OtherMembers
 		case member.Nothing:
 			if done = act.Wait == ""; done {
 				fmt.Println("converged")

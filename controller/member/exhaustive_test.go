@@ -24,7 +24,7 @@ func everyInput(f func(Input)) {
 	memories := []Memory{{}, {RewindFailures: 3, StartFailures: 9, SealConfirmed: ep(5), Opened: ep(5), Restarted: true}}
 	for _, g := range goals {
 		g.Timeline, g.SystemID, g.Incarnation, g.Upstream = 3, "7", "m1_2", &platform.Upstream{Member: "m2"}
-		g.Sets = []platform.Set{{ID: 1, Acks: 1, Names: []string{"m9_1"}}}
+		g.Sets = []platform.DurabilitySet{{ID: 1, Acks: 1, Names: []string{"m9_1"}}}
 		for _, d := range durables {
 			for _, inc := range []string{"m1_1", "m1_2"} {
 				d.Incarnation, d.SystemID = inc, "7"

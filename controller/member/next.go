@@ -34,7 +34,7 @@ func Next(in Input) Act {
 // a higher epoch starts a primary here again.
 func (in *Input) always() (Act, bool) {
 	switch {
-	case in.Seen.Process == health.ProcessEnding && in.strange():
+	case in.Seen.Process == health.ProcessEnding && in.neverOurs():
 		return in.wait("processes without a postmaster use its data directory, and Mainstay did not start them: " +
 			"the user may be starting PostgreSQL"), true
 	case in.Seen.Process == health.ProcessEnding:
@@ -53,9 +53,9 @@ func (in *Input) always() (Act, bool) {
 	return Act{}, false
 }
 
-// strange tells whether nothing shows that this member was ever managed here. A server that has not yet written its pid file looks
+// neverOurs tells whether nothing shows that this member was ever managed here. A server that has not yet written its pid file looks
 // like one whose postmaster has ended.
-func (in *Input) strange() bool {
+func (in *Input) neverOurs() bool {
 	observed := in.Goal.Kind == platform.GoalNone || in.Goal.Kind == platform.GoalObserve
 	return observed && in.Durable.SystemID == "" && in.Durable.Ran.IsZero() && in.Durable.Epoch.IsZero()
 }
@@ -81,8 +81,8 @@ func (in *Input) primary() Act {
 		return in.wait("epoch " + g.Epoch.String() + " is closed here")
 	case g.Epoch.Less(d.Sealed):
 		return in.wait("sealed for attempt " + d.Sealed.String() + "; only that epoch or a later one ends the seal")
-	case d.Epoch.Less(g.Epoch) && in.barred() != "":
-		return in.wait(in.barred())
+	case d.Epoch.Less(g.Epoch) && in.waitsForPromise() != "":
+		return in.wait(in.waitsForPromise())
 	case d.Epoch.Less(g.Epoch):
 		d.Epoch = g.Epoch
 		return in.persist(d, "take up epoch "+g.Epoch.String())
@@ -153,7 +153,7 @@ func (in *Input) leading() Act {
 		return in.act(EndSenders, "WAL senders with an older configuration release commits after too few acknowledgements")
 	case !g.Checkpoint.IsZero() && in.Memory.Checkpointed != g.Checkpoint:
 		return in.act(Checkpoint, "before the planned stop")
-	case missing(in.Seen.Slots, g.Slots) || len(in.Seen.Strays) > 0:
+	case missing(in.Seen.Slots, g.OtherMembers) || len(in.Seen.Strays) > 0:
 		return in.act(Slots, "a slot for every other member")
 	case in.Seen.Unwritten:
 		return in.act(LoadSet, unwrittenWhy)
@@ -173,8 +173,8 @@ func (in *Input) sealed() Act {
 		return in.wait("attempt " + g.Epoch.String() + " is over")
 	case g.Epoch.Less(d.Sealed):
 		return in.wait("sealed for a later attempt, " + d.Sealed.String())
-	case d.Sealed.Less(g.Epoch) && in.barred() != "":
-		return in.wait(in.barred())
+	case d.Sealed.Less(g.Epoch) && in.waitsForPromise() != "":
+		return in.wait(in.waitsForPromise())
 	case d.Sealed.Less(g.Epoch):
 		d.Sealed = g.Epoch // the number is on disk before anything else (Seals)
 		if d.Incarnation == "" {
@@ -255,9 +255,9 @@ func (in *Input) persist(d Durable, why string) Act { return Act{Kind: Persist, 
 
 func (in *Input) wait(what string) Act { return Act{Durable: in.Durable, Wait: what} }
 
-func lastSet(g platform.Goal) platform.Set {
+func lastSet(g platform.Goal) platform.DurabilitySet {
 	if len(g.Sets) == 0 {
-		return platform.Set{}
+		return platform.DurabilitySet{}
 	}
 	return g.Sets[len(g.Sets)-1]
 }

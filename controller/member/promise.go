@@ -23,9 +23,9 @@ func (p Promised) until(longest time.Duration) time.Duration {
 	return max(p.Until, p.Since+platform.CountOut(longest))
 }
 
-// barred says why a seal or a promotion must wait for a promise; "" if it need not (L5). A member that is already sealed, was the
+// waitsForPromise says why a seal or a promotion must wait for a promise; "" if it need not (L5). A member that is already sealed, was the
 // primary of the last epoch it obeyed, or joins a cluster's first epoch cannot have promised since.
-func (in *Input) barred() string {
+func (in *Input) waitsForPromise() string {
 	d, until := in.Durable, in.Promised.until(in.longest())
 	if in.Now >= until || !d.Sealed.IsZero() || in.Goal.Epoch.Number <= 1 || !d.Ran.IsZero() && d.Ran == d.Epoch {
 		return ""
@@ -40,8 +40,8 @@ func (in *Input) barred() string {
 // peers and longest bound a promise. They come from the goal, or from the disk if there is none yet. After a lease was shortened the
 // longer one may still be in force, and the goal has the longer one until it is not (L4).
 func (in *Input) peers() string {
-	if len(in.Goal.Slots) > 0 {
-		return strings.Join(in.Goal.Slots, " ")
+	if len(in.Goal.OtherMembers) > 0 {
+		return strings.Join(in.Goal.OtherMembers, " ")
 	}
 	return in.Durable.Peers
 }
@@ -79,17 +79,17 @@ func Promise(in Input, r platform.PromiseRequest) (Promised, platform.PromiseAns
 		return refuse("it is, or becomes, the primary itself")
 	case r.Epoch.Less(in.Goal.Epoch):
 		return refuse("its goal already has epoch %s", in.Goal.Epoch)
-	case r.List < in.Goal.List:
-		return refuse("it knows a newer member list (%d) than the primary (%d)", in.Goal.List, r.List)
+	case r.List < in.Goal.MembersVersion:
+		return refuse("it knows a newer member list (%d) than the primary (%d)", in.Goal.MembersVersion, r.List)
 	}
 	now.To, now.Until = r.From, max(now.Until, in.Now+platform.CountOut(r.Length))
 	return now, platform.PromiseAnswer{Given: true, Incarnation: d.Incarnation}
 }
 
-// Vouched tells whether promises from these members, by the incarnation of their data, let a primary renew its lease (L5). It needs k
+// EnoughPromises tells whether promises from these members, by the incarnation of their data, let a primary renew its lease (L5). It needs k
 // members of every durability set that it knows with acks k, because any promotion must seal |S|-k+1 of them, and all other
 // members if a set has acks 0.
-func Vouched(g platform.Goal, promises map[string]string) bool {
+func EnoughPromises(g platform.Goal, promises map[string]string) bool {
 	if g.Kind != platform.GoalPrimary || len(g.Sets) == 0 {
 		return false
 	}
@@ -100,7 +100,7 @@ func Vouched(g platform.Goal, promises map[string]string) bool {
 				n++
 			}
 		}
-		if set.Acks > 0 && n < set.Acks || set.Acks == 0 && !all(g.Slots, promises) {
+		if set.Acks > 0 && n < set.Acks || set.Acks == 0 && !all(g.OtherMembers, promises) {
 			return false
 		}
 	}
@@ -136,8 +136,8 @@ func (in *Input) Asks(granted, length time.Duration) bool {
 // reports have found none for two heartbeats, it looks only briefly, so that promises come before the permits of app servers,
 // which last five heartbeats, end.
 func LookFor(lease, unanswered time.Duration) time.Duration {
-	if beat := platform.Heartbeat(lease); unanswered >= 2*beat {
-		return beat / 5
+	if heartbeat := platform.Heartbeat(lease); unanswered >= 2*heartbeat {
+		return heartbeat / 5
 	}
 	return min(time.Second, lease/5)
 }

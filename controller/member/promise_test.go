@@ -15,7 +15,7 @@ func asked() platform.PromiseRequest {
 
 func replicaOf3() Input {
 	return Input{Now: time.Hour, Name: "m2", Durable: Durable{Epoch: ep(3), Ran: ep(1), Closed: ep(1), Incarnation: "m2_2", Peers: "m1 m3", Longest: 5 * time.Second},
-		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(3), List: 5, Lease: 5 * time.Second, Slots: []string{"m1", "m3"}}}
+		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(3), MembersVersion: 5, Lease: 5 * time.Second, OtherMembers: []string{"m1", "m3"}}}
 }
 
 func TestWhoPromises(t *testing.T) { // L5
@@ -35,7 +35,7 @@ func TestWhoPromises(t *testing.T) { // L5
 		{"a longer lease than an earlier run was told", "the longest that may be in force", func(in *Input, r *platform.PromiseRequest) { in.Goal, r.Length = platform.Goal{}, 6*time.Second }},
 		{"a member it does not know", "no member m9", func(_ *Input, r *platform.PromiseRequest) { r.From = "m9" }},
 		{"a member an earlier run did not know", "no member m9", func(in *Input, r *platform.PromiseRequest) { in.Goal, r.From = platform.Goal{}, "m9" }},
-		{"one that was removed since", "no member m1", func(in *Input, _ *platform.PromiseRequest) { in.Goal.Slots = []string{"m3"} }},
+		{"one that was removed since", "no member m1", func(in *Input, _ *platform.PromiseRequest) { in.Goal.OtherMembers = []string{"m3"} }},
 		{"a member not in any goal so far", "no member m1", func(in *Input, _ *platform.PromiseRequest) {
 			in.Goal, in.Durable.Peers = platform.Goal{}, ""
 		}},
@@ -47,7 +47,7 @@ func TestWhoPromises(t *testing.T) { // L5
 			in.Goal.Kind, in.Goal.Epoch = platform.GoalSealed, ep(4)
 		}},
 		{"the primary itself", "the primary itself", func(in *Input, _ *platform.PromiseRequest) { in.Durable.Ran = ep(3) }},
-		{"knows a newer list", "newer member list", func(in *Input, _ *platform.PromiseRequest) { in.Goal.List = 6 }},
+		{"knows a newer list", "newer member list", func(in *Input, _ *platform.PromiseRequest) { in.Goal.MembersVersion = 6 }},
 	} {
 		in, r := replicaOf3(), asked()
 		c.change(&in, &r)
@@ -104,30 +104,32 @@ func TestRestartDoesNotBar(t *testing.T) {
 	}
 }
 
-func TestVouched(t *testing.T) { // L5
-	set := func(acks int, names ...string) platform.Set { return platform.Set{Acks: acks, Names: names} }
+func TestEnoughPromises(t *testing.T) { // L5
+	set := func(acks int, names ...string) platform.DurabilitySet {
+		return platform.DurabilitySet{Acks: acks, Names: names}
+	}
 	for _, c := range []struct {
 		name     string
-		sets     []platform.Set
+		sets     []platform.DurabilitySet
 		promises map[string]string
 		want     bool
 	}{
 		{"no set is known", nil, map[string]string{"m2": "m2_2", "m3": "m3_3"}, false},
-		{"one of two, acks 1", []platform.Set{set(1, "m2_2", "m3_3")}, map[string]string{"m3": "m3_3"}, true},
-		{"nobody", []platform.Set{set(1, "m2_2", "m3_3")}, nil, false},
-		{"other data", []platform.Set{set(1, "m2_2", "m3_3")}, map[string]string{"m3": "m3_9"}, false},
-		{"one of two, acks 2", []platform.Set{set(2, "m2_2", "m3_3")}, map[string]string{"m3": "m3_3"}, false},
-		{"every set counts", []platform.Set{set(1, "m2_2"), set(1, "m3_3")}, map[string]string{"m3": "m3_3"}, false},
-		{"both sets", []platform.Set{set(1, "m2_2"), set(1, "m3_3")}, map[string]string{"m2": "m2_2", "m3": "m3_3"}, true},
-		{"acks 0: one of two", []platform.Set{set(0)}, map[string]string{"m3": "m3_3"}, false},
-		{"acks 0: all, whatever their data", []platform.Set{set(0)}, map[string]string{"m2": "", "m3": ""}, true},
-		{"acks 0 before acks 1", []platform.Set{set(0), set(1, "m2_2")}, map[string]string{"m2": "m2_2"}, false},
+		{"one of two, acks 1", []platform.DurabilitySet{set(1, "m2_2", "m3_3")}, map[string]string{"m3": "m3_3"}, true},
+		{"nobody", []platform.DurabilitySet{set(1, "m2_2", "m3_3")}, nil, false},
+		{"other data", []platform.DurabilitySet{set(1, "m2_2", "m3_3")}, map[string]string{"m3": "m3_9"}, false},
+		{"one of two, acks 2", []platform.DurabilitySet{set(2, "m2_2", "m3_3")}, map[string]string{"m3": "m3_3"}, false},
+		{"every set counts", []platform.DurabilitySet{set(1, "m2_2"), set(1, "m3_3")}, map[string]string{"m3": "m3_3"}, false},
+		{"both sets", []platform.DurabilitySet{set(1, "m2_2"), set(1, "m3_3")}, map[string]string{"m2": "m2_2", "m3": "m3_3"}, true},
+		{"acks 0: one of two", []platform.DurabilitySet{set(0)}, map[string]string{"m3": "m3_3"}, false},
+		{"acks 0: all, whatever their data", []platform.DurabilitySet{set(0)}, map[string]string{"m2": "", "m3": ""}, true},
+		{"acks 0 before acks 1", []platform.DurabilitySet{set(0), set(1, "m2_2")}, map[string]string{"m2": "m2_2"}, false},
 	} {
-		g := platform.Goal{Kind: platform.GoalPrimary, Sets: c.sets, Slots: []string{"m2", "m3"}}
-		if got := Vouched(g, c.promises); got != c.want {
+		g := platform.Goal{Kind: platform.GoalPrimary, Sets: c.sets, OtherMembers: []string{"m2", "m3"}}
+		if got := EnoughPromises(g, c.promises); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
-		if g.Kind = platform.GoalReplica; Vouched(g, c.promises) {
+		if g.Kind = platform.GoalReplica; EnoughPromises(g, c.promises) {
 			t.Errorf("%s: a replica needs no promises", c.name)
 		}
 	}
@@ -139,21 +141,21 @@ var running = Seen{Data: health.DataPresent, Process: health.ProcessRunning, Rol
 // the third heartbeat that no leader answers, and are renewed at each.
 func TestPermitOutlastsTheWaitForPromises(t *testing.T) {
 	for _, lease := range []time.Duration{platform.MinLease, platform.DefaultLease, platform.MaxLease} {
-		beat := platform.Heartbeat(lease)
-		answered := beat / 10 // the last grant came so long after its heartbeat
-		if first := 3 * beat; first-answered < Unanswered(lease) {
+		heartbeat := platform.Heartbeat(lease)
+		answered := heartbeat / 10 // the last grant came so long after its heartbeat
+		if first := 3 * heartbeat; first-answered < Unanswered(lease) {
 			t.Errorf("lease %s: nothing is asked at the third heartbeat", lease)
-		} else if platform.Permit(lease) < first+beat+beat/2 {
+		} else if platform.Permit(lease) < first+heartbeat+heartbeat/2 {
 			t.Errorf("lease %s: a permit of %s, and the first promises come after %s", lease, platform.Permit(lease), first)
 		}
-		if second := 2 * beat; second-answered >= Unanswered(lease) {
+		if second := 2 * heartbeat; second-answered >= Unanswered(lease) {
 			t.Errorf("lease %s: promises are asked for while a leader may still be elected", lease)
 		}
 	}
 }
 
 // A promise to a primary that has ended keeps its successor waiting for longer than a lease, and is of no use (S8): seen in the
-// simulator, seed 1457, where a slow tick delayed the answer to the report of the end.
+// simulator, seed 1457, where a slow barrier delayed the answer to the report of the end.
 func TestOnlyAPrimaryThatRunsAsks(t *testing.T) {
 	const lease, now = time.Second, time.Hour
 	e, later := platform.Epoch{Generation: 1, Number: 2}, platform.Epoch{Generation: 1, Number: 3}

@@ -54,11 +54,11 @@ func (p *Promises) Ask(in *Input, number uint64) (requests []platform.PromiseReq
 	for len(p.rounds) > roundsKept {
 		delete(p.rounds, slices.Min(slices.Collect(maps.Keys(p.rounds))))
 	}
-	for _, name := range g.Slots {
+	for _, name := range g.OtherMembers {
 		requests = append(requests, platform.PromiseRequest{Cluster: g.Cluster, From: in.Name, To: name,
-			Epoch: g.Epoch, List: g.List, Length: p.Length})
+			Epoch: g.Epoch, List: g.MembersVersion, Length: p.Length})
 	}
-	return requests, len(g.Slots) == 0 && Vouched(*g, nil)
+	return requests, len(g.OtherMembers) == 0 && EnoughPromises(*g, nil)
 }
 
 // Take takes the answer to request r of the round of that number. Once enough members have promised, the lease is renewed from
@@ -71,7 +71,7 @@ func (p *Promises) Take(
 		return 0, false
 	}
 	round.given[r.To] = answer.Incarnation
-	if !Vouched(*g, round.given) {
+	if !EnoughPromises(*g, round.given) {
 		return 0, false
 	}
 	p.By = slices.Sorted(maps.Keys(round.given))

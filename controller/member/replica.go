@@ -170,7 +170,7 @@ func (in *Input) mayReceive() bool {
 }
 
 func (in *Input) upkeep() Act {
-	if missing(in.Seen.Slots, in.Goal.Slots) || len(in.Seen.Strays) > 0 {
+	if missing(in.Seen.Slots, in.Goal.OtherMembers) || len(in.Seen.Strays) > 0 {
 		return in.act(Slots, "a slot for every other member")
 	}
 	if in.Seen.Unwritten {
@@ -255,8 +255,8 @@ func (in *Input) replicaSyncNames() string { return SyncNames(ReplicaSet()) }
 // nothing before it has loaded its own. It is never empty, even in an asynchronous cluster: after an empty list backends obey a
 // new one only once the checkpointer has set a flag, and a promotion under a stricter set may come before that. A promotion to an
 // asynchronous set loads the empty list first.
-func ReplicaSet() platform.Set {
-	return platform.Set{Acks: 1, Names: []string{"mainstay_not_primary"}}
+func ReplicaSet() platform.DurabilitySet {
+	return platform.DurabilitySet{Acks: 1, Names: []string{"mainstay_not_primary"}}
 }
 
 func upstreamName(g platform.Goal) string {

@@ -14,15 +14,15 @@ func TestDiscard(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		goal string // the incarnation wanted
-		sets []platform.Set
+		sets []platform.DurabilitySet
 		want Kind
 		text string
 	}{
 		{"its name is still the wanted one", "m1_1", nil, Nothing, "a new incarnation for the rewind"},
-		{"no set counts on it", "m1_2", []platform.Set{{ID: 9, Acks: 1, Names: []string{"m2_1"}}}, Rewind, ""},
-		{"an earlier set does", "m1_2", []platform.Set{{ID: 8, Acks: 1, Names: []string{"m1_1"}}, {ID: 9, Acks: 1, Names: []string{"m2_1"}}}, Nothing, "durability set 8"},
-		{"an earlier set does, but the newest needs its next data", "m1_2", []platform.Set{{ID: 8, Acks: 1, Names: []string{"m1_1"}}, {ID: 9, Acks: 1, Names: []string{"m1_2"}}}, Rewind, ""},
-		{"an earlier set does, but no member is left for the newest", "m1_2", []platform.Set{{ID: 8, Acks: 1, Names: []string{"m1_1"}}, {ID: 9}}, Rewind, ""},
+		{"no set counts on it", "m1_2", []platform.DurabilitySet{{ID: 9, Acks: 1, Names: []string{"m2_1"}}}, Rewind, ""},
+		{"an earlier set does", "m1_2", []platform.DurabilitySet{{ID: 8, Acks: 1, Names: []string{"m1_1"}}, {ID: 9, Acks: 1, Names: []string{"m2_1"}}}, Nothing, "durability set 8"},
+		{"an earlier set does, but the newest needs its next data", "m1_2", []platform.DurabilitySet{{ID: 8, Acks: 1, Names: []string{"m1_1"}}, {ID: 9, Acks: 1, Names: []string{"m1_2"}}}, Rewind, ""},
+		{"an earlier set does, but no member is left for the newest", "m1_2", []platform.DurabilitySet{{ID: 8, Acks: 1, Names: []string{"m1_1"}}, {ID: 9}}, Rewind, ""},
 	} {
 		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"},
 			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, History: platform.History{{Timeline: 1, End: 100}}, SystemID: "7",

@@ -31,7 +31,7 @@ func TestSealHolds(t *testing.T) {
 }
 
 // A sealed member takes another sealed member's WAL only after its own seal was seen through, and is sealed again after it.
-func TestSealedMemberIsFed(t *testing.T) {
+func TestSealedMemberCatchesUp(t *testing.T) {
 	from := &platform.Upstream{Member: "m3"}
 	for _, c := range []struct {
 		name     string

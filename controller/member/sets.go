@@ -10,7 +10,7 @@ import (
 
 // SyncNames is the value of synchronous_standby_names for a set: ANY k ("name", ...), or empty for an asynchronous one.
 // Every name is quoted: an unquoted hyphen makes the reload keep the old value.
-func SyncNames(s platform.Set) string {
+func SyncNames(s platform.DurabilitySet) string {
 	if s.Acks == 0 {
 		return ""
 	}
@@ -49,7 +49,7 @@ func Settle(s Settling, g platform.Goal, seen Seen, setCheckpoint uint64) Settli
 
 // nobodyUnderOlder is clause (a), except for a raised k: each member of an older set that is not in the newest no longer streams,
 // or shows sync_priority 0. Sets of earlier epochs belonged to another primary, which is fenced.
-func nobodyUnderOlder(g platform.Goal, newest platform.Set, senders []health.Sender) bool {
+func nobodyUnderOlder(g platform.Goal, newest platform.DurabilitySet, senders []health.Sender) bool {
 	for _, old := range g.Sets[:len(g.Sets)-1] {
 		for _, name := range old.Names {
 			if newest.Has(name) {
@@ -77,7 +77,7 @@ func raised(g platform.Goal) bool {
 	return false
 }
 
-func anyStale(set platform.Set, senders []health.Sender) bool {
+func anyStale(set platform.DurabilitySet, senders []health.Sender) bool {
 	for _, s := range senders {
 		if set.Has(s.Name) && !s.Fresh {
 			return true
@@ -87,7 +87,7 @@ func anyStale(set platform.Set, senders []health.Sender) bool {
 }
 
 // flushed is the count of clause (b): the members of the set that have flushed everything up to baseline.
-func flushed(set platform.Set, senders []health.Sender, baseline platform.LSN) int {
+func flushed(set platform.DurabilitySet, senders []health.Sender, baseline platform.LSN) int {
 	n := 0
 	for _, name := range set.Names {
 		for _, s := range senders {

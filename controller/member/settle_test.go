@@ -10,17 +10,17 @@ import (
 )
 
 var (
-	asyncSet = platform.Set{ID: 1}
-	setBC    = platform.Set{ID: 2, Acks: 1, Names: []string{"b_1", "c_1"}}
-	setB     = platform.Set{ID: 3, Acks: 1, Names: []string{"b_1"}}
-	setAB    = platform.Set{ID: 4, Acks: 2, Names: []string{"a_1", "b_1"}}
+	asyncSet = platform.DurabilitySet{ID: 1}
+	setBC    = platform.DurabilitySet{ID: 2, Acks: 1, Names: []string{"b_1", "c_1"}}
+	setB     = platform.DurabilitySet{ID: 3, Acks: 1, Names: []string{"b_1"}}
+	setAB    = platform.DurabilitySet{ID: 4, Acks: 2, Names: []string{"a_1", "b_1"}}
 )
 
-func primarySeen(set platform.Set, insert platform.LSN, senders ...health.Sender) Seen {
+func primarySeen(set platform.DurabilitySet, insert platform.LSN, senders ...health.Sender) Seen {
 	return Seen{Role: health.RolePrimary, SyncNames: SyncNames(set), SyncOurs: true, Insert: insert, Senders: senders}
 }
 
-func goalOf(sets ...platform.Set) platform.Goal {
+func goalOf(sets ...platform.DurabilitySet) platform.Goal {
 	return platform.Goal{Kind: platform.GoalPrimary, Epoch: ep(1), Sets: sets}
 }
 
@@ -83,7 +83,7 @@ func TestSettleBeginsAnewWithEachSet(t *testing.T) {
 }
 
 func TestSyncNames(t *testing.T) {
-	for want, s := range map[string]platform.Set{"": asyncSet, `ANY 1 ("b_1")`: setB, `ANY 2 ("a_1","b_1")`: setAB} {
+	for want, s := range map[string]platform.DurabilitySet{"": asyncSet, `ANY 1 ("b_1")`: setB, `ANY 2 ("a_1","b_1")`: setAB} {
 		if got := SyncNames(s); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
@@ -92,7 +92,7 @@ func TestSyncNames(t *testing.T) {
 
 // S2: acks 0 may become 1 a moment before the replica is promoted, and backends would not wait yet.
 func TestReplicaKeepsItsList(t *testing.T) {
-	for _, sets := range [][]platform.Set{{asyncSet}, {asyncSet, setB}, {setBC}} {
+	for _, sets := range [][]platform.DurabilitySet{{asyncSet}, {asyncSet, setB}, {setBC}} {
 		in := Input{Goal: goalOf(sets...), Now: time.Minute}
 		in.Goal.Kind, in.Goal.Upstream = platform.GoalReplica, &platform.Upstream{Member: "a"}
 		in.Durable.Epoch = in.Goal.Epoch
@@ -215,7 +215,7 @@ func TestSupersededSlots(t *testing.T) {
 	if act := Next(in); act.Kind != DropSlots || !strings.Contains(act.Why, "cdc") {
 		t.Errorf("%+v", act)
 	}
-	in.Goal.Slots = []string{"c"}
+	in.Goal.OtherMembers = []string{"c"}
 	if act := Next(in); act.Kind != Slots {
 		t.Errorf("before the slots of members: %+v", act)
 	}

@@ -69,7 +69,7 @@ func (r *Runner) changeJob(e state.Effect, s *state.State) job {
 			word = err.Error()
 		}
 		answer := state.Answer{OK: err == nil, Detail: short(word)}
-		cmd.Asked = &state.Asked{Change: e.Change, Key: e.Key(), Answer: answer}
+		cmd.HookAnswered = &state.HookAnswered{Change: e.Change, Key: e.Key(), Answer: answer}
 		return cmd, answer.OK, answer.Detail
 	}
 }

@@ -30,10 +30,10 @@ func ask(t *testing.T, p *platform.Platform, e state.Effect, allowed ...string) 
 	r.Want([]state.Effect{e}, s)
 	select {
 	case c := <-results:
-		if c.Asked == nil || c.Asked.Change != "site-1" || c.Asked.Key != e.Key() || c.By == "" || c.At == "" {
-			t.Fatalf("%+v: %+v", e, c.Asked)
+		if c.HookAnswered == nil || c.HookAnswered.Change != "site-1" || c.HookAnswered.Key != e.Key() || c.By == "" || c.At == "" {
+			t.Fatalf("%+v: %+v", e, c.HookAnswered)
 		}
-		return c.Asked.Answer
+		return c.HookAnswered.Answer
 	case <-time.After(20 * time.Second):
 		t.Fatalf("%+v: no answer", e)
 	}

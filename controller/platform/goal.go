@@ -60,13 +60,13 @@ type Goal struct {
 	// has this one; data of this incarnation must not be discarded.
 	Incarnation string `json:"incarnation,omitempty"`
 	// Sets are the durability sets in force; the last is the one to load.
-	Sets []Set `json:"sets,omitempty"`
-	// List is the version of the member list that Slots was made from, and Lease the longest lease that may be in force:
+	Sets []DurabilitySet `json:"sets,omitempty"`
+	// MembersVersion is the version of the member list that Slots was made from, and Lease the longest lease that may be in force:
 	// promises are made for them (L5).
-	List  uint64        `json:"list,omitempty"`
-	Lease time.Duration `json:"lease,omitempty"`
-	// Slots names the other members, each of which gets a physical slot here.
-	Slots []string `json:"slots,omitempty"`
+	MembersVersion uint64        `json:"list,omitempty"`
+	Lease          time.Duration `json:"lease,omitempty"`
+	// OtherMembers names the other members, each of which gets a physical slot here.
+	OtherMembers []string `json:"slots,omitempty"`
 	// Checkpoint asks a primary for a CHECKPOINT tagged with this attempt, before a planned stop.
 	Checkpoint Epoch `json:"checkpoint,omitzero"`
 	// Clean asks for a bounded clean stop (a switchover) instead of an immediate one.
@@ -90,9 +90,9 @@ type Upstream struct {
 	Port    int    `json:"port"`
 }
 
-// Set is one durability set (k, S) that may be in force: a commit was acknowledged only once Acks of Names held it.
+// DurabilitySet is one durability set (k, S) that may be in force: a commit was acknowledged only once Acks of Names held it.
 // Acks 0 promises nothing.
-type Set struct {
+type DurabilitySet struct {
 	ID    uint64   `json:"id"` // grows within a cluster
 	Epoch Epoch    `json:"epoch"`
 	Acks  int      `json:"acks"`
@@ -101,7 +101,7 @@ type Set struct {
 
 // SealedNeeded is |S|-k+1: once that many members of the set are sealed, no commit can be acknowledged under it, and at least
 // one of them holds every commit that was. It is 0 for an asynchronous set, which proves neither.
-func (s Set) SealedNeeded() int {
+func (s DurabilitySet) SealedNeeded() int {
 	if s.Acks == 0 {
 		return 0
 	}
@@ -109,7 +109,7 @@ func (s Set) SealedNeeded() int {
 }
 
 // Has tells whether an incarnation belongs to the set.
-func (s Set) Has(name string) bool {
+func (s DurabilitySet) Has(name string) bool {
 	for _, n := range s.Names {
 		if n == name {
 			return true

@@ -53,7 +53,7 @@ type Member struct {
 	Priority int    `json:"priority"` // higher is preferred among equally advanced candidates
 	MayLead  bool   `json:"mayLead"`  // default true
 	// NoAck (may-ack: false): its acknowledgements do not count for durability. On another site such a replica streams from its
-	// site's relay instead of from the primary.
+	// site's upstream instead of from the primary.
 	NoAck bool `json:"noAck,omitempty"`
 	// Leaving: it was removed, but a durability set in force still counts on it. It is sealed and asked for promises like any
 	// other member, but never promoted. Never in a platform file.

@@ -50,7 +50,7 @@ func TestLSN(t *testing.T) {
 
 func TestSealedNeeded(t *testing.T) { // S2: |S|-k+1 members surely include one that acknowledged
 	for _, c := range []struct{ acks, names, want int }{{0, 0, 0}, {0, 3, 0}, {1, 1, 1}, {1, 3, 3}, {2, 3, 2}, {3, 3, 1}, {2, 2, 1}} {
-		s := Set{Acks: c.acks, Names: make([]string, c.names)}
+		s := DurabilitySet{Acks: c.acks, Names: make([]string, c.names)}
 		if got := s.SealedNeeded(); got != c.want {
 			t.Errorf("acks %d of %d: %d, want %d", c.acks, c.names, got, c.want)
 		}

@@ -8,7 +8,7 @@ type PromiseRequest struct {
 	From    string `json:"from"` // the primary that asks
 	To      string `json:"to"`   // the member asked
 	Epoch   Epoch  `json:"epoch"`
-	// List is the version of the member list the primary knows (Goal.List): a member that knows a newer one refuses.
+	// List is the version of the member list the primary knows (Goal.MembersVersion): a member that knows a newer one refuses.
 	List uint64 `json:"list"`
 	// Length is the lease that the primary would take, 1 s to 60 s.
 	Length time.Duration `json:"length"`

@@ -22,22 +22,22 @@ const (
 )
 
 const (
-	// firstTick is allowed for the first tick of a new leader.
-	firstTick = 250 * time.Millisecond
+	// firstBarrier is allowed for the first barrier of a new leader.
+	firstBarrier = 250 * time.Millisecond
 	// raftStep is the unit that RaftTimeout is rounded down to, so that small changes in load do not change it.
 	raftStep = 50 * time.Millisecond
 )
 
 // RaftTimeout is the heartbeat and the election timeout of a controller that waits up to late for the CPU: the timeout of a quiet
 // machine plus four such waits, at most twice the former, and short enough that the loss of a leader costs no lease. A follower waits up
-// to twice the timeout, an election takes one, and the first tick is committed: all within half of the shortest lease. With leases
+// to twice the timeout, an election takes one, and the first barrier is committed: all within half of the shortest lease. With leases
 // below 3.5 s there is no room; the timeout is then that of a quiet machine, and never shorter.
 func RaftTimeout(late, lease time.Duration) time.Duration {
-	most := min(2*RaftHeartbeat, (lease/2-firstTick)/3)
+	most := min(2*RaftHeartbeat, (lease/2-firstBarrier)/3)
 	return max(RaftHeartbeat, min(RaftHeartbeat+4*late, most).Truncate(raftStep))
 }
 
-// Heartbeat is how often an agent reports, and the leader ticks: a tenth of the lease (500 ms for 5 s).
+// Heartbeat is how often an agent reports, and the leader commits a barrier: a tenth of the lease (500 ms for 5 s).
 func Heartbeat(lease time.Duration) time.Duration { return lease / 10 }
 
 // Suspect is the silence after which a member's reports count as missing: three heartbeats.

@@ -27,8 +27,8 @@ func TestRaftTimeout(t *testing.T) {
 		before := time.Duration(0)
 		for late := time.Duration(0); late <= 2*time.Second; late += 7 * ms {
 			got := RaftTimeout(late, lease)
-			if got > RaftHeartbeat && 3*got+firstTick > lease/2 {
-				t.Fatalf("%s late, lease %s: with %s silence, election and first tick may take %s", late, lease, got, 3*got+firstTick)
+			if got > RaftHeartbeat && 3*got+firstBarrier > lease/2 {
+				t.Fatalf("%s late, lease %s: with %s silence, election and first tick may take %s", late, lease, got, 3*got+firstBarrier)
 			}
 			if got < RaftHeartbeat || got < before || got < RaftLease {
 				t.Fatalf("%s late, lease %s: %s, after %s for less", late, lease, got, before)

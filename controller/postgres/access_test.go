@@ -13,18 +13,18 @@ import (
 
 func TestListens(t *testing.T) {
 	for _, c := range []struct {
-		i    Instance
+		i    Server
 		want string
 	}{
-		{Instance{Listen: "10.0.1.11"}, "10.0.1.11, 127.0.0.1, ::1"},
-		{Instance{Listen: "fd00::11"}, "fd00::11, 127.0.0.1, ::1"},
-		{Instance{Listen: "db-e1.example"}, "db-e1.example, 127.0.0.1, ::1"},
-		{Instance{Listen: "127.77.1.11"}, "127.77.1.11"}, // members on one machine, each on a loopback address of its own
-		{Instance{Listen: "::1"}, "::1"},
-		{Instance{Listen: "localhost"}, "localhost"},
-		{Instance{Listen: "0.0.0.0"}, "0.0.0.0"},
-		{Instance{Listen: "*"}, "*"},
-		{Instance{Listen: "10.0.1.11", Kept: Kept{Listen: "10.0.1.11"}}, "10.0.1.11"}, // adopted: the user's
+		{Server{Listen: "10.0.1.11"}, "10.0.1.11, 127.0.0.1, ::1"},
+		{Server{Listen: "fd00::11"}, "fd00::11, 127.0.0.1, ::1"},
+		{Server{Listen: "db-e1.example"}, "db-e1.example, 127.0.0.1, ::1"},
+		{Server{Listen: "127.77.1.11"}, "127.77.1.11"}, // members on one machine, each on a loopback address of its own
+		{Server{Listen: "::1"}, "::1"},
+		{Server{Listen: "localhost"}, "localhost"},
+		{Server{Listen: "0.0.0.0"}, "0.0.0.0"},
+		{Server{Listen: "*"}, "*"},
+		{Server{Listen: "10.0.1.11", Kept: Kept{Listen: "10.0.1.11"}}, "10.0.1.11"}, // adopted: the user's
 	} {
 		if got := c.i.listens(); got != c.want {
 			t.Errorf("%+v listens on %q, want %q", c.i, got, c.want)
@@ -36,7 +36,7 @@ func TestListens(t *testing.T) {
 // place, decides before those for everybody.
 func TestLoopbackAndOwnRules(t *testing.T) {
 	ca := newAuthority(t)
-	i, ctx := newInstance(t, ca, "feed-e1"), testContext(t)
+	i, ctx := newServer(t, ca, "feed-e1"), testContext(t)
 	if i.Listen = outerAddress(t); i.Listen == "" {
 		t.Skip("this machine has no address but loopback")
 	}

@@ -84,7 +84,7 @@ SELECT json_build_object(
 			WHERE n COLLATE "C" ~ substr(w, 2))) FROM words)))`
 
 // AdoptChecks looks whether the running instance can be adopted. An empty list of refusals says yes.
-func (i *Instance) AdoptChecks(ctx context.Context) (refusals []Refusal, f Facts, err error) {
+func (i *Server) AdoptChecks(ctx context.Context) (refusals []Refusal, f Facts, err error) {
 	defer i.wrap("look whether to adopt", &err)
 	if _, _, ok := i.Running(); !ok {
 		return nil, Facts{}, ErrNotRunning
@@ -131,7 +131,7 @@ func collect(rows []refusal) []Refusal {
 	return out
 }
 
-func (i *Instance) refuseServer(f Facts) []Refusal {
+func (i *Server) refuseServer(f Facts) []Refusal {
 	return collect([]refusal{
 		{!sameFile(f.DataDirectory, i.Data), "it runs on " + f.DataDirectory + ", not on " + i.Data, "correct the member's data directory"},
 		{f.VersionNumber/10000 < OldestMajor, "PostgreSQL " + f.Version + " is too old", fmt.Sprintf("upgrade to %d or newer", OldestMajor)},
@@ -153,7 +153,7 @@ func NoAlterSystem(place string) string {
 	return "allow_alter_system is off (" + place + "), and ALTER SYSTEM is how it is sealed and promoted until its agent has started it once"
 }
 
-func (i *Instance) refuseAccess(f Facts) []Refusal {
+func (i *Server) refuseAccess(f Facts) []Refusal {
 	user := i.replicationUser()
 	rows := []refusal{
 		{i.Replication.User == "" && i.TLS.Cert == "", "no replication account is configured", "set members." + i.Member + ".replication.user and .passfile in the agent's file"},
@@ -172,7 +172,7 @@ func (i *Instance) refuseAccess(f Facts) []Refusal {
 }
 
 // shutOut says why the rules let our account in from no other host ("" is replication), and the line to add.
-func (i *Instance) shutOut(f Facts, what, database string) refusal {
+func (i *Server) shutOut(f Facts, what, database string) refusal {
 	user, ways := i.replicationUser(), i.waysIn(f)
 	ok, by := f.Access.admits(user, database, i.Listen, ways)
 	kind := "host"
@@ -189,7 +189,7 @@ func (i *Instance) shutOut(f Facts, what, database string) refusal {
 
 // waysIn are the ways in which libpq, with our connection strings, tries to get in: with TLS (true) where the server has it, or will
 // have it once we start it, and without where nothing says who signs its certificate.
-func (i *Instance) waysIn(f Facts) (ways []bool) {
+func (i *Server) waysIn(f Facts) (ways []bool) {
 	verified := i.ReplicationTLS.CA != "" || i.ReplicationTLS == (TLSFiles{}) && i.TLS.CA != ""
 	if f.Access.TLS || verified || i.TLS.Cert != "" {
 		ways = append(ways, true)
@@ -201,7 +201,7 @@ func (i *Instance) waysIn(f Facts) (ways []bool) {
 }
 
 // grants is what lets a role that is no superuser serve as pg_rewind's.
-func (i *Instance) grants(user string) string {
+func (i *Server) grants(user string) string {
 	calls := make([]string, len(rewindFunctions))
 	for n, f := range rewindFunctions {
 		calls[n] = "pg_catalog." + f
@@ -210,7 +210,7 @@ func (i *Instance) grants(user string) string {
 }
 
 // passfileWrong says why libpq, run by the data's owner, would not read the passfile; "" if it would.
-func (i *Instance) passfileWrong() string {
+func (i *Server) passfileWrong() string {
 	path := i.Replication.Passfile
 	if path == "" {
 		return ""
@@ -227,7 +227,7 @@ func (i *Instance) passfileWrong() string {
 
 // Waiting lists the managed settings of this running instance that only its next start brings into force: those that it
 // shows otherwise than we would start it.
-func (i *Instance) Waiting(ctx context.Context, s Settings) (names []string, err error) {
+func (i *Server) Waiting(ctx context.Context, s Settings) (names []string, err error) {
 	defer i.wrap("compare the settings of", &err)
 	want := i.Values(s)
 	err = i.with(ctx, func(c *sql.Conn) error {
@@ -251,7 +251,7 @@ func (i *Instance) Waiting(ctx context.Context, s Settings) (names []string, err
 
 // Replaces lists, of a running server that we did not start, what of the user's our settings replace, and what was given on
 // the command line, which our starts do not repeat.
-func (i *Instance) Replaces(ctx context.Context, s Settings) (lines []string, err error) {
+func (i *Server) Replaces(ctx context.Context, s Settings) (lines []string, err error) {
 	defer i.wrap("compare the settings of", &err)
 	want := i.Values(s)
 	err = i.with(ctx, func(c *sql.Conn) error {

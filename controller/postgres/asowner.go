@@ -24,7 +24,7 @@ func ourselves() Owner { return Owner{UID: uint32(os.Geteuid()), GID: uint32(os.
 func (o Owner) in(dir string, f func() error) error { return o.as(osuser.Stranger, dir, f) }
 
 // beside is in for what lies beside the data directory, wherever links lead to that.
-func (i *Instance) beside(f func() error) error { return i.Owner.as(osuser.StrangerAbove, i.Data, f) }
+func (i *Server) beside(f func() error) error { return i.Owner.as(osuser.StrangerAbove, i.Data, f) }
 
 func (o Owner) as(stranger func(path string) (*osuser.User, error), path string, f func() error) error {
 	if os.Geteuid() != 0 {

@@ -15,17 +15,17 @@ const autoConf = "postgresql.auto.conf"
 
 // alterFile holds what the user had set by ALTER SYSTEM of settings that are ours at times, such as restore_command. It is
 // read after the user's file and before ours.
-func (i *Instance) alterFile() string { return filepath.Join(i.Conf, "alter-system.conf") }
+func (i *Server) alterFile() string { return filepath.Join(i.Conf, "alter-system.conf") }
 
 // alterMark names the settings that we have set by ALTER SYSTEM since the server was started, one a line: all others in
 // postgresql.auto.conf are the user's.
-func (i *Instance) alterMark() string { return filepath.Join(i.Conf, "altered") }
+func (i *Server) alterMark() string { return filepath.Join(i.Conf, "altered") }
 
 const alterHeader = "# What ALTER SYSTEM had set of the settings that Mainstay overrides at times. Yours: change it here from now on.\n"
 
 // AlterSystem sets managed settings on an adopted cluster that has not yet been restarted under our configuration, and
 // nothing else; the caller reloads. What the user had set of them is kept first. The next start takes them out again.
-func (i *Instance) AlterSystem(ctx context.Context, values map[string]string) (err error) {
+func (i *Server) AlterSystem(ctx context.Context, values map[string]string) (err error) {
 	defer i.wrap("alter system of", &err)
 	var do []string
 	names := slices.Sorted(maps.Keys(values))
@@ -42,7 +42,7 @@ func (i *Instance) AlterSystem(ctx context.Context, values map[string]string) (e
 }
 
 // claim keeps the user's values of settings that we are about to set for the first time, and notes that they are ours.
-func (i *Instance) claim(names []string) error {
+func (i *Server) claim(names []string) error {
 	ours, err := i.altered()
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (i *Instance) claim(names []string) error {
 
 // GiveBack returns to the user, on a server that has not been restarted under us, what a seal or a candidacy had set by
 // ALTER SYSTEM; the caller reloads.
-func (i *Instance) GiveBack(ctx context.Context) (err error) {
+func (i *Server) GiveBack(ctx context.Context) (err error) {
 	defer i.wrap("give back the user's settings of", &err)
 	ours, err := i.altered()
 	if err != nil {
@@ -95,14 +95,14 @@ func (i *Instance) GiveBack(ctx context.Context) (err error) {
 	return i.Owner.writeFile(i.alterMark(), []byte(strings.Join(append(rest, ""), "\n")), 0o600)
 }
 
-func (i *Instance) altered() ([]string, error) {
+func (i *Server) altered() ([]string, error) {
 	raw, err := i.Owner.readIfThere(i.alterMark())
 	return strings.Fields(raw), err
 }
 
 // takeOver takes our settings out of postgresql.auto.conf of the stopped data, where they would win over every file of
 // ours. What of them the user had set is kept, or named where ours always wins.
-func (i *Instance) takeOver() error {
+func (i *Server) takeOver() error {
 	path := filepath.Join(i.Data, autoConf)
 	raw, err := i.Owner.readIfThere(path)
 	if err != nil {
@@ -127,7 +127,7 @@ func (i *Instance) takeOver() error {
 
 // keepUsers moves lines of postgresql.auto.conf that were the user's into alterFile; a newer one replaces an older. Those
 // of settings that are always ours are only named.
-func (i *Instance) keepUsers(lines map[string]string) error {
+func (i *Server) keepUsers(lines map[string]string) error {
 	atTimes := i.atTimes()
 	for _, name := range slices.Sorted(maps.Keys(lines)) {
 		if !slices.Contains(atTimes, name) {
@@ -156,14 +156,14 @@ func (i *Instance) keepUsers(lines map[string]string) error {
 	return i.Owner.writeFile(i.alterFile(), []byte(rest), 0o600)
 }
 
-func (i *Instance) notice(text string) {
+func (i *Server) notice(text string) {
 	if i.Notice != nil {
 		i.Notice(text)
 	}
 }
 
 // dropAutoConf takes our settings out of a copy of another member's data: there they are that member's.
-func (i *Instance) dropAutoConf(data string) error {
+func (i *Server) dropAutoConf(data string) error {
 	path := filepath.Join(data, autoConf)
 	raw, err := i.Owner.readIfThere(path)
 	if err != nil {

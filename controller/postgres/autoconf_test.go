@@ -30,11 +30,11 @@ func TestConfValue(t *testing.T) {
 }
 
 // bare is an instance without any server, whose notices are kept.
-func bare(t *testing.T) (i *Instance, said *[]string) {
+func bare(t *testing.T) (i *Server, said *[]string) {
 	t.Helper()
 	dir := t.TempDir()
 	said = new([]string)
-	i = &Instance{Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Owner: must(OwnerOf("/proc/self")),
+	i = &Server{Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Owner: must(OwnerOf("/proc/self")),
 		Notice: func(s string) { *said = append(*said, s) }}
 	check(t, os.Mkdir(i.Data, 0o700))
 	check(t, os.Mkdir(i.Conf, 0o700))

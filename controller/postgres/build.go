@@ -21,7 +21,7 @@ func (e *DataPresentError) Error() string {
 // build makes a data directory whole or not at all: fill works in a directory beside Data, which then takes its place.
 // What an earlier, interrupted build of the same kind left behind is removed first; it bears our mark in its name.
 // With replace, what lies in Data may stay there until fill has set it aside.
-func (i *Instance) build(ctx context.Context, kind string, replace bool, fill func(tmp string) error) (err error) {
+func (i *Server) build(ctx context.Context, kind string, replace bool, fill func(tmp string) error) (err error) {
 	target, err := i.target(replace)
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ func (i *Instance) build(ctx context.Context, kind string, replace bool, fill fu
 
 // target is where Data really lies: absent or empty, unless it will be replaced, and no mount point, so that it can be
 // renamed and renamed to.
-func (i *Instance) target(replace bool) (string, error) {
+func (i *Server) target(replace bool) (string, error) {
 	path, err := filepath.EvalSymlinks(i.Data)
 	if errors.Is(err, os.ErrNotExist) {
 		path = filepath.Clean(i.Data)
@@ -82,7 +82,7 @@ func (i *Instance) target(replace bool) (string, error) {
 }
 
 // Replaceable says why a rebuild could not put a copy in the place of the data; nil if it could.
-func (i *Instance) Replaceable() (err error) {
+func (i *Server) Replaceable() (err error) {
 	defer i.wrap("replace the data of", &err)
 	_, err = i.target(true)
 	return err
@@ -111,7 +111,7 @@ func device(path string) (uint64, error) {
 }
 
 // removeCopies removes copies that were not finished, with their parts outside of them.
-func (i *Instance) removeCopies(prefix string) error {
+func (i *Server) removeCopies(prefix string) error {
 	old, err := filepath.Glob(prefix + "*")
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func (o Owner) removeLeftovers(prefix string) error {
 // SetAside renames the data directory, before a rebuild, to Data.suffix, and returns that path; nothing is removed (S9).
 // Its parts outside (Outlying) are moved after that, where they are to be. The files of this host's user, and the layout, are kept for
 // the next Clone.
-func (i *Instance) SetAside(ctx context.Context, suffix string, parts ...Part) (path string, err error) {
+func (i *Server) SetAside(ctx context.Context, suffix string, parts ...Part) (path string, err error) {
 	defer i.wrap("set aside the data of", &err)
 	if err := i.stopped(); err != nil {
 		return "", err

@@ -22,7 +22,7 @@ const cloneName = "mainstay-clone"
 // there must be set aside too (Outlying). The log's folder is empty: the source's log is not this member's. Folders that cannot take them
 // are refused before the source is asked for a copy. The group may read the copy if the cluster's data is so (initdb -g) or this host's
 // was, and group and ACL of the data directory are this host's.
-func (i *Instance) Clone(ctx context.Context, from Source, slot string, progress Progress, aside func(context.Context) error) (err error) {
+func (i *Server) Clone(ctx context.Context, from Source, slot string, progress Progress, aside func(context.Context) error) (err error) {
 	defer i.wrap("clone", &err)
 	conninfo, err := i.ConnInfo(from, cloneName, "")
 	if err != nil {

@@ -44,14 +44,14 @@ func (e *CommandError) Unwrap() error { return e.Err }
 var ErrStuck = errors.New("the program was killed but hangs in the kernel; look at the disk")
 
 // run executes one of PostgreSQL's programs as the owner and returns its standard output.
-func (i *Instance) run(ctx context.Context, program string, args ...string) (string, error) {
+func (i *Server) run(ctx context.Context, program string, args ...string) (string, error) {
 	var out bytes.Buffer
 	err := i.stream(ctx, &out, nil, program, args...)
 	return out.String(), err
 }
 
 // stream is run with the output going to stdout, and stderr also to watch, if not nil.
-func (i *Instance) stream(ctx context.Context, stdout, watch io.Writer, program string, args ...string) error {
+func (i *Server) stream(ctx context.Context, stdout, watch io.Writer, program string, args ...string) error {
 	cmd := exec.Command(filepath.Join(i.Binaries.Dir, program), args...)
 	cmd.Dir = "/"
 	cmd.Env = i.Owner.environment()

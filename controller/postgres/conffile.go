@@ -20,14 +20,14 @@ const pollEvery = 5 * time.Millisecond
 // reconnectEvery is the same for a new connection, each of which costs a process and a line in the log.
 const reconnectEvery = 20 * time.Millisecond
 
-func (i *Instance) mainFile() string    { return filepath.Join(i.Conf, "postgresql.conf") }
-func (i *Instance) managedFile() string { return filepath.Join(i.Conf, managedName) }
+func (i *Server) mainFile() string    { return filepath.Join(i.Conf, "postgresql.conf") }
+func (i *Server) managedFile() string { return filepath.Join(i.Conf, managedName) }
 
 const managedName = "mainstay.conf"
 
 // WriteSettings writes our configuration durably; the server takes it at its next reload or start. postgresql.conf in
 // Conf includes the user's file, what the user had from ALTER SYSTEM, then mainstay.conf, so ours win.
-func (i *Instance) WriteSettings(ctx context.Context, s Settings) (err error) {
+func (i *Server) WriteSettings(ctx context.Context, s Settings) (err error) {
 	defer i.wrap("write the settings of", &err)
 	if err := ctx.Err(); err != nil {
 		return err
@@ -52,12 +52,12 @@ func (i *Instance) WriteSettings(ctx context.Context, s Settings) (err error) {
 
 // WaitForNobody empties the durability list and leaves all else as it is written; the server takes it at its next reload or
 // start. For a standby that is let go of, never for one that Mainstay may promote (S2).
-func (i *Instance) WaitForNobody(ctx context.Context) error {
+func (i *Server) WaitForNobody(ctx context.Context) error {
 	return i.Empty(ctx, "synchronous_standby_names")
 }
 
 // Empty empties one setting of a member that is let go of, in the way of WaitForNobody.
-func (i *Instance) Empty(ctx context.Context, name string) (err error) {
+func (i *Server) Empty(ctx context.Context, name string) (err error) {
 	defer i.wrap("empty "+name+" of", &err)
 	if err := ctx.Err(); err != nil {
 		return err
@@ -71,7 +71,7 @@ func (i *Instance) Empty(ctx context.Context, name string) (err error) {
 }
 
 // included is the user's file, which our own includes first.
-func (i *Instance) included() (string, error) {
+func (i *Server) included() (string, error) {
 	raw, err := i.Owner.readFile(i.mainFile())
 	for line := range strings.Lines(string(raw)) {
 		if strings.HasPrefix(line, "include ") {
@@ -83,7 +83,7 @@ func (i *Instance) included() (string, error) {
 
 // Reload makes the server read its files again, and returns once it has: a connection made afterwards shows the new
 // values. Processes that already ran take them a moment later.
-func (i *Instance) Reload(ctx context.Context) (err error) {
+func (i *Server) Reload(ctx context.Context) (err error) {
 	defer i.wrap("reload", &err)
 	return i.with(ctx, func(c *sql.Conn) error {
 		var before time.Time
@@ -123,7 +123,7 @@ func reloaded(ctx context.Context, c *sql.Conn, before time.Time) error {
 // Apply makes the server read its files again, and runs f on a new connection that shows the managed settings in want, each from
 // our file. That connection was forked by a postmaster that had loaded them: its backend has not read the files itself, so
 // they are in force for whatever the postmaster forks from then on. f may be nil.
-func (i *Instance) Apply(ctx context.Context, want map[string]string, f func(*sql.Conn) error) (err error) {
+func (i *Server) Apply(ctx context.Context, want map[string]string, f func(*sql.Conn) error) (err error) {
 	defer i.wrap("apply the settings of", &err)
 	pid, _, ok := i.Running()
 	if !ok {
@@ -155,7 +155,7 @@ func (i *Instance) Apply(ctx context.Context, want map[string]string, f func(*sq
 }
 
 // Load is Apply, and tells what the new connection shows.
-func (i *Instance) Load(ctx context.Context, want map[string]string) (s Status, err error) {
+func (i *Server) Load(ctx context.Context, want map[string]string) (s Status, err error) {
 	err = i.Apply(ctx, want, func(c *sql.Conn) error {
 		s, err = i.statusOn(ctx, c)
 		return err
@@ -173,7 +173,7 @@ const applyPause = 500 * time.Millisecond
 var errReread = errors.New("the connection has taken a reload of its own")
 
 // inForce verifies on a connection just made that the postmaster has loaded the settings.
-func (i *Instance) inForce(ctx context.Context, c *sql.Conn, want map[string]string) error {
+func (i *Server) inForce(ctx context.Context, c *sql.Conn, want map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if err := i.loaded(ctx, c, name, want[name]); err != nil {
 			return err
@@ -227,7 +227,7 @@ type Setting struct {
 }
 
 // ShowSetting reads a setting on a new connection: an old one may not have taken a reload.
-func (i *Instance) ShowSetting(ctx context.Context, name string) (s Setting, err error) {
+func (i *Server) ShowSetting(ctx context.Context, name string) (s Setting, err error) {
 	defer i.wrap("show a setting of", &err)
 	err = i.with(ctx, func(c *sql.Conn) error {
 		s, err = showSetting(ctx, c, name)
@@ -265,11 +265,11 @@ func (e *OverriddenError) Error() string {
 // Loaded verifies on a new connection that the managed setting has that value, and from our file: ALTER SYSTEM, or the
 // command line, would win over it. Adopted clusters, before their first restart under us, take it from
 // postgresql.auto.conf, which then is ours as well.
-func (i *Instance) Loaded(ctx context.Context, name, want string) error {
+func (i *Server) Loaded(ctx context.Context, name, want string) error {
 	return i.with(ctx, func(c *sql.Conn) error { return i.loaded(ctx, c, name, want) })
 }
 
-func (i *Instance) loaded(ctx context.Context, c *sql.Conn, name, want string) error {
+func (i *Server) loaded(ctx context.Context, c *sql.Conn, name, want string) error {
 	s, err := showSetting(ctx, c, name)
 	if err != nil {
 		return err
@@ -282,7 +282,7 @@ func (i *Instance) loaded(ctx context.Context, c *sql.Conn, name, want string) e
 
 // ours tells whether a setting's source is a file that we write: mainstay.conf, or, as long as the server was not
 // started with our config_file, postgresql.auto.conf.
-func (i *Instance) ours(file string) bool {
+func (i *Server) ours(file string) bool {
 	if sameFile(file, i.managedFile()) {
 		return true
 	}

@@ -17,10 +17,10 @@ import (
 // Control is what the control file says.
 type Control = ondisk.Control
 
-func (i *Instance) controlFile() string { return filepath.Join(i.Data, "global", "pg_control") }
+func (i *Server) controlFile() string { return filepath.Join(i.Data, "global", "pg_control") }
 
 // ControlData reads the control file. Of a running server it may be old, and is no evidence.
-func (i *Instance) ControlData(ctx context.Context) (c Control, err error) {
+func (i *Server) ControlData(ctx context.Context) (c Control, err error) {
 	defer i.wrap("control data of", &err)
 	c, _, err = i.control(ctx)
 	return c, err
@@ -28,7 +28,7 @@ func (i *Instance) ControlData(ctx context.Context) (c Control, err error) {
 
 // control reads the control file in this process, or, in a layout that is not known here, by pg_controldata; native tells
 // which.
-func (i *Instance) control(ctx context.Context) (c Control, native bool, err error) {
+func (i *Server) control(ctx context.Context) (c Control, native bool, err error) {
 	path := i.controlFile()
 	c, err = readControl(ctx, func() ([]byte, error) { return i.Owner.readBounded(path, ondisk.ControlFileSize) })
 	if errors.Is(err, ondisk.ErrLayout) {
@@ -74,7 +74,7 @@ func readControl(ctx context.Context, read func() ([]byte, error)) (Control, err
 
 var errControlMoves = errors.New("the control file changes between any two reads; stop the server that writes it")
 
-func (i *Instance) controlByProgram(ctx context.Context) (Control, error) {
+func (i *Server) controlByProgram(ctx context.Context) (Control, error) {
 	var out, warnings bytes.Buffer
 	if err := i.stream(ctx, &out, &warnings, "pg_controldata", "-D", i.Data); err != nil {
 		return Control{}, err

@@ -25,7 +25,7 @@ type Discard struct {
 
 // CountWAL counts, on a stopped server, the WAL of a timeline from a position on. Nothing there is a zero count; a
 // missing or unreadable segment is an error.
-func (i *Instance) CountWAL(ctx context.Context, t platform.Timeline, from platform.LSN) (d Discard, err error) {
+func (i *Server) CountWAL(ctx context.Context, t platform.Timeline, from platform.LSN) (d Discard, err error) {
 	defer i.wrap("count the WAL to discard of", &err)
 	if err := i.stopped(); err != nil {
 		return Discard{}, err
@@ -80,7 +80,7 @@ const RecordFile = "record.json"
 // timeline's history, into the new directory path, durably, and the caller's record with them. Only after that may the WAL
 // be discarded (S9). The directory appears whole or not at all, and is ours: the data's owner, whose pg_waldump reads the WAL in it,
 // must not be able to change what an operator is told of it, or what a drop removes.
-func (i *Instance) KeepWAL(ctx context.Context, path string, d Discard, record []byte) (err error) {
+func (i *Server) KeepWAL(ctx context.Context, path string, d Discard, record []byte) (err error) {
 	defer i.wrap("keep the WAL of", &err)
 	if err := i.stopped(); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (i *Instance) KeepWAL(ctx context.Context, path string, d Discard, record [
 	return syncDir(filepath.Dir(path))
 }
 
-func (i *Instance) keepInto(ctx context.Context, tmp string, m manifest, size uint64, record []byte) error {
+func (i *Server) keepInto(ctx context.Context, tmp string, m manifest, size uint64, record []byte) error {
 	for _, name := range m.sources(i, size) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -129,7 +129,7 @@ func (i *Instance) keepInto(ctx context.Context, tmp string, m manifest, size ui
 }
 
 // sources names the files to keep; the segment after the last is preallocated and holds nothing.
-func (m manifest) sources(i *Instance, size uint64) []string {
+func (m manifest) sources(i *Server, size uint64) []string {
 	var names []string
 	for n := uint64(m.From) / size; n <= uint64(m.To-1)/size; n++ {
 		names = append(names, segment{m.Timeline, n}.name(size))

@@ -15,7 +15,7 @@ import (
 // EndOfWAL reads, on a stopped server, where valid WAL ends, and on which timeline: from the latest checkpoint's redo
 // on, over the newest timeline in pg_wal that descends from the checkpoint's. A clean shutdown's checkpoint is the last
 // record, so its end is found here too. It is where PostgreSQL's recovery would end, and unknown where that is in doubt.
-func (i *Instance) EndOfWAL(ctx context.Context) (p Position, err error) {
+func (i *Server) EndOfWAL(ctx context.Context) (p Position, err error) {
 	defer i.wrap("find the end of WAL of", &err)
 	if err := i.stopped(); err != nil {
 		return Position{}, err
@@ -45,7 +45,7 @@ func (i *Instance) EndOfWAL(ctx context.Context) (p Position, err error) {
 var errForeign = errors.New("this WAL has a layout that is not known here")
 
 // walk follows the WAL of a line of timelines in this process.
-func (i *Instance) walk(ctx context.Context, c Control, t platform.Timeline) (Position, error) {
+func (i *Server) walk(ctx context.Context, c Control, t platform.Timeline) (Position, error) {
 	p := Position{Timeline: t}
 	major, err := dataMajor(i.Data)
 	if err != nil {
@@ -75,7 +75,7 @@ func (i *Instance) walk(ctx context.Context, c Control, t platform.Timeline) (Po
 
 // stretches is the line of a timeline, oldest first, itself included. One without a history file counts as without
 // ancestors, as for PostgreSQL.
-func (i *Instance) stretches(t platform.Timeline) ([]stretch, error) {
+func (i *Server) stretches(t platform.Timeline) ([]stretch, error) {
 	h, err := i.readHistory(t)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -98,7 +98,7 @@ func lineOf(all []stretch) (line []platform.Timeline) {
 
 // newest finds the timeline whose WAL goes on from the checkpoint, and where to start reading it: at redo, or, on a
 // later timeline, at the segment in which it forks: earlier ones may exist under the old timeline's name only.
-func (i *Instance) newest(c Control) (platform.Timeline, platform.LSN, error) {
+func (i *Server) newest(c Control) (platform.Timeline, platform.LSN, error) {
 	all, err := i.segments(c.SegmentSize)
 	if err != nil {
 		return 0, 0, err

@@ -18,13 +18,13 @@ func TestFailoverSlots(t *testing.T) {
 	user := filepath.Join(a.Data, "postgresql.conf")
 	check(t, a.Owner.writeFile(user, []byte(content(t, user)+"wal_level = logical\nsync_replication_slots = on\nhot_standby_feedback = on\n"), 0o600))
 	b, sb := newStandby(t, ca, "feed-w1", a) // its copy of the user's file asks for the same
-	for _, i := range []*Instance{a, b} {
+	for _, i := range []*Server{a, b} {
 		if wanted := mustStatus(t, i).Wanted; wanted["wal_level"] != "logical" || len(wanted) != 1 {
 			t.Fatalf("the user's files of %s want %v", i.Member, wanted)
 		}
 		i.Kept = i.Kept.Want(mustStatus(t, i).Wanted, nil)
 	}
-	restart := func(i *Instance, s Settings, primary bool) {
+	restart := func(i *Server, s Settings, primary bool) {
 		t.Helper()
 		check(t, i.WriteSettings(ctx, s))
 		check(t, i.StopFast(ctx))
@@ -37,7 +37,7 @@ func TestFailoverSlots(t *testing.T) {
 	shows(t, a, map[string]string{"wal_level": "logical", "synchronized_standby_slots": SlotName("feed-w1")})
 	shows(t, b, map[string]string{"wal_level": "logical", "synchronized_standby_slots": ""})
 	check(t, a.exec(ctx, "SELECT pg_create_logical_replication_slot('cdc', 'pgoutput', false, false, true)"))
-	synced := func(on, primary *Instance, want ...string) {
+	synced := func(on, primary *Server, want ...string) {
 		t.Helper()
 		eventually(t, "copies of slots on "+on.Member, func() bool {
 			check(t, primary.exec(ctx, "SELECT pg_log_standby_snapshot()"))
@@ -72,7 +72,7 @@ func TestFailoverSlots(t *testing.T) {
 	synced(a, b, "bills", "cdc")
 	check(t, a.DropSuperseded(ctx, []string{"cdc"})) // a copy, no slot of its own
 	check(t, b.DropSuperseded(ctx, []string{"cdc"})) // on the primary
-	for _, i := range []*Instance{a, b} {
+	for _, i := range []*Server{a, b} {
 		if n := len(mustStatus(t, i).UserSlots); n != 2 {
 			t.Errorf("%s has %d slots", i.Member, n)
 		}

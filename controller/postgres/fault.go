@@ -31,7 +31,7 @@ type origin struct {
 	log     int64     // where the log ended
 }
 
-func (i *Instance) origin() (o origin) {
+func (i *Server) origin() (o origin) {
 	if f, err := i.Owner.stat(i.controlFile()); err == nil {
 		o.control = f.ModTime()
 	}
@@ -51,7 +51,7 @@ func (o Owner) stat(path string) (os.FileInfo, error) {
 }
 
 // Fault looks into a server that we started and that has ended before it answered once.
-func (i *Instance) Fault(ctx context.Context, p *Process) Fault {
+func (i *Server) Fault(ctx context.Context, p *Process) Fault {
 	all := complaints(i.Owner.tail(i.Log, p.origin.log, mostSaid))
 	said := first(all)
 	f := Fault{Said: said.text, At: said.redo}
@@ -74,7 +74,7 @@ func (i *Instance) Fault(ctx context.Context, p *Process) Fault {
 
 // Crash looks into a server that we started, that has answered, and that has ended since. Said is "" where nothing says that it was its
 // replay or a PANIC, as where somebody has killed one of its processes.
-func (i *Instance) Crash(p *Process) Fault {
+func (i *Server) Crash(p *Process) Fault {
 	from := p.origin.log
 	if end := i.origin().log; end-from > mostSaid {
 		from = end - mostSaid
@@ -90,7 +90,7 @@ func (i *Instance) Crash(p *Process) Fault {
 var noStream = regexp.MustCompile(`\b(?:FATAL|ERROR):\s+(?:streaming replication receiver "[^"]*" )?(could not (?:connect to the primary server|start WAL streaming|receive data from WAL stream).*)`)
 
 // NoStream is why a standby does not stream, as its server has said last; "" where it has not, or its log is not ours (logging_collector).
-func (i *Instance) NoStream() (said string) {
+func (i *Server) NoStream() (said string) {
 	const most = 8 << 10
 	for _, line := range strings.Split(i.Owner.tail(i.Log, max(0, i.origin().log-most), most), "\n") {
 		if m := noStream.FindStringSubmatch(line); m != nil {
@@ -207,7 +207,7 @@ var ofHost = regexp.MustCompile(`No space left on device|Disk quota exceeded|Rea
 
 // hostAtFault tells whether a server that ended says that its host kept it from going on, or its disk is full: in another language it says
 // so in other words.
-func (i *Instance) hostAtFault(said []complaint) bool {
+func (i *Server) hostAtFault(said []complaint) bool {
 	for _, c := range said {
 		if (c.fatal || strings.HasPrefix(c.text, "out of")) && ofHost.MatchString(c.text) {
 			return true
@@ -220,7 +220,7 @@ func (i *Instance) hostAtFault(said []complaint) bool {
 const fullAt = 16 << 20
 
 // full tells whether the disk of the data, of its WAL or of a tablespace has no room.
-func (i *Instance) full() bool {
+func (i *Server) full() bool {
 	places := []string{i.Data, i.walDir()}
 	if spaces, err := filepath.Glob(filepath.Join(i.Data, "pg_tblspc", "*")); err == nil {
 		places = append(places, spaces...)

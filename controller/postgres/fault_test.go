@@ -121,7 +121,7 @@ func TestComplaints(t *testing.T) {
 		if !strings.HasPrefix(first.text, c.first) || !strings.HasPrefix(last.text, c.last) || (first.text == "") != (c.first == "") || max(first.redo, last.redo) != c.redo {
 			t.Errorf("%s: first %+v, last %+v", c.name, first, last)
 		}
-		i := &Instance{Data: t.TempDir()}
+		i := &Server{Data: t.TempDir()}
 		if got := i.hostAtFault([]complaint{first}); got != c.host {
 			t.Errorf("%s: its host is at fault: %v", c.name, got)
 		}

@@ -40,7 +40,7 @@ func TestForeignTimeline(t *testing.T) {
 	if foreign := must(b.SetAsideHistories(ctx, 1, nil)); !slices.Equal(foreign, []string{"00000002.history"}) {
 		t.Fatalf("foreign: %q", foreign)
 	}
-	settings.Fed = true
+	settings.NoArchive = true
 	check(t, b.WriteSettings(ctx, settings))
 	start(t, b, false)
 	streams(t, b)

@@ -43,7 +43,7 @@ func TestFrozenServer(t *testing.T) {
 	for _, p := range append(pids, pid) {
 		signal(p, syscall.SIGCONT)
 	}
-	beat(t, i)
+	writeProbe(t, i)
 }
 
 // TestFrozenSession stops a whole server under a kept session: each call ends at its deadline, the session is lost by it, and a
@@ -52,22 +52,22 @@ func TestFrozenSession(t *testing.T) {
 	i := newPrimary(t, newAuthority(t), "feed-e1")
 	sess := must(i.Keep(testContext(t)))
 	defer sess.Close()
-	check(t, sess.Beat(testContext(t)))
+	check(t, sess.WriteProbe(testContext(t)))
 	before := must(sess.Moving(testContext(t)))
-	check(t, sess.Beat(testContext(t)))
+	check(t, sess.WriteProbe(testContext(t)))
 	if after := must(sess.Moving(testContext(t))); after.Flush <= before.Flush || after.InRecovery || !after.Started.Equal(before.Started) {
 		t.Errorf("after a commit %+v, before %+v", after, before)
 	}
 	check(t, syscall.Kill(sess.PID, syscall.SIGSTOP))
-	returnsAtDeadline(t, sess.Beat)
+	returnsAtDeadline(t, sess.WriteProbe)
 	if !sess.Lost() {
 		t.Error("a session that was left in the middle of an answer is kept")
 	}
 	check(t, syscall.Kill(sess.PID, syscall.SIGCONT))
-	if err := sess.Beat(testContext(t)); !errors.Is(err, pgdial.ErrLost) {
+	if err := sess.WriteProbe(testContext(t)); !errors.Is(err, pgdial.ErrLost) {
 		t.Errorf("a call on a lost session: %v", err)
 	}
-	beat(t, i)
+	writeProbe(t, i)
 }
 
 // TestSessionEnded: a session that an administrator ends is lost, and says by whom; an error of a statement leaves it alive.
@@ -79,18 +79,18 @@ func TestSessionEnded(t *testing.T) {
 	if err := sess.Exec(ctx, "SELECT 1/0"); pgdial.SQLState(err) != "22012" || sess.Lost() {
 		t.Fatalf("an error of a statement: %v, lost %v", err, sess.Lost())
 	}
-	check(t, sess.Beat(ctx))
+	check(t, sess.WriteProbe(ctx))
 	check(t, i.exec(ctx, "SELECT pg_terminate_backend($1)", sess.PID))
-	if err := sess.Beat(ctx); err == nil || !sess.Lost() {
+	if err := sess.WriteProbe(ctx); err == nil || !sess.Lost() {
 		t.Errorf("after its end: %v, lost %v", err, sess.Lost())
 	}
 }
 
-func beat(t *testing.T, i *Instance) {
+func writeProbe(t *testing.T, i *Server) {
 	t.Helper()
 	sess := must(i.Keep(testContext(t)))
 	defer sess.Close()
-	check(t, sess.Beat(testContext(t)))
+	check(t, sess.WriteProbe(testContext(t)))
 }
 
 func returnsAtDeadline(t *testing.T, call func(context.Context) error) {
@@ -110,7 +110,7 @@ func returnsAtDeadline(t *testing.T, call func(context.Context) error) {
 
 // TestProgramKilled ends a program with children at its deadline, all of them.
 func TestProgramKilled(t *testing.T) {
-	i := &Instance{Binaries: Binaries{Dir: "/bin"}, Owner: testOwner(t)}
+	i := &Server{Binaries: Binaries{Dir: "/bin"}, Owner: testOwner(t)}
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	begin := time.Now()

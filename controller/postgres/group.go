@@ -19,7 +19,7 @@ func fileMode(dir string) os.FileMode {
 
 // groupAccess gives a copy the group's access that the cluster's data or this host's had. pg_basebackup makes what is in the copy like
 // the source's, but the directory itself is ours; its mode decides with which the server makes files.
-func (i *Instance) groupAccess(tmp string, here places, parts []spot) error {
+func (i *Server) groupAccess(tmp string, here places, parts []spot) error {
 	return i.Owner.asOwner(func() error {
 		info, err := os.Stat(filepath.Join(tmp, "global"))
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 // TestGroupAccess: a copy is readable by the group if the cluster's data is (initdb -g), or if this host's was; a key never becomes so.
 func TestGroupAccess(t *testing.T) {
 	ca := newAuthority(t)
-	a, b, ctx := newPrimary(t, ca, "feed-e1"), newInstance(t, ca, "feed-w1"), testContext(t)
+	a, b, ctx := newPrimary(t, ca, "feed-e1"), newServer(t, ca, "feed-w1"), testContext(t)
 	check(t, a.Owner.writeFile(filepath.Join(a.Data, "server.key"), []byte("key"), 0o600))
 	check(t, a.EnsureSlots(ctx, []string{SlotName(b.Member)}, nil))
 	has := func(what string, dir, file fs.FileMode) {

@@ -55,13 +55,13 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// newInstance makes an instance that is not initialised, in a short directory that goes away with the test.
-func newInstance(t *testing.T, ca *authority, member string) *Instance {
+// newServer makes an instance that is not initialised, in a short directory that goes away with the test.
+func newServer(t *testing.T, ca *authority, member string) *Server {
 	t.Helper()
 	b, o := needPostgres(t), testOwner(t)
 	dir := must(os.MkdirTemp("", "mst"))
 	check(t, os.Chmod(dir, 0o755))
-	i := &Instance{
+	i := &Server{
 		Member: member, Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"),
 		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: freePort(t), Binaries: b, Owner: o,
 	}
@@ -80,7 +80,7 @@ func newInstance(t *testing.T, ca *authority, member string) *Instance {
 }
 
 // kill ends a whole server, frozen or not, and waits until its children are gone.
-func kill(t *testing.T, i *Instance) {
+func kill(t *testing.T, i *Server) {
 	t.Helper()
 	master, _, ok := i.Running()
 	if !ok {
@@ -121,7 +121,7 @@ func eventually(t *testing.T, what string, look func() bool) {
 }
 
 // start starts and waits until it answers as asked.
-func start(t *testing.T, i *Instance, primary bool) *Process {
+func start(t *testing.T, i *Server, primary bool) *Process {
 	t.Helper()
 	ctx := testContext(t)
 	p, err := i.Start(ctx, StartOptions{AsPrimary: primary})
@@ -136,9 +136,9 @@ func start(t *testing.T, i *Instance, primary bool) *Process {
 }
 
 // newPrimary is an initialised, running primary with roles and one row in table t.
-func newPrimary(t *testing.T, ca *authority, member string) *Instance {
+func newPrimary(t *testing.T, ca *authority, member string) *Server {
 	t.Helper()
-	i, ctx := newInstance(t, ca, member), testContext(t)
+	i, ctx := newServer(t, ca, member), testContext(t)
 	check(t, i.Initialise(ctx))
 	check(t, i.WriteSettings(ctx, Settings{}))
 	start(t, i, true)
@@ -149,9 +149,9 @@ func newPrimary(t *testing.T, ca *authority, member string) *Instance {
 }
 
 // newStandby is a running clone that streams.
-func newStandby(t *testing.T, ca *authority, member string, from *Instance) (*Instance, Settings) {
+func newStandby(t *testing.T, ca *authority, member string, from *Server) (*Server, Settings) {
 	t.Helper()
-	i, ctx := newInstance(t, ca, member), testContext(t)
+	i, ctx := newServer(t, ca, member), testContext(t)
 	check(t, from.EnsureSlots(ctx, []string{SlotName(member)}, nil))
 	check(t, i.Clone(ctx, from.source(), SlotName(member), nil, nil))
 	s := follow(t, i, from)
@@ -160,17 +160,17 @@ func newStandby(t *testing.T, ca *authority, member string, from *Instance) (*In
 	return i, s
 }
 
-func (i *Instance) source() Source { return Source{"127.0.0.1", i.Port} }
+func (i *Server) source() Source { return Source{"127.0.0.1", i.Port} }
 
 // follow writes settings that stream from another instance.
-func follow(t *testing.T, i, from *Instance) Settings {
+func follow(t *testing.T, i, from *Server) Settings {
 	t.Helper()
 	s := Settings{PrimaryConnInfo: must(i.ConnInfo(from.source(), i.Member, "")), PrimarySlot: SlotName(i.Member)}
 	check(t, i.WriteSettings(testContext(t), s))
 	return s
 }
 
-func streams(t *testing.T, i *Instance) {
+func streams(t *testing.T, i *Server) {
 	t.Helper()
 	ctx := testContext(t)
 	eventually(t, i.Member+" to stream", func() bool {
@@ -179,13 +179,13 @@ func streams(t *testing.T, i *Instance) {
 	})
 }
 
-func insert(t *testing.T, i *Instance, n int) {
+func insert(t *testing.T, i *Server, n int) {
 	t.Helper()
 	check(t, i.exec(testContext(t), "INSERT INTO public.t VALUES ($1)", n))
 }
 
 // rows counts the rows of t with that value; -1 if it cannot.
-func rows(t *testing.T, i *Instance, n int) int {
+func rows(t *testing.T, i *Server, n int) int {
 	t.Helper()
 	ctx, got := testContext(t), -1
 	_ = i.with(ctx, func(c *sql.Conn) error { // -1 tells
@@ -195,7 +195,7 @@ func rows(t *testing.T, i *Instance, n int) int {
 }
 
 // removePidFile removes what a killed server left, where the pid in it may belong to another process by now.
-func removePidFile(t *testing.T, i *Instance) {
+func removePidFile(t *testing.T, i *Server) {
 	t.Helper()
 	check(t, os.Remove(filepath.Join(i.Data, "postmaster.pid")))
 }

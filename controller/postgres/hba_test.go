@@ -309,7 +309,7 @@ func TestRulesDecideAsTheServerDoes(t *testing.T) {
 }
 
 // loaded is when the postmaster read its files before it took a new connection.
-func loaded(t *testing.T, i *Instance) (at string) {
+func loaded(t *testing.T, i *Server) (at string) {
 	t.Helper()
 	ctx := testContext(t)
 	check(t, i.with(ctx, func(c *sql.Conn) error { return c.QueryRowContext(ctx, "SELECT pg_conf_load_time()::text").Scan(&at) }))

@@ -17,12 +17,12 @@ import (
 // reserved is the content of a history file that only keeps a number from being taken again.
 const reserved = "1\t0/1\treserved\n"
 
-func (i *Instance) historyFile(t platform.Timeline) string {
+func (i *Server) historyFile(t platform.Timeline) string {
 	return filepath.Join(i.Data, "pg_wal", fmt.Sprintf("%08X.history", uint32(t)))
 }
 
 // ReadHistory reads the ancestry of a timeline from pg_wal, oldest first. Timeline 1 has none, and no file.
-func (i *Instance) ReadHistory(ctx context.Context, t platform.Timeline) (h platform.History, err error) {
+func (i *Server) ReadHistory(ctx context.Context, t platform.Timeline) (h platform.History, err error) {
 	defer i.wrap(fmt.Sprintf("read the history of timeline %d of", t), &err)
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func (i *Instance) ReadHistory(ctx context.Context, t platform.Timeline) (h plat
 	return i.readHistory(t)
 }
 
-func (i *Instance) readHistory(t platform.Timeline) (platform.History, error) {
+func (i *Server) readHistory(t platform.Timeline) (platform.History, error) {
 	if t == 1 {
 		return platform.History{}, nil
 	}
@@ -88,7 +88,7 @@ func (e *TimelineTakenError) Error() string {
 
 // PrepareTimeline makes the next promotion take timeline want: PostgreSQL takes the first number without a history file.
 // Every lower number gets its file, real where history knows it, reserved otherwise; replicas fetch them all later.
-func (i *Instance) PrepareTimeline(ctx context.Context, want platform.Timeline, history map[platform.Timeline]platform.History) (err error) {
+func (i *Server) PrepareTimeline(ctx context.Context, want platform.Timeline, history map[platform.Timeline]platform.History) (err error) {
 	defer i.wrap(fmt.Sprintf("prepare timeline %d on", want), &err)
 	have, err := i.freeBelow(want)
 	if err != nil {
@@ -113,13 +113,13 @@ func (i *Instance) PrepareTimeline(ctx context.Context, want platform.Timeline, 
 }
 
 // free tells whether the next promotion can still take timeline want.
-func (i *Instance) free(want platform.Timeline) error {
+func (i *Server) free(want platform.Timeline) error {
 	_, err := i.freeBelow(want)
 	return err
 }
 
 // freeBelow lists the timelines with a history file in pg_wal, all of which are below want, else it is an error.
-func (i *Instance) freeBelow(want platform.Timeline) (map[platform.Timeline]bool, error) {
+func (i *Server) freeBelow(want platform.Timeline) (map[platform.Timeline]bool, error) {
 	have, err := i.historyNumbers()
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (i *Instance) freeBelow(want platform.Timeline) (map[platform.Timeline]bool
 }
 
 // historyNumbers lists the timelines with a history file in pg_wal.
-func (i *Instance) historyNumbers() (map[platform.Timeline]bool, error) {
+func (i *Server) historyNumbers() (map[platform.Timeline]bool, error) {
 	entries, err := os.ReadDir(filepath.Join(i.Data, "pg_wal"))
 	if err != nil {
 		return nil, err
@@ -154,7 +154,7 @@ func (i *Instance) historyNumbers() (map[platform.Timeline]bool, error) {
 // dropReserved removes reserved numbers above the highest real timeline. They are left by an attempt that never
 // promoted, and PostgreSQL, told to follow the latest timeline, would refuse to start as a standby: it takes the newest
 // history file for its goal, and a reserved one descends from nothing. The controllers remember the numbers.
-func (i *Instance) dropReserved() error {
+func (i *Server) dropReserved() error {
 	have, err := i.historyNumbers()
 	if err != nil {
 		return err
@@ -183,7 +183,7 @@ const foreignSuffix = ".foreign"
 // SetAsideHistories sets aside, in pg_wal of a stopped standby, the history files that are not of the line of timeline t, and names them:
 // those of later timelines, and those of its own that say otherwise. They come from an archive that another server writes to, such as a
 // restore test, and a standby that follows the latest timeline would look for one that never was.
-func (i *Instance) SetAsideHistories(ctx context.Context, t platform.Timeline, line platform.History) (foreign []string, err error) {
+func (i *Server) SetAsideHistories(ctx context.Context, t platform.Timeline, line platform.History) (foreign []string, err error) {
 	defer i.wrap("look for foreign timelines in", &err)
 	if err := errors.Join(ctx.Err(), i.stopped()); err != nil {
 		return nil, err

@@ -36,7 +36,7 @@ type layoutOf struct {
 }
 
 // userLayout looks through a data directory, but not through PostgreSQL's own folders.
-func (i *Instance) userLayout(data string) (l layoutOf, err error) {
+func (i *Server) userLayout(data string) (l layoutOf, err error) {
 	l.links = map[string]string{}
 	err = i.Owner.asOwner(func() error {
 		return filepath.WalkDir(data+"/", func(path string, e fs.DirEntry, err error) error {
@@ -72,10 +72,10 @@ type movedFiles struct {
 	Place string            `json:"place,omitempty"` // where that is meanwhile: the only entry of a folder that is removed after it
 }
 
-func (i *Instance) movedFile() string { return filepath.Join(i.Conf, "moved.json") }
+func (i *Server) movedFile() string { return filepath.Join(i.Conf, "moved.json") }
 
 // moveHostFiles moves them out of the way of pg_rewind. The record is on disk before anything moves; returnHostFiles goes by it.
-func (i *Instance) moveHostFiles(ctx context.Context) error {
+func (i *Server) moveHostFiles(ctx context.Context) error {
 	l, err := i.userLayout(i.Data)
 	if err != nil {
 		return err
@@ -123,7 +123,7 @@ func linksInPlace(names []string) string {
 }
 
 // besideData makes a folder of the owner's beside the data directory, on the same file system.
-func (i *Instance) besideData(what string) (dir string, err error) {
+func (i *Server) besideData(what string) (dir string, err error) {
 	data := real(i.Data)
 	mounted, err := mountPoint(data)
 	if err == nil && mounted {
@@ -140,7 +140,7 @@ func (i *Instance) besideData(what string) (dir string, err error) {
 }
 
 // logFolder is the folder of the server's log, by its path below the data; "" where it lies elsewhere, or is not there.
-func (i *Instance) logFolder(ctx context.Context) string {
+func (i *Server) logFolder(ctx context.Context) string {
 	if !exists(i.mainFile()) {
 		return ""
 	}
@@ -164,7 +164,7 @@ func (i *Instance) logFolder(ctx context.Context) string {
 
 // returnHostFiles puts back what moveHostFiles has moved, in this run of the agent or in an earlier one that did not come so far. What a
 // rewind has put in their place is its source's, and goes.
-func (i *Instance) returnHostFiles() error {
+func (i *Server) returnHostFiles() error {
 	raw, err := i.Owner.readIfThere(i.movedFile())
 	if err != nil || raw == "" {
 		return err
@@ -181,7 +181,7 @@ func (i *Instance) returnHostFiles() error {
 	return i.Owner.removeFile(i.movedFile())
 }
 
-func (i *Instance) returnLog(h movedFiles) error {
+func (i *Server) returnLog(h movedFiles) error {
 	if h.Log == "" {
 		return nil
 	}
@@ -205,7 +205,7 @@ func (i *Instance) returnLog(h movedFiles) error {
 }
 
 // putLinks puts a user's links into data that was taken from another member.
-func (i *Instance) putLinks(data string, links map[string]string) error {
+func (i *Server) putLinks(data string, links map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(links)) {
 		path := filepath.Join(data, name)
 		if to, err := os.Readlink(path); err == nil && to == links[name] || !filepath.IsLocal(name) {
@@ -225,7 +225,7 @@ func (i *Instance) putLinks(data string, links map[string]string) error {
 }
 
 // emptyLog takes the source's log out of a copy, where this host's server has its log's folder.
-func (i *Instance) emptyLog(tmp string, here places) error {
+func (i *Server) emptyLog(tmp string, here places) error {
 	if here.Log == "" || !filepath.IsLocal(here.Log) {
 		return nil
 	}
@@ -243,7 +243,7 @@ func (i *Instance) emptyLog(tmp string, here places) error {
 }
 
 // refuseLayout says what in the data directory of a server to be adopted keeps others from being rewound from it, or copied.
-func (i *Instance) refuseLayout(f Facts) ([]Refusal, error) {
+func (i *Server) refuseLayout(f Facts) ([]Refusal, error) {
 	l, err := i.userLayout(i.Data)
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 )
 
 // moveOut moves an entry of a data directory to a folder of the same user elsewhere, and leaves a link in its place.
-func moveOut(t *testing.T, i *Instance, name string) (to string) {
+func moveOut(t *testing.T, i *Server, name string) (to string) {
 	t.Helper()
 	elsewhere := filepath.Join(filepath.Dir(i.Conf), "elsewhere")
 	check(t, i.Owner.makeDir(elsewhere, 0o700))
@@ -27,7 +27,7 @@ func moveOut(t *testing.T, i *Instance, name string) (to string) {
 }
 
 // place writes a file of a data directory, with its folder.
-func place(t *testing.T, i *Instance, name, text string) {
+func place(t *testing.T, i *Server, name, text string) {
 	t.Helper()
 	path := filepath.Join(i.Data, name)
 	check(t, i.Owner.makeDir(filepath.Dir(path), 0o700))

@@ -9,7 +9,7 @@ import (
 
 // Initialise runs initdb, with checksums and scram, and leaves a directory that starts as a standby: only Start with
 // AsPrimary, under a lease, makes it writable (S4).
-func (i *Instance) Initialise(ctx context.Context) (err error) {
+func (i *Server) Initialise(ctx context.Context) (err error) {
 	defer i.wrap("initialise", &err)
 	return i.build(ctx, "init", false, func(tmp string) error {
 		if err := i.initdb(ctx, tmp); err != nil {
@@ -22,7 +22,7 @@ func (i *Instance) Initialise(ctx context.Context) (err error) {
 }
 
 // initdb prefers C.UTF-8, which not every C library has.
-func (i *Instance) initdb(ctx context.Context, dir string) error {
+func (i *Server) initdb(ctx context.Context, dir string) error {
 	args := []string{"-D", dir, "-k", "--auth-local=peer", "--auth-host=scram-sha-256", "-E", "UTF8", "-U", i.superuser()}
 	_, err := i.run(ctx, "initdb", append(args, "--locale=C.UTF-8")...)
 	var failed *CommandError
@@ -43,7 +43,7 @@ const (
 // hba lets our accounts in by certificate only, everybody else by scram, and local users as themselves. A certificate
 // of a member names its account in its common name; mainstay_probe is for the certificates of controllers. The first line
 // that matches decides, so the user's place is above the lines that match everybody, and below those that the agent needs.
-func (i *Instance) hba() string {
+func (i *Server) hba() string {
 	su := quoteIdent(i.superuser())
 	lines := []string{
 		"# Written by Mainstay when it initialised this cluster; yours from now on, on each member. The first line that matches decides.",
@@ -63,7 +63,7 @@ func (i *Instance) hba() string {
 }
 
 // ident maps the data's owner to the superuser, whatever the two are called, and every controller to the probe's account.
-func (i *Instance) ident() string {
+func (i *Server) ident() string {
 	return "# Written by Mainstay: the operating system's owner of the data is the superuser, controllers are the probe.\n" +
 		identMap + " " + quoteIdent(i.Owner.Name) + " " + quoteIdent(i.superuser()) + "\n" +
 		probeMap + ` "/^CN=[A-Za-z0-9._-]+,OU=controller," ` + ProbeUser + "\n"

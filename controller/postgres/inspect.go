@@ -48,7 +48,7 @@ func (e *VersionError) Error() string {
 const standbySignal = "standby.signal"
 
 // InspectData looks at the data directory.
-func (i *Instance) InspectData(ctx context.Context) (d Data, err error) {
+func (i *Server) InspectData(ctx context.Context) (d Data, err error) {
 	defer i.wrap("inspect the data of", &err)
 	entries, err := os.ReadDir(i.Data)
 	switch {

@@ -77,8 +77,8 @@ func logical(level string) string {
 }
 
 // atLeast is a number that is ours unless the user's own is higher.
-func atLeast(ours func(Settings) int, standard int, kept func(Kept) int) func(*Instance, Settings) (string, bool) {
-	return func(i *Instance, s Settings) (string, bool) {
+func atLeast(ours func(Settings) int, standard int, kept func(Kept) int) func(*Server, Settings) (string, bool) {
+	return func(i *Server, s Settings) (string, bool) {
 		n := ours(s)
 		if n <= 0 {
 			n = standard
@@ -88,24 +88,24 @@ func atLeast(ours func(Settings) int, standard int, kept func(Kept) int) func(*I
 }
 
 // megabytes puts the unit to a value.
-func megabytes(value func(*Instance, Settings) (string, bool)) func(*Instance, Settings) (string, bool) {
-	return func(i *Instance, s Settings) (string, bool) {
+func megabytes(value func(*Server, Settings) (string, bool)) func(*Server, Settings) (string, bool) {
+	return func(i *Server, s Settings) (string, bool) {
 		v, ok := value(i, s)
 		return v + "MB", ok
 	}
 }
 
 // ifKept is a place of an adopted instance's own files.
-func ifKept(get func(Kept) string) func(*Instance, Settings) (string, bool) {
-	return func(i *Instance, _ Settings) (string, bool) { v := get(i.Kept); return v, v != "" }
+func ifKept(get func(Kept) string) func(*Server, Settings) (string, bool) {
+	return func(i *Server, _ Settings) (string, bool) { v := get(i.Kept); return v, v != "" }
 }
 
 // hbaFile is where the access rules lie.
-func (i *Instance) hbaFile() string {
+func (i *Server) hbaFile() string {
 	return cmp.Or(i.Kept.HBAFile, filepath.Join(i.Data, "pg_hba.conf"))
 }
 
-func (i *Instance) identFile() string {
+func (i *Server) identFile() string {
 	return cmp.Or(i.Kept.IdentFile, filepath.Join(i.Data, "pg_ident.conf"))
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 func TestKeptIsNeverLowered(t *testing.T) {
-	i := &Instance{Member: "feed-e1", Data: "/data", Conf: "/conf", Socket: "/run/x", Listen: "10.0.0.1", Port: 5432}
+	i := &Server{Member: "feed-e1", Data: "/data", Conf: "/conf", Socket: "/run/x", Listen: "10.0.0.1", Port: 5432}
 	f := Facts{ConfigFile: "/etc/pg/postgresql.conf", HBAFile: "/etc/pg/pg_hba.conf", IdentFile: "/etc/pg/pg_ident.conf", Listen: "*", Sockets: "/run/a, /run/b",
 		WALLevel: "logical", MaxWALSenders: 40, MaxReplicationSlots: 3, WALKeepMB: 4096, MaxSlotWALKeepMB: -1}
 	i.Kept = f.Keep()
@@ -58,7 +58,7 @@ func TestKeptIsNeverLowered(t *testing.T) {
 
 // What the user set by ALTER SYSTEM and we never set stays; what would win over our files goes.
 func TestOverridingKeys(t *testing.T) {
-	i := &Instance{Data: "/data", Socket: "/run"}
+	i := &Server{Data: "/data", Socket: "/run"}
 	keys := strings.Join(i.overriding(), " ")
 	for key, ours := range map[string]bool{"ssl": false, "ssl_cert_file": false, "hba_file": false, "work_mem": false,
 		"primary_conninfo": true, "restore_command": true, "recovery_min_apply_delay": true, "max_wal_senders": true} {
@@ -76,7 +76,7 @@ func TestPassfileThatLibpqWouldNotRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "passfile")
 	o, err := OwnerOf("/proc/self")
 	check(t, err)
-	i := &Instance{Owner: o, Replication: Credentials{User: "repl", Passfile: path}}
+	i := &Server{Owner: o, Replication: Credentials{User: "repl", Passfile: path}}
 	if why := i.passfileWrong(); !strings.Contains(why, path) {
 		t.Errorf("absent: %q", why)
 	}

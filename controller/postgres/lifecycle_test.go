@@ -31,7 +31,7 @@ func TestFailover(t *testing.T) {
 		sb.PauseState != "not paused" || sb.Receiver.AgeMS < 0 || !sameFile(sb.ConnInfoFile, b.managedFile()) {
 		t.Fatalf("status of the standby: %+v", sb)
 	}
-	beat(t, a)
+	writeProbe(t, a)
 	// What a seal finds may end in the middle of a record, which a promotion leaves out; here the fork is to be where it was sealed.
 	eventually(t, "the standby to have received it all", func() bool { return must(b.Status(ctx)).Receive == must(a.Status(ctx)).Flush })
 	pid, _, _ := a.Running()
@@ -44,7 +44,7 @@ func TestFailover(t *testing.T) {
 	sealed, _, err := b.Seal(ctx, settings)
 	check(t, err)
 	insert(t, a, 2) // lost by design: asynchronous, after the seal
-	beat(t, a)
+	writeProbe(t, a)
 	p, err := b.Position(ctx)
 	check(t, err)
 	if p != sealed {
@@ -77,14 +77,14 @@ func TestFailover(t *testing.T) {
 	keepAndRewind(t, a, b, fork)
 }
 
-func mustStatus(t *testing.T, i *Instance) Status {
+func mustStatus(t *testing.T, i *Server) Status {
 	t.Helper()
 	s, err := i.Status(testContext(t))
 	check(t, err)
 	return s
 }
 
-func killed(t *testing.T, i *Instance) Control {
+func killed(t *testing.T, i *Server) Control {
 	t.Helper()
 	kill(t, i)
 	c, err := i.ControlData(testContext(t))
@@ -92,7 +92,7 @@ func killed(t *testing.T, i *Instance) Control {
 	return c
 }
 
-func promoteTo(t *testing.T, i *Instance, s Settings, want platform.Timeline) {
+func promoteTo(t *testing.T, i *Server, s Settings, want platform.Timeline) {
 	t.Helper()
 	ctx := testContext(t)
 	armed := false
@@ -114,7 +114,7 @@ func promoteTo(t *testing.T, i *Instance, s Settings, want platform.Timeline) {
 	}
 }
 
-func keepAndRewind(t *testing.T, a, b *Instance, fork platform.LSN) {
+func keepAndRewind(t *testing.T, a, b *Server, fork platform.LSN) {
 	t.Helper()
 	ctx := testContext(t)
 	end, err := a.EndOfWAL(ctx)

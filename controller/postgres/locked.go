@@ -20,7 +20,7 @@ type unlocked struct {
 	Modes map[string]os.FileMode `json:"modes"` // by path below the data
 }
 
-func (i *Instance) unlockedFile() string { return filepath.Join(i.Conf, "unlocked") }
+func (i *Server) unlockedFile() string { return filepath.Join(i.Conf, "unlocked") }
 
 // asOwner runs f with the owner's rights, whoever can change the folders that it works in.
 func (o Owner) asOwner(f func() error) error { return osuser.User{UID: o.UID, GID: o.GID}.Do(f) }
@@ -28,7 +28,7 @@ func (o Owner) asOwner(f func() error) error { return osuser.User{UID: o.UID, GI
 // unlock makes writable what pg_rewind could not open for writing, a key of mode 0400 above all: it finds that out half way, and the
 // data is lost. The modes are on disk before the first one changes; lock restores them. Files in own, which are put back whole, become
 // the owner's; any other that is somebody else's is refused, before anything is touched.
-func (i *Instance) unlock(own []ownFile) error {
+func (i *Server) unlock(own []ownFile) error {
 	u := unlocked{i.Data, map[string]os.FileMode{}}
 	var taken []ownFile
 	err := i.Owner.asOwner(func() error {
@@ -77,7 +77,7 @@ func (i *Instance) unlock(own []ownFile) error {
 }
 
 // lock gives back the modes that an unlock has changed, in this run of the agent or in an earlier one that did not come so far.
-func (i *Instance) lock() error {
+func (i *Server) lock() error {
 	raw, err := i.Owner.readIfThere(i.unlockedFile())
 	if err != nil || raw == "" {
 		return err
@@ -103,7 +103,7 @@ func (i *Instance) lock() error {
 }
 
 // eachFile gives see the regular files of the data, those in tablespaces and behind a linked pg_wal too, by their path below it.
-func (i *Instance) eachFile(see func(name string, info fs.FileInfo) error) error {
+func (i *Server) eachFile(see func(name string, info fs.FileInfo) error) error {
 	roots := []string{i.Data, i.walDir()}
 	spaces, err := filepath.Glob(filepath.Join(i.Data, "pg_tblspc", "*"))
 	if err != nil {

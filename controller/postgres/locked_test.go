@@ -11,7 +11,7 @@ import (
 )
 
 // diverged is a stopped former primary whose successor has left its history, both with a file of each kind that pg_rewind cannot open.
-func diverged(t *testing.T) (a, b *Instance) {
+func diverged(t *testing.T) (a, b *Server) {
 	t.Helper()
 	ca := newAuthority(t)
 	a = newPrimary(t, ca, "feed-e1")
@@ -31,7 +31,7 @@ func diverged(t *testing.T) (a, b *Instance) {
 	return a, b
 }
 
-func modes(t *testing.T, i *Instance, want map[string]fs.FileMode) {
+func modes(t *testing.T, i *Server, want map[string]fs.FileMode) {
 	t.Helper()
 	for name, mode := range want {
 		info, err := os.Stat(filepath.Join(i.Data, name))
@@ -93,7 +93,7 @@ func TestRewindOfReadOnlyFiles(t *testing.T) {
 }
 
 // failing is a folder of PostgreSQL's programs with a script in the place of one.
-func failing(t *testing.T, i *Instance, program, script string) string {
+func failing(t *testing.T, i *Server, program, script string) string {
 	t.Helper()
 	dir := must(os.MkdirTemp("", "msb"))
 	t.Cleanup(func() { os.RemoveAll(dir) })

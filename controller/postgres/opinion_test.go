@@ -74,11 +74,11 @@ type lab struct {
 const segmentOfLab = 1 << 20
 
 // plain is an instance whose directory goes away with the test.
-func (l *lab) plain(name string) *Instance {
+func (l *lab) plain(name string) *Server {
 	l.t.Helper()
 	dir := must(os.MkdirTemp("", "mst"))
 	check(l.t, errors.Join(os.Chmod(dir, 0o755), os.Chown(dir, int(l.owner.UID), int(l.owner.GID))))
-	i := &Instance{Member: name, Data: filepath.Join(dir, "data"), Socket: dir, Log: filepath.Join(dir, "log"), Port: 5432,
+	i := &Server{Member: name, Data: filepath.Join(dir, "data"), Socket: dir, Log: filepath.Join(dir, "log"), Port: 5432,
 		Binaries: l.programs, Owner: l.owner}
 	l.t.Cleanup(func() {
 		if l.t.Failed() {
@@ -93,7 +93,7 @@ func (l *lab) plain(name string) *Instance {
 	return i
 }
 
-func (l *lab) initialised() *Instance {
+func (l *lab) initialised() *Server {
 	l.t.Helper()
 	i := l.plain("p")
 	_, err := i.run(testContext(l.t), "initdb", "-N", "-k", "-A", "trust", "-U", "postgres", "--locale=C", "--wal-segsize=1", "-D", i.Data)
@@ -102,7 +102,7 @@ func (l *lab) initialised() *Instance {
 }
 
 // copyOf copies a stopped server's data.
-func (l *lab) copyOf(from *Instance, name string) *Instance {
+func (l *lab) copyOf(from *Server, name string) *Server {
 	l.t.Helper()
 	i := l.plain(name)
 	out, err := exec.CommandContext(testContext(l.t), "cp", "-a", from.Data, i.Data).CombinedOutput()
@@ -113,7 +113,7 @@ func (l *lab) copyOf(from *Instance, name string) *Instance {
 }
 
 // run starts a server, and waits until it answers; with an upstream as a standby.
-func (l *lab) run(i, upstream *Instance) {
+func (l *lab) run(i, upstream *Server) {
 	l.t.Helper()
 	args := []string{"-D", i.Data, "-k", i.Socket}
 	for _, s := range []string{"listen_addresses=", "fsync=off", "checkpoint_timeout=1h", "wal_retrieve_retry_interval=50ms"} {
@@ -133,13 +133,13 @@ func (l *lab) run(i, upstream *Instance) {
 	eventually(l.t, i.Member+" to answer", func() bool { return i.exec(testContext(l.t), "SELECT 1") == nil })
 }
 
-func (l *lab) stop(i *Instance) {
+func (l *lab) stop(i *Server) {
 	l.t.Helper()
 	check(l.t, i.StopFast(testContext(l.t)))
 	eventually(l.t, "the stop of "+i.Member, func() bool { _, _, ok := i.Running(); return !ok })
 }
 
-func (l *lab) do(i *Instance, statements ...string) {
+func (l *lab) do(i *Server, statements ...string) {
 	l.t.Helper()
 	for _, s := range statements {
 		if err := i.exec(testContext(l.t), s); err != nil {
@@ -154,7 +154,7 @@ func message(bytes int) string {
 }
 
 // caughtUp waits until the standby has replayed what the primary has written.
-func (l *lab) caughtUp(standby, primary *Instance) {
+func (l *lab) caughtUp(standby, primary *Server) {
 	l.t.Helper()
 	p := mustStatus(l.t, primary)
 	eventually(l.t, standby.Member+" to catch up", func() bool {
@@ -164,7 +164,7 @@ func (l *lab) caughtUp(standby, primary *Instance) {
 }
 
 // inProcess has no programs at all.
-func inProcess(t *testing.T, i *Instance) *Instance {
+func inProcess(t *testing.T, i *Server) *Server {
 	t.Helper()
 	bare := *i
 	bare.Binaries.Dir = filepath.Join(i.Socket, "no programs here")
@@ -172,7 +172,7 @@ func inProcess(t *testing.T, i *Instance) *Instance {
 }
 
 // dumped is the end of WAL by pg_waldump, and the timeline.
-func dumped(ctx context.Context, i *Instance, c Control) (Position, error) {
+func dumped(ctx context.Context, i *Server, c Control) (Position, error) {
 	line, from, err := i.newest(c)
 	if err != nil {
 		return Position{}, err
@@ -195,7 +195,7 @@ func headerAt(at platform.LSN, c Control) platform.LSN {
 const clean, crashed = true, false
 
 // agree compares both opinions of a stopped server's data.
-func (l *lab) agree(i *Instance, when string, wantClean bool) (Control, Position) {
+func (l *lab) agree(i *Server, when string, wantClean bool) (Control, Position) {
 	l.t.Helper()
 	ctx := testContext(l.t)
 	c, err := inProcess(l.t, i).ControlData(ctx)
@@ -215,7 +215,7 @@ func (l *lab) agree(i *Instance, when string, wantClean bool) (Control, Position
 	return c, p
 }
 
-func (l *lab) killedUnderLoad(p *Instance) {
+func (l *lab) killedUnderLoad(p *Server) {
 	l.run(p, nil)
 	l.do(p, "CREATE TABLE public.t (n int, filler text)", "CHECKPOINT", message(3<<20), message(100), message(9000))
 	load, ctx := make(chan error, 1), testContext(l.t)
@@ -238,7 +238,7 @@ func (l *lab) killedUnderLoad(p *Instance) {
 }
 
 // damaged flips bits of the last segments and cuts them off: the end is never past the damage, nor past pg_waldump's.
-func (l *lab) damaged(p *Instance) {
+func (l *lab) damaged(p *Server) {
 	ctx := testContext(l.t)
 	c, whole := l.agree(p, "before the damage", crashed)
 	random := rand.New(rand.NewPCG(9, uint64(whole.LSN)))
@@ -274,7 +274,7 @@ func (l *lab) damaged(p *Instance) {
 
 // checkDamaged tells whether both opinions were the same. pg_waldump has none where it cannot open a file, and a looser one of
 // the identity in a segment's header.
-func (l *lab) checkDamaged(ctx context.Context, p *Instance, c Control, what string, at platform.LSN, cut bool, whole Position) bool {
+func (l *lab) checkDamaged(ctx context.Context, p *Server, c Control, what string, at platform.LSN, cut bool, whole Position) bool {
 	l.t.Helper()
 	got, err := inProcess(l.t, p).EndOfWAL(ctx)
 	if none := (*NoWALError)(nil); errors.As(err, &none) {
@@ -299,7 +299,7 @@ func (l *lab) checkDamaged(ctx context.Context, p *Instance, c Control, what str
 }
 
 // otherVersions: what is not known here is left to the programs.
-func (l *lab) otherVersions(p *Instance) {
+func (l *lab) otherVersions(p *Server) {
 	ctx := testContext(l.t)
 	_, want := l.agree(p, "before other versions", crashed)
 	path := filepath.Join(p.Data, "PG_VERSION")
@@ -331,7 +331,7 @@ func (l *lab) otherVersions(p *Instance) {
 }
 
 // switched: behind a switch record the rest of the segment is void.
-func (l *lab) switched(p *Instance) {
+func (l *lab) switched(p *Server) {
 	l.run(p, nil)
 	l.do(p, "INSERT INTO public.t VALUES (2)", "SELECT pg_switch_wal()")
 	kill(l.t, p)
@@ -341,7 +341,7 @@ func (l *lab) switched(p *Instance) {
 }
 
 // recycled: segments behind the end still hold older WAL.
-func (l *lab) recycled(p *Instance) {
+func (l *lab) recycled(p *Server) {
 	l.run(p, nil)
 	l.do(p, message(12<<20), "SELECT pg_switch_wal()", "CHECKPOINT", "ALTER SYSTEM SET wal_keep_size = '64MB'", "INSERT INTO public.t VALUES (3)")
 	kill(l.t, p)
@@ -358,7 +358,7 @@ func (l *lab) recycled(p *Instance) {
 }
 
 // standbyStopped makes a standby of a copy, and stops it both ways.
-func (l *lab) standbyStopped(p *Instance) *Instance {
+func (l *lab) standbyStopped(p *Server) *Server {
 	l.run(p, nil)
 	l.stop(p)
 	l.agree(p, "stopped", clean)
@@ -377,7 +377,7 @@ func (l *lab) standbyStopped(p *Instance) *Instance {
 }
 
 // overwritten: a record whose end a crash has lost is replaced when the primary starts again, and its standby passes it.
-func (l *lab) overwritten(p, s *Instance) {
+func (l *lab) overwritten(p, s *Server) {
 	l.do(p, message(3<<20), "INSERT INTO public.t VALUES (5)")
 	kill(l.t, p)
 	_, end := l.agree(p, "killed behind a record of three segments", crashed)
@@ -401,7 +401,7 @@ func (l *lab) overwritten(p, s *Instance) {
 }
 
 // promoted: WAL goes over to another timeline, on the new primary and on a standby whose last checkpoint is of the old one.
-func (l *lab) promoted(p, s, c *Instance) {
+func (l *lab) promoted(p, s, c *Server) {
 	l.run(s, p)
 	l.caughtUp(s, p)
 	l.stop(p)

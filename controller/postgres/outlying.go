@@ -29,7 +29,7 @@ type Part struct {
 
 // Outlying lists the parts of the data, and where each would be set aside under a suffix that begins with "mainstay-aside-": beside
 // its folder, or inside where the folder above is another file system or may not be changed.
-func (i *Instance) Outlying(suffix string) ([]Part, error) {
+func (i *Server) Outlying(suffix string) ([]Part, error) {
 	links, err := outliers(i.Data)
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func (i *Instance) Outlying(suffix string) ([]Part, error) {
 }
 
 // Contents lists the paths in a part's folder that are the data's.
-func (i *Instance) Contents(p Part) (paths []string, err error) {
+func (i *Server) Contents(p Part) (paths []string, err error) {
 	names, err := i.contents(p.Link, p.From)
 	for _, n := range names {
 		paths = append(paths, filepath.Join(p.From, n))
@@ -64,7 +64,7 @@ func (i *Instance) Contents(p Part) (paths []string, err error) {
 // FinishAside moves the parts of data that was set aside out of the way of its successor, and lets its links follow; what was done
 // already is left. It comes after the rename of the data itself: until then the data is whole where it was, and from then on nothing
 // else leads to the parts.
-func (i *Instance) FinishAside(ctx context.Context, data string, parts []Part) (err error) {
+func (i *Server) FinishAside(ctx context.Context, data string, parts []Part) (err error) {
 	defer i.wrap("set aside what lies outside of the data directory of", &err)
 	for _, p := range parts {
 		if err := ctx.Err(); err != nil {
@@ -115,7 +115,7 @@ func outliers(data string) (all []outlier, err error) {
 
 // contents names what in a folder belongs to the data whose link leads there: all of a folder of WAL but what is ours, and of a
 // tablespace's the folder of our version.
-func (i *Instance) contents(link, dir string) (names []string, err error) {
+func (i *Server) contents(link, dir string) (names []string, err error) {
 	err = i.Owner.asOwner(func() error {
 		entries, err := os.ReadDir(dir)
 		for _, e := range entries {
@@ -134,7 +134,7 @@ func (i *Instance) contents(link, dir string) (names []string, err error) {
 
 // move moves the contents of one folder into another on the same file system. What is cut short is continued by another call. It has
 // the owner's rights only: a link of the owner's has named the folders.
-func (i *Instance) move(link, from, to string) error {
+func (i *Server) move(link, from, to string) error {
 	names, err := i.contents(link, from)
 	if err != nil {
 		return err
@@ -150,7 +150,7 @@ func (i *Instance) move(link, from, to string) error {
 }
 
 // relink replaces a link durably; a crash leaves the old one or the new.
-func (i *Instance) relink(path, to string) error {
+func (i *Server) relink(path, to string) error {
 	return i.Owner.asOwner(func() error {
 		tmp := path + ".new"
 		if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -168,7 +168,7 @@ func (i *Instance) relink(path, to string) error {
 
 // spare finds a path on the file system of a folder of the owner's, beside it or else inside, to which the owner can move what lies in
 // the folder. It is tried, for a mount or a quota shows no other way, and nothing is left of the trial.
-func (i *Instance) spare(dir, suffix string) (string, error) {
+func (i *Server) spare(dir, suffix string) (string, error) {
 	beside, inside := dir+"."+suffix, filepath.Join(dir, suffix)
 	for _, place := range []string{beside, inside} {
 		if exists(place) {
@@ -208,7 +208,7 @@ func (o Owner) removePlace(dir, place string) error {
 	return o.around(dir, place, func() error { return os.RemoveAll(place) })
 }
 
-func (i *Instance) fits(dir, place string) (err error) {
+func (i *Server) fits(dir, place string) (err error) {
 	if err := i.Owner.makePlace(dir, place); err != nil {
 		return i.notWritable(dir, err)
 	}
@@ -225,6 +225,6 @@ func (i *Instance) fits(dir, place string) (err error) {
 	})
 }
 
-func (i *Instance) notWritable(dir string, err error) error {
+func (i *Server) notWritable(dir string, err error) error {
 	return fmt.Errorf("%s cannot be written by %s: %w; give it the folder (chown %s %s), or look at that disk", dir, i.Owner.Name, err, i.Owner.Name, dir)
 }

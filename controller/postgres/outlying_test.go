@@ -11,7 +11,7 @@ import (
 )
 
 // folder makes a folder of the owner's, on which others cannot put anything beside it if it is closed, as on a mounted disk.
-func (i *Instance) folder(t *testing.T, name string, closed bool) string {
+func (i *Server) folder(t *testing.T, name string, closed bool) string {
 	t.Helper()
 	above := filepath.Join(filepath.Dir(i.Conf), "disk-"+name)
 	dir := filepath.Join(above, name)
@@ -28,7 +28,7 @@ func (i *Instance) folder(t *testing.T, name string, closed bool) string {
 }
 
 // rebuild sets data aside with all its parts, as the agent does, while a copy is made.
-func rebuild(t *testing.T, i *Instance, from Source, suffix string) (aside string, parts []Part, err error) {
+func rebuild(t *testing.T, i *Server, from Source, suffix string) (aside string, parts []Part, err error) {
 	t.Helper()
 	kill(t, i)
 	err = i.Clone(testContext(t), from, "", nil, func(ctx context.Context) (err error) {
@@ -136,7 +136,7 @@ func TestRebuildCutShort(t *testing.T) {
 }
 
 // forced counts the checkpoints that were forced on a server.
-func forced(t *testing.T, i *Instance) int {
+func forced(t *testing.T, i *Server) int {
 	t.Helper()
 	return strings.Count(content(t, i.Log), "checkpoint starting: immediate force")
 }
@@ -145,7 +145,7 @@ func forced(t *testing.T, i *Instance) int {
 // way is said before a checkpoint is forced on the primary.
 func TestRebuildWithTablespace(t *testing.T) {
 	ca := newAuthority(t)
-	a, b, ctx := newPrimary(t, ca, "feed-e1"), newInstance(t, ca, "feed-w1"), testContext(t)
+	a, b, ctx := newPrimary(t, ca, "feed-e1"), newServer(t, ca, "feed-w1"), testContext(t)
 	check(t, a.exec(ctx, "ALTER SYSTEM SET log_checkpoints = on")) // the default from 15 on
 	check(t, a.Reload(ctx))
 	theirs, mine := a.folder(t, "sp=ce", false), b.folder(t, "space", true)

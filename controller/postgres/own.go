@@ -71,7 +71,7 @@ func (o Owner) ownFiles(dir string) (own []ownFile, err error) {
 
 // putBack writes them into data that was taken from another member. Where this host's configuration lies elsewhere, the
 // source's is removed: nothing reads it, and it would mislead.
-func (i *Instance) putBack(dir string, own []ownFile) error {
+func (i *Server) putBack(dir string, own []ownFile) error {
 	var errs []error
 	for _, f := range own {
 		errs = append(errs, i.putOwn(dir, f))
@@ -85,7 +85,7 @@ func (i *Instance) putBack(dir string, own []ownFile) error {
 	return errors.Join(errs...)
 }
 
-func (i *Instance) putOwn(dir string, f ownFile) error {
+func (i *Server) putOwn(dir string, f ownFile) error {
 	path := filepath.Join(dir, f.name)
 	if f.link != "" {
 		return i.relink(path, f.link)
@@ -104,11 +104,11 @@ func (i *Instance) putOwn(dir string, f ownFile) error {
 }
 
 // ownDir keeps the files of data that was set aside, until its successor has started with them.
-func (i *Instance) ownDir() string { return filepath.Join(i.Conf, "own") }
+func (i *Server) ownDir() string { return filepath.Join(i.Conf, "own") }
 
 // keepOwn takes them out of data about to be set aside. Those that are still kept did not let the member start: then the
 // next copy has its source's.
-func (i *Instance) keepOwn(dir string) error {
+func (i *Server) keepOwn(dir string) error {
 	switch {
 	case exists(i.rewindMark()) && exists(i.ownDir()):
 		return nil // kept when the rewind began, which has mixed the files since
@@ -123,7 +123,7 @@ func (i *Instance) keepOwn(dir string) error {
 	return i.saveOwn(own)
 }
 
-func (i *Instance) saveOwn(own []ownFile) error {
+func (i *Server) saveOwn(own []ownFile) error {
 	tmp := i.ownDir() + ".new"
 	if err := errors.Join(i.Owner.removeAll(tmp), i.Owner.makeDir(i.Conf, 0o750), i.Owner.makeDir(tmp, 0o700)); err != nil {
 		return err
@@ -137,7 +137,7 @@ func (i *Instance) saveOwn(own []ownFile) error {
 }
 
 // OwnFilesWork is called when the member has answered: its own files, put back into a copy, and the layout, need not be kept longer.
-func (i *Instance) OwnFilesWork() error {
+func (i *Server) OwnFilesWork() error {
 	if !exists(i.ownDir()) && !exists(i.placesFile()) {
 		return nil
 	}

@@ -26,7 +26,7 @@ func (s *Status) EndKnown() bool { return s.Receive != 0 || atEnd(s.StartupWait)
 // Position reads it, for a standby that receives nothing any more. The larger of received and replayed stands for it
 // only if this postmaster ran the receiver: after a restart the received position is NULL, and replay understates it
 // until the startup process waits at the end of pg_wal, on two looks one retry interval apart, at the same place.
-func (i *Instance) Position(ctx context.Context) (p Position, err error) {
+func (i *Server) Position(ctx context.Context) (p Position, err error) {
 	defer i.wrap("position of", &err)
 	err = i.with(ctx, func(c *sql.Conn) error {
 		p, _, err = i.positionOn(ctx, c)
@@ -35,7 +35,7 @@ func (i *Instance) Position(ctx context.Context) (p Position, err error) {
 	return p, err
 }
 
-func (i *Instance) positionOn(ctx context.Context, c *sql.Conn) (Position, Status, error) {
+func (i *Server) positionOn(ctx context.Context, c *sql.Conn) (Position, Status, error) {
 	s, err := i.statusOn(ctx, c)
 	if err != nil {
 		return Position{}, Status{}, err

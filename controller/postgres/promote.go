@@ -26,7 +26,7 @@ type Promotion struct {
 // WAL at hand is replayed, and calls pg_promote. All of it takes one new connection, made after the reload, which outlives
 // the promotion. The member stays sealed meanwhile, whatever the settings say: they must not let it receive again. The caller
 // checks Status.Timeline afterwards. shown is what that connection saw last; zero, if it was lost on the way.
-func (i *Instance) Promote(ctx context.Context, p Promotion) (shown Status, err error) {
+func (i *Server) Promote(ctx context.Context, p Promotion) (shown Status, err error) {
 	defer i.wrap("promote", &err)
 	s := p.Settings
 	s.NoReplayDelay, s.Sealed = true, true
@@ -74,7 +74,7 @@ func (i *Instance) Promote(ctx context.Context, p Promotion) (shown Status, err 
 
 // noUpstream ends a receiver that still runs. The member may have been told to lead a while ago, and its upstream may follow a later
 // primary by now: what it brings from there would take the promotion to a number that the controllers give away again.
-func (i *Instance) noUpstream(ctx context.Context, c *sql.Conn) error {
+func (i *Server) noUpstream(ctx context.Context, c *sql.Conn) error {
 	receivers, err := i.receivers(ctx, c)
 	if err != nil || len(receivers) == 0 {
 		return err
@@ -105,7 +105,7 @@ func writable(ctx context.Context, c *sql.Conn) error {
 
 // WaitWritable returns once the server has left recovery. A server that still starts up refuses connections; the wait
 // goes on until ctx ends.
-func (i *Instance) WaitWritable(ctx context.Context) (err error) {
+func (i *Server) WaitWritable(ctx context.Context) (err error) {
 	defer i.wrap("wait for writes on", &err)
 	for {
 		err := ErrStarting
@@ -123,7 +123,7 @@ func (i *Instance) WaitWritable(ctx context.Context) (err error) {
 
 // Checkpoint forces one. On a new primary it must precede any rewind from it: pg_rewind reads the timeline from the
 // source's control file, which still names the old one.
-func (i *Instance) Checkpoint(ctx context.Context) (err error) {
+func (i *Server) Checkpoint(ctx context.Context) (err error) {
 	defer i.wrap("checkpoint", &err)
 	return i.exec(ctx, "CHECKPOINT")
 }
@@ -131,7 +131,7 @@ func (i *Instance) Checkpoint(ctx context.Context) (err error) {
 // Open completes the opening of a primary that has just become writable, on one new connection: it must be on the timeline that
 // its epoch has, our accounts exist, and, if asked for, a CHECKPOINT stands on that timeline, so that others can be rewound from
 // here.
-func (i *Instance) Open(ctx context.Context, timeline platform.Timeline, checkpoint bool) (s Status, err error) {
+func (i *Server) Open(ctx context.Context, timeline platform.Timeline, checkpoint bool) (s Status, err error) {
 	defer i.wrap("open", &err)
 	err = i.with(ctx, func(c *sql.Conn) error {
 		if s, err = i.statusOn(ctx, c); err != nil {
@@ -196,7 +196,7 @@ func endSessions(ctx context.Context, c *sql.Conn, spare []int) error {
 
 // EndSenders ends WAL senders by pid, before a planned stop: a shutdown waits for those that are behind, and for logical
 // ones. A pid that is no sender any more is left alone.
-func (i *Instance) EndSenders(ctx context.Context, pids []int) (err error) {
+func (i *Server) EndSenders(ctx context.Context, pids []int) (err error) {
 	defer i.wrap("end senders of", &err)
 	return i.with(ctx, func(c *sql.Conn) error {
 		for _, pid := range pids {

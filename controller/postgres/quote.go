@@ -98,7 +98,7 @@ func bareStream(conninfo string) string {
 
 // ConnInfo is the connection string to another member for replication: bounded waits, no secret in it. With database set
 // it is good for pg_rewind too.
-func (i *Instance) ConnInfo(s Source, application, database string) (string, error) {
+func (i *Server) ConnInfo(s Source, application, database string) (string, error) {
 	cert := i.ReplicationTLS
 	if cert == (TLSFiles{}) {
 		cert = i.TLS

@@ -43,7 +43,7 @@ func title(pid int) string {
 }
 
 // Recovering looks at a server that takes no sessions yet.
-func (i *Instance) Recovering(ctx context.Context) (r Recovering, err error) {
+func (i *Server) Recovering(ctx context.Context) (r Recovering, err error) {
 	defer i.wrap("look at the recovery of", &err)
 	children, err := i.children()
 	if err != nil {
@@ -87,7 +87,7 @@ func (i *Instance) Recovering(ctx context.Context) (r Recovering, err error) {
 
 // startup looks at the startup process. Before recovery it opens each file of the data to sync it, which may take long on each. One without a title
 // shows by its use of the processor that it gets on.
-func (i *Instance) startup(pid int, untitled bool, r *Recovering) {
+func (i *Server) startup(pid int, untitled bool, r *Recovering) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	r.Restoring = err == nil && len(strings.TrimSpace(string(raw))) > 0
 	wal, others := i.open(pid)
@@ -117,7 +117,7 @@ const workedFor = 30 * time.Second
 var diskReads = regexp.MustCompile(`(?m)^read_bytes: (\d+)$`)
 
 // open lists the segments of WAL, and the other files of its data, that a process of the server has open.
-func (i *Instance) open(pid int) (wal, others []string) {
+func (i *Server) open(pid int) (wal, others []string) {
 	data, walDir := real(i.Data), real(i.walDir())
 	dir := fmt.Sprintf("/proc/%d/fd", pid)
 	links, _ := os.ReadDir(dir) // it may have ended since
@@ -138,7 +138,7 @@ func (i *Instance) open(pid int) (wal, others []string) {
 
 // asks is where the WAL begins that recovery needs which asks for a segment. While it looks for its checkpoint, its stream begins at that
 // one's redo point.
-func (i *Instance) asks(ctx context.Context, name string) (platform.LSN, error) {
+func (i *Server) asks(ctx context.Context, name string) (platform.LSN, error) {
 	c, native, err := i.control(ctx)
 	if err != nil || !native {
 		return 0, err

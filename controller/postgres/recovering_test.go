@@ -17,7 +17,7 @@ func TestRecovering(t *testing.T) {
 	a := newPrimary(t, ca, "feed-e1")
 	b, _ := newStandby(t, ca, "feed-e2", a)
 	ctx := testContext(t)
-	for _, i := range []*Instance{b, a} {
+	for _, i := range []*Server{b, a} {
 		check(t, i.StopFast(ctx))
 		eventually(t, "the end of "+i.Member, func() bool { _, _, ok := i.Running(); return !ok })
 	}

@@ -14,13 +14,13 @@ import (
 var ErrRewindUnfinished = errors.New("a rewind of this data did not finish; rebuild the member")
 
 // rewindMark lies in Conf while pg_rewind changes the data. It names the data, since Conf may outlive it.
-func (i *Instance) rewindMark() string { return filepath.Join(i.Conf, "rewinding") }
+func (i *Server) rewindMark() string { return filepath.Join(i.Conf, "rewinding") }
 
 // Rewind makes a stopped, diverged member follow the source again, with pg_rewind. The source must have checkpointed on
 // its timeline, and the WAL to be discarded must have been kept (KeepWAL, S9): both are the caller's. A target that
 // crashed is first recovered, as a standby that receives from nobody, so standby.signal never leaves it; o says where
 // that server runs (its cgroup).
-func (i *Instance) Rewind(ctx context.Context, from Source, o StartOptions) (err error) {
+func (i *Server) Rewind(ctx context.Context, from Source, o StartOptions) (err error) {
 	defer i.wrap("rewind", &err)
 	if err := i.stopped(); err != nil {
 		return err
@@ -48,9 +48,9 @@ func (i *Instance) Rewind(ctx context.Context, from Source, o StartOptions) (err
 }
 
 // undoRewind gives back what a rewind has taken for its time, in this run of the agent or in an earlier one.
-func (i *Instance) undoRewind() error { return errors.Join(i.lock(), i.returnHostFiles()) }
+func (i *Server) undoRewind() error { return errors.Join(i.lock(), i.returnHostFiles()) }
 
-func (i *Instance) rewind(ctx context.Context, from Source, conninfo string) (err error) {
+func (i *Server) rewind(ctx context.Context, from Source, conninfo string) (err error) {
 	own, err := i.Owner.ownFiles(i.Data)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (i *Instance) rewind(ctx context.Context, from Source, conninfo string) (er
 // recoverInPlace brings a crashed data directory to a clean state: pg_rewind's own way, a single-user server, refuses to
 // run with standby.signal in place. The server listens on a private socket only, replays to the end of pg_wal, and is
 // stopped.
-func (i *Instance) recoverInPlace(ctx context.Context, o StartOptions) (err error) {
+func (i *Server) recoverInPlace(ctx context.Context, o StartOptions) (err error) {
 	dir, err := i.Owner.makeTemp(os.TempDir(), "mainstay-*")
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func (i *Instance) recoverInPlace(ctx context.Context, o StartOptions) (err erro
 	return nil
 }
 
-func (i *Instance) replayAndStop(ctx context.Context, p *Process) error {
+func (i *Server) replayAndStop(ctx context.Context, p *Process) error {
 	for {
 		err := ErrStarting
 		if i.state() != stateStarting {

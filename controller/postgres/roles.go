@@ -21,12 +21,12 @@ var rewindFunctions = []string{
 
 // CreateRoles makes, on a running primary, what is missing of: mainstay_replication and mainstay_probe (not on adopted
 // clusters, which bring their own) and the table behind Beat. It is idempotent, and waits for no replica.
-func (i *Instance) CreateRoles(ctx context.Context) (err error) {
+func (i *Server) CreateRoles(ctx context.Context) (err error) {
 	defer i.wrap("create the roles of", &err)
 	return i.with(ctx, func(c *sql.Conn) error { return i.createRoles(ctx, c) })
 }
 
-func (i *Instance) createRoles(ctx context.Context, c *sql.Conn) error {
+func (i *Server) createRoles(ctx context.Context, c *sql.Conn) error {
 	var do []string
 	if i.Replication.User == "" {
 		do = append(do, createRole(ReplicationUser, "LOGIN REPLICATION"), createRole(ProbeUser, "LOGIN"),
@@ -51,11 +51,11 @@ func (i *Instance) createRoles(ctx context.Context, c *sql.Conn) error {
 	if _, err := c.ExecContext(ctx, strings.Join(do, ";\n")); err != nil { // one round trip
 		return err
 	}
-	return beatIsOurs(ctx, c)
+	return writeProbeIsOurs(ctx, c)
 }
 
-// beatIsOurs refuses a table that a user has put where Beat writes: its triggers would run as the superuser.
-func beatIsOurs(ctx context.Context, c *sql.Conn) error {
+// writeProbeIsOurs refuses a table that a user has put where Beat writes: its triggers would run as the superuser.
+func writeProbeIsOurs(ctx context.Context, c *sql.Conn) error {
 	var schema, table string
 	var ours bool
 	err := c.QueryRowContext(ctx, `SELECT n.nspowner::regrole, r.relowner::regrole, ns.rolsuper AND rs.rolsuper AND r.relkind = 'r'
@@ -94,7 +94,7 @@ func unless(condition, statements string) string {
 type InitOptions struct{ Database, Role, PasswordFile string }
 
 // CreateApplication makes what is missing of the database and role; an existing role keeps its password.
-func (i *Instance) CreateApplication(ctx context.Context, o InitOptions) (err error) {
+func (i *Server) CreateApplication(ctx context.Context, o InitOptions) (err error) {
 	defer i.wrap("create the application's database on", &err)
 	options := "LOGIN"
 	if o.PasswordFile != "" {

@@ -24,7 +24,7 @@ func (e *RunningError) Error() string {
 }
 
 // Running finds the member's postmaster; ok is false also where that cannot be told.
-func (i *Instance) Running() (pid int, start string, ok bool) {
+func (i *Server) Running() (pid int, start string, ok bool) {
 	pid, start, err := i.Postmaster()
 	return pid, start, err == nil
 }
@@ -33,7 +33,7 @@ func (i *Instance) Running() (pid int, start string, ok bool) {
 // is the data directory. start is the process's start time in the kernel's ticks since boot: with the pid it names the
 // process for as long as the host is up. The error is ErrNotRunning where there surely is none, as after a crash that left
 // postmaster.pid; any other says that it cannot be told, for want of descriptors perhaps, and is no evidence.
-func (i *Instance) Postmaster() (pid int, start string, err error) {
+func (i *Server) Postmaster() (pid int, start string, err error) {
 	raw, err := i.Owner.readFile(filepath.Join(i.Data, "postmaster.pid"))
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, "", ErrNotRunning
@@ -68,7 +68,7 @@ func unlessGone(err error) error {
 }
 
 // isPostmaster checks executable and working directory; a program replaced by an upgrade still counts.
-func (i *Instance) isPostmaster(pid int) error {
+func (i *Server) isPostmaster(pid int) error {
 	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
 	if err != nil {
 		return unlessGone(err)
@@ -88,7 +88,7 @@ func (i *Instance) isPostmaster(pid int) error {
 }
 
 // StartedByUs tells whether the running postmaster was given our config_file.
-func (i *Instance) StartedByUs() bool {
+func (i *Server) StartedByUs() bool {
 	pid, _, ok := i.Running()
 	if !ok {
 		return false
@@ -98,7 +98,7 @@ func (i *Instance) StartedByUs() bool {
 }
 
 // stopped is nil only if surely no postmaster runs on the data.
-func (i *Instance) stopped() error {
+func (i *Server) stopped() error {
 	pid, _, err := i.Postmaster()
 	switch {
 	case err == nil:
@@ -144,13 +144,13 @@ func readStat(pid int) (procStat, error) {
 
 // StopFast asks the postmaster for a fast shutdown (clients are ended, a shutdown checkpoint is written, senders are
 // waited for). The caller waits, with its bound, and watches the processes. None running is fine.
-func (i *Instance) StopFast(ctx context.Context) error { return i.signal(ctx, syscall.SIGINT) }
+func (i *Server) StopFast(ctx context.Context) error { return i.signal(ctx, syscall.SIGINT) }
 
 // StopImmediate asks for an immediate shutdown, without a checkpoint. It is no fence: only the end of the whole process
 // tree is.
-func (i *Instance) StopImmediate(ctx context.Context) error { return i.signal(ctx, syscall.SIGQUIT) }
+func (i *Server) StopImmediate(ctx context.Context) error { return i.signal(ctx, syscall.SIGQUIT) }
 
-func (i *Instance) signal(ctx context.Context, s syscall.Signal) (err error) {
+func (i *Server) signal(ctx context.Context, s syscall.Signal) (err error) {
 	defer i.wrap("stop", &err)
 	if err := ctx.Err(); err != nil {
 		return err

@@ -23,7 +23,7 @@ const retryInterval = 60 * time.Millisecond
 // number before. It is done only if err is nil; calling it again is fine. A failover waits for it, and a new connection is what
 // costs most: it makes one, after the reload, and does everything on that. shown is what that connection saw last. A position
 // that is not known is read again by the caller.
-func (i *Instance) Seal(ctx context.Context, s Settings) (at Position, shown Status, err error) {
+func (i *Server) Seal(ctx context.Context, s Settings) (at Position, shown Status, err error) {
 	defer i.wrap("seal", &err)
 	s.Sealed = true
 	if err := i.WriteSettings(ctx, s); err != nil {
@@ -45,7 +45,7 @@ func (i *Instance) Seal(ctx context.Context, s Settings) (at Position, shown Sta
 
 // replayAtOnce lifts a wanted delay of replay, until the next settings: without a receiver the end of the WAL is known only once all
 // of it has been replayed. Where it is known the delay stays.
-func (i *Instance) replayAtOnce(ctx context.Context, s Settings) error {
+func (i *Server) replayAtOnce(ctx context.Context, s Settings) error {
 	s.NoApplyDelay = true
 	if err := i.WriteSettings(ctx, s); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (i *Instance) replayAtOnce(ctx context.Context, s Settings) error {
 
 // Quieten lets a standby that is sealed for long look for WAL less often. The next settings, those of a promotion too, end it at once: a
 // reload wakes the process that waits.
-func (i *Instance) Quieten(ctx context.Context, s Settings) (err error) {
+func (i *Server) Quieten(ctx context.Context, s Settings) (err error) {
 	defer i.wrap("quieten", &err)
 	s.Sealed, s.Quiet = true, true
 	if err := i.WriteSettings(ctx, s); err != nil {
@@ -69,7 +69,7 @@ func (i *Instance) Quieten(ctx context.Context, s Settings) (err error) {
 const receiversEnded = 4
 
 // endReceivers ends the WAL receivers, and makes sure that none comes back.
-func (i *Instance) endReceivers(ctx context.Context, c *sql.Conn) error {
+func (i *Server) endReceivers(ctx context.Context, c *sql.Conn) error {
 	for range receiversEnded {
 		receivers, err := i.receivers(ctx, c)
 		for n := 0; err == nil && n < len(receivers); n++ {
@@ -87,7 +87,7 @@ func (i *Instance) endReceivers(ctx context.Context, c *sql.Conn) error {
 }
 
 // noReceiver: none on two looks, one retry interval apart.
-func (i *Instance) noReceiver(ctx context.Context, c *sql.Conn) (bool, error) {
+func (i *Server) noReceiver(ctx context.Context, c *sql.Conn) (bool, error) {
 	for look := range 2 {
 		if look > 0 {
 			if err := pause(ctx, retryInterval); err != nil {
@@ -115,7 +115,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // receivers finds WAL receivers by the server's word and by the process table: a process that is just starting or ending
 // is missing from one of them.
-func (i *Instance) receivers(ctx context.Context, c *sql.Conn) ([]int, error) {
+func (i *Server) receivers(ctx context.Context, c *sql.Conn) ([]int, error) {
 	rows, err := c.QueryContext(ctx, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver'")
 	if err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func (i *Instance) receivers(ctx context.Context, c *sql.Conn) ([]int, error) {
 }
 
 // withChildren adds those that the process table knows.
-func (i *Instance) withChildren(seen map[int]bool) ([]int, error) {
+func (i *Server) withChildren(seen map[int]bool) ([]int, error) {
 	children, err := i.children()
 	if err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func (i *Instance) withChildren(seen map[int]bool) ([]int, error) {
 }
 
 // children lists the living child processes of the postmaster.
-func (i *Instance) children() ([]int, error) {
+func (i *Server) children() ([]int, error) {
 	master, _, ok := i.Running()
 	if !ok {
 		return nil, ErrNotRunning
@@ -174,7 +174,7 @@ func (i *Instance) children() ([]int, error) {
 }
 
 // EndChildren ends child processes of the postmaster by pid, also while it shuts down and takes no connections.
-func (i *Instance) EndChildren(ctx context.Context, pids []int) (err error) {
+func (i *Server) EndChildren(ctx context.Context, pids []int) (err error) {
 	defer i.wrap("end processes of", &err)
 	for _, pid := range pids {
 		if err := i.endChild(ctx, pid); err != nil {
@@ -185,7 +185,7 @@ func (i *Instance) EndChildren(ctx context.Context, pids []int) (err error) {
 }
 
 // endChild sends SIGTERM to a child of the postmaster through a pidfd, so that a reused pid is never hit, and waits.
-func (i *Instance) endChild(ctx context.Context, pid int) error {
+func (i *Server) endChild(ctx context.Context, pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {
 		return nil

@@ -43,7 +43,7 @@ func TestNoShadowIsCalled(t *testing.T) {
 		t.Fatalf("without a path of our own nothing is shadowed, so this test shows nothing: %v, %v", err, found)
 	}
 
-	for _, i := range []*Instance{a, b} {
+	for _, i := range []*Server{a, b} {
 		before := size(t, i.Log)
 		for _, c := range calls(a, i, s) {
 			if err := c.do(testContext(t)); err != nil {
@@ -56,8 +56,8 @@ func TestNoShadowIsCalled(t *testing.T) {
 	}
 }
 
-// TestBeatOfAUser: a table of a user's in place of ours would run its triggers as the superuser.
-func TestBeatOfAUser(t *testing.T) {
+// TestWriteProbeOfAUser: a table of a user's in place of ours would run its triggers as the superuser.
+func TestWriteProbeOfAUser(t *testing.T) {
 	i := newPrimary(t, newAuthority(t), "feed-e1")
 	ctx := testContext(t)
 	for _, statement := range []string{
@@ -76,9 +76,9 @@ func TestBeatOfAUser(t *testing.T) {
 }
 
 // newLogging is a primary that logs what statements mean, and whose sessions look into schema public first.
-func newLogging(t *testing.T, ca *authority) *Instance {
+func newLogging(t *testing.T, ca *authority) *Server {
 	t.Helper()
-	i, ctx := newInstance(t, ca, "feed-e1"), testContext(t)
+	i, ctx := newServer(t, ca, "feed-e1"), testContext(t)
 	check(t, i.Initialise(ctx))
 	f := must(os.OpenFile(filepath.Join(i.Data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0))
 	_, err := io.WriteString(f, "\nsearch_path = 'public, pg_catalog'\ndebug_print_parse = on\n")
@@ -116,7 +116,7 @@ func named(t *testing.T) (functions, operators []string) {
 
 // shadow has mallory, who may create in schema public of database postgres, make them all. Those whose arguments only C code can
 // take cannot be made.
-func shadow(t *testing.T, i *Instance) {
+func shadow(t *testing.T, i *Server) {
 	t.Helper()
 	ctx := testContext(t)
 	functions, operators := named(t)
@@ -167,7 +167,7 @@ func size(t *testing.T, path string) int64 {
 var resolved = regexp.MustCompile(`:(opno|opfuncid|funcid|aggfnoid|winfnoid) (\d+)`)
 
 // foreign are the objects of users that statements logged since then call.
-func foreign(t *testing.T, i *Instance, since int64) (found []string) {
+func foreign(t *testing.T, i *Server, since int64) (found []string) {
 	t.Helper()
 	all := resolved.FindAllStringSubmatch(string(must(os.ReadFile(i.Log))[since:]), -1)
 	if len(all) == 0 {
@@ -187,7 +187,7 @@ type call struct {
 }
 
 // calls is everything that runs statements on i, a itself or its standby, which is promoted at last.
-func calls(a, i *Instance, s Settings) []call {
+func calls(a, i *Server, s Settings) []call {
 	slot := SlotName("feed-x")
 	both := []call{
 		{"status", func(ctx context.Context) error { _, err := i.Status(ctx); return err }},
@@ -227,7 +227,7 @@ func calls(a, i *Instance, s Settings) []call {
 	}
 	if a == i {
 		return append(both, call{"roles", i.CreateRoles}, call{"beat", func(ctx context.Context) error {
-			return onSession(ctx, i, func(k *Session) error { return k.Beat(ctx) })
+			return onSession(ctx, i, func(k *Session) error { return k.WriteProbe(ctx) })
 		}}, call{"application", func(ctx context.Context) error {
 			return i.CreateApplication(ctx, InitOptions{Database: "app", Role: "app"})
 		}})
@@ -244,7 +244,7 @@ func calls(a, i *Instance, s Settings) []call {
 		call{"writable", i.WaitWritable})
 }
 
-func onSession(ctx context.Context, i *Instance, f func(*Session) error) error {
+func onSession(ctx context.Context, i *Server, f func(*Session) error) error {
 	k, err := i.Keep(ctx)
 	if err != nil {
 		return err

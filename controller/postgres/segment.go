@@ -10,7 +10,7 @@ import (
 	"mainstay/controller/platform"
 )
 
-func (i *Instance) walDir() string { return filepath.Join(i.Data, "pg_wal") }
+func (i *Server) walDir() string { return filepath.Join(i.Data, "pg_wal") }
 
 var segmentName = regexp.MustCompile(`^[0-9A-F]{24}$`)
 
@@ -36,7 +36,7 @@ func parseSegment(name string, size uint64) (segment, bool) {
 }
 
 // segments lists the WAL files in pg_wal.
-func (i *Instance) segments(size uint64) ([]segment, error) {
+func (i *Server) segments(size uint64) ([]segment, error) {
 	entries, err := os.ReadDir(i.walDir())
 	if err != nil {
 		return nil, err

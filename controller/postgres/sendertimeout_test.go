@@ -11,7 +11,7 @@ import (
 )
 
 func TestSameStream(t *testing.T) {
-	i := &Instance{Replication: Credentials{User: "repl", Passfile: "/etc/it's"}}
+	i := &Server{Replication: Credentials{User: "repl", Passfile: "/etc/it's"}}
 	now := must(i.ConnInfo(Source{"10.0.1.11", 5432}, "feed-w1_3", ""))
 	before, options := strings.CutSuffix(now, " options='-c wal_sender_timeout=3s'")
 	for name, tc := range map[string]struct {
@@ -82,7 +82,7 @@ func TestSilentReplica(t *testing.T) {
 }
 
 // receiveWAL runs pg_receivewal as the user does, on the host of i, with the connection of a clone.
-func receiveWAL(t *testing.T, i, from *Instance) int {
+func receiveWAL(t *testing.T, i, from *Server) int {
 	t.Helper()
 	dir := filepath.Join(filepath.Dir(i.Data), "received")
 	check(t, i.Owner.makeDir(dir, 0o700))

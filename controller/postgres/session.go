@@ -20,12 +20,12 @@ const statementBound = 2 * time.Second
 // transaction of its own, so that it holds no snapshot between them.
 type Session struct {
 	*pgdial.Session
-	PID  int // of its backend
-	inst *Instance
+	PID    int // of its backend
+	server *Server
 }
 
 // Keep opens a session; the caller closes it. That it opens proves that new connections work.
-func (i *Instance) Keep(ctx context.Context) (s *Session, err error) {
+func (i *Server) Keep(ctx context.Context) (s *Session, err error) {
 	defer i.wrap("open a session with", &err)
 	c := i.Local()
 	c.Runtime["lock_timeout"] = "500" // a user may lock the table of the small commit, which tells nothing of the write path
@@ -34,7 +34,7 @@ func (i *Instance) Keep(ctx context.Context) (s *Session, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &Session{Session: kept, inst: i}
+	s = &Session{Session: kept, server: i}
 	if err := s.Row(ctx, "SELECT pg_backend_pid()", &s.PID); err != nil {
 		s.Close()
 		return nil, err
@@ -44,9 +44,9 @@ func (i *Instance) Keep(ctx context.Context) (s *Session, err error) {
 
 // Status is Instance.Status on this session: what it shows of settings is proven by the session's first one alone.
 func (s *Session) Status(ctx context.Context) (st Status, err error) {
-	defer s.inst.wrap("status of", &err)
+	defer s.server.wrap("status of", &err)
 	var raw []byte
-	if err := s.Row(ctx, statusSQL(s.inst.Binaries.Major), &raw); err != nil {
+	if err := s.Row(ctx, statusSQL(s.server.Binaries.Major), &raw); err != nil {
 		return Status{}, err
 	}
 	return parseStatus(raw)
@@ -54,7 +54,7 @@ func (s *Session) Status(ctx context.Context) (st Status, err error) {
 
 // Moving asks for what moves.
 func (s *Session) Moving(ctx context.Context) (m Moving, err error) {
-	defer s.inst.wrap("look at", &err)
+	defer s.server.wrap("look at", &err)
 	var raw []byte
 	if err := s.Row(ctx, movingSQL(), &raw); err != nil {
 		return Moving{}, err
@@ -66,20 +66,20 @@ func (s *Session) Moving(ctx context.Context) (m Moving, err error) {
 	return m, nil
 }
 
-const beatSQL = `INSERT INTO mainstay.beat AS b (id, n, at) VALUES (1, 1, clock_timestamp())
+const writeProbeSQL = `INSERT INTO mainstay.beat AS b (id, n, at) VALUES (1, 1, clock_timestamp())
 	ON CONFLICT (id) DO UPDATE SET n = b.n + 1, at = excluded.at`
 
-// Beat makes the small commit that proves a primary's write path: flushed on this disk, waiting for no replica. CreateRoles
+// WriteProbe makes the small commit that proves a primary's write path: flushed on this disk, waiting for no replica. CreateRoles
 // made its table.
-func (s *Session) Beat(ctx context.Context) (err error) {
-	defer s.inst.wrap("beat of", &err)
-	return s.Exec(ctx, beatSQL)
+func (s *Session) WriteProbe(ctx context.Context) (err error) {
+	defer s.server.wrap("write probe of", &err)
+	return s.Exec(ctx, writeProbeSQL)
 }
 
 // AdvanceSlot moves an idle physical slot forward to what its member has; the caller never names more than that. An
 // active slot is moved by its own sender, and a slot never goes back: both are left alone.
 func (s *Session) AdvanceSlot(ctx context.Context, name string, to platform.LSN) (err error) {
-	defer s.inst.wrap("advance slot "+name+" of", &err)
+	defer s.server.wrap("advance slot "+name+" of", &err)
 	return s.Exec(ctx, `SELECT pg_replication_slot_advance(slot_name, $2::pg_lsn) FROM pg_replication_slots
 		WHERE slot_name = $1 AND slot_type = 'physical' AND NOT active AND restart_lsn < $2::pg_lsn
 		AND coalesce(wal_status, '') <> 'lost'`, name, to.String())
@@ -87,7 +87,7 @@ func (s *Session) AdvanceSlot(ctx context.Context, name string, to platform.LSN)
 
 // Admits proves, on a new connection, that the postmaster still takes some, and tells what such a connection sees of the settings
 // that a Moving has.
-func (i *Instance) Admits(ctx context.Context) (syncNames, connInfo string, err error) {
+func (i *Server) Admits(ctx context.Context) (syncNames, connInfo string, err error) {
 	defer i.wrap("open a new connection to", &err)
 	const shown = "SELECT current_setting('synchronous_standby_names'), current_setting('primary_conninfo')"
 	err = i.with(ctx, func(c *sql.Conn) error { return c.QueryRowContext(ctx, shown).Scan(&syncNames, &connInfo) })

@@ -19,8 +19,8 @@ type Settings struct {
 	SyncSlots       string // SyncSlots(...)
 	// Sealed empties primary_conninfo, whatever it says above, and turns restore_command off: no WAL comes in.
 	Sealed bool
-	// Fed leaves restore_command off: the member is sealed but for the WAL of another sealed one.
-	Fed bool
+	// NoArchive leaves restore_command off: the member is sealed but for the WAL of another sealed one.
+	NoArchive bool
 	// Quiet looks for WAL every few seconds only: PostgreSQL logs each look that finds none. Not for a seal that is under way.
 	Quiet bool
 	// NoApplyDelay lets replay win over a wanted delay, NoReplayDelay over queries too: a candidate must reach its position.
@@ -36,12 +36,12 @@ type Settings struct {
 // managed is one setting that is ours. value gives false where it is left to the user.
 type managed struct {
 	name, why string
-	value     func(*Instance, Settings) (string, bool)
+	value     func(*Server, Settings) (string, bool)
 }
 
 // listens is listen_addresses: the adopted instance's own, or the host's address with loopback for clients on the host.
 // PostgreSQL starts, and logs it, where there is no ::1 or another program has the port there.
-func (i *Instance) listens() string {
+func (i *Server) listens() string {
 	switch {
 	case i.Kept.Listen != "":
 		return i.Kept.Listen
@@ -54,13 +54,13 @@ func (i *Instance) listens() string {
 	return i.Listen + ", 127.0.0.1, ::1"
 }
 
-func fixed(v string) func(*Instance, Settings) (string, bool) {
-	return func(*Instance, Settings) (string, bool) { return v, true }
+func fixed(v string) func(*Server, Settings) (string, bool) {
+	return func(*Server, Settings) (string, bool) { return v, true }
 }
 
 // from leaves a setting alone that older versions do not know.
-func from(major int, value func(*Instance, Settings) (string, bool)) func(*Instance, Settings) (string, bool) {
-	return func(i *Instance, s Settings) (string, bool) {
+func from(major int, value func(*Server, Settings) (string, bool)) func(*Server, Settings) (string, bool) {
+	return func(i *Server, s Settings) (string, bool) {
 		if i.Binaries.Major < major {
 			return "", false
 		}
@@ -69,12 +69,12 @@ func from(major int, value func(*Instance, Settings) (string, bool)) func(*Insta
 }
 
 // ifTLS is a file of the server's certificate; without one ssl is the user's.
-func ifTLS(get func(TLSFiles) string) func(*Instance, Settings) (string, bool) {
-	return func(i *Instance, _ Settings) (string, bool) { return get(i.TLS), i.TLS.Cert != "" }
+func ifTLS(get func(TLSFiles) string) func(*Server, Settings) (string, bool) {
+	return func(i *Server, _ Settings) (string, bool) { return get(i.TLS), i.TLS.Cert != "" }
 }
 
 // upstream is empty in a sealed member, so that no caller's stale settings unseal it by the way.
-func upstream(_ *Instance, s Settings) (string, bool) {
+func upstream(_ *Server, s Settings) (string, bool) {
 	if s.Sealed {
 		return "", true
 	}
@@ -84,27 +84,27 @@ func upstream(_ *Instance, s Settings) (string, bool) {
 // table lists every setting that Mainstay manages. synchronous_commit, hot_standby_feedback and all others belong to
 // the user.
 var table = []managed{
-	{"data_directory", "whatever a copied configuration says", func(i *Instance, _ Settings) (string, bool) { return i.Data, true }},
+	{"data_directory", "whatever a copied configuration says", func(i *Server, _ Settings) (string, bool) { return i.Data, true }},
 	{"hba_file", "the adopted instance's own", ifKept(func(k Kept) string { return k.HBAFile })},
 	{"ident_file", "the adopted instance's own", ifKept(func(k Kept) string { return k.IdentFile })},
-	{"port", "where members and clients find each other", func(i *Instance, _ Settings) (string, bool) { return strconv.Itoa(i.Port), true }},
-	{"listen_addresses", "the host's address, and loopback", func(i *Instance, _ Settings) (string, bool) { return i.listens(), true }},
-	{"unix_socket_directories", "where the agent connects", func(i *Instance, _ Settings) (string, bool) { return cmp.Or(i.Kept.Sockets, i.Socket), true }},
-	{"cluster_name", "the member's name in the process list", func(i *Instance, _ Settings) (string, bool) { return i.Member, true }},
+	{"port", "where members and clients find each other", func(i *Server, _ Settings) (string, bool) { return strconv.Itoa(i.Port), true }},
+	{"listen_addresses", "the host's address, and loopback", func(i *Server, _ Settings) (string, bool) { return i.listens(), true }},
+	{"unix_socket_directories", "where the agent connects", func(i *Server, _ Settings) (string, bool) { return cmp.Or(i.Kept.Sockets, i.Socket), true }},
+	{"cluster_name", "the member's name in the process list", func(i *Server, _ Settings) (string, bool) { return i.Member, true }},
 	{"hot_standby", "a replica answers the agent's questions", fixed("on")},
-	{"wal_level", "replicas need it", func(i *Instance, s Settings) (string, bool) {
+	{"wal_level", "replicas need it", func(i *Server, s Settings) (string, bool) {
 		return cmp.Or(s.WALLevel, i.Kept.WALLevel, i.Kept.Asked.WALLevel, "replica"), true
 	}},
 	{"max_wal_senders", "one for each member, clones besides", atLeast(func(s Settings) int { return s.MaxWALSenders }, 16, func(k Kept) int { return max(k.MaxWALSenders, k.Asked.MaxWALSenders) })},
 	{"max_replication_slots", "one for each member", atLeast(func(s Settings) int { return s.MaxReplicationSlots }, 16, func(k Kept) int { return max(k.MaxReplicationSlots, k.Asked.MaxReplicationSlots) })},
 	{"wal_keep_size", "a short absence without a slot", megabytes(atLeast(func(s Settings) int { return s.WALKeepMB }, 256, func(k Kept) int { return k.WALKeepMB }))},
-	{"max_slot_wal_keep_size", "a dead member must not fill the disk", func(i *Instance, s Settings) (string, bool) {
+	{"max_slot_wal_keep_size", "a dead member must not fill the disk", func(i *Server, s Settings) (string, bool) {
 		return strconv.Itoa(cmp.Or(max(s.MaxSlotWALKeepMB, 0), max(i.Kept.MaxSlotWALKeepMB, 0), 10240)) + "MB", true
 	}},
 	{"idle_replication_slot_timeout", "an absent member's slot is kept", from(18, fixed("0"))},
 	{"wal_log_hints", "pg_rewind needs it, or checksums", fixed("on")},
 	{"restart_after_crash", "nothing but the agent brings a primary back", fixed("off")},
-	{"wal_retrieve_retry_interval", "a lost upstream is asked again soon", func(_ *Instance, s Settings) (string, bool) {
+	{"wal_retrieve_retry_interval", "a lost upstream is asked again soon", func(_ *Server, s Settings) (string, bool) {
 		if s.Quiet {
 			return "5s", true
 		}
@@ -119,13 +119,13 @@ var table = []managed{
 	{"recovery_target_xid", noTarget, fixed("")},
 	{"recovery_target_lsn", noTarget, fixed("")},
 	{"primary_conninfo", "whom to stream from", upstream},
-	{"primary_slot_name", "the slot that keeps our WAL there", func(_ *Instance, s Settings) (string, bool) { return s.PrimarySlot, true }},
-	{"synchronous_standby_names", "the durability set in force", func(_ *Instance, s Settings) (string, bool) { return s.SyncNames, true }},
-	{"synchronized_standby_slots", "no subscriber is ahead of a next primary", from(17, func(_ *Instance, s Settings) (string, bool) { return s.SyncSlots, true })},
-	{"restore_command", "off while sealed", func(_ *Instance, s Settings) (string, bool) { return "", s.Sealed || s.Fed }},
-	{"recovery_min_apply_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoApplyDelay || s.NoReplayDelay }},
-	{"max_standby_streaming_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoReplayDelay }},
-	{"max_standby_archive_delay", "off in a candidate", func(_ *Instance, s Settings) (string, bool) { return "0", s.NoReplayDelay }},
+	{"primary_slot_name", "the slot that keeps our WAL there", func(_ *Server, s Settings) (string, bool) { return s.PrimarySlot, true }},
+	{"synchronous_standby_names", "the durability set in force", func(_ *Server, s Settings) (string, bool) { return s.SyncNames, true }},
+	{"synchronized_standby_slots", "no subscriber is ahead of a next primary", from(17, func(_ *Server, s Settings) (string, bool) { return s.SyncSlots, true })},
+	{"restore_command", "off while sealed", func(_ *Server, s Settings) (string, bool) { return "", s.Sealed || s.NoArchive }},
+	{"recovery_min_apply_delay", "off in a candidate", func(_ *Server, s Settings) (string, bool) { return "0", s.NoApplyDelay || s.NoReplayDelay }},
+	{"max_standby_streaming_delay", "off in a candidate", func(_ *Server, s Settings) (string, bool) { return "0", s.NoReplayDelay }},
+	{"max_standby_archive_delay", "off in a candidate", func(_ *Server, s Settings) (string, bool) { return "0", s.NoReplayDelay }},
 	{"ssl", "certificates guard our accounts", ifTLS(func(TLSFiles) string { return "on" })},
 	{"ssl_cert_file", "the server's certificate", ifTLS(func(t TLSFiles) string { return t.Cert })},
 	{"ssl_key_file", "its key", ifTLS(func(t TLSFiles) string { return t.Key })},
@@ -151,7 +151,7 @@ func ManagedKeys() []string {
 }
 
 // Values are the managed settings of this instance that are set at all.
-func (i *Instance) Values(s Settings) map[string]string {
+func (i *Server) Values(s Settings) map[string]string {
 	out := map[string]string{}
 	for _, m := range table {
 		if v, ok := m.value(i, s); ok {
@@ -163,18 +163,18 @@ func (i *Instance) Values(s Settings) map[string]string {
 
 // overriding are the keys that must not stand in postgresql.auto.conf, where they would win over our files: all that we may
 // ever set. Those of a feature that is left to the user stay.
-func (i *Instance) overriding() []string {
+func (i *Server) overriding() []string {
 	return slices.Sorted(maps.Keys(i.Values(Settings{Sealed: true, NoReplayDelay: true})))
 }
 
 // atTimes are the keys that are the user's except in a sealed member or a candidate.
-func (i *Instance) atTimes() []string {
+func (i *Server) atTimes() []string {
 	always := i.Values(Settings{})
 	return slices.DeleteFunc(i.overriding(), func(key string) bool { _, ok := always[key]; return ok })
 }
 
 // render is mainstay.conf.
-func (i *Instance) render(s Settings) string {
+func (i *Server) render(s Settings) string {
 	var b strings.Builder
 	b.WriteString("# Written by Mainstay, read after the user's configuration. Changes here are overwritten.\n")
 	for _, m := range table {

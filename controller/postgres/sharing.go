@@ -27,7 +27,7 @@ const (
 	defaultACL = "system.posix_acl_default"
 )
 
-func (i *Instance) sharingOf() (s sharing, err error) {
+func (i *Server) sharingOf() (s sharing, err error) {
 	info, err := os.Stat(i.Data)
 	if err != nil {
 		return s, err
@@ -46,7 +46,7 @@ func (i *Instance) sharingOf() (s sharing, err error) {
 }
 
 // beginSharing prepares the empty directory of a copy: what is made in it inherits from it.
-func (i *Instance) beginSharing(tmp string, s sharing) {
+func (i *Server) beginSharing(tmp string, s sharing) {
 	if s.Group == nil {
 		return
 	}
@@ -58,7 +58,7 @@ func (i *Instance) beginSharing(tmp string, s sharing) {
 }
 
 // share gives a whole copy this host's group and ACL.
-func (i *Instance) share(tmp string, s sharing) {
+func (i *Server) share(tmp string, s sharing) {
 	if s.Group == nil {
 		return
 	}
@@ -86,7 +86,7 @@ func (i *Instance) share(tmp string, s sharing) {
 	i.notShared(err)
 }
 
-func (i *Instance) notShared(err error) {
+func (i *Server) notShared(err error) {
 	if err != nil {
 		i.notice("who else may look into " + i.Data + " was not carried over to the copy: " + err.Error())
 	}

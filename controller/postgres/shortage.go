@@ -25,7 +25,7 @@ var demands = []demand{
 
 // Shortage says of which settings a standby that has stopped replaying has less than its primary. It is empty for one that replays,
 // and for one whose replay an operator has paused.
-func (i *Instance) Shortage(ctx context.Context, s Status) (short []string, err error) {
+func (i *Server) Shortage(ctx context.Context, s Status) (short []string, err error) {
 	if !s.InRecovery || !s.Paused {
 		return nil, nil
 	}
@@ -42,7 +42,7 @@ func (i *Instance) Shortage(ctx context.Context, s Status) (short []string, err 
 }
 
 // raised are the settings, for the command line, that a stopped standby must be given to start: its own configuration has less.
-func (i *Instance) raised(ctx context.Context) (up []pair, err error) {
+func (i *Server) raised(ctx context.Context) (up []pair, err error) {
 	c, err := i.ControlData(ctx)
 	if err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ type Signs struct {
 }
 
 // Signs looks at the member's postmaster; at its queue only where that is asked for, since that reads a table of the host's.
-func (i *Instance) Signs(queue bool) (s Signs) {
+func (i *Server) Signs(queue bool) (s Signs) {
 	pid, _, ok := i.Running()
 	if !ok {
 		return Signs{}
@@ -50,7 +50,7 @@ const (
 )
 
 // state is what the postmaster says that it is at, "" if nothing can be read of it.
-func (i *Instance) state() string {
+func (i *Server) state() string {
 	raw, err := i.Owner.readFile(filepath.Join(i.Data, "postmaster.pid"))
 	if err != nil {
 		return ""
@@ -63,7 +63,7 @@ func (i *Instance) state() string {
 }
 
 // Stopping tells whether the postmaster was asked to shut down, in whatever mode.
-func (i *Instance) Stopping() bool { return i.state() == stateStopping }
+func (i *Server) Stopping() bool { return i.state() == stateStopping }
 
 // tcpListen is the kernel's number for a listening socket (TCP_LISTEN), whose receive queue counts the connections not taken yet.
 const tcpListen = "0A"

@@ -57,7 +57,7 @@ func IsSlotName(slot string) bool { return strings.HasPrefix(slot, slotPrefix) }
 
 // EnsureSlots makes the named physical slots, reserving WAL at once, and drops those in drop, their senders ended first. A
 // slot that has lost its WAL is made anew. It goes on past a failure and returns them all; on a standby it works as well.
-func (i *Instance) EnsureSlots(ctx context.Context, names, drop []string) (err error) {
+func (i *Server) EnsureSlots(ctx context.Context, names, drop []string) (err error) {
 	defer i.wrap("make the slots of", &err)
 	return i.with(ctx, func(c *sql.Conn) error {
 		have, err := slotsOf(ctx, c)
@@ -86,7 +86,7 @@ func (i *Instance) EnsureSlots(ctx context.Context, names, drop []string) (err e
 
 // DropSuperseded drops, on a standby, those of the named slots that are failover slots of its own, from when it was primary, and not in
 // use. They hold a position that the present primary's have passed, and stop the synchronisation of all slots (17 and later).
-func (i *Instance) DropSuperseded(ctx context.Context, names []string) (err error) {
+func (i *Server) DropSuperseded(ctx context.Context, names []string) (err error) {
 	defer i.wrap("drop superseded slots of", &err)
 	return i.with(ctx, func(c *sql.Conn) error {
 		var errs []error
@@ -120,7 +120,7 @@ func dropUsed(ctx context.Context, c *sql.Conn, name string) error {
 
 // DropIdleSlots drops the slots of Mainstay's that nobody streams through, when it lets go of a member: nothing would move
 // them on any more, and they would keep WAL.
-func (i *Instance) DropIdleSlots(ctx context.Context) (err error) {
+func (i *Server) DropIdleSlots(ctx context.Context) (err error) {
 	defer i.wrap("drop the slots of", &err)
 	return i.exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
 		WHERE starts_with(slot_name, $1) AND slot_type = 'physical' AND NOT active`, slotPrefix)

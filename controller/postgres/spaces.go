@@ -15,7 +15,7 @@ import (
 )
 
 // remote is how to ask a source, as pg_rewind does.
-func (i *Instance) remote(s Source) pgdial.Config {
+func (i *Server) remote(s Source) pgdial.Config {
 	cert := i.ReplicationTLS
 	if cert == (TLSFiles{}) {
 		cert = i.TLS
@@ -37,7 +37,7 @@ type space struct {
 
 // spaces asks a source for its tablespaces, but those in its data directory itself. An account of an adopted cluster that may copy, and
 // not ask, learns of none: then pg_basebackup finds out what stands in its way.
-func (i *Instance) spaces(ctx context.Context, from Source) (all []space, err error) {
+func (i *Server) spaces(ctx context.Context, from Source) (all []space, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*pgdial.DefaultOnce)
 	defer cancel()
 	ask := func(c *sql.Conn) error {
@@ -105,7 +105,7 @@ const userBound = 5 * time.Second
 var searching = make(chan struct{}, 1)
 
 // userOf finds a running server, other than ours, whose data leads to a folder; "" for none.
-func (i *Instance) userOf(ctx context.Context, dir string) (data string, err error) {
+func (i *Server) userOf(ctx context.Context, dir string) (data string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, userBound)
 	defer cancel()
 	if data, err = await(ctx, searching, func() string { return i.foundUserOf(dir) }); err != nil {
@@ -137,7 +137,7 @@ func await(ctx context.Context, slot chan struct{}, f func() string) (string, er
 
 // foundUserOf looks at the working directories of processes: two clusters of one host, or a primary and its replica there. Those in
 // containers are seen as this host sees them.
-func (i *Instance) foundUserOf(dir string) (data string) {
+func (i *Server) foundUserOf(dir string) (data string) {
 	want, err := os.Stat(dir)
 	if err != nil {
 		return ""

@@ -22,10 +22,10 @@ type places struct {
 	Sharing   sharing           `json:"sharing,omitzero"`
 }
 
-func (i *Instance) placesFile() string { return filepath.Join(i.Conf, layout) }
+func (i *Server) placesFile() string { return filepath.Join(i.Conf, layout) }
 
 // places reads it from the data, or where that was set aside, from what was kept of it.
-func (i *Instance) places(ctx context.Context) (p places, err error) {
+func (i *Server) places(ctx context.Context) (p places, err error) {
 	if exists(filepath.Join(i.Data, "PG_VERSION")) {
 		return i.placesOf(ctx)
 	}
@@ -39,7 +39,7 @@ func (i *Instance) places(ctx context.Context) (p places, err error) {
 	return p, nil
 }
 
-func (i *Instance) placesOf(ctx context.Context) (p places, err error) {
+func (i *Server) placesOf(ctx context.Context) (p places, err error) {
 	info, err := os.Stat(i.Data)
 	if err != nil {
 		return p, err
@@ -62,7 +62,7 @@ func (i *Instance) placesOf(ctx context.Context) (p places, err error) {
 }
 
 // keepPlaces keeps, before data is set aside, how it is laid out, until its successor has started.
-func (i *Instance) keepPlaces(ctx context.Context) error {
+func (i *Server) keepPlaces(ctx context.Context) error {
 	p, err := i.places(ctx)
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ type spot struct {
 }
 
 // spots finds and tries the folders for a copy, before the source is asked for it: a base backup begins with a checkpoint that it forces.
-func (i *Instance) spots(ctx context.Context, from Source, here places) (all []spot, err error) {
+func (i *Server) spots(ctx context.Context, from Source, here places) (all []spot, err error) {
 	spaces, err := i.spaces(ctx, from)
 	if err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (i *Instance) spots(ctx context.Context, from Source, here places) (all []s
 }
 
 // try says why a folder could not take a part of a copy.
-func (i *Instance) try(ctx context.Context, s *spot) (err error) {
+func (i *Server) try(ctx context.Context, s *spot) (err error) {
 	at := s.At
 	if at == "" {
 		at = s.Text
@@ -142,7 +142,7 @@ const mapByHand = "a member whose primary runs on the same host needs folders of
 	"--tablespace-mapping, later ones keep them"
 
 // unused refuses a folder that another server uses, or that holds what no data of this member leads to.
-func (i *Instance) unused(ctx context.Context, s spot) error {
+func (i *Server) unused(ctx context.Context, s spot) error {
 	data, err := i.userOf(ctx, s.At)
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func (i *Instance) unused(ctx context.Context, s spot) error {
 }
 
 // leadsTo tells whether a link of the data leads to a folder.
-func (i *Instance) leadsTo(dir string) bool {
+func (i *Server) leadsTo(dir string) bool {
 	links, err := outliers(i.Data)
 	for _, l := range links {
 		if l.At == dir {
@@ -172,7 +172,7 @@ func (i *Instance) leadsTo(dir string) bool {
 	return err != nil
 }
 
-func (i *Instance) clearSpots(all []spot) error {
+func (i *Server) clearSpots(all []spot) error {
 	var errs []error
 	for _, s := range all {
 		if s.temp != "" {
@@ -184,7 +184,7 @@ func (i *Instance) clearSpots(all []spot) error {
 
 // settle gives the parts of a copy their places, which a successful aside has emptied. Each link comes first, so that it tells whose the
 // contents of its folder are (dropParts).
-func (i *Instance) settle(tmp string, all []spot) error {
+func (i *Server) settle(tmp string, all []spot) error {
 	for _, s := range all {
 		if !exists(filepath.Join(tmp, s.Link)) {
 			continue // a tablespace that was dropped meanwhile
@@ -208,7 +208,7 @@ func (i *Instance) settle(tmp string, all []spot) error {
 
 // dropParts removes what a copy that was not finished has in folders outside of it. A folder to which the data in place leads is that
 // data's.
-func (i *Instance) dropParts(tmp string) error {
+func (i *Server) dropParts(tmp string) error {
 	links, err := outliers(tmp)
 	if err != nil {
 		return err
@@ -244,7 +244,7 @@ func (e *KeptInsideError) Error() string {
 		"unless that is dropped (mainstay member quarantine list)", e.Place)
 }
 
-func (i *Instance) nothingKeptInside() error {
+func (i *Server) nothingKeptInside() error {
 	links, err := outliers(i.Data)
 	if err != nil {
 		return err

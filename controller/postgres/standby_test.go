@@ -32,7 +32,7 @@ func TestStandby(t *testing.T) {
 
 // letGo: a standby whose list nobody satisfies streams on with the same settings but for that, and if it is promoted by hand its
 // commits do not wait.
-func letGo(t *testing.T, b *Instance, s Settings) {
+func letGo(t *testing.T, b *Server, s Settings) {
 	ctx := testContext(t)
 	s.SyncNames = `ANY 1 ("mainstay_not_primary")`
 	check(t, b.WriteSettings(ctx, s))
@@ -48,7 +48,7 @@ func letGo(t *testing.T, b *Instance, s Settings) {
 }
 
 // noNextSegment: WAL that ends with its segment, where the next one is not there, has an end as any other.
-func noNextSegment(t *testing.T, a *Instance) {
+func noNextSegment(t *testing.T, a *Server) {
 	ctx := testContext(t)
 	start(t, a, true)
 	check(t, a.exec(ctx, "CHECKPOINT"))
@@ -71,7 +71,7 @@ func noNextSegment(t *testing.T, a *Instance) {
 }
 
 // overridden: a seal must not believe a file that ALTER SYSTEM wins over.
-func overridden(t *testing.T, b *Instance, s Settings) {
+func overridden(t *testing.T, b *Server, s Settings) {
 	ctx := testContext(t)
 	check(t, b.AlterSystem(ctx, map[string]string{"primary_conninfo": s.PrimaryConnInfo}))
 	_, _, err := b.Seal(ctx, s)
@@ -90,7 +90,7 @@ func overridden(t *testing.T, b *Instance, s Settings) {
 }
 
 // blocked: a query holds a row that the primary's vacuum removes, and replay is paused besides.
-func blocked(t *testing.T, a, b *Instance, s Settings) {
+func blocked(t *testing.T, a, b *Server, s Settings) {
 	ctx := testContext(t)
 	check(t, a.exec(ctx, "CREATE TABLE public.v AS SELECT generate_series(1, 100) AS n"))
 	eventually(t, "the table on the standby", func() bool {
@@ -143,7 +143,7 @@ func blocked(t *testing.T, a, b *Instance, s Settings) {
 // restored: a restore to a point in time has left its target in the files, as backup tools do, and the standby was started with them: one
 // target would have it stop, or be promoted by itself, the other end it when it is promoted ("let go of" promotes it). Besides, the pid that
 // its crash has left is another server's by now, as after a boot.
-func restored(t *testing.T, a, b *Instance, s Settings) {
+func restored(t *testing.T, a, b *Server, s Settings) {
 	ctx := testContext(t)
 	check(t, b.exec(ctx, "ALTER SYSTEM SET recovery_target = 'immediate'"))
 	check(t, b.exec(ctx, "ALTER SYSTEM SET recovery_target_action = 'promote'"))
@@ -172,7 +172,7 @@ func restored(t *testing.T, a, b *Instance, s Settings) {
 
 // delayed: after a restart a replica that replays an hour late would not know the end of its WAL for so long, and whatever needs its
 // position would wait (S8). A seal lets it replay at once where the end is not known; a delay that costs nothing stays.
-func delayed(t *testing.T, a, b *Instance, s Settings) {
+func delayed(t *testing.T, a, b *Server, s Settings) {
 	ctx := testContext(t)
 	check(t, b.WriteSettings(ctx, s))
 	check(t, b.exec(ctx, "ALTER SYSTEM SET recovery_min_apply_delay = '1h'"))
@@ -202,7 +202,7 @@ func delayed(t *testing.T, a, b *Instance, s Settings) {
 }
 
 // restarted: reserved numbers do not keep a standby from starting, and its position is read without a receiver.
-func restarted(t *testing.T, a, b *Instance, s Settings) {
+func restarted(t *testing.T, a, b *Server, s Settings) {
 	ctx := testContext(t)
 	before, _, err := b.Seal(ctx, s)
 	check(t, err)
@@ -244,7 +244,7 @@ func restarted(t *testing.T, a, b *Instance, s Settings) {
 }
 
 // cleanStop: the end of WAL is the end of the shutdown checkpoint.
-func cleanStop(t *testing.T, a *Instance) {
+func cleanStop(t *testing.T, a *Server) {
 	ctx := testContext(t)
 	check(t, a.StopFast(ctx))
 	eventually(t, "the stop", func() bool { _, _, ok := a.Running(); return !ok })
@@ -268,7 +268,7 @@ func cleanStop(t *testing.T, a *Instance) {
 
 // TestBuildIsWhole: an attempt that dies leaves nothing that could be taken for data, and a retry works.
 func TestBuildIsWhole(t *testing.T) {
-	i := newInstance(t, newAuthority(t), "feed-e1")
+	i := newServer(t, newAuthority(t), "feed-e1")
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
 	defer cancel()
 	if err := i.Initialise(ctx); !errors.Is(err, context.DeadlineExceeded) {

@@ -42,7 +42,7 @@ func (p *Process) Err() error { return p.err }
 // Start spawns the postmaster and returns at once; the caller watches. As a standby, standby.signal is put in place
 // first; as a primary, it is taken away just before, put back if the spawn fails, and must be put back with
 // RestoreStandbySignal once the server is writable (S4: only an agent with a lease calls this).
-func (i *Instance) Start(ctx context.Context, o StartOptions) (p *Process, err error) {
+func (i *Server) Start(ctx context.Context, o StartOptions) (p *Process, err error) {
 	defer i.wrap("start", &err)
 	o.leftover = i.leftover() // read before it is looked into: a server that begins meanwhile has another
 	if err := errors.Join(ctx.Err(), i.stopped()); err != nil {
@@ -76,7 +76,7 @@ func (i *Instance) Start(ctx context.Context, o StartOptions) (p *Process, err e
 	return p, nil
 }
 
-func (i *Instance) startable() error {
+func (i *Server) startable() error {
 	if exists(i.rewindMark()) {
 		return ErrRewindUnfinished
 	}
@@ -105,14 +105,14 @@ const oomOfBackends = "PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj"
 // leftover is the pid in postmaster.pid, which a crash may have left. After a boot it may be any process of the same user, another
 // member's for one, and PostgreSQL would refuse to start for as long as that lives; told that it is its grandparent's it passes that over.
 // Whether somebody still uses the data's shared memory it looks up all the same.
-func (i *Instance) leftover() int {
+func (i *Server) leftover() int {
 	raw, _ := i.Owner.readFile(filepath.Join(i.Data, "postmaster.pid")) // none, as after a clean stop, is as good
 	first, _, _ := strings.Cut(string(raw), "\n")
 	pid, _ := strconv.Atoi(strings.TrimSpace(first))
 	return pid
 }
 
-func (i *Instance) spawn(ctx context.Context, o StartOptions) (*Process, error) {
+func (i *Server) spawn(ctx context.Context, o StartOptions) (*Process, error) {
 	log, err := i.Owner.appendTo(i.Log)
 	if err != nil {
 		return nil, err
@@ -154,7 +154,7 @@ func ownChild(_ context.Context, cmd *exec.Cmd) (int, func() error, error) {
 
 // RestoreStandbySignal puts standby.signal back, durably: from then on, whatever starts PostgreSQL on this data starts a
 // standby (S4). Called once a primary is writable; calling it again is fine.
-func (i *Instance) RestoreStandbySignal(ctx context.Context) (err error) {
+func (i *Server) RestoreStandbySignal(ctx context.Context) (err error) {
 	defer i.wrap("put standby.signal back on", &err)
 	if err := ctx.Err(); err != nil {
 		return err
@@ -163,10 +163,10 @@ func (i *Instance) RestoreStandbySignal(ctx context.Context) (err error) {
 }
 
 // restoreSignal writes even where the file is there: it may not be durable yet.
-func (i *Instance) restoreSignal() error {
+func (i *Server) restoreSignal() error {
 	return i.Owner.writeFile(filepath.Join(i.Data, standbySignal), nil, fileMode(i.Data))
 }
 
-func (i *Instance) removeSignals() error {
+func (i *Server) removeSignals() error {
 	return errors.Join(i.Owner.removeFile(filepath.Join(i.Data, "recovery.signal")), i.Owner.removeFile(filepath.Join(i.Data, standbySignal)))
 }

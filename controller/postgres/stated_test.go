@@ -51,7 +51,7 @@ func TestUsersSettingsHaveNoSay(t *testing.T) {
 		}
 	}
 	check(t, a.with(ctx, func(c *sql.Conn) error { return execAll(ctx, c, do) }))
-	for _, i := range []*Instance{a, b} {
+	for _, i := range []*Server{a, b} {
 		bare := i.Local()
 		bare.Runtime = nil
 		eventually(t, "a login that fails on "+i.Member, func() bool {
@@ -94,7 +94,7 @@ func TestUsersSettingsHaveNoSay(t *testing.T) {
 }
 
 // states compares what our sessions show with what they state, and with what the user gives others.
-func states(t *testing.T, i *Instance) {
+func states(t *testing.T, i *Server) {
 	t.Helper()
 	ctx := testContext(t)
 	check(t, i.with(ctx, func(c *sql.Conn) error {
@@ -125,7 +125,7 @@ func states(t *testing.T, i *Instance) {
 	}
 }
 
-func logins(t *testing.T, i *Instance) (n int) {
+func logins(t *testing.T, i *Server) (n int) {
 	t.Helper()
 	ctx := testContext(t)
 	check(t, i.with(ctx, func(c *sql.Conn) error { return c.QueryRowContext(ctx, "SELECT count(*) FROM public.logins").Scan(&n) }))
@@ -134,11 +134,11 @@ func logins(t *testing.T, i *Instance) (n int) {
 
 // others logs in the roles that are no superusers: they state what they may, and what only a superuser may set our roles are given,
 // but for the libraries, without which nobody is served.
-func others(t *testing.T, ca *authority, a, b *Instance) {
+func others(t *testing.T, ca *authority, a, b *Server) {
 	t.Helper()
 	ctx := testContext(t)
 	me, dir := must(OwnerOf("/proc/self")), t.TempDir()
-	login := func(i *Instance, user string) error {
+	login := func(i *Server, user string) error {
 		c := pgdial.Config{Host: "127.0.0.1", Port: i.Port, User: user, TLS: ca.issue(t, dir, user, me), Runtime: pgdial.Sessions(0, false)}
 		if user == ProbeUser {
 			c.TLS = ca.issue(t, dir, "c1", me, "controller")
@@ -152,8 +152,8 @@ func others(t *testing.T, ca *authority, a, b *Instance) {
 			return err
 		})
 	}
-	each := func(what string, want func(i *Instance, user string) string) {
-		for _, i := range []*Instance{a, b} {
+	each := func(what string, want func(i *Server, user string) string) {
+		for _, i := range []*Server{a, b} {
 			for _, user := range []string{ProbeUser, ReplicationUser} {
 				code := want(i, user)
 				var err error
@@ -164,14 +164,14 @@ func others(t *testing.T, ca *authority, a, b *Instance) {
 			}
 		}
 	}
-	each("a library that is missing", func(*Instance, string) string { return "58P01" })
+	each("a library that is missing", func(*Server, string) string { return "58P01" })
 	check(t, a.exec(ctx, "ALTER DATABASE postgres RESET session_preload_libraries"))
-	each("all but the libraries", func(*Instance, string) string { return "" })
+	each("all but the libraries", func(*Server, string) string { return "" })
 	if a.Binaries.Major < 17 {
 		return
 	}
 	check(t, a.exec(ctx, "ALTER ROLE "+ProbeUser+" RESET event_triggers"))
-	each("a login trigger that writes", func(i *Instance, user string) string {
+	each("a login trigger that writes", func(i *Server, user string) string {
 		if i == b && user == ProbeUser {
 			return "25006"
 		}
@@ -179,7 +179,7 @@ func others(t *testing.T, ca *authority, a, b *Instance) {
 	})
 	check(t, a.exec(ctx, "TRUNCATE public.logins"))
 	check(t, a.CreateRoles(ctx)) // as at each opening
-	each("the next opening", func(*Instance, string) string { return "" })
+	each("the next opening", func(*Server, string) string { return "" })
 }
 
 // TestOpenUnderATrigger: a user's event trigger that forbids every change of the schema keeps no member from being opened again.

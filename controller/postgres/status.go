@@ -136,7 +136,7 @@ type UserSlot struct {
 }
 
 // Status asks the server about itself, as the superuser, on a new connection, in one round trip.
-func (i *Instance) Status(ctx context.Context) (s Status, err error) {
+func (i *Server) Status(ctx context.Context) (s Status, err error) {
 	defer i.wrap("status of", &err)
 	err = i.with(ctx, func(c *sql.Conn) error {
 		s, err = i.statusOn(ctx, c)
@@ -145,7 +145,7 @@ func (i *Instance) Status(ctx context.Context) (s Status, err error) {
 	return s, err
 }
 
-func (i *Instance) statusOn(ctx context.Context, c *sql.Conn) (Status, error) {
+func (i *Server) statusOn(ctx context.Context, c *sql.Conn) (Status, error) {
 	var raw []byte
 	if err := c.QueryRowContext(ctx, statusSQL(i.Binaries.Major)).Scan(&raw); err != nil {
 		return Status{}, err

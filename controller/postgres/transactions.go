@@ -23,7 +23,7 @@ const maxOpen = 10_000
 
 // Transactions lists the commits of a discard whose WAL lies in dir, the first limit of them, and tells how many there are.
 // It stops at ctx's end with what it has, and the context's error.
-func (i *Instance) Transactions(ctx context.Context, dir string, d Discard, limit int) (list []Transaction, total int, err error) {
+func (i *Server) Transactions(ctx context.Context, dir string, d Discard, limit int) (list []Transaction, total int, err error) {
 	defer i.wrap("list the transactions of", &err)
 	open := map[uint32]*touched{}
 	seen := false

@@ -20,12 +20,12 @@ import (
 const copiedDir = "mainstay"
 
 // userFiles are the user's configuration files by the names they have in a data directory.
-func (i *Instance) userFiles() map[string]string {
+func (i *Server) userFiles() map[string]string {
 	return map[string]string{"postgresql.conf": i.userConfig(), "pg_hba.conf": i.hbaFile(), "pg_ident.conf": i.identFile()}
 }
 
 // inData tells whether a file lies, links followed, in the data directory.
-func (i *Instance) inData(path string) bool {
+func (i *Server) inData(path string) bool {
 	data := i.Data
 	if real, err := filepath.EvalSymlinks(data); err == nil {
 		data = real
@@ -50,7 +50,7 @@ func real(path string) string {
 
 // CopyConfig brings the copy of a configuration outside of the data directory up to date, on a running server. It writes
 // only what has changed; where nothing lies outside there is nothing to do.
-func (i *Instance) CopyConfig(ctx context.Context) (err error) {
+func (i *Server) CopyConfig(ctx context.Context) (err error) {
 	defer i.wrap("copy the configuration of", &err)
 	for name, path := range i.userFiles() {
 		if i.inData(path) {
@@ -80,7 +80,7 @@ func (i *Instance) CopyConfig(ctx context.Context) (err error) {
 var notCopied = []string{"config_file", "hba_file", "ident_file", "external_pid_file"}
 
 // userSettings are the settings in the user's files, whichever they include, less ours. The last of a name is in force.
-func (i *Instance) userSettings(ctx context.Context) ([]byte, error) {
+func (i *Server) userSettings(ctx context.Context) ([]byte, error) {
 	found, ours := map[string]string{}, i.Values(Settings{})
 	err := i.with(ctx, func(c *sql.Conn) error {
 		rows, err := c.QueryContext(ctx, `SELECT name, setting, sourcefile FROM pg_catalog.pg_file_settings
@@ -113,7 +113,7 @@ func (i *Instance) userSettings(ctx context.Context) ([]byte, error) {
 
 // firstConfig gives fresh data, copied from a member whose configuration lies outside of it, the files that this host has
 // not: written once, the user's from then on.
-func (i *Instance) firstConfig(dir string, from Source) error {
+func (i *Server) firstConfig(dir string, from Source) error {
 	for name, path := range i.userFiles() {
 		content, err := i.Owner.readFile(filepath.Join(dir, copiedDir, name))
 		if err != nil || exists(filepath.Join(dir, name)) || path != filepath.Join(i.Data, name) {

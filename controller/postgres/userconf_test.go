@@ -11,9 +11,9 @@ import (
 
 // outside is a primary as a distribution makes it: configuration, access rules and maps in a folder of their own, passwords
 // asked for on the local socket. It runs as its user started it.
-func outside(t *testing.T) (i *Instance, etc string) {
+func outside(t *testing.T) (i *Server, etc string) {
 	t.Helper()
-	i, ctx := newInstance(t, newAuthority(t), "feed-e1"), testContext(t)
+	i, ctx := newServer(t, newAuthority(t), "feed-e1"), testContext(t)
 	etc = filepath.Join(filepath.Dir(i.Data), "etc")
 	for _, dir := range []string{i.Data, etc, filepath.Join(etc, "conf.d"), i.Socket} {
 		check(t, i.Owner.makeDir(dir, 0o750))
@@ -46,7 +46,7 @@ func outside(t *testing.T) (i *Instance, etc string) {
 	return i, etc
 }
 
-func shows(t *testing.T, i *Instance, want map[string]string) {
+func shows(t *testing.T, i *Server, want map[string]string) {
 	t.Helper()
 	for name, value := range want {
 		if s, err := i.ShowSetting(testContext(t), name); err != nil || s.Value != value {
@@ -85,7 +85,7 @@ func TestConfigurationOutside(t *testing.T) {
 }
 
 // givenBack: what a seal and a candidacy set by ALTER SYSTEM does not outlive them.
-func givenBack(t *testing.T, a *Instance) {
+func givenBack(t *testing.T, a *Server) {
 	ctx := testContext(t)
 	check(t, a.Owner.makeDir(a.Conf, 0o750))
 	check(t, a.AlterSystem(ctx, map[string]string{"restore_command": "", "recovery_min_apply_delay": "0", "wal_receiver_timeout": "3s"}))
@@ -96,7 +96,7 @@ func givenBack(t *testing.T, a *Instance) {
 	shows(t, a, map[string]string{"restore_command": "false", "recovery_min_apply_delay": "1h", "wal_receiver_timeout": "3s"})
 }
 
-func underUs(t *testing.T, a *Instance) {
+func underUs(t *testing.T, a *Server) {
 	ctx := testContext(t)
 	kill(t, a)
 	check(t, a.WriteSettings(ctx, Settings{}))
@@ -111,8 +111,8 @@ func underUs(t *testing.T, a *Instance) {
 	shows(t, a, map[string]string{"restore_command": "false", "recovery_min_apply_delay": "1h"})
 }
 
-func clonedOutside(t *testing.T, a *Instance) {
-	b, ctx := newInstance(t, newAuthority(t), "feed-w1"), testContext(t)
+func clonedOutside(t *testing.T, a *Server) {
+	b, ctx := newServer(t, newAuthority(t), "feed-w1"), testContext(t)
 	b.TLS, b.Replication, b.SuperPassfile = TLSFiles{}, a.Replication, a.SuperPassfile
 	var said []string
 	b.Notice = func(s string) { said = append(said, s) }

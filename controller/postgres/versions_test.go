@@ -64,7 +64,7 @@ func TestReservedConnections(t *testing.T) {
 		t.Skipf("PostgreSQL %d has no reserved_connections", b.Major)
 	}
 	ca := newAuthority(t)
-	i, ctx := newInstance(t, ca, "feed-e1"), testContext(t)
+	i, ctx := newServer(t, ca, "feed-e1"), testContext(t)
 	check(t, i.Initialise(ctx))
 	put(t, filepath.Join(i.Data, "postgresql.conf"), "max_connections = 10\nreserved_connections = 2\n")
 	check(t, i.WriteSettings(ctx, Settings{}))
@@ -103,7 +103,7 @@ func TestReservedConnections(t *testing.T) {
 func TestSettingsByVersion(t *testing.T) {
 	const name = "idle_replication_slot_timeout"
 	for major, want := range map[int]string{13: "", 17: "", 18: "0"} {
-		i := &Instance{Binaries: Binaries{Major: major}}
+		i := &Server{Binaries: Binaries{Major: major}}
 		v, ours := i.Values(Settings{})[name]
 		if v != want || ours != (want != "") || strings.Contains(i.render(Settings{}), name) != ours {
 			t.Errorf("on %d it is %q", major, v)
@@ -115,7 +115,7 @@ func TestSettingsByVersion(t *testing.T) {
 	if b := needPostgres(t); b.Major < 18 {
 		return
 	}
-	i, ctx := newInstance(t, newAuthority(t), "feed-e1"), testContext(t)
+	i, ctx := newServer(t, newAuthority(t), "feed-e1"), testContext(t)
 	check(t, i.Initialise(ctx))
 	f := must(os.OpenFile(filepath.Join(i.Data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0))
 	_, err := f.WriteString("\n" + name + " = 1s\n")
@@ -126,7 +126,7 @@ func TestSettingsByVersion(t *testing.T) {
 	shows(t, i, map[string]string{name: "0"})
 }
 
-func stop(t *testing.T, i *Instance) {
+func stop(t *testing.T, i *Server) {
 	t.Helper()
 	check(t, i.StopFast(testContext(t)))
 	eventually(t, "the end of "+i.Member, func() bool { _, _, ok := i.Running(); return !ok })

@@ -79,12 +79,12 @@ var (
 
 // dump runs pg_waldump on one timeline of pg_wal and gives each record to see. pg_waldump ends with an error wherever
 // valid WAL ends, so failure is the normal end: its text is returned, and err only for what is none.
-func (i *Instance) dump(ctx context.Context, t platform.Timeline, from platform.LSN, see func(record), args ...string) (text string, err error) {
+func (i *Server) dump(ctx context.Context, t platform.Timeline, from platform.LSN, see func(record), args ...string) (text string, err error) {
 	return i.dumpIn(ctx, i.walDir(), t, from, see, args...)
 }
 
 // dumpIn is dump of the WAL in another folder.
-func (i *Instance) dumpIn(ctx context.Context, dir string, t platform.Timeline, from platform.LSN, see func(record), args ...string) (text string, err error) {
+func (i *Server) dumpIn(ctx context.Context, dir string, t platform.Timeline, from platform.LSN, see func(record), args ...string) (text string, err error) {
 	args = append([]string{"-p", dir, "-t", strconv.Itoa(int(t)), "-s", from.String()}, args...)
 	r, w := io.Pipe()
 	read := make(chan error, 1)
@@ -129,7 +129,7 @@ func eachLine(r io.Reader, see func(string)) error {
 }
 
 // recordAt reads the one record at a position.
-func (i *Instance) recordAt(ctx context.Context, t platform.Timeline, at platform.LSN) (record, error) {
+func (i *Server) recordAt(ctx context.Context, t platform.Timeline, at platform.LSN) (record, error) {
 	var got record
 	text, err := i.dump(ctx, t, at, func(r record) { got = r }, "-n", "1")
 	if err != nil {

@@ -114,13 +114,13 @@ func TestEtcdLeaseEnds(t *testing.T) {
 	sink, read, readApp := s.sink(t), s.read(t), s.readApp(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	born := publish.Topology{Cluster: "a", Opened: true, Primary: &publish.Endpoint{Member: "a1", Address: "10.0.0.1", Port: 5432}}
-	if err := sink.Publish(ctx, "social", born); err != nil {
+	bootstrapped := publish.Topology{Cluster: "a", Opened: true, Primary: &publish.Endpoint{Member: "a1", Address: "10.0.0.1", Port: 5432}}
+	if err := sink.Publish(ctx, "social", bootstrapped); err != nil {
 		t.Fatal(err)
 	}
 	// Repeated, it outlives its lease.
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
-		if err := sink.Publish(ctx, "social", born); err != nil {
+		if err := sink.Publish(ctx, "social", bootstrapped); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(300 * time.Millisecond)
@@ -143,7 +143,7 @@ func TestEtcdLeaseEnds(t *testing.T) {
 		t.Errorf("of an app that nobody vouches for: %+v, %v", there, sites)
 	}
 	// A lease that was lost meanwhile is taken anew.
-	await(t, "it to be published again", func() bool { return sink.Publish(ctx, "social", born) == nil })
+	await(t, "it to be published again", func() bool { return sink.Publish(ctx, "social", bootstrapped) == nil })
 	if _, primary := read(t, "a"); primary != "10.0.0.1:5432" {
 		t.Errorf("primary %q", primary)
 	}

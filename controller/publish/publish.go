@@ -27,7 +27,7 @@ const (
 	publishTime = 3 * time.Second // bounds one call of the sink
 	firstRetry  = 250 * time.Millisecond
 	lastRetry   = 5 * time.Second
-	// fastest bounds how often the state is read: it changes with every tick.
+	// fastest bounds how often the state is read: it changes with every barrier.
 	fastest = 20 * time.Millisecond
 )
 

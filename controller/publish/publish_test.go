@@ -192,8 +192,8 @@ func TestOf(t *testing.T) {
 		len(got[0].Replicas) != 1 || got[0].Replicas[0].Member != "feed-1" || got[0].Epoch.Number != 3 || got[0].Version != 9 {
 		t.Errorf("%+v", got)
 	}
-	if unborn := publish.Of(social(0, 1, "")); unborn[0].Primary != nil || len(unborn[0].Replicas) != 2 {
-		t.Errorf("unborn: %+v", unborn)
+	if beforeBootstrap := publish.Of(social(0, 1, "")); beforeBootstrap[0].Primary != nil || len(beforeBootstrap[0].Replicas) != 2 {
+		t.Errorf("unborn: %+v", beforeBootstrap)
 	}
 }
 
@@ -342,7 +342,7 @@ func TestAppsArePublishedAndWithdrawn(t *testing.T) {
 	run(t, k, f, time.Hour)
 	f.set(withApp(5, nil), true)
 	await(t, "the app", func() bool { return len(k.published()) == 1 })
-	f.set(withApp(6, nil), true) // a tick
+	f.set(withApp(6, nil), true) // a barrier
 	f.looked(t)
 	f.set(withApp(7, func(s *state.State) { s.Apps["web"].Out = map[string]string{"web1": "down"} }), true)
 	await(t, "one less", func() bool { return len(k.published()) == 2 })

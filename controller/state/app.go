@@ -21,20 +21,20 @@ type App struct {
 	Out map[string]string `json:"out,omitempty"`
 	// Restarts numbers the wanted restarts of each instance, and Row counts those since it was last well. Both are replaced,
 	// never edited.
-	Restarts map[string]uint64 `json:"restarts,omitempty"`
-	Row      map[string]int    `json:"row,omitempty"`
+	Restarts            map[string]uint64 `json:"restarts,omitempty"`
+	ConsecutiveRestarts map[string]int    `json:"row,omitempty"`
 }
 
 // ChangeApp changes an app's goals. Exactly one of Move, Ready, Out, In and Restart is set.
 type ChangeApp struct {
-	App     string `json:"app"`
-	Version uint64 `json:"version"`
-	Move    string `json:"move,omitempty"`    // the pool moves to that site
-	Ready   bool   `json:"ready,omitempty"`   // every instance elsewhere has certainly stopped
-	Out     string `json:"out,omitempty"`     // the instance leaves routing
-	In      string `json:"in,omitempty"`      // the instance is well: it returns to routing
-	Restart string `json:"restart,omitempty"` // the instance is restarted
-	Reason  string `json:"reason"`
+	App           string `json:"app"`
+	Version       uint64 `json:"version"`
+	Move          string `json:"move,omitempty"`    // the pool moves to that site
+	Ready         bool   `json:"ready,omitempty"`   // every instance elsewhere has certainly stopped
+	OutOfRouting  string `json:"out,omitempty"`     // the instance leaves routing
+	BackInRouting string `json:"in,omitempty"`      // the instance is well: it returns to routing
+	Restart       string `json:"restart,omitempty"` // the instance is restarted
+	Reason        string `json:"reason"`
 }
 
 func (s *State) applyApp(cmd Command) error {
@@ -46,7 +46,7 @@ func (s *State) applyApp(cmd Command) error {
 	if c.Version != 0 && c.Version != old.Version {
 		return fmt.Errorf("%w (app %s: version %d, now %d)", ErrMoved, c.App, c.Version, old.Version)
 	}
-	for _, name := range []string{c.Out, c.In, c.Restart} {
+	for _, name := range []string{c.OutOfRouting, c.BackInRouting, c.Restart} {
 		if name != "" && s.Platform.App(c.App).Instance(name) == nil {
 			return fmt.Errorf("app %s has no instance %s", c.App, name)
 		}
@@ -57,17 +57,17 @@ func (s *State) applyApp(cmd Command) error {
 		a.Site, a.Moving = c.Move, true
 	case c.Ready:
 		a.Moving = false
-	case c.Out != "":
+	case c.OutOfRouting != "":
 		a.Out = copyOf(a.Out)
-		a.Out[c.Out] = c.Reason
-	case c.In != "":
-		a.Out, a.Row = copyOf(a.Out), copyOf(a.Row)
-		delete(a.Out, c.In)
-		delete(a.Row, c.In)
+		a.Out[c.OutOfRouting] = c.Reason
+	case c.BackInRouting != "":
+		a.Out, a.ConsecutiveRestarts = copyOf(a.Out), copyOf(a.ConsecutiveRestarts)
+		delete(a.Out, c.BackInRouting)
+		delete(a.ConsecutiveRestarts, c.BackInRouting)
 	case c.Restart != "":
-		a.Restarts, a.Row = copyOf(a.Restarts), copyOf(a.Row)
+		a.Restarts, a.ConsecutiveRestarts = copyOf(a.Restarts), copyOf(a.ConsecutiveRestarts)
 		a.Restarts[c.Restart]++
-		a.Row[c.Restart]++
+		a.ConsecutiveRestarts[c.Restart]++
 	default:
 		return fmt.Errorf("app %s: the command changes nothing", c.App)
 	}
@@ -93,7 +93,7 @@ func (s *State) configureApps(p *platform.Platform) {
 		if conf.Run != platform.RunWithPrimary {
 			a.Site, a.Moving = "", false
 		}
-		a.Out, a.Restarts, a.Row = only(a.Out, conf), only(a.Restarts, conf), only(a.Row, conf)
+		a.Out, a.Restarts, a.ConsecutiveRestarts = only(a.Out, conf), only(a.Restarts, conf), only(a.ConsecutiveRestarts, conf)
 		a.Version++
 		apps[conf.Name] = &a
 	}
@@ -182,7 +182,7 @@ func (s *State) primarySite(conf *platform.App) string {
 
 // InstanceGoals are the goals of the app servers of a host, by name. A fenced host gets none.
 func (s *State) InstanceGoals(host string) map[string]platform.InstanceGoal {
-	if s.Platform == nil || s.Barred(host) != nil {
+	if s.Platform == nil || s.FencedOff(host) != nil {
 		return nil
 	}
 	var goals map[string]platform.InstanceGoal

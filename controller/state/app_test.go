@@ -9,7 +9,7 @@ import (
 
 // What was published of a removed app must be withdrawn, until it is back.
 func TestGoneApps(t *testing.T) {
-	s := born(t, 1)
+	s := bootstrapped(t, 1)
 	apply := func(names ...string) {
 		t.Helper()
 		p := testPlatform(1)
@@ -33,7 +33,7 @@ func TestNoGoalNamesAPrimaryOfAnotherSite(t *testing.T) {
 	p := testPlatform(1)
 	p.Apps = []platform.App{{Name: "web", Needs: []string{"feed"}, Run: platform.RunWithPrimary, Instances: []platform.Instance{
 		{Name: "web1", Site: "east", Host: "h1"}, {Name: "web2", Site: "west", Host: "h2"}}}}
-	s := run(t, born(t, 1), Command{Platform: &SetPlatform{Platform: p}}, Command{App: &ChangeApp{App: "web", Move: "east"}}, Command{App: &ChangeApp{App: "web", Ready: true}})
+	s := run(t, bootstrapped(t, 1), Command{Platform: &SetPlatform{Platform: p}}, Command{App: &ChangeApp{App: "web", Move: "east"}}, Command{App: &ChangeApp{App: "web", Ready: true}})
 	wants := func(when string, s *State, east, west platform.Wanting) {
 		t.Helper()
 		if one, two := s.InstanceGoals("h1")["web1"], s.InstanceGoals("h2")["web2"]; one.Want != east || two.Want != west {

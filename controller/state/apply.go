@@ -18,7 +18,7 @@ func Apply(s *State, index uint64, c Command) (*State, error) {
 	next.Index = index
 	var err error
 	switch {
-	case c.Tick != nil:
+	case c.Barrier != nil:
 	case c.Init != nil:
 		err = next.applyInit(c.Init)
 	case c.Platform != nil:
@@ -33,7 +33,7 @@ func Apply(s *State, index uint64, c Command) (*State, error) {
 		err = next.applyBeginSite(c)
 	case c.StepSite != nil:
 		err = next.applyStepSite(c)
-	case c.Asked != nil:
+	case c.HookAnswered != nil:
 		err = next.applyAsked(c)
 	case c.Fence != nil:
 		err = next.applyFence(c)
@@ -81,8 +81,8 @@ func (s *State) applyCluster(c Command) error {
 
 func (c Command) clusterStep() func(*State, *Cluster, Command) error {
 	switch {
-	case c.Birth != nil:
-		return applyBirth
+	case c.Bootstrap != nil:
+		return applyBootstrap
 	case c.Begin != nil:
 		return applyBegin
 	case c.Advance != nil:

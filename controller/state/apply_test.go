@@ -13,7 +13,7 @@ import (
 )
 
 func TestAttemptNumbersAreNeverUsedTwice(t *testing.T) { // S3, seals
-	s := run(t, born(t, 1), failover(), feed(Command{Abandon: &Abandon{Attempt: ep(2)}}))
+	s := run(t, bootstrapped(t, 1), failover(), onFeed(Command{Abandon: &Abandon{Attempt: ep(2)}}))
 	c := s.Clusters["feed"]
 	if c.Epoch != ep(3) || c.Attempt != nil || !c.Opened || c.Primary != "m1" {
 		t.Fatalf("after an abandonment with seals the old primary continues under a higher epoch: %s", text(c))
@@ -24,43 +24,43 @@ func TestAttemptNumbersAreNeverUsedTwice(t *testing.T) { // S3, seals
 		t.Errorf("next attempt %s, want 1.4", n)
 	}
 	refused(t, s, promote(func(p *Promote) { p.Attempt = ep(4) }), "the proof is for epoch 1.1")
-	s = run(t, born(t, 1), feed(Command{Begin: &Begin{Kind: Switchover}}), feed(Command{Abandon: &Abandon{Attempt: ep(2)}}))
+	s = run(t, bootstrapped(t, 1), onFeed(Command{Begin: &Begin{Kind: Switchover}}), onFeed(Command{Abandon: &Abandon{Attempt: ep(2)}}))
 	if got := s.Clusters["feed"].Epoch; got != ep(1) {
 		t.Errorf("a switchover cancelled before anything was taken left epoch %s", got)
 	}
 }
 
 func TestSetsAreFrozenWhileSealing(t *testing.T) { // S2
-	s := run(t, born(t, 1), feed(Command{Sets: &ChangeSet{Epoch: ep(1), Acks: 1, Names: []string{"m3_3"}}}), failover())
+	s := run(t, bootstrapped(t, 1), onFeed(Command{Sets: &ChangeSet{Epoch: ep(1), Acks: 1, Names: []string{"m3_3"}}}), failover())
 	for _, c := range []Command{
-		feed(Command{Sets: &ChangeSet{Epoch: ep(1), Acks: 1, Names: []string{"m2_2"}}}),
-		feed(Command{Settled: &Settled{Epoch: ep(1), ID: 2}}),
+		onFeed(Command{Sets: &ChangeSet{Epoch: ep(1), Acks: 1, Names: []string{"m2_2"}}}),
+		onFeed(Command{Settled: &Settled{Epoch: ep(1), ID: 2}}),
 	} {
 		refused(t, s, c, "frozen")
 	}
-	refused(t, s, feed(Command{Reincarnate: &Reincarnate{Member: "m2"}}), "may need the data of m2")
+	refused(t, s, onFeed(Command{Reincarnate: &Reincarnate{Member: "m2"}}), "may need the data of m2")
 }
 
 func TestSetsChange(t *testing.T) {
-	s := born(t, 1)
+	s := bootstrapped(t, 1)
 	names := []string{"m3_3", "m2_2"}
-	s = run(t, s, feed(Command{Sets: &ChangeSet{Epoch: ep(1), Acks: 1, Names: names}}))
+	s = run(t, s, onFeed(Command{Sets: &ChangeSet{Epoch: ep(1), Acks: 1, Names: names}}))
 	if c := s.Clusters["feed"]; len(c.Sets) != 2 || !slices.Equal(c.Set().Names, []string{"m2_2", "m3_3"}) || names[0] != "m3_3" {
 		t.Errorf("sets %v, command's names %v", c.Sets, names)
 	}
-	refused(t, s, feed(Command{Settled: &Settled{Epoch: ep(2), ID: 2}}), "is not in force")
-	refused(t, s, feed(Command{Settled: &Settled{Epoch: ep(1), ID: 9}}), "durability set 9 is not in force")
-	refused(t, s, feed(Command{Sets: &ChangeSet{Epoch: ep(1), Acks: 2, Names: []string{"m2_2"}}}), "cannot give 2 acknowledgements")
-	s = run(t, s, feed(Command{Settled: &Settled{Epoch: ep(1), ID: 2}}))
+	refused(t, s, onFeed(Command{Settled: &Settled{Epoch: ep(2), ID: 2}}), "is not in force")
+	refused(t, s, onFeed(Command{Settled: &Settled{Epoch: ep(1), ID: 9}}), "durability set 9 is not in force")
+	refused(t, s, onFeed(Command{Sets: &ChangeSet{Epoch: ep(1), Acks: 2, Names: []string{"m2_2"}}}), "cannot give 2 acknowledgements")
+	s = run(t, s, onFeed(Command{Settled: &Settled{Epoch: ep(1), ID: 2}}))
 	if c := s.Clusters["feed"]; len(c.Sets) != 1 || c.Sets[0].ID != 2 {
 		t.Errorf("after settling: %v", c.Sets)
 	}
 }
 
 func TestGates(t *testing.T) {
-	s := born(t, 1)
+	s := bootstrapped(t, 1)
 	fenced := run(t, s, failover())
-	pause := feed(Command{Pause: &SetPause{Pause: &Pause{By: "ann", Reason: "disk"}}})
+	pause := onFeed(Command{Pause: &SetPause{Pause: &Pause{By: "ann", Reason: "disk"}}})
 	paused := run(t, s, pause)
 	for _, c := range []struct {
 		s   *State
@@ -71,21 +71,21 @@ func TestGates(t *testing.T) {
 		{New(), failover(), "not initialised"},
 		{s, Command{Init: &Init{PlatformID: "q"}}, "already initialised as platform p"},
 		{s, Command{Cluster: "nope", Begin: &Begin{}}, `no cluster "nope"`},
-		{s, feed(Command{Birth: &BirthOf{Member: "m2"}}), "already exists"},
-		{s, feed(Command{Begin: &Begin{To: "m9"}}), "no member m9"},
+		{s, onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m2"}}), "already exists"},
+		{s, onFeed(Command{Begin: &Begin{To: "m9"}}), "no member m9"},
 		{fenced, failover(), "is under way"},
 		{fenced, pause, "pause when it has ended"},
-		{fenced, feed(Command{Advance: &Advance{Attempt: ep(2), Phase: PhaseStop}}), "past phase stop"},
-		{fenced, feed(Command{Advance: &Advance{Attempt: ep(3), Phase: PhaseSeal}}), "not under way"},
-		{fenced, feed(Command{Abandon: &Abandon{Attempt: ep(3)}}), "not under way"},
+		{fenced, onFeed(Command{Advance: &Advance{Attempt: ep(2), Phase: PhaseStop}}), "past phase stop"},
+		{fenced, onFeed(Command{Advance: &Advance{Attempt: ep(3), Phase: PhaseSeal}}), "not under way"},
+		{fenced, onFeed(Command{Abandon: &Abandon{Attempt: ep(3)}}), "not under way"},
 		{paused, failover(), "paused by ann"},
-		{s, feed(Command{Pause: &SetPause{Resume: true}}), "is not paused"},
-		{paused, feed(Command{Pause: &SetPause{Bound: true, Guarded: true}}), "not resuming"},
-		{s, feed(Command{Opened: &Opened{Epoch: ep(2), SystemID: "7", Timeline: 1}}), "epoch 1.2 is not in force"},
-		{s, feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "8", Timeline: 1}}), "but the cluster's is 7"},
-		{s, feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 2}}), "epoch 1.1 has timeline 1"},
-		{s, feed(Command{Reincarnate: &Reincarnate{Member: "m1"}}), "is not a replica"},
-		{s, feed(Command{Rejoined: &Rejoined{Member: "m9"}}), "no member m9"},
+		{s, onFeed(Command{Pause: &SetPause{Resume: true}}), "is not paused"},
+		{paused, onFeed(Command{Pause: &SetPause{Bound: true, Guarded: true}}), "not resuming"},
+		{s, onFeed(Command{Opened: &Opened{Epoch: ep(2), SystemID: "7", Timeline: 1}}), "epoch 1.2 is not in force"},
+		{s, onFeed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "8", Timeline: 1}}), "but the cluster's is 7"},
+		{s, onFeed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 2}}), "epoch 1.1 has timeline 1"},
+		{s, onFeed(Command{Reincarnate: &Reincarnate{Member: "m1"}}), "is not a replica"},
+		{s, onFeed(Command{Rejoined: &Rejoined{Member: "m9"}}), "no member m9"},
 	} {
 		refused(t, c.s, c.cmd, c.why)
 	}
@@ -95,9 +95,9 @@ func TestGates(t *testing.T) {
 // not kill, so the end of its lease is no proof (S4, L7).
 func TestNoGuardCountsInAPause(t *testing.T) {
 	accepts := func(fence bool) Command {
-		return feed(Command{Begin: &Begin{Kind: Failover, Accepted: &Acceptance{By: "ann", Fence: fence, Completeness: true}}})
+		return onFeed(Command{Begin: &Begin{Kind: Failover, Accepted: &Acceptance{By: "ann", Fence: fence, Completeness: true}}})
 	}
-	s := run(t, born(t, 1), paused(), accepts(true), promote(func(p *Promote) { p.Proof.Kind = fencing.Operator }))
+	s := run(t, bootstrapped(t, 1), paused(), accepts(true), promote(func(p *Promote) { p.Proof.Kind = fencing.Operator }))
 	if c := s.Clusters["feed"]; c.Primary != "m2" || c.Guarded {
 		t.Fatalf("%+v", c)
 	}
@@ -106,48 +106,48 @@ func TestNoGuardCountsInAPause(t *testing.T) {
 	})
 	refused(t, run(t, s, accepts(false)), again, "without both guards")
 
-	s = run(t, Recovered(run(t, born(t, 1), paused()), nil, 0, "abc", "root", "fire", "now"), feed(Command{Reaffirm: &Reaffirm{Epoch: ep(1)}}))
+	s = run(t, Recovered(run(t, bootstrapped(t, 1), paused()), nil, 0, "abc", "root", "fire", "now"), onFeed(Command{Reaffirm: &Reaffirm{Epoch: ep(1)}}))
 	if s.Clusters["feed"].Guarded {
 		t.Error("reaffirmed in a pause, and its lease's end would be a proof")
 	}
-	s = run(t, s, feed(Command{Pause: &SetPause{Resume: true}}), feed(Command{Pause: &SetPause{Bound: true, Guarded: true}}))
+	s = run(t, s, onFeed(Command{Pause: &SetPause{Resume: true}}), onFeed(Command{Pause: &SetPause{Bound: true, Guarded: true}}))
 	if !s.Clusters["feed"].Guarded {
 		t.Error("the guard is bound again, and still proves nothing")
 	}
 }
 
 func TestPauseAndResume(t *testing.T) { // L7
-	s := run(t, born(t, 1), feed(Command{Pause: &SetPause{Pause: &Pause{By: "ann"}}}))
+	s := run(t, bootstrapped(t, 1), onFeed(Command{Pause: &SetPause{Pause: &Pause{By: "ann"}}}))
 	if c := s.Clusters["feed"]; c.Guarded || !s.GoalOf("feed", "m1").Paused {
 		t.Error("while paused the guard does not count, and the agent is told so")
 	}
-	s = run(t, s, feed(Command{Pause: &SetPause{Resume: true}}))
+	s = run(t, s, onFeed(Command{Pause: &SetPause{Resume: true}}))
 	if s.GoalOf("feed", "m1").Paused || s.Clusters["feed"].Guarded {
 		t.Error("a resume first asks for the guard, and counts it only once it is bound")
 	}
 	refused(t, s, failover(), "paused")
-	s = run(t, s, feed(Command{Pause: &SetPause{Bound: true, Guarded: true}}))
+	s = run(t, s, onFeed(Command{Pause: &SetPause{Bound: true, Guarded: true}}))
 	if c := s.Clusters["feed"]; c.Pause != nil || !c.Guarded {
 		t.Errorf("after the resume: %s", text(c))
 	}
 }
 
 func TestVersions(t *testing.T) {
-	s := born(t, 1)
+	s := bootstrapped(t, 1)
 	stale := failover()
 	stale.Version = s.Clusters["feed"].Version
-	s = run(t, s, Command{Tick: &Tick{}})
+	s = run(t, s, Command{Barrier: &Barrier{}})
 	next := run(t, s, stale)
 	if _, err := Apply(next, 99, stale); !errors.Is(err, ErrMoved) {
 		t.Errorf("decided on an older version: %v", err)
 	}
-	if _, err := Apply(s, 99, feed(Command{})); !errors.Is(err, ErrUnknownCommand) {
+	if _, err := Apply(s, 99, onFeed(Command{})); !errors.Is(err, ErrUnknownCommand) {
 		t.Errorf("a command without a body: %v", err)
 	}
 }
 
 func TestLongestLease(t *testing.T) { // L4
-	s := born(t, 1)
+	s := bootstrapped(t, 1)
 	with := func(l time.Duration) Command {
 		p := testPlatform(1)
 		p.Clusters[0].Lease = l
@@ -161,14 +161,14 @@ func TestLongestLease(t *testing.T) { // L4
 	if got := s.Clusters["feed"].LongestLease; got != 20*time.Second {
 		t.Errorf("a shorter one replaces it at once: %s", got)
 	}
-	s = run(t, s, feed(Command{LeaseCounted: &LeaseCounted{Longest: int64(time.Second)}}))
+	s = run(t, s, onFeed(Command{LeaseCounted: &LeaseCounted{Longest: int64(time.Second)}}))
 	if got := s.Clusters["feed"].LongestLease; got != 2*time.Second {
 		t.Errorf("once counted out it is the platform's, never less: %s", got)
 	}
 }
 
 func TestUnsafePlatformChangesAreRefused(t *testing.T) {
-	s := born(t, 1)
+	s := bootstrapped(t, 1)
 	for why, change := range map[string]func(*platform.Platform){
 		"protect platform":      func(p *platform.Platform) { p.Name = "other" },
 		"or add --remove feed":  func(p *platform.Platform) { p.Clusters = nil },
@@ -200,7 +200,7 @@ func TestUnknownCommandsAreErrors(t *testing.T) {
 }
 
 func TestSnapshotRoundTrip(t *testing.T) {
-	s := run(t, born(t, 1), failover(), promote(nil), feed(Command{Opened: &Opened{Epoch: ep(2), SystemID: "7", Timeline: 2, History: platform.History{{Timeline: 1, End: 100}}}}))
+	s := run(t, bootstrapped(t, 1), failover(), promote(nil), onFeed(Command{Opened: &Opened{Epoch: ep(2), SystemID: "7", Timeline: 2, History: platform.History{{Timeline: 1, End: 100}}}}))
 	b, err := EncodeSnapshot(s)
 	if err != nil {
 		t.Fatal(err)
@@ -220,7 +220,7 @@ func TestSnapshotRoundTrip(t *testing.T) {
 func TestApplyIsPureAndDeterministic(t *testing.T) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		a, b := born(t, 1), born(t, 1)
+		a, b := bootstrapped(t, 1), bootstrapped(t, 1)
 		accepted, last := 0, a.Clusters["feed"].Epoch
 		for range 100 {
 			cmd := randomCommand(r, a)
@@ -281,10 +281,10 @@ func randomCommand(r *rand.Rand, s *State) Command {
 		{Pause: &SetPause{Resume: true}},
 		{Pause: &SetPause{Bound: true, Guarded: true}},
 		{LeaseCounted: &LeaseCounted{Longest: 1}},
-		{Tick: &Tick{}},
+		{Barrier: &Barrier{}},
 		{},
 	}
-	cmd := feed(cmds[r.IntN(len(cmds))])
+	cmd := onFeed(cmds[r.IntN(len(cmds))])
 	if r.IntN(10) == 0 {
 		cmd.Version = c.Version + uint64(r.IntN(2))
 	}

@@ -73,9 +73,9 @@ type Advance struct {
 	Accepted *Acceptance `json:"accepted,omitempty"`
 	// To is the member the operator names with it; "" keeps the earlier choice.
 	To string `json:"to,omitempty"`
-	// Feed begins a hand-over of WAL; nil ends it.
-	Feed *Feed  `json:"feed,omitempty"`
-	Note string `json:"note"`
+	// CatchUp begins a hand-over of WAL; nil ends it.
+	CatchUp *CatchUp `json:"feed,omitempty"`
+	Note    string   `json:"note"`
 }
 
 func applyAdvance(s *State, c *Cluster, cmd Command) error {
@@ -92,20 +92,20 @@ func applyAdvance(s *State, c *Cluster, cmd Command) error {
 		}
 		c.Attempt.To = a.To
 	}
-	if f := a.Feed; f != nil {
-		if a.Phase != PhaseSeal || c.Attempt.Fed || f.From == f.To || f.From == c.Primary || f.To == c.Primary ||
+	if f := a.CatchUp; f != nil {
+		if a.Phase != PhaseSeal || c.Attempt.CaughtUp || f.From == f.To || f.From == c.Primary || f.To == c.Primary ||
 			c.Members[f.From] == nil || c.Members[f.To] == nil {
 			return fmt.Errorf("cluster %s: %s cannot hand its WAL to %s in attempt %s", c.Name, f.From, f.To, a.Attempt)
 		}
-		c.Attempt.Fed = true
+		c.Attempt.CaughtUp = true
 	}
-	c.Attempt.Feed = a.Feed
+	c.Attempt.CatchUp = a.CatchUp
 	c.Attempt.Phase = a.Phase
 	c.Attempt.StopOld = c.Attempt.StopOld || a.StopOld
 	if a.Accepted != nil {
 		c.Attempt.Accepted = a.Accepted
 	}
-	if op := c.open(c.Attempt.Operation); op != nil {
+	if op := c.operationByID(c.Attempt.Operation); op != nil {
 		op.step(string(a.Phase), cmd.At, a.Note)
 	}
 	return nil
@@ -122,7 +122,7 @@ func applyAbandon(s *State, c *Cluster, cmd Command) error {
 	if err := c.attempt(a.Attempt); err != nil {
 		return err
 	}
-	if op := c.open(c.Attempt.Operation); op != nil {
+	if op := c.operationByID(c.Attempt.Operation); op != nil {
 		op.end(Abandoned, a.Reason, cmd.At)
 	}
 	// Once seals may exist, the old primary continues under a higher epoch, which ends them.
@@ -153,7 +153,7 @@ func applyOpened(s *State, c *Cluster, cmd Command) error {
 	}
 	c.SystemID, c.History, c.Opened = o.SystemID, o.History, true
 	c.Ancestry, c.ForkGuessed = o.History, false
-	if op := c.changing(); op != nil && op.Epoch == c.Epoch {
+	if op := c.runningChange(); op != nil && op.Epoch == c.Epoch {
 		if op.By == byMainstay && (op.Kind == Failover || op.Kind == Switchover) {
 			c.Recovered = op.ID
 		}

@@ -6,8 +6,8 @@ import (
 	"mainstay/controller/platform"
 )
 
-// BirthOf gives a new cluster its first epoch: by initialising Member, or by adopting it as it runs.
-type BirthOf struct {
+// BootstrapCluster gives a new cluster its first epoch: by initialising Member, or by adopting it as it runs.
+type BootstrapCluster struct {
 	Member string `json:"member"`
 	Adopt  bool   `json:"adopt"`
 	// Guarded, SystemID, Timeline and History are what the adopted primary's agent reported.
@@ -18,15 +18,15 @@ type BirthOf struct {
 	Reason   string            `json:"reason"`
 }
 
-func applyBirth(s *State, c *Cluster, cmd Command) error {
-	b := cmd.Birth
+func applyBootstrap(s *State, c *Cluster, cmd Command) error {
+	b := cmd.Bootstrap
 	if c.Primary != "" {
 		return fmt.Errorf("cluster %s already exists; its primary is %s", c.Name, c.Primary)
 	}
 	if c.Members[b.Member] == nil {
 		return fmt.Errorf("cluster %s has no member %s", c.Name, b.Member)
 	}
-	kind := Birth
+	kind := Bootstrap
 	c.Timeline = 1
 	if b.Adopt {
 		kind = Adoption

@@ -12,7 +12,7 @@ func applyStream(s *State, c *Cluster, cmd Command) error {
 	}
 	next := copyOf(c.Upstreams)
 	if delete(next, st.Member); st.From != "" {
-		if err := s.mayRelay(c, st.From, st.Member); err != nil {
+		if err := s.mayBeUpstream(c, st.From, st.Member); err != nil {
 			return err
 		}
 		next[st.Member] = st.From
@@ -21,7 +21,7 @@ func applyStream(s *State, c *Cluster, cmd Command) error {
 	return nil
 }
 
-func (s *State) mayRelay(c *Cluster, relay, member string) error {
+func (s *State) mayBeUpstream(c *Cluster, upstream, member string) error {
 	conf := s.ClusterConfig(c.Name)
 	site := func(name string) string {
 		if m := conf.Member(name); m != nil {
@@ -35,10 +35,10 @@ func (s *State) mayRelay(c *Cluster, relay, member string) error {
 		}
 	}
 	switch {
-	case c.Members[relay] == nil || relay == member || relay == c.Primary || c.Upstreams[relay] != "":
-		return fmt.Errorf("cluster %s: %s cannot be the upstream of %s", c.Name, relay, member)
-	case site(relay) != site(member) || site(member) == site(c.Primary):
-		return fmt.Errorf("cluster %s: %s and %s must be on the same site, and the primary on another", c.Name, relay, member)
+	case c.Members[upstream] == nil || upstream == member || upstream == c.Primary || c.Upstreams[upstream] != "":
+		return fmt.Errorf("cluster %s: %s cannot be the upstream of %s", c.Name, upstream, member)
+	case site(upstream) != site(member) || site(member) == site(c.Primary):
+		return fmt.Errorf("cluster %s: %s and %s must be on the same site, and the primary on another", c.Name, upstream, member)
 	case !c.Members[member].Joined:
 		return fmt.Errorf("cluster %s: %s has not yet streamed from the primary", c.Name, member)
 	}
@@ -48,9 +48,9 @@ func (s *State) mayRelay(c *Cluster, relay, member string) error {
 // direct lets a replica, and the replicas that stream from it, stream from the primary.
 func (c *Cluster) direct(member string) {
 	next := map[string]string{}
-	for m, relay := range c.Upstreams {
-		if m != member && relay != member {
-			next[m] = relay
+	for m, upstream := range c.Upstreams {
+		if m != member && upstream != member {
+			next[m] = upstream
 		}
 	}
 	c.Upstreams = next
@@ -66,7 +66,7 @@ func applyApprove(_ *State, c *Cluster, cmd Command) error {
 			c.Name, a.Approved, a.Operation, c.Name, a.Operation)
 	default:
 		a.Approved = cmd.By
-		if op := c.open(a.Operation); op != nil {
+		if op := c.operationByID(a.Operation); op != nil {
 			op.step("approved", cmd.At, "by "+cmd.By+": the primary may move to another site")
 		}
 		return nil

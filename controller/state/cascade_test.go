@@ -12,12 +12,12 @@ func remote(t *testing.T, acks int) *State {
 	p := testPlatform(acks)
 	p.Hosts[0].Site, p.Hosts[1].Site, p.Hosts[2].Site = "east", "west", "west"
 	return run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: p}},
-		feed(Command{Birth: &BirthOf{Member: "m1", Guarded: true}}), feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}),
-		feed(Command{Rejoined: &Rejoined{Member: "m2"}}), feed(Command{Rejoined: &Rejoined{Member: "m3"}}))
+		onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m1", Guarded: true}}), onFeed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}),
+		onFeed(Command{Rejoined: &Rejoined{Member: "m2"}}), onFeed(Command{Rejoined: &Rejoined{Member: "m3"}}))
 }
 
 func stream(member, from string) Command {
-	return feed(Command{Stream: &Stream{Member: member, From: from, Reason: "test"}})
+	return onFeed(Command{Stream: &Stream{Member: member, From: from, Reason: "test"}})
 }
 
 func TestStreamIsRefused(t *testing.T) {
@@ -31,10 +31,10 @@ func TestStreamIsRefused(t *testing.T) {
 	refused(t, remote(t, 1), stream("m3", "m2"), "counts on m3")
 	older := remote(t, 0) // the list that counts on m3 may still be loaded
 	c := older.Clusters["feed"]
-	c.Sets = append([]platform.Set{{ID: 1, Epoch: ep(1), Acks: 1, Names: []string{c.Members["m3"].Incarnation}}}, c.Sets...)
+	c.Sets = append([]platform.DurabilitySet{{ID: 1, Epoch: ep(1), Acks: 1, Names: []string{c.Members["m3"].Incarnation}}}, c.Sets...)
 	refused(t, older, stream("m3", "m2"), "durability set 1 counts on m3")
-	refused(t, run(t, s, feed(Command{Reincarnate: &Reincarnate{Member: "m3"}})), stream("m3", "m2"), "not yet streamed")
-	refused(t, born(t, 0), stream("m3", "m2"), "must be on the same site")
+	refused(t, run(t, s, onFeed(Command{Reincarnate: &Reincarnate{Member: "m3"}})), stream("m3", "m2"), "not yet streamed")
+	refused(t, bootstrapped(t, 0), stream("m3", "m2"), "must be on the same site")
 }
 
 func TestStreamsEndWithWhatTheyRestOn(t *testing.T) {
@@ -43,10 +43,10 @@ func TestStreamsEndWithWhatTheyRestOn(t *testing.T) {
 		t.Fatalf("upstream %+v", up)
 	}
 	for name, cmds := range map[string][]Command{
-		"the relay is rebuilt": {feed(Command{Reincarnate: &Reincarnate{Member: "m2"}})},
-		"it is rebuilt":        {feed(Command{Reincarnate: &Reincarnate{Member: "m3"}})},
-		"asked":                {stream("m3", "")},
-		"a new primary": {failover(), feed(Command{Promote: &Promote{Attempt: ep(2), Member: "m2", Timeline: 2, Proof: fencing.Proof{Kind: fencing.Stopped, Epoch: ep(1)},
+		"the upstream is rebuilt": {onFeed(Command{Reincarnate: &Reincarnate{Member: "m2"}})},
+		"it is rebuilt":           {onFeed(Command{Reincarnate: &Reincarnate{Member: "m3"}})},
+		"asked":                   {stream("m3", "")},
+		"a new primary": {failover(), onFeed(Command{Promote: &Promote{Attempt: ep(2), Member: "m2", Timeline: 2, Proof: fencing.Proof{Kind: fencing.Stopped, Epoch: ep(1)},
 			Sealed: []Sealed{{Member: "m2", Incarnation: "m2_2", Timeline: 1, Position: 1, Known: true}}}})},
 	} {
 		if got := run(t, s, cmds...).Clusters["feed"].Upstreams; len(got) != 0 {
@@ -61,10 +61,10 @@ func TestStreamsEndWithWhatTheyRestOn(t *testing.T) {
 func TestApprove(t *testing.T) {
 	s := run(t, remote(t, 0), failover())
 	id := s.Clusters["feed"].Attempt.Operation
-	refused(t, s, feed(Command{Approve: &Approve{Operation: "feed-99"}}), "not under way")
-	s = run(t, s, feed(Command{Approve: &Approve{Operation: id}}))
+	refused(t, s, onFeed(Command{Approve: &Approve{Operation: "feed-99"}}), "not under way")
+	s = run(t, s, onFeed(Command{Approve: &Approve{Operation: id}}))
 	if s.Clusters["feed"].Attempt.Approved != "test" {
 		t.Errorf("attempt %+v", s.Clusters["feed"].Attempt)
 	}
-	refused(t, s, feed(Command{Approve: &Approve{Operation: id}}), "test has already approved operation "+id+"; `mainstay history feed "+id+"` shows its progress")
+	refused(t, s, onFeed(Command{Approve: &Approve{Operation: id}}), "test has already approved operation "+id+"; `mainstay history feed "+id+"` shows its progress")
 }

@@ -34,7 +34,7 @@ func TestEveryBodyIsApplied(t *testing.T) {
 		if name, _, _ := strings.Cut(v.Field(i).Tag.Get("json"), ","); err != nil || body != name {
 			t.Errorf("%s: body %q, %v", v.Field(i).Name, body, err)
 		}
-		if _, err := Apply(born(t, 1), 9, c); errors.Is(err, ErrUnknownCommand) {
+		if _, err := Apply(bootstrapped(t, 1), 9, c); errors.Is(err, ErrUnknownCommand) {
 			t.Errorf("%s: Apply does not know it", v.Field(i).Name)
 		}
 	}
@@ -70,7 +70,7 @@ func FuzzCommand(f *testing.F) {
 		if twice, _ := again.Encode(); !bytes.Equal(once, twice) {
 			t.Errorf("written as %s, then as %s", once, twice)
 		}
-		for _, s := range []*State{New(), born(t, 1)} {
+		for _, s := range []*State{New(), bootstrapped(t, 1)} {
 			before, err := EncodeSnapshot(s)
 			if err != nil {
 				t.Fatal(err)
@@ -88,7 +88,7 @@ func FuzzCommand(f *testing.F) {
 
 // A snapshot is read or refused, and never ends a controller; what was read is written as it was.
 func FuzzSnapshot(f *testing.F) {
-	for _, s := range []*State{New(), born(f, 0), born(f, 2)} {
+	for _, s := range []*State{New(), bootstrapped(f, 0), bootstrapped(f, 2)} {
 		b, err := EncodeSnapshot(s)
 		if err != nil {
 			f.Fatal(err)

@@ -19,7 +19,7 @@ type Sealed struct {
 
 // QuorumSealed tells whether no waiting commit can be acknowledged any more: at least |S|-k+1 members of every set in force are
 // sealed. Under an asynchronous set commits wait for no member, so it is false.
-func QuorumSealed(sets []platform.Set, sealed []Sealed) bool {
+func QuorumSealed(sets []platform.DurabilitySet, sealed []Sealed) bool {
 	if len(sets) == 0 {
 		return false
 	}
@@ -31,10 +31,10 @@ func QuorumSealed(sets []platform.Set, sealed []Sealed) bool {
 	return true
 }
 
-// Unvouched tells whether no promises can extend the primary's lease any more (L5), so that it ends with the granted leases. The
+// NoPromisesLeft tells whether no promises can extend the primary's lease any more (L5), so that it ends with the granted leases. The
 // primary certainly knows the oldest set in force and needs promises for it: |S|-k+1 members of that set must be sealed, since
 // a sealed member promises nothing. With acks 0, one sealed member that the primary counts is enough.
-func Unvouched(sets []platform.Set, members map[string]*Member, sealed []Sealed) bool {
+func NoPromisesLeft(sets []platform.DurabilitySet, members map[string]*Member, sealed []Sealed) bool {
 	if len(sets) == 0 {
 		return false
 	}
@@ -51,7 +51,7 @@ func Unvouched(sets []platform.Set, members map[string]*Member, sealed []Sealed)
 
 // Complete tells whether the most advanced sealed member certainly holds every commit acknowledged under any set in force (S2):
 // at least |S|-k+1 members of each set are sealed with known positions. The error names the set that lacks some.
-func Complete(sets []platform.Set, sealed []Sealed) error {
+func Complete(sets []platform.DurabilitySet, sealed []Sealed) error {
 	for _, set := range sets {
 		if have, need := count(set, sealed, true), set.SealedNeeded(); have < need {
 			return fmt.Errorf("durability set %d (acks %d of %v) needs the final positions of %d of its members; %d are known",
@@ -77,7 +77,7 @@ func MostAdvanced(sealed []Sealed) Sealed {
 	return top
 }
 
-func count(set platform.Set, sealed []Sealed, known bool) int {
+func count(set platform.DurabilitySet, sealed []Sealed, known bool) int {
 	n := 0
 	for _, s := range sealed {
 		if set.Has(s.Incarnation) && (s.Known || !known) {

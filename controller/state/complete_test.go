@@ -9,28 +9,30 @@ import (
 // Any of the sets in force may be the one that the primary has loaded: what fences it, and what shows that a member holds every
 // acknowledged commit, holds for each of them (S1, S2).
 func TestSetsInForce(t *testing.T) {
-	set := func(acks int, names ...string) platform.Set { return platform.Set{Acks: acks, Names: names} }
+	set := func(acks int, names ...string) platform.DurabilitySet {
+		return platform.DurabilitySet{Acks: acks, Names: names}
+	}
 	one, two, wide := set(1, "a_1", "b_2"), set(2, "a_1", "b_2", "c_3"), set(1, "a_1", "b_2", "c_3")
 	for _, c := range []struct {
 		name             string
-		sets             []platform.Set
+		sets             []platform.DurabilitySet
 		sealed           []string // incarnations; a trailing ? is of unknown position
 		fenced, complete bool
 	}{
 		{"no set", nil, []string{"a_1", "b_2"}, false, true},
-		{"one of two", []platform.Set{one}, []string{"a_1"}, false, false},
-		{"both of two", []platform.Set{one}, []string{"a_1", "b_2"}, true, true},
-		{"two of three with acks 2", []platform.Set{two}, []string{"b_2", "c_3"}, true, true},
-		{"one of three with acks 2", []platform.Set{two}, []string{"c_3"}, false, false},
-		{"the older one is not sealed", []platform.Set{wide, one}, []string{"a_1", "b_2"}, false, false},
-		{"the newer one is not sealed", []platform.Set{one, wide}, []string{"a_1", "b_2"}, false, false},
-		{"both are", []platform.Set{wide, one}, []string{"a_1", "b_2", "c_3"}, true, true},
-		{"one in between is not", []platform.Set{one, wide, one}, []string{"a_1", "b_2"}, false, false},
-		{"an older one is asynchronous", []platform.Set{set(0), one}, []string{"a_1", "b_2"}, false, true},
-		{"a newer one is asynchronous", []platform.Set{one, set(0)}, []string{"a_1", "b_2"}, false, true},
-		{"another incarnation", []platform.Set{one}, []string{"a_1", "b_7"}, false, false},
-		{"an unknown position", []platform.Set{one}, []string{"a_1", "b_2?"}, true, false},
-		{"more than is needed", []platform.Set{one}, []string{"a_1", "b_2", "c_3?"}, true, true},
+		{"one of two", []platform.DurabilitySet{one}, []string{"a_1"}, false, false},
+		{"both of two", []platform.DurabilitySet{one}, []string{"a_1", "b_2"}, true, true},
+		{"two of three with acks 2", []platform.DurabilitySet{two}, []string{"b_2", "c_3"}, true, true},
+		{"one of three with acks 2", []platform.DurabilitySet{two}, []string{"c_3"}, false, false},
+		{"the older one is not sealed", []platform.DurabilitySet{wide, one}, []string{"a_1", "b_2"}, false, false},
+		{"the newer one is not sealed", []platform.DurabilitySet{one, wide}, []string{"a_1", "b_2"}, false, false},
+		{"both are", []platform.DurabilitySet{wide, one}, []string{"a_1", "b_2", "c_3"}, true, true},
+		{"one in between is not", []platform.DurabilitySet{one, wide, one}, []string{"a_1", "b_2"}, false, false},
+		{"an older one is asynchronous", []platform.DurabilitySet{set(0), one}, []string{"a_1", "b_2"}, false, true},
+		{"a newer one is asynchronous", []platform.DurabilitySet{one, set(0)}, []string{"a_1", "b_2"}, false, true},
+		{"another incarnation", []platform.DurabilitySet{one}, []string{"a_1", "b_7"}, false, false},
+		{"an unknown position", []platform.DurabilitySet{one}, []string{"a_1", "b_2?"}, true, false},
+		{"more than is needed", []platform.DurabilitySet{one}, []string{"a_1", "b_2", "c_3?"}, true, true},
 	} {
 		var sealed []Sealed
 		for _, name := range c.sealed {

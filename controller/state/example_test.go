@@ -31,14 +31,14 @@ func ExampleApply() {
 	decidedOn := s.Clusters["feed"].Version
 
 	// The cluster gets its first primary. The command names the version it was decided on.
-	first := state.Command{Cluster: "feed", Version: decidedOn, Birth: &state.BirthOf{Member: "m1", Reason: "m1 is preferred"}}
+	first := state.Command{Cluster: "feed", Version: decidedOn, Bootstrap: &state.BootstrapCluster{Member: "m1", Reason: "m1 is preferred"}}
 	after, err := state.Apply(s, s.Index+1, first)
 	fmt.Println("before:", s.GoalOf("feed", "m1").Kind, s.GoalOf("feed", "m2").Kind)
 	fmt.Println("after: ", after.GoalOf("feed", "m1").Kind, after.GoalOf("feed", "m2").Kind, err)
 	fmt.Println("epoch: ", after.Clusters["feed"].Epoch)
 
 	// What was decided on the same version by another leader comes too late. Its entry of the log changes nothing.
-	late := state.Command{Cluster: "feed", Version: decidedOn, Birth: &state.BirthOf{Member: "m2", Reason: "m2 is preferred"}}
+	late := state.Command{Cluster: "feed", Version: decidedOn, Bootstrap: &state.BootstrapCluster{Member: "m2", Reason: "m2 is preferred"}}
 	after, err = state.Apply(after, after.Index+1, late)
 	fmt.Println("late:  ", errors.Is(err, state.ErrMoved), "primary", after.Clusters["feed"].Primary)
 

@@ -34,9 +34,9 @@ type HostUnfenced struct {
 	Detail string `json:"detail"`
 }
 
-// Barred returns the fence that denies a host goals and leases, or nil. A fence that was withdrawn before a device confirmed
+// FencedOff returns the fence that denies a host goals and leases, or nil. A fence that was withdrawn before a device confirmed
 // it bars nothing, although the devices still make sure that the power is on.
-func (s *State) Barred(host string) *Fence {
+func (s *State) FencedOff(host string) *Fence {
 	if f := s.Fences[host]; f != nil && (f.Off || !f.Release) {
 		return f
 	}
@@ -53,7 +53,7 @@ func (s *State) FenceOf(cluster, member string) *Fence {
 		return nil
 	}
 	if m := conf.Member(member); m != nil {
-		return s.Barred(m.Host)
+		return s.FencedOff(m.Host)
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func TestAnswersNameTheirFence(t *testing.T) {
 	late := fmt.Sprintf("host h1: the answer belongs to fence %d, but fence %d is in force", first, second)
 	refused(t, s, off(first), late)
 	s = run(t, s, off(second))
-	if s.Barred("h1") == nil || !s.Fences["h1"].Off {
+	if s.FencedOff("h1") == nil || !s.Fences["h1"].Off {
 		t.Errorf("fence %+v", s.Fences["h1"])
 	}
 	s = run(t, s, unfence)

@@ -15,7 +15,7 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 	}
 	host := s.Platform.Host(m.Host)
 	self, asked := address(m, host), watchdog(conf, host)
-	if s.Barred(m.Host) != nil {
+	if s.FencedOff(m.Host) != nil {
 		return platform.Goal{Cluster: cluster, Listen: self.Address, Port: self.Port, Watchdog: asked}
 	}
 	if c.Primary == "" {
@@ -24,11 +24,11 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 	g := platform.Goal{
 		Cluster: cluster, Listen: self.Address, Port: self.Port, Epoch: c.Epoch, Timeline: c.Timeline,
 		History: c.History, Fork: c.Fork(), ForkFinal: c.ForkFinal, Opened: c.Opened,
-		SystemID: c.SystemID, Incarnation: c.Members[member].Incarnation, Sets: c.Sets, Slots: otherMembers(conf, member),
-		List: s.PlatformVersion, Lease: c.LongestLease, Paused: c.Pause != nil && !c.Pause.Resuming, Watchdog: asked,
+		SystemID: c.SystemID, Incarnation: c.Members[member].Incarnation, Sets: c.Sets, OtherMembers: otherMembers(conf, member),
+		MembersVersion: s.PlatformVersion, Lease: c.LongestLease, Paused: c.Pause != nil && !c.Pause.Resuming, Watchdog: asked,
 	}
 	if c.Fencing() {
-		if f := c.Attempt.Feed; f != nil && f.To == member {
+		if f := c.Attempt.CatchUp; f != nil && f.To == member {
 			if up := s.upstream(conf, f.From); up.Member != "" {
 				g.Upstream = &up
 			}
@@ -42,8 +42,8 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 	}
 	g.Kind = platform.GoalReplica
 	from := c.Primary
-	if relay := c.Upstreams[member]; relay != "" {
-		from = relay
+	if upstream := c.Upstreams[member]; upstream != "" {
+		from = upstream
 	}
 	if up := s.upstream(conf, from); up.Member != "" {
 		g.Upstream = &up

@@ -8,12 +8,12 @@ import (
 )
 
 func TestGoalOfEachPhase(t *testing.T) {
-	unborn := run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: testPlatform(1)}})
-	s := born(t, 1)
-	begin := func(b Begin) *State { return run(t, s, feed(Command{Begin: &b})) }
+	beforeBootstrap := run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: testPlatform(1)}})
+	s := bootstrapped(t, 1)
+	begin := func(b Begin) *State { return run(t, s, onFeed(Command{Begin: &b})) }
 	switching := begin(Begin{Kind: Switchover})
-	stopping := run(t, switching, feed(Command{Advance: &Advance{Attempt: ep(2), Phase: PhaseStop, StopOld: true}}))
-	forced := run(t, stopping, feed(Command{Advance: &Advance{Attempt: ep(2), Phase: PhaseSeal}}))
+	stopping := run(t, switching, onFeed(Command{Advance: &Advance{Attempt: ep(2), Phase: PhaseStop, StopOld: true}}))
+	forced := run(t, stopping, onFeed(Command{Advance: &Advance{Attempt: ep(2), Phase: PhaseSeal}}))
 	promoted := run(t, s, failover(), promote(nil))
 	for _, c := range []struct {
 		name          string
@@ -21,7 +21,7 @@ func TestGoalOfEachPhase(t *testing.T) {
 		one, two      platform.GoalKind // of m1 (the first primary) and m2
 		epoch1, epoch platform.Epoch
 	}{
-		{"unborn", unborn, platform.GoalObserve, platform.GoalObserve, platform.Epoch{}, platform.Epoch{}},
+		{"unborn", beforeBootstrap, platform.GoalObserve, platform.GoalObserve, platform.Epoch{}, platform.Epoch{}},
 		{"well", s, platform.GoalPrimary, platform.GoalReplica, ep(1), ep(1)},
 		{"checkpoint", switching, platform.GoalPrimary, platform.GoalReplica, ep(1), ep(1)},
 		{"clean stop", stopping, platform.GoalStopped, platform.GoalReplica, ep(1), ep(1)},
@@ -65,17 +65,17 @@ func TestGoalsTellOfTheWatchdog(t *testing.T) {
 		}
 	}
 	check("unborn", s)
-	s = run(t, s, feed(Command{Birth: &BirthOf{Member: "m1", Guarded: true}}), feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}))
+	s = run(t, s, onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m1", Guarded: true}}), onFeed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}))
 	check("well", s)
 	check("failing over", run(t, s, failover()))
 }
 
 func TestOnlyTheFirstEpochMayCreate(t *testing.T) {
-	s := run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: testPlatform(1)}}, feed(Command{Birth: &BirthOf{Member: "m1"}}))
+	s := run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: testPlatform(1)}}, onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m1"}}))
 	if !s.GoalOf("feed", "m1").Create || s.GoalOf("feed", "m2").Create {
 		t.Error("only the first primary may initialise an empty directory")
 	}
-	s = run(t, s, feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}))
+	s = run(t, s, onFeed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}))
 	if s.GoalOf("feed", "m1").Create {
 		t.Error("a cluster that has data may still be created anew")
 	}
@@ -83,7 +83,7 @@ func TestOnlyTheFirstEpochMayCreate(t *testing.T) {
 
 func TestAdoptionCountsAsAsynchronous(t *testing.T) { // durability sets
 	s := run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: testPlatform(1)}},
-		feed(Command{Birth: &BirthOf{Member: "m2", Adopt: true, SystemID: "9", Timeline: 5, History: platform.History{{Timeline: 4, End: 8}}}}))
+		onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m2", Adopt: true, SystemID: "9", Timeline: 5, History: platform.History{{Timeline: 4, End: 8}}}}))
 	c := s.Clusters["feed"]
 	if len(c.Sets) != 1 || c.Sets[0].Acks != 0 || c.Opened || c.HighTimeline != 5 {
 		t.Errorf("adopted: %s", text(c))
@@ -94,9 +94,9 @@ func TestAdoptionCountsAsAsynchronous(t *testing.T) { // durability sets
 }
 
 func TestHistoryIsBounded(t *testing.T) {
-	s := born(t, 1)
+	s := bootstrapped(t, 1)
 	for range maxOperations + 5 {
-		s = run(t, s, feed(Command{Rejoined: &Rejoined{Member: "m2"}}))
+		s = run(t, s, onFeed(Command{Rejoined: &Rejoined{Member: "m2"}}))
 	}
 	c := s.Clusters["feed"]
 	if len(c.Operations) != maxOperations || c.Operations[0].ID == "feed-1" {

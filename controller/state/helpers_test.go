@@ -23,17 +23,17 @@ func testPlatform(acks int) *platform.Platform {
 	return p
 }
 
-// born is a cluster of m1 (primary, opened, epoch 1.1, timeline 1), m2 and m3.
-func born(t testing.TB, acks int) *State {
+// bootstrapped is a cluster of m1 (primary, opened, epoch 1.1, timeline 1), m2 and m3.
+func bootstrapped(t testing.TB, acks int) *State {
 	t.Helper()
 	return run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: testPlatform(acks)}},
-		feed(Command{Birth: &BirthOf{Member: "m1", Guarded: true}}),
-		feed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}))
+		onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m1", Guarded: true}}),
+		onFeed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}))
 }
 
 func ep(n uint64) platform.Epoch { return platform.Epoch{Generation: 1, Number: n} }
 
-func feed(c Command) Command {
+func onFeed(c Command) Command {
 	c.Cluster, c.At, c.By = "feed", "2026-01-01T00:00:00.000Z", "test"
 	return c
 }
@@ -72,7 +72,7 @@ func text(v any) string {
 	return string(b)
 }
 
-func failover() Command { return feed(Command{Begin: &Begin{Kind: Failover, Reason: "test"}}) }
+func failover() Command { return onFeed(Command{Begin: &Begin{Kind: Failover, Reason: "test"}}) }
 
 // promote is a promotion of m2 that the log accepts in attempt 1.2 of a cluster with acks 1.
 func promote(change func(*Promote)) Command {
@@ -81,5 +81,5 @@ func promote(change func(*Promote)) Command {
 	if change != nil {
 		change(p)
 	}
-	return feed(Command{Promote: p})
+	return onFeed(Command{Promote: p})
 }

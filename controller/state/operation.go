@@ -18,7 +18,7 @@ const byMainstay = "mainstay"
 type OperationKind string
 
 const (
-	Birth      OperationKind = "birth"
+	Bootstrap  OperationKind = "birth"
 	Adoption   OperationKind = "adoption"
 	Failover   OperationKind = "failover"
 	Switchover OperationKind = "switchover"
@@ -82,8 +82,8 @@ type Prediction struct {
 	Others  map[string]string `json:"others,omitempty"` // every other member: why not, and how to change that
 }
 
-// open returns the running operation of that id, or nil.
-func (c *Cluster) open(id string) *Operation {
+// operationByID returns the running operation of that id, or nil.
+func (c *Cluster) operationByID(id string) *Operation {
 	for i := len(c.Operations) - 1; i >= 0; i-- {
 		if c.Operations[i].ID == id {
 			return &c.Operations[i]
@@ -92,8 +92,8 @@ func (c *Cluster) open(id string) *Operation {
 	return nil
 }
 
-// changing returns the running change of primary, or nil. Rejoins may run at the same time.
-func (c *Cluster) changing() *Operation {
+// runningChange returns the running change of primary, or nil. Rejoins may run at the same time.
+func (c *Cluster) runningChange() *Operation {
 	for i := len(c.Operations) - 1; i >= 0; i-- {
 		if o := &c.Operations[i]; o.Result == Running && o.Kind != Rejoin {
 			return o
@@ -103,7 +103,7 @@ func (c *Cluster) changing() *Operation {
 }
 
 func (c *Cluster) begin(o Operation, at string) *Operation {
-	if old := c.changing(); old != nil && o.Kind != Rejoin {
+	if old := c.runningChange(); old != nil && o.Kind != Rejoin {
 		old.end(Failed, "superseded by the next operation", at)
 	}
 	c.HighOperation++

@@ -56,7 +56,7 @@ func (s *State) checkCluster(old *platform.Cluster, next *platform.Platform, rem
 	if cl == nil {
 		return s.checkClusterGone(old, remove)
 	}
-	born := s.Clusters[old.Name] != nil && s.Clusters[old.Name].Primary != ""
+	bootstrapped := s.Clusters[old.Name] != nil && s.Clusters[old.Name].Primary != ""
 	for _, m := range old.Members {
 		now := cl.Member(m.Name)
 		if now == nil {
@@ -65,7 +65,7 @@ func (s *State) checkCluster(old *platform.Cluster, next *platform.Platform, rem
 			}
 			continue
 		}
-		if born && (now.Host != m.Host || now.Port != m.Port) {
+		if bootstrapped && (now.Host != m.Host || now.Port != m.Port) {
 			return fmt.Errorf("cluster %s: member %s cannot move from %s:%d to %s:%d; add a new member instead",
 				old.Name, m.Name, m.Host, m.Port, now.Host, now.Port)
 		}

@@ -33,7 +33,7 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	}
 	old := c.Primary
 	inPlace := p.Member == old
-	if op := c.open(c.Attempt.Operation); op != nil {
+	if op := c.operationByID(c.Attempt.Operation); op != nil {
 		op.To, op.Proof, op.Positions, op.NotChosen, op.Loss, op.Timeline = p.Member, &p.Proof, p.Positions, p.NotChosen, p.Loss, p.Timeline
 		op.step("promote", cmd.At, fmt.Sprintf("%s, proof %s (%s)", p.Member, p.Proof.Kind, p.Proof.Detail))
 	}
@@ -171,7 +171,7 @@ func (c *Cluster) validProof(s *State, p *Promote) error {
 		if !c.Guarded {
 			return errors.New("the epoch was granted without both guards, so the end of its lease proves nothing") // L2
 		}
-		if !Unvouched(c.Sets, c.Members, p.Sealed) {
+		if !NoPromisesLeft(c.Sets, c.Members, p.Sealed) {
 			return errors.New("too few members are sealed: promises of the others may have extended the primary's lease") // L5
 		}
 		return nil

@@ -32,7 +32,7 @@ func TestPromotionRefused(t *testing.T) {
 		{"S2", "needs the final positions", func(p *Promote) { p.Clean, p.Sealed[1].Known, p.Proof.Kind = true, false, fencing.LeaseExpired }},
 		{"L5", "may have extended", func(p *Promote) { p.Sealed, p.Proof.Kind = p.Sealed[:1], fencing.LeaseExpired }},
 	} {
-		s := run(t, born(t, 1), failover())
+		s := run(t, bootstrapped(t, 1), failover())
 		refused(t, s, promote(c.change), c.why)
 	}
 }
@@ -46,7 +46,7 @@ func TestPromotionAccepted(t *testing.T) {
 		"as advanced":          func(p *Promote) { p.Sealed[1].Position = 100 },
 		"restart in place":     func(p *Promote) { p.Member, p.Timeline, p.Sealed = "m1", 1, nil },
 	} {
-		s := run(t, born(t, 1), failover())
+		s := run(t, bootstrapped(t, 1), failover())
 		next, err := Apply(s, 99, promote(change))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -60,8 +60,8 @@ func TestPromotionAccepted(t *testing.T) {
 }
 
 func TestLeaseOfAnUnguardedEpochProvesNothing(t *testing.T) { // L2, L7
-	s := born(t, 1)
-	paused := run(t, s, feed(Command{Pause: &SetPause{Pause: &Pause{By: "ann"}}}), feed(Command{Pause: &SetPause{Resume: true}}), feed(Command{Pause: &SetPause{Bound: true}}))
+	s := bootstrapped(t, 1)
+	paused := run(t, s, onFeed(Command{Pause: &SetPause{Pause: &Pause{By: "ann"}}}), onFeed(Command{Pause: &SetPause{Resume: true}}), onFeed(Command{Pause: &SetPause{Bound: true}}))
 	expired := promote(func(p *Promote) { p.Proof.Kind = fencing.LeaseExpired })
 	refused(t, run(t, paused, failover()), expired, "without both guards")
 
@@ -76,12 +76,12 @@ func TestOperatorStandsInForWhatHeSays(t *testing.T) { // S4
 		fence, completeness bool
 		why                 string
 	}{{true, true, ""}, {true, false, "needs the final positions"}, {false, true, "no operator has accepted"}} {
-		s := run(t, born(t, 1), feed(Command{Begin: &Begin{Kind: Failover, Accepted: &Acceptance{By: "ann", Reason: "fire", Fence: c.fence, Completeness: c.completeness}}}))
+		s := run(t, bootstrapped(t, 1), onFeed(Command{Begin: &Begin{Kind: Failover, Accepted: &Acceptance{By: "ann", Reason: "fire", Fence: c.fence, Completeness: c.completeness}}}))
 		if c.why != "" {
 			refused(t, s, operator, c.why)
 			continue
 		}
-		s = run(t, s, operator, feed(Command{Begin: &Begin{Kind: Failover}}))
+		s = run(t, s, operator, onFeed(Command{Begin: &Begin{Kind: Failover}}))
 		if s.Clusters["feed"].Attempt.Accepted != nil {
 			t.Error("the operator's word outlived its attempt")
 		}
@@ -89,9 +89,9 @@ func TestOperatorStandsInForWhatHeSays(t *testing.T) { // S4
 }
 
 func TestPromotionInPhasesThatStillGrantLeases(t *testing.T) { // L3
-	s := run(t, born(t, 1), feed(Command{Begin: &Begin{Kind: Switchover}}))
+	s := run(t, bootstrapped(t, 1), onFeed(Command{Begin: &Begin{Kind: Switchover}}))
 	for _, phase := range []Phase{PhaseCheckpoint, PhaseStop} {
-		s = run(t, s, feed(Command{Advance: &Advance{Attempt: ep(2), Phase: phase}}))
+		s = run(t, s, onFeed(Command{Advance: &Advance{Attempt: ep(2), Phase: phase}}))
 		for _, kind := range []fencing.Kind{fencing.LeaseExpired, fencing.QuorumSealed} {
 			refused(t, s, promote(func(p *Promote) { p.Proof.Kind = kind }), "still gets leases")
 		}
@@ -100,12 +100,12 @@ func TestPromotionInPhasesThatStillGrantLeases(t *testing.T) { // L3
 }
 
 func TestExcludedIsNeverPromoted(t *testing.T) { // S5
-	s := run(t, born(t, 1), failover())
+	s := run(t, bootstrapped(t, 1), failover())
 	s.Clusters["feed"].Members["m2"].Excluded = "checksum failures"
 	refused(t, s, promote(nil), "checksum failures")
-	s = born(t, 1)
+	s = bootstrapped(t, 1)
 	s.Clusters["feed"].Members["m2"].Excluded = "checksum failures"
-	refused(t, s, feed(Command{Begin: &Begin{Kind: Switchover, To: "m2"}}), "m2 must not be promoted: checksum failures")
+	refused(t, s, onFeed(Command{Begin: &Begin{Kind: Switchover, To: "m2"}}), "m2 must not be promoted: checksum failures")
 }
 
 func TestFirstSet(t *testing.T) {
@@ -119,7 +119,7 @@ func TestFirstSet(t *testing.T) {
 		{"a cleanly stopped primary stays in", func(p *Promote) { p.Clean = true }, []string{"m1_1", "m3_3"}},
 		{"in place all members stay in", func(p *Promote) { p.Member, p.Timeline = "m1", 1 }, []string{"m2_2", "m3_3"}},
 	} {
-		s := run(t, born(t, 1), failover())
+		s := run(t, bootstrapped(t, 1), failover())
 		cmd := promote(c.change)
 		if c.want == nil { // only the promoted member is sealed: with acks 1 too few are left, so the rest comes in
 			s.Clusters["feed"].Attempt.Accepted = &Acceptance{Completeness: true}
@@ -137,7 +137,7 @@ func TestFirstSet(t *testing.T) {
 func TestCompletenessIsExact(t *testing.T) { // S2
 	for n := 1; n <= 5; n++ {
 		for k := 1; k <= n; k++ {
-			set := platform.Set{ID: 1, Acks: k}
+			set := platform.DurabilitySet{ID: 1, Acks: k}
 			for i := range n {
 				set.Names = append(set.Names, string(rune('a'+i)))
 			}
@@ -148,7 +148,7 @@ func TestCompletenessIsExact(t *testing.T) { // S2
 	}
 }
 
-func checkSubset(t *testing.T, set platform.Set, subset int) {
+func checkSubset(t *testing.T, set platform.DurabilitySet, subset int) {
 	t.Helper()
 	var sealed []Sealed
 	for i, name := range set.Names {
@@ -162,7 +162,7 @@ func checkSubset(t *testing.T, set platform.Set, subset int) {
 			safe = false
 		}
 	}
-	sets := []platform.Set{set}
+	sets := []platform.DurabilitySet{set}
 	if got := Complete(sets, sealed) == nil; got != safe {
 		t.Errorf("acks %d of %v, sealed %b: complete %v, want %v", set.Acks, set.Names, subset, got, safe)
 	}
@@ -185,7 +185,7 @@ func popcount(x int) (n int) {
 }
 
 func TestEverySetInForceCounts(t *testing.T) { // S2
-	sets := []platform.Set{{ID: 1, Acks: 1, Names: []string{"a"}}, {ID: 2, Acks: 1, Names: []string{"b"}}, {ID: 3}}
+	sets := []platform.DurabilitySet{{ID: 1, Acks: 1, Names: []string{"a"}}, {ID: 2, Acks: 1, Names: []string{"b"}}, {ID: 3}}
 	a := Sealed{Incarnation: "a", Known: true}
 	b := Sealed{Incarnation: "b", Known: true}
 	if Complete(sets, []Sealed{a}) == nil || Complete(sets, []Sealed{b}) == nil || Complete(sets, []Sealed{a, b}) != nil {
@@ -212,7 +212,7 @@ func TestMostAdvancedGoesByTimelineFirst(t *testing.T) { // S2
 // of the timeline that it left any member may replace it (S2, S5).
 func TestDescends(t *testing.T) {
 	opened := func(n uint64, tl platform.Timeline, h platform.History) Command {
-		return feed(Command{Opened: &Opened{Epoch: ep(n), SystemID: "7", Timeline: tl, History: h}})
+		return onFeed(Command{Opened: &Opened{Epoch: ep(n), SystemID: "7", Timeline: tl, History: h}})
 	}
 	again := func(n uint64, change func(*Promote)) Command {
 		return promote(func(p *Promote) {
@@ -241,7 +241,7 @@ func TestDescends(t *testing.T) {
 		{"a planned change since", append(first[:4:4], clean), []at{{3, 5000}, {2, 300}, {2, 301}, {1, 90}}, []at{{1, 91}, {4, 1}}},
 		{"restarted in place since", append(first[:4:4], inPlace), []at{{2, 5000}, {1, 90}}, []at{{1, 91}}},
 	} {
-		cl := run(t, born(t, 0), c.cmds...).Clusters["feed"]
+		cl := run(t, bootstrapped(t, 0), c.cmds...).Clusters["feed"]
 		for _, a := range c.yes {
 			if !cl.Descends(a.t, a.end) {
 				t.Errorf("%s: timeline %d at %d has diverged from %s", c.name, a.t, a.end, text(cl.Ancestry))
@@ -253,15 +253,17 @@ func TestDescends(t *testing.T) {
 			}
 		}
 	}
-	s := run(t, born(t, 0), append(first[:4:4], clean)...)
+	s := run(t, bootstrapped(t, 0), append(first[:4:4], clean)...)
 	if g := s.GoalOf("feed", "m1"); g.Fork == nil || *g.Fork != (platform.Fork{Timeline: 2, End: 300}) || !g.ForkFinal || g.Opened || g.History != nil {
 		t.Errorf("a replica's goal after a planned change: %s", text(g))
 	}
 }
 
 // The oldest set in force is what the primary surely knows, and must be vouched for by: of a newer one it may not have heard (L5).
-func TestUnvouched(t *testing.T) {
-	set := func(acks int, names ...string) platform.Set { return platform.Set{Acks: acks, Names: names} }
+func TestNoPromisesLeft(t *testing.T) {
+	set := func(acks int, names ...string) platform.DurabilitySet {
+		return platform.DurabilitySet{Acks: acks, Names: names}
+	}
 	members := map[string]*Member{"m2": {Incarnation: "m2_2", Listed: true}, "m3": {Incarnation: "m3_3"}}
 	sealed := func(names ...string) (all []Sealed) {
 		for _, n := range names {
@@ -270,21 +272,21 @@ func TestUnvouched(t *testing.T) {
 		return all
 	}
 	for name, c := range map[string]struct {
-		sets   []platform.Set
+		sets   []platform.DurabilitySet
 		sealed []Sealed
 		want   bool
 	}{
 		"no set":                                {nil, sealed("m2_2", "m3_3"), false},
-		"one of two":                            {[]platform.Set{set(1, "m2_2", "m3_3")}, sealed("m2_2"), false},
-		"two of two":                            {[]platform.Set{set(1, "m2_2", "m3_3")}, sealed("m2_2", "m3_3"), true},
-		"the newer set's only":                  {[]platform.Set{set(1, "m2_2", "m3_3"), set(1, "m2_2")}, sealed("m2_2"), false},
-		"the older set's":                       {[]platform.Set{set(1, "m2_2"), set(1, "m2_2", "m3_3")}, sealed("m2_2"), true},
-		"other data of the same members":        {[]platform.Set{set(1, "m2_2", "m3_3")}, sealed("m2_2", "m3_4"), false},
-		"acks 0, one that the primary counts":   {[]platform.Set{set(0)}, sealed("m2_2"), true},
-		"acks 0, one that it does not count in": {[]platform.Set{set(0)}, sealed("m3_3"), false},
-		"acks 0 before acks 1":                  {[]platform.Set{set(0), set(1, "m3_3")}, sealed("m3_3"), false},
+		"one of two":                            {[]platform.DurabilitySet{set(1, "m2_2", "m3_3")}, sealed("m2_2"), false},
+		"two of two":                            {[]platform.DurabilitySet{set(1, "m2_2", "m3_3")}, sealed("m2_2", "m3_3"), true},
+		"the newer set's only":                  {[]platform.DurabilitySet{set(1, "m2_2", "m3_3"), set(1, "m2_2")}, sealed("m2_2"), false},
+		"the older set's":                       {[]platform.DurabilitySet{set(1, "m2_2"), set(1, "m2_2", "m3_3")}, sealed("m2_2"), true},
+		"other data of the same members":        {[]platform.DurabilitySet{set(1, "m2_2", "m3_3")}, sealed("m2_2", "m3_4"), false},
+		"acks 0, one that the primary counts":   {[]platform.DurabilitySet{set(0)}, sealed("m2_2"), true},
+		"acks 0, one that it does not count in": {[]platform.DurabilitySet{set(0)}, sealed("m3_3"), false},
+		"acks 0 before acks 1":                  {[]platform.DurabilitySet{set(0), set(1, "m3_3")}, sealed("m3_3"), false},
 	} {
-		if got := Unvouched(c.sets, members, c.sealed); got != c.want {
+		if got := NoPromisesLeft(c.sets, members, c.sealed); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

@@ -26,7 +26,7 @@ func Recovered(s *State, lost []string, heard uint64, mark, by, reason, at strin
 			outcome += "; these app servers still refuse writes, because no controller will call resume: call each one's resume URL: " +
 				strings.Join(quiet, ", ")
 		}
-		next.changing(ch.ID, func(op *Operation) { op.end(Failed, outcome, at) })
+		next.editChange(ch.ID, func(op *Operation) { op.end(Failed, outcome, at) })
 		next.Change = nil
 	}
 	for _, name := range s.ClusterNames() {
@@ -42,7 +42,7 @@ func (s *State) recovered(old *Cluster, by, reason, at string) *Cluster {
 		return c
 	}
 	if c.Attempt != nil {
-		if op := c.open(c.Attempt.Operation); op != nil {
+		if op := c.operationByID(c.Attempt.Operation); op != nil {
 			op.end(Abandoned, "ended by `mainstay controllers recover` before it had finished", at)
 		}
 		c.Attempt = nil

@@ -9,11 +9,11 @@ import (
 )
 
 func recovered(t *testing.T, acks int) *State {
-	return Recovered(born(t, acks), []string{"c1", "c2"}, 0, "abc", "root", "fire", "2026-01-01T00:00:00Z")
+	return Recovered(bootstrapped(t, acks), []string{"c1", "c2"}, 0, "abc", "root", "fire", "2026-01-01T00:00:00Z")
 }
 
 func TestRecoveredBeginsAGeneration(t *testing.T) { // S3
-	old := born(t, 2)
+	old := bootstrapped(t, 2)
 	before := text(old)
 	s := Recovered(old, []string{"c1"}, 0, "abc", "root", "fire", "now")
 	if text(old) != before {
@@ -37,7 +37,7 @@ func TestRecoveredBeginsAGeneration(t *testing.T) { // S3
 
 // A set never asks for more acknowledgements than there are replicas that may give one: every commit would wait.
 func TestRecoveredWithFewReplicas(t *testing.T) { // S8
-	old := born(t, 2)
+	old := bootstrapped(t, 2)
 	old.ClusterConfig("feed").Members[2].NoAck = true
 	s := Recovered(old, []string{"c1"}, 0, "abc", "root", "fire", "now")
 	for _, set := range s.Clusters["feed"].Sets {
@@ -52,7 +52,7 @@ func TestRecoveredWithFewReplicas(t *testing.T) { // S8
 
 // A site switchover ends with the generation, and no controller resumes the app servers that it has quiesced: the outcome says so.
 func TestRecoveredInASiteSwitchover(t *testing.T) {
-	s := born(t, 1)
+	s := bootstrapped(t, 1)
 	s.Changes = []Operation{{ID: "site-1", Kind: SiteSwitchover, Result: Running}}
 	s.Change = &SiteChange{ID: "site-1", Version: 1, To: "west", Answers: map[string]Answer{"quiesce web3": {OK: true}, "quiesce web2": {OK: true},
 		"quiesce web1": {OK: true}, "quiesce web4": {Detail: "no"}, "resume web2": {OK: true}, "resume web3": {Detail: "no"}}}
@@ -71,7 +71,7 @@ func TestDoubtfulPromotions(t *testing.T) { // S4
 		if change != nil {
 			change(p)
 		}
-		return feed(Command{Promote: p})
+		return onFeed(Command{Promote: p})
 	}
 	begun := run(t, recovered(t, 1), failover())
 	refused(t, begun, promote(fencing.QuorumSealed, nil), "so quorum-sealed is not a proof")
@@ -79,7 +79,7 @@ func TestDoubtfulPromotions(t *testing.T) { // S4
 	refused(t, begun, promote(fencing.Stopped, nil), "no position shows completeness")
 	run(t, begun, promote(fencing.Stopped, func(p *Promote) { p.Clean = true }))
 	run(t, begun, promote(fencing.Stopped, func(p *Promote) { p.Member, p.Timeline = "m1", 1 }))
-	word := feed(Command{Advance: &Advance{Attempt: next, Phase: PhaseSeal, Accepted: &Acceptance{By: "alice", Fence: true, Completeness: true}}})
+	word := onFeed(Command{Advance: &Advance{Attempt: next, Phase: PhaseSeal, Accepted: &Acceptance{By: "alice", Fence: true, Completeness: true}}})
 	s := run(t, begun, word, promote(fencing.Operator, nil))
 	if c := s.Clusters["feed"]; c.Doubtful || c.Epoch != next {
 		t.Errorf("%+v", c)
@@ -88,20 +88,20 @@ func TestDoubtfulPromotions(t *testing.T) { // S4
 
 func TestReaffirm(t *testing.T) {
 	s := recovered(t, 1)
-	again := feed(Command{Reaffirm: &Reaffirm{Epoch: ep(1)}})
+	again := onFeed(Command{Reaffirm: &Reaffirm{Epoch: ep(1)}})
 	s = run(t, s, again)
 	c := s.Clusters["feed"]
 	if c.Doubtful || c.Guarded || c.Epoch.Generation != 2 || c.Primary != "m1" {
 		t.Errorf("%+v", c)
 	}
 	refused(t, s, again, "not in force")
-	refused(t, s, feed(Command{Reaffirm: &Reaffirm{Epoch: c.Epoch}}), "already confirmed")
-	bound := feed(Command{Reaffirm: &Reaffirm{Epoch: c.Epoch, Bound: true}})
-	refused(t, recovered(t, 1), feed(Command{Reaffirm: &Reaffirm{Epoch: ep(1), Bound: true}}), "is not waiting for its guards")
+	refused(t, s, onFeed(Command{Reaffirm: &Reaffirm{Epoch: c.Epoch}}), "already confirmed")
+	bound := onFeed(Command{Reaffirm: &Reaffirm{Epoch: c.Epoch, Bound: true}})
+	refused(t, recovered(t, 1), onFeed(Command{Reaffirm: &Reaffirm{Epoch: ep(1), Bound: true}}), "is not waiting for its guards")
 	refused(t, run(t, s, paused()), bound, "is not waiting for its guards") // the end of the pause tells
 	// A failover begins before the primary has heard of its new epoch: its old lease may be renewed by promises to sets of before.
 	n := platform.Epoch{Generation: 2, Number: c.HighEpoch + 1}
-	expired := feed(Command{Promote: &Promote{Attempt: n, Member: "m2", Timeline: c.HighTimeline + 1, Guarded: true, Proof: fencing.Proof{Kind: fencing.LeaseExpired, Epoch: c.Epoch},
+	expired := onFeed(Command{Promote: &Promote{Attempt: n, Member: "m2", Timeline: c.HighTimeline + 1, Guarded: true, Proof: fencing.Proof{Kind: fencing.LeaseExpired, Epoch: c.Epoch},
 		Sealed: []Sealed{{Member: "m2", Incarnation: "m2_2", Timeline: 1, Position: 100, Known: true}, {Member: "m3", Incarnation: "m3_3", Timeline: 1, Position: 90, Known: true}}}})
 	refused(t, run(t, s, failover()), expired, "without both guards")
 	s = run(t, s, bound)
@@ -109,13 +109,13 @@ func TestReaffirm(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	run(t, s, failover(), expired)
-	refused(t, recovered(t, 1), feed(Command{Reaffirm: &Reaffirm{Epoch: ep(7)}}), "not in force")
+	refused(t, recovered(t, 1), onFeed(Command{Reaffirm: &Reaffirm{Epoch: ep(7)}}), "not in force")
 	refused(t, run(t, recovered(t, 1), failover()), again, "under way")
 }
 
 // The next generation is above whatever agents were heard to obey, and has a mark that tells it from others of its number (S1, S3).
 func TestGenerationOfARecovery(t *testing.T) {
-	s := born(t, 1)
+	s := bootstrapped(t, 1)
 	for heard, want := range map[uint64]uint64{0: 2, 1: 2, 2: 3, 6: 7} {
 		if next := Recovered(s, nil, heard, "abc", "root", "fire", "now"); next.Generation != want || next.Mark != "abc" || s.Mark != "" {
 			t.Errorf("heard of %d: generation %d, mark %q", heard, next.Generation, next.Mark)

@@ -21,16 +21,16 @@ func remove(p *platform.Platform, names ...string) Command {
 	return Command{Platform: &SetPlatform{Platform: p, Remove: names}}
 }
 
-func left() Command { return feed(Command{Left: &Left{}}) }
+func left() Command { return onFeed(Command{Left: &Left{}}) }
 
 // settled makes the set of these names the only one in force.
 func settled(t *testing.T, s *State, names ...string) *State {
 	t.Helper()
-	s = run(t, s, feed(Command{Sets: &ChangeSet{Epoch: s.Clusters["feed"].Epoch, Acks: 1, Names: names}}))
-	return run(t, s, feed(Command{Settled: &Settled{Epoch: s.Clusters["feed"].Epoch, ID: s.Clusters["feed"].HighSet}}))
+	s = run(t, s, onFeed(Command{Sets: &ChangeSet{Epoch: s.Clusters["feed"].Epoch, Acks: 1, Names: names}}))
+	return run(t, s, onFeed(Command{Settled: &Settled{Epoch: s.Clusters["feed"].Epoch, ID: s.Clusters["feed"].HighSet}}))
 }
 
-func paused() Command { return feed(Command{Pause: &SetPause{Pause: &Pause{By: "ann"}}}) }
+func paused() Command { return onFeed(Command{Pause: &SetPause{Pause: &Pause{By: "ann"}}}) }
 
 func TestRemovalsThatAreRefused(t *testing.T) {
 	twoSites := func(p *platform.Platform) *platform.Platform {
@@ -43,28 +43,28 @@ func TestRemovalsThatAreRefused(t *testing.T) {
 	moved.Clusters = append(moved.Clusters, platform.Cluster{Name: "tags", Members: []platform.Member{{Name: "m3", Host: "h3"}}})
 	gone := without(1, "m3")
 	gone.Hosts = gone.Hosts[:2]
-	fenced := born(t, 1)
+	fenced := bootstrapped(t, 1)
 	fenced.Fences = map[string]*Fence{"h3": {By: "ann"}}
 	for _, c := range []struct {
 		s   *State
 		cmd Command
 		why string
 	}{
-		{born(t, 1), remove(without(1, "m3")), "or add --remove m3"},
-		{born(t, 1), remove(without(1, "m3"), "m2", "feed"), "or add --remove m3"},
-		{born(t, 1), remove(without(1, "m1"), "m1"), "m1 is the primary; run `mainstay switchover feed` first"},
-		{run(t, born(t, 1), failover()), remove(without(1, "m3"), "m3"), "operation feed-2 is under way"},
-		{run(t, born(t, 1), feed(Command{Begin: &Begin{Kind: Switchover}})), remove(without(1, "m3"), "m3"), "operation feed-2 is under way"},
-		{born(t, 2), remove(without(2, "m3"), "m3"), "only 1 members could acknowledge commits of primary m1, but acks is 2"},
-		{born(t, 1), remove(twoSites(without(1, "m2")), "m2"), "only 0 members could acknowledge commits of primary m1"}, // m3 is on m1's site
-		{born(t, 1), remove(moved, "m3"), "m3 moves from cluster feed to tags"},
+		{bootstrapped(t, 1), remove(without(1, "m3")), "or add --remove m3"},
+		{bootstrapped(t, 1), remove(without(1, "m3"), "m2", "feed"), "or add --remove m3"},
+		{bootstrapped(t, 1), remove(without(1, "m1"), "m1"), "m1 is the primary; run `mainstay switchover feed` first"},
+		{run(t, bootstrapped(t, 1), failover()), remove(without(1, "m3"), "m3"), "operation feed-2 is under way"},
+		{run(t, bootstrapped(t, 1), onFeed(Command{Begin: &Begin{Kind: Switchover}})), remove(without(1, "m3"), "m3"), "operation feed-2 is under way"},
+		{bootstrapped(t, 2), remove(without(2, "m3"), "m3"), "only 1 members could acknowledge commits of primary m1, but acks is 2"},
+		{bootstrapped(t, 1), remove(twoSites(without(1, "m2")), "m2"), "only 0 members could acknowledge commits of primary m1"}, // m3 is on m1's site
+		{bootstrapped(t, 1), remove(moved, "m3"), "m3 moves from cluster feed to tags"},
 		{fenced, remove(gone, "m3"), "host h3 is fenced"},
-		{born(t, 1), remove(none), "or add --remove feed"},
-		{born(t, 1), remove(none, "feed"), "run `mainstay pause feed"},
-		{run(t, born(t, 1), paused(), feed(Command{Pause: &SetPause{Resume: true}})), remove(none, "feed"), "run `mainstay pause feed"},
-		{run(t, born(t, 1), failover()), remove(none, "feed"), "operation feed-2 is under way"},
-		{born(t, 1), left(), "no member is leaving"},
-		{run(t, born(t, 1), remove(without(1, "m3"), "m3")), left(), "still count on every leaving member"},
+		{bootstrapped(t, 1), remove(none), "or add --remove feed"},
+		{bootstrapped(t, 1), remove(none, "feed"), "run `mainstay pause feed"},
+		{run(t, bootstrapped(t, 1), paused(), onFeed(Command{Pause: &SetPause{Resume: true}})), remove(none, "feed"), "run `mainstay pause feed"},
+		{run(t, bootstrapped(t, 1), failover()), remove(none, "feed"), "operation feed-2 is under way"},
+		{bootstrapped(t, 1), left(), "no member is leaving"},
+		{run(t, bootstrapped(t, 1), remove(without(1, "m3"), "m3")), left(), "still count on every leaving member"},
 	} {
 		refused(t, c.s, c.cmd, c.why)
 	}
@@ -74,7 +74,7 @@ func TestRemovalsThatAreRefused(t *testing.T) {
 func TestRemovedMemberLeavesByTheDropRule(t *testing.T) {
 	p := without(1, "m3")
 	p.Hosts, p.Sites = p.Hosts[:2], p.Sites[:2]
-	s := run(t, born(t, 1), remove(p, "m3"))
+	s := run(t, bootstrapped(t, 1), remove(p, "m3"))
 	m := s.ClusterConfig("feed").Member("m3")
 	if m == nil || !m.Leaving || m.MayLead || s.Platform.Host("h3") == nil || s.Applied() != p {
 		t.Fatalf("leaving: %+v, applied %s", m, text(s.Applied()))
@@ -88,7 +88,7 @@ func TestRemovedMemberLeavesByTheDropRule(t *testing.T) {
 	if g := run(t, s, failover()).GoalOf("feed", "m3"); g.Kind != platform.GoalSealed {
 		t.Errorf("a failover in that moment seals it: %+v", g)
 	}
-	refused(t, s, feed(Command{Begin: &Begin{Kind: Failover, To: "m3"}}), "m3 is being removed")
+	refused(t, s, onFeed(Command{Begin: &Begin{Kind: Failover, To: "m3"}}), "m3 is being removed")
 	refused(t, run(t, s, failover()), promote(func(p *Promote) { p.Member = "m3" }), "is being removed")
 
 	version := s.PlatformVersion
@@ -100,8 +100,8 @@ func TestRemovedMemberLeavesByTheDropRule(t *testing.T) {
 	if g := r["m3"]; len(r) != 1 || g.Kind != platform.GoalReleased || g.Epoch != ep(1) || !g.Paused || g.Upstream != nil || len(s.Releases("h2")) != 0 {
 		t.Errorf("its agent is told %+v", r)
 	}
-	if g := s.GoalOf("feed", "m1"); slices.Contains(g.Slots, "m3") || g.List != s.PlatformVersion {
-		t.Errorf("the primary keeps slots for %v, list %d", g.Slots, g.List)
+	if g := s.GoalOf("feed", "m1"); slices.Contains(g.OtherMembers, "m3") || g.MembersVersion != s.PlatformVersion {
+		t.Errorf("the primary keeps slots for %v, list %d", g.OtherMembers, g.MembersVersion)
 	}
 	s = run(t, s, remove(testPlatform(1)))
 	if got := s.Clusters["feed"].Members["m3"]; got == nil || got.Incarnation != "m3_4" || got.Listed || got.Joined || len(s.Releases("h3")) != 0 {
@@ -111,10 +111,10 @@ func TestRemovedMemberLeavesByTheDropRule(t *testing.T) {
 
 // An earlier name of the member's data in an older set holds it back as well.
 func TestEarlierIncarnationIsCountedOn(t *testing.T) {
-	s := run(t, born(t, 1), feed(Command{Reincarnate: &Reincarnate{Member: "m3"}}), feed(Command{Sets: &ChangeSet{Epoch: ep(1), Acks: 1, Names: []string{"m2_2"}}}))
+	s := run(t, bootstrapped(t, 1), onFeed(Command{Reincarnate: &Reincarnate{Member: "m3"}}), onFeed(Command{Sets: &ChangeSet{Epoch: ep(1), Acks: 1, Names: []string{"m2_2"}}}))
 	s = run(t, s, remove(without(1, "m3"), "m3"))
 	refused(t, s, left(), "still count on every leaving member")
-	s = run(t, s, feed(Command{Settled: &Settled{Epoch: ep(1), ID: 2}}), left())
+	s = run(t, s, onFeed(Command{Settled: &Settled{Epoch: ep(1), ID: 2}}), left())
 	if s.Clusters["feed"].CountsOn("m3") || s.Released["m3"] == nil {
 		t.Errorf("released %v", s.Released)
 	}
@@ -124,12 +124,12 @@ func TestEarlierIncarnationIsCountedOn(t *testing.T) {
 }
 
 func TestRemovalIsUndoneByApplyingAgain(t *testing.T) {
-	s := run(t, born(t, 1), remove(without(1, "m3"), "m3"), remove(testPlatform(1)))
+	s := run(t, bootstrapped(t, 1), remove(without(1, "m3"), "m3"), remove(testPlatform(1)))
 	if m := s.ClusterConfig("feed").Member("m3"); m.Leaving || !m.MayLead || s.Clusters["feed"].Members["m3"].Incarnation != "m3_3" || s.Wanted != nil {
 		t.Errorf("kept: %+v", m)
 	}
 	// A later change leaves it leaving, and needs its name no more.
-	s = run(t, born(t, 1), remove(without(1, "m3"), "m3"), remove(without(1, "m3")))
+	s = run(t, bootstrapped(t, 1), remove(without(1, "m3"), "m3"), remove(without(1, "m3")))
 	if m := s.ClusterConfig("feed").Member("m3"); m == nil || !m.Leaving {
 		t.Errorf("after another apply: %+v", m)
 	}
@@ -137,11 +137,11 @@ func TestRemovalIsUndoneByApplyingAgain(t *testing.T) {
 
 // A member that no set counts on is removed at once, but not during an attempt.
 func TestMemberNobodyCountsOnGoesAtOnce(t *testing.T) {
-	s := run(t, born(t, 0), remove(without(0, "m3"), "m3"))
+	s := run(t, bootstrapped(t, 0), remove(without(0, "m3"), "m3"))
 	if s.ClusterConfig("feed").Member("m3") != nil || s.Wanted != nil || s.Released["m3"] == nil {
 		t.Errorf("acks 0: %s", text(s.Platform))
 	}
-	s = run(t, born(t, 1), remove(without(1, "m3"), "m3"))
+	s = run(t, bootstrapped(t, 1), remove(without(1, "m3"), "m3"))
 	s = run(t, settled(t, s, "m2_2"), failover())
 	refused(t, s, left(), "operation feed-2 is under way")
 	s = run(t, s, remove(without(1, "m3")))
@@ -152,7 +152,7 @@ func TestMemberNobodyCountsOnGoesAtOnce(t *testing.T) {
 
 // A new primary's first set does not contain who is leaving, though the promotion counts on it.
 func TestPromotionWhileAMemberLeaves(t *testing.T) {
-	s := run(t, born(t, 1), remove(without(1, "m3"), "m3"), failover())
+	s := run(t, bootstrapped(t, 1), remove(without(1, "m3"), "m3"), failover())
 	refused(t, s, promote(func(p *Promote) {
 		p.Proof.Kind, p.Sealed = fencing.QuorumSealed, p.Sealed[:1]
 	}), "too few members are sealed")
@@ -165,7 +165,7 @@ func TestPromotionWhileAMemberLeaves(t *testing.T) {
 func TestRemovedClustersNumbersAreKept(t *testing.T) {
 	none := testPlatform(1)
 	none.Clusters = nil
-	s := run(t, born(t, 1), failover(), promote(nil), feed(Command{Opened: &Opened{Epoch: ep(2), SystemID: "7", Timeline: 2}}), paused())
+	s := run(t, bootstrapped(t, 1), failover(), promote(nil), onFeed(Command{Opened: &Opened{Epoch: ep(2), SystemID: "7", Timeline: 2}}), paused())
 	old := s.Clusters["feed"]
 	s = run(t, s, remove(none, "feed"))
 	if len(s.Clusters) != 0 || s.Wanted != nil || len(s.Platform.Hosts) != 3 {
@@ -188,7 +188,7 @@ func TestRemovedClustersNumbersAreKept(t *testing.T) {
 	if c.Primary != "" || len(c.Sets) != 0 || c.Version <= old.Version || len(s.Gone) != 0 || len(s.Released) != 0 {
 		t.Errorf("it comes back as %s, gone %v, released %v", text(c), s.Gone, s.Released)
 	}
-	s = run(t, s, feed(Command{Birth: &BirthOf{Member: "m2", Adopt: true, SystemID: "7", Timeline: 2}}))
+	s = run(t, s, onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m2", Adopt: true, SystemID: "7", Timeline: 2}}))
 	c = s.Clusters["feed"]
 	if c.Epoch.Number <= old.HighEpoch || c.HighTimeline < old.HighTimeline || c.Sets[0].ID <= old.HighSet || c.HighOperation <= old.HighOperation {
 		t.Errorf("a number is used twice: %s, before %s", text(c), text(old))
@@ -201,7 +201,7 @@ func TestRemovedClustersNumbersAreKept(t *testing.T) {
 }
 
 func TestRemovalSurvivesASnapshot(t *testing.T) {
-	s := run(t, born(t, 1), remove(without(1, "m3"), "m3"))
+	s := run(t, bootstrapped(t, 1), remove(without(1, "m3"), "m3"))
 	b, err := EncodeSnapshot(s)
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +217,7 @@ func TestRemovalSurvivesASnapshot(t *testing.T) {
 }
 
 // An unborn cluster protects nothing yet.
-func TestUnbornClusterIsRemoved(t *testing.T) {
+func TestClusterBeforeBootstrapIsRemoved(t *testing.T) {
 	none := testPlatform(1)
 	none.Clusters = nil
 	s := run(t, New(), Command{Init: &Init{PlatformID: "p"}}, remove(testPlatform(1)), remove(none, "feed"))

@@ -52,7 +52,7 @@ func (c *Cluster) addSet(epoch platform.Epoch, acks int, names []string) {
 	}
 	sort.Strings(names)
 	c.HighSet++
-	c.Sets = append(c.Sets, platform.Set{ID: c.HighSet, Epoch: epoch, Acks: acks, Names: names})
+	c.Sets = append(c.Sets, platform.DurabilitySet{ID: c.HighSet, Epoch: epoch, Acks: acks, Names: names})
 }
 
 // Ackers are the incarnations of all members whose acknowledgements count for a primary, in the order of the members' names.

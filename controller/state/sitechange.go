@@ -47,26 +47,26 @@ type BeginSite struct {
 
 // StepSite advances a site switchover. Exactly one of Step, Worked, Halt, Undo, End and Word is set.
 type StepSite struct {
-	Change  string `json:"change"`
-	Version uint64 `json:"version"`
-	Step    string `json:"step,omitempty"` // the next one begins
-	Worked  bool   `json:"worked,omitempty"`
-	Halt    string `json:"halt,omitempty"` // why the current one failed
-	Undo    bool   `json:"undo,omitempty"` // it failed before a cluster moved: the apps restart where they were
-	End     Result `json:"end,omitempty"`
-	Word    string `json:"word,omitempty"` // an operator's: retry, undo or continue
-	Note    string `json:"note,omitempty"`
+	Change   string `json:"change"`
+	Version  uint64 `json:"version"`
+	Step     string `json:"step,omitempty"` // the next one begins
+	Worked   bool   `json:"worked,omitempty"`
+	Halt     string `json:"halt,omitempty"` // why the current one failed
+	Undo     bool   `json:"undo,omitempty"` // it failed before a cluster moved: the apps restart where they were
+	End      Result `json:"end,omitempty"`
+	Decision string `json:"word,omitempty"` // an operator's: retry, undo or continue
+	Note     string `json:"note,omitempty"`
 }
 
 // An operator's decisions about a halted site switchover.
 const (
-	WordRetry    = "retry"
-	WordUndo     = "undo"
-	WordContinue = "continue"
+	DecisionRetry    = "retry"
+	DecisionUndo     = "undo"
+	DecisionContinue = "continue"
 )
 
-// Asked records the answer of a hook or an instance.
-type Asked struct {
+// HookAnswered records the answer of a hook or an instance.
+type HookAnswered struct {
 	Change string `json:"change"`
 	Key    string `json:"key"`
 	Answer Answer `json:"answer"`
@@ -182,11 +182,11 @@ func (s *State) applyStepSite(cmd Command) error {
 	switch {
 	case ch == nil || ch.ID != c.Change:
 		return fmt.Errorf("site switchover %s is not under way; `mainstay site history` shows its result", c.Change)
-	case c.Word != "" && c.Version != 0 && c.Version != ch.Version:
+	case c.Decision != "" && c.Version != 0 && c.Version != ch.Version:
 		return fmt.Errorf("site switchover %s has changed since you looked at it; run `mainstay status` again before you decide", ch.ID)
 	case c.Version != 0 && c.Version != ch.Version:
 		return fmt.Errorf("%w (%s: version %d, now %d)", ErrMoved, ch.ID, ch.Version, c.Version)
-	case c.Word != "" && ch.Halted == "":
+	case c.Decision != "" && ch.Halted == "":
 		return fmt.Errorf("site switchover %s has not halted; it is at step %s: see `mainstay status`", ch.ID, ch.Step)
 	}
 	next := *ch
@@ -196,7 +196,7 @@ func (s *State) applyStepSite(cmd Command) error {
 	switch {
 	case c.End != "":
 		s.Change = nil
-		s.changing(c.Change, func(op *Operation) { op.end(c.End, c.Note, cmd.At) })
+		s.editChange(c.Change, func(op *Operation) { op.end(c.End, c.Note, cmd.At) })
 		return nil
 	case c.Halt != "":
 		next.Halted = c.Halt
@@ -207,23 +207,23 @@ func (s *State) applyStepSite(cmd Command) error {
 		next.Worked = true
 		return nil
 	case c.Undo:
-		name = WordUndo
-		if err := next.obey(WordUndo); err != nil {
+		name = DecisionUndo
+		if err := next.obey(DecisionUndo); err != nil {
 			return err
 		}
 		next.Step = platform.StepApps // no cluster has moved, so none moves back: the apps restart where their primaries are
-	case c.Word != "":
-		name, note = c.Word, "asked by "+cmd.By+" at step "+ch.Step
-		if err := next.obey(c.Word); err != nil {
+	case c.Decision != "":
+		name, note = c.Decision, "asked by "+cmd.By+" at step "+ch.Step
+		if err := next.obey(c.Decision); err != nil {
 			return err
 		}
-		if left := s.Left(ch); left != "" && c.Word == WordRetry {
+		if left := s.Left(ch); left != "" && c.Decision == DecisionRetry {
 			next.Step = platform.StepClusters
 			note += ": cluster " + left + " moves again"
 		}
 		if next.Step == "" { // without the last step
 			s.Change = nil
-			s.changing(c.Change, func(op *Operation) {
+			s.editChange(c.Change, func(op *Operation) {
 				op.step(name, cmd.At, note)
 				op.end(Done, fmt.Sprintf("the platform runs on site %s; %s skipped step %s", ch.To, cmd.By, ch.Step), cmd.At)
 			})
@@ -233,7 +233,7 @@ func (s *State) applyStepSite(cmd Command) error {
 	if ch.Step == platform.StepClusters && !next.Undoing {
 		next.Moved = s.on(ch.To)
 	}
-	s.changing(c.Change, func(op *Operation) { op.step(name, cmd.At, note) })
+	s.editChange(c.Change, func(op *Operation) { op.step(name, cmd.At, note) })
 	return nil
 }
 
@@ -261,13 +261,13 @@ func (s *State) Left(ch *SiteChange) string {
 	return ""
 }
 
-// Words are the decisions that a halted site switchover accepts; there is always one. An undo cannot be undone again, but
+// Decisions are the decisions that a halted site switchover accepts; there is always one. An undo cannot be undone again, but
 // `continue` leaves in place what cannot move back.
-func (ch *SiteChange) Words() []string {
+func (ch *SiteChange) Decisions() []string {
 	if ch.Undoing {
-		return []string{WordRetry, WordContinue}
+		return []string{DecisionRetry, DecisionContinue}
 	}
-	return []string{WordRetry, WordUndo, WordContinue}
+	return []string{DecisionRetry, DecisionUndo, DecisionContinue}
 }
 
 // obey carries out an operator's decision: retry the failed step, undo the change, or continue with the next step ("" after the
@@ -281,10 +281,10 @@ func (ch *SiteChange) obey(word string) error {
 	}
 	steps := append(platform.Steps(), "")
 	switch word {
-	case WordRetry:
-	case WordUndo:
+	case DecisionRetry:
+	case DecisionUndo:
 		ch.Undoing, ch.Step = true, platform.StepClusters
-	case WordContinue:
+	case DecisionContinue:
 		ch.Step = steps[slices.Index(steps, ch.Step)+1]
 	default:
 		return fmt.Errorf("%q is not a decision about a site switchover; use retry, undo or continue", word)
@@ -293,7 +293,7 @@ func (ch *SiteChange) obey(word string) error {
 }
 
 func (s *State) applyAsked(cmd Command) error {
-	c, ch := cmd.Asked, s.Change
+	c, ch := cmd.HookAnswered, s.Change
 	if ch == nil || ch.ID != c.Change {
 		return fmt.Errorf("site switchover %s is not under way", c.Change)
 	}
@@ -305,7 +305,7 @@ func (s *State) applyAsked(cmd Command) error {
 	next.Answers = copyOf(ch.Answers)
 	next.Answers[c.Key] = c.Answer
 	s.Change = &next
-	s.changing(ch.ID, func(op *Operation) {
+	s.editChange(ch.ID, func(op *Operation) {
 		word := "done"
 		if !c.Answer.OK {
 			word = "failed"
@@ -322,11 +322,11 @@ func (s *State) tried(cluster, operation, at string) {
 	next.Tried = copyOf(s.Change.Tried)
 	next.Tried[cluster] = operation
 	s.Change = &next
-	s.changing(next.ID, func(op *Operation) { op.step("cluster "+cluster, at, "operation "+operation) })
+	s.editChange(next.ID, func(op *Operation) { op.step("cluster "+cluster, at, "operation "+operation) })
 }
 
-// changing edits a copy of the record of a site switchover.
-func (s *State) changing(id string, edit func(*Operation)) {
+// editChange edits a copy of the record of a site switchover.
+func (s *State) editChange(id string, edit func(*Operation)) {
 	s.Changes = slices.Clone(s.Changes)
 	for i := range s.Changes {
 		if op := &s.Changes[i]; op.ID == id {

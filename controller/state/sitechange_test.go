@@ -14,7 +14,7 @@ func TestBeginSiteNamesTheTargets(t *testing.T) {
 		if change != nil {
 			change(p)
 		}
-		s := born(t, 1)
+		s := bootstrapped(t, 1)
 		s.Platform = p
 		return s
 	}

@@ -98,10 +98,10 @@ type Cluster struct {
 	// LongestLease is the longest lease that may be in force (L4); it is at least the platform's.
 	LongestLease time.Duration `json:"longestLease"`
 	// Sets are the durability sets in force, oldest first; the last is the one to load.
-	Sets    []platform.Set     `json:"sets"`
-	HighSet uint64             `json:"highSet"`
-	Members map[string]*Member `json:"members"`
-	// Upstreams are the replicas that stream from another replica, their site's relay, instead of from the primary. No durability
+	Sets    []platform.DurabilitySet `json:"sets"`
+	HighSet uint64                   `json:"highSet"`
+	Members map[string]*Member       `json:"members"`
+	// Upstreams are the replicas that stream from another replica, their site's upstream, instead of from the primary. No durability
 	// set counts on them. It is replaced, never edited, and empty after each change of primary.
 	Upstreams map[string]string `json:"upstreams,omitempty"`
 	// HighIncarnation numbers incarnations; none is used twice.
@@ -171,14 +171,14 @@ type Attempt struct {
 	Accepted *Acceptance `json:"accepted,omitempty"`
 	// Approved is the operator who lets the primary move to another site, where failover.across-sites asks for that.
 	Approved string `json:"approved,omitempty"`
-	// Feed is a running hand-over of WAL; Fed: one was begun, and there is no second.
-	Feed *Feed `json:"feed,omitempty"`
-	Fed  bool  `json:"fed,omitempty"`
+	// CatchUp is a running hand-over of WAL; Fed: one was begun, and there is no second.
+	CatchUp  *CatchUp `json:"feed,omitempty"`
+	CaughtUp bool     `json:"fed,omitempty"`
 }
 
-// Feed lets a sealed member that is ahead, but may not lead, hand its WAL to one that may: To receives from From, which itself
+// CatchUp lets a sealed member that is ahead, but may not lead, hand its WAL to one that may: To receives from From, which itself
 // receives nothing, and is sealed again afterwards.
-type Feed struct {
+type CatchUp struct {
 	From string `json:"from"`
 	To   string `json:"to"`
 }
@@ -204,7 +204,7 @@ type Pause struct {
 }
 
 // Set returns the durability set to load, or nil.
-func (c *Cluster) Set() *platform.Set {
+func (c *Cluster) Set() *platform.DurabilitySet {
 	if len(c.Sets) == 0 {
 		return nil
 	}

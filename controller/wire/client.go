@@ -84,7 +84,7 @@ func NewClientVia(addresses []string, config *tls.Config, dial Dial) *Client {
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
 // Do sends a request to the leader: to the remembered one first, then to each address in turn, following answers that name the
-// leader. in and out are JSON, or nil. The errors are *Refusal, ErrNoLeader, ErrUncertain (each perhaps wrapped), *ErrUnreachable,
+// leader. in and out are JSON, or nil. The errors are *Refusal, ErrNoLeader, ErrUncertain (each perhaps wrapped), *UnreachableError,
 // or the context's. A request that changes something goes to the next address only if it surely was not sent to the one before.
 func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
 	body, err := encode(in)
@@ -105,7 +105,7 @@ func (c *Client) DoAt(ctx context.Context, address, method, path string, in, out
 	if refusal := (*Refusal)(nil); err == nil || errors.As(err, &refusal) {
 		return err
 	}
-	return &ErrUnreachable{Tried: []Attempt{{address, err}}}
+	return &UnreachableError{Tried: []Attempt{{address, err}}}
 }
 
 // order lists the remembered leader, then the other addresses.

@@ -33,8 +33,8 @@ func (r *Refusal) Error() string {
 	return r.Err.Message
 }
 
-// ErrUnreachable is returned when no address answered.
-type ErrUnreachable struct {
+// UnreachableError is returned when no address answered.
+type UnreachableError struct {
 	Tried []Attempt // in the order tried
 }
 
@@ -44,7 +44,7 @@ type Attempt struct {
 	Err     error
 }
 
-func (e *ErrUnreachable) Error() string {
+func (e *UnreachableError) Error() string {
 	switch {
 	case len(e.Tried) == 0:
 		return "no address to connect to; name the controllers with --controllers or in the context"
@@ -55,7 +55,7 @@ func (e *ErrUnreachable) Error() string {
 }
 
 // each lists the addresses with their reasons; addresses with the same reason share one.
-func (e *ErrUnreachable) each() string {
+func (e *UnreachableError) each() string {
 	var reasons []string
 	addresses := map[string][]string{}
 	for _, a := range e.Tried {
@@ -73,7 +73,7 @@ func (e *ErrUnreachable) each() string {
 
 // Certificates tells whether all of them run, but one side does not accept the other's certificate: then neither a missing leader
 // nor the network is the cause.
-func (e *ErrUnreachable) Certificates() bool {
+func (e *UnreachableError) Certificates() bool {
 	for _, a := range e.Tried {
 		if peer := (*identity.PeerError)(nil); !errors.Is(a.Err, errCertificate) && !errors.As(a.Err, &peer) {
 			return false
@@ -105,7 +105,7 @@ func plain(err error) string {
 }
 
 // Unwrap returns the causes, for errors.Is.
-func (e *ErrUnreachable) Unwrap() []error {
+func (e *UnreachableError) Unwrap() []error {
 	var errs []error
 	for _, a := range e.Tried {
 		errs = append(errs, a.Err)

@@ -88,7 +88,7 @@ func (s *search) follow(r *Refusal) {
 
 // verdict is the error of a request that no controller carried out.
 func (s *search) verdict() error {
-	unreachable := &ErrUnreachable{Tried: s.failed}
+	unreachable := &UnreachableError{Tried: s.failed}
 	switch {
 	case len(s.asked) == 0:
 		return unreachable

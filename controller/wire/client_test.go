@@ -157,7 +157,7 @@ func TestUnreachableNamesEachAddress(t *testing.T) {
 	gone, frozen := refusing(t), silent(t)
 	start := time.Now()
 	err := a.client(gone, frozen).Do(deadline(t), "POST", "/v1/x", struct{}{}, nil)
-	var u *ErrUnreachable
+	var u *UnreachableError
 	if !errors.As(err, &u) || len(u.Tried) != 2 {
 		t.Fatalf("%v, want *ErrUnreachable of two", err)
 	}
@@ -282,7 +282,7 @@ func TestCertificatesAreTheMatter(t *testing.T) {
 	} {
 		err := c.client.Do(deadline(t), "GET", "/v1/status", nil, nil)
 		c.client.Close()
-		var u *ErrUnreachable
+		var u *UnreachableError
 		if !errors.As(err, &u) || u.Certificates() != c.certs {
 			t.Errorf("%s: %v", c.name, err)
 			continue

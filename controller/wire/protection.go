@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -12,15 +13,17 @@ import (
 // Beginnings of health.Guard.Missing, one for each layer of Protection that an agent may lack.
 const (
 	MissingKernelEnd = "its end by the kernel when all guards die"
-	MissingKeeper    = "the keeper that ends PostgreSQL with the guards"
+	MissingLauncher  = "the launcher that ends PostgreSQL with the guards"
 	MissingService   = "a service manager"
+
+	formerMissingLauncher = "the keeper that ends PostgreSQL with the guards" // MissingLauncher, as guards of an earlier build say it
 )
 
 // Protection lists the layers that stop a member which must no longer act as primary (L2).
 type Protection struct {
 	// Known: its agent has reported; before that the other fields on the guard are empty.
 	Known bool `json:"known"`
-	// Guard names the layers in force: "both" guards, the "kernel end (keeper)" that ends PostgreSQL with them, the "service manager"
+	// Guard names the layers in force: "both" guards, the "kernel end (launcher)" that ends PostgreSQL with them, the "service manager"
 	// that sweeps if all were killed at once.
 	Guard []string `json:"guard"`
 	// Missing lists the missing layers, with the reasons.
@@ -45,10 +48,13 @@ func GuardOf(seen *health.Member) Protection {
 		return p
 	}
 	p.Guard = append(p.Guard, "both")
-	for _, layer := range []struct{ name, missing, also string }{
-		{"kernel end (keeper)", MissingKernelEnd, MissingKeeper}, {"service manager", MissingService, MissingService},
+	for _, layer := range []struct {
+		name    string
+		missing []string
+	}{
+		{"kernel end (launcher)", []string{MissingKernelEnd, MissingLauncher, formerMissingLauncher}}, {"service manager", []string{MissingService}},
 	} {
-		if !p.misses(layer.missing) && !p.misses(layer.also) {
+		if !slices.ContainsFunc(layer.missing, p.misses) {
 			p.Guard = append(p.Guard, layer.name)
 		}
 	}

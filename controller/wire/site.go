@@ -17,9 +17,9 @@ type SiteSwitchoverRequest struct {
 	DryRun bool   `json:"dryRun"`
 }
 
-// SiteWordRequest is the body of POST /v1/site-switchovers/{id}/word: an operator's decision about a halted site switchover.
-type SiteWordRequest struct {
-	Word string `json:"word"` // state.WordRetry, WordUndo or WordContinue
+// SiteDecisionRequest is the body of POST /v1/site-switchovers/{id}/word: an operator's decision about a halted site switchover.
+type SiteDecisionRequest struct {
+	Decision string `json:"word"` // state.DecisionRetry, WordUndo or WordContinue
 	// Version is the version of the site switchover that the operator saw: the decision is refused if that has changed. 0 decides
 	// about any version.
 	Version uint64 `json:"version,omitempty"`
@@ -27,9 +27,9 @@ type SiteWordRequest struct {
 
 // Halted says at which step a site switchover has halted, why, and which decisions it accepts.
 type Halted struct {
-	Step  string   `json:"step"`
-	Why   string   `json:"why"`
-	Words []string `json:"words"` // those of state.WordRetry, WordUndo and WordContinue that it accepts now
+	Step      string   `json:"step"`
+	Why       string   `json:"why"`
+	Decisions []string `json:"words"` // those of state.DecisionRetry, WordUndo and WordContinue that it accepts now
 }
 
 // HaltedAt is the halt of a running site switchover; nil if it has not halted.
@@ -37,7 +37,7 @@ func HaltedAt(ch *state.SiteChange) *Halted {
 	if ch == nil || ch.Halted == "" {
 		return nil
 	}
-	return &Halted{Step: ch.Step, Why: ch.Halted, Words: ch.Words()}
+	return &Halted{Step: ch.Step, Why: ch.Halted, Decisions: ch.Decisions()}
 }
 
 // POST /v1/operations/{id}/approve has no body: the failover may leave the primary's site. The answer is an OperationAnswer.

@@ -46,16 +46,16 @@ type HostStatus struct {
 
 // ClusterState is the state of a cluster, for status.
 type ClusterState struct {
-	Name     string            `json:"name"`
-	Tier     string            `json:"tier,omitempty"`
-	Primary  string            `json:"primary"`
-	Epoch    platform.Epoch    `json:"epoch"`
-	Timeline platform.Timeline `json:"timeline"`
-	Acks     int               `json:"acks"`
-	Sets     []platform.Set    `json:"sets"`
-	Guarded  bool              `json:"guarded"`
-	Opened   bool              `json:"opened"`
-	Pause    *state.Pause      `json:"pause,omitempty"`
+	Name     string                   `json:"name"`
+	Tier     string                   `json:"tier,omitempty"`
+	Primary  string                   `json:"primary"`
+	Epoch    platform.Epoch           `json:"epoch"`
+	Timeline platform.Timeline        `json:"timeline"`
+	Acks     int                      `json:"acks"`
+	Sets     []platform.DurabilitySet `json:"sets"`
+	Guarded  bool                     `json:"guarded"`
+	Opened   bool                     `json:"opened"`
+	Pause    *state.Pause             `json:"pause,omitempty"`
 	// Now says what the leader does or waits for; "" for nothing.
 	Now       string           `json:"now,omitempty"`
 	Operation *state.Operation `json:"operation,omitempty"` // the running operation, or the last
@@ -75,8 +75,8 @@ type MemberStatus struct {
 	Excluded string            `json:"excluded,omitempty"`
 	Leaving  bool              `json:"leaving,omitempty"` // it was removed, but durability sets still contain it
 	Address  string            `json:"address"`           // host:port of PostgreSQL
-	// Unfit is the reason why its agent cannot manage it, "" if it can.
-	Unfit string `json:"unfit,omitempty"`
+	// Unmanaged is the reason why its agent cannot manage it, "" if it can.
+	Unmanaged string `json:"unfit,omitempty"`
 	// Upstream is the replica that it streams from, "" for the primary.
 	Upstream string `json:"upstream,omitempty"`
 	// Protection lists the layers that stop it when it must no longer act as primary.

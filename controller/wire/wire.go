@@ -240,10 +240,10 @@ type ExplainAnswer struct {
 	Proofs     []ProofView        `json:"proofs"`
 	Protection []MemberProtection `json:"protection"`
 	// Slots are the user's replication slots on the primary, MoreSlots the number of those that its report does not name.
-	Slots     []SlotView     `json:"slots,omitempty"`
-	MoreSlots int            `json:"moreSlots,omitempty"`
-	Timings   []Timing       `json:"timings"`
-	Sets      []platform.Set `json:"sets"`
+	Slots     []SlotView               `json:"slots,omitempty"`
+	MoreSlots int                      `json:"moreSlots,omitempty"`
+	Timings   []Timing                 `json:"timings"`
+	Sets      []platform.DurabilitySet `json:"sets"`
 }
 
 // SwitchoverView says whether a switchover would be accepted now, and its target.

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// agent arms the twins for the given time, says "armed <end>" and then does nothing, for ever.
+// agent arms the guards for the given time, says "armed <end>" and then does nothing, for ever.
 func agent(dir, dataDir, lease string) int {
 	length, err := time.ParseDuration(lease)
 	if err != nil {

@@ -85,7 +85,7 @@ func (c config) tree() (*process.Tree, error) {
 	return process.NewTree(c.DataDir, cgroup)
 }
 
-func (c config) twin() string {
+func (c config) peer() string {
 	if c.Slot == "a" {
 		return "b"
 	}

@@ -15,26 +15,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// guard is one twin: a machine between the server's goroutines, which extend it, and the loop, which kills.
+// guard is one of the two: a machine between the server's goroutines, which extend it, and the loop, which kills.
 type guard struct {
-	cfg   config
-	tree  *process.Tree
-	timer *boottime.Timer
-	wake  int   // eventfd: the loop checks again
-	page  *Page // its duty; written with mu held
-	prot  Protection
-	pid   int
+	cfg      config
+	tree     *process.Tree
+	timer    *boottime.Timer
+	wake     int       // eventfd: the loop checks again
+	dutyPage *DutyPage // its duty; written with mu held
+	prot     Protection
+	pid      int
 
 	mu         sync.Mutex // guards the fields below
 	machine    machine.Guard
 	kill       *Kill
 	agent      *client // the connection that attached last
-	twinFD     int     // pidfd of the twin, -1 without; only the loop closes it
-	twinPID    int
-	retired    []int  // pidfds of former twins, for the loop to close
-	keeper     int    // pid of the running keeper, 0 without
-	unkept     string // why there is no keeper although there should be one
-	unkeepable bool   // the keeper could not be started, nor could another guard start one
+	peerFD     int     // pidfd of the peer, -1 without; only the loop closes it
+	peerPID    int
+	retired    []int  // pidfds of former guards, for the loop to close
+	launcher   int    // pid of the running launcher, 0 without
+	unkept     string // why there is no launcher although there should be one
+	unkeepable bool   // the launcher could not be started, nor could another guard start one
 	leaving    bool   // exit as soon as no program ends with it
 	stopping   bool   // exit was granted
 }
@@ -49,13 +49,13 @@ func newGuard(cfg config, tree *process.Tree) (*guard, error) {
 		timer.Close()
 		return nil, fmt.Errorf("create the guard's eventfd: %w", err)
 	}
-	page, err := newPage(unix.Getpid())
+	duty, err := newDutyPage(unix.Getpid())
 	if err != nil {
 		timer.Close()
 		unix.Close(wake)
 		return nil, err
 	}
-	return &guard{cfg: cfg, tree: tree, timer: timer, wake: wake, page: page, pid: unix.Getpid(), twinFD: -1, machine: machine.New()}, nil
+	return &guard{cfg: cfg, tree: tree, timer: timer, wake: wake, dutyPage: duty, pid: unix.Getpid(), peerFD: -1, machine: machine.New()}, nil
 }
 
 // loop runs on its own thread until exit is granted. It waits in the kernel, not in the Go scheduler.
@@ -63,19 +63,19 @@ func (g *guard) loop() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	for {
-		twin := g.watched()
+		peer := g.watched()
 		fds := []unix.PollFd{
 			{Fd: int32(g.timer.FD()), Events: unix.POLLIN},
 			{Fd: int32(g.wake), Events: unix.POLLIN},
-			{Fd: int32(twin), Events: unix.POLLIN}, // -1 is ignored
+			{Fd: int32(peer), Events: unix.POLLIN}, // -1 is ignored
 		}
 		if _, err := unix.Poll(fds, g.patience()); err != nil {
 			continue // EINTR
 		}
 		if fds[2].Revents != 0 {
-			g.lostTwin(twin)
+			g.lostPeer(peer)
 		}
-		due, stopping := g.look()
+		due, stopping := g.check()
 		if due {
 			g.killTree()
 		}
@@ -93,10 +93,10 @@ func (g *guard) watched() int {
 		unix.Close(fd)
 	}
 	g.retired = nil
-	return g.twinFD
+	return g.peerFD
 }
 
-func (g *guard) look() (due, stopping bool) {
+func (g *guard) check() (due, stopping bool) {
 	var b [8]byte
 	unix.Read(g.wake, b[:])
 	g.timer.Expired()
@@ -118,60 +118,60 @@ func (g *guard) patience() int {
 	return -1
 }
 
-// needless tells, with mu held, whether no program would end with an idle guard: the keeper's program has ended. The guard without a
-// keeper exits after the other one.
+// needless tells, with mu held, whether no program would end with an idle guard: the launcher's program has ended. The guard without a
+// launcher exits after the other one.
 func (g *guard) needless() bool {
 	if g.machine.State == machine.Armed || g.machine.State == machine.Killing {
 		return false
 	}
-	if g.cfg.Slot != keeperSlot {
-		return !g.machine.Twin
+	if g.cfg.Slot != launcherSlot {
+		return !g.machine.Peer
 	}
-	return Report{Keeper: g.keeper}.keeps() == 0
+	return Report{Launcher: g.launcher}.keeps() == 0
 }
 
 // rouse makes the loop check again.
 func (g *guard) rouse() { unix.Write(g.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
-// adopt makes a verified process the twin; pidfd then belongs to the guard.
+// adopt makes a verified process the peer; pidfd then belongs to the guard.
 func (g *guard) adopt(pidfd, pid int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.twinFD >= 0 {
-		g.retired = append(g.retired, g.twinFD)
+	if g.peerFD >= 0 {
+		g.retired = append(g.retired, g.peerFD)
 	}
-	g.twinFD, g.twinPID, g.machine.Twin = pidfd, pid, true
+	g.peerFD, g.peerPID, g.machine.Peer = pidfd, pid, true
 	g.rouse()
 }
 
-// keeperSlot is the guard that has the keeper: at its death the twin kills, and the kernel ends the keeper.
-const keeperSlot = "a"
+// launcherSlot is the guard that has the launcher: at its death the peer kills, and the kernel ends the launcher.
+const launcherSlot = "a"
 
-// keep starts the keeper. A guard without a keeper still guards.
+// keep starts the launcher. A guard without a launcher still guards.
 func (g *guard) keep() {
-	cmd, err := startKeeper(g.cfg)
+	cmd, err := startLauncher(g.cfg)
 	if err != nil {
 		g.unkept, g.unkeepable = err.Error(), true
 		return
 	}
-	g.keeper = cmd.Process.Pid
+	g.launcher = cmd.Process.Pid
 	go func() { // for as long as the guard lives
 		err := cmd.Wait()
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.keeper, g.unkept = 0, fmt.Sprintf("it ended: %v", err)
+		g.launcher, g.unkept = 0, fmt.Sprintf("it ended: %v", err)
 	}()
 }
 
-func (g *guard) lostTwin(pidfd int) {
+func (g *guard) lostPeer(pidfd int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.twinFD != pidfd {
-		return // another twin was adopted meanwhile
+	if g.peerFD != pidfd {
+		return // another peer was adopted meanwhile
 	}
 	g.retired = append(g.retired, pidfd)
-	g.twinFD, g.twinPID = -1, 0
-	g.machine.TwinLost()
+	g.peerFD, g.peerPID = -1, 0
+	g.machine.PeerLost()
 }
 
 // killTree continues until no process is left, however long the kernel takes: a process that has not ended is not fenced (L2).
@@ -185,7 +185,7 @@ func (g *guard) killTree() {
 		if err == nil {
 			g.kill.Ended, g.kill.Left = boottime.Now(), ""
 			g.machine.Killed()
-			g.settle(g.kill.Ended)
+			g.noteEnded(g.kill.Ended)
 			g.mu.Unlock()
 			return
 		}
@@ -200,11 +200,11 @@ func (g *guard) report() Report {
 	r := Report{
 		Proto: proto, PID: g.pid, Slot: g.cfg.Slot, Member: g.cfg.Member, DataDir: g.cfg.DataDir, Cgroup: g.cfg.Cgroup,
 		State: g.machine.State, Armed: g.machine.State == machine.Armed, End: g.machine.End,
-		Twin: g.machine.Twin, TwinPID: g.twinPID, Keeper: g.keeper, Unkeepable: g.unkeepable,
+		Peer: g.machine.Peer, PeerPID: g.peerPID, Launcher: g.launcher, Unkeepable: g.unkeepable,
 		Locked: g.prot.Locked, Realtime: g.prot.Realtime, NoOOM: g.prot.NoOOM, Missing: slices.Clone(g.prot.Missing),
 	}
 	if g.unkept != "" {
-		r.Missing = append(r.Missing, "the keeper that ends PostgreSQL with the guards: "+g.unkept)
+		r.Missing = append(r.Missing, "the launcher that ends PostgreSQL with the guards: "+g.unkept)
 	}
 	if !g.machine.Epoch.IsZero() {
 		r.Epoch = g.machine.Epoch.String()

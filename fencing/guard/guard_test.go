@@ -23,8 +23,8 @@ func TestKillsAtTheLeasesEnd(t *testing.T) {
 	b := newBed(t, fakepg.Options{})
 	s := b.start()
 	st := b.status(s)
-	if st.Armed || !st.Twin || !s.Alive() || st.Guards[0].PID == st.Guards[1].PID {
-		t.Fatalf("fresh twins: %+v", st)
+	if st.Armed || !st.Peer || !s.Alive() || st.Guards[0].PID == st.Guards[1].PID {
+		t.Fatalf("fresh guards: %+v", st)
 	}
 	t.Logf("missing here: %q", st.Missing)
 	first := b.extend(s, "1.1", 400*time.Millisecond)
@@ -140,7 +140,7 @@ func TestARestartedAgentGoesOn(t *testing.T) {
 	b.killedAt(end)
 }
 
-func TestATwinsDeathKillsTheTreeAtOnce(t *testing.T) {
+func TestAPeersDeathKillsTheTreeAtOnce(t *testing.T) {
 	for i, slot := range []string{"a", "b"} {
 		t.Run(slot, func(t *testing.T) {
 			b := newBed(t, fakepg.Options{})
@@ -159,27 +159,27 @@ func TestATwinsDeathKillsTheTreeAtOnce(t *testing.T) {
 				t.Error("Alive with a dead guard")
 			}
 			if err := s.Extend("1.2", boottime.Now()+time.Second); err == nil {
-				t.Error("half of the twins took a lease")
+				t.Error("half of the guards took a lease")
 			}
 			b.startsAgain(dead, 1-i)
 		})
 	}
 }
 
-// startsAgain checks that new twins are made of the survivor and a new guard, and guard again.
+// startsAgain checks that new guards are made of the survivor and a new guard, and guard again.
 func (b *bed) startsAgain(dead, survivor int) {
 	s := b.start()
 	st := b.status(s)
-	if !st.Twin || st.Guards[0].PID == dead || st.Guards[1].PID == dead || st.Guards[survivor].State != machine.Killed ||
+	if !st.Peer || st.Guards[0].PID == dead || st.Guards[1].PID == dead || st.Guards[survivor].State != machine.Killed ||
 		st.Guards[survivor].Kill.Why != "the other guard died" {
-		b.Fatalf("the new twins: %+v", st)
+		b.Fatalf("the new guards: %+v", st)
 	}
 	b.pg = fakepg.Start(b.T, fakepg.Options{DataDir: b.options.DataDir})
 	end := b.extend(s, "1.2", 300*time.Millisecond)
 	b.killedAt(end)
 }
 
-func TestATwinsDeathWhileDisarmedKillsNothing(t *testing.T) {
+func TestAPeersDeathWhileDisarmedKillsNothing(t *testing.T) {
 	b := newBed(t, fakepg.Options{})
 	s := b.start()
 	b.extend(s, "1.1", 30*time.Second)

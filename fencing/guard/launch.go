@@ -16,24 +16,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoKeeper is returned when guard A has no keeper (it is of an earlier build, or its keeper has died), so no program was started.
+// ErrNoLauncher is returned when guard A has no launcher (it is of an earlier build, or its launcher has died), so no program was started.
 // The caller starts the program itself; the kernel then does not end it with the guards.
-var ErrNoKeeper = errors.New("guard a has no keeper")
+var ErrNoLauncher = errors.New("guard a has no launcher")
 
-// Launch starts cmd as the keeper's child instead of the caller's, so that the kernel kills it at once when guard A dies (L2). It
+// Launch starts cmd as the launcher's child instead of the caller's, so that the kernel kills it at once when guard A dies (L2). It
 // uses Path, Args, Env, Dir, Stdout (an *os.File, standard error too), and of SysProcAttr Credential and CgroupFD. wait returns how
-// the program ended, once it has. After an error other than ErrNoKeeper the program may still run. Only the program's start itself
+// the program ended, once it has. After an error other than ErrNoLauncher the program may still run. Only the program's start itself
 // touches a filesystem.
 func (s *Set) Launch(ctx context.Context, cmd *exec.Cmd) (pid int, wait func() error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	conn, err := s.dialKeeper(ctx)
+	conn, err := s.dialLauncher(ctx)
 	if err != nil {
-		return 0, nil, fmt.Errorf("ask the keeper of %s: %w", s.options.Member, err)
+		return 0, nil, fmt.Errorf("ask the launcher of %s: %w", s.options.Member, err)
 	}
 	if pid, err = ordered(ctx, conn, cmd); err != nil {
 		conn.Close()
-		return 0, nil, fmt.Errorf("let the keeper of %s start %s: %w", s.options.Member, cmd.Path, err)
+		return 0, nil, fmt.Errorf("let the launcher of %s start %s: %w", s.options.Member, cmd.Path, err)
 	}
 	h, err := process.Watch(pid)
 	if err != nil && !errors.Is(err, process.ErrGone) {
@@ -47,24 +47,24 @@ func (s *Set) Launch(ctx context.Context, cmd *exec.Cmd) (pid int, wait func() e
 	}, nil
 }
 
-// dialKeeper connects to the process that guard A reports as its keeper.
-func (s *Set) dialKeeper(ctx context.Context) (*net.UnixConn, error) {
+// dialLauncher connects to the process that guard A reports as its launcher.
+func (s *Set) dialLauncher(ctx context.Context) (*net.UnixConn, error) {
 	r, err := s.links[0].call(ctx, request{Op: opStatus})
 	if err != nil {
 		return nil, err
 	}
-	if r.Keeper == 0 {
-		return nil, ErrNoKeeper
+	if r.Launcher == 0 {
+		return nil, ErrNoLauncher
 	}
 	var d net.Dialer
-	c, err := d.DialContext(ctx, "unixpacket", keeperPath(s.options.Dir))
+	c, err := d.DialContext(ctx, "unixpacket", launcherPath(s.options.Dir))
 	if err != nil {
 		return nil, err
 	}
 	conn := c.(*net.UnixConn)
 	peer, err := PeerOf(conn)
-	if err == nil && int(peer.Pid) != r.Keeper {
-		err = fmt.Errorf("process %d listens on %s, but the keeper is process %d", peer.Pid, keeperPath(s.options.Dir), r.Keeper)
+	if err == nil && int(peer.Pid) != r.Launcher {
+		err = fmt.Errorf("process %d listens on %s, but the launcher is process %d", peer.Pid, launcherPath(s.options.Dir), r.Launcher)
 	}
 	if err != nil {
 		conn.Close()
@@ -122,7 +122,7 @@ func orderOf(cmd *exec.Cmd) (launch, []byte, error) {
 	return req, unix.UnixRights(fds...), nil
 }
 
-// awaitEnd waits for the program's end, as the kernel reports it, then reads from the keeper how it ended. h is nil if the program has
+// awaitEnd waits for the program's end, as the kernel reports it, then reads from the launcher how it ended. h is nil if the program has
 // already ended.
 func awaitEnd(conn *net.UnixConn, h *process.Handle) error {
 	if h != nil {
@@ -134,7 +134,7 @@ func awaitEnd(conn *net.UnixConn, h *process.Handle) error {
 	answer, err := readLaunched(conn)
 	switch {
 	case err != nil:
-		return fmt.Errorf("it ended, but its keeper does not report how: %w", err)
+		return fmt.Errorf("it ended, but its launcher does not report how: %w", err)
 	case answer.Ended != endedWell:
 		return errors.New(answer.Ended)
 	}
@@ -151,16 +151,16 @@ func readLaunched(conn *net.UnixConn) (launched, error) {
 	return answer, json.Unmarshal(b[:n], &answer)
 }
 
-// Keeper tells whether guard A has a keeper, or cannot have one; it takes 100 ms at most.
-func (s *Set) Keeper() bool {
+// Launcher tells whether guard A has a launcher, or cannot have one; it takes 100 ms at most.
+func (s *Set) Launcher() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	r, err := s.links[0].call(ctx, request{Op: opStatus})
-	return err == nil && (r.Keeper != 0 || r.Unkeepable)
+	return err == nil && (r.Launcher != 0 || r.Unkeepable)
 }
 
-// Kept tells whether the kernel ends the process when guard A dies, because it is a child of the keeper. It reads only /proc.
+// Kept tells whether the kernel ends the process when guard A dies, because it is a child of the launcher. It reads only /proc.
 func (st Status) Kept(pid int) bool {
-	keeper := st.Guards[0].Keeper
-	return keeper != 0 && process.BoundTo(keeper, pid)
+	launcher := st.Guards[0].Launcher
+	return launcher != 0 && process.BoundTo(launcher, pid)
 }

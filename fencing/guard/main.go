@@ -18,20 +18,20 @@ type Hello struct {
 	Error string `json:"error,omitempty"`
 }
 
-// keeperWord is the argument with which guard A starts its keeper.
-const keeperWord = "keeper"
+// launcherWord is the argument with which guard A starts its launcher.
+const launcherWord = "launcher"
 
 // Main is the hidden subcommand `mainstay guard`. It reads its configuration from standard input, writes to standard output whether it
 // guards, and returns only after exit was granted (0) or if it cannot start (1; 2 for arguments).
 func Main(args []string) int {
-	if len(args) == 1 && args[0] == keeperWord {
+	if len(args) == 1 && args[0] == launcherWord {
 		return keep()
 	}
 	if len(args) > 0 {
 		fmt.Fprintln(os.Stderr, "mainstay guard takes no arguments: the agent starts it and configures it on standard input")
 		return 2
 	}
-	runtime.LockOSThread() // permanently: the keeper dies with this thread, on which the loop waits
+	runtime.LockOSThread() // permanently: the launcher dies with this thread, on which the loop waits
 	g, s, lock, err := open(os.Stdin)
 	if err != nil {
 		json.NewEncoder(os.Stdout).Encode(Hello{Error: err.Error()})
@@ -68,8 +68,8 @@ func open(stdin io.Reader) (*guard, *server, *os.File, error) {
 		lock.Close()
 		return nil, nil, nil, err
 	}
-	if cfg.Slot == keeperSlot {
-		g.keep() // before Harden: PostgreSQL inherits from the keeper
+	if cfg.Slot == launcherSlot {
+		g.keep() // before Harden: PostgreSQL inherits from the launcher
 	}
 	g.prot = Harden("lease-guard-" + cfg.Slot)
 	if cfg.Cgroup == "" {

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxClients bounds the connections: an agent, its successor, the twin, and an operator.
+// maxClients bounds the connections: an agent, its successor, the peer, and an operator.
 const maxClients = 16
 
 // server passes requests from the socket to the guard.
@@ -152,7 +152,7 @@ func (g *guard) change(req request) *machine.Refusal {
 			return r
 		}
 		g.timer.Stop()
-		g.settle(now)
+		g.noteEnded(now)
 		return nil
 	case opExit, opLeave:
 		r := g.machine.Exit(now)

@@ -26,20 +26,20 @@ type Options struct {
 	CgroupPath string // the member's; empty if it has none
 }
 
-// Set is an agent's connection to the twins of one member. Its methods may be called from any goroutine; only Start and Exit touch a
+// Set is an agent's connection to the guards of one member. Its methods may be called from any goroutine; only Start and Exit touch a
 // filesystem. The guards obey only the Set that was started last.
 type Set struct {
 	options Options
 	links   [2]*link
-	died    chan struct{}  // closed by follow when a twin has died, never by Close
+	died    chan struct{}  // closed by follow when a guard has died, never by Close
 	closing chan struct{}  // closed by Close
 	once    [2]sync.Once   // of died and closing
 	wg      sync.WaitGroup // follow, one for each guard
 }
 
 // Start connects to the member's guards, starts missing ones, and makes them watch each other. It replaces no guard that is armed, or
-// whose keeper has started PostgreSQL; it replaces idle ones with another cgroup, of another version or without their keeper. A
-// guard that survived its twin and killed is kept: Disarm, or the lease of a higher epoch, ends that state. It takes five
+// whose launcher has started PostgreSQL; it replaces idle ones with another cgroup, of another version or without their launcher. A
+// guard that survived its peer and killed is kept: Disarm, or the lease of a higher epoch, ends that state. It takes five
 // seconds at most.
 func Start(ctx context.Context, o Options) (*Set, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -102,20 +102,20 @@ func connect(ctx context.Context, o Options, slot string) (*link, error) {
 	return l, err
 }
 
-// replaceable tells whether the guard is idle, does not fit or has lost its keeper, and PostgreSQL would not end with it.
+// replaceable tells whether the guard is idle, does not fit or has lost its launcher, and PostgreSQL would not end with it.
 func (r Report) replaceable(o Options) bool {
-	fits := r.Proto == proto && r.Cgroup == o.CgroupPath && (r.Slot != keeperSlot || r.Keeper != 0 || r.Unkeepable)
+	fits := r.Proto == proto && r.Cgroup == o.CgroupPath && (r.Slot != launcherSlot || r.Launcher != 0 || r.Unkeepable)
 	return !fits && r.State == machine.Idle && r.keeps() == 0
 }
 
-// keeps is the pid of a running program that the guard's keeper started; 0 for none.
+// keeps is the pid of a running program that the guard's launcher started; 0 for none.
 func (r Report) keeps() int {
-	if r.Keeper == 0 {
+	if r.Launcher == 0 {
 		return 0
 	}
-	pids, err := process.Children(r.Keeper)
+	pids, err := process.Children(r.Launcher)
 	if err != nil {
-		return r.Keeper // its children are not known
+		return r.Launcher // its children are not known
 	}
 	return append(pids, 0)[0]
 }
@@ -123,7 +123,7 @@ func (r Report) keeps() int {
 // retire asks an idle guard to exit, waits for its end, and closes the link.
 func (l *link) retire(ctx context.Context) error {
 	defer l.close()
-	if _, err := l.call(ctx, request{Op: opAttach}); err != nil && !hasCode(err, machine.NoTwin) {
+	if _, err := l.call(ctx, request{Op: opAttach}); err != nil && !hasCode(err, machine.NoPeer) {
 		return err
 	}
 	return l.exit(ctx)
@@ -155,8 +155,8 @@ func (s *Set) attach(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if other := s.links[1-i].handle.PID(); r.TwinPID != other {
-			return fmt.Errorf("guard %s of %s watches process %d, but its twin is %d; start again", l.slot, l.member, r.TwinPID, other)
+		if other := s.links[1-i].handle.PID(); r.PeerPID != other {
+			return fmt.Errorf("guard %s of %s watches process %d, but its peer is %d; start again", l.slot, l.member, r.PeerPID, other)
 		}
 	}
 	return nil
@@ -207,7 +207,7 @@ type Status struct {
 	Armed    bool          `json:"armed"`
 	Epoch    string        `json:"epoch,omitempty"` // of both, or empty
 	End      time.Duration `json:"end"`             // the earlier one
-	Twin     bool          `json:"twin"`            // each watches the other
+	Peer     bool          `json:"twin"`            // each watches the other
 	Locked   bool          `json:"locked"`
 	Realtime bool          `json:"realtime"`
 	NoOOM    bool          `json:"noOom"`
@@ -219,7 +219,7 @@ func (s *Set) Status() (Status, error) {
 	reports, err := s.each(context.Background(), request{Op: opStatus})
 	a, b := reports[0], reports[1]
 	st := Status{
-		Guards: reports, Armed: a.Armed && b.Armed, End: min(a.End, b.End), Twin: a.Twin && b.Twin,
+		Guards: reports, Armed: a.Armed && b.Armed, End: min(a.End, b.End), Peer: a.Peer && b.Peer,
 		Locked: a.Locked && b.Locked, Realtime: a.Realtime && b.Realtime, NoOOM: a.NoOOM && b.NoOOM,
 		Missing: slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(a.Missing), b.Missing...)))),
 	}
@@ -251,11 +251,11 @@ func (s *Set) Alive() bool { return s.links[0].handle.Alive() && s.links[1].hand
 // keeps counting: call Start again. It does not block.
 func (s *Set) Connected() bool { return s.links[0].whole() && s.links[1].whole() }
 
-// Died is closed when a guard has died or exited. If they were armed, the other one is killing the member's tree: start the twins again
+// Died is closed when a guard has died or exited. If they were armed, the other one is killing the member's tree: start the guards again
 // before any new primary.
 func (s *Set) Died() <-chan struct{} { return s.died }
 
-// Exit ends both guards, which must be disarmed, and closes the Set. While PostgreSQL is their keeper's child it refuses
+// Exit ends both guards, which must be disarmed, and closes the Set. While PostgreSQL is their launcher's child it refuses
 // (machine.StillKeeps), and they exit automatically when PostgreSQL ends, unless Start attaches to them again. After an error one
 // of them may have ended; the Set is closed anyway, and Start begins again.
 func (s *Set) Exit() error {

@@ -63,17 +63,17 @@ func run(ctx context.Context, cfg []byte, cgroup *os.File, executable string, ar
 	return cmd.Process.Release()
 }
 
-// startKeeper starts guard A's keeper, which ends with the calling thread: that must be the guard's locked main thread. The program
+// startLauncher starts guard A's launcher, which ends with the calling thread: that must be the guard's locked main thread. The program
 // is this process's own, even if the file at its path has changed.
-func startKeeper(cfg config) (*exec.Cmd, error) {
+func startLauncher(cfg config) (*exec.Cmd, error) {
 	b, err := json.Marshal(cfg)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	cmd := exec.Command("/proc/self/exe", "guard", keeperWord)
-	cmd.Args[0] = "lease-keeper:" + cfg.Member
+	cmd := exec.Command("/proc/self/exe", "guard", launcherWord)
+	cmd.Args[0] = "lease-launcher:" + cfg.Member
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	return cmd, begin(ctx, cmd, b)
 }

@@ -18,7 +18,7 @@ const maxLine = 16 << 10
 type op string
 
 const (
-	opAttach op = "attach" // become the agent that may extend, disarm and exit; find the twin
+	opAttach op = "attach" // become the agent that may extend, disarm and exit; find the peer
 	opExtend op = "extend"
 	opDisarm op = "disarm"
 	opStatus op = "status"
@@ -42,20 +42,20 @@ type reply struct {
 
 // Report is one guard's report about itself.
 type Report struct {
-	Proto   int           `json:"proto"`
-	PID     int           `json:"pid"`
-	Slot    string        `json:"slot"` // a or b
-	Member  string        `json:"member"`
-	DataDir string        `json:"dataDir"`
-	Cgroup  string        `json:"cgroup,omitempty"` // the member's; empty if it has none
-	State   machine.State `json:"state"`
-	Armed   bool          `json:"armed"`
-	Epoch   string        `json:"epoch,omitempty"` // the highest it was armed for
-	End     time.Duration `json:"end"`             // reading of CLOCK_BOOTTIME; the last one if it is not armed
-	Twin    bool          `json:"twin"`            // it watches a running twin
-	TwinPID int           `json:"twinPid,omitempty"`
-	Keeper  int           `json:"keeper,omitempty"` // pid of guard a's keeper, PostgreSQL's parent; 0 without one
-	// Unkeepable: guard a could not start a keeper on this host, nor could another guard.
+	Proto    int           `json:"proto"`
+	PID      int           `json:"pid"`
+	Slot     string        `json:"slot"` // a or b
+	Member   string        `json:"member"`
+	DataDir  string        `json:"dataDir"`
+	Cgroup   string        `json:"cgroup,omitempty"` // the member's; empty if it has none
+	State    machine.State `json:"state"`
+	Armed    bool          `json:"armed"`
+	Epoch    string        `json:"epoch,omitempty"` // the highest it was armed for
+	End      time.Duration `json:"end"`             // reading of CLOCK_BOOTTIME; the last one if it is not armed
+	Peer     bool          `json:"twin"`            // it watches a running peer
+	PeerPID  int           `json:"twinPid,omitempty"`
+	Launcher int           `json:"keeper,omitempty"` // pid of guard a's launcher, PostgreSQL's parent; 0 without one
+	// Unkeepable: guard a could not start a launcher on this host, nor could another guard.
 	Unkeepable bool `json:"unkeepable,omitempty"`
 
 	Locked   bool     `json:"locked"`   // its memory is locked

@@ -13,7 +13,7 @@ import (
 	"mainstay/fencing/guard"
 )
 
-// holder is a machine between the server, which brings wishes and guards, and the loop, which feeds the device.
+// holder is a machine between the server, which brings wishes and guards, and the loop, which pings the device.
 type holder struct {
 	cfg   config
 	open  opener
@@ -23,7 +23,7 @@ type holder struct {
 	mu      sync.Mutex // guards the fields below; while it is held, only the device and memory are touched
 	machine machine
 	device  *device // nil while none is held
-	fault   string  // why no device is held, or why the last feed failed
+	fault   string  // why no device is held, or why the last ping failed
 	starves bool
 	members map[string]*member // none is ever dropped: a duty must not be forgotten, and a member without one costs nothing
 }
@@ -33,7 +33,7 @@ type member struct{ posts [2]standing }
 
 // standing is a post with the page of its guard; nil before the first guard.
 type standing struct {
-	page   *guard.Page
+	page   *guard.DutyPage
 	before guard.Duty
 }
 
@@ -51,7 +51,7 @@ func (h *holder) loop() {
 	defer runtime.UnlockOSThread()
 	fds := []unix.PollFd{{Fd: int32(h.timer.FD()), Events: unix.POLLIN}}
 	for !h.step() {
-		unix.Poll(fds, int(feedEvery.Milliseconds())) // bounded, in case the timer fails
+		unix.Poll(fds, int(pingEvery.Milliseconds())) // bounded, in case the timer fails
 	}
 }
 
@@ -72,7 +72,7 @@ func (h *holder) step() (over bool) {
 			return true
 		}
 		h.do(next, now)
-		if next == wait || next == starve || next == feed {
+		if next == wait || next == starve || next == ping {
 			h.timer.Set(h.machine.again(now, owed))
 			return false
 		}
@@ -90,9 +90,9 @@ func (h *holder) do(next act, now time.Duration) {
 			return
 		}
 		h.machine.opened(now, h.device, false)
-	case feed:
-		h.machine.fed, h.fault = now, ""
-		if err := h.device.feed(); err != nil {
+	case ping:
+		h.machine.pinged, h.fault = now, ""
+		if err := h.device.ping(); err != nil {
 			h.fault = err.Error()
 		}
 	case disarm:
@@ -143,7 +143,7 @@ func (m *member) owed() time.Duration {
 }
 
 // take puts another guard in a post. The former one has died, since only one at a time can have the post's lock; its duty remains.
-func (s *standing) take(page *guard.Page) {
+func (s *standing) take(duty *guard.DutyPage) {
 	if s.page != nil {
 		last := s.page.Duty()
 		if last.End == 0 && s.before.End != 0 && s.before.Since >= last.Since {
@@ -153,7 +153,7 @@ func (s *standing) take(page *guard.Page) {
 		s.before = last
 		s.page.Close()
 	}
-	s.page = page
+	s.page = duty
 }
 
 // status is called with mu held.

@@ -19,8 +19,8 @@ import (
 	"mainstay/fencing/process/fakepg"
 )
 
-// cardsFile names, beside the test binary's copy, the file in which the stand-in of a device notes what is done to it.
-const cardsFile = "card"
+// driversFile names, beside the test binary's copy, the file in which the stand-in of a device notes what is done to it.
+const driversFile = "driver"
 
 // The test binary is all the programs of these tests: holder, guards and fake postgres. The holder is the real one, but for
 // the device, of which a machine for tests has none.
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	fakepg.Main()
 	if len(os.Args) > 2 && os.Args[2] == "watchdog" {
 		exe, _ := os.Executable()
-		os.Exit(run(func(string) (card, error) { return openNoted(filepath.Join(filepath.Dir(exe), cardsFile)) }))
+		os.Exit(run(func(string) (driver, error) { return openNoted(filepath.Join(filepath.Dir(exe), driversFile)) }))
 	}
 	if len(os.Args) > 1 && os.Args[1] == "guard" {
 		os.Exit(guard.Main(os.Args[2:]))
@@ -36,18 +36,18 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// noted is a card that notes each feed, each timeout and its closing, with the time.
+// noted is a driver that notes each ping, each timeout and its closing, with the time.
 type noted struct {
-	*fakeCard
+	*fakeDriver
 	file *os.File
 }
 
-func openNoted(path string) (card, error) {
+func openNoted(path string) (driver, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return nil, fmt.Errorf("there is none: %w", unix.ENOENT)
 	}
-	c := noted{&fakeCard{options: usual, seconds: 60}, f}
+	c := noted{&fakeDriver{options: usual, seconds: 60}, f}
 	return c, c.note("open", 0)
 }
 
@@ -69,12 +69,12 @@ func (c noted) Close() error { return c.file.Close() }
 
 // counter is the stand-in read back: when the host would have been reset.
 type counter struct {
-	opened, feeds, stops int
-	timeout, fed         time.Duration
+	opened, pings, stops int
+	timeout, pinged      time.Duration
 	ran                  bool
 }
 
-func (c counter) reset() time.Duration { return c.fed + c.timeout }
+func (c counter) reset() time.Duration { return c.pinged + c.timeout }
 
 // bed is a host with one member and the holder of its watchdog.
 type bed struct {
@@ -95,7 +95,7 @@ func newBed(t *testing.T, withCard bool) *bed {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	exe := filepath.Join(dir, "program")
 	own, _ := os.Executable()
-	if err := os.Link(own, exe); err != nil { // its folder says where the card is
+	if err := os.Link(own, exe); err != nil { // its folder says where the driver is
 		if b, err := os.ReadFile(own); err != nil || os.WriteFile(exe, b, 0o755) != nil {
 			t.Fatal(err)
 		}
@@ -114,14 +114,14 @@ func newBed(t *testing.T, withCard bool) *bed {
 
 func (b *bed) plug() {
 	b.Helper()
-	if err := os.WriteFile(filepath.Join(b.dir, cardsFile), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(b.dir, driversFile), nil, 0o600); err != nil {
 		b.Fatal(err)
 	}
 }
 
 func (b *bed) counter() (c counter) {
 	b.Helper()
-	f, err := os.Open(filepath.Join(b.dir, cardsFile))
+	f, err := os.Open(filepath.Join(b.dir, driversFile))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -131,15 +131,15 @@ func (b *bed) counter() (c counter) {
 		var n int
 		var at time.Duration
 		if _, err := fmt.Sscan(lines.Text(), &what, &n, &at); err != nil {
-			b.Fatalf("the card noted %q", lines.Text())
+			b.Fatalf("the driver noted %q", lines.Text())
 		}
 		switch what {
 		case "open":
-			c.opened, c.ran, c.fed = c.opened+1, true, at
+			c.opened, c.ran, c.pinged = c.opened+1, true, at
 		case "timeout":
-			c.timeout, c.fed = time.Duration(n)*time.Second, at
+			c.timeout, c.pinged = time.Duration(n)*time.Second, at
 		case "feed":
-			c.feeds, c.fed = c.feeds+1, at
+			c.pings, c.pinged = c.pings+1, at
 		case "stop":
 			c.stops, c.ran = c.stops+1, false
 		}
@@ -202,7 +202,7 @@ func (b *bed) eventually(what string, ok func() bool) {
 	b.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			b.Fatalf("never: %s; the card: %+v", what, b.counter())
+			b.Fatalf("never: %s; the driver: %+v", what, b.counter())
 		}
 	}
 }
@@ -241,20 +241,20 @@ func (b *bed) renew(set *guard.Set) (end func() time.Duration, stop func()) {
 	return func() time.Duration { return time.Duration(last.Load()) }, stop
 }
 
-// survives checks that the host is fed past a moment.
+// survives checks that the host is pinged past a moment.
 func (b *bed) survives(what string, moment time.Duration) {
 	b.Helper()
-	b.eventually("fed past "+what, func() bool {
-		now := boottime.Now() // before what was fed is read: this test may be the slow one
+	b.eventually("pinged past "+what, func() bool {
+		now := boottime.Now() // before what was pinged is read: this test may be the slow one
 		c := b.counter()
 		if c.ran && c.reset() < now {
 			b.Fatalf("%s: the host would have been reset at %s, it is %s", what, c.reset(), now)
 		}
-		return c.fed > moment
+		return c.pinged > moment
 	})
 }
 
-// TestGuardsThatHang: while leases are renewed the host is fed; once its guards hang, it resets by end + K.
+// TestGuardsThatHang: while leases are renewed the host is pinged; once its guards hang, it resets by end + K.
 func TestGuardsThatHang(t *testing.T) {
 	b := newBed(t, true)
 	set := b.start()
@@ -287,7 +287,7 @@ func TestGuardsThatHang(t *testing.T) {
 func (b *bed) due(guards [2]int) (due time.Duration) {
 	b.Helper()
 	for _, pid := range guards {
-		p, err := guard.OpenPage(pid)
+		p, err := guard.OpenDutyPage(pid)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -297,7 +297,7 @@ func (b *bed) due(guards [2]int) (due time.Duration) {
 	return due + platform.GuardKill
 }
 
-// TestGuardsThatKillInTime: the lease lapses, the guards kill, and the host is fed on.
+// TestGuardsThatKillInTime: the lease lapses, the guards kill, and the host is pinged on.
 func TestGuardsThatKillInTime(t *testing.T) {
 	b := newBed(t, true)
 	set := b.start()
@@ -310,7 +310,7 @@ func TestGuardsThatKillInTime(t *testing.T) {
 	}
 }
 
-// TestOneGuardHangs: its twin kills in time, which settles what both owed.
+// TestOneGuardHangs: its peer kills in time, which settles what both owed.
 func TestOneGuardHangs(t *testing.T) {
 	b := newBed(t, true)
 	set := b.start()
@@ -385,7 +385,7 @@ func TestAgentsComeAndGo(t *testing.T) {
 	}
 	b.survives("the first lease", end()+platform.GuardKill)
 	if c := b.counter(); c.opened != 1 || c.stops != 0 {
-		t.Errorf("the card: %+v", c)
+		t.Errorf("the driver: %+v", c)
 	}
 }
 
@@ -401,11 +401,11 @@ func TestTermWhenNothingIsOwed(t *testing.T) {
 	h.Signal(unix.SIGTERM)
 	<-h.Done()
 	if c := b.counter(); c.ran || c.stops != 1 {
-		t.Errorf("the card: %+v", c)
+		t.Errorf("the driver: %+v", c)
 	}
 }
 
-// TestAHolderThatDies leaves the device counting; the next one takes it over, and never feeds it past what is owed.
+// TestAHolderThatDies leaves the device counting; the next one takes it over, and never pings it past what is owed.
 func TestAHolderThatDies(t *testing.T) {
 	b := newBed(t, true)
 	set := b.start()
@@ -419,10 +419,10 @@ func TestAHolderThatDies(t *testing.T) {
 	})
 	fakepg.EndWithTest(b.T, next.PID)
 	if c := b.counter(); c.stops != 0 || c.opened != 2 {
-		t.Errorf("the card: %+v", c)
+		t.Errorf("the driver: %+v", c)
 	}
 	b.survives("the death of the first", end())
-	// Holder and guards are gone at once: the next one learns what the guards owe without their help, and does not feed.
+	// Holder and guards are gone at once: the next one learns what the guards owe without their help, and does not ping.
 	pids := b.pids(set)
 	for _, pid := range pids {
 		unix.Kill(pid, unix.SIGSTOP)
@@ -455,7 +455,7 @@ func TestOff(t *testing.T) {
 	b.tell(Wish{})
 	<-h.Done()
 	if c := b.counter(); c.ran || c.stops != 1 {
-		t.Errorf("the card: %+v", c)
+		t.Errorf("the driver: %+v", c)
 	}
 	if st := b.tell(Wish{}); st.PID != 0 {
 		t.Errorf("off starts a holder: %+v", st)

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	feedEvery  = 250 * time.Millisecond // while there is room
+	pingEvery  = 250 * time.Millisecond // while there is room
 	lookEvery  = 100 * time.Millisecond
 	lookSoon   = 10 * time.Millisecond // near the deadline: the reset comes at most that much before end + K
 	retryEvery = time.Second           // to open a device that is missing, or held by another process
@@ -45,7 +45,7 @@ func earlier(a, b time.Duration) time.Duration {
 	return a
 }
 
-// room tells whether a feed at now is allowed while a guard must kill by end (0: none): if it were the last feed, the reset would
+// room tells whether a ping at now is allowed while a guard must kill by end (0: none): if it were the last ping, the reset would
 // still come by end + K, when the lease is counted out (L2, L3).
 func room(now, timeout, end time.Duration) bool {
 	return end == 0 || now+timeout <= end+platform.GuardKill
@@ -56,10 +56,10 @@ type act string
 
 const (
 	wait   act = "wait"
-	open   act = "open"   // start the device, which feeds it
-	feed   act = "feed"   // a feed is due, and there is room
+	open   act = "open"   // start the device, which pings it
+	ping   act = "feed"   // a ping is due, and there is room
 	starve act = "starve" // there is no room: a guard is overdue, or soon will be
-	retime act = "retime" // change the timeout, which feeds it too
+	retime act = "retime" // change the timeout, which pings it too
 	disarm act = "disarm"
 	end    act = "end" // end the process
 )
@@ -73,7 +73,7 @@ type machine struct {
 	held    bool          // the device is open and counts down
 	timeout time.Duration // of the device, while it is held
 	asked   time.Duration // the timeout requested of the device
-	fed     time.Duration // when it was last fed
+	pinged  time.Duration // when it was last pinged
 	retryAt time.Duration // it is not opened before
 	unfit   time.Duration // a timeout that it could not provide; it is not started again for that
 }
@@ -96,15 +96,15 @@ func (m *machine) next(now, owed time.Duration) act {
 		return retime
 	case !room(now, m.timeout, owed):
 		return starve
-	case now-m.fed >= feedEvery || m.pressing(now, owed):
-		return feed
+	case now-m.pinged >= pingEvery || m.pressing(now, owed):
+		return ping
 	}
 	return wait
 }
 
-// pressing tells whether there may be no room for the next regular feed.
+// pressing tells whether there may be no room for the next regular ping.
 func (m *machine) pressing(now, owed time.Duration) bool {
-	return m.held && !room(now+feedEvery, m.timeout, owed)
+	return m.held && !room(now+pingEvery, m.timeout, owed)
 }
 
 // again is when to check again.
@@ -122,7 +122,7 @@ func (m *machine) again(now, owed time.Duration) time.Duration {
 func (m *machine) opened(now time.Duration, d *device, unfit bool) {
 	m.asked = m.want.Timeout
 	if d != nil {
-		m.held, m.timeout, m.fed, m.unfit = true, d.info.Timeout, now, 0
+		m.held, m.timeout, m.pinged, m.unfit = true, d.info.Timeout, now, 0
 		return
 	}
 	m.held, m.retryAt = false, now+retryEvery

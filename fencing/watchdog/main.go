@@ -24,7 +24,7 @@ type config struct {
 
 // Main is the hidden subcommand `mainstay guard watchdog`. It reads its configuration from standard input, writes to standard output
 // whether it has begun, and returns only when it must end (0) or cannot start (1).
-func Main() int { return run(openCard) }
+func Main() int { return run(openDriver) }
 
 func run(open opener) int {
 	runtime.LockOSThread() // permanently: the loop runs on the main thread

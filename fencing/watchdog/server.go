@@ -100,12 +100,12 @@ func (h *holder) watch(name string, g Guards) error {
 		if pid == 0 || pid == m.pids()[i] {
 			continue
 		}
-		page, err := guard.OpenPage(pid)
+		duty, err := guard.OpenDutyPage(pid)
 		if err != nil {
 			return fmt.Errorf("watch the guards of %s: %w", name, err)
 		}
 		h.mu.Lock()
-		m.posts[i].take(page)
+		m.posts[i].take(duty)
 		h.mu.Unlock()
 	}
 	return nil

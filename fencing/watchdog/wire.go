@@ -35,7 +35,7 @@ type Status struct {
 	Info
 	// Watched are the guards whose pages it reads, by member.
 	Watched map[string][2]int `json:"watched,omitempty"`
-	// Starves: it does not feed, because a guard is overdue or soon will be.
+	// Starves: it does not ping, because a guard is overdue or soon will be.
 	Starves bool `json:"starves,omitempty"`
 	// Unhardened lists the protections that the kernel refused, as in a guard's Report.
 	Unhardened []string `json:"unhardened,omitempty"`

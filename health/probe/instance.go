@@ -14,7 +14,7 @@ import (
 	"mainstay/health"
 )
 
-// mostEvidence bounds a server's or program's own text in a vote, in bytes.
+// mostEvidence bounds a server's or program's own text in an observation, in bytes.
 const mostEvidence = 200
 
 // InstanceTarget is one app server to check.
@@ -111,20 +111,20 @@ func checkTCP(ctx context.Context, address string) error {
 	return c.Close()
 }
 
-// InstanceVotes are the votes on all app servers that were checked, at now, in the order of the targets.
-func (p *Prober) InstanceVotes(now time.Duration) (votes []health.InstanceVote) {
+// InstanceObservations are the observations on all app servers that were checked, at now, in the order of the targets.
+func (p *Prober) InstanceObservations(now time.Duration) (observations []health.InstanceObservation) {
 	p.instances.each(func(k instanceKey, i instance, _ time.Duration) {
 		if !i.asked {
 			return
 		}
-		v := health.InstanceVote{App: k.app, Instance: k.instance, Health: i.health.Verdict, Reaches: i.reaches.Verdict,
+		v := health.InstanceObservation{App: k.app, Instance: k.instance, Health: i.health.Verdict, Reaches: i.reaches.Verdict,
 			AgeMS: (now - i.begun).Milliseconds()}
 		if i.err != nil {
 			v.Error = evidence(i.err.Error())
 		}
-		votes = append(votes, v)
+		observations = append(observations, v)
 	})
-	return votes
+	return observations
 }
 
 // evidence is the first line of a text that is not empty, printable and short.

@@ -231,29 +231,29 @@ func TestInstanceAsked(t *testing.T) {
 	}
 }
 
-// TestInstanceVotes: all of it through Run, where one that hangs does not delay the others, and what is no longer a target is
-// no longer voted on.
-func TestInstanceVotes(t *testing.T) {
+// TestInstanceObservations: all of it through Run, where one that hangs does not delay the others, and what is no longer a target is
+// no longer observed.
+func TestInstanceObservations(t *testing.T) {
 	s, _ := app(t, false)
 	at := s.Listener.Addr().String()
 	p := probing(t, newPKI(t).controller())
 	well, hung, frozen := target(at, platform.AppCheck{HTTP: "http://{address}/ok"}), target(at, platform.AppCheck{HTTP: "http://{address}/hangs", Timeout: limit}), target(silent(t), platform.AppCheck{HTTP: "http://{address}/ok"})
 	hung.Instance.Name, frozen.Instance.Name = "web-e2", "web-e3"
 	p.AimInstances([]InstanceTarget{frozen, hung, well})
-	votes := func() []health.InstanceVote { return p.InstanceVotes(boottime.Now()) }
+	observations := func() []health.InstanceObservation { return p.InstanceObservations(boottime.Now()) }
 	eventually(t, "one well and one down", func() bool {
-		v := votes() // none of the frozen one: its first check has not ended
+		v := observations() // none of the frozen one: its first check has not ended
 		return len(v) == 2 && v[0].Instance == "web-e2" && v[0].Health == health.Down && v[1].Health == health.Well
 	})
-	if v := votes(); v[0].Error != "did not answer in time" || v[1].Error != "" || v[1].App != "web" || v[1].AgeMS < 0 || v[1].AgeMS > patience.Milliseconds() {
+	if v := observations(); v[0].Error != "did not answer in time" || v[1].Error != "" || v[1].App != "web" || v[1].AgeMS < 0 || v[1].AgeMS > patience.Milliseconds() {
 		t.Errorf("%+v", v)
 	}
 	moved := well
 	moved.Instance.Address = "127.0.0.1:1"
 	p.AimInstances([]InstanceTarget{moved})
-	eventually(t, "nothing well known of another address", func() bool { v := votes(); return len(v) == 1 && v[0].Health == health.Down })
+	eventually(t, "nothing well known of another address", func() bool { v := observations(); return len(v) == 1 && v[0].Health == health.Down })
 	p.AimInstances(nil)
-	eventually(t, "nobody", func() bool { return len(votes()) == 0 })
+	eventually(t, "nobody", func() bool { return len(observations()) == 0 })
 }
 
 // silent is an address where the kernel accepts and no process ever answers, as with a frozen process.
@@ -278,7 +278,7 @@ func TestFewProgramsAtOnce(t *testing.T) {
 	p.AimInstances(targets)
 	eventually(t, "all to be checked", func() bool {
 		well := 0
-		for _, v := range p.InstanceVotes(boottime.Now()) {
+		for _, v := range p.InstanceObservations(boottime.Now()) {
 			if v.Error != "" {
 				t.Fatalf("more than %d at once: %s", programsAtOnce, v.Error)
 			}

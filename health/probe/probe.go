@@ -3,7 +3,7 @@
 // checked as its app's check says.
 //
 // Its results are evidence with an age, kept in memory: it never decides, stores or blocks its callers. Targets enter by Aim and
-// AimInstances; votes leave by Votes and InstanceVotes. Run owns every goroutine except those that a dead disk holds, at most one
+// AimInstances; observations leave by Observations and InstanceObservations. Run owns every goroutine except those that a dead disk holds, at most one
 // for each app server.
 package probe
 
@@ -117,11 +117,11 @@ func (p *Prober) askMember(ctx context.Context, t Target, known member) member {
 	return known
 }
 
-// Votes are the probes' votes on the members at now, in the order of the targets. HeardMS is left at never. A probe without an
+// Observations are the probes' observations on the members at now, in the order of the targets. HeardMS is left at never. A probe without an
 // answer for overdue counts as failed before it ends.
-func (p *Prober) Votes(now, overdue time.Duration) (votes []health.Vote) {
+func (p *Prober) Observations(now, overdue time.Duration) (observations []health.Observation) {
 	p.members.each(func(k key, m member, asked time.Duration) {
-		v := health.Vote{Cluster: k.cluster, Member: k.member, HeardMS: -1, ProbedMS: -1,
+		v := health.Observation{Cluster: k.cluster, Member: k.member, HeardMS: -1, ProbedMS: -1,
 			Role: m.last.role, Saturated: m.last.saturated, Error: m.last.text()}
 		if m.answered {
 			v.ProbedMS = (now - m.answeredAt).Milliseconds()
@@ -133,7 +133,7 @@ func (p *Prober) Votes(now, overdue time.Duration) (votes []health.Vote) {
 		if failed != 0 {
 			v.FailedMS = max(1, (now - failed).Milliseconds())
 		}
-		votes = append(votes, v)
+		observations = append(observations, v)
 	})
-	return votes
+	return observations
 }

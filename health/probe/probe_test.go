@@ -24,7 +24,7 @@ const (
 	limit = 500 * time.Millisecond
 )
 
-func targetOf(i *postgres.Instance) Target {
+func targetOf(i *postgres.Server) Target {
 	return Target{Cluster: "feed", Member: i.Member, Host: "127.0.0.1", Port: i.Port, Every: every, Limit: limit}
 }
 
@@ -48,11 +48,11 @@ func probing(t *testing.T, store *identity.Store, targets ...Target) *Prober {
 	return p
 }
 
-// vote is the only one of the prober.
-func vote(p *Prober) *health.Vote {
-	v := p.Votes(boottime.Now(), limit/2)
+// observation is the only one of the prober.
+func observation(p *Prober) *health.Observation {
+	v := p.Observations(boottime.Now(), limit/2)
 	if len(v) != 1 {
-		return &health.Vote{ProbedMS: -1}
+		return &health.Observation{ProbedMS: -1}
 	}
 	return &v[0]
 }
@@ -62,25 +62,25 @@ func TestHungPostmaster(t *testing.T) {
 	ca := newPKI(t)
 	i := ca.primary()
 	p := probing(t, ca.controller(), targetOf(i))
-	eventually(t, "the first answer", func() bool { return vote(p).Probed(limit) })
-	if v := vote(p); v.Role != health.RolePrimary || v.Saturated || v.Error != "" || v.Member != "feed-e1" || v.HeardMS != -1 {
+	eventually(t, "the first answer", func() bool { return observation(p).Probed(limit) })
+	if v := observation(p); v.Role != health.RolePrimary || v.Saturated || v.Error != "" || v.Member != "feed-e1" || v.HeardMS != -1 {
 		t.Fatalf("%+v", v)
 	}
 	pid, _, _ := i.Running()
 	check(t, syscall.Kill(pid, syscall.SIGSTOP))
 	stopped := time.Now()
-	eventually(t, "a probe that is overdue", func() bool { return vote(p).FailedMS >= limit.Milliseconds()/2 })
-	eventually(t, "a failed probe", func() bool { return vote(p).Error != "" })
+	eventually(t, "a probe that is overdue", func() bool { return observation(p).FailedMS >= limit.Milliseconds()/2 })
+	eventually(t, "a failed probe", func() bool { return observation(p).Error != "" })
 	if took := time.Since(stopped); took > 3*limit {
 		t.Errorf("noticed after %s, with a limit of %s", took, limit)
 	}
-	if v := vote(p); v.Role != health.RoleUnknown {
+	if v := observation(p); v.Role != health.RoleUnknown {
 		t.Errorf("%+v", v)
 	}
-	eventually(t, "the answer to grow old", func() bool { return !vote(p).Probed(2 * limit) })
+	eventually(t, "the answer to grow old", func() bool { return !observation(p).Probed(2 * limit) })
 	check(t, syscall.Kill(pid, syscall.SIGCONT))
 	eventually(t, "an answer", func() bool {
-		return vote(p).Probed(limit) && vote(p).Role == health.RolePrimary && vote(p).FailedMS < limit.Milliseconds()/2
+		return observation(p).Probed(limit) && observation(p).Role == health.RolePrimary && observation(p).FailedMS < limit.Milliseconds()/2
 	})
 }
 
@@ -103,15 +103,15 @@ func TestSaturated(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := probing(t, ca.controller(), targetOf(i))
-	eventually(t, "a refusal", func() bool { return vote(p).Saturated })
-	if v := vote(p); v.ProbedMS < 0 || v.FailedMS != 0 || v.Role != health.RoleUnknown || v.Error == "" {
+	eventually(t, "a refusal", func() bool { return observation(p).Saturated })
+	if v := observation(p); v.ProbedMS < 0 || v.FailedMS != 0 || v.Role != health.RoleUnknown || v.Error == "" {
 		t.Errorf("%+v", v)
 	}
 	for _, c := range held {
 		c.Close()
 	}
 	check(t, db.Close())
-	eventually(t, "an answer", func() bool { v := vote(p); return v.ProbedMS >= 0 && !v.Saturated })
+	eventually(t, "an answer", func() bool { v := observation(p); return v.ProbedMS >= 0 && !v.Saturated })
 }
 
 // TestProbeCallsNoFunctionOfAUser: a shadow of PostgreSQL's function on the path that sessions get says that it is a standby.
@@ -127,8 +127,8 @@ func TestProbeCallsNoFunctionOfAUser(t *testing.T) {
 		check(t, err)
 	}
 	p := probing(t, ca.controller(), targetOf(i))
-	eventually(t, "an answer", func() bool { return vote(p).Probed(limit) })
-	if v := vote(p); v.Role != health.RolePrimary {
+	eventually(t, "an answer", func() bool { return observation(p).Probed(limit) })
+	if v := observation(p); v.Role != health.RolePrimary {
 		t.Errorf("%+v", v)
 	}
 }
@@ -143,14 +143,14 @@ func TestTurnedAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := lines(t, i)
 			p := probing(t, store, targetOf(i))
-			eventually(t, "an answer", func() bool { return vote(p).Probed(limit) })
-			first := vote(p)
+			eventually(t, "an answer", func() bool { return observation(p).Probed(limit) })
+			first := observation(p)
 			if first.Role != health.RoleUnknown || first.Error != "" {
 				t.Errorf("%+v", first)
 			}
 			again := time.Now().Add(20 * every)
 			eventually(t, "twenty more", func() bool { return time.Now().After(again) })
-			if v := vote(p); !v.Probed(limit) || v.Error != "" {
+			if v := observation(p); !v.Probed(limit) || v.Error != "" {
 				t.Errorf("later %+v", v)
 			}
 			if said := lines(t, i) - before; said == 0 || said > 4 {
@@ -161,7 +161,7 @@ func TestTurnedAway(t *testing.T) {
 	}
 }
 
-func lines(t *testing.T, i *postgres.Instance) int {
+func lines(t *testing.T, i *postgres.Server) int {
 	log, err := os.ReadFile(i.Log)
 	check(t, err)
 	return bytes.Count(log, []byte("\n"))
@@ -183,12 +183,12 @@ func TestStrangersRole(t *testing.T) {
 	}
 }
 
-// TestAim: what is no longer a target is no longer probed or voted on, and at another address nothing is known.
+// TestAim: what is no longer a target is no longer probed or observed, and at another address nothing is known.
 func TestAim(t *testing.T) {
 	gone := Target{Cluster: "feed", Member: "feed-e1", Host: "127.0.0.1", Port: freePort(t), Every: every, Limit: limit}
 	p := probing(t, newPKI(t).controller(), gone)
-	eventually(t, "a refusal", func() bool { return strings.Contains(vote(p).Error, "refused") })
-	if v := vote(p); v.ProbedMS != -1 {
+	eventually(t, "a refusal", func() bool { return strings.Contains(observation(p).Error, "refused") })
+	if v := observation(p); v.ProbedMS != -1 {
 		t.Errorf("%+v", v)
 	}
 	moved := gone
@@ -196,12 +196,12 @@ func TestAim(t *testing.T) {
 	other := moved
 	other.Member = "feed-e2"
 	p.Aim([]Target{other, moved})
-	eventually(t, "both", func() bool { return len(p.Votes(0, limit)) == 2 })
-	if v := p.Votes(0, limit); v[0].Member != "feed-e2" || v[1].Member != "feed-e1" {
+	eventually(t, "both", func() bool { return len(p.Observations(0, limit)) == 2 })
+	if v := p.Observations(0, limit); v[0].Member != "feed-e2" || v[1].Member != "feed-e1" {
 		t.Errorf("%+v", v)
 	}
 	p.Aim(nil)
-	eventually(t, "nobody", func() bool { return len(p.Votes(0, limit)) == 0 })
+	eventually(t, "nobody", func() bool { return len(p.Observations(0, limit)) == 0 })
 }
 
 // TestSooner: a target that is asked rarely is asked at once when it must be asked often.

@@ -52,13 +52,13 @@ func (p pki) issue(role, name string) identity.Files {
 }
 
 // primary is an initialised, running primary whose certificate is of that platform; it ends with the test.
-func (p pki) primary() *postgres.Instance {
+func (p pki) primary() *postgres.Server {
 	p.t.Helper()
 	t := p.t
 	dir, err := os.MkdirTemp("", "msp")
 	check(t, err)
 	check(t, os.Chmod(dir, 0o755))
-	i := &postgres.Instance{
+	i := &postgres.Server{
 		Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"),
 		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: freePort(t),
 	}
@@ -105,7 +105,7 @@ func (p pki) give(dir string, o postgres.Owner) postgres.TLSFiles {
 }
 
 // end ends the postmaster, frozen or not; its children follow when it is gone.
-func end(t *testing.T, i *postgres.Instance) {
+func end(t *testing.T, i *postgres.Server) {
 	pid, _, ok := i.Running()
 	if !ok {
 		return

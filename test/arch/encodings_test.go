@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"mainstay/controller/instance"
+	"mainstay/controller/appserver"
 	"mainstay/controller/member"
 	"mainstay/controller/publish"
 	"mainstay/controller/state"
@@ -32,10 +32,10 @@ var encoded = []struct {
 	{"snapshot", state.State{}},
 	{"command", state.Command{}},
 	{"report", health.Report{}},
-	{"votes", health.Votes{}},
+	{"votes", health.Observations{}},
 	{"agent member", member.Durable{}},
-	{"agent resume", member.Tenure{}},
-	{"agent app server", instance.Durable{}},
+	{"agent resume", member.Resume{}},
+	{"agent app server", appserver.Durable{}},
 	{"topology", publish.Topology{}},
 	{"app topology", publish.AppTopology{}},
 	{"identity", wire.Identity{}},
@@ -54,7 +54,7 @@ var encoded = []struct {
 	{"switchover", wire.SwitchoverRequest{}},
 	{"failover", wire.FailoverRequest{}},
 	{"site switchover", wire.SiteSwitchoverRequest{}},
-	{"site word", wire.SiteWordRequest{}},
+	{"site word", wire.SiteDecisionRequest{}},
 	{"fence", wire.FenceRequest{}},
 	{"fence state", wire.FenceState{}},
 	{"pause", wire.PauseRequest{}},

@@ -18,7 +18,7 @@ func TestLabelOf(t *testing.T) {
 		{program, "/s/bin/mainstay controller -f /s/etc/controller-c2.yaml", "controller c2"},
 		{program, "/s/bin/mainstay agent -f /s/etc/agent-db-e1.yaml", "agent db-e1"},
 		{program, "lease-guard:feed-e1:a guard", "guard feed-e1"},
-		{program, "lease-keeper:feed-e1 guard keeper", "keeper feed-e1"},
+		{program, "lease-launcher:feed-e1 guard launcher", "launcher feed-e1"},
 		{program, "watchdog-holder watchdog", "guard watchdog-holder"},
 		{program, "/s/bin/mainstay switchover feed --yes", ""},
 		{"/other/mainstay", "/other/mainstay agent -f /s/etc/agent-db-e1.yaml", ""},
@@ -81,7 +81,7 @@ func TestSplit(t *testing.T) {
 	cut := boundary{begun: at(0), promoted: at(100), first: at(150), member: "feed-e1", host: "db-e1"}
 	r := record{lack: errors.New("why")}
 	for ms, owner := range map[int]string{
-		-5: "agent db-e2", 50: "agent db-e1", 120: "agent db-e1", 121: "agent db-e2", 122: "keeper feed-e1", 151: "controller c1",
+		-5: "agent db-e2", 50: "agent db-e1", 120: "agent db-e1", 121: "agent db-e2", 122: "launcher feed-e1", 151: "controller c1",
 	} {
 		r.starts = append(r.starts, machine.Start{At: at(ms), Owner: owner})
 	}
@@ -125,13 +125,13 @@ func counted(name string) phase {
 	to.procs = machine.Snapshot{
 		1: {PID: 1, Started: 1, CPU: 3 * time.Second, Own: 40 << 20, Label: "agent db-e1"},
 		2: {PID: 2, Started: 2, CPU: time.Second, Own: 5 << 20, Label: "guard feed-e1"},
-		3: {PID: 3, Started: 3, Own: 6 << 20, Label: "keeper feed-e1"},
+		3: {PID: 3, Started: 3, Own: 6 << 20, Label: "launcher feed-e1"},
 		4: {PID: 4, Started: 4, CPU: 2 * time.Second, Own: 90 << 20, Label: "postgres feed-e1"},
 	}
 	r := record{
 		starts: []machine.Start{
 			{Owner: "agent db-e1", Program: "pg_controldata"}, {Owner: "agent db-e1", Program: "pg_controldata"},
-			{Owner: "keeper feed-e1", Program: "postgres"}, {Owner: "guard feed-e1"},
+			{Owner: "launcher feed-e1", Program: "postgres"}, {Owner: "guard feed-e1"},
 			{Owner: "postgres feed-e1"}, {Owner: "postgres feed-e1", Program: "sh"}, {Owner: "bench", Program: "psql"}, {Program: "cron"},
 		},
 		connections: append(connections("feed-e1", serverLog), connection{member: "feed-e2", role: "postgres", name: "mainstay-agent"}),

@@ -16,13 +16,13 @@ const (
 	controllerKind = "controller"
 	agentKind      = "agent"
 	guardKind      = "guard"
-	keeperKind     = "keeper" // guard A's child and the postmaster's parent
+	launcherKind   = "launcher" // guard A's child and the postmaster's parent
 	postgresKind   = "postgres"
 	benchKind      = "bench"
 )
 
 // mainstays are the kinds that are Mainstay's own.
-var mainstays = []string{controllerKind, agentKind, guardKind, keeperKind}
+var mainstays = []string{controllerKind, agentKind, guardKind, launcherKind}
 
 func kindOf(label string) string {
 	kind, _, _ := strings.Cut(label, " ")
@@ -65,7 +65,7 @@ func labelOf(program string, args []string, mainstay string, data map[string]str
 		if kind == guardKind {
 			return guardKind + " " + member
 		}
-		return keeperKind + " " + member
+		return launcherKind + " " + member
 	}
 	if args[0] == "watchdog-holder" {
 		return guardKind + " " + args[0]

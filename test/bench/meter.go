@@ -68,13 +68,13 @@ func (b *bench) meter(ctx context.Context, primary string) (_ *meter, err error)
 	return m, nil
 }
 
-// countSyncs counts those of each kind of process; a keeper's are its postmaster's, which it starts.
+// countSyncs counts those of each kind of process; a launcher's are its postmaster's, which it starts.
 func (m *meter) countSyncs(procs machine.Snapshot) error {
 	m.syncs = map[string]*machine.Syncs{}
 	for _, kind := range []string{controllerKind, agentKind, guardKind, postgresKind} {
 		pids := procs.PIDs(func(label string) bool {
 			of := kindOf(label)
-			return of == kind || kind == postgresKind && of == keeperKind
+			return of == kind || kind == postgresKind && of == launcherKind
 		})
 		s, err := machine.CountSyncs(kind == postgresKind, pids...)
 		if err != nil {

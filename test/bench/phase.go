@@ -71,14 +71,14 @@ func (p phase) with(item string, value int64) phase {
 // rested adds what can be said of an idle platform alone, where no server ends: the servers' CPU time, and the memory.
 func (p phase) rested(from, to reading) phase {
 	for label, d := range machine.Spent(from.procs, to.procs) {
-		if kind := kindOf(label); kind == postgresKind || kind == keeperKind {
+		if kind := kindOf(label); kind == postgresKind || kind == launcherKind {
 			p.CPU[postgresKind] += d.Seconds()
 		}
 	}
 	var guard, agent int64
 	for label, rss := range to.procs.Memory() {
 		switch kindOf(label) {
-		case guardKind, keeperKind:
+		case guardKind, launcherKind:
 			guard = max(guard, rss)
 		case agentKind:
 			agent = max(agent, rss)

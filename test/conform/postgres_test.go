@@ -27,18 +27,18 @@ func TestPostgres(t *testing.T) {
 // servers are the members of a cluster, a, b and c: each begins with a copy of the same cleanly stopped data. Whatever returns an error
 // has not been done.
 type servers interface {
-	StartPrimary(ctx context.Context, name string, set platform.Set) error
+	StartPrimary(ctx context.Context, name string, set platform.DurabilitySet) error
 	StartStandby(ctx context.Context, name string) error
 	Point(ctx context.Context, name, upstream string) error // "" is no upstream; at the next start if it is stopped
 	Write(ctx context.Context, name string, id int) error   // a client's commit, which may wait
 	Outcome(ctx context.Context, id int) (string, error)
 	Leave(ctx context.Context, id int) error // the client ends its wait
-	Load(ctx context.Context, name string, set platform.Set) error
+	Load(ctx context.Context, name string, set platform.DurabilitySet) error
 	Crash(ctx context.Context, name string) error
 	Stop(ctx context.Context, name string) error
 	EndReceiver(ctx context.Context, name string) error
 	Seal(ctx context.Context, name string) error
-	Promote(ctx context.Context, name string, to platform.Timeline, set platform.Set) error
+	Promote(ctx context.Context, name string, to platform.Timeline, set platform.DurabilitySet) error
 	Rewind(ctx context.Context, name, from string) error
 	Cut(ctx context.Context, a, b string, severed bool) error
 	Block(ctx context.Context, name string, blocked bool) error // a query that stands in replay's way
@@ -241,8 +241,8 @@ func number(text string) int {
 }
 
 // set is "ACKS NAME...", and waits for no replica if it is empty.
-func set(words []string) platform.Set {
-	s := platform.Set{Acks: number(words[0])}
+func set(words []string) platform.DurabilitySet {
+	s := platform.DurabilitySet{Acks: number(words[0])}
 	for _, name := range words[1:] {
 		if name != "" {
 			s.Names = append(s.Names, name)

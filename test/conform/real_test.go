@@ -35,7 +35,7 @@ type realServers struct {
 }
 
 type realServer struct {
-	*postgres.Instance
+	*postgres.Server
 	settings postgres.Settings
 	upstream string
 	db       *sql.DB           // clients', over TCP
@@ -77,7 +77,7 @@ func needPostgres(t *testing.T) (postgres.Binaries, postgres.Owner) {
 	return b, o
 }
 
-func instance(t *testing.T, dir, name string) *postgres.Instance {
+func newServer(t *testing.T, dir, name string) *postgres.Server {
 	t.Helper()
 	b, o := needPostgres(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -85,7 +85,7 @@ func instance(t *testing.T, dir, name string) *postgres.Instance {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	return &postgres.Instance{
+	return &postgres.Server{
 		Member: name, Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"),
 		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, Binaries: b, Owner: o,
 		Replication: postgres.Credentials{User: "postgres", Passfile: filepath.Join(dir, "passfile")}, // see trust: there is no password
@@ -119,7 +119,7 @@ func seed(t *testing.T) string {
 	needPostgres(t)
 	seedData.once.Do(func() {
 		dir := tempDir(t)
-		i := &realServer{Instance: instance(t, dir, "seed")}
+		i := &realServer{Server: newServer(t, dir, "seed")}
 		ctx := t.Context()
 		check(t, i.Initialise(ctx))
 		check(t, prepend(filepath.Join(i.Data, "pg_hba.conf"), trust))
@@ -170,7 +170,7 @@ func (r *realServers) server(name string) *realServer {
 	}
 	t := r.t
 	from, dir := seed(t), tempDir(t)
-	s := &realServer{Instance: instance(t, dir, name)}
+	s := &realServer{Server: newServer(t, dir, name)}
 	if out, err := exec.Command("cp", "-a", "--sparse=always", from, s.Data).CombinedOutput(); err != nil {
 		t.Fatalf("copy the data: %v: %s", err, out)
 	}
@@ -284,7 +284,7 @@ func (s *realServer) exec(ctx context.Context, statement string, args ...any) er
 	return err
 }
 
-func (r *realServers) StartPrimary(ctx context.Context, name string, set platform.Set) error {
+func (r *realServers) StartPrimary(ctx context.Context, name string, set platform.DurabilitySet) error {
 	s := r.server(name)
 	s.settings = postgres.Settings{SyncNames: member.SyncNames(set)}
 	return s.start(ctx, true)
@@ -385,7 +385,7 @@ func (r *realServers) Leave(ctx context.Context, id int) error {
 	})
 }
 
-func (r *realServers) Load(ctx context.Context, name string, set platform.Set) error {
+func (r *realServers) Load(ctx context.Context, name string, set platform.DurabilitySet) error {
 	s := r.server(name)
 	s.settings.SyncNames = member.SyncNames(set)
 	if err := s.WriteSettings(ctx, s.settings); err != nil {
@@ -416,15 +416,15 @@ func (r *realServers) EndReceiver(ctx context.Context, name string) error {
 func (r *realServers) Seal(ctx context.Context, name string) error {
 	s := r.server(name)
 	s.settings.Sealed = true
-	_, _, err := s.Instance.Seal(ctx, s.settings)
+	_, _, err := s.Server.Seal(ctx, s.settings)
 	return err
 }
 
-func (r *realServers) Promote(ctx context.Context, name string, to platform.Timeline, set platform.Set) error {
+func (r *realServers) Promote(ctx context.Context, name string, to platform.Timeline, set platform.DurabilitySet) error {
 	s := r.server(name)
 	settings := postgres.Settings{SyncNames: member.SyncNames(set)}
 	p := postgres.Promotion{Settings: settings, Timeline: to, Spare: []int{}, Arm: func() error { return nil }}
-	if _, err := s.Instance.Promote(ctx, p); err != nil {
+	if _, err := s.Server.Promote(ctx, p); err != nil {
 		return err
 	}
 	s.settings = settings
@@ -436,7 +436,7 @@ func (r *realServers) Rewind(ctx context.Context, name, from string) error {
 	if err := s.WriteSettings(ctx, s.settings); err != nil {
 		return err
 	}
-	return s.Instance.Rewind(ctx, postgres.Source{Host: "127.0.0.1", Port: r.server(from).Port}, postgres.StartOptions{})
+	return s.Server.Rewind(ctx, postgres.Source{Host: "127.0.0.1", Port: r.server(from).Port}, postgres.StartOptions{})
 }
 
 func (r *realServers) Cut(_ context.Context, a, b string, severed bool) error {

@@ -26,7 +26,7 @@ func (m *modelServers) world() *world.Servers {
 
 func (m *modelServers) Pass(d time.Duration) { m.world().Pass(10 * d) } // it has a slow machine's bounds
 
-func (m *modelServers) StartPrimary(_ context.Context, name string, set platform.Set) error {
+func (m *modelServers) StartPrimary(_ context.Context, name string, set platform.DurabilitySet) error {
 	return m.world().StartPrimary(name, set)
 }
 
@@ -59,7 +59,7 @@ func (m *modelServers) Leave(_ context.Context, id int) error {
 	return nil
 }
 
-func (m *modelServers) Load(_ context.Context, name string, set platform.Set) error {
+func (m *modelServers) Load(_ context.Context, name string, set platform.DurabilitySet) error {
 	m.world().Load(name, set)
 	return nil
 }
@@ -81,7 +81,7 @@ func (m *modelServers) EndReceiver(_ context.Context, name string) error {
 
 func (m *modelServers) Seal(_ context.Context, name string) error { return m.world().Seal(name) }
 
-func (m *modelServers) Promote(_ context.Context, name string, to platform.Timeline, set platform.Set) error {
+func (m *modelServers) Promote(_ context.Context, name string, to platform.Timeline, set platform.DurabilitySet) error {
 	return m.world().Promote(name, to, set)
 }
 

@@ -16,14 +16,14 @@ func TestCascade(t *testing.T) {
 	c := &cascade{begin(t, stand.Options{Members: 4, Settings: []string{"durability: {acks: 1}"},
 		MemberLines: map[string]string{"feed-e2": "may-lead: false", "feed-w2": "may-ack: false"}})}
 	c.led(t, "feed-e1")
-	c.steps(t, []step{{"relay", c.relays}, {"relay killed", c.relayKilled}, {"failover to west", c.failover}})
+	c.steps(t, []step{{"relay", c.upstreams}, {"relay killed", c.upstreamKilled}, {"failover to west", c.failover}})
 	c.judge()
 }
 
 type cascade struct{ *trial }
 
-// relays: feed-w2 streams from feed-w1, and the primary sends to feed-w1 only.
-func (c *cascade) relays(t *testing.T) {
+// upstreams: feed-w2 streams from feed-w1, and the primary sends to feed-w1 only.
+func (c *cascade) upstreams(t *testing.T) {
 	c.upstream(t, "feed-w2", "feed-w1")
 	c.streams(t, "feed-w1", "feed-w2")
 	c.streams(t, "feed-e1", "feed-w1")
@@ -33,17 +33,17 @@ func (c *cascade) relays(t *testing.T) {
 	c.slotsMoveOn(t)
 }
 
-// relayKilled: without its relay the other replica streams from the primary itself, and from the relay when that is back.
-func (c *cascade) relayKilled(t *testing.T) {
+// upstreamKilled: without its upstream the other replica streams from the primary itself, and from the upstream when that is back.
+func (c *cascade) upstreamKilled(t *testing.T) {
 	c.check(t, stand.Signal(syscall.SIGKILL, c.Everything(c.Host("feed-w1"))...))
 	c.upstream(t, "feed-w2", "")
 	c.streams(t, "feed-e1", "feed-w2")
 	c.check(t, c.StartAgent("db-w1"))
 	c.healthy(t)
-	c.relays(t)
+	c.upstreams(t)
 }
 
-// failover: the relay becomes primary; the other one of its site streams from it as before.
+// failover: the upstream becomes primary; the other one of its site streams from it as before.
 func (c *cascade) failover(t *testing.T) {
 	p := c.primary(t)
 	c.check(t, stand.Signal(syscall.SIGKILL, c.Everything(c.Host(p))...))

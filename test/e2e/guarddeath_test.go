@@ -70,7 +70,7 @@ func (tr *trial) guardsAndAgentKilled(t *testing.T) (primary string, d *directWr
 		t.Fatalf("about to kill %v (guards %v), beside PostgreSQL's %d processes", victims, guards, len(backends))
 	}
 	d.cut(time.Now())
-	// Stopped first, or a guard may see its twin's death and kill the tree before it dies itself.
+	// Stopped first, or a guard may see its peer's death and kill the tree before it dies itself.
 	tr.check(t, stand.Signal(syscall.SIGSTOP, victims...), stand.Signal(syscall.SIGKILL, victims...))
 	tr.check(t, tr.Wait(tr.ctx, "the end of PostgreSQL", func() (bool, string) {
 		left := tr.Everything(h)
@@ -92,7 +92,7 @@ func (tr *trial) kept(t *testing.T) {
 			return false, err.Error()
 		}
 		for _, m := range c.Members {
-			if missing := strings.Join(m.Seen.Guard.Missing, "; "); strings.Contains(missing, "by the kernel") || strings.Contains(missing, "keeper") {
+			if missing := strings.Join(m.Seen.Guard.Missing, "; "); strings.Contains(missing, "by the kernel") || strings.Contains(missing, "launcher") {
 				return false, m.Name + ": " + missing
 			}
 		}

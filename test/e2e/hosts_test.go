@@ -49,7 +49,7 @@ func (tr *trial) primaryNow(t *testing.T) (primary string) {
 // newest is the number of the newest operation of cluster feed.
 func (tr *trial) newest(t *testing.T) (newest int) {
 	t.Helper()
-	for _, kind := range []state.OperationKind{state.Birth, state.Failover, state.Switchover, state.Rejoin} {
+	for _, kind := range []state.OperationKind{state.Bootstrap, state.Failover, state.Switchover, state.Rejoin} {
 		if op, err := tr.Last(tr.ctx, kind); err == nil {
 			newest = max(newest, serial(op.ID))
 		}

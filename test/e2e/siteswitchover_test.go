@@ -167,7 +167,7 @@ func (s *siteScene) halted(t *testing.T, step string) string {
 
 func (s *siteScene) word(t *testing.T, id, word string) {
 	t.Helper()
-	s.check(t, s.post(t, "/v1/site-switchovers/"+id+"/word", wire.SiteWordRequest{Word: word}, nil))
+	s.check(t, s.post(t, "/v1/site-switchovers/"+id+"/word", wire.SiteDecisionRequest{Decision: word}, nil))
 }
 
 // hookFails: it halts before the apps start, both sites inactive by the failure of a step, until an operator says how it
@@ -180,7 +180,7 @@ func hookFails(t *testing.T, s *siteScene) {
 		t.Errorf("the reason is not told: %q", text)
 	}
 	s.check(t, os.WriteFile(mended, nil, 0o644))
-	s.word(t, id, state.WordRetry)
+	s.word(t, id, state.DecisionRetry)
 	s.ended(t, id, state.Done)
 	s.acknowledged(t)
 	if now := s.primaryNow(t); s.Host(now).Site != "west" {
@@ -197,7 +197,7 @@ func appStaysDown(t *testing.T, s *siteScene) {
 	if text := s.halted(t, platform.StepApps); !strings.Contains(text, "web") {
 		t.Errorf("it is not told which app: %q", text)
 	}
-	s.word(t, id, state.WordUndo)
+	s.word(t, id, state.DecisionUndo)
 	s.ended(t, id, state.Abandoned)
 	s.acknowledged(t)
 	if now := s.primaryNow(t); now != s.primary {

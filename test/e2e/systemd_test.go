@@ -57,7 +57,7 @@ func TestSystemd(t *testing.T) {
 		t.Fatalf("the postmaster %d is not among %v", m.postmaster(), postgres)
 	}
 	victims := append(m.find("lease-guard"), m.find(tr.Dir+"/bin/mainstay")...)
-	// Stopped first, or a guard may see its twin's death and kill the tree before it dies itself.
+	// Stopped first, or a guard may see its peer's death and kill the tree before it dies itself.
 	tr.check(t, stand.Signal(syscall.SIGSTOP, victims...), stand.Signal(syscall.SIGKILL, victims...))
 	killed := time.Now()
 	tr.check(t, tr.Wait(tr.ctx, "the sweep", func() (bool, string) {
@@ -202,10 +202,10 @@ func (m *machine) find(begins string) (found []int) {
 	return found
 }
 
-// postmaster is the keeper's only child, 0 without one.
+// postmaster is the launcher's only child, 0 without one.
 func (m *machine) postmaster() int {
-	for _, keeper := range m.find("lease-keeper") {
-		if pids, err := process.Children(keeper); err == nil && len(pids) == 1 {
+	for _, launcher := range m.find("lease-launcher") {
+		if pids, err := process.Children(launcher); err == nil && len(pids) == 1 {
 			return pids[0]
 		}
 	}

@@ -28,7 +28,7 @@ func (a Ack) late(newest platform.Epoch) bool {
 
 // Acknowledged checks S1: epochs order all acknowledgements, and each epoch has one member; and that it was given by the
 // rule of a set that the state records as in force, without which S2 is luck.
-func (c *Checker) Acknowledged(a Ack, inForce []platform.Set) {
+func (c *Checker) Acknowledged(a Ack, inForce []platform.DurabilitySet) {
 	c.total++
 	c.last = a.At
 	late := a.late(c.newest)
@@ -50,7 +50,7 @@ func (c *Checker) Acknowledged(a Ack, inForce []platform.Set) {
 	}
 }
 
-func covered(a Ack, inForce []platform.Set) bool {
+func covered(a Ack, inForce []platform.DurabilitySet) bool {
 	for _, s := range inForce {
 		n := 0
 		for _, name := range s.Names {

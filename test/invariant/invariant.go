@@ -108,7 +108,7 @@ func (c *Checker) Proven(at time.Duration, kind, old string, epoch platform.Epoc
 // Discards checks that data whose name may still be counted on is never discarded (S2, S9). needed says that the newest set
 // the member knows of cannot be satisfied without its next data, or has no other member: without these exceptions the wait would never
 // end.
-func (c *Checker) Discards(at time.Duration, member, incarnation string, needed bool, inForce []platform.Set) {
+func (c *Checker) Discards(at time.Duration, member, incarnation string, needed bool, inForce []platform.DurabilitySet) {
 	if needed {
 		return
 	}

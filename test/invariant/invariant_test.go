@@ -10,7 +10,7 @@ import (
 func ep(n uint64) platform.Epoch { return platform.Epoch{Generation: 1, Number: n} }
 
 var (
-	sets = []platform.Set{{ID: 1, Acks: 1, Names: []string{"a_1"}}}
+	sets = []platform.DurabilitySet{{ID: 1, Acks: 1, Names: []string{"a_1"}}}
 	none = map[uint64]bool{}
 	yes  = func(string) bool { return true }
 	no   = func(string) bool { return false }
@@ -118,7 +118,7 @@ func TestLegalHistoryPasses(t *testing.T) {
 	c.Acknowledged(ack(1, "a", 1), sets)
 	unheld := ack(2, "a", 1)
 	unheld.Waited, unheld.Holds = false, no
-	c.Acknowledged(unheld, []platform.Set{{ID: 1}}) // asynchronous: it promised nothing
+	c.Acknowledged(unheld, []platform.DurabilitySet{{ID: 1}}) // asynchronous: it promised nothing
 	c.Proven(2, "stopped", "a", ep(1), false)
 	c.InForce(2, ep(2))
 	c.Promised(2, "b", ep(2), false)
@@ -129,8 +129,8 @@ func TestLegalHistoryPasses(t *testing.T) {
 	c.NewTimeline(3, "b", 2) // the same member may be promoted again to it
 	c.Began(2, "b", ep(2), map[uint64]bool{1: true})
 	c.Acknowledged(ack(3, "b", 2), sets)
-	c.Discards(4, "a", "a_1", true, []platform.Set{{ID: 2, Acks: 1, Names: []string{"a_1"}}})
-	c.Discards(4, "a", "a_1", false, []platform.Set{{ID: 1, Names: []string{"a_1"}}})
+	c.Discards(4, "a", "a_1", true, []platform.DurabilitySet{{ID: 2, Acks: 1, Names: []string{"a_1"}}})
+	c.Discards(4, "a", "a_1", false, []platform.DurabilitySet{{ID: 1, Names: []string{"a_1"}}})
 	c.HandedOver(4, "a", "b", 0)
 	c.Left(4, "b", true)
 	c.Survive(5, "b", all)

@@ -22,7 +22,7 @@ func clusterOf(t *testing.T, commands ...state.Command) *state.State {
 		p.Clusters[0].Members = append(p.Clusters[0].Members, platform.Member{Name: "m" + n, Host: "h" + n, Port: 5432, MayLead: true})
 	}
 	s := state.New()
-	first := []state.Command{{Init: &state.Init{PlatformID: "p1"}}, {Platform: &state.SetPlatform{Platform: p}}, {Birth: &state.BirthOf{Member: "m1", Guarded: true}}}
+	first := []state.Command{{Init: &state.Init{PlatformID: "p1"}}, {Platform: &state.SetPlatform{Platform: p}}, {Bootstrap: &state.BootstrapCluster{Member: "m1", Guarded: true}}}
 	for _, c := range append(first, commands...) {
 		if c.Init == nil && c.Platform == nil && c.Fence == nil && c.Fenced == nil {
 			c.Cluster = "feed"
@@ -36,20 +36,20 @@ func clusterOf(t *testing.T, commands ...state.Command) *state.State {
 	return s
 }
 
-// TestLateTickServesNobody: a tick that was committed in an earlier term of the same controller was committed before the
+// TestLateBarrierServesNobody: a barrier that was committed in an earlier term of the same controller was committed before the
 // reports of this one arrived (L1).
-func TestLateTickServesNobody(t *testing.T) {
+func TestLateBarrierServesNobody(t *testing.T) {
 	c := loop.NewCore("c1", time.Minute)
 	c.Applied(clusterOf(t))
-	late := c.Lead(time.Minute).Tick
+	late := c.Lead(time.Minute).Barrier
 	c.Follow()
-	again := c.Lead(time.Minute + time.Second).Tick
+	again := c.Lead(time.Minute + time.Second).Barrier
 	c.Report(1, &health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, time.Minute+time.Second)
-	if out := c.Ticked(late, nil, time.Minute+time.Second); out.Tick != 0 || len(out.Replies) != 0 {
-		t.Errorf("a tick of the term before was taken for one of this term: %+v", out)
+	if out := c.BarrierDone(late, nil, time.Minute+time.Second); out.Barrier != 0 || len(out.Replies) != 0 {
+		t.Errorf("a barrier of the term before was taken for one of this term: %+v", out)
 	}
-	if out := c.Ticked(again, nil, time.Minute+time.Second); out.Tick == 0 || len(out.Replies) != 0 {
-		t.Errorf("a report that came during a tick needs the next: %+v", out)
+	if out := c.BarrierDone(again, nil, time.Minute+time.Second); out.Barrier == 0 || len(out.Replies) != 0 {
+		t.Errorf("a report that came during a barrier needs the next: %+v", out)
 	}
 }
 
@@ -79,9 +79,9 @@ func TestFencedHostIsServedNothing(t *testing.T) {
 		s := clusterOf(t, commands...)
 		c := loop.NewCore("c1", time.Minute)
 		c.Applied(s)
-		c.Ticked(c.Lead(time.Minute).Tick, nil, time.Minute)
-		tick := c.Report(1, &health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, time.Minute).Tick
-		replies := c.Ticked(tick, nil, time.Minute).Replies
+		c.BarrierDone(c.Lead(time.Minute).Barrier, nil, time.Minute)
+		barrier := c.Report(1, &health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, time.Minute).Barrier
+		replies := c.BarrierDone(barrier, nil, time.Minute).Replies
 		if len(replies) != 1 || replies[0].Err != nil {
 			t.Fatalf("%s: %+v", name, replies)
 		}
@@ -100,12 +100,12 @@ func TestFencedEpochGetsNoGrant(t *testing.T) {
 	c := loop.NewCore("c1", time.Minute)
 	s := clusterOf(t)
 	c.Applied(s)
-	c.Ticked(c.Lead(time.Minute).Tick, nil, time.Minute)
+	c.BarrierDone(c.Lead(time.Minute).Barrier, nil, time.Minute)
 	var number uint64
 	granted := func(now time.Duration) bool {
 		number++
-		tick := c.Report(number, &health.Report{Host: "h1", RunID: "r", Number: number, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, now).Tick
-		replies := c.Ticked(tick, nil, now).Replies
+		barrier := c.Report(number, &health.Report{Host: "h1", RunID: "r", Number: number, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, now).Barrier
+		replies := c.BarrierDone(barrier, nil, now).Replies
 		if len(replies) != 1 || replies[0].Err != nil {
 			t.Fatalf("%+v", replies)
 		}
@@ -129,7 +129,7 @@ func TestFencedEpochGetsNoGrant(t *testing.T) {
 		t.Error("granted while it is being fenced")
 	}
 	c.Follow()
-	c.Ticked(c.Lead(now+3*time.Second).Tick, nil, now+3*time.Second)
+	c.BarrierDone(c.Lead(now+3*time.Second).Barrier, nil, now+3*time.Second)
 	if granted(now + 3*time.Second) {
 		t.Error("granted by the next leader while it is being fenced")
 	}

@@ -23,7 +23,7 @@ const leaderlessLimit = 30 * time.Second
 func (s *Stand) do(ctx context.Context, method, path string, in, out any) error {
 	for begun := time.Now(); ; {
 		err := s.once(ctx, method, path, in, out)
-		away := (*wire.ErrUnreachable)(nil)
+		away := (*wire.UnreachableError)(nil)
 		leaderless := errors.Is(err, wire.ErrNoLeader) || errors.As(err, &away)
 		if !leaderless || time.Since(begun) > leaderlessLimit {
 			return err

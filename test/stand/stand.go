@@ -263,7 +263,7 @@ func (s *Stand) Run(host, name, program string, args ...string) (*Proc, error) {
 }
 
 // again does what the service manager does (Restart=always, RestartSec=1s): a daemon that ended by itself, as a leader
-// does whose ticks are not committed in time (L6), is started again.
+// does whose barriers are not committed in time (L6), is started again.
 func (s *Stand) again(p *Proc, host, name, program string, args []string) {
 	if p.meant.Load() || program != s.bin {
 		return

@@ -128,7 +128,7 @@ func permit(i wire.InstanceStatus) cell {
 	switch {
 	case left <= 0:
 		return cell{"over, unless renewed", red}
-	case i.Seen.Vouched:
+	case i.Seen.ByPrimary:
 		return cell{Span(left) + ", by promise", yellow}
 	}
 	return cell{Span(left), plain}

@@ -37,7 +37,7 @@ func healthy() wire.Status {
 		Controllers: controllers("c1").Members[:2],
 		Clusters: []wire.ClusterState{{
 			Name: "feed", Tier: "critical", Primary: "feed-e1", Epoch: epoch3(), Timeline: 3, Acks: 1, Guarded: true, Opened: true,
-			Sets: []platform.Set{{ID: 4, Epoch: epoch3(), Acks: 1, Names: []string{"feed-e2.1", "feed-w1.1"}}},
+			Sets: []platform.DurabilitySet{{ID: 4, Epoch: epoch3(), Acks: 1, Names: []string{"feed-e2.1", "feed-w1.1"}}},
 			Members: []wire.MemberStatus{
 				{Name: "feed-e1", Host: "db-e1", Site: "east", Goal: platform.GoalPrimary, Seen: seenPrimary(), Age: 400 * time.Millisecond,
 					Protection: protected(seenPrimary(), "fence_ipmilan (level 1)")},
@@ -57,7 +57,7 @@ func trouble() wire.Status {
 	s.Hosts[2] = wire.HostStatus{Name: "db-w1"}
 	c := &s.Clusters[0]
 	c.Acks, c.Guarded = 2, false
-	c.Sets = append(c.Sets, platform.Set{ID: 5, Epoch: epoch3(), Acks: 1, Names: []string{"feed-e2.1"}})
+	c.Sets = append(c.Sets, platform.DurabilitySet{ID: 5, Epoch: epoch3(), Acks: 1, Names: []string{"feed-e2.1"}})
 	c.Now = "waiting for a fence proof of feed-e1"
 	op := running()
 	c.Operation = &op
@@ -70,9 +70,9 @@ func trouble() wire.Status {
 	c.Members[1].Goal, c.Members[1].Seen.Promised = platform.GoalSealed, 3500
 	c.Members[1].Seen.Doing = "waiting 3.5s more: it promised feed-e1 not to be sealed or promoted"
 	c.Members[2].Seen, c.Members[2].Protection = nil, protected(nil)
-	unfit := wire.MemberStatus{Name: "feed-w2", Host: "db-w2", Site: "west", Goal: platform.GoalReplica, Age: 200 * time.Millisecond, Lag: -1, Protection: protected(nil),
-		Unfit: "/var/lib/mainstay/members/feed-w2.json is damaged; restore it"}
-	c.Members = append(c.Members, unfit)
+	unmanaged := wire.MemberStatus{Name: "feed-w2", Host: "db-w2", Site: "west", Goal: platform.GoalReplica, Age: 200 * time.Millisecond, Lag: -1, Protection: protected(nil),
+		Unmanaged: "/var/lib/mainstay/members/feed-w2.json is damaged; restore it"}
+	c.Members = append(c.Members, unmanaged)
 	second := healthy().Clusters[0]
 	second.Name, second.Tier, second.Members = "tags", "", nil
 	second.Pause = &state.Pause{By: "anna", Reason: "storage firmware", Since: at, Until: "2026-05-04T03:32:01Z"}
@@ -123,7 +123,7 @@ func explained() wire.ExplainAnswer {
 			{Slot: health.Slot{Name: "old", Held: -1, WALStatus: "lost"}, Text: "is invalid already, so nobody can use it"},
 			{Slot: health.Slot{Name: "unused", Held: -1}, Left: true, Text: "stays behind: set up its consumer anew on the new primary"}},
 		MoreSlots: 2,
-		Sets:      []platform.Set{{Acks: 1, Names: []string{"feed-e2.1", "feed-w1.1"}}},
+		Sets:      []platform.DurabilitySet{{Acks: 1, Names: []string{"feed-e2.1", "feed-w1.1"}}},
 		Timings:   []wire.Timing{{Name: "lease", Value: 5 * time.Second, From: "the platform file"}, {Name: "fence by lease-expired", Value: 6250 * time.Millisecond, From: "lease + 20 % + 250ms"}}}
 }
 
@@ -139,7 +139,7 @@ func controllers(leader string) wire.Controllers {
 // leaderless is a primary for which one of its two replicas vouches, on three hosts of which one does not answer.
 func leaderless() Leaderless {
 	own, other := agentStatus("db-e1", 12*time.Second, 0), agentStatus("db-e2", 13*time.Second, 1)
-	own.Clusters[0].Members[0].Seen.Vouched = []string{"feed-e2"}
+	own.Clusters[0].Members[0].Seen.PromisedBy = []string{"feed-e2"}
 	other.Clusters[0].Members[0].Seen.Promised = 6000
 	return Leaderless{Why: "no controller knows a leader", Cached: at, Agents: []AgentAnswer{
 		{Address: "10.0.1.11:7201", Status: &own},
@@ -163,7 +163,7 @@ func seenInstance(name string, permit int64) *health.Instance {
 	return &health.Instance{Name: name, Running: true, PermitLeft: permit}
 }
 
-// sited is a platform with a relay and two pools, one of which lives with its primary.
+// sited is a platform with an upstream on the other site and two pools, one of which lives with its primary.
 func sited() wire.Status {
 	s := healthy()
 	s.Sites[1].Hosts = []string{"db-w1", "db-w2"}
@@ -201,7 +201,7 @@ func lostSite() wire.Status {
 	web.Site, web.Moving, web.Now = "west", true, "waiting for web-e1 to stop, before site west starts its instances"
 	web.Instances[0] = wire.InstanceStatus{Name: "web-e1", Site: "east", Host: "app-web-e1", Goal: platform.WantStopped, Health: health.Down, Error: "connection refused"}
 	web.Instances[1].Goal, web.Instances[1].Serves = platform.WantStopped, false
-	web.Instances[1].Seen.PermitLeft, web.Instances[1].Seen.Vouched, web.Instances[1].Seen.Draining = 800, true, true
+	web.Instances[1].Seen.PermitLeft, web.Instances[1].Seen.ByPrimary, web.Instances[1].Seen.Draining = 800, true, true
 	cache := &s.Apps[1].Instances[0]
 	cache.Host, cache.Health, cache.Serves, cache.Out, cache.Error = "app-cache-w1", health.Down, false, "cache-w1 is down: status 500", "status 500"
 	cache.Seen = &health.Instance{Name: "cache-w1", Restarts: 4, Error: "given up: in 5 starts in a row it never ran for a minute"}
@@ -259,7 +259,7 @@ func appHost() *wire.Status {
 	return &wire.Status{Source: "agent app-e1", At: at, Hosts: []wire.HostStatus{{Name: "app-e1", Heard: true, Silence: 3 * time.Second}}, Apps: []wire.AppState{
 		{Name: "", Instances: []wire.InstanceStatus{{Name: "old-e1", Out: "not wanted", Seen: seen(health.Instance{Name: "old-e1", Running: true})}}},
 		{Name: "web", Instances: []wire.InstanceStatus{
-			{Name: "web-e1", Goal: platform.WantRunning, Serves: true, Seen: seen(health.Instance{Name: "web-e1", Running: true, PermitLeft: 1600, Vouched: true})},
+			{Name: "web-e1", Goal: platform.WantRunning, Serves: true, Seen: seen(health.Instance{Name: "web-e1", Running: true, PermitLeft: 1600, ByPrimary: true})},
 			{Name: "web-e2", Goal: platform.WantRunning, Out: "not running", Seen: seen(health.Instance{Name: "web-e2", Restarts: 9, Error: "given up: in 10 starts in a row"})},
 			{Name: "web-e3", Goal: platform.WantStopped, Out: "not wanted", Seen: seen(health.Instance{Name: "web-e3", Running: true, Draining: true})},
 			{Name: "web-e4", Goal: platform.WantStopped, Out: "not wanted", Seen: seen(health.Instance{Name: "web-e4", Stopped: true})},

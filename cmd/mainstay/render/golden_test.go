@@ -43,7 +43,7 @@ func TestGolden(t *testing.T) {
 		"status-moving":     Status(moving(), Options{}),
 		"status-halted":     Status(halted(platform.StepVerify), Options{}),
 		"halted":            Halted("site-1", "west", *wire.HaltedAt(&halted(platform.StepClusters).Change.SiteChange), Options{}),
-		"word":              Word(state.WordUndo, *halted(platform.StepClusters).Change, Options{}) + Word(state.WordContinue, *halted(platform.StepVerify).Change, Options{}),
+		"word":              Decision(state.DecisionUndo, *halted(platform.StepClusters).Change, Options{}) + Decision(state.DecisionContinue, *halted(platform.StepVerify).Change, Options{}),
 		"site-history":      History([]state.Operation{siteMoves(), undone()}, Options{}),
 		"controllers":       Controllers(controllers("c1"), Options{}),
 		"controllers-none":  Controllers(controllers(""), Options{}),
@@ -270,7 +270,7 @@ func TestStands(t *testing.T) {
 		change func(*wire.ClusterState)
 		want   string
 	}{
-		"promised to": {func(c *wire.ClusterState) { c.Members[0].Seen.Vouched = []string{"feed-e2"} }, "keeps running without a leader: feed-e2 promises not to replace it; its lease ends in 4.2s"},
+		"promised to": {func(c *wire.ClusterState) { c.Members[0].Seen.PromisedBy = []string{"feed-e2"} }, "keeps running without a leader: feed-e2 promises not to replace it; its lease ends in 4.2s"},
 		"not yet":     {func(*wire.ClusterState) {}, "keeps running for 4.2s under a lease from a leader"},
 		"lapsed":      {func(c *wire.ClusterState) { c.Members[0].Seen.LeaseLeft = 0 }, "has no lease: its guards kill it unless the lease was just renewed"},
 		"unguarded": {func(c *wire.ClusterState) { c.Members[0].Seen.LeaseLeft, c.Members[0].Seen.Guard = 0, health.Guard{} },
@@ -299,7 +299,7 @@ func TestStands(t *testing.T) {
 // The screen without a leader believes the highest epoch, and of its sets those that the primary itself knows.
 func TestMerged(t *testing.T) {
 	old := wire.ClusterState{Name: "feed", Primary: "feed-w1", Epoch: platform.Epoch{Generation: 1, Number: 2}, Members: []wire.MemberStatus{{Name: "feed-w1"}}}
-	replica := wire.ClusterState{Name: "feed", Primary: "feed-e1", Epoch: epoch3(), Sets: []platform.Set{{ID: 3}}, Members: []wire.MemberStatus{{Name: "feed-e2"}}}
+	replica := wire.ClusterState{Name: "feed", Primary: "feed-e1", Epoch: epoch3(), Sets: []platform.DurabilitySet{{ID: 3}}, Members: []wire.MemberStatus{{Name: "feed-e2"}}}
 	primary := agentStatus("db-e1", 0, 0).Clusters[0]
 	for _, order := range [][]wire.ClusterState{{old, replica, primary}, {primary, replica, old}, {replica, primary, old}} {
 		var agents []AgentAnswer

@@ -28,11 +28,11 @@ func memberRow(m wire.MemberStatus, paused bool) row {
 	if m.Excluded != "" {
 		r.below = append(r.below, cell{"never promoted: " + m.Excluded, yellow})
 	}
-	if text := barred(m); text != "" {
+	if text := waitsForPromise(m); text != "" {
 		r.below = append(r.below, cell{text, yellow})
 	}
-	if m.Unfit != "" {
-		r.below = append(r.below, cell{"its agent on " + m.Host + " cannot manage it: " + m.Unfit, red})
+	if m.Unmanaged != "" {
+		r.below = append(r.below, cell{"its agent on " + m.Host + " cannot manage it: " + m.Unmanaged, red})
 	}
 	if m.Seen != nil && m.Seen.Error != "" {
 		r.below = append(r.below, cell{"error: " + m.Seen.Error, red})
@@ -72,7 +72,7 @@ func role(m wire.MemberStatus) cell {
 func condition(m wire.MemberStatus) cell {
 	s := m.Seen
 	switch {
-	case s == nil && m.Unfit != "":
+	case s == nil && m.Unmanaged != "":
 		return cell{"not managed", red}
 	case s == nil:
 		return cell{"never heard", red}
@@ -175,7 +175,7 @@ func protection(m wire.MemberStatus, paused bool) cell {
 }
 
 func age(m wire.MemberStatus) cell {
-	if m.Seen == nil && m.Unfit == "" {
+	if m.Seen == nil && m.Unmanaged == "" {
 		return cell{"-", plain}
 	}
 	return cell{Span(m.Age) + " ago", styleIf(m.Age > oldReport, red)}

@@ -71,8 +71,8 @@ func Halted(id, to string, h wire.Halted, o Options) string {
 }
 
 func (o Options) halt(id, to string, h wire.Halted) string {
-	rows := make([]row, len(h.Words))
-	for i, w := range h.Words {
+	rows := make([]row, len(h.Decisions))
+	for i, w := range h.Decisions {
 		rows[i] = texts("mainstay site "+w+" "+id, effectOf(w, to, h.Step))
 	}
 	return "  " + o.paint(red, "halted at step "+h.Step+": "+h.Why) + "\n" + o.table("  ", nil, rows)
@@ -81,11 +81,11 @@ func (o Options) halt(id, to string, h wire.Halted) string {
 // effectOf describes an operator's decision in a few words.
 func effectOf(word, to, step string) string {
 	switch word {
-	case state.WordRetry:
+	case state.DecisionRetry:
 		return "run step " + step + " again"
-	case state.WordUndo:
+	case state.DecisionUndo:
 		return "move clusters and apps back to where they were"
-	case state.WordContinue:
+	case state.DecisionContinue:
 		all := platform.Steps()
 		if i := slices.Index(all, step); i == len(all)-1 {
 			return "end the switchover: the platform stays on site " + to
@@ -95,14 +95,14 @@ func effectOf(word, to, step string) string {
 	return ""
 }
 
-// Word describes the effect of a decision about a halted site switchover, with the site to which each cluster would move back.
-func Word(word string, ch wire.SiteChange, o Options) string {
+// Decision describes the effect of a decision about a halted site switchover, with the site to which each cluster would move back.
+func Decision(word string, ch wire.SiteChange, o Options) string {
 	h := wire.HaltedAt(&ch.SiteChange)
 	if h == nil {
 		return ""
 	}
 	text := fmt.Sprintf("site switchover %s to %s, halted at step %s: %s\n  %s: %s\n", ch.ID, ch.To, h.Step, h.Why, o.paint(bold, word), effectOf(word, ch.To, h.Step))
-	if word != state.WordUndo {
+	if word != state.DecisionUndo {
 		return text
 	}
 	for _, cluster := range slices.Sorted(maps.Keys(ch.Former)) {
@@ -130,15 +130,15 @@ func phases(op state.Operation) []phase {
 			list = append(list, phase{"halted", i})
 			now.name = step
 			continue
-		case s.Name == state.WordUndo && now.name == platform.StepQuiesce: // automatic: no cluster had moved
+		case s.Name == state.DecisionUndo && now.name == platform.StepQuiesce: // automatic: no cluster had moved
 			now.name, undone = platform.StepApps, "back: "
-		case s.Name == state.WordUndo:
+		case s.Name == state.DecisionUndo:
 			now.name, undone = platform.StepClusters, "back: "
-		case s.Name == state.WordContinue && now.name == all[len(all)-1]:
+		case s.Name == state.DecisionContinue && now.name == all[len(all)-1]:
 			continue // that ends it
-		case s.Name == state.WordContinue:
+		case s.Name == state.DecisionContinue:
 			now.name = all[slices.Index(all, now.name)+1]
-		case s.Name == state.WordRetry:
+		case s.Name == state.DecisionRetry:
 		case slices.Contains(all, s.Name):
 			now.name = s.Name
 		default:

@@ -133,7 +133,7 @@ func clusterLines(c wire.ClusterState) (lines []cell) {
 	if c.Now != "" {
 		lines = append(lines, cell{"now: " + c.Now, yellow})
 	}
-	lines = append(lines, vouchLines(c)...)
+	lines = append(lines, promiseLines(c)...)
 	if op := c.Operation; op != nil {
 		lines = append(lines, operationLine(*op))
 	}

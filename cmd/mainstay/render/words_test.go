@@ -17,7 +17,7 @@ func TestRejoinNamesItsMember(t *testing.T) {
 }
 
 func TestAsynchronousSetIsWorded(t *testing.T) {
-	s := Explain(wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1", Sets: []platform.Set{{Acks: 0}, {Acks: 1, Names: []string{"feed-e2_2"}}}}, Options{})
+	s := Explain(wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1", Sets: []platform.DurabilitySet{{Acks: 0}, {Acks: 1, Names: []string{"feed-e2_2"}}}}, Options{})
 	if want := "acknowledged by the primary alone (acks 0) or 1 of (feed-e2_2)"; !strings.Contains(s, want) {
 		t.Errorf("want %q in\n%s", want, s)
 	}

@@ -54,12 +54,12 @@ func publishes(t *testing.T, s publish.Sink, read Read) {
 	if got, primary := read(t, "a"); got != nil || primary != "" {
 		t.Fatalf("not empty at first: %+v %q", got, primary)
 	}
-	unborn := publish.Topology{Cluster: "a", Replicas: []publish.Endpoint{}}
+	beforeBootstrap := publish.Topology{Cluster: "a", Replicas: []publish.Endpoint{}}
 	steps := []struct {
 		topology publish.Topology
 		primary  string
 	}{
-		{unborn, ""},
+		{beforeBootstrap, ""},
 		{topology("a", 1, 1, "a1", false), ""}, // not open: nobody is announced
 		{topology("a", 1, 2, "a1", true), "a1.example:5432"},
 		{topology("a", 1, 2, "a1", true), "a1.example:5432"}, // again: nothing changes

@@ -15,7 +15,7 @@ type State string
 const (
 	Idle    State = "idle"    // enforces no lease: PostgreSQL is stopped, a standby, or its cluster is paused (L7)
 	Armed   State = "armed"   // kills at End
-	Killing State = "killing" // the end has passed or the twin has died, and not all of the tree has ended
+	Killing State = "killing" // the end has passed or the peer has died, and not all of the tree has ended
 	Killed  State = "killed"  // the tree has ended; until disarmed, or armed for a higher epoch
 )
 
@@ -25,7 +25,7 @@ type Code string
 const (
 	Expired    Code = "expired"     // the lease has ended: the tree is being killed or was
 	StaleEpoch Code = "stale-epoch" // it was armed for a higher epoch (S3)
-	NoTwin     Code = "no-twin"     // it does not arm without the other guard
+	NoPeer     Code = "no-twin"     // it does not arm without the other guard
 	StillArmed Code = "still-armed" // it does not exit while armed
 	StillKeeps Code = "still-keeps" // it does not exit because PostgreSQL would end with it
 	NotYours   Code = "not-yours"   // another agent has attached since
@@ -38,11 +38,11 @@ type Guard struct {
 	State State
 	Epoch platform.Epoch // the highest it was armed for; it outlives disarming
 	End   time.Duration  // CLOCK_BOOTTIME
-	Twin  bool           // it watches another guard, without which it does not arm
+	Peer  bool           // it watches another guard, without which it does not arm
 	Why   string         // why it kills
 }
 
-// New returns an idle guard without a twin.
+// New returns an idle guard without a peer.
 func New() Guard { return Guard{State: Idle} }
 
 // Refusal is a code and its reason; nil means done.
@@ -72,8 +72,8 @@ func (m *Guard) Extend(epoch platform.Epoch, end, now time.Duration) *Refusal {
 		return Refuse(Expired, "the lease ended %v ago", now-end)
 	case end > now+platform.MaxLease:
 		return Refuse(BadRequest, "the lease ends in %v, but no lease is longer than %v", end-now, platform.MaxLease)
-	case !m.Twin:
-		return Refuse(NoTwin, "the other guard is missing; start the twins again")
+	case !m.Peer:
+		return Refuse(NoPeer, "the other guard is missing; start both guards again")
 	}
 	if m.State == Armed && epoch == m.Epoch {
 		end = max(end, m.End)
@@ -108,10 +108,10 @@ func (m *Guard) Due(now time.Duration) bool {
 	return m.State == Killing
 }
 
-// TwinLost records the death of the other guard. An armed guard then kills at once, because its own death would leave a primary
+// PeerLost records the death of the other guard. An armed guard then kills at once, because its own death would leave a primary
 // unguarded.
-func (m *Guard) TwinLost() {
-	m.Twin = false
+func (m *Guard) PeerLost() {
+	m.Peer = false
 	if m.State == Armed {
 		m.State, m.Why = Killing, "the other guard died"
 	}

@@ -10,8 +10,8 @@ import (
 func epoch(n uint64) platform.Epoch { return platform.Epoch{Generation: 1, Number: n} }
 
 // at builds a machine in a state, armed for epoch 1.5 until 100 s.
-func at(state State, twin bool) *Guard {
-	m := &Guard{State: state, Twin: twin}
+func at(state State, peer bool) *Guard {
+	m := &Guard{State: state, Peer: peer}
 	if state != Idle {
 		m.Epoch, m.End = epoch(5), 100*time.Second
 	}
@@ -30,7 +30,7 @@ func TestExtend(t *testing.T) {
 		wantEnd   time.Duration
 	}{
 		{"arms", at(Idle, true), epoch(5), 95 * s, 90 * s, "", Armed, 95 * s},
-		{"arms not alone", at(Idle, false), epoch(5), 95 * s, 90 * s, NoTwin, Idle, 0},
+		{"arms not alone", at(Idle, false), epoch(5), 95 * s, 90 * s, NoPeer, Idle, 0},
 		{"no epoch", at(Idle, true), platform.Epoch{}, 95 * s, 90 * s, BadRequest, Idle, 0},
 		{"ended before it came", at(Idle, true), epoch(5), 90 * s, 90 * s, Expired, Idle, 0},
 		{"longer than any lease", at(Idle, true), epoch(5), 151 * s, 90 * s, BadRequest, Idle, 0},
@@ -44,7 +44,7 @@ func TestExtend(t *testing.T) {
 		{"while killing", at(Killing, true), epoch(6), 105 * s, 101 * s, Expired, Killing, 100 * s},
 		{"killed, same epoch", at(Killed, true), epoch(5), 105 * s, 101 * s, Expired, Killed, 100 * s},
 		{"killed, higher epoch", at(Killed, true), epoch(6), 105 * s, 101 * s, "", Armed, 105 * s},
-		{"killed, alone", at(Killed, false), epoch(6), 105 * s, 101 * s, NoTwin, Killed, 100 * s},
+		{"killed, alone", at(Killed, false), epoch(6), 105 * s, 101 * s, NoPeer, Killed, 100 * s},
 	} {
 		r := c.m.Extend(c.epoch, c.end, c.now)
 		if code := codeOf(r); code != c.code || c.m.State != c.wantState || c.m.End != c.wantEnd {
@@ -91,12 +91,12 @@ func TestDisarmAndExit(t *testing.T) {
 	}
 }
 
-func TestTwinLost(t *testing.T) {
+func TestPeerLost(t *testing.T) {
 	for from, want := range map[State]State{Idle: Idle, Armed: Killing, Killing: Killing, Killed: Killed} {
 		m := at(from, true)
-		m.TwinLost()
-		if m.State != want || m.Twin {
-			t.Errorf("%s became %s (twin %v), want %s", from, m.State, m.Twin, want)
+		m.PeerLost()
+		if m.State != want || m.Peer {
+			t.Errorf("%s became %s (peer %v), want %s", from, m.State, m.Peer, want)
 		}
 	}
 }

@@ -19,7 +19,7 @@ var took = map[member.Kind]time.Duration{
 }
 
 // duration of an act on a disk that does not hang; a CHECKPOINT takes what the disk needs.
-func (m *minder) duration(k member.Kind) time.Duration {
+func (m *supervisor) duration(k member.Kind) time.Duration {
 	d := m.w.span(took[k]/3, took[k])
 	if k == member.Open && !m.goal.Opened || k == member.Checkpoint {
 		d += m.w.span(0, m.w.checkpoint)
@@ -28,7 +28,7 @@ func (m *minder) duration(k member.Kind) time.Duration {
 }
 
 // act carries an act out. Its promises are on disk first, unless they hold only once it is done.
-func (m *minder) act(act member.Act) {
+func (m *supervisor) act(act member.Act) {
 	m.acting, m.cancel = true, false
 	if m.dim > m.w.now { // observations continue, and the one at the end of the act was begun before it
 		m.unseen = m.w.now + m.w.span(0, 2*time.Second)
@@ -62,7 +62,7 @@ func (m *minder) act(act member.Act) {
 }
 
 // noRoom: it cannot be done on a full disk, which the agent reports.
-func (m *minder) noRoom(k member.Kind) bool {
+func (m *supervisor) noRoom(k member.Kind) bool {
 	m.failed = ""
 	if m.host.full() && needsRoom(k) {
 		m.failed = string(k) + ": no space left on device"
@@ -71,7 +71,7 @@ func (m *minder) noRoom(k member.Kind) bool {
 }
 
 // finished ends an act; one that failed is held back for a moment.
-func (m *minder) finished(ok bool) {
+func (m *supervisor) finished(ok bool) {
 	m.acting = false
 	if !ok {
 		m.pg.abortClone()
@@ -81,7 +81,7 @@ func (m *minder) finished(ok bool) {
 	m.soon()
 }
 
-func (m *minder) disarm() bool {
+func (m *supervisor) disarm() bool {
 	if !m.guard.disarm() {
 		return false
 	}
@@ -89,7 +89,9 @@ func (m *minder) disarm() bool {
 	return true
 }
 
-func (m *minder) leased() bool { return m.lease.Epoch == m.goal.Epoch && m.lease.End > m.host.now() }
+func (m *supervisor) leased() bool {
+	return m.lease.Epoch == m.goal.Epoch && m.lease.End > m.host.now()
+}
 
 // fedBy: it receives the WAL of another sealed standby, and no other.
 func (p *postgres) fedBy(up *postgres) bool {
@@ -98,7 +100,7 @@ func (p *postgres) fedBy(up *postgres) bool {
 }
 
 // carryOut has the effect of an act that was begun for that goal; wanted is false if the goal has changed since it began.
-func (m *minder) carryOut(act member.Act, goal platform.Goal, wanted bool) {
+func (m *supervisor) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 	p, ok := m.pg, true
 	if p.hung > m.w.now && act.Kind != member.Kill || m.noRoom(act.Kind) {
 		m.finished(false) // it needs a new connection, or room
@@ -132,7 +134,7 @@ func (m *minder) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 	case member.EndSenders:
 		p.endStale()
 	case member.Slots:
-		p.slots = slices.Clone(m.goal.Slots)
+		p.slots = slices.Clone(m.goal.OtherMembers)
 	case member.Seal:
 		if ok = m.receiveNothing() && wanted; ok {
 			m.memory.SealConfirmed, m.memory.SealedAt = m.goal.Epoch, m.host.now()
@@ -160,7 +162,7 @@ func (m *minder) carryOut(act member.Act, goal platform.Goal, wanted bool) {
 }
 
 // takeOver starts or promotes a primary under its lease, which the guard holds first.
-func (m *minder) takeOver(act member.Act) bool {
+func (m *supervisor) takeOver(act member.Act) bool {
 	p := m.pg
 	if !m.leased() {
 		return false
@@ -181,7 +183,7 @@ func (m *minder) takeOver(act member.Act) bool {
 	return true
 }
 
-func (m *minder) open() bool {
+func (m *supervisor) open() bool {
 	if !m.pg.running || !m.pg.primary || m.pg.timeline() != m.goal.Timeline {
 		return false
 	}
@@ -193,7 +195,7 @@ func (m *minder) open() bool {
 }
 
 // checkpoint counts for the durability set that was loaded when it began.
-func (m *minder) checkpoint(goal platform.Goal, wanted bool) bool {
+func (m *supervisor) checkpoint(goal platform.Goal, wanted bool) bool {
 	if !wanted || !m.pg.running || !m.pg.primary {
 		return false
 	}
@@ -205,7 +207,7 @@ func (m *minder) checkpoint(goal platform.Goal, wanted bool) bool {
 }
 
 // receiveNothing empties the setting, then ends the receiver's process: a reload alone would leave it alive. The list comes along.
-func (m *minder) receiveNothing() bool {
+func (m *supervisor) receiveNothing() bool {
 	p := m.pg
 	p.upstream, p.pointed = nil, ""
 	if want := member.ReplicaSet(); want.Acks != p.set.Acks {
@@ -216,7 +218,7 @@ func (m *minder) receiveNothing() bool {
 }
 
 // adopt takes a running instance under our settings without a restart.
-func (m *minder) adopt(act member.Act) {
+func (m *supervisor) adopt(act member.Act) {
 	d := act.Durable
 	if !m.pg.primary {
 		d.Incarnation = m.goal.Incarnation

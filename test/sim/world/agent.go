@@ -19,17 +19,17 @@ type agent struct {
 	run    string
 	clocks *member.Clocks
 	// answered is the number of the last report that a leader has answered without a relay; relay passes reports on.
-	answered uint64
-	relay    *host
-	heard    time.Duration // when a leader answered last, or the agent was started
-	since    time.Duration // true time of its start
-	beat     time.Duration // how often it reports, as a leader said last
+	answered       uint64
+	relay          *host
+	heard          time.Duration // when a leader answered last, or the agent was started
+	since          time.Duration // true time of its start
+	heartbeatEvery time.Duration // how often it reports, as a leader said last
 }
 
 func (a *agent) start() {
 	h := a.host
 	a.life++
-	a.up, a.since, a.beat = true, a.w.now, platform.Heartbeat(platform.DefaultLease)
+	a.up, a.since, a.heartbeatEvery = true, a.w.now, platform.Heartbeat(platform.DefaultLease)
 	a.run = fmt.Sprintf("%s-%d", a.w.net.names[h.node], h.boot) // one for all agents of a boot
 	a.clocks, a.answered, a.relay, a.heard = member.NewClocks(a.run, uint64(h.now())), 0, nil, h.now()
 	for _, m := range h.members { // nothing of the run before may be sent for one while another begins
@@ -70,7 +70,7 @@ func (a *agent) at(d time.Duration, what happening) {
 // report reads the clock, then sends what is known to every controller.
 func (a *agent) report() {
 	a.send()
-	a.lets(a.beat, (*reporting)(a))
+	a.lets(a.heartbeatEvery, (*reporting)(a))
 }
 
 type reporting agent
@@ -132,7 +132,7 @@ func (p *answered) happen() {
 	}
 	a.heard = a.host.now()
 	if p.answer.Heartbeat > 0 {
-		a.beat = p.answer.Heartbeat
+		a.heartbeatEvery = p.answer.Heartbeat
 	}
 	a.obey(p.answer)
 }
@@ -149,7 +149,7 @@ func (a *agent) obey(answer *wire.ReportAnswer) {
 	for _, m := range a.host.members {
 		if goal, ok := answer.Goals[m.name]; ok && !answer.Age().Before(m.goalFrom) {
 			m.wants(goal, answer.Age())
-			m.keepTenure(answer.Version)
+			m.keepResume(answer.Version)
 		}
 	}
 	if s, ours := a.clocks.End(answer.RunID, answer.Number, 0); ours {
@@ -159,7 +159,7 @@ func (a *agent) obey(answer *wire.ReportAnswer) {
 	}
 }
 
-func (h *host) member(name string) *minder {
+func (h *host) member(name string) *supervisor {
 	for _, m := range h.members {
 		if m.name == name {
 			return m

@@ -3,7 +3,7 @@ package world
 import (
 	"time"
 
-	"mainstay/controller/instance"
+	"mainstay/controller/appserver"
 	"mainstay/controller/platform"
 )
 
@@ -12,10 +12,10 @@ const askPause = 100 * time.Millisecond
 
 // ask renews the permit while no leader answers: the agent of the primary says for how long that is good for one, counted
 // from before the question was sent (L1). It returns after how long to come again.
-func (m *appMinder) ask() time.Duration {
+func (m *appSupervisor) ask() time.Duration {
 	g, now := m.goal, m.host.now()
-	at := max(instance.AskAt(g, m.heard), m.askedAt+askPause)
-	if m.vouched {
+	at := max(appserver.AskAt(g, m.heard), m.askedAt+askPause)
+	if m.byPrimary {
 		at = max(at, m.permitEnd-g.Permit/2)
 	}
 	if g.Permit == 0 || g.Want != platform.WantRunning || g.Agent == "" || m.asking {
@@ -33,13 +33,13 @@ func (m *appMinder) ask() time.Duration {
 			return
 		}
 		left := peer.leaseOf(g)
-		m.w.net.send(peer.node, m.host.node, m.back(func() { m.vouch(g, now, left) }))
+		m.w.net.send(peer.node, m.host.node, m.back(func() { m.permitByPrimary(g, now, left) }))
 	})
 	return askPause
 }
 
-// vouch takes the primary's agent at its word, if the goal is still the one it was asked for.
-func (m *appMinder) vouch(asked platform.InstanceGoal, s, left time.Duration) {
+// permitByPrimary takes the primary's agent at its word, if the goal is still the one it was asked for.
+func (m *appSupervisor) permitByPrimary(asked platform.InstanceGoal, s, left time.Duration) {
 	if end := s + min(left, asked.Permit); left > 0 && m.goal == asked && end > m.permitEnd {
 		m.permitted(end, true)
 		m.w.counts["permits vouched for"]++

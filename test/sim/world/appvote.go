@@ -20,20 +20,20 @@ type check struct {
 }
 
 // probeApps checks every app server, some of them later, and says what this controller holds of each.
-func (c *controller) probeApps() []health.InstanceVote {
-	all := make([]health.InstanceVote, 0, len(c.checks))
+func (c *controller) probeApps() []health.InstanceObservation {
+	all := make([]health.InstanceObservation, 0, len(c.checks))
 	for _, p := range c.w.pools() {
-		for _, m := range p.minders {
+		for _, m := range p.supervisors {
 			k := c.checks[m]
 			if k == nil {
 				k = &check{}
 				c.checks[m] = k
 			}
 			if c.w.rand.IntN(3) > 0 {
-				k.add(m.server.serves() && c.w.net.both(c.node, m.host.node), c.now()-c.w.span(0, votesEvery))
+				k.add(m.server.serves() && c.w.net.both(c.node, m.host.node), c.now()-c.w.span(0, observeEvery))
 			}
 			if k.at != 0 {
-				all = append(all, health.InstanceVote{App: p.name, Instance: m.name, Health: k.health, AgeMS: (c.now() - k.at).Milliseconds()})
+				all = append(all, health.InstanceObservation{App: p.name, Instance: m.name, Health: k.health, AgeMS: (c.now() - k.at).Milliseconds()})
 			}
 		}
 	}

@@ -32,7 +32,7 @@ func (c *controller) askFor(e state.Effect) {
 				return
 			}
 			w.counts["asked: "+string(e.Kind)]++
-			c.submit(state.Command{By: "mainstay", Asked: &state.Asked{Change: e.Change, Key: e.Key(), Answer: state.Answer{OK: ok, Detail: "said"}}})
+			c.submit(state.Command{By: "mainstay", HookAnswered: &state.HookAnswered{Change: e.Change, Key: e.Key(), Answer: state.Answer{OK: ok, Detail: "said"}}})
 			if ok || e.Kind == state.RunHook {
 				delete(c.tries, e)
 			} else {
@@ -66,9 +66,9 @@ func (w *World) says(e state.Effect) (ok bool, late time.Duration) {
 	return m != nil && m.server.serves(), late
 }
 
-func (w *World) appServer(name string) *appMinder {
+func (w *World) appServer(name string) *appSupervisor {
 	for _, p := range w.pools() {
-		for _, m := range p.minders {
+		for _, m := range p.supervisors {
 			if m.name == name {
 				return m
 			}

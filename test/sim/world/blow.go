@@ -41,7 +41,7 @@ func (w *World) blows() bool {
 }
 
 // follow waits for the next primary, as long as was predicted, then lets the host come back.
-func (w *World) follow(c *cluster, lost *minder) {
+func (w *World) follow(c *cluster, lost *supervisor) {
 	deadline := w.now + platform.CountOut(c.lease) + slack + w.checkpoint
 	was := c.state().Epoch
 	served := func() bool { return was.Less(c.state().Epoch) && c.state().Opened }

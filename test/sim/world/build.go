@@ -45,7 +45,7 @@ func (w *World) addCluster(name, prefix string, members int) {
 	c := &cluster{w: w, name: name, acks: min([]int{1, 1, 1, 2, 2, 0, 0}[w.rand.IntN(7)], members-1), lease: time.Duration(1+w.rand.IntN(3)) * time.Second}
 	c.check = invariant.New()
 	for i := range members {
-		m := &minder{w: w, host: w.hosts[i], cluster: c, name: fmt.Sprintf("%s%d", prefix, i+1)}
+		m := &supervisor{w: w, host: w.hosts[i], cluster: c, name: fmt.Sprintf("%s%d", prefix, i+1)}
 		m.pg = &postgres{w: w, m: m}
 		m.host.members = append(m.host.members, m)
 		c.members = append(c.members, m)
@@ -67,7 +67,7 @@ func (c *cluster) grown() {
 	p.initialise()
 	p.life++
 	p.running, p.primary, p.clean, p.adoptable = true, true, false, true
-	p.beat()
+	p.writeProbe()
 	for _, m := range c.members[1:] {
 		if c.w.rand.IntN(3) == 0 {
 			continue

@@ -18,7 +18,7 @@ type cluster struct {
 	acks       int
 	old        bool // it ran before it was taken under protection
 	lease      time.Duration
-	members    []*minder
+	members    []*supervisor
 	clients    []*client
 	check      *invariant.Checker
 	destroyed  []string // members whose disks were lost
@@ -35,7 +35,7 @@ func (c *cluster) state() *state.Cluster { return c.w.raft.top().Clusters[c.name
 
 func (c *cluster) conf() *platform.Cluster { return c.w.raft.top().ClusterConfig(c.name) }
 
-func (c *cluster) member(name string) *minder {
+func (c *cluster) member(name string) *supervisor {
 	for _, m := range c.members {
 		if m.name == name {
 			return m
@@ -45,7 +45,7 @@ func (c *cluster) member(name string) *minder {
 }
 
 // primary is the member that the log calls so, or the first.
-func (c *cluster) primary() *minder {
+func (c *cluster) primary() *supervisor {
 	if m := c.member(c.state().Primary); m != nil {
 		return m
 	}

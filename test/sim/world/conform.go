@@ -39,12 +39,12 @@ func bare(seed uint64) *World {
 }
 
 // bareMember has a host of its own, whose agent does not run.
-func (w *World) bareMember(c *cluster, name string) *minder {
+func (w *World) bareMember(c *cluster, name string) *supervisor {
 	h := &host{w: w, name: name, node: w.net.join(name, name), up: true, clock: newClock(w.rand, 0)}
 	h.agent = &agent{host: h, w: w}
-	m := &minder{w: w, host: h, cluster: c, name: name}
+	m := &supervisor{w: w, host: h, cluster: c, name: name}
 	m.pg, m.guard = &postgres{w: w, m: m}, newGuard(m)
-	h.members, c.members, w.hosts = []*minder{m}, append(c.members, m), append(w.hosts, h)
+	h.members, c.members, w.hosts = []*supervisor{m}, append(c.members, m), append(w.hosts, h)
 	return m
 }
 
@@ -92,7 +92,7 @@ func (s *Servers) Look(name string) Server {
 }
 
 // StartPrimary starts stopped data as a primary whose commits wait for set.
-func (s *Servers) StartPrimary(name string, set platform.Set) error {
+func (s *Servers) StartPrimary(name string, set platform.DurabilitySet) error {
 	p := s.c.member(name).pg
 	if p.running {
 		return fmt.Errorf("%s runs", name)
@@ -154,7 +154,7 @@ func (s *Servers) Leave(id uint64) {
 }
 
 // Load puts another list in force on a primary.
-func (s *Servers) Load(name string, set platform.Set) { s.c.member(name).pg.load(set) }
+func (s *Servers) Load(name string, set platform.DurabilitySet) { s.c.member(name).pg.load(set) }
 
 // Crash ends every process of a member.
 func (s *Servers) Crash(name string) { s.c.member(name).pg.crash() }
@@ -180,7 +180,7 @@ func (s *Servers) Seal(name string) error {
 }
 
 // Promote makes a running standby primary.
-func (s *Servers) Promote(name string, to platform.Timeline, set platform.Set) error {
+func (s *Servers) Promote(name string, to platform.Timeline, set platform.DurabilitySet) error {
 	p := s.c.member(name).pg
 	if !p.running || p.primary {
 		return fmt.Errorf("%s is no running standby", name)

@@ -13,7 +13,7 @@ import (
 type App struct {
 	w *World
 	h *host
-	m *appMinder
+	m *appSupervisor
 }
 
 // AppName is what the app server is called.
@@ -25,9 +25,9 @@ func NewApp(seed uint64, stop time.Duration) *App {
 	c := &cluster{w: w, name: "conform", check: invariant.New()}
 	h := w.bareMember(c, "a").host
 	h.members = nil
-	m := &appMinder{w: w, host: h, pool: &pool{w: w, name: "web", cluster: c, everywhere: true}, name: AppName, stop: stop}
+	m := &appSupervisor{w: w, host: h, pool: &pool{w: w, name: "web", cluster: c, everywhere: true}, name: AppName, stop: stop}
 	m.server = &server{m: m, process: health.ProcessEnded}
-	m.pool.minders, h.apps = []*appMinder{m}, []*appMinder{m}
+	m.pool.supervisors, h.apps = []*appSupervisor{m}, []*appSupervisor{m}
 	h.agent.start()
 	return &App{w, h, m}
 }

@@ -13,7 +13,7 @@ import (
 // modelled: the real agent leaves such a member alone and names the file, as one whose agent does not run is left alone here.
 type Store struct {
 	w    *World
-	m    *minder
+	m    *supervisor
 	told uint64 // the last promise that was acknowledged
 	next uint64 // the one under way, 0 for none
 }

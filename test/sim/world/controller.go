@@ -21,13 +21,13 @@ type controller struct {
 	term     int    // in which it believes to lead; 0 for none
 	applied  int
 	nextID   uint64
-	posts    map[uint64]*post          // that wait for an answer
-	deciding bool                      // it is about to
-	ready    bool                      // a tick of its term is committed
-	tries    map[state.Effect]*try     // effects under way
-	probed   map[*minder]time.Duration // when the last probe that succeeded began
-	failing  map[*minder]time.Duration // when the first probe since then began that had no answer
-	checks   map[*appMinder]*check
+	posts    map[uint64]*post              // that wait for an answer
+	deciding bool                          // it is about to
+	ready    bool                          // a barrier of its term is committed
+	tries    map[state.Effect]*try         // effects under way
+	probed   map[*supervisor]time.Duration // when the last probe that succeeded began
+	failing  map[*supervisor]time.Duration // when the first probe since then began that had no answer
+	checks   map[*appSupervisor]*check
 	heard    []heard // from each node
 }
 
@@ -46,13 +46,13 @@ func (c *controller) start() {
 	c.core = loop.NewCore(c.name, c.now())
 	c.posts, c.heard = map[uint64]*post{}, make([]heard, len(c.w.net.names))
 	c.apply(c.w.raft.last())
-	c.probed, c.failing, c.checks = map[*minder]time.Duration{}, map[*minder]time.Duration{}, map[*appMinder]*check{}
+	c.probed, c.failing, c.checks = map[*supervisor]time.Duration{}, map[*supervisor]time.Duration{}, map[*appSupervisor]*check{}
 	if c.w.estate != nil {
 		c.core.At(c.w.net.sites[c.node])
 	}
 	c.core.Voters(c.w.voters)
-	c.beat()
-	c.vote()
+	c.poll()
+	c.observe()
 }
 
 func (c *controller) crash() {
@@ -81,18 +81,18 @@ func (c *controller) on(d time.Duration, what happening) {
 
 // What a controller does again and again.
 type (
-	beating  controller
-	voting   controller
-	deciding controller
+	polling   controller
+	observing controller
+	deciding  controller
 )
 
-func (c *beating) happen()  { (*controller)(c).beat() }
-func (c *voting) happen()   { (*controller)(c).vote() }
-func (c *deciding) happen() { (*controller)(c).decideNow() }
+func (c *polling) happen()   { (*controller)(c).poll() }
+func (c *observing) happen() { (*controller)(c).observe() }
+func (c *deciding) happen()  { (*controller)(c).decideNow() }
 
-// beat is the loop's timer: it catches up with the log and decides.
-func (c *controller) beat() {
-	c.on(100*time.Millisecond, (*beating)(c))
+// poll is the loop's timer: it catches up with the log and decides.
+func (c *controller) poll() {
+	c.on(100*time.Millisecond, (*polling)(c))
 	if leader := c.w.raft.leader; leader != nil && c.w.net.both(leader.node, c.node) {
 		c.apply(c.w.raft.last())
 	}
@@ -101,7 +101,7 @@ func (c *controller) beat() {
 }
 
 func (c *controller) decide() {
-	c.core.Stalled(time.Hour) // only disks hold a tick up here for so long
+	c.core.Stalled(time.Hour) // only disks hold a barrier up here for so long
 	out := c.core.Decide(c.now(), c.wall())
 	if out.Fatal != nil {
 		c.w.trace("%s exits: %v", c.name, out.Fatal)
@@ -154,7 +154,7 @@ func (c *controller) depose(life, newer int) {
 	})
 }
 
-var tick = state.Command{Tick: &state.Tick{}}
+var barrier = state.Command{Barrier: &state.Barrier{}}
 
 // act carries out what a step wants.
 func (c *controller) act(out loop.Out) {
@@ -169,10 +169,10 @@ func (c *controller) act(out loop.Out) {
 	if out.Transfer {
 		c.w.raft.transfer(c)
 	}
-	if number := out.Tick; number != 0 {
-		c.w.raft.propose(c, &tick, func(_ bool, err error) {
+	if number := out.Barrier; number != 0 {
+		c.w.raft.propose(c, &barrier, func(_ bool, err error) {
 			c.ready = c.ready || err == nil
-			c.act(c.core.Ticked(number, err, c.now()))
+			c.act(c.core.BarrierDone(number, err, c.now()))
 		})
 	}
 	for _, p := range out.Proposals {

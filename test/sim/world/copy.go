@@ -35,7 +35,7 @@ func (h *host) copy(at node) *host {
 	t := &host{w: h.w, name: h.name, node: at, twin: true}
 	t.agent = &agent{host: t, w: h.w}
 	for _, m := range h.members {
-		n := &minder{w: h.w, host: t, cluster: m.cluster, name: m.name, durable: m.durable, kept: m.kept}
+		n := &supervisor{w: h.w, host: t, cluster: m.cluster, name: m.name, durable: m.durable, kept: m.kept}
 		p := m.pg
 		n.pg = &postgres{w: h.w, m: n, present: p.present && !p.busy, wal: slices.Clip(p.wal), asPrimary: p.asPrimary, shutdown: p.shutdown,
 			settings: p.settings, pointed: p.pointed, set: p.set, shown: p.shown, slots: p.slots}

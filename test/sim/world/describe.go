@@ -9,7 +9,7 @@ import (
 )
 
 // describe is the member's part of a report.
-func (m *minder) describe(seen member.Seen) health.Member {
+func (m *supervisor) describe(seen member.Seen) health.Member {
 	d := &m.durable
 	r := health.Member{Name: m.name, Data: seen.Data, Process: seen.Process, Role: seen.Role, SystemID: seen.SystemID, Epoch: d.Epoch, Closed: d.Closed,
 		Timeline: seen.Timeline, Position: seen.Position, Incarnation: d.Incarnation, Senders: seen.Senders, Needs: m.needs, Discarded: d.Discarded, Adoptable: seen.Adoptable,
@@ -18,7 +18,7 @@ func (m *minder) describe(seen member.Seen) health.Member {
 	if left := m.lease.End - m.host.now(); left > 0 {
 		r.LeaseLeft = left.Milliseconds()
 	}
-	r.List, r.Vouched = m.kept.List(m.host.agent.run, &m.goal), m.promises.By
+	r.MembersVersion, r.PromisedBy = m.kept.List(m.host.agent.run, &m.goal), m.promises.By
 	if left := m.promised.Until - m.host.now(); left > 0 {
 		r.Promised = left.Milliseconds()
 	}
@@ -36,7 +36,7 @@ func (m *minder) describe(seen member.Seen) health.Member {
 	return r
 }
 
-func (m *minder) describeStandby(r *health.Member, seen member.Seen) {
+func (m *supervisor) describeStandby(r *health.Member, seen member.Seen) {
 	p := m.pg
 	r.PositionKnown = p.known
 	if p.replayed > 0 {
@@ -50,13 +50,13 @@ func (m *minder) describeStandby(r *health.Member, seen member.Seen) {
 	}
 }
 
-func (m *minder) describePrimary(r *health.Member, seen member.Seen) {
+func (m *supervisor) describePrimary(r *health.Member, seen member.Seen) {
 	r.PositionKnown, r.Replayed = true, seen.Position
 	if m.goal.Kind == platform.GoalReplica {
 		return
 	}
 	r.SyncWaits = len(m.pg.waits)
-	if stuck := m.w.now - m.pg.beaten; m.memory.Opened == m.goal.Epoch && stuck > 750*time.Millisecond {
+	if stuck := m.w.now - m.pg.writeProbed; m.memory.Opened == m.goal.Epoch && stuck > 750*time.Millisecond {
 		r.WriteStale = stuck.Milliseconds()
 		if m.host.full() {
 			r.WriteError = "no space left on device"

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"mainstay/controller/instance"
+	"mainstay/controller/appserver"
 	"mainstay/controller/platform"
 	"mainstay/health"
 )
@@ -83,10 +83,10 @@ func (w *World) addPool(r *rand.Rand, name string, everywhere bool) {
 		}
 		for n := range 1 + r.IntN(2) {
 			h := hosts[r.IntN(len(hosts))]
-			m := &appMinder{w: w, host: h, pool: p, name: fmt.Sprintf("%s-%s-%d", name, site(i), n+1), site: site(i), stop: time.Duration(1+r.IntN(3)) * time.Second}
+			m := &appSupervisor{w: w, host: h, pool: p, name: fmt.Sprintf("%s-%s-%d", name, site(i), n+1), site: site(i), stop: time.Duration(1+r.IntN(3)) * time.Second}
 			m.server = &server{m: m, process: health.ProcessEnded}
 			h.apps = append(h.apps, m)
-			p.minders = append(p.minders, m)
+			p.supervisors = append(p.supervisors, m)
 		}
 	}
 	w.estate.pools = append(w.estate.pools, p)
@@ -131,6 +131,6 @@ func (w *World) judgeEstate() {
 // wipe loses what the agents of a host have kept of its app servers.
 func (h *host) wipe() {
 	for _, m := range h.apps {
-		m.durable = instance.Durable{}
+		m.durable = appserver.Durable{}
 	}
 }

@@ -140,7 +140,7 @@ func (w *World) anyHost() *host { return w.hosts[w.rand.IntN(len(w.hosts))] }
 
 func (w *World) anyCluster() *cluster { return w.clusters[w.rand.IntN(len(w.clusters))] }
 
-func (c *cluster) anyMember() *minder { return c.members[c.w.rand.IntN(len(c.members))] }
+func (c *cluster) anyMember() *supervisor { return c.members[c.w.rand.IntN(len(c.members))] }
 
 // someHost is a primary's, or any.
 func (w *World) someHost() *host {
@@ -150,7 +150,7 @@ func (w *World) someHost() *host {
 	return w.anyHost()
 }
 
-func (w *World) someMember() *minder {
+func (w *World) someMember() *supervisor {
 	c := w.anyCluster()
 	if w.rand.IntN(2) == 0 {
 		return c.primary()

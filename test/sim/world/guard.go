@@ -9,15 +9,15 @@ import (
 )
 
 // guard outlives its agent and kills the member's tree when the lease has lapsed (L2): the real guard's machine, which is as strict
-// here. It stands for both twins, and dies only with its host. It leaves out what the twins are for: the death of one.
+// here. It stands for both guards, and dies only with its host. It leaves out what the guards are for: the death of one.
 type guard struct {
-	m *minder
+	m *supervisor
 	machine.Guard
 }
 
-func newGuard(m *minder) *guard {
+func newGuard(m *supervisor) *guard {
 	g := &guard{m, machine.New()}
-	g.Twin = true
+	g.Peer = true
 	return g
 }
 

@@ -116,7 +116,7 @@ func missing(of, in *postgres) int {
 	return len(of.wal) - n
 }
 
-func (c *cluster) candidate(m *minder, was *state.Cluster) invariant.Candidate {
+func (c *cluster) candidate(m *supervisor, was *state.Cluster) invariant.Candidate {
 	conf := c.conf().Member(m.name)
 	home := c.conf().Member(was.Primary).Host
 	p := c.w.raft.top().Platform
@@ -124,7 +124,7 @@ func (c *cluster) candidate(m *minder, was *state.Cluster) invariant.Candidate {
 }
 
 // passedOver are the members that might have been chosen: sealed, with a known position on the old primary's timeline.
-func (c *cluster) passedOver(chosen *minder, was *state.Cluster, p *state.Promote) []invariant.Candidate {
+func (c *cluster) passedOver(chosen *supervisor, was *state.Cluster, p *state.Promote) []invariant.Candidate {
 	var others []invariant.Candidate
 	for _, m := range c.members {
 		if _, known := p.Positions[m.name]; !known || m == chosen || m.name == was.Primary || !c.conf().Member(m.name).MayLead {
@@ -135,7 +135,7 @@ func (c *cluster) passedOver(chosen *minder, was *state.Cluster, p *state.Promot
 		}
 		if m.durable.Sealed == p.Attempt && m.pg.timeline() == was.Timeline && was.Members[m.name].Excluded == "" && c.w.raft.top().FenceOf(c.name, m.name) == nil {
 			o := c.candidate(m, was)
-			if m.pg.fed == p.Attempt { // it was handed WAL since it was sealed, and may not have told of all
+			if m.pg.caughtUp == p.Attempt { // it was handed WAL since it was sealed, and may not have told of all
 				o.Position = min(o.Position, p.Positions[m.name])
 			}
 			others = append(others, o)

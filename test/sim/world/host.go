@@ -24,8 +24,8 @@ type host struct {
 	agent   *agent
 	power   *switchboard // nil for none
 	twin    bool         // a copy of the machine of that name
-	members []*minder
-	apps    []*appMinder
+	members []*supervisor
+	apps    []*appSupervisor
 }
 
 // start boots the host, if it has power: the clock and the guards are new, PostgreSQL does not run.
@@ -87,7 +87,7 @@ func (h *host) now() time.Duration { return h.clock.read(h.w.now) }
 func (h *host) stall() time.Duration { return max(0, h.stalled-h.w.now) }
 
 // forget loses the agent's promises.
-func (m *minder) forget() {
+func (m *supervisor) forget() {
 	m.durable, m.kept, m.forgotten, m.leftOut = member.Durable{}, member.Kept{}, true, "" // its quarantine still tells
 	m.keptUnder = ""
 	m.cluster.check.Forgot(m.name)

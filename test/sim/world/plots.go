@@ -96,7 +96,7 @@ func (w *World) shorten() string {
 	return "the lease of " + c.name + " is shortened, and the leader changes"
 }
 
-func (w *World) shortenNow(c *cluster, m *minder) {
+func (w *World) shortenNow(c *cluster, m *supervisor) {
 	w.change(c, func(conf *platform.Cluster) { conf.Lease = time.Second })
 	w.later(w.span(20*time.Millisecond, 300*time.Millisecond), w.raft.elect)
 	w.later(w.span(20*time.Millisecond, 300*time.Millisecond), func() { w.cutOff(m.host, true) })
@@ -112,7 +112,7 @@ func (w *World) aftershock() string {
 		w.isolateHost(away.host)
 	}
 	w.later(w.span(0, 2*time.Second), func() { c.primary().host.fall(w.span(500*time.Millisecond, 6*time.Second)) })
-	w.promoted = append(w.promoted, func(m *minder) {
+	w.promoted = append(w.promoted, func(m *supervisor) {
 		w.later(w.span(300*time.Millisecond, 4*time.Second), func() {
 			w.net.mend()
 			m.host.fall(w.span(time.Second, 9*time.Second))

@@ -19,7 +19,7 @@ type record struct {
 // postgres is one data directory and the instance on it.
 type postgres struct {
 	w *World
-	m *minder
+	m *supervisor
 
 	// On disk.
 	present          bool
@@ -33,31 +33,31 @@ type postgres struct {
 	settings         string // the application name
 	pointed          string // the member that primary_conninfo names; upstream is its instance
 	upstream         *postgres
-	set              platform.Set // as a new connection shows it
-	shown            string       // synchronous_standby_names of it
+	set              platform.DurabilitySet // as a new connection shows it
+	shown            string                 // synchronous_standby_names of it
 	slots            []string
 
 	// Of the running instance.
-	life       int
-	running    bool
-	adoptable  bool
-	stopping   bool
-	primary    bool
-	waiting    bool           // backends wait for the list: the checkpointer has told them to
-	epoch      platform.Epoch // under which it takes writes: for the checker
-	replayed   int            // records
-	received   bool           // this instance ran a receiver
-	known      bool           // the end of its WAL is known
-	conflict   time.Duration  // until when a query blocks replay
-	hung       time.Duration  // until when the postmaster answers no new connection; present sessions continue
-	lag        time.Duration  // of WAL on its way here
-	receiver   *connection
-	senders    []*connection
-	waits      []write
-	lastStream time.Duration
-	fed        platform.Epoch // the attempt in which it was handed WAL after its seal: for the checker
-	beaten     time.Duration  // when the small local commit last finished
-	onStop     func()         // what happens when it begins to stop
+	life        int
+	running     bool
+	adoptable   bool
+	stopping    bool
+	primary     bool
+	waiting     bool           // backends wait for the list: the checkpointer has told them to
+	epoch       platform.Epoch // under which it takes writes: for the checker
+	replayed    int            // records
+	received    bool           // this instance ran a receiver
+	known       bool           // the end of its WAL is known
+	conflict    time.Duration  // until when a query blocks replay
+	hung        time.Duration  // until when the postmaster answers no new connection; present sessions continue
+	lag         time.Duration  // of WAL on its way here
+	receiver    *connection
+	senders     []*connection
+	waits       []write
+	lastStream  time.Duration
+	caughtUp    platform.Epoch // the attempt in which it was handed WAL after its seal: for the checker
+	writeProbed time.Duration  // when the small local commit last finished
+	onStop      func()         // what happens when it begins to stop
 }
 
 type write struct {
@@ -152,8 +152,8 @@ func (p *postgres) startPrimary(epoch platform.Epoch) {
 	p.waiting = p.set.Acks > 0
 	p.takeWrites(epoch)
 	p.append(p.timeline(), 0) // the end of crash recovery
-	p.beaten = p.w.now
-	p.beat()
+	p.writeProbed = p.w.now
+	p.writeProbe()
 }
 
 // promote ends what blocks replay, replays to the end, and continues on the timeline.
@@ -161,9 +161,9 @@ func (p *postgres) promote(epoch platform.Epoch, timeline platform.Timeline) {
 	p.primary, p.receiver, p.conflict, p.senders = true, nil, 0, nil // who streamed from the standby asks anew
 	p.takeWrites(epoch)
 	p.append(max(timeline, p.timeline()+1), 0)
-	p.beaten = p.w.now
+	p.writeProbed = p.w.now
 	p.m.cluster.check.NewTimeline(p.w.now, p.m.name, p.timeline())
-	p.beat()
+	p.writeProbe()
 }
 
 func (p *postgres) takeWrites(epoch platform.Epoch) {
@@ -208,13 +208,13 @@ func (p *postgres) stopClean(done func()) {
 	})
 }
 
-// beat is the agent's small local commit.
-func (p *postgres) beat() {
+// writeProbe is the agent's small local commit.
+func (p *postgres) writeProbe() {
 	if !p.running {
 		return
 	}
 	if !p.stopping && p.m.host.stall() == 0 && !p.m.host.full() {
-		p.beaten = p.w.now
+		p.writeProbed = p.w.now
 		p.append(p.timeline(), 0)
 		p.push()
 	}
@@ -227,7 +227,7 @@ type (
 	receiving  postgres
 )
 
-func (p *committing) happen() { (*postgres)(p).beat() }
+func (p *committing) happen() { (*postgres)(p).writeProbe() }
 func (p *receiving) happen()  { (*postgres)(p).receive() }
 
 // lets something happen in this life of the instance.

@@ -16,7 +16,7 @@ type asking struct {
 }
 
 // askForPromises sends the requests that belong to the report of that number.
-func (m *minder) askForPromises(number uint64) {
+func (m *supervisor) askForPromises(number uint64) {
 	if m.goal.Kind != platform.GoalPrimary {
 		return // most members, most of the time
 	}
@@ -38,7 +38,7 @@ func (m *minder) askForPromises(number uint64) {
 }
 
 // askNext sends the request that waits for a member, unless two are under way.
-func (m *minder) askNext(name string) {
+func (m *supervisor) askNext(name string) {
 	waits := m.asking[name]
 	if waits.next == nil || waits.underWay >= 2 {
 		return
@@ -73,7 +73,7 @@ func (m *minder) askNext(name string) {
 }
 
 // asked looks for a leader first: only if none answers this agent either is anything promised.
-func (a *agent) asked(m *minder, r platform.PromiseRequest, answer func(platform.PromiseAnswer, bool)) {
+func (a *agent) asked(m *supervisor, r platform.PromiseRequest, answer func(platform.PromiseAnswer, bool)) {
 	if !a.up {
 		return
 	}
@@ -93,7 +93,7 @@ func (a *agent) asked(m *minder, r platform.PromiseRequest, answer func(platform
 }
 
 // promisedBy renews the lease once enough have promised; an agent that reaches a leader becomes a way to it.
-func (m *minder) promisedBy(number uint64, r platform.PromiseRequest, said platform.PromiseAnswer, leader bool) {
+func (m *supervisor) promisedBy(number uint64, r platform.PromiseRequest, said platform.PromiseAnswer, leader bool) {
 	a := m.host.agent
 	if leader {
 		a.relay = m.cluster.member(r.To).host
@@ -104,7 +104,7 @@ func (m *minder) promisedBy(number uint64, r platform.PromiseRequest, said platf
 }
 
 // renewed renews the lease by promises, from the clock of the report of that number.
-func (m *minder) renewed(number uint64, epoch platform.Epoch, length time.Duration) {
+func (m *supervisor) renewed(number uint64, epoch platform.Epoch, length time.Duration) {
 	if end, ours := m.host.agent.clocks.End(m.host.agent.run, number, length); ours && end > m.host.now() {
 		m.w.counts["renewed by promises"]++
 		m.granted(epoch, end, length)

@@ -95,13 +95,13 @@ func (r *raft) flush(p *proposal) {
 
 func (r *raft) commit(cmd state.Command) (index int, refused bool) {
 	var encoded []byte
-	if cmd.Tick == nil {
+	if cmd.Barrier == nil {
 		cmd, encoded = throughTheLog(cmd)
 	}
 	old := r.top()
 	next, err := state.Apply(old, uint64(r.last()+1), cmd)
 	r.states = append(r.states, next)
-	if cmd.Tick == nil {
+	if cmd.Barrier == nil {
 		r.w.committed(old, next, cmd, encoded, err)
 		r.tell()
 	}

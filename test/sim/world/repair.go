@@ -10,15 +10,15 @@ import (
 	"mainstay/health"
 )
 
-func lastOf(g platform.Goal) platform.Set {
+func lastOf(g platform.Goal) platform.DurabilitySet {
 	if len(g.Sets) == 0 {
-		return platform.Set{}
+		return platform.DurabilitySet{}
 	}
 	return g.Sets[len(g.Sets)-1]
 }
 
 // point writes a standby's settings: its upstream, and a list under which nothing is acknowledged.
-func (m *minder) point(g platform.Goal) {
+func (m *supervisor) point(g platform.Goal) {
 	p := m.pg
 	p.upstream, p.settings = nil, g.Incarnation
 	p.pointed = ""
@@ -30,7 +30,7 @@ func (m *minder) point(g platform.Goal) {
 }
 
 // list is another list of a standby. If it is promoted before its checkpointer has taken notice, its backends do not wait.
-func (p *postgres) list(set platform.Set) {
+func (p *postgres) list(set platform.DurabilitySet) {
 	p.show(set)
 	if !p.running {
 		return // a start takes notice at once
@@ -44,7 +44,7 @@ func (p *postgres) list(set platform.Set) {
 }
 
 // source is the running primary that a rewind or a clone reads from, or a standby that hands its stream on; or nil.
-func (m *minder) source() *postgres {
+func (m *supervisor) source() *postgres {
 	if m.goal.Upstream == nil || m.w.rand.IntN(8) == 0 {
 		return nil
 	}
@@ -56,7 +56,7 @@ func (m *minder) source() *postgres {
 }
 
 // discards tells the checker that the data in place is given up under its name.
-func (m *minder) discards() {
+func (m *supervisor) discards() {
 	if c := m.cluster.state(); c != nil && !m.host.twin && m.pg.present && m.durable.Incarnation != "" {
 		m.cluster.check.Discards(m.w.now, m.name, m.durable.Incarnation, lastOf(m.goal).Acks == 0 || lastOf(m.goal).Has(m.goal.Incarnation), c.Sets)
 	}
@@ -65,7 +65,7 @@ func (m *minder) discards() {
 // rewind cuts the data back to what the primary also holds. pg_rewind brings the primary's newest WAL along, which this does not; and it
 // believes the primary's last checkpoint, so that before one on a new timeline it does nothing and says that it is done: the
 // shell's checkpoint before a rewind is not held to that here.
-func (m *minder) rewind(act member.Act) bool {
+func (m *supervisor) rewind(act member.Act) bool {
 	p, up := m.pg, m.source()
 	if up == nil || p.running || p.timeline() > up.timeline() {
 		m.memory.RewindFailures++
@@ -80,7 +80,7 @@ func (m *minder) rewind(act member.Act) bool {
 }
 
 // clone copies the primary's data as it is when it ends.
-func (m *minder) clone(act member.Act, wanted bool) bool {
+func (m *supervisor) clone(act member.Act, wanted bool) bool {
 	p, up := m.pg, m.source()
 	if !wanted || up == nil {
 		p.wipe()
@@ -103,7 +103,7 @@ func common(a, b []*record) int {
 }
 
 // discard counts what a repair leaves out of a WAL that is kept up to n records; nil for nothing.
-func (m *minder) discard(wal []*record, n int) *health.Discard {
+func (m *supervisor) discard(wal []*record, n int) *health.Discard {
 	if n == len(wal) {
 		return nil
 	}
@@ -114,7 +114,7 @@ func (m *minder) discard(wal []*record, n int) *health.Discard {
 	return d
 }
 
-func (m *minder) rename(act member.Act, leftOut *health.Discard) {
+func (m *supervisor) rename(act member.Act, leftOut *health.Discard) {
 	d := act.Durable
 	d.Incarnation, d.SystemID, d.Discarded = m.goal.Incarnation, systemID, leftOut
 	m.keep(d)

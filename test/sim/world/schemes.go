@@ -142,7 +142,7 @@ func (w *World) ahead() string {
 		}
 	}
 	w.later(w.span(time.Second, 4*time.Second), func() { m.host.fall(w.span(2*time.Second, 6*time.Second)) })
-	w.promoted = append(w.promoted, func(next *minder) {
+	w.promoted = append(w.promoted, func(next *supervisor) {
 		for _, o := range c.members {
 			o.pg.lag = 0
 		}

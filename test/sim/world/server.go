@@ -3,13 +3,13 @@ package world
 import (
 	"time"
 
-	"mainstay/controller/instance"
+	"mainstay/controller/appserver"
 	"mainstay/health"
 )
 
 // server is the processes of one app server. They outlive their agent, and end with their host.
 type server struct {
-	m       *appMinder
+	m       *appSupervisor
 	process health.Process // running, ending (its main process has ended, others live on) or ended
 	sick    bool           // it runs without answering
 	life    int
@@ -18,7 +18,7 @@ type server struct {
 	tries   int // numbers the starts: one that was called off starts nothing
 }
 
-// start takes a while, on a disk that hangs for as long as that does; then is called when its lane is free again.
+// start takes a while, on a disk that hangs for as long as that does; then is called when its task is free again.
 func (s *server) start(then func()) {
 	w, h := s.m.w, s.m.host
 	s.tries++
@@ -49,11 +49,11 @@ func (s *server) callOff() { s.tries, s.begun = s.tries+1, 0 }
 
 // see is what a look shows. A start that an earlier agent has begun continues, and can be seen: it is a job of systemd's, or a
 // process in its cgroup.
-func (s *server) see() instance.Seen {
+func (s *server) see() appserver.Seen {
 	if s.process == health.ProcessEnded && s.begun != 0 && s.begun != s.m.host.agent.life {
-		return instance.Seen{Process: health.ProcessRunning, Starting: true}
+		return appserver.Seen{Process: health.ProcessRunning, Starting: true}
 	}
-	return instance.Seen{Process: s.process}
+	return appserver.Seen{Process: s.process}
 }
 
 // term asks it to end. Some do not, and some leave others of their tree behind.

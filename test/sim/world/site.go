@@ -36,13 +36,13 @@ func (w *World) siteSwitchover() string {
 	return "an operator asks for a switchover to site " + to
 }
 
-func (w *World) anyApp() *appMinder {
+func (w *World) anyApp() *appSupervisor {
 	p := w.estate.pools[w.rand.IntN(len(w.estate.pools))]
-	return p.minders[w.rand.IntN(len(p.minders))]
+	return p.supervisors[w.rand.IntN(len(p.supervisors))]
 }
 
 // livingApp is one that runs, or any.
-func (w *World) livingApp() *appMinder {
+func (w *World) livingApp() *appSupervisor {
 	m := w.anyApp()
 	for range 5 {
 		if !m.server.lives() {
@@ -90,7 +90,7 @@ func (w *World) stallApps() string {
 // only the end of the permits makes it safe to start elsewhere.
 func (w *World) cutOffApps() string {
 	m := w.livingApp()
-	for _, o := range m.pool.minders {
+	for _, o := range m.pool.supervisors {
 		if o.site == m.site && w.rand.IntN(3) > 0 {
 			w.cutOff(o.host, w.rand.IntN(2) == 0)
 		}
@@ -142,7 +142,7 @@ func (w *World) moveBack() string {
 	p := w.estate.pools[0]
 	w.estate.ready = append(w.estate.ready, func() {
 		late, m := w.span(300*time.Millisecond, 1500*time.Millisecond), p.cluster.primary()
-		for _, i := range p.minders {
+		for _, i := range p.supervisors {
 			for _, k := range w.controllers {
 				if i.site == w.net.sites[m.host.node] {
 					w.net.late[k.node][i.host.node] = late
@@ -171,11 +171,11 @@ func (w *World) attendSites() {
 		return
 	}
 	if ch := w.raft.top().Change; ch != nil && ch.Halted != "" {
-		words := ch.Words()
+		words := ch.Decisions()
 		if w.now >= w.trouble {
-			words = slices.DeleteFunc(words, func(word string) bool { return word == state.WordContinue })
+			words = slices.DeleteFunc(words, func(word string) bool { return word == state.DecisionContinue })
 		}
-		w.ask(state.Command{StepSite: &state.StepSite{Change: ch.ID, Word: words[w.rand.IntN(len(words))]}})
+		w.ask(state.Command{StepSite: &state.StepSite{Change: ch.ID, Decision: words[w.rand.IntN(len(words))]}})
 	}
 	for _, c := range w.clusters {
 		if a := c.state().Attempt; a != nil && a.Approved == "" && w.estate.across == platform.AcrossApproval && (w.now >= w.trouble || w.rand.IntN(3) == 0) {
@@ -220,8 +220,8 @@ func (w *World) noteEstate(old, next *state.State, cmd state.Command, refused er
 		w.counts["app server restarted"]++
 	case cmd.StepSite != nil && cmd.StepSite.Halt != "":
 		w.counts["site switchover halts"]++
-	case cmd.StepSite != nil && cmd.StepSite.Word != "":
-		w.counts["word "+cmd.StepSite.Word]++
+	case cmd.StepSite != nil && cmd.StepSite.Decision != "":
+		w.counts["word "+cmd.StepSite.Decision]++
 	}
 	if old.Change != nil && next.Change == nil {
 		w.counts["site switchover "+string(next.Changes[len(next.Changes)-1].Result)]++

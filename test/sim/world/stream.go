@@ -15,8 +15,8 @@ type connection struct {
 	from, to *postgres
 	life     int // of the receiving instance
 	name     string
-	set      platform.Set // the list as the sender has loaded it
-	fresh    bool         // it began after a new connection had shown the newest list
+	set      platform.DurabilitySet // the list as the sender has loaded it
+	fresh    bool                   // it began after a new connection had shown the newest list
 	refused  bool
 	flush    platform.LSN
 	sent     time.Duration // when the receiver last heard, true time
@@ -132,7 +132,7 @@ func (p *postgres) take(c *connection, wal []*record) {
 	if len(wal) > len(p.wal) {
 		p.wal, p.own = wal, false
 		if p.fedBy(c.from) {
-			p.fed = p.m.durable.Sealed
+			p.caughtUp = p.m.durable.Sealed
 		}
 		p.replay(len(wal))
 	}

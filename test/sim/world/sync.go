@@ -11,7 +11,7 @@ import (
 
 // load puts another list in force. A new connection shows it at once; each sender obeys it when it gets to it; backends
 // begin to wait only when the checkpointer says so, and stop waiting as late.
-func (p *postgres) load(set platform.Set) {
+func (p *postgres) load(set platform.DurabilitySet) {
 	p.show(set)
 	life := p.life
 	for _, c := range p.senders {
@@ -34,7 +34,7 @@ func (p *postgres) load(set platform.Set) {
 	})
 }
 
-func (p *postgres) show(set platform.Set) { p.set, p.shown = set, member.SyncNames(set) }
+func (p *postgres) show(set platform.DurabilitySet) { p.set, p.shown = set, member.SyncNames(set) }
 
 // closed: the receiver has ended, and the network does not keep that from the sender, which ends then, whatever it is busy with.
 func (c *connection) closed() bool {

@@ -91,7 +91,7 @@ func (w *World) beyond() string {
 			}
 		})
 		w.later(d+w.span(0, 600*time.Millisecond), up.pg.restartsSlowly)
-		w.promoted = append(w.promoted, func(*minder) { w.later(w.span(0, 300*time.Millisecond), w.net.mend) })
+		w.promoted = append(w.promoted, func(*supervisor) { w.later(w.span(0, 300*time.Millisecond), w.net.mend) })
 	})
 	return "a member of " + c.name + " is ahead, not heard and restarts; the primary dies"
 }

@@ -41,10 +41,10 @@ type World struct {
 	spare       node  // where a copy of a machine would be
 	twin        *host // that copy, or nil
 
-	trouble    time.Duration   // when everything heals
-	checkpoint time.Duration   // how long a CHECKPOINT may take
-	promoted   []func(*minder) // what waits for the next promotion
-	abandoned  []func()        // what waits for the next attempt to be abandoned
+	trouble    time.Duration       // when everything heals
+	checkpoint time.Duration       // how long a CHECKPOINT may take
+	promoted   []func(*supervisor) // what waits for the next promotion
+	abandoned  []func()            // what waits for the next attempt to be abandoned
 	faults     []*fault
 	estate     *estate // nil for a scenario without apps
 }

@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+	"mainstay/controller/wakeup"
+)
+
+// keepResume writes down what a later process of this run needs, when an answer has changed it. It runs apart, because
+// answers arrive on the lease path (L6). Nothing waits for a write that hangs: less is confirmed meanwhile.
+func (m *supervisor) keepResume(ctx context.Context) {
+	failed := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.learned:
+		}
+		t := m.changed()
+		if t == nil {
+			continue
+		}
+		err := m.agent.home.keepResume(m.name, *t)
+		if err != nil && !failed {
+			m.log.Warn("cannot keep what a restart of the agent needs while no leader answers", zap.Error(err))
+		}
+		if failed = err != nil; !failed {
+			m.mu.Lock()
+			m.kept.Done(*t)
+			m.mu.Unlock()
+		}
+	}
+}
+
+// changed is the resume record to write down, nil for none.
+func (m *supervisor) changed() *member.Resume {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.kept.Next(m.memory.Opened, member.Resume{Run: m.runID, Goal: m.goal, Length: m.promises.Length, Peers: m.peers})
+}
+
+// takeUpResume takes up, once in the life of this process, the resume record that an earlier one kept: the lease that the guards still
+// hold, and whom to ask for promises. It asks at once, because nobody knows for how long no leader has answered. It belongs
+// to a look.
+func (m *supervisor) takeUpResume(ctx context.Context, pg *postgres.Server) {
+	m.mu.Lock()
+	t, waits := m.kept.Written, m.inherits
+	m.mu.Unlock()
+	if !waits || m.reach(pg) != nil {
+		return
+	}
+	if err := m.guards.ensure(ctx, m.guardOptions(pg)); err != nil {
+		m.note(err)
+		return
+	}
+	held, err := m.guards.lease()
+	if err != nil {
+		m.note(err)
+		return
+	}
+	now := boottime.Now()
+	if !m.inherit(t, held, now) {
+		return
+	}
+	m.log.Info("goes on as primary under the lease that its guards hold", zap.String("epoch", held.Epoch.String()), zap.Duration("left", held.End-now))
+	m.agent.mu.Lock()
+	m.agent.heartbeatEvery = min(m.agent.heartbeatEvery, platform.Heartbeat(t.Length))
+	m.agent.mu.Unlock()
+	wakeup.Signal(m.agent.kick)
+}
+
+// inherit is tried once. What a leader has said to this process comes first, and may be all there is to say for a while: then
+// the resume record adds what the leader takes for granted.
+func (m *supervisor) inherit(t member.Resume, held member.Lease, now time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.inherits = false
+	g, peers := t.Goal, t.Peers
+	if m.goalFrom != (platform.Age{}) {
+		g, peers = m.goal, m.peers
+	}
+	if !t.MayResume(m.runID, m.durable, held, now) || g.Kind != platform.GoalPrimary || g.Epoch != t.Goal.Epoch {
+		return false
+	}
+	m.goal, m.memory.Opened, m.lease = g, g.Epoch, m.lease.Extend(held.Epoch, held.End)
+	m.peers = peers
+	m.promises.Resume(now, t.Length)
+	return true
+}
+
+// behind: see member.Kept.Behind.
+func (m *supervisor) behind(goal platform.Goal) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.kept.Behind(m.runID, &goal)
+}

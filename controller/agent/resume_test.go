@@ -1,0 +1,158 @@
+package agent
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/config"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+)
+
+var epoch3 = platform.Epoch{Generation: 1, Number: 3}
+
+// life is one process of an agent, on a folder that outlives it.
+func life(t *testing.T, dir, run string) *Agent {
+	t.Helper()
+	h, err := openHome(dir, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Agent{cfg: config.Agent{Data: dir}, home: h, log: zap.NewNop(), members: map[string]*supervisor{}, clocks: member.NewClocks(run, 0), kick: make(chan struct{}, 1)}
+}
+
+// leader makes a supervisor that of an open primary to which a leader has granted a lease; its resume record is kept from here on.
+func leader(t *testing.T, a *Agent) *supervisor {
+	t.Helper()
+	if err := a.home.keepDurable("feed-e1", member.Durable{Epoch: epoch3, Ran: epoch3, SystemID: "7"}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := newSupervisor(a, "feed-e1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.memory.Opened, m.promises.Length, m.promises.Granted = epoch3, 5*time.Second, time.Minute
+	m.goal = platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch3, MembersVersion: 5, OtherMembers: []string{"feed-e2", "feed-w1"},
+		Sets: []platform.DurabilitySet{{ID: 7, Epoch: epoch3, Acks: 1, Names: []string{"feed-e2_2", "feed-w1_3"}}}}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); m.keepResume(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	return m
+}
+
+// answered is what an answer of a leader brings, until done.
+func answered(t *testing.T, m *supervisor, what string, done func() bool) {
+	t.Helper()
+	peers := map[string]platform.Peer{"feed-e2": {Host: "db-e2", Address: "10.0.1.12:7201"}, "feed-w1": {Host: "db-w1", Address: "10.0.2.21:7201"}}
+	eventually(t, what, func() bool {
+		m.learn(nil, peers, nil)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return done()
+	})
+}
+
+// A process that is started while no leader answers asks at once for the promises its predecessor would have asked for (S6).
+func TestResumeOutlivesTheProcess(t *testing.T) {
+	dir := t.TempDir()
+	first := life(t, dir, "r1")
+	m := leader(t, first)
+	answered(t, m, "the resume record is kept", func() bool { return m.kept.Written.Run == "r1" })
+	first.home.close()
+
+	now := time.Hour
+	held := member.Lease{Epoch: epoch3, End: now + 3*time.Second}
+	for _, c := range []struct {
+		name, run string
+		asks      int
+	}{{"the same run", "r1", 2}, {"after a reboot, or on a copy of the disk (L8)", "r2", 0}} {
+		a := life(t, dir, c.run)
+		next, err := newSupervisor(a, "feed-e1")
+		a.home.close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if asked := next.requests(1, now); len(asked) != 0 {
+			t.Errorf("%s: asks %v before its guards have said what they hold", c.name, asked)
+		}
+		if mayResume := next.inherit(next.kept.Written, held, now); mayResume != (c.asks > 0) {
+			t.Errorf("%s: goes on %v", c.name, mayResume)
+		}
+		asked := next.requests(2, now)
+		if len(asked) != c.asks {
+			t.Errorf("%s: asks %v", c.name, asked)
+		}
+		for peer, r := range asked {
+			if want := (platform.PromiseRequest{Cluster: "feed", From: "feed-e1", To: r.To, Epoch: epoch3, List: 5, Length: 5 * time.Second}); r.PromiseRequest != want || peer.Address == "" {
+				t.Errorf("%s: asks %v for %+v", c.name, peer, r.PromiseRequest)
+			}
+		}
+	}
+}
+
+// A leader's word comes before what was kept, also one that arrives while the guards are asked; and where it falls silent
+// again after that word, the primary need not open once more before it asks for promises.
+func TestLeaderComesBeforeTheResume(t *testing.T) {
+	dir, held := t.TempDir(), member.Lease{Epoch: epoch3, End: time.Hour}
+	a := life(t, dir, "r1")
+	defer a.home.close()
+	m := leader(t, a)
+	answered(t, m, "the resume record is kept", func() bool { return m.kept.Written.Run == "r1" })
+	same := m.goal
+	same.MembersVersion, same.OtherMembers = 6, []string{"feed-w1"}
+	for _, c := range []struct {
+		said platform.Goal
+		asks int
+	}{{platform.Goal{Kind: platform.GoalStopped, Epoch: epoch3}, 0}, {platform.Goal{Kind: platform.GoalReplica, Epoch: epoch3.Next()}, 0}, {same, 1}} {
+		next, err := newSupervisor(a, "feed-e1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.wants(c.said, platform.Age{Number: 1})
+		next.learn(nil, m.kept.Written.Peers, nil)
+		if mayResume := next.inherit(next.kept.Written, held, time.Minute); mayResume != (c.asks > 0) || next.goal.Kind != c.said.Kind || next.goal.MembersVersion != c.said.MembersVersion {
+			t.Errorf("goal %+v: goes on %v as %+v", c.said, mayResume, next.goal)
+		}
+		if asked := next.requests(2, time.Minute); len(asked) != c.asks {
+			t.Errorf("goal %+v: asks %v", c.said, asked)
+		}
+	}
+}
+
+// A new list of members is confirmed once a later process would know it too, however long its disk hangs (L5, L6).
+func TestConfirmsWhatIsKept(t *testing.T) {
+	dir := t.TempDir()
+	a := life(t, dir, "r1")
+	defer a.home.close()
+	m := leader(t, a)
+	answered(t, m, "the resume record is kept", func() bool { return m.kept.Written.Run == "r1" })
+	resumes := filepath.Join(dir, "tenures")
+	if err := os.Rename(resumes, resumes+".away"); err != nil {
+		t.Fatal(err)
+	}
+	m.mu.Lock()
+	g := m.goal
+	g.MembersVersion, g.OtherMembers = 6, append(g.OtherMembers, "feed-w2")
+	m.mu.Unlock()
+	m.wants(g, platform.Age{Number: 2})
+	answered(t, m, "a write has begun", func() bool { return m.kept.Pending != nil })
+	m.mu.Lock()
+	confirms := m.kept.List(m.runID, &m.goal)
+	m.mu.Unlock()
+	if confirms != 5 || !m.behind(g) {
+		t.Errorf("confirms list %d", confirms)
+	}
+	if err := os.Rename(resumes+".away", resumes); err != nil {
+		t.Fatal(err)
+	}
+	answered(t, m, "the new list is confirmed", func() bool { return m.kept.List(m.runID, &m.goal) == 6 })
+	if kept := a.home.resume("feed-e1"); kept.Goal.MembersVersion != 6 || m.behind(g) {
+		t.Errorf("kept list %d", kept.Goal.MembersVersion)
+	}
+}

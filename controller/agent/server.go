@@ -1,0 +1,220 @@
+package agent
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mainstay/controller/config"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+	"mainstay/controller/statefile"
+	"mainstay/fencing/guard"
+	"mainstay/fencing/process"
+)
+
+// newServer describes a member's PostgreSQL from the agent's file and the address its goal gave. It looks at no disk of
+// the member's but to find the programs.
+func (a *Agent) newServer(name, listen string, port int) (*postgres.Server, error) {
+	own := a.cfg.Members[name]
+	dir := memberDir(a.cfg.Data, name)
+	i := &postgres.Server{
+		Member: name, Data: dataDir(a.cfg, name), Conf: filepath.Join(dir, "conf"), Log: filepath.Join(dir, "postgresql.log"),
+		Socket: own.Socket, Listen: listen, Port: port,
+		Superuser: cmp.Or(own.Superuser.User, a.cfg.Postgres.Superuser), SuperPassfile: own.Superuser.Passfile,
+		Replication: postgres.Credentials{User: own.Replication.User, Passfile: own.Replication.Passfile},
+		Notice:      a.notices(name),
+	}
+	if i.Socket == "" {
+		i.Socket = filepath.Join(a.cfg.Data, "run", name)
+	}
+	var err error
+	if i.Owner, err = a.owner(i.Data); err != nil {
+		return nil, err
+	}
+	if i.Binaries, err = binaries(own, a.cfg.Postgres, i.Data); err != nil {
+		return nil, err
+	}
+	if err := statefile.Read(keptPath(a.cfg.Data, name), &i.Kept); err != nil {
+		return nil, err
+	}
+	// An adopted cluster has certificates and roles of its own.
+	if !own.Adopt && own.Replication.User == "" && a.cfg.Postgres.TLS != nil {
+		if i.TLS, err = installTLS(*a.cfg.Postgres.TLS, filepath.Join(dir, "tls"), i.Owner); err != nil {
+			return nil, err
+		}
+	}
+	for _, made := range []string{i.Conf, filepath.Join(a.cfg.Data, "run")} {
+		if err := os.MkdirAll(made, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	return i, nil
+}
+
+// dataDir is where a member's data lies, as the agent's file says or by its own choice.
+func dataDir(cfg config.Agent, name string) string {
+	if own := cfg.Members[name].Data; own != "" {
+		return own
+	}
+	return filepath.Join(memberDir(cfg.Data, name), "data")
+}
+
+// guardDir is where the member's guards listen.
+func guardDir(cfg config.Agent, name string) string {
+	return filepath.Join(cfg.Data, "run", name+".guard")
+}
+
+// owner is whom PostgreSQL runs as: the data directory's owner, else the configured user, if the agent may become it.
+func (a *Agent) owner(data string) (postgres.Owner, error) {
+	if os.Geteuid() != 0 {
+		me, err := user.Current()
+		if err != nil {
+			return postgres.Owner{}, fmt.Errorf("who runs this agent: %w", err)
+		}
+		return postgres.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Name: me.Username}, nil
+	}
+	if o, err := postgres.OwnerOf(data); err == nil && o.UID != 0 {
+		if known, err := postgres.LookupOwner(o.Name); err == nil { // the folder's group, root's for one, is not the group to run with
+			o = known
+		}
+		return o, nil
+	}
+	o, err := postgres.LookupOwner(a.cfg.Postgres.User)
+	if err == nil && o.UID == 0 {
+		err = errors.New("PostgreSQL refuses to run as root; set postgres.user in the agent's file")
+	}
+	return o, err
+}
+
+func binaries(own config.AgentMember, all config.Postgres, data string) (postgres.Binaries, error) {
+	configured := own.Binaries
+	if configured == "" {
+		configured = all.Binaries
+	}
+	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err == nil {
+		return postgres.FindMajor(configured, data)
+	}
+	return postgres.Find(configured)
+}
+
+// installTLS copies the certificate of the host's members to where their owner, and nobody else, can read it: libpq and
+// PostgreSQL refuse keys that others may read.
+func installTLS(from config.TLS, dir string, owner postgres.Owner) (postgres.TLSFiles, error) {
+	to := postgres.TLSFiles{CA: filepath.Join(dir, "ca.crt"), Cert: filepath.Join(dir, "postgres.crt"), Key: filepath.Join(dir, "postgres.key")}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return to, err
+	}
+	for _, f := range []struct{ from, to string }{{from.CA, to.CA}, {from.Cert, to.Cert}, {from.Key, to.Key}} {
+		b, err := os.ReadFile(f.from)
+		if err != nil {
+			return to, fmt.Errorf("postgres.tls: %w; correct the agent's file", err)
+		}
+		tmp := f.to + ".new"
+		if err := os.WriteFile(tmp, b, 0o600); err != nil {
+			return to, err
+		}
+		if os.Geteuid() == 0 {
+			err = os.Chown(tmp, int(owner.UID), int(owner.GID))
+		}
+		if err = errors.Join(err, os.Rename(tmp, f.to)); err != nil {
+			return to, err
+		}
+	}
+	return to, nil
+}
+
+// guardOptions name the member's guards; the cgroup, if any, is the member's.
+func (m *supervisor) guardOptions(pg *postgres.Server) guard.Options {
+	o := guard.Options{Executable: m.agent.opts.Executable, Dir: guardDir(m.agent.cfg, m.name), Member: m.name, DataDir: pg.Data}
+	if _, cgroup, _ := m.held(); cgroup != nil {
+		o.CgroupPath = cgroup.Path()
+	}
+	return o
+}
+
+// reach finds the member's process tree, and its cgroup where the host has them.
+func (m *supervisor) reach(pg *postgres.Server) error {
+	m.makeCgroup(pg)
+	if m.tree != nil {
+		return nil
+	}
+	tree, err := process.NewTree(pg.Data, m.cgroup)
+	if err == nil {
+		m.setTree(tree)
+	}
+	return err
+}
+
+// makeCgroup makes the member's cgroup, or takes over the one that an earlier agent made.
+func (m *supervisor) makeCgroup(pg *postgres.Server) {
+	if m.cgroup != nil || m.agent.cfg.Cgroup == "off" {
+		return
+	}
+	if c, err := process.Create(process.CgroupName(m.name, pg.Data)); err == nil {
+		m.mu.Lock()
+		m.cgroup = c
+		m.mu.Unlock()
+	}
+}
+
+func (m *supervisor) setTree(t *process.Tree) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tree = t
+}
+
+// held is how acts reach the member's processes: its tree, its cgroup, its postmaster; each may be nil.
+func (m *supervisor) held() (*process.Tree, *process.Cgroup, *process.Handle) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tree, m.cgroup, m.proc
+}
+
+// settings are the managed settings for a goal. A standby keeps a list that nobody satisfies, so that a promotion never
+// opens without its set; a primary has the set to load.
+func settings(pg *postgres.Server, goal platform.Goal, d member.Durable) (postgres.Settings, error) {
+	s := postgres.Settings{SyncNames: member.SyncNames(member.ReplicaSet())}
+	if goal.Kind == platform.GoalPrimary && len(goal.Sets) > 0 {
+		s.SyncNames, s.SyncSlots = member.SyncNames(goal.Sets[len(goal.Sets)-1]), syncSlots(goal)
+	}
+	if goal.Kind != platform.GoalReplica && goal.Kind != platform.GoalSealed || goal.Upstream == nil {
+		s.Sealed = goal.Kind == platform.GoalSealed
+		return s, nil
+	}
+	conninfo, err := pg.ConnInfo(source(goal), goal.Incarnation, "")
+	if goal.Kind == platform.GoalSealed { // it takes the WAL of another sealed member, and no slot is sure to be there
+		s.PrimaryConnInfo, s.NoArchive = conninfo, true
+		return s, err
+	}
+	s.PrimaryConnInfo, s.PrimarySlot = conninfo, postgres.SlotName(pg.Member)
+	return s, err
+}
+
+// syncSlots is synchronized_standby_slots of a primary: the slots of the members that the last durability set counts on, none where it is
+// asynchronous. All of them and not just as many as must acknowledge: who is promoted is the most advanced of those that are left.
+func syncSlots(goal platform.Goal) string {
+	set, members := goal.Sets[len(goal.Sets)-1], []string(nil)
+	for _, other := range goal.OtherMembers {
+		if set.Acks > 0 && slices.ContainsFunc(set.Names, func(name string) bool { return memberOf(name) == other }) {
+			members = append(members, other)
+		}
+	}
+	return postgres.SyncSlots(members)
+}
+
+// memberOf is the member of an incarnation, "" for another application_name.
+func memberOf(application string) string {
+	at := max(0, strings.LastIndexByte(application, '_'))
+	return application[:at]
+}
+
+func source(goal platform.Goal) postgres.Source {
+	return postgres.Source{Host: goal.Upstream.Address, Port: goal.Upstream.Port}
+}

@@ -1,0 +1,293 @@
+package apps
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/appserver"
+	"mainstay/controller/boottime"
+	"mainstay/controller/config"
+	"mainstay/controller/platform"
+	"mainstay/controller/statefile"
+	"mainstay/controller/wakeup"
+	"mainstay/health"
+)
+
+const (
+	// lookEvery is the pace of looks at an app server; lookTimeout bounds one.
+	lookEvery   = 500 * time.Millisecond
+	lookTimeout = 2 * time.Second
+	// quick bounds what is done to it: asking a process to end, a start, a write.
+	quick = 10 * time.Second
+	// tidyEvery is the pace of what belongs to the disk, keepAgain the pause after it could not be written.
+	tidyEvery = 10 * time.Second
+	keepAgain = 2 * time.Second
+)
+
+// supervisor supervises one app server: one goroutine (run) looks, asks instance.Next, and acts. Looks and acts run beside it in
+// tasks, so that none that hangs delays a stop at the end of the permit. The first six fields never change; mu guards those
+// below it, up to faults, which other goroutines read; the rest belongs to the goroutine of run alone.
+type supervisor struct {
+	host   *Host
+	name   string
+	cfg    config.AgentInstance
+	log    *zap.Logger
+	server server
+	kick   chan struct{} // capacity 1: think again
+
+	mu       sync.Mutex
+	goal     platform.InstanceGoal // the newest confirmed one
+	goalFrom platform.Age          // of the answer that brought it
+	heard    time.Duration         // when a leader's answer brought one last in this run; 0: never
+	permit   permit
+	durable  appserver.Durable
+	seen     appserver.Seen
+	memory   appserver.Memory
+	fault    string            // what is wrong by instance.Next
+	faults   map[string]string // the last failure of each task, by its name
+
+	tasks   tasks
+	glance  glimpse // written by the look under way, read when it has ended
+	writing appserver.Durable
+	moments moments
+	said    health.Instance // as last reported, to see what is news
+}
+
+// permit is what the instance may run under, where its goal needs one.
+type permit struct {
+	end       time.Duration
+	grace     time.Duration // as instance.Input's
+	byPrimary bool          // the agent of its primary gave it last
+}
+
+// tasks are what may be under way, each at most once.
+type tasks struct{ looks, starts, stops, kills, keeps, drains, asks, tidies task }
+
+// moments are readings of CLOCK_BOOTTIME.
+type moments struct {
+	changed time.Duration // when the last start began or ended; looks begun before show what was
+	keep    time.Duration // not to be written before, after a failure
+	tidy    time.Duration // not to be tidied before
+	asked   time.Duration // when the agent of the primary was asked last
+}
+
+// glimpse is one look.
+type glimpse struct {
+	begun time.Duration
+	seen  appserver.Seen
+}
+
+func newSupervisor(h *Host, name string, cfg config.AgentInstance) (*supervisor, error) {
+	m := &supervisor{host: h, name: name, cfg: cfg, log: h.o.Log.With(zap.String("instance", name)),
+		kick: make(chan struct{}, 1), faults: map[string]string{}}
+	if err := os.MkdirAll(dirOf(h.o.Config.Data, name), 0o700); err != nil {
+		return nil, err
+	}
+	if err := statefile.Read(m.path(), &m.durable); err != nil {
+		return nil, err
+	}
+	m.goal = m.durable.Goal
+	m.permit.end, m.permit.grace = appserver.PermitAfter(m.durable, h.o.Boot, h.o.Begun)
+	var err error
+	m.server, err = h.open(name, cfg, func() { wakeup.Signal(m.kick) })
+	return m, err
+}
+
+func (m *supervisor) path() string {
+	return filepath.Join(dirOf(m.host.o.Config.Data, m.name), "goal.json")
+}
+
+// run is the instance's loop, until ctx ends. The instance lives on.
+func (m *supervisor) run(ctx context.Context) {
+	defer m.server.close()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		look := false
+		select {
+		case <-ctx.Done():
+			m.leave()
+			return
+		case <-timer.C:
+			look = true
+		case <-m.kick:
+			look = true
+		case err := <-m.tasks.looks.done:
+			m.tasks.looks.over()
+			m.looked(err)
+		case err := <-m.tasks.starts.done:
+			m.tasks.starts.over()
+			m.moments.changed = boottime.Now()
+			m.ended("start", err)
+			look = true
+		case err := <-m.tasks.stops.done:
+			m.tasks.stops.over()
+			m.ended("stop", err)
+		case err := <-m.tasks.kills.done:
+			m.tasks.kills.over()
+			m.ended("kill", err)
+			look = true
+		case err := <-m.tasks.drains.done:
+			m.tasks.drains.over()
+			m.drained(err)
+		case err := <-m.tasks.keeps.done:
+			m.tasks.keeps.over()
+			m.kept(err)
+		case <-m.tasks.asks.done:
+			m.tasks.asks.over()
+		case err := <-m.tasks.tidies.done:
+			m.tasks.tidies.over()
+			m.ended("output", err)
+		}
+		if look {
+			m.look(ctx)
+			m.tidy(ctx)
+		}
+		timer.Reset(min(m.think(ctx), m.ask(ctx)))
+	}
+}
+
+// look begins one, unless one is under way.
+func (m *supervisor) look(ctx context.Context) {
+	if m.tasks.looks.busy() {
+		return
+	}
+	begun := boottime.Now()
+	m.tasks.looks.begin(ctx, m.host.group, lookTimeout, func(ctx context.Context) error {
+		seen, err := m.server.look(ctx)
+		m.glance = glimpse{begun, seen}
+		return err
+	})
+}
+
+// looked takes in a look. One that failed leaves what was seen running as running: it must still be stopped in time. While a
+// start is under way nothing has ended yet.
+func (m *supervisor) looked(err error) {
+	m.ended("look", err)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	g := m.glance
+	switch {
+	case err != nil && m.seen.Process == health.ProcessEnded:
+		m.seen = appserver.Seen{}
+	case err != nil || g.begun < m.moments.changed || m.tasks.starts.busy() && g.seen.Process == health.ProcessEnded:
+	default:
+		m.seen = g.seen
+		if m.cfg.Unit != "" && g.seen.Process == health.ProcessRunning && !g.seen.Starting {
+			delete(m.faults, "start") // it runs all the same: systemd's job may outlive the wait for it
+		}
+		m.memory = m.memory.Looked(m.seen, boottime.Now())
+	}
+}
+
+// ended notes how something in a task has ended; a failure is reported until it goes well or the goal changes. What was called
+// off has not failed.
+func (m *supervisor) ended(what string, err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil {
+		delete(m.faults, what)
+		return
+	}
+	if text := what + ": " + health.Brief(err); m.faults[what] != text && m.host.ctx.Err() == nil {
+		m.faults[what] = text
+		m.log.Warn(what+" failed", zap.Error(err))
+	}
+}
+
+// think asks the pure core and does what it says; it returns after how long to think again.
+func (m *supervisor) think(ctx context.Context) time.Duration {
+	now := boottime.Now()
+	m.mu.Lock()
+	act := appserver.Next(m.input(now))
+	m.fault = act.Error
+	m.mu.Unlock()
+	m.do(ctx, act, now)
+	m.tell()
+	pause := lookEvery
+	if act.Again != 0 {
+		pause = min(pause, max(act.Again-boottime.Now(), time.Millisecond))
+	}
+	return pause
+}
+
+// input is everything the pure core may know; called with mu held.
+func (m *supervisor) input(now time.Duration) appserver.Input {
+	return appserver.Input{Now: now, Boot: m.host.o.Boot, Goal: m.goal, PermitEnd: m.permit.end, Grace: m.permit.grace,
+		Durable: m.durable, Seen: m.seen, Memory: m.memory, Stop: m.cfg.Stop, Output: m.server.output()}
+}
+
+// snapshot is the instance's part of a report, from memory.
+func (m *supervisor) snapshot() health.Instance {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.input(boottime.Now()).Report(m.name, m.permit.byPrimary)
+	r.Error, r.From = m.fault, m.goalFrom.Number
+	for _, what := range []string{"start", "kill", "stop", "keep", "look", "drain", "output", "goal"} {
+		r.Error = cmp.Or(r.Error, m.faults[what])
+	}
+	return r
+}
+
+// tell reports at once what others wait for.
+func (m *supervisor) tell() {
+	r := m.snapshot()
+	r.PermitLeft, r.From = 0, 0
+	if r != m.said {
+		m.said = r
+		m.host.o.Report()
+	}
+}
+
+// wants takes over what a leader's answer says of the instance, unless a later one is known (never both pools). s is the clock of
+// the report it answers: a permit counts from there (L1). It is of the lease path: memory only.
+func (m *supervisor) wants(g platform.InstanceGoal, named bool, of platform.Age, s time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if of.Before(m.goalFrom) {
+		return
+	}
+	m.goalFrom, m.heard = of, boottime.Now()
+	delete(m.faults, "goal")
+	if g.Permit > 0 {
+		m.permitted(appserver.Renewed(m.goal, g, m.permit.end, s, m.heard), false)
+	}
+	g = appserver.Confirm(m.goal, g, named)
+	if g == m.goal {
+		if !named && g != (platform.InstanceGoal{}) {
+			m.faults["goal"] = "no leader names a goal for it any more: it left the platform, or this host is fenced; " +
+				"to have it left alone, delete instances." + m.name + " from the agent's file"
+		}
+		return
+	}
+	m.memory = m.memory.Goal(m.goal, g)
+	m.goal, m.faults = g, map[string]string{}
+	m.log.Info("goal", zap.String("want", string(g.Want)), zap.Uint64("restart", g.Restart), zap.Duration("permit", g.Permit),
+		zap.String("primary", g.Primary))
+	wakeup.Signal(m.kick)
+}
+
+// permitted takes over a permit; vouched: from the agent of the primary. Called with mu held.
+func (m *supervisor) permitted(end time.Duration, byPrimary bool) {
+	m.permit.end, m.permit.byPrimary = end, byPrimary
+	if end > boottime.Now() {
+		m.permit.grace = 0
+	}
+}
+
+// hears notes that a leader has answered, and said nothing of the instance: nobody else is asked then.
+func (m *supervisor) hears() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.heard = boottime.Now()
+}

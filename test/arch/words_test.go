@@ -1,0 +1,125 @@
+package arch
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// losing are words that once stood for something here, and those that do now. The glossary of controller/platform has the latter.
+var losing = map[string]string{
+	"birth": "bootstrap", "unborn": "before the bootstrap", "minder": "supervisor", "tenure": "resume record", "lane": "task",
+	"keeper": "launcher", "stopwatch": "conditions", "vouch": "promise", "vouched": "promised", "vouches": "promises", "vouching": "promises",
+	"foretold": "hypothetical", "imagined": "hypothetical", "rival": "other run", "minders": "supervisors", "lanes": "tasks",
+	"twin": "peer", "twins": "peers", "vote": "observation", "votes": "observations",
+}
+
+// meant are folders where such a word has its usual meaning.
+var meant = map[string][]string{
+	"vote":  {"controller/consensus"}, // raft's
+	"votes": {"controller/consensus"},
+	"twin":  {"controller/consensus", "test/sim"}, // two stores with the same content; a copied host
+	"twins": {"controller/consensus", "test/sim"},
+}
+
+var part = regexp.MustCompile(`[A-Z]?[a-z]+`)
+
+// lost is the losing word among the parts of a name, "" for none.
+func lost(name, dir string) string {
+	for _, p := range part.FindAllString(name, -1) {
+		word := strings.ToLower(p)
+		if losing[word] != "" && !slices.ContainsFunc(meant[word], func(in string) bool { return dir == in || strings.HasPrefix(dir, in+"/") }) {
+			return word
+		}
+	}
+	return ""
+}
+
+// TestOneWordForOneThing: names are the words of the glossary.
+func TestOneWordForOneThing(t *testing.T) {
+	found := 0
+	for _, root := range []string{"cmd", "controller", "health", "fencing", "test"} {
+		err := filepath.WalkDir("../../"+root, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") {
+				return err
+			}
+			files := token.NewFileSet()
+			file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			dir := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), "../../"))
+			ast.Inspect(file, func(n ast.Node) bool {
+				id, ok := n.(*ast.Ident)
+				if !ok {
+					return true
+				}
+				found++
+				if word := lost(id.Name, dir); word != "" {
+					t.Errorf("%s: %s: the word is %s", files.Position(id.Pos()), id.Name, losing[word])
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found == 0 {
+		t.Error("no name was looked at")
+	}
+}
+
+// said is where a losing word means something else, or is sent.
+var said = []string{"without a vote", "forgotten votes", "a vote in term", "then votes", "POST /v1/votes", "the keeper that ends"}
+
+// TestMessagesUseTheWords: so do messages. What is stored or sent is no sentence, and keeps its name.
+func TestMessagesUseTheWords(t *testing.T) {
+	found := 0
+	for _, root := range []string{"cmd", "controller", "health", "fencing"} {
+		err := filepath.WalkDir("../../"+root, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			files := token.NewFileSet()
+			file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			dir := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), "../../"))
+			ast.Inspect(file, func(n ast.Node) bool {
+				lit, ok := n.(*ast.BasicLit)
+				if !ok || lit.Kind != token.STRING || strings.HasPrefix(lit.Value, "`json:") {
+					return true
+				}
+				text, err := strconv.Unquote(lit.Value)
+				if err != nil || !strings.Contains(text, " ") {
+					return true
+				}
+				found++
+				for _, phrase := range said {
+					text = strings.ReplaceAll(text, phrase, "")
+				}
+				if word := lost(text, dir); word != "" && !strings.HasPrefix(word, "vouch") {
+					t.Errorf("%s: %q: the word is %s", files.Position(lit.Pos()), text, losing[word])
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found == 0 {
+		t.Error("no message was looked at")
+	}
+}

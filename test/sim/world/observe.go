@@ -1,0 +1,65 @@
+package world
+
+import (
+	"time"
+
+	"mainstay/controller/loop"
+	"mainstay/health"
+)
+
+// observeEvery is the pace at which controllers probe and tell each other what they see.
+const observeEvery = 250 * time.Millisecond
+
+// observe probes every member, and sends this controller's own observations to the others.
+func (c *controller) observe() {
+	c.on(observeEvery, (*observing)(c))
+	observations := c.core.Observe(c.began, c.probe(), c.probeApps(), c.now())
+	for _, o := range c.w.controllers {
+		if o != c {
+			c.w.net.send(c.node, o.node, func() {
+				if o.alive {
+					o.core.Observations(observations, o.now())
+				}
+			})
+		}
+	}
+}
+
+// probe asks the members that are in doubt, and the others once in a while, on new connections: a frozen server answers none. One
+// that has had no answer for overdue counts as failed.
+func (c *controller) probe() []health.Observation {
+	const overdue, rarely = 500 * time.Millisecond, time.Minute
+	all := make([]health.Observation, 0, len(c.w.hosts))
+	doubted := c.core.Doubted(c.now())
+	for _, cl := range c.w.clusters {
+		for _, m := range cl.members {
+			at, answered := c.probed[m]
+			due := !answered || c.now()-at >= rarely || doubted[loop.MemberKey{Cluster: cl.name, Member: m.name}]
+			switch lives := m.pg.running && m.pg.hung <= c.w.now && c.w.net.both(c.node, m.host.node); {
+			case due && lives:
+				at, answered = c.now(), true
+				c.probed[m] = at
+				delete(c.failing, m)
+			case due && c.failing[m] == 0:
+				c.failing[m] = c.now()
+			}
+			v := health.Observation{Cluster: cl.name, Member: m.name, ProbedMS: -1}
+			if answered {
+				v.ProbedMS = (c.now() - at).Milliseconds()
+			}
+			if since := c.failing[m]; since != 0 && c.now()-since >= overdue {
+				v.FailedMS = overdue.Milliseconds() // the last of those that it has begun since
+			}
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// transfer lets another controller win, if one can.
+func (r *raft) transfer(from *controller) {
+	if r.leader == from {
+		r.w.counts["transfers"]++
+		r.electBut(from)
+	}
+}
