@@ -80,7 +80,8 @@ func (a *fakeAgent) run(ctx context.Context) {
 // report goes to every controller; the leader's answer is obeyed.
 func (a *fakeAgent) report(ctx context.Context) {
 	a.number++
-	req := wire.ReportRequest{Protocol: wire.ProtocolMax, Report: health.Report{Host: a.host, BootID: "boot", RunID: "run", Number: a.number, Members: []health.Member{a.look()}}}
+	req := wire.ReportRequest{Protocol: wire.ProtocolMax,
+		Report: health.Report{Host: a.host, BootID: "boot", RunID: "run", Number: a.number, Members: []health.Member{a.look()}}}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	answers := make([]wire.ReportAnswer, len(a.all))

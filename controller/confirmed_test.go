@@ -87,20 +87,23 @@ func TestControllerPutBack(t *testing.T) {
 	c3 = b.start(c3.cfg) // as it was
 	const enough = 10    // entries: barriers of the leader
 	b.eventually("the others to know what c3 has had", 20*time.Second, func() bool {
-		entry, answered := recollection{c3.client, "another process"}.ask(b.ctx(5*time.Second), id, []consensus.Server{{ID: "1", Address: nodes[0].cfg.Advertise}, {ID: "2", Address: nodes[1].cfg.Advertise}})
+		entry, answered := recollection{c3.client, "another process"}.ask(b.ctx(5*time.Second), id,
+			[]consensus.Server{{ID: "1", Address: nodes[0].cfg.Advertise}, {ID: "2", Address: nodes[1].cfg.Advertise}})
 		return len(answered) == 2 && entry > last+enough
 	})
 	b.crash(c3)
 	if err := os.WriteFile(store, old, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(c3.cfg, Options{Version: "test", Logger: zap.NewNop()}); err == nil || !strings.Contains(err.Error(), "it was put back to an older state: since this host was booted") {
+	if _, err := Open(c3.cfg, Options{Version: "test", Logger: zap.NewNop()}); err == nil ||
+		!strings.Contains(err.Error(), "it was put back to an older state: since this host was booted") {
 		t.Errorf("the host remembers: %v", err)
 	}
 	if err := os.Remove(filepath.Join(boottime.Memory(memoryName), "raft-"+id)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(c3.cfg, Options{Version: "test", Logger: zap.NewNop()}); err == nil || !strings.Contains(err.Error(), "another controller knows that it had entry") {
+	if _, err := Open(c3.cfg, Options{Version: "test", Logger: zap.NewNop()}); err == nil ||
+		!strings.Contains(err.Error(), "another controller knows that it had entry") {
 		t.Errorf("the others remember: %v", err)
 	}
 }
@@ -116,7 +119,8 @@ func TestRecollectsLater(t *testing.T) {
 	nobody := recollection{n.client, "p"}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if entry, answered := nobody.ask(ctx, n.log.ID(), []consensus.Server{{ID: "gone", Address: "127.0.0.1:1"}}); entry != 0 || len(answered) != 0 {
+	if entry, answered := nobody.ask(ctx, n.log.ID(), []consensus.Server{{ID: "gone", Address: "127.0.0.1:1"}}); entry != 0 ||
+		len(answered) != 0 {
 		t.Errorf("nobody is there: %d, %v", entry, answered)
 	}
 	var a wire.Confirmed

@@ -100,12 +100,14 @@ func Open(cfg config.Controller, opts Options) (_ *Controller, err error) {
 	if err := c.openLog(); err != nil {
 		return nil, err
 	}
-	c.list = &list{cfg: cfg, version: opts.Version, store: c.store, log: c.log, loop: c.loop, states: c.machine, client: c.client, logger: c.logger}
+	c.list = &list{cfg: cfg, version: opts.Version, store: c.store, log: c.log, loop: c.loop, states: c.machine, client: c.client,
+		logger: c.logger}
 	c.prober = probe.New(c.store.ClientConfig(identity.RolePostgres, ""), program.Allowed(cfg.Programs), boottime.Now)
 	agents := &device.Agents{Allowed: cfg.Programs}
 	c.effects = operate.New(func(h platform.Host) operate.Switch { return agents.Ladder(h) }, cfg.Programs, c.loop.Submit, c.logger)
 	c.loop.Effects = c.effects
-	c.api = api.New(api.Options{Name: cfg.Name, Loop: c.loop, States: c.machine, Controllers: c.list, Log: c.log, Confirmed: &confirmed{}, Identify: c.store.IDOf, Certificates: c.certificates, Logger: c.logger})
+	c.api = api.New(api.Options{Name: cfg.Name, Loop: c.loop, States: c.machine, Controllers: c.list, Log: c.log, Confirmed: &confirmed{},
+		Identify: c.store.IDOf, Certificates: c.certificates, Logger: c.logger})
 	if c.etcd != nil {
 		c.publisher = publish.New(c.etcd, cfg.Etcd.Lease/3, c.logger)
 	}

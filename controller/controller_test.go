@@ -135,7 +135,8 @@ func TestStatusExplainAndMetrics(t *testing.T) {
 	b.apply(jane, social())
 	b.agents(social(), []*node{n})
 	s := b.awaitPrimary(eye, "feed-e1", 1)
-	if s.Source != "controller c1" || s.Leader != "c1" || len(s.Controllers) != 1 || !s.Controllers[0].Reached || len(s.Hosts) != 3 || !s.Hosts[0].Heard {
+	if s.Source != "controller c1" || s.Leader != "c1" || len(s.Controllers) != 1 || !s.Controllers[0].Reached || len(s.Hosts) != 3 ||
+		!s.Hosts[0].Heard {
 		t.Errorf("status: %+v", s)
 	}
 	var m wire.MemberStatus
@@ -179,7 +180,8 @@ func (b *bed) checkMetrics(n *node) {
 	for _, want := range []string{
 		"mainstay_is_leader 1\n", "mainstay_elections_total 1\n", `mainstay_member_up{cluster="feed",member="feed-e1"} 1`,
 		`mainstay_member_role{cluster="feed",member="feed-e2",role="standby"} 1`, `mainstay_cluster_fencing{cluster="feed"} 0`,
-		`mainstay_operations_total{cluster="feed",kind="birth",result="done"} 1`, `mainstay_member_guard_complete{cluster="feed",member="feed-w1"} 1`,
+		`mainstay_operations_total{cluster="feed",kind="birth",result="done"} 1`,
+		`mainstay_member_guard_complete{cluster="feed",member="feed-w1"} 1`,
 	} {
 		if !strings.Contains(string(text), want) {
 			b.t.Errorf("/metrics lacks %q", want)
@@ -208,7 +210,8 @@ func TestOperatorsFailover(t *testing.T) {
 		{wire.FailoverRequest{AcceptLoss: "x"}, 400, `"to" is missing`},
 		{wire.FailoverRequest{To: "feed-x9", AcceptLoss: "x"}, 409, "has no member feed-x9; it has feed-e1, feed-e2, feed-w1"},
 	} {
-		if r := refusal(t, jane.Do(b.ctx(5*time.Second), "POST", path, c.req, nil)); r.Status != c.status || !strings.Contains(r.Error(), c.says) {
+		if r := refusal(t, jane.Do(b.ctx(5*time.Second), "POST", path, c.req, nil)); r.Status != c.status ||
+			!strings.Contains(r.Error(), c.says) {
 			t.Errorf("%+v: %d %v", c.req, r.Status, r)
 		}
 	}
@@ -246,7 +249,8 @@ func TestOperatorsFailover(t *testing.T) {
 	var h wire.HistoryAnswer
 	b.get(jane, "/v1/clusters/feed/operations/"+real.Operation, &h)
 	o := h.Operations[0]
-	if o.Kind != state.Failover || o.By != "mainstay" || o.Proof == nil || o.Result != state.Done || !strings.Contains(o.Loss, "accepted by jane (site east burns)") {
+	if o.Kind != state.Failover || o.By != "mainstay" || o.Proof == nil || o.Result != state.Done ||
+		!strings.Contains(o.Loss, "accepted by jane (site east burns)") {
 		t.Errorf("operation: %+v", o)
 	}
 	if !slices.ContainsFunc(o.Steps, func(s state.Step) bool {
@@ -277,7 +281,8 @@ func TestPauseAndResume(t *testing.T) {
 	if p := s.Clusters[0].Pause; p == nil || p.By != "jane" || p.Reason != "kernel upgrade" || p.Until == "" {
 		t.Errorf("pause: %+v", p)
 	}
-	if r := refusal(t, ask("switchover", wire.SwitchoverRequest{})); r.Status != 409 || !strings.Contains(r.Error(), "is paused by jane (kernel upgrade)") {
+	if r := refusal(t, ask("switchover", wire.SwitchoverRequest{})); r.Status != 409 ||
+		!strings.Contains(r.Error(), "is paused by jane (kernel upgrade)") {
 		t.Errorf("switchover while paused: %v", r)
 	}
 	if err := ask("resume", nil); err != nil {

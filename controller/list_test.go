@@ -76,7 +76,8 @@ func TestInitIsFinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	jane := b.client(identity.RoleOperator, "jane")
-	err = jane.DoAt(b.ctx(5*time.Second), c1.cfg.Advertise, "POST", "/v1/controllers/init", wire.InitRequest{Addresses: []string{c1.cfg.Advertise, c3.cfg.Advertise}}, nil)
+	err = jane.DoAt(b.ctx(5*time.Second), c1.cfg.Advertise, "POST", "/v1/controllers/init",
+		wire.InitRequest{Addresses: []string{c1.cfg.Advertise, c3.cfg.Advertise}}, nil)
 	if r := refusal(t, err); r.Status != 409 || !strings.Contains(r.Error(), "an initialisation with") {
 		t.Errorf("another list: %v", r)
 	}
@@ -100,12 +101,14 @@ func TestAddRemoveTransfer(t *testing.T) {
 	if c4.machine.State().PlatformID != nodes[0].machine.State().PlatformID {
 		t.Error("c4 has no state")
 	}
-	if _, err := do("POST", "/v1/controllers", wire.AddController{Address: c4.cfg.Advertise}); !strings.Contains(refusal(t, err).Error(), "is already on the list") {
+	if _, err := do("POST", "/v1/controllers", wire.AddController{Address: c4.cfg.Advertise}); !strings.Contains(refusal(t, err).Error(),
+		"is already on the list") {
 		t.Error(err)
 	}
 	stranger := b.start(b.config("c9"))
 	b.initialise(stranger.cfg.Advertise)
-	if _, err := do("POST", "/v1/controllers", wire.AddController{Address: stranger.cfg.Advertise}); !strings.Contains(refusal(t, err).Error(), "belongs to platform") {
+	if _, err := do("POST", "/v1/controllers", wire.AddController{Address: stranger.cfg.Advertise}); !strings.Contains(refusal(t, err).Error(),
+		"belongs to platform") {
 		t.Error(err)
 	}
 	b.end(stranger)
@@ -118,7 +121,8 @@ func TestAddRemoveTransfer(t *testing.T) {
 		_, err = do("DELETE", "/v1/controllers/c4", nil)
 		return err != nil && strings.Contains(err.Error(), "c4 is the leader; run `mainstay controllers transfer` first")
 	})
-	if _, err := do("POST", "/v1/controllers/transfer", wire.TransferRequest{To: "c8"}); !strings.Contains(refusal(t, err).Error(), "there is no controller c8") {
+	if _, err := do("POST", "/v1/controllers/transfer", wire.TransferRequest{To: "c8"}); !strings.Contains(refusal(t, err).Error(),
+		"there is no controller c8") {
 		t.Error(err)
 	}
 	// With c1 down, removing c2 would leave 3 of which 2 answer; with c3 down as well, nothing answers any more.
@@ -131,7 +135,8 @@ func TestAddRemoveTransfer(t *testing.T) {
 			t.Errorf("%+v", m)
 		}
 	}
-	if _, err := do("DELETE", "/v1/controllers/c3", nil); !strings.Contains(refusal(t, err).Error(), "of the 2 controllers that would remain, only 1 answer") {
+	if _, err := do("DELETE", "/v1/controllers/c3", nil); !strings.Contains(refusal(t, err).Error(),
+		"of the 2 controllers that would remain, only 1 answer") {
 		t.Error(err)
 	}
 	if l, err = do("DELETE", "/v1/controllers/c1", nil); err != nil || len(l.Members) != 2 {
@@ -160,7 +165,8 @@ func TestOpenRefusesAnothersCertificate(t *testing.T) {
 	b := newBed(t)
 	cfg := b.config("c1")
 	cfg.Name = "c2"
-	if _, err := Open(cfg, Options{}); err == nil || !strings.Contains(err.Error(), "is the certificate of controller c1, but this is controller c2") {
+	if _, err := Open(cfg, Options{}); err == nil || !strings.Contains(err.Error(),
+		"is the certificate of controller c1, but this is controller c2") {
 		t.Errorf("%v", err)
 	}
 }

@@ -69,7 +69,8 @@ func (v *observing) run(ctx context.Context) error {
 	}
 }
 
-// observationPart is how many times in a heartbeat the members are checked for a silent agent; while there is one, observations leave as often.
+// observationPart is how many times in a heartbeat the members are checked for a silent agent; while there is one, observations leave
+// as often.
 const observationPart = 2
 
 // doubted names the members that must be probed at once.
@@ -82,7 +83,8 @@ func (v *observing) doubted(ctx context.Context, limit time.Duration, starved bo
 	return v.loop.Doubted(ctx)
 }
 
-// round makes this controller's observations and sends them within limit: later they would be too old. overdue: see probe.Prober.Observations.
+// round makes this controller's observations and sends them within limit: later they would be too old. overdue: see
+// probe.Prober.Observations.
 func (v *observing) round(ctx context.Context, limit, overdue time.Duration, sends *sync.WaitGroup) error {
 	servers, err := v.log.Servers(ctx) // does not wait
 	if err != nil {
@@ -120,7 +122,8 @@ func (v *observing) lacks() string {
 	return ""
 }
 
-func (v *observing) send(ctx context.Context, limit time.Duration, address, path string, observations health.Observations, sends *sync.WaitGroup) {
+func (v *observing) send(ctx context.Context, limit time.Duration, address, path string, observations health.Observations,
+	sends *sync.WaitGroup) {
 	slot := v.sending[address]
 	if slot == nil {
 		slot = make(chan struct{}, 1)
@@ -177,7 +180,8 @@ func targets(s *state.State, doubted map[loop.MemberKey]bool) []probe.Target {
 			if host == nil {
 				continue
 			}
-			t := probe.Target{Cluster: name, Member: m.Name, Host: host.Address, Port: m.Port, Every: probeRarely, Limit: platform.Suspect(conf.Lease)}
+			t := probe.Target{Cluster: name, Member: m.Name, Host: host.Address, Port: m.Port, Every: probeRarely,
+				Limit: platform.Suspect(conf.Lease)}
 			if doubted[loop.MemberKey{Cluster: name, Member: m.Name}] {
 				t.Every = platform.Heartbeat(conf.Lease)
 			}

@@ -126,7 +126,9 @@ func TestObservationsOfAnother(t *testing.T) {
 	if r := refusal(t, post(identity.RoleOperator, "c2", observations)); r.Status != http.StatusForbidden {
 		t.Error("an operator's: ", r)
 	}
-	for path, want := range map[string]int{"/v1/votes?log=c3-1&entry=4": http.StatusForbidden, "/v1/votes?log=c2-x-1&entry=4": http.StatusForbidden, "/v1/votes?log=c2&entry=4": http.StatusForbidden, "/v1/votes?log=c2-1&entry=x": http.StatusBadRequest} {
+	for path, want := range map[string]int{"/v1/votes?log=c3-1&entry=4": http.StatusForbidden,
+		"/v1/votes?log=c2-x-1&entry=4": http.StatusForbidden, "/v1/votes?log=c2&entry=4": http.StatusForbidden,
+		"/v1/votes?log=c2-1&entry=x": http.StatusBadRequest} {
 		err := b.client(identity.RoleController, "c2").DoAt(b.ctx(5*time.Second), n.cfg.Advertise, "POST", path, observations, nil)
 		if r := refusal(t, err); r.Status != want {
 			t.Errorf("%s: %v", path, r)
@@ -195,7 +197,8 @@ func TestInstanceTargets(t *testing.T) {
 		{Name: "mail", Instances: []platform.Instance{{Name: "mail-1"}}},
 	}
 	got := instanceTargets(s)
-	if len(got) != 3 || got[0].App != "web" || got[0].Instance.Name != "web-e1" || got[0].Check.HTTP != check.HTTP || got[0].Witness != "http://{address}/ready" {
+	if len(got) != 3 || got[0].App != "web" || got[0].Instance.Name != "web-e1" || got[0].Check.HTTP != check.HTTP ||
+		got[0].Witness != "http://{address}/ready" {
 		t.Fatalf("%+v", got)
 	}
 	if got[1].Instance.Name != "web-w1" || got[1].Witness == "" || got[2].App != "mail" || got[2].Witness != "" {

@@ -166,7 +166,8 @@ func ownFolder(dir string) error {
 }
 
 func recoveryOf(cfg config.Controller, s *state.State, survey consensus.Survey) Recovery {
-	r := Recovery{Controller: cfg.Name, Platform: s.PlatformID, PlatformID: s.PlatformID, Generation: s.Generation + 1, Index: survey.Index, Lost: []string{}, Clusters: []RecoveredCluster{}}
+	r := Recovery{Controller: cfg.Name, Platform: s.PlatformID, PlatformID: s.PlatformID, Generation: s.Generation + 1, Index: survey.Index,
+		Lost: []string{}, Clusters: []RecoveredCluster{}}
 	for _, other := range survey.Servers {
 		if other.Name != cfg.Name {
 			r.Lost = append(r.Lost, other.Name)

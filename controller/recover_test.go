@@ -20,16 +20,20 @@ func TestRecover(t *testing.T) {
 	b.apply(jane, social())
 	c1, c2, c3 := nodes[0], nodes[1], nodes[2]
 	b.eventually("c3 holds the platform", 10*time.Second, func() bool { return c3.machine.State().Platform != nil })
-	if _, err := Recover(t.Context(), c3.cfg, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "controller c3 runs; stop it first") {
+	if _, err := Recover(t.Context(), c3.cfg, "root", "fire", true); err == nil ||
+		!strings.Contains(err.Error(), "controller c3 runs; stop it first") {
 		t.Errorf("while it runs: %v", err)
 	}
 	b.crash(c3)
-	if _, err := Recover(t.Context(), c3.cfg, "root", "fire", false); err == nil || !strings.Contains(err.Error(), "controller c1 answers") || !strings.Contains(err.Error(), "a majority; start this one again") {
+	if _, err := Recover(t.Context(), c3.cfg, "root", "fire", false); err == nil || !strings.Contains(err.Error(), "controller c1 answers") ||
+		!strings.Contains(err.Error(), "a majority; start this one again") {
 		t.Errorf("while the others run: %v", err)
 	}
 	b.crash(c1)
-	five := []consensus.Server{{Name: "c3"}, {Name: "c2", Address: c2.cfg.Advertise}, {Name: "x1", Address: c1.cfg.Advertise}, {Name: "x2", Address: c1.cfg.Advertise}, {Name: "x3", Address: c1.cfg.Advertise}}
-	if err := othersGone(t.Context(), c3.cfg, five); err == nil || !strings.Contains(err.Error(), "controller c2 answers") || !strings.Contains(err.Error(), "stop it for good") {
+	five := []consensus.Server{{Name: "c3"}, {Name: "c2", Address: c2.cfg.Advertise}, {Name: "x1", Address: c1.cfg.Advertise},
+		{Name: "x2", Address: c1.cfg.Advertise}, {Name: "x3", Address: c1.cfg.Advertise}}
+	if err := othersGone(t.Context(), c3.cfg, five); err == nil || !strings.Contains(err.Error(), "controller c2 answers") ||
+		!strings.Contains(err.Error(), "stop it for good") {
 		t.Errorf("while another minority runs: %v", err)
 	}
 	b.crash(c2)
@@ -38,7 +42,8 @@ func TestRecover(t *testing.T) {
 	if err := os.CopyFS(copied.Data, os.DirFS(c2.cfg.Data)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Recover(t.Context(), copied, "root", "fire", true); err == nil || !strings.Contains(err.Error(), "recover another remaining controller") || strings.Contains(err.Error(), "controllers remove") {
+	if _, err := Recover(t.Context(), copied, "root", "fire", true); err == nil ||
+		!strings.Contains(err.Error(), "recover another remaining controller") || strings.Contains(err.Error(), "controllers remove") {
 		t.Errorf("a copied folder: %v", err) // nobody is left who could remove it and add it anew
 	}
 	if err := noteHeard(c3.cfg.Data, 4, 1); err != nil {
@@ -79,7 +84,8 @@ func TestRecover(t *testing.T) {
 		t.Errorf("c1 is to be added: %v", r)
 	}
 	c4 := b.start(b.config("c4"))
-	if err := jane.DoAt(b.ctx(30*time.Second), c3.cfg.Advertise, "POST", "/v1/controllers", wire.AddController{Address: c4.cfg.Advertise}, nil); err != nil {
+	if err := jane.DoAt(b.ctx(30*time.Second), c3.cfg.Advertise, "POST", "/v1/controllers", wire.AddController{Address: c4.cfg.Advertise},
+		nil); err != nil {
 		t.Error("c4, a new one, is added: ", err)
 	}
 }

@@ -50,7 +50,8 @@ func TestRoles(t *testing.T) {
 	b := newBed(t)
 	n := b.one()
 	b.apply(b.client(identity.RoleOperator, "jane"), social())
-	names := map[string]string{identity.RoleAgent: "db-e1", identity.RoleOperator: "jane", identity.RoleViewer: "eve", identity.RoleController: "c7"}
+	names := map[string]string{identity.RoleAgent: "db-e1", identity.RoleOperator: "jane", identity.RoleViewer: "eve",
+		identity.RoleController: "c7"}
 	const a, o, v, c = identity.RoleAgent, identity.RoleOperator, identity.RoleViewer, identity.RoleController
 	for _, r := range []struct {
 		method, path string
@@ -127,7 +128,8 @@ func TestBadRequests(t *testing.T) {
 		{"GET", "/v1/nonsense", "", 404, "this version has no GET /v1/nonsense"},
 		{"DELETE", "/v1/status", "", 404, "this version has no DELETE /v1/status"},
 	} {
-		if status, says := b.ask(n, identity.RoleOperator, "jane", c.method, c.path, c.body); status != c.status || !strings.Contains(says, c.says) {
+		if status, says := b.ask(n, identity.RoleOperator, "jane", c.method, c.path, c.body); status != c.status ||
+			!strings.Contains(says, c.says) {
 			t.Errorf("%s %s %.40s: %d %s\nwant %d %s", c.method, c.path, c.body, status, says, c.status, c.says)
 		}
 	}
@@ -137,7 +139,8 @@ func TestBadRequests(t *testing.T) {
 		says   string
 	}{
 		{wire.ReportRequest{Protocol: 9, Report: health.Report{Host: "db-e1"}}, 400, "speaks versions 1 to 1 of the API, the agent version 9"},
-		{wire.ReportRequest{Protocol: 1, Report: health.Report{Host: "db-e2", RunID: "r", BootID: "b", Number: 1}}, 403, `the certificate is for host db-e1, the report for "db-e2"`},
+		{wire.ReportRequest{Protocol: 1, Report: health.Report{Host: "db-e2", RunID: "r", BootID: "b", Number: 1}}, 403,
+			`the certificate is for host db-e1, the report for "db-e2"`},
 		{wire.ReportRequest{Protocol: 1, Report: health.Report{Host: "db-e1"}}, 400, "lacks its bootID"},
 	} {
 		err := b.client(identity.RoleAgent, "db-e1").DoAt(b.ctx(5*time.Second), n.cfg.Advertise, "POST", "/v1/report", c.req, nil)
@@ -158,7 +161,8 @@ func TestApplyJudgesTheStep(t *testing.T) {
 	}
 	longer := social()
 	longer.Clusters[0].Lease = 4 * time.Second
-	if out, err := put(wire.ApplyRequest{Platform: longer, Base: 1, DryRun: true}); err != nil || out.Applied || out.Version != 1 || out.Old == nil {
+	if out, err := put(wire.ApplyRequest{Platform: longer, Base: 1, DryRun: true}); err != nil || out.Applied || out.Version != 1 ||
+		out.Old == nil {
 		t.Errorf("dry run: %+v %v", out, err)
 	}
 	if out, err := put(wire.ApplyRequest{Platform: longer, Base: 1}); err != nil || !out.Applied || out.Version != 2 {
@@ -253,7 +257,8 @@ func TestWakeReturnsOnChange(t *testing.T) {
 	// A barrier, committed while it is held, is no change.
 	report := wire.ReportRequest{Protocol: 1, Report: health.Report{Host: "db-e2", RunID: "r", BootID: "b", Number: 1}}
 	var answer wire.ReportAnswer
-	if err := b.client(identity.RoleAgent, "db-e2").DoAt(b.ctx(5*time.Second), n.cfg.Advertise, "POST", "/v1/report", report, &answer); err != nil || answer.Number != 1 {
+	if err := b.client(identity.RoleAgent, "db-e2").DoAt(b.ctx(5*time.Second), n.cfg.Advertise, "POST", "/v1/report", report,
+		&answer); err != nil || answer.Number != 1 {
 		t.Fatal(answer, err)
 	}
 	select {
@@ -344,7 +349,8 @@ func TestFlood(t *testing.T) {
 		}
 	}
 	var list wire.Controllers
-	if err := b.client(identity.RoleViewer, "victor").Do(b.ctx(20*time.Second), "GET", "/v1/controllers", nil, &list); err != nil || len(list.Members) != 1 {
+	if err := b.client(identity.RoleViewer, "victor").Do(b.ctx(20*time.Second), "GET", "/v1/controllers", nil, &list); err != nil ||
+		len(list.Members) != 1 {
 		t.Errorf("%+v, %v", list, err)
 	}
 	resp, err := (&http.Client{Timeout: 20 * time.Second}).Get("http://" + cfg.Metrics + "/livez")

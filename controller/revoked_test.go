@@ -70,7 +70,8 @@ func TestRevokedWhileConnected(t *testing.T) {
 	if err := agent.DoAt(b.ctx(10*time.Second), n.cfg.Advertise, "GET", "/v1/wake", nil, nil); err == nil {
 		t.Error("a revoked agent is answered")
 	}
-	b.eventually("the revoked controller to hear no leader", 20*time.Second, func() bool { leader, _ := gone.log.Leader(); return leader == "" })
+	b.eventually("the revoked controller to hear no leader", 20*time.Second,
+		func() bool { leader, _ := gone.log.Leader(); return leader == "" })
 	b.eventually("the others to go on", 20*time.Second, func() bool {
 		return jane.Do(b.ctx(5*time.Second), "GET", "/v1/controllers", nil, new(wire.Controllers)) == nil && b.leader() != gone
 	})

@@ -42,7 +42,8 @@ func (c *Controller) begin() *running {
 	r := &running{Controller: c}
 	r.failed, r.fail = context.WithCancelCause(context.Background())
 	r.start()
-	c.logger.Info("controller started", zap.String("version", c.opts.Version), zap.String("address", c.cfg.Advertise), zap.String("raftID", c.log.ID()))
+	c.logger.Info("controller started", zap.String("version", c.opts.Version), zap.String("address", c.cfg.Advertise),
+		zap.String("raftID", c.log.ID()))
 	return r
 }
 

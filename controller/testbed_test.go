@@ -150,7 +150,8 @@ func (b *bed) one() *node {
 func (b *bed) initialise(addresses ...string) {
 	b.t.Helper()
 	var list wire.Controllers
-	err := b.client(identity.RoleOperator, "jane").DoAt(b.ctx(30*time.Second), addresses[0], "POST", "/v1/controllers/init", wire.InitRequest{Addresses: addresses}, &list)
+	err := b.client(identity.RoleOperator, "jane").DoAt(b.ctx(30*time.Second), addresses[0], "POST", "/v1/controllers/init",
+		wire.InitRequest{Addresses: addresses}, &list)
 	if err != nil {
 		b.t.Fatal("init: ", err)
 	}

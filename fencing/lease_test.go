@@ -53,15 +53,18 @@ func TestEndOfLeases(t *testing.T) {
 		want          time.Duration
 	}{
 		{name: "L4: a lease of another leader counts from this leader's start", grants: func(*Leases) {}, want: startOut},
-		{name: "L4: the longest lease recorded counts, not the present one", grants: func(*Leases) {}, longer: 60, want: start + platform.CountOut(60*time.Second)},
-		{name: "L3: a grant counts from its answer", grants: func(l *Leases) { l.Record("c", "a", e(5), late, lease) }, want: late + platform.CountOut(lease)},
+		{name: "L4: the longest lease recorded counts, not the present one", grants: func(*Leases) {}, longer: 60,
+			want: start + platform.CountOut(60*time.Second)},
+		{name: "L3: a grant counts from its answer", grants: func(l *Leases) { l.Record("c", "a", e(5), late, lease) },
+			want: late + platform.CountOut(lease)},
 		{name: "L3: an earlier or shorter grant never shortens", grants: func(l *Leases) {
 			l.Record("c", "a", e(5), late, lease)
 			l.Record("c", "a", e(5), late, time.Second)
 			l.Record("c", "a", e(5), start, lease)
 		}, want: late + platform.CountOut(lease)},
 		// The member may not have heard of the higher epoch an abandonment gave it, and serves on under the lower.
-		{name: "L3: a lease of an earlier epoch still counts", grants: func(l *Leases) { l.Record("c", "a", e(4), late, lease) }, want: late + platform.CountOut(lease)},
+		{name: "L3: a lease of an earlier epoch still counts", grants: func(l *Leases) { l.Record("c", "a", e(4), late, lease) },
+			want: late + platform.CountOut(lease)},
 		{name: "a later epoch's does not", grants: func(l *Leases) { l.Record("c", "a", e(6), late, lease) }, want: startOut},
 		{name: "another member's does not", grants: func(l *Leases) { l.Record("c", "b", e(5), late, lease) }, want: startOut},
 		{name: "another cluster's does not", grants: func(l *Leases) { l.Record("d", "a", e(5), late, lease) }, want: startOut},

@@ -83,7 +83,8 @@ func TestInstanceObservationAges(t *testing.T) {
 	at := func(observer, app, instance string, now time.Duration) bool {
 		return v.InstanceObservation(observer, app, instance, time.Second, now) != nil
 	}
-	if got := v.InstanceObservation("c2", "web", "web-e1", time.Second, 10*time.Second+600*time.Millisecond); got == nil || got.Health != Well {
+	if got := v.InstanceObservation("c2", "web", "web-e1", time.Second, 10*time.Second+600*time.Millisecond); got == nil ||
+		got.Health != Well {
 		t.Errorf("as old as may be: %+v", got)
 	}
 	if at("c2", "web", "web-e1", 10*time.Second+601*time.Millisecond) {

@@ -82,7 +82,8 @@ type appInstance struct{ app, instance string }
 
 // FoldObservations takes in a controller's observations that arrived at now. Older ones of the same process are dropped.
 func (v *View) FoldObservations(observations Observations, now time.Duration) {
-	if old, ok := v.observations[observations.Observer]; ok && old.observations.Began == observations.Began && old.observations.Number >= observations.Number {
+	if old, ok := v.observations[observations.Observer]; ok && old.observations.Began == observations.Began &&
+		old.observations.Number >= observations.Number {
 		return
 	}
 	var apps map[appInstance]*InstanceObservation
@@ -127,8 +128,8 @@ func (v *View) Observation(observer string, m *platform.Member, limit, now time.
 	return nil
 }
 
-// InstanceObservation returns an observer's observation on an app's instance, if its last check began within limit; nil: no fresh observation.
-// See platform.AppCheck.Fresh for the limit.
+// InstanceObservation returns an observer's observation on an app's instance, if its last check began within limit; nil: no fresh
+// observation. See platform.AppCheck.Fresh for the limit.
 func (v *View) InstanceObservation(observer, app, instance string, limit, now time.Duration) *InstanceObservation {
 	s := v.observations[observer]
 	a := s.of(app, instance)

@@ -17,7 +17,8 @@ seen itself, such as a crash, never waits.`,
 		Example: "  mainstay ack feed",
 		Args:    words("CLUSTER"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
-			return p.change(ctx, http.MethodPost, clusterPath(args[0], "ack"), nil, "acknowledged: the next automatic failover of "+args[0]+" does not wait")
+			return p.change(ctx, http.MethodPost, clusterPath(args[0], "ack"), nil, "acknowledged: the next automatic failover of "+args[0]+
+				" does not wait")
 		}),
 	}
 	p.completeClusters(c)

@@ -94,7 +94,8 @@ func TestApplyRemoveCluster(t *testing.T) {
 	s.answer("GET /v1/platform", http.StatusOK, wire.PlatformAnswer{Version: 7, Platform: p})
 	gone := b.write("gone.yaml", strings.Split(platformText, "clusters:")[0])
 	b.want(exitRefused, []string{"apply", "-f", gone}, "feed would be removed", "--remove feed")
-	s.answer("PUT /v1/platform", http.StatusConflict, wire.Error{Message: "cluster feed: run `mainstay pause feed --reason REASON` first", Code: "refused"})
+	s.answer("PUT /v1/platform", http.StatusConflict,
+		wire.Error{Message: "cluster feed: run `mainstay pause feed --reason REASON` first", Code: "refused"})
 	b.want(exitRefused, []string{"apply", "-f", gone, "--remove", "feed", "--dry-run"}, "run `mainstay pause feed")
 }
 
@@ -123,7 +124,8 @@ func TestApplyMistakes(t *testing.T) {
 func TestFirstApply(t *testing.T) {
 	b, s := leader(t)
 	s.answer("GET /v1/platform", http.StatusOK, wire.PlatformAnswer{})
-	s.answer("PUT /v1/platform", http.StatusConflict, wire.Error{Message: "the controllers are not initialised; run `mainstay controllers init`", Code: "refused"})
+	s.answer("PUT /v1/platform", http.StatusConflict,
+		wire.Error{Message: "the controllers are not initialised; run `mainstay controllers init`", Code: "refused"})
 	b.want(exitRefused, []string{"apply", "-f", b.write("p.yaml", platformText)}, "run `mainstay controllers init`")
 	b.want(exitRefused, []string{"export"}, "no platform has been applied yet")
 }
@@ -139,8 +141,9 @@ func TestValidate(t *testing.T) {
 	good := map[string]string{
 		"platform":   b.write("p.yaml", platformText),
 		"controller": b.write("c.yaml", "name: c1\nsite: east\nlisten: 127.0.0.1:7101\ndata: data\n"+tls("controller-c1")),
-		"agent":      b.write("a.yaml", "host: db-e1\ncontrollers: [\"127.0.0.1:7101\"]\nlisten: 127.0.0.1:7201\ndata: data\n"+tls("agent-db-e1")),
-		"contexts":   b.home + "/.config/mainstay/config.yaml",
+		"agent": b.write("a.yaml", "host: db-e1\ncontrollers: [\"127.0.0.1:7101\"]\nlisten: 127.0.0.1:7201\ndata: data\n"+
+			tls("agent-db-e1")),
+		"contexts": b.home + "/.config/mainstay/config.yaml",
 	}
 	withCheck := platformText + "apps:\n  - name: web\n    needs: [feed]\n    check: {exec: [/usr/local/bin/check, \"{address}\"]}\n" +
 		"    instances:\n      - {name: web-e1, site: east, address: \"10.0.1.11:8080\"}\n"

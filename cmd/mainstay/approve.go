@@ -114,5 +114,6 @@ func approvalNamed(all []approval, name string) (approval, error) {
 	case 1:
 		return found, nil
 	}
-	return found, refusedf("%s is the name of an operation and of a cluster; run `mainstay approve %s`", name, strings.Join(others, "` or `mainstay approve "))
+	return found, refusedf("%s is the name of an operation and of a cluster; run `mainstay approve %s`", name,
+		strings.Join(others, "` or `mainstay approve "))
 }

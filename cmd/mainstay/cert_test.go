@@ -11,8 +11,10 @@ func TestCert(t *testing.T) {
 	dir := filepath.Join(b.home, "new")
 	b.want(exitDone, []string{"cert", "init", "shop", "--ca", dir}, "wrote "+dir+"/ca.crt", "wrote "+dir+"/ca.key")
 	b.want(exitFailed, []string{"cert", "init", "shop", "--ca", dir}, "a CA already exists there")
-	b.want(exitDone, []string{"cert", "issue", "--ca", dir, "--role", "agent", "--name", "db-e1", "--address", "10.0.1.11,db-e1.shop"}, "agent-db-e1.crt", "agent-db-e1.key")
-	b.want(exitDone, []string{"cert", "issue", "--ca", dir, "--role", "operator", "--name", "anna", "--days", "30", "--out", dir + "/people"}, dir+"/people/operator-anna.key")
+	b.want(exitDone, []string{"cert", "issue", "--ca", dir, "--role", "agent", "--name", "db-e1", "--address", "10.0.1.11,db-e1.shop"},
+		"agent-db-e1.crt", "agent-db-e1.key")
+	b.want(exitDone, []string{"cert", "issue", "--ca", dir, "--role", "operator", "--name", "anna", "--days", "30", "--out", dir + "/people"},
+		dir+"/people/operator-anna.key")
 	if fi, err := os.Stat(dir + "/people/operator-anna.key"); err != nil || fi.Mode().Perm() != 0o600 {
 		t.Errorf("the key: %v, %v; want mode 0600", fi, err)
 	}

@@ -20,7 +20,8 @@ func (p *program) controllersVerb() *cobra.Command {
 		Short:   "Manage the controllers",
 		Long:    "Manage the controllers, which elect a leader among themselves: three or five, on at least three sites.",
 		Example: "  mainstay controllers list\n  mainstay controllers add 10.0.3.5:7101",
-	}, p.controllersInitVerb(), p.controllersListVerb(), p.controllersAddVerb(), p.controllersRemoveVerb(), p.controllersTransferVerb(), p.controllersRecoverVerb())
+	}, p.controllersInitVerb(), p.controllersListVerb(), p.controllersAddVerb(), p.controllersRemoveVerb(), p.controllersTransferVerb(),
+		p.controllersRecoverVerb())
 }
 
 func (p *program) controllersInitVerb() *cobra.Command {

@@ -29,7 +29,8 @@ func TestControllers(t *testing.T) {
 	}
 	b.want(exitDone, []string{"controllers", "init"}, "a group of one, which tolerates no loss")
 	b.want(exitDone, []string{"controllers", "add", "10.0.3.6:7101"}, "added 10.0.3.6:7101")
-	b.want(exitDone, []string{"controllers", "remove", "c3", "--dry-run"}, "would remove c3: 2 would be left, tolerating the loss of 0", "nothing was changed")
+	b.want(exitDone, []string{"controllers", "remove", "c3", "--dry-run"}, "would remove c3: 2 would be left, tolerating the loss of 0",
+		"nothing was changed")
 	b.asks, b.stdin = true, "n\n"
 	b.want(exitRefused, []string{"controllers", "remove", "c3"}, "remove c3? 2 would be left", "nothing was changed")
 	if s.called("DELETE /v1/controllers/c3") != 0 {
@@ -56,5 +57,6 @@ func TestControllersWithoutLeader(t *testing.T) {
 	fresh.answer("GET /v1/controllers", http.StatusOK, wire.Controllers{Members: []wire.Controller{{Name: "c4", Reached: true}}})
 	fresh.answer("GET /v1/controller", http.StatusOK, wire.Identity{Name: "c4"})
 	b.want(exitFailed, []string{"controllers", "list", "--controllers", fresh.address}, "c4", "not part of a group yet")
-	b.want(exitFailed, []string{"controllers", "list"}, "c1-8f", "knows no leader", "not part of a group yet", "connection refused", "a majority answers", "!mainstay: ")
+	b.want(exitFailed, []string{"controllers", "list"}, "c1-8f", "knows no leader", "not part of a group yet", "connection refused",
+		"a majority answers", "!mainstay: ")
 }

@@ -25,7 +25,8 @@ you remove an old one: two controllers tolerate the loss of none.`,
 			return checkAddresses("ADDRESS", args)
 		},
 		RunE: p.verb(func(ctx context.Context, args []string) error {
-			return p.change(ctx, http.MethodPost, "/v1/controllers", wire.AddController{Address: args[0]}, "added "+args[0]+": see `mainstay controllers list`")
+			return p.change(ctx, http.MethodPost, "/v1/controllers", wire.AddController{Address: args[0]},
+				"added "+args[0]+": see `mainstay controllers list`")
 		}),
 	}
 }

@@ -88,7 +88,8 @@ func invoker() string {
 }
 
 func recoveryView(r controller.Recovery) render.RecoveryView {
-	v := render.RecoveryView{Controller: r.Controller, Platform: r.Platform, Generation: r.Generation, Index: r.Index, Last: r.Last, Lost: r.Lost}
+	v := render.RecoveryView{Controller: r.Controller, Platform: r.Platform, Generation: r.Generation, Index: r.Index, Last: r.Last,
+		Lost: r.Lost}
 	for _, c := range r.Clusters {
 		v.Clusters = append(v.Clusters, render.RecoveredCluster(c))
 	}

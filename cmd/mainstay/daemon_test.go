@@ -90,7 +90,9 @@ func send(t *testing.T, ctx context.Context, hup chan<- os.Signal) {
 func TestDaemonFails(t *testing.T) {
 	b := newBench(t)
 	b.issue("controller", "c1")
-	file := b.write("c.yaml", "name: c1\nsite: east\nlisten: 127.0.0.1:7101\ndata: data\nlog: {format: json}\ntls: {ca: ca/ca.crt, cert: ca/controller-c1.crt, key: ca/controller-c1.key}\n")
+	file := b.write("c.yaml",
+		"name: c1\nsite: east\nlisten: 127.0.0.1:7101\ndata: data\nlog: {format: json}\ntls: {ca: ca/ca.crt, cert: ca/controller-c1.crt, "+
+			"key: ca/controller-c1.key}\n")
 	b.want(exitFailed, []string{"controller", "-f", file}, `"msg":"stopped","error":"no controller in this test"`, "!mainstay: ")
 	b.want(exitFailed, []string{"controller", "-f", b.write("bad.yaml", "nmae: c1\n")}, "bad.yaml:1:1: nmae:", "did you mean name?")
 	b.want(exitFailed, []string{"agent", "-f", b.home + "/none.yaml"}, "none.yaml: does not exist")
@@ -100,7 +102,8 @@ func TestDaemonFails(t *testing.T) {
 func TestDaemonStops(t *testing.T) {
 	b := newBench(t)
 	b.issue("controller", "c1")
-	file := b.write("c.yaml", "name: c1\nsite: east\nlisten: 127.0.0.1:7101\ndata: data\ntls: {ca: ca/ca.crt, cert: ca/controller-c1.crt, key: ca/controller-c1.key}\n")
+	file := b.write("c.yaml",
+		"name: c1\nsite: east\nlisten: 127.0.0.1:7101\ndata: data\ntls: {ca: ca/ca.crt, cert: ca/controller-c1.crt, key: ca/controller-c1.key}\n")
 	ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
 	defer stop()
 	b.edit = func(p *program) {

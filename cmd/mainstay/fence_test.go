@@ -39,7 +39,9 @@ func TestFenceNotConfirmed(t *testing.T) {
 	devices(s, func(int32) (int, any) {
 		return http.StatusOK, wire.FenceState{Host: "db-e1", Fence: &state.Fence{Detail: "no answer"}}
 	})
-	b.want(exitTimeout, []string{"fence", "db-e1", "--reason", "it lies", "--yes", "--wait", "100ms"}, "not confirmed: no answer; trying again",
-		"not confirmed it within 100ms", "mainstay status", "switch the host off by hand", "mainstay failover CLUSTER --to MEMBER --accept-loss REASON --fenced")
+	b.want(exitTimeout, []string{"fence", "db-e1", "--reason", "it lies", "--yes", "--wait", "100ms"},
+		"not confirmed: no answer; trying again",
+		"not confirmed it within 100ms", "mainstay status", "switch the host off by hand",
+		"mainstay failover CLUSTER --to MEMBER --accept-loss REASON --fenced")
 	b.want(exitTimeout, []string{"unfence", "db-e1", "--wait", "100ms"}, "not confirmed it within 100ms", "repair them", "!--fenced")
 }

@@ -84,7 +84,8 @@ func TestNoLeader(t *testing.T) {
 	own := statusOf("")
 	own.Source, own.Leader = "agent db-e1", ""
 	own.Clusters[0].Members = own.Clusters[0].Members[1:]
-	own.Clusters[0].Members[0].Seen = &health.Member{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RolePrimary, LeaseLeft: 4200}
+	own.Clusters[0].Members[0].Seen = &health.Member{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RolePrimary,
+		LeaseLeft: 4200}
 	agent.answer("GET /v1/status", http.StatusOK, own)
 	var led atomic.Bool
 	led.Store(true)
@@ -98,13 +99,15 @@ func TestNoLeader(t *testing.T) {
 	b.want(exitFailed, []string{"explain", "feed"}, "no leader answers", "no agent is known")
 	b.want(exitDone, []string{"status"})
 	led.Store(false)
-	b.want(exitFailed, []string{"status"}, "no leader answers", "not the leader, and none is known", "last answered this command at 2026-05-04T03:02:01Z",
+	b.want(exitFailed, []string{"status"}, "no leader answers", "not the leader, and none is known",
+		"last answered this command at 2026-05-04T03:02:01Z",
 		"agent db-e1", "feed-e2", "primary", "4.2s", "next: mainstay controllers list", "!mainstay: ")
 	b.want(exitFailed, []string{"explain", "feed"}, "agent db-e1", "feed-e2")
 	b.want(exitFailed, []string{"explain", "tags"}, "agent db-e1", "no members", "!feed-e2")
 	b.want(exitFailed, []string{"status", "--agents", "127.0.0.1:1"}, "127.0.0.1:1: no answer", "mainstay local, on the host of 127.0.0.1:1")
 	b.want(exitFailed, []string{"status", "-o", "json"}, `"why"`, `"source": "agent db-e1"`)
-	b.want(exitDone, []string{"dsn", "feed"}, "no leader answers; these members are from the status of 2026-05-04T03:02:01Z", "postgresql://10.0.1.12:5433,10.0.1.11:5432/")
+	b.want(exitDone, []string{"dsn", "feed"}, "no leader answers; these members are from the status of 2026-05-04T03:02:01Z",
+		"postgresql://10.0.1.12:5433,10.0.1.11:5432/")
 	b.contexts("127.0.0.1:1")
 	b.want(exitFailed, []string{"status"}, "no leader answers", "connection refused", "agent db-e1")
 }
@@ -124,7 +127,8 @@ func steps(s *server, result state.Result) {
 	var looks atomic.Int32
 	s.mux.HandleFunc("GET /v1/clusters/feed/operations/feed-7", func(w http.ResponseWriter, _ *http.Request) {
 		op := state.Operation{ID: "feed-7", Kind: state.Switchover, From: "feed-e2", To: "feed-e1", Result: state.Running, Steps: []state.Step{
-			{Name: "began", At: "2026-05-04T03:02:01.000Z"}, {Name: "stopped", At: "2026-05-04T03:02:01.312Z"}, {Name: "ended", At: "2026-05-04T03:02:01.700Z"}}}
+			{Name: "began", At: "2026-05-04T03:02:01.000Z"}, {Name: "stopped", At: "2026-05-04T03:02:01.312Z"},
+			{Name: "ended", At: "2026-05-04T03:02:01.700Z"}}}
 		n := int(looks.Add(1))
 		if n == 2 { // a change of leader in the middle
 			reply(w, http.StatusMisdirectedRequest, notLeader())
@@ -143,7 +147,8 @@ func begins(s *server, verb string) {
 		var req struct{ DryRun bool }
 		bodyOf(r, &req)
 		if req.DryRun {
-			reply(w, http.StatusOK, wire.OperationAnswer{DryRun: true, Target: "feed-e1", Plan: []string{"stop feed-e2"}, Warnings: []string{"216 B may be lost"}})
+			reply(w, http.StatusOK, wire.OperationAnswer{DryRun: true, Target: "feed-e1", Plan: []string{"stop feed-e2"},
+				Warnings: []string{"216 B may be lost"}})
 			return
 		}
 		reply(w, http.StatusOK, wire.OperationAnswer{Operation: "feed-7"})
@@ -154,8 +159,10 @@ func TestSwitchover(t *testing.T) {
 	b, s := leader(t)
 	begins(s, "switchover")
 	steps(s, state.Done)
-	b.want(exitDone, []string{"switchover", "feed", "--to", "feed-e1", "--dry-run"}, "target: feed-e1", "1. stop feed-e2", "nothing was changed")
-	b.want(exitDone, []string{"switchover", "feed", "--to", "feed-e1", "--reason", "kernel"}, "+0.000s  began\n", "+0.312s  stopped\n", "no leader answers; the next leader continues",
+	b.want(exitDone, []string{"switchover", "feed", "--to", "feed-e1", "--dry-run"}, "target: feed-e1", "1. stop feed-e2",
+		"nothing was changed")
+	b.want(exitDone, []string{"switchover", "feed", "--to", "feed-e1", "--reason", "kernel"}, "+0.000s  began\n", "+0.312s  stopped\n",
+		"no leader answers; the next leader continues",
 		"switchover done: feed-e1 is primary (feed-7, 700ms)")
 	if body := s.body("POST /v1/clusters/feed/switchover"); !strings.Contains(body, `"to":"feed-e1","reason":"kernel","dryRun":false`) {
 		t.Errorf("asked for %s", body)
@@ -173,7 +180,8 @@ func TestSwitchoverEnds(t *testing.T) {
 	}{
 		{state.Abandoned, exitFailed, "next: mainstay status shows what is wrong now; `mainstay history feed feed-7` shows the steps"},
 		{state.Failed, exitFailed, "switchover failed"},
-		{state.Running, exitTimeout, "operation feed-7 has not ended within 1s; it continues without this command: `mainstay history feed feed-7`"},
+		{state.Running, exitTimeout,
+			"operation feed-7 has not ended within 1s; it continues without this command: `mainstay history feed feed-7`"},
 	} {
 		b, s := leader(t)
 		begins(s, "switchover")
@@ -203,13 +211,15 @@ func TestFailover(t *testing.T) {
 	b.want(exitDone, append(args, "--dry-run"), "warning: 216 B may be lost", "nothing was changed")
 	b.want(exitRefused, args, "216 B may be lost", "add --yes")
 	b.asks, b.stdin = true, "y\n"
-	b.want(exitRefused, args, "now: waiting for feed-e3", "216 B may be lost", "site east is flooded", "you state that the old primary is off", "type feed to continue", "not confirmed")
+	b.want(exitRefused, args, "now: waiting for feed-e3", "216 B may be lost", "site east is flooded", "you state that the old primary is off",
+		"type feed to continue", "not confirmed")
 	if body := s.body("POST /v1/clusters/feed/failover"); !strings.Contains(body, `"dryRun":true`) {
 		t.Fatalf("without a confirmation more than a dry run was asked for: %s", body)
 	}
 	b.stdin = "feed\n"
 	b.want(exitDone, args, "switchover done: feed-e1 is primary")
-	if body := s.body("POST /v1/clusters/feed/failover"); body != `{"to":"feed-e1","acceptLoss":"site east is flooded","fenced":true,"dryRun":false}` {
+	if body := s.body(
+		"POST /v1/clusters/feed/failover"); body != `{"to":"feed-e1","acceptLoss":"site east is flooded","fenced":true,"dryRun":false}` {
 		t.Errorf("asked for %s", body)
 	}
 	b.asks, b.stdin = false, ""
@@ -218,7 +228,8 @@ func TestFailover(t *testing.T) {
 
 func TestHistoryExplainPauseResume(t *testing.T) {
 	b, s := leader(t)
-	ops := []state.Operation{{ID: "feed-1", Kind: state.Bootstrap, Result: state.Done}, {ID: "feed-2", Kind: state.Failover, Result: state.Done}}
+	ops := []state.Operation{{ID: "feed-1", Kind: state.Bootstrap, Result: state.Done},
+		{ID: "feed-2", Kind: state.Failover, Result: state.Done}}
 	s.answer("GET /v1/clusters/feed/history", http.StatusOK, wire.HistoryAnswer{Operations: ops})
 	s.answer("GET /v1/clusters/feed/operations/feed-1", http.StatusOK, wire.HistoryAnswer{Operations: ops[:1]})
 	s.answer("GET /v1/clusters/feed/explain", http.StatusOK, wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1"})
@@ -242,13 +253,15 @@ func TestRefusals(t *testing.T) {
 		code   string
 		exit   int
 	}{
-		{http.StatusUnauthorized, "forbidden", exitRefused}, {http.StatusForbidden, "forbidden", exitRefused}, {http.StatusConflict, "refused", exitRefused},
+		{http.StatusUnauthorized, "forbidden", exitRefused}, {http.StatusForbidden, "forbidden", exitRefused},
+		{http.StatusConflict, "refused", exitRefused},
 		{http.StatusBadRequest, "bad-request", exitFailed}, {http.StatusNotFound, "bad-request", exitRefused},
 		{http.StatusInternalServerError, "failed", exitFailed}, {http.StatusGatewayTimeout, "timeout", exitTimeout},
 	} {
 		b, s := leader(t)
 		s.answer("/v1/", c.status, wire.Error{Message: "feed is paused; run `mainstay resume feed`", Code: c.code})
-		for _, line := range []string{"status", "switchover feed", "explain feed", "history feed", "pause feed --reason x", "export", "controllers transfer", "controllers list"} {
+		for _, line := range []string{"status", "switchover feed", "explain feed", "history feed", "pause feed --reason x", "export",
+			"controllers transfer", "controllers list"} {
 			b.want(c.exit, strings.Fields(line), "mainstay: feed is paused; run `mainstay resume feed`")
 		}
 	}

@@ -115,7 +115,10 @@ func TestGuidesNameRealCommands(t *testing.T) {
 
 // The check of command lines finds what it is for.
 func TestUnrealCommands(t *testing.T) {
-	lines, spans := commandsOf("Run `mainstay approve` or\n\n    mainstay status   # look\n\n```sh\nsudo -u mainstay mainstay dsn feed\nmainstay: an error\n```\nmainstay is prose.\n")
+	lines,
+		spans := commandsOf(
+		"Run `mainstay approve` or\n\n    mainstay status   # look\n\n```sh\nsudo -u mainstay mainstay dsn feed\nmainstay: an " +
+			"error\n```\nmainstay is prose.\n")
 	if want := []string{"status  ", "dsn feed"}; !slices.Equal(lines, want) || !slices.Equal(spans, []string{"approve"}) {
 		t.Errorf("found %q and %q", lines, spans)
 	}

@@ -57,8 +57,11 @@ func (b *bench) issue(role, name string) identity.Files {
 
 // contexts writes the contexts file: one context, demo, with these controllers.
 func (b *bench) contexts(controllers ...string) {
-	b.write(".config/mainstay/config.yaml", fmt.Sprintf("current: demo\ncontexts:\n  demo:\n    controllers: [\"%s\"]\n    tls: {ca: %s/ca.crt, cert: %s/operator-anna.crt, key: %s/operator-anna.key}\n",
-		strings.Join(controllers, `", "`), b.ca, b.ca, b.ca))
+	b.write(".config/mainstay/config.yaml",
+		fmt.Sprintf(
+			"current: demo\ncontexts:\n  demo:\n    controllers: [\"%s\"]\n    tls: {ca: %s/ca.crt, cert: %s/operator-anna.crt, "+
+				"key: %s/operator-anna.key}\n",
+			strings.Join(controllers, `", "`), b.ca, b.ca, b.ca))
 }
 
 func (b *bench) write(name, text string) string {

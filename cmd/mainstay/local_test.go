@@ -26,12 +26,14 @@ func TestLocal(t *testing.T) {
 	file = agentFile(b, "127.0.0.1:1")
 	b.want(exitDone, []string{"local", "-f", file, "--address", s.address}, "agent db-e1")
 	b.want(exitFailed, []string{"local", "-f", file}, "the agent does not answer", "its state cannot be read")
-	b.write("data/members/feed-e1.json", `{"epoch":{"generation":1,"number":4},"closed":{"generation":1,"number":3},"incarnation":"feed-e1.2"}`)
+	b.write("data/members/feed-e1.json",
+		`{"epoch":{"generation":1,"number":4},"closed":{"generation":1,"number":3},"incarnation":"feed-e1.2"}`)
 	b.write("data/members/tags-e1.json", `{"epoch"`)
 	if err := os.MkdirAll(b.home+"/data/members/feed-e1", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	b.want(exitFailed, []string{"local", "-f", file}, "no answer", "connection refused", "feed-e1.2", "1.4", "1.3", "tags-e1.json: unexpected end", "next: systemctl status mainstay-agent")
+	b.want(exitFailed, []string{"local", "-f", file}, "no answer", "connection refused", "feed-e1.2", "1.4", "1.3",
+		"tags-e1.json: unexpected end", "next: systemctl status mainstay-agent")
 	b.want(exitFailed, []string{"local", "-f", file, "-o", "json"}, `"incarnation": "feed-e1.2"`)
 	b.want(exitFailed, []string{"local", "-f", b.home + "/none.yaml"}, "none.yaml: does not exist")
 }
@@ -46,7 +48,8 @@ func TestCompletion(t *testing.T) {
 	b.want(exitDone, []string{"status"})
 	calls := s.called("GET /v1/status")
 	for _, c := range []struct{ line, want string }{
-		{"swi", "switchover"}, {"explain ", "feed"}, {"switchover feed --to ", "feed-e1"}, {"status --output ", "json"}, {"status --context ", "demo"},
+		{"swi", "switchover"}, {"explain ", "feed"}, {"switchover feed --to ", "feed-e1"}, {"status --output ", "json"},
+		{"status --context ", "demo"},
 		{"cert issue --role ", "viewer"}, {"validate --kind ", "contexts"}, {"controllers ", "transfer"}, {"completion ", "fish"},
 	} {
 		args := strings.Split(c.line, " ")

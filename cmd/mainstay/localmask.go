@@ -115,7 +115,8 @@ func memberData(cfg config.Agent, member string) (string, error) {
 	own, named := cfg.Members[member]
 	dir := filepath.Join(cfg.Data, "members", member)
 	if _, err := os.Stat(dir); err != nil && !named {
-		return "", fmt.Errorf("this host has no member %s; its agent's file names: %s", member, strings.Join(slices.Sorted(maps.Keys(cfg.Members)), ", "))
+		return "", fmt.Errorf("this host has no member %s; its agent's file names: %s", member,
+			strings.Join(slices.Sorted(maps.Keys(cfg.Members)), ", "))
 	}
 	if own.Data != "" {
 		return own.Data, nil

@@ -20,7 +20,8 @@ func TestLocalMask(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file = b.write("agent.yaml", string(text)+"members:\n  feed-e1: {data: "+data+", adopt: true}\n  feed-e2: {data: /elsewhere, adopt: true}\n")
+	file = b.write("agent.yaml", string(text)+"members:\n  feed-e1: {data: "+data+
+		", adopt: true}\n  feed-e2: {data: /elsewhere, adopt: true}\n")
 	b.write("postgresql/15/main/postgresql.conf", "data_directory = '"+data+"'\n")
 	start := b.write("postgresql/15/main/start.conf", "auto\n")
 	mode := func() string {

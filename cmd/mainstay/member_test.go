@@ -11,8 +11,10 @@ import (
 )
 
 func aPiece() wire.Piece {
-	return wire.Piece{ID: "feed-e1_5-rewind", Cluster: "feed", Member: "feed-e1", When: "2026-11-22T20:58:22Z", How: wire.Rewound, Was: "primary", Successor: "feed-e1_5",
-		Timeline: 1, From: 0x3000148, To: 0x3004D58, Bytes: 0x4C10, Transactions: 7, Place: "/var/lib/mainstay/members/feed-e1/quarantine/feed-e1_5-rewind", Size: 16 << 20}
+	return wire.Piece{ID: "feed-e1_5-rewind", Cluster: "feed", Member: "feed-e1", When: "2026-11-22T20:58:22Z", How: wire.Rewound,
+		Was: "primary", Successor: "feed-e1_5",
+		Timeline: 1, From: 0x3000148, To: 0x3004D58, Bytes: 0x4C10, Transactions: 7,
+		Place: "/var/lib/mainstay/members/feed-e1/quarantine/feed-e1_5-rewind", Size: 16 << 20}
 }
 
 // platformOfTwo is a leader whose status names two agents: one that keeps a piece, and one that does not answer if gone.
@@ -27,10 +29,13 @@ func platformOfTwo(t *testing.T, gone bool) (*bench, *server) {
 	}
 	seen := &health.Member{Discarded: &health.Discard{Kept: aPiece().Place}}
 	aside := &health.Member{Discarded: &health.Discard{Kept: "/data.mainstay-aside-feed-e2_6-rebuild"}}
-	s.answer("GET /v1/status", http.StatusOK, wire.Status{Leader: "c1", Hosts: []wire.HostStatus{{Name: "db-e1", Address: e1.address}, {Name: "db-e2", Address: other}},
-		Clusters: []wire.ClusterState{{Name: "feed", Members: []wire.MemberStatus{{Name: "feed-e1", Seen: seen}, {Name: "feed-e2", Seen: aside}}}}})
+	s.answer("GET /v1/status", http.StatusOK, wire.Status{Leader: "c1",
+		Hosts: []wire.HostStatus{{Name: "db-e1", Address: e1.address}, {Name: "db-e2", Address: other}},
+		Clusters: []wire.ClusterState{{Name: "feed", Members: []wire.MemberStatus{{Name: "feed-e1", Seen: seen},
+			{Name: "feed-e2", Seen: aside}}}}})
 	e1.answer("GET /v1/quarantine", http.StatusOK, wire.Quarantine{Host: "db-e1", Pieces: []wire.Piece{aPiece()}})
-	e1.answer("GET /v1/quarantine/feed-e1_5-rewind", http.StatusOK, wire.PieceAnswer{Host: "db-e1", Piece: aPiece(), List: []wire.Transaction{{XID: 735, Committed: "2026-11-22 20:58:01 UTC"}}})
+	e1.answer("GET /v1/quarantine/feed-e1_5-rewind", http.StatusOK,
+		wire.PieceAnswer{Host: "db-e1", Piece: aPiece(), List: []wire.Transaction{{XID: 735, Committed: "2026-11-22 20:58:01 UTC"}}})
 	e1.answer("POST /v1/quarantine/feed-e1_5-rewind/drop", http.StatusOK, wire.DropAnswer{Piece: aPiece(), Gone: true})
 	return b, e1
 }
@@ -64,7 +69,8 @@ func TestQuarantine(t *testing.T) {
 func TestQuarantineWhereAnAgentIsSilent(t *testing.T) {
 	b, agent := platformOfTwo(t, true)
 	b.want(exitFailed, []string{"member", "quarantine", "list"}, "feed-e1_5-rewind", "no answer of agent 127.0.0.1:1")
-	b.want(exitFailed, []string{"member", "quarantine", "show", "feed-e2_1-rewind"}, "no agent that answers keeps feed-e2_1-rewind", "127.0.0.1:1", "start them and ask again")
+	b.want(exitFailed, []string{"member", "quarantine", "show", "feed-e2_1-rewind"}, "no agent that answers keeps feed-e2_1-rewind",
+		"127.0.0.1:1", "start them and ask again")
 	b.want(exitDone, []string{"member", "quarantine", "show", "feed-e1_5-rewind"}, "735")
 	b.contexts("127.0.0.1:1") // no leader, and no status seen from these controllers
 	b.want(exitDone, []string{"member", "quarantine", "list", "--agents", agent.address}, "feed-e1_5-rewind")
@@ -76,8 +82,10 @@ func TestQuarantineForbidden(t *testing.T) {
 	agent := b.server(identity.RoleAgent, "db-e1")
 	s.answer("GET /v1/status", http.StatusOK, wire.Status{Hosts: []wire.HostStatus{{Address: agent.address}}})
 	agent.answer("GET /v1/quarantine", http.StatusOK, wire.Quarantine{Host: "db-e1", Pieces: []wire.Piece{aPiece()}})
-	agent.answer("POST /v1/quarantine/feed-e1_5-rewind/drop", http.StatusForbidden, wire.Error{Message: "viewer victor may not do this", Code: "forbidden"})
-	b.want(exitRefused, []string{"member", "quarantine", "drop", "feed-e1_5-rewind", "--reason", "x", "--yes"}, "viewer victor may not do this")
+	agent.answer("POST /v1/quarantine/feed-e1_5-rewind/drop", http.StatusForbidden,
+		wire.Error{Message: "viewer victor may not do this", Code: "forbidden"})
+	b.want(exitRefused, []string{"member", "quarantine", "drop", "feed-e1_5-rewind", "--reason", "x", "--yes"},
+		"viewer victor may not do this")
 }
 
 func TestQuarantineCompletion(t *testing.T) {

@@ -80,7 +80,8 @@ func (p *program) quarantineList(ctx context.Context, name string) error {
 			silent = true
 			continue
 		}
-		agent.Quarantine.Pieces = slices.DeleteFunc(agent.Quarantine.Pieces, func(p wire.Piece) bool { return name != "" && p.Cluster != name && p.Member != name })
+		agent.Quarantine.Pieces = slices.DeleteFunc(agent.Quarantine.Pieces,
+			func(p wire.Piece) bool { return name != "" && p.Cluster != name && p.Member != name })
 		found = found || len(agent.Quarantine.Pieces) > 0
 	}
 	if !found && !silent && len(p.global.agents) == 0 {
@@ -115,7 +116,9 @@ func (p *program) find(ctx context.Context, a *agents, id string) (address strin
 		}
 	}
 	if len(silent) > 0 {
-		return "", piece, fmt.Errorf("no agent that answers keeps %s; these do not answer: %s; start them and ask again, or name them with --agents", id, strings.Join(silent, "; "))
+		return "", piece,
+			fmt.Errorf("no agent that answers keeps %s; these do not answer: %s; start them and ask again, or name them with --agents", id,
+				strings.Join(silent, "; "))
 	}
 	return "", piece, refusedf("no agent keeps %s; `mainstay member quarantine list` shows what is kept", id)
 }
@@ -150,10 +153,12 @@ func (p *program) quarantineDrop(ctx context.Context, id, reason string, dryRun,
 	if err != nil {
 		return err
 	}
-	what := fmt.Sprintf("%s of %s: WAL %s to %s of timeline %d, %s, %d transactions; %s on disk in %s", id, piece.Member, piece.From, piece.To, piece.Timeline,
+	what := fmt.Sprintf("%s of %s: WAL %s to %s of timeline %d, %s, %d transactions; %s on disk in %s", id, piece.Member, piece.From, piece.To,
+		piece.Timeline,
 		render.Bytes(piece.Bytes), piece.Transactions, render.Bytes(piece.Size), piece.Place)
 	if piece.Uncounted != "" {
-		what = fmt.Sprintf("%s of %s, a whole data directory that could not be counted; %s on disk in %s", id, piece.Member, render.Bytes(piece.Size), piece.Place)
+		what = fmt.Sprintf("%s of %s, a whole data directory that could not be counted; %s on disk in %s", id, piece.Member,
+			render.Bytes(piece.Size), piece.Place)
 	}
 	if dryRun {
 		return p.show(map[string]any{"drop": piece, "dryRun": true}, func(render.Options) string {

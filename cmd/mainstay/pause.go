@@ -30,7 +30,8 @@ With --for the pause ends automatically; without it, the pause lasts until mains
 			case req.For < 0:
 				return usagef("--for %s: want a time above zero", req.For)
 			}
-			return p.change(ctx, http.MethodPost, clusterPath(args[0], "pause"), req, "paused "+args[0]+": no failover until it is resumed"+until(req.For))
+			return p.change(ctx, http.MethodPost, clusterPath(args[0], "pause"), req, "paused "+args[0]+": no failover until it is resumed"+
+				until(req.For))
 		}),
 	}
 	c.Flags().StringVar(&req.Reason, "reason", "", "why (required)")

@@ -23,12 +23,15 @@ type mover struct {
 }
 
 func newMover(s *server, result state.Result, halt *wire.Halted) *mover {
-	m := &mover{halt: halt, op: state.Operation{ID: "site-1", Kind: state.SiteSwitchover, To: "west", By: "anna", Result: result, Outcome: "the platform runs on site west"},
-		all: []state.Step{{Name: "began", At: "2026-05-04T03:02:01.000Z"}, {Name: "quiesce", At: "2026-05-04T03:02:01.010Z", Note: "all checks passed"}}}
+	m := &mover{halt: halt, op: state.Operation{ID: "site-1", Kind: state.SiteSwitchover, To: "west", By: "anna", Result: result,
+		Outcome: "the platform runs on site west"},
+		all: []state.Step{{Name: "began", At: "2026-05-04T03:02:01.000Z"},
+			{Name: "quiesce", At: "2026-05-04T03:02:01.010Z", Note: "all checks passed"}}}
 	s.mux.HandleFunc("POST /v1/site-switchovers", func(w http.ResponseWriter, r *http.Request) {
 		var req wire.SiteSwitchoverRequest
 		bodyOf(r, &req)
-		a := wire.OperationAnswer{Operation: "site-1", Target: req.To, Plan: []string{"quiesce: app web is drained (5s) and stopped on every site"}}
+		a := wire.OperationAnswer{Operation: "site-1", Target: req.To,
+			Plan: []string{"quiesce: app web is drained (5s) and stopped on every site"}}
 		if req.DryRun {
 			a.Operation, a.DryRun = "", true
 		}
@@ -48,7 +51,8 @@ func newMover(s *server, result state.Result, halt *wire.Halted) *mover {
 		defer m.mu.Unlock()
 		st := statusOf("127.0.0.1:1")
 		st.Sites = []wire.SiteStatus{{Name: "east"}, {Name: "west"}, {Name: "north", Witness: true}}
-		st.Change = &wire.SiteChange{SiteChange: state.SiteChange{ID: "site-1", Version: 7, To: "west", Step: platform.StepClusters, Former: map[string]string{"feed": "feed-e2"}}}
+		st.Change = &wire.SiteChange{SiteChange: state.SiteChange{ID: "site-1", Version: 7, To: "west", Step: platform.StepClusters,
+			Former: map[string]string{"feed": "feed-e2"}}}
 		if m.halt != nil {
 			st.Change.Halted = m.halt.Why
 		}
@@ -74,7 +78,8 @@ func (m *mover) look() wire.HistoryAnswer {
 }
 
 func haltedAtClusters() *wire.Halted {
-	return &wire.Halted{Step: platform.StepClusters, Why: "cluster feed: it did not catch up", Decisions: []string{state.DecisionRetry, state.DecisionUndo, state.DecisionContinue}}
+	return &wire.Halted{Step: platform.StepClusters, Why: "cluster feed: it did not catch up",
+		Decisions: []string{state.DecisionRetry, state.DecisionUndo, state.DecisionContinue}}
 }
 
 func TestSiteSwitchover(t *testing.T) {
@@ -85,7 +90,8 @@ func TestSiteSwitchover(t *testing.T) {
 	if body := s.body("POST /v1/site-switchovers"); body != `{"to":"west","reason":"power","dryRun":true}` {
 		t.Fatalf("asked for %s", body)
 	}
-	b.want(exitDone, line, "1. quiesce: app web", "+0.000s  began\n", "+0.010s  quiesce  all checks passed\n", "site-switchover done: the platform runs on site west (site-1, 10ms)")
+	b.want(exitDone, line, "1. quiesce: app web", "+0.000s  began\n", "+0.010s  quiesce  all checks passed\n",
+		"site-switchover done: the platform runs on site west (site-1, 10ms)")
 	if body := s.body("POST /v1/site-switchovers"); body != `{"to":"west","reason":"power","dryRun":false}` {
 		t.Errorf("asked for %s", body)
 	}
@@ -98,8 +104,10 @@ func TestSiteSwitchover(t *testing.T) {
 
 func TestSiteSwitchoverRefused(t *testing.T) {
 	b, s := leader(t)
-	s.answer("POST /v1/site-switchovers", http.StatusConflict, wire.Error{Message: "the platform cannot move to site west now: cluster feed: it is paused by bob (disks)", Code: "refused"})
-	b.want(exitRefused, []string{"site", "switchover", "--to", "west"}, "mainstay: the platform cannot move to site west now: cluster feed: it is paused by bob")
+	s.answer("POST /v1/site-switchovers", http.StatusConflict,
+		wire.Error{Message: "the platform cannot move to site west now: cluster feed: it is paused by bob (disks)", Code: "refused"})
+	b.want(exitRefused, []string{"site", "switchover", "--to", "west"},
+		"mainstay: the platform cannot move to site west now: cluster feed: it is paused by bob")
 	if n := s.called("POST /v1/site-switchovers"); n != 1 {
 		t.Errorf("asked %d times: a refused plan is not begun", n)
 	}
@@ -114,18 +122,22 @@ func TestSiteSwitchoverEnds(t *testing.T) {
 		want   string
 	}{
 		{"given up before anything moved", state.Abandoned, nil, exitFailed, "site-switchover abandoned"},
-		{"halted", state.Running, haltedAtClusters(), exitFailed, "halted at step clusters: cluster feed: it did not catch up\n  mainstay site retry site-1"},
-		{"too slow", state.Running, nil, exitTimeout, "site switchover site-1 has not ended within 1s; it continues without this command: `mainstay site history site-1`"},
+		{"halted", state.Running, haltedAtClusters(), exitFailed,
+			"halted at step clusters: cluster feed: it did not catch up\n  mainstay site retry site-1"},
+		{"too slow", state.Running, nil, exitTimeout,
+			"site switchover site-1 has not ended within 1s; it continues without this command: `mainstay site history site-1`"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b, s := leader(t)
 			newMover(s, c.result, c.halt)
-			b.want(c.code, []string{"site", "switchover", "--to", "west", "--wait", map[bool]string{true: "1s", false: "20s"}[c.code == exitTimeout]}, c.want)
+			b.want(c.code, []string{"site", "switchover", "--to", "west", "--wait",
+				map[bool]string{true: "1s", false: "20s"}[c.code == exitTimeout]}, c.want)
 		})
 	}
 	b, s := leader(t)
 	newMover(s, state.Running, haltedAtClusters())
-	b.want(exitFailed, []string{"site", "switchover", "--to", "west", "-o", "json"}, `"why": "cluster feed: it did not catch up"`, `"id": "site-1"`)
+	b.want(exitFailed, []string{"site", "switchover", "--to", "west", "-o", "json"}, `"why": "cluster feed: it did not catch up"`,
+		`"id": "site-1"`)
 }
 
 func TestSiteWords(t *testing.T) {
@@ -137,7 +149,8 @@ func TestSiteWords(t *testing.T) {
 	}{
 		{state.DecisionRetry, state.Done, exitDone, []string{"retry: run step clusters again", "site-switchover done"}},
 		{state.DecisionContinue, state.Done, exitDone, []string{"leave step clusters as it is", "site-switchover done"}},
-		{state.DecisionUndo, state.Abandoned, exitDone, []string{"move clusters and apps back", "feed: the site of feed-e2", "site-switchover abandoned"}},
+		{state.DecisionUndo, state.Abandoned, exitDone, []string{"move clusters and apps back", "feed: the site of feed-e2",
+			"site-switchover abandoned"}},
 		{state.DecisionUndo, state.Done, exitFailed, nil},
 	} {
 		b, s := leader(t)
@@ -165,7 +178,8 @@ func TestSiteWords(t *testing.T) {
 
 func TestSiteHistory(t *testing.T) {
 	b, s := leader(t)
-	ops := []state.Operation{{ID: "site-1", Kind: state.SiteSwitchover, To: "west", By: "anna", Result: state.Done}, {ID: "site-2", Kind: state.SiteSwitchover, To: "east", Result: state.Abandoned}}
+	ops := []state.Operation{{ID: "site-1", Kind: state.SiteSwitchover, To: "west", By: "anna", Result: state.Done},
+		{ID: "site-2", Kind: state.SiteSwitchover, To: "east", Result: state.Abandoned}}
 	s.answer("GET /v1/site-switchovers", http.StatusOK, wire.HistoryAnswer{Operations: ops})
 	s.answer("GET /v1/site-switchovers/site-2", http.StatusOK, wire.HistoryAnswer{Operations: ops[1:]})
 	b.want(exitDone, []string{"site", "history"}, "site-1   site-switchover   done", "by  anna", "site west", "site-2")
@@ -176,7 +190,8 @@ func TestSiteHistory(t *testing.T) {
 func waiting() wire.Status {
 	st := statusOf("127.0.0.1:1")
 	st.Clusters[0].Operation = &state.Operation{ID: "feed-7", Kind: state.Failover, Result: state.Running}
-	st.Problems = []health.Problem{{Kind: health.ApprovalNeeded, Cluster: "feed", Evidence: "feed-w1 on site west could take over; no acknowledged commit would be lost"}}
+	st.Problems = []health.Problem{{Kind: health.ApprovalNeeded, Cluster: "feed",
+		Evidence: "feed-w1 on site west could take over; no acknowledged commit would be lost"}}
 	return st
 }
 
@@ -185,8 +200,10 @@ func TestApprove(t *testing.T) {
 	steps(s, state.Done)
 	s.answer("GET /v1/status", http.StatusOK, waiting())
 	s.answer("POST /v1/operations/feed-7/approve", http.StatusOK, wire.OperationAnswer{Operation: "feed-7"})
-	b.want(exitRefused, []string{"approve", "feed-8"}, "no failover feed-8 is running; operations that wait for an approval now: `mainstay approve feed-7`\n")
-	b.want(exitDone, []string{"approve", "feed-7", "--dry-run"}, "feed: feed-w1 on site west could take over; no acknowledged commit would be lost", "nothing was changed")
+	b.want(exitRefused, []string{"approve", "feed-8"},
+		"no failover feed-8 is running; operations that wait for an approval now: `mainstay approve feed-7`\n")
+	b.want(exitDone, []string{"approve", "feed-7", "--dry-run"},
+		"feed: feed-w1 on site west could take over; no acknowledged commit would be lost", "nothing was changed")
 	b.asks, b.stdin = true, "\n"
 	b.want(exitRefused, []string{"approve", "feed-7"}, "could take over", "let the primary of feed move to another site? [y/N]")
 	if s.called("POST /v1/operations/feed-7/approve") != 0 {
@@ -204,7 +221,8 @@ func TestApprove(t *testing.T) {
 func TestApproveRefused(t *testing.T) {
 	b, s := leader(t)
 	s.answer("GET /v1/status", http.StatusOK, statusOf("127.0.0.1:1"))
-	b.want(exitRefused, []string{"approve", "feed"}, "no failover feed is running; no operation waits for an approval now: see `mainstay status`\n")
+	b.want(exitRefused, []string{"approve", "feed"},
+		"no failover feed is running; no operation waits for an approval now: see `mainstay status`\n")
 	b, s = leader(t)
 	st := waiting()
 	st.Clusters = append(st.Clusters, wire.ClusterState{Name: "feed-7", Operation: &state.Operation{ID: "feed-7-2", Result: state.Running}})

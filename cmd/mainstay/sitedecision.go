@@ -75,7 +75,8 @@ func (p *program) siteWord(ctx context.Context, word string, args []string, wait
 		return err
 	}
 	r := siteSwitchoverOf(ch.ID)
-	if err := p.ask(ctx, s, http.MethodPost, sitePath(ch.ID, "word"), wire.SiteDecisionRequest{Decision: word, Version: ch.Version}, nil); err != nil {
+	if err := p.ask(ctx, s, http.MethodPost, sitePath(ch.ID, "word"), wire.SiteDecisionRequest{Decision: word, Version: ch.Version},
+		nil); err != nil {
 		return err
 	}
 	if word == state.DecisionUndo || ch.Undoing {

@@ -128,7 +128,9 @@ func (m *supervisor) recall(change func(*member.Memory)) {
 
 func (m *supervisor) initialise(ctx context.Context, pg *postgres.Server, goal platform.Goal) error {
 	if pg.Replication.User != "" {
-		return fmt.Errorf("members.%s.replication in the agent's file is for members of adopted clusters, and this one is new: delete it and restart the agent, or start the cluster's PostgreSQL to have it adopted", m.name)
+		return fmt.Errorf(
+			"members.%s.replication in the agent's file is for members of adopted clusters, and this one is new: delete it and restart the agent, "+
+				"or start the cluster's PostgreSQL to have it adopted", m.name)
 	}
 	if err := pg.Initialise(ctx); err != nil {
 		return err
@@ -201,14 +203,16 @@ func (m *supervisor) start(ctx context.Context, pg *postgres.Server, goal platfo
 	return m.keepDurable(d)
 }
 
-// withoutForeign sets aside timelines that are not the cluster's. Where its archive has given some, the next start does without the archive:
-// what the primary has no more comes from there all the same at the start after that, since by then nothing is in the way.
+// withoutForeign sets aside timelines that are not the cluster's. Where its archive has given some, the next start does without the
+// archive: what the primary has no more comes from there all the same at the start after that, since by then nothing is in the way.
 func (m *supervisor) withoutForeign(ctx context.Context, pg *postgres.Server, goal platform.Goal) (found bool, err error) {
 	foreign, err := pg.SetAsideHistories(ctx, goal.Timeline, goal.History)
 	if len(foreign) == 0 {
 		return false, err
 	}
-	text := fmt.Sprintf("its restore_command brings %s, which is not of this cluster (its timeline is %d): it was set aside in pg_wal, and PostgreSQL was started without restore_command; delete it from the archive, keep whoever wrote it from archiving there, and restart it",
+	text := fmt.Sprintf(
+		"its restore_command brings %s, which is not of this cluster (its timeline is %d): it was set aside in pg_wal, and PostgreSQL was "+
+			"started without restore_command; delete it from the archive, keep whoever wrote it from archiving there, and restart it",
 		strings.Join(foreign, ", "), goal.Timeline)
 	m.log.Warn(text)
 	m.mu.Lock()
@@ -376,7 +380,8 @@ func (m *supervisor) stopReceiver(ctx context.Context, pg *postgres.Server, goal
 	return nil
 }
 
-func (m *supervisor) receiveNothing(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) (postgres.Position, error) {
+func (m *supervisor) receiveNothing(ctx context.Context, pg *postgres.Server, goal platform.Goal,
+	d member.Durable) (postgres.Position, error) {
 	s, err := settings(pg, goal, d)
 	if err != nil {
 		return postgres.Position{}, err

@@ -34,8 +34,11 @@ func (m *supervisor) adoptable(ctx context.Context, pg *postgres.Server, goal pl
 	case g.seen.Role == health.RoleUnknown:
 		if g.asked != nil {
 			g.seen.Data = health.DataPresent // else it would not run
-			g.report.Refusals = []string{fmt.Sprintf("PostgreSQL runs on %s, but does not answer: %v; correct members.%s.socket in the agent's file, the port in the platform file, or let %s in through the local socket, as itself or by members.%s.superuser.passfile",
-				pg.Data, g.asked, m.name, pg.Owner.Name, m.name)}
+			g.report.Refusals = []string{
+				fmt.Sprintf(
+					"PostgreSQL runs on %s, but does not answer: %v; correct members.%s.socket in the agent's file, the port in the platform file, or "+
+						"let %s in through the local socket, as itself or by members.%s.superuser.passfile",
+					pg.Data, g.asked, m.name, pg.Owner.Name, m.name)}
 		}
 	default:
 		m.adoptChecks(ctx, pg, g)
@@ -135,8 +138,8 @@ func (m *supervisor) raiseKept(ctx context.Context, pg *postgres.Server) (*postg
 	return m.setKept(pg, pg.Kept.Raise(c))
 }
 
-// keepWanted takes over what the user's files ask for beyond what mainstay.conf says. It is written there with the goal's other settings, by
-// an act of its own.
+// keepWanted takes over what the user's files ask for beyond what mainstay.conf says. It is written there with the goal's other
+// settings, by an act of its own.
 func (m *supervisor) keepWanted(pg *postgres.Server, s postgres.Status) error {
 	k := pg.Kept.Want(s.Wanted, s.InForce)
 	next, err := m.setKept(pg, k)
@@ -181,7 +184,8 @@ func alter(ctx context.Context, pg *postgres.Server, s postgres.Settings, keys [
 // alterForPromotion: the durability set before the first write, and nothing that delays replay.
 func alterForPromotion(ctx context.Context, pg *postgres.Server, s postgres.Settings) error {
 	s.NoReplayDelay = true
-	return alter(ctx, pg, s, []string{"synchronous_standby_names", "recovery_min_apply_delay", "max_standby_streaming_delay", "max_standby_archive_delay"})
+	return alter(ctx, pg, s, []string{"synchronous_standby_names", "recovery_min_apply_delay", "max_standby_streaming_delay",
+		"max_standby_archive_delay"})
 }
 
 // alterSlots sets for whom the user's subscribers wait, by itself and last: earlier minor versions refuse a slot that is not there yet, and

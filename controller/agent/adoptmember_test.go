@@ -19,7 +19,8 @@ func TestAdoptMemberOnADiskThatHangs(t *testing.T) {
 	dir := t.TempDir()
 	a := life(t, dir, "r")
 	defer a.home.close()
-	a.bond, a.news, a.wake, a.unmanaged, a.newMembers = bond{PlatformID: "p", Generation: 1}, make(chan struct{}), make(chan struct{}, 1), map[string]string{}, make(chan string, 1)
+	a.bond, a.news, a.wake, a.unmanaged, a.newMembers = bond{PlatformID: "p", Generation: 1}, make(chan struct{}), make(chan struct{}, 1),
+		map[string]string{}, make(chan string, 1)
 	hangs := filepath.Join(dir, "members", "feed-e1.json")
 	if err := syscall.Mkfifo(hangs, 0o600); err != nil { // nobody writes: whoever reads it waits
 		t.Fatal(err)
@@ -31,7 +32,8 @@ func TestAdoptMemberOnADiskThatHangs(t *testing.T) {
 	go func() {
 		defer close(obeyed)
 		for number := range uint64(3) {
-			a.obey(&wire.ReportAnswer{PlatformID: "p", Generation: 1, RunID: "r", Number: number, Version: "2", Goals: map[string]platform.Goal{"feed-e1": {Kind: platform.GoalReplica}}}, way{})
+			a.obey(&wire.ReportAnswer{PlatformID: "p", Generation: 1, RunID: "r", Number: number, Version: "2",
+				Goals: map[string]platform.Goal{"feed-e1": {Kind: platform.GoalReplica}}}, way{})
 		}
 	}()
 	select {

@@ -123,7 +123,8 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	group.Go(func() error { return a.keepWatchdog(ctx) })
 	group.Go(func() error { return a.watchPressure(ctx) })
 	group.Go(func() error { return a.tls.Remind(ctx, a.certificateEnds) })
-	a.log.Info("agent runs", zap.String("host", cfg.Host), zap.Int("members", len(a.members)), zap.Int("instances", a.apps.Len()), zap.String("version", o.Version))
+	a.log.Info("agent runs", zap.String("host", cfg.Host), zap.Int("members", len(a.members)), zap.Int("instances", a.apps.Len()),
+		zap.String("version", o.Version))
 	return group.Wait()
 }
 
@@ -133,7 +134,9 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 		return nil, err
 	}
 	if id := store.ID(); id.Role != identity.RoleAgent || id.Name != cfg.Host {
-		return nil, fmt.Errorf("%s is the certificate of %s %s, this is agent %s; run `mainstay cert issue --role agent --name %s --address ADDRESS`", cfg.TLS.Cert, id.Role, id.Name, cfg.Host, cfg.Host)
+		return nil,
+			fmt.Errorf("%s is the certificate of %s %s, this is agent %s; run `mainstay cert issue --role agent --name %s --address ADDRESS`",
+				cfg.TLS.Cert, id.Role, id.Name, cfg.Host, cfg.Host)
 	}
 	if o.Executable == "" {
 		if o.Executable, err = os.Executable(); err != nil {
@@ -161,8 +164,11 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 	return &Agent{
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
 		members: map[string]*supervisor{}, unmanaged: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
-		desk: make(desk, 2), drops: make(chan removal), rebuilt: make(chan string, 16), newMembers: make(chan string, 16), news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), direct: boottime.Now(),
-		heartbeatEvery: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), inStep: make(chan struct{}, 1), named: make(chan string, 1), wake: make(chan struct{}, 1),
+		desk: make(desk, 2), drops: make(chan removal), rebuilt: make(chan string, 16), newMembers: make(chan string, 16),
+		news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(),
+		direct:         boottime.Now(),
+		heartbeatEvery: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), inStep: make(chan struct{}, 1),
+		named: make(chan string, 1), wake: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -226,7 +232,8 @@ func (a *Agent) forget(m *supervisor) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.members, m.name)
-	a.log.Info("let go of a member that was removed from the platform; its PostgreSQL and its data are left as they are", zap.String("member", m.name))
+	a.log.Info("let go of a member that was removed from the platform; its PostgreSQL and its data are left as they are",
+		zap.String("member", m.name))
 }
 
 func (a *Agent) list() []*supervisor {

@@ -68,7 +68,8 @@ func openBootCopy(folder string, log *zap.Logger) (bootCopy, error) {
 	if gone := os.RemoveAll(string(c)); gone != nil {
 		return "", fmt.Errorf("where the agent keeps copies in memory: %w; %w; look at that folder: its space, its owner", err, gone)
 	}
-	log.Warn("no copies in memory of what the agent must not forget: should its folder be put back from an older copy, nobody notices", zap.Error(err))
+	log.Warn("no copies in memory of what the agent must not forget: should its folder be put back from an older copy, nobody notices",
+		zap.Error(err))
 	return "", nil
 }
 
@@ -148,7 +149,9 @@ func (h home) read(name string, v any) error {
 		return err
 	}
 	if err != nil || !bytes.Equal(now, kept) {
-		h.log.Warn("a file of the agent's folder is not what the agent wrote last; it is put right from the copy in memory. Was the folder put back from a backup or a snapshot?",
+		h.log.Warn(
+			"a file of the agent's folder is not what the agent wrote last; it is put right from the copy in memory. Was the folder put back "+
+				"from a backup or a snapshot?",
 			zap.String("file", path), zap.Error(err))
 		if err := statefile.WriteBytes(path, kept); err != nil {
 			return err

@@ -34,7 +34,8 @@ func (m *supervisor) keepWAL(ctx context.Context, pg *postgres.Server, goal plat
 		return nil, err
 	}
 	if fork.Timeline != seen.Timeline {
-		return nil, &notCountableError{fmt.Sprintf("timeline %d left the primary's history at %s of timeline %d already (its line: %v)", seen.Timeline, fork.End, fork.Timeline, line)}
+		return nil, &notCountableError{fmt.Sprintf("timeline %d left the primary's history at %s of timeline %d already (its line: %v)",
+			seen.Timeline, fork.End, fork.Timeline, line)}
 	}
 	q := m.agent.quarantineOf(m.name)
 	if seen.End > fork.End { // what surely does not fit is not read again at each attempt
@@ -176,7 +177,8 @@ func (m *supervisor) piece(goal platform.Goal, d member.Durable, how string) (wi
 	m.mu.Lock()
 	seen := m.seen
 	m.mu.Unlock()
-	p := wire.Piece{Cluster: goal.Cluster, Member: m.name, When: time.Now().UTC().Format(time.RFC3339), How: how, Was: "standby", Epoch: goal.Epoch,
+	p := wire.Piece{Cluster: goal.Cluster, Member: m.name, When: time.Now().UTC().Format(time.RFC3339), How: how, Was: "standby",
+		Epoch:       goal.Epoch,
 		Incarnation: d.Incarnation, Successor: goal.Incarnation, SystemID: seen.SystemID, Timeline: seen.Timeline}
 	if seen.AsPrimary {
 		p.Was = "primary"
@@ -216,7 +218,8 @@ func (m *supervisor) count(ctx context.Context, pg *postgres.Server, goal platfo
 }
 
 // fork reads the line of the data's timelines, and finds where it left the goal's history.
-func (m *supervisor) fork(ctx context.Context, pg *postgres.Server, timeline platform.Timeline, goal platform.Goal) (platform.History, platform.Fork, error) {
+func (m *supervisor) fork(ctx context.Context, pg *postgres.Server, timeline platform.Timeline,
+	goal platform.Goal) (platform.History, platform.Fork, error) {
 	own, err := pg.ReadHistory(ctx, timeline)
 	if err != nil {
 		return nil, platform.Fork{}, err
@@ -247,7 +250,9 @@ func divergence(line platform.History, goal platform.Goal) (platform.Fork, error
 			return platform.Fork{Timeline: line[n+1].Timeline, End: f.End}, nil
 		}
 	}
-	return platform.Fork{}, &notCountableError{fmt.Sprintf("the data is on timeline %d, as the primary is, so that nothing tells where it left its history", goal.Timeline)}
+	return platform.Fork{},
+		&notCountableError{fmt.Sprintf("the data is on timeline %d, as the primary is, so that nothing tells where it left its history",
+			goal.Timeline)}
 }
 
 // beyondRewind tells whether a rewind cannot keep what it would discard, so that only a rebuild, which keeps all, is left.

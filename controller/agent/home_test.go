@@ -41,9 +41,12 @@ func TestDoesNotStart(t *testing.T) {
 		{"its run is damaged", mine, "run.json", "run.json is damaged (invalid character"},
 		{"its platform is damaged", mine, "platform.json", "platform.json is damaged (invalid character"},
 		{"its folder is a file", mine, "members", "not a directory; create it, or correct `data` in the agent's file"},
-		{"its folder is another user's", mine, "", "belongs to or is open to user 54321, who could change what the agent has promised; name a folder in `data`"},
-		{"another host's certificate", certificateOf(t, ca, identity.RoleAgent, "db-w1"), "", "is the certificate of agent db-w1, this is agent db-e1; run `mainstay cert issue --role agent --name db-e1 --address ADDRESS`"},
-		{"a controller's certificate", certificateOf(t, ca, identity.RoleController, "db-e1"), "", "is the certificate of controller db-e1, this is agent db-e1"},
+		{"its folder is another user's", mine, "",
+			"belongs to or is open to user 54321, who could change what the agent has promised; name a folder in `data`"},
+		{"another host's certificate", certificateOf(t, ca, identity.RoleAgent, "db-w1"), "",
+			"is the certificate of agent db-w1, this is agent db-e1; run `mainstay cert issue --role agent --name db-e1 --address ADDRESS`"},
+		{"a controller's certificate", certificateOf(t, ca, identity.RoleController, "db-e1"), "",
+			"is the certificate of controller db-e1, this is agent db-e1"},
 	} {
 		dir := t.TempDir()
 		if c.file != "" {

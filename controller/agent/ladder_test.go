@@ -69,8 +69,9 @@ func newLadder(t *testing.T) *ladder {
 	port, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	check(t, port.Close())
-	l.m.goal = platform.Goal{Kind: platform.GoalReplica, Cluster: "feed", Epoch: epoch3, Opened: true, Timeline: s.Timeline, SystemID: s.SystemID,
-		Listen: "127.0.0.1", Port: port.Addr().(*net.TCPAddr).Port, Incarnation: "feed-e2_1",
+	l.m.goal = platform.Goal{Kind: platform.GoalReplica, Cluster: "feed", Epoch: epoch3, Opened: true, Timeline: s.Timeline,
+		SystemID: s.SystemID,
+		Listen:   "127.0.0.1", Port: port.Addr().(*net.TCPAddr).Port, Incarnation: "feed-e2_1",
 		Upstream: &platform.Upstream{Member: "feed-e1", Address: "127.0.0.1", Port: l.primary.Port}}
 	t.Cleanup(func() {
 		if pg := l.m.pg; pg != nil {
@@ -141,7 +142,8 @@ func (l *ladder) streams() bool {
 // took says what acts and forced checkpoints there were; other ones than streaming needs are none.
 func (l *ladder) took(what string, copies, starts int) {
 	l.Helper()
-	if got := l.checkpoints() - l.forced; l.acts[member.Clone] != copies || got != copies || l.acts[member.StartStandby] != starts || l.acts[member.Rewind] > 0 {
+	if got := l.checkpoints() - l.forced; l.acts[member.Clone] != copies || got != copies || l.acts[member.StartStandby] != starts ||
+		l.acts[member.Rewind] > 0 {
 		l.Errorf("%s: %d checkpoints were forced, acts %v; want %d copies and %d starts", what, got, l.acts, copies, starts)
 	}
 }

@@ -28,8 +28,8 @@ type glance struct {
 	asked  error // why PostgreSQL did not answer, if it runs
 }
 
-// glanceAfter is the beginning of a look: what stays as it was for as long as the server does not answer. Its slots do, stopped or not: that
-// a dead primary had them is said when another member takes over.
+// glanceAfter is the beginning of a look: what stays as it was for as long as the server does not answer. Its slots do, stopped or
+// not: that a dead primary had them is said when another member takes over.
 func glanceAfter(name, version string, last health.Member, seen member.Seen) *glance {
 	g := &glance{report: health.Member{Name: name, Data: last.Data, SystemID: last.SystemID, Version: version, Timeline: last.Timeline,
 		Slots: last.Slots, MoreSlots: last.MoreSlots}}
@@ -222,7 +222,8 @@ func (m *supervisor) running(pg *postgres.Server, goal platform.Goal, d member.D
 		m.writes.flushed(s.Flush, boottime.Now())
 		m.mu.Unlock()
 		for _, w := range s.Senders {
-			seen.Senders = append(seen.Senders, health.Sender{Name: w.Name, State: w.State, Flush: w.Flush, Sync: w.SyncPriority > 0, Fresh: fresh[w.PID]})
+			seen.Senders = append(seen.Senders, health.Sender{Name: w.Name, State: w.State, Flush: w.Flush, Sync: w.SyncPriority > 0,
+				Fresh: fresh[w.PID]})
 		}
 		r.Senders = seen.Senders
 		return

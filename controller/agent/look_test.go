@@ -67,7 +67,8 @@ func TestDataMovedAwayBeforeTheFirstLook(t *testing.T) {
 // The slots of the user's are told of a server that no longer answers too, until it has no data.
 func TestSlotsOfAStoppedServer(t *testing.T) {
 	s := postgres.Status{MoreUserSlots: 2,
-		UserSlots: []postgres.UserSlot{{Name: "cdc", Logical: true, Active: true, Held: 4096, CatalogXmin: 745, WALStatus: "reserved", Failover: true}}}
+		UserSlots: []postgres.UserSlot{{Name: "cdc", Logical: true, Active: true, Held: 4096, CatalogXmin: 745, WALStatus: "reserved",
+			Failover: true}}}
 	m, pg, g := &supervisor{name: "feed-e1"}, &postgres.Server{Data: filepath.Join(t.TempDir(), "gone")}, &glance{}
 	m.running(pg, platform.Goal{}, member.Durable{}, s, g)
 	want := health.Slot{Name: "cdc", Logical: true, Active: true, Held: 4096, CatalogXmin: 745, WALStatus: "reserved", Failover: true}

@@ -43,8 +43,10 @@ type errQuarantineFull struct {
 }
 
 func (e *errQuarantineFull) Error() string {
-	return fmt.Sprintf("the quarantine of %s holds %s in %d pieces, and this repair needs %s more, past the limit of %s; nothing is dropped by itself: see `mainstay member quarantine list %s`, "+
-		"then run `mainstay member quarantine drop %s`, or raise quarantine.limit in the agent's file and restart the agent",
+	return fmt.Sprintf(
+		"the quarantine of %s holds %s in %d pieces, and this repair needs %s more, past the limit of %s; nothing is dropped by itself: see "+
+			"`mainstay member quarantine list %s`, "+
+			"then run `mainstay member quarantine drop %s`, or raise quarantine.limit in the agent's file and restart the agent",
 		e.member, megabytes(e.used), e.pieces, megabytes(e.more), megabytes(e.limit), e.member, e.oldest)
 }
 

@@ -13,8 +13,9 @@ import (
 )
 
 func testPiece(successor, how string, size int64) wire.Piece {
-	return wire.Piece{Cluster: "feed", Member: "feed-e1", When: "2026-11-22T20:58:2" + successor[len(successor)-1:] + "Z", How: how, Successor: successor,
-		Timeline: 1, From: 0x3000148, To: 0x3004D58, Bytes: 0x4C10, Size: size}
+	return wire.Piece{Cluster: "feed", Member: "feed-e1", When: "2026-11-22T20:58:2" + successor[len(successor)-1:] + "Z", How: how,
+		Successor: successor,
+		Timeline:  1, From: 0x3000148, To: 0x3004D58, Bytes: 0x4C10, Size: size}
 }
 
 // put keeps a piece as a repair does, with a file of WAL, or a data directory set aside.
@@ -110,7 +111,8 @@ func TestQuarantineRemove(t *testing.T) {
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
 	q := quarantine{dir: filepath.Join(dir, "quarantine")}
-	for _, p := range []wire.Piece{putPiece(t, q, testPiece("feed-e1_4", wire.Rewound, 1), ""), putPiece(t, q, testPiece("feed-e1_5", wire.Rebuilt, 1), data)} {
+	for _, p := range []wire.Piece{putPiece(t, q, testPiece("feed-e1_4", wire.Rewound, 1), ""),
+		putPiece(t, q, testPiece("feed-e1_5", wire.Rebuilt, 1), data)} {
 		cut, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := q.remove(cut, p); !errors.Is(err, context.Canceled) {

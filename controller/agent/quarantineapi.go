@@ -87,13 +87,15 @@ func respond(w http.ResponseWriter, answer any, err error) {
 func (a *Agent) handled(w http.ResponseWriter, r *http.Request, roles []string, bound time.Duration, do pieceHandler) (any, error) {
 	who, err := identity.IDOf(r)
 	if err != nil || !slices.Contains(roles, who.Role) {
-		return nil, refuse(http.StatusForbidden, "forbidden", "%s %s may not do this: it needs a certificate of role %s", who.Role, who.Name, strings.Join(roles, " or "))
+		return nil, refuse(http.StatusForbidden, "forbidden", "%s %s may not do this: it needs a certificate of role %s", who.Role, who.Name,
+			strings.Join(roles, " or "))
 	}
 	select {
 	case a.desk <- struct{}{}:
 		defer func() { <-a.desk }()
 	default:
-		return nil, refuse(http.StatusServiceUnavailable, "failed", "the agent of %s is busy with earlier requests; if they never end, look at its disk", a.cfg.Host)
+		return nil, refuse(http.StatusServiceUnavailable, "failed",
+			"the agent of %s is busy with earlier requests; if they never end, look at its disk", a.cfg.Host)
 	}
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bound + 2*time.Second)); err != nil {
 		return nil, err
@@ -132,7 +134,8 @@ func (a *Agent) find(id string) (wire.Piece, quarantine, error) {
 			return p, q, err
 		}
 	}
-	return wire.Piece{}, quarantine{}, refuse(http.StatusNotFound, "bad-request", "%s keeps no %s; `mainstay member quarantine list` shows what there is", a.cfg.Host, id)
+	return wire.Piece{}, quarantine{}, refuse(http.StatusNotFound, "bad-request",
+		"%s keeps no %s; `mainstay member quarantine list` shows what there is", a.cfg.Host, id)
 }
 
 func (a *Agent) showPiece(ctx context.Context, _ identity.ID, r *http.Request) (any, error) {
@@ -209,8 +212,10 @@ func (a *Agent) dropPiece(ctx context.Context, who identity.ID, r *http.Request)
 		}
 		p.Dropped = drop
 	}
-	a.log.Warn("kept data is dropped", zap.String("id", p.ID), zap.String("member", p.Member), zap.String("operator", who.Name), zap.String("reason", req.Reason),
-		zap.Uint32("timeline", uint32(p.Timeline)), zap.Stringer("from", p.From), zap.Stringer("to", p.To), zap.Int64("bytes", p.Bytes), zap.Int("transactions", p.Transactions), zap.String("place", p.Place))
+	a.log.Warn("kept data is dropped", zap.String("id", p.ID), zap.String("member", p.Member), zap.String("operator", who.Name),
+		zap.String("reason", req.Reason),
+		zap.Uint32("timeline", uint32(p.Timeline)), zap.Stringer("from", p.From), zap.Stringer("to", p.To), zap.Int64("bytes", p.Bytes),
+		zap.Int("transactions", p.Transactions), zap.String("place", p.Place))
 	job := removal{q, p, make(chan error, 1)}
 	select {
 	case a.drops <- job:

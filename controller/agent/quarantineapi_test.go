@@ -36,7 +36,8 @@ func newOffice(t *testing.T) *office {
 	core, logs := observer.New(zapcore.InfoLevel)
 	o.logs = logs
 	cfg := config.Agent{Host: "db-e1", Data: t.TempDir(), Quarantine: config.Quarantine{Limit: 1 << 30}}
-	o.Agent = &Agent{cfg: cfg, log: zap.New(core), tls: o.store(identity.RoleAgent, "db-e1"), desk: make(desk, 2), drops: make(chan removal), members: map[string]*supervisor{}}
+	o.Agent = &Agent{cfg: cfg, log: zap.New(core), tls: o.store(identity.RoleAgent, "db-e1"), desk: make(desk, 2), drops: make(chan removal),
+		members: map[string]*supervisor{}}
 	mux, err := identity.Listen("127.0.0.1:0", o.tls)
 	if err != nil {
 		t.Fatal(err)
@@ -92,12 +93,14 @@ func TestQuarantineAPI(t *testing.T) {
 	drop, reason := "/v1/quarantine/"+p.ID+"/drop", wire.DropRequest{Reason: "restored by hand"}
 	var list wire.Quarantine
 	for _, role := range []string{identity.RoleOperator, identity.RoleViewer} {
-		if status, why := o.ask(role, http.MethodGet, "/v1/quarantine", nil, &list); status != 200 || len(list.Pieces) != 1 || list.Pieces[0].ID != p.ID || list.Limit != 1<<30 {
+		if status, why := o.ask(role, http.MethodGet, "/v1/quarantine", nil, &list); status != 200 || len(list.Pieces) != 1 ||
+			list.Pieces[0].ID != p.ID || list.Limit != 1<<30 {
 			t.Errorf("%s: %d %s: %+v", role, status, why, list)
 		}
 	}
 	var shown wire.PieceAnswer
-	if status, why := o.ask(identity.RoleViewer, http.MethodGet, "/v1/quarantine/"+p.ID, nil, &shown); status != 200 || shown.Piece.ID != p.ID || !strings.Contains(shown.Note, "looks after no feed-e1") {
+	if status, why := o.ask(identity.RoleViewer, http.MethodGet, "/v1/quarantine/"+p.ID, nil, &shown); status != 200 ||
+		shown.Piece.ID != p.ID || !strings.Contains(shown.Note, "looks after no feed-e1") {
 		t.Errorf("%d %s: %+v", status, why, shown)
 	}
 	for _, c := range []struct {
@@ -120,7 +123,8 @@ func TestQuarantineAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	var gone wire.DropAnswer
-	if status, why := o.ask(identity.RoleOperator, http.MethodPost, drop, reason, &gone); status != 200 || !gone.Gone || gone.Piece.Dropped.By != "p-operator" {
+	if status, why := o.ask(identity.RoleOperator, http.MethodPost, drop, reason, &gone); status != 200 || !gone.Gone ||
+		gone.Piece.Dropped.By != "p-operator" {
 		t.Errorf("%d %s: %+v", status, why, gone)
 	}
 	if _, err := os.Stat(p.Place); !os.IsNotExist(err) {
@@ -151,7 +155,8 @@ func TestQuarantineBusy(t *testing.T) {
 		o.desk <- struct{}{}
 	}
 	began := time.Now()
-	if status, why := o.ask(identity.RoleOperator, http.MethodGet, "/v1/quarantine", nil, nil); status != 503 || !strings.Contains(why, "busy") || time.Since(began) > 5*time.Second {
+	if status, why := o.ask(identity.RoleOperator, http.MethodGet, "/v1/quarantine", nil, nil); status != 503 ||
+		!strings.Contains(why, "busy") || time.Since(began) > 5*time.Second {
 		t.Errorf("%d %s", status, why)
 	}
 }

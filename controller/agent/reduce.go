@@ -83,8 +83,9 @@ func (a *Agent) prove(ctx context.Context, member string) {
 		if s.SystemID != p.SystemID || !contains(history, s.Timeline, s.Replay, *p.End) {
 			continue
 		}
-		why := fmt.Sprintf("it was a standby's, whose WAL ended at %s of timeline %d, and the data in its place has replayed up to %s of timeline %d: "+
-			"it held no transaction that this lacks", p.End.LSN, p.End.Timeline, s.Replay, s.Timeline)
+		why := fmt.Sprintf(
+			"it was a standby's, whose WAL ended at %s of timeline %d, and the data in its place has replayed up to %s of timeline %d: "+
+				"it held no transaction that this lacks", p.End.LSN, p.End.Timeline, s.Replay, s.Timeline)
 		err := a.amend(q, p.ID, func(p *wire.Piece) bool {
 			p.Needless = why
 			return true

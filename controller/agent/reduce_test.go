@@ -29,7 +29,8 @@ func TestContains(t *testing.T) {
 		{"on its timeline", wire.End{Timeline: 4, LSN: 350, History: history}, true},
 		{"at its position", wire.End{Timeline: 4, LSN: 400, History: history}, true},
 		{"beyond its position", wire.End{Timeline: 4, LSN: 401, History: history}, false},
-		{"on its timeline, which forked elsewhere", wire.End{Timeline: 4, LSN: 350, History: platform.History{{Timeline: 1, End: 100}, {Timeline: 3, End: 299}}}, false},
+		{"on its timeline, which forked elsewhere", wire.End{Timeline: 4, LSN: 350,
+			History: platform.History{{Timeline: 1, End: 100}, {Timeline: 3, End: 299}}}, false},
 		{"on an ancestor", wire.End{Timeline: 3, LSN: 300, History: history[:1]}, true},
 		{"past the fork of an ancestor", wire.End{Timeline: 3, LSN: 301, History: history[:1]}, false},
 		{"on an ancestor that came from elsewhere", wire.End{Timeline: 3, LSN: 300, History: platform.History{{Timeline: 2, End: 100}}}, false},
@@ -72,7 +73,8 @@ func TestReductionCutShort(t *testing.T) {
 	check(t, q.record(p))
 
 	a.removeDropped(t.Context())
-	for path, there := range map[string]bool{"base": false, "global/1260": false, "global/pg_control": true, "log/postgresql.log": true, "server.key": true,
+	for path, there := range map[string]bool{"base": false, "global/1260": false, "global/pg_control": true, "log/postgresql.log": true,
+		"server.key":                      true,
 		"pg_wal/000000010000000000000003": true} {
 		if _, err := os.Lstat(filepath.Join(p.Place, path)); (err == nil) != there {
 			t.Errorf("%s: %v", path, err)
@@ -106,7 +108,8 @@ func TestProvable(t *testing.T) {
 	for name, change := range map[string]func(*wire.Piece){
 		"no end of WAL": func(p *wire.Piece) { p.End = nil }, "not counted": func(p *wire.Piece) { p.Uncounted = "no WAL" },
 		"WAL": func(p *wire.Piece) { p.Bytes = 1 }, "a transaction": func(p *wire.Piece) { p.Transactions = 1 },
-		"a rewind's": func(p *wire.Piece) { p.How = wire.Rewound }, "reduced": func(p *wire.Piece) { p.Reduced = &wire.Reduced{} }, "proven": func(p *wire.Piece) { p.Needless = "x" },
+		"a rewind's": func(p *wire.Piece) { p.How = wire.Rewound }, "reduced": func(p *wire.Piece) { p.Reduced = &wire.Reduced{} },
+		"proven":  func(p *wire.Piece) { p.Needless = "x" },
 		"dropped": func(p *wire.Piece) { p.Dropped = &wire.Drop{} }, "gone": func(p *wire.Piece) { p.Problem = "its files are gone" },
 	} {
 		p := sound
@@ -123,12 +126,14 @@ func stoppedFast(t *testing.T, ctx context.Context, i *postgres.Server) {
 	eventually(t, "the end of the server", func() bool { _, _, ok := i.Running(); return !ok })
 }
 
-// TestReduceAfterRebuild: a standby's data is set aside whole, and reduced where a later repair needs the room, once the copy in its place has answered and has its WAL.
+// TestReduceAfterRebuild: a standby's data is set aside whole, and reduced where a later repair needs the room, once the copy in its
+// place has answered and has its WAL.
 func TestReduceAfterRebuild(t *testing.T) {
 	primary := runningPrimary(t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	check(t, os.WriteFile(filepath.Join(primary.Data, "pg_hba.conf"), []byte("local all all trust\nhost all,replication all all trust\n"), 0o644))
+	check(t, os.WriteFile(filepath.Join(primary.Data, "pg_hba.conf"), []byte("local all all trust\nhost all,replication all all trust\n"),
+		0o644))
 	check(t, primary.Reload(ctx))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
@@ -239,7 +244,8 @@ func TestReduceAfterRebuild(t *testing.T) {
 	}
 	segments, err := filepath.Glob(filepath.Join(after.Place, "pg_wal", "0000*"))
 	check(t, err)
-	if _, err := os.Lstat(filepath.Join(after.Place, "base")); !errors.Is(err, os.ErrNotExist) || !slices.Equal(left, []string{"pg_control"}) || len(segments) == 0 {
+	if _, err := os.Lstat(filepath.Join(after.Place, "base")); !errors.Is(err, os.ErrNotExist) ||
+		!slices.Equal(left, []string{"pg_control"}) || len(segments) == 0 {
 		t.Errorf("left: base %v, global %v, WAL %v", err, left, segments)
 	}
 	stoppedFast(t, ctx, primary)

@@ -72,7 +72,8 @@ func upgrade(ctx context.Context, conn net.Conn, to string) (net.Conn, error) {
 		conn.SetDeadline(deadline)
 		defer conn.SetDeadline(time.Time{})
 	}
-	_, err := fmt.Fprintf(conn, "GET /v1/relay?to=%s HTTP/1.1\r\nHost: relay\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", url.QueryEscape(to), relayProtocol)
+	_, err := fmt.Fprintf(conn, "GET /v1/relay?to=%s HTTP/1.1\r\nHost: relay\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n",
+		url.QueryEscape(to), relayProtocol)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +129,8 @@ func (a *Agent) relay(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer down.Close()
-	if _, err := io.WriteString(down, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+relayProtocol+"\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(down, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+relayProtocol+
+		"\r\n\r\n"); err != nil {
 		return
 	}
 	done := make(chan struct{})

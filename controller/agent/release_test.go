@@ -53,9 +53,11 @@ func TestForgottenMemberIsLeftAlone(t *testing.T) {
 
 // A late answer to a report from before does not bring a member back that has been let go of.
 func TestReleaseOfAnUnknownMember(t *testing.T) {
-	a := &Agent{cfg: config.Agent{Data: t.TempDir()}, members: map[string]*supervisor{}, bond: bond{PlatformID: "p", Generation: 1}, news: make(chan struct{}), clocks: member.NewClocks("r", 0),
+	a := &Agent{cfg: config.Agent{Data: t.TempDir()}, members: map[string]*supervisor{}, bond: bond{PlatformID: "p", Generation: 1},
+		news: make(chan struct{}), clocks: member.NewClocks("r", 0),
 		wake: make(chan struct{}, 1)}
-	a.obey(&wire.ReportAnswer{PlatformID: "p", Generation: 1, RunID: "r", Number: 1, Version: "2", Goals: map[string]platform.Goal{"feed-e1": {Kind: platform.GoalReleased}}}, way{})
+	a.obey(&wire.ReportAnswer{PlatformID: "p", Generation: 1, RunID: "r", Number: 1, Version: "2",
+		Goals: map[string]platform.Goal{"feed-e1": {Kind: platform.GoalReleased}}}, way{})
 	if len(a.list()) != 0 || a.version != "2" {
 		t.Errorf("%d members, version %q", len(a.list()), a.version)
 	}

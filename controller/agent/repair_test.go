@@ -18,7 +18,8 @@ import (
 func TestOfMember(t *testing.T) {
 	goal := platform.Goal{OtherMembers: []string{"feed-e2", "feed-w1"}}
 	for application, want := range map[string]bool{
-		"feed-e2_7": true, "feed-w1_12": true, "feed-e3_7": false, "pg_receivewal": false, "mainstay-clone": false, "feed-e2": false, "_7": false, "": false,
+		"feed-e2_7": true, "feed-w1_12": true, "feed-e3_7": false, "pg_receivewal": false, "mainstay-clone": false, "feed-e2": false, "_7": false,
+		"": false,
 	} {
 		if got := ofMember(goal, application); got != want {
 			t.Errorf("%q: %v, want %v", application, got, want)

@@ -60,9 +60,11 @@ func (a *Agent) report(ctx context.Context) error {
 			}
 			box := make(chan health.Report, 1)
 			relayed[r] = box
-			a.log.Warn("no controller answers directly; reports go through another host's agent", zap.String("through", r.peer.Host), zap.String("leader", r.leader))
+			a.log.Warn("no controller answers directly; reports go through another host's agent", zap.String("through", r.peer.Host),
+				zap.String("leader", r.leader))
 			wg.Go(func() {
-				a.sendAll(ctx, wire.NewClientVia([]string{r.leader}, a.tls.ClientConfig(identity.RoleController, ""), a.dial(r)), way{r.leader, true}, box)
+				a.sendAll(ctx, wire.NewClientVia([]string{r.leader}, a.tls.ClientConfig(identity.RoleController, ""), a.dial(r)), way{r.leader, true},
+					box)
 			})
 		case leader := <-a.named:
 			if boxes[leader] != nil {
@@ -240,14 +242,19 @@ func (a *Agent) trusts(answer *wire.ReportAnswer) bool {
 	case next == kept:
 		return true
 	case kept.PlatformID != "" && kept.PlatformID != next.PlatformID:
-		a.log.Error("answer of a controller of another platform dropped: correct `controllers` in the agent's file", zap.String("obeys", kept.PlatformID), zap.String("foreign", next.PlatformID))
+		a.log.Error("answer of a controller of another platform dropped: correct `controllers` in the agent's file",
+			zap.String("obeys", kept.PlatformID), zap.String("foreign", next.PlatformID))
 		return false
 	case next.Generation < kept.Generation:
-		a.log.Error("answer of a controller dropped that was given up by `mainstay controllers recover`: stop it", zap.Uint64("obeys", kept.Generation), zap.Uint64("got", next.Generation))
+		a.log.Error("answer of a controller dropped that was given up by `mainstay controllers recover`: stop it",
+			zap.Uint64("obeys", kept.Generation), zap.Uint64("got", next.Generation))
 		return false
 	case kept.PlatformID != "" && next.Generation == kept.Generation:
-		a.log.Error("answer of a controller dropped: two were recovered by themselves, as the same generation, and this agent obeys the other; stop one of them for good, then stop and recover the other once more",
-			zap.Uint64("generation", kept.Generation), zap.String("obeys", kept.Mark), zap.String("got", next.Mark), zap.String("controller", answer.Leader))
+		a.log.Error(
+			"answer of a controller dropped: two were recovered by themselves, as the same generation, and this agent obeys the other; stop one of "+
+				"them for good, then stop and recover the other once more",
+			zap.Uint64("generation", kept.Generation), zap.String("obeys", kept.Mark), zap.String("got", next.Mark),
+			zap.String("controller", answer.Leader))
 		return false
 	}
 	if err := a.home.keepBond(next); err != nil {

@@ -69,7 +69,8 @@ func (m *supervisor) takeUpResume(ctx context.Context, pg *postgres.Server) {
 	if !m.inherit(t, held, now) {
 		return
 	}
-	m.log.Info("goes on as primary under the lease that its guards hold", zap.String("epoch", held.Epoch.String()), zap.Duration("left", held.End-now))
+	m.log.Info("goes on as primary under the lease that its guards hold", zap.String("epoch", held.Epoch.String()),
+		zap.Duration("left", held.End-now))
 	m.agent.mu.Lock()
 	m.agent.heartbeatEvery = min(m.agent.heartbeatEvery, platform.Heartbeat(t.Length))
 	m.agent.mu.Unlock()

@@ -23,7 +23,8 @@ func life(t *testing.T, dir, run string) *Agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Agent{cfg: config.Agent{Data: dir}, home: h, log: zap.NewNop(), members: map[string]*supervisor{}, clocks: member.NewClocks(run, 0), kick: make(chan struct{}, 1)}
+	return &Agent{cfg: config.Agent{Data: dir}, home: h, log: zap.NewNop(), members: map[string]*supervisor{},
+		clocks: member.NewClocks(run, 0), kick: make(chan struct{}, 1)}
 }
 
 // leader makes a supervisor that of an open primary to which a leader has granted a lease; its resume record is kept from here on.
@@ -37,8 +38,9 @@ func leader(t *testing.T, a *Agent) *supervisor {
 		t.Fatal(err)
 	}
 	m.memory.Opened, m.promises.Length, m.promises.Granted = epoch3, 5*time.Second, time.Minute
-	m.goal = platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch3, MembersVersion: 5, OtherMembers: []string{"feed-e2", "feed-w1"},
-		Sets: []platform.DurabilitySet{{ID: 7, Epoch: epoch3, Acks: 1, Names: []string{"feed-e2_2", "feed-w1_3"}}}}
+	m.goal = platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch3, MembersVersion: 5,
+		OtherMembers: []string{"feed-e2", "feed-w1"},
+		Sets:         []platform.DurabilitySet{{ID: 7, Epoch: epoch3, Acks: 1, Names: []string{"feed-e2_2", "feed-w1_3"}}}}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); m.keepResume(ctx) }()
@@ -49,7 +51,8 @@ func leader(t *testing.T, a *Agent) *supervisor {
 // answered is what an answer of a leader brings, until done.
 func answered(t *testing.T, m *supervisor, what string, done func() bool) {
 	t.Helper()
-	peers := map[string]platform.Peer{"feed-e2": {Host: "db-e2", Address: "10.0.1.12:7201"}, "feed-w1": {Host: "db-w1", Address: "10.0.2.21:7201"}}
+	peers := map[string]platform.Peer{"feed-e2": {Host: "db-e2", Address: "10.0.1.12:7201"},
+		"feed-w1": {Host: "db-w1", Address: "10.0.2.21:7201"}}
 	eventually(t, what, func() bool {
 		m.learn(nil, peers, nil)
 		m.mu.Lock()
@@ -89,7 +92,8 @@ func TestResumeOutlivesTheProcess(t *testing.T) {
 			t.Errorf("%s: asks %v", c.name, asked)
 		}
 		for peer, r := range asked {
-			if want := (platform.PromiseRequest{Cluster: "feed", From: "feed-e1", To: r.To, Epoch: epoch3, List: 5, Length: 5 * time.Second}); r.PromiseRequest != want || peer.Address == "" {
+			if want := (platform.PromiseRequest{Cluster: "feed", From: "feed-e1", To: r.To, Epoch: epoch3, List: 5,
+				Length: 5 * time.Second}); r.PromiseRequest != want || peer.Address == "" {
 				t.Errorf("%s: asks %v for %+v", c.name, peer, r.PromiseRequest)
 			}
 		}
@@ -109,14 +113,16 @@ func TestLeaderComesBeforeTheResume(t *testing.T) {
 	for _, c := range []struct {
 		said platform.Goal
 		asks int
-	}{{platform.Goal{Kind: platform.GoalStopped, Epoch: epoch3}, 0}, {platform.Goal{Kind: platform.GoalReplica, Epoch: epoch3.Next()}, 0}, {same, 1}} {
+	}{{platform.Goal{Kind: platform.GoalStopped, Epoch: epoch3}, 0}, {platform.Goal{Kind: platform.GoalReplica, Epoch: epoch3.Next()}, 0},
+		{same, 1}} {
 		next, err := newSupervisor(a, "feed-e1")
 		if err != nil {
 			t.Fatal(err)
 		}
 		next.wants(c.said, platform.Age{Number: 1})
 		next.learn(nil, m.kept.Written.Peers, nil)
-		if mayResume := next.inherit(next.kept.Written, held, time.Minute); mayResume != (c.asks > 0) || next.goal.Kind != c.said.Kind || next.goal.MembersVersion != c.said.MembersVersion {
+		if mayResume := next.inherit(next.kept.Written, held, time.Minute); mayResume != (c.asks > 0) || next.goal.Kind != c.said.Kind ||
+			next.goal.MembersVersion != c.said.MembersVersion {
 			t.Errorf("goal %+v: goes on %v as %+v", c.said, mayResume, next.goal)
 		}
 		if asked := next.requests(2, time.Minute); len(asked) != c.asks {

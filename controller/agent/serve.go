@@ -153,7 +153,8 @@ func (a *Agent) ready(w http.ResponseWriter, r *http.Request) {
 // status is what this host knows of itself, for `mainstay local` and for `status` when no leader answers.
 func (a *Agent) status(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
-	s := wire.Status{Platform: a.tls.ID().Platform, PlatformID: a.bond.PlatformID, Source: "agent " + a.cfg.Host, Leader: a.leader, At: time.Now().UTC().Format(time.RFC3339)}
+	s := wire.Status{Platform: a.tls.ID().Platform, PlatformID: a.bond.PlatformID, Source: "agent " + a.cfg.Host, Leader: a.leader,
+		At: time.Now().UTC().Format(time.RFC3339)}
 	silence := boottime.Now() - a.heard
 	heard, alarm := a.heard != 0, a.alarm
 	a.mu.Unlock()
@@ -188,7 +189,8 @@ func (a *Agent) clusters() []wire.ClusterState {
 		if goal.Kind == platform.GoalPrimary {
 			c.Primary = m.name
 		}
-		c.Members = append(c.Members, wire.MemberStatus{Name: m.name, Host: a.cfg.Host, Goal: goal.Kind, Seen: &seen, Lag: -1, Protection: wire.GuardOf(&seen), Address: strings.TrimPrefix(net.JoinHostPort(goal.Listen, fmt.Sprint(goal.Port)), ":0")})
+		c.Members = append(c.Members, wire.MemberStatus{Name: m.name, Host: a.cfg.Host, Goal: goal.Kind, Seen: &seen, Lag: -1,
+			Protection: wire.GuardOf(&seen), Address: strings.TrimPrefix(net.JoinHostPort(goal.Listen, fmt.Sprint(goal.Port)), ":0")})
 	}
 	var out []wire.ClusterState
 	for _, name := range order {
@@ -212,22 +214,31 @@ func (a *Agent) unmanagedMembers() (out []wire.ClusterState) {
 type collector struct{ a *Agent }
 
 var (
-	descUp     = prometheus.NewDesc("mainstay_agent_member_running", "1 if the member's PostgreSQL runs.", []string{"cluster", "member"}, nil)
-	descLead   = prometheus.NewDesc("mainstay_agent_member_primary", "1 if the member is a writable primary under a lease.", []string{"cluster", "member"}, nil)
-	descLease  = prometheus.NewDesc("mainstay_agent_lease_left_seconds", "What is left of the member's lease.", []string{"cluster", "member"}, nil)
-	descOwes   = prometheus.NewDesc("mainstay_agent_promised_seconds", "For how long the member has promised a primary to be neither sealed nor promoted; 0 for none.", []string{"cluster", "member"}, nil)
-	descGuard  = prometheus.NewDesc("mainstay_agent_guard_complete", "1 if both guards live and reach every process of the member.", []string{"cluster", "member"}, nil)
+	descUp   = prometheus.NewDesc("mainstay_agent_member_running", "1 if the member's PostgreSQL runs.", []string{"cluster", "member"}, nil)
+	descLead = prometheus.NewDesc("mainstay_agent_member_primary", "1 if the member is a writable primary under a lease.",
+		[]string{"cluster", "member"}, nil)
+	descLease = prometheus.NewDesc("mainstay_agent_lease_left_seconds", "What is left of the member's lease.", []string{"cluster", "member"},
+		nil)
+	descOwes = prometheus.NewDesc("mainstay_agent_promised_seconds",
+		"For how long the member has promised a primary to be neither sealed nor promoted; 0 for none.", []string{"cluster", "member"}, nil)
+	descGuard = prometheus.NewDesc("mainstay_agent_guard_complete", "1 if both guards live and reach every process of the member.",
+		[]string{"cluster", "member"}, nil)
 	descApp    = prometheus.NewDesc("mainstay_agent_instance_running", "1 if the app server runs.", []string{"app", "instance"}, nil)
-	descServes = prometheus.NewDesc("mainstay_agent_instance_serves", "1 if the app server may get requests: /instance/NAME answers 200.", []string{"app", "instance"}, nil)
-	descAgain  = prometheus.NewDesc("mainstay_agent_instance_restarts", "How often the app server was started again after it had ended, since it was last wanted to run.", []string{"app", "instance"}, nil)
-	descMay    = prometheus.NewDesc("mainstay_agent_permit_left_seconds", "What is left of the app server's permit; 0 for one that needs none.", []string{"app", "instance"}, nil)
-	descCert   = prometheus.NewDesc("mainstay_certificate_days_left", "Days until a certificate that this process uses passes its date; negative after it.", []string{"holder"}, nil)
-	descHeard  = prometheus.NewDesc("mainstay_agent_leader_heard_seconds", "Since the leader last answered.", nil, nil)
+	descServes = prometheus.NewDesc("mainstay_agent_instance_serves", "1 if the app server may get requests: /instance/NAME answers 200.",
+		[]string{"app", "instance"}, nil)
+	descAgain = prometheus.NewDesc("mainstay_agent_instance_restarts",
+		"How often the app server was started again after it had ended, since it was last wanted to run.", []string{"app", "instance"}, nil)
+	descMay = prometheus.NewDesc("mainstay_agent_permit_left_seconds",
+		"What is left of the app server's permit; 0 for one that needs none.", []string{"app", "instance"}, nil)
+	descCert = prometheus.NewDesc("mainstay_certificate_days_left",
+		"Days until a certificate that this process uses passes its date; negative after it.", []string{"holder"}, nil)
+	descHeard = prometheus.NewDesc("mainstay_agent_leader_heard_seconds", "Since the leader last answered.", nil, nil)
 )
 
 // Describe lists the metrics.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUp, descLead, descLease, descOwes, descGuard, descApp, descServes, descAgain, descMay, descCert, descHeard} {
+	for _, d := range []*prometheus.Desc{descUp, descLead, descLease, descOwes, descGuard, descApp, descServes, descAgain, descMay, descCert,
+		descHeard} {
 		ch <- d
 	}
 }

@@ -27,7 +27,8 @@ func TestPromisesAreShown(t *testing.T) {
 	if left := time.Duration(seen.Seen.Promised) * time.Millisecond; left <= 50*time.Second || left > time.Minute {
 		t.Errorf("promised for %s", left)
 	}
-	if len(seen.Seen.PromisedBy) != 1 || seen.Protection.String() != "guard: both, kernel end (launcher)" || len(seen.Protection.Missing) != 1 {
+	if len(seen.Seen.PromisedBy) != 1 || seen.Protection.String() != "guard: both, kernel end (launcher)" ||
+		len(seen.Protection.Missing) != 1 {
 		t.Errorf("vouched for by %v, protection %s", seen.Seen.PromisedBy, seen.Protection)
 	}
 
@@ -35,7 +36,8 @@ func TestPromisesAreShown(t *testing.T) {
 	o.probes(mux)
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", strings.NewReader("")))
-	found := regexp.MustCompile(`(?m)^mainstay_agent_promised_seconds\{cluster="feed",member="feed-e2"\} (\S+)$`).FindStringSubmatch(w.Body.String())
+	found := regexp.MustCompile(`(?m)^mainstay_agent_promised_seconds\{cluster="feed",member="feed-e2"\} (\S+)$`).FindStringSubmatch(
+		w.Body.String())
 	if found == nil {
 		t.Fatalf("no metric of the promise in\n%s", w.Body)
 	}

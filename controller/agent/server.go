@@ -107,7 +107,8 @@ func binaries(own config.AgentMember, all config.Postgres, data string) (postgre
 // installTLS copies the certificate of the host's members to where their owner, and nobody else, can read it: libpq and
 // PostgreSQL refuse keys that others may read.
 func installTLS(from config.TLS, dir string, owner postgres.Owner) (postgres.TLSFiles, error) {
-	to := postgres.TLSFiles{CA: filepath.Join(dir, "ca.crt"), Cert: filepath.Join(dir, "postgres.crt"), Key: filepath.Join(dir, "postgres.key")}
+	to := postgres.TLSFiles{CA: filepath.Join(dir, "ca.crt"), Cert: filepath.Join(dir, "postgres.crt"),
+		Key: filepath.Join(dir, "postgres.key")}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return to, err
 	}

@@ -145,7 +145,8 @@ func TestSaturatedWhileItHangs(t *testing.T) {
 	if age := well.stall.age(8600*ms, 0); age > 700*ms {
 		t.Errorf("well, and no slot since: counted for %s", age)
 	}
-	for at := 4000 * ms; at < 120*time.Second; at += 500 * ms { // others' commits go through, for longer than that excuses a commit of ours that hangs
+	// others' commits go through, for longer than that excuses a commit of ours that hangs
+	for at := 4000 * ms; at < 120*time.Second; at += 500 * ms {
 		beats(&passes, full, at, at+500*ms)
 		passes.flushed(platform.LSN(at), at+20*ms)
 	}

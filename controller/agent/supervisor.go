@@ -130,7 +130,8 @@ func newSupervisor(a *Agent, name string) (*supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &supervisor{agent: a, name: name, runID: a.clocks.Run(), log: a.log.With(zap.String("member", name)), kick: make(chan struct{}, 1), learned: make(chan struct{}, 1),
+	m := &supervisor{agent: a, name: name, runID: a.clocks.Run(), log: a.log.With(zap.String("member", name)), kick: make(chan struct{}, 1),
+		learned: make(chan struct{}, 1),
 		durable: d, kept: member.Kept{Written: a.home.resume(name)}}
 	m.inherits = m.kept.Written.Run == m.runID
 	m.report = health.Member{Name: name}
@@ -234,7 +235,8 @@ func (m *supervisor) begin(ctx context.Context, act member.Act) chan error {
 	m.doing, m.cancel = string(act.Kind)+": "+act.Why, cancel
 	goal := m.goal
 	m.mu.Unlock()
-	m.log.Info("act", zap.String("kind", string(act.Kind)), zap.String("why", act.Why), zap.String("goal", string(goal.Kind)), zap.String("epoch", goal.Epoch.String()))
+	m.log.Info("act", zap.String("kind", string(act.Kind)), zap.String("why", act.Why), zap.String("goal", string(goal.Kind)),
+		zap.String("epoch", goal.Epoch.String()))
 	done := make(chan error, 1)
 	m.agent.group.Go(func() error {
 		defer cancel()

@@ -44,7 +44,8 @@ func left(t *testing.T, systemID string, inCgroup bool) (config.Agent, *fakepg.S
 	}
 	defer h.close()
 	o := fakepg.Options{DataDir: dataDir(cfg, "feed-e1"), Detached: inCgroup}
-	err = errors.Join(h.keepDurable("feed-e1", member.Durable{SystemID: systemID}), os.MkdirAll(o.DataDir, 0o700), os.MkdirAll(guardDir(cfg, "feed-e1"), 0o700))
+	err = errors.Join(h.keepDurable("feed-e1", member.Durable{SystemID: systemID}), os.MkdirAll(o.DataDir, 0o700),
+		os.MkdirAll(guardDir(cfg, "feed-e1"), 0o700))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,8 @@ func TestSweep(t *testing.T) {
 			cfg, pg := left(t, "7000000000000000001", inCgroup)
 			alive := pg.Alive()
 			swept := sweep(t, cfg)
-			if len(swept) != 1 || swept[0].Err != nil || len(swept[0].Killed) != len(alive) || !strings.HasPrefix(swept[0].String(), "feed-e1: PostgreSQL ran without any guard") {
+			if len(swept) != 1 || swept[0].Err != nil || len(swept[0].Killed) != len(alive) ||
+				!strings.HasPrefix(swept[0].String(), "feed-e1: PostgreSQL ran without any guard") {
 				t.Errorf("swept %v, want all of %v", swept, alive)
 			}
 			if !pg.WaitEnded(5 * time.Second) {

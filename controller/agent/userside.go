@@ -54,7 +54,8 @@ func (m *supervisor) lookAtUserSide(ctx context.Context, pg *postgres.Server, d 
 func (m *supervisor) unmasked() (missing []string) {
 	for _, s := range m.user.services {
 		if !s.Closed() {
-			missing = append(missing, "a mask on "+s.Unit+", which can start it without a lease (as root on its host: mainstay local mask "+m.name+")")
+			missing = append(missing, "a mask on "+s.Unit+", which can start it without a lease (as root on its host: mainstay local mask "+m.name+
+				")")
 		}
 	}
 	return missing

@@ -94,8 +94,10 @@ func (d *hostWatchdog) heard(log *zap.Logger, st watchdog.Status, err error) {
 		d.status, d.at = st, boottime.Now()
 	}
 	if was.Armed != d.status.Armed || was.Missing != d.status.Missing || was.PID != d.status.PID || fault != d.fault {
-		log.Info("watchdog", zap.Bool("armed", d.status.Armed), zap.String("device", d.status.Identity), zap.Duration("timeout", d.status.Timeout),
-			zap.String("missing", d.status.Missing), zap.String("fault", d.fault), zap.Int("holder", d.status.PID), zap.Strings("unhardened", d.status.Unhardened))
+		log.Info("watchdog", zap.Bool("armed", d.status.Armed), zap.String("device", d.status.Identity),
+			zap.Duration("timeout", d.status.Timeout),
+			zap.String("missing", d.status.Missing), zap.String("fault", d.fault), zap.Int("holder", d.status.PID),
+			zap.Strings("unhardened", d.status.Unhardened))
 	}
 	if d.status.Starves && !was.Starves {
 		log.Warn("the watchdog is not pinged: a guard is overdue, or a lease has all but ended; the host resets unless that mends")

@@ -29,17 +29,20 @@ func TestWatchdogWish(t *testing.T) {
 		on      bool
 		timeout time.Duration
 	}{
-		"no members":                  {nil, true, false, 0},
-		"no goal yet":                 {[]platform.Goal{{}}, false, false, 0},
-		"off":                         {[]platform.Goal{goalOf(platform.GoalReplica, nil)}, true, false, 0},
-		"on":                          {[]platform.Goal{goalOf(platform.GoalPrimary, automatic(3*time.Second))}, true, true, 3 * time.Second},
-		"the shortest lease":          {[]platform.Goal{goalOf(platform.GoalPrimary, automatic(6*time.Second)), goalOf(platform.GoalObserve, automatic(time.Second))}, true, true, time.Second},
-		"one lease is too short":      {[]platform.Goal{goalOf(platform.GoalPrimary, automatic(0)), goalOf(platform.GoalReplica, automatic(3*time.Second))}, true, true, 0},
+		"no members":  {nil, true, false, 0},
+		"no goal yet": {[]platform.Goal{{}}, false, false, 0},
+		"off":         {[]platform.Goal{goalOf(platform.GoalReplica, nil)}, true, false, 0},
+		"on":          {[]platform.Goal{goalOf(platform.GoalPrimary, automatic(3*time.Second))}, true, true, 3 * time.Second},
+		"the shortest lease": {[]platform.Goal{goalOf(platform.GoalPrimary, automatic(6*time.Second)),
+			goalOf(platform.GoalObserve, automatic(time.Second))}, true, true, time.Second},
+		"one lease is too short": {[]platform.Goal{goalOf(platform.GoalPrimary, automatic(0)),
+			goalOf(platform.GoalReplica, automatic(3*time.Second))}, true, true, 0},
 		"on a fenced host":            {[]platform.Goal{goalOf(platform.GoalNone, automatic(3*time.Second))}, true, true, 3 * time.Second},
 		"the last member is released": {[]platform.Goal{goalOf(platform.GoalReleased, nil)}, true, false, 0},
-		"one of two is released":      {[]platform.Goal{goalOf(platform.GoalReleased, nil), goalOf(platform.GoalReplica, automatic(3*time.Second))}, true, true, 3 * time.Second},
-		"one has no goal yet":         {[]platform.Goal{{}, goalOf(platform.GoalReplica, automatic(3*time.Second))}, true, true, 3 * time.Second},
-		"released, and one unknown":   {[]platform.Goal{{}, goalOf(platform.GoalReleased, nil)}, false, false, 0},
+		"one of two is released": {[]platform.Goal{goalOf(platform.GoalReleased, nil),
+			goalOf(platform.GoalReplica, automatic(3*time.Second))}, true, true, 3 * time.Second},
+		"one has no goal yet":       {[]platform.Goal{{}, goalOf(platform.GoalReplica, automatic(3*time.Second))}, true, true, 3 * time.Second},
+		"released, and one unknown": {[]platform.Goal{{}, goalOf(platform.GoalReleased, nil)}, false, false, 0},
 	} {
 		a := &Agent{cfg: config.Agent{Data: "/data"}, members: map[string]*supervisor{}}
 		for i, g := range tc.goals {
@@ -58,7 +61,8 @@ func TestWatchdogWish(t *testing.T) {
 
 func TestWhatTheWatchdogIsToAMember(t *testing.T) {
 	guards := [2]int{7, 8}
-	armed := watchdog.Status{PID: 5, Info: watchdog.Info{Armed: true, Identity: "softdog", Timeout: 3 * time.Second}, Watched: map[string][2]int{"m1": guards}}
+	armed := watchdog.Status{PID: 5, Info: watchdog.Info{Armed: true, Identity: "softdog", Timeout: 3 * time.Second},
+		Watched: map[string][2]int{"m1": guards}}
 	late := watchdog.Status{PID: 5, Info: watchdog.Info{Missing: "there is none"}}
 	required := &platform.Watchdog{Mode: platform.WatchdogRequired, Timeout: 3 * time.Second}
 	shorter := &platform.Watchdog{Mode: platform.WatchdogRequired, Timeout: time.Second}
@@ -107,15 +111,17 @@ func TestBarredFromALease(t *testing.T) { // L2
 		fresh bool
 		want  string
 	}{
-		"off":                        {nil, time.Second, true, ""},
-		"automatic, and none":        {&health.Watchdog{Mode: platform.WatchdogAutomatic, Missing: "x"}, time.Second, true, ""},
-		"required, and none":         {&health.Watchdog{Mode: platform.WatchdogRequired, Missing: "x"}, 5 * time.Second, false, "requires a watchdog, and none is armed: x"},
+		"off":                 {nil, time.Second, true, ""},
+		"automatic, and none": {&health.Watchdog{Mode: platform.WatchdogAutomatic, Missing: "x"}, time.Second, true, ""},
+		"required, and none": {&health.Watchdog{Mode: platform.WatchdogRequired, Missing: "x"}, 5 * time.Second, false,
+			"requires a watchdog, and none is armed: x"},
 		"armed":                      {armed, 5 * time.Second, true, ""},
 		"just pinged for longer":     {armed, 3*time.Second - platform.GuardKill - 1, true, "too soon"},
 		"just long enough":           {armed, 3*time.Second - platform.GuardKill, true, ""},
 		"short, for guards so bound": {armed, time.Second, false, ""},
 	} {
-		if err := barredFrom(tc.w, now, now+tc.end, tc.fresh); (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+		if err := barredFrom(tc.w, now, now+tc.end, tc.fresh); (err == nil) != (tc.want == "") || err != nil &&
+			!strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

@@ -107,11 +107,14 @@ func TestLag(t *testing.T) {
 
 // A member's protection joins what its agent says with what the platform file says of its host.
 func TestProtection(t *testing.T) {
-	p := &platform.Platform{Hosts: []platform.Host{{Name: "h1", Fence: []platform.FenceDevice{{Agent: "fence_x", Level: 2}, {Exec: "/bin/off", Level: 1}}}, {Name: "h2"}}}
+	p := &platform.Platform{Hosts: []platform.Host{{Name: "h1",
+		Fence: []platform.FenceDevice{{Agent: "fence_x", Level: 2}, {Exec: "/bin/off", Level: 1}}}, {Name: "h2"}}}
 	in := decide.Input{State: &state.State{Platform: p}, View: health.NewView(0)}
-	in.View.Fold(&health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, "r", 0, time.Second)
+	in.View.Fold(&health.Report{Host: "h1", RunID: "r", Number: 1,
+		Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, "r", 0, time.Second)
 	for m, want := range map[platform.Member]string{
-		{Name: "m1", Host: "h1"}: "guard: both, kernel end (launcher), service manager; fence: fence_x (level 2), /bin/off (level 1); watchdog: off",
+		{Name: "m1",
+			Host: "h1"}: "guard: both, kernel end (launcher), service manager; fence: fence_x (level 2), /bin/off (level 1); watchdog: off",
 		{Name: "m2", Host: "h2"}: "guard: not known, its agent has not reported it; fence: none; watchdog: off",
 		{Name: "m3", Host: "h3"}: "guard: not known, its agent has not reported it; fence: none; watchdog: off",
 	} {
@@ -140,8 +143,10 @@ func TestUnwatched(t *testing.T) {
 		"no longer required":     {required, automatic, nil, false},
 		"automatic harms nobody": {off, automatic, nil, false},
 	} {
-		in := decide.Input{State: &state.State{Platform: platformWith(tc.now), Clusters: map[string]*state.Cluster{"feed": {Name: "feed", Primary: "m1"}}}, View: health.NewView(0)}
-		in.View.Fold(&health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Watchdog: tc.seen}}}}, "r", 0, time.Second)
+		in := decide.Input{State: &state.State{Platform: platformWith(tc.now),
+			Clusters: map[string]*state.Cluster{"feed": {Name: "feed", Primary: "m1"}}}, View: health.NewView(0)}
+		in.View.Fold(&health.Report{Host: "h1", RunID: "r", Number: 1,
+			Members: []health.Member{{Name: "m1", Guard: health.Guard{Watchdog: tc.seen}}}}, "r", 0, time.Second)
 		if err := unwatched(in, platformWith(tc.next)); (err != nil) != tc.refused {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -160,8 +165,10 @@ func TestTimings(t *testing.T) {
 	for _, x := range timings(&platform.Cluster{Lease: 5 * time.Second}, 10*time.Second) {
 		got[x.Name] = x.Value
 	}
-	for name, want := range map[string]time.Duration{"lease": 5 * time.Second, "heartbeat": 500 * time.Millisecond, "suspect": 1500 * time.Millisecond,
-		"count-out": 12300 * time.Millisecond, "guard kill": 250 * time.Millisecond, "tick limit": time.Second, "raft election": 500 * time.Millisecond} {
+	for name, want := range map[string]time.Duration{"lease": 5 * time.Second, "heartbeat": 500 * time.Millisecond,
+		"suspect":   1500 * time.Millisecond,
+		"count-out": 12300 * time.Millisecond, "guard kill": 250 * time.Millisecond, "tick limit": time.Second,
+		"raft election": 500 * time.Millisecond} {
 		if got[name] != want {
 			t.Errorf("%s = %s, want %s", name, got[name], want)
 		}

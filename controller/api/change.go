@@ -117,7 +117,8 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 	p.cmd.Begin = &state.Begin{Kind: state.Switchover, To: req.To, Reason: reason}
 	fates, more := decide.SlotFates(s.snapshot.Input, s.c.Name, target)
 	p.cmd.Begin.Reason += decide.SlotNote(fates, more, s.c.Primary, target)
-	p.answer.Target, p.answer.Warnings = target, append(decide.SlotWarnings(fates, more, s.c.Primary), decide.Outsiders(s.snapshot.Input, s.c.Name)...)
+	p.answer.Target, p.answer.Warnings = target, append(decide.SlotWarnings(fates, more, s.c.Primary),
+		decide.Outsiders(s.snapshot.Input, s.c.Name)...)
 	p.answer.Plan = []string{
 		"CHECKPOINT on " + s.c.Primary + ", so that its stop is short",
 		"stop " + s.c.Primary + " cleanly (at most 15 s; after that the stop is forced and a failover's rules apply)",

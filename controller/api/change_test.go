@@ -18,7 +18,8 @@ import (
 // subjectWith is a cluster of a primary and one replica, both well, which report what change makes of them.
 func subjectWith(t *testing.T, change func(primary, replica *health.Member)) *subject {
 	t.Helper()
-	p := &platform.Platform{Name: "social", Sites: []platform.Site{{Name: "east"}}, Hosts: []platform.Host{{Name: "h1", Site: "east"}, {Name: "h2", Site: "east"}},
+	p := &platform.Platform{Name: "social", Sites: []platform.Site{{Name: "east"}},
+		Hosts: []platform.Host{{Name: "h1", Site: "east"}, {Name: "h2", Site: "east"}},
 		Clusters: []platform.Cluster{{Name: "feed", Lease: 5 * time.Second, Durability: platform.Durability{Acks: 1, From: "any"},
 			Failover: platform.Failover{AcrossSites: "automatic", WhenIncomplete: "wait"},
 			Members:  []platform.Member{{Name: "m1", Host: "h1", Port: 5432, MayLead: true}, {Name: "m2", Host: "h2", Port: 5432, MayLead: true}}}}}
@@ -37,9 +38,11 @@ func subjectWith(t *testing.T, change func(primary, replica *health.Member)) *su
 		s = next
 	}
 	epoch := s.Clusters["feed"].Epoch
-	m1 := health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RolePrimary, SystemID: "7", Epoch: epoch, Timeline: 1,
+	m1 := health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RolePrimary, SystemID: "7",
+		Epoch: epoch, Timeline: 1,
 		Position: 1000, PositionKnown: true, Opened: true, Guard: health.Guard{Complete: true, Armed: epoch}}
-	m2 := health.Member{Name: "m2", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, SystemID: "7", Epoch: epoch, Timeline: 1,
+	m2 := health.Member{Name: "m2", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, SystemID: "7",
+		Epoch: epoch, Timeline: 1,
 		Position: 1000, PositionKnown: true, Replayed: 1000, Guard: health.Guard{Complete: true}, Receiver: &health.Receiver{Streaming: true}}
 	change(&m1, &m2)
 	view := health.NewView(time.Second)
@@ -69,7 +72,8 @@ func TestChangesNameSlots(t *testing.T) {
 	if !slices.Equal(p.answer.Warnings, []string{warning}) || p.cmd.Begin.Reason != "asked by ann: kernel"+note {
 		t.Errorf("warnings %q, reason %q", p.answer.Warnings, p.cmd.Begin.Reason)
 	}
-	if last := p.answer.Plan[len(p.answer.Plan)-1]; last != "failover slot cdc (active, 4096 bytes of WAL) goes along: it is synchronised to m2" {
+	if last := p.answer.Plan[len(
+		p.answer.Plan)-1]; last != "failover slot cdc (active, 4096 bytes of WAL) goes along: it is synchronised to m2" {
 		t.Errorf("plan ends with %q", last)
 	}
 	p, err = s.failover(wire.FailoverRequest{To: "m2", AcceptLoss: "disk"})

@@ -83,7 +83,8 @@ func (s *subject) failoverWarnings(req wire.FailoverRequest) []string {
 	case req.Fenced:
 		out = append(out, "you state that "+s.c.Primary+" is off: if it is not, there will be two primaries")
 	case !s.c.Guarded:
-		out = append(out, "epoch "+s.c.Epoch.String()+" was granted without a complete guard: if the agent of "+s.c.Primary+" does not answer, this waits until you say that it is off (--fenced)")
+		out = append(out, "epoch "+s.c.Epoch.String()+" was granted without a complete guard: if the agent of "+s.c.Primary+
+			" does not answer, this waits until you say that it is off (--fenced)")
 	}
 	return out
 }

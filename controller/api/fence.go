@@ -82,7 +82,8 @@ func (a *API) hostOf(ctx context.Context, q *request) (loop.Snapshot, string, er
 }
 
 // change judges a command about a host on the present state, and commits it unless it is a dry run.
-func (a *API) change(ctx context.Context, q *request, dryRun bool, cmd state.Command, answer wire.OperationAnswer, s *state.State) (any, error) {
+func (a *API) change(ctx context.Context, q *request, dryRun bool, cmd state.Command, answer wire.OperationAnswer,
+	s *state.State) (any, error) {
 	cmd.By, cmd.At = q.who.Name, stamp(time.Now())
 	if _, err := state.Apply(s, s.Index+1, cmd); err != nil {
 		return nil, refused("%v", err)

@@ -51,7 +51,8 @@ var (
 	mAge      = desc("member_report_age_seconds", "Time since the agent's last report.", "cluster", "member")
 	mGuard    = desc("member_guard_complete", "1 if the member's guard is complete.", "cluster", "member")
 
-	allMetrics = []*prometheus.Desc{mCert, mLeader, mTerm, mApplied, mElections, mReports, mBarriers, mCommands, mRefused, mFencing, mPaused, mProblems,
+	allMetrics = []*prometheus.Desc{mCert, mLeader, mTerm, mApplied, mElections, mReports, mBarriers, mCommands, mRefused, mFencing, mPaused,
+		mProblems,
 		mOps, mFailover, mUp, mRole, mEpoch, mTimeline, mLag, mLease, mAge, mGuard}
 )
 

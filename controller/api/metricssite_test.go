@@ -37,17 +37,21 @@ func TestSiteMetrics(t *testing.T) {
 			{Name: "web1", Site: "east", Host: "app-1"}, {Name: "web2", Site: "east"}, {Name: "web3", Site: "west"}}}}}
 	s.Apps = map[string]*state.App{"web": {Name: "web", Out: map[string]string{"web2": "web2 is down"}}}
 	s.Change = &state.SiteChange{ID: "site-1", To: "west", Step: platform.StepApps, Halted: "web3 is down"}
-	snapshot := loop.Snapshot{Leading: true, Input: decide.Input{State: s, Controllers: []string{"c1"}, View: health.NewView(0), Now: time.Second}}
-	snapshot.Input.View.Fold(&health.Report{Host: "app-1", Instances: []health.Instance{{Name: "web1", Running: true}}}, "", time.Second, time.Second)
+	snapshot := loop.Snapshot{Leading: true, Input: decide.Input{State: s, Controllers: []string{"c1"}, View: health.NewView(0),
+		Now: time.Second}}
+	snapshot.Input.View.Fold(&health.Report{Host: "app-1", Instances: []health.Instance{{Name: "web1", Running: true}}}, "", time.Second,
+		time.Second)
 	snapshot.Input.View.FoldObservations(health.Observations{Observer: "c1", Number: 1, Apps: []health.InstanceObservation{
 		{App: "web", Instance: "web1", Health: health.Well}, {App: "web", Instance: "web3", Health: health.Down}}}, time.Second)
-	snapshot.Last.Problems = []health.Problem{{Kind: health.SiteLost, Site: "west"}, {Kind: health.AppDown, App: "web", Site: "east", Instance: "web2"}}
+	snapshot.Last.Problems = []health.Problem{{Kind: health.SiteLost, Site: "west"},
+		{Kind: health.AppDown, App: "web", Site: "east", Instance: "web2"}}
 
 	a := New(Options{Loop: seen{snapshot: snapshot}, Log: quiet{}, Certificates: func() []identity.End { return nil }})
 	w := httptest.NewRecorder()
 	a.metrics.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
-		`mainstay_site_lost{site="east"} 0`, `mainstay_site_lost{site="west"} 1`, "mainstay_site_switchover_running 1\n", "mainstay_site_switchover_halted 1\n",
+		`mainstay_site_lost{site="east"} 0`, `mainstay_site_lost{site="west"} 1`, "mainstay_site_switchover_running 1\n",
+		"mainstay_site_switchover_halted 1\n",
 		`mainstay_problems{app="",cluster="",kind="SiteLost",severity="critical",site="west"} 1`,
 		`mainstay_problems{app="web",cluster="",kind="AppDown",severity="warning",site="east"} 1`,
 		`mainstay_app_instances_wanted{app="web",site="east"} 2`, `mainstay_app_instances_in_routing{app="web",site="east"} 1`,

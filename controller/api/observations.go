@@ -9,7 +9,8 @@ import (
 	"mainstay/health"
 )
 
-// observations takes in another controller's observations of the members, and the last entry of its log. A controller speaks only for itself.
+// observations takes in another controller's observations of the members, and the last entry of its log. A controller speaks only for
+// itself.
 func (a *API) observations(ctx context.Context, q *request) (any, error) {
 	var v health.Observations
 	if err := q.body(&v); err != nil {

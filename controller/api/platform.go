@@ -65,7 +65,8 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 		return out, nil
 	}
 	// Based on the version just judged, so that it never overwrites a change made in between.
-	cmd := state.Command{At: stamp(time.Now()), By: q.who.Name, Platform: &state.SetPlatform{Platform: req.Platform, Base: s.PlatformVersion, Remove: req.Remove}}
+	cmd := state.Command{At: stamp(time.Now()), By: q.who.Name,
+		Platform: &state.SetPlatform{Platform: req.Platform, Base: s.PlatformVersion, Remove: req.Remove}}
 	if err := a.Loop.Submit(ctx, cmd); err != nil {
 		return nil, err
 	}

@@ -86,7 +86,8 @@ func (a *API) siteWord(ctx context.Context, q *request) (any, error) {
 	}
 	id := q.PathValue("id")
 	cmd := state.Command{StepSite: &state.StepSite{Change: id, Version: req.Version, Decision: req.Decision}}
-	return a.change(ctx, q, false, cmd, wire.OperationAnswer{Operation: id, Plan: []string{req.Decision + " of site switchover " + id}}, snapshot.Input.State)
+	return a.change(ctx, q, false, cmd, wire.OperationAnswer{Operation: id, Plan: []string{req.Decision + " of site switchover " + id}},
+		snapshot.Input.State)
 }
 
 func (a *API) siteSwitchovers(ctx context.Context, _ *request) (any, error) {
@@ -152,8 +153,9 @@ func appStates(snapshot loop.Snapshot) (out []wire.AppState) {
 		for n := range conf.Instances {
 			i := &conf.Instances[n]
 			seen := decide.Seen(snapshot.Input, i)
-			st := wire.InstanceStatus{Name: i.Name, Site: i.Site, Host: i.Host, Address: i.Address, Goal: s.Wants(conf, i.Name), Serves: s.Serves(conf, i.Name),
-				Out: a.Out[i.Name], Restart: a.Restarts[i.Name], Seen: seen}
+			st := wire.InstanceStatus{Name: i.Name, Site: i.Site, Host: i.Host, Address: i.Address, Goal: s.Wants(conf, i.Name),
+				Serves: s.Serves(conf, i.Name),
+				Out:    a.Out[i.Name], Restart: a.Restarts[i.Name], Seen: seen}
 			st.Health, st.Reaches, st.Error = decide.Verdict(snapshot.Input, conf, i.Name)
 			if i.Host != "" {
 				st.Age = snapshot.Input.View.Silence(i.Host, snapshot.Input.Now)

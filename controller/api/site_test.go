@@ -19,7 +19,8 @@ import (
 func TestSiteSwitchoverHalted(t *testing.T) {
 	s := state.New()
 	s.Change = &state.SiteChange{ID: "site-2", To: "west", Step: platform.StepApps, Halted: "web3 is down"}
-	s.Changes = []state.Operation{{ID: "site-1", Kind: state.SiteSwitchover, Result: state.Done}, {ID: "site-2", Kind: state.SiteSwitchover, Result: state.Running}}
+	s.Changes = []state.Operation{{ID: "site-1", Kind: state.SiteSwitchover, Result: state.Done},
+		{ID: "site-2", Kind: state.SiteSwitchover, Result: state.Running}}
 	a := New(Options{Loop: seen{snapshot: loop.Snapshot{Leading: true}}, States: fixed{s}})
 	ask := func(id string) wire.HistoryAnswer {
 		t.Helper()
@@ -32,7 +33,8 @@ func TestSiteSwitchoverHalted(t *testing.T) {
 		return out.(wire.HistoryAnswer)
 	}
 	got := ask("site-2").Halted
-	if got == nil || got.Step != platform.StepApps || got.Why != "web3 is down" || !slices.Equal(got.Decisions, []string{"retry", "undo", "continue"}) {
+	if got == nil || got.Step != platform.StepApps || got.Why != "web3 is down" ||
+		!slices.Equal(got.Decisions, []string{"retry", "undo", "continue"}) {
 		t.Errorf("halted: %+v", got)
 	}
 	if got := ask("site-1"); got.Halted != nil || len(got.Operations) != 1 {
@@ -69,8 +71,9 @@ func TestApproveNamesWhatWaits(t *testing.T) {
 	s.Clusters["feed"] = &state.Cluster{Name: "feed", Attempt: &state.Attempt{Operation: "feed-7"}}
 	snapshot := loop.Snapshot{Leading: true, Input: decide.Input{State: s}}
 	for want, problems := range map[string][]health.Problem{
-		"no failover feed-8 is running; no operation waits for an approval now: see `mainstay status`":       nil,
-		"no failover feed-8 is running; operations that wait for an approval now: `mainstay approve feed-7`": {{Kind: health.ApprovalNeeded, Cluster: "feed"}},
+		"no failover feed-8 is running; no operation waits for an approval now: see `mainstay status`": nil,
+		"no failover feed-8 is running; operations that wait for an approval now: `mainstay approve feed-7`": {{Kind: health.ApprovalNeeded,
+			Cluster: "feed"}},
 	} {
 		snapshot.Last.Problems = problems
 		a := New(Options{Loop: seen{snapshot: snapshot}, States: fixed{s}})
@@ -85,15 +88,17 @@ func TestApproveNamesWhatWaits(t *testing.T) {
 // An app server that runs everywhere has no permit that ends: it is taken to its primary's site only while its agent answers.
 func TestRunWithPrimaryNeedsTheAgents(t *testing.T) {
 	with := func(run platform.AppRun) *platform.Platform {
-		return &platform.Platform{Name: "social", Clusters: []platform.Cluster{{Name: "feed", Lease: platform.DefaultLease}}, Apps: []platform.App{{Name: "web", Run: run, Needs: []string{"feed"},
-			Instances: []platform.Instance{{Name: "web1", Site: "east", Host: "h1"}, {Name: "web2", Site: "west", Host: "h2"}}}}}
+		return &platform.Platform{Name: "social", Clusters: []platform.Cluster{{Name: "feed", Lease: platform.DefaultLease}},
+			Apps: []platform.App{{Name: "web", Run: run, Needs: []string{"feed"},
+				Instances: []platform.Instance{{Name: "web1", Site: "east", Host: "h1"}, {Name: "web2", Site: "west", Host: "h2"}}}}}
 	}
 	in := decide.Input{State: &state.State{Platform: with(platform.RunEverywhere)}, View: health.NewView(0), Now: time.Minute}
 	hear := func(host, instance string) {
 		in.View.Fold(&health.Report{Host: host, RunID: "r", Number: 1, Instances: []health.Instance{{Name: instance}}}, "", 0, in.Now)
 	}
 	hear("h1", "web1")
-	if err := unpermitted(in, with(platform.RunWithPrimary)); err == nil || !strings.Contains(err.Error(), "cannot stop web2, because the agent of h2 does not report it") {
+	if err := unpermitted(in, with(platform.RunWithPrimary)); err == nil ||
+		!strings.Contains(err.Error(), "cannot stop web2, because the agent of h2 does not report it") {
 		t.Errorf("h2 is silent: %v", err)
 	}
 	if err := unpermitted(in, with(platform.RunEverywhere)); err != nil {

@@ -18,7 +18,8 @@ type scene struct {
 }
 
 func newScene(t *testing.T, g platform.InstanceGoal, p health.Process) *scene {
-	return &scene{T: t, world: world{Input: Input{Now: now, Boot: boot, Goal: g, Durable: Durable{Goal: g}, Seen: Seen{Process: p}, Stop: stop, Output: "its log"}, obeys: true}}
+	return &scene{T: t, world: world{Input: Input{Now: now, Boot: boot, Goal: g, Durable: Durable{Goal: g}, Seen: Seen{Process: p}, Stop: stop,
+		Output: "its log"}, obeys: true}}
 }
 
 func (s *scene) run(d time.Duration) *scene {
@@ -235,7 +236,8 @@ func TestPermitAfter(t *testing.T) {
 	for _, c := range []struct {
 		boot        string
 		begun, want time.Duration
-	}{{boot, now, now + 3*time.Second}, {boot, now - 4*time.Second, now + time.Second}, {boot, now + time.Minute, now + 3*time.Second}, {"another", now, 0}} {
+	}{{boot, now, now + 3*time.Second}, {boot, now - 4*time.Second, now + time.Second}, {boot, now + time.Minute, now + 3*time.Second},
+		{"another", now, 0}} {
 		end, grace := PermitAfter(d, c.boot, c.begun)
 		spares := time.Duration(0)
 		if c.boot == boot && c.want <= c.begun {
@@ -255,7 +257,8 @@ func TestPermitAfter(t *testing.T) {
 func TestWhatAnAgentFindsRunning(t *testing.T) {
 	g := running
 	g.Permit, g.Primary = 5*time.Second, "feed-e1"
-	in := Input{Now: now, Boot: boot, Goal: g, PermitEnd: now - time.Minute, Grace: now + time.Second, Seen: Seen{Process: health.ProcessRunning}, Stop: stop}
+	in := Input{Now: now, Boot: boot, Goal: g, PermitEnd: now - time.Minute, Grace: now + time.Second,
+		Seen: Seen{Process: health.ProcessRunning}, Stop: stop}
 	in.Durable = in.durable()
 	if act := Next(in); act.Kind != Nothing || act.Again != in.Grace || in.Closed() != "" {
 		t.Errorf("found running: %+v, %s", act, in.Closed())

@@ -37,7 +37,8 @@ func everyInput(f func(Input)) {
 							for _, s := range everySeen() {
 								for _, m := range everyMemory(moments) {
 									for _, grace := range []time.Duration{0, now + 500*time.Millisecond} {
-										f(Input{Now: now, Boot: boot, Goal: g, PermitEnd: end, Grace: grace, Durable: d, Seen: s, Memory: m, Stop: stop, Output: "its log"})
+										f(Input{Now: now, Boot: boot, Goal: g, PermitEnd: end, Grace: grace, Durable: d, Seen: s, Memory: m, Stop: stop,
+											Output: "its log"})
 									}
 								}
 							}
@@ -50,7 +51,8 @@ func everyInput(f func(Input)) {
 }
 
 func everySeen() []Seen {
-	return []Seen{{}, {Process: health.ProcessRunning}, {Process: health.ProcessRunning, Starting: true}, {Process: health.ProcessEnding}, {Process: health.ProcessEnded}}
+	return []Seen{{}, {Process: health.ProcessRunning}, {Process: health.ProcessRunning, Starting: true}, {Process: health.ProcessEnding},
+		{Process: health.ProcessEnded}}
 }
 
 func everyMemory(moments []time.Duration) (all []Memory) {
@@ -121,9 +123,11 @@ func breaks(in Input, act Act) string {
 		return "killed what was not asked, or a moment ago"
 	case !lapsed && g.Want == platform.WantNothing && act.Kind != Nothing && act.Kind != Persist && act.Kind != Readmit:
 		return "nothing is wanted, and it acted"
-	case ends && !lapsed && g.Want == platform.WantRunning && s == health.ProcessRunning && m.StopFrom == 0 && !m.Told && in.Durable.Restarted >= g.Restart:
+	case ends && !lapsed && g.Want == platform.WantRunning && s == health.ProcessRunning && m.StopFrom == 0 && !m.Told &&
+		in.Durable.Restarted >= g.Restart:
 		return "stopped what is to run"
-	case ends && !lapsed && s == health.ProcessRunning && m.StopFrom == 0 && !m.Drained && g.Drain > 0 && (m.DrainFrom == 0 || in.Now < m.DrainFrom+g.Drain):
+	case ends && !lapsed && s == health.ProcessRunning && m.StopFrom == 0 && !m.Drained && g.Drain > 0 &&
+		(m.DrainFrom == 0 || in.Now < m.DrainFrom+g.Drain):
 		return "stopped without being drained"
 	case act.Kind == Persist && act.Durable.Restarted > in.Durable.Restarted && s != health.ProcessEnded:
 		return "took a restart for done that was not"

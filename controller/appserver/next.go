@@ -48,7 +48,8 @@ func (in Input) overdue() bool { return in.lapsed() && !in.spared() }
 
 // spared tells whether an earlier run of the agent left it running, nothing could renew its permit, and no stop has begun.
 func (in Input) spared() bool {
-	return in.lapsed() && in.Now < in.Grace && in.Goal.Want == platform.WantRunning && in.Seen.Process == health.ProcessRunning && in.Memory.Starts == 0
+	return in.lapsed() && in.Now < in.Grace && in.Goal.Want == platform.WantRunning && in.Seen.Process == health.ProcessRunning &&
+		in.Memory.Starts == 0
 }
 
 func (in Input) lapse() string {

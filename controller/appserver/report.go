@@ -38,5 +38,6 @@ func (in Input) serving() bool { return in.Seen.Process == health.ProcessRunning
 // leaving tells whether it must be stopped, or is being stopped. From then on it is out of routing.
 func (in Input) leaving() bool {
 	m := in.Memory
-	return m.DrainFrom != 0 || m.Told || m.StopFrom != 0 || in.due() && in.Goal.Want == platform.WantRunning || in.Goal.Want == platform.WantStopped || in.overdue()
+	return m.DrainFrom != 0 || m.Told || m.StopFrom != 0 || in.due() && in.Goal.Want == platform.WantRunning ||
+		in.Goal.Want == platform.WantStopped || in.overdue()
 }

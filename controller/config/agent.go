@@ -69,7 +69,8 @@ type Replication struct {
 // LoadAgent reads an agent's local file. Certificates must be readable and the agent's own data folder writable; it does not touch a
 // member's folders, because their disk may hang (L6). The error is a Mistakes.
 func LoadAgent(path string) (Agent, error) {
-	a := Agent{Cgroup: "automatic", Quarantine: Quarantine{Limit: defaultQuarantine}, Watchdog: Watchdog{defaultWatchdog}, Postgres: Postgres{User: "postgres", Superuser: "postgres"}}
+	a := Agent{Cgroup: "automatic", Quarantine: Quarantine{Limit: defaultQuarantine}, Watchdog: Watchdog{defaultWatchdog},
+		Postgres: Postgres{User: "postgres", Superuser: "postgres"}}
 	err := load(path, func(l *local) []field {
 		return []field{
 			{"host", l.text(&a.Host)},

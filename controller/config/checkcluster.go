@@ -123,7 +123,8 @@ func (c *checks) acks(at where, k *platform.Cluster) {
 		case !m.MayLead:
 		case beside(all, m) < d.Acks:
 			c.add(at.field("acks"), fmt.Sprintf("with %s as primary %s may acknowledge, too few for %s", m.Name,
-				count(beside(all, m), "other member"), count(d.Acks, "ack")), "set may-ack: true on more members, lower acks, or set may-lead: false on it")
+				count(beside(all, m), "other member"), count(d.Acks, "ack")),
+				"set may-ack: true on more members, lower acks, or set may-lead: false on it")
 			return
 		case d.From == platform.FromOtherSite && sound && elsewhere < d.Acks:
 			c.add(at.field("from"), fmt.Sprintf("with %s as primary other sites have %s, too few for %s",

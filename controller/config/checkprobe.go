@@ -29,7 +29,8 @@ var headerName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,62}$`)
 // Headers that a check may not have, in net/http's form: those with credentials, and those that the check itself sets.
 var (
 	credentials = []string{"Authorization", "Proxy-Authorization", "Cookie"}
-	ownHeaders  = []string{"Connection", "Content-Length", "Content-Type", "Expect", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+	ownHeaders  = []string{"Connection", "Content-Length", "Content-Type", "Expect", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding",
+		"Upgrade"}
 )
 
 func (c *checks) check(at where, k *platform.AppCheck) {

@@ -34,7 +34,8 @@ func TestDiff(t *testing.T) {
 		{"member changed", func(p *platform.Platform) {
 			m := &feed(p).Members[0]
 			m.Host, m.Port, m.Priority, m.MayLead = "db-e2", 5433, 0, false
-		}, `~ clusters[feed].members[feed-e1].host: db-e1 -> db-e2  # a member does not move with its data: remove it, and add a member with another name
+		},
+			`~ clusters[feed].members[feed-e1].host: db-e1 -> db-e2  # a member does not move with its data: remove it, and add a member with another name
 ~ clusters[feed].members[feed-e1].port: 5432 -> 5433  # needs a restart of the member
 ~ clusters[feed].members[feed-e1].priority: 100 -> 0
 ~ clusters[feed].members[feed-e1].may-lead: true -> false  # from now on it is never promoted; if it is the primary, switch over first`},
@@ -46,7 +47,8 @@ func TestDiff(t *testing.T) {
 		{"lease shorter", func(p *platform.Platform) { feed(p).Lease = time.Second },
 			"~ clusters[feed].lease: 5s -> 1s  # safe at once: fences still count 6.3s until a leader has counted out the old lease, then 1.5s"},
 		{"acks raised", func(p *platform.Platform) { feed(p).Durability.Acks = 2 },
-			"~ clusters[feed].durability.acks: 1 -> 2  # promised once every replica's sender has started with 2; until then commits survive as with 1"},
+			"~ clusters[feed].durability.acks: 1 -> 2  # promised once every replica's sender has started with 2; until " +
+				"then commits survive as with 1"},
 		{"acks to none", func(p *platform.Platform) { feed(p).Durability.Acks = 0 },
 			"~ clusters[feed].durability.acks: 1 -> 0  # commits no longer wait: a failover may lose the last commits before it"},
 		{"policy", func(p *platform.Platform) {
@@ -57,7 +59,8 @@ func TestDiff(t *testing.T) {
 ~ clusters[feed].failover.across-sites: automatic -> never  # applies to every failover that begins from now on
 ~ clusters[feed].failover.when-incomplete: wait -> {accept: 1m}  # after 1m a failover may lose acknowledged commits; the loss is bounded and reported`},
 		{"slots", func(p *platform.Platform) { feed(p).SlotsLeft = platform.RefuseSlotsLeft },
-			"~ clusters[feed].slots-left-behind: allow -> refuse  # a switchover that would leave one of your replication slots behind is refused; a failover is not"},
+			"~ clusters[feed].slots-left-behind: allow -> refuse  # a switchover that would leave one of your replication slots behind " +
+				"is refused; a failover is not"},
 		{"tier gone", func(p *platform.Platform) { feed(p).Tier = "" }, "- clusters[feed].tier: critical"},
 		{"host moved", func(p *platform.Platform) { p.Hosts[0].Site, p.Hosts[0].Address = "west", "10.0.2.12" },
 			`~ hosts[db-e1].site: east -> west  # from now on failovers and acks count its members on the new site
@@ -66,7 +69,8 @@ func TestDiff(t *testing.T) {
 			p.Hosts[0].Fence = []platform.FenceDevice{{Agent: "fence_ipmilan", Parameters: map[string]string{"ip": "10.0.9.11", "lanplus": "1"},
 				Secrets: map[string]string{"password": "/etc/mainstay/bmc-e1.pass"}, Timeout: 20 * time.Second, Level: 1}}
 			p.Hosts[0].Watchdog = platform.WatchdogAutomatic
-		}, `+ hosts[db-e1].fence: [{agent: fence_ipmilan, parameters: {ip: 10.0.9.11, lanplus: "1"}, secrets: {password: /etc/mainstay/bmc-e1.pass}, timeout: 20s}]  # applies to every fence that begins from now on
+		},
+			`+ hosts[db-e1].fence: [{agent: fence_ipmilan, parameters: {ip: 10.0.9.11, lanplus: "1"}, secrets: {password: /etc/mainstay/bmc-e1.pass}, timeout: 20s}]  # applies to every fence that begins from now on
 ~ hosts[db-e1].watchdog: off -> automatic  # armed where the host has one; ` + "`status`" + ` shows whether it is, or what is missing`},
 		{"site", func(p *platform.Platform) { p.Sites[2] = platform.Site{Name: "south"} },
 			"- sites[north]: {witness: true}\n+ sites[south]"},
@@ -85,7 +89,8 @@ func TestDiff(t *testing.T) {
 			a.Run, a.Minimum, a.Drain = platform.RunWithPrimary, 2, 20*time.Second
 			a.Quiesce, a.Resume, a.Verify = "http://{address}/quiesce", "http://{address}/resume", "http://vip/verify"
 			a.Instances[0].Host, a.Instances[1].Address = "db-e1", "10.0.2.22:8080"
-		}, `~ apps[web].run: everywhere -> with-primary  # it runs on the site of the primary of feed only: the instances of the other sites will be drained and stopped
+		},
+			`~ apps[web].run: everywhere -> with-primary  # it runs on the site of the primary of feed only: the instances of the other sites will be drained and stopped
 ~ apps[web].minimum: 1 -> 2  # fewer healthy instances on a site raise the problem AppPoolShort
 ~ apps[web].drain: 0s -> 20s  # an instance is out of routing for up to 20s before it is stopped
 + apps[web].quiesce: "http://{address}/quiesce"  # applies to every site switchover that begins from now on
@@ -94,7 +99,8 @@ func TestDiff(t *testing.T) {
 + apps[web].instances[web-e1].host: db-e1  # the agent of db-e1 starts and stops it: add it under instances in that agent's file
 ~ apps[web].instances[web-w1].address: "10.0.2.21:8080" -> "10.0.2.22:8080"  # it is checked and gets requests there: it must already listen`},
 		{"check", func(p *platform.Platform) {
-			p.Apps[0].Check = platform.AppCheck{Exec: []string{"/usr/local/bin/check", "{address}"}, Every: time.Second, Timeout: 2 * time.Second, Rise: 1, Fall: 5}
+			p.Apps[0].Check = platform.AppCheck{Exec: []string{"/usr/local/bin/check", "{address}"}, Every: time.Second, Timeout: 2 * time.Second,
+				Rise: 1, Fall: 5}
 		}, `- apps[web].check.http: "http://{address}/healthz"
 + apps[web].check.exec: [/usr/local/bin/check, "{address}"]
 ~ apps[web].check.timeout: 1s -> 2s
@@ -108,7 +114,8 @@ func TestDiff(t *testing.T) {
 + apps[web].check.headers: {"Host": "social.example.org"}
 + apps[web].check.ca: /etc/ssl/web.crt`},
 		{"hooks", func(p *platform.Platform) {
-			p.Hooks = []platform.Hook{{Step: "quiesce", When: "before", Exec: []string{"/usr/local/bin/tell", "moving"}, Timeout: 30 * time.Second, OnFailure: "stop"},
+			p.Hooks = []platform.Hook{{Step: "quiesce", When: "before", Exec: []string{"/usr/local/bin/tell", "moving"}, Timeout: 30 * time.Second,
+				OnFailure: "stop"},
 				{Step: "routing", When: "after", Webhook: "https://chat.example/", Timeout: time.Minute, OnFailure: "go-on"}}
 		}, `+ hooks[0]: {step: quiesce, when: before, exec: [/usr/local/bin/tell, moving]}
 + hooks[1]: {step: routing, when: after, webhook: "https://chat.example/", timeout: 1m, on-failure: go-on}`},

@@ -131,8 +131,9 @@ func randomPlatform(r *rand.Rand) *platform.Platform {
 func randomApp(r *rand.Rand, p *platform.Platform, i int) platform.App {
 	a := platform.App{Name: fmt.Sprintf("a%d", i), Run: platform.RunEverywhere, Minimum: 1, Drain: pick(r, 0, 10*time.Minute),
 		Verify: pick(r, "", "https://{address}/verify", "http://vip/verify"),
-		Check: platform.AppCheck{Every: pick(r, time.Second, 1500*time.Millisecond, time.Hour), Timeout: pick(r, time.Second, 100*time.Millisecond, time.Minute),
-			Rise: pick(r, 1, 2, 100), Fall: pick(r, 1, 3, 100)}}
+		Check: platform.AppCheck{Every: pick(r, time.Second, 1500*time.Millisecond, time.Hour),
+			Timeout: pick(r, time.Second, 100*time.Millisecond, time.Minute),
+			Rise:    pick(r, 1, 2, 100), Fall: pick(r, 1, 3, 100)}}
 	switch r.IntN(3) {
 	case 0:
 		a.Check.HTTP = pick(r, "https://{address}/ok?x='1'#\"", "https://{address}")
@@ -142,7 +143,8 @@ func randomApp(r *rand.Rand, p *platform.Platform, i int) platform.App {
 			a.Check.Headers = map[string]string{"Host": pick(r, "social.example.org", "null", "", "01"), "x-Probe": "yes"}
 		}
 	case 1:
-		a.Check.Exec = []string{pick(r, "/bin/check", "/opt/a b/c"), pick(r, "{address}", "--at={address}"), pick(r, "", "010", "no", " x ", "- a: {b}")}
+		a.Check.Exec = []string{pick(r, "/bin/check", "/opt/a b/c"), pick(r, "{address}", "--at={address}"),
+			pick(r, "", "010", "no", " x ", "- a: {b}")}
 	}
 	if r.IntN(2) == 0 {
 		a.Needs = []string{p.Clusters[0].Name}
@@ -171,8 +173,9 @@ func randomApp(r *rand.Rand, p *platform.Platform, i int) platform.App {
 
 func randomFence(r *rand.Rand, host int) (out []platform.FenceDevice) {
 	for i := range r.IntN(3) {
-		d := platform.FenceDevice{Agent: pick(r, "fence_ipmilan", "fence_apc"), Timeout: pick(r, 30*time.Second, time.Minute, 1500*time.Millisecond),
-			Level: 1 + r.IntN(3), Parameters: map[string]string{"ip": fmt.Sprintf("10.0.9.%d", 9*host+i),
+		d := platform.FenceDevice{Agent: pick(r, "fence_ipmilan", "fence_apc"),
+			Timeout: pick(r, 30*time.Second, time.Minute, 1500*time.Millisecond),
+			Level:   1 + r.IntN(3), Parameters: map[string]string{"ip": fmt.Sprintf("10.0.9.%d", 9*host+i),
 				"y": pick(r, "1", "true", "010", "~", "a b: {c}, #d", "é\"'", "/dev/ttyS0")}}
 		if r.IntN(2) == 0 {
 			d.Secrets = map[string]string{"password": pick(r, "/etc/mainstay/bmc.pass", "/etc/my file", "/etc/{x}: #y"), "hexadecimal_kg": "/k"}
@@ -190,8 +193,9 @@ func randomCluster(r *rand.Rand, p *platform.Platform, i int) platform.Cluster {
 		Name:       fmt.Sprintf("c%d", i),
 		Tier:       pick(r, "", "critical", "Tier 1: \"gold\" # é", "yes", "12", "~", "null", " x ", "\U0001f418", "2026-01-01"),
 		Durability: platform.Durability{From: platform.FromAny, WhenShort: pick(r, platform.BlockWhenShort, platform.DegradeWhenShort)},
-		Failover:   platform.Failover{AcrossSites: pick(r, platform.AcrossAutomatic, platform.AcrossApproval, platform.AcrossNever), WhenIncomplete: platform.WaitWhenIncomplete},
-		Lease:      pick(r, 5*time.Second, time.Second, 1010*time.Millisecond, time.Minute),
+		Failover: platform.Failover{AcrossSites: pick(r, platform.AcrossAutomatic, platform.AcrossApproval, platform.AcrossNever),
+			WhenIncomplete: platform.WaitWhenIncomplete},
+		Lease: pick(r, 5*time.Second, time.Second, 1010*time.Millisecond, time.Minute),
 	}
 	if r.IntN(2) == 0 {
 		c.Failover.WhenIncomplete = "accept"

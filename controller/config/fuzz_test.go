@@ -19,8 +19,10 @@ func FuzzParsePlatform(f *testing.F) {
 	f.Add([]byte("platform: p\nsites: [{name: s}]\nhosts: [{name: h, site: s, address: h, watchdog: automatic, fence: [{agent: fence_a," +
 		" parameters: {y: 'x: #', no: x}, secrets: {k: /a b}, timeout: 1s, level: 2}, {exec: /x}]}]\n" +
 		"clusters: [{name: c, members: [{name: a, host: h}]}]\n"))
-	f.Add([]byte(head + "clusters: [{name: c, members: [{name: a, host: h}, {name: b, host: h, port: 1, may-ack: false}], failover: {witness: {app: w," +
-		" http: 'http://{address}/', after: 1m}}}]\napps: [{name: w, needs: [c], run: with-primary, minimum: 1, drain: 5s, quiesce: 'http://{address}'," +
+	f.Add([]byte(head +
+		"clusters: [{name: c, members: [{name: a, host: h}, {name: b, host: h, port: 1, may-ack: false}], failover: {witness: {app: w," +
+		" http: 'http://{address}/', after: 1m}}}]\napps: [{name: w, needs: [c], run: with-primary, minimum: 1, drain: 5s, " +
+		"quiesce: 'http://{address}'," +
 		" resume: 'http://{address}', verify: 'http://v', check: {exec: [/x, '{address}', ''], timeout: 2s, rise: 1, fall: 9}," +
 		" instances: [{name: i, site: s, address: 'h:80', host: h}]}, {name: v, check: {http: 'https://{address}', status: 200, body: x: y," +
 		" headers: {Host: 'a: #'}, ca: /c d}, instances: [{name: j, site: t, address: 'h:80'}]}]\n"))

@@ -101,7 +101,8 @@ func TestControllerMinimal(t *testing.T) {
 	if got.Data != dir+"/state" || got.TLS.CA != dir+"/ca.crt" || got.TLS.Cert != dir+"/me.crt" {
 		t.Errorf("paths: %+v", got)
 	}
-	if got.Etcd != nil || len(got.Programs) > 0 || got.Metrics != "" || got.Log != (Log{"info", "console"}) || got.Advertise != "c1.example.org:7101" {
+	if got.Etcd != nil || len(got.Programs) > 0 || got.Metrics != "" || got.Log != (Log{"info", "console"}) ||
+		got.Advertise != "c1.example.org:7101" {
 		t.Errorf("defaults: %+v", got)
 	}
 }
@@ -124,14 +125,16 @@ func TestControllerMistakes(t *testing.T) {
 	load := func(path string) error { _, err := LoadController(path); return err }
 	testChanges(t, controllerFile, load, []change{
 		{"empty", controllerFile, "", "F: is empty; write the settings into it"},
-		{"not YAML", "name: c1", "name: [c1", "F:1: is not YAML: did not find expected ',' or ']'; check the indentation, the colons and the quotes around it"},
+		{"not YAML", "name: c1", "name: [c1",
+			"F:1: is not YAML: did not find expected ',' or ']'; check the indentation, the colons and the quotes around it"},
 		{"unknown key", "listen:", "listn:", "F:3:1: listn: unknown key; did you mean listen?"},
 		{"wrong type", "site: east", "site: 1", `F:2:7: site: is a number, not text; write it in quotes: "1"`},
 		{"names", "name: c1\nsite: east", "name: C1\nsite: all",
 			"F:1:7: name: \"C1\" is not a name; use a to z, 0 to 9 and -, a letter first, at most 41 characters\n" +
 				"F:2:7: site: \"all\" is a reserved word; give the site another name"},
 		{"listen missing", "listen: 127.0.0.1:7101\n", "", "F:1:1: listen: is missing; write host:port, such as 10.0.1.11:7101"},
-		{"listen without a port", "127.0.0.1:7101", "127.0.0.1", `F:3:9: listen: "127.0.0.1" is not host:port; write host:port, such as 10.0.1.11:7101`},
+		{"listen without a port", "127.0.0.1:7101", "127.0.0.1",
+			`F:3:9: listen: "127.0.0.1" is not host:port; write host:port, such as 10.0.1.11:7101`},
 		{"listen on IPv6 without quotes", "127.0.0.1:7101", "[fd77::31]:7101",
 			`F:3:9: [fd77::31]:7101 is an IPv6 address that YAML does not read as text; write it in quotes: "[fd77::31]:7101"`},
 		{"listen everywhere without quotes", "127.0.0.1:7101", "[::]:7101 # all",
@@ -146,23 +149,30 @@ func TestControllerMistakes(t *testing.T) {
 			`F:3:9: listen: "fd77::31:7101" is not host:port: an IPv6 address needs brackets, such as [fd00::11]:7101; write host:port, such as 10.0.1.11:7101`},
 		{"etcd on IPv6 without quotes", `"http://127.0.0.1:2379"`, "http://[fd77::41]:2379",
 			`F:7:20: http://[fd77::41]:2379 is an IPv6 address that YAML does not read as text; write it in quotes: "http://[fd77::41]:2379"`},
-		{"listen on port 0", "127.0.0.1:7101", "127.0.0.1:0", `F:3:9: listen: "127.0.0.1:0" has no port between 1 and 65535; write host:port, such as 10.0.1.11:7101`},
+		{"listen on port 0", "127.0.0.1:7101", "127.0.0.1:0",
+			`F:3:9: listen: "127.0.0.1:0" has no port between 1 and 65535; write host:port, such as 10.0.1.11:7101`},
 		{"listen everywhere, advertise nothing", "127.0.0.1:7101", "0.0.0.0:7101",
 			`F:3:9: listen: "0.0.0.0:7101" means every address of this machine, to which others cannot connect; add advertise: with the address that they use`},
 		{"advertise everything", "data:", "advertise: 0.0.0.0:7101\ndata:",
 			`F:4:12: advertise: "0.0.0.0:7101" is not the address of one host; write host:port, such as 10.0.1.21:8080`},
 		{"data missing", "data: state/controller\n", "", "F:1:1: data: is missing; name a separate folder on a disk that survives a restart"},
-		{"data is a file", "state/controller", "ca.crt", "F:4:7: data: DIR/ca.crt is a file, not a folder; name a folder that this user may write into"},
-		{"data below a file", "state/controller", "ca.crt/x", "F:4:7: data: DIR/ca.crt/x cannot be read: not a directory; name a folder that this user may write into"},
+		{"data is a file", "state/controller", "ca.crt",
+			"F:4:7: data: DIR/ca.crt is a file, not a folder; name a folder that this user may write into"},
+		{"data below a file", "state/controller", "ca.crt/x",
+			"F:4:7: data: DIR/ca.crt/x cannot be read: not a directory; name a folder that this user may write into"},
 		{"data from home", "state/controller", "~/state", `F:4:7: data: "~/state" begins with ~, which is not expanded; write the full path`},
 		{"tls missing", "tls: {ca: ca.crt, cert: me.crt, key: me.key}\n", "", "F:1:1: tls.ca: is missing; name the authority's certificate\n" +
 			"F:1:1: tls.cert: is missing; name the certificate, made by `mainstay cert`\nF:1:1: tls.key: is missing; name the certificate's key"},
 		{"certificate missing", "cert: me.crt", "cert: you.crt",
 			"F:5:25: tls.cert: DIR/you.crt does not exist; name the certificate, made by `mainstay cert`, and let this user read it"},
-		{"key is a folder", "key: me.key", "key: .", "F:5:38: tls.key: DIR is a folder, not a file; name the certificate's key, and let this user read it"},
-		{"metrics on the same port", "127.0.0.1:9101", "127.0.0.1:7101", `F:6:10: metrics: "127.0.0.1:7101" is already the address of listen; use another port`},
-		{"metrics without a port", "127.0.0.1:9101", "nowhere", `F:6:10: metrics: "nowhere" is not host:port; write host:port, or delete the key for no listener`},
-		{"program by PATH", "/usr/local/bin/check", "check", `F:9:12: programs[0]: "check" is not an absolute path; write the full path of a program`},
+		{"key is a folder", "key: me.key", "key: .",
+			"F:5:38: tls.key: DIR is a folder, not a file; name the certificate's key, and let this user read it"},
+		{"metrics on the same port", "127.0.0.1:9101", "127.0.0.1:7101",
+			`F:6:10: metrics: "127.0.0.1:7101" is already the address of listen; use another port`},
+		{"metrics without a port", "127.0.0.1:9101", "nowhere",
+			`F:6:10: metrics: "nowhere" is not host:port; write host:port, or delete the key for no listener`},
+		{"program by PATH", "/usr/local/bin/check", "check",
+			`F:9:12: programs[0]: "check" is not an absolute path; write the full path of a program`},
 		{"programs that are no list", "[/usr/local/bin/check, /usr/local/sbin/cut-power]", "/usr/local/bin/check",
 			"F:9:11: programs: is text, not a list; write `- entry` lines below it, or [entries]"},
 		{"etcd without endpoints", `endpoints: ["http://127.0.0.1:2379"], `, "", "F:7:7: etcd.endpoints: is missing; list the URLs of etcd"},
@@ -172,10 +182,12 @@ func TestControllerMistakes(t *testing.T) {
 			`F:7:20: etcd.endpoints[0]: "http://127.0.0.1" is not host:port; write a URL such as https://10.0.1.31:2379`},
 		{"etcd with a password", "http://127.0.0.1:2379", "http://u:p@127.0.0.1:2379",
 			"F:7:20: etcd.endpoints[0]: holds a password or a user; write a URL such as https://10.0.1.31:2379"},
-		{"etcd prefix", "user: x", "prefix: mainstay/, user: x", `F:7:54: etcd.prefix: "mainstay/" is not a prefix; begin it with / and do not end it with one`},
+		{"etcd prefix", "user: x", "prefix: mainstay/, user: x",
+			`F:7:54: etcd.prefix: "mainstay/" is not a prefix; begin it with / and do not end it with one`},
 		{"etcd lease", "user: x", "lease: 1500ms, user: x", "F:7:53: etcd.lease: 1.5s is out of range; use whole seconds, 2s to 1h"},
 		{"etcd tls", "user: x", "tls: {ca: ca.crt, cert: me.crt}, user: x", "F:7:51: etcd.tls.key: is missing; name the certificate's key"},
-		{"etcd user without a password", ", password-file: password", "", `F:7:7: etcd.password-file: is missing; name the file that holds the password of "x"`},
+		{"etcd user without a password", ", password-file: password", "",
+			`F:7:7: etcd.password-file: is missing; name the file that holds the password of "x"`},
 		{"etcd password without a user", "user: x, ", "", "F:7:61: etcd.password-file: has no user; add user:, or delete the key"},
 		{"log", "{format: json}", "{level: loud, format: xml}", "F:8:14: log.level: \"loud\" is not allowed; use debug, info, warn or error\n" +
 			"F:8:28: log.format: \"xml\" is not allowed; use console or json"},

@@ -245,7 +245,8 @@ func TestLeaseTooShortForAWatchdog(t *testing.T) {
 		return strings.Replace(head, "address: '::1'}", "address: '::1', watchdog: "+mode+"}", 1) +
 			"clusters: [{name: c, lease: " + lease + ", members: [{name: a, host: h}]}]\n"
 	}
-	want := "clusters[c].lease: 1.5s is too short for the watchdog that host h requires: watchdogs count whole seconds; use 2s or more, or watchdog: automatic there"
+	want := "clusters[c].lease: 1.5s is too short for the watchdog that host h requires: watchdogs count whole seconds; use 2s or more, " +
+		"or watchdog: automatic there"
 	if got := mistakesOf(t, with("required", "1500ms")); !strings.HasSuffix(got, want) || strings.Contains(got, "\n") {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

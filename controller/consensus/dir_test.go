@@ -70,7 +70,8 @@ func TestFolderNotToBeTrusted(t *testing.T) {
 		}, "raft.db", "the store is damaged"},
 		{"a rotten entry", func(n *node) { edit(n.dir+"/raft.db", flip("omega-omega")) }, "raft.db", "its checksum does not match"},
 		{"a rotten snapshot", func(n *node) { edit(snapshot(n, "state.bin"), flip("alpha-alpha")) }, "", "the snapshot is damaged"},
-		{"a snapshot without its description", func(n *node) { edit(snapshot(n, "meta.json"), func([]byte) []byte { return nil }) }, "", "the snapshot is damaged"},
+		{"a snapshot without its description", func(n *node) { edit(snapshot(n, "meta.json"), func([]byte) []byte { return nil }) }, "",
+			"the snapshot is damaged"},
 		{"an emptied store", func(n *node) { os.Truncate(n.dir+"/raft.db", 0) }, "raft.db", `it belongs to raft id ""`},
 		{"no id", func(n *node) { os.Remove(n.dir + "/id") }, "id", "missing or damaged"},
 		{"another's id", func(n *node) {

@@ -220,7 +220,8 @@ func (l *Log) Confirmed(entry uint64) error { return putBack(l.options, l.opened
 
 func serversOf(c raft.Configuration) (servers []Server) {
 	for _, s := range c.Servers {
-		servers = append(servers, Server{ID: string(s.ID), Name: nameOf(string(s.ID)), Address: string(s.Address), Learner: s.Suffrage != raft.Voter})
+		servers = append(servers, Server{ID: string(s.ID), Name: nameOf(string(s.ID)), Address: string(s.Address),
+			Learner: s.Suffrage != raft.Voter})
 	}
 	return servers
 }

@@ -45,7 +45,8 @@ func TestStorePutBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := n.open()
-		if se := (*StoreError)(nil); !errors.As(err, &se) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "mainstay controllers remove c1") {
+		if se := (*StoreError)(nil); !errors.As(err, &se) || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), "mainstay controllers remove c1") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

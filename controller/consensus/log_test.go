@@ -96,7 +96,8 @@ func TestMembersComeGoAndLead(t *testing.T) {
 	if err != nil || len(servers) != 3 || servers[2].Name != "c3" || servers[2].Learner {
 		t.Fatalf("servers %+v, %v", servers, err)
 	}
-	if err := first.log.Add(ctx, Server{ID: "c3-new", Address: "127.0.0.1:1"}); err == nil || !strings.Contains(err.Error(), "mainstay controllers remove c3") {
+	if err := first.log.Add(ctx, Server{ID: "c3-new", Address: "127.0.0.1:1"}); err == nil ||
+		!strings.Contains(err.Error(), "mainstay controllers remove c3") {
 		t.Errorf("c3 twice: %v", err)
 	}
 	if err := first.log.Transfer(ctx, "c9-none"); err == nil || !strings.Contains(err.Error(), "not a voter") {

@@ -141,7 +141,8 @@ func (l *Log) replay(o Options, config *raft.Config, files *raft.FileSnapshotSto
 }
 
 // newRaft is raft.NewRaft, which panics on an entry it cannot read.
-func newRaft(c *raft.Config, f raft.FSM, logs raft.LogStore, stable raft.StableStore, snaps raft.SnapshotStore, t raft.Transport) (r *raft.Raft, err error) {
+func newRaft(c *raft.Config, f raft.FSM, logs raft.LogStore, stable raft.StableStore, snaps raft.SnapshotStore,
+	t raft.Transport) (r *raft.Raft, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {

@@ -51,7 +51,8 @@ func TestRecover(t *testing.T) {
 
 func TestRecoverNeedsALog(t *testing.T) {
 	n := nodes(t, "c1")[0]
-	if _, err := Recover(Options{Dir: n.dir, Name: n.name, Address: "127.0.0.1:1"}, &words{}); err == nil || !strings.Contains(err.Error(), "nothing to recover from") {
+	if _, err := Recover(Options{Dir: n.dir, Name: n.name, Address: "127.0.0.1:1"}, &words{}); err == nil ||
+		!strings.Contains(err.Error(), "nothing to recover from") {
 		t.Errorf("%v", err)
 	}
 	n.start()

@@ -103,7 +103,8 @@ type snapshots struct {
 }
 
 // Create implements raft.SnapshotStore.
-func (s *snapshots) Create(v raft.SnapshotVersion, index, term uint64, c raft.Configuration, ci uint64, t raft.Transport) (raft.SnapshotSink, error) {
+func (s *snapshots) Create(v raft.SnapshotVersion, index, term uint64, c raft.Configuration, ci uint64,
+	t raft.Transport) (raft.SnapshotSink, error) {
 	sink, err := s.FileSnapshotStore.Create(v, index, term, c, ci, t)
 	if err != nil {
 		s.fsm.noteSnapshot(err)

@@ -322,7 +322,8 @@ func (in Input) instanceObservations(conf *platform.App, instance string) []*hea
 }
 
 // observationsWithin appends those whose last check began within limit.
-func (in Input) observationsWithin(limit time.Duration, conf *platform.App, instance string, observations []*health.InstanceObservation) []*health.InstanceObservation {
+func (in Input) observationsWithin(limit time.Duration, conf *platform.App, instance string,
+	observations []*health.InstanceObservation) []*health.InstanceObservation {
 	for _, c := range in.Controllers {
 		observations = append(observations, in.View.InstanceObservation(c, conf.Name, instance, limit, in.Now))
 	}

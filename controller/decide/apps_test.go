@@ -330,7 +330,8 @@ func TestRouting(t *testing.T) {
 	p.works["web1"] = health.Down
 	p.tell()
 	d := Next(p.input())
-	if len(d.Commands) != 1 || d.Commands[0].App == nil || d.Commands[0].App.OutOfRouting != "web1" || !d.Reasons.Of("app web").has(instanceDown) {
+	if len(d.Commands) != 1 || d.Commands[0].App == nil || d.Commands[0].App.OutOfRouting != "web1" ||
+		!d.Reasons.Of("app web").has(instanceDown) {
 		t.Fatalf("%+v", d.Commands)
 	}
 	if !has(d.Problems, health.AppDown) || has(d.Problems, health.AppPoolShort) {

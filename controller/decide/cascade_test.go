@@ -18,7 +18,8 @@ func TestOneReplicaOfARemoteSiteStreamsFromThePrimary(t *testing.T) {
 	}{
 		{"on the primary's site", 0, nil, "", ""},
 		{"two of a remote site", 0, far, "m3", "m2"},
-		{"the one of higher priority is the upstream", 0, func(p *platform.Platform) { far(p); p.Clusters[0].Members[2].Priority = 9 }, "m2", "m3"},
+		{"the one of higher priority is the upstream", 0, func(p *platform.Platform) { far(p); p.Clusters[0].Members[2].Priority = 9 }, "m2",
+			"m3"},
 		{"commits may wait for both", 1, far, "", ""},
 		{"commits wait for m2 alone", 1, func(p *platform.Platform) { far(p); p.Clusters[0].Members[2].NoAck = true }, "m3", "m2"},
 	} {

@@ -26,5 +26,6 @@ func (v *clusterView) catchUp(f *state.CatchUp) (*state.Command, Reason) {
 
 // advanceSeal notes a step of an attempt that seals; catchUp is the hand-over that goes on after it.
 func (v *clusterView) advanceSeal(catchUp *state.CatchUp, why Reason) (*state.Command, Reason) {
-	return &state.Command{Advance: &state.Advance{Attempt: v.c.Attempt.Number, Phase: state.PhaseSeal, CatchUp: catchUp, Note: why.String()}}, why
+	return &state.Command{Advance: &state.Advance{Attempt: v.c.Attempt.Number, Phase: state.PhaseSeal, CatchUp: catchUp, Note: why.String()}},
+		why
 }

@@ -177,9 +177,10 @@ func TestStuckPrimary(t *testing.T) {
 			change: func(_ *stage, m *health.Member) {
 				m.Stale = stuck
 			}, problem: health.PrimaryStuck},
-		{name: "a controller got one before", observation: &health.Observation{HeardMS: 100, ProbedMS: 600}, change: func(_ *stage, m *health.Member) {
-			m.Stale = stuck
-		}, begins: connectionsHang},
+		{name: "a controller got one before", observation: &health.Observation{HeardMS: 100, ProbedMS: 600},
+			change: func(_ *stage, m *health.Member) {
+				m.Stale = stuck
+			}, begins: connectionsHang},
 		{name: "every slot is taken", change: func(_ *stage, m *health.Member) { m.Stale, m.Saturated = stuck, true },
 			problem: health.PrimarySaturated},
 		{name: "every slot is taken, after a small commit hung: by sessions that hang", change: func(_ *stage, m *health.Member) {

@@ -117,7 +117,8 @@ func (st *stage) input() Input {
 		own.HeardMS, own.FailedMS = -1, 400
 	}
 	st.number++
-	st.view.FoldObservations(health.Observations{Observer: st.self, Site: st.site, Number: st.number, Observations: []health.Observation{own}}, st.now)
+	st.view.FoldObservations(health.Observations{Observer: st.self, Site: st.site, Number: st.number, Observations: []health.Observation{own}},
+		st.now)
 	return Input{State: st.s, View: st.view, Leases: st.leases, Controllers: st.controllers, Self: st.self, Site: st.site,
 		Conditions: st.conditions, Survey: true, Now: st.now, Wall: time.Unix(1_750_000_000, 0)}
 }

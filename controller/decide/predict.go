@@ -104,7 +104,8 @@ func (p *prediction) refresh() {
 	p.round++
 	dead := health.Observation{Cluster: p.cluster, Member: p.in.State.Clusters[p.cluster].Primary, HeardMS: -1, ProbedMS: -1, FailedMS: 1}
 	for _, o := range p.observers {
-		p.in.View.FoldObservations(health.Observations{Observer: o.name, Site: o.site, Number: p.round, Observations: []health.Observation{dead}}, p.in.Now)
+		p.in.View.FoldObservations(health.Observations{Observer: o.name, Site: o.site, Number: p.round, Observations: []health.Observation{dead}},
+			p.in.Now)
 	}
 }
 

@@ -93,7 +93,8 @@ func (in Input) serves(p *platform.Platform, site string) bool {
 	for _, a := range p.Apps {
 		for _, i := range a.Instances {
 			if i.Site == site &&
-				slices.ContainsFunc(in.instanceObservations(&a, i.Name), func(o *health.InstanceObservation) bool { return o != nil && o.Health == health.Well }) {
+				slices.ContainsFunc(in.instanceObservations(&a, i.Name),
+					func(o *health.InstanceObservation) bool { return o != nil && o.Health == health.Well }) {
 				return true
 			}
 		}

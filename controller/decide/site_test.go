@@ -22,7 +22,8 @@ func TestSiteLost(t *testing.T) {
 		{"north has not asked yet", func(st *stage) {
 			st.number++
 			o := health.Observation{Cluster: "feed", Member: "m1", HeardMS: 1200, ProbedMS: 40_000}
-			st.view.FoldObservations(health.Observations{Observer: "c3", Site: "north", Number: st.number, Observations: []health.Observation{o}}, st.now)
+			st.view.FoldObservations(health.Observations{Observer: "c3", Site: "north", Number: st.number, Observations: []health.Observation{o}},
+				st.now)
 		}, false},
 	} {
 		st := twoSites(t, 1, nil)

@@ -148,7 +148,8 @@ func (v *clusterView) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 			return &state.Command{Reincarnate: &state.Reincarnate{Member: name, Reason: why.String()}}, why
 		}
 		// Its own report must be of the new data as well, for what the repair left out stands in it (S9).
-		if !m.Joined && sender(p, m.Incarnation) != nil && r.Incarnation == m.Incarnation && (m.Listed || p.MembersVersion >= v.State.PlatformVersion) {
+		if !m.Joined && sender(p, m.Incarnation) != nil && r.Incarnation == m.Incarnation &&
+			(m.Listed || p.MembersVersion >= v.State.PlatformVersion) {
 			return v.rejoined(name, r)
 		}
 	}

@@ -244,9 +244,11 @@ func TestOneAtATime(t *testing.T) {
 	}{
 		{"names come before the number is raised", platform.DurabilitySet{Acks: 2, Names: []string{"a", "b"}}, 3, 2, []string{"a", "b", "c"},
 			[]string{"a", "b", "c"}},
-		{"then it is raised", platform.DurabilitySet{Acks: 2, Names: []string{"a", "b", "c"}}, 3, 3, []string{"a", "b", "c"}, []string{"a", "b", "c"}},
+		{"then it is raised", platform.DurabilitySet{Acks: 2, Names: []string{"a", "b", "c"}}, 3, 3, []string{"a", "b", "c"},
+			[]string{"a", "b", "c"}},
 		{"it is lowered before names go", platform.DurabilitySet{Acks: 2, Names: []string{"a", "b"}}, 1, 1, []string{"b"}, []string{"a", "b"}},
-		{"names come before others go", platform.DurabilitySet{Acks: 2, Names: []string{"b", "c"}}, 2, 2, []string{"a", "b"}, []string{"a", "b", "c"}},
+		{"names come before others go", platform.DurabilitySet{Acks: 2, Names: []string{"b", "c"}}, 2, 2, []string{"a", "b"},
+			[]string{"a", "b", "c"}},
 		{"one ack is one name's", platform.DurabilitySet{Acks: 1, Names: []string{"b"}}, 1, 1, []string{"a"}, []string{"a"}},
 		{"nobody counted", platform.DurabilitySet{}, 2, 2, []string{"a", "b"}, []string{"a", "b"}},
 		{"nobody will", platform.DurabilitySet{Acks: 2, Names: []string{"a", "b"}}, 0, 0, nil, nil},

@@ -48,7 +48,8 @@ func (v *clusterView) cutOff(app *platform.App) (names []string) {
 			continue
 		}
 		observations := v.instanceObservations(app, inst.Name)
-		if health.JudgeInstance(observations, len(v.Controllers)) != health.Well || health.JudgeReaches(observations, len(v.Controllers)) != health.Down {
+		if health.JudgeInstance(observations, len(v.Controllers)) != health.Well ||
+			health.JudgeReaches(observations, len(v.Controllers)) != health.Down {
 			return nil
 		}
 		names = append(names, inst.Name)

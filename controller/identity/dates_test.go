@@ -11,7 +11,8 @@ func TestRemind(t *testing.T) {
 	w := newWorld(t, "social")
 	s := w.store(RoleAgent, "a")
 	ends := s.Ends()
-	if len(ends) != 2 || ends[0].Holder != "mainstay://social/agent/a" || ends[1].Holder == "" || !s.Expiry().Equal(earlier(ends[0].At, ends[1].At)) {
+	if len(ends) != 2 || ends[0].Holder != "mainstay://social/agent/a" || ends[1].Holder == "" ||
+		!s.Expiry().Equal(earlier(ends[0].At, ends[1].At)) {
 		t.Fatalf("ends: %+v", ends)
 	}
 	asked := 0

@@ -41,9 +41,11 @@ func TestIssue(t *testing.T) {
 		ips, names     int
 		atLeast, under float64 // days
 	}{
-		{Request{Role: RoleController, Name: "c1", Addresses: []string{"10.0.0.1", "c1.example.org"}}, "c1", "mainstay://social/controller/c1", 1, 1, 3649, 3651},
+		{Request{Role: RoleController, Name: "c1", Addresses: []string{"10.0.0.1", "c1.example.org"}}, "c1", "mainstay://social/controller/c1", 1,
+			1, 3649, 3651},
 		{Request{Role: RoleAgent, Name: "db-e1", Addresses: []string{"fd00::1"}, Days: 7}, "db-e1", "mainstay://social/agent/db-e1", 1, 0, 6, 8},
-		{Request{Role: RolePostgres, Name: "feed-e1", Addresses: []string{"db-e1"}}, "mainstay_replication", "mainstay://social/postgres/feed-e1", 0, 1, 7299, 7301},
+		{Request{Role: RolePostgres, Name: "feed-e1", Addresses: []string{"db-e1"}}, "mainstay_replication", "mainstay://social/postgres/feed-e1",
+			0, 1, 7299, 7301},
 		{Request{Role: RoleOperator, Name: "jane.doe"}, "jane.doe", "mainstay://social/operator/jane.doe", 0, 0, 364, 366},
 	} {
 		paths, err := Issue(w.dir, w.dir, c.r)
@@ -116,12 +118,14 @@ func TestIssueRefuses(t *testing.T) {
 	if left, _ := os.ReadDir(w.dir); len(left) != 2 {
 		t.Errorf("a refused Issue left files: %v", left)
 	}
-	if _, err := Issue(t.TempDir(), w.dir, Request{Role: RoleAgent, Name: "a"}); err == nil || !strings.Contains(err.Error(), "mainstay cert init") {
+	if _, err := Issue(t.TempDir(), w.dir, Request{Role: RoleAgent, Name: "a"}); err == nil ||
+		!strings.Contains(err.Error(), "mainstay cert init") {
 		t.Errorf("no CA: %v", err)
 	}
 	other := newWorld(t, "other")
 	rewrite(t, w.path("ca.key"), read(t, other.path("ca.key")), 0o600)
-	if _, err := Issue(w.dir, w.dir, Request{Role: RoleAgent, Name: "a"}); err == nil || !strings.Contains(err.Error(), "not the key of a CA certificate") {
+	if _, err := Issue(w.dir, w.dir, Request{Role: RoleAgent, Name: "a"}); err == nil ||
+		!strings.Contains(err.Error(), "not the key of a CA certificate") {
 		t.Errorf("foreign CA key: %v", err)
 	}
 }

@@ -269,7 +269,8 @@ func TestDialNamesWhatIsWrong(t *testing.T) {
 		t.Error(err)
 	}
 	m.Close()
-	if _, err = Dial(t.Context(), m.Addr().String(), w.store(RoleAgent, "a"), ProtoHTTP, RoleController, "c1"); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err = Dial(t.Context(), m.Addr().String(), w.store(RoleAgent, "a"), ProtoHTTP, RoleController, "c1"); !errors.Is(err,
+		syscall.ECONNREFUSED) {
 		t.Error(err)
 	}
 }

@@ -20,22 +20,37 @@ func TestLoadRefuses(t *testing.T) {
 		want  string
 		mend  string
 	}{
-		{name: "no CA", spoil: func(t *testing.T, w world, f *Files) { os.Remove(f.CA) }, file: "ca.crt", want: "no such file", mend: "copy the platform's ca.crt"},
-		{name: "no certificate", spoil: func(t *testing.T, w world, f *Files) { os.Remove(f.Cert) }, file: "agent-a.crt", want: "no such file", mend: "correct the path"},
-		{name: "no key", spoil: func(t *testing.T, w world, f *Files) { os.Remove(f.Key) }, file: "agent-a.key", want: "cannot be read", mend: "check the path"},
-		{name: "open key", spoil: func(t *testing.T, w world, f *Files) { os.Chmod(f.Key, 0o644) }, file: "agent-a.key", want: "other users may access the key (mode 0644)", mend: "chmod 600"},
-		{name: "other key", spoil: func(t *testing.T, w world, f *Files) { f.Key = w.issue(RoleAgent, "b", 0).Key }, file: "agent-b.key", want: "it is not the key of", mend: "cert issue --role agent --name a"},
-		{name: "CA not PEM", spoil: func(t *testing.T, w world, f *Files) { rewrite(t, f.CA, []byte("hello"), 0o644) }, file: "ca.crt", want: "no PEM certificate", mend: "copy the platform's ca.crt"},
-		{name: "certificate not PEM", spoil: func(t *testing.T, w world, f *Files) { rewrite(t, f.Cert, nil, 0o644) }, file: "agent-a.crt", want: "no PEM certificate", mend: "cert issue"},
-		{name: "key not PEM", spoil: func(t *testing.T, w world, f *Files) { rewrite(t, f.Key, []byte("x"), 0o600) }, file: "agent-a.key", want: "it is not the key of", mend: "cert issue"},
+		{name: "no CA", spoil: func(t *testing.T, w world, f *Files) { os.Remove(f.CA) }, file: "ca.crt", want: "no such file",
+			mend: "copy the platform's ca.crt"},
+		{name: "no certificate", spoil: func(t *testing.T, w world, f *Files) { os.Remove(f.Cert) }, file: "agent-a.crt", want: "no such file",
+			mend: "correct the path"},
+		{name: "no key", spoil: func(t *testing.T, w world, f *Files) { os.Remove(f.Key) }, file: "agent-a.key", want: "cannot be read",
+			mend: "check the path"},
+		{name: "open key", spoil: func(t *testing.T, w world, f *Files) { os.Chmod(f.Key, 0o644) }, file: "agent-a.key",
+			want: "other users may access the key (mode 0644)", mend: "chmod 600"},
+		{name: "other key", spoil: func(t *testing.T, w world, f *Files) { f.Key = w.issue(RoleAgent, "b", 0).Key }, file: "agent-b.key",
+			want: "it is not the key of", mend: "cert issue --role agent --name a"},
+		{name: "CA not PEM", spoil: func(t *testing.T, w world, f *Files) { rewrite(t, f.CA, []byte("hello"), 0o644) }, file: "ca.crt",
+			want: "no PEM certificate", mend: "copy the platform's ca.crt"},
+		{name: "certificate not PEM", spoil: func(t *testing.T, w world, f *Files) { rewrite(t, f.Cert, nil, 0o644) }, file: "agent-a.crt",
+			want: "no PEM certificate", mend: "cert issue"},
+		{name: "key not PEM", spoil: func(t *testing.T, w world, f *Files) { rewrite(t, f.Key, []byte("x"), 0o600) }, file: "agent-a.key",
+			want: "it is not the key of", mend: "cert issue"},
 		{name: "damaged certificate", spoil: func(t *testing.T, w world, f *Files) {
 			rewrite(t, f.Cert, []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), 0o644)
 		}, file: "agent-a.crt", want: "damaged", mend: "cert issue"},
-		{name: "the CA's own", spoil: func(t *testing.T, w world, f *Files) { f.Cert, f.Key = w.path("ca.crt"), w.path("ca.key") }, file: "ca.crt", want: "not a certificate of Mainstay", mend: "cert issue"},
-		{name: "foreign CA", spoil: func(t *testing.T, w world, f *Files) { f.CA = newWorld(t, "social").path("ca.crt") }, file: "agent-a.crt", want: "not signed by a CA in", mend: "cert issue --role agent --name a"},
-		{name: "bad revocation list", spoil: func(t *testing.T, w world, f *Files) { rewrite(t, w.path("revoked"), []byte("# list\nzz\n"), 0o644) }, file: "revoked", want: "line 2", mend: "one hexadecimal serial on each line"},
-		{name: "expired operator", role: RoleOperator, now: 400 * day, file: "operator-a.crt", want: "it ended on", mend: "cert issue --role operator --name a"},
-		{name: "operator from the future", role: RoleOperator, now: -2 * day, file: "operator-a.crt", want: "begins only at", mend: "cert issue --role operator --name a"},
+		{name: "the CA's own", spoil: func(t *testing.T, w world, f *Files) { f.Cert, f.Key = w.path("ca.crt"), w.path("ca.key") },
+			file: "ca.crt", want: "not a certificate of Mainstay", mend: "cert issue"},
+		{name: "foreign CA", spoil: func(t *testing.T, w world, f *Files) { f.CA = newWorld(t, "social").path("ca.crt") }, file: "agent-a.crt",
+			want: "not signed by a CA in", mend: "cert issue --role agent --name a"},
+		{name: "bad revocation list", spoil: func(t *testing.T, w world,
+			f *Files) {
+			rewrite(t, w.path("revoked"), []byte("# list\nzz\n"), 0o644)
+		}, file: "revoked", want: "line 2", mend: "one hexadecimal serial on each line"},
+		{name: "expired operator", role: RoleOperator, now: 400 * day, file: "operator-a.crt", want: "it ended on",
+			mend: "cert issue --role operator --name a"},
+		{name: "operator from the future", role: RoleOperator, now: -2 * day, file: "operator-a.crt", want: "begins only at",
+			mend: "cert issue --role operator --name a"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.role == "" {

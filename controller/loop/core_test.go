@@ -35,20 +35,24 @@ func apply(t *testing.T, s *state.State, cmds ...state.Command) *state.State {
 // bootstrapped is a cluster feed of m1 (primary, epoch 1.1) and m2, m3 on hosts h1 to h3.
 func bootstrapped(t *testing.T) *state.State {
 	p := &platform.Platform{Name: "p", Sites: []platform.Site{{Name: "east"}}}
-	cl := platform.Cluster{Name: "feed", Lease: lease, Durability: platform.Durability{Acks: 1}, Failover: platform.Failover{AcrossSites: "automatic", WhenIncomplete: "wait"}}
+	cl := platform.Cluster{Name: "feed", Lease: lease, Durability: platform.Durability{Acks: 1},
+		Failover: platform.Failover{AcrossSites: "automatic", WhenIncomplete: "wait"}}
 	for _, n := range []string{"1", "2", "3"} {
 		p.Hosts = append(p.Hosts, platform.Host{Name: "h" + n, Site: "east"})
 		cl.Members = append(cl.Members, platform.Member{Name: "m" + n, Host: "h" + n, Port: 5432, MayLead: true})
 	}
 	p.Clusters = []platform.Cluster{cl}
 	return apply(t, state.New(), state.Command{Init: &state.Init{PlatformID: "id"}}, state.Command{Platform: &state.SetPlatform{Platform: p}},
-		state.Command{Bootstrap: &state.BootstrapCluster{Member: "m1", Guarded: true}}, state.Command{Opened: &state.Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}},
-		state.Command{Bind: &state.Bind{Host: "h1", Run: "r1"}}, state.Command{Bind: &state.Bind{Host: "h2", Run: "r"}}, state.Command{Bind: &state.Bind{Host: "h3", Run: "r"}})
+		state.Command{Bootstrap: &state.BootstrapCluster{Member: "m1", Guarded: true}},
+		state.Command{Opened: &state.Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}},
+		state.Command{Bind: &state.Bind{Host: "h1", Run: "r1"}}, state.Command{Bind: &state.Bind{Host: "h2", Run: "r"}},
+		state.Command{Bind: &state.Bind{Host: "h3", Run: "r"}})
 }
 
 // primary is what m1's agent reports while all is well.
 func primary() health.Member {
-	return health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RolePrimary, SystemID: "7", Epoch: ep(1), Timeline: 1,
+	return health.Member{Name: "m1", Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RolePrimary, SystemID: "7",
+		Epoch: ep(1), Timeline: 1,
 		Opened: true, Position: 100, Incarnation: "m1_1", Guard: health.Guard{Complete: true, Armed: ep(1)}}
 }
 
@@ -138,7 +142,8 @@ func TestGrant(t *testing.T) {
 	if len(a.Grants) != 1 || a.Grants[0] != (wire.Grant{Member: "m1", Epoch: ep(1), Length: lease}) {
 		t.Errorf("grants %+v", a.Grants)
 	}
-	if a.RunID != "r1" || a.Number != 9 || a.PlatformID != "id" || a.Generation != 1 || a.Leader != "c1" || a.Heartbeat != 500*time.Millisecond || a.Goals["m1"].Kind != platform.GoalPrimary {
+	if a.RunID != "r1" || a.Number != 9 || a.PlatformID != "id" || a.Generation != 1 || a.Leader != "c1" ||
+		a.Heartbeat != 500*time.Millisecond || a.Goals["m1"].Kind != platform.GoalPrimary {
 		t.Errorf("answer %+v", a)
 	}
 }
@@ -220,7 +225,8 @@ func TestFailedBarrierGrantsNothing(t *testing.T) { // L1
 	c := leader(t, time.Minute)
 	out := c.Report(1, reportOf("r1", 1, primary()), time.Minute)
 	lost := errors.New("leadership lost")
-	if out = c.BarrierDone(out.Barrier, lost, time.Minute); len(out.Replies) != 1 || out.Replies[0].Answer != nil || !errors.Is(out.Replies[0].Err, lost) {
+	if out = c.BarrierDone(out.Barrier, lost, time.Minute); len(out.Replies) != 1 || out.Replies[0].Answer != nil ||
+		!errors.Is(out.Replies[0].Err, lost) {
 		t.Errorf("%+v", out)
 	}
 }
@@ -228,7 +234,8 @@ func TestFailedBarrierGrantsNothing(t *testing.T) { // L1
 func TestFollowerAnswersNothing(t *testing.T) {
 	c := NewCore("c2", time.Minute)
 	c.Applied(bootstrapped(t))
-	if out := c.Report(1, reportOf("r1", 1, primary()), time.Minute); len(out.Replies) != 1 || !errors.Is(out.Replies[0].Err, ErrNotLeader) || out.Barrier != 0 {
+	if out := c.Report(1, reportOf("r1", 1, primary()), time.Minute); len(out.Replies) != 1 || !errors.Is(out.Replies[0].Err, ErrNotLeader) ||
+		out.Barrier != 0 {
 		t.Errorf("%+v", out)
 	}
 	if c.view.Report("h1") == nil {
@@ -292,7 +299,8 @@ func TestOneRunSpeaksAndHoldsTheLease(t *testing.T) { // L8
 	if len(out.Replies) != 1 || out.Barrier != 0 {
 		t.Fatalf("a second run beside the first: %+v", out)
 	}
-	if a := out.Replies[0].Answer; a == nil || len(a.Grants)+len(a.Goals) != 0 || !strings.Contains(a.Alarm, "another agent speaks for host h1") || a.RunID != "r2" {
+	if a := out.Replies[0].Answer; a == nil || len(a.Grants)+len(a.Goals) != 0 ||
+		!strings.Contains(a.Alarm, "another agent speaks for host h1") || a.RunID != "r2" {
 		t.Errorf("it is answered %+v", a)
 	}
 	d := c.Decide(time.Minute+hold, time.Unix(0, 0))
@@ -398,8 +406,9 @@ func TestHoldOfAHostWithSeveralMembers(t *testing.T) { // L8
 		name  string
 		lease time.Duration
 	}{{"slow", 20 * time.Second}, {"quick", time.Second}} {
-		conf.Clusters = append(conf.Clusters, platform.Cluster{Name: more.name, Lease: more.lease, Durability: conf.Clusters[0].Durability, Failover: conf.Clusters[0].Failover,
-			Members: []platform.Member{{Name: more.name + "1", Host: "h1", Port: 5433, MayLead: true}}})
+		conf.Clusters = append(conf.Clusters, platform.Cluster{Name: more.name, Lease: more.lease, Durability: conf.Clusters[0].Durability,
+			Failover: conf.Clusters[0].Failover,
+			Members:  []platform.Member{{Name: more.name + "1", Host: "h1", Port: 5433, MayLead: true}}})
 	}
 	c.Applied(apply(t, c.state, state.Command{Platform: &state.SetPlatform{Platform: &conf}}))
 	for host, want := range map[string]time.Duration{"h1": 20 * time.Second, "h2": lease, "h9": platform.DefaultLease} {
@@ -415,8 +424,9 @@ func TestAppServersAgentKeepsTheHeartbeat(t *testing.T) {
 	c := leader(t, time.Minute)
 	conf := *c.state.Platform
 	conf.Hosts = append(conf.Hosts, platform.Host{Name: "a1", Site: "east"})
-	conf.Clusters = append(conf.Clusters, platform.Cluster{Name: "quick", Lease: time.Second, Durability: conf.Clusters[0].Durability, Failover: conf.Clusters[0].Failover,
-		Members: []platform.Member{{Name: "q1", Host: "h2", Port: 5433, MayLead: true}}})
+	conf.Clusters = append(conf.Clusters, platform.Cluster{Name: "quick", Lease: time.Second, Durability: conf.Clusters[0].Durability,
+		Failover: conf.Clusters[0].Failover,
+		Members:  []platform.Member{{Name: "q1", Host: "h2", Port: 5433, MayLead: true}}})
 	for _, needs := range []string{"feed", "quick"} {
 		conf.Apps = append(conf.Apps, platform.App{Name: "web-" + needs, Needs: []string{needs}, Run: platform.RunWithPrimary, Minimum: 1,
 			Instances: []platform.Instance{{Name: "i-" + needs, Site: "east", Host: "a1"}}})
@@ -471,14 +481,17 @@ func TestResultOfAnEarlierTermIsDropped(t *testing.T) {
 func TestPredictionIsKeptBesideTheFailover(t *testing.T) {
 	c := leader(t, time.Minute)
 	m := primary()
-	m.Senders = []health.Sender{{Name: "m2_2", State: "streaming", Flush: 100, Sync: true}, {Name: "m3_3", State: "streaming", Flush: 100, Sync: true}}
+	m.Senders = []health.Sender{{Name: "m2_2", State: "streaming", Flush: 100, Sync: true},
+		{Name: "m3_3", State: "streaming", Flush: 100, Sync: true}}
 	now := time.Minute
 	for n := uint64(1); n <= 6; n++ {
 		now += 100 * time.Millisecond
 		c.Report(n, reportOf("r1", n, m), now)
 		for _, h := range []string{"2", "3"} {
-			c.view.Fold(&health.Report{Host: "h" + h, RunID: "r", Number: n, Members: []health.Member{{Name: "m" + h, Data: health.DataPresent, Process: health.ProcessRunning,
-				Role: health.RoleStandby, SystemID: "7", Timeline: 1, Position: 100, PositionKnown: true, Incarnation: "m" + h + "_" + h, Receiver: &health.Receiver{Streaming: true}}}}, "", 0, now)
+			c.view.Fold(&health.Report{Host: "h" + h, RunID: "r", Number: n,
+				Members: []health.Member{{Name: "m" + h, Data: health.DataPresent, Process: health.ProcessRunning,
+					Role: health.RoleStandby, SystemID: "7", Timeline: 1, Position: 100, PositionKnown: true, Incarnation: "m" + h + "_" + h,
+					Receiver: &health.Receiver{Streaming: true}}}}, "", 0, now)
 		}
 		c.BarrierDone(c.barrier, nil, now)
 		for _, p := range c.Decide(now, time.Unix(0, 0)).Proposals {
@@ -516,7 +529,8 @@ func TestFailoverSlots(t *testing.T) {
 		barrier := c.Lead(now).Barrier
 		m := primary()
 		m.Role = role
-		m.Slots = []health.Slot{{Name: "cdc", Logical: true, Failover: true, Synced: true}, {Name: "lost", Logical: true, Failover: true, WALStatus: "lost"}, {Name: "sub", Logical: true},
+		m.Slots = []health.Slot{{Name: "cdc", Logical: true, Failover: true, Synced: true},
+			{Name: "lost", Logical: true, Failover: true, WALStatus: "lost"}, {Name: "sub", Logical: true},
 			{Name: "anew", Logical: true, Failover: true}}
 		c.Report(1, reportOf("r1", 1, m), now)
 		c.BarrierDone(barrier, nil, now)

@@ -21,7 +21,8 @@ func (c *Core) Observations(v health.Observations, now time.Duration) {
 
 // Observe makes this controller's own observations on members and app servers from reports and probes, folds them, and returns them
 // for the other controllers. began tells this process from earlier ones.
-func (c *Core) Observe(began string, probes []health.Observation, apps []health.InstanceObservation, now time.Duration) health.Observations {
+func (c *Core) Observe(began string, probes []health.Observation, apps []health.InstanceObservation,
+	now time.Duration) health.Observations {
 	c.observed++
 	out := health.Observations{Observer: c.name, Site: c.site, Number: c.observed, Began: began,
 		Observations: make([]health.Observation, 0, len(probes)), Apps: c.known(apps), Lacks: c.lacks}

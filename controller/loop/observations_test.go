@@ -17,7 +17,8 @@ func sees(c *Core, observer string, now time.Duration) *health.Observation {
 func TestObservationsFoldAndExpire(t *testing.T) {
 	now, suspect := time.Hour, platform.Suspect(lease)
 	c := leader(t, now)
-	c.Observations(health.Observations{Observer: "c2", Number: 1, Began: "b", Observations: []health.Observation{{Cluster: "feed", Member: "m1", HeardMS: 100, ProbedMS: -1}}}, now)
+	c.Observations(health.Observations{Observer: "c2", Number: 1, Began: "b",
+		Observations: []health.Observation{{Cluster: "feed", Member: "m1", HeardMS: 100, ProbedMS: -1}}}, now)
 	if v := sees(c, "c2", now+suspect); v == nil || !v.Heard(suspect) || v.Probed(suspect) {
 		t.Errorf("a fresh vote: %+v", v)
 	}
@@ -28,7 +29,8 @@ func TestObservationsFoldAndExpire(t *testing.T) {
 	if v := sees(c, "c2", now+suspect+1); v != nil {
 		t.Errorf("observations that came twice: %+v", v)
 	}
-	c.Observations(health.Observations{Observer: "c2", Number: 1, Began: "later", Observations: []health.Observation{{Cluster: "feed", Member: "m1"}}}, now+suspect)
+	c.Observations(health.Observations{Observer: "c2", Number: 1, Began: "later",
+		Observations: []health.Observation{{Cluster: "feed", Member: "m1"}}}, now+suspect)
 	if v := sees(c, "c2", now+suspect+1); v == nil {
 		t.Error("a restarted controller counts from 1 again")
 	}
@@ -40,7 +42,8 @@ func TestOwnObservations(t *testing.T) {
 	if v := c.Observe("b", nil, nil, begun+suspect); len(v.Observations) != 0 || v.Observer != "c1" || v.Number != 1 || v.Began != "b" {
 		t.Errorf("a controller that has just begun votes against a member: %+v", v)
 	}
-	probes := []health.Observation{{Cluster: "feed", Member: "m2", HeardMS: -1, ProbedMS: 40, Role: health.RoleStandby}, {Cluster: "feed", Member: "gone", ProbedMS: 1}}
+	probes := []health.Observation{{Cluster: "feed", Member: "m2", HeardMS: -1, ProbedMS: 40, Role: health.RoleStandby},
+		{Cluster: "feed", Member: "gone", ProbedMS: 1}}
 	if v := c.Observe("b", probes, nil, begun+suspect); len(v.Observations) != 1 || v.Observations[0].Member != "m2" {
 		t.Errorf("but for those it reaches: %+v", v)
 	}

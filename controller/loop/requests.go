@@ -34,7 +34,8 @@ func (l *Loop) Observations(ctx context.Context, v health.Observations) error {
 }
 
 // Observe takes in the results of this controller's probes of members and app servers, and returns its observations for the others.
-func (l *Loop) Observe(ctx context.Context, probes []health.Observation, apps []health.InstanceObservation, lacks string) (health.Observations, error) {
+func (l *Loop) Observe(ctx context.Context, probes []health.Observation, apps []health.InstanceObservation,
+	lacks string) (health.Observations, error) {
 	return read(ctx, l, func() health.Observations {
 		l.core.Lacks(lacks)
 		return l.core.Observe(l.process, probes, apps, boottime.Now())

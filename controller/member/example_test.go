@@ -17,8 +17,9 @@ func ExampleNext() {
 		Name: "m2",
 		Goal: platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch, Timeline: 2, SystemID: "7", Incarnation: "m2_2",
 			Sets: []platform.DurabilitySet{{ID: 3, Epoch: epoch, Acks: 1, Names: []string{"m1_4", "m3_3"}}}, OtherMembers: []string{"m1", "m3"}},
-		Durable:       member.Durable{Epoch: platform.Epoch{Generation: 1, Number: 1}, Sealed: epoch, SystemID: "7", Incarnation: "m2_2"},
-		Seen:          member.Seen{Data: health.DataPresent, SystemID: "7", Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: 1},
+		Durable: member.Durable{Epoch: platform.Epoch{Generation: 1, Number: 1}, Sealed: epoch, SystemID: "7", Incarnation: "m2_2"},
+		Seen: member.Seen{Data: health.DataPresent, SystemID: "7", Process: health.ProcessRunning, Role: health.RoleStandby,
+			Timeline: 1},
 		GuardComplete: true,
 		Now:           time.Minute,
 	}

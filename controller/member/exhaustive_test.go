@@ -15,11 +15,15 @@ const now = time.Minute
 
 // everyInput calls f with every combination that matters: about 200,000.
 func everyInput(f func(Input)) {
-	goals := []platform.Goal{{}, {Kind: platform.GoalObserve}, {Kind: platform.GoalPrimary, Epoch: ep(5)}, {Kind: platform.GoalPrimary, Epoch: ep(5), Create: true, Paused: true},
-		{Kind: platform.GoalReplica, Epoch: ep(5)}, {Kind: platform.GoalReplica, Epoch: ep(5), Opened: true, History: platform.History{{Timeline: 2, End: 100}}},
-		{Kind: platform.GoalSealed, Epoch: ep(5)}, {Kind: platform.GoalStopped, Epoch: ep(5)}, {Kind: platform.GoalStopped, Epoch: ep(5), Clean: true},
+	goals := []platform.Goal{{}, {Kind: platform.GoalObserve}, {Kind: platform.GoalPrimary, Epoch: ep(5)},
+		{Kind: platform.GoalPrimary, Epoch: ep(5), Create: true, Paused: true},
+		{Kind: platform.GoalReplica, Epoch: ep(5)}, {Kind: platform.GoalReplica, Epoch: ep(5), Opened: true,
+			History: platform.History{{Timeline: 2, End: 100}}},
+		{Kind: platform.GoalSealed, Epoch: ep(5)}, {Kind: platform.GoalStopped, Epoch: ep(5)},
+		{Kind: platform.GoalStopped, Epoch: ep(5), Clean: true},
 		{Kind: platform.GoalReleased, Epoch: ep(5), Paused: true}}
-	durables := []Durable{{}, {Epoch: ep(4), Ran: ep(4)}, {Epoch: ep(5), Sealed: ep(5)}, {Epoch: ep(5), Ran: ep(5)}, {Epoch: ep(5), Ran: ep(5), Closed: ep(5)}, {Epoch: ep(6)}, {Epoch: ep(4), Sealed: ep(7)}, {Epoch: ep(4), Sealed: ep(5)}}
+	durables := []Durable{{}, {Epoch: ep(4), Ran: ep(4)}, {Epoch: ep(5), Sealed: ep(5)}, {Epoch: ep(5), Ran: ep(5)},
+		{Epoch: ep(5), Ran: ep(5), Closed: ep(5)}, {Epoch: ep(6)}, {Epoch: ep(4), Sealed: ep(7)}, {Epoch: ep(4), Sealed: ep(5)}}
 	leases := []Lease{{}, {Epoch: ep(5), End: now + 1}, {Epoch: ep(5), End: now}, {Epoch: ep(4), End: now + 1}, {Epoch: ep(6), End: now + 1}}
 	memories := []Memory{{}, {RewindFailures: 3, StartFailures: 9, SealConfirmed: ep(5), Opened: ep(5), Restarted: true}}
 	for _, g := range goals {
@@ -72,7 +76,8 @@ func TestNoActBreaksAPromise(t *testing.T) {
 			}
 		}
 	})
-	for _, k := range []Kind{Nothing, Persist, Initialise, StartPrimary, StartStandby, Promote, Settings, LoadSet, Seal, Kill, StopClean, Rewind, Clone, Release} {
+	for _, k := range []Kind{Nothing, Persist, Initialise, StartPrimary, StartStandby, Promote, Settings, LoadSet, Seal, Kill, StopClean,
+		Rewind, Clone, Release} {
 		if seen[k] == 0 {
 			t.Errorf("no input led to %q: this test tries too little", k)
 		}
@@ -166,7 +171,8 @@ func TestWaitingSaysWhatFor(t *testing.T) {
 			silent[fmt.Sprintf("%s %s %s", in.Goal.Kind, in.Seen.Process, in.Seen.Role)] = true
 		}
 	})
-	for _, settled := range []string{"primary running primary", "replica running standby", "sealed running standby", "sealed running ", "stopped ended "} {
+	for _, settled := range []string{"primary running primary", "replica running standby", "sealed running standby", "sealed running ",
+		"stopped ended "} {
 		delete(silent, settled)
 	}
 	if len(silent) > 0 {

@@ -26,10 +26,11 @@ func TestSpentLease(t *testing.T) {
 		want   Kind
 		wait   string
 	}{
-		"it never ran":              {func(*Input) {}, Disarm, ""},
-		"of another epoch":          {func(in *Input) { in.Spent = ep(1) }, Nothing, "waiting for the lease"},
-		"it has run":                {func(in *Input) { in.Durable.Ran = e }, Persist, ""}, // its epoch is closed
-		"it runs as a standby":      {func(in *Input) { in.Seen.Process, in.Seen.Role = health.ProcessRunning, health.RoleStandby }, Nothing, "waiting for the lease"},
+		"it never ran":     {func(*Input) {}, Disarm, ""},
+		"of another epoch": {func(in *Input) { in.Spent = ep(1) }, Nothing, "waiting for the lease"},
+		"it has run":       {func(in *Input) { in.Durable.Ran = e }, Persist, ""}, // its epoch is closed
+		"it runs as a standby": {func(in *Input) { in.Seen.Process, in.Seen.Role = health.ProcessRunning, health.RoleStandby }, Nothing,
+			"waiting for the lease"},
 		"others of its tree do":     {func(in *Input) { in.Seen.Process = health.ProcessEnding }, Kill, ""},
 		"a lease was taken since":   {func(in *Input) { in.Lease = Lease{Epoch: e, End: now + time.Second} }, StartStandby, ""},
 		"there is nothing to start": {func(in *Input) { in.Seen.Data = health.DataEmpty }, Nothing, "empty"},
@@ -40,8 +41,8 @@ func TestSpentLease(t *testing.T) {
 	}
 }
 
-// Processes without a pid file are killed where the member is ours, and let alone where nothing says so: a server that its user starts looks
-// like that for a moment.
+// Processes without a pid file are killed where the member is ours, and let alone where nothing says so: a server that its user starts
+// looks like that for a moment.
 func TestWhoseTreeIsKilled(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -56,7 +57,8 @@ func TestWhoseTreeIsKilled(t *testing.T) {
 		{"wanted as a primary", platform.GoalPrimary, Durable{}, Kill},
 		{"to be stopped", platform.GoalStopped, Durable{}, Kill},
 	} {
-		in := Input{Now: now, Goal: platform.Goal{Kind: c.goal, Epoch: ep(2)}, Durable: c.d, Seen: Seen{Data: health.DataPresent, Process: health.ProcessEnding}}
+		in := Input{Now: now, Goal: platform.Goal{Kind: c.goal, Epoch: ep(2)}, Durable: c.d,
+			Seen: Seen{Data: health.DataPresent, Process: health.ProcessEnding}}
 		if act := Next(in); act.Kind != c.want || act.Kind == Nothing && act.Wait == "" {
 			t.Errorf("%s: %q (%s), want %q", c.name, act.Kind, act.Wait, c.want)
 		}

@@ -86,8 +86,8 @@ func Promise(in Input, r platform.PromiseRequest) (Promised, platform.PromiseAns
 	return now, platform.PromiseAnswer{Given: true, Incarnation: d.Incarnation}
 }
 
-// EnoughPromises tells whether promises from these members, by the incarnation of their data, let a primary renew its lease (L5). It needs k
-// members of every durability set that it knows with acks k, because any promotion must seal |S|-k+1 of them, and all other
+// EnoughPromises tells whether promises from these members, by the incarnation of their data, let a primary renew its lease (L5). It
+// needs k members of every durability set that it knows with acks k, because any promotion must seal |S|-k+1 of them, and all other
 // members if a set has acks 0.
 func EnoughPromises(g platform.Goal, promises map[string]string) bool {
 	if g.Kind != platform.GoalPrimary || len(g.Sets) == 0 {

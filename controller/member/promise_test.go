@@ -14,8 +14,10 @@ func asked() platform.PromiseRequest {
 }
 
 func replicaOf3() Input {
-	return Input{Now: time.Hour, Name: "m2", Durable: Durable{Epoch: ep(3), Ran: ep(1), Closed: ep(1), Incarnation: "m2_2", Peers: "m1 m3", Longest: 5 * time.Second},
-		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(3), MembersVersion: 5, Lease: 5 * time.Second, OtherMembers: []string{"m1", "m3"}}}
+	return Input{Now: time.Hour, Name: "m2", Durable: Durable{Epoch: ep(3), Ran: ep(1), Closed: ep(1), Incarnation: "m2_2", Peers: "m1 m3",
+		Longest: 5 * time.Second},
+		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(3), MembersVersion: 5, Lease: 5 * time.Second,
+			OtherMembers: []string{"m1", "m3"}}}
 }
 
 func TestWhoPromises(t *testing.T) { // L5
@@ -27,14 +29,20 @@ func TestWhoPromises(t *testing.T) { // L5
 		{"one without a goal yet", "", func(in *Input, _ *platform.PromiseRequest) { in.Goal = platform.Goal{} }},
 		{"another member", "the request is for m9", func(_ *Input, r *platform.PromiseRequest) { r.To = "m9" }},
 		{"no lease at all", "is not between", func(_ *Input, r *platform.PromiseRequest) { r.Length = 0 }},
-		{"a lease longer than any in force", "the longest that may be in force", func(_ *Input, r *platform.PromiseRequest) { r.Length = 6 * time.Second }},
-		{"a longer lease, of which it was told", "", func(in *Input, r *platform.PromiseRequest) { in.Goal.Lease, r.Length = 6*time.Second, 6*time.Second }},
+		{"a lease longer than any in force", "the longest that may be in force",
+			func(_ *Input, r *platform.PromiseRequest) { r.Length = 6 * time.Second }},
+		{"a longer lease, of which it was told", "", func(in *Input,
+			r *platform.PromiseRequest) {
+			in.Goal.Lease, r.Length = 6*time.Second, 6*time.Second
+		}},
 		{"a longer lease, of which an earlier run was told", "", func(in *Input, r *platform.PromiseRequest) {
 			in.Goal, in.Durable.Longest, r.Length = platform.Goal{}, 6*time.Second, 6*time.Second
 		}},
-		{"a longer lease than an earlier run was told", "the longest that may be in force", func(in *Input, r *platform.PromiseRequest) { in.Goal, r.Length = platform.Goal{}, 6*time.Second }},
+		{"a longer lease than an earlier run was told", "the longest that may be in force",
+			func(in *Input, r *platform.PromiseRequest) { in.Goal, r.Length = platform.Goal{}, 6*time.Second }},
 		{"a member it does not know", "no member m9", func(_ *Input, r *platform.PromiseRequest) { r.From = "m9" }},
-		{"a member an earlier run did not know", "no member m9", func(in *Input, r *platform.PromiseRequest) { in.Goal, r.From = platform.Goal{}, "m9" }},
+		{"a member an earlier run did not know", "no member m9",
+			func(in *Input, r *platform.PromiseRequest) { in.Goal, r.From = platform.Goal{}, "m9" }},
 		{"one that was removed since", "no member m1", func(in *Input, _ *platform.PromiseRequest) { in.Goal.OtherMembers = []string{"m3"} }},
 		{"a member not in any goal so far", "no member m1", func(in *Input, _ *platform.PromiseRequest) {
 			in.Goal, in.Durable.Peers = platform.Goal{}, ""
@@ -160,8 +168,9 @@ func TestOnlyAPrimaryThatRunsAsks(t *testing.T) {
 	const lease, now = time.Second, time.Hour
 	e, later := platform.Epoch{Generation: 1, Number: 2}, platform.Epoch{Generation: 1, Number: 3}
 	asking := func() *Input {
-		return &Input{Now: now, Goal: platform.Goal{Kind: platform.GoalPrimary, Epoch: e}, Durable: Durable{Epoch: e, Ran: e, Closed: platform.Epoch{Generation: 1, Number: 1}},
-			Memory: Memory{Opened: e}, Lease: Lease{Epoch: e, End: now + 1}, Seen: Seen{Process: health.ProcessRunning}}
+		return &Input{Now: now, Goal: platform.Goal{Kind: platform.GoalPrimary, Epoch: e},
+			Durable: Durable{Epoch: e, Ran: e, Closed: platform.Epoch{Generation: 1, Number: 1}},
+			Memory:  Memory{Opened: e}, Lease: Lease{Epoch: e, End: now + 1}, Seen: Seen{Process: health.ProcessRunning}}
 	}
 	granted := now - Unanswered(lease)
 	if in := asking(); !in.Asks(granted, lease) {
@@ -191,7 +200,8 @@ func TestOnlyAPrimaryThatRunsAsks(t *testing.T) {
 // leader for two by then.
 func TestLookFor(t *testing.T) {
 	const lease = 5 * time.Second
-	for unanswered, want := range map[time.Duration]time.Duration{0: time.Second, 999 * time.Millisecond: time.Second, time.Second: 100 * time.Millisecond, time.Hour: 100 * time.Millisecond} {
+	for unanswered, want := range map[time.Duration]time.Duration{0: time.Second, 999 * time.Millisecond: time.Second,
+		time.Second: 100 * time.Millisecond, time.Hour: 100 * time.Millisecond} {
 		if got := LookFor(lease, unanswered); got != want {
 			t.Errorf("after %s: %s", unanswered, got)
 		}

@@ -10,7 +10,8 @@ import (
 // primaryOf3 is a primary with these other members, whose leader has been silent for a whole lease.
 func primaryOf3(others ...string) (Input, *Promises) {
 	in := Input{Now: time.Hour, Name: "m1", Durable: Durable{Epoch: ep(3), Ran: ep(3)}, Memory: Memory{Opened: ep(3)},
-		Lease: Lease{Epoch: ep(3), End: 2 * time.Hour}, Goal: platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: ep(3), MembersVersion: 5, OtherMembers: others,
+		Lease: Lease{Epoch: ep(3), End: 2 * time.Hour}, Goal: platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: ep(3),
+			MembersVersion: 5, OtherMembers: others,
 			Sets: []platform.DurabilitySet{{ID: 1, Epoch: ep(3)}}}}
 	p := &Promises{}
 	p.Grant(in.Now-5*time.Second, 5*time.Second)

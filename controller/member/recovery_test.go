@@ -78,8 +78,10 @@ func TestStuck(t *testing.T) {
 		seen := standbyAt(90, 90)
 		seen.Data, seen.SystemID, seen.Timeline, seen.Known, seen.Upstream, seen.Application = health.DataPresent, "7", 2, true, "m2", "m1_1"
 		seen.SyncNames, seen.Recovery = SyncNames(ReplicaSet()), c.rec
-		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{MovedAt: now - c.since, Apart: ep(2)}, Seen: seen,
-			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_1", Upstream: &platform.Upstream{Member: "m2"}}}
+		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"},
+			Memory: Memory{MovedAt: now - c.since, Apart: ep(2)}, Seen: seen,
+			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_1",
+				Upstream: &platform.Upstream{Member: "m2"}}}
 		if act := Next(in); act.Kind != c.want || !strings.Contains(act.Wait, c.waits) {
 			t.Errorf("%s: %q (%s), waits for %q", c.name, act.Kind, act.Why, act.Wait)
 		}
@@ -108,15 +110,19 @@ func TestStill(t *testing.T) {
 
 // TestOneRebuildForStarts: other data that does not start either says that it is not the data.
 func TestOneRebuildForStarts(t *testing.T) {
-	waiting := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{MovedAt: now, Crashes: startsFail},
-		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_1", Upstream: &platform.Upstream{Member: "m2"}},
+	waiting := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"},
+		Memory: Memory{MovedAt: now, Crashes: startsFail},
+		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_1",
+			Upstream: &platform.Upstream{Member: "m2"}},
 		Seen: Seen{Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Timeline: 2, End: 90, Shutdown: 90}}
 	if act := Next(waiting); act.Kind != StartStandby || act.Needs != "rebuild" {
 		t.Errorf("until a copy is agreed to: %+v", act)
 	}
 	for rebuilt, want := range map[bool]Kind{false: Clone, true: StartStandby} {
-		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{MovedAt: now, StartFailures: startsFail, Rebuilt: rebuilt},
-			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_2", Upstream: &platform.Upstream{Member: "m2"}},
+		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"},
+			Memory: Memory{MovedAt: now, StartFailures: startsFail, Rebuilt: rebuilt},
+			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_2",
+				Upstream: &platform.Upstream{Member: "m2"}},
 			Seen: Seen{Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Timeline: 2, End: 90, Shutdown: 90, Clean: true}}
 		if act := Next(in); act.Kind != want {
 			t.Errorf("rebuilt %v: %q (%s%s)", rebuilt, act.Kind, act.Why, act.Wait)
@@ -143,13 +149,16 @@ func TestRecovering(t *testing.T) {
 		{"its archive is slow", fetchWithin, Fetching, Memory{}, false, Nothing, "", "restore_command", fetchWithin},
 		{"for long", startWithin + 1, "", Memory{}, false, StopClean, "", "", startWithin + 1},
 		{"its archive hangs", startWithin + 1, Fetching, Memory{}, false, StopClean, "", "", startWithin + 1},
-		{"for long, after a restart", startWithin + 1, "", Memory{Restarted: true}, false, Nothing, "rebuild", "has made no progress", startWithin + 1},
+		{"for long, after a restart", startWithin + 1, "", Memory{Restarted: true}, false, Nothing, "rebuild", "has made no progress",
+			startWithin + 1},
 		{"it is given up", streamWithin + 1, "", Memory{}, true, StopClean, "", "", streamWithin + 1},
-		{"it was copied for that", startWithin + 1, "", Memory{Restarted: true, Rebuilt: true}, false, Nothing, "", "restart its agent for another clone", startWithin + 1},
+		{"it was copied for that", startWithin + 1, "", Memory{Restarted: true, Rebuilt: true}, false, Nothing, "",
+			"restart its agent for another clone", startWithin + 1},
 	} {
 		c.memory.MovedAt = now
 		in := Input{Now: now + c.since, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: c.memory,
-			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_1", Upstream: &platform.Upstream{Member: "m2"}},
+			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_1",
+				Upstream: &platform.Upstream{Member: "m2"}},
 			Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, SystemID: "7", Starting: true, Recovery: c.rec}}
 		if c.other {
 			in.Goal.Incarnation = "m1_2"
@@ -163,8 +172,10 @@ func TestRecovering(t *testing.T) {
 		}
 	}
 	// Once it is stopped for that, the copy is made, and no start comes between.
-	in := Input{Now: now + streamWithin + 1, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{MovedAt: now, Restarted: true},
-		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_2", Upstream: &platform.Upstream{Member: "m2"}},
+	in := Input{Now: now + streamWithin + 1, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"},
+		Memory: Memory{MovedAt: now, Restarted: true},
+		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_2",
+			Upstream: &platform.Upstream{Member: "m2"}},
 		Seen: Seen{Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Timeline: 2}}
 	if act := Next(in); act.Kind != Clone {
 		t.Errorf("%q (%s%s)", act.Kind, act.Why, act.Wait)
@@ -223,8 +234,10 @@ func TestCrashes(t *testing.T) {
 		t.Errorf("a copy was made: %+v", m)
 	}
 	for rebuilt, want := range map[bool]Kind{false: Clone, true: StartStandby} {
-		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{MovedAt: now, Crashes: startsFail, Rebuilt: rebuilt},
-			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_2", Upstream: &platform.Upstream{Member: "m2"}},
+		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"},
+			Memory: Memory{MovedAt: now, Crashes: startsFail, Rebuilt: rebuilt},
+			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_2",
+				Upstream: &platform.Upstream{Member: "m2"}},
 			Seen: Seen{Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Timeline: 2, End: 90, Shutdown: 90}}
 		if act := Next(in); act.Kind != want {
 			t.Errorf("rebuilt %v: %q (%s%s)", rebuilt, act.Kind, act.Why, act.Wait)
@@ -234,7 +247,8 @@ func TestCrashes(t *testing.T) {
 
 // TestOneCopyForCrashes: a copy whose replay is ended at another record is not copied in turn, until it has served for long.
 func TestOneCopyForCrashes(t *testing.T) {
-	goal := platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_3", Upstream: &platform.Upstream{Member: "m2"}}
+	goal := platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_3",
+		Upstream: &platform.Upstream{Member: "m2"}}
 	streams := standbyAt(200, 200)
 	streams.Streaming, streams.ReceiverPID = true, 7
 	crash := func(m Memory, at platform.LSN) Memory {

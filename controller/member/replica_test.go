@@ -20,12 +20,16 @@ func TestDiscard(t *testing.T) {
 	}{
 		{"its name is still the wanted one", "m1_1", nil, Nothing, "a new incarnation for the rewind"},
 		{"no set counts on it", "m1_2", []platform.DurabilitySet{{ID: 9, Acks: 1, Names: []string{"m2_1"}}}, Rewind, ""},
-		{"an earlier set does", "m1_2", []platform.DurabilitySet{{ID: 8, Acks: 1, Names: []string{"m1_1"}}, {ID: 9, Acks: 1, Names: []string{"m2_1"}}}, Nothing, "durability set 8"},
-		{"an earlier set does, but the newest needs its next data", "m1_2", []platform.DurabilitySet{{ID: 8, Acks: 1, Names: []string{"m1_1"}}, {ID: 9, Acks: 1, Names: []string{"m1_2"}}}, Rewind, ""},
-		{"an earlier set does, but no member is left for the newest", "m1_2", []platform.DurabilitySet{{ID: 8, Acks: 1, Names: []string{"m1_1"}}, {ID: 9}}, Rewind, ""},
+		{"an earlier set does", "m1_2", []platform.DurabilitySet{{ID: 8, Acks: 1, Names: []string{"m1_1"}},
+			{ID: 9, Acks: 1, Names: []string{"m2_1"}}}, Nothing, "durability set 8"},
+		{"an earlier set does, but the newest needs its next data", "m1_2",
+			[]platform.DurabilitySet{{ID: 8, Acks: 1, Names: []string{"m1_1"}}, {ID: 9, Acks: 1, Names: []string{"m1_2"}}}, Rewind, ""},
+		{"an earlier set does, but no member is left for the newest", "m1_2",
+			[]platform.DurabilitySet{{ID: 8, Acks: 1, Names: []string{"m1_1"}}, {ID: 9}}, Rewind, ""},
 	} {
 		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"},
-			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, History: platform.History{{Timeline: 1, End: 100}}, SystemID: "7",
+			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2,
+				History: platform.History{{Timeline: 1, End: 100}}, SystemID: "7",
 				Incarnation: c.goal, Sets: c.sets, Upstream: &platform.Upstream{Member: "m2"}},
 			Seen: Seen{Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Timeline: 1, End: 120, AsPrimary: true}}
 		if act := Next(in); act.Kind != c.want || !strings.Contains(act.Wait, c.text) {
@@ -63,8 +67,10 @@ func TestCourse(t *testing.T) {
 // An agent that lost its state learns the incarnation of its data again, or its member could promise nothing (S6, L5).
 func TestNameOfDataAfterALostState(t *testing.T) {
 	in := Input{Now: now, Durable: Durable{Epoch: ep(2)},
-		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, Incarnation: "m1_1", Upstream: &platform.Upstream{Member: "m2"}},
-		Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: 2, Known: true, Receiver: true, Streaming: true, Upstream: "m2", Application: "m1_1",
+		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, Incarnation: "m1_1",
+			Upstream: &platform.Upstream{Member: "m2"}},
+		Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: 2, Known: true, Receiver: true,
+			Streaming: true, Upstream: "m2", Application: "m1_1",
 			SyncNames: SyncNames(ReplicaSet())}}
 	if act := Next(in); act.Kind != Persist || act.Durable.Incarnation != "m1_1" {
 		t.Errorf("it streams as m1_1: %+v", act)
@@ -116,8 +122,10 @@ func TestFollowAcrossAFork(t *testing.T) {
 		{"on the timeline it changes its upstream at once", true, fork, false, 3, 999, "m1", false, false, Settings, ""},
 	} {
 		in := Input{Now: now, Durable: Durable{Epoch: ep(3), Incarnation: "m2_1", SystemID: "7"},
-			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(3), Opened: c.opened, Timeline: 3, Fork: c.fork, ForkFinal: c.final, SystemID: "7", Incarnation: "m2_1", Upstream: &platform.Upstream{Member: "m3"}},
-			Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: c.timeline, Position: c.at, Known: true, Receiver: c.upstream != "",
+			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(3), Opened: c.opened, Timeline: 3, Fork: c.fork, ForkFinal: c.final,
+				SystemID: "7", Incarnation: "m2_1", Upstream: &platform.Upstream{Member: "m3"}},
+			Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: c.timeline, Position: c.at,
+				Known: true, Receiver: c.upstream != "",
 				Streaming: c.upstream != "", Upstream: c.upstream, Application: "m2_1", SyncNames: SyncNames(ReplicaSet())}}
 		if c.opened {
 			in.Goal.History = history
@@ -152,8 +160,10 @@ func TestRungsOfARepair(t *testing.T) {
 		{"ended after the restart", health.ProcessEnded, true, "m1_1", StartStandby, ""},
 		{"stopped for other data", health.ProcessEnded, true, "m1_2", Clone, ""},
 	} {
-		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{Restarted: c.restarted, MovedAt: now - streamWithin - 1},
-			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, History: platform.History{{Timeline: 1, End: 100}}, SystemID: "7",
+		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"},
+			Memory: Memory{Restarted: c.restarted, MovedAt: now - streamWithin - 1},
+			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2,
+				History: platform.History{{Timeline: 1, End: 100}}, SystemID: "7",
 				Incarnation: c.goal, Upstream: &platform.Upstream{Member: "m2"}},
 			Seen: Seen{Data: health.DataPresent, Process: c.process, SystemID: "7", Timeline: 1, End: 90, Shutdown: 90, Clean: true}}
 		act := in.restart()
@@ -183,7 +193,8 @@ func TestShortOfASetting(t *testing.T) {
 		{"to be promoted, as it should be", platform.GoalPrimary, false, Promote},
 	} {
 		in := Input{Now: now, Lease: lease, GuardComplete: true, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"},
-			Goal: platform.Goal{Kind: c.goal, Epoch: ep(2), Opened: true, Timeline: 2, History: platform.History{{Timeline: 1, End: 100}}, SystemID: "7",
+			Goal: platform.Goal{Kind: c.goal, Epoch: ep(2), Opened: true, Timeline: 2, History: platform.History{{Timeline: 1, End: 100}},
+				SystemID:    "7",
 				Incarnation: "m1_1", Upstream: &platform.Upstream{Member: "m2"}},
 			Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, SystemID: "7", Timeline: 1, Position: 90,
 				Known: true, Upstream: "m2", Application: "m1_1", Streaming: true, Short: c.short}}

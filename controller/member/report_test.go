@@ -18,7 +18,8 @@ func TestNotableSilence(t *testing.T) {
 
 // What the controllers wait for leaves at once; what only advances does not.
 func TestNotable(t *testing.T) {
-	last := health.Member{Process: health.ProcessRunning, Role: health.RolePrimary, Senders: []health.Sender{{Name: "b", State: "streaming", Flush: 8}}}
+	last := health.Member{Process: health.ProcessRunning, Role: health.RolePrimary,
+		Senders: []health.Sender{{Name: "b", State: "streaming", Flush: 8}}}
 	for name, c := range map[string]struct {
 		change func(*health.Member)
 		want   bool

@@ -44,8 +44,8 @@ type Kept struct {
 	Pending *Resume
 }
 
-// Next returns the resume record to write for an open primary, nil if the disk has the same. A resume record whose write has failed is written
-// first. opened is the epoch whose opening was completed; t is this run's current resume record.
+// Next returns the resume record to write for an open primary, nil if the disk has the same. A resume record whose write has failed is
+// written first. opened is the epoch whose opening was completed; t is this run's current resume record.
 func (k *Kept) Next(opened platform.Epoch, t Resume) *Resume {
 	if k.Pending == nil && t.Goal.Kind == platform.GoalPrimary && opened == t.Goal.Epoch && t.Length != 0 && !reflect.DeepEqual(t, k.Written) {
 		k.Pending = &t

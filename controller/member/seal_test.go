@@ -49,7 +49,8 @@ func TestSealedMemberCatchesUp(t *testing.T) {
 		{"sealed a moment ago", nil, true, Seen{Known: true}, Nothing},
 	} {
 		c.seen.Data, c.seen.Process, c.seen.Role, c.seen.Timeline = health.DataPresent, health.ProcessRunning, health.RoleStandby, 1
-		in := Input{Now: 1, Seen: c.seen, Goal: platform.Goal{Kind: platform.GoalSealed, Epoch: ep(2), Upstream: c.upstream}, Durable: Durable{Epoch: ep(1), Sealed: ep(2), SystemID: "7"}}
+		in := Input{Now: 1, Seen: c.seen, Goal: platform.Goal{Kind: platform.GoalSealed, Epoch: ep(2), Upstream: c.upstream},
+			Durable: Durable{Epoch: ep(1), Sealed: ep(2), SystemID: "7"}}
 		if c.sealed {
 			in.Memory.SealConfirmed = ep(2)
 		}
@@ -77,8 +78,10 @@ func TestSealedUnderTheNameOfTheData(t *testing.T) {
 		{"", "m2_1", "m2_1"},
 		{"", "", ""},
 	} {
-		in := Input{Now: now, Goal: platform.Goal{Kind: platform.GoalSealed, Epoch: ep(2), Incarnation: "m2_9"}, Durable: Durable{Epoch: ep(1), Incarnation: c.kept, SystemID: "7"},
-			Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: 1, Application: c.application}}
+		in := Input{Now: now, Goal: platform.Goal{Kind: platform.GoalSealed, Epoch: ep(2), Incarnation: "m2_9"},
+			Durable: Durable{Epoch: ep(1), Incarnation: c.kept, SystemID: "7"},
+			Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: 1,
+				Application: c.application}}
 		if act := Next(in); act.Kind != Persist || act.Durable.Sealed != ep(2) || act.Durable.Incarnation != c.want {
 			t.Errorf("kept %q, streamed as %q: %+v", c.kept, c.application, act)
 		}

@@ -45,21 +45,34 @@ func TestSettle(t *testing.T) {
 		{"one set has nothing to drop", goalOf(setB), []Seen{primarySeen(setB, 100, b(100)), primarySeen(setB, 100, b(100))}, 0, false, 0},
 		{"the baseline and the flush are two looks", goalOf(setBC, setB), []Seen{primarySeen(setB, 100, b(100))}, 0, false, 100},
 		{"(a) and (b)", goalOf(setBC, setB), []Seen{primarySeen(setB, 100, b(90)), primarySeen(setB, 150, b(100))}, 0, true, 100},
-		{"(b): C acknowledged what B lags behind", goalOf(setBC, setB), []Seen{primarySeen(setB, 100, b(90)), primarySeen(setB, 100, b(99))}, 0, false, 100},
-		{"(a): a removed sender still counts", goalOf(setBC, setB), []Seen{primarySeen(setB, 100, b(100), c), primarySeen(setB, 100, b(100), c)}, 0, false, 0},
-		{"(a): whatever its case", goalOf(setBC, setB), []Seen{primarySeen(setB, 100, b(100), health.Sender{Name: "C_1", Sync: true}), primarySeen(setB, 100, b(100), health.Sender{Name: "C_1", Sync: true})}, 0, false, 0},
-		{"(a): a removed sender of priority 0", goalOf(setBC, setB), []Seen{primarySeen(setB, 100, b(100), cIdle), primarySeen(setB, 100, b(100), cIdle)}, 0, true, 100},
+		{"(b): C acknowledged what B lags behind", goalOf(setBC, setB), []Seen{primarySeen(setB, 100, b(90)), primarySeen(setB, 100, b(99))}, 0,
+			false, 100},
+		{"(a): a removed sender still counts", goalOf(setBC, setB), []Seen{primarySeen(setB, 100, b(100), c), primarySeen(setB, 100, b(100), c)},
+			0, false, 0},
+		{"(a): whatever its case", goalOf(setBC, setB), []Seen{primarySeen(setB, 100, b(100), health.Sender{Name: "C_1", Sync: true}),
+			primarySeen(setB, 100, b(100), health.Sender{Name: "C_1", Sync: true})}, 0, false, 0},
+		{"(a): a removed sender of priority 0", goalOf(setBC, setB),
+			[]Seen{primarySeen(setB, 100, b(100), cIdle), primarySeen(setB, 100, b(100), cIdle)}, 0, true, 100},
 		{"the new set is not loaded", goalOf(setBC, setB), []Seen{primarySeen(setBC, 100, b(100)), primarySeen(setBC, 100, b(100))}, 0, false, 0},
-		{"it is loaded from another file", goalOf(setBC, setB), []Seen{{Role: health.RolePrimary, SyncNames: SyncNames(setB), Insert: 1}, {Role: health.RolePrimary, SyncNames: SyncNames(setB), Insert: 1}}, 0, false, 0},
-		{"a standby settles nothing", goalOf(setBC, setB), []Seen{{Role: health.RoleStandby, SyncNames: SyncNames(setB), SyncOurs: true, Insert: 1}}, 0, false, 0},
-		{"leaving an empty list needs a CHECKPOINT", goalOf(asyncSet, setB), []Seen{primarySeen(setB, 100, b(100)), primarySeen(setB, 100, b(100))}, 0, false, 0},
+		{"it is loaded from another file", goalOf(setBC, setB),
+			[]Seen{{Role: health.RolePrimary, SyncNames: SyncNames(setB), Insert: 1},
+				{Role: health.RolePrimary, SyncNames: SyncNames(setB), Insert: 1}}, 0, false, 0},
+		{"a standby settles nothing", goalOf(setBC, setB),
+			[]Seen{{Role: health.RoleStandby, SyncNames: SyncNames(setB), SyncOurs: true, Insert: 1}}, 0, false, 0},
+		{"leaving an empty list needs a CHECKPOINT", goalOf(asyncSet, setB),
+			[]Seen{primarySeen(setB, 100, b(100)), primarySeen(setB, 100, b(100))}, 0, false, 0},
 		{"of this very set", goalOf(asyncSet, setB), []Seen{primarySeen(setB, 100, b(100)), primarySeen(setB, 100, b(100))}, 2, false, 0},
 		{"and then the flush", goalOf(asyncSet, setB), []Seen{primarySeen(setB, 100, b(100)), primarySeen(setB, 100, b(100))}, 3, true, 100},
-		{"k of the new set", goalOf(setB, setAB), []Seen{primarySeen(setAB, 100, fresh("b_1")), primarySeen(setAB, 100, fresh("b_1"))}, 0, false, 100},
-		{"a sender counts once", goalOf(setB, setAB), []Seen{primarySeen(setAB, 100, fresh("b_1"), fresh("b_1")), primarySeen(setAB, 100, fresh("b_1"), fresh("b_1"))}, 0, false, 100},
-		{"(a): k raised, and a sender has loaded the older one", goalOf(setB, setAB), []Seen{primarySeen(setAB, 100, fresh("a_1"), b(100)), primarySeen(setAB, 100, fresh("a_1"), b(100))}, 0, false, 0},
-		{"k raised, every sender started since", goalOf(setB, setAB), []Seen{primarySeen(setAB, 100, fresh("a_1"), fresh("b_1")), primarySeen(setAB, 100, fresh("a_1"), fresh("b_1"))}, 0, true, 100},
-		{"k lowered: any sender will do", goalOf(setAB, setB), []Seen{primarySeen(setB, 100, b(100)), primarySeen(setB, 100, b(100))}, 0, true, 100},
+		{"k of the new set", goalOf(setB, setAB), []Seen{primarySeen(setAB, 100, fresh("b_1")), primarySeen(setAB, 100, fresh("b_1"))}, 0, false,
+			100},
+		{"a sender counts once", goalOf(setB, setAB), []Seen{primarySeen(setAB, 100, fresh("b_1"), fresh("b_1")),
+			primarySeen(setAB, 100, fresh("b_1"), fresh("b_1"))}, 0, false, 100},
+		{"(a): k raised, and a sender has loaded the older one", goalOf(setB, setAB),
+			[]Seen{primarySeen(setAB, 100, fresh("a_1"), b(100)), primarySeen(setAB, 100, fresh("a_1"), b(100))}, 0, false, 0},
+		{"k raised, every sender started since", goalOf(setB, setAB),
+			[]Seen{primarySeen(setAB, 100, fresh("a_1"), fresh("b_1")), primarySeen(setAB, 100, fresh("a_1"), fresh("b_1"))}, 0, true, 100},
+		{"k lowered: any sender will do", goalOf(setAB, setB), []Seen{primarySeen(setB, 100, b(100)), primarySeen(setB, 100, b(100))}, 0, true,
+			100},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			var got Settling
@@ -96,7 +109,8 @@ func TestReplicaKeepsItsList(t *testing.T) {
 		in := Input{Goal: goalOf(sets...), Now: time.Minute}
 		in.Goal.Kind, in.Goal.Upstream = platform.GoalReplica, &platform.Upstream{Member: "a"}
 		in.Durable.Epoch = in.Goal.Epoch
-		in.Seen = Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: in.Goal.Timeline, Known: true,
+		in.Seen = Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, Timeline: in.Goal.Timeline,
+			Known:     true,
 			Streaming: true, Upstream: "a", Application: in.Goal.Incarnation}
 		if act := Next(in); act.Kind != Settings {
 			t.Errorf("%v, an empty list: %+v", sets, act)
@@ -197,8 +211,9 @@ func TestStaleSendersAreEnded(t *testing.T) {
 		seen := primarySeen(set, 100, health.Sender{Name: "b_1", State: "streaming", Sync: true, Fresh: c.fresh})
 		seen.Data, seen.Process, seen.Timeline = health.DataPresent, health.ProcessRunning, 1
 		c.goal.Timeline = 1
-		in := Input{Now: 1, Goal: c.goal, Seen: seen, GuardComplete: true, Lease: Lease{Epoch: ep(1), End: 10}, Durable: Durable{Epoch: ep(1), Ran: ep(1), SystemID: "7"},
-			Memory: Memory{Opened: ep(1), Settling: Settling{ID: set.ID, Done: c.done}}}
+		in := Input{Now: 1, Goal: c.goal, Seen: seen, GuardComplete: true, Lease: Lease{Epoch: ep(1), End: 10},
+			Durable: Durable{Epoch: ep(1), Ran: ep(1), SystemID: "7"},
+			Memory:  Memory{Opened: ep(1), Settling: Settling{ID: set.ID, Done: c.done}}}
 		if act := Next(in); act.Kind != c.want {
 			t.Errorf("%s: %+v", c.name, act)
 		}

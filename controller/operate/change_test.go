@@ -66,9 +66,11 @@ func TestHooks(t *testing.T) {
 		want bool
 		says string
 	}{
-		{"a program", platform.Hook{Exec: []string{script(t, `echo "$1 to $MAINSTAY_TO by $MAINSTAY_BY at $MAINSTAY_WHEN $MAINSTAY_STEP"`), "move"}}, true, "move to west by alice at before quiesce"},
+		{"a program", platform.Hook{Exec: []string{script(t, `echo "$1 to $MAINSTAY_TO by $MAINSTAY_BY at $MAINSTAY_WHEN $MAINSTAY_STEP"`),
+			"move"}}, true, "move to west by alice at before quiesce"},
 		{"a program that fails", platform.Hook{Exec: []string{script(t, "echo no such zone >&2; exit 3")}}, false, "ended with 3: no such zone"},
-		{"a program that hangs, and its child", platform.Hook{Exec: []string{script(t, "sleep 600 & sleep 600")}}, false, "did not answer in time"},
+		{"a program that hangs, and its child", platform.Hook{Exec: []string{script(t, "sleep 600 & sleep 600")}}, false,
+			"did not answer in time"},
 		{"no such program", platform.Hook{Exec: []string{"/nowhere/hook"}}, false, "/nowhere/hook"},
 		{"a webhook", platform.Hook{Webhook: server.URL + "/yes"}, true, "200 OK"},
 		{"a webhook that refuses", platform.Hook{Webhook: server.URL + "/no"}, false, "409 Conflict dns is locked"},
@@ -118,8 +120,10 @@ func TestInstancesAreAskedByTLS(t *testing.T) {
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	app := platform.App{Name: "web", Verify: "https://{address}/verify", Instances: []platform.Instance{{Name: "web1", Address: strings.TrimPrefix(server.URL, "https://")}}}
-	for file, says := range map[string]string{ca: "200 OK", "": "unknown authority", ca + ".gone": "no such file", "/dev/null": "holds no certificate"} {
+	app := platform.App{Name: "web", Verify: "https://{address}/verify",
+		Instances: []platform.Instance{{Name: "web1", Address: strings.TrimPrefix(server.URL, "https://")}}}
+	for file, says := range map[string]string{ca: "200 OK", "": "unknown authority", ca + ".gone": "no such file",
+		"/dev/null": "holds no certificate"} {
 		app.Check.CA = file
 		a := ask(t, &platform.Platform{Apps: []platform.App{app}}, state.Effect{Kind: state.Verify, App: "web", Instance: "web1"})
 		if a.OK != (file == ca) || !strings.Contains(a.Detail, says) {

@@ -130,7 +130,8 @@ func (r *Runner) once(ctx context.Context, e state.Effect, j job) bool {
 	began := time.Now()
 	cmd, ok, detail := j(ctx)
 	cmd.At, cmd.By = time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00"), "mainstay"
-	r.log.Info("effect", zap.String("kind", string(e.Kind)), zap.String("host", e.Host), zap.String("change", e.Change), zap.String("instance", e.Instance), zap.Bool("done", ok), zap.String("detail", detail), zap.Duration("took", time.Since(began)))
+	r.log.Info("effect", zap.String("kind", string(e.Kind)), zap.String("host", e.Host), zap.String("change", e.Change),
+		zap.String("instance", e.Instance), zap.Bool("done", ok), zap.String("detail", detail), zap.Duration("took", time.Since(began)))
 	if ctx.Err() != nil {
 		return true // no longer wanted, or Close
 	}

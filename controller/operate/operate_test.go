@@ -33,7 +33,8 @@ func TestResultNamesItsFence(t *testing.T) {
 		r.Want([]state.Effect{e}, s)
 		select {
 		case c := <-results:
-			if c.Fenced != nil && (c.Fenced.Fence != 7 || !c.Fenced.Off) || c.Unfenced != nil && (c.Unfenced.Fence != 8 || !c.Unfenced.On) || (c.Fenced == nil) == (c.Unfenced == nil) {
+			if c.Fenced != nil && (c.Fenced.Fence != 7 || !c.Fenced.Off) || c.Unfenced != nil && (c.Unfenced.Fence != 8 || !c.Unfenced.On) ||
+				(c.Fenced == nil) == (c.Unfenced == nil) {
 				t.Errorf("%+v: fenced %+v, unfenced %+v", e, c.Fenced, c.Unfenced)
 			}
 		case <-time.After(10 * time.Second):

@@ -11,7 +11,8 @@ func TestPrograms(t *testing.T) {
 		Hooks: []Hook{{Exec: []string{"/a/hook", "on"}}, {Webhook: "https://x/"}, {Exec: []string{"/b/check"}}},
 		Hosts: []Host{{Fence: []FenceDevice{
 			{Exec: "/c/cut"},
-			{Agent: "fence_x", Parameters: map[string]string{"ip": "10.0.0.1", "ipmitool_path": "/d/tool", "api-path": "/rest", "passwd-script": "/e/pass", "exec": "/f/vm"}},
+			{Agent: "fence_x", Parameters: map[string]string{"ip": "10.0.0.1", "ipmitool_path": "/d/tool", "api-path": "/rest",
+				"passwd-script": "/e/pass", "exec": "/f/vm"}},
 		}}},
 	}
 	if got, want := p.Programs(), []string{"/a/hook", "/b/check", "/c/cut", "/d/tool", "/e/pass", "/f/vm"}; !slices.Equal(got, want) {

@@ -135,9 +135,12 @@ func (i *Server) refuseServer(f Facts) []Refusal {
 	return collect([]refusal{
 		{!sameFile(f.DataDirectory, i.Data), "it runs on " + f.DataDirectory + ", not on " + i.Data, "correct the member's data directory"},
 		{f.VersionNumber/10000 < OldestMajor, "PostgreSQL " + f.Version + " is too old", fmt.Sprintf("upgrade to %d or newer", OldestMajor)},
-		{f.VersionNumber/10000 != i.Binaries.Major, fmt.Sprintf("it is version %s, the configured programs are %s", f.Version, i.Binaries.Version), "point the member to the matching programs"},
-		{!f.Checksums && !f.WALLogHints, "neither data checksums nor wal_log_hints are on, so it could never be rewound", "set wal_log_hints = on and restart, or enable checksums with pg_checksums"},
-		{loopbackOnly(f.Listen, i.Listen), "listen_addresses is '" + f.Listen + "', which the other members cannot reach", "add " + i.Listen + " and restart"},
+		{f.VersionNumber/10000 != i.Binaries.Major, fmt.Sprintf("it is version %s, the configured programs are %s", f.Version,
+			i.Binaries.Version), "point the member to the matching programs"},
+		{!f.Checksums && !f.WALLogHints, "neither data checksums nor wal_log_hints are on, so it could never be rewound",
+			"set wal_log_hints = on and restart, or enable checksums with pg_checksums"},
+		{loopbackOnly(f.Listen, i.Listen), "listen_addresses is '" + f.Listen + "', which the other members cannot reach",
+			"add " + i.Listen + " and restart"},
 		{f.WALLevel == "minimal", "wal_level is minimal", "set wal_level = replica and restart"},
 		{f.MaxWALSenders < 4, fmt.Sprintf("max_wal_senders is %d", f.MaxWALSenders), "set it to 4 or more and restart"},
 		{f.MaxReplicationSlots < 4, fmt.Sprintf("max_replication_slots is %d", f.MaxReplicationSlots), "set it to 4 or more and restart"},
@@ -156,12 +159,15 @@ func NoAlterSystem(place string) string {
 func (i *Server) refuseAccess(f Facts) []Refusal {
 	user := i.replicationUser()
 	rows := []refusal{
-		{i.Replication.User == "" && i.TLS.Cert == "", "no replication account is configured", "set members." + i.Member + ".replication.user and .passfile in the agent's file"},
-		{!f.RoleReplicates, "role " + user + " does not exist, or may not log in and replicate", "CREATE ROLE " + quoteIdent(user) + " LOGIN REPLICATION, and put its password into the passfile"},
+		{i.Replication.User == "" && i.TLS.Cert == "", "no replication account is configured",
+			"set members." + i.Member + ".replication.user and .passfile in the agent's file"},
+		{!f.RoleReplicates, "role " + user + " does not exist, or may not log in and replicate",
+			"CREATE ROLE " + quoteIdent(user) + " LOGIN REPLICATION, and put its password into the passfile"},
 		{!f.RoleRewinds, "role " + user + " may not call the functions that pg_rewind needs", i.grants(user)},
 	}
 	if why := i.passfileWrong(); why != "" {
-		rows = append(rows, refusal{true, why, "it must hold the password of " + user + " in libpq's form, belong to " + i.Owner.Name + " and have mode 0600"})
+		rows = append(rows, refusal{true, why, "it must hold the password of " + user + " in libpq's form, belong to " + i.Owner.Name +
+			" and have mode 0600"})
 	}
 	for _, r := range f.Access.Rules {
 		rows = append(rows, refusal{r.Error != "", fmt.Sprintf("%s has an error: line %d: %s", r.File, r.Line, r.Error), "correct it and reload"})
@@ -181,7 +187,8 @@ func (i *Server) shutOut(f Facts, what, database string) refusal {
 	}
 	line := fmt.Sprintf("%s %s %s all scram-sha-256", kind, cmp.Or(database, "replication"), quoteHBA(user))
 	if by != nil {
-		return refusal{!ok, fmt.Sprintf("%s: %s shuts it out", what, by), fmt.Sprintf("add to %s before line %d, and reload: %s", by.File, by.Line, line)}
+		return refusal{!ok, fmt.Sprintf("%s: %s shuts it out", what, by),
+			fmt.Sprintf("add to %s before line %d, and reload: %s", by.File, by.Line, line)}
 	}
 	return refusal{!ok, what + ": " + cmp.Or(f.Access.short(user, database, ways), "no line is for it"),
 		fmt.Sprintf("add to %s, and reload: %s", f.HBAFile, line)}
@@ -272,7 +279,8 @@ func (i *Server) Replaces(ctx context.Context, s Settings) (lines []string, err 
 			case managed && place != "" && ours != value && !sameFile(ours, value):
 				lines = append(lines, fmt.Sprintf("%s = %s (%s) becomes %s", name, redact(value), place, cmp.Or(redact(ours), "empty")))
 			case place == "" && !managed && !slices.Contains(notCopied, name):
-				lines = append(lines, fmt.Sprintf("%s = %s was given on the command line and is not from the next start on: put it into the configuration", name, value))
+				lines = append(lines,
+					fmt.Sprintf("%s = %s was given on the command line and is not from the next start on: put it into the configuration", name, value))
 			}
 		}
 		return rows.Err()

@@ -40,7 +40,8 @@ func (o Owner) as(stranger func(path string) (*osuser.User, error), path string,
 		who = &osuser.User{UID: o.UID, GID: o.GID}
 	}
 	if err = who.Do(f); errors.Is(err, fs.ErrPermission) {
-		err = fmt.Errorf("%w, to user %d, who can change folders above it: give it the folder (chown %d), or make all folders above root's", err, who.UID, who.UID)
+		err = fmt.Errorf("%w, to user %d, who can change folders above it: give it the folder (chown %d), or make all folders above root's", err,
+			who.UID, who.UID)
 	}
 	return err
 }

@@ -131,7 +131,8 @@ func (i *Server) keepUsers(lines map[string]string) error {
 	atTimes := i.atTimes()
 	for _, name := range slices.Sorted(maps.Keys(lines)) {
 		if !slices.Contains(atTimes, name) {
-			i.notice(fmt.Sprintf("ALTER SYSTEM had set %s = %q; Mainstay manages that setting, so the value goes", name, redact(confValue(lines[name]))))
+			i.notice(fmt.Sprintf("ALTER SYSTEM had set %s = %q; Mainstay manages that setting, so the value goes", name,
+				redact(confValue(lines[name]))))
 			delete(lines, name)
 		}
 	}

@@ -56,7 +56,9 @@ func content(t *testing.T, path string) string {
 func TestTakeOver(t *testing.T) {
 	i, said := bare(t)
 	auto := filepath.Join(i.Data, autoConf)
-	put(t, auto, "# Do not edit\nwork_mem = '6MB'\nrestore_command = 'fetch %f %p'\nprimary_conninfo = 'host=a password=''s3cret'' user=b'\nrecovery_min_apply_delay = '1h'\n")
+	put(t, auto,
+		"# Do not edit\nwork_mem = '6MB'\nrestore_command = 'fetch %f %p'\nprimary_conninfo = 'host=a password=''s3cret'' "+
+			"user=b'\nrecovery_min_apply_delay = '1h'\n")
 	check(t, i.claim([]string{"restore_command", "wal_sender_timeout"})) // a seal, and an earlier build, on a server not restarted under us
 	put(t, auto, strings.Replace(content(t, auto), "'fetch %f %p'", "''", 1)+"wal_sender_timeout = '3s'\n")
 	check(t, i.claim([]string{"restore_command"})) // again: now it holds our value
@@ -68,7 +70,8 @@ func TestTakeOver(t *testing.T) {
 		t.Errorf("kept\n%s\nwant\n%s", got, want)
 	}
 	all := strings.Join(*said, "\n")
-	if len(*said) != 3 || !strings.Contains(all, `primary_conninfo = "host=a password=*** user=b"`) || strings.Contains(all, "s3cret") || strings.Contains(all, "wal_sender_timeout") {
+	if len(*said) != 3 || !strings.Contains(all, `primary_conninfo = "host=a password=*** user=b"`) || strings.Contains(all, "s3cret") ||
+		strings.Contains(all, "wal_sender_timeout") {
 		t.Errorf("said\n%s", all)
 	}
 	put(t, auto, "restore_command = ''\n") // no mark is left: the user's, later
@@ -85,7 +88,8 @@ func TestTakeOver(t *testing.T) {
 // A rebuild carries over what belongs to this host's user, unless the member did not start with it.
 func TestOwnFilesOutliveARebuild(t *testing.T) {
 	i, said := bare(t)
-	for name, text := range map[string]string{"PG_VERSION": "15\n", "postgresql.conf": "mine", autoConf: "work_mem = '6MB'\nport = '1'\n", "base/x.conf": ""} {
+	for name, text := range map[string]string{"PG_VERSION": "15\n", "postgresql.conf": "mine", autoConf: "work_mem = '6MB'\nport = '1'\n",
+		"base/x.conf": ""} {
 		put(t, filepath.Join(i.Data, name), text)
 	}
 	check(t, os.Symlink("../etc/pg_ident.conf", filepath.Join(i.Data, "pg_ident.conf")))
@@ -127,17 +131,21 @@ func TestFirstConfig(t *testing.T) {
 	here := filepath.Join(i.Conf, "key")
 	put(t, here, "")
 	dir := filepath.Join(i.Data, copiedDir)
-	put(t, filepath.Join(dir, "postgresql.conf"), "archive_command = '/opt/none %p'\nlog_directory = 'log'\nssl = 'on'\nssl_cert_file = '/none.pem'\nssl_key_file = '"+here+"'\nwork_mem = '5MB'\n")
+	put(t, filepath.Join(dir, "postgresql.conf"),
+		"archive_command = '/opt/none %p'\nlog_directory = 'log'\nssl = 'on'\nssl_cert_file = '/none.pem'\nssl_key_file = '"+here+
+			"'\nwork_mem = '5MB'\n")
 	put(t, filepath.Join(dir, "pg_hba.conf"), "local all all peer\n")
 	put(t, filepath.Join(dir, "pg_ident.conf"), "theirs")
 	put(t, filepath.Join(i.Data, "pg_ident.conf"), "mine")
 	check(t, i.firstConfig(i.Data, Source{"10.0.1.11", 5432}))
 	_, body, _ := strings.Cut(content(t, filepath.Join(i.Data, "postgresql.conf")), "again.\n")
-	want := "archive_command = '/opt/none %p'\nlog_directory = 'log'\n# not on this host: ssl = 'on'\n# not on this host: ssl_cert_file = '/none.pem'\nssl_key_file = '" + here + "'\nwork_mem = '5MB'\n"
+	want := "archive_command = '/opt/none %p'\nlog_directory = 'log'\n# not on this host: ssl = 'on'\n# not on this host: ssl_cert_file = " +
+		"'/none.pem'\nssl_key_file = '" + here + "'\nwork_mem = '5MB'\n"
 	if body != want {
 		t.Errorf("got\n%s\nwant\n%s", body, want)
 	}
-	if hba := content(t, filepath.Join(i.Data, "pg_hba.conf")); !strings.HasSuffix(hba, "\nlocal all all peer\n") || !strings.Contains(hba, "yours from now on") {
+	if hba := content(t, filepath.Join(i.Data, "pg_hba.conf")); !strings.HasSuffix(hba, "\nlocal all all peer\n") ||
+		!strings.Contains(hba, "yours from now on") {
 		t.Errorf("pg_hba.conf:\n%s", hba)
 	}
 	if content(t, filepath.Join(i.Data, "pg_ident.conf")) != "mine" || exists(dir) || len(*said) != 2 {

@@ -54,7 +54,8 @@ func FindMajor(configured, data string) (Binaries, error) {
 		return Binaries{}, err
 	}
 	if major < OldestMajor {
-		return Binaries{}, fmt.Errorf("%s is of PostgreSQL %d, and Mainstay needs %d or newer: upgrade it with pg_upgrade first", data, major, OldestMajor)
+		return Binaries{}, fmt.Errorf("%s is of PostgreSQL %d, and Mainstay needs %d or newer: upgrade it with pg_upgrade first", data, major,
+			OldestMajor)
 	}
 	return find(configured, fmt.Sprintf("PostgreSQL %d (the version of %s)", major, data), func(m int) bool {
 		return m == major

@@ -76,7 +76,8 @@ func (i *Server) target(replace bool) (string, error) {
 	mounted, err := mountPoint(path)
 	if err == nil && mounted {
 		err = fmt.Errorf("%s is a mount point, and a new copy takes its place by a rename, which a mount point does not allow: "+
-			"stop its PostgreSQL, move what lies there into a directory below it, and name that as members.%s.data in the agent's file", path, i.Member)
+			"stop its PostgreSQL, move what lies there into a directory below it, and name that as members.%s.data in the agent's file", path,
+			i.Member)
 	}
 	return path, err
 }
@@ -156,7 +157,8 @@ func (i *Server) SetAside(ctx context.Context, suffix string, parts ...Part) (pa
 	if exists(path) {
 		return "", fmt.Errorf("%s exists already; remove it, or choose another suffix", path)
 	}
-	if err := errors.Join(i.undoRewind(), i.takeOver(), i.keepOwn(from)); err != nil { // damaged data must not keep its successor from being made
+	// damaged data must not keep its successor from being made
+	if err := errors.Join(i.undoRewind(), i.takeOver(), i.keepOwn(from)); err != nil {
 		i.notice("the files of this host's user are not carried over from " + path + ": " + err.Error())
 	}
 	if err := i.keepPlaces(ctx); err != nil {

@@ -36,7 +36,8 @@ func TestReadControl(t *testing.T) {
 		{"torn twice alike", [][]byte{torn(1), torn(1), good}, nil, 3},
 		{"corrupt", [][]byte{torn(1)}, ErrCorruptControl, 3},
 		{"torn, then corrupt", [][]byte{torn(1), torn(2)}, ErrCorruptControl, 4},
-		{"always different", [][]byte{torn(1), torn(2), torn(1), torn(2), torn(1), torn(2), torn(1), torn(2), torn(1), torn(2)}, errControlMoves, 10},
+		{"always different", [][]byte{torn(1), torn(2), torn(1), torn(2), torn(1), torn(2), torn(1), torn(2), torn(1), torn(2)}, errControlMoves,
+			10},
 		{"unreadable", [][]byte{torn(1), nil}, failed, 2},
 		{"of another layout", [][]byte{good[:8191]}, ondisk.ErrLayout, 1},
 	}

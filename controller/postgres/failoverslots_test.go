@@ -16,7 +16,8 @@ func TestFailoverSlots(t *testing.T) {
 	}
 	ctx := testContext(t)
 	user := filepath.Join(a.Data, "postgresql.conf")
-	check(t, a.Owner.writeFile(user, []byte(content(t, user)+"wal_level = logical\nsync_replication_slots = on\nhot_standby_feedback = on\n"), 0o600))
+	check(t, a.Owner.writeFile(user, []byte(content(t, user)+"wal_level = logical\nsync_replication_slots = on\nhot_standby_feedback = on\n"),
+		0o600))
 	b, sb := newStandby(t, ca, "feed-w1", a) // its copy of the user's file asks for the same
 	for _, i := range []*Server{a, b} {
 		if wanted := mustStatus(t, i).Wanted; wanted["wal_level"] != "logical" || len(wanted) != 1 {
@@ -41,7 +42,9 @@ func TestFailoverSlots(t *testing.T) {
 		t.Helper()
 		eventually(t, "copies of slots on "+on.Member, func() bool {
 			check(t, primary.exec(ctx, "SELECT pg_log_standby_snapshot()"))
-			check(t, primary.exec(ctx, "SELECT pg_replication_slot_advance(slot_name, pg_current_wal_lsn()) FROM pg_replication_slots WHERE failover AND NOT active"))
+			check(t,
+				primary.exec(ctx,
+					"SELECT pg_replication_slot_advance(slot_name, pg_current_wal_lsn()) FROM pg_replication_slots WHERE failover AND NOT active"))
 			var have []string
 			for _, s := range mustStatus(t, on).UserSlots {
 				if s.Failover && s.Synced && s.WALStatus == "reserved" {
@@ -57,7 +60,8 @@ func TestFailoverSlots(t *testing.T) {
 	check(t, a.StopFast(ctx))
 	eventually(t, "the end of "+a.Member, func() bool { _, _, ok := a.Running(); return !ok })
 	check(t, b.EnsureSlots(ctx, []string{SlotName(a.Member)}, nil))
-	_, err := b.Promote(ctx, Promotion{Settings: Settings{SyncSlots: SyncSlots([]string{"feed-e1"})}, Timeline: 2, Arm: func() error { return nil }})
+	_, err := b.Promote(ctx, Promotion{Settings: Settings{SyncSlots: SyncSlots([]string{"feed-e1"})}, Timeline: 2,
+		Arm: func() error { return nil }})
 	check(t, err)
 	check(t, b.WriteSettings(ctx, Settings{SyncSlots: SyncSlots([]string{"feed-e1"})}))
 	follow(t, a, b)

@@ -87,7 +87,8 @@ func (i *Server) Crash(p *Process) Fault {
 }
 
 // noStream finds in a log in English why a standby does not stream. From 17 on its receiver names itself.
-var noStream = regexp.MustCompile(`\b(?:FATAL|ERROR):\s+(?:streaming replication receiver "[^"]*" )?(could not (?:connect to the primary server|start WAL streaming|receive data from WAL stream).*)`)
+var noStream = regexp.MustCompile(
+	`\b(?:FATAL|ERROR):\s+(?:streaming replication receiver "[^"]*" )?(could not (?:connect to the primary server|start WAL streaming|receive data from WAL stream).*)`)
 
 // NoStream is why a standby does not stream, as its server has said last; "" where it has not, or its log is not ours (logging_collector).
 func (i *Server) NoStream() (said string) {
@@ -201,9 +202,10 @@ func (c complaint) severe() bool   { return c.panic }
 func (c complaint) inReplay() bool { return c.died || c.fatal && c.redo != 0 }
 
 // ofHost finds what a server says of its host that keeps it from going on: its disk, its memory, its files, in the words of strerror.
-var ofHost = regexp.MustCompile(`No space left on device|Disk quota exceeded|Read-only file system|Too many open files|out of file descriptors|` +
-	`Cannot allocate memory|out of memory|could not fork|Resource temporarily unavailable|Permission denied|Operation not permitted|` +
-	`^directory "[^"]*" does not exist`) // a tablespace's
+var ofHost = regexp.MustCompile(
+	`No space left on device|Disk quota exceeded|Read-only file system|Too many open files|out of file descriptors|` +
+		`Cannot allocate memory|out of memory|could not fork|Resource temporarily unavailable|Permission denied|Operation not permitted|` +
+		`^directory "[^"]*" does not exist`) // a tablespace's
 
 // hostAtFault tells whether a server that ended says that its host kept it from going on, or its disk is full: in another language it says
 // so in other words.

@@ -51,7 +51,8 @@ func TestFault(t *testing.T) {
 			check(t, os.RemoveAll(filepath.Join(b.Data, "pg_wal")))
 			check(t, os.Rename(b.Data+".wal", filepath.Join(b.Data, "pg_wal")))
 		}, "work_mem", false},
-		{"its control file is damaged", func(t *testing.T) { flip(t, b.controlFile()) }, func() { flip(t, b.controlFile()) }, "control file", true},
+		{"its control file is damaged", func(t *testing.T) { flip(t, b.controlFile()) }, func() { flip(t, b.controlFile()) }, "control file",
+			true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			port := b.Port
@@ -100,25 +101,33 @@ func TestComplaints(t *testing.T) {
 	}{
 		{"nothing", "", "", "", false, 0},
 		{"no reason", "something else\n", "something else", "something else", false, 0},
-		{"a full disk", at + "FATAL:  could not extend file \"base/5/16384\": No space left on device\n" + at + "HINT:  Check free disk space.\n" + redo,
+		{"a full disk", at + "FATAL:  could not extend file \"base/5/16384\": No space left on device\n" + at +
+			"HINT:  Check free disk space.\n" + redo,
 			"could not extend file", "could not extend file", true, 0x3000028},
-		{"a full disk of WAL", at + "PANIC:  could not write to file \"pg_wal/xlogtemp.7\": No space left on device\n", "could not write", "could not write", true, 0},
-		{"no files", at + "LOG:  out of file descriptors: Too many open files; release and retry\n" + at + "FATAL:  could not open file \"base/5/1\": Too many open files\n",
+		{"a full disk of WAL", at + "PANIC:  could not write to file \"pg_wal/xlogtemp.7\": No space left on device\n", "could not write",
+			"could not write", true, 0},
+		{"no files", at + "LOG:  out of file descriptors: Too many open files; release and retry\n" + at +
+			"FATAL:  could not open file \"base/5/1\": Too many open files\n",
 			"out of file descriptors", "could not open file", true, 0},
 		{"a tablespace's folder", at + "FATAL:  directory \"/srv/space\" does not exist\n" + redo, "directory", "directory", true, 0x3000028},
 		{"no memory", at + "FATAL:  out of memory\n" + redo, "out of memory", "out of memory", true, 0x3000028},
-		{"its replay", at + "FATAL:  could not connect to the primary server: Permission denied\n" + at + "PANIC:  WAL contains references to invalid pages\n" + redo +
+		{"its replay", at + "FATAL:  could not connect to the primary server: Permission denied\n" + at +
+			"PANIC:  WAL contains references to invalid pages\n" + redo +
 			at + "FATAL:  the database system is in recovery mode\n", "WAL contains", "WAL contains", false, 0x3000028},
 		{"in another language", at + "FATAL:  ungültige Seite\n" + at + "ZUSAMMENHANG:  WAL-Redo bei 0/3000028 für Heap/INSERT: off 3\n" +
 			at + "FATAL:  das Datenbanksystem startet\n", "ungültige Seite", "ungültige Seite", false, 0x3000028},
-		{"a session", at + "FATAL:  password authentication failed\n" + at + "FATAL:  could not open directory\n", "password", "could not open directory", false, 0},
-		{"a conflict", at + "FATAL:  terminating connection\n" + at + "LOG:  recovery still waiting after 1000 ms\n" + redo, "terminating", "terminating", false, 0},
-		{"its replay dies", at + "LOG:  startup process (PID 8) was terminated by signal 11: Segmentation fault\n" + at + "FATAL:  the database system is in recovery mode\n",
+		{"a session", at + "FATAL:  password authentication failed\n" + at + "FATAL:  could not open directory\n", "password",
+			"could not open directory", false, 0},
+		{"a conflict", at + "FATAL:  terminating connection\n" + at + "LOG:  recovery still waiting after 1000 ms\n" + redo, "terminating",
+			"terminating", false, 0},
+		{"its replay dies", at + "LOG:  startup process (PID 8) was terminated by signal 11: Segmentation fault\n" + at +
+			"FATAL:  the database system is in recovery mode\n",
 			"startup process", "startup process", false, 0},
 	} {
 		all := complaints(c.log)
 		first, last := first(all), last(all)
-		if !strings.HasPrefix(first.text, c.first) || !strings.HasPrefix(last.text, c.last) || (first.text == "") != (c.first == "") || max(first.redo, last.redo) != c.redo {
+		if !strings.HasPrefix(first.text, c.first) || !strings.HasPrefix(last.text, c.last) || (first.text == "") != (c.first == "") ||
+			max(first.redo, last.redo) != c.redo {
 			t.Errorf("%s: first %+v, last %+v", c.name, first, last)
 		}
 		i := &Server{Data: t.TempDir()}

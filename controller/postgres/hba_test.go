@@ -15,7 +15,8 @@ func rules(t *testing.T, lines ...string) (all []hbaRule) {
 	t.Helper()
 	for n, line := range lines {
 		f := strings.Fields(line)
-		r := hbaRule{File: "hba", Line: n + 1, Type: f[0], Databases: strings.Split(f[1], ","), Users: strings.Split(f[2], ","), Method: f[len(f)-1]}
+		r := hbaRule{File: "hba", Line: n + 1, Type: f[0], Databases: strings.Split(f[1], ","), Users: strings.Split(f[2], ","),
+			Method: f[len(f)-1]}
 		if len(f) == 5 {
 			r.Address = f[3]
 		}
@@ -127,22 +128,28 @@ func TestFromAnywhere(t *testing.T) {
 		{"127.77.1.11", []bool{false}, true, "", []string{"host replication all 127.0.0.0/8 md5"}},
 		{"localhost", []bool{false}, true, "", []string{"host replication all ::1/128 md5"}},
 		{"db-e1", []bool{false}, true, "", []string{"host replication all fd00::/8 md5"}},
-		{"10.0.1.11", []bool{false}, false, "line 1 (local replication all trust) lets it in, but only through the local socket", []string{"local replication all trust"}},
+		{"10.0.1.11", []bool{false}, false, "line 1 (local replication all trust) lets it in, but only through the local socket",
+			[]string{"local replication all trust"}},
 		{"10.0.1.11", []bool{false}, false, "with TLS, which is off", []string{"hostssl replication all all md5"}},
 		{"10.0.1.11", []bool{true}, false, "without TLS", []string{"hostnossl replication all all md5"}},
 		{"10.0.1.11", []bool{true, false}, true, "", []string{"hostssl replication all all reject", "host replication all all md5"}},
 		{"10.0.1.11", []bool{false}, false, "with GSSAPI", []string{"hostgssenc replication all all md5"}},
-		{"10.0.1.11", []bool{false}, false, "line 1 (host replication all 0.0.0.0/0 reject)", []string{"host replication all 0.0.0.0/0 reject", "host replication all 10.0.0.0/8 md5"}},
+		{"10.0.1.11", []bool{false}, false, "line 1 (host replication all 0.0.0.0/0 reject)",
+			[]string{"host replication all 0.0.0.0/0 reject", "host replication all 10.0.0.0/8 md5"}},
 		{"10.0.1.11", []bool{false}, false, "line 1 (host replication all 10.0.0.0/9 reject)", // two halves cover the whole
 			[]string{"host replication all 10.0.0.0/9 reject", "host replication all 10.128.0.0/9 reject", "host replication repl 10.0.0.0/8 md5"}},
 		{"10.0.1.11", []bool{false}, true, "", // all but the last address
-			[]string{"host replication all 10.0.0.0/25 reject", "host replication all 10.0.0.128/26 reject", "host replication all 10.0.0.192/27 reject",
+			[]string{"host replication all 10.0.0.0/25 reject", "host replication all 10.0.0.128/26 reject",
+				"host replication all 10.0.0.192/27 reject",
 				"host replication all 10.0.0.224/28 reject", "host replication all 10.0.0.240/29 reject", "host replication all 10.0.0.248/30 reject",
 				"host replication all 10.0.0.252/31 reject", "host replication all 10.0.0.254/32 reject", "host replication repl 10.0.0.0/24 md5"}},
 		{"10.0.1.11", []bool{false}, true, "", []string{"host replication all 10.0.0.0/8 reject", "host replication repl db-e2.example.com md5"}},
-		{"10.0.1.11", []bool{false}, false, "line 1", []string{"host replication all 0.0.0.0/0 reject", "host replication repl db-e2.example.com md5"}},
-		{"10.0.1.11", []bool{false}, false, "line 1", []string{"host replication all .example.com reject", "host replication repl db-e2.example.com md5"}},
-		{"10.0.1.11", []bool{false}, true, "", []string{"host replication all db-e1.example.com reject", "host replication repl .example.com md5"}},
+		{"10.0.1.11", []bool{false}, false, "line 1", []string{"host replication all 0.0.0.0/0 reject",
+			"host replication repl db-e2.example.com md5"}},
+		{"10.0.1.11", []bool{false}, false, "line 1", []string{"host replication all .example.com reject",
+			"host replication repl db-e2.example.com md5"}},
+		{"10.0.1.11", []bool{false}, true, "", []string{"host replication all db-e1.example.com reject",
+			"host replication repl .example.com md5"}},
 		{"10.0.1.11", []bool{false}, true, "", []string{"host replication other all reject", "host replication repl all md5"}},
 	} {
 		a := access{Rules: rules(t, c.lines...)}
@@ -181,7 +188,8 @@ func TestQuotedWords(t *testing.T) {
 	}
 	a := access{Rules: rules(t, "host replication all,+staff all md5"), Groups: []string{"staff"}}
 	for text, in := range map[string]bool{
-		`host replication all,+staff all md5`: true, `host "replication" all,+staff all md5`: false, `host replication "all",+staff all md5`: true,
+		`host replication all,+staff all md5`: true, `host "replication" all,+staff all md5`: false,
+		`host replication "all",+staff all md5`:   true,
 		`host replication "all","+staff" all md5`: false,
 	} {
 		check(t, a.complete("hba", func(string) ([]byte, error) { return []byte(text), nil }))
@@ -198,7 +206,9 @@ func TestRulesOfAServer(t *testing.T) {
 	ctx, modern := testContext(t), i.Binaries.Major >= 16
 	i.Listen, i.TLS = "10.0.1.11", TLSFiles{}
 	i.Replication.User = "Repl 1"
-	check(t, i.exec(ctx, `CREATE ROLE "Repl 1" LOGIN REPLICATION; CREATE ROLE inner_ NOLOGIN; CREATE ROLE outer_ NOLOGIN; CREATE ROLE postgres_ NOLOGIN;
+	check(t,
+		i.exec(ctx,
+			`CREATE ROLE "Repl 1" LOGIN REPLICATION; CREATE ROLE inner_ NOLOGIN; CREATE ROLE outer_ NOLOGIN; CREATE ROLE postgres_ NOLOGIN;
 		GRANT outer_ TO inner_; GRANT inner_ TO "Repl 1"`))
 	_, grant, _ := strings.Cut(i.grants("Repl 1"), ": ")
 	check(t, i.exec(ctx, grant))
@@ -229,9 +239,11 @@ func TestRulesOfAServer(t *testing.T) {
 		{"host @names all samenet,x scram-sha-256", false, []string{"has an error: line 2: "}},
 		{"host @names all all scram-sha-256" + rest, false, nil},
 		{`host "replication",postgres all all scram-sha-256`, false, []string{
-			"pg_hba.conf lets Repl 1 replicate from nowhere: no line is for it; add to " + hba + `, and reload: hostssl replication "Repl 1" all scram-sha-256`}},
+			"pg_hba.conf lets Repl 1 replicate from nowhere: no line is for it; add to " + hba +
+				`, and reload: hostssl replication "Repl 1" all scram-sha-256`}},
 		{"host replication,postgres +postgres_ all scram-sha-256" + rest, false, []string{
-			"replicate from nowhere: " + hba + " line 3 (host all,replication all all reject) shuts it out; add to " + hba + " before line 3, and reload",
+			"replicate from nowhere: " + hba + " line 3 (host all,replication all all reject) shuts it out; add to " + hba +
+				" before line 3, and reload",
 			`hostssl postgres "Repl 1" all`}},
 		{"hostssl replication,postgres all all scram-sha-256" + rest, false, nil},
 		{"host all,replication all 127.0.0.1/32 scram-sha-256", false, []string{
@@ -274,7 +286,8 @@ func TestRulesDecideAsTheServerDoes(t *testing.T) {
 	check(t, i.exec(ctx, `CREATE ROLE repl LOGIN REPLICATION; CREATE ROLE staff; GRANT staff TO repl`))
 	texts := []string{
 		"host replication,postgres +staff 127.0.0.1/32 trust", "host replication repl 127.0.0.1/32 trust", "host postgres repl samehost trust",
-		"hostnossl all,replication all 127.0.0.0/8 reject\nhostssl all,replication all 127.0.0.0/8 trust", "host all,replication +repl localhost trust",
+		"hostnossl all,replication all 127.0.0.0/8 reject\nhostssl all,replication all 127.0.0.0/8 trust",
+		"host all,replication +repl localhost trust",
 		"host samerole,sameuser repl all trust", `host "postgres",replication "+staff" all trust`,
 		"host all,replication all 127.0.0.1/32 reject\nhost all,replication all all trust",
 	}

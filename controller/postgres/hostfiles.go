@@ -81,7 +81,9 @@ func (i *Server) moveHostFiles(ctx context.Context) error {
 		return err
 	}
 	if len(l.replaced) > 0 {
-		return fmt.Errorf("%s: pg_rewind refuses that, and a copy would not keep it: with PostgreSQL stopped, move what it leads to back there (for room there are tablespaces, and pg_wal may be a link)",
+		return fmt.Errorf(
+			"%s: pg_rewind refuses that, and a copy would not keep it: with PostgreSQL stopped, move what it leads to back there (for room there "+
+				"are tablespaces, and pg_wal may be a link)",
 			linksInPlace(l.replaced))
 	}
 	h := movedFiles{Data: i.Data, Links: l.links}
@@ -171,7 +173,8 @@ func (i *Server) returnHostFiles() error {
 	}
 	var h movedFiles
 	if err := json.Unmarshal([]byte(raw), &h); err != nil {
-		return fmt.Errorf("%s is damaged: %w; remove it, and see that links and the log's folder in %s are as they should be", i.movedFile(), err, i.Data)
+		return fmt.Errorf("%s is damaged: %w; remove it, and see that links and the log's folder in %s are as they should be", i.movedFile(), err,
+			i.Data)
 	}
 	if h.Data == i.Data {
 		if err := errors.Join(i.putLinks(i.Data, h.Links), i.returnLog(h)); err != nil {
@@ -187,7 +190,8 @@ func (i *Server) returnLog(h movedFiles) error {
 	}
 	beside := real(i.Data) + "." + ourMark + "log-" // the record is where PostgreSQL's user writes: it names nothing else
 	if key, ok := strings.CutPrefix(filepath.Dir(h.Place), beside); !ok || strings.Contains(key, "/") || !filepath.IsLocal(h.Log) {
-		return fmt.Errorf("%s names %s, which is not ours; remove it, and see that the log's folder in %s is as it should be", i.movedFile(), h.Place, i.Data)
+		return fmt.Errorf("%s names %s, which is not ours; remove it, and see that the log's folder in %s is as it should be", i.movedFile(),
+			h.Place, i.Data)
 	}
 	if exists(h.Place) {
 		path := filepath.Join(i.Data, h.Log)
@@ -252,10 +256,14 @@ func (i *Server) refuseLayout(f Facts) ([]Refusal, error) {
 	others := slices.DeleteFunc(l.special, isSocket)
 	return collect([]refusal{
 		{len(l.replaced) > 0, linksInPlace(l.replaced) + ", which base backups leave out and pg_rewind refuses",
-			"stop PostgreSQL, move what is there back into the data directory, and start it (for room there are tablespaces, and pg_wal may be a link)"},
-		{sockets, "its socket lies in its data directory (unix_socket_directories = '" + f.Sockets + "'), where pg_rewind fails, so that no other member could be rewound from it",
+			"stop PostgreSQL, move what is there back into the data directory, and start it (for room there are " +
+				"tablespaces, and pg_wal may be a link)"},
+		{sockets, "its socket lies in its data directory (unix_socket_directories = '" + f.Sockets +
+			"'), where pg_rewind fails, so that no other member could be rewound from it",
 			"set unix_socket_directories to a folder elsewhere and restart; name that as members." + i.Member + ".socket in the agent's file"},
-		{len(others) > 0, strings.Join(others, ", ") + " in its data directory is a socket, a pipe or a device, where pg_rewind fails, so that no other member could be rewound from it",
+		{len(others) > 0,
+			strings.Join(others, ", ") +
+				" in its data directory is a socket, a pipe or a device, where pg_rewind fails, so that no other member could be rewound from it",
 			"move it elsewhere"},
 	}), nil
 }

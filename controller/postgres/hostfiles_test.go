@@ -71,7 +71,8 @@ func TestRewindKeepsLinksAndLog(t *testing.T) {
 
 	transactions := filepath.Join(a.Data, "pg_xact")
 	moved := moveOut(t, a, "pg_xact")
-	if err := a.Rewind(ctx, b.source(), StartOptions{}); err == nil || !strings.Contains(err.Error(), "pg_xact of the data directory is a symbolic link") {
+	if err := a.Rewind(ctx, b.source(), StartOptions{}); err == nil ||
+		!strings.Contains(err.Error(), "pg_xact of the data directory is a symbolic link") {
 		t.Fatalf("a link in the place of PostgreSQL's own folder: %v", err)
 	}
 	whole("refused")
@@ -178,7 +179,8 @@ func TestRebuildKeepsHostFiles(t *testing.T) {
 	if text := content(t, filepath.Join(b.Data, "extra", "list")); text != "ours" {
 		t.Errorf("what is behind a link has become %q", text)
 	}
-	if log := entries(t, filepath.Join(b.Data, "logs", "today")); len(log) > 0 || content(t, filepath.Join(aside, "logs/today/postgresql.log")) != "ours" {
+	if log := entries(t, filepath.Join(b.Data, "logs", "today")); len(log) > 0 ||
+		content(t, filepath.Join(aside, "logs/today/postgresql.log")) != "ours" {
 		t.Errorf("the log's folder holds %v", log)
 	}
 	for _, path := range []string{b.Data, hba, filepath.Join(b.Data, "global", "pg_control"), filepath.Join(b.Data, "base")} {
@@ -213,7 +215,8 @@ func TestSocketInData(t *testing.T) {
 	var inData *SocketInDataError
 	if a.Binaries.Major < 15 { // the rewind passes it over
 		check(t, a.Rewind(ctx, b.source(), StartOptions{}))
-	} else if err := a.Rewind(ctx, b.source(), StartOptions{}); !errors.As(err, &inData) || inData.Path != "run/.s.PGSQL."+strconv.Itoa(b.Port) ||
+	} else if err := a.Rewind(ctx, b.source(), StartOptions{}); !errors.As(err, &inData) ||
+		inData.Path != "run/.s.PGSQL."+strconv.Itoa(b.Port) ||
 		exists(a.rewindMark()) {
 		t.Fatalf("a rewind from there: %v", err)
 	}
@@ -242,5 +245,6 @@ func TestSocketInData(t *testing.T) {
 	_, err := user.spawn(ctx, StartOptions{})
 	check(t, err)
 	eventually(t, "the user's server", func() bool { _, err := u.Status(ctx); return err == nil })
-	has("all", "pg_subtrans of the data directory is a symbolic link", "unix_socket_directories = '"+u.Socket+", "+u.Data+"'", "queue in its data directory")
+	has("all", "pg_subtrans of the data directory is a symbolic link", "unix_socket_directories = '"+u.Socket+", "+u.Data+"'",
+		"queue in its data directory")
 }

@@ -52,7 +52,8 @@ func (k Kept) Raise(c Control) Kept {
 // Want takes over what the user's files ask for and, for good, what of it is in force: a server does not start with less wal_level than
 // its slots need, with fewer slots than it has, nor a standby with fewer WAL senders than its primary has.
 func (k Kept) Want(wanted, inForce map[string]string) Kept {
-	k.Asked = Asked{logical(strings.ToLower(wanted["wal_level"])), wantedNumber(wanted["max_wal_senders"]), wantedNumber(wanted["max_replication_slots"])}
+	k.Asked = Asked{logical(strings.ToLower(wanted["wal_level"])), wantedNumber(wanted["max_wal_senders"]),
+		wantedNumber(wanted["max_replication_slots"])}
 	k.WALLevel = cmp.Or(k.WALLevel, logical(inForce["wal_level"]))
 	for at, name := range map[*int]string{&k.MaxWALSenders: "max_wal_senders", &k.MaxReplicationSlots: "max_replication_slots"} {
 		*at = max(*at, wantedNumber(inForce[name]))

@@ -9,13 +9,16 @@ import (
 
 func TestKeptIsNeverLowered(t *testing.T) {
 	i := &Server{Member: "feed-e1", Data: "/data", Conf: "/conf", Socket: "/run/x", Listen: "10.0.0.1", Port: 5432}
-	f := Facts{ConfigFile: "/etc/pg/postgresql.conf", HBAFile: "/etc/pg/pg_hba.conf", IdentFile: "/etc/pg/pg_ident.conf", Listen: "*", Sockets: "/run/a, /run/b",
+	f := Facts{ConfigFile: "/etc/pg/postgresql.conf", HBAFile: "/etc/pg/pg_hba.conf", IdentFile: "/etc/pg/pg_ident.conf", Listen: "*",
+		Sockets:  "/run/a, /run/b",
 		WALLevel: "logical", MaxWALSenders: 40, MaxReplicationSlots: 3, WALKeepMB: 4096, MaxSlotWALKeepMB: -1}
 	i.Kept = f.Keep()
 	v := i.Values(Settings{})
 	for name, want := range map[string]string{
-		"hba_file": "/etc/pg/pg_hba.conf", "ident_file": "/etc/pg/pg_ident.conf", "listen_addresses": "*", "unix_socket_directories": "/run/a, /run/b",
-		"wal_level": "logical", "max_wal_senders": "40", "max_replication_slots": "16", "wal_keep_size": "4096MB", "max_slot_wal_keep_size": "10240MB",
+		"hba_file": "/etc/pg/pg_hba.conf", "ident_file": "/etc/pg/pg_ident.conf", "listen_addresses": "*",
+		"unix_socket_directories": "/run/a, /run/b",
+		"wal_level":               "logical", "max_wal_senders": "40", "max_replication_slots": "16", "wal_keep_size": "4096MB",
+		"max_slot_wal_keep_size": "10240MB",
 	} {
 		if v[name] != want {
 			t.Errorf("%s = %q, want %q", name, v[name], want)
@@ -34,7 +37,8 @@ func TestKeptIsNeverLowered(t *testing.T) {
 		want            Kept
 	}{
 		{nil, nil, had},
-		{nil, map[string]string{"wal_level": "replica", "max_wal_senders": "16", "max_replication_slots": "16"}, Kept{WALLevel: "logical", MaxWALSenders: 40, MaxReplicationSlots: 16}},
+		{nil, map[string]string{"wal_level": "replica", "max_wal_senders": "16", "max_replication_slots": "16"},
+			Kept{WALLevel: "logical", MaxWALSenders: 40, MaxReplicationSlots: 16}},
 		{map[string]string{"max_wal_senders": "50"}, nil, Kept{WALLevel: "logical", MaxWALSenders: 40, Asked: Asked{MaxWALSenders: 50}}},
 		{map[string]string{"max_wal_senders": "many", "max_replication_slots": "999999999"}, nil, had},
 	} {

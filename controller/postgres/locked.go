@@ -43,7 +43,8 @@ func (i *Server) unlock(own []ownFile) error {
 			case mine >= 0:
 				taken = append(taken, own[mine])
 			default:
-				return fmt.Errorf("pg_rewind could not write %s, which would ruin the data half way: let %s write it (chown %s), or move it out of the data directory",
+				return fmt.Errorf(
+					"pg_rewind could not write %s, which would ruin the data half way: let %s write it (chown %s), or move it out of the data directory",
 					filepath.Join(i.Data, name), i.Owner.Name, i.Owner.Name)
 			}
 			return nil

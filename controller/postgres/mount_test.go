@@ -20,9 +20,11 @@ func TestDataOnAMountPoint(t *testing.T) {
 	dir := t.TempDir()
 	owner, err := OwnerOf(dir)
 	check(t, err)
-	i := &Server{Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Owner: owner, Replication: Credentials{User: "repl"}}
+	i := &Server{Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Owner: owner,
+		Replication: Credentials{User: "repl"}}
 	volume := filepath.Join(dir, "volume")
-	check(t, errors.Join(os.Mkdir(i.Data, 0o700), os.Mkdir(volume, 0o700), os.WriteFile(filepath.Join(volume, "PG_VERSION"), []byte("15\n"), 0o600)))
+	check(t, errors.Join(os.Mkdir(i.Data, 0o700), os.Mkdir(volume, 0o700),
+		os.WriteFile(filepath.Join(volume, "PG_VERSION"), []byte("15\n"), 0o600)))
 	check(t, unix.Mount(volume, i.Data, "", unix.MS_BIND, ""))
 	mounted := true
 	t.Cleanup(func() {

@@ -305,7 +305,8 @@ func (l *lab) otherVersions(p *Server) {
 	path := filepath.Join(p.Data, "PG_VERSION")
 	before := must(os.ReadFile(path))
 	check(l.t, os.WriteFile(path, []byte("99\n"), 0o600))
-	if got, err := p.EndOfWAL(ctx); err != nil || got.Timeline != want.Timeline || got.LSN < want.LSN || got.LSN > want.LSN+longHeader || !got.Known {
+	if got, err := p.EndOfWAL(ctx); err != nil || got.Timeline != want.Timeline || got.LSN < want.LSN || got.LSN > want.LSN+longHeader ||
+		!got.Known {
 		l.t.Errorf("of an unknown version the end of WAL is %+v (%v), want %+v", got, err, want)
 	}
 	if _, err := inProcess(l.t, p).EndOfWAL(ctx); err == nil {
@@ -343,7 +344,8 @@ func (l *lab) switched(p *Server) {
 // recycled: segments behind the end still hold older WAL.
 func (l *lab) recycled(p *Server) {
 	l.run(p, nil)
-	l.do(p, message(12<<20), "SELECT pg_switch_wal()", "CHECKPOINT", "ALTER SYSTEM SET wal_keep_size = '64MB'", "INSERT INTO public.t VALUES (3)")
+	l.do(p, message(12<<20), "SELECT pg_switch_wal()", "CHECKPOINT", "ALTER SYSTEM SET wal_keep_size = '64MB'",
+		"INSERT INTO public.t VALUES (3)")
 	kill(l.t, p)
 	_, end := l.agree(p, "killed with recycled segments", crashed)
 	recycled := 0

@@ -226,5 +226,6 @@ func (i *Server) fits(dir, place string) (err error) {
 }
 
 func (i *Server) notWritable(dir string, err error) error {
-	return fmt.Errorf("%s cannot be written by %s: %w; give it the folder (chown %s %s), or look at that disk", dir, i.Owner.Name, err, i.Owner.Name, dir)
+	return fmt.Errorf("%s cannot be written by %s: %w; give it the folder (chown %s %s), or look at that disk", dir, i.Owner.Name, err,
+		i.Owner.Name, dir)
 }

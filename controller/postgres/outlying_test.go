@@ -81,7 +81,8 @@ func TestRebuildWithLinkedWAL(t *testing.T) {
 			if kept := entries(t, filepath.Join(aside, "pg_wal")); !slices.Equal(kept, old) {
 				t.Errorf("kept %v, it was %v", kept, old)
 			}
-			if slices.ContainsFunc(append(entries(t, wal), entries(t, filepath.Dir(wal))...), func(n string) bool { return strings.Contains(n, "clone") }) {
+			if slices.ContainsFunc(append(entries(t, wal), entries(t, filepath.Dir(wal))...),
+				func(n string) bool { return strings.Contains(n, "clone") }) {
 				t.Error("something is left of the copy's making")
 			}
 			follow(t, b, a)
@@ -113,7 +114,8 @@ func TestRebuildCutShort(t *testing.T) {
 
 	aside, err := b.SetAside(ctx, asideMark+"x") // and the agent dies before it comes to the parts
 	check(t, err)
-	if err := b.Clone(ctx, a.source(), "", nil, nil); err == nil || !strings.Contains(err.Error(), wal+", where pg_wal of the copy belongs, holds") {
+	if err := b.Clone(ctx, a.source(), "", nil, nil); err == nil ||
+		!strings.Contains(err.Error(), wal+", where pg_wal of the copy belongs, holds") {
 		t.Fatalf("a copy over the former WAL: %v", err)
 	}
 	check(t, b.FinishAside(ctx, aside, parts))

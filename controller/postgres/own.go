@@ -113,7 +113,9 @@ func (i *Server) keepOwn(dir string) error {
 	case exists(i.rewindMark()) && exists(i.ownDir()):
 		return nil // kept when the rewind began, which has mixed the files since
 	case exists(i.ownDir()):
-		i.notice("the member did not start with this host's own configuration files of its data directory; the next copy has the primary's, and " + dir + " is set aside")
+		i.notice(
+			"the member did not start with this host's own configuration files of its data directory; the next copy has the primary's, and " + dir +
+				" is set aside")
 		return i.OwnFilesWork()
 	}
 	own, err := i.Owner.ownFiles(dir)

@@ -51,7 +51,8 @@ func TestParseControl(t *testing.T) {
 	}{
 		{"as printed", "", "", func(*Control) {}, ""},
 		{"backup not replayed", "required:        no", "required:        yes", func(c *Control) { c.BackupEndNeeded = true }, ""},
-		{"backup started", "Backup start location:                0/0", "Backup start location: 0/28", func(c *Control) { c.BackupEndNeeded = true }, ""},
+		{"backup started", "Backup start location:                0/0", "Backup start location: 0/28",
+			func(c *Control) { c.BackupEndNeeded = true }, ""},
 		{"no checksums", "checksum version:           1", "checksum version:           0", func(c *Control) { c.Checksums = false }, ""},
 		{"clean", "in archive recovery", "shut down in recovery", func(c *Control) { c.State = "shut down in recovery" }, ""},
 		{"no timeline", "Latest checkpoint's TimeLineID", "Something else", nil, "TimeLineID"},
@@ -99,7 +100,8 @@ func TestQuoting(t *testing.T) {
 }
 
 func TestStartOptions(t *testing.T) {
-	got := startOptions(map[string]string{"role": "none", "default_transaction_isolation": "read committed", "default_tablespace": "", "x": `a\b`})
+	got := startOptions(map[string]string{"role": "none", "default_transaction_isolation": "read committed", "default_tablespace": "",
+		"x": `a\b`})
 	if want := `-c default_tablespace= -c default_transaction_isolation=read\ committed -c role=none -c x=a\\b`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

@@ -86,8 +86,9 @@ const senderTimeout = "options='-c wal_sender_timeout=3s'"
 const slotSyncDatabase = "dbname='postgres'"
 
 // SameStream tells whether two connection strings of ConnInfo differ at most in slotSyncDatabase and senderTimeout, which those of
-// earlier builds lack: these set the latter for the whole server. A replica that runs with such a string keeps its stream, because an upgrade must not break
-// all of them at once. Until it is pointed anew or restarted the upstream ends its silent sender after the server's own value.
+// earlier builds lack: these set the latter for the whole server. A replica that runs with such a string keeps its stream, because an
+// upgrade must not break all of them at once. Until it is pointed anew or restarted the upstream ends its silent sender after the
+// server's own value.
 func SameStream(a, b string) bool {
 	return bareStream(a) == bareStream(b)
 }

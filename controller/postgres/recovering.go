@@ -29,8 +29,8 @@ type Recovering struct {
 	Restoring bool
 }
 
-// Titles of processes (set_ps_display): what the startup process reads or asks for, and how far the WAL receiver is. With update_process_title
-// off they end before that.
+// Titles of processes (set_ps_display): what the startup process reads or asks for, and how far the WAL receiver is. With
+// update_process_title off they end before that.
 var (
 	startupTitle  = regexp.MustCompile(`^postgres: (?:.*: )?startup(?: (waiting for|recovering) ([0-9A-F]{24}))?`)
 	receiverTitle = regexp.MustCompile(`^postgres: (?:.*: )?walreceiver(?:.* streaming ([0-9A-F]+/[0-9A-F]+))?`)
@@ -85,8 +85,8 @@ func (i *Server) Recovering(ctx context.Context) (r Recovering, err error) {
 	return r, err
 }
 
-// startup looks at the startup process. Before recovery it opens each file of the data to sync it, which may take long on each. One without a title
-// shows by its use of the processor that it gets on.
+// startup looks at the startup process. Before recovery it opens each file of the data to sync it, which may take long on each. One
+// without a title shows by its use of the processor that it gets on.
 func (i *Server) startup(pid int, untitled bool, r *Recovering) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	r.Restoring = err == nil && len(strings.TrimSpace(string(raw))) > 0
@@ -108,8 +108,8 @@ func (i *Server) startup(pid int, untitled bool, r *Recovering) {
 	}
 }
 
-// workedFor is how much of a processor's time shows that a recovery gets on. One that lacks WAL, and looks for it 20 times a second, uses as
-// much only in many minutes; one that reads its WAL from memory, in as long as it says, or little more.
+// workedFor is how much of a processor's time shows that a recovery gets on. One that lacks WAL, and looks for it 20 times a second,
+// uses as much only in many minutes; one that reads its WAL from memory, in as long as it says, or little more.
 const workedFor = 30 * time.Second
 
 // diskReads finds what a process has had fetched from disks (proc_pid_io(5)). What it reads from memory tells nothing: one that lacks WAL

@@ -32,7 +32,8 @@ func (i *Server) createRoles(ctx context.Context, c *sql.Conn) error {
 		do = append(do, createRole(ReplicationUser, "LOGIN REPLICATION"), createRole(ProbeUser, "LOGIN"),
 			"GRANT pg_monitor TO "+ProbeUser)
 		for _, f := range rewindFunctions {
-			do = append(do, unless("pg_catalog.has_function_privilege("+quoteLiteral(ReplicationUser)+", "+quoteLiteral("pg_catalog."+f)+", 'EXECUTE')",
+			do = append(do, unless("pg_catalog.has_function_privilege("+quoteLiteral(ReplicationUser)+", "+quoteLiteral("pg_catalog."+f)+
+				", 'EXECUTE')",
 				"GRANT EXECUTE ON FUNCTION pg_catalog."+f+" TO "+ReplicationUser))
 		}
 	}
@@ -80,7 +81,8 @@ func execAll(ctx context.Context, c *sql.Conn, statements []string) error {
 
 // createRole makes a role unless it exists: CREATE ROLE has no IF NOT EXISTS.
 func createRole(name, options string) string {
-	return unless("EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = "+quoteLiteral(name)+")", "CREATE ROLE "+quoteIdent(name)+" "+options)
+	return unless("EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = "+quoteLiteral(name)+")",
+		"CREATE ROLE "+quoteIdent(name)+" "+options)
 }
 
 // unless runs statements where a condition does not hold. IF NOT EXISTS is not enough: before 17 a user's event trigger, which may

@@ -122,7 +122,8 @@ func shadow(t *testing.T, i *Server) {
 	functions, operators := named(t)
 	made := 0
 	check(t, i.with(ctx, func(c *sql.Conn) error {
-		if err := execAll(ctx, c, []string{"CREATE ROLE mallory", "GRANT CREATE ON SCHEMA public TO mallory", "SET ROLE mallory", makeShadow}); err != nil {
+		if err := execAll(ctx, c, []string{"CREATE ROLE mallory", "GRANT CREATE ON SCHEMA public TO mallory", "SET ROLE mallory",
+			makeShadow}); err != nil {
 			return err
 		}
 		return c.QueryRowContext(ctx, "SELECT pg_temp.shadow($1, $2)", pq.Array(functions), pq.Array(operators)).Scan(&made)

@@ -30,7 +30,8 @@ func TestSameStream(t *testing.T) {
 		}
 	}
 	i.Binaries.Major = 17
-	if later := must(i.ConnInfo(Source{"10.0.1.11", 5432}, "feed-w1_3", "")); later != now+" dbname='postgres'" || !SameStream(later, now) || !SameStream(later, before) {
+	if later := must(i.ConnInfo(Source{"10.0.1.11", 5432}, "feed-w1_3", "")); later != now+" dbname='postgres'" || !SameStream(later, now) ||
+		!SameStream(later, before) {
 		t.Errorf("from 17 on a stream has %s", later)
 	}
 	if clone := must(i.ConnInfo(Source{"10.0.1.11", 5432}, cloneName, "postgres")); !options || strings.Contains(clone, "wal_sender_timeout") {

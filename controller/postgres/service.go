@@ -93,7 +93,8 @@ func startMode(path string) (string, error) {
 }
 
 // unitDirs are where systemd looks for units, the first that has one wins.
-var unitDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
+var unitDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
+	"/lib/systemd/system"}
 
 func (h hostFiles) unit(name string) Service {
 	s := Service{Unit: name, Systemd: exists(h.root + "/run/systemd/system")}

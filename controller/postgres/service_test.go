@@ -13,7 +13,8 @@ func debianHost(t *testing.T) (h hostFiles, data string) {
 	h = hostFiles{root: t.TempDir(), clusters: "/etc/postgresql"}
 	data = filepath.Join(h.root, "var/main")
 	put(t, filepath.Join(data, "PG_VERSION"), "15\n")
-	put(t, filepath.Join(h.root, "etc/postgresql/15/main/postgresql.conf"), "#data_directory = 'none'\ndata_directory = '"+data+"/'\t\t# use data in another directory\n")
+	put(t, filepath.Join(h.root, "etc/postgresql/15/main/postgresql.conf"), "#data_directory = 'none'\ndata_directory = '"+data+
+		"/'\t\t# use data in another directory\n")
 	put(t, filepath.Join(h.root, "etc/postgresql/15/main/start.conf"), "# Automatic startup\n\nauto # always\n")
 	put(t, filepath.Join(h.root, "etc/postgresql/15/other/postgresql.conf"), "data_directory = '/var/other'\n")
 	return h, data
@@ -71,7 +72,8 @@ func TestServicesOfDebian(t *testing.T) {
 func TestServicesWithSystemd(t *testing.T) {
 	h, data := debianHost(t)
 	put(t, filepath.Join(h.root, "run/systemd/system/x.conf"), "")
-	put(t, filepath.Join(h.root, "usr/lib/systemd/system/postgresql-15.service"), "[Service]\nEnvironment=PGDATA=/var/lib/pgsql/15/data/\nEnvironment=PGPORT=5432\n")
+	put(t, filepath.Join(h.root, "usr/lib/systemd/system/postgresql-15.service"),
+		"[Service]\nEnvironment=PGDATA=/var/lib/pgsql/15/data/\nEnvironment=PGPORT=5432\n")
 	names := func(dir string) (out []string) {
 		t.Helper()
 		all, err := h.services(dir)
@@ -101,7 +103,8 @@ func TestServicesWithSystemd(t *testing.T) {
 			t.Errorf("masked by systemctl: %+v", s)
 		}
 	}
-	if got := systemctl("mask", "postgresql@15-main.service"); !reflect.DeepEqual(got, []string{"systemctl", "mask", "--", "postgresql@15-main.service"}) {
+	if got := systemctl("mask", "postgresql@15-main.service"); !reflect.DeepEqual(got,
+		[]string{"systemctl", "mask", "--", "postgresql@15-main.service"}) {
 		t.Errorf("command: %q", got)
 	}
 }
@@ -110,7 +113,8 @@ func TestServicesWithSystemd(t *testing.T) {
 func TestMaskRunsSystemctl(t *testing.T) {
 	dir := t.TempDir()
 	told := filepath.Join(dir, "told")
-	check(t, os.WriteFile(filepath.Join(dir, "systemctl"), []byte("#!/bin/sh\necho \"$@\" >> "+told+"\n[ \"$3\" != bad.service ] || { echo no such unit >&2; exit 1; }\n"), 0o755))
+	check(t, os.WriteFile(filepath.Join(dir, "systemctl"),
+		[]byte("#!/bin/sh\necho \"$@\" >> "+told+"\n[ \"$3\" != bad.service ] || { echo no such unit >&2; exit 1; }\n"), 0o755))
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	s := Service{Unit: "postgresql-15.service", Systemd: true}
 	check(t, s.Mask(testContext(t)))

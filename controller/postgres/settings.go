@@ -89,15 +89,19 @@ var table = []managed{
 	{"ident_file", "the adopted instance's own", ifKept(func(k Kept) string { return k.IdentFile })},
 	{"port", "where members and clients find each other", func(i *Server, _ Settings) (string, bool) { return strconv.Itoa(i.Port), true }},
 	{"listen_addresses", "the host's address, and loopback", func(i *Server, _ Settings) (string, bool) { return i.listens(), true }},
-	{"unix_socket_directories", "where the agent connects", func(i *Server, _ Settings) (string, bool) { return cmp.Or(i.Kept.Sockets, i.Socket), true }},
+	{"unix_socket_directories", "where the agent connects",
+		func(i *Server, _ Settings) (string, bool) { return cmp.Or(i.Kept.Sockets, i.Socket), true }},
 	{"cluster_name", "the member's name in the process list", func(i *Server, _ Settings) (string, bool) { return i.Member, true }},
 	{"hot_standby", "a replica answers the agent's questions", fixed("on")},
 	{"wal_level", "replicas need it", func(i *Server, s Settings) (string, bool) {
 		return cmp.Or(s.WALLevel, i.Kept.WALLevel, i.Kept.Asked.WALLevel, "replica"), true
 	}},
-	{"max_wal_senders", "one for each member, clones besides", atLeast(func(s Settings) int { return s.MaxWALSenders }, 16, func(k Kept) int { return max(k.MaxWALSenders, k.Asked.MaxWALSenders) })},
-	{"max_replication_slots", "one for each member", atLeast(func(s Settings) int { return s.MaxReplicationSlots }, 16, func(k Kept) int { return max(k.MaxReplicationSlots, k.Asked.MaxReplicationSlots) })},
-	{"wal_keep_size", "a short absence without a slot", megabytes(atLeast(func(s Settings) int { return s.WALKeepMB }, 256, func(k Kept) int { return k.WALKeepMB }))},
+	{"max_wal_senders", "one for each member, clones besides",
+		atLeast(func(s Settings) int { return s.MaxWALSenders }, 16, func(k Kept) int { return max(k.MaxWALSenders, k.Asked.MaxWALSenders) })},
+	{"max_replication_slots", "one for each member", atLeast(func(s Settings) int { return s.MaxReplicationSlots }, 16,
+		func(k Kept) int { return max(k.MaxReplicationSlots, k.Asked.MaxReplicationSlots) })},
+	{"wal_keep_size", "a short absence without a slot",
+		megabytes(atLeast(func(s Settings) int { return s.WALKeepMB }, 256, func(k Kept) int { return k.WALKeepMB }))},
 	{"max_slot_wal_keep_size", "a dead member must not fill the disk", func(i *Server, s Settings) (string, bool) {
 		return strconv.Itoa(cmp.Or(max(s.MaxSlotWALKeepMB, 0), max(i.Kept.MaxSlotWALKeepMB, 0), 10240)) + "MB", true
 	}},
@@ -121,9 +125,11 @@ var table = []managed{
 	{"primary_conninfo", "whom to stream from", upstream},
 	{"primary_slot_name", "the slot that keeps our WAL there", func(_ *Server, s Settings) (string, bool) { return s.PrimarySlot, true }},
 	{"synchronous_standby_names", "the durability set in force", func(_ *Server, s Settings) (string, bool) { return s.SyncNames, true }},
-	{"synchronized_standby_slots", "no subscriber is ahead of a next primary", from(17, func(_ *Server, s Settings) (string, bool) { return s.SyncSlots, true })},
+	{"synchronized_standby_slots", "no subscriber is ahead of a next primary",
+		from(17, func(_ *Server, s Settings) (string, bool) { return s.SyncSlots, true })},
 	{"restore_command", "off while sealed", func(_ *Server, s Settings) (string, bool) { return "", s.Sealed || s.NoArchive }},
-	{"recovery_min_apply_delay", "off in a candidate", func(_ *Server, s Settings) (string, bool) { return "0", s.NoApplyDelay || s.NoReplayDelay }},
+	{"recovery_min_apply_delay", "off in a candidate",
+		func(_ *Server, s Settings) (string, bool) { return "0", s.NoApplyDelay || s.NoReplayDelay }},
 	{"max_standby_streaming_delay", "off in a candidate", func(_ *Server, s Settings) (string, bool) { return "0", s.NoReplayDelay }},
 	{"max_standby_archive_delay", "off in a candidate", func(_ *Server, s Settings) (string, bool) { return "0", s.NoReplayDelay }},
 	{"ssl", "certificates guard our accounts", ifTLS(func(TLSFiles) string { return "on" })},
@@ -137,7 +143,8 @@ var table = []managed{
 const noTarget = "a replica replays to the end, whatever a restore has left"
 
 // RestartKeys are the managed settings that a running server takes only at its next start.
-var RestartKeys = []string{"data_directory", "hba_file", "ident_file", "port", "listen_addresses", "unix_socket_directories", "cluster_name",
+var RestartKeys = []string{"data_directory", "hba_file", "ident_file", "port", "listen_addresses", "unix_socket_directories",
+	"cluster_name",
 	"hot_standby", "wal_level", "max_wal_senders", "max_replication_slots", "wal_log_hints", "recovery_target_timeline",
 	"recovery_target", "recovery_target_name", "recovery_target_time", "recovery_target_xid", "recovery_target_lsn"}
 

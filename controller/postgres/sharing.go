@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sharing is who else may look into a data directory on this host: its group, and its POSIX ACLs (acl(5)). PostgreSQL allows both, as long as
-// the mode is 0700 or 0750. The zero sharing is that of data which is not there.
+// sharing is who else may look into a data directory on this host: its group, and its POSIX ACLs (acl(5)). PostgreSQL allows both, as
+// long as the mode is 0700 or 0750. The zero sharing is that of data which is not there.
 type sharing struct {
 	Group   *uint32 `json:"group,omitempty"`
 	Within  bool    `json:"within,omitempty"` // what lies in it is that group's too

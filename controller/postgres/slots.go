@@ -42,8 +42,8 @@ func SlotName(member string) string {
 	return name[:min(len(name), 52)] + "_" + hex.EncodeToString(sum[:4])
 }
 
-// SyncSlots writes synchronized_standby_slots: the slots of these members. Whoever decodes a failover slot gets nothing that one of them has
-// not flushed.
+// SyncSlots writes synchronized_standby_slots: the slots of these members. Whoever decodes a failover slot gets nothing that one of
+// them has not flushed.
 func SyncSlots(members []string) string {
 	slots := make([]string, len(members))
 	for n, name := range members {
@@ -105,9 +105,11 @@ const objectInUse = "55006"
 // wal_retrieve_retry_interval, so a few tries do. ctx bounds them.
 func dropUsed(ctx context.Context, c *sql.Conn, name string) error {
 	for {
-		err := slotCall(ctx, c, name, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical' AND active")
+		err := slotCall(ctx, c, name,
+			"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical' AND active")
 		if err == nil {
-			err = slotCall(ctx, c, name, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical'")
+			err = slotCall(ctx, c, name,
+				"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND slot_type = 'physical'")
 		}
 		if pgdial.SQLState(err) != objectInUse {
 			return err

@@ -74,7 +74,8 @@ func TestUserSlots(t *testing.T) {
 		t.Fatalf("named: %v", got)
 	}
 	archive, sub, unused := s.UserSlots[0], s.UserSlots[1], s.UserSlots[2]
-	if archive.Logical || archive.Active || archive.Held <= 0 || archive.Held > 16<<20 || archive.CatalogXmin != 0 || archive.WALStatus != "reserved" {
+	if archive.Logical || archive.Active || archive.Held <= 0 || archive.Held > 16<<20 || archive.CatalogXmin != 0 ||
+		archive.WALStatus != "reserved" {
 		t.Errorf("%+v", archive)
 	}
 	if !sub.Logical || sub.Held <= 0 || sub.CatalogXmin == 0 || sub.Failover || sub.Synced {
@@ -111,7 +112,8 @@ func TestLostSlot(t *testing.T) {
 	slot := func(name string) (status string, keeps bool) {
 		t.Helper()
 		check(t, a.with(ctx, func(c *sql.Conn) error {
-			return c.QueryRowContext(ctx, "SELECT wal_status, restart_lsn IS NOT NULL FROM pg_replication_slots WHERE slot_name = $1", name).Scan(&status, &keeps)
+			return c.QueryRowContext(ctx, "SELECT wal_status, restart_lsn IS NOT NULL FROM pg_replication_slots WHERE slot_name = $1",
+				name).Scan(&status, &keeps)
 		}))
 		return status, keeps
 	}

@@ -23,8 +23,9 @@ func (i *Server) remote(s Source) pgdial.Config {
 	if i.Replication.User != "" {
 		cert.Cert, cert.Key = "", ""
 	}
-	return pgdial.Config{Host: s.Host, Port: s.Port, User: i.replicationUser(), Passfile: i.Replication.Passfile, TLS: cert, Application: cloneName,
-		Runtime: pgdial.Sessions(i.Binaries.Major, false)}
+	return pgdial.Config{Host: s.Host, Port: s.Port, User: i.replicationUser(), Passfile: i.Replication.Passfile, TLS: cert,
+		Application: cloneName,
+		Runtime:     pgdial.Sessions(i.Binaries.Major, false)}
 }
 
 const noSuchDatabase = "3D000"

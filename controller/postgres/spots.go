@@ -138,7 +138,8 @@ func (i *Server) try(ctx context.Context, s *spot) (err error) {
 }
 
 // mapByHand is how members of one host come to folders of their own.
-const mapByHand = "a member whose primary runs on the same host needs folders of its own for tablespaces: make its first copy by hand with pg_basebackup " +
+const mapByHand = "a member whose primary runs on the same host needs folders of its own for tablespaces: make its first " +
+	"copy by hand with pg_basebackup " +
 	"--tablespace-mapping, later ones keep them"
 
 // unused refuses a folder that another server uses, or that holds what no data of this member leads to.
@@ -157,7 +158,8 @@ func (i *Server) unused(ctx context.Context, s spot) error {
 	if len(names) == 0 || i.leadsTo(s.At) {
 		return nil
 	}
-	return fmt.Errorf("%s, where %s of the copy belongs, holds %s, to which no data of this member leads; if no other server uses it, move it away; %s",
+	return fmt.Errorf(
+		"%s, where %s of the copy belongs, holds %s, to which no data of this member leads; if no other server uses it, move it away; %s",
 		s.At, s.Link, names[0], mapByHand)
 }
 

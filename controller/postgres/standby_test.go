@@ -141,8 +141,8 @@ func blocked(t *testing.T, a, b *Server, s Settings) {
 }
 
 // restored: a restore to a point in time has left its target in the files, as backup tools do, and the standby was started with them: one
-// target would have it stop, or be promoted by itself, the other end it when it is promoted ("let go of" promotes it). Besides, the pid that
-// its crash has left is another server's by now, as after a boot.
+// target would have it stop, or be promoted by itself, the other end it when it is promoted ("let go of" promotes it). Besides, the
+// pid that its crash has left is another server's by now, as after a boot.
 func restored(t *testing.T, a, b *Server, s Settings) {
 	ctx := testContext(t)
 	check(t, b.exec(ctx, "ALTER SYSTEM SET recovery_target = 'immediate'"))
@@ -313,7 +313,8 @@ func TestAdopt(t *testing.T) {
 	ctx := testContext(t)
 	refusals, facts, err := i.AdoptChecks(ctx)
 	check(t, err)
-	if len(refusals) != 0 || facts.InRecovery || !facts.Checksums || facts.Timeline != platform.Timeline(1) || facts.ConfigFile != i.userConfig() {
+	if len(refusals) != 0 || facts.InRecovery || !facts.Checksums || facts.Timeline != platform.Timeline(1) ||
+		facts.ConfigFile != i.userConfig() {
 		t.Fatalf("refusals %v, facts %+v", refusals, facts)
 	}
 	i.Replication = Credentials{User: "nobody"}

@@ -123,7 +123,8 @@ func (i *Server) spawn(ctx context.Context, o StartOptions) (*Process, error) {
 		args = append(args, "-c", p.key+"="+p.value)
 	}
 	cmd := exec.Command(filepath.Join(i.Binaries.Dir, "postgres"), args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", append(i.Owner.environment(), oomOfBackends, fmt.Sprintf("PG_GRANDPARENT_PID=%d", o.leftover)), log, log
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", append(i.Owner.environment(), oomOfBackends,
+		fmt.Sprintf("PG_GRANDPARENT_PID=%d", o.leftover)), log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: i.Owner.Credential()}
 	if o.CgroupFD > 0 {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, o.CgroupFD

@@ -32,7 +32,8 @@ var loginTrigger = []string{
 }
 
 // raising is what that trigger becomes.
-const raising = "CREATE OR REPLACE FUNCTION public.record() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''closed''; END'"
+const raising = "CREATE OR REPLACE FUNCTION public.record() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN " +
+	"RAISE EXCEPTION ''closed''; END'"
 
 // TestUsersSettingsHaveNoSay: whatever a user gives new sessions of our database and roles, ours work, on the primary and on
 // its standby, up to the promotion.

@@ -24,12 +24,16 @@ func outside(t *testing.T) (i *Server, etc string) {
 	_, err := i.run(ctx, "initdb", "-D", i.Data, "-k", "-U", "postgres", "--locale=C", "-A", "scram-sha-256", "--pwfile", secret)
 	check(t, err)
 	give(filepath.Join(etc, "postgresql.conf"), strings.Join([]string{
-		"data_directory = " + quoteConf(i.Data), "hba_file = " + quoteConf(filepath.Join(etc, "pg_hba.conf")), "ident_file = " + quoteConf(filepath.Join(etc, "pg_ident.conf")),
-		"external_pid_file = " + quoteConf(filepath.Join(i.Socket, "pid")), "port = " + strconv.Itoa(i.Port), "unix_socket_directories = " + quoteConf(i.Socket),
-		"listen_addresses = '127.0.0.1'", "ssl_ca_file = '/none/ca.crt'", "work_mem = 5MB", "restore_command = 'false'", "wal_receiver_timeout = 1min",
+		"data_directory = " + quoteConf(i.Data), "hba_file = " + quoteConf(filepath.Join(etc, "pg_hba.conf")),
+		"ident_file = " + quoteConf(filepath.Join(etc, "pg_ident.conf")),
+		"external_pid_file = " + quoteConf(filepath.Join(i.Socket, "pid")), "port = " + strconv.Itoa(i.Port),
+		"unix_socket_directories = " + quoteConf(i.Socket),
+		"listen_addresses = '127.0.0.1'", "ssl_ca_file = '/none/ca.crt'", "work_mem = 5MB", "restore_command = 'false'",
+		"wal_receiver_timeout = 1min",
 		"wal_sender_timeout = 2min", "include_dir 'conf.d'"}, "\n")+"\n")
 	give(filepath.Join(etc, "conf.d", "mine.conf"), "work_mem = '7MB'\nlog_line_prefix = '%m it''s '\n")
-	give(filepath.Join(etc, "pg_hba.conf"), "local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n")
+	give(filepath.Join(etc, "pg_hba.conf"),
+		"local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n")
 	give(filepath.Join(etc, "pg_ident.conf"), "# nobody\n")
 	for _, name := range []string{"postgresql.conf", "pg_hba.conf", "pg_ident.conf"} {
 		check(t, os.Remove(filepath.Join(i.Data, name)))
@@ -74,7 +78,9 @@ func TestConfigurationOutside(t *testing.T) {
 	check(t, a.exec(ctx, "ALTER SYSTEM SET recovery_min_apply_delay = '1h'"))
 	replaced, err := a.Replaces(ctx, Settings{})
 	check(t, err)
-	if all := strings.Join(replaced, "\n"); !strings.Contains(all, "wal_receiver_timeout = 1min ("+etc+"/postgresql.conf line 11) becomes 3s") || strings.Contains(all, "port") || strings.Contains(all, "work_mem") || strings.Contains(all, "wal_sender_timeout") {
+	if all := strings.Join(replaced, "\n"); !strings.Contains(all,
+		"wal_receiver_timeout = 1min ("+etc+"/postgresql.conf line 11) becomes 3s") || strings.Contains(all, "port") ||
+		strings.Contains(all, "work_mem") || strings.Contains(all, "wal_sender_timeout") {
 		t.Errorf("what of the user's is replaced:\n%s", all)
 	}
 	t.Run("before its restart", func(t *testing.T) { givenBack(t, a) })
@@ -101,7 +107,8 @@ func underUs(t *testing.T, a *Server) {
 	kill(t, a)
 	check(t, a.WriteSettings(ctx, Settings{}))
 	start(t, a, true)
-	shows(t, a, map[string]string{"restore_command": "false", "recovery_min_apply_delay": "1h", "wal_receiver_timeout": "3s", "wal_sender_timeout": "2min", "work_mem": "7MB", "hba_file": a.Kept.HBAFile})
+	shows(t, a, map[string]string{"restore_command": "false", "recovery_min_apply_delay": "1h", "wal_receiver_timeout": "3s",
+		"wal_sender_timeout": "2min", "work_mem": "7MB", "hba_file": a.Kept.HBAFile})
 	sealed := Settings{Sealed: true, NoReplayDelay: true}
 	check(t, a.WriteSettings(ctx, sealed))
 	check(t, a.Reload(ctx))
@@ -123,7 +130,8 @@ func clonedOutside(t *testing.T, a *Server) {
 	}
 	conf := filepath.Join(b.Data, "postgresql.conf")
 	wrote := content(t, conf)
-	for _, word := range []string{"work_mem = '7MB'", "wal_sender_timeout = '2min'", "# not on this host: ssl_ca_file", "restore_command = 'false'", "log_line_prefix = '%m it''s '"} {
+	for _, word := range []string{"work_mem = '7MB'", "wal_sender_timeout = '2min'", "# not on this host: ssl_ca_file",
+		"restore_command = 'false'", "log_line_prefix = '%m it''s '"} {
 		if !strings.Contains(wrote, word) {
 			t.Errorf("no %s in\n%s", word, wrote)
 		}

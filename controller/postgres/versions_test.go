@@ -89,7 +89,8 @@ func TestReservedConnections(t *testing.T) {
 		return err != nil
 	}
 	eventually(t, "the server to be full", full)
-	for user, files := range map[string]TLSFiles{ProbeUser: ca.issue(t, dir, "c1", me, "controller"), ReplicationUser: ca.issue(t, dir, ReplicationUser, me)} {
+	for user, files := range map[string]TLSFiles{ProbeUser: ca.issue(t, dir, "c1", me, "controller"),
+		ReplicationUser: ca.issue(t, dir, ReplicationUser, me)} {
 		if _, err := login(pgdial.Config{User: user, TLS: files}); err != nil {
 			t.Errorf("%s on a server that is full: %v", user, err)
 		}

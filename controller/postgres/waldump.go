@@ -26,7 +26,8 @@ type record struct {
 func (r record) commits() bool { return r.rmgr == "Transaction" && strings.HasPrefix(r.desc, "COMMIT") }
 
 // rmgr: Transaction len (rec/tot):     34/    34, tx:        735, lsn: 0/0151F0B8, prev 0/0151F080, desc: COMMIT 2026-...
-var recordLine = regexp.MustCompile(`^rmgr: (\S+)\s+len \(rec/tot\):\s*\d+/\s*(\d+), tx:\s*(\d+), lsn: ([0-9A-F]+/[0-9A-F]+), prev \S+, desc: (.*)$`)
+var recordLine = regexp.MustCompile(
+	`^rmgr: (\S+)\s+len \(rec/tot\):\s*\d+/\s*(\d+), tx:\s*(\d+), lsn: ([0-9A-F]+/[0-9A-F]+), prev \S+, desc: (.*)$`)
 
 func parseRecord(line string) (record, bool) {
 	m := recordLine.FindStringSubmatch(line)
@@ -79,12 +80,14 @@ var (
 
 // dump runs pg_waldump on one timeline of pg_wal and gives each record to see. pg_waldump ends with an error wherever
 // valid WAL ends, so failure is the normal end: its text is returned, and err only for what is none.
-func (i *Server) dump(ctx context.Context, t platform.Timeline, from platform.LSN, see func(record), args ...string) (text string, err error) {
+func (i *Server) dump(ctx context.Context, t platform.Timeline, from platform.LSN, see func(record),
+	args ...string) (text string, err error) {
 	return i.dumpIn(ctx, i.walDir(), t, from, see, args...)
 }
 
 // dumpIn is dump of the WAL in another folder.
-func (i *Server) dumpIn(ctx context.Context, dir string, t platform.Timeline, from platform.LSN, see func(record), args ...string) (text string, err error) {
+func (i *Server) dumpIn(ctx context.Context, dir string, t platform.Timeline, from platform.LSN, see func(record),
+	args ...string) (text string, err error) {
 	args = append([]string{"-p", dir, "-t", strconv.Itoa(int(t)), "-s", from.String()}, args...)
 	r, w := io.Pipe()
 	read := make(chan error, 1)

@@ -81,5 +81,8 @@ func AppsOf(s *state.State) (out []AppTopology) {
 // withdrawApp withdraws all topologies of a removed app that were published before this moment.
 func withdrawApp(name string, s *state.State) withdrawal {
 	gone := AppTopology{App: name, Generation: s.Generation, Index: s.Index}
-	return withdrawal{subject: gone.subject(), do: func(ctx context.Context, k Sink) error { return k.WithdrawApp(ctx, s.Platform.Name, gone) }}
+	return withdrawal{subject: gone.subject(), do: func(ctx context.Context,
+		k Sink) error {
+		return k.WithdrawApp(ctx, s.Platform.Name, gone)
+	}}
 }

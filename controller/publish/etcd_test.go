@@ -166,10 +166,12 @@ func TestEtcdHoldsSomethingElse(t *testing.T) {
 	if _, err := s.client(t).Put(ctx, "/mainstay/social/apps/a", "mine"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.sink(t).PublishApp(ctx, "social", publish.AppTopology{App: "a"}); err == nil || !strings.Contains(err.Error(), "does not hold a topology") {
+	if err := s.sink(t).PublishApp(ctx, "social", publish.AppTopology{App: "a"}); err == nil ||
+		!strings.Contains(err.Error(), "does not hold a topology") {
 		t.Errorf("%v", err)
 	}
-	if err := s.sink(t).WithdrawApp(ctx, "social", publish.AppTopology{App: "a"}); err != nil || get(t, s.client(t), "/mainstay/social/apps/a") != "mine" {
+	if err := s.sink(t).WithdrawApp(ctx, "social", publish.AppTopology{App: "a"}); err != nil ||
+		get(t, s.client(t), "/mainstay/social/apps/a") != "mine" {
 		t.Errorf("withdrew what it had not published: %v", err)
 	}
 }

@@ -156,8 +156,10 @@ func (k *sink) last() publish.Topology {
 func social(number, version uint64, primary string) *state.State {
 	s := state.New()
 	s.PlatformID, s.Index = "p", version
-	s.Platform = &platform.Platform{Name: "social", Hosts: []platform.Host{{Name: "h1", Address: "10.0.0.1"}, {Name: "h2", Address: "10.0.0.2"}},
-		Clusters: []platform.Cluster{{Name: "feed", Members: []platform.Member{{Name: "feed-1", Host: "h1", Port: 5432}, {Name: "feed-2", Host: "h2", Port: 5433}}}}}
+	s.Platform = &platform.Platform{Name: "social", Hosts: []platform.Host{{Name: "h1", Address: "10.0.0.1"},
+		{Name: "h2", Address: "10.0.0.2"}},
+		Clusters: []platform.Cluster{{Name: "feed", Members: []platform.Member{{Name: "feed-1", Host: "h1", Port: 5432},
+			{Name: "feed-2", Host: "h2", Port: 5433}}}}}
 	s.Clusters["feed"] = &state.Cluster{Name: "feed", Version: version, Epoch: platform.Epoch{Generation: 1, Number: number}, Primary: primary,
 		Timeline: platform.Timeline(number), Opened: true}
 	return s
@@ -307,7 +309,8 @@ func withApp(index uint64, change func(*state.State)) *state.State {
 	s.Platform.Sites = []platform.Site{{Name: "east"}, {Name: "west"}}
 	s.Platform.Hosts[0].Site, s.Platform.Hosts[1].Site = "east", "west"
 	s.Platform.Apps = []platform.App{{Name: "web", Run: platform.RunWithPrimary, Needs: []string{"feed"}, Instances: []platform.Instance{
-		{Name: "web1", Site: "east", Address: "10.0.0.1:80"}, {Name: "web2", Site: "east", Address: "10.0.0.2:80"}, {Name: "web3", Site: "west", Address: "10.0.1.1:80"}}}}
+		{Name: "web1", Site: "east", Address: "10.0.0.1:80"}, {Name: "web2", Site: "east", Address: "10.0.0.2:80"},
+		{Name: "web3", Site: "west", Address: "10.0.1.1:80"}}}}
 	s.Apps = map[string]*state.App{"web": {Name: "web", Site: "east"}}
 	if change != nil {
 		change(s)

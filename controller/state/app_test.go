@@ -14,12 +14,14 @@ func TestGoneApps(t *testing.T) {
 		t.Helper()
 		p := testPlatform(1)
 		for _, n := range names {
-			p.Apps = append(p.Apps, platform.App{Name: n, Run: platform.RunEverywhere, Instances: []platform.Instance{{Name: n + "1", Site: "east", Address: "10.0.0.9:80"}}})
+			p.Apps = append(p.Apps, platform.App{Name: n, Run: platform.RunEverywhere,
+				Instances: []platform.Instance{{Name: n + "1", Site: "east", Address: "10.0.0.9:80"}}})
 		}
 		s = run(t, s, Command{Platform: &SetPlatform{Platform: p}})
 	}
 	for _, step := range []struct{ apps, gone []string }{
-		{[]string{"web", "cache"}, nil}, {[]string{"web"}, []string{"cache"}}, {nil, []string{"cache", "web"}}, {[]string{"cache"}, []string{"web"}},
+		{[]string{"web", "cache"}, nil}, {[]string{"web"}, []string{"cache"}}, {nil, []string{"cache", "web"}},
+		{[]string{"cache"}, []string{"web"}},
 	} {
 		apply(step.apps...)
 		if !slices.Equal(s.GoneApps, step.gone) || len(s.Apps) != len(step.apps) {
@@ -33,7 +35,8 @@ func TestNoGoalNamesAPrimaryOfAnotherSite(t *testing.T) {
 	p := testPlatform(1)
 	p.Apps = []platform.App{{Name: "web", Needs: []string{"feed"}, Run: platform.RunWithPrimary, Instances: []platform.Instance{
 		{Name: "web1", Site: "east", Host: "h1"}, {Name: "web2", Site: "west", Host: "h2"}}}}
-	s := run(t, bootstrapped(t, 1), Command{Platform: &SetPlatform{Platform: p}}, Command{App: &ChangeApp{App: "web", Move: "east"}}, Command{App: &ChangeApp{App: "web", Ready: true}})
+	s := run(t, bootstrapped(t, 1), Command{Platform: &SetPlatform{Platform: p}}, Command{App: &ChangeApp{App: "web", Move: "east"}},
+		Command{App: &ChangeApp{App: "web", Ready: true}})
 	wants := func(when string, s *State, east, west platform.Wanting) {
 		t.Helper()
 		if one, two := s.InstanceGoals("h1")["web1"], s.InstanceGoals("h2")["web2"]; one.Want != east || two.Want != west {

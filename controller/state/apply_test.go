@@ -106,7 +106,8 @@ func TestNoGuardCountsInAPause(t *testing.T) {
 	})
 	refused(t, run(t, s, accepts(false)), again, "without both guards")
 
-	s = run(t, Recovered(run(t, bootstrapped(t, 1), paused()), nil, 0, "abc", "root", "fire", "now"), onFeed(Command{Reaffirm: &Reaffirm{Epoch: ep(1)}}))
+	s = run(t, Recovered(run(t, bootstrapped(t, 1), paused()), nil, 0, "abc", "root", "fire", "now"),
+		onFeed(Command{Reaffirm: &Reaffirm{Epoch: ep(1)}}))
 	if s.Clusters["feed"].Guarded {
 		t.Error("reaffirmed in a pause, and its lease's end would be a proof")
 	}
@@ -200,7 +201,8 @@ func TestUnknownCommandsAreErrors(t *testing.T) {
 }
 
 func TestSnapshotRoundTrip(t *testing.T) {
-	s := run(t, bootstrapped(t, 1), failover(), promote(nil), onFeed(Command{Opened: &Opened{Epoch: ep(2), SystemID: "7", Timeline: 2, History: platform.History{{Timeline: 1, End: 100}}}}))
+	s := run(t, bootstrapped(t, 1), failover(), promote(nil),
+		onFeed(Command{Opened: &Opened{Epoch: ep(2), SystemID: "7", Timeline: 2, History: platform.History{{Timeline: 1, End: 100}}}}))
 	b, err := EncodeSnapshot(s)
 	if err != nil {
 		t.Fatal(err)
@@ -268,8 +270,10 @@ func randomCommand(r *rand.Rand, s *State) Command {
 	kinds := []fencing.Kind{fencing.Stopped, fencing.LeaseExpired, fencing.QuorumSealed, fencing.Operator}
 	cmds := []Command{
 		{Begin: &Begin{Kind: []OperationKind{Failover, Switchover}[r.IntN(2)], StopOld: r.IntN(2) == 0}},
-		{Advance: &Advance{Attempt: attempt, Phase: []Phase{PhaseCheckpoint, PhaseStop, PhaseSeal}[r.IntN(3)], Accepted: &Acceptance{By: "ann", Completeness: r.IntN(2) == 0}}},
-		{Promote: &Promote{Attempt: attempt, Member: member, Timeline: c.HighTimeline + platform.Timeline(r.IntN(2)), Guarded: true, Clean: r.IntN(2) == 0,
+		{Advance: &Advance{Attempt: attempt, Phase: []Phase{PhaseCheckpoint, PhaseStop, PhaseSeal}[r.IntN(3)],
+			Accepted: &Acceptance{By: "ann", Completeness: r.IntN(2) == 0}}},
+		{Promote: &Promote{Attempt: attempt, Member: member, Timeline: c.HighTimeline + platform.Timeline(r.IntN(2)), Guarded: true,
+			Clean: r.IntN(2) == 0,
 			Proof: fencing.Proof{Kind: kinds[r.IntN(4)], Epoch: c.Epoch}}},
 		{Abandon: &Abandon{Attempt: attempt}},
 		{Opened: &Opened{Epoch: c.Epoch, SystemID: "7", Timeline: c.Timeline, History: platform.History{{Timeline: 1, End: 5}}}},
@@ -303,7 +307,8 @@ func TestAppsOfAnEarlierVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range []*platform.Platform{cmd.Platform.Platform, s.Platform, s.Wanted} {
-		if a := p.Apps[0]; a.Run != platform.RunEverywhere || a.Minimum != 1 || a.Check.Timeout != time.Second || a.Check.Rise != 2 || a.Check.Fall != 3 {
+		if a := p.Apps[0]; a.Run != platform.RunEverywhere || a.Minimum != 1 || a.Check.Timeout != time.Second || a.Check.Rise != 2 ||
+			a.Check.Fall != 3 {
 			t.Errorf("%+v", a)
 		}
 	}

@@ -12,7 +12,8 @@ func remote(t *testing.T, acks int) *State {
 	p := testPlatform(acks)
 	p.Hosts[0].Site, p.Hosts[1].Site, p.Hosts[2].Site = "east", "west", "west"
 	return run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: p}},
-		onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m1", Guarded: true}}), onFeed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}),
+		onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m1", Guarded: true}}),
+		onFeed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}),
 		onFeed(Command{Rejoined: &Rejoined{Member: "m2"}}), onFeed(Command{Rejoined: &Rejoined{Member: "m3"}}))
 }
 
@@ -46,8 +47,9 @@ func TestStreamsEndWithWhatTheyRestOn(t *testing.T) {
 		"the upstream is rebuilt": {onFeed(Command{Reincarnate: &Reincarnate{Member: "m2"}})},
 		"it is rebuilt":           {onFeed(Command{Reincarnate: &Reincarnate{Member: "m3"}})},
 		"asked":                   {stream("m3", "")},
-		"a new primary": {failover(), onFeed(Command{Promote: &Promote{Attempt: ep(2), Member: "m2", Timeline: 2, Proof: fencing.Proof{Kind: fencing.Stopped, Epoch: ep(1)},
-			Sealed: []Sealed{{Member: "m2", Incarnation: "m2_2", Timeline: 1, Position: 1, Known: true}}}})},
+		"a new primary": {failover(),
+			onFeed(Command{Promote: &Promote{Attempt: ep(2), Member: "m2", Timeline: 2, Proof: fencing.Proof{Kind: fencing.Stopped, Epoch: ep(1)},
+				Sealed: []Sealed{{Member: "m2", Incarnation: "m2_2", Timeline: 1, Position: 1, Known: true}}}})},
 	} {
 		if got := run(t, s, cmds...).Clusters["feed"].Upstreams; len(got) != 0 {
 			t.Errorf("%s: still %v", name, got)
@@ -66,5 +68,6 @@ func TestApprove(t *testing.T) {
 	if s.Clusters["feed"].Attempt.Approved != "test" {
 		t.Errorf("attempt %+v", s.Clusters["feed"].Attempt)
 	}
-	refused(t, s, onFeed(Command{Approve: &Approve{Operation: id}}), "test has already approved operation "+id+"; `mainstay history feed "+id+"` shows its progress")
+	refused(t, s, onFeed(Command{Approve: &Approve{Operation: id}}), "test has already approved operation "+id+"; `mainstay history feed "+id+
+		"` shows its progress")
 }

@@ -13,7 +13,8 @@ func TestOneBody(t *testing.T) {
 	if _, err := DecodeCommand([]byte(`{"cluster":"feed"}`)); !errors.Is(err, ErrUnknownCommand) {
 		t.Errorf("a command without a body: %v", err)
 	}
-	if _, err := DecodeCommand([]byte(`{"tick":{},"ack":{"operation":""}}`)); err == nil || !strings.Contains(err.Error(), "two bodies, tick and ack") {
+	if _, err := DecodeCommand([]byte(`{"tick":{},"ack":{"operation":""}}`)); err == nil ||
+		!strings.Contains(err.Error(), "two bodies, tick and ack") {
 		t.Errorf("two bodies: %v", err)
 	}
 	if _, err := DecodeCommand([]byte(`{"tick":{}}{"tick":{}}`)); err == nil {

@@ -41,7 +41,8 @@ func TestGoalOfEachPhase(t *testing.T) {
 	if g := stopping.GoalOf("feed", "m1"); !g.Clean || forced.GoalOf("feed", "m1").Clean {
 		t.Error("a clean stop is asked for in its own phase only")
 	}
-	if g := promoted.GoalOf("feed", "m1"); g.Upstream == nil || g.Upstream.Member != "m2" || g.Upstream.Address != "10.0.0.2" || g.Opened || g.Incarnation != "m1_4" {
+	if g := promoted.GoalOf("feed", "m1"); g.Upstream == nil || g.Upstream.Member != "m2" || g.Upstream.Address != "10.0.0.2" || g.Opened ||
+		g.Incarnation != "m1_4" {
 		t.Errorf("the old primary's goal: %+v", g)
 	}
 	if g := s.GoalOf("feed", "m9"); g.Kind != platform.GoalNone || s.GoalOf("x", "m1").Kind != platform.GoalNone {
@@ -65,13 +66,15 @@ func TestGoalsTellOfTheWatchdog(t *testing.T) {
 		}
 	}
 	check("unborn", s)
-	s = run(t, s, onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m1", Guarded: true}}), onFeed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}))
+	s = run(t, s, onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m1", Guarded: true}}),
+		onFeed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}}))
 	check("well", s)
 	check("failing over", run(t, s, failover()))
 }
 
 func TestOnlyTheFirstEpochMayCreate(t *testing.T) {
-	s := run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: testPlatform(1)}}, onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m1"}}))
+	s := run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: testPlatform(1)}},
+		onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m1"}}))
 	if !s.GoalOf("feed", "m1").Create || s.GoalOf("feed", "m2").Create {
 		t.Error("only the first primary may initialise an empty directory")
 	}
@@ -83,7 +86,8 @@ func TestOnlyTheFirstEpochMayCreate(t *testing.T) {
 
 func TestAdoptionCountsAsAsynchronous(t *testing.T) { // durability sets
 	s := run(t, New(), Command{Init: &Init{PlatformID: "p"}}, Command{Platform: &SetPlatform{Platform: testPlatform(1)}},
-		onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m2", Adopt: true, SystemID: "9", Timeline: 5, History: platform.History{{Timeline: 4, End: 8}}}}))
+		onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m2", Adopt: true, SystemID: "9", Timeline: 5,
+			History: platform.History{{Timeline: 4, End: 8}}}}))
 	c := s.Clusters["feed"]
 	if len(c.Sets) != 1 || c.Sets[0].Acks != 0 || c.Opened || c.HighTimeline != 5 {
 		t.Errorf("adopted: %s", text(c))

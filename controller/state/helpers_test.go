@@ -77,7 +77,8 @@ func failover() Command { return onFeed(Command{Begin: &Begin{Kind: Failover, Re
 // promote is a promotion of m2 that the log accepts in attempt 1.2 of a cluster with acks 1.
 func promote(change func(*Promote)) Command {
 	p := &Promote{Attempt: ep(2), Member: "m2", Timeline: 2, Guarded: true, Proof: fencing.Proof{Kind: fencing.Stopped, Epoch: ep(1)},
-		Sealed: []Sealed{{Member: "m2", Incarnation: "m2_2", Timeline: 1, Position: 100, Known: true}, {Member: "m3", Incarnation: "m3_3", Timeline: 1, Position: 90, Known: true}}}
+		Sealed: []Sealed{{Member: "m2", Incarnation: "m2_2", Timeline: 1, Position: 100, Known: true},
+			{Member: "m3", Incarnation: "m3_3", Timeline: 1, Position: 90, Known: true}}}
 	if change != nil {
 		change(p)
 	}

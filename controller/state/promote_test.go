@@ -61,7 +61,8 @@ func TestPromotionAccepted(t *testing.T) {
 
 func TestLeaseOfAnUnguardedEpochProvesNothing(t *testing.T) { // L2, L7
 	s := bootstrapped(t, 1)
-	paused := run(t, s, onFeed(Command{Pause: &SetPause{Pause: &Pause{By: "ann"}}}), onFeed(Command{Pause: &SetPause{Resume: true}}), onFeed(Command{Pause: &SetPause{Bound: true}}))
+	paused := run(t, s, onFeed(Command{Pause: &SetPause{Pause: &Pause{By: "ann"}}}), onFeed(Command{Pause: &SetPause{Resume: true}}),
+		onFeed(Command{Pause: &SetPause{Bound: true}}))
 	expired := promote(func(p *Promote) { p.Proof.Kind = fencing.LeaseExpired })
 	refused(t, run(t, paused, failover()), expired, "without both guards")
 
@@ -76,7 +77,9 @@ func TestOperatorStandsInForWhatHeSays(t *testing.T) { // S4
 		fence, completeness bool
 		why                 string
 	}{{true, true, ""}, {true, false, "needs the final positions"}, {false, true, "no operator has accepted"}} {
-		s := run(t, bootstrapped(t, 1), onFeed(Command{Begin: &Begin{Kind: Failover, Accepted: &Acceptance{By: "ann", Reason: "fire", Fence: c.fence, Completeness: c.completeness}}}))
+		s := run(t, bootstrapped(t, 1),
+			onFeed(Command{Begin: &Begin{Kind: Failover, Accepted: &Acceptance{By: "ann", Reason: "fire", Fence: c.fence,
+				Completeness: c.completeness}}}))
 		if c.why != "" {
 			refused(t, s, operator, c.why)
 			continue
@@ -254,7 +257,8 @@ func TestDescends(t *testing.T) {
 		}
 	}
 	s := run(t, bootstrapped(t, 0), append(first[:4:4], clean)...)
-	if g := s.GoalOf("feed", "m1"); g.Fork == nil || *g.Fork != (platform.Fork{Timeline: 2, End: 300}) || !g.ForkFinal || g.Opened || g.History != nil {
+	if g := s.GoalOf("feed", "m1"); g.Fork == nil || *g.Fork != (platform.Fork{Timeline: 2, End: 300}) || !g.ForkFinal || g.Opened ||
+		g.History != nil {
 		t.Errorf("a replica's goal after a planned change: %s", text(g))
 	}
 }

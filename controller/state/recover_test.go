@@ -54,8 +54,9 @@ func TestRecoveredWithFewReplicas(t *testing.T) { // S8
 func TestRecoveredInASiteSwitchover(t *testing.T) {
 	s := bootstrapped(t, 1)
 	s.Changes = []Operation{{ID: "site-1", Kind: SiteSwitchover, Result: Running}}
-	s.Change = &SiteChange{ID: "site-1", Version: 1, To: "west", Answers: map[string]Answer{"quiesce web3": {OK: true}, "quiesce web2": {OK: true},
-		"quiesce web1": {OK: true}, "quiesce web4": {Detail: "no"}, "resume web2": {OK: true}, "resume web3": {Detail: "no"}}}
+	s.Change = &SiteChange{ID: "site-1", Version: 1, To: "west",
+		Answers: map[string]Answer{"quiesce web3": {OK: true}, "quiesce web2": {OK: true},
+			"quiesce web1": {OK: true}, "quiesce web4": {Detail: "no"}, "resume web2": {OK: true}, "resume web3": {Detail: "no"}}}
 	s = Recovered(s, nil, 0, "def", "root", "fire", "now")
 	if op := s.Changes[0]; s.Change != nil || op.Result != Failed || !strings.HasSuffix(op.Outcome, "call each one's resume URL: web1, web3") {
 		t.Errorf("%+v", op)
@@ -65,7 +66,8 @@ func TestRecoveredInASiteSwitchover(t *testing.T) {
 // TestDoubtfulPromotions: no seal, no lease's end and no position proves anything about an epoch of the lost controllers.
 func TestDoubtfulPromotions(t *testing.T) { // S4
 	next := platform.Epoch{Generation: 2, Number: 2}
-	sealed := []Sealed{{Member: "m2", Incarnation: "m2_2", Timeline: 1, Position: 100, Known: true}, {Member: "m3", Incarnation: "m3_3", Timeline: 1, Position: 90, Known: true}}
+	sealed := []Sealed{{Member: "m2", Incarnation: "m2_2", Timeline: 1, Position: 100, Known: true},
+		{Member: "m3", Incarnation: "m3_3", Timeline: 1, Position: 90, Known: true}}
 	promote := func(kind fencing.Kind, change func(*Promote)) Command {
 		p := &Promote{Attempt: next, Member: "m2", Timeline: 500, Proof: fencing.Proof{Kind: kind, Epoch: ep(1)}, Sealed: sealed}
 		if change != nil {
@@ -79,7 +81,8 @@ func TestDoubtfulPromotions(t *testing.T) { // S4
 	refused(t, begun, promote(fencing.Stopped, nil), "no position shows completeness")
 	run(t, begun, promote(fencing.Stopped, func(p *Promote) { p.Clean = true }))
 	run(t, begun, promote(fencing.Stopped, func(p *Promote) { p.Member, p.Timeline = "m1", 1 }))
-	word := onFeed(Command{Advance: &Advance{Attempt: next, Phase: PhaseSeal, Accepted: &Acceptance{By: "alice", Fence: true, Completeness: true}}})
+	word := onFeed(Command{Advance: &Advance{Attempt: next, Phase: PhaseSeal,
+		Accepted: &Acceptance{By: "alice", Fence: true, Completeness: true}}})
 	s := run(t, begun, word, promote(fencing.Operator, nil))
 	if c := s.Clusters["feed"]; c.Doubtful || c.Epoch != next {
 		t.Errorf("%+v", c)
@@ -101,8 +104,10 @@ func TestReaffirm(t *testing.T) {
 	refused(t, run(t, s, paused()), bound, "is not waiting for its guards") // the end of the pause tells
 	// A failover begins before the primary has heard of its new epoch: its old lease may be renewed by promises to sets of before.
 	n := platform.Epoch{Generation: 2, Number: c.HighEpoch + 1}
-	expired := onFeed(Command{Promote: &Promote{Attempt: n, Member: "m2", Timeline: c.HighTimeline + 1, Guarded: true, Proof: fencing.Proof{Kind: fencing.LeaseExpired, Epoch: c.Epoch},
-		Sealed: []Sealed{{Member: "m2", Incarnation: "m2_2", Timeline: 1, Position: 100, Known: true}, {Member: "m3", Incarnation: "m3_3", Timeline: 1, Position: 90, Known: true}}}})
+	expired := onFeed(Command{Promote: &Promote{Attempt: n, Member: "m2", Timeline: c.HighTimeline + 1, Guarded: true,
+		Proof: fencing.Proof{Kind: fencing.LeaseExpired, Epoch: c.Epoch},
+		Sealed: []Sealed{{Member: "m2", Incarnation: "m2_2", Timeline: 1, Position: 100, Known: true},
+			{Member: "m3", Incarnation: "m3_3", Timeline: 1, Position: 90, Known: true}}}})
 	refused(t, run(t, s, failover()), expired, "without both guards")
 	s = run(t, s, bound)
 	if c := s.Clusters["feed"]; !c.Guarded || c.Unbound {

@@ -54,9 +54,11 @@ func TestRemovalsThatAreRefused(t *testing.T) {
 		{bootstrapped(t, 1), remove(without(1, "m3"), "m2", "feed"), "or add --remove m3"},
 		{bootstrapped(t, 1), remove(without(1, "m1"), "m1"), "m1 is the primary; run `mainstay switchover feed` first"},
 		{run(t, bootstrapped(t, 1), failover()), remove(without(1, "m3"), "m3"), "operation feed-2 is under way"},
-		{run(t, bootstrapped(t, 1), onFeed(Command{Begin: &Begin{Kind: Switchover}})), remove(without(1, "m3"), "m3"), "operation feed-2 is under way"},
+		{run(t, bootstrapped(t, 1), onFeed(Command{Begin: &Begin{Kind: Switchover}})), remove(without(1, "m3"), "m3"),
+			"operation feed-2 is under way"},
 		{bootstrapped(t, 2), remove(without(2, "m3"), "m3"), "only 1 members could acknowledge commits of primary m1, but acks is 2"},
-		{bootstrapped(t, 1), remove(twoSites(without(1, "m2")), "m2"), "only 0 members could acknowledge commits of primary m1"}, // m3 is on m1's site
+		// m3 is on m1's site
+		{bootstrapped(t, 1), remove(twoSites(without(1, "m2")), "m2"), "only 0 members could acknowledge commits of primary m1"},
 		{bootstrapped(t, 1), remove(moved, "m3"), "m3 moves from cluster feed to tags"},
 		{fenced, remove(gone, "m3"), "host h3 is fenced"},
 		{bootstrapped(t, 1), remove(none), "or add --remove feed"},
@@ -93,25 +95,29 @@ func TestRemovedMemberLeavesByTheDropRule(t *testing.T) {
 
 	version := s.PlatformVersion
 	s = run(t, settled(t, s, "m2_2"), left())
-	if s.ClusterConfig("feed").Member("m3") != nil || s.Clusters["feed"].Members["m3"] != nil || s.Platform.Host("h3") != nil || s.Wanted != nil || s.PlatformVersion != version+1 {
+	if s.ClusterConfig("feed").Member("m3") != nil || s.Clusters["feed"].Members["m3"] != nil || s.Platform.Host("h3") != nil ||
+		s.Wanted != nil || s.PlatformVersion != version+1 {
 		t.Errorf("left: %s", text(s))
 	}
 	r := s.Releases("h3")
-	if g := r["m3"]; len(r) != 1 || g.Kind != platform.GoalReleased || g.Epoch != ep(1) || !g.Paused || g.Upstream != nil || len(s.Releases("h2")) != 0 {
+	if g := r["m3"]; len(r) != 1 || g.Kind != platform.GoalReleased || g.Epoch != ep(1) || !g.Paused || g.Upstream != nil ||
+		len(s.Releases("h2")) != 0 {
 		t.Errorf("its agent is told %+v", r)
 	}
 	if g := s.GoalOf("feed", "m1"); slices.Contains(g.OtherMembers, "m3") || g.MembersVersion != s.PlatformVersion {
 		t.Errorf("the primary keeps slots for %v, list %d", g.OtherMembers, g.MembersVersion)
 	}
 	s = run(t, s, remove(testPlatform(1)))
-	if got := s.Clusters["feed"].Members["m3"]; got == nil || got.Incarnation != "m3_4" || got.Listed || got.Joined || len(s.Releases("h3")) != 0 {
+	if got := s.Clusters["feed"].Members["m3"]; got == nil || got.Incarnation != "m3_4" || got.Listed || got.Joined ||
+		len(s.Releases("h3")) != 0 {
 		t.Errorf("added again: %+v, releases %v", got, s.Releases("h3"))
 	}
 }
 
 // An earlier name of the member's data in an older set holds it back as well.
 func TestEarlierIncarnationIsCountedOn(t *testing.T) {
-	s := run(t, bootstrapped(t, 1), onFeed(Command{Reincarnate: &Reincarnate{Member: "m3"}}), onFeed(Command{Sets: &ChangeSet{Epoch: ep(1), Acks: 1, Names: []string{"m2_2"}}}))
+	s := run(t, bootstrapped(t, 1), onFeed(Command{Reincarnate: &Reincarnate{Member: "m3"}}),
+		onFeed(Command{Sets: &ChangeSet{Epoch: ep(1), Acks: 1, Names: []string{"m2_2"}}}))
 	s = run(t, s, remove(without(1, "m3"), "m3"))
 	refused(t, s, left(), "still count on every leaving member")
 	s = run(t, s, onFeed(Command{Settled: &Settled{Epoch: ep(1), ID: 2}}), left())
@@ -125,7 +131,8 @@ func TestEarlierIncarnationIsCountedOn(t *testing.T) {
 
 func TestRemovalIsUndoneByApplyingAgain(t *testing.T) {
 	s := run(t, bootstrapped(t, 1), remove(without(1, "m3"), "m3"), remove(testPlatform(1)))
-	if m := s.ClusterConfig("feed").Member("m3"); m.Leaving || !m.MayLead || s.Clusters["feed"].Members["m3"].Incarnation != "m3_3" || s.Wanted != nil {
+	if m := s.ClusterConfig("feed").Member("m3"); m.Leaving || !m.MayLead || s.Clusters["feed"].Members["m3"].Incarnation != "m3_3" ||
+		s.Wanted != nil {
 		t.Errorf("kept: %+v", m)
 	}
 	// A later change leaves it leaving, and needs its name no more.
@@ -165,7 +172,8 @@ func TestPromotionWhileAMemberLeaves(t *testing.T) {
 func TestRemovedClustersNumbersAreKept(t *testing.T) {
 	none := testPlatform(1)
 	none.Clusters = nil
-	s := run(t, bootstrapped(t, 1), failover(), promote(nil), onFeed(Command{Opened: &Opened{Epoch: ep(2), SystemID: "7", Timeline: 2}}), paused())
+	s := run(t, bootstrapped(t, 1), failover(), promote(nil), onFeed(Command{Opened: &Opened{Epoch: ep(2), SystemID: "7", Timeline: 2}}),
+		paused())
 	old := s.Clusters["feed"]
 	s = run(t, s, remove(none, "feed"))
 	if len(s.Clusters) != 0 || s.Wanted != nil || len(s.Platform.Hosts) != 3 {
@@ -175,7 +183,8 @@ func TestRemovedClustersNumbersAreKept(t *testing.T) {
 	for _, h := range []string{"h1", "h2", "h3"} {
 		for name, g := range s.Releases(h) {
 			told = append(told, name)
-			if streams := g.Upstream != nil && g.Upstream.Member == "m2" && g.Upstream.Port == 5432; g.Kind != platform.GoalReleased || g.Epoch != ep(2) || streams == (name == "m2") {
+			if streams := g.Upstream != nil && g.Upstream.Member == "m2" && g.Upstream.Port == 5432; g.Kind != platform.GoalReleased ||
+				g.Epoch != ep(2) || streams == (name == "m2") {
 				t.Errorf("%s is told %+v", name, g)
 			}
 		}
@@ -190,11 +199,13 @@ func TestRemovedClustersNumbersAreKept(t *testing.T) {
 	}
 	s = run(t, s, onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m2", Adopt: true, SystemID: "7", Timeline: 2}}))
 	c = s.Clusters["feed"]
-	if c.Epoch.Number <= old.HighEpoch || c.HighTimeline < old.HighTimeline || c.Sets[0].ID <= old.HighSet || c.HighOperation <= old.HighOperation {
+	if c.Epoch.Number <= old.HighEpoch || c.HighTimeline < old.HighTimeline || c.Sets[0].ID <= old.HighSet ||
+		c.HighOperation <= old.HighOperation {
 		t.Errorf("a number is used twice: %s, before %s", text(c), text(old))
 	}
 	for name, m := range c.Members {
-		if was := slices.Collect(maps.Values(old.Members)); slices.ContainsFunc(was, func(o *Member) bool { return o.Incarnation == m.Incarnation }) {
+		if was := slices.Collect(maps.Values(old.Members)); slices.ContainsFunc(was,
+			func(o *Member) bool { return o.Incarnation == m.Incarnation }) {
 			t.Errorf("%s has the old name %s", name, m.Incarnation)
 		}
 	}

@@ -274,9 +274,11 @@ func TestCertificatesAreTheMatter(t *testing.T) {
 		want      []string
 		unwelcome string
 	}{
-		{"they turn ours down", NewClient([]string{one, two}, blind), true, []string{one + ", " + two + ": it does not accept our certificate"}, "no address answers"},
+		{"they turn ours down", NewClient([]string{one, two}, blind), true, []string{one + ", " + two + ": it does not accept our certificate"},
+			"no address answers"},
 		{"we turn theirs down", foreign.client(one), true, []string{one + ": peer presented", "was not signed by a CA in"}, "x509"},
-		{"not the right role", NewClient([]string{one}, a.store(identity.RoleOperator, "jane").ClientConfig(identity.RoleAgent, "", identity.ProtoHTTP)), true,
+		{"not the right role", NewClient([]string{one}, a.store(identity.RoleOperator, "jane").ClientConfig(identity.RoleAgent, "",
+			identity.ProtoHTTP)), true,
 			[]string{"presented mainstay://social/controller/c1", "wanted agent"}, "no address answers"},
 		{"one is down", NewClient([]string{one, refusing(t)}, blind), false, []string{"no address answers: ", "connection refused"}, "dial tcp"},
 	} {

@@ -52,7 +52,8 @@ func GuardOf(seen *health.Member) Protection {
 		name    string
 		missing []string
 	}{
-		{"kernel end (launcher)", []string{MissingKernelEnd, MissingLauncher, formerMissingLauncher}}, {"service manager", []string{MissingService}},
+		{"kernel end (launcher)", []string{MissingKernelEnd, MissingLauncher, formerMissingLauncher}},
+		{"service manager", []string{MissingService}},
 	} {
 		if !slices.ContainsFunc(layer.missing, p.misses) {
 			p.Guard = append(p.Guard, layer.name)

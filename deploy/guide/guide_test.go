@@ -117,7 +117,8 @@ func TestLinks(t *testing.T) {
 // The check of links finds what it is for.
 func TestBrokenLinks(t *testing.T) {
 	all := map[string]string{
-		"a/b.md": "# Cut a host's power\n# 2. Then\n# 2. Then\n[x](#cut-a-hosts-power) [x](#2-then-1) [x](../c.md#end) [x](d.go) [x](https://nowhere)\n" +
+		"a/b.md": "# Cut a host's power\n# 2. Then\n# 2. Then\n[x](#cut-a-hosts-power) [x](#2-then-1) [x](../c.md#end) " +
+			"[x](d.go) [x](https://nowhere)\n" +
 			"[1](#then) [2](c.md) [3](../c.md#begin) [4](#in-code)\n```\n# in code\n[x](nowhere.md)\n```\n`[x](nowhere.md)`\n",
 		"c.md": "# End\n",
 	}

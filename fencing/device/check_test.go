@@ -54,7 +54,8 @@ func TestCheckParameters(t *testing.T) {
 		{name: "the agent's own word", give: map[string]string{"ip": "a", "ipport": "1"},
 			want: "parameters: fence_fake does not accept them: it exited 1: port 1 is silly, ***; correct them; see `man fence_fake`"},
 		{name: "no secret", give: map[string]string{"ip": "a"}, secrets: map[string]string{"password": b.path("none")},
-			want: "secrets.password: open " + b.path("none") + ": no such file or directory; put the secret there on every controller, in a file of one line"},
+			want: "secrets.password: open " + b.path("none") +
+				": no such file or directory; put the secret there on every controller, in a file of one line"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b.write("stdin", "")
@@ -89,7 +90,8 @@ func TestAgentsThatProveNothing(t *testing.T) {
 			if got := check(t, b.agents(), b.spec(false)); !strings.HasPrefix(got, "agent: ") || !strings.Contains(got, tc.want) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
-			if a := b.device(false).off(t.Context()); a.Verdict != fencing.Unproven || !strings.Contains(a.Reason, tc.want) || b.read("power") != "on" {
+			if a := b.device(false).off(t.Context()); a.Verdict != fencing.Unproven || !strings.Contains(a.Reason, tc.want) ||
+				b.read("power") != "on" {
 				t.Errorf("got %+v", a)
 			}
 		})
@@ -157,7 +159,9 @@ func TestCheckProgram(t *testing.T) {
 
 // TestInstalledAgents: those of the distribution are understood, and those that cut storage or cannot tell are told apart.
 func TestInstalledAgents(t *testing.T) {
-	if got := check(t, &Agents{Folders: []string{t.TempDir()}}, platform.FenceDevice{Agent: "fence_apc", Timeout: time.Second, Level: 1}); !strings.Contains(got, "agent: fence_apc is not installed in") {
+	if got := check(t, &Agents{Folders: []string{t.TempDir()}},
+		platform.FenceDevice{Agent: "fence_apc", Timeout: time.Second, Level: 1}); !strings.Contains(got,
+		"agent: fence_apc is not installed in") {
 		t.Errorf("got %q", got)
 	}
 	var a Agents

@@ -29,8 +29,10 @@ func TestOff(t *testing.T) {
 			"off":    "echo 3 >count",
 			"status": `read n <count; n=$((n-1)); echo $n >count; [ $n -gt 0 ] && { echo "Status: ON"; exit 0; }; echo "Status: OFF"; exit 2`,
 		}, want: fencing.Fenced, power: "off", reason: "switched off, status says off"},
-		{name: "lies", acts: acts{"off": `echo "Success: Powered OFF"`}, timeout: second, power: "on", reason: "off exited 0, but status says on"},
-		{name: "fails", acts: acts{"off": `echo "Failed: Timed out waiting to power OFF" >&2; echo >&2; echo "Please use '-h' for usage" >&2; exit 1`},
+		{name: "lies", acts: acts{"off": `echo "Success: Powered OFF"`}, timeout: second, power: "on",
+			reason: "off exited 0, but status says on"},
+		{name: "fails",
+			acts:   acts{"off": `echo "Failed: Timed out waiting to power OFF" >&2; echo >&2; echo "Please use '-h' for usage" >&2; exit 1`},
 			reason: "off exited 1: Failed: Timed out waiting to power OFF"},
 		{name: "off although it failed", acts: acts{"off": "echo off >power; exit 1"}, reason: "off exited 1"},
 		{name: "off of bad arguments", acts: acts{"off": "echo bad >&2; exit 2"}, reason: "off exited 2: bad"},
@@ -53,8 +55,9 @@ func TestOff(t *testing.T) {
 		{name: "dies", acts: acts{"off": "kill -9 $$"}, reason: "off was killed by a signal"},
 		{name: "tells the secret", acts: acts{"off": `echo "login root with hunter2, aHVudGVyMg== failed" >&2; exit 1`},
 			reason: "off exited 1: login root with ***, *** failed"},
-		{name: "hangs", acts: acts{"off": "echo connecting hunter2; sleep 1000 & echo $! >>pids; sleep 1000 & echo $! >>pids; wait"}, timeout: second,
-			reason: "off: did not answer in time and was killed; its last output: connecting ***"},
+		{name: "hangs", acts: acts{"off": "echo connecting hunter2; sleep 1000 & echo $! >>pids; sleep 1000 & echo $! >>pids; wait"},
+			timeout: second,
+			reason:  "off: did not answer in time and was killed; its last output: connecting ***"},
 		{name: "ignores signals", acts: acts{"off": "trap '' TERM INT HUP; sleep 1000 & echo $! >>pids; while :; do wait; done"}, timeout: second,
 			reason: "off: did not answer in time and was killed"},
 		{name: "status hangs", acts: acts{"status": "sleep 1000 & echo $! >>pids; wait"}, timeout: second,
@@ -86,7 +89,8 @@ func TestOff(t *testing.T) {
 
 // TestOutputHeldOpen: a process that left the group holds the output; the answer still comes.
 func TestOutputHeldOpen(t *testing.T) {
-	b := newBed(t, acts{"off": "setsid sh -c 'echo $$ >escaped; exec sleep 1000' & while ! [ -s escaped ]; do sleep 0.01; done; echo off >power"})
+	b := newBed(t,
+		acts{"off": "setsid sh -c 'echo $$ >escaped; exec sleep 1000' & while ! [ -s escaped ]; do sleep 0.01; done; echo off >power"})
 	defer func() {
 		for _, pid := range pidsOf(b.read("escaped")) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -185,7 +189,8 @@ func TestNeverByHand(t *testing.T) {
 		b := newBed(t, nil)
 		d := b.device(true)
 		d.spec.Parameters = p
-		if a := d.off(t.Context()); a.Verdict != fencing.Unproven || !strings.Contains(a.Reason, "correct the platform file") || b.read("argv") != "" {
+		if a := d.off(t.Context()); a.Verdict != fencing.Unproven || !strings.Contains(a.Reason, "correct the platform file") ||
+			b.read("argv") != "" {
 			t.Errorf("%v: got %+v", p, a)
 		}
 	}

@@ -63,7 +63,8 @@ func newBed(t *testing.T, a acts) *bed {
 	for k, v := range defaults {
 		fmt.Fprintf(&cases, "%s)\n%s\n;;\n", k, v)
 	}
-	body := "cd " + b.dir + "\necho $$ >pid\necho \"$0 $@\" >>argv\nenv >environ\n%s\ncase $action in\n" + cases.String() + "*) exit 99;;\nesac\n"
+	body := "cd " + b.dir + "\necho $$ >pid\necho \"$0 $@\" >>argv\nenv >environ\n%s\ncase $action in\n" + cases.String() +
+		"*) exit 99;;\nesac\n"
 	read := "while IFS= read -r l; do echo \"$l\" >>stdin; case $l in action=*) action=${l#action=};; esac; done"
 	b.write("fence_fake", fmt.Sprintf("#!/bin/sh\n"+body, `if [ "$1" = -o ]; then action=$2; else `+read+"; fi"))
 	b.write("cut-power", fmt.Sprintf("#!/bin/sh\n"+body, "action=$1\nwhile IFS= read -r l; do echo \"$l\" >>stdin; done"))

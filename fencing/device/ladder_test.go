@@ -60,9 +60,11 @@ func TestTwoSupplies(t *testing.T) {
 // TestOnAgain: a PDU that was switched on while the other one was being switched off proves nothing.
 func TestOnAgain(t *testing.T) {
 	a := newBed(t, acts{"status": `read p <power; if [ $p = off ]; then echo >seen; echo "Status: OFF"; exit 2; fi; echo "Status: ON"`})
-	b := newBed(t, acts{"off": "while ! [ -e " + a.path("seen") + " ]; do sleep 0.02; done; echo on >" + a.path("power") + "; echo off >power"})
+	b := newBed(t, acts{"off": "while ! [ -e " + a.path("seen") + " ]; do sleep 0.02; done; echo on >" + a.path("power") +
+		"; echo off >power"})
 	r := ladder(at(1, a), at(1, b)).Off(t.Context())
-	if r.Verdict != fencing.Unproven || r.Answers[0].Reason != "was off, but not when all devices of its level should have been: status says on" {
+	if r.Verdict != fencing.Unproven ||
+		r.Answers[0].Reason != "was off, but not when all devices of its level should have been: status says on" {
 		t.Errorf("got %+v", r)
 	}
 }

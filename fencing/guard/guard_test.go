@@ -203,7 +203,8 @@ func TestSignalsAreIgnored(t *testing.T) {
 			signal(t, g.PID, sig)
 		}
 		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", g.PID))
-		if sid, sidErr := unix.Getsid(g.PID); err != nil || sidErr != nil || sid != g.PID || !strings.HasPrefix(string(name), "lease-guard-"+g.Slot) {
+		if sid, sidErr := unix.Getsid(g.PID); err != nil || sidErr != nil || sid != g.PID ||
+			!strings.HasPrefix(string(name), "lease-guard-"+g.Slot) {
 			t.Errorf("guard %s: called %q, in session %d, %v, %v", g.Slot, name, sid, err, sidErr)
 		}
 		if cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", g.PID)); err != nil || cwd != "/" {

@@ -35,7 +35,8 @@ func TestParseStat(t *testing.T) {
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
-	for _, bad := range []string{"", "42 x S 7 41 42 0 -1 1 1 0 0 0 0 0 0 0 20 0 3 0 98765 1 1", "42 (x) S", "42 (x) S a 42 42 0 -1 1 1 0 0 0 0 0 0 0 20 0 3 0 9 1"} {
+	for _, bad := range []string{"", "42 x S 7 41 42 0 -1 1 1 0 0 0 0 0 0 0 20 0 3 0 98765 1 1", "42 (x) S",
+		"42 (x) S a 42 42 0 -1 1 1 0 0 0 0 0 0 0 20 0 3 0 9 1"} {
 		if p, err := parseStat(42, []byte(bad)); err == nil {
 			t.Errorf("%q was read as %+v", bad, p)
 		}
@@ -66,7 +67,8 @@ func TestFindMount(t *testing.T) {
 		want       mount
 		ok         bool
 	}{
-		{"beside v1", v1 + "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n", mount{"/", "/sys/fs/cgroup/unified"}, true},
+		{"beside v1", v1 + "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n",
+			mount{"/", "/sys/fs/cgroup/unified"}, true},
 		{"with blanks", `41 31 0:38 /a\040b /mnt/c\134d rw - cgroup2 none rw`, mount{"/a b", `/mnt/c\d`}, true},
 		{"v1 only", v1, mount{}, false},
 		{"a path that says cgroup2", "41 31 0:38 / /cgroup2 rw - tmpfs cgroup2 rw\n", mount{}, false},

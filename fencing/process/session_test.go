@@ -72,7 +72,8 @@ func TestSession(t *testing.T) {
 			beside := bystander(t, t.TempDir(), "sleep", "1000")
 			tree, leader, others := session(t, c)
 			pids, err := tree.Pids()
-			if err != nil || !slices.Contains(pids, leader.PID()) || !slices.Contains(pids, others[0]) || !slices.Contains(pids, others[1]) || slices.Contains(pids, beside.PID()) {
+			if err != nil || !slices.Contains(pids, leader.PID()) || !slices.Contains(pids, others[0]) || !slices.Contains(pids, others[1]) ||
+				slices.Contains(pids, beside.PID()) {
 				t.Fatalf("%v, %v; want %d, %v", pids, err, leader.PID(), others)
 			}
 			if err := tree.Signal(unix.SIGTERM); err != nil {

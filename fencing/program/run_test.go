@@ -39,14 +39,16 @@ func TestRun(t *testing.T) {
 		t.Errorf("in %s: %+v, %v", dir, e, err)
 	}
 	if os.Geteuid() == 0 {
-		if e, err := Run(t.Context(), Call{Path: "/usr/bin/id", Args: []string{"-u"}, As: &syscall.Credential{Uid: 65534, Gid: 65534}}); err != nil || e.Stdout != "65534\n" {
+		if e, err := Run(t.Context(), Call{Path: "/usr/bin/id", Args: []string{"-u"},
+			As: &syscall.Credential{Uid: 65534, Gid: 65534}}); err != nil || e.Stdout != "65534\n" {
 			t.Errorf("as nobody: %+v, %v", e, err)
 		}
 	}
 	if _, err := Run(t.Context(), Call{Path: "/nowhere/program"}); err == nil || errors.Is(err, ErrLate) {
 		t.Errorf("a program that is not there: %v", err)
 	}
-	if e, err := shell(t, patience, "yes | head -c 1000000; echo end >&2"); err != nil || len(e.Stdout) > mostOutput || !strings.HasSuffix(e.Stdout, "y\n") || e.Stderr != "end\n" {
+	if e, err := shell(t, patience, "yes | head -c 1000000; echo end >&2"); err != nil || len(e.Stdout) > mostOutput ||
+		!strings.HasSuffix(e.Stdout, "y\n") || e.Stderr != "end\n" {
 		t.Errorf("%d bytes kept, then %q, %v", len(e.Stdout), e.Stderr, err)
 	}
 }

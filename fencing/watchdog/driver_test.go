@@ -113,7 +113,8 @@ func TestOpenCard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := arm(c, time.Second); !errors.As(err, new(unfitError)) || !strings.Contains(err.Error(), "read its capabilities: inappropriate ioctl for device") {
+	if _, err := arm(c, time.Second); !errors.As(err, new(unfitError)) ||
+		!strings.Contains(err.Error(), "read its capabilities: inappropriate ioctl for device") {
 		t.Errorf("/dev/null: got %v", err)
 	}
 	if raw, _ := os.ReadFile(file); string(raw) != "x" {

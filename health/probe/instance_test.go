@@ -91,13 +91,16 @@ func TestCheckHTTP(t *testing.T) {
 		{"redirects are not followed", platform.AppCheck{HTTP: "http://{address}/moved"}, "302 Found"},
 		{"a redirect that is wanted", platform.AppCheck{HTTP: "http://{address}/moved", Status: 302}, ""},
 		{"a text in the body", platform.AppCheck{HTTP: "http://{address}/ok", Body: "is up"}, ""},
-		{"a text that is not there", platform.AppCheck{HTTP: "http://{address}/ok", Body: "is down"}, `200, but the first 64 KiB of the body do not contain "is down"`},
-		{"a text that comes too late", platform.AppCheck{HTTP: "http://{address}/late-word", Body: "needle"}, `200, but the first 64 KiB of the body do not contain "needle"`},
+		{"a text that is not there", platform.AppCheck{HTTP: "http://{address}/ok", Body: "is down"},
+			`200, but the first 64 KiB of the body do not contain "is down"`},
+		{"a text that comes too late", platform.AppCheck{HTTP: "http://{address}/late-word", Body: "needle"},
+			`200, but the first 64 KiB of the body do not contain "needle"`},
 		{"a text in a body without end", platform.AppCheck{HTTP: "http://{address}/long", Body: "needle"}, ""},
 		{"headers", platform.AppCheck{HTTP: "http://{address}/who", Headers: map[string]string{"Host": "social.example.org", "X-Probe": "yes"},
 			Body: "GET social.example.org yes mainstay-controller"}, ""},
 		{"no answer", platform.AppCheck{HTTP: "http://{address}/hangs", Timeout: short}, "did not answer in time"},
-		{"no end of the answer", platform.AppCheck{HTTP: "http://{address}/drips", Timeout: short}, "its answer does not end: did not answer in time"},
+		{"no end of the answer", platform.AppCheck{HTTP: "http://{address}/drips", Timeout: short},
+			"its answer does not end: did not answer in time"},
 		{"too much of a header", platform.AppCheck{HTTP: "http://{address}/headers"}, "server response headers exceeded"},
 		{"no HTTP where TLS is spoken", platform.AppCheck{HTTP: "https://{address}/ok"}, "server gave HTTP response to HTTPS client"},
 	} {
@@ -237,7 +240,9 @@ func TestInstanceObservations(t *testing.T) {
 	s, _ := app(t, false)
 	at := s.Listener.Addr().String()
 	p := probing(t, newPKI(t).controller())
-	well, hung, frozen := target(at, platform.AppCheck{HTTP: "http://{address}/ok"}), target(at, platform.AppCheck{HTTP: "http://{address}/hangs", Timeout: limit}), target(silent(t), platform.AppCheck{HTTP: "http://{address}/ok"})
+	well, hung, frozen := target(at, platform.AppCheck{HTTP: "http://{address}/ok"}),
+		target(at, platform.AppCheck{HTTP: "http://{address}/hangs", Timeout: limit}),
+		target(silent(t), platform.AppCheck{HTTP: "http://{address}/ok"})
 	hung.Instance.Name, frozen.Instance.Name = "web-e2", "web-e3"
 	p.AimInstances([]InstanceTarget{frozen, hung, well})
 	observations := func() []health.InstanceObservation { return p.InstanceObservations(boottime.Now()) }
@@ -245,13 +250,15 @@ func TestInstanceObservations(t *testing.T) {
 		v := observations() // none of the frozen one: its first check has not ended
 		return len(v) == 2 && v[0].Instance == "web-e2" && v[0].Health == health.Down && v[1].Health == health.Well
 	})
-	if v := observations(); v[0].Error != "did not answer in time" || v[1].Error != "" || v[1].App != "web" || v[1].AgeMS < 0 || v[1].AgeMS > patience.Milliseconds() {
+	if v := observations(); v[0].Error != "did not answer in time" || v[1].Error != "" || v[1].App != "web" || v[1].AgeMS < 0 ||
+		v[1].AgeMS > patience.Milliseconds() {
 		t.Errorf("%+v", v)
 	}
 	moved := well
 	moved.Instance.Address = "127.0.0.1:1"
 	p.AimInstances([]InstanceTarget{moved})
-	eventually(t, "nothing well known of another address", func() bool { v := observations(); return len(v) == 1 && v[0].Health == health.Down })
+	eventually(t, "nothing well known of another address",
+		func() bool { v := observations(); return len(v) == 1 && v[0].Health == health.Down })
 	p.AimInstances(nil)
 	eventually(t, "nobody", func() bool { return len(observations()) == 0 })
 }
@@ -271,7 +278,8 @@ func TestFewProgramsAtOnce(t *testing.T) {
 	p := probing(t, newPKI(t).controller())
 	var targets []InstanceTarget
 	for n := range 3 * programsAtOnce {
-		x := target(fmt.Sprintf("10.0.0.1:%d", n+1), platform.AppCheck{Exec: []string{"/bin/sh", "-c", `mkdir "$0/$1"; sleep 0.1; n=$(ls "$0" | wc -l); rmdir "$0/$1"; echo $n; test $n -le 4`, dir, "{address}"}})
+		x := target(fmt.Sprintf("10.0.0.1:%d", n+1), platform.AppCheck{Exec: []string{"/bin/sh", "-c",
+			`mkdir "$0/$1"; sleep 0.1; n=$(ls "$0" | wc -l); rmdir "$0/$1"; echo $n; test $n -le 4`, dir, "{address}"}})
 		x.Instance.Name = fmt.Sprintf("web-%d", n)
 		targets = append(targets, x)
 	}

@@ -3,8 +3,8 @@
 // checked as its app's check says.
 //
 // Its results are evidence with an age, kept in memory: it never decides, stores or blocks its callers. Targets enter by Aim and
-// AimInstances; observations leave by Observations and InstanceObservations. Run owns every goroutine except those that a dead disk holds, at most one
-// for each app server.
+// AimInstances; observations leave by Observations and InstanceObservations. Run owns every goroutine except those that a dead disk
+// holds, at most one for each app server.
 package probe
 
 import (
@@ -117,8 +117,8 @@ func (p *Prober) askMember(ctx context.Context, t Target, known member) member {
 	return known
 }
 
-// Observations are the probes' observations on the members at now, in the order of the targets. HeardMS is left at never. A probe without an
-// answer for overdue counts as failed before it ends.
+// Observations are the probes' observations on the members at now, in the order of the targets. HeardMS is left at never. A probe
+// without an answer for overdue counts as failed before it ends.
 func (p *Prober) Observations(now, overdue time.Duration) (observations []health.Observation) {
 	p.members.each(func(k key, m member, asked time.Duration) {
 		v := health.Observation{Cluster: k.cluster, Member: k.member, HeardMS: -1, ProbedMS: -1,

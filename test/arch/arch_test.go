@@ -19,14 +19,17 @@ var layers = map[string]int{
 	"controller/statefile": 0, "controller/wakeup": 0,
 	"health": 1, "fencing": 1, "controller/pgdial": 1, "fencing/process": 1, "fencing/program": 1,
 	"controller/state": 2, "controller/wire": 3, "fencing/guard/machine": 2,
-	"controller/config": 3, "controller/decide": 3, "controller/member": 3, "controller/appserver": 3, "controller/consensus": 3, "controller/identity": 2,
-	"controller/postgres": 3, "controller/postgres/ondisk": 1, "health/probe": 3, "controller/operate": 3, "fencing/guard": 3, "fencing/device": 3, "fencing/watchdog": 4, "controller/publish": 4, "controller/publish/sinktest": 5,
+	"controller/config": 3, "controller/decide": 3, "controller/member": 3, "controller/appserver": 3, "controller/consensus": 3,
+	"controller/identity": 2,
+	"controller/postgres": 3, "controller/postgres/ondisk": 1, "health/probe": 3, "controller/operate": 3, "fencing/guard": 3,
+	"fencing/device": 3, "fencing/watchdog": 4, "controller/publish": 4, "controller/publish/sinktest": 5,
 	"controller/loop": 4, "controller/apps": 4, "controller/agent": 5, "controller/api": 5,
 	"controller": 6, "cmd/mainstay/render": 4, "cmd/mainstay": 7, "deploy/guide": 0,
 }
 
 // pure packages import neither clocks nor I/O, nor third-party code.
-var pure = []string{"controller/platform", "health", "fencing", "controller/state", "controller/decide", "controller/member", "controller/appserver",
+var pure = []string{"controller/platform", "health", "fencing", "controller/state", "controller/decide", "controller/member",
+	"controller/appserver",
 	"controller/postgres/ondisk", "fencing/guard/machine"}
 
 // impure standard packages, and why a pure package must not have them.

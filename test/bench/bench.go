@@ -133,7 +133,8 @@ func (b *bench) client(ctx context.Context, name string, fresh bool) (end func()
 	if fresh {
 		target = anew{b.direct}
 	}
-	b.load, err = load.Start(ctx, load.Options{Target: target, Ledger: ledger, Writers: 1, Every: 10 * time.Millisecond, Threshold: 30 * time.Millisecond})
+	b.load, err = load.Start(ctx, load.Options{Target: target, Ledger: ledger, Writers: 1, Every: 10 * time.Millisecond,
+		Threshold: 30 * time.Millisecond})
 	if err != nil {
 		return nil, errors.Join(err, ledger.Close())
 	}

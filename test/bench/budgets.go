@@ -59,9 +59,11 @@ var budgets = []budget{
 	{idlePhase, guardItem, 8 << 20, "8 MB: it waits for a timer and a socket, with its memory locked"},
 	{idlePhase, agentItem, 30 << 20, "30 MB"},
 	{failoverPhase, startedItem, 0, "no program lies on the way of a failover"},
-	{failoverPhase, connectionsItem, connectionsPerReplica*replicas + connectionsBeside, "what seals, sets and the opening prove by new connections"},
+	{failoverPhase, connectionsItem, connectionsPerReplica*replicas + connectionsBeside,
+		"what seals, sets and the opening prove by new connections"},
 	{switchoverPhase, startedItem, 0, "no program lies on the way of a switchover"},
-	{switchoverPhase, connectionsItem, connectionsPerReplica*replicas + connectionsBeside, "what seals, sets and the opening prove by new connections"},
+	{switchoverPhase, connectionsItem, connectionsPerReplica*replicas + connectionsBeside,
+		"what seals, sets and the opening prove by new connections"},
 }
 
 // figure is one count of a phase.

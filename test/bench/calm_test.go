@@ -29,9 +29,11 @@ func TestVerdict(t *testing.T) {
 
 func TestQuietPrint(t *testing.T) {
 	var out bytes.Buffer
-	quiet{LastedMS: 1800000, Loops: loops{"cpu": 4, "forks": 1}, Failovers: []string{"feed-4 (done): PrimaryStuck"}, Acknowledged: 9, LongestOutageMS: 412}.print(&out)
+	quiet{LastedMS: 1800000, Loops: loops{"cpu": 4, "forks": 1}, Failovers: []string{"feed-4 (done): PrimaryStuck"}, Acknowledged: 9,
+		LongestOutageMS: 412}.print(&out)
 	text := strings.Join(strings.Fields(out.String()), " ")
-	for _, want := range []string{"calm for 30m0s", "loops (cpu=4, forks=1)", "automatic failovers 1", "longest write outage 412ms", "missing 0 of 9", "feed-4 (done): PrimaryStuck"} {
+	for _, want := range []string{"calm for 30m0s", "loops (cpu=4, forks=1)", "automatic failovers 1", "longest write outage 412ms",
+		"missing 0 of 9", "feed-4 (done): PrimaryStuck"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("missing %q in:\n%s", want, out.String())
 		}

@@ -31,7 +31,8 @@ func parse(args []string, usage io.Writer) (options, error) {
 	f.BoolVar(&o.json, "json", false, "print JSON instead of tables")
 	f.DurationVar(&o.calm, "calm", 0, "no fault: for so long, watch a healthy platform whose machine is kept busy")
 	f.Var(o.burn, "burn", "with -calm: loops that keep the machine busy, such as forks,fsync or cpu=24,forks=3,fsync=3")
-	f.BoolVar(&o.cost, "cost", false, "count processes, connections, syncs and bytes, idle and in a change, and hold them against their budgets")
+	f.BoolVar(&o.cost, "cost", false,
+		"count processes, connections, syncs and bytes, idle and in a change, and hold them against their budgets")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}

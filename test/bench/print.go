@@ -107,7 +107,8 @@ func (p *printer) add(r result) {
 	if r.fresh {
 		client = ", the client connects anew for each write"
 	}
-	fmt.Fprintf(p.out, "\n%s (%s%s), n=%d, problem: %s, proof: %s, acknowledged posts missing: %s\n", r.name, r.on, client, len(r.samples), r.problems(), r.proofs(), r.posts())
+	fmt.Fprintf(p.out, "\n%s (%s%s), n=%d, problem: %s, proof: %s, acknowledged posts missing: %s\n", r.name, r.on, client, len(r.samples),
+		r.problems(), r.proofs(), r.posts())
 	fmt.Fprintf(p.out, "%-36s %8s %8s %8s %8s\n", "", "min", "p50", "p90", "max")
 	p.line("outage", r.distribution(outage))
 	for _, part := range r.parts() {
@@ -129,11 +130,15 @@ func (p *printer) end() error {
 	if len(p.all) == 0 {
 		return nil
 	}
-	fmt.Fprintf(p.out, "\n%d CPUs, PostgreSQL %s, 3 controllers, 3 members on 2 sites (through app servers: 4), lease 5s, all on one machine\n%s\n\n", runtime.NumCPU(), p.postgres, p.costs)
-	fmt.Fprintln(p.out, "| fault | acks | proof | n | min | p50 | p90 | max | where the median goes | missing |\n|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Fprintf(p.out,
+		"\n%d CPUs, PostgreSQL %s, 3 controllers, 3 members on 2 sites (through app servers: 4), lease 5s, all on one machine\n%s\n\n",
+		runtime.NumCPU(), p.postgres, p.costs)
+	fmt.Fprintln(p.out,
+		"| fault | acks | proof | n | min | p50 | p90 | max | where the median goes | missing |\n|---|---|---|---|---|---|---|---|---|---|")
 	for _, r := range p.all {
 		d := r.distribution(outage)
-		fmt.Fprintf(p.out, "| %s | %d | %s | %d | %s | %s | %s | %s | %s | %s |\n", r.name, r.on.acks, r.proofs(), d.n, seconds(d.min), seconds(d.p50), seconds(d.p90), seconds(d.max), r.where(), r.posts())
+		fmt.Fprintf(p.out, "| %s | %d | %s | %d | %s | %s | %s | %s | %s | %s |\n", r.name, r.on.acks, r.proofs(), d.n, seconds(d.min),
+			seconds(d.p50), seconds(d.p90), seconds(d.max), r.where(), r.posts())
 	}
 	return nil
 }
@@ -161,7 +166,8 @@ func (p *printer) encode() error {
 			"proofs": r.proofs(), "problems": r.problems(), "milliseconds": times, "acknowledged": r.acknowledged, "missing": r.missing}
 		faults = append(faults, one)
 	}
-	return encode(p.out, map[string]any{"cpus": runtime.NumCPU(), "costsMS": p.costs.JSON(), "postgresql": p.postgres, "lease": "5s", "faults": faults})
+	return encode(p.out, map[string]any{"cpus": runtime.NumCPU(), "costsMS": p.costs.JSON(), "postgresql": p.postgres, "lease": "5s",
+		"faults": faults})
 }
 
 func (d distribution) milliseconds() map[string]int64 {

@@ -19,7 +19,8 @@ func measured(name string) result {
 	}
 	for i := 1; i <= 3; i++ {
 		s := time.Duration(i) * time.Second
-		r.samples = append(r.samples, sample{outage: s, detect: s / 2, fence: s / 4, promote: s / 8, reconnect: s / 8, after: s / 100, proof: "quorum-sealed", problem: "PrimaryUnreachable"})
+		r.samples = append(r.samples, sample{outage: s, detect: s / 2, fence: s / 4, promote: s / 8, reconnect: s / 8, after: s / 100,
+			proof: "quorum-sealed", problem: "PrimaryUnreachable"})
 	}
 	r.samples[2].proof = "stopped"
 	return r
@@ -34,8 +35,10 @@ func TestSummary(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"host-cut (network namespaces, acks 1), n=3, problem: PrimaryUnreachable 3, proof: quorum-sealed 2, stopped 1, acknowledged posts missing: 2 of 300",
-		"| host-cut | 1 | quorum-sealed 2, stopped 1 | 3 | 1.00 s | 2.00 s | 3.00 s | 3.00 s | detect 1.00, fence, seal and choose 0.50, promote 0.25, reconnect 0.25 | 2 of 300 |",
+		"host-cut (network namespaces, acks 1), n=3, problem: PrimaryUnreachable 3, proof: quorum-sealed 2, stopped 1, " +
+			"acknowledged posts missing: 2 of 300",
+		"| host-cut | 1 | quorum-sealed 2, stopped 1 | 3 | 1.00 s | 2.00 s | 3.00 s | 3.00 s | detect 1.00, fence, seal and choose 0.50, " +
+			"promote 0.25, reconnect 0.25 | 2 of 300 |",
 		"| switchover | 1 |  | 0 | 0.00 s | 0.00 s | 0.00 s | 0.00 s | stop and choose 0.00, promote 0.00, reconnect 0.00 | not known |",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -63,10 +66,12 @@ func TestJSON(t *testing.T) {
 		t.Fatalf("%v in %s", err, out.String())
 	}
 	f := got.Faults[0]
-	if got.PostgreSQL != "15.18" || f.Fault != "host-cut-async" || f.Acks != 0 || f.N != 3 || f.Missing != 2 || f.Proofs != "quorum-sealed 2, stopped 1" {
+	if got.PostgreSQL != "15.18" || f.Fault != "host-cut-async" || f.Acks != 0 || f.N != 3 || f.Missing != 2 ||
+		f.Proofs != "quorum-sealed 2, stopped 1" {
 		t.Errorf("JSON: %+v", got)
 	}
-	if d := f.Milliseconds["detect"]; f.Milliseconds["outage"].P50 != 2000 || d.Min != 500 || d.Max != 1500 || f.Milliseconds["afterwards"].P90 != 30 {
+	if d := f.Milliseconds["detect"]; f.Milliseconds["outage"].P50 != 2000 || d.Min != 500 || d.Max != 1500 ||
+		f.Milliseconds["afterwards"].P90 != 30 {
 		t.Errorf("JSON's times: %+v", f.Milliseconds)
 	}
 }

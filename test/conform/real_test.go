@@ -97,7 +97,8 @@ const (
 	// Nothing is written that no case asks for, a server that is killed leaves no shared memory behind, and a query that stands in
 	// the way of replay is not ended for that.
 	calm = "fsync = off\ndynamic_shared_memory_type = mmap\nautovacuum = off\nbgwriter_delay = 10s\ncheckpoint_timeout = 1h\n" +
-		"shared_buffers = 4MB\nmax_connections = 20\nmax_logical_replication_workers = 0\njit = off\nwal_init_zero = off\nmax_standby_streaming_delay = -1\nmax_standby_archive_delay = -1\n"
+		"shared_buffers = 4MB\nmax_connections = 20\nmax_logical_replication_workers = 0\njit = off\nwal_init_zero = " +
+		"off\nmax_standby_streaming_delay = -1\nmax_standby_archive_delay = -1\n"
 )
 
 // seedData is what every member begins with: a primary's data, stopped cleanly. It is made once.

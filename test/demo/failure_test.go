@@ -13,8 +13,9 @@ import (
 
 // A failed tour says in one paragraph what it waited for, what it saw instead, and where to look; no log is poured out.
 func TestFailure(t *testing.T) {
-	unmet := &stand.UnmetError{What: "a healthy cluster", Waited: 5 * time.Minute, Seen: "feed-w1 does not stream", Logs: "--- a hundred lines",
-		Err: context.DeadlineExceeded}
+	unmet := &stand.UnmetError{What: "a healthy cluster", Waited: 5 * time.Minute, Seen: "feed-w1 does not stream",
+		Logs: "--- a hundred lines",
+		Err:  context.DeadlineExceeded}
 	for _, c := range []struct {
 		err  error
 		want []string

@@ -158,7 +158,8 @@ func (a *adoption) underUs(t *testing.T, member string) {
 }
 
 // postgresKeys stand in postgresql.auto.conf of an adopted instance until it is restarted.
-var postgresKeys = []string{"synchronous_standby_names", "primary_conninfo", "primary_slot_name", "restart_after_crash", "wal_receiver_timeout", "max_slot_wal_keep_size"}
+var postgresKeys = []string{"synchronous_standby_names", "primary_conninfo", "primary_slot_name", "restart_after_crash",
+	"wal_receiver_timeout", "max_slot_wal_keep_size"}
 
 // crashed: feed-e2 leads and still runs as the user started it. It must come back as a replica by itself.
 func (a *adoption) crashed(t *testing.T) {
@@ -263,7 +264,8 @@ func (r *refusals) lacks(t *testing.T) {
 		r.Own[m] = o
 		r.check(t, r.Rewrite(), r.Kill("agent "+host, syscall.SIGTERM), r.StartAgent(host))
 	}
-	r.refused(t, "role repl does not exist", "CREATE ROLE", "pg_hba.conf lets repl replicate from nowhere", "replication repl all scram-sha-256",
+	r.refused(t, "role repl does not exist", "CREATE ROLE", "pg_hba.conf lets repl replicate from nowhere",
+		"replication repl all scram-sha-256",
 		"neither data checksums nor wal_log_hints are on")
 }
 

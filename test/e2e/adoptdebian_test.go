@@ -85,7 +85,8 @@ func (d *debian) create(t *testing.T, member string) {
 	t.Helper()
 	d.folder(t, "etc")
 	run := d.folder(t, member, "run")
-	d.tool(t, "pg_createcluster", "-u", stand.Owner(), "-d", d.Data(member), "-s", run, "-p", "5432", "-l", filepath.Join(d.Dir, "own", member, "log"),
+	d.tool(t, "pg_createcluster", "-u", stand.Owner(), "-d", d.Data(member), "-s", run, "-p", "5432", "-l",
+		filepath.Join(d.Dir, "own", member, "log"),
 		"--start-conf=auto", d.major(), d.cluster(member), "--", "--locale=C", "-E", "UTF8", "-k")
 	for _, kind := range []string{"crt", "key"} {
 		b, err := os.ReadFile(filepath.Join(d.Dir, "pki", "postgres-"+d.Host(member).Name+"."+kind))
@@ -142,7 +143,8 @@ func (d *debian) taken(t *testing.T) {
 		t.Errorf("%s is primary", p)
 	}
 	d.unchanged(t, d.before)
-	if log := d.agentLog(t, "feed-e1"); strings.Count(log, "settings of the user's that Mainstay replaces") != 1 || strings.Contains(log, ownPassword) {
+	if log := d.agentLog(t, "feed-e1"); strings.Count(log, "settings of the user's that Mainstay replaces") != 1 ||
+		strings.Contains(log, ownPassword) {
 		t.Errorf("what is replaced must be said once, and no password:\n%s", log)
 	}
 	d.clients()
@@ -200,14 +202,16 @@ func (d *debian) status(t *testing.T, says bool, words ...string) {
 // joined: feed-w1 has files like its primary's, in its data directory, and they are its user's.
 func (d *debian) joined(t *testing.T) {
 	for name, want := range map[string]string{
-		"work_mem": "5MB", "max_connections": "60", "shared_buffers": "32MB", "cluster_name": "feed-w1", "listen_addresses": d.Host("feed-w1").Address,
-		"hba_file": filepath.Join(d.Data("feed-w1"), "pg_hba.conf"), "external_pid_file": "", "ssl": "on",
+		"work_mem": "5MB", "max_connections": "60", "shared_buffers": "32MB", "cluster_name": "feed-w1",
+		"listen_addresses": d.Host("feed-w1").Address,
+		"hba_file":         filepath.Join(d.Data("feed-w1"), "pg_hba.conf"), "external_pid_file": "", "ssl": "on",
 	} {
 		if got := d.sql(t, "feed-w1", "SHOW "+name); got != want {
 			t.Errorf("%s of feed-w1 is %q, want %q", name, got, want)
 		}
 	}
-	if log := d.agentLog(t, "feed-w1"); !strings.Contains(log, "wrote "+filepath.Join(d.Data("feed-w1"), "pg_hba.conf")+" like the primary's") {
+	if log := d.agentLog(t, "feed-w1"); !strings.Contains(log, "wrote "+filepath.Join(d.Data("feed-w1"), "pg_hba.conf")+
+		" like the primary's") {
 		t.Errorf("the agent did not say what it wrote:\n%s", log)
 	}
 	conf := filepath.Join(d.Data("feed-w1"), "postgresql.conf")
@@ -234,8 +238,9 @@ func (d *debian) crashed(t *testing.T) {
 // own looks whether an adopted member runs on its own configuration.
 func (d *debian) own(t *testing.T, member, restore string) {
 	t.Helper()
-	for name, want := range map[string]string{"cluster_name": member, "hba_file": d.etc(member, "pg_hba.conf"), "ssl_key_file": d.etc(member, "server.key"),
-		"work_mem": "5MB", "restore_command": restore} {
+	for name, want := range map[string]string{"cluster_name": member, "hba_file": d.etc(member, "pg_hba.conf"),
+		"ssl_key_file": d.etc(member, "server.key"),
+		"work_mem":     "5MB", "restore_command": restore} {
 		if got := d.sql(t, member, "SHOW "+name); got != want {
 			t.Errorf("%s of %s is %q, want %q", name, member, got, want)
 		}

@@ -75,7 +75,8 @@ func appHostCut(t *testing.T, s *siteScene) {
 	t.Cleanup(func() { s.check(t, s.net.HealAll()) })
 	s.check(t, s.net.Cut("app-e1"))
 	began := time.Now()
-	s.check(t, s.Wait(s.ctx, "web-e1 to stop by itself", func() (bool, string) { serving, _ := s.pools.Serving("web-e1"); return !serving, "" }))
+	s.check(t, s.Wait(s.ctx, "web-e1 to stop by itself",
+		func() (bool, string) { serving, _ := s.pools.Serving("web-e1"); return !serving, "" }))
 	t.Logf("stopped within %s of the cut", time.Since(began).Round(10*time.Millisecond))
 	s.acknowledged(t)
 	if now := s.primaryNow(t); now != s.primary {
@@ -100,7 +101,8 @@ func appsWithoutControllers(t *testing.T, s *siteScene) {
 	s.acknowledged(t)
 	s.outage(t, mark, "no controller for 30 s")
 	for app, pid := range before {
-		s.check(t, s.Wait(s.ctx, app+" to serve without controllers", func() (bool, string) { serving, _ := s.pools.Serving(app); return serving, "" }))
+		s.check(t, s.Wait(s.ctx, app+" to serve without controllers",
+			func() (bool, string) { serving, _ := s.pools.Serving(app); return serving, "" }))
 		if now := s.AppServer(app); now != pid { // on a machine too busy for the promises of its primary
 			t.Logf("%s was started again meanwhile", app)
 		}

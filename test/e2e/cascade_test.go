@@ -96,7 +96,8 @@ func (c *cascade) slotsMoveOn(t *testing.T) {
 	c.check(t, err)
 	for _, h := range c.Of(false) {
 		c.check(t, c.Wait(c.ctx, "every slot of "+h.Member+" to pass "+mark, func() (bool, string) {
-			behind, err := c.SQL(c.ctx, h.Member, "postgres", "SELECT string_agg(slot_name || ' ' || restart_lsn, ', ') FROM pg_replication_slots WHERE restart_lsn < '"+mark+"'")
+			behind, err := c.SQL(c.ctx, h.Member, "postgres",
+				"SELECT string_agg(slot_name || ' ' || restart_lsn, ', ') FROM pg_replication_slots WHERE restart_lsn < '"+mark+"'")
 			return err == nil && behind == "", behind + errText(err)
 		}))
 	}

@@ -29,7 +29,8 @@ func TestDayOne(t *testing.T) {
 		name string
 		do   func(*testing.T)
 	}{
-		{"certificates", d.certificates}, {"files", d.files}, {"controllers", d.controllers}, {"agents and apply", d.platform}, {"first looks", d.looks},
+		{"certificates", d.certificates}, {"files", d.files}, {"controllers", d.controllers}, {"agents and apply", d.platform},
+		{"first looks", d.looks},
 	} {
 		if !t.Run(step.name, step.do) {
 			t.FailNow() // every later step needs it
@@ -143,7 +144,8 @@ func (d *dayOne) files(t *testing.T) {
 		}
 		d.check(t, os.MkdirAll(filepath.Join(d.Dir, name), 0o755))
 		d.write(t, "etc/"+name+".yaml", text)
-		if out, err := d.CLI(d.ctx, "validate", "-f", filepath.Join(d.Dir, "etc", name+".yaml")); err != nil || !strings.Contains(out, "no mistakes") {
+		if out, err := d.CLI(d.ctx, "validate", "-f", filepath.Join(d.Dir, "etc", name+".yaml")); err != nil ||
+			!strings.Contains(out, "no mistakes") {
 			t.Errorf("validate %s: %v\n%s\n%s", name, err, out, text)
 		}
 	}
@@ -270,7 +272,8 @@ func (d *dayOne) replaced(t *testing.T) {
 	d.check(t, err, os.Mkdir(filepath.Join(d.Dir, "controller-c4"), 0o755))
 	d.write(t, "etc/controller-c4.yaml", strings.NewReplacer("name: c3", "name: c4", "controller-c3", "controller-c4",
 		d.Host("c3").Address, d.net.Address(spare)).Replace(string(old)))
-	_, err = d.Run(spare, "controller c4", filepath.Join(d.Dir, "bin", "mainstay"), "controller", "-f", filepath.Join(d.Dir, "etc/controller-c4.yaml"))
+	_, err = d.Run(spare, "controller c4", filepath.Join(d.Dir, "bin", "mainstay"), "controller", "-f",
+		filepath.Join(d.Dir, "etc/controller-c4.yaml"))
 	d.check(t, err, d.Wait(d.ctx, "the new controller to listen", func() (bool, string) {
 		out, _ := d.CLI(d.ctx, "controllers", "list", "--controllers", net.JoinHostPort(d.net.Address(spare), "7101"))
 		return strings.Contains(out, "not part of a group yet"), out

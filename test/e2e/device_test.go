@@ -72,7 +72,8 @@ func TestIPMIRefuses(t *testing.T) {
 	var agents device.Agents
 	host := behind(bmc, wrong)
 	r := agents.Ladder(host).Off(t.Context())
-	if on, _ := bmc.Powered(); r.Verdict != fencing.Unproven || !on || strings.Contains(r.String(), "Wr0ng") || !strings.Contains(r.String(), "off exited 1: Failed") {
+	if on, _ := bmc.Powered(); r.Verdict != fencing.Unproven || !on || strings.Contains(r.String(), "Wr0ng") ||
+		!strings.Contains(r.String(), "off exited 1: Failed") {
 		t.Errorf("got %s, %+v; power %v", r, r, on)
 	}
 	delete(host.Fence[0].Parameters, "ip")

@@ -108,7 +108,8 @@ func (s *subscriber) copied(t *testing.T) {
 				return false, err.Error()
 			}
 			s.consume(p)
-			out, err := s.SQL(s.ctx, h.Member, "postgres", "SELECT slot_name, synced, temporary, wal_status FROM pg_replication_slots WHERE failover")
+			out,
+				err := s.SQL(s.ctx, h.Member, "postgres", "SELECT slot_name, synced, temporary, wal_status FROM pg_replication_slots WHERE failover")
 			return err == nil && out == "cdc|t|f|reserved", out + fmt.Sprint(err)
 		}))
 	}

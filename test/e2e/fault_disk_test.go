@@ -55,7 +55,9 @@ func diskFull(t *testing.T, s *scene) {
 	s.check(t, s.Fill(s.primary))
 	s.check(t, s.Wait(s.ctx, "another primary, as "+s.primary+" needs more and more WAL", func() (bool, string) {
 		// It fails once nothing is left, and hangs while nobody answers.
-		_, err := s.SQL(s.ctx, s.primary, "postgres", "SET statement_timeout = '1s'; SELECT pg_switch_wal(); SELECT pg_logical_emit_message(true, 'full', repeat('x', 1000000))")
+		_,
+			err := s.SQL(s.ctx, s.primary, "postgres",
+			"SET statement_timeout = '1s'; SELECT pg_switch_wal(); SELECT pg_logical_emit_message(true, 'full', repeat('x', 1000000))")
 		c, look := s.Cluster(s.ctx)
 		return look == nil && c.Primary != s.primary, fmt.Sprint(err, look)
 	}))

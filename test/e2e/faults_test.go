@@ -305,12 +305,14 @@ func (tr *trial) notStarted(t *testing.T) {
 	conf := filepath.Join(tr.Data(r), "postgresql.conf")
 	whole, err := os.ReadFile(conf)
 	tr.check(t, err)
-	tr.check(t, os.WriteFile(conf, append(whole, "shared_preload_libraries = 'no_such_library'\n"...), 0o600), stand.Signal(syscall.SIGKILL, tr.Postmaster(r)))
+	tr.check(t, os.WriteFile(conf, append(whole, "shared_preload_libraries = 'no_such_library'\n"...), 0o600),
+		stand.Signal(syscall.SIGKILL, tr.Postmaster(r)))
 	log := filepath.Join(filepath.Dir(tr.Data(r)), "postgresql.log")
 	tr.check(t, tr.Wait(tr.ctx, "four starts in vain, and the reason to be told", func() (bool, string) {
 		raw, err := os.ReadFile(log)
 		m, unseen := tr.seen(r)
-		return err == nil && unseen == nil && strings.Count(string(raw), "no_such_library") >= 4 && strings.Contains(m.Error, `could not access file "no_such_library"`), m.Error
+		return err == nil && unseen == nil && strings.Count(string(raw), "no_such_library") >= 4 &&
+			strings.Contains(m.Error, `could not access file "no_such_library"`), m.Error
 	}))
 	tr.check(t, os.WriteFile(conf, whole, 0o600))
 	tr.healthy(t)

@@ -92,7 +92,8 @@ func (tr *trial) kept(t *testing.T) {
 			return false, err.Error()
 		}
 		for _, m := range c.Members {
-			if missing := strings.Join(m.Seen.Guard.Missing, "; "); strings.Contains(missing, "by the kernel") || strings.Contains(missing, "launcher") {
+			if missing := strings.Join(m.Seen.Guard.Missing, "; "); strings.Contains(missing, "by the kernel") ||
+				strings.Contains(missing, "launcher") {
 				return false, m.Name + ": " + missing
 			}
 		}
@@ -183,7 +184,8 @@ func (d *directWriter) judge(t *testing.T) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	late := d.last.Sub(d.at)
-	if t.Logf("the old primary's last acknowledgement came %s after the guards were killed", late.Round(time.Millisecond)); late > platform.GuardKill {
+	if t.Logf("the old primary's last acknowledgement came %s after the guards were killed",
+		late.Round(time.Millisecond)); late > platform.GuardKill {
 		t.Errorf("a commit was acknowledged %s after all guards were killed, want at most %s", late, platform.GuardKill)
 	}
 }

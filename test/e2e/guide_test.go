@@ -82,7 +82,8 @@ func (tr *trial) local(t *testing.T, text, like, host string) string {
 		pairs = append(pairs, "name: "+from.Controller, "name: "+to.Controller, "controller-"+from.Controller, "controller-"+to.Controller,
 			"site: "+from.Site, "site: "+to.Site)
 	} else {
-		pairs = append(pairs, "host: "+from.Name, "host: "+to.Name, "agent-"+from.Name, "agent-"+to.Name, "postgres-"+from.Name, "postgres-"+to.Name)
+		pairs = append(pairs, "host: "+from.Name, "host: "+to.Name, "agent-"+from.Name, "agent-"+to.Name, "postgres-"+from.Name,
+			"postgres-"+to.Name)
 	}
 	pairs = append(pairs, "data: /var/lib/mainstay", fmt.Sprintf("data: %s/%s", tr.Dir, data))
 	return tr.addressed(strings.NewReplacer(pairs...).Replace(text))

@@ -146,7 +146,8 @@ func (op *operator) strangers(t *testing.T) {
 	op.check(t, err)
 	mallory := []string{"--cert", filepath.Join(other, "operator-alice.crt"), "--key", filepath.Join(other, "operator-alice.key")}
 	for _, ca := range []string{pki("ca.crt"), filepath.Join(other, "ca.crt")} {
-		if s := op.says(t, append([]string{"switchover", "feed", "--yes", "--ca", ca}, mallory...)...); s.code == 0 || !strings.Contains(s.err, "certificate") {
+		if s := op.says(t, append([]string{"switchover", "feed", "--yes", "--ca", ca}, mallory...)...); s.code == 0 ||
+			!strings.Contains(s.err, "certificate") {
 			t.Errorf("a certificate of another authority (checking with %s): %s", ca, s)
 		}
 	}
@@ -357,7 +358,8 @@ func (op *operator) bound(t *testing.T, member string, args ...string) {
 		}
 		for _, m := range c.Members {
 			if m.Name == member {
-				return c.Pause == nil && c.Guarded && m.Seen.Guard.Armed == c.Epoch, fmt.Sprintf("pause %+v, guarded %t, guard %+v", c.Pause, c.Guarded, m.Seen.Guard)
+				return c.Pause == nil && c.Guarded && m.Seen.Guard.Armed == c.Epoch,
+					fmt.Sprintf("pause %+v, guarded %t, guard %+v", c.Pause, c.Guarded, m.Seen.Guard)
 			}
 		}
 		return false, ""

@@ -117,8 +117,10 @@ const ownRules = "host replication repl all scram-sha-256\nhost postgres repl al
 
 func (u *ownUser) configure(t *testing.T, member string, settings ...string) {
 	t.Helper()
-	lines := append([]string{"# mine", "port = 5432", "listen_addresses = '" + u.Host(member).Address + "'", "unix_socket_directories = '" + u.Socket(member) + "'",
-		"ssl = on", "max_wal_senders = 20", "max_replication_slots = 24", "max_connections = 60", "shared_buffers = 32MB", "work_mem = 5MB"}, settings...)
+	lines := append([]string{"# mine", "port = 5432", "listen_addresses = '" + u.Host(member).Address + "'",
+		"unix_socket_directories = '" + u.Socket(member) + "'",
+		"ssl = on", "max_wal_senders = 20", "max_replication_slots = 24", "max_connections = 60", "shared_buffers = 32MB", "work_mem = 5MB"},
+		settings...)
 	u.write(t, filepath.Join(u.Data(member), "postgresql.conf"), strings.Join(lines, "\n")+"\n")
 }
 

@@ -57,7 +57,8 @@ func quarantine(t *testing.T, binaries string) {
 	tr.says(t, 3, []string{"member", "quarantine", "show", "feed-x_1-rewind"}, "no agent keeps feed-x_1-rewind")
 	tr.says(t, 2, []string{"member", "quarantine", "drop", piece.ID}, "--reason is missing")
 	tr.says(t, 3, []string{"member", "quarantine", "drop", piece.ID, "--reason", "test"}, "no terminal to confirm on")
-	tr.says(t, 0, []string{"member", "quarantine", "drop", piece.ID, "--dry-run"}, "would destroy", strconv.Itoa(piece.Transactions)+" transactions", "nothing was changed")
+	tr.says(t, 0, []string{"member", "quarantine", "drop", piece.ID, "--dry-run"}, "would destroy",
+		strconv.Itoa(piece.Transactions)+" transactions", "nothing was changed")
 	if again := tr.onlyPiece(t, p); again.ID != piece.ID {
 		t.Errorf("now %+v", again)
 	}
@@ -87,7 +88,8 @@ func (tr *trial) loseCommits(t *testing.T, primary string, n int) {
 	}
 	tr.check(t, stand.Signal(syscall.SIGSTOP, senders...))
 	for i := range n {
-		_, err := tr.SQL(tr.ctx, primary, "postgres", "SET synchronous_commit = local; CREATE TABLE only_here_"+strconv.Itoa(i)+" AS SELECT generate_series(1, 100) AS id")
+		_, err := tr.SQL(tr.ctx, primary, "postgres", "SET synchronous_commit = local; CREATE TABLE only_here_"+strconv.Itoa(i)+
+			" AS SELECT generate_series(1, 100) AS id")
 		tr.check(t, err)
 	}
 }

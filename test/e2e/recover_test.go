@@ -33,7 +33,8 @@ func TestControllersRecover(t *testing.T) {
 
 	file := tr.Dir + "/etc/controller-c2.yaml"
 	out, err := tr.CLI(tr.ctx, "controllers", "recover", "-f", file, "--dry-run")
-	if err != nil || !strings.Contains(out, "generation 2 begins") || !strings.Contains(out, "c1, c3") || !strings.Contains(out, "feed-e1 on site east") {
+	if err != nil || !strings.Contains(out, "generation 2 begins") || !strings.Contains(out, "c1, c3") ||
+		!strings.Contains(out, "feed-e1 on site east") {
 		t.Fatalf("dry run: %v\n%s", err, out)
 	}
 	out, err = tr.CLI(tr.ctx, "controllers", "recover", "-f", file, "--reason", "east burnt down", "--yes")

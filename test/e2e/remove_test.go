@@ -31,7 +31,8 @@ func TestRemove(t *testing.T) {
 
 	tr.insists(t, 3, []string{"apply", "-f", tr.without(t, gone)}, gone+" would be removed", "--remove "+gone)
 	tr.insists(t, 3, []string{"apply", "-f", tr.without(t, p), "--remove", p}, p+" is the primary", "mainstay switchover feed")
-	tr.insists(t, 1, []string{"apply", "-f", tr.without(t, replicas...), "--remove", strings.Join(replicas, ",")}, "durability.acks: 1 asked for, but the cluster has 0 replicas")
+	tr.insists(t, 1, []string{"apply", "-f", tr.without(t, replicas...), "--remove", strings.Join(replicas, ",")},
+		"durability.acks: 1 asked for, but the cluster has 0 replicas")
 	mark := tr.load.Mark()
 	tr.insists(t, 0, []string{"apply", "-f", tr.without(t, gone), "--remove", gone}, "- clusters[feed].members["+gone+"]", "applied")
 	tr.letGo(t, gone)
@@ -39,7 +40,8 @@ func TestRemove(t *testing.T) {
 	if now := tr.postmasters(); now[gone] != running[gone] || now[p] != running[p] {
 		t.Errorf("the removal touched PostgreSQL: postmasters %v, now %v", running, now)
 	}
-	if got := tr.sql(t, gone, "SELECT pg_is_in_recovery(), current_setting('primary_conninfo') = '', count(*) FROM pg_replication_slots"); got != "t|t|0" {
+	if got := tr.sql(t, gone,
+		"SELECT pg_is_in_recovery(), current_setting('primary_conninfo') = '', count(*) FROM pg_replication_slots"); got != "t|t|0" {
 		t.Errorf("%s stands there, streaming from nobody and without slots: %s", gone, got)
 	}
 	report, err := tr.load.Report(mark)

@@ -238,7 +238,8 @@ func (s *siteScene) movedTo(t *testing.T, site string) state.Operation {
 	// Its host's silence may be long enough a moment before that of the whole site is.
 	named := strings.HasPrefix(op.Reason, string(health.SiteLost)) || strings.HasPrefix(op.Reason, string(health.PrimaryUnreachable))
 	if op.From != s.primary || s.Host(op.To).Site != site || !named || op.Proof == nil || serial(op.ID) <= s.began {
-		t.Errorf("the history of %s says %s -> %s, proof %v: %q; want the loss of %s, to site %s", op.ID, op.From, op.To, op.Proof, op.Reason, s.primary, site)
+		t.Errorf("the history of %s says %s -> %s, proof %v: %q; want the loss of %s, to site %s", op.ID, op.From, op.To, op.Proof, op.Reason,
+			s.primary, site)
 	}
 	if op.Loss != "" {
 		t.Errorf("the history speaks of a loss: %s", op.Loss)

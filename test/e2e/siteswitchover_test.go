@@ -174,7 +174,8 @@ func (s *siteScene) word(t *testing.T, id, word string) {
 // goes on; once what failed is mended, retry finishes it.
 func hookFails(t *testing.T, s *siteScene) {
 	mended := filepath.Join(s.Dir, "mended")
-	s.hooks(t, "gate", "test -e "+mended+" || { echo the zone file is locked; exit 3; }", platform.Hook{Step: platform.StepApps, When: "before"})
+	s.hooks(t, "gate", "test -e "+mended+" || { echo the zone file is locked; exit 3; }",
+		platform.Hook{Step: platform.StepApps, When: "before"})
 	id := s.moves(t, "west")
 	if text := s.halted(t, platform.StepApps); !strings.Contains(text, "the zone file is locked") {
 		t.Errorf("the reason is not told: %q", text)

@@ -119,7 +119,8 @@ func (tr *trial) boot(t *testing.T, h stand.Host) *machine {
 	f, err := c.OpenFD()
 	tr.check(t, err)
 	defer f.Close()
-	cmd := exec.Command("unshare", "--pid", "--fork", "--mount", "--cgroup", "--uts", "--ipc", "--kill-child=SIGKILL", "sh", "-c", bootScript, "sh", tr.Dir)
+	cmd := exec.Command("unshare", "--pid", "--fork", "--mount", "--cgroup", "--uts", "--ipc", "--kill-child=SIGKILL", "sh", "-c", bootScript,
+		"sh", tr.Dir)
 	out, err := os.Create(filepath.Join(tr.Dir, "log", "systemd.log"))
 	tr.check(t, err)
 	defer out.Close()
@@ -153,21 +154,24 @@ func (tr *trial) units(t *testing.T, h stand.Host) {
 	t.Helper()
 	unit, err := os.ReadFile("../../deploy/units/mainstay-agent.service")
 	tr.check(t, err)
-	text := strings.NewReplacer("/usr/bin/mainstay", tr.Dir+"/bin/mainstay", "/etc/mainstay/agent.yaml", tr.Dir+"/etc/agent-"+h.Name+".yaml").Replace(string(unit))
+	text := strings.NewReplacer("/usr/bin/mainstay", tr.Dir+"/bin/mainstay", "/etc/mainstay/agent.yaml",
+		tr.Dir+"/etc/agent-"+h.Name+".yaml").Replace(string(unit))
 	dir := filepath.Join(tr.Dir, "units")
 	log := filepath.Join(tr.Dir, "log", "unit.log")
 	tr.check(t, os.MkdirAll(filepath.Join(dir, "mainstay-agent.service.d"), 0o755))
 	for name, content := range map[string]string{
-		"mainstay-agent.service":             text,
-		"mainstay-agent.service.d/test.conf": "[Unit]\nDefaultDependencies=no\n[Service]\nStandardOutput=append:" + log + "\nStandardError=append:" + log + "\n",
-		"empty.target":                       "[Unit]\nDefaultDependencies=no\n",
+		"mainstay-agent.service": text,
+		"mainstay-agent.service.d/test.conf": "[Unit]\nDefaultDependencies=no\n[Service]\nStandardOutput=append:" + log +
+			"\nStandardError=append:" + log + "\n",
+		"empty.target": "[Unit]\nDefaultDependencies=no\n",
 	} {
 		tr.check(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644))
 	}
 }
 
 func (m *machine) command(ctx context.Context, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "nsenter", append([]string{"-t", fmt.Sprint(m.init), "-p", "-m", "-C", "-u", "-i", "-r", "-w"}, args...)...)
+	return exec.CommandContext(ctx, "nsenter", append([]string{"-t", fmt.Sprint(m.init), "-p", "-m", "-C", "-u", "-i", "-r", "-w"},
+		args...)...)
 }
 
 func (m *machine) systemctl(t *testing.T, args ...string) {

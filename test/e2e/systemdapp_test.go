@@ -30,19 +30,23 @@ TimeoutStopSec=90
 // primary vouches for it, and ended once nobody does.
 func TestSystemdInstance(t *testing.T) {
 	requireSystemd(t)
-	programs := []string{"programs: [/bin/true]"}                                                          // for the check
-	tr := build(t, stand.Options{Members: 2, Settings: []string{"lease: 30s"}, ControllerLines: programs}) // a permit is four heartbeats, which a busy machine must not miss
+	programs := []string{"programs: [/bin/true]"} // for the check
+	// a permit is four heartbeats, which a busy machine must not miss
+	tr := build(t, stand.Options{Members: 2, Settings: []string{"lease: 30s"}, ControllerLines: programs})
 	tr.must(tr.Boot(tr.ctx))
 	tr.must(tr.Apply(tr.ctx))
 	tr.must(tr.WaitHealthy(tr.ctx))
 	tr.led(t, "feed-e1")
 	h := tr.Host("feed-e2")
 	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Everything(h)...))
-	tr.check(t, os.MkdirAll(filepath.Join(tr.Dir, "units"), 0o755), os.WriteFile(filepath.Join(tr.Dir, "units", "web.service"), []byte(webUnit), 0o644))
+	tr.check(t, os.MkdirAll(filepath.Join(tr.Dir, "units"), 0o755),
+		os.WriteFile(filepath.Join(tr.Dir, "units", "web.service"), []byte(webUnit), 0o644))
 	tr.appendTo(t, "agent-"+h.Name+".yaml", "instances:\n  web-e2: {unit: web.service, stop: 500ms}\n")
 	m := tr.boot(t, h)
 	m.systemctl(t, "start", "mainstay-agent")
-	app := fmt.Sprintf("apps:\n  - name: web\n    needs: [feed]\n    run: with-primary\n    check: {exec: [/bin/true, \"{address}\"]}\n    instances:\n      - {name: web-e2, site: %s, host: %s, address: \"%s:8080\"}\n",
+	app := fmt.Sprintf(
+		"apps:\n  - name: web\n    needs: [feed]\n    run: with-primary\n    check: {exec: [/bin/true, \"{address}\"]}\n    instances:\n      - "+
+			"{name: web-e2, site: %s, host: %s, address: \"%s:8080\"}\n",
 		h.Site, h.Name, h.Address)
 	tr.appendTo(t, "platform.yaml", app)
 	if out, err := tr.CLI(tr.ctx, "apply", "-f", filepath.Join(tr.Dir, "etc", "platform.yaml"), "--yes"); err != nil {

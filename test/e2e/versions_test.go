@@ -38,7 +38,8 @@ func TestVersions(t *testing.T) {
 		t.Skip("MAINSTAY_PG_BINS names no further version of PostgreSQL")
 	}
 	for name, dir := range versions(t) {
-		for what, do := range map[string]func(*testing.T, string){"failover and rewind": failedOverAndRewound, "quarantine": quarantine, "adoption": adopt} {
+		for what, do := range map[string]func(*testing.T,
+			string){"failover and rewind": failedOverAndRewound, "quarantine": quarantine, "adoption": adopt} {
 			t.Run(name+" "+what, func(t *testing.T) {
 				t.Parallel()
 				do(t, dir)

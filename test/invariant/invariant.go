@@ -46,7 +46,8 @@ type commit struct {
 
 // New watches a cluster.
 func New() *Checker {
-	return &Checker{by: map[platform.Epoch]string{}, began: map[platform.Epoch]string{}, promised: map[string]platform.Epoch{}, timelines: map[platform.Timeline]string{}}
+	return &Checker{by: map[platform.Epoch]string{}, began: map[platform.Epoch]string{}, promised: map[string]platform.Epoch{},
+		timelines: map[platform.Timeline]string{}}
 }
 
 func (c *Checker) fail(rule string, at time.Duration, format string, args ...any) {
@@ -114,7 +115,8 @@ func (c *Checker) Discards(at time.Duration, member, incarnation string, needed 
 	}
 	for _, s := range inForce {
 		if s.Acks > 0 && s.Has(incarnation) {
-			c.fail("S9", at, "%s discarded the data named %s, which durability set %d (acks %d of %v) counts on", member, incarnation, s.ID, s.Acks, s.Names)
+			c.fail("S9", at, "%s discarded the data named %s, which durability set %d (acks %d of %v) counts on", member, incarnation, s.ID, s.Acks,
+				s.Names)
 		}
 	}
 }

@@ -26,16 +26,19 @@ func TestEachClaimFails(t *testing.T) {
 		rule string
 		do   func(*Checker)
 	}{
-		"acknowledged after a later epoch": {"S1", func(c *Checker) { c.Acknowledged(ack(1, "a", 2), sets); c.Acknowledged(ack(2, "a", 1), sets) }},
+		"acknowledged after a later epoch": {"S1",
+			func(c *Checker) { c.Acknowledged(ack(1, "a", 2), sets); c.Acknowledged(ack(2, "a", 1), sets) }},
 		"late, and the successor lacks it": {"S1", func(c *Checker) {
 			c.Acknowledged(ack(1, "a", 2), sets)
 			a := ack(2, "a", 1)
 			a.Kept = func() bool { return false }
 			c.Acknowledged(a, sets)
 		}},
-		"two members in one epoch":            {"S1", func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Acknowledged(ack(2, "b", 1), sets) }},
-		"lost at a promotion":                 {"S2", func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Began(2, "b", ep(2), none) }},
-		"lost in the end":                     {"S2", func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Survive(time.Second, "b", none) }},
+		"two members in one epoch": {"S1",
+			func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Acknowledged(ack(2, "b", 1), sets) }},
+		"lost at a promotion": {"S2", func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Began(2, "b", ep(2), none) }},
+		"lost in the end": {"S2",
+			func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Survive(time.Second, "b", none) }},
 		"acknowledged by no member of a set":  {"S2", func(c *Checker) { a := ack(1, "a", 1); a.Holds = no; c.Acknowledged(a, sets) }},
 		"not waited with no asynchronous set": {"S2", func(c *Checker) { a := ack(1, "a", 1); a.Waited = false; c.Acknowledged(a, sets) }},
 		"a lower epoch on disk":               {"S3", func(c *Checker) { c.Promised(1, "a", ep(2), false); c.Promised(2, "a", ep(1), false) }},
@@ -53,9 +56,10 @@ func TestEachClaimFails(t *testing.T) {
 		"no primary":                          {"S8", func(c *Checker) { c.Alive(1, "no member leads") }},
 		"later than predicted":                {"S8", func(c *Checker) { c.Within(1, 3, 2) }},
 		"predicted, and not come":             {"S8", func(c *Checker) { c.Within(1, 3, 0) }},
-		"a pool on two sites":                 {"pool", func(c *Checker) { c.Together(1, "web", []AppServer{{Name: "e", Site: "s1"}, {Name: "w", Site: "s2"}}) }},
-		"off to another site, not allowed":    {"policy", func(c *Checker) { c.Left(1, "b", false) }},
-		"a record missing at a handover":      {"handover", func(c *Checker) { c.HandedOver(1, "a", "b", 1) }},
+		"a pool on two sites": {"pool",
+			func(c *Checker) { c.Together(1, "web", []AppServer{{Name: "e", Site: "s1"}, {Name: "w", Site: "s2"}}) }},
+		"off to another site, not allowed": {"policy", func(c *Checker) { c.Left(1, "b", false) }},
+		"a record missing at a handover":   {"handover", func(c *Checker) { c.HandedOver(1, "a", "b", 1) }},
 	} {
 		checker := New()
 		c.do(checker)

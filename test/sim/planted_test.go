@@ -60,7 +60,8 @@ func (m mistake) overlay(t *testing.T, root string) string {
 			text = string(b)
 		}
 		if n := strings.Count(text, e.old); n != 1 {
-			t.Fatalf("%s: the text to replace is %d times in %s: the mistake no longer applies: adapt planted/%s.txt\n%s", m.name, n, e.file, m.name, e.old)
+			t.Fatalf("%s: the text to replace is %d times in %s: the mistake no longer applies: adapt planted/%s.txt\n%s", m.name, n, e.file, m.name,
+				e.old)
 		}
 		edited[path] = strings.Replace(text, e.old, e.new, 1)
 	}

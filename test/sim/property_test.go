@@ -16,13 +16,17 @@ import (
 
 func clusterOf(t *testing.T, commands ...state.Command) *state.State {
 	t.Helper()
-	p := &platform.Platform{Name: "p", Sites: []platform.Site{{Name: "s1"}}, Clusters: []platform.Cluster{{Name: "feed", Lease: time.Second, Durability: platform.Durability{Acks: 1, From: "any", WhenShort: "block"}}}}
+	p := &platform.Platform{Name: "p", Sites: []platform.Site{{Name: "s1"}},
+		Clusters: []platform.Cluster{{Name: "feed", Lease: time.Second,
+			Durability: platform.Durability{Acks: 1, From: "any", WhenShort: "block"}}}}
 	for _, n := range []string{"1", "2", "3"} {
-		p.Hosts = append(p.Hosts, platform.Host{Name: "h" + n, Site: "s1", Address: "h" + n, Fence: []platform.FenceDevice{{Agent: "fence_ipmilan"}}})
+		p.Hosts = append(p.Hosts, platform.Host{Name: "h" + n, Site: "s1", Address: "h" + n,
+			Fence: []platform.FenceDevice{{Agent: "fence_ipmilan"}}})
 		p.Clusters[0].Members = append(p.Clusters[0].Members, platform.Member{Name: "m" + n, Host: "h" + n, Port: 5432, MayLead: true})
 	}
 	s := state.New()
-	first := []state.Command{{Init: &state.Init{PlatformID: "p1"}}, {Platform: &state.SetPlatform{Platform: p}}, {Bootstrap: &state.BootstrapCluster{Member: "m1", Guarded: true}}}
+	first := []state.Command{{Init: &state.Init{PlatformID: "p1"}}, {Platform: &state.SetPlatform{Platform: p}},
+		{Bootstrap: &state.BootstrapCluster{Member: "m1", Guarded: true}}}
 	for _, c := range append(first, commands...) {
 		if c.Init == nil && c.Platform == nil && c.Fence == nil && c.Fenced == nil {
 			c.Cluster = "feed"
@@ -44,7 +48,8 @@ func TestLateBarrierServesNobody(t *testing.T) {
 	late := c.Lead(time.Minute).Barrier
 	c.Follow()
 	again := c.Lead(time.Minute + time.Second).Barrier
-	c.Report(1, &health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, time.Minute+time.Second)
+	c.Report(1, &health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}},
+		time.Minute+time.Second)
 	if out := c.BarrierDone(late, nil, time.Minute+time.Second); out.Barrier != 0 || len(out.Replies) != 0 {
 		t.Errorf("a barrier of the term before was taken for one of this term: %+v", out)
 	}
@@ -80,7 +85,8 @@ func TestFencedHostIsServedNothing(t *testing.T) {
 		c := loop.NewCore("c1", time.Minute)
 		c.Applied(s)
 		c.BarrierDone(c.Lead(time.Minute).Barrier, nil, time.Minute)
-		barrier := c.Report(1, &health.Report{Host: "h1", RunID: "r", Number: 1, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, time.Minute).Barrier
+		barrier := c.Report(1, &health.Report{Host: "h1", RunID: "r", Number: 1,
+			Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, time.Minute).Barrier
 		replies := c.BarrierDone(barrier, nil, time.Minute).Replies
 		if len(replies) != 1 || replies[0].Err != nil {
 			t.Fatalf("%s: %+v", name, replies)
@@ -104,7 +110,8 @@ func TestFencedEpochGetsNoGrant(t *testing.T) {
 	var number uint64
 	granted := func(now time.Duration) bool {
 		number++
-		barrier := c.Report(number, &health.Report{Host: "h1", RunID: "r", Number: number, Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, now).Barrier
+		barrier := c.Report(number, &health.Report{Host: "h1", RunID: "r", Number: number,
+			Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, now).Barrier
 		replies := c.BarrierDone(barrier, nil, now).Replies
 		if len(replies) != 1 || replies[0].Err != nil {
 			t.Fatalf("%+v", replies)
@@ -145,12 +152,14 @@ func TestOldPrimaryGetsANewName(t *testing.T) {
 		c := s.Clusters["feed"]
 		var sealed []state.Sealed
 		for _, n := range []string{"m2", "m3"} {
-			sealed = append(sealed, state.Sealed{Member: n, Incarnation: was.Members[n].Incarnation, Timeline: c.Timeline, Position: 100, Known: true})
+			sealed = append(sealed, state.Sealed{Member: n, Incarnation: was.Members[n].Incarnation, Timeline: c.Timeline, Position: 100,
+				Known: true})
 		}
 		for _, cmd := range []state.Command{
 			{Begin: &state.Begin{Kind: state.Failover, Reason: "lost", StopOld: true}},
-			{Promote: &state.Promote{Attempt: platform.Epoch{Generation: 1, Number: c.HighEpoch + 1}, Member: to, Timeline: c.HighTimeline + 1, Guarded: true,
-				Proof: fencing.Proof{Kind: fencing.Stopped, Epoch: c.Epoch}, Sealed: sealed}},
+			{Promote: &state.Promote{Attempt: platform.Epoch{Generation: 1, Number: c.HighEpoch + 1}, Member: to, Timeline: c.HighTimeline + 1,
+				Guarded: true,
+				Proof:   fencing.Proof{Kind: fencing.Stopped, Epoch: c.Epoch}, Sealed: sealed}},
 		} {
 			cmd.Cluster = "feed"
 			next, err := state.Apply(s, s.Index+1, cmd)

@@ -36,8 +36,10 @@ func TestScenarios(t *testing.T) {
 			counts[what] += n
 		}
 	}
-	for _, what := range []string{"acknowledged", "begin failover", "begin switchover", "abandon", "reincarnate", "restart in place", "guard kills",
-		"last blow", "blackout", "proof stopped", "proof quorum-sealed", "proof lease-expired", "proof powered-off", "power cut", "renewed by promises", "continued after a restart",
+	for _, what := range []string{"acknowledged", "begin failover", "begin switchover", "abandon", "reincarnate", "restart in place",
+		"guard kills",
+		"last blow", "blackout", "proof stopped", "proof quorum-sealed", "proof lease-expired", "proof powered-off", "power cut",
+		"renewed by promises", "continued after a restart",
 		"pool moves", "pool is ready", "permits vouched for", "site switchover done", "site switchover halts", "approved"} {
 		if counts[what] == 0 {
 			t.Errorf("no scenario had any %q: the faults do not try what they should", what)

@@ -154,7 +154,8 @@ func (s *Stand) instanceOf(h Host) string {
 	if h.App == "" {
 		return ""
 	}
-	words := []string{filepath.Join(s.Dir, "bin", "feedserver"), "-listen", net.JoinHostPort(h.Address, AppPort), "-name", h.App, "-dsn-file", s.secret(h.Site)}
+	words := []string{filepath.Join(s.Dir, "bin", "feedserver"), "-listen", net.JoinHostPort(h.Address, AppPort), "-name", h.App, "-dsn-file",
+		s.secret(h.Site)}
 	for i, w := range words {
 		words[i] = `"` + w + `"`
 	}
@@ -186,7 +187,8 @@ func (s *Stand) appEntry() string {
 func (s *Stand) AppServer(instance string) int {
 	for _, pid := range s.own() {
 		raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if words := strings.Split(string(raw), "\x00"); instance != "" && strings.HasSuffix(words[0], "/feedserver") && slices.Contains(words, instance) {
+		if words := strings.Split(string(raw), "\x00"); instance != "" && strings.HasSuffix(words[0], "/feedserver") &&
+			slices.Contains(words, instance) {
 			return pid
 		}
 	}

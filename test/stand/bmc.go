@@ -221,7 +221,8 @@ func (b *BMC) Parameters() map[string]string {
 
 // Fence is the BMC as an entry of a host's `fence:` list in a platform file.
 func (b *BMC) Fence() string {
-	return fmt.Sprintf(`{agent: fence_ipmilan, parameters: {ip: %q, ipport: "%d", username: %s, lanplus: "1", cipher: "3"}, secrets: {password: %q}, timeout: 20s}`,
+	return fmt.Sprintf(
+		`{agent: fence_ipmilan, parameters: {ip: %q, ipport: "%d", username: %s, lanplus: "1", cipher: "3"}, secrets: {password: %q}, timeout: 20s}`,
 		b.Address, b.Port, bmcUser, b.Secret())
 }
 

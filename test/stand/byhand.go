@@ -19,7 +19,8 @@ func (s *Stand) StartPostgres(ctx context.Context, member string) error {
 	}
 	h := s.Host(member)
 	own := filepath.Join(s.path("agent-"+h.Name), "members", member)
-	cmd := s.Network.Command(h.Name, "runuser", "-u", Owner(), "--", filepath.Join(found.Dir, "pg_ctl"), "start", "-w", "-D", s.Data(member), "-l", filepath.Join(own, "postgresql.log"),
+	cmd := s.Network.Command(h.Name, "runuser", "-u", Owner(), "--", filepath.Join(found.Dir, "pg_ctl"), "start", "-w", "-D", s.Data(member),
+		"-l", filepath.Join(own, "postgresql.log"),
 		"-o", "-c config_file="+filepath.Join(own, "conf", "postgresql.conf"))
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -27,7 +27,8 @@ func (s *Stand) StartClone(host, spare string) (socket string, err error) {
 		h.Address, s.Network.Address(spare)).Replace(s.agentFile(h))
 	boot, file := s.path("etc", clonedName+".boot"), s.path("etc", clonedName+".yaml")
 	// It must not answer for that address to anybody else, or half of the network would find the copy.
-	addressed := "echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore && echo 2 >/proc/sys/net/ipv4/conf/all/arp_announce && ip addr replace " + h.Address + "/32 dev lo"
+	addressed := "echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore && echo 2 >/proc/sys/net/ipv4/conf/all/arp_announce && ip addr replace " +
+		h.Address + "/32 dev lo"
 	err = errors.Join(os.WriteFile(file, []byte(text), 0o644),
 		os.WriteFile(boot, []byte("11111111-2222-3333-4444-555555555555\n"), 0o444),
 		s.Network.Command(spare, "sh", "-c", addressed).Run())

@@ -70,7 +70,8 @@ func (d *disks) mount(name, at string, size int) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(f.Truncate(int64(size)<<20), f.Close(), system("mkfs.ext4", "-q", "-m", "0", image), system("mount", "-o", "loop", image, at)); err != nil {
+	if err := errors.Join(f.Truncate(int64(size)<<20), f.Close(), system("mkfs.ext4", "-q", "-m", "0", image),
+		system("mount", "-o", "loop", image, at)); err != nil {
 		return err
 	}
 	d.mounts[name] = at

@@ -296,7 +296,8 @@ func removeCgroups(all []dataOf) {
 	for _, one := range all {
 		sum := sha256.Sum256([]byte(one.data))
 		for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
-			for _, name := range []string{"mainstay-" + one.member + "-" + hex.EncodeToString(sum[:3]), "mainstay-guard-" + one.member, "mainstay-watchdog"} {
+			for _, name := range []string{"mainstay-" + one.member + "-" + hex.EncodeToString(sum[:3]), "mainstay-guard-" + one.member,
+				"mainstay-watchdog"} {
 				found, _ := filepath.Glob(filepath.Join(root, name))
 				deeper, _ := filepath.Glob(filepath.Join(root, "*", name))
 				for _, path := range append(found, deeper...) {

@@ -43,7 +43,8 @@ func (s *Stand) certificates() error {
 
 // Identify makes the stand ask as operator alice, whose certificate is in Dir/pki.
 func (s *Stand) Identify() (err error) {
-	s.store, err = identity.Load(identity.Files{CA: s.path("pki", "ca.crt"), Cert: s.path("pki", "operator-alice.crt"), Key: s.path("pki", "operator-alice.key")})
+	s.store, err = identity.Load(identity.Files{CA: s.path("pki", "ca.crt"), Cert: s.path("pki", "operator-alice.crt"),
+		Key: s.path("pki", "operator-alice.key")})
 	return err
 }
 

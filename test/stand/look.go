@@ -229,7 +229,8 @@ func (s *Stand) DSN() string {
 }
 
 func (s *Stand) dsn(hosts []string) string {
-	return "host=" + strings.Join(hosts, ",") + " port=5432 user=feed password=feed dbname=feed sslmode=require target_session_attrs=read-write"
+	return "host=" + strings.Join(hosts, ",") +
+		" port=5432 user=feed password=feed dbname=feed sslmode=require target_session_attrs=read-write"
 }
 
 // HostDSN reaches one member only.

@@ -375,7 +375,8 @@ func (s *Stand) Environment() []string {
 	return []string{
 		"MAINSTAY_CONTROLLERS=" + strings.Join(s.ControllerAddresses(), ","),
 		"XDG_CACHE_HOME=" + s.path("cache"),
-		"MAINSTAY_CA=" + s.path("pki", "ca.crt"), "MAINSTAY_CERT=" + s.path("pki", "operator-alice.crt"), "MAINSTAY_KEY=" + s.path("pki", "operator-alice.key"),
+		"MAINSTAY_CA=" + s.path("pki", "ca.crt"), "MAINSTAY_CERT=" + s.path("pki", "operator-alice.crt"),
+		"MAINSTAY_KEY=" + s.path("pki", "operator-alice.key"),
 	}
 }
 

@@ -24,7 +24,8 @@ func TestWaitPacesDearLooks(t *testing.T) {
 		t.Errorf("looked %d times", looks)
 	}
 	unmet := (*UnmetError)(nil)
-	if !errors.As(err, &unmet) || !errors.Is(err, context.DeadlineExceeded) || unmet.What != "what never comes" || unmet.Seen != "the last thing seen" {
+	if !errors.As(err, &unmet) || !errors.Is(err, context.DeadlineExceeded) || unmet.What != "what never comes" ||
+		unmet.Seen != "the last thing seen" {
 		t.Errorf("it says %q", err)
 	}
 }

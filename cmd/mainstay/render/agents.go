@@ -106,7 +106,8 @@ func (o Options) agentTable(a AgentAnswer, cluster string) string {
 		}
 	}
 	leader := heardLeader(*a.Status)
-	head := o.paint(bold, or(a.Status.Source, a.Address)) + "   " + a.Address + "   " + o.paint(leader.style, leader.text) + "   " + o.paint(dim, a.Status.At) + "\n"
+	head := o.paint(bold, or(a.Status.Source, a.Address)) + "   " + a.Address + "   " + o.paint(leader.style, leader.text) + "   " +
+		o.paint(dim, a.Status.At) + "\n"
 	apps := ""
 	if cluster == "" {
 		apps = o.agentInstances(a.Status.Apps)

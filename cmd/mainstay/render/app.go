@@ -48,7 +48,8 @@ func runs(a wire.AppState) string {
 
 // instanceRow is one app server, with its faults below. An instance that must be stopped is not expected to answer.
 func instanceRow(i wire.InstanceStatus) row {
-	r := row{cells: []cell{{i.Name, bold}, {i.Site, plain}, instanceState(i), verdict(i), routing(i), {restarts(i), plain}, permit(i), instanceAge(i)}}
+	r := row{cells: []cell{{i.Name, bold}, {i.Site, plain}, instanceState(i), verdict(i), routing(i), {restarts(i), plain}, permit(i),
+		instanceAge(i)}}
 	if i.Out != "" {
 		r.below = append(r.below, cell{"out of routing: " + i.Out, yellow})
 	}

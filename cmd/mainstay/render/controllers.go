@@ -41,7 +41,8 @@ func remark(m wire.Controller) (below []cell) {
 		below = append(below, cell{m.Error, red})
 	}
 	if m.CertificateEnds != "" {
-		below = append(below, cell{"its certificate ends " + m.CertificateEnds + ": issue a new one with `mainstay cert issue`, copy it, and reload the controller", yellow})
+		below = append(below, cell{"its certificate ends " + m.CertificateEnds +
+			": issue a new one with `mainstay cert issue`, copy it, and reload the controller", yellow})
 	}
 	return below
 }

@@ -32,7 +32,8 @@ func seenReplica(name string) *health.Member {
 func healthy() wire.Status {
 	return wire.Status{
 		Platform: "social", Source: "controller c1", Leader: "c1", At: at,
-		Sites:       []wire.SiteStatus{{Name: "east", Hosts: []string{"db-e1", "db-e2"}}, {Name: "west", Hosts: []string{"db-w1"}}, {Name: "north", Witness: true}},
+		Sites: []wire.SiteStatus{{Name: "east", Hosts: []string{"db-e1", "db-e2"}}, {Name: "west", Hosts: []string{"db-w1"}},
+			{Name: "north", Witness: true}},
 		Hosts:       []wire.HostStatus{{Name: "db-e1", Heard: true}, {Name: "db-e2", Heard: true}, {Name: "db-w1", Heard: true}},
 		Controllers: controllers("c1").Members[:2],
 		Clusters: []wire.ClusterState{{
@@ -43,14 +44,16 @@ func healthy() wire.Status {
 					Protection: protected(seenPrimary(), "fence_ipmilan (level 1)")},
 				{Name: "feed-e2", Host: "db-e2", Site: "east", Goal: platform.GoalReplica, Seen: seenReplica("feed-e2"), Age: 300 * time.Millisecond,
 					Protection: protected(seenReplica("feed-e2"))},
-				{Name: "feed-w1", Host: "db-w1", Site: "west", Goal: platform.GoalReplica, Seen: seenReplica("feed-w1"), Age: 200 * time.Millisecond, Lag: 2048,
+				{Name: "feed-w1", Host: "db-w1", Site: "west", Goal: platform.GoalReplica, Seen: seenReplica("feed-w1"), Age: 200 * time.Millisecond,
+					Lag:        2048,
 					Protection: protected(seenReplica("feed-w1"))},
 			},
 		}},
 	}
 }
 
-// trouble is a primary whose lease is over, a diverged replica, a host never heard, a member whose state is damaged, a pause and a running operation.
+// trouble is a primary whose lease is over, a diverged replica, a host never heard, a member whose state is damaged, a pause and a
+// running operation.
 func trouble() wire.Status {
 	s := healthy()
 	s.Controllers = controllers("c1").Members
@@ -70,7 +73,8 @@ func trouble() wire.Status {
 	c.Members[1].Goal, c.Members[1].Seen.Promised = platform.GoalSealed, 3500
 	c.Members[1].Seen.Doing = "waiting 3.5s more: it promised feed-e1 not to be sealed or promoted"
 	c.Members[2].Seen, c.Members[2].Protection = nil, protected(nil)
-	unmanaged := wire.MemberStatus{Name: "feed-w2", Host: "db-w2", Site: "west", Goal: platform.GoalReplica, Age: 200 * time.Millisecond, Lag: -1, Protection: protected(nil),
+	unmanaged := wire.MemberStatus{Name: "feed-w2", Host: "db-w2", Site: "west", Goal: platform.GoalReplica, Age: 200 * time.Millisecond,
+		Lag: -1, Protection: protected(nil),
 		Unmanaged: "/var/lib/mainstay/members/feed-w2.json is damaged; restore it"}
 	c.Members = append(c.Members, unmanaged)
 	second := healthy().Clusters[0]
@@ -95,7 +99,8 @@ func failover() state.Operation {
 		Positions:  map[string]platform.LSN{"feed-w1": 0x60000D8, "feed-e2": 0x6000198},
 		NotChosen:  map[string]string{"feed-w1": "192 bytes behind feed-e2", "feed-e3": "may-lead is false; set it to true to allow it"},
 		Prediction: prediction(), Result: state.Done, Outcome: "feed-e2 is primary",
-		Steps: []state.Step{{Name: "began", At: "2026-05-04T03:02:01.000Z", Note: "PrimaryCrashed"}, {Name: "sealed", At: "2026-05-04T03:02:01.113Z"},
+		Steps: []state.Step{{Name: "began", At: "2026-05-04T03:02:01.000Z", Note: "PrimaryCrashed"},
+			{Name: "sealed", At: "2026-05-04T03:02:01.113Z"},
 			{Name: "done", At: "2026-05-04T03:02:01.612Z", Note: "feed-e2 is primary"}}}
 }
 
@@ -110,21 +115,28 @@ func explained() wire.ExplainAnswer {
 	lost.Proof, lost.About = fencing.LeaseExpired, 6650*time.Millisecond
 	lost.Others = map[string]string{"feed-w1": "192 bytes behind feed-e2", "feed-e3": "its agent on db-e3 has not been heard for 9s"}
 	crashed := *prediction()
-	site := state.Prediction{Why: "feed-w1 on site west could take over, which needs an operator: `mainstay approve feed`; no acknowledged commit would be lost"}
+	site := state.Prediction{
+		Why: "feed-w1 on site west could take over, which needs an operator: `mainstay approve feed`; no acknowledged commit would be lost"}
 	return wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1", Rule: "detection", Now: "suspecting feed-e1 for 800ms",
-		Problems:   []health.Problem{{Kind: health.PrimaryAgentSilent, Cluster: "feed", Member: "feed-e1", Evidence: "not heard for 2s, but feed-e2 streams from it"}},
-		IfHostLost: lost, IfCrashed: crashed, IfSiteLost: &site, Switchover: wire.SwitchoverView{Blockers: []string{"feed-e1: its agent has not been heard for 2s"}},
+		Problems: []health.Problem{{Kind: health.PrimaryAgentSilent, Cluster: "feed", Member: "feed-e1",
+			Evidence: "not heard for 2s, but feed-e2 streams from it"}},
+		IfHostLost: lost, IfCrashed: crashed, IfSiteLost: &site,
+		Switchover: wire.SwitchoverView{Blockers: []string{"feed-e1: its agent has not been heard for 2s"}},
 		Proofs: []wire.ProofView{{Kind: fencing.Stopped, Possible: true, About: 300 * time.Millisecond, Why: "its agent on db-e1 answers"},
-			{Kind: fencing.QuorumSealed, Why: "impossible, acks is 0"}, {Kind: fencing.Operator, Possible: true, Why: "after you have made sure that it is off"}},
-		Protection: []wire.MemberProtection{{Member: "feed-e1", Protection: protected(seenPrimary())}, {Member: "feed-e2", Protection: protected(nil)}},
+			{Kind: fencing.QuorumSealed, Why: "impossible, acks is 0"},
+			{Kind: fencing.Operator, Possible: true, Why: "after you have made sure that it is off"}},
+		Protection: []wire.MemberProtection{{Member: "feed-e1", Protection: protected(seenPrimary())},
+			{Member: "feed-e2", Protection: protected(nil)}},
 		Slots: []wire.SlotView{{Slot: health.Slot{Name: "sub", Logical: true, Active: true, Held: 3 << 20, WALStatus: "reserved"}, Left: true,
 			Text: "stays behind: set up its consumer anew on the new primary"},
-			{Slot: health.Slot{Name: "cdc", Logical: true, Failover: true, Held: 1 << 30, WALStatus: "extended"}, Text: "is there on feed-e2; stays behind if another member is promoted"},
+			{Slot: health.Slot{Name: "cdc", Logical: true, Failover: true, Held: 1 << 30, WALStatus: "extended"},
+				Text: "is there on feed-e2; stays behind if another member is promoted"},
 			{Slot: health.Slot{Name: "old", Held: -1, WALStatus: "lost"}, Text: "is invalid already, so nobody can use it"},
 			{Slot: health.Slot{Name: "unused", Held: -1}, Left: true, Text: "stays behind: set up its consumer anew on the new primary"}},
 		MoreSlots: 2,
 		Sets:      []platform.DurabilitySet{{Acks: 1, Names: []string{"feed-e2.1", "feed-w1.1"}}},
-		Timings:   []wire.Timing{{Name: "lease", Value: 5 * time.Second, From: "the platform file"}, {Name: "fence by lease-expired", Value: 6250 * time.Millisecond, From: "lease + 20 % + 250ms"}}}
+		Timings: []wire.Timing{{Name: "lease", Value: 5 * time.Second, From: "the platform file"},
+			{Name: "fence by lease-expired", Value: 6250 * time.Millisecond, From: "lease + 20 % + 250ms"}}}
 }
 
 func controllers(leader string) wire.Controllers {
@@ -177,9 +189,12 @@ func sited() wire.Status {
 	}
 	s.Apps = []wire.AppState{
 		{Name: "web", Run: platform.RunWithPrimary, Needs: []string{"feed"}, Minimum: 2, Site: "east", Instances: []wire.InstanceStatus{
-			instance("web-e1", "east", wire.InstanceStatus{Goal: platform.WantRunning, Serves: true, Health: health.Well, Seen: seenInstance("web-e1", 1900), Restart: 1}),
-			instance("web-e2", "east", wire.InstanceStatus{Goal: platform.WantRunning, Serves: true, Health: health.Well, Reaches: health.Down, Seen: seenInstance("web-e2", 2000)}),
-			instance("web-w1", "west", wire.InstanceStatus{Goal: platform.WantStopped, Health: health.Down, Error: "connection refused", Seen: &health.Instance{Name: "web-w1", Stopped: true}}),
+			instance("web-e1", "east", wire.InstanceStatus{Goal: platform.WantRunning, Serves: true, Health: health.Well,
+				Seen: seenInstance("web-e1", 1900), Restart: 1}),
+			instance("web-e2", "east", wire.InstanceStatus{Goal: platform.WantRunning, Serves: true, Health: health.Well, Reaches: health.Down,
+				Seen: seenInstance("web-e2", 2000)}),
+			instance("web-w1", "west", wire.InstanceStatus{Goal: platform.WantStopped, Health: health.Down, Error: "connection refused",
+				Seen: &health.Instance{Name: "web-w1", Stopped: true}}),
 		}},
 		{Name: "cache", Run: platform.RunEverywhere, Minimum: 1, Instances: []wire.InstanceStatus{
 			{Name: "cache-w1", Site: "west", Goal: platform.WantRunning, Serves: true, Health: health.Well},
@@ -199,17 +214,21 @@ func lostSite() wire.Status {
 	s.Clusters[0].Operation = &op
 	web := &s.Apps[0]
 	web.Site, web.Moving, web.Now = "west", true, "waiting for web-e1 to stop, before site west starts its instances"
-	web.Instances[0] = wire.InstanceStatus{Name: "web-e1", Site: "east", Host: "app-web-e1", Goal: platform.WantStopped, Health: health.Down, Error: "connection refused"}
+	web.Instances[0] = wire.InstanceStatus{Name: "web-e1", Site: "east", Host: "app-web-e1", Goal: platform.WantStopped, Health: health.Down,
+		Error: "connection refused"}
 	web.Instances[1].Goal, web.Instances[1].Serves = platform.WantStopped, false
 	web.Instances[1].Seen.PermitLeft, web.Instances[1].Seen.ByPrimary, web.Instances[1].Seen.Draining = 800, true, true
 	cache := &s.Apps[1].Instances[0]
-	cache.Host, cache.Health, cache.Serves, cache.Out, cache.Error = "app-cache-w1", health.Down, false, "cache-w1 is down: status 500", "status 500"
+	cache.Host, cache.Health, cache.Serves, cache.Out, cache.Error = "app-cache-w1", health.Down, false, "cache-w1 is down: status 500",
+		"status 500"
 	cache.Seen = &health.Instance{Name: "cache-w1", Restarts: 4, Error: "given up: in 5 starts in a row it never ran for a minute"}
 	s.Problems = []health.Problem{
 		{Kind: health.AppDown, App: "cache", Site: "west", Instance: "cache-w1", Evidence: "cache-w1 is down: status 500"},
 		{Kind: health.SiteLost, Site: "east", Evidence: evidence, Actionable: true},
 		{Kind: health.AppPoolShort, App: "cache", Site: "west", Evidence: "0 of 1 instances on site west are well, fewer than the minimum of 1"},
-		{Kind: health.ApprovalNeeded, Cluster: "feed", Evidence: "feed-w1 on site west could take over, which needs an operator: `mainstay approve feed-4`; no acknowledged commit would be lost"},
+		{Kind: health.ApprovalNeeded, Cluster: "feed",
+			Evidence: "feed-w1 on site west could take over, which needs an operator: `mainstay approve feed-4`; no " +
+				"acknowledged commit would be lost"},
 	}
 	return s
 }
@@ -217,7 +236,8 @@ func lostSite() wire.Status {
 // moving is a site switchover under way; halted one that waits for a word.
 func moving() wire.Status {
 	s := sited()
-	s.Change = &wire.SiteChange{SiteChange: state.SiteChange{ID: "site-1", To: "west", By: "alice", Reason: "asked by alice: power work", Step: platform.StepQuiesce,
+	s.Change = &wire.SiteChange{SiteChange: state.SiteChange{ID: "site-1", To: "west", By: "alice", Reason: "asked by alice: power work",
+		Step:   platform.StepQuiesce,
 		Former: map[string]string{"feed": "feed-e1", "tags": "tags-e1"}}, Now: "waiting for web-e1 to stop"}
 	return s
 }
@@ -225,19 +245,25 @@ func moving() wire.Status {
 func halted(step string) wire.Status {
 	s := moving()
 	s.Change.Step, s.Change.Halted, s.Change.Now = step, "cluster feed: feed-9 abandoned: feed-w1 did not catch up", ""
-	s.Problems = []health.Problem{{Kind: health.SiteChangeHalted, Site: "west", Evidence: "site switchover site-1 to west halted at step " + step}}
+	s.Problems = []health.Problem{{Kind: health.SiteChangeHalted, Site: "west", Evidence: "site switchover site-1 to west halted at step " +
+		step}}
 	return s
 }
 
 // siteMoves is a record with all that a record can have: hooks, a halt, a retry, one step left out.
 func siteMoves() state.Operation {
-	op := state.Operation{ID: "site-1", Kind: state.SiteSwitchover, Reason: "asked by alice: power work", By: "alice", To: "west", Result: state.Done,
+	op := state.Operation{ID: "site-1", Kind: state.SiteSwitchover, Reason: "asked by alice: power work", By: "alice", To: "west",
+		Result:  state.Done,
 		Outcome: "the platform runs on site west; alice skipped step verify"}
-	for _, s := range [][3]string{{"began", "01.000", "asked by alice: power work"}, {"quiesce", "01.010", "all checks passed"}, {"hook 0", "01.100", "done: 200 OK"},
-		{"clusters", "03.200", "the apps are quiet"}, {"cluster feed", "03.210", "operation feed-9"}, {"halted at clusters", "05.000", "cluster feed: feed-9 abandoned"},
-		{"retry", "35.000", "asked by alice at step clusters"}, {"cluster feed", "35.010", "operation feed-10"}, {"apps", "36.000", "every cluster's primary is where it is to be"},
+	for _, s := range [][3]string{{"began", "01.000", "asked by alice: power work"}, {"quiesce", "01.010", "all checks passed"},
+		{"hook 0", "01.100", "done: 200 OK"},
+		{"clusters", "03.200", "the apps are quiet"}, {"cluster feed", "03.210", "operation feed-9"},
+		{"halted at clusters", "05.000", "cluster feed: feed-9 abandoned"},
+		{"retry", "35.000", "asked by alice at step clusters"}, {"cluster feed", "35.010", "operation feed-10"},
+		{"apps", "36.000", "every cluster's primary is where it is to be"},
 		{"routing", "38.500", "the apps are well"}, {"verify", "38.510", "the topology is published"}, {"verify web-w1", "38.600", "failed: 500"},
-		{"halted at verify", "48.510", "waiting for web-w1 to verify: 500: not within 30s"}, {"continue", "50.000", "asked by alice at step verify"}, {"done", "50.000", ""}} {
+		{"halted at verify", "48.510", "waiting for web-w1 to verify: 500: not within 30s"},
+		{"continue", "50.000", "asked by alice at step verify"}, {"done", "50.000", ""}} {
 		op.Steps = append(op.Steps, state.Step{Name: s[0], At: "2026-05-04T03:02:" + s[1] + "Z", Note: s[2]})
 	}
 	return op
@@ -256,13 +282,18 @@ func undone() state.Operation {
 // appHost is what the agent of a host of app servers says that hears no leader.
 func appHost() *wire.Status {
 	seen := func(i health.Instance) *health.Instance { return &i }
-	return &wire.Status{Source: "agent app-e1", At: at, Hosts: []wire.HostStatus{{Name: "app-e1", Heard: true, Silence: 3 * time.Second}}, Apps: []wire.AppState{
-		{Name: "", Instances: []wire.InstanceStatus{{Name: "old-e1", Out: "not wanted", Seen: seen(health.Instance{Name: "old-e1", Running: true})}}},
-		{Name: "web", Instances: []wire.InstanceStatus{
-			{Name: "web-e1", Goal: platform.WantRunning, Serves: true, Seen: seen(health.Instance{Name: "web-e1", Running: true, PermitLeft: 1600, ByPrimary: true})},
-			{Name: "web-e2", Goal: platform.WantRunning, Out: "not running", Seen: seen(health.Instance{Name: "web-e2", Restarts: 9, Error: "given up: in 10 starts in a row"})},
-			{Name: "web-e3", Goal: platform.WantStopped, Out: "not wanted", Seen: seen(health.Instance{Name: "web-e3", Running: true, Draining: true})},
-			{Name: "web-e4", Goal: platform.WantStopped, Out: "not wanted", Seen: seen(health.Instance{Name: "web-e4", Stopped: true})},
-		}},
-	}}
+	return &wire.Status{Source: "agent app-e1", At: at, Hosts: []wire.HostStatus{{Name: "app-e1", Heard: true, Silence: 3 * time.Second}},
+		Apps: []wire.AppState{
+			{Name: "", Instances: []wire.InstanceStatus{{Name: "old-e1", Out: "not wanted",
+				Seen: seen(health.Instance{Name: "old-e1", Running: true})}}},
+			{Name: "web", Instances: []wire.InstanceStatus{
+				{Name: "web-e1", Goal: platform.WantRunning, Serves: true,
+					Seen: seen(health.Instance{Name: "web-e1", Running: true, PermitLeft: 1600, ByPrimary: true})},
+				{Name: "web-e2", Goal: platform.WantRunning, Out: "not running",
+					Seen: seen(health.Instance{Name: "web-e2", Restarts: 9, Error: "given up: in 10 starts in a row"})},
+				{Name: "web-e3", Goal: platform.WantStopped, Out: "not wanted",
+					Seen: seen(health.Instance{Name: "web-e3", Running: true, Draining: true})},
+				{Name: "web-e4", Goal: platform.WantStopped, Out: "not wanted", Seen: seen(health.Instance{Name: "web-e4", Stopped: true})},
+			}},
+		}}
 }

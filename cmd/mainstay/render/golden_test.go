@@ -22,18 +22,22 @@ var update = flag.Bool("update", false, "write the golden files again")
 
 func TestGolden(t *testing.T) {
 	cases := map[string]string{
-		"status-healthy":    Status(healthy(), Options{}),
-		"status-trouble":    Status(trouble(), Options{}),
-		"status-colour":     Status(trouble(), Options{Color: true}),
-		"status-no-apply":   Status(wire.Status{Leader: "c1", Source: "controller c1"}, Options{}),
-		"explain":           Explain(explained(), Options{}),
-		"explain-nothing":   Explain(wire.ExplainAnswer{Cluster: "feed", IfHostLost: state.Prediction{Why: "the cluster has no primary yet"}}, Options{}),
-		"history":           History([]state.Operation{failover(), running(), {ID: "feed-5", Kind: state.Rejoin, Result: state.Failed}}, Options{}),
-		"history-empty":     History(nil, Options{}),
-		"outcome":           Outcome(failover(), Options{}) + Step(failover(), 2, Options{}),
-		"plan":              Plan(wire.OperationAnswer{Target: "feed-e2", Plan: []string{"checkpoint feed-e1", "stop feed-e1"}, Warnings: []string{"db-w1 is silent"}}, Options{}),
-		"no-leader":         WithoutLeader(leaderless(), "", Options{}),
-		"no-leader-here":    WithoutLeader(Leaderless{Why: "no route", Agents: []AgentAnswer{{Address: "10.0.1.11:7201", Status: heard()}}}, "", Options{}),
+		"status-healthy":  Status(healthy(), Options{}),
+		"status-trouble":  Status(trouble(), Options{}),
+		"status-colour":   Status(trouble(), Options{Color: true}),
+		"status-no-apply": Status(wire.Status{Leader: "c1", Source: "controller c1"}, Options{}),
+		"explain":         Explain(explained(), Options{}),
+		"explain-nothing": Explain(wire.ExplainAnswer{Cluster: "feed", IfHostLost: state.Prediction{Why: "the cluster has no primary yet"}},
+			Options{}),
+		"history": History([]state.Operation{failover(), running(), {ID: "feed-5", Kind: state.Rejoin, Result: state.Failed}},
+			Options{}),
+		"history-empty": History(nil, Options{}),
+		"outcome":       Outcome(failover(), Options{}) + Step(failover(), 2, Options{}),
+		"plan": Plan(wire.OperationAnswer{Target: "feed-e2", Plan: []string{"checkpoint feed-e1", "stop feed-e1"},
+			Warnings: []string{"db-w1 is silent"}}, Options{}),
+		"no-leader": WithoutLeader(leaderless(), "", Options{}),
+		"no-leader-here": WithoutLeader(Leaderless{Why: "no route", Agents: []AgentAnswer{{Address: "10.0.1.11:7201", Status: heard()}}}, "",
+			Options{}),
 		"local":             Agent(leaderless().Agents[1], Options{}),
 		"local-led":         Agent(AgentAnswer{Address: "10.0.1.11:7201", Status: heard()}, Options{}),
 		"local-instances":   Agent(AgentAnswer{Address: "10.0.1.21:7201", Status: appHost()}, Options{}),
@@ -43,14 +47,15 @@ func TestGolden(t *testing.T) {
 		"status-moving":     Status(moving(), Options{}),
 		"status-halted":     Status(halted(platform.StepVerify), Options{}),
 		"halted":            Halted("site-1", "west", *wire.HaltedAt(&halted(platform.StepClusters).Change.SiteChange), Options{}),
-		"word":              Decision(state.DecisionUndo, *halted(platform.StepClusters).Change, Options{}) + Decision(state.DecisionContinue, *halted(platform.StepVerify).Change, Options{}),
-		"site-history":      History([]state.Operation{siteMoves(), undone()}, Options{}),
-		"controllers":       Controllers(controllers("c1"), Options{}),
-		"controllers-none":  Controllers(controllers(""), Options{}),
-		"kept":              Kept(kept(), Options{}),
-		"quarantine":        Pieces(pieces(), Options{}),
-		"quarantine-empty":  Pieces(Quarantine{Agents: []AgentPieces{{Address: "10.0.1.11:7201", Quarantine: &wire.Quarantine{}}}}, Options{}),
-		"quarantine-piece":  Piece(wire.PieceAnswer{Host: "db-e1", Piece: piece(), List: transactions(), Note: "the first 2 of 7"}, Options{}),
+		"word": Decision(state.DecisionUndo, *halted(platform.StepClusters).Change, Options{}) + Decision(state.DecisionContinue,
+			*halted(platform.StepVerify).Change, Options{}),
+		"site-history":     History([]state.Operation{siteMoves(), undone()}, Options{}),
+		"controllers":      Controllers(controllers("c1"), Options{}),
+		"controllers-none": Controllers(controllers(""), Options{}),
+		"kept":             Kept(kept(), Options{}),
+		"quarantine":       Pieces(pieces(), Options{}),
+		"quarantine-empty": Pieces(Quarantine{Agents: []AgentPieces{{Address: "10.0.1.11:7201", Quarantine: &wire.Quarantine{}}}}, Options{}),
+		"quarantine-piece": Piece(wire.PieceAnswer{Host: "db-e1", Piece: piece(), List: transactions(), Note: "the first 2 of 7"}, Options{}),
 	}
 	for name, got := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -120,7 +125,8 @@ func TestBytes(t *testing.T) {
 }
 
 func TestWorstFirst(t *testing.T) {
-	in := []health.Problem{{Kind: health.PendingRestart}, {Kind: "NewKind"}, {Kind: health.AgentError, Member: "a"}, {Kind: health.AgentError, Member: "b"},
+	in := []health.Problem{{Kind: health.PendingRestart}, {Kind: "NewKind"}, {Kind: health.AgentError, Member: "a"},
+		{Kind: health.AgentError, Member: "b"},
 		{Kind: health.TwoPrimaries}}
 	var got []string
 	for _, p := range WorstFirst(in) {
@@ -134,7 +140,8 @@ func TestWorstFirst(t *testing.T) {
 // TestNextCommand: every kind of problem leads to a command with the platform's own names in it, or to none.
 func TestNextCommand(t *testing.T) {
 	s := trouble()
-	s.Apps = []wire.AppState{{Name: "web", Instances: []wire.InstanceStatus{{Name: "web-w1", Site: "west", Host: "app-w1", Health: health.Down}}}}
+	s.Apps = []wire.AppState{{Name: "web", Instances: []wire.InstanceStatus{{Name: "web-w1", Site: "west", Host: "app-w1",
+		Health: health.Down}}}}
 	op := running()
 	s.Clusters[0].Operation = &op
 	problems := map[health.Subject]health.Problem{
@@ -233,9 +240,11 @@ func kept() []KeptMember {
 }
 
 func piece() wire.Piece {
-	return wire.Piece{ID: "feed-e1_5-rewind", Cluster: "feed", Member: "feed-e1", When: "2026-11-22T20:58:22Z", How: wire.Rewound, Was: "primary",
-		Epoch: epoch3(), Incarnation: "feed-e1_1", Successor: "feed-e1_5", Timeline: 1, From: 0x3000148, To: 0x3004D58, Bytes: 0x4C10, Transactions: 7,
-		Place: "/var/lib/mainstay/members/feed-e1/quarantine/feed-e1_5-rewind", Size: 16 << 20}
+	return wire.Piece{ID: "feed-e1_5-rewind", Cluster: "feed", Member: "feed-e1", When: "2026-11-22T20:58:22Z", How: wire.Rewound,
+		Was:   "primary",
+		Epoch: epoch3(), Incarnation: "feed-e1_1", Successor: "feed-e1_5", Timeline: 1, From: 0x3000148, To: 0x3004D58, Bytes: 0x4C10,
+		Transactions: 7,
+		Place:        "/var/lib/mainstay/members/feed-e1/quarantine/feed-e1_5-rewind", Size: 16 << 20}
 }
 
 func transactions() []wire.Transaction {
@@ -251,7 +260,8 @@ func pieces() Quarantine {
 	going.ID, going.Dropped = "feed-e1_3-rewind", &wire.Drop{By: "alice", Reason: "restored by hand", When: "2026-11-23T08:00:00Z"}
 	gone := piece()
 	gone.ID, gone.Problem = "feed-e1_8-rebuild", "its files are gone, or were never set aside"
-	return Quarantine{Agents: []AgentPieces{{Address: "10.0.1.11:7201", Quarantine: &wire.Quarantine{Host: "db-e1", Pieces: []wire.Piece{going, piece(), whole, gone}}},
+	return Quarantine{Agents: []AgentPieces{{Address: "10.0.1.11:7201",
+		Quarantine: &wire.Quarantine{Host: "db-e1", Pieces: []wire.Piece{going, piece(), whole, gone}}},
 		{Address: "10.0.1.12:7201", Error: "connection refused"}}}
 }
 
@@ -270,9 +280,11 @@ func TestStands(t *testing.T) {
 		change func(*wire.ClusterState)
 		want   string
 	}{
-		"promised to": {func(c *wire.ClusterState) { c.Members[0].Seen.PromisedBy = []string{"feed-e2"} }, "keeps running without a leader: feed-e2 promises not to replace it; its lease ends in 4.2s"},
-		"not yet":     {func(*wire.ClusterState) {}, "keeps running for 4.2s under a lease from a leader"},
-		"lapsed":      {func(c *wire.ClusterState) { c.Members[0].Seen.LeaseLeft = 0 }, "has no lease: its guards kill it unless the lease was just renewed"},
+		"promised to": {func(c *wire.ClusterState) { c.Members[0].Seen.PromisedBy = []string{"feed-e2"} },
+			"keeps running without a leader: feed-e2 promises not to replace it; its lease ends in 4.2s"},
+		"not yet": {func(*wire.ClusterState) {}, "keeps running for 4.2s under a lease from a leader"},
+		"lapsed": {func(c *wire.ClusterState) { c.Members[0].Seen.LeaseLeft = 0 },
+			"has no lease: its guards kill it unless the lease was just renewed"},
 		"unguarded": {func(c *wire.ClusterState) { c.Members[0].Seen.LeaseLeft, c.Members[0].Seen.Guard = 0, health.Guard{} },
 			"no armed guard"},
 		"stopped": {func(c *wire.ClusterState) {
@@ -298,8 +310,10 @@ func TestStands(t *testing.T) {
 
 // The screen without a leader believes the highest epoch, and of its sets those that the primary itself knows.
 func TestMerged(t *testing.T) {
-	old := wire.ClusterState{Name: "feed", Primary: "feed-w1", Epoch: platform.Epoch{Generation: 1, Number: 2}, Members: []wire.MemberStatus{{Name: "feed-w1"}}}
-	replica := wire.ClusterState{Name: "feed", Primary: "feed-e1", Epoch: epoch3(), Sets: []platform.DurabilitySet{{ID: 3}}, Members: []wire.MemberStatus{{Name: "feed-e2"}}}
+	old := wire.ClusterState{Name: "feed", Primary: "feed-w1", Epoch: platform.Epoch{Generation: 1, Number: 2},
+		Members: []wire.MemberStatus{{Name: "feed-w1"}}}
+	replica := wire.ClusterState{Name: "feed", Primary: "feed-e1", Epoch: epoch3(), Sets: []platform.DurabilitySet{{ID: 3}},
+		Members: []wire.MemberStatus{{Name: "feed-e2"}}}
 	primary := agentStatus("db-e1", 0, 0).Clusters[0]
 	for _, order := range [][]wire.ClusterState{{old, replica, primary}, {primary, replica, old}, {replica, primary, old}} {
 		var agents []AgentAnswer

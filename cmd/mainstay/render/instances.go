@@ -20,7 +20,8 @@ func (o Options) agentInstances(apps []wire.AppState) string {
 }
 
 func agentInstance(app string, i wire.InstanceStatus) row {
-	r := row{cells: []cell{{i.Name, bold}, {or(app, "-"), plain}, {or(string(i.Goal), "-"), plain}, instanceState(i), routing(i), {restarts(i), plain}, permit(i)}}
+	r := row{cells: []cell{{i.Name, bold}, {or(app, "-"), plain}, {or(string(i.Goal), "-"), plain}, instanceState(i), routing(i),
+		{restarts(i), plain}, permit(i)}}
 	if !i.Serves {
 		r.cells[4].text += after(": ", i.Out)
 	}

@@ -74,7 +74,8 @@ func stands(c wire.ClusterState) []cell {
 	case span == 0 && p.Seen.Process == health.ProcessRunning && p.Seen.Guard.Armed.IsZero():
 		lines = append(lines, cell{p.Name + " has no lease and no armed guard: the cluster is paused, or it is not primary yet", yellow})
 	case span == 0 && p.Seen.Process == health.ProcessRunning:
-		lines = append(lines, cell{p.Name + " has no lease: its guards kill it unless the lease was just renewed, and it waits for a leader", red})
+		lines = append(lines, cell{p.Name + " has no lease: its guards kill it unless the lease was just renewed, and it waits for a leader",
+			red})
 	case p.Seen.Process != health.ProcessRunning:
 		lines = append(lines, cell{p.Name + " does not run, and waits for a leader", red})
 	case len(p.Seen.PromisedBy) > 0:

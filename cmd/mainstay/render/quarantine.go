@@ -84,7 +84,8 @@ func Piece(a wire.PieceAnswer, o Options) string {
 	lines := []row{
 		texts("cluster", p.Cluster), texts("member", p.Member+" on "+a.Host+", removed by "+how(p)+" at "+p.When),
 		texts("was", p.Was+", incarnation "+or(p.Incarnation, "unknown")+"; in its place now: "+p.Successor+" of epoch "+p.Epoch.String()),
-		texts("WAL", fmt.Sprintf("timeline %d, %s to %s: %s, %s", p.Timeline, p.From, p.To, Bytes(p.Bytes), count(p.Transactions, "transaction"))),
+		texts("WAL", fmt.Sprintf("timeline %d, %s to %s: %s, %s", p.Timeline, p.From, p.To, Bytes(p.Bytes),
+			count(p.Transactions, "transaction"))),
 		texts("place", p.Place+" ("+Bytes(p.Size)+")"),
 	}
 	for _, part := range p.Parts {
@@ -97,7 +98,8 @@ func Piece(a wire.PieceAnswer, o Options) string {
 	}
 	var rows []row
 	for _, t := range a.List {
-		rows = append(rows, texts(t.Committed, strconv.FormatUint(uint64(t.XID), 10), t.LSN.String(), strconv.Itoa(t.Relations), strconv.Itoa(t.Changes)))
+		rows = append(rows, texts(t.Committed, strconv.FormatUint(uint64(t.XID), 10), t.LSN.String(), strconv.Itoa(t.Relations),
+			strconv.Itoa(t.Changes)))
 	}
 	if len(rows) > 0 {
 		b.WriteString("\n" + o.table("  ", []string{"COMMITTED", "XID", "LSN", "RELATIONS", "CHANGES"}, rows))

@@ -12,7 +12,8 @@ func TestReducedPiece(t *testing.T) {
 	p := wire.Piece{ID: "feed-w1_5-rebuild", Member: "feed-w1", How: wire.Rebuilt,
 		Reduced: &wire.Reduced{Why: "it held no transaction that its successor lacks", When: "2026-11-22T22:57:04Z", Done: true}}
 	texts := func() []string {
-		return []string{Pieces(Quarantine{Agents: []AgentPieces{{Quarantine: &wire.Quarantine{Host: "db-w1", Pieces: []wire.Piece{p}}}}}, Options{}),
+		return []string{Pieces(Quarantine{Agents: []AgentPieces{{Quarantine: &wire.Quarantine{Host: "db-w1", Pieces: []wire.Piece{p}}}}},
+			Options{}),
 			Piece(wire.PieceAnswer{Host: "db-w1", Piece: p}, Options{})}
 	}
 	for _, text := range texts() {

@@ -101,7 +101,8 @@ func Decision(word string, ch wire.SiteChange, o Options) string {
 	if h == nil {
 		return ""
 	}
-	text := fmt.Sprintf("site switchover %s to %s, halted at step %s: %s\n  %s: %s\n", ch.ID, ch.To, h.Step, h.Why, o.paint(bold, word), effectOf(word, ch.To, h.Step))
+	text := fmt.Sprintf("site switchover %s to %s, halted at step %s: %s\n  %s: %s\n", ch.ID, ch.To, h.Step, h.Why, o.paint(bold, word),
+		effectOf(word, ch.To, h.Step))
 	if word != state.DecisionUndo {
 		return text
 	}

@@ -17,7 +17,8 @@ func TestRejoinNamesItsMember(t *testing.T) {
 }
 
 func TestAsynchronousSetIsWorded(t *testing.T) {
-	s := Explain(wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1", Sets: []platform.DurabilitySet{{Acks: 0}, {Acks: 1, Names: []string{"feed-e2_2"}}}}, Options{})
+	s := Explain(wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1",
+		Sets: []platform.DurabilitySet{{Acks: 0}, {Acks: 1, Names: []string{"feed-e2_2"}}}}, Options{})
 	if want := "acknowledged by the primary alone (acks 0) or 1 of (feed-e2_2)"; !strings.Contains(s, want) {
 		t.Errorf("want %q in\n%s", want, s)
 	}
@@ -38,7 +39,8 @@ func TestPauseIsNotAnEpochWithoutGuards(t *testing.T) {
 // A site switchover that ends in step quiesce has moved no cluster, and moves none back.
 func TestUndoneByItself(t *testing.T) {
 	op := state.Operation{ID: "site-3", Kind: state.SiteSwitchover, Result: state.Abandoned, Steps: []state.Step{
-		{Name: "began", At: "2026-05-04T03:02:01.000Z"}, {Name: "quiesce", At: "2026-05-04T03:02:02.000Z"}, {Name: "undo", At: "2026-05-04T03:02:04.000Z"},
+		{Name: "began", At: "2026-05-04T03:02:01.000Z"}, {Name: "quiesce", At: "2026-05-04T03:02:02.000Z"},
+		{Name: "undo", At: "2026-05-04T03:02:04.000Z"},
 		{Name: "routing", At: "2026-05-04T03:02:05.000Z"}, {Name: "abandoned", At: "2026-05-04T03:02:05.000Z"}}}
 	if s := History([]state.Operation{op}, Options{}); !strings.Contains(s, "check 1s, quiesce 2s, back: apps 1s, back: routing 0s\n") {
 		t.Errorf("got\n%s", s)

@@ -87,7 +87,8 @@ func (w *Walk) header(page fields) (h header, why string) {
 
 func (w *Walk) longHeader(page fields) (why string) {
 	f := w.format
-	if fmt.Sprint(page.uint64(atPageSystem)) != f.SystemID || uint64(page.uint32(atPageSegment)) != f.Segment || uint64(page.uint32(atPageSize)) != f.Page {
+	if fmt.Sprint(page.uint64(atPageSystem)) != f.SystemID || uint64(page.uint32(atPageSegment)) != f.Segment ||
+		uint64(page.uint32(atPageSize)) != f.Page {
 		return fmt.Sprintf("the segment at %s is of another database system", w.next)
 	}
 	return ""

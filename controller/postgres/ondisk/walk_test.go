@@ -222,7 +222,8 @@ func TestOverwritten(t *testing.T) {
 }
 
 func TestFormatKnown(t *testing.T) {
-	for _, f := range []Format{{12, "", 16 << 20, 8192}, {19, "", 16 << 20, 8192}, {15, "", 16<<20 + 1, 8192}, {15, "", 0, 8192}, {15, "", 16 << 20, 100}} {
+	for _, f := range []Format{{12, "", 16 << 20, 8192}, {19, "", 16 << 20, 8192}, {15, "", 16<<20 + 1, 8192}, {15, "", 0, 8192},
+		{15, "", 16 << 20, 100}} {
 		if f.Known() {
 			t.Errorf("%+v counts as known", f)
 		}

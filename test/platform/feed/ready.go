@@ -87,7 +87,8 @@ func (r *readiness) once() error {
 	defer c.Close()
 	writable := false
 	err = pgclient.Query(context.Background(), c, func(rows *sql.Rows) error { return rows.Scan(&writable) },
-		"SELECT NOT pg_is_in_recovery() AND NOT current_setting('transaction_read_only')::bool FROM (SELECT count(*) FROM (SELECT FROM posts LIMIT 1) p) q")
+		"SELECT NOT pg_is_in_recovery() AND NOT current_setting('transaction_read_only')::bool FROM (SELECT count(*) FROM "+
+			"(SELECT FROM posts LIMIT 1) p) q")
 	if err == nil && !writable {
 		err = errReadOnly
 	}

@@ -22,7 +22,8 @@ func build(t *testing.T) string {
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", dir, "mainstay/test/platform/feedserver", "mainstay/test/platform/loadclient").CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", dir, "mainstay/test/platform/feedserver",
+		"mainstay/test/platform/loadclient").CombinedOutput()
 	if err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}

@@ -41,7 +41,8 @@ type Stint struct {
 type Overlap struct{ A, B Stint }
 
 func (o Overlap) String() string {
-	return fmt.Sprintf("%s of site %s served [%v, %v], %s of site %s [%v, %v]", o.A.Instance, o.A.Site, o.A.From, o.A.To, o.B.Instance, o.B.Site, o.B.From, o.B.To)
+	return fmt.Sprintf("%s of site %s served [%v, %v], %s of site %s [%v, %v]", o.A.Instance, o.A.Site, o.A.From, o.A.To, o.B.Instance,
+		o.B.Site, o.B.From, o.B.To)
 }
 
 // Watch is a run. Its methods may be called from many goroutines, also after Stop.

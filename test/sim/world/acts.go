@@ -13,9 +13,11 @@ var took = map[member.Kind]time.Duration{
 	member.Persist: 15 * time.Millisecond, member.Initialise: 800 * time.Millisecond, member.StartPrimary: 400 * time.Millisecond,
 	member.StartStandby: 400 * time.Millisecond, member.Promote: 300 * time.Millisecond, member.Open: 150 * time.Millisecond,
 	member.LoadSet: 60 * time.Millisecond, member.Settings: 60 * time.Millisecond, member.Checkpoint: 300 * time.Millisecond,
-	member.Slots: 30 * time.Millisecond, member.Seal: 200 * time.Millisecond, member.StopReceiver: 200 * time.Millisecond, member.Kill: 60 * time.Millisecond,
+	member.Slots: 30 * time.Millisecond, member.Seal: 200 * time.Millisecond, member.StopReceiver: 200 * time.Millisecond,
+	member.Kill:      60 * time.Millisecond,
 	member.StopClean: 30 * time.Millisecond, member.Rewind: 1500 * time.Millisecond, member.Clone: 2 * time.Second,
-	member.Quieten: 30 * time.Millisecond, member.EndSenders: 30 * time.Millisecond, member.Disarm: 10 * time.Millisecond, member.Adopt: 200 * time.Millisecond,
+	member.Quieten: 30 * time.Millisecond, member.EndSenders: 30 * time.Millisecond, member.Disarm: 10 * time.Millisecond,
+	member.Adopt: 200 * time.Millisecond,
 }
 
 // duration of an act on a disk that does not hang; a CHECKPOINT takes what the disk needs.

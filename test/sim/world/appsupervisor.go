@@ -113,7 +113,8 @@ func (m *appSupervisor) look() {
 }
 
 func (m *appSupervisor) input() appserver.Input {
-	return appserver.Input{Now: m.host.now(), Boot: m.boot(), Goal: m.goal, PermitEnd: m.permitEnd, Grace: m.grace, Durable: m.durable, Seen: m.seen, Memory: m.memory, Stop: m.stop}
+	return appserver.Input{Now: m.host.now(), Boot: m.boot(), Goal: m.goal, PermitEnd: m.permitEnd, Grace: m.grace, Durable: m.durable,
+		Seen: m.seen, Memory: m.memory, Stop: m.stop}
 }
 
 // think asks the core and does what it says; it returns after how long to think again.

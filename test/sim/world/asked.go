@@ -32,7 +32,8 @@ func (c *controller) askFor(e state.Effect) {
 				return
 			}
 			w.counts["asked: "+string(e.Kind)]++
-			c.submit(state.Command{By: "mainstay", HookAnswered: &state.HookAnswered{Change: e.Change, Key: e.Key(), Answer: state.Answer{OK: ok, Detail: "said"}}})
+			c.submit(state.Command{By: "mainstay", HookAnswered: &state.HookAnswered{Change: e.Change, Key: e.Key(),
+				Answer: state.Answer{OK: ok, Detail: "said"}}})
 			if ok || e.Kind == state.RunHook {
 				delete(c.tries, e)
 			} else {

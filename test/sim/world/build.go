@@ -42,7 +42,8 @@ func site(i int) string { return fmt.Sprintf("s%d", 1+i%3) }
 
 // addCluster puts one member on each of the first hosts, and has two clients write to it.
 func (w *World) addCluster(name, prefix string, members int) {
-	c := &cluster{w: w, name: name, acks: min([]int{1, 1, 1, 2, 2, 0, 0}[w.rand.IntN(7)], members-1), lease: time.Duration(1+w.rand.IntN(3)) * time.Second}
+	c := &cluster{w: w, name: name, acks: min([]int{1, 1, 1, 2, 2, 0, 0}[w.rand.IntN(7)], members-1),
+		lease: time.Duration(1+w.rand.IntN(3)) * time.Second}
 	c.check = invariant.New()
 	for i := range members {
 		m := &supervisor{w: w, host: w.hosts[i], cluster: c, name: fmt.Sprintf("%s%d", prefix, i+1)}

@@ -11,8 +11,10 @@ import (
 // describe is the member's part of a report.
 func (m *supervisor) describe(seen member.Seen) health.Member {
 	d := &m.durable
-	r := health.Member{Name: m.name, Data: seen.Data, Process: seen.Process, Role: seen.Role, SystemID: seen.SystemID, Epoch: d.Epoch, Closed: d.Closed,
-		Timeline: seen.Timeline, Position: seen.Position, Incarnation: d.Incarnation, Senders: seen.Senders, Needs: m.needs, Discarded: d.Discarded, Adoptable: seen.Adoptable,
+	r := health.Member{Name: m.name, Data: seen.Data, Process: seen.Process, Role: seen.Role, SystemID: seen.SystemID, Epoch: d.Epoch,
+		Closed:   d.Closed,
+		Timeline: seen.Timeline, Position: seen.Position, Incarnation: d.Incarnation, Senders: seen.Senders, Needs: m.needs,
+		Discarded: d.Discarded, Adoptable: seen.Adoptable,
 		Error: m.failed, Corrupt: seen.Corrupt,
 		Guard: health.Guard{Complete: true, Armed: m.guard.lease().Epoch, Told: m.goalFrom.Index}}
 	if left := m.lease.End - m.host.now(); left > 0 {

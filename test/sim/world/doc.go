@@ -3,9 +3,9 @@
 // of events, virtual time: the same seed gives the same trace. One or two clusters share hosts; what goes wrong is a list of
 // numbered faults (single) and plots (faults in several steps, each aimed at one rule), each with a random source of its
 // own, so that a scenario stays recognisable when some are left out. From seed EstatesFrom on each is an estate: it has app
-// servers, each with the real instance.Next under the shell of its host's agent, a policy for what leaves a site, and an operator who moves the
-// platform between sites, says words and approves. Then everything heals, all must become well; in some
-// scenarios all controllers end for a while, or the primary dies once more and explain's prediction is held to.
+// servers, each with the real instance.Next under the shell of its host's agent, a policy for what leaves a site, and an operator who
+// moves the platform between sites, says words and approves. Then everything heals, all must become well; in some scenarios all
+// controllers end for a while, or the primary dies once more and explain's prediction is held to.
 //
 // A model may be more hostile than the thing it stands for, never kinder where a rule of the safety argument leans on it: test/conform
 // puts the same cases to models and real parts, and what those cannot compare is said at the model.

@@ -47,7 +47,8 @@ func (w *World) addEstate() {
 		for _, when := range []string{platform.HookBefore, platform.HookAfter} {
 			if r.IntN(12) == 0 {
 				onFailure := []platform.HookFailure{platform.HookStop, platform.HookGoOn}[r.IntN(2)]
-				e.hooks = append(e.hooks, platform.Hook{Step: step, When: when, Exec: []string{"/hook"}, Timeout: time.Duration(1+r.IntN(4)) * time.Second, OnFailure: onFailure})
+				e.hooks = append(e.hooks, platform.Hook{Step: step, When: when, Exec: []string{"/hook"},
+					Timeout: time.Duration(1+r.IntN(4)) * time.Second, OnFailure: onFailure})
 			}
 		}
 	}
@@ -83,7 +84,8 @@ func (w *World) addPool(r *rand.Rand, name string, everywhere bool) {
 		}
 		for n := range 1 + r.IntN(2) {
 			h := hosts[r.IntN(len(hosts))]
-			m := &appSupervisor{w: w, host: h, pool: p, name: fmt.Sprintf("%s-%s-%d", name, site(i), n+1), site: site(i), stop: time.Duration(1+r.IntN(3)) * time.Second}
+			m := &appSupervisor{w: w, host: h, pool: p, name: fmt.Sprintf("%s-%s-%d", name, site(i), n+1), site: site(i),
+				stop: time.Duration(1+r.IntN(3)) * time.Second}
 			m.server = &server{m: m, process: health.ProcessEnded}
 			h.apps = append(h.apps, m)
 			p.supervisors = append(p.supervisors, m)

@@ -28,10 +28,14 @@ var (
 		(*World).fenceHost, (*World).fenceHost, (*World).unfenceHost, (*World).badPower, (*World).powerReturns, (*World).copyHost, (*World).hang,
 	}
 	plots = []func(*World) string{
-		(*World).strand, (*World).strand, (*World).flicker, (*World).flicker, (*World).laggard, (*World).laggard, (*World).lateAnswers, (*World).lateAnswers,
-		(*World).shorten, (*World).aftershock, (*World).aftershock, (*World).cutAtStop, (*World).cutAtStop, (*World).stubborn, (*World).stubborn, (*World).stutter, (*World).restartInSeal,
-		(*World).sleeper, (*World).sleeper, (*World).ahead, (*World).ahead, (*World).ahead, (*World).darkness, (*World).darkness, (*World).refenced, (*World).refenced, (*World).pausedFence,
-		(*World).half, (*World).half, (*World).unconfirmed, (*World).unconfirmed, (*World).unheld, (*World).unheld, (*World).beyond, (*World).beyond,
+		(*World).strand, (*World).strand, (*World).flicker, (*World).flicker, (*World).laggard, (*World).laggard, (*World).lateAnswers,
+		(*World).lateAnswers,
+		(*World).shorten, (*World).aftershock, (*World).aftershock, (*World).cutAtStop, (*World).cutAtStop, (*World).stubborn, (*World).stubborn,
+		(*World).stutter, (*World).restartInSeal,
+		(*World).sleeper, (*World).sleeper, (*World).ahead, (*World).ahead, (*World).ahead, (*World).darkness, (*World).darkness,
+		(*World).refenced, (*World).refenced, (*World).pausedFence,
+		(*World).half, (*World).half, (*World).unconfirmed, (*World).unconfirmed, (*World).unheld, (*World).unheld, (*World).beyond,
+		(*World).beyond,
 		(*World).raised, (*World).dimly,
 	}
 )

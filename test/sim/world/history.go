@@ -120,7 +120,8 @@ func (c *cluster) candidate(m *supervisor, was *state.Cluster) invariant.Candida
 	conf := c.conf().Member(m.name)
 	home := c.conf().Member(was.Primary).Host
 	p := c.w.raft.top().Platform
-	return invariant.Candidate{Name: m.name, Timeline: m.pg.timeline(), Position: m.pg.end(), Home: p.SiteOf(conf.Host) == p.SiteOf(home), Priority: conf.Priority}
+	return invariant.Candidate{Name: m.name, Timeline: m.pg.timeline(), Position: m.pg.end(), Home: p.SiteOf(conf.Host) == p.SiteOf(home),
+		Priority: conf.Priority}
 }
 
 // passedOver are the members that might have been chosen: sealed, with a known position on the old primary's timeline.
@@ -133,7 +134,8 @@ func (c *cluster) passedOver(chosen *supervisor, was *state.Cluster, p *state.Pr
 		if !c.candidate(m, was).Home && !c.mayLeave(was.Attempt) {
 			continue
 		}
-		if m.durable.Sealed == p.Attempt && m.pg.timeline() == was.Timeline && was.Members[m.name].Excluded == "" && c.w.raft.top().FenceOf(c.name, m.name) == nil {
+		if m.durable.Sealed == p.Attempt && m.pg.timeline() == was.Timeline && was.Members[m.name].Excluded == "" &&
+			c.w.raft.top().FenceOf(c.name, m.name) == nil {
 			o := c.candidate(m, was)
 			if m.pg.caughtUp == p.Attempt { // it was handed WAL since it was sealed, and may not have told of all
 				o.Position = min(o.Position, p.Positions[m.name])

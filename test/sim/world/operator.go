@@ -54,7 +54,8 @@ func (w *World) accept(c *cluster, to string) { w.acceptFor(c, to, w.rand.IntN(3
 func (w *World) acceptFor(c *cluster, to string, fence bool) {
 	accepted := &state.Acceptance{By: "operator", Reason: "now", Completeness: true, Fence: fence}
 	if a := c.state().Attempt; a != nil {
-		w.ask(state.Command{Cluster: c.name, Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, StopOld: true, Accepted: accepted, To: to, Note: "now"}})
+		w.ask(state.Command{Cluster: c.name, Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, StopOld: true, Accepted: accepted,
+			To: to, Note: "now"}})
 	} else {
 		w.ask(state.Command{Cluster: c.name, Begin: &state.Begin{Kind: state.Failover, Reason: "now", To: to, StopOld: true, Accepted: accepted}})
 	}

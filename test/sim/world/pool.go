@@ -83,7 +83,8 @@ func (p *pool) ill() string {
 	for _, m := range p.supervisors {
 		wanted := p.everywhere || m.site == home
 		if runs := m.server.process == health.ProcessRunning; runs != wanted || !wanted && m.server.lives() {
-			return fmt.Sprintf("the app server %s of site %s is %s, and the primary of %s on site %s: %s", m.name, m.site, m.server.process, p.cluster.name, home, m)
+			return fmt.Sprintf("the app server %s of site %s is %s, and the primary of %s on site %s: %s", m.name, m.site, m.server.process,
+				p.cluster.name, home, m)
 		}
 	}
 	return ""
@@ -91,7 +92,8 @@ func (p *pool) ill() string {
 
 func (m *appSupervisor) String() string {
 	act := appserver.Next(m.input())
-	return fmt.Sprintf("goal %s permit %s left %s, seen %s, waits for %q %s", m.goal.Want, m.goal.Permit, m.permitEnd-m.host.now(), m.seen.Process, act.Wait, act.Error)
+	return fmt.Sprintf("goal %s permit %s left %s, seen %s, waits for %q %s", m.goal.Want, m.goal.Permit, m.permitEnd-m.host.now(),
+		m.seen.Process, act.Wait, act.Error)
 }
 
 // watchPools looks now and then whether two sites serve at once: what begins is looked at when it does.

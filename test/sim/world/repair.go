@@ -58,7 +58,8 @@ func (m *supervisor) source() *postgres {
 // discards tells the checker that the data in place is given up under its name.
 func (m *supervisor) discards() {
 	if c := m.cluster.state(); c != nil && !m.host.twin && m.pg.present && m.durable.Incarnation != "" {
-		m.cluster.check.Discards(m.w.now, m.name, m.durable.Incarnation, lastOf(m.goal).Acks == 0 || lastOf(m.goal).Has(m.goal.Incarnation), c.Sets)
+		m.cluster.check.Discards(m.w.now, m.name, m.durable.Incarnation, lastOf(m.goal).Acks == 0 || lastOf(m.goal).Has(m.goal.Incarnation),
+			c.Sets)
 	}
 }
 

@@ -12,8 +12,10 @@ import (
 
 // Faults and plots of scenarios with apps.
 var estateFaults = []func(*World) string{
-	(*World).siteSwitchover, (*World).siteSwitchover, (*World).siteSwitchover, (*World).crashServer, (*World).sickServer, (*World).crashAppAgent, (*World).crashAppAgent,
-	(*World).cutOffApps, (*World).cutOffApps, (*World).cutOffApps, (*World).leaveSite, (*World).leaveSite, (*World).leaveSite, (*World).stallApps, (*World).reelect,
+	(*World).siteSwitchover, (*World).siteSwitchover, (*World).siteSwitchover, (*World).crashServer, (*World).sickServer,
+	(*World).crashAppAgent, (*World).crashAppAgent,
+	(*World).cutOffApps, (*World).cutOffApps, (*World).cutOffApps, (*World).leaveSite, (*World).leaveSite, (*World).leaveSite,
+	(*World).stallApps, (*World).reelect,
 	(*World).moveBack, (*World).moveBack,
 }
 
@@ -178,7 +180,8 @@ func (w *World) attendSites() {
 		w.ask(state.Command{StepSite: &state.StepSite{Change: ch.ID, Decision: words[w.rand.IntN(len(words))]}})
 	}
 	for _, c := range w.clusters {
-		if a := c.state().Attempt; a != nil && a.Approved == "" && w.estate.across == platform.AcrossApproval && (w.now >= w.trouble || w.rand.IntN(3) == 0) {
+		if a := c.state().Attempt; a != nil && a.Approved == "" && w.estate.across == platform.AcrossApproval &&
+			(w.now >= w.trouble || w.rand.IntN(3) == 0) {
 			w.counts["approved"]++
 			w.ask(state.Command{Cluster: c.name, Approve: &state.Approve{Operation: a.Operation}})
 		}

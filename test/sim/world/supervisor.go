@@ -94,7 +94,8 @@ func (m *supervisor) think() {
 }
 
 func (m *supervisor) input(seen member.Seen) member.Input {
-	return member.Input{Now: m.host.now(), Goal: m.goal, Durable: m.durable, Seen: seen, Lease: m.lease, Memory: m.memory, Promised: m.promised,
+	return member.Input{Now: m.host.now(), Goal: m.goal, Durable: m.durable, Seen: seen, Lease: m.lease, Memory: m.memory,
+		Promised:      m.promised,
 		GuardComplete: true, Spent: m.spent, Name: m.name}
 }
 
@@ -177,6 +178,7 @@ func (m *supervisor) String() string {
 		role = "standby"
 	}
 	d := &m.durable
-	return fmt.Sprintf("%s: %s, timeline %d at %s, named %s, promised %s ran %s closed %s sealed %s (%s)", m.name, role, m.pg.timeline(), m.pg.end(),
+	return fmt.Sprintf("%s: %s, timeline %d at %s, named %s, promised %s ran %s closed %s sealed %s (%s)", m.name, role, m.pg.timeline(),
+		m.pg.end(),
 		d.Incarnation, d.Epoch, d.Ran, d.Closed, d.Sealed, &m.run)
 }

@@ -95,7 +95,8 @@ func (p *postgres) release(to platform.LSN, waited bool) {
 			continue
 		}
 		p.m.cluster.check.Acknowledged(invariant.Ack{ID: c.id, At: p.w.now, Member: p.m.name, Epoch: p.epoch, Waited: waited,
-			Holds: func(name string) bool { return p.holds(name, c.lsn) }, Kept: func() bool { return p.m.cluster.keeps(c.id) }}, p.m.cluster.state().Sets)
+			Holds: func(name string) bool { return p.holds(name, c.lsn) }, Kept: func() bool { return p.m.cluster.keeps(c.id) }},
+			p.m.cluster.state().Sets)
 		c.reply()
 	}
 	p.waits = p.waits[n:]

@@ -214,8 +214,9 @@ func (w *World) trace(format string, args ...any) {
 
 // config is what the operator wants of a cluster.
 func (c *cluster) config() platform.Cluster {
-	cl := platform.Cluster{Name: c.name, Lease: c.lease, Durability: platform.Durability{Acks: c.acks, From: platform.FromAny, WhenShort: platform.BlockWhenShort},
-		Failover: platform.Failover{AcrossSites: platform.AcrossAutomatic, WhenIncomplete: platform.WaitWhenIncomplete}}
+	cl := platform.Cluster{Name: c.name, Lease: c.lease,
+		Durability: platform.Durability{Acks: c.acks, From: platform.FromAny, WhenShort: platform.BlockWhenShort},
+		Failover:   platform.Failover{AcrossSites: platform.AcrossAutomatic, WhenIncomplete: platform.WaitWhenIncomplete}}
 	if e := c.w.estate; e != nil && e.across != "" {
 		cl.Failover.AcrossSites = e.across
 	}
@@ -226,7 +227,8 @@ func (c *cluster) config() platform.Cluster {
 		cl.Durability.WhenShort = platform.DegradeWhenShort
 	}
 	for i, m := range c.members {
-		cl.Members = append(cl.Members, platform.Member{Name: m.name, Host: m.host.name, Port: 5432, Priority: c.w.rand.IntN(3), MayLead: i < 3 || c.w.rand.IntN(3) > 0})
+		cl.Members = append(cl.Members, platform.Member{Name: m.name, Host: m.host.name, Port: 5432, Priority: c.w.rand.IntN(3), MayLead: i < 3 ||
+			c.w.rand.IntN(3) > 0})
 	}
 	return cl
 }
