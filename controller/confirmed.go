@@ -87,7 +87,7 @@ func (r recollection) ask(ctx context.Context, id string, others []consensus.Ser
 			err := r.client.DoAt(ctx, s.Address, "GET", path, nil, &a)
 			mu.Lock()
 			defer mu.Unlock()
-			if r := (*wire.Refusal)(nil); err == nil || errors.As(err, &r) && r.Status < 500 { // an older build: it will never know
+			if r := (*wire.RefusalError)(nil); err == nil || errors.As(err, &r) && r.Status < 500 { // an older build: it will never know
 				entry, answered = max(entry, a.Entry), append(answered, s.ID)
 			}
 		})

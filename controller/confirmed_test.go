@@ -67,7 +67,7 @@ func TestConfirmed(t *testing.T) {
 }
 
 // TestControllerPutBack: a controller whose data folder was put back to an older state in place does not start: the others know what
-// it has confirmed (S3). The one whose folder was not goes on.
+// it has confirmed (S3). A controller whose folder was not put back keeps running.
 func TestControllerPutBack(t *testing.T) {
 	b := newBed(t)
 	nodes := b.three()

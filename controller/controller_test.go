@@ -325,7 +325,7 @@ func TestPublishesToEtcd(t *testing.T) {
 	}
 }
 
-// Run ends by itself, with the reason, when its log has stopped.
+// Run ends with the reason when its log has stopped.
 func TestLogFailureEndsTheProcess(t *testing.T) {
 	b := newBed(t)
 	n := b.one()

@@ -231,7 +231,9 @@ func (l *list) Transfer(ctx context.Context, to string) error {
 	return refuse("there is no controller %s; `mainstay controllers list` shows them", to)
 }
 
-func refuse(format string, args ...any) error { return &api.Refused{Err: fmt.Errorf(format, args...)} }
+func refuse(format string, args ...any) error {
+	return &api.RefusedError{Err: fmt.Errorf(format, args...)}
+}
 
 // speaks tells whether a controller and this one have a version of the API in common.
 func speaks(id wire.Identity) error {

@@ -64,7 +64,7 @@ func (m *machine) Apply(index uint64, b []byte) (any, error) {
 	}
 	m.take(next)
 	if err != nil {
-		return nil, &api.Refused{Err: err}
+		return nil, &api.RefusedError{Err: err}
 	}
 	return nil, nil
 }
@@ -107,6 +107,6 @@ func (p pending) Result() (refused bool, err error) {
 	if errors.Is(err, consensus.ErrNotLeader) {
 		return false, fmt.Errorf("%w: nothing was committed", loop.ErrNotLeader)
 	}
-	r := (*api.Refused)(nil)
+	r := (*api.RefusedError)(nil)
 	return errors.As(err, &r) || errors.Is(err, consensus.ErrBusy), err // busy: surely not committed
 }

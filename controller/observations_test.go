@@ -35,7 +35,7 @@ func TestObservationsBetweenControllers(t *testing.T) {
 			in := snapshot.Input
 			for _, from := range []string{"c1", "c2", "c3"} {
 				v := in.View.Observation(from, m, fresh, in.Now)
-				if v == nil || !v.Heard(fresh) || v.ProbedMS != -1 || v.Error == "" { // nobody listens at its port
+				if v == nil || !v.Heard(fresh) || v.ProbedMS != -1 || v.Error == "" { // nothing listens at its port
 					return false
 				}
 			}
@@ -109,7 +109,7 @@ func TestAppObservationsBetweenControllers(t *testing.T) {
 	await("down, and no witness", health.Down, health.WorkingUnknown)
 }
 
-// TestObservationsOfAnother: a controller sends only its own, and nobody else sends any.
+// TestObservationsOfAnother: a controller observations only for itself, and only controllers vote.
 func TestObservationsOfAnother(t *testing.T) {
 	b := newBed(t)
 	n := b.one()

@@ -12,7 +12,7 @@ import (
 	"mainstay/controller/wire"
 )
 
-// TestRecover: c3 goes on alone after c1 and c2 were lost for good. When they come back they lead nobody, and change nothing.
+// TestRecover: c3 continues alone after c1 and c2 were lost for good. When they come back they do not become leader, and change nothing.
 func TestRecover(t *testing.T) {
 	b := newBed(t)
 	nodes := b.three()
@@ -44,7 +44,7 @@ func TestRecover(t *testing.T) {
 	}
 	if _, err := Recover(t.Context(), copied, "root", "fire", true); err == nil ||
 		!strings.Contains(err.Error(), "recover another remaining controller") || strings.Contains(err.Error(), "controllers remove") {
-		t.Errorf("a copied folder: %v", err) // nobody is left who could remove it and add it anew
+		t.Errorf("a copied folder: %v", err) // no majority is left that could remove it and add it again
 	}
 	if err := noteHeard(c3.cfg.Data, 4, 1); err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func TestRecover(t *testing.T) {
 	}
 }
 
-// What agents were heard to obey is kept for the next recovery, and only that.
+// The generation that agents obey is kept for the next recovery, and nothing else.
 func TestHeard(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct{ heard, own, want uint64 }{{0, 1, 0}, {1, 1, 0}, {3, 1, 3}, {2, 1, 3}, {4, 5, 3}, {6, 5, 6}} {

@@ -235,7 +235,7 @@ func TestProgramsThatAreNotAllowed(t *testing.T) {
 	}
 }
 
-// A held wake returns when the goals of the host change, and not before, though barriers go on.
+// A held wake returns when the goals of the host change, and not before, although barriers continue.
 func TestWakeReturnsOnChange(t *testing.T) {
 	b := newBed(t)
 	n := b.one()

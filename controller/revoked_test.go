@@ -35,7 +35,7 @@ func (b *bed) revoke(names ...string) {
 }
 
 // TestRevokedWhileConnected: a held request of a certificate that is revoked ends when the controllers are reloaded, and no other of it
-// is answered; a controller that is revoked is out of the group's talk at once, and the others go on.
+// is answered; a controller that is revoked is cut off from the group at once, and the others keep running.
 func TestRevokedWhileConnected(t *testing.T) {
 	b := newBed(t)
 	nodes := b.three()

@@ -234,9 +234,9 @@ func social() *platform.Platform {
 	return p
 }
 
-func refusal(t *testing.T, err error) *wire.Refusal {
+func refusal(t *testing.T, err error) *wire.RefusalError {
 	t.Helper()
-	var r *wire.Refusal
+	var r *wire.RefusalError
 	if !errors.As(err, &r) {
 		t.Fatalf("%v, want a refusal", err)
 	}

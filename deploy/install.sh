@@ -13,19 +13,19 @@ packages() {
   done
   [ ${#missing[@]} -eq 0 ] && return 0
   if [ "$(id -u)" -ne 0 ]; then
-    say "Missing packages. Run this one line as root, then come back:"
+    say "Packages are missing. Run this line as root, then run this command again:"
     say "  apt-get update && mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >> /etc/postgresql-common/createcluster.conf && apt-get install -y ${missing[*]}"
     return 1
   fi
   say "Installing: ${missing[*]}"
-  # The distribution would start a database of its own otherwise.
+  # Otherwise the distribution would start a database of its own.
   mkdir -p /etc/postgresql-common
   grep -qs '^create_main_cluster *= *false' /etc/postgresql-common/createcluster.conf ||
     echo 'create_main_cluster = false' >>/etc/postgresql-common/createcluster.conf
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >&2 </dev/null
 }
 
-# postgresql is the server package of the distribution, whatever its version.
+# postgresql installs the distribution's server package, of any version.
 postgresql() {
   if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || ! command -v psql >/dev/null; then
     packages postgresql postgresql-client
@@ -38,10 +38,10 @@ go_toolchain() {
   if ! command -v go >/dev/null; then
     packages golang-go ca-certificates || return 1
   fi
-  # An older go fetches the toolchain that go.mod names by itself.
+  # An older go fetches the toolchain that go.mod names automatically.
   export GOTOOLCHAIN=${GOTOOLCHAIN:-auto}
   if ! (cd "$ROOT" && go version >/dev/null 2>&1); then
-    say "Go $GO_VERSION or newer is needed. Install it from your distribution's backports or from go.dev, then come back."
+    say "Go $GO_VERSION or newer is needed. Install it from your distribution's backports or from go.dev, then run this command again."
     return 1
   fi
 }

@@ -43,7 +43,7 @@ func TestControllers(t *testing.T) {
 	b.want(exitDone, []string{"controllers", "transfer"}, "another controller")
 }
 
-// Without a leader every controller is asked by itself.
+// Without a leader every controller is asked separately.
 func TestControllersWithoutLeader(t *testing.T) {
 	b := newBench(t)
 	c1, c2 := b.server(identity.RoleController, "c1"), b.server(identity.RoleController, "c2")

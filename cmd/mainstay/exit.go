@@ -51,7 +51,7 @@ func codeOf(err error) int {
 	var refused refusedError
 	var late timeoutError
 	var quiet quietError
-	var answer *wire.Refusal
+	var answer *wire.RefusalError
 	var away *wire.UnreachableError
 	switch {
 	case err == nil:

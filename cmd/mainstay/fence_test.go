@@ -21,7 +21,7 @@ func devices(s *server, answer func(look int32) (status int, value any)) {
 	})
 }
 
-// A leader that is lost meanwhile ends nothing: the next one goes on with the fence.
+// The loss of a leader does not end the fence: the next leader continues it.
 func TestFenceOverAChangeOfLeader(t *testing.T) {
 	b, s := leader(t)
 	devices(s, func(look int32) (int, any) {
@@ -33,7 +33,7 @@ func TestFenceOverAChangeOfLeader(t *testing.T) {
 	b.want(exitDone, []string{"fence", "db-e1", "--reason", "it lies", "--yes"}, "1. cut the power", "db-e1 is off: status: off")
 }
 
-// Who waits for devices in vain hears what is left to do.
+// After a vain wait for the devices the message says what to do.
 func TestFenceNotConfirmed(t *testing.T) {
 	b, s := leader(t)
 	devices(s, func(int32) (int, any) {

@@ -301,7 +301,7 @@ func TestForeignServer(t *testing.T) {
 	s.answer("GET /v1/platform", http.StatusOK, wire.PlatformAnswer{})
 	b.contexts(s.address)
 	b.want(exitRefused, []string{"export"}, "not signed by a CA in")
-	// It runs: nobody is told of a missing leader, nor to start controllers.
+	// It runs: the message does not speak of a missing leader, nor of starting controllers.
 	b.want(exitRefused, []string{"status"}, "not signed by a CA in", "!no leader", "!next: ", "!nobody answers")
 	b.want(exitRefused, []string{"explain", "feed"}, "not signed by a CA in", "!no leader")
 	if s.called("GET /v1/platform") != 0 {

@@ -119,7 +119,7 @@ func (f *follower) stopped(ctx context.Context, wait time.Duration) error {
 // passing tells whether a change of leader causes the error, so that the next attempt may succeed (S7).
 func passing(err error) bool {
 	var away *wire.UnreachableError
-	var answer *wire.Refusal
+	var answer *wire.RefusalError
 	return errors.Is(err, wire.ErrNoLeader) || errors.As(err, &away) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.As(err, &answer) && (answer.Status == http.StatusMisdirectedRequest || answer.Status >= http.StatusInternalServerError)
 }

@@ -55,7 +55,7 @@ func TestTopicsDiffer(t *testing.T) {
 // typed finds what a text tells the operator to run: between backticks.
 var typed = regexp.MustCompile("`mainstay ([^`]+)`")
 
-// What the table of problems tells the operator to run is a command of this binary, with its flags.
+// Every command in the table of problems is a command of this binary, with its flags.
 func TestProblemsNameRealCommands(t *testing.T) {
 	root := testRoot()
 	for _, d := range health.Descriptions() {

@@ -24,7 +24,7 @@ const (
 // does not: those controllers run, and may have a leader.
 func leaderless(err error) bool {
 	var away *wire.UnreachableError
-	var answer *wire.Refusal
+	var answer *wire.RefusalError
 	return errors.Is(err, wire.ErrNoLeader) || errors.As(err, &away) && !away.Certificates() ||
 		errors.As(err, &answer) && answer.Status == http.StatusMisdirectedRequest
 }

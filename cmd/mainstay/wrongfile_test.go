@@ -8,7 +8,7 @@ import (
 	"mainstay/controller/identity"
 )
 
-// Every wrong file that a command line can name gives one error, which names the file and the mend; nobody is asked.
+// Every wrong file that a command line can name gives one error, which names the file and the remedy; no request is sent.
 func TestWrongFiles(t *testing.T) {
 	b := newBench(t)
 	s := b.server(identity.RoleController, "c1")

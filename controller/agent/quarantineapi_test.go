@@ -76,7 +76,7 @@ func (o *office) ask(role, method, path string, in, out any) (int, string) {
 	c := wire.NewClient([]string{o.address}, o.store(role, "p-"+role).ClientConfig(identity.RoleAgent, "db-e1", identity.ProtoHTTP))
 	defer c.Close()
 	err := c.DoAt(o.t.Context(), o.address, method, path, in, out)
-	var no *wire.Refusal
+	var no *wire.RefusalError
 	if errors.As(err, &no) {
 		return no.Status, no.Err.Message
 	}

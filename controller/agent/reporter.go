@@ -149,7 +149,7 @@ func (a *Agent) sendOne(ctx context.Context, client *wire.Client, to way, r heal
 	defer cancel()
 	var answer wire.ReportAnswer
 	err := client.DoAt(ctx, to.address, http.MethodPost, "/v1/report", wire.ReportRequest{Protocol: wire.ProtocolMax, Report: r}, &answer)
-	var refusal *wire.Refusal
+	var refusal *wire.RefusalError
 	switch {
 	case err == nil:
 		a.obey(&answer, to)

@@ -20,7 +20,7 @@ import (
 
 // The handlers themselves are tested over TLS, with a real log, in package controller.
 
-// nowhere is a controller that follows c2, or nobody.
+// nowhere is a controller that follows c2, or no leader.
 type nowhere struct {
 	Controllers
 	leader     string
@@ -47,7 +47,7 @@ func TestStatusOfErrors(t *testing.T) {
 	}{
 		{loop.ErrNotLeader, 421, "not-leader", "c2:7101"},
 		{fmt.Errorf("propose: %w", consensus.ErrNotLeader), 421, "not-leader", "c2:7101"},
-		{&Refused{errors.New("no")}, 409, "refused", ""},
+		{&RefusedError{errors.New("no")}, 409, "refused", ""},
 		{fmt.Errorf("%w (feed)", state.ErrMoved), 409, "refused", ""},
 		{state.ErrPlatformMoved, 409, "refused", ""},
 		{context.DeadlineExceeded, 504, "timeout", ""},

@@ -140,7 +140,7 @@ func (s *subject) quiet() error {
 	case s.c.Primary == "":
 		return refused("cluster %s has no primary yet: %s", s.c.Name, s.snapshot.Last.Reasons.Of(s.c.Name))
 	case s.c.Attempt != nil:
-		return refused("cluster %s: operation %s is running; see `mainstay status`", s.c.Name, s.c.Attempt.Operation)
+		return refused("cluster %s: operation %s is under way; see `mainstay status`", s.c.Name, s.c.Attempt.Operation)
 	case s.c.Pause != nil:
 		return refused("cluster %s is paused by %s (%s); run `mainstay resume %s` first", s.c.Name, s.c.Pause.By, s.c.Pause.Reason, s.c.Name)
 	}

@@ -60,7 +60,7 @@ func userSlots(primary, replica *health.Member) {
 	replica.Slots = []health.Slot{cdc}
 }
 
-// Who asks for a change of primary hears before it which slots it leaves behind, and its record keeps that.
+// The plan of a change of primary names the slots that it leaves behind, and its record keeps them.
 func TestChangesNameSlots(t *testing.T) {
 	const warning, note = "logical slot sub (8192 bytes of WAL) on m1 stays behind: set up its consumer anew on m2",
 		"; replication slots left behind on m1, their consumers to be set up anew: sub (not cdc)"

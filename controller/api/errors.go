@@ -22,49 +22,49 @@ const (
 	codeFailed    = "failed"
 )
 
-// Refused is returned when a command was committed but the state refuses it: nothing was changed. The Controllers port returns it
+// RefusedError is returned when a command was committed but the state refuses it: nothing was changed. The Controllers port returns it
 // for a change that it refuses. It becomes 409, with the reason.
-type Refused struct{ Err error }
+type RefusedError struct{ Err error }
 
-func (r *Refused) Error() string { return r.Err.Error() }
-func (r *Refused) Unwrap() error { return r.Err }
+func (r *RefusedError) Error() string { return r.Err.Error() }
+func (r *RefusedError) Unwrap() error { return r.Err }
 
-// fault is an error with its HTTP status.
-type fault struct {
+// faultError is an error with its HTTP status.
+type faultError struct {
 	status int
 	code   string
 	leader string
 	err    error
 }
 
-func (f *fault) Error() string { return f.err.Error() }
-func (f *fault) Unwrap() error { return f.err }
+func (f *faultError) Error() string { return f.err.Error() }
+func (f *faultError) Unwrap() error { return f.err }
 
-func (f *fault) wire() wire.Error {
+func (f *faultError) wire() wire.Error {
 	return wire.Error{Message: f.err.Error(), Code: f.code, Leader: f.leader}
 }
 
 func badRequest(format string, args ...any) error {
-	return &fault{status: http.StatusBadRequest, code: codeBad, err: fmt.Errorf(format, args...)}
+	return &faultError{status: http.StatusBadRequest, code: codeBad, err: fmt.Errorf(format, args...)}
 }
 
-func refused(format string, args ...any) error { return &Refused{fmt.Errorf(format, args...)} }
+func refused(format string, args ...any) error { return &RefusedError{fmt.Errorf(format, args...)} }
 
 func notThere(format string, args ...any) error {
-	return &fault{status: http.StatusNotFound, code: codeBad, err: fmt.Errorf(format, args...)}
+	return &faultError{status: http.StatusNotFound, code: codeBad, err: fmt.Errorf(format, args...)}
 }
 
 // faultOf finds the status of an error.
-func (a *API) faultOf(err error) *fault {
-	var f *fault
-	var r *Refused
+func (a *API) faultOf(err error) *faultError {
+	var f *faultError
+	var r *RefusedError
 	switch {
 	case errors.As(err, &f):
 		return f
 	case errors.Is(err, loop.ErrNotLeader), errors.Is(err, consensus.ErrNotLeader):
 		return a.notLeader()
 	case errors.As(err, &r), errors.Is(err, state.ErrMoved), errors.Is(err, state.ErrPlatformMoved):
-		return &fault{status: http.StatusConflict, code: codeRefused, err: err}
+		return &faultError{status: http.StatusConflict, code: codeRefused, err: err}
 	case errors.Is(err, context.Canceled):
 		return timedOut(errors.New("this controller stopped before it had an answer"))
 	case errors.Is(err, context.DeadlineExceeded):
@@ -72,18 +72,18 @@ func (a *API) faultOf(err error) *fault {
 	case errors.Is(err, consensus.ErrUnknown), errors.Is(err, consensus.ErrBusy):
 		return timedOut(err)
 	}
-	return &fault{status: http.StatusInternalServerError, code: codeFailed, err: err}
+	return &faultError{status: http.StatusInternalServerError, code: codeFailed, err: err}
 }
 
 // timedOut is the fault of a request whose outcome is not known.
-func timedOut(err error) *fault {
+func timedOut(err error) *faultError {
 	err = fmt.Errorf("%w; check `mainstay status` before you try again", err)
-	return &fault{status: http.StatusGatewayTimeout, code: codeTimeout, err: err}
+	return &faultError{status: http.StatusGatewayTimeout, code: codeTimeout, err: err}
 }
 
 // notLeader names the leader or, where there is none, the next command.
-func (a *API) notLeader() *fault {
-	f := &fault{status: http.StatusMisdirectedRequest, code: codeNotLeader}
+func (a *API) notLeader() *faultError {
+	f := &faultError{status: http.StatusMisdirectedRequest, code: codeNotLeader}
 	name, address := a.Controllers.Leader()
 	switch {
 	case address != "" && !a.Controllers.Leading():
@@ -101,5 +101,5 @@ func (a *API) notLeader() *fault {
 }
 
 func forbidden(format string, args ...any) error {
-	return &fault{status: http.StatusForbidden, code: codeForbidden, err: fmt.Errorf(format, args...)}
+	return &faultError{status: http.StatusForbidden, code: codeForbidden, err: fmt.Errorf(format, args...)}
 }

@@ -97,7 +97,7 @@ func (s *subject) loss(to string) string {
 	v := s.snapshot.Input.View
 	old, m := v.Member(s.conf.Member(s.c.Primary)), v.Member(s.conf.Member(to))
 	if lag(old, m) < 0 {
-		return "the possible loss is not known, because the position of " + s.c.Primary + " or of " + to + " is not known"
+		return "it is not known how much may be lost: the position of " + s.c.Primary + " or of " + to + " is not known"
 	}
 	age := v.Silence(s.conf.Member(s.c.Primary).Host, s.snapshot.Input.Now)
 	return fmt.Sprintf("%s was %d bytes of WAL behind %s at the last report (%s ago); these and all later commits may be lost",

@@ -49,16 +49,16 @@ func (a *API) apply(ctx context.Context, q *request) (any, error) {
 		return nil, state.ErrPlatformMoved
 	}
 	if err := s.CheckChange(req.Platform, req.Remove); err != nil {
-		return nil, &Refused{err}
+		return nil, &RefusedError{err}
 	}
 	if err := stillGuarded(snapshot, req.Platform); err != nil {
-		return nil, &Refused{err}
+		return nil, &RefusedError{err}
 	}
 	if err := unwatched(snapshot.Input, req.Platform); err != nil {
-		return nil, &Refused{err}
+		return nil, &RefusedError{err}
 	}
 	if err := unpermitted(snapshot.Input, req.Platform); err != nil {
-		return nil, &Refused{err}
+		return nil, &RefusedError{err}
 	}
 	out := wire.ApplyAnswer{Version: s.PlatformVersion, Old: s.Applied(), Notes: a.notAllowed(ctx, req.Platform)}
 	if req.DryRun {

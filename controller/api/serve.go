@@ -52,7 +52,7 @@ func (a *API) guarded(roles []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		who, err := a.Identify(q)
 		if err != nil {
-			a.refuse(w, q, &fault{status: http.StatusForbidden, code: codeForbidden, err: err})
+			a.refuse(w, q, &faultError{status: http.StatusForbidden, code: codeForbidden, err: err})
 			return
 		}
 		if !slices.Contains(roles, who.Role) {
@@ -64,7 +64,7 @@ func (a *API) guarded(roles []string, next http.Handler) http.Handler {
 }
 
 func wrongRole(who identity.ID, roles []string) error {
-	return &fault{status: http.StatusForbidden, code: codeForbidden, err: fmt.Errorf(
+	return &faultError{status: http.StatusForbidden, code: codeForbidden, err: fmt.Errorf(
 		"%s %s may not do this: it needs a certificate of role %s; make one with `mainstay cert issue --role %s --name NAME`",
 		who.Role, who.Name, strings.Join(roles, " or "), roles[0])}
 }
@@ -143,7 +143,7 @@ func (a *API) refuse(w http.ResponseWriter, q *http.Request, err error) {
 }
 
 func notFound(w http.ResponseWriter, q *http.Request) {
-	f := &fault{status: http.StatusNotFound, code: codeBad, err: fmt.Errorf(
+	f := &faultError{status: http.StatusNotFound, code: codeBad, err: fmt.Errorf(
 		"this version has no %s %s; check that the client is of the same version", q.Method, q.URL.Path)}
 	answer(w, f.status, f.wire())
 }

@@ -15,7 +15,7 @@ import (
 	"mainstay/health"
 )
 
-// Whoever follows a site switchover hears that it has halted, and is not held until an end that may never come.
+// A request that follows a site switchover returns when it has halted, and is not held until an end that may never come.
 func TestSiteSwitchoverHalted(t *testing.T) {
 	s := state.New()
 	s.Change = &state.SiteChange{ID: "site-2", To: "west", Step: platform.StepApps, Halted: "web3 is down"}
@@ -42,7 +42,7 @@ func TestSiteSwitchoverHalted(t *testing.T) {
 	}
 }
 
-// A word about one step is not taken for another, where somebody else has let the site switchover go on meanwhile.
+// A decision about one step is not taken for another, where another operator has continued the site switchover meanwhile.
 func TestSiteWordAboutAnotherStep(t *testing.T) {
 	s := state.New()
 	s.PlatformID, s.Platform = "id", &platform.Platform{Name: "social"}

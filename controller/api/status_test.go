@@ -11,7 +11,7 @@ import (
 	"mainstay/health"
 )
 
-// A member whose agent answers and cannot look after it is told from one that was never heard.
+// A member whose agent answers but cannot manage it is told apart from one that was never heard.
 func TestMemberStatusUnmanaged(t *testing.T) {
 	conf := platform.Cluster{Name: "feed", Members: []platform.Member{{Name: "m1", Host: "h1"}, {Name: "m2", Host: "h2"}}}
 	p := &platform.Platform{Hosts: []platform.Host{{Name: "h1"}, {Name: "h2"}}, Clusters: []platform.Cluster{conf}}

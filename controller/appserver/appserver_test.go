@@ -134,7 +134,7 @@ func TestRestart(t *testing.T) {
 	next := newScene(t, g, health.ProcessRunning)
 	next.Durable = s.Durable
 	next.run(10 * time.Second).want("")
-	// What ended in between is started once.
+	// An instance that ended in between is started once.
 	ended := newScene(t, g, health.ProcessEnded)
 	ended.run(10 * time.Second).want("start")
 }
@@ -253,7 +253,7 @@ func TestPermitAfter(t *testing.T) {
 	}
 }
 
-// TestWhatAnAgentFindsRunning: it may run past its permit for a moment, in which nothing is started, and not if it is to stop.
+// TestWhatAnAgentFindsRunning: it may outlive its permit for a moment, in which nothing is started, unless its goal is to stop.
 func TestWhatAnAgentFindsRunning(t *testing.T) {
 	g := running
 	g.Permit, g.Primary = 5*time.Second, "feed-e1"
@@ -280,7 +280,7 @@ func TestWhatAnAgentFindsRunning(t *testing.T) {
 	}
 }
 
-// TestRenewed: a permit that has ended may have been counted out, so what is to stop does not go on under a new one.
+// TestRenewed: an ended permit may have been counted out, so an instance that must stop does not continue under a new one.
 func TestRenewed(t *testing.T) {
 	unbound, permitted, bound := running, running, stopped()
 	permitted.Permit, bound.Permit = 2*time.Second, 2*time.Second

@@ -182,7 +182,7 @@ func TestEveryStateHasAWay(t *testing.T) {
 				return
 			}
 			if in.Memory.Starts == startsMost && in.Goal.Want == platform.WantRunning {
-				return // given up: only a new goal goes on
+				return // given up: only a new goal continues
 			}
 			w := world{Input: in, obeys: obeys}
 			for range 200 {
@@ -237,7 +237,7 @@ func (w *world) step() {
 	}
 	w.Now += 500 * time.Millisecond
 	if !w.cut && w.Goal.Permit > 0 && w.PermitEnd > now {
-		w.PermitEnd = w.Now + w.Goal.Permit // a leader goes on to answer
+		w.PermitEnd = w.Now + w.Goal.Permit // a leader keeps answering
 	}
 	w.Memory = w.Memory.Looked(w.Seen, w.Now)
 }

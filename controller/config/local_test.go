@@ -233,7 +233,7 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// TestPermissions needs a user whom permissions bind.
+// TestPermissions needs a user to whom permissions apply.
 func TestPermissions(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root may read and write everything")

@@ -12,7 +12,7 @@ import (
 )
 
 // A store whose older content comes back in place, under its inode and its id, has forgotten entries it confirmed (S3). What lies in
-// memory outside the folder tells, and so do the others; where nobody can, the controller starts.
+// memory outside the folder records that, and so do the others; where none of them can, the controller starts.
 func TestStorePutBack(t *testing.T) {
 	all := nodes(t, "c1")
 	n := all[0]
@@ -65,7 +65,7 @@ func TestStorePutBack(t *testing.T) {
 	if len(asked) != 0 {
 		t.Errorf("it asked itself: %v", asked)
 	}
-	confirmed = 0 // nobody has answered, or knows
+	confirmed = 0 // no controller has answered, or knows
 	n.memory = filepath.Join(t.TempDir(), "a third boot")
 	log, err := n.open()
 	if err != nil {

@@ -44,7 +44,7 @@ func TestTooManyProposals(t *testing.T) {
 	n.say("again")
 }
 
-// What raft never had was surely not committed; what it may have had is unknown.
+// A proposal that raft never had was surely not committed; one that it may have had is unknown.
 func TestLapse(t *testing.T) {
 	p := newPending(nil, time.Hour)
 	p.lapse(ErrBusy, ErrClosed)

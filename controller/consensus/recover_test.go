@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestRecover: one of three goes on alone, under a new id, with all that it had; before that, a look changes nothing.
+// TestRecover: one of three continues alone, under a new id, with all that it had; before that, Look changes nothing.
 func TestRecover(t *testing.T) {
 	all := nodes(t, "c1", "c2", "c3")
 	bootstrapped(t, all)

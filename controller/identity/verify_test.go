@@ -23,7 +23,7 @@ func TestPeers(t *testing.T) {
 	for _, c := range []struct {
 		name           string
 		server, client *Store
-		role, peer     string // whom the client wants
+		role, peer     string // the peer that the client wants
 		serverSays     string
 		clientSays     string
 	}{
@@ -59,7 +59,7 @@ func TestPeers(t *testing.T) {
 	}
 }
 
-// expect checks one side's error: text if it is to complain itself, anything if the other side does.
+// expect checks one side's error: text if that side must report it, anything if the other side does.
 func expect(t *testing.T, side string, err error, says string, other bool) {
 	t.Helper()
 	var pe *PeerError

@@ -21,7 +21,7 @@ func (bmc) Off(context.Context) fencing.PowerResult {
 
 func (bmc) On(context.Context) ([]fencing.Answer, error) { return nil, nil }
 
-// What the devices said is proposed under the number of the fence that asked for it.
+// The devices' answer is proposed under the number of the fence that asked for it.
 func TestResultNamesItsFence(t *testing.T) {
 	results := make(chan state.Command, 1)
 	submit := func(_ context.Context, c state.Command) error { results <- c; return nil }

@@ -107,7 +107,7 @@ func TestEtcdConforms(t *testing.T) {
 	sinktest.Run(t, s.sink, s.read(t), s.readApp(t))
 }
 
-// The announced primary goes away when nobody vouches for it any more; the topology, which old leaders are measured by,
+// The announced primary disappears when no leader renews it; the topology, with which old leaders are compared,
 // stays.
 func TestEtcdLeaseEnds(t *testing.T) {
 	s := newServer(t)

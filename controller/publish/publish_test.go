@@ -218,7 +218,7 @@ func TestOnlyTheLeaderPublishesWhatChanged(t *testing.T) {
 	if n := k.count(); n != 2 {
 		t.Errorf("published %d times, want 2", n)
 	}
-	// Who has led before and leads again says everything again.
+	// A controller that leads again publishes everything again.
 	f.set(social(2, 8, "feed-2"), false)
 	f.looked(t)
 	f.set(social(2, 8, "feed-2"), true)
@@ -252,7 +252,7 @@ func TestDownAndBack(t *testing.T) {
 	}
 }
 
-// A sink that hangs holds up nobody who changes the state, and not the end.
+// A sink that hangs delays neither changes of the state nor the end.
 func TestHangingSink(t *testing.T) {
 	k, f := &sink{}, newSource()
 	k.set(nil, true)

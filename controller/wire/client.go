@@ -84,7 +84,7 @@ func NewClientVia(addresses []string, config *tls.Config, dial Dial) *Client {
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
 // Do sends a request to the leader: to the remembered one first, then to each address in turn, following answers that name the
-// leader. in and out are JSON, or nil. The errors are *Refusal, ErrNoLeader, ErrUncertain (each perhaps wrapped), *UnreachableError,
+// leader. in and out are JSON, or nil. The errors are *RefusalError, ErrNoLeader, ErrUncertain (each perhaps wrapped), *UnreachableError,
 // or the context's. A request that changes something goes to the next address only if it surely was not sent to the one before.
 func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
 	body, err := encode(in)
@@ -95,14 +95,14 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	return s.run(ctx)
 }
 
-// DoAt sends a request to one address, and does not follow it to the leader: 421 is a *Refusal like any other.
+// DoAt sends a request to one address, and does not follow it to the leader: 421 is a *RefusalError like any other.
 func (c *Client) DoAt(ctx context.Context, address, method, path string, in, out any) error {
 	body, err := encode(in)
 	if err != nil {
 		return err
 	}
 	err = c.send(ctx, address, method, path, body, out)
-	if refusal := (*Refusal)(nil); err == nil || errors.As(err, &refusal) {
+	if refusal := (*RefusalError)(nil); err == nil || errors.As(err, &refusal) {
 		return err
 	}
 	return &UnreachableError{Tried: []Attempt{{address, err}}}
@@ -141,7 +141,7 @@ func encode(in any) ([]byte, error) {
 	return b, nil
 }
 
-// send makes one request. An error is a *Refusal, a *sentError, or means that nothing was sent.
+// send makes one request. An error is a *RefusalError, a *sentError, or means that nothing was sent.
 func (c *Client) send(ctx context.Context, address, method, path string, body []byte, out any) error {
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
@@ -163,7 +163,7 @@ func (c *Client) send(ctx context.Context, address, method, path string, body []
 			err = c.read(resp, address, out)
 		}
 	}
-	if refusal := (*Refusal)(nil); err == nil || errors.As(err, &refusal) {
+	if refusal := (*RefusalError)(nil); err == nil || errors.As(err, &refusal) {
 		return err
 	}
 	if alert := refusedCertificate(err); alert != nil {
@@ -218,7 +218,7 @@ func (c *Client) read(resp *http.Response, address string, out any) error {
 		return err
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		r := &Refusal{Status: resp.StatusCode, Address: address}
+		r := &RefusalError{Status: resp.StatusCode, Address: address}
 		if json.Unmarshal(data, &r.Err) != nil {
 			r.Err = Error{}
 		}

@@ -19,14 +19,14 @@ var ErrNoLeader = errors.New("no controller knows a leader; `mainstay controller
 // carried out. Nothing is sent twice.
 var ErrUncertain = errors.New("no answer came, so it may have been carried out; check `mainstay status` before you try again")
 
-// Refusal is an answer that is not 2xx.
-type Refusal struct {
+// RefusalError is an answer that is not 2xx.
+type RefusalError struct {
 	Status  int    // HTTP's
 	Address string // that answered
 	Err     Error
 }
 
-func (r *Refusal) Error() string {
+func (r *RefusalError) Error() string {
 	if r.Err.Message == "" {
 		return fmt.Sprintf("%s answered with HTTP status %d", r.Address, r.Status)
 	}

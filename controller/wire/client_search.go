@@ -27,7 +27,7 @@ func (s *search) run(ctx context.Context) error {
 		address := s.queue[0]
 		s.queue = s.queue[1:]
 		err := s.try(ctx, address)
-		refusal := (*Refusal)(nil)
+		refusal := (*RefusalError)(nil)
 		switch {
 		case err == nil:
 			s.c.remember(address)
@@ -73,7 +73,7 @@ func (s *search) uncertain(err error) bool {
 }
 
 // follow puts the named leader in front, unless that one has answered that it is not the leader, or has failed.
-func (s *search) follow(r *Refusal) {
+func (s *search) follow(r *RefusalError) {
 	s.asked = append(s.asked, r.Address)
 	s.said = append(s.said, r.Address+": "+r.Err.Message)
 	leader := r.Err.Leader

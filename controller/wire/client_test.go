@@ -78,7 +78,7 @@ func say(w http.ResponseWriter, status int, v any) {
 	json.NewEncoder(w).Encode(v)
 }
 
-// silent is an address where the kernel accepts and nobody ever speaks, as with a frozen process.
+// silent is an address where the kernel accepts but no process ever answers, as with a frozen process.
 func silent(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -159,7 +159,7 @@ func TestUnreachableNamesEachAddress(t *testing.T) {
 	err := a.client(gone, frozen).Do(deadline(t), "POST", "/v1/x", struct{}{}, nil)
 	var u *UnreachableError
 	if !errors.As(err, &u) || len(u.Tried) != 2 {
-		t.Fatalf("%v, want *ErrUnreachable of two", err)
+		t.Fatalf("%v, want *UnreachableError of two", err)
 	}
 	for _, want := range []string{gone + ": ", "connection refused", frozen + ": ", "no answer in time"} {
 		if !strings.Contains(err.Error(), want) {
@@ -183,7 +183,7 @@ func TestRefusals(t *testing.T) {
 		}
 		say(w, 409, Error{Message: "feed is paused", Code: "refused"})
 	})
-	var r *Refusal
+	var r *RefusalError
 	err := a.client(address).Do(deadline(t), "POST", "/v1/x", struct{}{}, nil)
 	if !errors.As(err, &r) || r.Status != 409 || r.Err.Code != "refused" || err.Error() != "feed is paused" {
 		t.Errorf("%v", err)
@@ -219,7 +219,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 	}
 }
 
-// A frozen controller on a connection that worked before: a read goes on to the next, on a new connection.
+// A frozen controller on a connection that worked before: a read is sent to the next, on a new connection.
 func TestReadIsCutShort(t *testing.T) {
 	a := newAuthority(t)
 	var frozen atomic.Bool
@@ -249,7 +249,7 @@ func TestForeignCertificate(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "not signed by a CA in") {
 		t.Errorf("%v", err)
 	}
-	// Trusting whoever answers, it is the controller that refuses; that is no uncertain outcome.
+	// The client trusts any peer, and the controller refuses; that outcome is certain.
 	config := foreign.store(identity.RoleOperator, "eve").ClientConfig(identity.RoleController, "", identity.ProtoHTTP)
 	config.VerifyConnection = nil
 	c := NewClient([]string{address}, config)

@@ -14,7 +14,7 @@ import (
 	"mainstay/test/stand"
 )
 
-// Limits of one step each; whoever interrupts ends it sooner.
+// Limits of one step each; an interrupt ends it sooner.
 const (
 	startLimit  = 2 * time.Minute // the platform, from nothing to healthy
 	roundLimit  = 4 * time.Minute // one fault, healthy before it and after it
@@ -97,7 +97,7 @@ func (b *bench) throughApps(ctx context.Context) error {
 	return err
 }
 
-// healthy waits for a healthy cluster, and for the app servers to be what they are to be.
+// healthy waits for a healthy cluster, and for the app servers to reach their goals.
 func (b *bench) healthy(ctx context.Context) error {
 	if err := b.WaitHealthy(ctx); err != nil || b.Apps == nil {
 		return err

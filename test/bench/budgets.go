@@ -12,7 +12,7 @@ const (
 	returnPhase     = "rejoin after the switchover"
 )
 
-// What is counted in each phase; the words are those of the print-out.
+// The counts of each phase, in the words of the print-out.
 const (
 	startedItem     = "processes started by Mainstay"
 	childrenItem    = "PostgreSQL's own children started"
@@ -92,7 +92,7 @@ func budgetOf(all []budget, phase, item string) (budget, bool) {
 	return budget{}, false
 }
 
-// exceeded says which budgets do not hold. One whose count is missing does not: nothing shows that it would.
+// exceeded lists the exceeded budgets. A budget without a count is exceeded: nothing shows that it holds.
 func exceeded(all []budget, phases []phase) (found []string) {
 	for _, b := range all {
 		value, lack := int64(0), "the phase did not end"

@@ -33,7 +33,7 @@ func (l loops) Set(text string) error {
 	for one := range strings.SplitSeq(text, ",") {
 		kind, count, counted := strings.Cut(one, "=")
 		if kind != cpuLoop && kind != forksLoop && kind != fsyncLoop {
-			return fmt.Errorf("%q is no kind of loop: there are cpu, forks and fsync", kind)
+			return fmt.Errorf("%q is not a kind of loop: use cpu, forks or fsync", kind)
 		}
 		n := 1
 		if counted {

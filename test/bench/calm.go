@@ -20,7 +20,7 @@ import (
 // the history or Raft's term keeps count.
 const lookEvery = time.Second
 
-// quiet is what happened to a platform to which nothing was done.
+// quiet counts the events of a platform to which nothing was done.
 type quiet struct {
 	LastedMS int64              `json:"lastedMS"`
 	Loops    loops              `json:"loops"` // that kept the machine busy
@@ -136,9 +136,9 @@ func (q quiet) verdict() error {
 	if q.GuardKills > 0 {
 		errs = append(errs, fmt.Errorf("the guards killed %d times", q.GuardKills))
 	}
-	// One change of leader in half an hour is borne, and in any shorter time.
+	// One change of leader in half an hour is allowed, and in any shorter time.
 	if most := max(1, int(q.LastedMS/(30*time.Minute).Milliseconds())); q.LeaderChanges > most {
-		errs = append(errs, fmt.Errorf("%d changes of leader, at most %d are borne", q.LeaderChanges, most))
+		errs = append(errs, fmt.Errorf("%d changes of leader, at most %d are allowed", q.LeaderChanges, most))
 	}
 	if q.Missing > 0 {
 		errs = append(errs, fmt.Errorf("%d acknowledged posts are missing", q.Missing))

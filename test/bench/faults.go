@@ -9,7 +9,7 @@ import (
 	"mainstay/test/stand"
 )
 
-// setting is what a platform must be like for a fault to be measured on it.
+// setting is the kind of platform on which a fault is measured.
 type setting struct {
 	network bool // hosts in network namespaces, which only root may make; else all on loopback
 	acks    int
@@ -85,7 +85,7 @@ func switchover(ctx context.Context, b *bench, _ string) (func() error, error) {
 	return nil, nil
 }
 
-// stopping stops processes by SIGSTOP, and later lets them go on.
+// stopping stops processes by SIGSTOP, and later continues them.
 func stopping(list func(b *bench, primary string) []int) func(context.Context, *bench, string) (func() error, error) {
 	return func(_ context.Context, b *bench, primary string) (func() error, error) {
 		pids, err := stand.Stop(func() []int { return list(b, primary) })
@@ -96,7 +96,7 @@ func stopping(list func(b *bench, primary string) []int) func(context.Context, *
 	}
 }
 
-// hostCut: everything the primary's host sends and is sent is lost, and nobody is told.
+// hostCut: all packets from and to the primary's host are lost silently.
 func hostCut(_ context.Context, b *bench, primary string) (func() error, error) {
 	return b.net.HealAll, b.net.Cut(b.Host(primary).Name)
 }
@@ -130,7 +130,7 @@ func siteSwitchover(ctx context.Context, b *bench, primary string) (func() error
 	})
 }
 
-// siteLost: the primary's site, with its app servers and its controller, reaches nobody else.
+// siteLost: the primary's site, with its app servers and its controller, reaches no other host.
 func siteLost(_ context.Context, b *bench, primary string) (func() error, error) {
 	return b.net.HealAll, b.net.CutWays(b.SiteWays(b.Host(primary).Site)...)
 }

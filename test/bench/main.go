@@ -7,7 +7,7 @@
 //	go run ./test/bench -calm 30m -burn forks,fsync
 //	go run ./test/bench -cost
 //
-// What a process and a connection cost on the machine, at that moment, stands before all figures.
+// The cost of a process and of a connection on the machine, at that moment, comes before all figures.
 //
 // The client writes every 10 ms straight to PostgreSQL (for faults of a site: through app servers, in turn, each with a
 // limit of 300 ms to connect and of 1 s for an answer), from outside of every host. It finds the primary by a connection

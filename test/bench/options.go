@@ -16,7 +16,7 @@ type options struct {
 	only []string // names of faults; empty for all
 	json bool
 	calm time.Duration // 0: measure faults
-	burn loops         // what keeps the machine busy meanwhile
+	burn loops         // to keep the machine busy meanwhile
 	cost bool
 }
 
@@ -65,11 +65,11 @@ func (o options) check(rest []string, given map[string]bool) error {
 	}
 	for _, name := range o.only {
 		if !slices.Contains(names(), name) {
-			return fmt.Errorf("-only: there is no fault %q; there are %s", name, strings.Join(names(), ", "))
+			return fmt.Errorf("-only: there is no fault %q; use one of %s", name, strings.Join(names(), ", "))
 		}
 	}
 	return nil
 }
 
-// wants tells whether a fault is to be measured.
+// wants tells whether a fault should be measured.
 func (o options) wants(f fault) bool { return len(o.only) == 0 || slices.Contains(o.only, f.name) }

@@ -158,7 +158,7 @@ func (b *bench) ack(ctx context.Context) error {
 	c := b.Client()
 	defer c.Close()
 	err := c.Do(ctx, http.MethodPost, "/v1/clusters/feed/ack", nil, nil)
-	if r := (*wire.Refusal)(nil); errors.As(err, &r) && r.Status == http.StatusConflict {
+	if r := (*wire.RefusalError)(nil); errors.As(err, &r) && r.Status == http.StatusConflict {
 		return nil
 	}
 	return err

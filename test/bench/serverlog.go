@@ -59,7 +59,7 @@ func connections(member, log string) (all []connection) {
 	return all
 }
 
-// item is the count that a connection belongs to. What nobody else can have made is Mainstay's.
+// item is the count that a connection belongs to. A connection that no other client can have made is Mainstay's.
 func (c connection) item() string {
 	switch {
 	case c.name == "mainstay-clone":
@@ -74,7 +74,7 @@ func (c connection) item() string {
 	return connectionsItem
 }
 
-// who names the maker of a connection as well as the log does.
+// who names the client of a connection as precisely as the log does.
 func (c connection) who() string {
 	if c.name == "" {
 		return cmp.Or(c.role, "no name given") + " (refused)"

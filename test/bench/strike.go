@@ -8,7 +8,7 @@ import (
 	"mainstay/controller/wire"
 )
 
-// strike does a fault and returns at the first write after it: what asks for a change may return later than that.
+// strike does a fault and returns at the first write after it: a request for a change may return later than that.
 func (b *bench) strike(ctx context.Context, f fault, was wire.ClusterState) (
 	first time.Time, primary string, undo func() error, err error) {
 	waiting, cancel := context.WithCancelCause(ctx)
@@ -41,7 +41,7 @@ func (b *bench) firstWrite(ctx context.Context, mark string, was wire.ClusterSta
 	}
 }
 
-// asked is what a leader answers, as soon as there is one.
+// asked is the answer of a leader, as soon as there is one.
 func (b *bench) asked(ctx context.Context) (c wire.ClusterState, err error) {
 	err = b.Wait(ctx, "a leader that answers", func() (bool, string) {
 		var err error

@@ -44,7 +44,7 @@ func (t tallies) lines(what string) (all []string) {
 	return all
 }
 
-// countStarts counts processes by who started them. What PostgreSQL starts to run another program is not its own child.
+// countStarts counts processes by their parent. A process that PostgreSQL starts to run another program is not its own child.
 func (p *phase) countStarts(r record) {
 	lack := ""
 	if r.lack != nil {

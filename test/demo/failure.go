@@ -24,5 +24,5 @@ func failure(err error, work string) string {
 	return fmt.Sprintf(`demo: %s.
 The logs are kept in %[2]s/platform/log, PostgreSQL's in
 %[2]s/platform/agent-*/members/*/postgresql.log. Next: tail -n 20 %[2]s/platform/log/*.log
-(a machine that is busy with something else is slow at this; rm -rf %[2]s when you have seen enough).`, strings.TrimSuffix(what, "."), work)
+(on a busy machine the demo may be too slow; afterwards, rm -rf %[2]s).`, strings.TrimSuffix(what, "."), work)
 }

@@ -20,8 +20,8 @@ import (
 )
 
 func main() {
-	work := flag.String("work", "", "folder with the programs mainstay and feedserver; all that the demo makes lies below it")
-	parent := flag.Int("parent", 0, "process with which the demo ends, too; 0 for none")
+	work := flag.String("work", "", "folder with the programs mainstay and feedserver; the demo creates all its files below it")
+	parent := flag.Int("parent", 0, "process whose end also ends the demo; 0 for none")
 	binaries := flag.String("binaries", "", "folder of PostgreSQL's programs; empty for the newest in the usual places")
 	tour := flag.Bool("tour", false, "go through crash, switchover and losses, then end")
 	reaping := flag.Bool("reap", false, "end and remove what is below -work once standard input ends (internal)")
@@ -113,7 +113,7 @@ func (d *demo) run(ctx context.Context, tour bool) error {
 	if d.stand, err = stand.New(o); err != nil {
 		return err
 	}
-	d.say("Starting three controllers on three sites, and agents that look after PostgreSQL and app servers on two of them ...")
+	d.say("Starting three controllers on three sites, and agents that manage PostgreSQL and app servers on two of them ...")
 	begun := time.Now()
 	start, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -183,14 +183,14 @@ func (d *demo) stay(ctx context.Context) error {
 
   . %s
   mainstay status                         the platform on one screen (mainstay watch keeps it there)
-  mainstay explain feed                   what would happen if the primary died right now
-  mainstay switchover feed --dry-run      what a planned change would do; without --dry-run it does it
-  mainstay site switchover --to west      everything moves to the other site: app servers too
+  mainstay explain feed                   what would happen if the primary failed now
+  mainstay switchover feed --dry-run      the plan of a switchover; without --dry-run it runs
+  mainstay site switchover --to west      move everything to the other site, including app servers
   kill -9 $(head -1 %s)
-                                          crash the primary %s and look again
+                                          crash the primary %s, then run status again
   mainstay history feed                   what happened, why, and on which proof
 
-Kill what you like: agents and controllers are started again within a second, as a service manager would. Logs lie in
+Kill any process: agents and controllers are restarted within a second, as by a service manager. Logs are in
 %s/log. Ctrl-C ends everything and removes it.
 `, env, pidFile, c.Primary, d.stand.Dir)
 	<-ctx.Done()

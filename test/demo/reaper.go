@@ -18,7 +18,7 @@ type reaper struct {
 	pipe *os.File // held by the demo alone; its children do not inherit it
 }
 
-// dismissed is what the demo says through the pipe when nothing is left to do.
+// dismissed is sent by the demo through the pipe when nothing is left to do.
 const dismissed = "dismissed"
 
 func startReaper(work string) (*reaper, error) {

@@ -62,7 +62,7 @@ func (d *demo) tour(ctx context.Context) error {
 	if err := d.verdict(); err != nil {
 		return err
 	}
-	d.say("The tour is over: everything came back by itself, and nothing acknowledged is missing.")
+	d.say("The tour is over: every member is back without an operator, and no acknowledged post is missing.")
 	return nil
 }
 

@@ -291,7 +291,7 @@ func (s *sites) post(t *testing.T, path string, in, out any) error {
 		ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
 		defer cancel()
 		err = c.Do(ctx, http.MethodPost, path, in, out)
-		refusal := (*wire.Refusal)(nil)
+		refusal := (*wire.RefusalError)(nil)
 		return err == nil || errors.As(err, &refusal), errText(err)
 	}))
 	return err

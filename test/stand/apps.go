@@ -81,9 +81,9 @@ func (s *Stand) StartApps(ctx context.Context) error {
 	return s.WaitApps(ctx)
 }
 
-// WaitApps waits until every app server that is to run is well, and every other one has stopped.
+// WaitApps waits until every app server that should run is well, and every other one has stopped.
 func (s *Stand) WaitApps(ctx context.Context) error {
-	return s.Wait(ctx, "the app servers to be what they are to be", func() (bool, string) {
+	return s.Wait(ctx, "the app servers to reach their goals", func() (bool, string) {
 		app, err := s.AppState(ctx)
 		if err != nil {
 			return false, err.Error()
@@ -149,7 +149,7 @@ func (s *Stand) siteDSN(site string) string {
 	return s.dsn(append(near, far...))
 }
 
-// instanceOf is what the agent's file says of the app server of its host.
+// instanceOf is the app server's entry in the file of its host's agent.
 func (s *Stand) instanceOf(h Host) string {
 	if h.App == "" {
 		return ""
@@ -195,7 +195,7 @@ func (s *Stand) AppServer(instance string) int {
 	return 0
 }
 
-// SiteWays are all ways between a site and everybody else, the clients among them; its own hosts go on reaching each other.
+// SiteWays are all ways between a site and all other hosts, including the clients; its own hosts still reach each other.
 func (s *Stand) SiteWays(site string) []Way {
 	others := []string{Outside}
 	for _, h := range s.Hosts {

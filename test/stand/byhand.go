@@ -32,7 +32,7 @@ func (s *Stand) StartPostgres(ctx context.Context, member string) error {
 	return nil
 }
 
-// withContext is cmd, killed when ctx ends. What it started in the background is not waited for.
+// withContext is cmd, killed when ctx ends. It does not wait for the command's background processes.
 func withContext(ctx context.Context, cmd *exec.Cmd) *exec.Cmd {
 	bounded := exec.CommandContext(ctx, cmd.Args[0], cmd.Args[1:]...)
 	bounded.WaitDelay = time.Second

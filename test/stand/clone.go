@@ -14,7 +14,7 @@ const clonedName = "clone"
 // StartClone copies a host while it runs, as a virtual machine is copied: the agent's identity and state, and the member's
 // data as of one instant (its disk is frozen meanwhile, so it needs one of its own). It starts the copy's agent on a spare
 // host of the network, in a boot of its own, and returns the folder of its PostgreSQL's socket. The copy has the
-// original's address as well, where nobody else can reach it: its PostgreSQL could start.
+// original's address as well, where no other host can reach it: its PostgreSQL could start.
 func (s *Stand) StartClone(host, spare string) (socket string, err error) {
 	h, dir := s.Host(host), s.path(clonedName)
 	if err := s.copyFrozen(h, dir); err != nil {

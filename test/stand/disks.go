@@ -19,7 +19,7 @@ import (
 // disks are filesystems of their own (Options.Disks), each in a file of the stand that is mounted by a loop device, so
 // that one can be full or hang and no other notices.
 //
-// A frozen one outlives everything: whoever writes there cannot even be killed. So Close thaws before it ends anything,
+// A frozen one outlives everything: a process that writes there cannot even be killed. So Close thaws before it ends anything,
 // and what a killed run left is thawed and removed by the next one: the stand's folder is held by an abstract socket,
 // which the kernel gives back when the process ends, however it ends.
 type disks struct {
@@ -84,7 +84,7 @@ func (d *disks) mount(name, at string, size int) error {
 	return os.Chown(at, uid, gid)
 }
 
-// Freeze makes every write to the disk of a member or controller hang; Thaw lets them go on.
+// Freeze makes every write to the disk of a member or controller hang; Thaw lets them continue.
 func (s *Stand) Freeze(name string) error { return s.onDisk(name, "fsfreeze", "-f") }
 
 // Thaw ends a Freeze. It may be called for a disk that is not frozen.
@@ -138,7 +138,7 @@ func (s *Stand) Empty(name string) error {
 	return err
 }
 
-// thawAll lets whoever hangs go on, or end.
+// thawAll lets the hanging processes continue, or end.
 func (s *Stand) thawAll() error {
 	var errs []error
 	for name := range s.disks.mounts {
@@ -163,7 +163,7 @@ func (s *Stand) removeDisks() error {
 // holder is the abstract socket that a living stand with disks has.
 func holder(dir string) string { return "@mainstay-disks-" + dir }
 
-// sweepDisks thaws and unmounts the disks of runs that are no more. What still runs there ends with them, or with the
+// sweepDisks thaws and unmounts the disks of ended runs. Processes that still run there end with them, or with the
 // network it lived in.
 func sweepDisks() error {
 	loops, err := filepath.Glob("/sys/block/loop*/loop/backing_file")

@@ -18,7 +18,7 @@ import (
 // endLimit bounds how long what was killed may take to end.
 const endLimit = time.Minute
 
-// AsOwner lets a command run as whoever owns the data, if that is another user.
+// AsOwner lets a command run as the owner of the data, if that is another user.
 func AsOwner(cmd *exec.Cmd) {
 	if os.Geteuid() != 0 {
 		return
@@ -79,7 +79,7 @@ func (s *Stand) Everything(h Host) []int {
 		select {
 		case <-p.done:
 		default:
-			p.meant.Store(true) // whoever asks is about to end them all
+			p.meant.Store(true) // the caller is about to end them all
 			found = append(found, p.PID())
 		}
 	}
@@ -176,7 +176,7 @@ func (s *Stand) Close() error {
 	s.over = true
 	s.procs = map[string]*Proc{}
 	s.mu.Unlock()
-	if err := s.thawAll(); err != nil { // who hangs there does not end
+	if err := s.thawAll(); err != nil { // a process that hangs there does not end
 		return err
 	}
 	for _, p := range procs {
@@ -201,7 +201,7 @@ func (s *Stand) Close() error {
 }
 
 // quitPostgreSQL ends the servers of a folder whose agents have ended, in the one fast way that gives shared memory back: what is
-// killed leaves some behind, in the system's memory. What does not end in time is left to be killed.
+// killed leaves some behind, in the system's memory. Servers that do not end in time are left to be killed.
 func quitPostgreSQL(dir string) {
 	isServer := func(pid int) bool {
 		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))

@@ -114,7 +114,7 @@ postgres:
 	return text + s.instanceOf(h) + strings.Join(append(s.AgentLines, ""), "\n")
 }
 
-// Owner is whom PostgreSQL runs as: the packages' user for root, else whoever runs the stand.
+// Owner is the user that PostgreSQL runs as: the packages' user for root, otherwise the user who runs the stand.
 func Owner() string {
 	if os.Geteuid() == 0 {
 		return packagedUser

@@ -40,7 +40,7 @@ func (w *Netns) Others(host string) []string {
 	return slices.DeleteFunc(append(slices.Clone(w.hosts), Outside), func(h string) bool { return h == host })
 }
 
-// Cut takes a host off the network: everything it sends and is sent is lost, and nobody is told.
+// Cut takes a host off the network: all packets from and to it are lost silently.
 func (w *Netns) Cut(host string) error {
 	return w.CutWays(Both(Ways([]string{host}, w.Others(host)))...)
 }
@@ -55,13 +55,13 @@ func (w *Netns) CutWays(ways ...Way) error { return w.change("add", "cut", ways)
 
 // HealWays ends the cuts of these ways, of those that were cut.
 func (w *Netns) HealWays(ways ...Way) error {
-	return errors.Join(w.change("add", "cut", ways), w.change("delete", "cut", ways)) // what is not there cannot be deleted
+	return errors.Join(w.change("add", "cut", ways), w.change("delete", "cut", ways)) // a missing element cannot be deleted
 }
 
 // Lose drops one packet in lossOf on these ways, at random.
 func (w *Netns) Lose(ways ...Way) error { return w.change("add", "loss", ways) }
 
-// lossOf: one packet in five is lost by Lose, which no connection of TCP likes and every one survives.
+// lossOf: Lose drops one packet in five, which slows every TCP connection and breaks none.
 const lossOf = 5
 
 // HealAll ends all cuts and losses.
@@ -69,7 +69,7 @@ func (w *Netns) HealAll() error {
 	return nft(fmt.Sprintf("flush set bridge %[1]s cut\nflush set bridge %[1]s loss\n", w.bridge()))
 }
 
-// filter makes the table that drops. What comes in at a port of the bridge passes prerouting, what the test sends passes
+// filter makes the table that drops. Packets from a port of the bridge pass prerouting, packets of the test pass
 // output; ARP is dropped too, as a cable would.
 func (w *Netns) filter() error {
 	rules := fmt.Sprintf(`ip saddr . ip daddr @cut drop

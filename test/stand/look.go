@@ -139,7 +139,7 @@ func (s *Stand) acking(c wire.ClusterState) (n int) {
 func (s *Stand) Ack(ctx context.Context) (err error) {
 	waited := s.Wait(ctx, "the last failover to be acknowledged", func() (bool, string) {
 		err = s.do(ctx, http.MethodPost, "/v1/clusters/feed/ack", nil, nil)
-		refusal := (*wire.Refusal)(nil)
+		refusal := (*wire.RefusalError)(nil)
 		switch {
 		case errors.As(err, &refusal) && refusal.Status == http.StatusConflict:
 			err = nil

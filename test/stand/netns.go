@@ -16,11 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Netns is a Network of network namespaces: one for each host, all on one bridge, at addresses 10.77.N.x. What goes from
-// one of them to another can be dropped, all or some of it, and be let through again (links.go). Only root may make one.
+// Netns is a Network of network namespaces: one for each host, all on one bridge, at addresses 10.77.N.x. Packets from one to another can
+// be dropped, all or some of them, and let through again (links.go). Only root may make one.
 //
 // Nothing in it outlives the process that made it for long: the number N is held by an abstract socket, which the kernel
-// gives back when the process ends, however it ends; whoever gets N next first removes what was left of it.
+// releases when the process ends, however it ends; the next user of N first removes the remains.
 type Netns struct {
 	n     int
 	hosts []string
@@ -28,7 +28,7 @@ type Netns struct {
 }
 
 // ErrNotAllowed is returned when this process may not make network namespaces.
-var ErrNotAllowed = errors.New("network namespaces may not be made here: run as root, in a container with CAP_SYS_ADMIN and CAP_NET_ADMIN")
+var ErrNotAllowed = errors.New("network namespaces are not permitted: run as root, in a container with CAP_SYS_ADMIN and CAP_NET_ADMIN")
 
 // mostNetns bounds the number N; each is a subnet 10.77.N.0/24.
 const mostNetns = 250
@@ -48,7 +48,7 @@ func NewNetns(hosts ...string) (_ *Netns, err error) {
 		}
 	}()
 	if err := w.sweep(); err != nil {
-		return nil, fmt.Errorf("remove what an earlier run left of %s: %w", w.bridge(), err)
+		return nil, fmt.Errorf("remove the remains of an earlier run of %s: %w", w.bridge(), err)
 	}
 	lines := []string{
 		"link add " + w.bridge() + " type bridge",

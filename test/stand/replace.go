@@ -2,8 +2,8 @@ package stand
 
 import "os"
 
-// Replace puts another build of the program in the place of the one that the stand runs. What runs goes on with the old
-// one; what is started from now on is the new.
+// Replace replaces the program of the stand by another build. Running processes keep the old one; processes started from now on have
+// the new one.
 func (s *Stand) Replace(binary string) error {
 	next := s.bin + ".next"
 	if err := copyProgram(binary, next); err != nil {

@@ -61,7 +61,7 @@ type Options struct {
 	Together bool
 	// ControllerLines go to the end of each controller's local file.
 	ControllerLines []string
-	// Hooks are scripts in etc that the controllers' files allow to be run; whoever names them writes them.
+	// Hooks are scripts in etc that the controllers' files allow; the test that names them writes them.
 	Hooks []string
 	// AgentLines go to the end of each agent's local file, HostSetting to the end of each member host's entry in the platform
 	// file, such as "watchdog: automatic".
@@ -222,7 +222,7 @@ func (s *Stand) Of(controllers bool) []Host {
 	return out
 }
 
-// ControllerAddresses is what --controllers takes.
+// ControllerAddresses is the value for --controllers.
 func (s *Stand) ControllerAddresses() []string {
 	var out []string
 	for _, h := range s.Of(true) {
@@ -262,7 +262,7 @@ func (s *Stand) Run(host, name, program string, args ...string) (*Proc, error) {
 	return p, nil
 }
 
-// again does what the service manager does (Restart=always, RestartSec=1s): a daemon that ended by itself, as a leader
+// again does what the service manager does (Restart=always, RestartSec=1s): a daemon that ended unasked, as a leader
 // does whose barriers are not committed in time (L6), is started again.
 func (s *Stand) again(p *Proc, host, name, program string, args []string) {
 	if p.meant.Load() || program != s.bin {

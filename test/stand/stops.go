@@ -78,7 +78,7 @@ func Stop(list func() []int) ([]int, error) {
 	}
 }
 
-// Continue continues what was stopped. What has ended meanwhile is passed over.
+// Continue continues the stopped processes, except those that have ended meanwhile.
 func Continue(pids []int) error { return Signal(syscall.SIGCONT, pids...) }
 
 // stopped tells whether a process is stopped, or has ended.

@@ -60,7 +60,7 @@ func publishes(t *testing.T, s publish.Sink, read Read) {
 		primary  string
 	}{
 		{beforeBootstrap, ""},
-		{topology("a", 1, 1, "a1", false), ""}, // not open: nobody is announced
+		{topology("a", 1, 1, "a1", false), ""}, // not open: no member is announced
 		{topology("a", 1, 2, "a1", true), "a1.example:5432"},
 		{topology("a", 1, 2, "a1", true), "a1.example:5432"}, // again: nothing changes
 		{topology("a", 2, 3, "a2", false), ""},               // fenced and promoted: the old one is gone at once

@@ -1,7 +1,7 @@
 // Package machine says what a machine's processes cost, and counts what was done on it: processes that were started, the
 // time of the CPUs, memory, syncs of files, bytes over loopback. The benchmarks use it.
 //
-// It must never guess: what the kernel does not let it count is an error that says so, not zero. It changes nothing on the
+// It must never guess: a count that the kernel does not permit is an error that says so, not zero. It changes nothing on the
 // machine, and stops no process to look at it.
 package machine
 
@@ -30,7 +30,7 @@ const (
 type Costs struct {
 	Fork       time.Duration // start a program that does nothing, and wait for its end
 	Connect    time.Duration // a new connection to PostgreSQL over its own socket, with SELECT 1
-	ConnectCPU time.Duration // what each of those took of the CPUs, in the server's processes
+	ConnectCPU time.Duration // CPU time of each of those, in the server's processes
 }
 
 func (c Costs) String() string {

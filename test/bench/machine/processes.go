@@ -22,7 +22,7 @@ type Process struct {
 	Own         int64         // memory in bytes, but for what is shared: all of Mainstay is one binary, whose pages are there once
 	Program     string        // path of its executable; "" for a kernel thread, for one that has ended, or where it may not be read
 	Args        []string
-	Label       string // what Take's caller calls it, or its parent
+	Label       string // the name that Take's caller gives to it, or to its parent
 }
 
 // Snapshot is all processes at a moment, by PID.

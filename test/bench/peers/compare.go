@@ -97,7 +97,7 @@ func (s server) costs(ctx context.Context) (costs machine.Costs, version string,
 	return costs, version, err
 }
 
-// versionOf is the first line of what a program says of itself.
+// versionOf is the first line of a program's version.
 func versionOf(ctx context.Context, program string) string {
 	out, err := exec.CommandContext(ctx, program, "--version").CombinedOutput()
 	line, _, _ := strings.Cut(string(out), "\n")

@@ -58,7 +58,7 @@ func parse(args []string, usage io.Writer) (n int, err error) {
 		return 0, err
 	}
 	if f.NArg() > 0 {
-		return 0, fmt.Errorf("%q is no flag; see -help", f.Args())
+		return 0, fmt.Errorf("%q is not a flag; see -help", f.Args())
 	}
 	if n < 1 {
 		return 0, fmt.Errorf("-n %d: measure at least once", n)

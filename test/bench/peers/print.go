@@ -30,7 +30,7 @@ func (r *result) add(row string, d time.Duration) { r.times[row] = append(r.time
 
 // table has all results.
 type table struct {
-	head string // what the figures depend on; "" before the first system was ready
+	head string // the conditions of the figures; "" before the first system was ready
 	all  []*result
 }
 

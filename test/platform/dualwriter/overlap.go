@@ -61,7 +61,7 @@ func (t *Tester) Reigns() []Reign { return reigns(t.Acks()) }
 // host B acknowledged, then A again on the same t, A had been primary all along. "Then" means that the answer of the one
 // was read before the next was sent, by one clock: no delay of the network or of a server can pretend it.
 //
-// What it does not see: two primaries of which one acknowledged nothing before, or nothing after, an acknowledgement of
+// It does not detect two primaries of which one acknowledged nothing before, or nothing after, an acknowledgement of
 // the other. With an attempt every 10 ms that is a handover to within some attempts, not a second primary.
 func (t *Tester) Overlaps() []Overlap { return overlaps(t.Acks()) }
 
@@ -90,7 +90,7 @@ func reigns(acks []Ack) []Reign {
 }
 
 func overlaps(acks []Ack) (found []Overlap) {
-	// One writer a host: in the order of Started, the acknowledgements of a reign are in the order of Acked as well.
+	// There is one writer for each host: in the order of Started, the acknowledgements of a reign are in the order of Acked as well.
 	acks = slices.Clone(acks)
 	slices.SortFunc(acks, func(a, b Ack) int {
 		return cmp.Or(cmp.Compare(a.Started, b.Started), cmp.Compare(a.Host, b.Host))

@@ -56,7 +56,7 @@ var (
 	// ErrUnavailable is returned when no primary acknowledged the request in time. A write may or may not have happened.
 	ErrUnavailable = errors.New("no primary answered in time: send the same request again, with the same id")
 	// ErrQuiesced is returned for a write between quiesce and resume. It has surely not happened.
-	ErrQuiesced = errors.New("this app server takes no writes for the moment: send the same request again")
+	ErrQuiesced = errors.New("this app server refuses writes at the moment: send the same request again")
 )
 
 // Invalid is returned for a request that can never succeed.

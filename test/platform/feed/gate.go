@@ -16,7 +16,7 @@ type gate struct {
 
 func newGate() *gate { return &gate{left: make(chan struct{})} }
 
-// enter tells whether a write may go on; it leaves afterwards.
+// enter tells whether a write may proceed; it leaves afterwards.
 func (g *gate) enter() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -48,7 +48,7 @@ func (g *gate) close(ctx context.Context) error {
 		select {
 		case <-left:
 		case <-ctx.Done():
-			return fmt.Errorf("takes no new writes, but %d are still under way; ask again", inside)
+			return fmt.Errorf("refuses new writes, but %d are still running; ask again", inside)
 		}
 	}
 }

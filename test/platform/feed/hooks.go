@@ -15,13 +15,13 @@ const (
 	quiesceLimit = 5 * time.Second
 )
 
-// healthz tells that the process lives and serves: it would help nobody to restart it because its database is gone.
+// healthz tells that the process runs and serves: a restart would not help while its database is gone.
 func (a *app) healthz(w http.ResponseWriter, _ *http.Request) {
 	quiesced, writes := a.gate.look()
 	write(w, http.StatusOK, map[string]any{"ok": true, "name": a.name, "quiesced": quiesced, "writes": writes})
 }
 
-// ready tells whether a writable primary is reached: what a load balancer, or a witness, wants to know.
+// ready tells a load balancer, or a reachability check, whether a writable primary is reached.
 func (a *app) ready(w http.ResponseWriter, r *http.Request) {
 	a.say(w, a.store.Ready(r.Context()))
 }

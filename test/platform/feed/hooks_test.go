@@ -63,7 +63,7 @@ func TestQuiesce(t *testing.T) {
 	expect(t, "POST", url+"/quiesce", "", 200, `"ok":true`)
 	expect(t, "POST", url+"/quiesce", "", 200, `"ok":true`)
 	for path, body := range map[string]string{"/posts": newPost(id2, "no"), "/posts/" + id1 + "/like": `{"who":"bob"}`, "/verify": ""} {
-		expect(t, "POST", url+path, body, 503, "takes no writes")
+		expect(t, "POST", url+path, body, 503, "refuses writes")
 	}
 	resp, err := http.Post(url+"/posts", "", strings.NewReader(newPost(id2, "no")))
 	if err != nil {
@@ -105,8 +105,8 @@ func TestQuiesceWaits(t *testing.T) {
 	ready(t, url)
 	s.Stop()
 	answered := underWay(t, url)
-	expect(t, "POST", url+"/quiesce", "", 503, "1 are still under way")
-	expect(t, "POST", url+"/verify", "", 503, "takes no writes")
+	expect(t, "POST", url+"/quiesce", "", 503, "1 are still running")
+	expect(t, "POST", url+"/verify", "", 503, "refuses writes")
 	s.Up()
 	if a := <-answered; !strings.HasPrefix(a, "201 ") {
 		t.Errorf("a write that had begun: %s", a)

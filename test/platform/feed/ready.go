@@ -10,7 +10,7 @@ import (
 	"mainstay/test/platform/pgclient"
 )
 
-// readyLimit bounds the answer to "do you reach a writable primary?": it must come before whoever asks gives up, which is
+// readyLimit bounds the answer to "do you reach a writable primary?": it must come before the caller gives up, which is
 // after a second: a witness that does not answer says nothing.
 const readyLimit = 700 * time.Millisecond
 
@@ -21,7 +21,7 @@ var (
 
 // readiness asks whether a writable primary is reached, on a connection of its own that is kept while it works, so that a
 // busy pool is not taken for a lost primary, nor a dead host in the connection string for one. One question is under way
-// at a time, whoever asks joins it.
+// at a time, which further callers join.
 type readiness struct {
 	db  *sql.DB
 	all sync.WaitGroup

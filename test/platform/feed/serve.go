@@ -12,7 +12,7 @@ import (
 )
 
 // closeLimit bounds how long requests under way may take after the server was told to stop: less than the 10 seconds after
-// which whoever told it commonly kills. giveUp before that they no longer wait for a primary, and say so.
+// when a service manager commonly kills. giveUp before that they no longer wait for a primary, and say so.
 const (
 	closeLimit = 8 * time.Second
 	giveUp     = 2 * time.Second

@@ -118,14 +118,14 @@ func (c *Client) answer(ctx context.Context, q Request) (a Response, err error) 
 		v, err := c.Verify(ctx)
 		return Response{Verification: &v}, err
 	}
-	return a, fmt.Errorf("there is no verb %q: say report, mark, verify or stop", q.Verb)
+	return a, fmt.Errorf("there is no verb %q: use report, mark, verify or stop", q.Verb)
 }
 
 // Ask sends one request to a control socket. An error of the other side is returned as one.
 func Ask(ctx context.Context, socket string, q Request) (a Response, err error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	if err != nil {
-		return a, fmt.Errorf("reach the load client (is it running with this -socket?): %w", err)
+		return a, fmt.Errorf("reach the load client (check that it runs with this -socket): %w", err)
 	}
 	defer conn.Close()
 	if until, ok := ctx.Deadline(); ok {

@@ -16,7 +16,7 @@ import (
 )
 
 // DefaultRequest is the limit of one request to an app server. It is shorter than the server's own patience
-// (feed.DefaultRetry), as a user's would be: what it cuts off is unknown.
+// (feed.DefaultRetry), as a user's would be: a write that it cuts off is unknown.
 const DefaultRequest = 3 * time.Second
 
 // dialLimit bounds a connection to an app server: one whose host swallows packets is given up for the next.

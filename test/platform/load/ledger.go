@@ -53,7 +53,7 @@ func (l *Ledger) load(path string) error {
 		}
 		var a Ack
 		if err := json.Unmarshal(line, &a); err != nil || a.ID == "" {
-			return fmt.Errorf("ledger %s, line %d, is no acknowledgement: move the file away or repair the line", path, n+1)
+			return fmt.Errorf("ledger %s, line %d, is not an acknowledgement: move the file away or repair the line", path, n+1)
 		}
 		l.ids = append(l.ids, a.ID)
 	}
@@ -74,7 +74,7 @@ func (l *Ledger) Add(a Ack) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, err := l.file.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("write the ledger (is its disk full?): %w", err)
+		return fmt.Errorf("write the ledger (check its disk's space): %w", err)
 	}
 	l.ids = append(l.ids, a.ID)
 	return nil

@@ -22,7 +22,7 @@ import (
 const (
 	DefaultEvery     = 10 * time.Millisecond
 	DefaultThreshold = 50 * time.Millisecond
-	DefaultRetry     = 5 * time.Millisecond // what an outage is measured with
+	DefaultRetry     = 5 * time.Millisecond // the resolution of measured outages
 )
 
 // Target is where posts are written and read back.

@@ -13,7 +13,7 @@ type mark struct {
 	tally Tally
 }
 
-// Report is what happened since a mark. All outages are listed that ended after it, the open one included.
+// Report summarises the run since a mark. It lists all outages that ended after it, including the open one.
 type Report struct {
 	Since    time.Time       `json:"since"`
 	Until    time.Time       `json:"until"`

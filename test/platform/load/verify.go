@@ -11,7 +11,7 @@ const (
 	verifyPause = 100 * time.Millisecond
 )
 
-// Verification is what became of the acknowledged posts.
+// Verification is the result of reading the acknowledged posts back.
 type Verification struct {
 	Checked int      `json:"checked"` // all posts of the ledger when it began
 	Missing []string `json:"missing"` // acknowledged, and not on the primary: S2 is broken

@@ -20,7 +20,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// Defaults of Options: what a client that cares about failover would choose.
+// Defaults of Options, as a client that is configured for failover would choose them.
 const (
 	DefaultConnect   = 500 * time.Millisecond
 	DefaultStatement = 500 * time.Millisecond
@@ -94,7 +94,7 @@ func DSN(file, env string) (string, error) {
 // ReadOnly is the SQLSTATE with which a replica refuses a write (read_only_sql_transaction). Its session stays usable.
 const ReadOnly = "25006"
 
-// Transient tells whether err may pass by itself once there is a primary again: a lost or refused connection, a server
+// Transient tells whether err may pass once there is a primary again: a lost or refused connection, a server
 // that starts, stops or recovers, one that turned read-only, an answer with a warning. Such a write is *unknown*: it may
 // or may not have been committed.
 func Transient(err error) bool {

@@ -9,10 +9,10 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// checkLimit bounds the check. One that takes longer has not shown anything.
+// checkLimit bounds the check. A check that takes longer shows nothing.
 const checkLimit = 60 * time.Second
 
-// Verdict is what became of a history.
+// Verdict is the result of checking a history.
 type Verdict struct {
 	Registers int
 	Answered  int    // operations with an answer
@@ -35,7 +35,7 @@ func (t *Tester) Check() Verdict {
 	t.mu.Unlock()
 	v := check(done)
 	if v.Answered == 0 && v.Wrong == "" {
-		v.Wrong = fmt.Sprintf("none of %d operations was answered, so nothing is shown; last error: %v", attempts, last)
+		v.Wrong = fmt.Sprintf("none of %d operations was answered, so nothing could be checked; last error: %v", attempts, last)
 	}
 	return v
 }

@@ -5,8 +5,8 @@
 // It must never take an operation without an answer for one without effect: its outcome stays open to the end. And it
 // must never read without a write. With quorum-sealed a fenced primary may answer plain reads until its lease ends, and a
 // primary restarted after a crash shows commits that no replica holds (the limits in safety.md): such reads promise
-// nothing. So a read also updates its row and waits until that is durable, as a write does: what it saw comes before that
-// commit in the log, so whoever holds the commit holds what was seen.
+// nothing. So a read also updates its row and waits until that is durable, as a write does: the value that it saw comes before that
+// commit in the log, so a member that holds the commit holds that value.
 //
 // Flow enters by Start, each client records its operations, and it leaves by Check.
 package register
