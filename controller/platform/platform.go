@@ -1,8 +1,3 @@
-// Package platform holds the nouns of Mainstay: what the operator declares (sites, hosts, clusters, members, apps), and
-// the few values that every other package uses (epochs, goals, positions, durability).
-//
-// It is pure: no clock, no I/O, no goroutine. Values enter through the platform file (controller/config) and the
-// replicated state (controller/state); they leave as goals to the agents.
 package platform
 
 import "time"
