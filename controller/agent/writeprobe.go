@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -109,7 +111,9 @@ type writes struct {
 // left for another try, that others get through is all there is to see, so it excuses for as long as it is seen.
 func (w *writes) flushed(at platform.LSN, now time.Duration) {
 	if at > w.flush && (w.err == "" || w.hangs) && w.stall.counting && (w.excused < mostExcused || w.saturated) {
-		w.excused += now - w.stall.tried
+		if !w.saturated {
+			w.excused += now - w.stall.tried
+		}
 		w.stall.excused(now)
 	}
 	w.flush = max(w.flush, at)
@@ -130,14 +134,22 @@ func (m *supervisor) writeProbe(ctx context.Context, pg *postgres.Server) {
 	if ctx.Err() != nil {
 		return
 	}
+	lives := m.writeBackendLives()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.writes.hangs = m.writes.hangs && lives
 	m.writes.ended(begun, boottime.Now(), err)
 }
 
+// writeBackendLives tells whether the server's process of the last session still exists: one that hangs in a write does, whatever has
+// become of our end of its connection.
+func (m *supervisor) writeBackendLives() bool {
+	_, err := os.Stat(fmt.Sprintf("/proc/%d", m.writeBackend.Load()))
+	return err == nil
+}
+
 // ended notes how a small commit ended. A server without a free slot is alive, and proves nothing about its disk. But a commit that hung
-// before all slots were taken still hangs as far as anybody knows: the slots are taken by sessions that hang as well, when a disk
-// does.
+// before all slots were taken still hangs while its process exists: when a disk hangs, sessions that hang with it take the slots.
 func (w *writes) ended(begun, now time.Duration, err error) {
 	w.hangs = err != nil && (hung(err) || w.hangs && saturated(err))
 	w.saturated, w.err = saturated(err), ""

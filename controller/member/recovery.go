@@ -79,7 +79,7 @@ func (m Memory) Looked(g platform.Goal, s Seen, now time.Duration) Memory {
 	}
 	if starting {
 		m.segment, m.mark = max(m.segment, s.Segment), s.Mark
-	} else {
+	} else if standby || s.Process == health.ProcessEnded { // else it was not seen
 		m.segment, m.mark = "", ""
 	}
 	if standby {

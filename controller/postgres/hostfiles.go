@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // A data directory also holds what belongs to this host: links that its user has made, to a configuration file or to the log's folder on
@@ -105,7 +107,10 @@ func (i *Server) moveHostFiles(ctx context.Context) error {
 		return err
 	}
 	if h.Log != "" {
-		if err := i.Owner.rename(filepath.Join(i.Data, h.Log), h.Place); err != nil {
+		switch err := i.Owner.rename(filepath.Join(i.Data, h.Log), h.Place); {
+		case errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EXDEV): // a mount point
+			i.notice("the rewind replaces " + filepath.Join(i.Data, h.Log) + " by its source's: " + err.Error())
+		case err != nil:
 			return err
 		}
 	}
@@ -176,7 +181,11 @@ func (i *Server) returnHostFiles() error {
 		return fmt.Errorf("%s is damaged: %w; remove it, and see that links and the log's folder in %s are as they should be", i.movedFile(), err,
 			i.Data)
 	}
-	if h.Data == i.Data {
+	if h.Data == i.Data && !exists(filepath.Join(i.Data, "PG_VERSION")) { // the data has been removed, and a copy wants the place empty
+		if h.Log != "" && exists(h.Place) {
+			i.notice("the log's folder of data that is gone stays in " + h.Place)
+		}
+	} else if h.Data == i.Data {
 		if err := errors.Join(i.putLinks(i.Data, h.Links), i.returnLog(h)); err != nil {
 			return err
 		}

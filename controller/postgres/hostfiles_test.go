@@ -248,3 +248,33 @@ func TestSocketInData(t *testing.T) {
 	has("all", "pg_subtrans of the data directory is a symbolic link", "unix_socket_directories = '"+u.Socket+", "+u.Data+"'",
 		"queue in its data directory")
 }
+
+// What an agent that died in the middle of a rewind has moved away: a start puts it back first, and data that was removed meanwhile gets no
+// part of it, so that a copy can take its place. A log folder that cannot be moved is left to the rewind.
+func TestRewindCutShort(t *testing.T) {
+	a, b := diverged(t)
+	ctx := testContext(t)
+	moveOut(t, a, "postgresql.conf")
+	check(t, a.moveHostFiles(ctx))
+	must(a.Start(ctx, StartOptions{}))
+	check(t, a.StopImmediate(ctx))
+
+	place(t, a, "log/monday.log", "ours")
+	check(t, a.moveHostFiles(ctx))
+	check(t, os.Chown(filepath.Dir(a.Data), int(a.Owner.UID), int(a.Owner.GID)))
+	check(t, os.RemoveAll(a.Data))
+	check(t, a.Clone(ctx, b.source(), "", nil, nil))
+}
+
+func TestRewindWithItsLogMounted(t *testing.T) {
+	a, b := diverged(t)
+	log := filepath.Join(a.Data, "log")
+	place(t, a, "log/monday.log", "ours")
+	place(t, b, "log/monday.log", "theirs")
+	if err := unix.Mount("none", log, "tmpfs", 0, ""); err != nil {
+		t.Skip(err)
+	}
+	defer unix.Unmount(log, unix.MNT_DETACH)
+	check(t, os.Chown(log, int(a.Owner.UID), int(a.Owner.GID)))
+	check(t, a.Rewind(testContext(t), b.source(), StartOptions{}))
+}

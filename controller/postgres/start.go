@@ -48,10 +48,13 @@ func (i *Server) Start(ctx context.Context, o StartOptions) (p *Process, err err
 	if err := errors.Join(ctx.Err(), i.stopped()); err != nil {
 		return nil, err
 	}
+	if err := i.undoRewind(); err != nil { // it puts files back that a start needs
+		return nil, err
+	}
 	if err := i.startable(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(i.undoRewind(), i.takeOver()); err != nil {
+	if err := i.takeOver(); err != nil {
 		return nil, err
 	}
 	if !o.AsPrimary {

@@ -86,8 +86,13 @@ func (c *Command) Body() (string, error) {
 	return body, nil
 }
 
-// Encode writes a command for the log.
-func (c Command) Encode() ([]byte, error) { return json.Marshal(c) }
+// Encode writes a command for the log. One without exactly one body is an error.
+func (c Command) Encode() ([]byte, error) {
+	if _, err := c.Body(); err != nil { // the log would stop at it
+		return nil, err
+	}
+	return json.Marshal(c)
+}
 
 // DecodeCommand reads a command. A command this version does not know is an error: the log must stop, never skip it.
 func DecodeCommand(b []byte) (Command, error) {

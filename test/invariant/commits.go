@@ -23,7 +23,7 @@ type Ack struct {
 // old primary before how far they had flushed, and it counts that until their senders end; with one more member, that was not
 // sealed, the commit is acknowledged there. The successor is the most advanced of the sealed ones, so it holds the commit.
 func (a Ack) late(newest platform.Epoch) bool {
-	return a.Epoch.Less(newest) && a.Kept != nil && a.Kept()
+	return a.Epoch.Less(newest) && a.Waited && a.Kept != nil && a.Kept()
 }
 
 // Acknowledged checks S1: epochs order all acknowledgements, and each epoch has one member; and that it was given by the

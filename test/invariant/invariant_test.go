@@ -34,6 +34,12 @@ func TestEachClaimFails(t *testing.T) {
 			a.Kept = func() bool { return false }
 			c.Acknowledged(a, sets)
 		}},
+		"late, and it did not wait": {"S1", func(c *Checker) {
+			c.Acknowledged(ack(1, "a", 2), sets)
+			a := ack(2, "a", 1)
+			a.Waited, a.Kept = false, func() bool { return true }
+			c.Acknowledged(a, []platform.Set{{}})
+		}},
 		"two members in one epoch": {"S1",
 			func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Acknowledged(ack(2, "b", 1), sets) }},
 		"lost at a promotion": {"S2", func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Began(2, "b", ep(2), none) }},

@@ -24,7 +24,7 @@ func TestScenarios(t *testing.T) {
 		share = 130
 	}
 	counts := map[string]int{}
-	for _, s := range []*search{{first: 1, seeds: scenarios / share}, {first: world.EstatesFrom, seeds: estates / share}} {
+	for _, s := range []*search{{first: 1, seeds: scenarios / share}, {first: world.EstatesFrom, seeds: estates / max(1, share/2)}} {
 		var out bytes.Buffer
 		s.out, s.workers = &out, workers()
 		code := s.run(context.Background())
