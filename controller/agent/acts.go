@@ -79,7 +79,7 @@ func (m *supervisor) do(ctx context.Context, act member.Act, goal platform.Goal)
 	case member.Release:
 		return m.within(ctx, quick, func(ctx context.Context) error { return m.release(ctx, pg, goal, act.Durable) })
 	}
-	return fmt.Errorf("no way to %s is implemented", act.Kind)
+	return fmt.Errorf("the agent does not implement the act %q", act.Kind)
 }
 
 func (m *supervisor) within(ctx context.Context, bound time.Duration, f func(context.Context) error) error {
@@ -154,7 +154,7 @@ func (m *supervisor) start(ctx context.Context, pg *postgres.Server, goal platfo
 			return err
 		}
 		if err := m.guards.renew(ctx, m.guardOptions(pg)); err != nil {
-			m.log.Warn("PostgreSQL starts without a launcher", zap.Error(err))
+			m.log.Warn("PostgreSQL was started without the guards' launcher", zap.Error(err))
 		}
 	}
 	s, err := settings(pg, goal, act.Durable)
@@ -211,8 +211,8 @@ func (m *supervisor) withoutForeign(ctx context.Context, pg *postgres.Server, go
 		return false, err
 	}
 	text := fmt.Sprintf(
-		"its restore_command brings %s, which is not of this cluster (its timeline is %d): it was set aside in pg_wal, and PostgreSQL was "+
-			"started without restore_command; delete it from the archive, keep whoever wrote it from archiving there, and restart it",
+		"its restore_command delivered %s, which does not belong to this cluster (timeline %d): the agent set it aside in pg_wal and started "+
+			"PostgreSQL without restore_command; delete it from the archive, stop the other server from archiving there, and restart PostgreSQL",
 		strings.Join(foreign, ", "), goal.Timeline)
 	m.log.Warn(text)
 	m.mu.Lock()
@@ -228,7 +228,7 @@ func (m *supervisor) arm(goal platform.Goal) error {
 	lease := m.lease
 	m.mu.Unlock()
 	if lease.Epoch != goal.Epoch || lease.End <= boottime.Now() {
-		return fmt.Errorf("the lease of epoch %s has ended meanwhile", goal.Epoch)
+		return fmt.Errorf("the lease of epoch %s ended before PostgreSQL became writable", goal.Epoch)
 	}
 	return m.hold(lease.Epoch, lease.End)
 }

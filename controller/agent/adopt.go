@@ -36,8 +36,8 @@ func (m *supervisor) adoptable(ctx context.Context, pg *postgres.Server, goal pl
 			g.seen.Data = health.DataPresent // else it would not run
 			g.report.Refusals = []string{
 				fmt.Sprintf(
-					"PostgreSQL runs on %s, but does not answer: %v; correct members.%s.socket in the agent's file, the port in the platform file, or "+
-						"let %s in through the local socket, as itself or by members.%s.superuser.passfile",
+					"PostgreSQL runs on %s, but does not answer: %v; correct members.%s.socket in the agent's file or the port in the platform "+
+						"file, or allow %s to connect through the local socket, as itself or with members.%s.superuser.passfile",
 					pg.Data, g.asked, m.name, pg.Owner.Name, m.name)}
 		}
 	default:

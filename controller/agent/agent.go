@@ -183,7 +183,7 @@ func (a *Agent) supervisor(name string) *supervisor {
 	defer a.mu.Unlock()
 	if err != nil {
 		if a.unmanaged[name] != err.Error() {
-			a.log.Error("member cannot be looked after", zap.String("member", name), zap.Error(err))
+			a.log.Error("member cannot be managed", zap.String("member", name), zap.Error(err))
 		}
 		a.unmanaged[name] = err.Error()
 		return nil
@@ -232,7 +232,7 @@ func (a *Agent) forget(m *supervisor) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.members, m.name)
-	a.log.Info("let go of a member that was removed from the platform; its PostgreSQL and its data are left as they are",
+	a.log.Info("released a member that was removed from the platform; its PostgreSQL and its data are unchanged",
 		zap.String("member", m.name))
 }
 
@@ -255,10 +255,10 @@ func (a *Agent) reload(ctx context.Context) error {
 		case <-a.opts.Reload:
 			ended, err := a.tls.Reload()
 			if err != nil {
-				a.log.Error("certificates kept as they were", zap.Error(err))
+				a.log.Error("certificates not reloaded; the agent keeps the present ones", zap.Error(err))
 				continue
 			}
-			a.log.Info("certificates read again; changes of addresses or folders need a restart of the agent, which does not touch PostgreSQL",
+			a.log.Info("certificates reloaded; changed addresses and folders need a restart of the agent, which does not touch PostgreSQL",
 				zap.Int("connectionsEnded", ended))
 		}
 	}
@@ -292,7 +292,8 @@ func (a *Agent) cannot() map[string]string {
 
 // certificateEnds is told from 60 days before the end of the certificate, each day.
 func (a *Agent) certificateEnds(ends time.Time) {
-	a.log.Warn("the certificate ends; the agent goes on, but issue a new one, copy it here, then reload", zap.Time("ends", ends))
+	a.log.Warn("the certificate expires; the agent keeps running, but issue a new one with `mainstay cert issue`, copy it here, then reload",
+		zap.Time("ends", ends))
 }
 
 func memberDir(data, name string) string { return filepath.Join(data, "members", name) }

@@ -51,7 +51,7 @@ func openBootCopy(folder string, log *zap.Logger) (bootCopy, error) {
 		}
 	}
 	if own.ID != filepath.Base(own.ID) {
-		return "", fmt.Errorf("%s is damaged (%q is no name of a folder); restore it, or move the agent's whole folder away", path, own.ID)
+		return "", fmt.Errorf("%s is damaged (%q is not a folder name); restore it, or move the agent's whole folder away", path, own.ID)
 	}
 	if bootDir == "" {
 		return "", nil
@@ -66,9 +66,9 @@ func openBootCopy(folder string, log *zap.Logger) (bootCopy, error) {
 		return c, nil
 	}
 	if gone := os.RemoveAll(string(c)); gone != nil {
-		return "", fmt.Errorf("where the agent keeps copies in memory: %w; %w; look at that folder: its space, its owner", err, gone)
+		return "", fmt.Errorf("copies in memory can be neither written nor removed: %w; %w; check that folder's free space and owner", err, gone)
 	}
-	log.Warn("no copies in memory of what the agent must not forget: should its folder be put back from an older copy, nobody notices",
+	log.Warn("the agent keeps no copies of its promises in memory: it would not notice if its folder were restored from an older copy",
 		zap.Error(err))
 	return "", nil
 }
@@ -150,8 +150,8 @@ func (h home) read(name string, v any) error {
 	}
 	if err != nil || !bytes.Equal(now, kept) {
 		h.log.Warn(
-			"a file of the agent's folder is not what the agent wrote last; it is put right from the copy in memory. Was the folder put back "+
-				"from a backup or a snapshot?",
+			"a file in the agent's folder differs from what the agent last wrote; it is corrected from the copy in memory. "+
+				"Was the folder restored from a backup or a snapshot?",
 			zap.String("file", path), zap.Error(err))
 		if err := statefile.WriteBytes(path, kept); err != nil {
 			return err

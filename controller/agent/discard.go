@@ -34,7 +34,7 @@ func (m *supervisor) keepWAL(ctx context.Context, pg *postgres.Server, goal plat
 		return nil, err
 	}
 	if fork.Timeline != seen.Timeline {
-		return nil, &notCountableError{fmt.Sprintf("timeline %d left the primary's history at %s of timeline %d already (its line: %v)",
+		return nil, &notCountableError{fmt.Sprintf("timeline %d left the primary's history earlier, at %s of timeline %d (its ancestry: %v)",
 			seen.Timeline, fork.End, fork.Timeline, line)}
 	}
 	q := m.agent.quarantineOf(m.name)
@@ -251,7 +251,7 @@ func divergence(line platform.History, goal platform.Goal) (platform.Fork, error
 		}
 	}
 	return platform.Fork{},
-		&notCountableError{fmt.Sprintf("the data is on timeline %d, as the primary is, so that nothing tells where it left its history",
+		&notCountableError{fmt.Sprintf("the data is on timeline %d, like the primary, so where it left the primary's history is unknown",
 			goal.Timeline)}
 }
 

@@ -93,7 +93,7 @@ func (g *guards) ask(set *guard.Set, postmaster int) (guard.Status, error) {
 // unansweredFine is for how long guards that live, and have said that all is well, may leave the agent without an answer.
 const unansweredFine = 2 * time.Second
 
-var errNoGuards = errors.New("the guards do not run yet")
+var errNoGuards = errors.New("the guards are not running yet")
 
 // ensure starts the guards, or takes up those that an earlier agent left, or that no longer answer on the connection there
 // was: a stall of this host may break it, and no lease would ever reach them again. It must not be called on the lease path.
@@ -230,14 +230,14 @@ func (*guards) owing(ctx context.Context, dir string) error {
 			duty, err = guard.OpenDutyPage(pid)
 		}
 		if err != nil {
-			return fmt.Errorf("whether PostgreSQL runs without its data directory: %w", err)
+			return fmt.Errorf("check whether PostgreSQL runs without its data directory: %w", err)
 		}
 		end := duty.Duty().End
 		if err := duty.Close(); err != nil {
 			return err
 		}
 		if end != 0 {
-			return errors.New("the data directory is gone, and the guards have yet to end what runs without it")
+			return errors.New("the data directory is missing, and the guards have not yet ended the PostgreSQL that ran on it")
 		}
 	}
 	return nil
@@ -257,7 +257,7 @@ func (g *guards) pids() [2]int {
 func (g *guards) check(fault error, outside, postmaster int) health.Guard {
 	set := g.get()
 	if set == nil {
-		missing := []string{"the guards do not run"}
+		missing := []string{"the guards are not running"}
 		if fault != nil {
 			missing = []string{fault.Error()}
 		}

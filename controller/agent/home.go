@@ -43,8 +43,8 @@ func openHome(dir string, log *zap.Logger) (home, error) {
 	if who, err := osuser.Stranger(dir); err != nil {
 		return home{}, fmt.Errorf("the agent's folder: %w", err)
 	} else if who != nil && os.Geteuid() == 0 {
-		return home{}, fmt.Errorf("the agent's folder %s, or one above it, belongs to or is open to user %d, "+
-			"who could change what the agent has promised; name a folder in `data` of the agent's file that only root can change", dir, who.UID)
+		return home{}, fmt.Errorf("the agent's folder %s, or one above it, belongs to user %d or is writable by it, "+
+			"so that user could change the agent's promises; set `data` in the agent's file to a folder that only root can change", dir, who.UID)
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -42,7 +42,7 @@ func TestDoesNotStart(t *testing.T) {
 		{"its platform is damaged", mine, "platform.json", "platform.json is damaged (invalid character"},
 		{"its folder is a file", mine, "members", "not a directory; create it, or correct `data` in the agent's file"},
 		{"its folder is another user's", mine, "",
-			"belongs to or is open to user 54321, who could change what the agent has promised; name a folder in `data`"},
+			"belongs to user 54321 or is writable by it, so that user could change the agent's promises; set `data`"},
 		{"another host's certificate", certificateOf(t, ca, identity.RoleAgent, "db-w1"), "",
 			"is the certificate of agent db-w1, this is agent db-e1; run `mainstay cert issue --role agent --name db-e1 --address ADDRESS`"},
 		{"a controller's certificate", certificateOf(t, ca, identity.RoleController, "db-e1"), "",

@@ -30,7 +30,7 @@ func (a *Agent) leaseOf(r *http.Request) (any, error) {
 	}
 	epoch, left := m.goodFor(boottime.Now())
 	if asked != epoch.String() {
-		return nil, refuse(http.StatusConflict, "refused", "the lease of %s is of epoch %s, not %s", name, epoch, asked)
+		return nil, refuse(http.StatusConflict, "refused", "the lease of %s has epoch %s, not %s", name, epoch, asked)
 	}
 	return wire.LeaseAnswer{Member: name, Epoch: epoch, Left: left}, nil
 }

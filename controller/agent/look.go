@@ -353,7 +353,7 @@ func (m *supervisor) recovering(ctx context.Context, pg *postgres.Server, g *gla
 	g.seen.Starting = true
 	r, err := pg.Recovering(ctx)
 	if err != nil { // what is known of it says no less that it gets on
-		m.log.Debug("its recovery could not be looked at", zap.Error(err))
+		m.log.Debug("the progress of its recovery cannot be read", zap.Error(err))
 	}
 	g.seen.Segment, g.seen.Mark, g.report.Asks = r.Segment, r.Mark, r.Asks
 	if r.Restoring {
@@ -425,7 +425,7 @@ func (m *supervisor) guard(ctx context.Context, pg *postgres.Server, g *glance) 
 	g.report.Guard.Told = told
 	m.underWatchdog(&g.report.Guard)
 	if m.cgroup == nil {
-		g.report.Guard.Missing = append(g.report.Guard.Missing, "a cgroup: a process that detaches itself from the tree escapes")
+		g.report.Guard.Missing = append(g.report.Guard.Missing, "a cgroup: a process that detaches itself from the tree escapes the guards")
 	}
 	g.report.Guard.Missing = append(g.report.Guard.Missing, m.unmasked()...)
 	g.report.Guard.Missing = append(g.report.Guard.Missing, unswept()...)

@@ -80,7 +80,7 @@ func (m *supervisor) meanwhile(act member.Act) member.Act {
 	if act.Blind(m.durable) {
 		return act
 	}
-	return member.Act{Kind: member.Nothing, Durable: act.Durable, Wait: "a look at the member, which is not answered"}
+	return member.Act{Kind: member.Nothing, Durable: act.Durable, Wait: "waiting for an observation of the member, which is overdue"}
 }
 
 // answer notes what a look's question to PostgreSQL came to. To be turned away is an answer as well; without one in time

@@ -23,7 +23,7 @@ func (a *Agent) watchPressure(ctx context.Context) error {
 	for {
 		p, err := readPressure(os.ReadFile)
 		if err != nil {
-			a.log.Warn("how busy this host is cannot be told", zap.Error(err))
+			a.log.Warn("the load of this host cannot be read from /proc/pressure", zap.Error(err))
 			return nil
 		}
 		a.pressure.Store(&p)

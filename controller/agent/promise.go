@@ -147,7 +147,7 @@ func (a *Agent) promise(w http.ResponseWriter, r *http.Request) {
 	}
 	answer := wire.PromiseAnswer{Leader: a.leaderAnswers(r.Context(), member.LookFor(req.Length, a.unanswered()))}
 	if answer.Leader != "" {
-		answer.Reason = "a leader answers here: go through this agent"
+		answer.Reason = "a leader answers this agent: reach it through this agent's relay"
 	} else {
 		answer.PromiseAnswer = m.promise(req)
 	}
@@ -175,7 +175,7 @@ func (m *supervisor) promise(req platform.PromiseRequest) platform.PromiseAnswer
 	defer m.mu.Unlock()
 	kept, answer := member.Promise(m.input(boottime.Now()), req)
 	if m.promised = kept; answer.Given {
-		m.log.Debug("promised not to be sealed or promoted", zap.String("to", req.From), zap.Duration("until", kept.Until))
+		m.log.Debug("promised to be neither sealed nor promoted", zap.String("to", req.From), zap.Duration("until", kept.Until))
 	}
 	return answer
 }

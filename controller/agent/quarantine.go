@@ -34,18 +34,18 @@ func (a *Agent) quarantineOf(member string) quarantine {
 	return quarantine{filepath.Join(memberDir(a.cfg.Data, member), "quarantine"), a.cfg.Quarantine.Limit}
 }
 
-// errQuarantineFull is returned when a piece more would pass the limit: the repair waits until an operator drops one.
-type errQuarantineFull struct {
+// quarantineFullError is returned when a piece more would pass the limit: the repair waits until an operator drops one.
+type quarantineFullError struct {
 	member            string
 	used, more, limit int64
 	oldest            string
 	pieces            int
 }
 
-func (e *errQuarantineFull) Error() string {
+func (e *quarantineFullError) Error() string {
 	return fmt.Sprintf(
-		"the quarantine of %s holds %s in %d pieces, and this repair needs %s more, past the limit of %s; nothing is dropped by itself: see "+
-			"`mainstay member quarantine list %s`, "+
+		"the quarantine of %s holds %s in %d pieces, and this repair needs %s more, which exceeds the limit of %s; pieces are never dropped "+
+			"automatically: see `mainstay member quarantine list %s`, "+
 			"then run `mainstay member quarantine drop %s`, or raise quarantine.limit in the agent's file and restart the agent",
 		e.member, megabytes(e.used), e.pieces, megabytes(e.more), megabytes(e.limit), e.member, e.oldest)
 }
@@ -59,7 +59,7 @@ func (q quarantine) room(p wire.Piece) error {
 	if err != nil {
 		return err
 	}
-	full := &errQuarantineFull{member: p.Member, more: p.Size, limit: q.limit}
+	full := &quarantineFullError{member: p.Member, more: p.Size, limit: q.limit}
 	for _, k := range kept {
 		if k.Successor == p.Successor {
 			continue
@@ -139,7 +139,7 @@ func (q quarantine) read(id string) (p wire.Piece, err error) {
 		return p, err
 	}
 	if err := json.Unmarshal(text, &p); err != nil {
-		return p, fmt.Errorf("%s is damaged: %w; look at the folder, and move it away to go on", path, err)
+		return p, fmt.Errorf("%s is damaged: %w; inspect that folder, and move it away to continue", path, err)
 	}
 	if p.How == wire.Rewound {
 		p.Place = filepath.Dir(path) // the agent's folder may have been moved
@@ -183,7 +183,7 @@ func (q quarantine) record(p wire.Piece) error {
 		return err
 	}
 	if err := replace(root, filepath.Join(p.ID, postgres.RecordFile), append(text, '\n')); err != nil {
-		return fmt.Errorf("record what is kept: %w; look at that disk: its space, its owner", err)
+		return fmt.Errorf("write the record of the quarantined data: %w; check that disk's free space and the folder's owner", err)
 	}
 	return statefile.SyncDir(q.dir)
 }
@@ -217,7 +217,7 @@ func (q quarantine) remove(ctx context.Context, p wire.Piece) error {
 	dir := filepath.Join(q.dir, p.ID)
 	if p.Place != dir {
 		if !strings.Contains(filepath.Base(p.Place), "."+asideSuffix) {
-			return fmt.Errorf("the record of %s names %s, which is no data directory that was set aside; correct %s",
+			return fmt.Errorf("the record of %s names %s, which is not a data directory set aside by a rebuild; correct %s",
 				p.ID, p.Place, filepath.Join(dir, postgres.RecordFile))
 		}
 		if err := removeParts(ctx, p); err != nil {
@@ -244,8 +244,8 @@ func removeParts(ctx context.Context, p wire.Piece) error {
 			continue
 		}
 		if _, err := os.Lstat(p.Place); err != nil {
-			return fmt.Errorf("%s is not removed, because the data that leads there is not in its place (%w): if no server uses it, remove it, "+
-				"and drop %s again", part.Place, err, p.ID)
+			return fmt.Errorf("%s is not removed, because the data directory that links to it is not in its place (%w): if no server uses it, "+
+				"remove it and drop %s again", part.Place, err, p.ID)
 		}
 		if err := removeTree(ctx, part.Place, ""); err != nil {
 			return err
@@ -268,7 +268,7 @@ func removeTree(ctx context.Context, path, but string) error {
 		return gone(err)
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is no folder: look what it is, and remove it yourself", path)
+		return fmt.Errorf("%s is not a folder: inspect it and remove it by hand", path)
 	}
 	if err := empty(ctx, above, name, but); err != nil || but != "" {
 		return err

@@ -58,11 +58,12 @@ func TestQuarantineLimit(t *testing.T) {
 		{"the same repair goes on as a rebuild", testPiece("feed-e1_4", wire.Rebuilt, 1<<40), false},
 	} {
 		err := q.room(c.piece)
-		var full *errQuarantineFull
+		var full *quarantineFullError
 		if errors.As(err, &full) != c.full || !c.full && err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if c.full && !strings.Contains(err.Error(), "holds 6 MB in 1 pieces, and this repair needs 5 MB more, past the limit of 10 MB") ||
+		if c.full && !strings.Contains(err.Error(),
+			"holds 6 MB in 1 pieces, and this repair needs 5 MB more, which exceeds the limit of 10 MB") ||
 			c.full && !strings.Contains(err.Error(), "`mainstay member quarantine drop feed-e1_4-rewind`") {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -133,7 +134,7 @@ func TestQuarantineRemove(t *testing.T) {
 	}
 	wrong := testPiece("feed-e1_6", wire.Rebuilt, 1)
 	wrong.ID, wrong.Place = "feed-e1_6-rebuild", dir
-	if err := q.remove(t.Context(), wrong); err == nil || !strings.Contains(err.Error(), "no data directory that was set aside") {
+	if err := q.remove(t.Context(), wrong); err == nil || !strings.Contains(err.Error(), "not a data directory set aside by a rebuild") {
 		t.Errorf("a record that names another folder: %v", err)
 	}
 }
@@ -158,7 +159,7 @@ func TestDivergence(t *testing.T) {
 		{"promoted unseen, and it was ahead: the WAL between is of the older timeline", h(at(1, 120)), 2, 3, h(at(1, 100)), at(1, 100), ""},
 		{"it branched off the goal's own timeline", h(at(1, 100), at(3, 150)), 4, 3, h(at(1, 100)), at(4, 150), ""},
 		{"another line", h(at(1, 100)), 2, 9, h(at(5, 100)), at(0, 0), "no common history"},
-		{"the same timeline", h(at(1, 100)), 3, 3, h(at(1, 100)), at(0, 0), "nothing tells where"},
+		{"the same timeline", h(at(1, 100)), 3, 3, h(at(1, 100)), at(0, 0), "is unknown"},
 	} {
 		got, err := divergence(append(c.line, at(c.own, endless)), platform.Goal{Timeline: c.goal, History: c.hist})
 		if got != c.want || (err == nil) != (c.err == "") || err != nil && (!strings.Contains(err.Error(), c.err) || !beyondRewind(err)) {

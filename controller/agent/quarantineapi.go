@@ -95,7 +95,7 @@ func (a *Agent) handled(w http.ResponseWriter, r *http.Request, roles []string, 
 		defer func() { <-a.desk }()
 	default:
 		return nil, refuse(http.StatusServiceUnavailable, "failed",
-			"the agent of %s is busy with earlier requests; if they never end, look at its disk", a.cfg.Host)
+			"the agent of %s is busy with earlier requests; if they never end, check its disk", a.cfg.Host)
 	}
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bound + 2*time.Second)); err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (a *Agent) pieces(context.Context, identity.ID, *http.Request) (any, error)
 func (a *Agent) find(id string) (wire.Piece, quarantine, error) {
 	dirs, err := filepath.Glob(a.quarantineOf("*").dir)
 	if err != nil || id != filepath.Base(id) || strings.HasPrefix(id, ".") {
-		return wire.Piece{}, quarantine{}, refuse(http.StatusBadRequest, "bad-request", "%q is no name of a piece", id)
+		return wire.Piece{}, quarantine{}, refuse(http.StatusBadRequest, "bad-request", "%q is not the ID of a piece", id)
 	}
 	for _, dir := range dirs {
 		q := quarantine{dir: dir}
@@ -135,7 +135,7 @@ func (a *Agent) find(id string) (wire.Piece, quarantine, error) {
 		}
 	}
 	return wire.Piece{}, quarantine{}, refuse(http.StatusNotFound, "bad-request",
-		"%s keeps no %s; `mainstay member quarantine list` shows what there is", a.cfg.Host, id)
+		"%s has no piece %s; run `mainstay member quarantine list` to see its pieces", a.cfg.Host, id)
 }
 
 func (a *Agent) showPiece(ctx context.Context, _ identity.ID, r *http.Request) (any, error) {
@@ -155,9 +155,9 @@ func (a *Agent) transactions(ctx context.Context, p wire.Piece) (list []wire.Tra
 	case p.Bytes == 0:
 		return nil, ""
 	case p.Problem != "" || p.Dropped != nil:
-		return nil, "the files are not whole"
+		return nil, "its files are incomplete"
 	case pg == nil:
-		return nil, "the agent looks after no " + p.Member + " now, so it has no pg_waldump for it"
+		return nil, "the agent no longer manages " + p.Member + ", so it has no pg_waldump for it"
 	}
 	dir := p.Place
 	if p.How == wire.Rebuilt {
@@ -169,7 +169,7 @@ func (a *Agent) transactions(ctx context.Context, p wire.Piece) (list []wire.Tra
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		note = fmt.Sprintf("read for %s and no longer; there may be more", showBound)
+		note = fmt.Sprintf("reading stopped after %s; there may be more", showBound)
 	case err != nil:
 		note = err.Error()
 	case total > len(list):
@@ -212,7 +212,7 @@ func (a *Agent) dropPiece(ctx context.Context, who identity.ID, r *http.Request)
 		}
 		p.Dropped = drop
 	}
-	a.log.Warn("kept data is dropped", zap.String("id", p.ID), zap.String("member", p.Member), zap.String("operator", who.Name),
+	a.log.Warn("an operator drops quarantined data", zap.String("id", p.ID), zap.String("member", p.Member), zap.String("operator", who.Name),
 		zap.String("reason", req.Reason),
 		zap.Uint32("timeline", uint32(p.Timeline)), zap.Stringer("from", p.From), zap.Stringer("to", p.To), zap.Int64("bytes", p.Bytes),
 		zap.Int("transactions", p.Transactions), zap.String("place", p.Place))
@@ -268,9 +268,10 @@ func (a *Agent) removeDropped(ctx context.Context) {
 func (a *Agent) removePiece(ctx context.Context, q quarantine, p wire.Piece) error {
 	err := q.remove(ctx, p)
 	if err != nil {
-		a.log.Error("dropped data is not gone yet; drop it again", zap.String("id", p.ID), zap.String("member", p.Member), zap.Error(err))
+		a.log.Error("files of a dropped piece could not be removed; drop it again",
+			zap.String("id", p.ID), zap.String("member", p.Member), zap.Error(err))
 		return err
 	}
-	a.log.Info("dropped data is gone", zap.String("id", p.ID), zap.String("member", p.Member))
+	a.log.Info("the files of a dropped piece were removed", zap.String("id", p.ID), zap.String("member", p.Member))
 	return nil
 }

@@ -100,7 +100,7 @@ func TestQuarantineAPI(t *testing.T) {
 	}
 	var shown wire.PieceAnswer
 	if status, why := o.ask(identity.RoleViewer, http.MethodGet, "/v1/quarantine/"+p.ID, nil, &shown); status != 200 ||
-		shown.Piece.ID != p.ID || !strings.Contains(shown.Note, "looks after no feed-e1") {
+		shown.Piece.ID != p.ID || !strings.Contains(shown.Note, "no longer manages feed-e1") {
 		t.Errorf("%d %s: %+v", status, why, shown)
 	}
 	for _, c := range []struct {
@@ -112,8 +112,8 @@ func TestQuarantineAPI(t *testing.T) {
 		{identity.RoleAgent, http.MethodGet, "/v1/quarantine", nil, 403, "operator or viewer"},
 		{identity.RoleViewer, http.MethodPost, drop, reason, 403, "needs a certificate of role operator"},
 		{identity.RoleOperator, http.MethodPost, drop, wire.DropRequest{}, 400, "needs a reason"},
-		{identity.RoleOperator, http.MethodPost, "/v1/quarantine/other/drop", reason, 404, "keeps no other"},
-		{identity.RoleOperator, http.MethodGet, "/v1/quarantine/..%2f..%2ffeed-e1", nil, 400, "no name of a piece"},
+		{identity.RoleOperator, http.MethodPost, "/v1/quarantine/other/drop", reason, 404, "has no piece other"},
+		{identity.RoleOperator, http.MethodGet, "/v1/quarantine/..%2f..%2ffeed-e1", nil, 400, "not the ID of a piece"},
 	} {
 		if status, why := o.ask(c.role, c.method, c.path, c.in, nil); status != c.status || !strings.Contains(why, c.why) {
 			t.Errorf("%s %s as %s: %d %s", c.method, c.path, c.role, status, why)
@@ -130,7 +130,7 @@ func TestQuarantineAPI(t *testing.T) {
 	if _, err := os.Stat(p.Place); !os.IsNotExist(err) {
 		t.Errorf("%s is still there", p.Place)
 	}
-	said := o.logs.FilterMessage("kept data is dropped").All()
+	said := o.logs.FilterMessage("an operator drops quarantined data").All()
 	if len(said) != 1 || said[0].ContextMap()["operator"] != "p-operator" || said[0].ContextMap()["reason"] != "restored by hand" {
 		t.Errorf("the log: %v", said)
 	}

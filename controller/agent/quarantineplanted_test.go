@@ -77,7 +77,7 @@ func TestPlantedInQuarantine(t *testing.T) {
 	t.Run("the place of a drop", func(t *testing.T) {
 		p := putPiece(t, q, testPiece("feed-e1_6", wire.Rebuilt, 1), data)
 		link(outside, p.Place)
-		if err := q.remove(t.Context(), p); err == nil || !strings.Contains(err.Error(), "is no folder") {
+		if err := q.remove(t.Context(), p); err == nil || !strings.Contains(err.Error(), "is not a folder") {
 			t.Errorf("a link is dropped: %v", err)
 		}
 		untouched(t)

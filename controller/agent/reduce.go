@@ -84,8 +84,8 @@ func (a *Agent) prove(ctx context.Context, member string) {
 			continue
 		}
 		why := fmt.Sprintf(
-			"it was a standby's, whose WAL ended at %s of timeline %d, and the data in its place has replayed up to %s of timeline %d: "+
-				"it held no transaction that this lacks", p.End.LSN, p.End.Timeline, s.Replay, s.Timeline)
+			"it belonged to a standby whose WAL ended at %s of timeline %d, and its replacement has replayed up to %s of timeline %d: "+
+				"it held no transaction that the replacement lacks", p.End.LSN, p.End.Timeline, s.Replay, s.Timeline)
 		err := a.amend(q, p.ID, func(p *wire.Piece) bool {
 			p.Needless = why
 			return true
@@ -106,7 +106,7 @@ func provable(p wire.Piece) bool {
 // is needed.
 func (m *supervisor) room(ctx context.Context, q quarantine, p wire.Piece) error {
 	err := q.room(p)
-	var full *errQuarantineFull
+	var full *quarantineFullError
 	if !errors.As(err, &full) {
 		return err
 	}
@@ -153,7 +153,8 @@ func (a *Agent) finishReduced(ctx context.Context, q quarantine, p wire.Piece) {
 		})
 	}
 	if err != nil {
-		a.log.Error("data that was set aside is not reduced yet", zap.String("id", p.ID), zap.String("member", p.Member), zap.Error(err))
+		a.log.Error("data that was set aside could not be reduced; the agent retries",
+			zap.String("id", p.ID), zap.String("member", p.Member), zap.Error(err))
 		return
 	}
 	a.log.Info("data that was set aside is reduced to its WAL", zap.String("id", p.ID), zap.String("member", p.Member),
@@ -166,7 +167,7 @@ func spaceOf(part wire.Part) bool { return part.Link != "pg_wal" }
 // trim removes the databases and tablespaces of data that was set aside, and returns the size of what is left.
 func (q quarantine) trim(ctx context.Context, p wire.Piece) (int64, error) {
 	if !strings.Contains(filepath.Base(p.Place), "."+asideSuffix) {
-		return 0, fmt.Errorf("the record of %s names %s, which is no data directory that was set aside; correct it", p.ID, p.Place)
+		return 0, fmt.Errorf("the record of %s names %s, which is not a data directory set aside by a rebuild; correct it", p.ID, p.Place)
 	}
 	spaces, rest := p, p
 	spaces.Parts = slices.DeleteFunc(slices.Clone(p.Parts), func(part wire.Part) bool { return !spaceOf(part) })

@@ -106,7 +106,7 @@ func (a *Agent) relay(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only an agent may be relayed", http.StatusForbidden)
 		return
 	case !a.knowsController(to):
-		http.Error(w, to+" is no controller that this agent knows", http.StatusForbidden)
+		http.Error(w, "this agent knows no controller "+to, http.StatusForbidden)
 		return
 	}
 	select {

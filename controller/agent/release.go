@@ -98,7 +98,7 @@ func (m *supervisor) dropSlots(ctx context.Context, pg *postgres.Server) error {
 	m.droppedAt = boottime.Now()
 	m.mu.Unlock()
 	if err == nil {
-		m.log.Info("dropped failover slots of its own that the primary has by now", zap.Strings("slots", names))
+		m.log.Info("dropped the standby's own copies of failover slots that the primary now has", zap.Strings("slots", names))
 	}
 	return err
 }
@@ -111,6 +111,6 @@ func (m *supervisor) endGuards() {
 		return
 	}
 	if err := set.Exit(); err != nil {
-		m.log.Info("the guards stay, idle, until PostgreSQL ends", zap.Error(err))
+		m.log.Info("the idle guards stay until PostgreSQL ends", zap.Error(err))
 	}
 }

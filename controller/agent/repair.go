@@ -57,7 +57,7 @@ func (m *supervisor) stopClean(ctx context.Context, pg *postgres.Server, goal pl
 		return nil
 	}
 	if err := pg.EndChildren(bound, outside); err != nil {
-		m.log.Warn("receivers that are no member's hold up the stop", zap.Error(err))
+		m.log.Warn("receivers that belong to no member delay the stop", zap.Error(err))
 	}
 	if m.gone(bound) {
 		return nil

@@ -242,23 +242,23 @@ func (a *Agent) trusts(answer *wire.ReportAnswer) bool {
 	case next == kept:
 		return true
 	case kept.PlatformID != "" && kept.PlatformID != next.PlatformID:
-		a.log.Error("answer of a controller of another platform dropped: correct `controllers` in the agent's file",
+		a.log.Error("dropped the answer of a controller of another platform: correct `controllers` in the agent's file",
 			zap.String("obeys", kept.PlatformID), zap.String("foreign", next.PlatformID))
 		return false
 	case next.Generation < kept.Generation:
-		a.log.Error("answer of a controller dropped that was given up by `mainstay controllers recover`: stop it",
+		a.log.Error("dropped the answer of a controller that `mainstay controllers recover` gave up: stop that controller",
 			zap.Uint64("obeys", kept.Generation), zap.Uint64("got", next.Generation))
 		return false
 	case kept.PlatformID != "" && next.Generation == kept.Generation:
 		a.log.Error(
-			"answer of a controller dropped: two were recovered by themselves, as the same generation, and this agent obeys the other; stop one of "+
-				"them for good, then stop and recover the other once more",
+			"dropped the answer of a controller: two controllers were recovered separately as the same generation, and this agent obeys the "+
+				"other; stop one of them for good, then stop and recover the other once more",
 			zap.Uint64("generation", kept.Generation), zap.String("obeys", kept.Mark), zap.String("got", next.Mark),
 			zap.String("controller", answer.Leader))
 		return false
 	}
 	if err := a.home.keepBond(next); err != nil {
-		a.log.Error("cannot keep the platform; nothing is obeyed", zap.Error(err))
+		a.log.Error("the platform's identity cannot be written to disk; the agent obeys no controller until it is", zap.Error(err))
 		return false
 	}
 	a.mu.Lock()

@@ -29,7 +29,7 @@ func (m *supervisor) keepResume(ctx context.Context) {
 		}
 		err := m.agent.home.keepResume(m.name, *t)
 		if err != nil && !failed {
-			m.log.Warn("cannot keep what a restart of the agent needs while no leader answers", zap.Error(err))
+			m.log.Warn("cannot write the resume record, which a restarted agent needs while no leader answers", zap.Error(err))
 		}
 		if failed = err != nil; !failed {
 			m.mu.Lock()
@@ -69,7 +69,7 @@ func (m *supervisor) takeUpResume(ctx context.Context, pg *postgres.Server) {
 	if !m.inherit(t, held, now) {
 		return
 	}
-	m.log.Info("goes on as primary under the lease that its guards hold", zap.String("epoch", held.Epoch.String()),
+	m.log.Info("continues as primary under the lease that its guards hold", zap.String("epoch", held.Epoch.String()),
 		zap.Duration("left", held.End-now))
 	m.agent.mu.Lock()
 	m.agent.heartbeatEvery = min(m.agent.heartbeatEvery, platform.Heartbeat(t.Length))

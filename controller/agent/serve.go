@@ -95,7 +95,7 @@ func (a *Agent) server(h http.Handler) *http.Server {
 // member of the host; /primary/NAME for a member or the host's member of a cluster. /instance/NAME speaks for an app server.
 func (a *Agent) probes(mux *http.ServeMux) {
 	for path, yes := range map[string]func(wire.MemberStatus) bool{"primary": isPrimary, "replica": isReplica} {
-		h := func(w http.ResponseWriter, r *http.Request) { a.probe(w, r, yes) }
+		h := func(w http.ResponseWriter, r *http.Request) { a.probe(w, r, path, yes) }
 		mux.HandleFunc("GET /"+path, h)
 		mux.HandleFunc("GET /"+path+"/{name}", h)
 	}
@@ -116,7 +116,7 @@ func isReplica(m wire.MemberStatus) bool {
 	return m.Seen.Role == health.RoleStandby && m.Seen.Receiver != nil && m.Seen.Receiver.Streaming
 }
 
-func (a *Agent) probe(w http.ResponseWriter, r *http.Request, yes func(wire.MemberStatus) bool) {
+func (a *Agent) probe(w http.ResponseWriter, r *http.Request, role string, yes func(wire.MemberStatus) bool) {
 	name := r.PathValue("name")
 	var found []wire.MemberStatus
 	for _, c := range a.clusters() {
@@ -134,7 +134,7 @@ func (a *Agent) probe(w http.ResponseWriter, r *http.Request, yes func(wire.Memb
 	case yes(found[0]):
 		fmt.Fprintln(w, found[0].Name)
 	default:
-		http.Error(w, found[0].Name+" is not", http.StatusServiceUnavailable)
+		http.Error(w, found[0].Name+" does not serve as "+role, http.StatusServiceUnavailable)
 	}
 }
 
@@ -144,7 +144,7 @@ func (a *Agent) ready(w http.ResponseWriter, r *http.Request) {
 	heard, leader := a.heard, a.leader
 	a.mu.Unlock()
 	if heard == 0 || boottime.Now()-heard > platform.DefaultLease {
-		http.Error(w, "no leader has answered for a while", http.StatusServiceUnavailable)
+		http.Error(w, "no leader has answered for longer than a lease", http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "leader", leader)
@@ -217,8 +217,8 @@ var (
 	descUp   = prometheus.NewDesc("mainstay_agent_member_running", "1 if the member's PostgreSQL runs.", []string{"cluster", "member"}, nil)
 	descLead = prometheus.NewDesc("mainstay_agent_member_primary", "1 if the member is a writable primary under a lease.",
 		[]string{"cluster", "member"}, nil)
-	descLease = prometheus.NewDesc("mainstay_agent_lease_left_seconds", "What is left of the member's lease.", []string{"cluster", "member"},
-		nil)
+	descLease = prometheus.NewDesc("mainstay_agent_lease_left_seconds", "Seconds until the member's lease ends.",
+		[]string{"cluster", "member"}, nil)
 	descOwes = prometheus.NewDesc("mainstay_agent_promised_seconds",
 		"For how long the member has promised a primary to be neither sealed nor promoted; 0 for none.", []string{"cluster", "member"}, nil)
 	descGuard = prometheus.NewDesc("mainstay_agent_guard_complete", "1 if both guards live and reach every process of the member.",
@@ -227,12 +227,12 @@ var (
 	descServes = prometheus.NewDesc("mainstay_agent_instance_serves", "1 if the app server may get requests: /instance/NAME answers 200.",
 		[]string{"app", "instance"}, nil)
 	descAgain = prometheus.NewDesc("mainstay_agent_instance_restarts",
-		"How often the app server was started again after it had ended, since it was last wanted to run.", []string{"app", "instance"}, nil)
+		"How often the app server was restarted after it had ended, since its goal last became to run.", []string{"app", "instance"}, nil)
 	descMay = prometheus.NewDesc("mainstay_agent_permit_left_seconds",
-		"What is left of the app server's permit; 0 for one that needs none.", []string{"app", "instance"}, nil)
+		"Seconds until the app server's permit ends; 0 if it needs none.", []string{"app", "instance"}, nil)
 	descCert = prometheus.NewDesc("mainstay_certificate_days_left",
 		"Days until a certificate that this process uses passes its date; negative after it.", []string{"holder"}, nil)
-	descHeard = prometheus.NewDesc("mainstay_agent_leader_heard_seconds", "Since the leader last answered.", nil, nil)
+	descHeard = prometheus.NewDesc("mainstay_agent_leader_heard_seconds", "Seconds since the leader last answered.", nil, nil)
 )
 
 // Describe lists the metrics.

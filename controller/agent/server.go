@@ -76,7 +76,7 @@ func (a *Agent) owner(data string) (postgres.Owner, error) {
 	if os.Geteuid() != 0 {
 		me, err := user.Current()
 		if err != nil {
-			return postgres.Owner{}, fmt.Errorf("who runs this agent: %w", err)
+			return postgres.Owner{}, fmt.Errorf("look up the user who runs this agent: %w", err)
 		}
 		return postgres.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Name: me.Username}, nil
 	}

@@ -39,7 +39,7 @@ func (m *supervisor) answered(pg *postgres.Server, replayed platform.LSN) {
 		return
 	}
 	if err := pg.OwnFilesWork(); err != nil {
-		m.log.Warn("files that were carried over are still kept", zap.Error(err))
+		m.log.Warn("files that were carried over could not be removed", zap.Error(err))
 	}
 	select {
 	case m.agent.rebuilt <- m.name:
@@ -112,7 +112,7 @@ func (m *supervisor) crashed(pg *postgres.Server, goal platform.Goal) {
 		m.memory = m.memory.Crashed(fault.At)
 		fault.At = m.memory.CrashedAt()
 	}
-	m.inVain("PostgreSQL has ended by itself", pg, fault)
+	m.inVain("PostgreSQL ended unexpectedly", pg, fault)
 	m.unstarted.past = max(m.unstarted.past, fault.At)
 }
 
@@ -134,9 +134,9 @@ func (m *supervisor) inVain(what string, pg *postgres.Server, fault postgres.Fau
 	m.unstarted.why += "; see " + pg.Log
 	switch mend := m.memory.Mend(); {
 	case !fault.Data:
-		m.unstarted.why += ". Mend that on this host: it is tried again, and the data is left as it is"
+		m.unstarted.why += ". Repair that on this host: the agent keeps trying and leaves the data as it is"
 	case mend != "":
-		m.unstarted.why += ". It is tried again, but " + mend
+		m.unstarted.why += ". The agent keeps trying, but " + mend
 	}
 	m.fault = m.unstarted.why
 	m.unstarted.until = boottime.Now() + min(500*time.Millisecond<<min(m.unstarted.times-1, 6), mostUnstarted)

@@ -201,11 +201,11 @@ func (m *supervisor) next() member.Act {
 	act := member.Next(m.input(now))
 	m.setNeeds(act.Needs)
 	if _, _, moved := m.address(); act.Kind != member.Release && (m.pg == nil || moved) {
-		act = member.Act{Kind: member.Nothing, Wait: "waiting to hear where it is to run"}
+		act = member.Act{Kind: member.Nothing, Wait: "waiting for a controller to confirm its address"}
 	} else if now < m.unstarted.until && (act.Kind == member.StartStandby || act.Kind == member.StartPrimary) {
-		act = member.Act{Kind: member.Nothing, Wait: "waiting a moment before it is started again"}
+		act = member.Act{Kind: member.Nothing, Wait: "waiting for the pause before the next start to end"}
 	} else if act.Kind != member.Nothing && now < m.notBefore {
-		act = member.Act{Kind: member.Nothing, Wait: "waiting a moment after a failure"}
+		act = member.Act{Kind: member.Nothing, Wait: "waiting for the pause after a failure to end"}
 	}
 	if act.Kind == member.Nothing {
 		m.doing = act.Wait
@@ -324,7 +324,7 @@ func (m *supervisor) granted(epoch platform.Epoch, end, length time.Duration) {
 		return
 	}
 	if err := m.hold(epoch, end); err != nil {
-		m.log.Warn("the lease is not taken", zap.Error(err))
+		m.log.Warn("the guards did not take the lease", zap.Error(err))
 		m.mu.Lock()
 		if refused := (*guard.RefusedError)(nil); errors.As(err, &refused) && refused.Code == machine.Expired && m.spent != epoch {
 			m.spent = epoch

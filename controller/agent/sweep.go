@@ -29,7 +29,7 @@ type Swept struct {
 func (s Swept) String() string {
 	var did []string
 	if len(s.Killed) > 0 {
-		did = append(did, fmt.Sprintf("PostgreSQL ran without any guard, killed processes %v", s.Killed))
+		did = append(did, fmt.Sprintf("PostgreSQL ran without any guard: killed its processes %v", s.Killed))
 	}
 	if s.Err != nil {
 		did = append(did, s.Err.Error())
@@ -68,7 +68,7 @@ func (h home) sweep(ctx context.Context, cfg config.Agent) []Swept {
 			}
 		case <-ctx.Done():
 			for _, name := range waiting {
-				swept = append(swept, Swept{Member: name, Err: errors.New("not looked at in time; does its disk hang?")})
+				swept = append(swept, Swept{Member: name, Err: errors.New("not checked in time; does its disk hang?")})
 			}
 			return swept
 		}

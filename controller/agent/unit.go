@@ -15,7 +15,8 @@ var unswept = sync.OnceValue(func() []string {
 	if own, err := process.Own(); err == nil && inUnit(own) {
 		return nil
 	}
-	return []string{wire.MissingService + ": nobody sweeps when agent and guards are killed at once, until the agent runs as a unit"}
+	return []string{wire.MissingService +
+		": if the agent and its guards die together, nothing stops the PostgreSQL they leave; run the agent as a systemd service"}
 })
 
 // inUnit: the cgroup is a service's, or the one that systemd delegates below it. A person's own session lies in a scope.

@@ -45,7 +45,7 @@ func (m *supervisor) lookAtUserSide(ctx context.Context, pg *postgres.Server, d 
 		fault = err.Error()
 	}
 	if fault != "" && fault != m.user.fault {
-		m.log.Warn("the user's side of the host", zap.Error(err))
+		m.log.Warn("the user's own settings and services on this host could not be checked", zap.Error(err))
 	}
 	m.user.fault = fault
 }
@@ -74,10 +74,10 @@ func (m *supervisor) sayReplaced(ctx context.Context, pg *postgres.Server, goal 
 	}
 	lines, err := pg.Replaces(ctx, s)
 	if err == nil && len(lines) > 0 {
-		m.log.Info("settings of the user's that Mainstay replaces", zap.Strings("settings", lines))
+		m.log.Info("Mainstay replaces these settings of the user", zap.Strings("settings", lines))
 	}
 	if why := pg.Replaceable(); why != nil {
-		m.log.Warn("a rebuild of this member, should it need one, will be refused", zap.Error(why))
+		m.log.Warn("a rebuild of this member would be refused", zap.Error(why))
 	}
 	return err
 }

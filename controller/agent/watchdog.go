@@ -100,7 +100,7 @@ func (d *hostWatchdog) heard(log *zap.Logger, st watchdog.Status, err error) {
 			zap.Strings("unhardened", d.status.Unhardened))
 	}
 	if d.status.Starves && !was.Starves {
-		log.Warn("the watchdog is not pinged: a guard is overdue, or a lease has all but ended; the host resets unless that mends")
+		log.Warn("the watchdog is not pinged: a guard is overdue, or a lease has almost ended; the host resets unless that recovers")
 	}
 }
 
@@ -120,9 +120,9 @@ func (d *hostWatchdog) of(asked *platform.Watchdog, member string, guards [2]int
 		w.Missing = "it is about to be armed"
 	case !s.Armed:
 	case asked.Timeout < s.Timeout:
-		w.Missing = "it counts too long for the lease of " + member
+		w.Missing = "its timeout is too long for the lease of " + member
 	case guards == [2]int{} || s.Watched[member] != guards:
-		w.Missing = "it does not watch the guards of " + member + " yet"
+		w.Missing = "it does not yet watch the guards of " + member
 	default:
 		w.Armed = true
 	}
@@ -158,7 +158,7 @@ func barredFrom(w *health.Watchdog, now, end time.Duration, fresh bool) error {
 	case w.Lacks() != "":
 		return errors.New(w.Lacks())
 	case w.Armed && fresh && now+w.Timeout > end+platform.GuardKill:
-		return fmt.Errorf("the lease ends too soon for a watchdog of %s; the next one will do", w.Timeout)
+		return fmt.Errorf("the lease ends too soon for a watchdog of %s; the agent takes the next one", w.Timeout)
 	}
 	return nil
 }

@@ -78,9 +78,9 @@ func TestWhatTheWatchdogIsToAMember(t *testing.T) {
 		"there is none":                 {required, late, nil, 0, guards, "there is none"},
 		"nothing known yet":             {required, watchdog.Status{PID: 5}, nil, 0, guards, "about to be armed"},
 		"silent":                        {required, armed, nil, 3 * time.Second, guards, "has not answered lately"},
-		"other guards":                  {required, armed, nil, 0, [2]int{7, 9}, "does not watch the guards of m1 yet"},
-		"no guards":                     {required, armed, nil, 0, [2]int{}, "does not watch the guards of m1 yet"},
-		"too long for a lease just cut": {shorter, armed, nil, 0, guards, "counts too long"},
+		"other guards":                  {required, armed, nil, 0, [2]int{7, 9}, "does not yet watch the guards of m1"},
+		"no guards":                     {required, armed, nil, 0, [2]int{}, "does not yet watch the guards of m1"},
+		"too long for a lease just cut": {shorter, armed, nil, 0, guards, "timeout is too long"},
 		"it cannot be started":          {required, watchdog.Status{}, errors.New("no such program"), 0, guards, "no such program"},
 	} {
 		var d hostWatchdog

@@ -129,7 +129,7 @@ func (m *supervisor) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveBound)
 	defer cancel()
 	if err, ended := program.Apart(ctx, func() error { return statefile.Write(m.path(), d) }); !ended || err != nil {
-		m.log.Warn("the end of the permit that is kept is an older one", zap.Error(err))
+		m.log.Warn("the end of the permit could not be written; an older end is on disk", zap.Error(err))
 	}
 }
 

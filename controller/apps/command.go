@@ -93,7 +93,8 @@ func (c *command) cgroup() *process.Cgroup {
 	}
 	group, err := process.Create(process.CgroupName("instance-"+c.name, c.dir))
 	if err != nil {
-		c.host.o.Log.Warn("what detaches itself from this app server would escape a stop", zap.String("instance", c.name), zap.Error(err))
+		c.host.o.Log.Warn("no cgroup for this app server: a process that detaches itself from it would escape a stop",
+			zap.String("instance", c.name), zap.Error(err))
 		return nil
 	}
 	return group

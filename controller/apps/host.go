@@ -58,7 +58,7 @@ func (h *Host) Start(ctx context.Context, group *errgroup.Group, o Options) {
 	for name, cfg := range o.Config.Instances {
 		m, err := newSupervisor(h, name, cfg)
 		if err != nil {
-			o.Log.Error("app server cannot be looked after", zap.String("instance", name), zap.Error(err))
+			o.Log.Error("app server cannot be managed", zap.String("instance", name), zap.Error(err))
 			h.unmanaged[name] = err.Error()
 			continue
 		}
@@ -90,7 +90,7 @@ func (h *Host) Obey(answer *wire.ReportAnswer, s time.Duration) {
 		if h.supervisors[name] == nil && h.unmanaged[name] == "" {
 			h.unmanaged[name] = fmt.Sprintf("the agent's file on %s does not say how it is started: add instances.%s there, and restart the agent",
 				h.o.Config.Host, name)
-			h.o.Log.Error("app server cannot be looked after: add it to the agent's file", zap.String("instance", name))
+			h.o.Log.Error("app server cannot be managed: add it to the agent's file", zap.String("instance", name))
 		}
 	}
 	maps.DeleteFunc(h.unmanaged, func(name, _ string) bool {
@@ -119,7 +119,7 @@ func (h *Host) Report() []health.Instance {
 func (h *Host) States() []wire.AppState {
 	byApp := map[string]*wire.AppState{}
 	for _, seen := range h.Report() {
-		app, i := "", wire.InstanceStatus{Name: seen.Name, Host: h.o.Config.Host, Out: "not looked after", Seen: &seen}
+		app, i := "", wire.InstanceStatus{Name: seen.Name, Host: h.o.Config.Host, Out: "not managed", Seen: &seen}
 		if m := h.supervisors[seen.Name]; m != nil {
 			app, i.Goal, i.Out = m.routing()
 		}

@@ -266,7 +266,7 @@ func (m *supervisor) wants(g platform.InstanceGoal, named bool, of platform.Age,
 	if g == m.goal {
 		if !named && g != (platform.InstanceGoal{}) {
 			m.faults["goal"] = "no leader names a goal for it any more: it left the platform, or this host is fenced; " +
-				"to have it left alone, delete instances." + m.name + " from the agent's file"
+				"to leave it alone, delete instances." + m.name + " from the agent's file"
 		}
 		return
 	}

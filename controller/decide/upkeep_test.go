@@ -183,7 +183,7 @@ func TestNoRebuildOfAll(t *testing.T) {
 		st := well(t, 1, nil)
 		for name, at := range map[string]platform.LSN{"m2": other, "m3": 77} {
 			m := st.members[name]
-			m.Process, m.Role, m.Receiver, m.CrashedAt, m.Error = health.ProcessEnded, health.RoleUnknown, nil, at, "PostgreSQL has ended by itself"
+			m.Process, m.Role, m.Receiver, m.CrashedAt, m.Error = health.ProcessEnded, health.RoleUnknown, nil, at, "PostgreSQL ended unexpectedly"
 		}
 		st.members["m3"].Needs = "rebuild"
 		var cmd *state.Command

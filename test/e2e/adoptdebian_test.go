@@ -143,7 +143,7 @@ func (d *debian) taken(t *testing.T) {
 		t.Errorf("%s is primary", p)
 	}
 	d.unchanged(t, d.before)
-	if log := d.agentLog(t, "feed-e1"); strings.Count(log, "settings of the user's that Mainstay replaces") != 1 ||
+	if log := d.agentLog(t, "feed-e1"); strings.Count(log, "Mainstay replaces these settings of the user") != 1 ||
 		strings.Contains(log, ownPassword) {
 		t.Errorf("what is replaced must be said once, and no password:\n%s", log)
 	}

@@ -67,7 +67,8 @@ func quarantine(t *testing.T, binaries string) {
 	if _, err := os.Stat(piece.Place); !os.IsNotExist(err) {
 		t.Errorf("%s is still there: %v", piece.Place, err)
 	}
-	if log := tr.Logs(200); !strings.Contains(log, "kept data is dropped") || !strings.Contains(log, "the test has seen enough") {
+	log := tr.Logs(200)
+	if !strings.Contains(log, "an operator drops quarantined data") || !strings.Contains(log, "the test has seen enough") {
 		t.Error("the agent's log does not say who dropped it, and why")
 	}
 }

@@ -124,7 +124,7 @@ func (tr *trial) givenUp(name string) bool {
 	if err != nil {
 		return false
 	}
-	if strings.Contains(string(log), "given up by `mainstay controllers recover`") {
+	if strings.Contains(string(log), "`mainstay controllers recover` replaced this controller's group") {
 		return true
 	}
 	var id wire.Identity
