@@ -15,7 +15,7 @@ import (
 	"mainstay/controller/wakeup"
 )
 
-// Bounds of the acts. What takes longer is cancelled, reported and tried again, or repaired by the next rung.
+// Bounds of the acts. An act that takes longer is cancelled, reported and retried, or the next step of the repair follows.
 const (
 	quick         = 10 * time.Second
 	killBound     = 5 * time.Second
@@ -26,7 +26,7 @@ const (
 	cloneBound    = 24 * time.Hour
 )
 
-// do carries out one act. What it promises is on disk before anything else happens (S3).
+// do carries out one act. The act's promises are on disk before anything else happens (S3).
 func (m *supervisor) do(ctx context.Context, act member.Act, goal platform.Goal) error {
 	m.mu.Lock()
 	pg := m.pg
@@ -64,7 +64,7 @@ func (m *supervisor) do(ctx context.Context, act member.Act, goal platform.Goal)
 	case member.Kill:
 		return m.kill()
 	case member.StopClean:
-		if goal.Kind == platform.GoalReplica { // a restart is the first rung of its repair
+		if goal.Kind == platform.GoalReplica { // a restart is the first step of its repair
 			m.recall(func(r *member.Memory) { r.Restarted = true })
 		}
 		return m.stopClean(ctx, pg, goal)
@@ -88,12 +88,12 @@ func (m *supervisor) within(ctx context.Context, bound time.Duration, f func(con
 	return f(ctx)
 }
 
-// renames are acts after which, and not before, the data bears a new name or is another's.
+// renames are acts that give the data a new incarnation, or replace it, once they are done.
 func renames(k member.Kind) bool {
 	return k == member.Rewind || k == member.Clone || k == member.Adopt
 }
 
-// keep writes the act's promises, unless they only hold once it is done, and makes them known at once.
+// keep writes the act's promises, unless they hold only once it is done, and publishes them at once.
 func (m *supervisor) keep(act member.Act) error {
 	if renames(act.Kind) {
 		return nil
@@ -139,14 +139,14 @@ func (m *supervisor) initialise(ctx context.Context, pg *postgres.Server, goal p
 	return nil
 }
 
-// again makes the next look inspect the data anew: an act has changed it.
+// again makes the next look inspect the data again, because an act has changed it.
 func (m *supervisor) again() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stale = true
 }
 
-// start starts PostgreSQL. As a standby the guards are let idle first; as a primary they hold the lease already.
+// start starts PostgreSQL. Before a start as a standby the guards are disarmed; before one as a primary they already hold the lease.
 func (m *supervisor) start(ctx context.Context, pg *postgres.Server, goal platform.Goal, act member.Act) error {
 	primary := act.Kind == member.StartPrimary
 	if !primary {
@@ -192,10 +192,10 @@ func (m *supervisor) start(ctx context.Context, pg *postgres.Server, goal platfo
 		return err
 	}
 	d := act.Durable
-	d.AlterSystem = false // our files are in force from this start on
+	d.AlterSystem = false // from this start on the agent's files are in force
 	m.mu.Lock()
 	if d.SystemID == "" {
-		d.SystemID = m.seen.SystemID // data that we start is ours: there is nothing left to adopt
+		d.SystemID = m.seen.SystemID // the agent now manages this data, so nothing is left to adopt
 	}
 	m.started, m.noArchive = p, noArchive
 	m.memory.MovedAt = boottime.Now()
@@ -203,8 +203,9 @@ func (m *supervisor) start(ctx context.Context, pg *postgres.Server, goal platfo
 	return m.keepDurable(d)
 }
 
-// withoutForeign sets aside timelines that are not the cluster's. Where its archive has given some, the next start does without the
-// archive: what the primary has no more comes from there all the same at the start after that, since by then nothing is in the way.
+// withoutForeign sets aside timelines that do not belong to the cluster. If the archive delivered some, the next start omits
+// restore_command. The start after that uses the archive again for WAL that the primary no longer has; no foreign history is left by
+// then.
 func (m *supervisor) withoutForeign(ctx context.Context, pg *postgres.Server, goal platform.Goal) (found bool, err error) {
 	foreign, err := pg.SetAsideHistories(ctx, goal.Timeline, goal.History)
 	if len(foreign) == 0 {
@@ -221,8 +222,8 @@ func (m *supervisor) withoutForeign(ctx context.Context, pg *postgres.Server, go
 	return true, err
 }
 
-// arm makes sure, last before PostgreSQL becomes writable, that the lease still runs and that both guards hold it: a start
-// as a standby has let them idle meanwhile (L2).
+// arm checks last, before PostgreSQL becomes writable, that the lease still runs and that both guards hold it: a start as a standby has
+// disarmed them (L2).
 func (m *supervisor) arm(goal platform.Goal) error {
 	m.mu.Lock()
 	lease := m.lease
@@ -260,9 +261,9 @@ func (m *supervisor) promote(ctx context.Context, pg *postgres.Server, goal plat
 	return err
 }
 
-// open completes an epoch's opening: the timeline is the recorded one, standby.signal lies there again, our accounts
-// exist, and a CHECKPOINT stands on the new timeline, so that others can be rewound from here. An agent that was restarted
-// finds its epoch opened and its CHECKPOINT done: the primary is announced, and can be vouched for, without another (S6).
+// open completes an epoch's opening: the timeline is the recorded one, standby.signal is there again, Mainstay's roles exist, and a
+// CHECKPOINT is done on the new timeline, so that others can rewind from here. A restarted agent finds the epoch opened and the
+// CHECKPOINT done: the primary can be announced, and promises given to it, without another CHECKPOINT (S6).
 func (m *supervisor) open(ctx context.Context, pg *postgres.Server, goal platform.Goal) error {
 	s, err := pg.Open(ctx, goal.Timeline, !goal.Opened)
 	if err != nil {
@@ -323,7 +324,7 @@ func (m *supervisor) load(ctx context.Context, pg *postgres.Server, goal platfor
 	return m.takeBack(pg, d)
 }
 
-// takeBack notes that data is ours which runs as we started it, but was forgotten: its member was removed and added again.
+// takeBack records that the agent manages this data again: it runs as the agent started it, but its member was removed and added again.
 func (m *supervisor) takeBack(pg *postgres.Server, d member.Durable) error {
 	if d.SystemID != "" || !pg.StartedByUs() {
 		return nil
@@ -398,7 +399,7 @@ func (m *supervisor) receiveNothing(ctx context.Context, pg *postgres.Server, go
 	return p, err
 }
 
-// end notes that what was started last is ended by us, so that its end tells nothing of it.
+// end notes that the agent itself ends the last started server, so its end is no evidence of a fault.
 func (m *supervisor) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

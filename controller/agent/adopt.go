@@ -18,9 +18,9 @@ import (
 	"mainstay/health"
 )
 
-// adoptable tells whether a running stranger could be adopted, and if not, why. What it finds is for the bootstrap, and for a
-// member that joins an adopted cluster later. A cluster that was removed and is added again is taken in where its members
-// run as we started them; they then become primary and replicas as after any restart of the agent.
+// adoptable tells whether a running server that the agent did not start could be adopted, and if not, why. The bootstrap uses its
+// findings, and so does a member that later joins an adopted cluster. A cluster that was removed and is added again is accepted where
+// its members run as the agent started them; they become primary and replicas again as after a restart of the agent.
 func (m *supervisor) adoptable(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable, g *glance) {
 	own := m.agent.cfg.Members[m.name]
 	switch {
@@ -33,7 +33,7 @@ func (m *supervisor) adoptable(ctx context.Context, pg *postgres.Server, goal pl
 		g.report.Refusals = []string{"PostgreSQL runs on " + pg.Data + "; set members." + m.name + ".adopt: true in the agent's file to adopt it"}
 	case g.seen.Role == health.RoleUnknown:
 		if g.asked != nil {
-			g.seen.Data = health.DataPresent // else it would not run
+			g.seen.Data = health.DataPresent // otherwise it would not run
 			g.report.Refusals = []string{
 				fmt.Sprintf(
 					"PostgreSQL runs on %s, but does not answer: %v; correct members.%s.socket in the agent's file or the port in the platform "+
@@ -54,7 +54,7 @@ func (m *supervisor) adoptChecks(ctx context.Context, pg *postgres.Server, g *gl
 	for _, r := range refusals {
 		g.report.Refusals = append(g.report.Refusals, r.String())
 	}
-	if g.seen.Role == health.RolePrimary { // its replicas are measured by it from the first moment on
+	if g.seen.Role == health.RolePrimary { // the controllers compare its replicas with it from the start
 		if g.report.History, err = pg.ReadHistory(ctx, g.seen.Timeline); err != nil {
 			g.report.Refusals = append(g.report.Refusals, err.Error())
 		}
@@ -63,21 +63,21 @@ func (m *supervisor) adoptChecks(ctx context.Context, pg *postgres.Server, g *gl
 	g.seen.Adoptable = g.report.Adoptable && m.agent.cfg.Members[m.name].Adopt
 }
 
-// notBootstrapped: its cluster has no primary yet, as far as the controllers have told.
+// notBootstrapped tells whether the cluster has no primary yet, as far as the controllers have said.
 func notBootstrapped(goal platform.Goal) bool {
 	return goal.Kind == platform.GoalNone || goal.Kind == platform.GoalObserve
 }
 
-// reloadable are the managed settings that a running server takes by a reload; the others wait for its next start.
+// reloadable are the managed settings that a reload changes in a running server; the others wait for its next start.
 var reloadable = []string{
 	"restart_after_crash", "wal_keep_size", "max_slot_wal_keep_size", "idle_replication_slot_timeout", "wal_retrieve_retry_interval",
 	"wal_receiver_timeout", "wal_receiver_status_interval", "primary_conninfo", "primary_slot_name", "synchronous_standby_names",
 }
 
-// adopt brings a running instance under our settings by ALTER SYSTEM and reload. What needs a restart waits for the next
-// one; the user's files are not touched. What the instance had of its own is on our disk first.
+// adopt applies the managed settings to a running server by ALTER SYSTEM and reload. Settings that need a restart wait for the next
+// one, and the user's files stay unchanged. The server's own values are on the agent's disk first.
 func (m *supervisor) adopt(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
-	d.AlterSystem = !pg.StartedByUs() // an agent that lost its state finds our files in force
+	d.AlterSystem = !pg.StartedByUs() // an agent that lost its state finds its files in force
 	var err error
 	if d.AlterSystem || pg.Kept == (postgres.Kept{}) {
 		if pg, err = m.learnKept(ctx, pg); err != nil {
@@ -117,7 +117,7 @@ func (m *supervisor) adopt(ctx context.Context, pg *postgres.Server, goal platfo
 	return m.keepDurable(d)
 }
 
-// learnKept asks a running instance what it has of its own.
+// learnKept reads the user's own values from a running server.
 func (m *supervisor) learnKept(ctx context.Context, pg *postgres.Server) (*postgres.Server, error) {
 	refusals, facts, err := pg.AdoptChecks(ctx)
 	if err != nil {
@@ -129,7 +129,7 @@ func (m *supervisor) learnKept(ctx context.Context, pg *postgres.Server) (*postg
 	return m.setKept(pg, facts.Keep())
 }
 
-// raiseKept takes over what stopped data was run with, a fresh copy's too.
+// raiseKept reads from the control file the settings that the stopped data, or a fresh clone, last ran with.
 func (m *supervisor) raiseKept(ctx context.Context, pg *postgres.Server) (*postgres.Server, error) {
 	c, err := pg.ControlData(ctx)
 	if err != nil {
@@ -138,8 +138,8 @@ func (m *supervisor) raiseKept(ctx context.Context, pg *postgres.Server) (*postg
 	return m.setKept(pg, pg.Kept.Raise(c))
 }
 
-// keepWanted takes over what the user's files ask for beyond what mainstay.conf says. It is written there with the goal's other
-// settings, by an act of its own.
+// keepWanted adopts values of the user's files that are higher than those in mainstay.conf. A separate act writes them there with the
+// goal's other settings.
 func (m *supervisor) keepWanted(pg *postgres.Server, s postgres.Status) error {
 	k := pg.Kept.Want(s.Wanted, s.InForce)
 	next, err := m.setKept(pg, k)
@@ -152,7 +152,7 @@ func (m *supervisor) keepWanted(pg *postgres.Server, s postgres.Status) error {
 	return nil
 }
 
-// setKept keeps it on disk, then gives the member an instance that knows it.
+// setKept writes them to disk, then gives the member a Server that has them.
 func (m *supervisor) setKept(pg *postgres.Server, k postgres.Kept) (*postgres.Server, error) {
 	if k == pg.Kept {
 		return pg, nil
@@ -170,7 +170,7 @@ func (m *supervisor) setKept(pg *postgres.Server, k postgres.Kept) (*postgres.Se
 
 func keptPath(data, name string) string { return filepath.Join(memberDir(data, name), "kept.json") }
 
-// alter sets some of the managed settings on an instance that does not run on our files yet.
+// alter sets some of the managed settings on a server that does not run with the agent's files yet.
 func alter(ctx context.Context, pg *postgres.Server, s postgres.Settings, keys []string) error {
 	all, values := pg.Values(s), map[string]string{}
 	for _, key := range keys {
@@ -181,15 +181,15 @@ func alter(ctx context.Context, pg *postgres.Server, s postgres.Settings, keys [
 	return pg.AlterSystem(ctx, values)
 }
 
-// alterForPromotion: the durability set before the first write, and nothing that delays replay.
+// alterForPromotion sets the durability set before the first write, and settings that do not delay replay.
 func alterForPromotion(ctx context.Context, pg *postgres.Server, s postgres.Settings) error {
 	s.NoReplayDelay = true
 	return alter(ctx, pg, s, []string{"synchronous_standby_names", "recovery_min_apply_delay", "max_standby_streaming_delay",
 		"max_standby_archive_delay"})
 }
 
-// alterSlots sets for whom the user's subscribers wait, by itself and last: earlier minor versions refuse a slot that is not there yet, and
-// neither a durability set nor a promotion waits for that.
+// alterSlots sets synchronized_standby_slots, for which the user's subscribers wait, alone and last: earlier minor versions refuse a
+// slot that does not exist yet, and neither a durability set nor a promotion may wait for that.
 func (m *supervisor) alterSlots(ctx context.Context, pg *postgres.Server, s postgres.Settings) {
 	if pg.Binaries.Major < 17 {
 		return
@@ -199,7 +199,7 @@ func (m *supervisor) alterSlots(ctx context.Context, pg *postgres.Server, s post
 	}
 }
 
-// waiting lists the settings that wait for an adopted instance's first start under us, asked once for each postmaster.
+// waiting lists the settings that wait for an adopted server's first start by the agent. It asks once for each postmaster.
 func (m *supervisor) waiting(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) []string {
 	pid, _, ok := pg.Running()
 	if !ok || !d.AlterSystem {
@@ -220,14 +220,14 @@ func (m *supervisor) waiting(ctx context.Context, pg *postgres.Server, goal plat
 	return names
 }
 
-// intoCgroup moves an adopted member's processes, all of them, under the guard's reach. New ones are born there.
+// intoCgroup moves all processes of an adopted member into the cgroup that its guards reach. Later processes start there.
 func (m *supervisor) intoCgroup() error {
 	tree, cgroup, _ := m.held()
 	if cgroup == nil || tree == nil {
 		return nil
 	}
 	if in, err := cgroup.Pids(); err == nil && len(in) == 0 {
-		_, done, err := m.cgroupFD() // made anew: see there
+		_, done, err := m.cgroupFD() // created again; see cgroupFD
 		if err != nil {
 			return err
 		}

@@ -1,9 +1,9 @@
 // Package agent is the process on each host: the shell of controller/member. It observes the host's members, obeys
 // confirmed goals, starts and stops PostgreSQL, and hands leases to the guards. The host's app servers are controller/apps'.
 //
-// It decides nothing by itself: member.Next says what to do. Nothing on its lease path (reporter.go) touches a filesystem
-// or a database (L6); every look and act runs apart, with a deadline. Reports leave to every controller; goals and grants
-// enter only in the leader's answers to them (L1, L8). It never imports raft, state or decide's machinery.
+// It makes no decisions: member.Next says what to do. Nothing on its lease path (reporter.go) touches a filesystem or a database (L6);
+// every look and act runs in a goroutine of its own, with a deadline. Reports go to every controller; goals and grants arrive only in
+// the leader's answers to them (L1, L8). It never imports raft, state or decide.
 package agent
 
 import (
@@ -29,16 +29,16 @@ import (
 	"mainstay/health"
 )
 
-// Options are what the program gives the agent beside its file.
+// Options are the program's parameters for the agent, beside its file.
 type Options struct {
 	Version    string
 	Executable string // the mainstay binary, to start guards from; "" is the running one
 	Logger     *zap.Logger
-	// Reload asks for certificates to be read again; nil for never.
+	// Reload requests that certificates are read again; nil for never.
 	Reload <-chan struct{}
 }
 
-// Agent looks after the members and app servers of one host.
+// Agent manages the members and app servers of one host.
 type Agent struct {
 	cfg    config.Agent
 	opts   Options
@@ -53,21 +53,21 @@ type Agent struct {
 
 	mu             sync.Mutex // guards the fields below
 	members        map[string]*supervisor
-	unmanaged      map[string]string  // members that cannot be looked after, and why
+	unmanaged      map[string]string  // members that cannot be managed, and why
 	bond           bond               // the platform it obeys
 	leader         string             // name of the controller that answered last
 	heard          time.Duration      // when
 	alarm          string             // the leader's last one
 	clocks         *member.Clocks     // numbers and clocks of reports
-	version        string             // what GET /v1/wake waits to move on from
+	version        string             // GET /v1/wake answers once the leader's version differs
 	holding        context.CancelFunc // ends the request that waits there
-	heartbeatEvery time.Duration      // heartbeat
-	pulse          pulse              // its own
-	ctx            context.Context    // of Run; supervisors live as long
-	group          *errgroup.Group    // of Run; it owns them
+	heartbeatEvery time.Duration
+	pulse          pulse           // of this process
+	ctx            context.Context // of Run; supervisors live as long
+	group          *errgroup.Group // of Run; it owns them
 
-	// answered is the highest number of a report that a leader has answered, leaderAddress where it did, direct when one
-	// answered without a relay; news is closed and made anew at each answer.
+	// answered is the highest number of a report that a leader has answered, leaderAddress the address of that leader. direct says when a
+	// controller last answered without a relay. news is closed and replaced at each answer.
 	answered      uint64
 	leaderAddress string
 	direct        time.Duration
@@ -172,8 +172,8 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 	}, nil
 }
 
-// supervisor returns the supervisor of a member, started if it is new; nil, with a log line, if it cannot be. It reads the disk, so
-// it is not of the lease path; Run calls it, then adoptMembers alone.
+// supervisor returns the supervisor of a member and starts a new one if needed; it is nil, with a log line, if that fails. It reads the
+// disk, so it must not run on the lease path; only Run, and later adoptMembers, call it.
 func (a *Agent) supervisor(name string) *supervisor {
 	if m := a.lookUp(name); m != nil {
 		return m
@@ -203,8 +203,8 @@ func (a *Agent) supervisor(name string) *supervisor {
 	return m
 }
 
-// adoptMember has a member looked after that this agent does not know yet, or could not begin with. It never blocks: where there is
-// no room, the next answer names it again.
+// adoptMember queues a member that this agent does not manage yet, or could not start to manage. It never blocks: if the queue is full,
+// the next answer names the member again.
 func (a *Agent) adoptMember(name string) {
 	select {
 	case a.newMembers <- name:
@@ -212,8 +212,8 @@ func (a *Agent) adoptMember(name string) {
 	}
 }
 
-// adoptMembers begins with members that leaders' answers name. Those are of the lease path, and this reads the disk (L6); the answer
-// to the next report brings the goal again.
+// adoptMembers starts to manage members that leaders' answers name. Answers arrive on the lease path, and this reads the disk (L6), so
+// it runs apart; the answer to the next report brings the goal again.
 func (a *Agent) adoptMembers(ctx context.Context) error {
 	for {
 		select {
@@ -227,7 +227,7 @@ func (a *Agent) adoptMembers(ctx context.Context) error {
 	}
 }
 
-// forget takes a released member out of the reports; its promises are off the disk already.
+// forget removes a released member from the reports; its promises are already off the disk.
 func (a *Agent) forget(m *supervisor) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -246,7 +246,8 @@ func (a *Agent) list() []*supervisor {
 	return all
 }
 
-// reload reads the certificates again when asked; what else changed in the file needs a restart, which touches nothing.
+// reload reads the certificates again on request; other changes of the file need a restart of the agent, which leaves PostgreSQL
+// running.
 func (a *Agent) reload(ctx context.Context) error {
 	for {
 		select {
@@ -264,7 +265,7 @@ func (a *Agent) reload(ctx context.Context) error {
 	}
 }
 
-// reportOf composes the report of this moment from memory alone (L6).
+// reportOf composes a report from memory alone (L6).
 func (a *Agent) reportOf(number uint64, run string) health.Report {
 	bond := a.obeyed()
 	r := health.Report{Host: a.cfg.Host, Address: a.cfg.Advertise, BootID: a.bootID, RunID: run, Number: number, Platform: bond.PlatformID}
@@ -283,14 +284,14 @@ func (a *Agent) reportOf(number uint64, run string) health.Report {
 	return r
 }
 
-// cannot names the members that cannot be looked after, and why.
+// cannot names the members that cannot be managed, and why.
 func (a *Agent) cannot() map[string]string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return maps.Clone(a.unmanaged)
 }
 
-// certificateEnds is told from 60 days before the end of the certificate, each day.
+// certificateEnds warns each day, from 60 days before the certificate expires.
 func (a *Agent) certificateEnds(ends time.Time) {
 	a.log.Warn("the certificate expires; the agent keeps running, but issue a new one with `mainstay cert issue`, copy it here, then reload",
 		zap.Time("ends", ends))

@@ -15,25 +15,25 @@ import (
 	"mainstay/controller/statefile"
 )
 
-// bootDir is where the copies of all folders lie; "" for nowhere.
+// bootDir is the parent of the copies of all folders; "" for none.
 var bootDir = boottime.Memory("mainstay-agent")
 
-// bootCopy is the folder of the copies of what an agent has kept since the host was booted; "" for none. An agent's folder that is
-// put back from an older state of itself (a backup, a snapshot of the volume) has forgotten seals that a promotion rests on, and the
-// agent would promise again what it must not (S1, S3): whichever it is, the copy is what counts. It is written before the folder's
-// own file, so it is never the older one, and what it knows beyond that was not acted upon; where it cannot be written it is removed.
+// bootCopy is a folder with copies of the files that an agent has written since the host booted; "" for none. If the agent's folder is
+// restored to an older state (from a backup or a snapshot of the volume), it lacks seals that a promotion rests on, and the agent would
+// break its promises (S1, S3). So the copy always takes precedence over the file. It is written before the file, so it is never the
+// older of the two; the agent has not acted on anything that only the copy has. A copy that cannot be written is removed.
 //
-// It cannot tell where the host was booted since, or where all of the machine was put back, memory too. A folder that was wiped is
-// another one, with no copies: its agent knows nothing, and is told so.
+// It detects nothing after a reboot, nor if the whole machine was restored with its memory. A wiped folder gets a new ID and has no
+// copies: its agent knows nothing, and the controllers treat it so.
 type bootCopy string
 
-// folderID tells a folder, and what is put back of it, from every other one.
+// folderID distinguishes a folder, and its restored copies, from every other one.
 type folderID struct {
 	ID string `json:"id"`
 }
 
-// openBootCopy finds the copies of the folder, and removes those of folders that are gone. Where none can be made the agent does
-// without; it is refused only where old ones can be neither brought up to date nor removed.
+// openBootCopy finds the copies of the folder, and removes those of folders that no longer exist. If no copies can be made the agent
+// runs without them; it refuses to start only if old copies can be neither updated nor removed.
 func openBootCopy(folder string, log *zap.Logger) (bootCopy, error) {
 	var own folderID
 	path := filepath.Join(folder, "folder.json")
@@ -73,7 +73,7 @@ func openBootCopy(folder string, log *zap.Logger) (bootCopy, error) {
 	return "", nil
 }
 
-// clearCopies removes the copies of other boots, and of folders that are not there any more. What cannot be removed is left.
+// clearCopies removes the copies of other boots, and of folders that no longer exist. It ignores those that it cannot remove.
 func clearCopies() {
 	boots, _ := os.ReadDir(filepath.Dir(bootDir))
 	for _, boot := range boots {
@@ -94,7 +94,7 @@ func clearCopies() {
 	}
 }
 
-// get is nil where there is no copy.
+// get returns nil if there is no copy.
 func (c bootCopy) get(name string) ([]byte, error) {
 	if c == "" {
 		return nil, nil
@@ -128,7 +128,7 @@ func (c bootCopy) drop(name string) error {
 	return nil
 }
 
-// read is what was kept in a file of the folder last. Where its copy says otherwise, the file is put right first.
+// read returns the last written content of a file in the folder. If the copy differs from the file, the file is corrected first.
 func (h home) read(name string, v any) error {
 	path := filepath.Join(h.dir, name)
 	kept, err := h.copies.get(name)
@@ -160,8 +160,8 @@ func (h home) read(name string, v any) error {
 	return statefile.Decode(filepath.Join(string(h.copies), name), kept, v)
 }
 
-// keep writes a file of the folder, its copy first. A file that could not be written may be there all the same, or not: then no copy
-// says which.
+// keep writes a file of the folder, its copy first. After a failed write the file may be the old or the new one, so its copy is
+// removed.
 func (h home) keep(name string, v any) error {
 	b, err := statefile.Encode(v)
 	if err != nil {

@@ -17,16 +17,16 @@ import (
 	"mainstay/health"
 )
 
-// countBound is how long a rebuild may count what it sets aside; the data is kept whole, counted or not.
+// countBound bounds how long a rebuild counts the data that it sets aside; the data is kept whole in any case.
 const countBound = 5 * time.Minute
 
-// notCountableError is returned when the WAL that a rewind would discard cannot be told, or not from one timeline: a rebuild
-// keeps the data whole instead.
+// notCountableError is returned when the WAL that a rewind would discard is unknown, or is not on one timeline: then a rebuild keeps
+// the data whole instead.
 type notCountableError struct{ why string }
 
 func (e *notCountableError) Error() string { return e.why }
 
-// keepWAL counts the WAL that only this member has, and copies it into quarantine, before a rewind discards it (S9).
+// keepWAL counts the WAL that only this member has, and copies it into the quarantine before a rewind discards it (S9).
 func (m *supervisor) keepWAL(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) (*health.Discard, error) {
 	p, seen := m.piece(goal, d, wire.Rewound)
 	line, fork, err := m.fork(ctx, pg, seen.Timeline, goal)
@@ -38,7 +38,7 @@ func (m *supervisor) keepWAL(ctx context.Context, pg *postgres.Server, goal plat
 			seen.Timeline, fork.End, fork.Timeline, line)}
 	}
 	q := m.agent.quarantineOf(m.name)
-	if seen.End > fork.End { // what surely does not fit is not read again at each attempt
+	if seen.End > fork.End { // without this check, WAL that cannot fit would be read again at each attempt
 		p.Size = int64(seen.End - fork.End)
 	}
 	if err := m.room(ctx, q, p); err != nil {
@@ -63,7 +63,7 @@ func (m *supervisor) keepWAL(ctx context.Context, pg *postgres.Server, goal plat
 	return discardOf(p), pg.KeepWAL(ctx, p.Place, found, record)
 }
 
-// roomFor says why the data in place could not be kept, before anything is done about it.
+// roomFor returns why the present data would not fit into the quarantine, before anything changes it.
 func (m *supervisor) roomFor(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
 	p, _ := m.piece(goal, d, wire.Rebuilt)
 	data, err := filepath.EvalSymlinks(pg.Data)
@@ -80,7 +80,7 @@ func (m *supervisor) roomFor(ctx context.Context, pg *postgres.Server, goal plat
 	return m.room(ctx, m.agent.quarantineOf(m.name), p)
 }
 
-// wholeSize is the size of data with its parts outside.
+// wholeSize is the size of the data with its parts outside the data directory.
 func wholeSize(ctx context.Context, pg *postgres.Server, data string, parts []postgres.Part) (int64, error) {
 	paths := []string{data}
 	for _, p := range parts {
@@ -101,7 +101,7 @@ func wholeSize(ctx context.Context, pg *postgres.Server, data string, parts []po
 	return sum, nil
 }
 
-// setAside keeps data that is to be rebuilt: whole, under another name, with its record on disk before (S9).
+// setAside keeps the data that a rebuild replaces: whole, under another name, with its record on disk first (S9).
 func (m *supervisor) setAside(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) (*health.Discard, error) {
 	p, seen := m.piece(goal, d, wire.Rebuilt)
 	q := m.agent.quarantineOf(m.name)
@@ -145,8 +145,8 @@ func (m *supervisor) setAside(ctx context.Context, pg *postgres.Server, goal pla
 	return discardOf(p), err
 }
 
-// setAsideBefore is what an earlier attempt of this repair has set aside; nil for nothing. Whatever attempt it was, what it did not
-// come to is done first.
+// setAsideBefore is the piece that an earlier attempt of this repair has set aside; nil for none. It first completes unfinished
+// attempts.
 func (m *supervisor) setAsideBefore(ctx context.Context, pg *postgres.Server, goal platform.Goal) (*health.Discard, error) {
 	all, err := m.agent.quarantineOf(m.name).list()
 	if err != nil {
@@ -172,7 +172,7 @@ func (m *supervisor) setAsideBefore(ctx context.Context, pg *postgres.Server, go
 	return nil, nil
 }
 
-// piece begins the record of what a repair leaves out.
+// piece starts the record of the data that a repair discards.
 func (m *supervisor) piece(goal platform.Goal, d member.Durable, how string) (wire.Piece, member.Seen) {
 	m.mu.Lock()
 	seen := m.seen
@@ -190,12 +190,12 @@ func discardOf(p wire.Piece) *health.Discard {
 	return &health.Discard{From: p.From, To: p.To, Timeline: p.Timeline, Bytes: p.Bytes, Transactions: p.Transactions, Kept: p.Place}
 }
 
-// count counts what a rebuild discards, from where the data left the primary's history, over all its timelines.
+// count counts the transactions that a rebuild discards, from where the data left the primary's history, over all its timelines.
 func (m *supervisor) count(ctx context.Context, pg *postgres.Server, goal platform.Goal, seen member.Seen, p *wire.Piece) error {
 	ctx, cancel := context.WithTimeout(ctx, countBound)
 	defer cancel()
 	if !seen.AsPrimary && seen.Timeline == goal.Timeline {
-		p.From, p.To = seen.End, seen.End // it received all it has from this primary
+		p.From, p.To = seen.End, seen.End // all of its WAL came from this primary
 		return nil
 	}
 	line, fork, err := m.fork(ctx, pg, seen.Timeline, goal)
@@ -217,7 +217,7 @@ func (m *supervisor) count(ctx context.Context, pg *postgres.Server, goal platfo
 	return nil
 }
 
-// fork reads the line of the data's timelines, and finds where it left the goal's history.
+// fork reads the ancestry of the data's timeline, and finds where it left the goal's history.
 func (m *supervisor) fork(ctx context.Context, pg *postgres.Server, timeline platform.Timeline,
 	goal platform.Goal) (platform.History, platform.Fork, error) {
 	own, err := pg.ReadHistory(ctx, timeline)
@@ -231,8 +231,8 @@ func (m *supervisor) fork(ctx context.Context, pg *postgres.Server, timeline pla
 
 const endless = platform.LSN(math.MaxUint64)
 
-// divergence is the first timeline of a line, and the position on it, that is not part of the goal's history. A line ends
-// with the present timeline, endless.
+// divergence is the first timeline of an ancestry, and the position on it, that is not part of the goal's history. An ancestry ends
+// with the present timeline, which has no end.
 func divergence(line platform.History, goal platform.Goal) (platform.Fork, error) {
 	for n, f := range line {
 		end, common := goal.History.ForkOf(f.Timeline)
@@ -255,7 +255,8 @@ func divergence(line platform.History, goal platform.Goal) (platform.Fork, error
 			goal.Timeline)}
 }
 
-// beyondRewind tells whether a rewind cannot keep what it would discard, so that only a rebuild, which keeps all, is left.
+// beyondRewind tells whether a rewind could not keep the WAL that it would discard, so that only a rebuild, which keeps everything, is
+// left.
 func beyondRewind(err error) bool {
 	var none *postgres.NoWALError
 	var many *notCountableError

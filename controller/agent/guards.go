@@ -18,21 +18,19 @@ import (
 	"mainstay/health"
 )
 
-// guards holds a member's two guards as the agent knows them. The lease path only calls extend, which asks the guards
-// themselves and nothing else.
+// guards is the agent's view of a member's two guards. The lease path only calls extend, which talks to the guards and to nothing else.
 type guards struct {
-	beginning sync.Mutex // one Start at a time: looks and acts begin them; taken before mu
+	beginning sync.Mutex // one Start at a time, by a look or an act; taken before mu
 
 	mu     sync.Mutex
 	set    *guard.Set // nil until they were started
 	armed  platform.Epoch
-	paired time.Duration // when both said last that they watch each other (CLOCK_BOOTTIME); 0 if they said otherwise since
-	bids   uint64        // how often they were told something, or became others
+	paired time.Duration // when both last said that they watch each other (CLOCK_BOOTTIME); 0 if they have denied it since
+	bids   uint64        // count of commands sent to them and of their replacements
 	idle   resting
 }
 
-// resting is what idle guards have said: nothing of it changes before they are told something, or one of them ends, which the kernel
-// says.
+// resting is the last status of idle guards. It stays valid until they get a command or one of them ends, which the kernel reports.
 type resting struct {
 	status     guard.Status
 	asked      time.Duration // CLOCK_BOOTTIME; 0: they were not idle, or not both well
@@ -40,12 +38,12 @@ type resting struct {
 	postmaster int
 }
 
-// restFor is for how long idle guards are not asked again. To be asked costs each of them a turn of the CPU, and most members are
+// restFor is how long idle guards are not asked again. Each question costs both of them a turn of the CPU, and most members are
 // replicas.
 const restFor = 2 * time.Second
 
-// rests returns what idle guards have said, as long as it holds. The caller owns the list in it: reports add to theirs while earlier
-// ones are still being sent.
+// rests returns the last status of idle guards while it is valid. The caller owns the list in it: each report adds to its own while
+// earlier reports are still being sent.
 func (g *guards) rests(postmaster int, now time.Duration) (guard.Status, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -54,7 +52,7 @@ func (g *guards) rests(postmaster int, now time.Duration) (guard.Status, bool) {
 	return r.status, r.asked != 0 && now-r.asked < restFor && r.bids == g.bids && r.postmaster == postmaster
 }
 
-// asked keeps what they said after bids, if they are idle and well.
+// asked keeps the status that they gave after bids, if they are idle and well.
 func (g *guards) asked(st guard.Status, err error, bids uint64, postmaster int, now time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -65,7 +63,7 @@ func (g *guards) asked(st guard.Status, err error, bids uint64, postmaster int, 
 	}
 }
 
-// bid counts what they are told, before they are.
+// bid counts a command before it is sent.
 func (g *guards) bid() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -78,7 +76,7 @@ func (g *guards) told() uint64 {
 	return g.bids
 }
 
-// ask is Status, without waking idle guards every time.
+// ask is Status, but does not wake idle guards each time.
 func (g *guards) ask(set *guard.Set, postmaster int) (guard.Status, error) {
 	now := boottime.Now()
 	if st, ok := g.rests(postmaster, now); ok && set.Alive() && set.Connected() {
@@ -90,13 +88,13 @@ func (g *guards) ask(set *guard.Set, postmaster int) (guard.Status, error) {
 	return st, err
 }
 
-// unansweredFine is for how long guards that live, and have said that all is well, may leave the agent without an answer.
+// unansweredFine is how long living guards that last reported no fault may leave the agent without an answer.
 const unansweredFine = 2 * time.Second
 
 var errNoGuards = errors.New("the guards are not running yet")
 
-// ensure starts the guards, or takes up those that an earlier agent left, or that no longer answer on the connection there
-// was: a stall of this host may break it, and no lease would ever reach them again. It must not be called on the lease path.
+// ensure starts the guards. It also connects again to guards that an earlier agent left, or that no longer answer on the present
+// connection: a stall of this host may break it, and no lease would reach them again. It must not be called on the lease path.
 func (g *guards) ensure(ctx context.Context, o guard.Options) error {
 	g.mu.Lock()
 	set := g.set
@@ -107,8 +105,8 @@ func (g *guards) ensure(ctx context.Context, o guard.Options) error {
 	return g.begin(ctx, o)
 }
 
-// renew sees to it, before PostgreSQL starts, that the guards have a launcher: idle ones that lost theirs, or are of a build
-// that had none, are replaced, and missing ones started.
+// renew ensures, before PostgreSQL starts, that the guards have a launcher. It replaces idle guards whose launcher has died or whose
+// build had none, and starts missing ones.
 func (g *guards) renew(ctx context.Context, o guard.Options) error {
 	if set := g.get(); set != nil && set.Launcher() {
 		return nil
@@ -138,8 +136,8 @@ func (g *guards) begin(ctx context.Context, o guard.Options) error {
 	return nil
 }
 
-// launch starts PostgreSQL as the child of the guards' launcher, so that the kernel ends it with them (L2). Where there is
-// none (armed guards cannot be replaced) it becomes ours, and reports say what is missing.
+// launch starts PostgreSQL as a child of the guards' launcher, so that the kernel ends it with them (L2). If there is no launcher
+// (armed guards cannot be replaced), it becomes the agent's child, and reports name what is missing.
 func (g *guards) launch(ctx context.Context, cmd *exec.Cmd) (int, func() error, error) {
 	if set := g.get(); set != nil {
 		pid, wait, err := set.Launch(ctx, cmd)
@@ -168,7 +166,7 @@ func (g *guards) extend(epoch platform.Epoch, end time.Duration) error {
 	return nil
 }
 
-// disarm lets the guards idle: PostgreSQL is stopped, about to start as a standby, or its cluster is paused.
+// disarm makes the guards idle: PostgreSQL has stopped, is about to start as a standby, or its cluster is paused.
 func (g *guards) disarm() error {
 	set := g.get()
 	if set == nil {
@@ -184,7 +182,7 @@ func (g *guards) disarm() error {
 	return nil
 }
 
-// lease is what both guards hold, whoever gave it to them; zero if they hold none together.
+// lease is the lease that both guards hold, even if an earlier agent armed them; zero if they do not hold the same one.
 func (g *guards) lease() (member.Lease, error) {
 	set := g.get()
 	if set == nil {
@@ -210,15 +208,15 @@ func (g *guards) isArmed() bool {
 	return !g.armed.IsZero()
 }
 
-// bound tells whether they are armed for that epoch already; for another one their end may move back.
+// bound tells whether they are already armed for that epoch; for another epoch their end may move back.
 func (g *guards) bound(epoch platform.Epoch) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.armed == epoch
 }
 
-// owing is an error while a guard that listens in dir, left by an earlier agent, is bound to a lease, or cannot be read: what it
-// has yet to end may be found by nobody else.
+// owing is an error while a guard that listens in dir, left by an earlier agent, holds a lease or cannot be read: only that guard may
+// be able to find the processes that it must end.
 func (*guards) owing(ctx context.Context, dir string) error {
 	for _, slot := range []string{"a", "b"} {
 		pid, err := guard.Listening(ctx, dir, slot)
@@ -243,7 +241,7 @@ func (*guards) owing(ctx context.Context, dir string) error {
 	return nil
 }
 
-// pids are the processes of both guards, 0 where they were not started.
+// pids are the processes of both guards, 0 if they were not started.
 func (g *guards) pids() [2]int {
 	set := g.get()
 	if set == nil {
@@ -252,8 +250,8 @@ func (g *guards) pids() [2]int {
 	return set.PIDs()
 }
 
-// check asks the guards how they are, for the next report. outside are processes of the member beyond their reach,
-// postmaster is 0 where none runs.
+// check asks the guards for their status, for the next report. outside are processes of the member that they do not reach; postmaster
+// is 0 if none runs.
 func (g *guards) check(fault error, outside, postmaster int) health.Guard {
 	set := g.get()
 	if set == nil {
@@ -283,9 +281,9 @@ func (g *guards) check(fault error, outside, postmaster int) health.Guard {
 	return out
 }
 
-// whole tells whether both guards live and watch each other. An answer that did not come in time says little of them: it is
-// this agent that was late, as a rule, on a host without a free processor, and to call them incomplete would cost the
-// primary its next lease. None of them takes a lease without saying so, and the kernel tells of their end.
+// whole tells whether both guards live and watch each other. A late answer is weak evidence: usually the agent itself was late, on a
+// host without a free processor, and reporting incomplete guards would cost the primary its next lease. No guard accepts a lease
+// without answering, and the kernel reports their end.
 func (g *guards) whole(peer bool, err error, alive bool, now time.Duration) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -18,8 +18,8 @@ import (
 	"mainstay/controller/statefile"
 )
 
-// home is the agent's own folder: its lock, its run id, the platform it obeys, and the promises and the resume record of each
-// member. Every write is a new file, synced and renamed, so a crash leaves the old or the new.
+// home is the agent's own folder: its lock, its run ID, the platform that it obeys, and each member's promises and resume record. Every
+// write creates a new file, synced and renamed, so a crash leaves either the old or the new content.
 type home struct {
 	dir    string
 	lock   *os.File
@@ -27,7 +27,7 @@ type home struct {
 	log    *zap.Logger
 }
 
-// bond is the platform an agent obeys, once it has obeyed one: foreign ones and lower generations are refused (S3).
+// bond is the platform that an agent obeys, once it has obeyed one: it refuses other platforms and lower generations (S3).
 type bond struct {
 	PlatformID string `json:"platformID"`
 	Generation uint64 `json:"generation"`
@@ -64,8 +64,8 @@ func openHome(dir string, log *zap.Logger) (home, error) {
 
 func (h home) close() { h.lock.Close() }
 
-// runID is one for all agents that run one after the other on this folder in one boot of the host: a restart of the agent
-// keeps its leases, a copy of the folder on another host does not (L8).
+// runID is the same for all agents that run in sequence on this folder in one boot of the host: a restarted agent keeps its leases, a
+// copy of the folder on another host does not (L8).
 func (h home) runID(boot string) (string, error) {
 	var kept struct{ Boot, Run string }
 	if err := h.read("run.json", &kept); err != nil {
@@ -88,7 +88,7 @@ func (h home) bond() (b bond, err error) {
 
 func (h home) keepBond(b bond) error { return h.keep("platform.json", b) }
 
-// known lists the members whose promises are kept here.
+// known lists the members whose promises are in this folder.
 func (h home) known() []string {
 	var names []string
 	for _, dir := range []string{h.dir, string(h.copies)} {
@@ -110,7 +110,7 @@ func (h home) keepDurable(name string, d member.Durable) error {
 	return h.keep(filepath.Join("members", name+".json"), d)
 }
 
-// resume is what a restart may go on from; one that cannot be read is none.
+// resume is the record from which a restarted agent may continue; an unreadable one counts as none.
 func (h home) resume(name string) (t member.Resume) {
 	if h.read(filepath.Join("tenures", name+".json"), &t) != nil {
 		return member.Resume{}
@@ -122,7 +122,7 @@ func (h home) keepResume(name string, t member.Resume) error {
 	return h.keep(filepath.Join("tenures", name+".json"), t)
 }
 
-// forget drops what is kept of a member that was removed from the platform, its promises last.
+// forget removes the files of a member that was removed from the platform, its promises last.
 func (h home) forget(name string) error {
 	for _, own := range []string{"tenures", "members"} {
 		if err := h.copies.drop(filepath.Join(own, name+".json")); err != nil {

@@ -11,8 +11,8 @@ import (
 	"mainstay/controller/wire"
 )
 
-// lease tells for how long a member is good for the permits of app servers that live with it while no leader answers: 0 unless
-// it may act as primary of that epoch right now. It reads memory only, and changes nothing.
+// lease tells how long a member supports the permits of its app servers while no leader answers: 0 unless the member may act as primary
+// of that epoch now. It reads memory only and changes nothing.
 func (a *Agent) lease(w http.ResponseWriter, r *http.Request) {
 	answer, err := a.leaseOf(r)
 	respond(w, answer, err)
@@ -35,7 +35,7 @@ func (a *Agent) leaseOf(r *http.Request) (any, error) {
 	return wire.LeaseAnswer{Member: name, Epoch: epoch, Left: left}, nil
 }
 
-// goodFor is the epoch of the member's lease, and for how long that is good for a permit.
+// goodFor is the epoch of the member's lease, and how long that supports a permit.
 func (m *supervisor) goodFor(now time.Duration) (platform.Epoch, time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
