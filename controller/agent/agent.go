@@ -56,7 +56,7 @@ type Agent struct {
 	unmanaged      map[string]string  // members that cannot be managed, and why
 	bond           bond               // the platform it obeys
 	leader         string             // name of the controller that answered last
-	heard          time.Duration      // when
+	heard          time.Duration      // CLOCK_BOOTTIME of its last answer
 	alarm          string             // the leader's last one
 	clocks         *member.Clocks     // numbers and clocks of reports
 	version        string             // GET /v1/wake answers once the leader's version differs

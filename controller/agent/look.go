@@ -21,15 +21,15 @@ import (
 	"mainstay/health"
 )
 
-// glance is everything one look brings, before it is published.
+// glance is the result of one look, before it is published.
 type glance struct {
 	seen   member.Seen
 	report health.Member
 	asked  error // why PostgreSQL did not answer, if it runs
 }
 
-// glanceAfter is the beginning of a look: what stays as it was for as long as the server does not answer. Its slots do, stopped or
-// not: that a dead primary had them is said when another member takes over.
+// glanceAfter starts a look with the values that stay valid while the server does not answer. Its slots stay too, even when it is
+// stopped: when another member takes over, the report names the slots that the dead primary had.
 func glanceAfter(name, version string, last health.Member, seen member.Seen) *glance {
 	g := &glance{report: health.Member{Name: name, Data: last.Data, SystemID: last.SystemID, Version: version, Timeline: last.Timeline,
 		Slots: last.Slots, MoreSlots: last.MoreSlots}}
@@ -37,8 +37,7 @@ func glanceAfter(name, version string, last health.Member, seen member.Seen) *gl
 	return g
 }
 
-// look observes the member, within lookTimeout, and publishes what it saw. A report leaves at once when something that
-// matters has changed.
+// look observes the member, within lookTimeout, and publishes the result. A notable change is reported at once.
 func (m *supervisor) look(ctx context.Context) {
 	m.learnAddress()
 	m.mu.Lock()
@@ -100,7 +99,7 @@ func (m *supervisor) look(ctx context.Context) {
 	m.publish(g, goal, memory.Settling, last)
 }
 
-// process finds out whether PostgreSQL runs, and watches its end.
+// process determines whether PostgreSQL runs, and watches for its end.
 func (m *supervisor) process(ctx context.Context, pg *postgres.Server, g *glance) {
 	if _, err := os.Stat(pg.Data); err != nil {
 		m.withoutData(ctx, pg, err, g)
@@ -116,12 +115,12 @@ func (m *supervisor) process(ctx context.Context, pg *postgres.Server, g *glance
 		m.watch(ctx, pid)
 		return
 	case !errors.Is(err, postgres.ErrNotRunning):
-		m.note(err) // it is not known, so it has not ended
+		m.note(err) // unknown, so it has not ended
 		return
 	}
 	left, err := m.tree.Pids()
 	m.withoutPostmaster(left, err, g)
-	// A postmaster of ours that has not written its pid file yet is not ended.
+	// A postmaster that the agent has just started, and that has no pid file yet, has not ended.
 	if p := m.starting(); p != nil && g.seen.Process != health.ProcessRunning {
 		select {
 		case <-p.Done():
@@ -131,8 +130,8 @@ func (m *supervisor) process(ctx context.Context, pg *postgres.Server, g *glance
 	}
 }
 
-// withoutData is a look where the data directory is missing or cannot be looked at. A server goes on when its directory is
-// moved away, so only that none is left shows that the last process has ended: the proof `stopped` rests on it.
+// withoutData is a look while the data directory is missing or unreadable. A server keeps running when its directory is moved away, so
+// the last process has ended only if none is left; the proof `stopped` rests on that.
 func (m *supervisor) withoutData(ctx context.Context, pg *postgres.Server, why error, g *glance) {
 	g.seen.Data = health.DataUnknown
 	if errors.Is(why, os.ErrNotExist) {
@@ -144,7 +143,7 @@ func (m *supervisor) withoutData(ctx context.Context, pg *postgres.Server, why e
 	m.withoutPostmaster(left, err, g)
 }
 
-// withoutPostmaster: the member has ended once nothing of it is left.
+// withoutPostmaster counts the member as ended once none of its processes is left.
 func (m *supervisor) withoutPostmaster(left []int, err error, g *glance) {
 	switch {
 	case err != nil:
@@ -156,14 +155,14 @@ func (m *supervisor) withoutPostmaster(left []int, err error, g *glance) {
 	}
 }
 
-// leftBehind lists the member's processes where there is no data directory to know them by.
+// leftBehind lists the member's processes when no data directory identifies them.
 func (m *supervisor) leftBehind(ctx context.Context, pg *postgres.Server) ([]int, error) {
 	m.makeCgroup(pg)
 	tree, cgroup, postmaster := m.held()
 	switch {
 	case postmaster != nil && postmaster.Alive():
 		return []int{postmaster.PID()}, nil
-	case tree != nil: // it knows the directory wherever that is now
+	case tree != nil: // it follows the directory to wherever that was moved
 		return tree.Pids()
 	case cgroup != nil:
 		return cgroup.Pids()
@@ -171,7 +170,7 @@ func (m *supervisor) leftBehind(ctx context.Context, pg *postgres.Server) ([]int
 	return nil, m.guards.owing(ctx, guardDir(m.agent.cfg, m.name))
 }
 
-// watch kicks the supervisor as soon as the postmaster ends, also one that an earlier agent started.
+// watch kicks the supervisor as soon as the postmaster ends, even one that an earlier agent started.
 func (m *supervisor) watch(ctx context.Context, pid int) {
 	if m.proc != nil && m.proc.PID() == pid && m.proc.Alive() {
 		return
@@ -198,7 +197,7 @@ func (m *supervisor) watch(ctx context.Context, pid int) {
 	})
 }
 
-// running translates what the server says of itself.
+// running translates the server's answer about itself.
 func (m *supervisor) running(pg *postgres.Server, goal platform.Goal, d member.Durable, s postgres.Status, g *glance) {
 	replayed := s.Replay
 	if !s.InRecovery {
@@ -242,7 +241,7 @@ func (m *supervisor) running(pg *postgres.Server, goal platform.Goal, d member.D
 	}
 }
 
-// sealless says why an adopted server that its agent has not started yet can be neither sealed nor promoted; "" if it can.
+// sealless says why an adopted server, not yet started by its agent, can be neither sealed nor promoted; "" if it can.
 func sealless(d member.Durable, s postgres.Status) string {
 	if !d.AlterSystem || s.AlterSystemOff == "" {
 		return ""
@@ -250,11 +249,12 @@ func sealless(d member.Durable, s postgres.Status) string {
 	return postgres.NoAlterSystem(s.AlterSystemOff) + "; set allow_alter_system = on there and reload"
 }
 
-// withoutStreamFor is how long a standby may be without a stream before its server is quoted: a receiver that is started again says why
-// the last one ended.
+// withoutStreamFor is how long a standby may have no stream before the report quotes its server: a restarted receiver gives the reason
+// why the last one ended.
 const withoutStreamFor = 5 * time.Second
 
-// withoutStream quotes why a standby does not stream, as a primary that refuses its password says; "" where it streams, or gets on without.
+// withoutStream quotes the reason why a standby does not stream, for example that the primary refuses its password; "" if it streams or
+// makes progress without.
 func (m *supervisor) withoutStream(pg *postgres.Server, goal platform.Goal, s postgres.Status) string {
 	m.mu.Lock()
 	since := boottime.Now() - m.memory.MovedAt
@@ -269,16 +269,16 @@ func (m *supervisor) withoutStream(pg *postgres.Server, goal platform.Goal, s po
 	return ""
 }
 
-// shortage says what a standby's replay waits for, and what our start has raised: on the command line of a server that we have not
-// started stands what its user wants.
+// shortage reports the settings that stop a standby's replay, and the settings that the agent's start has raised. The command line of a
+// server that the agent has not started holds its user's own values.
 func (m *supervisor) shortage(ctx context.Context, pg *postgres.Server, d member.Durable, s postgres.Status, g *glance) {
 	short, err := pg.Shortage(ctx, s)
 	if err != nil {
-		m.note(err) // and it is said again
+		m.note(err) // reported once more
 		return
 	}
 	g.seen.Short, g.report.Short = len(short) > 0, short
-	g.report.ReplayPaused = s.InRecovery && s.Paused && len(short) == 0 // else the server has paused it itself
+	g.report.ReplayPaused = s.InRecovery && s.Paused && len(short) == 0 // otherwise the server itself has paused it
 	if d.SystemID != "" && !d.AlterSystem {
 		g.report.Raised = s.Raised
 	}
@@ -287,7 +287,7 @@ func (m *supervisor) shortage(ctx context.Context, pg *postgres.Server, d member
 	m.mu.Unlock()
 }
 
-// oursFile: the value comes from a file that we write.
+// oursFile tells whether the value comes from a file that the agent writes.
 func oursFile(pg *postgres.Server, d member.Durable, file string) bool {
 	if file == filepath.Join(pg.Conf, "mainstay.conf") {
 		return true
@@ -295,7 +295,7 @@ func oursFile(pg *postgres.Server, d member.Durable, file string) bool {
 	return d.AlterSystem && (file == "" || filepath.Base(file) == "postgresql.auto.conf")
 }
 
-// upstreamOf names whom a standby's settings point to: the goal's upstream, somebody else, or nobody.
+// upstreamOf names the member that a standby's settings point to: the goal's upstream, "?" for another server, "" for none.
 func upstreamOf(pg *postgres.Server, goal platform.Goal, conninfo string) (name, application string) {
 	if conninfo == "" {
 		return "", ""
@@ -315,8 +315,8 @@ func applicationOf(conninfo string) string {
 	return strings.TrimSuffix(name, "'")
 }
 
-// ended looks into the data of a stopped member, once after each stop. A crash is reported before that: the next epoch
-// need not wait for it.
+// ended inspects the data of a stopped member, once after each stop. A crash is reported before that, so that the next epoch need not
+// wait for it.
 func (m *supervisor) ended(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable, before member.Seen, g *glance) {
 	m.neverAnswered(ctx, pg)
 	m.crashed(pg, goal)
@@ -340,7 +340,8 @@ func (m *supervisor) ended(ctx context.Context, pg *postgres.Server, goal platfo
 	m.inspected, m.inspectedAt = true, boottime.Now()
 }
 
-// mayHaveChanged: data that is not ours, or not there, is in its user's hands; what they do to it is noticed in a while.
+// mayHaveChanged tells whether it is time to inspect stopped data again that the agent does not manage: its user may change or replace
+// it.
 func (m *supervisor) mayHaveChanged(goal platform.Goal, before member.Seen) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -348,11 +349,11 @@ func (m *supervisor) mayHaveChanged(goal platform.Goal, before member.Seen) bool
 	return !ours && m.cancel == nil && boottime.Now()-m.inspectedAt > inspectEvery
 }
 
-// recovering looks at what a server that takes no sessions yet is at.
+// recovering observes the recovery of a server that takes no sessions yet.
 func (m *supervisor) recovering(ctx context.Context, pg *postgres.Server, g *glance) {
 	g.seen.Starting = true
 	r, err := pg.Recovering(ctx)
-	if err != nil { // what is known of it says no less that it gets on
+	if err != nil { // the earlier values still show its progress
 		m.log.Debug("the progress of its recovery cannot be read", zap.Error(err))
 	}
 	g.seen.Segment, g.seen.Mark, g.report.Asks = r.Segment, r.Mark, r.Asks
@@ -374,17 +375,17 @@ func (m *supervisor) inspect(ctx context.Context, pg *postgres.Server, g *glance
 	case postgres.DataAbsent, postgres.DataEmpty:
 		g.seen.Data, g.seen.SystemID, g.seen.Timeline = health.DataEmpty, "", 0
 		g.report.Slots, g.report.MoreSlots = nil, 0
-		m.setTree(nil) // the directory will be made anew
+		m.setTree(nil) // the directory will be created again
 		return nil
 	case postgres.DataForeign:
 		g.seen.Data, g.seen.SystemID = health.DataForeign, ""
 		g.report.Slots, g.report.MoreSlots = nil, 0
-		m.setTree(nil) // whatever replaces it is another directory
+		m.setTree(nil) // its replacement is another directory
 		return nil
 	}
 	c := data.Control
 	g.seen.Data, g.seen.SystemID, g.seen.Timeline, g.seen.Clean = health.DataPresent, c.SystemID, c.Timeline, c.Clean() && !data.Rewinding
-	// A copy just made has its source's control file until it is started as a standby.
+	// A new clone has its source's control file until it is started as a standby.
 	_, copied := os.Stat(filepath.Join(pg.Data, "backup_label"))
 	g.seen.Copied = copied == nil
 	g.seen.AsPrimary = !strings.Contains(c.State, "recovery") && !g.seen.Copied
@@ -403,10 +404,10 @@ func (m *supervisor) inspect(ctx context.Context, pg *postgres.Server, g *glance
 	return nil
 }
 
-// guard keeps the guards running wherever there is data, and says what protects the member.
+// guard keeps the guards running wherever there is data, and reports what protects the member.
 func (m *supervisor) guard(ctx context.Context, pg *postgres.Server, g *glance) {
 	m.mu.Lock()
-	told := m.goalFrom.Index // before they are let idle, and asked
+	told := m.goalFrom.Index // read before they are disarmed and asked
 	m.mu.Unlock()
 	var fault error
 	outside, postmaster := 0, 0
@@ -431,7 +432,7 @@ func (m *supervisor) guard(ctx context.Context, pg *postgres.Server, g *glance) 
 	g.report.Guard.Missing = append(g.report.Guard.Missing, unswept()...)
 }
 
-// confirm fills in what only holds together with goal and memory: seals, openings, sets.
+// confirm sets the parts of a report that depend on the goal and the memory: seals, openings, durability sets.
 func (m *supervisor) confirm(ctx context.Context, pg *postgres.Server, in member.Input, s *postgres.Status, g *glance) {
 	r := &g.report
 	r.Sealed, r.Opened, r.Loaded, r.Settled, r.Checkpointed = platform.Epoch{}, false, 0, 0, platform.Epoch{}
@@ -446,14 +447,14 @@ func (m *supervisor) confirm(ctx context.Context, pg *postgres.Server, in member
 	in.Confirm(r, n > 0 && s.SyncNames == member.SyncNames(in.Goal.Sets[n-1]), m.behind(in.Goal))
 	if r.Opened {
 		var err error
-		if r.History, err = m.history(ctx, pg, s.Timeline); err != nil { // without it, members of older timelines would pass for diverged
+		if r.History, err = m.history(ctx, pg, s.Timeline); err != nil { // without it, members of older timelines would count as diverged
 			m.note(err)
 			r.Opened = false
 		}
 	}
 }
 
-// history is the ancestry of the timeline that an open primary writes, which is read once.
+// history is the ancestry of the timeline that an open primary writes. It is read once.
 func (m *supervisor) history(ctx context.Context, pg *postgres.Server, t platform.Timeline) (platform.History, error) {
 	if m.ancestry.of == t {
 		return m.ancestry.history, nil
@@ -465,7 +466,7 @@ func (m *supervisor) history(ctx context.Context, pg *postgres.Server, t platfor
 	return h, err
 }
 
-// sealedPosition is the position read after the seal; one that was not known yet is read again.
+// sealedPosition is the position read after the seal. While it is not known it is read again.
 func (m *supervisor) sealedPosition(ctx context.Context, pg *postgres.Server) postgres.Position {
 	m.mu.Lock()
 	at := m.sealedAt
@@ -483,15 +484,15 @@ func (m *supervisor) sealedPosition(ctx context.Context, pg *postgres.Server) po
 	return p
 }
 
-// publish makes a look known. What others wait for is reported at once.
+// publish stores a look's result for readers. Changes that others wait for are reported at once.
 func (m *supervisor) publish(g *glance, goal platform.Goal, settling member.Settling, last health.Member) {
 	m.mu.Lock()
 	m.seen, m.report = g.seen, g.report
-	m.memory = m.memory.Looked(goal, g.seen, boottime.Now()) // an act may have changed it meanwhile
+	m.memory = m.memory.Looked(goal, g.seen, boottime.Now()) // an act may have changed it since
 	m.memory.Settling = settling
 	m.lookedAt = boottime.Now()
 	if g.seen.Process != health.ProcessRunning {
-		m.looks = stall{} // nobody is asked
+		m.looks = stall{} // PostgreSQL was not asked
 	}
 	m.mu.Unlock()
 	if member.Notable(&last, &g.report) {

@@ -17,13 +17,13 @@ import (
 const (
 	// lookSlow is how long a look may take before news ends the wait for it.
 	lookSlow = 500 * time.Millisecond
-	// lookFine is the age of an unanswered look up to which there is nothing to tell.
+	// lookFine is the age up to which an unanswered look is not reported.
 	lookFine = lookEvery + lookTimeout/4
 )
 
-// observe looks, and waits for the look: acts are decided on what it shows. It runs in a goroutine of its own, because a
-// read on a hung filesystem knows no deadline (L6). One that hangs so is left alone, no second one is begun beside it, and
-// the supervisor goes on, so that a member whose disk hangs can still be ended. News ends the wait for one that is slow.
+// observe looks at the member and waits for the result, on which acts are decided. The look runs in a goroutine of its own, because a
+// read on a hung filesystem has no deadline (L6). A look that hangs is left alone, no second one is started beside it, and the
+// supervisor keeps running, so that it can still end a member whose disk hangs. News ends the wait for a slow look.
 func (m *supervisor) observe(ctx context.Context) {
 	if m.overdue() {
 		return
@@ -67,10 +67,10 @@ func (m *supervisor) overdue() bool {
 	return m.looking != nil
 }
 
-// outlived tells whether what was seen last may be from before the end of the last act, which changed it.
+// outlived tells whether the last observation may be older than the end of the last act, which changed the member.
 func (m *supervisor) outlived() bool { return m.looking != nil || m.lookOf != m.acts }
 
-// meanwhile is what may be done before there is a look at what the last act left.
+// meanwhile is the act that is possible before a look has observed the result of the last act.
 func (m *supervisor) meanwhile(act member.Act) member.Act {
 	if !m.outlived() {
 		return act
@@ -83,13 +83,13 @@ func (m *supervisor) meanwhile(act member.Act) member.Act {
 	return member.Act{Kind: member.Nothing, Durable: act.Durable, Wait: "waiting for an observation of the member, which is overdue"}
 }
 
-// answer notes what a look's question to PostgreSQL came to. To be turned away is an answer as well; without one in time
-// the look has not ended, and the count goes on over the looks after it.
+// answer records the outcome of a look's question to PostgreSQL. A refusal counts as an answer. Without an answer in time the look has
+// not succeeded, and the count continues over the next looks.
 func (m *supervisor) answer(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case process.Starved(err): // it was not asked
+	case process.Starved(err): // PostgreSQL was not asked
 		m.looks.excused(boottime.Now())
 	case hung(err):
 		m.looks.failed(boottime.Now())
@@ -98,7 +98,7 @@ func (m *supervisor) answer(err error) {
 	}
 }
 
-// stalls fills in, under mu, what hangs at this moment: a hang must not freeze its own age.
+// stalls sets, under mu, how long each hang has lasted at this moment: a hang must not stop its own age from growing.
 func (m *supervisor) stalls(r *health.Member, now, fair time.Duration) {
 	if age := m.looks.age(now, fair); age > lookFine {
 		r.Stale = age.Milliseconds()
@@ -110,8 +110,8 @@ func (m *supervisor) stalls(r *health.Member, now, fair time.Duration) {
 	r.Saturated = r.Saturated || m.writes.saturated
 }
 
-// crossed tells whether something has come to hang for longer than one more of the bounds that the controllers know, since it
-// was asked last: that is news, which is not to wait for the next heartbeat.
+// crossed tells whether, since its last call, a hang has passed another of the bounds that the controllers use. Such news must not wait
+// for the next heartbeat.
 func (m *supervisor) crossed(now, fair time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -131,7 +131,7 @@ func (m *supervisor) crossed(now, fair time.Duration) bool {
 	return m.bounds > before
 }
 
-// watchItself keeps the agent's own pulse, and looks at its clock for what hangs.
+// watchItself records the agent's own pulse, and checks at each tick for hangs.
 func (a *Agent) watchItself(ctx context.Context) error {
 	ticker := time.NewTicker(pulseEvery)
 	defer ticker.Stop()
@@ -154,7 +154,7 @@ func (a *Agent) watchItself(ctx context.Context) error {
 	}
 }
 
-// fair is since when the agent itself has had its turns, to within a heartbeat.
+// fair is the time since which the agent itself has had its turns, to within a heartbeat.
 func (a *Agent) fair() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()

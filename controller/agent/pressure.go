@@ -13,10 +13,10 @@ import (
 	"mainstay/health"
 )
 
-// pressureEvery is how often the host's pressure is read: its averages are of a minute.
+// pressureEvery is how often the host's pressure is read: its averages cover one minute.
 const pressureEvery = 2 * time.Second
 
-// watchPressure keeps what reports say of the host's pressure, apart from the lease path (L6).
+// watchPressure keeps the reported pressure of the host up to date, outside the lease path (L6).
 func (a *Agent) watchPressure(ctx context.Context) error {
 	tick := time.NewTicker(pressureEvery)
 	defer tick.Stop()
@@ -59,7 +59,7 @@ func readPressure(read func(string) ([]byte, error)) (p health.Pressure, err err
 	return p, nil
 }
 
-// waited is the average of a minute on a line of PSI: some avg10=0.00 avg60=1.25 avg300=0.80 total=123456
+// waited is the average over one minute from a line of PSI: some avg10=0.00 avg60=1.25 avg300=0.80 total=123456
 func waited(text, line string) (percent int, known bool) {
 	for l := range strings.Lines(text) {
 		fields := strings.Fields(l)

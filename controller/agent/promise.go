@@ -18,7 +18,7 @@ import (
 	"mainstay/controller/wire"
 )
 
-// promiseTimeout bounds one request for a promise: the other agent first looks for a leader itself.
+// promiseTimeout bounds one request for a promise: the other agent itself first looks for a leader.
 const promiseTimeout = 2 * time.Second
 
 // request is one promise to ask for.
@@ -28,8 +28,8 @@ type request struct {
 	platform.PromiseRequest
 }
 
-// requests says which promises to ask for, and of which agents, with the report of that number. It is of the lease path: memory
-// only.
+// requests lists the promises to ask for with the report of that number, and the agents to ask. It is on the lease path, so it reads
+// memory only.
 func (m *supervisor) requests(number uint64, now time.Duration) map[platform.Peer]request {
 	m.mu.Lock()
 	in := m.input(now)
@@ -71,14 +71,14 @@ func (a *Agent) endOf(number uint64, length time.Duration) (time.Duration, bool)
 	return a.clocks.End(a.clocks.Run(), number, length)
 }
 
-// askers sends requests for promises: a goroutine for each other agent, so that one that hangs delays nobody.
+// askers sends requests for promises. Each other agent has its own goroutine, so that one that hangs delays no other.
 type askers struct {
 	agent *Agent
 	boxes map[platform.Peer]chan request
 	group *sync.WaitGroup
 }
 
-// ask sends what the members need at this heartbeat. Single members need nobody's promise.
+// ask sends the requests that the members need at this heartbeat. A single member needs no promise.
 func (s *askers) ask(ctx context.Context, number uint64) {
 	now := boottime.Now()
 	for _, m := range s.agent.list() {
@@ -152,7 +152,7 @@ func (a *Agent) promise(w http.ResponseWriter, r *http.Request) {
 		answer.PromiseAnswer = m.promise(req)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(answer) // whoever asked and went away asks again
+	_ = json.NewEncoder(w).Encode(answer) // an agent whose connection has ended asks again
 }
 
 func (a *Agent) lookUp(name string) *supervisor {
@@ -161,7 +161,7 @@ func (a *Agent) lookUp(name string) *supervisor {
 	return a.members[name]
 }
 
-// speaksFor: the agent's host carries that member, as far as a leader has told.
+// speaksFor tells whether the agent of that host may ask for the member, as far as a leader has said.
 func (m *supervisor) speaksFor(host, asking string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -169,7 +169,7 @@ func (m *supervisor) speaksFor(host, asking string) bool {
 	return !known || peer.Host == host
 }
 
-// promise is given or refused under the same lock under which the next act is chosen, so that no seal overtakes it.
+// promise gives or refuses a promise under the lock under which the next act is chosen, so that no seal overtakes it.
 func (m *supervisor) promise(req platform.PromiseRequest) platform.PromiseAnswer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -180,15 +180,15 @@ func (m *supervisor) promise(req platform.PromiseRequest) platform.PromiseAnswer
 	return answer
 }
 
-// unanswered is for how long no leader has answered this agent.
+// unanswered is how long no leader has answered this agent.
 func (a *Agent) unanswered() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return boottime.Now() - max(a.heard, a.begun)
 }
 
-// leaderAnswers sends a report of this moment and waits for a leader's answer to it, or a later one: the address of that
-// leader, "" if none answers within limit.
+// leaderAnswers sends a report and waits for a leader's answer to it, or to a later one. It returns that leader's address, "" if none
+// answers within limit.
 func (a *Agent) leaderAnswers(ctx context.Context, limit time.Duration) string {
 	a.mu.Lock()
 	asked := a.clocks.Last()

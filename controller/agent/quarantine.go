@@ -21,10 +21,10 @@ import (
 // asideSuffix begins the suffix of a data directory that a rebuild has set aside.
 const asideSuffix = "mainstay-aside-"
 
-// quarantine is where one member's repairs keep what they leave out (S9): a folder for each piece, with its record, which is
-// on disk before anything is discarded. No WAL in it is ever removed but by an operator's drop, and other data only where nothing else
-// lacks it (reduce). What lies in a piece may be
-// PostgreSQL's user's, so no link in it is followed to the outside (os.Root).
+// quarantine is the place for data that one member's repairs discard (S9). Each piece has a folder with its record, which is on disk
+// before anything is discarded. Only an operator's drop removes WAL from it; other data is also removed once its successor provably has
+// all of its transactions (reduce). Files in a piece may belong to PostgreSQL's user, so no link in it is followed to the outside
+// (os.Root).
 type quarantine struct {
 	dir   string
 	limit int64 // bytes
@@ -34,7 +34,7 @@ func (a *Agent) quarantineOf(member string) quarantine {
 	return quarantine{filepath.Join(memberDir(a.cfg.Data, member), "quarantine"), a.cfg.Quarantine.Limit}
 }
 
-// quarantineFullError is returned when a piece more would pass the limit: the repair waits until an operator drops one.
+// quarantineFullError is returned when another piece would exceed the limit: the repair waits until an operator drops one.
 type quarantineFullError struct {
 	member            string
 	used, more, limit int64
@@ -52,8 +52,8 @@ func (e *quarantineFullError) Error() string {
 
 func megabytes(n int64) string { return fmt.Sprintf("%d MB", (n+1<<20-1)>>20) }
 
-// room refuses a piece that would pass the limit together with those of earlier repairs. The pieces of one repair always
-// fit where nothing earlier is kept, whatever their size: nobody could drop anything to make room.
+// room refuses a piece that would exceed the limit together with the pieces of earlier repairs. If there are none, the pieces of one
+// repair always fit, whatever their size: no drop could make room for them.
 func (q quarantine) room(p wire.Piece) error {
 	kept, err := q.list()
 	if err != nil {
@@ -75,8 +75,8 @@ func (q quarantine) room(p wire.Piece) error {
 	return nil
 }
 
-// name gives a piece its ID, the successor's name and how, and its place, which begins with base. Another attempt of the same
-// repair finds what an earlier one has kept.
+// name gives a piece its ID (the successor's name and the kind of repair) and its place, which begins with base. A later attempt of the
+// same repair finds the piece of an earlier one.
 func (q quarantine) name(p *wire.Piece, base string) (kept bool, err error) {
 	for n := 1; ; n++ {
 		p.ID = p.Successor + "-" + p.How
@@ -96,7 +96,7 @@ func (q quarantine) name(p *wire.Piece, base string) (kept bool, err error) {
 		case p.How == wire.Rewound && old.Timeline == p.Timeline && old.From == p.From && old.To == p.To:
 			*p = old
 			return true, nil
-		case p.How == wire.Rebuilt && old.Problem != "": // it was about to be set aside, and was not
+		case p.How == wire.Rebuilt && old.Problem != "": // the earlier attempt ended before it was set aside
 			return false, nil
 		}
 	}
@@ -114,7 +114,7 @@ func (q quarantine) list() ([]wire.Piece, error) {
 	var all []wire.Piece
 	for _, e := range entries {
 		if strings.Contains(e.Name(), ".tmp-") {
-			continue // a copy that was cut short; the next attempt removes it
+			continue // an interrupted copy
 		}
 		p, err := q.read(e.Name())
 		if errors.Is(err, fs.ErrNotExist) {
@@ -212,7 +212,7 @@ func replace(root *os.Root, name string, content []byte) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// remove destroys a piece. Its record goes last, so that what is cut short can be gone on with (S7).
+// remove destroys a piece. Its record is removed last, so that an interrupted removal can continue (S7).
 func (q quarantine) remove(ctx context.Context, p wire.Piece) error {
 	dir := filepath.Join(q.dir, p.ID)
 	if p.Place != dir {
@@ -233,8 +233,8 @@ func (q quarantine) remove(ctx context.Context, p wire.Piece) error {
 	return errors.Join(os.RemoveAll(dir), statefile.SyncDir(q.dir))
 }
 
-// removeParts destroys what lies outside of a data directory that was set aside, before that: as long as it is there, nothing else leads
-// to them. Somebody who has moved it back by hand may run on them.
+// removeParts destroys the parts outside a data directory that was set aside. They go first, because only that directory links to them.
+// If an operator has moved it back by hand, a server may use them.
 func removeParts(ctx context.Context, p wire.Piece) error {
 	for _, part := range p.Parts {
 		if !strings.Contains(filepath.Base(part.Place), asideSuffix) {
@@ -254,8 +254,8 @@ func removeParts(ctx context.Context, p wire.Piece) error {
 	return nil
 }
 
-// removeTree removes a folder, or all in it but one file. It ends early with ctx: a large one takes long. Its owner may put links
-// in the place of folders while it works; they are removed, or end it, and nothing beyond them is touched.
+// removeTree removes a folder, or all of it but one file. It ends early with ctx, because a large folder takes long. The folder's owner
+// may replace folders by links meanwhile: such links are removed, or end the removal, and nothing outside is changed.
 func removeTree(ctx context.Context, path, but string) error {
 	above, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
@@ -276,7 +276,7 @@ func removeTree(ctx context.Context, path, but string) error {
 	return gone(above.Remove(name))
 }
 
-// empty removes what lies in a folder, but one file. Each folder is opened by the one above it, and not through a link out of that.
+// empty removes the content of a folder, but one file. Each folder is opened from its parent, never through a link to the outside.
 func empty(ctx context.Context, above *os.Root, name, but string) error {
 	dir, err := above.OpenRoot(name)
 	if err != nil {
@@ -311,7 +311,7 @@ func empty(ctx context.Context, above *os.Root, name, but string) error {
 	return nil
 }
 
-// gone forgives that something is not there any more.
+// gone ignores the error that a file does not exist.
 func gone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

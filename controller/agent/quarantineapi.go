@@ -20,20 +20,20 @@ import (
 )
 
 const (
-	// showBound is how long the transactions of a piece may be read; what was found until then is shown.
+	// showBound is how long reading the transactions of a piece may take; those found by then are shown.
 	showBound = 7 * time.Second
 	// shownTransactions bounds the list of them.
 	shownTransactions = 1000
-	// dropWait is how long an answer waits for the files to be gone.
+	// dropWait is how long an answer waits until the files are removed.
 	dropWait = 3 * time.Second
 	// maxDropRequest bounds a request's body.
 	maxDropRequest = 16 << 10
 )
 
-// desk lets few requests look at the disk at a time: a frozen one must not gather them (L6).
+// desk limits the number of requests that read the disk at a time: they must not pile up at a frozen one (L6).
 type desk chan struct{}
 
-// removal is a dropped piece for dropLoop to remove; done has room for the answer.
+// removal is a dropped piece that dropLoop must remove; done has room for the result.
 type removal struct {
 	from  quarantine
 	piece wire.Piece
@@ -53,7 +53,7 @@ func refuse(status int, code, format string, args ...any) error {
 	return &refusal{status, code, fmt.Sprintf(format, args...)}
 }
 
-// quarantineAPI adds the operators' way to what repairs have left out. Looking is for viewers too; dropping is not.
+// quarantineAPI adds the operators' requests for quarantined data. Viewers may read, but not drop.
 func (a *Agent) quarantineAPI(mux *http.ServeMux) {
 	look := []string{identity.RoleOperator, identity.RoleViewer}
 	mux.HandleFunc("GET /v1/quarantine", a.handle(look, time.Second, a.pieces))
@@ -71,7 +71,7 @@ func (a *Agent) handle(roles []string, bound time.Duration, do pieceHandler) htt
 	}
 }
 
-// respond sends an answer, or why there is none.
+// respond sends an answer or a refusal.
 func respond(w http.ResponseWriter, answer any, err error) {
 	status := http.StatusOK
 	if err != nil {
@@ -81,7 +81,7 @@ func respond(w http.ResponseWriter, answer any, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // a client that went away is nobody's problem
+	_ = json.NewEncoder(w).Encode(answer) // a client that has left needs no answer
 }
 
 func (a *Agent) handled(w http.ResponseWriter, r *http.Request, roles []string, bound time.Duration, do pieceHandler) (any, error) {
@@ -105,7 +105,7 @@ func (a *Agent) handled(w http.ResponseWriter, r *http.Request, roles []string, 
 	return do(ctx, who, r)
 }
 
-// pieces lists what the host keeps, of members too that it no longer has.
+// pieces lists the host's pieces, including those of members that it no longer has.
 func (a *Agent) pieces(context.Context, identity.ID, *http.Request) (any, error) {
 	out := wire.Quarantine{Host: a.cfg.Host, Limit: a.cfg.Quarantine.Limit, Pieces: []wire.Piece{}}
 	dirs, err := filepath.Glob(a.quarantineOf("*").dir)
@@ -192,7 +192,7 @@ func (a *Agent) serverOf(member string) *postgres.Server {
 	return m.pg
 }
 
-// dropPiece destroys a piece on an operator's word, which is in the record and in the log before the first file goes.
+// dropPiece destroys a piece on an operator's request, which is in the record and in the log before the first file is removed.
 func (a *Agent) dropPiece(ctx context.Context, who identity.ID, r *http.Request) (any, error) {
 	var req wire.DropRequest
 	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxDropRequest))
@@ -220,7 +220,7 @@ func (a *Agent) dropPiece(ctx context.Context, who identity.ID, r *http.Request)
 	select {
 	case a.drops <- job:
 	case <-ctx.Done():
-		return wire.DropAnswer{Piece: p}, nil // the one before takes long; dropLoop comes to it
+		return wire.DropAnswer{Piece: p}, nil // an earlier removal takes long; dropLoop gets to this one
 	}
 	select {
 	case err = <-job.done:
@@ -230,8 +230,8 @@ func (a *Agent) dropPiece(ctx context.Context, who identity.ID, r *http.Request)
 	}
 }
 
-// dropLoop removes dropped pieces, and looks into those of members that have answered, one at a time; at first those that an earlier run
-// did not finish (S7).
+// dropLoop removes dropped pieces, and checks the pieces of members that have answered, one at a time. It starts with the removals that
+// an earlier run did not finish (S7).
 func (a *Agent) dropLoop(ctx context.Context) error {
 	for {
 		a.removeDropped(ctx)
@@ -246,9 +246,9 @@ func (a *Agent) dropLoop(ctx context.Context) error {
 	}
 }
 
-// removeDropped removes what is marked as dropped, and what is left of a reduction.
+// removeDropped completes the removal of dropped pieces, and interrupted reductions.
 func (a *Agent) removeDropped(ctx context.Context) {
-	dirs, _ := filepath.Glob(a.quarantineOf("*").dir) // the pattern is ours
+	dirs, _ := filepath.Glob(a.quarantineOf("*").dir) // the pattern is constant
 	for _, dir := range dirs {
 		q := quarantine{dir: dir}
 		all, err := q.list()
@@ -257,7 +257,7 @@ func (a *Agent) removeDropped(ctx context.Context) {
 		}
 		for _, p := range all {
 			if p.Dropped != nil && ctx.Err() == nil {
-				_ = a.removePiece(ctx, q, p) // it is in the log, and tried again
+				_ = a.removePiece(ctx, q, p) // logged there, and retried
 			} else if p.Reduced != nil && !p.Reduced.Done && p.Problem == "" && ctx.Err() == nil {
 				a.finishReduced(ctx, q, p)
 			}

@@ -6,12 +6,12 @@ import (
 	"mainstay/controller/boottime"
 )
 
-// reachEvery is how often a settled postmaster's processes are looked for beyond the guards.
+// reachEvery is how often an unchanged postmaster is searched for processes that the guards do not reach.
 const reachEvery = 5 * time.Second
 
-// reached is the last look for processes of the member beyond its guards. It reads all of /proc, which is most of what an
-// agent costs its host, so it is not part of each look: what PostgreSQL starts stays in the member's cgroup, unless somebody
-// takes it out. Another postmaster, or one of which something was outside, is looked at every time.
+// reached is the last search for processes of the member that its guards do not reach. It reads all of /proc, which is most of an
+// agent's load on its host, so not every look does it: the processes that PostgreSQL starts stay in the member's cgroup unless another
+// program moves them out. A new postmaster, or one that had processes outside, is searched at every look.
 type reached struct {
 	postmaster int
 	outside    int

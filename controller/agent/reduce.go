@@ -16,13 +16,13 @@ import (
 	"mainstay/controller/wire"
 )
 
-// Data that a rebuild has set aside is kept whole for as long as there is room: its pages may be the last sound ones, should those of the
-// primary turn out to be damaged. Where a later repair lacks the room, and it is proven that it holds no transaction that its successor
-// lacks, it is reduced to its WAL, its control file and small files. Four things prove it together: the data was a standby's last, so that
-// it wrote nothing of its own; it was not rebuilt because of what it holds; its control file and its WAL are sound and say where that ends;
-// and the member that was made in its place has answered, with a history that contains that position.
+// Data that a rebuild has set aside is kept whole while there is room: its pages may be the last good copy if those of the primary turn
+// out to be damaged. If a later repair lacks the room, the data is reduced to its WAL, its control file and small files, provided that
+// it holds no transaction that its successor lacks. That needs four facts together: the data last belonged to a standby, so it wrote
+// nothing of its own; it was not rebuilt because of its content; its control file and its WAL are sound and give the end of the WAL;
+// and the member that replaced it has answered, with a history that contains that end.
 
-// provenEnd is where the WAL of stopped data ends that is a standby's; nil where anything about it is in doubt.
+// provenEnd is the end of the WAL in a stopped standby's data; nil if anything about it is in doubt.
 func provenEnd(ctx context.Context, pg *postgres.Server, systemID string) *wire.End {
 	data, err := pg.InspectData(ctx)
 	c := data.Control
@@ -41,7 +41,7 @@ func provenEnd(ctx context.Context, pg *postgres.Server, systemID string) *wire.
 	return &wire.End{Timeline: end.Timeline, LSN: end.LSN, History: history}
 }
 
-// contains tells whether a server that is at a position of a timeline, with that history, has all WAL up to an end: on the same
+// contains tells whether a server at a position of a timeline, with that history, has all WAL up to an end: it passed through the same
 // timelines, which forked at the same places.
 func contains(history platform.History, timeline platform.Timeline, at platform.LSN, end wire.End) bool {
 	last := slices.IndexFunc(history, func(f platform.Fork) bool { return f.Timeline == end.Timeline })
@@ -59,20 +59,20 @@ func contains(history platform.History, timeline platform.Timeline, at platform.
 // reduceBound is how long the questions to a successor may take.
 const reduceBound = 10 * time.Second
 
-// prove notes which pieces hold nothing that a member's data lacks, once that has answered.
+// prove records which pieces hold nothing that a member's data lacks, once that member has answered.
 func (a *Agent) prove(ctx context.Context, member string) {
 	q := a.quarantineOf(member)
 	all, err := q.list()
 	all = slices.DeleteFunc(all, func(p wire.Piece) bool { return !provable(p) })
 	pg := a.serverOf(member)
 	if err != nil || len(all) == 0 || pg == nil {
-		return // removeDropped tells of a quarantine that cannot be read
+		return // removeDropped logs that the quarantine cannot be read
 	}
 	asked, cancel := context.WithTimeout(ctx, reduceBound)
 	defer cancel()
 	s, err := pg.Status(asked)
 	if err != nil || !s.InRecovery {
-		return // they are looked at again after its next start
+		return // they are checked again after its next start
 	}
 	history, err := pg.ReadHistory(asked, s.Timeline)
 	if err != nil {
@@ -96,21 +96,21 @@ func (a *Agent) prove(ctx context.Context, member string) {
 	}
 }
 
-// provable: it may hold nothing of its own, and that is not proven yet.
+// provable tells whether the piece may hold no transaction of its own, without a proof so far.
 func provable(p wire.Piece) bool {
 	nothing := p.Uncounted == "" && p.Bytes == 0 && p.Transactions == 0
 	return p.How == wire.Rebuilt && p.End != nil && nothing && p.Needless == "" && p.Reduced == nil && p.Dropped == nil && p.Problem == ""
 }
 
-// room refuses a piece that would pass the limit even with all earlier ones reduced that may be: the oldest goes first, and no more than
-// is needed.
+// room refuses a piece that would exceed the limit even if all eligible earlier pieces were reduced. It reduces the oldest first, and
+// no more than needed.
 func (m *supervisor) room(ctx context.Context, q quarantine, p wire.Piece) error {
 	err := q.room(p)
 	var full *quarantineFullError
 	if !errors.As(err, &full) {
 		return err
 	}
-	kept, _ := q.list() // room has read it
+	kept, _ := q.list() // q.room has read it without an error
 	for _, k := range kept {
 		if k.Successor == p.Successor || k.Needless == "" || k.Reduced != nil || k.Dropped != nil {
 			continue
@@ -130,8 +130,8 @@ func (m *supervisor) room(ctx context.Context, q quarantine, p wire.Piece) error
 	return err
 }
 
-// amend changes a record that is not dropped: an operator's word, and what else is noted of a piece, come at the same time. change tells
-// whether there is anything to keep.
+// amend changes a record that is not dropped. It takes a lock, because an operator's drop and other changes of a record may come at the
+// same time. change tells whether the record must be written.
 func (a *Agent) amend(q quarantine, id string, change func(*wire.Piece) bool) error {
 	a.records.Lock()
 	defer a.records.Unlock()
@@ -142,7 +142,7 @@ func (a *Agent) amend(q quarantine, id string, change func(*wire.Piece) bool) er
 	return q.record(p)
 }
 
-// finishReduced removes what a piece is reduced by, also where an earlier run of the agent did not come to its end (S7).
+// finishReduced removes the files that a reduction discards, including those that an interrupted run of the agent left (S7).
 func (a *Agent) finishReduced(ctx context.Context, q quarantine, p wire.Piece) {
 	size, err := q.trim(ctx, p)
 	if err == nil {
@@ -161,10 +161,10 @@ func (a *Agent) finishReduced(ctx context.Context, q quarantine, p wire.Piece) {
 		zap.String("why", p.Needless), zap.Int64("freed", p.Size-size))
 }
 
-// spaceOf tells whether a part is a tablespace, not the folder of WAL.
+// spaceOf tells whether a part is a tablespace, not the WAL folder.
 func spaceOf(part wire.Part) bool { return part.Link != "pg_wal" }
 
-// trim removes the databases and tablespaces of data that was set aside, and returns the size of what is left.
+// trim removes the databases and tablespaces of data that was set aside, and returns the remaining size.
 func (q quarantine) trim(ctx context.Context, p wire.Piece) (int64, error) {
 	if !strings.Contains(filepath.Base(p.Place), "."+asideSuffix) {
 		return 0, fmt.Errorf("the record of %s names %s, which is not a data directory set aside by a rebuild; correct it", p.ID, p.Place)

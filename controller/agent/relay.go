@@ -28,22 +28,22 @@ const (
 	relayProtocol = "mainstay-relay"
 )
 
-// relay is a way to a leader through another agent (L5). That agent only passes bytes on: TLS is between us and the
+// relay is a connection to a leader through another agent (L5). That agent only passes on bytes: TLS runs between this agent and the
 // controller, so it can neither read nor forge a grant.
 type relay struct {
 	peer   platform.Peer
 	leader string // host:port of the controller
 }
 
-// relayed notes that another agent reaches a leader, for the report loop.
+// relayed tells the report loop that another agent reaches a leader.
 func (a *Agent) relayed(r relay) {
 	select {
 	case a.relays <- r:
-	default: // the one before is not taken yet; the next answer names it again
+	default: // an earlier one is still in the channel; the next answer names it again
 	}
 }
 
-// cutOff: no controller has answered this agent directly for three heartbeats.
+// cutOff tells whether no controller has answered this agent directly for three heartbeats.
 func (a *Agent) cutOff() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -66,7 +66,7 @@ func (a *Agent) dial(r relay) wire.Dial {
 	}
 }
 
-// upgrade asks the other agent to pass on what follows.
+// upgrade asks the other agent to pass on the bytes that follow.
 func upgrade(ctx context.Context, conn net.Conn, to string) (net.Conn, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		conn.SetDeadline(deadline)
@@ -89,7 +89,7 @@ func upgrade(ctx context.Context, conn net.Conn, to string) (net.Conn, error) {
 	return &readAhead{conn, in}, nil
 }
 
-// readAhead is a connection of which some bytes may have been read already.
+// readAhead is a connection whose first bytes may already have been read.
 type readAhead struct {
 	net.Conn
 	in *bufio.Reader
@@ -97,7 +97,7 @@ type readAhead struct {
 
 func (c *readAhead) Read(b []byte) (int, error) { return c.in.Read(b) }
 
-// relay passes another agent's connection on to a controller, and to nothing else.
+// relay passes another agent's connection on to a controller, never to another address.
 func (a *Agent) relay(w http.ResponseWriter, r *http.Request) {
 	to := r.URL.Query().Get("to")
 	id, err := identity.IDOf(r)

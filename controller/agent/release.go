@@ -12,9 +12,8 @@ import (
 	"mainstay/health"
 )
 
-// release lets go of a member that was removed from the platform: what runs there goes on. The guards are let idle first,
-// the promises are forgotten last, so that an agent that ends in between begins anew. Data that is not ours is not touched
-// (S5).
+// release releases a member that was removed from the platform; its PostgreSQL keeps running. The guards are disarmed first and the
+// promises removed last, so that an interrupted release starts again. Foreign data is not changed (S5).
 func (m *supervisor) release(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
 	if err := m.unguard(); err != nil {
 		return err
@@ -38,8 +37,8 @@ func (m *supervisor) release(ctx context.Context, pg *postgres.Server, goal plat
 	return m.agent.home.forget(m.name)
 }
 
-// detach empties a standby's durability list, which nobody satisfies: were it promoted by hand, its commits would hang. One
-// that is removed alone streams from nobody besides: its slot is gone, and it would ask for it for ever.
+// detach empties a standby's durability list, which no standby satisfies: after a promotion by hand, its commits would hang. A member
+// that is removed alone also stops streaming: its slot no longer exists, and it would request it for ever.
 func detach(ctx context.Context, pg *postgres.Server, alone bool, d member.Durable) error {
 	nobody := map[string]string{"synchronous_standby_names": ""}
 	write := pg.WaitForNobody
@@ -58,7 +57,7 @@ func detach(ctx context.Context, pg *postgres.Server, alone bool, d member.Durab
 	return pg.Reload(ctx)
 }
 
-// waitForNoSlot lets the user's subscribers of a primary go on without slots that nobody looks after any more.
+// waitForNoSlot frees the user's subscribers of a primary from waiting for slots that Mainstay no longer manages.
 func (m *supervisor) waitForNoSlot(ctx context.Context, pg *postgres.Server, role health.Role, d member.Durable) error {
 	if pg.Binaries.Major < 17 || role != health.RolePrimary {
 		return nil
@@ -74,21 +73,21 @@ func (m *supervisor) waitForNoSlot(ctx context.Context, pg *postgres.Server, rol
 	return pg.Reload(ctx)
 }
 
-// unguard lets the guards idle, whoever armed them.
+// unguard disarms the guards, even if an earlier agent armed them.
 func (m *supervisor) unguard() error {
 	m.binding.Lock()
 	defer m.binding.Unlock()
 	return m.guards.disarm()
 }
 
-// strays are slots here that are for no member any more.
+// strays are slots here for members that no longer exist.
 func (m *supervisor) strays() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.seen.Strays
 }
 
-// dropSlots drops the slots of the user's that the last look found superseded.
+// dropSlots drops the user's slots that the last look found superseded.
 func (m *supervisor) dropSlots(ctx context.Context, pg *postgres.Server) error {
 	m.mu.Lock()
 	names := m.seen.Superseded
@@ -103,8 +102,8 @@ func (m *supervisor) dropSlots(ctx context.Context, pg *postgres.Server) error {
 	return err
 }
 
-// endGuards ends the guards of a released member. Where its PostgreSQL is the child of their launcher they stay, idle, for as
-// long as it runs, because it would end with them.
+// endGuards ends the guards of a released member. If its PostgreSQL is a child of their launcher it would end with them, so they stay,
+// idle, until it ends.
 func (m *supervisor) endGuards() {
 	set := m.guards.get()
 	if set == nil {

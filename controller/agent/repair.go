@@ -16,15 +16,15 @@ import (
 	"mainstay/health"
 )
 
-// maxUncaught is how far behind a sender may be at a planned stop; the shutdown waits for those that stay.
+// maxUncaught is how far behind a sender may be at a planned stop; the shutdown waits for the senders that stay.
 const maxUncaught = 16 << 20
 
-// outsideBound is how long a planned stop waits for receivers that are no member's, such as pg_receivewal: wal_sender_timeout,
-// which is their user's, may be longer than the whole stop may take.
+// outsideBound is how long a planned stop waits for receivers that belong to no member, such as pg_receivewal: their user's
+// wal_sender_timeout may be longer than the whole stop may take.
 const outsideBound = 3 * time.Second
 
-// stopClean asks for a fast shutdown and waits for the last process. Senders that would hold it up are ended, those of outsiders
-// once it takes long; past the bound the tree is killed, and the stop is not clean.
+// stopClean requests a fast shutdown and waits for the last process. Senders that would delay it are ended; outsiders' senders only
+// once it takes long. Past the bound the tree is killed, and the stop is not clean.
 func (m *supervisor) stopClean(ctx context.Context, pg *postgres.Server, goal platform.Goal) error {
 	m.end()
 	asked, cancel := context.WithTimeout(ctx, quick)
@@ -65,7 +65,7 @@ func (m *supervisor) stopClean(ctx context.Context, pg *postgres.Server, goal pl
 	return m.kill()
 }
 
-// ofMember tells whether a sender bears the incarnation of another member.
+// ofMember tells whether a sender has the incarnation of another member.
 func ofMember(goal platform.Goal, application string) bool {
 	return slices.Contains(goal.OtherMembers, memberOf(application))
 }
@@ -125,9 +125,9 @@ func (m *supervisor) rewind(ctx context.Context, pg *postgres.Server, goal platf
 	return m.keepDurable(d)
 }
 
-// cgroupFD opens the member's cgroup for a process to be born in. The cgroup is made anew for each start: some kernels
-// (seen on 6.18) kill at once whatever is cloned into a cgroup that cgroup.kill was ever used on. The guards know it by
-// its path, which stays.
+// cgroupFD opens the member's cgroup for a process to start in. The cgroup is created again for each start: some kernels (seen on 6.18)
+// immediately kill any process cloned into a cgroup on which cgroup.kill was ever used. The guards know it by its path, which stays the
+// same.
 func (m *supervisor) cgroupFD() (fd int, done func(), err error) {
 	_, cgroup, _ := m.held()
 	if cgroup == nil {
@@ -146,7 +146,7 @@ func (m *supervisor) cgroupFD() (fd int, done func(), err error) {
 	return int(f.Fd()), func() { f.Close() }, nil
 }
 
-// clone copies the primary. Data in the way is set aside whole, never removed (S9).
+// clone copies the primary. Existing data is set aside whole, never removed (S9).
 func (m *supervisor) clone(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
 	data, err := pg.InspectData(ctx)
 	var discarded *health.Discard
@@ -157,7 +157,7 @@ func (m *supervisor) clone(ctx context.Context, pg *postgres.Server, goal platfo
 			discarded, err = m.setAside(ctx, pg, goal, d)
 			return err
 		}
-		err = m.roomFor(ctx, pg, goal, d) // better known before the copy is made
+		err = m.roomFor(ctx, pg, goal, d) // a refusal must come before the copy is made
 	case err == nil:
 		discarded, err = m.setAsideBefore(ctx, pg, goal)
 	}

@@ -18,12 +18,12 @@ import (
 	"mainstay/health"
 )
 
-// reportTimeout bounds one report to one controller. The answer waits for a commit, so it is generous; a slower one
-// grants hardly anything, since the lease counts from the request.
+// reportTimeout bounds one report to one controller. It is generous, because the answer waits for a commit; a slower one grants hardly
+// anything, since the lease counts from the request.
 const reportTimeout = 2 * time.Second
 
-// report is the lease path: read the clock, send what is in memory to every controller, hand the leader's grants to the
-// guards. It goes on at every heartbeat, and at once when something changed.
+// report is the lease path: it reads the clock, sends the state in memory to every controller, and hands the leader's grants to the
+// guards. It runs at every heartbeat, and at once after a change.
 func (a *Agent) report(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -68,7 +68,7 @@ func (a *Agent) report(ctx context.Context) error {
 			})
 		case leader := <-a.named:
 			if boxes[leader] != nil {
-				continue // no news, and no reason to report
+				continue // nothing new, so no report
 			}
 			add(leader)
 		}
@@ -90,7 +90,7 @@ func (a *Agent) report(ctx context.Context) error {
 	}
 }
 
-// stepLead is by which part a heartbeat after an answer is shorter, since the answer has taken as long.
+// stepLead is the fraction by which a heartbeat after an answer is shorter, because the answer took that long.
 const stepLead = 10
 
 func (a *Agent) heartbeat() time.Duration {
@@ -99,7 +99,7 @@ func (a *Agent) heartbeat() time.Duration {
 	return a.heartbeatEvery
 }
 
-// put replaces what waits in a mailbox: only the latest report is worth sending.
+// put replaces the waiting report in a mailbox: only the latest report is worth sending.
 func put[T any](box chan T, r T) {
 	for {
 		select {
@@ -114,7 +114,7 @@ func put[T any](box chan T, r T) {
 	}
 }
 
-// way is where reports go: to a controller, directly or through another agent.
+// way is the route of reports: to a controller, directly or through another agent.
 type way struct {
 	address string
 	relayed bool
@@ -160,16 +160,15 @@ func (a *Agent) sendOne(ctx context.Context, client *wire.Client, to way, r heal
 	}
 }
 
-// follow sends reports to a leader that the agent's file does not list: one that was added since it was written. Without
-// it, every lease would lapse as soon as such a controller leads. Who answers there must still show a controller's
-// certificate of this platform.
+// follow sends reports to a leader that the agent's file does not list, because it was added later. Otherwise every lease would lapse
+// as soon as such a controller leads. The server at that address must still present a controller's certificate of this platform.
 func (a *Agent) follow(leader string) {
 	if leader == "" || slices.Contains(a.cfg.Controllers, leader) {
 		return
 	}
 	select {
 	case a.named <- leader:
-	default: // the one before is not taken yet; the next answer names it again
+	default: // an earlier one is still in the channel; the next answer names it again
 	}
 }
 
@@ -192,7 +191,7 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 		if m := a.lookUp(name); m != nil {
 			m.wants(goal, answer.Age())
 			m.learn(answer.Positions, answer.Peers, answer.FailoverSlots[goal.Cluster])
-		} else if goal.Kind != platform.GoalReleased { // else it has been let go of since that report
+		} else if goal.Kind != platform.GoalReleased { // otherwise it was released since that report
 			a.adoptMember(name)
 		}
 	}
@@ -217,7 +216,7 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 		a.heartbeatEvery = answer.Heartbeat
 	}
 	a.mu.Unlock()
-	wakeup.Signal(a.inStep) // the leader answers all agents at once: their next reports, too, it serves with one entry of its log
+	wakeup.Signal(a.inStep) // the leader answers all agents at once, so one entry of its log serves their next reports too
 	if changed {
 		wakeup.Signal(a.wake)
 	}
@@ -226,15 +225,15 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 	}
 }
 
-// trusts checks the platform and, the first time, keeps it on disk before anything is obeyed. Meanwhile answers wait, and
-// nothing else does: reports leave, and promises are asked for.
+// trusts checks the platform. The first time, it writes the platform to disk before the agent obeys anything; meanwhile answers wait,
+// but reports are sent and promises requested.
 func (a *Agent) trusts(answer *wire.ReportAnswer) bool {
 	if answer.PlatformID == "" {
 		return false
 	}
 	next := bond{answer.PlatformID, answer.Generation, answer.Mark}
 	if next == a.obeyed() {
-		return true // as nearly always, and without the lock that is held while the disk is written (L6)
+		return true // the common case, without the lock that is held while the disk is written (L6)
 	}
 	a.bonding.Lock()
 	defer a.bonding.Unlock()

@@ -13,8 +13,8 @@ import (
 	"mainstay/controller/wakeup"
 )
 
-// keepResume writes down what a later process of this run needs, when an answer has changed it. It runs apart, because
-// answers arrive on the lease path (L6). Nothing waits for a write that hangs: less is confirmed meanwhile.
+// keepResume writes the resume record that a later process of this run needs, when an answer has changed it. It runs apart, because
+// answers arrive on the lease path (L6). If a write hangs nothing waits for it; the member confirms less meanwhile.
 func (m *supervisor) keepResume(ctx context.Context) {
 	failed := false
 	for {
@@ -39,16 +39,16 @@ func (m *supervisor) keepResume(ctx context.Context) {
 	}
 }
 
-// changed is the resume record to write down, nil for none.
+// changed is the resume record to write, nil for none.
 func (m *supervisor) changed() *member.Resume {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.kept.Next(m.memory.Opened, member.Resume{Run: m.runID, Goal: m.goal, Length: m.promises.Length, Peers: m.peers})
 }
 
-// takeUpResume takes up, once in the life of this process, the resume record that an earlier one kept: the lease that the guards still
-// hold, and whom to ask for promises. It asks at once, because nobody knows for how long no leader has answered. It belongs
-// to a look.
+// takeUpResume applies, once in the life of this process, the resume record of an earlier one: the lease that the guards still hold,
+// and the agents to ask for promises. It asks them at once, because it does not know how long no leader has answered. It reads the
+// disk, so a look calls it.
 func (m *supervisor) takeUpResume(ctx context.Context, pg *postgres.Server) {
 	m.mu.Lock()
 	t, waits := m.kept.Written, m.inherits
@@ -77,8 +77,8 @@ func (m *supervisor) takeUpResume(ctx context.Context, pg *postgres.Server) {
 	wakeup.Signal(m.agent.kick)
 }
 
-// inherit is tried once. What a leader has said to this process comes first, and may be all there is to say for a while: then
-// the resume record adds what the leader takes for granted.
+// inherit is tried once. If a leader has already given this process a goal, that goal and its peers are used; the resume record then
+// only adds that the epoch was opened and how long its leases are.
 func (m *supervisor) inherit(t member.Resume, held member.Lease, now time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -96,7 +96,6 @@ func (m *supervisor) inherit(t member.Resume, held member.Lease, now time.Durati
 	return true
 }
 
-// behind: see member.Kept.Behind.
 func (m *supervisor) behind(goal platform.Goal) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
