@@ -181,7 +181,7 @@ func alter(ctx context.Context, pg *postgres.Server, s postgres.Settings, keys [
 	return pg.AlterSystem(ctx, values)
 }
 
-// alterForPromotion sets the durability set before the first write, and settings that do not delay replay.
+// alterForPromotion sets the durability set before the first write, and removes delays of replay.
 func alterForPromotion(ctx context.Context, pg *postgres.Server, s postgres.Settings) error {
 	s.NoReplayDelay = true
 	return alter(ctx, pg, s, []string{"synchronous_standby_names", "recovery_min_apply_delay", "max_standby_streaming_delay",

@@ -8,17 +8,17 @@ import (
 	"mainstay/controller/postgres"
 )
 
-// loaded remembers the first new connection that showed a durability set: a WAL sender that was not there yet, and was started
-// after that connection by the server's clock, has loaded the set itself. Either alone could be wrong: the clock may be set back,
-// and a sender that is just starting is in no list yet. A session kept from before would call old senders fresh.
+// loaded is the first new connection that showed a durability set. A WAL sender that did not exist then, and that started after that
+// connection by the server's clock, has loaded the set itself. Either condition alone could be wrong: the clock may be set back, and a
+// sender that is just starting is in no list yet. A session kept from before would count old senders as fresh.
 type loaded struct {
 	set    uint64
 	asked  time.Time    // when that connection was started
 	before map[int]bool // senders that it saw
-	stale  []int        // senders of the last look that are not known to be started since
+	stale  []int        // senders of the last look that may have started before
 }
 
-// see takes what a new connection showed last and the senders of this look, and tells which are fresh by pid.
+// see takes the last status from a new connection and the senders of this look, and tells by PID which are fresh.
 func (l *loaded) see(g platform.Goal, proof postgres.Status, senders []postgres.Sender, ours bool) map[int]bool {
 	fresh := map[int]bool{}
 	if len(g.Sets) == 0 {
@@ -44,7 +44,7 @@ func (l *loaded) see(g platform.Goal, proof postgres.Status, senders []postgres.
 	return fresh
 }
 
-// staleSenders are those to end, because they release commits by an older k.
+// staleSenders are the senders to end, because they release commits by an older k.
 func (m *supervisor) staleSenders() []int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

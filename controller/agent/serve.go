@@ -75,7 +75,7 @@ func (a *Agent) serve(ctx context.Context) error {
 	return err
 }
 
-// judged lets only those pass who would be let in at this moment: their certificate may have been revoked since the handshake.
+// judged refuses callers whose certificate would not be accepted now: it may have been revoked since the handshake.
 func (a *Agent) judged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := a.tls.IDOf(r); err != nil {
@@ -91,8 +91,8 @@ func (a *Agent) server(h http.Handler) *http.Server {
 		IdleTimeout: time.Minute, ErrorLog: zap.NewStdLog(a.log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel)))}
 }
 
-// probes are the addresses that load balancers ask: 200 for yes, 503 for no. /primary and /replica speak for the only
-// member of the host; /primary/NAME for a member or the host's member of a cluster. /instance/NAME speaks for an app server.
+// probes are the paths that load balancers ask: 200 for yes, 503 for no. /primary and /replica ask about the only member of the host;
+// /primary/NAME about a member, or the host's member of a cluster; /instance/NAME about an app server.
 func (a *Agent) probes(mux *http.ServeMux) {
 	for path, yes := range map[string]func(wire.MemberStatus) bool{"primary": isPrimary, "replica": isReplica} {
 		h := func(w http.ResponseWriter, r *http.Request) { a.probe(w, r, path, yes) }
@@ -107,7 +107,7 @@ func (a *Agent) probes(mux *http.ServeMux) {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 }
 
-// isPrimary: writable under a lease that still runs.
+// isPrimary tells whether the member is writable under a lease that still runs.
 func isPrimary(m wire.MemberStatus) bool {
 	return m.Goal == platform.GoalPrimary && m.Seen.Role == health.RolePrimary && m.Seen.LeaseLeft > 0 && m.Seen.Opened
 }
@@ -138,7 +138,7 @@ func (a *Agent) probe(w http.ResponseWriter, r *http.Request, role string, yes f
 	}
 }
 
-// ready: a leader has answered within a lease.
+// ready tells whether a leader has answered within a lease.
 func (a *Agent) ready(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	heard, leader := a.heard, a.leader
@@ -150,7 +150,7 @@ func (a *Agent) ready(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "leader", leader)
 }
 
-// status is what this host knows of itself, for `mainstay local` and for `status` when no leader answers.
+// status is this host's view of itself, for `mainstay local`, and for `status` when no leader answers.
 func (a *Agent) status(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	s := wire.Status{Platform: a.tls.ID().Platform, PlatformID: a.bond.PlatformID, Source: "agent " + a.cfg.Host, Leader: a.leader,
@@ -165,7 +165,7 @@ func (a *Agent) status(w http.ResponseWriter, r *http.Request) {
 		s.Problems = append(s.Problems, health.Problem{Kind: health.ClonedMachine, Evidence: alarm})
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(s) // a client that went away is nobody's problem
+	_ = json.NewEncoder(w).Encode(s) // a client that has left needs no answer
 }
 
 // clusters groups the host's members by cluster, as status shows them.
@@ -199,7 +199,7 @@ func (a *Agent) clusters() []wire.ClusterState {
 	return append(out, a.unmanagedMembers()...)
 }
 
-// unmanagedMembers are those that cannot be looked after; of which cluster they are is not known.
+// unmanagedMembers are the members that cannot be managed; their cluster is not known.
 func (a *Agent) unmanagedMembers() (out []wire.ClusterState) {
 	cannot := a.cannot()
 	for _, name := range slices.Sorted(maps.Keys(cannot)) {
@@ -210,7 +210,7 @@ func (a *Agent) unmanagedMembers() (out []wire.ClusterState) {
 	return out
 }
 
-// collector turns the status into metrics at each scrape.
+// collector makes metrics of the status at each scrape.
 type collector struct{ a *Agent }
 
 var (

@@ -19,8 +19,8 @@ import (
 	"mainstay/fencing/process"
 )
 
-// newServer describes a member's PostgreSQL from the agent's file and the address its goal gave. It looks at no disk of
-// the member's but to find the programs.
+// newServer describes a member's PostgreSQL from the agent's file and the address in its goal. On disk it only searches for the
+// programs.
 func (a *Agent) newServer(name, listen string, port int) (*postgres.Server, error) {
 	own := a.cfg.Members[name]
 	dir := memberDir(a.cfg.Data, name)
@@ -44,7 +44,7 @@ func (a *Agent) newServer(name, listen string, port int) (*postgres.Server, erro
 	if err := statefile.Read(keptPath(a.cfg.Data, name), &i.Kept); err != nil {
 		return nil, err
 	}
-	// An adopted cluster has certificates and roles of its own.
+	// An adopted cluster has its own certificates and roles.
 	if !own.Adopt && own.Replication.User == "" && a.cfg.Postgres.TLS != nil {
 		if i.TLS, err = installTLS(*a.cfg.Postgres.TLS, filepath.Join(dir, "tls"), i.Owner); err != nil {
 			return nil, err
@@ -58,7 +58,7 @@ func (a *Agent) newServer(name, listen string, port int) (*postgres.Server, erro
 	return i, nil
 }
 
-// dataDir is where a member's data lies, as the agent's file says or by its own choice.
+// dataDir is the member's data directory, from the agent's file or the default.
 func dataDir(cfg config.Agent, name string) string {
 	if own := cfg.Members[name].Data; own != "" {
 		return own
@@ -66,12 +66,12 @@ func dataDir(cfg config.Agent, name string) string {
 	return filepath.Join(memberDir(cfg.Data, name), "data")
 }
 
-// guardDir is where the member's guards listen.
+// guardDir is the folder in which the member's guards listen.
 func guardDir(cfg config.Agent, name string) string {
 	return filepath.Join(cfg.Data, "run", name+".guard")
 }
 
-// owner is whom PostgreSQL runs as: the data directory's owner, else the configured user, if the agent may become it.
+// owner is the user that PostgreSQL runs as: the data directory's owner, otherwise the configured user, if the agent may become it.
 func (a *Agent) owner(data string) (postgres.Owner, error) {
 	if os.Geteuid() != 0 {
 		me, err := user.Current()
@@ -81,7 +81,7 @@ func (a *Agent) owner(data string) (postgres.Owner, error) {
 		return postgres.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Name: me.Username}, nil
 	}
 	if o, err := postgres.OwnerOf(data); err == nil && o.UID != 0 {
-		if known, err := postgres.LookupOwner(o.Name); err == nil { // the folder's group, root's for one, is not the group to run with
+		if known, err := postgres.LookupOwner(o.Name); err == nil { // the folder's group may be another one, such as root's
 			o = known
 		}
 		return o, nil
@@ -104,8 +104,8 @@ func binaries(own config.AgentMember, all config.Postgres, data string) (postgre
 	return postgres.Find(configured)
 }
 
-// installTLS copies the certificate of the host's members to where their owner, and nobody else, can read it: libpq and
-// PostgreSQL refuse keys that others may read.
+// installTLS copies the certificate of the host's members to a folder that only their owner can read: libpq and PostgreSQL refuse keys
+// that others may read.
 func installTLS(from config.TLS, dir string, owner postgres.Owner) (postgres.TLSFiles, error) {
 	to := postgres.TLSFiles{CA: filepath.Join(dir, "ca.crt"), Cert: filepath.Join(dir, "postgres.crt"),
 		Key: filepath.Join(dir, "postgres.key")}
@@ -131,7 +131,7 @@ func installTLS(from config.TLS, dir string, owner postgres.Owner) (postgres.TLS
 	return to, nil
 }
 
-// guardOptions name the member's guards; the cgroup, if any, is the member's.
+// guardOptions are the parameters of the member's guards; the cgroup, if any, is the member's.
 func (m *supervisor) guardOptions(pg *postgres.Server) guard.Options {
 	o := guard.Options{Executable: m.agent.opts.Executable, Dir: guardDir(m.agent.cfg, m.name), Member: m.name, DataDir: pg.Data}
 	if _, cgroup, _ := m.held(); cgroup != nil {
@@ -140,7 +140,7 @@ func (m *supervisor) guardOptions(pg *postgres.Server) guard.Options {
 	return o
 }
 
-// reach finds the member's process tree, and its cgroup where the host has them.
+// reach finds the member's process tree, and its cgroup if the host supports cgroups.
 func (m *supervisor) reach(pg *postgres.Server) error {
 	m.makeCgroup(pg)
 	if m.tree != nil {
@@ -153,7 +153,7 @@ func (m *supervisor) reach(pg *postgres.Server) error {
 	return err
 }
 
-// makeCgroup makes the member's cgroup, or takes over the one that an earlier agent made.
+// makeCgroup creates the member's cgroup, or opens the one that an earlier agent created.
 func (m *supervisor) makeCgroup(pg *postgres.Server) {
 	if m.cgroup != nil || m.agent.cfg.Cgroup == "off" {
 		return
@@ -171,15 +171,15 @@ func (m *supervisor) setTree(t *process.Tree) {
 	m.tree = t
 }
 
-// held is how acts reach the member's processes: its tree, its cgroup, its postmaster; each may be nil.
+// held returns the handles by which acts reach the member's processes: its tree, its cgroup, its postmaster; each may be nil.
 func (m *supervisor) held() (*process.Tree, *process.Cgroup, *process.Handle) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.tree, m.cgroup, m.proc
 }
 
-// settings are the managed settings for a goal. A standby keeps a list that nobody satisfies, so that a promotion never
-// opens without its set; a primary has the set to load.
+// settings are the managed settings for a goal. A standby keeps a list that no standby satisfies, so that a promotion never opens
+// without its set; a primary has the set to load.
 func settings(pg *postgres.Server, goal platform.Goal, d member.Durable) (postgres.Settings, error) {
 	s := postgres.Settings{SyncNames: member.SyncNames(member.ReplicaSet())}
 	if goal.Kind == platform.GoalPrimary && len(goal.Sets) > 0 {
@@ -190,7 +190,7 @@ func settings(pg *postgres.Server, goal platform.Goal, d member.Durable) (postgr
 		return s, nil
 	}
 	conninfo, err := pg.ConnInfo(source(goal), goal.Incarnation, "")
-	if goal.Kind == platform.GoalSealed { // it takes the WAL of another sealed member, and no slot is sure to be there
+	if goal.Kind == platform.GoalSealed { // it receives the WAL of another sealed member, where its slot may not exist
 		s.PrimaryConnInfo, s.NoArchive = conninfo, true
 		return s, err
 	}
@@ -198,8 +198,9 @@ func settings(pg *postgres.Server, goal platform.Goal, d member.Durable) (postgr
 	return s, err
 }
 
-// syncSlots is synchronized_standby_slots of a primary: the slots of the members that the last durability set counts on, none where it is
-// asynchronous. All of them and not just as many as must acknowledge: who is promoted is the most advanced of those that are left.
+// syncSlots is synchronized_standby_slots of a primary: the slots of all members in the last durability set; none if it is
+// asynchronous. It names all of them, not only as many as must acknowledge, because a failover promotes the most advanced of the
+// members that are left.
 func syncSlots(goal platform.Goal) string {
 	set, members := goal.Sets[len(goal.Sets)-1], []string(nil)
 	for _, other := range goal.OtherMembers {
@@ -210,7 +211,7 @@ func syncSlots(goal platform.Goal) string {
 	return postgres.SyncSlots(members)
 }
 
-// memberOf is the member of an incarnation, "" for another application_name.
+// memberOf is the member with that incarnation, "" for another application_name.
 func memberOf(application string) string {
 	at := max(0, strings.LastIndexByte(application, '_'))
 	return application[:at]

@@ -15,39 +15,39 @@ import (
 const (
 	// sessionLife bounds the life of a kept session: a backend's memory grows with what it has seen.
 	sessionLife = 10 * time.Minute
-	// proveEvery is how often a new connection shows that a primary's postmaster takes some, standbyProveEvery the same of a
-	// standby's. What may be the sign of a hang is not waited for: see proofDue.
+	// proveEvery is how often a new connection proves that a primary's postmaster accepts connections; standbyProveEvery is the same for a
+	// standby's. Signs of a hang shorten it: see proofDue.
 	proveEvery        = 5 * time.Second
 	standbyProveEvery = 20 * time.Second
-	// proveAgain is how soon a proof is tried again while there is reason to doubt.
+	// proveAgain is how soon a proof is retried while there is reason to doubt.
 	proveAgain = time.Second
-	// sessionSilent is how long a kept session may be silent before a new connection is asked beside it.
+	// sessionSilent is how long a kept session may be silent before a new connection is tried beside it.
 	sessionSilent = 250 * time.Millisecond
-	// fullEvery is how often the session asks for everything, not only for what moves.
+	// fullEvery is how often the session reads everything, not only the values that change often.
 	fullEvery = 10 * time.Second
-	// saturatedFor is how long a refusal for want of connection slots tells of the present.
+	// saturatedFor is how long a refusal for lack of connection slots counts as current.
 	saturatedFor = proveAgain * 3 / 2
 )
 
-// errStopping is what a look finds while PostgreSQL shuts down: a smart shutdown waits for every session, so none is kept.
+// errStopping is the result of a look while PostgreSQL shuts down: a smart shutdown waits for every session, so none is kept.
 var errStopping = errors.New("PostgreSQL is shutting down")
 
-// lookSession is the kept session that looks go through, and what is known by it. Of the look under way alone.
+// lookSession is the kept session of the looks, with the values read through it. Only the look in progress uses it.
 type lookSession struct {
 	sess *postgres.Session // nil for none
-	pid  int               // the postmaster it is of
+	pid  int               // its postmaster
 	pg   *postgres.Server
 
 	begun  time.Duration   // when the session was opened
-	full   time.Duration   // when everything was asked for last
-	proof  postgres.Status // what a new connection showed last
-	status postgres.Status // the proof's settings, and what has moved since
+	full   time.Duration   // when everything was last read
+	proof  postgres.Status // the last values from a new connection
+	status postgres.Status // the proof's settings, with newer values of those that change often
 
-	// proved is when the last new connection that was answered began, tried when the last one began.
+	// proved is when the last answered new connection began, tried when the last one began.
 	proved, tried time.Duration
-	saturated     time.Duration // when the last new connection that was refused for want of slots began; 0: it was let in
-	queued        int           // looks in a row at which connections waited to be taken
-	fault         string        // the server's own message, if the last new connection was turned away; "" for want of slots, or a stop
+	saturated     time.Duration // when the last new connection refused for lack of slots began; 0: none since one was accepted
+	queued        int           // consecutive looks at which connections waited to be accepted
+	fault         string        // the server's message if it refused the last new connection; "" for lack of slots, or a stop
 }
 
 func (l *lookSession) end() {
@@ -57,18 +57,18 @@ func (l *lookSession) end() {
 	l.sess = nil
 }
 
-// isSaturated tells whether new connections are refused for want of slots, as far as is known of the present.
+// isSaturated tells whether, as far as known, new connections are refused for lack of slots now.
 func (l *lookSession) isSaturated(now time.Duration) bool {
 	return l.saturated != 0 && now-l.saturated < saturatedFor
 }
 
-// proven takes over what a new connection has shown.
+// proven stores the values that a new connection has shown.
 func (l *lookSession) proven(s postgres.Status) {
 	l.proof = s
 	l.status = s.Refresh(l.moved(s))
 }
 
-// moved is what is known of what moves, if it is of the same postmaster as s.
+// moved is the last known values that change often, if they are from the same postmaster as s.
 func (l *lookSession) moved(s postgres.Status) postgres.Moving {
 	if l.status.Started.Equal(s.Started) && l.status.InRecovery == s.InRecovery {
 		return l.status.Moving
@@ -76,7 +76,7 @@ func (l *lookSession) moved(s postgres.Status) postgres.Moving {
 	return s.Moving
 }
 
-// renew opens a new session, and asks for everything on it: that is a proof as well.
+// renew opens a new session and reads everything through it, which is also a proof.
 func (l *lookSession) renew(ctx context.Context, pg *postgres.Server) (*postgres.Status, error) {
 	l.tried = boottime.Now()
 	sess, err := pg.Keep(ctx)
@@ -97,7 +97,7 @@ func (l *lookSession) renew(ctx context.Context, pg *postgres.Server) (*postgres
 	return &s, nil
 }
 
-// refused notes a new connection that was not let in. One that the server answered at all shows that the postmaster takes some.
+// refused notes a new connection that was not accepted. Any answer of the server shows that the postmaster accepts connections.
 func (l *lookSession) refused(err error) {
 	l.fault = faultOf(err)
 	switch code := pgdial.SQLState(err); {
@@ -108,8 +108,8 @@ func (l *lookSession) refused(err error) {
 	}
 }
 
-// faultOf is what an operator must know of a connection that the server has turned away: "" where it hangs, starts, stops or has no
-// slot left, which reports tell in words of their own, or was not asked.
+// faultOf is the server's reason for refusing a connection, for the operator. It is "" if the server was not asked, or if it hangs,
+// starts, stops or has no slot left, which reports show separately.
 func faultOf(err error) string {
 	if code := pgdial.SQLState(err); code == "" || strings.HasPrefix(code, "57") || saturated(err) {
 		return ""
@@ -117,7 +117,7 @@ func faultOf(err error) string {
 	return health.Brief(err)
 }
 
-// prove asks a new connection, whose settings count where they differ from those known. A refusal is an answer.
+// prove opens a new connection, whose settings take precedence where they differ from the known ones. A refusal is an answer.
 func (l *lookSession) prove(ctx context.Context, pg *postgres.Server) error {
 	l.tried = boottime.Now()
 	names, conninfo, err := pg.Admits(ctx)
@@ -135,14 +135,14 @@ func (l *lookSession) prove(ctx context.Context, pg *postgres.Server) error {
 	return err
 }
 
-// look asks the session what has moved; err is nil where it has answered. A session that is silent proves nothing: a new
-// connection is asked beside it, and takes its place if that is answered.
+// look reads the values that change often from the session; err is nil if it has answered. A silent session proves nothing: a new
+// connection is tried beside it, and replaces it if that is answered.
 func (l *lookSession) look(ctx context.Context, pg *postgres.Server) (changed bool, err error) {
 	var s postgres.Status
 	var moving postgres.Moving
 	everything := boottime.Now()-l.full > fullEvery
 	sess, done := l.sess, make(chan error, 1)
-	go func() { // ended below, in each case
+	go func() { // every path below waits for it
 		var err error
 		if everything {
 			s, err = sess.Status(ctx)
@@ -183,9 +183,9 @@ func (l *lookSession) look(ctx context.Context, pg *postgres.Server) (changed bo
 	return changed, nil
 }
 
-// ask is a look's question to PostgreSQL. The answer comes from a kept session where there is one; settings in it are those that a
-// new connection has shown. An error beside an answer tells of new connections: a kept session alone would not notice that the
-// postmaster hangs.
+// ask is a look's question to PostgreSQL. A kept session answers it if there is one; the settings in the answer are those that a new
+// connection has shown. An error beside an answer concerns new connections: through a kept session alone, a hanging postmaster would
+// stay unnoticed.
 func (m *supervisor) ask(ctx context.Context, pg *postgres.Server) (*postgres.Status, error) {
 	l, signs := &m.session, pg.Signs(!m.session.status.InRecovery)
 	defer func() {
@@ -205,7 +205,7 @@ func (m *supervisor) ask(ctx context.Context, pg *postgres.Server) (*postgres.St
 		return nil, postgres.ErrStarting
 	}
 	if m.paused() {
-		defer l.end() // its user may want to stop it, smartly
+		defer l.end() // its user may want a smart stop, which waits for sessions
 	}
 	if l.queued++; !signs.Queued {
 		l.queued = 0
@@ -220,7 +220,7 @@ func (m *supervisor) ask(ctx context.Context, pg *postgres.Server) (*postgres.St
 	switch {
 	case err != nil && hung(err):
 		return nil, err
-	case err != nil: // the session was ended: that is news, and no evidence against the server
+	case err != nil: // an ended session is news, but no evidence against the server
 		l.end()
 		return l.renew(ctx, pg)
 	case changed && !m.acting(): // an act that changes settings proves them itself
@@ -237,7 +237,7 @@ func (m *supervisor) acting() bool {
 	return m.cancel != nil
 }
 
-// proofDue tells whether a new connection is to be made only to prove that there can be one.
+// proofDue tells whether a new connection must be made only to prove that the postmaster accepts one.
 func (m *supervisor) proofDue(signs postgres.Signs) bool {
 	l, now := &m.session, boottime.Now()
 	every := proveEvery
@@ -251,7 +251,7 @@ func (m *supervisor) proofDue(signs postgres.Signs) bool {
 	return now-l.proved > every || doubt && now-l.tried > proveAgain
 }
 
-// proven takes what an act's new connection has shown, so that the next look needs none.
+// proven stores the values from an act's new connection, so that the next look needs none.
 func (m *supervisor) proven(s postgres.Status) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -266,7 +266,7 @@ func (m *supervisor) takeShown() *postgres.Status {
 	return s
 }
 
-// backends are the processes of the kept sessions, which an act must leave alone: they hold a snapshot for a moment only.
+// backends are the processes of the kept sessions. An act must not end them: they hold a snapshot only for a moment.
 func (m *supervisor) backends() []int {
 	return []int{int(m.lookBackend.Load()), int(m.writeBackend.Load())}
 }

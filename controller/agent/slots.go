@@ -9,7 +9,7 @@ import (
 	"mainstay/health"
 )
 
-// slotsOf names the members that have a slot here, and the slots of Mainstay's that are for none of the goal's members.
+// slotsOf names the members that have a slot here, and Mainstay's slots that belong to none of the goal's members.
 func slotsOf(goal platform.Goal, slots []postgres.Slot) (members, strays []string) {
 	owners := map[string]string{}
 	for _, other := range goal.OtherMembers {
@@ -26,7 +26,7 @@ func slotsOf(goal platform.Goal, slots []postgres.Slot) (members, strays []strin
 	return members, strays
 }
 
-// userSlots are the slots of the user's, for the report.
+// userSlots are the user's slots, for the report.
 func userSlots(slots []postgres.UserSlot) (out []health.Slot) {
 	for _, s := range slots {
 		out = append(out, health.Slot(s))
@@ -34,8 +34,9 @@ func userSlots(slots []postgres.UserSlot) (out []health.Slot) {
 	return out
 }
 
-// slotsDiffer tells whether a primary makes subscribers wait for others than it should, as after an upgrade from a build that did not say.
-// Each value is loaded once in the life of a postmaster: what the user has by ALTER SYSTEM wins over it until the next start.
+// slotsDiffer tells whether a primary makes subscribers wait for other slots than it should, for example after an upgrade from a build
+// that did not set them. Each value is loaded once in the life of a postmaster: a value that the user has set by ALTER SYSTEM takes
+// precedence until the next start.
 func (m *supervisor) slotsDiffer(pg *postgres.Server, goal platform.Goal, loaded string) bool {
 	if pg.Binaries.Major < 17 || goal.Kind != platform.GoalPrimary || len(goal.Sets) == 0 {
 		return false
@@ -52,8 +53,8 @@ func triedSlots(pg *postgres.Server, value string) string {
 	return fmt.Sprintf("%d %s", pid, value)
 }
 
-// superseded names failover slots of a standby's own that the present primary has as well: they date from its time as primary. What was
-// dropped stays in the list of slots until that is asked for again.
+// superseded names a standby's own failover slots that the present primary has as well: they date from its time as primary. A dropped
+// slot stays in the list until the list is read again.
 func (m *supervisor) superseded(slots []postgres.UserSlot) (names []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"mainstay/fencing/process"
 )
 
-// stall measures for how long something that is tried again and again has not ended well. Whoever feeds it brings the time
-// and the lock. The zero value has nothing to count.
+// stall measures how long repeated attempts have not succeeded. Its caller supplies the time and holds the lock. The zero value counts
+// nothing.
 type stall struct {
 	counting bool
 	from     time.Duration // counted from here, if counting
@@ -24,20 +24,20 @@ func (s *stall) begin(now time.Duration) {
 	}
 }
 
-// since begins to count anew from there: an attempt that began then has ended well.
+// since restarts the count there: an attempt that began then has succeeded.
 func (s *stall) since(begun, now time.Duration) { *s = stall{counting: true, from: begun, tried: now} }
 
-// failed notes that an attempt has ended, and not well.
+// failed notes that an attempt has failed.
 func (s *stall) failed(now time.Duration) { s.tried = now }
 
-// excused notes an attempt that was turned away for a reason that neither proves nor disproves a stall: the time since the
-// attempt before does not count, and what had been counted until then is not forgotten.
+// excused notes an attempt that was refused for a reason that neither proves nor disproves a stall: the time since the attempt before
+// does not count, but the count up to then stays.
 func (s *stall) excused(now time.Duration) {
 	s.from += now - s.tried
 	s.tried = now
 }
 
-// age is what has been counted at now; no time before fair counts, when this process was late itself.
+// age is the count at now. It excludes time before fair, when this process itself was late.
 func (s *stall) age(now, fair time.Duration) time.Duration {
 	if !s.counting {
 		return 0
@@ -45,14 +45,14 @@ func (s *stall) age(now, fair time.Duration) time.Duration {
 	return max(0, now-max(s.from, fair))
 }
 
-// pulseEvery is how often the agent looks at itself.
+// pulseEvery is how often the agent checks itself.
 const pulseEvery = 100 * time.Millisecond
 
-// pulse tells whether this process is given its turn: it ought to tick every pulseEvery. A starved or stopped agent sees
-// everything late, and must not take its own lateness for a member's.
+// pulse tells whether this process gets its turns: it should tick every pulseEvery. A starved or stopped agent sees everything late,
+// and must not mistake its own lateness for a member's.
 type pulse struct{ last, late time.Duration }
 
-// tick notes that a tick came at now, late if it came more than slack behind its time.
+// tick notes a tick at now, late if it came more than slack after its time.
 func (p *pulse) tick(now, slack time.Duration) {
 	if p.last != 0 && now-p.last > pulseEvery+slack {
 		p.late = now
@@ -60,7 +60,7 @@ func (p *pulse) tick(now, slack time.Duration) {
 	p.last = now
 }
 
-// fair is since when this process has had its turns; now, if a tick is overdue.
+// fair is the time since which this process has had its turns; now, if a tick is overdue.
 func (p *pulse) fair(now, slack time.Duration) time.Duration {
 	if p.last != 0 && now-p.last > pulseEvery+slack {
 		return now
@@ -68,26 +68,26 @@ func (p *pulse) fair(now, slack time.Duration) time.Duration {
 	return p.late
 }
 
-// hung tells whether a look was not answered in time, rather than not well.
+// hung tells whether a look was not answered in time, as opposed to answered with an error.
 func hung(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || pgdial.SQLState(err) == cancelled
 }
 
-// cancelled is the SQLSTATE of a statement that the server ended at the same deadline as ours.
+// cancelled is the SQLSTATE of a statement that the server itself ended at the agent's deadline.
 const cancelled = "57014"
 
 func saturated(err error) bool { return pgdial.SQLState(err) == pgdial.TooManyConnections }
 
-// beside tells whether a write probe was turned away for a reason beside the write path: no slot is left, our table or its rights have been
-// taken away, or the fault is this process's own. What did not end in time, and a disk that is full or fails, is never beside it.
+// beside tells whether a write probe failed for a reason outside the write path: no slot is left, Mainstay's table or its rights were
+// removed, or the fault is this process's own. A timeout, or a disk that is full or fails, is never outside it.
 func beside(err error) bool {
 	switch code := pgdial.SQLState(err); {
 	case saturated(err), process.Starved(err):
 		return true
-	case code == "55P03", code == "25006": // our row is locked, the transaction may not write
+	case code == "55P03", code == "25006": // the probe's row is locked, or the transaction is read-only
 		return true
 	default:
 		class := code[:min(2, len(code))]
-		return class == "28" || class == "3D" || class == "3F" || class == "42" || class == "P0" // a trigger's own word
+		return class == "28" || class == "3D" || class == "3F" || class == "42" || class == "P0" // P0: raised by a trigger
 	}
 }

@@ -11,14 +11,14 @@ import (
 	"mainstay/controller/postgres"
 )
 
-// starting is the postmaster of our last start, as long as it has not answered.
+// starting is the postmaster of the agent's last start until it has answered.
 func (m *supervisor) starting() *postgres.Process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.started
 }
 
-// answered: the last start is a success, and so are the files of this host's user that it had.
+// answered notes that the last start has succeeded, and that the host user's files in its data work.
 func (m *supervisor) answered(pg *postgres.Server, replayed platform.LSN) {
 	m.mu.Lock()
 	fresh := m.started != nil
@@ -43,23 +43,23 @@ func (m *supervisor) answered(pg *postgres.Server, replayed platform.LSN) {
 	}
 	select {
 	case m.agent.rebuilt <- m.name:
-	default: // what it has set aside is kept whole until its next start
+	default: // its set-aside data is kept whole until its next start
 	}
 }
 
-// unstarted is what is known of starts that ended before PostgreSQL answered once, or at one place of its replay soon after.
+// unstarted is the record of starts that ended before PostgreSQL answered once, or soon after at the same position of its replay.
 type unstarted struct {
 	times int // in a row
 	why   string
-	until time.Duration // before that it is not tried again
-	past  platform.LSN  // it has succeeded once it has replayed more than that; 0: once it answers
+	until time.Duration // no start before this
+	past  platform.LSN  // the start counts as successful once replay is past this; 0: once it answers
 }
 
 // mostUnstarted bounds the pause between two such starts.
 const mostUnstarted = 10 * time.Second
 
-// neverAnswered takes note of a start that ended before PostgreSQL answered once, and lets an act's changes be looked into. Only what
-// may be the fault of the data counts for its repair: for the rest it is tried again, with growing pauses, until its host is mended.
+// neverAnswered handles a start that ended before PostgreSQL answered once, and has stopped data inspected again after an act. Only a
+// fault that the data may have caused counts for its repair; other faults are retried, with growing pauses, until the host is repaired.
 func (m *supervisor) neverAnswered(ctx context.Context, pg *postgres.Server) {
 	p := m.starting()
 	var fault postgres.Fault
@@ -75,7 +75,7 @@ func (m *supervisor) neverAnswered(ctx context.Context, pg *postgres.Server) {
 		return
 	}
 	m.started = nil
-	if p == m.ending { // by us: it was not given the time
+	if p == m.ending { // ended by the agent itself before it could answer
 		return
 	}
 	if fault.Data {
@@ -87,7 +87,7 @@ func (m *supervisor) neverAnswered(ctx context.Context, pg *postgres.Server) {
 	m.inVain("PostgreSQL did not start", pg, fault)
 }
 
-// crashed takes note of a standby that has answered and has ended by itself since: its replay may do so again and again.
+// crashed handles a standby that has answered and has since ended unexpectedly: its replay may end it again and again.
 func (m *supervisor) crashed(pg *postgres.Server, goal platform.Goal) {
 	m.mu.Lock()
 	p, ours := m.ran, m.ran == m.ending
@@ -99,7 +99,7 @@ func (m *supervisor) crashed(pg *postgres.Server, goal platform.Goal) {
 	select {
 	case <-p.Done():
 	default:
-		return // its end is not known yet: the next look tells
+		return // its end is not known yet; the next look handles it
 	}
 	fault := pg.Crash(p)
 	m.mu.Lock()
@@ -116,7 +116,7 @@ func (m *supervisor) crashed(pg *postgres.Server, goal platform.Goal) {
 	m.unstarted.past = max(m.unstarted.past, fault.At)
 }
 
-// forgetRan: how that server has ended tells nothing.
+// forgetRan drops a server whose end is no evidence.
 func (m *supervisor) forgetRan(p *postgres.Process) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -125,7 +125,7 @@ func (m *supervisor) forgetRan(p *postgres.Process) {
 	}
 }
 
-// inVain notes, under mu, a start that has come to nothing, says why, and holds back the next one.
+// inVain records, under mu, a failed start and its reason, and delays the next one.
 func (m *supervisor) inVain(what string, pg *postgres.Server, fault postgres.Fault) {
 	m.unstarted.times++
 	if m.unstarted.why = what; fault.Said != "" {

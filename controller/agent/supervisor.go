@@ -23,29 +23,29 @@ import (
 )
 
 const (
-	// lookEvery is how often a settled member is looked at, soonEvery one that waits for something.
+	// lookEvery is the interval of looks at an idle member, soonEvery at one that waits for something.
 	lookEvery = 500 * time.Millisecond
 	soonEvery = 25 * time.Millisecond
 	hurry     = 3 * time.Second
-	// pausedEvery is the same while the cluster is paused: no session is kept then, so each look is a new connection.
+	// pausedEvery is the interval while the cluster is paused: no session is kept then, so each look is a new connection.
 	pausedEvery = 2 * time.Second
-	// inspectEvery is how often stopped data that is not ours is looked into again.
+	// inspectEvery is how often stopped data that the agent does not manage is inspected again.
 	inspectEvery = 2 * time.Second
 	// lookTimeout bounds one look; a look that hangs is evidence (Stale), and no second one is begun.
 	lookTimeout = 2 * time.Second
 )
 
-// supervisor looks after one member: one goroutine that looks, asks member.Next, and acts. What others read of it lies under
-// mu and is only ever copied.
+// supervisor manages one member: one goroutine looks, asks member.Next, and acts. Fields that others read are guarded by mu and only
+// ever copied.
 type supervisor struct {
 	agent   *Agent
 	name    string
 	runID   string // the agent's
 	log     *zap.Logger
-	kick    chan struct{} // capacity 1: look and think again
+	kick    chan struct{} // capacity 1: look and decide again
 	learned chan struct{} // capacity 1: an answer was taken; for keepResume
 
-	binding sync.Mutex // held while the guards are bound to a lease or let go of; taken before mu
+	binding sync.Mutex // held while the guards are armed or disarmed; taken before mu
 
 	mu       sync.Mutex
 	pg       *postgres.Server // nil until the address is known
@@ -57,17 +57,17 @@ type supervisor struct {
 	promised member.Promised          // to a primary (L5)
 	promises member.Promises          // by others, for this primary (L5)
 	peers    map[string]platform.Peer // the agents of the cluster's other members, as a leader last said
-	spent    platform.Epoch           // the guards take no lease of it any more
+	spent    platform.Epoch           // the guards accept no more leases of it
 	kept     member.Kept              // for a later process of this run (S6)
-	inherits bool                     // whether to go on from it is still to be seen
+	inherits bool                     // kept may still be taken up (takeUpResume)
 	loaded   loaded                   // which WAL senders have loaded the newest durability set
 	memory   member.Memory
 	seen     member.Seen
 	report   health.Member // as last composed
 	lookedAt time.Duration // when the last look was completed
-	looks    stall         // for how long looks have not been answered
+	looks    stall         // how long looks have not been answered
 	writes   writes
-	bounds   int // how many of the controllers' bounds what hangs has passed
+	bounds   int // number of the controllers' bounds that the present hang has passed
 	doing    string
 	fault    string // the last act's error
 	needs    string
@@ -78,24 +78,24 @@ type supervisor struct {
 	unwritten     bool               // inst asks for more than the settings that were last loaded
 	slotsTried    string             // the value of synchronized_standby_slots that was last loaded, and into which postmaster
 	cancel        context.CancelFunc // of the act under way
-	// notBefore holds back the next act after a failure. hurryUntil: after a change of goal or an act, what is waited for
-	// comes soon, so it is looked for often.
+	// notBefore delays the next act after a failure. hurryUntil: after a change of goal or an act, looks are frequent until then, because
+	// a result is expected soon.
 	notBefore, hurryUntil time.Duration
 
 	// Written by the supervisor's goroutine under mu, read by acts: the loop looks while an act runs.
 	proc      *process.Handle   // the postmaster being watched
 	tree      *process.Tree     // nil until the data directory exists
 	cgroup    *process.Cgroup   // nil where there is none
-	started   *postgres.Process // of our last start, until it has answered
+	started   *postgres.Process // of the agent's last start, until it has answered
 	ran       *postgres.Process // once it has answered, until its end was looked into
-	ending    *postgres.Process // what an act has ended, or is about to
+	ending    *postgres.Process // ended by an act, or about to be
 	noArchive bool              // that start was without restore_command, for a foreign timeline
-	foreign   string            // what is said of that, until it has answered with restore_command
+	foreign   string            // the report about that, until it has answered with restore_command
 	// unstarted tells of starts since PostgreSQL last answered.
 	unstarted unstarted
 	shown     *postgres.Status  // on a new connection, by an act; until a look has taken it over
 	stale     bool              // an act has changed the stopped data: inspect it again
-	short     bool              // when it last ran it had less of a setting than its primary, or our start had raised it
+	short     bool              // when it last ran, a setting was lower than its primary's, or the agent's start had raised one
 	sealedAt  postgres.Position // read after the seal was confirmed
 
 	// Of the supervisor's goroutine alone.
@@ -106,10 +106,10 @@ type supervisor struct {
 	lastAct  member.Kind
 
 	// Of the look under way alone.
-	inspected bool // the stopped data was looked into since it stopped
+	inspected bool // the stopped data was inspected since it stopped
 	// inspectedAt is when that was.
 	inspectedAt time.Duration
-	// waitingFor are the settings that wait for the restart of an adopted instance, as asked of the postmaster waitingOf.
+	// waitingFor are the settings that wait for the restart of an adopted server, as read from the postmaster waitingOf.
 	waitingOf  int
 	waitingFor []string
 	reached    reached
@@ -139,8 +139,8 @@ func newSupervisor(a *Agent, name string) (*supervisor, error) {
 	return m, nil
 }
 
-// run is the member's loop, until ctx ends or the member is released. Acts run beside it, one at a time, so that it keeps
-// looking while one takes long.
+// run is the member's loop, until ctx ends or the member is released. Acts run beside it, one at a time, so that it continues to look
+// while one takes long.
 func (m *supervisor) run(ctx context.Context) (released bool) {
 	defer m.letGo()
 	timer := time.NewTimer(0)
@@ -171,7 +171,7 @@ func (m *supervisor) run(ctx context.Context) (released bool) {
 				m.acts++
 			}
 		case <-timer.C:
-		case <-m.looking: // it was overdue, and is none now
+		case <-m.looking: // the overdue look has ended
 			m.looking, look = nil, m.lookOf != m.acts
 		case <-m.kick:
 			look = m.gonePostmaster() // a new goal or lease changes nothing that a look would show
@@ -193,7 +193,7 @@ func (m *supervisor) run(ctx context.Context) (released bool) {
 	}
 }
 
-// next asks the pure core, and notes what it waits for.
+// next asks the pure core, and records what the member waits for.
 func (m *supervisor) next() member.Act {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -213,13 +213,13 @@ func (m *supervisor) next() member.Act {
 	return act
 }
 
-// input is everything the pure core may know; called with mu held.
+// input is everything that the pure core may use; called with mu held.
 func (m *supervisor) input(now time.Duration) member.Input {
 	return member.Input{Now: now, Goal: m.goal, Durable: m.durable, Seen: m.seen, Lease: m.lease, Memory: m.memory, Promised: m.promised,
 		GuardComplete: m.report.Guard.Complete, Spent: m.spent, Name: m.name}
 }
 
-// setNeeds reports at once when the controllers must act first.
+// setNeeds reports at once if the controllers must act first.
 func (m *supervisor) setNeeds(needs string) {
 	if m.needs != needs {
 		m.needs = needs
@@ -246,14 +246,14 @@ func (m *supervisor) begin(ctx context.Context, act member.Act) chan error {
 	return done
 }
 
-// finished notes how an act ended. A failure is reported, and tried again after a growing pause.
+// finished records the result of an act. A failure is reported, and retried after a growing pause.
 func (m *supervisor) finished(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.cancel = nil
 	m.hurryUntil = boottime.Now() + hurry
 	if err == nil {
-		m.failures, m.notBefore, m.fault = 0, 0, m.unstarted.why // that PostgreSQL was started again does not mean that it starts
+		m.failures, m.notBefore, m.fault = 0, 0, m.unstarted.why // a successful act of starting does not prove that PostgreSQL starts
 		return
 	}
 	m.failures++
@@ -262,7 +262,7 @@ func (m *supervisor) finished(err error) {
 	m.log.Warn("act failed", zap.Error(err), zap.Int("inARow", m.failures))
 }
 
-// wants takes over a confirmed goal, unless a later one is known.
+// wants stores a confirmed goal, unless a later one is known.
 func (m *supervisor) wants(g platform.Goal, of platform.Age) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -282,7 +282,7 @@ func (m *supervisor) wants(g platform.Goal, of platform.Age) {
 	}
 }
 
-// address is where the member is to be: as its goal says, or, before the first, as it was. moved: it is not there yet.
+// address is the member's address: from its goal or, before the first, the stored one. moved: the Server does not have it yet.
 func (m *supervisor) address() (listen string, port int, moved bool) {
 	listen, port = m.durable.Listen, m.durable.Port
 	if m.goal.Port != 0 {
@@ -291,8 +291,8 @@ func (m *supervisor) address() (listen string, port int, moved bool) {
 	return listen, port, port != 0 && (m.pg == nil || m.durable.Port != port || m.durable.Listen != listen)
 }
 
-// learnAddress learns the member's address, which is kept with the next promise that is written. It belongs to a look: it reads
-// disks, and goals arrive on the lease path (L6).
+// learnAddress applies the member's address; the next promise that is written stores it. A look calls it: it reads disks, and goals
+// arrive on the lease path (L6).
 func (m *supervisor) learnAddress() {
 	m.mu.Lock()
 	listen, port, moved := m.address()
@@ -310,7 +310,7 @@ func (m *supervisor) learnAddress() {
 	m.pg, m.durable.Listen, m.durable.Port, m.fault = pg, listen, port, ""
 }
 
-// leased takes a leader's grant.
+// leased applies a leader's grant.
 func (m *supervisor) leased(g wire.Grant, end time.Duration) {
 	m.mu.Lock()
 	m.promises.Grant(boottime.Now(), g.Length)
@@ -318,7 +318,7 @@ func (m *supervisor) leased(g wire.Grant, end time.Duration) {
 	m.granted(g.Epoch, end, g.Length)
 }
 
-// granted hands a lease to the guards first; only if both took it does the member have it (L2).
+// granted hands a lease to the guards first; the member has it only if both accepted it (L2).
 func (m *supervisor) granted(epoch platform.Epoch, end, length time.Duration) {
 	if end <= boottime.Now() {
 		return
@@ -342,7 +342,7 @@ func (m *supervisor) granted(epoch platform.Epoch, end, length time.Duration) {
 	}
 }
 
-// hold binds the guards to a lease, unless the cluster is paused: then they do not count (L7).
+// hold arms the guards with a lease, unless the cluster is paused: then guards have no effect (L7).
 func (m *supervisor) hold(epoch platform.Epoch, end time.Duration) error {
 	m.binding.Lock()
 	defer m.binding.Unlock()
@@ -355,7 +355,7 @@ func (m *supervisor) hold(epoch platform.Epoch, end time.Duration) error {
 	return m.guards.extend(epoch, end)
 }
 
-// disarm lets the guards idle: what they would kill, or have killed, is no primary.
+// disarm makes the guards idle: their processes are, or were, no primary.
 func (m *supervisor) disarm() error {
 	if err := m.guards.disarm(); err != nil {
 		return err
@@ -366,8 +366,8 @@ func (m *supervisor) disarm() error {
 	return nil
 }
 
-// unbind lets the guards idle while the cluster is paused. Goal and guards are looked at under one lock, so that what a
-// resume has bound is never let go of by an older goal.
+// unbind disarms the guards while the cluster is paused. It reads goal and guards under one lock, so that an older goal never disarms
+// guards that a resume has armed.
 func (m *supervisor) unbind() error {
 	m.binding.Lock()
 	defer m.binding.Unlock()
@@ -383,20 +383,20 @@ func (m *supervisor) paused() bool {
 	return m.goal.Paused
 }
 
-// gonePostmaster: the postmaster being watched is gone.
+// gonePostmaster tells whether the watched postmaster has ended.
 func (m *supervisor) gonePostmaster() bool {
 	_, _, h := m.held()
 	return h != nil && !h.Alive()
 }
 
-// since is how long ago the last look was completed.
+// since is the time since the last look was completed.
 func (m *supervisor) since() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return boottime.Now() - m.lookedAt
 }
 
-// untilLook is how long to wait for the next look. A stream that has brought nothing is told of as soon as it counts as silent.
+// untilLook is how long to wait for the next look. A silent stream is reported as soon as it counts as silent.
 func (m *supervisor) untilLook() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -445,7 +445,7 @@ func (m *supervisor) snapshot() health.Member {
 	return r
 }
 
-// letGo lets go of processes and guards; both live on.
+// letGo closes the handles of processes and guards; both keep running.
 func (m *supervisor) letGo() {
 	m.session.end()
 	if m.proc != nil {
@@ -454,7 +454,7 @@ func (m *supervisor) letGo() {
 	m.guards.close()
 }
 
-// learn notes the other members' positions and agents, and the primary's failover slots; none is changed afterwards.
+// learn stores the other members' positions and agents, and the primary's failover slots. These maps never change afterwards.
 func (m *supervisor) learn(positions map[string]platform.LSN, peers map[string]platform.Peer, slots []string) {
 	m.mu.Lock()
 	m.others, m.peers, m.failoverSlots = positions, peers, slots

@@ -16,10 +16,10 @@ import (
 	"mainstay/fencing/process"
 )
 
-// sweepBound is how long a sweep of all members of a host takes at most.
+// sweepBound bounds a sweep of all members of a host.
 const sweepBound = 10 * time.Second
 
-// Swept is what a sweep did with one member; a member with nothing to do has none.
+// Swept is the result of a sweep for one member; members with nothing to do have none.
 type Swept struct {
 	Member string
 	Killed []int // processes that were found; all have ended unless Err says otherwise
@@ -37,9 +37,9 @@ func (s Swept) String() string {
 	return s.Member + ": " + strings.Join(did, "; ")
 }
 
-// Sweep ends the PostgreSQL of every member of this host that is Mainstay's and that no living guard looks after (L2). The
-// service manager runs it after the agent's end, when all may have been killed at once; an agent that starts does the
-// same. It is refused while an agent runs. It never touches a member that was not taken in yet.
+// Sweep ends the PostgreSQL of every member of this host that Mainstay manages and that has no living guard (L2). The service manager
+// runs it after the agent's end, since agent and guards may have been killed together; a starting agent does the same. It is refused
+// while an agent runs. It never touches a member that was not adopted or created yet.
 func Sweep(ctx context.Context, cfg config.Agent) ([]Swept, error) {
 	h, err := openHome(cfg.Data, zap.NewNop())
 	if err != nil {
@@ -49,7 +49,7 @@ func Sweep(ctx context.Context, cfg config.Agent) ([]Swept, error) {
 	return h.sweep(ctx, cfg), nil
 }
 
-// sweep looks at all members side by side. One whose disk hangs is left behind at the bound, and holds up nobody else.
+// sweep checks all members side by side. One whose disk hangs is abandoned at the bound, and delays no other.
 func (h home) sweep(ctx context.Context, cfg config.Agent) []Swept {
 	ctx, cancel := context.WithTimeout(ctx, sweepBound)
 	defer cancel()
@@ -80,7 +80,7 @@ func (h home) sweepMember(cfg config.Agent, name string) Swept {
 	s := Swept{Member: name}
 	d, err := h.durable(name)
 	if err != nil || d.SystemID == "" {
-		s.Err = err // nothing that was ever ours runs there
+		s.Err = err // no PostgreSQL of Mainstay's ever ran there
 		return s
 	}
 	living, err := guard.Living(guardDir(cfg, name))
@@ -92,7 +92,7 @@ func (h home) sweepMember(cfg config.Agent, name string) Swept {
 	return s
 }
 
-// killLeft ends what lives in the cgroups first, which needs no disk, then what else belongs to the data directory.
+// killLeft first ends the processes in the cgroups, which needs no disk, then the others of the data directory.
 func killLeft(data, cgroup string) (killed []int, err error) {
 	groups, err := process.Find(cgroup)
 	if errors.As(err, new(*process.UnavailableError)) {
@@ -114,7 +114,7 @@ func killLeft(data, cgroup string) (killed []int, err error) {
 			err = errors.Join(err, treeErr)
 			continue
 		}
-		pids, _ := tree.Pids() // Kill looks again
+		pids, _ := tree.Pids() // Kill searches again
 		killed = append(killed, pids...)
 		if len(pids) > 0 || len(killed) > 0 {
 			err = errors.Join(err, tree.Kill(killBound))

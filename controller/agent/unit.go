@@ -9,8 +9,8 @@ import (
 	"mainstay/fencing/process"
 )
 
-// unswept says what is missing where no unit of a service manager holds this agent: nobody would then run `mainstay guard
-// sweep` once agent and guards were killed at once. It asks the kernel, once.
+// unswept names the missing protection if no service unit holds this agent: then nothing runs `mainstay guard sweep` after agent and
+// guards were killed together. It asks the kernel once.
 var unswept = sync.OnceValue(func() []string {
 	if own, err := process.Own(); err == nil && inUnit(own) {
 		return nil
@@ -19,7 +19,7 @@ var unswept = sync.OnceValue(func() []string {
 		": if the agent and its guards die together, nothing stops the PostgreSQL they leave; run the agent as a systemd service"}
 })
 
-// inUnit: the cgroup is a service's, or the one that systemd delegates below it. A person's own session lies in a scope.
+// inUnit tells whether the cgroup is a service's, or the one that systemd delegates below it. A login session is in a scope.
 func inUnit(cgroup string) bool {
 	for _, dir := range []string{cgroup, path.Dir(cgroup)} {
 		if unit := path.Base(dir); strings.HasSuffix(unit, ".service") && !strings.HasPrefix(unit, "user@") {

@@ -12,18 +12,18 @@ import (
 	"mainstay/controller/postgres"
 )
 
-// userSideEvery is how often what belongs to the host's user is looked at: nothing urgent hangs on it.
+// userSideEvery is how often the user's own settings and services are checked: none of that is urgent.
 const userSideEvery = 10 * time.Second
 
-// userSide is what the last look at the user's side of the host found; of the supervisor's goroutine alone.
+// userSide is the last check of the user's own settings and services on the host; only the supervisor's goroutine uses it.
 type userSide struct {
-	at       time.Duration // when; 0 for never
+	at       time.Duration // of the last check; 0 for none
 	services []postgres.Service
-	fault    string // said once
+	fault    string // logged once
 }
 
-// lookAtUserSide finds out what else would start the member, and keeps the copy of a configuration outside of its data
-// up to date. Before the adoption it writes nothing.
+// lookAtUserSide finds other services that would start the member, and keeps the copy of a configuration outside its data up to date.
+// Before the adoption it writes nothing.
 func (m *supervisor) lookAtUserSide(ctx context.Context, pg *postgres.Server, d member.Durable, answers bool) {
 	if now := boottime.Now(); m.user.at == 0 || now-m.user.at > userSideEvery {
 		m.user.at = now
@@ -61,12 +61,12 @@ func (m *supervisor) unmasked() (missing []string) {
 	return missing
 }
 
-// notices logs what happens to settings and files of the user's.
+// notices logs the effects on settings and files of the user's.
 func (a *Agent) notices(member string) func(string) {
 	return func(text string) { a.log.Info(text, zap.String("member", member)) }
 }
 
-// sayReplaced names, once at the adoption, what of the user's our settings replace, and what would keep a rebuild from its work.
+// sayReplaced logs, once at the adoption, the user's settings that Mainstay's replace, and what would prevent a rebuild.
 func (m *supervisor) sayReplaced(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
 	s, err := settings(pg, goal, d)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"mainstay/controller/wire"
 )
 
-// wakeTimeout is how long a request for news is held at most: a little more than the leader holds it.
+// wakeTimeout bounds a held request for news: it is slightly longer than the leader holds it.
 const wakeTimeout = 25 * time.Second
 
 // waitForWake holds a request at the leader, on a connection of its own, and reports at once when goals may have changed.
@@ -42,8 +42,8 @@ func (a *Agent) waitForWake(ctx context.Context) error {
 	return nil
 }
 
-// held holds one request at that leader. It ends as soon as another controller answers as leader: one that is cut off would
-// keep it until its time is up, and what the next leader wants would wait for heartbeats.
+// held holds one request at that leader. It ends as soon as another controller answers as leader: a leader that is cut off would hold
+// it to the end, and the next leader's goals would wait for heartbeats.
 func (a *Agent) held(ctx context.Context, client *wire.Client, leader, version string, answer *wire.Wake) error {
 	ctx, cancel := context.WithTimeout(ctx, wakeTimeout)
 	defer cancel()

@@ -17,15 +17,14 @@ import (
 )
 
 const (
-	// tellEvery is how often the holder of the host's watchdog is told and asked. If it has died, another one must have the
-	// device before that resets the host: after one second at the least.
+	// tellEvery is how often the agent sends the holder of the host's watchdog its wish and reads its status. If the holder has died,
+	// another one must open the device before that resets the host: after one second at the least.
 	tellEvery = 250 * time.Millisecond
 	// toldLately is the age up to which the holder's last answer counts.
 	toldLately = 2 * time.Second
 )
 
-// hostWatchdog is what the agent knows of its host's watchdog. One goroutine tells and asks the holder; the lease path only
-// reads what it brought.
+// hostWatchdog is the agent's view of its host's watchdog. One goroutine talks to the holder; the lease path only reads the result.
 type hostWatchdog struct {
 	mu     sync.Mutex
 	status watchdog.Status
@@ -33,15 +32,15 @@ type hostWatchdog struct {
 	at     time.Duration // when the holder answered
 }
 
-// watchdogDir is where the holder listens. No member's folder there bears such a name.
+// watchdogDir is the folder in which the holder listens. No member's folder can have that name.
 func watchdogDir(data string) string { return filepath.Join(data, "run", "host.watchdog") }
 
-// keepWatchdog keeps the holder as the goals say, until ctx ends. The holder lives on.
+// keepWatchdog keeps the holder as the goals require, until ctx ends. The holder keeps running.
 func (a *Agent) keepWatchdog(ctx context.Context) error {
 	c := &watchdog.Client{Executable: a.opts.Executable, Dir: watchdogDir(a.cfg.Data), Device: a.cfg.Watchdog.Device}
 	ticker := time.NewTicker(tellEvery)
 	defer ticker.Stop()
-	ended := false // it was off, and there is no holder
+	ended := false // the watchdog was off, and its holder has ended
 	for {
 		if w, known := a.watchdogWish(); known && (w.On || !ended) {
 			st, err := c.Tell(ctx, w)
@@ -56,8 +55,8 @@ func (a *Agent) keepWatchdog(ctx context.Context) error {
 	}
 }
 
-// watchdogWish is what the goals of the host's members ask of its watchdog. known is false while no goal says anything:
-// then the holder, which may have been told by an earlier agent, is left as it is.
+// watchdogWish is the watchdog that the goals of the host's members require. known is false while there is no goal: then the holder,
+// which an earlier agent may have set up, is left as it is.
 func (a *Agent) watchdogWish() (w watchdog.Wish, known bool) {
 	w.Guards = map[string]watchdog.Guards{}
 	silent := false
@@ -81,7 +80,7 @@ func (a *Agent) watchdogWish() (w watchdog.Wish, known bool) {
 	return w, known || !silent
 }
 
-// heard takes the holder's answer over; what has changed is logged.
+// heard stores the holder's answer and logs changes.
 func (d *hostWatchdog) heard(log *zap.Logger, st watchdog.Status, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -104,7 +103,7 @@ func (d *hostWatchdog) heard(log *zap.Logger, st watchdog.Status, err error) {
 	}
 }
 
-// of is what the watchdog is to a member with these guards, that asks for it so; nil where it is off.
+// of is the state of the watchdog for a member with these guards and that wish; nil if it is off.
 func (d *hostWatchdog) of(asked *platform.Watchdog, member string, guards [2]int) *health.Watchdog {
 	if asked == nil {
 		return nil
@@ -132,7 +131,7 @@ func (d *hostWatchdog) of(asked *platform.Watchdog, member string, guards [2]int
 	return w
 }
 
-// watched is what the host's watchdog is to the member, as its goal asks for it.
+// watched is the state of the host's watchdog for the member, as its goal asks for it.
 func (m *supervisor) watched() *health.Watchdog {
 	m.mu.Lock()
 	asked := m.goal.Watchdog
@@ -140,7 +139,7 @@ func (m *supervisor) watched() *health.Watchdog {
 	return m.agent.watchdog.of(asked, m.name, m.guards.pids())
 }
 
-// underWatchdog tells what the host's watchdog is to the guards. Without one that is required they are not complete.
+// underWatchdog adds the watchdog to the report of the guards. If a required watchdog is missing they are not complete.
 func (m *supervisor) underWatchdog(g *health.Guard) {
 	g.Watchdog = m.watched()
 	if g.Watchdog.Lacks() != "" {
@@ -149,9 +148,9 @@ func (m *supervisor) underWatchdog(g *health.Guard) {
 	}
 }
 
-// barredFrom says why a member may not take a lease that runs until end: the watchdog that is required is not armed, or the
-// device has just been pinged for longer than that. The latter holds for guards that were not bound to this epoch (fresh): the
-// end of those that are does not move back, and the holder pings no longer than it allows.
+// barredFrom says why a member may not take a lease that runs until end: the required watchdog is not armed, or the device was last
+// pinged for longer than that. The second reason only concerns guards that were not armed for this epoch (fresh): the end of guards
+// that were does not move back, and the holder pings no longer than it allows.
 func barredFrom(w *health.Watchdog, now, end time.Duration, fresh bool) error {
 	switch {
 	case w == nil:

@@ -14,21 +14,21 @@ import (
 	"mainstay/health"
 )
 
-// advanceEvery is how many write probes lie between two rounds of advancing a standby's slots.
+// advanceEvery is the number of write probes between two rounds of advancing a standby's slots.
 const advanceEvery = 20
 
 const (
-	// writeProbeEvery is the pace of the small local commit.
+	// writeProbeEvery is the interval of write probes.
 	writeProbeEvery = 500 * time.Millisecond
-	// writeProbeFine is the age of the last good one up to which there is nothing to tell.
+	// writeProbeFine is the age of the last successful one up to which none is reported as late.
 	writeProbeFine = writeProbeEvery * 3 / 2
-	// mostExcused bounds for how long others' commits excuse ours.
+	// mostExcused bounds how long commits of others excuse a hanging probe.
 	mostExcused = 30 * time.Second
 )
 
-// writeProbeLoop makes the small local commit twice a second while the member is a writable primary: it proves the write path,
-// and gives replicas something to receive. Slots that nobody streams from (a standby's, and a primary's for the replicas behind
-// a relay) it keeps from holding WAL for ever.
+// writeProbeLoop makes a small local commit twice a second while the member is a writable primary: it proves the write path, and gives
+// replicas WAL to receive. It also advances slots from which no standby streams (a standby's, and a primary's for replicas behind an
+// upstream), so that they do not hold WAL for ever.
 func (m *supervisor) writeProbeLoop(ctx context.Context) {
 	ticker := time.NewTicker(writeProbeEvery)
 	defer ticker.Stop()
@@ -64,10 +64,10 @@ func (m *supervisor) writeProbeLoop(ctx context.Context) {
 	}
 }
 
-// writer is the kept session of the small commit.
+// writer is the kept session of the write probe.
 type writer struct {
 	sess  *postgres.Session // nil for none
-	pid   int               // the postmaster it is of
+	pid   int               // its postmaster
 	pg    *postgres.Server
 	begun time.Duration
 }
@@ -79,7 +79,7 @@ func (w *writer) end() {
 	w.sess = nil
 }
 
-// with runs f on the session, which is opened where there is none, or not of this postmaster.
+// with runs f on the session, which it opens if there is none, or none of this postmaster.
 func (w *writer) with(ctx context.Context, pg *postgres.Server, f func(*postgres.Session) error) error {
 	pid, _, _ := pg.Running()
 	now := boottime.Now()
@@ -96,19 +96,19 @@ func (w *writer) with(ctx context.Context, pg *postgres.Server, f func(*postgres
 	return f(w.sess)
 }
 
-// writes is what the write probes of an open primary tell of its write path.
+// writes is the evidence of the write probes about an open primary's write path.
 type writes struct {
 	stall     stall
 	err       string
-	hangs     bool // the last one that ended had not ended in time, and none since could be tried for want of a slot
+	hangs     bool // the last probe that was tried timed out; later ones could not be tried for lack of a slot
 	saturated bool
-	excused   time.Duration // by others' commits, since one of ours was made
-	flush     platform.LSN  // as far as the looks have seen WAL flushed
+	excused   time.Duration // by others' commits, since the last successful probe
+	flush     platform.LSN  // up to which the looks have seen WAL flushed
 }
 
-// flushed takes in how far WAL is flushed. Where that advances while a small commit hangs, others get through: the write path
-// works, and something beside it holds the commit up. One that was turned away with an error is not excused so. Where no slot is
-// left for another try, that others get through is all there is to see, so it excuses for as long as it is seen.
+// flushed notes how far WAL is flushed. If that advances while a probe hangs, others' commits succeed: the write path works, and
+// something outside it blocks the probe. A probe that failed with an error is not excused so. If no slot is left for another try,
+// others' commits are the only evidence, so they excuse for as long as they are seen.
 func (w *writes) flushed(at platform.LSN, now time.Duration) {
 	if at > w.flush && (w.err == "" || w.hangs) && w.stall.counting && (w.excused < mostExcused || w.saturated) {
 		if !w.saturated {
@@ -119,7 +119,7 @@ func (w *writes) flushed(at platform.LSN, now time.Duration) {
 	w.flush = max(w.flush, at)
 }
 
-// writeProbe makes one small local commit, and notes how it ended.
+// writeProbe makes one small local commit, and records its result.
 func (m *supervisor) writeProbe(ctx context.Context, pg *postgres.Server) {
 	begun := boottime.Now()
 	m.mu.Lock()
@@ -148,8 +148,9 @@ func (m *supervisor) writeBackendLives() bool {
 	return err == nil
 }
 
-// ended notes how a small commit ended. A server without a free slot is alive, and proves nothing about its disk. But a commit that hung
-// before all slots were taken still hangs while its process exists: when a disk hangs, sessions that hang with it take the slots.
+// ended records the result of a probe. A server without a free slot is alive, but that proves nothing about its disk. A probe that hung
+// before all slots were taken still counts as hanging while its process exists: when a disk hangs, other sessions hang as well and take the
+// slots.
 func (w *writes) ended(begun, now time.Duration, err error) {
 	w.hangs = err != nil && (hung(err) || w.hangs && saturated(err))
 	w.saturated, w.err = saturated(err), ""
@@ -160,7 +161,7 @@ func (w *writes) ended(begun, now time.Duration, err error) {
 	case err == nil:
 		w.stall.since(begun, now)
 		w.excused = 0
-	case saturated(err) && w.hangs: // nothing was tried: what others get through is excused from the last try on
+	case saturated(err) && w.hangs: // not tried: others' commits excuse from the last try on
 	case beside(err):
 		w.stall.excused(now)
 	default:
@@ -168,8 +169,8 @@ func (w *writes) ended(begun, now time.Duration, err error) {
 	}
 }
 
-// advance moves the idle slot for each other member to where that member is, so that the WAL it may still need from here is
-// kept, and no more.
+// advance moves the idle slot for each other member to that member's position, so that only the WAL it may still need from here is
+// kept.
 func (m *supervisor) advance(ctx context.Context, pg *postgres.Server, goal platform.Goal, own platform.LSN) {
 	m.mu.Lock()
 	others := m.others
