@@ -13,10 +13,10 @@ import (
 	"mainstay/fencing/program"
 )
 
-// leaveBound is how long the last write before the agent ends may take.
+// leaveBound bounds the last write before the agent ends.
 const leaveBound = time.Second
 
-// do begins one act. What it does to the memory is noted before, so that no act is begun twice.
+// do starts one act. It first records the act's effect on the memory, so that no act is started twice.
 func (m *supervisor) do(ctx context.Context, act appserver.Act, now time.Duration) {
 	switch act.Kind {
 	case appserver.Persist:
@@ -25,7 +25,7 @@ func (m *supervisor) do(ctx context.Context, act appserver.Act, now time.Duratio
 	case appserver.Start:
 		if m.tasks.starts.busy() || m.tasks.stops.busy() || m.tasks.kills.busy() {
 			m.tasks.stops.stop()
-			return // the one before hangs, or what ended it is not over, and would end this one
+			return // the start before hangs, or the stop or kill that ended it is still running and would end this one
 		}
 		m.moments.changed = now
 		m.recall(func(r appserver.Memory) appserver.Memory { return r.Starting() })
@@ -47,21 +47,21 @@ func (m *supervisor) do(ctx context.Context, act appserver.Act, now time.Duratio
 		m.recall(func(r appserver.Memory) appserver.Memory { r.KilledAt = now; return r })
 		m.tasks.starts.stop()
 		m.tasks.kills.begin(ctx, m.host.group, quick, m.server.kill)
-		m.tasks.stops.begin(ctx, m.host.group, quick, m.server.stop) // once more: systemd may start again what was only killed
+		m.tasks.stops.begin(ctx, m.host.group, quick, m.server.stop) // repeated: systemd may restart a unit that was only killed
 	case appserver.Nothing:
 		return
 	}
 	m.log.Info("act", zap.String("kind", string(act.Kind)), zap.String("why", act.Why))
 }
 
-// recall changes what the run remembers.
+// recall changes the memory of this run.
 func (m *supervisor) recall(change func(appserver.Memory) appserver.Memory) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.memory = change(m.memory)
 }
 
-// drain is begun once it is out of routing. Its program, if it has one, may shorten it.
+// drain begins once the instance is out of routing. Its drain program, if it has one, may shorten it.
 func (m *supervisor) drain(ctx context.Context, now time.Duration) {
 	told := len(m.cfg.Drain) > 0
 	m.mu.Lock()
@@ -89,8 +89,8 @@ func (m *supervisor) drained(err error) {
 	}
 }
 
-// keep writes what must outlive the agent, beside everything else: a disk that hangs stops no stop. Until a write that changes
-// the wish has gone well, either may be on disk, and neither is relied on.
+// keep writes the state that must outlive the agent, while other acts run: a hanging disk delays no stop. Until a write that changes
+// the wanted state has succeeded, either state may be on disk, so neither is relied on.
 func (m *supervisor) keep(ctx context.Context, d appserver.Durable, now time.Duration) {
 	if m.tasks.keeps.busy() || now < m.moments.keep {
 		return
@@ -115,8 +115,8 @@ func (m *supervisor) kept(err error) {
 	m.durable = m.writing
 }
 
-// leave writes, when the agent ends, exactly when the permit does: the next one has that long to hear a leader, or the agent
-// of the primary. A disk that hangs is not waited for.
+// leave writes the exact end of the permit when the agent ends: the next agent has that long to hear from a leader or the agent of the
+// primary. It does not wait for a hanging disk.
 func (m *supervisor) leave() {
 	m.mu.Lock()
 	d := m.durable

@@ -26,14 +26,14 @@ import (
 	"mainstay/health"
 )
 
-// killBound bounds the wait for what was killed to be gone.
+// killBound bounds the wait for killed processes to end.
 const killBound = 5 * time.Second
 
-// minimalPath is all of the agent's environment that reaches an app server.
+// minimalPath is the only part of the agent's environment that an app server gets.
 const minimalPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// command is an app server that the agent starts itself, in a session and a cgroup of its own. It outlives the agent: the
-// next one finds it by what is kept on disk of its start, and by its cgroup.
+// command is an app server that the agent starts itself, in a session and a cgroup of its own. It outlives the agent: the next agent
+// finds it by its cgroup and by the record of its start.
 type command struct {
 	host  *Host
 	name  string
@@ -43,10 +43,10 @@ type command struct {
 
 	mu     sync.Mutex
 	tree   *process.Tree
-	leader *process.Handle // the main process; nil where none is known
+	leader *process.Handle // the main process; nil if unknown
 }
 
-// started is what is kept of a start: pid and start time name a process within one boot of the host.
+// started is the record of a start: PID and start time identify a process within one boot of the host.
 type started struct {
 	Boot   string `json:"boot"`
 	PID    int    `json:"pid"`
@@ -72,7 +72,7 @@ func openCommand(h *Host, name string, cfg config.AgentInstance, ended func()) (
 
 func (c *command) record() string { return filepath.Join(c.dir, "started.json") }
 
-// find takes up what an earlier agent has started. A start of which it could keep nothing left its cgroup.
+// find finds a command that an earlier agent started. If the record of that start is missing, its cgroup still identifies it.
 func (c *command) find(kept started) {
 	group, err := process.OpenCgroup(kept.Cgroup)
 	if kept.Cgroup == "" || err != nil {
@@ -86,7 +86,7 @@ func (c *command) find(kept started) {
 	}
 }
 
-// cgroup makes the instance's own, or takes it over; nil where the host has none to give.
+// cgroup creates or opens the instance's own cgroup; nil if the host has none to offer.
 func (c *command) cgroup() *process.Cgroup {
 	if c.host.o.Config.Cgroup == "off" {
 		return nil
@@ -100,7 +100,7 @@ func (c *command) cgroup() *process.Cgroup {
 	return group
 }
 
-// freshCgroup makes it anew for a start: some kernels kill at once what is born in one that was ever killed (cgroupFD).
+// freshCgroup creates it again for a start: some kernels kill any process that starts in a cgroup that was ever killed (cgroupFD).
 func (c *command) freshCgroup() (*process.Cgroup, error) {
 	group := c.cgroup()
 	if group == nil {
@@ -112,7 +112,7 @@ func (c *command) freshCgroup() (*process.Cgroup, error) {
 	return process.Create(filepath.Base(group.Path()))
 }
 
-// hold watches the main process. reap, for a child of this agent, takes it off the kernel's hands.
+// hold watches the main process. reap collects its exit status if it is a child of this agent.
 func (c *command) hold(h *process.Handle, reap func() error) {
 	c.mu.Lock()
 	old := c.leader
@@ -124,7 +124,7 @@ func (c *command) hold(h *process.Handle, reap func() error) {
 		select {
 		case <-h.Done():
 		case <-run.Done():
-			return nil // it lives on
+			return nil // it keeps running
 		}
 		if reap != nil {
 			c.host.o.Log.Info("app server's main process has ended", zap.String("instance", c.name), zap.Int("pid", h.PID()), zap.Error(reap()))
@@ -153,9 +153,9 @@ func (c *command) look(context.Context) (appserver.Seen, error) {
 	return appserver.Seen{Process: health.ProcessEnded}, nil
 }
 
-// start starts the command. What is kept of it is written afterwards; an agent that dies in between leaves a cgroup in
-// which processes live, and that is stopped before another start. Without a cgroup nobody would find it then: what could not
-// be kept is not let run.
+// start starts the command, then writes the record of the start. If the agent dies in between, it leaves a cgroup with processes in it,
+// which is stopped before another start. Without a cgroup the next agent could not find them, so a command whose record cannot be
+// written is killed.
 func (c *command) start(ctx context.Context) error {
 	if err := c.bound(startLog); err != nil {
 		return err
@@ -193,10 +193,10 @@ func (c *command) start(ctx context.Context) error {
 		return fmt.Errorf("%w; correct instances.%s in the agent's file", err, c.name)
 	}
 	h, err := process.Watch(cmd.Process.Pid)
-	if err != nil { // only for want of descriptors: a child that was not waited for is there
+	if err != nil { // only for lack of descriptors: a child that was not waited for exists
 		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
-	// The agent's unit spares the agent from the OOM killer; an app server is to be chosen before it, and before PostgreSQL.
+	// The agent's unit protects the agent from the OOM killer, which should choose an app server before the agent and PostgreSQL.
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", h.PID()), []byte("0"), 0); err != nil {
 		c.host.o.Log.Warn("the OOM killer treats this app server like the agent", zap.String("instance", c.name), zap.Error(err))
 	}
@@ -212,7 +212,7 @@ func (c *command) start(ctx context.Context) error {
 	return err
 }
 
-// program is one of the instance's, as its user, in its folder, with its environment and nothing else.
+// program is a program of the instance, as its user, in its folder, with only its environment.
 func (c *command) program(words []string) (program.Call, error) {
 	call := program.Call{Path: words[0], Args: words[1:], Dir: c.cfg.Directory}
 	for _, key := range slices.Sorted(maps.Keys(c.cfg.Environment)) {

@@ -1,10 +1,10 @@
-// Package apps supervises the app servers of one host: it is the shell of controller/appserver. It looks at their processes,
-// obeys confirmed goals under their permits, and starts, drains, stops and kills them.
+// Package apps supervises the app servers of one host: it is the shell of controller/appserver. It observes their processes, obeys
+// confirmed goals under their permits, and starts, drains, stops and kills them.
 //
-// It decides nothing: instance.Next says what to do. Obey, Report, States and Probe are of the agent's lease path and touch
-// memory only (L6); every look and act runs apart, with a deadline, and no stop waits for a disk. Goals enter with the answers
-// of leaders (Obey), permits also from the agent of a primary (permit.go); what was seen leaves by Report. It knows nothing of
-// PostgreSQL. App servers outlive the agent.
+// It decides nothing: appserver.Next says what to do. Obey, Report, States and Probe are on the agent's lease path and touch memory
+// only (L6); every look and act runs apart, with a deadline, and no stop waits for a disk. Goals arrive with the answers of leaders
+// (Obey), permits also from the agent of a primary (permit.go); observations leave in Report. It knows nothing of PostgreSQL. App
+// servers outlive the agent.
 package apps
 
 import (
@@ -28,7 +28,7 @@ import (
 	"mainstay/health"
 )
 
-// Options are what the agent gives its app servers.
+// Options are the agent's parameters for its app servers.
 type Options struct {
 	Config config.Agent    // the agent's file, which names them
 	Log    *zap.Logger     // not nil
@@ -38,8 +38,8 @@ type Options struct {
 	Report func()          // asks for a report at once; it never blocks
 }
 
-// Host is the app servers of one host. The zero value has none; Obey is only called after Start, which sets all fields. mu
-// guards strangers, and the others never change afterwards.
+// Host is the app servers of one host. The zero value has none; Obey is only called after Start, which sets all fields. mu guards
+// unmanaged, and the others never change afterwards.
 type Host struct {
 	o           Options
 	ctx         context.Context // the supervisors live as long
@@ -151,7 +151,7 @@ func (h *Host) Probe(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, m.name)
 }
 
-// routing says whose it is, what is wanted of it, and why it gets no requests, "" if it may get some.
+// routing returns the app of the instance, its wanted state, and why it gets no requests; "" if it may get some.
 func (m *supervisor) routing() (app string, want platform.Wanting, closed string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

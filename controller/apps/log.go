@@ -10,19 +10,18 @@ import (
 )
 
 const (
-	// mostLog is how much output of an app server is kept before it is moved away, startLog how much before a start.
+	// mostLog is how much output of an app server is kept before it is moved away; startLog is the same before a start.
 	mostLog  = 64 << 20
 	startLog = mostLog / 2
 )
 
-// log is where a command's output goes. Nobody but the kernel lies in between, so that it outlives the agent.
+// log is the file of a command's output. The command writes to it directly, so the output outlives the agent.
 func (c *command) log() string { return filepath.Join(c.dir, "output.log") }
 
 func (c *command) tidy(context.Context) error { return c.bound(mostLog) }
 
-// bound keeps the output from growing without end: beyond most it becomes the one older output there is. The process writes
-// on to the file it has, at its end (O_APPEND), so its content is copied and cut off, not renamed; what is written in between
-// is lost.
+// bound limits the output: beyond most it replaces the one older file. The process continues to write at the end of its open file
+// (O_APPEND), so the content is copied and truncated, not renamed; output written in between is lost.
 func (c *command) bound(most int64) error {
 	info, err := os.Stat(c.log())
 	if errors.Is(err, fs.ErrNotExist) {

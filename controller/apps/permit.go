@@ -13,14 +13,14 @@ import (
 	"mainstay/controller/wire"
 )
 
-// askPause lies between two questions to the agent of an instance's primary, askBound bounds one at least.
+// askPause is the pause between two questions to the agent of an instance's primary; askBound is the least bound of one.
 const (
 	askPause = 100 * time.Millisecond
 	askBound = 100 * time.Millisecond
 )
 
-// ask renews the permit while no leader answers: the agent of the primary says for how long that is good for one, and the
-// instance goes on for that long, counted from before the question was sent. It returns after how long to come again.
+// ask renews the permit while no leader answers: the agent of the primary says how long its lease supports a permit, and the instance
+// keeps running that long, counted from before the question was sent. It returns the time until the next call.
 func (m *supervisor) ask(ctx context.Context) time.Duration {
 	m.mu.Lock()
 	g, now := m.goal, boottime.Now()
@@ -51,7 +51,7 @@ func (m *supervisor) ask(ctx context.Context) time.Duration {
 	return askPause
 }
 
-// permitByPrimary takes the primary's agent at its word, if the goal is still the one it was asked for.
+// permitByPrimary applies the answer of the primary's agent, if the goal is still the one that was asked for.
 func (m *supervisor) permitByPrimary(asked platform.InstanceGoal, end time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

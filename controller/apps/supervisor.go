@@ -21,64 +21,64 @@ import (
 )
 
 const (
-	// lookEvery is the pace of looks at an app server; lookTimeout bounds one.
+	// lookEvery is the interval of looks at an app server; lookTimeout bounds one.
 	lookEvery   = 500 * time.Millisecond
 	lookTimeout = 2 * time.Second
-	// quick bounds what is done to it: asking a process to end, a start, a write.
+	// quick bounds each short task: asking a process to end, a start, a write.
 	quick = 10 * time.Second
-	// tidyEvery is the pace of what belongs to the disk, keepAgain the pause after it could not be written.
+	// tidyEvery is the interval of tidying the disk, keepAgain the pause after a failed write.
 	tidyEvery = 10 * time.Second
 	keepAgain = 2 * time.Second
 )
 
-// supervisor supervises one app server: one goroutine (run) looks, asks instance.Next, and acts. Looks and acts run beside it in
-// tasks, so that none that hangs delays a stop at the end of the permit. The first six fields never change; mu guards those
-// below it, up to faults, which other goroutines read; the rest belongs to the goroutine of run alone.
+// supervisor supervises one app server: one goroutine (run) looks, asks appserver.Next, and acts. Looks and acts run beside it in
+// tasks, so that one that hangs does not delay a stop at the end of the permit. The first six fields never change; mu guards the fields
+// below it, up to faults, which other goroutines read; only the goroutine of run uses the rest.
 type supervisor struct {
 	host   *Host
 	name   string
 	cfg    config.AgentInstance
 	log    *zap.Logger
 	server server
-	kick   chan struct{} // capacity 1: think again
+	kick   chan struct{} // capacity 1: decide again
 
 	mu       sync.Mutex
 	goal     platform.InstanceGoal // the newest confirmed one
 	goalFrom platform.Age          // of the answer that brought it
-	heard    time.Duration         // when a leader's answer brought one last in this run; 0: never
+	heard    time.Duration         // when a leader's answer last brought one in this run; 0: never
 	permit   permit
 	durable  appserver.Durable
 	seen     appserver.Seen
 	memory   appserver.Memory
-	fault    string            // what is wrong by instance.Next
+	fault    string            // the error of appserver.Next
 	faults   map[string]string // the last failure of each task, by its name
 
 	tasks   tasks
-	glance  glimpse // written by the look under way, read when it has ended
+	glance  glimpse // written by the look in progress, read when it has ended
 	writing appserver.Durable
 	moments moments
-	said    health.Instance // as last reported, to see what is news
+	said    health.Instance // as last reported, to recognise news
 }
 
-// permit is what the instance may run under, where its goal needs one.
+// permit is the permit to run, if the goal needs one.
 type permit struct {
 	end       time.Duration
-	grace     time.Duration // as instance.Input's
-	byPrimary bool          // the agent of its primary gave it last
+	grace     time.Duration // see appserver.Input
+	byPrimary bool          // the agent of its primary last renewed it
 }
 
-// tasks are what may be under way, each at most once.
+// tasks are the tasks that may be in progress, each at most once.
 type tasks struct{ looks, starts, stops, kills, keeps, drains, asks, tidies task }
 
 // moments are readings of CLOCK_BOOTTIME.
 type moments struct {
-	changed time.Duration // when the last start began or ended; looks begun before show what was
-	keep    time.Duration // not to be written before, after a failure
-	tidy    time.Duration // not to be tidied before
+	changed time.Duration // when the last start began or ended; looks begun before are out of date
+	keep    time.Duration // no write before this, after a failure
+	tidy    time.Duration // no tidying before this
 	asked   time.Duration // when the agent of the primary was asked last
 }
 
-// glimpse is one look.
+// glimpse is the result of one look.
 type glimpse struct {
 	begun time.Duration
 	seen  appserver.Seen
@@ -104,7 +104,7 @@ func (m *supervisor) path() string {
 	return filepath.Join(dirOf(m.host.o.Config.Data, m.name), "goal.json")
 }
 
-// run is the instance's loop, until ctx ends. The instance lives on.
+// run is the instance's loop, until ctx ends. The instance keeps running.
 func (m *supervisor) run(ctx context.Context) {
 	defer m.server.close()
 	timer := time.NewTimer(0)
@@ -154,7 +154,7 @@ func (m *supervisor) run(ctx context.Context) {
 	}
 }
 
-// look begins one, unless one is under way.
+// look starts a look, unless one is in progress.
 func (m *supervisor) look(ctx context.Context) {
 	if m.tasks.looks.busy() {
 		return
@@ -167,8 +167,8 @@ func (m *supervisor) look(ctx context.Context) {
 	})
 }
 
-// looked takes in a look. One that failed leaves what was seen running as running: it must still be stopped in time. While a
-// start is under way nothing has ended yet.
+// looked handles the end of a look. After a failed one, an instance that was running still counts as running: it must still be stopped
+// in time. While a start is in progress nothing has ended yet.
 func (m *supervisor) looked(err error) {
 	m.ended("look", err)
 	m.mu.Lock()
@@ -181,14 +181,14 @@ func (m *supervisor) looked(err error) {
 	default:
 		m.seen = g.seen
 		if m.cfg.Unit != "" && g.seen.Process == health.ProcessRunning && !g.seen.Starting {
-			delete(m.faults, "start") // it runs all the same: systemd's job may outlive the wait for it
+			delete(m.faults, "start") // it runs nevertheless: systemd's job may outlive the wait for it
 		}
 		m.memory = m.memory.Looked(m.seen, boottime.Now())
 	}
 }
 
-// ended notes how something in a task has ended; a failure is reported until it goes well or the goal changes. What was called
-// off has not failed.
+// ended records the result of a task; a failure is reported until the task succeeds or the goal changes. A cancelled task has not
+// failed.
 func (m *supervisor) ended(what string, err error) {
 	if errors.Is(err, context.Canceled) {
 		return
@@ -205,7 +205,7 @@ func (m *supervisor) ended(what string, err error) {
 	}
 }
 
-// think asks the pure core and does what it says; it returns after how long to think again.
+// think asks the pure core, starts the act that it returns, and returns the time until the next call.
 func (m *supervisor) think(ctx context.Context) time.Duration {
 	now := boottime.Now()
 	m.mu.Lock()
@@ -221,7 +221,7 @@ func (m *supervisor) think(ctx context.Context) time.Duration {
 	return pause
 }
 
-// input is everything the pure core may know; called with mu held.
+// input is everything that the pure core may use; called with mu held.
 func (m *supervisor) input(now time.Duration) appserver.Input {
 	return appserver.Input{Now: now, Boot: m.host.o.Boot, Goal: m.goal, PermitEnd: m.permit.end, Grace: m.permit.grace,
 		Durable: m.durable, Seen: m.seen, Memory: m.memory, Stop: m.cfg.Stop, Output: m.server.output()}
@@ -239,7 +239,7 @@ func (m *supervisor) snapshot() health.Instance {
 	return r
 }
 
-// tell reports at once what others wait for.
+// tell reports changes that others wait for at once.
 func (m *supervisor) tell() {
 	r := m.snapshot()
 	r.PermitLeft, r.From = 0, 0
@@ -249,8 +249,8 @@ func (m *supervisor) tell() {
 	}
 }
 
-// wants takes over what a leader's answer says of the instance, unless a later one is known (never both pools). s is the clock of
-// the report it answers: a permit counts from there (L1). It is of the lease path: memory only.
+// wants stores the goal in a leader's answer, unless a later one is known (never both pools). s is the clock of the report it answers:
+// a permit counts from there (L1). It is on the lease path: memory only.
 func (m *supervisor) wants(g platform.InstanceGoal, named bool, of platform.Age, s time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -277,7 +277,7 @@ func (m *supervisor) wants(g platform.InstanceGoal, named bool, of platform.Age,
 	wakeup.Signal(m.kick)
 }
 
-// permitted takes over a permit; vouched: from the agent of the primary. Called with mu held.
+// permitted stores a permit; byPrimary: from the agent of the primary. Called with mu held.
 func (m *supervisor) permitted(end time.Duration, byPrimary bool) {
 	m.permit.end, m.permit.byPrimary = end, byPrimary
 	if end > boottime.Now() {
@@ -285,7 +285,7 @@ func (m *supervisor) permitted(end time.Duration, byPrimary bool) {
 	}
 }
 
-// hears notes that a leader has answered, and said nothing of the instance: nobody else is asked then.
+// hears notes that a leader has answered without naming the instance: then the agent of the primary is not asked.
 func (m *supervisor) hears() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

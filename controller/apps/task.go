@@ -7,13 +7,13 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// task does one thing at a time beside a loop, which goes on meanwhile. It belongs to that loop's goroutine.
+// task runs one function at a time beside a loop, which continues meanwhile. It belongs to that loop's goroutine.
 type task struct {
-	done   chan error // what is under way tells how it ended; nil while nothing is
+	done   chan error // gets the result of the function in progress; nil if there is none
 	cancel context.CancelFunc
 }
 
-// begin does nothing while the one before is under way.
+// begin does nothing while the task is busy.
 func (l *task) begin(ctx context.Context, group *errgroup.Group, bound time.Duration, f func(context.Context) error) {
 	if l.busy() {
 		return
@@ -30,10 +30,10 @@ func (l *task) begin(ctx context.Context, group *errgroup.Group, bound time.Dura
 
 func (l *task) busy() bool { return l.done != nil }
 
-// over is called with what came out of done.
+// over must be called once done has delivered a result.
 func (l *task) over() { l.done = nil }
 
-// stop asks what is under way to end.
+// stop cancels the function in progress.
 func (l *task) stop() {
 	if l.busy() {
 		l.cancel()

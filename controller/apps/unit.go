@@ -13,16 +13,15 @@ import (
 	"mainstay/health"
 )
 
-// unit is an app server that is a unit of systemd. Its own settings hold: who it runs as, and whether systemd itself
-// starts it again after a crash.
+// unit is an app server that is a systemd unit. The unit's own settings decide its user, and whether systemd restarts it after a crash.
 type unit struct {
 	name string
 
 	mu    sync.Mutex
-	group string // its cgroup, as systemd called it when it last had one
+	group string // the last cgroup that systemd named for it
 }
 
-// look asks systemd. A unit counts as ended only once nothing is left in its cgroup either: KillMode=process leaves some.
+// look asks systemd. A unit counts as ended only once its cgroup is empty too: KillMode=process leaves processes behind.
 func (u *unit) look(ctx context.Context) (appserver.Seen, error) {
 	out, err := systemctl(ctx, "show", "-p", "ActiveState,ControlGroup,Job", "--", u.name)
 	if err != nil {
@@ -41,8 +40,8 @@ func (u *unit) look(ctx context.Context) (appserver.Seen, error) {
 	return u.seen(shown["ActiveState"], shown["Job"])
 }
 
-// seen: a unit that is inactive with a job queued is about to start: perhaps by an earlier agent, which nobody waits for any more,
-// or by a start that was given up. A stop takes that job back.
+// seen treats an inactive unit with a queued job as starting: an earlier agent, or a start that was abandoned, may have queued it. A
+// stop cancels that job.
 func (u *unit) seen(state, job string) (appserver.Seen, error) {
 	switch state {
 	case "active", "reloading", "refreshing":
@@ -61,10 +60,10 @@ func (u *unit) seen(state, job string) (appserver.Seen, error) {
 		}
 		return appserver.Seen{Process: health.ProcessEnded}, err
 	}
-	return appserver.Seen{}, fmt.Errorf("systemd says that %s is %q, which this build does not know", u.name, state)
+	return appserver.Seen{}, fmt.Errorf("systemd reports the state %q of %s, which this build does not know", state, u.name)
 }
 
-// cgroup is nil where the unit has none now.
+// cgroup is nil if the unit has none now.
 func (u *unit) cgroup() *process.Cgroup {
 	u.mu.Lock()
 	group := u.group
@@ -87,7 +86,7 @@ func (u *unit) left() (bool, error) {
 	return c.Populated()
 }
 
-// start waits for systemd's job: until it has ended, what systemd says of the unit may be of the time before.
+// start waits for systemd's job: until it has ended, systemd may still report the unit's earlier state.
 func (u *unit) start(ctx context.Context) error {
 	_, err := systemctl(ctx, "start", "--", u.name)
 	return err
@@ -98,8 +97,8 @@ func (u *unit) stop(ctx context.Context) error {
 	return err
 }
 
-// kill asks the kernel first, which needs nobody's answer. Then systemd, for hosts without cgroup v2; it has nothing to
-// kill where the kernel has done it.
+// kill asks the kernel first, which needs no answer of systemd. Then it asks systemd, for hosts without cgroup v2; on others systemd
+// finds no process left.
 func (u *unit) kill(ctx context.Context) error {
 	if c := u.cgroup(); c != nil {
 		return c.Kill()
@@ -126,7 +125,7 @@ func systemctl(ctx context.Context, args ...string) (string, error) {
 	return runProgram(ctx, program.Call{Path: path, Args: args})
 }
 
-// runProgram runs one to its end, or until ctx ends; an exit code other than 0 is an error, with what was said.
+// runProgram runs a program to its end, or until ctx ends; an exit code other than 0 is an error, with the program's output.
 func runProgram(ctx context.Context, c program.Call) (string, error) {
 	ended, err := program.Run(ctx, c)
 	if err == nil && ended.Code != 0 {

@@ -1,4 +1,4 @@
-// Package instance is the agent's pure core for one app server of its host: from the newest confirmed goal, its permit, the state on
+// Package appserver is the agent's pure core for one app server of its host: from the newest confirmed goal, its permit, the state on
 // disk and the last observation, Next derives the one act to do now. The agent (controller/apps) is the shell that observes, acts, and
 // calls Next again; so a step interrupted by a crash needs no special case.
 //

@@ -5,7 +5,7 @@ import (
 	"mainstay/health"
 )
 
-// Report is the agent's report of the instance; vouched means that the agent of its primary, not a leader, last gave its permit.
+// Report is the agent's report of the instance; byPrimary means that the agent of its primary, not a leader, last renewed its permit.
 func (in Input) Report(name string, byPrimary bool) health.Instance {
 	r := health.Instance{Name: name, Running: in.serving(), Restarts: in.Memory.Restarts, Restarted: in.Durable.Restarted}
 	r.Draining = r.Running && in.leaving()
