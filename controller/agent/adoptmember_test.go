@@ -22,7 +22,7 @@ func TestAdoptMemberOnADiskThatHangs(t *testing.T) {
 	a.bond, a.news, a.wake, a.unmanaged, a.newMembers = bond{PlatformID: "p", Generation: 1}, make(chan struct{}), make(chan struct{}, 1),
 		map[string]string{}, make(chan string, 1)
 	hangs := filepath.Join(dir, "members", "feed-e1.json")
-	if err := syscall.Mkfifo(hangs, 0o600); err != nil { // nobody writes: whoever reads it waits
+	if err := syscall.Mkfifo(hangs, 0o600); err != nil { // it has no writer, so every reader waits
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -49,13 +49,13 @@ func TestAdoptMemberOnADiskThatHangs(t *testing.T) {
 		t.Error(err)
 	}
 	w.Close()
-	eventually(t, "the member to be looked after", func() bool { return a.lookUp("feed-e1") != nil })
+	eventually(t, "the member to be managed", func() bool { return a.lookUp("feed-e1") != nil })
 	<-a.kick // the next report goes at once, and its answer brings the goal
 	cancel()
 	_ = a.group.Wait()
 }
 
-// TestBondOnADiskThatHangs: while another generation is being written down, the answers of the one that is obeyed go on (L6).
+// TestBondOnADiskThatHangs: while another generation is being written, the answers of the obeyed one still take effect (L6).
 func TestBondOnADiskThatHangs(t *testing.T) {
 	a := life(t, t.TempDir(), "r")
 	defer a.home.close()

@@ -139,7 +139,7 @@ func TestPermittedByTheAgentOfAPrimary(t *testing.T) {
 	p := newPrimaryHost(t, o.office)
 	o.answers("r", o.clocks.Send(boottime.Now()), platform.InstanceGoal{Want: platform.WantRunning, Permit: 4 * time.Second,
 		Cluster: "feed", Primary: "feed-e1", Epoch: epoch5, Agent: p.address})
-	o.wait("running, and vouched for", func(r health.Instance) bool { return r.Running && r.ByPrimary })
+	o.wait("running, permitted by the primary's agent", func(r health.Instance) bool { return r.Running && r.ByPrimary })
 	main := o.main()
 	p.change(func(m *supervisor) { m.durable.Closed = epoch5 }) // the primary has ended
 	o.wait("the end", func(r health.Instance) bool { return !r.Running && strings.Contains(r.Error, "its permit has ended") })

@@ -76,7 +76,7 @@ func TestDoesNotStart(t *testing.T) {
 }
 
 // A member whose file is damaged is left alone, said once in the log, and shown by the agent and in its reports; a restored
-// file ends that. The other members go on.
+// file ends that. The other members keep running.
 func TestDamagedMember(t *testing.T) {
 	dir := t.TempDir()
 	a := life(t, dir, "r")
@@ -89,7 +89,7 @@ func TestDamagedMember(t *testing.T) {
 	}
 	for range 3 {
 		if a.supervisor("feed-e1") != nil {
-			t.Fatal("it is looked after, from a file that cannot be read")
+			t.Fatal("it is managed from a file that cannot be read")
 		}
 	}
 	if logs.Len() != 1 {

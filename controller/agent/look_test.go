@@ -15,7 +15,7 @@ import (
 	"mainstay/health"
 )
 
-// A server goes on when its data directory is moved away. It has not ended then: the proof `stopped`, and a clone in its
+// A server keeps running when its data directory is moved away. It has not ended then: the proof `stopped`, and a clone in its
 // place, wait for its last process (S1, S4).
 func TestDataMovedAwayIsNoEnd(t *testing.T) {
 	pg := runningPrimary(t)

@@ -57,7 +57,7 @@ func TestObserveHungMember(t *testing.T) {
 	m.question(ctx, pg)
 	m.writeProbe(ctx, pg)
 	if r := m.snapshot(); r.Stale < first+lookTimeout.Milliseconds()*9/10 || r.WriteStale != 0 || r.WriteError != "" {
-		t.Errorf("the count goes on over looks that time out, and the sessions it has work: %d ms at first, then %+v", first, r)
+		t.Errorf("the count continues over looks that time out, and the sessions it has work: %d ms at first, then %+v", first, r)
 	}
 
 	children, err := m.tree.Pids()
@@ -82,7 +82,7 @@ func TestObserveHungMember(t *testing.T) {
 	check(t, sqlOf(ctx, pg, "DROP SCHEMA mainstay CASCADE"))
 	m.writeProbe(ctx, pg)
 	if r := m.snapshot(); r.WriteStale != 0 || r.WriteError == "" || r.Saturated {
-		t.Errorf("somebody dropped our table: %+v", r)
+		t.Errorf("the probe's table was dropped: %+v", r)
 	}
 }
 
@@ -154,7 +154,7 @@ func TestCrossed(t *testing.T) {
 	}
 	m.goal.Kind = platform.GoalReplica
 	if m.crossed(time.Minute, 0) {
-		t.Error("nobody waits for a replica's")
+		t.Error("no controller waits for a replica's")
 	}
 }
 

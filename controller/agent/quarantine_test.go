@@ -55,7 +55,7 @@ func TestQuarantineLimit(t *testing.T) {
 	}{
 		{"it just fits", testPiece("feed-e1_5", wire.Rewound, 4<<20), false},
 		{"it does not", testPiece("feed-e1_5", wire.Rewound, 4<<20+1), true},
-		{"the same repair goes on as a rebuild", testPiece("feed-e1_4", wire.Rebuilt, 1<<40), false},
+		{"the same repair continues as a rebuild", testPiece("feed-e1_4", wire.Rebuilt, 1<<40), false},
 	} {
 		err := q.room(c.piece)
 		var full *quarantineFullError
@@ -84,7 +84,7 @@ func TestQuarantineNames(t *testing.T) {
 		t.Errorf("another attempt: %+v, kept %t, %v", again, kept, err)
 	}
 	longer := testPiece("feed-e1_4", wire.Rewound, 1)
-	longer.To++ // somebody has started it by hand meanwhile
+	longer.To++ // an operator has started it by hand meanwhile
 	if kept, err := q.name(&longer, q.dir+"/"); err != nil || kept || longer.ID != "feed-e1_4-rewind-2" {
 		t.Errorf("more WAL: %+v, kept %t, %v", longer, kept, err)
 	}

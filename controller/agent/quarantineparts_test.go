@@ -10,7 +10,7 @@ import (
 	"mainstay/controller/wire"
 )
 
-// A drop takes the parts of data that was set aside along, unless the data is no longer where it was: somebody may run on them.
+// A drop takes the parts of data that was set aside along, unless the data is no longer where it was: a server may use them.
 func TestQuarantineParts(t *testing.T) {
 	dir := t.TempDir()
 	q, data := quarantine{dir: filepath.Join(dir, "quarantine")}, filepath.Join(dir, "data")

@@ -21,7 +21,7 @@ func TestReachedIsLookedAt(t *testing.T) {
 		{"a moment ago", well, 7, reachEvery - 1, false},
 		{"a second ago", well, 7, reachEvery, true},
 		{"another postmaster", well, 8, 1, true},
-		{"nobody knows which", well, 0, 1, true},
+		{"which is not known", well, 0, 1, true},
 		{"one was outside", stray, 7, 1, true},
 	} {
 		if got := c.r.due(c.postmaster, time.Minute+c.after); got != c.want {

@@ -38,7 +38,7 @@ func TestRefusedIsTold(t *testing.T) {
 	if r := told(""); r.Role != health.RolePrimary {
 		t.Fatalf("%+v", r)
 	}
-	m.durable.SystemID = m.seen.SystemID // it is ours
+	m.durable.SystemID = m.seen.SystemID // the agent manages it
 	keep, err := pg.Keep(ctx)
 	check(t, err)
 	defer keep.Close()
@@ -49,7 +49,7 @@ func TestRefusedIsTold(t *testing.T) {
 	}
 	session().end()
 	if r := told("not permitted to log in"); r.Role != health.RoleUnknown || r.Stale != 0 {
-		t.Errorf("nobody answers: %+v", r)
+		t.Errorf("no server answers: %+v", r)
 	}
 	check(t, keep.Exec(ctx, "ALTER ROLE postgres LOGIN"))
 	told("")

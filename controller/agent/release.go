@@ -40,17 +40,17 @@ func (m *supervisor) release(ctx context.Context, pg *postgres.Server, goal plat
 // detach empties a standby's durability list, which no standby satisfies: after a promotion by hand, its commits would hang. A member
 // that is removed alone also stops streaming: its slot no longer exists, and it would request it for ever.
 func detach(ctx context.Context, pg *postgres.Server, alone bool, d member.Durable) error {
-	nobody := map[string]string{"synchronous_standby_names": ""}
+	values := map[string]string{"synchronous_standby_names": ""}
 	write := pg.WaitForNobody
 	if alone {
-		nobody["primary_conninfo"], nobody["primary_slot_name"] = "", ""
+		values["primary_conninfo"], values["primary_slot_name"] = "", ""
 		write = func(ctx context.Context) error { return pg.WriteSettings(ctx, postgres.Settings{}) }
 	}
 	if err := write(ctx); err != nil {
 		return err
 	}
 	if d.AlterSystem {
-		if err := pg.AlterSystem(ctx, nobody); err != nil {
+		if err := pg.AlterSystem(ctx, values); err != nil {
 			return err
 		}
 	}

@@ -27,7 +27,7 @@ func TestSlotsOf(t *testing.T) {
 	}
 }
 
-// A member that was let go of is no longer known after a restart of the agent, and what runs there is left alone.
+// A released member is no longer known after a restart of the agent, and its PostgreSQL keeps running.
 func TestForgottenMemberIsLeftAlone(t *testing.T) {
 	cfg, pg := left(t, "7", false)
 	h, err := openHome(cfg.Data, zap.NewNop())
@@ -51,7 +51,7 @@ func TestForgottenMemberIsLeftAlone(t *testing.T) {
 	}
 }
 
-// A late answer to a report from before does not bring a member back that has been let go of.
+// A late answer to an earlier report does not bring a released member back.
 func TestReleaseOfAnUnknownMember(t *testing.T) {
 	a := &Agent{cfg: config.Agent{Data: t.TempDir()}, members: map[string]*supervisor{}, bond: bond{PlatformID: "p", Generation: 1},
 		news: make(chan struct{}), clocks: member.NewClocks("r", 0),

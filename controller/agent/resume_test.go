@@ -85,7 +85,7 @@ func TestResumeOutlivesTheProcess(t *testing.T) {
 			t.Errorf("%s: asks %v before its guards have said what they hold", c.name, asked)
 		}
 		if mayResume := next.inherit(next.kept.Written, held, now); mayResume != (c.asks > 0) {
-			t.Errorf("%s: goes on %v", c.name, mayResume)
+			t.Errorf("%s: continues %v", c.name, mayResume)
 		}
 		asked := next.requests(2, now)
 		if len(asked) != c.asks {
@@ -123,7 +123,7 @@ func TestLeaderComesBeforeTheResume(t *testing.T) {
 		next.learn(nil, m.kept.Written.Peers, nil)
 		if mayResume := next.inherit(next.kept.Written, held, time.Minute); mayResume != (c.asks > 0) || next.goal.Kind != c.said.Kind ||
 			next.goal.MembersVersion != c.said.MembersVersion {
-			t.Errorf("goal %+v: goes on %v as %+v", c.said, mayResume, next.goal)
+			t.Errorf("goal %+v: continues %v as %+v", c.said, mayResume, next.goal)
 		}
 		if asked := next.requests(2, time.Minute); len(asked) != c.asks {
 			t.Errorf("goal %+v: asks %v", c.said, asked)

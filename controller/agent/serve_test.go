@@ -16,7 +16,7 @@ import (
 	"mainstay/health"
 )
 
-// What a member owes a primary, and who vouches, is shown by the agent itself: there may be no leader to show it (L5).
+// The agent itself shows the promises that its members have given and got: there may be no leader to show them (L5).
 func TestPromisesAreShown(t *testing.T) {
 	o := newOffice(t)
 	guarded := health.Guard{Complete: true, Missing: []string{wire.MissingService + ": none"}}
@@ -29,7 +29,7 @@ func TestPromisesAreShown(t *testing.T) {
 	}
 	if len(seen.Seen.PromisedBy) != 1 || seen.Protection.String() != "guard: both, kernel end (launcher)" ||
 		len(seen.Protection.Missing) != 1 {
-		t.Errorf("vouched for by %v, protection %s", seen.Seen.PromisedBy, seen.Protection)
+		t.Errorf("promised by %v, protection %s", seen.Seen.PromisedBy, seen.Protection)
 	}
 
 	mux := http.NewServeMux()

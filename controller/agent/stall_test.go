@@ -104,9 +104,9 @@ func TestWhatAWriteProbeProves(t *testing.T) {
 		{server("58030"), false, false, false}, // I/O error
 		{server("XX000"), false, false, false},
 		{server("57P03"), false, false, false}, // shutting down
-		{server("57014"), false, true, false},  // statement timeout: ours
+		{server("57014"), false, true, false},  // statement timeout: the agent's own
 		{server("55P03"), true, false, false},  // lock timeout
-		{server("42P01"), true, false, false},  // somebody dropped the table
+		{server("42P01"), true, false, false},  // the table was dropped
 		{server("3F000"), true, false, false},  // or the schema
 		{server("28000"), true, false, false},
 		{server("P0001"), true, false, false}, // a trigger raises
@@ -145,7 +145,7 @@ func TestSaturatedWhileItHangs(t *testing.T) {
 	if age := well.stall.age(8600*ms, 0); age > 700*ms {
 		t.Errorf("well, and no slot since: counted for %s", age)
 	}
-	// others' commits go through, for longer than that excuses a commit of ours that hangs
+	// others' commits succeed for longer than they excuse a hanging probe
 	for at := 4000 * ms; at < 120*time.Second; at += 500 * ms {
 		beats(&passes, full, at, at+500*ms)
 		passes.flushed(platform.LSN(at), at+20*ms)

@@ -67,7 +67,7 @@ func sweep(t *testing.T, cfg config.Agent) []Swept {
 	return swept
 }
 
-// TestSweep: what no guard looks after is ended, to the last process, and said; a second sweep finds nothing.
+// TestSweep: processes without a guard are ended, to the last one, and reported; a second sweep finds nothing.
 func TestSweep(t *testing.T) {
 	for name, inCgroup := range map[string]bool{"by its folder": false, "by its cgroup": true} {
 		t.Run(name, func(t *testing.T) {
@@ -88,7 +88,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// TestSweepLeavesAlone what a guard looks after, whatever it is doing, and what was never Mainstay's.
+// TestSweepLeavesAlone the processes of any guard, whatever its state, and those that were never Mainstay's.
 func TestSweepLeavesAlone(t *testing.T) {
 	for _, slot := range []string{"a", "b"} {
 		cfg, pg := left(t, "7000000000000000001", false)

@@ -46,7 +46,7 @@ func TestHeldRequestFollowsTheLeader(t *testing.T) {
 	select {
 	case err := <-ended:
 		if err == nil {
-			t.Error("nobody has answered it")
+			t.Error("no leader has answered it")
 		}
 	case <-time.After(wakeTimeout / 2):
 		t.Fatal("it is still held at a leader that is one no longer")
@@ -54,6 +54,6 @@ func TestHeldRequestFollowsTheLeader(t *testing.T) {
 	select {
 	case <-a.wake:
 	default:
-		t.Error("nobody was told to hold one at the new leader")
+		t.Error("no request is held at the new leader")
 	}
 }

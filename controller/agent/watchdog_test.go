@@ -98,7 +98,7 @@ func TestWhatTheWatchdogIsToAMember(t *testing.T) {
 		t.Error("off is reported")
 	}
 	if d.of(required, "m1", guards).Armed {
-		t.Error("armed, and nobody has told")
+		t.Error("armed, but no holder has answered")
 	}
 }
 

@@ -86,7 +86,7 @@ func storeOf(t *testing.T, ca, role, name string) *identity.Store {
 	return s
 }
 
-// removeCgroup waits until the kernel has let go of what was killed.
+// removeCgroup waits until the kernel has removed the killed processes.
 func (h *bed) removeCgroup(c *command) {
 	h.t.Helper()
 	eventually(h.t, "the instance's cgroups to be empty and gone", func() bool {

@@ -81,7 +81,7 @@ func TestNoPermitIsNone(t *testing.T) {
 	}
 }
 
-// What runs under a permit is bound by it also under the agent's next life, which hears nobody.
+// A permit also binds an instance under the next run of the agent, which no leader answers.
 func TestPermitOutlivesTheAgent(t *testing.T) {
 	h := newBed(t, config.AgentInstance{Command: script("exec sleep 1000")})
 	h.leads(permitted(time.Hour))
@@ -144,14 +144,14 @@ func TestInstancePermittedByItsPrimary(t *testing.T) {
 	h.leads(g)
 	h.wait("running", serving)
 	main := h.main()
-	r := h.wait("vouched for", func(r health.Instance) bool { return r.ByPrimary })
+	r := h.wait("permitted by the primary's agent", func(r health.Instance) bool { return r.ByPrimary })
 	if r.PermitLeft > shortPermit.Milliseconds() {
-		t.Errorf("vouched for longer than its permit: %+v", r)
+		t.Errorf("permitted by the primary's agent for longer than its permit: %+v", r)
 	}
 	h.obey(&wire.ReportAnswer{RunID: "run", Number: h.clocks.Send(boottime.Now())})
 	h.wait("what the leader's silence means", func(r health.Instance) bool { return strings.Contains(r.Error, "no leader names a goal") })
 	h.restart() // and once more by an agent that has never heard a leader
-	h.wait("vouched for again", func(r health.Instance) bool { return r.ByPrimary && r.Running })
+	h.wait("permitted by the primary's agent again", func(r health.Instance) bool { return r.ByPrimary && r.Running })
 	if !main.Alive() {
 		t.Fatal("it was stopped in between")
 	}

@@ -148,7 +148,7 @@ func TestAppServerOutlivesTheAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if h.command().cgroup() == nil {
-		t.Skip("without a cgroup nobody finds it then")
+		t.Skip("without a cgroup it cannot be found then")
 	}
 	h.restart()
 	<-main.Done()
@@ -208,7 +208,7 @@ func TestAppServerThatNobodyKnows(t *testing.T) {
 	}
 	h.wait("running", serving)
 	h.obey(&wire.ReportAnswer{RunID: "run", Number: h.clocks.Send(0), Alarm: "a clone"})
-	h.probed(200, web) // an agent that is turned away hears nothing of its instances
+	h.probed(200, web) // an agent that is refused hears nothing of its instances
 }
 
 func TestDrainProgram(t *testing.T) {

@@ -95,7 +95,7 @@ func TestDrain(t *testing.T) {
 	s := newScene(t, running, health.ProcessRunning).run(time.Second).want("")
 	s.goal(stopped())
 	if s.Closed() == "" {
-		t.Error("it is to stop, and gets requests")
+		t.Error("it must stop, and gets requests")
 	}
 	s.run(time.Second).want("drain")
 	s.goal(running).run(time.Second).want("readmit")
@@ -194,11 +194,11 @@ func TestAStartThatIsUnderWayWhenThePermitEnds(t *testing.T) {
 	s.Memory = s.Memory.Starting()
 	s.Now = s.PermitEnd
 	if act = Next(s.Input); act.Kind != Stop || act.Again != s.Now+lapsedStop {
-		t.Errorf("at its end the start goes on: %+v", act)
+		t.Errorf("at its end the start continues: %+v", act)
 	}
 	blind := s.Input
 	if blind.Seen = (Seen{}); Next(blind).Kind != Stop {
-		t.Errorf("it goes on where no look succeeds: %+v", Next(blind))
+		t.Errorf("it keeps running where no look succeeds: %+v", Next(blind))
 	}
 	s.Memory.StopFrom = s.Now
 	s.Now += lapsedStop
@@ -249,7 +249,7 @@ func TestPermitAfter(t *testing.T) {
 	}
 	d.Boot = ""
 	if end, grace := PermitAfter(d, "", now); end != 0 || grace != 0 {
-		t.Error("boots that nobody can tell apart are taken for the same")
+		t.Error("boots that cannot be told apart count as the same")
 	}
 }
 
@@ -265,7 +265,7 @@ func TestWhatAnAgentFindsRunning(t *testing.T) {
 	}
 	for name, change := range map[string]func(*Input){
 		"the moment is over":    func(in *Input) { in.Now = in.Grace },
-		"it is to stop":         func(in *Input) { in.Goal.Want = platform.WantStopped },
+		"it must stop":          func(in *Input) { in.Goal.Want = platform.WantStopped },
 		"this run has begun it": func(in *Input) { in.Memory.Starts = 1 },
 	} {
 		next := in
@@ -293,9 +293,9 @@ func TestRenewed(t *testing.T) {
 		{"it runs on", permitted, permitted, now + 500*time.Millisecond, s + 2*time.Second},
 		{"an earlier answer gave it longer", permitted, permitted, now + time.Minute, now + time.Minute},
 		{"it may run again", permitted, permitted, now - time.Minute, s + 2*time.Second},
-		{"it is to stop, and drains", permitted, bound, now + 500*time.Millisecond, s + 2*time.Second},
-		{"it is to stop, and had none", permitted, bound, now, now},
-		{"it is to stop, and needed none", unbound, bound, now - time.Minute, s + 2*time.Second},
+		{"it must stop, and drains", permitted, bound, now + 500*time.Millisecond, s + 2*time.Second},
+		{"it must stop, and had none", permitted, bound, now, now},
+		{"it must stop, and needed none", unbound, bound, now - time.Minute, s + 2*time.Second},
 	} {
 		if got := Renewed(c.old, c.next, c.end, s, now); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)

@@ -104,7 +104,7 @@ func breaks(in Input, act Act) string {
 	case act.Again != 0 && act.Again <= in.Now:
 		return "asks to be asked again in the past"
 	case lapsed && (s == health.ProcessRunning || s == health.ProcessEnding) && !ends && act.Wait != "its processes to end" && !found:
-		return "goes on without its permit"
+		return "keeps running without its permit"
 	case lapsed && found && (act.Kind != Nothing && act.Kind != Persist || act.Again > in.Grace):
 		return "found running, and not left alone for a moment, or for longer"
 	case lapsed && act.Wait == "its processes to end" && act.Again > max(in.PermitEnd, m.StopFrom)+platform.GuardKill:
@@ -118,14 +118,14 @@ func breaks(in Input, act Act) string {
 	case ends && s == health.ProcessEnded && !m.Begun:
 		return "stopped what had ended"
 	case lapsed && (s == health.ProcessEnded || s == health.ProcessUnknown) && m.Begun && !ends && act.Wait != "its processes to end":
-		return "lets a start go on without its permit"
+		return "lets a start continue without its permit"
 	case act.Kind == Kill && (m.StopFrom == 0 || in.Now < m.StopFrom+time.Second && !lapsed):
 		return "killed what was not asked, or a moment ago"
 	case !lapsed && g.Want == platform.WantNothing && act.Kind != Nothing && act.Kind != Persist && act.Kind != Readmit:
 		return "nothing is wanted, and it acted"
 	case ends && !lapsed && g.Want == platform.WantRunning && s == health.ProcessRunning && m.StopFrom == 0 && !m.Told &&
 		in.Durable.Restarted >= g.Restart:
-		return "stopped what is to run"
+		return "stopped an instance that must run"
 	case ends && !lapsed && s == health.ProcessRunning && m.StopFrom == 0 && !m.Drained && g.Drain > 0 &&
 		(m.DrainFrom == 0 || in.Now < m.DrainFrom+g.Drain):
 		return "stopped without being drained"

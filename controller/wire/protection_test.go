@@ -23,7 +23,7 @@ func TestProtection(t *testing.T) { // L2
 		"guard: both, service manager": GuardOf(seen(true, MissingKernelEnd+", until X")),
 		"guard: both, service manager; fence: none; watchdog: off": GuardOf(seen(true, MissingLauncher+": it ended")).On(nil,
 			[]string{}),
-		"guard: both, kernel end (launcher)":                                          GuardOf(seen(true, MissingService+": nobody")),
+		"guard: both, kernel end (launcher)":                                          GuardOf(seen(true, MissingService+": none")),
 		"guard: not known, its agent has not reported it; fence: none; watchdog: off": GuardOf(nil).On(nil, []string{}),
 		"guard: none; fence: a (level 1), b (level 2); watchdog: off": GuardOf(seen(false)).On(&platform.Host{},
 			[]string{"a (level 1)", "b (level 2)"}),
