@@ -154,7 +154,7 @@ func (m *supervisor) start(ctx context.Context, pg *postgres.Server, goal platfo
 			return err
 		}
 		if err := m.guards.renew(ctx, m.guardOptions(pg)); err != nil {
-			m.log.Warn("PostgreSQL was started without the guards' launcher", zap.Error(err))
+			m.log.Warn("the guards may have no launcher; PostgreSQL is then started as the agent's child", zap.Error(err))
 		}
 	}
 	s, err := settings(pg, goal, act.Durable)
