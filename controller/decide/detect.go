@@ -272,7 +272,7 @@ func (v *clusterView) problems() {
 		if run := v.View.OtherRun(m.Host, v.suspect(), v.Now); run != "" {
 			v.problem(health.ClonedMachine, m.Name,
 				fmt.Sprintf("another agent (run %s) also reports as host %s: it is a copy of that machine, "+
-					"and is not obeyed. Stop it", run, m.Host), false)
+					"and is ignored. Stop the copy", run, m.Host), false)
 		}
 		if r := v.View.Report(m.Host); r != nil && r.CertificateEnds != "" {
 			v.problem(health.CertificateExpires, m.Name,
@@ -282,7 +282,7 @@ func (v *clusterView) problems() {
 		if r := v.View.Report(m.Host); r != nil && r.Pressure.Busy() != "" && v.View.Silence(m.Host, v.Now) <= v.suspect() {
 			v.problem(health.HostBusy, m.Name,
 				fmt.Sprintf("host %s is busy: %s. No lease runs longer for it; "+
-					"where CPUs are short a primary that hangs is given up to %d times as long", m.Host, r.Pressure.Busy(), excuse), false)
+					"if CPUs are short, a primary that hangs is given up to %d times as long", m.Host, r.Pressure.Busy(), excuse), false)
 		}
 		if f := v.State.Fences[m.Host]; f != nil {
 			v.problem(health.HostFenced, m.Name, fenceText(m.Host, f), false)
@@ -349,9 +349,9 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 	}
 	if len(r.Short) > 0 {
 		v.problem(health.SettingsTooLow, name, strings.Join(r.Short, "; ")+
-			": it replays no further, and would end if it were promoted; it is restarted with as much", true)
+			": it replays no further, and PostgreSQL would end if it were promoted; its agent restarts it with the primary's values", true)
 	} else if len(r.Raised) > 0 {
-		v.problem(health.SettingsTooLow, name, "started with more "+strings.Join(r.Raised, ", ")+
+		v.problem(health.SettingsTooLow, name, "started with a higher "+strings.Join(r.Raised, ", ")+
 			" than its own configuration has, because its primary had that: raise it there", false)
 	}
 	if len(r.PendingRestart) > 0 {
@@ -362,9 +362,9 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 		v.problem(health.SyncBlocked, name, fmt.Sprintf("%d sessions wait for an acknowledgement", r.SyncWaits), false)
 	case primary && r.Saturated:
 		v.problem(health.PrimarySaturated, name,
-			"every connection slot is taken: new connections are refused. Raise max_connections or find out who holds them", false)
+			"every connection slot is taken: new connections are refused. Raise max_connections, or see in pg_stat_activity what holds them", false)
 	case !primary && r.Role == health.RolePrimary && r.Process == health.ProcessRunning:
-		v.problem(health.TwoPrimaries, name, "it runs writable beside "+v.c.Primary+"; its agent has the order to stop it", true)
+		v.problem(health.TwoPrimaries, name, "it runs writable beside "+v.c.Primary+"; its agent has been told to stop it", true)
 	case !primary && (r.Still > 0 || v.crashedAlike(r) != "") && v.fresh(v.c.Primary) != nil && v.lineAtFault(v.fresh(v.c.Primary), r).given():
 		v.problem(health.ReplicaNotStreaming, name, v.lineAtFault(v.fresh(v.c.Primary), r).String(), true)
 	case !primary && r.Needs != "":

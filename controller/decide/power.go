@@ -101,7 +101,7 @@ func fenceText(host string, f *state.Fence) string {
 	what := "is being fenced"
 	switch {
 	case f.Release:
-		what = "is being given its power back; it was fenced"
+		what = "is being powered on again; it was fenced"
 	case f.Off:
 		what = "is fenced"
 	}
@@ -110,7 +110,7 @@ func fenceText(host string, f *state.Fence) string {
 		text += " (" + f.Detail + ")"
 	}
 	if f.Off && !f.Release {
-		text += fmt.Sprintf("; run `mainstay unfence %s` to give it back", host)
+		text += fmt.Sprintf("; run `mainstay unfence %s` to restore its power", host)
 	}
 	return text
 }

@@ -250,7 +250,7 @@ func (p *prediction) promoted(cmd *state.Promote) state.Prediction {
 		out.Loss = "no acknowledged commit"
 	}
 	if cmd.Member == c.Primary {
-		out.Why = "restarted in place: no replica can be shown to hold everything"
+		out.Why = "restarted in place: no replica can be shown to hold every commit"
 	}
 	if cmd.Proof.Kind == fencing.LeaseExpired {
 		// The lease recorded may have been renewed just now: the full count is the bound.
@@ -262,7 +262,7 @@ func (p *prediction) promoted(cmd *state.Promote) state.Prediction {
 // Sentence is a prediction as people read it.
 func Sentence(p state.Prediction) string {
 	if p.Promote == "" {
-		return "nobody would be promoted: " + p.Why
+		return "no member would be promoted: " + p.Why
 	}
 	return fmt.Sprintf("%s would be promoted (%s) by proof %s, losing at most: %s; in about %s",
 		p.Promote, p.Why, p.Proof, p.Loss, round(p.About))

@@ -34,7 +34,7 @@ func (st *stage) dies(speak map[string]string) (*state.Promote, time.Duration) {
 			st.seal("m2", "m3")
 		}
 	}
-	st.t.Fatal("nobody is promoted")
+	st.t.Fatal("no member is promoted")
 	return nil, 0
 }
 

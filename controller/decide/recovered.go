@@ -24,7 +24,7 @@ func (v *clusterView) reaffirm(p *health.Member) (*state.Command, Reason) {
 }
 
 // TwoRecoveries is what to do where two controllers were recovered by themselves, as one generation.
-const TwoRecoveries = "another controller was recovered by itself, as the same generation, and agents obey that one: " +
+const TwoRecoveries = "another controller was recovered alone, as the same generation, and agents obey that one: " +
 	"stop it for good, then stop this one and recover it once more (`mainstay controllers recover`), " +
 	"so that a later generation ends both"
 

@@ -100,8 +100,8 @@ func TestPredictSiteGone(t *testing.T) {
 	asks := join(Reason{Code: approvalAwaited, Member: "m2", Is: "west", Other: "feed"}, Reason{Code: nothingWouldBeLost})
 	for policy, want := range map[platform.AcrossSites]string{
 		platform.AcrossAutomatic: "m2 would be promoted",
-		platform.AcrossApproval:  "nobody would be promoted: " + asks.String(),
-		platform.AcrossNever:     "nobody would be promoted: ",
+		platform.AcrossApproval:  "no member would be promoted: " + asks.String(),
+		platform.AcrossNever:     "no member would be promoted: ",
 	} {
 		st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = policy })
 		got := Predict(st.input(), "feed", SiteGone)

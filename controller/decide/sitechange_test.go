@@ -306,7 +306,7 @@ func TestSiteSwitchoverThatCannotBeUndone(t *testing.T) {
 	}
 	p.word(state.DecisionContinue)
 	p.play(nil)
-	if op := p.last(); op.Result != state.Abandoned || !strings.HasSuffix(op.Outcome, "by an operator's word: feed") ||
+	if op := p.last(); op.Result != state.Abandoned || !strings.HasSuffix(op.Outcome, "has left where it is: feed") ||
 		p.c().Primary != "m2" || p.running() != "34" {
 		t.Errorf("%+v, primary %s, running %s", op, p.c().Primary, p.running())
 	}

@@ -37,7 +37,7 @@ func (v *clusterView) slotFates(to string) (fates []SlotFate, more int) {
 		f := SlotFate{Slot: s}
 		switch {
 		case s.Invalid():
-			f.Text = "is invalid already, so nobody can use it"
+			f.Text = "is invalid already and cannot be used"
 		case to != "":
 			f.Left, f.Text = v.slotOn(s, to)
 		default:
@@ -201,8 +201,8 @@ func Outsiders(in Input, cluster string) []string {
 	if more := len(names) - mostOutsiders; more > 0 {
 		names = append(names[:mostOutsiders], fmt.Sprintf("%d more", more))
 	}
-	return []string{fmt.Sprintf("what streams from %s and is no member is disconnected; a base backup fails: let it end first: %s",
-		c.Primary, strings.Join(names, ", "))}
+	return []string{fmt.Sprintf("clients that stream from %s and are not members are disconnected, and a base backup fails, "+
+		"so let it end first: %s", c.Primary, strings.Join(names, ", "))}
 }
 
 // mostOutsiders is how many of them a warning names.
@@ -231,13 +231,13 @@ func (v *clusterView) replicationProblems() {
 			continue
 		}
 		if r.ReplayPaused {
-			v.problem(health.ReplayPaused, name, fmt.Sprintf("somebody has paused its replay (pg_wal_replay_pause), %d bytes of WAL ago: "+
-				"it acknowledges commits and shows none of them, and cannot take over in a switchover. Resume it on %s: SELECT pg_wal_replay_resume()",
+			v.problem(health.ReplayPaused, name, fmt.Sprintf("its replay was paused (pg_wal_replay_pause) %d bytes of WAL ago: "+
+				"it acknowledges commits, shows none of them, and cannot take over in a switchover. Resume it on %s: SELECT pg_wal_replay_resume()",
 				r.Position-min(r.Position, r.Replayed), name), false)
 		}
 		if missing := v.notSynced(name, r); len(missing) > 0 && v.Conditions.heldFor(v.c.Name+"/slots/"+name) > syncBound {
 			v.problem(health.SlotNotSynchronised, name,
-				fmt.Sprintf("it has no copy of the failover slots %s of %s, whose consumers would not go along if it were promoted; "+
+				fmt.Sprintf("it has no copy of the failover slots %s of %s, whose consumers could not follow if it were promoted; "+
 					"on %s set sync_replication_slots = on and hot_standby_feedback = on and reload, then see its log; "+
 					"if that asks for a dbname, restart it",
 					strings.Join(missing, ", "), v.c.Primary, name), false)
@@ -288,9 +288,9 @@ func (v *clusterView) slotsLeft(name string, r *health.Member) string {
 	if len(left) == 0 {
 		return ""
 	}
-	text := "it keeps back WAL for replication slots of yours that nobody uses here: " + strings.Join(left, ", ")
+	text := "it keeps back WAL for replication slots of yours that are unused here: " + strings.Join(left, ", ")
 	if xmin {
-		text += "; a catalog_xmin keeps dead rows of the catalogs, where hot_standby_feedback is on also on " + v.c.Primary
+		text += "; a catalog_xmin keeps dead rows of the catalogs, and if hot_standby_feedback is on, also those on " + v.c.Primary
 	}
 	if len(stop) > 0 {
 		text += "; its own failover slot " + strings.Join(stop, ", ") + " stops the synchronisation of all slots to it"

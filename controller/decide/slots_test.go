@@ -127,7 +127,7 @@ func TestSlotLeftBehind(t *testing.T) {
 		expect string // a part of the evidence; "" for no problem
 	}{
 		"logical": {in(func(*health.Slot) {}), "logical slot sub (4096 bytes of WAL, catalog_xmin 745); " +
-			"a catalog_xmin keeps dead rows of the catalogs, where hot_standby_feedback is on also on m1. " +
+			"a catalog_xmin keeps dead rows of the catalogs, and if hot_standby_feedback is on, also those on m1. " +
 			"Bring back consumers that belong to m2; once the others are set up on m1, " +
 			"drop their slots on m2: SELECT pg_drop_replication_slot('sub')"},
 		"physical": {in(func(s *health.Slot) { s.Logical, s.CatalogXmin, s.Held = false, 0, 0 }),

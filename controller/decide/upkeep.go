@@ -241,7 +241,7 @@ func (v *clusterView) changeSet(p *health.Member) (*state.Command, Reason) {
 	acks := v.wantedAcks(set, able)
 	if set.Acks < v.conf.Durability.Acks {
 		v.problem(health.DurabilityReduced, v.c.Primary,
-			fmt.Sprintf("commits wait for %d replicas, not for %d: %d of those that count stream", set.Acks, v.conf.Durability.Acks, able), false)
+			fmt.Sprintf("commits wait for %d replicas instead of %d: %d of those that count stream", set.Acks, v.conf.Durability.Acks, able), false)
 	}
 	wanted := acks
 	if set.Acks < acks && able < acks {

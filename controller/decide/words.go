@@ -11,7 +11,7 @@ var several = Code{"Several", "{because}"}
 
 // A cluster without a primary.
 var (
-	dataUnclear   = Code{"DataUnclear", "it cannot be told what lies on {names}"}
+	dataUnclear   = Code{"DataUnclear", "it is not known what the data directories of {names} hold"}
 	agentsAwaited = Code{"AgentsAwaited",
 		"no report yet from the agents of {names}; start `mainstay agent` there"}
 	severalPrimaries = Code{"SeveralPrimaries", "two primaries run: {names}; stop all but the right one"}
@@ -19,14 +19,14 @@ var (
 	agentRefuses     = Code{"AgentRefuses", "{member}: {detail}"}
 	notAdoptable     = Code{"NotAdoptable", "{member} cannot be adopted: {detail}"}
 	foreignData      = Code{"ForeignData",
-		"{member}: its data directory holds something that is no PostgreSQL data; empty it or name another"}
+		"{member}: its data directory holds files that are not PostgreSQL data; empty it or name another directory"}
 	otherDatabase = Code{"OtherDatabase",
-		"{member} has system identifier {is}, {other} has {want}: they are not copies of one database"}
+		"{member} has system identifier {is}, {other} has {want}: they are not copies of the same database"}
 	onlyStandbyRuns = Code{"OnlyStandbyRuns",
 		"{member} runs as a standby, but no member runs as primary; start the primary"}
 	dataDoesNotRun = Code{"DataDoesNotRun",
-		"{member} has data but does not run, so that its settings, roles and pg_hba.conf cannot be asked for; start its " +
-			"PostgreSQL as it ran before, or empty the directory"}
+		"{member} has data but does not run, so its settings, roles and pg_hba.conf cannot be read; start its PostgreSQL as it ran " +
+			"before, or empty the directory"}
 	allEmpty      = Code{"AllEmpty", "every data directory is empty; {member} is preferred"}
 	initialises   = Code{"Initialises", "initialise {member}"}
 	runsAsPrimary = Code{"RunsAsPrimary", "{member} runs as primary"}
@@ -42,25 +42,22 @@ var (
 	notOpened       = Code{"NotOpened", "it has not opened within {for}{detail}"}
 	connectionsHang = Code{"ConnectionsHang", "its agent has had no answer to a new connection for {ms} ms"}
 	slowNotStuck    = Code{"SlowNotStuck",
-		"{because}, but it has answered {names} since then: it is slow, and not left for that"}
-	restartedIfItLasts = Code{"RestartedIfItLasts",
-		"no replica could take over, so it is restarted in place only if that lasts"}
-	commitsHang     = Code{"CommitsHang", "no small commit has finished on it for {ms} ms{detail}"}
-	nobodyTakesOver = Code{"NobodyTakesOver", "no replica could take over"}
-	appsDoNotReach  = Code{"AppsDoNotReach", "{names} of app {other} on its site are well and do not reach it"}
-	nobodyReady     = Code{"NobodyReady", "no member that may take over is ready"}
-	noReportFor     = Code{"NoReportFor", "no report for {for}"}
-	noReport        = Code{"NoReport", "no report"}
-	doesNotRun      = Code{"DoesNotRun", "its PostgreSQL does not run"}
-	pausedBy        = Code{"PausedBy",
-		"the cluster is paused by {other} ({detail}), so nobody is promoted before `mainstay resume {cluster}`"}
-	onlyItHasData = Code{"OnlyItHasData",
-		"{because}, and nobody else has data yet: waiting for {member} to finish initialising"}
+		"{because}, but it has answered {names} since then: it is slow, and slowness causes no failover"}
+	restartedIfItLasts = Code{"RestartedIfItLasts", "no replica could take over, so it is restarted in place only if this lasts"}
+	commitsHang        = Code{"CommitsHang", "no small commit has finished on it for {ms} ms{detail}"}
+	nobodyTakesOver    = Code{"NobodyTakesOver", "no replica could take over"}
+	appsDoNotReach     = Code{"AppsDoNotReach", "{names} of app {other} on its site are well and do not reach it"}
+	nobodyReady        = Code{"NobodyReady", "no member that may take over is ready"}
+	noReportFor        = Code{"NoReportFor", "no report for {for}"}
+	noReport           = Code{"NoReport", "no report"}
+	doesNotRun         = Code{"DoesNotRun", "its PostgreSQL does not run"}
+	pausedBy           = Code{"PausedBy",
+		"the cluster is paused by {other} ({detail}), so no member is promoted before `mainstay resume {cluster}`"}
+	onlyItHasData     = Code{"OnlyItHasData", "{because}, and no other member has data: waiting for {member} to finish initialising"}
 	leaderIsOddOneOut = Code{"LeaderIsOddOneOut",
-		"{because} from {other}, but the controllers {names} hear its agent: this leader is the odd one out"}
-	othersHaveContact = Code{"OthersHaveContact",
-		"{because}, but {names} still have contact with it: looking again, no failover"}
-	tooFewObservers = Code{"TooFewObservers",
+		"{because} from {other}, but the controllers {names} hear its agent: only this leader does not"}
+	othersHaveContact = Code{"OthersHaveContact", "{because}, but {names} still have contact with it: observing again, no failover"}
+	tooFewObservers   = Code{"TooFewObservers",
 		"{because}, and too few observers answer to be sure ({number} of {of}; silent: {names})"}
 	receiveNothing    = Code{"ReceiveNothing", "{because}, and {names} receive nothing from it"}
 	siteSilent        = Code{"SiteSilent", "no agent of site {other} has been heard for {for}"}
@@ -75,25 +72,24 @@ var (
 
 // Why a member is not promoted.
 var (
-	agentCannot          = Code{"AgentCannot", "its agent on {other} cannot look after it: {detail}"}
-	agentNotSpoken       = Code{"AgentNotSpoken", "its agent on {other} answers, and has not spoken of it yet"}
+	agentCannot          = Code{"AgentCannot", "its agent on {other} cannot manage it: {detail}"}
+	agentNotSpoken       = Code{"AgentNotSpoken", "its agent on {other} answers but has not reported it yet"}
 	agentGone            = Code{"AgentGone", "its agent on {other} does not answer"}
 	agentNotHeard        = Code{"AgentNotHeard", "its agent on {other} has not been heard for {for}"}
 	notSealed            = Code{"NotSealed", "not sealed yet{detail}"}
 	excluded             = Code{"Excluded", "{detail}"}
 	hostIsFenced         = Code{"HostIsFenced", "its host is fenced"}
-	powerIsOff           = Code{"PowerIsOff", "its host is fenced; `mainstay unfence {other}` gives it its power back"}
+	powerIsOff           = Code{"PowerIsOff", "its host is fenced; `mainstay unfence {other}` restores its power"}
 	corrupt              = Code{"Corrupt", "{detail}"}
 	noWatchdog           = Code{"NoWatchdog", "{detail}"}
 	otherSystem          = Code{"OtherSystem", "its system identifier {is} is not the cluster's {want}"}
-	dataOfAnotherCluster = Code{"DataOfAnotherCluster",
-		"its data is of another cluster: it has another system identifier, {is}"}
-	diverged = Code{"Diverged",
+	dataOfAnotherCluster = Code{"DataOfAnotherCluster", "its data belongs to another cluster: it has another system identifier, {is}"}
+	diverged             = Code{"Diverged",
 		"diverged: it is on timeline {is} at {at}, epoch {detail} has timeline {want}; it must be rewound first"}
 	otherTimeline   = Code{"OtherTimeline", "it is on timeline {is}, the cluster on {want}; wait for its repair"}
 	endOfWALUnknown = Code{"EndOfWALUnknown", "the end of its WAL is not known yet"}
-	beingRemoved    = Code{"BeingRemoved", "it is being removed; apply a platform file that has it, to allow it"}
-	isLeaving       = Code{"IsLeaving", "it is being removed; to keep it, apply a platform file that has it"}
+	beingRemoved    = Code{"BeingRemoved", "it is being removed; to allow it, apply a platform file that lists it"}
+	isLeaving       = Code{"IsLeaving", "it is being removed; to keep it, apply a platform file that lists it"}
 	anotherAsked    = Code{"AnotherAsked", "{other} was asked for"}
 	mayNotLead      = Code{"MayNotLead", "may-lead is false; set it to true to allow it"}
 	mayLeadIfNamed  = Code{"MayLeadIfNamed", "may-lead is false; name it with --to, or set it to true"}
@@ -114,7 +110,7 @@ var (
 	notReplayed      = Code{"NotReplayed", "replayed to {at}, not past the shutdown checkpoint at {past}"}
 	isReplaced       = Code{"IsReplaced", "it is the primary being replaced"}
 	noLeaderLeft     = Code{"NoLeaderLeft", "site {other} has the controllers {names} of {of}: the others could elect no leader"}
-	comesFirst       = Code{"ComesFirst", "it comes first, once that wait is over"}
+	comesFirst       = Code{"ComesFirst", "it is the first choice once that wait is over"}
 )
 
 // A failover: what it does, waits for, and may lose.
@@ -129,25 +125,25 @@ var (
 		"{member} cannot be proven fenced: its epoch was granted without a complete guard. Make sure that it is off, then run " +
 			"`mainstay failover {cluster} --to MEMBER --accept-loss REASON --fenced`"}
 	othersMayPromise = Code{"OthersMayPromise",
-		"{member} cannot be proven fenced: members that are not sealed may vouch for it, and it then goes on without a leader. " +
-			"Bring them back, or make sure that it is off and run `mainstay failover {cluster} --to MEMBER --accept-loss REASON " +
-			"--fenced`"}
+		"{member} cannot be proven fenced: members that are not sealed may give it promises, and it then continues without a " +
+			"leader. Bring them back, or make sure that it is off and run `mainstay failover {cluster} --to MEMBER --accept-loss " +
+			"REASON --fenced`"}
 	noPromotion = Code{"NoPromotion",
 		"no promotion: {because}. Bring the missing member back, or run `mainstay failover {cluster} --to MEMBER --accept-loss " +
 			"REASON`"}
 	notComplete          = Code{"NotComplete", "{detail}"}
 	nobodyEligible       = Code{"NobodyEligible", "no member is eligible"}
 	controllersRecovered = Code{"ControllersRecovered",
-		"the controllers were recovered since: what the lost ones did is not known"}
+		"the controllers were recovered since then, and what the lost controllers did is not known"}
 	operatorMustDecide = Code{"OperatorMustDecide",
-		"nobody is made primary by itself: {because}. Compare the members (`mainstay status`), then decide: `mainstay failover " +
+		"automatic promotion is disabled: {because}. Compare the members (`mainstay status`), then decide: `mainstay failover " +
 			"{cluster} --to MEMBER --accept-loss REASON --fenced`"}
 	laterEpochElsewhere = Code{"LaterEpochElsewhere",
-		"{member} has obeyed epoch {is}, and this controller's log ends in epoch {want} of {other}: the lost ones had gone on to " +
-			"another primary, whose commits may be on few members"}
+		"{member} has obeyed epoch {is}, but this controller's log ends in epoch {want} of {other}: the lost controllers later " +
+			"promoted another primary; its commits may exist on few members"}
 	approvalAwaited = Code{"ApprovalAwaited",
 		"{member} on site {is} could take over, which needs an operator: `mainstay approve {other}`"}
-	neededAgain    = Code{"NeededAgain", "{member} answers again and is needed: stop it, to restart it in place"}
+	neededAgain    = Code{"NeededAgain", "{member} answers again and is needed: stop it and restart it in place"}
 	handsWALOver   = Code{"HandsWALOver", "{member} is ahead and may not lead: it hands its WAL to {other} first"}
 	takesWAL       = Code{"TakesWAL", "{member} takes the WAL of {other}: {at} of {past}"}
 	handedOver     = Code{"HandedOver", "{member} holds what {other} had, up to {at}"}
@@ -155,22 +151,21 @@ var (
 		"the hand-over of WAL from {member} to {other} ends: an agent is silent"}
 	handOverTooLong = Code{"HandOverTooLong",
 		"the hand-over of WAL from {member} to {other} took longer than {for}"}
-	policyAccepts   = Code{"PolicyAccepts", "accept a bounded loss by policy"}
-	lossAccepted    = Code{"LossAccepted", "accepted by {other} ({detail}): {because}"}
-	lossUnknown     = Code{"LossUnknown", "acks is 0: commits past {at} are lost; how many is not known"}
-	lossSinceReport = Code{"LossSinceReport",
-		"acks is 0: nothing up to the last report ({at}); what came after it is not known"}
+	policyAccepts      = Code{"PolicyAccepts", "accept a bounded loss by policy"}
+	lossAccepted       = Code{"LossAccepted", "accepted by {other} ({detail}): {because}"}
+	lossUnknown        = Code{"LossUnknown", "acks is 0: commits past {at} are lost; how many is not known"}
+	lossSinceReport    = Code{"LossSinceReport", "acks is 0: no commit up to the last report ({at}) is lost; how many after it is not known"}
 	lossAtLeast        = Code{"LossAtLeast", "acks is 0: at least the WAL from {at} to {past} ({number} bytes)"}
 	nothingWouldBeLost = Code{"NothingWouldBeLost", "no acknowledged commit would be lost"}
 	noOtherProof       = Code{"NoOtherProof",
-		"no other proof that {member} is fenced, in attempt {detail}; this ends everything on the host: {names}"}
+		"attempt {detail} has no other proof that {member} is fenced; this ends everything on the host: {names}"}
 	cutsPower       = Code{"CutsPower", "cut the power of {other}: {because}"}
 	answersAgain    = Code{"AnswersAgain", "{member} answers again"}
 	withdrawsFence  = Code{"WithdrawsFence", "withdraw the fence: {because}"}
-	onlyItHoldsAll  = Code{"OnlyItHoldsAll", "{member} is needed: nobody else can be shown to hold everything"}
-	powerNeededBack = Code{"PowerNeededBack", "give its host the power back: {because}"}
+	onlyItHoldsAll  = Code{"OnlyItHoldsAll", "{member} is needed: no other member can be shown to hold every commit"}
+	powerNeededBack = Code{"PowerNeededBack", "restore the power of its host: {because}"}
 	membersReplaced = Code{"MembersReplaced", "its members have been replaced"}
-	givesPowerBack  = Code{"GivesPowerBack", "give {other} its power back"}
+	givesPowerBack  = Code{"GivesPowerBack", "restore the power of {other}"}
 )
 
 // A switchover, and what speaks against one.
@@ -186,33 +181,32 @@ var (
 	stopTooLong       = Code{"StopTooLong", "the clean stop took longer than {for}"}
 	uncleanStop       = Code{"UncleanStop", "the primary did not stop cleanly"}
 	replayAwaited     = Code{"ReplayAwaited", "waiting for the target to replay the shutdown checkpoint"}
-	nobodyReplayed    = Code{"NobodyReplayed", "nobody replayed the shutdown checkpoint at {at} within {for}"}
-	isPrimaryAlready  = Code{"IsPrimaryAlready",
-		"{member} is the primary already; name another member, or none to have the best one"}
-	primaryNotWell = Code{"PrimaryNotWell", "the primary {member} is not well; see `mainstay explain {cluster}`"}
-	about          = Code{"About", "{member}: {because}"}
-	replayIsPaused = Code{"ReplayIsPaused",
+	nobodyReplayed    = Code{"NobodyReplayed", "no member replayed the shutdown checkpoint at {at} within {for}"}
+	isPrimaryAlready  = Code{"IsPrimaryAlready", "{member} is the primary already; name another member, or none for the best one"}
+	primaryNotWell    = Code{"PrimaryNotWell", "the primary {member} is not well; see `mainstay explain {cluster}`"}
+	about             = Code{"About", "{member}: {because}"}
+	replayIsPaused    = Code{"ReplayIsPaused",
 		"its replay is paused, so it would not reach the primary's last record; first run SELECT pg_wal_replay_resume() on " +
 			"{member}"}
 	doesNotStream    = Code{"DoesNotStream", "it does not stream"}
 	noSuchMember     = Code{"NoSuchMember", "there is no member {member}"}
 	noRunningStandby = Code{"NoRunningStandby", "it is no running standby{detail}"}
 	settingsTooLow   = Code{"SettingsTooLow",
-		"it would end if it were promoted: {detail}; it is restarted with as much"}
+		"PostgreSQL would end if it were promoted: {detail}; its agent restarts it with the primary's values"}
 	tooFarBehind    = Code{"TooFarBehind", "it is {number} bytes behind, more than {of}"}
 	notAMember      = Code{"NotAMember", "cluster {cluster} has no member {member}; it has {names}"}
 	noSuchCluster   = Code{"NoSuchCluster", "there is no cluster {cluster}"}
 	noPrimaryYet    = Code{"NoPrimaryYet", "cluster {cluster} has no primary yet"}
 	slotStaysBehind = Code{"SlotStaysBehind", "{detail}"}
 	slotsAreRefused = Code{"SlotsAreRefused",
-		"{detail} (slots-left-behind is refuse: drop what nobody needs, or apply a platform file that says allow)"}
+		"{detail} (slots-left-behind is refuse: drop the slots that are not needed, or apply a platform file that says allow)"}
 )
 
 // A cluster whose primary works.
 var (
 	longerLeaseOver    = Code{"LongerLeaseOver", "the longer lease has been counted out"}
 	epochAwaited       = Code{"EpochAwaited", "waiting for {member} to take up epoch {want}"}
-	stillLeads         = Code{"StillLeads", "{member} still leads: it goes on under an epoch of the new generation"}
+	stillLeads         = Code{"StillLeads", "{member} still leads: it continues under an epoch of the new generation"}
 	guardsBound        = Code{"GuardsBound", "the guards of {member} are bound to the new epoch"}
 	opens              = Code{"Opens", "{member} has opened"}
 	notWritable        = Code{"NotWritable", "{member} is not writable yet{detail}"}
@@ -228,22 +222,23 @@ var (
 	streamsFromRelay   = Code{"StreamsFromRelay", "{member} streams from {other}, its site's upstream"}
 	streamsFromPrimary = Code{"StreamsFromPrimary", "{member} streams from {other} itself"}
 	crashesAlike       = Code{"CrashesAlike",
-		"its replay ends at the record at {at}, as does that of {other}: it is not the data of one that is at fault, but what " +
-			"both hosts lack, or this record; see their logs. Both are tried again and again, and none is copied anew"}
+		"its replay ends at the record at {at}, and so does the replay of {other}: the cause is not the data of one member, but " +
+			"this record or something that both hosts lack; see their logs. Both are started again and again, and neither is copied " +
+			"anew"}
 	lineIsCut = Code{"LineIsCut",
-		"it has got nothing for {for}, and {other} has the WAL from {at} on that it needs ({past}): see what is between them " +
-			"(its log, network, pg_hba.conf, certificates); its data is replaced if that lasts for {detail}"}
+		"it has received nothing for {for}, although {other} has the WAL that it needs ({past}) from {at} on: check what is " +
+			"between them (its log, network, pg_hba.conf, certificates); its data is replaced if this lasts for {detail}"}
 	recoveryStands = Code{"RecoveryStands",
-		"it takes no sessions, and its recovery has not got on for {for}{detail}: see its log; it is restarted if that lasts for " +
-			"{want}, and its data is replaced after as much again"}
+		"it takes no sessions, and its recovery has not advanced for {for}{detail}: see its log; it is restarted if this lasts for " +
+			"{want}, and its data is replaced after as long again"}
 	neededToLeave = Code{"NeededToLeave",
-		"{member} is to leave, but commits cannot do without it: too few others stream from {other} and have caught up"}
-	acksCannotRise = Code{"AcksCannotRise",
-		"commits wait for {number} replicas yet, not {of}: only {is} stream from {member}"}
+		"{member} cannot be removed yet: commits still need its acknowledgement, because too few others stream from {other} and " +
+			"have caught up"}
+	acksCannotRise     = Code{"AcksCannotRise", "commits still wait for {number} replicas instead of {of}: only {is} stream from {member}"}
 	setChanges         = Code{"SetChanges", "durability set becomes {number} of {list}"}
 	setEmpty           = Code{"SetEmpty", "commits wait for no replica"}
-	moreOnceTheyStream = Code{"MoreOnceTheyStream", "{because}, {of} once so many stream"}
-	degraded           = Code{"Degraded", "{because}, less than the {of} asked for: when-short is degrade"}
+	moreOnceTheyStream = Code{"MoreOnceTheyStream", "{because}, and {of} once that many stream"}
+	degraded           = Code{"Degraded", "{because}, fewer than the {of} asked for, because when-short is degrade"}
 )
 
 // Apps.
@@ -254,7 +249,7 @@ var (
 	othersStopped     = Code{"OthersStopped", "no instance of another site can run any more"}
 	instanceDown      = Code{"InstanceDown", "{member} is down{detail}"}
 	instanceWell      = Code{"InstanceWell", "{member} is well again"}
-	instanceNotWanted = Code{"InstanceNotWanted", "{member} is not to run: it is out of routing by itself"}
+	instanceNotWanted = Code{"InstanceNotWanted", "{member} must not run, so it is out of routing already"}
 	restarts          = Code{"Restarts", "restart {number} in a row"}
 )
 
@@ -273,13 +268,13 @@ var (
 	appNotOnSite   = Code{"AppNotOnSite",
 		"app {member} has no instance on site {other}; give it one in the platform file"}
 	appAgentsSilent = Code{"AppAgentsSilent",
-		"app {member}: the agents of {number} of its {of} instances on site {other} answer, and {want} are needed; `mainstay " +
-			"local` tells more, on host {names}"}
+		"app {member}: the agents of {number} of its {of} instances on site {other} answer, and {want} are needed; run `mainstay " +
+			"local` on host {names}"}
 	notBegun          = Code{"NotBegun", "nothing was changed: {because}"}
 	notInTime         = Code{"NotInTime", "{because}: not within {for}"}
 	checksPassed      = Code{"ChecksPassed", "all checks passed"}
 	appsQuiet         = Code{"AppsQuiet", "the apps are quiet"}
-	clustersArrived   = Code{"ClustersArrived", "every cluster's primary is where it is to be"}
+	clustersArrived   = Code{"ClustersArrived", "every cluster's primary is where it should be"}
 	appsWell          = Code{"AppsWell", "the apps are well"}
 	topologyPublished = Code{"TopologyPublished", "the topology is published"}
 	stepBegins        = Code{"StepBegins", "{detail} begins"}
@@ -287,22 +282,21 @@ var (
 	hookRuns          = Code{"HookRuns", "{detail}"}
 	hookFailed        = Code{"HookFailed", "{detail}"}
 	hookSilent        = Code{"HookSilent", "{detail}: it has not answered"}
-	appsGoOn          = Code{"AppsGoOn", "the apps go on where they were: {because}"}
+	appsGoOn          = Code{"AppsGoOn", "the apps resume where they were: {because}"}
 	stopAwaited       = Code{"StopAwaited", "waiting for {member} to stop"}
 	clusterAwaited    = Code{"ClusterAwaited", "waiting for cluster {cluster}"}
 	clusterBlocked    = Code{"ClusterBlocked", "waiting for cluster {cluster}: {because}"}
 	operationEnded    = Code{"OperationEnded", "cluster {cluster}: {other} {is}: {detail}"}
 	arrivedAndBusy    = Code{"ArrivedAndBusy",
-		"waiting for what is under way of cluster {cluster}, which had arrived"}
+		"waiting for the operation that is under way in cluster {cluster}, which had already moved"}
 	leftSite = Code{"LeftSite",
 		"cluster {cluster} has left site {other} since: its primary is {member}{detail}; `retry` moves it again"}
 	appAwaited     = Code{"AppAwaited", "waiting for app {member}: {number} of at least {of} instances are well"}
 	nobodyToVerify = Code{"NobodyToVerify",
 		"waiting for an instance of app {member} on site {other} that takes requests"}
-	answerAwaited = Code{"AnswerAwaited", "waiting for {member} to {want}{detail}"}
-	undone        = Code{"Undone", "undone: clusters and apps are back where they were"}
-	undoneInPart  = Code{"UndoneInPart",
-		"undone, but for what stays where it is by a failover or by an operator's word: {names}"}
+	answerAwaited        = Code{"AnswerAwaited", "waiting for {member} to {want}{detail}"}
+	undone               = Code{"Undone", "undone: clusters and apps are back where they were"}
+	undoneInPart         = Code{"UndoneInPart", "undone, except for what a failover or an operator's decision has left where it is: {names}"}
 	runsOnSite           = Code{"RunsOnSite", "the platform runs on site {other}"}
 	partOfSiteSwitchover = Code{"PartOfSiteSwitchover", "part of site switchover {other}, {detail}"}
 )
@@ -320,14 +314,13 @@ var (
 	tooFewCanBeSealed = Code{"TooFewCanBeSealed", "{of} of ({names}) must be sealed, {number} can be ({because})"}
 	guardsPaused      = Code{"GuardsPaused",
 		"the cluster is paused, so no guard counts; `mainstay resume {cluster}` ends that"}
-	guardsUnbound = Code{"GuardsUnbound",
-		"the controllers were recovered, and its guards are not bound to the epoch since then yet"}
+	guardsUnbound    = Code{"GuardsUnbound", "the controllers were recovered, and its guards have not been bound to the epoch since then"}
 	grantedUnguarded = Code{"GrantedUnguarded",
 		"the epoch was granted without a complete guard; a switchover to a member with one ends that"}
 	unsealedMayPromise = Code{"UnsealedMayPromise",
-		"members that cannot be sealed may vouch for it, and it then goes on without a leader"}
+		"members that cannot be sealed may give it promises, and it then continues without a leader"}
 	tooFewForPromises = Code{"TooFewForPromises",
-		"members that cannot be sealed may vouch for it, and it then goes on without a leader: {because}"}
+		"members that cannot be sealed may give it promises, and it then continues without a leader: {because}"}
 	guardsEndIt   = Code{"GuardsEndIt", "its guards end it when the lease does"}
 	hostIsOff     = Code{"HostIsOff", "the power of {other} is off"}
 	noFenceDevice = Code{"NoFenceDevice",

@@ -25,7 +25,7 @@ type Release struct {
 }
 
 // beingRemoved is the reason why a leaving member is not promoted.
-const beingRemoved = "is being removed; to keep it, apply a platform file that has it"
+const beingRemoved = "is being removed; to keep it, apply a platform file that lists it"
 
 // Applied is the platform as the operator applied it; nil before the first apply.
 func (s *State) Applied() *platform.Platform {

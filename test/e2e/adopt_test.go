@@ -277,7 +277,7 @@ func (r *refusals) otherSystem(t *testing.T) {
 	r.write(t, filepath.Join(r.Data("feed-e1"), "pg_hba.conf"), "local all all trust\nhost all feed all scram-sha-256\n"+ownRules)
 	r.start(t, "feed-e1")
 	r.before = r.files(t, "feed-e1", "feed-e2")
-	r.refused(t, "feed-e2 has system identifier", "they are not copies of one database")
+	r.refused(t, "feed-e2 has system identifier", "they are not copies of the same database")
 }
 
 func (r *refusals) foreign(t *testing.T) {
@@ -287,7 +287,7 @@ func (r *refusals) foreign(t *testing.T) {
 	photo := filepath.Join(r.Data("feed-e2"), "holiday.jpg")
 	r.write(t, photo, "sun")
 	r.before[photo] = "sun"
-	r.refused(t, "feed-e2: its data directory holds something that is no PostgreSQL data")
+	r.refused(t, "feed-e2: its data directory holds files that are not PostgreSQL data")
 }
 
 func (r *refusals) empty(t *testing.T) {

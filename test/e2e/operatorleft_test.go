@@ -58,7 +58,7 @@ func (op *operator) accepts(t *testing.T) {
 	failover := []string{"failover", "feed", "--to", to, "--accept-loss", reason, "--fenced"}
 	op.check(t, op.Kill("agent "+silent.Name, syscall.SIGKILL)) // its PostgreSQL receives on: it may hold what nobody else does
 	op.check(t, stand.Signal(syscall.SIGKILL, op.Everything(op.Host(p))...))
-	op.sees(t, "FailoverWaits", "may vouch for it", "mainstay failover feed --to MEMBER --accept-loss REASON --fenced")
+	op.sees(t, "FailoverWaits", "may give it promises", "mainstay failover feed --to MEMBER --accept-loss REASON --fenced")
 	op.expect(t, 2, []string{"--accept-loss is missing"}, "failover", "feed", "--to", to)
 	op.expect(t, 3, []string{"has no member nobody"}, "failover", "feed", "--to", "nobody", "--accept-loss", reason, "--yes")
 	op.expect(t, 3, []string{"no terminal to confirm on"}, failover...)

@@ -131,7 +131,7 @@ func explained() wire.ExplainAnswer {
 			Text: "stays behind: set up its consumer anew on the new primary"},
 			{Slot: health.Slot{Name: "cdc", Logical: true, Failover: true, Held: 1 << 30, WALStatus: "extended"},
 				Text: "is there on feed-e2; stays behind if another member is promoted"},
-			{Slot: health.Slot{Name: "old", Held: -1, WALStatus: "lost"}, Text: "is invalid already, so nobody can use it"},
+			{Slot: health.Slot{Name: "old", Held: -1, WALStatus: "lost"}, Text: "is invalid already and cannot be used"},
 			{Slot: health.Slot{Name: "unused", Held: -1}, Left: true, Text: "stays behind: set up its consumer anew on the new primary"}},
 		MoreSlots: 2,
 		Sets:      []platform.DurabilitySet{{Acks: 1, Names: []string{"feed-e2.1", "feed-w1.1"}}},
@@ -260,7 +260,7 @@ func siteMoves() state.Operation {
 		{"clusters", "03.200", "the apps are quiet"}, {"cluster feed", "03.210", "operation feed-9"},
 		{"halted at clusters", "05.000", "cluster feed: feed-9 abandoned"},
 		{"retry", "35.000", "asked by alice at step clusters"}, {"cluster feed", "35.010", "operation feed-10"},
-		{"apps", "36.000", "every cluster's primary is where it is to be"},
+		{"apps", "36.000", "every cluster's primary is where it should be"},
 		{"routing", "38.500", "the apps are well"}, {"verify", "38.510", "the topology is published"}, {"verify web-w1", "38.600", "failed: 500"},
 		{"halted at verify", "48.510", "waiting for web-w1 to verify: 500: not within 30s"},
 		{"continue", "50.000", "asked by alice at step verify"}, {"done", "50.000", ""}} {
