@@ -89,7 +89,7 @@ func (p *appView) place() (*state.ChangeApp, Reason) {
 }
 
 // mayRun is an instance of another site that may still run, "" if all have surely stopped: its agent affirms it under
-// a goal that no late answer overtakes, its host's power is off, or its permit is counted out and nobody can have vouched for it since.
+// a goal that no late answer overtakes, its host's power is off, or its permit is counted out and no agent can have renewed it since.
 func (p *appView) mayRun(c *state.Cluster) string {
 	for i := range p.conf.Instances {
 		inst := &p.conf.Instances[i]
@@ -101,7 +101,7 @@ func (p *appView) mayRun(c *state.Cluster) string {
 }
 
 // stopped: a permit counts for as long as the longest that may be in force; after a lease was shortened the old primary's agent
-// may yet vouch for one of before (L4).
+// may still renew an earlier one (L4).
 func (p *appView) stopped(i *platform.Instance, c *state.Cluster) bool {
 	if f := p.State.FencedOff(i.Host); f != nil && f.Off {
 		return true
@@ -121,13 +121,13 @@ func (p *appView) stopped(i *platform.Instance, c *state.Cluster) bool {
 }
 
 // obeys: it was affirmed after this leader's last answer that lets it run was overtaken. One that is still on its way would
-// start it, however often it was said before that it has stopped.
+// start it, even if it was reported as stopped before.
 func (p *appView) obeys(i *platform.Instance, r *health.Instance) bool {
 	return p.Leases.Obeys(PermitKey(p.conf.Name), i.Name, p.View.Report(i.Host).RunID, r.From)
 }
 
 // noPromisesLeft: the proof by which the last primary was fenced shows that no promise had renewed its lease for longer than a
-// permit. So its agent can have vouched for an app server only for as long after the last lease that a leader gave.
+// permit. So its agent can have renewed an app server's permit only for as long after the last lease that a leader gave.
 func noPromisesLeft(c *state.Cluster) bool {
 	for i := len(c.Operations) - 1; i >= 0; i-- {
 		if op := &c.Operations[i]; op.Epoch == c.Epoch && op.Proof != nil {
@@ -140,7 +140,7 @@ func noPromisesLeft(c *state.Cluster) bool {
 // PermitKey is the name under which the permits of an app's instances are counted.
 func PermitKey(app string) string { return "app " + app }
 
-// Seen is what the agent of an instance's host says of it, nil if it says nothing now.
+// Seen is the present report of an instance by the agent of its host, nil if there is none.
 func Seen(in Input, i *platform.Instance) *health.Instance {
 	r := in.View.Report(i.Host)
 	if i.Host == "" || r == nil || in.View.Silence(i.Host, in.Now) > in.suspect() {
@@ -199,7 +199,7 @@ func (p *appView) up(i *platform.Instance) bool {
 	return health.JudgeInstance(p.observationsWithin(limit, p.conf, i.Name, nil), len(p.Controllers)) == health.Well
 }
 
-// wanted: the instance is to run now.
+// wanted: the instance must run now.
 func (p *appView) wanted(i *platform.Instance) bool {
 	return p.State.Wants(p.conf, i.Name) == platform.WantRunning
 }
@@ -221,7 +221,7 @@ func (p *appView) routing() (*state.ChangeApp, Reason) {
 	return nil, Reason{}
 }
 
-// why is what an observer says is wrong.
+// why is the fault that an observer reports.
 func (p *appView) why(i *platform.Instance) Reason {
 	for _, o := range p.instanceObservations(p.conf, i.Name) {
 		if o != nil && o.Health == health.Down && o.Error != "" {
@@ -231,8 +231,8 @@ func (p *appView) why(i *platform.Instance) Reason {
 	return Reason{Code: instanceDown, Member: i.Name}
 }
 
-// restart has an instance that runs and does not answer restarted by its agent, one of a pool at a time, and none while its
-// database is the trouble.
+// restart makes the agent restart an instance that runs and does not answer: one of a pool at a time, and none while its
+// database is at fault.
 func (p *appView) restart() (*state.ChangeApp, Reason) {
 	if p.State.Change != nil || !p.databasesWell() || p.restarting() {
 		return nil, Reason{}
@@ -315,7 +315,7 @@ func (p *appView) problem(kind health.Kind, site, instance, evidence string) {
 		health.Problem{Kind: kind, App: p.conf.Name, Site: site, Instance: instance, Evidence: evidence})
 }
 
-// instanceObservations are the fresh words of the expected observers about an instance; nil for one that says nothing.
+// instanceObservations are the fresh observations of an instance by the expected observers; nil for an observer without one.
 func (in Input) instanceObservations(conf *platform.App, instance string) []*health.InstanceObservation {
 	observations := make([]*health.InstanceObservation, 0, len(in.Controllers))
 	return in.observationsWithin(conf.Check.Fresh(in.suspect()), conf, instance, observations)

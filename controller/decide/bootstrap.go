@@ -7,7 +7,7 @@ import (
 	"mainstay/health"
 )
 
-// bootstrap gives a new cluster its first primary: the one that runs already (adoption), or the preferred of empty hosts. It
+// bootstrap gives a new cluster its first primary: the one that runs already (adoption), or the preferred empty host. It
 // decides only once every member's agent has been heard, so that two primaries cannot hide.
 func (v *clusterView) bootstrap() (*state.Command, Reason) {
 	seen, silent, unclear := v.census()
@@ -51,7 +51,7 @@ func (v *clusterView) bootstrap() (*state.Command, Reason) {
 		Reason: Reason{Code: allEmpty, Member: first}.String()}}, Reason{Code: initialises, Member: first}
 }
 
-// census is what is known of each member, whose agents are silent, and who cannot say what it has.
+// census is the knowledge of each member: its data, silent agents, and members that cannot report what they have.
 func (v *clusterView) census() (seen map[string]*health.Member, silent, unclear []string) {
 	seen = map[string]*health.Member{}
 	for _, m := range v.conf.Members {

@@ -22,7 +22,7 @@ func (v *clusterView) reroute() (*state.Command, Reason) {
 	return nil, Reason{}
 }
 
-// upstreamOf is whom a replica is to stream from, "" for the primary.
+// upstreamOf is the member that a replica must stream from, "" for the primary.
 func (v *clusterView) upstreamOf(name string) string {
 	if v.bound(name) || v.site(name) == v.site(v.c.Primary) || !v.c.Members[name].Joined || !v.hasStableData(name) {
 		return ""
@@ -39,7 +39,7 @@ func (v *clusterView) upstreamOf(name string) string {
 	return best
 }
 
-// hasStableData: it streams from the primary, or has its data to go on streaming from its upstream. The primary is the source of what
+// hasStableData: it streams from the primary, or has its data to continue streaming from its upstream. The primary is the source of what
 // replaces data that is gone, or must be discarded.
 func (v *clusterView) hasStableData(name string) bool {
 	r := v.fresh(name)

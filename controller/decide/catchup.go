@@ -6,11 +6,11 @@ import (
 	"mainstay/controller/state"
 )
 
-// catchUpOfSealedBound is how long a hand-over of WAL may take; then the attempt goes on without it.
+// catchUpOfSealedBound is how long a hand-over of WAL may take; then the attempt continues without it.
 const catchUpOfSealedBound = 30 * time.Second
 
-// catchUp waits until the one that may lead holds what the one that may not has. Both are sealed, but for this: nothing comes
-// from the old primary, and what arrives was acknowledged, if at all, before.
+// catchUp waits until the member that may lead holds all WAL of the one that may not. Both are sealed, except for this: nothing
+// comes from the old primary, and any commit that arrives was acknowledged, if at all, before.
 func (v *clusterView) catchUp(f *state.CatchUp) (*state.Command, Reason) {
 	from, to := v.fresh(f.From), v.fresh(f.To)
 	switch {
@@ -24,7 +24,7 @@ func (v *clusterView) catchUp(f *state.CatchUp) (*state.Command, Reason) {
 	return nil, Reason{Code: takesWAL, Member: f.To, Other: f.From, At: to.Position, Past: from.Position}
 }
 
-// advanceSeal notes a step of an attempt that seals; catchUp is the hand-over that goes on after it.
+// advanceSeal notes a step of an attempt that seals; catchUp is the hand-over that continues after it.
 func (v *clusterView) advanceSeal(catchUp *state.CatchUp, why Reason) (*state.Command, Reason) {
 	return &state.Command{Advance: &state.Advance{Attempt: v.c.Attempt.Number, Phase: state.PhaseSeal, CatchUp: catchUp, Note: why.String()}},
 		why

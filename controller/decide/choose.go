@@ -12,8 +12,8 @@ import (
 // choice is the outcome of looking at every member as a candidate.
 type choice struct {
 	best      string
-	sealed    []state.Sealed  // who counts for fences and completeness
-	all       []state.Sealed  // those, and who is ahead of the best but may not lead
+	sealed    []state.Sealed  // members that count for fences and completeness
+	all       []state.Sealed  // those, and members that are ahead of the best but may not lead
 	barred    map[string]bool // sealed members against which only a policy or an operator's wish speaks
 	positions map[string]platform.LSN
 	notChosen map[string]Reason
@@ -86,7 +86,7 @@ func (v *clusterView) unsealed(name string, r *health.Member) Reason {
 	return Reason{}
 }
 
-// says is what an agent says of its member's trouble, as the end of a sentence.
+// says is an agent's description of its member's trouble, as the end of a sentence.
 func says(r *health.Member) string {
 	if r.Error != "" {
 		return ": " + r.Error
@@ -141,7 +141,7 @@ func (v *clusterView) unwanted(name string) Reason {
 	return Reason{Code: mayNotLeaveSite, Cluster: v.c.Name, Member: name, Is: string(v.conf.Failover.AcrossSites)}
 }
 
-// insisted: an operator named a member and took the consequences on himself. Whom a switchover was to promote is a wish
+// insisted: an operator named a member and accepted the consequences. The target of a switchover is only a preference
 // among equals once its clean stop has failed: then failover's rules apply.
 func (v *clusterView) insisted() bool {
 	a := v.c.Attempt
@@ -149,7 +149,7 @@ func (v *clusterView) insisted() bool {
 }
 
 // rank orders candidates: most advanced, then the old primary's site, then priority, then name: a total order. Members
-// that are ahead but not eligible are left out of what the choice is measured by, if the rest is complete without them.
+// that are ahead but not eligible do not count in the comparison, if the rest is complete without them.
 func (ch *choice) rank(v *clusterView, candidates []state.Sealed) {
 	if len(candidates) == 0 {
 		return

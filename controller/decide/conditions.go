@@ -6,17 +6,17 @@ import (
 )
 
 // Conditions remembers since when conditions have held without a break. It is volatile: a new leader starts it anew, so
-// that everything bounded by it happens late rather than early.
+// everything bounded by it happens late, never early.
 type Conditions struct {
 	now     time.Duration
 	round   uint64 // numbers the rounds of questions
-	touched int    // how many conditions were held up in this round
+	touched int    // how many conditions were kept alive in this round
 	holds   map[string]hold
 }
 
 type hold struct {
 	since time.Duration
-	round uint64 // in which it was held up last
+	round uint64 // in which it was kept alive last
 }
 
 // NewConditions returns conditions of which none holds.
@@ -26,14 +26,14 @@ func NewConditions() *Conditions {
 
 func (s *Conditions) begin(now time.Duration) { s.now, s.round, s.touched = now, s.round+1, 0 }
 
-// end forgets every condition that was not held up in this round.
+// end forgets every condition that was not kept alive in this round.
 func (s *Conditions) end() {
 	if s.touched < len(s.holds) {
 		maps.DeleteFunc(s.holds, func(_ string, h hold) bool { return h.round != s.round })
 	}
 }
 
-// heldFor says for how long the condition key has held; asking is what holds it up.
+// heldFor says for how long the condition key has held; asking keeps it alive.
 func (s *Conditions) heldFor(key string) time.Duration {
 	h, ok := s.holds[key]
 	if !ok {

@@ -21,9 +21,9 @@ type Input struct {
 	Controllers []string
 	// Self is this controller's name, Site where it is ("" if it does not say).
 	Self, Site string
-	// Hypothetical: this is a prediction's copy. An operation begun on it has an id that nobody can name yet.
+	// Hypothetical: this is a prediction's copy. An operation begun on it has an id that no operator can name.
 	Hypothetical bool
-	// Survey: problems on which nothing is decided are named too. They are for people, and cost more than the decisions.
+	// Survey: problems on which no decision rests are named too. They are for people, and cost more than the decisions.
 	Survey bool
 	// Conditions measures how long a condition has held for this leader.
 	Conditions *Conditions
@@ -38,11 +38,11 @@ func (in Input) At() string { return in.Wall.UTC().Format("2006-01-02T15:04:05.0
 type Decision struct {
 	// Commands holds at most one command a subject (a cluster, an app, the site switchover), each decided on this state.
 	Commands []state.Command
-	// Transfer asks for another leader: this one's view is the odd one out.
+	// Transfer asks for another leader, because this one's view differs from that of the others.
 	Transfer bool
 	// Problems are the verdicts about the platform at this moment: all of them in a survey.
 	Problems []health.Problem
-	// Reasons has one line a subject where something is being waited for: what, and for how long.
+	// Reasons has one line for each subject that waits: for what, and for how long.
 	Reasons Reasons
 }
 
@@ -99,7 +99,7 @@ func bind(in Input) []state.Command {
 	return nil
 }
 
-// byMainstay is who asks for what is decided automatically.
+// byMainstay is the author of automatic decisions.
 const byMainstay = "mainstay"
 
 // clusterView is one cluster as the leader sees it now.
@@ -109,8 +109,8 @@ type clusterView struct {
 	conf     *platform.Cluster
 	decision *Decision
 
-	// What is asked again and again in one round, once it has been asked.
-	members []*health.Member // what is fresh of each, in the platform's order
+	// Values that one round needs repeatedly, kept once computed.
+	members []*health.Member // the fresh report of each, nil for none, in the platform's order
 	others  []string         // the replicas
 	ackers  []string
 }
@@ -146,7 +146,7 @@ func (v *clusterView) fenceOf(member string) *state.Fence { return v.State.Fence
 // suspect is the silence after which a report no longer counts.
 func (v *clusterView) suspect() time.Duration { return platform.Suspect(v.conf.Lease) }
 
-// fresh is what is known of a member from a report that still counts, or nil.
+// fresh is a member's report if it still counts, or nil.
 func (v *clusterView) fresh(name string) *health.Member {
 	if v.members == nil {
 		v.members = make([]*health.Member, len(v.conf.Members))
@@ -162,7 +162,7 @@ func (v *clusterView) fresh(name string) *health.Member {
 	return nil
 }
 
-// known is what is known of a member, however old: for durable promises only.
+// known is a member's last report of any age: for durable promises only.
 func (v *clusterView) known(name string) *health.Member {
 	if m := v.conf.Member(name); m != nil {
 		return v.View.Member(m)

@@ -40,7 +40,7 @@ func (v *clusterView) detect() (*state.Command, Reason) {
 
 // stuck: the host answers, but its own agent gets no new connection, or no small commit through. A server that refuses
 // connections because every slot is taken is alive, unless a small commit hung before: then sessions that hang have taken
-// them. A failing write path is left only for somebody who can take over: a restart in place would not mend a full disk.
+// them. A failing write path leads to a failover only if a replica can take over: a restart in place would not mend a full disk.
 func (v *clusterView) stuck(p *health.Member) (*state.Command, Reason) {
 	if !v.c.Opened || p.Process != health.ProcessRunning || p.Epoch != v.c.Epoch || p.Stale == 0 && p.WriteStale == 0 {
 		return nil, Reason{}
@@ -72,13 +72,13 @@ func (v *clusterView) stuck(p *health.Member) (*state.Command, Reason) {
 	return v.begin(health.PrimaryStuck, evidence, true)
 }
 
-// notLeft names what hangs of a primary that keeps its role all the same.
+// notLeft names the fault of a hanging primary that keeps its role all the same.
 func (v *clusterView) notLeft(why Reason) (*state.Command, Reason) {
 	v.problem(health.PrimaryStuck, v.c.Primary, why.String(), false)
 	return nil, Reason{}
 }
 
-// excuse is by how much a bound on what hangs is stretched, at most, where ending the member would not help much, or its host
+// excuse is the largest factor by which a bound on hanging is stretched, if ending the member would not help much, or its host
 // has no time to answer.
 const excuse = 3
 
@@ -119,7 +119,7 @@ func (v *clusterView) succeeded() bool {
 // openBound is how long a member that answers may take to open its epoch: replaying what it has, promoting, checkpointing.
 const openBound = 5 * time.Minute
 
-// downWhilePaused says that a primary does not run, or is not heard, and that nothing is done about it (L7).
+// downWhilePaused says that a primary does not run, or is not heard, and that Mainstay does not act on it (L7).
 func (v *clusterView) downWhilePaused(p *health.Member) (*state.Command, Reason) {
 	pause := Reason{Code: pausedBy, Cluster: v.c.Name, Other: v.c.Pause.By, Detail: v.c.Pause.Reason}
 	switch silence := v.View.Silence(v.conf.Member(v.c.Primary).Host, v.Now); {
@@ -184,7 +184,7 @@ func (v *clusterView) unreachable() (*state.Command, Reason) {
 	return v.begin(kind, Reason{Code: receiveNothing, Names: seen.silent, Because: []Reason{since}}, false)
 }
 
-// observations are the observers' fresh words about a primary whose agent this leader does not hear.
+// observations are the observers' fresh observations of a primary whose agent this leader does not hear.
 type observations struct {
 	expected    int // observers there should be: the controllers and the replicas
 	controllers int // of them, controllers
@@ -194,7 +194,7 @@ type observations struct {
 	reach     []string // controllers whose probes it answers
 	streaming []string // replicas that receive from it
 	silent    []string // replicas that receive nothing
-	absent    []string // observers without a fresh word, or that have not asked
+	absent    []string // observers without a fresh observation, or that have not asked
 }
 
 // observations asks the controllers (what they hear, and their probes) and the replicas' receivers.
@@ -239,7 +239,7 @@ func (v *clusterView) observations() observations {
 }
 
 // blocked is for how long this leader has counted the block after the last automatic failover. A new leader counts anew:
-// late rather than early.
+// late, never early.
 func (v *clusterView) blocked() time.Duration {
 	return v.Conditions.heldFor(v.c.Name + "/recovered/" + v.c.Recovered)
 }
@@ -263,7 +263,7 @@ func (v *clusterView) begin(kind health.Kind, evidence Reason, stopOld bool) (*s
 	return &state.Command{Begin: &state.Begin{Kind: state.Failover, Reason: why.String(), StopOld: stopOld}}, why
 }
 
-// problems names what is wrong but is not, by itself, a reason to fail over.
+// problems names faults that alone are no reason to fail over.
 func (v *clusterView) problems() {
 	if v.c.Recovered != "" {
 		v.problem(health.RecoveryBlocked, v.c.Primary, v.blockReason().String(), false)

@@ -10,11 +10,11 @@ import (
 	"mainstay/health"
 )
 
-// graceForSeals is how long a fenced cluster waits for seals of replicas that answer, when going on without them would
-// lose something or cost a restart.
+// graceForSeals is how long a fenced cluster waits for seals of replicas that answer, when continuing without them would
+// lose commits or cost a restart.
 const graceForSeals = 3 * time.Second
 
-// byPolicy is who accepts a loss where the cluster's own policy does.
+// byPolicy is the author of a loss that the cluster's own policy accepts.
 const byPolicy = "policy"
 
 // fence drives an attempt that seals: it collects a proof and the positions, then promotes, restarts the old primary in
@@ -87,8 +87,8 @@ func (v *clusterView) promoteComplete(proof fencing.Proof, ch choice, old *healt
 	return v.waitOrAccept(proof, ch, Reason{Code: nobodyEligible})
 }
 
-// handWALOver lets the one that is ahead and may not lead give what it has to the one that may. It needs a proof like a
-// promotion, to which whoever is sealed counts, behind or ahead; afterwards none of them is ahead.
+// handWALOver lets the member that is ahead and may not lead give its WAL to the one that may. It needs a proof like a
+// promotion, for which every sealed member counts, behind or ahead; afterwards none of them is ahead.
 func (v *clusterView) handWALOver(old *health.Member, ch choice) (*state.Command, Reason) {
 	from := ch.ahead()
 	if from == "" || v.c.Attempt.CaughtUp || v.c.Doubtful || v.proof(old, ch.all) == nil ||
@@ -101,7 +101,7 @@ func (v *clusterView) handWALOver(old *health.Member, ch choice) (*state.Command
 	return v.advanceSeal(&state.CatchUp{From: from, To: ch.best}, Reason{Code: handsWALOver, Member: from, Other: ch.best})
 }
 
-// stopToRestart: the primary was to turn out well, answers, and has not: nobody can go on without it, so let it be stopped
+// stopToRestart: the primary answers again but did not recover, and no member can lead without its commits, so it is stopped
 // and restarted in place. It may never have taken up its epoch, and then nothing else closes it.
 func (v *clusterView) stopToRestart() (*state.Command, Reason) {
 	if old := v.fresh(v.c.Primary); old == nil || closed(old, v.c.Epoch) || v.c.Attempt.StopOld {
@@ -121,7 +121,7 @@ func (v *clusterView) worthWaiting(ch choice) bool {
 	return v.asynchronous() && len(ch.pending) > 0
 }
 
-// asynchronous: under one of the sets in force commits were acknowledged that nobody else may hold.
+// asynchronous: under one of the sets in force commits were acknowledged that perhaps no other member holds.
 func (v *clusterView) asynchronous() bool {
 	for _, s := range v.c.Sets {
 		if s.Acks == 0 {
@@ -131,7 +131,7 @@ func (v *clusterView) asynchronous() bool {
 	return false
 }
 
-// loss says what an asynchronous promotion may have lost: what the old primary had written when it was last heard.
+// loss says what an asynchronous promotion may have lost: the WAL that the old primary had written when it was last heard.
 func (v *clusterView) loss(ch choice) Reason {
 	if !v.asynchronous() {
 		return Reason{}
@@ -148,7 +148,7 @@ func (v *clusterView) loss(ch choice) Reason {
 }
 
 // waitOrAccept applies the policy for a cluster in which no candidate can be shown to hold every acknowledged commit. The loss
-// that a policy accepts is bounded; after a recovery of the controllers nothing bounds it, so only a person's word counts.
+// that a policy accepts is bounded; after a recovery of the controllers nothing bounds it, so only an operator may accept it.
 func (v *clusterView) waitOrAccept(proof fencing.Proof, ch choice, why Reason) (*state.Command, Reason) {
 	a := v.c.Attempt
 	if a.Accepted != nil && a.Accepted.Completeness && ch.best != "" {
@@ -212,7 +212,7 @@ func (v *clusterView) waitForProof(ch choice) (*state.Command, Reason) {
 	return nil, Reason{Code: proofAwaited, Member: v.c.Primary, For: v.leaseEnd() - v.Now}
 }
 
-// failoverWaits waits for something that does not come about without an operator.
+// failoverWaits waits for something that needs an operator.
 func (v *clusterView) failoverWaits(member string, why Reason) (*state.Command, Reason) {
 	v.problem(health.FailoverWaits, member, why.String(), false)
 	return nil, why
@@ -220,7 +220,7 @@ func (v *clusterView) failoverWaits(member string, why Reason) (*state.Command, 
 
 // turnedOutWell: an unreachable primary reports again before anything was promoted, it still runs its epoch, and no
 // candidate is ready. Then the epoch is not wasted: the attempt is abandoned. That seals have fenced it already matters only
-// where somebody may be promoted: they end with the attempt.
+// if a member may be promoted: they end with the attempt.
 func (v *clusterView) turnedOutWell(ch choice) bool {
 	old := v.fresh(v.c.Primary)
 	return !v.c.Attempt.StopOld && v.fenceOf(v.c.Primary) == nil && old != nil &&
@@ -243,8 +243,8 @@ func (v *clusterView) caughtUp(shutdown platform.LSN, ch choice) string {
 	return ""
 }
 
-// restartable: the old primary's agent answers, its data is there and nothing speaks against it. It satisfies the sets of
-// its own and earlier epochs by itself.
+// restartable: the old primary's agent answers, its data is there and nothing speaks against it. It alone satisfies the sets of
+// its own and earlier epochs.
 func (v *clusterView) restartable(old *health.Member) bool {
 	return v.fresh(v.c.Primary) != nil && v.fenceOf(v.c.Primary) == nil && closed(old, v.c.Epoch) &&
 		old.Data == health.DataPresent && old.Corrupt == "" &&

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// checkpointBound is how long a switchover waits for the CHECKPOINT before it gives up without having taken anything.
+	// checkpointBound is how long a switchover waits for the CHECKPOINT before it gives up, having changed nothing.
 	checkpointBound = 2 * time.Minute
 	// stopBound is how long the clean stop may take. Past it the stop is forced and failover's rules apply.
 	stopBound = 15 * time.Second

@@ -11,8 +11,8 @@ import (
 // cut, which ends everything else that runs there too.
 const powerAfter = time.Second
 
-// cutPower has the fence devices of the primary's host switch it off, where it has any, no other proof has come, and
-// somebody could be promoted on that proof: a cut without a successor would only make an outage.
+// cutPower makes the fence devices of the primary's host switch it off, if it has any, no other proof has come, and
+// a member could be promoted on that proof: a cut without a successor would only cause an outage.
 func (v *clusterView) cutPower(ch choice) (*state.Command, Reason) {
 	if a := v.c.Attempt.Accepted; ch.best == "" || state.Complete(v.c.Sets, ch.sealed) != nil && (a == nil || !a.Completeness) {
 		return nil, Reason{}
@@ -41,7 +41,7 @@ func MembersOn(s *state.State, host string) []string {
 }
 
 // givePowerBack ends a fence that was decided automatically, once the cluster has another primary: the host's members then
-// rejoin by themselves. What an operator fenced, an operator gives back.
+// rejoin automatically. A host that an operator fenced waits for an operator.
 func (v *clusterView) givePowerBack() (*state.Command, Reason) {
 	if len(v.State.Fences) == 0 {
 		return nil, Reason{}
@@ -59,8 +59,8 @@ func (v *clusterView) givePowerBack() (*state.Command, Reason) {
 	return nil, Reason{}
 }
 
-// withdrawFence ends a fence that was decided automatically and never confirmed, once the host answers: its agent can say
-// more than a device that does not.
+// withdrawFence ends a fence that was decided automatically and never confirmed, once the host answers: its agent knows
+// more than a device that does not answer.
 func (v *clusterView) withdrawFence() (*state.Command, Reason) {
 	f := v.fenceOf(v.c.Primary)
 	if f == nil || f.By != byMainstay || f.Off || v.c.Attempt.StopOld || v.fresh(v.c.Primary) == nil {
@@ -71,7 +71,7 @@ func (v *clusterView) withdrawFence() (*state.Command, Reason) {
 		Reason{Code: withdrawsFence, Because: []Reason{why}}
 }
 
-// needBack gives the power back to a host that was fenced automatically, where nobody else holds everything: its own member
+// needBack restores the power of a host that was fenced automatically, if no other member holds every commit: its own member
 // is needed, to be restarted in place.
 func (v *clusterView) needBack() (*state.Command, Reason) {
 	f := v.fenceOf(v.c.Primary)

@@ -23,11 +23,11 @@ const (
 )
 
 // promotionTime is what a prediction allows for seals, promotion and the first commit after the decision; test/bench
-// prints what it really takes.
+// prints the measured times.
 const promotionTime = 400 * time.Millisecond
 
-// Predict runs the real decisions on a copy of state and view in which the primary has died, stepped to the end. It is
-// what explain prints, and what is kept beside each failover that really happens.
+// Predict runs the real decisions on a copy of state and view in which the primary has died, stepped to the end. explain
+// prints the result, and each real failover keeps it beside its record.
 func Predict(in Input, cluster string, death Death) state.Prediction {
 	c := in.State.Clusters[cluster]
 	if c == nil || in.State.ClusterConfig(cluster) == nil || c.Primary == "" {
@@ -51,7 +51,7 @@ func Predict(in Input, cluster string, death Death) state.Prediction {
 	return p.run()
 }
 
-// nothingPromoted is what is lost where a failover only waits.
+// nothingPromoted is the loss of a failover that only waits.
 const nothingPromoted = "nothing is promoted, so nothing more is lost"
 
 type prediction struct {
@@ -61,14 +61,14 @@ type prediction struct {
 	why         string
 	promisesEnd time.Duration // for as long the promises of members that must be sealed bar that (L5)
 
-	observers []observer // the controllers that would say what they see then
-	round     uint64     // of their words
+	observers []observer // the controllers that would still observe then
+	round     uint64     // of their observations
 }
 
 type observer struct{ name, site string }
 
-// choosesObservers keeps the controllers that speak now and would not be lost with that site ("" for none), since the others would say
-// nothing then either. It says why where they could have no leader. Where this one is lost, another leads.
+// choosesObservers keeps the controllers that are heard now and would not be lost with that site ("" for none), since the others would
+// not be heard then either. It gives the reason if they could elect no leader. If this one is lost, another leads.
 func (p *prediction) choosesObservers(lost string) Reason {
 	at := func(name string) string {
 		if name == p.in.Self {
@@ -98,7 +98,7 @@ func (p *prediction) choosesObservers(lost string) Reason {
 	return Reason{}
 }
 
-// refresh lets whoever answers speak now, and the controllers say that the primary does not answer them.
+// refresh makes every report that is heard fresh, and the controllers observe that the primary does not answer.
 func (p *prediction) refresh() {
 	p.in.View.Refresh(p.in.Now)
 	p.round++
@@ -109,7 +109,7 @@ func (p *prediction) refresh() {
 	}
 }
 
-// forgetSilent: who is not heard now would not be heard then either.
+// forgetSilent: an agent that is not heard now would not be heard then either.
 func (p *prediction) forgetSilent() {
 	conf := p.in.State.ClusterConfig(p.cluster)
 	for _, m := range conf.Members {
@@ -144,7 +144,7 @@ func (p *prediction) kill(c *state.Cluster, death Death) {
 	}
 }
 
-// run steps the decisions until somebody is promoted, or nothing moves any more.
+// run steps the decisions until a member is promoted, or the state no longer changes.
 func (p *prediction) run() state.Prediction {
 	for range 12 {
 		d := Next(p.in)

@@ -25,9 +25,9 @@ const (
 type Outlook struct {
 	Kind     fencing.Kind
 	Possible bool
-	// Why is what it would rest on, or why it cannot be had and what would change that.
+	// Why is the evidence it would rest on, or the reason why it cannot be had and the change that would help.
 	Why Reason
-	// About is how long it would take; 0 where nobody can say, or it is not possible.
+	// About is how long it would take; 0 if that is unknown, or it is not possible.
 	About time.Duration
 }
 
@@ -156,7 +156,7 @@ func (v *clusterView) promisesEnd() (longest time.Duration) {
 	return longest
 }
 
-// tooFewSealed says what a set lacks, and why each of its members that cannot be sealed cannot.
+// tooFewSealed says how many a set lacks, and why each of its members that cannot be sealed cannot.
 func (v *clusterView) tooFewSealed(set platform.DurabilitySet, ch choice) Reason {
 	why := Reason{Code: tooFewSealed, Names: set.Names, Of: set.SealedNeeded()}
 	for _, name := range v.replicas() {

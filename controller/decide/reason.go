@@ -32,25 +32,25 @@ func (rule Rule) of(cmd *state.Command, why Reason) (*state.Command, Reason) {
 	return cmd, why
 }
 
-// Reason says why something is done, refused or waited for: a code, and what it is about. Tests assert the code; its words are for people.
+// Reason says why something is done, refused or waited for: a code and its subject. Tests assert the code; its words are for people.
 // The zero value is no reason.
 type Reason struct {
 	Rule    Rule
 	Code    Code
 	Kind    health.Kind // the problem that it answers, "" for none
 	Cluster string
-	Member  string        // whom or what it is about
-	Other   string        // beside whom: what it is behind, whose word it is, which host it runs on
+	Member  string        // the subject
+	Other   string        // the second subject: the member it is behind, the operator, the host it runs on
 	Names   []string      // several of them
 	Number  int           // how many there are
 	Of      int           // how many there should or may be
 	For     time.Duration // how long it has held, or may take
 	At      platform.LSN
 	Past    platform.LSN // the position that At is compared with
-	Is      string       // what it has or has done
-	Want    string       // what it should have, or have done
-	Detail  string       // the words of somebody else: an agent, an operator, package state
-	Because []Reason     // what it rests on
+	Is      string       // the present value
+	Want    string       // the value that it should have
+	Detail  string       // text from elsewhere: an agent, an operator, package state
+	Because []Reason     // the reasons it rests on
 }
 
 // given tells whether there is a reason.

@@ -23,7 +23,7 @@ func (v *clusterView) reaffirm(p *health.Member) (*state.Command, Reason) {
 		Reason{Code: stillLeads, Member: v.c.Primary}
 }
 
-// TwoRecoveries is what to do where two controllers were recovered by themselves, as one generation.
+// TwoRecoveries says what to do if two controllers were recovered separately, as one generation.
 const TwoRecoveries = "another controller was recovered alone, as the same generation, and agents obey that one: " +
 	"stop it for good, then stop this one and recover it once more (`mainstay controllers recover`), " +
 	"so that a later generation ends both"
@@ -44,12 +44,12 @@ func recoveryProblems(in Input) (problems []health.Problem) {
 		Evidence: TwoRecoveries + ". They are on " + strings.Join(hosts, ", "), Actionable: true}}
 }
 
-// otherGroupFor is for how long an agent's word that it obeys another group counts.
+// otherGroupFor is how long an agent's report that it obeys another group counts.
 const otherGroupFor = time.Minute
 
-// overtaken: the lost controllers had made another member primary, of which this log knows nothing, after the one that it
-// knows; no reason where no agent tells of that, or an operator has decided. What was acknowledged since is not on the old primary, so
-// neither its word nor its disk shows anything (S4).
+// overtaken: the lost controllers promoted another primary, of which this log knows nothing, after the one that it
+// knows; no reason if no agent reports that, or an operator has decided. Commits acknowledged since are not on the old primary, so
+// neither its report nor its disk shows anything (S4).
 func (v *clusterView) overtaken() Reason {
 	if a := v.c.Attempt; !v.c.Doubtful || a != nil && a.Accepted != nil && a.Accepted.Completeness {
 		return Reason{}
@@ -60,7 +60,7 @@ func (v *clusterView) overtaken() Reason {
 		if r == nil || !v.c.Epoch.Less(r.Epoch) {
 			continue
 		}
-		if old == nil || old.Epoch.Less(r.Epoch) || r.Timeline != v.c.Timeline { // else the same one went on under a later epoch
+		if old == nil || old.Epoch.Less(r.Epoch) || r.Timeline != v.c.Timeline { // else the same one continued under a later epoch
 			return Reason{Code: laterEpochElsewhere, Member: m.Name, Is: r.Epoch.String(), Want: v.c.Epoch.String(), Other: v.c.Primary}
 		}
 	}
@@ -71,7 +71,7 @@ func (v *clusterView) leaveToOperator(why Reason) (*state.Command, Reason) {
 	return v.failoverWaits("", Reason{Code: operatorMustDecide, Cluster: v.c.Name, Because: []Reason{why}})
 }
 
-// promoteDoubtful: the old primary's own disk holds what it acknowledged; anybody else needs an operator's word.
+// promoteDoubtful: the old primary's own disk holds every commit that it acknowledged; any other member needs an operator's decision.
 func (v *clusterView) promoteDoubtful(proof fencing.Proof, ch choice, old *health.Member) (*state.Command, Reason) {
 	if proof.Kind == fencing.Stopped && v.restartable(old) {
 		ch.best = v.c.Primary

@@ -122,7 +122,7 @@ func siteProblems(in Input) (problems []health.Problem) {
 	return problems
 }
 
-// recoveredAtHome: the last automatic failover stayed on the site that is lost now, so the next one throws nothing back.
+// recoveredAtHome: the last automatic failover stayed on the site that is lost now, so the next one does not undo it.
 func (v *clusterView) recoveredAtHome() bool {
 	for _, op := range v.c.Operations {
 		if op.ID == v.c.Recovered {
@@ -132,7 +132,7 @@ func (v *clusterView) recoveredAtHome() bool {
 	return false
 }
 
-// unapproved says what the attempt could do if an operator let it leave the site, where that would help.
+// unapproved says what the attempt could do if an operator allowed it to leave the site, if that would help.
 func (v *clusterView) unapproved(ch choice) Reason {
 	a := v.c.Attempt
 	if ch.best != "" || v.conf.Failover.AcrossSites != platform.AcrossApproval || a.Approved != "" || a.To != "" {
@@ -164,7 +164,7 @@ func (v *clusterView) approvable() string {
 }
 
 // askApproval keeps asking for as long as it would help; status, metrics and the leader's log remind of it. While seals are still
-// to come it is not known what an approval would cost, so nobody is asked yet.
+// to come the cost of an approval is not known, so the question waits.
 func (v *clusterView) askApproval(ch choice) {
 	if v.sealing(ch) {
 		return

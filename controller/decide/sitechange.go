@@ -28,8 +28,8 @@ type siteChangeView struct {
 	decision *Decision
 }
 
-// siteChange moves a site switchover on. What it asks of clusters they do themselves (moveSite), what it asks of apps is in
-// their goals, and what it asks of hooks and instances are effects: here is only whether a step is done.
+// siteChange advances a site switchover. Clusters move by their own switchovers (moveSite), apps by their goals, and
+// hooks and requests to instances are effects: this code only decides whether a step is done.
 func siteChange(in Input, d *Decision) {
 	v := &siteChangeView{Input: in, ch: in.State.Change, decision: d}
 	if v.ch == nil {
@@ -50,7 +50,7 @@ func siteChange(in Input, d *Decision) {
 	}
 }
 
-// next is the command that moves the change on, or what it waits for.
+// next is the command that advances the change, or the reason why it waits.
 func (v *siteChangeView) next() (*state.StepSite, Reason) {
 	if v.ch.Step == platform.StepCheck {
 		if bad := CheckSite(v.Input, v.ch.To); len(bad) > 0 {
@@ -83,7 +83,7 @@ func (v *siteChangeView) next() (*state.StepSite, Reason) {
 	return v.after()
 }
 
-// checkpoints waits for a CHECKPOINT on every primary that is to stop: the apps need not be quiet meanwhile.
+// checkpoints waits for a CHECKPOINT on every primary that must stop: the apps need not be quiet meanwhile.
 func (v *siteChangeView) checkpoints() (*state.StepSite, Reason) {
 	for _, name := range v.State.ClusterNames() {
 		c, conf := v.State.Clusters[name], v.State.ClusterConfig(name)
@@ -109,7 +109,7 @@ func (v *siteChangeView) begin(step string, done Code) (*state.StepSite, Reason)
 	return &state.StepSite{Step: step, Note: why.String()}, Reason{Code: stepBegins, Detail: step, Because: []Reason{why}}
 }
 
-// fail halts the change or, where no cluster has moved yet, lets the apps go on where they were: nobody waits for a word.
+// fail halts the change or, if no cluster has moved yet, lets the apps resume where they were, without an operator's decision.
 func (v *siteChangeView) fail(why Reason) (*state.StepSite, Reason) {
 	if v.ch.Step == platform.StepQuiesce {
 		return &state.StepSite{Undo: true, Note: Reason{Code: appsGoOn, Because: []Reason{why}}.String()}, why
@@ -219,7 +219,7 @@ func (v *siteChangeView) quiet() (waits Reason, bound time.Duration) {
 	return waits, bound
 }
 
-// clusters waits for every cluster to have its primary where it is to be.
+// clusters waits for every cluster to have its primary where it should be.
 func (v *siteChangeView) clusters() (waits, failed Reason) {
 	for _, name := range v.State.ClusterNames() {
 		c := v.State.Clusters[name]
@@ -239,7 +239,7 @@ func (v *siteChangeView) clusters() (waits, failed Reason) {
 	return Reason{}, Reason{}
 }
 
-// unsettled waits while another change is under way of a cluster that had arrived: it may leave.
+// unsettled waits while a cluster that had arrived is changing again: it may leave.
 func (v *siteChangeView) unsettled() Reason {
 	for _, name := range v.ch.Moved {
 		if c := v.State.Clusters[name]; v.ch.Step != platform.StepClusters && v.State.ClusterConfig(name) != nil &&
@@ -262,7 +262,7 @@ func (v *siteChangeView) left(cluster string) Reason {
 	return Reason{Code: leftSite, Cluster: cluster, Other: v.ch.To, Member: c.Primary, Detail: how}
 }
 
-// target is the member that is to become primary: the best on the new site or, where the change is undone, the former one, or
+// target is the member that must become primary: the best on the new site or, where the change is undone, the former one, or
 // the best of its site if that one cannot.
 func (v *siteChangeView) target(cluster string) string {
 	if !v.ch.Undoing {
@@ -285,7 +285,7 @@ func (v *siteChangeView) arrived(cluster string) bool {
 	return v.there(cluster) && (c.Opened && c.Attempt == nil || v.State.ClusterConfig(cluster) == nil)
 }
 
-// there: its primary is on the site where it is to be.
+// there: its primary is on the site where it should be.
 func (v *siteChangeView) there(cluster string) bool {
 	to := v.ch.To
 	if v.ch.Undoing {
@@ -311,7 +311,7 @@ func (v *siteChangeView) blockers(cluster string) []Reason {
 	return bad
 }
 
-// serving waits until each app has its minimum of instances well where it is to run, and those that were asked to refuse
+// serving waits until each app has its minimum of instances well where it must run, and those that were asked to refuse
 // writes take them again.
 func (v *siteChangeView) serving() Reason {
 	for _, name := range v.State.AppNames() {
@@ -334,8 +334,8 @@ func (v *siteChangeView) serving() Reason {
 	return v.unsaid(state.Resume)
 }
 
-// unverifiable names an app that is to be verified and has nobody to ask on the new site, if there is one: what nobody was
-// asked is not verified.
+// unverifiable names an app that must be verified but has no instance to ask on the new site, if there is one: an app that
+// was not asked is not verified.
 func (v *siteChangeView) unverifiable() Reason {
 	for n := range v.State.Platform.Apps {
 		conf := &v.State.Platform.Apps[n]
@@ -347,8 +347,8 @@ func (v *siteChangeView) unverifiable() Reason {
 	return Reason{}
 }
 
-// unsaid waits for the instances that are asked for something. Of one that never said that it refuses writes any answer will
-// do when it is asked to take them again.
+// unsaid waits for the instances that are asked for something. If one never confirmed that it refuses writes, any answer is
+// enough when it is asked to take them again.
 func (v *siteChangeView) unsaid(kind state.EffectKind) Reason {
 	for _, e := range v.State.Effects() {
 		a, answered := v.ch.Answers[e.Key()]

@@ -9,8 +9,8 @@ import (
 	"mainstay/controller/state"
 )
 
-// CheckSite tells everything that speaks against moving the platform to a site now: nothing is begun if anything does. Where
-// every primary is there already, so are the apps that live with one: they would be stopped and started for nothing.
+// CheckSite lists every objection to moving the platform to a site now: one is enough to refuse. If every primary is there
+// already, so are the apps that run with one: they would be stopped and started for nothing.
 func CheckSite(in Input, to string) (bad []Reason) {
 	s := in.State
 	if !slices.ContainsFunc(s.ClusterNames(), func(name string) bool { return in.State.PrimarySite(name) != to }) {

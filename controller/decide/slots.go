@@ -11,7 +11,7 @@ import (
 )
 
 // SlotFate says what becomes of one of the user's replication slots on the primary when another member is promoted. PostgreSQL does
-// not replicate slots, but for failover slots that a standby synchronises (17 and later).
+// not replicate slots, except for failover slots that a standby synchronises (17 and later).
 type SlotFate struct {
 	health.Slot
 	Left bool // its consumer must be set up anew
@@ -48,7 +48,7 @@ func (v *clusterView) slotFates(to string) (fates []SlotFate, more int) {
 	return fates, p.MoreSlots
 }
 
-// slotOn compares a slot of the primary's with what one replica has under its name.
+// slotOn compares a slot of the primary's with the slot of that name on one replica.
 func (v *clusterView) slotOn(s health.Slot, to string) (left bool, text string) {
 	anew := "set up its consumer anew on " + to
 	r := v.known(to)
@@ -87,7 +87,7 @@ func stops(r *health.Member) string {
 	return ""
 }
 
-// slotOnAny says to which replicas a slot goes along, where it is not known yet which is promoted.
+// slotOnAny says which replicas have a slot as well, while it is not known which one is promoted.
 func (v *clusterView) slotOnAny(s health.Slot) (left bool, text string) {
 	var along []string
 	for _, name := range v.replicas() {
@@ -126,7 +126,7 @@ func RefusedSlots(in Input, cluster, to string) (bad []Reason) {
 }
 
 // noteSlots writes into the reason of a change of primary which slots it leaves behind: history keeps that. It is a part of the reason
-// because a command with a field that is new would stop the controllers that are not upgraded yet.
+// because a command with a new field would stop controllers that are not upgraded yet.
 func (v *clusterView) noteSlots(begin *state.Begin) {
 	fates, more := v.slotFates(begin.To)
 	begin.Reason += SlotNote(fates, more, v.c.Primary, begin.To)
@@ -174,8 +174,8 @@ func SlotWarnings(fates []SlotFate, more int, primary string) (out []string) {
 	return out
 }
 
-// Outsiders warns of what streams from the primary and is no member: a base backup, a receiver of the user's, a subscriber. Each is
-// disconnected when the primary stops; nil for none.
+// Outsiders warns of clients that stream from the primary and are not members: a base backup, a receiver of the user's, a subscriber. Each
+// is disconnected when the primary stops; nil for none.
 func Outsiders(in Input, cluster string) []string {
 	c, conf := in.State.Clusters[cluster], in.State.ClusterConfig(cluster)
 	if c == nil || conf == nil {
@@ -223,7 +223,7 @@ func SiteSlotWarnings(in Input, to string) (out []string) {
 	return out
 }
 
-// replicationProblems names, of replicas that answer, paused replay and the user's slots that nobody uses there.
+// replicationProblems names, of replicas that answer, paused replay and the user's slots that are unused there.
 func (v *clusterView) replicationProblems() {
 	for _, name := range v.replicas() {
 		r := v.fresh(name)
@@ -249,7 +249,7 @@ func (v *clusterView) replicationProblems() {
 }
 
 // syncBound is how long a failover slot may be without a copy: the synchronisation naps for up to 30 s, and reports lag by 10 s. A new copy
-// counts only once it has what its consumer needs.
+// counts only once it has the WAL that its consumer needs.
 const syncBound = 2 * time.Minute
 
 // notSynced names the primary's failover slots of which a replica that may lead and streams from it has no good copy.

@@ -13,7 +13,7 @@ import (
 
 const (
 	// leaveAfter is how long a replica may not stream before it leaves the durability set, if enough others remain. With
-	// it in the set, losing the primary too would leave nobody who can be shown to hold every commit.
+	// it in the set, losing the primary too would leave no member that can be shown to hold every commit.
 	leaveAfter = 3 * time.Second
 	// joinLag is how far behind a replica may be when it enters the set.
 	joinLag = 1 << 20
@@ -59,8 +59,8 @@ func (v *clusterView) upkeep() (*state.Command, Reason) {
 	return v.changeSet(p)
 }
 
-// settles: the sets before this one are to leave. Not for a step down to none that nobody asked for: who is left might be
-// promoted without what was acknowledged before it, so the older sets go only once commits wait for somebody again.
+// settles: the earlier sets must leave. Not after a step down to none that no operator asked for: the last member might be
+// promoted without commits that were acknowledged before it, so the older sets go only once commits wait for a replica again.
 func (v *clusterView) settles(id uint64) bool {
 	for _, s := range v.c.Sets {
 		if s.ID == id {
@@ -147,7 +147,7 @@ func (v *clusterView) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 			why := Reason{Code: needsRepair, Member: name, Want: r.Needs}
 			return &state.Command{Reincarnate: &state.Reincarnate{Member: name, Reason: why.String()}}, why
 		}
-		// Its own report must be of the new data as well, for what the repair left out stands in it (S9).
+		// Its own report must be of the new data as well, because it names the WAL that the repair left out (S9).
 		if !m.Joined && sender(p, m.Incarnation) != nil && r.Incarnation == m.Incarnation &&
 			(m.Listed || p.MembersVersion >= v.State.PlatformVersion) {
 			return v.rejoined(name, r)
@@ -160,9 +160,9 @@ func (v *clusterView) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 // while it hears the replica: one that was cut off with its agent gets that time once both are back.
 const stillBound = 10 * time.Minute
 
-// lineAtFault says that it is not the data of a replica that keeps it from streaming, as far as can be told; no reason
-// where it may be: the primary has the WAL that it is to go on with. Then a copy would cost the primary a checkpoint
-// and the reading of all its data, and help nobody.
+// lineAtFault says that the data of a replica is not what keeps it from streaming, because the primary has the WAL that it
+// needs next; no reason if it may be the data. A copy would then cost the primary a checkpoint and the reading of all its
+// data, and would not help.
 func (v *clusterView) lineAtFault(p, r *health.Member) Reason {
 	if other := v.crashedAlike(r); other != "" {
 		return Reason{Code: crashesAlike, Member: r.Name, Other: other, At: r.CrashedAt}
@@ -188,8 +188,8 @@ func (v *clusterView) crashedAlike(r *health.Member) string {
 	return ""
 }
 
-// recoveryAtFault is the same for a replica whose recovery takes no sessions and does not get on. That is for want of WAL only if it asks
-// for some that the primary has no more; else it may be at something that takes long.
+// recoveryAtFault is the same for a replica whose recovery takes no sessions and does not advance. It lacks WAL only if it asks
+// for some that the primary no longer has; otherwise it may be busy with a long task.
 func (v *clusterView) recoveryAtFault(p, r *health.Member) Reason {
 	lacks := r.Asks != 0 && r.Asks < p.OldestWAL
 	if lacks || v.Conditions.heldFor(v.c.Name+"/recovers/"+r.Name) > stillBound {
@@ -202,8 +202,8 @@ func (v *clusterView) recoveryAtFault(p, r *health.Member) Reason {
 	return why
 }
 
-// sound: the primary answers, so data may be discarded for a copy of its data. One that hangs is no source, and what its
-// replicas hold may be needed in a moment.
+// sound: the primary answers, so data may be discarded for a copy of its data. One that hangs is no source, and the data of its
+// replicas may be needed in a moment.
 func (v *clusterView) sound(p *health.Member) bool {
 	return p.Opened && p.Role == health.RolePrimary && p.Stale == 0 && p.WriteStale == 0
 }
@@ -295,8 +295,8 @@ func oneAtATime(set *platform.DurabilitySet, acks int, want []string) (int, []st
 	return set.Acks, next
 }
 
-// wantedAcks is what durability.acks asks for or, where when-short is degrade and replicas have been short for a while, as
-// many as there are. Nobody waits for those that cannot come back in a moment: their agents are not heard either.
+// wantedAcks is the number that durability.acks asks for or, where when-short is degrade and replicas have been short for a while, as
+// many as there are. Commits do not wait for those that cannot come back in a moment: their agents are not heard either.
 func (v *clusterView) wantedAcks(set *platform.DurabilitySet, able int) int {
 	acks := v.conf.Durability.Acks
 	if able >= acks || v.conf.Durability.WhenShort != platform.DegradeWhenShort {
@@ -358,8 +358,8 @@ func (v *clusterView) wantedNames(p *health.Member, set *platform.DurabilitySet,
 			next = append(next, inc)
 		}
 	}
-	// Never below what the acknowledgements need: better to wait for those that are known, and then for data yet to be
-	// made, than to promise nothing.
+	// Never below the number of acknowledgements: waiting for known members, and then for data that is still to be
+	// made, is better than promising nothing.
 	if len(keep) < acks {
 		sort.Strings(gone)
 		sort.Strings(next)

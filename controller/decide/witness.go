@@ -37,7 +37,7 @@ func (v *clusterView) appsCutOff() (*state.Command, Reason) {
 	return nil, Reason{}
 }
 
-// cutOff are the app's instances on the primary's site, if all of them are well and reach no primary; else nobody.
+// cutOff are the app's instances on the primary's site, if all of them are well and reach no primary; else none.
 func (v *clusterView) cutOff(app *platform.App) (names []string) {
 	if app == nil {
 		return nil
@@ -57,8 +57,8 @@ func (v *clusterView) cutOff(app *platform.App) (names []string) {
 	return names
 }
 
-// elsewhere is who should take over from a primary that its site's apps do not reach: rather on another site, where the
-// cluster's policy lets it go there.
+// elsewhere is the member that should take over from a primary that its site's apps do not reach: preferably on another site,
+// if the cluster's policy allows that.
 func (v *clusterView) elsewhere() string {
 	var ready []string
 	home := v.site(v.c.Primary)
