@@ -13,12 +13,12 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Refusal is one reason not to adopt a running instance, and what would remove it.
+// Refusal is one reason not to adopt a running instance, with its remedy.
 type Refusal struct{ Reason, Next string }
 
 func (r Refusal) String() string { return r.Reason + "; " + r.Next }
 
-// Facts are what a running instance to be adopted says of itself.
+// Facts are the settings and state that a running instance to be adopted reports.
 type Facts struct {
 	SystemID      string            `json:"system_id"`
 	Version       string            `json:"version"`
@@ -83,9 +83,9 @@ SELECT json_build_object(
 		'regexes', (SELECT json_object_agg(w, (SELECT json_agg(n) FROM unnest(ARRAY[$1::text, 'postgres']) AS n
 			WHERE n COLLATE "C" ~ substr(w, 2))) FROM words)))`
 
-// AdoptChecks looks whether the running instance can be adopted. An empty list of refusals says yes.
+// AdoptChecks checks whether the running instance can be adopted. An empty list of refusals means yes.
 func (i *Server) AdoptChecks(ctx context.Context) (refusals []Refusal, f Facts, err error) {
-	defer i.wrap("look whether to adopt", &err)
+	defer i.wrap("check whether to adopt", &err)
 	if _, _, ok := i.Running(); !ok {
 		return nil, Facts{}, ErrNotRunning
 	}
@@ -108,7 +108,7 @@ func (i *Server) AdoptChecks(ctx context.Context) (refusals []Refusal, f Facts, 
 		}
 	}
 	refusals = append(i.refuseServer(f), i.refuseAccess(f)...)
-	if !i.StartedByUs() { // else it was adopted once, and is better protected than not
+	if !i.StartedByUs() { // else it was adopted before, and stays protected
 		layout, err := i.refuseLayout(f)
 		return append(refusals, layout...), f, err
 	}
@@ -151,9 +151,9 @@ func (i *Server) refuseServer(f Facts) []Refusal {
 	})
 }
 
-// NoAlterSystem says what allow_alter_system, turned off at that place, means for an adopted server that its agent has not started yet.
+// NoAlterSystem says why allow_alter_system, turned off at that place, stops the adoption of a server that its agent has not started yet.
 func NoAlterSystem(place string) string {
-	return "allow_alter_system is off (" + place + "), and ALTER SYSTEM is how it is sealed and promoted until its agent has started it once"
+	return "allow_alter_system is off (" + place + "), and until its agent has started it once, it is sealed and promoted by ALTER SYSTEM"
 }
 
 func (i *Server) refuseAccess(f Facts) []Refusal {
@@ -207,7 +207,7 @@ func (i *Server) waysIn(f Facts) (ways []bool) {
 	return ways
 }
 
-// grants is what lets a role that is no superuser serve as pg_rewind's.
+// grants are the privileges with which a role that is no superuser can serve pg_rewind.
 func (i *Server) grants(user string) string {
 	calls := make([]string, len(rewindFunctions))
 	for n, f := range rewindFunctions {
@@ -232,8 +232,8 @@ func (i *Server) passfileWrong() string {
 	return ""
 }
 
-// Waiting lists the managed settings of this running instance that only its next start brings into force: those that it
-// shows otherwise than we would start it.
+// Waiting lists the managed settings of this running instance that only its next start brings into force: those whose
+// value differs from the one we would start it with.
 func (i *Server) Waiting(ctx context.Context, s Settings) (names []string, err error) {
 	defer i.wrap("compare the settings of", &err)
 	want := i.Values(s)
@@ -256,7 +256,7 @@ func (i *Server) Waiting(ctx context.Context, s Settings) (names []string, err e
 	return names, err
 }
 
-// Replaces lists, of a running server that we did not start, what of the user's our settings replace, and what was given on
+// Replaces lists, of a running server that we did not start, the user's settings that ours replace, and those from
 // the command line, which our starts do not repeat.
 func (i *Server) Replaces(ctx context.Context, s Settings) (lines []string, err error) {
 	defer i.wrap("compare the settings of", &err)
@@ -280,7 +280,7 @@ func (i *Server) Replaces(ctx context.Context, s Settings) (lines []string, err 
 				lines = append(lines, fmt.Sprintf("%s = %s (%s) becomes %s", name, redact(value), place, cmp.Or(redact(ours), "empty")))
 			case place == "" && !managed && !slices.Contains(notCopied, name):
 				lines = append(lines,
-					fmt.Sprintf("%s = %s was given on the command line and is not from the next start on: put it into the configuration", name, value))
+					fmt.Sprintf("%s = %s was given on the command line, which the next start does not repeat: put it into the configuration", name, value))
 			}
 		}
 		return rows.Err()

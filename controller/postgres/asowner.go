@@ -18,12 +18,12 @@ const maxText = 16 << 20
 // ourselves is the user of this process.
 func ourselves() Owner { return Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())} }
 
-// in runs f, which works on what lies in dir, with the owner's rights, unless only we can change what dir names. Whatever the owner
-// has put there in place of a file of ours, a link above all, then gives nothing that is not the owner's already. An owner that is
-// root stands for the first one who could have put it there.
+// in runs f, which works on files in dir, with the owner's rights, unless only we can change what dir names. An object that the owner
+// has put there in place of a file of ours, such as a link, then gives no access that the owner does not have. If the owner is
+// root, the rights are those of the first other user that could have put it there.
 func (o Owner) in(dir string, f func() error) error { return o.as(osuser.Stranger, dir, f) }
 
-// beside is in for what lies beside the data directory, wherever links lead to that.
+// beside is in for files beside the data directory, after links are followed.
 func (i *Server) beside(f func() error) error { return i.Owner.as(osuser.StrangerAbove, i.Data, f) }
 
 func (o Owner) as(stranger func(path string) (*osuser.User, error), path string, f func() error) error {
@@ -40,7 +40,8 @@ func (o Owner) as(stranger func(path string) (*osuser.User, error), path string,
 		who = &osuser.User{UID: o.UID, GID: o.GID}
 	}
 	if err = who.Do(f); errors.Is(err, fs.ErrPermission) {
-		err = fmt.Errorf("%w, to user %d, who can change folders above it: give it the folder (chown %d), or make all folders above root's", err,
+		err = fmt.Errorf("%w, to user %d, which can change folders above it: "+
+			"give that user the folder (chown %d), or make root the owner of all folders above", err,
 			who.UID, who.UID)
 	}
 	return err
@@ -120,7 +121,7 @@ func (o Owner) removeAll(path string) error {
 	return o.in(filepath.Dir(path), func() error { return os.RemoveAll(path) })
 }
 
-// removeFile removes a file durably; that it is not there is fine.
+// removeFile removes a file durably; a missing one is no error.
 func (o Owner) removeFile(path string) error {
 	dir := filepath.Dir(path)
 	return o.in(dir, func() error {
@@ -134,10 +135,10 @@ func (o Owner) removeFile(path string) error {
 	})
 }
 
-// ours: what we make now is the owner's already, or that of whom stands for root.
+// ours: a file that we make now belongs to the owner already, or to the user that stands in for root.
 func (o Owner) ours() bool { return o.UID == 0 || int(o.UID) == os.Geteuid() }
 
-// own gives an open file to the owner, where we are somebody else.
+// own gives an open file to the owner, if we run as another user.
 func (o Owner) own(f *os.File) error {
 	if o.ours() {
 		return nil

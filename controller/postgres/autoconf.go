@@ -13,7 +13,7 @@ import (
 
 const autoConf = "postgresql.auto.conf"
 
-// alterFile holds what the user had set by ALTER SYSTEM of settings that are ours at times, such as restore_command. It is
+// alterFile holds the user's values from ALTER SYSTEM for settings that are ours at times, such as restore_command. It is
 // read after the user's file and before ours.
 func (i *Server) alterFile() string { return filepath.Join(i.Conf, "alter-system.conf") }
 
@@ -21,10 +21,10 @@ func (i *Server) alterFile() string { return filepath.Join(i.Conf, "alter-system
 // postgresql.auto.conf are the user's.
 func (i *Server) alterMark() string { return filepath.Join(i.Conf, "altered") }
 
-const alterHeader = "# What ALTER SYSTEM had set of the settings that Mainstay overrides at times. Yours: change it here from now on.\n"
+const alterHeader = "# Settings from ALTER SYSTEM that Mainstay overrides at times. They are yours: change them here from now on.\n"
 
 // AlterSystem sets managed settings on an adopted cluster that has not yet been restarted under our configuration, and
-// nothing else; the caller reloads. What the user had set of them is kept first. The next start takes them out again.
+// no others; the caller reloads. The user's own values are kept first. The next start takes ours out again.
 func (i *Server) AlterSystem(ctx context.Context, values map[string]string) (err error) {
 	defer i.wrap("alter system of", &err)
 	var do []string
@@ -62,8 +62,8 @@ func (i *Server) claim(names []string) error {
 	return i.Owner.writeFile(i.alterMark(), []byte(strings.Join(append(ours, fresh...), "\n")+"\n"), 0o600)
 }
 
-// GiveBack returns to the user, on a server that has not been restarted under us, what a seal or a candidacy had set by
-// ALTER SYSTEM; the caller reloads.
+// GiveBack restores the user's values, on a server that has not been restarted under us, of settings that a seal or a candidacy
+// had changed by ALTER SYSTEM; the caller reloads.
 func (i *Server) GiveBack(ctx context.Context) (err error) {
 	defer i.wrap("give back the user's settings of", &err)
 	ours, err := i.altered()
@@ -101,7 +101,7 @@ func (i *Server) altered() ([]string, error) {
 }
 
 // takeOver takes our settings out of postgresql.auto.conf of the stopped data, where they would win over every file of
-// ours. What of them the user had set is kept, or named where ours always wins.
+// ours. The user's values are kept, or named in the log if ours always win.
 func (i *Server) takeOver() error {
 	path := filepath.Join(i.Data, autoConf)
 	raw, err := i.Owner.readIfThere(path)
@@ -131,7 +131,7 @@ func (i *Server) keepUsers(lines map[string]string) error {
 	atTimes := i.atTimes()
 	for _, name := range slices.Sorted(maps.Keys(lines)) {
 		if !slices.Contains(atTimes, name) {
-			i.notice(fmt.Sprintf("ALTER SYSTEM had set %s = %q; Mainstay manages that setting, so the value goes", name,
+			i.notice(fmt.Sprintf("ALTER SYSTEM had set %s = %q; Mainstay manages that setting, so the value is removed", name,
 				redact(confValue(lines[name]))))
 			delete(lines, name)
 		}

@@ -15,7 +15,7 @@ import (
 )
 
 // OldestMajor is the oldest PostgreSQL supported. A running server of 13 takes no other restore_command, so a replica cannot be sealed
-// against its archive; nor does it pause, but ends, where it has less of a setting than its primary.
+// against its archive; and it ends instead of pausing if a setting is lower than on its primary.
 const OldestMajor = 14
 
 // Binaries is one installation of PostgreSQL's server programs.
@@ -25,14 +25,14 @@ type Binaries struct {
 	Version string // as it prints itself, such as 15.13
 }
 
-// BinariesError is returned when no suitable installation was found; Looked says where, and why not.
+// BinariesError is returned when no suitable installation was found; Looked lists each place with the reason.
 type BinariesError struct {
 	Want   string
 	Looked []string
 }
 
 func (e *BinariesError) Error() string {
-	return fmt.Sprintf("no %s found; looked in: %s; install its server package or set the path of its programs",
+	return fmt.Sprintf("no %s found in: %s; install its server package or set the path of its programs",
 		e.Want, strings.Join(e.Looked, "; "))
 }
 

@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DataPresentError is returned when a data directory is to be made where something already lies.
+// DataPresentError is returned when a data directory must be made in a place that is not empty.
 type DataPresentError struct{ Data string }
 
 func (e *DataPresentError) Error() string {
-	return fmt.Sprintf("%s is not empty; nothing is overwritten: set it aside first, or name another directory", e.Data)
+	return fmt.Sprintf("%s is not empty, and Mainstay overwrites nothing: set it aside first, or name another directory", e.Data)
 }
 
 // build makes a data directory whole or not at all: fill works in a directory beside Data, which then takes its place.
-// What an earlier, interrupted build of the same kind left behind is removed first; it bears our mark in its name.
-// With replace, what lies in Data may stay there until fill has set it aside.
+// The leftovers of an earlier, interrupted build of the same kind are removed first; their names bear our mark.
+// With replace, existing data may stay in Data until fill has set it aside.
 func (i *Server) build(ctx context.Context, kind string, replace bool, fill func(tmp string) error) (err error) {
 	target, err := i.target(replace)
 	if err != nil {
@@ -76,7 +76,7 @@ func (i *Server) target(replace bool) (string, error) {
 	mounted, err := mountPoint(path)
 	if err == nil && mounted {
 		err = fmt.Errorf("%s is a mount point, and a new copy takes its place by a rename, which a mount point does not allow: "+
-			"stop its PostgreSQL, move what lies there into a directory below it, and name that as members.%s.data in the agent's file", path,
+			"stop its PostgreSQL, move the data into a directory below it, and name that as members.%s.data in the agent's file", path,
 			i.Member)
 	}
 	return path, err
@@ -139,7 +139,7 @@ func (o Owner) removeLeftovers(prefix string) error {
 }
 
 // SetAside renames the data directory, before a rebuild, to Data.suffix, and returns that path; nothing is removed (S9).
-// Its parts outside (Outlying) are moved after that, where they are to be. The files of this host's user, and the layout, are kept for
+// Its parts outside (Outlying) are moved after that, to their places. The files of this host's user, and the layout, are kept for
 // the next Clone.
 func (i *Server) SetAside(ctx context.Context, suffix string, parts ...Part) (path string, err error) {
 	defer i.wrap("set aside the data of", &err)

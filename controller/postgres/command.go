@@ -41,7 +41,7 @@ func (e *CommandError) Error() string {
 func (e *CommandError) Unwrap() error { return e.Err }
 
 // ErrStuck is returned when a killed program did not end: it hangs in the kernel, most often on a frozen disk.
-var ErrStuck = errors.New("the program was killed but hangs in the kernel; look at the disk")
+var ErrStuck = errors.New("the program was killed but hangs in the kernel; check the disk")
 
 // run executes one of PostgreSQL's programs as the owner and returns its standard output.
 func (i *Server) run(ctx context.Context, program string, args ...string) (string, error) {
@@ -76,7 +76,7 @@ func (i *Server) stream(ctx context.Context, stdout, watch io.Writer, program st
 }
 
 // waitGroup waits for the program, and kills its whole process group when ctx ends. Where even SIGKILL does not end it,
-// the goroutine is left to reap it whenever the kernel lets go: to wait for that would hang the caller past its deadline.
+// the goroutine stays to reap it when the kernel releases it: waiting for that would hang the caller past its deadline.
 func waitGroup(ctx context.Context, cmd *exec.Cmd) error {
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
@@ -94,7 +94,7 @@ func waitGroup(ctx context.Context, cmd *exec.Cmd) error {
 	}
 }
 
-// environment is the whole environment of the programs: nothing of ours leaks in, no PG* variable above all.
+// environment is the whole environment of the programs: no variable of ours leaks in, least of all a PG* variable.
 func (o Owner) environment() []string {
 	home := "/"
 	if u, err := user.LookupId(strconv.Itoa(int(o.UID))); err == nil {
@@ -108,7 +108,7 @@ func (o Owner) Credential() *syscall.Credential {
 	return osuser.User{UID: o.UID, GID: o.GID}.Credential()
 }
 
-// tailWriter keeps the end of what is written to it.
+// tailWriter keeps the end of its input.
 type tailWriter struct {
 	also io.Writer
 	kept []byte

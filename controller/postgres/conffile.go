@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// pollEvery is how often a condition on the local server is looked at again.
+// pollEvery is how often a condition on the local server is checked again.
 const pollEvery = 5 * time.Millisecond
 
 // reconnectEvery is the same for a new connection, each of which costs a process and a line in the log.
@@ -50,13 +50,13 @@ func (i *Server) WriteSettings(ctx context.Context, s Settings) (err error) {
 	return i.Owner.writeFile(i.mainFile(), []byte(main), 0o600)
 }
 
-// WaitForNobody empties the durability list and leaves all else as it is written; the server takes it at its next reload or
-// start. For a standby that is let go of, never for one that Mainstay may promote (S2).
+// WaitForNobody empties the durability list and leaves all other settings as they are; the server takes it at its next reload or
+// start. For a standby that is released, never for one that Mainstay may promote (S2).
 func (i *Server) WaitForNobody(ctx context.Context) error {
 	return i.Empty(ctx, "synchronous_standby_names")
 }
 
-// Empty empties one setting of a member that is let go of, in the way of WaitForNobody.
+// Empty empties one setting of a member that is released, in the way of WaitForNobody.
 func (i *Server) Empty(ctx context.Context, name string) (err error) {
 	defer i.wrap("empty "+name+" of", &err)
 	if err := ctx.Err(); err != nil {
@@ -67,7 +67,7 @@ func (i *Server) Empty(ctx context.Context, name string) (err error) {
 		return err
 	}
 	rest, _ := splitKeys(string(raw), []string{name})
-	return i.Owner.writeFile(i.managedFile(), []byte(rest+name+" = '' # it is yours, and waits for nobody\n"), 0o600)
+	return i.Owner.writeFile(i.managedFile(), []byte(rest+name+" = '' # it is yours, and waits for no replica\n"), 0o600)
 }
 
 // included is the user's file, which our own includes first.
@@ -122,7 +122,7 @@ func reloaded(ctx context.Context, c *sql.Conn, before time.Time) error {
 
 // Apply makes the server read its files again, and runs f on a new connection that shows the managed settings in want, each from
 // our file. That connection was forked by a postmaster that had loaded them: its backend has not read the files itself, so
-// they are in force for whatever the postmaster forks from then on. f may be nil.
+// they are in force for every process that the postmaster forks from then on. f may be nil.
 func (i *Server) Apply(ctx context.Context, want map[string]string, f func(*sql.Conn) error) (err error) {
 	defer i.wrap("apply the settings of", &err)
 	pid, _, ok := i.Running()
@@ -154,7 +154,7 @@ func (i *Server) Apply(ctx context.Context, want map[string]string, f func(*sql.
 	}
 }
 
-// Load is Apply, and tells what the new connection shows.
+// Load is Apply, and returns the settings that the new connection shows.
 func (i *Server) Load(ctx context.Context, want map[string]string) (s Status, err error) {
 	err = i.Apply(ctx, want, func(c *sql.Conn) error {
 		s, err = i.statusOn(ctx, c)
@@ -163,7 +163,7 @@ func (i *Server) Load(ctx context.Context, want map[string]string) (s Status, er
 	return s, err
 }
 
-// applyBound is how long the postmaster may take to obey; what shows another value after that is overridden by somebody.
+// applyBound is how long the postmaster may take to obey; a setting that shows another value after that is overridden elsewhere.
 const applyBound = 3 * time.Second
 
 // applyPause bounds the growing pause between two connections that look whether a reload has been taken.

@@ -14,7 +14,7 @@ import (
 	"mainstay/controller/postgres/ondisk"
 )
 
-// Control is what the control file says.
+// Control is the content of the control file.
 type Control = ondisk.Control
 
 func (i *Server) controlFile() string { return filepath.Join(i.Data, "global", "pg_control") }
@@ -86,8 +86,8 @@ func (i *Server) controlByProgram(ctx context.Context) (Control, error) {
 	return parseControl(out.String())
 }
 
-// ErrCorruptControl is returned when the data directory's control file does not match its own checksum: nothing it says
-// can be believed, and PostgreSQL does not start with it.
+// ErrCorruptControl is returned when the data directory's control file does not match its own checksum: its content
+// cannot be trusted, and PostgreSQL does not start with it.
 var ErrCorruptControl = errors.New("the control file (global/pg_control) is corrupt: its checksum does not match")
 
 // parseControl reads pg_controldata's "key: value" lines; a key this version lacks leaves its field zero, except those

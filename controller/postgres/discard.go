@@ -73,13 +73,13 @@ type File struct {
 	SHA256 string `json:"sha256"`
 }
 
-// RecordFile is the name of the record beside what is kept.
+// RecordFile is the name of the record beside the kept files.
 const RecordFile = "record.json"
 
-// KeepWAL copies, on a stopped server, the segments that hold what is to be discarded (as counted by CountWAL), and the
+// KeepWAL copies, on a stopped server, the segments that hold the WAL to be discarded (as counted by CountWAL), and the
 // timeline's history, into the new directory path, durably, and the caller's record with them. Only after that may the WAL
 // be discarded (S9). The directory appears whole or not at all, and is ours: the data's owner, whose pg_waldump reads the WAL in it,
-// must not be able to change what an operator is told of it, or what a drop removes.
+// must not be able to change the record that an operator reads, or the files that a drop removes.
 func (i *Server) KeepWAL(ctx context.Context, path string, d Discard, record []byte) (err error) {
 	defer i.wrap("keep the WAL of", &err)
 	if err := i.stopped(); err != nil {

@@ -42,7 +42,7 @@ func (i *Server) endOn(ctx context.Context, c Control, t platform.Timeline, from
 }
 
 // unbroken is the end of the last segment that can be reached from a position without a gap; at least the end of its own.
-// pg_waldump waits five seconds for a segment that is not there, as after a base backup or a switch of segments: it is not to
+// pg_waldump waits five seconds for a segment that is not there, as after a base backup or a switch of segments: it must not
 // look for one.
 func unbroken(all []segment, t platform.Timeline, from platform.LSN, size uint64) platform.LSN {
 	n := uint64(from)/size + 1

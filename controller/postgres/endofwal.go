@@ -42,7 +42,7 @@ func (i *Server) EndOfWAL(ctx context.Context) (p Position, err error) {
 }
 
 // errForeign is returned for WAL of a version or machine that only PostgreSQL's own programs can read.
-var errForeign = errors.New("this WAL has a layout that is not known here")
+var errForeign = errors.New("this WAL has a layout that Mainstay does not know")
 
 // walk follows the WAL of a line of timelines in this process.
 func (i *Server) walk(ctx context.Context, c Control, t platform.Timeline) (Position, error) {
@@ -96,7 +96,7 @@ func lineOf(all []stretch) (line []platform.Timeline) {
 	return line
 }
 
-// newest finds the timeline whose WAL goes on from the checkpoint, and where to start reading it: at redo, or, on a
+// newest finds the timeline whose WAL continues from the checkpoint, and where to start reading it: at redo, or, on a
 // later timeline, at the segment in which it forks: earlier ones may exist under the old timeline's name only.
 func (i *Server) newest(c Control) (platform.Timeline, platform.LSN, error) {
 	all, err := i.segments(c.SegmentSize)

@@ -14,18 +14,18 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Fault says why a server that was started has ended by itself.
+// Fault says why a server that was started has ended on its own.
 type Fault struct {
-	// Said is what it wrote to its log, the line that tells most; "" where it wrote nothing there.
+	// Said is the most telling line of its log; "" if it wrote nothing there.
 	Said string
 	// Data: its data may be at fault. Recovery had begun, or found nothing to begin with. Otherwise the server ended for its address, a
-	// library, a setting, a permission, the disk or the memory of its host, or was ended by somebody.
+	// library, a setting, a permission, the disk or the memory of its host, or it was killed.
 	Data bool
 	// At is the record at which its replay ended, where it names one.
 	At platform.LSN
 }
 
-// origin is how things stood before a start.
+// origin is the state before a start.
 type origin struct {
 	control time.Time // when the control file was written last: the beginning of a recovery writes it (UpdateControlFile in StartupXLOG)
 	log     int64     // where the log ended
@@ -72,8 +72,8 @@ func (i *Server) Fault(ctx context.Context, p *Process) Fault {
 	return f
 }
 
-// Crash looks into a server that we started, that has answered, and that has ended since. Said is "" where nothing says that it was its
-// replay or a PANIC, as where somebody has killed one of its processes.
+// Crash looks into a server that we started, that has answered, and that has ended since. Said is "" if no line shows that its replay
+// or a PANIC was the cause, for example if one of its processes was killed.
 func (i *Server) Crash(p *Process) Fault {
 	from := p.origin.log
 	if end := i.origin().log; end-from > mostSaid {
@@ -103,12 +103,12 @@ func (i *Server) NoStream() (said string) {
 	return said
 }
 
-// byItself tells, after Done, whether the postmaster gave up: it was not killed, and nobody asked it to stop.
+// byItself tells, after Done, whether the postmaster gave up: it was not killed, and not asked to stop.
 func (p *Process) byItself() bool {
 	return p.err != nil && strings.HasPrefix(p.err.Error(), "exit status ")
 }
 
-// mostSaid bounds what is read of a server's log.
+// mostSaid bounds how much of a server's log is read.
 const mostSaid = 64 << 10
 
 // tail reads a file from an offset on, as much as limit.
@@ -143,7 +143,7 @@ var other = regexp.MustCompile(`\b(?:LOG|WARNING|ERROR|NOTICE|INFO|DEBUG[1-5]):\
 // reason finds a line that says why a server ended; severity words but PANIC are translated, and in most languages FATAL is the same.
 var reason = regexp.MustCompile(`\b(FATAL|PANIC):\s+(.*)|\bLOG:\s+((?:could not|invalid|unrecognized|syntax error|out of) .*)`)
 
-// redoAt finds the context of what fails in replay, "WAL redo at 0/3000028 for Heap/INSERT: ...", in whatever language.
+// redoAt finds the context of a failure in replay, "WAL redo at 0/3000028 for Heap/INSERT: ...", in any language.
 var redoAt = regexp.MustCompile(`^[^"]*\b([0-9A-F]{1,8}/[0-9A-F]{1,8}) [^"]*\b[A-Z][A-Za-z0-9]+/[A-Z][A-Z0-9_+]*\b`)
 
 // complaints are the lines of a log that say why a server ended or, where there are none, its last line.
@@ -172,8 +172,8 @@ func complaints(log string) (all []complaint) {
 	return all
 }
 
-// first is what a server that has not answered ended for: a PANIC, a failure of its replay, or else the first complaint, since what
-// follows is mostly its consequence.
+// first is why a server that has not answered ended: a PANIC, a failure of its replay, or else the first complaint, since the
+// later ones are mostly its consequences.
 func first(all []complaint) complaint {
 	for _, of := range []func(complaint) bool{complaint.severe, complaint.inReplay, complaint.any} {
 		for _, c := range all {
@@ -185,7 +185,7 @@ func first(all []complaint) complaint {
 	return complaint{}
 }
 
-// last is what a server that has answered ended for: what stands before it may be about a session.
+// last is why a server that has answered ended: earlier lines may be about a session.
 func last(all []complaint) (found complaint) {
 	for _, of := range []func(complaint) bool{complaint.any, complaint.inReplay, complaint.severe} {
 		for _, c := range all {
@@ -201,14 +201,14 @@ func (c complaint) any() bool      { return true }
 func (c complaint) severe() bool   { return c.panic }
 func (c complaint) inReplay() bool { return c.died || c.fatal && c.redo != 0 }
 
-// ofHost finds what a server says of its host that keeps it from going on: its disk, its memory, its files, in the words of strerror.
+// ofHost finds lines in which a server blames its host (its disk, its memory, its files), in the words of strerror.
 var ofHost = regexp.MustCompile(
 	`No space left on device|Disk quota exceeded|Read-only file system|Too many open files|out of file descriptors|` +
 		`Cannot allocate memory|out of memory|could not fork|Resource temporarily unavailable|Permission denied|Operation not permitted|` +
 		`^directory "[^"]*" does not exist`) // a tablespace's
 
-// hostAtFault tells whether a server that ended says that its host kept it from going on, or its disk is full: in another language it says
-// so in other words.
+// hostAtFault tells whether a server that ended blames its host, or its disk is full: in another language the words
+// differ.
 func (i *Server) hostAtFault(said []complaint) bool {
 	for _, c := range said {
 		if (c.fatal || strings.HasPrefix(c.text, "out of")) && ofHost.MatchString(c.text) {

@@ -26,7 +26,7 @@ type hbaRule struct {
 	quotedDatabases, quotedUsers []string
 }
 
-// access is what decides whom a server lets in, as it says itself. The pure part of it follows hba.c of PostgreSQL.
+// access is what a server reports of its access rules. The pure part of it follows hba.c of PostgreSQL.
 type access struct {
 	Rules   []hbaRule           `json:"rules"`
 	Groups  []string            `json:"groups"`  // roles that our account is a member of, through others too
@@ -172,8 +172,8 @@ func (n network) bits() int {
 	return ones
 }
 
-// edges are the first address, and the first one past the last: rules for networks overlap in such a way that whoever gets in
-// anywhere gets in at an edge of one of them.
+// edges are the first address, and the first one past the last: rules for networks overlap in such a way that a caller admitted
+// anywhere is admitted at an edge of one of them.
 func (n network) edges() []netip.Addr {
 	first, past := n.addr.AsSlice(), n.addr.AsSlice()
 	for k, m := range n.mask {
@@ -186,7 +186,7 @@ func (n network) edges() []netip.Addr {
 }
 
 // clients are places from which others may reach the address where a server listens: enough of them, for wherever a rule lets a
-// caller in it lets in one of them. From this host's loopback nobody reaches another address.
+// caller in it lets in one of them. From this host's loopback no caller reaches another address.
 func (a access) clients(listen string) (all []client) {
 	at, _ := netip.ParseAddr(listen)
 	outward := at.IsValid() && !at.IsLoopback() || !at.IsValid() && listen != "localhost"
@@ -247,7 +247,7 @@ func (a access) admits(user, database, listen string, ways []bool) (ok bool, by 
 	return false, by
 }
 
-// short says of the first rule that would let an account in how it falls short; "" where there is none.
+// short says how the first rule that would let an account in falls short; "" where there is none.
 func (a access) short(user, database string, ways []bool) string {
 	for _, r := range a.Rules {
 		if r.Error != "" || r.Method == "reject" || !a.names(r, user, database) {
@@ -312,7 +312,7 @@ func (a *access) complete(hbaFile string, read func(path string) ([]byte, error)
 	return nil
 }
 
-// hbaFields are the words in quotes of each field of a rule that begins on a line, and goes on behind a backslash.
+// hbaFields are the words in quotes of each field of a rule that begins on a line, and continues behind a backslash.
 func hbaFields(lines []string, line int) (fields [][]string) {
 	var text string
 	for at := line - 1; at >= 0 && at < len(lines); at++ {
@@ -323,7 +323,7 @@ func hbaFields(lines []string, line int) (fields [][]string) {
 	}
 	const none, bare, quoted = 0, 1, 2
 	var word strings.Builder
-	state, inside, list := none, false, false // list: the field goes on behind a comma
+	state, inside, list := none, false, false // list: the field continues behind a comma
 	end := func() {
 		if state == none {
 			return

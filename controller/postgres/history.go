@@ -83,7 +83,7 @@ func formatHistory(h platform.History) string {
 type TimelineTakenError struct{ Want, Found platform.Timeline }
 
 func (e *TimelineTakenError) Error() string {
-	return fmt.Sprintf("timeline %d is wanted but pg_wal knows timeline %d; the attempt needs a number never used", e.Want, e.Found)
+	return fmt.Sprintf("timeline %d is wanted but pg_wal has timeline %d; the attempt needs a number that was never used", e.Want, e.Found)
 }
 
 // PrepareTimeline makes the next promotion take timeline want: PostgreSQL takes the first number without a history file.
@@ -218,7 +218,7 @@ func isForeign(n platform.Timeline, text string, t platform.Timeline, line platf
 		at = len(line)
 	}
 	if at < 0 {
-		return false // no part of the line, so nobody follows it
+		return false // no part of the line, so no standby follows it
 	}
 	h, err := parseHistory(text)
 	return err == nil && !slices.Equal(h, line[:at])

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A data directory also holds what belongs to this host: links that its user has made, to a configuration file or to the log's folder on
+// A data directory also holds files of this host: links that its user has made, to a configuration file or to the log's folder on
 // another disk, and the log itself. pg_rewind refuses a target in which a link stands where its source has a file or a folder, and replaces
 // the log by its source's. So both are moved out of its way, and back after it.
 
@@ -30,7 +30,7 @@ func serversOwn(name string) bool {
 	return top == "base" || top == "global" || top == "PG_VERSION" || strings.HasPrefix(top, "pg_")
 }
 
-// layoutOf is what of a data directory's layout is its user's doing.
+// layoutOf is the user's own part of a data directory's layout.
 type layoutOf struct {
 	links    map[string]string // what each says, by its path below the data; without those of pg_wal and of tablespaces
 	replaced []string          // links in the place of what PostgreSQL keeps there, other than pg_wal and tablespaces
@@ -84,14 +84,14 @@ func (i *Server) moveHostFiles(ctx context.Context) error {
 	}
 	if len(l.replaced) > 0 {
 		return fmt.Errorf(
-			"%s: pg_rewind refuses that, and a copy would not keep it: with PostgreSQL stopped, move what it leads to back there (for room there "+
-				"are tablespaces, and pg_wal may be a link)",
+			"%s: pg_rewind refuses that, and a copy would not keep it: with PostgreSQL stopped, move the files back there (to gain room, use "+
+				"tablespaces; pg_wal may be a link)",
 			linksInPlace(l.replaced))
 	}
 	h := movedFiles{Data: i.Data, Links: l.links}
 	if log := i.logFolder(ctx); log != "" {
 		if h.Place, err = i.besideData("log"); err != nil {
-			i.notice("the rewind replaces " + filepath.Join(i.Data, log) + " by its source's: " + err.Error())
+			i.notice("the rewind replaces " + filepath.Join(i.Data, log) + " by that of its source: " + err.Error())
 		} else {
 			h.Log, h.Place = log, filepath.Join(h.Place, "log")
 		}
@@ -169,8 +169,8 @@ func (i *Server) logFolder(ctx context.Context) string {
 	return name
 }
 
-// returnHostFiles puts back what moveHostFiles has moved, in this run of the agent or in an earlier one that did not come so far. What a
-// rewind has put in their place is its source's, and goes.
+// returnHostFiles puts back what moveHostFiles has moved, in this run of the agent or in an earlier one that did not finish. The files that
+// a rewind has put in their place are its source's, and are removed.
 func (i *Server) returnHostFiles() error {
 	raw, err := i.Owner.readIfThere(i.movedFile())
 	if err != nil || raw == "" {
@@ -178,7 +178,7 @@ func (i *Server) returnHostFiles() error {
 	}
 	var h movedFiles
 	if err := json.Unmarshal([]byte(raw), &h); err != nil {
-		return fmt.Errorf("%s is damaged: %w; remove it, and see that links and the log's folder in %s are as they should be", i.movedFile(), err,
+		return fmt.Errorf("%s is damaged: %w; remove it, and check the links and the log's folder in %s", i.movedFile(), err,
 			i.Data)
 	}
 	if h.Data == i.Data && !exists(filepath.Join(i.Data, "PG_VERSION")) { // the data has been removed, and a copy wants the place empty
@@ -199,7 +199,7 @@ func (i *Server) returnLog(h movedFiles) error {
 	}
 	beside := real(i.Data) + "." + ourMark + "log-" // the record is where PostgreSQL's user writes: it names nothing else
 	if key, ok := strings.CutPrefix(filepath.Dir(h.Place), beside); !ok || strings.Contains(key, "/") || !filepath.IsLocal(h.Log) {
-		return fmt.Errorf("%s names %s, which is not ours; remove it, and see that the log's folder in %s is as it should be", i.movedFile(),
+		return fmt.Errorf("%s names %s, which is not ours; remove it, and check the log's folder in %s", i.movedFile(),
 			h.Place, i.Data)
 	}
 	if exists(h.Place) {
@@ -265,8 +265,8 @@ func (i *Server) refuseLayout(f Facts) ([]Refusal, error) {
 	others := slices.DeleteFunc(l.special, isSocket)
 	return collect([]refusal{
 		{len(l.replaced) > 0, linksInPlace(l.replaced) + ", which base backups leave out and pg_rewind refuses",
-			"stop PostgreSQL, move what is there back into the data directory, and start it (for room there are " +
-				"tablespaces, and pg_wal may be a link)"},
+			"stop PostgreSQL, move the files back into the data directory, and start it (to gain room, use " +
+				"tablespaces; pg_wal may be a link)"},
 		{sockets, "its socket lies in its data directory (unix_socket_directories = '" + f.Sockets +
 			"'), where pg_rewind fails, so that no other member could be rewound from it",
 			"set unix_socket_directories to a folder elsewhere and restart; name that as members." + i.Member + ".socket in the agent's file"},

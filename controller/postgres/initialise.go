@@ -40,7 +40,7 @@ const (
 	probeMap = "mainstay-probe"
 )
 
-// hba lets our accounts in by certificate only, everybody else by scram, and local users as themselves. A certificate
+// hba lets our accounts in by certificate only, all others by scram, and local users as themselves. A certificate
 // of a member names its account in its common name; mainstay_probe is for the certificates of controllers. The first line
 // that matches decides, so the user's place is above the lines that match everybody, and below those that the agent needs.
 func (i *Server) hba() string {

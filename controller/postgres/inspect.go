@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 )
 
-// DataState is what lies in a data directory.
+// DataState is the kind of content of a data directory.
 type DataState int
 
 // The zero value knows nothing, so permits nothing.
@@ -24,7 +24,7 @@ func (s DataState) String() string {
 	return [...]string{"unknown", "absent", "empty", "foreign", "present"}[s]
 }
 
-// Data is what a look at the data directory showed, without any server.
+// Data is the result of an inspection of the data directory, without any server.
 type Data struct {
 	State         DataState
 	Major         int

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Kept is what none of our settings may take from an instance: where the files of an adopted one lie, and values that its user asks for.
+// Kept are properties of an instance that our settings must not change: where the files of an adopted one are, and values of its user.
 // Those that were in force are never lowered by us. The zero Kept is that of a cluster we have just initialised.
 type Kept struct {
 	ConfigFile string `json:"configFile,omitempty"`
@@ -21,7 +21,7 @@ type Kept struct {
 	MaxReplicationSlots int    `json:"maxReplicationSlots,omitempty"`
 	WALKeepMB           int    `json:"walKeepMB,omitempty"`
 	MaxSlotWALKeepMB    int    `json:"maxSlotWALKeepMB,omitempty"`
-	// Asked is what the user's files ask for, in force or not: it goes when they no longer do.
+	// Asked are the values that the user's files ask for, in force or not, until they no longer do.
 	Asked Asked `json:"asked,omitzero"`
 }
 
@@ -61,7 +61,7 @@ func (k Kept) Want(wanted, inForce map[string]string) Kept {
 	return k
 }
 
-// wantedNumber is a count of WAL senders or slots, 0 for none that anybody means: PostgreSQL would not start with more.
+// wantedNumber is a count of WAL senders or slots, 0 for an absurd one: PostgreSQL would not start with more.
 func wantedNumber(text string) int {
 	const most = 10000
 	if n, err := strconv.Atoi(text); err == nil && n > 0 && n <= most {
@@ -110,7 +110,7 @@ func (i *Server) identFile() string {
 	return cmp.Or(i.Kept.IdentFile, filepath.Join(i.Data, "pg_ident.conf"))
 }
 
-// loopbackOnly tells whether a listen_addresses lets nobody in from other hosts, and the member is to be reached by them.
+// loopbackOnly tells whether a listen_addresses shuts out other hosts although they must reach the member.
 func loopbackOnly(listen, wanted string) bool {
 	for a := range strings.SplitSeq(listen, ",") {
 		switch a = strings.TrimSpace(a); a {

@@ -22,12 +22,12 @@ type unlocked struct {
 
 func (i *Server) unlockedFile() string { return filepath.Join(i.Conf, "unlocked") }
 
-// asOwner runs f with the owner's rights, whoever can change the folders that it works in.
+// asOwner runs f with the owner's rights, even if only we can change the folders that it works in.
 func (o Owner) asOwner(f func() error) error { return osuser.User{UID: o.UID, GID: o.GID}.Do(f) }
 
 // unlock makes writable what pg_rewind could not open for writing, a key of mode 0400 above all: it finds that out half way, and the
 // data is lost. The modes are on disk before the first one changes; lock restores them. Files in own, which are put back whole, become
-// the owner's; any other that is somebody else's is refused, before anything is touched.
+// the owner's; any other that belongs to another user is refused, before anything is touched.
 func (i *Server) unlock(own []ownFile) error {
 	u := unlocked{i.Data, map[string]os.FileMode{}}
 	var taken []ownFile
@@ -44,7 +44,7 @@ func (i *Server) unlock(own []ownFile) error {
 				taken = append(taken, own[mine])
 			default:
 				return fmt.Errorf(
-					"pg_rewind could not write %s, which would ruin the data half way: let %s write it (chown %s), or move it out of the data directory",
+					"pg_rewind could not write %s, which would ruin the data midway: let %s write it (chown %s), or move it out of the data directory",
 					filepath.Join(i.Data, name), i.Owner.Name, i.Owner.Name)
 			}
 			return nil
@@ -85,7 +85,7 @@ func (i *Server) lock() error {
 	}
 	var u unlocked
 	if err := json.Unmarshal([]byte(raw), &u); err != nil {
-		return fmt.Errorf("%s is damaged: %w; remove it, and see that keys in %s have the mode that they need", i.unlockedFile(), err, i.Data)
+		return fmt.Errorf("%s is damaged: %w; remove it, and check the modes of keys in %s", i.unlockedFile(), err, i.Data)
 	}
 	err = i.Owner.asOwner(func() error {
 		var errs []error

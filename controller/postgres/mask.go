@@ -38,7 +38,7 @@ func (s Service) UnmaskSteps() (steps []string) {
 	return steps
 }
 
-// Mask keeps the service from starting anything; what runs goes on. Calling it again is fine.
+// Mask keeps the service from starting anything; a running server keeps running. Calling it again is fine.
 func (s Service) Mask(ctx context.Context) error {
 	if s.StartConf != "" && s.Mode != disabledMode {
 		if err := s.disable(); err != nil {

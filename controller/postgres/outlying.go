@@ -20,7 +20,7 @@ const (
 	layout    = "layout.json"      // in Conf: how data that was set aside was laid out, for the next copy
 )
 
-// Part is what data keeps outside of its directory, where a link in that leads: pg_wal on a disk of its own, or a tablespace.
+// Part is a part of the data outside of its directory, to which a link in that leads: pg_wal on a disk of its own, or a tablespace.
 type Part struct {
 	Link  string // below the data directory
 	From  string // the folder that it leads to, which others may use as well
@@ -65,7 +65,7 @@ func (i *Server) Contents(p Part) (paths []string, err error) {
 // already is left. It comes after the rename of the data itself: until then the data is whole where it was, and from then on nothing
 // else leads to the parts.
 func (i *Server) FinishAside(ctx context.Context, data string, parts []Part) (err error) {
-	defer i.wrap("set aside what lies outside of the data directory of", &err)
+	defer i.wrap("set aside the parts outside of the data directory of", &err)
 	for _, p := range parts {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -226,6 +226,6 @@ func (i *Server) fits(dir, place string) (err error) {
 }
 
 func (i *Server) notWritable(dir string, err error) error {
-	return fmt.Errorf("%s cannot be written by %s: %w; give it the folder (chown %s %s), or look at that disk", dir, i.Owner.Name, err,
+	return fmt.Errorf("%s cannot be written by %s: %w; give it the folder (chown %s %s), or check that disk", dir, i.Owner.Name, err,
 		i.Owner.Name, dir)
 }

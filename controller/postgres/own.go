@@ -98,7 +98,7 @@ func (i *Server) putOwn(dir string, f ownFile) error {
 		err = i.Owner.setACL(path, accessACL, f.acl)
 	}
 	if err != nil {
-		i.notice("who may read " + path + " was not carried over: " + err.Error())
+		i.notice("the access rights of " + path + " were not carried over: " + err.Error())
 	}
 	return nil
 }

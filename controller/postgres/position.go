@@ -19,7 +19,7 @@ func atEnd(waitEvent string) bool {
 	return waitEvent == "RecoveryWalStream" || waitEvent == "RecoveryRetrieveRetryInterval"
 }
 
-// EndKnown tells whether the larger of received and replayed stands for the end of a standby's WAL at this look: its
+// EndKnown tells whether the larger of received and replayed is the end of a standby's WAL at this look: its
 // receiver has run, or replay waits for more at the end of pg_wal.
 func (s *Status) EndKnown() bool { return s.Receive != 0 || atEnd(s.StartupWait) }
 

@@ -21,10 +21,10 @@ type Promotion struct {
 	Spare []int
 }
 
-// Promote makes a sealed standby primary, and returns once it is writable: it ends what keeps replay from its end (delays, a pause,
+// Promote makes a sealed standby primary, and returns once it is writable: it ends whatever keeps replay from its end (delays, a pause,
 // conflicting queries: pg_promote does nothing until those end), loads the durability set, reserves the timeline, waits until all
 // WAL at hand is replayed, and calls pg_promote. All of it takes one new connection, made after the reload, which outlives
-// the promotion. The member stays sealed meanwhile, whatever the settings say: they must not let it receive again. The caller
+// the promotion. The member stays sealed meanwhile, even against the settings: they must not let it receive again. The caller
 // checks Status.Timeline afterwards. shown is what that connection saw last; zero, if it was lost on the way.
 func (i *Server) Promote(ctx context.Context, p Promotion) (shown Status, err error) {
 	defer i.wrap("promote", &err)
@@ -73,7 +73,7 @@ func (i *Server) Promote(ctx context.Context, p Promotion) (shown Status, err er
 }
 
 // noUpstream ends a receiver that still runs. The member may have been told to lead a while ago, and its upstream may follow a later
-// primary by now: what it brings from there would take the promotion to a number that the controllers give away again.
+// primary by now: its WAL would take the promotion to a number that the controllers assign again.
 func (i *Server) noUpstream(ctx context.Context, c *sql.Conn) error {
 	receivers, err := i.receivers(ctx, c)
 	if err != nil || len(receivers) == 0 {
@@ -104,7 +104,7 @@ func writable(ctx context.Context, c *sql.Conn) error {
 }
 
 // WaitWritable returns once the server has left recovery. A server that still starts up refuses connections; the wait
-// goes on until ctx ends.
+// continues until ctx ends.
 func (i *Server) WaitWritable(ctx context.Context) (err error) {
 	defer i.wrap("wait for writes on", &err)
 	for {
@@ -138,7 +138,7 @@ func (i *Server) Open(ctx context.Context, timeline platform.Timeline, checkpoin
 			return err
 		}
 		if s.InRecovery || s.Timeline != timeline {
-			return fmt.Errorf("it is on timeline %d, its epoch has %d: it has diverged and is not opened", s.Timeline, timeline)
+			return fmt.Errorf("it is on timeline %d, but its epoch has %d: it has diverged and is not opened", s.Timeline, timeline)
 		}
 		if err := i.createRoles(ctx, c); err != nil || !checkpoint {
 			return err
@@ -149,7 +149,7 @@ func (i *Server) Open(ctx context.Context, timeline platform.Timeline, checkpoin
 	return s, err
 }
 
-// startupBlocked finds whether replay is paused, and whether it waits for somebody else's snapshot, lock or pin.
+// startupBlocked finds whether replay is paused, and whether it waits for another session's snapshot, lock or pin.
 const startupBlocked = `SELECT pg_is_wal_replay_paused(), EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup'
 	AND (wait_event_type IN ('Lock', 'BufferPin') OR wait_event LIKE 'RecoveryConflict%'))`
 
@@ -188,7 +188,7 @@ func unblockOnce(ctx context.Context, c *sql.Conn, spare []int) (blocked bool, e
 	return paused || conflict, nil
 }
 
-// endSessions ends who may block replay, but for those spared. No list is sent as an empty one: nothing differs from all of NULL.
+// endSessions ends sessions that may block replay, except those spared. No list is sent as an empty one: nothing differs from all of NULL.
 func endSessions(ctx context.Context, c *sql.Conn, spare []int) error {
 	_, err := c.ExecContext(ctx, endBlockers, pq.Array(append([]int{}, spare...)))
 	return err

@@ -25,7 +25,7 @@ func quoteConnInfo(v string) string {
 // quoteIdent quotes an SQL identifier.
 func quoteIdent(v string) string { return `"` + strings.ReplaceAll(v, `"`, `""`) + `"` }
 
-// quoteLiteral quotes an SQL string, whatever standard_conforming_strings says.
+// quoteLiteral quotes an SQL string for any value of standard_conforming_strings.
 func quoteLiteral(v string) string {
 	q := "'" + strings.ReplaceAll(v, `'`, `''`) + "'"
 	if strings.Contains(v, `\`) {

@@ -15,12 +15,12 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Recovering is what a server that takes no sessions yet is at, as the kernel and its files show it: it cannot be asked.
+// Recovering is the progress of a server that takes no sessions yet, as the kernel and its files show it: it cannot be asked.
 type Recovering struct {
 	// Segment is the last segment of WAL that it has come to, as its name without the timeline: where timelines meet it asks for that of each,
-	// again and again. One that lacks WAL also goes back to the one before, again and again: only a later one shows that it gets on.
+	// again and again. One that lacks WAL also goes back to the one before, again and again: only a later one shows progress.
 	Segment string
-	// Mark changes whenever its recovery gets on: by what it writes to its control file, by the WAL that it receives or restores, by other
+	// Mark changes whenever its recovery advances: by what it writes to its control file, by the WAL that it receives or restores, by other
 	// files that it opens, and by what it reads from disk. It needs no titles of processes (update_process_title).
 	Mark string
 	// Asks is where the WAL begins that it has not, and asks for; 0 where it does not say (update_process_title).
@@ -42,7 +42,7 @@ func title(pid int) string {
 	return strings.TrimSpace(strings.ReplaceAll(string(raw), "\x00", " "))
 }
 
-// Recovering looks at a server that takes no sessions yet.
+// Recovering observes a server that takes no sessions yet.
 func (i *Server) Recovering(ctx context.Context) (r Recovering, err error) {
 	defer i.wrap("look at the recovery of", &err)
 	children, err := i.children()
@@ -86,7 +86,7 @@ func (i *Server) Recovering(ctx context.Context) (r Recovering, err error) {
 }
 
 // startup looks at the startup process. Before recovery it opens each file of the data to sync it, which may take long on each. One
-// without a title shows by its use of the processor that it gets on.
+// without a title shows its progress by its use of the processor.
 func (i *Server) startup(pid int, untitled bool, r *Recovering) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	r.Restoring = err == nil && len(strings.TrimSpace(string(raw))) > 0
@@ -108,11 +108,11 @@ func (i *Server) startup(pid int, untitled bool, r *Recovering) {
 	}
 }
 
-// workedFor is how much of a processor's time shows that a recovery gets on. One that lacks WAL, and looks for it 20 times a second,
+// workedFor is how much of a processor's time shows that a recovery advances. One that lacks WAL, and looks for it 20 times a second,
 // uses as much only in many minutes; one that reads its WAL from memory, in as long as it says, or little more.
 const workedFor = 30 * time.Second
 
-// diskReads finds what a process has had fetched from disks (proc_pid_io(5)). What it reads from memory tells nothing: one that lacks WAL
+// diskReads finds how much a process has read from disks (proc_pid_io(5)). Reads from memory show nothing: one that lacks WAL
 // reads the same again and again.
 var diskReads = regexp.MustCompile(`(?m)^read_bytes: (\d+)$`)
 

@@ -18,7 +18,7 @@ func (i *Server) rewindMark() string { return filepath.Join(i.Conf, "rewinding")
 
 // Rewind makes a stopped, diverged member follow the source again, with pg_rewind. The source must have checkpointed on
 // its timeline, and the WAL to be discarded must have been kept (KeepWAL, S9): both are the caller's. A target that
-// crashed is first recovered, as a standby that receives from nobody, so standby.signal never leaves it; o says where
+// crashed is first recovered, as a standby without an upstream, so standby.signal never leaves it; o says where
 // that server runs (its cgroup).
 func (i *Server) Rewind(ctx context.Context, from Source, o StartOptions) (err error) {
 	defer i.wrap("rewind", &err)
@@ -47,7 +47,7 @@ func (i *Server) Rewind(ctx context.Context, from Source, o StartOptions) (err e
 	return i.rewind(ctx, from, conninfo)
 }
 
-// undoRewind gives back what a rewind has taken for its time, in this run of the agent or in an earlier one.
+// undoRewind restores what a rewind has moved or changed for its time, in this run of the agent or in an earlier one.
 func (i *Server) undoRewind() error { return errors.Join(i.lock(), i.returnHostFiles()) }
 
 func (i *Server) rewind(ctx context.Context, from Source, conninfo string) (err error) {

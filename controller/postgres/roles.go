@@ -19,7 +19,7 @@ var rewindFunctions = []string{
 	"pg_read_binary_file(text)", "pg_read_binary_file(text, bigint, bigint, boolean)",
 }
 
-// CreateRoles makes, on a running primary, what is missing of: mainstay_replication and mainstay_probe (not on adopted
+// CreateRoles makes, on a running primary, those that are missing of: mainstay_replication and mainstay_probe (not on adopted
 // clusters, which bring their own) and the table behind Beat. It is idempotent, and waits for no replica.
 func (i *Server) CreateRoles(ctx context.Context) (err error) {
 	defer i.wrap("create the roles of", &err)
@@ -65,7 +65,7 @@ func writeProbeIsOurs(ctx context.Context, c *sql.Conn) error {
 		Scan(&schema, &table, &ours)
 	if err == nil && !ours {
 		err = fmt.Errorf("schema mainstay belongs to %s and mainstay.beat to %s: both must be a superuser's, and beat a table; "+
-			"move what is there away, and Mainstay makes its own", schema, table)
+			"move these away, and Mainstay makes its own", schema, table)
 	}
 	return err
 }
@@ -95,7 +95,7 @@ func unless(condition, statements string) string {
 // of PasswordFile, if one is given.
 type InitOptions struct{ Database, Role, PasswordFile string }
 
-// CreateApplication makes what is missing of the database and role; an existing role keeps its password.
+// CreateApplication makes the database and the role if they are missing; an existing role keeps its password.
 func (i *Server) CreateApplication(ctx context.Context, o InitOptions) (err error) {
 	defer i.wrap("create the application's database on", &err)
 	options := "LOGIN"

@@ -23,7 +23,7 @@ func (e *RunningError) Error() string {
 	return fmt.Sprintf("PostgreSQL runs (postmaster %d); stop the member first", e.PID)
 }
 
-// Running finds the member's postmaster; ok is false also where that cannot be told.
+// Running finds the member's postmaster; ok is false also if that is not known.
 func (i *Server) Running() (pid int, start string, ok bool) {
 	pid, start, err := i.Postmaster()
 	return pid, start, err == nil
@@ -32,7 +32,7 @@ func (i *Server) Running() (pid int, start string, ok bool) {
 // Postmaster finds the member's postmaster: the pid of postmaster.pid, if that process is a postgres whose working directory
 // is the data directory. start is the process's start time in the kernel's ticks since boot: with the pid it names the
 // process for as long as the host is up. The error is ErrNotRunning where there surely is none, as after a crash that left
-// postmaster.pid; any other says that it cannot be told, for want of descriptors perhaps, and is no evidence.
+// postmaster.pid; any other means that it is not known, perhaps for want of descriptors, and is no evidence.
 func (i *Server) Postmaster() (pid int, start string, err error) {
 	raw, err := i.Owner.readFile(filepath.Join(i.Data, "postmaster.pid"))
 	if errors.Is(err, os.ErrNotExist) {
@@ -59,7 +59,7 @@ func (i *Server) Postmaster() (pid int, start string, err error) {
 	return pid, st.start, nil
 }
 
-// unlessGone is ErrNotRunning where a process is gone, or is a stranger's that may not be looked at.
+// unlessGone is ErrNotRunning where a process is gone, or belongs to another user and may not be inspected.
 func unlessGone(err error) error {
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) || errors.Is(err, os.ErrPermission) {
 		return ErrNotRunning
@@ -104,7 +104,7 @@ func (i *Server) stopped() error {
 	case err == nil:
 		return &RunningError{pid}
 	case !errors.Is(err, ErrNotRunning):
-		return fmt.Errorf("whether PostgreSQL runs cannot be told: %w", err)
+		return fmt.Errorf("it is not known whether PostgreSQL runs: %w", err)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ const retryInterval = 60 * time.Millisecond
 
 // Seal stops receiving, in the order of the safety rules: the setting emptied on disk and loaded, the receiver process
 // ended, none seen on two looks one retry interval apart; only then it reads the position. The caller has persisted the seal's
-// number before. It is done only if err is nil; calling it again is fine. A failover waits for it, and a new connection is what
+// number before. It is done only if err is nil; calling it again is fine. A failover waits for it, and a new connection
 // costs most: it makes one, after the reload, and does everything on that. shown is what that connection saw last. A position
 // that is not known is read again by the caller.
 func (i *Server) Seal(ctx context.Context, s Settings) (at Position, shown Status, err error) {
@@ -43,7 +43,7 @@ func (i *Server) Seal(ctx context.Context, s Settings) (at Position, shown Statu
 	return at, shown, err
 }
 
-// replayAtOnce lifts a wanted delay of replay, until the next settings: without a receiver the end of the WAL is known only once all
+// replayAtOnce lifts a configured delay of replay, until the next settings: without a receiver the end of the WAL is known only once all
 // of it has been replayed. Where it is known the delay stays.
 func (i *Server) replayAtOnce(ctx context.Context, s Settings) error {
 	s.NoApplyDelay = true
@@ -113,7 +113,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// receivers finds WAL receivers by the server's word and by the process table: a process that is just starting or ending
+// receivers finds WAL receivers by the server's view and by the process table: a process that is just starting or ending
 // is missing from one of them.
 func (i *Server) receivers(ctx context.Context, c *sql.Conn) ([]int, error) {
 	rows, err := c.QueryContext(ctx, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver'")

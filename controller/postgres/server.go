@@ -80,7 +80,7 @@ type Server struct {
 	ReplicationTLS TLSFiles
 	// Replication is set on adopted clusters; zero is mainstay_replication with its certificate.
 	Replication Credentials
-	// Notice is told, once each, what happens to settings and files of the user's; nil for nobody. It must not block.
+	// Notice is called once for each change to the user's settings and files; nil for no call. It must not block.
 	Notice func(text string)
 }
 
@@ -90,7 +90,7 @@ type Source struct {
 	Port int
 }
 
-// Error is what failed on which member.
+// Error is a failed act on a member.
 type Error struct {
 	Member, Op string
 	Err        error
@@ -126,7 +126,7 @@ func (i *Server) userConfig() string {
 	return cmp.Or(i.UserConfig, i.Kept.ConfigFile, filepath.Join(i.Data, "postgresql.conf"))
 }
 
-// Local is how to connect to the member through its own socket as the superuser. What the user gives new sessions has no say in it.
+// Local is how to connect to the member through its own socket as the superuser. The user's defaults for new sessions do not affect it.
 func (i *Server) Local() pgdial.Config {
 	return pgdial.Config{
 		SocketDir: i.Socket, Port: i.Port, User: i.superuser(), Database: i.Database, Passfile: i.SuperPassfile,

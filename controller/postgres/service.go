@@ -14,7 +14,7 @@ import (
 type Service struct {
 	Unit      string `json:"unit"`                // such as postgresql@15-main.service
 	Systemd   bool   `json:"systemd"`             // this host runs systemd
-	Masked    bool   `json:"masked"`              // systemd starts the unit for nobody
+	Masked    bool   `json:"masked"`              // systemd does not start the unit
 	StartConf string `json:"startConf,omitempty"` // Debian's start.conf; "" elsewhere
 	Mode      string `json:"mode,omitempty"`      // in it: auto, manual or disabled
 }
@@ -38,7 +38,7 @@ func thisHost() hostFiles {
 	return h
 }
 
-// Services finds what on this host would start PostgreSQL on a data directory. It reads files of the system only, never
+// Services finds the services of this host that would start PostgreSQL on a data directory. It reads files of the system only, never
 // the data's disk beyond the directory itself.
 func Services(data string) ([]Service, error) { return thisHost().services(data) }
 

@@ -15,7 +15,7 @@ import (
 // statementBound ends a statement of a kept session on the server's side, should nothing wait for its answer any more.
 const statementBound = 2 * time.Second
 
-// Session is a kept superuser session with the member's PostgreSQL, for what is asked again and again: a new connection costs the
+// Session is a kept superuser session with the member's PostgreSQL, for repeated questions: a new connection costs the
 // server a process. It shows what moves; see pgdial.Session for what it does not show. It runs single statements, each a
 // transaction of its own, so that it holds no snapshot between them.
 type Session struct {
@@ -28,7 +28,7 @@ type Session struct {
 func (i *Server) Keep(ctx context.Context) (s *Session, err error) {
 	defer i.wrap("open a session with", &err)
 	c := i.Local()
-	c.Runtime["lock_timeout"] = "500" // a user may lock the table of the small commit, which tells nothing of the write path
+	c.Runtime["lock_timeout"] = "500" // a user may lock the table of the write probe, which shows nothing about the write path
 	c.Runtime["statement_timeout"] = strconv.FormatInt(statementBound.Milliseconds(), 10)
 	kept, err := pgdial.Keep(ctx, c)
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *Session) Moving(ctx context.Context) (m Moving, err error) {
 const writeProbeSQL = `INSERT INTO mainstay.beat AS b (id, n, at) VALUES (1, 1, clock_timestamp())
 	ON CONFLICT (id) DO UPDATE SET n = b.n + 1, at = excluded.at`
 
-// WriteProbe makes the small commit that proves a primary's write path: flushed on this disk, waiting for no replica. CreateRoles
+// WriteProbe makes a small commit that proves a primary's write path: flushed on this disk, waiting for no replica. CreateRoles
 // made its table.
 func (s *Session) WriteProbe(ctx context.Context) (err error) {
 	defer s.server.wrap("write probe of", &err)

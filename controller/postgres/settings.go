@@ -13,11 +13,11 @@ import (
 // Settings are the values of the managed settings that change over a member's life; the others follow from Instance.
 // Zero sizes take their defaults.
 type Settings struct {
-	PrimaryConnInfo string // Instance.ConnInfo; "" receives from nobody
+	PrimaryConnInfo string // Instance.ConnInfo; "" for no upstream
 	PrimarySlot     string // the slot on the upstream
 	SyncNames       string // SyncNames(...)
 	SyncSlots       string // SyncSlots(...)
-	// Sealed empties primary_conninfo, whatever it says above, and turns restore_command off: no WAL comes in.
+	// Sealed empties primary_conninfo, even against the value above, and turns restore_command off: no WAL comes in.
 	Sealed bool
 	// NoArchive leaves restore_command off: the member is sealed but for the WAL of another sealed one.
 	NoArchive bool
@@ -84,7 +84,7 @@ func upstream(_ *Server, s Settings) (string, bool) {
 // table lists every setting that Mainstay manages. synchronous_commit, hot_standby_feedback and all others belong to
 // the user.
 var table = []managed{
-	{"data_directory", "whatever a copied configuration says", func(i *Server, _ Settings) (string, bool) { return i.Data, true }},
+	{"data_directory", "not the one in a copied configuration", func(i *Server, _ Settings) (string, bool) { return i.Data, true }},
 	{"hba_file", "the adopted instance's own", ifKept(func(k Kept) string { return k.HBAFile })},
 	{"ident_file", "the adopted instance's own", ifKept(func(k Kept) string { return k.IdentFile })},
 	{"port", "where members and clients find each other", func(i *Server, _ Settings) (string, bool) { return strconv.Itoa(i.Port), true }},
@@ -122,7 +122,7 @@ var table = []managed{
 	{"recovery_target_time", noTarget, fixed("")},
 	{"recovery_target_xid", noTarget, fixed("")},
 	{"recovery_target_lsn", noTarget, fixed("")},
-	{"primary_conninfo", "whom to stream from", upstream},
+	{"primary_conninfo", "the upstream to stream from", upstream},
 	{"primary_slot_name", "the slot that keeps our WAL there", func(_ *Server, s Settings) (string, bool) { return s.PrimarySlot, true }},
 	{"synchronous_standby_names", "the durability set in force", func(_ *Server, s Settings) (string, bool) { return s.SyncNames, true }},
 	{"synchronized_standby_slots", "no subscriber is ahead of a next primary",
@@ -139,8 +139,8 @@ var table = []managed{
 }
 
 // noTarget: a restore leaves its target in the configuration, and a primary does not mind. A replica, started or cloned with it, stops
-// there or is promoted there by itself; where the target is never reached it streams, and ends with FATAL when it is promoted.
-const noTarget = "a replica replays to the end, whatever a restore has left"
+// there or is promoted there without a request; where the target is never reached it streams, and ends with FATAL when it is promoted.
+const noTarget = "a replica replays to the end, despite the target of a restore"
 
 // RestartKeys are the managed settings that a running server takes only at its next start.
 var RestartKeys = []string{"data_directory", "hba_file", "ident_file", "port", "listen_addresses", "unix_socket_directories",

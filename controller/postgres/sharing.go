@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sharing is who else may look into a data directory on this host: its group, and its POSIX ACLs (acl(5)). PostgreSQL allows both, as
+// sharing is the access of others to a data directory on this host: its group, and its POSIX ACLs (acl(5)). PostgreSQL allows both, as
 // long as the mode is 0700 or 0750. The zero sharing is that of data which is not there.
 type sharing struct {
 	Group   *uint32 `json:"group,omitempty"`
@@ -88,7 +88,7 @@ func (i *Server) share(tmp string, s sharing) {
 
 func (i *Server) notShared(err error) {
 	if err != nil {
-		i.notice("who else may look into " + i.Data + " was not carried over to the copy: " + err.Error())
+		i.notice("the group and ACL of " + i.Data + " were not carried over to the copy: " + err.Error())
 	}
 }
 
@@ -145,7 +145,7 @@ func (o Owner) withFile(path string, f func(*os.File) error) error {
 	defer file.Close()
 	info, err := file.Stat()
 	if err == nil && info.Sys().(*syscall.Stat_t).Uid != o.UID {
-		err = fmt.Errorf("%s is not %s's", path, o.Name)
+		err = fmt.Errorf("%s does not belong to %s", path, o.Name)
 	}
 	if err != nil {
 		return err

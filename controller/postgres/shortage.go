@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// demand is a setting of which a standby must have as much as its primary, whose value stands in the control file that the standby
+// demand is a setting that must not be lower on a standby than on its primary, whose value is in the control file that the standby
 // keeps: with less it does not start, or, where it learns of it while it runs, replays no further and shuts down when it is promoted
 // (PostgreSQL's documentation, "Hot Standby", Administrator's Overview; seen on 15.18).
 type demand struct {
@@ -23,7 +23,7 @@ var demands = []demand{
 	{"max_locks_per_transaction", func(c Control) int { return c.MaxLocks }},
 }
 
-// Shortage says of which settings a standby that has stopped replaying has less than its primary. It is empty for one that replays,
+// Shortage names the settings that are lower on a standby that has stopped replaying than on its primary. It is empty for one that replays,
 // and for one whose replay an operator has paused.
 func (i *Server) Shortage(ctx context.Context, s Status) (short []string, err error) {
 	if !s.InRecovery || !s.Paused {
@@ -58,7 +58,7 @@ func (i *Server) raised(ctx context.Context) (up []pair, err error) {
 		}
 		if want := d.of(c); have < want {
 			up = append(up, pair{d.name, strconv.Itoa(want)})
-			i.notice(fmt.Sprintf("its own configuration says %s = %d, and its primary had %d: started with that", d.name, have, want))
+			i.notice(fmt.Sprintf("its own configuration says %s = %d, but its primary had %d: started with the primary's value", d.name, have, want))
 		}
 	}
 	return up, nil

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Signs are what the kernel shows of a postmaster, at no cost to the server.
+// Signs are the kernel's view of a postmaster, at no cost to the server.
 type Signs struct {
 	PID int // 0: none runs
 	// Stopped: it is stopped or traced, or waits for a disk: it takes no new connection at this moment.
@@ -23,7 +23,7 @@ type Signs struct {
 	Queued bool
 }
 
-// Signs looks at the member's postmaster; at its queue only where that is asked for, since that reads a table of the host's.
+// Signs observes the member's postmaster; its queue only on request, since that reads a table of the host's.
 func (i *Server) Signs(queue bool) (s Signs) {
 	pid, _, ok := i.Running()
 	if !ok {
@@ -42,14 +42,14 @@ func (i *Server) Signs(queue bool) (s Signs) {
 // ErrStarting is returned where PostgreSQL takes no sessions yet. It says so in a file, which costs it no process.
 var ErrStarting = errors.New("PostgreSQL is starting")
 
-// What a postmaster says that it is at (PM_STATUS_*), in line pidStatus of postmaster.pid (LOCK_FILE_LINE_PM_STATUS, from 0).
+// The status that a postmaster reports (PM_STATUS_*), in line pidStatus of postmaster.pid (LOCK_FILE_LINE_PM_STATUS, from 0).
 const (
 	pidStatus     = 7
 	stateStarting = "starting"
 	stateStopping = "stopping"
 )
 
-// state is what the postmaster says that it is at, "" if nothing can be read of it.
+// state is the status that the postmaster reports, "" if it cannot be read.
 func (i *Server) state() string {
 	raw, err := i.Owner.readFile(filepath.Join(i.Data, "postmaster.pid"))
 	if err != nil {
@@ -62,7 +62,7 @@ func (i *Server) state() string {
 	return strings.TrimSpace(lines[pidStatus])
 }
 
-// Stopping tells whether the postmaster was asked to shut down, in whatever mode.
+// Stopping tells whether the postmaster was asked to shut down, in any mode.
 func (i *Server) Stopping() bool { return i.state() == stateStopping }
 
 // tcpListen is the kernel's number for a listening socket (TCP_LISTEN), whose receive queue counts the connections not taken yet.

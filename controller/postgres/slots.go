@@ -42,7 +42,7 @@ func SlotName(member string) string {
 	return name[:min(len(name), 52)] + "_" + hex.EncodeToString(sum[:4])
 }
 
-// SyncSlots writes synchronized_standby_slots: the slots of these members. Whoever decodes a failover slot gets nothing that one of
+// SyncSlots writes synchronized_standby_slots: the slots of these members. A consumer of a failover slot gets no change that one of
 // them has not flushed.
 func SyncSlots(members []string) string {
 	slots := make([]string, len(members))
@@ -56,7 +56,7 @@ func SyncSlots(members []string) string {
 func IsSlotName(slot string) bool { return strings.HasPrefix(slot, slotPrefix) }
 
 // EnsureSlots makes the named physical slots, reserving WAL at once, and drops those in drop, their senders ended first. A
-// slot that has lost its WAL is made anew. It goes on past a failure and returns them all; on a standby it works as well.
+// slot that has lost its WAL is made anew. It continues after a failure and returns them all; on a standby it works as well.
 func (i *Server) EnsureSlots(ctx context.Context, names, drop []string) (err error) {
 	defer i.wrap("make the slots of", &err)
 	return i.with(ctx, func(c *sql.Conn) error {
@@ -120,8 +120,8 @@ func dropUsed(ctx context.Context, c *sql.Conn, name string) error {
 	}
 }
 
-// DropIdleSlots drops the slots of Mainstay's that nobody streams through, when it lets go of a member: nothing would move
-// them on any more, and they would keep WAL.
+// DropIdleSlots drops Mainstay's slots without a stream, when it releases a member: nothing would advance
+// them any more, and they would keep WAL.
 func (i *Server) DropIdleSlots(ctx context.Context) (err error) {
 	defer i.wrap("drop the slots of", &err)
 	return i.exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots

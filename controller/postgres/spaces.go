@@ -36,8 +36,8 @@ type space struct {
 	location string // on the source's host
 }
 
-// spaces asks a source for its tablespaces, but those in its data directory itself. An account of an adopted cluster that may copy, and
-// not ask, learns of none: then pg_basebackup finds out what stands in its way.
+// spaces asks a source for its tablespaces, except those in its data directory itself. An account of an adopted cluster that may copy but
+// not query learns of none: then pg_basebackup finds the obstacles.
 func (i *Server) spaces(ctx context.Context, from Source) (all []space, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*pgdial.DefaultOnce)
 	defer cancel()
@@ -62,7 +62,7 @@ func (i *Server) spaces(ctx context.Context, from Source) (all []space, err erro
 	}
 	at := i.remote(from)
 	if err = pgdial.WithConn(ctx, at, ask); pgdial.SQLState(err) == noSuchDatabase {
-		at.Database = "template1" // which hardly anybody drops
+		at.Database = "template1" // which is hardly ever dropped
 		err = pgdial.WithConn(ctx, at, ask)
 	}
 	if code := pgdial.SQLState(err); strings.HasPrefix(code, "28") || code == "42501" {
@@ -102,7 +102,7 @@ func mapped(spots []spot) (args []string) {
 // userBound is how long a search for a folder's user may take: a working directory may lie on a file system that hangs.
 const userBound = 5 * time.Second
 
-// searching is held by the one search there may be: one that hangs goes on until its file system answers, and gathers no others.
+// searching is held by the one search there may be: one that hangs lasts until its file system answers, and no others pile up behind it.
 var searching = make(chan struct{}, 1)
 
 // userOf finds a running server, other than ours, whose data leads to a folder; "" for none.
@@ -110,8 +110,8 @@ func (i *Server) userOf(ctx context.Context, dir string) (data string, err error
 	ctx, cancel := context.WithTimeout(ctx, userBound)
 	defer cancel()
 	if data, err = await(ctx, searching, func() string { return i.foundUserOf(dir) }); err != nil {
-		err = fmt.Errorf("whether another server uses %s cannot be told, because the working directory of some process does not answer (%w): "+
-			"see which file system of this host hangs; it is tried again", dir, err)
+		err = fmt.Errorf("it is not known whether another server uses %s, because the working directory of some process does not answer (%w): "+
+			"check which file system of this host hangs; it is tried again", dir, err)
 	}
 	return data, err
 }

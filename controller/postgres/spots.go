@@ -117,7 +117,7 @@ func (i *Server) try(ctx context.Context, s *spot) (err error) {
 	}
 	s.At = at
 	if data, err := filepath.EvalSymlinks(i.Data); err == nil && strings.HasPrefix(at, data+"/") {
-		return fmt.Errorf("%s, to which %s of the data directory must lead, lies in that itself, where no copy can have it: "+
+		return fmt.Errorf("%s, to which %s of the data directory must lead, lies inside the data directory, where no copy can have it: "+
 			"drop that tablespace, or make it elsewhere", at, s.Link)
 	}
 	if err := i.unused(ctx, *s); err != nil {
@@ -137,12 +137,11 @@ func (i *Server) try(ctx context.Context, s *spot) (err error) {
 	return i.Owner.makePlace(at, s.temp)
 }
 
-// mapByHand is how members of one host come to folders of their own.
+// mapByHand is how members of one host get separate folders.
 const mapByHand = "a member whose primary runs on the same host needs folders of its own for tablespaces: make its first " +
-	"copy by hand with pg_basebackup " +
-	"--tablespace-mapping, later ones keep them"
+	"copy by hand with pg_basebackup --tablespace-mapping; later ones keep them"
 
-// unused refuses a folder that another server uses, or that holds what no data of this member leads to.
+// unused refuses a folder that another server uses, or that holds files to which no link of this member's data leads.
 func (i *Server) unused(ctx context.Context, s spot) error {
 	data, err := i.userOf(ctx, s.At)
 	if err != nil {
@@ -159,7 +158,7 @@ func (i *Server) unused(ctx context.Context, s spot) error {
 		return nil
 	}
 	return fmt.Errorf(
-		"%s, where %s of the copy belongs, holds %s, to which no data of this member leads; if no other server uses it, move it away; %s",
+		"%s, where %s of the copy belongs, holds %s, to which no link of this member's data leads; if no other server uses it, move it away; %s",
 		s.At, s.Link, names[0], mapByHand)
 }
 

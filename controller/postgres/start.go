@@ -95,19 +95,19 @@ func (i *Server) startable() error {
 	}
 	for _, path := range []string{i.userConfig(), i.hbaFile()} {
 		if !exists(path) {
-			return fmt.Errorf("%s is missing: it is this host's own configuration; put it there, and see that it fits this host", path)
+			return fmt.Errorf("%s is missing: it is this host's own configuration; put it there, and check that it fits this host", path)
 		}
 	}
 	return i.Owner.makeDir(i.Socket, 0o755)
 }
 
 // oomOfBackends lets each backend give up the postmaster's place before the OOM killer, as PostgreSQL's documentation advises
-// where the postmaster is protected: one that takes all memory is to end, not the agent or the host's other programs.
+// where the postmaster is protected: one that takes all memory must end, not the agent or the host's other programs.
 const oomOfBackends = "PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj"
 
 // leftover is the pid in postmaster.pid, which a crash may have left. After a boot it may be any process of the same user, another
 // member's for one, and PostgreSQL would refuse to start for as long as that lives; told that it is its grandparent's it passes that over.
-// Whether somebody still uses the data's shared memory it looks up all the same.
+// It still checks whether a process uses the data's shared memory.
 func (i *Server) leftover() int {
 	raw, _ := i.Owner.readFile(filepath.Join(i.Data, "postmaster.pid")) // none, as after a clean stop, is as good
 	first, _, _ := strings.Cut(string(raw), "\n")
@@ -156,7 +156,7 @@ func ownChild(_ context.Context, cmd *exec.Cmd) (int, func() error, error) {
 	return cmd.Process.Pid, cmd.Wait, nil
 }
 
-// RestoreStandbySignal puts standby.signal back, durably: from then on, whatever starts PostgreSQL on this data starts a
+// RestoreStandbySignal puts standby.signal back, durably: from then on, every start of PostgreSQL on this data is that of a
 // standby (S4). Called once a primary is writable; calling it again is fine.
 func (i *Server) RestoreStandbySignal(ctx context.Context) (err error) {
 	defer i.wrap("put standby.signal back on", &err)

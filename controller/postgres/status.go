@@ -10,7 +10,7 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Status is what one connection showed, in one statement. A zero LSN or timeline is unknown.
+// Status is the result of one statement on one connection. A zero LSN or timeline is unknown.
 type Status struct {
 	Moving
 	SystemID string `json:"system_id"`
@@ -28,13 +28,13 @@ type Status struct {
 	AlterSystemOff string `json:"alter_system_off"`
 
 	PendingRestart []string `json:"pending_restart"`
-	// Demanded are the settings of which a standby must have as much as its primary; Raised those of them that the command line gave.
+	// Demanded are the settings that must not be lower on a standby than on its primary; Raised those of them that the command line gave.
 	Demanded map[string]int `json:"demanded"`
 	Raised   []string       `json:"raised"`
 	// SyncSlots is synchronized_standby_slots, "" before 17.
 	SyncSlots string `json:"sync_slots"`
-	// Wanted is what the user's files say now, loaded or not, of settings that are theirs to raise, and InForce what the server has of
-	// them but for what its command line gave it.
+	// Wanted are the values in the user's files now, loaded or not, of settings that are theirs to raise, and InForce those of the
+	// server, except those from its command line.
 	Wanted  map[string]string `json:"wanted"`
 	InForce map[string]string `json:"in_force"`
 	// UserSlots are slots that are not ours and outlive their session, by name: the maxUserSlots that hold most WAL. MoreUserSlots counts

@@ -46,7 +46,7 @@ func (i *Server) Transactions(ctx context.Context, dir string, d Discard, limit 
 	return list, total, err
 }
 
-// touched is what a transaction has changed so far.
+// touched is the set of changes of a transaction so far.
 type touched struct {
 	relations map[string]bool
 	changes   int

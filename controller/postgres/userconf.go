@@ -13,8 +13,8 @@ import (
 )
 
 // A cluster's configuration may lie outside of its data directories, as on Debian in /etc/postgresql. A copy of the data
-// has none then. So each such member keeps a copy of its user's configuration beside its data (CopyConfig), which goes along
-// with every clone; a clone on a host that has no configuration of its own makes its first one from it (firstConfig).
+// has none then. So each such member keeps a copy of its user's configuration beside its data (CopyConfig), which is part
+// of every clone; a clone on a host that has no configuration of its own makes its first one from it (firstConfig).
 
 // copiedDir holds the copy, in the data directory. It is ours; PostgreSQL does not look at it.
 const copiedDir = "mainstay"
@@ -79,7 +79,7 @@ func (i *Server) CopyConfig(ctx context.Context) (err error) {
 // notCopied are places of this host alone.
 var notCopied = []string{"config_file", "hba_file", "ident_file", "external_pid_file"}
 
-// userSettings are the settings in the user's files, whichever they include, less ours. The last of a name is in force.
+// userSettings are the settings in the user's files and their includes, without ours. The last of a name is in force.
 func (i *Server) userSettings(ctx context.Context) ([]byte, error) {
 	found, ours := map[string]string{}, i.Values(Settings{})
 	err := i.with(ctx, func(c *sql.Conn) error {
@@ -131,7 +131,7 @@ func (i *Server) firstConfig(dir string, from Source) error {
 		if err := i.Owner.writeFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return err
 		}
-		i.notice("wrote " + path + " like the primary's; look whether it fits this host: it is yours from now on")
+		i.notice("wrote " + path + " like the primary's; check that it fits this host: it is yours from now on")
 	}
 	return i.Owner.removeAll(filepath.Join(dir, copiedDir))
 }
