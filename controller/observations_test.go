@@ -166,7 +166,7 @@ func TestTargets(t *testing.T) {
 	s.Platform = social()
 	s.Clusters = map[string]*state.Cluster{"feed": {Name: "feed"}}
 	if len(targets(s, nil)) != 0 {
-		t.Error("nobody probes what is not born")
+		t.Error("members of a cluster before bootstrap are probed")
 	}
 	s.Clusters["feed"].Primary = "feed-e2"
 	got := targets(s, map[loop.MemberKey]bool{{Cluster: "feed", Member: "feed-e2"}: true})

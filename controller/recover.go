@@ -41,7 +41,7 @@ type Recovery struct {
 // RecoveredCluster is a cluster as the controller knows it.
 type RecoveredCluster struct {
 	Name    string `json:"name"`
-	Primary string `json:"primary"` // "" before its birth
+	Primary string `json:"primary"` // "" before bootstrap
 	Site    string `json:"site"`
 	Epoch   string `json:"epoch"`
 }

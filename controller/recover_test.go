@@ -73,7 +73,7 @@ func TestRecover(t *testing.T) {
 	if c2.list.Leading() {
 		old = c2
 	}
-	b.eventually("they go on, without c3", 20*time.Second, func() bool {
+	b.eventually("they continue, without c3", 20*time.Second, func() bool {
 		return jane.DoAt(b.ctx(10*time.Second), old.cfg.Advertise, "PUT", "/v1/platform", wire.ApplyRequest{Platform: social()}, nil) == nil
 	})
 	if s := c3.machine.State(); s.Generation != 2 || s.Mark == "" || !c3.list.Leading() || old.machine.State().Generation != 1 {

@@ -72,7 +72,7 @@ func TestRevokedWhileConnected(t *testing.T) {
 	}
 	b.eventually("the revoked controller to hear no leader", 20*time.Second,
 		func() bool { leader, _ := gone.log.Leader(); return leader == "" })
-	b.eventually("the others to go on", 20*time.Second, func() bool {
+	b.eventually("the others to continue", 20*time.Second, func() bool {
 		return jane.Do(b.ctx(5*time.Second), "GET", "/v1/controllers", nil, new(wire.Controllers)) == nil && b.leader() != gone
 	})
 }

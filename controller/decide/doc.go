@@ -12,7 +12,7 @@
 //
 // The tests and the simulator try to break each claim below; code that upholds one names it in a comment.
 //
-//   - S1 At most one member of a cluster acknowledges commits that wait for durability at any instant; epochs order them.
+//   - S1 At most one member of a cluster acknowledges new commits that wait for durability at any instant; epochs order them.
 //   - S2 With acks k, a commit acknowledged to a client (synchronous_commit on or remote_apply, fsync on) survives the loss
 //     of the primary and any k-1 further members. With acks 0 the possible loss is reported.
 //   - S3 A member never acts on an epoch lower than the highest it has persisted. An epoch is (generation, number). An

@@ -140,7 +140,7 @@ func TestEtcdLeaseEnds(t *testing.T) {
 		t.Error("the topology went with it")
 	}
 	if there, sites := readApp(t, "web"); there == nil || len(sites) != 0 {
-		t.Errorf("of an app that nobody vouches for: %+v, %v", there, sites)
+		t.Errorf("of an app whose keys no leader renews: %+v, %v", there, sites)
 	}
 	// A lease that was lost meanwhile is taken anew.
 	await(t, "it to be published again", func() bool { return sink.Publish(ctx, "social", bootstrapped) == nil })

@@ -39,7 +39,7 @@ type Topology struct {
 	Cluster  string            `json:"cluster"`
 	Epoch    platform.Epoch    `json:"epoch"`
 	Version  uint64            `json:"version"`           // of the cluster's state: orders topologies of one epoch
-	Primary  *Endpoint         `json:"primary,omitempty"` // nil before birth
+	Primary  *Endpoint         `json:"primary,omitempty"` // nil before bootstrap
 	Replicas []Endpoint        `json:"replicas"`
 	Timeline platform.Timeline `json:"timeline"`
 	// Opened: the primary accepts writes. Before that no member is announced to clients as primary.
