@@ -38,7 +38,7 @@ func TestEachClaimFails(t *testing.T) {
 			c.Acknowledged(ack(1, "a", 2), sets)
 			a := ack(2, "a", 1)
 			a.Waited, a.Kept = false, func() bool { return true }
-			c.Acknowledged(a, []platform.Set{{}})
+			c.Acknowledged(a, []platform.DurabilitySet{{}})
 		}},
 		"two members in one epoch": {"S1",
 			func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Acknowledged(ack(2, "b", 1), sets) }},
