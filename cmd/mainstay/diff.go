@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -73,7 +74,7 @@ func (p *program) read(file string) ([]byte, error) {
 	if file == "-" {
 		return io.ReadAll(io.LimitReader(p.stdin, maxFile))
 	}
-	f, err := os.Open(file)
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe without a writer is empty, instead of waited for
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,9 @@ func main() {
 		asks:    terminal(os.Stdin) && terminal(os.Stderr),
 		colours: terminal(os.Stdout),
 		signals: func(ctx context.Context) (context.Context, context.CancelFunc) {
-			return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+			context.AfterFunc(ctx, stop) // the second signal ends a process that hangs
+			return ctx, stop
 		},
 		hangups: hangups, dial: dialWire, runController: runController, runAgent: runAgent,
 	}

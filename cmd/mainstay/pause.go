@@ -18,7 +18,8 @@ func (p *program) pauseVerb() *cobra.Command {
 		Use:   "pause CLUSTER --reason REASON",
 		Short: "Stop protecting a cluster, for work by hand",
 		Long: `Pause a cluster: no member is promoted, and the guard no longer kills a primary whose lease has lapsed. Its PostgreSQL keeps
-running, and you may work on it by hand. A primary that crashes stays down until the cluster is resumed.
+running, and you may work on it by hand. A primary that crashes, or that you stop, stays down until the cluster is resumed; started by
+hand it is read-only, because only the agent starts a primary.
 
 With --for the pause ends automatically; without it, the pause lasts until mainstay resume.`,
 		Example: `  mainstay pause feed --reason "storage firmware" --for 30m`,

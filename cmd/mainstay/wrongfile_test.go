@@ -2,7 +2,9 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mainstay/controller/identity"
@@ -85,4 +87,14 @@ func TestWrongFiles(t *testing.T) {
 	if n := s.called("GET /v1/status"); n != 0 {
 		t.Errorf("the controllers were asked %d times", n)
 	}
+}
+
+// A named pipe that no process writes to has nothing to read, and is not waited for.
+func TestPipeWithoutAWriter(t *testing.T) {
+	b := newBench(t)
+	pipe := filepath.Join(b.home, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.want(exitFailed, []string{"validate", "-f", pipe}, "/pipe: ")
 }

@@ -70,23 +70,23 @@ func (v *clusterView) census() (seen map[string]*health.Member, silent, unclear 
 
 func (v *clusterView) adopt(seen map[string]*health.Member, primary string) (*state.Command, Reason) {
 	p := seen[primary]
-	if !p.Adoptable {
-		return v.refuse(Reason{Code: notAdoptable, Member: primary, Detail: strings.Join(p.Refusals, "; ")})
-	}
+	var bad []Reason // all of it at once: each may cost a restart
 	for _, m := range v.conf.Members {
-		r := seen[m.Name]
-		if r.Data == health.DataForeign {
-			return v.refuse(Reason{Code: foreignData, Member: m.Name})
+		switch r := seen[m.Name]; {
+		case r.Data == health.DataForeign:
+			bad = append(bad, Reason{Code: foreignData, Member: m.Name})
+		case r.Data == health.DataEmpty && len(r.Refusals) > 0:
+			bad = append(bad, Reason{Code: agentRefuses, Member: m.Name, Detail: strings.Join(r.Refusals, "; ")})
+		case r.Data == health.DataPresent && !unasked(r) && r.SystemID != p.SystemID:
+			bad = append(bad, Reason{Code: otherDatabase, Member: m.Name, Is: r.SystemID, Other: primary, Want: p.SystemID})
+		case r.Data == health.DataPresent && r.Process == health.ProcessRunning && !r.Adoptable:
+			bad = append(bad, Reason{Code: notAdoptable, Member: m.Name, Detail: strings.Join(r.Refusals, "; ")})
+		case r.Data == health.DataPresent && r.Process != health.ProcessRunning: // it cannot be asked what it lacks
+			bad = append(bad, Reason{Code: dataDoesNotRun, Member: m.Name})
 		}
-		if r.Data == health.DataEmpty && len(r.Refusals) > 0 {
-			return v.refuse(Reason{Code: agentRefuses, Member: m.Name, Detail: strings.Join(r.Refusals, "; ")})
-		}
-		if r.Data == health.DataPresent && !unasked(r) && r.SystemID != p.SystemID {
-			return v.refuse(Reason{Code: otherDatabase, Member: m.Name, Is: r.SystemID, Other: primary, Want: p.SystemID})
-		}
-		if r.Data == health.DataPresent && r.Process == health.ProcessRunning && !r.Adoptable {
-			return v.refuse(Reason{Code: notAdoptable, Member: m.Name, Detail: strings.Join(r.Refusals, "; ")})
-		}
+	}
+	if len(bad) > 0 {
+		return v.refuse(bad...)
 	}
 	return &state.Command{Bootstrap: &state.BootstrapCluster{Member: primary, Adopt: true, Guarded: p.Guard.Complete, SystemID: p.SystemID,
 			Timeline: p.Timeline, History: p.History, Reason: Reason{Code: runsAsPrimary, Member: primary}.String()}},

@@ -65,6 +65,8 @@ func TestAdoption(t *testing.T) {
 		{"a folder that cannot be read", map[string]*health.Member{"m2": {Error: "permission denied"}}, false, dataUnclear, ""},
 		{"stopped data of another database", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
 			"m2": {Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "8"}}, false, otherDatabase, ""},
+		{"its replica is stopped: it may lack something", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
+			"m2": {Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7"}}, false, dataDoesNotRun, ""},
 		{"foreign data beside", map[string]*health.Member{"m1": runs(health.RolePrimary, "7", true),
 			"m2": {Data: health.DataForeign, Process: health.ProcessEnded}}, false, foreignData, ""},
 	} {

@@ -127,6 +127,8 @@ func (v *clusterView) downWhilePaused(p *health.Member) (*state.Command, Reason)
 		v.problem(health.PrimaryUnreachable, v.c.Primary, join(Reason{Code: noReportFor, For: silence}, pause).String(), false)
 	case p != nil && (p.Process == health.ProcessEnded || p.Process == health.ProcessEnding):
 		v.problem(health.PrimaryCrashed, v.c.Primary, join(Reason{Code: doesNotRun}, pause).String(), false)
+	case p != nil && p.Role == health.RoleStandby:
+		v.problem(health.PrimaryCrashed, v.c.Primary, join(Reason{Code: startedReadOnly}, pause).String(), false)
 	default:
 		return nil, Reason{}
 	}

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -19,6 +20,8 @@ const (
 	stopBound = 15 * time.Second
 	// catchUpBound is how long the target may take to replay the shutdown record after the stop.
 	catchUpBound = 3 * time.Second
+	// preferredBound is how long a preferred member may take for that while another one is ready.
+	preferredBound = time.Second
 	// maxLag is how far behind a switchover's target may be at the start, so that the stop stays short.
 	maxLag = 16 << 20
 )
@@ -41,13 +44,17 @@ func (v *clusterView) handOver() (*state.Command, Reason) {
 	if !p.Clean || p.Shutdown == 0 {
 		return v.force(Reason{Code: uncleanStop, Member: v.c.Primary})
 	}
-	ch := v.chooseHandover(p.Shutdown)
+	ch, late := v.chooseHandover(p.Shutdown)
+	waits := v.Conditions.heldFor(v.c.Name + "/catchup")
+	if late != "" && waits <= preferredBound {
+		return nil, Reason{Code: replayAwaited}
+	}
 	if ch.best != "" {
 		proof := fencing.Proof{Kind: fencing.Stopped, Epoch: v.c.Epoch,
 			Detail: fmt.Sprintf("stopped cleanly; shutdown checkpoint at %s", p.Shutdown)}
 		return v.promote(proof, ch, true, Reason{})
 	}
-	if v.Conditions.heldFor(v.c.Name+"/catchup") > catchUpBound {
+	if waits > catchUpBound {
 		return v.force(Reason{Code: nobodyReplayed, At: p.Shutdown, For: catchUpBound})
 	}
 	return nil, Reason{Code: replayAwaited}
@@ -85,10 +92,11 @@ func (v *clusterView) cancel(why Reason) (*state.Command, Reason) {
 	return &state.Command{Abandon: &state.Abandon{Attempt: v.c.Attempt.Number, Reason: note.String()}}, why
 }
 
-// chooseHandover picks the target among replicas that have replayed past the shutdown checkpoint.
-func (v *clusterView) chooseHandover(shutdown platform.LSN) choice {
-	ch := choice{positions: map[string]platform.LSN{}, notChosen: map[string]Reason{}}
-	var ready []string
+// chooseHandover picks the target among replicas that have replayed past the shutdown checkpoint. late is one that would be preferred,
+// and has yet to replay that; "" for none: the plan has named it, and another one may be on another site.
+func (v *clusterView) chooseHandover(shutdown platform.LSN) (ch choice, late string) {
+	ch = choice{positions: map[string]platform.LSN{}, notChosen: map[string]Reason{}}
+	var ready, able []string
 	for _, name := range v.replicas() {
 		r := v.fresh(name)
 		if r != nil {
@@ -96,21 +104,28 @@ func (v *clusterView) chooseHandover(shutdown platform.LSN) choice {
 		}
 		if why := v.cannotTakeOver(name, v.c.Attempt.To); why.given() {
 			ch.notChosen[name] = why
-		} else if r.Replayed <= shutdown {
+			continue
+		}
+		able = append(able, name)
+		if r.Replayed <= shutdown {
 			ch.notChosen[name] = Reason{Code: notReplayed, Member: name, At: r.Replayed, Past: shutdown}
 		} else {
 			ready = append(ready, name)
 		}
 	}
 	if len(ready) == 0 {
-		return ch
+		return ch, ""
+	}
+	v.byPreference(able)
+	if !slices.Contains(ready, able[0]) {
+		late = able[0]
 	}
 	v.byPreference(ready)
 	ch.best = ready[0]
 	for _, name := range ready[1:] {
 		ch.notChosen[name] = Reason{Code: lessPreferred, Member: name, Other: ch.best}
 	}
-	return ch
+	return ch, late
 }
 
 // byPreference orders equals: the primary's site, slots of the user's where they may not be left behind, priority, name.

@@ -94,6 +94,36 @@ func TestStopThatFailsIsForced(t *testing.T) {
 	}
 }
 
+// The member that the plan has named is waited for, for a moment: another one that is ready sooner may be on another site.
+func TestPreferredTargetMayCatchUp(t *testing.T) {
+	for late, c := range map[string]struct {
+		after time.Duration
+		want  string
+	}{"caught up in time": {preferredBound / 2, "m2"}, "never": {time.Hour, "m3"}} {
+		st := stopping(t, "")
+		st.crash()
+		m1, m2, m3 := st.members["m1"], st.members["m2"], st.members["m3"]
+		m1.Clean, m1.Shutdown, m2.Replayed, m3.Replayed = true, 9000, 8000, 9100 // m2 would come first
+		st.later(0)
+		if cmd, _, _ := st.next(); cmd != nil {
+			t.Fatalf("%s: at once %s", late, body(cmd))
+		}
+		st.later(min(c.after, preferredBound/2))
+		if c.after < preferredBound {
+			m2.Replayed = 9100
+		} else if cmd := st.step(preferredBound); cmd == nil || cmd.Promote == nil || cmd.Promote.Member != c.want {
+			t.Errorf("%s: %s", late, body(cmd))
+			continue
+		} else {
+			continue
+		}
+		st.later(0)
+		if p := st.commits().Promote; p == nil || p.Member != c.want {
+			t.Errorf("%s: %+v", late, p)
+		}
+	}
+}
+
 // Once the stop is forced, failover's rules apply: the one asked for is a wish among equals, and no reason to wait.
 func TestForcedSwitchoverDoesNotInsist(t *testing.T) { // S8
 	st := stopping(t, "m3")

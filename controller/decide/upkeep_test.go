@@ -2,6 +2,7 @@ package decide
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,6 +67,20 @@ func TestCrashWhilePaused(t *testing.T) {
 	}
 	if b := st.commits().Begin; b == nil || b.Kind != state.Failover {
 		t.Errorf("then: %+v", b)
+	}
+}
+
+// Started by hand during a pause it is a standby, and no member takes writes: that is named, with the command that ends it.
+func TestStartedByHandWhilePaused(t *testing.T) {
+	st := well(t, 1, nil)
+	st.apply(onFeed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "alice", Reason: "firmware"}}}))
+	st.members["m1"].Role, st.members["m1"].Closed = health.RoleStandby, ep(1)
+	st.later(time.Second)
+	if why := st.waits(pausedBy); !strings.Contains(why.String(), "mainstay resume feed") {
+		t.Errorf("it says: %s", why)
+	}
+	if !st.problem(health.PrimaryCrashed) {
+		t.Error("that no member takes writes is not named")
 	}
 }
 

@@ -51,6 +51,7 @@ var (
 	noReportFor        = Code{"NoReportFor", "no report for {for}"}
 	noReport           = Code{"NoReport", "no report"}
 	doesNotRun         = Code{"DoesNotRun", "its PostgreSQL does not run"}
+	startedReadOnly    = Code{"StartedReadOnly", "it was stopped, then started by hand, and is read-only: only the agent starts a primary"}
 	pausedBy           = Code{"PausedBy",
 		"the cluster is paused by {other} ({detail}), so no member is promoted before `mainstay resume {cluster}`"}
 	onlyItHasData     = Code{"OnlyItHasData", "{because}, and no other member has data: waiting for {member} to finish initialising"}

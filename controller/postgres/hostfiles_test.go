@@ -256,7 +256,7 @@ func TestRewindCutShort(t *testing.T) {
 	ctx := testContext(t)
 	moveOut(t, a, "postgresql.conf")
 	check(t, a.moveHostFiles(ctx))
-	must(a.Start(ctx, StartOptions{}))
+	start(t, a, true)
 	check(t, a.StopImmediate(ctx))
 
 	place(t, a, "log/monday.log", "ours")

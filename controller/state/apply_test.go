@@ -126,7 +126,7 @@ func TestPauseAndResume(t *testing.T) { // L7
 	if s.GoalOf("feed", "m1").Paused || s.Clusters["feed"].Guarded {
 		t.Error("a resume first asks for the guard, and counts it only once it is bound")
 	}
-	refused(t, s, failover(), "paused")
+	refused(t, s, failover(), "is resuming")
 	s = run(t, s, onFeed(Command{Pause: &SetPause{Bound: true, Guarded: true}}))
 	if c := s.Clusters["feed"]; c.Pause != nil || !c.Guarded {
 		t.Errorf("after the resume: %s", text(c))

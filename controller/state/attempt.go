@@ -25,6 +25,8 @@ func applyBegin(s *State, c *Cluster, cmd Command) error {
 		return fmt.Errorf("cluster %s has no primary yet; `mainstay explain %s` says why", c.Name, c.Name)
 	case c.Attempt != nil:
 		return fmt.Errorf("cluster %s: operation %s is under way; see `mainstay status`", c.Name, c.Attempt.Operation)
+	case c.Pause != nil && c.Pause.Resuming && b.Accepted == nil:
+		return fmt.Errorf("cluster %s is resuming: wait until `mainstay status` shows it without a pause", c.Name)
 	case c.Pause != nil && b.Accepted == nil:
 		return fmt.Errorf("cluster %s is paused by %s (%s); run `mainstay resume %s` first", c.Name, c.Pause.By, c.Pause.Reason, c.Name)
 	}

@@ -129,7 +129,7 @@ func anyLed(agents []AgentAnswer) string {
 }
 
 // nextControllers is the command that restores a majority of the controllers, and so a leader.
-const nextControllers = "on the host of each controller that does not answer, until a majority runs: systemctl start mainstay-controller"
+const nextControllers = "on the host of each controller that does not answer, until a majority runs: systemctl restart mainstay-controller"
 
 // nextWithout is the next command for an operator without a leader.
 func nextWithout(agents []AgentAnswer) string {

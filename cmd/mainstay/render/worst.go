@@ -35,7 +35,13 @@ func nextStep(s wire.Status) string {
 		return "mainstay apply -f platform.yaml"
 	}
 	if len(s.Problems) > 0 {
-		return nextFor(s, WorstFirst(s.Problems)[0])
+		worst := WorstFirst(s.Problems)[0]
+		for _, c := range s.Clusters {
+			if c.Name == worst.Cluster && c.Pause != nil && !c.Pause.Resuming { // Mainstay does nothing about it before that
+				return "mainstay resume " + c.Name
+			}
+		}
+		return nextFor(s, worst)
 	}
 	if reached(s.Controllers) < len(s.Controllers) {
 		return "mainstay controllers list"

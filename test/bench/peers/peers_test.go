@@ -21,7 +21,7 @@ func TestParse(t *testing.T) {
 		want int
 		err  string
 	}{
-		{"", 5, ""}, {"-n 1", 1, ""}, {"-n 0", 0, "at least once"}, {"-n few", 0, "invalid value"}, {"patroni", 0, "no flag"},
+		{"", 5, ""}, {"-n 1", 1, ""}, {"-n 0", 0, "at least once"}, {"-n few", 0, "invalid value"}, {"patroni", 0, "is not a flag"},
 	} {
 		got, err := parse(strings.Fields(c.args), io.Discard)
 		if c.err == "" && (err != nil || got != c.want) || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
