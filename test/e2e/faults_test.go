@@ -343,7 +343,7 @@ func (tr *trial) shortOfASetting(t *testing.T) {
 		raised, seen := 0, ""
 		for _, problem := range s.Problems {
 			seen += problem.Evidence + "\n"
-			if problem.Kind == health.SettingsTooLow && problem.Member != p && strings.Contains(problem.Evidence, "more max_connections") {
+			if problem.Kind == health.SettingsTooLow && problem.Member != p && strings.Contains(problem.Evidence, "a higher max_connections") {
 				raised++
 			}
 		}
