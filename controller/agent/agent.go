@@ -123,7 +123,7 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	group.Go(func() error { return a.keepWatchdog(ctx) })
 	group.Go(func() error { return a.watchPressure(ctx) })
 	group.Go(func() error { return a.tls.Remind(ctx, a.certificateEnds) })
-	a.log.Info("agent runs", zap.String("host", cfg.Host), zap.Int("members", len(a.members)), zap.Int("instances", a.apps.Len()),
+	a.log.Info("agent runs", zap.String("host", cfg.Host), zap.Int("members", len(a.list())), zap.Int("instances", a.apps.Len()),
 		zap.String("version", o.Version))
 	return group.Wait()
 }
