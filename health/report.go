@@ -6,6 +6,7 @@
 package health
 
 import (
+	"strings"
 	"time"
 
 	"mainstay/controller/platform"
@@ -295,3 +296,9 @@ const (
 	Well           Working = "well"
 	Down           Working = "down"
 )
+
+// WithoutStream begins the Error of a standby that quotes why it receives nothing. It is about the primary, so the member itself is well.
+const WithoutStream = "it does not stream: "
+
+// Fails tells whether an error of the member itself may keep it from what its goal asks.
+func (m *Member) Fails() bool { return m.Error != "" && !strings.HasPrefix(m.Error, WithoutStream) }

@@ -264,7 +264,7 @@ func (m *supervisor) withoutStream(pg *postgres.Server, goal platform.Goal, s po
 		return ""
 	}
 	if said := pg.NoStream(); said != "" {
-		return "it does not stream: " + said
+		return health.WithoutStream + said
 	}
 	return ""
 }

@@ -29,7 +29,7 @@ func (v *clusterView) choose() choice {
 		r := v.fresh(name)
 		if why := v.unsealed(name, r); why.given() {
 			ch.notChosen[name] = why
-			if r != nil && r.Error == "" && r.Needs == "" && r.Data == health.DataPresent {
+			if r != nil && !r.Fails() && r.Needs == "" && r.Data == health.DataPresent {
 				ch.pending = append(ch.pending, name)
 			}
 			continue

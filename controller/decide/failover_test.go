@@ -159,3 +159,21 @@ func TestASealCountsForTheDataInPlace(t *testing.T) {
 		}
 	}
 }
+
+// A replica that quotes why it does not stream, since its primary has been gone for a while, is sealed like any other: its seal is
+// waited for, and the primary is not restarted in place at once.
+func TestReplicaWithoutStreamIsSealed(t *testing.T) {
+	for quoted, want := range map[string]bool{health.WithoutStream + "connection refused": true, "no space left on device": false} {
+		st := well(t, 1, nil)
+		st.crash()
+		for _, m := range []string{"m2", "m3"} {
+			st.members[m].Error = quoted
+		}
+		st.later(0)
+		st.commits()
+		cmd, _, _ := st.next()
+		if waits := cmd == nil; waits != want {
+			t.Errorf("%q: seals are awaited %v, decided %s", quoted, waits, body(cmd))
+		}
+	}
+}
