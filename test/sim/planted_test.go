@@ -86,6 +86,29 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
+// TestPlantedApply finds a mistake that the sources have outgrown within a second, not at the end of TestTeeth.
+func TestPlantedApply(t *testing.T) {
+	root, paths := planted(t)
+	for _, path := range paths {
+		m := readMistake(t, path)
+		t.Run(m.name, func(t *testing.T) { m.overlay(t, root) })
+	}
+}
+
+// planted gives the module's folder and the files of all planted mistakes.
+func planted(t *testing.T) (root string, paths []string) {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths, err = filepath.Glob("planted/*.txt")
+	if err != nil || len(paths) < 15 {
+		t.Fatalf("%d planted mistakes, want at least 15 (%v)", len(paths), err)
+	}
+	return root, paths
+}
+
 // TestTeeth plants one mistake after the other, as many at a time as there are processors, and demands that it is found
 // within the budget that CI plays anyway: each ends at the first seed that breaks a rule. A simulator that finds nothing in a
 // core with a mistake says nothing about one without.
@@ -96,14 +119,7 @@ func TestTeeth(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the simulator is built anew for each mistake; the race detector adds nothing")
 	}
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	paths, err := filepath.Glob("planted/*.txt")
-	if err != nil || len(paths) < 15 {
-		t.Fatalf("%d planted mistakes, want at least 15 (%v)", len(paths), err)
-	}
+	root, paths := planted(t)
 	for _, path := range paths {
 		m := readMistake(t, path)
 		t.Run(m.name, func(t *testing.T) {
