@@ -86,6 +86,14 @@ func (c *Checker) InForce(at time.Duration, epoch platform.Epoch) {
 	c.inForce = epoch
 }
 
+// Obeyed checks that a leader's answer which replaces another in an agent was decided no earlier: the answers of a deposed leader, and
+// those to another copy of a report, may be late.
+func (c *Checker) Obeyed(at time.Duration, name string, was, is platform.Age) {
+	if is.Generation < was.Generation || is.Generation == was.Generation && is.Index < was.Index {
+		c.fail("goals", at, "%s obeyed entry %d of generation %d after entry %d of %d", name, is.Index, is.Generation, was.Index, was.Generation)
+	}
+}
+
 // NewTimeline checks that a timeline number is taken by one promotion only.
 func (c *Checker) NewTimeline(at time.Duration, member string, tl platform.Timeline) {
 	if who, ok := c.timelines[tl]; ok && who != member {

@@ -228,6 +228,7 @@ func (m *appSupervisor) obey(answer *wire.ReportAnswer, s time.Duration) {
 	if answer.Age().Before(m.goalFrom) {
 		return
 	}
+	m.pool.cluster.check.Obeyed(m.w.now, m.name, m.goalFrom, answer.Age())
 	m.goalFrom, m.heard = answer.Age(), m.host.now()
 	if next.Permit > 0 {
 		m.permitted(appserver.Renewed(m.goal, next, m.permitEnd, s, m.heard), false)

@@ -153,6 +153,7 @@ func (m *supervisor) wants(goal platform.Goal, of platform.Age) {
 	if change != member.Unchanged {
 		m.soon()
 	}
+	m.cluster.check.Obeyed(m.w.now, m.name, m.goalFrom, of)
 	m.goal, m.goalFrom = goal, of
 }
 
