@@ -33,7 +33,12 @@ type observing struct {
 	logger  *zap.Logger
 	// sending has one slot for each address, taken while a request there is running. Only run uses it.
 	sending map[string]chan struct{}
+	rounds  int // so far; of run alone
 }
+
+// othersEvery is in how many rounds the controllers that do not lead get observations once. Only the leader judges by them; the others
+// keep them for the time when they lead, and get every round from the first doubt on.
+const othersEvery = 4
 
 func (v *observing) run(ctx context.Context) error {
 	v.sending = map[string]chan struct{}{}
@@ -58,7 +63,7 @@ func (v *observing) run(ctx context.Context) error {
 		v.prober.Aim(targets(s, doubted))
 		if now-sent >= heartbeat-pause/2 || len(doubted) > 0 {
 			v.prober.AimInstances(instanceTargets(s))
-			if err = v.round(ctx, 3*heartbeat, heartbeat, &sends); err == nil {
+			if err = v.round(ctx, 3*heartbeat, heartbeat, len(doubted) > 0, &sends); err == nil {
 				sent = now
 			}
 		}
@@ -85,7 +90,7 @@ func (v *observing) doubted(ctx context.Context, limit time.Duration, starved bo
 
 // round makes this controller's observations and sends them within limit: later they would be too old. overdue: see
 // probe.Prober.Observations.
-func (v *observing) round(ctx context.Context, limit, overdue time.Duration, sends *sync.WaitGroup) error {
+func (v *observing) round(ctx context.Context, limit, overdue time.Duration, doubts bool, sends *sync.WaitGroup) error {
 	servers, err := v.log.Servers(ctx) // does not wait
 	if err != nil {
 		return err
@@ -102,8 +107,11 @@ func (v *observing) round(ctx context.Context, limit, overdue time.Duration, sen
 	}
 	// Beside the observations, which a controller of an older build reads strictly.
 	path := "/v1/votes?" + url.Values{"log": {v.log.ID()}, "entry": {strconv.FormatUint(entry, 10)}}.Encode()
+	leader, _ := v.log.Leader()
+	everybody := doubts || leader == "" || v.rounds%othersEvery == 0
+	v.rounds++
 	for _, s := range servers {
-		if s.ID != v.log.ID() {
+		if s.ID != v.log.ID() && (everybody || s.ID == leader) {
 			v.send(ctx, limit, s.Address, path, observations, sends)
 		}
 	}

@@ -158,6 +158,9 @@ func raftConfig(o Options, id string, notify chan<- bool) *raft.Config {
 	c.HeartbeatTimeout = o.Heartbeat
 	c.ElectionTimeout = o.Election
 	c.LeaderLeaseTimeout = o.Lease
+	// By default each follower is told the commit index thirteen times a second, beside the heartbeats. Only the leader's state is acted
+	// on, and each of its barriers tells the index too.
+	c.CommitTimeout = o.Heartbeat
 	c.SnapshotThreshold = o.SnapshotThreshold
 	c.TrailingLogs = 2 * o.SnapshotThreshold
 	c.SnapshotInterval = 30 * time.Second // how often the threshold is checked

@@ -1,11 +1,7 @@
 package postgres
 
 import (
-	"bufio"
 	"errors"
-	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 )
@@ -64,34 +60,3 @@ func (i *Server) state() string {
 
 // Stopping tells whether the postmaster was asked to shut down, in any mode.
 func (i *Server) Stopping() bool { return i.state() == stateStopping }
-
-// tcpListen is the kernel's number for a listening socket (TCP_LISTEN), whose receive queue counts the connections not taken yet.
-const tcpListen = "0A"
-
-// mostSockets bounds what is read of a table of sockets: the listening ones come first.
-const mostSockets = 64 << 10
-
-// queued looks for connections that wait at a port of a process's network namespace.
-func queued(pid, port int) bool {
-	local := fmt.Sprintf(":%04X", port)
-	for _, table := range []string{"tcp", "tcp6"} {
-		f, err := os.Open(fmt.Sprintf("/proc/%d/net/%s", pid, table))
-		if err != nil {
-			continue
-		}
-		lines := bufio.NewScanner(io.LimitReader(f, mostSockets))
-		lines.Scan() // the heading
-		for lines.Scan() {
-			cols := strings.Fields(lines.Text()) // sl, local, remote, state, tx_queue:rx_queue
-			if len(cols) < 5 || cols[3] != tcpListen {
-				break
-			}
-			if strings.HasSuffix(cols[1], local) && !strings.HasSuffix(cols[4], ":00000000") {
-				f.Close()
-				return true
-			}
-		}
-		f.Close()
-	}
-	return false
-}

@@ -29,6 +29,7 @@ type controller struct {
 	failing  map[*supervisor]time.Duration // when the first probe since then began that had no answer
 	checks   map[*appSupervisor]*check
 	heard    []heard // from each node
+	rounds   int     // of observations
 }
 
 // heard is the last report of the last boot of a host: when it came, in true time.

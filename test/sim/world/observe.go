@@ -10,12 +10,19 @@ import (
 // observeEvery is the pace at which controllers probe and tell each other what they see.
 const observeEvery = 250 * time.Millisecond
 
-// observe probes every member, and sends this controller's own observations to the others.
+// othersEvery is in how many rounds the controllers that do not lead are told once, while nothing is in doubt.
+const othersEvery = 8
+
+// observe probes every member, and sends this controller's own observations to the leader, and to the others seldom or in doubt.
 func (c *controller) observe() {
 	c.on(observeEvery, (*observing)(c))
-	observations := c.core.Observe(c.began, c.probe(), c.probeApps(), c.now())
+	doubted := c.core.Doubted(c.now())
+	observations := c.core.Observe(c.began, c.probe(doubted), c.probeApps(), c.now())
+	leader := c.w.raft.leader
+	everybody := len(doubted) > 0 || leader == nil || c.rounds%othersEvery == 0
+	c.rounds++
 	for _, o := range c.w.controllers {
-		if o != c {
+		if o != c && (everybody || o == leader) {
 			c.w.net.send(c.node, o.node, func() {
 				if o.alive {
 					o.core.Observations(observations, o.now())
@@ -27,10 +34,9 @@ func (c *controller) observe() {
 
 // probe asks the members that are in doubt, and the others once in a while, on new connections: a frozen server answers none. One
 // that has had no answer for overdue counts as failed.
-func (c *controller) probe() []health.Observation {
+func (c *controller) probe(doubted map[loop.MemberKey]bool) []health.Observation {
 	const overdue, rarely = 500 * time.Millisecond, time.Minute
 	all := make([]health.Observation, 0, len(c.w.hosts))
-	doubted := c.core.Doubted(c.now())
 	for _, cl := range c.w.clusters {
 		for _, m := range cl.members {
 			at, answered := c.probed[m]
