@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mainstay/controller/config"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
@@ -157,7 +158,7 @@ func (m *supervisor) setKept(pg *postgres.Server, k postgres.Kept) (*postgres.Se
 	if k == pg.Kept {
 		return pg, nil
 	}
-	if err := statefile.Write(keptPath(m.agent.cfg.Data, m.name), k); err != nil {
+	if err := statefile.Write(keptPath(m.agent.cfg, m.name), k); err != nil {
 		return nil, err
 	}
 	next := *pg
@@ -168,7 +169,9 @@ func (m *supervisor) setKept(pg *postgres.Server, k postgres.Kept) (*postgres.Se
 	return &next, nil
 }
 
-func keptPath(data, name string) string { return filepath.Join(memberDir(data, name), "kept.json") }
+func keptPath(cfg config.Agent, name string) string {
+	return filepath.Join(cfg.MemberDir(name), "kept.json")
+}
 
 // alter sets some of the managed settings on a server that does not run with the agent's files yet.
 func alter(ctx context.Context, pg *postgres.Server, s postgres.Settings, keys []string) error {

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -296,5 +295,3 @@ func (a *Agent) certificateEnds(ends time.Time) {
 	a.log.Warn("the certificate expires; the agent keeps running, but issue a new one with `mainstay cert issue`, copy it here, then reload",
 		zap.Time("ends", ends))
 }
-
-func memberDir(data, name string) string { return filepath.Join(data, "members", name) }

@@ -167,7 +167,7 @@ func (m *supervisor) leftBehind(ctx context.Context, pg *postgres.Server) ([]int
 	case cgroup != nil:
 		return cgroup.Pids()
 	}
-	return nil, m.guards.owing(ctx, guardDir(m.agent.cfg, m.name))
+	return nil, m.guards.owing(ctx, m.agent.cfg.GuardDir(m.name))
 }
 
 // watch kicks the supervisor as soon as the postmaster ends, even one that an earlier agent started.

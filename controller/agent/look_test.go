@@ -55,8 +55,8 @@ func TestDataMovedAwayBeforeTheFirstLook(t *testing.T) {
 	if !ended() {
 		t.Errorf("nothing is there, and it has not ended: %s", m.fault)
 	}
-	check(t, os.MkdirAll(guardDir(a.cfg, m.name), 0o700))
-	l, err := net.Listen("unix", filepath.Join(guardDir(a.cfg, m.name), "guard-b.sock")) // which shows no page
+	check(t, os.MkdirAll(a.cfg.GuardDir(m.name), 0o700))
+	l, err := net.Listen("unix", filepath.Join(a.cfg.GuardDir(m.name), "guard-b.sock")) // which shows no page
 	check(t, err)
 	defer l.Close()
 	if ended() || !strings.Contains(m.fault, "without its data directory") {

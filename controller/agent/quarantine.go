@@ -31,7 +31,7 @@ type quarantine struct {
 }
 
 func (a *Agent) quarantineOf(member string) quarantine {
-	return quarantine{filepath.Join(memberDir(a.cfg.Data, member), "quarantine"), a.cfg.Quarantine.Limit}
+	return quarantine{filepath.Join(a.cfg.MemberDir(member), "quarantine"), a.cfg.Quarantine.Limit}
 }
 
 // quarantineFullError is returned when another piece would exceed the limit: the repair waits until an operator drops one.

@@ -23,9 +23,9 @@ import (
 // programs.
 func (a *Agent) newServer(name, listen string, port int) (*postgres.Server, error) {
 	own := a.cfg.Members[name]
-	dir := memberDir(a.cfg.Data, name)
+	dir := a.cfg.MemberDir(name)
 	i := &postgres.Server{
-		Member: name, Data: dataDir(a.cfg, name), Conf: filepath.Join(dir, "conf"), Log: filepath.Join(dir, "postgresql.log"),
+		Member: name, Data: a.cfg.DataDir(name), Conf: filepath.Join(dir, "conf"), Log: filepath.Join(dir, "postgresql.log"),
 		Socket: own.Socket, Listen: listen, Port: port,
 		Superuser: cmp.Or(own.Superuser.User, a.cfg.Postgres.Superuser), SuperPassfile: own.Superuser.Passfile,
 		Replication: postgres.Credentials{User: own.Replication.User, Passfile: own.Replication.Passfile},
@@ -41,7 +41,7 @@ func (a *Agent) newServer(name, listen string, port int) (*postgres.Server, erro
 	if i.Binaries, err = binaries(own, a.cfg.Postgres, i.Data); err != nil {
 		return nil, err
 	}
-	if err := statefile.Read(keptPath(a.cfg.Data, name), &i.Kept); err != nil {
+	if err := statefile.Read(keptPath(a.cfg, name), &i.Kept); err != nil {
 		return nil, err
 	}
 	// An adopted cluster has its own certificates and roles.
@@ -56,19 +56,6 @@ func (a *Agent) newServer(name, listen string, port int) (*postgres.Server, erro
 		}
 	}
 	return i, nil
-}
-
-// dataDir is the member's data directory, from the agent's file or the default.
-func dataDir(cfg config.Agent, name string) string {
-	if own := cfg.Members[name].Data; own != "" {
-		return own
-	}
-	return filepath.Join(memberDir(cfg.Data, name), "data")
-}
-
-// guardDir is the folder in which the member's guards listen.
-func guardDir(cfg config.Agent, name string) string {
-	return filepath.Join(cfg.Data, "run", name+".guard")
 }
 
 // owner is the user that PostgreSQL runs as: the data directory's owner, otherwise the configured user, if the agent may become it.
@@ -133,7 +120,7 @@ func installTLS(from config.TLS, dir string, owner postgres.Owner) (postgres.TLS
 
 // guardOptions are the parameters of the member's guards; the cgroup, if any, is the member's.
 func (m *supervisor) guardOptions(pg *postgres.Server) guard.Options {
-	o := guard.Options{Executable: m.agent.opts.Executable, Dir: guardDir(m.agent.cfg, m.name), Member: m.name, DataDir: pg.Data}
+	o := guard.Options{Executable: m.agent.opts.Executable, Dir: m.agent.cfg.GuardDir(m.name), Member: m.name, DataDir: pg.Data}
 	if _, cgroup, _ := m.held(); cgroup != nil {
 		o.CgroupPath = cgroup.Path()
 	}

@@ -83,12 +83,12 @@ func (h home) sweepMember(cfg config.Agent, name string) Swept {
 		s.Err = err // no PostgreSQL of Mainstay's ever ran there
 		return s
 	}
-	living, err := guard.Living(guardDir(cfg, name))
+	living, err := guard.Living(cfg.GuardDir(name))
 	if err != nil || living {
 		s.Err = err
 		return s
 	}
-	s.Killed, s.Err = killLeft(dataDir(cfg, name), process.CgroupName(name, dataDir(cfg, name)))
+	s.Killed, s.Err = killLeft(cfg.DataDir(name), process.CgroupName(name, cfg.DataDir(name)))
 	return s
 }
 

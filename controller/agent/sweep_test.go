@@ -43,9 +43,9 @@ func left(t *testing.T, systemID string, inCgroup bool) (config.Agent, *fakepg.S
 		t.Fatal(err)
 	}
 	defer h.close()
-	o := fakepg.Options{DataDir: dataDir(cfg, "feed-e1"), Detached: inCgroup}
+	o := fakepg.Options{DataDir: cfg.DataDir("feed-e1"), Detached: inCgroup}
 	err = errors.Join(h.keepDurable("feed-e1", member.Durable{SystemID: systemID}), os.MkdirAll(o.DataDir, 0o700),
-		os.MkdirAll(guardDir(cfg, "feed-e1"), 0o700))
+		os.MkdirAll(cfg.GuardDir("feed-e1"), 0o700))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestSweep(t *testing.T) {
 func TestSweepLeavesAlone(t *testing.T) {
 	for _, slot := range []string{"a", "b"} {
 		cfg, pg := left(t, "7000000000000000001", false)
-		l, err := net.Listen("unix", filepath.Join(guardDir(cfg, "feed-e1"), "guard-"+slot+".sock"))
+		l, err := net.Listen("unix", filepath.Join(cfg.GuardDir("feed-e1"), "guard-"+slot+".sock"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -64,7 +64,7 @@ func (a *Agent) watchdogWish() (w watchdog.Wish, known bool) {
 		m.mu.Lock()
 		goal := m.goal
 		m.mu.Unlock()
-		w.Guards[m.name] = watchdog.Guards{Dir: guardDir(a.cfg, m.name), PIDs: m.guards.pids()}
+		w.Guards[m.name] = watchdog.Guards{Dir: a.cfg.GuardDir(m.name), PIDs: m.guards.pids()}
 		asked := goal.Watchdog
 		switch {
 		case goal.Kind == platform.GoalReleased:
