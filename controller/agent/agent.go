@@ -24,6 +24,7 @@ import (
 	"mainstay/controller/identity"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
+	"mainstay/controller/quarantine"
 	"mainstay/controller/wakeup"
 	"mainstay/health"
 )
@@ -76,10 +77,8 @@ type Agent struct {
 	relaySlots chan struct{} // one for each connection relayed for others
 	begun      time.Duration // when this process began
 
-	desk    desk         // of requests that look at the disk
-	drops   chan removal // to dropLoop
-	records sync.Mutex   // one change of a quarantine's record at a time
-	rebuilt chan string  // to dropLoop: members that have answered for the first time since their start
+	desk       desk             // of requests that look at the disk
+	quarantine *quarantine.Host // locks itself
 
 	apps apps.Host // begun by Run; locks itself
 
@@ -118,7 +117,7 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	group.Go(func() error { return a.waitForWake(ctx) })
 	group.Go(func() error { return a.serve(ctx) })
 	group.Go(func() error { return a.reload(ctx) })
-	group.Go(func() error { return a.dropLoop(ctx) })
+	group.Go(func() error { return a.quarantine.Run(ctx) })
 	group.Go(func() error { return a.keepWatchdog(ctx) })
 	group.Go(func() error { return a.watchPressure(ctx) })
 	group.Go(func() error { return a.tls.Remind(ctx, a.certificateEnds) })
@@ -160,15 +159,17 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 		h.close()
 		return nil, err
 	}
-	return &Agent{
+	a := &Agent{
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
 		members: map[string]*supervisor{}, unmanaged: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
-		desk: make(desk, 2), drops: make(chan removal), rebuilt: make(chan string, 16), newMembers: make(chan string, 16),
+		desk: make(desk, 2), newMembers: make(chan string, 16),
 		news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(),
 		direct:         boottime.Now(),
 		heartbeatEvery: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), inStep: make(chan struct{}, 1),
 		named: make(chan string, 1), wake: make(chan struct{}, 1),
-	}, nil
+	}
+	a.quarantine = quarantine.New(quarantine.Options{Config: cfg, Log: a.log, Server: a.serverOf})
+	return a, nil
 }
 
 // supervisor returns the supervisor of a member and starts a new one if needed; it is nil, with a log line, if that fails. It reads the

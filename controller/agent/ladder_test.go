@@ -19,6 +19,7 @@ import (
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
+	"mainstay/controller/quarantine"
 )
 
 // ladder is an agent's replica with real servers: its primary is run by the test, which also gives a new incarnation where controllers
@@ -60,6 +61,7 @@ func newLadder(t *testing.T) *ladder {
 	own.Replication.User = "postgres"
 	a.cfg = config.Agent{Data: filepath.Join(dir, "agent"), Cgroup: "off", Members: map[string]config.AgentMember{"feed-e2": own}}
 	a.cfg.Postgres.User, a.cfg.Quarantine.Limit = l.primary.Owner.Name, 1<<40
+	a.quarantine = quarantine.New(quarantine.Options{Config: a.cfg, Log: a.log, Server: a.serverOf})
 	check(t, os.Mkdir(filepath.Join(dir, "pg"), 0o755))
 	if os.Geteuid() == 0 {
 		check(t, os.Chown(filepath.Join(dir, "pg"), int(l.primary.Owner.UID), int(l.primary.Owner.GID)))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -201,7 +202,7 @@ func (m *supervisor) watch(ctx context.Context, pid int) {
 func (m *supervisor) running(pg *postgres.Server, goal platform.Goal, d member.Durable, s postgres.Status, g *glance) {
 	replayed := s.Replay
 	if !s.InRecovery {
-		replayed = endless
+		replayed = math.MaxUint64
 	}
 	m.answered(pg, replayed)
 	seen, r := &g.seen, &g.report

@@ -3,9 +3,6 @@ package agent
 import (
 	"context"
 	"database/sql"
-	"net"
-	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -20,9 +17,6 @@ import (
 	"mainstay/controller/postgres"
 	"mainstay/health"
 )
-
-// patience bounds every single wait of the tests.
-const patience = time.Minute
 
 // TestObserveHungMember: what an agent reports of a primary whose postmaster hangs, or has no slot left, from memory and at
 // the moment of the report.
@@ -207,78 +201,4 @@ func takeSlots(t *testing.T, ctx context.Context, pg *postgres.Server) (free fun
 		}
 		db.Close()
 	}
-}
-
-func sqlOf(ctx context.Context, pg *postgres.Server, statement string) error {
-	return pgdial.WithConn(ctx, pg.Local(), func(c *sql.Conn) error {
-		_, err := c.ExecContext(ctx, statement)
-		return err
-	})
-}
-
-// runningPrimary is an initialised primary in a short directory; both go away with the test.
-func runningPrimary(t *testing.T) *postgres.Server {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "mso")
-	check(t, err)
-	check(t, os.Chmod(dir, 0o755))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	check(t, l.Close())
-	i := &postgres.Server{
-		Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"),
-		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port,
-	}
-	t.Cleanup(func() {
-		if pid, _, ok := i.Running(); ok {
-			check(t, syscall.Kill(pid, syscall.SIGQUIT))
-			_ = syscall.Kill(pid, syscall.SIGCONT) // for one that is frozen; another may be gone already
-			eventually(t, "the end of the server", func() bool { _, _, ok := i.Running(); return !ok })
-		}
-		check(t, os.RemoveAll(dir))
-	})
-	if i.Binaries, err = postgres.Find(os.Getenv("MAINSTAY_PG_BIN")); err != nil {
-		if os.Getenv("MAINSTAY_NEED_PG") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	i.Owner, err = postgres.OwnerOf("/proc/self")
-	if os.Geteuid() == 0 {
-		i.Owner, err = postgres.LookupOwner("postgres")
-	}
-	check(t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	check(t, i.Initialise(ctx))
-	check(t, i.WriteSettings(ctx, postgres.Settings{}))
-	if _, err := i.Start(ctx, postgres.StartOptions{AsPrimary: true}); err != nil {
-		t.Fatal(err)
-	}
-	check(t, i.WaitWritable(ctx))
-	check(t, i.CreateRoles(ctx))
-	return i
-}
-
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatal("waited in vain for ", what)
-		}
-		<-time.After(5 * time.Millisecond)
-	}
-}
-
-// scanOf is what one query says.
-func scanOf(ctx context.Context, pg *postgres.Server, query string, to any) error {
-	return pgdial.WithConn(ctx, pg.Local(), func(c *sql.Conn) error { return c.QueryRowContext(ctx, query).Scan(to) })
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"os"
@@ -15,6 +16,8 @@ import (
 
 	"mainstay/controller/config"
 	"mainstay/controller/identity"
+	"mainstay/controller/postgres"
+	"mainstay/controller/quarantine"
 	"mainstay/controller/wire"
 )
 
@@ -36,8 +39,9 @@ func newOffice(t *testing.T) *office {
 	core, logs := observer.New(zapcore.InfoLevel)
 	o.logs = logs
 	cfg := config.Agent{Host: "db-e1", Data: t.TempDir(), Quarantine: config.Quarantine{Limit: 1 << 30}}
-	o.Agent = &Agent{cfg: cfg, log: zap.New(core), tls: o.store(identity.RoleAgent, "db-e1"), desk: make(desk, 2), drops: make(chan removal),
+	o.Agent = &Agent{cfg: cfg, log: zap.New(core), tls: o.store(identity.RoleAgent, "db-e1"), desk: make(desk, 2),
 		members: map[string]*supervisor{}}
+	o.quarantine = quarantine.New(quarantine.Options{Config: cfg, Log: o.log, Server: o.serverOf})
 	mux, err := identity.Listen("127.0.0.1:0", o.tls)
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +52,7 @@ func newOffice(t *testing.T) *office {
 	s := o.server(api)
 	served, dropped := make(chan error, 1), make(chan error, 1)
 	go func() { served <- s.Serve(mux.HTTP()) }()
-	go func() { dropped <- o.dropLoop(t.Context()) }()
+	go func() { dropped <- o.Agent.quarantine.Run(t.Context()) }()
 	t.Cleanup(func() { s.Close(); mux.Close(); <-served; <-dropped })
 	return o
 }
@@ -86,10 +90,22 @@ func (o *office) ask(role, method, path string, in, out any) (int, string) {
 	return http.StatusOK, ""
 }
 
+// keep puts a piece into the quarantine of feed-e1, as a rewind does.
+func (o *office) keep() wire.Piece {
+	o.t.Helper()
+	p := wire.Piece{ID: "feed-e1_4-rewind", Cluster: "feed", Member: "feed-e1", When: "2026-11-22T20:58:24Z", How: wire.Rewound,
+		Successor: "feed-e1_4", Timeline: 1, From: 0x3000148, To: 0x3004D58, Bytes: 0x4C10, Size: 100}
+	p.Place = filepath.Join(o.cfg.MemberDir(p.Member), "quarantine", p.ID)
+	record, err := json.Marshal(p)
+	check(o.t, err)
+	check(o.t, os.MkdirAll(filepath.Join(p.Place, "pg_wal"), 0o700))
+	check(o.t, os.WriteFile(filepath.Join(p.Place, postgres.RecordFile), record, 0o600))
+	return p
+}
+
 func TestQuarantineAPI(t *testing.T) {
 	o := newOffice(t)
-	q := o.quarantineOf("feed-e1")
-	p := putPiece(t, q, testPiece("feed-e1_4", wire.Rewound, 100), "")
+	p := o.keep()
 	drop, reason := "/v1/quarantine/"+p.ID+"/drop", wire.DropRequest{Reason: "restored by hand"}
 	var list wire.Quarantine
 	for _, role := range []string{identity.RoleOperator, identity.RoleViewer} {
@@ -133,18 +149,6 @@ func TestQuarantineAPI(t *testing.T) {
 	said := o.logs.FilterMessage("an operator drops quarantined data").All()
 	if len(said) != 1 || said[0].ContextMap()["operator"] != "p-operator" || said[0].ContextMap()["reason"] != "restored by hand" {
 		t.Errorf("the log: %v", said)
-	}
-}
-
-// What an earlier run of the agent was dropping, the next one removes (S7).
-func TestQuarantineDropGoesOn(t *testing.T) {
-	o := newOffice(t)
-	p := testPiece("feed-e1_4", wire.Rewound, 100)
-	p.Dropped = &wire.Drop{By: "alice"}
-	p = putPiece(t, o.quarantineOf("feed-e1"), p, "")
-	o.removeDropped(t.Context())
-	if _, err := os.Stat(p.Place); !os.IsNotExist(err) {
-		t.Errorf("%s is still there", p.Place)
 	}
 }
 

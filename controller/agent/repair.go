@@ -12,6 +12,7 @@ import (
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
+	"mainstay/controller/quarantine"
 	"mainstay/fencing/process"
 	"mainstay/health"
 )
@@ -97,9 +98,9 @@ func (m *supervisor) gone(ctx context.Context) bool {
 
 // rewind keeps the WAL that only this member has (S9), then takes the data back to the primary's history.
 func (m *supervisor) rewind(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
-	discarded, err := m.keepWAL(ctx, pg, goal, d)
+	discarded, err := m.agent.quarantine.KeepWAL(ctx, pg, m.repairs(goal, d))
 	if err != nil {
-		if beyondRewind(err) {
+		if quarantine.BeyondRewind(err) {
 			m.recall(func(r *member.Memory) { r.RewindFailures++ })
 		}
 		return fmt.Errorf("keep the WAL that a rewind would discard: %w", err)
@@ -123,6 +124,17 @@ func (m *supervisor) rewind(ctx context.Context, pg *postgres.Server, goal platf
 	m.recall(func(r *member.Memory) { *r = r.Renewed(false) })
 	d.Incarnation, d.SystemID, d.Discarded = goal.Incarnation, goal.SystemID, discarded
 	return m.keepDurable(d)
+}
+
+// repairs is what the quarantine must know of a repair of the data as it is now.
+func (m *supervisor) repairs(goal platform.Goal, d member.Durable) quarantine.Repair {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return quarantine.Repair{Member: m.name, Goal: goal, Incarnation: d.Incarnation, Seen: m.seen, Doubted: func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.memory.Doubted()
+	}}
 }
 
 // cgroupFD opens the member's cgroup for a process to start in. The cgroup is created again for each start: some kernels (seen on 6.18)
@@ -154,12 +166,12 @@ func (m *supervisor) clone(ctx context.Context, pg *postgres.Server, goal platfo
 	switch {
 	case data.State == postgres.DataPresent:
 		aside = func(ctx context.Context) (err error) {
-			discarded, err = m.setAside(ctx, pg, goal, d)
+			discarded, err = m.agent.quarantine.SetAside(ctx, pg, m.repairs(goal, d))
 			return err
 		}
-		err = m.roomFor(ctx, pg, goal, d) // a refusal must come before the copy is made
+		err = m.agent.quarantine.RoomFor(ctx, pg, m.repairs(goal, d)) // a refusal must come before the copy is made
 	case err == nil:
-		discarded, err = m.setAsideBefore(ctx, pg, goal)
+		discarded, err = m.agent.quarantine.SetAsideBefore(ctx, pg, m.repairs(goal, d))
 	}
 	if err != nil {
 		return err

@@ -41,10 +41,7 @@ func (m *supervisor) answered(pg *postgres.Server, replayed platform.LSN) {
 	if err := pg.OwnFilesWork(); err != nil {
 		m.log.Warn("files that were carried over could not be removed", zap.Error(err))
 	}
-	select {
-	case m.agent.rebuilt <- m.name:
-	default: // its set-aside data is kept whole until its next start
-	}
+	m.agent.quarantine.Answered(m.name)
 }
 
 // unstarted is the record of starts that ended before PostgreSQL answered once, or soon after at the same position of its replay.

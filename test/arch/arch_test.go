@@ -23,7 +23,7 @@ var layers = map[string]int{
 	"controller/identity": 2,
 	"controller/postgres": 3, "controller/postgres/ondisk": 1, "health/probe": 3, "controller/operate": 3, "fencing/guard": 3,
 	"fencing/device": 3, "fencing/watchdog": 4, "controller/publish": 4, "controller/publish/sinktest": 5,
-	"controller/loop": 4, "controller/apps": 4, "controller/agent": 5, "controller/api": 5,
+	"controller/loop": 4, "controller/apps": 4, "controller/quarantine": 4, "controller/agent": 6, "controller/api": 5,
 	"controller": 6, "cmd/mainstay/render": 4, "cmd/mainstay": 7, "deploy/guide": 0,
 }
 
@@ -48,6 +48,8 @@ var forbidden = []struct{ from, to, why string }{
 	{"controller/apps", "controller/decide", "an agent obeys goals; it never decides for a pool"},
 	{"controller/apps", "controller/member", "app servers and members share a host and nothing else: neither may wait for the other"},
 	{"controller/apps", "controller/postgres", "app servers and members share a host and nothing else: neither may wait for the other"},
+	{"controller/quarantine", "fencing/process", "what keeps discarded data starts and ends no process"},
+	{"controller/quarantine", "controller/identity", "the agent's API judges who asks; the quarantine keeps data"},
 	{"controller/decide", "controller/operate", "decisions and their execution meet only in the log"},
 	{"test/invariant", "controller/decide", "what checks the decisions must not share their mistakes"},
 	{"controller/state", "controller/wire", "the state must not depend on how it is shown"},
@@ -62,6 +64,7 @@ var forbidden = []struct{ from, to, why string }{
 // only: packages that one other package may import, and why.
 var only = []struct{ to, from, why string }{
 	{"controller/apps", "controller/agent", "one process supervises a host's app servers, and it is the agent"},
+	{"controller/quarantine", "controller/agent", "one process keeps what a host's repairs discard, and it is the agent"},
 	{"deploy/guide", "cmd/mainstay", "the guides are text for people: the command prints them, and nothing decides by them"},
 }
 

@@ -1,4 +1,4 @@
-package agent
+package quarantine
 
 import (
 	"context"
@@ -19,7 +19,7 @@ func testPiece(successor, how string, size int64) wire.Piece {
 }
 
 // put keeps a piece as a repair does, with a file of WAL, or a data directory set aside.
-func putPiece(t *testing.T, q quarantine, p wire.Piece, data string) wire.Piece {
+func putPiece(t *testing.T, q store, p wire.Piece, data string) wire.Piece {
 	t.Helper()
 	base := q.dir + "/"
 	if p.How == wire.Rebuilt {
@@ -43,7 +43,7 @@ func putPiece(t *testing.T, q quarantine, p wire.Piece, data string) wire.Piece 
 // A repair waits where the limit would be passed, and says what to run; nothing older is touched (S9).
 func TestQuarantineLimit(t *testing.T) {
 	dir := t.TempDir()
-	q := quarantine{dir: filepath.Join(dir, "quarantine"), limit: 10 << 20}
+	q := store{dir: filepath.Join(dir, "quarantine"), limit: 10 << 20}
 	if err := q.room(testPiece("feed-e1_4", wire.Rewound, 1<<40)); err != nil {
 		t.Errorf("the first one must fit, whatever its size: %v", err)
 	}
@@ -58,7 +58,7 @@ func TestQuarantineLimit(t *testing.T) {
 		{"the same repair continues as a rebuild", testPiece("feed-e1_4", wire.Rebuilt, 1<<40), false},
 	} {
 		err := q.room(c.piece)
-		var full *quarantineFullError
+		var full *fullError
 		if errors.As(err, &full) != c.full || !c.full && err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -77,7 +77,7 @@ func TestQuarantineLimit(t *testing.T) {
 func TestQuarantineNames(t *testing.T) {
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
-	q := quarantine{dir: filepath.Join(dir, "quarantine")}
+	q := store{dir: filepath.Join(dir, "quarantine")}
 	first := putPiece(t, q, testPiece("feed-e1_4", wire.Rewound, 1), "")
 	again := testPiece("feed-e1_4", wire.Rewound, 1)
 	if kept, err := q.name(&again, q.dir+"/"); err != nil || !kept || again.ID != first.ID || again.ID != "feed-e1_4-rewind" {
@@ -111,7 +111,7 @@ func TestQuarantineNames(t *testing.T) {
 func TestQuarantineRemove(t *testing.T) {
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
-	q := quarantine{dir: filepath.Join(dir, "quarantine")}
+	q := store{dir: filepath.Join(dir, "quarantine")}
 	for _, p := range []wire.Piece{putPiece(t, q, testPiece("feed-e1_4", wire.Rewound, 1), ""),
 		putPiece(t, q, testPiece("feed-e1_5", wire.Rebuilt, 1), data)} {
 		cut, cancel := context.WithCancel(t.Context())
@@ -162,7 +162,7 @@ func TestDivergence(t *testing.T) {
 		{"the same timeline", h(at(1, 100)), 3, 3, h(at(1, 100)), at(0, 0), "is unknown"},
 	} {
 		got, err := divergence(append(c.line, at(c.own, endless)), platform.Goal{Timeline: c.goal, History: c.hist})
-		if got != c.want || (err == nil) != (c.err == "") || err != nil && (!strings.Contains(err.Error(), c.err) || !beyondRewind(err)) {
+		if got != c.want || (err == nil) != (c.err == "") || err != nil && (!strings.Contains(err.Error(), c.err) || !BeyondRewind(err)) {
 			t.Errorf("%s: %+v, %v", c.name, got, err)
 		}
 	}

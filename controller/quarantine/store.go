@@ -1,4 +1,4 @@
-package agent
+package quarantine
 
 import (
 	"context"
@@ -21,28 +21,24 @@ import (
 // asideSuffix begins the suffix of a data directory that a rebuild has set aside.
 const asideSuffix = "mainstay-aside-"
 
-// quarantine is the place for data that one member's repairs discard (S9). Each piece has a folder with its record, which is on disk
+// store is the place for data that one member's repairs discard (S9). Each piece has a folder with its record, which is on disk
 // before anything is discarded. Only an operator's drop removes WAL from it; other data is also removed once its successor provably has
 // all of its transactions (reduce). Files in a piece may belong to PostgreSQL's user, so no link in it is followed to the outside
 // (os.Root).
-type quarantine struct {
+type store struct {
 	dir   string
 	limit int64 // bytes
 }
 
-func (a *Agent) quarantineOf(member string) quarantine {
-	return quarantine{filepath.Join(a.cfg.MemberDir(member), "quarantine"), a.cfg.Quarantine.Limit}
-}
-
-// quarantineFullError is returned when another piece would exceed the limit: the repair waits until an operator drops one.
-type quarantineFullError struct {
+// fullError is returned when another piece would exceed the limit: the repair waits until an operator drops one.
+type fullError struct {
 	member            string
 	used, more, limit int64
 	oldest            string
 	pieces            int
 }
 
-func (e *quarantineFullError) Error() string {
+func (e *fullError) Error() string {
 	return fmt.Sprintf(
 		"the quarantine of %s holds %s in %d pieces, and this repair needs %s more, which exceeds the limit of %s; pieces are never dropped "+
 			"automatically: see `mainstay member quarantine list %s`, "+
@@ -54,12 +50,12 @@ func megabytes(n int64) string { return fmt.Sprintf("%d MB", (n+1<<20-1)>>20) }
 
 // room refuses a piece that would exceed the limit together with the pieces of earlier repairs. If there are none, the pieces of one
 // repair always fit, whatever their size: no drop could make room for them.
-func (q quarantine) room(p wire.Piece) error {
+func (q store) room(p wire.Piece) error {
 	kept, err := q.list()
 	if err != nil {
 		return err
 	}
-	full := &quarantineFullError{member: p.Member, more: p.Size, limit: q.limit}
+	full := &fullError{member: p.Member, more: p.Size, limit: q.limit}
 	for _, k := range kept {
 		if k.Successor == p.Successor {
 			continue
@@ -77,7 +73,7 @@ func (q quarantine) room(p wire.Piece) error {
 
 // name gives a piece its ID (the successor's name and the kind of repair) and its place, which begins with base. A later attempt of the
 // same repair finds the piece of an earlier one.
-func (q quarantine) name(p *wire.Piece, base string) (kept bool, err error) {
+func (q store) name(p *wire.Piece, base string) (kept bool, err error) {
 	for n := 1; ; n++ {
 		p.ID = p.Successor + "-" + p.How
 		if n > 1 {
@@ -103,7 +99,7 @@ func (q quarantine) name(p *wire.Piece, base string) (kept bool, err error) {
 }
 
 // list reads the records, the oldest first.
-func (q quarantine) list() ([]wire.Piece, error) {
+func (q store) list() ([]wire.Piece, error) {
 	entries, err := os.ReadDir(q.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -132,7 +128,7 @@ func (q quarantine) list() ([]wire.Piece, error) {
 // maxRecord bounds a record.
 const maxRecord = 1 << 20
 
-func (q quarantine) read(id string) (p wire.Piece, err error) {
+func (q store) read(id string) (p wire.Piece, err error) {
 	path := filepath.Join(q.dir, id, postgres.RecordFile)
 	text, err := q.readRecord(id)
 	if err != nil {
@@ -150,7 +146,7 @@ func (q quarantine) read(id string) (p wire.Piece, err error) {
 	return p, nil
 }
 
-func (q quarantine) readRecord(id string) ([]byte, error) {
+func (q store) readRecord(id string) ([]byte, error) {
 	root, err := os.OpenRoot(q.dir)
 	if err != nil {
 		return nil, err
@@ -165,7 +161,7 @@ func (q quarantine) readRecord(id string) ([]byte, error) {
 }
 
 // record writes a piece's record into its folder, durably.
-func (q quarantine) record(p wire.Piece) error {
+func (q store) record(p wire.Piece) error {
 	p.Problem = ""
 	text, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
@@ -213,7 +209,7 @@ func replace(root *os.Root, name string, content []byte) error {
 }
 
 // remove destroys a piece. Its record is removed last, so that an interrupted removal can continue (S7).
-func (q quarantine) remove(ctx context.Context, p wire.Piece) error {
+func (q store) remove(ctx context.Context, p wire.Piece) error {
 	dir := filepath.Join(q.dir, p.ID)
 	if p.Place != dir {
 		if !strings.Contains(filepath.Base(p.Place), "."+asideSuffix) {
@@ -252,85 +248,4 @@ func removeParts(ctx context.Context, p wire.Piece) error {
 		}
 	}
 	return nil
-}
-
-// removeTree removes a folder, or all of it but one file. It ends early with ctx, because a large folder takes long. The folder's owner
-// may replace folders by links meanwhile: such links are removed, or end the removal, and nothing outside is changed.
-func removeTree(ctx context.Context, path, but string) error {
-	above, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return gone(err)
-	}
-	defer above.Close()
-	name := filepath.Base(path)
-	info, err := above.Lstat(name)
-	if err != nil {
-		return gone(err)
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("%s is not a folder: inspect it and remove it by hand", path)
-	}
-	if err := empty(ctx, above, name, but); err != nil || but != "" {
-		return err
-	}
-	return gone(above.Remove(name))
-}
-
-// empty removes the content of a folder, but one file. Each folder is opened from its parent, never through a link to the outside.
-func empty(ctx context.Context, above *os.Root, name, but string) error {
-	dir, err := above.OpenRoot(name)
-	if err != nil {
-		return gone(err)
-	}
-	defer dir.Close()
-	d, err := dir.Open(".")
-	if err != nil {
-		return err
-	}
-	entries, err := d.ReadDir(-1)
-	d.Close()
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if e.Name() == but {
-			continue
-		}
-		if e.IsDir() {
-			if err := empty(ctx, dir, e.Name(), ""); err != nil {
-				return err
-			}
-		}
-		if err := gone(dir.Remove(e.Name())); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// gone ignores the error that a file does not exist.
-func gone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// sizeOf adds up the files below a path.
-func sizeOf(ctx context.Context, path string) (size int64, err error) {
-	err = filepath.WalkDir(path, func(_ string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := e.Info()
-		if err != nil || !info.Mode().IsRegular() {
-			return err
-		}
-		size += info.Size()
-		return ctx.Err()
-	})
-	return size, err
 }

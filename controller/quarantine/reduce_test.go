@@ -1,4 +1,4 @@
-package agent
+package quarantine
 
 import (
 	"context"
@@ -13,10 +13,12 @@ import (
 
 	"go.uber.org/zap"
 
+	"mainstay/controller/config"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/controller/wire"
+	"mainstay/test/kit"
 )
 
 func TestContains(t *testing.T) {
@@ -50,9 +52,8 @@ func TestContains(t *testing.T) {
 // WAL, wherever it lies, the control file and what is the user's stay; a piece without the mark is left alone.
 func TestReductionCutShort(t *testing.T) {
 	dir := t.TempDir()
-	a := &Agent{log: zap.NewNop()}
-	a.cfg.Data = filepath.Join(dir, "agent")
-	q := a.quarantineOf("feed-e1")
+	h := New(Options{Config: config.Agent{Data: filepath.Join(dir, "agent")}, Log: zap.NewNop()})
+	q := h.of("feed-e1")
 	p := putPiece(t, q, testPiece("feed-e1_4", wire.Rebuilt, 1000), filepath.Join(dir, "data"))
 	whole := putPiece(t, q, testPiece("feed-e1_5", wire.Rebuilt, 1000), filepath.Join(dir, "data"))
 	space, wal := filepath.Join(dir, "space."+asideSuffix+"x"), filepath.Join(dir, "wal."+asideSuffix+"x")
@@ -72,7 +73,7 @@ func TestReductionCutShort(t *testing.T) {
 	p.Reduced = &wire.Reduced{Why: "nothing", When: p.When}
 	check(t, q.record(p))
 
-	a.removeDropped(t.Context())
+	h.removeDropped(t.Context())
 	for path, there := range map[string]bool{"base": false, "global/1260": false, "global/pg_control": true, "log/postgresql.log": true,
 		"server.key":                      true,
 		"pg_wal/000000010000000000000003": true} {
@@ -129,7 +130,7 @@ func stoppedFast(t *testing.T, ctx context.Context, i *postgres.Server) {
 // TestReduceAfterRebuild: a standby's data is set aside whole, and reduced where a later repair needs the room, once the copy in its
 // place has answered and has its WAL.
 func TestReduceAfterRebuild(t *testing.T) {
-	primary := runningPrimary(t)
+	primary := kit.Primary(t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	check(t, os.WriteFile(filepath.Join(primary.Data, "pg_hba.conf"), []byte("local all all trust\nhost all,replication all all trust\n"),
@@ -181,17 +182,15 @@ func TestReduceAfterRebuild(t *testing.T) {
 	}
 	check(t, errors.Join(os.Remove(wal), os.Rename(wal+".away", wal)))
 
-	a := &Agent{log: zap.NewNop()}
-	a.cfg.Data, a.cfg.Quarantine.Limit = filepath.Join(dir, "agent"), math.MaxInt64
-	m := &supervisor{agent: a, name: "feed-w1", pg: &pg}
-	m.seen = member.Seen{SystemID: s.SystemID, Timeline: 1, End: end.LSN}
-	a.members = map[string]*supervisor{"feed-w1": m}
+	cfg := config.Agent{Data: filepath.Join(dir, "agent"), Quarantine: config.Quarantine{Limit: math.MaxInt64}}
+	h := New(Options{Config: cfg, Log: zap.NewNop(), Server: func(string) *postgres.Server { return &pg }})
+	seen := member.Seen{SystemID: s.SystemID, Timeline: 1, End: end.LSN}
 	goal := platform.Goal{Cluster: "feed", Incarnation: "feed-w1_5", SystemID: s.SystemID, Timeline: 1}
 	check(t, pg.Clone(ctx, from, "", nil, func(ctx context.Context) error {
-		_, err := m.setAside(ctx, &pg, goal, member.Durable{})
+		_, err := h.SetAside(ctx, &pg, Repair{Member: "feed-w1", Goal: goal, Seen: seen, Doubted: func() bool { return false }})
 		return err
 	}))
-	q := a.quarantineOf("feed-w1")
+	q := h.of("feed-w1")
 	only := func() wire.Piece {
 		t.Helper()
 		all, err := q.list()
@@ -205,7 +204,7 @@ func TestReduceAfterRebuild(t *testing.T) {
 	if before.End == nil || before.End.LSN != end.LSN {
 		t.Fatalf("recorded %+v", before)
 	}
-	a.prove(ctx, "feed-w1")
+	h.prove(ctx, "feed-w1")
 	if only().Needless != "" {
 		t.Fatal("needless before the successor has answered")
 	}
@@ -213,23 +212,23 @@ func TestReduceAfterRebuild(t *testing.T) {
 	beyond := before
 	beyond.End = &wire.End{Timeline: 1, LSN: end.LSN + 1<<30}
 	check(t, q.record(beyond))
-	a.prove(ctx, "feed-w1")
+	h.prove(ctx, "feed-w1")
 	if only().Needless != "" {
 		t.Fatal("needless, though the successor lacks WAL of it")
 	}
 	check(t, q.record(before))
 	more := wire.Piece{ID: "more", Member: "feed-w1", Successor: "feed-w1_6", Size: 1}
 	q.limit = before.Size
-	if err := m.room(ctx, q, more); err == nil || only().Reduced != nil {
+	if err := h.room(ctx, q, more); err == nil || only().Reduced != nil {
 		t.Fatalf("reduced before anything is proven: %v", err)
 	}
-	a.prove(ctx, "feed-w1")
+	h.prove(ctx, "feed-w1")
 	q.limit++
-	if err := m.room(ctx, q, more); err != nil || only().Needless == "" || only().Reduced != nil {
+	if err := h.room(ctx, q, more); err != nil || only().Needless == "" || only().Reduced != nil {
 		t.Fatalf("where there is room it is kept whole: %v, %+v", err, only())
 	}
 	q.limit--
-	if err := m.room(ctx, q, more); err != nil {
+	if err := h.room(ctx, q, more); err != nil {
 		t.Errorf("no room: %v", err)
 	}
 	after := only()

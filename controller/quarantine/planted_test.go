@@ -1,4 +1,4 @@
-package agent
+package quarantine
 
 import (
 	"os"
@@ -38,7 +38,7 @@ func TestPlantedInQuarantine(t *testing.T) {
 	}
 	write(keep, "{}")
 	dir := t.TempDir()
-	q, data := quarantine{dir: filepath.Join(dir, "quarantine")}, filepath.Join(dir, "data")
+	q, data := store{dir: filepath.Join(dir, "quarantine")}, filepath.Join(dir, "data")
 	wal := putPiece(t, q, testPiece("feed-e1_4", wire.Rewound, 1), "")
 	whole := putPiece(t, q, testPiece("feed-e1_5", wire.Rebuilt, 1), data)
 

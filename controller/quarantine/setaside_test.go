@@ -1,4 +1,4 @@
-package agent
+package quarantine
 
 import (
 	"os"
@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"mainstay/controller/member"
+	"mainstay/controller/config"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 )
@@ -31,14 +31,12 @@ func TestSetAsideWithParts(t *testing.T) {
 	for link, to := range links {
 		check(t, os.Symlink(to, filepath.Join(pg.Data, link)))
 	}
-	a := &Agent{}
-	a.cfg.Data, a.cfg.Quarantine.Limit = filepath.Join(dir, "agent"), 1<<20
-	m := &supervisor{agent: a, name: "feed-e1"}
-	goal := platform.Goal{Cluster: "feed", Incarnation: "feed-e1_5"}
+	h := New(Options{Config: config.Agent{Data: filepath.Join(dir, "agent"), Quarantine: config.Quarantine{Limit: 1 << 20}}})
+	repair := Repair{Member: "feed-e1", Goal: platform.Goal{Cluster: "feed", Incarnation: "feed-e1_5"}, Doubted: func() bool { return false }}
 
-	_, err = m.setAside(t.Context(), pg, goal, member.Durable{})
+	_, err = h.SetAside(t.Context(), pg, repair)
 	check(t, err)
-	all, err := a.quarantineOf(m.name).list()
+	all, err := h.of(repair.Member).list()
 	check(t, err)
 	if len(all) != 1 || len(all[0].Parts) != 2 || all[0].Size != 300 {
 		t.Fatalf("recorded %+v", all)
@@ -75,13 +73,13 @@ func TestSetAsideWithParts(t *testing.T) {
 		check(t, os.Remove(link))
 		check(t, os.Symlink(part.From, link))
 	}
-	discarded, err := m.setAsideBefore(t.Context(), pg, goal)
+	discarded, err := h.SetAsideBefore(t.Context(), pg, repair)
 	check(t, err)
 	if discarded == nil || discarded.Kept != all[0].Place {
 		t.Errorf("set aside before: %+v", discarded)
 	}
 	moved()
-	check(t, a.quarantineOf(m.name).remove(t.Context(), all[0]))
+	check(t, h.of(repair.Member).remove(t.Context(), all[0]))
 	for _, path := range []string{wal, space} {
 		if _, err := os.Stat(path + ".mainstay-aside-feed-e1_5-rebuild"); !os.IsNotExist(err) {
 			t.Errorf("after the drop: %v", err)

@@ -1,4 +1,4 @@
-package agent
+package quarantine
 
 import (
 	"context"
@@ -60,11 +60,11 @@ func contains(history platform.History, timeline platform.Timeline, at platform.
 const reduceBound = 10 * time.Second
 
 // prove records which pieces hold nothing that a member's data lacks, once that member has answered.
-func (a *Agent) prove(ctx context.Context, member string) {
-	q := a.quarantineOf(member)
+func (h *Host) prove(ctx context.Context, member string) {
+	q := h.of(member)
 	all, err := q.list()
 	all = slices.DeleteFunc(all, func(p wire.Piece) bool { return !provable(p) })
-	pg := a.serverOf(member)
+	pg := h.o.Server(member)
 	if err != nil || len(all) == 0 || pg == nil {
 		return // removeDropped logs that the quarantine cannot be read
 	}
@@ -76,7 +76,7 @@ func (a *Agent) prove(ctx context.Context, member string) {
 	}
 	history, err := pg.ReadHistory(asked, s.Timeline)
 	if err != nil {
-		a.log.Warn("data that was set aside is kept whole", zap.String("member", member), zap.Error(err))
+		h.o.Log.Warn("data that was set aside is kept whole", zap.String("member", member), zap.Error(err))
 		return
 	}
 	for _, p := range all {
@@ -86,12 +86,12 @@ func (a *Agent) prove(ctx context.Context, member string) {
 		why := fmt.Sprintf(
 			"it belonged to a standby whose WAL ended at %s of timeline %d, and its replacement has replayed up to %s of timeline %d: "+
 				"it held no transaction that the replacement lacks", p.End.LSN, p.End.Timeline, s.Replay, s.Timeline)
-		err := a.amend(q, p.ID, func(p *wire.Piece) bool {
+		err := h.amend(q, p.ID, func(p *wire.Piece) bool {
 			p.Needless = why
 			return true
 		})
 		if err != nil {
-			a.log.Error("data that was set aside is kept whole", zap.String("id", p.ID), zap.Error(err))
+			h.o.Log.Error("data that was set aside is kept whole", zap.String("id", p.ID), zap.Error(err))
 		}
 	}
 }
@@ -104,9 +104,9 @@ func provable(p wire.Piece) bool {
 
 // room refuses a piece that would exceed the limit even if all eligible earlier pieces were reduced. It reduces the oldest first, and
 // no more than needed.
-func (m *supervisor) room(ctx context.Context, q quarantine, p wire.Piece) error {
+func (h *Host) room(ctx context.Context, q store, p wire.Piece) error {
 	err := q.room(p)
-	var full *quarantineFullError
+	var full *fullError
 	if !errors.As(err, &full) {
 		return err
 	}
@@ -119,10 +119,10 @@ func (m *supervisor) room(ctx context.Context, q quarantine, p wire.Piece) error
 			p.Reduced = &wire.Reduced{When: time.Now().UTC().Format(time.RFC3339), Why: k.Needless}
 			return true
 		}
-		if err := m.agent.amend(q, k.ID, mark); err != nil {
+		if err := h.amend(q, k.ID, mark); err != nil {
 			return err
 		}
-		m.agent.finishReduced(ctx, q, k)
+		h.finishReduced(ctx, q, k)
 		if err = q.room(p); !errors.As(err, &full) {
 			return err
 		}
@@ -130,34 +130,22 @@ func (m *supervisor) room(ctx context.Context, q quarantine, p wire.Piece) error
 	return err
 }
 
-// amend changes a record that is not dropped. It takes a lock, because an operator's drop and other changes of a record may come at the
-// same time. change tells whether the record must be written.
-func (a *Agent) amend(q quarantine, id string, change func(*wire.Piece) bool) error {
-	a.records.Lock()
-	defer a.records.Unlock()
-	p, err := q.read(id)
-	if err != nil || p.Dropped != nil || !change(&p) {
-		return err
-	}
-	return q.record(p)
-}
-
 // finishReduced removes the files that a reduction discards, including those that an interrupted run of the agent left (S7).
-func (a *Agent) finishReduced(ctx context.Context, q quarantine, p wire.Piece) {
+func (h *Host) finishReduced(ctx context.Context, q store, p wire.Piece) {
 	size, err := q.trim(ctx, p)
 	if err == nil {
-		err = a.amend(q, p.ID, func(p *wire.Piece) bool {
+		err = h.amend(q, p.ID, func(p *wire.Piece) bool {
 			p.Parts = slices.DeleteFunc(p.Parts, spaceOf)
 			p.Reduced.Done, p.Size = true, size
 			return true
 		})
 	}
 	if err != nil {
-		a.log.Error("data that was set aside could not be reduced; the agent retries",
+		h.o.Log.Error("data that was set aside could not be reduced; the agent retries",
 			zap.String("id", p.ID), zap.String("member", p.Member), zap.Error(err))
 		return
 	}
-	a.log.Info("data that was set aside is reduced to its WAL", zap.String("id", p.ID), zap.String("member", p.Member),
+	h.o.Log.Info("data that was set aside is reduced to its WAL", zap.String("id", p.ID), zap.String("member", p.Member),
 		zap.String("why", p.Needless), zap.Int64("freed", p.Size-size))
 }
 
@@ -165,7 +153,7 @@ func (a *Agent) finishReduced(ctx context.Context, q quarantine, p wire.Piece) {
 func spaceOf(part wire.Part) bool { return part.Link != "pg_wal" }
 
 // trim removes the databases and tablespaces of data that was set aside, and returns the remaining size.
-func (q quarantine) trim(ctx context.Context, p wire.Piece) (int64, error) {
+func (q store) trim(ctx context.Context, p wire.Piece) (int64, error) {
 	if !strings.Contains(filepath.Base(p.Place), "."+asideSuffix) {
 		return 0, fmt.Errorf("the record of %s names %s, which is not a data directory set aside by a rebuild; correct it", p.ID, p.Place)
 	}

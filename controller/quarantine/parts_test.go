@@ -1,4 +1,4 @@
-package agent
+package quarantine
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 // A drop takes the parts of data that was set aside along, unless the data is no longer where it was: a server may use them.
 func TestQuarantineParts(t *testing.T) {
 	dir := t.TempDir()
-	q, data := quarantine{dir: filepath.Join(dir, "quarantine")}, filepath.Join(dir, "data")
+	q, data := store{dir: filepath.Join(dir, "quarantine")}, filepath.Join(dir, "data")
 	part := func(name string) wire.Part {
 		place := filepath.Join(dir, name+"."+asideSuffix+"x")
 		if err := os.MkdirAll(filepath.Join(place, "PG_15_202209061"), 0o700); err != nil {
