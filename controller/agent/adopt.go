@@ -5,24 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"strings"
 	"syscall"
 
 	"go.uber.org/zap"
 
-	"mainstay/controller/config"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
-	"mainstay/controller/statefile"
 	"mainstay/health"
 )
 
 // adoptable tells whether a running server that the agent did not start could be adopted, and if not, why. The bootstrap uses its
 // findings, and so does a member that later joins an adopted cluster. A cluster that was removed and is added again is accepted where
 // its members run as the agent started them; they become primary and replicas again as after a restart of the agent.
-func (m *supervisor) adoptable(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable, g *glance) {
+func (m *observer) adoptable(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable, g *glance) {
 	own := m.agent.cfg.Members[m.name]
 	switch {
 	case d.SystemID != "":
@@ -46,7 +43,7 @@ func (m *supervisor) adoptable(ctx context.Context, pg *postgres.Server, goal pl
 	}
 }
 
-func (m *supervisor) adoptChecks(ctx context.Context, pg *postgres.Server, g *glance) {
+func (m *observer) adoptChecks(ctx context.Context, pg *postgres.Server, g *glance) {
 	refusals, _, err := pg.AdoptChecks(ctx)
 	if err != nil {
 		g.report.Refusals = []string{err.Error()}
@@ -77,7 +74,7 @@ var reloadable = []string{
 
 // adopt applies the managed settings to a running server by ALTER SYSTEM and reload. Settings that need a restart wait for the next
 // one, and the user's files stay unchanged. The server's own values are on the agent's disk first.
-func (m *supervisor) adopt(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
+func (m *actor) adopt(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
 	d.AlterSystem = !pg.StartedByUs() // an agent that lost its state finds its files in force
 	var err error
 	if d.AlterSystem || pg.Kept == (postgres.Kept{}) {
@@ -119,7 +116,7 @@ func (m *supervisor) adopt(ctx context.Context, pg *postgres.Server, goal platfo
 }
 
 // learnKept reads the user's own values from a running server.
-func (m *supervisor) learnKept(ctx context.Context, pg *postgres.Server) (*postgres.Server, error) {
+func (m *actor) learnKept(ctx context.Context, pg *postgres.Server) (*postgres.Server, error) {
 	refusals, facts, err := pg.AdoptChecks(ctx)
 	if err != nil {
 		return nil, err
@@ -131,7 +128,7 @@ func (m *supervisor) learnKept(ctx context.Context, pg *postgres.Server) (*postg
 }
 
 // raiseKept reads from the control file the settings that the stopped data, or a fresh clone, last ran with.
-func (m *supervisor) raiseKept(ctx context.Context, pg *postgres.Server) (*postgres.Server, error) {
+func (m *actor) raiseKept(ctx context.Context, pg *postgres.Server) (*postgres.Server, error) {
 	c, err := pg.ControlData(ctx)
 	if err != nil {
 		return nil, err
@@ -141,7 +138,7 @@ func (m *supervisor) raiseKept(ctx context.Context, pg *postgres.Server) (*postg
 
 // keepWanted adopts values of the user's files that are higher than those in mainstay.conf. A separate act writes them there with the
 // goal's other settings.
-func (m *supervisor) keepWanted(pg *postgres.Server, s postgres.Status) error {
+func (m *observer) keepWanted(pg *postgres.Server, s postgres.Status) error {
 	k := pg.Kept.Want(s.Wanted, s.InForce)
 	next, err := m.setKept(pg, k)
 	if err != nil || maps.Equal(next.Values(postgres.Settings{}), pg.Values(postgres.Settings{})) {
@@ -151,26 +148,6 @@ func (m *supervisor) keepWanted(pg *postgres.Server, s postgres.Status) error {
 	m.unwritten = true
 	m.mu.Unlock()
 	return nil
-}
-
-// setKept writes them to disk, then gives the member a Server that has them.
-func (m *supervisor) setKept(pg *postgres.Server, k postgres.Kept) (*postgres.Server, error) {
-	if k == pg.Kept {
-		return pg, nil
-	}
-	if err := statefile.Write(keptPath(m.agent.cfg, m.name), k); err != nil {
-		return nil, err
-	}
-	next := *pg
-	next.Kept = k
-	m.mu.Lock()
-	m.pg = &next
-	m.mu.Unlock()
-	return &next, nil
-}
-
-func keptPath(cfg config.Agent, name string) string {
-	return filepath.Join(cfg.MemberDir(name), "kept.json")
 }
 
 // alter sets some of the managed settings on a server that does not run with the agent's files yet.
@@ -193,7 +170,7 @@ func alterForPromotion(ctx context.Context, pg *postgres.Server, s postgres.Sett
 
 // alterSlots sets synchronized_standby_slots, for which the user's subscribers wait, alone and last: earlier minor versions refuse a
 // slot that does not exist yet, and neither a durability set nor a promotion may wait for that.
-func (m *supervisor) alterSlots(ctx context.Context, pg *postgres.Server, s postgres.Settings) {
+func (m *actor) alterSlots(ctx context.Context, pg *postgres.Server, s postgres.Settings) {
 	if pg.Binaries.Major < 17 {
 		return
 	}
@@ -203,7 +180,7 @@ func (m *supervisor) alterSlots(ctx context.Context, pg *postgres.Server, s post
 }
 
 // waiting lists the settings that wait for an adopted server's first start by the agent. It asks once for each postmaster.
-func (m *supervisor) waiting(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) []string {
+func (m *observer) waiting(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) []string {
 	pid, _, ok := pg.Running()
 	if !ok || !d.AlterSystem {
 		return nil
@@ -224,7 +201,7 @@ func (m *supervisor) waiting(ctx context.Context, pg *postgres.Server, goal plat
 }
 
 // intoCgroup moves all processes of an adopted member into the cgroup that its guards reach. Later processes start there.
-func (m *supervisor) intoCgroup() error {
+func (m *actor) intoCgroup() error {
 	tree, cgroup, _ := m.held()
 	if cgroup == nil || tree == nil {
 		return nil

@@ -191,7 +191,7 @@ func (a *Agent) supervisor(name string) *supervisor {
 	delete(a.unmanaged, name)
 	a.members[name] = m
 	ctx, cancel := context.WithCancel(a.ctx)
-	a.group.Go(func() error { m.writeProbeLoop(ctx); return nil })
+	a.group.Go(func() error { m.prober.writeProbeLoop(ctx); return nil })
 	a.group.Go(func() error { m.keepResume(ctx); return nil })
 	a.group.Go(func() error {
 		defer cancel()

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
+	zaplog "go.uber.org/zap/zaptest/observer"
 
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
@@ -62,7 +62,7 @@ func TestFolderPutBackWithinABoot(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	core, logs := observer.New(zap.WarnLevel)
+	core, logs := zaplog.New(zap.WarnLevel)
 	h = reopened(t, dir, zap.New(core))
 	if names := h.known(); !slices.Contains(names, "feed-e2") || len(names) != 2 {
 		t.Errorf("known: %v", names)
@@ -136,7 +136,7 @@ func TestNoCopies(t *testing.T) {
 	if err := os.Mkdir(of, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	core, logs := observer.New(zap.WarnLevel)
+	core, logs := zaplog.New(zap.WarnLevel)
 	h = reopened(t, dir, zap.New(core))
 	if _, err := os.Stat(copies); h.copies != "" || logs.Len() != 1 || !os.IsNotExist(err) {
 		t.Errorf("copies in %q, %d lines in the log, the old ones: %v", h.copies, logs.Len(), err)

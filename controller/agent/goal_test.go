@@ -15,14 +15,14 @@ func TestGoalsGoForwardOnly(t *testing.T) {
 	set := func(id uint64) platform.Goal {
 		return platform.Goal{Kind: platform.GoalPrimary, Sets: []platform.DurabilitySet{{ID: id}}}
 	}
-	m := &supervisor{name: "a"}
+	m := assemble(&shared{name: "a"})
 	m.wants(set(2), platform.Age{Generation: 1, Index: 8, Number: 20})
 	for _, late := range []platform.Age{{Generation: 1, Index: 7, Number: 21}, {Generation: 1, Index: 9, Number: 19}} {
-		if m.wants(set(1), late); m.goal.Sets[0].ID != 2 {
+		if m.wants(set(1), late); m.told.goal.Sets[0].ID != 2 {
 			t.Errorf("%+v was obeyed", late)
 		}
 	}
-	if m.wants(set(3), platform.Age{Generation: 1, Index: 8, Number: 21}); m.goal.Sets[0].ID != 3 {
+	if m.wants(set(3), platform.Age{Generation: 1, Index: 8, Number: 21}); m.told.goal.Sets[0].ID != 3 {
 		t.Error("a later answer was not obeyed")
 	}
 }

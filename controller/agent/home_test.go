@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
+	zaplog "go.uber.org/zap/zaptest/observer"
 
 	"mainstay/controller/config"
 	"mainstay/controller/identity"
@@ -81,7 +81,7 @@ func TestDamagedMember(t *testing.T) {
 	dir := t.TempDir()
 	a := life(t, dir, "r")
 	defer a.home.close()
-	core, logs := observer.New(zap.ErrorLevel)
+	core, logs := zaplog.New(zap.ErrorLevel)
 	a.log, a.unmanaged, a.ctx = zap.New(core), map[string]string{}, context.Background()
 	path := filepath.Join(dir, "members", "feed-e1.json")
 	if err := os.WriteFile(path, []byte(`{"epo`), 0o600); err != nil {

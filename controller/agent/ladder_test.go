@@ -71,7 +71,7 @@ func newLadder(t *testing.T) *ladder {
 	port, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	check(t, port.Close())
-	l.m.goal = platform.Goal{Kind: platform.GoalReplica, Cluster: "feed", Epoch: epoch3, Opened: true, Timeline: s.Timeline,
+	l.m.told.goal = platform.Goal{Kind: platform.GoalReplica, Cluster: "feed", Epoch: epoch3, Opened: true, Timeline: s.Timeline,
 		SystemID: s.SystemID,
 		Listen:   "127.0.0.1", Port: port.Addr().(*net.TCPAddr).Port, Incarnation: "feed-e2_1",
 		Upstream: &platform.Upstream{Member: "feed-e1", Address: "127.0.0.1", Port: l.primary.Port}}
@@ -119,26 +119,27 @@ func (l *ladder) until(what string, agree func() bool, done func() bool) {
 	l.Helper()
 	for !done() {
 		if err := l.ctx.Err(); err != nil {
-			l.Fatalf("waited in vain for %s: it does %q, needs %q, error %q, acts %v", what, l.m.doing, l.m.needs, l.m.fault, l.acts)
+			l.Fatalf("waited in vain for %s: it does %q, needs %q, error %q, acts %v", what, l.m.activity.doing, l.m.activity.needs,
+				l.m.activity.fault, l.acts)
 		}
-		l.m.look(l.ctx)
+		l.m.observer.look(l.ctx)
 		act := l.m.next()
 		switch {
-		case l.m.needs == "rebuild" && agree != nil && agree():
+		case l.m.activity.needs == "rebuild" && agree != nil && agree():
 			l.copies++
-			l.m.goal.Incarnation = fmt.Sprintf("feed-e2_%d", 1+l.copies)
+			l.m.told.goal.Incarnation = fmt.Sprintf("feed-e2_%d", 1+l.copies)
 		case act.Kind == member.Nothing:
 			time.Sleep(soonEvery)
 		default:
 			l.acts[act.Kind]++
-			l.m.finished(l.m.do(l.ctx, act, l.m.goal))
+			l.m.finished(l.m.actor.do(l.ctx, act, l.m.told.goal))
 		}
 	}
 }
 
 // streams: it has for a while.
 func (l *ladder) streams() bool {
-	return l.m.report.Streams() && !l.m.memory.Rebuilt && !l.m.memory.Restarted
+	return l.m.view.report.Streams() && !l.m.memory.Rebuilt && !l.m.memory.Restarted
 }
 
 // took says what acts and forced checkpoints there were; other ones than streaming needs are none.
@@ -158,7 +159,7 @@ func (l *ladder) stop() {
 
 // long passes time: nothing has moved for as long.
 func (l *ladder) long(d time.Duration) {
-	l.m.recall(func(r *member.Memory) { r.MovedAt = min(r.MovedAt, boottime.Now()-d) })
+	l.m.actor.recall(func(r *member.Memory) { r.MovedAt = min(r.MovedAt, boottime.Now()-d) })
 }
 
 // TestLadder: what a replica's repair takes, with real servers: one copy where its WAL is gone, none for a foreign timeline, one for a
@@ -190,9 +191,9 @@ func TestLadder(t *testing.T) {
 		gone := func() bool { // as its controllers judge
 			s, err := l.primary.Status(l.ctx)
 			check(t, err)
-			return l.m.report.Asks != 0 && s.Oldest > l.m.report.Asks
+			return l.m.view.report.Asks != 0 && s.Oldest > l.m.view.report.Asks
 		}
-		l.until("what it asks for", nil, func() bool { return l.m.report.Asks != 0 })
+		l.until("what it asks for", nil, func() bool { return l.m.view.report.Asks != 0 })
 		l.took("while it waits", 0, 1)
 		l.long(20 * time.Second)
 		l.until("the copy", gone, l.streams)
@@ -211,8 +212,8 @@ func TestLadder(t *testing.T) {
 		l.begin()
 		l.until("its stream", func() bool { return true }, func() bool { return l.acts[member.StartStandby] > 0 && l.streams() })
 		l.took("for a foreign timeline", 0, 2)
-		if l.m.foreign == "" || !strings.Contains(l.m.foreign, "00000002.history") {
-			t.Errorf("it says %q", l.m.foreign)
+		if l.m.starts.foreign == "" || !strings.Contains(l.m.starts.foreign, "00000002.history") {
+			t.Errorf("it says %q", l.m.starts.foreign)
 		}
 		if l.m.memory.Doubted() {
 			t.Errorf("its data is doubted: %+v", l.m.memory)
@@ -228,13 +229,13 @@ func TestLadder(t *testing.T) {
 		check(t, l.primary.Reload(l.ctx))
 		l.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
 		l.begin()
-		l.until("the end of its stream", nil, func() bool { return !l.m.report.Streams() })
+		l.until("the end of its stream", nil, func() bool { return !l.m.view.report.Streams() })
 		l.long(withoutStreamFor)
-		l.until("the primary's words", nil, func() bool { return strings.Contains(l.m.report.Error, "no password supplied") })
+		l.until("the primary's words", nil, func() bool { return strings.Contains(l.m.view.report.Error, "no password supplied") })
 		l.took("for a refusal", 0, 0)
 		check(t, os.WriteFile(hba, rules, 0o600))
 		check(t, l.primary.Reload(l.ctx))
-		l.until("its stream", nil, func() bool { return l.streams() && l.m.report.Error == "" })
+		l.until("its stream", nil, func() bool { return l.streams() && l.m.view.report.Error == "" })
 		l.took("for a refusal that has ended", 0, 0)
 	})
 
@@ -243,7 +244,7 @@ func TestLadder(t *testing.T) {
 		l.sql("CHECKPOINT")
 		s, err := l.primary.Status(l.ctx)
 		check(t, err)
-		l.until("the replay", nil, func() bool { return l.m.report.Replayed >= s.Flush })
+		l.until("the replay", nil, func() bool { return l.m.view.report.Replayed >= s.Flush })
 		l.stop()
 		var file string
 		check(t, scanOf(l.ctx, l.primary, "SELECT pg_relation_filepath('public."+table+"')", &file))
@@ -260,8 +261,8 @@ func TestLadder(t *testing.T) {
 		crashes("z")
 		l.until("a word", func() bool { return true }, func() bool { return l.acts[member.StartStandby] >= 5 })
 		l.took("for the next record", 0, 5)
-		if !strings.Contains(l.m.fault, "a new clone of its data did not help") {
-			t.Errorf("it says %q", l.m.fault)
+		if !strings.Contains(l.m.activity.fault, "a new clone of its data did not help") {
+			t.Errorf("it says %q", l.m.activity.fault)
 		}
 	})
 }

@@ -40,5 +40,5 @@ func (m *supervisor) goodFor(now time.Duration) (platform.Epoch, time.Duration) 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	in := m.input(now)
-	return in.Permits(m.promises.Length)
+	return in.Permits(m.leasing.promises.Length)
 }

@@ -27,9 +27,10 @@ func newPrimaryHost(t *testing.T, o *office) *primaryHost {
 	t.Helper()
 	a := &Agent{cfg: config.Agent{Host: "db-w1"}, log: o.log, tls: o.store(identity.RoleAgent, "db-w1"), members: map[string]*supervisor{}}
 	p := &primaryHost{}
-	p.m = &supervisor{agent: a, name: "feed-e1", goal: platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch5},
-		lease:    member.Lease{Epoch: epoch5, End: boottime.Now() + time.Hour, Renewed: boottime.Now() + time.Hour - 5*time.Second},
-		promises: member.Promises{Length: 5 * time.Second}, durable: member.Durable{Epoch: epoch5, Ran: epoch5}}
+	p.m = assemble(&shared{agent: a, name: "feed-e1", durable: member.Durable{Epoch: epoch5, Ran: epoch5},
+		told: told{goal: platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch5}},
+		leasing: leasing{promises: member.Promises{Length: 5 * time.Second},
+			lease: member.Lease{Epoch: epoch5, End: boottime.Now() + time.Hour, Renewed: boottime.Now() + time.Hour - 5*time.Second}}})
 	a.members["feed-e1"] = p.m
 	mux, err := identity.Listen("127.0.0.1:0", a.tls)
 	if err != nil {
@@ -78,23 +79,23 @@ func TestLeaseIsTold(t *testing.T) {
 	want(identity.RoleOperator, "member=feed-e9&epoch=1.5", "no member feed-e9", false)
 	want(identity.RoleOperator, "member=feed-e1&epoch=1.4", "not 1.4", false)
 	for name, f := range map[string]func(*supervisor){
-		"over": func(m *supervisor) { m.lease.End = boottime.Now() },
+		"over": func(m *supervisor) { m.leasing.lease.End = boottime.Now() },
 		"not renewed for a permit": func(m *supervisor) {
-			m.lease.Renewed = boottime.Now() - platform.Permit(platform.DefaultLease)
+			m.leasing.lease.Renewed = boottime.Now() - platform.Permit(platform.DefaultLease)
 		},
 		"closed":    func(m *supervisor) { m.durable.Closed = epoch5 },
 		"sealed":    func(m *supervisor) { m.durable.Sealed = epoch5.Next() },
 		"obeys on":  func(m *supervisor) { m.durable.Epoch = epoch5.Next() },
-		"told of":   func(m *supervisor) { m.goal.Epoch = epoch5.Next() },
-		"a replica": func(m *supervisor) { m.goal.Kind = platform.GoalReplica },
+		"told of":   func(m *supervisor) { m.told.goal.Epoch = epoch5.Next() },
+		"a replica": func(m *supervisor) { m.told.goal.Kind = platform.GoalReplica },
 		"never ran": func(m *supervisor) { m.durable.Ran = platform.Epoch{} },
 	} {
 		p.m.mu.Lock()
-		lease, durable, goal := p.m.lease, p.m.durable, p.m.goal
+		lease, durable, goal := p.m.leasing.lease, p.m.durable, p.m.told.goal
 		f(p.m)
 		p.m.mu.Unlock()
 		t.Run(name, func(*testing.T) { want(identity.RoleOperator, right, "", false) })
-		p.change(func(m *supervisor) { m.lease, m.durable, m.goal = lease, durable, goal })
+		p.change(func(m *supervisor) { m.leasing.lease, m.durable, m.told.goal = lease, durable, goal })
 	}
 	want(identity.RoleOperator, right, "", true)
 }

@@ -25,7 +25,7 @@ func TestDataMovedAwayIsNoEnd(t *testing.T) {
 	defer cancel()
 	look := func() member.Seen {
 		g := &glance{}
-		m.process(ctx, pg, g)
+		m.observer.process(ctx, pg, g)
 		return g.seen
 	}
 	if seen := look(); seen.Process != health.ProcessRunning {
@@ -36,7 +36,7 @@ func TestDataMovedAwayIsNoEnd(t *testing.T) {
 		t.Errorf("moved away: process %q, data %q; want %q and %q", seen.Process, seen.Data, health.ProcessEnding, health.DataEmpty)
 	}
 	eventually(t, "its end", func() bool {
-		_ = m.kill() // within its bound, or at the next look, as the agent does
+		_ = m.actor.kill() // within its bound, or at the next look, as the agent does
 		return look().Process == health.ProcessEnded
 	})
 }
@@ -45,22 +45,22 @@ func TestDataMovedAwayIsNoEnd(t *testing.T) {
 // the guards may be bound to a lease it has not ended.
 func TestDataMovedAwayBeforeTheFirstLook(t *testing.T) {
 	a := &Agent{cfg: config.Agent{Cgroup: "off", Data: t.TempDir()}}
-	m := &supervisor{agent: a, name: "feed-e1"}
+	m := assemble(&shared{agent: a, name: "feed-e1"})
 	pg := &postgres.Server{Data: filepath.Join(a.cfg.Data, "gone")}
 	ended := func() bool {
 		g := &glance{}
-		m.process(t.Context(), pg, g)
+		m.observer.process(t.Context(), pg, g)
 		return g.seen.Process == health.ProcessEnded
 	}
 	if !ended() {
-		t.Errorf("nothing is there, and it has not ended: %s", m.fault)
+		t.Errorf("nothing is there, and it has not ended: %s", m.activity.fault)
 	}
 	check(t, os.MkdirAll(a.cfg.GuardDir(m.name), 0o700))
 	l, err := net.Listen("unix", filepath.Join(a.cfg.GuardDir(m.name), "guard-b.sock")) // which shows no page
 	check(t, err)
 	defer l.Close()
-	if ended() || !strings.Contains(m.fault, "without its data directory") {
-		t.Errorf("it has ended, and a guard listens: %s", m.fault)
+	if ended() || !strings.Contains(m.activity.fault, "without its data directory") {
+		t.Errorf("it has ended, and a guard listens: %s", m.activity.fault)
 	}
 }
 
@@ -69,8 +69,8 @@ func TestSlotsOfAStoppedServer(t *testing.T) {
 	s := postgres.Status{MoreUserSlots: 2,
 		UserSlots: []postgres.UserSlot{{Name: "cdc", Logical: true, Active: true, Held: 4096, CatalogXmin: 745, WALStatus: "reserved",
 			Failover: true}}}
-	m, pg, g := &supervisor{name: "feed-e1"}, &postgres.Server{Data: filepath.Join(t.TempDir(), "gone")}, &glance{}
-	m.running(pg, platform.Goal{}, member.Durable{}, s, g)
+	m, pg, g := assemble(&shared{name: "feed-e1"}), &postgres.Server{Data: filepath.Join(t.TempDir(), "gone")}, &glance{}
+	m.observer.running(pg, platform.Goal{}, member.Durable{}, s, g)
 	want := health.Slot{Name: "cdc", Logical: true, Active: true, Held: 4096, CatalogXmin: 745, WALStatus: "reserved", Failover: true}
 	if len(g.report.Slots) != 1 || g.report.Slots[0] != want || g.report.MoreSlots != 2 {
 		t.Fatalf("%+v", g.report)
@@ -79,7 +79,7 @@ func TestSlotsOfAStoppedServer(t *testing.T) {
 	if len(g.report.Slots) != 1 || g.report.MoreSlots != 2 {
 		t.Errorf("it does not answer: %+v", g.report)
 	}
-	check(t, m.inspect(t.Context(), pg, g))
+	check(t, m.observer.inspect(t.Context(), pg, g))
 	if g.seen.Data != health.DataEmpty || g.report.Slots != nil || g.report.MoreSlots != 0 {
 		t.Errorf("its data is gone: %+v", g.report)
 	}

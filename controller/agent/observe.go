@@ -31,11 +31,11 @@ func (m *supervisor) observe(ctx context.Context) {
 	done := make(chan struct{})
 	m.looking, m.lookOf = done, m.acts
 	m.mu.Lock()
-	m.looks.begin(boottime.Now())
+	m.hangs.looks.begin(boottime.Now())
 	m.mu.Unlock()
 	m.agent.group.Go(func() error {
 		defer close(done)
-		m.look(ctx)
+		m.observer.look(ctx)
 		return nil
 	})
 	slow, patience := time.NewTimer(lookSlow), time.NewTimer(lookTimeout+lookEvery)
@@ -85,29 +85,29 @@ func (m *supervisor) meanwhile(act member.Act) member.Act {
 
 // answer records the outcome of a look's question to PostgreSQL. A refusal counts as an answer. Without an answer in time the look has
 // not succeeded, and the count continues over the next looks.
-func (m *supervisor) answer(err error) {
+func (m *observer) answer(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
 	case process.Starved(err): // PostgreSQL was not asked
-		m.looks.excused(boottime.Now())
+		m.hangs.looks.excused(boottime.Now())
 	case hung(err):
-		m.looks.failed(boottime.Now())
+		m.hangs.looks.failed(boottime.Now())
 	default:
-		m.looks = stall{}
+		m.hangs.looks = stall{}
 	}
 }
 
 // stalls sets, under mu, how long each hang has lasted at this moment: a hang must not stop its own age from growing.
 func (m *supervisor) stalls(r *health.Member, now, fair time.Duration) {
-	if age := m.looks.age(now, fair); age > lookFine {
+	if age := m.hangs.looks.age(now, fair); age > lookFine {
 		r.Stale = age.Milliseconds()
 	}
-	if age := m.writes.stall.age(now, fair); age > writeProbeFine {
+	if age := m.hangs.writes.stall.age(now, fair); age > writeProbeFine {
 		r.WriteStale = age.Milliseconds()
 	}
-	r.WriteError = m.writes.err
-	r.Saturated = r.Saturated || m.writes.saturated
+	r.WriteError = m.hangs.writes.err
+	r.Saturated = r.Saturated || m.hangs.writes.saturated
 }
 
 // crossed tells whether, since its last call, a hang has passed another of the bounds that the controllers use. Such news must not wait
@@ -115,20 +115,20 @@ func (m *supervisor) stalls(r *health.Member, now, fair time.Duration) {
 func (m *supervisor) crossed(now, fair time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.goal.Kind != platform.GoalPrimary || m.goal.Lease == 0 {
-		m.bounds = 0
+	if m.told.goal.Kind != platform.GoalPrimary || m.told.goal.Lease == 0 {
+		m.hangs.bounds = 0
 		return false
 	}
 	var r health.Member
 	m.stalls(&r, now, fair)
-	before := m.bounds
-	m.bounds = 0
-	for _, bound := range []time.Duration{platform.Suspect(m.goal.Lease), platform.Stuck(m.goal.Lease)} {
+	before := m.hangs.bounds
+	m.hangs.bounds = 0
+	for _, bound := range []time.Duration{platform.Suspect(m.told.goal.Lease), platform.Stuck(m.told.goal.Lease)} {
 		if max(r.Stale, r.WriteStale) > bound.Milliseconds() {
-			m.bounds++
+			m.hangs.bounds++
 		}
 	}
-	return m.bounds > before
+	return m.hangs.bounds > before
 }
 
 // watchItself records the agent's own pulse, and checks at each tick for hangs.

@@ -15,7 +15,6 @@ import (
 	"mainstay/controller/pgdial"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
-	"mainstay/health"
 )
 
 // TestObserveHungMember: what an agent reports of a primary whose postmaster hangs, or has no slot left, from memory and at
@@ -25,41 +24,41 @@ func TestObserveHungMember(t *testing.T) {
 	m := supervisorOf(t, pg)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	t.Cleanup(cancel)
-	t.Cleanup(func() { m.session.end(); m.writer.end() })
+	t.Cleanup(func() { m.observer.session.end(); m.prober.writer.end() })
 	m.agent.cfg.Cgroup = "off"
-	check(t, m.reach(pg))
+	check(t, m.observer.reach(pg))
 
-	m.writeProbe(ctx, pg)
-	m.question(ctx, pg)
+	m.prober.writeProbe(ctx, pg)
+	m.observer.question(ctx, pg)
 	if r := m.snapshot(); r.Stale != 0 || r.WriteStale != 0 || r.WriteError != "" || r.Saturated {
 		t.Fatalf("a healthy member: %+v", r)
 	}
 
 	freeSlots := takeSlots(t, ctx, pg)
-	eventually(t, "that no slot is left", func() bool { m.question(ctx, pg); return m.snapshot().Saturated })
-	m.writeProbe(ctx, pg)
+	eventually(t, "that no slot is left", func() bool { m.observer.question(ctx, pg); return m.snapshot().Saturated })
+	m.prober.writeProbe(ctx, pg)
 	if r := m.snapshot(); !r.Saturated || r.Stale != 0 || r.WriteStale != 0 || r.WriteError != "" {
 		t.Errorf("saturated, and the kept sessions have theirs: %+v", r)
 	}
 	freeSlots()
-	eventually(t, "a slot", func() bool { m.question(ctx, pg); return !m.snapshot().Saturated })
+	eventually(t, "a slot", func() bool { m.observer.question(ctx, pg); return !m.snapshot().Saturated })
 
 	pid, _, _ := pg.Running()
 	check(t, syscall.Kill(pid, syscall.SIGSTOP))
-	eventually(t, "that no new connection is answered", func() bool { m.question(ctx, pg); return m.snapshot().Stale != 0 })
+	eventually(t, "that no new connection is answered", func() bool { m.observer.question(ctx, pg); return m.snapshot().Stale != 0 })
 	first := m.snapshot().Stale
-	m.question(ctx, pg)
-	m.writeProbe(ctx, pg)
+	m.observer.question(ctx, pg)
+	m.prober.writeProbe(ctx, pg)
 	if r := m.snapshot(); r.Stale < first+lookTimeout.Milliseconds()*9/10 || r.WriteStale != 0 || r.WriteError != "" {
 		t.Errorf("the count continues over looks that time out, and the sessions it has work: %d ms at first, then %+v", first, r)
 	}
 
-	children, err := m.tree.Pids()
+	children, err := m.handles.tree.Pids()
 	check(t, err)
 	for _, child := range children {
 		check(t, syscall.Kill(child, syscall.SIGSTOP))
 	}
-	m.writeProbe(ctx, pg)
+	m.prober.writeProbe(ctx, pg)
 	if r := m.snapshot(); r.WriteStale < lookTimeout.Milliseconds()*9/10 || r.WriteError == "" {
 		t.Errorf("all of it hangs: %+v", r)
 	}
@@ -67,14 +66,14 @@ func TestObserveHungMember(t *testing.T) {
 		check(t, syscall.Kill(child, syscall.SIGCONT))
 	}
 	eventually(t, "an answer", func() bool {
-		m.question(ctx, pg)
-		m.writeProbe(ctx, pg)
+		m.observer.question(ctx, pg)
+		m.prober.writeProbe(ctx, pg)
 		r := m.snapshot()
 		return r.Stale == 0 && r.WriteStale == 0 && r.WriteError == ""
 	})
 
 	check(t, sqlOf(ctx, pg, "DROP SCHEMA mainstay CASCADE"))
-	m.writeProbe(ctx, pg)
+	m.prober.writeProbe(ctx, pg)
 	if r := m.snapshot(); r.WriteStale != 0 || r.WriteError == "" || r.Saturated {
 		t.Errorf("the probe's table was dropped: %+v", r)
 	}
@@ -125,9 +124,9 @@ func TestObserveLeavesAHungLook(t *testing.T) {
 // TestCrossed: what hangs is reported when it has hung for as long as the controllers wait, not at the heartbeat after that.
 func TestCrossed(t *testing.T) {
 	m := supervisorOf(t, nil)
-	m.goal = platform.Goal{Kind: platform.GoalPrimary, Lease: platform.DefaultLease}
+	m.told.goal = platform.Goal{Kind: platform.GoalPrimary, Lease: platform.DefaultLease}
 	suspect, stuck := platform.Suspect(platform.DefaultLease), platform.Stuck(platform.DefaultLease)
-	m.looks.begin(time.Second)
+	m.hangs.looks.begin(time.Second)
 	for _, at := range []struct {
 		age     time.Duration
 		fair    time.Duration // since when the agent has had its turns
@@ -141,21 +140,21 @@ func TestCrossed(t *testing.T) {
 			t.Errorf("after %s, turns since %s: crossed is %v", at.age, at.fair, got)
 		}
 	}
-	m.looks, m.writes.stall = stall{}, stall{}
-	m.writes.stall.begin(time.Second)
+	m.hangs.looks, m.hangs.writes.stall = stall{}, stall{}
+	m.hangs.writes.stall.begin(time.Second)
 	if m.crossed(time.Second+suspect, 0) || !m.crossed(time.Second+suspect+50*time.Millisecond, 0) {
 		t.Error("a commit that hangs is news once, after the bound")
 	}
-	m.goal.Kind = platform.GoalReplica
+	m.told.goal.Kind = platform.GoalReplica
 	if m.crossed(time.Minute, 0) {
 		t.Error("no controller waits for a replica's")
 	}
 }
 
 // question is what a look asks PostgreSQL.
-func (m *supervisor) question(ctx context.Context, pg *postgres.Server) {
+func (m *observer) question(ctx context.Context, pg *postgres.Server) {
 	m.mu.Lock()
-	m.looks.begin(boottime.Now())
+	m.hangs.looks.begin(boottime.Now())
 	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -163,7 +162,7 @@ func (m *supervisor) question(ctx context.Context, pg *postgres.Server) {
 	m.answer(err)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.report.Saturated = m.session.isSaturated(boottime.Now())
+	m.view.report.Saturated = m.session.isSaturated(boottime.Now())
 }
 
 // supervisorOf is a supervisor of an agent that does nothing else.
@@ -176,7 +175,7 @@ func supervisorOf(t *testing.T, pg *postgres.Server) *supervisor {
 		check(t, group.Wait())
 	})
 	a := &Agent{ctx: ctx, group: group, heartbeatEvery: 500 * time.Millisecond, kick: make(chan struct{}, 1), log: zap.NewNop()}
-	m := &supervisor{agent: a, name: "feed-e1", log: a.log, kick: make(chan struct{}, 1), pg: pg, report: health.Member{Name: "feed-e1"}}
+	m := assemble(&shared{agent: a, name: "feed-e1", log: a.log, pg: pg})
 	return m
 }
 

@@ -33,14 +33,14 @@ type request struct {
 func (m *supervisor) requests(number uint64, now time.Duration) map[platform.Peer]request {
 	m.mu.Lock()
 	in := m.input(now)
-	asked, alone := m.promises.Ask(&in, number)
+	asked, alone := m.leasing.promises.Ask(&in, number)
 	all := map[platform.Peer]request{}
 	for _, r := range asked {
-		if peer, ok := m.peers[r.To]; ok && peer.Address != "" {
+		if peer, ok := m.told.peers[r.To]; ok && peer.Address != "" {
 			all[peer] = request{number, m, r}
 		}
 	}
-	length := m.promises.Length
+	length := m.leasing.promises.Length
 	m.mu.Unlock()
 	if alone {
 		m.renewed(number, in.Goal.Epoch, length)
@@ -51,7 +51,7 @@ func (m *supervisor) requests(number uint64, now time.Duration) map[platform.Pee
 // promisedBy takes the answer to a request, and renews the lease once enough members have promised.
 func (m *supervisor) promisedBy(r request, answer platform.PromiseAnswer) {
 	m.mu.Lock()
-	length, enough := m.promises.Take(&m.goal, r.number, r.PromiseRequest, answer)
+	length, enough := m.leasing.promises.Take(&m.told.goal, r.number, r.PromiseRequest, answer)
 	m.mu.Unlock()
 	if enough {
 		m.renewed(r.number, r.Epoch, length)
@@ -165,7 +165,7 @@ func (a *Agent) lookUp(name string) *supervisor {
 func (m *supervisor) speaksFor(host, asking string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	peer, known := m.peers[asking]
+	peer, known := m.told.peers[asking]
 	return !known || peer.Host == host
 }
 
@@ -174,7 +174,7 @@ func (m *supervisor) promise(req platform.PromiseRequest) platform.PromiseAnswer
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	kept, answer := member.Promise(m.input(boottime.Now()), req)
-	if m.promised = kept; answer.Given {
+	if m.leasing.promised = kept; answer.Given {
 		m.log.Debug("promised to be neither sealed nor promoted", zap.String("to", req.From), zap.Duration("until", kept.Until))
 	}
 	return answer

@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"go.uber.org/zap/zaptest/observer"
+	zaplog "go.uber.org/zap/zaptest/observer"
 
 	"mainstay/controller/config"
 	"mainstay/controller/identity"
@@ -27,7 +27,7 @@ type office struct {
 	t       *testing.T
 	ca      string
 	address string
-	logs    *observer.ObservedLogs
+	logs    *zaplog.ObservedLogs
 }
 
 func newOffice(t *testing.T) *office {
@@ -36,7 +36,7 @@ func newOffice(t *testing.T) *office {
 	if err := identity.InitCA(o.ca, "social"); err != nil {
 		t.Fatal(err)
 	}
-	core, logs := observer.New(zapcore.InfoLevel)
+	core, logs := zaplog.New(zapcore.InfoLevel)
 	o.logs = logs
 	cfg := config.Agent{Host: "db-e1", Data: t.TempDir(), Quarantine: config.Quarantine{Limit: 1 << 30}}
 	o.Agent = &Agent{cfg: cfg, log: zap.New(core), tls: o.store(identity.RoleAgent, "db-e1"), desk: make(desk, 2),

@@ -23,12 +23,12 @@ func (r reached) due(postmaster int, now time.Duration) bool {
 }
 
 // outside is how many processes of the member its guards do not reach (L2). It belongs to a look.
-func (m *supervisor) outside(postmaster int) int {
+func (m *observer) outside(postmaster int) int {
 	now := boottime.Now()
 	if !m.reached.due(postmaster, now) {
 		return 0
 	}
-	pids, err := m.tree.Outside()
+	pids, err := m.handles.tree.Outside()
 	if err != nil {
 		m.reached = reached{}
 		return 0

@@ -24,11 +24,11 @@ func TestRefusedIsTold(t *testing.T) {
 	m.agent.cfg = config.Agent{Cgroup: "off"}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	t.Cleanup(cancel)
-	t.Cleanup(func() { m.session.end() })
-	session := func() *lookSession { return &m.session }
+	t.Cleanup(func() { m.observer.session.end() })
+	session := func() *lookSession { return &m.observer.session }
 	told := func(want string) health.Member {
 		t.Helper()
-		m.look(ctx)
+		m.observer.look(ctx)
 		r := m.snapshot()
 		if (want == "") != (r.Error == "") || !strings.Contains(r.Error, want) {
 			t.Errorf("it reports %q, want %q", r.Error, want)
@@ -38,7 +38,7 @@ func TestRefusedIsTold(t *testing.T) {
 	if r := told(""); r.Role != health.RolePrimary {
 		t.Fatalf("%+v", r)
 	}
-	m.durable.SystemID = m.seen.SystemID // the agent manages it
+	m.durable.SystemID = m.view.seen.SystemID // the agent manages it
 	keep, err := pg.Keep(ctx)
 	check(t, err)
 	defer keep.Close()

@@ -14,13 +14,11 @@ import (
 
 // release releases a member that was removed from the platform; its PostgreSQL keeps running. The guards are disarmed first and the
 // promises removed last, so that an interrupted release starts again. Foreign data is not changed (S5).
-func (m *supervisor) release(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
+func (m *actor) release(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
 	if err := m.unguard(); err != nil {
 		return err
 	}
-	m.mu.Lock()
-	seen := m.seen
-	m.mu.Unlock()
+	seen := m.seen()
 	if d.SystemID != "" && d.SystemID == seen.SystemID && seen.Process == health.ProcessRunning {
 		if seen.Role == health.RoleStandby {
 			if err := detach(ctx, pg, goal.Upstream == nil, d); err != nil {
@@ -58,7 +56,7 @@ func detach(ctx context.Context, pg *postgres.Server, alone bool, d member.Durab
 }
 
 // waitForNoSlot frees the user's subscribers of a primary from waiting for slots that Mainstay no longer manages.
-func (m *supervisor) waitForNoSlot(ctx context.Context, pg *postgres.Server, role health.Role, d member.Durable) error {
+func (m *actor) waitForNoSlot(ctx context.Context, pg *postgres.Server, role health.Role, d member.Durable) error {
 	if pg.Binaries.Major < 17 || role != health.RolePrimary {
 		return nil
 	}
@@ -74,27 +72,18 @@ func (m *supervisor) waitForNoSlot(ctx context.Context, pg *postgres.Server, rol
 }
 
 // unguard disarms the guards, even if an earlier agent armed them.
-func (m *supervisor) unguard() error {
+func (m *actor) unguard() error {
 	m.binding.Lock()
 	defer m.binding.Unlock()
 	return m.guards.disarm()
 }
 
-// strays are slots here for members that no longer exist.
-func (m *supervisor) strays() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.seen.Strays
-}
-
 // dropSlots drops the user's slots that the last look found superseded.
-func (m *supervisor) dropSlots(ctx context.Context, pg *postgres.Server) error {
-	m.mu.Lock()
-	names := m.seen.Superseded
-	m.mu.Unlock()
+func (m *actor) dropSlots(ctx context.Context, pg *postgres.Server) error {
+	names := m.seen().Superseded
 	err := pg.DropSuperseded(ctx, names)
 	m.mu.Lock()
-	m.droppedAt = boottime.Now()
+	m.slots.droppedAt = boottime.Now()
 	m.mu.Unlock()
 	if err == nil {
 		m.log.Info("dropped the standby's own copies of failover slots that the primary now has", zap.Strings("slots", names))

@@ -26,7 +26,7 @@ const outsideBound = 3 * time.Second
 
 // stopClean requests a fast shutdown and waits for the last process. Senders that would delay it are ended; outsiders' senders only
 // once it takes long. Past the bound the tree is killed, and the stop is not clean.
-func (m *supervisor) stopClean(ctx context.Context, pg *postgres.Server, goal platform.Goal) error {
+func (m *actor) stopClean(ctx context.Context, pg *postgres.Server, goal platform.Goal) error {
 	m.end()
 	asked, cancel := context.WithTimeout(ctx, quick)
 	defer cancel()
@@ -72,7 +72,7 @@ func ofMember(goal platform.Goal, application string) bool {
 }
 
 // gone waits for the postmaster's end, then for the rest of the tree; false at the bound.
-func (m *supervisor) gone(ctx context.Context) bool {
+func (m *actor) gone(ctx context.Context) bool {
 	tree, _, h := m.held()
 	if h != nil {
 		select {
@@ -97,7 +97,7 @@ func (m *supervisor) gone(ctx context.Context) bool {
 }
 
 // rewind keeps the WAL that only this member has (S9), then takes the data back to the primary's history.
-func (m *supervisor) rewind(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
+func (m *actor) rewind(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
 	discarded, err := m.agent.quarantine.KeepWAL(ctx, pg, m.repairs(goal, d))
 	if err != nil {
 		if quarantine.BeyondRewind(err) {
@@ -127,10 +127,10 @@ func (m *supervisor) rewind(ctx context.Context, pg *postgres.Server, goal platf
 }
 
 // repairs is what the quarantine must know of a repair of the data as it is now.
-func (m *supervisor) repairs(goal platform.Goal, d member.Durable) quarantine.Repair {
+func (m *actor) repairs(goal platform.Goal, d member.Durable) quarantine.Repair {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return quarantine.Repair{Member: m.name, Goal: goal, Incarnation: d.Incarnation, Seen: m.seen, Doubted: func() bool {
+	return quarantine.Repair{Member: m.name, Goal: goal, Incarnation: d.Incarnation, Seen: m.view.seen, Doubted: func() bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		return m.memory.Doubted()
@@ -140,7 +140,7 @@ func (m *supervisor) repairs(goal platform.Goal, d member.Durable) quarantine.Re
 // cgroupFD opens the member's cgroup for a process to start in. The cgroup is created again for each start: some kernels (seen on 6.18)
 // immediately kill any process cloned into a cgroup on which cgroup.kill was ever used. The guards know it by its path, which stays the
 // same.
-func (m *supervisor) cgroupFD() (fd int, done func(), err error) {
+func (m *actor) cgroupFD() (fd int, done func(), err error) {
 	_, cgroup, _ := m.held()
 	if cgroup == nil {
 		return 0, func() {}, nil
@@ -159,7 +159,7 @@ func (m *supervisor) cgroupFD() (fd int, done func(), err error) {
 }
 
 // clone copies the primary. Existing data is set aside whole, never removed (S9).
-func (m *supervisor) clone(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
+func (m *actor) clone(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
 	data, err := pg.InspectData(ctx)
 	var discarded *health.Discard
 	var aside func(context.Context) error // nil where there is nothing to set aside
@@ -192,10 +192,10 @@ func (m *supervisor) clone(ctx context.Context, pg *postgres.Server, goal platfo
 	return m.keepDurable(d)
 }
 
-func (m *supervisor) progress(done, total int64) {
+func (m *actor) progress(done, total int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if total > 0 {
-		m.doing = fmt.Sprintf("clone: %d of %d MB", done>>20, total>>20)
+		m.activity.doing = fmt.Sprintf("clone: %d of %d MB", done>>20, total>>20)
 	}
 }

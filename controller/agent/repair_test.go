@@ -35,7 +35,7 @@ func TestStopDespiteAHungReceiver(t *testing.T) {
 	m.agent.cfg = config.Agent{Cgroup: "off"}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	m.process(ctx, pg, &glance{})
+	m.observer.process(ctx, pg, &glance{})
 	hba := filepath.Join(pg.Data, "pg_hba.conf")
 	rules, err := os.ReadFile(hba)
 	check(t, err)
@@ -58,7 +58,7 @@ func TestStopDespiteAHungReceiver(t *testing.T) {
 	check(t, sqlOf(ctx, pg, "CREATE TABLE public.t AS SELECT generate_series(1, 1000)"))
 
 	begun := time.Now()
-	check(t, m.stopClean(ctx, pg, platform.Goal{Kind: platform.GoalStopped, Clean: true, OtherMembers: []string{"feed-e2"}}))
+	check(t, m.actor.stopClean(ctx, pg, platform.Goal{Kind: platform.GoalStopped, Clean: true, OtherMembers: []string{"feed-e2"}}))
 	took := time.Since(begun)
 	data, err := pg.InspectData(ctx)
 	check(t, err)

@@ -33,7 +33,7 @@ func (m *supervisor) keepResume(ctx context.Context) {
 		}
 		if failed = err != nil; !failed {
 			m.mu.Lock()
-			m.kept.Done(*t)
+			m.leasing.kept.Done(*t)
 			m.mu.Unlock()
 		}
 	}
@@ -43,15 +43,16 @@ func (m *supervisor) keepResume(ctx context.Context) {
 func (m *supervisor) changed() *member.Resume {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.kept.Next(m.memory.Opened, member.Resume{Run: m.runID, Goal: m.goal, Length: m.promises.Length, Peers: m.peers})
+	now := member.Resume{Run: m.runID, Goal: m.told.goal, Length: m.leasing.promises.Length, Peers: m.told.peers}
+	return m.leasing.kept.Next(m.memory.Opened, now)
 }
 
 // takeUpResume applies, once in the life of this process, the resume record of an earlier one: the lease that the guards still hold,
 // and the agents to ask for promises. It asks them at once, because it does not know how long no leader has answered. It reads the
 // disk, so a look calls it.
-func (m *supervisor) takeUpResume(ctx context.Context, pg *postgres.Server) {
+func (m *observer) takeUpResume(ctx context.Context, pg *postgres.Server) {
 	m.mu.Lock()
-	t, waits := m.kept.Written, m.inherits
+	t, waits := m.leasing.kept.Written, m.leasing.inherits
 	m.mu.Unlock()
 	if !waits || m.reach(pg) != nil {
 		return
@@ -79,25 +80,25 @@ func (m *supervisor) takeUpResume(ctx context.Context, pg *postgres.Server) {
 
 // inherit is tried once. If a leader has already given this process a goal, that goal and its peers are used; the resume record then
 // only adds that the epoch was opened and how long its leases are.
-func (m *supervisor) inherit(t member.Resume, held member.Lease, now time.Duration) bool {
+func (m *shared) inherit(t member.Resume, held member.Lease, now time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.inherits = false
+	m.leasing.inherits = false
 	g, peers := t.Goal, t.Peers
-	if m.goalFrom != (platform.Age{}) {
-		g, peers = m.goal, m.peers
+	if m.told.from != (platform.Age{}) {
+		g, peers = m.told.goal, m.told.peers
 	}
 	if !t.MayResume(m.runID, m.durable, held, now) || g.Kind != platform.GoalPrimary || g.Epoch != t.Goal.Epoch {
 		return false
 	}
-	m.goal, m.memory.Opened, m.lease = g, g.Epoch, m.lease.Extend(held.Epoch, held.End)
-	m.peers = peers
-	m.promises.Resume(now, t.Length)
+	m.told.goal, m.memory.Opened, m.leasing.lease = g, g.Epoch, m.leasing.lease.Extend(held.Epoch, held.End)
+	m.told.peers = peers
+	m.leasing.promises.Resume(now, t.Length)
 	return true
 }
 
-func (m *supervisor) behind(goal platform.Goal) bool {
+func (m *shared) behind(goal platform.Goal) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.kept.Behind(m.runID, &goal)
+	return m.leasing.kept.Behind(m.runID, &goal)
 }

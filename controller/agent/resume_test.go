@@ -37,8 +37,8 @@ func leader(t *testing.T, a *Agent) *supervisor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.memory.Opened, m.promises.Length, m.promises.Granted = epoch3, 5*time.Second, time.Minute
-	m.goal = platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch3, MembersVersion: 5,
+	m.memory.Opened, m.leasing.promises.Length, m.leasing.promises.Granted = epoch3, 5*time.Second, time.Minute
+	m.told.goal = platform.Goal{Kind: platform.GoalPrimary, Cluster: "feed", Epoch: epoch3, MembersVersion: 5,
 		OtherMembers: []string{"feed-e2", "feed-w1"},
 		Sets:         []platform.DurabilitySet{{ID: 7, Epoch: epoch3, Acks: 1, Names: []string{"feed-e2_2", "feed-w1_3"}}}}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -66,7 +66,7 @@ func TestResumeOutlivesTheProcess(t *testing.T) {
 	dir := t.TempDir()
 	first := life(t, dir, "r1")
 	m := leader(t, first)
-	answered(t, m, "the resume record is kept", func() bool { return m.kept.Written.Run == "r1" })
+	answered(t, m, "the resume record is kept", func() bool { return m.leasing.kept.Written.Run == "r1" })
 	first.home.close()
 
 	now := time.Hour
@@ -84,7 +84,7 @@ func TestResumeOutlivesTheProcess(t *testing.T) {
 		if asked := next.requests(1, now); len(asked) != 0 {
 			t.Errorf("%s: asks %v before its guards have said what they hold", c.name, asked)
 		}
-		if mayResume := next.inherit(next.kept.Written, held, now); mayResume != (c.asks > 0) {
+		if mayResume := next.inherit(next.leasing.kept.Written, held, now); mayResume != (c.asks > 0) {
 			t.Errorf("%s: continues %v", c.name, mayResume)
 		}
 		asked := next.requests(2, now)
@@ -107,8 +107,8 @@ func TestLeaderComesBeforeTheResume(t *testing.T) {
 	a := life(t, dir, "r1")
 	defer a.home.close()
 	m := leader(t, a)
-	answered(t, m, "the resume record is kept", func() bool { return m.kept.Written.Run == "r1" })
-	same := m.goal
+	answered(t, m, "the resume record is kept", func() bool { return m.leasing.kept.Written.Run == "r1" })
+	same := m.told.goal
 	same.MembersVersion, same.OtherMembers = 6, []string{"feed-w1"}
 	for _, c := range []struct {
 		said platform.Goal
@@ -120,10 +120,11 @@ func TestLeaderComesBeforeTheResume(t *testing.T) {
 			t.Fatal(err)
 		}
 		next.wants(c.said, platform.Age{Number: 1})
-		next.learn(nil, m.kept.Written.Peers, nil)
-		if mayResume := next.inherit(next.kept.Written, held, time.Minute); mayResume != (c.asks > 0) || next.goal.Kind != c.said.Kind ||
-			next.goal.MembersVersion != c.said.MembersVersion {
-			t.Errorf("goal %+v: continues %v as %+v", c.said, mayResume, next.goal)
+		next.learn(nil, m.leasing.kept.Written.Peers, nil)
+		if mayResume := next.inherit(next.leasing.kept.Written, held, time.Minute); mayResume != (c.asks > 0) ||
+			next.told.goal.Kind != c.said.Kind ||
+			next.told.goal.MembersVersion != c.said.MembersVersion {
+			t.Errorf("goal %+v: continues %v as %+v", c.said, mayResume, next.told.goal)
 		}
 		if asked := next.requests(2, time.Minute); len(asked) != c.asks {
 			t.Errorf("goal %+v: asks %v", c.said, asked)
@@ -137,19 +138,19 @@ func TestConfirmsWhatIsKept(t *testing.T) {
 	a := life(t, dir, "r1")
 	defer a.home.close()
 	m := leader(t, a)
-	answered(t, m, "the resume record is kept", func() bool { return m.kept.Written.Run == "r1" })
+	answered(t, m, "the resume record is kept", func() bool { return m.leasing.kept.Written.Run == "r1" })
 	resumes := filepath.Join(dir, "tenures")
 	if err := os.Rename(resumes, resumes+".away"); err != nil {
 		t.Fatal(err)
 	}
 	m.mu.Lock()
-	g := m.goal
+	g := m.told.goal
 	g.MembersVersion, g.OtherMembers = 6, append(g.OtherMembers, "feed-w2")
 	m.mu.Unlock()
 	m.wants(g, platform.Age{Number: 2})
-	answered(t, m, "a write has begun", func() bool { return m.kept.Pending != nil })
+	answered(t, m, "a write has begun", func() bool { return m.leasing.kept.Pending != nil })
 	m.mu.Lock()
-	confirms := m.kept.List(m.runID, &m.goal)
+	confirms := m.leasing.kept.List(m.runID, &m.told.goal)
 	m.mu.Unlock()
 	if confirms != 5 || !m.behind(g) {
 		t.Errorf("confirms list %d", confirms)
@@ -157,7 +158,7 @@ func TestConfirmsWhatIsKept(t *testing.T) {
 	if err := os.Rename(resumes+".away", resumes); err != nil {
 		t.Fatal(err)
 	}
-	answered(t, m, "the new list is confirmed", func() bool { return m.kept.List(m.runID, &m.goal) == 6 })
+	answered(t, m, "the new list is confirmed", func() bool { return m.leasing.kept.List(m.runID, &m.told.goal) == 6 })
 	if kept := a.home.resume("feed-e1"); kept.Goal.MembersVersion != 6 || m.behind(g) {
 		t.Errorf("kept list %d", kept.Goal.MembersVersion)
 	}

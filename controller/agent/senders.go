@@ -45,8 +45,8 @@ func (l *loaded) see(g platform.Goal, proof postgres.Status, senders []postgres.
 }
 
 // staleSenders are the senders to end, because they release commits by an older k.
-func (m *supervisor) staleSenders() []int {
+func (m *actor) staleSenders() []int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.loaded.stale
+	return m.view.loaded.stale
 }

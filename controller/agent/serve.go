@@ -175,7 +175,7 @@ func (a *Agent) clusters() []wire.ClusterState {
 	for _, m := range a.list() {
 		seen := m.snapshot()
 		m.mu.Lock()
-		goal := m.goal
+		goal := m.told.goal
 		m.mu.Unlock()
 		c := byName[goal.Cluster]
 		if c == nil {

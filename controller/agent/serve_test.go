@@ -20,9 +20,10 @@ import (
 func TestPromisesAreShown(t *testing.T) {
 	o := newOffice(t)
 	guarded := health.Guard{Complete: true, Missing: []string{wire.MissingService + ": none"}}
-	o.members["feed-e2"] = &supervisor{agent: o.Agent, name: "feed-e2", goal: platform.Goal{Kind: platform.GoalReplica, Cluster: "feed"},
-		promised: member.Promised{To: "feed-e1", Until: boottime.Now() + time.Minute}, report: health.Member{Name: "feed-e2", Guard: guarded},
-		promises: member.Promises{By: []string{"feed-w1"}}}
+	o.members["feed-e2"] = assemble(&shared{agent: o.Agent, name: "feed-e2", view: view{report: health.Member{Guard: guarded}},
+		told: told{goal: platform.Goal{Kind: platform.GoalReplica, Cluster: "feed"}},
+		leasing: leasing{promised: member.Promised{To: "feed-e1", Until: boottime.Now() + time.Minute},
+			promises: member.Promises{By: []string{"feed-w1"}}}})
 	seen := o.clusters()[0].Members[0]
 	if left := time.Duration(seen.Seen.Promised) * time.Millisecond; left <= 50*time.Second || left > time.Minute {
 		t.Errorf("promised for %s", left)

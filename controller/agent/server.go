@@ -15,8 +15,6 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/controller/statefile"
-	"mainstay/fencing/guard"
-	"mainstay/fencing/process"
 )
 
 // newServer describes a member's PostgreSQL from the agent's file and the address in its goal. On disk it only searches for the
@@ -118,53 +116,6 @@ func installTLS(from config.TLS, dir string, owner postgres.Owner) (postgres.TLS
 	return to, nil
 }
 
-// guardOptions are the parameters of the member's guards; the cgroup, if any, is the member's.
-func (m *supervisor) guardOptions(pg *postgres.Server) guard.Options {
-	o := guard.Options{Executable: m.agent.opts.Executable, Dir: m.agent.cfg.GuardDir(m.name), Member: m.name, DataDir: pg.Data}
-	if _, cgroup, _ := m.held(); cgroup != nil {
-		o.CgroupPath = cgroup.Path()
-	}
-	return o
-}
-
-// reach finds the member's process tree, and its cgroup if the host supports cgroups.
-func (m *supervisor) reach(pg *postgres.Server) error {
-	m.makeCgroup(pg)
-	if m.tree != nil {
-		return nil
-	}
-	tree, err := process.NewTree(pg.Data, m.cgroup)
-	if err == nil {
-		m.setTree(tree)
-	}
-	return err
-}
-
-// makeCgroup creates the member's cgroup, or opens the one that an earlier agent created.
-func (m *supervisor) makeCgroup(pg *postgres.Server) {
-	if m.cgroup != nil || m.agent.cfg.Cgroup == "off" {
-		return
-	}
-	if c, err := process.Create(process.CgroupName(m.name, pg.Data)); err == nil {
-		m.mu.Lock()
-		m.cgroup = c
-		m.mu.Unlock()
-	}
-}
-
-func (m *supervisor) setTree(t *process.Tree) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.tree = t
-}
-
-// held returns the handles by which acts reach the member's processes: its tree, its cgroup, its postmaster; each may be nil.
-func (m *supervisor) held() (*process.Tree, *process.Cgroup, *process.Handle) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.tree, m.cgroup, m.proc
-}
-
 // settings are the managed settings for a goal. A standby keeps a list that no standby satisfies, so that a promotion never opens
 // without its set; a primary has the set to load.
 func settings(pg *postgres.Server, goal platform.Goal, d member.Durable) (postgres.Settings, error) {
@@ -206,4 +157,23 @@ func memberOf(application string) string {
 
 func source(goal platform.Goal) postgres.Source {
 	return postgres.Source{Host: goal.Upstream.Address, Port: goal.Upstream.Port}
+}
+
+// learnAddress applies the member's address; the next promise that is written stores it. A look calls it: it reads disks, and goals
+// arrive on the lease path (L6).
+func (m *observer) learnAddress() {
+	m.mu.Lock()
+	listen, port, moved := m.address()
+	m.mu.Unlock()
+	if !moved {
+		return
+	}
+	pg, err := m.agent.newServer(m.name, listen, port)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err != nil {
+		m.activity.fault = err.Error()
+		return
+	}
+	m.pg, m.durable.Listen, m.durable.Port, m.activity.fault = pg, listen, port, ""
 }

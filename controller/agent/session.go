@@ -186,11 +186,11 @@ func (l *lookSession) look(ctx context.Context, pg *postgres.Server) (changed bo
 // ask is a look's question to PostgreSQL. A kept session answers it if there is one; the settings in the answer are those that a new
 // connection has shown. An error beside an answer concerns new connections: through a kept session alone, a hanging postmaster would
 // stay unnoticed.
-func (m *supervisor) ask(ctx context.Context, pg *postgres.Server) (*postgres.Status, error) {
+func (m *observer) ask(ctx context.Context, pg *postgres.Server) (*postgres.Status, error) {
 	l, signs := &m.session, pg.Signs(!m.session.status.InRecovery)
 	defer func() {
 		if l.sess != nil {
-			m.lookBackend.Store(int64(l.sess.PID))
+			m.backends.look.Store(int64(l.sess.PID))
 		}
 	}()
 	if signs.PID != l.pid || l.pg != pg {
@@ -231,42 +231,16 @@ func (m *supervisor) ask(ctx context.Context, pg *postgres.Server) (*postgres.St
 	return &l.status, err
 }
 
-func (m *supervisor) acting() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.cancel != nil
-}
-
 // proofDue tells whether a new connection must be made only to prove that the postmaster accepts one.
-func (m *supervisor) proofDue(signs postgres.Signs) bool {
+func (m *observer) proofDue(signs postgres.Signs) bool {
 	l, now := &m.session, boottime.Now()
 	every := proveEvery
 	if l.status.InRecovery {
 		every = standbyProveEvery
 	}
 	m.mu.Lock()
-	doubt := m.writes.stall.age(now, 0) > writeProbeFine
+	doubt := m.hangs.writes.stall.age(now, 0) > writeProbeFine
 	m.mu.Unlock()
 	doubt = doubt || signs.Stopped || l.queued > 1 || l.saturated != 0 || l.tried > l.proved
 	return now-l.proved > every || doubt && now-l.tried > proveAgain
-}
-
-// proven stores the values from an act's new connection, so that the next look needs none.
-func (m *supervisor) proven(s postgres.Status) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.shown = &s
-}
-
-func (m *supervisor) takeShown() *postgres.Status {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := m.shown
-	m.shown = nil
-	return s
-}
-
-// backends are the processes of the kept sessions. An act must not end them: they hold a snapshot only for a moment.
-func (m *supervisor) backends() []int {
-	return []int{int(m.lookBackend.Load()), int(m.writeBackend.Load())}
 }

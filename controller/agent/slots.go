@@ -37,14 +37,14 @@ func userSlots(slots []postgres.UserSlot) (out []health.Slot) {
 // slotsDiffer tells whether a primary makes subscribers wait for other slots than it should, for example after an upgrade from a build
 // that did not set them. Each value is loaded once in the life of a postmaster: a value that the user has set by ALTER SYSTEM takes
 // precedence until the next start.
-func (m *supervisor) slotsDiffer(pg *postgres.Server, goal platform.Goal, loaded string) bool {
+func (m *observer) slotsDiffer(pg *postgres.Server, goal platform.Goal, loaded string) bool {
 	if pg.Binaries.Major < 17 || goal.Kind != platform.GoalPrimary || len(goal.Sets) == 0 {
 		return false
 	}
 	want := syncSlots(goal)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return loaded != want && m.slotsTried != triedSlots(pg, want)
+	return loaded != want && m.slots.tried != triedSlots(pg, want)
 }
 
 // triedSlots names a value and the postmaster that it was loaded into.
@@ -55,14 +55,14 @@ func triedSlots(pg *postgres.Server, value string) string {
 
 // superseded names a standby's own failover slots that the present primary has as well: they date from its time as primary. A dropped
 // slot stays in the list until the list is read again.
-func (m *supervisor) superseded(slots []postgres.UserSlot) (names []string) {
+func (m *observer) superseded(slots []postgres.UserSlot) (names []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.session.full <= m.droppedAt {
+	if m.session.full <= m.slots.droppedAt {
 		return nil
 	}
 	for _, s := range slots {
-		if s.Failover && !s.Synced && !s.Active && slices.Contains(m.failoverSlots, s.Name) {
+		if s.Failover && !s.Synced && !s.Active && slices.Contains(m.told.failoverSlots, s.Name) {
 			names = append(names, s.Name)
 		}
 	}

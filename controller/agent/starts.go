@@ -12,27 +12,27 @@ import (
 )
 
 // starting is the postmaster of the agent's last start until it has answered.
-func (m *supervisor) starting() *postgres.Process {
+func (m *shared) starting() *postgres.Process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.started
+	return m.starts.started
 }
 
 // answered notes that the last start has succeeded, and that the host user's files in its data work.
-func (m *supervisor) answered(pg *postgres.Server, replayed platform.LSN) {
+func (m *shared) answered(pg *postgres.Server, replayed platform.LSN) {
 	m.mu.Lock()
-	fresh := m.started != nil
+	fresh := m.starts.started != nil
 	if fresh {
-		m.ran, m.started = m.started, nil
+		m.starts.ran, m.starts.started = m.starts.started, nil
 	}
-	if fresh && !m.noArchive {
-		m.foreign = ""
+	if fresh && !m.starts.noArchive {
+		m.starts.foreign = ""
 	}
-	if m.unstarted.past == 0 || replayed > m.unstarted.past {
-		if m.fault == m.unstarted.why {
-			m.fault = ""
+	if m.starts.unstarted.past == 0 || replayed > m.starts.unstarted.past {
+		if m.activity.fault == m.starts.unstarted.why {
+			m.activity.fault = ""
 		}
-		m.unstarted = unstarted{}
+		m.starts.unstarted = unstarted{}
 	}
 	m.mu.Unlock()
 	if !fresh {
@@ -55,9 +55,10 @@ type unstarted struct {
 // mostUnstarted bounds the pause between two such starts.
 const mostUnstarted = 10 * time.Second
 
-// neverAnswered handles a start that ended before PostgreSQL answered once, and has stopped data inspected again after an act. Only a
-// fault that the data may have caused counts for its repair; other faults are retried, with growing pauses, until the host is repaired.
-func (m *supervisor) neverAnswered(ctx context.Context, pg *postgres.Server) {
+// neverAnswered handles a start that ended before PostgreSQL answered once, and tells whether an act has changed the stopped data since
+// it was inspected. Only a fault that the data may have caused counts for its repair; other faults are retried, with growing pauses,
+// until the host is repaired.
+func (m *shared) neverAnswered(ctx context.Context, pg *postgres.Server) (changed bool) {
 	p := m.starting()
 	var fault postgres.Fault
 	if p != nil {
@@ -65,15 +66,13 @@ func (m *supervisor) neverAnswered(ctx context.Context, pg *postgres.Server) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.stale {
-		m.stale, m.inspected = false, false
+	changed, m.view.stale = m.view.stale, false
+	if p == nil || m.starts.started != p {
+		return changed
 	}
-	if p == nil || m.started != p {
-		return
-	}
-	m.started = nil
-	if p == m.ending { // ended by the agent itself before it could answer
-		return
+	m.starts.started = nil
+	if p == m.starts.ending { // ended by the agent itself before it could answer
+		return changed
 	}
 	if fault.Data {
 		m.memory.StartFailures++
@@ -82,12 +81,13 @@ func (m *supervisor) neverAnswered(ctx context.Context, pg *postgres.Server) {
 		}
 	}
 	m.inVain("PostgreSQL did not start", pg, fault)
+	return changed
 }
 
 // crashed handles a standby that has answered and has since ended unexpectedly: its replay may end it again and again.
-func (m *supervisor) crashed(pg *postgres.Server, goal platform.Goal) {
+func (m *shared) crashed(pg *postgres.Server, goal platform.Goal) {
 	m.mu.Lock()
-	p, ours := m.ran, m.ran == m.ending
+	p, ours := m.starts.ran, m.starts.ran == m.starts.ending
 	m.mu.Unlock()
 	if p == nil || ours || goal.Kind != platform.GoalReplica {
 		m.forgetRan(p)
@@ -101,7 +101,7 @@ func (m *supervisor) crashed(pg *postgres.Server, goal platform.Goal) {
 	fault := pg.Crash(p)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.ran = nil
+	m.starts.ran = nil
 	if fault.Said == "" {
 		return
 	}
@@ -110,31 +110,31 @@ func (m *supervisor) crashed(pg *postgres.Server, goal platform.Goal) {
 		fault.At = m.memory.CrashedAt()
 	}
 	m.inVain("PostgreSQL ended unexpectedly", pg, fault)
-	m.unstarted.past = max(m.unstarted.past, fault.At)
+	m.starts.unstarted.past = max(m.starts.unstarted.past, fault.At)
 }
 
 // forgetRan drops a server whose end is no evidence.
-func (m *supervisor) forgetRan(p *postgres.Process) {
+func (m *shared) forgetRan(p *postgres.Process) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.ran == p {
-		m.ran = nil
+	if m.starts.ran == p {
+		m.starts.ran = nil
 	}
 }
 
 // inVain records, under mu, a failed start and its reason, and delays the next one.
-func (m *supervisor) inVain(what string, pg *postgres.Server, fault postgres.Fault) {
-	m.unstarted.times++
-	if m.unstarted.why = what; fault.Said != "" {
-		m.unstarted.why += ": " + fault.Said
+func (m *shared) inVain(what string, pg *postgres.Server, fault postgres.Fault) {
+	m.starts.unstarted.times++
+	if m.starts.unstarted.why = what; fault.Said != "" {
+		m.starts.unstarted.why += ": " + fault.Said
 	}
-	m.unstarted.why += "; see " + pg.Log
+	m.starts.unstarted.why += "; see " + pg.Log
 	switch mend := m.memory.Mend(); {
 	case !fault.Data:
-		m.unstarted.why += ". Repair that on this host: the agent keeps trying and leaves the data as it is"
+		m.starts.unstarted.why += ". Repair that on this host: the agent keeps trying and leaves the data as it is"
 	case mend != "":
-		m.unstarted.why += ". The agent keeps trying, but " + mend
+		m.starts.unstarted.why += ". The agent keeps trying, but " + mend
 	}
-	m.fault = m.unstarted.why
-	m.unstarted.until = boottime.Now() + min(500*time.Millisecond<<min(m.unstarted.times-1, 6), mostUnstarted)
+	m.activity.fault = m.starts.unstarted.why
+	m.starts.unstarted.until = boottime.Now() + min(500*time.Millisecond<<min(m.starts.unstarted.times-1, 6), mostUnstarted)
 }

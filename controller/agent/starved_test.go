@@ -23,13 +23,13 @@ func TestOutOfDescriptors(t *testing.T) {
 	m := supervisorOf(t, pg)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	t.Cleanup(cancel)
-	m.writeProbe(ctx, pg)
-	m.ask(ctx, pg)
+	m.prober.writeProbe(ctx, pg)
+	m.observer.ask(ctx, pg)
 	free := takeDescriptors(t)
 	before, begun := m.snapshot(), boottime.Now()
 	for boottime.Now()-begun < 2*platform.Stuck(platform.DefaultLease) {
-		m.writeProbe(ctx, pg)
-		m.ask(ctx, pg)
+		m.prober.writeProbe(ctx, pg)
+		m.observer.ask(ctx, pg)
 		<-time.After(lookEvery)
 	}
 	if r, half := m.snapshot(), (boottime.Now()-begun).Milliseconds()/2; r.Stale-before.Stale > half || r.WriteStale-before.WriteStale > half {
@@ -39,7 +39,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	for n := range 40 {
 		hold := free(n % 8) // from none to what a look needs
 		var g glance
-		m.process(ctx, pg, &g)
+		m.observer.process(ctx, pg, &g)
 		hold()
 		seen[g.seen.Process]++
 	}

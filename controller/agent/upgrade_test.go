@@ -35,9 +35,9 @@ func TestStreamOfAnEarlierBuildGoesOn(t *testing.T) {
 		"under another name":   {strings.Replace(before, "feed-e1_3", "feed-e1_2", 1), "?", member.Settings},
 		"with another account": {strings.Replace(before, "repl", "other", 1), "?", member.Settings},
 	} {
-		m := &supervisor{name: "feed-e1"}
+		m := assemble(&shared{name: "feed-e1"})
 		g := &glance{}
-		m.running(pg, goal, d, postgres.Status{SystemID: "7", Moving: postgres.Moving{
+		m.observer.running(pg, goal, d, postgres.Status{SystemID: "7", Moving: postgres.Moving{
 			InRecovery: true, Timeline: 2, Receive: 200, Replay: 200, ConnInfo: tc.conninfo,
 			SyncNames: member.SyncNames(member.ReplicaSet()), Receiver: &postgres.Receiver{Status: "streaming"},
 		}}, g)

@@ -24,7 +24,7 @@ type userSide struct {
 
 // lookAtUserSide finds other services that would start the member, and keeps the copy of a configuration outside its data up to date.
 // Before the adoption it writes nothing.
-func (m *supervisor) lookAtUserSide(ctx context.Context, pg *postgres.Server, d member.Durable, answers bool) {
+func (m *observer) lookAtUserSide(ctx context.Context, pg *postgres.Server, d member.Durable, answers bool) {
 	if now := boottime.Now(); m.user.at == 0 || now-m.user.at > userSideEvery {
 		m.user.at = now
 	} else {
@@ -51,7 +51,7 @@ func (m *supervisor) lookAtUserSide(ctx context.Context, pg *postgres.Server, d 
 }
 
 // unmasked names, for the report, each service of the distribution that could start the member without a lease (S4).
-func (m *supervisor) unmasked() (missing []string) {
+func (m *observer) unmasked() (missing []string) {
 	for _, s := range m.user.services {
 		if !s.Closed() {
 			missing = append(missing, "a mask on "+s.Unit+", which can start it without a lease (as root on its host: mainstay local mask "+m.name+
@@ -67,7 +67,7 @@ func (a *Agent) notices(member string) func(string) {
 }
 
 // sayReplaced logs, once at the adoption, the user's settings that Mainstay's replace, and what would prevent a rebuild.
-func (m *supervisor) sayReplaced(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
+func (m *actor) sayReplaced(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
 	s, err := settings(pg, goal, d)
 	if err != nil {
 		return err

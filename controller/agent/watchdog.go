@@ -2,8 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"path/filepath"
 	"sync"
 	"time"
@@ -62,7 +60,7 @@ func (a *Agent) watchdogWish() (w watchdog.Wish, known bool) {
 	silent := false
 	for _, m := range a.list() {
 		m.mu.Lock()
-		goal := m.goal
+		goal := m.told.goal
 		m.mu.Unlock()
 		w.Guards[m.name] = watchdog.Guards{Dir: a.cfg.GuardDir(m.name), PIDs: m.guards.pids()}
 		asked := goal.Watchdog
@@ -129,35 +127,4 @@ func (d *hostWatchdog) of(asked *platform.Watchdog, member string, guards [2]int
 		w.Missing = d.fault
 	}
 	return w
-}
-
-// watched is the state of the host's watchdog for the member, as its goal asks for it.
-func (m *supervisor) watched() *health.Watchdog {
-	m.mu.Lock()
-	asked := m.goal.Watchdog
-	m.mu.Unlock()
-	return m.agent.watchdog.of(asked, m.name, m.guards.pids())
-}
-
-// underWatchdog adds the watchdog to the report of the guards. If a required watchdog is missing they are not complete.
-func (m *supervisor) underWatchdog(g *health.Guard) {
-	g.Watchdog = m.watched()
-	if g.Watchdog.Lacks() != "" {
-		g.Complete = false
-		g.Missing = append(g.Missing, "watchdog: "+g.Watchdog.Missing)
-	}
-}
-
-// barredFrom says why a member may not take a lease that runs until end: the required watchdog is not armed, or the device was last
-// pinged for longer than that. The second reason only concerns guards that were not armed for this epoch (fresh): the end of guards
-// that were does not move back, and the holder pings no longer than it allows.
-func barredFrom(w *health.Watchdog, now, end time.Duration, fresh bool) error {
-	switch {
-	case w == nil:
-	case w.Lacks() != "":
-		return errors.New(w.Lacks())
-	case w.Armed && fresh && now+w.Timeout > end+platform.GuardKill:
-		return fmt.Errorf("the lease ends too soon for a watchdog of %s; the agent takes the next one", w.Timeout)
-	}
-	return nil
 }

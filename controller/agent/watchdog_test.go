@@ -47,7 +47,7 @@ func TestWatchdogWish(t *testing.T) {
 		a := &Agent{cfg: config.Agent{Data: "/data"}, members: map[string]*supervisor{}}
 		for i, g := range tc.goals {
 			name := "m" + string(rune('1'+i))
-			a.members[name] = &supervisor{agent: a, name: name, goal: g}
+			a.members[name] = assemble(&shared{agent: a, name: name, told: told{goal: g}})
 		}
 		w, known := a.watchdogWish()
 		if known != tc.known || w.On != tc.on || w.Timeout != tc.timeout || len(w.Guards) != len(tc.goals) {

@@ -26,10 +26,16 @@ const (
 	mostExcused = 30 * time.Second
 )
 
+// prober proves a primary's write path. Only writeProbeLoop's goroutine uses its own fields.
+type prober struct {
+	*shared
+	writer writer
+}
+
 // writeProbeLoop makes a small local commit twice a second while the member is a writable primary: it proves the write path, and gives
 // replicas WAL to receive. It also advances slots from which no standby streams (a standby's, and a primary's for replicas behind an
 // upstream), so that they do not hold WAL for ever.
-func (m *supervisor) writeProbeLoop(ctx context.Context) {
+func (m *prober) writeProbeLoop(ctx context.Context) {
 	ticker := time.NewTicker(writeProbeEvery)
 	defer ticker.Stop()
 	defer m.writer.end()
@@ -40,15 +46,15 @@ func (m *supervisor) writeProbeLoop(ctx context.Context) {
 		case <-ticker.C:
 		}
 		m.mu.Lock()
-		pg, seen, goal := m.pg, m.seen, m.goal
+		pg, seen, goal := m.pg, m.view.seen, m.told.goal
 		leading := seen.Role == health.RolePrimary && goal.Kind == platform.GoalPrimary && m.memory.Opened == goal.Epoch
 		if !leading {
-			m.writes = writes{}
+			m.hangs.writes = writes{}
 		}
 		standby := seen.Role == health.RoleStandby && goal.Kind == platform.GoalReplica
 		if goal.Paused {
 			leading, standby = false, false
-			m.writes = writes{}
+			m.hangs.writes = writes{}
 		}
 		m.mu.Unlock()
 		if pg == nil || !leading && !standby || pg.Stopping() {
@@ -120,15 +126,15 @@ func (w *writes) flushed(at platform.LSN, now time.Duration) {
 }
 
 // writeProbe makes one small local commit, and records its result.
-func (m *supervisor) writeProbe(ctx context.Context, pg *postgres.Server) {
+func (m *prober) writeProbe(ctx context.Context, pg *postgres.Server) {
 	begun := boottime.Now()
 	m.mu.Lock()
-	m.writes.stall.begin(begun)
+	m.hangs.writes.stall.begin(begun)
 	m.mu.Unlock()
 	bounded, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	err := m.writer.with(bounded, pg, func(s *postgres.Session) error {
-		m.writeBackend.Store(int64(s.PID))
+		m.backends.write.Store(int64(s.PID))
 		return s.WriteProbe(bounded)
 	})
 	if ctx.Err() != nil {
@@ -137,14 +143,14 @@ func (m *supervisor) writeProbe(ctx context.Context, pg *postgres.Server) {
 	lives := m.writeBackendLives()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.writes.hangs = m.writes.hangs && lives
-	m.writes.ended(begun, boottime.Now(), err)
+	m.hangs.writes.hangs = m.hangs.writes.hangs && lives
+	m.hangs.writes.ended(begun, boottime.Now(), err)
 }
 
 // writeBackendLives tells whether the server's process of the last session still exists: one that hangs in a write does, whatever has
 // become of our end of its connection.
-func (m *supervisor) writeBackendLives() bool {
-	_, err := os.Stat(fmt.Sprintf("/proc/%d", m.writeBackend.Load()))
+func (m *prober) writeBackendLives() bool {
+	_, err := os.Stat(fmt.Sprintf("/proc/%d", m.backends.write.Load()))
 	return err == nil
 }
 
@@ -171,9 +177,9 @@ func (w *writes) ended(begun, now time.Duration, err error) {
 
 // advance moves the idle slot for each other member to that member's position, so that only the WAL it may still need from here is
 // kept.
-func (m *supervisor) advance(ctx context.Context, pg *postgres.Server, goal platform.Goal, own platform.LSN) {
+func (m *prober) advance(ctx context.Context, pg *postgres.Server, goal platform.Goal, own platform.LSN) {
 	m.mu.Lock()
-	others := m.others
+	others := m.told.positions
 	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
