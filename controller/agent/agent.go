@@ -1,9 +1,9 @@
-// Package agent is the process on each host: the shell of controller/member. It observes the host's members, obeys
-// confirmed goals, starts and stops PostgreSQL, and hands leases to the guards. The host's app servers are controller/apps'.
+// Package agent is the process on each host, with its path of reports. The host's members are controller/supervisor's, its app servers
+// controller/apps', and what repairs discard is controller/quarantine's.
 //
-// It makes no decisions: member.Next says what to do. Nothing on its lease path (reporter.go) touches a filesystem or a database (L6);
-// every look and act runs in a goroutine of its own, with a deadline. Reports go to every controller; goals and grants arrive only in
-// the leader's answers to them (L1, L8). It never imports raft, state or decide.
+// It makes no decisions. Nothing on its lease path (reporter.go) touches a filesystem or a database (L6). Reports go to every
+// controller; goals and grants arrive only in the leader's answers to them (L1, L8), and are handed to the member's supervisor. It never
+// imports raft, state or decide.
 package agent
 
 import (
@@ -25,6 +25,7 @@ import (
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/quarantine"
+	"mainstay/controller/supervisor"
 	"mainstay/controller/wakeup"
 	"mainstay/health"
 )
@@ -52,7 +53,7 @@ type Agent struct {
 	bonding  sync.Mutex                      // one change of the bond at a time; taken before mu
 
 	mu             sync.Mutex // guards the fields below
-	members        map[string]*supervisor
+	members        map[string]*supervisor.Supervisor
 	unmanaged      map[string]string  // members that cannot be managed, and why
 	bond           bond               // the platform it obeys
 	leader         string             // name of the controller that answered last
@@ -161,7 +162,7 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 	}
 	a := &Agent{
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
-		members: map[string]*supervisor{}, unmanaged: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
+		members: map[string]*supervisor.Supervisor{}, unmanaged: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
 		desk: make(desk, 2), newMembers: make(chan string, 16),
 		news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(),
 		direct:         boottime.Now(),
@@ -174,11 +175,11 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 
 // supervisor returns the supervisor of a member and starts a new one if needed; it is nil, with a log line, if that fails. It reads the
 // disk, so it must not run on the lease path; only Run, and later adoptMembers, call it.
-func (a *Agent) supervisor(name string) *supervisor {
+func (a *Agent) supervisor(name string) *supervisor.Supervisor {
 	if m := a.lookUp(name); m != nil {
 		return m
 	}
-	m, err := newSupervisor(a, name)
+	m, err := a.newSupervisor(name)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {
@@ -190,16 +191,7 @@ func (a *Agent) supervisor(name string) *supervisor {
 	}
 	delete(a.unmanaged, name)
 	a.members[name] = m
-	ctx, cancel := context.WithCancel(a.ctx)
-	a.group.Go(func() error { m.prober.writeProbeLoop(ctx); return nil })
-	a.group.Go(func() error { m.keepResume(ctx); return nil })
-	a.group.Go(func() error {
-		defer cancel()
-		if m.run(ctx) {
-			a.forget(m)
-		}
-		return nil
-	})
+	m.Start(a.ctx, func() { a.forget(name) })
 	return m
 }
 
@@ -228,18 +220,18 @@ func (a *Agent) adoptMembers(ctx context.Context) error {
 }
 
 // forget removes a released member from the reports; its promises are already off the disk.
-func (a *Agent) forget(m *supervisor) {
+func (a *Agent) forget(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.members, m.name)
+	delete(a.members, name)
 	a.log.Info("released a member that was removed from the platform; its PostgreSQL and its data are unchanged",
-		zap.String("member", m.name))
+		zap.String("member", name))
 }
 
-func (a *Agent) list() []*supervisor {
+func (a *Agent) list() []*supervisor.Supervisor {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var all []*supervisor
+	var all []*supervisor.Supervisor
 	for _, m := range a.members {
 		all = append(all, m)
 	}
@@ -276,7 +268,7 @@ func (a *Agent) reportOf(number uint64, run string) health.Report {
 		r.CertificateEnds = a.tls.Expiry().UTC().Format(time.RFC3339)
 	}
 	for _, m := range a.list() {
-		r.Members = append(r.Members, m.snapshot())
+		r.Members = append(r.Members, m.Snapshot())
 	}
 	r.Instances = a.apps.Report()
 	r.Unmanaged = a.cannot()

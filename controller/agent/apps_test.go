@@ -141,7 +141,7 @@ func TestPermittedByTheAgentOfAPrimary(t *testing.T) {
 		Cluster: "feed", Primary: "feed-e1", Epoch: epoch5, Agent: p.address})
 	o.wait("running, permitted by the primary's agent", func(r health.Instance) bool { return r.Running && r.ByPrimary })
 	main := o.main()
-	p.change(func(m *supervisor) { m.durable.Closed = epoch5 }) // the primary has ended
+	p.hears(platform.Goal{Kind: platform.GoalReplica, Cluster: "feed", Epoch: epoch5.Next()}) // it is a primary no longer
 	o.wait("the end", func(r health.Instance) bool { return !r.Running && strings.Contains(r.Error, "its permit has ended") })
 	<-main.Done()
 }

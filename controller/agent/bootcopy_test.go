@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"go.uber.org/zap"
-	zaplog "go.uber.org/zap/zaptest/observer"
+	"go.uber.org/zap/zaptest/observer"
 
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
@@ -37,7 +37,7 @@ func TestFolderPutBackWithinABoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.keepDurable("feed-e1", member.Durable{Epoch: epoch3, SystemID: "7"}); err != nil {
+	if err := h.KeepDurable("feed-e1", member.Durable{Epoch: epoch3, SystemID: "7"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.keepBond(bond{PlatformID: "p", Generation: 1}); err != nil {
@@ -47,7 +47,7 @@ func TestFolderPutBackWithinABoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"feed-e1", "feed-e2"} {
-		if err := h.keepDurable(name, sealed); err != nil {
+		if err := h.KeepDurable(name, sealed); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -62,14 +62,14 @@ func TestFolderPutBackWithinABoot(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	core, logs := zaplog.New(zap.WarnLevel)
+	core, logs := observer.New(zap.WarnLevel)
 	h = reopened(t, dir, zap.New(core))
 	if names := h.known(); !slices.Contains(names, "feed-e2") || len(names) != 2 {
 		t.Errorf("known: %v", names)
 	}
 	for range 2 { // put right at the first reading
 		for _, name := range []string{"feed-e1", "feed-e2"} {
-			if d, err := h.durable(name); err != nil || !reflect.DeepEqual(d, sealed) {
+			if d, err := h.Durable(name); err != nil || !reflect.DeepEqual(d, sealed) {
 				t.Errorf("%s: %+v, %v", name, d, err)
 			}
 		}
@@ -84,7 +84,7 @@ func TestFolderPutBackWithinABoot(t *testing.T) {
 		t.Errorf("said %d times in the log, want once for each of three files", logs.Len())
 	}
 	h.copies = ""
-	if d, err := h.durable("feed-e1"); err != nil || !reflect.DeepEqual(d, sealed) {
+	if d, err := h.Durable("feed-e1"); err != nil || !reflect.DeepEqual(d, sealed) {
 		t.Errorf("on disk is %+v, %v", d, err)
 	}
 }
@@ -94,7 +94,7 @@ func TestFolderPutBackWithinABoot(t *testing.T) {
 func TestFolderWiped(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "agent")
 	h := reopened(t, dir, zap.NewNop())
-	if err := h.keepDurable("feed-e1", member.Durable{Epoch: epoch3}); err != nil {
+	if err := h.KeepDurable("feed-e1", member.Durable{Epoch: epoch3}); err != nil {
 		t.Fatal(err)
 	}
 	old := filepath.Join(filepath.Dir(bootDir), "another-boot", "folder")
@@ -112,7 +112,7 @@ func TestFolderWiped(t *testing.T) {
 		}
 	}
 	h = reopened(t, dir, zap.NewNop())
-	if d, err := h.durable("feed-e1"); err != nil || d != (member.Durable{}) || len(h.known()) != 0 {
+	if d, err := h.Durable("feed-e1"); err != nil || d != (member.Durable{}) || len(h.known()) != 0 {
 		t.Errorf("kept: %+v, %v, known %v", d, err, h.known())
 	}
 }
@@ -124,7 +124,7 @@ func TestNoCopies(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := reopened(t, dir, zap.NewNop())
-	if err := h.keepDurable("feed-e1", member.Durable{Epoch: epoch3}); err != nil {
+	if err := h.KeepDurable("feed-e1", member.Durable{Epoch: epoch3}); err != nil {
 		t.Fatal(err)
 	}
 	copies := string(h.copies)
@@ -136,12 +136,12 @@ func TestNoCopies(t *testing.T) {
 	if err := os.Mkdir(of, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	core, logs := zaplog.New(zap.WarnLevel)
+	core, logs := observer.New(zap.WarnLevel)
 	h = reopened(t, dir, zap.New(core))
 	if _, err := os.Stat(copies); h.copies != "" || logs.Len() != 1 || !os.IsNotExist(err) {
 		t.Errorf("copies in %q, %d lines in the log, the old ones: %v", h.copies, logs.Len(), err)
 	}
-	if d, err := h.durable("feed-e1"); err != nil || d != (member.Durable{Epoch: epoch3}) {
+	if d, err := h.Durable("feed-e1"); err != nil || d != (member.Durable{Epoch: epoch3}) {
 		t.Errorf("%+v, %v", d, err)
 	}
 }
@@ -152,14 +152,14 @@ func TestCopyIsNeverStale(t *testing.T) {
 	dir := t.TempDir()
 	h := reopened(t, dir, zap.NewNop())
 	first, second := member.Durable{Epoch: epoch3}, member.Durable{Epoch: epoch3, Closed: epoch3}
-	if err := h.keepDurable("feed-e1", first); err != nil {
+	if err := h.KeepDurable("feed-e1", first); err != nil {
 		t.Fatal(err)
 	}
 	copied := filepath.Join(string(h.copies), "members", "feed-e1.json")
 	if err := os.Mkdir(copied+".new", 0o700); err != nil { // stands where the copy is written
 		t.Fatal(err)
 	}
-	if err := h.keepDurable("feed-e1", second); err != nil {
+	if err := h.KeepDurable("feed-e1", second); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(copied); !os.IsNotExist(err) {
@@ -168,16 +168,16 @@ func TestCopyIsNeverStale(t *testing.T) {
 	if err := os.Remove(copied + ".new"); err != nil {
 		t.Fatal(err)
 	}
-	if d, err := h.durable("feed-e1"); err != nil || d != second {
+	if d, err := h.Durable("feed-e1"); err != nil || d != second {
 		t.Errorf("kept: %+v, %v", d, err)
 	}
 	if err := os.Mkdir(filepath.Join(dir, "members", "feed-e1.json.new"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.keepDurable("feed-e1", first); err == nil {
+	if err := h.KeepDurable("feed-e1", first); err == nil {
 		t.Error("kept where nothing can be written")
 	}
-	if d, err := h.durable("feed-e1"); err != nil || d != second {
+	if d, err := h.Durable("feed-e1"); err != nil || d != second {
 		t.Errorf("after the failure: %+v, %v", d, err)
 	}
 }

@@ -103,7 +103,7 @@ func TestPromiser(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := h.keepDurable("a", member.Durable{Epoch: platform.Epoch{Number: n}}); err == nil {
+		if err := h.KeepDurable("a", member.Durable{Epoch: platform.Epoch{Number: n}}); err == nil {
 			fmt.Println("kept", n)
 		}
 	}
@@ -165,7 +165,7 @@ func (s *realStore) Promise(n uint64) error {
 func (s *realStore) Told() uint64 { return s.told.Load() }
 
 func (s *realStore) Kept() uint64 {
-	d, err := home{dir: s.dir}.durable("a")
+	d, err := home{dir: s.dir}.Durable("a")
 	if err != nil {
 		s.t.Fatal(err) // it is torn
 	}

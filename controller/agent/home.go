@@ -102,28 +102,31 @@ func (h home) known() []string {
 	return names
 }
 
-func (h home) durable(name string) (d member.Durable, err error) {
+// Durable is a member's promises; the zero value for a member that is not known.
+func (h home) Durable(name string) (d member.Durable, err error) {
 	return d, h.read(filepath.Join("members", name+".json"), &d)
 }
 
-func (h home) keepDurable(name string, d member.Durable) error {
+// KeepDurable writes a member's promises.
+func (h home) KeepDurable(name string, d member.Durable) error {
 	return h.keep(filepath.Join("members", name+".json"), d)
 }
 
-// resume is the record from which a restarted agent may continue; an unreadable one counts as none.
-func (h home) resume(name string) (t member.Resume) {
+// Resume is the record from which a restarted agent may continue; an unreadable one counts as none.
+func (h home) Resume(name string) (t member.Resume) {
 	if h.read(filepath.Join("tenures", name+".json"), &t) != nil {
 		return member.Resume{}
 	}
 	return t
 }
 
-func (h home) keepResume(name string, t member.Resume) error {
+// KeepResume writes a member's resume record.
+func (h home) KeepResume(name string, t member.Resume) error {
 	return h.keep(filepath.Join("tenures", name+".json"), t)
 }
 
-// forget removes the files of a member that was removed from the platform, its promises last.
-func (h home) forget(name string) error {
+// Forget removes the files of a member that was removed from the platform, its promises last.
+func (h home) Forget(name string) error {
 	for _, own := range []string{"tenures", "members"} {
 		if err := h.copies.drop(filepath.Join(own, name+".json")); err != nil {
 			return fmt.Errorf("forget %s: %w", name, err)

@@ -8,10 +8,12 @@ import (
 	"testing"
 
 	"go.uber.org/zap"
-	zaplog "go.uber.org/zap/zaptest/observer"
+	"go.uber.org/zap/zaptest/observer"
 
 	"mainstay/controller/config"
 	"mainstay/controller/identity"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
 )
 
 // certificateOf issues a certificate of the platform social and returns its files.
@@ -81,7 +83,7 @@ func TestDamagedMember(t *testing.T) {
 	dir := t.TempDir()
 	a := life(t, dir, "r")
 	defer a.home.close()
-	core, logs := zaplog.New(zap.ErrorLevel)
+	core, logs := observer.New(zap.ErrorLevel)
 	a.log, a.unmanaged, a.ctx = zap.New(core), map[string]string{}, context.Background()
 	path := filepath.Join(dir, "members", "feed-e1.json")
 	if err := os.WriteFile(path, []byte(`{"epo`), 0o600); err != nil {
@@ -106,7 +108,23 @@ func TestDamagedMember(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newSupervisor(a, "feed-e1"); err != nil {
+	if _, err := a.newSupervisor("feed-e1"); err != nil {
 		t.Errorf("without the damaged file: %v", err)
+	}
+}
+
+// The resume record is in the folder for the next process of the agent (S6); one that cannot be read counts as none.
+func TestResumeRecord(t *testing.T) {
+	dir := t.TempDir()
+	h := reopened(t, dir, zap.NewNop())
+	check(t, h.KeepResume("feed-e1", member.Resume{Run: "r1", Goal: platform.Goal{Cluster: "feed", MembersVersion: 5}}))
+	h.close()
+	h = reopened(t, dir, zap.NewNop())
+	if r := h.Resume("feed-e1"); r.Run != "r1" || r.Goal.MembersVersion != 5 {
+		t.Errorf("read %+v", r)
+	}
+	check(t, h.copies.put(filepath.Join("tenures", "feed-e1.json"), []byte("nonsense")))
+	if r := h.Resume("feed-e1"); r.Run != "" {
+		t.Errorf("read from nonsense: %+v", r)
 	}
 }

@@ -5,8 +5,4 @@ import "mainstay/test/kit"
 // The tests' shared kit, under short names.
 const patience = kit.Patience
 
-var (
-	check, eventually = kit.Check, kit.Eventually
-	runningPrimary    = kit.Primary
-	sqlOf, scanOf     = kit.SQL, kit.Scan
-)
+var check, eventually = kit.Check, kit.Eventually

@@ -3,11 +3,9 @@ package agent
 import (
 	"net/http"
 	"slices"
-	"time"
 
 	"mainstay/controller/boottime"
 	"mainstay/controller/identity"
-	"mainstay/controller/platform"
 	"mainstay/controller/wire"
 )
 
@@ -28,17 +26,9 @@ func (a *Agent) leaseOf(r *http.Request) (any, error) {
 	if m == nil {
 		return nil, refuse(http.StatusNotFound, "bad-request", "this host has no member %s", name)
 	}
-	epoch, left := m.goodFor(boottime.Now())
+	epoch, left := m.GoodFor(boottime.Now())
 	if asked != epoch.String() {
 		return nil, refuse(http.StatusConflict, "refused", "the lease of %s has epoch %s, not %s", name, epoch, asked)
 	}
 	return wire.LeaseAnswer{Member: name, Epoch: epoch, Left: left}, nil
-}
-
-// goodFor is the epoch of the member's lease, and how long that supports a permit.
-func (m *supervisor) goodFor(now time.Duration) (platform.Epoch, time.Duration) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	in := m.input(now)
-	return in.Permits(m.leasing.promises.Length)
 }

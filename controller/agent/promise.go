@@ -8,12 +8,11 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"mainstay/controller/boottime"
 	"mainstay/controller/identity"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
+	"mainstay/controller/supervisor"
 	"mainstay/controller/wakeup"
 	"mainstay/controller/wire"
 )
@@ -24,45 +23,8 @@ const promiseTimeout = 2 * time.Second
 // request is one promise to ask for.
 type request struct {
 	number     uint64
-	supervisor *supervisor
+	supervisor *supervisor.Supervisor
 	platform.PromiseRequest
-}
-
-// requests lists the promises to ask for with the report of that number, and the agents to ask. It is on the lease path, so it reads
-// memory only.
-func (m *supervisor) requests(number uint64, now time.Duration) map[platform.Peer]request {
-	m.mu.Lock()
-	in := m.input(now)
-	asked, alone := m.leasing.promises.Ask(&in, number)
-	all := map[platform.Peer]request{}
-	for _, r := range asked {
-		if peer, ok := m.told.peers[r.To]; ok && peer.Address != "" {
-			all[peer] = request{number, m, r}
-		}
-	}
-	length := m.leasing.promises.Length
-	m.mu.Unlock()
-	if alone {
-		m.renewed(number, in.Goal.Epoch, length)
-	}
-	return all
-}
-
-// promisedBy takes the answer to a request, and renews the lease once enough members have promised.
-func (m *supervisor) promisedBy(r request, answer platform.PromiseAnswer) {
-	m.mu.Lock()
-	length, enough := m.leasing.promises.Take(&m.told.goal, r.number, r.PromiseRequest, answer)
-	m.mu.Unlock()
-	if enough {
-		m.renewed(r.number, r.Epoch, length)
-	}
-}
-
-// renewed renews the lease from the clock of the report of that number.
-func (m *supervisor) renewed(number uint64, epoch platform.Epoch, length time.Duration) {
-	if end, ours := m.agent.endOf(number, length); ours {
-		m.granted(epoch, end, length)
-	}
 }
 
 func (a *Agent) endOf(number uint64, length time.Duration) (time.Duration, bool) {
@@ -82,14 +44,14 @@ type askers struct {
 func (s *askers) ask(ctx context.Context, number uint64) {
 	now := boottime.Now()
 	for _, m := range s.agent.list() {
-		for peer, r := range m.requests(number, now) {
+		for peer, r := range m.Requests(number, now) {
 			box := s.boxes[peer]
 			if box == nil {
 				box = make(chan request, 1)
 				s.boxes[peer] = box
 				s.group.Go(func() { s.agent.sendRequests(ctx, peer, box) })
 			}
-			put(box, r)
+			put(box, request{number, m, r})
 		}
 	}
 }
@@ -123,7 +85,7 @@ func (a *Agent) sendRequests(ctx context.Context, peer platform.Peer, box <-chan
 			if answer.Leader != "" {
 				a.relayed(relay{peer, answer.Leader})
 			}
-			r.supervisor.promisedBy(r, answer.PromiseAnswer)
+			r.supervisor.PromisedBy(r.number, r.PromiseRequest, answer.PromiseAnswer)
 		})
 	}
 }
@@ -141,7 +103,7 @@ func (a *Agent) promise(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this host has no member "+req.To, http.StatusNotFound)
 		return
 	}
-	if id, err := identity.IDOf(r); err != nil || id.Role != identity.RoleAgent || !m.speaksFor(id.Name, req.From) {
+	if id, err := identity.IDOf(r); err != nil || id.Role != identity.RoleAgent || !m.SpeaksFor(id.Name, req.From) {
 		http.Error(w, "only the agent of "+req.From+" may ask for it", http.StatusForbidden)
 		return
 	}
@@ -149,35 +111,16 @@ func (a *Agent) promise(w http.ResponseWriter, r *http.Request) {
 	if answer.Leader != "" {
 		answer.Reason = "a leader answers this agent: reach it through this agent's relay"
 	} else {
-		answer.PromiseAnswer = m.promise(req)
+		answer.PromiseAnswer = m.Promise(req)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(answer) // an agent whose connection has ended asks again
 }
 
-func (a *Agent) lookUp(name string) *supervisor {
+func (a *Agent) lookUp(name string) *supervisor.Supervisor {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.members[name]
-}
-
-// speaksFor tells whether the agent of that host may ask for the member, as far as a leader has said.
-func (m *supervisor) speaksFor(host, asking string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	peer, known := m.told.peers[asking]
-	return !known || peer.Host == host
-}
-
-// promise gives or refuses a promise under the lock under which the next act is chosen, so that no seal overtakes it.
-func (m *supervisor) promise(req platform.PromiseRequest) platform.PromiseAnswer {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	kept, answer := member.Promise(m.input(boottime.Now()), req)
-	if m.leasing.promised = kept; answer.Given {
-		m.log.Debug("promised to be neither sealed nor promoted", zap.String("to", req.From), zap.Duration("until", kept.Until))
-	}
-	return answer
 }
 
 // unanswered is how long no leader has answered this agent.

@@ -132,7 +132,5 @@ func (a *Agent) serverOf(member string) *postgres.Server {
 	if m == nil {
 		return nil
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.pg
+	return m.Server()
 }

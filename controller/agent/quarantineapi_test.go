@@ -12,12 +12,13 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	zaplog "go.uber.org/zap/zaptest/observer"
+	"go.uber.org/zap/zaptest/observer"
 
 	"mainstay/controller/config"
 	"mainstay/controller/identity"
 	"mainstay/controller/postgres"
 	"mainstay/controller/quarantine"
+	"mainstay/controller/supervisor"
 	"mainstay/controller/wire"
 )
 
@@ -27,7 +28,7 @@ type office struct {
 	t       *testing.T
 	ca      string
 	address string
-	logs    *zaplog.ObservedLogs
+	logs    *observer.ObservedLogs
 }
 
 func newOffice(t *testing.T) *office {
@@ -36,11 +37,11 @@ func newOffice(t *testing.T) *office {
 	if err := identity.InitCA(o.ca, "social"); err != nil {
 		t.Fatal(err)
 	}
-	core, logs := zaplog.New(zapcore.InfoLevel)
+	core, logs := observer.New(zapcore.InfoLevel)
 	o.logs = logs
 	cfg := config.Agent{Host: "db-e1", Data: t.TempDir(), Quarantine: config.Quarantine{Limit: 1 << 30}}
 	o.Agent = &Agent{cfg: cfg, log: zap.New(core), tls: o.store(identity.RoleAgent, "db-e1"), desk: make(desk, 2),
-		members: map[string]*supervisor{}}
+		members: map[string]*supervisor.Supervisor{}}
 	o.quarantine = quarantine.New(quarantine.Options{Config: cfg, Log: o.log, Server: o.serverOf})
 	mux, err := identity.Listen("127.0.0.1:0", o.tls)
 	if err != nil {

@@ -9,23 +9,9 @@ import (
 	"mainstay/controller/config"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
-	"mainstay/controller/postgres"
+	"mainstay/controller/supervisor"
 	"mainstay/controller/wire"
 )
-
-func TestSlotsOf(t *testing.T) {
-	goal := platform.Goal{OtherMembers: []string{"feed-e2", "feed-w1"}}
-	members, strays := slotsOf(goal, []postgres.Slot{
-		{Name: "mainstay_feed_e2", Physical: true, WALStatus: "reserved"},
-		{Name: "mainstay_feed_w1", Physical: true, WALStatus: "lost"},
-		{Name: "mainstay_feed_e9", Physical: true, WALStatus: "lost"},
-		{Name: "mainstay_cdc"}, // logical: its user's
-		{Name: "backup", Physical: true},
-	})
-	if !slices.Equal(members, []string{"feed-e2"}) || !slices.Equal(strays, []string{"mainstay_feed_e9"}) {
-		t.Errorf("members %v, strays %v", members, strays)
-	}
-}
 
 // A released member is no longer known after a restart of the agent, and its PostgreSQL keeps running.
 func TestForgottenMemberIsLeftAlone(t *testing.T) {
@@ -38,7 +24,7 @@ func TestForgottenMemberIsLeftAlone(t *testing.T) {
 		t.Fatalf("known: %v", got)
 	}
 	for range 2 {
-		if err := h.forget("feed-e1"); err != nil {
+		if err := h.Forget("feed-e1"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -53,7 +39,7 @@ func TestForgottenMemberIsLeftAlone(t *testing.T) {
 
 // A late answer to an earlier report does not bring a released member back.
 func TestReleaseOfAnUnknownMember(t *testing.T) {
-	a := &Agent{cfg: config.Agent{Data: t.TempDir()}, members: map[string]*supervisor{}, bond: bond{PlatformID: "p", Generation: 1},
+	a := &Agent{cfg: config.Agent{Data: t.TempDir()}, members: map[string]*supervisor.Supervisor{}, bond: bond{PlatformID: "p", Generation: 1},
 		news: make(chan struct{}), clocks: member.NewClocks("r", 0),
 		wake: make(chan struct{}, 1)}
 	a.obey(&wire.ReportAnswer{PlatformID: "p", Generation: 1, RunID: "r", Number: 1, Version: "2",

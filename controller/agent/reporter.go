@@ -184,13 +184,13 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 		m := a.members[g.Member]
 		a.mu.Unlock()
 		if ours && m != nil {
-			m.leased(g, end)
+			m.Leased(g, end)
 		}
 	}
 	for name, goal := range answer.Goals {
 		if m := a.lookUp(name); m != nil {
-			m.wants(goal, answer.Age())
-			m.learn(answer.Positions, answer.Peers, answer.FailoverSlots[goal.Cluster])
+			m.Wants(goal, answer.Age())
+			m.Learn(answer.Positions, answer.Peers, answer.FailoverSlots[goal.Cluster])
 		} else if goal.Kind != platform.GoalReleased { // otherwise it was released since that report
 			a.adoptMember(name)
 		}

@@ -173,10 +173,7 @@ func (a *Agent) clusters() []wire.ClusterState {
 	byName := map[string]*wire.ClusterState{}
 	var order []string
 	for _, m := range a.list() {
-		seen := m.snapshot()
-		m.mu.Lock()
-		goal := m.told.goal
-		m.mu.Unlock()
+		seen, goal := m.Snapshot(), m.Goal()
 		c := byName[goal.Cluster]
 		if c == nil {
 			c = &wire.ClusterState{Name: goal.Cluster, Epoch: goal.Epoch, Timeline: goal.Timeline, Sets: goal.Sets}
@@ -187,9 +184,9 @@ func (a *Agent) clusters() []wire.ClusterState {
 			c.Primary = goal.Upstream.Member
 		}
 		if goal.Kind == platform.GoalPrimary {
-			c.Primary = m.name
+			c.Primary = m.Name()
 		}
-		c.Members = append(c.Members, wire.MemberStatus{Name: m.name, Host: a.cfg.Host, Goal: goal.Kind, Seen: &seen, Lag: -1,
+		c.Members = append(c.Members, wire.MemberStatus{Name: m.Name(), Host: a.cfg.Host, Goal: goal.Kind, Seen: &seen, Lag: -1,
 			Protection: wire.GuardOf(&seen), Address: strings.TrimPrefix(net.JoinHostPort(goal.Listen, fmt.Sprint(goal.Port)), ":0")})
 	}
 	var out []wire.ClusterState

@@ -16,8 +16,12 @@ import (
 	"mainstay/fencing/process"
 )
 
-// sweepBound bounds a sweep of all members of a host.
-const sweepBound = 10 * time.Second
+const (
+	// sweepBound bounds a sweep of all members of a host.
+	sweepBound = 10 * time.Second
+	// killBound is how long the processes of one member may take to end once they are killed.
+	killBound = 5 * time.Second
+)
 
 // Swept is the result of a sweep for one member; members with nothing to do have none.
 type Swept struct {
@@ -78,7 +82,7 @@ func (h home) sweep(ctx context.Context, cfg config.Agent) []Swept {
 
 func (h home) sweepMember(cfg config.Agent, name string) Swept {
 	s := Swept{Member: name}
-	d, err := h.durable(name)
+	d, err := h.Durable(name)
 	if err != nil || d.SystemID == "" {
 		s.Err = err // no PostgreSQL of Mainstay's ever ran there
 		return s

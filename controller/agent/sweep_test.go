@@ -44,7 +44,7 @@ func left(t *testing.T, systemID string, inCgroup bool) (config.Agent, *fakepg.S
 	}
 	defer h.close()
 	o := fakepg.Options{DataDir: cfg.DataDir("feed-e1"), Detached: inCgroup}
-	err = errors.Join(h.keepDurable("feed-e1", member.Durable{SystemID: systemID}), os.MkdirAll(o.DataDir, 0o700),
+	err = errors.Join(h.KeepDurable("feed-e1", member.Durable{SystemID: systemID}), os.MkdirAll(o.DataDir, 0o700),
 		os.MkdirAll(cfg.GuardDir("feed-e1"), 0o700))
 	if err != nil {
 		t.Fatal(err)

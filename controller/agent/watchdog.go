@@ -59,10 +59,8 @@ func (a *Agent) watchdogWish() (w watchdog.Wish, known bool) {
 	w.Guards = map[string]watchdog.Guards{}
 	silent := false
 	for _, m := range a.list() {
-		m.mu.Lock()
-		goal := m.told.goal
-		m.mu.Unlock()
-		w.Guards[m.name] = watchdog.Guards{Dir: a.cfg.GuardDir(m.name), PIDs: m.guards.pids()}
+		goal := m.Goal()
+		w.Guards[m.Name()] = watchdog.Guards{Dir: a.cfg.GuardDir(m.Name()), PIDs: m.GuardPIDs()}
 		asked := goal.Watchdog
 		switch {
 		case goal.Kind == platform.GoalReleased:

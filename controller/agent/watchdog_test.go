@@ -8,11 +8,11 @@ import (
 
 	"go.uber.org/zap"
 
-	"mainstay/controller/boottime"
 	"mainstay/controller/config"
+	"mainstay/controller/member"
 	"mainstay/controller/platform"
+	"mainstay/controller/supervisor"
 	"mainstay/fencing/watchdog"
-	"mainstay/health"
 )
 
 func goalOf(kind platform.GoalKind, asked *platform.Watchdog) platform.Goal {
@@ -44,10 +44,10 @@ func TestWatchdogWish(t *testing.T) {
 		"one has no goal yet":       {[]platform.Goal{{}, goalOf(platform.GoalReplica, automatic(3*time.Second))}, true, true, 3 * time.Second},
 		"released, and one unknown": {[]platform.Goal{{}, goalOf(platform.GoalReleased, nil)}, false, false, 0},
 	} {
-		a := &Agent{cfg: config.Agent{Data: "/data"}, members: map[string]*supervisor{}}
+		a := &Agent{cfg: config.Agent{Data: "/data"}, log: zap.NewNop(), members: map[string]*supervisor.Supervisor{}}
 		for i, g := range tc.goals {
 			name := "m" + string(rune('1'+i))
-			a.members[name] = assemble(&shared{agent: a, name: name, told: told{goal: g}})
+			manage(t, a, name, member.Durable{}).Wants(g, platform.Age{Number: 1})
 		}
 		w, known := a.watchdogWish()
 		if known != tc.known || w.On != tc.on || w.Timeout != tc.timeout || len(w.Guards) != len(tc.goals) {
@@ -99,30 +99,5 @@ func TestWhatTheWatchdogIsToAMember(t *testing.T) {
 	}
 	if d.of(required, "m1", guards).Armed {
 		t.Error("armed, but no holder has answered")
-	}
-}
-
-func TestBarredFromALease(t *testing.T) { // L2
-	now := boottime.Now()
-	armed := &health.Watchdog{Mode: platform.WatchdogRequired, Armed: true, Timeout: 3 * time.Second}
-	for name, tc := range map[string]struct {
-		w     *health.Watchdog
-		end   time.Duration
-		fresh bool
-		want  string
-	}{
-		"off":                 {nil, time.Second, true, ""},
-		"automatic, and none": {&health.Watchdog{Mode: platform.WatchdogAutomatic, Missing: "x"}, time.Second, true, ""},
-		"required, and none": {&health.Watchdog{Mode: platform.WatchdogRequired, Missing: "x"}, 5 * time.Second, false,
-			"requires a watchdog, and none is armed: x"},
-		"armed":                      {armed, 5 * time.Second, true, ""},
-		"just pinged for longer":     {armed, 3*time.Second - platform.GuardKill - 1, true, "too soon"},
-		"just long enough":           {armed, 3*time.Second - platform.GuardKill, true, ""},
-		"short, for guards so bound": {armed, time.Second, false, ""},
-	} {
-		if err := barredFrom(tc.w, now, now+tc.end, tc.fresh); (err == nil) != (tc.want == "") || err != nil &&
-			!strings.Contains(err.Error(), tc.want) {
-			t.Errorf("%s: got %v", name, err)
-		}
 	}
 }

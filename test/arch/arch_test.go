@@ -23,7 +23,8 @@ var layers = map[string]int{
 	"controller/identity": 2,
 	"controller/postgres": 3, "controller/postgres/ondisk": 1, "health/probe": 3, "controller/operate": 3, "fencing/guard": 3,
 	"fencing/device": 3, "fencing/watchdog": 4, "controller/publish": 4, "controller/publish/sinktest": 5,
-	"controller/loop": 4, "controller/apps": 4, "controller/quarantine": 4, "controller/agent": 6, "controller/api": 5,
+	"controller/loop": 4, "controller/apps": 4, "controller/quarantine": 4, "controller/supervisor": 5, "controller/agent": 6,
+	"controller/api": 5,
 	"controller": 6, "cmd/mainstay/render": 4, "cmd/mainstay": 7, "deploy/guide": 0,
 }
 
@@ -44,6 +45,11 @@ var impure = map[string]string{
 var forbidden = []struct{ from, to, why string }{
 	{"controller/agent", "controller/consensus", "an agent obeys goals; it has no part in the log"},
 	{"controller/agent", "controller/decide", "an agent obeys goals; it never decides for a cluster"},
+	{"controller/supervisor", "controller/consensus", "an agent obeys goals; it has no part in the log"},
+	{"controller/supervisor", "controller/decide", "an agent obeys goals; it never decides for a cluster"},
+	{"controller/supervisor", "controller/identity", "the agent speaks with others; its supervisors speak with it, PostgreSQL and the guards"},
+	{"controller/supervisor", "controller/apps", "app servers and members share a host and nothing else: neither may wait for the other"},
+	{"controller/quarantine", "controller/apps", "app servers and members share a host and nothing else: neither may wait for the other"},
 	{"controller/apps", "controller/consensus", "an agent obeys goals; it has no part in the log"},
 	{"controller/apps", "controller/decide", "an agent obeys goals; it never decides for a pool"},
 	{"controller/apps", "controller/member", "app servers and members share a host and nothing else: neither may wait for the other"},
@@ -58,13 +64,14 @@ var forbidden = []struct{ from, to, why string }{
 	{"test/sim/world", "controller/consensus", "a model is compared with the real part by test/conform, and has none of it inside"},
 	{"test/sim/world", "fencing/device", "a model is compared with the real part by test/conform, and has none of it inside"},
 	{"test/sim/world", "controller/agent", "a model is compared with the real part by test/conform, and has none of it inside"},
+	{"test/sim/world", "controller/supervisor", "a model is compared with the real part by test/conform, and has none of it inside"},
 	{"test/sim/world", "controller/apps", "a model is compared with the real part by test/conform, and has none of it inside"},
 }
 
 // only: packages that one other package may import, and why.
 var only = []struct{ to, from, why string }{
 	{"controller/apps", "controller/agent", "one process supervises a host's app servers, and it is the agent"},
-	{"controller/quarantine", "controller/agent", "one process keeps what a host's repairs discard, and it is the agent"},
+	{"controller/supervisor", "controller/agent", "one process supervises a host's members, and it is the agent"},
 	{"deploy/guide", "cmd/mainstay", "the guides are text for people: the command prints them, and nothing decides by them"},
 }
 

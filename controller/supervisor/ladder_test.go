@@ -1,0 +1,268 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/config"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+	"mainstay/controller/quarantine"
+)
+
+// ladder is an agent's replica with real servers: its primary is run by the test, which also gives a new incarnation where controllers
+// would. Looks and acts are taken in turn.
+type ladder struct {
+	*testing.T
+	ctx     context.Context
+	primary *postgres.Server
+	m       *Supervisor
+	copies  int // incarnations that were given
+	acts    map[member.Kind]int
+	forced  int // checkpoints on the primary before what is counted
+}
+
+func newLadder(t *testing.T) *ladder {
+	l := &ladder{T: t, primary: runningPrimary(t)}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	t.Cleanup(cancel)
+	l.ctx = ctx
+	hba := filepath.Join(l.primary.Data, "pg_hba.conf")
+	rules, err := os.ReadFile(hba)
+	check(t, err)
+	check(t, os.WriteFile(hba, append([]byte("host all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n"), rules...), 0o600))
+	check(t, l.primary.WriteSettings(ctx, postgres.Settings{WALKeepMB: 16, MaxSlotWALKeepMB: 16}))
+	l.sql("ALTER SYSTEM SET full_page_writes = off") // a record alone does not make the page that it changes
+	l.sql("ALTER SYSTEM SET log_checkpoints = on")
+	check(t, l.primary.Reload(ctx))
+	s, err := l.primary.Status(ctx)
+	check(t, err)
+
+	dir, err := os.MkdirTemp("", "msl")
+	check(t, err)
+	t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
+	check(t, os.Chmod(dir, 0o755))
+	group, run := errgroup.WithContext(ctx)
+	own := config.AgentMember{Data: filepath.Join(dir, "pg", "data"), Binaries: os.Getenv("MAINSTAY_PG_BIN")}
+	own.Replication.User = "postgres"
+	cfg := config.Agent{Data: filepath.Join(dir, "agent"), Cgroup: "off", Members: map[string]config.AgentMember{"feed-e2": own}}
+	cfg.Postgres.User, cfg.Quarantine.Limit = l.primary.Owner.Name, 1<<40
+	check(t, errors.Join(os.Mkdir(cfg.Data, 0o755), os.Mkdir(filepath.Join(dir, "pg"), 0o755)))
+	if os.Geteuid() == 0 {
+		check(t, os.Chown(filepath.Join(dir, "pg"), int(l.primary.Owner.UID), int(l.primary.Owner.GID)))
+	}
+	l.m, err = New(Options{Name: "feed-e2", Config: cfg, Executable: "/nowhere/at/all", // no guards
+		Run: "ladder", Log: zap.NewNop(), Context: run, Group: group, Host: idle{}, Home: newFolder(),
+		Quarantine: quarantine.New(quarantine.Options{Config: cfg, Log: zap.NewNop()})})
+	check(t, err)
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	check(t, port.Close())
+	l.m.told.goal = platform.Goal{Kind: platform.GoalReplica, Cluster: "feed", Epoch: epoch3, Opened: true, Timeline: s.Timeline,
+		SystemID: s.SystemID,
+		Listen:   "127.0.0.1", Port: port.Addr().(*net.TCPAddr).Port, Incarnation: "feed-e2_1",
+		Upstream: &platform.Upstream{Member: "feed-e1", Address: "127.0.0.1", Port: l.primary.Port}}
+	t.Cleanup(func() {
+		if pg := l.m.pg; pg != nil {
+			if pid, _, ok := pg.Running(); ok {
+				check(t, syscall.Kill(pid, syscall.SIGQUIT))
+				eventually(t, "the end of the replica", func() bool { _, _, ok := pg.Running(); return !ok })
+			}
+			if t.Failed() {
+				log, _ := os.ReadFile(pg.Log)
+				t.Logf("%s", log[max(0, len(log)-8000):])
+			}
+		}
+		cancel()
+		check(t, group.Wait())
+	})
+	return l
+}
+
+func (l *ladder) sql(statement string) {
+	l.Helper()
+	check(l.T, sqlOf(l.ctx, l.primary, statement))
+}
+
+// checkpoints counts those that were forced on the primary.
+func (l *ladder) checkpoints() int {
+	l.Helper()
+	log, err := os.ReadFile(l.primary.Log)
+	check(l.T, err)
+	n := 0
+	for line := range strings.Lines(string(log)) { // from 18 on the words are "fast force"
+		if strings.Contains(line, "checkpoint starting:") && strings.Contains(line, "force") {
+			n++
+		}
+	}
+	return n
+}
+
+// begin counts from here on.
+func (l *ladder) begin() { l.acts, l.forced = map[member.Kind]int{}, l.checkpoints() }
+
+// until looks and acts until done, and gives other data a name where agree says that the controllers would.
+func (l *ladder) until(what string, agree func() bool, done func() bool) {
+	l.Helper()
+	for !done() {
+		if err := l.ctx.Err(); err != nil {
+			l.Fatalf("waited in vain for %s: it does %q, needs %q, error %q, acts %v", what, l.m.activity.doing, l.m.activity.needs,
+				l.m.activity.fault, l.acts)
+		}
+		l.m.observer.look(l.ctx)
+		act := l.m.next()
+		switch {
+		case l.m.activity.needs == "rebuild" && agree != nil && agree():
+			l.copies++
+			l.m.told.goal.Incarnation = fmt.Sprintf("feed-e2_%d", 1+l.copies)
+		case act.Kind == member.Nothing:
+			time.Sleep(soonEvery)
+		default:
+			l.acts[act.Kind]++
+			l.m.finished(l.m.actor.do(l.ctx, act, l.m.told.goal))
+		}
+	}
+}
+
+// streams: it has for a while.
+func (l *ladder) streams() bool {
+	return l.m.view.report.Streams() && !l.m.memory.Rebuilt && !l.m.memory.Restarted
+}
+
+// took says what acts and forced checkpoints there were; other ones than streaming needs are none.
+func (l *ladder) took(what string, copies, starts int) {
+	l.Helper()
+	if got := l.checkpoints() - l.forced; l.acts[member.Clone] != copies || got != copies || l.acts[member.StartStandby] != starts ||
+		l.acts[member.Rewind] > 0 {
+		l.Errorf("%s: %d checkpoints were forced, acts %v; want %d copies and %d starts", what, got, l.acts, copies, starts)
+	}
+}
+
+func (l *ladder) stop() {
+	l.Helper()
+	check(l.T, l.m.pg.StopFast(l.ctx))
+	eventually(l.T, "the end of the replica", func() bool { _, _, ok := l.m.pg.Running(); return !ok })
+}
+
+// long passes time: nothing has moved for as long.
+func (l *ladder) long(d time.Duration) {
+	l.m.actor.recall(func(r *member.Memory) { r.MovedAt = min(r.MovedAt, boottime.Now()-d) })
+}
+
+// TestLadder: what a replica's repair takes, with real servers: one copy where its WAL is gone, none for a foreign timeline, one for a
+// record at which its replay ends, and no other for a record soon after. No checkpoint is forced beyond that of each copy.
+func TestLadder(t *testing.T) {
+	l := newLadder(t)
+	slot := []string{postgres.SlotName("feed-e2")} // which its primary keeps
+	check(t, l.primary.EnsureSlots(l.ctx, slot, nil))
+	l.begin()
+	l.until("the first copy", nil, l.streams)
+	l.took("the first copy", 1, 1)
+
+	t.Run("its WAL is gone", func(t *testing.T) {
+		l.stop()
+		wal, err := filepath.Glob(filepath.Join(l.m.pg.Data, "pg_wal", "0*"))
+		check(t, err)
+		for _, path := range wal {
+			check(t, os.Remove(path))
+		}
+		l.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+		for range 4 {
+			l.sql("CREATE TABLE public.x AS SELECT 1")
+			l.sql("DROP TABLE public.x")
+			l.sql("SELECT pg_switch_wal()")
+			l.sql("CHECKPOINT")
+		}
+		check(t, l.primary.EnsureSlots(l.ctx, slot, nil))
+		l.begin()
+		gone := func() bool { // as its controllers judge
+			s, err := l.primary.Status(l.ctx)
+			check(t, err)
+			return l.m.view.report.Asks != 0 && s.Oldest > l.m.view.report.Asks
+		}
+		l.until("what it asks for", nil, func() bool { return l.m.view.report.Asks != 0 })
+		l.took("while it waits", 0, 1)
+		l.long(20 * time.Second)
+		l.until("the copy", gone, l.streams)
+		l.took("for want of WAL", 1, 2)
+	})
+
+	t.Run("a foreign timeline in its archive", func(t *testing.T) {
+		archive := filepath.Join(filepath.Dir(l.m.pg.Data), "archive")
+		check(t, os.Mkdir(archive, 0o755))
+		check(t, os.WriteFile(filepath.Join(archive, "00000002.history"), []byte("1\t0/1000000\tno recovery target specified\n"), 0o644))
+		f, err := os.OpenFile(filepath.Join(l.m.pg.Data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+		check(t, err)
+		_, err = f.WriteString("\nrestore_command = 'cp " + archive + "/%f %p'\n")
+		check(t, errors.Join(err, f.Close()))
+		l.stop()
+		l.begin()
+		l.until("its stream", func() bool { return true }, func() bool { return l.acts[member.StartStandby] > 0 && l.streams() })
+		l.took("for a foreign timeline", 0, 2)
+		if l.m.starts.foreign == "" || !strings.Contains(l.m.starts.foreign, "00000002.history") {
+			t.Errorf("it says %q", l.m.starts.foreign)
+		}
+		if l.m.memory.Doubted() {
+			t.Errorf("its data is doubted: %+v", l.m.memory)
+		}
+		check(t, os.Remove(filepath.Join(archive, "00000002.history")))
+	})
+
+	t.Run("its password is refused", func(t *testing.T) {
+		hba := filepath.Join(l.primary.Data, "pg_hba.conf")
+		rules, err := os.ReadFile(hba)
+		check(t, err)
+		check(t, os.WriteFile(hba, append([]byte("host replication postgres 127.0.0.1/32 scram-sha-256\n"), rules...), 0o600))
+		check(t, l.primary.Reload(l.ctx))
+		l.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+		l.begin()
+		l.until("the end of its stream", nil, func() bool { return !l.m.view.report.Streams() })
+		l.long(withoutStreamFor)
+		l.until("the primary's words", nil, func() bool { return strings.Contains(l.m.view.report.Error, "no password supplied") })
+		l.took("for a refusal", 0, 0)
+		check(t, os.WriteFile(hba, rules, 0o600))
+		check(t, l.primary.Reload(l.ctx))
+		l.until("its stream", nil, func() bool { return l.streams() && l.m.view.report.Error == "" })
+		l.took("for a refusal that has ended", 0, 0)
+	})
+
+	crashes := func(table string) {
+		l.sql("CREATE TABLE public." + table + " AS SELECT 1 AS n")
+		l.sql("CHECKPOINT")
+		s, err := l.primary.Status(l.ctx)
+		check(t, err)
+		l.until("the replay", nil, func() bool { return l.m.view.report.Replayed >= s.Flush })
+		l.stop()
+		var file string
+		check(t, scanOf(l.ctx, l.primary, "SELECT pg_relation_filepath('public."+table+"')", &file))
+		check(t, os.Remove(filepath.Join(l.m.pg.Data, file)))
+		l.sql("INSERT INTO public." + table + " VALUES (2)")
+		l.begin()
+	}
+	t.Run("a record that ends its replay", func(t *testing.T) {
+		crashes("y")
+		l.until("the copy", func() bool { return l.m.memory.Crashes >= 3 }, func() bool { return l.acts[member.Clone] > 0 && l.streams() })
+		l.took("for a record", 1, 4)
+	})
+	t.Run("one more, soon after", func(t *testing.T) {
+		crashes("z")
+		l.until("a word", func() bool { return true }, func() bool { return l.acts[member.StartStandby] >= 5 })
+		l.took("for the next record", 0, 5)
+		if !strings.Contains(l.m.activity.fault, "a new clone of its data did not help") {
+			t.Errorf("it says %q", l.m.activity.fault)
+		}
+	})
+}

@@ -1,0 +1,185 @@
+package supervisor
+
+import (
+	"context"
+	"database/sql"
+	"syscall"
+	"testing"
+	"time"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/member"
+	"mainstay/controller/pgdial"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+)
+
+// TestObserveHungMember: what an agent reports of a primary whose postmaster hangs, or has no slot left, from memory and at
+// the moment of the report.
+func TestObserveHungMember(t *testing.T) {
+	pg := runningPrimary(t)
+	m := supervisorOf(t, pg)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	t.Cleanup(cancel)
+	t.Cleanup(func() { m.observer.session.end(); m.prober.writer.end() })
+	check(t, m.observer.reach(pg))
+
+	m.prober.writeProbe(ctx, pg)
+	m.observer.question(ctx, pg)
+	if r := m.Snapshot(); r.Stale != 0 || r.WriteStale != 0 || r.WriteError != "" || r.Saturated {
+		t.Fatalf("a healthy member: %+v", r)
+	}
+
+	freeSlots := takeSlots(t, ctx, pg)
+	eventually(t, "that no slot is left", func() bool { m.observer.question(ctx, pg); return m.Snapshot().Saturated })
+	m.prober.writeProbe(ctx, pg)
+	if r := m.Snapshot(); !r.Saturated || r.Stale != 0 || r.WriteStale != 0 || r.WriteError != "" {
+		t.Errorf("saturated, and the kept sessions have theirs: %+v", r)
+	}
+	freeSlots()
+	eventually(t, "a slot", func() bool { m.observer.question(ctx, pg); return !m.Snapshot().Saturated })
+
+	pid, _, _ := pg.Running()
+	check(t, syscall.Kill(pid, syscall.SIGSTOP))
+	eventually(t, "that no new connection is answered", func() bool { m.observer.question(ctx, pg); return m.Snapshot().Stale != 0 })
+	first := m.Snapshot().Stale
+	m.observer.question(ctx, pg)
+	m.prober.writeProbe(ctx, pg)
+	if r := m.Snapshot(); r.Stale < first+lookTimeout.Milliseconds()*9/10 || r.WriteStale != 0 || r.WriteError != "" {
+		t.Errorf("the count continues over looks that time out, and the sessions it has work: %d ms at first, then %+v", first, r)
+	}
+
+	children, err := m.handles.tree.Pids()
+	check(t, err)
+	for _, child := range children {
+		check(t, syscall.Kill(child, syscall.SIGSTOP))
+	}
+	m.prober.writeProbe(ctx, pg)
+	if r := m.Snapshot(); r.WriteStale < lookTimeout.Milliseconds()*9/10 || r.WriteError == "" {
+		t.Errorf("all of it hangs: %+v", r)
+	}
+	for _, child := range children {
+		check(t, syscall.Kill(child, syscall.SIGCONT))
+	}
+	eventually(t, "an answer", func() bool {
+		m.observer.question(ctx, pg)
+		m.prober.writeProbe(ctx, pg)
+		r := m.Snapshot()
+		return r.Stale == 0 && r.WriteStale == 0 && r.WriteError == ""
+	})
+
+	check(t, sqlOf(ctx, pg, "DROP SCHEMA mainstay CASCADE"))
+	m.prober.writeProbe(ctx, pg)
+	if r := m.Snapshot(); r.WriteStale != 0 || r.WriteError == "" || r.Saturated {
+		t.Errorf("the probe's table was dropped: %+v", r)
+	}
+}
+
+// TestObserveLeavesAHungLook: a look that hangs in a filesystem keeps the supervisor neither from acting nor from reporting.
+func TestObserveLeavesAHungLook(t *testing.T) {
+	m := supervisorOf(t, nil)
+	hanging := make(chan struct{})
+	m.looking = hanging
+	begun := time.Now()
+	m.observe(t.Context())
+	if took := time.Since(begun); took > lookSlow || m.looking == nil {
+		t.Errorf("it waited %s for it, or began a second one", took)
+	}
+	if act := m.meanwhile(member.Act{Kind: member.Kill}); act.Kind != member.Kill {
+		t.Error("it must still be able to end the member: ", act)
+	}
+	epoch := platform.Epoch{Generation: 1, Number: 2}
+	closed, promised := member.Act{Kind: member.Persist}, member.Act{Kind: member.Persist}
+	closed.Durable.Closed, promised.Durable.Epoch = epoch, epoch
+	for _, act := range []member.Act{closed, {Kind: member.StartPrimary}} {
+		if got := m.meanwhile(act); got.Kind != member.Nothing || got.Wait == "" {
+			t.Error("what it saw is old: ", got)
+		}
+	}
+	if act := m.meanwhile(promised); act.Kind != member.Persist {
+		t.Error("a promise needs no look: ", act)
+	}
+	close(hanging)
+	if m.overdue() {
+		t.Error("it has ended")
+	}
+	m.observe(t.Context())
+	if act := m.meanwhile(member.Act{Kind: member.StartPrimary}); m.looking != nil || act.Kind != member.StartPrimary {
+		t.Error("it looks again: ", act)
+	}
+	m.acts++ // one has ended since that look was begun
+	if act := m.meanwhile(closed); act.Kind != member.Nothing {
+		t.Error("the look is of before the act: ", act)
+	}
+	m.observe(t.Context())
+	if act := m.meanwhile(closed); act.Kind != member.Persist {
+		t.Error("it has looked since: ", act)
+	}
+}
+
+// TestCrossed: what hangs is reported when it has hung for as long as the controllers wait, not at the heartbeat after that.
+func TestCrossed(t *testing.T) {
+	m := supervisorOf(t, nil)
+	m.told.goal = platform.Goal{Kind: platform.GoalPrimary, Lease: platform.DefaultLease}
+	suspect, stuck := platform.Suspect(platform.DefaultLease), platform.Stuck(platform.DefaultLease)
+	m.hangs.looks.begin(time.Second)
+	for _, at := range []struct {
+		age     time.Duration
+		fair    time.Duration // since when the agent has had its turns
+		crossed bool
+	}{
+		{age: suspect}, {suspect + 50*time.Millisecond, 0, true}, {age: suspect + 150*time.Millisecond}, {age: stuck},
+		{stuck + 50*time.Millisecond, 0, true}, {age: time.Minute}, {time.Minute, 2 * time.Second, false}, {time.Minute, time.Minute, false},
+		{time.Minute + 50*time.Millisecond, 0, true},
+	} {
+		if got := m.Crossed(time.Second+at.age, at.fair); got != at.crossed {
+			t.Errorf("after %s, turns since %s: crossed is %v", at.age, at.fair, got)
+		}
+	}
+	m.hangs.looks, m.hangs.writes.stall = stall{}, stall{}
+	m.hangs.writes.stall.begin(time.Second)
+	if m.Crossed(time.Second+suspect, 0) || !m.Crossed(time.Second+suspect+50*time.Millisecond, 0) {
+		t.Error("a commit that hangs is news once, after the bound")
+	}
+	m.told.goal.Kind = platform.GoalReplica
+	if m.Crossed(time.Minute, 0) {
+		t.Error("no controller waits for a replica's")
+	}
+}
+
+// question is what a look asks PostgreSQL.
+func (m *observer) question(ctx context.Context, pg *postgres.Server) {
+	m.mu.Lock()
+	m.hangs.looks.begin(boottime.Now())
+	m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	_, err := m.ask(ctx, pg)
+	m.answer(err)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.view.report.Saturated = m.session.isSaturated(boottime.Now())
+}
+
+// takeSlots takes every connection slot, the reserved ones as well.
+func takeSlots(t *testing.T, ctx context.Context, pg *postgres.Server) (free func()) {
+	t.Helper()
+	db, err := pgdial.Open(pg.Local())
+	check(t, err)
+	var held []*sql.Conn
+	for err == nil {
+		var c *sql.Conn
+		if c, err = db.Conn(ctx); err == nil {
+			held = append(held, c)
+		}
+	}
+	if !saturated(err) {
+		t.Fatal(err)
+	}
+	return func() {
+		for _, c := range held {
+			c.Close()
+		}
+		db.Close()
+	}
+}

@@ -1,0 +1,148 @@
+package supervisor
+
+import (
+	"context"
+	"math"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+	"mainstay/health"
+)
+
+// running translates the server's answer about itself.
+func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Durable, s postgres.Status, g *glance) {
+	replayed := s.Replay
+	if !s.InRecovery {
+		replayed = math.MaxUint64
+	}
+	m.answered(pg, replayed)
+	seen, r := &g.seen, &g.report
+	seen.Data, seen.SystemID, seen.Timeline = health.DataPresent, s.SystemID, s.Timeline
+	seen.SyncNames, seen.SyncOurs = s.SyncNames, oursFile(pg, d, s.SyncNamesFile)
+	seen.Upstream, seen.Application = upstreamOf(pg, goal, s.ConnInfo)
+	seen.Slots, seen.Strays = slotsOf(goal, s.Slots)
+	r.Slots, r.MoreSlots = userSlots(s.UserSlots), s.MoreUserSlots
+	r.Version, r.Connections, r.PendingRestart, r.SyncWaits = s.Version, s.Connections, s.PendingRestart, s.SyncWaits
+	r.OldestWAL = s.Oldest
+	if !s.InRecovery {
+		seen.Role, seen.Position, seen.Insert = health.RolePrimary, s.Flush, s.Insert
+		seen.Unwritten = m.slotsDiffer(pg, goal, s.SyncSlots)
+		r.Position, r.PositionKnown, r.Replayed = s.Flush, true, s.Flush
+		m.mu.Lock()
+		fresh := m.view.loaded.see(goal, m.session.proof, s.Senders, seen.SyncOurs)
+		m.hangs.writes.flushed(s.Flush, boottime.Now())
+		m.mu.Unlock()
+		for _, w := range s.Senders {
+			seen.Senders = append(seen.Senders, health.Sender{Name: w.Name, State: w.State, Flush: w.Flush, Sync: w.SyncPriority > 0,
+				Fresh: fresh[w.PID]})
+		}
+		r.Senders = seen.Senders
+		return
+	}
+	seen.Role, seen.Position = health.RoleStandby, max(s.Receive, s.Replay)
+	seen.Known, seen.Receiver = s.EndKnown(), s.Receiver != nil
+	seen.Streaming = s.Receiver != nil && s.Receiver.Status == "streaming"
+	seen.Replayed, seen.Recovery = s.Replay, member.RecoveryOf(s.StartupWait)
+	if goal.Kind == platform.GoalReplica && seen.Streaming && s.Timeline == goal.Timeline {
+		seen.Superseded = m.superseded(s.UserSlots)
+	}
+	r.Position, r.PositionKnown, r.Replayed = seen.Position, s.Receive != 0, s.Replay
+	if s.Receiver != nil {
+		seen.ReceiverPID = s.Receiver.PID
+		r.Receiver = &health.Receiver{Streaming: seen.Streaming, From: s.Receiver.Host, AgeMS: s.Receiver.AgeMS}
+	}
+}
+
+// sealless says why an adopted server, not yet started by its agent, can be neither sealed nor promoted; "" if it can.
+func sealless(d member.Durable, s postgres.Status) string {
+	if !d.AlterSystem || s.AlterSystemOff == "" {
+		return ""
+	}
+	return postgres.NoAlterSystem(s.AlterSystemOff) + "; set allow_alter_system = on there and reload"
+}
+
+// withoutStreamFor is how long a standby may have no stream before the report quotes its server: a restarted receiver gives the reason
+// why the last one ended.
+const withoutStreamFor = 5 * time.Second
+
+// withoutStream quotes the reason why a standby does not stream, for example that the primary refuses its password; "" if it streams or
+// makes progress without.
+func (m *observer) withoutStream(pg *postgres.Server, goal platform.Goal, s postgres.Status) string {
+	m.mu.Lock()
+	since := boottime.Now() - m.memory.MovedAt
+	m.mu.Unlock()
+	streams := s.Receiver != nil && s.Receiver.Status == "streaming"
+	if goal.Kind != platform.GoalReplica || !goal.Opened || !s.InRecovery || streams || since < withoutStreamFor {
+		return ""
+	}
+	if said := pg.NoStream(); said != "" {
+		return health.WithoutStream + said
+	}
+	return ""
+}
+
+// shortage reports the settings that stop a standby's replay, and the settings that the agent's start has raised. The command line of a
+// server that the agent has not started holds its user's own values.
+func (m *observer) shortage(ctx context.Context, pg *postgres.Server, d member.Durable, s postgres.Status, g *glance) {
+	short, err := pg.Shortage(ctx, s)
+	if err != nil {
+		m.note(err) // reported once more
+		return
+	}
+	g.seen.Short, g.report.Short = len(short) > 0, short
+	g.report.ReplayPaused = s.InRecovery && s.Paused && len(short) == 0 // otherwise the server itself has paused it
+	if d.SystemID != "" && !d.AlterSystem {
+		g.report.Raised = s.Raised
+	}
+	m.mu.Lock()
+	m.starts.short = len(short)+len(g.report.Raised) > 0
+	m.mu.Unlock()
+}
+
+// oursFile tells whether the value comes from a file that the agent writes.
+func oursFile(pg *postgres.Server, d member.Durable, file string) bool {
+	if file == filepath.Join(pg.Conf, "mainstay.conf") {
+		return true
+	}
+	return d.AlterSystem && (file == "" || filepath.Base(file) == "postgresql.auto.conf")
+}
+
+// upstreamOf names the member that a standby's settings point to: the goal's upstream, "?" for another server, "" for none.
+func upstreamOf(pg *postgres.Server, goal platform.Goal, conninfo string) (name, application string) {
+	if conninfo == "" {
+		return "", ""
+	}
+	if goal.Upstream != nil {
+		if want, err := pg.ConnInfo(source(goal), goal.Incarnation, ""); err == nil && postgres.SameStream(want, conninfo) {
+			return goal.Upstream.Member, goal.Incarnation
+		}
+	}
+	return "?", applicationOf(conninfo)
+}
+
+// applicationOf is the name under which a standby with that primary_conninfo streams, "" for none.
+func applicationOf(conninfo string) string {
+	_, rest, _ := strings.Cut(conninfo, "application_name=")
+	name, _, _ := strings.Cut(strings.TrimPrefix(rest, "'"), " ")
+	return strings.TrimSuffix(name, "'")
+}
+
+// recovering observes the recovery of a server that takes no sessions yet.
+func (m *observer) recovering(ctx context.Context, pg *postgres.Server, g *glance) {
+	g.seen.Starting = true
+	r, err := pg.Recovering(ctx)
+	if err != nil { // the earlier values still show its progress
+		m.log.Debug("the progress of its recovery cannot be read", zap.Error(err))
+	}
+	g.seen.Segment, g.seen.Mark, g.report.Asks = r.Segment, r.Mark, r.Asks
+	if r.Restoring {
+		g.seen.Recovery = member.Fetching
+	}
+}

@@ -1,0 +1,409 @@
+// Package supervisor manages the members of a host: one supervisor a member, the shell of controller/member. It observes the member's
+// PostgreSQL, obeys confirmed goals, starts and stops it, and hands leases to its guards.
+//
+// It decides nothing: member.Next says what to do. Goals, grants and promises arrive through the methods of Supervisor, which are on the
+// agent's lease path and touch memory and the guards only (L6); observations leave in Snapshot. Every look, act and write probe runs in a
+// goroutine of its own, with a deadline. Promises are on disk before an act rests on them (S3). PostgreSQL and the guards outlive it.
+package supervisor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/config"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+	"mainstay/controller/quarantine"
+	"mainstay/controller/wakeup"
+	"mainstay/controller/wire"
+	"mainstay/fencing/guard"
+	"mainstay/fencing/guard/machine"
+	"mainstay/health"
+)
+
+const (
+	// lookEvery is the interval of looks at an idle member, soonEvery at one that waits for something.
+	lookEvery = 500 * time.Millisecond
+	soonEvery = 25 * time.Millisecond
+	hurry     = 3 * time.Second
+	// pausedEvery is the interval while the cluster is paused: no session is kept then, so each look is a new connection.
+	pausedEvery = 2 * time.Second
+	// inspectEvery is how often stopped data that the agent does not manage is inspected again.
+	inspectEvery = 2 * time.Second
+	// lookTimeout bounds one look; a look that hangs is evidence (Stale), and no second one is begun.
+	lookTimeout = 2 * time.Second
+)
+
+// Host is the process that supervisors run in. Its methods touch memory only and never block.
+type Host interface {
+	// Report asks for a report at once.
+	Report()
+	// Fair is the CLOCK_BOOTTIME since which this process has had its turns: what happened before counts against no member.
+	Fair() time.Duration
+	// LeaseEnd is the end of a lease of that length that counts from the report of that number; ours is false if this run sent none.
+	LeaseEnd(number uint64, length time.Duration) (end time.Duration, ours bool)
+	// Hasten makes the interval of reports no longer than heartbeat.
+	Hasten(heartbeat time.Duration)
+	// Watchdog is the state of the host's watchdog for a member whose guards are these processes; nil if asked is nil.
+	Watchdog(asked *platform.Watchdog, member string, guards [2]int) *health.Watchdog
+}
+
+// Home is the agent's folder, as far as a member's files are concerned. It reads and writes the disk: never on the lease path.
+type Home interface {
+	Durable(member string) (member.Durable, error) // the zero value for a member that is not known
+	KeepDurable(member string, d member.Durable) error
+	Resume(member string) member.Resume // the zero value for none, or an unreadable one
+	KeepResume(member string, r member.Resume) error
+	// Forget removes the files of a member, its promises last.
+	Forget(member string) error
+}
+
+// Quarantine keeps what repairs discard (S9). See controller/quarantine, which implements it.
+type Quarantine interface {
+	KeepWAL(ctx context.Context, pg *postgres.Server, r quarantine.Repair) (*health.Discard, error)
+	RoomFor(ctx context.Context, pg *postgres.Server, r quarantine.Repair) error
+	SetAside(ctx context.Context, pg *postgres.Server, r quarantine.Repair) (*health.Discard, error)
+	SetAsideBefore(ctx context.Context, pg *postgres.Server, r quarantine.Repair) (*health.Discard, error)
+	Answered(member string)
+}
+
+// Options are what a supervisor gets from the agent. They never change.
+type Options struct {
+	Name       string        // the member's
+	Config     config.Agent  // the agent's file
+	Executable string        // the mainstay binary, to start guards from
+	Run        string        // the ID of the agent's run: the same for all its processes in one boot
+	Begun      time.Duration // CLOCK_BOOTTIME when this process began
+	Log        *zap.Logger
+	Context    context.Context // of the agent's run
+	Group      *errgroup.Group // of the agent's run: it owns every goroutine
+	Host       Host
+	Home       Home
+	Quarantine Quarantine
+}
+
+// Supervisor manages one member: its goroutine (run) looks, asks member.Next, and acts. Looks, acts and write probes run beside it, each in
+// a part of their own. What the parts share is in shared; only run's goroutine uses the other fields.
+type Supervisor struct {
+	*shared
+	observer observer // used by one look at a time
+	actor    actor    // used by one act at a time
+	prober   prober
+
+	looking  chan struct{} // closed when the look under way has ended; nil while there is none
+	lookOf   int           // acts, when the newest look was begun
+	acts     int           // that have ended and changed what a look shows
+	failures int           // acts in a row that failed
+	lastAct  member.Kind
+}
+
+// New returns the supervisor of a member. It reads the member's promises from the disk, so it must not run on the lease path. The error
+// is that of the disk, or tells of a damaged file.
+func New(o Options) (*Supervisor, error) {
+	d, err := o.Home.Durable(o.Name)
+	if err != nil {
+		return nil, err
+	}
+	m := assemble(&shared{o: o, log: o.Log.With(zap.String("member", o.Name)), durable: d})
+	m.leasing.kept = member.Kept{Written: o.Home.Resume(o.Name)}
+	m.leasing.inherits = m.leasing.kept.Written.Run == m.o.Run
+	m.leasing.promised.Since = o.Begun
+	return m, nil
+}
+
+// assemble makes the parts of a supervisor around what they share.
+func assemble(s *shared) *Supervisor {
+	s.kick, s.learned = make(chan struct{}, 1), make(chan struct{}, 1)
+	s.view.report.Name = s.o.Name
+	return &Supervisor{shared: s, observer: observer{shared: s}, actor: actor{shared: s}, prober: prober{shared: s}}
+}
+
+// Name is the member's name.
+func (m *Supervisor) Name() string { return m.o.Name }
+
+// Goal is the newest confirmed goal; the zero value before the first.
+func (m *Supervisor) Goal() platform.Goal {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.told.goal
+}
+
+// Server is the member's PostgreSQL, nil until its address is known.
+func (m *Supervisor) Server() *postgres.Server {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pg
+}
+
+// GuardPIDs are the processes of both guards, 0 if they were not started.
+func (m *Supervisor) GuardPIDs() [2]int { return m.guards.pids() }
+
+// Start manages the member until ctx ends, or until it is released, which calls released. It is called once.
+func (m *Supervisor) Start(ctx context.Context, released func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	m.o.Group.Go(func() error { m.prober.writeProbeLoop(ctx); return nil })
+	m.o.Group.Go(func() error { m.keepResume(ctx); return nil })
+	m.o.Group.Go(func() error {
+		defer cancel()
+		if m.run(ctx) {
+			released()
+		}
+		return nil
+	})
+}
+
+// run is the member's loop, until ctx ends or the member is released. Acts run beside it, one at a time, so that it continues to look
+// while one takes long.
+func (m *Supervisor) run(ctx context.Context) (released bool) {
+	defer m.letGo()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var acted chan error // of the act under way; nil when there is none
+	for {
+		look := true
+		select {
+		case <-ctx.Done():
+			if acted != nil {
+				<-acted
+			}
+			if m.looking != nil {
+				<-m.looking
+			}
+			return false
+		case err := <-acted:
+			acted = nil
+			m.finished(err)
+			if err == nil && m.lastAct == member.Release {
+				if m.looking != nil {
+					<-m.looking
+				}
+				m.endGuards()
+				return true
+			}
+			if look = m.lastAct != member.Persist; look {
+				m.acts++
+			}
+		case <-timer.C:
+		case <-m.looking: // the overdue look has ended
+			m.looking, look = nil, m.lookOf != m.acts
+		case <-m.kick:
+			look = m.gonePostmaster() // a new goal or lease changes nothing that a look would show
+		}
+		if look || m.since() > soonEvery {
+			m.observe(ctx)
+		}
+		pause := m.untilLook()
+		if acted == nil {
+			act := m.meanwhile(m.next())
+			if act.Kind != member.Nothing {
+				acted = m.begin(ctx, act)
+			}
+			if act.Kind == member.Nothing && act.Wait != "" && m.hurried() {
+				pause = soonEvery
+			}
+		}
+		timer.Reset(pause)
+	}
+}
+
+// next asks the pure core, and records what the member waits for.
+func (m *Supervisor) next() member.Act {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := boottime.Now()
+	act := member.Next(m.input(now))
+	m.setNeeds(act.Needs)
+	if _, _, moved := m.address(); act.Kind != member.Release && (m.pg == nil || moved) {
+		act = member.Act{Kind: member.Nothing, Wait: "waiting for a controller to confirm its address"}
+	} else if now < m.starts.unstarted.until && (act.Kind == member.StartStandby || act.Kind == member.StartPrimary) {
+		act = member.Act{Kind: member.Nothing, Wait: "waiting for the pause before the next start to end"}
+	} else if act.Kind != member.Nothing && now < m.activity.notBefore {
+		act = member.Act{Kind: member.Nothing, Wait: "waiting for the pause after a failure to end"}
+	}
+	if act.Kind == member.Nothing {
+		m.activity.doing = act.Wait
+	}
+	return act
+}
+
+// setNeeds reports at once if the controllers must act first.
+func (m *Supervisor) setNeeds(needs string) {
+	if m.activity.needs != needs {
+		m.activity.needs = needs
+		m.o.Host.Report()
+	}
+}
+
+// begin starts an act. It is cancelled when the goal changes in kind, epoch or upstream.
+func (m *Supervisor) begin(ctx context.Context, act member.Act) chan error {
+	m.lastAct = act.Kind
+	ctx, cancel := context.WithCancel(ctx)
+	m.mu.Lock()
+	m.activity.doing, m.activity.cancel = string(act.Kind)+": "+act.Why, cancel
+	goal := m.told.goal
+	m.mu.Unlock()
+	m.log.Info("act", zap.String("kind", string(act.Kind)), zap.String("why", act.Why), zap.String("goal", string(goal.Kind)),
+		zap.String("epoch", goal.Epoch.String()))
+	done := make(chan error, 1)
+	m.o.Group.Go(func() error {
+		defer cancel()
+		done <- m.actor.do(ctx, act, goal)
+		return nil
+	})
+	return done
+}
+
+// finished records the result of an act. A failure is reported, and retried after a growing pause.
+func (m *Supervisor) finished(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.activity.cancel = nil
+	m.activity.hurryUntil = boottime.Now() + hurry
+	if err == nil {
+		m.failures, m.activity.notBefore = 0, 0
+		m.activity.fault = m.starts.unstarted.why // a successful act of starting does not prove that PostgreSQL starts
+		return
+	}
+	m.failures++
+	m.activity.notBefore = boottime.Now() + min(100*time.Millisecond<<min(m.failures-1, 6), 5*time.Second)
+	m.activity.fault = err.Error()
+	m.log.Warn("act failed", zap.Error(err), zap.Int("inARow", m.failures))
+}
+
+// Wants stores a confirmed goal, unless a later one is known.
+func (m *Supervisor) Wants(g platform.Goal, of platform.Age) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if of.Before(m.told.from) {
+		return
+	}
+	change := member.ChangeOf(&m.told.goal, &g)
+	m.told.goal, m.told.from = g, of
+	if change == member.Different {
+		if m.activity.cancel != nil {
+			m.activity.cancel()
+		}
+		m.activity.notBefore, m.starts.unstarted.until, m.activity.hurryUntil = 0, 0, boottime.Now()+hurry
+	}
+	if change != member.Unchanged {
+		wakeup.Signal(m.kick)
+	}
+}
+
+// Leased applies a leader's grant.
+func (m *Supervisor) Leased(g wire.Grant, end time.Duration) {
+	m.mu.Lock()
+	m.leasing.promises.Grant(boottime.Now(), g.Length)
+	m.mu.Unlock()
+	m.granted(g.Epoch, end, g.Length)
+}
+
+// granted hands a lease to the guards first; the member has it only if both accepted it (L2).
+func (m *Supervisor) granted(epoch platform.Epoch, end, length time.Duration) {
+	if end <= boottime.Now() {
+		return
+	}
+	if err := m.hold(epoch, end); err != nil {
+		m.log.Warn("the guards did not take the lease", zap.Error(err))
+		m.mu.Lock()
+		if refused := (*guard.RefusedError)(nil); errors.As(err, &refused) && refused.Code == machine.Expired && m.leasing.spent != epoch {
+			m.leasing.spent = epoch
+			wakeup.Signal(m.kick)
+		}
+		m.mu.Unlock()
+		return
+	}
+	m.mu.Lock()
+	fresh := m.leasing.lease.Epoch != epoch
+	m.leasing.lease = m.leasing.lease.Renew(epoch, end-length, length)
+	m.mu.Unlock()
+	if fresh {
+		wakeup.Signal(m.kick)
+	}
+}
+
+// gonePostmaster tells whether the watched postmaster has ended.
+func (m *Supervisor) gonePostmaster() bool {
+	_, _, h := m.held()
+	return h != nil && !h.Alive()
+}
+
+// since is the time since the last look was completed.
+func (m *Supervisor) since() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return boottime.Now() - m.view.at
+}
+
+// untilLook is how long to wait for the next look. A silent stream is reported as soon as it counts as silent.
+func (m *Supervisor) untilLook() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.told.goal.Paused {
+		return pausedEvery
+	}
+	if m.view.report.Streams() {
+		silent := health.StreamSilent - time.Duration(m.view.report.Receiver.AgeMS)*time.Millisecond
+		return min(lookEvery, max(soonEvery, m.view.at+silent+time.Millisecond-boottime.Now()))
+	}
+	return lookEvery
+}
+
+func (m *Supervisor) hurried() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return boottime.Now() < m.activity.hurryUntil
+}
+
+// Snapshot is the member's part of a report, from memory.
+func (m *Supervisor) Snapshot() health.Member {
+	fair := m.o.Host.Fair()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.view.report
+	now := boottime.Now()
+	m.stalls(&r, now, fair)
+	r.Epoch, r.Closed, r.Incarnation, r.Discarded = m.durable.Epoch, m.durable.Closed, m.durable.Incarnation, m.durable.Discarded
+	r.Doing, r.Error, r.Needs = m.activity.doing, cmp.Or(m.activity.fault, r.Error, m.starts.foreign), m.activity.needs
+	if m.memory.Crashes > 0 {
+		r.CrashedAt = m.memory.CrashedAt()
+	} else {
+		r.CrashedAt = 0
+	}
+	if m.activity.needs != "" {
+		in := m.input(now)
+		r.Still = in.Still().Milliseconds()
+	}
+	r.MembersVersion, r.PromisedBy = m.leasing.kept.List(m.o.Run, &m.told.goal), m.leasing.promises.By
+	if left := m.leasing.promised.Until - now; left > 0 {
+		r.Promised = left.Milliseconds()
+	}
+	if left := m.leasing.lease.End - now; left > 0 && m.leasing.lease.Epoch == m.durable.Epoch {
+		r.LeaseLeft = left.Milliseconds()
+	}
+	return r
+}
+
+// letGo closes the handles of processes and guards; both keep running.
+func (m *Supervisor) letGo() {
+	m.observer.session.end()
+	if m.handles.proc != nil {
+		m.handles.proc.Close()
+	}
+	m.guards.close()
+}
+
+// Learn stores the other members' positions and agents, and the primary's failover slots. These maps never change afterwards.
+func (m *Supervisor) Learn(positions map[string]platform.LSN, peers map[string]platform.Peer, slots []string) {
+	m.mu.Lock()
+	m.told.positions, m.told.peers, m.told.failoverSlots = positions, peers, slots
+	m.mu.Unlock()
+	wakeup.Signal(m.learned)
+}

@@ -1,0 +1,81 @@
+package supervisor
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/member"
+	"mainstay/controller/platform"
+	"mainstay/controller/postgres"
+)
+
+// userSideEvery is how often the user's own settings and services are checked: none of that is urgent.
+const userSideEvery = 10 * time.Second
+
+// userSide is the last check of the user's own settings and services on the host; only the supervisor's goroutine uses it.
+type userSide struct {
+	at       time.Duration // of the last check; 0 for none
+	services []postgres.Service
+	fault    string // logged once
+}
+
+// lookAtUserSide finds other services that would start the member, and keeps the copy of a configuration outside its data up to date.
+// Before the adoption it writes nothing.
+func (m *observer) lookAtUserSide(ctx context.Context, pg *postgres.Server, d member.Durable, answers bool) {
+	if now := boottime.Now(); m.user.at == 0 || now-m.user.at > userSideEvery {
+		m.user.at = now
+	} else {
+		return
+	}
+	services, err := postgres.Services(pg.Data)
+	if err == nil {
+		m.user.services = services
+	}
+	if err == nil && answers && d.SystemID != "" && pg.Replication.User != "" {
+		err = pg.CopyConfig(ctx)
+	}
+	if err == nil && answers && d.SystemID != "" {
+		err = m.keepWanted(pg, m.session.status)
+	}
+	fault := ""
+	if err != nil {
+		fault = err.Error()
+	}
+	if fault != "" && fault != m.user.fault {
+		m.log.Warn("the user's own settings and services on this host could not be checked", zap.Error(err))
+	}
+	m.user.fault = fault
+}
+
+// unmasked names, for the report, each service of the distribution that could start the member without a lease (S4).
+func (m *observer) unmasked() (missing []string) {
+	for _, s := range m.user.services {
+		if !s.Closed() {
+			missing = append(missing, "a mask on "+s.Unit+", which can start it without a lease (as root on its host: mainstay local mask "+m.o.Name+
+				")")
+		}
+	}
+	return missing
+}
+
+// notice logs an effect on settings or files of the user's.
+func (o Options) notice(text string) { o.Log.Info(text, zap.String("member", o.Name)) }
+
+// sayReplaced logs, once at the adoption, the user's settings that Mainstay's replace, and what would prevent a rebuild.
+func (m *actor) sayReplaced(ctx context.Context, pg *postgres.Server, goal platform.Goal, d member.Durable) error {
+	s, err := settings(pg, goal, d)
+	if err != nil {
+		return err
+	}
+	lines, err := pg.Replaces(ctx, s)
+	if err == nil && len(lines) > 0 {
+		m.log.Info("Mainstay replaces these settings of the user", zap.Strings("settings", lines))
+	}
+	if why := pg.Replaceable(); why != nil {
+		m.log.Warn("a rebuild of this member would be refused", zap.Error(why))
+	}
+	return err
+}
