@@ -39,57 +39,62 @@ type Options struct {
 	Reload <-chan struct{}
 }
 
-// Agent manages the members and app servers of one host.
+// Agent is one host's agent. mu guards the fields below it; those above it never change, or lock themselves. Nothing blocks while mu is
+// held: the lease path takes it (L6).
 type Agent struct {
-	cfg    config.Agent
-	opts   Options
-	log    *zap.Logger
-	tls    *identity.Store
-	home   home
-	bootID string
-
-	watchdog hostWatchdog
-	pressure atomic.Pointer[health.Pressure] // of the host; nil before it was read
-	bonding  sync.Mutex                      // one change of the bond at a time; taken before mu
-
-	mu             sync.Mutex // guards the fields below
-	members        map[string]*supervisor.Supervisor
-	unmanaged      map[string]string  // members that cannot be managed, and why
-	bond           bond               // the platform it obeys
-	leader         string             // name of the controller that answered last
-	heard          time.Duration      // CLOCK_BOOTTIME of its last answer
-	alarm          string             // the leader's last one
-	clocks         *member.Clocks     // numbers and clocks of reports
-	version        string             // GET /v1/wake answers once the leader's version differs
-	holding        context.CancelFunc // ends the request that waits there
-	heartbeatEvery time.Duration
-	pulse          pulse           // of this process
-	ctx            context.Context // of Run; supervisors live as long
-	group          *errgroup.Group // of Run; it owns them
-
-	// answered is the highest number of a report that a leader has answered, leaderAddress the address of that leader. direct says when a
-	// controller last answered without a relay. news is closed and replaced at each answer.
-	answered      uint64
-	leaderAddress string
-	direct        time.Duration
-	news          chan struct{}
-
-	relays     chan relay    // capacity 1: a way to a leader
+	cfg        config.Agent
+	opts       Options
+	log        *zap.Logger
+	tls        *identity.Store
+	home       home
+	bootID     string
+	begun      time.Duration   // when this process began
+	ctx        context.Context // of Run; supervisors live as long
+	group      *errgroup.Group // of Run; it owns them
+	watchdog   hostWatchdog
+	pressure   atomic.Pointer[health.Pressure] // of the host; nil before it was read
+	apps       apps.Host                       // begun by Run
+	quarantine *quarantine.Host
+	signals
 	relaySlots chan struct{} // one for each connection relayed for others
-	begun      time.Duration // when this process began
+	bonding    sync.Mutex    // one change of the bond at a time; taken before mu, and held while the disk is written
 
-	desk       desk             // of requests that look at the disk
-	quarantine *quarantine.Host // locks itself
+	mu        sync.Mutex
+	members   map[string]*supervisor.Supervisor
+	unmanaged map[string]string // members that cannot be managed, and why
+	bond      bond              // the platform it obeys
+	contact
+	clocks         *member.Clocks // numbers and clocks of reports
+	heartbeatEvery time.Duration
+	pulse          pulse // of this process
+}
 
-	apps apps.Host // begun by Run; locks itself
+// signals are the channels to the agent's loops.
+type signals struct {
+	kick       chan struct{} // capacity 1: report at once
+	inStep     chan struct{} // capacity 1: a leader has just answered
+	wake       chan struct{} // capacity 1: a new version is known
+	named      chan string   // capacity 1: a leader that the agent's file does not list; report to it as well
+	relays     chan relay    // capacity 1: a way to a leader
+	newMembers chan string   // members that an answer has named, to adoptMembers
+}
 
-	newMembers chan string // members that an answer has named, to adoptMembers
+func newSignals() signals {
+	return signals{kick: make(chan struct{}, 1), inStep: make(chan struct{}, 1), wake: make(chan struct{}, 1), named: make(chan string, 1),
+		relays: make(chan relay, 1), newMembers: make(chan string, 16)}
+}
 
-	kick   chan struct{} // capacity 1: report at once
-	inStep chan struct{} // capacity 1: a leader has just answered
-	// named, of capacity 1, is a leader that the agent's file does not list: report to it as well.
-	named chan string
-	wake  chan struct{} // capacity 1: a new version is known
+// contact is what the agent knows of the leader. Agent.mu guards it.
+type contact struct {
+	leader        string             // name of the controller that answered last
+	leaderAddress string             // its address
+	heard         time.Duration      // CLOCK_BOOTTIME of its last answer
+	direct        time.Duration      // when a controller last answered without a relay
+	alarm         string             // the leader's last one
+	answered      uint64             // the highest number of a report that a leader has answered
+	news          chan struct{}      // closed and replaced at each answer
+	version       string             // GET /v1/wake answers once the leader's version differs
+	holding       context.CancelFunc // ends the request that waits there
 }
 
 // Run runs the agent until ctx ends. PostgreSQL, the guards and app servers live on without it.
@@ -116,7 +121,7 @@ func Run(ctx context.Context, cfg config.Agent, o Options) error {
 	group.Go(func() error { return a.report(ctx) })
 	group.Go(func() error { return a.adoptMembers(ctx) })
 	group.Go(func() error { return a.waitForWake(ctx) })
-	group.Go(func() error { return a.serve(ctx) })
+	group.Go(func() error { return newAPI(a).serve(ctx) })
 	group.Go(func() error { return a.reload(ctx) })
 	group.Go(func() error { return a.quarantine.Run(ctx) })
 	group.Go(func() error { return a.keepWatchdog(ctx) })
@@ -163,11 +168,8 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 	a := &Agent{
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
 		members: map[string]*supervisor.Supervisor{}, unmanaged: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
-		desk: make(desk, 2), newMembers: make(chan string, 16),
-		news: make(chan struct{}), relays: make(chan relay, 1), relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(),
-		direct:         boottime.Now(),
-		heartbeatEvery: platform.Heartbeat(platform.DefaultLease), kick: make(chan struct{}, 1), inStep: make(chan struct{}, 1),
-		named: make(chan string, 1), wake: make(chan struct{}, 1),
+		signals: newSignals(), contact: contact{news: make(chan struct{}), direct: boottime.Now()},
+		relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), heartbeatEvery: platform.Heartbeat(platform.DefaultLease),
 	}
 	a.quarantine = quarantine.New(quarantine.Options{Config: cfg, Log: a.log, Server: a.serverOf})
 	return a, nil

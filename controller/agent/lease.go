@@ -11,12 +11,12 @@ import (
 
 // lease tells how long a member supports the permits of its app servers while no leader answers: 0 unless the member may act as primary
 // of that epoch now. It reads memory only and changes nothing.
-func (a *Agent) lease(w http.ResponseWriter, r *http.Request) {
+func (a *api) lease(w http.ResponseWriter, r *http.Request) {
 	answer, err := a.leaseOf(r)
 	respond(w, answer, err)
 }
 
-func (a *Agent) leaseOf(r *http.Request) (any, error) {
+func (a *api) leaseOf(r *http.Request) (any, error) {
 	id, err := identity.IDOf(r)
 	if err != nil || !slices.Contains([]string{identity.RoleAgent, identity.RoleController, identity.RoleOperator}, id.Role) {
 		return nil, refuse(http.StatusForbidden, "forbidden", "only agents, controllers and operators may ask")

@@ -38,9 +38,9 @@ func newPrimaryHost(t *testing.T, o *office) *primaryHost {
 		t.Fatal(err)
 	}
 	p.address = mux.Addr().String()
-	api := http.NewServeMux()
-	api.HandleFunc("GET /v1/lease", a.lease)
-	s, served := a.server(api), make(chan error, 1)
+	paths := http.NewServeMux()
+	paths.HandleFunc("GET /v1/lease", newAPI(a).lease)
+	s, served := newAPI(a).server(paths), make(chan error, 1)
 	go func() { served <- s.Serve(mux.HTTP()) }()
 	t.Cleanup(func() { s.Close(); mux.Close(); <-served })
 	return p

@@ -40,5 +40,5 @@ func life(t *testing.T, dir, run string) *Agent {
 		t.Fatal(err)
 	}
 	return &Agent{cfg: config.Agent{Data: dir}, home: h, log: zap.NewNop(), members: map[string]*supervisor.Supervisor{},
-		clocks: member.NewClocks(run, 0), kick: make(chan struct{}, 1)}
+		clocks: member.NewClocks(run, 0), signals: newSignals()}
 }

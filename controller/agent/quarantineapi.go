@@ -40,7 +40,7 @@ func refuse(status int, code, format string, args ...any) error {
 }
 
 // quarantineAPI adds the operators' requests for quarantined data. Viewers may read, but not drop.
-func (a *Agent) quarantineAPI(mux *http.ServeMux) {
+func (a *api) quarantineAPI(mux *http.ServeMux) {
 	look := []string{identity.RoleOperator, identity.RoleViewer}
 	mux.HandleFunc("GET /v1/quarantine", a.handle(look, time.Second, a.pieces))
 	mux.HandleFunc("GET /v1/quarantine/{id}", a.handle(look, quarantine.ShowBound, a.showPiece))
@@ -50,7 +50,7 @@ func (a *Agent) quarantineAPI(mux *http.ServeMux) {
 type pieceHandler func(ctx context.Context, who identity.ID, r *http.Request) (any, error)
 
 // handle checks the caller's role and bounds the work.
-func (a *Agent) handle(roles []string, bound time.Duration, do pieceHandler) http.HandlerFunc {
+func (a *api) handle(roles []string, bound time.Duration, do pieceHandler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		answer, err := a.handled(w, r, roles, bound, do)
 		respond(w, answer, err)
@@ -70,7 +70,7 @@ func respond(w http.ResponseWriter, answer any, err error) {
 	_ = json.NewEncoder(w).Encode(answer) // a client that has left needs no answer
 }
 
-func (a *Agent) handled(w http.ResponseWriter, r *http.Request, roles []string, bound time.Duration, do pieceHandler) (any, error) {
+func (a *api) handled(w http.ResponseWriter, r *http.Request, roles []string, bound time.Duration, do pieceHandler) (any, error) {
 	who, err := identity.IDOf(r)
 	if err != nil || !slices.Contains(roles, who.Role) {
 		return nil, refuse(http.StatusForbidden, "forbidden", "%s %s may not do this: it needs a certificate of role %s", who.Role, who.Name,
@@ -103,18 +103,18 @@ func refused(err error) error {
 }
 
 // pieces lists the host's pieces, including those of members that it no longer has.
-func (a *Agent) pieces(context.Context, identity.ID, *http.Request) (any, error) {
+func (a *api) pieces(context.Context, identity.ID, *http.Request) (any, error) {
 	all, err := a.quarantine.List()
 	return wire.Quarantine{Host: a.cfg.Host, Limit: a.cfg.Quarantine.Limit, Pieces: all}, err
 }
 
-func (a *Agent) showPiece(ctx context.Context, _ identity.ID, r *http.Request) (any, error) {
+func (a *api) showPiece(ctx context.Context, _ identity.ID, r *http.Request) (any, error) {
 	p, list, note, err := a.quarantine.Show(ctx, r.PathValue("id"))
 	return wire.PieceAnswer{Host: a.cfg.Host, Piece: p, List: list, Note: note}, refused(err)
 }
 
 // dropPiece destroys a piece on an operator's request.
-func (a *Agent) dropPiece(ctx context.Context, who identity.ID, r *http.Request) (any, error) {
+func (a *api) dropPiece(ctx context.Context, who identity.ID, r *http.Request) (any, error) {
 	var req wire.DropRequest
 	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxDropRequest))
 	d.DisallowUnknownFields()

@@ -24,7 +24,7 @@ import (
 
 // office is an agent that serves its quarantine, and nothing else.
 type office struct {
-	*Agent
+	*api
 	t       *testing.T
 	ca      string
 	address string
@@ -40,20 +40,21 @@ func newOffice(t *testing.T) *office {
 	core, logs := observer.New(zapcore.InfoLevel)
 	o.logs = logs
 	cfg := config.Agent{Host: "db-e1", Data: t.TempDir(), Quarantine: config.Quarantine{Limit: 1 << 30}}
-	o.Agent = &Agent{cfg: cfg, log: zap.New(core), tls: o.store(identity.RoleAgent, "db-e1"), desk: make(desk, 2),
+	a := &Agent{cfg: cfg, log: zap.New(core), tls: o.store(identity.RoleAgent, "db-e1"),
 		members: map[string]*supervisor.Supervisor{}}
-	o.quarantine = quarantine.New(quarantine.Options{Config: cfg, Log: o.log, Server: o.serverOf})
+	a.quarantine = quarantine.New(quarantine.Options{Config: cfg, Log: a.log, Server: a.serverOf})
+	o.api = newAPI(a)
 	mux, err := identity.Listen("127.0.0.1:0", o.tls)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.address = mux.Addr().String()
-	api := http.NewServeMux()
-	o.quarantineAPI(api)
-	s := o.server(api)
+	paths := http.NewServeMux()
+	o.quarantineAPI(paths)
+	s := o.server(paths)
 	served, dropped := make(chan error, 1), make(chan error, 1)
 	go func() { served <- s.Serve(mux.HTTP()) }()
-	go func() { dropped <- o.Agent.quarantine.Run(t.Context()) }()
+	go func() { dropped <- a.quarantine.Run(t.Context()) }()
 	t.Cleanup(func() { s.Close(); mux.Close(); <-served; <-dropped })
 	return o
 }

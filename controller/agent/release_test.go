@@ -40,8 +40,7 @@ func TestForgottenMemberIsLeftAlone(t *testing.T) {
 // A late answer to an earlier report does not bring a released member back.
 func TestReleaseOfAnUnknownMember(t *testing.T) {
 	a := &Agent{cfg: config.Agent{Data: t.TempDir()}, members: map[string]*supervisor.Supervisor{}, bond: bond{PlatformID: "p", Generation: 1},
-		news: make(chan struct{}), clocks: member.NewClocks("r", 0),
-		wake: make(chan struct{}, 1)}
+		contact: contact{news: make(chan struct{})}, clocks: member.NewClocks("r", 0), signals: newSignals()}
 	a.obey(&wire.ReportAnswer{PlatformID: "p", Generation: 1, RunID: "r", Number: 1, Version: "2",
 		Goals: map[string]platform.Goal{"feed-e1": {Kind: platform.GoalReleased}}}, way{})
 	if len(a.list()) != 0 || a.version != "2" {

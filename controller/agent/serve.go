@@ -24,9 +24,17 @@ import (
 	"mainstay/health"
 )
 
+// api answers operators, other agents and load balancers.
+type api struct {
+	*Agent
+	desk desk // of requests that look at the disk
+}
+
+func newAPI(a *Agent) *api { return &api{Agent: a, desk: make(desk, 2)} }
+
 // serve answers operators and other agents over mutual TLS, and load balancers over plain HTTP where one is configured.
 // Everything comes from memory.
-func (a *Agent) serve(ctx context.Context) error {
+func (a *api) serve(ctx context.Context) error {
 	mux, err := identity.Listen(a.cfg.Listen, a.tls, identity.OnRefused(func(from net.Addr, err error) {
 		a.log.Warn("connection refused", zap.Stringer("from", from), zap.Error(err))
 	}))
@@ -34,14 +42,14 @@ func (a *Agent) serve(ctx context.Context) error {
 		return fmt.Errorf("listen on %s: %w; correct `listen` in the agent's file", a.cfg.Listen, err)
 	}
 	defer mux.Close()
-	api := http.NewServeMux()
-	api.HandleFunc("GET /v1/status", a.status)
-	api.HandleFunc("POST /v1/promise", a.promise)
-	api.HandleFunc("GET /v1/relay", a.relay)
-	api.HandleFunc("GET /v1/lease", a.lease)
-	a.quarantineAPI(api)
-	a.probes(api)
-	servers := []*http.Server{a.server(a.judged(api))}
+	mutual := http.NewServeMux()
+	mutual.HandleFunc("GET /v1/status", a.status)
+	mutual.HandleFunc("POST /v1/promise", a.promise)
+	mutual.HandleFunc("GET /v1/relay", a.relay)
+	mutual.HandleFunc("GET /v1/lease", a.lease)
+	a.quarantineAPI(mutual)
+	a.probes(mutual)
+	servers := []*http.Server{a.server(a.judged(mutual))}
 	listeners := []net.Listener{mux.HTTP()}
 	if a.cfg.Health != "" {
 		plain := http.NewServeMux()
@@ -76,7 +84,7 @@ func (a *Agent) serve(ctx context.Context) error {
 }
 
 // judged refuses callers whose certificate would not be accepted now: it may have been revoked since the handshake.
-func (a *Agent) judged(next http.Handler) http.Handler {
+func (a *api) judged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := a.tls.IDOf(r); err != nil {
 			respond(w, nil, refuse(http.StatusForbidden, "forbidden", "%v", err))
@@ -86,14 +94,14 @@ func (a *Agent) judged(next http.Handler) http.Handler {
 	})
 }
 
-func (a *Agent) server(h http.Handler) *http.Server {
+func (a *api) server(h http.Handler) *http.Server {
 	return &http.Server{Handler: h, ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second,
 		IdleTimeout: time.Minute, ErrorLog: zap.NewStdLog(a.log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel)))}
 }
 
 // probes are the paths that load balancers ask: 200 for yes, 503 for no. /primary and /replica ask about the only member of the host;
 // /primary/NAME about a member, or the host's member of a cluster; /instance/NAME about an app server.
-func (a *Agent) probes(mux *http.ServeMux) {
+func (a *api) probes(mux *http.ServeMux) {
 	for path, yes := range map[string]func(wire.MemberStatus) bool{"primary": isPrimary, "replica": isReplica} {
 		h := func(w http.ResponseWriter, r *http.Request) { a.probe(w, r, path, yes) }
 		mux.HandleFunc("GET /"+path, h)
@@ -103,7 +111,7 @@ func (a *Agent) probes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.ready)
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collector{a})
+	registry.MustRegister(collector{a.Agent})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 }
 
@@ -116,7 +124,7 @@ func isReplica(m wire.MemberStatus) bool {
 	return m.Seen.Role == health.RoleStandby && m.Seen.Receiver != nil && m.Seen.Receiver.Streaming
 }
 
-func (a *Agent) probe(w http.ResponseWriter, r *http.Request, role string, yes func(wire.MemberStatus) bool) {
+func (a *api) probe(w http.ResponseWriter, r *http.Request, role string, yes func(wire.MemberStatus) bool) {
 	name := r.PathValue("name")
 	var found []wire.MemberStatus
 	for _, c := range a.clusters() {
@@ -139,7 +147,7 @@ func (a *Agent) probe(w http.ResponseWriter, r *http.Request, role string, yes f
 }
 
 // ready tells whether a leader has answered within a lease.
-func (a *Agent) ready(w http.ResponseWriter, r *http.Request) {
+func (a *api) ready(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	heard, leader := a.heard, a.leader
 	a.mu.Unlock()
@@ -151,7 +159,7 @@ func (a *Agent) ready(w http.ResponseWriter, r *http.Request) {
 }
 
 // status is this host's view of itself, for `mainstay local`, and for `status` when no leader answers.
-func (a *Agent) status(w http.ResponseWriter, r *http.Request) {
+func (a *api) status(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	s := wire.Status{Platform: a.tls.ID().Platform, PlatformID: a.bond.PlatformID, Source: "agent " + a.cfg.Host, Leader: a.leader,
 		At: time.Now().UTC().Format(time.RFC3339)}
