@@ -3,7 +3,7 @@
 // its lease over when it wakes.
 //
 // The package never reads wall time and compares nothing between boots: a reading is valid only together with BootID. Readings enter
-// from the kernel and leave to the agent's lease (controller/agent) and to the guard.
+// from the kernel and leave to the agent's lease (controller/agent, controller/supervisor) and to the guard.
 package boottime
 
 import (

@@ -1,5 +1,5 @@
 // Package member is the agent's pure core for one member. From the promises on disk, the last observation of PostgreSQL, the
-// confirmed goal and the lease, Next returns the one act to do now. The agent (controller/agent) is the shell that observes, does
+// confirmed goal and the lease, Next returns the one act to do now. The agent (controller/supervisor) is the shell that observes, does
 // it, and asks again; so an act interrupted by a crash needs no special case.
 //
 // It reads no clock, file or socket, and never trusts its memory over an observation.

@@ -10,8 +10,8 @@
 // A file in a folder that the data's owner can change is read, written and removed with that owner's rights (asowner.go), because
 // the owner may have put a link in its place.
 //
-// Calls enter from controller/agent with a context that has a deadline; observations leave as values. External programs
-// run as the data's owner in a process group of their own and are killed, all of them, at the deadline. Calls that only
+// Calls enter from controller/supervisor and controller/quarantine with a context that has a deadline; observations leave as values.
+// External programs run as the data's owner in a process group of their own and are killed, all of them, at the deadline. Calls that only
 // touch files check the context first but cannot be interrupted in a frozen filesystem: the agent runs each call apart
 // from the lease path (L6).
 package postgres

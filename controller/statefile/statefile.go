@@ -1,8 +1,8 @@
 // Package statefile reads and writes the small JSON files in which an agent keeps what it must not forget. Each write is a new
 // file, synced and renamed, so that a crash leaves the old content or the new.
 //
-// It must never guess: a file that is damaged is an error that names it and says what to do. Calls come from controller/agent
-// and controller/apps, and wait for the disk.
+// It must never guess: a file that is damaged is an error that names it and says what to do. Calls come from controller/agent,
+// controller/supervisor, controller/quarantine and controller/apps, and wait for the disk.
 package statefile
 
 import (

@@ -9,7 +9,7 @@ import (
 	"mainstay/health"
 )
 
-// supervisor is the shell of member.Next for one member, as controller/agent's is: it looks, asks, acts. What the agent
+// supervisor is the shell of member.Next for one member, as controller/supervisor's is: it looks, asks, acts. What the agent
 // reports of the member is the last look, however old.
 type supervisor struct {
 	w       *World
