@@ -10,8 +10,8 @@ import (
 	"mainstay/controller/platform"
 )
 
-// Requests lists the promises to ask for with the report of that number, and the agents to ask. It is on the lease path, so it reads
-// memory only.
+// Requests lists the promises to ask for with the report of that number, by the agent to ask (L5); now is CLOCK_BOOTTIME. A primary that
+// needs none renews its lease at once. It is on the lease path: it touches memory and the guards only.
 func (m *Supervisor) Requests(number uint64, now time.Duration) map[platform.Peer]platform.PromiseRequest {
 	m.mu.Lock()
 	in := m.input(now)
@@ -30,7 +30,8 @@ func (m *Supervisor) Requests(number uint64, now time.Duration) map[platform.Pee
 	return all
 }
 
-// PromisedBy takes the answer to a request, and renews the lease once enough members have promised.
+// PromisedBy takes the answer to a request that was made with the report of that number, and renews the lease once enough members have
+// promised (L5). It is on the lease path: it touches memory and the guards only.
 func (m *Supervisor) PromisedBy(number uint64, r platform.PromiseRequest, answer platform.PromiseAnswer) {
 	m.mu.Lock()
 	length, enough := m.leasing.promises.Take(&m.told.goal, number, r, answer)
@@ -40,22 +41,7 @@ func (m *Supervisor) PromisedBy(number uint64, r platform.PromiseRequest, answer
 	}
 }
 
-// renewed renews the lease from the clock of the report of that number.
-func (m *Supervisor) renewed(number uint64, epoch platform.Epoch, length time.Duration) {
-	if end, ours := m.o.Host.LeaseEnd(number, length); ours {
-		m.granted(epoch, end, length)
-	}
-}
-
-// GoodFor is the epoch of the member's lease, and how long that supports a permit.
-func (m *Supervisor) GoodFor(now time.Duration) (platform.Epoch, time.Duration) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	in := m.input(now)
-	return in.Permits(m.leasing.promises.Length)
-}
-
-// SpeaksFor tells whether the agent of that host may ask for the member, as far as a leader has said.
+// SpeaksFor tells whether the agent of that host may ask for the member asking, as far as a leader has said.
 func (m *Supervisor) SpeaksFor(host, asking string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -63,7 +49,8 @@ func (m *Supervisor) SpeaksFor(host, asking string) bool {
 	return !known || peer.Host == host
 }
 
-// Promise gives or refuses a promise under the lock under which the next act is chosen, so that no seal overtakes it.
+// Promise gives or refuses a promise to another member's primary (L5), under the lock under which the next act is chosen, so that no seal
+// overtakes it.
 func (m *Supervisor) Promise(req platform.PromiseRequest) platform.PromiseAnswer {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -9,22 +9,15 @@ package supervisor
 import (
 	"cmp"
 	"context"
-	"errors"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"mainstay/controller/boottime"
-	"mainstay/controller/config"
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
-	"mainstay/controller/quarantine"
 	"mainstay/controller/wakeup"
-	"mainstay/controller/wire"
-	"mainstay/fencing/guard"
-	"mainstay/fencing/guard/machine"
 	"mainstay/health"
 )
 
@@ -40,54 +33,6 @@ const (
 	// lookTimeout bounds one look; a look that hangs is evidence (Stale), and no second one is begun.
 	lookTimeout = 2 * time.Second
 )
-
-// Host is the process that supervisors run in. Its methods touch memory only and never block.
-type Host interface {
-	// Report asks for a report at once.
-	Report()
-	// Fair is the CLOCK_BOOTTIME since which this process has had its turns: what happened before counts against no member.
-	Fair() time.Duration
-	// LeaseEnd is the end of a lease of that length that counts from the report of that number; ours is false if this run sent none.
-	LeaseEnd(number uint64, length time.Duration) (end time.Duration, ours bool)
-	// Hasten makes the interval of reports no longer than heartbeat.
-	Hasten(heartbeat time.Duration)
-	// Watchdog is the state of the host's watchdog for a member whose guards are these processes; nil if asked is nil.
-	Watchdog(asked *platform.Watchdog, member string, guards [2]int) *health.Watchdog
-}
-
-// Home is the agent's folder, as far as a member's files are concerned. It reads and writes the disk: never on the lease path.
-type Home interface {
-	Durable(member string) (member.Durable, error) // the zero value for a member that is not known
-	KeepDurable(member string, d member.Durable) error
-	Resume(member string) member.Resume // the zero value for none, or an unreadable one
-	KeepResume(member string, r member.Resume) error
-	// Forget removes the files of a member, its promises last.
-	Forget(member string) error
-}
-
-// Quarantine keeps what repairs discard (S9). See controller/quarantine, which implements it.
-type Quarantine interface {
-	KeepWAL(ctx context.Context, pg *postgres.Server, r quarantine.Repair) (*health.Discard, error)
-	RoomFor(ctx context.Context, pg *postgres.Server, r quarantine.Repair) error
-	SetAside(ctx context.Context, pg *postgres.Server, r quarantine.Repair) (*health.Discard, error)
-	SetAsideBefore(ctx context.Context, pg *postgres.Server, r quarantine.Repair) (*health.Discard, error)
-	Answered(member string)
-}
-
-// Options are what a supervisor gets from the agent. They never change.
-type Options struct {
-	Name       string        // the member's
-	Config     config.Agent  // the agent's file
-	Executable string        // the mainstay binary, to start guards from
-	Run        string        // the ID of the agent's run: the same for all its processes in one boot
-	Begun      time.Duration // CLOCK_BOOTTIME when this process began
-	Log        *zap.Logger
-	Context    context.Context // of the agent's run
-	Group      *errgroup.Group // of the agent's run: it owns every goroutine
-	Host       Host
-	Home       Home
-	Quarantine Quarantine
-}
 
 // Supervisor manages one member: its goroutine (run) looks, asks member.Next, and acts. Looks, acts and write probes run beside it, each in
 // a part of their own. What the parts share is in shared; only run's goroutine uses the other fields.
@@ -277,7 +222,7 @@ func (m *Supervisor) finished(err error) {
 	m.log.Warn("act failed", zap.Error(err), zap.Int("inARow", m.failures))
 }
 
-// Wants stores a confirmed goal, unless a later one is known.
+// Wants stores a confirmed goal of a leader's answer, unless that of a later answer is known. A different goal cancels the act under way.
 func (m *Supervisor) Wants(g platform.Goal, of platform.Age) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -293,38 +238,6 @@ func (m *Supervisor) Wants(g platform.Goal, of platform.Age) {
 		m.activity.notBefore, m.starts.unstarted.until, m.activity.hurryUntil = 0, 0, boottime.Now()+hurry
 	}
 	if change != member.Unchanged {
-		wakeup.Signal(m.kick)
-	}
-}
-
-// Leased applies a leader's grant.
-func (m *Supervisor) Leased(g wire.Grant, end time.Duration) {
-	m.mu.Lock()
-	m.leasing.promises.Grant(boottime.Now(), g.Length)
-	m.mu.Unlock()
-	m.granted(g.Epoch, end, g.Length)
-}
-
-// granted hands a lease to the guards first; the member has it only if both accepted it (L2).
-func (m *Supervisor) granted(epoch platform.Epoch, end, length time.Duration) {
-	if end <= boottime.Now() {
-		return
-	}
-	if err := m.hold(epoch, end); err != nil {
-		m.log.Warn("the guards did not take the lease", zap.Error(err))
-		m.mu.Lock()
-		if refused := (*guard.RefusedError)(nil); errors.As(err, &refused) && refused.Code == machine.Expired && m.leasing.spent != epoch {
-			m.leasing.spent = epoch
-			wakeup.Signal(m.kick)
-		}
-		m.mu.Unlock()
-		return
-	}
-	m.mu.Lock()
-	fresh := m.leasing.lease.Epoch != epoch
-	m.leasing.lease = m.leasing.lease.Renew(epoch, end-length, length)
-	m.mu.Unlock()
-	if fresh {
 		wakeup.Signal(m.kick)
 	}
 }
@@ -362,7 +275,7 @@ func (m *Supervisor) hurried() bool {
 	return boottime.Now() < m.activity.hurryUntil
 }
 
-// Snapshot is the member's part of a report, from memory.
+// Snapshot is the member's part of a report, from memory: how long each hang has lasted counts to this moment.
 func (m *Supervisor) Snapshot() health.Member {
 	fair := m.o.Host.Fair()
 	m.mu.Lock()
@@ -400,7 +313,8 @@ func (m *Supervisor) letGo() {
 	m.guards.close()
 }
 
-// Learn stores the other members' positions and agents, and the primary's failover slots. These maps never change afterwards.
+// Learn stores what a leader's answer says of the other members: their positions, their agents, and the primary's failover slots. The
+// caller never changes these maps afterwards.
 func (m *Supervisor) Learn(positions map[string]platform.LSN, peers map[string]platform.Peer, slots []string) {
 	m.mu.Lock()
 	m.told.positions, m.told.peers, m.told.failoverSlots = positions, peers, slots
