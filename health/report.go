@@ -108,6 +108,8 @@ type Member struct {
 
 	// Corrupt is the reason why the present data must not be started (S5).
 	Corrupt string `json:"corrupt,omitempty"`
+	// Damage is what PostgreSQL has counted against the present data: pages that do not match their checksums. "" for nothing.
+	Damage string `json:"damage,omitempty"`
 
 	Timeline platform.Timeline `json:"timeline,omitempty"`
 	History  platform.History  `json:"history,omitempty"` // of Timeline; a primary's only

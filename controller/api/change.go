@@ -78,7 +78,7 @@ func (a *API) propose(ctx context.Context, q *request, dryRun bool, plan func(*s
 func (a *API) operationOf(cluster string, number platform.Epoch) string {
 	c := a.States.State().Clusters[cluster]
 	for i := len(c.Operations) - 1; i >= 0; i-- {
-		if o := &c.Operations[i]; o.Epoch == number && o.Kind != state.Rejoin {
+		if o := &c.Operations[i]; o.Epoch == number && !o.Kind.Beside() {
 			return o.ID
 		}
 	}

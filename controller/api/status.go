@@ -112,7 +112,7 @@ func clusterState(snapshot loop.Snapshot, conf *platform.Cluster) wire.ClusterSt
 // lastOperation is the running change of primary, or else the last operation.
 func lastOperation(cl *state.Cluster) *state.Operation {
 	for i := len(cl.Operations) - 1; i >= 0; i-- {
-		if o := &cl.Operations[i]; o.Result == state.Running && o.Kind != state.Rejoin {
+		if o := &cl.Operations[i]; o.Result == state.Running && !o.Kind.Beside() {
 			return o
 		}
 	}

@@ -100,8 +100,8 @@ func says(r *health.Member) string {
 // ineligible says why a sealed member cannot be promoted, if it cannot.
 func (v *clusterView) ineligible(name string, r *health.Member, known bool) Reason {
 	switch {
-	case v.c.Members[name].Excluded != "":
-		return Reason{Code: excluded, Member: name, Detail: v.c.Members[name].Excluded}
+	case v.against(name, r) != "":
+		return Reason{Code: excluded, Member: name, Detail: v.against(name, r)}
 	case v.fenceOf(name) != nil:
 		return Reason{Code: hostIsFenced, Member: name}
 	case r.Corrupt != "":

@@ -348,6 +348,8 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 			kind = health.PrimaryCorrupt
 		}
 		v.problem(kind, name, r.Corrupt, !primary)
+	} else if why := v.against(name, r); why != "" {
+		v.damageProblem(name, why)
 	}
 	if len(r.Short) > 0 {
 		v.problem(health.SettingsTooLow, name, strings.Join(r.Short, "; ")+
@@ -369,7 +371,7 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 		v.problem(health.TwoPrimaries, name, "it runs writable beside "+v.c.Primary+"; its agent has been told to stop it", true)
 	case !primary && (r.Still > 0 || v.crashedAlike(r) != "") && v.fresh(v.c.Primary) != nil && v.lineAtFault(v.fresh(v.c.Primary), r).given():
 		v.problem(health.ReplicaNotStreaming, name, v.lineAtFault(v.fresh(v.c.Primary), r).String(), true)
-	case !primary && r.Needs != "":
+	case !primary && r.Needs != "" && v.against(name, r) == "":
 		v.problem(health.ReplicaDiverged, name, "needs a "+r.Needs, true)
 	case !primary && !v.streams(r) && v.c.Attempt == nil && v.c.Opened:
 		v.problem(health.ReplicaNotStreaming, name, "it receives nothing"+says(r), false)

@@ -247,8 +247,7 @@ func (v *clusterView) caughtUp(shutdown platform.LSN, ch choice) string {
 // its own and earlier epochs.
 func (v *clusterView) restartable(old *health.Member) bool {
 	return v.fresh(v.c.Primary) != nil && v.fenceOf(v.c.Primary) == nil && closed(old, v.c.Epoch) &&
-		old.Data == health.DataPresent && old.Corrupt == "" &&
-		v.c.Members[v.c.Primary].Excluded == "" && (!v.insisted() || v.c.Attempt.To == v.c.Primary)
+		old.Data == health.DataPresent && old.Corrupt == "" && (!v.insisted() || v.c.Attempt.To == v.c.Primary)
 }
 
 func (v *clusterView) promote(proof fencing.Proof, ch choice, clean bool, loss Reason) (*state.Command, Reason) {

@@ -173,8 +173,8 @@ func (v *clusterView) unable(name, asked string) Reason {
 		return Reason{Code: anotherAsked, Member: name, Other: asked}
 	case r == nil:
 		return v.unheard(name)
-	case v.c.Members[name].Excluded != "":
-		return Reason{Code: excluded, Member: name, Detail: v.c.Members[name].Excluded}
+	case v.against(name, r) != "":
+		return Reason{Code: excluded, Member: name, Detail: v.against(name, r)}
 	case v.fenceOf(name) != nil:
 		return Reason{Code: powerIsOff, Member: name, Other: m.Host}
 	case m.Leaving:

@@ -240,6 +240,8 @@ func (s *scenario) set(m *health.Member, key, value string) {
 		m.Corrupt = value
 	case "needs":
 		m.Needs = value
+	case "damage":
+		m.Damage = value
 	default:
 		s.t.Fatalf("a member has no %s", key)
 	}
@@ -294,6 +296,10 @@ func commandLine(c *state.Command) string {
 		return fmt.Sprintf("%s %s on timeline %d by %s", line, c.Promote.Member, c.Promote.Timeline, c.Promote.Proof.Kind)
 	case c.Sets != nil:
 		return fmt.Sprintf("%s %d of %v", line, c.Sets.Acks, c.Sets.Names)
+	case c.Judge != nil:
+		return line + " " + c.Judge.Member + ": " + c.Judge.Excluded
+	case c.Reincarnate != nil:
+		return line + " " + c.Reincarnate.Member
 	case c.Fence != nil:
 		return line + " " + c.Fence.Host
 	case c.Unfence != nil:

@@ -50,6 +50,9 @@ func (v *clusterView) upkeep() (*state.Command, Reason) {
 	if name := v.left(); name != "" {
 		return &state.Command{Left: &state.Left{}}, Reason{Code: memberLeaves, Member: name}
 	}
+	if cmd, why := v.judge(); cmd != nil {
+		return cmd, why
+	}
 	if cmd, why := v.replicaUpkeep(p); cmd != nil {
 		return cmd, why
 	}
@@ -143,7 +146,8 @@ func (v *clusterView) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 		if r == nil || v.conf.Member(name).Leaving {
 			continue
 		}
-		if r.Needs != "" && r.Incarnation == m.Incarnation && v.sound(p) && !v.lineAtFault(p, r).given() {
+		damaged := m.DamagedAs != "" && m.DamagedAs == m.Incarnation // it may stream all the same
+		if r.Needs != "" && r.Incarnation == m.Incarnation && v.sound(p) && (damaged && p.Damage == "" || !v.lineAtFault(p, r).given()) {
 			why := Reason{Code: needsRepair, Member: name, Want: r.Needs}
 			return &state.Command{Reincarnate: &state.Reincarnate{Member: name, Reason: why.String()}}, why
 		}
@@ -202,10 +206,10 @@ func (v *clusterView) recoveryAtFault(p, r *health.Member) Reason {
 	return why
 }
 
-// sound: the primary answers, so data may be discarded for a copy of its data. One that hangs is no source, and the data of its
-// replicas may be needed in a moment.
+// sound: the primary answers, and nothing is known against its data, so that of a replica may be discarded for a copy. A primary that
+// hangs is no source, and the data of its replicas may be needed in a moment; a damaged one would spread its damage.
 func (v *clusterView) sound(p *health.Member) bool {
-	return p.Opened && p.Role == health.RolePrimary && p.Stale == 0 && p.WriteStale == 0
+	return p.Opened && p.Role == health.RolePrimary && p.Stale == 0 && p.WriteStale == 0 && v.against(p.Name, p) == ""
 }
 
 func (v *clusterView) rejoined(name string, r *health.Member) (*state.Command, Reason) {

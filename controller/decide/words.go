@@ -79,6 +79,7 @@ var (
 	agentNotHeard        = Code{"AgentNotHeard", "its agent on {other} has not been heard for {for}"}
 	notSealed            = Code{"NotSealed", "not sealed yet{detail}"}
 	excluded             = Code{"Excluded", "{detail}"}
+	damageFound          = Code{"DamageFound", "the data of {member} is damaged: {detail}"}
 	hostIsFenced         = Code{"HostIsFenced", "its host is fenced"}
 	powerIsOff           = Code{"PowerIsOff", "its host is fenced; `mainstay unfence {other}` restores its power"}
 	corrupt              = Code{"Corrupt", "{detail}"}

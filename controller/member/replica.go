@@ -9,8 +9,33 @@ import (
 )
 
 // replica makes a member stream from the goal's upstream, from any state: follow, else rewind, else rebuild, each bounded. Data is
-// never discarded under the incarnation that acknowledged it (S9, durability sets).
+// never discarded under the incarnation that acknowledged it (S9, durability sets). Damaged data streams, and acknowledges, until the
+// controllers have given an incarnation for the copy that replaces it.
 func (in *Input) replica() Act {
+	act := in.streaming()
+	if act.Needs == "" && in.damaged() && in.Goal.Damage != "" && in.Goal.Incarnation == in.Durable.Incarnation {
+		act.Needs = "rebuild"
+	}
+	return act
+}
+
+// damaged: the data is known to be damaged.
+func (in *Input) damaged() bool {
+	return in.Goal.Damaged != "" && in.Goal.Damaged == in.Durable.Incarnation && in.Seen.Data == health.DataPresent
+}
+
+// giveUp replaces damaged data by a whole copy. It never streams under the new incarnation: that would be taken for the copy.
+func (in *Input) giveUp() Act {
+	if in.Goal.Damage == "" {
+		return in.wait("this data is damaged, and so is the primary's: nothing is copied before `mainstay integrity clear` says which to keep")
+	}
+	if in.Seen.Process == health.ProcessRunning && in.Goal.Opened && in.countedOn() == 0 {
+		return in.act(StopClean, in.Goal.Damage+": rebuild it")
+	}
+	return in.discard(Clone, "rebuild", in.Goal.Damage)
+}
+
+func (in *Input) streaming() Act {
 	g, d := in.Goal, in.Durable
 	switch {
 	case g.Epoch.Less(d.Epoch):
@@ -27,6 +52,8 @@ func (in *Input) replica() Act {
 		return in.wait("the data directory holds data of another cluster or other files; empty it, or configure another directory")
 	case in.Seen.Corrupt != "":
 		return in.discard(Clone, "rebuild", in.Seen.Corrupt)
+	case in.damaged() && g.Incarnation != d.Incarnation:
+		return in.giveUp()
 	case in.Seen.Data == health.DataEmpty:
 		return in.clone("the data directory is empty")
 	case in.Seen.Process == health.ProcessRunning && in.Seen.Role == health.RolePrimary:

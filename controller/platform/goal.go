@@ -59,6 +59,10 @@ type Goal struct {
 	// Incarnation is the application_name to stream under. Data of another incarnation may be rewound or rebuilt, and then
 	// has this one; data of this incarnation must not be discarded.
 	Incarnation string `json:"incarnation,omitempty"`
+	// Damaged is the incarnation of data that is known to be damaged. A replica whose data it is gives it up for a whole copy of the
+	// primary's, because of Damage, the evidence; that is "" while the primary's data is damaged too, since a copy would be no better.
+	Damaged string `json:"damaged,omitempty"`
+	Damage  string `json:"damage,omitempty"`
 	// Sets are the durability sets in force; the last is the one to load.
 	Sets []DurabilitySet `json:"sets,omitempty"`
 	// MembersVersion is the version of the member list that Slots was made from, and Lease the longest lease that may be in force:

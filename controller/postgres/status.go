@@ -39,9 +39,11 @@ type Status struct {
 	InForce map[string]string `json:"in_force"`
 	// UserSlots are slots that are not ours and outlive their session, by name: the maxUserSlots that hold most WAL. MoreUserSlots counts
 	// the others.
-	UserSlots        []UserSlot `json:"user_slots"`
-	MoreUserSlots    int        `json:"more_user_slots"`
-	ChecksumFailures int64      `json:"checksum_failures"` // over all databases, since their statistics were reset
+	UserSlots     []UserSlot `json:"user_slots"`
+	MoreUserSlots int        `json:"more_user_slots"`
+	// Damage is how many pages did not match their checksums when they were read, in which databases, and when the last did; "" for
+	// none. Each server counts for its own data, until its statistics are reset.
+	Damage string `json:"damage"`
 }
 
 // Moving is the part of a Status that changes while nothing is wrong. A kept session reads it often, and cheaply.

@@ -121,5 +121,9 @@ SELECT json_build_object({moving},
 	'wanted', coalesce((SELECT json_object_agg(name, setting) FROM files), '{}'),
 	'in_force', (SELECT json_object_agg(name, setting) FROM g WHERE name IN ('wal_level', 'max_wal_senders', 'max_replication_slots')
 			AND source <> 'command line'),
-	'checksum_failures', (SELECT coalesce(sum(checksum_failures), 0)::bigint FROM pg_stat_database))
+	'damage', coalesce((SELECT string_agg(format('%s in %s, the last at %s UTC', checksum_failures,
+			coalesce('database ' || quote_ident(datname), 'the catalogs that all databases share'),
+			to_char(checksum_last_failure AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')), '; ' ORDER BY datname)
+			FROM (SELECT datname, checksum_failures, checksum_last_failure FROM pg_stat_database WHERE checksum_failures > 0
+				ORDER BY datname LIMIT {named}) AS b), ''))
 FROM r, p, f, pg_control_checkpoint() AS cc, pg_control_recovery() AS cr`

@@ -107,6 +107,8 @@ func (c Command) clusterStep() func(*State, *Cluster, Command) error {
 		return applyLeaseCounted
 	case c.Ack != nil:
 		return applyAck
+	case c.Judge != nil:
+		return applyJudge
 	case c.Stream != nil:
 		return applyStream
 	case c.Approve != nil:

@@ -49,6 +49,7 @@ type Command struct {
 	Unfence      *UnfenceHost      `json:"unfence,omitempty"`
 	Unfenced     *HostUnfenced     `json:"unfenced,omitempty"`
 	Left         *Left             `json:"left,omitempty"`
+	Judge        *Judge            `json:"judge,omitempty"`
 }
 
 // Barrier changes nothing: it shows that its term's leader still leads when it is committed (L1).

@@ -41,6 +41,9 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 		return g
 	}
 	g.Kind = platform.GoalReplica
+	if g.Damaged = c.Members[member].DamagedAs; c.Members[c.Primary].Excluded+c.Members[c.Primary].Cleared == "" {
+		g.Damage = c.Members[member].Excluded
+	}
 	from := c.Primary
 	if upstream := c.Upstreams[member]; upstream != "" {
 		from = upstream

@@ -23,11 +23,16 @@ const (
 	Failover   OperationKind = "failover"
 	Switchover OperationKind = "switchover"
 	Rejoin     OperationKind = "rejoin"
+	// Verdict is what became known of a member's data, or an operator's decision about it.
+	Verdict OperationKind = "verdict"
 	// Recovery is a new generation of controllers.
 	Recovery OperationKind = "recovery"
 	// SiteSwitchover moves all clusters and apps to one site.
 	SiteSwitchover OperationKind = "site-switchover"
 )
+
+// Beside tells whether operations of that kind concern one member, and run beside changes of the primary.
+func (k OperationKind) Beside() bool { return k == Rejoin || k == Verdict }
 
 // Result is how an operation ended.
 type Result string
@@ -95,7 +100,7 @@ func (c *Cluster) operationByID(id string) *Operation {
 // runningChange returns the running change of primary, or nil. Rejoins may run at the same time.
 func (c *Cluster) runningChange() *Operation {
 	for i := len(c.Operations) - 1; i >= 0; i-- {
-		if o := &c.Operations[i]; o.Result == Running && o.Kind != Rejoin {
+		if o := &c.Operations[i]; o.Result == Running && !o.Kind.Beside() {
 			return o
 		}
 	}
@@ -103,7 +108,7 @@ func (c *Cluster) runningChange() *Operation {
 }
 
 func (c *Cluster) begin(o Operation, at string) *Operation {
-	if old := c.runningChange(); old != nil && o.Kind != Rejoin {
+	if old := c.runningChange(); old != nil && !o.Kind.Beside() {
 		old.end(Failed, "superseded by the next operation", at)
 	}
 	c.HighOperation++

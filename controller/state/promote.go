@@ -95,7 +95,9 @@ func (c *Cluster) firstSet(s *State, old string, p *Promote, inPlace bool) []str
 	if p.Clean || inPlace {
 		return s.Ackers(c, c.Primary)
 	}
-	c.Members[old] = &Member{Incarnation: c.incarnate(old), Excluded: c.Members[old].Excluded, Listed: c.Members[old].Listed}
+	was := c.Members[old] // its damage stays: a rewind keeps the blocks that it need not replace
+	c.Members[old] = &Member{Incarnation: c.incarnate(old), Excluded: was.Excluded, DamagedAs: was.DamagedAs, Cleared: was.Cleared,
+		Listed: was.Listed}
 	var names []string
 	for _, sealed := range p.Sealed {
 		m := c.Members[sealed.Member]
@@ -116,7 +118,7 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 	switch {
 	case m == nil:
 		return errors.New("no such member")
-	case m.Excluded != "":
+	case m.Excluded != "" && p.Member != c.Primary: // a restart in place makes nobody a primary who was none
 		return errors.New(m.Excluded)
 	case s.leaving(c.Name, p.Member):
 		return errors.New(beingRemoved)

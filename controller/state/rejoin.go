@@ -38,6 +38,7 @@ func applyRejoined(s *State, c *Cluster, cmd Command) error {
 		return fmt.Errorf("cluster %s has no member %s", c.Name, r.Member)
 	}
 	c.Members[r.Member].Joined, c.Members[r.Member].Listed = true, true
+	c.Members[r.Member].renewed()
 	op := c.rejoining(r.Member)
 	if op == nil {
 		op = c.begin(Operation{Kind: Rejoin, Reason: r.Member + " has new data or a new name", By: cmd.By, To: r.Member,

@@ -129,8 +129,13 @@ type Member struct {
 	Joined bool `json:"joined,omitempty"`
 	// Listed: a primary has confirmed a member list that contains it, so a primary without a leader needs its promise (L5).
 	Listed bool `json:"listed,omitempty"`
-	// Excluded is the reason why the member must not be promoted (S5); "" if there is none.
-	Excluded string `json:"excluded,omitempty"`
+	// Excluded is the evidence that the member's data is damaged: it must not be promoted (S5). "" if nothing is known against it.
+	// DamagedAs is the incarnation of that data: only a whole copy ends the exclusion, since a rewind keeps every block that it need not
+	// replace.
+	Excluded  string `json:"excluded,omitempty"`
+	DamagedAs string `json:"damagedAs,omitempty"`
+	// Cleared is evidence that an operator has looked into: it excludes the member no more.
+	Cleared string `json:"cleared,omitempty"`
 }
 
 // Phase is the progress of an attempt.

@@ -31,6 +31,9 @@ func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Dur
 	r.Slots, r.MoreSlots = userSlots(s.UserSlots), s.MoreUserSlots
 	r.Version, r.Connections, r.PendingRestart, r.SyncWaits = s.Version, s.Connections, s.PendingRestart, s.SyncWaits
 	r.OldestWAL = s.Oldest
+	if s.Damage != "" {
+		r.Damage = "PostgreSQL has read pages that do not match their checksums: " + s.Damage
+	}
 	if !s.InRecovery {
 		seen.Role, seen.Position, seen.Insert = health.RolePrimary, s.Flush, s.Insert
 		seen.Unwritten = m.slotsDiffer(pg, goal, s.SyncSlots)

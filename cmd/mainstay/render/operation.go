@@ -86,7 +86,7 @@ func arrow(op state.Operation) (name, value string) {
 	switch {
 	case op.From == "" && op.To == "" || op.Kind == state.SiteSwitchover:
 		return "", ""
-	case op.Kind == state.Rejoin:
+	case op.Kind.Beside():
 		return "member", or(op.To, op.From)
 	}
 	return "from, to", or(op.From, "no primary") + " -> " + or(op.To, "not decided")

@@ -17,6 +17,9 @@ func (m *supervisor) describe(seen member.Seen) health.Member {
 		Discarded: d.Discarded, Adoptable: seen.Adoptable,
 		Error: m.failed, Corrupt: seen.Corrupt,
 		Guard: health.Guard{Complete: true, Armed: m.guard.lease().Epoch, Told: m.goalFrom.Index}}
+	if m.pg.running && m.pg.damage.counted {
+		r.Damage = m.pg.damage.text
+	}
 	if left := m.lease.End - m.host.now(); left > 0 {
 		r.LeaseLeft = left.Milliseconds()
 	}

@@ -58,6 +58,7 @@ func (w *World) plan() {
 		w.faults = append(w.faults, f)
 	}
 	w.planEstate()
+	w.planDamage()
 	skip := map[int]bool{}
 	for _, n := range w.options.Skip {
 		skip[n] = true
@@ -132,6 +133,7 @@ func (w *World) heal() {
 func (w *World) resumeAll() {
 	for _, c := range w.clusters {
 		w.resume(c)
+		w.mendPages(c)
 		if a := c.state().Attempt; a != nil && a.Accepted != nil && a.Accepted.By == "operator" {
 			w.accept(c, c.anyMember().name)
 		}

@@ -39,6 +39,8 @@ func (w *World) committed(old, next *state.State, cmd state.Command, encoded []b
 		if m := c.member(cmd.Rejoined.Member); m.durable.Incarnation == s.Members[m.name].Incarnation {
 			c.check.Rejoined(w.now, m.name, m.leftOut, cmd.Rejoined.Discard)
 		}
+	case cmd.Judge != nil:
+		w.judged(c, cmd.Judge)
 	case cmd.Sets != nil:
 		w.counts["sets"]++
 	case cmd.Settled != nil && s.Set().Acks == 0 && c.conf().Durability.Acks == 0:
@@ -87,6 +89,9 @@ func (w *World) promotion(c *cluster, was *state.Cluster, p *state.Promote) {
 	if w.now-chosen.pg.rottenAt < news {
 		corrupt = ""
 	}
+	if chosen.pg.damage.known && chosen != old {
+		corrupt = chosen.pg.damage.text
+	}
 	c.check.Sound(w.now, chosen.name, corrupt, diverged)
 	c.check.Proven(w.now, string(p.Proof.Kind), was.Primary, was.Epoch, ended && old.pg.running && old.pg.primary)
 	if !p.Clean && was.Attempt.To != chosen.name {
@@ -128,7 +133,8 @@ func (c *cluster) candidate(m *supervisor, was *state.Cluster) invariant.Candida
 func (c *cluster) passedOver(chosen *supervisor, was *state.Cluster, p *state.Promote) []invariant.Candidate {
 	var others []invariant.Candidate
 	for _, m := range c.members {
-		if _, known := p.Positions[m.name]; !known || m == chosen || m.name == was.Primary || !c.conf().Member(m.name).MayLead {
+		if _, known := p.Positions[m.name]; !known || m == chosen || m.name == was.Primary || !c.conf().Member(m.name).MayLead ||
+			m.pg.damage.text != "" {
 			continue
 		}
 		if !c.candidate(m, was).Home && !c.mayLeave(was.Attempt) {

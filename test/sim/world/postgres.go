@@ -26,6 +26,7 @@ type postgres struct {
 	busy             bool   // a clone is being written: nothing can be told of it
 	rotten           string // why it cannot be started, since rottenAt
 	rottenAt         time.Duration
+	damage           damage
 	wal              []*record
 	own              bool // no other server appends to the array behind wal
 	asPrimary, clean bool
@@ -180,6 +181,7 @@ func (p *postgres) crash() {
 	p.life++
 	p.running, p.primary, p.stopping, p.adoptable, p.receiver = false, false, false, false, nil
 	p.senders, p.waits, p.hung = nil, nil, 0
+	p.damage.counted = false
 }
 
 // stopClean ends a primary after its receivers had a moment to take the shutdown record. One that has crashed meanwhile is not clean for

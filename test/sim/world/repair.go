@@ -87,6 +87,11 @@ func (m *supervisor) clone(act member.Act, wanted bool) bool {
 		p.wipe()
 		return false
 	}
+	if up.damage.text != "" { // pg_basebackup verifies what it copies, and the source counts what does not match
+		up.damage.counted = true
+		p.wipe()
+		return false
+	}
 	p.present, p.busy = true, false
 	p.wal, p.own = slices.Clip(up.wal), false
 	m.rename(act, m.discard(m.aside, common(m.aside, up.wal)))

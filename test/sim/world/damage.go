@@ -1,0 +1,78 @@
+package world
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"mainstay/controller/state"
+)
+
+// damage is what is wrong with pages of a data directory (S5).
+type damage struct {
+	text    string // "" for nothing
+	counted bool   // PostgreSQL has read such a page since it last crashed, which makes it forget
+	known   bool   // it stands in the log, and no operator has set it aside: for the checker
+}
+
+// planDamage adds damage to one scenario in six, from a source of its own: the other faults stay as they are.
+func (w *World) planDamage() {
+	r := rand.New(rand.NewPCG(w.seed, 0x64616d616765))
+	if r.IntN(6) != 0 {
+		return
+	}
+	at := quiet + time.Duration(r.Int64N(int64(trouble-quiet)/2))
+	w.faults = append(w.faults, &fault{number: len(w.faults) + 1, at: at, run: (*World).spoil})
+}
+
+// spoil damages pages of one member's data. It shows once PostgreSQL happens to read them. The data counts as lost: it is no copy that a
+// promotion may need.
+func (w *World) spoil() string {
+	m := w.someMember()
+	if !m.pg.present || m.pg.busy || m.pg.damage.text != "" || !m.cluster.mayLose() {
+		return ""
+	}
+	m.cluster.destroyed = append(m.cluster.destroyed, m.name)
+	w.counts["damaged"]++
+	m.pg.damage.text = fmt.Sprintf("page %d of %s", w.now/time.Millisecond, m.name)
+	m.pg.readDamaged(m.pg.damage.text)
+	return "pages of " + m.name + " are damaged"
+}
+
+func (p *postgres) readDamaged(text string) {
+	p.w.after(p.w.span(100*time.Millisecond, 3*time.Second), func() {
+		if p.damage.text != text {
+			return // other data has taken its place
+		}
+		p.damage.counted = p.damage.counted || p.running
+		p.readDamaged(text)
+	})
+}
+
+// judged follows the verdicts in the log.
+func (w *World) judged(c *cluster, j *state.Judge) {
+	m := c.member(j.Member)
+	if m.durable.Incarnation != j.Incarnation {
+		return
+	}
+	if j.Excluded == "" {
+		w.counts["verdict withdrawn"]++
+		m.pg.damage.known = false
+	} else {
+		w.counts["verdict"]++
+		m.pg.damage.known = m.pg.damage.text != ""
+	}
+}
+
+// mendPages is an operator who repairs the pages of a primary once all else has healed, and says so: nothing is rebuilt from damaged data.
+func (w *World) mendPages(c *cluster) {
+	s := c.state()
+	if s.Primary == "" {
+		return
+	}
+	c.member(s.Primary).pg.damage = damage{}
+	if s.Members[s.Primary].Excluded != "" {
+		w.ask(state.Command{Cluster: c.name, Judge: &state.Judge{Member: s.Primary, Incarnation: s.Members[s.Primary].Incarnation,
+			Reason: "its pages are repaired"}})
+	}
+}
