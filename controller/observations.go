@@ -102,9 +102,10 @@ func (v *observing) round(ctx context.Context, limit, overdue time.Duration, dou
 	}
 	now, entry := boottime.Now(), v.log.Applied()
 	observations, err := v.loop.Observe(asking, v.prober.Observations(now, overdue), v.prober.InstanceObservations(now), v.lacks())
-	if err != nil || len(observations.Observations)+len(observations.Apps)+len(observations.Lacks) == 0 {
+	if err != nil {
 		return err
 	}
+	// Also without an observation: the leader knows by them which controllers answer.
 	// Beside the observations, which a controller of an older build reads strictly.
 	path := "/v1/votes?" + url.Values{"log": {v.log.ID()}, "entry": {strconv.FormatUint(entry, 10)}}.Encode()
 	leader, _ := v.log.Leader()

@@ -13,6 +13,7 @@ import (
 	"mainstay/controller/loop"
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
+	"mainstay/controller/wire"
 	"mainstay/health"
 )
 
@@ -48,6 +49,13 @@ func TestObservationsBetweenControllers(t *testing.T) {
 		gone = nodes[1]
 	}
 	b.crash(gone)
+	b.eventually("the dead controller to be a problem, of every cluster", 20*time.Second, func() bool {
+		var e wire.ExplainAnswer
+		return jane.Do(b.ctx(5*time.Second), "GET", "/v1/clusters/feed/explain", nil, &e) == nil &&
+			slices.ContainsFunc(e.Problems, func(p health.Problem) bool {
+				return p.Kind == health.ControllerSilent && p.Controller == gone.cfg.Name
+			})
+	})
 	b.eventually("the vote of a dead controller to expire", 20*time.Second, func() bool {
 		left := b.leader()
 		if left == nil { // not yet, after the crash of one of three
@@ -56,6 +64,28 @@ func TestObservationsBetweenControllers(t *testing.T) {
 		snapshot, err := left.loop.Snapshot(b.ctx(5 * time.Second))
 		return err == nil && snapshot.Input.View.Observation(gone.cfg.Name, m, fresh, snapshot.Input.Now) == nil
 	})
+}
+
+// TestControllersSpeakWithoutMembers: they hear each other also while there is nothing to observe, or each would take the others for dead.
+func TestControllersSpeakWithoutMembers(t *testing.T) {
+	b := newBed(t)
+	nodes := b.three()
+	for _, n := range nodes {
+		b.eventually("the other controllers at "+n.cfg.Name, 20*time.Second, func() bool {
+			snapshot, err := n.loop.Snapshot(b.ctx(5 * time.Second))
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := snapshot.Input
+			speak := 0
+			for _, from := range in.Controllers {
+				if in.View.Speaks(from, 2*time.Second, in.Now) {
+					speak++
+				}
+			}
+			return speak == 3
+		})
+	}
 }
 
 // TestAppObservationsBetweenControllers: every controller checks the app servers, and its witness's question, and knows what the

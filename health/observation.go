@@ -106,7 +106,12 @@ func (v *View) Speaks(observer string, limit, now time.Duration) bool {
 	return ok && now-s.at <= limit
 }
 
-// Lacks is an observer's Votes.Lacks, if it has sent observations within limit; "" for none.
+// ObserverSilence is for how long an observer has sent no observations.
+func (v *View) ObserverSilence(observer string, now time.Duration) time.Duration {
+	return now - max(v.observations[observer].at, v.Since)
+}
+
+// Lacks is an observer's Observations.Lacks, if it has sent observations within limit; "" for none.
 func (v *View) Lacks(observer string, limit, now time.Duration) string {
 	if !v.Speaks(observer, limit, now) {
 		return ""

@@ -40,10 +40,12 @@ const (
 	HostBusy            Kind = "HostBusy"
 	TwoRecoveries       Kind = "TwoRecoveries"
 	ProgramNotAllowed   Kind = "ProgramNotAllowed"
+	ControllerSilent    Kind = "ControllerSilent"
+	ClusterPaused       Kind = "ClusterPaused"
 )
 
 // Problem is one named verdict about the platform with its evidence. It is about a cluster or one of its members, an app or one of
-// its instances, or a site.
+// its instances, a site, or a controller.
 type Problem struct {
 	Kind     Kind   `json:"kind"`
 	Cluster  string `json:"cluster,omitempty"`
@@ -51,7 +53,9 @@ type Problem struct {
 	App      string `json:"app,omitempty"`
 	Instance string `json:"instance,omitempty"`
 	Member   string `json:"member,omitempty"`
-	Evidence string `json:"evidence"`
+	// Controller is the name of a controller, "" if the problem is about none, or about all of them.
+	Controller string `json:"controller,omitempty"`
+	Evidence   string `json:"evidence"`
 	// Actionable: the next automatic step responds to it. The others are for an operator.
 	Actionable bool `json:"actionable"`
 }

@@ -23,13 +23,14 @@ const (
 type Subject string
 
 const (
-	aboutCluster    Subject = "cluster"
-	aboutMember     Subject = "member"
-	aboutApp        Subject = "app"
-	aboutInstance   Subject = "instance"
-	aboutSite       Subject = "site"
-	aboutHost       Subject = "host"
-	aboutController Subject = "controller"
+	aboutCluster  Subject = "cluster"
+	aboutMember   Subject = "member"
+	aboutApp      Subject = "app"
+	aboutInstance Subject = "instance"
+	aboutSite     Subject = "site"
+	aboutHost     Subject = "host"
+	// AboutController is exported because such a problem concerns every cluster.
+	AboutController Subject = "controller"
 )
 
 // Description is an operator's help on a kind of problem. Backticks in its texts enclose commands and settings.
@@ -58,7 +59,7 @@ var table = []Description{
 		"A second member of the cluster runs writable, and its agent has the order to stop it. With `acks` of 1 or more it acknowledges " +
 			"no commit.",
 		"Look at its host, and find out why its agent has not stopped it.", explain},
-	{TwoRecoveries, Critical, aboutController,
+	{TwoRecoveries, Critical, AboutController,
 		"Two controllers were each recovered alone, as the same generation, and agents obey the other one.",
 		"Stop the other controller for good. Then stop this one and recover it once more with `mainstay controllers recover`: " +
 			"a later generation ends both.", listed},
@@ -106,6 +107,10 @@ var table = []Description{
 			"commits hung before, as on a hung disk.",
 		"Find out who holds them (`pg_stat_activity`), or raise `max_connections`.", explain},
 
+	{ClusterPaused, Warning, aboutCluster,
+		"An operator has paused the cluster: no failover begins, whatever happens to the primary, and the guards do not enforce its lease. " +
+			"The line says who paused it, since when and why.",
+		"Ask them whether their work is over, then run `mainstay resume CLUSTER`.", explain},
 	{ClonedMachine, Warning, aboutHost,
 		"A second agent reports as the same host, as from a copied virtual machine. It is not obeyed.",
 		"Stop the copy.", onHost},
@@ -116,9 +121,14 @@ var table = []Description{
 	{PrimaryAgentSilent, Warning, aboutMember,
 		"The primary's agent is silent, but other observers still have contact with the primary. No failover begins.",
 		"Look at the agent on its host: `systemctl status mainstay-agent`.", onHost},
-	{ObserverIsolated, Warning, aboutController,
+	{ObserverIsolated, Warning, AboutController,
 		"The leader alone does not hear the primary. It hands leadership over automatically.",
 		"Look at the network of the leader's host.", explain},
+	{ControllerSilent, Warning, AboutController,
+		"The leader hears nothing from another controller. Every failover and every change needs a majority of the controllers; the line " +
+			"says how many answer.",
+		"Look at its host: `systemctl status mainstay-controller`. If it is lost for good, add another one with `mainstay controllers add`, " +
+			"then remove it with `mainstay controllers remove`.", listed},
 	{RecoveryBlocked, Warning, aboutCluster,
 		"A failover happened within the last minute, so the next one that rests on inference waits.",
 		"Look at what happened, then lift the block with `mainstay ack CLUSTER`.", explain},
@@ -135,7 +145,7 @@ var table = []Description{
 		"Data that is already there cannot be taken over: a member lacks what Mainstay needs, does not run, or has the data of another " +
 			"cluster. Nothing is changed until all of it is there.",
 		"Add the lines and statements that the evidence names; each agent checks again.", explain},
-	{ProgramNotAllowed, Warning, aboutController,
+	{ProgramNotAllowed, Warning, AboutController,
 		"A controller's own file does not allow a program that the platform file names.",
 		"Write the line that is shown into that file, and restart that controller.", listed},
 	{ReplicaDiverged, Warning, aboutMember,

@@ -29,7 +29,7 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 		out.IfSiteLost = &p
 	}
 	for _, p := range s.snapshot.Last.Problems {
-		if p.Cluster == s.c.Name {
+		if p.Cluster == s.c.Name || p.Cluster == "" && aboutControllers(p.Kind) {
 			out.Problems = append(out.Problems, p)
 		}
 	}
@@ -55,6 +55,12 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 		out.Switchover.Target, out.Switchover.Blockers = target, decide.Texts(blockers)
 	}
 	return out, nil
+}
+
+// aboutControllers tells whether a kind of problem is about the controllers, without which no cluster fails over.
+func aboutControllers(k health.Kind) bool {
+	d, known := health.Describe(k)
+	return known && d.About == health.AboutController
 }
 
 // severalSites tells whether members are on more than one site.

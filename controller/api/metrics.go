@@ -37,8 +37,8 @@ var (
 
 	mFencing  = desc("cluster_fencing", "1 while the cluster's epoch is being fenced.", "cluster")
 	mPaused   = desc("cluster_paused", "1 while the cluster is paused.", "cluster")
-	mProblems = desc("problems", "Problems at this moment: of a cluster, or of an app or a site, where cluster is empty.",
-		"cluster", "app", "site", "kind", "severity")
+	mProblems = desc("problems", "Problems at this moment: of a cluster, or of an app, a site or a controller, where cluster is empty.",
+		"cluster", "app", "site", "controller", "kind", "severity")
 	mOps      = desc("operations_total", "Operations in the history (the last 1,000 of a cluster).", "cluster", "kind", "result")
 	mFailover = desc("last_failover_seconds", "Length of the last successful failover, from its beginning to the first write.", "cluster")
 
@@ -110,9 +110,9 @@ func (e emitter) counter(d *prometheus.Desc, v uint64, labels ...string) {
 }
 
 func (e emitter) platform(snapshot loop.Snapshot) {
-	count := map[[5]string]float64{}
+	count := map[[6]string]float64{}
 	for _, p := range snapshot.Last.Problems {
-		count[[5]string{p.Cluster, p.App, p.Site, string(p.Kind), string(p.Kind.Severity())}]++
+		count[[6]string{p.Cluster, p.App, p.Site, p.Controller, string(p.Kind), string(p.Kind.Severity())}]++
 	}
 	for k, n := range count {
 		e.gauge(mProblems, n, k[:]...)

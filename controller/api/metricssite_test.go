@@ -44,7 +44,7 @@ func TestSiteMetrics(t *testing.T) {
 	snapshot.Input.View.FoldObservations(health.Observations{Observer: "c1", Number: 1, Apps: []health.InstanceObservation{
 		{App: "web", Instance: "web1", Health: health.Well}, {App: "web", Instance: "web3", Health: health.Down}}}, time.Second)
 	snapshot.Last.Problems = []health.Problem{{Kind: health.SiteLost, Site: "west"},
-		{Kind: health.AppDown, App: "web", Site: "east", Instance: "web2"}}
+		{Kind: health.AppDown, App: "web", Site: "east", Instance: "web2"}, {Kind: health.ControllerSilent, Site: "west", Controller: "c2"}}
 
 	a := New(Options{Loop: seen{snapshot: snapshot}, Log: quiet{}, Certificates: func() []identity.End { return nil }})
 	w := httptest.NewRecorder()
@@ -52,8 +52,9 @@ func TestSiteMetrics(t *testing.T) {
 	for _, want := range []string{
 		`mainstay_site_lost{site="east"} 0`, `mainstay_site_lost{site="west"} 1`, "mainstay_site_switchover_running 1\n",
 		"mainstay_site_switchover_halted 1\n",
-		`mainstay_problems{app="",cluster="",kind="SiteLost",severity="critical",site="west"} 1`,
-		`mainstay_problems{app="web",cluster="",kind="AppDown",severity="warning",site="east"} 1`,
+		`mainstay_problems{app="",cluster="",controller="",kind="SiteLost",severity="critical",site="west"} 1`,
+		`mainstay_problems{app="web",cluster="",controller="",kind="AppDown",severity="warning",site="east"} 1`,
+		`mainstay_problems{app="",cluster="",controller="c2",kind="ControllerSilent",severity="warning",site="west"} 1`,
 		`mainstay_app_instances_wanted{app="web",site="east"} 2`, `mainstay_app_instances_in_routing{app="web",site="east"} 1`,
 		`mainstay_app_instances_well{app="web",site="east"} 1`, `mainstay_app_instances_well{app="web",site="west"} 0`,
 		`mainstay_app_instances_running{app="web",site="east"} 1`, `mainstay_app_instances_running{app="web",site="west"} 0`,

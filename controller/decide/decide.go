@@ -52,7 +52,7 @@ func Next(in Input) Decision {
 	defer in.Conditions.end()
 	d := Decision{Commands: bind(in)}
 	if in.Survey && in.State.Platform != nil {
-		d.Problems = slices.Concat(recoveryProblems(in), siteProblems(in), programProblems(in))
+		d.Problems = slices.Concat(recoveryProblems(in), siteProblems(in), controllerProblems(in))
 	}
 	if in.State.Platform == nil {
 		return d
@@ -63,6 +63,9 @@ func Next(in Input) Decision {
 		c := &clusterView{Input: in, c: in.State.Clusters[conf.Name], conf: conf, decision: &d}
 		if c.c == nil {
 			continue
+		}
+		if in.Survey {
+			c.paused()
 		}
 		if in.Survey && c.c.Primary != "" {
 			c.problems()

@@ -265,6 +265,22 @@ func (v *clusterView) begin(kind health.Kind, evidence Reason, stopOld bool) (*s
 	return &state.Command{Begin: &state.Begin{Kind: state.Failover, Reason: why.String(), StopOld: stopOld}}, why
 }
 
+// paused names a pause for as long as it lasts: nothing else would show, in a cluster that is well, that a failure would have no answer.
+func (v *clusterView) paused() {
+	p := v.c.Pause
+	if p == nil {
+		return
+	}
+	why := Reason{Code: clusterPaused, Other: p.By, Is: p.Since, Detail: p.Reason}
+	if p.Until != "" {
+		why.Want = " until " + p.Until
+	}
+	if p.Resuming {
+		why.Code = clusterResumes
+	}
+	v.problem(health.ClusterPaused, "", why.String(), false)
+}
+
 // problems names faults that alone are no reason to fail over.
 func (v *clusterView) problems() {
 	if v.c.Recovered != "" {

@@ -133,7 +133,8 @@ func TestProgramsThatAreNotAllowed(t *testing.T) {
 	st.number++
 	st.view.FoldObservations(health.Observations{Observer: "c2", Number: st.number, Lacks: "write `programs: [/x]`"}, st.now)
 	_, _, d := st.next()
-	if !has(d.Problems, health.ProgramNotAllowed) || d.Problems[0].Evidence != "controller c2: write `programs: [/x]`" {
+	if !has(d.Problems, health.ProgramNotAllowed) || d.Problems[0].Controller != "c2" ||
+		d.Problems[0].Evidence != "write `programs: [/x]`" {
 		t.Errorf("%+v", d.Problems)
 	}
 	st.later(2 * time.Second)

@@ -102,16 +102,6 @@ func (in Input) serves(p *platform.Platform, site string) bool {
 	return false
 }
 
-// programProblems names the controllers whose own files do not allow a program of the platform's.
-func programProblems(in Input) (problems []health.Problem) {
-	for _, c := range in.Controllers {
-		if text := in.View.Lacks(c, in.suspect(), in.Now); text != "" {
-			problems = append(problems, health.Problem{Kind: health.ProgramNotAllowed, Evidence: "controller " + c + ": " + text})
-		}
-	}
-	return problems
-}
-
 // siteProblems names the sites that are lost.
 func siteProblems(in Input) (problems []health.Problem) {
 	for _, s := range in.State.Platform.Sites {

@@ -52,7 +52,13 @@ var (
 	noReport           = Code{"NoReport", "no report"}
 	doesNotRun         = Code{"DoesNotRun", "its PostgreSQL does not run"}
 	startedReadOnly    = Code{"StartedReadOnly", "it was stopped, then started by hand, and is read-only: only the agent starts a primary"}
-	pausedBy           = Code{"PausedBy",
+	controllerSilent   = Code{"ControllerSilent",
+		"the leader has heard nothing from it for {for}: {number} of {of} controllers answer, and a failover needs {want}"}
+	clusterPaused = Code{"ClusterPaused",
+		"paused by {other} since {is}{want}: {detail}. No failover begins, and the guards do not enforce the lease"}
+	clusterResumes = Code{"ClusterResumes",
+		"paused by {other} since {is} and being resumed: {detail}. No failover begins before the guards enforce the lease again"}
+	pausedBy = Code{"PausedBy",
 		"the cluster is paused by {other} ({detail}), so no member is promoted before `mainstay resume {cluster}`"}
 	onlyItHasData     = Code{"OnlyItHasData", "{because}, and no other member has data: waiting for {member} to finish initialising"}
 	leaderIsOddOneOut = Code{"LeaderIsOddOneOut",

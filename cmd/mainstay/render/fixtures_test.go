@@ -83,7 +83,12 @@ func trouble() wire.Status {
 	s.Clusters = append(s.Clusters, second)
 	s.Problems = []health.Problem{
 		{Kind: health.ReplicaMissing, Cluster: "feed", Member: "feed-w1", Evidence: "its agent on db-w1 has not been heard for 40s"},
-		{Kind: health.PrimaryUnreachable, Cluster: "feed", Member: "feed-e1", Evidence: "no replica receives from it either", Actionable: true},
+		{Kind: health.PrimaryUnreachable, Cluster: "feed", Member: "feed-e1", Evidence: "no replica receives from it either",
+			Actionable: true},
+		{Kind: health.ControllerSilent, Controller: "c3", Site: "north",
+			Evidence: "the leader has heard nothing from it for 40s: 2 of 3 controllers answer, and a failover needs 2"},
+		{Kind: health.ClusterPaused, Cluster: "tags",
+			Evidence: "paused by anna since 2026-05-04T03:02:01Z: storage firmware. No failover begins"},
 	}
 	return s
 }

@@ -183,8 +183,11 @@ func (o Options) problems(ps []health.Problem) string {
 	return "\n" + o.paint(bold, "problems") + "\n" + o.table("  ", nil, rows)
 }
 
-// where names what a problem is about: a cluster or a member of it, an app or an instance of it, or a site.
+// where names what a problem is about: a cluster or a member of it, an app or an instance of it, a site, or a controller.
 func where(p health.Problem) string {
+	if p.Controller != "" {
+		return "controller " + p.Controller
+	}
 	part, site := or(p.Member, p.Instance), ""
 	if p.Site != "" && p.Instance == "" {
 		site = "site " + p.Site
