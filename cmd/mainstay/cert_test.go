@@ -23,5 +23,5 @@ func TestCert(t *testing.T) {
 	b.want(exitUsage, []string{"cert", "issue", "--ca", dir, "--role", "king", "--name", "x"}, `"king" is not a role`)
 	b.want(exitUsage, []string{"cert", "issue", "--ca", dir, "--role", "postgres", "--name", "x"}, "needs the member's address")
 	b.want(exitFailed, []string{"cert", "show", dir + "/agent-db-e1.key"}, "holds no certificate")
-	b.want(exitFailed, []string{"cert", "show", dir + "/none.crt"}, "no such file", "name a .crt file")
+	b.want(exitFailed, []string{"cert", "show", dir + "/none.crt"}, "none.crt: does not exist", "name another file")
 }

@@ -25,7 +25,7 @@ type certificate struct {
 func (p *program) certificates(file string, now time.Time) (all []certificate, err error) {
 	data, err := p.read(file)
 	if err != nil {
-		return nil, fmt.Errorf("%w; name a .crt file", err)
+		return nil, err
 	}
 	for rest := data; ; {
 		var block *pem.Block

@@ -76,10 +76,14 @@ func (p *program) read(file string) ([]byte, error) {
 	}
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe without a writer is empty, instead of waited for
 	if err != nil {
-		return nil, err
+		return nil, config.Unreadable(file, err)
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFile))
+	data, err := io.ReadAll(io.LimitReader(f, maxFile))
+	if err != nil {
+		return nil, config.Unreadable(file, err)
+	}
+	return data, nil
 }
 
 // difference is what diff and apply show.

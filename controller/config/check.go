@@ -16,7 +16,7 @@ type checks struct {
 	hosts  map[string]*platform.Host
 	named  map[string][]string         // section to the names declared there, in order
 	known  map[string]map[string]bool  // the same, to look up
-	ports  map[string]where            // address:port of every member so far
+	ports  map[string]listener         // address:port of every member so far
 	unique map[string]map[string]where // kind to the slot form of the names so far
 	fences map[string]where            // the fence devices so far, by their parameters
 
@@ -29,7 +29,7 @@ type checks struct {
 func checkPlatform(r *report, p *platform.Platform) {
 	c := &checks{report: r, p: p, sites: map[string]*platform.Site{}, hosts: map[string]*platform.Host{},
 		named: map[string][]string{}, known: map[string]map[string]bool{},
-		ports: map[string]where{}, unique: map[string]map[string]where{}, fences: map[string]where{},
+		ports: map[string]listener{}, unique: map[string]map[string]where{}, fences: map[string]where{},
 		apps: map[string]*platform.App{}, leads: map[string]map[string]bool{}, witnesses: map[string]where{}}
 	declare(c, "sites", p.Sites, func(s platform.Site) string { return s.Name })
 	declare(c, "hosts", p.Hosts, func(h platform.Host) string { return h.Name })

@@ -83,8 +83,11 @@ func (c *checks) instance(at where, i *platform.Instance, addresses map[string]w
 	if i.Host == "" && !c.given(at.field("host")) {
 		return
 	}
-	if c.ref(at.field("host"), "host", "hosts", i.Host) && c.hosts[i.Host].Site != i.Site && c.known["sites"][i.Site] {
-		c.add(at.field("host"), fmt.Sprintf("%s is on site %s, the instance on %s", i.Host, c.hosts[i.Host].Site, i.Site),
+	if !c.ref(at.field("host"), "host", "hosts", i.Host) {
+		return
+	}
+	if on := c.hosts[i.Host].Site; on != i.Site && c.sites[on] != nil && c.sites[i.Site] != nil { // otherwise reported at the site
+		c.add(at.field("host"), fmt.Sprintf("%s is on site %s, the instance on %s", i.Host, on, i.Site),
 			"name a host of the instance's own site")
 	}
 }
@@ -116,6 +119,9 @@ func (c *checks) minimum(at where, a *platform.App) {
 	}
 	pools, runs := map[string]int{}, map[string]bool{}
 	for _, i := range a.Instances {
+		if c.sites[i.Site] == nil { // reported at the site
+			return
+		}
 		pools[i.Site]++
 		runs[i.Site] = true
 	}
@@ -143,7 +149,8 @@ func (c *checks) witness(at where, k *platform.Cluster) {
 		return
 	}
 	if c.ref(at.field("app"), "app", "apps", w.App) {
-		if !slices.Contains(c.apps[w.App].Needs, k.Name) {
+		needs := c.apps[w.App].Needs // an unreadable one is "", as is an unreadable name
+		if k.Name != "" && !slices.Contains(needs, k.Name) && !slices.Contains(needs, "") {
 			c.add(at.field("app"), fmt.Sprintf("%s does not need %s, so it cannot tell whether it is reached", w.App, k.Name),
 				"add the cluster to its needs, or name another app")
 		}

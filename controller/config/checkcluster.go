@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ func (c *checks) cluster(at where, k *platform.Cluster) {
 		c.add(at.field("members"), "no member may lead, so the cluster could have no primary", "set may-lead: true on one")
 	}
 	c.durability(at.field("durability"), k)
-	c.failover(at.field("failover"), k)
+	c.failover(at, k)
 	c.lease(at.field("lease"), k.Lease)
 	if k.SlotsLeft != "" {
 		oneOf(c.report, at.field("slots-left-behind"), k.SlotsLeft, platform.AllowSlotsLeft, platform.RefuseSlotsLeft)
@@ -73,26 +74,57 @@ func (c *checks) member(at where, m *platform.Member) {
 	c.port(at, m, h)
 }
 
-// port checks that no two members listen on one address and port, also where two hosts share an address.
+// listener is a member that listens on a port of its host.
+type listener struct {
+	at   where
+	host string
+}
+
+// port checks that no two members listen on one address and port. If they are on two hosts, the mistake is the address of the second host,
+// and is reported there, once.
 func (c *checks) port(at where, m *platform.Member, h *platform.Host) {
+	if c.broken[at.field("port").key] {
+		return
+	}
 	place := h.Address
 	if place == "" {
 		place = h.Name
 	}
 	place = net.JoinHostPort(place, strconv.Itoa(m.Port))
 	first, taken := c.ports[place]
-	if !taken {
-		c.ports[place] = at
+	switch {
+	case !taken:
+		c.ports[place] = listener{at, h.Name}
+	case first.host == h.Name:
+		c.add(at.field("port"), fmt.Sprintf("%s is already the address of the member%s", place, c.line(first.at)),
+			"give each member of a host its own port")
+	default:
+		c.sharedAddress(first.host, h.Name, m.Port)
+	}
+}
+
+// sharedAddress reports two hosts with one address, on which members of both listen on one port.
+func (c *checks) sharedAddress(one, other string, port int) {
+	place := func(name string) where {
+		i := slices.IndexFunc(c.p.Hosts, func(h platform.Host) bool { return h.Name == name })
+		return where{}.field("hosts").item(i, name).field("address")
+	}
+	first, second := place(one), place(other)
+	if c.broken[second.key] {
 		return
 	}
-	c.add(at.field("port"), fmt.Sprintf("%s is already the address of the member%s", place, c.line(first)),
-		"give each member of a host its own port")
+	c.add(second, fmt.Sprintf("%s is also the address of host %s%s, and members of both listen on port %d", quote(c.hosts[other].Address), one,
+		c.line(first), port), "give each host its own address; if it is one host, delete the other one and give each of its members its own port")
+	c.broken[second.key] = true // once for all members of the two
 }
 
 func (c *checks) durability(at where, k *platform.Cluster) {
 	d, replicas := k.Durability, max(0, len(k.Members)-1)
 	from := oneOf(c.report, at.field("from"), d.From, platform.FromAny, platform.FromOtherSite)
 	oneOf(c.report, at.field("when-short"), d.WhenShort, platform.BlockWhenShort, platform.DegradeWhenShort)
+	if c.broken[at.field("acks").key] {
+		return
+	}
 	if d.Acks < 0 || d.Acks > replicas {
 		c.add(at.field("acks"), fmt.Sprintf("%d asked for, but the cluster has %s", d.Acks, count(replicas, "replica")),
 			upTo(replicas)+", or add members")
@@ -153,12 +185,16 @@ func (c *checks) siteOf(host string) string {
 // failover checks the policy. A loss must not be accepted before a lease has surely ended: until then the missing member may still
 // serve, and may answer again.
 func (c *checks) failover(at where, k *platform.Cluster) {
-	f := k.Failover
+	f, lease := k.Failover, k.Lease
+	if c.broken[at.field("lease").key] {
+		lease = 0
+	}
+	at = at.field("failover")
 	oneOf(c.report, at.field("across-sites"), f.AcrossSites, platform.AcrossAutomatic, platform.AcrossApproval, platform.AcrossNever)
 	c.witness(at.field("witness"), k)
 	at = at.field("when-incomplete")
 	if f.WhenIncomplete == platform.AcceptWhenIncomplete {
-		c.accept(at, f.AcceptAfter, k.Lease)
+		c.accept(at, f.AcceptAfter, lease)
 	} else if f.WhenIncomplete != platform.WaitWhenIncomplete {
 		c.add(at, quote(string(f.WhenIncomplete))+" is not allowed", "use wait or {accept: 30s}")
 	} else if f.AcceptAfter != 0 {

@@ -29,9 +29,7 @@ func load(file string, fields func(l *local) []field, checks func(l *local)) err
 		l.folder, err = filepath.Abs(filepath.Dir(file))
 	}
 	if err != nil {
-		r.found = append(r.found, Mistake{File: file, What: reason(err),
-			Do: otherFile(err), cause: err})
-		return r.found.err()
+		return Unreadable(file, err)
 	}
 	if root := r.parse(data); root != nil {
 		r.value(root, where{}, r.section(fields(l)...))
@@ -78,6 +76,11 @@ func reason(err error) string {
 		err = pe.Err
 	}
 	return "cannot be read: " + err.Error()
+}
+
+// Unreadable is the mistake of a file that the operating system did not open or read.
+func Unreadable(file string, err error) error {
+	return Mistakes{{File: file, What: reason(err), Do: otherFile(err), cause: err}}
 }
 
 // otherFile is the remedy for a file that cannot be read.

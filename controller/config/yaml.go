@@ -74,7 +74,33 @@ func (r *report) notYAML(data []byte, err error) {
 			m.What, m.Do = "no anchor "+quote(a[1]), fmt.Sprintf("write &%s before the value that it names", a[1])
 		}
 	}
+	if i := tabAt(data, m.Line, err); i > 0 {
+		line := lines(data)[i-1]
+		m.Line, m.Column = i, 1+strings.IndexByte(line, '\t')
+		m.What, m.Do = "a tab indents this line, which YAML does not allow", "indent it with spaces"
+	}
 	r.found = append(r.found, m)
+}
+
+func lines(data []byte) []string { return strings.Split(string(data), "\n") }
+
+// tabAt is the first line from a given one on that a tab indents, if the parser complains of a tab or of a character that begins nothing;
+// else 0. Of a tab that ends a value, the parser names the line on which the value begins.
+func tabAt(data []byte, from int, err error) int {
+	last := from
+	switch text := err.Error(); {
+	case strings.Contains(text, "found a tab character"):
+		last = bytes.Count(data, []byte("\n")) + 1
+	case !strings.Contains(text, "cannot start any token"):
+		return 0
+	}
+	for i, line := range lines(data) {
+		indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
+		if i+1 >= from && i+1 <= last && strings.Contains(indent, "\t") {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // badByte is the offset of the first byte that a YAML text may not contain, -1 for none.
