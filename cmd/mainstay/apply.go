@@ -33,7 +33,7 @@ difference. A file from mainstay export is refused if the platform has changed s
 --remove NAME; it stops no PostgreSQL, deletes no data, and drops the replication slots kept for it. A primary cannot be
 removed (switch over first), nor can a cluster that is not paused.
 
-At a terminal it asks before it changes anything, unless --yes is given; without a terminal it asks nothing.`,
+It asks before it changes anything, unless --yes is given. Without a terminal it needs --yes.`,
 		Example: `  mainstay apply -f platform.yaml --dry-run
   mainstay export > p.yaml && vi p.yaml && mainstay apply -f p.yaml
   mainstay apply -f platform.yaml --remove feed-w1 --yes`,
@@ -43,7 +43,7 @@ At a terminal it asks before it changes anything, unless --yes is given; without
 	fileFlag(c, &a.file)
 	c.Flags().StringSliceVar(&a.remove, "remove", nil, "member or cluster that may be removed; may be repeated")
 	c.Flags().BoolVar(&a.dryRun, "dry-run", false, "show the difference and let the leader check it; change nothing")
-	c.Flags().BoolVar(&a.yes, "yes", false, "ask nothing")
+	c.Flags().BoolVar(&a.yes, "yes", false, "do not ask")
 	return c
 }
 
@@ -99,7 +99,7 @@ func (a *apply) removals(changes []config.Change) error {
 // send applies the difference that was shown. Its base is the version that the difference was made from, so the leader
 // refuses it if the platform has changed since.
 func (a *apply) send(ctx context.Context, s *session, req wire.ApplyRequest, d difference) error {
-	asked := a.p.asks && !a.yes && !a.dryRun
+	asked := !a.yes && !a.dryRun
 	if asked {
 		io.WriteString(a.p.stderr, config.FormatDiff(d.Changes))
 		if err := a.p.yes(ctx, a.yes, fmt.Sprintf("apply %s?", changes(len(d.Changes)))); err != nil {

@@ -47,12 +47,12 @@ func TestApply(t *testing.T) {
 	if body := s.body("PUT /v1/platform"); !strings.Contains(body, `"base":7,"dryRun":true`) {
 		t.Errorf("asked for %s", body)
 	}
-	b.want(exitDone, []string{"apply", "-f", file}, "10.0.1.12 -> 10.0.1.13", "applied: the platform is at version 8", "![y/N]")
+	b.want(exitDone, []string{"apply", "-f", file, "--yes"}, "10.0.1.12 -> 10.0.1.13", "applied: the platform is at version 8", "![y/N]")
 	if body := s.body("PUT /v1/platform"); !strings.Contains(body, `"base":7,"dryRun":false`) || !strings.Contains(body, "10.0.1.13") {
 		t.Errorf("asked for %s", body)
 	}
 	b.stdin = strings.Replace(platformText, "10.0.1.12", "10.0.1.14", 1)
-	b.want(exitDone, []string{"apply", "-f", "-", "-o", "json"}, `"applied": true`, `"version": 8`, `"new": "10.0.1.14"`)
+	b.want(exitDone, []string{"apply", "-f", "-", "--yes", "-o", "json"}, `"applied": true`, `"version": 8`, `"new": "10.0.1.14"`)
 }
 
 func TestApplyAsks(t *testing.T) {
@@ -79,7 +79,7 @@ func TestApplyRemove(t *testing.T) {
 	if s.called("PUT /v1/platform") != 0 {
 		t.Error("it was applied all the same")
 	}
-	b.want(exitDone, []string{"apply", "-f", file, "--remove", "feed-e2"}, "- clusters[feed].members[feed-e2]", "applied")
+	b.want(exitDone, []string{"apply", "-f", file, "--remove", "feed-e2", "--yes"}, "- clusters[feed].members[feed-e2]", "applied")
 	if body := s.body("PUT /v1/platform"); !strings.Contains(body, `"remove":["feed-e2"]`) {
 		t.Errorf("asked for %s", body)
 	}
@@ -118,7 +118,9 @@ func TestApplyMistakes(t *testing.T) {
 	for _, verb := range []string{"apply", "diff", "validate"} {
 		b.want(exitFailed, []string{verb, "-f", file}, file+":11:", "clusters[feed].durability.acks")
 	}
-	b.want(exitFailed, []string{"apply", "-f", b.home + "/none.yaml"}, "none.yaml: no such file")
+	b.want(exitFailed, []string{"apply", "-f", b.home + "/none.yaml"}, "none.yaml: does not exist; create it, or name another file")
+	b.want(exitFailed, []string{"validate", "-f", b.home + "/none.yaml"},
+		"none.yaml: does not exist; create it, or name another file", "!open /")
 }
 
 func TestFirstApply(t *testing.T) {
@@ -126,7 +128,7 @@ func TestFirstApply(t *testing.T) {
 	s.answer("GET /v1/platform", http.StatusOK, wire.PlatformAnswer{})
 	s.answer("PUT /v1/platform", http.StatusConflict,
 		wire.Error{Message: "the controllers are not initialised; run `mainstay controllers init`", Code: "refused"})
-	b.want(exitRefused, []string{"apply", "-f", b.write("p.yaml", platformText)}, "run `mainstay controllers init`")
+	b.want(exitRefused, []string{"apply", "-f", b.write("p.yaml", platformText), "--yes"}, "run `mainstay controllers init`")
 	b.want(exitRefused, []string{"export"}, "no platform has been applied yet")
 }
 

@@ -24,7 +24,7 @@ func (p *program) approveVerb() *cobra.Command {
 		Long: `Let a failover move the primary of its cluster to another site, where the cluster's failover.across-sites is approval. The
 command shows first what would be lost. You approve only the change of site: the old primary must still be proven fenced, and
 the new one must hold every acknowledged commit. The history keeps your name, and the approval counts for this operation only.
-CLUSTER means the running failover of that cluster.`,
+CLUSTER means the running failover of that cluster. Without a terminal it needs --yes.`,
 		Example: "  mainstay approve feed-12 --dry-run\n  mainstay approve feed-12",
 		Args:    words("OPERATION|CLUSTER"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
@@ -36,7 +36,7 @@ CLUSTER means the running failover of that cluster.`,
 	}
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "show what would be done and lost, and do nothing")
 	c.Flags().DurationVar(&wait, "wait", 2*time.Minute, "how long to wait for the operation to end")
-	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	p.completeApprovals(c)
 	return c
 }

@@ -7,10 +7,13 @@ import (
 	"strings"
 )
 
-// yes asks a question that Enter answers with no. Without a terminal, or with --yes, it asks nothing and returns nil.
+// yes asks a question that Enter answers with no; already is --yes, with which it asks nothing.
 func (p *program) yes(ctx context.Context, already bool, question string) error {
-	if already || !p.asks {
+	if already {
 		return nil
+	}
+	if !p.asks {
+		return errNoTerminal
 	}
 	fmt.Fprintf(p.stderr, "%s [y/N] ", question)
 	switch line, err := p.answer(ctx); {
@@ -22,13 +25,16 @@ func (p *program) yes(ctx context.Context, already bool, question string) error 
 	return refusedf("not confirmed; nothing was changed")
 }
 
-// typed makes the operator type a name before something that cannot be undone (S4). Without a terminal, --yes is required.
+// errNoTerminal is returned where a question cannot be asked: silence is no consent, whatever called the command.
+var errNoTerminal = refusedf("there is no terminal to confirm on, so nothing was changed; check with --dry-run, then add --yes")
+
+// typed makes the operator type a name before something that cannot be undone (S4); already is --yes.
 func (p *program) typed(ctx context.Context, already bool, name, question string) error {
 	if already {
 		return nil
 	}
 	if !p.asks {
-		return refusedf("no terminal to confirm on; check with --dry-run, then add --yes")
+		return errNoTerminal
 	}
 	fmt.Fprintf(p.stderr, "%s\ntype %s to continue: ", question, name)
 	line, err := p.answer(ctx)

@@ -37,7 +37,7 @@ func (p *program) controllersRemoveVerb() *cobra.Command {
 		Use:   "remove NAME",
 		Short: "Remove a controller from the group",
 		Long: `Remove a controller from the group. It stops voting at once; stop its process afterwards. It cannot rejoin with its old data:
-empty its folder and add it as a new controller.`,
+empty its folder and add it as a new controller. Without a terminal the command needs --yes.`,
 		Example: "  mainstay controllers remove c3 --dry-run\n  mainstay controllers remove c3",
 		Args:    words("NAME"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
@@ -45,7 +45,7 @@ empty its folder and add it as a new controller.`,
 		}),
 	}
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "show what would be left, and do nothing")
-	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return c
 }
 

@@ -30,7 +30,8 @@ primary answers; any other waits for an operator (` + "`mainstay failover CLUSTE
 If the lost controllers still run somewhere and lead a primary, two primaries may accept writes until they hear of each
 other. Make sure first that they are off, or cut off from all clients.
 
-Run it on the controller's host as the controller's user. It makes you type the platform's name to confirm.`,
+Run it on the controller's host as the controller's user. It makes you type the platform's name to confirm.
+Without a terminal it needs --yes.`,
 		Example: "  sudo -u mainstay mainstay controllers recover -f /etc/mainstay/controller.yaml --reason \"site east burnt down\" --dry-run",
 		Args:    words(),
 		RunE: p.verb(func(ctx context.Context, _ []string) error {
@@ -46,7 +47,7 @@ Run it on the controller's host as the controller's user. It makes you type the 
 	c.Flags().StringVarP(&file, "file", "f", "", "the controller's local file (required)")
 	c.Flags().StringVar(&reason, "reason", "", "why, for the history (required)")
 	c.Flags().BoolVar(&dry, "dry-run", false, "show what would be done, and do nothing")
-	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return c
 }
 

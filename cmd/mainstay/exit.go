@@ -40,6 +40,15 @@ type timeoutError struct{ what string }
 
 func (e timeoutError) Error() string { return e.what }
 
+// unprintedError is returned when standard output does not take the answer.
+type unprintedError struct{ err error }
+
+func (e unprintedError) Error() string {
+	return "standard output: " + e.err.Error() + ": the answer is incomplete; `mainstay status` shows whether a change was made"
+}
+
+func (e unprintedError) Unwrap() error { return e.err }
+
 // quietError ends the command with a code and prints nothing more.
 type quietError struct{ code int }
 

@@ -42,7 +42,7 @@ The command shows what may be lost and makes you type the cluster's name. Withou
 	c.Flags().BoolVar(&req.Fenced, "fenced", false, "you have made sure that the old primary is off")
 	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "show what would be done and lost, and do nothing")
 	c.Flags().DurationVar(&wait, "wait", 2*time.Minute, "how long to wait for the operation to end")
-	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	p.completeMembers(c)
 	return c
 }

@@ -65,7 +65,7 @@ func (p *program) powerFlags(c *cobra.Command, req *wire.FenceRequest, wait *tim
 	c.Flags().StringVar(&req.Reason, "reason", "", reason)
 	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "show what would be done, and do nothing")
 	c.Flags().DurationVar(wait, "wait", 2*time.Minute, "how long to wait for the devices' confirmation")
-	c.Flags().BoolVar(yes, "yes", false, "ask nothing")
+	c.Flags().BoolVar(yes, "yes", false, "do not ask")
 	p.completeHosts(c)
 }
 

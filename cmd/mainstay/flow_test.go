@@ -161,7 +161,8 @@ func TestSwitchover(t *testing.T) {
 	steps(s, state.Done)
 	b.want(exitDone, []string{"switchover", "feed", "--to", "feed-e1", "--dry-run"}, "target: feed-e1", "1. stop feed-e2",
 		"nothing was changed")
-	b.want(exitDone, []string{"switchover", "feed", "--to", "feed-e1", "--reason", "kernel"}, "+0.000s  began\n", "+0.312s  stopped\n",
+	b.want(exitDone, []string{"switchover", "feed", "--to", "feed-e1", "--reason", "kernel", "--yes"}, "+0.000s  began\n",
+		"+0.312s  stopped\n",
 		"no leader answers; the next leader continues",
 		"switchover done: feed-e1 is primary (feed-7, 700ms)")
 	if body := s.body("POST /v1/clusters/feed/switchover"); !strings.Contains(body, `"to":"feed-e1","reason":"kernel","dryRun":false`) {
@@ -186,7 +187,8 @@ func TestSwitchoverEnds(t *testing.T) {
 		b, s := leader(t)
 		begins(s, "switchover")
 		steps(s, c.result)
-		b.want(c.code, []string{"switchover", "feed", "--wait", map[bool]string{true: "1s", false: "20s"}[c.result == state.Running]}, c.want)
+		b.want(c.code, []string{"switchover", "feed", "--yes", "--wait",
+			map[bool]string{true: "1s", false: "20s"}[c.result == state.Running]}, c.want)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -185,6 +186,13 @@ func (s *server) body(call string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.bods[call]
+}
+
+// all are the calls so far.
+func (s *server) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.calls)
 }
 
 func (s *server) called(call string) (n int) {

@@ -29,7 +29,7 @@ var maskService = masking{
 without a lease. Run it as root on the member's host, after the adoption; a running PostgreSQL is not stopped. Where systemd
 runs, the unit is masked. On Debian "disabled" is written into the cluster's start.conf, whose former content is kept beside
 it as start.conf.mainstay.
-` + "`mainstay local unmask`" + ` undoes both.`,
+` + "`mainstay local unmask`" + ` undoes both. Without a terminal it needs --yes.`,
 	question: "from now on only Mainstay starts this PostgreSQL",
 	steps:    postgres.Service.MaskSteps, do: postgres.Service.Mask,
 }
@@ -37,7 +37,7 @@ it as start.conf.mainstay.
 var unmaskService = masking{
 	verb: "unmask", short: "Give a member back to the distribution's own service",
 	long: `Undo ` + "`mainstay local mask`" + `, when Mainstay no longer manages a member. Run it as root on the member's host. While the
-member still belongs to a cluster, its service can start a primary without a lease.`,
+member still belongs to a cluster, its service can start a primary without a lease. Without a terminal it needs --yes.`,
 	question: "from now on the distribution's service can start this PostgreSQL without a lease",
 	steps:    postgres.Service.UnmaskSteps, do: postgres.Service.Unmask,
 }
@@ -62,7 +62,7 @@ func (p *program) maskVerb(k masking, file *string) *cobra.Command {
 		}),
 	}
 	c.Flags().BoolVar(&dry, "dry-run", false, "show what would be done, and do nothing")
-	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return c
 }
 

@@ -79,7 +79,7 @@ terminal it needs --yes.`,
 	}
 	c.Flags().StringVar(&reason, "reason", "", "reason, for the agent's log (required)")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "show what would be destroyed, and do nothing")
-	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	c.ValidArgsFunction = p.completePieces
 	return c
 }

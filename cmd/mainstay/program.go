@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -35,16 +37,18 @@ type program struct {
 
 // run executes one command line and returns the exit code.
 func (p *program) run(ctx context.Context, args []string) int {
+	out := &output{to: p.stdout}
+	p.stdout = out
 	root := p.root()
 	root.SetArgs(args)
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
+	if err = out.judge(err); err == nil {
 		return exitDone
 	}
-	if !p.started && codeOf(err) == exitFailed {
+	if !p.started && codeOf(err) == exitFailed && out.err == nil {
 		err = usageError{err}
 	}
 	p.complain(err)
@@ -52,6 +56,34 @@ func (p *program) run(ctx context.Context, args []string) int {
 		fmt.Fprintf(p.stderr, "usage: %s\nhelp: %s --help\n", cmd.UseLine(), cmd.CommandPath())
 	}
 	return codeOf(err)
+}
+
+// output is standard output. It remembers that a write failed, wherever that was: a command whose answer is lost has not succeeded.
+type output struct {
+	to  io.Writer
+	err error // unprintedError: of the first write that failed
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.to.Write(b)
+	if err == nil {
+		return n, nil
+	}
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		err = path.Err // without "write /dev/stdout"
+	}
+	if o.err == nil {
+		o.err = unprintedError{err}
+	}
+	return n, o.err
+}
+
+// judge returns the error of a command that ended with err. An error with a message of its own matters more than a lost answer.
+func (o *output) judge(err error) error {
+	if quiet := (quietError{}); err == nil || errors.As(err, &quiet) {
+		return cmp.Or(o.err, err)
+	}
+	return err
 }
 
 // complain prints an error once: as text, or as JSON where a program reads the output.

@@ -90,7 +90,7 @@ func TestSiteSwitchover(t *testing.T) {
 	if body := s.body("POST /v1/site-switchovers"); body != `{"to":"west","reason":"power","dryRun":true}` {
 		t.Fatalf("asked for %s", body)
 	}
-	b.want(exitDone, line, "1. quiesce: app web", "+0.000s  began\n", "+0.010s  quiesce  all checks passed\n",
+	b.want(exitDone, append(line, "--yes"), "1. quiesce: app web", "+0.000s  began\n", "+0.010s  quiesce  all checks passed\n",
 		"site-switchover done: the platform runs on site west (site-1, 10ms)")
 	if body := s.body("POST /v1/site-switchovers"); body != `{"to":"west","reason":"power","dryRun":false}` {
 		t.Errorf("asked for %s", body)
@@ -130,13 +130,13 @@ func TestSiteSwitchoverEnds(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b, s := leader(t)
 			newMover(s, c.result, c.halt)
-			b.want(c.code, []string{"site", "switchover", "--to", "west", "--wait",
+			b.want(c.code, []string{"site", "switchover", "--to", "west", "--yes", "--wait",
 				map[bool]string{true: "1s", false: "20s"}[c.code == exitTimeout]}, c.want)
 		})
 	}
 	b, s := leader(t)
 	newMover(s, state.Running, haltedAtClusters())
-	b.want(exitFailed, []string{"site", "switchover", "--to", "west", "-o", "json"}, `"why": "cluster feed: it did not catch up"`,
+	b.want(exitFailed, []string{"site", "switchover", "--to", "west", "--yes", "-o", "json"}, `"why": "cluster feed: it did not catch up"`,
 		`"id": "site-1"`)
 }
 

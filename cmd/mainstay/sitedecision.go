@@ -37,8 +37,8 @@ func (p *program) siteWordVerb(word, short, long string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   word + " [CHANGE]",
 		Short: short,
-		Long: long + "\n\nWithout CHANGE it means the running switchover. The command shows what it will do and, at a terminal, asks; then it\n" +
-			"follows the switchover.",
+		Long: long + "\n\nWithout CHANGE it means the running switchover. The command shows what it will do and asks, unless --yes is given;\n" +
+			"then it follows the switchover. Without a terminal it needs --yes.",
 		Example: "  mainstay site " + word + " --dry-run\n  mainstay site " + word + " site-4",
 		Args:    words("[CHANGE]"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
@@ -50,7 +50,7 @@ func (p *program) siteWordVerb(word, short, long string) *cobra.Command {
 	}
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "show what would be done, and do nothing")
 	c.Flags().DurationVar(&wait, "wait", siteWait, "how long to wait for the operation to end")
-	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	p.completeSiteChange(c)
 	return c
 }

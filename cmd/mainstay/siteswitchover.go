@@ -24,9 +24,9 @@ drained and stopped, or asked to refuse writes; each cluster is switched over wi
 and make a real write and read. Hooks of the platform file run before and after the steps. To switch back, name the other
 site.
 
-The command shows the plan and, at a terminal, asks, unless --yes is given. It prints each step with the time since the first,
-and ends when the switchover has ended or halted. After a halt it prints the cause and the choices, and its exit code is 1.
-The switchover continues if the command is interrupted.`,
+The command shows the plan and asks, unless --yes is given; without a terminal it needs --yes. It prints each step with the
+time since the first, and ends when the switchover has ended or halted. After a halt it prints the cause and the choices, and
+its exit code is 1. The switchover continues if the command is interrupted.`,
 		Example: `  mainstay site switchover --to west --dry-run
   mainstay site switchover --to west --reason "power work in east"`,
 		Args: words(),
@@ -47,7 +47,7 @@ The switchover continues if the command is interrupted.`,
 	c.Flags().StringVar(&req.Reason, "reason", "", "reason, for the history")
 	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "show what would be done, and do nothing")
 	c.Flags().DurationVar(&wait, "wait", siteWait, "how long to wait for the operation to end")
-	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	p.completeSites(c)
 	return c
 }

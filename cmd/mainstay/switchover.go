@@ -24,7 +24,7 @@ record and is promoted, and the old primary rejoins as a replica. No acknowledge
 beforehand, the switchover is refused and nothing is changed.
 
 The command prints each step with the time since the first, and ends when the operation has ended. The operation continues if
-the command is interrupted. At a terminal it shows the plan and asks first, unless --yes is given.`,
+the command is interrupted. It shows the plan and asks first, unless --yes is given. Without a terminal it needs --yes.`,
 		Example: `  mainstay switchover feed --dry-run
   mainstay switchover feed --to feed-e2 --reason "kernel update of db-e1"`,
 		Args: words("CLUSTER"),
@@ -44,7 +44,7 @@ the command is interrupted. At a terminal it shows the plan and asks first, unle
 	c.Flags().StringVar(&req.Reason, "reason", "", "reason, for the history")
 	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "show what would be done, and do nothing")
 	c.Flags().DurationVar(&wait, "wait", 60*time.Second, "how long to wait for the operation to end")
-	c.Flags().BoolVar(&yes, "yes", false, "ask nothing")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	p.completeMembers(c)
 	return c
 }
@@ -56,7 +56,7 @@ func (p *program) switchover(ctx context.Context, cluster string, req wire.Switc
 	}
 	defer s.Close()
 	path := clusterPath(cluster, "switchover")
-	if req.DryRun || p.asks && !yes {
+	if req.DryRun || !yes {
 		plan := req
 		plan.DryRun = true
 		if done, err := p.plan(ctx, s, path, plan, req.DryRun); err != nil || done {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -28,10 +29,13 @@ func (p *program) watchVerb() *cobra.Command {
 func (p *program) watch(ctx context.Context, s *session) error {
 	for {
 		if p.colours && p.global.output == "table" {
-			io.WriteString(p.stdout, clearScreen)
+			if _, err := io.WriteString(p.stdout, clearScreen); err != nil {
+				return err
+			}
 		}
 		if err := p.status(ctx, s); err != nil && ctx.Err() == nil {
-			if code := codeOf(err); code == exitRefused || code == exitUsage { // another attempt would fail too
+			unprinted := unprintedError{}
+			if code := codeOf(err); code == exitRefused || code == exitUsage || errors.As(err, &unprinted) { // another attempt would fail too
 				return err
 			}
 			p.complain(err)

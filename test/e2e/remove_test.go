@@ -30,11 +30,11 @@ func TestRemove(t *testing.T) {
 	running := tr.postmasters()
 
 	tr.insists(t, 3, []string{"apply", "-f", tr.without(t, gone)}, gone+" would be removed", "--remove "+gone)
-	tr.insists(t, 3, []string{"apply", "-f", tr.without(t, p), "--remove", p}, p+" is the primary", "mainstay switchover feed")
+	tr.insists(t, 3, []string{"apply", "-f", tr.without(t, p), "--remove", p, "--yes"}, p+" is the primary", "mainstay switchover feed")
 	tr.insists(t, 1, []string{"apply", "-f", tr.without(t, replicas...), "--remove", strings.Join(replicas, ",")},
 		"durability.acks: 1 asked for, but the cluster has 0 replicas")
 	mark := tr.load.Mark()
-	tr.insists(t, 0, []string{"apply", "-f", tr.without(t, gone), "--remove", gone}, "- clusters[feed].members["+gone+"]", "applied")
+	tr.insists(t, 0, []string{"apply", "-f", tr.without(t, gone), "--remove", gone, "--yes"}, "- clusters[feed].members["+gone+"]", "applied")
 	tr.letGo(t, gone)
 	tr.healthy(t)
 	if now := tr.postmasters(); now[gone] != running[gone] || now[p] != running[p] {
@@ -66,7 +66,7 @@ func TestRemove(t *testing.T) {
 		return len(tr.Guards(gone)) == 0 && len(tr.Tree(gone)) == 0, ""
 	}))
 
-	tr.insists(t, 0, []string{"apply", "-f", tr.without(t)}, "+ clusters[feed].members["+gone+"]", "applied")
+	tr.insists(t, 0, []string{"apply", "-f", tr.without(t), "--yes"}, "+ clusters[feed].members["+gone+"]", "applied")
 	tr.healthy(t)
 	c, err := tr.Cluster(tr.ctx)
 	tr.check(t, err)
@@ -84,10 +84,10 @@ func (tr *trial) clusterRemoved(t *testing.T) {
 	file := filepath.Join(tr.Dir, "none.yaml")
 	tr.check(t, os.WriteFile(file, []byte(none), 0o644))
 	running := tr.postmasters()
-	tr.insists(t, 3, []string{"apply", "-f", file, "--remove", "feed"}, "mainstay pause feed")
+	tr.insists(t, 3, []string{"apply", "-f", file, "--remove", "feed", "--yes"}, "mainstay pause feed")
 	tr.insists(t, 0, []string{"pause", "feed", "--reason", "to be removed"})
 	tr.check(t, tr.Wait(tr.ctx, "the guards to let go", func() (bool, string) {
-		out, err := tr.CLI(tr.ctx, "apply", "-f", file, "--remove", "feed")
+		out, err := tr.CLI(tr.ctx, "apply", "-f", file, "--remove", "feed", "--yes")
 		return err == nil, out
 	}))
 	var all []string
@@ -120,7 +120,7 @@ func (tr *trial) clusterRemoved(t *testing.T) {
 // clusterBack: the same file again takes it in where it runs, under numbers that were never used.
 func (tr *trial) clusterBack(t *testing.T, primary string, running map[string]int) {
 	t.Helper()
-	tr.insists(t, 0, []string{"apply", "-f", tr.without(t)}, "+ clusters[feed]", "applied")
+	tr.insists(t, 0, []string{"apply", "-f", tr.without(t), "--yes"}, "+ clusters[feed]", "applied")
 	tr.healthy(t)
 	c, err := tr.Cluster(tr.ctx)
 	tr.check(t, err)
