@@ -56,7 +56,7 @@ func (l *list) founders(ctx context.Context, addresses []string) ([]consensus.Se
 		}
 		switch {
 		case err != nil:
-			return nil, refuse("not initialised: controller at %s: %w", address, err)
+			return nil, refuse("not initialised: controller at %s: %s", address, wire.Why(err))
 		case id.PlatformID != "":
 			return nil, refuse("not initialised: controller %s at %s already belongs to platform %s", id.Name, address, id.PlatformID)
 		case id.Initialised && !begun:

@@ -102,7 +102,7 @@ func (l *list) member(ctx context.Context, s consensus.Server) wire.Controller {
 	id, err := l.ask(ctx, s.Address)
 	switch {
 	case err != nil:
-		m.Error = err.Error()
+		m.Error = wire.Why(err)
 	case id.RaftID != s.ID:
 		m.Error = fmt.Sprintf("%s answers there, with an empty or another folder; `mainstay controllers remove %s`, then add it again",
 			id.RaftID, s.ID)
@@ -125,7 +125,7 @@ func endsSoon(end string) string {
 func (l *list) Add(ctx context.Context, address string) error {
 	id, err := l.ask(ctx, address)
 	if err != nil {
-		return refuse("controller at %s: %w", address, err)
+		return refuse("controller at %s: %s", address, wire.Why(err))
 	}
 	servers, err := l.log.Servers(ctx)
 	if err != nil {

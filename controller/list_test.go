@@ -48,7 +48,7 @@ func TestInitRefuses(t *testing.T) {
 	a1, a2, a3, nobody := c1.cfg.Advertise, c2.cfg.Advertise, other.cfg.Advertise, b.config("c4").Advertise
 	for _, c := range []struct{ got, want string }{
 		{at(c1, a1, a2, a3), "controller c3 at " + a3 + " already belongs to platform"},
-		{at(c1, a1, nobody), "controller at " + nobody + ": no address answers: "},
+		{at(c1, a1, nobody), "controller at " + nobody + ": connection refused"},
 		{at(c1, a1, a2, a1), "controller c1 is named twice"},
 		{at(c1, a2), "the address of controller c1, which was asked, is missing"},
 		{at(other, a3), "already initialised as platform"},

@@ -110,7 +110,7 @@ func (p *program) oneController(ctx context.Context, s *session, address string)
 	var id wire.Identity
 	c := wire.Controller{Address: address}
 	if err := s.DoAt(ctx, address, http.MethodGet, "/v1/controller", nil, &id); err != nil {
-		c.Error = err.Error()
+		c.Error = wire.Why(err)
 		return c
 	}
 	c.RaftID, c.Name, c.Version, c.Reached = id.RaftID, id.Name, id.Version, true

@@ -73,7 +73,7 @@ func (p *program) askAgent(ctx context.Context, c caller, address string) render
 	defer cancel()
 	var st wire.Status
 	if err := c.DoAt(ctx, address, http.MethodGet, "/v1/status", nil, &st); err != nil {
-		return render.AgentAnswer{Address: address, Error: err.Error()}
+		return render.AgentAnswer{Address: address, Error: wire.Why(err)}
 	}
 	return render.AgentAnswer{Address: address, Status: &st}
 }

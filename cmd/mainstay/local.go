@@ -83,7 +83,7 @@ func (p *program) askLocal(ctx context.Context, cfg config.Agent, address string
 	defer cancel()
 	var st wire.Status
 	if err := c.DoAt(ctx, address, http.MethodGet, "/v1/status", nil, &st); err != nil {
-		return render.AgentAnswer{Address: address, Error: err.Error()}
+		return render.AgentAnswer{Address: address, Error: wire.Why(err)}
 	}
 	return render.AgentAnswer{Address: address, Status: &st}
 }

@@ -98,7 +98,7 @@ func (p *program) complain(err error) {
 	}
 	fmt.Fprintf(p.stderr, "mainstay: %v\n", err)
 	if leaderless(err) {
-		fmt.Fprintln(p.stderr, "next: mainstay status, which asks the agents where no leader answers")
+		fmt.Fprintln(p.stderr, "next: mainstay controllers list, which shows who answers; mainstay status asks the agents")
 	}
 }
 

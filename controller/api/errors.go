@@ -81,7 +81,8 @@ func timedOut(err error) *faultError {
 	return &faultError{status: http.StatusGatewayTimeout, code: codeTimeout, err: err}
 }
 
-// notLeader names the leader or, where there is none, the next command.
+// notLeader names the leader or, where there is none, the cause. The next command is named once, by the client: without a leader every
+// controller says so.
 func (a *API) notLeader() *faultError {
 	f := &faultError{status: http.StatusMisdirectedRequest, code: codeNotLeader}
 	name, address := a.Controllers.Leader()
@@ -95,7 +96,7 @@ func (a *API) notLeader() *faultError {
 		f.err = fmt.Errorf("controller %s is not initialised; run `mainstay controllers init`, or `mainstay controllers add` if the others are",
 			a.Name)
 	default:
-		f.err = fmt.Errorf("controller %s knows no leader; `mainstay controllers list` shows which controllers answer", a.Name)
+		f.err = fmt.Errorf("controller %s knows no leader", a.Name)
 	}
 	return f
 }

@@ -28,18 +28,30 @@ type PeerError struct {
 	Err       error  // nil, or the cause
 }
 
-func (e *PeerError) Error() string {
-	return "peer presented " + e.Presented + ", wanted " + e.Wanted + cause(e.Err) + "; " + e.Mend
+func (e *PeerError) Error() string { return e.What() + "; " + e.Mend }
+
+// What is the error without the next step.
+func (e *PeerError) What() string {
+	return "peer presented " + e.Presented + ", wanted " + e.Wanted + cause(e.Err)
 }
 
 func (e *PeerError) Unwrap() error { return e.Err }
 
 // cause adds the underlying error, unless the problem covers it: x509's error for a foreign CA only adds guesses.
 func cause(err error) string {
-	if unknown := (x509.UnknownAuthorityError{}); err == nil || errors.As(err, &unknown) {
+	if err == nil || foreign(err) {
 		return ""
 	}
 	return " (" + err.Error() + ")"
+}
+
+// errNoSigner is returned where none of several CAs has signed a certificate.
+var errNoSigner = errors.New("no CA certificate")
+
+// foreign tells whether no trusted CA has signed the certificate.
+func foreign(err error) bool {
+	unknown := x509.UnknownAuthorityError{}
+	return errors.As(err, &unknown) || errors.Is(err, errNoSigner)
 }
 
 // issueCommand is the command that makes the wanted certificate. Unknown words are in capitals.

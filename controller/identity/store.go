@@ -99,6 +99,9 @@ func (s *Store) read() (*material, error) {
 	}
 	ca, err := signer(leaf, id, cas, s.now())
 	if err != nil {
+		if foreign(err) {
+			again = "if that is not the CA of platform " + id.Platform + ", name its ca.crt; if it is, " + again
+		}
 		return nil, &FileError{Path: s.files.Cert, Problem: describe(err, leaf, s.files.CA, s.now()), Mend: again, Err: err}
 	}
 	return &material{id: id, cert: pair, cas: cas, revoked: revoked, expiry: earlier(leaf.NotAfter, ca.NotAfter),

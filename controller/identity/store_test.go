@@ -42,7 +42,8 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "the CA's own", spoil: func(t *testing.T, w world, f *Files) { f.Cert, f.Key = w.path("ca.crt"), w.path("ca.key") },
 			file: "ca.crt", want: "not a certificate of Mainstay", mend: "cert issue"},
 		{name: "foreign CA", spoil: func(t *testing.T, w world, f *Files) { f.CA = newWorld(t, "social").path("ca.crt") }, file: "agent-a.crt",
-			want: "not signed by a CA in", mend: "cert issue --role agent --name a"},
+			want: "not signed by a CA in", mend: "if that is not the CA of platform social, name its ca.crt; if it is, issue the " +
+				"certificate again with `mainstay cert issue --role agent --name a"},
 		{name: "bad revocation list", spoil: func(t *testing.T, w world,
 			f *Files) {
 			rewrite(t, w.path("revoked"), []byte("# list\nzz\n"), 0o644)

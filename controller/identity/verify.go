@@ -47,19 +47,33 @@ func (s *Store) verify(cs tls.ConnectionState, w want) (ID, error) {
 	if err != nil {
 		return ID{}, &PeerError{Presented: "a certificate not of Mainstay", Wanted: wanted(), Mend: w.mend(m.id.Platform, ""), Err: err}
 	}
-	refuse := func(presented string, err error) (ID, error) {
-		return ID{}, &PeerError{Presented: presented, Wanted: wanted(), Mend: w.mend(m.id.Platform, id.Name), Err: err}
-	}
 	if err := m.signed(leaf, id, s.now()); err != nil {
-		return refuse(id.String()+", but "+describe(err, leaf, s.files.CA, s.now()), err)
+		return ID{}, &PeerError{Presented: id.String() + ", but " + describe(err, leaf, s.files.CA, s.now()), Wanted: wanted(),
+			Mend: s.mend(m.id, w, id, err), Err: err}
 	}
 	if m.revoked[leaf.SerialNumber.Text(16)] {
-		return refuse(id.String()+", whose serial "+leaf.SerialNumber.Text(16)+" is revoked", nil)
+		return ID{}, &PeerError{Presented: id.String() + ", whose serial " + leaf.SerialNumber.Text(16) + " is revoked", Wanted: wanted(),
+			Mend: w.mend(m.id.Platform, id.Name)}
 	}
 	if id.Platform != m.id.Platform || !slices.Contains(w.roles, id.Role) || w.name != "" && w.name != id.Name {
-		return ID{}, &PeerError{Presented: id.String(), Wanted: wanted(), Mend: "if that is the right address, " + w.mend(m.id.Platform, id.Name)}
+		return ID{}, &PeerError{Presented: id.String(), Wanted: wanted(), Mend: s.mend(m.id, w, id, nil)}
 	}
 	return id, nil
+}
+
+// mend is the next step for whoever runs this side, and chose its files and the address: the peer may well be in order.
+func (s *Store) mend(own ID, w want, peer ID, err error) string {
+	issue := w.mend(own.Platform, peer.Name)
+	switch {
+	case peer.Platform != own.Platform:
+		return "that is platform " + peer.Platform + ", but " + s.files.Cert + " and " + s.files.CA + " are of platform " + own.Platform +
+			": use the certificate, key and CA of " + peer.Platform + ", or connect to " + own.Platform
+	case foreign(err):
+		return "if " + s.files.CA + " is not the CA that this platform's peers have, name theirs; if it is, " + issue
+	case err == nil:
+		return "if that is the right address, " + issue
+	}
+	return issue
 }
 
 // signed returns nil if a trusted CA has signed the certificate. Each request calls it: for a dateless role the answer stays the same for
@@ -80,7 +94,7 @@ func (m *material) signed(leaf *x509.Certificate, id ID, now time.Time) error {
 // moment nearest to now at which both were valid, so that neither an old certificate, an old CA, nor a clock reset to 1970 stops a
 // database.
 func signer(leaf *x509.Certificate, id ID, cas []*x509.Certificate, now time.Time) (*x509.Certificate, error) {
-	err := errors.New("no CA certificate")
+	err := errNoSigner
 	for _, ca := range cas {
 		at := now
 		if id.dateless() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -13,7 +14,7 @@ import (
 
 // ErrNoLeader is returned (wrapped, with each controller's answer) when controllers answer but none of them is or knows the leader:
 // they are electing one, or a majority of them is missing.
-var ErrNoLeader = errors.New("no controller knows a leader; `mainstay controllers list` shows which controllers answer")
+var ErrNoLeader = errors.New("no controller knows a leader")
 
 // ErrUncertain is returned (wrapped) when a request that changes something was sent and no answer came: it may have been
 // carried out. Nothing is sent twice.
@@ -48,27 +49,43 @@ func (e *UnreachableError) Error() string {
 	switch {
 	case len(e.Tried) == 0:
 		return "no address to connect to; name the controllers with --controllers or in the context"
-	case e.Certificates():
+	case e.Certificates(), len(e.Tried) == 1:
 		return e.each()
 	}
 	return "no address answers: " + e.each()
 }
 
-// each lists the addresses with their reasons; addresses with the same reason share one.
+// each lists the addresses with their reasons, and then the remedies. Addresses with the same reason share one.
 func (e *UnreachableError) each() string {
-	var reasons []string
+	var reasons, mends []string
 	addresses := map[string][]string{}
 	for _, a := range e.Tried {
-		why := plain(a.Err)
+		why, mend := plain(a.Err)
 		if addresses[why] == nil {
 			reasons = append(reasons, why)
 		}
 		addresses[why] = append(addresses[why], a.Address)
+		if mend != "" && !slices.Contains(mends, mend) {
+			mends = append(mends, mend)
+		}
 	}
 	for i, why := range reasons {
 		reasons[i] = strings.Join(addresses[why], ", ") + ": " + why
 	}
-	return strings.Join(reasons, "; ")
+	return strings.Join(append(reasons, mends...), "; ")
+}
+
+// Why is the text of an error of DoAt, for a caller who names the address beside it.
+func Why(err error) string {
+	var away *UnreachableError
+	if !errors.As(err, &away) || len(away.Tried) != 1 {
+		return err.Error()
+	}
+	why, mend := plain(away.Tried[0].Err)
+	if mend != "" {
+		why += "; " + mend
+	}
+	return why
 }
 
 // Certificates tells whether all of them run, but one side does not accept the other's certificate: then neither a missing leader
@@ -85,23 +102,28 @@ func (e *UnreachableError) Certificates() bool {
 // errCertificate is wrapped where the peer refused our certificate.
 var errCertificate = errors.New("it does not accept our certificate")
 
-// plain explains a failed exchange to an operator.
-func plain(err error) string {
+// plain explains a failed exchange to an operator. mend is the next step, where it is the same for several peers.
+func plain(err error) (why, mend string) {
 	var network net.Error
 	var dial *net.OpError
+	var peer *identity.PeerError
 	switch {
+	case errors.As(err, &peer):
+		return peer.What(), peer.Mend
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "connection refused: nothing listens there"
+		why = "connection refused: nothing listens there"
 	case errors.Is(err, io.EOF):
-		return "it closed the connection: it is stopping, or the port belongs to another program"
+		why = "it closed the connection: it is stopping, or the port belongs to another program"
 	case errors.As(err, &dial) && dial.Op == "dial" && dial.Timeout():
-		return "no connection in time: its host is off, or the network drops the packets"
+		why = "no connection in time: its host is off, or the network drops the packets"
 	case errors.As(err, &network) && network.Timeout():
-		return "no answer in time: the process or its host is stopped or hangs"
+		why = "no answer in time: the process or its host is stopped or hangs"
 	case errors.As(err, &dial) && dial.Op == "dial":
-		return dial.Err.Error()
+		why = dial.Err.Error()
+	default:
+		why = err.Error()
 	}
-	return err.Error()
+	return why, ""
 }
 
 // Unwrap returns the causes, for errors.Is.

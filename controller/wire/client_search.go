@@ -95,5 +95,5 @@ func (s *search) verdict() error {
 	case len(s.failed) == 0:
 		return fmt.Errorf("%w: %s", ErrNoLeader, strings.Join(s.said, "; "))
 	}
-	return fmt.Errorf("%w: %s; %v", ErrNoLeader, strings.Join(s.said, "; "), unreachable)
+	return fmt.Errorf("%w: %s; %s", ErrNoLeader, strings.Join(s.said, "; "), unreachable.each())
 }

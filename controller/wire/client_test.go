@@ -152,6 +152,34 @@ func TestDoWithoutALeader(t *testing.T) {
 	}
 }
 
+// Each cause is said once: the operator reads it at three in the morning.
+func TestNothingIsSaidTwice(t *testing.T) {
+	a := newAuthority(t)
+	one := a.controller("c1", func(w http.ResponseWriter, _ *http.Request) {
+		say(w, http.StatusMisdirectedRequest, Error{Message: "controller c1 knows no leader", Code: "not-leader"})
+	})
+	two, three := refusing(t), refusing(t)
+	err := a.client(one, two, three).Do(deadline(t), "GET", "/v1/status", nil, nil)
+	want := "no controller knows a leader: " + one + ": controller c1 knows no leader; " + two + ", " + three +
+		": connection refused: nothing listens there"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v\nwant %s", err, want)
+	}
+	err = a.client().DoAt(deadline(t), two, "GET", "/", nil, nil)
+	if why := "connection refused: nothing listens there"; Why(err) != why || err.Error() != two+": "+why {
+		t.Errorf("%s, %v", Why(err), err)
+	}
+	if err := errors.New("another"); Why(err) != "another" {
+		t.Error(Why(err))
+	}
+	foreign := newAuthority(t).client(one)
+	err = foreign.Do(deadline(t), "GET", "/", nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "is not the CA that this platform's peers have") ||
+		Why(err) != strings.TrimPrefix(err.Error(), one+": ") {
+		t.Errorf("%v\n%s", err, Why(err))
+	}
+}
+
 func TestUnreachableNamesEachAddress(t *testing.T) {
 	a := newAuthority(t)
 	gone, frozen := refusing(t), silent(t)

@@ -27,7 +27,7 @@ type Leaderless struct {
 // WithoutLeader shows each agent's report of its own host: reliable about its members, but not about the platform.
 func WithoutLeader(l Leaderless, cluster string, o Options) string {
 	var b strings.Builder
-	b.WriteString(o.paint(red, "no leader answers") + ": " + l.Why + "\n")
+	b.WriteString(o.paint(red, "no leader answers") + ": " + strings.TrimPrefix(l.Why, wire.ErrNoLeader.Error()+": ") + "\n")
 	b.WriteString("Below, each agent reports on its own host. ")
 	if led := anyLed(l.Agents); led != "" {
 		b.WriteString("A leader answers " + led + ", but not this command.\n")

@@ -158,7 +158,7 @@ func leaderless() Leaderless {
 	own, other := agentStatus("db-e1", 12*time.Second, 0), agentStatus("db-e2", 13*time.Second, 1)
 	own.Clusters[0].Members[0].Seen.PromisedBy = []string{"feed-e2"}
 	other.Clusters[0].Members[0].Seen.Promised = 6000
-	return Leaderless{Why: "no controller knows a leader", Cached: at, Agents: []AgentAnswer{
+	return Leaderless{Why: "no controller knows a leader: 10.0.1.5:7101: controller c1 knows no leader", Cached: at, Agents: []AgentAnswer{
 		{Address: "10.0.1.11:7201", Status: &own},
 		{Address: "10.0.1.12:7201", Status: &other},
 		{Address: "10.0.2.11:7201", Error: "connection refused"},
