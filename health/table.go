@@ -40,15 +40,15 @@ type Description struct {
 	About    Subject  `json:"about"`
 	Meaning  string   `json:"meaning"`
 	Remedy   string   `json:"remedy"` // what to do
-	// Next is the next command to run; CLUSTER, HOST and OPERATION stand for those of the problem. It is "" if the problem's
-	// evidence has the statement to run, or the operator chooses the time.
+	// Next is the next command to run, perhaps with a shell's comment behind it; CLUSTER, HOST and OPERATION stand for those of the
+	// problem. It is "" if the problem's evidence has the statement to run, or the operator chooses the time.
 	Next string `json:"next,omitempty"`
 }
 
 // The next commands of most problems.
 const (
 	explain = "mainstay explain CLUSTER"
-	onHost  = "mainstay local, on host HOST"
+	onHost  = "mainstay local HOST  # on that host"
 	listed  = "mainstay controllers list"
 )
 
@@ -73,7 +73,7 @@ var table = []Description{
 		"mainstay approve OPERATION"},
 	{SiteChangeHalted, Critical, aboutSite,
 		"A site switchover waits at a step that failed. The line says which step and why.",
-		"Run `mainstay site retry`, `mainstay site undo` or `mainstay site continue`.", "mainstay site retry, undo or continue"},
+		"Run `mainstay site retry`, `mainstay site undo` or `mainstay site continue`.", "mainstay site retry  # or undo, or continue"},
 	{PrimaryCrashed, Critical, aboutMember,
 		"The primary's PostgreSQL ended, or its data is gone. A failover begins automatically, or the line says why not.",
 		"Wait, and see what the leader does with `mainstay explain CLUSTER`.", explain},

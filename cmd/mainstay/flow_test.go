@@ -104,7 +104,7 @@ func TestNoLeader(t *testing.T) {
 		"agent db-e1", "feed-e2", "primary", "4.2s", "next: mainstay controllers list", "!mainstay: ")
 	b.want(exitFailed, []string{"explain", "feed"}, "agent db-e1", "feed-e2")
 	b.want(exitFailed, []string{"explain", "tags"}, "agent db-e1", "no members", "!feed-e2")
-	b.want(exitFailed, []string{"status", "--agents", "127.0.0.1:1"}, "127.0.0.1:1: no answer", "mainstay local, on the host of 127.0.0.1:1")
+	b.want(exitFailed, []string{"status", "--agents", "127.0.0.1:1"}, "127.0.0.1:1: no answer", "on the host of 127.0.0.1:1: mainstay local\n")
 	b.want(exitFailed, []string{"status", "-o", "json"}, `"why"`, `"source": "agent db-e1"`)
 	b.want(exitDone, []string{"dsn", "feed"}, "no leader answers; these members are from the status of 2026-05-04T03:02:01Z",
 		"postgresql://10.0.1.12:5433,10.0.1.11:5432/")

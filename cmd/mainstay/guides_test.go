@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
 	"mainstay/deploy/guide"
 	"mainstay/health"
 )
@@ -111,6 +114,42 @@ func TestGuidesNameRealCommands(t *testing.T) {
 	if checked < 80 {
 		t.Errorf("only %d command lines were found", checked)
 	}
+}
+
+// What status prints as the next command can be copied into a shell as it stands.
+func TestNextCommandsCanBeCopied(t *testing.T) {
+	for _, d := range health.Descriptions() {
+		next, _, _ := strings.Cut(strings.NewReplacer("CLUSTER", "feed", "OPERATION", "feed-4", "HOST", "db-e1").Replace(d.Next), "  #")
+		if next == "" {
+			continue
+		}
+		args, ok := strings.CutPrefix(next, "mainstay ")
+		if err := understood(args, false); !ok || err != nil {
+			t.Errorf("%s: next: %s: %v", d.Kind, next, err)
+		}
+	}
+	st := statusOf("")
+	for name, change := range map[string]func(*wire.Status){
+		"no leader":              func(s *wire.Status) { s.Leader = "" },
+		"no platform":            func(s *wire.Status) { s.Platform = "" },
+		"a controller is away":   func(s *wire.Status) { s.Controllers = []wire.Controller{{Name: "c1", Leader: true}, {Name: "c2"}} },
+		"a pause":                func(s *wire.Status) { s.Problems = paused(s) },
+		"a cluster to be looked": func(s *wire.Status) { s.Problems = []health.Problem{{Kind: "NewKind", Cluster: "feed"}} },
+	} {
+		s := st
+		s.Clusters = slices.Clone(st.Clusters)
+		change(&s)
+		_, next, ok := strings.Cut(render.Status(s, render.Options{}), "\nnext: mainstay ")
+		next, _, _ = strings.Cut(next, "\n")
+		if err := understood(next, false); !ok || err != nil {
+			t.Errorf("%s: next: mainstay %s: %v", name, next, err)
+		}
+	}
+}
+
+func paused(s *wire.Status) []health.Problem {
+	s.Clusters[0].Pause = &state.Pause{By: "anna"}
+	return []health.Problem{{Kind: health.ClusterPaused, Cluster: s.Clusters[0].Name}}
 }
 
 // The check of command lines finds what it is for.

@@ -64,7 +64,7 @@ func TestProblemsNameRealCommands(t *testing.T) {
 			lines = append(lines, found[1])
 		}
 		if next, ok := strings.CutPrefix(d.Next, "mainstay "); ok {
-			next, _, _ = strings.Cut(next, ",")
+			next, _, _ = strings.Cut(next, "#")
 			lines = append(lines, next)
 		}
 		for _, line := range lines {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -22,32 +24,67 @@ import (
 func (p *program) localVerb() *cobra.Command {
 	var file, address string
 	c := &cobra.Command{
-		Use:   "local",
+		Use:   "local [HOST]",
 		Short: "Show this host's members and app servers without any controller",
 		Long: `Ask the agent of this host for its members and app servers: the last resort where no controller answers. Where the agent is
 down too, the command shows what it keeps on disk: the highest epoch that it obeyed, the epochs that it has closed, and its
-seals. Run it as the agent's user; it uses the agent's certificate.`,
+seals. Run it as the agent's user; it uses the agent's certificate.
+
+HOST is a check: the file must be that host's. It chooses the file where several agents run on one machine, as in the demo:
+theirs are agent-HOST.yaml. MAINSTAY_ETC names another folder of these files than /etc/mainstay.`,
 		Example: "  sudo mainstay local\n  sudo mainstay local -f /etc/mainstay/agent.yaml --address 127.0.0.1:7201",
-		Args:    words(),
-		RunE: p.verb(func(ctx context.Context, _ []string) error {
+		Args:    words("[HOST]"),
+		RunE: p.verb(func(ctx context.Context, args []string) error {
 			if address != "" {
 				if err := checkAddresses("--address", []string{address}); err != nil {
 					return err
 				}
 			}
-			return p.local(ctx, file, address)
+			return p.local(ctx, file, strings.Join(args, ""), address)
 		}),
 	}
-	c.PersistentFlags().StringVarP(&file, "file", "f", "/etc/mainstay/agent.yaml", "the agent's local file")
+	c.PersistentFlags().StringVarP(&file, "file", "f", "", "the agent's local file (default /etc/mainstay/agent.yaml)")
 	c.Flags().StringVar(&address, "address", "", "host:port of the agent (default the one in its file)")
 	c.AddCommand(p.maskVerb(maskService, &file), p.maskVerb(unmaskService, &file))
 	return c
 }
 
-func (p *program) local(ctx context.Context, file, address string) error {
+// agentFile is the file of this host's agent: file if it is named, else the one in the folder of such files. host may be "".
+func (p *program) agentFile(file, host string) (string, error) {
+	if file != "" {
+		return file, nil
+	}
+	folder := cmp.Or(p.env("MAINSTAY_ETC"), "/etc/mainstay")
+	if own := filepath.Join(folder, "agent-"+host+".yaml"); host != "" {
+		if _, err := os.Stat(own); err == nil {
+			return own, nil
+		}
+	}
+	file = filepath.Join(folder, "agent.yaml")
+	if _, err := os.Stat(file); host != "" || !errors.Is(err, fs.ErrNotExist) {
+		return file, nil
+	}
+	several, err := filepath.Glob(filepath.Join(folder, "agent-*.yaml"))
+	if err != nil || len(several) == 0 {
+		return file, nil
+	}
+	for i, path := range several {
+		several[i] = "mainstay local " + strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), "agent-"), ".yaml")
+	}
+	return "", usagef("several agents have their files in %s; name the host: %s", folder, strings.Join(several, ", "))
+}
+
+func (p *program) local(ctx context.Context, file, host, address string) error {
+	file, err := p.agentFile(file, host)
+	if err != nil {
+		return err
+	}
 	cfg, err := config.LoadAgent(file)
 	if err != nil {
 		return err
+	}
+	if host != "" && host != cfg.Host {
+		return refusedf("%s is the file of host %s; run `mainstay local %s` on host %s", file, cfg.Host, host, host)
 	}
 	if address == "" {
 		address = cfg.Advertise

@@ -38,6 +38,34 @@ func TestLocal(t *testing.T) {
 	b.want(exitFailed, []string{"local", "-f", b.home + "/none.yaml"}, "none.yaml: does not exist")
 }
 
+// TestLocalFindsItsFile: the command that status prints, mainstay local HOST, works as it stands on a host, and on a machine with the
+// agents of several.
+func TestLocalFindsItsFile(t *testing.T) {
+	b := newBench(t)
+	s := b.server(identity.RoleAgent, "db-e1")
+	own := statusOf("")
+	own.Source = "agent db-e1"
+	s.answer("GET /v1/status", http.StatusOK, own)
+	text, err := os.ReadFile(agentFile(b, s.address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.env["MAINSTAY_ETC"] = b.home
+	b.want(exitDone, []string{"local"}, "agent db-e1")
+	b.want(exitDone, []string{"local", "db-e1"}, "agent db-e1")
+	b.want(exitRefused, []string{"local", "db-e2"}, "agent.yaml is the file of host db-e1; run `mainstay local db-e2` on host db-e2")
+
+	if err := os.Remove(b.home + "/agent.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	b.want(exitFailed, []string{"local"}, "agent.yaml: does not exist")
+	b.write("agent-db-e1.yaml", string(text))
+	b.write("agent-db-e2.yaml", strings.Replace(string(text), "host: db-e1", "host: db-e2", 1))
+	b.want(exitUsage, []string{"local"}, "name the host: mainstay local db-e1, mainstay local db-e2\n")
+	b.want(exitDone, []string{"local", "db-e1"}, "agent db-e1")
+	b.want(exitFailed, []string{"local", "db-e3"}, "agent.yaml: does not exist")
+}
+
 func TestCompletion(t *testing.T) {
 	b, s := leader(t)
 	s.answer("GET /v1/status", http.StatusOK, statusOf("127.0.0.1:1"))

@@ -67,6 +67,10 @@ func (p *program) maskVerb(k masking, file *string) *cobra.Command {
 }
 
 func (p *program) mask(ctx context.Context, k masking, file, member string, dry, yes bool) error {
+	file, err := p.agentFile(file, "")
+	if err != nil {
+		return err
+	}
 	cfg, err := config.LoadAgent(file)
 	if err != nil {
 		return err

@@ -78,7 +78,7 @@ func TestUsage(t *testing.T) {
 		{"validate -f x --kind cluster", `--kind "cluster": want platform, controller, agent, contexts`},
 		{"dsn", "CLUSTER is missing"},
 		{"dsn feed --any --primary", "[any primary]"},
-		{"local x", `unexpected argument "x"`},
+		{"local x y", `unexpected argument "y"`},
 		{"local --address here", `--address "here": want host:port`},
 		{"version x", `unexpected argument "x"`},
 		{"help primarystuk", `no help topic "primarystuk"; did you mean PrimaryStuck?`},

@@ -37,7 +37,7 @@ func (op *operator) leaderless(t *testing.T) {
 	op.expect(t, 0, []string{p, "agent " + host}, "local", "-f", agent, "--address", op.Host(p).Address+":7201")
 	op.check(t, op.Kill("agent "+host, syscall.SIGKILL))
 	op.expect(t, 1, []string{"no answer", "The agent's state in", p, "next: systemctl status mainstay-agent"}, "local", "-f", agent)
-	op.expect(t, 1, []string{"no leader answers", "no answer", "mainstay local, on the host of"}, "status")
+	op.expect(t, 1, []string{"no leader answers", "no answer", ": mainstay local"}, "status")
 	op.check(t, op.StartAgent(host))
 	for _, h := range op.Of(true) {
 		op.check(t, op.StartController(h.Controller))

@@ -374,7 +374,7 @@ func (s *Stand) CLI(ctx context.Context, args ...string) (string, error) {
 func (s *Stand) Environment() []string {
 	return []string{
 		"MAINSTAY_CONTROLLERS=" + strings.Join(s.ControllerAddresses(), ","),
-		"XDG_CACHE_HOME=" + s.path("cache"),
+		"XDG_CACHE_HOME=" + s.path("cache"), "MAINSTAY_ETC=" + s.path("etc"),
 		"MAINSTAY_CA=" + s.path("pki", "ca.crt"), "MAINSTAY_CERT=" + s.path("pki", "operator-alice.crt"),
 		"MAINSTAY_KEY=" + s.path("pki", "operator-alice.key"),
 	}

@@ -73,7 +73,7 @@ func Agent(a AgentAnswer, o Options) string {
 	for _, c := range merged([]AgentAnswer{a}, "") {
 		text += "\n" + o.standing(c)
 	}
-	return text + "\n" + o.paint(bold, "next: ") + "mainstay status, with the certificate of an operator; " + nextControllers + "\n"
+	return text + "\n" + o.paint(bold, "next: ") + "mainstay status  # with the certificate of an operator" + nextControllers + "\n"
 }
 
 // hearsLeader tells whether a leader answers the agent's own reports.
@@ -128,16 +128,17 @@ func anyLed(agents []AgentAnswer) string {
 	return ""
 }
 
-// nextControllers is the command that restores a majority of the controllers, and so a leader.
-const nextControllers = "on the host of each controller that does not answer, until a majority runs: systemctl restart mainstay-controller"
+// nextControllers restores a majority of the controllers, and so a leader.
+const nextControllers = "\n  on the host of each controller that does not answer, until a majority runs: " +
+	"systemctl restart mainstay-controller"
 
-// nextWithout is the next command for an operator without a leader.
+// nextWithout is the next command for an operator without a leader, and what to do elsewhere.
 func nextWithout(agents []AgentAnswer) string {
 	next := nextControllers
 	if anyLed(agents) != "" {
-		next = "mainstay status on another host, in case only this host cannot reach the leader"
+		next = "\n  on another host, in case only this one cannot reach the leader: mainstay status"
 	}
-	return "mainstay controllers list; " + next + nextHosts(agents)
+	return "mainstay controllers list" + next + nextHosts(agents)
 }
 
 func nextHosts(agents []AgentAnswer) string {
@@ -150,5 +151,5 @@ func nextHosts(agents []AgentAnswer) string {
 	if len(silent) == 0 {
 		return ""
 	}
-	return "; mainstay local, on the host of " + strings.Join(silent, ", ")
+	return "\n  on the host of " + strings.Join(silent, ", ") + ": mainstay local"
 }

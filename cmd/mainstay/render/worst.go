@@ -81,7 +81,7 @@ func nextFor(s wire.Status, worst health.Problem) string {
 
 // fillIn replaces the placeholders of a command by names, and tells whether it had a name for each.
 func fillIn(command string, names map[string]string) (string, bool) {
-	words := strings.Fields(command)
+	words := strings.Split(command, " ")
 	for i, word := range words {
 		name, place := names[word]
 		if place && name == "" {
