@@ -154,6 +154,10 @@ func TestASealCountsForTheDataInPlace(t *testing.T) {
 		st.later(0)
 		st.seal("m2", "m3")
 		cmd, _, _ := st.next()
+		if cmd != nil && cmd.Promote != nil && cmd.Promote.Proof.Kind == fencing.QuorumSealed &&
+			cmd.Promote.Proof.Detail != "sealed: m2, m3; no further commit can gather its acknowledgements" {
+			t.Errorf("the proof says %q", cmd.Promote.Proof.Detail)
+		}
 		if promotes := cmd != nil && cmd.Promote != nil && cmd.Promote.Proof.Kind == fencing.QuorumSealed; promotes != proven {
 			t.Errorf("m3 holds %s: %s", incarnation, body(cmd))
 		}

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"mainstay/controller/platform"
@@ -173,7 +174,7 @@ func (v *clusterView) proof(old *health.Member, sealed []state.Sealed) *fencing.
 	}
 	if !v.c.Doubtful && state.QuorumSealed(v.c.Sets, sealed) {
 		return &fencing.Proof{Kind: fencing.QuorumSealed, Epoch: e,
-			Detail: fmt.Sprintf("%d members sealed; nothing can be acknowledged any more", len(sealed))}
+			Detail: "sealed: " + strings.Join(namesOf(sealed), ", ") + "; no further commit can gather its acknowledgements"}
 	}
 	if end := v.leaseEnd(); v.c.Guarded && v.Now > end && state.NoPromisesLeft(v.c.Sets, v.c.Members, sealed) {
 		return &fencing.Proof{Kind: fencing.LeaseExpired, Epoch: e, Detail: fmt.Sprintf("counted out %s ago", round(v.Now-end))}

@@ -54,7 +54,7 @@ func setsOf(a wire.ExplainAnswer) string {
 			parts = append(parts, "the primary alone (acks 0)")
 			continue
 		}
-		parts = append(parts, fmt.Sprintf("%d of (%s)", s.Acks, strings.Join(s.Names, ", ")))
+		parts = append(parts, fmt.Sprintf("%d of (%s)", s.Acks, setNames(s.Names)))
 	}
 	if len(parts) == 0 {
 		return ""

@@ -38,7 +38,7 @@ func healthy() wire.Status {
 		Controllers: controllers("c1").Members[:2],
 		Clusters: []wire.ClusterState{{
 			Name: "feed", Tier: "critical", Primary: "feed-e1", Epoch: epoch3(), Timeline: 3, Acks: 1, Guarded: true, Opened: true,
-			Sets: []platform.DurabilitySet{{ID: 4, Epoch: epoch3(), Acks: 1, Names: []string{"feed-e2.1", "feed-w1.1"}}},
+			Sets: []platform.DurabilitySet{{ID: 4, Epoch: epoch3(), Acks: 1, Names: []string{"feed-e2_1", "feed-w1_1"}}},
 			Members: []wire.MemberStatus{
 				{Name: "feed-e1", Host: "db-e1", Site: "east", Goal: platform.GoalPrimary, Seen: seenPrimary(), Age: 400 * time.Millisecond,
 					Protection: protected(seenPrimary(), "fence_ipmilan (level 1)")},
@@ -60,7 +60,7 @@ func trouble() wire.Status {
 	s.Hosts[2] = wire.HostStatus{Name: "db-w1"}
 	c := &s.Clusters[0]
 	c.Acks, c.Guarded = 2, false
-	c.Sets = append(c.Sets, platform.DurabilitySet{ID: 5, Epoch: epoch3(), Acks: 1, Names: []string{"feed-e2.1"}})
+	c.Sets = append(c.Sets, platform.DurabilitySet{ID: 5, Epoch: epoch3(), Acks: 1, Names: []string{"feed-e2_1"}})
 	c.Now = "waiting for a fence proof of feed-e1"
 	op := running()
 	c.Operation = &op
@@ -139,7 +139,7 @@ func explained() wire.ExplainAnswer {
 			{Slot: health.Slot{Name: "old", Held: -1, WALStatus: "lost"}, Text: "is invalid already and cannot be used"},
 			{Slot: health.Slot{Name: "unused", Held: -1}, Left: true, Text: "stays behind: set up its consumer anew on the new primary"}},
 		MoreSlots: 2,
-		Sets:      []platform.DurabilitySet{{Acks: 1, Names: []string{"feed-e2.1", "feed-w1.1"}}},
+		Sets:      []platform.DurabilitySet{{Acks: 1, Names: []string{"feed-e2_1", "feed-w1_1"}}},
 		Timings: []wire.Timing{{Name: "lease", Value: 5 * time.Second, From: "the platform file"},
 			{Name: "fence by lease-expired", Value: 6250 * time.Millisecond, From: "lease + 20 % + 250ms"}}}
 }

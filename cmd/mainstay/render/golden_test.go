@@ -233,7 +233,7 @@ func TestPausedReplayIsShown(t *testing.T) {
 func kept() []KeptMember {
 	e := func(n uint64) platform.Epoch { return platform.Epoch{Generation: 1, Number: n} }
 	return []KeptMember{
-		{Name: "feed-e1", Durable: member.Durable{Epoch: e(4), Ran: e(3), Closed: e(3), Incarnation: "feed-e1.2",
+		{Name: "feed-e1", Durable: member.Durable{Epoch: e(4), Ran: e(3), Closed: e(3), Incarnation: "feed-e1_2",
 			Discarded: &health.Discard{From: 0x6000000, To: 0x60000D8, Timeline: 3, Bytes: 216, Kept: "/var/lib/mainstay/quarantine/1"}}},
 		{Name: "tags-e1", Error: "tags-e1.json: unexpected end of JSON input"},
 	}
@@ -292,7 +292,7 @@ func TestStands(t *testing.T) {
 		}, "does not run, and waits"},
 		"silent": {func(c *wire.ClusterState) { c.Members = c.Members[1:] }, "the agent of its primary feed-e1 is not among those that answer"},
 		"acks 0": {func(c *wire.ClusterState) { c.Sets[0].Acks = 0 }, "to keep running it needs a promise of every other member"},
-		"acks 1": {func(*wire.ClusterState) {}, "a promise of 1 of (feed-e2.1, feed-w1.1)"},
+		"acks 1": {func(*wire.ClusterState) {}, "a promise of 1 of (feed-e2, feed-w1)"},
 		"promised": {func(c *wire.ClusterState) { c.Members[1].Seen.Promised, c.Members[2].Seen.Promised = 5300, 100 },
 			"must not be sealed or promoted: feed-e2 for 5s"},
 	} {

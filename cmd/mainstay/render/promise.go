@@ -107,7 +107,7 @@ func primaryOf(c wire.ClusterState) *wire.MemberStatus {
 func needed(c wire.ClusterState) string {
 	var parts []string
 	for _, s := range c.Sets {
-		text := fmt.Sprintf("a promise of %d of (%s)", s.Acks, strings.Join(s.Names, ", "))
+		text := fmt.Sprintf("a promise of %d of (%s)", s.Acks, setNames(s.Names))
 		if s.Acks == 0 {
 			text = "a promise of every other member"
 		}

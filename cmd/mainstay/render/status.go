@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"mainstay/controller/state"
@@ -101,7 +102,7 @@ func durability(c wire.ClusterState) string {
 	set := c.Sets[len(c.Sets)-1]
 	s := fmt.Sprintf("acks %d", set.Acks)
 	if set.Acks > 0 {
-		s += " of " + or(strings.Join(set.Names, ", "), "no replica")
+		s += " of " + or(setNames(set.Names), "no replica")
 	}
 	if set.Acks < c.Acks {
 		s += fmt.Sprintf(" (%d asked for)", c.Acks)
@@ -110,6 +111,20 @@ func durability(c wire.ClusterState) string {
 		s += fmt.Sprintf(" (%s still in force)", count(n, "earlier set"))
 	}
 	return s
+}
+
+// setNames are the members of a durability set. The set names each one's data, such as feed-w1_3 after a rewind or a clone: that number is
+// shown only where the set has two data of one member.
+func setNames(data []string) string {
+	var members []string
+	for _, name := range data {
+		member, _, _ := strings.Cut(name, "_") // which no member's name contains
+		if slices.Contains(members, member) {
+			return strings.Join(data, ", ")
+		}
+		members = append(members, member)
+	}
+	return strings.Join(members, ", ")
 }
 
 // clusterLines are the remarks on a cluster as a whole.

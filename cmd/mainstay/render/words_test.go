@@ -19,7 +19,7 @@ func TestRejoinNamesItsMember(t *testing.T) {
 func TestAsynchronousSetIsWorded(t *testing.T) {
 	s := Explain(wire.ExplainAnswer{Cluster: "feed", Primary: "feed-e1",
 		Sets: []platform.DurabilitySet{{Acks: 0}, {Acks: 1, Names: []string{"feed-e2_2"}}}}, Options{})
-	if want := "acknowledged by the primary alone (acks 0) or 1 of (feed-e2_2)"; !strings.Contains(s, want) {
+	if want := "acknowledged by the primary alone (acks 0) or 1 of (feed-e2)"; !strings.Contains(s, want) {
 		t.Errorf("want %q in\n%s", want, s)
 	}
 }
@@ -44,5 +44,22 @@ func TestUndoneByItself(t *testing.T) {
 		{Name: "routing", At: "2026-05-04T03:02:05.000Z"}, {Name: "abandoned", At: "2026-05-04T03:02:05.000Z"}}}
 	if s := History([]state.Operation{op}, Options{}); !strings.Contains(s, "check 1s, quiesce 2s, back: apps 1s, back: routing 0s\n") {
 		t.Errorf("got\n%s", s)
+	}
+}
+
+// A durability set names data; people know members. Only two data of one member need their numbers.
+func TestSetNames(t *testing.T) {
+	for _, c := range []struct {
+		data []string
+		want string
+	}{
+		{nil, ""},
+		{[]string{"feed-w1_3"}, "feed-w1"},
+		{[]string{"feed-e2_12", "feed-w1_3"}, "feed-e2, feed-w1"},
+		{[]string{"feed-e2_12", "feed-w1_3", "feed-w1_4"}, "feed-e2_12, feed-w1_3, feed-w1_4"},
+	} {
+		if got := setNames(c.data); got != c.want {
+			t.Errorf("%v: %q, want %q", c.data, got, c.want)
+		}
 	}
 }
