@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"mainstay/controller/platform"
@@ -114,7 +115,7 @@ func (p *appView) stopped(i *platform.Instance, c *state.Cluster) bool {
 	if p.Now <= p.Leases.End(PermitKey(p.conf.Name), i.Name, platform.Epoch{}, permit) {
 		return false
 	}
-	if p.Conditions.heldFor("app "+p.conf.Name+"/moving/"+c.Epoch.String()) > counted {
+	if p.Conditions.heldFor(poolMoves, p.conf.Name, c.Epoch.String()) > counted {
 		return true
 	}
 	return noPromisesLeft(c) && p.Now > p.Leases.Granted(c.Name, c.Primary)+counted
@@ -186,7 +187,7 @@ func (p *appView) runs(i *platform.Instance) time.Duration {
 	if r := p.seen(i); r == nil || !r.Running {
 		return 0
 	}
-	return p.Conditions.heldFor("app " + p.conf.Name + "/runs/" + i.Name)
+	return p.Conditions.heldFor(instanceRuns, p.conf.Name, i.Name)
 }
 
 // up: a majority finds the instance well and, where it was stopped before, by a check that began since it was seen to run. A
@@ -249,7 +250,7 @@ func (p *appView) restart() (*state.ChangeApp, Reason) {
 		if consecutive >= restartsAtMost {
 			continue
 		}
-		if p.Conditions.heldFor(fmt.Sprintf("app %s/down/%s/%d", p.conf.Name, i.Name, consecutive)) >= restartAfter<<consecutive {
+		if p.Conditions.heldFor(instanceStaysDown, p.conf.Name, i.Name, strconv.Itoa(consecutive)) >= restartAfter<<consecutive {
 			return &state.ChangeApp{Restart: i.Name}, join(p.why(i), Reason{Code: restarts, Number: consecutive + 1})
 		}
 	}

@@ -71,7 +71,7 @@ func (v *clusterView) mayBeUpstream(name string) bool {
 	if r != nil && r.Process == health.ProcessRunning && r.Streams() {
 		return true
 	}
-	return v.inUse(name) && v.Conditions.heldFor(v.c.Name+"/relay/"+name) < leaveAfter
+	return v.inUse(name) && v.heldFor(upstreamAway, name) < leaveAfter
 }
 
 func (v *clusterView) inUse(upstream string) bool {

@@ -18,7 +18,7 @@ func (v *clusterView) catchUp(f *state.CatchUp) (*state.Command, Reason) {
 		return v.advanceSeal(nil, Reason{Code: handOverCutOff, Member: f.From, Other: f.To})
 	case to.Timeline == from.Timeline && to.Position >= from.Position:
 		return v.advanceSeal(nil, Reason{Code: handedOver, Member: f.To, Other: f.From, At: from.Position})
-	case v.Conditions.heldFor(v.c.Name+"/feed/"+v.c.Attempt.Number.String()) > catchUpOfSealedBound:
+	case v.heldFor(sealedCatchesUp, v.c.Attempt.Number.String()) > catchUpOfSealedBound:
 		return v.advanceSeal(nil, Reason{Code: handOverTooLong, Member: f.From, Other: f.To, For: catchUpOfSealedBound})
 	}
 	return nil, Reason{Code: takesWAL, Member: f.To, Other: f.From, At: to.Position, Past: from.Position}

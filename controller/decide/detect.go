@@ -29,7 +29,7 @@ func (v *clusterView) detect() (*state.Command, Reason) {
 	if v.lostData(p) {
 		return v.begin(health.PrimaryCrashed, Reason{Code: dataLost, Detail: string(p.Data)}, true)
 	}
-	if !v.c.Opened && v.c.SystemID != "" && v.Conditions.heldFor(v.c.Name+"/opening/"+v.c.Epoch.String()) > openBound {
+	if !v.c.Opened && v.c.SystemID != "" && v.heldFor(primaryNotOpen, v.c.Epoch.String()) > openBound {
 		return v.begin(health.PrimaryStuck, Reason{Code: notOpened, For: openBound, Detail: says(p)}, true)
 	}
 	if cmd, why := v.stuck(p); cmd != nil {
@@ -243,7 +243,7 @@ func (v *clusterView) observations() observations {
 // blocked is for how long this leader has counted the block after the last automatic failover. A new leader counts anew:
 // late, never early.
 func (v *clusterView) blocked() time.Duration {
-	return v.Conditions.heldFor(v.c.Name + "/recovered/" + v.c.Recovered)
+	return v.heldFor(failoverBlocked, v.c.Recovered)
 }
 
 func (v *clusterView) blockReason() Reason {
@@ -344,7 +344,7 @@ func (v *clusterView) syncWait() time.Duration {
 	if p := v.fresh(v.c.Primary); p == nil || p.SyncWaits == 0 {
 		return 0
 	}
-	return v.Conditions.heldFor(v.c.Name + "/syncwait")
+	return v.heldFor(sessionsWait)
 }
 
 func (v *clusterView) memberProblems(name string, r *health.Member) {

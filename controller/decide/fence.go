@@ -114,7 +114,7 @@ func (v *clusterView) stopToRestart() (*state.Command, Reason) {
 
 // sealing: members that answer are yet to be sealed, and have the time that is given for it.
 func (v *clusterView) sealing(ch choice) bool {
-	return len(ch.pending) > 0 && v.Conditions.heldFor(v.c.Name+"/seals") < graceForSeals
+	return len(ch.pending) > 0 && v.heldFor(sealsMissing) < graceForSeals
 }
 
 // worthWaiting: under asynchronous replication nothing shows completeness, so every replica that answers is asked first.
@@ -157,7 +157,7 @@ func (v *clusterView) waitOrAccept(proof fencing.Proof, ch choice, why Reason) (
 	}
 	p := v.conf.Failover
 	if p.WhenIncomplete == platform.AcceptWhenIncomplete && !v.c.Doubtful &&
-		ch.best != "" && v.Conditions.heldFor(v.c.Name+"/incomplete") >= p.AcceptAfter {
+		ch.best != "" && v.heldFor(candidateIncomplete) >= p.AcceptAfter {
 		acc := &state.Acceptance{By: byPolicy, Reason: "failover.when-incomplete: accept", Completeness: true}
 		return &state.Command{Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, Accepted: acc, Note: why.String()}},
 			Reason{Code: policyAccepts, Because: []Reason{why}}

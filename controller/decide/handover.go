@@ -36,7 +36,7 @@ func (v *clusterView) handOver() (*state.Command, Reason) {
 		return v.force(Reason{Code: silentInStop, Member: v.c.Primary})
 	}
 	if !closed(p, v.c.Epoch) {
-		if v.Conditions.heldFor(v.c.Name+"/stop") > stopBound {
+		if v.heldFor(primaryStops) > stopBound {
 			return v.force(Reason{Code: stopTooLong, Member: v.c.Primary, For: stopBound})
 		}
 		return nil, Reason{Code: cleanStopRuns, Member: v.c.Primary}
@@ -45,7 +45,7 @@ func (v *clusterView) handOver() (*state.Command, Reason) {
 		return v.force(Reason{Code: uncleanStop, Member: v.c.Primary})
 	}
 	ch, late := v.chooseHandover(p.Shutdown)
-	waits := v.Conditions.heldFor(v.c.Name + "/catchup")
+	waits := v.heldFor(targetReplays)
 	if late != "" && waits <= preferredBound {
 		return nil, Reason{Code: replayAwaited}
 	}
@@ -75,7 +75,7 @@ func (v *clusterView) beforeStop(p *health.Member) (*state.Command, Reason) {
 		return v.cancel(Reason{Code: silentBeforeStop, Member: v.c.Primary})
 	case closed(p, v.c.Epoch) || p.Process == health.ProcessEnding:
 		return v.force(Reason{Code: crashedBeforeStop, Member: v.c.Primary})
-	case v.Conditions.heldFor(v.c.Name+"/checkpoint") > checkpointBound:
+	case v.heldFor(primaryCheckpoints) > checkpointBound:
 		return v.cancel(Reason{Code: checkpointTooLong, Member: v.c.Primary, For: checkpointBound})
 	}
 	if bad := v.SwitchoverBlockers(a.To); len(bad) > 0 && p.Checkpointed == a.Number {

@@ -19,7 +19,7 @@ func (v *clusterView) cutPower(ch choice) (*state.Command, Reason) {
 	}
 	host := v.State.Platform.Host(v.conf.Member(v.c.Primary).Host)
 	if host == nil || len(host.Fence) == 0 || v.fenceOf(v.c.Primary) != nil ||
-		v.Conditions.heldFor(v.c.Name+"/power/"+v.c.Attempt.Number.String()) < powerAfter {
+		v.heldFor(proofMissing, v.c.Attempt.Number.String()) < powerAfter {
 		return nil, Reason{}
 	}
 	why := Reason{Code: noOtherProof, Member: v.c.Primary, Detail: v.c.Attempt.Number.String(), Names: MembersOn(v.State, host.Name)}

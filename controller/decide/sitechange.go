@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -69,7 +70,7 @@ func (v *siteChangeView) next() (*state.StepSite, Reason) {
 		return v.fail(failed)
 	}
 	if waits.given() {
-		if v.Conditions.heldFor(fmt.Sprintf("site/%s/%s/%d", v.ch.ID, v.ch.Step, len(v.ch.Tried))) > bound {
+		if v.Conditions.heldFor(siteStepWaits, v.ch.ID, v.ch.Step, strconv.Itoa(len(v.ch.Tried))) > bound {
 			return v.fail(Reason{Code: notInTime, For: bound, Because: []Reason{waits}})
 		}
 		return nil, waits
@@ -95,7 +96,7 @@ func (v *siteChangeView) checkpoints() (*state.StepSite, Reason) {
 			continue
 		}
 		waits := Reason{Code: checkpointAwaited, Member: c.Primary}
-		if v.Conditions.heldFor("site/"+v.ch.ID+"/checkpoint") > checkpointBound {
+		if v.Conditions.heldFor(siteCheckpoints, v.ch.ID) > checkpointBound {
 			late := Reason{Code: notInTime, For: checkpointBound, Because: []Reason{waits}}
 			return &state.StepSite{End: state.Abandoned, Note: Reason{Code: notBegun, Because: []Reason{late}}.String()}, waits
 		}
@@ -128,7 +129,7 @@ func (v *siteChangeView) hooks(when string) (*state.StepSite, Reason) {
 	case !errors.Is(err, state.ErrHookRuns):
 		why.Code = hookFailed
 		return v.fail(why)
-	case v.Conditions.heldFor(fmt.Sprintf("site/%s/%s/%s/%d", v.ch.ID, v.ch.Step, when, len(v.ch.Answers))) > v.longestHook():
+	case v.Conditions.heldFor(siteHookRuns, v.ch.ID, v.ch.Step, when, strconv.Itoa(len(v.ch.Answers))) > v.longestHook():
 		why.Code = hookSilent
 		return v.fail(why)
 	}

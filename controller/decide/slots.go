@@ -235,7 +235,7 @@ func (v *clusterView) replicationProblems() {
 				"it acknowledges commits, shows none of them, and cannot take over in a switchover. Resume it on %s: SELECT pg_wal_replay_resume()",
 				r.Position-min(r.Position, r.Replayed), name), false)
 		}
-		if missing := v.notSynced(name, r); len(missing) > 0 && v.Conditions.heldFor(v.c.Name+"/slots/"+name) > syncBound {
+		if missing := v.notSynced(name, r); len(missing) > 0 && v.heldFor(slotsNotSynced, name) > syncBound {
 			v.problem(health.SlotNotSynchronised, name,
 				fmt.Sprintf("it has no copy of the failover slots %s of %s, whose consumers could not follow if it were promoted; "+
 					"on %s set sync_replication_slots = on and hot_standby_feedback = on and reload, then see its log; "+

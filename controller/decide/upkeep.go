@@ -75,7 +75,7 @@ func (v *clusterView) settles(id uint64) bool {
 
 // leaseCounted: this leader has seen the shorter lease in force for as long as the longer one could still run (L4).
 func (v *clusterView) leaseCounted() bool {
-	held := v.Conditions.heldFor(fmt.Sprintf("%s/lease/%d", v.c.Name, v.conf.Lease))
+	held := v.heldFor(leaseShortened, v.conf.Lease.String())
 	return held > platform.CountOut(v.c.LongestLease)
 }
 
@@ -99,7 +99,7 @@ func (v *clusterView) pause() (*state.Command, Reason) {
 		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{Code: resumedNotRunning}
 	case p.Guard.Complete && p.Guard.Armed == v.c.Epoch && p.Guard.Told >= pause.Resumed:
 		return &state.Command{Pause: &state.SetPause{Bound: true, Guarded: true}}, Reason{Code: resumedBound}
-	case !p.Guard.Complete && v.Conditions.heldFor(v.c.Name+"/rebind") > v.conf.Lease:
+	case !p.Guard.Complete && v.heldFor(guardUnbound) > v.conf.Lease:
 		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{Code: resumedUnguarded}
 	}
 	return nil, Reason{}
@@ -175,7 +175,7 @@ func (v *clusterView) lineAtFault(p, r *health.Member) Reason {
 		return v.recoveryAtFault(p, r)
 	}
 	if r.Still == 0 || p.OldestWAL == 0 || r.Position < p.OldestWAL || r.Position > p.Position ||
-		v.Conditions.heldFor(v.c.Name+"/cut/"+r.Name) > stillBound {
+		v.heldFor(lineCut, r.Name) > stillBound {
 		return Reason{}
 	}
 	return Reason{Code: lineIsCut, Member: r.Name, Other: p.Name,
@@ -196,7 +196,7 @@ func (v *clusterView) crashedAlike(r *health.Member) string {
 // for some that the primary no longer has; otherwise it may be busy with a long task.
 func (v *clusterView) recoveryAtFault(p, r *health.Member) Reason {
 	lacks := r.Asks != 0 && r.Asks < p.OldestWAL
-	if lacks || v.Conditions.heldFor(v.c.Name+"/recovers/"+r.Name) > stillBound {
+	if lacks || v.heldFor(recoveryHangs, r.Name) > stillBound {
 		return Reason{}
 	}
 	why := Reason{Code: recoveryStands, Member: r.Name, For: time.Duration(r.Still) * time.Millisecond, Want: stillBound.String()}
@@ -306,7 +306,7 @@ func (v *clusterView) wantedAcks(set *platform.DurabilitySet, able int) int {
 	if able >= acks || v.conf.Durability.WhenShort != platform.DegradeWhenShort {
 		return acks
 	}
-	short := v.Conditions.heldFor(v.c.Name + "/short")
+	short := v.heldFor(setShort)
 	if able < set.Acks && short < leaveAfter && v.heardAckers() >= set.Acks {
 		return set.Acks
 	}

@@ -325,7 +325,7 @@ func TestShorterLeaseIsCountedOut(t *testing.T) { // L4
 
 func TestConditions(t *testing.T) {
 	w := NewConditions()
-	round := func(now time.Duration, keys ...string) (held []time.Duration) {
+	round := func(now time.Duration, keys ...condition) (held []time.Duration) {
 		w.begin(now)
 		defer w.end()
 		for _, k := range keys {

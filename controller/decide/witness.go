@@ -1,8 +1,8 @@
 package decide
 
 import (
-	"fmt"
 	"sort"
+	"strconv"
 
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
@@ -21,7 +21,7 @@ func (v *clusterView) appsCutOff() (*state.Command, Reason) {
 		return nil, Reason{}
 	}
 	why := Reason{Code: appsDoNotReach, Names: cut, Other: w.App}
-	held := v.Conditions.heldFor(fmt.Sprintf("%s/witness/%d", v.c.Name, v.c.HighOperation))
+	held := v.heldFor(appsReachNothing, strconv.FormatUint(v.c.HighOperation, 10))
 	to := v.elsewhere()
 	switch {
 	case v.c.Recovered != "":
