@@ -116,12 +116,12 @@ func TestRecollectsLater(t *testing.T) {
 	if err := n.log.Confirmed(n.log.Applied() + 1000); !errors.As(err, new(*consensus.StoreError)) {
 		t.Errorf("an entry that it does not have: %v", err)
 	}
-	nobody := recollection{n.client, "p"}
+	unknown := recollection{n.client, "p"}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if entry, answered := nobody.ask(ctx, n.log.ID(), []consensus.Server{{ID: "gone", Address: "127.0.0.1:1"}}); entry != 0 ||
+	if entry, answered := unknown.ask(ctx, n.log.ID(), []consensus.Server{{ID: "gone", Address: "127.0.0.1:1"}}); entry != 0 ||
 		len(answered) != 0 {
-		t.Errorf("nobody is there: %d, %v", entry, answered)
+		t.Errorf("an answer of no controller: %d, %v", entry, answered)
 	}
 	var a wire.Confirmed
 	err := b.client(identity.RoleOperator, "jane").DoAt(b.ctx(5*time.Second), n.cfg.Advertise, "GET", "/v1/confirmed?log=x&process=p", nil, &a)

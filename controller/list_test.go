@@ -45,10 +45,10 @@ func TestInitRefuses(t *testing.T) {
 		}
 		return r.Error()
 	}
-	a1, a2, a3, nobody := c1.cfg.Advertise, c2.cfg.Advertise, other.cfg.Advertise, b.config("c4").Advertise
+	a1, a2, a3, nowhere := c1.cfg.Advertise, c2.cfg.Advertise, other.cfg.Advertise, b.config("c4").Advertise
 	for _, c := range []struct{ got, want string }{
 		{at(c1, a1, a2, a3), "controller c3 at " + a3 + " already belongs to platform"},
-		{at(c1, a1, nobody), "controller at " + nobody + ": connection refused"},
+		{at(c1, a1, nowhere), "controller at " + nowhere + ": connection refused"},
 		{at(c1, a1, a2, a1), "controller c1 is named twice"},
 		{at(c1, a2), "the address of controller c1, which was asked, is missing"},
 		{at(other, a3), "already initialised as platform"},
@@ -214,7 +214,7 @@ func TestMachine(t *testing.T) {
 	select {
 	case <-changed:
 	default:
-		t.Error("nobody was woken")
+		t.Error("no listener was woken")
 	}
 	if _, err := m.Apply(3, []byte(`{"init":{"platformID":"p2"}}`)); err == nil || errors.As(err, &fatal) {
 		t.Errorf("a second init: %v, want a refusal", err)

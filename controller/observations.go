@@ -105,8 +105,8 @@ func (v *observing) round(ctx context.Context, limit, overdue time.Duration, dou
 	if err != nil {
 		return err
 	}
-	// Also without an observation: the leader knows by them which controllers answer.
-	// Beside the observations, which a controller of an older build reads strictly.
+	// They leave also without an observation: the leader knows by them which controllers answer. The log and its entry are sent beside
+	// them, because a controller of an older build reads them strictly.
 	path := "/v1/votes?" + url.Values{"log": {v.log.ID()}, "entry": {strconv.FormatUint(entry, 10)}}.Encode()
 	leader, _ := v.log.Leader()
 	everybody := doubts || leader == "" || v.rounds%othersEvery == 0

@@ -79,7 +79,7 @@ func TestControllersSpeakWithoutMembers(t *testing.T) {
 			in := snapshot.Input
 			speak := 0
 			for _, from := range in.Controllers {
-				if in.View.Speaks(from, 2*time.Second, in.Now) {
+				if in.View.Speaks(from, 10*time.Second, in.Now) {
 					speak++
 				}
 			}

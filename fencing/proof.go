@@ -16,7 +16,7 @@ const (
 	QuorumSealed Kind = "quorum-sealed"
 	// PoweredOff: a fence device switched the host off and its status confirms it.
 	PoweredOff Kind = "powered-off"
-	// Operator: an operator vouches for it, by name and with a reason, for one epoch (S4).
+	// Operator: an operator confirms it, by name and with a reason, for one epoch (S4).
 	Operator Kind = "operator"
 )
 

@@ -61,7 +61,7 @@ func (p *program) siteWord(ctx context.Context, word string, args []string, wait
 		return err
 	}
 	defer s.Close()
-	ch, err := p.underWay(ctx, s, args)
+	ch, err := p.runningChange(ctx, s, args)
 	if err != nil {
 		return err
 	}
@@ -85,8 +85,8 @@ func (p *program) siteWord(ctx context.Context, word string, args []string, wait
 	return p.follow(ctx, s, r, wait)
 }
 
-// underWay is the running site switchover, if it has the given name and has halted.
-func (p *program) underWay(ctx context.Context, s *session, args []string) (*wire.SiteChange, error) {
+// runningChange is the running site switchover, if it has the given name and has halted.
+func (p *program) runningChange(ctx context.Context, s *session, args []string) (*wire.SiteChange, error) {
 	var st wire.Status
 	if err := p.ask(ctx, s, http.MethodGet, "/v1/status", nil, &st); err != nil {
 		return nil, err

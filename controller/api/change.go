@@ -140,7 +140,7 @@ func (s *subject) quiet() error {
 	case s.c.Primary == "":
 		return refused("cluster %s has no primary yet: %s", s.c.Name, s.snapshot.Last.Reasons.Of(s.c.Name))
 	case s.c.Attempt != nil:
-		return refused("cluster %s: operation %s is under way; see `mainstay status`", s.c.Name, s.c.Attempt.Operation)
+		return refused("cluster %s: operation %s is running; see `mainstay status`", s.c.Name, s.c.Attempt.Operation)
 	case s.c.Pause != nil && s.c.Pause.Resuming:
 		return refused("cluster %s is resuming: wait until `mainstay status` shows it without a pause", s.c.Name)
 	case s.c.Pause != nil:

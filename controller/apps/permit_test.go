@@ -161,7 +161,7 @@ func TestInstancePermittedByItsPrimary(t *testing.T) {
 }
 
 // A leader that answers, and gives no permit, is not got around by the agent of the primary.
-func TestNobodyPermitsAgainstALeader(t *testing.T) {
+func TestNoPermitAgainstALeader(t *testing.T) {
 	h := newBed(t, config.AgentInstance{Command: script("exec sleep 1000")})
 	g := permitted(shortPermit)
 	g.Agent = newPrimaryAgent(t, h.ca).address

@@ -195,7 +195,7 @@ func TestAppServerThatCannotBeKept(t *testing.T) {
 	})
 }
 
-func TestAppServerThatNobodyKnows(t *testing.T) {
+func TestAppServerThatNoControllerKnows(t *testing.T) {
 	h := newBed(t, config.AgentInstance{Command: script("exec sleep 1000")})
 	number := h.clocks.Send(0)
 	h.obey(&wire.ReportAnswer{RunID: "run", Number: number, Instances: map[string]platform.InstanceGoal{"api-e1": toRun}})

@@ -181,8 +181,8 @@ func TestPermit(t *testing.T) {
 	s.run(time.Second).want("start")
 }
 
-// TestAStartThatIsUnderWayWhenThePermitEnds: what was begun may run at any moment, on a disk that hangs long after.
-func TestAStartThatIsUnderWayWhenThePermitEnds(t *testing.T) {
+// TestAStartThatRunsWhenThePermitEnds: what was begun may run at any moment, on a disk that hangs long after.
+func TestAStartThatRunsWhenThePermitEnds(t *testing.T) {
 	g := running
 	g.Permit, g.Primary = 5*time.Second, "feed-e1"
 	s := newScene(t, g, health.ProcessEnded)

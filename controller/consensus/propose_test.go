@@ -25,7 +25,7 @@ func TestProposalsEndInTime(t *testing.T) {
 	}
 	close(n.machine.gate)
 	eventually(t, "both to be applied after all", func() bool { return n.machine.has("wait", "behind") })
-	eventually(t, "nothing to be under way", func() bool { return n.log.Stats().Pending == 0 })
+	eventually(t, "nothing to be pending", func() bool { return n.log.Stats().Pending == 0 })
 }
 
 func TestTooManyProposals(t *testing.T) {

@@ -52,7 +52,7 @@ func Recover(o Options, m Machine) (Survey, error) {
 		old, f.survey.ID = f.survey.ID, newID(o)
 		f.config.LocalID = raft.ServerID(f.survey.ID)
 		only := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: f.config.LocalID, Address: raft.ServerAddress(o.Address)}}}
-		return raft.RecoverCluster(f.config, f.fsm, f.bolt, f.bolt, f.snapshots, f.nobody, only)
+		return raft.RecoverCluster(f.config, f.fsm, f.bolt, f.bolt, f.snapshots, f.nowhere, only)
 	})
 	if err != nil {
 		return s, err
@@ -76,7 +76,7 @@ type folder struct {
 	bolt      *raftboltdb.BoltStore
 	snapshots *raft.FileSnapshotStore
 	config    *raft.Config
-	nobody    raft.Transport // reaches no controller
+	nowhere   raft.Transport // reaches no controller
 	fsm       *fsm
 	failed    error // of the Machine
 	survey    Survey
@@ -119,7 +119,7 @@ func (f *folder) look(o Options) (err error) {
 	o.Heartbeat, o.Election, o.Lease = platform.RaftHeartbeat, platform.RaftElection, platform.RaftLease
 	f.config = raftConfig(o, f.survey.ID, nil)
 	f.config.Logger = raftLogger(o.Logger, quiet)
-	_, f.nobody = raft.NewInmemTransport(raft.ServerAddress(o.Address))
+	_, f.nowhere = raft.NewInmemTransport(raft.ServerAddress(o.Address))
 	if f.snapshots, err = raft.NewFileSnapshotStoreWithLogger(o.Dir, keepSnapshots, f.config.Logger); err != nil {
 		return distrust(o, filepath.Join(o.Dir, snapshotDir), "the folder of snapshots cannot be used", err)
 	}
@@ -138,7 +138,7 @@ func (f *folder) look(o Options) (err error) {
 	if err := checkHeld(o, f.survey.ID, now, was, nil); err != nil { // no other controller is asked: they are lost
 		return err
 	}
-	latest, err := raft.GetConfiguration(f.config, f.fsm, f.bolt, f.bolt, f.snapshots, f.nobody)
+	latest, err := raft.GetConfiguration(f.config, f.fsm, f.bolt, f.bolt, f.snapshots, f.nowhere)
 	if err = errors.Join(err, f.failed); err != nil {
 		return distrust(o, o.Dir, "the log cannot be replayed", err)
 	}

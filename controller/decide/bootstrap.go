@@ -39,7 +39,7 @@ func (v *clusterView) bootstrap() (*state.Command, Reason) {
 	}
 	first := v.preferred(empty)
 	if first == "" {
-		return v.refuse(Reason{Code: nobodyMayLead})
+		return v.refuse(Reason{Code: noMemberMayLead})
 	}
 	for _, name := range empty {
 		if bad := seen[name].Refusals; len(bad) > 0 {

@@ -67,7 +67,7 @@ func (v *clusterView) stuck(p *health.Member) (*state.Command, Reason) {
 		evidence.Detail = " (" + p.WriteError + ")"
 	}
 	if !v.succeeded() {
-		return v.notLeft(join(evidence, Reason{Code: nobodyTakesOver}))
+		return v.notLeft(join(evidence, Reason{Code: noReplicaTakesOver}))
 	}
 	return v.begin(health.PrimaryStuck, evidence, true)
 }

@@ -85,7 +85,7 @@ func (v *clusterView) promoteComplete(proof fencing.Proof, ch choice, old *healt
 	if why := v.unapproved(ch); why.given() {
 		return nil, why
 	}
-	return v.waitOrAccept(proof, ch, Reason{Code: nobodyEligible})
+	return v.waitOrAccept(proof, ch, Reason{Code: noMemberEligible})
 }
 
 // handWALOver lets the member that is ahead and may not lead give its WAL to the one that may. It needs a proof like a

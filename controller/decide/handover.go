@@ -55,7 +55,7 @@ func (v *clusterView) handOver() (*state.Command, Reason) {
 		return v.promote(proof, ch, true, Reason{})
 	}
 	if waits > catchUpBound {
-		return v.force(Reason{Code: nobodyReplayed, At: p.Shutdown, For: catchUpBound})
+		return v.force(Reason{Code: noMemberReplayed, At: p.Shutdown, For: catchUpBound})
 	}
 	return nil, Reason{Code: replayAwaited}
 }

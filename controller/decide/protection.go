@@ -87,7 +87,7 @@ func (v *clusterView) outlookSealed(ch choice) Outlook {
 	out := Outlook{Kind: fencing.QuorumSealed}
 	switch {
 	case v.asynchronous():
-		out.Why = Reason{Code: commitsNeedNobody}
+		out.Why = Reason{Code: commitsNeedNoReplica}
 	case state.QuorumSealed(v.c.Sets, ch.all):
 		out.Possible, out.About, out.Why = true, v.promisesEnd()+sealTime, Reason{Code: canBeSealed, Names: namesOf(ch.sealed)}
 	default:

@@ -38,7 +38,7 @@ func TestOutlooks(t *testing.T) { // S4
 		{"closed already, and silent since", 1, nil, func(st *stage) { st.crash(); st.later(0); st.members["m1"] = nil; st.later(time.Minute) },
 			fencing.Stopped, yes, epochClosed},
 		{"acks 1", 1, nil, nil, fencing.QuorumSealed, yes, canBeSealed},
-		{"acks 0", 0, nil, nil, fencing.QuorumSealed, no, commitsNeedNobody},
+		{"acks 0", 0, nil, nil, fencing.QuorumSealed, no, commitsNeedNoReplica},
 		{"acks 1, one of two is gone", 1, nil, func(st *stage) { st.members["m3"] = nil; st.later(3 * time.Second) },
 			fencing.QuorumSealed, no, agentNotHeard},
 		{"acks 1, one of two does not run", 1, nil, func(st *stage) {
@@ -48,7 +48,7 @@ func TestOutlooks(t *testing.T) { // S4
 		{"an older list has acks 0", 1, nil, func(st *stage) {
 			st.c().Sets = append([]platform.DurabilitySet{{ID: 1, Epoch: st.c().Epoch}}, st.c().Sets...)
 		},
-			fencing.QuorumSealed, no, commitsNeedNobody},
+			fencing.QuorumSealed, no, commitsNeedNoReplica},
 		{"an older list counts on one that is gone", 1, nil, func(st *stage) {
 			newer := st.c().Sets[len(st.c().Sets)-1]
 			newer.ID, newer.Names = newer.ID+1, []string{"m2_2"}
@@ -59,9 +59,9 @@ func TestOutlooks(t *testing.T) { // S4
 			fencing.QuorumSealed, no, tooFewCanBeSealed},
 		{"guarded", 1, nil, nil, fencing.LeaseExpired, yes, guardsEndIt},
 		{"not guarded", 1, nil, func(st *stage) { st.c().Guarded = false }, fencing.LeaseExpired, no, grantedUnguarded},
-		{"one may vouch, acks 1", 1, nil, func(st *stage) { st.members["m3"] = nil; st.later(3 * time.Second) },
+		{"one may promise, acks 1", 1, nil, func(st *stage) { st.members["m3"] = nil; st.later(3 * time.Second) },
 			fencing.LeaseExpired, no, tooFewForPromises},
-		{"all may vouch, acks 0", 0, nil, func(st *stage) { st.members["m2"], st.members["m3"] = nil, nil; st.later(3 * time.Second) },
+		{"all may promise, acks 0", 0, nil, func(st *stage) { st.members["m2"], st.members["m3"] = nil, nil; st.later(3 * time.Second) },
 			fencing.LeaseExpired, no, unsealedMayPromise},
 		{"paused", 1, nil, func(st *stage) {
 			st.apply(onFeed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "anna"}}}))

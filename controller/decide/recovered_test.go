@@ -58,9 +58,9 @@ func TestOldPrimaryRestartsInPlaceAfterARecovery(t *testing.T) {
 	}
 }
 
-// TestNobodyIsPromotedOverAnUnknownEpoch: where an agent tells of a primary that the lost controllers made since, neither the
+// TestNoMemberIsPromotedOverAnUnknownEpoch: where an agent tells of a primary that the lost controllers made since, neither the
 // one that is known goes on by itself nor does anybody take over from it (S4).
-func TestNobodyIsPromotedOverAnUnknownEpoch(t *testing.T) {
+func TestNoMemberIsPromotedOverAnUnknownEpoch(t *testing.T) {
 	waits := func(st *stage) {
 		t.Helper()
 		if cmd := st.step(30 * time.Second); cmd != nil {

@@ -22,7 +22,7 @@ const (
 	hookGrace    = 5 * time.Second // above a hook's own deadline
 )
 
-// siteChangeView is the site switchover under way as the leader sees it now.
+// siteChangeView is the running site switchover as the leader sees it now.
 type siteChangeView struct {
 	Input
 	ch       *state.SiteChange
@@ -306,7 +306,7 @@ func (v *siteChangeView) blockers(cluster string) []Reason {
 		return []Reason{paused(c)}
 	}
 	if to == "" {
-		return []Reason{{Code: nobodyOnSite, Other: v.ch.To}}
+		return []Reason{{Code: noMemberOnSite, Other: v.ch.To}}
 	}
 	_, bad := CheckSwitchover(v.Input, cluster, to)
 	return bad
@@ -342,7 +342,7 @@ func (v *siteChangeView) unverifiable() Reason {
 		conf := &v.State.Platform.Apps[n]
 		takes := func(i platform.Instance) bool { return i.Site == v.ch.To && v.State.Serves(conf, i.Name) }
 		if conf.Verify != "" && !slices.ContainsFunc(conf.Instances, takes) {
-			return Reason{Code: nobodyToVerify, Member: conf.Name, Other: v.ch.To}
+			return Reason{Code: noInstanceVerifies, Member: conf.Name, Other: v.ch.To}
 		}
 	}
 	return Reason{}

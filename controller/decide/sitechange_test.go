@@ -121,7 +121,7 @@ func TestSiteSwitchoverIsCheckedFirst(t *testing.T) {
 		{"a cluster is paused", func(p *pool) {
 			p.apply(onFeed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
 		}, isPaused},
-		{"nobody there can take over", func(p *pool) { p.members["m2"], p.members["m3"] = nil, nil }, nobodyOnSite},
+		{"nobody there can take over", func(p *pool) { p.members["m2"], p.members["m3"] = nil, nil }, noMemberOnSite},
 		{"the agents of its app servers are silent", func(p *pool) { p.instances["web3"], p.instances["web4"] = nil, nil }, appAgentsSilent},
 	} {
 		p := withPool(t, nil)
@@ -352,8 +352,8 @@ func TestSiteSwitchoverOfAClusterThatLeaves(t *testing.T) {
 	}
 }
 
-// TestSiteSwitchoverWithNobodyToVerify: an app whose instances have all left routing was not verified.
-func TestSiteSwitchoverWithNobodyToVerify(t *testing.T) {
+// TestSiteSwitchoverWithoutInstanceToVerify: an app whose instances have all left routing was not verified.
+func TestSiteSwitchoverWithoutInstanceToVerify(t *testing.T) {
 	p := withPool(t, func(p *platform.Platform) { p.Apps[0].Verify = "http://{address}/verify" })
 	p.begin("west")
 	p.play(func() {
@@ -361,7 +361,7 @@ func TestSiteSwitchoverWithNobodyToVerify(t *testing.T) {
 			p.works["web3"], p.works["web4"] = health.Down, health.Down
 		}
 	})
-	if p.s.Change == nil || !strings.HasPrefix(p.s.Change.Halted, Reason{Code: nobodyToVerify, Member: "web", Other: "west"}.String()) {
+	if p.s.Change == nil || !strings.HasPrefix(p.s.Change.Halted, Reason{Code: noInstanceVerifies, Member: "web", Other: "west"}.String()) {
 		t.Errorf("%+v, %+v", p.s.Change, p.last())
 	}
 }

@@ -45,7 +45,7 @@ func checkClusterTo(in Input, name, to string) []Reason {
 	}
 	target := bestOn(in, name, to)
 	if target == "" {
-		return say(Reason{Code: nobodyOnSite, Other: to}, Reason{Code: explainSaysWhy, Cluster: name})
+		return say(Reason{Code: noMemberOnSite, Other: to}, Reason{Code: explainSaysWhy, Cluster: name})
 	}
 	_, blockers := CheckSwitchover(in, name, target)
 	if blockers = append(blockers, RefusedSlots(in, name, target)...); len(blockers) > 0 {

@@ -27,7 +27,7 @@ func (v *clusterView) appsCutOff() (*state.Command, Reason) {
 	case v.c.Recovered != "":
 		why = join(why, v.blockReason())
 	case to == "":
-		why = join(why, Reason{Code: nobodyReady})
+		why = join(why, Reason{Code: noMemberReady})
 	case held >= w.After:
 		cmd, why := v.begin(health.AppsCutOff, why, false)
 		cmd.Begin.Kind, cmd.Begin.To = state.Switchover, to

@@ -15,7 +15,7 @@ var (
 	agentsAwaited = Code{"AgentsAwaited",
 		"no report yet from the agents of {names}; start `mainstay agent` there"}
 	severalPrimaries = Code{"SeveralPrimaries", "two primaries run: {names}; stop all but the right one"}
-	nobodyMayLead    = Code{"NobodyMayLead", "no member may lead; set may-lead on one"}
+	noMemberMayLead  = Code{"NoMemberMayLead", "no member may lead; set may-lead on one"}
 	agentRefuses     = Code{"AgentRefuses", "{member}: {detail}"}
 	notAdoptable     = Code{"NotAdoptable", "{member} cannot be adopted: {detail}"}
 	foreignData      = Code{"ForeignData",
@@ -45,9 +45,9 @@ var (
 		"{because}, but it has answered {names} since then: it is slow, and slowness causes no failover"}
 	restartedIfItLasts = Code{"RestartedIfItLasts", "no replica could take over, so it is restarted in place only if this lasts"}
 	commitsHang        = Code{"CommitsHang", "no small commit has finished on it for {ms} ms{detail}"}
-	nobodyTakesOver    = Code{"NobodyTakesOver", "no replica could take over"}
+	noReplicaTakesOver = Code{"NoReplicaTakesOver", "no replica could take over"}
 	appsDoNotReach     = Code{"AppsDoNotReach", "{names} of app {other} on its site are well and do not reach it"}
-	nobodyReady        = Code{"NobodyReady", "no member that may take over is ready"}
+	noMemberReady      = Code{"NoMemberReady", "no member that may take over is ready"}
 	noReportFor        = Code{"NoReportFor", "no report for {for}"}
 	noReport           = Code{"NoReport", "no report"}
 	doesNotRun         = Code{"DoesNotRun", "its PostgreSQL does not run"}
@@ -140,7 +140,7 @@ var (
 		"no promotion: {because}. Bring the missing member back, or run `mainstay failover {cluster} --to MEMBER --accept-loss " +
 			"REASON`"}
 	notComplete          = Code{"NotComplete", "{detail}"}
-	nobodyEligible       = Code{"NobodyEligible", "no member is eligible"}
+	noMemberEligible     = Code{"NoMemberEligible", "no member is eligible"}
 	controllersRecovered = Code{"ControllersRecovered",
 		"the controllers were recovered since then, and what the lost controllers did is not known"}
 	operatorMustDecide = Code{"OperatorMustDecide",
@@ -189,7 +189,7 @@ var (
 	stopTooLong       = Code{"StopTooLong", "the clean stop took longer than {for}"}
 	uncleanStop       = Code{"UncleanStop", "the primary did not stop cleanly"}
 	replayAwaited     = Code{"ReplayAwaited", "waiting for the target to replay the shutdown checkpoint"}
-	nobodyReplayed    = Code{"NobodyReplayed", "no member replayed the shutdown checkpoint at {at} within {for}"}
+	noMemberReplayed  = Code{"NoMemberReplayed", "no member replayed the shutdown checkpoint at {at} within {for}"}
 	isPrimaryAlready  = Code{"IsPrimaryAlready", "{member} is the primary already; name another member, or none for the best one"}
 	primaryNotWell    = Code{"PrimaryNotWell", "the primary {member} is not well; see `mainstay explain {cluster}`"}
 	about             = Code{"About", "{member}: {because}"}
@@ -269,9 +269,9 @@ var (
 	hasNoPrimary = Code{"HasNoPrimary",
 		"it has no primary yet; `mainstay explain {cluster}` says what it waits for"}
 	isBusy = Code{"IsBusy",
-		"operation {other} is under way; wait for its end, or see `mainstay explain {cluster}`"}
+		"operation {other} is running; wait for its end, or see `mainstay explain {cluster}`"}
 	isPaused       = Code{"IsPaused", "it is paused by {other} ({detail}); `mainstay resume {cluster}` ends that"}
-	nobodyOnSite   = Code{"NobodyOnSite", "no member on site {other} can take over"}
+	noMemberOnSite = Code{"NoMemberOnSite", "no member on site {other} can take over"}
 	explainSaysWhy = Code{"ExplainSaysWhy", "`mainstay explain {cluster}` says why"}
 	appNotOnSite   = Code{"AppNotOnSite",
 		"app {member} has no instance on site {other}; give it one in the platform file"}
@@ -296,11 +296,11 @@ var (
 	clusterBlocked    = Code{"ClusterBlocked", "waiting for cluster {cluster}: {because}"}
 	operationEnded    = Code{"OperationEnded", "cluster {cluster}: {other} {is}: {detail}"}
 	arrivedAndBusy    = Code{"ArrivedAndBusy",
-		"waiting for the operation that is under way in cluster {cluster}, which had already moved"}
+		"waiting for the operation that runs in cluster {cluster}, which had already moved"}
 	leftSite = Code{"LeftSite",
 		"cluster {cluster} has left site {other} since: its primary is {member}{detail}; `retry` moves it again"}
-	appAwaited     = Code{"AppAwaited", "waiting for app {member}: {number} of at least {of} instances are well"}
-	nobodyToVerify = Code{"NobodyToVerify",
+	appAwaited         = Code{"AppAwaited", "waiting for app {member}: {number} of at least {of} instances are well"}
+	noInstanceVerifies = Code{"NoInstanceVerifies",
 		"waiting for an instance of app {member} on site {other} that takes requests"}
 	answerAwaited        = Code{"AnswerAwaited", "waiting for {member} to {want}{detail}"}
 	undone               = Code{"Undone", "undone: clusters and apps are back where they were"}
@@ -315,7 +315,7 @@ var (
 	getsNoGoals    = Code{"GetsNoGoals", "host {other} is fenced, so its agent gets no goals"}
 	agentWouldStop = Code{"AgentWouldStop",
 		"its agent on {other} answers: it ends the member and closes the epoch; not if the host is lost"}
-	commitsNeedNobody = Code{"CommitsNeedNobody",
+	commitsNeedNoReplica = Code{"CommitsNeedNoReplica",
 		"impossible, acks is 0 in a durability set in force: commits need no replica"}
 	canBeSealed       = Code{"CanBeSealed", "{names} can be sealed"}
 	tooFewSealed      = Code{"TooFewSealed", "{of} of ({names}) must be sealed, {number} can be"}

@@ -32,7 +32,7 @@ func TestWords(t *testing.T) {
 		{Reason{Code: notAMember, Cluster: "feed", Member: "m9", Names: []string{"m1", "m2"}}, "cluster feed has no member m9; it has m1, m2"},
 		{Reason{Code: tooFewObservers, Number: 2, Of: 5, Names: []string{"c2"}, Because: []Reason{silence}},
 			"no report for 1.6s, and too few observers answer to be sure (2 of 5; silent: c2)"},
-		{Reason{Code: primaryFails, Member: "m1", Kind: health.PrimaryStuck, Because: []Reason{join(silence, Reason{Code: nobodyReady})}},
+		{Reason{Code: primaryFails, Member: "m1", Kind: health.PrimaryStuck, Because: []Reason{join(silence, Reason{Code: noMemberReady})}},
 			"PrimaryStuck: m1, no report for 1.6s; no member that may take over is ready"},
 		{join(Reason{Code: siteSilent, Other: "east", For: 2 * time.Second}, Reason{Code: soSay, Names: []string{"c2", "c3"}}),
 			"no agent of site east has been heard for 2s; so say c2, c3"},

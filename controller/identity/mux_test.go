@@ -161,9 +161,9 @@ func shakeFrom(t *testing.T, from string, m *Mux, config *tls.Config) error {
 	return err
 }
 
-// TestFloodKeepsNobodyOut: eight addresses without a certificate take every place for a handshake, and more. A host that was never
+// TestFloodKeepsNoHostOut: eight addresses without a certificate take every place for a handshake, and more. A host that was never
 // seen gets in all the same, one that was seen as well, and even one that shares its address with the flood.
-func TestFloodKeepsNobodyOut(t *testing.T) {
+func TestFloodKeepsNoHostOut(t *testing.T) {
 	w := newWorld(t, "social")
 	m, refused := listen(t, w.store(RoleController, "c1"), func(m *Mux) { m.timeout = time.Hour })
 	config := w.store(RoleAgent, "a").ClientConfig(RoleController, "c1", ProtoHTTP)

@@ -61,7 +61,7 @@ func (s *Store) verify(cs tls.ConnectionState, w want) (ID, error) {
 	return id, nil
 }
 
-// mend is the next step for whoever runs this side, and chose its files and the address: the peer may well be in order.
+// mend is the next step on this side, where the files and the address were chosen: the peer may well be in order.
 func (s *Store) mend(own ID, w want, peer ID, err error) string {
 	issue := w.mend(own.Platform, peer.Name)
 	switch {

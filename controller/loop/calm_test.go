@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// While nothing is under way one barrier a heartbeat serves all agents, and none waits for longer than a heartbeat and one turn of the
+// While nothing is running one barrier a heartbeat serves all agents, and none waits for longer than a heartbeat and one turn of the
 // loop, also where the loop comes late each time. Seed 13556 of the simulator: its lost time counted as the barrier's, and answers
 // came so late that a primary asked for promises.
 func TestCalmBarriers(t *testing.T) {

@@ -65,7 +65,7 @@ type Log interface {
 	Stalled() time.Duration
 }
 
-// Pending is a proposal under way. Result is valid once Done is closed; refused means that the log accepted the command
+// Pending is a proposal that runs. Result is valid once Done is closed; refused means that the log accepted the command
 // and the state refused it.
 type Pending interface {
 	Done() <-chan struct{}
@@ -86,7 +86,7 @@ type Loop struct {
 
 	applied chan *state.State // capacity 1, the latest wins
 	events  chan func()       // run inside the loop, in order
-	wg      sync.WaitGroup    // proposals under way
+	wg      sync.WaitGroup    // running proposals
 	// run is the context of Run: proposals live as long as Run, not only as long as the request that caused them.
 	run context.Context
 

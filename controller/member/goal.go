@@ -2,13 +2,13 @@ package member
 
 import "mainstay/controller/platform"
 
-// Change is the effect of a newly confirmed goal on the act under way.
+// Change is the effect of a newly confirmed goal on the running act.
 type Change int
 
 const (
 	Unchanged Change = iota // nothing that an act depends on has changed
 	Detail                  // a detail has changed: decide again, and let the act finish
-	Different               // another kind, epoch, upstream or way to stop: the act under way is no longer wanted
+	Different               // another kind, epoch, upstream or way to stop: the running act is no longer wanted
 )
 
 // ChangeOf compares the goal in force with the one that replaces it.

@@ -186,7 +186,7 @@ func (in *Input) sealed() Act {
 	case in.Seen.Data != health.DataPresent || in.foreign():
 		return in.wait("it has no data of this cluster to seal")
 	case in.Seen.Process == health.ProcessRunning && in.Seen.Role == health.RolePrimary:
-		return in.act(Kill, "it runs as primary, but another attempt is under way")
+		return in.act(Kill, "it runs as primary, but another attempt is running")
 	case in.Seen.Process == health.ProcessEnded && in.Seen.AsPrimary && !in.Seen.Clean:
 		return in.wait("it is a crashed primary, which is not a candidate")
 	case in.Seen.Process == health.ProcessEnded && in.Memory.StartFailures >= startsFail:

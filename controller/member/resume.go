@@ -37,7 +37,7 @@ func (t *Resume) Behind(run string, g *platform.Goal) bool {
 		(t.Goal.MembersVersion != g.MembersVersion || !slices.EqualFunc(t.Goal.Sets, g.Sets, same))
 }
 
-// Kept is a primary's resume record on disk: Written, and Pending while the write of a newer one is under way or has failed. Until that
+// Kept is a primary's resume record on disk: Written, and Pending while the write of a newer one is running or has failed. Until that
 // write succeeds, the disk may have either.
 type Kept struct {
 	Written Resume

@@ -38,7 +38,7 @@ func Settle(s Settling, g platform.Goal, seen Seen, setCheckpoint uint64) Settli
 		return s
 	}
 	if s.Baseline == 0 {
-		if nobodyUnderOlder(g, set, seen.Senders) && !(raised(g) && anyStale(set, seen.Senders)) {
+		if nothingUnderOlder(g, set, seen.Senders) && !(raised(g) && anyStale(set, seen.Senders)) {
 			s.Baseline = seen.Insert
 		}
 		return s
@@ -47,9 +47,9 @@ func Settle(s Settling, g platform.Goal, seen Seen, setCheckpoint uint64) Settli
 	return s
 }
 
-// nobodyUnderOlder is clause (a), except for a raised k: each member of an older set that is not in the newest no longer streams,
+// nothingUnderOlder is clause (a), except for a raised k: each member of an older set that is not in the newest no longer streams,
 // or shows sync_priority 0. Sets of earlier epochs belonged to another primary, which is fenced.
-func nobodyUnderOlder(g platform.Goal, newest platform.DurabilitySet, senders []health.Sender) bool {
+func nothingUnderOlder(g platform.Goal, newest platform.DurabilitySet, senders []health.Sender) bool {
 	for _, old := range g.Sets[:len(g.Sets)-1] {
 		for _, name := range old.Names {
 			if newest.Has(name) {

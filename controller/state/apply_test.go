@@ -18,7 +18,7 @@ func TestAttemptNumbersAreNeverUsedTwice(t *testing.T) { // S3, seals
 	if c.Epoch != ep(3) || c.Attempt != nil || !c.Opened || c.Primary != "m1" {
 		t.Fatalf("after an abandonment with seals the old primary continues under a higher epoch: %s", text(c))
 	}
-	refused(t, s, promote(nil), "attempt 1.2 is not under way")
+	refused(t, s, promote(nil), "attempt 1.2 is not running")
 	s = run(t, s, failover())
 	if n := s.Clusters["feed"].Attempt.Number; n != ep(4) {
 		t.Errorf("next attempt %s, want 1.4", n)
@@ -73,11 +73,11 @@ func TestGates(t *testing.T) {
 		{s, Command{Cluster: "nope", Begin: &Begin{}}, `no cluster "nope"`},
 		{s, onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m2"}}), "already exists"},
 		{s, onFeed(Command{Begin: &Begin{To: "m9"}}), "no member m9"},
-		{fenced, failover(), "is under way"},
+		{fenced, failover(), "is running"},
 		{fenced, pause, "pause when it has ended"},
 		{fenced, onFeed(Command{Advance: &Advance{Attempt: ep(2), Phase: PhaseStop}}), "past phase stop"},
-		{fenced, onFeed(Command{Advance: &Advance{Attempt: ep(3), Phase: PhaseSeal}}), "not under way"},
-		{fenced, onFeed(Command{Abandon: &Abandon{Attempt: ep(3)}}), "not under way"},
+		{fenced, onFeed(Command{Advance: &Advance{Attempt: ep(3), Phase: PhaseSeal}}), "not running"},
+		{fenced, onFeed(Command{Abandon: &Abandon{Attempt: ep(3)}}), "not running"},
 		{paused, failover(), "paused by ann"},
 		{s, onFeed(Command{Pause: &SetPause{Resume: true}}), "is not paused"},
 		{paused, onFeed(Command{Pause: &SetPause{Bound: true, Guarded: true}}), "not resuming"},

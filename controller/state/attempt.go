@@ -24,7 +24,7 @@ func applyBegin(s *State, c *Cluster, cmd Command) error {
 	case c.Primary == "":
 		return fmt.Errorf("cluster %s has no primary yet; `mainstay explain %s` says why", c.Name, c.Name)
 	case c.Attempt != nil:
-		return fmt.Errorf("cluster %s: operation %s is under way; see `mainstay status`", c.Name, c.Attempt.Operation)
+		return fmt.Errorf("cluster %s: operation %s is running; see `mainstay status`", c.Name, c.Attempt.Operation)
 	case c.Pause != nil && c.Pause.Resuming && b.Accepted == nil:
 		return fmt.Errorf("cluster %s is resuming: wait until `mainstay status` shows it without a pause", c.Name)
 	case c.Pause != nil && b.Accepted == nil:
@@ -36,7 +36,7 @@ func applyBegin(s *State, c *Cluster, cmd Command) error {
 		}
 	}
 	if b.Change != "" && (s.Change == nil || s.Change.ID != b.Change || s.Change.Halted != "") {
-		return fmt.Errorf("site switchover %s is not under way", b.Change)
+		return fmt.Errorf("site switchover %s is not running", b.Change)
 	}
 	number := s.nextNumber(c)
 	op := c.begin(Operation{Kind: b.Kind, Reason: b.Reason, By: cmd.By, From: c.Primary, To: b.To,
@@ -166,7 +166,7 @@ func applyOpened(s *State, c *Cluster, cmd Command) error {
 
 func (c *Cluster) attempt(n platform.Epoch) error {
 	if c.Attempt == nil || c.Attempt.Number != n {
-		return fmt.Errorf("cluster %s: attempt %s is not under way", c.Name, n)
+		return fmt.Errorf("cluster %s: attempt %s is not running", c.Name, n)
 	}
 	return nil
 }

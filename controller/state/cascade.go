@@ -59,7 +59,7 @@ func (c *Cluster) direct(member string) {
 func applyApprove(_ *State, c *Cluster, cmd Command) error {
 	switch a := c.Attempt; {
 	case a == nil || a.Operation != cmd.Approve.Operation:
-		return fmt.Errorf("cluster %s: operation %s is not under way; `mainstay history %s` shows its result",
+		return fmt.Errorf("cluster %s: operation %s is not running; `mainstay history %s` shows its result",
 			c.Name, cmd.Approve.Operation, c.Name)
 	case a.Approved != "":
 		return fmt.Errorf("cluster %s: %s has already approved operation %s; `mainstay history %s %s` shows its progress",

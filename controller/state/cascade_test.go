@@ -63,7 +63,7 @@ func TestStreamsEndWithWhatTheyRestOn(t *testing.T) {
 func TestApprove(t *testing.T) {
 	s := run(t, remote(t, 0), failover())
 	id := s.Clusters["feed"].Attempt.Operation
-	refused(t, s, onFeed(Command{Approve: &Approve{Operation: "feed-99"}}), "not under way")
+	refused(t, s, onFeed(Command{Approve: &Approve{Operation: "feed-99"}}), "not running")
 	s = run(t, s, onFeed(Command{Approve: &Approve{Operation: id}}))
 	if s.Clusters["feed"].Attempt.Approved != "test" {
 		t.Errorf("attempt %+v", s.Clusters["feed"].Attempt)

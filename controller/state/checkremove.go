@@ -17,7 +17,7 @@ func (s *State) checkMemberGone(old, conf *platform.Cluster, next *platform.Plat
 		return fmt.Errorf("cluster %s: member %s is missing from the file and would be removed; put it back, or add --remove %s",
 			old.Name, m.Name, m.Name)
 	case c.Attempt != nil:
-		return fmt.Errorf("cluster %s: operation %s is under way; remove %s when it has ended", old.Name, c.Attempt.Operation, m.Name)
+		return fmt.Errorf("cluster %s: operation %s is running; remove %s when it has ended", old.Name, c.Attempt.Operation, m.Name)
 	case c.Primary == m.Name:
 		return fmt.Errorf("cluster %s: member %s is the primary; run `mainstay switchover %s` first", old.Name, m.Name, old.Name)
 	}
@@ -43,7 +43,7 @@ func (s *State) checkClusterGone(old *platform.Cluster, remove []string) error {
 	case !slices.Contains(remove, old.Name):
 		return fmt.Errorf("cluster %s is missing from the file and would be removed; put it back, or add --remove %s", old.Name, old.Name)
 	case c.Attempt != nil:
-		return fmt.Errorf("cluster %s: operation %s is under way; remove the cluster when it has ended", old.Name, c.Attempt.Operation)
+		return fmt.Errorf("cluster %s: operation %s is running; remove the cluster when it has ended", old.Name, c.Attempt.Operation)
 	case c.Primary != "" && (c.Pause == nil || c.Pause.Resuming):
 		return fmt.Errorf("cluster %s: its guards would stop the primary when its lease ends; run `mainstay pause %s --reason REASON` first",
 			old.Name, old.Name)

@@ -20,7 +20,7 @@ func applyPause(s *State, c *Cluster, cmd Command) error {
 	switch {
 	case p.Pause != nil:
 		if c.Attempt != nil {
-			return fmt.Errorf("cluster %s: operation %s is under way; pause when it has ended", c.Name, c.Attempt.Operation)
+			return fmt.Errorf("cluster %s: operation %s is running; pause when it has ended", c.Name, c.Attempt.Operation)
 		}
 		// From here on the guards do not enforce the lease, so its end proves nothing (L7).
 		c.Pause, c.Guarded, c.Unbound = p.Pause, false, false

@@ -85,7 +85,7 @@ func (s *State) applyPlatform(cmd Command) error {
 		return ErrPlatformMoved
 	}
 	if s.Change != nil {
-		return fmt.Errorf("site switchover %s is under way; apply when it has ended", s.Change.ID)
+		return fmt.Errorf("site switchover %s is running; apply when it has ended", s.Change.ID)
 	}
 	if err := s.CheckChange(c.Platform, c.Remove); err != nil {
 		return err

@@ -13,7 +13,7 @@ func TestPromotionRefused(t *testing.T) {
 		rule, why string
 		change    func(*Promote)
 	}{
-		{"S4", "attempt 1.9 is not under way", func(p *Promote) { p.Attempt = ep(9) }},
+		{"S4", "attempt 1.9 is not running", func(p *Promote) { p.Attempt = ep(9) }},
 		{"S4", "the proof is for epoch 1.2", func(p *Promote) { p.Proof.Epoch = ep(2) }},
 		{"S4", "is not a proof", func(p *Promote) { p.Proof.Kind = "" }},
 		{"S4", "is not a proof", func(p *Promote) { p.Proof.Kind = "rumour" }},

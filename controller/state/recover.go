@@ -87,7 +87,7 @@ func applyReaffirm(s *State, c *Cluster, cmd Command) error {
 	case !c.Doubtful:
 		return fmt.Errorf("cluster %s: its primary %s is already confirmed", c.Name, c.Primary)
 	case c.Attempt != nil:
-		return fmt.Errorf("cluster %s: operation %s is under way", c.Name, c.Attempt.Operation)
+		return fmt.Errorf("cluster %s: operation %s is running", c.Name, c.Attempt.Operation)
 	}
 	c.Epoch = s.nextNumber(c)
 	c.Doubtful, c.Guarded, c.Unbound = false, false, c.Pause == nil

@@ -115,7 +115,7 @@ func TestReaffirm(t *testing.T) {
 	}
 	run(t, s, failover(), expired)
 	refused(t, recovered(t, 1), onFeed(Command{Reaffirm: &Reaffirm{Epoch: ep(7)}}), "not in force")
-	refused(t, run(t, recovered(t, 1), failover()), again, "under way")
+	refused(t, run(t, recovered(t, 1), failover()), again, "is running")
 }
 
 // The next generation is above whatever agents were heard to obey, and has a mark that tells it from others of its number (S1, S3).

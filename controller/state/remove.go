@@ -183,7 +183,7 @@ func (s *State) applyLeft(cmd Command) error {
 	case cmd.Version != 0 && cmd.Version != c.Version:
 		return fmt.Errorf("%w (%s: version %d, now %d)", ErrMoved, cmd.Cluster, cmd.Version, c.Version)
 	case c.Attempt != nil:
-		return fmt.Errorf("cluster %s: operation %s is under way", cmd.Cluster, c.Attempt.Operation)
+		return fmt.Errorf("cluster %s: operation %s is running", cmd.Cluster, c.Attempt.Operation)
 	}
 	before := len(s.ClusterConfig(cmd.Cluster).Members)
 	s.PlatformVersion++ // the list of members that promises are made for (L5)

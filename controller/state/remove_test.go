@@ -53,9 +53,9 @@ func TestRemovalsThatAreRefused(t *testing.T) {
 		{bootstrapped(t, 1), remove(without(1, "m3")), "or add --remove m3"},
 		{bootstrapped(t, 1), remove(without(1, "m3"), "m2", "feed"), "or add --remove m3"},
 		{bootstrapped(t, 1), remove(without(1, "m1"), "m1"), "m1 is the primary; run `mainstay switchover feed` first"},
-		{run(t, bootstrapped(t, 1), failover()), remove(without(1, "m3"), "m3"), "operation feed-2 is under way"},
+		{run(t, bootstrapped(t, 1), failover()), remove(without(1, "m3"), "m3"), "operation feed-2 is running"},
 		{run(t, bootstrapped(t, 1), onFeed(Command{Begin: &Begin{Kind: Switchover}})), remove(without(1, "m3"), "m3"),
-			"operation feed-2 is under way"},
+			"operation feed-2 is running"},
 		{bootstrapped(t, 2), remove(without(2, "m3"), "m3"), "only 1 members could acknowledge commits of primary m1, but acks is 2"},
 		// m3 is on m1's site
 		{bootstrapped(t, 1), remove(twoSites(without(1, "m2")), "m2"), "only 0 members could acknowledge commits of primary m1"},
@@ -64,7 +64,7 @@ func TestRemovalsThatAreRefused(t *testing.T) {
 		{bootstrapped(t, 1), remove(none), "or add --remove feed"},
 		{bootstrapped(t, 1), remove(none, "feed"), "run `mainstay pause feed"},
 		{run(t, bootstrapped(t, 1), paused(), onFeed(Command{Pause: &SetPause{Resume: true}})), remove(none, "feed"), "run `mainstay pause feed"},
-		{run(t, bootstrapped(t, 1), failover()), remove(none, "feed"), "operation feed-2 is under way"},
+		{run(t, bootstrapped(t, 1), failover()), remove(none, "feed"), "operation feed-2 is running"},
 		{bootstrapped(t, 1), left(), "no member is leaving"},
 		{run(t, bootstrapped(t, 1), remove(without(1, "m3"), "m3")), left(), "still count on every leaving member"},
 	} {
@@ -143,14 +143,14 @@ func TestRemovalIsUndoneByApplyingAgain(t *testing.T) {
 }
 
 // A member that no set counts on is removed at once, but not during an attempt.
-func TestMemberNobodyCountsOnGoesAtOnce(t *testing.T) {
+func TestMemberNoSetCountsOnGoesAtOnce(t *testing.T) {
 	s := run(t, bootstrapped(t, 0), remove(without(0, "m3"), "m3"))
 	if s.ClusterConfig("feed").Member("m3") != nil || s.Wanted != nil || s.Released["m3"] == nil {
 		t.Errorf("acks 0: %s", text(s.Platform))
 	}
 	s = run(t, bootstrapped(t, 1), remove(without(1, "m3"), "m3"))
 	s = run(t, settled(t, s, "m2_2"), failover())
-	refused(t, s, left(), "operation feed-2 is under way")
+	refused(t, s, left(), "operation feed-2 is running")
 	s = run(t, s, remove(without(1, "m3")))
 	if m := s.ClusterConfig("feed").Member("m3"); m == nil || !m.Leaving {
 		t.Errorf("it went during an attempt, by another apply: %+v", m)

@@ -129,7 +129,7 @@ func (s *State) applyBeginSite(cmd Command) error {
 		return errors.New("there is no platform yet; run `mainstay apply -f platform.yaml`")
 	}
 	if s.Change != nil {
-		return fmt.Errorf("site switchover %s is under way; see `mainstay status`", s.Change.ID)
+		return fmt.Errorf("site switchover %s is running; see `mainstay status`", s.Change.ID)
 	}
 	at := slices.IndexFunc(s.Platform.Sites, func(x platform.Site) bool { return x.Name == b.To })
 	switch {
@@ -181,7 +181,7 @@ func (s *State) applyStepSite(cmd Command) error {
 	c, ch := cmd.StepSite, s.Change
 	switch {
 	case ch == nil || ch.ID != c.Change:
-		return fmt.Errorf("site switchover %s is not under way; `mainstay site history` shows its result", c.Change)
+		return fmt.Errorf("site switchover %s is not running; `mainstay site history` shows its result", c.Change)
 	case c.Decision != "" && c.Version != 0 && c.Version != ch.Version:
 		return fmt.Errorf("site switchover %s has changed since you looked at it; run `mainstay status` again before you decide", ch.ID)
 	case c.Version != 0 && c.Version != ch.Version:
@@ -295,7 +295,7 @@ func (ch *SiteChange) obey(word string) error {
 func (s *State) applyAsked(cmd Command) error {
 	c, ch := cmd.HookAnswered, s.Change
 	if ch == nil || ch.ID != c.Change {
-		return fmt.Errorf("site switchover %s is not under way", c.Change)
+		return fmt.Errorf("site switchover %s is not running", c.Change)
 	}
 	if before, ok := ch.Answers[c.Key]; ok && before == c.Answer {
 		return nil // a repeated request with the same answer

@@ -326,7 +326,7 @@ func TestCertificatesAreTheMatter(t *testing.T) {
 }
 
 // TestRevokedPeer: a kept connection to a controller that is revoked meanwhile carries no further request, and what that controller
-// answers to one under way is not believed.
+// answers to a running one is not believed.
 func TestRevokedPeer(t *testing.T) {
 	a := newAuthority(t)
 	var asked atomic.Int32

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// atOnce bounds the probes under way, for members and for app servers separately. Each target has at most one, so others are
+	// atOnce bounds the running probes, for members and for app servers separately. Each target has at most one, so others are
 	// delayed only if more targets than that are frozen.
 	atOnce = 64
 	// programsAtOnce bounds the checks that run a program: they are the controllers' own load.

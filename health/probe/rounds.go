@@ -16,7 +16,7 @@ type asker[T any, K comparable, S any] struct {
 	// every is the time from the begin of one probe to that of the next. A longer probe delays the next one: probes of one target
 	// never overlap.
 	every func(T) time.Duration
-	// slots bounds the probes under way.
+	// slots bounds the running probes.
 	slots func(T) chan struct{}
 	// ask returns the knowledge after a probe, in bounded time whatever the target does.
 	ask func(ctx context.Context, target T, known S) S
@@ -38,7 +38,7 @@ type watch[T, S any] struct {
 	cancel context.CancelFunc
 	sooner chan struct{} // capacity 1: the target must be probed more often than before
 	known  S
-	asked  bool          // a probe is under way
+	asked  bool          // a probe is running
 	begun  time.Duration // since when
 }
 
@@ -151,7 +151,7 @@ func (r *rounds[T, K, S]) once(ctx context.Context, w *watch[T, S]) {
 	w.known, w.asked = known, false
 }
 
-// each calls f with the knowledge of each target, in their order, and since when a probe of it has been under way; 0: none is.
+// each calls f with the knowledge of each target, in their order, and since when a probe of it has been running; 0: none is.
 func (r *rounds[T, K, S]) each(f func(k K, known S, asked time.Duration)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

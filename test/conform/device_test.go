@@ -67,7 +67,7 @@ type programPower struct {
 	t      *testing.T
 	dir    string
 	ladder *device.Ladder
-	answer chan string // of the order under way
+	answer chan string // of the running order
 	last   string
 }
 

@@ -62,7 +62,7 @@ func (op *operator) accepts(t *testing.T) {
 	op.expect(t, 2, []string{"--accept-loss is missing"}, "failover", "feed", "--to", to)
 	op.expect(t, 3, []string{"has no member nobody"}, "failover", "feed", "--to", "nobody", "--accept-loss", reason, "--yes")
 	op.expect(t, 3, []string{"no terminal to confirm on"}, failover...)
-	op.expect(t, 3, []string{"is under way"}, "switchover", "feed", "--yes")
+	op.expect(t, 3, []string{"is running"}, "switchover", "feed", "--yes")
 	op.expect(t, 0, []string{"promote " + to, "may be lost"}, append(failover, "--dry-run")...)
 	if now := op.Primary(t); now != p {
 		t.Fatalf("%s was promoted before anybody accepted the loss", now)

@@ -152,7 +152,7 @@ func (s *siteScene) ended(t *testing.T, id string, want state.Result) (op state.
 	return op
 }
 
-// halted waits until the site switchover under way has halted, at a step, and returns what status says of it.
+// halted waits until the running site switchover has halted, at a step, and returns what status says of it.
 func (s *siteScene) halted(t *testing.T, step string) string {
 	t.Helper()
 	text := s.problem(t, health.SiteChangeHalted, "west")

@@ -153,7 +153,7 @@ func controllers(leader string) wire.Controllers {
 	return c
 }
 
-// leaderless is a primary for which one of its two replicas vouches, on three hosts of which one does not answer.
+// leaderless is a primary to which one of its two replicas has promised, on three hosts of which one does not answer.
 func leaderless() Leaderless {
 	own, other := agentStatus("db-e1", 12*time.Second, 0), agentStatus("db-e2", 13*time.Second, 1)
 	own.Clusters[0].Members[0].Seen.PromisedBy = []string{"feed-e2"}
@@ -238,7 +238,7 @@ func lostSite() wire.Status {
 	return s
 }
 
-// moving is a site switchover under way; halted one that waits for a word.
+// moving is a running site switchover; halted one that waits for a word.
 func moving() wire.Status {
 	s := sited()
 	s.Change = &wire.SiteChange{SiteChange: state.SiteChange{ID: "site-1", To: "west", By: "alice", Reason: "asked by alice: power work",

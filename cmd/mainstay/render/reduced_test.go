@@ -24,7 +24,7 @@ func TestReducedPiece(t *testing.T) {
 	p.Reduced.Done = false
 	for _, text := range texts() {
 		if !strings.Contains(text, "is being reduced") {
-			t.Errorf("under way:\n%s", text)
+			t.Errorf("running:\n%s", text)
 		}
 	}
 	p.Reduced = nil

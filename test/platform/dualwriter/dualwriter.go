@@ -89,7 +89,7 @@ func Start(ctx context.Context, o Options) (*Tester, error) {
 	return t, nil
 }
 
-// Stop ends the run and waits for the attempts under way.
+// Stop ends the run and waits for the running attempts.
 func (t *Tester) Stop() {
 	t.cancel()
 	t.hosts.Wait()

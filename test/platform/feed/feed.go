@@ -29,7 +29,7 @@ const (
 )
 
 // Schema creates what is missing. `writes` counts how often a post was written: a repeated write must itself be a commit
-// that waits for durability, or its answer would vouch for a first one that never reached a replica.
+// that waits for durability, or its answer would confirm a first one that never reached a replica.
 const Schema = `
 CREATE TABLE IF NOT EXISTS posts (
 	id uuid PRIMARY KEY, author text NOT NULL, body text NOT NULL,

@@ -83,15 +83,15 @@ func TestQuiesce(t *testing.T) {
 	expect(t, "GET", url+"/healthz", "", 200, `"quiesced":false`)
 }
 
-// underWay begins a write that waits for a primary, and returns what it is answered in the end.
-func underWay(t *testing.T, url string) <-chan string {
+// pendingWrite begins a write that waits for a primary, and returns what it is answered in the end.
+func pendingWrite(t *testing.T, url string) <-chan string {
 	t.Helper()
 	answered := make(chan string, 1)
 	go func() {
 		status, body := call(t, "POST", url+"/posts", newPost(id1, "patience"))
 		answered <- fmt.Sprint(status, " ", body)
 	}()
-	pgtest.WaitFor(t, time.Minute, "a write is under way", func() bool {
+	pgtest.WaitFor(t, time.Minute, "a write is running", func() bool {
 		_, body := call(t, "GET", url+"/healthz", "")
 		return strings.Contains(body, `"writes":1`)
 	})
@@ -104,7 +104,7 @@ func TestQuiesceWaits(t *testing.T) {
 	url, _ := serve(t, s.DSN(), 40*time.Second)
 	ready(t, url)
 	s.Stop()
-	answered := underWay(t, url)
+	answered := pendingWrite(t, url)
 	expect(t, "POST", url+"/quiesce", "", 503, "1 are still running")
 	expect(t, "POST", url+"/verify", "", 503, "refuses writes")
 	s.Up()
@@ -114,13 +114,13 @@ func TestQuiesceWaits(t *testing.T) {
 	expect(t, "POST", url+"/quiesce", "", 200, "")
 }
 
-// TestStopLetsRequestsFinish: a write under way is answered after the stop was asked for; nobody new is let in.
+// TestStopLetsRequestsFinish: a running write is answered after the stop was asked for; nobody new is let in.
 func TestStopLetsRequestsFinish(t *testing.T) {
 	s := pgtest.Start(t)
 	url, stop := serve(t, s.DSN(), 40*time.Second)
 	ready(t, url)
 	s.Stop()
-	answered := underWay(t, url)
+	answered := pendingWrite(t, url)
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop() }()
 	pgtest.WaitFor(t, time.Minute, "nobody new is let in", func() bool {
@@ -132,7 +132,7 @@ func TestStopLetsRequestsFinish(t *testing.T) {
 	})
 	s.Up()
 	if a := <-answered; !strings.HasPrefix(a, "201 ") {
-		t.Errorf("a write under way: %s", a)
+		t.Errorf("a running write: %s", a)
 	}
 	if err := <-stopped; err != nil {
 		t.Error(err)
@@ -145,11 +145,11 @@ func TestStopIsBounded(t *testing.T) {
 	url, stop := serve(t, s.DSN(), time.Hour)
 	ready(t, url)
 	s.Stop()
-	answered := underWay(t, url)
+	answered := pendingWrite(t, url)
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
 	if a := <-answered; !strings.HasPrefix(a, "503 ") {
-		t.Errorf("a write under way: %s", a)
+		t.Errorf("a running write: %s", a)
 	}
 }

@@ -19,7 +19,7 @@ const maxBody = 1 << 20 // bytes of a request
 //	GET  /healthz                     200: the process lives and serves, whatever its database does
 //	GET  /ready                       200 if it reaches a writable primary, else 503, within a second
 //	POST /verify                      200 once a post was committed and read back, else 503
-//	POST /quiesce                     200 once no write is under way; from then on writes are refused, by 503
+//	POST /quiesce                     200 once no write runs; from then on writes are refused, by 503
 //	POST /resume                      200; writes are taken again
 //
 // 503 says that no primary answered in time; a write may then have happened or not, and can be repeated as it was.

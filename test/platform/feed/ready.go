@@ -20,14 +20,14 @@ var (
 )
 
 // readiness asks whether a writable primary is reached, on a connection of its own that is kept while it works, so that a
-// busy pool is not taken for a lost primary, nor a dead host in the connection string for one. One question is under way
+// busy pool is not taken for a lost primary, nor a dead host in the connection string for one. One question is running
 // at a time, which further callers join.
 type readiness struct {
 	db  *sql.DB
 	all sync.WaitGroup
 
 	mu    sync.Mutex
-	asked *question // the one under way, or nil
+	asked *question // the running one, or nil
 }
 
 type question struct {
@@ -58,7 +58,7 @@ func (r *readiness) ask(ctx context.Context) error {
 	}
 }
 
-// join returns the question under way, and begins one where there is none.
+// join returns the running question, and begins one where there is none.
 func (r *readiness) join() *question {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"mainstay/test/platform/pgclient"
 )
 
-// closeLimit bounds how long requests under way may take after the server was told to stop: less than the 10 seconds after
+// closeLimit bounds how long running requests may take after the server was told to stop: less than the 10 seconds after
 // when a service manager commonly kills. giveUp before that they no longer wait for a primary, and say so.
 const (
 	closeLimit = 8 * time.Second
@@ -27,7 +27,7 @@ type Server struct {
 	Logf     func(format string, args ...any) // required
 }
 
-// Serve answers requests on l until ctx ends, then lets those under way finish and returns. It listens at once, creates
+// Serve answers requests on l until ctx ends, then lets running ones finish and returns. It listens at once, creates
 // the tables as soon as there is a primary, and is not ready before. It closes l.
 func (s Server) Serve(ctx context.Context, l net.Listener) error {
 	s.Database.Name = s.Name

@@ -110,7 +110,7 @@ func (s *Store) do(ctx context.Context, try func(*sql.Conn) error) error {
 	return s.until(ctx, try)
 }
 
-// until repeats try while it fails transiently and ctx lasts. A statement under way is not cancelled when ctx ends.
+// until repeats try while it fails transiently and ctx lasts. A running statement is not cancelled when ctx ends.
 func (s *Store) until(ctx context.Context, try func(*sql.Conn) error) error {
 	for {
 		begun := time.Now()

@@ -53,7 +53,7 @@ func ListenControl(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// ServeControl answers on l until ctx ends or the run does, then waits for the requests under way and closes l.
+// ServeControl answers on l until ctx ends or the run does, then waits for the running requests and closes l.
 func ServeControl(ctx context.Context, l net.Listener, c *Client) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var open sync.WaitGroup

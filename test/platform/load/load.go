@@ -68,7 +68,7 @@ type Client struct {
 	fatal error // the ledger could not be written
 }
 
-// Tally counts attempts. Attempts under way are Attempts - Acked - Unknown.
+// Tally counts attempts. Running attempts are Attempts - Acked - Unknown.
 type Tally struct {
 	Attempts  int    `json:"attempts"`
 	Acked     int    `json:"acked"`
@@ -108,7 +108,7 @@ func Start(ctx context.Context, o Options) (*Client, error) {
 	return c, nil
 }
 
-// Stop ends the run, waits for the attempts under way, and returns what ended it early, if anything did.
+// Stop ends the run, waits for the running attempts, and returns what ended it early, if anything did.
 func (c *Client) Stop() error {
 	c.cancel()
 	<-c.done

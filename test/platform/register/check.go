@@ -28,7 +28,7 @@ func (v Verdict) String() string {
 	return fmt.Sprintf("linearizable: %d operations with an answer, %d open writes, %d registers", v.Answered, v.Open, v.Registers)
 }
 
-// Check judges what was recorded so far. Operations under way are not part of it, so call it after Stop.
+// Check judges what was recorded so far. Running operations are not part of it, so call it after Stop.
 func (t *Tester) Check() Verdict {
 	t.mu.Lock()
 	done, attempts, last := slices.Clone(t.done), t.attempts, t.last

@@ -132,7 +132,7 @@ func (t *Tester) Answered() (n int) {
 	return n
 }
 
-// Stop ends the run and waits for the operations under way.
+// Stop ends the run and waits for the running operations.
 func (t *Tester) Stop() {
 	t.cancel()
 	t.clients.Wait()
