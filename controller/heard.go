@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mainstay/controller/durable"
 	"mainstay/controller/loop"
 )
 
@@ -69,24 +70,7 @@ func noteHeard(dir string, generation, own uint64) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, heardFile)
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
-		return err
-	}
-	folder, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return durable.Write(filepath.Join(dir, heardFile), b, 0o600)
 }
 
 // readHeard is 0 where no generation was reported.

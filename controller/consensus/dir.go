@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 
+	"mainstay/controller/durable"
+
 	berrors "go.etcd.io/bbolt/errors"
 
 	"go.etcd.io/bbolt"
@@ -129,7 +131,7 @@ func remember(o Options, db *bbolt.DB, id string, inode uint64, old string) erro
 		return fmt.Errorf("mint a raft id: %w", err)
 	}
 	path := filepath.Join(o.Dir, idFile)
-	if err := writeSynced(path, fmt.Appendf(nil, "%s\ninode %d\n", id, inode)); err != nil {
+	if err := durable.Write(path, fmt.Appendf(nil, "%s\ninode %d\n", id, inode), 0o600); err != nil {
 		return fmt.Errorf("mint a raft id: %w", err)
 	}
 	o.Logger.Info("new raft id: this controller joins as a new one", zap.String("id", id), zap.String("before", old))
@@ -166,29 +168,6 @@ func inodeOf(path string) (uint64, error) {
 		return 0, fmt.Errorf("%s: its inode is not known", path)
 	}
 	return st.Ino, nil
-}
-
-func writeSynced(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".id-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // distrust is a StoreError of this log.

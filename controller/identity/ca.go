@@ -15,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"mainstay/controller/durable"
 )
 
 const (
@@ -75,7 +77,7 @@ func writeCA(dir string, der []byte, key *ecdsa.PrivateKey) error {
 		mode os.FileMode
 	}{{caKeyFile, keyPEM, keyMode}, {caCertFile, encodeCert(der), certMode}} {
 		path := filepath.Join(dir, f.name)
-		if err := writeFile(path, f.data, f.mode, true); errors.Is(err, fs.ErrExist) {
+		if err := durable.Create(path, f.data, f.mode); errors.Is(err, fs.ErrExist) {
 			return caExists(path)
 		} else if err != nil {
 			return fmt.Errorf("make the CA: write %s: %w", path, err)

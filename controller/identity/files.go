@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 )
 
 const (
@@ -70,44 +69,4 @@ func readCerts(path, mend string) ([]*x509.Certificate, []byte, error) {
 func unreadable(path string, err error) error {
 	return &FileError{Path: path, Problem: "cannot be read", Err: err,
 		Mend: "check the path in the local configuration file and the file's owner"}
-}
-
-// writeFile puts data at path in one step that survives a power cut: a reader sees the old file or the new one. With
-// exclusive it fails where path exists (fs.ErrExist).
-func writeFile(path string, data []byte, mode os.FileMode, exclusive bool) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // already gone if the rename succeeded
-	if _, err = f.Write(data); err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	if exclusive {
-		err = os.Link(f.Name(), path)
-	} else {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

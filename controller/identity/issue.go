@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"time"
+
+	"mainstay/controller/durable"
 )
 
 // Request asks for one certificate.
@@ -64,10 +66,10 @@ func Issue(caDir, outDir string, r Request) ([]string, error) {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	base := filepath.Join(outDir, r.Role+"-"+r.Name)
-	if err := writeFile(base+".key", keyPEM, keyMode, false); err != nil {
+	if err := durable.WriteShared(base+".key", keyPEM, keyMode); err != nil {
 		return nil, fmt.Errorf("%s: write %s.key: %w", what, base, err)
 	}
-	if err := writeFile(base+".crt", encodeCert(der), certMode, false); err != nil {
+	if err := durable.WriteShared(base+".crt", encodeCert(der), certMode); err != nil {
 		return nil, fmt.Errorf("%s: write %s.crt: %w", what, base, err)
 	}
 	return []string{base + ".crt", base + ".key"}, nil

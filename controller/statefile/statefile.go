@@ -10,7 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+
+	"mainstay/controller/durable"
 )
 
 // Read leaves v as it is where there is no file.
@@ -51,26 +52,11 @@ func Encode(v any) ([]byte, error) {
 
 // WriteBytes is Write for what is encoded already.
 func WriteBytes(path string, b []byte) error {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err == nil {
-		_, err = f.Write(b)
-		err = errors.Join(err, f.Sync(), f.Close())
-	}
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
+	if err := durable.Write(path, b, 0o600); err != nil {
 		return fmt.Errorf("keep what the agent must not forget: %w; look at that disk: its space, its owner", err)
 	}
-	return SyncDir(filepath.Dir(path))
+	return nil
 }
 
-// SyncDir makes what was renamed, made or removed in a folder survive a power cut.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+// SyncDir is durable.SyncDir.
+func SyncDir(dir string) error { return durable.SyncDir(dir) }

@@ -16,8 +16,9 @@ import (
 // layers: a package may import packages of lower layers, and of its own layer only where allowed says so.
 var layers = map[string]int{
 	"controller/platform": 0, "controller/boottime": 0, "controller/osuser": 0, "controller/priority": 0, "controller/crowd": 0,
-	"controller/statefile": 0, "controller/wakeup": 0,
+	"controller/durable": 0, "controller/wakeup": 0,
 	"health": 1, "fencing": 1, "controller/pgdial": 1, "fencing/process": 1, "fencing/program": 1,
+	"controller/statefile": 1,
 	"controller/state": 2, "controller/wire": 3, "fencing/guard/machine": 2,
 	"controller/config": 3, "controller/decide": 3, "controller/member": 3, "controller/appserver": 3, "controller/consensus": 3,
 	"controller/identity": 2,
