@@ -256,20 +256,19 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	for _, end := range c.a.tls.Ends() {
 		gauge(descCert, time.Until(end.At).Hours()/24, end.Holder)
 	}
-	truth := map[bool]float64{true: 1}
 	for _, cl := range c.a.clusters() {
 		for _, m := range cl.Members {
-			gauge(descUp, truth[m.Seen.Process == health.ProcessRunning], cl.Name, m.Name)
-			gauge(descLead, truth[isPrimary(m)], cl.Name, m.Name)
+			gauge(descUp, truth(m.Seen.Process == health.ProcessRunning), cl.Name, m.Name)
+			gauge(descLead, truth(isPrimary(m)), cl.Name, m.Name)
 			gauge(descLease, float64(m.Seen.LeaseLeft)/1000, cl.Name, m.Name)
 			gauge(descOwes, float64(m.Seen.Promised)/1000, cl.Name, m.Name)
-			gauge(descGuard, truth[m.Seen.Guard.Complete], cl.Name, m.Name)
+			gauge(descGuard, truth(m.Seen.Guard.Complete), cl.Name, m.Name)
 		}
 	}
 	for _, app := range c.a.apps.States() {
 		for _, i := range app.Instances {
-			gauge(descApp, truth[i.Seen.Running], app.Name, i.Name)
-			gauge(descServes, truth[i.Serves], app.Name, i.Name)
+			gauge(descApp, truth(i.Seen.Running), app.Name, i.Name)
+			gauge(descServes, truth(i.Serves), app.Name, i.Name)
 			gauge(descAgain, float64(i.Seen.Restarts), app.Name, i.Name)
 			gauge(descMay, float64(i.Seen.PermitLeft)/1000, app.Name, i.Name)
 		}
@@ -280,4 +279,12 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	if heard != 0 {
 		gauge(descHeard, (boottime.Now() - heard).Seconds())
 	}
+}
+
+// truth is a condition as a gauge has it.
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
