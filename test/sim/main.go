@@ -2,7 +2,7 @@
 // no real clock to decide anything, and no network. A seed that fails is made as small as possible, and printed with the
 // command that replays it.
 //
-// usage: sim [-seeds N] [-first S] [-for 1h] [-keep], or sim -seed S [-skip 1,3] [-heal 12s] [-v]
+// usage: sim [-seeds N] [-first S] [-for 1h] [-keep] [-hash], or sim -seed S [-skip 1,3] [-heal 12s] [-v]
 package main
 
 import (
@@ -34,6 +34,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	f.Uint64Var(&s.first, "first", 1, "the first seed")
 	f.DurationVar(&s.long, "for", 0, "play for this long, instead of a number of scenarios")
 	f.BoolVar(&s.keep, "keep", false, "continue after a failure")
+	f.BoolVar(&s.hash, "hash", false, "print a hash of each trace, to compare before and after a change that must not change any")
 	f.IntVar(&s.workers, "workers", runtime.GOMAXPROCS(0), "how many scenarios to play at a time")
 	seed := f.Uint64("seed", 0, "play this one only")
 	skip := f.String("skip", "", "leave these faults out, by number (with -seed)")

@@ -19,6 +19,7 @@ type search struct {
 	seeds       uint64
 	long        time.Duration
 	keep        bool
+	hash        bool // print a hash of each scenario's trace
 	workers     int
 	began       time.Time
 	mu          sync.Mutex
@@ -56,7 +57,7 @@ func (s *search) play(ctx context.Context) {
 	for range max(1, s.workers) {
 		wg.Go(func() {
 			for seed, ok := s.take(ctx); ok; seed, ok = s.take(ctx) {
-				s.took(world.New(seed, world.Options{}).Run())
+				s.took(world.New(seed, world.Options{Hash: s.hash}).Run())
 			}
 		})
 	}
@@ -78,6 +79,9 @@ func (s *search) took(r world.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.played++
+	if s.hash {
+		fmt.Fprintf(s.out, "seed %d: trace %016x\n", r.Seed, r.Hash)
+	}
 	for k, n := range r.Counts {
 		s.counts[k] += n
 	}

@@ -178,7 +178,9 @@ func (w *World) result() Result {
 			r.LastFault = max(r.LastFault, f.at)
 		}
 	}
-	w.trace("end: %d acknowledged", r.Acked)
+	if w.hash != nil || w.options.Trace != nil {
+		w.trace("end: %d acknowledged, next random number %016x", r.Acked, w.rand.Uint64()) // one draw more or less changes it
+	}
 	if w.hash != nil {
 		r.Hash = w.hash.Sum64()
 	}
