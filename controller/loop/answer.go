@@ -2,6 +2,7 @@ package loop
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -14,28 +15,30 @@ import (
 // answer confirms goals and grants leases for one report, on state applied up to an entry that was committed after the
 // report arrived (L1). Every grant is recorded before the answer leaves (L3).
 func (c *Core) answer(r *health.Report, now time.Duration) *wire.ReportAnswer {
+	goals := c.goalsOf(r.Host)
 	a := &wire.ReportAnswer{
 		PlatformID: c.state.PlatformID, Generation: c.state.Generation, Mark: c.state.Mark,
-		RunID: r.RunID, Number: r.Number, Leader: c.name, Index: c.state.Index, Version: WakeVersion(c.state, r.Host),
-		Goals: map[string]platform.Goal{}, Heartbeat: platform.Heartbeat(platform.DefaultLease),
+		RunID: r.RunID, Number: r.Number, Leader: c.name, Index: c.state.Index, Version: goals.version,
+		Goals: goals.members, Heartbeat: platform.Heartbeat(platform.DefaultLease),
 	}
 	if c.state.Platform == nil {
 		return a
 	}
-	for name, goal := range c.state.Releases(r.Host) {
-		if r.Member(name) != nil { // its agent has not released it yet
-			a.Goals[name] = goal
-		}
+	if released := c.state.Releases(r.Host); len(released) > 0 {
+		// its agent has not released those yet that it reports
+		maps.DeleteFunc(released, func(name string, _ platform.Goal) bool { return r.Member(name) == nil })
+		maps.Copy(released, goals.members)
+		a.Goals = released
 	}
 	heartbeat := platform.MaxLease
 	for i := range c.state.Platform.Clusters {
 		conf := &c.state.Platform.Clusters[i]
-		for _, m := range conf.Members {
+		for j := range conf.Members {
+			m := &conf.Members[j]
 			if m.Host != r.Host {
 				continue
 			}
 			heartbeat = min(heartbeat, platform.Heartbeat(conf.Lease))
-			a.Goals[m.Name] = c.state.GoalOf(conf.Name, m.Name)
 			c.others(conf, a)
 			if g := c.grant(conf, m.Name, r, now, a); g != nil {
 				a.Grants = append(a.Grants, *g)
@@ -47,6 +50,33 @@ func (c *Core) answer(r *health.Report, now time.Duration) *wire.ReportAnswer {
 		a.Heartbeat = heartbeat
 	}
 	return a
+}
+
+// hostGoals are the goals of one host. Answers share the maps, so they are never edited.
+type hostGoals struct {
+	version   string
+	members   map[string]platform.Goal
+	instances map[string]platform.InstanceGoal
+}
+
+func (c *Core) goalsOf(host string) *hostGoals {
+	if g := c.goals[host]; g != nil {
+		return g
+	}
+	g := &hostGoals{WakeVersion(c.state, host), map[string]platform.Goal{}, c.state.InstanceGoals(host)}
+	c.goals[host] = g
+	if c.state.Platform == nil {
+		return g
+	}
+	for i := range c.state.Platform.Clusters {
+		conf := &c.state.Platform.Clusters[i]
+		for j := range conf.Members {
+			if m := &conf.Members[j]; m.Host == host {
+				g.members[m.Name] = c.state.GoalOf(conf.Name, m.Name)
+			}
+		}
+	}
+	return g
 }
 
 type held struct{ cluster, member string }
@@ -83,8 +113,8 @@ func (c *Core) grant(conf *platform.Cluster, member string, r *health.Report, no
 // pool starts on another site only once every permit has certainly ended.
 func (c *Core) permits(r *health.Report, now time.Duration, a *wire.ReportAnswer) (heartbeat time.Duration) {
 	heartbeat = platform.MaxLease
-	a.Instances = c.state.InstanceGoals(r.Host)
-	for name, g := range a.Instances {
+	goals := c.goalsOf(r.Host)
+	for name, g := range goals.instances {
 		if g.Permit == 0 {
 			continue
 		}
@@ -95,12 +125,14 @@ func (c *Core) permits(r *health.Report, now time.Duration, a *wire.ReportAnswer
 		}
 		heartbeat = min(heartbeat, platform.Heartbeat(conf.Lease))
 		if m := conf.Member(g.Primary); m != nil {
-			if host := c.view.Report(m.Host); host != nil {
+			if host := c.view.Report(m.Host); host != nil && host.Address != g.Agent {
 				g.Agent = host.Address
-				a.Instances[name] = g
+				goals.instances = maps.Clone(goals.instances)
+				goals.instances[name] = g
 			}
 		}
 	}
+	a.Instances = goals.instances
 	return heartbeat
 }
 

@@ -18,6 +18,7 @@ type Core struct {
 	name  string
 	site  string
 	state *state.State
+	goals map[string]*hostGoals // of state, for the hosts that have asked
 	view  *health.View
 
 	leading    bool
@@ -82,14 +83,19 @@ type Reply struct {
 
 // NewCore returns a core that follows.
 func NewCore(name string, now time.Duration) *Core {
-	return &Core{name: name, state: state.New(), view: health.NewView(now), conditions: decide.NewConditions()}
+	return &Core{name: name, state: state.New(), goals: map[string]*hostGoals{}, view: health.NewView(now), conditions: decide.NewConditions()}
 }
 
 // At sets this controller's site. It is called before any other method.
 func (c *Core) At(site string) { c.site = site }
 
 // Applied takes over a newer state.
-func (c *Core) Applied(s *state.State) { c.state = s }
+func (c *Core) Applied(s *state.State) {
+	if !s.SameAs(c.state) {
+		clear(c.goals)
+	}
+	c.state = s
+}
 
 // Lead begins a term as leader. now is read after the election was won (L4). No decision is made before the first barrier of
 // the term is committed, because Raft signals leadership before earlier entries are applied.

@@ -16,9 +16,12 @@ var ErrMoved = errors.New("the state changed after this was decided; try again")
 func Apply(s *State, index uint64, c Command) (*State, error) {
 	next := *s
 	next.Index = index
+	if c.Barrier != nil {
+		return &next, nil
+	}
+	next.changed = index
 	var err error
 	switch {
-	case c.Barrier != nil:
 	case c.Init != nil:
 		err = next.applyInit(c.Init)
 	case c.Platform != nil:

@@ -313,3 +313,22 @@ func TestAppsOfAnEarlierVersion(t *testing.T) {
 		}
 	}
 }
+
+// TestSameAs: only a barrier leaves a state that is known to be the same.
+func TestSameAs(t *testing.T) {
+	initialised, err := Apply(New(), 1, Command{Init: &Init{PlatformID: "p1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	barrier, err := Apply(initialised, 2, Command{Barrier: &Barrier{}})
+	if err != nil || !barrier.SameAs(initialised) || barrier.Index != 2 {
+		t.Errorf("after a barrier: same=%v, index %d (%v)", barrier.SameAs(initialised), barrier.Index, err)
+	}
+	bound, err := Apply(barrier, 3, Command{Bind: &Bind{Host: "h1", Run: "r1"}})
+	if err != nil || bound.SameAs(barrier) {
+		t.Errorf("after a command: same=%v (%v)", bound.SameAs(barrier), err)
+	}
+	if New().SameAs(New()) {
+		t.Error("states that no command has made may differ in anything")
+	}
+}

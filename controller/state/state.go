@@ -49,7 +49,12 @@ type State struct {
 	HighChange uint64      `json:"highChange,omitempty"`
 	// Fences are the hosts whose power is cut, or will be, by their fence devices. No member on them gets goals or leases.
 	Fences map[string]*Fence `json:"fences,omitempty"`
+
+	changed uint64 // the log index of the last command that may have changed more than Index
 }
+
+// SameAs tells whether two states of one log certainly differ in Index at most.
+func (s *State) SameAs(o *State) bool { return s.changed != 0 && s.changed == o.changed }
 
 // Fence is the intent to keep a host without power, and its progress. It is replaced, never edited.
 type Fence struct {
