@@ -178,7 +178,7 @@ func (w *World) result() Result {
 			r.LastFault = max(r.LastFault, f.at)
 		}
 	}
-	if w.hash != nil || w.options.Trace != nil {
+	if w.traced() {
 		w.trace("end: %d acknowledged, next random number %016x", r.Acked, w.rand.Uint64()) // one draw more or less changes it
 	}
 	if w.hash != nil {
@@ -202,6 +202,9 @@ func (w *World) hiccup() time.Duration {
 	}
 	return w.span(0, 5*time.Millisecond)
 }
+
+// traced tells whether a trace is hashed or written.
+func (w *World) traced() bool { return w.hash != nil || w.options.Trace != nil }
 
 // trace hashes one line of what happened, and writes it, if asked.
 func (w *World) trace(format string, args ...any) {
