@@ -2,17 +2,19 @@
 // no real clock to decide anything, and no network. A seed that fails is made as small as possible, and printed with the
 // command that replays it.
 //
-// usage: sim [-seeds N] [-first S] [-for 1h] [-keep] [-hash], or sim -seed S [-skip 1,3] [-heal 12s] [-v]
+// usage: sim [-seeds N] [-first S] [-for 1h] [-keep] [-hash] [-profile FILE], or sim -seed S [-skip 1,3] [-heal 12s] [-v]
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -36,12 +38,21 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	f.BoolVar(&s.keep, "keep", false, "continue after a failure")
 	f.BoolVar(&s.hash, "hash", false, "print a hash of each trace, to compare before and after a change that must not change any")
 	f.IntVar(&s.workers, "workers", runtime.GOMAXPROCS(0), "how many scenarios to play at a time")
+	profile := f.String("profile", "", "write a CPU profile to this file, for go tool pprof")
 	seed := f.Uint64("seed", 0, "play this one only")
 	skip := f.String("skip", "", "leave these faults out, by number (with -seed)")
 	heal := f.Duration("heal", 0, "heal everything at this time (with -seed)")
 	verbose := f.Bool("v", false, "print the trace (with -seed)")
 	if err := f.Parse(args); err != nil {
 		return 2
+	}
+	if *profile != "" {
+		stop, err := profileTo(*profile)
+		if err != nil {
+			fmt.Fprintf(errs, "-profile: %v\n", err)
+			return 2
+		}
+		defer stop()
 	}
 	if *seed == 0 {
 		return s.run(ctx)
@@ -59,6 +70,21 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		o.Trace = out
 	}
 	return one(*seed, o, out)
+}
+
+// profileTo begins a CPU profile; stop ends it.
+func profileTo(file string) (stop func(), err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
 }
 
 func one(seed uint64, o world.Options, out io.Writer) int {
