@@ -57,7 +57,7 @@ func Next(in Input) Decision {
 	if in.State.Platform == nil {
 		return d
 	}
-	d.Reasons = make(Reasons, 0, len(in.State.Platform.Clusters)+len(in.State.Platform.Apps)+1)
+	d.Reasons = make(Reasons, 0, len(in.State.Platform.Clusters)+len(in.State.Platform.Apps))
 	for i := range in.State.Platform.Clusters {
 		conf := &in.State.Platform.Clusters[i]
 		c := &clusterView{Input: in, c: in.State.Clusters[conf.Name], conf: conf, decision: &d}

@@ -57,9 +57,12 @@ func doubtAfter(lease time.Duration) time.Duration { return platform.Heartbeat(l
 // Doubted names the members that this controller should probe itself, at once and often: their agents are silent, or report
 // that PostgreSQL does not answer.
 func (c *Core) Doubted(now time.Duration) (out map[MemberKey]bool) {
-	for _, name := range c.state.ClusterNames() {
-		conf := c.state.ClusterConfig(name)
-		if conf == nil || c.state.Clusters[name].Primary == "" {
+	if c.state.Platform == nil {
+		return nil
+	}
+	for n := range c.state.Platform.Clusters {
+		conf := &c.state.Platform.Clusters[n]
+		if c.state.Clusters[conf.Name].Primary == "" {
 			continue
 		}
 		limit := doubtAfter(conf.Lease)
@@ -69,7 +72,7 @@ func (c *Core) Doubted(now time.Duration) (out map[MemberKey]bool) {
 				if out == nil {
 					out = map[MemberKey]bool{}
 				}
-				out[MemberKey{name, m.Name}] = true
+				out[MemberKey{conf.Name, m.Name}] = true
 			}
 		}
 	}

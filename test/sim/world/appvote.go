@@ -19,9 +19,8 @@ type check struct {
 	at        time.Duration // when the last one that ended began
 }
 
-// probeApps checks every app server, some of them later, and says what this controller holds of each.
-func (c *controller) probeApps() []health.InstanceObservation {
-	all := make([]health.InstanceObservation, 0, len(c.checks))
+// probeApps checks every app server, some of them later, and appends what this controller holds of each to all.
+func (c *controller) probeApps(all []health.InstanceObservation) []health.InstanceObservation {
 	for _, p := range c.w.pools() {
 		for _, m := range p.supervisors {
 			k := c.checks[m]

@@ -2,10 +2,12 @@ package world
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"mainstay/controller/loop"
 	"mainstay/controller/state"
+	"mainstay/health"
 )
 
 // controller is the shell of loop.Core, as loop.Loop is: it feeds events in and carries out what comes back.
@@ -21,7 +23,7 @@ type controller struct {
 	term     int    // in which it believes to lead; 0 for none
 	applied  int
 	nextID   uint64
-	posts    map[uint64]*post              // that wait for an answer
+	posts    []waiting                     // that wait for an answer
 	deciding bool                          // it is about to
 	ready    bool                          // a barrier of its term is committed
 	tries    map[state.Effect]*try         // effects under way
@@ -30,6 +32,15 @@ type controller struct {
 	checks   map[*appSupervisor]*check
 	heard    []heard // from each node
 	rounds   int     // of observations
+
+	probes    []health.Observation         // the last, of which the core keeps none
+	appProbes []health.InstanceObservation // the same
+}
+
+// waiting is a post that waits for the answer to the request of that number.
+type waiting struct {
+	id   uint64
+	post *post
 }
 
 // heard is the last report of the last boot of a host: when it came, in true time.
@@ -45,7 +56,7 @@ func (c *controller) start() {
 	c.tries = map[state.Effect]*try{}
 	c.clock = newClock(c.w.rand, c.w.now)
 	c.core = loop.NewCore(c.name, c.now())
-	c.posts, c.heard = map[uint64]*post{}, make([]heard, len(c.w.net.names))
+	c.posts, c.heard = nil, make([]heard, len(c.w.net.names))
 	c.apply(c.w.raft.last())
 	c.probed, c.failing, c.checks = map[*supervisor]time.Duration{}, map[*supervisor]time.Duration{}, map[*appSupervisor]*check{}
 	if c.w.estate != nil {
@@ -160,8 +171,9 @@ var barrier = state.Command{Barrier: &state.Barrier{}}
 // act carries out what a step wants.
 func (c *controller) act(out loop.Out) {
 	for _, r := range out.Replies {
-		if p := c.posts[r.ID]; p != nil {
-			delete(c.posts, r.ID)
+		if i := slices.IndexFunc(c.posts, func(w waiting) bool { return w.id == r.ID }); i >= 0 {
+			p := c.posts[i].post
+			c.posts = slices.Delete(c.posts, i, i+1)
 			if r.Answer != nil {
 				p.a.wayBack(p.to, p.over, &answered{p, r.Answer})
 			}
@@ -194,7 +206,7 @@ func (c *controller) report(p *post) {
 	if len(out.Replies) == 1 && out.Replies[0].Answer == nil {
 		return // only a leader answers
 	}
-	c.posts[c.nextID] = p
+	c.posts = append(c.posts, waiting{c.nextID, p})
 	c.act(out)
 }
 

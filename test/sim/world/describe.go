@@ -50,6 +50,9 @@ func (m *supervisor) describeStandby(r *health.Member, seen member.Seen) {
 	if seen.Receiver {
 		r.Receiver = &health.Receiver{Streaming: seen.Streaming, AgeMS: (m.w.now - p.lastStream).Milliseconds()}
 	}
+	if m.durable.Sealed.IsZero() {
+		return
+	}
 	if in := m.input(seen); in.ConfirmsSeal() {
 		r.Sealed = m.durable.Sealed
 	}

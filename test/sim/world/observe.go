@@ -17,26 +17,34 @@ const othersEvery = 8
 func (c *controller) observe() {
 	c.on(observeEvery, (*observing)(c))
 	doubted := c.core.Doubted(c.now())
-	observations := c.core.Observe(c.began, c.probe(doubted), c.probeApps(), c.now())
+	c.probes, c.appProbes = c.probe(c.probes[:0], doubted), c.probeApps(c.appProbes[:0])
+	observations := c.core.Observe(c.began, c.probes, c.appProbes, c.now())
 	leader := c.w.raft.leader
 	everybody := len(doubted) > 0 || leader == nil || c.rounds%othersEvery == 0
 	c.rounds++
 	for _, o := range c.w.controllers {
 		if o != c && (everybody || o == leader) {
-			c.w.net.send(c.node, o.node, func() {
-				if o.alive {
-					o.core.Observations(observations, o.now())
-				}
-			})
+			c.w.net.sends(c.node, o.node, &telling{o, &observations})
 		}
 	}
 }
 
+// telling is a controller's observations on their way to another.
+type telling struct {
+	to           *controller
+	observations *health.Observations
+}
+
+func (t *telling) happen() {
+	if t.to.alive {
+		t.to.core.Observations(*t.observations, t.to.now())
+	}
+}
+
 // probe asks the members that are in doubt, and the others once in a while, on new connections: a frozen server answers none. One
-// that has had no answer for overdue counts as failed.
-func (c *controller) probe(doubted map[loop.MemberKey]bool) []health.Observation {
+// that has had no answer for overdue counts as failed. The results are appended to all.
+func (c *controller) probe(all []health.Observation, doubted map[loop.MemberKey]bool) []health.Observation {
 	const overdue, rarely = 500 * time.Millisecond, time.Minute
-	all := make([]health.Observation, 0, len(c.w.hosts))
 	for _, cl := range c.w.clusters {
 		for _, m := range cl.members {
 			at, answered := c.probed[m]
