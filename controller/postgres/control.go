@@ -115,6 +115,8 @@ func parseControl(out string) (Control, error) {
 		WALLevel:         f["wal_level setting"],
 		SegmentSize:      r.number("Bytes per WAL segment"),
 		BlockSize:        r.number("WAL block size"),
+		PageSize:         r.number("Database block size"),
+		RelationSegment:  r.number("Blocks per segment of large relation"),
 		MaxConnections:   int(r.number("max_connections setting")),
 		MaxWorkers:       int(r.number("max_worker_processes setting")),
 		MaxWALSenders:    int(r.number("max_wal_senders setting")),

@@ -31,6 +31,8 @@ max_worker_processes setting:         8
 max_wal_senders setting:              16
 max_prepared_xacts setting:           0
 max_locks_per_xact setting:           64
+Database block size:                  4096
+Blocks per segment of large relation: 262144
 WAL block size:                       8192
 Bytes per WAL segment:                16777216
 Data page checksum version:           1
@@ -40,8 +42,8 @@ func TestParseControl(t *testing.T) {
 	full := Control{
 		SystemID: "7300000000000000001", State: "in archive recovery", Checkpoint: 0x6000120, Redo: 0x60000E8, Timeline: 3,
 		PrevTimeline: 2, MinRecovery: 1<<32 | 0xA0, MinTimeline: 3, Checksums: true, WALLogHints: true, WALLevel: "replica",
-		SegmentSize: 16 << 20, BlockSize: 8192, MaxConnections: 100, MaxWorkers: 8, MaxWALSenders: 16, MaxLocks: 64,
-		CatalogueVersion: "202209061",
+		SegmentSize: 16 << 20, BlockSize: 8192, PageSize: 4096, RelationSegment: 262144,
+		MaxConnections: 100, MaxWorkers: 8, MaxWALSenders: 16, MaxLocks: 64, CatalogueVersion: "202209061",
 	}
 	tests := []struct {
 		name     string

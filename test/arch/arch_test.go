@@ -22,7 +22,8 @@ var layers = map[string]int{
 	"controller/state": 2, "controller/wire": 3, "fencing/guard/machine": 2,
 	"controller/config": 3, "controller/decide": 3, "controller/member": 3, "controller/appserver": 3, "controller/consensus": 3,
 	"controller/identity": 2,
-	"controller/postgres": 3, "controller/postgres/ondisk": 1, "health/probe": 3, "controller/operate": 3, "fencing/guard": 3,
+	"controller/postgres": 3, "controller/postgres/ondisk": 1, "health/integrity/page": 1, "health/integrity": 3,
+	"health/probe": 3, "controller/operate": 3, "fencing/guard": 3,
 	"fencing/device": 3, "fencing/watchdog": 4, "controller/publish": 4, "controller/publish/sinktest": 5,
 	"controller/loop": 4, "controller/apps": 4, "controller/quarantine": 4, "controller/supervisor": 5, "controller/agent": 6,
 	"controller/api": 5,
@@ -32,7 +33,7 @@ var layers = map[string]int{
 // pure packages import neither clocks nor I/O, nor third-party code.
 var pure = []string{"controller/platform", "health", "fencing", "controller/state", "controller/decide", "controller/member",
 	"controller/appserver",
-	"controller/postgres/ondisk", "fencing/guard/machine"}
+	"controller/postgres/ondisk", "health/integrity/page", "fencing/guard/machine"}
 
 // impure standard packages, and why a pure package must not have them.
 var impure = map[string]string{
@@ -59,6 +60,7 @@ var forbidden = []struct{ from, to, why string }{
 	{"controller/quarantine", "controller/identity", "the agent's API judges who asks; the quarantine keeps data"},
 	{"controller/decide", "controller/operate", "decisions and their execution meet only in the log"},
 	{"test/invariant", "controller/decide", "what checks the decisions must not share their mistakes"},
+	{"health/integrity", "controller/postgres", "a check reads files: it must not start, stop or ask the server whose files they are"},
 	{"controller/state", "controller/wire", "the state must not depend on how it is shown"},
 	{"test/conform", "test/sim/world", "a script must not know which driver plays it, and the agent's tests play some"},
 	{"test/sim/world", "controller/postgres", "a model is compared with the real part by test/conform, and has none of it inside"},

@@ -27,6 +27,8 @@ type Control struct {
 	WALLevel         string
 	SegmentSize      uint64 // bytes
 	BlockSize        uint64 // of WAL, bytes
+	PageSize         uint64 // of relations, bytes
+	RelationSegment  uint64 // pages of a file of a relation that has several
 	MaxConnections   int
 	MaxWorkers       int
 	MaxWALSenders    int
@@ -78,6 +80,8 @@ const (
 	atMaxLocks        = 196
 	atMaxAlign        = 204
 	atFloat           = 208
+	atRelationPage    = 216
+	atRelationSegment = 220
 	atBlockSize       = 224
 	atSegmentSize     = 228
 	atChecksums       = 252
@@ -119,6 +123,8 @@ func ParseControl(file []byte) (Control, error) {
 		WALLevel:         word(walLevels, f.uint32(atWALLevel), "unrecognized wal_level"),
 		SegmentSize:      uint64(f.uint32(atSegmentSize)),
 		BlockSize:        uint64(f.uint32(atBlockSize)),
+		PageSize:         uint64(f.uint32(atRelationPage)),
+		RelationSegment:  uint64(f.uint32(atRelationSegment)),
 		MaxConnections:   f.int(atMaxConnections),
 		MaxWorkers:       f.int(atMaxWorkers),
 		MaxWALSenders:    f.int(atMaxWALSenders),

@@ -30,6 +30,8 @@ func controlFile(version uint32, change func(file []byte)) []byte {
 	}
 	put32(204, 8)
 	put64(208, math.Float64bits(1234567))
+	put32(216, 16384)
+	put32(220, 65536)
 	put32(224, 8192)
 	put32(228, 16<<20)
 	put32(252, 1)
@@ -46,8 +48,8 @@ func TestParseControl(t *testing.T) {
 	full := Control{
 		SystemID: "7300000000000000001", State: "in archive recovery", Checkpoint: 0x6000120, Redo: 0x60000E8, Timeline: 3,
 		PrevTimeline: 2, MinRecovery: 1<<32 | 0xA0, MinTimeline: 3, Checksums: true, WALLogHints: true, WALLevel: "replica",
-		SegmentSize: 16 << 20, BlockSize: 8192, MaxConnections: 100, MaxWorkers: 8, MaxWALSenders: 16, MaxLocks: 64,
-		CatalogueVersion: "202209061",
+		SegmentSize: 16 << 20, BlockSize: 8192, PageSize: 16384, RelationSegment: 65536,
+		MaxConnections: 100, MaxWorkers: 8, MaxWALSenders: 16, MaxLocks: 64, CatalogueVersion: "202209061",
 	}
 	same := func(*Control) {}
 	none := func([]byte) {}

@@ -1,0 +1,72 @@
+package page
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"mainstay/controller/platform"
+)
+
+// Digest stands for a page in a comparison.
+type Digest [16]byte
+
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText writes a digest as 32 hexadecimal digits.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (d *Digest) UnmarshalText(text []byte) error {
+	if n, err := hex.Decode(d[:], text[:min(len(text), 2*len(d))]); err != nil || n != len(d) || len(text) != 2*len(d) {
+		return fmt.Errorf("%q is not a digest of %d hexadecimal digits", text, 2*len(d))
+	}
+	return nil
+}
+
+// Summary is what two members exchange of a page instead of the page.
+type Summary struct {
+	State  State
+	LSN    platform.LSN // of a page that is Blank or Used
+	Digest Digest       // of what may not differ; zero unless Used
+	Hints  []byte       // of a heap: four bits for each stored row, what the page knows of the end of its transactions
+	Values *Values      // of a sequence
+	Unruly string       // why a difference of digests says nothing; "" where it does
+	Detail string       // of a Bad page: the evidence, for people
+}
+
+// Summariser makes summaries. It keeps a buffer, and serves one goroutine.
+type Summariser struct {
+	Layout Layout
+	masked [MaxSize]byte
+}
+
+// Summarise looks at a page as it was read, which is nil where there is none. block counts over all segments of the fork.
+func (s *Summariser) Summarise(p []byte, block uint32, r Rules) Summary {
+	if p == nil {
+		return Summary{State: Absent}
+	}
+	c := s.Layout.Check(p, block)
+	sum := Summary{State: c.State, LSN: c.Header.LSN, Detail: c.Detail}
+	if c.State != Used {
+		return sum
+	}
+	f := fields(s.masked[:s.Layout.Size])
+	copy(f, p)
+	a, fault := mask(f, block, r)
+	if fault != "" {
+		return Summary{State: Bad, LSN: sum.LSN, Detail: fault}
+	}
+	sum.Hints, sum.Values = a.hints, a.values
+	hash := sha256.Sum256(f)
+	copy(sum.Digest[:], hash[:])
+	switch {
+	case r.Fork == FreeSpace:
+		sum.Unruly = "a free space map is not logged"
+	case r.Fork == Visibility:
+		sum.Unruly = "a bit of a visibility map is cleared without a new LSN: compare the map with its heap"
+	case r.Method == Unknown:
+		sum.Unruly = "there is no rule for this access method"
+	}
+	return sum
+}
