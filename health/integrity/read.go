@@ -1,0 +1,92 @@
+package integrity
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+	"unsafe"
+)
+
+// sector is what offsets, sizes and buffers are aligned to for direct reads, in bytes.
+const sector = 4096
+
+// buffer is an aligned slice of so many bytes.
+func buffer(size int) []byte {
+	b := make([]byte, size+sector)
+	shift := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (sector - 1))
+	return b[shift : shift+size : shift+size]
+}
+
+// fetch reads a part of a file, which begins at a multiple of sector, from the disk and not from the page cache: what the cache holds may
+// be better than what the disk has, and what a check reads must not displace what the database needs. A filesystem without direct reads is
+// read through the cache, which is left as it was. b has a multiple of sector; fewer bytes are read at the end of the file.
+func (t *tree) fetch(f folder, name string, b []byte, from int64) (n int, err error) {
+	path := f.dir + "/" + name
+	file, _, err := t.open(f.root, path, syscall.O_DIRECT)
+	if err == nil {
+		n, err = readAt(file, b, from)
+		if err = errors.Join(err, file.Close()); !errors.Is(err, syscall.EINVAL) {
+			return n, err
+		}
+	}
+	if !errors.Is(err, syscall.EINVAL) {
+		return 0, err
+	}
+	if file, _, err = t.open(f.root, path, 0); err != nil {
+		return 0, err
+	}
+	before := resident(file, from, len(b))
+	advise(file, 0, 0, adviseRandom) // no reading ahead, which would cache what nobody asks for
+	n, err = readAt(file, b, from)
+	for at, was := range before {
+		if !was {
+			advise(file, from+int64(at)*int64(os.Getpagesize()), int64(os.Getpagesize()), adviseDontNeed)
+		}
+	}
+	return n, errors.Join(err, file.Close())
+}
+
+func readAt(f *os.File, b []byte, from int64) (int, error) {
+	n, err := f.ReadAt(b, from)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return n, err
+}
+
+// resident tells which memory pages of a part of a file are in the page cache (mincore(2)). Where that cannot be told it returns nil, and
+// none is dropped.
+func resident(f *os.File, from int64, length int) []bool {
+	info, err := f.Stat()
+	if err != nil || info.Size() <= from {
+		return nil
+	}
+	length = int(min(int64(length), info.Size()-from))
+	m, err := syscall.Mmap(int(f.Fd()), from, length, syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		return nil
+	}
+	defer syscall.Munmap(m)
+	pages := make([]byte, (length+os.Getpagesize()-1)/os.Getpagesize())
+	if _, _, errno := syscall.Syscall(syscall.SYS_MINCORE, uintptr(unsafe.Pointer(unsafe.SliceData(m))), uintptr(length),
+		uintptr(unsafe.Pointer(unsafe.SliceData(pages)))); errno != 0 {
+		return nil
+	}
+	all := make([]bool, len(pages))
+	for n, p := range pages {
+		all[n] = p&1 != 0
+	}
+	return all
+}
+
+// Advice of posix_fadvise(2).
+const (
+	adviseRandom   = 1
+	adviseDontNeed = 4
+)
+
+// advise cannot fail in a way that matters: it is advice.
+func advise(f *os.File, from, length int64, advice uintptr) {
+	_, _, _ = syscall.Syscall6(syscall.SYS_FADVISE64, f.Fd(), uintptr(from), uintptr(length), advice, 0, 0)
+}
