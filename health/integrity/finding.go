@@ -28,7 +28,8 @@ type Finding struct {
 	Kind   Kind         `json:"kind"`
 	LSN    platform.LSN `json:"lsn,omitempty"` // as the page has it, which may be damaged itself
 	Detail string       `json:"detail"`        // the evidence, for people
-	// Elsewhere is the lowest block as which a page with a wrong checksum would be right, plus one; 0 for none (page.Condition).
+	// Elsewhere is a block of the same fork as which a page with a wrong checksum would be right, plus one: it may have been written to the
+	// wrong place. 0 for none. A random checksum fits one of n blocks by chance n times in 65535.
 	Elsewhere uint32        `json:"elsewhere,omitempty"`
 	Reads     int           `json:"reads"` // that showed the same
 	Over      time.Duration `json:"over"`  // between the first and the last of them

@@ -26,25 +26,30 @@ func (t *tree) fetch(f folder, name string, b []byte, from int64) (n int, err er
 	file, _, err := t.open(f.root, path, syscall.O_DIRECT)
 	if err == nil {
 		n, err = readAt(file, b, from)
-		if err = errors.Join(err, file.Close()); !errors.Is(err, syscall.EINVAL) {
-			return n, err
-		}
+		err = errors.Join(err, file.Close())
 	}
 	if !errors.Is(err, syscall.EINVAL) {
-		return 0, err
+		return n, err
 	}
 	if file, _, err = t.open(f.root, path, 0); err != nil {
 		return 0, err
 	}
-	before := resident(file, from, len(b))
-	advise(file, 0, 0, adviseRandom) // no reading ahead, which would cache what nobody asks for
-	n, err = readAt(file, b, from)
+	n, err = readCached(file, b, from)
+	return n, errors.Join(err, file.Close())
+}
+
+// readCached reads through the page cache, and drops what was not there before.
+func readCached(f *os.File, b []byte, from int64) (int, error) {
+	before := resident(f, from, len(b))
+	advise(f, 0, 0, adviseRandom) // no reading ahead, which would cache what nobody asks for
+	n, err := readAt(f, b, from)
+	size := int64(os.Getpagesize())
 	for at, was := range before {
 		if !was {
-			advise(file, from+int64(at)*int64(os.Getpagesize()), int64(os.Getpagesize()), adviseDontNeed)
+			advise(f, from+int64(at)*size, size, adviseDontNeed)
 		}
 	}
-	return n, errors.Join(err, file.Close())
+	return n, err
 }
 
 func readAt(f *os.File, b []byte, from int64) (int, error) {

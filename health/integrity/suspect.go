@@ -184,12 +184,26 @@ func (x *scan) found(s *suspect, settled bool) {
 		f.Kind, f.LSN, f.Detail = AheadOfWAL, c.Header.LSN, c.Detail
 	default:
 		f.Kind = map[page.Fault]Kind{page.WrongChecksum: WrongChecksum, page.WrongHeader: WrongHeader, page.WrongItem: WrongItem}[c.Fault]
-		f.LSN, f.Detail, f.Elsewhere = c.Header.LSN, c.Detail, c.Elsewhere
+		f.LSN, f.Detail = c.Header.LSN, c.Detail
+		if c.Elsewhere > 0 && int64(c.Elsewhere) <= x.length(s.file) {
+			f.Elsewhere = c.Elsewhere
+			f.Detail += fmt.Sprintf("; it would be right as block %d", f.Elsewhere-1)
+		}
 	}
 	x.result.Blocks += s.pages
 	x.result.Bad += s.pages
 	x.tell(f, settled)
 	x.summary(s.file, s.block, &s.seen)
+}
+
+// length is how many pages a fork has.
+func (x *scan) length(of File) (pages int64) {
+	for _, f := range x.catalogue.Files {
+		if f.Relation == of.Relation && f.Fork == of.Fork {
+			pages = (int64(f.Segment)*x.tree.segment + f.Size) / x.page()
+		}
+	}
+	return pages
 }
 
 func (x *scan) tell(f Finding, settled bool) {

@@ -51,8 +51,8 @@ type Condition struct {
 	Fault    Fault
 	Detail   string // of a Bad page: the evidence, for people
 	Header   Header // not of a Zero page
-	// Elsewhere is, where the checksum is wrong as that block and right as another of the first 65535, that block's number plus one: the page
-	// may have been written to the wrong place. A damaged page looks so by chance too, once in 65535 for each block that its file has.
+	// Elsewhere is, where the checksum is wrong as that block and right as another of the first 65535, that block's number plus one: if the
+	// fork has that block, the page may have been written to the wrong place. Nearly every checksum is right as one of so many blocks.
 	Elsewhere uint32
 }
 

@@ -40,6 +40,7 @@ const (
 	gistSpecial                           = 16
 	gistLeaf, gistGarbage, gistFollowing  = 1 << 0, 1 << 4, 1 << 3
 	spgistSpecial                         = 8
+	spgistMeta                            = 1 << 0
 	brinSpecial                           = 8
 	brinMeta, brinRegular, brinEvacuating = 0xF091, 0xF093, 1 << 0
 	sequenceSpecial, sequenceMagic        = 8, 0x1717
@@ -99,6 +100,9 @@ func mask(f fields, block uint32, r Rules) (a apart, fault string) {
 		s.clear16(12, gistGarbage|gistFollowing)
 	case SPGiST:
 		f.wipe(h.Lower, h.Upper)
+		if s.uint16(0)&spgistMeta != 0 { // behind the magic number: which pages have room, a cache that is not logged
+			f.wipe(HeaderSize+4, max(h.Lower, HeaderSize+4))
+		}
 	case BRIN:
 		if kind := s.uint16(6); kind == brinRegular || kind == brinMeta && h.Lower > HeaderSize {
 			f.wipe(h.Lower, h.Upper)
