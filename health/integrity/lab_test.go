@@ -159,6 +159,16 @@ func (l *lab) loaded() {
 	l.sql(l.primary, load...)
 	l.sql(l.primary, "UPDATE t SET v = 'now' WHERE id = (SELECT id FROM t WHERE ctid >= '(1,3)' AND ctid < '(2,0)' LIMIT 1)", "CHECKPOINT",
 		"SELECT nextval('s') FROM generate_series(1, 3)", "SELECT count(*) FROM t")
+	l.catalogue()
+	l.caughtUp()
+	l.sql(l.standby, "SELECT count(*) FROM t", "SELECT count(*) FROM calm", "CHECKPOINT")
+	check(l.t, l.primary.Stop(ctx)) // which waits for its standby
+	check(l.t, l.standby.Stop(ctx))
+}
+
+// catalogue asks for the access method of each relation.
+func (l *lab) catalogue() {
+	l.t.Helper()
 	l.rules = map[Relation]page.Method{}
 	for line := range strings.Lines(l.sql(l.primary, "SELECT COALESCE(NULLIF(reltablespace, 0), 1663), CASE WHEN relisshared THEN 0 ELSE "+
 		"(SELECT oid FROM pg_database WHERE datname = current_database()) END, pg_relation_filenode(c.oid), relkind, COALESCE(amname, '') "+
@@ -170,10 +180,6 @@ func (l *lab) loaded() {
 		}
 		l.rules[r] = page.MethodOf(f[3], f[4])
 	}
-	l.caughtUp()
-	l.sql(l.standby, "SELECT count(*) FROM t", "SELECT count(*) FROM calm", "CHECKPOINT")
-	check(l.t, l.primary.Stop(ctx)) // which waits for its standby
-	check(l.t, l.standby.Stop(ctx))
 }
 
 // caughtUp waits until the standby has replayed what the primary has written.

@@ -34,7 +34,8 @@ func fake(t *testing.T, pageSize int) string {
 		check(t, os.MkdirAll(filepath.Join(dir, d), 0o755))
 	}
 	c := make([]byte, 8192)
-	for at, n := range map[int]uint32{8: 1300, 12: 202209061, 204: 8, 216: uint32(pageSize), 220: fakeSegment, 224: 8192, 228: 16 << 20, 252: 1} {
+	for at, n := range map[int]uint32{8: 1300, 12: 202209061, 204: 8, 216: uint32(pageSize), 220: fakeSegment, 224: 8192, 228: 16 << 20,
+		252: 1} {
 		binary.LittleEndian.PutUint32(c[at:], n)
 	}
 	binary.LittleEndian.PutUint64(c[208:], math.Float64bits(1234567))
@@ -112,7 +113,7 @@ func TestCatalogue(t *testing.T) {
 	}
 	s := &Scanner{Dir: dir}
 	r, err := s.Scan(testContext(t), Options{Again: quick}, Sink{})
-	if err != nil || r.Blocks != int64(len(want)) || r.Verified != r.Blocks-1 || r.Bad != 1 { // the second segment's page is written as block 0
+	if err != nil || r.Blocks != int64(len(want)) || r.Verified != r.Blocks-1 || r.Bad != 1 { // the second segment has a page of the first
 		t.Errorf("%+v, %v", r, err)
 	}
 }
@@ -224,7 +225,8 @@ func TestSuspects(t *testing.T) {
 			l := &lab{t: t}
 			s := &Scanner{Dir: dir, fetch: reading("1001", tt.change)}
 			var found []Finding
-			r, err := s.Scan(testContext(t), Options{Again: quick, Positions: tt.positions}, Sink{Finding: func(f Finding) { found = append(found, f) }})
+			r, err := s.Scan(testContext(t), Options{Again: quick, Positions: tt.positions},
+				Sink{Finding: func(f Finding) { found = append(found, f) }})
 			check(l.t, err)
 			if r.Torn != tt.torn || r.Changing != tt.changing || r.Skipped[Changing].Blocks != tt.changing || len(found) > 1 ||
 				(len(found) == 1) != (tt.kind != "") || r.Blocks != 41 {
