@@ -133,6 +133,7 @@ func (a *API) routes() []route {
 		{"POST /v1/clusters/{cluster}/pause", operators, 2 * short, a.pause},
 		{"POST /v1/clusters/{cluster}/resume", operators, 2 * short, a.resume},
 		{"POST /v1/clusters/{cluster}/ack", operators, 2 * short, a.ack},
+		{"POST /v1/clusters/{cluster}/integrity/clear", operators, 2 * short, a.clearDamage},
 		{"POST /v1/operations/{id}/approve", operators, 2 * short, a.approve},
 		{"GET /v1/site-switchovers", viewers, short, a.siteSwitchovers},
 		{"POST /v1/site-switchovers", operators, 2 * short, a.siteSwitchover},

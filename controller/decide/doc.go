@@ -157,7 +157,8 @@
 //
 // # Where this build stops
 //
-// Verdicts on corruption beyond the control file are not built.
+// A verdict rests on what PostgreSQL has read: pages that do not match their checksums, and the control file. No check is scheduled, and
+// no member's data is compared with another's.
 //
 // If both guards, the launcher and the agent are killed in the same instant, the kernel ends the postmaster and the service
 // manager the rest; between the two a statement in flight on an asynchronous cluster may still commit. A watchdog that is

@@ -206,3 +206,39 @@ func TestShortOfASetting(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedData: it is managed like any replica under its own name until there is a name for the copy, and never streams under that.
+func TestDamagedData(t *testing.T) {
+	base := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"},
+		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, History: platform.History{{Timeline: 1, End: 100}},
+			SystemID: "7", Incarnation: "m1_2", Upstream: &platform.Upstream{Member: "m2"}, Damaged: "m1_1", Damage: "bad pages",
+			Sets: []platform.DurabilitySet{{ID: 9, Acks: 1, Names: []string{"m2_1"}}}},
+		Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, SystemID: "7", Timeline: 2,
+			Upstream: "m2", Application: "m1_1", Streaming: true, Receiver: true}}
+	for _, c := range []struct {
+		name   string
+		change func(*Input)
+		want   Kind
+		needs  string
+		text   string
+	}{
+		{"no name yet: it streams on, and asks for one", func(in *Input) { in.Goal.Incarnation = "m1_1" }, Settings, "rebuild", ""},
+		{"a name: it is stopped", func(*Input) {}, StopClean, "", ""},
+		{"stopped: it is copied anew", func(in *Input) { in.Seen.Process, in.Seen.End = health.ProcessEnded, 100 }, Clone, "", ""},
+		{"a set counts on it: it streams on", func(in *Input) {
+			in.Goal.Sets = append([]platform.DurabilitySet{{ID: 8, Acks: 1,
+				Names: []string{"m1_1"}}}, in.Goal.Sets...)
+		}, Nothing, "", "durability set 8"},
+		{"the primary is damaged too", func(in *Input) { in.Goal.Damage = "" }, Nothing, "", "so is the primary's"},
+		{"no name yet, and the primary is damaged too", func(in *Input) { in.Goal.Damage, in.Goal.Incarnation = "", "m1_1" }, Settings, "", ""},
+		{"its data is the copy", func(in *Input) { in.Durable.Incarnation, in.Seen.Application = "m1_2", "m1_2" }, Settings, "", ""},
+	} {
+		in := base
+		c.change(&in)
+		act := Next(in)
+		if act.Kind != c.want || act.Needs != c.needs || !strings.Contains(act.Wait, c.text) || act.Durable.Incarnation != in.Durable.Incarnation {
+			t.Errorf("%s: %s, needs %q, waits for %q, named %s; want %s, %q, %q", c.name, act.Kind, act.Needs, act.Wait,
+				act.Durable.Incarnation, c.want, c.needs, c.text)
+		}
+	}
+}

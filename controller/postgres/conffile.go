@@ -50,13 +50,13 @@ func (i *Server) WriteSettings(ctx context.Context, s Settings) (err error) {
 	return i.Owner.writeFile(i.mainFile(), []byte(main), 0o600)
 }
 
-// WaitForNobody empties the durability list and leaves all other settings as they are; the server takes it at its next reload or
+// EmptySyncNames empties the durability list and leaves all other settings as they are; the server takes it at its next reload or
 // start. For a standby that is released, never for one that Mainstay may promote (S2).
-func (i *Server) WaitForNobody(ctx context.Context) error {
+func (i *Server) EmptySyncNames(ctx context.Context) error {
 	return i.Empty(ctx, "synchronous_standby_names")
 }
 
-// Empty empties one setting of a member that is released, in the way of WaitForNobody.
+// Empty empties one setting of a member that is released, in the way of EmptySyncNames.
 func (i *Server) Empty(ctx context.Context, name string) (err error) {
 	defer i.wrap("empty "+name+" of", &err)
 	if err := ctx.Err(); err != nil {

@@ -143,7 +143,7 @@ func TestPlantedLinks(t *testing.T) {
 		{"the kept files of the user's", conf("own"), folder, func(t *testing.T, i *Server) error { return i.OwnFilesWork() }},
 		{"the settings", conf("mainstay.conf"), file, func(t *testing.T, i *Server) error { return i.WriteSettings(t.Context(), Settings{}) }},
 		{"the settings that are read", conf("mainstay.conf"), denied, func(t *testing.T, i *Server) error {
-			return i.WaitForNobody(t.Context())
+			return i.EmptySyncNames(t.Context())
 		}},
 		{"what ALTER SYSTEM had", conf("alter-system.conf"), denied, func(t *testing.T, i *Server) error {
 			return i.keepUsers(map[string]string{"restore_command": "restore_command = ''\n"})

@@ -38,7 +38,7 @@ func letGo(t *testing.T, b *Server, s Settings) {
 	check(t, b.WriteSettings(ctx, s))
 	check(t, b.Reload(ctx))
 	check(t, b.Loaded(ctx, "synchronous_standby_names", s.SyncNames))
-	check(t, b.WaitForNobody(ctx))
+	check(t, b.EmptySyncNames(ctx))
 	check(t, b.Reload(ctx))
 	check(t, b.Loaded(ctx, "synchronous_standby_names", ""))
 	check(t, b.Loaded(ctx, "primary_conninfo", s.PrimaryConnInfo))

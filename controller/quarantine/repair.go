@@ -135,7 +135,7 @@ func (h *Host) SetAside(ctx context.Context, pg *postgres.Server, r Repair) (*he
 	if err := count(ctx, pg, r.Goal, r.Seen, &p); err != nil {
 		p.Uncounted = err.Error()
 	}
-	doubted := r.Doubted() || r.Seen.Corrupt != ""
+	doubted := r.Doubted() || r.Seen.Corrupt != "" || r.Goal.Damaged != "" && r.Goal.Damaged == r.Incarnation
 	if p.Uncounted == "" && p.Bytes == 0 && !doubted {
 		p.End = provenEnd(ctx, pg, r.Goal.SystemID)
 	}

@@ -39,7 +39,7 @@ func (m *actor) release(ctx context.Context, pg *postgres.Server, goal platform.
 // that is removed alone also stops streaming: its slot no longer exists, and it would request it for ever.
 func detach(ctx context.Context, pg *postgres.Server, alone bool, d member.Durable) error {
 	values := map[string]string{"synchronous_standby_names": ""}
-	write := pg.WaitForNobody
+	write := pg.EmptySyncNames
 	if alone {
 		values["primary_conninfo"], values["primary_slot_name"] = "", ""
 		write = func(ctx context.Context) error { return pg.WriteSettings(ctx, postgres.Settings{}) }

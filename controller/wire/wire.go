@@ -187,6 +187,14 @@ type FailoverRequest struct {
 	DryRun     bool   `json:"dryRun"`
 }
 
+// ClearRequest is the body of POST /v1/clusters/{cluster}/integrity/clear: an operator sets the evidence of damage aside that excludes a
+// member.
+type ClearRequest struct {
+	Member string `json:"member"`
+	Reason string `json:"reason"` // required
+	DryRun bool   `json:"dryRun"`
+}
+
 // FenceRequest is the body of POST /v1/hosts/{host}/fence and .../unfence.
 type FenceRequest struct {
 	Reason string `json:"reason,omitempty"` // required to fence

@@ -58,8 +58,8 @@ func (l *lab) both() (p, s scanned) {
 	return p, s
 }
 
-// TestRunning scans and compares two servers under load: nothing is found, and all but what moves is equal. When the load has ended and both
-// have written out, all is. Then a damaged page is found, and settled by a checkpoint.
+// TestRunning scans and compares two servers under load: nothing is found, and all but what moves is equal. When the load has ended and
+// both have written out, all is. Then a damaged page is found, and settled by a checkpoint.
 func TestRunning(t *testing.T) {
 	versions(t, func(t *testing.T, l *lab) {
 		l.begin()
@@ -122,7 +122,8 @@ func TestRunning(t *testing.T) {
 			}
 			got := l.scan(l.primary.Data, o)
 			check(t, got.err)
-			if len(got.findings) != 1 || got.findings[0].Path != path || got.findings[0].Settled != checkpoint || got.findings[0].Kind != WrongChecksum {
+			if len(got.findings) != 1 || got.findings[0].Path != path || got.findings[0].Settled != checkpoint ||
+				got.findings[0].Kind != WrongChecksum {
 				t.Errorf("with a checkpoint %v: %+v", checkpoint, got.findings)
 			}
 		}

@@ -19,7 +19,7 @@ var layers = map[string]int{
 	"controller/durable": 0, "controller/wakeup": 0,
 	"health": 1, "fencing": 1, "controller/pgdial": 1, "fencing/process": 1, "fencing/program": 1,
 	"controller/statefile": 1,
-	"controller/state": 2, "controller/wire": 3, "fencing/guard/machine": 2,
+	"controller/state":     2, "controller/wire": 3, "fencing/guard/machine": 2,
 	"controller/config": 3, "controller/decide": 3, "controller/member": 3, "controller/appserver": 3, "controller/consensus": 3,
 	"controller/identity": 2,
 	"controller/postgres": 3, "controller/postgres/ondisk": 1, "health/integrity/page": 1, "health/integrity": 3,

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"mainstay/controller/wire"
+)
+
+func TestIntegrityClear(t *testing.T) {
+	b, s := leader(t)
+	s.answer("POST /v1/clusters/feed/integrity/clear", http.StatusOK, wire.OperationAnswer{
+		Plan: []string{"feed-e2 may be promoted again, in spite of: bad pages"}})
+	b.want(exitUsage, []string{"integrity", "clear", "feed", "feed-e2"}, "--reason is missing")
+	b.want(exitUsage, []string{"integrity", "clear", "feed", "--reason", "x"}, "MEMBER is missing")
+	b.want(exitRefused, []string{"integrity", "clear", "feed", "feed-e2", "--reason", "x"}, "in spite of: bad pages", "no terminal")
+	b.want(exitDone, []string{"integrity", "clear", "feed", "feed-e2", "--reason", "x", "--dry-run"}, "in spite of: bad pages", "nothing was changed")
+	b.want(exitDone, []string{"integrity", "clear", "feed", "feed-e2", "--reason", "x", "--yes"}, "feed-e2 may be promoted again")
+}
+
+func TestScanRefuses(t *testing.T) {
+	b, _ := leader(t)
+	dir := t.TempDir()
+	b.want(exitUsage, []string{"integrity", "scan"}, "want one DIRECTORY")
+	b.want(exitUsage, []string{"integrity", "scan", dir, "--rate", "-1"}, "must not be negative")
+	b.want(exitFailed, []string{"integrity", "scan", dir}, dir+" is not checked", "pg_control: no such file", "want a data directory")
+	if err := os.MkdirAll(filepath.Join(dir, "global"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "global", "pg_control"), make([]byte, 8192), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.want(exitFailed, []string{"integrity", "scan", dir}, dir+" is not checked", "layout that is not known")
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/postgres/ondisk"
+	"mainstay/health/integrity"
+)
+
+const (
+	// mostFindings bounds what a scan lists; the counts have all.
+	mostFindings = 100
+	// scanSays is how often a scan says how far it is.
+	scanSays = 5 * time.Second
+)
+
+func (p *program) scanVerb() *cobra.Command {
+	rate, wait := 50, time.Duration(0)
+	c := &cobra.Command{
+		Use:   "scan DIRECTORY",
+		Short: "Read every page of a data directory on this host",
+		Long: `Read every page of a data directory on this host, of a server that runs or not, and report what does not match: checksums,
+page headers, missing and short files. Nothing is changed, and the pages that it reads do not stay in the page cache. Run it
+as PostgreSQL's user or as root.
+
+A page that a running server was just writing is read again before it counts. What is found while the server runs is settled
+once it outlasts a checkpoint: --wait says how long to wait for one. What could not be checked is listed as not verified.
+The exit code is 1 where damage was found.`,
+		Example: "  mainstay integrity scan /var/lib/postgresql/15/main\n  mainstay integrity scan /var/lib/postgresql/15/main --rate 200",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("want one DIRECTORY: the data directory, for example /var/lib/postgresql/15/main")
+			}
+			return nil
+		},
+		RunE: p.verb(func(ctx context.Context, args []string) error {
+			if rate < 0 || wait < 0 {
+				return usagef("--rate and --wait must not be negative")
+			}
+			return p.scan(ctx, args[0], integrity.Options{Rate: int64(rate) << 20, Again: integrity.Again{Checkpoint: wait}})
+		}),
+	}
+	c.Flags().IntVar(&rate, "rate", rate, "MB to read in a second, at most; 0 is as fast as the disk allows")
+	c.Flags().DurationVar(&wait, "wait", wait, "how long to wait for a checkpoint of a running server that settles what was found")
+	return c
+}
+
+func (p *program) scan(ctx context.Context, dir string, o integrity.Options) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	out := render.Scan{Directory: dir, Findings: []integrity.Finding{}}
+	control, err := readControl(ctx, dir)
+	if err != nil {
+		return fmt.Errorf("%s is not checked: %w; want a data directory of PostgreSQL 14 to 18", dir, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "postmaster.pid")); err == nil {
+		out.Running = true
+		o.Positions = func(ctx context.Context) (integrity.Positions, error) {
+			c, err := readControl(ctx, dir)
+			return integrity.Positions{Redo: c.Redo}, err
+		}
+	}
+	out.Checksums = control.Checksums
+	began, said := time.Now(), time.Now()
+	scanner := integrity.Scanner{Dir: dir}
+	out.Result, err = scanner.Scan(ctx, o, integrity.Sink{
+		Finding: func(f integrity.Finding) {
+			if len(out.Findings) < mostFindings {
+				out.Findings = append(out.Findings, f)
+			}
+		},
+		Zero: func(z integrity.ZeroRun) { out.ZeroRuns++ },
+		Progress: func(now integrity.Progress) {
+			if time.Since(said) >= scanSays {
+				said = time.Now()
+				p.say("%s of %s read", render.Bytes(now.Done), render.Bytes(now.Total))
+			}
+		},
+	})
+	out.Took = time.Since(began)
+	if err != nil {
+		out.Ended = err.Error()
+	}
+	if printed := p.show(out, func(s render.Options) string { return render.Scanned(out, s) }); printed != nil {
+		return printed
+	}
+	if err == nil && out.Result.Settled+out.Result.Unsettled > 0 {
+		return quietError{exitFailed}
+	}
+	return err
+}
+
+// readControl reads the control file. A server that runs may be writing it: then it is read again.
+func readControl(ctx context.Context, dir string) (c ondisk.Control, err error) {
+	for range 5 {
+		b, err := os.ReadFile(filepath.Join(dir, "global", "pg_control"))
+		if err != nil {
+			return c, err
+		}
+		if c, err = ondisk.ParseControl(b); !errors.Is(err, ondisk.ErrChecksum) {
+			return c, err
+		}
+		if !pause(ctx, 100*time.Millisecond) {
+			return c, ctx.Err()
+		}
+	}
+	return c, ondisk.ErrChecksum
+}

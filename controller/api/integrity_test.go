@@ -1,0 +1,31 @@
+package api
+
+import (
+	"strings"
+	"testing"
+
+	"mainstay/controller/state"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+// TestClearDamage: an operator sets the evidence aside that the member reports now, which may be more than that of the verdict.
+func TestClearDamage(t *testing.T) {
+	s := subjectWith(t, func(_, replica *health.Member) { replica.Damage = "3 bad pages" })
+	clear := wire.ClearRequest{Member: "m2", Reason: " the table was restored "}
+	if _, err := s.clearDamage(clear); err == nil || err.Error() != "nothing is known against the data of m2" {
+		t.Errorf("without a verdict: %v", err)
+	}
+	s.c.Members["m2"].Excluded, s.c.Members["m2"].DamagedAs = "1 bad page", s.c.Members["m2"].Incarnation
+	p, err := s.clearDamage(clear)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := state.Judge{Member: "m2", Incarnation: s.c.Members["m2"].Incarnation, Cleared: "3 bad pages", Reason: "the table was restored"}
+	if j := p.cmd.Judge; j == nil || *j != want || !strings.Contains(p.answer.Plan[0], "1 bad page") {
+		t.Errorf("got %+v, want %+v; the plan is %q", j, want, p.answer.Plan)
+	}
+	if _, err := s.clearDamage(wire.ClearRequest{Member: "m9", Reason: "x"}); err == nil || !strings.Contains(err.Error(), "it has m1, m2") {
+		t.Errorf("of a stranger: %v", err)
+	}
+}

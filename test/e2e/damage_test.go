@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"mainstay/controller/state"
+	"mainstay/test/stand"
+)
+
+// TestDamage: a page of a replica is damaged on its disk. A scan finds it; PostgreSQL does when it reads it. From then on the member is
+// excluded, until it has a whole copy of the primary's data, and the damaged data is kept as evidence (S5).
+func TestDamage(t *testing.T) { damaged(t, "") }
+
+func damaged(t *testing.T, binaries string) {
+	tr := begin(t, stand.Options{Members: 3, Binaries: binaries})
+	p := tr.primary(t)
+	r := tr.replicaOf(p).Member
+	const rows = 2000
+	sql := func(member, text string) string {
+		out, err := tr.SQL(tr.ctx, member, "postgres", text)
+		tr.check(t, err)
+		return out
+	}
+	sql(p, fmt.Sprintf("CREATE TABLE pages AS SELECT n, repeat('x', 200) FROM generate_series(1, %d) AS n", rows))
+	sql(p, "CHECKPOINT")
+	file := sql(p, "SELECT pg_relation_filepath('pages')")
+	tr.check(t, tr.Wait(tr.ctx, r+" to have the table", func() (bool, string) {
+		out, err := tr.SQL(tr.ctx, r, "postgres", "SELECT count(*) FROM pages")
+		return out == fmt.Sprint(rows), fmt.Sprint(out, err)
+	}))
+	sql(r, "CHECKPOINT") // a restart replays from here, so it does not write the page again
+	tr.says(t, 0, []string{"integrity", "scan", tr.Data(r)}, "no damage found")
+	tr.says(t, 3, []string{"integrity", "clear", "feed", r, "--reason", "test", "--yes"}, "nothing is known against the data of "+r)
+	flip(t, filepath.Join(tr.Data(r), file))
+	tr.says(t, 1, []string{"integrity", "scan", tr.Data(r)}, file, "checksum", "damaged 1")
+
+	tr.check(t, stand.Signal(syscall.SIGKILL, tr.Postmaster(r))) // its cache is gone, so the page is read from its disk
+	tr.check(t, tr.Wait(tr.ctx, "PostgreSQL on "+r+" to read the page, and the history to say so", func() (bool, string) {
+		_, err := tr.SQL(tr.ctx, r, "postgres", "SELECT count(*) FROM pages")
+		op, last := tr.Last(tr.ctx, state.Verdict)
+		return last == nil && op.To == r, fmt.Sprint(err, last)
+	}))
+	tr.says(t, 0, []string{"history", "feed"}, "the data of "+r+" is damaged", "pages that do not match their checksums: ", "database postgres")
+	tr.check(t, tr.Wait(tr.ctx, r+" to have a copy of the primary's data", func() (bool, string) {
+		op, err := tr.Last(tr.ctx, state.Rejoin)
+		return err == nil && op.To == r && op.Result == state.Done, fmt.Sprint(op, err)
+	}))
+	tr.healthy(t)
+	if out := sql(r, "SELECT count(*) FROM pages"); out != fmt.Sprint(rows) {
+		t.Errorf("%s has %s of %d rows", r, out, rows)
+	}
+	piece := tr.onlyPiece(t, r)
+	tr.says(t, 1, []string{"integrity", "scan", piece.Place}, file, "checksum", "damaged: 1 finding, 1 of them settled")
+	tr.says(t, 0, []string{"integrity", "scan", tr.Data(r)}, "no damage found")
+	tr.judge()
+}
+
+// flip changes a byte in the middle of the second page of a file.
+func flip(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b := make([]byte, 1)
+	const at = 8192 + 5000
+	if _, err := f.ReadAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 0xff
+	if _, err := f.WriteAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(filepath.Base(filepath.Dir(filepath.Dir(path))), "base") {
+		t.Fatalf("%s is no table of a database", path)
+	}
+}
