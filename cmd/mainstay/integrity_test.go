@@ -16,7 +16,8 @@ func TestIntegrityClear(t *testing.T) {
 	b.want(exitUsage, []string{"integrity", "clear", "feed", "feed-e2"}, "--reason is missing")
 	b.want(exitUsage, []string{"integrity", "clear", "feed", "--reason", "x"}, "MEMBER is missing")
 	b.want(exitRefused, []string{"integrity", "clear", "feed", "feed-e2", "--reason", "x"}, "in spite of: bad pages", "no terminal")
-	b.want(exitDone, []string{"integrity", "clear", "feed", "feed-e2", "--reason", "x", "--dry-run"}, "in spite of: bad pages", "nothing was changed")
+	b.want(exitDone, []string{"integrity", "clear", "feed", "feed-e2", "--reason", "x", "--dry-run"}, "in spite of: bad pages",
+		"nothing was changed")
 	b.want(exitDone, []string{"integrity", "clear", "feed", "feed-e2", "--reason", "x", "--yes"}, "feed-e2 may be promoted again")
 }
 

@@ -210,8 +210,8 @@ func TestShortOfASetting(t *testing.T) {
 // TestDamagedData: it is managed like any replica under its own name until there is a name for the copy, and never streams under that.
 func TestDamagedData(t *testing.T) {
 	base := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"},
-		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, History: platform.History{{Timeline: 1, End: 100}},
-			SystemID: "7", Incarnation: "m1_2", Upstream: &platform.Upstream{Member: "m2"}, Damaged: "m1_1", Damage: "bad pages",
+		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2,
+			History: platform.History{{Timeline: 1, End: 100}}, SystemID: "7", Incarnation: "m1_2", Upstream: &platform.Upstream{Member: "m2"}, Damaged: "m1_1", Damage: "bad pages",
 			Sets: []platform.DurabilitySet{{ID: 9, Acks: 1, Names: []string{"m2_1"}}}},
 		Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, SystemID: "7", Timeline: 2,
 			Upstream: "m2", Application: "m1_1", Streaming: true, Receiver: true}}
@@ -236,7 +236,8 @@ func TestDamagedData(t *testing.T) {
 		in := base
 		c.change(&in)
 		act := Next(in)
-		if act.Kind != c.want || act.Needs != c.needs || !strings.Contains(act.Wait, c.text) || act.Durable.Incarnation != in.Durable.Incarnation {
+		if act.Kind != c.want || act.Needs != c.needs || !strings.Contains(act.Wait, c.text) ||
+			act.Durable.Incarnation != in.Durable.Incarnation {
 			t.Errorf("%s: %s, needs %q, waits for %q, named %s; want %s, %q, %q", c.name, act.Kind, act.Needs, act.Wait,
 				act.Durable.Incarnation, c.want, c.needs, c.text)
 		}

@@ -56,6 +56,7 @@ var encoded = []struct {
 	{"site switchover", wire.SiteSwitchoverRequest{}},
 	{"site word", wire.SiteDecisionRequest{}},
 	{"fence", wire.FenceRequest{}},
+	{"integrity clear", wire.ClearRequest{}},
 	{"fence state", wire.FenceState{}},
 	{"pause", wire.PauseRequest{}},
 	{"operation answer", wire.OperationAnswer{}},
