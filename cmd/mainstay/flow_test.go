@@ -176,19 +176,19 @@ func TestSwitchover(t *testing.T) {
 func TestSwitchoverEnds(t *testing.T) {
 	for _, c := range []struct {
 		result state.Result
+		wait   string
 		code   int
 		want   string
 	}{
-		{state.Abandoned, exitFailed, "next: mainstay status shows what is wrong now; `mainstay history feed feed-7` shows the steps"},
-		{state.Failed, exitFailed, "switchover failed"},
-		{state.Running, exitTimeout,
+		{state.Abandoned, "20s", exitFailed, "next: mainstay status shows what is wrong now; `mainstay history feed feed-7` shows the steps"},
+		{state.Failed, "20s", exitFailed, "switchover failed"},
+		{state.Running, "1s", exitTimeout,
 			"operation feed-7 has not ended within 1s; it continues without this command: `mainstay history feed feed-7`"},
 	} {
 		b, s := leader(t)
 		begins(s, "switchover")
 		steps(s, c.result)
-		b.want(c.code, []string{"switchover", "feed", "--yes", "--wait",
-			map[bool]string{true: "1s", false: "20s"}[c.result == state.Running]}, c.want)
+		b.want(c.code, []string{"switchover", "feed", "--yes", "--wait", c.wait}, c.want)
 	}
 }
 

@@ -118,20 +118,20 @@ func TestSiteSwitchoverEnds(t *testing.T) {
 		name   string
 		result state.Result
 		halt   *wire.Halted
+		wait   string
 		code   int
 		want   string
 	}{
-		{"given up before anything moved", state.Abandoned, nil, exitFailed, "site-switchover abandoned"},
-		{"halted", state.Running, haltedAtClusters(), exitFailed,
+		{"given up before anything moved", state.Abandoned, nil, "20s", exitFailed, "site-switchover abandoned"},
+		{"halted", state.Running, haltedAtClusters(), "20s", exitFailed,
 			"halted at step clusters: cluster feed: it did not catch up\n  mainstay site retry site-1"},
-		{"too slow", state.Running, nil, exitTimeout,
+		{"too slow", state.Running, nil, "1s", exitTimeout,
 			"site switchover site-1 has not ended within 1s; it continues without this command: `mainstay site history site-1`"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b, s := leader(t)
 			newMover(s, c.result, c.halt)
-			b.want(c.code, []string{"site", "switchover", "--to", "west", "--yes", "--wait",
-				map[bool]string{true: "1s", false: "20s"}[c.code == exitTimeout]}, c.want)
+			b.want(c.code, []string{"site", "switchover", "--to", "west", "--yes", "--wait", c.wait}, c.want)
 		})
 	}
 	b, s := leader(t)

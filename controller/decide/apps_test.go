@@ -62,7 +62,9 @@ func (p *pool) obey() {
 		case platform.WantStopped:
 			i.Running, i.Stopped = false, true
 		}
-		p.works[n] = map[bool]health.Working{true: health.Well, false: health.Down}[i.Running]
+		if p.works[n] = health.Down; i.Running {
+			p.works[n] = health.Well
+		}
 	}
 }
 

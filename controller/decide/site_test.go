@@ -46,9 +46,10 @@ func TestSiteLostBeginsAFailover(t *testing.T) {
 
 // TestBlockEndsWhereASiteIsLost: a failover within the site that is lost now does not bar the next, one to it does.
 func TestBlockEndsWhereASiteIsLost(t *testing.T) {
-	for to, begins := range map[string]bool{"m1": true, "m2": false} {
+	for to, from := range map[string]string{"m1": "m1", "m2": "m3"} {
+		begins := from == to
 		st := twoSites(t, 1, nil)
-		st.justRecovered(map[bool]string{true: "m1", false: "m3"}[begins], to)
+		st.justRecovered(from, to)
 		st.vanish()
 		st.observations("c3", "north", false)
 		if cmd, why, _ := st.next(); (cmd != nil && cmd.Begin != nil) != begins {

@@ -566,7 +566,10 @@ func TestSiteSwitchoverAsksAppsThatRunEverywhere(t *testing.T) {
 				}
 			}
 		})
-		end := map[bool]state.Result{true: state.Done, false: state.Abandoned}[refuses == ""]
+		end := state.Done
+		if refuses != "" {
+			end = state.Abandoned
+		}
 		if !slices.Equal(asked, want) || p.last().Result != end || p.running() != "1234" {
 			t.Errorf("%q refuses: asked %v, %s, running %s", refuses, asked, p.last().Result, p.running())
 		}
