@@ -187,7 +187,7 @@ func TestReload(t *testing.T) {
 	cfg := b.config("c1")
 	n := b.start(cfg)
 	before := n.store.Expiry()
-	if _, err := identity.Issue(b.dir, b.dir, identity.Request{Role: identity.RoleController, Name: "c1", Days: 30}); err != nil {
+	if _, err := identity.Issue(b.ca.Dir, b.ca.Dir, identity.Request{Role: identity.RoleController, Name: "c1", Days: 30}); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.Reload(); err != nil || !n.store.Expiry().Before(before) {

@@ -16,6 +16,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/controller/wire"
 	"mainstay/health"
+	"mainstay/test/kit"
 )
 
 // ask makes one raw request to a controller and returns the status and what was said.
@@ -335,7 +336,7 @@ func TestPlainHTTP(t *testing.T) {
 func TestFlood(t *testing.T) {
 	b := newBed(t)
 	cfg := b.config("c1")
-	cfg.Metrics = freeAddress(t)
+	cfg.Metrics = kit.FreeAddress(t)
 	b.start(cfg)
 	b.initialise(cfg.Advertise)
 	for _, to := range []string{cfg.Listen, cfg.Metrics} {
@@ -361,14 +362,4 @@ func TestFlood(t *testing.T) {
 	if resp.StatusCode != http.StatusOK {
 		t.Error(resp.Status)
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

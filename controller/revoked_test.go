@@ -18,7 +18,7 @@ func (b *bed) revoke(names ...string) {
 	b.t.Helper()
 	var list []byte
 	for _, name := range names {
-		raw, err := os.ReadFile(filepath.Join(b.dir, name+".crt"))
+		raw, err := os.ReadFile(filepath.Join(b.ca.Dir, name+".crt"))
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -29,7 +29,7 @@ func (b *bed) revoke(names ...string) {
 		}
 		list = append(list, c.SerialNumber.Text(16)+"\n"...)
 	}
-	if err := os.WriteFile(filepath.Join(b.dir, "revoked"), list, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(b.ca.Dir, "revoked"), list, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"errors"
-	"net"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -16,12 +15,15 @@ import (
 	"mainstay/controller/identity"
 	"mainstay/controller/platform"
 	"mainstay/controller/wire"
+	"mainstay/test/kit"
+	"mainstay/test/kit/certs"
 )
 
 // bed is a CA, and the controllers of one test, in this process on loopback.
 type bed struct {
 	t      *testing.T
 	dir    string
+	ca     certs.Authority
 	logger *zap.Logger
 
 	mu     sync.Mutex
@@ -39,21 +41,9 @@ type node struct {
 
 func newBed(t *testing.T) *bed {
 	t.Helper()
-	b := &bed{t: t, dir: t.TempDir(), nodes: map[string]*node{}, stores: map[string]*identity.Store{},
+	b := &bed{t: t, dir: t.TempDir(), ca: certs.New(t, "social"), nodes: map[string]*node{}, stores: map[string]*identity.Store{},
 		logger: zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel))}
-	if err := identity.InitCA(b.dir, "social"); err != nil {
-		t.Fatal(err)
-	}
 	return b
-}
-
-func (b *bed) issue(role, name string) []string {
-	b.t.Helper()
-	paths, err := identity.Issue(b.dir, b.dir, identity.Request{Role: role, Name: name})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return paths
 }
 
 func (b *bed) store(role, name string) *identity.Store {
@@ -63,11 +53,7 @@ func (b *bed) store(role, name string) *identity.Store {
 	if s := b.stores[role+name]; s != nil {
 		return s
 	}
-	paths := b.issue(role, name)
-	s, err := identity.Load(identity.Files{CA: filepath.Join(b.dir, "ca.crt"), Cert: paths[0], Key: paths[1]})
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	s := b.ca.Store(role, name)
 	b.stores[role+name] = s
 	return s
 }
@@ -75,15 +61,9 @@ func (b *bed) store(role, name string) *identity.Store {
 // config is a controller's file, on a port that was free a moment ago.
 func (b *bed) config(name string) config.Controller {
 	b.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer l.Close()
-	paths := b.issue(identity.RoleController, name)
-	address := l.Addr().String()
+	address := kit.FreeAddress(b.t)
 	return config.Controller{Name: name, Site: "east", Listen: address, Advertise: address, Data: filepath.Join(b.dir, "data-"+name),
-		TLS: config.TLS{CA: filepath.Join(b.dir, "ca.crt"), Cert: paths[0], Key: paths[1]}}
+		TLS: config.TLS(b.ca.Files(identity.RoleController, name))}
 }
 
 func (b *bed) start(cfg config.Controller) *node {
@@ -160,11 +140,8 @@ func (b *bed) initialise(addresses ...string) {
 	}
 }
 
-// patience is what a busy machine gets for any single wait, at least.
-const patience = time.Minute
-
 func (b *bed) ctx(d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), max(d, patience))
+	ctx, cancel := context.WithTimeout(context.Background(), max(d, kit.Patience))
 	b.t.Cleanup(cancel)
 	return ctx
 }
@@ -186,13 +163,7 @@ func (b *bed) client(role, name string) *wire.Client {
 // eventually waits for a condition; what describes it.
 func (b *bed) eventually(what string, limit time.Duration, holds func() bool) {
 	b.t.Helper()
-	deadline := time.Now().Add(max(limit, patience))
-	for !holds() {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("not within %s: %s", max(limit, patience), what)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
+	kit.Within(b.t, max(limit, kit.Patience), what, holds)
 }
 
 func (b *bed) leader() *node {

@@ -10,13 +10,14 @@ import (
 
 	"mainstay/controller/identity"
 	"mainstay/controller/wire"
+	"mainstay/test/kit"
 )
 
 // TestFlood: clients without a certificate open more connections to both addresses than are held, from many addresses and from one,
 // say nothing, and never close them. Load balancers and other agents are answered all the same.
 func TestFlood(t *testing.T) {
 	o := newOffice(t)
-	o.cfg.Listen, o.cfg.Health = freeAddress(t), freeAddress(t)
+	o.cfg.Listen, o.cfg.Health = kit.FreeAddress(t), kit.FreeAddress(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- o.serve(ctx) }()
@@ -60,10 +61,3 @@ func TestFlood(t *testing.T) {
 }
 
 // freeAddress is one on loopback that was free a moment ago.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	defer l.Close()
-	return l.Addr().String()
-}

@@ -15,6 +15,7 @@ import (
 
 	"mainstay/controller/identity"
 	"mainstay/controller/wire"
+	"mainstay/test/kit"
 )
 
 // TestRevokedWhileConnected: an agent that is revoked while it is relayed is cut off when this one is reloaded, and what is asked on a
@@ -23,7 +24,7 @@ func TestRevokedWhileConnected(t *testing.T) {
 	o := newOffice(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	o.group, o.ctx = errgroup.WithContext(ctx)
-	o.relaySlots, o.cfg.Listen = make(chan struct{}, 1), freeAddress(t)
+	o.relaySlots, o.cfg.Listen = make(chan struct{}, 1), kit.FreeAddress(t)
 	controller, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	defer controller.Close()

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -23,18 +22,17 @@ import (
 	"mainstay/controller/wire"
 	"mainstay/fencing/process"
 	"mainstay/health"
+	"mainstay/test/kit"
+	"mainstay/test/kit/certs"
 )
 
 const web = "web-e1"
-
-// patience bounds every single wait of the tests.
-const patience = time.Minute
 
 // bed is the app server web-e1 of a host; leaders' answers come from the test.
 type bed struct {
 	*Host
 	t      *testing.T
-	ca     string
+	ca     certs.Authority
 	o      Options
 	clocks *member.Clocks
 	stop   func() // the agent ends, and the app server lives on
@@ -43,12 +41,12 @@ type bed struct {
 // newBed starts one; what runs at the end of the test is killed.
 func newBed(t *testing.T, cfg config.AgentInstance) *bed {
 	t.Helper()
-	h := &bed{t: t, ca: newCA(t)}
+	h := &bed{t: t, ca: certs.New(t, "social")}
 	if cfg.Stop == 0 {
 		cfg.Stop = 10 * time.Second
 	}
 	h.o = Options{Config: config.Agent{Host: "db-e1", Data: t.TempDir(), Instances: map[string]config.AgentInstance{web: cfg}},
-		Log: zap.NewNop(), TLS: storeOf(t, h.ca, identity.RoleAgent, "db-e1"), Report: func() {}}
+		Log: zap.NewNop(), TLS: h.ca.Store(identity.RoleAgent, "db-e1"), Report: func() {}}
 	h.begin()
 	t.Cleanup(func() {
 		h.stop()
@@ -63,33 +61,10 @@ func newBed(t *testing.T, cfg config.AgentInstance) *bed {
 	return h
 }
 
-func newCA(t *testing.T) string {
-	t.Helper()
-	ca := filepath.Join(t.TempDir(), "ca")
-	if err := identity.InitCA(ca, "social"); err != nil {
-		t.Fatal(err)
-	}
-	return ca
-}
-
-// storeOf issues a certificate of the platform social.
-func storeOf(t *testing.T, ca, role, name string) *identity.Store {
-	t.Helper()
-	files, err := identity.Issue(ca, ca, identity.Request{Role: role, Name: name, Addresses: []string{"127.0.0.1"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := identity.Load(identity.Files{CA: filepath.Join(ca, "ca.crt"), Cert: files[0], Key: files[1]})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 // removeCgroup waits until the kernel has removed the killed processes.
 func (h *bed) removeCgroup(c *command) {
 	h.t.Helper()
-	eventually(h.t, "the instance's cgroups to be empty and gone", func() bool {
+	kit.Eventually(h.t, "the instance's cgroups to be empty and gone", func() bool {
 		groups, err := process.Find(process.CgroupName("instance-"+web, c.dir))
 		for _, g := range groups {
 			err = errors.Join(err, g.Remove())
@@ -144,7 +119,7 @@ func (h *bed) wait(what string, yes func(health.Instance) bool) (r health.Instan
 			h.t.Logf("%s: last %+v\nlog: %s", what, r, h.said())
 		}
 	}()
-	eventually(h.t, what, func() bool { r = h.Report()[0]; return yes(r) })
+	kit.Eventually(h.t, what, func() bool { r = h.Report()[0]; return yes(r) })
 	return r
 }
 
@@ -200,17 +175,6 @@ func (h *bed) probed(code int, word string) {
 	h.t.Helper()
 	if got, text := h.get("/instance/" + web); got != code || text != word {
 		h.t.Errorf("/instance/%s answers %d %q, want %d %q", web, got, text, code, word)
-	}
-}
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatal("waited in vain for ", what)
-		}
-		<-time.After(5 * time.Millisecond)
 	}
 }
 

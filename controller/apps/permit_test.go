@@ -15,6 +15,7 @@ import (
 	"mainstay/controller/statefile"
 	"mainstay/controller/wire"
 	"mainstay/health"
+	"mainstay/test/kit/certs"
 )
 
 var epoch5 = platform.Epoch{Generation: 1, Number: 5}
@@ -112,9 +113,9 @@ type primaryAgent struct {
 	left    atomic.Int64 // of the primary's lease, in nanoseconds
 }
 
-func newPrimaryAgent(t *testing.T, ca string) *primaryAgent {
+func newPrimaryAgent(t *testing.T, ca certs.Authority) *primaryAgent {
 	t.Helper()
-	mux, err := identity.Listen("127.0.0.1:0", storeOf(t, ca, identity.RoleAgent, "db-w1"))
+	mux, err := identity.Listen("127.0.0.1:0", ca.Store(identity.RoleAgent, "db-w1"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"mainstay/controller/priority"
 	"mainstay/controller/wire"
 	"mainstay/health"
+	"mainstay/test/kit"
 )
 
 func TestAppServer(t *testing.T) {
@@ -79,7 +80,7 @@ func TestAppServerThatIgnoresTERM(t *testing.T) {
 			h.saying("ready")
 			h.main()
 			tree, _ := h.command().held()
-			eventually(t, "its children", func() bool {
+			kit.Eventually(t, "its children", func() bool {
 				pids, err := tree.Pids()
 				return err == nil && len(pids) >= 3
 			})
@@ -189,7 +190,7 @@ func TestAppServerThatCannotBeKept(t *testing.T) {
 	h.leads(toRun)
 	h.wait("why", func(r health.Instance) bool { return strings.Contains(r.Error, "keep what the agent must not forget") })
 	tree, _ := h.command().held()
-	eventually(t, "its end, for no later agent would find it", func() bool {
+	kit.Eventually(t, "its end, for no later agent would find it", func() bool {
 		left, err := tree.Left()
 		return !left && err == nil
 	})

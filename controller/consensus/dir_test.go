@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mainstay/test/kit"
 )
 
 // filled is a stopped controller whose folder holds a snapshot and entries after it.
@@ -151,5 +153,5 @@ func TestUnfinishedSnapshotIsRemoved(t *testing.T) {
 	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
-	eventually(t, "the entries after the snapshot", func() bool { return n.machine.has("alpha-alpha-alpha", "omega-omega-omega") })
+	kit.Eventually(t, "the entries after the snapshot", func() bool { return n.machine.has("alpha-alpha-alpha", "omega-omega-omega") })
 }

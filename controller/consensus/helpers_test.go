@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"mainstay/controller/identity"
+	"mainstay/test/kit"
+	"mainstay/test/kit/certs"
 )
 
 // words is a Machine that collects the commands as words. "bad" is an error, "fatal" an unknown command, and "wait" blocks
@@ -80,21 +82,10 @@ type node struct {
 // nodes makes controllers with certificates of one CA; none is started.
 func nodes(t *testing.T, names ...string) []*node {
 	t.Helper()
-	certs := t.TempDir()
-	if err := identity.InitCA(certs, "social"); err != nil {
-		t.Fatal(err)
-	}
+	ca := certs.New(t, "social")
 	var all []*node
 	for _, name := range names {
-		paths, err := identity.Issue(certs, certs, identity.Request{Role: identity.RoleController, Name: name})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := identity.Load(identity.Files{CA: certs + "/ca.crt", Cert: paths[0], Key: paths[1]})
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := &node{t: t, name: name, dir: t.TempDir() + "/raft", address: "127.0.0.1:0", store: s}
+		n := &node{t: t, name: name, dir: t.TempDir() + "/raft", address: "127.0.0.1:0", store: ca.Store(identity.RoleController, name)}
 		t.Cleanup(n.kill)
 		all = append(all, n)
 	}
@@ -163,7 +154,7 @@ func bootstrapped(t *testing.T, all []*node) {
 func leaderOf(t *testing.T, all []*node) *node {
 	t.Helper()
 	var leader *node
-	eventually(t, "a leader that commits", func() bool {
+	kit.Eventually(t, "a leader that commits", func() bool {
 		for _, n := range all {
 			if n.log != nil && n.log.IsLeader() {
 				if _, _, err := n.log.Propose([]byte("bad"), time.Second).Result(); errors.Is(err, errBad) {
@@ -175,20 +166,6 @@ func leaderOf(t *testing.T, all []*node) *node {
 		return false
 	})
 	return leader
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-deadline:
-			t.Fatalf("still waiting for %s", what)
-		case <-tick.C:
-		}
-	}
 }
 
 func (n *node) say(word string) uint64 {

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/test/kit"
+
 	"github.com/hashicorp/raft"
 )
 
@@ -40,7 +42,7 @@ func TestElectCommitFailOverAndRestart(t *testing.T) {
 		}
 		last = index
 	}
-	eventually(t, "all to apply", func() bool {
+	kit.Eventually(t, "all to apply", func() bool {
 		return all[0].machine.has(want...) && all[1].machine.has(want...) && all[2].machine.has(want...)
 	})
 	for _, n := range all {
@@ -69,8 +71,8 @@ func TestElectCommitFailOverAndRestart(t *testing.T) {
 	if leader.log.ID() != id {
 		t.Errorf("the same folder has another id: %s, then %s", id, leader.log.ID())
 	}
-	eventually(t, "the restarted one to catch up", func() bool { return leader.machine.has(want...) })
-	eventually(t, "its Applied", func() bool { return leader.log.Applied() == next.log.Applied() })
+	kit.Eventually(t, "the restarted one to catch up", func() bool { return leader.machine.has(want...) })
+	kit.Eventually(t, "its Applied", func() bool { return leader.log.Applied() == next.log.Applied() })
 }
 
 func TestMembersComeGoAndLead(t *testing.T) {
@@ -87,7 +89,7 @@ func TestMembersComeGoAndLead(t *testing.T) {
 			t.Fatal(err)
 		}
 		first.say(n.name)
-		eventually(t, "the learner to catch up", func() bool { return n.log.Applied() == first.log.Applied() })
+		kit.Eventually(t, "the learner to catch up", func() bool { return n.log.Applied() == first.log.Applied() })
 		if err := first.log.Add(ctx, n.server()); err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +105,7 @@ func TestMembersComeGoAndLead(t *testing.T) {
 	if err := first.log.Transfer(ctx, "c9-none"); err == nil || !strings.Contains(err.Error(), "not a voter") {
 		t.Errorf("transfer to nobody: %v", err)
 	}
-	eventually(t, "c3 to take the lead, which a busy machine may let time out", func() bool {
+	kit.Eventually(t, "c3 to take the lead, which a busy machine may let time out", func() bool {
 		return first.log.Transfer(ctx, all[2].log.ID()) == nil || all[2].log.IsLeader()
 	})
 	if l := leaderOf(t, all); l != all[2] {
@@ -179,7 +181,7 @@ func TestSnapshotIsRestoredAndSentToNewcomers(t *testing.T) {
 	if err := n.log.Add(ctx, all[1].start().server()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the newcomer to have the state", func() bool { return all[1].machine.has(want...) })
+	kit.Eventually(t, "the newcomer to have the state", func() bool { return all[1].machine.has(want...) })
 	all[1].machine.mu.Lock()
 	defer all[1].machine.mu.Unlock()
 	if all[1].machine.restored != 1 {

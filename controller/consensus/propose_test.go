@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"mainstay/test/kit"
 )
 
 func TestProposalsEndInTime(t *testing.T) {
@@ -24,8 +26,8 @@ func TestProposalsEndInTime(t *testing.T) {
 		}
 	}
 	close(n.machine.gate)
-	eventually(t, "both to be applied after all", func() bool { return n.machine.has("wait", "behind") })
-	eventually(t, "nothing to be pending", func() bool { return n.log.Stats().Pending == 0 })
+	kit.Eventually(t, "both to be applied after all", func() bool { return n.machine.has("wait", "behind") })
+	kit.Eventually(t, "nothing to be pending", func() bool { return n.log.Stats().Pending == 0 })
 }
 
 func TestTooManyProposals(t *testing.T) {
@@ -40,7 +42,7 @@ func TestTooManyProposals(t *testing.T) {
 		t.Errorf("want ErrBusy, have %v", err)
 	}
 	close(n.machine.gate)
-	eventually(t, "all to be applied", func() bool { return n.log.Stats().Pending == 0 })
+	kit.Eventually(t, "all to be applied", func() bool { return n.log.Stats().Pending == 0 })
 	n.say("again")
 }
 
@@ -87,7 +89,7 @@ func TestUnknownCommandStopsTheLog(t *testing.T) {
 		if !n.machine.has("one") {
 			t.Errorf("applied %v", n.machine.all)
 		}
-		eventually(t, "proposals to be refused", func() bool {
+		kit.Eventually(t, "proposals to be refused", func() bool {
 			_, _, err := n.log.Propose([]byte("two"), time.Second).Result()
 			return errors.Is(err, ErrNotLeader) || errors.Is(err, ErrClosed)
 		})
@@ -136,7 +138,7 @@ func TestCloseHasADeadline(t *testing.T) {
 	bootstrapped(t, all)
 	n := leaderOf(t, all)
 	p := n.log.Propose([]byte("wait"), time.Hour)
-	eventually(t, "the machine to hang", func() bool { return n.log.Stats().CommitIndex > n.log.Applied() })
+	kit.Eventually(t, "the machine to hang", func() bool { return n.log.Stats().CommitIndex > n.log.Applied() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := n.log.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"mainstay/test/kit"
 )
 
 // TestRecover: one of three continues alone, under a new id, with all that it had; before that, Look changes nothing.
@@ -39,7 +41,7 @@ func TestRecover(t *testing.T) {
 		t.Errorf("its id is %s, it was %s", first.ID, old)
 	}
 	n.start()
-	eventually(t, "it leads alone", func() bool { return n.log.IsLeader() })
+	kit.Eventually(t, "it leads alone", func() bool { return n.log.IsLeader() })
 	n.say("after")
 	if servers, err := n.log.Servers(t.Context()); err != nil || len(servers) != 1 || servers[0].ID != first.ID {
 		t.Errorf("%+v, %v", servers, err)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"mainstay/test/kit"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -22,25 +24,18 @@ func asRoot(t *testing.T) string {
 	}
 	dir := t.TempDir()
 	for up := dir; up != os.TempDir() && len(up) > 1; up = filepath.Dir(up) {
-		check(t, os.Chmod(up, 0o755))
+		kit.Check(t, os.Chmod(up, 0o755))
 	}
 	return dir
-}
-
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // TestDo: f has the user's rights and none of ours, other goroutines keep theirs meanwhile, and so do we afterwards.
 func TestDo(t *testing.T) {
 	dir := asRoot(t)
 	secret := filepath.Join(dir, "secret")
-	check(t, os.WriteFile(secret, []byte("x"), 0o640)) // group 0, which is root's own and must not stay with the thread
+	kit.Check(t, os.WriteFile(secret, []byte("x"), 0o640)) // group 0, which is root's own and must not stay with the thread
 	before, err := unix.Getgroups()
-	check(t, err)
+	kit.Check(t, err)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -73,13 +68,13 @@ func TestStranger(t *testing.T) {
 	dir := asRoot(t)
 	mkdir := func(name string, mode os.FileMode, uid, gid int) {
 		path := filepath.Join(dir, name)
-		check(t, os.Mkdir(path, 0o755))
-		check(t, os.Chown(path, uid, gid))
-		check(t, os.Chmod(path, mode))
+		kit.Check(t, os.Mkdir(path, 0o755))
+		kit.Check(t, os.Chown(path, uid, gid))
+		kit.Check(t, os.Chmod(path, mode))
 	}
 	link := func(name, to string, uid int) {
-		check(t, os.Symlink(to, filepath.Join(dir, name)))
-		check(t, os.Lchown(filepath.Join(dir, name), uid, uid))
+		kit.Check(t, os.Symlink(to, filepath.Join(dir, name)))
+		kit.Check(t, os.Lchown(filepath.Join(dir, name), uid, uid))
 	}
 	mkdir("ours", 0o755, 0, 0)
 	mkdir("theirs", 0o755, 54321, 54321)
@@ -93,8 +88,8 @@ func TestStranger(t *testing.T) {
 	link("sticky/planted", dir+"/ours", 54321)
 	link("back", "../"+filepath.Base(dir)+"/ours/../ours", 0)
 	link("loop", "loop", 0)
-	check(t, os.WriteFile(filepath.Join(dir, "ours", "file"), nil, 0o600))
-	check(t, os.Chown(filepath.Join(dir, "ours", "file"), 54321, 54321))
+	kit.Check(t, os.WriteFile(filepath.Join(dir, "ours", "file"), nil, 0o600))
+	kit.Check(t, os.Chown(filepath.Join(dir, "ours", "file"), 54321, 54321))
 	for path, want := range map[string]*User{
 		"ours": nil, "ours/none/below": nil, "ours/file": nil, "back": nil, "root's group": nil, "sticky/ours": nil,
 		"theirs": &other, "theirs/ours": &other, "theirs/none": &other, "to theirs": &other, "sticky/planted": &other,

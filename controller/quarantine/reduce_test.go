@@ -18,7 +18,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/controller/wire"
-	"mainstay/test/kit"
+	"mainstay/test/kit/pg"
 )
 
 func TestContains(t *testing.T) {
@@ -130,7 +130,7 @@ func stoppedFast(t *testing.T, ctx context.Context, i *postgres.Server) {
 // TestReduceAfterRebuild: a standby's data is set aside whole, and reduced where a later repair needs the room, once the copy in its
 // place has answered and has its WAL.
 func TestReduceAfterRebuild(t *testing.T) {
-	primary := kit.Primary(t)
+	primary := pg.Primary(t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	check(t, os.WriteFile(filepath.Join(primary.Data, "pg_hba.conf"), []byte("local all all trust\nhost all,replication all all trust\n"),

@@ -16,6 +16,7 @@ import (
 	"mainstay/controller/postgres"
 	"mainstay/health"
 	"mainstay/test/kit"
+	"mainstay/test/kit/pg"
 )
 
 // The tests' shared kit, under short names.
@@ -23,8 +24,8 @@ const patience = kit.Patience
 
 var (
 	check, eventually = kit.Check, kit.Eventually
-	runningPrimary    = kit.Primary
-	sqlOf, scanOf     = kit.SQL, kit.Scan
+	runningPrimary    = pg.Primary
+	sqlOf, scanOf     = pg.SQL, pg.Scan
 )
 
 // idle is a process that does nothing for its supervisors.

@@ -16,40 +16,25 @@ import (
 	"time"
 
 	"mainstay/controller/identity"
+	"mainstay/test/kit"
+	"mainstay/test/kit/certs"
 )
 
 // authority issues certificates for one test.
 type authority struct {
-	t   *testing.T
-	dir string
+	t *testing.T
+	certs.Authority
 }
 
 func newAuthority(t *testing.T) authority {
 	t.Helper()
-	a := authority{t, t.TempDir()}
-	if err := identity.InitCA(a.dir, "social"); err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-func (a authority) store(role, name string) *identity.Store {
-	a.t.Helper()
-	paths, err := identity.Issue(a.dir, a.dir, identity.Request{Role: role, Name: name})
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	s, err := identity.Load(identity.Files{CA: a.dir + "/ca.crt", Cert: paths[0], Key: paths[1]})
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return s
+	return authority{t, certs.New(t, "social")}
 }
 
 // controller serves a handler as controller name, and returns its address.
 func (a authority) controller(name string, h http.HandlerFunc) string {
 	a.t.Helper()
-	mux, err := identity.Listen("127.0.0.1:0", a.store(identity.RoleController, name))
+	mux, err := identity.Listen("127.0.0.1:0", a.Store(identity.RoleController, name))
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -68,7 +53,7 @@ func (a authority) controller(name string, h http.HandlerFunc) string {
 }
 
 func (a authority) client(addresses ...string) *Client {
-	c := NewClient(addresses, a.store(identity.RoleOperator, "jane").ClientConfig(identity.RoleController, "", identity.ProtoHTTP))
+	c := NewClient(addresses, a.Store(identity.RoleOperator, "jane").ClientConfig(identity.RoleController, "", identity.ProtoHTTP))
 	a.t.Cleanup(c.Close)
 	return c
 }
@@ -89,16 +74,6 @@ func silent(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func refusing(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 func deadline(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	t.Cleanup(cancel)
@@ -114,7 +89,7 @@ func TestDoFindsTheLeaderAndRemembersIt(t *testing.T) {
 		say(w, http.StatusMisdirectedRequest, Error{Message: "c2 leads", Code: "not-leader", Leader: leader})
 	})
 	// The leader is not even among the addresses.
-	c := a.client(refusing(t), silent(t), follower)
+	c := a.client(kit.FreeAddress(t), silent(t), follower)
 	for range 2 {
 		var out Wake
 		if err := c.Do(deadline(t), "GET", "/v1/wake", nil, &out); err != nil || out.Version != "GET/v1/wake" {
@@ -131,7 +106,7 @@ func TestDoWithoutALeader(t *testing.T) {
 	none := func(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusMisdirectedRequest, Error{Message: "electing", Code: "not-leader"})
 	}
-	gone := refusing(t)
+	gone := kit.FreeAddress(t)
 	stale := a.controller("c1", func(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusMisdirectedRequest, Error{Message: "c9 leads", Code: "not-leader", Leader: gone})
 	})
@@ -158,7 +133,7 @@ func TestNothingIsSaidTwice(t *testing.T) {
 	one := a.controller("c1", func(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusMisdirectedRequest, Error{Message: "controller c1 knows no leader", Code: "not-leader"})
 	})
-	two, three := refusing(t), refusing(t)
+	two, three := kit.FreeAddress(t), kit.FreeAddress(t)
 	err := a.client(one, two, three).Do(deadline(t), "GET", "/v1/status", nil, nil)
 	want := "no controller knows a leader: " + one + ": controller c1 knows no leader; " + two + ", " + three +
 		": connection refused: nothing listens there"
@@ -182,7 +157,7 @@ func TestNothingIsSaidTwice(t *testing.T) {
 
 func TestUnreachableNamesEachAddress(t *testing.T) {
 	a := newAuthority(t)
-	gone, frozen := refusing(t), silent(t)
+	gone, frozen := kit.FreeAddress(t), silent(t)
 	start := time.Now()
 	err := a.client(gone, frozen).Do(deadline(t), "POST", "/v1/x", struct{}{}, nil)
 	var u *UnreachableError
@@ -278,7 +253,7 @@ func TestForeignCertificate(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	// The client trusts any peer, and the controller refuses; that outcome is certain.
-	config := foreign.store(identity.RoleOperator, "eve").ClientConfig(identity.RoleController, "", identity.ProtoHTTP)
+	config := foreign.Store(identity.RoleOperator, "eve").ClientConfig(identity.RoleController, "", identity.ProtoHTTP)
 	config.VerifyConnection = nil
 	c := NewClient([]string{address}, config)
 	defer c.Close()
@@ -293,7 +268,7 @@ func TestCertificatesAreTheMatter(t *testing.T) {
 	a, foreign := newAuthority(t), newAuthority(t)
 	answers := func(w http.ResponseWriter, _ *http.Request) { say(w, 200, Wake{}) }
 	one, two := a.controller("c1", answers), a.controller("c2", answers)
-	blind := foreign.store(identity.RoleOperator, "eve").ClientConfig(identity.RoleController, "", identity.ProtoHTTP)
+	blind := foreign.Store(identity.RoleOperator, "eve").ClientConfig(identity.RoleController, "", identity.ProtoHTTP)
 	blind.VerifyConnection = nil
 	for _, c := range []struct {
 		name      string
@@ -305,10 +280,11 @@ func TestCertificatesAreTheMatter(t *testing.T) {
 		{"they turn ours down", NewClient([]string{one, two}, blind), true, []string{one + ", " + two + ": it does not accept our certificate"},
 			"no address answers"},
 		{"we turn theirs down", foreign.client(one), true, []string{one + ": peer presented", "was not signed by a CA in"}, "x509"},
-		{"not the right role", NewClient([]string{one}, a.store(identity.RoleOperator, "jane").ClientConfig(identity.RoleAgent, "",
+		{"not the right role", NewClient([]string{one}, a.Store(identity.RoleOperator, "jane").ClientConfig(identity.RoleAgent, "",
 			identity.ProtoHTTP)), true,
 			[]string{"presented mainstay://social/controller/c1", "wanted agent"}, "no address answers"},
-		{"one is down", NewClient([]string{one, refusing(t)}, blind), false, []string{"no address answers: ", "connection refused"}, "dial tcp"},
+		{"one is down", NewClient([]string{one, kit.FreeAddress(t)}, blind), false,
+			[]string{"no address answers: ", "connection refused"}, "dial tcp"},
 	} {
 		err := c.client.Do(deadline(t), "GET", "/v1/status", nil, nil)
 		c.client.Close()
@@ -339,7 +315,7 @@ func TestRevokedPeer(t *testing.T) {
 		}
 		say(w, http.StatusOK, 1)
 	})
-	store := a.store(identity.RoleAgent, "db-e1")
+	store := a.Store(identity.RoleAgent, "db-e1")
 	c := NewClient([]string{address}, store.ClientConfig(identity.RoleController, "", identity.ProtoHTTP))
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -372,7 +348,7 @@ func TestRevokedPeer(t *testing.T) {
 // revoke puts a certificate on the list that stores read when they are loaded or reloaded.
 func (a authority) revoke(name string) {
 	a.t.Helper()
-	raw, err := os.ReadFile(filepath.Join(a.dir, name+".crt"))
+	raw, err := os.ReadFile(filepath.Join(a.Dir, name+".crt"))
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -381,7 +357,7 @@ func (a authority) revoke(name string) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(a.dir, "revoked"), []byte(c.SerialNumber.Text(16)+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(a.Dir, "revoked"), []byte(c.SerialNumber.Text(16)+"\n"), 0o644); err != nil {
 		a.t.Fatal(err)
 	}
 }

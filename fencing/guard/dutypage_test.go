@@ -8,6 +8,7 @@ import (
 
 	"mainstay/fencing/guard"
 	"mainstay/fencing/process/fakepg"
+	"mainstay/test/kit"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,7 +61,7 @@ func TestDutyPages(t *testing.T) {
 		t.Fatal("the tree lives on")
 	}
 	for _, p := range duties {
-		eventually(t, "the kill settles what was owed", func() bool { d := p.Duty(); return d.End == 0 && d.Settled >= end })
+		kit.Eventually(t, "the kill settles what was owed", func() bool { d := p.Duty(); return d.End == 0 && d.Settled >= end })
 	}
 }
 
@@ -80,7 +81,7 @@ func TestADeadGuardsDutyPage(t *testing.T) {
 		}
 	}
 	signal(t, st.Guards[1].PID, unix.SIGCONT) // it sees its peer's death, and kills
-	eventually(t, "the survivor's kill", func() bool { d := duties[1].Duty(); return d.End == 0 && d.Settled > duties[0].Duty().Since })
+	kit.Eventually(t, "the survivor's kill", func() bool { d := duties[1].Duty(); return d.End == 0 && d.Settled > duties[0].Duty().Since })
 }
 
 func TestNoDutyPage(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"mainstay/fencing/guard"
 	"mainstay/fencing/guard/machine"
 	"mainstay/fencing/process/fakepg"
+	"mainstay/test/kit"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,7 +37,7 @@ func TestKillsAtTheLeasesEnd(t *testing.T) {
 		t.Errorf("an earlier end gave %v and moved the end to %v", err, b.status(s).End)
 	}
 	b.killedAt(end)
-	eventually(t, "both report killed", func() bool {
+	kit.Eventually(t, "both report killed", func() bool {
 		st := b.status(s)
 		return st.Guards[0].State == machine.Killed && st.Guards[1].State == machine.Killed
 	})
@@ -259,7 +260,7 @@ func TestInACgroup(t *testing.T) {
 	}
 	b.killedAt(b.extend(s, "1.1", 400*time.Millisecond))
 	if err := s.Disarm(); err != nil {
-		eventually(t, "disarmed", func() bool { return s.Disarm() == nil })
+		kit.Eventually(t, "disarmed", func() bool { return s.Disarm() == nil })
 	}
 
 	// Idle guards of another cgroup are replaced.

@@ -19,6 +19,7 @@ import (
 	"mainstay/fencing/guard/machine"
 	"mainstay/fencing/process"
 	"mainstay/fencing/process/fakepg"
+	"mainstay/test/kit"
 
 	"golang.org/x/sys/unix"
 )
@@ -252,7 +253,7 @@ func TestALaunchersDeath(t *testing.T) {
 	first := b.status(s).Guards[0]
 	signal(t, first.Launcher, unix.SIGKILL)
 	p.ended(t, "its launcher was killed")
-	eventually(t, "a report without launcher", func() bool { return !s.Launcher() })
+	kit.Eventually(t, "a report without launcher", func() bool { return !s.Launcher() })
 	if st := b.status(s); !strings.Contains(strings.Join(st.Missing, "; "), "the launcher that ends PostgreSQL") {
 		t.Errorf("missing: %q", st.Missing)
 	}
@@ -288,7 +289,7 @@ func TestGuardsThatKeepPostgreSQLAreNotReplaced(t *testing.T) {
 	b.start() // or they leave with it
 	p.Signal(unix.SIGKILL)
 	p.ended(t, "it was killed")
-	eventually(t, "the guard to be replaced", func() bool { s = b.start(); return b.status(s).Guards[0].PID != pid })
+	kit.Eventually(t, "the guard to be replaced", func() bool { s = b.start(); return b.status(s).Guards[0].PID != pid })
 }
 
 // TestGuardsLeaveWithPostgreSQL: guards of a released member stay for as long as PostgreSQL would end with them,
@@ -328,7 +329,7 @@ func TestGuardsLeaveWithPostgreSQL(t *testing.T) {
 	}
 	p.Signal(unix.SIGTERM)
 	p.ended(t, "it was ended")
-	eventually(t, "both guards to leave", func() bool { return !guards[0].Alive() && !guards[1].Alive() })
+	kit.Eventually(t, "both guards to leave", func() bool { return !guards[0].Alive() && !guards[1].Alive() })
 }
 
 func watch(t *testing.T, pid int) *process.Handle {

@@ -13,6 +13,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/fencing/program"
 	"mainstay/health"
+	"mainstay/test/kit"
 )
 
 func mkfifo(path string) error { return syscall.Mkfifo(path, 0o600) }
@@ -78,7 +79,7 @@ func TestProgramThatCannotBeKilled(t *testing.T) {
 		t.Error("a second one was begun")
 	}
 	close(held)
-	x.Check.Timeout = patience
+	x.Check.Timeout = kit.Patience
 	if known = p.askInstance(t.Context(), x, known); known.err != nil {
 		t.Error(known.err)
 	}

@@ -18,6 +18,7 @@ import (
 	"mainstay/controller/boottime"
 	"mainstay/controller/platform"
 	"mainstay/health"
+	"mainstay/test/kit"
 )
 
 // app is an app server that answers each path as a test wants.
@@ -68,7 +69,7 @@ func app(t *testing.T, secure bool) (s *httptest.Server, connections *atomic.Int
 // target asks that server; rise and fall are 2.
 func target(address string, check platform.AppCheck) InstanceTarget {
 	if check.Timeout == 0 {
-		check.Timeout = patience
+		check.Timeout = kit.Patience
 	}
 	check.Every, check.Rise, check.Fall = every, 2, 2
 	return InstanceTarget{App: "web", Instance: platform.Instance{Name: "web-e1", Address: address}, Check: check}
@@ -123,10 +124,10 @@ func TestCheckTLS(t *testing.T) {
 	s, _ := app(t, true)
 	dir := t.TempDir()
 	own, other, empty := filepath.Join(dir, "own.crt"), filepath.Join(dir, "other.crt"), filepath.Join(dir, "empty.crt")
-	check(t, os.WriteFile(own, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600))
-	raw, err := os.ReadFile(filepath.Join(newPKI(t).dir, "ca.crt"))
-	check(t, err)
-	check(t, errors.Join(os.WriteFile(other, raw, 0o600), os.WriteFile(empty, nil, 0o600)))
+	kit.Check(t, os.WriteFile(own, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600))
+	raw, err := os.ReadFile(filepath.Join(newPKI(t).Dir, "ca.crt"))
+	kit.Check(t, err)
+	kit.Check(t, errors.Join(os.WriteFile(other, raw, 0o600), os.WriteFile(empty, nil, 0o600)))
 	p := New(nil, nil, boottime.Now)
 	for _, c := range []struct {
 		name, ca, want string
@@ -151,7 +152,7 @@ func TestCheckTLS(t *testing.T) {
 // TestAuthorityThatHangs: a disk that does not answer holds up one reader; the others give up when their time is over.
 func TestAuthorityThatHangs(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
-	check(t, mkfifo(pipe))
+	kit.Check(t, mkfifo(pipe))
 	p := New(nil, nil, boottime.Now)
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -161,8 +162,8 @@ func TestAuthorityThatHangs(t *testing.T) {
 		cancel()
 	}
 	w, err := os.OpenFile(pipe, os.O_WRONLY, 0) // opens because exactly one still reads
-	check(t, err)
-	check(t, w.Close())
+	kit.Check(t, err)
+	kit.Check(t, w.Close())
 	if _, err := p.authority(t.Context(), filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the next one after it: %v", err)
 	}
@@ -170,13 +171,13 @@ func TestAuthorityThatHangs(t *testing.T) {
 
 func TestCheckTCP(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
+	kit.Check(t, err)
 	p := New(nil, nil, boottime.Now)
 	at := l.Addr().String()
 	if err := p.check(t.Context(), target(at, platform.AppCheck{}), &instance{}); err != nil {
 		t.Error(err)
 	}
-	check(t, l.Close())
+	kit.Check(t, l.Close())
 	if err := p.check(t.Context(), target(at, platform.AppCheck{}), &instance{}); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Error(err)
 	}
@@ -246,28 +247,28 @@ func TestInstanceObservations(t *testing.T) {
 	hung.Instance.Name, frozen.Instance.Name = "web-e2", "web-e3"
 	p.AimInstances([]InstanceTarget{frozen, hung, well})
 	observations := func() []health.InstanceObservation { return p.InstanceObservations(boottime.Now()) }
-	eventually(t, "one well and one down", func() bool {
+	kit.Eventually(t, "one well and one down", func() bool {
 		v := observations() // none of the frozen one: its first check has not ended
 		return len(v) == 2 && v[0].Instance == "web-e2" && v[0].Health == health.Down && v[1].Health == health.Well
 	})
 	if v := observations(); v[0].Error != "did not answer in time" || v[1].Error != "" || v[1].App != "web" || v[1].AgeMS < 0 ||
-		v[1].AgeMS > patience.Milliseconds() {
+		v[1].AgeMS > kit.Patience.Milliseconds() {
 		t.Errorf("%+v", v)
 	}
 	moved := well
 	moved.Instance.Address = "127.0.0.1:1"
 	p.AimInstances([]InstanceTarget{moved})
-	eventually(t, "nothing well known of another address",
+	kit.Eventually(t, "nothing well known of another address",
 		func() bool { v := observations(); return len(v) == 1 && v[0].Health == health.Down })
 	p.AimInstances(nil)
-	eventually(t, "nobody", func() bool { return len(observations()) == 0 })
+	kit.Eventually(t, "nobody", func() bool { return len(observations()) == 0 })
 }
 
 // silent is an address where the kernel accepts and no process ever answers, as with a frozen process.
 func silent(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
+	kit.Check(t, err)
 	t.Cleanup(func() { l.Close() })
 	return l.Addr().String()
 }
@@ -284,7 +285,7 @@ func TestFewProgramsAtOnce(t *testing.T) {
 		targets = append(targets, x)
 	}
 	p.AimInstances(targets)
-	eventually(t, "all to be checked", func() bool {
+	kit.Eventually(t, "all to be checked", func() bool {
 		well := 0
 		for _, v := range p.InstanceObservations(boottime.Now()) {
 			if v.Error != "" {

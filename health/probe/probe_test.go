@@ -17,6 +17,7 @@ import (
 	"mainstay/controller/postgres"
 	"mainstay/fencing/program"
 	"mainstay/health"
+	"mainstay/test/kit"
 )
 
 const (
@@ -39,8 +40,8 @@ func probing(t *testing.T, store *identity.Store, targets ...Target) *Prober {
 		cancel()
 		select {
 		case err := <-done:
-			check(t, err)
-		case <-time.After(patience):
+			kit.Check(t, err)
+		case <-time.After(kit.Patience):
 			t.Error("the prober does not end")
 		}
 	})
@@ -62,24 +63,24 @@ func TestHungPostmaster(t *testing.T) {
 	ca := newPKI(t)
 	i := ca.primary()
 	p := probing(t, ca.controller(), targetOf(i))
-	eventually(t, "the first answer", func() bool { return observation(p).Probed(limit) })
+	kit.Eventually(t, "the first answer", func() bool { return observation(p).Probed(limit) })
 	if v := observation(p); v.Role != health.RolePrimary || v.Saturated || v.Error != "" || v.Member != "feed-e1" || v.HeardMS != -1 {
 		t.Fatalf("%+v", v)
 	}
 	pid, _, _ := i.Running()
-	check(t, syscall.Kill(pid, syscall.SIGSTOP))
+	kit.Check(t, syscall.Kill(pid, syscall.SIGSTOP))
 	stopped := time.Now()
-	eventually(t, "a probe that is overdue", func() bool { return observation(p).FailedMS >= limit.Milliseconds()/2 })
-	eventually(t, "a failed probe", func() bool { return observation(p).Error != "" })
+	kit.Eventually(t, "a probe that is overdue", func() bool { return observation(p).FailedMS >= limit.Milliseconds()/2 })
+	kit.Eventually(t, "a failed probe", func() bool { return observation(p).Error != "" })
 	if took := time.Since(stopped); took > 3*limit {
 		t.Errorf("noticed after %s, with a limit of %s", took, limit)
 	}
 	if v := observation(p); v.Role != health.RoleUnknown {
 		t.Errorf("%+v", v)
 	}
-	eventually(t, "the answer to grow old", func() bool { return !observation(p).Probed(2 * limit) })
-	check(t, syscall.Kill(pid, syscall.SIGCONT))
-	eventually(t, "an answer", func() bool {
+	kit.Eventually(t, "the answer to grow old", func() bool { return !observation(p).Probed(2 * limit) })
+	kit.Check(t, syscall.Kill(pid, syscall.SIGCONT))
+	kit.Eventually(t, "an answer", func() bool {
 		return observation(p).Probed(limit) && observation(p).Role == health.RolePrimary && observation(p).FailedMS < limit.Milliseconds()/2
 	})
 }
@@ -87,10 +88,10 @@ func TestHungPostmaster(t *testing.T) {
 func TestSaturated(t *testing.T) {
 	ca := newPKI(t)
 	i := ca.primary()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), kit.Patience)
 	defer cancel()
 	db, err := pgdial.Open(i.Local())
-	check(t, err)
+	kit.Check(t, err)
 	defer db.Close()
 	var held []*sql.Conn
 	for err == nil { // as the superuser, so that the reserved slots go as well
@@ -103,15 +104,15 @@ func TestSaturated(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := probing(t, ca.controller(), targetOf(i))
-	eventually(t, "a refusal", func() bool { return observation(p).Saturated })
+	kit.Eventually(t, "a refusal", func() bool { return observation(p).Saturated })
 	if v := observation(p); v.ProbedMS < 0 || v.FailedMS != 0 || v.Role != health.RoleUnknown || v.Error == "" {
 		t.Errorf("%+v", v)
 	}
 	for _, c := range held {
 		c.Close()
 	}
-	check(t, db.Close())
-	eventually(t, "an answer", func() bool { v := observation(p); return v.ProbedMS >= 0 && !v.Saturated })
+	kit.Check(t, db.Close())
+	kit.Eventually(t, "an answer", func() bool { v := observation(p); return v.ProbedMS >= 0 && !v.Saturated })
 }
 
 // TestProbeCallsNoFunctionOfAUser: a shadow of PostgreSQL's function on the path that sessions get says that it is a standby.
@@ -119,15 +120,15 @@ func TestProbeCallsNoFunctionOfAUser(t *testing.T) {
 	ca := newPKI(t)
 	i := ca.primary()
 	db, err := pgdial.Open(i.Local())
-	check(t, err)
+	kit.Check(t, err)
 	defer db.Close()
 	for _, statement := range []string{"ALTER DATABASE postgres SET search_path = public, pg_catalog",
 		"CREATE FUNCTION public.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'"} {
 		_, err := db.Exec(statement)
-		check(t, err)
+		kit.Check(t, err)
 	}
 	p := probing(t, ca.controller(), targetOf(i))
-	eventually(t, "an answer", func() bool { return observation(p).Probed(limit) })
+	kit.Eventually(t, "an answer", func() bool { return observation(p).Probed(limit) })
 	if v := observation(p); v.Role != health.RolePrimary {
 		t.Errorf("%+v", v)
 	}
@@ -138,18 +139,18 @@ func TestTurnedAway(t *testing.T) {
 	ca := newPKI(t)
 	i := ca.primary()
 	for name, store := range map[string]*identity.Store{
-		"no controller": ca.store(identity.RoleViewer, "victor"), "another authority": newPKI(t).controller(),
+		"no controller": ca.Store(identity.RoleViewer, "victor"), "another authority": newPKI(t).controller(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := refusals(t, i)
 			p := probing(t, store, targetOf(i))
-			eventually(t, "an answer", func() bool { return observation(p).Probed(limit) })
+			kit.Eventually(t, "an answer", func() bool { return observation(p).Probed(limit) })
 			first := observation(p)
 			if first.Role != health.RoleUnknown || first.Error != "" {
 				t.Errorf("%+v", first)
 			}
 			again := time.Now().Add(20 * every)
-			eventually(t, "twenty more", func() bool { return time.Now().After(again) })
+			kit.Eventually(t, "twenty more", func() bool { return time.Now().After(again) })
 			if v := observation(p); !v.Probed(limit) || v.Error != "" {
 				t.Errorf("later %+v", v)
 			}
@@ -164,7 +165,7 @@ func TestTurnedAway(t *testing.T) {
 // refusals are the probes that the server's log says were refused; how many lines it has for each depends on the version.
 func refusals(t *testing.T, i *postgres.Server) int {
 	log, err := os.ReadFile(i.Log)
-	check(t, err)
+	kit.Check(t, err)
 	return bytes.Count(log, []byte("could not accept SSL connection")) + bytes.Count(log, []byte("certificate authentication failed"))
 }
 
@@ -186,23 +187,23 @@ func TestStrangersRole(t *testing.T) {
 
 // TestAim: what is no longer a target is no longer probed or observed, and at another address nothing is known.
 func TestAim(t *testing.T) {
-	gone := Target{Cluster: "feed", Member: "feed-e1", Host: "127.0.0.1", Port: freePort(t), Every: every, Limit: limit}
+	gone := Target{Cluster: "feed", Member: "feed-e1", Host: "127.0.0.1", Port: kit.FreePort(t), Every: every, Limit: limit}
 	p := probing(t, newPKI(t).controller(), gone)
-	eventually(t, "a refusal", func() bool { return strings.Contains(observation(p).Error, "refused") })
+	kit.Eventually(t, "a refusal", func() bool { return strings.Contains(observation(p).Error, "refused") })
 	if v := observation(p); v.ProbedMS != -1 {
 		t.Errorf("%+v", v)
 	}
 	moved := gone
-	moved.Port, moved.Every = freePort(t), time.Hour
+	moved.Port, moved.Every = kit.FreePort(t), time.Hour
 	other := moved
 	other.Member = "feed-e2"
 	p.Aim([]Target{other, moved})
-	eventually(t, "both", func() bool { return len(p.Observations(0, limit)) == 2 })
+	kit.Eventually(t, "both", func() bool { return len(p.Observations(0, limit)) == 2 })
 	if v := p.Observations(0, limit); v[0].Member != "feed-e2" || v[1].Member != "feed-e1" {
 		t.Errorf("%+v", v)
 	}
 	p.Aim(nil)
-	eventually(t, "nobody", func() bool { return len(p.Observations(0, limit)) == 0 })
+	kit.Eventually(t, "nobody", func() bool { return len(p.Observations(0, limit)) == 0 })
 }
 
 // TestSooner: a target that is asked rarely is asked at once when it must be asked often.
@@ -219,7 +220,7 @@ func TestSooner(t *testing.T) {
 	go func() { defer close(done); r.run(ctx) }()
 	defer func() { cancel(); <-done }()
 	r.aim([]Target{{Every: time.Hour}})
-	eventually(t, "the first question", func() bool { return asked.Load() == 1 })
+	kit.Eventually(t, "the first question", func() bool { return asked.Load() == 1 })
 	r.aim([]Target{{Every: time.Millisecond}})
-	eventually(t, "more", func() bool { return asked.Load() > 3 })
+	kit.Eventually(t, "more", func() bool { return asked.Load() > 3 })
 }

@@ -2,69 +2,45 @@ package probe
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"mainstay/controller/identity"
 	"mainstay/controller/postgres"
+	"mainstay/test/kit"
+	"mainstay/test/kit/certs"
 )
-
-// patience bounds every single wait of the tests.
-const patience = time.Minute
 
 // pki is a platform's CA in a folder of its own.
 type pki struct {
-	t   *testing.T
-	dir string
+	t *testing.T
+	certs.Authority
 }
 
 func newPKI(t *testing.T) pki {
 	t.Helper()
-	p := pki{t, t.TempDir()}
-	check(t, identity.InitCA(p.dir, "social"))
-	return p
+	return pki{t, certs.New(t, "social")}
 }
 
 // controller is the TLS of controller c1 towards members.
-func (p pki) controller() *identity.Store { return p.store(identity.RoleController, "c1") }
-
-func (p pki) store(role, name string) *identity.Store {
-	p.t.Helper()
-	files := p.issue(role, name)
-	s, err := identity.Load(files)
-	check(p.t, err)
-	return s
-}
-
-func (p pki) issue(role, name string) identity.Files {
-	p.t.Helper()
-	r := identity.Request{Role: role, Name: name}
-	if role == identity.RolePostgres {
-		r.Addresses = []string{"127.0.0.1"}
-	}
-	paths, err := identity.Issue(p.dir, p.dir, r)
-	check(p.t, err)
-	return identity.Files{CA: filepath.Join(p.dir, "ca.crt"), Cert: paths[0], Key: paths[1]}
-}
+func (p pki) controller() *identity.Store { return p.Store(identity.RoleController, "c1") }
 
 // primary is an initialised, running primary whose certificate is of that platform; it ends with the test.
 func (p pki) primary() *postgres.Server {
 	p.t.Helper()
 	t := p.t
 	dir, err := os.MkdirTemp("", "msp")
-	check(t, err)
-	check(t, os.Chmod(dir, 0o755))
+	kit.Check(t, err)
+	kit.Check(t, os.Chmod(dir, 0o755))
 	i := &postgres.Server{
 		Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"),
-		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: freePort(t),
+		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: kit.FreePort(t),
 	}
 	t.Cleanup(func() {
 		end(t, i)
-		check(t, os.RemoveAll(dir))
+		kit.Check(t, os.RemoveAll(dir))
 	})
 	if i.Binaries, err = postgres.Find(os.Getenv("MAINSTAY_PG_BIN")); err != nil {
 		if os.Getenv("MAINSTAY_NEED_PG") != "" {
@@ -76,30 +52,30 @@ func (p pki) primary() *postgres.Server {
 	if os.Geteuid() == 0 {
 		i.Owner, err = postgres.LookupOwner("postgres")
 	}
-	check(t, err)
+	kit.Check(t, err)
 	i.TLS = p.give(dir, i.Owner)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), kit.Patience)
 	defer cancel()
-	check(t, i.Initialise(ctx))
-	check(t, i.WriteSettings(ctx, postgres.Settings{}))
+	kit.Check(t, i.Initialise(ctx))
+	kit.Check(t, i.WriteSettings(ctx, postgres.Settings{}))
 	if _, err := i.Start(ctx, postgres.StartOptions{AsPrimary: true}); err != nil {
 		t.Fatal(err)
 	}
-	check(t, i.WaitWritable(ctx))
-	check(t, i.CreateRoles(ctx))
+	kit.Check(t, i.WaitWritable(ctx))
+	kit.Check(t, i.CreateRoles(ctx))
 	return i
 }
 
 // give copies a member's certificate to where only its PostgreSQL can read it.
 func (p pki) give(dir string, o postgres.Owner) postgres.TLSFiles {
 	p.t.Helper()
-	from := p.issue(identity.RolePostgres, "db-e1")
+	from := p.Files(identity.RolePostgres, "db-e1")
 	to := postgres.TLSFiles{CA: filepath.Join(dir, "ca.crt"), Cert: filepath.Join(dir, "m.crt"), Key: filepath.Join(dir, "m.key")}
 	for a, b := range map[string]string{from.CA: to.CA, from.Cert: to.Cert, from.Key: to.Key} {
 		raw, err := os.ReadFile(a)
-		check(p.t, err)
-		check(p.t, os.WriteFile(b, raw, 0o600))
-		check(p.t, os.Chown(b, int(o.UID), int(o.GID)))
+		kit.Check(p.t, err)
+		kit.Check(p.t, os.WriteFile(b, raw, 0o600))
+		kit.Check(p.t, os.Chown(b, int(o.UID), int(o.GID)))
 	}
 	return to
 }
@@ -110,33 +86,7 @@ func end(t *testing.T, i *postgres.Server) {
 	if !ok {
 		return
 	}
-	check(t, syscall.Kill(pid, syscall.SIGQUIT))
+	kit.Check(t, syscall.Kill(pid, syscall.SIGQUIT))
 	_ = syscall.Kill(pid, syscall.SIGCONT) // for one that is frozen; another may be gone already
-	eventually(t, "the end of the server", func() bool { _, _, ok := i.Running(); return !ok })
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatal("waited in vain for ", what)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
+	kit.Eventually(t, "the end of the server", func() bool { _, _, ok := i.Running(); return !ok })
 }

@@ -34,7 +34,7 @@ var meant = map[string][]string{
 	"twins": {"controller/consensus", "test/sim"},
 
 	"nobody": {"controller/osuser", "controller/priority", "fencing/guard", // the system's user of that name
-		"controller/agent", "controller/postgres", "test/sim"}, // WaitForNobody and its test, still to be renamed
+		"controller/supervisor", "controller/postgres", "test/sim"}, // WaitForNobody and its test, still to be renamed
 }
 
 var part = regexp.MustCompile(`[A-Z]?[a-z]+`)

@@ -12,6 +12,7 @@ import (
 	"mainstay/fencing"
 	"mainstay/fencing/device"
 	"mainstay/fencing/program"
+	"mainstay/test/kit"
 	"mainstay/test/sim/world"
 )
 
@@ -96,9 +97,9 @@ func newProgramPower(t *testing.T) *programPower {
 	t.Helper()
 	p := &programPower{t: t, dir: t.TempDir()}
 	path := p.path("")
-	check(t, os.WriteFile(path, []byte(cutPower), 0o755))
-	check(t, os.WriteFile(p.path(".on"), nil, 0o644))
-	check(t, os.WriteFile(p.path(".calls"), []byte("0"), 0o644))
+	kit.Check(t, os.WriteFile(path, []byte(cutPower), 0o755))
+	kit.Check(t, os.WriteFile(p.path(".on"), nil, 0o644))
+	kit.Check(t, os.WriteFile(p.path(".calls"), []byte("0"), 0o644))
 	p.Break("")
 	agents := &device.Agents{Allowed: program.Allowed{path}}
 	spec := platform.FenceDevice{Exec: path, Timeout: time.Second, Level: 1}
@@ -140,5 +141,5 @@ func (p *programPower) Runs() bool {
 }
 
 func (p *programPower) Break(how string) {
-	check(p.t, os.WriteFile(p.path(".how"), []byte(how), 0o644))
+	kit.Check(p.t, os.WriteFile(p.path(".how"), []byte(how), 0o644))
 }

@@ -14,6 +14,7 @@ import (
 
 	"mainstay/controller/consensus"
 	"mainstay/controller/identity"
+	"mainstay/test/kit"
 	"mainstay/test/sim/world"
 )
 
@@ -172,19 +173,19 @@ func newNodes(t *testing.T) *nodes {
 	n := &nodes{t: t, all: map[string]*voter{}, outcomes: map[string]consensus.Pending{}}
 	n.cut, n.conns = map[string]bool{}, map[[2]string][]net.Conn{}
 	certs := t.TempDir()
-	check(t, identity.InitCA(certs, "conform"))
+	kit.Check(t, identity.InitCA(certs, "conform"))
 	var servers []consensus.Server
 	for _, name := range voters {
 		paths, err := identity.Issue(certs, certs, identity.Request{Role: identity.RoleController, Name: name})
-		check(t, err)
+		kit.Check(t, err)
 		s, err := identity.Load(identity.Files{CA: certs + "/ca.crt", Cert: paths[0], Key: paths[1]})
-		check(t, err)
+		kit.Check(t, err)
 		n.all[name] = &voter{name: name, dir: t.TempDir() + "/raft", store: s}
 		t.Cleanup(func() { n.Kill(name) })
 		n.Start(name)
 		servers = append(servers, consensus.Server{ID: n.all[name].log.ID(), Address: n.all[name].address})
 	}
-	check(t, n.all[voters[0]].log.Bootstrap(servers))
+	kit.Check(t, n.all[voters[0]].log.Bootstrap(servers))
 	return n
 }
 
@@ -197,7 +198,7 @@ func (n *nodes) Start(name string) {
 		listen = "127.0.0.1:0"
 	}
 	mux, err := identity.Listen(listen, v.store)
-	check(n.t, err)
+	kit.Check(n.t, err)
 	if v.mux == nil {
 		v.address = mux.Addr().String() // for good: the others read it
 	}
@@ -207,7 +208,7 @@ func (n *nodes) Start(name string) {
 		Dial:      func(ctx context.Context, to string) (net.Conn, error) { return n.dial(ctx, v, to) },
 		Heartbeat: heartbeat, Election: heartbeat, Lease: heartbeat,
 	}, v.machine)
-	check(n.t, err)
+	kit.Check(n.t, err)
 }
 
 var errCut = errors.New("the network is cut")

@@ -21,6 +21,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/fencing/process"
+	"mainstay/test/kit"
 )
 
 // realServers are PostgreSQL as controller/postgres drives it, on this host. A standby reaches its upstream over a link.
@@ -122,16 +123,16 @@ func seed(t *testing.T) string {
 		dir := tempDir(t)
 		i := &realServer{Server: newServer(t, dir, "seed")}
 		ctx := t.Context()
-		check(t, i.Initialise(ctx))
-		check(t, prepend(filepath.Join(i.Data, "pg_hba.conf"), trust))
-		check(t, prepend(filepath.Join(i.Data, "postgresql.conf"), calm))
-		check(t, i.start(ctx, true))
-		check(t, i.exec(ctx, "CREATE TABLE public.t (n int)"))
-		check(t, i.exec(ctx, "CREATE TABLE public.v AS SELECT generate_series(1, 100) AS n"))
-		check(t, i.exec(ctx, "UPDATE pg_database SET datistemplate = false")) // an unused template need not be copied each time
-		check(t, i.exec(ctx, "DROP DATABASE template0"))
-		check(t, i.exec(ctx, "DROP DATABASE template1"))
-		check(t, i.stop(ctx))
+		kit.Check(t, i.Initialise(ctx))
+		kit.Check(t, prepend(filepath.Join(i.Data, "pg_hba.conf"), trust))
+		kit.Check(t, prepend(filepath.Join(i.Data, "postgresql.conf"), calm))
+		kit.Check(t, i.start(ctx, true))
+		kit.Check(t, i.exec(ctx, "CREATE TABLE public.t (n int)"))
+		kit.Check(t, i.exec(ctx, "CREATE TABLE public.v AS SELECT generate_series(1, 100) AS n"))
+		kit.Check(t, i.exec(ctx, "UPDATE pg_database SET datistemplate = false")) // an unused template need not be copied each time
+		kit.Check(t, i.exec(ctx, "DROP DATABASE template0"))
+		kit.Check(t, i.exec(ctx, "DROP DATABASE template1"))
+		kit.Check(t, i.stop(ctx))
 		seedData.dir = dir
 	})
 	if seedData.dir == "" {
@@ -144,16 +145,9 @@ func seed(t *testing.T) string {
 func tempDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "mcf")
-	check(t, err)
-	check(t, os.Chmod(dir, 0o755))
+	kit.Check(t, err)
+	kit.Check(t, os.Chmod(dir, 0o755))
 	return dir
-}
-
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func prepend(path, text string) error {

@@ -1,30 +1,60 @@
-// Package kit is what the tests of the agent's packages share: a real PostgreSQL, and waits that end. Only tests import it.
+// Package kit holds what the tests of many packages need: to wait for a condition, to fail on an error, an address. It imports nothing of
+// Mainstay, so that the tests of every package may import it; test/kit/certs makes certificates, test/kit/pg a real PostgreSQL. Nothing but
+// tests imports it.
 package kit
 
 import (
+	"net"
 	"testing"
 	"time"
 )
 
-// Patience bounds every single wait of the tests.
+// Patience bounds one wait. It is long, because it is used up only where the test fails, and the machine may be busy.
 const Patience = time.Minute
 
+// Eventually waits until a condition holds, for Patience; what names the condition where it never does.
+func Eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	Within(t, Patience, what, holds)
+}
+
+// Within is Eventually with another bound. It rests for twice as long as a look took, 5 ms at least: a look that connects must not load
+// the machine whose change it waits for.
+func Within(t testing.TB, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); ; {
+		begun := time.Now()
+		if holds() {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %s", limit, what)
+		}
+		<-time.After(max(5*time.Millisecond, 2*time.Since(begun)))
+	}
+}
+
 // Check ends the test at an error.
-func Check(t *testing.T, err error) {
+func Check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// Eventually waits until something holds, and ends the test if it does not within Patience.
-func Eventually(t *testing.T, what string, holds func() bool) {
+// FreeAddress is an address of the loopback on which nothing listened a moment ago; a connection to it is refused until something does.
+func FreeAddress(t testing.TB) string {
 	t.Helper()
-	deadline := time.Now().Add(Patience)
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatal("waited in vain for ", what)
-		}
-		<-time.After(5 * time.Millisecond)
-	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	Check(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// FreePort is the port of a FreeAddress.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	a, err := net.ResolveTCPAddr("tcp", FreeAddress(t))
+	Check(t, err)
+	return a.Port
 }

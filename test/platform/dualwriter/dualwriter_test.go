@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/test/kit"
 	"mainstay/test/platform/dualwriter"
 	"mainstay/test/platform/internal/pgtest"
 	"mainstay/test/platform/pgclient"
@@ -32,7 +33,7 @@ func more(t *testing.T, w *dualwriter.Tester, host string, n int) {
 		return k
 	}
 	was := count()
-	pgtest.WaitFor(t, time.Minute, host+" acknowledges writes", func() bool { return count() >= was+n })
+	kit.Within(t, time.Minute, host+" acknowledges writes", func() bool { return count() >= was+n })
 }
 
 func TestTwoIndependentServersAreTwoPrimaries(t *testing.T) {
@@ -88,7 +89,7 @@ func TestReplicaIsAskedOnOneSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer db.Close()
-		pgtest.WaitFor(t, time.Minute, "one session on the replica", func() bool {
+		kit.Within(t, time.Minute, "one session on the replica", func() bool {
 			var n int
 			err := db.QueryRow("SELECT count(*), coalesce(min(pid), 0) FROM pg_stat_activity WHERE application_name = 'dualwriter'").Scan(&n, &pid)
 			return err == nil && n == 1
@@ -97,7 +98,7 @@ func TestReplicaIsAskedOnOneSession(t *testing.T) {
 	}
 	tried := func(n int) {
 		was, _ := w.Tried("b")
-		pgtest.WaitFor(t, time.Minute, "attempts on the replica", func() bool { now, _ := w.Tried("b"); return now >= was+n })
+		kit.Within(t, time.Minute, "attempts on the replica", func() bool { now, _ := w.Tried("b"); return now >= was+n })
 	}
 	tried(1)
 	before := session()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/test/kit"
 	"mainstay/test/platform/feed"
 	"mainstay/test/platform/internal/pgtest"
 	"mainstay/test/platform/pgclient"
@@ -68,7 +69,7 @@ func call(t *testing.T, method, url, body string) (int, string) {
 
 func ready(t *testing.T, url string) {
 	t.Helper()
-	pgtest.WaitFor(t, time.Minute, "app server is ready", func() bool {
+	kit.Within(t, time.Minute, "app server is ready", func() bool {
 		status, _ := call(t, "GET", url+"/ready", "")
 		return status == http.StatusOK
 	})

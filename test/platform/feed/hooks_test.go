@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/test/kit"
 	"mainstay/test/platform/feed"
 	"mainstay/test/platform/internal/pgtest"
 	"mainstay/test/platform/pgclient"
@@ -22,10 +23,10 @@ func TestReady(t *testing.T) {
 	}
 	s.SQL("ALTER SYSTEM SET default_transaction_read_only = on")
 	s.SQL("SELECT pg_reload_conf()")
-	pgtest.WaitFor(t, time.Minute, "no, while it is read-only", answers(503))
+	kit.Within(t, time.Minute, "no, while it is read-only", answers(503))
 	s.SQL("ALTER SYSTEM RESET default_transaction_read_only")
 	s.SQL("SELECT pg_reload_conf()")
-	pgtest.WaitFor(t, time.Minute, "yes again", answers(200))
+	kit.Within(t, time.Minute, "yes again", answers(200))
 	standby, _ := serve(t, pgtest.DSN(s.Standby()), 0)
 	expect(t, "GET", standby+"/ready", "", 503, `"ok":false`)
 }
@@ -91,7 +92,7 @@ func pendingWrite(t *testing.T, url string) <-chan string {
 		status, body := call(t, "POST", url+"/posts", newPost(id1, "patience"))
 		answered <- fmt.Sprint(status, " ", body)
 	}()
-	pgtest.WaitFor(t, time.Minute, "a write is running", func() bool {
+	kit.Within(t, time.Minute, "a write is running", func() bool {
 		_, body := call(t, "GET", url+"/healthz", "")
 		return strings.Contains(body, `"writes":1`)
 	})
@@ -123,7 +124,7 @@ func TestStopLetsRequestsFinish(t *testing.T) {
 	answered := pendingWrite(t, url)
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop() }()
-	pgtest.WaitFor(t, time.Minute, "nobody new is let in", func() bool {
+	kit.Within(t, time.Minute, "nobody new is let in", func() bool {
 		resp, err := http.Get(url + "/healthz")
 		if err == nil {
 			resp.Body.Close()

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"mainstay/test/platform/internal/pgtest"
+	"mainstay/test/kit"
 	"mainstay/test/platform/load"
 )
 
@@ -127,7 +127,7 @@ func TestAwaitWrite(t *testing.T) {
 		t.Errorf("nothing failed, and a write ended %+v", o)
 	}
 	down.Store(true)
-	pgtest.WaitFor(t, 10*time.Second, "an attempt to fail", func() bool { return report(t, c, mark).Tally.Unknown > 0 })
+	kit.Within(t, 10*time.Second, "an attempt to fail", func() bool { return report(t, c, mark).Tally.Unknown > 0 })
 	if o, err := c.AwaitWrite(within(t, 50*time.Millisecond), mark); err == nil {
 		t.Errorf("nothing is written again, and a write ended %+v", o)
 	}
@@ -149,5 +149,5 @@ func TestUnreadableIsNotMissing(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no primary") || v.Checked != 0 {
 		t.Errorf("%v, %v: want the error of the target and no result", v, err)
 	}
-	pgtest.WaitFor(t, time.Minute, "writing goes on", func() bool { return report(t, c, "").Tally.Acked > 1 })
+	kit.Within(t, time.Minute, "writing goes on", func() bool { return report(t, c, "").Tally.Acked > 1 })
 }

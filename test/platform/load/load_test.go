@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/test/kit"
 	"mainstay/test/platform/feed"
 	"mainstay/test/platform/internal/pgtest"
 	"mainstay/test/platform/load"
@@ -70,7 +71,7 @@ func report(t *testing.T, c *load.Client, token string) load.Report {
 // acked waits until so many posts were acknowledged since the mark.
 func acked(t *testing.T, c *load.Client, token string, n int) {
 	t.Helper()
-	pgtest.WaitFor(t, time.Minute, "posts are acknowledged", func() bool { return report(t, c, token).Tally.Acked >= n })
+	kit.Within(t, time.Minute, "posts are acknowledged", func() bool { return report(t, c, token).Tally.Acked >= n })
 }
 
 func verify(t *testing.T, c *load.Client) load.Verification {
@@ -119,7 +120,7 @@ func TestOutageIsMeasured(t *testing.T) {
 	mark := c.Mark()
 	s.Stop()
 	down := time.Now()
-	pgtest.WaitFor(t, time.Minute, "the open outage shows", func() bool {
+	kit.Within(t, time.Minute, "the open outage shows", func() bool {
 		r := report(t, c, mark)
 		return len(r.Outages) > 0 && r.Outages[len(r.Outages)-1].Open && r.Longest > 200*time.Millisecond
 	})
@@ -234,7 +235,7 @@ func appServer(t *testing.T, dsn string) (url string, stop func()) {
 	stop = func() { cancel(); <-done }
 	t.Cleanup(stop)
 	url = "http://" + l.Addr().String()
-	pgtest.WaitFor(t, time.Minute, "app server is ready", func() bool {
+	kit.Within(t, time.Minute, "app server is ready", func() bool {
 		resp, err := http.Get(url + "/ready")
 		if err == nil {
 			resp.Body.Close()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/test/kit"
 	"mainstay/test/platform/internal/pgtest"
 )
 
@@ -92,18 +93,18 @@ func TestCommands(t *testing.T) {
 		}
 	}
 
-	pgtest.WaitFor(t, time.Minute, "posts are acknowledged", func() bool {
+	kit.Within(t, time.Minute, "posts are acknowledged", func() bool {
 		out, code := ctl("report")
 		return code == 0 && regexp.MustCompile(`acked=\d\d`).MatchString(out)
 	})
 	expect("m1", 0, "mark")
 	s.Stop()
-	pgtest.WaitFor(t, time.Minute, "the outage shows", func() bool {
+	kit.Within(t, time.Minute, "the outage shows", func() bool {
 		out, _ := ctl("-since", "m1", "report")
 		return strings.Contains(out, "open=true")
 	})
 	s.Up()
-	pgtest.WaitFor(t, time.Minute, "the outage is over", func() bool {
+	kit.Within(t, time.Minute, "the outage is over", func() bool {
 		out, _ := ctl("-since", "m1", "report")
 		return regexp.MustCompile(`outage_ms=[1-9][0-9.]* .*outages=\d+ acked=[1-9]`).MatchString(out) && !strings.Contains(out, "open=")
 	})
@@ -126,7 +127,7 @@ func TestCommands(t *testing.T) {
 func TestDirect(t *testing.T) {
 	dir, s := build(t), pgtest.Start(t)
 	stop := launch(t, dir, s.DSN(), "loadclient", "run", "-ledger", "l.jsonl", "-socket", "s")
-	pgtest.WaitFor(t, time.Minute, "the ledger fills", func() bool {
+	kit.Within(t, time.Minute, "the ledger fills", func() bool {
 		b, _ := os.ReadFile(filepath.Join(dir, "l.jsonl"))
 		return bytes.Count(b, []byte("\n")) > 5
 	})

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/test/kit"
 	"mainstay/test/platform/internal/pgtest"
 	"mainstay/test/platform/pgclient"
 )
@@ -99,7 +100,7 @@ func TestCancelledWaitIsNoAcknowledgement(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	pgtest.WaitFor(t, time.Minute, "the list of standbys is loaded", func() bool {
+	kit.Within(t, time.Minute, "the list of standbys is loaded", func() bool {
 		var v string
 		return db.QueryRow("SHOW synchronous_standby_names").Scan(&v) == nil && v == "*"
 	})
@@ -112,7 +113,7 @@ func TestCancelledWaitIsNoAcknowledgement(t *testing.T) {
 		_, err := pgclient.Exec(context.Background(), c, "INSERT INTO t VALUES (1)")
 		done <- err
 	}()
-	pgtest.WaitFor(t, time.Minute, "the commit waits for a replica, and is cancelled", func() bool {
+	kit.Within(t, time.Minute, "the commit waits for a replica, and is cancelled", func() bool {
 		var cancelled bool
 		err := db.QueryRow(`SELECT coalesce(bool_or(pg_cancel_backend(pid)), false) FROM pg_stat_activity
 			WHERE application_name = 'waiter' AND wait_event = 'SyncRep'`).Scan(&cancelled)

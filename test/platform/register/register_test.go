@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/test/kit"
 	"mainstay/test/platform/internal/pgtest"
 )
 
@@ -35,7 +36,7 @@ func begin(t *testing.T, dsn ...string) *Tester {
 func (t *Tester) more(tb testing.TB, n int) {
 	tb.Helper()
 	was := t.Answered()
-	pgtest.WaitFor(tb, time.Minute, "answers", func() bool { return t.Answered() >= was+n })
+	kit.Within(tb, time.Minute, "answers", func() bool { return t.Answered() >= was+n })
 }
 
 // One server is a register, also when it crashes in the middle of it.
@@ -76,7 +77,7 @@ func TestTwoServersAreNot(t *testing.T) {
 // A server that never answers shows nothing, which is no good news.
 func TestNothingAnsweredIsNotFine(t *testing.T) {
 	r := begin(t, "host=127.0.0.1 port=9 user=nobody dbname=none sslmode=disable")
-	pgtest.WaitFor(t, time.Minute, "an attempt", func() bool {
+	kit.Within(t, time.Minute, "an attempt", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return r.attempts > 0

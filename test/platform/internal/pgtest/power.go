@@ -6,9 +6,9 @@ import (
 	"os"
 	"strconv"
 	"syscall"
-	"testing"
 	"time"
 
+	"mainstay/test/kit"
 	"mainstay/test/platform/pgclient"
 )
 
@@ -24,7 +24,7 @@ func (s *Server) Up() {
 		s.t.Fatal(err)
 	}
 	s.cmd = cmd
-	WaitFor(s.t, startLimit, "server answers", func() bool { return s.try("SELECT 1") == nil })
+	kit.Within(s.t, startLimit, "server answers", func() bool { return s.try("SELECT 1") == nil })
 }
 
 // Stop is a clean, fast shutdown; Kill an immediate one, as after a crash. Both wait for the process, and do nothing to a
@@ -49,7 +49,7 @@ func (s *Server) end(sig os.Signal) {
 func (s *Server) Promote() {
 	s.t.Helper()
 	s.SQL("SELECT pg_promote(false)")
-	WaitFor(s.t, startLimit, "promoted server is writable", func() bool {
+	kit.Within(s.t, startLimit, "promoted server is writable", func() bool {
 		return s.try("CREATE TEMP TABLE writable (n int)") == nil
 	})
 }
@@ -79,20 +79,4 @@ func (s *Server) Freeze(application string) int {
 		s.t.Cleanup(func() { syscall.Kill(pid, syscall.SIGCONT) }) // runs before Kill, which was registered earlier
 	}
 	return n
-}
-
-// WaitFor polls a condition until it holds, and fails the test when it does not in time. It waits for twice as long as a
-// look took, 10 ms at least: a look that connects must not load the machine whose change it waits for.
-func WaitFor(t testing.TB, limit time.Duration, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); ; {
-		begun := time.Now()
-		if ok() {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-		time.Sleep(max(10*time.Millisecond, 2*time.Since(begun)))
-	}
 }

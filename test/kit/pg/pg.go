@@ -1,9 +1,9 @@
-package kit
+// Package pg is a real PostgreSQL for tests. Nothing but tests imports it.
+package pg
 
 import (
 	"context"
 	"database/sql"
-	"net"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -11,6 +11,7 @@ import (
 
 	"mainstay/controller/pgdial"
 	"mainstay/controller/postgres"
+	"mainstay/test/kit"
 )
 
 // Primary is an initialised, running primary named feed-e1 in a short directory; both are removed with the test. The test is skipped where
@@ -18,22 +19,19 @@ import (
 func Primary(t *testing.T) *postgres.Server {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "mso")
-	Check(t, err)
-	Check(t, os.Chmod(dir, 0o755))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	Check(t, err)
-	Check(t, l.Close())
+	kit.Check(t, err)
+	kit.Check(t, os.Chmod(dir, 0o755))
 	i := &postgres.Server{
 		Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"),
-		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port,
+		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: kit.FreePort(t),
 	}
 	t.Cleanup(func() {
 		if pid, _, ok := i.Running(); ok {
-			Check(t, syscall.Kill(pid, syscall.SIGQUIT))
+			kit.Check(t, syscall.Kill(pid, syscall.SIGQUIT))
 			_ = syscall.Kill(pid, syscall.SIGCONT) // for one that is frozen; another may be gone already
-			Eventually(t, "the end of the server", func() bool { _, _, ok := i.Running(); return !ok })
+			kit.Eventually(t, "the end of the server", func() bool { _, _, ok := i.Running(); return !ok })
 		}
-		Check(t, os.RemoveAll(dir))
+		kit.Check(t, os.RemoveAll(dir))
 	})
 	if i.Binaries, err = postgres.Find(os.Getenv("MAINSTAY_PG_BIN")); err != nil {
 		if os.Getenv("MAINSTAY_NEED_PG") != "" {
@@ -45,16 +43,16 @@ func Primary(t *testing.T) *postgres.Server {
 	if os.Geteuid() == 0 {
 		i.Owner, err = postgres.LookupOwner("postgres")
 	}
-	Check(t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	kit.Check(t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), kit.Patience)
 	defer cancel()
-	Check(t, i.Initialise(ctx))
-	Check(t, i.WriteSettings(ctx, postgres.Settings{}))
+	kit.Check(t, i.Initialise(ctx))
+	kit.Check(t, i.WriteSettings(ctx, postgres.Settings{}))
 	if _, err := i.Start(ctx, postgres.StartOptions{AsPrimary: true}); err != nil {
 		t.Fatal(err)
 	}
-	Check(t, i.WaitWritable(ctx))
-	Check(t, i.CreateRoles(ctx))
+	kit.Check(t, i.WaitWritable(ctx))
+	kit.Check(t, i.CreateRoles(ctx))
 	return i
 }
 
