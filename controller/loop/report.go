@@ -38,12 +38,16 @@ func (c *Core) Report(id uint64, r *health.Report, now time.Duration) Out {
 	if len(c.waiting) == 0 {
 		c.waits = now
 	}
-	fresh := now-c.answered[r.RunID] > platform.Suspect(c.shortestLease())
 	c.waiting = append(c.waiting, waitingReport{id, r})
-	if c.calm(now) && !fresh {
-		return Out{} // Decide proposes one barrier for all of them
+	if c.barrier != 0 || c.calm(now) && !c.fresh(r, now) {
+		return Out{} // the next barrier serves it, and others that come until then
 	}
 	return c.propose(now)
+}
+
+// fresh tells whether an agent has not been answered in this term, or not for long.
+func (c *Core) fresh(r *health.Report, now time.Duration) bool {
+	return now-c.answered[r.RunID] > platform.Suspect(c.shortestLease())
 }
 
 // ofOtherGroup answers an agent that obeys another group of the same generation. Its report is not folded: the agent follows

@@ -80,9 +80,9 @@ func (a *reporting) happen() { (*agent)(a).report() }
 func (a *agent) send() {
 	number := a.clocks.Send(a.host.now()) // s, before anything else (L1)
 	r := &health.Report{Host: a.host.name, BootID: a.host.bootID(), RunID: a.run, Number: number, Platform: "p1",
-		Members: make([]health.Member, 0, len(a.host.members))}
-	for _, m := range a.host.members {
-		r.Members = append(r.Members, m.report)
+		Members: make([]health.Member, len(a.host.members))}
+	for i, m := range a.host.members {
+		r.Members[i] = m.report
 	}
 	if a.w.estate != nil {
 		r.Address = a.host.name

@@ -52,7 +52,7 @@ func (h *host) leaseOf(g platform.InstanceGoal) time.Duration {
 	if m == nil {
 		return 0
 	}
-	in := m.input(m.seen)
+	in := m.input(&m.seen)
 	e, left := in.Permits(m.promises.Length)
 	if e != g.Epoch {
 		return 0

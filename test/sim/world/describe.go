@@ -9,8 +9,8 @@ import (
 )
 
 // describe is the member's part of a report.
-func (m *supervisor) describe(seen member.Seen) health.Member {
-	d := &m.durable
+func (m *supervisor) describe() health.Member {
+	d, seen := &m.durable, &m.seen
 	r := health.Member{Name: m.name, Data: seen.Data, Process: seen.Process, Role: seen.Role, SystemID: seen.SystemID, Epoch: d.Epoch,
 		Closed:   d.Closed,
 		Timeline: seen.Timeline, Position: seen.Position, Incarnation: d.Incarnation, Senders: seen.Senders, Needs: m.needs,
@@ -41,7 +41,7 @@ func (m *supervisor) describe(seen member.Seen) health.Member {
 	return r
 }
 
-func (m *supervisor) describeStandby(r *health.Member, seen member.Seen) {
+func (m *supervisor) describeStandby(r *health.Member, seen *member.Seen) {
 	p := m.pg
 	r.PositionKnown = p.known
 	if p.replayed > 0 {
@@ -58,7 +58,7 @@ func (m *supervisor) describeStandby(r *health.Member, seen member.Seen) {
 	}
 }
 
-func (m *supervisor) describePrimary(r *health.Member, seen member.Seen) {
+func (m *supervisor) describePrimary(r *health.Member, seen *member.Seen) {
 	r.PositionKnown, r.Replayed = true, seen.Position
 	if m.goal.Kind == platform.GoalReplica {
 		return

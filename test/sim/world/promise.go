@@ -20,7 +20,7 @@ func (m *supervisor) askForPromises(number uint64) {
 	if m.goal.Kind != platform.GoalPrimary {
 		return // most members, most of the time
 	}
-	in := m.input(m.seen)
+	in := m.input(&m.seen)
 	requests, alone := m.promises.Ask(&in, number)
 	if alone {
 		m.renewed(number, m.goal.Epoch, m.promises.Length)
@@ -84,7 +84,8 @@ func (a *agent) asked(m *supervisor, r platform.PromiseRequest, answer func(plat
 			answer(platform.PromiseAnswer{Reason: "a leader answers here"}, true)
 			return
 		}
-		kept, said := member.Promise(m.input(m.pg.see()), r)
+		seen := m.pg.see()
+		kept, said := member.Promise(m.input(&seen), r)
 		if m.promised = kept; said.Given {
 			m.w.counts["promises"]++
 		}

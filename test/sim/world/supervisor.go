@@ -79,11 +79,11 @@ func (m *supervisor) soon() {
 }
 
 func (m *supervisor) think() {
-	seen := m.look()
+	m.look()
 	if m.acting {
 		return
 	}
-	act := member.Next(m.input(seen))
+	act := member.Next(m.input(&m.seen))
 	m.needs = act.Needs
 	if m.unlooked() && !act.Blind(m.durable) {
 		return // what was seen last is old
@@ -93,30 +93,29 @@ func (m *supervisor) think() {
 	}
 }
 
-func (m *supervisor) input(seen member.Seen) member.Input {
-	return member.Input{Now: m.host.now(), Goal: m.goal, Durable: m.durable, Seen: seen, Lease: m.lease, Memory: m.memory,
+func (m *supervisor) input(seen *member.Seen) member.Input {
+	return member.Input{Now: m.host.now(), Goal: m.goal, Durable: m.durable, Seen: *seen, Lease: m.lease, Memory: m.memory,
 		Promised:      m.promised,
 		GuardComplete: true, Spent: m.spent, Name: m.name}
 }
 
-// look advances what the run remembers, and publishes a report; one that says something new leaves at once.
-func (m *supervisor) look() member.Seen {
-	seen, memory := m.pg.see(), &m.memory
+// look sees the member, advances what the run remembers, and publishes a report; one that says something new leaves at once.
+func (m *supervisor) look() {
 	if m.unanswered() {
-		return m.seen
+		return
 	}
-	m.seen = seen
+	m.seen = m.pg.see()
+	memory := &m.memory
 	if m.goal.Paused {
 		m.guard.disarm()
 	}
-	*memory = memory.Looked(m.goal, seen, m.host.now())
-	memory.Settling = memory.Settle(m.goal, seen)
-	next := m.describe(seen)
+	*memory = memory.Looked(m.goal, m.seen, m.host.now())
+	memory.Settling = memory.Settle(m.goal, m.seen)
+	next := m.describe()
 	news := member.Notable(&m.report, &next)
 	if m.report = next; news {
 		m.host.agent.send()
 	}
-	return seen
 }
 
 // unlooked tells whether the newest look has not ended: PostgreSQL hangs, or a filesystem that it reads.
