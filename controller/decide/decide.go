@@ -94,7 +94,8 @@ func bind(in Input) []state.Command {
 	if in.State.Platform == nil {
 		return nil
 	}
-	for _, h := range in.State.Platform.Hosts {
+	for i := range in.State.Platform.Hosts {
+		h := &in.State.Platform.Hosts[i]
 		if r := in.View.Report(h.Name); r != nil && r.RunID != "" && r.RunID != in.State.Runs[h.Name] {
 			return []state.Command{{By: byMainstay, At: in.At(), Bind: &state.Bind{Host: h.Name, Run: r.RunID}}}
 		}

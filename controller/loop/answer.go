@@ -143,13 +143,14 @@ func stopped(r *health.Report, instance string) bool {
 
 // others adds the positions of the cluster's members, to which their slots may be advanced, and the addresses of their agents.
 func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
+	cl := c.state.Clusters[conf.Name]
 	for i := range conf.Members {
 		m := &conf.Members[i]
 		r := c.view.Report(m.Host)
 		if r == nil {
 			continue
 		}
-		if cl := c.state.Clusters[conf.Name]; cl != nil && m.Name == cl.Primary {
+		if cl != nil && m.Name == cl.Primary {
 			if slots := failoverSlots(r.Member(m.Name)); len(slots) > 0 {
 				if a.FailoverSlots == nil {
 					a.FailoverSlots = map[string][]string{}

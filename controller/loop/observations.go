@@ -82,7 +82,7 @@ func (c *Core) Doubted(now time.Duration) (out map[MemberKey]bool) {
 // probeOf is the probes' result for a member.
 func probeOf(probes []health.Observation, cluster, member string) health.Observation {
 	for i := range probes {
-		if p := &probes[i]; p.Cluster == cluster && p.Member == member {
+		if p := &probes[i]; p.Member == member && p.Cluster == cluster {
 			return *p
 		}
 	}
