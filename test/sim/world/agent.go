@@ -79,8 +79,9 @@ func (a *reporting) happen() { (*agent)(a).report() }
 
 func (a *agent) send() {
 	number := a.clocks.Send(a.host.now()) // s, before anything else (L1)
-	r := &health.Report{Host: a.host.name, BootID: a.host.bootID(), RunID: a.run, Number: number, Platform: "p1",
-		Members: make([]health.Member, len(a.host.members))}
+	mail := &mail{Report: health.Report{Host: a.host.name, BootID: a.host.bootID(), RunID: a.run, Number: number, Platform: "p1",
+		Members: make([]health.Member, len(a.host.members))}}
+	r := &mail.Report
 	for i, m := range a.host.members {
 		r.Members[i] = m.report
 	}
@@ -90,7 +91,7 @@ func (a *agent) send() {
 	for _, m := range a.host.apps {
 		r.Instances = append(r.Instances, m.snapshot())
 	}
-	posts := make([]post, 0, len(a.w.controllers))
+	posts := mail.posts[:0]
 	for _, c := range a.w.controllers {
 		posts = append(posts, post{a: a, life: a.life, boot: a.host.boot, to: c, report: r})
 		if a.relay != nil {
@@ -103,6 +104,12 @@ func (a *agent) send() {
 	for _, m := range a.host.members {
 		m.askForPromises(number)
 	}
+}
+
+// mail is a report, with room for its posts to three controllers.
+type mail struct {
+	health.Report
+	posts [3]post
 }
 
 // post is a report on its way to a controller, straight or over another host's agent, and its answer on the way back.

@@ -100,29 +100,31 @@ func (p *postgres) pushTo(c *connection) {
 	wal, net := slices.Clip(p.wal), p.w.net
 	from, to := p.m.host.node, c.to.m.host.node
 	if lag := c.to.lag; lag > 0 {
-		net.streams(from, to, &taking{c, nil}) // only the WAL is slow
-		p.w.after(lag, func() { net.streams(from, to, &taking{c, wal}) })
+		net.streams(from, to, &taking{connection: c}) // only the WAL is slow
+		p.w.after(lag, func() { net.streams(from, to, &taking{connection: c, wal: wal}) })
 		return
 	}
-	net.streams(from, to, &taking{c, wal})
+	net.streams(from, to, &taking{connection: c, wal: wal})
 }
 
-// taking is WAL that arrives at a standby.
+// taking is WAL on its way to a standby. The same value then carries on what follows: the replay, and the acknowledgement.
 type taking struct {
 	*connection
-	wal []*record
+	wal   []*record
+	flush platform.LSN // what is acknowledged
 }
 
-func (t *taking) happen() { t.to.take(t.connection, t.wal) }
+func (t *taking) happen() { t.to.take(t) }
 
 // take flushes WAL on the standby, and acknowledges it.
-func (p *postgres) take(c *connection, wal []*record) {
+func (p *postgres) take(t *taking) {
+	c, wal := t.connection, t.wal
 	if p.receiver != c || p.life != c.life {
 		return
 	}
 	c.sent, p.lastStream = p.w.now, p.w.now
 	if stall := p.m.host.stall(); stall > 0 {
-		p.w.after(stall, func() { p.take(c, wal) })
+		p.w.after(stall, func() { p.take(t) })
 		return
 	}
 	if len(wal) > len(p.wal) && p.m.host.full() {
@@ -134,30 +136,27 @@ func (p *postgres) take(c *connection, wal []*record) {
 		if p.fedBy(c.from) {
 			p.caughtUp = p.m.durable.Sealed
 		}
-		p.replay(len(wal))
+		p.lets(p.w.span(0, 20*time.Millisecond), (*replaying)(t))
 	}
 	if len(p.senders) > 0 {
 		p.push() // who streams from this standby
 	}
-	flush := p.end()
-	p.w.net.streams(p.m.host.node, c.from.m.host.node, &acknowledging{c, flush})
+	t.flush = p.end()
+	p.w.net.streams(p.m.host.node, c.from.m.host.node, (*acknowledging)(t))
 }
 
 // acknowledging is a standby's word on its way to the sender.
-type acknowledging struct {
-	*connection
-	flush platform.LSN
-}
+type acknowledging taking
 
 func (a *acknowledging) happen() { a.from.acknowledged(a.connection, a.flush) }
 
-// replay reaches the first n records a moment later.
-func (p *postgres) replay(n int) {
-	p.lets(p.w.span(0, 20*time.Millisecond), call(func() {
-		if p.running && !p.primary && p.known && p.conflict <= p.w.now {
-			p.replayed = max(p.replayed, min(n, len(p.wal)))
-		}
-	}))
+// replaying reaches the end of what was taken, a moment later.
+type replaying taking
+
+func (r *replaying) happen() {
+	if p := r.to; p.running && !p.primary && p.known && p.conflict <= p.w.now {
+		p.replayed = max(p.replayed, min(len(r.wal), len(p.wal)))
+	}
 }
 
 func (p *postgres) acknowledged(c *connection, flush platform.LSN) {
