@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +82,16 @@ func TestCommandLine(t *testing.T) {
 	}
 	if code := play("-seeds", "2", "-first", "5"); code != 0 || !strings.Contains(out.String(), "2 scenarios in") {
 		t.Errorf("a few: exit %d\n%s", code, out.String())
+	}
+	if code := play("-seeds", "2", "-first", "5", "-hash"); code != 0 || strings.Count(out.String(), ": trace ") != 2 {
+		t.Errorf("hashes: exit %d\n%s", code, out.String())
+	}
+	profile := filepath.Join(t.TempDir(), "cpu")
+	if code := play("-seeds", "2", "-profile", profile); code != 0 || !strings.Contains(out.String(), "2 scenarios in") {
+		t.Errorf("a profile: exit %d\n%s", code, out.String())
+	}
+	if written, err := os.Stat(profile); err != nil || written.Size() == 0 {
+		t.Errorf("no profile was written: %v", err)
 	}
 	began := time.Now()
 	if code := play("-for", "200ms"); code != 0 || time.Since(began) < 200*time.Millisecond || strings.HasPrefix(out.String(), "0 scenarios") {
