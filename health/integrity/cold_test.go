@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -47,8 +48,8 @@ func BenchmarkCold(b *testing.B) {
 			return r.Bytes, err
 		}
 	}
-	rules := func(Relation, page.Fork) (page.Rules, bool) {
-		return page.Rules{Method: page.Heap, HintsLogged: true}, true
+	rules := func(r Relation, _ page.Fork) (page.Rules, bool) {
+		return page.Rules{Method: page.Heap, HintsLogged: true}, r.Node == node
 	}
 	ways := []struct {
 		name string
@@ -91,6 +92,8 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
+const node = 900000
+
 // rows gives a server files of a relation that no catalog knows, with valid pages of random rows.
 func rows(s *damage.Server, o postgres.Owner, megabytes int) error {
 	r := rand.New(rand.NewPCG(13, 14))
@@ -100,9 +103,9 @@ func rows(s *damage.Server, o postgres.Owner, megabytes int) error {
 	}
 	block := uint32(0)
 	for segment := 0; megabytes > 0; segment++ {
-		path := filepath.Join(s.Data, "base/1/900000")
+		path := filepath.Join(s.Data, "base/1", strconv.Itoa(node))
 		if segment > 0 {
-			path += "." + string(rune('0'+segment))
+			path += "." + strconv.Itoa(segment)
 		}
 		f, err := os.Create(path)
 		if err != nil {

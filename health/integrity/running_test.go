@@ -122,8 +122,7 @@ func TestRunning(t *testing.T) {
 			}
 			got := l.scan(l.primary.Data, o)
 			check(t, got.err)
-			if len(got.findings) != 1 || got.findings[0].Path != path || got.findings[0].Settled != checkpoint ||
-				got.findings[0].Kind != WrongChecksum {
+			if f := got.findings; len(f) != 1 || f[0].Path != path || f[0].Settled != checkpoint || f[0].Kind != WrongChecksum {
 				t.Errorf("with a checkpoint %v: %+v", checkpoint, got.findings)
 			}
 		}

@@ -251,7 +251,7 @@ func (x *scan) look(p *part) {
 
 func (x *scan) seen(w *tools, b []byte, block uint32, rules page.Rules, summarised bool) (s seen) {
 	if s.condition = x.tree.layout.Check(b, block); summarised {
-		s.summary = w.summariser.Summarise(b, block, rules)
+		s.summary = w.summariser.Checked(b, block, s.condition, rules)
 		if s.condition.State == page.Used && s.summary.State == page.Bad {
 			s.condition.State, s.condition.Fault, s.condition.Detail = page.Bad, page.WrongItem, s.summary.Detail
 		}

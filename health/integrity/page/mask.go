@@ -170,6 +170,9 @@ func heapItems(f fields, h Header, block uint32) (hints []byte, fault string) {
 				return nil, fmt.Sprintf("line pointer %d has a row of %d bytes", item, length)
 			}
 			bits := maskTuple(f[offset:offset+length], block, item)
+			if hints == nil {
+				hints = make([]byte, 0, (h.Lower-HeaderSize)/pointerSize/2+1)
+			}
 			if half {
 				hints[len(hints)-1] |= bits << 4
 			} else {
