@@ -7,11 +7,18 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"mainstay/controller/platform"
 	"mainstay/health/integrity/page"
+)
+
+// A server that does not answer must not hold up a scan.
+const (
+	positionsDeadline = 5 * time.Second
+	silence           = 30 * time.Second
 )
 
 // chunk is how many bytes one read asks for.
@@ -24,20 +31,30 @@ func (s *Scanner) Scan(ctx context.Context, o Options, sink Sink) (Result, error
 		return Result{}, err
 	}
 	defer s.busy.Store(false)
+	x, end, err := s.prepare(o)
+	if err != nil {
+		return Result{}, err
+	}
+	defer end()
+	x.sink = sink
+	if err = x.run(ctx); err != nil {
+		err = fmt.Errorf("check the files of %s: %w", s.Dir, err)
+	}
+	return x.result, err
+}
+
+// prepare opens the directory. end closes it, behind the calls that have begun.
+func (s *Scanner) prepare(o Options) (x *scan, end func(), err error) {
 	o.fill()
 	if s.fetch == nil {
 		s.fetch = (*tree).fetch
 	}
 	t, err := s.open(o.Deadline)
 	if err != nil {
-		return Result{}, fmt.Errorf("check the files of %s: %w", s.Dir, err)
+		return nil, nil, fmt.Errorf("check the files of %s: %w", s.Dir, err)
 	}
-	defer func() { _ = s.bounded(o.Deadline, "close", func() { _ = t.close() }) }() // behind the calls that have begun
-	x := &scan{Scanner: s, o: o, sink: sink, tree: t, result: Result{Layout: t.layout, Skipped: map[Reason]Skipped{}}}
-	if err = x.run(ctx); err != nil {
-		err = fmt.Errorf("check the files of %s: %w", s.Dir, err)
-	}
-	return x.result, err
+	end = func() { _ = s.bounded(o.Deadline, "close", func() { _ = t.close() }) }
+	return &scan{Scanner: s, o: o, tree: t, result: Result{Layout: t.layout, Skipped: map[Reason]Skipped{}}}, end, nil
 }
 
 // scan is one run of Scan, in one goroutine but for its calls on files.
@@ -53,7 +70,8 @@ type scan struct {
 	zeros     ZeroRun   // that goes on
 	suspects  []*suspect
 	at        Positions // the last answer
-	asked     time.Time // when it was asked for; zero: never, or the answer was an error
+	asked     time.Time // when it was asked for; zero: never, or every answer was an error
+	silent    time.Time // until when a server that did not answer is not asked again
 }
 
 func (x *scan) run(ctx context.Context) (err error) {
@@ -115,6 +133,7 @@ type part struct {
 	first      uint32
 	read       int // pages
 	pages      []seen
+	keep       bool // the content of its pages
 	newest     platform.LSN
 	returned   time.Time // or later
 	err        error
@@ -125,6 +144,7 @@ type seen struct {
 	condition page.Condition
 	hash      [sha256.Size]byte // of a Bad page
 	summary   page.Summary
+	content   []byte // where it is kept
 }
 
 // pages reads all files in order, a few parts at a time.
@@ -243,6 +263,9 @@ func (x *scan) look(p *part) {
 	for i := range p.pages {
 		b := content[i*x.tree.layout.Size:][:x.tree.layout.Size]
 		p.pages[i] = x.seen(w, b, p.first+uint32(i), rules, summarised)
+		if p.keep {
+			p.pages[i].content = slices.Clone(b)
+		}
 		if c := &p.pages[i].condition; c.State == page.Used {
 			p.newest = max(p.newest, c.Header.LSN)
 		}
@@ -345,11 +368,15 @@ func (x *scan) positions(ctx context.Context, since time.Time) (Positions, bool)
 	if x.o.Positions == nil || x.asked.After(since) {
 		return x.at, x.o.Positions != nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, x.o.Deadline)
+	if time.Now().Before(x.silent) {
+		return Positions{}, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, positionsDeadline)
 	defer cancel()
 	now := time.Now()
 	at, err := x.o.Positions(ctx)
 	if err != nil {
+		x.silent = time.Now().Add(silence)
 		return Positions{}, false
 	}
 	x.at, x.asked = at, now

@@ -377,3 +377,35 @@ func TestNoDirectory(t *testing.T) {
 		}
 	}
 }
+
+func TestLook(t *testing.T) {
+	dir := fake(t, 8192)
+	space := filepath.Join(dir, "pg_tblspc/16390", fakeVersion, "5")
+	check(t, os.MkdirAll(space, 0o755))
+	pages(t, filepath.Join(space, "1000"), 8192, 0, fakeSegment)
+	pages(t, filepath.Join(space, "1000.1"), 8192, fakeSegment, 3)
+	pages(t, filepath.Join(dir, "base/5/1001"), 8192, 0, 2)
+	pages(t, filepath.Join(dir, "base/5/1002"), 8192, 1, 2) // all in the wrong place
+	in := func(space, node, number uint32) Block {
+		return Block{Relation: Relation{space, 5, node}, Number: number}
+	}
+	s := &Scanner{Dir: dir, fetch: reading("1001", func(n int64, b []byte) error { b[5000] = byte(n); return nil })}
+	rules := func(Relation, page.Fork) (page.Rules, bool) { return page.Rules{Method: page.Heap}, true }
+	blocks := []Block{in(16390, 1000, fakeSegment+2), in(16390, 1000, fakeSegment+3), in(16391, 1000, 0), in(DefaultSpace, 1001, 0),
+		in(DefaultSpace, 1002, 1), in(DefaultSpace, 1003, 0)}
+	got := must[[]Seen](t)(s.Look(testContext(t), Options{Again: quick, Rules: rules}, blocks))
+	for n, want := range []struct {
+		state  page.State
+		steady bool
+	}{{page.Used, true}, {page.Absent, true}, {page.Absent, true}, {page.Bad, false}, {page.Bad, true}, {page.Absent, true}} {
+		if g := got[n]; g.Block != blocks[n] || g.Condition.State != want.state || g.Summary.State != want.state || g.Steady != want.steady ||
+			(g.Page == nil) != (want.state == page.Absent) {
+			t.Errorf("%s: %+v", blocks[n], g)
+		}
+	}
+	s.fetch = reading("1001", func(int64, []byte) error { return syscall.EIO })
+	got = must[[]Seen](t)(s.Look(testContext(t), Options{Again: quick}, blocks[3:4]))
+	if g := got[0]; g.Failed == "" || g.Steady || g.Page != nil || g.Summary.State != page.Unread {
+		t.Errorf("%+v", g)
+	}
+}

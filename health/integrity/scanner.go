@@ -38,7 +38,7 @@ type Options struct {
 	// Rules asks for a summary of each page of a fork for which it is true; nil: none.
 	Rules func(Relation, page.Fork) (page.Rules, bool)
 	// Positions asks the server of that directory. It is nil where none runs, and nothing else changes the files. An error is no obstacle:
-	// what depends on the answer is not settled. It is called with a deadline of Deadline.
+	// what depends on the answer is not settled. It has 5 seconds to answer, and after an error it is not asked again for 30.
 	Positions func(context.Context) (Positions, error)
 	Again     Again
 }

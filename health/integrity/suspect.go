@@ -122,6 +122,9 @@ func (x *scan) same(ctx context.Context, s *suspect, same, passed bool) {
 		x.mark(ctx, s)
 		return
 	}
+	if s.end == 0 {
+		x.mark(ctx, s)
+	}
 	s.reads++
 	s.outlasted = s.outlasted || passed
 	if s.reads >= x.o.Again.Reads && (x.o.Positions == nil || s.outlasted) {

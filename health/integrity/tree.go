@@ -68,8 +68,8 @@ func (t *tree) control() (c ondisk.Control, err error) {
 		}
 		content := make([]byte, ondisk.ControlFileSize+1)
 		n, readErr := io.ReadFull(f, content)
-		if err = f.Close(); readErr != nil && !errors.Is(readErr, io.ErrUnexpectedEOF) {
-			return c, readErr
+		if err := f.Close(); err != nil || readErr != nil && !errors.Is(readErr, io.ErrUnexpectedEOF) {
+			return c, errors.Join(readErr, err)
 		}
 		if c, err = ondisk.ParseControl(content[:n]); !errors.Is(err, ondisk.ErrChecksum) {
 			break
