@@ -2,6 +2,7 @@ package integrity
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"strings"
 	"sync"
@@ -12,6 +13,8 @@ import (
 	"mainstay/health/integrity/page"
 	"mainstay/test/damage"
 )
+
+var rounds = flag.Int("rounds", 3, "how often TestRunning scans both servers under load")
 
 // busy changes and drops relations, writes pages out, and vacuums.
 var busy = []string{
@@ -70,13 +73,13 @@ func TestRunning(t *testing.T) {
 			wg.Go(func() {
 				for ctx.Err() == nil {
 					for _, s := range busy { // two of them may meet: an error is load too
-						_, _ = l.primary.SQL(ctx, "d", s)
+						_, _ = l.primary.SQL(t.Context(), "d", s) // to its end: a backend works on after its client is gone
 					}
 				}
 			})
 		}
 		compared, moving := 0, 0
-		for range 3 {
+		for range *rounds {
 			horizon := l.horizon()
 			p, s := l.both()
 			for _, f := range append(p.findings, s.findings...) {
