@@ -229,9 +229,24 @@ func (l *lab) otherwise(dir string, after scanned, spot damage.Spot) bool {
 		visible, _ := d.Layout.MapBits(vm, spot.Block)
 		return visible && !page.HeaderOf(heap).AllVisible()
 	}
-	a := must[[]byte](l.t)(os.ReadFile(filepath.Join(dir, "pg_xact", "0000")))
-	b := must[[]byte](l.t)(os.ReadFile(filepath.Join(l.standby.Data, "pg_xact", "0000")))
-	return len(page.CompareTransactions(a, b, 0, l.oldest, l.spot.XID+4)) > 0
+	differ, standby := 0, l.transactions(l.standby.Data)
+	for n, p := range l.transactions(dir) {
+		differ += len(page.CompareTransactions(p, standby[n], n*d.Layout.TransactionsPerPage(), l.oldest, l.spot.XID+4))
+	}
+	return differ > 0
+}
+
+func (l *lab) transactions(dir string) map[uint32][]byte {
+	l.t.Helper()
+	all := map[uint32][]byte{}
+	check(l.t, (&Scanner{Dir: dir}).Transactions(testContext(l.t), Options{}, func(n uint32, p []byte) error {
+		all[n] = slices.Clone(p)
+		return nil
+	}))
+	if len(all) == 0 {
+		l.t.Error("pg_xact has no page")
+	}
+	return all
 }
 
 var badBlock = regexp.MustCompile(`checksum verification failed in file "([^"]*)", block (\d+)`)

@@ -409,3 +409,31 @@ func TestLook(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 }
+
+func TestTransactions(t *testing.T) {
+	dir := fake(t, 8192)
+	check(t, os.Mkdir(filepath.Join(dir, "pg_xact"), 0o755))
+	for name, count := range map[string]int{"0000": 32, "0001": 2, "000A": 1, "00B": 1, "notes": 1} {
+		check(t, os.WriteFile(filepath.Join(dir, "pg_xact", name), make([]byte, count*8192), 0o600))
+	}
+	var got []uint32
+	s := &Scanner{Dir: dir}
+	collect := func(n uint32, p []byte) error {
+		if got = append(got, n); len(p) != 8192 {
+			t.Errorf("page %d has %d bytes", n, len(p))
+		}
+		return nil
+	}
+	check(t, s.Transactions(testContext(t), Options{}, collect))
+	if len(got) != 35 || got[0] != 0 || got[33] != 33 || got[34] != 320 {
+		t.Errorf("%v", got)
+	}
+	stop := errors.New("stop")
+	if err := s.Transactions(testContext(t), Options{}, func(uint32, []byte) error { return stop }); !errors.Is(err, stop) {
+		t.Error(err)
+	}
+	check(t, os.RemoveAll(filepath.Join(dir, "pg_xact")))
+	if err := s.Transactions(testContext(t), Options{}, collect); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}
