@@ -6,12 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
 
+	"mainstay/controller/durable"
 	"mainstay/controller/platform"
 )
 
@@ -51,8 +54,7 @@ func Recover(o Options, m Machine) (Survey, error) {
 	s, err := withFolder(o, m, func(f *folder) error {
 		old, f.survey.ID = f.survey.ID, newID(o)
 		f.config.LocalID = raft.ServerID(f.survey.ID)
-		only := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: f.config.LocalID, Address: raft.ServerAddress(o.Address)}}}
-		return raft.RecoverCluster(f.config, f.fsm, f.bolt, f.bolt, f.snapshots, f.nowhere, only)
+		return f.alone(o)
 	})
 	if err != nil {
 		return s, err
@@ -80,6 +82,46 @@ type folder struct {
 	fsm       *fsm
 	failed    error // of the Machine
 	survey    Survey
+}
+
+// aloneRounds bounds the attempts of alone: one, and one for each snapshot that an earlier recovery may have left.
+const aloneRounds = keepSnapshots + 2
+
+// alone (S7) writes a snapshot in which this controller, under its new id, is the only one, and makes sure that the next start takes it.
+// raft names a snapshot by its last entry and the millisecond, and takes the latest: one of an earlier recovery, cut short, may have the
+// same name, or a later one if the wall clock was set back since. It has the same content and names an id that no controller has any
+// more, so that this one would never lead.
+func (f *folder) alone(o Options) error {
+	only := []raft.Server{{Suffrage: raft.Voter, ID: f.config.LocalID, Address: raft.ServerAddress(o.Address)}}
+	for range aloneRounds {
+		err := raft.RecoverCluster(f.config, f.fsm, f.bolt, f.bolt, f.snapshots, f.nowhere, raft.Configuration{Servers: only})
+		if err != nil {
+			return err
+		}
+		found, err := f.snapshots.List() // the latest first
+		if err != nil {
+			return err
+		}
+		ours := slices.IndexFunc(found, func(m *raft.SnapshotMeta) bool { return slices.Equal(m.Configuration.Servers, only) })
+		if ours == 0 {
+			return nil
+		}
+		stale := found[:max(ours, 0)]
+		if ours < 0 && len(found) > 1 && found[1].Index == found[0].Index {
+			stale = found[:1] // the other one has the content
+		}
+		for _, m := range stale {
+			if err := os.RemoveAll(filepath.Join(o.Dir, snapshotDir, m.ID)); err != nil {
+				return err
+			}
+		}
+		if ours > 0 {
+			return durable.SyncDir(filepath.Join(o.Dir, snapshotDir))
+		}
+		<-time.After(2 * time.Millisecond) // for another name
+	}
+	return errors.New("no snapshot of this recovery could be written: snapshots of other recoveries, with a later time, are in its place; " +
+		"check this host's clock, and recover again")
 }
 
 // applied is the index of the snapshot from which the machine was restored, 0 without one.

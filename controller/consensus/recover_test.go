@@ -2,8 +2,13 @@ package consensus
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"mainstay/test/kit"
 )
@@ -65,4 +70,60 @@ func TestRecoverNeedsALog(t *testing.T) {
 	if n.start(); n.log.IsLeader() {
 		t.Error("it leads")
 	}
+}
+
+// TestRecoverPastAnEarlierOne: what an earlier recovery left counts for nothing, be its snapshot of the same millisecond, or of a later one
+// because the wall clock was set back since.
+func TestRecoverPastAnEarlierOne(t *testing.T) {
+	for name, left := range map[string]int{"at once": 0, "one of a later time": 1, "two of a later time": 2} {
+		n := nodes(t, "c1")[0]
+		bootstrapped(t, []*node{n})
+		leaderOf(t, []*node{n}).say("alpha")
+		n.kill()
+		o := Options{Dir: n.dir, Name: n.name, Address: n.address}
+		var last Survey
+		for range 6 {
+			var err error
+			if last, err = Recover(o, &words{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, dir := range snapshotsOf(t, n)[:left] {
+			postdate(t, dir)
+		}
+		if left > 0 {
+			var err error
+			if last, err = Recover(o, &words{}); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		n.start()
+		kit.Within(t, 20*time.Second, name+": it leads under its own id", func() bool { return n.log.IsLeader() })
+		if got := strings.Join(n.machine.all, " "); n.log.ID() != last.ID || got != "alpha" {
+			t.Errorf("%s: id %s, want %s; it holds %q", name, n.log.ID(), last.ID, got)
+		}
+		n.kill()
+	}
+}
+
+// snapshotsOf are the folders of a controller's snapshots.
+func snapshotsOf(t *testing.T, n *node) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(n.dir, snapshotDir, "*"))
+	kit.Check(t, err)
+	return slices.DeleteFunc(found, func(dir string) bool { return strings.HasSuffix(dir, ".tmp") }) // which the next start removes
+}
+
+// postdate gives a snapshot the name of one that was written an hour later.
+func postdate(t *testing.T, dir string) {
+	t.Helper()
+	id := filepath.Base(dir)
+	at, err := strconv.ParseInt(id[strings.LastIndexByte(id, '-')+1:], 10, 64)
+	kit.Check(t, err)
+	later := id[:strings.LastIndexByte(id, '-')+1] + strconv.FormatInt(at+time.Hour.Milliseconds(), 10)
+	meta := filepath.Join(dir, "meta.json")
+	text, err := os.ReadFile(meta)
+	kit.Check(t, err)
+	kit.Check(t, os.WriteFile(meta, []byte(strings.Replace(string(text), id, later, 1)), 0o600))
+	kit.Check(t, os.Rename(dir, filepath.Join(filepath.Dir(dir), later)))
 }
