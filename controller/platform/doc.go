@@ -29,7 +29,9 @@
 //   - durability set: the replicas that the primary waits for, and how many of them (acks)
 //   - operation: anything that changes the platform: failover, switchover, site switchover, rejoin. history keeps its reason and its
 //     steps
-//   - problem: one named verdict about the platform with its evidence, such as PrimaryCrashed
+//   - verdict, excluded: what is known against a member's data, by its incarnation; a member with damaged data is excluded from promotion
+//     until a whole copy replaces that
+//   - problem: one named finding about the platform with its evidence, such as PrimaryCrashed
 //   - quarantine: commits and data that a repair had to leave out, kept on the member's host
 //   - LSN, timeline: PostgreSQL's own terms, printed as PostgreSQL prints them
 package platform
