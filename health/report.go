@@ -156,7 +156,15 @@ type Member struct {
 	Slots     []Slot `json:"slots,omitempty"`
 	MoreSlots int    `json:"moreSlots,omitempty"`
 	// ReplayPaused: replay is paused on a standby (pg_wal_replay_pause).
-	ReplayPaused bool     `json:"replayPaused,omitempty"`
+	ReplayPaused bool `json:"replayPaused,omitempty"`
+	// Archiver is nil where the member archives nothing, and Collations are its databases' default collations that have another version
+	// on its host than was recorded.
+	Archiver   *Archiver   `json:"archiver,omitempty"`
+	Collations []Collation `json:"collations,omitempty"`
+	// MaxSenders is the primary's max_wal_senders while that many run; 0 while one is free.
+	MaxSenders int `json:"maxSenders,omitempty"`
+	// StuckWorkers names the I/O workers of PostgreSQL that do nothing, so that reads from disk hang.
+	StuckWorkers []string `json:"stuckWorkers,omitempty"`
 	Adoptable    bool     `json:"adoptable,omitempty"` // there is no reason against adopting this running server
 	Refusals     []string `json:"refusals,omitempty"`  // the reasons against it
 
@@ -190,6 +198,25 @@ type Sender struct {
 	Sync  bool         `json:"sync"` // sync_priority > 0
 	// Fresh: it was started after a new connection had shown the newest durability set, so it releases commits by that set.
 	Fresh bool `json:"fresh,omitempty"`
+	// Client is its process and its client's address, given only while all senders are taken.
+	Client string `json:"client,omitempty"`
+}
+
+// Archiver is what the archiver of a member has done, and what waits for it.
+type Archiver struct {
+	Archived string `json:"archived,omitempty"` // the last file that was archived
+	Failed   string `json:"failed,omitempty"`   // the last file that failed, if none was archived after that
+	Waiting  int    `json:"waiting,omitempty"`  // files
+	Kept     int64  `json:"kept,omitempty"`     // bytes of all WAL in pg_wal
+	Segment  int64  `json:"segment,omitempty"`  // bytes of one file
+}
+
+// Collation is the default collation of a database, whose library has two versions.
+type Collation struct {
+	Database string `json:"database"`
+	Provider string `json:"provider"`          // "libc", "ICU" or "builtin"
+	Recorded string `json:"recorded"`          // the version that the database's indexes were made with
+	Offered  string `json:"offered,omitempty"` // that of the member's host; "" for none
 }
 
 // Guard is a member's current protection (L2).

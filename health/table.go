@@ -106,6 +106,11 @@ var table = []Description{
 		"Every connection slot of the primary is taken, and new connections are refused. A failover follows only if the primary's small " +
 			"commits hung before, as on a hung disk.",
 		"Find out who holds them (`pg_stat_activity`), or raise `max_connections`.", explain},
+	{IOWorkersStuck, Critical, aboutMember,
+		"I/O workers of a member (PostgreSQL 18 and later) are stopped or wait for one read of a disk. Queries that must read from disk " +
+			"hang, while connections, commits and probes continue. No failover follows.",
+		"Continue the processes that the line names (`kill -CONT`), or look at the disk. Otherwise switch over and restart the member.",
+		explain},
 
 	{ClusterPaused, Warning, aboutCluster,
 		"An operator has paused the cluster: no failover begins, whatever happens to the primary, and the guards do not enforce its lease. " +
@@ -181,6 +186,19 @@ var table = []Description{
 			"a disk in at least " + percent(busyIO) + ". No lease runs longer for it. " +
 			"Where CPUs are short, a primary that hangs is given up to three times as long.",
 		"Find what loads it, before a lease ends late.", explain},
+	{WALSendersTaken, Warning, aboutMember,
+		"Every WAL sender of the primary is taken, also by clients of yours, and a replica waits for one. Mainstay ends none of them.",
+		"End a client that the line names, or raise `max_wal_senders`, on replicas first.", explain},
+	{CollationsDiffer, Warning, aboutMember,
+		"A member's host orders text by another version of libc or ICU than the one that the databases were made with. Indexes on text may " +
+			"miss rows or admit duplicates there once it is the primary, and queries on it may already. Among equals it is chosen last.",
+		"Bring the host to the primary's version of the library. If all hosts have the new one, run `REINDEX DATABASE` and " +
+			"`ALTER DATABASE ... REFRESH COLLATION VERSION`.", ""},
+	{ArchivingFails, Warning, aboutMember,
+		"The archiver of a member fails, hangs or falls behind. Nothing in `pg_wal` is removed before it is archived, so its disk fills up, " +
+			"and the archive lacks what the member writes.",
+		"Run `archive_command` by hand for the file that the line names, and read the reason in PostgreSQL's log. Give the archive " +
+			"room, or repair the command.", ""},
 	{SlotNotSynchronised, Warning, aboutMember,
 		"A replica that may lead has had no good copy of a failover slot for 2 min, so the slot's consumer would not follow a promotion.",
 		"Set `sync_replication_slots = on` and `hot_standby_feedback = on` there, then read its PostgreSQL's log.", ""},

@@ -148,8 +148,8 @@ func (v *clusterView) insisted() bool {
 	return a.To != "" && a.Accepted != nil && a.Accepted.By != byPolicy
 }
 
-// rank orders candidates: most advanced, then the old primary's site, then priority, then name: a total order. Members
-// that are ahead but not eligible do not count in the comparison, if the rest is complete without them.
+// rank orders candidates: most advanced, then the old primary's site, then the collations that its data was made with, then priority,
+// then name: a total order. Members that are ahead but not eligible do not count in the comparison, if the rest is complete without them.
 func (ch *choice) rank(v *clusterView, candidates []state.Sealed) {
 	if len(candidates) == 0 {
 		return
@@ -165,6 +165,8 @@ func (ch *choice) rank(v *clusterView, candidates []state.Sealed) {
 			return a.Member == v.c.Attempt.To
 		case (v.site(a.Member) == home) != (v.site(b.Member) == home):
 			return v.site(a.Member) == home
+		case v.otherCollations(a.Member) != v.otherCollations(b.Member):
+			return v.otherCollations(b.Member)
 		case ma.Priority != mb.Priority:
 			return ma.Priority > mb.Priority
 		}
@@ -197,6 +199,8 @@ func whyBehind(v *clusterView, best, other state.Sealed) Reason {
 		why.Code, why.Number = behind, int(best.Position-other.Position)
 	case v.site(other.Member) != v.site(best.Member):
 		why.Code = otherSite
+	case v.otherCollations(other.Member) && !v.otherCollations(best.Member):
+		why.Code = otherCollations
 	case v.conf.Member(other.Member).Priority != v.conf.Member(best.Member).Priority:
 		why.Code = lowerPriority
 	}

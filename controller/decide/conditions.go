@@ -30,6 +30,9 @@ const (
 	lineCut             condition = "line to the primary cut"
 	recoveryHangs       condition = "recovery hangs"
 	slotsNotSynced      condition = "failover slots not synchronised"
+	archiverFails       condition = "archiver fails"
+	archiverHangs       condition = "archiver finishes nothing after a file"
+	archiverBehind      condition = "archiver is behind"
 
 	poolMoves         condition = "pool moves"
 	instanceRuns      condition = "instance runs"

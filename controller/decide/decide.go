@@ -119,8 +119,24 @@ type clusterView struct {
 	ackers  []string
 }
 
+// lasting keeps alive, in each round, the conditions about which only a survey asks: it has a copy of them, so that it begins none.
+func (v *clusterView) lasting() {
+	v.syncWait()
+	if v.c.Primary == "" {
+		return
+	}
+	for _, m := range v.conf.Members {
+		if r := v.fresh(m.Name); r != nil {
+			v.archiverHeld(m.Name, r)
+			if m.Name != v.c.Primary {
+				v.notSyncedFor(m.Name, r)
+			}
+		}
+	}
+}
+
 func (v *clusterView) decide() (*state.Command, Reason) {
-	v.syncWait() // a survey asks since when
+	v.lasting()
 	switch {
 	case v.c.Primary == "":
 		return RuleBootstrap.of(v.bootstrap())

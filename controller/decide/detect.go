@@ -374,6 +374,15 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 		v.problem(health.SettingsTooLow, name, "started with a higher "+strings.Join(r.Raised, ", ")+
 			" than its own configuration has, because its primary had that: raise it there", false)
 	}
+	if len(r.StuckWorkers) > 0 && r.Process == health.ProcessRunning {
+		v.problem(health.IOWorkersStuck, name, "its I/O workers do nothing, so that queries which read from disk hang: "+
+			strings.Join(r.StuckWorkers, ", ")+". Continue them on its host, or switch over and restart it", false)
+	}
+	v.archiving(name, r)
+	v.collations(name, r)
+	if primary {
+		v.sendersTaken(r)
+	}
 	if len(r.PendingRestart) > 0 {
 		v.problem(health.PendingRestart, name, "it needs a restart for "+strings.Join(r.PendingRestart, ", "), false)
 	}

@@ -128,7 +128,8 @@ func (v *clusterView) chooseHandover(shutdown platform.LSN) (ch choice, late str
 	return ch, late
 }
 
-// byPreference orders equals: the primary's site, slots of the user's where they may not be left behind, priority, name.
+// byPreference orders equals: the primary's site, slots of the user's where they may not be left behind, the collations that
+// the data was made with, priority, name.
 func (v *clusterView) byPreference(names []string) {
 	home, leaves := v.site(v.c.Primary), map[string]int{}
 	if v.conf.SlotsLeft == platform.RefuseSlotsLeft {
@@ -143,6 +144,8 @@ func (v *clusterView) byPreference(names []string) {
 			return ha
 		case leaves[a.Name] != leaves[b.Name]:
 			return leaves[a.Name] < leaves[b.Name]
+		case v.otherCollations(a.Name) != v.otherCollations(b.Name):
+			return v.otherCollations(b.Name)
 		case a.Priority != b.Priority:
 			return a.Priority > b.Priority
 		}

@@ -235,7 +235,7 @@ func (v *clusterView) replicationProblems() {
 				"it acknowledges commits, shows none of them, and cannot take over in a switchover. Resume it on %s: SELECT pg_wal_replay_resume()",
 				r.Position-min(r.Position, r.Replayed), name), false)
 		}
-		if missing := v.notSynced(name, r); len(missing) > 0 && v.heldFor(slotsNotSynced, name) > syncBound {
+		if missing, since := v.notSyncedFor(name, r); since > syncBound {
 			v.problem(health.SlotNotSynchronised, name,
 				fmt.Sprintf("it has no copy of the failover slots %s of %s, whose consumers could not follow if it were promoted; "+
 					"on %s set sync_replication_slots = on and hot_standby_feedback = on and reload, then see its log; "+
@@ -251,6 +251,14 @@ func (v *clusterView) replicationProblems() {
 // syncBound is how long a failover slot may be without a copy: the synchronisation naps for up to 30 s, and reports lag by 10 s. A new copy
 // counts only once it has the WAL that its consumer needs.
 const syncBound = 2 * time.Minute
+
+// notSyncedFor is notSynced, and for how long there have been any.
+func (v *clusterView) notSyncedFor(name string, r *health.Member) (missing []string, since time.Duration) {
+	if missing = v.notSynced(name, r); len(missing) > 0 {
+		since = v.heldFor(slotsNotSynced, name)
+	}
+	return missing, since
+}
 
 // notSynced names the primary's failover slots of which a replica that may lead and streams from it has no good copy.
 func (v *clusterView) notSynced(name string, r *health.Member) (missing []string) {

@@ -110,6 +110,7 @@ var (
 	olderTimeline    = Code{"OlderTimeline", "on timeline {is}, behind {other} on {want}"}
 	behind           = Code{"Behind", "{number} bytes behind {other}"}
 	otherSite        = Code{"OtherSite", "as advanced as {other}, but on another site than the primary was"}
+	otherCollations  = Code{"OtherCollations", "as advanced as {other}, but its host has another version of libc or ICU"}
 	lowerPriority    = Code{"LowerPriority", "as advanced as {other}, of lower priority"}
 	laterByName      = Code{"LaterByName", "as advanced as {other}, which comes first by name"}
 	lessPreferred    = Code{"LessPreferred", "as advanced as {other}, which is preferred"}

@@ -44,6 +44,30 @@ type Status struct {
 	// Damage is how many pages did not match their checksums when they were read, in which databases, and when the last did; "" for
 	// none. Each server counts for its own data, until its statistics are reset.
 	Damage string `json:"damage"`
+
+	// Archiver is nil where this server archives nothing.
+	Archiver *Archiver `json:"archiver"`
+	// Collations are databases whose default collation has another version on this host than was recorded, at most maxUserSlots.
+	Collations []Collation `json:"collations"`
+	// IOWorkers are the processes that read for all sessions, from 18 on with io_method = worker.
+	IOWorkers []int `json:"io_workers"`
+}
+
+// Archiver is what the archiver has done, and what waits for it.
+type Archiver struct {
+	Archived string `json:"archived"` // the last file that was archived, "" for none since the statistics were reset
+	Failed   string `json:"failed"`   // the last file that failed, if none was archived after that
+	Waiting  int    `json:"waiting"`  // files
+	Kept     int64  `json:"kept"`     // bytes of all files of WAL
+	Segment  int64  `json:"segment"`  // bytes of one
+}
+
+// Collation is the default collation of a database.
+type Collation struct {
+	Database string `json:"name"`
+	Provider string `json:"provider"` // "libc", "ICU" or "builtin"
+	Recorded string `json:"recorded"` // the version of it that the database's text was ordered with
+	Offered  string `json:"offered"`  // this host's; "" if it has none
 }
 
 // Moving is the part of a Status that changes while nothing is wrong. A kept session reads it often, and cheaply.

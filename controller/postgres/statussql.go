@@ -8,11 +8,14 @@ import (
 // statusSQL is the one statement behind Status, movingSQL the one behind Moving. Functions that fail on the wrong side of
 // recovery sit in a CASE, which evaluates one arm only.
 func statusSQL(major int) string {
-	more := ", catalog_xmin, temporary, false AS failover, false AS synced"
+	more, collations := ", catalog_xmin, temporary, false AS failover, false AS synced", collationsByDatabase
 	if major >= 17 {
 		more = ", catalog_xmin, temporary, failover, synced"
 	}
-	return strings.ReplaceAll(fill(statusText), "{slot}", more)
+	if major < 15 {
+		collations = collationsBefore15
+	}
+	return strings.NewReplacer("{slot}", more, "{collations}", collations).Replace(fill(statusText))
 }
 
 func movingSQL() string { return strings.ReplaceAll(fill(movingText), "{slot}", "") }
@@ -20,6 +23,16 @@ func movingSQL() string { return strings.ReplaceAll(fill(movingText), "{slot}", 
 func fill(text string) string {
 	return strings.NewReplacer("{moving}", movingFields, "{base}", baseTables, "{named}", strconv.Itoa(maxUserSlots)).Replace(text)
 }
+
+// From 15 on a database records the version of the library behind its default collation, which is the primary's on a standby too. Before,
+// only collations do: the one that stands for libc's is read in the database `postgres`. A locale of C depends on no library.
+const (
+	collationsByDatabase = `SELECT datname AS name, datlocprovider AS provider, datcollversion AS recorded,
+		pg_database_collation_actual_version(oid) AS offered FROM pg_database WHERE datallowconn AND datcollversion IS NOT NULL`
+	collationsBefore15 = `SELECT datname AS name, 'c'::"char" AS provider, c.collversion AS recorded, pg_collation_actual_version(c.oid) AS offered
+		FROM pg_database, (SELECT oid, collversion FROM pg_collation WHERE collprovider = 'c' AND collversion IS NOT NULL ORDER BY oid LIMIT 1) AS c
+		WHERE datallowconn AND datcollate !~* '^(C|POSIX)($|[.])'`
+)
 
 // baseTables are what both statements read.
 const baseTables = `r AS MATERIALIZED (
@@ -81,7 +94,8 @@ WITH {base}, t AS MATERIALIZED (
 		lpad(to_hex(div(pos, 4294967296::numeric)::bigint), 8, '0') ||
 		lpad(to_hex(div(mod(pos, 4294967296::numeric), seg::numeric)::bigint), 8, '0'))
 ), o AS MATERIALIZED (
-	SELECT to_hex(('x' || left(min(n), 8))::bit(32)::bigint) || '/' || to_hex(('x' || right(min(n), 8))::bit(32)::bigint * min(seg)) AS oldest
+	SELECT to_hex(('x' || left(min(n), 8))::bit(32)::bigint) || '/' || to_hex(('x' || right(min(n), 8))::bit(32)::bigint * min(seg)) AS oldest,
+		count(*) * min(seg) AS bytes
 	FROM t, (SELECT substr(n, 9) AS n FROM pg_ls_dir('pg_wal') AS n WHERE n ~ '^[0-9A-F]{24}$') AS segments
 ), g AS MATERIALIZED (
 	SELECT name, setting, source, sourcefile, sourceline, pending_restart FROM pg_show_all_settings()
@@ -92,6 +106,9 @@ WITH {base}, t AS MATERIALIZED (
 	SELECT DISTINCT ON (lower(name)) lower(name) AS name, setting FROM pg_show_all_file_settings()
 	WHERE lower(name) IN ('wal_level', 'max_wal_senders', 'max_replication_slots') AND setting IS NOT NULL
 		AND sourcefile NOT LIKE '%/` + managedName + `' ORDER BY lower(name), seqno DESC
+), c AS MATERIALIZED (
+	SELECT name, CASE provider WHEN 'i' THEN 'ICU' WHEN 'c' THEN 'libc' ELSE 'builtin' END AS provider, recorded,
+		coalesce(offered, '') AS offered FROM ({collations}) AS collations WHERE recorded IS DISTINCT FROM offered
 ), d AS MATERIALIZED (
 	SELECT name, setting::int, source FROM g WHERE name IN ('max_connections', 'max_worker_processes', 'max_wal_senders',
 		'max_prepared_transactions', 'max_locks_per_transaction')
@@ -121,6 +138,13 @@ SELECT json_build_object({moving},
 	'wanted', coalesce((SELECT json_object_agg(name, setting) FROM files), '{}'),
 	'in_force', (SELECT json_object_agg(name, setting) FROM g WHERE name IN ('wal_level', 'max_wal_senders', 'max_replication_slots')
 			AND source <> 'command line'),
+	'archiver', CASE WHEN current_setting('archive_mode') = 'always' OR current_setting('archive_mode') = 'on' AND NOT r.rec THEN
+		(SELECT json_build_object('archived', coalesce(last_archived_wal, ''),
+			'failed', CASE WHEN last_failed_time > coalesce(last_archived_time, '-infinity') THEN last_failed_wal ELSE '' END,
+			'waiting', (SELECT count(*) FROM pg_ls_dir('pg_wal/archive_status', true, false) AS n WHERE n LIKE '%.ready'),
+			'kept', (SELECT bytes FROM o), 'segment', (SELECT seg FROM t)) FROM pg_stat_get_archiver()) END,
+	'collations', coalesce((SELECT json_agg(named ORDER BY name) FROM (SELECT * FROM c ORDER BY name LIMIT {named}) AS named), '[]'),
+	'io_workers', coalesce((SELECT json_agg(pid ORDER BY pid) FROM a WHERE backend_type = 'io worker'), '[]'),
 	'damage', coalesce((SELECT string_agg(format('%s in %s, the last at %s UTC', checksum_failures,
 			coalesce('database ' || quote_ident(datname), 'the catalogs that all databases share'),
 			to_char(checksum_last_failure AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')), '; ' ORDER BY datname)

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -237,6 +239,63 @@ func TestLadder(t *testing.T) {
 		check(t, l.primary.Reload(l.ctx))
 		l.until("its stream", nil, func() bool { return l.streams() && l.m.view.report.Error == "" })
 		l.took("for a refusal that has ended", 0, 0)
+	})
+
+	t.Run("others have all WAL senders, and its archive fails", func(t *testing.T) {
+		l.stop()
+		conf := filepath.Join(l.m.pg.Data, "postgresql.conf")
+		before, err := os.ReadFile(conf)
+		check(t, err)
+		check(t, os.WriteFile(conf, append(before[:len(before):len(before)], "\narchive_mode = always\narchive_command = false\n"...), 0o600))
+		var receivers []*exec.Cmd
+		status := func() postgres.Status {
+			s, err := l.primary.Status(l.ctx)
+			check(t, err)
+			return s
+		}
+		limit := status().Demanded["max_wal_senders"]
+		for range limit {
+			cmd := exec.Command(filepath.Join(l.primary.Binaries.Dir, "pg_receivewal"), "-D", t.TempDir(), "--no-loop", "-U", "postgres",
+				"-h", "127.0.0.1", "-p", strconv.Itoa(l.primary.Port))
+			check(t, cmd.Start())
+			t.Cleanup(func() {
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait()
+			})
+			receivers = append(receivers, cmd)
+		}
+		eventually(t, "the receivers", func() bool { return len(status().Senders) == limit })
+		l.begin()
+		l.until("its start", nil, func() bool { return l.acts[member.StartStandby] > 0 })
+		l.long(withoutStreamFor)
+		l.until("the primary's words", nil, func() bool { return strings.Contains(l.m.view.report.Error, "max_wal_senders") })
+		var g glance
+		supervisorOf(t, l.primary).observer.running(l.primary, platform.Goal{}, member.Durable{}, status(), &g)
+		if r := g.report; r.MaxSenders != limit || len(r.Senders) != limit || r.Senders[0].Name != "pg_receivewal" ||
+			!strings.HasPrefix(r.Senders[0].Client, "process ") || !strings.HasSuffix(r.Senders[0].Client, ", from 127.0.0.1") {
+			t.Errorf("the primary says %d, %+v", r.MaxSenders, r.Senders)
+		}
+		check(t, receivers[0].Process.Kill())
+		l.until("its stream", nil, func() bool { return l.streams() && l.m.view.report.Error == "" })
+		l.took("for want of a sender", 0, 1)
+		g = glance{}
+		check(t, receivers[1].Process.Kill())
+		eventually(t, "a free sender", func() bool { return len(status().Senders) < limit })
+		supervisorOf(t, l.primary).observer.running(l.primary, platform.Goal{}, member.Durable{}, status(), &g)
+		if r := g.report; r.MaxSenders != 0 || r.Senders[0].Client != "" {
+			t.Errorf("with one free: %d, %+v", r.MaxSenders, r.Senders[0])
+		}
+
+		for range 2 { // a file is for the archive once the next one begins
+			l.sql("CREATE TABLE public.x AS SELECT 1")
+			l.sql("DROP TABLE public.x")
+			l.sql("SELECT pg_switch_wal()")
+		}
+		l.until("its archiver's failure", nil, func() bool {
+			a := l.m.view.report.Archiver
+			return a != nil && a.Failed != "" && a.Waiting > 0 && a.Kept > 0
+		})
+		check(t, os.WriteFile(conf, before, 0o600))
 	})
 
 	crashes := func(table string) {

@@ -24,6 +24,7 @@ type observer struct {
 	waitingOf  int
 	waitingFor []string
 	reached    reached
+	workers    postgres.IOWorkers
 	user       userSide
 	session    lookSession
 	ancestry   struct {

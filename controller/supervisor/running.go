@@ -31,6 +31,7 @@ func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Dur
 	r.Slots, r.MoreSlots = userSlots(s.UserSlots), s.MoreUserSlots
 	r.Version, r.Connections, r.PendingRestart, r.SyncWaits = s.Version, s.Connections, s.PendingRestart, s.SyncWaits
 	r.OldestWAL = s.Oldest
+	m.resources(s, r)
 	if s.Damage != "" {
 		r.Damage = "PostgreSQL has read pages that do not match their checksums: " + s.Damage
 	}
@@ -45,6 +46,9 @@ func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Dur
 		for _, w := range s.Senders {
 			seen.Senders = append(seen.Senders, health.Sender{Name: w.Name, State: w.State, Flush: w.Flush, Sync: w.SyncPriority > 0,
 				Fresh: fresh[w.PID]})
+			if r.MaxSenders > 0 {
+				seen.Senders[len(seen.Senders)-1].Client = clientOf(w)
+			}
 		}
 		r.Senders = seen.Senders
 		return

@@ -175,6 +175,7 @@ func (l *lookSession) look(ctx context.Context, pg *postgres.Server) (changed bo
 		changed = s.SyncNamesFile != l.status.SyncNamesFile || s.ConnInfoFile != l.status.ConnInfoFile
 		l.status.PendingRestart, l.status.Damage, l.status.Timeline, l.status.Oldest = s.PendingRestart, s.Damage, s.Timeline, s.Oldest
 		l.status.UserSlots, l.status.MoreUserSlots = s.UserSlots, s.MoreUserSlots
+		l.status.Archiver, l.status.Collations, l.status.IOWorkers = s.Archiver, s.Collations, s.IOWorkers
 		l.status.AlterSystemOff, l.status.Wanted, l.status.InForce, l.status.SyncSlots = s.AlterSystemOff, s.Wanted, s.InForce, s.SyncSlots
 	}
 	changed = changed || moving.SyncNames != l.status.SyncNames || moving.ConnInfo != l.status.ConnInfo

@@ -1,0 +1,114 @@
+package decide
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"mainstay/health"
+)
+
+// Bounds of an archiver. PostgreSQL tries a file three times within seconds, then pauses for a minute: a failure that lasts longer than
+// archiveFails has had a second round. archiveHangs is how long it may do nothing while files wait, and archiveBehind, with
+// archiveBacklog files, how long a load may be ahead of it.
+const (
+	archiveFails   = 90 * time.Second
+	archiveHangs   = 5 * time.Minute
+	archiveBehind  = 10 * time.Minute
+	archiveBacklog = 64
+)
+
+// archiverHeld is for how long a member's archiver has failed, done nothing, and been far behind.
+func (v *clusterView) archiverHeld(name string, r *health.Member) (fails, hangs, behind time.Duration) {
+	a := r.Archiver
+	if a == nil || a.Waiting == 0 {
+		return 0, 0, 0
+	}
+	if a.Failed != "" {
+		fails = v.heldFor(archiverFails, name)
+	}
+	if a.Waiting >= archiveBacklog {
+		behind = v.heldFor(archiverBehind, name)
+	}
+	return fails, v.heldFor(archiverHangs, name, a.Archived), behind
+}
+
+// archiving names a member whose archiver fails, hangs or falls behind.
+func (v *clusterView) archiving(name string, r *health.Member) {
+	fails, hangs, behind := v.archiverHeld(name, r)
+	a, what := r.Archiver, ""
+	switch {
+	case fails > archiveFails:
+		what = fmt.Sprintf("its archiver fails: %s is refused, and the last file archived is %s", a.Failed, cmp.Or(a.Archived, "none"))
+	case hangs > archiveHangs:
+		what = fmt.Sprintf("its archiver has finished no file for %s: the last one is %s", hangs.Round(time.Minute), cmp.Or(a.Archived, "none"))
+	case behind > archiveBehind:
+		what = "its archiver is slower than the load; the last file archived is " + a.Archived
+	default:
+		return
+	}
+	v.problem(health.ArchivingFails, name, fmt.Sprintf("%s. %d files (%d MB) wait, and pg_wal has grown to %d MB: none of them is removed "+
+		"before it is archived. Run archive_command for one by hand on %s, and see its PostgreSQL's log",
+		what, a.Waiting, int64(a.Waiting)*a.Segment>>20, a.Kept>>20, name), false)
+}
+
+// collations names a member whose host has other versions of libraries than its databases were made with.
+func (v *clusterView) collations(name string, r *health.Member) {
+	if len(r.Collations) == 0 {
+		return
+	}
+	var all []string
+	for _, c := range r.Collations {
+		all = append(all, fmt.Sprintf("%s (%s %s, here %s)", c.Database, c.Provider, c.Recorded, cmp.Or(c.Offered, "none")))
+	}
+	text := "text is ordered otherwise on its host than these databases' indexes were made with: " + strings.Join(all, ", ")
+	if name == v.c.Primary {
+		text += ". In each of them run REINDEX DATABASE, then ALTER DATABASE ... REFRESH COLLATION VERSION"
+	} else {
+		text += fmt.Sprintf(". Bring %s to the version of %s before it is promoted", name, v.c.Primary)
+	}
+	v.problem(health.CollationsDiffer, name, text, false)
+}
+
+// otherCollations tells whether a member's indexes on text may be wrong once it leads.
+func (v *clusterView) otherCollations(name string) bool {
+	r := v.fresh(name)
+	return r != nil && len(r.Collations) > 0
+}
+
+// sendersTaken names who holds the primary's WAL senders while a replica may need one. It has no effect on them: a base backup
+// or a subscriber may be worth more to its user than one replica.
+func (v *clusterView) sendersTaken(p *health.Member) {
+	if p.MaxSenders == 0 {
+		return
+	}
+	streams := map[string]bool{}
+	for _, s := range p.Senders {
+		streams[s.Name] = true
+	}
+	var waits []string
+	ours := map[string]bool{}
+	for _, name := range v.replicas() {
+		incarnation := v.c.Members[name].Incarnation
+		ours[incarnation] = true
+		if !streams[incarnation] && v.c.Upstreams[name] == "" {
+			waits = append(waits, name)
+		}
+	}
+	var others []string
+	for _, s := range p.Senders {
+		if !ours[s.Name] && !strings.HasPrefix(s.Name, "mainstay-") { // a clone of ours ends by itself
+			others = append(others, fmt.Sprintf("%q (%s, %s)", s.Name, s.State, s.Client))
+		}
+	}
+	if len(waits) == 0 || len(others) == 0 {
+		return
+	}
+	if more := len(others) - mostOutsiders; more > 0 {
+		others = append(others[:mostOutsiders], fmt.Sprintf("%d more", more))
+	}
+	v.problem(health.WALSendersTaken, v.c.Primary, fmt.Sprintf("all %d WAL senders are taken, and %s cannot stream. "+
+		"These are not members': %s. End one of them at its client or by SELECT pg_terminate_backend(PID), "+
+		"or raise max_wal_senders, on replicas first", p.MaxSenders, strings.Join(waits, ", "), strings.Join(others, ", ")), false)
+}

@@ -1,0 +1,160 @@
+package decide
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/health"
+)
+
+// evidence is what a problem of that kind says now, "" if there is none.
+func (st *stage) evidence(kind health.Kind) string {
+	_, _, d := st.next()
+	for _, p := range d.Problems {
+		if p.Kind == kind {
+			return p.Member + ": " + p.Evidence
+		}
+	}
+	return ""
+}
+
+// An archiver that fails, hangs or falls behind is a problem once that lasts, and none when it has made progress.
+func TestArchiving(t *testing.T) {
+	const mb = 1 << 20
+	for name, c := range map[string]struct {
+		at    health.Archiver
+		early time.Duration // no problem yet
+		late  time.Duration
+		says  string
+	}{
+		"fails": {health.Archiver{Archived: "A", Failed: "B", Waiting: 3, Kept: 80 * mb, Segment: 16 * mb},
+			archiveFails, archiveFails + time.Second,
+			"B is refused, and the last file archived is A. 3 files (48 MB) wait, and pg_wal has grown to 80 MB"},
+		"has never archived": {health.Archiver{Failed: "B", Waiting: 1}, archiveFails, archiveFails + time.Second, "last file archived is none"},
+		"hangs": {health.Archiver{Archived: "A", Waiting: 1}, archiveHangs, archiveHangs + time.Second,
+			"no file for 5m0s: the last one is A"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := well(t, 1, nil)
+			at := c.at
+			st.members["m1"].Archiver = &at
+			st.later(0)
+			if got := st.evidence(health.ArchivingFails); got != "" {
+				t.Errorf("at once: %s", got)
+			}
+			st.later(c.early)
+			if got := st.evidence(health.ArchivingFails); got != "" {
+				t.Errorf("after %s: %s", c.early, got)
+			}
+			st.later(c.late - c.early)
+			if got := st.evidence(health.ArchivingFails); !strings.HasPrefix(got, "m1: ") || !strings.Contains(got, c.says) {
+				t.Errorf("after %s: %s", c.late, got)
+			}
+			other := c.at
+			other.Archived, other.Failed = "C", ""
+			st.members["m1"].Archiver = &other
+			st.later(0)
+			if got := st.evidence(health.ArchivingFails); got != "" {
+				t.Errorf("once a file was archived: %s", got)
+			}
+		})
+	}
+	st := well(t, 1, nil)
+	for n := range 12 { // it archives one file a minute, and more and more wait
+		st.members["m1"].Archiver = &health.Archiver{Archived: strings.Repeat("A", n+1), Waiting: archiveBacklog + n, Segment: mb}
+		st.later(time.Minute)
+		if got := st.evidence(health.ArchivingFails); (got != "") != (n > 10) {
+			t.Errorf("in minute %d: %q", n, got)
+		}
+	}
+}
+
+// Who holds the primary's WAL senders is named while a replica waits for one.
+func TestWALSendersTaken(t *testing.T) {
+	st := well(t, 1, nil)
+	p := st.members["m1"]
+	p.MaxSenders, p.Senders[1] = 2, health.Sender{Name: "pg_receivewal", State: "streaming", Client: "process 7 of 10.0.0.9"}
+	st.later(0)
+	want := `all 2 WAL senders are taken, and m3 cannot stream. These are not members': "pg_receivewal" (streaming, process 7 of 10.0.0.9). End`
+	if got := st.evidence(health.WALSendersTaken); !strings.HasPrefix(got, "m1: "+want) {
+		t.Errorf("%s", got)
+	}
+	p.MaxSenders = 0
+	st.later(0)
+	if got := st.evidence(health.WALSendersTaken); got != "" {
+		t.Errorf("one is free: %s", got)
+	}
+	st = well(t, 1, nil)
+	st.members["m1"].MaxSenders = 2
+	st.later(0)
+	if got := st.evidence(health.WALSendersTaken); got != "" {
+		t.Errorf("all replicas stream: %s", got)
+	}
+}
+
+// Of members that are equal otherwise, one with another libc or ICU is chosen last, in a failover and a switchover; one that is ahead is
+// chosen all the same.
+func TestOtherCollationsComeLast(t *testing.T) {
+	other := []health.Collation{{Database: "app", Provider: "libc", Recorded: "2.31", Offered: "2.36"}}
+	for _, ahead := range []uint64{0, 100} {
+		st := well(t, 1, far)
+		st.members["m2"].Collations = other
+		st.members["m2"].Position += platform.LSN(ahead)
+		st.later(0)
+		if to, bad := CheckSwitchover(st.input(), "feed", ""); to != "m3" || len(bad) > 0 {
+			t.Errorf("a switchover goes to %q, %v", to, bad)
+		}
+		st.crash()
+		st.later(0)
+		st.commits()
+		st.seal("m2", "m3")
+		want, why := "m3", otherCollations
+		if ahead > 0 {
+			want, why = "m2", Code{}
+		}
+		if ch := st.look().choose(); ch.best != want || ch.notChosen["m2"].Code != why {
+			t.Errorf("%d bytes ahead: %s is chosen, m2: %s", ahead, ch.best, ch.notChosen["m2"])
+		}
+	}
+	st := well(t, 1, nil)
+	st.members["m2"].Collations = other
+	st.later(0)
+	if got := st.evidence(health.CollationsDiffer); got !=
+		"m2: text is ordered otherwise on its host than these databases' indexes were made with: app (libc 2.31, here 2.36). "+
+			"Bring m2 to the version of m1 before it is promoted" {
+		t.Errorf("%s", got)
+	}
+}
+
+// What must last before it is a problem is counted in the leader's own rounds: a survey has a copy of the conditions.
+func TestConditionsOfASurvey(t *testing.T) {
+	for kind, change := range map[health.Kind]func(*stage){
+		health.ArchivingFails: func(st *stage) { st.members["m1"].Archiver = &health.Archiver{Failed: "A", Waiting: 1} },
+		health.SlotNotSynchronised: func(st *stage) {
+			st.members["m1"].Slots = []health.Slot{failoverSlot("cdc", false)}
+		},
+		health.SyncBlocked: func(st *stage) { st.members["m1"].SyncWaits = 1 },
+	} {
+		st := well(t, 1, nil)
+		change(st)
+		survey := func() bool {
+			in := st.input()
+			in.Conditions = in.Conditions.Clone()
+			return has(Next(in).Problems, kind)
+		}
+		for range 150 {
+			st.later(time.Second)
+			if st.now < time.Minute+2*time.Second && survey() {
+				t.Errorf("%s is named at once", kind)
+			}
+			in := st.input()
+			in.Survey = false
+			Next(in)
+		}
+		if !survey() {
+			t.Errorf("%s is never named", kind)
+		}
+	}
+}

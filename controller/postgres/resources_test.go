@@ -1,0 +1,125 @@
+package postgres
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestArchiver: what a server says about its archive while that refuses files, and once it takes them again. A standby, and a server
+// without an archive, say nothing.
+func TestArchiver(t *testing.T) {
+	ca, ctx := newAuthority(t), testContext(t)
+	a := newPrimary(t, ca, "feed-e1")
+	if got := mustStatus(t, a).Archiver; got != nil {
+		t.Errorf("without an archive: %+v", got)
+	}
+	stop(t, a)
+	conf := filepath.Join(a.Data, "postgresql.conf")
+	before := content(t, conf)
+	archive := func(mode, command string) {
+		put(t, conf, before+"\narchive_mode = "+mode+"\narchive_command = '"+command+"'\n")
+	}
+	archive("on", "false")
+	start(t, a, true)
+	check(t, a.exec(ctx, "SELECT pg_switch_wal()"))
+	eventually(t, "a failure", func() bool { at := mustStatus(t, a).Archiver; return at != nil && at.Failed != "" && at.Waiting > 0 })
+	failed := *mustStatus(t, a).Archiver
+	if failed.Segment != 16<<20 || failed.Kept < failed.Segment || len(failed.Failed) != 24 {
+		t.Errorf("it says %+v", failed)
+	}
+	insert(t, a, 2)
+	check(t, a.exec(ctx, "SELECT pg_switch_wal()"))
+	if more := mustStatus(t, a).Archiver; more.Waiting <= failed.Waiting {
+		t.Errorf("first %+v waited, then %+v", failed, more)
+	}
+	b, _ := newStandby(t, ca, "feed-w1", a)
+	if got := mustStatus(t, b).Archiver; got != nil {
+		t.Errorf("a standby's, with archive_mode = on: %+v", got)
+	}
+	archive("on", "true")
+	check(t, a.Reload(ctx))
+	check(t, a.exec(ctx, "SELECT pg_switch_wal()"))
+	eventually(t, "the archive", func() bool {
+		at := mustStatus(t, a).Archiver
+		return at.Failed == "" && at.Waiting == 0 && at.Archived >= failed.Failed
+	})
+}
+
+// TestCollations: a host whose library orders text otherwise than the primary has recorded says so, also on a standby, which has the
+// primary's record. Before 15 the record is that of one collation, and this host need not have any of libc's but C.
+func TestCollations(t *testing.T) {
+	ca, ctx := newAuthority(t), testContext(t)
+	a := newPrimary(t, ca, "feed-e1")
+	b, _ := newStandby(t, ca, "feed-w1", a)
+	if a.Binaries.Major >= 15 {
+		check(t, a.exec(ctx, "CREATE DATABASE app TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de'"))
+	}
+	for _, i := range []*Server{a, b} {
+		if got := mustStatus(t, i).Collations; len(got) > 0 {
+			t.Errorf("%s made with its own libraries: %v", i.Member, got)
+		}
+	}
+	want := Collation{Database: "app", Provider: "ICU", Recorded: "0.1"}
+	if a.Binaries.Major >= 15 {
+		check(t, a.exec(ctx, "UPDATE pg_database SET datcollversion = '0.1' WHERE datname = 'app'")) // as made on an older host
+	} else {
+		want = Collation{Database: "template1", Provider: "libc", Recorded: "0.1"}
+		check(t, a.exec(ctx, "UPDATE pg_collation SET collversion = '0.1' WHERE collname = 'C'"))
+		check(t, a.exec(ctx, "UPDATE pg_database SET datcollate = 'de_DE.UTF-8' WHERE datname = 'template1'"))
+	}
+	for _, i := range []*Server{a, b} {
+		eventually(t, "the record on "+i.Member, func() bool { return len(mustStatus(t, i).Collations) > 0 })
+		got := mustStatus(t, i).Collations
+		if a.Binaries.Major >= 15 && got[0].Offered == "" {
+			t.Errorf("%s does not say what its host has: %v", i.Member, got)
+		}
+		if got[0].Offered = ""; !slices.Equal(got, []Collation{want}) {
+			t.Errorf("%s: %v, want %v", i.Member, got, want)
+		}
+	}
+	if a.Binaries.Major >= 15 {
+		check(t, a.exec(ctx, "ALTER DATABASE app REFRESH COLLATION VERSION"))
+		for _, i := range []*Server{a, b} {
+			eventually(t, "the new record on "+i.Member, func() bool { return len(mustStatus(t, i).Collations) == 0 })
+		}
+	}
+}
+
+// TestStuckIOWorkers: a worker that is stopped is named once it has been for long, and no longer once it continues. A worker that waits
+// for work sleeps.
+func TestStuckIOWorkers(t *testing.T) {
+	a := newPrimary(t, newAuthority(t), "feed-e1")
+	workers := mustStatus(t, a).IOWorkers
+	if a.Binaries.Major < 18 {
+		if len(workers) > 0 {
+			t.Errorf("this version has none, not %v", workers)
+		}
+		return
+	}
+	postmaster, _, _ := a.Running()
+	var w IOWorkers
+	if len(workers) < 2 || len(w.Stuck(postmaster, workers, 0)) > 0 || len(w.Stuck(postmaster, workers, stuckFor)) > 0 {
+		t.Fatalf("%v: idle workers are stuck", workers)
+	}
+	pid := workers[0]
+	check(t, syscall.Kill(pid, syscall.SIGSTOP))
+	eventually(t, "its stop", func() bool { st, err := readStat(pid); return err == nil && st.state == "T" })
+	if got := slices.Concat(w.Stuck(postmaster, workers, stuckFor), w.Stuck(postmaster, workers, 2*stuckFor-1)); len(got) > 0 {
+		t.Errorf("too early: %v", got)
+	}
+	if got := w.Stuck(postmaster, workers, 2*stuckFor); len(got) != 1 || !strings.HasSuffix(got[0], "(stopped)") {
+		t.Errorf("%v", got)
+	}
+	if got := w.Stuck(os.Getpid(), workers, 3*stuckFor); len(got) > 0 {
+		t.Errorf("not this postmaster's: %v", got)
+	}
+	check(t, syscall.Kill(pid, syscall.SIGCONT))
+	eventually(t, "its sleep", func() bool { st, err := readStat(pid); return err == nil && st.state == "S" })
+	if got := slices.Concat(w.Stuck(postmaster, workers, 4*stuckFor), w.Stuck(postmaster, workers, 5*stuckFor)); len(got) > 0 {
+		t.Errorf("it continues: %v", got)
+	}
+}

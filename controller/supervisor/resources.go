@@ -1,0 +1,33 @@
+package supervisor
+
+import (
+	"fmt"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/postgres"
+	"mainstay/health"
+)
+
+// resources reports what a server needs from its host and its user beside its data: an archive, libraries that order text, free WAL
+// senders, and processes that read. All of it comes from looks that are taken anyway.
+func (m *observer) resources(s postgres.Status, r *health.Member) {
+	if s.Archiver != nil {
+		a := health.Archiver(*s.Archiver)
+		r.Archiver = &a
+	}
+	for _, c := range s.Collations {
+		r.Collations = append(r.Collations, health.Collation(c))
+	}
+	r.StuckWorkers = m.workers.Stuck(m.session.pid, s.IOWorkers, boottime.Now())
+	if limit := s.Demanded["max_wal_senders"]; !s.InRecovery && limit > 0 && len(s.Senders) >= limit {
+		r.MaxSenders = limit
+	}
+}
+
+// clientOf names a sender's process and where its client is.
+func clientOf(w postgres.Sender) string {
+	if w.Addr == "" {
+		return fmt.Sprintf("process %d, from this host", w.PID)
+	}
+	return fmt.Sprintf("process %d, from %s", w.PID, w.Addr)
+}
