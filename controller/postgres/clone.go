@@ -70,7 +70,7 @@ func (i *Server) Clone(ctx context.Context, from Source, slot string, progress P
 		if err != nil {
 			return err
 		}
-		i.share(tmp, here.Sharing)
+		i.share(tmp, here.Log, here.Sharing)
 		return i.settle(tmp, spots)
 	})
 }

@@ -12,8 +12,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // A data directory also holds files of this host: links that its user has made, to a configuration file or to the log's folder on
@@ -72,6 +70,7 @@ type movedFiles struct {
 	Links map[string]string `json:"links,omitempty"` // what each says, by its path below the data
 	Log   string            `json:"log,omitempty"`   // the log's folder, by its path below the data
 	Place string            `json:"place,omitempty"` // where that is meanwhile: the only entry of a folder that is removed after it
+	Copy  bool              `json:"copy,omitempty"`  // it could not be moved: its files have been copied to logCopy
 }
 
 func (i *Server) movedFile() string { return filepath.Join(i.Conf, "moved.json") }
@@ -89,11 +88,10 @@ func (i *Server) moveHostFiles(ctx context.Context) error {
 			linksInPlace(l.replaced))
 	}
 	h := movedFiles{Data: i.Data, Links: l.links}
-	if log := i.logFolder(ctx); log != "" {
-		if h.Place, err = i.besideData("log"); err != nil {
-			i.notice("the rewind replaces " + filepath.Join(i.Data, log) + " by that of its source: " + err.Error())
-		} else {
-			h.Log, h.Place = log, filepath.Join(h.Place, "log")
+	if h.Log = i.logFolder(ctx); h.Log != "" {
+		if err := i.placeForLog(ctx, &h); err != nil {
+			i.notice("the rewind replaces " + filepath.Join(i.Data, h.Log) + " by that of its source: " + err.Error())
+			h.Log = ""
 		}
 	}
 	if len(h.Links) == 0 && h.Log == "" {
@@ -106,11 +104,8 @@ func (i *Server) moveHostFiles(ctx context.Context) error {
 	if err := i.Owner.writeFile(i.movedFile(), text, 0o600); err != nil {
 		return err
 	}
-	if h.Log != "" {
-		switch err := i.Owner.rename(filepath.Join(i.Data, h.Log), h.Place); {
-		case errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EXDEV): // a mount point
-			i.notice("the rewind replaces " + filepath.Join(i.Data, h.Log) + " by its source's: " + err.Error())
-		case err != nil:
+	if h.Place != "" {
+		if err := i.Owner.rename(filepath.Join(i.Data, h.Log), h.Place); err != nil {
 			return err
 		}
 	}
@@ -182,7 +177,7 @@ func (i *Server) returnHostFiles() error {
 			i.Data)
 	}
 	if h.Data == i.Data && !exists(filepath.Join(i.Data, "PG_VERSION")) { // the data has been removed, and a copy wants the place empty
-		if h.Log != "" && exists(h.Place) {
+		if h.Place != "" && exists(h.Place) {
 			i.notice("the log's folder of data that is gone stays in " + h.Place)
 		}
 	} else if h.Data == i.Data {
@@ -194,8 +189,11 @@ func (i *Server) returnHostFiles() error {
 }
 
 func (i *Server) returnLog(h movedFiles) error {
-	if h.Log == "" {
+	switch {
+	case h.Log == "":
 		return nil
+	case h.Copy && filepath.IsLocal(h.Log):
+		return i.returnLogCopy(filepath.Join(i.Data, h.Log))
 	}
 	beside := real(i.Data) + "." + ourMark + "log-" // the record is where PostgreSQL's user writes: it names nothing else
 	if key, ok := strings.CutPrefix(filepath.Dir(h.Place), beside); !ok || strings.Contains(key, "/") || !filepath.IsLocal(h.Log) {

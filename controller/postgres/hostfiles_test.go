@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -159,6 +160,10 @@ func TestRebuildKeepsHostFiles(t *testing.T) {
 	hba := filepath.Join(b.Data, "pg_hba.conf")
 	check(t, os.Chmod(hba, 0o640))
 	lists := map[[2]string][]byte{{b.Data, accessACL}: acl(4711), {b.Data, defaultACL}: acl(4712), {hba, accessACL}: acl(4713)}
+	for n, name := range []string{"logs", "logs/today", "base", "pg_xact"} { // of the user's, and of PostgreSQL's
+		folder := filepath.Join(b.Data, name)
+		lists[[2]string{folder, accessACL}], lists[[2]string{folder, defaultACL}] = acl(4720+uint32(n)), acl(4730+uint32(n))
+	}
 	for at, acl := range lists {
 		if err := b.Owner.setACL(at[0], at[1], acl); errors.Is(err, unix.EOPNOTSUPP) {
 			t.Log("without ACLs, which this file system has not")
@@ -266,15 +271,64 @@ func TestRewindCutShort(t *testing.T) {
 	check(t, a.Clone(ctx, b.source(), "", nil, nil))
 }
 
+// Where the log's folder, or the data directory with it, is a mount point and cannot be moved, its files come back all the same, with their
+// modes and times; also after a rewind that was cut short.
 func TestRewindWithItsLogMounted(t *testing.T) {
-	a, b := diverged(t)
-	log := filepath.Join(a.Data, "log")
-	place(t, a, "log/monday.log", "ours")
-	place(t, b, "log/monday.log", "theirs")
-	if err := unix.Mount("none", log, "tmpfs", 0, ""); err != nil {
-		t.Skip(err)
+	for name, mount := range map[string]func(a *Server) (string, error){
+		"log": func(a *Server) (string, error) {
+			log := filepath.Join(a.Data, "log")
+			return log, errors.Join(unix.Mount("none", log, "tmpfs", 0, ""), os.Chown(log, int(a.Owner.UID), int(a.Owner.GID)))
+		},
+		"data": func(a *Server) (string, error) { return a.Data, unix.Mount(a.Data, a.Data, "", unix.MS_BIND, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := diverged(t)
+			ctx, log := testContext(t), filepath.Join(a.Data, "log")
+			place(t, a, "log/hidden", "below a mount")
+			at, err := mount(a)
+			if errors.Is(err, unix.EPERM) {
+				t.Skip(err)
+			}
+			check(t, err)
+			mounted := true
+			unmount := func() {
+				if mounted {
+					check(t, unix.Unmount(at, unix.MNT_DETACH))
+				}
+				mounted = false
+			}
+			t.Cleanup(unmount)
+			place(t, a, "log/monday.log", "ours")
+			place(t, a, "log/old/sunday.log", "ours alone")
+			old := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+			check(t, errors.Join(os.Chtimes(filepath.Join(log, "monday.log"), old, old), os.Chmod(filepath.Join(log, "monday.log"), 0o640)))
+			place(t, b, "log/monday.log", "theirs")
+			place(t, b, "log/friday.log", "theirs alone")
+			whole := func(when string) {
+				t.Helper()
+				names := entries(t, log)
+				names = slices.DeleteFunc(names, func(n string) bool { return n == "hidden" })
+				info := must(os.Stat(filepath.Join(log, "monday.log")))
+				if !slices.Equal(names, []string{"monday.log", "old"}) || content(t, filepath.Join(log, "monday.log")) != "ours" ||
+					content(t, filepath.Join(log, "old", "sunday.log")) != "ours alone" || !info.ModTime().Equal(old) || info.Mode() != 0o640 {
+					t.Errorf("%s: the log's folder holds %v, monday is of %s, %s", when, names, info.ModTime(), info.Mode())
+				}
+				if exists(a.logCopy()) || exists(a.movedFile()) {
+					t.Errorf("%s: the copy is still there", when)
+				}
+			}
+			check(t, a.moveHostFiles(ctx)) // and the agent dies
+			place(t, a, "log/monday.log", "theirs")
+			place(t, a, "log/friday.log", "theirs alone")
+			check(t, os.RemoveAll(filepath.Join(log, "old")))
+			check(t, a.undoRewind())
+			whole("undone")
+			check(t, a.Rewind(ctx, b.source(), StartOptions{}))
+			whole("rewound")
+			start(t, a, false)
+			streams(t, a)
+			kill(t, a)
+			unmount()
+		})
 	}
-	defer unix.Unmount(log, unix.MNT_DETACH)
-	check(t, os.Chown(log, int(a.Owner.UID), int(a.Owner.GID)))
-	check(t, a.Rewind(testContext(t), b.source(), StartOptions{}))
 }

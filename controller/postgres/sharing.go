@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +21,61 @@ type sharing struct {
 	SetGID  bool    `json:"setgid,omitempty"`
 	ACL     []byte  `json:"acl,omitempty"`
 	Default []byte  `json:"default,omitempty"`
+	// Folders are those in it that have ACLs, by their paths below it: PostgreSQL's own uppermost ones, and all of the user's.
+	Folders map[string]aclOf `json:"folders,omitempty"`
+}
+
+// aclOf is a folder's ACLs, each nil for none.
+type aclOf struct {
+	Access  []byte `json:"access,omitempty"`
+	Default []byte `json:"default,omitempty"`
+}
+
+// folderACLs reads those of the folders within a data directory. Most of PostgreSQL's are one for each database: they inherit.
+func (i *Server) folderACLs(data string) (map[string]aclOf, error) {
+	found := map[string]aclOf{}
+	look := func(path string, e fs.DirEntry, err error) error {
+		name, wrong := filepath.Rel(data, path)
+		if err != nil || wrong != nil || !e.IsDir() || name == "." {
+			return errors.Join(err, wrong)
+		}
+		var a aclOf
+		if a.Access, err = readACL(path, accessACL); err != nil {
+			return err
+		}
+		if a.Default, err = readACL(path, defaultACL); err != nil {
+			return err
+		}
+		if len(a.Access)+len(a.Default) > 0 {
+			found[name] = a
+		}
+		if serversOwn(name) {
+			return fs.SkipDir
+		}
+		return nil
+	}
+	err := i.Owner.asOwner(func() error { return filepath.WalkDir(data+"/", look) })
+	return found, err
+}
+
+// shareFolders gives a copy's folders the ACLs that those of this host had. The log's folder is made for it; others that the source has
+// not are not.
+func (i *Server) shareFolders(tmp, log string, folders map[string]aclOf) (err error) {
+	for _, name := range slices.Sorted(maps.Keys(folders)) {
+		path := filepath.Join(tmp, name)
+		if !filepath.IsLocal(name) {
+			continue
+		}
+		if name == log && !exists(path) {
+			err = errors.Join(err, i.Owner.asOwner(func() error { return os.MkdirAll(path, 0o700) }))
+		}
+		if info, wrong := os.Lstat(path); wrong != nil || !info.IsDir() {
+			continue
+		}
+		a := folders[name]
+		err = errors.Join(err, i.Owner.setACL(path, defaultACL, a.Default), i.Owner.setACL(path, accessACL, a.Access))
+	}
+	return err
 }
 
 // Extended attributes that hold ACLs (include/uapi/linux/xattr.h).
@@ -42,6 +99,9 @@ func (i *Server) sharingOf() (s sharing, err error) {
 	if err == nil {
 		s.Default, err = i.Owner.acl(data, defaultACL)
 	}
+	if err == nil {
+		s.Folders, err = i.folderACLs(data)
+	}
 	return s, err
 }
 
@@ -58,7 +118,7 @@ func (i *Server) beginSharing(tmp string, s sharing) {
 }
 
 // share gives a whole copy this host's group and ACL.
-func (i *Server) share(tmp string, s sharing) {
+func (i *Server) share(tmp, log string, s sharing) {
 	if s.Group == nil {
 		return
 	}
@@ -73,7 +133,7 @@ func (i *Server) share(tmp string, s sharing) {
 			return i.Owner.regroup(path, *s.Group)
 		})
 	}
-	err := errors.Join(regroup(), i.Owner.setACL(tmp, accessACL, s.ACL))
+	err := errors.Join(regroup(), i.Owner.setACL(tmp, accessACL, s.ACL), i.shareFolders(tmp, log, s.Folders))
 	if s.SetGID { // a change of mode or ACL by a user who is not in the group takes that bit away
 		err = errors.Join(err, i.Owner.withFile(tmp, func(f *os.File) error {
 			info, err := f.Stat()
@@ -88,25 +148,29 @@ func (i *Server) share(tmp string, s sharing) {
 
 func (i *Server) notShared(err error) {
 	if err != nil {
-		i.notice("the group and ACL of " + i.Data + " were not carried over to the copy: " + err.Error())
+		i.notice("the group and ACLs of " + i.Data + " were not carried over to the copy: " + err.Error())
 	}
 }
 
 // acl reads an ACL, nil for none.
 func (o Owner) acl(path, name string) (acl []byte, err error) {
 	err = o.asOwner(func() error {
-		acl = make([]byte, 64<<10) // XATTR_SIZE_MAX
-		n, err := unix.Lgetxattr(path, name, acl)
-		if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EOPNOTSUPP) {
-			n, err = 0, nil
-		}
-		if err != nil {
-			return &os.PathError{Op: "getxattr " + name, Path: path, Err: err}
-		}
-		acl = append([]byte(nil), acl[:n]...)
-		return nil
+		acl, err = readACL(path, name)
+		return err
 	})
 	return acl, err
+}
+
+func readACL(path, name string) ([]byte, error) {
+	acl := make([]byte, 64<<10) // XATTR_SIZE_MAX
+	n, err := unix.Lgetxattr(path, name, acl)
+	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "getxattr " + name, Path: path, Err: err}
+	}
+	return append([]byte(nil), acl[:n]...), nil
 }
 
 func (o Owner) setACL(path, name string, acl []byte) error {
