@@ -27,8 +27,10 @@ type Fault struct {
 
 // origin is the state before a start.
 type origin struct {
-	control time.Time // when the control file was written last: the beginning of a recovery writes it (UpdateControlFile in StartupXLOG)
-	log     int64     // where the log ended
+	control   time.Time // when the control file was written last: the beginning of a recovery writes it (UpdateControlFile in StartupXLOG)
+	log       int64     // where the log ended
+	collected string    // the collector's log; "" for none
+	size      int64     // where that ended
 }
 
 func (i *Server) origin() (o origin) {
@@ -38,7 +40,51 @@ func (i *Server) origin() (o origin) {
 	if f, err := i.Owner.stat(i.Log); err == nil {
 		o.log = f.Size()
 	}
+	if o.collected = i.collected(); o.collected != "" {
+		if f, err := i.Owner.stat(o.collected); err == nil {
+			o.size = f.Size()
+		}
+	}
 	return o
+}
+
+// collected is the file, in the form of stderr, into which a server with logging_collector writes its log once that runs; "" for none. What
+// comes before is in i.Log. It is read with the rights of PostgreSQL's user, who names it.
+func (i *Server) collected() string {
+	text, err := i.Owner.readIfThere(filepath.Join(i.Data, "current_logfiles"))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(text) {
+		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "stderr "); ok && filepath.IsAbs(path) {
+			return path
+		} else if ok {
+			return filepath.Join(i.Data, path)
+		}
+	}
+	return ""
+}
+
+// logged is what a server has logged since an origin: the first, or the last, limit bytes in each of its two logs.
+func (i *Server) logged(since origin, limit int64, last bool) string {
+	now := i.origin()
+	part := func(path string, from, end int64) string {
+		if from > end { // written anew
+			from = 0
+		}
+		if last {
+			from = max(from, end-limit)
+		}
+		return i.Owner.tail(path, from, limit)
+	}
+	text := part(i.Log, since.log, now.log)
+	if now.collected == "" {
+		return text
+	}
+	if now.collected != since.collected {
+		since.size = 0
+	}
+	return text + "\n" + part(now.collected, since.size, now.size)
 }
 
 func (o Owner) stat(path string) (os.FileInfo, error) {
@@ -52,7 +98,7 @@ func (o Owner) stat(path string) (os.FileInfo, error) {
 
 // Fault looks into a server that we started and that has ended before it answered once.
 func (i *Server) Fault(ctx context.Context, p *Process) Fault {
-	all := complaints(i.Owner.tail(i.Log, p.origin.log, mostSaid))
+	all := complaints(i.logged(p.origin, mostSaid, false))
 	said := first(all)
 	f := Fault{Said: said.text, At: said.redo}
 	if said.panic || said.inReplay() {
@@ -75,11 +121,7 @@ func (i *Server) Fault(ctx context.Context, p *Process) Fault {
 // Crash looks into a server that we started, that has answered, and that has ended since. Said is "" if no line shows that its replay
 // or a PANIC was the cause, for example if one of its processes was killed.
 func (i *Server) Crash(p *Process) Fault {
-	from := p.origin.log
-	if end := i.origin().log; end-from > mostSaid {
-		from = end - mostSaid
-	}
-	said := last(complaints(i.Owner.tail(i.Log, from, mostSaid)))
+	said := last(complaints(i.logged(p.origin, mostSaid, true)))
 	if !p.byItself() || !said.panic && !said.inReplay() {
 		return Fault{}
 	}
@@ -90,10 +132,11 @@ func (i *Server) Crash(p *Process) Fault {
 var noStream = regexp.MustCompile(
 	`\b(?:FATAL|ERROR):\s+(?:streaming replication receiver "[^"]*" )?(could not (?:connect to the primary server|start WAL streaming|receive data from WAL stream).*)`)
 
-// NoStream is why a standby does not stream, as its server has said last; "" where it has not, or its log is not ours (logging_collector).
+// NoStream is why a standby does not stream, as its server has said last; "" where it has not, or says so in a form other than that
+// of stderr (csvlog, jsonlog, syslog).
 func (i *Server) NoStream() (said string) {
 	const most = 8 << 10
-	for _, line := range strings.Split(i.Owner.tail(i.Log, max(0, i.origin().log-most), most), "\n") {
+	for line := range strings.SplitSeq(i.logged(origin{}, most, true), "\n") {
 		if m := noStream.FindStringSubmatch(line); m != nil {
 			said = m[1]
 		} else if strings.Contains(line, "started streaming WAL") {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"mainstay/controller/platform"
+	"mainstay/fencing/process"
 )
 
 // TestFault: a standby that ends for its host's sake is told apart from one whose data may be at fault, with the server's own words.
@@ -25,6 +26,13 @@ func TestFault(t *testing.T) {
 	setting := func(line string) func(t *testing.T) {
 		return func(t *testing.T) { check(t, os.WriteFile(b.userConfig(), append(conf, "\n"+line+"\n"...), 0o600)) }
 	}
+	taken := func(t *testing.T) {
+		l, err := net.Listen("tcp", net.JoinHostPort(b.Listen, "0"))
+		check(t, err)
+		t.Cleanup(func() { l.Close() })
+		b.Port = l.Addr().(*net.TCPAddr).Port
+		check(t, b.WriteSettings(ctx, settings))
+	}
 	for _, c := range []struct {
 		name   string
 		breaks func(t *testing.T)
@@ -32,13 +40,13 @@ func TestFault(t *testing.T) {
 		said   string
 		data   bool
 	}{
-		{"its port is taken", func(t *testing.T) {
-			l, err := net.Listen("tcp", net.JoinHostPort(b.Listen, "0"))
-			check(t, err)
-			t.Cleanup(func() { l.Close() })
-			b.Port = l.Addr().(*net.TCPAddr).Port
-			check(t, b.WriteSettings(ctx, settings))
+		{"its port is taken", taken, nil, "could not bind", false},
+		{"its port is taken, and its log is collected", func(t *testing.T) {
+			setting("logging_collector = on")(t)
+			taken(t)
 		}, nil, "could not bind", false},
+		{"its recovery ends, and its log is collected", setting("logging_collector = on\nmax_connections = 50"), nil,
+			"insufficient parameter settings", true},
 		{"a library is missing", setting("shared_preload_libraries = 'no_such_library'"), nil, "no_such_library", false},
 		{"a setting is wrong", setting("work_mem = lots"), nil, "work_mem", false},
 		{"its recovery ends", setting("max_connections = 50"), nil, "insufficient parameter settings", true},
@@ -64,6 +72,9 @@ func TestFault(t *testing.T) {
 			case <-ctx.Done():
 				t.Fatal("it has not ended")
 			}
+			tree, err := process.NewTree(b.Data, nil)
+			check(t, err)
+			eventually(t, "the end of its tree", func() bool { left, err := tree.Pids(); return err == nil && len(left) == 0 })
 			f := b.Fault(ctx, p)
 			if f.Data != c.data || !strings.Contains(f.Said, c.said) || f.Said == "" {
 				t.Errorf("%+v, want data %v, said %q", f, c.data, c.said)

@@ -55,7 +55,8 @@ func (i *Server) copyLog(ctx context.Context, from string) error {
 		left := int64(mostLog)
 		for n, f := range files {
 			if left -= f.info.Size(); left < 0 {
-				i.notice(fmt.Sprintf("the rewind removes the %d oldest files of %s: no more than %d MB are kept aside", len(files)-n, from, mostLog>>20))
+				i.notice(fmt.Sprintf("the rewind removes the %d oldest files of %s: no more than %d MB are kept aside",
+					len(files)-n, from, mostLog>>20))
 				return nil
 			}
 			if err := errors.Join(ctx.Err(), f.copyTo(from, to)); err != nil {
