@@ -34,6 +34,7 @@ const (
 	ArchivingFails      Kind = "ArchivingFails"
 	CollationsDiffer    Kind = "CollationsDiffer"
 	WALSendersTaken     Kind = "WALSendersTaken"
+	DiskFull            Kind = "DiskFull"
 	IOWorkersStuck      Kind = "IOWorkersStuck"
 	SiteLost            Kind = "SiteLost"
 	ApprovalNeeded      Kind = "ApprovalNeeded"

@@ -163,6 +163,8 @@ type Member struct {
 	Collations []Collation `json:"collations,omitempty"`
 	// MaxSenders is the primary's max_wal_senders while that many run; 0 while one is free.
 	MaxSenders int `json:"maxSenders,omitempty"`
+	// Full names the folders of the member whose disks have no room left, each with what is free.
+	Full []string `json:"full,omitempty"`
 	// StuckWorkers names the I/O workers of PostgreSQL that do nothing, so that reads from disk hang.
 	StuckWorkers []string `json:"stuckWorkers,omitempty"`
 	Adoptable    bool     `json:"adoptable,omitempty"` // there is no reason against adopting this running server

@@ -106,6 +106,10 @@ var table = []Description{
 		"Every connection slot of the primary is taken, and new connections are refused. A failover follows only if the primary's small " +
 			"commits hung before, as on a hung disk.",
 		"Find out who holds them (`pg_stat_activity`), or raise `max_connections`.", explain},
+	{DiskFull, Critical, aboutMember,
+		"A disk of a member has less than 32 MB free. PostgreSQL ends there, or hangs, once a primary needs more; a replica receives nothing.",
+		"Give it room: the line names the folder. Remove nothing from `pg_wal` by hand: see what keeps it (`pg_replication_slots`, the archive).",
+		explain},
 	{IOWorkersStuck, Critical, aboutMember,
 		"I/O workers of a member (PostgreSQL 18 and later) are stopped or wait for one read of a disk. Queries that must read from disk " +
 			"hang, while connections, commits and probes continue. No failover follows.",

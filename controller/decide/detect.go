@@ -374,6 +374,10 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 		v.problem(health.SettingsTooLow, name, "started with a higher "+strings.Join(r.Raised, ", ")+
 			" than its own configuration has, because its primary had that: raise it there", false)
 	}
+	if len(r.Full) > 0 {
+		v.problem(health.DiskFull, name, "no room is left in "+strings.Join(r.Full, ", ")+
+			". Give it room, but remove nothing from pg_wal by hand", false)
+	}
 	if len(r.StuckWorkers) > 0 && r.Process == health.ProcessRunning {
 		v.problem(health.IOWorkersStuck, name, "its I/O workers do nothing, so that queries which read from disk hang: "+
 			strings.Join(r.StuckWorkers, ", ")+". Continue them on its host, or switch over and restart it", false)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestArchiver: what a server says about its archive while that refuses files, and once it takes them again. A standby, and a server
@@ -122,4 +124,50 @@ func TestStuckIOWorkers(t *testing.T) {
 	if got := slices.Concat(w.Stuck(postmaster, workers, 4*stuckFor), w.Stuck(postmaster, workers, 5*stuckFor)); len(got) > 0 {
 		t.Errorf("it continues: %v", got)
 	}
+}
+
+// TestReplicaDiskFull: a replica whose disk has no room for WAL receives nothing, and tries again and again. The disk is named, and with
+// room it streams again: nothing is restarted or copied for it.
+func TestReplicaDiskFull(t *testing.T) {
+	ca, ctx := newAuthority(t), testContext(t)
+	a := newPrimary(t, ca, "feed-e1")
+	b, _ := newStandby(t, ca, "feed-w1", a)
+	stop(t, b)
+	wal, was := filepath.Join(b.Data, "pg_wal"), filepath.Join(filepath.Dir(b.Data), "wal")
+	check(t, os.Rename(wal, was))
+	check(t, os.Mkdir(wal, 0o700))
+	if err := unix.Mount("none", wal, "tmpfs", 0, "size=120m"); err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { check(t, unix.Unmount(wal, unix.MNT_DETACH)) })
+	check(t, os.CopyFS(wal, os.DirFS(was)))
+	check(t, filepath.WalkDir(wal, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chown(path, int(b.Owner.UID), int(b.Owner.GID))
+	}))
+	start(t, b, false)
+	streams(t, b)
+	if full, err := b.Full(); err != nil || len(full) > 0 {
+		t.Errorf("with room: %v, %v", full, err)
+	}
+	check(t, b.exec(ctx, "SELECT pg_wal_replay_pause()")) // what is not replayed is not removed
+	check(t, a.exec(ctx, "CREATE TABLE public.wide AS SELECT repeat(md5(n::text), 30) FROM generate_series(1, 150000) AS n"))
+	eventually(t, "a file that has no room", func() bool { return strings.Contains(content(t, b.Log), "No space left on device") })
+	if full, err := b.Full(); err != nil || len(full) != 1 || !strings.HasPrefix(full[0], wal+" (") {
+		t.Errorf("without room: %v, %v", full, err)
+	}
+	postmaster, _, _ := b.Running()
+	check(t, unix.Mount("none", wal, "tmpfs", unix.MS_REMOUNT, "size=800m"))
+	check(t, b.exec(ctx, "SELECT pg_wal_replay_resume()")) // a receiver is asked for by what replays
+	end := mustStatus(t, a).Flush
+	eventually(t, "the rest of the WAL", func() bool { return mustStatus(t, b).Receive >= end })
+	if now, _, _ := b.Running(); now != postmaster {
+		t.Error("it has ended")
+	}
+	if full, err := b.Full(); err != nil || len(full) > 0 {
+		t.Errorf("with room again: %v, %v", full, err)
+	}
+	kill(t, b)
 }

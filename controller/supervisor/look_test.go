@@ -86,3 +86,36 @@ func TestSlotsOfAStoppedServer(t *testing.T) {
 		t.Errorf("its data is gone: %+v", g.report)
 	}
 }
+
+// A primary is not reported open while its history cannot be read: with an empty one, members of older timelines would count as diverged
+// and be cloned.
+func TestOpenedNeedsItsHistory(t *testing.T) {
+	dir := t.TempDir()
+	owner, err := postgres.OwnerOf(dir)
+	check(t, err)
+	pg := &postgres.Server{Data: dir, Conf: dir, Owner: owner}
+	m := supervisorOf(t, pg)
+	in := member.Input{Goal: platform.Goal{Kind: platform.GoalPrimary, Epoch: epoch3}, Seen: member.Seen{Role: health.RolePrimary}}
+	in.Durable.Epoch, in.Durable.Ran, in.Memory.Opened = epoch3, epoch3, epoch3
+	status := &postgres.Status{Moving: postgres.Moving{Timeline: 5}}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	confirmed := func(ctx context.Context) health.Member {
+		var g glance
+		m.observer.confirm(ctx, pg, in, status, &g)
+		return g.report
+	}
+	if r := confirmed(ctx); r.Opened || r.History != nil || m.activity.fault == "" {
+		t.Errorf("without the file: opened %v, history %v, fault %q", r.Opened, r.History, m.activity.fault)
+	}
+	check(t, os.Mkdir(filepath.Join(dir, "pg_wal"), 0o700))
+	check(t, os.WriteFile(filepath.Join(dir, "pg_wal", "00000005.history"), []byte("1\t0/3000028\tno recovery target specified\n"), 0o600))
+	late, end := context.WithCancel(ctx)
+	end()
+	if r := confirmed(late); r.Opened || r.History != nil {
+		t.Errorf("at its deadline: opened %v, history %v", r.Opened, r.History)
+	}
+	if r := confirmed(ctx); !r.Opened || len(r.History) != 1 {
+		t.Errorf("with the file: opened %v, history %v", r.Opened, r.History)
+	}
+}

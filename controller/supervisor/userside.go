@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,14 +13,15 @@ import (
 	"mainstay/controller/postgres"
 )
 
-// userSideEvery is how often the user's own settings and services are checked: none of that is urgent.
+// userSideEvery is how often the user's own settings, services and disks are checked: none of that is urgent.
 const userSideEvery = 10 * time.Second
 
-// userSide is the last check of the user's own settings and services on the host; only the supervisor's goroutine uses it.
+// userSide is the last check of the user's own settings, services and disks on the host; only the supervisor's goroutine uses it.
 type userSide struct {
 	at       time.Duration // of the last check; 0 for none
 	services []postgres.Service
-	fault    string // logged once
+	full     []string // disks
+	fault    string   // logged once
 }
 
 // lookAtUserSide finds other services that would start the member, and keeps the copy of a configuration outside its data up to date.
@@ -34,6 +36,8 @@ func (m *observer) lookAtUserSide(ctx context.Context, pg *postgres.Server, d me
 	if err == nil {
 		m.user.services = services
 	}
+	full, wrong := pg.Full()
+	m.user.full, err = full, errors.Join(err, wrong)
 	if err == nil && answers && d.SystemID != "" && pg.Replication.User != "" {
 		err = pg.CopyConfig(ctx)
 	}
@@ -45,7 +49,7 @@ func (m *observer) lookAtUserSide(ctx context.Context, pg *postgres.Server, d me
 		fault = err.Error()
 	}
 	if fault != "" && fault != m.user.fault {
-		m.log.Warn("the user's own settings and services on this host could not be checked", zap.Error(err))
+		m.log.Warn("the user's own settings, services and disks on this host could not be checked", zap.Error(err))
 	}
 	m.user.fault = fault
 }
