@@ -33,10 +33,17 @@ type origin struct {
 	size      int64     // where that ended
 }
 
-func (i *Server) origin() (o origin) {
-	if f, err := i.Owner.stat(i.controlFile()); err == nil {
-		o.control = f.ModTime()
+// controlWritten is when the control file was written last; the zero time if it cannot be read.
+func (i *Server) controlWritten() time.Time {
+	f, err := i.Owner.stat(i.controlFile())
+	if err != nil {
+		return time.Time{}
 	}
+	return f.ModTime()
+}
+
+func (i *Server) origin() (o origin) {
+	o.control = i.controlWritten()
 	if f, err := i.Owner.stat(i.Log); err == nil {
 		o.log = f.Size()
 	}
@@ -107,7 +114,7 @@ func (i *Server) Fault(ctx context.Context, p *Process) Fault {
 	if !p.byItself() || i.hostAtFault(all) {
 		return f
 	}
-	if i.origin().control != p.origin.control {
+	if i.controlWritten() != p.origin.control {
 		f.Data = true
 		return f
 	}

@@ -74,7 +74,7 @@ func (i *Server) Recovering(ctx context.Context) (r Recovering, err error) {
 			}
 		}
 	}
-	r.Mark += " written " + strconv.FormatInt(i.origin().control.UnixNano(), 10)
+	r.Mark += " written " + strconv.FormatInt(i.controlWritten().UnixNano(), 10)
 	if f, err := i.Owner.stat(filepath.Join(i.walDir(), "RECOVERYXLOG")); err == nil { // what a restore_command writes to
 		r.Mark += fmt.Sprintf(" restored %d of %d", f.Size(), f.ModTime().UnixNano())
 	}
