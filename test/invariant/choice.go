@@ -15,8 +15,8 @@ type Candidate struct {
 	Priority int
 }
 
-// before is the order of choice: most advanced, then the site, then priority, then name. With acks 0 it bounds
-// the loss (S2).
+// before is the order of choice: most advanced, then the site, then priority, then name; all members order text
+// alike. With acks 0 it bounds the loss (S2).
 func (a Candidate) before(b Candidate) bool {
 	switch {
 	case a.Timeline != b.Timeline:
