@@ -14,8 +14,7 @@ const slruPages = 32
 
 // Transactions reads pg_xact, page by page in the order of their numbers, for a comparison by page.CompareTransactions: page n begins with
 // the transaction n * TransactionsPerPage. These pages have neither checksum nor LSN. A file that goes meanwhile is left out. each may
-// keep no
-// page. Its errors are those of Scan, each's own, and those of the files.
+// keep no page. Its errors are those of Scan, each's own, and those of the files.
 func (s *Scanner) Transactions(ctx context.Context, o Options, each func(number uint32, content []byte) error) error {
 	if err := s.begin(); err != nil {
 		return err
