@@ -36,6 +36,9 @@ func (i *Server) Rewind(ctx context.Context, from Source, o StartOptions) (err e
 	if err != nil {
 		return err
 	}
+	if err := i.sameChecksums(ctx, from, c.Checksums); err != nil {
+		return err
+	}
 	if err := errors.Join(i.undoRewind(), i.restoreSignal(), i.takeOver()); err != nil {
 		return err
 	}
@@ -45,6 +48,25 @@ func (i *Server) Rewind(ctx context.Context, from Source, o StartOptions) (err e
 		}
 	}
 	return i.rewind(ctx, from, conninfo)
+}
+
+// ErrChecksumsDiffer is returned where only one of the two servers has checksums on its pages. pg_rewind compares neither: it takes over the
+// source's control file and leaves the other pages as they are. Then every page without a checksum is refused when it is read, or nothing is
+// verified any more (seen on 15.18 and 18.6).
+var ErrChecksumsDiffer = errors.New("only one of the two has data checksums, so a rewind would mix pages with and without; rebuild the member")
+
+func (i *Server) sameChecksums(ctx context.Context, from Source, own bool) error {
+	var its string
+	allowed, err := i.askSource(ctx, from, "its data_checksums", func(ctx context.Context, c *sql.Conn) error {
+		return c.QueryRowContext(ctx, "SELECT pg_catalog.current_setting('data_checksums')").Scan(&its)
+	})
+	if err != nil {
+		return err
+	}
+	if allowed && (its == "on") != own {
+		return ErrChecksumsDiffer
+	}
+	return nil
 }
 
 // undoRewind restores what a rewind has moved or changed for its time, in this run of the agent or in an earlier one.

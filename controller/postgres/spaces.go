@@ -39,9 +39,7 @@ type space struct {
 // spaces asks a source for its tablespaces, except those in its data directory itself. An account of an adopted cluster that may copy but
 // not query learns of none: then pg_basebackup finds the obstacles.
 func (i *Server) spaces(ctx context.Context, from Source) (all []space, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*pgdial.DefaultOnce)
-	defer cancel()
-	ask := func(c *sql.Conn) error {
+	_, err = i.askSource(ctx, from, "its tablespaces", func(ctx context.Context, c *sql.Conn) error {
 		all = nil
 		rows, err := c.QueryContext(ctx, `SELECT oid, pg_catalog.pg_tablespace_location(oid) FROM pg_catalog.pg_tablespace
 			WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid`)
@@ -59,19 +57,28 @@ func (i *Server) spaces(ctx context.Context, from Source) (all []space, err erro
 			}
 		}
 		return rows.Err()
-	}
+	})
+	return all, err
+}
+
+// askSource runs f on a new connection to a source. allowed is false where the account may not ask that.
+func (i *Server) askSource(ctx context.Context, from Source, what string,
+	f func(context.Context, *sql.Conn) error) (allowed bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*pgdial.DefaultOnce)
+	defer cancel()
+	ask := func(c *sql.Conn) error { return f(ctx, c) }
 	at := i.remote(from)
 	if err = pgdial.WithConn(ctx, at, ask); pgdial.SQLState(err) == noSuchDatabase {
 		at.Database = "template1" // which is hardly ever dropped
 		err = pgdial.WithConn(ctx, at, ask)
 	}
 	if code := pgdial.SQLState(err); strings.HasPrefix(code, "28") || code == "42501" {
-		return nil, nil
+		return false, nil
 	}
 	if err != nil {
-		err = fmt.Errorf("ask the source for its tablespaces: %w", err)
+		err = fmt.Errorf("ask the source for %s: %w", what, err)
 	}
-	return all, err
+	return err == nil, err
 }
 
 // spot is where a tablespace goes on this host: where it is already, or else where the source has it.
