@@ -50,10 +50,11 @@ func (i *Server) Rewind(ctx context.Context, from Source, o StartOptions) (err e
 	return i.rewind(ctx, from, conninfo)
 }
 
-// ErrChecksumsDiffer is returned where only one of the two servers has checksums on its pages. pg_rewind compares neither: it takes over the
-// source's control file and leaves the other pages as they are. Then every page without a checksum is refused when it is read, or nothing is
-// verified any more (seen on 15.18 and 18.6).
-var ErrChecksumsDiffer = errors.New("only one of the two has data checksums, so a rewind would mix pages with and without; rebuild the member")
+// ErrChecksumsDiffer is returned where only one of the two servers has checksums on its pages. pg_rewind compares neither: it takes over
+// the source's control file and leaves the other pages as they are. Then every page without a checksum is refused when it is read, or
+// nothing is verified any more (seen on 15.18 and 18.6).
+var ErrChecksumsDiffer = errors.New("only one of the two has data checksums, and a rewind would mix pages with and without: " +
+	"rebuild the member")
 
 func (i *Server) sameChecksums(ctx context.Context, from Source, own bool) error {
 	var its string
