@@ -31,7 +31,7 @@ type Positions struct {
 type Options struct {
 	Rate     int64         // bytes a second, on average; 0: no bound
 	Deadline time.Duration // of one call on a file; 0: 30 seconds
-	Parallel int           // reads at a time; 0: 4
+	Parallel int           // reads at a time, of 256 kB; 0: 4 where Rate is bounded, else 16
 	From     *Block        // begins behind this block, where an earlier scan ended; nil: at the first one
 	// Only leaves out the forks for which it is false; nil: none.
 	Only func(Relation, page.Fork) bool
@@ -53,13 +53,17 @@ type Again struct {
 // Defaults of Options.
 const (
 	defaultDeadline = 30 * time.Second
-	defaultParallel = 4
+	defaultParallel = 16
+	gentleParallel  = 4
 	defaultReads    = 3
 	defaultEvery    = 500 * time.Millisecond
 )
 
 func (o *Options) fill() {
 	fill(&o.Deadline, defaultDeadline)
+	if o.Rate > 0 {
+		fill(&o.Parallel, gentleParallel)
+	}
 	fill(&o.Parallel, defaultParallel)
 	fill(&o.Again.Reads, defaultReads)
 	fill(&o.Again.Every, defaultEvery)
