@@ -128,7 +128,8 @@ func (l *lab) begin() {
 func (l *lab) start(s *damage.Server) {
 	l.t.Helper()
 	l.t.Cleanup(func() { check(l.t, s.Kill(context.Background())) })
-	check(l.t, s.Start(testContext(l.t), "autovacuum=off", "checkpoint_timeout=1h", "max_wal_size=1GB", "shared_buffers=32MB"))
+	check(l.t, s.Start(testContext(l.t), "autovacuum=off", "checkpoint_timeout=1h", "max_wal_size=1GB", "wal_keep_size=1GB",
+		"shared_buffers=32MB"))
 }
 
 // spots finds where damage will strike, and keeps what is there before the load.
