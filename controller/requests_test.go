@@ -223,8 +223,7 @@ func TestProgramsThatAreNotAllowed(t *testing.T) {
 		found := 0
 		for _, problem := range s.Problems {
 			for name, text := range want {
-				whose := strings.HasPrefix(problem.Evidence, "controller "+name+": ")
-				if problem.Kind == health.ProgramNotAllowed && whose && strings.Contains(problem.Evidence, text) {
+				if problem.Kind == health.ProgramNotAllowed && problem.Controller == name && strings.Contains(problem.Evidence, text) {
 					found++
 				}
 			}

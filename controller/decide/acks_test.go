@@ -79,8 +79,11 @@ func TestWhenShort(t *testing.T) {
 			t.Error("a degraded cluster raises no alarm")
 		}
 		st.members["m1"].Senders = both
+		if s := st.sets(time.Second); s.Acks != 1 || len(s.Names) != 2 {
+			t.Errorf("both are back, while one ack of one is in force: first the names: %+v", s)
+		}
 		if s := st.sets(time.Second); s.Acks != 2 {
-			t.Errorf("both are back: %+v", s)
+			t.Errorf("both are back: then the number: %+v", s)
 		}
 		if len(st.c().Sets) != 1 {
 			t.Errorf("two hold everything again, and still in force: %v", st.c().Sets)

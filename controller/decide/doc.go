@@ -85,6 +85,11 @@
 // set are incarnations: data that is rewound or rebuilt gets a new one first, and never counts for an old set. A former
 // primary that did not stop cleanly gets a new name at once, and stays out of the set until it streams.
 //
+// Each sender releases commits by the number that it has loaded, and counts every sender that has a place in its own list. So the number
+// and the names change in separate steps, and, since the primary may load the last of several steps at once, a step is taken only if any
+// number in force with any names in force is a rule that the log has (onlyRecorded). The second part was missing: the simulator's fresh
+// seeds found commits acknowledged by one member under "1 of a", because that member stood in the list of a later set.
+//
 // A member that is removed stays in the platform, marked as leaving, until no set in force counts on it, so that an
 // attempt in between can seal it; it is in no new set, and is never promoted.
 //

@@ -262,6 +262,7 @@ func (v *clusterView) changeSet(p *health.Member) (*state.Command, Reason) {
 		return nil, Reason{Rule: RuleHealthy}
 	}
 	acks, want = oneAtATime(set, acks, want)
+	acks, want = onlyRecorded(v.c.Sets, v.c.Members[v.c.Primary].Incarnation, acks, want)
 	why := Reason{Code: setChanges, Number: acks, Names: want}
 	if acks == 0 {
 		why.Code = setEmpty
@@ -297,6 +298,50 @@ func oneAtATime(set *platform.DurabilitySet, acks int, want []string) (int, []st
 	}
 	sort.Strings(next)
 	return set.Acks, next
+}
+
+// onlyRecorded is the next set, so that senders make no rule that the log does not have. The primary may load the newest of several sets at
+// once, and then any number of those in force may meet any names: a sender that is still at one ack of a counts b, whose own list has b
+// (S2; seed 532052). So with the least of the numbers either each name stands in a set of its own with that number, if it is 1, or one set
+// has them all. Where that is not so, the names are added under the least number first, which costs nothing: that number is in force. Sets
+// that contain the primary itself are its predecessor's, and no sender of its own has loaded them.
+func onlyRecorded(inForce []platform.DurabilitySet, primary string, acks int, names []string) (int, []string) {
+	if acks == 0 {
+		return acks, names
+	}
+	own := []platform.DurabilitySet{{Acks: acks, Names: names}}
+	least, all := acks, map[string]bool{}
+	for _, s := range inForce {
+		if s.Acks > 0 && !s.Has(primary) {
+			own = append(own, s)
+			least = min(least, s.Acks)
+		}
+	}
+	for _, s := range own {
+		for _, name := range s.Names {
+			all[name] = true
+		}
+	}
+	for _, s := range own {
+		if s.Acks == least && (least == 1 || len(s.Names) == len(all)) {
+			for _, name := range s.Names {
+				delete(all, name)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return acks, names
+	}
+	next := slices.Clone(names)
+	for _, s := range own[1:] {
+		for _, name := range s.Names {
+			if (all[name] || least > 1) && !slices.Contains(next, name) {
+				next = append(next, name)
+			}
+		}
+	}
+	sort.Strings(next)
+	return least, next
 }
 
 // wantedAcks is the number that durability.acks asks for or, where when-short is degrade and replicas have been short for a while, as

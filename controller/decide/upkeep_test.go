@@ -1,6 +1,8 @@
 package decide
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -272,6 +274,105 @@ func TestOneAtATime(t *testing.T) {
 			t.Errorf("%s: %d of %v", c.name, acks, names)
 		}
 	}
+}
+
+// TestOnlyRecorded: senders that have loaded different sets make no rule that the log does not have (S2). For each next set, whichever
+// number of one set meets the names of all, whoever acknowledges is among those that a promotion must ask.
+func TestOnlyRecorded(t *testing.T) {
+	set := func(acks int, names ...string) platform.DurabilitySet {
+		return platform.DurabilitySet{Acks: acks, Names: names}
+	}
+	for _, c := range []struct {
+		name    string
+		inForce []platform.DurabilitySet
+		next    platform.DurabilitySet
+		want    platform.DurabilitySet
+	}{
+		{"a name is added", []platform.DurabilitySet{set(1, "a")}, set(1, "a", "b"), set(1, "a", "b")},
+		{"the number is raised", []platform.DurabilitySet{set(1, "a", "b")}, set(2, "a", "b"), set(2, "a", "b")},
+		{"a name is added while the lower number is in force", []platform.DurabilitySet{set(1, "a", "b"), set(2, "a", "b")}, set(2, "a", "b", "c"),
+			set(1, "a", "b", "c")},
+		{"then the number is raised again", []platform.DurabilitySet{set(1, "a", "b"), set(2, "a", "b"), set(1, "a", "b", "c")},
+			set(2, "a", "b", "c"), set(2, "a", "b", "c")},
+		{"one ack: a name for another", []platform.DurabilitySet{set(1, "a")}, set(1, "b"), set(1, "b")},
+		{"two acks: names come before others go", []platform.DurabilitySet{set(2, "a", "b"), set(2, "a", "b", "c")}, set(2, "a", "c"),
+			set(2, "a", "c")},
+		{"and not more names before those have gone", []platform.DurabilitySet{set(2, "a", "b"), set(2, "a", "b", "c"), set(2, "a", "c")},
+			set(2, "a", "c", "d"), set(2, "a", "b", "c", "d")},
+		{"the set of a predecessor has the primary", []platform.DurabilitySet{set(1, "p", "b"), set(2, "b", "c")}, set(2, "b", "c", "d"),
+			set(2, "b", "c", "d")},
+		{"an empty set releases nothing", []platform.DurabilitySet{set(0), set(2, "a", "b")}, set(2, "a", "b", "c"), set(2, "a", "b", "c")},
+		{"none will be needed", []platform.DurabilitySet{set(1, "a"), set(2, "a", "b")}, set(0), set(0)},
+	} {
+		acks, names := onlyRecorded(c.inForce, "p", c.next.Acks, c.next.Names)
+		if acks != c.want.Acks || !slices.Equal(names, c.want.Names) {
+			t.Errorf("%s: %d of %v, want %d of %v", c.name, acks, names, c.want.Acks, c.want.Names)
+		}
+	}
+}
+
+// TestSetsMakeNoNewRule plays changes of sets at random, none of which is ever settled: whichever number in force meets whichever names,
+// every choice of members that it accepts meets those that a promotion must have sealed.
+func TestSetsMakeNoNewRule(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	names := []string{"a", "b", "c", "d"}
+	for range 3000 {
+		inForce := []platform.DurabilitySet{{Acks: 1, Names: []string{"a"}}}
+		for range 5 {
+			var want []string
+			for _, n := range names {
+				if r.IntN(2) == 0 {
+					want = append(want, n)
+				}
+			}
+			acks := 1 + r.IntN(3)
+			if len(want) < acks {
+				continue
+			}
+			for range 4 { // as the leader does until it is there
+				a, w := oneAtATime(&inForce[len(inForce)-1], acks, want)
+				a, w = onlyRecorded(inForce, "p", a, w)
+				inForce = append(inForce, platform.DurabilitySet{Acks: a, Names: w})
+				if a == acks && slices.Equal(w, want) {
+					break
+				}
+			}
+		}
+		if bad := newRule(inForce, names); bad != "" {
+			t.Fatalf("%s under %v", bad, inForce)
+		}
+	}
+}
+
+// newRule finds members that may acknowledge a commit and that a promotion need not ask: with all other members sealed, every set is
+// satisfied.
+func newRule(inForce []platform.DurabilitySet, names []string) string {
+	for choice := range 1 << len(names) {
+		var ackers, others []string
+		for i, n := range names {
+			if choice&(1<<i) != 0 {
+				ackers = append(ackers, n)
+			} else {
+				others = append(others, n)
+			}
+		}
+		accepted := slices.ContainsFunc(inForce, func(s platform.DurabilitySet) bool {
+			return len(ackers) >= s.Acks && slices.ContainsFunc(ackers, s.Has)
+		})
+		enough := !slices.ContainsFunc(inForce, func(s platform.DurabilitySet) bool {
+			n := 0
+			for _, o := range others {
+				if s.Has(o) {
+					n++
+				}
+			}
+			return n < s.SealedNeeded()
+		})
+		if accepted && enough {
+			return fmt.Sprint(ackers)
+		}
+	}
+	return ""
 }
 
 func TestPauseBarsFailover(t *testing.T) { // L7

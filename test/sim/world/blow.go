@@ -11,6 +11,8 @@ import (
 type blow struct {
 	at    time.Duration
 	bound time.Duration // what was predicted, of the leader's clock; 0 if nothing was
+	// damage was found on the way: no prediction could know of it.
+	damage bool
 	// barred is for how long members may not be sealed, having promised, or having an agent that may have (L5).
 	barred time.Duration
 }
@@ -26,6 +28,9 @@ func (w *World) blows() bool {
 	}
 	c := w.clusters[w.rand.IntN(len(w.clusters))]
 	m := c.primary()
+	if slices.ContainsFunc(c.members, func(m *supervisor) bool { return m.pg.damage.text != "" }) {
+		return false // a prediction is up to a second old, and may not know of it
+	}
 	c.blow.at, c.blow.barred = w.now, c.barred()
 	if w.rand.IntN(2) == 0 {
 		w.trace("LAST postgres of %s crashes", m.name)

@@ -154,7 +154,7 @@ func (c *cluster) passedOver(chosen *supervisor, was *state.Cluster, p *state.Pr
 
 // predicted remembers what explain said, for the failover that follows the last blow.
 func (c *cluster) predicted(b *state.Begin) {
-	if c.blow.at != 0 && c.blow.bound == 0 && b.Prediction != nil && b.Prediction.Promote != "" {
+	if c.blow.at != 0 && !c.blow.damage && c.blow.bound == 0 && b.Prediction != nil && b.Prediction.Promote != "" {
 		c.blow.bound = b.Prediction.About
 	}
 }
