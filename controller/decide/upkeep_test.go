@@ -290,8 +290,8 @@ func TestOnlyRecorded(t *testing.T) {
 	}{
 		{"a name is added", []platform.DurabilitySet{set(1, "a")}, set(1, "a", "b"), set(1, "a", "b")},
 		{"the number is raised", []platform.DurabilitySet{set(1, "a", "b")}, set(2, "a", "b"), set(2, "a", "b")},
-		{"a name is added while the lower number is in force", []platform.DurabilitySet{set(1, "a", "b"), set(2, "a", "b")}, set(2, "a", "b", "c"),
-			set(1, "a", "b", "c")},
+		{"a name is added while the lower number is in force", []platform.DurabilitySet{set(1, "a", "b"), set(2, "a", "b")},
+			set(2, "a", "b", "c"), set(1, "a", "b", "c")},
 		{"then the number is raised again", []platform.DurabilitySet{set(1, "a", "b"), set(2, "a", "b"), set(1, "a", "b", "c")},
 			set(2, "a", "b", "c"), set(2, "a", "b", "c")},
 		{"one ack: a name for another", []platform.DurabilitySet{set(1, "a")}, set(1, "b"), set(1, "b")},
