@@ -23,6 +23,7 @@ type Agent struct {
 	Instances   map[string]AgentInstance // by name; app servers of this host that the agent starts and stops
 	Cgroup      string                   // automatic (default) or off
 	Quarantine  Quarantine
+	Integrity   Integrity
 	Watchdog    Watchdog
 	Log         Log
 }
@@ -69,8 +70,8 @@ type Replication struct {
 // LoadAgent reads an agent's local file. Certificates must be readable and the agent's own data folder writable; it does not touch a
 // member's folders, because their disk may hang (L6). The error is a Mistakes.
 func LoadAgent(path string) (Agent, error) {
-	a := Agent{Cgroup: "automatic", Quarantine: Quarantine{Limit: defaultQuarantine}, Watchdog: Watchdog{defaultWatchdog},
-		Postgres: Postgres{User: "postgres", Superuser: "postgres"}}
+	a := Agent{Cgroup: "automatic", Quarantine: Quarantine{Limit: defaultQuarantine}, Integrity: defaultIntegrity,
+		Watchdog: Watchdog{defaultWatchdog}, Postgres: Postgres{User: "postgres", Superuser: "postgres"}}
 	err := load(path, func(l *local) []field {
 		return []field{
 			{"host", l.text(&a.Host)},
@@ -85,6 +86,7 @@ func LoadAgent(path string) (Agent, error) {
 			{"instances", named(l.reader, &a.Instances, l.instance)},
 			{"cgroup", l.text(&a.Cgroup)},
 			{"quarantine", l.section(field{"limit", l.size(&a.Quarantine.Limit)})},
+			{"integrity", l.section(field{"every", l.every(&a.Integrity.Every)}, field{"rate", l.integer(&a.Integrity.Rate)})},
 			{"watchdog", l.section(field{"device", l.text(&a.Watchdog.Device)})},
 			{"log", l.log(&a.Log)},
 		}
@@ -140,6 +142,7 @@ func (l *local) agent(a *Agent) {
 		l.checkInstance(root.field("instances").field(label(name)), name, a.Instances[name])
 	}
 	oneOf(l.report, root.field("cgroup"), a.Cgroup, "automatic", "off")
+	l.checkIntegrity(root.field("integrity"), a.Integrity)
 	if d := a.Watchdog.Device; !strings.HasPrefix(d, "/dev/") || filepath.Clean(d) != d {
 		l.add(root.field("watchdog").field("device"), quote(d)+" is not a device below /dev", "write its path, such as /dev/watchdog1")
 	}

@@ -24,6 +24,7 @@ instances:
   web-e1: {unit: web@1.service, drain: [/usr/local/bin/drain, web-e1]}
   web-e2: {command: [/usr/bin/web, --port, 8080], user: www, directory: /srv, environment: {TZ: UTC, N: 2}, stop: 3s}
 quarantine: {limit: 20GB}
+integrity: {every: 12h, rate: 50}
 watchdog: {device: /dev/watchdog1}
 `
 
@@ -50,7 +51,8 @@ func TestLoadAgent(t *testing.T) {
 			"web-e2": {Command: []string{"/usr/bin/web", "--port", "8080"}, User: "www", Directory: "/srv",
 				Environment: map[string]string{"TZ": "UTC", "N": "2"}, Stop: 3 * time.Second},
 		},
-		Cgroup: "automatic", Quarantine: Quarantine{20 << 30}, Watchdog: Watchdog{"/dev/watchdog1"}, Log: Log{"info", "console"},
+		Cgroup: "automatic", Quarantine: Quarantine{20 << 30}, Integrity: Integrity{12 * time.Hour, 50},
+		Watchdog: Watchdog{"/dev/watchdog1"}, Log: Log{"info", "console"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -116,9 +118,9 @@ func TestAgentMistakes(t *testing.T) {
 		{"superuser's passfile open", "passfile: password", "passfile: open",
 			"F:11:151: members.feed-e1.superuser.passfile: DIR/open has mode 0640, open to others; chmod 600 it"},
 		{"watchdog that is no device", "/dev/watchdog1", "/tmp/watchdog",
-			`F:17:20: watchdog.device: "/tmp/watchdog" is not a device below /dev; write its path, such as /dev/watchdog1`},
+			`F:18:20: watchdog.device: "/tmp/watchdog" is not a device below /dev; write its path, such as /dev/watchdog1`},
 		{"watchdog outside of /dev", "/dev/watchdog1", "/dev/../tmp/x",
-			`F:17:20: watchdog.device: "/dev/../tmp/x" is not a device below /dev; write its path, such as /dev/watchdog1`},
+			`F:18:20: watchdog.device: "/dev/../tmp/x" is not a device below /dev; write its path, such as /dev/watchdog1`},
 		{"instance with a bad name", "web-e1:", "Web:",
 			`F:14:3: instances.Web: "Web" is not a name; use a to z, 0 to 9 and -, a letter first, at most 41 characters`},
 		{"instance with an unknown key", "unit:", "units:", "F:14:12: instances.web-e1.units: unknown key; did you mean unit?"},
