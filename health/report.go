@@ -108,8 +108,11 @@ type Member struct {
 
 	// Corrupt is the reason why the present data must not be started (S5).
 	Corrupt string `json:"corrupt,omitempty"`
-	// Damage is what PostgreSQL has counted against the present data: pages that do not match their checksums. "" for nothing.
+	// Damage is what is known against the present data: pages that do not match their checksums, as PostgreSQL has counted them, and pages
+	// that a scan has found (see Scanned). "" for nothing.
 	Damage string `json:"damage,omitempty"`
+	// Scan is how far the agent's own reading of the present data's files is; nil before it has begun.
+	Scan *Scan `json:"scan,omitempty"`
 
 	Timeline platform.Timeline `json:"timeline,omitempty"`
 	History  platform.History  `json:"history,omitempty"` // of Timeline; a primary's only
@@ -183,6 +186,24 @@ type Member struct {
 	Asks platform.LSN `json:"asks,omitempty"`
 	// Discarded records the WAL that the last rewind or rebuild discarded, kept in quarantine (S9).
 	Discarded *Discard `json:"discarded,omitempty"`
+}
+
+// Scan is what the agent's scans of the present data's files have shown. A scan proves that the pages that it read matched their
+// checksums, and nothing more. The counts are of the last complete scan, in pages, but for Findings.
+type Scan struct {
+	// Complete: a scan has read everything. AgeMS is how long ago it ended, in milliseconds.
+	Complete   bool  `json:"complete,omitempty"`
+	AgeMS      int64 `json:"ageMS,omitempty"`
+	Checksums  bool  `json:"checksums,omitempty"`  // the data has checksums
+	Blocks     int64 `json:"blocks,omitempty"`     // that were read
+	Verified   int64 `json:"verified,omitempty"`   // that match their checksums
+	Unverified int64 `json:"unverified,omitempty"` // that were not read, never twice the same, or have no checksum
+	Unsettled  int64 `json:"unsettled,omitempty"`  // that look damaged, but no checkpoint has passed since
+	// Findings counts the damage that the last complete scan and the one under way have found; Damage names the first of it.
+	Findings int64 `json:"findings,omitempty"`
+	// Running: a scan has begun and not ended; it has read Percent of the data.
+	Running bool `json:"running,omitempty"`
+	Percent int  `json:"percent,omitempty"`
 }
 
 // Receiver is a standby's WAL receiver.

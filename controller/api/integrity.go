@@ -6,6 +6,7 @@ import (
 
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
+	"mainstay/health"
 )
 
 // clearDamage sets the evidence against a member's data aside, for an operator's reason. The same evidence excludes the member no more.
@@ -31,9 +32,9 @@ func (s *subject) clearDamage(req wire.ClearRequest) (planned, error) {
 	case m.Excluded == "":
 		return planned{}, refused("nothing is known against the data of %s", req.Member)
 	}
-	j := &state.Judge{Member: req.Member, Incarnation: m.Incarnation, Reason: strings.TrimSpace(req.Reason)}
+	j := &state.Judge{Member: req.Member, Incarnation: m.Incarnation, Reason: strings.TrimSpace(req.Reason), Cleared: m.Excluded}
 	if r := s.snapshot.Input.View.Member(conf); r != nil {
-		j.Cleared = r.Damage // PostgreSQL may have counted more pages since the verdict
+		j.Cleared = health.JoinDamage(m.Excluded, r.Damage) // PostgreSQL may have counted more pages since the verdict
 	}
 	return planned{cmd: state.Command{Judge: j}, answer: wire.OperationAnswer{Plan: []string{
 		req.Member + " may be promoted again, in spite of: " + m.Excluded}}}, nil

@@ -21,7 +21,8 @@ func TestClearDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := state.Judge{Member: "m2", Incarnation: s.c.Members["m2"].Incarnation, Cleared: "3 bad pages", Reason: "the table was restored"}
+	want := state.Judge{Member: "m2", Incarnation: s.c.Members["m2"].Incarnation, Cleared: "1 bad page; 3 bad pages",
+		Reason: "the table was restored"}
 	if j := p.cmd.Judge; j == nil || *j != want || !strings.Contains(p.answer.Plan[0], "1 bad page") {
 		t.Errorf("got %+v, want %+v; the plan is %q", j, want, p.answer.Plan)
 	}

@@ -11,7 +11,7 @@ import (
 // recorded; "" for nothing.
 func (v *clusterView) against(name string, r *health.Member) string {
 	m := v.c.Members[name]
-	if m.Excluded == "" && r != nil && r.Damage != m.Cleared {
+	if m.Excluded == "" && r != nil && !health.KnownDamage(r.Damage, m.Cleared) {
 		return r.Damage
 	}
 	return m.Excluded
@@ -23,7 +23,7 @@ func (v *clusterView) judge() (*state.Command, Reason) {
 	for i := range v.conf.Members {
 		name := v.conf.Members[i].Name
 		r, m := v.fresh(name), v.c.Members[name]
-		if r == nil || r.Incarnation != m.Incarnation || m.Excluded != "" || r.Damage == "" || r.Damage == m.Cleared {
+		if r == nil || r.Incarnation != m.Incarnation || m.Excluded != "" || health.KnownDamage(r.Damage, m.Cleared) {
 			continue
 		}
 		return &state.Command{Judge: &state.Judge{Member: name, Incarnation: m.Incarnation, Excluded: r.Damage}},
