@@ -201,7 +201,7 @@ type Scan struct {
 	Unsettled  int64 `json:"unsettled,omitempty"`  // that look damaged, but no checkpoint has passed since
 	// Findings counts the damage that the last complete scan and the one under way have found; Damage names the first of it.
 	Findings int64 `json:"findings,omitempty"`
-	// Running: a scan has begun and not ended; it has read Percent of the data.
+	// Running: a scan reads the data. Percent is the share that it has read, or had when it was interrupted.
 	Running bool `json:"running,omitempty"`
 	Percent int  `json:"percent,omitempty"`
 }

@@ -14,11 +14,11 @@ func (p *program) integrityVerb() *cobra.Command {
 	return p.group(&cobra.Command{
 		Use:   "integrity COMMAND",
 		Short: "Check data for damage, and decide about what was found",
-		Long: `Check data for damage, and decide about what was found. A member whose PostgreSQL has read pages that do not match their
-checksums is excluded: it is not promoted. A replica is then rebuilt; a primary is reported with the replicas that can take
-over.`,
-		Example: "  mainstay integrity scan /var/lib/postgresql/15/main",
-	}, p.scanVerb(), p.clearVerb())
+		Long: `Check data for damage, and decide about what was found. A member is excluded, and not promoted, once PostgreSQL or the
+agent's scan has read pages that do not match their checksums. A replica is then rebuilt; a primary is reported with the
+replicas that can take over.`,
+		Example: "  mainstay integrity show\n  mainstay integrity scan /var/lib/postgresql/15/main",
+	}, p.integrityShowVerb(), p.scanVerb(), p.clearVerb())
 }
 
 func (p *program) clearVerb() *cobra.Command {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"mainstay/controller/wire"
+	"mainstay/health"
 )
 
 func TestIntegrityClear(t *testing.T) {
@@ -34,4 +35,17 @@ func TestScanRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.want(exitFailed, []string{"integrity", "scan", dir}, dir+" is not checked", "layout that is not known")
+}
+
+func TestIntegrityShow(t *testing.T) {
+	b, s := leader(t)
+	st := statusOf("127.0.0.1:1")
+	st.Clusters[0].Members[0].Seen = &health.Member{Scan: &health.Scan{Complete: true, Checksums: true, AgeMS: 61_000,
+		Verified: 7, Unverified: 2}}
+	st.Clusters[0].Members[1].Excluded = "bad pages"
+	s.answer("GET /v1/status", http.StatusOK, st)
+	b.want(exitDone, []string{"integrity", "show"}, "no damage found", "1m1s ago", "damaged (excluded)", "bad pages")
+	b.want(exitDone, []string{"integrity", "show", "feed", "-o", "json"}, `"verdict": "no damage found"`, `"verified": 7`, `"unverified": 2`)
+	b.want(exitRefused, []string{"integrity", "show", "tags"}, "there is no cluster tags")
+	b.want(exitUsage, []string{"integrity", "show", "feed", "feed-e1"}, "unexpected argument")
 }

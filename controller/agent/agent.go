@@ -73,6 +73,7 @@ type Agent struct {
 type signals struct {
 	kick       chan struct{} // capacity 1: report at once
 	inStep     chan struct{} // capacity 1: a leader has just answered
+	scanTurn   chan struct{} // capacity 1: filled while a member's files are scanned
 	wake       chan struct{} // capacity 1: a new version is known
 	named      chan string   // capacity 1: a leader that the agent's file does not list; report to it as well
 	relays     chan relay    // capacity 1: a way to a leader
@@ -80,7 +81,8 @@ type signals struct {
 }
 
 func newSignals() signals {
-	return signals{kick: make(chan struct{}, 1), inStep: make(chan struct{}, 1), wake: make(chan struct{}, 1), named: make(chan string, 1),
+	return signals{kick: make(chan struct{}, 1), inStep: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		scanTurn: make(chan struct{}, 1), named: make(chan string, 1),
 		relays: make(chan relay, 1), newMembers: make(chan string, 16)}
 }
 
@@ -169,7 +171,8 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
 		members: map[string]*supervisor.Supervisor{}, unmanaged: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
 		signals: newSignals(), contact: contact{news: make(chan struct{}), direct: boottime.Now()},
-		relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(), heartbeatEvery: platform.Heartbeat(platform.DefaultLease),
+		relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(),
+		heartbeatEvery: platform.Heartbeat(platform.DefaultLease),
 	}
 	a.quarantine = quarantine.New(quarantine.Options{Config: cfg, Log: a.log, Server: a.serverOf})
 	return a, nil

@@ -14,7 +14,7 @@ type host struct{ *Agent }
 
 func (a *Agent) newSupervisor(name string) (*supervisor.Supervisor, error) {
 	return supervisor.New(supervisor.Options{Name: name, Config: a.cfg, Executable: a.opts.Executable, Run: a.clocks.Run(), Begun: a.begun,
-		Log: a.log, Context: a.ctx, Group: a.group, Host: host{a}, Home: a.home, Quarantine: a.quarantine})
+		Log: a.log, Context: a.ctx, Group: a.group, Host: host{a}, Home: a.home, Quarantine: a.quarantine, ScanTurn: a.scanTurn})
 }
 
 func (h host) Report() { wakeup.Signal(h.kick) }

@@ -51,9 +51,13 @@ var (
 	mAge      = desc("member_report_age_seconds", "Time since the agent's last report.", "cluster", "member")
 	mGuard    = desc("member_guard_complete", "1 if the member's guard is complete.", "cluster", "member")
 
+	mScanAge   = desc("member_scan_age_seconds", "Time since the last complete scan of the member's files.", "cluster", "member")
+	mScanFound = desc("member_scan_findings", "Damaged pages that the last scan of the member's files has found.", "cluster", "member")
+
 	allMetrics = []*prometheus.Desc{mCert, mLeader, mTerm, mApplied, mElections, mReports, mBarriers, mCommands, mRefused, mFencing, mPaused,
 		mProblems,
-		mOps, mFailover, mUp, mRole, mEpoch, mTimeline, mLag, mLease, mAge, mGuard}
+		mOps, mFailover, mUp, mRole, mEpoch, mTimeline, mLag, mLease, mAge, mGuard, mScanAge,
+		mScanFound}
 )
 
 // metricsHandler serves a registry of its own, without the metrics of libraries.
@@ -160,6 +164,12 @@ func (e emitter) member(snapshot loop.Snapshot, conf *platform.Cluster, m *platf
 	e.gauge(mTimeline, float64(s.Seen.Timeline), conf.Name, m.Name)
 	e.gauge(mLease, float64(s.Seen.LeaseLeft)/1000, conf.Name, m.Name)
 	e.gauge(mGuard, truth(s.Seen.Guard.Complete), conf.Name, m.Name)
+	if scan := s.Seen.Scan; scan != nil {
+		e.gauge(mScanFound, float64(scan.Findings), conf.Name, m.Name)
+		if scan.Complete {
+			e.gauge(mScanAge, (time.Duration(scan.AgeMS)*time.Millisecond + s.Age).Seconds(), conf.Name, m.Name)
+		}
+	}
 	if s.Lag >= 0 {
 		e.gauge(mLag, float64(s.Lag), conf.Name, m.Name)
 	}

@@ -131,7 +131,7 @@ func memberStatus(snapshot loop.Snapshot, conf *platform.Cluster, cl *state.Clus
 	}
 	out.Leaving, out.Upstream = m.Leaving, cl.Upstreams[m.Name]
 	if sm := cl.Members[m.Name]; sm != nil {
-		out.Excluded = sm.Excluded
+		out.Excluded, out.Cleared = sm.Excluded, sm.Cleared
 	}
 	if r := in.View.Report(m.Host); r != nil {
 		out.Unmanaged = r.Unmanaged[m.Name]

@@ -37,6 +37,7 @@ type observer struct {
 type glance struct {
 	seen   member.Seen
 	report health.Member
+	begun  time.Duration
 	asked  error // why PostgreSQL did not answer, if it runs
 }
 
@@ -68,6 +69,7 @@ func (m *observer) look(ctx context.Context) {
 	goal, d, last, seen := m.told.goal, m.durable, m.view.report, m.view.seen
 	m.mu.Unlock()
 	g := glanceAfter(m.o.Name, pg.Binaries.Version, last, seen)
+	g.begun = boottime.Now()
 	m.process(ctx, pg, g)
 	var status *postgres.Status
 	fault := ""
@@ -254,7 +256,8 @@ func (m *observer) publish(g *glance, goal platform.Goal, settling member.Settli
 	m.view.seen, m.view.report = g.seen, g.report
 	m.memory = m.memory.Looked(goal, g.seen, boottime.Now()) // an act may have changed it since
 	m.memory.Settling = settling
-	m.view.at = boottime.Now()
+	m.view.begun, m.view.at = g.begun, boottime.Now()
+	m.tell()
 	if g.seen.Process != health.ProcessRunning {
 		m.hangs.looks = stall{} // PostgreSQL was not asked
 	}

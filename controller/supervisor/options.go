@@ -61,4 +61,6 @@ type Options struct {
 	Host       Host
 	Home       Home
 	Quarantine Quarantine
+	// ScanTurn is of the agent's run and has a capacity of 1: who has filled it may scan. Nil: no member is scanned.
+	ScanTurn chan struct{}
 }

@@ -43,6 +43,8 @@ type shared struct {
 	starts   starts
 	handles  handles
 	slots    slots
+	scans    scans
+	news     chan struct{} // closed and replaced when a look has ended or the goal has changed
 	// unwritten: pg asks for more than the settings that were last loaded.
 	unwritten bool
 }
@@ -71,7 +73,8 @@ type leasing struct {
 type view struct {
 	seen     member.Seen
 	report   health.Member     // as last composed
-	at       time.Duration     // when that look was completed
+	begun    time.Duration     // when that look was
+	at       time.Duration     // when it was completed
 	loaded   loaded            // which WAL senders have loaded the newest durability set
 	sealedAt postgres.Position // read after the seal was confirmed
 	shown    *postgres.Status  // on a new connection, by an act; until a look has taken it over
@@ -129,6 +132,12 @@ func (b *backends) pids() []int { return []int{int(b.look.Load()), int(b.write.L
 func (m *shared) input(now time.Duration) member.Input {
 	return member.Input{Now: now, Goal: m.told.goal, Durable: m.durable, Seen: m.view.seen, Lease: m.leasing.lease, Memory: m.memory,
 		Promised: m.leasing.promised, GuardComplete: m.view.report.Guard.Complete, Spent: m.leasing.spent, Name: m.o.Name}
+}
+
+// tell wakes those who wait for news; called with mu held.
+func (m *shared) tell() {
+	close(m.news)
+	m.news = make(chan struct{})
 }
 
 // seen is what the last look has observed.

@@ -1,9 +1,9 @@
 // Package supervisor manages the members of a host: one supervisor a member, the shell of controller/member. It observes the member's
-// PostgreSQL, obeys confirmed goals, starts and stops it, and hands leases to its guards.
+// PostgreSQL, obeys confirmed goals, starts and stops it, hands leases to its guards, and reads its files in the background.
 //
 // It decides nothing: member.Next says what to do. Goals, grants and promises arrive through the methods of Supervisor, which are on the
-// agent's lease path and touch memory and the guards only (L6); observations leave in Snapshot. Every look, act and write probe runs in a
-// goroutine of its own, with a deadline. Promises are on disk before an act rests on them (S3). PostgreSQL and the guards outlive it.
+// agent's lease path and touch memory and the guards only (L6); observations leave in Snapshot. Every look, act, write probe and scan runs
+// in a goroutine of its own, with a deadline. Promises are on disk before an act rests on them (S3). PostgreSQL and the guards outlive it.
 package supervisor
 
 import (
@@ -34,13 +34,14 @@ const (
 	lookTimeout = 2 * time.Second
 )
 
-// Supervisor manages one member: its goroutine (run) looks, asks member.Next, and acts. Looks, acts and write probes run beside it, each in
-// a part of their own. What the parts share is in shared; only run's goroutine uses the other fields.
+// Supervisor manages one member: its goroutine (run) looks, asks member.Next, and acts. Looks, acts, write probes and scans run beside
+// it, each in a part of their own. What the parts share is in shared; only run's goroutine uses the other fields.
 type Supervisor struct {
 	*shared
 	observer observer // used by one look at a time
 	actor    actor    // used by one act at a time
 	prober   prober
+	scanner  scanner
 
 	looking  chan struct{} // closed when the look under way has ended; nil while there is none
 	lookOf   int           // acts, when the newest look was begun
@@ -65,9 +66,10 @@ func New(o Options) (*Supervisor, error) {
 
 // assemble makes the parts of a supervisor around what they share.
 func assemble(s *shared) *Supervisor {
-	s.kick, s.learned = make(chan struct{}, 1), make(chan struct{}, 1)
+	s.kick, s.learned, s.news = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
 	s.view.report.Name = s.o.Name
-	return &Supervisor{shared: s, observer: observer{shared: s}, actor: actor{shared: s}, prober: prober{shared: s}}
+	return &Supervisor{shared: s, observer: observer{shared: s}, actor: actor{shared: s}, prober: prober{shared: s},
+		scanner: scanner{shared: s}}
 }
 
 // Name is the member's name.
@@ -95,6 +97,7 @@ func (m *Supervisor) Start(ctx context.Context, released func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	m.o.Group.Go(func() error { m.prober.writeProbeLoop(ctx); return nil })
 	m.o.Group.Go(func() error { m.keepResume(ctx); return nil })
+	m.o.Group.Go(func() error { m.scanner.scanLoop(ctx); return nil })
 	m.o.Group.Go(func() error {
 		defer cancel()
 		if m.run(ctx) {
@@ -238,6 +241,7 @@ func (m *Supervisor) Wants(g platform.Goal, of platform.Age) {
 		m.activity.notBefore, m.starts.unstarted.until, m.activity.hurryUntil = 0, 0, boottime.Now()+hurry
 	}
 	if change != member.Unchanged {
+		m.tell()
 		wakeup.Signal(m.kick)
 	}
 }
@@ -284,6 +288,7 @@ func (m *Supervisor) Snapshot() health.Member {
 	now := boottime.Now()
 	m.stalls(&r, now, fair)
 	r.Epoch, r.Closed, r.Incarnation, r.Discarded = m.durable.Epoch, m.durable.Closed, m.durable.Incarnation, m.durable.Discarded
+	m.scans.publish(&r, now)
 	r.Doing, r.Error, r.Needs = m.activity.doing, cmp.Or(m.activity.fault, r.Error, m.starts.foreign), m.activity.needs
 	if m.memory.Crashes > 0 {
 		r.CrashedAt = m.memory.CrashedAt()

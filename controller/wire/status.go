@@ -73,6 +73,7 @@ type MemberStatus struct {
 	Age      time.Duration     `json:"age"`
 	Lag      int64             `json:"lag"` // bytes behind the primary's last known position; -1 unknown
 	Excluded string            `json:"excluded,omitempty"`
+	Cleared  string            `json:"cleared,omitempty"` // evidence of damage that an operator has set aside
 	Leaving  bool              `json:"leaving,omitempty"` // it was removed, but durability sets still contain it
 	Address  string            `json:"address"`           // host:port of PostgreSQL
 	// Unmanaged is the reason why its agent cannot manage it, "" if it can.

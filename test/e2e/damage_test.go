@@ -61,6 +61,60 @@ func damaged(t *testing.T, binaries string) {
 	tr.judge()
 }
 
+// TestDamageFoundByScan: a page of a replica is damaged on its disk, and no client asks for it. The agent's scan reads it: the member is
+// excluded, and rebuilt.
+func TestDamageFoundByScan(t *testing.T) {
+	tr := begin(t, stand.Options{Members: 3, AgentLines: []string{"integrity: {every: 2s, rate: 200}"}})
+	p := tr.primary(t)
+	r := tr.replicaOf(p).Member
+	sql := func(member, text string) string {
+		out, err := tr.SQL(tr.ctx, member, "postgres", text)
+		tr.check(t, err)
+		return out
+	}
+	sql(p, "CREATE TABLE pages AS SELECT n, repeat('x', 200) FROM generate_series(1, 2000) AS n")
+	sql(p, "CHECKPOINT")
+	file := sql(p, "SELECT pg_relation_filepath('pages')")
+	tr.check(t, tr.Wait(tr.ctx, r+" to have the table", func() (bool, string) {
+		out, err := tr.SQL(tr.ctx, r, "postgres", "SELECT to_regclass('pages') IS NOT NULL")
+		return out == "t", fmt.Sprint(out, err)
+	}))
+	sql(r, "CHECKPOINT")
+	tr.check(t, tr.Wait(tr.ctx, "a scan of every member", func() (bool, string) {
+		out, err := tr.CLI(tr.ctx, "integrity", "show", "feed")
+		return err == nil && strings.Count(out, "no damage found") == 3, fmt.Sprint(out, err)
+	}))
+
+	flip(t, filepath.Join(tr.Data(r), file))
+	tr.check(t, tr.Wait(tr.ctx, "the verdict on "+r, func() (bool, string) {
+		for _, member := range []string{p, r} { // what was found is settled by a restartpoint
+			if _, err := tr.SQL(tr.ctx, member, "postgres", "CHECKPOINT"); err != nil {
+				break // it is being rebuilt
+			}
+		}
+		op, err := tr.Last(tr.ctx, state.Verdict)
+		return err == nil && op.To == r, fmt.Sprint(op, err)
+	}))
+	tr.says(t, 0, []string{"history", "feed"}, "the data of "+r+" is damaged: a scan found damage: "+file+" block 1 (checksum)")
+	shown := false
+	tr.check(t, tr.Wait(tr.ctx, r+" to have a copy of the primary's data", func() (bool, string) {
+		out, err := tr.CLI(tr.ctx, "integrity", "show", "feed")
+		shown = shown || err == nil && strings.Contains(out, "damaged (excluded)")
+		op, err := tr.Last(tr.ctx, state.Rejoin)
+		return err == nil && op.To == r && op.Result == state.Done, fmt.Sprint(op, err)
+	}))
+	if !shown {
+		t.Error("integrity show did not say that it is excluded")
+	}
+	tr.healthy(t)
+	tr.check(t, tr.Wait(tr.ctx, "a scan of the copy", func() (bool, string) {
+		out, err := tr.CLI(tr.ctx, "integrity", "show", "feed")
+		return err == nil && strings.Count(out, "no damage found") == 3, fmt.Sprint(out, err)
+	}))
+	tr.says(t, 1, []string{"integrity", "scan", tr.onlyPiece(t, r).Place}, file, "checksum")
+	tr.judge()
+}
+
 // flip changes a byte in the middle of the second page of a file.
 func flip(t *testing.T, path string) {
 	t.Helper()

@@ -55,6 +55,7 @@ func TestGolden(t *testing.T) {
 		"kept":             Kept(kept(), Options{}),
 		"quarantine":       Pieces(pieces(), Options{}),
 		"quarantine-empty": Pieces(Quarantine{Agents: []AgentPieces{{Address: "10.0.1.11:7201", Quarantine: &wire.Quarantine{}}}}, Options{}),
+		"verdicts":         Verdicts(verdicts(), Options{}),
 		"quarantine-piece": Piece(wire.PieceAnswer{Host: "db-e1", Piece: piece(), List: transactions(), Note: "the first 2 of 7"}, Options{}),
 	}
 	for name, got := range cases {

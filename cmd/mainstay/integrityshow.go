@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/wire"
+)
+
+func (p *program) integrityShowVerb() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "show [CLUSTER]",
+		Short: "Show what is known of each member's data",
+		Long: `Show the verdict on the data of each member, and what it rests on: the agent's last complete scan of the member's files, how
+many pages that has verified by their checksums, and how many not (of unlogged and temporary tables, or without checksums).
+
+"no damage found" says that the pages which were verified matched their checksums when they were read. Damage behind a right
+checksum, such as a write that the disk has lost, is not found by this. A scan begins some minutes after the agent's start.`,
+		Example: "  mainstay integrity show\n  mainstay integrity show feed --output json",
+		Args:    words("[CLUSTER]"),
+		RunE: p.verb(func(ctx context.Context, args []string) error {
+			cluster := ""
+			if len(args) > 0 {
+				cluster = args[0]
+			}
+			return p.showIntegrity(ctx, cluster)
+		}),
+	}
+	p.completeClusters(c)
+	return c
+}
+
+func (p *program) showIntegrity(ctx context.Context, cluster string) error {
+	s, err := p.connect()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var st wire.Status
+	if err := p.ask(ctx, s, http.MethodGet, "/v1/status", nil, &st); err != nil {
+		return err
+	}
+	p.remember(s.name, st)
+	all := []render.Integrity{} // no member is [], not null
+	found := cluster == ""
+	for _, c := range st.Clusters {
+		if cluster != "" && c.Name != cluster {
+			continue
+		}
+		found = true
+		for _, m := range c.Members {
+			all = append(all, render.IntegrityOf(c.Name, m))
+		}
+	}
+	if !found {
+		return refusedf("there is no cluster %s; `mainstay status` shows them", cluster)
+	}
+	return p.show(all, func(o render.Options) string { return render.Verdicts(all, o) })
+}

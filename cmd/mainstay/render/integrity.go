@@ -1,0 +1,117 @@
+package render
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+// Verdict is what is known of a member's data.
+type Verdict string
+
+// The verdicts. None says that the data is whole: a scan proves the checksums of what it has read, and nothing more.
+const (
+	Damaged  Verdict = "damaged (excluded)"
+	SetAside Verdict = "damaged (set aside)" // an operator has withdrawn the exclusion, and the evidence is still reported
+	Reported Verdict = "damaged"             // is about to be excluded
+	Suspect  Verdict = "suspect"
+	NotFound Verdict = "no damage found"
+	NoSums   Verdict = "no checksums: no wrong header found"
+	Never    Verdict = "not scanned yet"
+	Unheard  Verdict = "unknown"
+)
+
+// Integrity is what is known of a member's data, for integrity show.
+type Integrity struct {
+	Cluster  string  `json:"cluster"`
+	Member   string  `json:"member"`
+	Verdict  Verdict `json:"verdict"`
+	Evidence string  `json:"evidence,omitempty"`
+	// Scan is how far the agent's scans are; nil before the first. AgeMS in it counts to the agent's last report.
+	Scan *health.Scan `json:"scan,omitempty"`
+	// Age is how long ago the last complete scan ended, in nanoseconds; 0 if none has.
+	Age time.Duration `json:"age,omitempty"`
+}
+
+// IntegrityOf is the verdict on a member.
+func IntegrityOf(cluster string, m wire.MemberStatus) Integrity {
+	i := Integrity{Cluster: cluster, Member: m.Name, Verdict: Unheard, Evidence: m.Excluded}
+	if m.Seen != nil {
+		i.Scan, i.Verdict = m.Seen.Scan, knownOf(m.Seen)
+		if i.Scan != nil && i.Scan.Complete {
+			i.Age = time.Duration(i.Scan.AgeMS)*time.Millisecond + m.Age
+		}
+		i.Evidence = or(m.Excluded, m.Seen.Damage)
+	}
+	if m.Excluded != "" {
+		i.Verdict = Damaged
+	} else if i.Verdict == Reported && health.KnownDamage(m.Seen.Damage, m.Cleared) {
+		i.Verdict = SetAside
+	}
+	return i
+}
+
+func knownOf(m *health.Member) Verdict {
+	s := m.Scan
+	switch {
+	case m.Damage != "":
+		return Reported
+	case s != nil && s.Unsettled > 0:
+		return Suspect
+	case s == nil || !s.Complete:
+		return Never
+	case !s.Checksums:
+		return NoSums
+	}
+	return NotFound
+}
+
+// Verdicts is the table of integrity show.
+func Verdicts(all []Integrity, o Options) string {
+	if len(all) == 0 {
+		return "no members\n"
+	}
+	var rows []row
+	unsettled := false
+	for _, i := range all {
+		r := row{cells: []cell{{i.Cluster, plain}, {i.Member, bold}, {string(i.Verdict), verdictStyle[i.Verdict]}, {lastScan(i), plain}}}
+		verified, unverified := "-", "-"
+		if s := i.Scan; s != nil && s.Complete {
+			verified, unverified = strconv.FormatInt(s.Verified, 10), strconv.FormatInt(s.Unverified, 10)
+		}
+		r.cells = append(r.cells, cell{verified, plain}, cell{unverified, plain})
+		if i.Evidence != "" {
+			r.below = append(r.below, cell{i.Evidence, yellow})
+		}
+		unsettled = unsettled || i.Verdict == Suspect
+		rows = append(rows, r)
+	}
+	text := o.table("", []string{"CLUSTER", "MEMBER", "VERDICT", "LAST SCAN", "VERIFIED", "NOT VERIFIED"}, rows)
+	if unsettled {
+		text += "\nsuspect: pages looked damaged, but no checkpoint had passed when the scan ended, so the next scan decides\n"
+	}
+	return text
+}
+
+var verdictStyle = map[Verdict]style{Damaged: red, Reported: red, SetAside: yellow, Suspect: yellow, NoSums: yellow, NotFound: green,
+	Never: yellow, Unheard: yellow}
+
+// lastScan is the age of the last complete scan, and how far the present one is.
+func lastScan(i Integrity) string {
+	text := "-"
+	s := i.Scan
+	if s != nil && s.Complete {
+		text = i.Age.Round(time.Second).String() + " ago"
+	}
+	switch {
+	case s == nil:
+	case s.Running:
+		text += fmt.Sprintf(", at %d%% now", s.Percent)
+	case s.Percent > 0:
+		text += fmt.Sprintf(", interrupted at %d%%", s.Percent)
+	}
+	return text
+}
