@@ -64,8 +64,8 @@ var table = []Description{
 		"Stop the other controller for good. Then stop this one and recover it once more with `mainstay controllers recover`: " +
 			"a later generation ends both.", listed},
 	{PrimaryCorrupt, Critical, aboutMember,
-		"The primary's data is damaged: PostgreSQL has read pages that do not match their checksums, or its control file does not match, " +
-			"and then PostgreSQL keeps running but cannot be started again. No replica is rebuilt from it.",
+		"The primary's data is damaged: PostgreSQL or the agent's scan has read pages that do not match their checksums, or its control " +
+			"file does not match, and then PostgreSQL keeps running but cannot be started again. No replica is rebuilt from it.",
 		"Do not restart it. `mainstay switchover CLUSTER --dry-run` says which replica can take over; look at the primary's disk.", explain},
 	{ApprovalNeeded, Critical, aboutCluster,
 		"A failover would leave the site, and the cluster's policy (`across-sites: approval`) asks you first.",
@@ -124,8 +124,9 @@ var table = []Description{
 		"A second agent reports as the same host, as from a copied virtual machine. It is not obeyed.",
 		"Stop the copy.", onHost},
 	{ReplicaCorrupt, Warning, aboutMember,
-		"The replica's data is damaged: PostgreSQL has read pages that do not match their checksums, or its control file does not match. It " +
-			"is not promoted, and is rebuilt automatically, unless the primary's data is damaged too; the damaged copy is kept in quarantine.",
+		"The replica's data is damaged: PostgreSQL or the agent's scan has read pages that do not match their checksums, or its control " +
+			"file does not match. It is not promoted, and is rebuilt automatically, unless the primary's data is damaged too; the damaged " +
+			"copy is kept in quarantine.",
 		"Look at its disk. `mainstay integrity clear` sets evidence aside that is about other data by now.", explain},
 	{PrimaryAgentSilent, Warning, aboutMember,
 		"The primary's agent is silent, but other observers still have contact with the primary. No failover begins.",

@@ -67,3 +67,28 @@ func TestSiteMetrics(t *testing.T) {
 		t.Log(w.Body.String())
 	}
 }
+
+// TestScanMetrics: a member's scan has an age only once it is complete.
+func TestScanMetrics(t *testing.T) {
+	scrape := func(scan *health.Scan) string {
+		s := subjectWith(t, func(_, replica *health.Member) { replica.Scan = scan })
+		s.snapshot.Leading = true
+		a := New(Options{Loop: seen{snapshot: s.snapshot}, Log: quiet{}, Certificates: func() []identity.End { return nil }})
+		w := httptest.NewRecorder()
+		a.metrics.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		return w.Body.String()
+	}
+	const age = `mainstay_member_scan_age_seconds{cluster="feed",member="m2"} `
+	const findings = `mainstay_member_scan_findings{cluster="feed",member="m2"} `
+	if text := scrape(nil); strings.Contains(text, age) || strings.Contains(text, findings) || !strings.Contains(text, "mainstay_member_up") {
+		t.Errorf("without a scan:\n%s", text)
+	}
+	text := scrape(&health.Scan{Running: true, Percent: 3, Findings: 2})
+	if strings.Contains(text, age) || !strings.Contains(text, findings+"2\n") {
+		t.Errorf("during the first scan:\n%s", text)
+	}
+	text = scrape(&health.Scan{Complete: true, AgeMS: 3600_000})
+	if !strings.Contains(text, age+"360") || !strings.Contains(text, findings+"0\n") {
+		t.Errorf("after a scan:\n%s", text)
+	}
+}
