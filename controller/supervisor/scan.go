@@ -29,9 +29,10 @@ const (
 	scanDeadline = 10 * time.Second
 	// scanRetry is the longest pause after a scan that failed.
 	scanRetry = 10 * time.Minute
-	// namedPages is how many damaged pages a report names, and keptPages how many are kept.
-	namedPages = 3
-	keptPages  = 1000
+	// namedPages is how many damaged pages a report names, loggedPages how many the log, and keptPages how many are kept.
+	namedPages  = 3
+	loggedPages = 100
+	keptPages   = 1000
 )
 
 // scans are what the scans of the member's files have shown.
@@ -222,8 +223,10 @@ func (m *scanner) finding(f integrity.Finding) {
 	} else {
 		m.pass.found = append(m.pass.found, p)
 	}
-	m.log.Warn("a scan found damage", zap.String("path", f.Path), zap.Uint32("block", f.Number), zap.String("kind", string(f.Kind)),
-		zap.String("evidence", f.Detail))
+	if len(m.pass.found) <= loggedPages {
+		m.log.Warn("a scan found damage", zap.String("path", f.Path), zap.Uint32("block", f.Number), zap.String("kind", string(f.Kind)),
+			zap.String("evidence", f.Detail))
+	}
 	m.damage()
 	m.o.Host.Report()
 }
