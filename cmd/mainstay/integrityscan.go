@@ -23,7 +23,7 @@ const (
 )
 
 func (p *program) scanVerb() *cobra.Command {
-	rate, wait := 50, time.Duration(0)
+	rate := 50
 	c := &cobra.Command{
 		Use:   "scan DIRECTORY",
 		Short: "Read every page of a data directory on this host",
@@ -31,9 +31,9 @@ func (p *program) scanVerb() *cobra.Command {
 page headers, missing and short files. Nothing is changed, and the pages that it reads do not stay in the page cache. Run it
 as PostgreSQL's user or as root.
 
-A page that a running server was just writing is read again before it counts. What is found while the server runs is settled
-once it outlasts a checkpoint: --wait says how long to wait for one. What could not be checked is listed as not verified.
-The exit code is 1 where damage was found.`,
+A page that a running server was just writing is read again before it counts, and still a checkpoint may mend it: what is
+found there is suspect, and damaged where a scan after the next checkpoint finds it again. The scans of the member's own agent
+wait for that checkpoint. What could not be checked is listed as not verified. The exit code is 1 where damage was found.`,
 		Example: "  mainstay integrity scan /var/lib/postgresql/15/main\n  mainstay integrity scan /var/lib/postgresql/15/main --rate 200",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -42,14 +42,13 @@ The exit code is 1 where damage was found.`,
 			return nil
 		},
 		RunE: p.verb(func(ctx context.Context, args []string) error {
-			if rate < 0 || wait < 0 {
-				return usagef("--rate and --wait must not be negative")
+			if rate < 0 {
+				return usagef("--rate must not be negative")
 			}
-			return p.scan(ctx, args[0], integrity.Options{Rate: int64(rate) << 20, Again: integrity.Again{Checkpoint: wait}})
+			return p.scan(ctx, args[0], integrity.Options{Rate: int64(rate) << 20})
 		}),
 	}
 	c.Flags().IntVar(&rate, "rate", rate, "MB to read in a second, at most; 0 is as fast as the disk allows")
-	c.Flags().DurationVar(&wait, "wait", wait, "how long to wait for a checkpoint of a running server that settles what was found")
 	return c
 }
 

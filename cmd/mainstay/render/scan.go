@@ -64,7 +64,7 @@ func verdictOf(s Scan, o Options) string {
 	case found == 0:
 		return o.paint(green, "no damage found") + " in what was read"
 	case s.Result.Settled == 0:
-		return o.paint(yellow, "suspect") + ": nothing is settled before a checkpoint; scan again, or wait for one with --wait"
+		return o.paint(yellow, "suspect") + ": the server runs, and its next checkpoint may mend that; scan again after it"
 	}
 	return o.paint(red, "damaged") + fmt.Sprintf(": %s, %d of them settled", number(found, "finding"), s.Result.Settled)
 }
