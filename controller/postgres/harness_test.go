@@ -4,7 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"net"
+	"mainstay/test/kit"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -48,13 +48,6 @@ func testOwner(t *testing.T) Owner {
 	return o
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l := must(net.Listen("tcp", "127.0.0.1:0"))
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // newServer makes an instance that is not initialised, in a short directory that goes away with the test.
 func newServer(t *testing.T, ca *authority, member string) *Server {
 	t.Helper()
@@ -63,7 +56,7 @@ func newServer(t *testing.T, ca *authority, member string) *Server {
 	check(t, os.Chmod(dir, 0o755))
 	i := &Server{
 		Member: member, Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"),
-		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: freePort(t), Binaries: b, Owner: o,
+		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: kit.FreePort(t), Binaries: b, Owner: o,
 	}
 	i.TLS = ca.issue(t, dir, ReplicationUser, o)
 	t.Cleanup(func() {

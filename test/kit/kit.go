@@ -4,6 +4,8 @@
 package kit
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"testing"
 	"time"
@@ -42,13 +44,22 @@ func Check(t testing.TB, err error) {
 	}
 }
 
+// The ports of FreeAddress lie below those that Linux gives to outgoing connections (ip_local_port_range): one of those, of any test that
+// runs beside, may take a port between its choice and its use.
+const firstPort, lastPort = 12000, 32000
+
 // FreeAddress is an address of the loopback on which nothing listened a moment ago; a connection to it is refused until something does.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	Check(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatalf("no port from %d to %d is free", firstPort, lastPort)
+	return ""
 }
 
 // FreePort is the port of a FreeAddress.

@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -20,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/test/kit"
 	"mainstay/test/platform/pgclient"
 )
 
@@ -65,7 +65,7 @@ func prepare(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{t: t, bin: bins[len(bins)-1], dir: dir, Port: freePort(t), cred: &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}}
+	s := &Server{t: t, bin: bins[len(bins)-1], dir: dir, Port: kit.FreePort(t), cred: &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}}
 	t.Cleanup(func() { s.Kill(); os.RemoveAll(dir) })
 	if os.Geteuid() == 0 {
 		s.becomePostgres()
@@ -134,14 +134,4 @@ func (s *Server) try(query string, args ...any) error {
 	defer db.Close()
 	_, err = db.Exec(query, args...)
 	return err
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
