@@ -1,6 +1,7 @@
 package health
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -28,8 +29,27 @@ func KnownDamage(evidence, known string) bool {
 	if evidence == known {
 		return true
 	}
-	has := clauses(known)
-	return !slices.ContainsFunc(clauses(evidence), func(c string) bool { return !slices.Contains(has, c) })
+	has, most := clauses(known), int64(0)
+	for _, c := range has {
+		most = max(most, morePages(c))
+	}
+	return !slices.ContainsFunc(clauses(evidence), func(c string) bool {
+		n := morePages(c)
+		return n > most || n == 0 && !slices.Contains(has, c)
+	})
+}
+
+// MorePages is the clause for damaged pages that a scan does not name.
+func MorePages(n int64) string { return fmt.Sprintf(more, n) }
+
+const more = "and %d more"
+
+// morePages is the number in such a clause; 0 for another one.
+func morePages(clause string) (n int64) {
+	if _, err := fmt.Sscanf(clause, more, &n); err != nil {
+		return 0
+	}
+	return n
 }
 
 // clauses are the parts of evidence, one for each page that a scan names.

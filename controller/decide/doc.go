@@ -162,8 +162,8 @@
 //
 // # Where this build stops
 //
-// A verdict rests on what PostgreSQL has read: pages that do not match their checksums, and the control file. No check is scheduled, and
-// no member's data is compared with another's.
+// A verdict rests on pages that do not match their checksums, as PostgreSQL or the agent's scan has read them, and on the control file. No
+// member's data is compared with another's, and indexes are not checked against their tables.
 //
 // If both guards, the launcher and the agent are killed in the same instant, the kernel ends the postmaster and the service
 // manager the rest; between the two a statement in flight on an asynchronous cluster may still commit. A watchdog that is

@@ -21,6 +21,9 @@ const byPolicy = "policy"
 // fence drives an attempt that seals: it collects a proof and the positions, then promotes, restarts the old primary in
 // place, or abandons. Its inputs are durable promises and sealed positions, so any leader comes to the same end (S7).
 func (v *clusterView) fence() (*state.Command, Reason) {
+	if cmd, why := v.judge(); cmd != nil {
+		return cmd, why
+	}
 	a := v.c.Attempt
 	old := v.known(v.c.Primary)
 	ch := v.choose()

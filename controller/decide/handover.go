@@ -28,6 +28,9 @@ const (
 
 // handOver drives the phases of a switchover before anything is fenced: CHECKPOINT, then the clean stop under lease.
 func (v *clusterView) handOver() (*state.Command, Reason) {
+	if cmd, why := v.judge(); cmd != nil {
+		return cmd, why
+	}
 	p := v.fresh(v.c.Primary)
 	if v.c.Attempt.Phase == state.PhaseCheckpoint {
 		return v.beforeStop(p)

@@ -23,10 +23,13 @@ func (v *clusterView) judge() (*state.Command, Reason) {
 	for i := range v.conf.Members {
 		name := v.conf.Members[i].Name
 		r, m := v.fresh(name), v.c.Members[name]
-		if r == nil || r.Incarnation != m.Incarnation || m.Excluded != "" || health.KnownDamage(r.Damage, m.Cleared) {
+		if r == nil || r.Incarnation == "" || m.Excluded != "" || health.KnownDamage(r.Damage, m.Cleared) {
 			continue
 		}
-		return &state.Command{Judge: &state.Judge{Member: name, Incarnation: m.Incarnation, Excluded: r.Damage}},
+		if r.Incarnation != m.Incarnation && m.Joined { // an old report
+			continue
+		}
+		return &state.Command{Judge: &state.Judge{Member: name, Incarnation: r.Incarnation, Excluded: r.Damage}},
 			Reason{Code: damageFound, Member: name, Detail: r.Damage}
 	}
 	return nil, Reason{}
@@ -44,8 +47,12 @@ func (v *clusterView) undamaged() (names []string) {
 
 // damageProblem says what is known against a member's data, and what follows from it.
 func (v *clusterView) damageProblem(name, why string) {
-	if name != v.c.Primary {
-		v.problem(health.ReplicaCorrupt, name, why+"; it is not promoted, and is rebuilt from a primary against which nothing is known", true)
+	if p := v.fresh(v.c.Primary); name != v.c.Primary {
+		next := "; it is not promoted, and is rebuilt from a primary against which nothing is known"
+		if r := v.fresh(name); p != nil && r != nil && r.Streams() && v.sound(p) && !v.spareable(p, name) {
+			next = "; it is not promoted, and is rebuilt once commits have enough other replicas"
+		}
+		v.problem(health.ReplicaCorrupt, name, why+next, true)
 		return
 	}
 	next := "; nothing is known against the data of " + strings.Join(v.undamaged(), " and ") + ": hand over to it"
@@ -53,4 +60,27 @@ func (v *clusterView) damageProblem(name, why string) {
 		next = "; no replica that streams has better data"
 	}
 	v.problem(health.PrimaryCorrupt, name, why+"; no replica is rebuilt from it"+next, false)
+}
+
+// mayRepair tells whether the data of a replica that asks for it may be discarded now.
+func (v *clusterView) mayRepair(p, r *health.Member) bool {
+	if m := v.c.Members[r.Name]; m.DamagedAs != "" && m.DamagedAs == m.Incarnation && r.Streams() {
+		return p.Damage == "" && v.spareable(p, r.Name)
+	}
+	return !v.lineAtFault(p, r).given()
+}
+
+// spareable tells whether a replica that streams may be stopped for a copy that takes hours: no other one is being repaired, and without it
+// commits have as many caught-up replicas as they wait for. Otherwise they would wait for the copy.
+func (v *clusterView) spareable(p *health.Member, name string) bool {
+	for _, other := range v.replicas() {
+		if other != name && !v.c.Members[other].Joined && !v.conf.Member(other).Leaving {
+			return false
+		}
+	}
+	left := v.caughtUpAckers(p)
+	if s := sender(p, v.c.Members[name].Incarnation); s != nil && near(p, s) && v.State.MayAck(v.conf, v.c.Primary, name) {
+		left--
+	}
+	return left >= max(v.c.Set().Acks, v.conf.Durability.Acks)
 }

@@ -33,3 +33,56 @@ func TestEvidenceSetAside(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedReplicaIsSpared: a damaged replica that streams is stopped for a copy only while commits have enough others, and one at a time.
+func TestDamagedReplicaIsSpared(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		acks   int
+		change func(*stage)
+		spared bool
+	}{
+		{"one of two, acks 1", 1, func(*stage) {}, false},
+		{"one of two, acks 2", 2, func(*stage) {}, true},
+		{"the other does not stream", 1, func(st *stage) { st.members["m1"].Senders = st.members["m1"].Senders[:1] }, true},
+		{"the other is far behind", 1, func(st *stage) { st.members["m1"].Position += 2 * joinLag }, true},
+		{"the other is being repaired", 0, func(st *stage) { st.c().Members["m3"].Joined = false }, true},
+		{"nothing waits for replicas", 0, func(*stage) {}, false},
+		{"the primary is damaged too", 0, func(st *stage) { st.members["m1"].Damage = "a bad page" }, true},
+	} {
+		st := well(t, c.acks, nil)
+		m := st.c().Members["m2"]
+		m.Excluded, m.DamagedAs = "bad pages", m.Incarnation
+		st.members["m2"].Damage, st.members["m2"].Needs = "bad pages", "rebuild"
+		c.change(st)
+		st.later(time.Second)
+		cmd, _, _ := st.next()
+		if renewed := cmd != nil && cmd.Reincarnate != nil && cmd.Reincarnate.Member == "m2"; renewed == c.spared {
+			t.Errorf("%s: %s", c.name, body(cmd))
+		}
+	}
+}
+
+// TestDamageFoundInAnAttempt is recorded then, so that an operator can set it aside.
+func TestDamageFoundInAnAttempt(t *testing.T) {
+	st := begun(t, 1, nil)
+	st.members["m2"].Damage = "bad pages"
+	st.later(0)
+	if cmd := st.commits(); cmd.Judge == nil || cmd.Judge.Member != "m2" {
+		t.Errorf("decided %s", body(cmd))
+	}
+}
+
+// TestDamageUnderAnEarlierName: the data of a member that has not joined is still that of its earlier name.
+func TestDamageUnderAnEarlierName(t *testing.T) {
+	for _, joined := range []bool{false, true} {
+		st := well(t, 1, nil)
+		st.c().Members["m2"].Incarnation, st.c().Members["m2"].Joined = "m2_9", joined
+		st.members["m2"].Damage = "bad pages"
+		st.later(time.Second)
+		cmd, _, _ := st.next()
+		if judged := cmd != nil && cmd.Judge != nil && cmd.Judge.Incarnation == "m2_2"; judged == joined {
+			t.Errorf("joined %v: %s", joined, body(cmd))
+		}
+	}
+}

@@ -38,7 +38,7 @@ func (v *clusterView) upkeep() (*state.Command, Reason) {
 		return &state.Command{Opened: &state.Opened{Epoch: v.c.Epoch, SystemID: p.SystemID, Timeline: p.Timeline, History: p.History}},
 			Reason{Code: opens, Member: v.c.Primary}
 	}
-	if p.Settled > v.c.Sets[0].ID && v.settles(p.Settled) {
+	if p.Settled > v.c.Sets[0].ID && v.settles(p.Settled) && v.closedFrom(p.Settled) {
 		return &state.Command{Settled: &state.Settled{Epoch: v.c.Epoch, ID: p.Settled}}, Reason{Code: earlierSetsEnd}
 	}
 	if !v.c.Opened {
@@ -146,8 +146,7 @@ func (v *clusterView) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 		if r == nil || v.conf.Member(name).Leaving {
 			continue
 		}
-		damaged := m.DamagedAs != "" && m.DamagedAs == m.Incarnation // it may stream all the same
-		if r.Needs != "" && r.Incarnation == m.Incarnation && v.sound(p) && (damaged && p.Damage == "" || !v.lineAtFault(p, r).given()) {
+		if r.Needs != "" && r.Incarnation == m.Incarnation && v.sound(p) && v.mayRepair(p, r) {
 			why := Reason{Code: needsRepair, Member: name, Want: r.Needs}
 			return &state.Command{Reincarnate: &state.Reincarnate{Member: name, Reason: why.String()}}, why
 		}
@@ -262,7 +261,7 @@ func (v *clusterView) changeSet(p *health.Member) (*state.Command, Reason) {
 		return nil, Reason{Rule: RuleHealthy}
 	}
 	acks, want = oneAtATime(set, acks, want)
-	acks, want = onlyRecorded(v.c.Sets, v.c.Members[v.c.Primary].Incarnation, acks, want)
+	acks, want = onlyRecorded(v.ownSets(), acks, want)
 	why := Reason{Code: setChanges, Number: acks, Names: want}
 	if acks == 0 {
 		why.Code = setEmpty
@@ -303,45 +302,71 @@ func oneAtATime(set *platform.DurabilitySet, acks int, want []string) (int, []st
 // onlyRecorded is the next set, so that senders make no rule that the log does not have. The primary may load the newest of several sets at
 // once, and then any number of those in force may meet any names: a sender that is still at one ack of a counts b, whose own list has b
 // (S2; seed 532052). So with the least of the numbers either each name stands in a set of its own with that number, if it is 1, or one set
-// has them all. Where that is not so, the names are added under the least number first, which costs nothing: that number is in force. Sets
-// that contain the primary itself are its predecessor's, and no sender of its own has loaded them.
-func onlyRecorded(inForce []platform.DurabilitySet, primary string, acks int, names []string) (int, []string) {
+// has them all (uncovered). Where that is not so, the names are added under the least number first, which costs nothing: that number is in
+// force.
+func onlyRecorded(own []platform.DurabilitySet, acks int, names []string) (int, []string) {
 	if acks == 0 {
 		return acks, names
 	}
-	own := []platform.DurabilitySet{{Acks: acks, Names: names}}
-	least, all := acks, map[string]bool{}
-	for _, s := range inForce {
-		if s.Acks > 0 && !s.Has(primary) {
-			own = append(own, s)
-			least = min(least, s.Acks)
-		}
-	}
-	for _, s := range own {
-		for _, name := range s.Names {
-			all[name] = true
-		}
-	}
-	for _, s := range own {
-		if s.Acks == least && (least == 1 || len(s.Names) == len(all)) {
-			for _, name := range s.Names {
-				delete(all, name)
-			}
-		}
-	}
-	if len(all) == 0 {
+	all := append([]platform.DurabilitySet{{Acks: acks, Names: names}}, own...)
+	least, missing := uncovered(all)
+	if len(missing) == 0 {
 		return acks, names
 	}
 	next := slices.Clone(names)
-	for _, s := range own[1:] {
+	for _, s := range all[1:] {
 		for _, name := range s.Names {
-			if (all[name] || least > 1) && !slices.Contains(next, name) {
+			if s.Acks > 0 && (missing[name] || least > 1) && !slices.Contains(next, name) {
 				next = append(next, name)
 			}
 		}
 	}
 	sort.Strings(next)
 	return least, next
+}
+
+// uncovered is the least number of the sets, and the names that no set with that number covers; see onlyRecorded.
+func uncovered(sets []platform.DurabilitySet) (least int, missing map[string]bool) {
+	missing = map[string]bool{}
+	for _, s := range sets {
+		if s.Acks > 0 && (least == 0 || s.Acks < least) {
+			least = s.Acks
+		}
+	}
+	for _, s := range sets {
+		if s.Acks > 0 {
+			for _, name := range s.Names {
+				missing[name] = true
+			}
+		}
+	}
+	all := len(missing)
+	for _, s := range sets {
+		if s.Acks > 0 && s.Acks == least && (least == 1 || len(s.Names) == all) {
+			for _, name := range s.Names {
+				delete(missing, name)
+			}
+		}
+	}
+	return least, missing
+}
+
+// ownSets are the sets in force that senders of the present primary may have loaded, and not only those of its predecessor.
+func (v *clusterView) ownSets() (own []platform.DurabilitySet) {
+	for _, s := range v.c.Sets {
+		if s.ID >= v.c.FirstOwn {
+			own = append(own, s)
+		}
+	}
+	return own
+}
+
+// closedFrom tells whether the sets from that one on make no rule that is not theirs, also without the earlier ones, which may have covered
+// it. If not, the earlier ones stay until the primary has settled a later one.
+func (v *clusterView) closedFrom(id uint64) bool {
+	left := slices.DeleteFunc(v.ownSets(), func(s platform.DurabilitySet) bool { return s.ID < id })
+	_, missing := uncovered(left)
+	return len(missing) == 0
 }
 
 // wantedAcks is the number that durability.acks asks for or, where when-short is degrade and replicas have been short for a while, as

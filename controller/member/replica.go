@@ -19,9 +19,11 @@ func (in *Input) replica() Act {
 	return act
 }
 
-// damaged: the data is known to be damaged.
+// damaged: the data is known to be damaged. An agent that has lost its state does not know what its data is: it is no copy that anybody has
+// confirmed.
 func (in *Input) damaged() bool {
-	return in.Goal.Damaged != "" && in.Goal.Damaged == in.Durable.Incarnation && in.Seen.Data == health.DataPresent
+	g, own := in.Goal.Damaged, in.Durable.Incarnation
+	return g != "" && in.Seen.Data == health.DataPresent && (g == own || own == "" && g != in.Goal.Incarnation)
 }
 
 // giveUp replaces damaged data by a whole copy. It never streams under the new incarnation: that would be taken for the copy.

@@ -232,6 +232,7 @@ func TestDamagedData(t *testing.T) {
 		}, Nothing, "", "durability set 8"},
 		{"the primary is damaged too", func(in *Input) { in.Goal.Damage = "" }, Nothing, "", "so is the primary's"},
 		{"no name yet, and the primary is damaged too", func(in *Input) { in.Goal.Damage, in.Goal.Incarnation = "", "m1_1" }, Settings, "", ""},
+		{"an agent that has lost its state does not take it for the copy", func(in *Input) { in.Durable.Incarnation = "" }, StopClean, "", ""},
 		{"its data is the copy", func(in *Input) { in.Durable.Incarnation, in.Seen.Application = "m1_2", "m1_2" }, Settings, "", ""},
 	} {
 		in := base

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 )
@@ -22,7 +23,7 @@ func applyJudge(_ *State, c *Cluster, cmd Command) error {
 	switch {
 	case m == nil:
 		return fmt.Errorf("cluster %s has no member %s", c.Name, j.Member)
-	case m.Incarnation != j.Incarnation:
+	case m.Incarnation != j.Incarnation && m.Joined: // before it has joined, its data is still that of an earlier name
 		return fmt.Errorf("cluster %s: the data of %s is %s, not %s", c.Name, j.Member, m.Incarnation, j.Incarnation)
 	case j.Excluded != "" && m.Excluded != "":
 		return fmt.Errorf("cluster %s: %s is excluded already: %s", c.Name, j.Member, m.Excluded)
@@ -37,7 +38,8 @@ func applyJudge(_ *State, c *Cluster, cmd Command) error {
 		return nil
 	}
 	c.note(cmd, j.Member, "exclusion of "+j.Member+" withdrawn: "+j.Reason, "it may be promoted again, in spite of: "+m.Excluded)
-	m.Excluded, m.DamagedAs, m.Cleared = "", "", j.Cleared
+	m.Cleared, m.ClearedAs = j.Cleared, cmp.Or(m.DamagedAs, m.Incarnation)
+	m.Excluded, m.DamagedAs = "", ""
 	return nil
 }
 
@@ -50,6 +52,9 @@ func (c *Cluster) note(cmd Command, member, reason, outcome string) {
 // renewed ends the exclusion of a member whose data is a whole copy by now.
 func (m *Member) renewed() {
 	if m.DamagedAs != "" && m.DamagedAs != m.Incarnation {
-		m.Excluded, m.DamagedAs, m.Cleared = "", "", ""
+		m.Excluded, m.DamagedAs = "", ""
+	}
+	if m.ClearedAs != m.Incarnation { // a rewind keeps the damage, and then there is new evidence
+		m.Cleared, m.ClearedAs = "", ""
 	}
 }

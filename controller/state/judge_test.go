@@ -52,13 +52,14 @@ func TestVerdictsRefused(t *testing.T) {
 		return onFeed(Command{Judge: &Judge{Member: "m2", Incarnation: "m2_2", Cleared: "bad pages", Reason: reason}})
 	}
 	refused(t, s, judge("m9", "m9_1", "bad pages"), "no member m9")
-	refused(t, s, judge("m2", "m2_1", "bad pages"), "the data of m2 is m2_2, not m2_1")
+	joined := run(t, s, onFeed(Command{Rejoined: &Rejoined{Member: "m2", Note: "streams"}}))
+	refused(t, joined, judge("m2", "m2_1", "bad pages"), "the data of m2 is m2_2, not m2_1")
 	refused(t, s, withdraw("looked"), "nothing is known against")
 	s = run(t, s, judge("m2", "m2_2", "bad pages"))
 	refused(t, s, judge("m2", "m2_2", "more bad pages"), "excluded already: bad pages")
 	refused(t, s, withdraw(""), "for a reason only")
 	s = run(t, s, withdraw("looked"))
-	if m := s.Clusters["feed"].Members["m2"]; m.Excluded != "" || m.DamagedAs != "" || m.Cleared != "bad pages" {
+	if m := s.Clusters["feed"].Members["m2"]; m.Excluded != "" || m.DamagedAs != "" || m.Cleared != "bad pages" || m.ClearedAs != "m2_2" {
 		t.Errorf("withdrawn: %+v", m)
 	}
 	last := s.Clusters["feed"].Operations[len(s.Clusters["feed"].Operations)-1]
@@ -72,5 +73,26 @@ func TestVerdictEndsNothing(t *testing.T) {
 	s := run(t, bootstrapped(t, 1), onFeed(Command{Begin: &Begin{Kind: Switchover, To: "m2"}}), judge("m3", "m3_3", "bad pages"))
 	if op := s.Clusters["feed"].runningChange(); op == nil || op.Kind != Switchover {
 		t.Errorf("the switchover has become %+v", op)
+	}
+}
+
+// TestLateVerdict: evidence about data that already has a new name, because its member is to be rewound, keeps it from having that name.
+func TestLateVerdict(t *testing.T) {
+	s := run(t, bootstrapped(t, 1), failover(), promote(nil), judge("m1", "m1_1", "bad pages"),
+		onFeed(Command{Opened: &Opened{Epoch: ep(2), SystemID: "7", Timeline: 2}}))
+	m := s.Clusters["feed"].Members["m1"]
+	if g := s.GoalOf("feed", "m1"); m.Excluded != "bad pages" || g.Damaged != "m1_1" || g.Incarnation == "m1_1" {
+		t.Errorf("%+v, its goal %+v", m, g)
+	}
+}
+
+// TestClearedEndsWithTheData: what an operator has set aside is about data that is gone.
+func TestClearedEndsWithTheData(t *testing.T) {
+	s := run(t, bootstrapped(t, 1), judge("m2", "m2_2", "bad pages"),
+		onFeed(Command{Judge: &Judge{Member: "m2", Incarnation: "m2_2", Cleared: "bad pages", Reason: "looked"}}),
+		onFeed(Command{Reincarnate: &Reincarnate{Member: "m2", Reason: "needs a rebuild"}}),
+		onFeed(Command{Rejoined: &Rejoined{Member: "m2", Note: "streams"}}))
+	if m := s.Clusters["feed"].Members["m2"]; m.Cleared != "" || m.ClearedAs != "" {
+		t.Errorf("%+v", m)
 	}
 }

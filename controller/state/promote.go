@@ -47,6 +47,9 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
 	c.Opened, c.History, c.Attempt, c.Upstreams, c.Doubtful, c.Unbound = false, nil, nil, nil, false, false
 	c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, c.firstSet(s, old, p, inPlace))
+	if !inPlace {
+		c.FirstOwn = c.HighSet
+	}
 	return nil
 }
 
@@ -97,7 +100,7 @@ func (c *Cluster) firstSet(s *State, old string, p *Promote, inPlace bool) []str
 	}
 	was := c.Members[old] // its damage stays: a rewind keeps the blocks that it need not replace
 	c.Members[old] = &Member{Incarnation: c.incarnate(old), Excluded: was.Excluded, DamagedAs: was.DamagedAs, Cleared: was.Cleared,
-		Listed: was.Listed}
+		ClearedAs: was.ClearedAs, Listed: was.Listed}
 	var names []string
 	for _, sealed := range p.Sealed {
 		m := c.Members[sealed.Member]

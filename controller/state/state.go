@@ -105,7 +105,9 @@ type Cluster struct {
 	// Sets are the durability sets in force, oldest first; the last is the one to load.
 	Sets    []platform.DurabilitySet `json:"sets"`
 	HighSet uint64                   `json:"highSet"`
-	Members map[string]*Member       `json:"members"`
+	// FirstOwn is the first set that senders of the present primary may have loaded; those before are its predecessor's. 0: not known.
+	FirstOwn uint64             `json:"firstOwn,omitempty"`
+	Members  map[string]*Member `json:"members"`
 	// Upstreams are the replicas that stream from another replica, their site's upstream, instead of from the primary. No durability
 	// set counts on them. It is replaced, never edited, and empty after each change of primary.
 	Upstreams map[string]string `json:"upstreams,omitempty"`
@@ -139,8 +141,9 @@ type Member struct {
 	// replace.
 	Excluded  string `json:"excluded,omitempty"`
 	DamagedAs string `json:"damagedAs,omitempty"`
-	// Cleared is evidence that an operator has looked into: it excludes the member no more.
-	Cleared string `json:"cleared,omitempty"`
+	// Cleared is evidence that an operator has looked into: it excludes the member no more, as long as it has the data of that incarnation.
+	Cleared   string `json:"cleared,omitempty"`
+	ClearedAs string `json:"clearedAs,omitempty"`
 }
 
 // Phase is the progress of an attempt.

@@ -26,7 +26,7 @@ const (
 	// scanSettles is how long a scan waits at its end for the server's next checkpoint, which settles what it has found.
 	scanSettles = 15 * time.Minute
 	// scanDeadline bounds one read: a stop of the agent waits for it.
-	scanDeadline = 10 * time.Second
+	scanDeadline = time.Second
 	// scanRetry is the longest pause after a scan that failed.
 	scanRetry = 10 * time.Minute
 	// namedPages is how many damaged pages a report names, loggedPages how many the log, and keptPages how many are kept.
@@ -176,7 +176,9 @@ func (m *scanner) scan(ctx context.Context, pg *postgres.Server, incarnation str
 		}
 		s.report.Running = true
 	})
-	o := integrity.Options{Rate: int64(m.o.Config.Integrity.Rate) << 20, Deadline: scanDeadline, From: m.pass.from,
+	// A free space map is not logged: a power cut may tear its pages, and PostgreSQL makes them anew.
+	only := func(_ integrity.Relation, fork page.Fork) bool { return fork != page.FreeSpace }
+	o := integrity.Options{Only: only, Rate: int64(m.o.Config.Integrity.Rate) << 20, Deadline: scanDeadline, From: m.pass.from,
 		Again:     integrity.Again{Checkpoint: scanSettles},
 		Positions: func(ctx context.Context) (integrity.Positions, error) { return m.positions(ctx, pg) }}
 	m.o.Group.Go(func() error {
@@ -209,7 +211,9 @@ func (m *scanner) finding(f integrity.Finding) {
 	end := m.seen().Position
 	switch ahead := f.Kind == integrity.AheadOfWAL; {
 	case !f.Settled, ahead && end == 0:
-		m.unsure = append(m.unsure, f.Block)
+		if len(m.unsure) < keptPages { // they come in order, and the first is where the next scan begins
+			m.unsure = append(m.unsure, f.Block)
+		}
 		return
 	case ahead && f.LSN <= end: // its server may have been replaying that record
 		return
@@ -241,7 +245,7 @@ func (m *scanner) damage() {
 		text = append(text, p.text)
 	}
 	if len(all) > namedPages {
-		text = append(text, "and more")
+		text = append(text, health.MorePages(int64(len(all)-namedPages)+max(m.more, m.pass.more)))
 	}
 	m.publish(func(s *scans) {
 		s.report.Findings, s.damage = int64(len(all))+max(m.more, m.pass.more), ""

@@ -233,7 +233,7 @@ func TestScanNames(t *testing.T) {
 	}
 	m.scanner.pass.found = append(m.scanner.pass.found, at(4))
 	m.scanner.damage()
-	if r := m.scanReport(); !strings.HasSuffix(r.Damage, "block 3 (checksum), and more") || r.Scan.Findings != 4 {
+	if r := m.scanReport(); !strings.HasSuffix(r.Damage, "block 3 (checksum), and 1 more") || r.Scan.Findings != 4 {
 		t.Errorf("%s, %+v", r.Damage, r.Scan)
 	}
 }
