@@ -34,7 +34,8 @@ func TestEvidenceSetAside(t *testing.T) {
 	}
 }
 
-// TestDamagedReplicaIsSpared: a damaged replica that streams is stopped for a copy only while commits have enough others, and one at a time.
+// TestDamagedReplicaIsSpared: a damaged replica that streams is stopped for a copy only while commits have enough others, one at a
+// time.
 func TestDamagedReplicaIsSpared(t *testing.T) {
 	for _, c := range []struct {
 		name   string
