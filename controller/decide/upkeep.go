@@ -260,7 +260,6 @@ func (v *clusterView) changeSet(p *health.Member) (*state.Command, Reason) {
 		}
 		return nil, Reason{Rule: RuleHealthy}
 	}
-	acks, want = oneAtATime(set, acks, want)
 	acks, want = onlyRecorded(v.ownSets(), acks, want)
 	why := Reason{Code: setChanges, Number: acks, Names: want}
 	if acks == 0 {
@@ -275,35 +274,12 @@ func (v *clusterView) changeSet(p *health.Member) (*state.Command, Reason) {
 	return &state.Command{Sets: &state.ChangeSet{Epoch: v.c.Epoch, Acks: acks, Names: want, Reason: why.String()}}, why
 }
 
-// oneAtATime is the next set on the way to that many acks of those names: either the number changes or the names do, and with
-// more than one ack names come before others go. Each sender releases commits by the number that it has loaded, but counts
-// every sender that has a place in its own list: the old number with new names, or an old and a new name together, would be
-// a rule that no log has recorded (S2).
-func oneAtATime(set *platform.DurabilitySet, acks int, want []string) (int, []string) {
-	switch {
-	case set.Acks == 0 || acks == 0 || slices.Equal(want, set.Names):
-		return acks, want
-	case acks < set.Acks:
-		return acks, set.Names
-	}
-	next, added := slices.Clone(set.Names), false
-	for _, name := range want {
-		if !set.Has(name) {
-			next, added = append(next, name), true
-		}
-	}
-	if !added || set.Acks == 1 {
-		return set.Acks, want
-	}
-	sort.Strings(next)
-	return set.Acks, next
-}
-
-// onlyRecorded is the next set, so that senders make no rule that the log does not have. The primary may load the newest of several sets at
-// once, and then any number of those in force may meet any names: a sender that is still at one ack of a counts b, whose own list has b
-// (S2; seed 532052). So with the least of the numbers either each name stands in a set of its own with that number, if it is 1, or one set
-// has them all (uncovered). Where that is not so, the names are added under the least number first, which costs nothing: that number is in
-// force.
+// onlyRecorded is the next set on the way to that many acks of those names, such that senders make no rule that the log does not have (S2).
+// Each sender releases commits by the number that it has loaded, but counts every sender that has a place in its own list. The primary may
+// load the last of several sets at once, so any number of those in force may meet any names: a sender that is still at one ack of a counts b,
+// whose own list has b (seed 532052). So with the least of the numbers either each name stands in a set of its own with that number, if it
+// is 1, or one set has them all (uncovered). Where that is not so, the names are added under the least number first, which costs nothing:
+// that number is in force. So the number rises after the names have come, falls before they go, and names come before others go.
 func onlyRecorded(own []platform.DurabilitySet, acks int, names []string) (int, []string) {
 	if acks == 0 {
 		return acks, names

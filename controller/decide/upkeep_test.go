@@ -270,7 +270,7 @@ func TestOneAtATime(t *testing.T) {
 		{"nobody counted", platform.DurabilitySet{}, 2, 2, []string{"a", "b"}, []string{"a", "b"}},
 		{"nobody will", platform.DurabilitySet{Acks: 2, Names: []string{"a", "b"}}, 0, 0, nil, nil},
 	} {
-		if acks, names := oneAtATime(&c.was, c.acks, c.want); acks != c.next || !slices.Equal(names, c.then) {
+		if acks, names := onlyRecorded([]platform.DurabilitySet{c.was}, c.acks, c.want); acks != c.next || !slices.Equal(names, c.then) {
 			t.Errorf("%s: %d of %v", c.name, acks, names)
 		}
 	}
@@ -328,8 +328,7 @@ func TestSetsMakeNoNewRule(t *testing.T) {
 				continue
 			}
 			for range 4 { // as the leader does until it is there
-				a, w := oneAtATime(&inForce[len(inForce)-1], acks, want)
-				a, w = onlyRecorded(inForce, a, w)
+				a, w := onlyRecorded(inForce, acks, want)
 				inForce = append(inForce, platform.DurabilitySet{Acks: a, Names: w})
 				if a == acks && slices.Equal(w, want) {
 					break

@@ -91,8 +91,28 @@ func TestPlantedApply(t *testing.T) {
 	root, paths := planted(t)
 	for _, path := range paths {
 		m := readMistake(t, path)
-		t.Run(m.name, func(t *testing.T) { m.overlay(t, root) })
+		t.Run(m.name, func(t *testing.T) {
+			m.overlay(t, root)
+			if where, ok := strings.CutPrefix(m.foundBy, "test "); ok {
+				hasTest(t, root, strings.Fields(where))
+			}
+		})
 	}
+}
+
+// hasTest fails where a package has no test of that name any more.
+func hasTest(t *testing.T, root string, where []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, where[0], "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err == nil && bytes.Contains(b, []byte("func "+where[1]+"(")) {
+			return
+		}
+	}
+	t.Errorf("%s has no %s", where[0], where[1])
 }
 
 // planted gives the module's folder and the files of all planted mistakes.

@@ -65,15 +65,22 @@ func (w *World) judged(c *cluster, j *state.Judge) {
 	}
 }
 
-// mendPages is an operator who repairs the pages of a primary once all else has healed, and says so: nothing is rebuilt from damaged data.
+// mendPages is an operator, asked once a second after all else has healed, who repairs the pages of a primary, since nothing is rebuilt from
+// damaged data, and then those of a replica that stays excluded, since commits cannot spare it for a copy; and says so.
 func (w *World) mendPages(c *cluster) {
+	const patience = 20
 	s := c.state()
-	if s.Primary == "" {
-		return
-	}
-	c.member(s.Primary).pg.damage = damage{}
-	if s.Members[s.Primary].Excluded != "" {
-		w.ask(state.Command{Cluster: c.name, Judge: &state.Judge{Member: s.Primary, Incarnation: s.Members[s.Primary].Incarnation,
-			Reason: "its pages are repaired"}})
+	for _, m := range c.members {
+		if m.excluded++; s.Primary == "" || s.Members[m.name] == nil || s.Members[m.name].Excluded == "" {
+			m.excluded = 0
+		}
+		if m.name != s.Primary && m.excluded < patience {
+			continue
+		}
+		m.pg.damage = damage{}
+		if m.excluded > 0 {
+			w.ask(state.Command{Cluster: c.name, Judge: &state.Judge{Member: m.name, Incarnation: s.Members[m.name].Incarnation,
+				Reason: "its pages are repaired"}})
+		}
 	}
 }

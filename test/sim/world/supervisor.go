@@ -16,6 +16,8 @@ type supervisor struct {
 	host    *host
 	cluster *cluster
 	name    string
+	// excluded is for how many seconds it has been since all else has healed.
+	excluded int
 
 	// On disk.
 	durable   member.Durable
