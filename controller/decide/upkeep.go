@@ -274,12 +274,13 @@ func (v *clusterView) changeSet(p *health.Member) (*state.Command, Reason) {
 	return &state.Command{Sets: &state.ChangeSet{Epoch: v.c.Epoch, Acks: acks, Names: want, Reason: why.String()}}, why
 }
 
-// onlyRecorded is the next set on the way to that many acks of those names, such that senders make no rule that the log does not have (S2).
-// Each sender releases commits by the number that it has loaded, but counts every sender that has a place in its own list. The primary may
-// load the last of several sets at once, so any number of those in force may meet any names: a sender that is still at one ack of a counts b,
-// whose own list has b (seed 532052). So with the least of the numbers either each name stands in a set of its own with that number, if it
-// is 1, or one set has them all (uncovered). Where that is not so, the names are added under the least number first, which costs nothing:
-// that number is in force. So the number rises after the names have come, falls before they go, and names come before others go.
+// onlyRecorded is the next set on the way to that many acks of those names, such that senders make no rule that the log does not have
+// (S2). Each sender releases commits by the number that it has loaded, but counts every sender that has a place in its own list. The
+// primary may load the last of several sets at once, so any number of those in force may meet any names: a sender that is still at one
+// ack of a counts b, whose own list has b (seed 532052). So with the least of the numbers either each name stands in a set of its own
+// with that number, if it is 1, or one set has them all (uncovered). Where that is not so, the names are added under the least number
+// first, which costs nothing: that number is in force. So the number rises after the names have come, falls before they go, and names
+// come before others go.
 func onlyRecorded(own []platform.DurabilitySet, acks int, names []string) (int, []string) {
 	if acks == 0 {
 		return acks, names
