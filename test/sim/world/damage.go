@@ -65,8 +65,8 @@ func (w *World) judged(c *cluster, j *state.Judge) {
 	}
 }
 
-// mendPages is an operator, asked once a second after all else has healed, who repairs the pages of a primary, since nothing is rebuilt from
-// damaged data, and then those of a replica that stays excluded, since commits cannot spare it for a copy; and says so.
+// mendPages is an operator, asked once a second after all else has healed, who repairs the pages of a primary, since nothing is rebuilt
+// from damaged data, and then those of a replica that stays excluded, since commits cannot spare it for a copy; and says so.
 func (w *World) mendPages(c *cluster) {
 	const patience = 20
 	s := c.state()
