@@ -48,11 +48,11 @@ func (v *clusterView) undamaged() (names []string) {
 // damageProblem says what is known against a member's data, and what follows from it.
 func (v *clusterView) damageProblem(name, why string) {
 	if p := v.fresh(v.c.Primary); name != v.c.Primary {
-		next := "; it is not promoted, and is rebuilt from a primary against which nothing is known"
+		next, handled := "; it is not promoted, and is rebuilt from a primary against which nothing is known", true
 		if r := v.fresh(name); p != nil && r != nil && r.Streams() && v.sound(p) && !v.spareable(p, name) {
-			next = "; it is not promoted, and is rebuilt once commits have enough other replicas"
+			next, handled = "; it is not promoted, and is rebuilt once commits have enough other replicas", false
 		}
-		v.problem(health.ReplicaCorrupt, name, why+next, true)
+		v.problem(health.ReplicaCorrupt, name, why+next, handled)
 		return
 	}
 	next := "; nothing is known against the data of " + strings.Join(v.undamaged(), " and ") + ": hand over to it"
