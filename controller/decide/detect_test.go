@@ -274,7 +274,7 @@ func TestNoRebuildFromAStuckPrimary(t *testing.T) { // S9
 		"is not open yet": func(m *health.Member) { m.Opened = false },
 	} {
 		st := well(t, 1, nil)
-		st.members["m3"].Needs = "rebuild"
+		st.members["m3"].Needs, st.members["m3"].Receiver = "rebuild", nil
 		change(st.members["m1"])
 		st.later(0)
 		cmd, _, _ := st.next()

@@ -64,8 +64,13 @@ func (v *clusterView) damageProblem(name, why string) {
 
 // mayRepair tells whether the data of a replica that asks for it may be discarded now.
 func (v *clusterView) mayRepair(p, r *health.Member) bool {
-	if m := v.c.Members[r.Name]; m.DamagedAs != "" && m.DamagedAs == m.Incarnation && r.Streams() {
+	m := v.c.Members[r.Name]
+	damaged := m.DamagedAs != "" && m.DamagedAs == m.Incarnation
+	switch streams := r.Streams() && sender(p, m.Incarnation) != nil; {
+	case streams && damaged:
 		return p.Damage == "" && v.spareable(p, r.Name)
+	case streams: // the report is from before an operator has set the evidence aside
+		return false
 	}
 	return !v.lineAtFault(p, r).given()
 }

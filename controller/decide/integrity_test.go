@@ -87,3 +87,14 @@ func TestDamageUnderAnEarlierName(t *testing.T) {
 		}
 	}
 }
+
+// TestClearedReplicaStreamsOn: a report from before evidence was set aside still asks for a rebuild, which nothing demands any more.
+func TestClearedReplicaStreamsOn(t *testing.T) {
+	st := well(t, 1, nil)
+	st.members["m2"].Damage, st.members["m2"].Needs = "bad pages", "rebuild"
+	st.c().Members["m2"].Cleared, st.c().Members["m2"].ClearedAs = "bad pages", "m2_2"
+	st.later(time.Second)
+	if cmd, _, _ := st.next(); cmd != nil && (cmd.Reincarnate != nil || cmd.Judge != nil) {
+		t.Errorf("decided %s", body(cmd))
+	}
+}
