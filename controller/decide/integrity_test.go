@@ -98,3 +98,19 @@ func TestClearedReplicaStreamsOn(t *testing.T) {
 		t.Errorf("decided %s", body(cmd))
 	}
 }
+
+// TestNoRebuildFromADamagedPrimary: it would spread the damage, whatever the replica asks for.
+func TestNoRebuildFromADamagedPrimary(t *testing.T) {
+	for _, damaged := range []bool{false, true} {
+		st := well(t, 1, nil)
+		st.members["m3"].Needs, st.members["m3"].Receiver = "rebuild", nil
+		if damaged {
+			st.c().Members["m1"].Excluded, st.c().Members["m1"].DamagedAs = "a bad page", "m1_1"
+		}
+		st.later(0)
+		cmd, _, _ := st.next()
+		if got := cmd != nil && cmd.Reincarnate != nil; got == damaged {
+			t.Errorf("damaged %v: %s", damaged, body(cmd))
+		}
+	}
+}
