@@ -31,7 +31,11 @@ func (a Ack) late(newest platform.Epoch) bool {
 func (c *Checker) Acknowledged(a Ack, inForce []platform.DurabilitySet) {
 	c.total++
 	c.last = a.At
-	late := a.late(c.newest)
+	newest := c.newest
+	if newest.Less(c.inForce) { // the successor is chosen, and has yet to acknowledge something itself
+		newest = c.inForce
+	}
+	late := a.late(newest)
 	if a.Epoch.Less(c.newest) && !c.excused && !late {
 		c.fail("S1", a.At, "%s acknowledged commit %d under epoch %s after one under %s", a.Member, a.ID, a.Epoch, c.newest)
 	}
