@@ -22,8 +22,9 @@ type Durable struct {
 	Closed platform.Epoch `json:"closed"`
 	// Sealed is the attempt the member is sealed for; zero for none. It outlives restarts of agent and PostgreSQL.
 	Sealed platform.Epoch `json:"sealed"`
-	// Incarnation names the data in place.
+	// Incarnation names the data in place, Former what its data was named before: no data of that name is left here.
 	Incarnation string `json:"incarnation"`
+	Former      string `json:"former,omitempty"`
 	// Peers are the other members of the cluster, by name, separated by spaces, and Longest the longest lease that may be in
 	// force. A promise may be given only to these, and only for so long (L5).
 	Peers   string        `json:"peers,omitempty"`
@@ -37,6 +38,14 @@ type Durable struct {
 	AlterSystem bool `json:"alterSystem,omitempty"`
 	// Discarded records the data that the last rewind or rebuild discarded (S9).
 	Discarded *health.Discard `json:"discarded,omitempty"`
+}
+
+// Rename gives the data in place another incarnation.
+func (d *Durable) Rename(incarnation string) {
+	if d.Incarnation != "" && d.Incarnation != incarnation {
+		d.Former = d.Incarnation
+	}
+	d.Incarnation = incarnation
 }
 
 // Seen is the last observation of the member.

@@ -114,7 +114,8 @@ func (in *Input) primary() Act {
 // start would continue to write the old primary's timeline.
 func (in *Input) becomePrimary() Act {
 	g, d, s := in.Goal, in.Durable, in.Seen
-	d.Ran, d.Sealed, d.Incarnation = g.Epoch, platform.Epoch{}, g.Incarnation
+	d.Ran, d.Sealed = g.Epoch, platform.Epoch{}
+	d.Rename(g.Incarnation)
 	switch {
 	case s.Timeline > g.Timeline:
 		return in.wait(fmt.Sprintf("it has diverged: its data is on timeline %d, past timeline %d of epoch %s", s.Timeline, g.Timeline, g.Epoch))

@@ -83,20 +83,21 @@ func Promise(in Input, r platform.PromiseRequest) (Promised, platform.PromiseAns
 		return refuse("it knows a newer member list (%d) than the primary (%d)", in.Goal.MembersVersion, r.List)
 	}
 	now.To, now.Until = r.From, max(now.Until, in.Now+platform.CountOut(r.Length))
-	return now, platform.PromiseAnswer{Given: true, Incarnation: d.Incarnation}
+	return now, platform.PromiseAnswer{Given: true, Incarnation: d.Incarnation, Former: d.Former}
 }
 
-// EnoughPromises tells whether promises from these members, by the incarnation of their data, let a primary renew its lease (L5). It
-// needs k members of every durability set that it knows with acks k, because any promotion must seal |S|-k+1 of them, and all other
-// members if a set has acks 0.
-func EnoughPromises(g platform.Goal, promises map[string]string) bool {
+// EnoughPromises tells whether the promises of these members let a primary renew its lease (L5). It needs k members of every durability
+// set that it knows with acks k, because any promotion must seal |S|-k+1 of them, and all other members if a set has acks 0. A member
+// counts for its former name too: the controllers may have dropped a set, and a member may have replaced its data for that, before the
+// primary knows of it. Nobody can seal data of that name any more.
+func EnoughPromises(g platform.Goal, promises map[string]platform.PromiseAnswer) bool {
 	if g.Kind != platform.GoalPrimary || len(g.Sets) == 0 {
 		return false
 	}
 	for _, set := range g.Sets {
 		n := 0
-		for _, incarnation := range promises {
-			if set.Has(incarnation) {
+		for _, p := range promises {
+			if set.Has(p.Incarnation) || p.Former != "" && set.Has(p.Former) {
 				n++
 			}
 		}
@@ -107,7 +108,7 @@ func EnoughPromises(g platform.Goal, promises map[string]string) bool {
 	return true
 }
 
-func all(members []string, promises map[string]string) bool {
+func all(members []string, promises map[string]platform.PromiseAnswer) bool {
 	for _, m := range members {
 		if _, ok := promises[m]; !ok {
 			return false

@@ -119,7 +119,7 @@ func TestEnoughPromises(t *testing.T) { // L5
 	for _, c := range []struct {
 		name     string
 		sets     []platform.DurabilitySet
-		promises map[string]string
+		promises map[string]string // by member: the name of its data, and its former one
 		want     bool
 	}{
 		{"no set is known", nil, map[string]string{"m2": "m2_2", "m3": "m3_3"}, false},
@@ -129,15 +129,22 @@ func TestEnoughPromises(t *testing.T) { // L5
 		{"one of two, acks 2", []platform.DurabilitySet{set(2, "m2_2", "m3_3")}, map[string]string{"m3": "m3_3"}, false},
 		{"every set counts", []platform.DurabilitySet{set(1, "m2_2"), set(1, "m3_3")}, map[string]string{"m3": "m3_3"}, false},
 		{"both sets", []platform.DurabilitySet{set(1, "m2_2"), set(1, "m3_3")}, map[string]string{"m2": "m2_2", "m3": "m3_3"}, true},
+		{"a former name", []platform.DurabilitySet{set(1, "m2_2"), set(1, "m3_3")}, map[string]string{"m2": "m2_4 m2_2", "m3": "m3_3"}, true},
+		{"one member, two names", []platform.DurabilitySet{set(2, "m2_2", "m2_4")}, map[string]string{"m2": "m2_4 m2_2"}, false},
 		{"acks 0: one of two", []platform.DurabilitySet{set(0)}, map[string]string{"m3": "m3_3"}, false},
 		{"acks 0: all, whatever their data", []platform.DurabilitySet{set(0)}, map[string]string{"m2": "", "m3": ""}, true},
 		{"acks 0 before acks 1", []platform.DurabilitySet{set(0), set(1, "m2_2")}, map[string]string{"m2": "m2_2"}, false},
 	} {
 		g := platform.Goal{Kind: platform.GoalPrimary, Sets: c.sets, OtherMembers: []string{"m2", "m3"}}
-		if got := EnoughPromises(g, c.promises); got != c.want {
+		given := map[string]platform.PromiseAnswer{}
+		for m, names := range c.promises {
+			name, former, _ := strings.Cut(names, " ")
+			given[m] = platform.PromiseAnswer{Given: true, Incarnation: name, Former: former}
+		}
+		if got := EnoughPromises(g, given); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
-		if g.Kind = platform.GoalReplica; EnoughPromises(g, c.promises) {
+		if g.Kind = platform.GoalReplica; EnoughPromises(g, given) {
 			t.Errorf("%s: a replica needs no promises", c.name)
 		}
 	}
@@ -208,5 +215,25 @@ func TestLookFor(t *testing.T) {
 	}
 	if got := LookFor(platform.MaxLease, 0); got != time.Second {
 		t.Errorf("the longest lease: %s", got)
+	}
+}
+
+// A member that has replaced its data promises by the old name too, through the whole way to the primary's count (seed 378779).
+func TestPromiseOfReplacedData(t *testing.T) {
+	in := replicaOf3()
+	in.Durable.Incarnation = "m3_3"
+	in.Durable.Rename("m3_3")
+	if in.Durable.Former != "" {
+		t.Errorf("the same name again: %+v", in.Durable)
+	}
+	in.Durable.Rename("m3_7")
+	_, answer := Promise(in, platform.PromiseRequest{To: in.Name, From: in.Goal.OtherMembers[0], Epoch: in.Durable.Epoch,
+		List: in.Goal.MembersVersion, Length: platform.MinLease})
+	if want := (platform.PromiseAnswer{Given: true, Incarnation: "m3_7", Former: "m3_3"}); answer != want {
+		t.Fatalf("%+v, want %+v", answer, want)
+	}
+	old := platform.Goal{Kind: platform.GoalPrimary, Sets: []platform.DurabilitySet{{Acks: 1, Names: []string{"m3_3"}}}}
+	if !EnoughPromises(old, map[string]platform.PromiseAnswer{in.Name: answer}) {
+		t.Error("a primary that does not yet know that the set has ended is not given its promise")
 	}
 }

@@ -23,7 +23,7 @@ type Promises struct {
 // round is one renewal without a leader: the requests that belong to one reading of the clock, and the promises given.
 type round struct {
 	epoch platform.Epoch
-	given map[string]string // incarnation by member
+	given map[string]platform.PromiseAnswer // by member
 }
 
 // Grant takes a leader's grant.
@@ -50,7 +50,7 @@ func (p *Promises) Ask(in *Input, number uint64) (requests []platform.PromiseReq
 	if p.rounds == nil {
 		p.rounds = map[uint64]*round{}
 	}
-	p.rounds[number] = &round{g.Epoch, map[string]string{}}
+	p.rounds[number] = &round{g.Epoch, map[string]platform.PromiseAnswer{}}
 	for len(p.rounds) > roundsKept {
 		delete(p.rounds, slices.Min(slices.Collect(maps.Keys(p.rounds))))
 	}
@@ -70,7 +70,7 @@ func (p *Promises) Take(
 	if round == nil || !answer.Given || g.Epoch != round.epoch {
 		return 0, false
 	}
-	round.given[r.To] = answer.Incarnation
+	round.given[r.To] = answer
 	if !EnoughPromises(*g, round.given) {
 		return 0, false
 	}

@@ -272,7 +272,7 @@ func (in *Input) clone(why string) Act {
 func (in *Input) rename(k Kind, why string) Act {
 	d := in.Durable
 	if k == StartStandby || k == Settings {
-		d.Incarnation = in.Goal.Incarnation
+		d.Rename(in.Goal.Incarnation)
 	}
 	return Act{Kind: k, Durable: d, Why: why}
 }

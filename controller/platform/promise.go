@@ -20,5 +20,7 @@ type PromiseAnswer struct {
 	Given bool `json:"given"`
 	// Incarnation names the data of the member that promises: durability sets count by it.
 	Incarnation string `json:"incarnation,omitempty"`
-	Reason      string `json:"reason,omitempty"`
+	// Former is what its data was named before it was replaced or renamed; "" for nothing. A promise counts for that name too.
+	Former string `json:"former,omitempty"`
+	Reason string `json:"reason,omitempty"`
 }

@@ -112,7 +112,7 @@ func (m *actor) adopt(ctx context.Context, pg *postgres.Server, goal platform.Go
 	if err := m.intoCgroup(); err != nil {
 		return err
 	}
-	d.Incarnation = goal.Incarnation
+	d.Rename(goal.Incarnation)
 	return m.keepDurable(d)
 }
 

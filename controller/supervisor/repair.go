@@ -122,7 +122,8 @@ func (m *actor) rewind(ctx context.Context, pg *postgres.Server, goal platform.G
 	}
 	m.again()
 	m.recall(func(r *member.Memory) { *r = r.Renewed(false) })
-	d.Incarnation, d.SystemID, d.Discarded = goal.Incarnation, goal.SystemID, discarded
+	d.SystemID, d.Discarded = goal.SystemID, discarded
+	d.Rename(goal.Incarnation)
 	return m.keepDurable(d)
 }
 
@@ -187,7 +188,8 @@ func (m *actor) clone(ctx context.Context, pg *postgres.Server, goal platform.Go
 	if err != nil {
 		return err
 	}
-	d.Incarnation, d.SystemID, d.AlterSystem, d.Discarded = goal.Incarnation, goal.SystemID, false, discarded
+	d.SystemID, d.AlterSystem, d.Discarded = goal.SystemID, false, discarded
+	d.Rename(goal.Incarnation)
 	m.recall(func(r *member.Memory) { *r = r.Renewed(true) })
 	return m.keepDurable(d)
 }

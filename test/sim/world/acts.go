@@ -59,7 +59,17 @@ func (m *supervisor) act(act member.Act) {
 		if act.Kind == member.Promote { // its settings are loaded first, and ask for no upstream
 			m.pg.upstream, m.pg.pointed, m.pg.receiver = nil, "", nil
 		}
-		m.host.agent.onDisk(m.duration(act.Kind), func() { m.carryOut(act, goal, goal.Epoch == m.goal.Epoch && !m.cancel) })
+		over, life := false, m.host.agent.life
+		end := func() {
+			if !over && m.host.agent.life == life {
+				over = true
+				m.carryOut(act, goal, goal.Epoch == m.goal.Epoch && !m.cancel)
+			}
+		}
+		if act.Kind == member.Checkpoint || act.Kind == member.Open { // its session ends with the server, however long it would have taken
+			m.pg.onEnd = func() { m.host.agent.on(0, end) }
+		}
+		m.host.agent.onDisk(m.duration(act.Kind), end)
 	})
 }
 
@@ -74,7 +84,7 @@ func (m *supervisor) noRoom(k member.Kind) bool {
 
 // finished ends an act; one that failed is held back for a moment.
 func (m *supervisor) finished(ok bool) {
-	m.acting = false
+	m.acting, m.pg.onEnd = false, nil
 	if !ok {
 		m.pg.abortClone()
 		m.waitTill = m.host.now() + 150*time.Millisecond
@@ -223,7 +233,7 @@ func (m *supervisor) receiveNothing() bool {
 func (m *supervisor) adopt(act member.Act) {
 	d := act.Durable
 	if !m.pg.primary {
-		d.Incarnation = m.goal.Incarnation
+		d.Rename(m.goal.Incarnation)
 		m.point(m.goal)
 	}
 	m.pg.adoptable = false

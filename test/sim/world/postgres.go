@@ -59,6 +59,7 @@ type postgres struct {
 	caughtUp    platform.Epoch // the attempt in which it was handed WAL after its seal: for the checker
 	writeProbed time.Duration  // when the small local commit last finished
 	onStop      func()         // what happens when it begins to stop
+	onEnd       func()         // what happens to the statement of its agent that runs, when it ends
 }
 
 type write struct {
@@ -182,6 +183,9 @@ func (p *postgres) crash() {
 	p.running, p.primary, p.stopping, p.adoptable, p.receiver = false, false, false, false, nil
 	p.senders, p.waits, p.hung = nil, nil, 0
 	p.damage.counted = false
+	if p.onEnd != nil {
+		p.onEnd()
+	}
 }
 
 // stopClean ends a primary after its receivers had a moment to take the shutdown record. One that has crashed meanwhile is not clean for

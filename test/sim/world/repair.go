@@ -122,7 +122,8 @@ func (m *supervisor) discard(wal []*record, n int) *health.Discard {
 
 func (m *supervisor) rename(act member.Act, leftOut *health.Discard) {
 	d := act.Durable
-	d.Incarnation, d.SystemID, d.Discarded = m.goal.Incarnation, systemID, leftOut
+	d.SystemID, d.Discarded = systemID, leftOut
+	d.Rename(m.goal.Incarnation)
 	m.keep(d)
 	if m.leftOut = ""; leftOut != nil {
 		m.leftOut = fmt.Sprintf("WAL %s to %s of timeline %d", leftOut.From, leftOut.To, leftOut.Timeline)
