@@ -26,6 +26,7 @@ const (
 	PrimaryCorrupt      Kind = "PrimaryCorrupt"
 	AgentError          Kind = "AgentError"
 	ClonedMachine       Kind = "ClonedMachine"
+	OlderDisk           Kind = "OlderDisk"
 	PendingRestart      Kind = "PendingRestart"
 	SettingsTooLow      Kind = "SettingsTooLow"
 	ReplayPaused        Kind = "ReplayPaused"

@@ -6,6 +6,7 @@
 package health
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,9 @@ type Report struct {
 	// BootID and RunID name the host's boot and the agent's process: a lease is bound to both (L1, L8).
 	BootID string `json:"bootID"`
 	RunID  string `json:"runID"`
+	// Runs are the last runs of agents with this agent's disk, RunID last, from a report that no leader has just answered. A disk that does
+	// not know the run that spoke for the host before is not the one which that run had. nil: not told, or the agent has no record yet.
+	Runs []string `json:"runs,omitempty"`
 	// Number grows by one with each report of a run; the agent stores its clock under it (L1).
 	Number uint64 `json:"number"`
 	// Platform is the id of the platform that the agent has obeyed so far; "" for a new agent (S3).
@@ -38,6 +42,11 @@ type Report struct {
 	CertificateEnds string `json:"certificateEnds,omitempty"`
 	// Pressure is how busy the host is; nil if the agent cannot tell.
 	Pressure *Pressure `json:"pressure,omitempty"`
+}
+
+// OlderThan tells whether the agent's disk is an older copy of the one that a run had which spoke for the host; "" for no run.
+func (r *Report) OlderThan(run string) bool {
+	return run != "" && r.Platform != "" && len(r.Runs) > 0 && !slices.Contains(r.Runs, run)
 }
 
 // Member returns the report's part about one member, or nil.

@@ -123,6 +123,12 @@ var table = []Description{
 	{ClonedMachine, Warning, aboutHost,
 		"A second agent reports as the same host, as from a copied virtual machine. It is not obeyed.",
 		"Stop the copy.", onHost},
+	{OlderDisk, Warning, aboutMember,
+		"The host came back with an older copy of its disk: it was restored from a backup or a snapshot, or a copy of it was started while " +
+			"it was away. What the member's data acknowledged does not count, and it starts no primary of the epoch in force. It rejoins " +
+			"automatically from another primary.",
+		"Make sure that the other machine of that name stays off. If no other member can lead, `mainstay explain` says how to accept the " +
+			"loss of what this copy lacks.", explain},
 	{ReplicaCorrupt, Warning, aboutMember,
 		"The replica's data is damaged: PostgreSQL or the agent's scan has read pages that do not match their checksums, or its control " +
 			"file does not match. It is not promoted, and is rebuilt automatically, unless the primary's data is damaged too; the damaged " +

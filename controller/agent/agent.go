@@ -91,6 +91,8 @@ type contact struct {
 	leader        string             // name of the controller that answered last
 	leaderAddress string             // its address
 	heard         time.Duration      // CLOCK_BOOTTIME of its last answer
+	runs          []string           // see health.Report
+	spoke         time.Duration      // when it last had goals: it speaks for its host; 0: not yet
 	direct        time.Duration      // when a controller last answered without a relay
 	alarm         string             // the leader's last one
 	answered      uint64             // the highest number of a report that a leader has answered
@@ -157,7 +159,7 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 		return nil, err
 	}
 	boot := boottime.BootID()
-	run, err := h.runID(boot)
+	run, err := h.run(boot)
 	if err != nil {
 		h.close()
 		return nil, err
@@ -169,8 +171,8 @@ func open(cfg config.Agent, o Options) (*Agent, error) {
 	}
 	a := &Agent{
 		cfg: cfg, opts: o, log: o.Logger, tls: store, home: h, bootID: boot, bond: bond,
-		members: map[string]*supervisor.Supervisor{}, unmanaged: map[string]string{}, clocks: member.NewClocks(run, uint64(boottime.Now())),
-		signals: newSignals(), contact: contact{news: make(chan struct{}), direct: boottime.Now()},
+		members: map[string]*supervisor.Supervisor{}, unmanaged: map[string]string{}, clocks: member.NewClocks(run.Run, uint64(boottime.Now())),
+		signals: newSignals(), contact: contact{news: make(chan struct{}), direct: boottime.Now(), runs: append(run.Earlier, run.Run)},
 		relaySlots: make(chan struct{}, maxRelays), begun: boottime.Now(),
 		heartbeatEvery: platform.Heartbeat(platform.DefaultLease),
 	}
@@ -269,6 +271,9 @@ func (a *Agent) reportOf(number uint64, run string) health.Report {
 	if bond.Generation > 1 {
 		r.Generation, r.Mark = bond.Generation, bond.Mark
 	}
+	if !a.speaks() {
+		r.Runs = a.runs
+	}
 	if a.tls.ExpiresSoon(time.Now()) {
 		r.CertificateEnds = a.tls.Expiry().UTC().Format(time.RFC3339)
 	}
@@ -279,6 +284,14 @@ func (a *Agent) reportOf(number uint64, run string) health.Report {
 	r.Unmanaged = a.cannot()
 	r.Pressure = a.pressure.Load()
 	return r
+}
+
+// speaks: a leader has just answered this run as the one that speaks for the host. Another run may speak only after a longer silence, of
+// ten heartbeats and of the default lease at least.
+func (a *Agent) speaks() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.spoke != 0 && boottime.Now()-a.spoke < max(platform.DefaultLease/2, 3*a.heartbeatEvery)
 }
 
 // cannot names the members that cannot be managed, and why.

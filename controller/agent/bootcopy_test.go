@@ -33,7 +33,7 @@ func TestFolderPutBackWithinABoot(t *testing.T) {
 	last := bond{PlatformID: "p", Generation: 2, Mark: "m"}
 
 	h := reopened(t, dir+"/", zap.NewNop())
-	run, err := h.runID("boot")
+	run, err := h.run("boot")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestFolderPutBackWithinABoot(t *testing.T) {
 			t.Errorf("platform: %+v, %v", b, err)
 		}
 	}
-	if again, err := h.runID("boot"); err != nil || again != run {
+	if again, err := h.run("boot"); err != nil || !reflect.DeepEqual(again, run) {
 		t.Errorf("run %s became %s: %v", run, again, err)
 	}
 	if logs.Len() != 3 {

@@ -64,22 +64,34 @@ func openHome(dir string, log *zap.Logger) (home, error) {
 
 func (h home) close() { h.lock.Close() }
 
-// runID is the same for all agents that run in sequence on this folder in one boot of the host: a restarted agent keeps its leases, a
-// copy of the folder on another host does not (L8).
-func (h home) runID(boot string) (string, error) {
-	var kept struct{ Boot, Run string }
-	if err := h.read("run.json", &kept); err != nil {
-		return "", err
+// run is the run of an agent, and the last ones that had the same disk, the run itself last. It is the same for all agents that run in
+// sequence on this folder in one boot of the host: a restarted agent keeps its leases, a copy of the folder on another host does not (L8).
+type run struct {
+	Boot    string
+	Run     string
+	Earlier []string `json:",omitempty"`
+}
+
+// earlierRuns is how many runs before the present one a disk remembers: the controllers look for the last that spoke for the host.
+const earlierRuns = 60
+
+// run records a new run before its first report.
+func (h home) run(boot string) (now run, err error) {
+	if err := h.read("run.json", &now); err != nil {
+		return run{}, err
 	}
-	if kept.Boot == boot && kept.Run != "" {
-		return kept.Run, nil
+	if now.Boot == boot && now.Run != "" {
+		return now, nil
 	}
 	b := make([]byte, 8)
 	if _, err := rand.Read(b); err != nil {
-		return "", err
+		return run{}, err
 	}
-	kept.Boot, kept.Run = boot, hex.EncodeToString(b)
-	return kept.Run, h.keep("run.json", kept)
+	if now.Run != "" {
+		now.Earlier = append(now.Earlier[max(0, len(now.Earlier)+1-earlierRuns):], now.Run)
+	}
+	now.Boot, now.Run = boot, hex.EncodeToString(b)
+	return now, h.keep("run.json", now)
 }
 
 func (h home) bond() (b bond, err error) {

@@ -208,7 +208,9 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 		a.unhold()
 	}
 	a.leader, a.heard, a.alarm, a.version = answer.Leader, boottime.Now(), answer.Alarm, answer.Version
-	a.heardFrom(from.address, answer.Number)
+	if a.heardFrom(from.address, answer.Number); len(answer.Goals) > 0 {
+		a.spoke = boottime.Now()
+	}
 	if !from.relayed {
 		a.direct = boottime.Now()
 	}

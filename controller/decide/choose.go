@@ -29,7 +29,7 @@ func (v *clusterView) choose() choice {
 		r := v.fresh(name)
 		if why := v.unsealed(name, r); why.given() {
 			ch.notChosen[name] = why
-			if r != nil && !r.Fails() && r.Needs == "" && r.Data == health.DataPresent {
+			if r != nil && v.c.Members[name].CountsAs(r.Incarnation) && !r.Fails() && r.Needs == "" && r.Data == health.DataPresent {
 				ch.pending = append(ch.pending, name)
 			}
 			continue
@@ -80,6 +80,8 @@ func (v *clusterView) unsealed(name string, r *health.Member) Reason {
 	switch {
 	case r == nil:
 		return v.unheard(name)
+	case !v.c.Members[name].CountsAs(r.Incarnation):
+		return Reason{Code: olderCopy, Member: name, Other: v.conf.Member(name).Host}
 	case r.Sealed != v.c.Attempt.Number:
 		return Reason{Code: notSealed, Member: name, Detail: says(r)}
 	}

@@ -97,7 +97,8 @@ func bind(in Input) []state.Command {
 	for i := range in.State.Platform.Hosts {
 		h := &in.State.Platform.Hosts[i]
 		if r := in.View.Report(h.Name); r != nil && r.RunID != "" && r.RunID != in.State.Runs[h.Name] {
-			return []state.Command{{By: byMainstay, At: in.At(), Bind: &state.Bind{Host: h.Name, Run: r.RunID}}}
+			return []state.Command{{By: byMainstay, At: in.At(), Bind: &state.Bind{Host: h.Name, Run: r.RunID,
+				Older: r.OlderThan(in.State.Runs[h.Name])}}}
 		}
 	}
 	return nil

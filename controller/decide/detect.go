@@ -292,6 +292,10 @@ func (v *clusterView) problems() {
 				fmt.Sprintf("another agent (run %s) also reports as host %s: it is a copy of that machine, "+
 					"and is ignored. Stop the copy", run, m.Host), false)
 		}
+		if v.c.Members[m.Name].Older {
+			v.problem(health.OlderDisk, m.Name, "host "+m.Host+" came back with an older copy of its disk: a backup, a snapshot, or a copied "+
+				"machine. What its data acknowledged does not count until it has rejoined", m.Name != v.c.Primary)
+		}
 		if r := v.View.Report(m.Host); r != nil && r.CertificateEnds != "" {
 			v.problem(health.CertificateExpires, m.Name,
 				fmt.Sprintf("the certificate of the agent of %s ends on %s: run `mainstay cert issue --role agent --name %s`. "+

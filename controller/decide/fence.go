@@ -155,6 +155,12 @@ func (v *clusterView) loss(ch choice) Reason {
 // that a policy accepts is bounded; after a recovery of the controllers nothing bounds it, so only an operator may accept it.
 func (v *clusterView) waitOrAccept(proof fencing.Proof, ch choice, why Reason) (*state.Command, Reason) {
 	a := v.c.Attempt
+	if v.c.Members[v.c.Primary].Older {
+		why = Reason{Code: olderPrimary, Member: v.c.Primary, Other: v.conf.Member(v.c.Primary).Host, Because: []Reason{why}}
+		if old := v.known(v.c.Primary); ch.best == "" && a.Accepted != nil && a.Accepted.By != byPolicy && v.startable(old) {
+			ch.best = v.c.Primary
+		}
+	}
 	if a.Accepted != nil && a.Accepted.Completeness && ch.best != "" {
 		return v.promote(proof, ch, false, Reason{Code: lossAccepted, Other: a.Accepted.By, Detail: a.Accepted.Reason, Because: []Reason{why}})
 	}
@@ -233,7 +239,7 @@ func (v *clusterView) turnedOutWell(ch choice) bool {
 }
 
 func (v *clusterView) cleanlyStopped(old *health.Member) bool {
-	return closed(old, v.c.Epoch) && old.Clean && old.Shutdown != 0
+	return closed(old, v.c.Epoch) && old.Clean && old.Shutdown != 0 && !v.c.Members[v.c.Primary].Older
 }
 
 // caughtUp finds the best member that has replayed past the shutdown checkpoint: it holds everything (the token).
@@ -250,6 +256,11 @@ func (v *clusterView) caughtUp(shutdown platform.LSN, ch choice) string {
 // restartable: the old primary's agent answers, its data is there and nothing speaks against it. It alone satisfies the sets of
 // its own and earlier epochs.
 func (v *clusterView) restartable(old *health.Member) bool {
+	return !v.c.Members[v.c.Primary].Older && v.startable(old)
+}
+
+// startable is restartable, whatever its data lacks.
+func (v *clusterView) startable(old *health.Member) bool {
 	return v.fresh(v.c.Primary) != nil && v.fenceOf(v.c.Primary) == nil && closed(old, v.c.Epoch) &&
 		old.Data == health.DataPresent && old.Corrupt == "" && (!v.insisted() || v.c.Attempt.To == v.c.Primary)
 }

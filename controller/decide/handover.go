@@ -44,7 +44,7 @@ func (v *clusterView) handOver() (*state.Command, Reason) {
 		}
 		return nil, Reason{Code: cleanStopRuns, Member: v.c.Primary}
 	}
-	if !p.Clean || p.Shutdown == 0 {
+	if !p.Clean || p.Shutdown == 0 || v.c.Members[v.c.Primary].Older {
 		return v.force(Reason{Code: uncleanStop, Member: v.c.Primary})
 	}
 	ch, late := v.chooseHandover(p.Shutdown)

@@ -86,6 +86,7 @@ var (
 	notSealed            = Code{"NotSealed", "not sealed yet{detail}"}
 	excluded             = Code{"Excluded", "{detail}"}
 	damageFound          = Code{"DamageFound", "the data of {member} is damaged: {detail}"}
+	olderCopy            = Code{"OlderCopy", "host {other} came back with an older copy of its disk, which may lack what it acknowledged"}
 	hostIsFenced         = Code{"HostIsFenced", "its host is fenced"}
 	powerIsOff           = Code{"PowerIsOff", "its host is fenced; `mainstay unfence {other}` restores its power"}
 	corrupt              = Code{"Corrupt", "{detail}"}
@@ -140,8 +141,11 @@ var (
 	noPromotion = Code{"NoPromotion",
 		"no promotion: {because}. Bring the missing member back, or run `mainstay failover {cluster} --to MEMBER --accept-loss " +
 			"REASON`"}
-	notComplete          = Code{"NotComplete", "{detail}"}
-	noMemberEligible     = Code{"NoMemberEligible", "no member is eligible"}
+	notComplete      = Code{"NotComplete", "{detail}"}
+	noMemberEligible = Code{"NoMemberEligible", "no member is eligible"}
+	olderPrimary     = Code{"OlderPrimary",
+		"{because}; and host {other} came back with an older copy of its disk, so {member} may lack commits that were acknowledged: " +
+			"it leads again only if an operator accepts their loss"}
 	controllersRecovered = Code{"ControllersRecovered",
 		"the controllers were recovered since then, and what the lost controllers did is not known"}
 	operatorMustDecide = Code{"OperatorMustDecide",

@@ -92,6 +92,9 @@ func (c *Core) grant(conf *platform.Cluster, member string, r *health.Report, no
 		return nil
 	}
 	seen := r.Member(member)
+	if cl.Members[member].Older {
+		return nil // its epoch belongs to the disk that is lost
+	}
 	if seen == nil || cl.Epoch.Less(seen.Epoch) || !seen.Closed.Less(cl.Epoch) {
 		return nil // it has obeyed a later epoch, or has closed this one permanently
 	}

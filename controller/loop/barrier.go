@@ -64,6 +64,10 @@ func (c *Core) BarrierDone(barrier uint64, err error, now time.Duration) Out {
 	}
 	for _, w := range served {
 		reply := Reply{ID: w.id, Err: err}
+		if err == nil && c.unbound(w.report) {
+			c.waiting = append(c.waiting, w) // a goal might be one that only its predecessor may follow
+			continue
+		}
 		if err == nil {
 			reply.Answer = c.answer(w.report, now)
 			c.answered[w.report.RunID] = now

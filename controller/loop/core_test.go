@@ -307,15 +307,42 @@ func TestOneRunSpeaksAndHoldsTheLease(t *testing.T) { // L8
 	if len(d.Proposals) != 0 && d.Proposals[0].Command.Bind != nil {
 		t.Errorf("bound to the copy: %+v", d.Proposals)
 	}
-	if a := answered(t, c, reportOf("r2", 2, primary()), time.Minute+hold+1); len(a.Grants) != 1 || a.Alarm != "" {
-		t.Errorf("after the first has been silent for longer than any lease: %+v", a)
-	}
-	for _, p := range c.Decide(time.Minute+hold+2, time.Unix(0, 0)).Proposals {
-		if b := p.Command.Bind; b != nil && b.Host == "h1" && b.Run == "r2" {
-			return
+	for _, older := range []bool{false, true} {
+		c := leader(t, time.Minute)
+		answered(t, c, reportOf("r1", 1, primary()), time.Minute)
+		now := time.Minute + hold + 1
+		r := reportOf("r2", 2, primary())
+		r.Platform, r.Runs = "id", []string{"r0", "r1", "r2"}
+		if older {
+			r.Runs = []string{"r0", "r2"}
+		}
+		out := c.Report(1, r, now)
+		if out = c.BarrierDone(out.Barrier, nil, now); len(out.Replies) != 0 {
+			t.Fatalf("older %v: it has an answer before the log knows whether its disk is the former run's: %+v", older, out)
+		}
+		var bind state.Command
+		decided := c.Decide(now, time.Unix(0, 0))
+		for _, p := range decided.Proposals {
+			if p.Command.Bind != nil {
+				bind = p.Command
+			}
+		}
+		if b := bind.Bind; b == nil || *b != (state.Bind{Host: "h1", Run: "r2", Older: older}) {
+			t.Fatalf("older %v: after the first has been silent for longer than any lease, the log learns %+v", older, b)
+		}
+		c.Applied(apply(t, c.state, bind))
+		out = c.BarrierDone(decided.Barrier, nil, now)
+		if len(out.Replies) != 1 || out.Replies[0].Answer == nil {
+			t.Fatalf("older %v: bound, it has no answer: %+v", older, out)
+		}
+		kind, grants := platform.GoalPrimary, 1
+		if older {
+			kind, grants = platform.GoalStopped, 0
+		}
+		if a := out.Replies[0].Answer; a.Goals["m1"].Kind != kind || len(a.Grants) != grants || a.Alarm != "" {
+			t.Errorf("older %v: %+v", older, a)
 		}
 	}
-	t.Error("the log does not learn who speaks for the host now")
 }
 
 func TestGrantIsRecordedBeforeItIsAnswered(t *testing.T) { // L3

@@ -45,6 +45,16 @@ func (c *Core) Report(id uint64, r *health.Report, now time.Duration) Out {
 	return c.propose(now)
 }
 
+// unbound tells whether a run that now speaks for its host is not yet recorded: first the log must tell whether its disk is the one which
+// the run before it had (L8).
+func (c *Core) unbound(r *health.Report) bool {
+	if c.state.Platform == nil || c.state.Platform.Host(r.Host) == nil || c.state.Runs[r.Host] == r.RunID {
+		return false
+	}
+	last := c.view.Report(r.Host)
+	return last != nil && last.RunID == r.RunID
+}
+
 // fresh tells whether an agent has not been answered in this term, or not for long.
 func (c *Core) fresh(r *health.Report, now time.Duration) bool {
 	return now-c.answered[r.RunID] > platform.Suspect(c.shortestLease())

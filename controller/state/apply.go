@@ -29,7 +29,7 @@ func Apply(s *State, index uint64, c Command) (*State, error) {
 	case c.Left != nil:
 		err = next.applyLeft(c)
 	case c.Bind != nil:
-		next.applyBind(c.Bind)
+		next.applyBind(c)
 	case c.App != nil:
 		err = next.applyApp(c)
 	case c.BeginSite != nil:

@@ -66,6 +66,12 @@ func (c *Cluster) fencingGoal(g *platform.Goal, member string) {
 }
 
 func (s *State) primaryGoal(c *Cluster, g *platform.Goal) {
+	if c.Members[c.Primary].Older { // its epoch may have been taken up with the lost disk
+		if g.Kind = platform.GoalStopped; g.Paused {
+			g.Kind = platform.GoalNone
+		}
+		return
+	}
 	g.Kind = platform.GoalPrimary
 	g.Create = c.SystemID == "" // no primary has ever opened, so no other member has data either
 	if c.Attempt == nil {

@@ -131,9 +131,17 @@ func (c *Cluster) incarnate(member string) string {
 type Bind struct {
 	Host string `json:"host"`
 	Run  string `json:"run"`
+	// Older: its disk does not know the former run: it is that of a copied machine, or was restored from a backup or a snapshot.
+	Older bool `json:"older,omitempty"`
 }
 
-func (s *State) applyBind(b *Bind) {
+func (s *State) applyBind(cmd Command) {
+	b := cmd.Bind
+	if b.Older && s.Platform != nil {
+		for i := range s.Platform.Clusters {
+			s.returnedOlder(&s.Platform.Clusters[i], cmd)
+		}
+	}
 	runs := make(map[string]string, len(s.Runs)+1)
 	for h, r := range s.Runs {
 		runs[h] = r

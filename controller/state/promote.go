@@ -44,6 +44,7 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	}
 	c.Epoch, c.Primary, c.Timeline = p.Attempt, p.Member, p.Timeline
 	c.grantedUnder(p.Guarded)
+	c.Members[p.Member].Older = false // the epoch is new, and the commits that it lacks are not needed or were given up
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
 	c.Opened, c.History, c.Attempt, c.Upstreams, c.Doubtful, c.Unbound = false, nil, nil, nil, false, false
 	c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, c.firstSet(s, old, p, inPlace))
@@ -100,7 +101,7 @@ func (c *Cluster) firstSet(s *State, old string, p *Promote, inPlace bool) []str
 	}
 	was := c.Members[old] // its damage stays: a rewind keeps the blocks that it need not replace
 	c.Members[old] = &Member{Incarnation: c.incarnate(old), Excluded: was.Excluded, DamagedAs: was.DamagedAs, Cleared: was.Cleared,
-		ClearedAs: was.ClearedAs, Listed: was.Listed}
+		ClearedAs: was.ClearedAs, Listed: was.Listed, Older: was.Older}
 	var names []string
 	for _, sealed := range p.Sealed {
 		m := c.Members[sealed.Member]
@@ -131,6 +132,10 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 		return errors.New("the primary still gets leases in this phase, so only its own stop is a proof") // L3
 	case p.Proof.Epoch != c.Epoch:
 		return fmt.Errorf("the proof is for epoch %s, but epoch %s is in force", p.Proof.Epoch, c.Epoch)
+	case !c.trusts(p.Sealed):
+		return errors.New("a sealed member's data is an older copy")
+	case c.Members[c.Primary].Older && (p.Clean || p.Member == c.Primary) && !c.accepted():
+		return errors.New(olderPrimary)
 	case p.Member == c.Primary && p.Timeline != c.Timeline:
 		return errors.New("a restart in place keeps its timeline")
 	case p.Member != c.Primary && p.Timeline <= c.HighTimeline:
@@ -145,7 +150,7 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 	if p.Clean && p.Proof.Kind == fencing.Stopped || p.Member == c.Primary {
 		return nil // it alone holds every commit
 	}
-	if a := c.Attempt.Accepted; a != nil && a.Completeness {
+	if c.accepted() {
 		return nil
 	}
 	if err := Complete(c.Sets, p.Sealed); err != nil {
@@ -162,6 +167,13 @@ func (c *Cluster) validDoubtful(p *Promote) error {
 	}
 	return errors.New("the controllers were recovered since: the lost ones may have changed the durability sets, " +
 		"so no position shows completeness")
+}
+
+const olderPrimary = "the primary's host came back with an older copy of its disk, which may lack commits that were acknowledged"
+
+// accepted: an operator, or the cluster's policy, accepts that commits may be lost.
+func (c *Cluster) accepted() bool {
+	return c.Attempt != nil && c.Attempt.Accepted != nil && c.Attempt.Accepted.Completeness
 }
 
 func (c *Cluster) validProof(s *State, p *Promote) error {

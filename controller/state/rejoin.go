@@ -37,7 +37,7 @@ func applyRejoined(s *State, c *Cluster, cmd Command) error {
 	if c.Members[r.Member] == nil {
 		return fmt.Errorf("cluster %s has no member %s", c.Name, r.Member)
 	}
-	c.Members[r.Member].Joined, c.Members[r.Member].Listed = true, true
+	c.Members[r.Member].Joined, c.Members[r.Member].Listed, c.Members[r.Member].Older = true, true, false
 	c.Members[r.Member].renewed()
 	op := c.rejoining(r.Member)
 	if op == nil {

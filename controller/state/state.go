@@ -136,6 +136,8 @@ type Member struct {
 	Joined bool `json:"joined,omitempty"`
 	// Listed: a primary has confirmed a member list that contains it, so a primary without a leader needs its promise (L5).
 	Listed bool `json:"listed,omitempty"`
+	// Older: its host has come back with an older copy of its disk, and it has not streamed since.
+	Older bool `json:"older,omitempty"`
 	// Excluded is the evidence that the member's data is damaged: it must not be promoted (S5). "" if nothing is known against it.
 	// DamagedAs is the incarnation of that data: only a whole copy ends the exclusion, since a rewind keeps every block that it need not
 	// replace.

@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"mainstay/controller/member"
@@ -22,6 +23,7 @@ type agent struct {
 	answered       uint64
 	relay          *host
 	heard          time.Duration // when a leader answered last, or the agent was started
+	spoke          time.Duration // when it last had goals; 0: not yet
 	since          time.Duration // true time of its start
 	heartbeatEvery time.Duration // how often it reports, as a leader said last
 }
@@ -31,7 +33,10 @@ func (a *agent) start() {
 	a.life++
 	a.up, a.since, a.heartbeatEvery = true, a.w.now, platform.Heartbeat(platform.DefaultLease)
 	a.run = fmt.Sprintf("%s-%d", a.w.net.names[h.node], h.boot) // one for all agents of a boot
-	a.clocks, a.answered, a.relay, a.heard = member.NewClocks(a.run, uint64(h.now())), 0, nil, h.now()
+	a.clocks, a.answered, a.relay, a.heard, a.spoke = member.NewClocks(a.run, uint64(h.now())), 0, nil, h.now(), 0
+	if !slices.Contains(h.runs, a.run) {
+		h.runs = append(slices.Clip(h.runs), a.run)
+	}
 	for _, m := range h.members { // nothing of the run before may be sent for one while another begins
 		m.run = run{report: health.Member{Name: m.name}}
 		m.kept.Pending = nil
@@ -88,6 +93,9 @@ func (a *agent) send() {
 	if a.w.estate != nil {
 		r.Address = a.host.name
 	}
+	if a.host.bonded && (a.spoke == 0 || a.host.now()-a.spoke >= platform.DefaultLease/2) {
+		r.Runs = a.host.runs
+	}
 	for _, m := range a.host.apps {
 		r.Instances = append(r.Instances, m.snapshot())
 	}
@@ -141,6 +149,9 @@ func (p *answered) happen() {
 	a.heard = a.host.now()
 	if p.answer.Heartbeat > 0 {
 		a.heartbeatEvery = p.answer.Heartbeat
+	}
+	if a.host.bonded = true; len(p.answer.Goals) > 0 {
+		a.spoke = a.host.now()
 	}
 	a.obey(p.answer)
 }

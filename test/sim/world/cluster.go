@@ -27,6 +27,7 @@ type cluster struct {
 	unattended bool     // no operator lifts the block after a failover while there is trouble
 	blow       blow
 	refused    int  // decided commands in a row
+	older      int  // for how many seconds an attempt has waited since all else has healed, beside data of an older disk
 	unfenced   bool // an operator's word stood in for a fence: what is left of the old site is his
 }
 

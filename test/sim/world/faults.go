@@ -36,7 +36,7 @@ var (
 		(*World).refenced, (*World).refenced, (*World).pausedFence,
 		(*World).half, (*World).half, (*World).unconfirmed, (*World).unconfirmed, (*World).unheld, (*World).unheld, (*World).beyond,
 		(*World).beyond,
-		(*World).raised, (*World).dimly,
+		(*World).raised, (*World).dimly, (*World).restoreHost,
 	}
 )
 
@@ -134,6 +134,7 @@ func (w *World) resumeAll() {
 	for _, c := range w.clusters {
 		w.resume(c)
 		w.mendPages(c)
+		w.lookIntoOlder(c)
 		if a := c.state().Attempt; a != nil && a.Accepted != nil && a.Accepted.By == "operator" {
 			w.accept(c, c.anyMember().name)
 		}

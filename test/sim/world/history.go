@@ -82,7 +82,7 @@ func (w *World) promotion(c *cluster, was *state.Cluster, p *state.Promote) {
 	old, chosen := c.member(was.Primary), c.member(p.Member)
 	ended := p.Proof.Kind == fencing.Stopped || p.Proof.Kind == fencing.LeaseExpired || p.Proof.Kind == fencing.PoweredOff
 	diverged := 0
-	if was.Opened && chosen != old && old.pg.present && old.pg.rotten == "" {
+	if was.Opened && chosen != old && old.pg.present && old.pg.rotten == "" && !old.pg.restored {
 		diverged = missing(chosen.pg, old.pg)
 	}
 	corrupt := chosen.pg.rotten

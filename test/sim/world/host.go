@@ -18,6 +18,8 @@ type host struct {
 	clock   clock
 	up      bool
 	boot    int
+	runs    []string      // of agents, that its disk remembers
+	bonded  bool          // its disk knows the platform
 	stalled time.Duration // until when its disk hangs
 	filled  time.Duration // until when there is no room on it
 	slow    int           // how many times as long everything takes its agent; 0 for once
@@ -62,6 +64,7 @@ func (h *host) crash() {
 func (h *host) destroy() {
 	h.crash()
 	h.wipe()
+	h.runs, h.bonded = nil, false
 	for _, m := range h.members {
 		m.forget()
 		m.aside = nil

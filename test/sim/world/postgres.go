@@ -26,6 +26,7 @@ type postgres struct {
 	busy             bool   // a clone is being written: nothing can be told of it
 	rotten           string // why it cannot be started, since rottenAt
 	rottenAt         time.Duration
+	restored         bool // its disk is older than the one it had once
 	damage           damage
 	wal              []*record
 	own              bool // no other server appends to the array behind wal
