@@ -40,7 +40,10 @@
 // leader whose own barrier is not committed within a fifth of a lease exits (L6). A pause unbinds the guard, so the epoch no
 // longer yields the proof lease-expired until it is bound again (L7). A report shows that only if its guards were asked under a goal
 // issued after the pause (found by the simulator: an earlier report says that they are bound, too). Grants go to one run of an agent
-// at a time (L8).
+// at a time (L8). A run gets goals only once the log names it. The disk of an agent remembers the last runs that had it: where it does not
+// know the run that spoke for the host before, it is an older copy (a backup, a copied machine). Epochs may have opened on the disk that is
+// lost, and commits been acknowledged by it, so the copy's members get new names, their seals do not count by the old ones, and no primary
+// starts there under the epoch in force (found by the simulator, seed 416680; a copy from within the present boot is not told apart).
 //
 // # Changing the primary
 //

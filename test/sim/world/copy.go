@@ -64,8 +64,8 @@ func (w *World) endCopy(t *host) {
 // nothing tells the two apart.
 func (w *World) restoreHost() string {
 	h := w.someHost()
-	if !h.up || !h.agent.up || !h.bonded || slices.ContainsFunc(h.members, func(m *supervisor) bool { return m.pg.busy }) {
-		return ""
+	if !h.up || !h.agent.up || !h.bonded || slices.ContainsFunc(h.members, func(m *supervisor) bool { return m.pg.busy || !m.pg.present }) {
+		return "" // that would be a loss of its disks
 	}
 	image := h.copy(w.spare)
 	h.crash()
