@@ -110,8 +110,8 @@ var load = []string{
 	"SELECT count(*) FROM t", "INSERT INTO wide SELECT n, repeat(md5(n::text), 200) FROM generate_series(100, 110) n",
 }
 
-// begin makes both servers, and leaves them running.
-func (l *lab) begin() {
+// begin makes both servers, and leaves them running, the primary with further settings.
+func (l *lab) begin(settings ...string) {
 	l.t.Helper()
 	ctx := testContext(l.t)
 	l.primary = must[*damage.Server](l.t)(damage.NewServer(ctx, l.programs, l.owner, filepath.Join(l.dir, "p")))
@@ -121,15 +121,15 @@ func (l *lab) begin() {
 	check(l.t, l.primary.Stop(ctx))
 	l.standby = must[*damage.Server](l.t)(l.primary.Copy(ctx, filepath.Join(l.dir, "s")))
 	check(l.t, l.standby.Follow(l.primary))
-	l.start(l.primary)
+	l.start(l.primary, settings...)
 	l.start(l.standby)
 }
 
-func (l *lab) start(s *damage.Server) {
+func (l *lab) start(s *damage.Server, settings ...string) {
 	l.t.Helper()
 	l.t.Cleanup(func() { check(l.t, s.Kill(context.Background())) })
-	check(l.t, s.Start(testContext(l.t), "autovacuum=off", "checkpoint_timeout=1h", "max_wal_size=1GB", "wal_keep_size=1GB",
-		"shared_buffers=32MB"))
+	check(l.t, s.Start(testContext(l.t), append([]string{"autovacuum=off", "checkpoint_timeout=1h", "max_wal_size=1GB", "wal_keep_size=1GB",
+		"shared_buffers=32MB"}, settings...)...))
 }
 
 // spots finds where damage will strike, and keeps what is there before the load.

@@ -28,11 +28,11 @@ type Kind int
 const (
 	None      Kind = iota
 	Broken         // a page is Bad by itself
-	LostWrite      // a page is older than what its member has replayed and written out
+	LostWrite      // a page is older than what its member has replayed and written out, and its content is another one
 	Missing        // a page is beyond the end of its file
 	Zeroed         // a page is all zeros
 	Content        // the same LSN, and another content
-	Hints          // the same LSN, and one page knows as committed what the other knows as aborted
+	Hints          // the same content, and one page knows as committed what the other knows as aborted
 	Sequences      // the same LSN, and the values of a sequence that no step leads from one to the other
 	Moving         // undecidable: at least one page is newer than the horizon
 	Shortened      // undecidable: a file may have been shortened, or extended again; look again (Horizon.Seen)
@@ -78,8 +78,13 @@ type Horizon struct {
 }
 
 // Compare tells whether one page of two members is the same, by what PostgreSQL promises: at equal LSN the content is equal, but for hints
-// that one of both lacks; and a page is not older than its member's horizon says. Unlike PostgreSQL's masks it takes hints that contradict
-// each other for a difference, and an all-visible flag that only one page has where hints are logged.
+// that one of both lacks; and a page has no older content than its member's horizon says. Unlike PostgreSQL's masks it takes hints that
+// contradict each other for a difference, and an all-visible flag that only one page has where hints are logged.
+//
+// An older LSN alone is no lost write. Where hints are logged, and two backends set hints in a clean page at once, both log its image
+// (MarkBufferDirtyHint). The primary's page keeps the LSN of one of them, a standby's that of the later one, until the next change. So
+// pages of different LSN are equal if both are at or below the horizon and all is equal that is logged. A lost write of nothing but hints
+// is not seen: nothing is lost with it.
 //
 // A Bad page counts as read: whether it was being written is for the caller to find out first.
 func Compare(a, b Summary, at Horizon) Outcome {
@@ -90,11 +95,11 @@ func Compare(a, b Summary, at Horizon) Outcome {
 		return broken(a, b)
 	case a.State != Used && b.State != Used:
 		return Outcome{Verdict: Equal} // there is nothing in either
-	case cmp.Or(a.Unruly, b.Unruly) != "" && (a.LSN != b.LSN || a.Digest != b.Digest):
+	case cmp.Or(a.Unruly, b.Unruly) != "" && a.Digest != b.Digest:
 		return Outcome{Kind: NoRule, Detail: cmp.Or(a.Unruly, b.Unruly)}
 	}
 	o := settled(a, b, at)
-	if newest := max(a.LSN, b.LSN); o.Verdict != Equal && newest > at.LSN {
+	if newest := max(a.LSN, b.LSN); newest > at.LSN && (o.Verdict != Equal || a.LSN != b.LSN) {
 		return Outcome{Kind: Moving, Detail: fmt.Sprintf("the newer page has LSN %s, beyond the horizon %s", newest, at.LSN)}
 	}
 	return o
@@ -107,6 +112,8 @@ func settled(a, b Summary, at Horizon) Outcome {
 		return lacking(a, First, b, at)
 	case b.State != Used:
 		return lacking(b, Second, a, at)
+	case a.LSN != b.LSN && a.sameLogged(b):
+		return hints(a, b)
 	case a.LSN < b.LSN:
 		return older(a, First, b, at)
 	case b.LSN < a.LSN:
@@ -145,7 +152,17 @@ func lacking(empty Summary, side Side, full Summary, at Horizon) Outcome {
 
 func older(old Summary, side Side, young Summary, at Horizon) Outcome {
 	return Outcome{Verdict: Differs, Kind: LostWrite, Side: side,
-		Detail: fmt.Sprintf("it has LSN %s, the other one %s, at or below the horizon %s", old.LSN, young.LSN, at.LSN)}
+		Detail: fmt.Sprintf("it has LSN %s and older content, the other one %s, at or below the horizon %s",
+			old.LSN, young.LSN, at.LSN)}
+}
+
+// sameLogged tells whether pages of different LSN have the same content. At equal LSN two fields may differ that count here: the values of
+// a sequence, and the end of a split in a GiST index.
+func (s Summary) sameLogged(o Summary) bool {
+	if (s.Values == nil) != (o.Values == nil) || s.Values != nil && *s.Values != *o.Values {
+		return false
+	}
+	return s.Digest == o.Digest && s.Split == o.Split
 }
 
 // hints contradict each other where one page knows as committed what the other knows as aborted. A hint that is set on one side only is
@@ -157,8 +174,8 @@ func hints(a, b Summary) Outcome {
 	const committed, invalid = 0b0101_0101, 0b1010_1010
 	for n, x := range a.Hints {
 		if y := b.Hints[n]; (x&committed)<<1&y&invalid != 0 || (y&committed)<<1&x&invalid != 0 {
-			return Outcome{Verdict: Differs, Kind: Hints, Detail: fmt.Sprintf("both have LSN %s, and of the stored rows %d and %d, counted from 1, "+
-				"one page knows as committed what the other knows as aborted", a.LSN, 2*n+1, 2*n+2)}
+			return Outcome{Verdict: Differs, Kind: Hints, Detail: fmt.Sprintf("they have LSN %s and %s, and of the stored rows %d and %d, "+
+				"counted from 1, one page knows as committed what the other knows as aborted", a.LSN, b.LSN, 2*n+1, 2*n+2)}
 		}
 	}
 	return Outcome{Verdict: Equal}

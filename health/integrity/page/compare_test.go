@@ -111,6 +111,9 @@ func TestCompareHeap(t *testing.T) {
 // TestCompareLSN: which page is the wrong one, and when that may be said.
 func TestCompareLSN(t *testing.T) {
 	page := func(lsn platform.LSN) Summary { return summaryOf(heapPage(lsn, 0), heap) }
+	changed := func(lsn platform.LSN) Summary { // a row more, and a hint
+		return summaryOf(heapPage(lsn, 0x100, 0), heap)
+	}
 	zero, absent := summaryOf(make([]byte, 8192), heap), summaryOf(nil, heap)
 	blank := summaryOf(heapPage(0), heap)
 	torn := heapPage(5)
@@ -127,8 +130,13 @@ func TestCompareLSN(t *testing.T) {
 		kind       Kind
 		side, back Side
 	}{
-		{"older, both written out", page(10), page(20), 20, 0, Differs, LostWrite, First, Second},
-		{"older, the newer one beyond the horizon", page(10), page(20), 19, 0, Undecidable, Moving, Either, Either},
+		{"older, both written out", page(10), changed(20), 20, 0, Differs, LostWrite, First, Second},
+		{"older, the newer one beyond the horizon", page(10), changed(20), 19, 0, Undecidable, Moving, Either, Either},
+		{"older with the same content", page(10), page(20), 20, 0, Equal, None, Either, Either},
+		{"older with the same content, the newer one beyond the horizon", page(10), page(20), 19, 0, Undecidable, Moving, Either, Either},
+		{"older, hints", page(10), summaryOf(heapPage(20, 0x100), heap), 20, 0, Equal, None, Either, Either},
+		{"older, hints that contradict each other", summaryOf(heapPage(10, 0x200), heap), summaryOf(heapPage(20, 0x100), heap), 20, 0,
+			Differs, Hints, Either, Either},
 		{"equal beyond the horizon", page(30), page(30), 19, 0, Equal, None, Either, Either},
 		{"zero, first look", zero, page(10), 20, 0, Undecidable, Shortened, Either, Either},
 		{"zero, seen, the horizon has not passed", zero, page(10), 20, 21, Undecidable, Shortened, Either, Either},
@@ -151,6 +159,87 @@ func TestCompareLSN(t *testing.T) {
 		}
 		if o := Compare(tt.b, tt.a, at); o.Verdict != tt.verdict || o.Kind != tt.kind || o.Side != tt.back {
 			t.Errorf("%s, the other way round: %+v", tt.name, o)
+		}
+	}
+}
+
+// TestCompareLost: at an older LSN, what is logged is a lost write where it is missing, and what is not logged is none.
+func TestCompareLost(t *testing.T) {
+	row := 8192 - 32
+	index := func(special int, change func(f, s fields)) func(platform.LSN) fields {
+		return func(lsn platform.LSN) fields {
+			f := heapPage(lsn, 0, 0)
+			f.put16(atSpecial, uint16(8192-special))
+			f.put16(atUpper, 8000)
+			f.put32(HeaderSize, 8000|itemNormal|16<<lengthOfItem)
+			f.put32(HeaderSize+pointerSize, 8016|itemNormal|16<<lengthOfItem)
+			change(f, f[8192-special:])
+			return f
+		}
+	}
+	rows := func(change func(f fields), infomasks ...uint16) func(platform.LSN) fields {
+		return func(lsn platform.LSN) fields {
+			f := heapPage(lsn, infomasks...)
+			change(f)
+			return f
+		}
+	}
+	same := func(fields) {}
+	values := func(last, left uint64) func(platform.LSN) fields {
+		return func(lsn platform.LSN) fields {
+			f := append(fields(nil), realSequence(t)...)
+			f.put64(atLSN, uint64(lsn)<<32)
+			data := f[f.uint32(HeaderSize)&offsetsOfItem:]
+			data = data[data[atHoff]:]
+			data.put64(0, last)
+			data.put64(8, left)
+			return f
+		}
+	}
+	nothing := func(f, s fields) {}
+	leaf := func(f, s fields) { s.put16(12, 1) }
+	deadLeaf := func(f, s fields) { s.put16(12, 1); f.put32(HeaderSize, 8000|itemDead|16<<lengthOfItem) }
+	for _, tt := range []struct {
+		name     string
+		rules    Rules
+		old, new func(platform.LSN) fields
+		lost     bool
+	}{
+		{"an insert", heap, rows(same, 0), rows(same, 0, 0), true},
+		{"an update or a delete", heap, rows(same, 0), rows(func(f fields) { f.put32(row+atXmax, 701) }, 0), true},
+		{"a lock", heap, rows(same, 0), rows(func(f fields) { f.put32(row+atXmax, 701) }, 0x80), true},
+		{"a lock of another strength", heap, rows(same, 0x90), rows(same, 0xC0), true},
+		{"a change in place", heap, rows(same, 0), rows(func(f fields) { f[row+26]++ }, 0), true},
+		{"pruning", heap, rows(same, 0, 0), rows(func(f fields) { f.put32(HeaderSize, itemDead) }, 0, 0), true},
+		{"freezing", heap, rows(same, 0x100), rows(same, 0x300), true},
+		{"all-visible", heap, rows(same, 0x100), rows(func(f fields) { f.put16(atFlags, allVisible) }, 0x100), true},
+		{"hints", heap, rows(same, 0), rows(same, 0x900), false},
+		{"a hint for pruning", heap, rows(same, 0), rows(func(f fields) { f.put32(atPruneXID, 701); f.put16(atFlags, pageFull) }, 0), false},
+		{"an item of a btree", Rules{Method: BTree}, index(16, leaf), index(16, func(f, s fields) { leaf(f, s); f[8003]++ }), true},
+		{"the end of a split of a btree", Rules{Method: BTree}, index(16, func(f, s fields) { s.put16(12, 1<<7) }), index(16, nothing), true},
+		{"a dead item of a btree", Rules{Method: BTree}, index(16, leaf), index(16, deadLeaf), false},
+		{"the end of a split of a GiST index", Rules{Method: GiST}, index(16, func(f, s fields) { s.put16(12, gistFollowing) }),
+			index(16, nothing), true},
+		{"a split of a GiST index", Rules{Method: GiST}, index(16, nothing), index(16, func(f, s fields) { s[3]++ }), true},
+		{"a dead item of a GiST index", Rules{Method: GiST}, index(16, leaf), index(16, deadLeaf), false},
+		{"values of a sequence", Rules{Method: Sequence}, values(5, 28), values(33, 0), true},
+		{"no value of a sequence", Rules{Method: Sequence}, values(5, 28), values(5, 28), false},
+		{"of an unknown method", Rules{}, rows(same, 0), rows(same, 0), false},
+		{"of a visibility map", Rules{Method: Heap, Fork: Visibility}, rows(same, 0), rows(same, 0), false},
+	} {
+		a, b := summaryOf(tt.old(10), tt.rules), summaryOf(tt.new(20), tt.rules)
+		want := Outcome{Verdict: Equal}
+		if tt.lost {
+			want = Outcome{Verdict: Differs, Kind: LostWrite, Side: First}
+		}
+		if o := Compare(a, b, Horizon{LSN: 20}); o.Verdict != want.Verdict || o.Kind != want.Kind || o.Side != want.Side {
+			t.Errorf("%s: %+v", tt.name, o)
+		}
+		if o := Compare(b, a, Horizon{LSN: 20}); o.Verdict != want.Verdict || o.Kind != want.Kind || o.Side != 2*want.Side {
+			t.Errorf("%s, the other way round: %+v", tt.name, o)
+		}
+		if o := Compare(a, b, Horizon{LSN: 19}); o.Kind != Moving {
+			t.Errorf("%s, beyond the horizon: %+v", tt.name, o)
 		}
 	}
 }

@@ -54,6 +54,7 @@ var special = map[Method]int{BTree: btreeSpecial, Hash: hashSpecial, GIN: ginSpe
 type apart struct {
 	hints  []byte  // Heap: four bits for each row, the first in the low half of a byte
 	values *Values // Sequence
+	split  uint64  // GiST
 }
 
 // mask wipes from a page, whose header makes sense, what may differ between members at the same LSN. fault is a part of the page that makes
@@ -93,6 +94,10 @@ func mask(f fields, block uint32, r Rules) (a apart, fault string) {
 		}
 	case GiST:
 		f.wipe(h.Lower, h.Upper)
+		a.split = uint64(s.uint32(0))<<32 | uint64(s.uint32(4))
+		if s.uint16(12)&gistFollowing != 0 {
+			a.split |= 1 << 63
+		}
 		s.put64(0, 0) // the NSN, an LSN
 		if s.uint16(12)&gistLeaf != 0 {
 			maskDead(f, h)

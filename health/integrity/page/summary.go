@@ -38,9 +38,10 @@ func (d *Digest) UnmarshalText(text []byte) error {
 type Summary struct {
 	State  State
 	LSN    platform.LSN // of a page that is Blank or Used
-	Digest Digest       // of what may not differ; zero unless Used
+	Digest Digest       // of what may not differ, which is neither LSN nor checksum; zero unless Used
 	Hints  []byte       // of a heap: four bits for each stored row, what the page knows of the end of its transactions
 	Values *Values      // of a sequence
+	Split  uint64       // of a GiST index: the LSN of the page's last split, and in the highest bit whether the split is not finished
 	Unruly string       // why a difference of digests says nothing; "" where it does
 	Detail string       // of a Bad page: the evidence, for people
 }
@@ -71,7 +72,7 @@ func (s *Summariser) Checked(p []byte, block uint32, c Condition, r Rules) Summa
 	if fault != "" {
 		return Summary{State: Bad, LSN: sum.LSN, Detail: fault}
 	}
-	sum.Hints, sum.Values, sum.Digest = a.hints, a.values, digest(f)
+	sum.Hints, sum.Values, sum.Split, sum.Digest = a.hints, a.values, a.split, digest(f)
 	switch {
 	case r.Fork == FreeSpace:
 		sum.Unruly = "a free space map is not logged"
