@@ -26,7 +26,7 @@ func clusterOf(t *testing.T, commands ...state.Command) *state.State {
 	}
 	s := state.New()
 	first := []state.Command{{Init: &state.Init{PlatformID: "p1"}}, {Platform: &state.SetPlatform{Platform: p}},
-		{Bootstrap: &state.BootstrapCluster{Member: "m1", Guarded: true}}}
+		{Bind: &state.Bind{Host: "h1", Run: "r"}}, {Bootstrap: &state.BootstrapCluster{Member: "m1", Guarded: true}}}
 	for _, c := range append(first, commands...) {
 		if c.Init == nil && c.Platform == nil && c.Fence == nil && c.Fenced == nil {
 			c.Cluster = "feed"
