@@ -208,11 +208,19 @@ type Scan struct {
 	Verified   int64 `json:"verified,omitempty"`   // that match their checksums
 	Unverified int64 `json:"unverified,omitempty"` // that were not read, never twice the same, or have no checksum
 	Unsettled  int64 `json:"unsettled,omitempty"`  // that look damaged, but no checkpoint has passed since
+	Changing   int64 `json:"changing,omitempty"`   // of the unverified ones, those that were never read twice the same
+	// For is the last damaged data of a primary for whose sake a scan was asked for, if the last complete scan began after that.
+	For string `json:"for,omitempty"`
 	// Findings counts the damage that the last complete scan and the one under way have found; Damage names the first of it.
 	Findings int64 `json:"findings,omitempty"`
 	// Running: a scan reads the data. Percent is the share that it has read, or had when it was interrupted.
 	Running bool `json:"running,omitempty"`
 	Percent int  `json:"percent,omitempty"`
+}
+
+// Clean tells whether the last complete scan has read every page that has a checksum, and has found all of them right.
+func (s *Scan) Clean() bool {
+	return s != nil && s.Complete && s.Checksums && s.Findings == 0 && s.Unsettled == 0 && s.Changing == 0
 }
 
 // Receiver is a standby's WAL receiver.

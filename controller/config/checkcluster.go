@@ -191,6 +191,9 @@ func (c *checks) failover(at where, k *platform.Cluster) {
 	}
 	at = at.field("failover")
 	oneOf(c.report, at.field("across-sites"), f.AcrossSites, platform.AcrossAutomatic, platform.AcrossApproval, platform.AcrossNever)
+	if f.OnCorruption != "" {
+		oneOf(c.report, at.field("on-corruption"), f.OnCorruption, platform.WaitOnCorruption, platform.AutomaticOnCorruption)
+	}
 	c.witness(at.field("witness"), k)
 	at = at.field("when-incomplete")
 	if f.WhenIncomplete == platform.AcceptWhenIncomplete {

@@ -69,6 +69,11 @@ var clusterNotes = notes[platform.Cluster]{
 					span(new.Failover.AcceptAfter))
 			}
 			return "a failover that could lose a commit waits for the missing member or an operator"
+		case "failover.on-corruption":
+			if new.Failover.OnCorruption == platform.AutomaticOnCorruption {
+				return "once the primary's data is known to be damaged, its role moves to a replica whose files were read since without a finding"
+			}
+			return "a damaged primary keeps its role until an operator moves it"
 		case "failover.across-sites":
 			return "applies to every failover that begins from now on"
 		case "failover.witness":

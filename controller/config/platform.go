@@ -109,6 +109,7 @@ func (r *reader) cluster(n *yaml.Node, at where, c *platform.Cluster) {
 		field{"failover", r.section(
 			field{"across-sites", word(r, &c.Failover.AcrossSites)},
 			field{"when-incomplete", r.whenIncomplete(&c.Failover)},
+			field{"on-corruption", word(r, &c.Failover.OnCorruption)},
 			field{"witness", r.witness(&c.Failover.Witness)},
 		)},
 		field{"lease", r.duration(&c.Lease)},
@@ -116,6 +117,9 @@ func (r *reader) cluster(n *yaml.Node, at where, c *platform.Cluster) {
 	)(n, at)
 	if c.SlotsLeft == platform.AllowSlotsLeft {
 		c.SlotsLeft = "" // the default says nothing, so that controllers of an earlier build can read it
+	}
+	if c.Failover.OnCorruption == platform.WaitOnCorruption {
+		c.Failover.OnCorruption = "" // likewise
 	}
 	if !r.given(at.field("durability").field("acks")) {
 		c.Durability.Acks = defaultAcks(c.Members)

@@ -158,7 +158,7 @@ func (v *clusterView) waitOrAccept(proof fencing.Proof, ch choice, why Reason) (
 	if v.c.Members[v.c.Primary].Older {
 		why = Reason{Code: olderPrimary, Member: v.c.Primary, Other: v.conf.Member(v.c.Primary).Host, Because: []Reason{why}}
 		if old := v.known(v.c.Primary); ch.best == "" && a.Accepted != nil && a.Accepted.By != byPolicy && v.startable(old) {
-			ch.best = v.c.Primary
+			ch.best, ch.sealed = v.c.Primary, nil // they may be ahead of it
 		}
 	}
 	if a.Accepted != nil && a.Accepted.Completeness && ch.best != "" {
@@ -267,7 +267,7 @@ func (v *clusterView) startable(old *health.Member) bool {
 
 func (v *clusterView) promote(proof fencing.Proof, ch choice, clean bool, loss Reason) (*state.Command, Reason) {
 	timeline := v.c.HighTimeline + 1
-	if ch.best == v.c.Primary {
+	if v.c.RestartsInPlace(ch.best) {
 		timeline = v.c.Timeline
 	}
 	ch.notChosen[v.c.Primary] = Reason{Code: isReplaced, Member: v.c.Primary}

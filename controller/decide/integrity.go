@@ -1,8 +1,10 @@
 package decide
 
 import (
+	"slices"
 	"strings"
 
+	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/health"
 )
@@ -45,6 +47,46 @@ func (v *clusterView) undamaged() (names []string) {
 	return names
 }
 
+// proven names the replica that takes the role of a primary whose data is damaged: it could take over now, its site is one to which a
+// failover may go, and all its files were read since the damage was known, without a finding. The one with the highest priority comes
+// first. "" for none.
+func (v *clusterView) proven() (best string) {
+	for _, name := range v.replicas() {
+		r, m := v.fresh(name), v.conf.Member(name)
+		if r == nil || !r.Scan.Clean() || r.Scan.For != v.c.Members[v.c.Primary].DamagedAs || !m.MayLead ||
+			v.site(name) != v.site(v.c.Primary) && v.conf.Failover.AcrossSites != platform.AcrossAutomatic ||
+			len(v.SwitchoverBlockers(name)) > 0 {
+			continue
+		}
+		if best == "" || m.Priority > v.conf.Member(best).Priority {
+			best = name
+		}
+	}
+	return best
+}
+
+// leaveDamage begins a switchover away from a primary whose data is damaged, where the cluster's policy says so. It is tried once in an
+// epoch: what stopped it needs a person.
+func (v *clusterView) leaveDamage() (*state.Command, Reason) {
+	damage := v.c.Members[v.c.Primary].Excluded
+	if damage == "" || v.conf.Failover.OnCorruption != platform.AutomaticOnCorruption || v.c.Pause != nil || v.triedToLeave() {
+		return nil, Reason{}
+	}
+	to := v.proven()
+	if to == "" {
+		return nil, Reason{}
+	}
+	why := Reason{Code: leavesDamage, Member: v.c.Primary, Other: to, Detail: damage}
+	return &state.Command{Begin: &state.Begin{Kind: state.Switchover, To: to, Reason: why.String()}}, why
+}
+
+// triedToLeave: such a switchover was given up in this epoch.
+func (v *clusterView) triedToLeave() bool {
+	return slices.ContainsFunc(v.c.Operations, func(o state.Operation) bool {
+		return o.Kind == state.Switchover && o.By == byMainstay && v.c.Epoch.Less(o.Epoch)
+	})
+}
+
 // damageProblem says what is known against a member's data, and what follows from it.
 func (v *clusterView) damageProblem(name, why string) {
 	if p := v.fresh(v.c.Primary); name != v.c.Primary {
@@ -55,11 +97,16 @@ func (v *clusterView) damageProblem(name, why string) {
 		v.problem(health.ReplicaCorrupt, name, why+next, handled)
 		return
 	}
-	next := "; nothing is known against the data of " + strings.Join(v.undamaged(), " and ") + ": hand over to it"
-	if len(v.undamaged()) == 0 {
+	next, handled := "; nothing is known against the data of "+strings.Join(v.undamaged(), " and ")+": hand over to it", false
+	switch automatic := v.conf.Failover.OnCorruption == platform.AutomaticOnCorruption && v.c.Pause == nil; {
+	case len(v.undamaged()) == 0:
 		next = "; no replica that streams has better data"
+	case automatic && v.triedToLeave():
+		next += " (the automatic switchover was given up; see `mainstay history`)"
+	case automatic:
+		next, handled = "; its role moves once all files of "+strings.Join(v.undamaged(), " or ")+" have been read without a finding", true
 	}
-	v.problem(health.PrimaryCorrupt, name, why+"; no replica is rebuilt from it"+next, false)
+	v.problem(health.PrimaryCorrupt, name, why+"; no replica is rebuilt from it"+next, handled)
 }
 
 // mayRepair tells whether the data of a replica that asks for it may be discarded now.

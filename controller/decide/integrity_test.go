@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"mainstay/controller/platform"
+	"mainstay/controller/state"
 	"mainstay/health"
 )
 
@@ -112,5 +114,66 @@ func TestNoRebuildFromADamagedPrimary(t *testing.T) {
 		if got := cmd != nil && cmd.Reincarnate != nil; got == damaged {
 			t.Errorf("damaged %v: %s", damaged, body(cmd))
 		}
+	}
+}
+
+// TestDamagedPrimaryIsLeft: the role of a damaged primary moves automatically only where the policy says so, only to a replica whose files
+// were all read since without a finding, and once in an epoch.
+func TestDamagedPrimaryIsLeft(t *testing.T) {
+	clean := health.Scan{Complete: true, Checksums: true, For: "m1_1"}
+	for _, c := range []struct {
+		name   string
+		change func(*stage)
+		to     string
+	}{
+		{"as it should be", func(*stage) {}, "m2"},
+		{"no policy", func(st *stage) { st.conf().Failover.OnCorruption = "" }, ""},
+		{"nothing was read", func(st *stage) { st.members["m2"].Scan = nil }, ""},
+		{"read before the damage was known", func(st *stage) { st.members["m2"].Scan.For = "" }, ""},
+		{"for the sake of other damage", func(st *stage) { st.members["m2"].Scan.For = "m3_2" }, ""},
+		{"no checksums", func(st *stage) { st.members["m2"].Scan.Checksums = false }, ""},
+		{"a page kept changing", func(st *stage) { st.members["m2"].Scan.Changing = 1 }, ""},
+		{"a page that no checkpoint has settled", func(st *stage) { st.members["m2"].Scan.Unsettled = 1 }, ""},
+		{"it does not stream", func(st *stage) { st.members["m2"].Receiver = nil }, ""},
+		{"it may not lead", func(st *stage) { st.conf().Members[1].MayLead = false }, ""},
+		{"its data is damaged too", func(st *stage) { st.c().Members["m2"].Excluded = "bad pages" }, ""},
+		{"only one on another site", func(st *stage) {
+			st.members["m3"].Scan, st.members["m2"].Scan = st.members["m2"].Scan, nil
+			st.conf().Failover.AcrossSites = platform.AcrossApproval
+		}, ""},
+		{"the paused cluster", func(st *stage) { st.c().Pause = &state.Pause{By: "ann"} }, ""},
+		{"it was tried in this epoch", func(st *stage) {
+			st.c().Operations = append(st.c().Operations, state.Operation{Kind: state.Switchover, By: byMainstay, Epoch: ep(2)})
+		}, ""},
+		{"an operator's was given up in this epoch", func(st *stage) {
+			st.c().Operations = append(st.c().Operations, state.Operation{Kind: state.Switchover, By: "ann", Epoch: ep(2)})
+		}, "m2"},
+	} {
+		st := well(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.OnCorruption = platform.AutomaticOnCorruption })
+		m := st.c().Members["m1"]
+		m.Excluded, m.DamagedAs = "bad pages", m.Incarnation
+		scan := clean
+		st.members["m1"].Damage, st.members["m2"].Scan = "bad pages", &scan
+		c.change(st)
+		st.later(time.Second)
+		cmd, _, d := st.next()
+		to := ""
+		if cmd != nil && cmd.Begin != nil && cmd.Begin.Kind == state.Switchover {
+			to = cmd.Begin.To
+		}
+		if to != c.to {
+			t.Errorf("%s: %s", c.name, body(cmd))
+		}
+		if !has(d.Problems, health.PrimaryCorrupt) {
+			t.Errorf("%s: nobody is told", c.name)
+		}
+	}
+	st := well(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.OnCorruption = platform.AutomaticOnCorruption })
+	if g := st.s.GoalOf("feed", "m2"); g.Verify != "" {
+		t.Errorf("a scan is asked for without damage: %q", g.Verify)
+	}
+	st.c().Members["m1"].Excluded, st.c().Members["m1"].DamagedAs = "bad pages", "m1_1"
+	if g := st.s.GoalOf("feed", "m2"); g.Verify != "m1_1" {
+		t.Errorf("no scan is asked for: %q", g.Verify)
 	}
 }

@@ -342,3 +342,6 @@ func (st *stage) look() *clusterView {
 
 // far puts m2 and m3 on the other site.
 func far(p *platform.Platform) { p.Hosts[1].Site = "west" }
+
+// conf is the configuration of the cluster, which a test may change before it decides.
+func (st *stage) conf() *platform.Cluster { return &st.s.Platform.Clusters[0] }

@@ -53,6 +53,9 @@ func (v *clusterView) upkeep() (*state.Command, Reason) {
 	if cmd, why := v.judge(); cmd != nil {
 		return cmd, why
 	}
+	if cmd, why := v.leaveDamage(); cmd != nil {
+		return cmd, why
+	}
 	if cmd, why := v.replicaUpkeep(p); cmd != nil {
 		return cmd, why
 	}

@@ -79,12 +79,14 @@ var (
 
 // Why a member is not promoted.
 var (
-	agentCannot          = Code{"AgentCannot", "its agent on {other} cannot manage it: {detail}"}
-	agentNotSpoken       = Code{"AgentNotSpoken", "its agent on {other} answers but has not reported it yet"}
-	agentGone            = Code{"AgentGone", "its agent on {other} does not answer"}
-	agentNotHeard        = Code{"AgentNotHeard", "its agent on {other} has not been heard for {for}"}
-	notSealed            = Code{"NotSealed", "not sealed yet{detail}"}
-	excluded             = Code{"Excluded", "{detail}"}
+	agentCannot    = Code{"AgentCannot", "its agent on {other} cannot manage it: {detail}"}
+	agentNotSpoken = Code{"AgentNotSpoken", "its agent on {other} answers but has not reported it yet"}
+	agentGone      = Code{"AgentGone", "its agent on {other} does not answer"}
+	agentNotHeard  = Code{"AgentNotHeard", "its agent on {other} has not been heard for {for}"}
+	notSealed      = Code{"NotSealed", "not sealed yet{detail}"}
+	excluded       = Code{"Excluded", "{detail}"}
+	leavesDamage   = Code{"LeavesDamage",
+		"PrimaryCorrupt: the data of {member} is damaged, and all files of {other} were read since without a finding: {detail}"}
 	damageFound          = Code{"DamageFound", "the data of {member} is damaged: {detail}"}
 	olderCopy            = Code{"OlderCopy", "host {other} came back with an older copy of its disk, which may lack what it acknowledged"}
 	hostIsFenced         = Code{"HostIsFenced", "its host is fenced"}

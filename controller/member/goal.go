@@ -17,7 +17,8 @@ func ChangeOf(old, next *platform.Goal) Change {
 	case old.Kind != next.Kind || old.Epoch != next.Epoch || old.Clean != next.Clean || !sameUpstream(old, next):
 		return Different
 	case len(old.Sets) != len(next.Sets) || old.Opened != next.Opened || old.Incarnation != next.Incarnation || old.Paused != next.Paused ||
-		old.Checkpoint != next.Checkpoint || old.Damaged != next.Damaged || old.Damage != next.Damage:
+		old.Checkpoint != next.Checkpoint || old.Damaged != next.Damaged || old.Damage != next.Damage ||
+		old.Verify != next.Verify:
 		return Detail
 	}
 	return Unchanged

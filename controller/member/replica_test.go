@@ -212,7 +212,7 @@ func TestDamagedData(t *testing.T) {
 	base := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"},
 		Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2,
 			History: platform.History{{Timeline: 1, End: 100}}, SystemID: "7", Incarnation: "m1_2",
-			Upstream: &platform.Upstream{Member: "m2"}, Damaged: "m1_1", Damage: "bad pages",
+			Upstream: &platform.Upstream{Member: "m2"}, DamageGoal: platform.DamageGoal{Damaged: "m1_1", Damage: "bad pages"},
 			Sets: []platform.DurabilitySet{{ID: 9, Acks: 1, Names: []string{"m2_1"}}}},
 		Seen: Seen{Data: health.DataPresent, Process: health.ProcessRunning, Role: health.RoleStandby, SystemID: "7", Timeline: 2,
 			Upstream: "m2", Application: "m1_1", Streaming: true, Receiver: true}}

@@ -59,10 +59,7 @@ type Goal struct {
 	// Incarnation is the application_name to stream under. Data of another incarnation may be rewound or rebuilt, and then
 	// has this one; data of this incarnation must not be discarded.
 	Incarnation string `json:"incarnation,omitempty"`
-	// Damaged is the incarnation of data that is known to be damaged. A replica whose data it is gives it up for a whole copy of the
-	// primary's, because of Damage, the evidence; that is "" while the primary's data is damaged too, since a copy would be no better.
-	Damaged string `json:"damaged,omitempty"`
-	Damage  string `json:"damage,omitempty"`
+	DamageGoal
 	// Sets are the durability sets in force; the last is the one to load.
 	Sets []DurabilitySet `json:"sets,omitempty"`
 	// MembersVersion is the version of the member list that Slots was made from, and Lease the longest lease that may be in force:
@@ -120,4 +117,15 @@ func (s DurabilitySet) Has(name string) bool {
 		}
 	}
 	return false
+}
+
+// DamageGoal is what a replica must do about data that is known to be damaged.
+type DamageGoal struct {
+	// Damaged is the incarnation of data that is known to be damaged. A replica whose data it is gives it up for a whole copy of the
+	// primary's, because of Damage, the evidence; that is "" while the primary's data is damaged too, since a copy would be no better.
+	Damaged string `json:"damaged,omitempty"`
+	Damage  string `json:"damage,omitempty"`
+	// Verify names damaged data of the primary that a replica shall replace: all its own files are read at once, from the beginning. "" for
+	// none. See health.Scan.For.
+	Verify string `json:"verify,omitempty"`
 }

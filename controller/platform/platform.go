@@ -67,6 +67,8 @@ type Failover struct {
 	AcrossSites    AcrossSites    `json:"acrossSites"`
 	WhenIncomplete WhenIncomplete `json:"whenIncomplete"`
 	AcceptAfter    time.Duration  `json:"acceptAfter,omitempty"`
+	// OnCorruption is "" for WaitOnCorruption.
+	OnCorruption OnCorruption `json:"onCorruption,omitempty"`
 	// Witness lets the app servers of the primary's site report that they cannot reach it although it seems well; nil for none.
 	Witness *Witness `json:"witness,omitempty"`
 }

@@ -41,6 +41,15 @@ const (
 	AcceptWhenIncomplete WhenIncomplete = "accept" // the loss, after Failover.AcceptAfter
 )
 
+// OnCorruption says what happens once the primary's data is known to be damaged (failover.on-corruption).
+type OnCorruption string
+
+// The values of failover.on-corruption.
+const (
+	WaitOnCorruption      OnCorruption = "wait"      // for an operator
+	AutomaticOnCorruption OnCorruption = "automatic" // a switchover to a replica whose files were all read since, without a finding
+)
+
 // SlotsLeft says whether a planned change of primary may leave replication slots of the user's behind (slots-left-behind).
 type SlotsLeft string
 

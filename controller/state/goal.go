@@ -44,6 +44,9 @@ func (s *State) GoalOf(cluster, member string) platform.Goal {
 	if g.Damaged = c.Members[member].DamagedAs; c.Members[c.Primary].Excluded+c.Members[c.Primary].Cleared == "" {
 		g.Damage = c.Members[member].Excluded
 	}
+	if p := c.Members[c.Primary]; p.Excluded != "" && conf.Failover.OnCorruption == platform.AutomaticOnCorruption {
+		g.Verify = p.DamagedAs
+	}
 	from := c.Primary
 	if upstream := c.Upstreams[member]; upstream != "" {
 		from = upstream

@@ -32,7 +32,7 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 		return fmt.Errorf("cluster %s: promotion of %s in attempt %s refused: %w", c.Name, p.Member, p.Attempt, err)
 	}
 	old := c.Primary
-	inPlace := p.Member == old
+	inPlace := c.RestartsInPlace(p.Member)
 	if op := c.operationByID(c.Attempt.Operation); op != nil {
 		op.To, op.Proof, op.Positions, op.NotChosen, op.Loss, op.Timeline = p.Member, &p.Proof, p.Positions, p.NotChosen, p.Loss, p.Timeline
 		op.step("promote", cmd.At, fmt.Sprintf("%s, proof %s (%s)", p.Member, p.Proof.Kind, p.Proof.Detail))
@@ -136,9 +136,9 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 		return errors.New("a sealed member's data is an older copy")
 	case c.Members[c.Primary].Older && (p.Clean || p.Member == c.Primary) && !c.accepted():
 		return errors.New(olderPrimary)
-	case p.Member == c.Primary && p.Timeline != c.Timeline:
+	case c.RestartsInPlace(p.Member) && p.Timeline != c.Timeline:
 		return errors.New("a restart in place keeps its timeline")
-	case p.Member != c.Primary && p.Timeline <= c.HighTimeline:
+	case !c.RestartsInPlace(p.Member) && p.Timeline <= c.HighTimeline:
 		return fmt.Errorf("timeline %d has been used before (highest %d)", p.Timeline, c.HighTimeline)
 	}
 	if err := c.validProof(s, p); err != nil {
@@ -167,6 +167,12 @@ func (c *Cluster) validDoubtful(p *Promote) error {
 	}
 	return errors.New("the controllers were recovered since: the lost ones may have changed the durability sets, " +
 		"so no position shows completeness")
+}
+
+// RestartsInPlace tells whether a promotion of that member continues the timeline in force. An older copy of the primary's disk does not:
+// replicas may hold more of that timeline.
+func (c *Cluster) RestartsInPlace(member string) bool {
+	return member == c.Primary && !c.Members[member].Older
 }
 
 const olderPrimary = "the primary's host came back with an older copy of its disk, which may lack commits that were acknowledged"

@@ -64,6 +64,7 @@ type damagedPage struct {
 // pass reads the whole of the data once. Whatever interrupts it, such as a stop of PostgreSQL, the next scan begins where it has ended.
 type pass struct {
 	of     string        // the incarnation of the data
+	asked  string        // for whose sake; see health.Scan.For
 	begun  time.Duration // 0: there is none
 	from   *integrity.Block
 	done   int64 // bytes that the scans before the present one have read
@@ -87,6 +88,7 @@ type scanner struct {
 	at      *integrity.Block
 	read    int64             // bytes that the present scan has read
 	unsure  []integrity.Block // pages that looked damaged when the present scan ended
+	asked   string            // see platform.Goal.Verify; the last
 	control chan controlRead  // of a control file, not answered yet; nil for none
 }
 
@@ -112,11 +114,16 @@ func (m *scanner) scanLoop(ctx context.Context) {
 	cancel := func() {}
 	for {
 		pg, incarnation, may, news := m.mayScan()
+		asked := m.askedToVerify()
+		if asked && running == nil && may {
+			m.pass, due = pass{}, 0 // what was read before shows less
+		}
 		switch {
-		case running != nil && !may:
+		case running != nil && (!may || asked):
 			cancel() // and its end is awaited below
 		case running == nil && may && boottime.Now() >= due && m.takeTurn():
 			running = make(chan scanEnd, 1)
+			m.asked = m.toVerify()
 			cancel = m.scan(ctx, pg, incarnation, running)
 		}
 		select {
@@ -147,6 +154,16 @@ func (m *scanner) mayScan() (pg *postgres.Server, incarnation string, may bool, 
 	return m.pg, m.durable.Incarnation, may, m.news
 }
 
+// toVerify is for whose sake the controllers ask for a scan, or did last.
+func (m *scanner) toVerify() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return cmp.Or(m.told.goal.Verify, m.asked)
+}
+
+// askedToVerify tells whether a scan was asked for since the last one began.
+func (m *scanner) askedToVerify() bool { return m.toVerify() != m.asked }
+
 // takeTurn tells whether no other member of the host is being scanned.
 func (m *scanner) takeTurn() bool {
 	select {
@@ -164,7 +181,7 @@ func (m *scanner) scan(ctx context.Context, pg *postgres.Server, incarnation str
 		m.files = &integrity.Scanner{Dir: pg.Data}
 	}
 	if m.pass.begun == 0 || m.pass.of != incarnation {
-		m.pass = pass{of: incarnation, begun: boottime.Now(), skipped: map[integrity.Reason]int64{}}
+		m.pass = pass{of: incarnation, asked: m.asked, begun: boottime.Now(), skipped: map[integrity.Reason]int64{}}
 		if m.lastOf != incarnation {
 			m.last, m.lastOf, m.more = nil, incarnation, 0
 		}
@@ -286,6 +303,7 @@ func (m *scanner) count(r *integrity.Result) {
 	c.Blocks += r.Blocks
 	c.Verified += r.Verified
 	c.Unverified += r.HeaderOnly + r.Changing
+	c.Changing += r.Changing
 	for why, s := range r.Skipped {
 		if why != integrity.Unfinished && why != integrity.Changing {
 			m.pass.skipped[why] = max(m.pass.skipped[why], s.Blocks)
@@ -299,7 +317,7 @@ func (m *scanner) complete(now time.Duration) {
 	for _, blocks := range m.pass.skipped {
 		c.Unverified += blocks
 	}
-	c.Complete, c.Unsettled = true, int64(len(m.unsure))
+	c.Complete, c.Unsettled, c.For = true, int64(len(m.unsure)), m.pass.asked
 	found := m.pass.found
 	for _, p := range m.last { // what is found once more, and not settled once more, is still there
 		if slices.Contains(m.unsure, p.at) && !slices.Contains(found, p) {

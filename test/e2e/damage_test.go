@@ -115,6 +115,45 @@ func TestDamageFoundByScan(t *testing.T) {
 	tr.judge()
 }
 
+// TestDamagedPrimaryIsLeft: a page of the primary is damaged on its disk. Where the platform file says so, its role moves to a replica whose
+// files were all read since without a finding; it is then rebuilt from that one (S5).
+func TestDamagedPrimaryIsLeft(t *testing.T) {
+	tr := begin(t, stand.Options{Members: 3, AgentLines: []string{"integrity: {every: 2s, rate: 200}"},
+		Settings: []string{"durability: {acks: 1}", "failover: {on-corruption: automatic}"}})
+	p := tr.primary(t)
+	sql := func(member, text string) string {
+		out, err := tr.SQL(tr.ctx, member, "postgres", text)
+		tr.check(t, err)
+		return out
+	}
+	sql(p, "CREATE TABLE pages AS SELECT n, repeat('x', 200) FROM generate_series(1, 2000) AS n")
+	sql(p, "VACUUM (FREEZE, ANALYZE) pages") // nothing changes them any more
+	sql(p, "CHECKPOINT")
+	flip(t, filepath.Join(tr.Data(p), sql(p, "SELECT pg_relation_filepath('pages')")))
+	tr.check(t, tr.Wait(tr.ctx, "a switchover away from "+p, func() (bool, string) {
+		for _, m := range []string{"feed-e1", "feed-e2", "feed-w1"} { // a checkpoint settles what a scan has found
+			_, _ = tr.SQL(tr.ctx, m, "postgres", "CHECKPOINT")
+		}
+		op, err := tr.Last(tr.ctx, state.Switchover)
+		return err == nil && op.Result == state.Done && op.From == p && op.By == "mainstay", fmt.Sprint(op, err)
+	}))
+	tr.says(t, 0, []string{"history", "feed"}, "PrimaryCorrupt: the data of "+p+" is damaged, and all files of ")
+	tr.check(t, tr.Wait(tr.ctx, p+" to have a copy of the new primary's data", func() (bool, string) {
+		op, err := tr.Last(tr.ctx, state.Rejoin)
+		return err == nil && op.To == p && op.Result == state.Done, fmt.Sprint(op, err)
+	}))
+	tr.healthy(t)
+	if now := tr.primary(t); now == p {
+		t.Errorf("%s still leads", p)
+	}
+	if out := sql(p, "SELECT count(*) FROM pages"); out != "2000" {
+		t.Errorf("%s has %s rows", p, out)
+	}
+	tr.says(t, 0, []string{"integrity", "scan", tr.Data(p)}, "no damage found")
+	tr.says(t, 1, []string{"integrity", "scan", tr.onlyPiece(t, p).Place}, "checksum")
+	tr.judge()
+}
+
 // flip changes a byte in the middle of the second page of a file.
 func flip(t *testing.T, path string) {
 	t.Helper()

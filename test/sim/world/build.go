@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"mainstay/controller/platform"
@@ -55,6 +56,7 @@ func (w *World) addCluster(name, prefix string, members int) {
 		c.clients = append(c.clients, &client{cluster: c, node: w.net.join(fmt.Sprintf("%s-client%d", name, i+1), site(i)), target: i % members})
 	}
 	w.clusters = append(w.clusters, c)
+	c.leaves = rand.New(rand.NewPCG(w.seed, 0x6c65617665)).IntN(2) == 0
 	c.degrades, c.far, c.unattended = w.rand.IntN(4) == 0, w.rand.IntN(6) == 0, w.rand.IntN(4) == 0
 	if c.far {
 		c.acks = min(c.acks, members/2)

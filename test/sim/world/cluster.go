@@ -23,6 +23,7 @@ type cluster struct {
 	check      *invariant.Checker
 	destroyed  []string // members whose disks were lost
 	degrades   bool     // when-short: degrade
+	leaves     bool     // on-corruption: automatic
 	far        bool     // from: other-site
 	unattended bool     // no operator lifts the block after a failover while there is trouble
 	blow       blow

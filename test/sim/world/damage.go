@@ -49,6 +49,20 @@ func (p *postgres) readDamaged(text string) {
 	})
 }
 
+// verified ends a scan of all pages of the data, which counts if the data has been in use since it began.
+func (m *supervisor) verified(asked string) {
+	if m.verify != asked {
+		return
+	}
+	if p := m.pg; !p.running {
+		m.verify = "" // the next goal begins it anew
+	} else if p.damage.text == "" {
+		m.scanned, m.of = asked, m.durable.Incarnation
+	} else {
+		p.damage.counted = true
+	}
+}
+
 // judged follows the verdicts in the log.
 func (w *World) judged(c *cluster, j *state.Judge) {
 	m := c.member(j.Member)

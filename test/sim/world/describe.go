@@ -20,6 +20,9 @@ func (m *supervisor) describe() health.Member {
 	if m.pg.running && m.pg.damage.counted {
 		r.Damage = m.pg.damage.text
 	}
+	if m.scanned != "" && m.of == d.Incarnation {
+		r.Scan = &health.Scan{Complete: true, Checksums: true, For: m.scanned}
+	}
 	if left := m.lease.End - m.host.now(); left > 0 {
 		r.LeaseLeft = left.Milliseconds()
 	}

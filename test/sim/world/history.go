@@ -25,6 +25,9 @@ func (w *World) committed(old, next *state.State, cmd state.Command, encoded []b
 	switch {
 	case cmd.Begin != nil:
 		w.counts["begin "+string(cmd.Begin.Kind)]++
+		if cmd.Begin.Kind == state.Switchover && cmd.By != "operator" {
+			w.counts["leaves damage"]++
+		}
 		c.predicted(cmd.Begin)
 	case cmd.Abandon != nil:
 		w.counts["abandon"]++

@@ -39,6 +39,9 @@ type run struct {
 	lease    member.Lease
 	spent    platform.Epoch // the guards gave no lease of it any more
 	memory   member.Memory
+	verify   string // for whose sake all pages are being read, or were; see platform.Goal.Verify
+	scanned  string // the same, once those of the data of that incarnation have been read without a finding
+	of       string
 	needs    string
 	failed   string // what failed last
 	report   health.Member
@@ -156,6 +159,10 @@ func (m *supervisor) wants(goal platform.Goal, of platform.Age) {
 	}
 	m.cluster.check.Obeyed(m.w.now, m.name, m.goalFrom, of)
 	m.goal, m.goalFrom = goal, of
+	if goal.Verify != "" && goal.Verify != m.verify {
+		m.verify, m.scanned = goal.Verify, ""
+		m.host.agent.on(m.w.span(300*time.Millisecond, 4*time.Second), func() { m.verified(goal.Verify) })
+	}
 }
 
 // keep writes the agent's promises.

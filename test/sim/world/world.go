@@ -228,6 +228,9 @@ func (c *cluster) config() platform.Cluster {
 	if c.far {
 		cl.Durability.From = platform.FromOtherSite
 	}
+	if c.leaves {
+		cl.Failover.OnCorruption = platform.AutomaticOnCorruption
+	}
 	if c.degrades {
 		cl.Durability.WhenShort = platform.DegradeWhenShort
 	}
