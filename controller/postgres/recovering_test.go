@@ -1,13 +1,15 @@
 package postgres
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestRecovering: a standby that has lost its WAL takes no sessions while its primary is away. Its recovery shows that it stands still, and
@@ -92,17 +94,13 @@ func TestRecoveringWithoutTitles(t *testing.T) {
 		}
 	}
 
-	// Each sync of a file in one folder takes a while, and so does each read of WAL.
+	// Each sync of a file in one folder, and each read of WAL, stops until the test lets it pass.
 	for n := range 40 {
 		place(t, b, fmt.Sprintf("extra/%d", n), "x")
 	}
-	source, lib := filepath.Join(away, "slow.c"), filepath.Join(away, "slow.so")
-	check(t, os.WriteFile(source, []byte(slowFiles), 0o644))
-	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-o", lib, source).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	gate := newGate(t, away)
 	real := b.Binaries.Dir
-	b.Binaries.Dir = failing(t, b, "postgres", "LD_PRELOAD="+lib+" exec "+real+`/postgres "$@"`)
+	b.Binaries.Dir = failing(t, b, "postgres", "LD_PRELOAD="+gate.lib+" exec "+real+`/postgres "$@"`)
 	s.PrimaryConnInfo = ""
 	check(t, b.WriteSettings(ctx, s))
 	_, err := b.Start(ctx, StartOptions{})
@@ -110,10 +108,7 @@ func TestRecoveringWithoutTitles(t *testing.T) {
 	seen := map[string]bool{}
 	look := func() Recovering {
 		t.Helper()
-		r, err := b.Recovering(ctx)
-		if errors.Is(err, ErrNotRunning) { // not yet
-			return r
-		}
+		r, err := b.Recovering(testContext(t))
 		check(t, err)
 		if r.Asks != 0 {
 			t.Errorf("it shows what it asks for: %+v", r)
@@ -121,29 +116,39 @@ func TestRecoveringWithoutTitles(t *testing.T) {
 		seen[r.Mark] = true
 		return r
 	}
-	eventually(t, "its recovery", func() bool { return look().Segment != "" })
-	if len(seen) < 5 {
+	gate.stopped(t)
+	for look().Segment == "" {
+		gate.pass(t)
+		gate.stopped(t)
+	}
+	if len(seen) < 40 {
 		t.Errorf("the sync of 40 files has shown only %d marks: %v", len(seen), seen)
 	}
 	before := needed[len(needed)-2][8:] // of the one that it lacks
 	at := map[string]bool{}
-	eventually(t, "segment "+before, func() bool {
-		r := look()
+	for r := look(); r.Segment != before; r = look() {
 		at[r.Segment] = true
-		return r.Segment == before
-	})
-	if delete(at, ""); len(at) < 3 {
+		gate.pass(t)
+		gate.stopped(t)
+	}
+	if len(at) < 2 || at[""] {
 		t.Errorf("it came by %v", at)
 	}
 
-	check(t, pause(ctx, 20*retryInterval))
-	clear(seen)
-	for range 40 {
-		if r := look(); r.Segment > before || len(seen) > 1 {
-			t.Fatalf("it lacks WAL after %s, and gets on: %+v, %v", before, r, seen)
+	gate.open(t)
+	var still Recovering
+	same, since := 0, time.Now()
+	eventually(t, "a recovery that stands still", func() bool {
+		r := look()
+		if r.Segment > before {
+			t.Fatalf("it lacks WAL after %s, and gets on: %+v", before, r)
 		}
-		check(t, pause(ctx, retryInterval/3))
-	}
+		if r.Mark != still.Mark {
+			still, same, since = r, 0, time.Now()
+		}
+		same++
+		return same >= 40 && time.Since(since) > 20*retryInterval
+	})
 	for _, n := range entries(t, away) {
 		if segmentName.MatchString(n) {
 			check(t, os.Rename(filepath.Join(away, n), filepath.Join(b.walDir(), n)))
@@ -152,24 +157,80 @@ func TestRecoveringWithoutTitles(t *testing.T) {
 	eventually(t, "its answer", func() bool { _, err := b.Status(ctx); return err == nil })
 }
 
-// slowFiles makes a sync in one folder, and a read of WAL, take 50 ms.
-const slowFiles = `#define _GNU_SOURCE
+// A gate stops each sync of a file in a folder named extra, and each read of WAL, of servers that run with its library, and says so.
+type gate struct {
+	lib, path     string
+	stops, passes *os.File // one byte for each
+}
+
+func newGate(t *testing.T, dir string) *gate {
+	t.Helper()
+	g := &gate{lib: filepath.Join(dir, "gate.so"), path: filepath.Join(dir, "gate")}
+	for _, f := range []struct {
+		name string
+		file **os.File
+	}{{g.path, &g.passes}, {g.path + ".stops", &g.stops}} {
+		check(t, unix.Mkfifo(f.name, 0o666))
+		check(t, os.Chmod(f.name, 0o666)) // the umask
+		*f.file = must(os.OpenFile(f.name, os.O_RDWR, 0))
+		t.Cleanup(func() { (*f.file).Close() })
+	}
+	source := filepath.Join(dir, "gate.c")
+	check(t, os.WriteFile(source, []byte(gateSource), 0o644))
+	out, err := exec.Command("gcc", "-shared", "-fPIC", fmt.Sprintf("-DGATE=%q", g.path), "-o", g.lib, source).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return g
+}
+
+// stopped waits until the server stops at the gate.
+func (g *gate) stopped(t *testing.T) {
+	t.Helper()
+	check(t, g.stops.SetReadDeadline(time.Now().Add(patience)))
+	if _, err := g.stops.Read(make([]byte, 1)); err != nil {
+		t.Fatal("nothing stopped at the gate: ", err)
+	}
+}
+
+// pass lets through what stopped.
+func (g *gate) pass(t *testing.T) {
+	t.Helper()
+	_, err := g.passes.Write([]byte{0})
+	check(t, err)
+}
+
+// open lets through what stopped, and everything that follows.
+func (g *gate) open(t *testing.T) {
+	t.Helper()
+	check(t, os.Remove(g.path))
+	g.pass(t)
+}
+
+const gateSource = `#define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-static void slow(int fd, const char *in) {
-	char link[64], path[4096];
+static void stop(int fd, const char *in) {
+	char link[64], path[4096], byte = 0;
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 	ssize_t n = readlink(link, path, sizeof path - 1);
-	if (n > 0 && (path[n] = 0, strstr(path, in))) usleep(50000);
+	if (n < 0 || (path[n] = 0, !strstr(path, in))) return;
+	int gate = open(GATE, O_RDONLY), stops = open(GATE ".stops", O_WRONLY);
+	if (gate >= 0 && stops >= 0 && write(stops, &byte, 1) == 1)
+		while (read(gate, &byte, 1) < 0 && errno == EINTR);
+	if (gate >= 0) close(gate);
+	if (stops >= 0) close(stops);
 }
 int fsync(int fd) {
-	slow(fd, "/extra/");
+	stop(fd, "/extra/");
 	return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
 }
 ssize_t pread(int fd, void *to, size_t n, off_t at) {
-	slow(fd, "/pg_wal/");
+	stop(fd, "/pg_wal/");
 	return ((ssize_t (*)(int, void *, size_t, off_t))dlsym(RTLD_NEXT, "pread"))(fd, to, n, at);
 }
 ssize_t pread64(int fd, void *to, size_t n, off_t at) { return pread(fd, to, n, at); }
