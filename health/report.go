@@ -249,6 +249,8 @@ type Archiver struct {
 	Waiting  int    `json:"waiting,omitempty"`  // files
 	Kept     int64  `json:"kept,omitempty"`     // bytes of all WAL in pg_wal
 	Segment  int64  `json:"segment,omitempty"`  // bytes of one file
+	// Until is where the oldest WAL begins that a primary has not archived; 0 from a standby.
+	Until platform.LSN `json:"until,omitempty"`
 }
 
 // Collation is the default collation of a database, whose library has two versions.

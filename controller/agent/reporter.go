@@ -190,7 +190,7 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 	for name, goal := range answer.Goals {
 		if m := a.lookUp(name); m != nil {
 			m.Wants(goal, answer.Age())
-			m.Learn(answer.Positions, answer.Peers, answer.FailoverSlots[goal.Cluster])
+			m.Learn(answer.Positions, answer.Peers, answer.FailoverSlots[goal.Cluster], answer.Archived[goal.Cluster])
 		} else if goal.Kind != platform.GoalReleased { // otherwise it was released since that report
 			a.adoptMember(name)
 		}

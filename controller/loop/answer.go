@@ -160,6 +160,12 @@ func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
 				}
 				a.FailoverSlots[conf.Name] = slots
 			}
+			if p := r.Member(m.Name); p != nil && p.Archiver != nil && p.Archiver.Until != 0 {
+				if a.Archived == nil {
+					a.Archived = map[string]platform.LSN{}
+				}
+				a.Archived[conf.Name] = p.Archiver.Until
+			}
 		}
 		if seen := r.Member(m.Name); seen != nil && seen.Position != 0 {
 			if a.Positions == nil {

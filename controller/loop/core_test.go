@@ -2,6 +2,7 @@ package loop
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -567,6 +568,29 @@ func TestFailoverSlots(t *testing.T) {
 		a := c.answer(r, now)
 		if got := a.FailoverSlots["feed"]; len(got) != want || want == 1 && got[0] != "cdc" {
 			t.Errorf("%s: %v", role, got)
+		}
+	}
+}
+
+// TestArchivedOfThePrimary: the agents hear up to where the primary has archived its WAL, until its report no longer says so.
+func TestArchivedOfThePrimary(t *testing.T) {
+	for _, a := range []*health.Archiver{nil, {}, {Until: 9}} {
+		c, now := NewCore("c1", time.Minute), time.Minute
+		c.Applied(bootstrapped(t))
+		barrier := c.Lead(now).Barrier
+		m := primary()
+		m.Archiver = a
+		c.Report(1, reportOf("r1", 1, m), now)
+		c.BarrierDone(barrier, nil, now)
+		r := reportOf("r", 1, health.Member{Name: "m2", Archiver: &health.Archiver{Until: 7}})
+		r.Host = "h2"
+		c.Report(2, r, now)
+		var want map[string]platform.LSN
+		if a != nil && a.Until > 0 {
+			want = map[string]platform.LSN{"feed": a.Until}
+		}
+		if got := c.answer(r, now).Archived; !maps.Equal(got, want) {
+			t.Errorf("%+v: %v", a, got)
 		}
 	}
 }

@@ -17,6 +17,10 @@ type Promotion struct {
 	Timeline platform.Timeline // the number to take, never used before
 	// Arm is called last, before PostgreSQL is asked: no lease, no promotion (L2).
 	Arm func() error
+	// Archived is up to where the former primary had archived its WAL; 0 if that is not known. Unarchived, if not nil, is told which
+	// segments the archiver will be given for it, before they are.
+	Archived   platform.LSN
+	Unarchived func(Unarchived) error
 	// Spare are backends that are not ended though they may stand in replay's way: they hold a snapshot for a moment only.
 	Spare []int
 }
@@ -46,6 +50,9 @@ func (i *Server) Promote(ctx context.Context, p Promotion) (shown Status, err er
 		}
 		if err := replayed(ctx, c); err != nil {
 			return err
+		}
+		if err := i.archiveFormer(ctx, c, p); err != nil { // an archive is not worth an outage
+			i.notice("the archive may lack WAL of the former primary: " + err.Error())
 		}
 		if err := p.Arm(); err != nil {
 			return err

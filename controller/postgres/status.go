@@ -60,6 +60,8 @@ type Archiver struct {
 	Waiting  int    `json:"waiting"`  // files
 	Kept     int64  `json:"kept"`     // bytes of all files of WAL
 	Segment  int64  `json:"segment"`  // bytes of one
+	// Until is where the oldest WAL begins that a primary has not archived; 0 from a standby.
+	Until platform.LSN `json:"until"`
 }
 
 // Collation is the default collation of a database.

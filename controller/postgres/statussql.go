@@ -142,7 +142,11 @@ SELECT json_build_object({moving},
 		(SELECT json_build_object('archived', coalesce(last_archived_wal, ''),
 			'failed', CASE WHEN last_failed_time > coalesce(last_archived_time, '-infinity') THEN last_failed_wal ELSE '' END,
 			'waiting', (SELECT count(*) FROM pg_ls_dir('pg_wal/archive_status', true, false) AS n WHERE n LIKE '%.ready'),
-			'kept', (SELECT bytes FROM o), 'segment', (SELECT seg FROM t)) FROM pg_stat_get_archiver()) END,
+			'kept', (SELECT bytes FROM o), 'segment', (SELECT seg FROM t),
+			'until', CASE WHEN NOT r.rec THEN (SELECT least('0/0'::pg_lsn + div(p.flu - '0/0'::pg_lsn, seg) * seg, '0/0'::pg_lsn +
+				min(('x' || substr(n, 9, 8))::bit(32)::bigint * 4294967296 + ('x' || substr(n, 17, 8))::bit(32)::bigint * seg))
+				FROM t LEFT JOIN pg_ls_dir('pg_wal/archive_status', true, false) AS n ON n ~ '^[0-9A-F]{24}[.]ready$' GROUP BY seg) END)
+			FROM pg_stat_get_archiver()) END,
 	'collations', coalesce((SELECT json_agg(named ORDER BY name) FROM (SELECT * FROM c ORDER BY name LIMIT {named}) AS named), '[]'),
 	'io_workers', coalesce((SELECT json_agg(pid ORDER BY pid) FROM a WHERE backend_type = 'io worker'), '[]'),
 	'damage', coalesce((SELECT string_agg(format('%s in %s, the last at %s UTC', checksum_failures,

@@ -21,12 +21,16 @@ func (m *actor) promote(ctx context.Context, pg *postgres.Server, goal platform.
 		}
 		m.alterSlots(ctx, pg, s)
 	}
-	shown, err := pg.Promote(ctx, postgres.Promotion{Settings: s, Timeline: goal.Timeline, Spare: m.backends.pids(), Arm: func() error {
-		if err := m.arm(goal); err != nil {
-			return fmt.Errorf("promote %s: %w", m.o.Name, err)
-		}
-		return nil
-	}})
+	m.mu.Lock()
+	archived := m.archiving.until
+	m.mu.Unlock()
+	shown, err := pg.Promote(ctx, postgres.Promotion{Settings: s, Timeline: goal.Timeline, Archived: archived, Unarchived: m.takeUnarchived,
+		Spare: m.backends.pids(), Arm: func() error {
+			if err := m.arm(goal); err != nil {
+				return fmt.Errorf("promote %s: %w", m.o.Name, err)
+			}
+			return nil
+		}})
 	if err == nil && shown.SyncNames == s.SyncNames {
 		m.proven(shown)
 	}

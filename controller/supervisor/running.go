@@ -32,6 +32,9 @@ func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Dur
 	r.Version, r.Connections, r.PendingRestart, r.SyncWaits = s.Version, s.Connections, s.PendingRestart, s.SyncWaits
 	r.OldestWAL = s.Oldest
 	m.resources(s, r)
+	if err := m.archiveLeft(pg, s); err != nil {
+		m.note(err)
+	}
 	if s.Damage != "" {
 		r.Damage = "PostgreSQL has read pages that do not match their checksums: " + s.Damage
 	}

@@ -31,20 +31,21 @@ type shared struct {
 	backends backends
 	binding  sync.Mutex // held while the guards are armed or disarmed
 
-	mu       sync.Mutex
-	pg       *postgres.Server // nil until the address is known
-	durable  member.Durable
-	memory   member.Memory
-	told     told
-	leasing  leasing
-	view     view
-	hangs    hangs
-	activity activity
-	starts   starts
-	handles  handles
-	slots    slots
-	scans    scans
-	news     chan struct{} // closed and replaced when a look has ended or the goal has changed
+	mu        sync.Mutex
+	pg        *postgres.Server // nil until the address is known
+	durable   member.Durable
+	memory    member.Memory
+	told      told
+	leasing   leasing
+	view      view
+	hangs     hangs
+	activity  activity
+	starts    starts
+	handles   handles
+	slots     slots
+	scans     scans
+	archiving archiving
+	news      chan struct{} // closed and replaced when a look has ended or the goal has changed
 	// unwritten: pg asks for more than the settings that were last loaded.
 	unwritten bool
 }

@@ -318,11 +318,12 @@ func (m *Supervisor) letGo() {
 	m.guards.close()
 }
 
-// Learn stores what a leader's answer says of the other members: their positions, their agents, and the primary's failover slots. The
-// caller never changes these maps afterwards.
-func (m *Supervisor) Learn(positions map[string]platform.LSN, peers map[string]platform.Peer, slots []string) {
+// Learn stores what a leader's answer says of the other members: their positions, their agents, the primary's failover slots, and up to
+// where it has archived its WAL; 0, from a primary that does not run, is no news. The caller never changes these maps afterwards.
+func (m *Supervisor) Learn(positions map[string]platform.LSN, peers map[string]platform.Peer, slots []string, archived platform.LSN) {
 	m.mu.Lock()
 	m.told.positions, m.told.peers, m.told.failoverSlots = positions, peers, slots
+	m.archiving.until = cmp.Or(archived, m.archiving.until)
 	m.mu.Unlock()
 	wakeup.Signal(m.learned)
 }

@@ -47,6 +47,8 @@ type ReportAnswer struct {
 	// FailoverSlots are, by cluster, the user's failover slots that its primary had synchronised: a former primary's own slots of the
 	// same name are worthless from then on.
 	FailoverSlots map[string][]string `json:"failoverSlots,omitempty"`
+	// Archived is, by cluster, up to where its primary has archived its WAL. After a failover the new primary archives the rest.
+	Archived map[string]platform.LSN `json:"archived,omitempty"`
 	// Peers are the agents of the other members of the host's clusters, by member, to ask for promises (L5).
 	Peers map[string]platform.Peer `json:"peers,omitempty"`
 	// Instances are the goals of the host's app servers, by name.
