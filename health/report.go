@@ -253,12 +253,14 @@ type Archiver struct {
 	Until platform.LSN `json:"until,omitempty"`
 }
 
-// Collation is the default collation of a database, whose library has two versions.
+// Collation is a collation of a database, whose library has two versions.
 type Collation struct {
 	Database string `json:"database"`
 	Provider string `json:"provider"`          // "libc", "ICU" or "builtin"
 	Recorded string `json:"recorded"`          // the version that the database's indexes were made with
 	Offered  string `json:"offered,omitempty"` // that of the member's host; "" for none
+	// Of is "" for the database's default; otherwise which collation of columns and indexes it is.
+	Of string `json:"of,omitempty"`
 }
 
 // Guard is a member's current protection (L2).

@@ -206,7 +206,7 @@ var table = []Description{
 		"A member's host orders text by another version of libc or ICU than the one that the databases were made with. Indexes on text may " +
 			"miss rows or admit duplicates there once it is the primary, and queries on it may already. Among equals it is chosen last.",
 		"Bring the host to the primary's version of the library. If all hosts have the new one, run `REINDEX DATABASE` and " +
-			"`ALTER DATABASE ... REFRESH COLLATION VERSION`.", ""},
+			"`ALTER DATABASE ... REFRESH COLLATION VERSION`, for collations of columns `ALTER COLLATION ... REFRESH VERSION`.", ""},
 	{ArchivingFails, Warning, aboutMember,
 		"The archiver of a member fails, hangs or falls behind. Nothing in `pg_wal` is removed before it is archived, so its disk fills up, " +
 			"and the archive lacks what the member writes.",

@@ -59,12 +59,18 @@ func (v *clusterView) collations(name string, r *health.Member) {
 		return
 	}
 	var all []string
+	refresh := "ALTER DATABASE ... REFRESH COLLATION VERSION"
 	for _, c := range r.Collations {
-		all = append(all, fmt.Sprintf("%s (%s %s, here %s)", c.Database, c.Provider, c.Recorded, cmp.Or(c.Offered, "none")))
+		of := c.Database
+		if c.Of != "" {
+			of += ", " + c.Of
+			refresh = "ALTER DATABASE ... REFRESH COLLATION VERSION and ALTER COLLATION ... REFRESH VERSION"
+		}
+		all = append(all, fmt.Sprintf("%s (%s %s, here %s)", of, c.Provider, c.Recorded, cmp.Or(c.Offered, "none")))
 	}
-	text := "text is ordered otherwise on its host than these databases' indexes were made with: " + strings.Join(all, ", ")
+	text := "text is ordered otherwise on its host than these databases' indexes were made with: " + strings.Join(all, "; ")
 	if name == v.c.Primary {
-		text += ". In each of them run REINDEX DATABASE, then ALTER DATABASE ... REFRESH COLLATION VERSION"
+		text += ". In each of them run REINDEX DATABASE, then " + refresh
 	} else {
 		text += fmt.Sprintf(". Bring %s to the version of %s before it is promoted", name, v.c.Primary)
 	}

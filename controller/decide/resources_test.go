@@ -126,6 +126,16 @@ func TestOtherCollationsComeLast(t *testing.T) {
 			"Bring m2 to the version of m1 before it is promoted" {
 		t.Errorf("%s", got)
 	}
+	st.members["m2"].Collations = nil
+	st.members["m1"].Collations = append(other, health.Collation{Database: "app", Provider: "ICU", Recorded: "1", Offered: "2",
+		Of: `collation public.de, as of public.t`})
+	st.later(0)
+	if got := st.evidence(health.CollationsDiffer); got !=
+		"m1: text is ordered otherwise on its host than these databases' indexes were made with: app (libc 2.31, here 2.36); "+
+			"app, collation public.de, as of public.t (ICU 1, here 2). In each of them run REINDEX DATABASE, then "+
+			"ALTER DATABASE ... REFRESH COLLATION VERSION and ALTER COLLATION ... REFRESH VERSION" {
+		t.Errorf("%s", got)
+	}
 }
 
 // What must last before it is a problem is counted in the leader's own rounds: a survey has a copy of the conditions.

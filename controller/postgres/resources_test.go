@@ -1,14 +1,20 @@
 package postgres
 
 import (
+	"database/sql"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"mainstay/controller/pgdial"
 )
 
 // TestArchiver: what a server says about its archive while that refuses files, and once it takes them again. A standby, and a server
@@ -89,6 +95,81 @@ func TestCollations(t *testing.T) {
 			eventually(t, "the new record on "+i.Member, func() bool { return len(mustStatus(t, i).Collations) == 0 })
 		}
 	}
+}
+
+// TestColumnCollations: a column, and an index, whose collation has another version than was recorded, in any database. A standby on a
+// host with another ICU says so, while its primary has none; what only C orders, and what nobody uses, is not named.
+func TestColumnCollations(t *testing.T) {
+	ca, ctx := newAuthority(t), testContext(t)
+	a := newPrimary(t, ca, "feed-e1")
+	b, _ := newStandby(t, ca, "feed-w1", a)
+	in := func(database, statement string) {
+		t.Helper()
+		of := a.Local()
+		of.Database = database
+		check(t, pgdial.WithConn(ctx, of, func(c *sql.Conn) error { _, err := c.ExecContext(ctx, statement); return err }))
+	}
+	check(t, a.exec(ctx, "CREATE DATABASE app"))
+	in("app", `CREATE TABLE public.names (plain text, c text COLLATE "C", german text COLLATE "de-x-icu", more text COLLATE "de-x-icu")`)
+	in("app", `CREATE TABLE public.other (id int, name text)`)
+	in("app", `CREATE INDEX by_name ON public.other (name COLLATE "fr-x-icu")`)
+	in("app", `CREATE COLLATION public.mine (provider = icu, locale = 'de-DE'); COMMENT ON COLLATION public.mine IS 'of no column'`)
+	end := mustStatus(t, a).Flush
+	eventually(t, "the replay", func() bool { return mustStatus(t, b).Replay >= end })
+	for _, i := range []*Server{a, b} {
+		if got := must(i.ColumnCollations(ctx)); len(got) > 0 {
+			t.Errorf("%s made with its own libraries: %+v", i.Member, got)
+		}
+	}
+
+	stop(t, b)
+	b.Binaries.Dir = withICU(t, b, 9)
+	start(t, b, false)
+	got := must(b.ColumnCollations(ctx))
+	var of []string
+	for _, c := range got {
+		of = append(of, c.Of)
+		if c.Database != "app" || c.Provider != "ICU" || c.Offered != "9.9.9.9" || c.Recorded == "" || c.Recorded == c.Offered {
+			t.Errorf("%+v", c)
+		}
+	}
+	want := []string{`collation pg_catalog."de-x-icu", as of public.names and 1 more`,
+		`collation pg_catalog."fr-x-icu", as of public.by_name`}
+	if !slices.Equal(of, want) {
+		t.Errorf("%q, want %q", of, want)
+	}
+	if got := must(a.ColumnCollations(ctx)); len(got) > 0 {
+		t.Errorf("the primary: %+v", got)
+	}
+	in("app", `UPDATE pg_collation SET collversion = '0.1' WHERE collname IN ('fr-x-icu', 'mine')`) // as made on an older host
+	if got := must(a.ColumnCollations(ctx)); len(got) != 1 || got[0].Recorded != "0.1" || got[0].Of != want[1] {
+		t.Errorf("the primary with an older record: %+v", got)
+	}
+	in("app", `ALTER COLLATION "fr-x-icu" REFRESH VERSION`)
+	if got := must(a.ColumnCollations(ctx)); len(got) > 0 {
+		t.Errorf("with a new record: %+v", got)
+	}
+}
+
+// withICU is a folder of the server's programs, whose postgres has collations of another version of ICU.
+func withICU(t *testing.T, i *Server, version int) string {
+	t.Helper()
+	dir := must(os.MkdirTemp("", "icu"))
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	check(t, os.Chmod(dir, 0o755))
+	program := filepath.Join(i.Binaries.Dir, "postgres")
+	uses := string(must(exec.Command("ldd", program).Output()))
+	m := regexp.MustCompile(`libicui18n\.so\.(\d+)`).FindStringSubmatch(uses)
+	if m == nil {
+		t.Skip("this PostgreSQL has no ICU")
+	}
+	source, lib := filepath.Join(dir, "icu.c"), filepath.Join(dir, "icu.so")
+	check(t, os.WriteFile(source, fmt.Appendf(nil, "#include <string.h>\nvoid ucol_getVersion_%s(const void *c, unsigned char v[4]) "+
+		"{ memset(v, %d, 4); }\n", m[1], version), 0o644))
+	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-o", lib, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return failing(t, i, "postgres", "LD_PRELOAD="+lib+" exec "+program+` "$@"`)
 }
 
 // TestStuckIOWorkers: a worker that is stopped is named once it has been for long, and no longer once it continues. A worker that waits

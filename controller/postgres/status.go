@@ -64,12 +64,14 @@ type Archiver struct {
 	Until platform.LSN `json:"until"`
 }
 
-// Collation is the default collation of a database.
+// Collation is a collation of a database.
 type Collation struct {
 	Database string `json:"name"`
 	Provider string `json:"provider"` // "libc", "ICU" or "builtin"
 	Recorded string `json:"recorded"` // the version of it that the database's text was ordered with
 	Offered  string `json:"offered"`  // this host's; "" if it has none
+	// Of is "" for the database's default; otherwise which collation of columns and indexes it is.
+	Of string `json:"of"`
 }
 
 // Moving is the part of a Status that changes while nothing is wrong. A kept session reads it often, and cheaply.

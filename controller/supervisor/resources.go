@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"slices"
 
 	"mainstay/controller/boottime"
 	"mainstay/controller/postgres"
@@ -15,7 +16,13 @@ func (m *observer) resources(s postgres.Status, r *health.Member) {
 		a := health.Archiver(*s.Archiver)
 		r.Archiver = &a
 	}
-	for _, c := range s.Collations {
+	m.mu.Lock()
+	surveyed := m.surveyed
+	m.mu.Unlock()
+	if surveyed.of != m.session.pid {
+		surveyed = survey{}
+	}
+	for _, c := range slices.Concat(s.Collations, surveyed.collations) {
 		r.Collations = append(r.Collations, health.Collation(c))
 	}
 	r.StuckWorkers = m.workers.Stuck(m.session.pid, s.IOWorkers, boottime.Now())

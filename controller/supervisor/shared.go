@@ -45,6 +45,7 @@ type shared struct {
 	slots     slots
 	scans     scans
 	archiving archiving
+	surveyed  survey
 	news      chan struct{} // closed and replaced when a look has ended or the goal has changed
 	// unwritten: pg asks for more than the settings that were last loaded.
 	unwritten bool

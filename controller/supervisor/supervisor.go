@@ -42,6 +42,7 @@ type Supervisor struct {
 	actor    actor    // used by one act at a time
 	prober   prober
 	scanner  scanner
+	surveyor surveyor
 
 	looking  chan struct{} // closed when the look under way has ended; nil while there is none
 	lookOf   int           // acts, when the newest look was begun
@@ -69,7 +70,7 @@ func assemble(s *shared) *Supervisor {
 	s.kick, s.learned, s.news = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
 	s.view.report.Name = s.o.Name
 	return &Supervisor{shared: s, observer: observer{shared: s}, actor: actor{shared: s}, prober: prober{shared: s},
-		scanner: scanner{shared: s}}
+		scanner: scanner{shared: s}, surveyor: surveyor{shared: s}}
 }
 
 // Name is the member's name.
@@ -98,6 +99,7 @@ func (m *Supervisor) Start(ctx context.Context, released func()) {
 	m.o.Group.Go(func() error { m.prober.writeProbeLoop(ctx); return nil })
 	m.o.Group.Go(func() error { m.keepResume(ctx); return nil })
 	m.o.Group.Go(func() error { m.scanner.scanLoop(ctx); return nil })
+	m.o.Group.Go(func() error { m.surveyor.surveyLoop(ctx); return nil })
 	m.o.Group.Go(func() error {
 		defer cancel()
 		if m.run(ctx) {
