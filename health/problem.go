@@ -36,6 +36,7 @@ const (
 	CollationsDiffer    Kind = "CollationsDiffer"
 	WALSendersTaken     Kind = "WALSendersTaken"
 	DiskFull            Kind = "DiskFull"
+	TablespaceMissing   Kind = "TablespaceMissing"
 	IOWorkersStuck      Kind = "IOWorkersStuck"
 	SiteLost            Kind = "SiteLost"
 	ApprovalNeeded      Kind = "ApprovalNeeded"

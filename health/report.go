@@ -177,6 +177,10 @@ type Member struct {
 	MaxSenders int `json:"maxSenders,omitempty"`
 	// Full names the folders of the member whose disks have no room left, each with what is free.
 	Full []string `json:"full,omitempty"`
+	// Tablespaces are the newest of those of a primary that lie outside of its data directory, and NoFolder the folders of the primary's
+	// tablespaces that a replica's host lacks, each with the reason.
+	Tablespaces []Tablespace `json:"tablespaces,omitempty"`
+	NoFolder    []string     `json:"noFolder,omitempty"`
 	// StuckWorkers names the I/O workers of PostgreSQL that do nothing, so that reads from disk hang.
 	StuckWorkers []string `json:"stuckWorkers,omitempty"`
 	Adoptable    bool     `json:"adoptable,omitempty"` // there is no reason against adopting this running server
@@ -251,6 +255,12 @@ type Archiver struct {
 	Segment  int64  `json:"segment,omitempty"`  // bytes of one file
 	// Until is where the oldest WAL begins that a primary has not archived; 0 from a standby.
 	Until platform.LSN `json:"until,omitempty"`
+}
+
+// Tablespace is a tablespace of a member.
+type Tablespace struct {
+	OID      uint32 `json:"oid"`
+	Location string `json:"location"` // where its link leads
 }
 
 // Collation is a collation of a database, whose library has two versions.

@@ -202,6 +202,10 @@ var table = []Description{
 	{WALSendersTaken, Warning, aboutMember,
 		"Every WAL sender of the primary is taken, also by clients of yours, and a replica waits for one. Mainstay ends none of them.",
 		"End a client that the line names, or raise `max_wal_senders`, on replicas first.", explain},
+	{TablespaceMissing, Warning, aboutMember,
+		"A replica's host lacks the folder of a tablespace that its primary has. The replica's replay ends where the tablespace was made: at " +
+			"once, or once it gets there if its replay is delayed or paused.",
+		"Make the folder there, empty, and give it to PostgreSQL's user. The replica then continues automatically.", onHost},
 	{CollationsDiffer, Warning, aboutMember,
 		"A member's host orders text by another version of libc or ICU than the one that the databases were made with. Indexes on text may " +
 			"miss rows or admit duplicates there once it is the primary, and queries on it may already. Among equals it is chosen last.",

@@ -13,6 +13,7 @@ import (
 	"mainstay/controller/boottime"
 	"mainstay/controller/identity"
 	"mainstay/controller/platform"
+	"mainstay/controller/supervisor"
 	"mainstay/controller/wakeup"
 	"mainstay/controller/wire"
 	"mainstay/health"
@@ -190,7 +191,8 @@ func (a *Agent) obey(answer *wire.ReportAnswer, from way) {
 	for name, goal := range answer.Goals {
 		if m := a.lookUp(name); m != nil {
 			m.Wants(goal, answer.Age())
-			m.Learn(answer.Positions, answer.Peers, answer.FailoverSlots[goal.Cluster], answer.Archived[goal.Cluster])
+			m.Learn(supervisor.Others{Positions: answer.Positions, Peers: answer.Peers, Slots: answer.FailoverSlots[goal.Cluster],
+				Tablespaces: answer.Tablespaces[goal.Cluster], Archived: answer.Archived[goal.Cluster]})
 		} else if goal.Kind != platform.GoalReleased { // otherwise it was released since that report
 			a.adoptMember(name)
 		}

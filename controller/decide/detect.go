@@ -382,6 +382,11 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 		v.problem(health.DiskFull, name, "no room is left in "+strings.Join(r.Full, ", ")+
 			". Give it room, but remove nothing from pg_wal by hand", false)
 	}
+	if len(r.NoFolder) > 0 && !primary {
+		v.problem(health.TablespaceMissing, name, fmt.Sprintf("%s has tablespaces whose folders its host lacks: %s. Its replay ends where "+
+			"they were made: make each folder on its host, empty, and give it to PostgreSQL's user", v.c.Primary,
+			strings.Join(r.NoFolder, ", ")), false)
+	}
 	if len(r.StuckWorkers) > 0 && r.Process == health.ProcessRunning {
 		v.problem(health.IOWorkersStuck, name, "its I/O workers do nothing, so that queries which read from disk hang: "+
 			strings.Join(r.StuckWorkers, ", ")+". Continue them on its host, or switch over and restart it", false)

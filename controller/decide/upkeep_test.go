@@ -466,6 +466,7 @@ func TestProblemsAreNamed(t *testing.T) {
 		health.ReplayPaused:        func(st *stage) { st.members["m2"].ReplayPaused = true },
 		health.SlotLeftBehind:      func(st *stage) { st.members["m2"].Slots = []health.Slot{{Name: "sub", Held: 1}} },
 		health.DiskFull:            func(st *stage) { st.members["m2"].Full = []string{"/data (0 MB free)"} },
+		health.TablespaceMissing:   func(st *stage) { st.members["m2"].NoFolder = []string{"/fast (it does not exist)"} },
 		health.IOWorkersStuck:      func(st *stage) { st.members["m1"].StuckWorkers = []string{"12"} },
 		health.CollationsDiffer:    func(st *stage) { st.members["m2"].Collations = []health.Collation{{Database: "app"}} },
 		health.PrimaryStuck:        func(st *stage) { st.members["m1"].Stale = 2001 },

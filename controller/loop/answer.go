@@ -160,6 +160,12 @@ func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
 				}
 				a.FailoverSlots[conf.Name] = slots
 			}
+			if p := r.Member(m.Name); p != nil && len(p.Tablespaces) > 0 {
+				if a.Tablespaces == nil {
+					a.Tablespaces = map[string][]health.Tablespace{}
+				}
+				a.Tablespaces[conf.Name] = p.Tablespaces
+			}
 			if p := r.Member(m.Name); p != nil && p.Archiver != nil && p.Archiver.Until != 0 {
 				if a.Archived == nil {
 					a.Archived = map[string]platform.LSN{}

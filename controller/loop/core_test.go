@@ -3,6 +3,7 @@ package loop
 import (
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -572,25 +573,30 @@ func TestFailoverSlots(t *testing.T) {
 	}
 }
 
-// TestArchivedOfThePrimary: the agents hear up to where the primary has archived its WAL, until its report no longer says so.
-func TestArchivedOfThePrimary(t *testing.T) {
+// TestHeardOfThePrimary: the agents hear up to where the primary has archived its WAL, and which tablespaces it has.
+func TestHeardOfThePrimary(t *testing.T) {
 	for _, a := range []*health.Archiver{nil, {}, {Until: 9}} {
 		c, now := NewCore("c1", time.Minute), time.Minute
 		c.Applied(bootstrapped(t))
 		barrier := c.Lead(now).Barrier
 		m := primary()
 		m.Archiver = a
+		m.Tablespaces = []health.Tablespace{{OID: 16384, Location: "/fast"}}
 		c.Report(1, reportOf("r1", 1, m), now)
 		c.BarrierDone(barrier, nil, now)
-		r := reportOf("r", 1, health.Member{Name: "m2", Archiver: &health.Archiver{Until: 7}})
+		r := reportOf("r", 1, health.Member{Name: "m2", Archiver: &health.Archiver{Until: 7}, Tablespaces: []health.Tablespace{{OID: 9}}})
 		r.Host = "h2"
 		c.Report(2, r, now)
 		var want map[string]platform.LSN
 		if a != nil && a.Until > 0 {
 			want = map[string]platform.LSN{"feed": a.Until}
 		}
-		if got := c.answer(r, now).Archived; !maps.Equal(got, want) {
-			t.Errorf("%+v: %v", a, got)
+		got := c.answer(r, now)
+		if !maps.Equal(got.Archived, want) {
+			t.Errorf("%+v: %v", a, got.Archived)
+		}
+		if all := got.Tablespaces; len(all) != 1 || !slices.Equal(all["feed"], m.Tablespaces) {
+			t.Errorf("tablespaces %v", all)
 		}
 	}
 }

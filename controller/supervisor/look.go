@@ -100,8 +100,8 @@ func (m *observer) look(ctx context.Context) {
 	}
 	g.report.Data, g.report.Process, g.report.Role = g.seen.Data, g.seen.Process, g.seen.Role
 	g.report.SystemID, g.report.Timeline = g.seen.SystemID, g.seen.Timeline
-	m.lookAtUserSide(ctx, pg, d, status != nil)
-	g.report.Full = m.user.full
+	m.lookAtUserSide(ctx, pg, d, status != nil, g.seen.Role)
+	g.report.Full, g.report.Tablespaces, g.report.NoFolder = m.user.full, m.user.spaces, m.user.noFolder
 	m.mu.Lock()
 	g.seen.Unwritten = g.seen.Unwritten || m.unwritten
 	m.mu.Unlock()

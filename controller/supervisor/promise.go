@@ -18,7 +18,7 @@ func (m *Supervisor) Requests(number uint64, now time.Duration) map[platform.Pee
 	asked, alone := m.leasing.promises.Ask(&in, number)
 	all := map[platform.Peer]platform.PromiseRequest{}
 	for _, r := range asked {
-		if peer, ok := m.told.peers[r.To]; ok && peer.Address != "" {
+		if peer, ok := m.told.others.Peers[r.To]; ok && peer.Address != "" {
 			all[peer] = r
 		}
 	}
@@ -45,7 +45,7 @@ func (m *Supervisor) PromisedBy(number uint64, r platform.PromiseRequest, answer
 func (m *Supervisor) SpeaksFor(host, asking string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	peer, known := m.told.peers[asking]
+	peer, known := m.told.others.Peers[asking]
 	return !known || peer.Host == host
 }
 

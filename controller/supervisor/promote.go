@@ -22,7 +22,7 @@ func (m *actor) promote(ctx context.Context, pg *postgres.Server, goal platform.
 		m.alterSlots(ctx, pg, s)
 	}
 	m.mu.Lock()
-	archived := m.archiving.until
+	archived := m.told.others.Archived
 	m.mu.Unlock()
 	shown, err := pg.Promote(ctx, postgres.Promotion{Settings: s, Timeline: goal.Timeline, Archived: archived, Unarchived: m.takeUnarchived,
 		Spare: m.backends.pids(), Arm: func() error {

@@ -42,7 +42,7 @@ func (m *Supervisor) keepResume(ctx context.Context) {
 func (m *Supervisor) changed() *member.Resume {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := member.Resume{Run: m.o.Run, Goal: m.told.goal, Length: m.leasing.promises.Length, Peers: m.told.peers}
+	now := member.Resume{Run: m.o.Run, Goal: m.told.goal, Length: m.leasing.promises.Length, Peers: m.told.others.Peers}
 	return m.leasing.kept.Next(m.memory.Opened, now)
 }
 
@@ -83,13 +83,13 @@ func (m *shared) inherit(t member.Resume, held member.Lease, now time.Duration) 
 	m.leasing.inherits = false
 	g, peers := t.Goal, t.Peers
 	if m.told.from != (platform.Age{}) {
-		g, peers = m.told.goal, m.told.peers
+		g, peers = m.told.goal, m.told.others.Peers
 	}
 	if !t.MayResume(m.o.Run, m.durable, held, now) || g.Kind != platform.GoalPrimary || g.Epoch != t.Goal.Epoch {
 		return false
 	}
 	m.told.goal, m.memory.Opened, m.leasing.lease = g, g.Epoch, m.leasing.lease.Extend(held.Epoch, held.End)
-	m.told.peers = peers
+	m.told.others.Peers = peers
 	m.leasing.promises.Resume(now, t.Length)
 	return true
 }

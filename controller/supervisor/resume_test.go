@@ -43,7 +43,7 @@ func answered(t *testing.T, m *Supervisor, what string, done func() bool) {
 	peers := map[string]platform.Peer{"feed-e2": {Host: "db-e2", Address: "10.0.1.12:7201"},
 		"feed-w1": {Host: "db-w1", Address: "10.0.2.21:7201"}}
 	eventually(t, what, func() bool {
-		m.Learn(nil, peers, nil, 0)
+		m.Learn(Others{Peers: peers})
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		return done()
@@ -97,7 +97,7 @@ func TestLeaderComesBeforeTheResume(t *testing.T) {
 		{same, 1}} {
 		next := life(t, f, "r1")
 		next.Wants(c.said, platform.Age{Number: 1})
-		next.Learn(nil, m.leasing.kept.Written.Peers, nil, 0)
+		next.Learn(Others{Peers: m.leasing.kept.Written.Peers})
 		if mayResume := next.inherit(next.leasing.kept.Written, held, time.Minute); mayResume != (c.asks > 0) ||
 			next.told.goal.Kind != c.said.Kind ||
 			next.told.goal.MembersVersion != c.said.MembersVersion {

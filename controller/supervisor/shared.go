@@ -53,12 +53,9 @@ type shared struct {
 
 // told is what the leaders' answers have said of the member.
 type told struct {
-	goal      platform.Goal
-	from      platform.Age             // of the answer that brought the goal
-	peers     map[string]platform.Peer // the agents of the cluster's other members
-	positions map[string]platform.LSN  // of the cluster's members
-	// failoverSlots are the user's on the primary.
-	failoverSlots []string
+	goal   platform.Goal
+	from   platform.Age // of the answer that brought the goal
+	others Others
 }
 
 // leasing is the lease, and what it rests on (L2, L5).

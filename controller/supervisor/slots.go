@@ -62,7 +62,7 @@ func (m *observer) superseded(slots []postgres.UserSlot) (names []string) {
 		return nil
 	}
 	for _, s := range slots {
-		if s.Failover && !s.Synced && !s.Active && slices.Contains(m.told.failoverSlots, s.Name) {
+		if s.Failover && !s.Synced && !s.Active && slices.Contains(m.told.others.Slots, s.Name) {
 			names = append(names, s.Name)
 		}
 	}

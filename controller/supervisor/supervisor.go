@@ -320,12 +320,22 @@ func (m *Supervisor) letGo() {
 	m.guards.close()
 }
 
-// Learn stores what a leader's answer says of the other members: their positions, their agents, the primary's failover slots, and up to
-// where it has archived its WAL; 0, from a primary that does not run, is no news. The caller never changes these maps afterwards.
-func (m *Supervisor) Learn(positions map[string]platform.LSN, peers map[string]platform.Peer, slots []string, archived platform.LSN) {
+// Others is what a leader's answer says of the other members of a cluster.
+type Others struct {
+	Positions map[string]platform.LSN
+	Peers     map[string]platform.Peer // their agents
+	// Slots are the primary's failover slots, and Tablespaces those outside of its data directory.
+	Slots       []string
+	Tablespaces []health.Tablespace
+	// Archived is up to where the primary has archived its WAL. 0, from a primary that does not run, is no news.
+	Archived platform.LSN
+}
+
+// Learn stores what a leader's answer says of the other members. The caller never changes it afterwards.
+func (m *Supervisor) Learn(of Others) {
 	m.mu.Lock()
-	m.told.positions, m.told.peers, m.told.failoverSlots = positions, peers, slots
-	m.archiving.until = cmp.Or(archived, m.archiving.until)
+	of.Archived = cmp.Or(of.Archived, m.told.others.Archived)
+	m.told.others = of
 	m.mu.Unlock()
 	wakeup.Signal(m.learned)
 }

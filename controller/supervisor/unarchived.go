@@ -7,16 +7,12 @@ import (
 	"go.uber.org/zap"
 
 	"mainstay/controller/config"
-	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/controller/statefile"
 )
 
-// archiving is about the archive of the cluster's WAL.
+// archiving is what a former primary had left to this one to archive. read: it was read from disk.
 type archiving struct {
-	// until is up to where the primary had archived its WAL when it was last heard of; 0 if it archives none, or is not known.
-	until platform.LSN
-	// read: left was read from disk. left is what a former primary had left to this one.
 	read bool
 	left postgres.Unarchived
 }

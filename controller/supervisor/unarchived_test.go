@@ -48,9 +48,9 @@ func TestArchiveLeft(t *testing.T) {
 		}
 	}
 
-	first.Learn(nil, nil, nil, 7)
-	first.Learn(nil, nil, nil, 0) // its primary is gone
-	if got := first.archiving.until; got != 7 {
+	first.Learn(Others{Archived: 7})
+	first.Learn(Others{}) // its primary is gone
+	if got := first.told.others.Archived; got != 7 {
 		t.Errorf("archived up to %s", got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"mainstay/controller/member"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
+	"mainstay/health"
 )
 
 // userSideEvery is how often the user's own settings, services and disks are checked: none of that is urgent.
@@ -21,12 +22,15 @@ type userSide struct {
 	at       time.Duration // of the last check; 0 for none
 	services []postgres.Service
 	full     []string // disks
-	fault    string   // logged once
+	// spaces are a primary's tablespaces; noFolder are the folders of those of its primary that a replica's host lacks.
+	spaces   []health.Tablespace
+	noFolder []string
+	fault    string // logged once
 }
 
 // lookAtUserSide finds other services that would start the member, and keeps the copy of a configuration outside its data up to date.
 // Before the adoption it writes nothing.
-func (m *observer) lookAtUserSide(ctx context.Context, pg *postgres.Server, d member.Durable, answers bool) {
+func (m *observer) lookAtUserSide(ctx context.Context, pg *postgres.Server, d member.Durable, answers bool, role health.Role) {
 	if now := boottime.Now(); m.user.at == 0 || now-m.user.at > userSideEvery {
 		m.user.at = now
 	} else {
@@ -37,7 +41,7 @@ func (m *observer) lookAtUserSide(ctx context.Context, pg *postgres.Server, d me
 		m.user.services = services
 	}
 	full, wrong := pg.Full()
-	m.user.full, err = full, errors.Join(err, wrong)
+	m.user.full, err = full, errors.Join(err, wrong, m.tablespaces(pg, role))
 	if err == nil && answers && d.SystemID != "" && pg.Replication.User != "" {
 		err = pg.CopyConfig(ctx)
 	}
@@ -52,6 +56,23 @@ func (m *observer) lookAtUserSide(ctx context.Context, pg *postgres.Server, d me
 		m.log.Warn("the user's own settings, services and disks on this host could not be checked", zap.Error(err))
 	}
 	m.user.fault = fault
+}
+
+// tablespaces looks for a primary's tablespaces, or for their folders on the host of a member that is none: also while that does not run,
+// because its replay may have ended there.
+func (m *observer) tablespaces(pg *postgres.Server, role health.Role) (err error) {
+	m.user.spaces, m.user.noFolder = nil, nil
+	if role == health.RolePrimary {
+		m.user.spaces, err = pg.Tablespaces()
+		return err
+	}
+	m.mu.Lock()
+	all, kind := m.told.others.Tablespaces, m.told.goal.Kind
+	m.mu.Unlock()
+	if kind == platform.GoalReplica {
+		m.user.noFolder = pg.Lacks(all)
+	}
+	return nil
 }
 
 // unmasked names, for the report, each service of the distribution that could start the member without a lease (S4).

@@ -179,7 +179,7 @@ func (w *writes) ended(begun, now time.Duration, err error) {
 // kept.
 func (m *prober) advance(ctx context.Context, pg *postgres.Server, goal platform.Goal, own platform.LSN) {
 	m.mu.Lock()
-	others := m.told.positions
+	others := m.told.others.Positions
 	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()

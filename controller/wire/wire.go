@@ -49,6 +49,8 @@ type ReportAnswer struct {
 	FailoverSlots map[string][]string `json:"failoverSlots,omitempty"`
 	// Archived is, by cluster, up to where its primary has archived its WAL. After a failover the new primary archives the rest.
 	Archived map[string]platform.LSN `json:"archived,omitempty"`
+	// Tablespaces are, by cluster, those of its primary: the replicas' hosts need the same folders.
+	Tablespaces map[string][]health.Tablespace `json:"tablespaces,omitempty"`
 	// Peers are the agents of the other members of the host's clusters, by member, to ask for promises (L5).
 	Peers map[string]platform.Peer `json:"peers,omitempty"`
 	// Instances are the goals of the host's app servers, by name.

@@ -1,0 +1,62 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+
+	"mainstay/health"
+)
+
+// Tablespaces are those outside of the data directory, the newest health.MaxSlots of them. The links are read, which cost the server
+// nothing, and not asked of it: its own function fails where one is gone.
+func (i *Server) Tablespaces() (all []health.Tablespace, err error) {
+	links, err := outliers(i.Data)
+	for _, l := range links {
+		if oid, wrong := strconv.ParseUint(filepath.Base(l.Link), 10, 32); wrong == nil && filepath.IsAbs(l.Text) {
+			all = append(all, health.Tablespace{OID: uint32(oid), Location: l.Text})
+		}
+	}
+	slices.SortFunc(all, func(a, b health.Tablespace) int { return int(b.OID) - int(a.OID) })
+	return all[:min(len(all), health.MaxSlots)], err
+}
+
+// Lacks names the folders of tablespaces that this host lacks, with the reason: a replay of CREATE TABLESPACE ends there, because
+// PostgreSQL changes the folder's mode, for which it must be its owner's. A tablespace that is here already may be elsewhere.
+func (i *Server) Lacks(all []health.Tablespace) (lacking []string) {
+	for _, s := range all {
+		at := s.Location
+		if text, err := os.Readlink(filepath.Join(i.Data, spaceDir, strconv.FormatUint(uint64(s.OID), 10))); err == nil {
+			at = text
+		}
+		if why := i.unusable(at); why != "" {
+			lacking = append(lacking, fmt.Sprintf("%s (%s)", at, why))
+		}
+	}
+	return lacking
+}
+
+func (i *Server) unusable(dir string) (why string) {
+	var info fs.FileInfo
+	err := i.Owner.asOwner(func() (err error) {
+		info, err = os.Stat(dir)
+		return err
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "it does not exist"
+	case err != nil:
+		return err.Error()
+	case !info.IsDir():
+		return "it is no folder"
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != i.Owner.UID && i.Owner.UID != 0 {
+		return fmt.Sprintf("it belongs to user %d", st.Uid)
+	}
+	return ""
+}
