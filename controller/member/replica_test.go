@@ -9,6 +9,19 @@ import (
 	"mainstay/health"
 )
 
+// Data whose rewind fails again and again, for example because WAL that it needs is gone, is copied anew: it is never started as it is.
+func TestRewindsThatFail(t *testing.T) {
+	for failures, want := range map[int]Kind{0: Rewind, rewindsFail - 1: Rewind, rewindsFail: Clone, rewindsFail + 1: Clone} {
+		in := Input{Now: now, Durable: Durable{Epoch: ep(2), Incarnation: "m1_1", SystemID: "7"}, Memory: Memory{RewindFailures: failures},
+			Goal: platform.Goal{Kind: platform.GoalReplica, Epoch: ep(2), Opened: true, Timeline: 2, SystemID: "7", Incarnation: "m1_2",
+				History: platform.History{{Timeline: 1, End: 100}}, Upstream: &platform.Upstream{Member: "m2"}},
+			Seen: Seen{Data: health.DataPresent, Process: health.ProcessEnded, SystemID: "7", Timeline: 1, End: 120, AsPrimary: true}}
+		if act := Next(in); act.Kind != want {
+			t.Errorf("after %d failures: %s (%s), want %s", failures, act.Kind, act.Wait, want)
+		}
+	}
+}
+
 // A crashed primary's data may be discarded under a new name, but not while a durability set counts on it (S2, S9).
 func TestDiscard(t *testing.T) {
 	for _, c := range []struct {
