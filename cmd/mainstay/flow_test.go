@@ -173,6 +173,30 @@ func TestSwitchover(t *testing.T) {
 	}
 }
 
+// A switchover that a base backup holds up is asked for until that has ended, or for as long as the operator says.
+func TestSwitchoverAfterABackup(t *testing.T) {
+	b, s := leader(t)
+	var free atomic.Bool
+	var calls atomic.Int32
+	s.mux.HandleFunc("POST /v1/clusters/feed/switchover", func(w http.ResponseWriter, _ *http.Request) {
+		if calls.Add(1) > 2 && free.Load() {
+			reply(w, http.StatusOK, wire.OperationAnswer{Operation: "feed-7"})
+			return
+		}
+		reply(w, http.StatusConflict, wire.Error{Code: wire.CodeBackup, Message: "a base backup is being taken"})
+	})
+	steps(s, state.Done)
+	b.want(exitRefused, []string{"switchover", "feed", "--yes", "--backups-wait", "0"}, "a base backup is being taken", "!waiting for")
+	b.want(exitRefused, []string{"switchover", "feed", "--yes", "--backups-wait", "50ms"}, "waiting for at most 50ms: a base backup")
+	free.Store(true)
+	calls.Store(0)
+	b.want(exitDone, []string{"switchover", "feed", "--yes"}, "waiting for at most 10m0s: a base backup", "switchover done")
+	if got := calls.Load(); got != 3 {
+		t.Errorf("asked %d times", got)
+	}
+	b.want(exitUsage, []string{"switchover", "feed", "--yes", "--backups-wait", "-1s"}, "--backups-wait")
+}
+
 func TestSwitchoverEnds(t *testing.T) {
 	for _, c := range []struct {
 		result state.Result

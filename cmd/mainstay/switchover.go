@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -15,7 +16,7 @@ import (
 func (p *program) switchoverVerb() *cobra.Command {
 	var req wire.SwitchoverRequest
 	var yes bool
-	var wait time.Duration
+	var wait, backups time.Duration
 	c := &cobra.Command{
 		Use:   "switchover CLUSTER",
 		Short: "Hand the primary role over to a replica, without loss",
@@ -37,19 +38,25 @@ the command is interrupted. It shows the plan and asks first, unless --yes is gi
 			if err := checkWait(wait); err != nil {
 				return err
 			}
-			return p.switchover(ctx, args[0], req, wait, yes)
+			if backups < 0 {
+				return usagef("--backups-wait is a duration, such as 10m; 0 waits for none")
+			}
+			return p.switchover(ctx, args[0], req, wait, backups, yes)
 		}),
 	}
 	c.Flags().StringVar(&req.To, "to", "", "member to promote (default the best candidate)")
 	c.Flags().StringVar(&req.Reason, "reason", "", "reason, for the history")
 	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "show what would be done, and do nothing")
 	c.Flags().DurationVar(&wait, "wait", 60*time.Second, "how long to wait for the operation to end")
+	c.Flags().DurationVar(&backups, "backups-wait", 10*time.Minute,
+		"how long to wait for base backups to end, where the platform file says base-backups: wait")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	p.completeMembers(c)
 	return c
 }
 
-func (p *program) switchover(ctx context.Context, cluster string, req wire.SwitchoverRequest, wait time.Duration, yes bool) error {
+func (p *program) switchover(ctx context.Context, cluster string, req wire.SwitchoverRequest, wait, backups time.Duration,
+	yes bool) error {
 	s, err := p.connect()
 	if err != nil {
 		return err
@@ -66,7 +73,31 @@ func (p *program) switchover(ctx context.Context, cluster string, req wire.Switc
 			return err
 		}
 	}
-	return p.begin(ctx, s, path, req, wait, func(id string) record { return operationOf(cluster, id) })
+	return p.afterBackups(ctx, backups, func() error {
+		return p.begin(ctx, s, path, req, wait, func(id string) record { return operationOf(cluster, id) })
+	})
+}
+
+// backupsEvery is how often a switchover that waits for a base backup is asked for again.
+const backupsEvery = time.Second
+
+// afterBackups begins an operation once no base backup stands in its way, which it waits for as long as bound.
+func (p *program) afterBackups(ctx context.Context, bound time.Duration, begin func() error) error {
+	waiting, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	for said := false; ; said = true {
+		err := begin()
+		var refusal *wire.RefusalError
+		if !errors.As(err, &refusal) || refusal.Err.Code != wire.CodeBackup {
+			return err
+		}
+		if waiting.Err() == nil && !said {
+			p.say("waiting for at most %s: %s", bound, err)
+		}
+		if !pause(waiting, min(backupsEvery, bound)) {
+			return err
+		}
+	}
 }
 
 // plan shows what an operation would do; done is true where only the plan was asked for.

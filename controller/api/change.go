@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -113,12 +114,20 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 	if req.Reason != "" {
 		reason += ": " + req.Reason
 	}
+	waits := s.awaitsBackups()
+	if waits != "" && !req.DryRun {
+		return planned{}, &faultError{status: http.StatusConflict, code: wire.CodeBackup,
+			err: fmt.Errorf("%s cannot be switched over now: %s", s.c.Name, waits)}
+	}
 	p := planned{number: s.nextAttempt()}
 	p.cmd.Begin = &state.Begin{Kind: state.Switchover, To: req.To, Reason: reason}
 	fates, more := decide.SlotFates(s.snapshot.Input, s.c.Name, target)
 	p.cmd.Begin.Reason += decide.SlotNote(fates, more, s.c.Primary, target)
 	p.answer.Target, p.answer.Warnings = target, append(decide.SlotWarnings(fates, more, s.c.Primary),
 		decide.Outsiders(s.snapshot.Input, s.c.Name)...)
+	if waits != "" {
+		p.answer.Warnings = append(p.answer.Warnings, waits)
+	}
 	p.answer.Plan = []string{
 		"CHECKPOINT on " + s.c.Primary + ", so that its stop is short",
 		"stop " + s.c.Primary + " cleanly (at most 15 s; after that the stop is forced and a failover's rules apply)",
@@ -132,6 +141,15 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 		}
 	}
 	return p, nil
+}
+
+// awaitsBackups says which base backups a switchover has to wait for, "" for none.
+func (s *subject) awaitsBackups() string {
+	names := decide.AwaitedBackups(s.snapshot.Input, s.c.Name)
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("base-backups is wait, and a base backup is being taken from %s: %s", s.c.Primary, strings.Join(names, ", "))
 }
 
 // quiet says why no operation can begin now.

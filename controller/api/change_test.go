@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -106,6 +107,36 @@ func TestSwitchoverRefused(t *testing.T) {
 		s.conf.SlotsLeft = platform.RefuseSlotsLeft
 		if p, err := s.switchover(wire.SwitchoverRequest{}); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("want %q: %+v, %v", text, p.answer, err)
+		}
+	}
+}
+
+// A base backup of the user's holds up a switchover where the platform file says so, and is named beforehand; a copy of ours does not.
+func TestSwitchoverAwaitsBackups(t *testing.T) {
+	for _, c := range []struct {
+		policy  platform.BaseBackups
+		sender  health.Sender
+		refused bool
+	}{
+		{platform.AwaitBackups, health.Sender{Name: "pg_basebackup", State: "backup"}, true},
+		{platform.AwaitBackups, health.Sender{Name: "pg_receivewal", State: "streaming"}, false},
+		{platform.AwaitBackups, health.Sender{Name: "mainstay-clone", State: "backup"}, false},
+		{"", health.Sender{Name: "pg_basebackup", State: "backup"}, false},
+	} {
+		s := subjectWith(t, func(primary, _ *health.Member) { primary.Senders = []health.Sender{c.sender} })
+		s.conf.BaseBackups = c.policy
+		_, err := s.switchover(wire.SwitchoverRequest{})
+		var fault *faultError
+		if refused := errors.As(err, &fault); refused != c.refused || refused && (fault.code != wire.CodeBackup || fault.status != 409) {
+			t.Errorf("%+v: %v", c, err)
+		}
+		const says = `base-backups is wait, and a base backup is being taken from m1: "pg_basebackup"`
+		p, err := s.switchover(wire.SwitchoverRequest{DryRun: true})
+		if err != nil || slices.Contains(p.answer.Warnings, says) != c.refused {
+			t.Errorf("%+v, a dry run: %v, %q", c, err, p.answer.Warnings)
+		}
+		if target, blockers := s.couldSwitch(); target != "m2" || slices.Contains(blockers, says) != c.refused {
+			t.Errorf("%+v, explain: %s, %q", c, target, blockers)
 		}
 	}
 }

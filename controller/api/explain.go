@@ -45,16 +45,24 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 	for _, f := range fates {
 		out.Slots = append(out.Slots, wire.SlotView(f))
 	}
-	if err := s.quiet(); err != nil {
-		out.Switchover.Blockers = []string{err.Error()}
-	} else {
-		target, blockers := decide.CheckSwitchover(in, s.c.Name, "")
-		if target != "" {
-			blockers = decide.RefusedSlots(in, s.c.Name, target)
-		}
-		out.Switchover.Target, out.Switchover.Blockers = target, decide.Texts(blockers)
-	}
+	out.Switchover.Target, out.Switchover.Blockers = s.couldSwitch()
 	return out, nil
+}
+
+// couldSwitch names the member that a switchover would promote, and what stands in its way.
+func (s *subject) couldSwitch() (target string, blockers []string) {
+	if err := s.quiet(); err != nil {
+		return "", []string{err.Error()}
+	}
+	in := s.snapshot.Input
+	target, why := decide.CheckSwitchover(in, s.c.Name, "")
+	if target != "" {
+		why = decide.RefusedSlots(in, s.c.Name, target)
+	}
+	if blockers = decide.Texts(why); s.awaitsBackups() != "" {
+		blockers = append(blockers, s.awaitsBackups())
+	}
+	return target, blockers
 }
 
 // aboutControllers tells whether a kind of problem is about the controllers, without which no cluster fails over.

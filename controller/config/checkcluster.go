@@ -46,6 +46,9 @@ func (c *checks) cluster(at where, k *platform.Cluster) {
 	if k.SlotsLeft != "" {
 		oneOf(c.report, at.field("slots-left-behind"), k.SlotsLeft, platform.AllowSlotsLeft, platform.RefuseSlotsLeft)
 	}
+	if k.BaseBackups != "" {
+		oneOf(c.report, at.field("base-backups"), k.BaseBackups, platform.EndBackups, platform.AwaitBackups)
+	}
 	c.leaseWatched(at.field("lease"), k)
 }
 

@@ -61,6 +61,8 @@ func TestDiff(t *testing.T) {
 		{"slots", func(p *platform.Platform) { feed(p).SlotsLeft = platform.RefuseSlotsLeft },
 			"~ clusters[feed].slots-left-behind: allow -> refuse  # a switchover that would leave one of your replication slots behind " +
 				"is refused; a failover is not"},
+		{"base backups", func(p *platform.Platform) { feed(p).BaseBackups = platform.AwaitBackups },
+			"~ clusters[feed].base-backups: end -> wait  # no switchover begins while a base backup is taken from the primary; a failover does"},
 		{"tier gone", func(p *platform.Platform) { feed(p).Tier = "" }, "- clusters[feed].tier: critical"},
 		{"host moved", func(p *platform.Platform) { p.Hosts[0].Site, p.Hosts[0].Address = "west", "10.0.2.12" },
 			`~ hosts[db-e1].site: east -> west  # from now on failovers and acks count its members on the new site

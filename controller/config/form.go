@@ -58,6 +58,7 @@ func clusterForm(c platform.Cluster) []setting {
 		{"failover.witness", witnessForm(f.Witness), f.Witness == nil},
 		{"lease", span(c.Lease), c.Lease == platform.DefaultLease},
 		{"slots-left-behind", string(cmp.Or(c.SlotsLeft, platform.AllowSlotsLeft)), c.SlotsLeft == ""},
+		{"base-backups", string(cmp.Or(c.BaseBackups, platform.EndBackups)), c.BaseBackups == ""},
 	}
 }
 

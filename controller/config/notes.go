@@ -83,6 +83,11 @@ var clusterNotes = notes[platform.Cluster]{
 				return "a switchover that would leave one of your replication slots behind is refused; a failover is not"
 			}
 			return "a switchover names your replication slots that it leaves behind, and continues"
+		case "base-backups":
+			if new.BaseBackups == platform.AwaitBackups {
+				return "no switchover begins while a base backup is taken from the primary; a failover does"
+			}
+			return "a switchover names the base backups that it ends, and continues"
 		}
 		return ""
 	},

@@ -114,12 +114,16 @@ func (r *reader) cluster(n *yaml.Node, at where, c *platform.Cluster) {
 		)},
 		field{"lease", r.duration(&c.Lease)},
 		field{"slots-left-behind", word(r, &c.SlotsLeft)},
+		field{"base-backups", word(r, &c.BaseBackups)},
 	)(n, at)
 	if c.SlotsLeft == platform.AllowSlotsLeft {
 		c.SlotsLeft = "" // the default says nothing, so that controllers of an earlier build can read it
 	}
 	if c.Failover.OnCorruption == platform.WaitOnCorruption {
 		c.Failover.OnCorruption = "" // likewise
+	}
+	if c.BaseBackups == platform.EndBackups {
+		c.BaseBackups = "" // likewise
 	}
 	if !r.given(at.field("durability").field("acks")) {
 		c.Durability.Acks = defaultAcks(c.Members)

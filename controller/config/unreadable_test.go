@@ -35,6 +35,7 @@ clusters:
       witness: {app: web, http: "http://{address}/ready", after: 5s}
     lease: 10s
     slots-left-behind: refuse
+    base-backups: wait
   - name: tags
     members:
       - {name: tags-e1, host: db-e1}

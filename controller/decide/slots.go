@@ -205,6 +205,28 @@ func Outsiders(in Input, cluster string) []string {
 		"so let it end first: %s", c.Primary, strings.Join(names, ", "))}
 }
 
+// AwaitedBackups names the base backups that a switchover of the cluster has to wait for, by the platform file's word: those that are
+// taken from its primary, except Mainstay's own copies.
+func AwaitedBackups(in Input, cluster string) (names []string) {
+	c, conf := in.State.Clusters[cluster], in.State.ClusterConfig(cluster)
+	if c == nil || conf == nil || conf.BaseBackups != platform.AwaitBackups {
+		return nil
+	}
+	p := (&clusterView{Input: in, c: c, conf: conf}).known(c.Primary)
+	if p == nil {
+		return nil
+	}
+	for _, s := range p.Senders {
+		if s.State == senderBacksUp && !strings.HasPrefix(s.Name, "mainstay-") {
+			names = append(names, fmt.Sprintf("%q", s.Name))
+		}
+	}
+	return names
+}
+
+// senderBacksUp is the state of a WAL sender that sends a base backup (pg_stat_replication).
+const senderBacksUp = "backup"
+
 // mostOutsiders is how many of them a warning names.
 const mostOutsiders = 8
 

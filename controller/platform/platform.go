@@ -38,6 +38,8 @@ type Cluster struct {
 	Lease      time.Duration `json:"lease"` // 1 s to 60 s, default 5 s
 	// SlotsLeft is RefuseSlotsLeft if no switchover may leave one of the user's replication slots behind; "" if it may.
 	SlotsLeft SlotsLeft `json:"slotsLeft,omitempty"`
+	// BaseBackups is AwaitBackups if no switchover may end a base backup; "" if it may.
+	BaseBackups BaseBackups `json:"baseBackups,omitempty"`
 }
 
 // Member is one PostgreSQL instance of a cluster, on one host.

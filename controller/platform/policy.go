@@ -59,6 +59,15 @@ const (
 	RefuseSlotsLeft SlotsLeft = "refuse"
 )
 
+// BaseBackups says what a planned change of primary does about a base backup that is being taken from the primary (base-backups).
+type BaseBackups string
+
+// The values of base-backups.
+const (
+	EndBackups   BaseBackups = "end"  // the stop of the primary ends it
+	AwaitBackups BaseBackups = "wait" // no switchover begins before it has ended
+)
+
 // WatchdogMode is the mode of a host's hardware watchdog (watchdog).
 type WatchdogMode string
 

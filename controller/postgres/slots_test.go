@@ -2,7 +2,10 @@ package postgres
 
 import (
 	"database/sql"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 )
 
@@ -140,4 +143,31 @@ func TestLostSlot(t *testing.T) {
 	if s := mustStatus(t, b); s.Receiver.Slot != SlotName("feed-e2") {
 		t.Errorf("beside %s it streams through %q", aside, s.Receiver.Slot)
 	}
+}
+
+// TestBaseBackupIsSeen: a server says which base backups are being taken from it, by whom, and no longer once they have ended.
+func TestBaseBackupIsSeen(t *testing.T) {
+	a := newPrimary(t, newAuthority(t), "feed-e1")
+	copied := filepath.Join(filepath.Dir(a.Data), "copy")
+	check(t, a.Owner.makeDir(copied, 0o700))
+	backups := func() (names []string) {
+		for _, s := range mustStatus(t, a).Senders {
+			if s.State == "backup" {
+				names = append(names, s.Name)
+			}
+		}
+		return names
+	}
+	cmd := exec.Command(filepath.Join(a.Binaries.Dir, "pg_basebackup"), "-D", copied, "-X", "stream",
+		"--max-rate", "32", "-c", "fast", "-d", must(a.ConnInfo(a.source(), "nightly", "")))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: a.Owner.Credential()}
+	check(t, cmd.Start())
+	end := func() { // again at the end: it was killed already then
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	t.Cleanup(end)
+	eventually(t, "the base backup", func() bool { return slices.Equal(backups(), []string{"nightly"}) })
+	end()
+	eventually(t, "its end", func() bool { return len(backups()) == 0 })
 }

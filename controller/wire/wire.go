@@ -93,10 +93,13 @@ type Wake struct {
 // Error is the body of every answer that is not 2xx.
 type Error struct {
 	Message string `json:"error"`
-	// Code: "not-leader" (421), "refused" (409), "bad-request" (400), "forbidden" (403), "timeout" (504), "failed" (500).
+	// Code: "not-leader" (421), "refused" (409), CodeBackup (409), "bad-request" (400), "forbidden" (403), "timeout" (504), "failed" (500).
 	Code   string `json:"code"`
 	Leader string `json:"leader,omitempty"` // address of the leader, if known
 }
+
+// CodeBackup is the code of a switchover that is refused because a base backup runs: it may be asked for again.
+const CodeBackup = "base-backup"
 
 // Identity is the answer to GET /v1/controller, which every controller gives.
 type Identity struct {
