@@ -57,6 +57,7 @@ type Status struct {
 type Archiver struct {
 	Archived string `json:"archived"` // the last file that was archived, "" for none since the statistics were reset
 	Failed   string `json:"failed"`   // the last file that failed, if none was archived after that
+	Failures int64  `json:"failures"` // all that were counted
 	Waiting  int    `json:"waiting"`  // files
 	Kept     int64  `json:"kept"`     // bytes of all files of WAL
 	Segment  int64  `json:"segment"`  // bytes of one

@@ -141,6 +141,7 @@ SELECT json_build_object({moving},
 	'archiver', CASE WHEN current_setting('archive_mode') = 'always' OR current_setting('archive_mode') = 'on' AND NOT r.rec THEN
 		(SELECT json_build_object('archived', coalesce(last_archived_wal, ''),
 			'failed', CASE WHEN last_failed_time > coalesce(last_archived_time, '-infinity') THEN last_failed_wal ELSE '' END,
+			'failures', failed_count,
 			'waiting', (SELECT count(*) FROM pg_ls_dir('pg_wal/archive_status', true, false) AS n WHERE n LIKE '%.ready'),
 			'kept', (SELECT bytes FROM o), 'segment', (SELECT seg FROM t),
 			'until', CASE WHEN NOT r.rec THEN (SELECT least('0/0'::pg_lsn + div(p.flu - '0/0'::pg_lsn, seg) * seg, '0/0'::pg_lsn +

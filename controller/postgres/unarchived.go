@@ -30,6 +30,8 @@ type Unarchived struct {
 	Refused []string `json:"refused,omitempty"`
 	// Down: the archive has refused another file since.
 	Down bool `json:"down,omitempty"`
+	// Failures is how many the archiver had counted before the promotion: a server keeps the count of its earlier time as a primary.
+	Failures int64 `json:"failures,omitempty"`
 	// Missing are segments that this server does not hold either: the archive may have a gap.
 	Missing []string `json:"missing,omitempty"`
 }
@@ -57,7 +59,7 @@ func (i *Server) unarchived(ctx context.Context, c *sql.Conn, from platform.LSN)
 	var size uint64
 	var at string
 	err = c.QueryRowContext(ctx, `SELECT current_setting('archive_mode'), pg_size_bytes(current_setting('wal_segment_size')),
-		pg_last_wal_replay_lsn()`).Scan(&mode, &size, &at)
+		pg_last_wal_replay_lsn(), failed_count FROM pg_stat_archiver`).Scan(&mode, &size, &at, &u.Failures)
 	if err != nil || mode != "on" {
 		return u, err
 	}
@@ -162,13 +164,17 @@ func (i *Server) mark(segments []string, archived bool) error {
 	})
 }
 
-// Archived does what the archiver's last words ask for: failed is the last file that it could not archive if it has archived none since,
-// "" if it has. changed tells that u is another than before; settled names refused segments that the archive takes others beside.
-func (i *Server) Archived(u *Unarchived, failed string) (settled []string, changed bool, err error) {
+// Archived does what the archiver's last words ask for. changed tells that u is another than before; settled names refused segments that
+// the archive takes others beside, and so has.
+func (i *Server) Archived(u *Unarchived, a Archiver) (settled []string, changed bool, err error) {
 	defer i.wrap("archive WAL of a former primary on", &err)
 	status, err := i.Owner.names(i.archiveStatus())
 	if err != nil {
 		return nil, false, err
+	}
+	failed := a.Failed
+	if a.Failures == u.Failures {
+		failed = "" // of an earlier time
 	}
 	marked := slices.DeleteFunc(slices.Clone(u.Marked), func(n string) bool { return !status[n+ready] })
 	changed = len(marked) < len(u.Marked)

@@ -85,7 +85,7 @@ func TestUnarchived(t *testing.T) {
 	var settled []string
 	eventually(t, "the rest of the archive", func() bool {
 		at := mustStatus(t, b).Archiver
-		more, _, err := b.Archived(&u, at.Failed)
+		more, _, err := b.Archived(&u, *at)
 		check(t, err)
 		settled = append(settled, more...)
 		return u.Empty() && at.Waiting == 0
@@ -123,7 +123,10 @@ func TestArchivedLater(t *testing.T) {
 		put(t, filepath.Join(i.walDir(), name), "")
 	}
 	check(t, i.mark(s, false))
-	u := Unarchived{Marked: slices.Clone(s)}
+	u := Unarchived{Marked: slices.Clone(s), Failures: 7}
+	if _, changed, err := i.Archived(&u, Archiver{Failed: s[0], Failures: 7}); err != nil || changed || len(u.Refused) > 0 {
+		t.Fatalf("a failure from before the promotion: %+v, %v, %v", u, changed, err)
+	}
 	later := "000000020000000000000007"
 	for n, step := range []struct {
 		failed          string
@@ -147,7 +150,7 @@ func TestArchivedLater(t *testing.T) {
 		if step.archives != "" {
 			check(t, i.mark([]string{step.archives}, true))
 		}
-		settled, changed, err := i.Archived(&u, step.failed)
+		settled, changed, err := i.Archived(&u, Archiver{Failed: step.failed, Failures: 8})
 		check(t, err)
 		if len(u.Marked) != step.marked || len(u.Refused) != step.refused || len(settled) != step.settled || changed != step.changed {
 			t.Fatalf("step %d: %+v, settled %v, changed %v; want %+v", n, u, settled, changed, step)

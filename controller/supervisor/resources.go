@@ -12,9 +12,9 @@ import (
 // resources reports what a server needs from its host and its user beside its data: an archive, libraries that order text, free WAL
 // senders, and processes that read. All of it comes from looks that are taken anyway.
 func (m *observer) resources(s postgres.Status, r *health.Member) {
-	if s.Archiver != nil {
-		a := health.Archiver(*s.Archiver)
-		r.Archiver = &a
+	if a := s.Archiver; a != nil {
+		r.Archiver = &health.Archiver{Archived: a.Archived, Failed: a.Failed, Waiting: a.Waiting, Kept: a.Kept, Segment: a.Segment,
+			Until: a.Until}
 	}
 	m.mu.Lock()
 	surveyed := m.surveyed

@@ -60,7 +60,7 @@ func (m *observer) archiveLeft(pg *postgres.Server, s postgres.Status) error {
 	if u.Empty() {
 		return nil
 	}
-	settled, changed, err := pg.Archived(&u, s.Archiver.Failed)
+	settled, changed, err := pg.Archived(&u, *s.Archiver)
 	if len(settled) > 0 {
 		m.log.Info("the archive refuses WAL of a former primary and takes other files: it has these segments", zap.Strings("segments", settled))
 	}

@@ -29,7 +29,7 @@ func TestArchiveLeft(t *testing.T) {
 	check(t, first.actor.takeUnarchived(postgres.Unarchived{Marked: []string{name}, Missing: []string{"0000000000000007"}}))
 
 	var g glance
-	status := postgres.Status{Archiver: &postgres.Archiver{Failed: name}}
+	status := postgres.Status{Archiver: &postgres.Archiver{Failed: name, Failures: 1}}
 	second.observer.running(server, platform.Goal{}, member.Durable{}, status, &g)
 	if _, err := os.Stat(mark + ".done"); err != nil {
 		t.Error("the refused segment: ", err)
