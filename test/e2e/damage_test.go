@@ -115,8 +115,8 @@ func TestDamageFoundByScan(t *testing.T) {
 	tr.judge()
 }
 
-// TestDamagedPrimaryIsLeft: a page of the primary is damaged on its disk. Where the platform file says so, its role moves to a replica whose
-// files were all read since without a finding; it is then rebuilt from that one (S5).
+// TestDamagedPrimaryIsLeft: a page of the primary is damaged on its disk. Where the platform file says so, its role moves to a replica
+// whose files were all read since without a finding; it is then rebuilt from that one (S5).
 func TestDamagedPrimaryIsLeft(t *testing.T) {
 	tr := begin(t, stand.Options{Members: 3, AgentLines: []string{"integrity: {every: 2s, rate: 200}"},
 		Settings: []string{"durability: {acks: 1}", "failover: {on-corruption: automatic}"}})
