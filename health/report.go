@@ -122,6 +122,9 @@ type Member struct {
 	Damage string `json:"damage,omitempty"`
 	// Scan is how far the agent's own reading of the present data's files is; nil before it has begun.
 	Scan *Scan `json:"scan,omitempty"`
+	// Comparison is the last one of the present data with that of other members that this agent has made, or the one under way; nil for none.
+	// Of the pages that differ it has the first.
+	Comparison *Comparison `json:"comparison,omitempty"`
 
 	Timeline platform.Timeline `json:"timeline,omitempty"`
 	History  platform.History  `json:"history,omitempty"` // of Timeline; a primary's only

@@ -47,12 +47,17 @@ func (a *api) quarantineAPI(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/quarantine/{id}/drop", a.handle(look[:1], dropWait, a.dropPiece))
 }
 
-type pieceHandler func(ctx context.Context, who identity.ID, r *http.Request) (any, error)
+type handler func(ctx context.Context, who identity.ID, r *http.Request) (any, error)
 
 // handle checks the caller's role and bounds the work.
-func (a *api) handle(roles []string, bound time.Duration, do pieceHandler) http.HandlerFunc {
+func (a *api) handle(roles []string, bound time.Duration, do handler) http.HandlerFunc {
+	return a.handleAt(a.desk, roles, bound, do)
+}
+
+// handleAt is handle with requests of one kind only at a desk.
+func (a *api) handleAt(at desk, roles []string, bound time.Duration, do handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		answer, err := a.handled(w, r, roles, bound, do)
+		answer, err := a.handled(w, r, at, roles, bound, do)
 		respond(w, answer, err)
 	}
 }
@@ -70,15 +75,15 @@ func respond(w http.ResponseWriter, answer any, err error) {
 	_ = json.NewEncoder(w).Encode(answer) // a client that has left needs no answer
 }
 
-func (a *api) handled(w http.ResponseWriter, r *http.Request, roles []string, bound time.Duration, do pieceHandler) (any, error) {
+func (a *api) handled(w http.ResponseWriter, r *http.Request, at desk, roles []string, bound time.Duration, do handler) (any, error) {
 	who, err := identity.IDOf(r)
 	if err != nil || !slices.Contains(roles, who.Role) {
 		return nil, refuse(http.StatusForbidden, "forbidden", "%s %s may not do this: it needs a certificate of role %s", who.Role, who.Name,
 			strings.Join(roles, " or "))
 	}
 	select {
-	case a.desk <- struct{}{}:
-		defer func() { <-a.desk }()
+	case at <- struct{}{}:
+		defer func() { <-at }()
 	default:
 		return nil, refuse(http.StatusServiceUnavailable, "failed",
 			"the agent of %s is busy with earlier requests; if they never end, check its disk", a.cfg.Host)

@@ -51,6 +51,7 @@ func newOffice(t *testing.T) *office {
 	o.address = mux.Addr().String()
 	paths := http.NewServeMux()
 	o.quarantineAPI(paths)
+	o.integrityAPI(paths)
 	s := o.server(paths)
 	served, dropped := make(chan error, 1), make(chan error, 1)
 	go func() { served <- s.Serve(mux.HTTP()) }()

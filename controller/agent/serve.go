@@ -27,10 +27,11 @@ import (
 // api answers operators, other agents and load balancers.
 type api struct {
 	*Agent
-	desk desk // of requests that look at the disk
+	desk  desk // of requests that look at the disk
+	files func(member string) comparedFiles
 }
 
-func newAPI(a *Agent) *api { return &api{Agent: a, desk: make(desk, 2)} }
+func newAPI(a *Agent) *api { return &api{Agent: a, desk: make(desk, 2), files: a.filesOf} }
 
 // serve answers operators and other agents over mutual TLS, and load balancers over plain HTTP where one is configured.
 // Everything comes from memory.
@@ -48,6 +49,7 @@ func (a *api) serve(ctx context.Context) error {
 	mutual.HandleFunc("GET /v1/relay", a.relay)
 	mutual.HandleFunc("GET /v1/lease", a.lease)
 	a.quarantineAPI(mutual)
+	a.integrityAPI(mutual)
 	a.probes(mutual)
 	servers := []*http.Server{a.server(a.judged(mutual))}
 	listeners := []net.Listener{mux.HTTP()}

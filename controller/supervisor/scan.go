@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"mainstay/controller/boottime"
 	"mainstay/controller/platform"
@@ -27,6 +28,8 @@ const (
 	scanSettles = 15 * time.Minute
 	// scanDeadline bounds one read: a stop of the agent waits for it.
 	scanDeadline = time.Second
+	// never is longer than any host runs.
+	never = 100 * 365 * 24 * time.Hour
 	// scanRetry is the longest pause after a scan that failed.
 	scanRetry = 10 * time.Minute
 	// namedPages is how many damaged pages a report names, loggedPages how many the log, and keptPages how many are kept.
@@ -89,12 +92,8 @@ type scanner struct {
 	read    int64             // bytes that the present scan has read
 	unsure  []integrity.Block // pages that looked damaged when the present scan ended
 	asked   string            // see platform.Goal.Verify; the last
-	control chan controlRead  // of a control file, not answered yet; nil for none
-}
-
-type controlRead struct {
-	redo platform.LSN
-	err  error
+	control controlFile
+	byHand  chan struct{} // capacity 1: scan now
 }
 
 // scanEnd is how a scan has ended.
@@ -107,9 +106,12 @@ type scanEnd struct {
 func (m *scanner) scanLoop(ctx context.Context) {
 	every := m.o.Config.Integrity.Every
 	if every == 0 {
-		return
+		every = never
 	}
 	due := m.o.Begun + min(firstScan, every/4)
+	if every == never {
+		due = never
+	}
 	var running chan scanEnd // nil while none does
 	cancel := func() {}
 	for {
@@ -137,21 +139,27 @@ func (m *scanner) scanLoop(ctx context.Context) {
 			cancel()
 			<-m.o.ScanTurn
 			running, due = nil, m.finish(end, every)
+		case <-m.byHand:
+			due = boottime.Now()
 		case <-news:
 		}
 	}
 }
 
-// mayScan tells whether the member runs, as a primary or replica of an open primary, and nothing changes. news is closed when that may have
-// changed.
+// mayScan tells whether the member is calm, and no comparison reads its files. news is closed when that may have changed.
 func (m *scanner) mayScan() (pg *postgres.Server, incarnation string, may bool, news <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	may = m.calm() && boottime.Now() >= m.comparing.readUntil
+	return m.pg, m.durable.Incarnation, may, m.news
+}
+
+// calm tells whether the member runs, as a primary or replica of an open primary, and nothing changes; called with mu held.
+func (m *shared) calm() bool {
 	g, seen := &m.told.goal, &m.view.seen
-	may = m.pg != nil && seen.Process == health.ProcessRunning && seen.Role != health.RoleUnknown &&
+	return m.pg != nil && seen.Process == health.ProcessRunning && seen.Role != health.RoleUnknown &&
 		(g.Kind == platform.GoalPrimary || g.Kind == platform.GoalReplica) && g.Opened && !g.Paused && g.Epoch == m.durable.Epoch &&
 		m.activity.cancel == nil && m.activity.needs == ""
-	return m.pg, m.durable.Incarnation, may, m.news
 }
 
 // toVerify is for whose sake the controllers ask for a scan, or did last.
@@ -353,36 +361,52 @@ func (m *scanner) resumeAt() *integrity.Block {
 }
 
 // positions says how far the server is, by a look that begins after it was asked, and where its last checkpoint began, by its control file.
-// The disk may hang: then the read is left to its goroutine, and none is begun beside it.
 func (m *scanner) positions(ctx context.Context, pg *postgres.Server) (at integrity.Positions, err error) {
 	if at.End, err = m.endOfWAL(ctx, boottime.Now()); err != nil {
 		return at, err
 	}
-	if m.control != nil {
+	c, err := m.control.read(ctx, m.o.Group, pg)
+	at.Redo = c.Redo
+	return at, err
+}
+
+// controlFile reads a server's control file. The disk may hang: then the read is left to its goroutine, and none is begun beside it. It
+// serves one goroutine.
+type controlFile struct {
+	pending chan controlRead // of a read that has not answered yet; nil for none
+}
+
+type controlRead struct {
+	postgres.Control
+	err error
+}
+
+func (f *controlFile) read(ctx context.Context, group *errgroup.Group, pg *postgres.Server) (postgres.Control, error) {
+	if f.pending != nil {
 		select {
-		case <-m.control:
+		case <-f.pending:
 		default:
-			return at, errors.New("an earlier read of the control file has not returned")
+			return postgres.Control{}, errors.New("an earlier read of the control file has not returned")
 		}
 	}
 	done := make(chan controlRead, 1)
-	m.control = done
-	m.o.Group.Go(func() error {
+	f.pending = done
+	group.Go(func() error {
 		c, err := pg.ControlData(ctx)
-		done <- controlRead{c.Redo, err}
+		done <- controlRead{c, err}
 		return nil
 	})
 	select {
 	case c := <-done:
-		m.control, at.Redo = nil, c.redo
-		return at, c.err
+		f.pending = nil
+		return c.Control, c.err
 	case <-ctx.Done():
-		return at, ctx.Err()
+		return postgres.Control{}, ctx.Err()
 	}
 }
 
 // endOfWAL is how far the server has flushed, or received and replayed, at that time or later.
-func (m *scanner) endOfWAL(ctx context.Context, since time.Duration) (platform.LSN, error) {
+func (m *shared) endOfWAL(ctx context.Context, since time.Duration) (platform.LSN, error) {
 	for {
 		m.mu.Lock()
 		seen, begun, news := &m.view.seen, m.view.begun, m.news

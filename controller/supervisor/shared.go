@@ -46,6 +46,7 @@ type shared struct {
 	scans     scans
 	archiving archiving
 	surveyed  survey
+	comparing comparing
 	news      chan struct{} // closed and replaced when a look has ended or the goal has changed
 	// unwritten: pg asks for more than the settings that were last loaded.
 	unwritten bool

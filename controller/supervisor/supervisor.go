@@ -43,6 +43,7 @@ type Supervisor struct {
 	prober   prober
 	scanner  scanner
 	surveyor surveyor
+	comparer comparer
 
 	looking  chan struct{} // closed when the look under way has ended; nil while there is none
 	lookOf   int           // acts, when the newest look was begun
@@ -70,7 +71,8 @@ func assemble(s *shared) *Supervisor {
 	s.kick, s.learned, s.news = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
 	s.view.report.Name = s.o.Name
 	return &Supervisor{shared: s, observer: observer{shared: s}, actor: actor{shared: s}, prober: prober{shared: s},
-		scanner: scanner{shared: s}, surveyor: surveyor{shared: s}}
+		scanner: scanner{shared: s, byHand: make(chan struct{}, 1)}, surveyor: surveyor{shared: s},
+		comparer: comparer{shared: s, serving: make(chan struct{}, 1)}}
 }
 
 // Name is the member's name.
@@ -291,6 +293,7 @@ func (m *Supervisor) Snapshot() health.Member {
 	m.stalls(&r, now, fair)
 	r.Epoch, r.Closed, r.Incarnation, r.Discarded = m.durable.Epoch, m.durable.Closed, m.durable.Incarnation, m.durable.Discarded
 	m.scans.publish(&r, now)
+	m.comparing.publish(&r, now)
 	r.Doing, r.Error, r.Needs = m.activity.doing, cmp.Or(m.activity.fault, r.Error, m.starts.foreign), m.activity.needs
 	if m.memory.Crashes > 0 {
 		r.CrashedAt = m.memory.CrashedAt()

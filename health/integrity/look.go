@@ -36,7 +36,7 @@ func (s *Scanner) Look(ctx context.Context, o Options, blocks []Block) (all []Se
 		return nil, fmt.Errorf("check the files of %s: %w", s.Dir, err)
 	}
 	for _, b := range blocks {
-		seen, err := x.lookAt(ctx, b)
+		seen, err := x.lookAt(ctx, b, nil)
 		if err != nil {
 			return all, fmt.Errorf("check the files of %s: %s: %w", s.Dir, b, err)
 		}
@@ -45,7 +45,7 @@ func (s *Scanner) Look(ctx context.Context, o Options, blocks []Block) (all []Se
 	return all, nil
 }
 
-func (x *scan) lookAt(ctx context.Context, b Block) (s Seen, err error) {
+func (x *scan) lookAt(ctx context.Context, b Block, rules *page.Rules) (s Seen, err error) {
 	segment := x.tree.segment / x.page()
 	f := File{Relation: b.Relation, Fork: b.Fork, Segment: uint32(int64(b.Number) / segment)}
 	s.Block = b
@@ -56,7 +56,7 @@ func (x *scan) lookAt(ctx context.Context, b Block) (s Seen, err error) {
 				return s, err
 			}
 		}
-		p := &part{file: f, from: int64(b.Number) % segment * x.page(), size: x.page(), first: b.Number, keep: true}
+		p := &part{file: f, from: int64(b.Number) % segment * x.page(), size: x.page(), first: b.Number, keep: true, rules: rules}
 		if err := x.bounded(x.o.Deadline, "read", func() { x.look(p) }); err != nil {
 			return s, err
 		}

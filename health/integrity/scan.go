@@ -133,7 +133,8 @@ type part struct {
 	first      uint32
 	read       int // pages
 	pages      []seen
-	keep       bool // the content of its pages
+	keep       bool        // the content of its pages
+	rules      *page.Rules // by which its pages are summarised; nil: Options.Rules says
 	newest     platform.LSN
 	returned   time.Time // or later
 	err        error
@@ -250,7 +251,9 @@ func (x *scan) look(p *part) {
 		return
 	}
 	rules, summarised := page.Rules{}, false
-	if x.o.Rules != nil {
+	if p.rules != nil {
+		rules, summarised = *p.rules, true
+	} else if x.o.Rules != nil {
 		rules, summarised = x.o.Rules(p.file.Relation, p.file.Fork)
 	}
 	w.summariser.Layout = x.tree.layout

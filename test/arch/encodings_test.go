@@ -20,6 +20,7 @@ import (
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
 	"mainstay/health"
+	"mainstay/health/integrity/compare"
 )
 
 var update = flag.Bool("update", false, "write testdata/encodings.txt again")
@@ -57,6 +58,12 @@ var encoded = []struct {
 	{"site word", wire.SiteDecisionRequest{}},
 	{"fence", wire.FenceRequest{}},
 	{"integrity clear", wire.ClearRequest{}},
+	{"integrity answer", wire.IntegrityAnswer{}},
+	{"compare", wire.CompareRequest{}},
+	{"compare list", compare.ListRequest{}},
+	{"compare listing", compare.Listing{}},
+	{"compare read", compare.Request{}},
+	{"compare pages", compare.Answer{}},
 	{"fence state", wire.FenceState{}},
 	{"pause", wire.PauseRequest{}},
 	{"operation answer", wire.OperationAnswer{}},

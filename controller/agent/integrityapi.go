@@ -1,0 +1,242 @@
+package agent
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"mainstay/controller/identity"
+	"mainstay/controller/platform"
+	"mainstay/controller/supervisor"
+	"mainstay/controller/wire"
+	"mainstay/health/integrity"
+	"mainstay/health/integrity/compare"
+	"mainstay/health/integrity/page"
+)
+
+const (
+	// listBound, whereBound and readBound bound the work for one question of another agent's comparison. A read takes as long as the rate
+	// of scans needs.
+	listBound  = 25 * time.Second
+	whereBound = 10 * time.Second
+	readBound  = 25 * time.Second
+	// checkBound bounds an operator's request; what it begins runs on.
+	checkBound = time.Second
+	// maxCheckRequest bounds a request's body.
+	maxCheckRequest = 1 << 20
+	// longestWait bounds how long a comparison looks again.
+	longestWait = 24 * time.Hour
+)
+
+// integrityAPI adds the questions of other agents' comparisons, and operators' requests for checks. Both have desks of their own: neither
+// must wait for the other, nor for requests about quarantined data.
+func (a *api) integrityAPI(mux *http.ServeMux) {
+	agents, people := []string{identity.RoleAgent}, []string{identity.RoleOperator, identity.RoleViewer}
+	questions, checks := make(desk, 4), make(desk, 4)
+	mux.HandleFunc("POST /v1/integrity/{member}/list", a.handleAt(questions, agents, listBound, a.compareList))
+	mux.HandleFunc("POST /v1/integrity/{member}/where", a.handleAt(questions, agents, whereBound, a.compareWhere))
+	mux.HandleFunc("POST /v1/integrity/{member}/read", a.handleAt(questions, agents, readBound, a.compareRead))
+	mux.HandleFunc("GET /v1/integrity/{member}", a.handleAt(checks, people, checkBound, a.integrity))
+	mux.HandleFunc("POST /v1/integrity/{member}/compare", a.handleAt(checks, people[:1], checkBound, a.beginComparison))
+	mux.HandleFunc("POST /v1/integrity/{member}/scan", a.handleAt(checks, people[:1], checkBound, a.beginScan))
+	mux.HandleFunc("POST /v1/integrity/{member}/cancel", a.handleAt(checks, people[:1], checkBound, a.cancelComparison))
+}
+
+// comparedFiles are a member's files to the comparisons of other agents. A Supervisor has them.
+type comparedFiles interface {
+	Peers() map[string]platform.Peer
+	CompareList(ctx context.Context) (compare.Listing, error)
+	CompareWhere(ctx context.Context) (compare.Where, error)
+	CompareRead(ctx context.Context, extents []integrity.Extent) ([][]page.Summary, compare.Where, error)
+}
+
+// filesOf are those of the host's members; nil for none of that name.
+func (a *Agent) filesOf(member string) comparedFiles {
+	if m := a.lookUp(member); m != nil {
+		return m
+	}
+	return nil
+}
+
+func decodeCheck(r *http.Request, into any) error {
+	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxCheckRequest))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return refuse(http.StatusBadRequest, "bad-request", "the request cannot be read: %v", err)
+	}
+	return nil
+}
+
+func (a *api) noMember(name string) error {
+	return refuse(http.StatusNotFound, "bad-request", "host %s has no member %s", a.cfg.Host, name)
+}
+
+// asked is the member that an operator's request is about.
+func (a *api) asked(r *http.Request) (*supervisor.Supervisor, error) {
+	m := a.lookUp(r.PathValue("member"))
+	if m == nil {
+		return nil, a.noMember(r.PathValue("member"))
+	}
+	return m, nil
+}
+
+// askedByPeer reads a request of another agent, which may ask for its own members, and only about members of the same cluster.
+func (a *api) askedByPeer(who identity.ID, r *http.Request, into any, from func() string) (comparedFiles, error) {
+	if err := decodeCheck(r, into); err != nil {
+		return nil, err
+	}
+	m := a.files(r.PathValue("member"))
+	if m == nil {
+		return nil, a.noMember(r.PathValue("member"))
+	}
+	if peer, known := m.Peers()[from()]; !known || peer.Host != who.Name {
+		return nil, refuse(http.StatusForbidden, "forbidden", "agent %s may not ask for %q: that is no member of the same cluster on its host",
+			who.Name, from())
+	}
+	return m, nil
+}
+
+// unready makes a refusal of what passes.
+func unready(err error) error {
+	if errors.Is(err, supervisor.ErrNotCalm) || errors.Is(err, supervisor.ErrComparing) || errors.Is(err, compare.ErrOneMember) {
+		return refuse(http.StatusConflict, "refused", "%v", err)
+	}
+	return err
+}
+
+func (a *api) compareList(ctx context.Context, who identity.ID, r *http.Request) (any, error) {
+	var req compare.ListRequest
+	m, err := a.askedByPeer(who, r, &req, func() string { return req.From })
+	if err != nil {
+		return nil, err
+	}
+	l, err := m.CompareList(ctx)
+	return l, unready(err)
+}
+
+func (a *api) compareWhere(ctx context.Context, who identity.ID, r *http.Request) (any, error) {
+	var req compare.ListRequest
+	m, err := a.askedByPeer(who, r, &req, func() string { return req.From })
+	if err != nil {
+		return nil, err
+	}
+	at, err := m.CompareWhere(ctx)
+	return at, unready(err)
+}
+
+func (a *api) compareRead(ctx context.Context, who identity.ID, r *http.Request) (any, error) {
+	var req compare.Request
+	m, err := a.askedByPeer(who, r, &req, func() string { return req.From })
+	if err != nil {
+		return nil, err
+	}
+	extents, err := req.Wanted()
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "bad-request", "%v", err)
+	}
+	all, at, err := m.CompareRead(ctx, extents)
+	if err != nil {
+		return nil, unready(err)
+	}
+	return compare.Answer{Where: at, Packed: compare.Pack(all)}, nil
+}
+
+// integrity is what this agent knows of a member's data.
+func (a *api) integrity(_ context.Context, _ identity.ID, r *http.Request) (any, error) {
+	m, err := a.asked(r)
+	if err != nil {
+		return nil, err
+	}
+	seen := m.Snapshot()
+	return wire.IntegrityAnswer{Member: m.Name(), Damage: seen.Damage, Scan: seen.Scan, Comparison: m.Comparison()}, nil
+}
+
+// beginComparison compares a member with others of its cluster.
+func (a *api) beginComparison(_ context.Context, _ identity.ID, r *http.Request) (any, error) {
+	m, err := a.asked(r)
+	if err != nil {
+		return nil, err
+	}
+	var req wire.CompareRequest
+	if err := decodeCheck(r, &req); err != nil {
+		return nil, err
+	}
+	if req.Wait < 0 || req.Wait > longestWait {
+		return nil, refuse(http.StatusBadRequest, "bad-request", "a wait of %s is not between 0 and %s", req.Wait, longestWait)
+	}
+	peers := m.Peers()
+	var others []compare.Member
+	var clients []*wire.Client
+	for _, name := range slices.Sorted(maps.Keys(peers)) {
+		if peer := peers[name]; peer.Address != "" && (len(req.Members) == 0 || slices.Contains(req.Members, name)) {
+			client := wire.NewClient([]string{peer.Address}, a.tls.ClientConfig(identity.RoleAgent, peer.Host))
+			clients = append(clients, client)
+			others = append(others, &peerFiles{client: client, address: peer.Address, name: name, from: m.Name()})
+		}
+	}
+	closeAll := func() {
+		for _, c := range clients {
+			c.Close()
+		}
+	}
+	if err := m.Compare(others, req.Wait, closeAll); err != nil {
+		closeAll()
+		return nil, unready(err)
+	}
+	return struct{}{}, nil
+}
+
+func (a *api) beginScan(_ context.Context, _ identity.ID, r *http.Request) (any, error) {
+	m, err := a.asked(r)
+	if err != nil {
+		return nil, err
+	}
+	return struct{}{}, unready(m.ScanNow())
+}
+
+func (a *api) cancelComparison(_ context.Context, _ identity.ID, r *http.Request) (any, error) {
+	m, err := a.asked(r)
+	if err != nil {
+		return nil, err
+	}
+	if !m.CancelComparison() {
+		return nil, refuse(http.StatusConflict, "refused", "the agent of %s runs no comparison", m.Name())
+	}
+	return struct{}{}, nil
+}
+
+// peerFiles is a member of another host to a comparison: its agent reads the files.
+type peerFiles struct {
+	client  *wire.Client
+	address string
+	name    string
+	from    string // the member that compares
+}
+
+func (p *peerFiles) Name() string { return p.name }
+
+func (p *peerFiles) ask(ctx context.Context, what string, in, out any) error {
+	return p.client.DoAt(ctx, p.address, http.MethodPost, "/v1/integrity/"+p.name+"/"+what, in, out)
+}
+
+func (p *peerFiles) List(ctx context.Context) (l compare.Listing, err error) {
+	return l, p.ask(ctx, "list", compare.ListRequest{From: p.from}, &l)
+}
+
+func (p *peerFiles) Where(ctx context.Context) (at compare.Where, err error) {
+	return at, p.ask(ctx, "where", compare.ListRequest{From: p.from}, &at)
+}
+
+func (p *peerFiles) Read(ctx context.Context, extents []integrity.Extent) ([][]page.Summary, compare.Where, int64, error) {
+	var answer compare.Answer
+	if err := p.ask(ctx, "read", compare.NewRequest(p.from, extents), &answer); err != nil {
+		return nil, answer.Where, 0, err
+	}
+	all, err := compare.Unpack(answer.Packed, extents)
+	return all, answer.Where, int64(base64.StdEncoding.EncodedLen(len(answer.Packed))), err
+}

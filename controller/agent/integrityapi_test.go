@@ -1,0 +1,152 @@
+package agent
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mainstay/controller/identity"
+	"mainstay/controller/platform"
+	"mainstay/controller/supervisor"
+	"mainstay/controller/wire"
+	"mainstay/health/integrity"
+	"mainstay/health/integrity/compare"
+	"mainstay/health/integrity/page"
+)
+
+// shelf is a member's files without a member: one fork of 3000 pages, all equal but those that are changed.
+type shelf struct {
+	changed map[uint32]page.Summary
+	busy    atomic.Int32 // so many questions are refused first
+	redo    atomic.Uint64
+}
+
+const shelfPages = 3000
+
+func (*shelf) Peers() map[string]platform.Peer {
+	return map[string]platform.Peer{"feed-e2": {Host: "db-e2"}, "feed-e3": {Host: "db-e3"}}
+}
+
+func (s *shelf) CompareWhere(context.Context) (compare.Where, error) {
+	if s.busy.Add(-1) >= 0 {
+		return compare.Where{}, supervisor.ErrNotCalm
+	}
+	redo := platform.LSN(s.redo.Add(100))
+	return compare.Where{Data: compare.Data{Incarnation: "i", SystemID: "7", Timeline: 1, PageSize: 8192, Checksums: true, HintsLogged: true},
+		Redo: redo, End: redo + 50}, nil
+}
+
+func (s *shelf) CompareList(ctx context.Context) (l compare.Listing, err error) {
+	l.Where, err = s.CompareWhere(ctx)
+	l.Forks = []compare.Fork{{Relation: integrity.Relation{Space: 1663, Database: 5, Node: 9}, Blocks: shelfPages}}
+	l.Left = map[string]int64{"unlogged": 4}
+	return l, err
+}
+
+func (s *shelf) CompareRead(ctx context.Context, extents []integrity.Extent) ([][]page.Summary, compare.Where, error) {
+	at, err := s.CompareWhere(ctx)
+	all := make([][]page.Summary, len(extents))
+	for n, e := range extents {
+		for i := range e.Count {
+			sum, ok := s.changed[e.Number+i]
+			if !ok {
+				sum = page.Summary{State: page.Used, LSN: 50, Digest: page.Digest{byte(e.Number + i)}, Hints: []byte{1, 2, 3}}
+			}
+			all[n] = append(all[n], sum)
+		}
+	}
+	return all, at, err
+}
+
+func (s *shelf) Name() string { return "feed-e2" }
+
+func (s *shelf) List(ctx context.Context) (compare.Listing, error) { return s.CompareList(ctx) }
+
+func (s *shelf) Where(ctx context.Context) (compare.Where, error) { return s.CompareWhere(ctx) }
+
+func (s *shelf) Read(ctx context.Context, extents []integrity.Extent) ([][]page.Summary, compare.Where, int64, error) {
+	all, at, err := s.CompareRead(ctx, extents)
+	return all, at, 0, err
+}
+
+// TestCompareAcrossAgents: what crosses the connection between two agents is what the other one has read, and a member that cannot answer
+// for a moment is asked again.
+func TestCompareAcrossAgents(t *testing.T) {
+	o := newOffice(t)
+	far := &shelf{changed: map[uint32]page.Summary{2500: {State: page.Used, LSN: 40, Digest: page.Digest{9}}, 7: {State: page.Zero}}}
+	o.files = func(member string) comparedFiles {
+		if member != "feed-e1" {
+			return nil
+		}
+		return far
+	}
+	far.busy.Store(1)
+	client := wire.NewClient([]string{o.address}, o.store(identity.RoleAgent, "db-e2").ClientConfig(identity.RoleAgent, "db-e1"))
+	defer client.Close()
+	others := &peerFiles{client: client, address: o.address, name: "feed-e1", from: "feed-e2"}
+	c, err := compare.Run(t.Context(), []compare.Member{&shelf{}, others}, compare.Options{Wait: time.Minute, Every: time.Millisecond,
+		Catalog: func(context.Context) map[integrity.Relation]compare.Known { return nil }})
+	check(t, err)
+	if !c.Complete || c.Blocks != shelfPages || c.Equal != shelfPages-2 || c.Differ != 2 || len(c.Damage) != 2 || c.SentBytes == 0 ||
+		c.Unverified["unlogged"] != 4 || c.Suspect["feed-e1"] != 2 {
+		t.Errorf("%+v", c)
+	}
+	for n, want := range []string{"zeroed page", "lost write"} {
+		if d := c.Damage[n]; d.Kind != want || d.Named || !d.Settled || len(d.Suspects) != 2 || d.Path != "base/5/9" {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
+// TestIntegrityAPIRoles: who may ask for what.
+func TestIntegrityAPIRoles(t *testing.T) {
+	o := newOffice(t)
+	o.files = func(string) comparedFiles { return &shelf{} }
+	request := compare.NewRequest("feed-e2", []integrity.Extent{{Count: 3}})
+	for _, tt := range []struct {
+		name         string
+		role, as     string
+		method, path string
+		body         any
+		status       int
+		why          string
+	}{
+		{"an agent reads", identity.RoleAgent, "db-e2", "POST", "feed-e1/read", request, 200, ""},
+		{"an agent lists", identity.RoleAgent, "db-e2", "POST", "feed-e1/list", compare.ListRequest{From: "feed-e2"}, 200, ""},
+		{"an agent asks how far", identity.RoleAgent, "db-e3", "POST", "feed-e1/where", compare.ListRequest{From: "feed-e3"}, 200, ""},
+		{"for a member of another host", identity.RoleAgent, "db-e3", "POST", "feed-e1/read", request, 403, "may not ask for"},
+		{"for a member of another cluster", identity.RoleAgent, "db-e2", "POST", "feed-e1/list", compare.ListRequest{From: "tags-e2"}, 403,
+			"may not ask for"},
+		{"for nobody", identity.RoleAgent, "db-e2", "POST", "feed-e1/where", compare.ListRequest{}, 403, "may not ask for"},
+		{"an operator reads", identity.RoleOperator, "anna", "POST", "feed-e1/read", request, 403, "needs a certificate of role agent"},
+		{"a controller reads", identity.RoleController, "c1", "POST", "feed-e1/read", request, 403, "needs a certificate of role agent"},
+		{"too much", identity.RoleAgent, "db-e2", "POST", "feed-e1/read",
+			compare.NewRequest("feed-e2", []integrity.Extent{{Count: compare.LookBlocks + 1}}), 400, "at most"},
+		{"nonsense", identity.RoleAgent, "db-e2", "POST", "feed-e1/read", map[string]int{"no": 1}, 400, "cannot be read"},
+		{"an agent begins", identity.RoleAgent, "db-e2", "POST", "feed-e1/compare", wire.CompareRequest{}, 403, "role operator"},
+		{"a viewer begins", identity.RoleViewer, "vic", "POST", "feed-e1/compare", wire.CompareRequest{}, 403, "role operator"},
+		{"a viewer scans", identity.RoleViewer, "vic", "POST", "feed-e1/scan", nil, 403, "role operator"},
+		{"a viewer cancels", identity.RoleViewer, "vic", "POST", "feed-e1/cancel", nil, 403, "role operator"},
+		{"a viewer looks at what is not here", identity.RoleViewer, "vic", "GET", "feed-e1", nil, 404, "has no member feed-e1"},
+		{"an operator compares what is not here", identity.RoleOperator, "anna", "POST", "feed-e1/compare", wire.CompareRequest{}, 404,
+			"has no member feed-e1"},
+	} {
+		client := wire.NewClient([]string{o.address}, o.store(tt.role, tt.as).ClientConfig(identity.RoleAgent, "db-e1", identity.ProtoHTTP))
+		err := client.DoAt(t.Context(), o.address, tt.method, "/v1/integrity/"+tt.path, tt.body, nil)
+		client.Close()
+		status, why := http.StatusOK, ""
+		if err != nil {
+			no, ok := err.(*wire.RefusalError)
+			if !ok {
+				t.Fatalf("%s: %v", tt.name, err)
+			}
+			status, why = no.Status, no.Err.Message
+		}
+		if status != tt.status || !strings.Contains(why, tt.why) {
+			t.Errorf("%s: %d %s; want %d, %s", tt.name, status, why, tt.status, tt.why)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"mainstay/controller/platform"
+	"mainstay/health"
+	"mainstay/health/integrity"
+	"mainstay/health/integrity/compare"
+	"mainstay/health/integrity/page"
+)
+
+// peerOf is a member under another name, with other pages where other says so.
+type peerOf struct {
+	ownFiles
+	other func(at integrity.Block, s *page.Summary)
+	holds chan struct{} // nil, or: it reads only once this is closed
+}
+
+func (peerOf) Name() string { return "feed-e2" }
+
+func (w peerOf) Read(ctx context.Context, extents []integrity.Extent) ([][]page.Summary, compare.Where, int64, error) {
+	if w.holds != nil {
+		select {
+		case <-w.holds:
+		case <-ctx.Done():
+			return nil, compare.Where{}, 0, ctx.Err()
+		}
+	}
+	all, at, _, err := w.ownFiles.Read(ctx, extents)
+	for n := range all {
+		for i := range all[n] {
+			block := extents[n].Block
+			block.Number += uint32(i)
+			w.other(block, &all[n][i])
+		}
+	}
+	return all, at, 100, err
+}
+
+// compareUntilEnd compares, while checkpoints are made as the time does that passes in earnest.
+func compareUntilEnd(t *testing.T, m *Supervisor, other compare.Member) *health.Comparison {
+	t.Helper()
+	done := make(chan struct{})
+	check(t, m.Compare([]compare.Member{other}, patience, func() { close(done) }))
+	eventually(t, "the comparison to end", func() bool {
+		check(t, sqlOf(t.Context(), m.Server(), "SELECT pg_switch_wal()"))
+		check(t, sqlOf(t.Context(), m.Server(), "CHECKPOINT"))
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	})
+	return m.Comparison()
+}
+
+// TestCompare: a running server's files are listed and read by the rules of its catalog, and the report says what a comparison has shown.
+func TestCompare(t *testing.T) {
+	pg := runningPrimary(t)
+	check(t, sqlOf(t.Context(), pg, "CREATE TABLE public.pages AS SELECT n, repeat('x', 200) FROM generate_series(1, 100) AS n"))
+	check(t, sqlOf(t.Context(), pg, "CREATE SEQUENCE public.numbers"))
+	check(t, sqlOf(t.Context(), pg, "CHECKPOINT"))
+	file := valueOf(t, pg, "SELECT pg_relation_filepath('public.pages')::text")
+	m := scanned(t, pg, 1000)
+	eventually(t, "a look", func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.calm() })
+	if m.Comparison() != nil || m.Snapshot().Comparison != nil {
+		t.Error("there is a comparison before the first")
+	}
+	rules := map[page.Method]int{}
+	same := func(integrity.Block, *page.Summary) {}
+	c := compareUntilEnd(t, m, peerOf{ownFiles: ownFiles{m}, other: same})
+	if !c.Complete || c.Ended != "" || c.Blocks == 0 || c.Equal != c.Blocks || c.Differ != 0 || c.SentBytes == 0 || c.Running || c.AgeMS < 0 {
+		t.Errorf("with itself: %+v", c)
+	}
+	for r, known := range m.catalog(t.Context()) {
+		rules[known.Method]++
+		if r.Node == 0 || r.Space == 0 || strings.Count(known.Name, ".") < 2 {
+			t.Errorf("%+v: %+v", r, known)
+		}
+	}
+	if rules[page.Heap] == 0 || rules[page.BTree] == 0 || rules[page.Sequence] != 1 || rules[page.Unknown] != 0 {
+		t.Errorf("access methods: %v", rules)
+	}
+
+	calm := func(at integrity.Block, s *page.Summary) {
+		if strings.HasSuffix(file, "/"+strings.Split(at.Relation.String(), "/")[2]) && at.Fork == page.Main && at.Number == 1 {
+			s.Digest[0] ^= 1
+		}
+	}
+	c = compareUntilEnd(t, m, peerOf{ownFiles: ownFiles{m}, other: calm})
+	if c.Differ != 1 || len(c.Damage) != 1 {
+		t.Fatalf("with another page: %+v", c)
+	}
+	if d := c.Damage[0]; d.Path != file || d.Block != 1 || !d.Settled || d.Named || !strings.HasSuffix(d.Relation, ".public.pages") {
+		t.Errorf("with another page: %+v", d)
+	}
+	r := m.Snapshot().Comparison
+	if r == nil || r.Differ != 1 || len(r.Damage) != 1 || r.Suspect["feed-e2"] != 1 || m.Snapshot().Damage != "" {
+		t.Errorf("in the report: %+v", r)
+	}
+	m.mu.Lock()
+	m.durable.Incarnation = "feed-e1_2"
+	m.mu.Unlock()
+	if m.Comparison() != nil || m.Snapshot().Comparison != nil {
+		t.Error("the comparison is shown of other data")
+	}
+}
+
+// TestCompareStops: a comparison can be cancelled, there is one at a time, and none of a member that is being changed. No scan runs while
+// pages are read for one.
+func TestCompareStops(t *testing.T) {
+	pg := runningPrimary(t)
+	m := scanned(t, pg, 1000)
+	m.complete(t)
+	holds := make(chan struct{})
+	other := peerOf{ownFiles: ownFiles{m}, holds: holds, other: func(integrity.Block, *page.Summary) {}}
+	done := make(chan struct{})
+	check(t, m.Compare([]compare.Member{other}, 0, func() { close(done) }))
+	if err := m.Compare([]compare.Member{other}, 0, func() {}); !errors.Is(err, ErrComparing) {
+		t.Errorf("a second one: %v", err)
+	}
+	eventually(t, "pages to be read", func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.comparing.readUntil > 0
+	})
+	if _, _, may, _ := m.scanner.mayScan(); may {
+		t.Error("a scan may run beside it")
+	}
+	if c := m.Comparison(); c == nil || !c.Running {
+		t.Errorf("while it runs: %+v", c)
+	}
+	if !m.CancelComparison() {
+		t.Error("it cannot be cancelled")
+	}
+	<-done
+	if c := m.Comparison(); c.Running || c.Complete || !strings.Contains(c.Ended, "canceled") {
+		t.Errorf("once cancelled: %+v", c)
+	}
+	if m.CancelComparison() {
+		t.Error("it can be cancelled twice")
+	}
+	if err := m.Compare(nil, 0, func() {}); !errors.Is(err, compare.ErrOneMember) {
+		t.Errorf("with no other: %v", err)
+	}
+
+	m.mu.Lock()
+	m.told.goal.Paused = true
+	m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, list := m.CompareList(ctx)
+	_, where := m.CompareWhere(ctx)
+	_, _, read := m.CompareRead(ctx, nil)
+	for _, err := range []error{list, where, read, m.Compare([]compare.Member{other}, 0, func() {}), m.ScanNow()} {
+		if !errors.Is(err, ErrNotCalm) {
+			t.Errorf("while paused: %v", err)
+		}
+	}
+}
+
+// TestScanNow: a scan is due as soon as one is asked for, also where none is due by itself.
+func TestScanNow(t *testing.T) {
+	pg := runningPrimary(t)
+	m := supervisorOf(t, pg)
+	m.o.Config.Integrity.Every, m.o.Config.Integrity.Rate = 0, 1000
+	m.o.ScanTurn = make(chan struct{}, 1)
+	epoch := platform.Epoch{Generation: 1, Number: 1}
+	m.durable.Epoch = epoch
+	m.told.goal = platform.Goal{Kind: platform.GoalPrimary, Epoch: epoch, Opened: true}
+	m.view.seen.Process, m.view.seen.Role = health.ProcessRunning, health.RolePrimary
+	m.o.Group.Go(func() error { m.scanner.scanLoop(m.o.Context); return nil })
+	check(t, m.ScanNow())
+	eventually(t, "a scan", func() bool {
+		s := m.Snapshot().Scan
+		return s != nil && s.Complete && s.Blocks > 0
+	})
+}

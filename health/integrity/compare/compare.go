@@ -1,0 +1,559 @@
+package compare
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/health"
+	"mainstay/health/integrity"
+	"mainstay/health/integrity/page"
+)
+
+// Data is what a member's files are.
+type Data struct {
+	Incarnation string            `json:"incarnation"` // a rebuilt or rewound member has another one
+	SystemID    string            `json:"systemID"`
+	Timeline    platform.Timeline `json:"timeline"` // of its last completed checkpoint or restartpoint
+	PageSize    int               `json:"pageSize"` // bytes
+	Checksums   bool              `json:"checksums"`
+	HintsLogged bool              `json:"hintsLogged"` // it has checksums, or wal_log_hints is on
+}
+
+// Where is how far a member has written.
+type Where struct {
+	Data
+	Redo platform.LSN `json:"redo"`          // where its last completed checkpoint or restartpoint began
+	End  platform.LSN `json:"end,omitempty"` // of the WAL that it has flushed or replayed, or beyond; 0: not asked for
+}
+
+// Fork is one fork of a relation. In JSON it is a list of five numbers, because there are many.
+type Fork struct {
+	integrity.Relation
+	Fork   page.Fork
+	Blocks uint32
+}
+
+// first is its first block.
+func (f Fork) first() integrity.Block { return integrity.Block{Relation: f.Relation, Fork: f.Fork} }
+
+// Listing is what a member has.
+type Listing struct {
+	Where
+	Forks []Fork           `json:"forks"`
+	Left  map[string]int64 `json:"left"` // pages that are not listed, by reason
+}
+
+// Member is one member of the cluster. Its methods return within the context; their errors mean that it may answer later.
+type Member interface {
+	Name() string
+	List(ctx context.Context) (Listing, error)
+	// Where asks also for the end of WAL.
+	Where(ctx context.Context) (Where, error)
+	// Read summarises pages. The redo position was read before the first page. sent is how many bytes have crossed the network.
+	Read(ctx context.Context, extents []integrity.Extent) (all [][]page.Summary, at Where, sent int64, err error)
+}
+
+// Known is what a catalog says of a relation.
+type Known struct {
+	Method page.Method
+	Name   string // database, schema and name
+}
+
+// Options of a comparison.
+type Options struct {
+	// Catalog asks a member's server for its relations. Pages that differ of relations that it does not know are unverified.
+	Catalog func(context.Context) map[integrity.Relation]Known
+	// Wait is how long to look again, after the first look, at what has not settled; 0: not at all.
+	Wait time.Duration
+	// Every is the pause between two questions whether a checkpoint has completed; 0: 5 seconds.
+	Every time.Duration
+	// Patience is how long a member may not answer; 0: a minute.
+	Patience time.Duration
+	// Progress is called after each look, with what is known until then; nil: never.
+	Progress func(health.Comparison)
+}
+
+const (
+	defaultEvery    = 5 * time.Second
+	defaultPatience = time.Minute
+	retryAfter      = time.Second
+	// requestDeadline bounds one question to a member.
+	requestDeadline = 30 * time.Second
+	// LookBlocks is how many pages one question to a member is about, at most.
+	LookBlocks = 1024
+	// mostWaiting bounds the pages that are looked at again, mostListed those that differ and are listed one by one.
+	mostWaiting = 200_000
+	mostListed  = 100
+)
+
+// Reasons for what is not verified.
+const (
+	freeSpaceMap    = "free space maps are not logged"
+	tooMany         = "more pages had not settled than are looked at again"
+	notFinished     = "not finished"
+	unknownRelation = "the catalog does not have the relation"
+	notRead         = "a page was not read"
+)
+
+// ErrOneMember is returned where there is nothing to compare with.
+var ErrOneMember = errors.New("there is only one member: a comparison needs two that run")
+
+// Run compares. The first member's order of reading is everybody's. It returns what it knows also with an error: that of a member that did
+// not answer, or whose data changed meanwhile, or the context's.
+func Run(ctx context.Context, members []Member, o Options) (health.Comparison, error) {
+	o.Every = cmp.Or(o.Every, defaultEvery)
+	o.Patience = cmp.Or(o.Patience, defaultPatience)
+	r := &run{o: o, members: members, waiting: map[integrity.Block]*waiting{}}
+	r.c.Unverified, r.c.Wrong, r.c.Suspect = map[string]int64{}, map[string]int64{}, map[string]int64{}
+	for _, m := range members {
+		r.names = append(r.names, m.Name())
+	}
+	r.c.Members, r.c.Running = slices.Clone(r.names), true
+	if len(members) > 0 {
+		r.c.By = r.names[0]
+	}
+	begun := time.Now()
+	err := r.all(ctx)
+	r.give()
+	r.c.Running, r.c.Waiting, r.c.Complete = false, 0, err == nil
+	r.c.TookMS = time.Since(begun).Milliseconds()
+	if err != nil {
+		r.c.Ended = err.Error()
+	}
+	return r.c, err
+}
+
+// run is one comparison, in one goroutine but for its questions to the members.
+type run struct {
+	o       Options
+	members []Member
+	names   []string
+	data    []Data
+	hints   bool // are logged on every member
+	catalog map[integrity.Relation]Known
+	total   int64 // pages to look at
+	c       health.Comparison
+	waiting map[integrity.Block]*waiting
+}
+
+// waiting is a page that is not equal yet.
+type waiting struct {
+	seen  []page.Summary // at the last look
+	ends  platform.LSN   // the larger end of WAL of all members after that look; 0: not known yet
+	now   judgement
+	looks int  // that showed these summaries
+	sure  bool // they outlasted a checkpoint of every member
+}
+
+func (r *run) all(ctx context.Context) error {
+	if len(r.members) < 2 {
+		return ErrOneMember
+	}
+	forks, err := r.list(ctx)
+	if err != nil {
+		return err
+	}
+	r.known(ctx)
+	if err := r.first(ctx, forks); err != nil {
+		return err
+	}
+	return r.settle(ctx)
+}
+
+// list asks every member what it has.
+func (r *run) list(ctx context.Context) ([]Fork, error) {
+	lists := make([]Listing, len(r.members))
+	err := r.each(ctx, func(ctx context.Context, n int) (err error) {
+		lists[n], err = r.members[n].List(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.hints = true
+	longest := map[Fork]uint32{} // by forks without a length
+	for n, l := range lists {
+		r.data = append(r.data, l.Data)
+		r.hints = r.hints && l.HintsLogged
+		if a, b := lists[0].Data, l.Data; a.SystemID != b.SystemID || a.PageSize != b.PageSize || a.Checksums != b.Checksums {
+			return nil, fmt.Errorf("%s and %s cannot be compared: system identifier %s and %s, pages of %d and %d bytes, checksums %v and %v",
+				r.names[0], r.names[n], a.SystemID, b.SystemID, a.PageSize, b.PageSize, a.Checksums, b.Checksums)
+		}
+		for _, f := range l.Forks {
+			key := Fork{Relation: f.Relation, Fork: f.Fork}
+			longest[key] = max(longest[key], f.Blocks)
+		}
+	}
+	for why, blocks := range lists[0].Left {
+		r.c.Unverified[why] += blocks
+	}
+	var forks []Fork
+	for f, blocks := range longest {
+		if f.Blocks = blocks; f.Fork == page.FreeSpace {
+			r.c.Unverified[freeSpaceMap] += int64(blocks)
+			continue
+		}
+		forks = append(forks, f)
+		r.total += int64(blocks)
+	}
+	slices.SortFunc(forks, func(a, b Fork) int { return inOrder(a.first(), b.first()) })
+	return forks, nil
+}
+
+// known reads the catalog.
+func (r *run) known(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, requestDeadline)
+	defer cancel()
+	if catalog := r.o.Catalog(ctx); r.catalog == nil {
+		r.catalog = catalog
+	} else {
+		maps.Copy(r.catalog, catalog)
+	}
+}
+
+// each asks all members at once, and again those that do not answer.
+func (r *run) each(ctx context.Context, ask func(ctx context.Context, n int) error) error {
+	errs := make([]error, len(r.members))
+	var wg sync.WaitGroup
+	for n := range r.members {
+		wg.Go(func() { errs[n] = r.insist(ctx, n, ask) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (r *run) insist(ctx context.Context, n int, ask func(ctx context.Context, n int) error) error {
+	until := time.Now().Add(r.o.Patience)
+	for {
+		bound, cancel := context.WithTimeout(ctx, requestDeadline)
+		err := ask(bound, n)
+		cancel()
+		if changed := (*changedError)(nil); err == nil || ctx.Err() != nil || errors.As(err, &changed) {
+			return err
+		}
+		if time.Now().After(until) {
+			return fmt.Errorf("%s does not answer: %w", r.names[n], err)
+		}
+		if err := pause(ctx, retryAfter); err != nil {
+			return err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// changedError: the data of a member is not what it was when the comparison began.
+type changedError struct{ text string }
+
+func (e *changedError) Error() string { return e.text }
+
+// unchanged tells whether a member's data is what it was, and all members are on one history: only then are redo positions comparable.
+func (r *run) unchanged(n int, d Data) error {
+	switch was := r.data[n]; {
+	case d.Incarnation != was.Incarnation || d.SystemID != was.SystemID:
+		return &changedError{"the data of " + r.names[n] + " was replaced during the comparison"}
+	case d.Checksums != was.Checksums || d.HintsLogged != was.HintsLogged:
+		return &changedError{"checksums or wal_log_hints of " + r.names[n] + " were changed during the comparison"}
+	case d.Timeline != r.data[0].Timeline:
+		return fmt.Errorf("the last checkpoints of %s and %s are of timelines %d and %d: wait for the next restartpoint", r.names[0],
+			r.names[n], r.data[0].Timeline, d.Timeline)
+	}
+	return nil
+}
+
+// batch is what one question to each member is about.
+type batch struct {
+	extents []integrity.Extent
+	blocks  uint32
+}
+
+// first looks at every page once.
+func (r *run) first(ctx context.Context, forks []Fork) error {
+	var b batch
+	for _, f := range forks {
+		for from := uint32(0); from < f.Blocks; {
+			count := min(f.Blocks-from, LookBlocks-b.blocks)
+			at := f.first()
+			at.Number = from
+			b.extents = append(b.extents, r.extent(at, count))
+			b.blocks += count
+			from += count
+			if b.blocks == LookBlocks {
+				if err := r.look(ctx, b, r.noted); err != nil {
+					return err
+				}
+				b = batch{}
+			}
+		}
+	}
+	if b.blocks == 0 {
+		return nil
+	}
+	return r.look(ctx, b, r.noted)
+}
+
+func (r *run) extent(from integrity.Block, count uint32) integrity.Extent {
+	rules := page.Rules{Method: r.catalog[from.Relation].Method, Fork: from.Fork, HintsLogged: r.hints}
+	return integrity.Extent{Block: from, Count: count, Rules: rules}
+}
+
+// look asks all members about the same pages, and judges each.
+func (r *run) look(ctx context.Context, b batch, each func(at integrity.Block, s []page.Summary, redo []platform.LSN)) error {
+	got := make([][][]page.Summary, len(r.members))
+	redo, sent := make([]platform.LSN, len(r.members)), make([]int64, len(r.members))
+	err := r.each(ctx, func(ctx context.Context, n int) error {
+		all, at, bytes, err := r.members[n].Read(ctx, b.extents)
+		if err == nil {
+			err = r.unchanged(n, at.Data)
+		}
+		got[n], redo[n] = all, at.Redo
+		sent[n] += bytes
+		return err
+	})
+	for _, bytes := range sent {
+		r.c.SentBytes += bytes
+	}
+	if err != nil {
+		return err
+	}
+	s := make([]page.Summary, len(r.members))
+	for n, e := range b.extents {
+		for i := range e.Count {
+			for m := range s {
+				s[m] = got[m][n][i]
+			}
+			at := e.Block
+			at.Number += i
+			each(at, s, redo)
+		}
+	}
+	r.c.Horizon = slices.Min(redo)
+	r.tell()
+	return nil
+}
+
+func (r *run) tell() {
+	if r.o.Progress == nil {
+		return
+	}
+	c := r.c
+	c.Unverified, c.Wrong, c.Suspect = maps.Clone(c.Unverified), nil, nil // the last two are filled at the end
+	c.Waiting, c.Percent = int64(len(r.waiting)), 100
+	if r.total > 0 {
+		c.Percent = int(100 * min(c.Blocks, r.total) / r.total)
+	}
+	r.o.Progress(c)
+}
+
+// noted takes the first look at a page.
+func (r *run) noted(at integrity.Block, s []page.Summary, redo []platform.LSN) {
+	r.c.Blocks++
+	r.c.PageBytes += int64(r.data[0].PageSize)
+	switch j := judge(s, redo, 0); {
+	case j.Verdict == page.Equal:
+		r.c.Equal++
+	case len(r.waiting) >= mostWaiting:
+		r.c.Unverified[tooMany]++
+	default:
+		r.waiting[at] = &waiting{seen: slices.Clone(s), now: j, looks: 1}
+	}
+}
+
+// settle looks again at what is not equal, each time a checkpoint of every member has passed what was there at the look before.
+func (r *run) settle(ctx context.Context) error {
+	if len(r.waiting) > 0 {
+		r.known(ctx) // relations may be new
+	}
+	for until := time.Now().Add(r.o.Wait); len(r.waiting) > 0; {
+		redo, err := r.where(ctx)
+		if err != nil {
+			return err
+		}
+		var due []integrity.Block
+		for at, w := range r.waiting {
+			if !w.sure && w.ends <= redo {
+				due = append(due, at)
+			}
+		}
+		if err := r.again(ctx, due); err != nil {
+			return err
+		}
+		open := false
+		for _, w := range r.waiting {
+			open = open || !w.sure
+		}
+		if !open || time.Now().After(until) {
+			return nil
+		}
+		if len(due) > 0 {
+			continue // what has moved meanwhile has no end yet
+		}
+		if err := pause(ctx, r.o.Every); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// where asks how far all members are. Pages that were looked at before have an end of WAL from then on.
+func (r *run) where(ctx context.Context) (redo platform.LSN, err error) {
+	all := make([]Where, len(r.members))
+	err = r.each(ctx, func(ctx context.Context, n int) (err error) {
+		if all[n], err = r.members[n].Where(ctx); err == nil {
+			err = r.unchanged(n, all[n].Data)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	end := platform.LSN(0)
+	redo = all[0].Redo
+	for _, w := range all {
+		redo, end = min(redo, w.Redo), max(end, w.End)
+	}
+	for _, w := range r.waiting {
+		if w.ends == 0 {
+			w.ends = end
+		}
+	}
+	r.c.Horizon = redo
+	return redo, nil
+}
+
+// again looks at pages that waited.
+func (r *run) again(ctx context.Context, due []integrity.Block) error {
+	slices.SortFunc(due, inOrder)
+	for len(due) > 0 {
+		var b batch
+		for len(due) > 0 && b.blocks < LookBlocks {
+			last := len(b.extents) - 1
+			if next := due[0]; last >= 0 && follows(b.extents[last], next) {
+				b.extents[last].Count++
+			} else {
+				b.extents = append(b.extents, r.extent(next, 1))
+			}
+			b.blocks++
+			due = due[1:]
+		}
+		if err := r.look(ctx, b, r.looked); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inOrder is the order in which files are read.
+func inOrder(a, b integrity.Block) int {
+	return cmp.Or(cmp.Compare(a.Space, b.Space), cmp.Compare(a.Database, b.Database), cmp.Compare(a.Node, b.Node),
+		cmp.Compare(a.Fork, b.Fork), cmp.Compare(a.Number, b.Number))
+}
+
+func follows(e integrity.Extent, b integrity.Block) bool {
+	e.Number += e.Count
+	return e.Block == b
+}
+
+// looked takes a further look at a page. A checkpoint of every member has passed the look before.
+func (r *run) looked(at integrity.Block, s []page.Summary, redo []platform.LSN) {
+	w := r.waiting[at]
+	stays := slices.EqualFunc(w.seen, s, alike)
+	seen := platform.LSN(0)
+	if stays {
+		seen = w.ends
+	}
+	j := judge(s, redo, seen)
+	if j.Verdict == page.Equal {
+		r.c.Equal++
+		delete(r.waiting, at)
+		return
+	}
+	w.looks++
+	// What no rule decides stays so, unless it is changing. A difference counts once the same pages have shown it before and after.
+	w.sure = stays && (j.Verdict == page.Differs && w.now.Verdict == page.Differs || j.Verdict == page.Undecidable && j.Kind == page.NoRule)
+	if !stays {
+		w.looks = 1
+	}
+	w.seen, w.now, w.ends = slices.Clone(s), j, 0
+}
+
+// alike tells whether two looks at a page of one member showed the same.
+func alike(a, b page.Summary) bool {
+	return a.State == b.State && a.LSN == b.LSN && a.Digest == b.Digest && a.Split == b.Split && slices.Equal(a.Hints, b.Hints) &&
+		(a.Values == nil) == (b.Values == nil) && (a.Values == nil || *a.Values == *b.Values)
+}
+
+// give counts and lists what has not become equal.
+func (r *run) give() {
+	if left := r.total - r.c.Blocks; left > 0 {
+		r.c.Unverified[notFinished] += left
+	}
+	for _, at := range slices.SortedFunc(maps.Keys(r.waiting), inOrder) {
+		w := r.waiting[at]
+		if w.now.Verdict != page.Differs {
+			r.c.Unverified[r.reason(at, w)]++
+			continue
+		}
+		counts := r.c.Suspect
+		if w.now.named {
+			counts = r.c.Wrong
+		}
+		for _, n := range w.now.suspects {
+			counts[r.names[n]]++
+		}
+		if r.c.Differ++; len(r.c.Damage) < mostListed {
+			d := health.DifferentBlock{Path: pathOf(at), Relation: r.catalog[at.Relation].Name, Block: at.Number, Kind: w.now.Kind.String(),
+				Named: w.now.named, Settled: w.sure, Detail: w.now.text(r.names, w.seen)}
+			for _, n := range w.now.suspects {
+				d.Suspects = append(d.Suspects, r.names[n])
+			}
+			r.c.Damage = append(r.c.Damage, d)
+		}
+	}
+}
+
+// reason is why a page is not verified.
+func (r *run) reason(at integrity.Block, w *waiting) string {
+	switch {
+	case w.now.Kind == page.NoRule && at.Fork == page.Visibility:
+		return "visibility maps that differ: a bit is cleared without WAL"
+	case w.now.Kind == page.NoRule && r.catalog[at.Relation].Name == "" && w.now.Detail != notRead:
+		return unknownRelation
+	case w.now.Kind == page.NoRule:
+		return w.now.Detail
+	case w.now.Kind == page.Moving || w.now.Kind == page.Shortened:
+		return "changed after the last checkpoint at each look"
+	}
+	return w.now.Kind.String()
+}
+
+// pathOf is where the first file of a fork is, below the data directory. The folder of a version in a tablespace is not known here.
+func pathOf(b integrity.Block) string {
+	name := fmt.Sprint(b.Node)
+	if b.Fork != page.Main {
+		name += "_" + b.Fork.String()
+	}
+	switch b.Space {
+	case integrity.GlobalSpace:
+		return "global/" + name
+	case integrity.DefaultSpace:
+		return fmt.Sprintf("base/%d/%s", b.Database, name)
+	}
+	return fmt.Sprintf("pg_tblspc/%d/*/%d/%s", b.Space, b.Database, name)
+}
