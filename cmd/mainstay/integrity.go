@@ -17,8 +17,8 @@ func (p *program) integrityVerb() *cobra.Command {
 		Long: `Check data for damage, and decide about what was found. A member is excluded, and not promoted, once PostgreSQL or the
 agent's scan has read pages that do not match their checksums. A replica is then rebuilt; a primary is reported with the
 replicas that can take over.`,
-		Example: "  mainstay integrity show\n  mainstay integrity scan /var/lib/postgresql/15/main",
-	}, p.integrityShowVerb(), p.scanVerb(), p.clearVerb())
+		Example: "  mainstay integrity show\n  mainstay integrity check feed\n  mainstay integrity scan /var/lib/postgresql/15/main",
+	}, p.integrityShowVerb(), p.integrityCheckVerb(), p.scanVerb(), p.clearVerb())
 }
 
 func (p *program) clearVerb() *cobra.Command {

@@ -16,9 +16,11 @@ func (p *program) integrityShowVerb() *cobra.Command {
 		Short: "Show what is known of each member's data",
 		Long: `Show the verdict on the data of each member, and what it rests on: the agent's last complete scan of the member's files, how
 many pages that has verified by their checksums, and how many not (of unlogged and temporary tables, or without checksums).
+Below the table is the newest comparison of the cluster's members, if their agents have made one since they were started.
 
 "no damage found" says that the pages which were verified matched their checksums when they were read. Damage behind a right
-checksum, such as a write that the disk has lost, is not found by this. A scan begins some minutes after the agent's start.`,
+checksum, such as a write that the disk has lost, is found only by ` + "`mainstay integrity check --depth compare`" + `. A scan begins
+some minutes after the agent's start.`,
 		Example: "  mainstay integrity show\n  mainstay integrity show feed --output json",
 		Args:    words("[CLUSTER]"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
@@ -51,9 +53,7 @@ func (p *program) showIntegrity(ctx context.Context, cluster string) error {
 			continue
 		}
 		found = true
-		for _, m := range c.Members {
-			all = append(all, render.IntegrityOf(c.Name, m))
-		}
+		all = append(all, render.Integrities(c)...)
 	}
 	if !found {
 		return refusedf("there is no cluster %s; `mainstay status` shows them", cluster)

@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,6 +23,9 @@ const (
 	NoSums   Verdict = "no checksums: no wrong header found"
 	Never    Verdict = "not scanned yet"
 	Unheard  Verdict = "unknown"
+	// By the newest comparison of the members' files, which excludes no member.
+	Different Verdict = "damaged (by comparison)"
+	OneOf     Verdict = "suspect (by comparison)"
 )
 
 // Integrity is what is known of a member's data, for integrity show.
@@ -34,6 +38,50 @@ type Integrity struct {
 	Scan *health.Scan `json:"scan,omitempty"`
 	// Age is how long ago the last complete scan ended, in nanoseconds; 0 if none has.
 	Age time.Duration `json:"age,omitempty"`
+	// Comparison is the newest one of the cluster that includes the member, with the first pages that differ; nil for none. ComparisonAge is
+	// how long ago it ended, in nanoseconds.
+	Comparison    *health.Comparison `json:"comparison,omitempty"`
+	ComparisonAge time.Duration      `json:"comparisonAge,omitempty"`
+}
+
+// Integrities are the verdicts on all members of a cluster.
+func Integrities(c wire.ClusterState) (all []Integrity) {
+	for _, m := range c.Members {
+		i := IntegrityOf(c.Name, m)
+		for _, by := range c.Members {
+			if by.Seen == nil || by.Seen.Comparison == nil || !slices.Contains(by.Seen.Comparison.Members, m.Name) {
+				continue
+			}
+			age := time.Duration(by.Seen.Comparison.AgeMS)*time.Millisecond + by.Age
+			if i.Comparison == nil || age < i.ComparisonAge {
+				i.Comparison, i.ComparisonAge = by.Seen.Comparison, age
+			}
+		}
+		i.compared()
+		all = append(all, i)
+	}
+	return all
+}
+
+// compared takes what the comparison says. It replaces no verdict that is about damage.
+func (i *Integrity) compared() {
+	c := i.Comparison
+	if c == nil || i.Verdict == Damaged || i.Verdict == Reported || i.Verdict == SetAside {
+		return
+	}
+	switch {
+	case c.Wrong[i.Member] > 0:
+		i.Verdict = Different
+	case c.Suspect[i.Member] > 0:
+		i.Verdict = OneOf
+	default:
+		return
+	}
+	for _, d := range c.Damage {
+		if slices.Contains(d.Suspects, i.Member) {
+			i.Evidence = or(i.Evidence, fmt.Sprintf("%s block %d, %s: %s", d.Path, d.Block, d.Kind, d.Detail))
+		}
+	}
 }
 
 // IntegrityOf is the verdict on a member.
@@ -93,11 +141,21 @@ func Verdicts(all []Integrity, o Options) string {
 	if unsettled {
 		text += "\nsuspect: pages looked damaged, but no checkpoint had passed when the scan ended, so the next scan decides\n"
 	}
+	shown := map[*health.Comparison]bool{}
+	for _, i := range all {
+		if c := i.Comparison; c != nil && !shown[c] {
+			if len(shown) == 0 {
+				text += "\n"
+			}
+			shown[c] = true
+			text += comparisonLine(i.Cluster, i)
+		}
+	}
 	return text
 }
 
 var verdictStyle = map[Verdict]style{Damaged: red, Reported: red, SetAside: yellow, Suspect: yellow, NoSums: yellow, NotFound: green,
-	Never: yellow, Unheard: yellow}
+	Never: yellow, Unheard: yellow, Different: red, OneOf: yellow}
 
 // lastScan is the age of the last complete scan, and how far the present one is.
 func lastScan(i Integrity) string {

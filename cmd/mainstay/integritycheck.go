@@ -1,0 +1,307 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mainstay/cmd/mainstay/render"
+	"mainstay/controller/identity"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+const (
+	depthPages   = "pages"
+	depthCompare = "compare"
+	// checkEvery is how often a check is looked at, checkSays how often the command says how far it is.
+	checkEvery = time.Second
+	checkSays  = 5 * time.Second
+	// checkLost is for how long an agent may not answer before the command gives up. The check continues without it.
+	checkLost = 30 * time.Second
+)
+
+func (p *program) integrityCheckVerb() *cobra.Command {
+	check := check{p: p, depth: depthCompare, wait: 15 * time.Minute}
+	c := &cobra.Command{
+		Use:   "check [CLUSTER|MEMBER]",
+		Short: "Check the data of running members now",
+		Long: `Check the data of running members now. The agents read the files while PostgreSQL runs, at the rate of their scans
+(` + "`integrity: {rate: 20}`" + ` in the agent's file), and change nothing.
+
+--depth compare: the agents of a cluster summarise every page, and one of them compares the summaries of all members. Pages
+of equal content are equal; a page with older content than its member has replayed and written out is a lost write. Pages that
+are changing are looked at again after the next checkpoint and restartpoint; what has not settled within --wait is counted as
+not verified. With three members or more a majority names the one that is wrong; of two that differ both are suspect, and the
+report says what would decide. A member is named, so that you can act: nothing is excluded, rebuilt or promoted by it.
+
+--depth pages: each agent scans its member's files at once, instead of when the next scan is due. See ` + "`mainstay integrity show`" + `.
+
+A further comparison of the same cluster waits for none: it is refused while one runs by the same agent. An interrupt (^C)
+cancels the comparison. The exit code is 1 where damage was found, or the check did not reach its end.`,
+		Example: "  mainstay integrity check feed\n  mainstay integrity check feed-e2 --depth pages\n" +
+			"  mainstay integrity check --depth compare --wait 1h",
+		Args: words("[CLUSTER|MEMBER]"),
+		RunE: p.verb(func(ctx context.Context, args []string) error {
+			if check.depth != depthPages && check.depth != depthCompare {
+				return usagef("--depth %s: want pages or compare", quote(check.depth))
+			}
+			if check.wait < 0 {
+				return usagef("--wait must not be negative")
+			}
+			if len(args) > 0 {
+				check.name = args[0]
+			}
+			return check.run(ctx)
+		}),
+	}
+	c.Flags().StringVar(&check.depth, "depth", check.depth, "pages: the checksums of each member; compare: all members with each other")
+	c.Flags().DurationVar(&check.wait, "wait", check.wait, "for how long to look again at pages that are changing (compare)")
+	p.completeClusters(c)
+	return c
+}
+
+// check is one run of the verb.
+type check struct {
+	p      *program
+	name   string // of a cluster or member; "" for all clusters
+	depth  string
+	wait   time.Duration
+	status wire.Status
+	agents caller
+}
+
+func (c *check) run(ctx context.Context) error {
+	s, err := c.p.connect()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := c.p.ask(ctx, s, http.MethodGet, "/v1/status", nil, &c.status); err != nil {
+		return err
+	}
+	c.p.remember(s.name, c.status)
+	c.agents = c.p.dial(agentsOf(c.status), s.store.ClientConfig(identity.RoleAgent, "", identity.ProtoHTTP))
+	defer c.agents.Close()
+	var all []wire.ClusterState
+	for _, cl := range c.status.Clusters {
+		if c.name == "" || c.name == cl.Name || hasMember(cl, c.name) {
+			all = append(all, cl)
+		}
+	}
+	if len(all) == 0 && c.name != "" {
+		return refusedf("there is no cluster or member %s; `mainstay status` lists them", c.name)
+	}
+	if c.depth == depthPages {
+		return c.pages(ctx, all)
+	}
+	return c.compare(ctx, all)
+}
+
+func hasMember(c wire.ClusterState, name string) bool {
+	return slices.ContainsFunc(c.Members, func(m wire.MemberStatus) bool { return m.Name == name })
+}
+
+// address is that of a member's agent.
+func (c *check) address(m wire.MemberStatus) (string, error) {
+	for _, h := range c.status.Hosts {
+		if h.Name == m.Host && h.Address != "" {
+			if _, _, err := net.SplitHostPort(h.Address); err != nil {
+				return net.JoinHostPort(h.Address, agentPort), nil
+			}
+			return h.Address, nil
+		}
+	}
+	return "", refusedf("the agent of %s has no known address", m.Name)
+}
+
+// ask asks a member's agent.
+func (c *check) ask(ctx context.Context, m wire.MemberStatus, method, what string, in, out any) error {
+	address, err := c.address(m)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := c.p.request(ctx)
+	defer cancel()
+	return c.agents.DoAt(ctx, address, method, "/v1/integrity/"+m.Name+what, in, out)
+}
+
+// watch looks at a member's check until it has ended.
+func (c *check) watch(ctx context.Context, m wire.MemberStatus, ended func(wire.IntegrityAnswer) bool, says func(wire.IntegrityAnswer)) (
+	a wire.IntegrityAnswer, err error) {
+	said, heard := time.Now(), time.Now()
+	for {
+		var now wire.IntegrityAnswer
+		switch err := c.ask(ctx, m, http.MethodGet, "", nil, &now); {
+		case err == nil:
+			a, heard = now, time.Now()
+			if ended(a) {
+				return a, nil
+			}
+		case ctx.Err() == nil && time.Since(heard) > checkLost:
+			return a, err
+		}
+		if time.Since(said) >= checkSays {
+			said = time.Now()
+			says(a)
+		}
+		if !pause(ctx, checkEvery) {
+			return a, ctx.Err()
+		}
+	}
+}
+
+// comparedCluster is a comparison with its cluster, for JSON.
+type comparedCluster struct {
+	Cluster string `json:"cluster"`
+	*health.Comparison
+	Error string `json:"error,omitempty"`
+}
+
+// compare compares one cluster after the other.
+func (c *check) compare(ctx context.Context, clusters []wire.ClusterState) error {
+	all, whole := []comparedCluster{}, true
+	for _, cl := range clusters {
+		done, err := c.compareCluster(ctx, cl)
+		one := comparedCluster{Cluster: cl.Name, Comparison: done}
+		if err != nil {
+			if done == nil && len(clusters) == 1 {
+				return err
+			}
+			one.Error = err.Error()
+		}
+		whole = whole && err == nil && done.Complete && done.Differ == 0
+		all = append(all, one)
+	}
+	err := c.p.show(all, func(o render.Options) (text string) {
+		for n, one := range all {
+			if n > 0 {
+				text += "\n"
+			}
+			if one.Error != "" {
+				text += one.Cluster + ": " + one.Error + "\n"
+			}
+			if one.Comparison != nil {
+				text += render.Compared(one.Cluster, one.Comparison, o)
+			}
+		}
+		return text
+	})
+	if err == nil && !whole {
+		err = quietError{exitFailed}
+	}
+	return err
+}
+
+// compareCluster has one agent compare: that of the named member, or else of a replica.
+func (c *check) compareCluster(ctx context.Context, cl wire.ClusterState) (*health.Comparison, error) {
+	by, ok := c.comparer(cl)
+	if !ok {
+		return nil, refusedf("no member of %s runs", cl.Name)
+	}
+	req := wire.CompareRequest{Wait: c.wait}
+	for _, m := range cl.Members {
+		switch {
+		case m.Name == by.Name:
+		case running(m):
+			req.Members = append(req.Members, m.Name)
+		default:
+			c.p.say("%s: not compared: %s does not run", cl.Name, m.Name)
+		}
+	}
+	if len(req.Members) == 0 {
+		return nil, refusedf("%s is the only member of %s that runs: a comparison needs two", by.Name, cl.Name)
+	}
+	if err := c.ask(ctx, by, http.MethodPost, "/compare", req, nil); err != nil {
+		return nil, err
+	}
+	a, err := c.watch(ctx, by, func(a wire.IntegrityAnswer) bool { return a.Comparison == nil || !a.Comparison.Running },
+		func(a wire.IntegrityAnswer) {
+			if now := a.Comparison; now != nil {
+				c.p.say("%s: %d%% looked at, %d pages wait for a checkpoint", cl.Name, now.Percent, now.Waiting)
+			}
+		})
+	if ctx.Err() != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkSays)
+		defer cancel()
+		if c.ask(ctx, by, http.MethodPost, "/cancel", nil, nil) == nil {
+			c.p.say("%s: the comparison was cancelled", cl.Name)
+		}
+		return a.Comparison, err
+	}
+	if err == nil && a.Comparison == nil {
+		err = errors.New("the agent of " + by.Name + " knows of no comparison any more: it was started again, or the data was replaced")
+	}
+	return a.Comparison, err
+}
+
+func running(m wire.MemberStatus) bool {
+	return m.Seen != nil && m.Seen.Process == health.ProcessRunning
+}
+
+// comparer is the member whose agent compares.
+func (c *check) comparer(cl wire.ClusterState) (by wire.MemberStatus, ok bool) {
+	for _, m := range cl.Members {
+		if !running(m) || c.name != "" && c.name != cl.Name && m.Name != c.name {
+			continue
+		}
+		if !ok || by.Name == cl.Primary {
+			by, ok = m, true
+		}
+	}
+	return by, ok
+}
+
+// pages scans the members, all at the same time, and shows the verdicts.
+func (c *check) pages(ctx context.Context, clusters []wire.ClusterState) error {
+	all, whole := []render.Integrity{}, true
+	type asked struct {
+		cluster string
+		member  wire.MemberStatus
+		begun   time.Time
+	}
+	var running []asked
+	for _, cl := range clusters {
+		for _, m := range cl.Members {
+			if c.name != "" && c.name != cl.Name && c.name != m.Name {
+				continue
+			}
+			now := time.Now()
+			if err := c.ask(ctx, m, http.MethodPost, "/scan", nil, nil); err != nil {
+				whole = false
+				all = append(all, render.Integrity{Cluster: cl.Name, Member: m.Name, Verdict: render.Unheard, Evidence: err.Error()})
+				continue
+			}
+			running = append(running, asked{cl.Name, m, now})
+		}
+	}
+	for _, r := range running {
+		a, err := c.watch(ctx, r.member,
+			func(a wire.IntegrityAnswer) bool {
+				return a.Scan != nil && a.Scan.Complete && time.Duration(a.Scan.AgeMS)*time.Millisecond < time.Since(r.begun)
+			},
+			func(a wire.IntegrityAnswer) {
+				if a.Scan != nil {
+					c.p.say("%s: %d%% read", r.member.Name, a.Scan.Percent)
+				}
+			})
+		seen := r.member
+		seen.Seen, seen.Age = &health.Member{Scan: a.Scan, Damage: a.Damage}, 0
+		i := render.IntegrityOf(r.cluster, seen)
+		if err != nil {
+			i.Evidence = err.Error()
+		}
+		whole = whole && err == nil && (i.Verdict == render.NotFound || i.Verdict == render.NoSums)
+		all = append(all, i)
+	}
+	err := c.p.show(all, func(o render.Options) string { return render.Verdicts(all, o) })
+	if err == nil && !whole {
+		err = quietError{exitFailed}
+	}
+	return err
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mainstay/controller/identity"
+	"mainstay/controller/wire"
+	"mainstay/health"
+)
+
+// feedOfTwo is a leader with cluster feed of feed-e1, the primary, and feed-e2, whose hosts' agents are one server.
+func feedOfTwo(t *testing.T) (b *bench, agent *server, st *wire.Status) {
+	t.Helper()
+	b, s := leader(t)
+	b.issue(identity.RoleAgent, "db-e1")
+	agent = b.server(identity.RoleAgent, "db-e2")
+	status := statusOf("127.0.0.1:1")
+	st = &status
+	c := &st.Clusters[0]
+	c.Members = c.Members[:2]
+	st.Hosts = nil
+	for n := range c.Members {
+		c.Members[n].Seen = &health.Member{Process: health.ProcessRunning}
+		st.Hosts = append(st.Hosts, wire.HostStatus{Name: c.Members[n].Host, Address: agent.address})
+	}
+	c.Primary = c.Members[0].Name
+	s.mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, *st) })
+	return b, agent, st
+}
+
+func TestIntegrityCheckCompare(t *testing.T) {
+	b, agent, st := feedOfTwo(t)
+	result := health.Comparison{By: "feed-e2", Members: []string{"feed-e2", "feed-e1"}, Running: true, Percent: 40}
+	var looks atomic.Int32
+	agent.answer("POST /v1/integrity/feed-e2/compare", http.StatusOK, struct{}{})
+	agent.mux.HandleFunc("GET /v1/integrity/feed-e2", func(w http.ResponseWriter, _ *http.Request) {
+		now := result
+		if looks.Add(1) > 1 {
+			now.Running = false
+		}
+		reply(w, http.StatusOK, wire.IntegrityAnswer{Member: "feed-e2", Comparison: &now})
+	})
+	result.Complete, result.Blocks, result.Equal, result.PageBytes, result.SentBytes = true, 1000, 1000, 8192000, 12000
+	result.Unverified = map[string]int64{"unlogged": 3}
+	b.want(exitDone, []string{"integrity", "check", "feed", "--wait", "7m"}, "1000 pages, equal 1000, different 0",
+		"not verified, unlogged: 3 pages", "feed-e1: no difference found", "feed-e2: no difference found", "per GB")
+	if body := agent.body("POST /v1/integrity/feed-e2/compare"); body != `{"wait":420000000000,"members":["feed-e1"]}` {
+		t.Errorf("asked for %s", body)
+	}
+	if n := looks.Load(); n != 2 {
+		t.Errorf("looked %d times", n)
+	}
+
+	result.Equal, result.Differ = 999, 1
+	result.Damage = []health.DifferentBlock{{Path: "base/5/9", Relation: "d.public.t", Block: 7, Kind: "lost write",
+		Suspects: []string{"feed-e1", "feed-e2"}, Settled: true, Detail: "older content. This would decide: a third member"}}
+	result.Suspect = map[string]int64{"feed-e1": 1, "feed-e2": 1}
+	b.want(exitFailed, []string{"integrity", "check", "feed"}, "lost write", "one of feed-e1, feed-e2", "This would decide",
+		"feed-e1: suspect: 1 page wrong here or on another member")
+	b.want(exitFailed, []string{"integrity", "check", "feed-e2", "-o", "json"}, `"differ": 1`, `"cluster": "feed"`, `"kind": "lost write"`)
+	result.Suspect, result.Wrong = nil, map[string]int64{"feed-e1": 1}
+	result.Damage[0].Named, result.Damage[0].Suspects = true, []string{"feed-e1"}
+	b.want(exitFailed, []string{"integrity", "check"}, "feed-e1: damaged: 1 page", "feed-e2: no difference found", "!one of")
+	result.Damage, result.Wrong, result.Differ, result.Complete, result.Ended = nil, nil, 0, false, "feed-e1 does not answer"
+	b.want(exitFailed, []string{"integrity", "check", "feed"}, "not compared to the end: feed-e1 does not answer", "!no difference found")
+
+	st.Clusters[0].Members[0].Seen.Process = health.ProcessEnded
+	b.want(exitRefused, []string{"integrity", "check", "feed"}, "not compared: feed-e1 does not run", "the only member of feed that runs")
+	st.Clusters[0].Members[1].Seen = nil
+	b.want(exitRefused, []string{"integrity", "check", "feed"}, "no member of feed runs")
+	b.want(exitRefused, []string{"integrity", "check", "tags"}, "there is no cluster or member tags")
+	b.want(exitUsage, []string{"integrity", "check", "feed", "--depth", "bottom"}, "want pages or compare")
+	b.want(exitUsage, []string{"integrity", "check", "feed", "--wait", "-1s"}, "must not be negative")
+}
+
+// TestIntegrityCheckCancel: an interrupt cancels the comparison, and an agent that has lost it says so.
+func TestIntegrityCheckCancel(t *testing.T) {
+	b, agent, _ := feedOfTwo(t)
+	agent.answer("POST /v1/integrity/feed-e2/compare", http.StatusOK, struct{}{})
+	agent.answer("POST /v1/integrity/feed-e2/cancel", http.StatusOK, struct{}{})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	lost := false
+	agent.mux.HandleFunc("GET /v1/integrity/feed-e2", func(w http.ResponseWriter, _ *http.Request) {
+		if lost {
+			reply(w, http.StatusOK, wire.IntegrityAnswer{Member: "feed-e2"})
+			return
+		}
+		reply(w, http.StatusOK, wire.IntegrityAnswer{Member: "feed-e2", Comparison: &health.Comparison{Running: true, Percent: 3}})
+		cancel()
+	})
+	if code := b.runFor(ctx, "integrity", "check", "feed"); code == exitDone || !strings.Contains(b.err, "was cancelled") ||
+		agent.called("POST /v1/integrity/feed-e2/cancel") != 1 {
+		t.Errorf("exit code %d: %s%s", code, b.out, b.err)
+	}
+	lost = true
+	b.want(exitFailed, []string{"integrity", "check", "feed"}, "knows of no comparison any more")
+}
+
+func TestIntegrityCheckPages(t *testing.T) {
+	b, agent, _ := feedOfTwo(t)
+	for _, m := range []string{"feed-e1", "feed-e2"} {
+		agent.answer("POST /v1/integrity/"+m+"/scan", http.StatusOK, struct{}{})
+	}
+	scan := &health.Scan{Complete: true, Checksums: true, Verified: 5}
+	agent.answer("GET /v1/integrity/feed-e1", http.StatusOK, wire.IntegrityAnswer{Member: "feed-e1", Scan: scan})
+	damaged := wire.IntegrityAnswer{Member: "feed-e2", Scan: &health.Scan{Complete: true, Checksums: true, Findings: 1},
+		Damage: health.Scanned + "base/5/7 block 1 (checksum)"}
+	agent.answer("GET /v1/integrity/feed-e2", http.StatusOK, damaged)
+	b.want(exitDone, []string{"integrity", "check", "feed-e1", "--depth", "pages"}, "no damage found", "!feed-e2")
+	b.want(exitFailed, []string{"integrity", "check", "feed", "--depth", "pages"}, "no damage found", "base/5/7 block 1 (checksum)")
+}
