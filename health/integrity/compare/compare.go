@@ -88,6 +88,8 @@ const (
 	requestDeadline = 30 * time.Second
 	// LookBlocks is how many pages one question to a member is about, at most.
 	LookBlocks = 1024
+	// mostLooks is how often a page that is not equal is looked at again, after a checkpoint of every member each time.
+	mostLooks = 3
 	// mostWaiting bounds the pages that are looked at again, mostListed those that differ and are listed one by one.
 	mostWaiting = 200_000
 	mostListed  = 100
@@ -148,9 +150,13 @@ type waiting struct {
 	seen  []page.Summary // at the last look
 	ends  platform.LSN   // the larger end of WAL of all members after that look; 0: not known yet
 	now   judgement
-	looks int  // that showed these summaries
-	sure  bool // they outlasted a checkpoint of every member
+	looks int  // further ones
+	sure  bool // the last two showed the same, and a checkpoint of every member has passed between them
 }
+
+// done tells whether it is not looked at again. A page that is always newer than the last checkpoint never settles; one that differs is
+// looked at until the difference is sure.
+func (w *waiting) done() bool { return w.sure || w.looks >= mostLooks && w.now.Verdict != page.Differs }
 
 func (r *run) all(ctx context.Context) error {
 	if len(r.members) < 2 {
@@ -354,7 +360,12 @@ func (r *run) tell() {
 	}
 	c := r.c
 	c.Unverified, c.Wrong, c.Suspect = maps.Clone(c.Unverified), nil, nil // the last two are filled at the end
-	c.Waiting, c.Percent = int64(len(r.waiting)), 100
+	c.Waiting, c.Percent = 0, 100
+	for _, w := range r.waiting {
+		if !w.done() {
+			c.Waiting++
+		}
+	}
 	if r.total > 0 {
 		c.Percent = int(100 * min(c.Blocks, r.total) / r.total)
 	}
@@ -371,7 +382,7 @@ func (r *run) noted(at integrity.Block, s []page.Summary, redo []platform.LSN) {
 	case len(r.waiting) >= mostWaiting:
 		r.c.Unverified[tooMany]++
 	default:
-		r.waiting[at] = &waiting{seen: slices.Clone(s), now: j, looks: 1}
+		r.waiting[at] = &waiting{seen: slices.Clone(s), now: j}
 	}
 }
 
@@ -387,7 +398,7 @@ func (r *run) settle(ctx context.Context) error {
 		}
 		var due []integrity.Block
 		for at, w := range r.waiting {
-			if !w.sure && w.ends <= redo {
+			if !w.done() && w.ends <= redo {
 				due = append(due, at)
 			}
 		}
@@ -396,7 +407,7 @@ func (r *run) settle(ctx context.Context) error {
 		}
 		open := false
 		for _, w := range r.waiting {
-			open = open || !w.sure
+			open = open || !w.done()
 		}
 		if !open || time.Now().After(until) {
 			return nil
@@ -487,9 +498,6 @@ func (r *run) looked(at integrity.Block, s []page.Summary, redo []platform.LSN) 
 	w.looks++
 	// What no rule decides stays so, unless it is changing. A difference counts once the same pages have shown it before and after.
 	w.sure = stays && (j.Verdict == page.Differs && w.now.Verdict == page.Differs || j.Verdict == page.Undecidable && j.Kind == page.NoRule)
-	if !stays {
-		w.looks = 1
-	}
 	w.seen, w.now, w.ends = slices.Clone(s), j, 0
 }
 
@@ -532,13 +540,13 @@ func (r *run) give() {
 func (r *run) reason(at integrity.Block, w *waiting) string {
 	switch {
 	case w.now.Kind == page.NoRule && at.Fork == page.Visibility:
-		return "visibility maps that differ: a bit is cleared without WAL"
+		return "visibility maps that differ: not all of a map is logged"
 	case w.now.Kind == page.NoRule && r.catalog[at.Relation].Name == "" && w.now.Detail != notRead:
 		return unknownRelation
 	case w.now.Kind == page.NoRule:
 		return w.now.Detail
 	case w.now.Kind == page.Moving || w.now.Kind == page.Shortened:
-		return "changed after the last checkpoint at each look"
+		return "newer than the last checkpoint at each look"
 	}
 	return w.now.Kind.String()
 }

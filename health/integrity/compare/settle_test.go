@@ -1,0 +1,148 @@
+package compare
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay/controller/platform"
+	"mainstay/health"
+	"mainstay/health/integrity"
+	"mainstay/health/integrity/page"
+)
+
+// modelled is a member without files: one fork of five pages, each as page says at the member's nth look at it.
+type modelled struct {
+	name  string
+	page  func(block uint32, look int) page.Summary
+	stuck bool // no checkpoint completes
+	fails int  // so many questions fail first
+	asked int
+	looks map[uint32]int
+}
+
+const modelledPages = 5
+
+func (m *modelled) Name() string { return m.name }
+
+func (m *modelled) Where(context.Context) (Where, error) {
+	m.asked++
+	if m.asked <= m.fails {
+		return Where{}, errors.New("it is being restarted")
+	}
+	redo := platform.LSN(1000)
+	if !m.stuck {
+		redo += platform.LSN(100 * m.asked)
+	}
+	return Where{Data: Data{Timeline: 1, PageSize: 8192}, Redo: redo, End: redo + 150}, nil
+}
+
+func (m *modelled) List(ctx context.Context) (l Listing, err error) {
+	l.Where, err = m.Where(ctx)
+	l.Forks = []Fork{{Relation: integrity.Relation{Space: 1663, Database: 5, Node: 9}, Blocks: modelledPages}}
+	return l, err
+}
+
+func (m *modelled) Read(ctx context.Context, extents []integrity.Extent) (all [][]page.Summary, at Where, sent int64, err error) {
+	if at, err = m.Where(ctx); err != nil {
+		return nil, at, 0, err
+	}
+	for _, e := range extents {
+		list := make([]page.Summary, e.Count)
+		for i := range list {
+			n := e.Number + uint32(i)
+			list[i] = page.Summary{State: page.Used, LSN: 900, Digest: page.Digest{1}}
+			if m.page != nil {
+				if s := m.page(n, m.looks[n]); s.State != page.Unread {
+					list[i] = s
+				}
+			}
+			m.looks[n]++
+		}
+		all = append(all, list)
+	}
+	return all, at, 0, nil
+}
+
+// TestSettle: what becomes of a page that is not equal at the first look.
+func TestSettle(t *testing.T) {
+	used := func(lsn platform.LSN, content byte) page.Summary {
+		return page.Summary{State: page.Used, LSN: lsn, Digest: page.Digest{content}}
+	}
+	third := func(say func(look int) page.Summary) func(uint32, int) page.Summary {
+		return func(block uint32, look int) page.Summary {
+			if block != 3 {
+				return page.Summary{}
+			}
+			return say(look)
+		}
+	}
+	const newer = "newer than the last checkpoint at each look"
+	for _, tt := range []struct {
+		name       string
+		page       func(uint32, int) page.Summary
+		stuck      bool
+		equal      int64
+		differ     string // the kind; "" for none
+		settled    bool
+		unverified string
+	}{
+		{"equal", nil, false, 5, "", false, ""},
+		{"older for good", third(func(int) page.Summary { return used(800, 2) }), false, 4, "lost write", true, ""},
+		{"older, and written later", third(func(look int) page.Summary {
+			if look == 0 {
+				return used(800, 2)
+			}
+			return page.Summary{}
+		}), false, 5, "", false, ""},
+		{"older, and no checkpoint completes", third(func(int) page.Summary { return used(800, 2) }), true, 4, "lost write", false, ""},
+		{"zero for good", third(func(int) page.Summary { return page.Summary{State: page.Zero} }), false, 4, "zeroed page", true, ""},
+		{"zero, and no checkpoint completes", third(func(int) page.Summary { return page.Summary{State: page.Zero} }), true, 4, "", false, newer},
+		{"always newer", third(func(look int) page.Summary { return used(platform.LSN(1e9+look), 2) }), false, 4, "", false, newer},
+		{"newer, then equal", third(func(look int) page.Summary { return used(900+platform.LSN(max(0, 2-look))<<20, byte(3-min(2, look))) }),
+			false, 5, "", false, ""},
+	} {
+		a := &modelled{name: "a", looks: map[uint32]int{}, stuck: tt.stuck}
+		b := &modelled{name: "b", looks: map[uint32]int{}, stuck: tt.stuck, page: tt.page}
+		wait := time.Minute
+		if tt.stuck {
+			wait = 20 * time.Millisecond
+		}
+		o := Options{Wait: wait, Every: time.Millisecond, Catalog: func(context.Context) map[integrity.Relation]Known {
+			return map[integrity.Relation]Known{{Space: 1663, Database: 5, Node: 9}: {page.Heap, "d.public.t"}}
+		}}
+		begun := time.Now()
+		c, err := Run(t.Context(), []Member{a, b}, o)
+		check(t, err)
+		if time.Since(begun) > wait/2 && !tt.stuck {
+			t.Errorf("%s: it waited", tt.name)
+		}
+		if c.Equal != tt.equal || c.Differ != int64(len(c.Damage)) || (c.Differ == 1) != (tt.differ != "") ||
+			tt.differ != "" && (c.Damage[0].Kind != tt.differ || c.Damage[0].Settled != tt.settled || c.Damage[0].Block != 3) ||
+			c.Unverified[tt.unverified] != 1 == (tt.unverified != "") {
+			t.Errorf("%s: %+v", tt.name, c)
+		}
+		if b.looks[3] > mostLooks+1 {
+			t.Errorf("%s: looked %d times", tt.name, b.looks[3])
+		}
+	}
+}
+
+// TestInsists: a member that does not answer for a moment is asked again, and one that does not for long ends the comparison.
+func TestInsists(t *testing.T) {
+	for _, fails := range []int{1, 1000} {
+		a, b := &modelled{name: "a", looks: map[uint32]int{}}, &modelled{name: "b", looks: map[uint32]int{}, fails: fails}
+		var last health.Comparison
+		o := Options{Patience: retryAfter + retryAfter/2, Every: time.Millisecond, Progress: func(c health.Comparison) { last = c },
+			Catalog: func(context.Context) map[integrity.Relation]Known { return nil }}
+		c, err := Run(t.Context(), []Member{a, b}, o)
+		if fails == 1 && (err != nil || !c.Complete || c.Equal != modelledPages || last.Percent != 100) {
+			t.Errorf("after a moment: %v, %+v", err, c)
+		}
+		if fails > 1 && (err == nil || !strings.Contains(err.Error(), "b does not answer: it is being restarted") || c.Complete) {
+			t.Errorf("for long: %v, %+v", err, c)
+		}
+	}
+}
