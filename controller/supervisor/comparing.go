@@ -99,8 +99,9 @@ func (m *comparer) where(ctx context.Context, pg *postgres.Server, incarnation s
 	if err != nil {
 		return compare.Where{}, c, err
 	}
-	return compare.Where{Redo: c.Redo, Data: compare.Data{Incarnation: incarnation, SystemID: c.SystemID, Timeline: c.Timeline,
-		PageSize: int(c.PageSize), Checksums: c.Checksums, HintsLogged: c.Checksums || c.WALLogHints}}, c, nil
+	return compare.Where{Redo: c.Redo, Data: compare.Data{Incarnation: incarnation, Primary: m.seen().Role == health.RolePrimary,
+		SystemID: c.SystemID, Timeline: c.Timeline, PageSize: int(c.PageSize), Checksums: c.Checksums,
+		HintsLogged: c.Checksums || c.WALLogHints}}, c, nil
 }
 
 func (m *comparer) list(ctx context.Context) (l compare.Listing, err error) {

@@ -19,6 +19,7 @@ import (
 // Data is what a member's files are.
 type Data struct {
 	Incarnation string            `json:"incarnation"` // a rebuilt or rewound member has another one
+	Primary     bool              `json:"primary,omitempty"`
 	SystemID    string            `json:"systemID"`
 	Timeline    platform.Timeline `json:"timeline"` // of its last completed checkpoint or restartpoint
 	PageSize    int               `json:"pageSize"` // bytes
@@ -376,7 +377,7 @@ func (r *run) tell() {
 func (r *run) noted(at integrity.Block, s []page.Summary, redo []platform.LSN) {
 	r.c.Blocks++
 	r.c.PageBytes += int64(r.data[0].PageSize)
-	switch j := judge(s, redo, 0); {
+	switch j := r.judge(s, redo, 0); {
 	case j.Verdict == page.Equal:
 		r.c.Equal++
 	case len(r.waiting) >= mostWaiting:
@@ -489,7 +490,7 @@ func (r *run) looked(at integrity.Block, s []page.Summary, redo []platform.LSN) 
 	if stays {
 		seen = w.ends
 	}
-	j := judge(s, redo, seen)
+	j := r.judge(s, redo, seen)
 	if j.Verdict == page.Equal {
 		r.c.Equal++
 		delete(r.waiting, at)
@@ -499,6 +500,20 @@ func (r *run) looked(at integrity.Block, s []page.Summary, redo []platform.LSN) 
 	// What no rule decides stays so, unless it is changing. A difference counts once the same pages have shown it before and after.
 	w.sure = stays && (j.Verdict == page.Differs && w.now.Verdict == page.Differs || j.Verdict == page.Undecidable && j.Kind == page.NoRule)
 	w.seen, w.now, w.ends = slices.Clone(s), j, 0
+}
+
+// judge is the function judge, without a verdict on the primary where all replicas have another page and the pages do not tell which is
+// wrong: that may be a fault of replay, which is the same on each of them.
+func (r *run) judge(s []page.Summary, redo []platform.LSN, seen platform.LSN) judgement {
+	j := judge(s, redo, seen)
+	if j.named && len(j.suspects) == 1 && r.data[j.suspects[0]].Primary && j.Kind != page.Broken && j.Side == page.Either {
+		j.named, j.suspects = false, nil
+		for n := range s {
+			j.suspects = append(j.suspects, n)
+		}
+		j.decides = "replay may have the same fault on every replica, so " + decides
+	}
+	return j
 }
 
 // alike tells whether two looks at a page of one member showed the same.

@@ -18,6 +18,9 @@ type judgement struct {
 	decides  string // what would tell which of the suspects it is; "" where they are named
 }
 
+// decides is what tells the wrong page where members do not.
+const decides = "an older backup of that page, or a structural check (pg_amcheck --heapallindexed) of each member"
+
 // judge compares the same page of all members. redo is, for each, where its last completed checkpoint or restartpoint began before the page
 // was read. seen is Horizon.Seen.
 func judge(s []page.Summary, redo []platform.LSN, seen platform.LSN) judgement {
@@ -111,7 +114,7 @@ func (p *pairs) blame(s []page.Summary, o page.Outcome) judgement {
 			return judgement{Outcome: p.of(i, others[0]), suspects: others, named: true}
 		}
 	}
-	j := judgement{Outcome: o, decides: "an older backup of that page, or a structural check (pg_amcheck --heapallindexed) of each member"}
+	j := judgement{Outcome: o, decides: decides}
 	if p.n == 2 {
 		j.decides = "a third member, " + j.decides
 	}

@@ -202,7 +202,7 @@ func (m *local) Where(ctx context.Context) (w Where, err error) {
 	}
 	c := d.Control
 	w = Where{Data: Data{Incarnation: m.name, SystemID: c.SystemID, Timeline: c.Timeline, PageSize: int(c.PageSize), Checksums: c.Checksums,
-		HintsLogged: c.Checksums || c.WALLogHints}, Redo: c.Redo}
+		HintsLogged: c.Checksums || c.WALLogHints, Primary: m.name == "a"}, Redo: c.Redo}
 	text, err := m.server.SQL(ctx, "postgres", "SELECT CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_replay_lsn(), "+
 		"pg_last_wal_receive_lsn()) ELSE pg_current_wal_flush_lsn() END")
 	if err == nil {

@@ -15,12 +15,13 @@ import (
 
 // modelled is a member without files: one fork of five pages, each as page says at the member's nth look at it.
 type modelled struct {
-	name  string
-	page  func(block uint32, look int) page.Summary
-	stuck bool // no checkpoint completes
-	fails int  // so many questions fail first
-	asked int
-	looks map[uint32]int
+	name    string
+	page    func(block uint32, look int) page.Summary
+	stuck   bool // no checkpoint completes
+	primary bool
+	fails   int // so many questions fail first
+	asked   int
+	looks   map[uint32]int
 }
 
 const modelledPages = 5
@@ -36,7 +37,7 @@ func (m *modelled) Where(context.Context) (Where, error) {
 	if !m.stuck {
 		redo += platform.LSN(100 * m.asked)
 	}
-	return Where{Data: Data{Timeline: 1, PageSize: 8192}, Redo: redo, End: redo + 150}, nil
+	return Where{Data: Data{Timeline: 1, PageSize: 8192, Primary: m.primary}, Redo: redo, End: redo + 150}, nil
 }
 
 func (m *modelled) List(ctx context.Context) (l Listing, err error) {
@@ -126,6 +127,38 @@ func TestSettle(t *testing.T) {
 		}
 		if b.looks[3] > mostLooks+1 {
 			t.Errorf("%s: looked %d times", tt.name, b.looks[3])
+		}
+	}
+}
+
+// TestPrimaryAgainstReplicas: the primary is not named where all replicas have another content than it: replay may be wrong. Where its page
+// is older, it is.
+func TestPrimaryAgainstReplicas(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		page  page.Summary // the primary's
+		named bool
+	}{
+		{"another content", page.Summary{State: page.Used, LSN: 900, Digest: page.Digest{2}}, false},
+		{"an older one", page.Summary{State: page.Used, LSN: 800, Digest: page.Digest{2}}, true},
+		{"zero", page.Summary{State: page.Zero}, true},
+		{"broken", page.Summary{State: page.Bad, Detail: "its checksum"}, true},
+	} {
+		primary := &modelled{name: "a", primary: true, looks: map[uint32]int{}, page: func(block uint32, _ int) (s page.Summary) {
+			if block == 3 {
+				return tt.page
+			}
+			return s
+		}}
+		all := []Member{&modelled{name: "b", looks: map[uint32]int{}}, primary, &modelled{name: "c", looks: map[uint32]int{}}}
+		o := Options{Wait: time.Minute, Every: time.Millisecond, Catalog: func(context.Context) map[integrity.Relation]Known { return nil }}
+		c, err := Run(t.Context(), all, o)
+		check(t, err)
+		if len(c.Damage) != 1 || c.Damage[0].Named != tt.named || tt.named != (c.Wrong["a"] == 1) || tt.named == (c.Suspect["b"] == 1) {
+			t.Errorf("%s: %+v", tt.name, c)
+		}
+		if !tt.named && !strings.Contains(c.Damage[0].Detail, "replay may have the same fault") {
+			t.Errorf("%s: %s", tt.name, c.Damage[0].Detail)
 		}
 	}
 }

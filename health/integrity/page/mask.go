@@ -29,21 +29,22 @@ const (
 
 // What the access methods keep at the end of a page, and what of it is not logged.
 const (
-	btreeSpecial                          = 16
-	btreeLeaf, btreeDeleted, btreeMeta    = 1 << 0, 1 << 2, 1 << 3
-	btreeSplitEnd, btreeGarbage           = 1 << 5, 1 << 6
-	hashSpecial                           = 16
-	hashOverflow, hashBucket, hashTypes   = 1 << 0, 1 << 1, 0xF
-	hashDead                              = 1 << 7
-	ginSpecial                            = 8
-	ginDeleted                            = 1 << 2
-	gistSpecial                           = 16
-	gistLeaf, gistGarbage, gistFollowing  = 1 << 0, 1 << 4, 1 << 3
-	spgistSpecial                         = 8
-	spgistMeta                            = 1 << 0
-	brinSpecial                           = 8
-	brinMeta, brinRegular, brinEvacuating = 0xF091, 0xF093, 1 << 0
-	sequenceSpecial, sequenceMagic        = 8, 0x1717
+	btreeSpecial                         = 16
+	btreeLeaf, btreeDeleted, btreeMeta   = 1 << 0, 1 << 2, 1 << 3
+	btreeSplitEnd, btreeGarbage          = 1 << 5, 1 << 6
+	hashSpecial                          = 16
+	hashOverflow, hashBucket, hashTypes  = 1 << 0, 1 << 1, 0xF
+	hashDead                             = 1 << 7
+	ginSpecial                           = 8
+	ginDeleted                           = 1 << 2
+	gistSpecial                          = 16
+	gistLeaf, gistGarbage, gistFollowing = 1 << 0, 1 << 4, 1 << 3
+	spgistSpecial                        = 8
+	spgistMeta                           = 1 << 0
+	brinSpecial                          = 8
+	brinMeta, brinRangeMap, brinRegular  = 0xF091, 0xF092, 0xF093
+	brinEvacuating                       = 1 << 0
+	sequenceSpecial, sequenceMagic       = 8, 0x1717
 )
 
 // special is the least size of each method's part at the end of a page, in bytes.
@@ -55,6 +56,7 @@ type apart struct {
 	hints  []byte  // Heap: four bits for each row, the first in the low half of a byte
 	values *Values // Sequence
 	split  uint64  // GiST
+	ranges bool    // BRIN: it is a range map
 }
 
 // mask wipes from a page, whose header makes sense, what may differ between members at the same LSN. fault is a part of the page that makes
@@ -109,7 +111,9 @@ func mask(f fields, block uint32, r Rules) (a apart, fault string) {
 			f.wipe(HeaderSize+4, max(h.Lower, HeaderSize+4))
 		}
 	case BRIN:
-		if kind := s.uint16(6); kind == brinRegular || kind == brinMeta && h.Lower > HeaderSize {
+		kind := s.uint16(6)
+		a.ranges = kind == brinRangeMap
+		if kind == brinRegular || kind == brinMeta && h.Lower > HeaderSize {
 			f.wipe(h.Lower, h.Upper)
 		}
 		s.clear16(4, brinEvacuating)

@@ -78,6 +78,8 @@ func (s *Summariser) Checked(p []byte, block uint32, c Condition, r Rules) Summa
 		sum.Unruly = "a free space map is not logged"
 	case r.Fork == Visibility:
 		sum.Unruly = "a bit of a visibility map is cleared without a new LSN: compare the map with its heap"
+	case a.ranges:
+		sum.Unruly = "the range map of a BRIN index is empty on a standby after CREATE DATABASE"
 	case r.Method == Unknown:
 		sum.Unruly = "there is no rule for this access method"
 	}
