@@ -7,6 +7,8 @@ import "mainstay/controller/platform"
 type Comparison struct {
 	By      string   `json:"by"`      // the member whose agent has compared
 	Members []string `json:"members"` // that were compared
+	// LeftOut are members that were to be compared and did not answer at the beginning, and why.
+	LeftOut map[string]string `json:"leftOut,omitempty"`
 	// Running: it is not at its end. Percent is the share of the pages that it has looked at once, Waiting how many it will look at again.
 	Running bool  `json:"running,omitempty"`
 	Percent int   `json:"percent,omitempty"`

@@ -43,7 +43,8 @@ report says what would decide. A member is named, so that you can act: nothing i
 --depth pages: each agent scans its member's files at once, instead of when the next scan is due. See ` + "`mainstay integrity show`" + `.
 
 A further comparison of the same cluster waits for none: it is refused while one runs by the same agent. An interrupt (^C)
-cancels the comparison. The exit code is 1 where damage was found, or the check did not reach its end.`,
+cancels the comparison. The exit code is 1 where damage was found, the check did not reach its end, or the agent of a member
+that runs did not answer.`,
 		Example: "  mainstay integrity check feed\n  mainstay integrity check feed-e2 --depth pages\n" +
 			"  mainstay integrity check --depth compare --wait 1h",
 		Args: words("[CLUSTER|MEMBER]"),
@@ -175,7 +176,7 @@ func (c *check) compare(ctx context.Context, clusters []wire.ClusterState) error
 			}
 			one.Error = err.Error()
 		}
-		whole = whole && err == nil && done.Complete && done.Differ == 0
+		whole = whole && err == nil && done.Complete && done.Differ == 0 && len(done.LeftOut) == 0
 		all = append(all, one)
 	}
 	err := c.p.show(all, func(o render.Options) (text string) {

@@ -69,6 +69,10 @@ func TestIntegrityCheckCompare(t *testing.T) {
 	result.Damage, result.Wrong, result.Differ, result.Complete, result.Ended = nil, nil, 0, false, "feed-e1 does not answer"
 	b.want(exitFailed, []string{"integrity", "check", "feed"}, "not compared to the end: feed-e1 does not answer", "!no difference found")
 
+	result.Complete, result.Ended, result.LeftOut = true, "", map[string]string{"feed-e3": "it is of an older version"}
+	b.want(exitFailed, []string{"integrity", "check", "feed"}, "not compared: feed-e3: it is of an older version",
+		"feed-e1: no difference found")
+
 	st.Clusters[0].Members[0].Seen.Process = health.ProcessEnded
 	b.want(exitRefused, []string{"integrity", "check", "feed"}, "not compared: feed-e1 does not run", "the only member of feed that runs")
 	st.Clusters[0].Members[1].Seen = nil

@@ -16,6 +16,9 @@ func Compared(cluster string, c *health.Comparison, o Options) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s compared by the agent of %s in %s\n", cluster, strings.Join(c.Members, ", "), c.By,
 		(time.Duration(c.TookMS) * time.Millisecond).Round(100*time.Millisecond))
+	for _, m := range slices.Sorted(maps.Keys(c.LeftOut)) {
+		fmt.Fprintf(&b, "%s: %s: %s\n", o.paint(yellow, "not compared"), m, c.LeftOut[m])
+	}
 	fmt.Fprintf(&b, "%s, equal %d, different %d\n", number(c.Blocks, "page"), c.Equal, c.Differ)
 	for _, why := range slices.Sorted(maps.Keys(c.Unverified)) {
 		fmt.Fprintf(&b, "not verified, %s: %s\n", why, number(c.Unverified[why], "page"))

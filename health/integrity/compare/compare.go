@@ -176,11 +176,7 @@ func (r *run) all(ctx context.Context) error {
 
 // list asks every member what it has.
 func (r *run) list(ctx context.Context) ([]Fork, error) {
-	lists := make([]Listing, len(r.members))
-	err := r.each(ctx, func(ctx context.Context, n int) (err error) {
-		lists[n], err = r.members[n].List(ctx)
-		return err
-	})
+	lists, err := r.answering(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -212,6 +208,37 @@ func (r *run) list(ctx context.Context) ([]Fork, error) {
 	}
 	slices.SortFunc(forks, func(a, b Fork) int { return inOrder(a.first(), b.first()) })
 	return forks, nil
+}
+
+// answering asks every member for its list, and leaves out those that do not answer, if two are left.
+func (r *run) answering(ctx context.Context) ([]Listing, error) {
+	lists, errs := make([]Listing, len(r.members)), make([]error, len(r.members))
+	_ = r.each(ctx, func(ctx context.Context, n int) error { // each member's last error is in errs
+		lists[n], errs[n] = r.members[n].List(ctx)
+		return errs[n]
+	})
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	left := map[string]string{}
+	var members []Member
+	var answers []Listing
+	for n, err := range errs {
+		if err != nil {
+			left[r.names[n]] = err.Error()
+			continue
+		}
+		members, answers = append(members, r.members[n]), append(answers, lists[n])
+	}
+	if len(members) < 2 {
+		return nil, errors.Join(errs...)
+	}
+	r.members, r.names = members, nil
+	for _, m := range members {
+		r.names = append(r.names, m.Name())
+	}
+	r.c.Members, r.c.LeftOut = slices.Clone(r.names), left
+	return answers, nil
 }
 
 // known reads the catalog.

@@ -3,6 +3,7 @@ package compare
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -163,6 +164,23 @@ func TestPrimaryAgainstReplicas(t *testing.T) {
 	}
 }
 
+// TestLeavesOut: a member that does not answer at the beginning is left out and named, if two are left.
+func TestLeavesOut(t *testing.T) {
+	for _, count := range []int{3, 2} {
+		all := []Member{&modelled{name: "a", looks: map[uint32]int{}}, &modelled{name: "b", looks: map[uint32]int{}, fails: 1000},
+			&modelled{name: "c", looks: map[uint32]int{}}}[:count]
+		c, err := Run(t.Context(), all, Options{Patience: time.Millisecond, Every: time.Millisecond,
+			Catalog: func(context.Context) map[integrity.Relation]Known { return nil }})
+		if count == 3 && (err != nil || !c.Complete || c.Equal != modelledPages || !slices.Equal(c.Members, []string{"a", "c"}) ||
+			c.LeftOut["b"] != "it is being restarted") {
+			t.Errorf("of three: %v, %+v", err, c)
+		}
+		if count == 2 && (err == nil || !strings.Contains(err.Error(), "it is being restarted") || c.Complete) {
+			t.Errorf("of two: %v, %+v", err, c)
+		}
+	}
+}
+
 // TestInsists: a member that does not answer for a moment is asked again, and one that does not for long ends the comparison.
 func TestInsists(t *testing.T) {
 	for _, fails := range []int{1, 1000} {
@@ -174,7 +192,7 @@ func TestInsists(t *testing.T) {
 		if fails == 1 && (err != nil || !c.Complete || c.Equal != modelledPages || last.Percent != 100) {
 			t.Errorf("after a moment: %v, %+v", err, c)
 		}
-		if fails > 1 && (err == nil || !strings.Contains(err.Error(), "b does not answer: it is being restarted") || c.Complete) {
+		if fails > 1 && (err == nil || !strings.Contains(err.Error(), "it is being restarted") || c.Complete) {
 			t.Errorf("for long: %v, %+v", err, c)
 		}
 	}
