@@ -92,7 +92,7 @@ const (
 	// mostLooks is how often a page that is not equal is looked at again, after a checkpoint of every member each time.
 	mostLooks = 3
 	// mostWaiting bounds the pages that are looked at again, mostListed those that differ and are listed one by one.
-	mostWaiting = 200_000
+	mostWaiting = 100_000
 	mostListed  = 100
 )
 
