@@ -221,7 +221,7 @@ func (c *check) compareCluster(ctx context.Context, cl wire.ClusterState) (*heal
 	if err := c.ask(ctx, by, http.MethodPost, "/compare", req, nil); err != nil {
 		return nil, err
 	}
-	a, err := c.watch(ctx, by, func(a wire.IntegrityAnswer) bool { return a.Comparison == nil || !a.Comparison.Running },
+	a, err := c.watch(ctx, by, compared,
 		func(a wire.IntegrityAnswer) {
 			if now := a.Comparison; now != nil {
 				c.p.say("%s: %d%% looked at, %d pages wait for a checkpoint", cl.Name, now.Percent, now.Waiting)
@@ -230,8 +230,12 @@ func (c *check) compareCluster(ctx context.Context, cl wire.ClusterState) (*heal
 	if ctx.Err() != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkSays)
 		defer cancel()
-		if c.ask(ctx, by, http.MethodPost, "/cancel", nil, nil) == nil {
-			c.p.say("%s: the comparison was cancelled", cl.Name)
+		if c.ask(ctx, by, http.MethodPost, "/cancel", nil, nil) != nil {
+			return a.Comparison, err
+		}
+		c.p.say("%s: the comparison was cancelled", cl.Name)
+		if last, lost := c.watch(ctx, by, compared, func(wire.IntegrityAnswer) {}); lost == nil {
+			a = last
 		}
 		return a.Comparison, err
 	}
@@ -240,6 +244,9 @@ func (c *check) compareCluster(ctx context.Context, cl wire.ClusterState) (*heal
 	}
 	return a.Comparison, err
 }
+
+// compared tells whether the agent's comparison has ended.
+func compared(a wire.IntegrityAnswer) bool { return a.Comparison == nil || !a.Comparison.Running }
 
 func running(m wire.MemberStatus) bool {
 	return m.Seen != nil && m.Seen.Process == health.ProcessRunning

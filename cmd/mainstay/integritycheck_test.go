@@ -86,7 +86,11 @@ func TestIntegrityCheckCompare(t *testing.T) {
 func TestIntegrityCheckCancel(t *testing.T) {
 	b, agent, _ := feedOfTwo(t)
 	agent.answer("POST /v1/integrity/feed-e2/compare", http.StatusOK, struct{}{})
-	agent.answer("POST /v1/integrity/feed-e2/cancel", http.StatusOK, struct{}{})
+	cancelled := false
+	agent.mux.HandleFunc("POST /v1/integrity/feed-e2/cancel", func(w http.ResponseWriter, _ *http.Request) {
+		cancelled = true
+		reply(w, http.StatusOK, struct{}{})
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	lost := false
@@ -95,10 +99,15 @@ func TestIntegrityCheckCancel(t *testing.T) {
 			reply(w, http.StatusOK, wire.IntegrityAnswer{Member: "feed-e2"})
 			return
 		}
-		reply(w, http.StatusOK, wire.IntegrityAnswer{Member: "feed-e2", Comparison: &health.Comparison{Running: true, Percent: 3}})
+		c := &health.Comparison{Running: !cancelled, Percent: 3, Members: []string{"feed-e2"}}
+		if cancelled {
+			c.Ended = "it was cancelled"
+		}
+		reply(w, http.StatusOK, wire.IntegrityAnswer{Member: "feed-e2", Comparison: c})
 		cancel()
 	})
 	if code := b.runFor(ctx, "integrity", "check", "feed"); code == exitDone || !strings.Contains(b.err, "was cancelled") ||
+		!strings.Contains(b.out, "feed-e2: not compared to the end: it was cancelled") ||
 		agent.called("POST /v1/integrity/feed-e2/cancel") != 1 {
 		t.Errorf("exit code %d: %s%s", code, b.out, b.err)
 	}

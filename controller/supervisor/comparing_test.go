@@ -139,7 +139,7 @@ func TestCompareStops(t *testing.T) {
 		t.Error("it cannot be cancelled")
 	}
 	<-done
-	if c := m.Comparison(); c.Running || c.Complete || !strings.Contains(c.Ended, "canceled") {
+	if c := m.Comparison(); c.Running || c.Complete || c.Ended != "it was cancelled" {
 		t.Errorf("once cancelled: %+v", c)
 	}
 	if m.CancelComparison() {

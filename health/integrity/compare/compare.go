@@ -127,7 +127,10 @@ func Run(ctx context.Context, members []Member, o Options) (health.Comparison, e
 	r.give()
 	r.c.Running, r.c.Waiting, r.c.Complete = false, 0, err == nil
 	r.c.TookMS = time.Since(begun).Milliseconds()
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		r.c.Ended = "it was cancelled"
+	case err != nil:
 		r.c.Ended = err.Error()
 	}
 	return r.c, err
