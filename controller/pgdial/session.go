@@ -94,6 +94,28 @@ func (s *Session) Exec(ctx context.Context, statement string, args ...any) error
 	})
 }
 
+// Query runs a statement that may take long, before ctx ends (DefaultOnce, if it has no end), and calls each for every row of its answer.
+func (s *Session) Query(ctx context.Context, each func(*sql.Rows) error, statement string, args ...any) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, DefaultOnce)
+		defer cancel()
+	}
+	return s.until(ctx, func() error {
+		rows, err := s.conn.QueryContext(context.Background(), statement, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			if err := each(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+}
+
 func (s *Session) prepared(statement string) (*sql.Stmt, error) {
 	if st := s.stmts[statement]; st != nil {
 		return st, nil
@@ -105,13 +127,18 @@ func (s *Session) prepared(statement string) (*sql.Stmt, error) {
 	return st, err
 }
 
-// within bounds one call by ctx (DefaultOnce, if it has no end) through the connection itself: lib/pq would keep waiting.
+// within bounds one call by ctx, or by DefaultOnce, if that is sooner.
 func (s *Session) within(ctx context.Context, call func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, DefaultOnce) // or sooner
+	defer cancel()
+	return s.until(ctx, call)
+}
+
+// until bounds one call by the end of ctx through the connection itself: lib/pq would keep waiting.
+func (s *Session) until(ctx context.Context, call func() error) error {
 	if s.lost.Load() {
 		return &Error{s.cfg.place(), s.cfg.User, ErrLost}
 	}
-	ctx, cancel := context.WithTimeout(ctx, DefaultOnce) // or sooner
-	defer cancel()
 	s.raw.until, _ = ctx.Deadline()
 	stop := context.AfterFunc(ctx, s.Abort)
 	err := call()
