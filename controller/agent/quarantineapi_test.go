@@ -52,6 +52,7 @@ func newOffice(t *testing.T) *office {
 	paths := http.NewServeMux()
 	o.quarantineAPI(paths)
 	o.integrityAPI(paths)
+	o.structureAPI(paths)
 	s := o.server(paths)
 	served, dropped := make(chan error, 1), make(chan error, 1)
 	go func() { served <- s.Serve(mux.HTTP()) }()

@@ -50,6 +50,7 @@ func (a *api) serve(ctx context.Context) error {
 	mutual.HandleFunc("GET /v1/lease", a.lease)
 	a.quarantineAPI(mutual)
 	a.integrityAPI(mutual)
+	a.structureAPI(mutual)
 	a.probes(mutual)
 	servers := []*http.Server{a.server(a.judged(mutual))}
 	listeners := []net.Listener{mux.HTTP()}

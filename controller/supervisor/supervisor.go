@@ -1,5 +1,6 @@
 // Package supervisor manages the members of a host: one supervisor a member, the shell of controller/member. It observes the member's
-// PostgreSQL, obeys confirmed goals, starts and stops it, hands leases to its guards, and reads its files in the background.
+// PostgreSQL, obeys confirmed goals, starts and stops it, hands leases to its guards, and reads its files in the background. On request its
+// server checks the structure of its data.
 //
 // It decides nothing: member.Next says what to do. Goals, grants and promises arrive through the methods of Supervisor, which are on the
 // agent's lease path and touch memory and the guards only (L6); observations leave in Snapshot. Every look, act, write probe and scan runs
@@ -38,12 +39,13 @@ const (
 // it, each in a part of their own. What the parts share is in shared; only run's goroutine uses the other fields.
 type Supervisor struct {
 	*shared
-	observer observer // used by one look at a time
-	actor    actor    // used by one act at a time
-	prober   prober
-	scanner  scanner
-	surveyor surveyor
-	comparer comparer
+	observer  observer // used by one look at a time
+	actor     actor    // used by one act at a time
+	prober    prober
+	scanner   scanner
+	surveyor  surveyor
+	comparer  comparer
+	Structure Inspector // checks of the structure of the member's data, which operators ask for
 
 	looking  chan struct{} // closed when the look under way has ended; nil while there is none
 	lookOf   int           // acts, when the newest look was begun
@@ -72,7 +74,8 @@ func assemble(s *shared) *Supervisor {
 	s.view.report.Name = s.o.Name
 	return &Supervisor{shared: s, observer: observer{shared: s}, actor: actor{shared: s}, prober: prober{shared: s},
 		scanner: scanner{shared: s, byHand: make(chan struct{}, 1)}, surveyor: surveyor{shared: s},
-		comparer: comparer{shared: s, serving: make(chan struct{}, 1)}}
+		comparer:  comparer{shared: s, serving: make(chan struct{}, 1)},
+		Structure: Inspector{shared: s, asked: make(chan struct{}, 1)}}
 }
 
 // Name is the member's name.
@@ -102,6 +105,7 @@ func (m *Supervisor) Start(ctx context.Context, released func()) {
 	m.o.Group.Go(func() error { m.keepResume(ctx); return nil })
 	m.o.Group.Go(func() error { m.scanner.scanLoop(ctx); return nil })
 	m.o.Group.Go(func() error { m.surveyor.surveyLoop(ctx); return nil })
+	m.o.Group.Go(func() error { m.Structure.inspectLoop(ctx); return nil })
 	m.o.Group.Go(func() error {
 		defer cancel()
 		if m.run(ctx) {

@@ -76,6 +76,8 @@ var encoded = []struct {
 	{"quarantine piece", wire.PieceAnswer{}},
 	{"quarantine drop", wire.DropRequest{}},
 	{"quarantine drop answer", wire.DropAnswer{}},
+	{"structure request", wire.StructureRequest{}},
+	{"structure answer", wire.StructureAnswer{}},
 	{"help of a problem", health.Description{}},
 }
 

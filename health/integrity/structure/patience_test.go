@@ -165,3 +165,40 @@ func (l *lab) conflicts() {
 		l.t.Errorf("it gave way %d times", out.GaveWay)
 	}
 }
+
+// TestLastConnections: the connections that a server keeps for its superuser are left to others.
+func TestLastConnections(t *testing.T) {
+	versions(t, func(t *testing.T, l *lab) {
+		l.begin(tables[:2], extensions)
+		sure(t, l.primary.Stop(testContext(t)))
+		l.start(l.primary, "max_connections=8", "superuser_reserved_connections=4")
+		ctx, cancel := context.WithCancel(testContext(t))
+		var held []chan error
+		for range 4 {
+			ended := make(chan error, 1)
+			go func() {
+				_, err := l.primary.SQL(ctx, "d", "SELECT pg_sleep(300)")
+				ended <- err
+			}()
+			held = append(held, ended)
+		}
+		for l.number(l.primary, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") < 4 {
+			sure(t, pause(ctx, 20*time.Millisecond))
+		}
+		o := quick
+		o.Tries = 2
+		out := l.run(ctx, l.primary, o)
+		if !errors.Is(out.err, ErrNoServer) || !errors.Is(out.err, errFull) {
+			t.Errorf("with all but the reserved connections taken: %v", out.err)
+		}
+		l.sql(l.primary, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+		cancel()
+		for _, h := range held {
+			<-h
+		}
+		for l.number(l.primary, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'") > 1 {
+			sure(t, pause(testContext(t), 20*time.Millisecond))
+		}
+		sure(t, l.run(testContext(t), l.primary, o).err)
+	})
+}

@@ -3,6 +3,7 @@ package structure
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"sync/atomic"
@@ -49,7 +50,11 @@ func (x *check) config(database string, bound time.Duration) pgdial.Config {
 }
 
 const bornSQL = `SELECT pg_backend_pid(), COALESCE((SELECT max(backend_start)::text FROM pg_stat_activity
-	WHERE backend_type = 'checkpointer'), '')`
+	WHERE backend_type = 'checkpointer'), ''), (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')
+	> current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int`
+
+// errFull is returned where only connections are left that a server keeps for its superuser: they are for those who must act.
+var errFull = errors.New("the server has no connections left but the reserved ones")
 
 // open returns the session with a database. An error that is not the context's is ErrNoServer, or the server's refusal.
 func (x *check) open(ctx context.Context, database string) (*session, error) {
@@ -64,9 +69,14 @@ func (x *check) open(ctx context.Context, database string) (*session, error) {
 		return nil, err
 	}
 	s := &session{Session: kept, database: database}
-	if err := s.Row(ctx, bornSQL, &s.pid, &s.life); err != nil {
+	full := false
+	if err := s.Row(ctx, bornSQL, &s.pid, &s.life, &full); err != nil {
 		s.Close()
 		return nil, err
+	}
+	if full {
+		s.Close()
+		return nil, errFull
 	}
 	x.sess = s
 	return s, nil

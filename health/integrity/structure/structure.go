@@ -266,9 +266,11 @@ func (x *check) run(ctx context.Context) error {
 		if d.oid > x.at.Database {
 			x.at = Place{Database: d.oid}
 		}
+		before := x.done
 		if err := x.database(ctx, d); err != nil {
 			return err
 		}
+		x.done = before + d.bytes // which has other forks, too
 		x.at = Place{Database: d.oid + 1}
 		x.result.Databases++
 		x.progress()

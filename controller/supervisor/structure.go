@@ -1,0 +1,309 @@
+package supervisor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mainstay/controller/boottime"
+	"mainstay/controller/postgres"
+	"mainstay/health"
+	"mainstay/health/integrity/structure"
+)
+
+const (
+	// listedDamage is how many damaged relations are kept, and listedEvidence how many findings of each; listedReasons bounds the reasons of
+	// what is unverified.
+	listedDamage   = 100
+	listedEvidence = 5
+	listedReasons  = 100
+	// evidenceText is the longest text of a finding, in bytes.
+	evidenceText = 400
+	// structureRetry is the pause after a check that found no session with the server.
+	structureRetry = 10 * time.Second
+)
+
+// ErrChecking is returned where the member's structure is being checked.
+var ErrChecking = errors.New("a check of its structure is running")
+
+// inspection is the check of the structure that was asked for last. shared.mu guards it.
+type inspection struct {
+	number int    // of checks that were asked for; parts of an earlier one change nothing
+	wanted bool   // it is running, or begins as soon as the member is calm
+	of     string // the incarnation of the data that the rest is about
+	begun  time.Duration
+	ended  time.Duration
+	o      structure.Options
+	unseen bool              // nothing has begun yet
+	known  *health.Structure // never changed; nil: none
+	tally  tally
+}
+
+// tally sums what the parts of a check have shown.
+type tally struct {
+	result structure.Result
+	damage []health.StructureDamage
+}
+
+// Inspector asks the member's server to check the structure of its data, when an operator asks for that. It has sessions of its own with
+// the server, and touches nothing that a lease needs. Whatever interrupts it, such as a pause, it goes on where it was.
+type Inspector struct {
+	*shared
+	asked chan struct{} // capacity 1: a check was asked for, or is no longer wanted
+}
+
+// inspected is how a part of a check has ended.
+type inspected struct {
+	number int
+	result structure.Result
+	at     structure.Place
+	err    error
+}
+
+// Begin begins a check of the structure of the member's data, at most rate MB a second on average. install creates missing
+// extensions. ErrChecking is returned where one is running.
+func (m *Inspector) Begin(rate int, install bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.inspection.wanted {
+		return ErrChecking
+	}
+	m.inspection = inspection{number: m.inspection.number + 1, wanted: true, unseen: true,
+		o:     structure.Options{Install: install, Rate: int64(rate) << 20},
+		known: &health.Structure{Running: true, Waiting: "it begins"}}
+	m.signal()
+	return nil
+}
+
+// Stop ends the check of the structure that is running. What it has found stays.
+func (m *Inspector) Stop() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.inspection.wanted {
+		m.inspection.end("stopped by an operator")
+		m.signal()
+	}
+}
+
+// Last is the last check of the structure of the member's present data, or that under way; nil for none.
+func (m *Inspector) Last() *health.Structure {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := &m.inspection
+	switch other := !i.unseen && i.of != m.durable.Incarnation; {
+	case i.known == nil || other && !i.wanted:
+		return nil
+	case other:
+		return &health.Structure{Running: true, Waiting: "the data was replaced, and the check begins anew"}
+	}
+	known := *i.known
+	if !i.wanted {
+		known.AgeMS = (boottime.Now() - i.ended).Milliseconds()
+	}
+	return &known
+}
+
+func (m *Inspector) signal() {
+	select {
+	case m.asked <- struct{}{}:
+	default:
+	}
+}
+
+// end ends it; called with mu held. why is "" where it has looked at everything.
+func (i *inspection) end(why string) {
+	i.wanted, i.ended = false, boottime.Now()
+	i.show(func(k *health.Structure) {
+		k.Running, k.Waiting, k.Complete, k.Ended = false, "", why == "", why
+		if !i.unseen {
+			k.TookMS = (i.ended - i.begun).Milliseconds()
+		}
+	})
+}
+
+// show changes what is known; called with mu held.
+func (i *inspection) show(change func(*health.Structure)) {
+	next := *i.known
+	change(&next)
+	i.known = &next
+}
+
+// inspectLoop checks what was asked for, while the member runs and nothing changes.
+func (m *Inspector) inspectLoop(ctx context.Context) {
+	var running chan inspected // nil while nothing runs
+	cancel := func() {}
+	due, of := time.Duration(0), 0
+	for {
+		pg, incarnation, may, news := m.mayInspect()
+		number, wanted := m.wanted()
+		switch {
+		case running != nil && !(may && wanted && number == of):
+			cancel() // and its end is awaited below
+		case running == nil && may && wanted && boottime.Now() >= due:
+			running, of = make(chan inspected, 1), number
+			cancel = m.inspect(ctx, pg, incarnation, running)
+		}
+		if running == nil && !wanted {
+			news = nil // nothing to do until a check is asked for
+		}
+		select {
+		case <-ctx.Done():
+			if running != nil {
+				<-running
+			}
+			return
+		case end := <-running:
+			cancel()
+			running, due = nil, m.finished(end)
+		case <-m.asked:
+			due = 0
+		case <-news:
+		}
+	}
+}
+
+// mayInspect tells whether the member is calm. news is closed when that may have changed.
+func (m *Inspector) mayInspect() (pg *postgres.Server, incarnation string, may bool, news <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pg, m.durable.Incarnation, m.calm(), m.news
+}
+
+func (m *Inspector) wanted() (number int, wanted bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.inspection.number, m.inspection.wanted
+}
+
+// inspect begins a part of the check, in a goroutine of its own, which sends how it has ended. A check of other data begins anew.
+func (m *Inspector) inspect(ctx context.Context, pg *postgres.Server, incarnation string, ended chan<- inspected) context.CancelFunc {
+	ctx, cancel := context.WithCancel(ctx)
+	m.mu.Lock()
+	i := &m.inspection
+	if i.unseen || i.of != incarnation {
+		i.of, i.begun, i.unseen, i.tally, i.o.From = incarnation, boottime.Now(), false, tally{}, nil
+		i.known = &health.Structure{Running: true, Position: m.view.seen.Position}
+	}
+	i.show(func(k *health.Structure) { k.Waiting = "" })
+	o, number := i.o, i.number
+	m.mu.Unlock()
+	checker := structure.Checker{Local: pg.Local()}
+	sink := structure.Sink{Verdict: func(v structure.Verdict) { m.verdict(number, v) },
+		Progress: func(p structure.Progress) { m.progress(number, p) }}
+	m.log.Info("the structure of the data is checked", zap.Bool("resumed", o.From != nil))
+	m.o.Group.Go(func() error {
+		result, at, err := checker.Run(ctx, o, sink)
+		ended <- inspected{number, result, at, err}
+		return nil
+	})
+	return cancel
+}
+
+func (m *Inspector) progress(number int, p structure.Progress) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if i := &m.inspection; i.number == number && p.Total > 0 {
+		i.show(func(k *health.Structure) { k.Percent = int(100 * p.Done / p.Total) })
+	}
+}
+
+// verdict keeps what a check has found.
+func (m *Inspector) verdict(number int, v structure.Verdict) {
+	if v.State < structure.Suspect {
+		return
+	}
+	d := health.StructureDamage{Database: v.Database, Relation: v.Relation, Node: v.Node, Check: string(v.Check),
+		Suspect: v.State == structure.Suspect, Found: v.Found}
+	for _, f := range v.Findings[:min(listedEvidence, len(v.Findings))] {
+		d.Evidence = append(d.Evidence, health.StructureFinding{Kind: string(f.Kind), Block: f.Block,
+			Text: strings.ToValidUTF8(f.Text[:min(evidenceText, len(f.Text))], "")})
+	}
+	m.log.Warn("the check of the structure found damage", zap.String("database", v.Database), zap.String("relation", v.Relation),
+		zap.Stringer("verdict", v.State), zap.String("check", string(v.Check)), zap.Any("evidence", d.Evidence))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := &m.inspection
+	if i.number != number || len(i.tally.damage) >= listedDamage {
+		return
+	}
+	i.tally.damage = append(i.tally.damage, d)
+	i.show(func(k *health.Structure) { k.Damage = slices.Clone(i.tally.damage) })
+}
+
+// finished takes the result of a part, and says when the next may begin.
+func (m *Inspector) finished(end inspected) (due time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := &m.inspection
+	if i.number != end.number {
+		return 0
+	}
+	i.tally.add(&end.result)
+	i.o.From = &end.at
+	i.show(i.tally.publish)
+	switch {
+	case !i.wanted:
+	case end.err == nil:
+		i.end("")
+	case errors.Is(end.err, structure.ErrNoServer):
+		i.show(func(k *health.Structure) { k.Waiting = end.err.Error() })
+		due = boottime.Now() + structureRetry
+	case errors.Is(end.err, context.Canceled):
+		i.show(func(k *health.Structure) {
+			k.Waiting = "the member does not run as primary or replica, or is being changed"
+		})
+	default:
+		i.end(end.err.Error())
+	}
+	m.log.Info("a check of the structure has ended", zap.Bool("complete", end.err == nil), zap.NamedError("because", end.err),
+		zap.Int64("pages", i.known.Blocks), zap.Int("damaged", len(i.known.Damage)))
+	return due
+}
+
+// add sums a part.
+func (t *tally) add(r *structure.Result) {
+	s := &t.result
+	if s.Counts == nil {
+		s.Counts, s.Unverified = map[structure.Check]structure.Counts{}, map[structure.Why]int64{}
+	}
+	if r.Version > 0 {
+		s.Version, s.Standby = r.Version, r.Standby
+	}
+	s.Databases += r.Databases
+	s.Blocks += r.Blocks
+	s.Vanished += r.Vanished
+	s.Retried += r.Retried
+	s.GaveWay += r.GaveWay
+	for c, n := range r.Counts {
+		sum := s.Counts[c]
+		s.Counts[c] = structure.Counts{Clean: sum.Clean + n.Clean, Suspect: sum.Suspect + n.Suspect, Corrupt: sum.Corrupt + n.Corrupt,
+			Unverified: sum.Unverified + n.Unverified}
+	}
+	for why, n := range r.Unverified {
+		s.Unverified[why] += n
+	}
+}
+
+// publish writes the sums into what is known.
+func (t *tally) publish(k *health.Structure) {
+	r := &t.result
+	k.Version, k.Standby, k.Databases, k.Blocks = r.Version, r.Standby, r.Databases, r.Blocks
+	k.Vanished, k.Retried, k.GaveWay = r.Vanished, r.Retried, r.GaveWay
+	k.Checks = map[string]health.StructureCounts{}
+	for c, n := range r.Counts {
+		k.Checks[string(c)] = health.StructureCounts(n)
+	}
+	k.Unverified = nil
+	for why, n := range r.Unverified {
+		k.Unverified = append(k.Unverified, health.StructureReason{Check: string(why.Check), Why: why.Text, Relations: n})
+	}
+	slices.SortFunc(k.Unverified, func(a, b health.StructureReason) int {
+		return cmp.Or(cmp.Compare(b.Relations, a.Relations), cmp.Compare(a.Check, b.Check), cmp.Compare(a.Why, b.Why))
+	})
+	k.Unverified = k.Unverified[:min(listedReasons, len(k.Unverified))]
+}

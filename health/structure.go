@@ -1,0 +1,75 @@
+package health
+
+import "mainstay/controller/platform"
+
+// Structure is what a check of the structure of a member's data has shown: tables, indexes, visibility maps and files, by the server's own
+// functions. It is evidence for people: it excludes no member.
+type Structure struct {
+	// Running: it is not at its end. Waiting is why nothing is checked at the moment. Percent is by the bytes of the databases.
+	Running bool   `json:"running,omitempty"`
+	Waiting string `json:"waiting,omitempty"`
+	Percent int    `json:"percent,omitempty"`
+	// Complete: it has looked at everything. Ended is why it ended before; "" if it did not.
+	Complete bool   `json:"complete,omitempty"`
+	Ended    string `json:"ended,omitempty"`
+	AgeMS    int64  `json:"ageMS,omitempty"`  // since it ended, in milliseconds
+	TookMS   int64  `json:"tookMS,omitempty"` // milliseconds, with its pauses
+	// Position is how far the server was when it began. Version is the major version of that server, Standby its role.
+	Position platform.LSN `json:"position,omitempty"`
+	Version  int          `json:"version,omitempty"`
+	Standby  bool         `json:"standby,omitempty"`
+
+	Databases int                        `json:"databases"` // that were looked at to their ends
+	Blocks    int64                      `json:"blocks"`    // of tables, whose rows were looked at
+	Checks    map[string]StructureCounts `json:"checks,omitempty"`
+	Vanished  int64                      `json:"vanished,omitempty"` // relations that were dropped meanwhile
+	// Retried counts statements without a verdict, GaveWay those of them that gave way to sessions or to recovery.
+	Retried int64 `json:"retried,omitempty"`
+	GaveWay int64 `json:"gaveWay,omitempty"`
+	// Unverified are the reasons for which relations have no verdict, those with most relations first, and at most 100.
+	Unverified []StructureReason `json:"unverified,omitempty"`
+	// Damage is what was found, at most 100 relations; Checks counts all.
+	Damage []StructureDamage `json:"damage,omitempty"`
+}
+
+// StructureCounts are relations, by the verdict of one check.
+type StructureCounts struct {
+	Clean      int64 `json:"clean"`
+	Suspect    int64 `json:"suspect,omitempty"`
+	Corrupt    int64 `json:"corrupt,omitempty"`
+	Unverified int64 `json:"unverified,omitempty"`
+}
+
+// StructureReason is why a check gave no verdict, and on how many relations.
+type StructureReason struct {
+	Check     string `json:"check"`
+	Why       string `json:"why"`
+	Relations int64  `json:"relations"`
+}
+
+// StructureDamage is a relation that is damaged by the verdict of one check.
+type StructureDamage struct {
+	Database string `json:"database"`
+	Relation string `json:"relation,omitempty"` // with its schema; "" for the database's catalog as a whole
+	Node     uint32 `json:"node,omitempty"`     // the number of its file
+	Check    string `json:"check"`
+	Suspect  bool   `json:"suspect,omitempty"` // there is an innocent explanation, too
+	Found    int    `json:"found"`             // findings
+	// Evidence has the first of them, at most 5.
+	Evidence []StructureFinding `json:"evidence,omitempty"`
+}
+
+// StructureFinding is one piece of evidence.
+type StructureFinding struct {
+	Kind  string `json:"kind"`
+	Block *int64 `json:"block,omitempty"` // of the relation's main fork; nil where the server names none
+	Text  string `json:"text"`            // as the server said it
+}
+
+// Wrong is how many verdicts are corrupt, and how many suspect.
+func (s *Structure) Wrong() (corrupt, suspect int64) {
+	for _, c := range s.Checks {
+		corrupt, suspect = corrupt+c.Corrupt, suspect+c.Suspect
+	}
+	return corrupt, suspect
+}
