@@ -66,6 +66,15 @@ type StructureFinding struct {
 	Text  string `json:"text"`            // as the server said it
 }
 
+// Looked tells whether tables or indexes were verified at all: without the extensions only files are.
+func (s *Structure) Looked() bool { return s.Checks["heap"].Clean+s.Checks["btree"].Clean > 0 }
+
+// Whole tells whether it has reached its end, has verified tables or indexes, and has found nothing.
+func (s *Structure) Whole() bool {
+	corrupt, suspect := s.Wrong()
+	return s.Complete && s.Looked() && corrupt+suspect == 0
+}
+
 // Wrong is how many verdicts are corrupt, and how many suspect.
 func (s *Structure) Wrong() (corrupt, suspect int64) {
 	for _, c := range s.Checks {

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	depthPages   = "pages"
-	depthCompare = "compare"
+	depthPages     = "pages"
+	depthStructure = "structure"
+	depthCompare   = "compare"
 	// checkEvery is how often a check is looked at, checkSays how often the command says how far it is.
 	checkEvery = time.Second
 	checkSays  = 5 * time.Second
@@ -42,15 +43,26 @@ report says what would decide. A member is named, so that you can act: nothing i
 
 --depth pages: each agent scans its member's files at once, instead of when the next scan is due. See ` + "`mainstay integrity show`" + `.
 
+--depth structure: each member's agent, those of replicas first, has PostgreSQL's own functions check tables and their TOAST
+values (verify_heapam), visibility maps (pg_visibility), btree indexes with every row (bt_index_check, with duplicate keys from
+PostgreSQL 17 on) and GIN indexes (from 18 on), and compares the sizes of files with the catalog. It needs the extensions amcheck
+and pg_visibility in each database. Without them, and of indexes without a check, it says "not verified"; --install-extensions
+creates them through the primary, in the schema mainstay. --rate is an average: an index is checked at once. It gives way to
+sessions that wait for its locks and to recovery, and pauses while the member is being changed.
+
 A further comparison of the same cluster waits for none: it is refused while one runs by the same agent. An interrupt (^C)
-cancels the comparison. The exit code is 1 where damage was found, the check did not reach its end, or the agent of a member
-that runs did not answer.`,
+cancels the comparison or the check of the structure. The exit code is 1 where damage was found, the check did not reach its
+end, the agent of a member that runs did not answer, or neither tables nor indexes could be verified.`,
 		Example: "  mainstay integrity check feed\n  mainstay integrity check feed-e2 --depth pages\n" +
+			"  mainstay integrity check feed-e2 --depth structure --rate 100\n" +
 			"  mainstay integrity check --depth compare --wait 1h",
 		Args: words("[CLUSTER|MEMBER]"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
-			if check.depth != depthPages && check.depth != depthCompare {
-				return usagef("--depth %s: want pages or compare", quote(check.depth))
+			if check.depth != depthPages && check.depth != depthStructure && check.depth != depthCompare {
+				return usagef("--depth %s: want pages, structure or compare", quote(check.depth))
+			}
+			if err := check.structureFlags.valid(check.depth); err != nil {
+				return err
 			}
 			if check.wait < 0 {
 				return usagef("--wait must not be negative")
@@ -61,8 +73,10 @@ that runs did not answer.`,
 			return check.run(ctx)
 		}),
 	}
-	c.Flags().StringVar(&check.depth, "depth", check.depth, "pages: the checksums of each member; compare: all members with each other")
+	c.Flags().StringVar(&check.depth, "depth", check.depth,
+		"pages: the checksums of each member; structure: what pages mean; compare: all members with each other")
 	c.Flags().DurationVar(&check.wait, "wait", check.wait, "for how long to look again at pages that are changing (compare)")
+	check.structureFlags.add(c)
 	p.completeClusters(c)
 	return c
 }
@@ -75,6 +89,7 @@ type check struct {
 	wait   time.Duration
 	status wire.Status
 	agents caller
+	structureFlags
 }
 
 func (c *check) run(ctx context.Context) error {
@@ -98,10 +113,14 @@ func (c *check) run(ctx context.Context) error {
 	if len(all) == 0 && c.name != "" {
 		return refusedf("there is no cluster or member %s; `mainstay status` lists them", c.name)
 	}
-	if c.depth == depthPages {
+	switch c.depth {
+	case depthPages:
 		return c.pages(ctx, all)
+	case depthStructure:
+		return c.structure(ctx, all)
+	default:
+		return c.compare(ctx, all)
 	}
-	return c.compare(ctx, all)
 }
 
 func hasMember(c wire.ClusterState, name string) bool {

@@ -78,7 +78,7 @@ func TestIntegrityCheckCompare(t *testing.T) {
 	st.Clusters[0].Members[1].Seen = nil
 	b.want(exitRefused, []string{"integrity", "check", "feed"}, "no member of feed runs")
 	b.want(exitRefused, []string{"integrity", "check", "tags"}, "there is no cluster or member tags")
-	b.want(exitUsage, []string{"integrity", "check", "feed", "--depth", "bottom"}, "want pages or compare")
+	b.want(exitUsage, []string{"integrity", "check", "feed", "--depth", "bottom"}, "want pages, structure or compare")
 	b.want(exitUsage, []string{"integrity", "check", "feed", "--wait", "-1s"}, "must not be negative")
 }
 
