@@ -9,12 +9,13 @@ import (
 	"testing"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
 	"mainstay/controller/pgdial"
 )
 
 func answered(state, message string) error {
-	return fmt.Errorf("check: %w", &pgdial.Error{Place: "x", User: "y", Err: &pq.Error{Code: pq.ErrorCode(state), Message: message}})
+	return fmt.Errorf("check: %w", &pgdial.Error{Place: "x", User: "y", Err: &pq.Error{Code: pqerror.Code(state), Message: message}})
 }
 
 func TestFates(t *testing.T) {
@@ -52,7 +53,7 @@ func TestEvidence(t *testing.T) {
 		{"XX002", `index "i" contains unexpected zero page at block 12`, "", BadIndex, 12},
 		{"XX000", `cache lookup failed for type 3`, "", Failure, -1},
 	} {
-		f := evidence(&pq.Error{Code: pq.ErrorCode(c.state), Message: c.text, Detail: c.detail}, BadIndex)
+		f := evidence(&pq.Error{Code: pqerror.Code(c.state), Message: c.text, Detail: c.detail}, BadIndex)
 		if block := f.Block; f.Kind != c.kind || (block == nil) != (c.block < 0) || block != nil && *block != c.block {
 			t.Errorf("%s: %s, want %s of block %d", c.text, f, c.kind, c.block)
 		}

@@ -100,7 +100,7 @@ func (x *check) once(ctx context.Context, database string, bound time.Duration, 
 	}
 	if err != nil {
 		a := answer{fate: fateOf(err), err: err, unopened: true}
-		if a.fate != refused {
+		if a.fate != refused && a.fate != broken && a.fate != doubtful { // a login reads the catalog
 			a.fate = again
 		}
 		return a

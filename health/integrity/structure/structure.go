@@ -280,6 +280,10 @@ func (x *check) run(ctx context.Context) error {
 
 // database checks the relations of one database.
 func (x *check) database(ctx context.Context, d *database) error {
+	if d.failed.fate != fine {
+		x.unlisted(d, d.failed)
+		return nil
+	}
 	if d.refused != "" {
 		x.tell(Verdict{Database: d.name, Check: All, Why: d.refused})
 		return nil

@@ -15,6 +15,7 @@ type database struct {
 	name    string
 	bytes   int64
 	refused string // why it cannot be checked; "" if it can
+	failed  answer // of what was asked to find that out; the zero value for none
 	// functions are the names, quoted and with their schemas, of what the extensions have here, by name and types of the parameters. The
 	// types decide: a user may have made others of the same name, which an exact match never takes.
 	functions map[string]string
@@ -106,8 +107,8 @@ func (x *check) survey(ctx context.Context, d *database) error {
 	if err != nil {
 		return err
 	}
-	if a.fate != fine { // a database that was dropped, or whose files cannot be listed
-		d.refused = a.unverified()
+	if a.fate != fine { // a database that was dropped, or whose catalog is damaged
+		d.refused, d.failed = a.unverified(), a
 		return nil
 	}
 	template := false
@@ -172,7 +173,7 @@ func (x *check) extensions(ctx context.Context, d *database) error {
 		return err
 	}
 	if a.fate != fine {
-		d.refused = a.unverified()
+		d.refused, d.failed = a.unverified(), a
 		return nil
 	}
 	d.functions = map[string]string{}
@@ -237,36 +238,41 @@ func (x *check) relations(ctx context.Context, d *database) (all []*relation, er
 		if err := rows.Scan(&r.oid, &r.name, &r.kind, &r.persistence, &r.method, &r.path, &r.pages, &r.usable, &r.unique); err != nil {
 			return err
 		}
-		if r.path != "" { // else it was dropped a moment ago
-			n, err := strconv.ParseUint(path.Base(r.path), 10, 32)
+		if n, err := strconv.ParseUint(path.Base(r.path), 10, 32); err == nil {
 			r.node = uint32(n)
+		}
+		if r.path != "" { // else it was dropped a moment ago
 			all = append(all, r)
-			return err
 		}
 		return nil
 	}, relationsSQL, d.oid == x.shared)
 	if err != nil {
 		return nil, err
 	}
-	if a.fate == broken || a.fate == doubtful {
-		v := Verdict{Database: d.name, Check: All}
-		v.add(Suspect, evidence(a.err, Failure))
-		if a.fate == broken {
-			v.State = Corrupt
-		}
-		x.tell(v)
-		return nil, nil
-	}
 	if a.fate != fine {
-		x.tell(Verdict{Database: d.name, Check: All, Why: a.unverified()})
+		x.unlisted(d, a)
 		return nil, nil
 	}
 	return all, nil
 }
 
-// exists tells whether a relation is still there, with the same file.
+// unlisted tells that a database as a whole has no verdict, or that its catalog cannot be read.
+func (x *check) unlisted(d *database, a answer) {
+	v := Verdict{Database: d.name, Check: All}
+	switch a.fate {
+	case broken:
+		v.add(Corrupt, evidence(a.err, Failure))
+	case doubtful:
+		v.add(Suspect, evidence(a.err, Failure))
+	default:
+		v.Why = a.unverified()
+	}
+	x.tell(v)
+}
+
+// exists tells whether a relation is still there, with the same file. Without an answer it counts as there.
 func (x *check) exists(ctx context.Context, d *database, r *relation) (same bool, err error) {
-	_, err = x.ask(ctx, d.name, x.o.Short, nil, func(rows *sql.Rows) error { return rows.Scan(&same) },
+	a, err := x.ask(ctx, d.name, x.o.Short, nil, func(rows *sql.Rows) error { return rows.Scan(&same) },
 		"SELECT COALESCE((SELECT pg_relation_filepath(oid) = $2 FROM pg_class WHERE oid = $1), false)", r.oid, r.path)
-	return same, err
+	return same || a.fate != fine, err
 }

@@ -20,7 +20,8 @@ func (x *check) table(ctx context.Context, d *database, r *relation, own func(Ch
 		return nil
 	}
 	if r.kind != kindSeq && x.at.Block == 0 {
-		if gone, err := x.visibility(ctx, d, r, own(Map)); err != nil || gone {
+		over, err := x.visibility(ctx, d, r, own(Map), v)
+		if err != nil || over {
 			return err
 		}
 	}
@@ -74,14 +75,17 @@ func (x *check) heap(ctx context.Context, d *database, r *relation, v Verdict) e
 
 // unfinished ends a check that could not go on: the relation is gone, or the verdict is what was found before, or none.
 func (x *check) unfinished(ctx context.Context, d *database, r *relation, v Verdict, a answer) error {
-	same, err := x.exists(ctx, d, r)
-	if err != nil {
-		return err
+	if a.fate != lost { // else nothing must come between this and the next relation
+		same, err := x.exists(ctx, d, r)
+		if err != nil {
+			return err
+		}
+		if !same {
+			x.result.Vanished++
+			return nil
+		}
 	}
 	switch {
-	case !same && v.State <= Clean:
-		x.result.Vanished++
-		return nil
 	case a.fate == broken:
 		v.add(Corrupt, evidence(a.err, Failure))
 	case a.fate == doubtful:
@@ -210,8 +214,9 @@ func blocksOf(rows []row) (all []int64) {
 // mapReads is how often the functions of pg_visibility read the pages of a table.
 const mapReads = 3
 
-// visibility compares a table's visibility map with its rows. gone tells that the relation is.
-func (x *check) visibility(ctx context.Context, d *database, r *relation, v Verdict) (gone bool, err error) {
+// visibility compares a table's visibility map with its rows. over tells that the heap must not be checked after that: the relation is
+// gone, or the server has crashed.
+func (x *check) visibility(ctx context.Context, d *database, r *relation, v, heap Verdict) (over bool, err error) {
 	for _, f := range []string{checkFrozen, checkSeen, mapOf, bothMaps} {
 		if d.functions[f] == "" {
 			v.Why = d.without(visibility, f)
@@ -242,7 +247,11 @@ func (x *check) visibility(ctx context.Context, d *database, r *relation, v Verd
 	default:
 		vanished := x.result.Vanished
 		err := x.unfinished(ctx, d, r, v, a)
-		return x.result.Vanished > vanished, err
+		if a.fate == lost {
+			heap.Why = a.unverified()
+			x.tell(heap)
+		}
+		return a.fate == lost || x.result.Vanished > vanished, err
 	}
 	v.State = Clean
 	for _, b := range bits {
