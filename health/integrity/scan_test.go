@@ -1,6 +1,7 @@
 package integrity
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -313,6 +314,27 @@ func TestRateAndProgress(t *testing.T) {
 	}})
 	if took := time.Since(begun); err != nil || r.Bytes != 8<<20 || last.Done != last.Total || took < 240*time.Millisecond {
 		t.Errorf("%s for %+v, %v, %+v", took, r, err, last)
+	}
+}
+
+// TestRateOfSuspects: pages that are read again count for the rate as well.
+func TestRateOfSuspects(t *testing.T) {
+	const rate, bad = 8 << 20, 128
+	dir := fake(t, 8192)
+	check(t, os.WriteFile(filepath.Join(dir, "base/5/1000"), bytes.Repeat(validPage(8192, bad, 1), bad), 0o600))
+	var read atomic.Int64
+	s := &Scanner{Dir: dir, fetch: func(tr *tree, f folder, name string, b []byte, from int64) (int, error) {
+		read.Add(int64(len(b)))
+		return tr.fetch(f, name, b, from)
+	}}
+	begun := time.Now()
+	r, err := s.Scan(testContext(t), Options{Rate: rate, Again: quick}, Sink{})
+	took := time.Since(begun)
+	if err != nil || r.Settled != bad || read.Load() < defaultReads*bad*8192 {
+		t.Fatalf("%d bytes, %+v, %v", read.Load(), r, err)
+	}
+	if least := time.Duration(float64(read.Load()-chunk) / rate * float64(time.Second)); took < least {
+		t.Errorf("%d bytes in %s, want %s at least", read.Load(), took, least)
 	}
 }
 

@@ -29,7 +29,7 @@ type Positions struct {
 
 // Options of a scan. The zero value checks the pages of a directory without a server, as fast as the disk allows.
 type Options struct {
-	Rate     int64         // bytes a second, on average; 0: no bound
+	Rate     int64         // bytes a second, on average, what is read again included; 0: no bound
 	Deadline time.Duration // of one call on a file; 0: 30 seconds
 	Parallel int           // reads at a time, of 256 kB; 0: 4 where Rate is bounded, else 16
 	From     *Block        // begins behind this block, where an earlier scan ended; nil: at the first one

@@ -67,9 +67,12 @@ func (x *scan) again(ctx context.Context) error {
 
 // reread looks at a suspect once more, and drops it once it is known what it is.
 func (x *scan) reread(ctx context.Context, s *suspect) error {
-	passed := x.passed(ctx, s) // asked before the read
 	p := x.part(s.file, int64(s.block)*x.page()-int64(s.file.Segment)*x.tree.segment)
 	p.size = s.pages * x.page()
+	if err := x.pace(ctx, p.size); err != nil {
+		return err
+	}
+	passed := x.passed(ctx, s) // asked before the read
 	if err := x.bounded(x.o.Deadline, "read "+s.file.Path, func() { x.look(p) }); err != nil {
 		return err
 	}
