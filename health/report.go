@@ -120,7 +120,7 @@ type Member struct {
 	// Damage is what is known against the present data: pages that do not match their checksums, as PostgreSQL has counted them, and pages
 	// that a scan has found (see Scanned). "" for nothing.
 	Damage string `json:"damage,omitempty"`
-	// Scan is how far the agent's own reading of the present data's files is; nil before it has begun.
+	// Scan is how far the agent's own reading of the present data's files is; nil from an agent that has never had its turn.
 	Scan *Scan `json:"scan,omitempty"`
 	// Comparison is the last one of the present data with that of other members that this agent has made, or the one under way; nil for none.
 	// Of the pages that differ it has the first.
@@ -223,6 +223,9 @@ type Scan struct {
 	// Running: a scan reads the data. Percent is the share that it has read, or had when it was interrupted.
 	Running bool `json:"running,omitempty"`
 	Percent int  `json:"percent,omitempty"`
+	// NextMS is how long until the next scan may begin, in milliseconds, at least 1; 0 while one runs. Off: the agent's file has none run.
+	NextMS int64 `json:"nextMS,omitempty"`
+	Off    bool  `json:"off,omitempty"`
 }
 
 // Clean tells whether the last complete scan has read every page that has a checksum, and has found all of them right.

@@ -19,8 +19,9 @@ many pages that has verified by their checksums, and how many not (of unlogged a
 Below the table is the newest comparison of the cluster's members, if their agents have made one since they were started.
 
 "no damage found" says that the pages which were verified matched their checksums when they were read. Damage behind a right
-checksum, such as a write that the disk has lost, is found only by ` + "`mainstay integrity check --depth compare`" + `. A scan begins
-some minutes after the agent's start.`,
+checksum, such as a write that the disk has lost, is found only by ` + "`mainstay integrity check --depth compare`" + `. LAST SCAN
+says as well when the next one is due: the first one 10 minutes after the agent's start, or a quarter of ` + "`integrity.every`" + ` in its
+file if that is sooner. One member of a host is scanned at a time, and only while it runs undisturbed.`,
 		Example: "  mainstay integrity show\n  mainstay integrity show feed --output json",
 		Args:    words("[CLUSTER]"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {

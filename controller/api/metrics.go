@@ -164,11 +164,11 @@ func (e emitter) member(snapshot loop.Snapshot, conf *platform.Cluster, m *platf
 	e.gauge(mTimeline, float64(s.Seen.Timeline), conf.Name, m.Name)
 	e.gauge(mLease, float64(s.Seen.LeaseLeft)/1000, conf.Name, m.Name)
 	e.gauge(mGuard, truth(s.Seen.Guard.Complete), conf.Name, m.Name)
-	if scan := s.Seen.Scan; scan != nil {
+	if scan := s.Seen.Scan; scan != nil && scan.Complete {
+		e.gauge(mScanAge, (time.Duration(scan.AgeMS)*time.Millisecond + s.Age).Seconds(), conf.Name, m.Name)
+	}
+	if scan := s.Seen.Scan; scan != nil && (scan.Complete || scan.Findings > 0) {
 		e.gauge(mScanFound, float64(scan.Findings), conf.Name, m.Name)
-		if scan.Complete {
-			e.gauge(mScanAge, (time.Duration(scan.AgeMS)*time.Millisecond + s.Age).Seconds(), conf.Name, m.Name)
-		}
 	}
 	if s.Lag >= 0 {
 		e.gauge(mLag, float64(s.Lag), conf.Name, m.Name)

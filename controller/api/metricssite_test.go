@@ -83,6 +83,9 @@ func TestScanMetrics(t *testing.T) {
 	if text := scrape(nil); strings.Contains(text, age) || strings.Contains(text, findings) || !strings.Contains(text, "mainstay_member_up") {
 		t.Errorf("without a scan:\n%s", text)
 	}
+	if text := scrape(&health.Scan{NextMS: 540_000}); strings.Contains(text, age) || strings.Contains(text, findings) {
+		t.Errorf("before the first scan:\n%s", text)
+	}
 	text := scrape(&health.Scan{Running: true, Percent: 3, Findings: 2})
 	if strings.Contains(text, age) || !strings.Contains(text, findings+"2\n") {
 		t.Errorf("during the first scan:\n%s", text)

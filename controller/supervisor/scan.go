@@ -44,18 +44,25 @@ type scans struct {
 	report health.Scan   // without an age
 	ended  time.Duration // when the last complete scan did
 	damage string        // clause of Member.Damage
+	due    time.Duration // when the next scan may begin, of whichever data; 0: not known yet
+	off    bool          // there will be none
 }
 
-// publish puts it into a report, if it is about the present data.
+// publish puts it into a report, without what is about other data than the present.
 func (s *scans) publish(r *health.Member, now time.Duration) {
-	if r.Scan = nil; s.of != r.Incarnation || s.report == (health.Scan{}) {
-		return
+	var scan health.Scan
+	if s.of == r.Incarnation {
+		scan, r.Damage = s.report, health.JoinDamage(r.Damage, s.damage)
 	}
-	scan := s.report
 	if scan.Complete {
 		scan.AgeMS = (now - s.ended).Milliseconds()
 	}
-	r.Scan, r.Damage = &scan, health.JoinDamage(r.Damage, s.damage)
+	if scan.Off = s.off; s.due > 0 && !scan.Running {
+		scan.NextMS = max(1, (s.due - now).Milliseconds())
+	}
+	if r.Scan = nil; scan != (health.Scan{}) {
+		r.Scan = &scan
+	}
 }
 
 // damagedPage is a settled finding: a page, or a file without one.
@@ -112,6 +119,7 @@ func (m *scanner) scanLoop(ctx context.Context) {
 	if every == never {
 		due = never
 	}
+	m.publish(func(s *scans) { s.due, s.off = due, every == never })
 	var running chan scanEnd // nil while none does
 	cancel := func() {}
 	for {
@@ -139,8 +147,10 @@ func (m *scanner) scanLoop(ctx context.Context) {
 			cancel()
 			<-m.o.ScanTurn
 			running, due = nil, m.finish(end, every)
+			m.publish(func(s *scans) { s.due = due })
 		case <-m.byHand:
 			due = boottime.Now()
+			m.publish(func(s *scans) { s.due = due })
 		case <-news:
 		}
 	}
@@ -197,7 +207,7 @@ func (m *scanner) scan(ctx context.Context, pg *postgres.Server, incarnation str
 	m.at, m.read, m.unsure = m.pass.from, 0, nil
 	m.publish(func(s *scans) {
 		if s.of != incarnation {
-			*s = scans{of: incarnation}
+			*s = scans{of: incarnation, due: s.due}
 		}
 		s.report.Running = true
 	})

@@ -238,6 +238,35 @@ func TestScanNames(t *testing.T) {
 	}
 }
 
+// TestScanDue: a report says when the next scan may begin, also before the first, and that there are none where the file says so.
+func TestScanDue(t *testing.T) {
+	m := supervisorOf(t, &postgres.Server{})
+	m.o.Begun = boottime.Now()
+	ctx, cancel := context.WithCancel(t.Context())
+	loop := func(every time.Duration) {
+		m.o.Config.Integrity.Every = every
+		m.o.Group.Go(func() error { m.scanner.scanLoop(ctx); return nil })
+		eventually(t, "a word about scans", func() bool { return m.Snapshot().Scan != nil })
+	}
+	loop(24 * time.Hour)
+	if s := m.Snapshot().Scan; s.NextMS > firstScan.Milliseconds() || s.NextMS < (firstScan-patience).Milliseconds() || s.Complete {
+		t.Errorf("before the first one: %+v", s)
+	}
+	m.mu.Lock()
+	m.scans.report = health.Scan{Running: true}
+	m.mu.Unlock()
+	if s := m.Snapshot().Scan; s.NextMS != 0 || !s.Running {
+		t.Errorf("while one runs: %+v", s)
+	}
+	cancel()
+	check(t, m.o.Group.Wait())
+	m.scans = scans{}
+	loop(0)
+	if s := m.Snapshot().Scan; !s.Off || s.NextMS > 0 {
+		t.Errorf("without scans: %+v", s)
+	}
+}
+
 // scanReport is what the scans add to a report.
 func (m *Supervisor) scanReport() health.Member {
 	r := health.Member{Incarnation: m.durable.Incarnation}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"mainstay/controller/wire"
@@ -36,8 +37,10 @@ type Integrity struct {
 	Evidence string  `json:"evidence,omitempty"`
 	// Scan is how far the agent's scans are; nil before the first. AgeMS in it counts to the agent's last report.
 	Scan *health.Scan `json:"scan,omitempty"`
-	// Age is how long ago the last complete scan ended, in nanoseconds; 0 if none has.
-	Age time.Duration `json:"age,omitempty"`
+	// Age is how long ago the last complete scan ended, in nanoseconds; 0 if none has. Next is how long until the next one may begin, at
+	// least 1; 0 while one runs, or if that is not known.
+	Age  time.Duration `json:"age,omitempty"`
+	Next time.Duration `json:"next,omitempty"`
 	// Comparison is the newest one of the cluster that includes the member, with the first pages that differ; nil for none. ComparisonAge is
 	// how long ago it ended, in nanoseconds.
 	Comparison    *health.Comparison `json:"comparison,omitempty"`
@@ -91,6 +94,9 @@ func IntegrityOf(cluster string, m wire.MemberStatus) Integrity {
 		i.Scan, i.Verdict = m.Seen.Scan, knownOf(m.Seen)
 		if i.Scan != nil && i.Scan.Complete {
 			i.Age = time.Duration(i.Scan.AgeMS)*time.Millisecond + m.Age
+		}
+		if i.Scan != nil && i.Scan.NextMS > 0 {
+			i.Next = max(1, time.Duration(i.Scan.NextMS)*time.Millisecond-m.Age)
 		}
 		i.Evidence = or(m.Excluded, m.Seen.Damage)
 	}
@@ -157,19 +163,32 @@ func Verdicts(all []Integrity, o Options) string {
 var verdictStyle = map[Verdict]style{Damaged: red, Reported: red, SetAside: yellow, Suspect: yellow, NoSums: yellow, NotFound: green,
 	Never: yellow, Unheard: yellow, Different: red, OneOf: yellow}
 
-// lastScan is the age of the last complete scan, and how far the present one is.
+// lastScan is the age of the last complete scan, how far the present one is, and when the next one may begin.
 func lastScan(i Integrity) string {
-	text := "-"
+	var parts []string
 	s := i.Scan
-	if s != nil && s.Complete {
-		text = i.Age.Round(time.Second).String() + " ago"
+	if s == nil {
+		return "-"
 	}
+	if s.Complete {
+		parts = append(parts, i.Age.Round(time.Second).String()+" ago")
+	}
+	next := "next"
 	switch {
-	case s == nil:
 	case s.Running:
-		text += fmt.Sprintf(", at %d%% now", s.Percent)
+		parts = append(parts, fmt.Sprintf("at %d%% now", s.Percent))
 	case s.Percent > 0:
-		text += fmt.Sprintf(", interrupted at %d%%", s.Percent)
+		parts, next = append(parts, fmt.Sprintf("interrupted at %d%%", s.Percent)), "continues"
+	case !s.Complete:
+		next = "first"
 	}
-	return text
+	switch wait := i.Next.Round(time.Second); {
+	case s.Off:
+		parts = append(parts, "off in the agent's file")
+	case wait > 0:
+		parts = append(parts, next+" in "+wait.String())
+	case i.Next > 0 && next != "continues": // it waits for its turn, or until the member runs undisturbed
+		parts = append(parts, next+" is due")
+	}
+	return or(strings.Join(parts, ", "), "-")
 }

@@ -36,7 +36,11 @@ var verdictCases = []struct {
 	{"the first scan", func(m *wire.MemberStatus) { m.Seen.Scan = &health.Scan{Running: true, Percent: 40} }, Never},
 	{"the first scan, interrupted", func(m *wire.MemberStatus) { m.Seen.Scan = &health.Scan{Percent: 40} }, Never},
 	{"a second scan", func(m *wire.MemberStatus) { m.Seen.Scan.Running = true }, NotFound},
-	{"before the first scan", func(m *wire.MemberStatus) { m.Seen.Scan = nil }, Never},
+	{"an agent that does not say when the first scan is due", func(m *wire.MemberStatus) { m.Seen.Scan = nil }, Never},
+	{"before the first scan", func(m *wire.MemberStatus) { m.Seen.Scan = &health.Scan{NextMS: 540_000} }, Never},
+	{"the first scan waits", func(m *wire.MemberStatus) { m.Seen.Scan = &health.Scan{NextMS: 1} }, Never},
+	{"no scans", func(m *wire.MemberStatus) { m.Seen.Scan = &health.Scan{Off: true} }, Never},
+	{"a complete one, and the next", func(m *wire.MemberStatus) { m.Seen.Scan.NextMS = 82_800_000 }, NotFound},
 	{"never heard", func(m *wire.MemberStatus) { m.Seen = nil }, Unheard},
 }
 
