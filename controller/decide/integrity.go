@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -91,8 +92,10 @@ func (v *clusterView) triedToLeave() bool {
 func (v *clusterView) damageProblem(name, why string) {
 	if p := v.fresh(v.c.Primary); name != v.c.Primary {
 		next, handled := "; it is not promoted, and is rebuilt from a primary against which nothing is known", true
-		if r := v.fresh(name); p != nil && r != nil && r.Streams() && v.sound(p) && !v.spareable(p, name) {
-			next, handled = "; it is not promoted, and is rebuilt once commits have enough other replicas", false
+		if r := v.fresh(name); p != nil && r != nil && r.Streams() && v.sound(p) {
+			if until := v.unspared(p, name); until != "" {
+				next, handled = "; it is not promoted, and is rebuilt once "+until, false
+			}
 		}
 		v.problem(health.ReplicaCorrupt, name, why+next, handled)
 		return
@@ -115,24 +118,33 @@ func (v *clusterView) mayRepair(p, r *health.Member) bool {
 	damaged := m.DamagedAs != "" && m.DamagedAs == m.Incarnation
 	switch streams := r.Streams() && sender(p, m.Incarnation) != nil; {
 	case streams && damaged:
-		return p.Damage == "" && v.spareable(p, r.Name)
+		return p.Damage == "" && v.unspared(p, r.Name) == ""
 	case streams: // the report is from before an operator has set the evidence aside
 		return false
 	}
 	return !v.lineAtFault(p, r).given()
 }
 
-// spareable tells whether a replica that streams may be stopped for a copy that takes hours: no other one is being repaired, and without it
-// commits have as many caught-up replicas as they wait for. Otherwise they would wait for the copy.
-func (v *clusterView) spareable(p *health.Member, name string) bool {
+// unspared says until when a replica that streams must not be stopped for a copy, which takes hours; "" if it may be: no other one is being
+// repaired, and without it commits have as many caught-up replicas as they wait for. Otherwise they would wait for the copy.
+func (v *clusterView) unspared(p *health.Member, name string) string {
 	for _, other := range v.replicas() {
 		if other != name && !v.c.Members[other].Joined && !v.conf.Member(other).Leaving {
-			return false
+			return other + " is repaired"
 		}
 	}
 	left := v.caughtUpAckers(p)
 	if s := sender(p, v.c.Members[name].Incarnation); s != nil && near(p, s) && v.State.MayAck(v.conf, v.c.Primary, name) {
 		left--
 	}
-	return left >= max(v.c.Set().Acks, v.conf.Durability.Acks)
+	acks := max(v.c.Set().Acks, v.conf.Durability.Acks)
+	if left >= acks {
+		return ""
+	}
+	where := ""
+	if v.conf.Durability.From == platform.FromOtherSite {
+		where = " on another site"
+	}
+	return fmt.Sprintf("commits have enough other replicas (they wait for %d, and without it have %d): add a replica%s, or lower `acks`",
+		acks, left, where)
 }

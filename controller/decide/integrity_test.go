@@ -1,6 +1,8 @@
 package decide
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,6 +64,36 @@ func TestDamagedReplicaIsSpared(t *testing.T) {
 		cmd, _, _ := st.next()
 		if renewed := cmd != nil && cmd.Reincarnate != nil && cmd.Reincarnate.Member == "m2"; renewed == c.spared {
 			t.Errorf("%s: %s", c.name, body(cmd))
+		}
+	}
+}
+
+// TestUnsparedReplicaSaysUntilWhen: the problem names what to add or to lower, or which repair comes first.
+func TestUnsparedReplicaSaysUntilWhen(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		acks   int
+		change func(*stage)
+		want   string
+	}{
+		{"acks 2", 2, func(*stage) {}, "it is not promoted, and is rebuilt once commits have enough other replicas (they wait for 2, and " +
+			"without it have 1): add a replica, or lower `acks`"},
+		{"from another site", 2, func(st *stage) { st.s.Platform.Clusters[0].Durability.From = platform.FromOtherSite },
+			"add a replica on another site, or lower `acks`"},
+		{"the other is being repaired", 0, func(st *stage) { st.c().Members["m3"].Joined = false }, "and is rebuilt once m3 is repaired"},
+		{"it can be spared", 1, func(*stage) {}, "and is rebuilt from a primary against which nothing is known"},
+	} {
+		st := well(t, c.acks, nil)
+		m := st.c().Members["m2"]
+		m.Excluded, m.DamagedAs = "bad pages", m.Incarnation
+		st.members["m2"].Damage = "bad pages"
+		c.change(st)
+		st.later(time.Second)
+		_, _, d := st.next()
+		problems := d.Problems
+		at := slices.IndexFunc(problems, func(p health.Problem) bool { return p.Kind == health.ReplicaCorrupt && p.Member == "m2" })
+		if at < 0 || !strings.HasSuffix(problems[at].Evidence, c.want) {
+			t.Errorf("%s: %+v", c.name, problems)
 		}
 	}
 }
