@@ -135,8 +135,8 @@ var table = []Description{
 		"The replica's data is damaged: PostgreSQL or the agent's scan has read pages that do not match their checksums, or its control " +
 			"file does not match. It is not promoted, and is rebuilt automatically, unless the primary's data is damaged too, or commits " +
 			"cannot spare it for the time of a copy; the damaged copy is kept in quarantine.",
-		"Look at its disk. Where commits cannot spare it, add a replica or lower `acks`. `mainstay integrity clear` sets evidence aside that is " +
-			"about other data by now.", explain},
+		"Look at its disk. Where commits cannot spare it, add a replica or lower `acks`. `mainstay integrity clear` sets evidence aside that " +
+			"is about other data by now.", explain},
 	{PrimaryAgentSilent, Warning, aboutMember,
 		"The primary's agent is silent, but other observers still have contact with the primary. No failover begins.",
 		"Look at the agent on its host: `systemctl status mainstay-agent`.", onHost},

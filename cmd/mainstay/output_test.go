@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"mainstay/controller/state"
 	"mainstay/controller/wire"
@@ -43,6 +45,41 @@ func TestLostAnswer(t *testing.T) {
 	b.want(exitDone, []string{"status"}, "!standard output")
 	b.edit = func(p *program) { p.stdout = &full{} }
 	b.want(exitUsage, []string{"explain"}, "CLUSTER is missing", "!standard output") // its own error matters more
+}
+
+// stalled is a terminal that takes nothing until the answer has been sent.
+type stalled struct {
+	sent <-chan struct{}
+	bytes.Buffer
+}
+
+func (s *stalled) Write(b []byte) (int, error) {
+	select {
+	case <-s.sent:
+		return s.Buffer.Write(b)
+	case <-time.After(20 * time.Second):
+		return 0, errors.New("the answer waits for the terminal")
+	}
+}
+
+// TestSlowTerminal: an answer is taken from the connection whole, however slowly the terminal takes it: the connection would not outlast
+// that.
+func TestSlowTerminal(t *testing.T) {
+	b, s := leader(t)
+	st := statusOf("127.0.0.1:1")
+	evidence := strings.Repeat("bad pages, ", 1<<20) // more than the kernel's buffers hold
+	st.Clusters[0].Members[0].Excluded = evidence
+	sent := make(chan struct{})
+	s.mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
+		defer close(sent)
+		reply(w, http.StatusOK, st)
+	})
+	out := &stalled{sent: sent}
+	b.edit = func(p *program) { p.stdout = out }
+	b.want(exitDone, []string{"status", "-o", "json"})
+	if !strings.Contains(out.String(), evidence) {
+		t.Errorf("%d bytes of the answer were printed", out.Len())
+	}
 }
 
 func TestOutputKeepsTheFirstError(t *testing.T) {

@@ -99,6 +99,35 @@ func userTimeout(t *testing.T, c net.Conn) int {
 	return ms
 }
 
+// TestUserTimeoutEndsSlowReaders: a peer that reads nothing loses the connection, though its kernel answers. So all that is read from such
+// a connection must be taken at once.
+func TestUserTimeoutEndsSlowReaders(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	reader, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	writer, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	if err := errors.Join(SetUserTimeout(writer, 500*time.Millisecond), writer.SetWriteDeadline(time.Now().Add(30*time.Second))); err != nil {
+		t.Fatal(err)
+	}
+	for some := make([]byte, 1<<20); err == nil; {
+		_, err = writer.Write(some)
+	}
+	if !errors.Is(err, syscall.ETIMEDOUT) {
+		t.Errorf("a reader that does not read: %v", err)
+	}
+}
+
 func TestMuxRefuses(t *testing.T) {
 	w := newWorld(t, "social")
 	m, refused := listen(t, w.store(RoleController, "c1"))

@@ -212,6 +212,7 @@ func refusedCertificate(err error) error {
 	return nil
 }
 
+// read takes the whole answer at once: a connection does not outlast a slow reader (identity.UserTimeout).
 func (c *Client) read(resp *http.Response, address string, out any) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
