@@ -46,6 +46,15 @@ type File struct {
 	Path    string // below the data directory
 }
 
+// leastBlock is the least that a filesystem writes, in bytes.
+const leastBlock = 512
+
+// partial tells whether the file ends within a page as an extension leaves it that a full disk or a power cut has stopped. PostgreSQL looks
+// at whole pages only, and overwrites the rest when it extends the file the next time (_mdnblocks).
+func (f File) partial(pages, segment int64) bool {
+	return f.Size < segment && f.Size%pages != 0 && f.Size%leastBlock == 0
+}
+
 func (f File) compare(o File) int {
 	return cmp.Or(cmp.Compare(f.Space, o.Space), cmp.Compare(f.Database, o.Database), cmp.Compare(f.Node, o.Node),
 		cmp.Compare(f.Fork, o.Fork), cmp.Compare(f.Segment, o.Segment))
@@ -64,6 +73,7 @@ const (
 	Excluded   Reason = "excluded"         // by the caller
 	Changing   Reason = "changing"         // never two reads alike, with a wrong page each time
 	Unfinished Reason = "not finished"     // the check ended before
+	Partial    Reason = "partial page"     // behind the last page of a fork: see File.partial
 )
 
 // Skipped counts what is not verified.
@@ -169,7 +179,8 @@ func (c *Catalogue) Bytes() (n int64) {
 }
 
 // shapes finds segments that cannot be as they are: gaps, short ones before others, sizes that no page ends at. A server that drops or
-// truncates a relation makes such shapes for a moment. An empty segment at the end is what a truncation leaves.
+// truncates a relation makes such shapes for a moment. An empty segment at the end is what a truncation leaves, and a part of a page there
+// what an extension does that has failed.
 func (c *Catalogue) shapes(segment int64) (found []Finding) {
 	for from, to := 0, 0; from < len(c.Files); from = to {
 		first := c.Files[from]
@@ -183,6 +194,7 @@ func (c *Catalogue) shapes(segment int64) (found []Finding) {
 		for _, f := range c.Files[from:to] {
 			at := Block{f.Relation, f.Fork, uint32(int64(f.Segment) * segment / c.pages)}
 			switch {
+			case f.Segment == c.Files[last].Segment && f.partial(c.pages, segment):
 			case f.Size > segment || f.Size%c.pages != 0:
 				found = append(found, Finding{Block: at, Path: f.Path, Kind: OddSize,
 					Detail: fmt.Sprintf("the file has %d bytes; a segment has %d at most, in pages of %d", f.Size, segment, c.pages)})

@@ -106,6 +106,9 @@ func (x *scan) selectFiles() {
 				continue
 			}
 		}
+		if f.partial(x.page(), x.tree.segment) {
+			x.catalogue.skip(f.Path, f.Size%x.page(), Partial, "PostgreSQL does not read what is behind the last page")
+		}
 		kept = append(kept, f)
 	}
 	x.catalogue.Files = kept

@@ -139,6 +139,11 @@ func TestShapes(t *testing.T) {
 		{"a middle one missing", []int64{whole, -1, -1, 8192}, []Kind{MissingSegment}, 128},
 		{"missing before an empty one", []int64{whole, -1, 0}, nil, 0},
 		{"odd", []int64{8193}, []Kind{OddSize}, 0},
+		{"an extension that failed", []int64{whole, 8192 + 4096}, nil, 0},
+		{"a part of a page before another segment", []int64{4096, 8192}, []Kind{OddSize}, 0},
+		{"a part of a page, and an empty segment", []int64{8192 + 4096, 0}, nil, 0},
+		{"an odd end behind a whole segment", []int64{whole, 8193}, []Kind{OddSize}, 128},
+		{"a part of a page too long", []int64{whole + 4096}, []Kind{OddSize}, 0},
 		{"too long", []int64{whole + 8192}, []Kind{OddSize}, 0},
 	} {
 		c := &Catalogue{pages: 8192}
@@ -158,6 +163,18 @@ func TestShapes(t *testing.T) {
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %v", tt.name, got)
 		}
+	}
+}
+
+// TestPartialPage: what an extension that failed leaves behind the last page is not read, and counted as left out.
+func TestPartialPage(t *testing.T) {
+	dir := fake(t, 8192)
+	path := filepath.Join(dir, "base/5/1000")
+	pages(t, path, 8192, 0, 3)
+	check(t, os.Truncate(path, 3*8192+4096))
+	r, err := (&Scanner{Dir: dir}).Scan(testContext(t), Options{Again: quick}, Sink{Finding: func(f Finding) { t.Errorf("%+v", f) }})
+	if err != nil || r.Verified != 3 || r.Blocks != 3 || r.Skipped[Partial] != (Skipped{Files: 1}) || len(r.Notes) != 1 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
