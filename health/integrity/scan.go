@@ -43,7 +43,7 @@ func (s *Scanner) Scan(ctx context.Context, o Options, sink Sink) (Result, error
 	return x.result, err
 }
 
-// prepare opens the directory. end closes it, behind the calls that have begun.
+// prepare opens the directory. end closes it, unless a call hangs that uses it: then the garbage collector does, behind that call.
 func (s *Scanner) prepare(o Options) (x *scan, end func(), err error) {
 	o.fill()
 	if s.fetch == nil {
@@ -53,7 +53,11 @@ func (s *Scanner) prepare(o Options) (x *scan, end func(), err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("check the files of %s: %w", s.Dir, err)
 	}
-	end = func() { _ = s.bounded(o.Deadline, "close", func() { _ = t.close() }) }
+	end = func() {
+		if s.waiting.Load() == 0 {
+			_ = s.bounded(o.Deadline, "close", func() { _ = t.close() })
+		}
+	}
 	return &scan{Scanner: s, o: o, tree: t, result: Result{Layout: t.layout, Skipped: map[Reason]Skipped{}}}, end, nil
 }
 

@@ -263,7 +263,14 @@ func TestHung(t *testing.T) {
 	pages(t, filepath.Join(dir, "base/5/1000"), 8192, 0, 3)
 	pages(t, filepath.Join(dir, "base/5/1001"), 8192, 0, 5)
 	release := make(chan struct{})
-	s := &Scanner{Dir: dir, fetch: reading("1001", func(n int64, b []byte) error { <-release; return nil })}
+	var late error
+	s := &Scanner{Dir: dir, fetch: func(tr *tree, f folder, name string, b []byte, from int64) (int, error) {
+		if name == "1001" {
+			<-release
+			_, late = f.root.Stat(f.dir) // what a call that hangs uses stays open for it
+		}
+		return tr.fetch(f, name, b, from)
+	}}
 	r, err := s.Scan(testContext(t), Options{Deadline: 100 * time.Millisecond}, Sink{})
 	if !errors.Is(err, ErrHung) || !strings.Contains(err.Error(), "base/5/1001") || r.Verified != 3 || r.Skipped[Unfinished].Blocks != 5 {
 		t.Errorf("%+v, %v", r, err)
@@ -275,6 +282,7 @@ func TestHung(t *testing.T) {
 	for ctx := testContext(t); s.Waiting() > 0; {
 		check(t, pause(ctx, time.Millisecond))
 	}
+	check(t, late)
 	if r, err := s.Scan(testContext(t), Options{}, Sink{}); err != nil || r.Verified != 8 {
 		t.Errorf("when it answers again: %+v, %v", r, err)
 	}

@@ -219,10 +219,10 @@ func (s *Scanner) Catalogue(ctx context.Context) (*Catalogue, error) {
 		return nil, err
 	}
 	defer s.busy.Store(false)
-	t, err := s.open(defaultDeadline)
+	x, end, err := s.prepare(Options{})
 	if err != nil {
-		return nil, fmt.Errorf("check the files of %s: %w", s.Dir, err)
+		return nil, err
 	}
-	defer func() { _ = s.bounded(defaultDeadline, "close", func() { _ = t.close() }) }()
-	return s.list(ctx, t, defaultDeadline)
+	defer end()
+	return s.list(ctx, x.tree, x.o.Deadline)
 }
