@@ -96,11 +96,27 @@ type scanner struct {
 	lastOf  string        // of the data with that incarnation
 	more    int64         // that it found beyond those
 	at      *integrity.Block
-	read    int64             // bytes that the present scan has read
-	unsure  []integrity.Block // pages that looked damaged when the present scan ended
-	asked   string            // see platform.Goal.Verify; the last
+	read    int64 // bytes that the present scan has read
+	unsure  unsure
+	asked   string // see platform.Goal.Verify; the last
 	control controlFile
 	byHand  chan struct{} // capacity 1: scan now
+}
+
+// unsure are the pages that looked damaged when the present scan ended.
+type unsure struct {
+	count int64
+	first *integrity.Block  // in the order of the files, where the next scan begins; nil for none
+	pages []integrity.Block // no more than keptPages
+}
+
+func (u *unsure) add(b integrity.Block) {
+	if u.count++; u.first == nil || compareBlocks(b, *u.first) < 0 {
+		u.first = &b
+	}
+	if len(u.pages) < keptPages {
+		u.pages = append(u.pages, b)
+	}
 }
 
 // scanEnd is how a scan has ended.
@@ -204,7 +220,7 @@ func (m *scanner) scan(ctx context.Context, pg *postgres.Server, incarnation str
 			m.last, m.lastOf, m.more = nil, incarnation, 0
 		}
 	}
-	m.at, m.read, m.unsure = m.pass.from, 0, nil
+	m.at, m.read, m.unsure = m.pass.from, 0, unsure{}
 	m.publish(func(s *scans) {
 		if s.of != incarnation {
 			*s = scans{of: incarnation, due: s.due}
@@ -246,9 +262,7 @@ func (m *scanner) finding(f integrity.Finding) {
 	end := m.seen().Position
 	switch ahead := f.Kind == integrity.AheadOfWAL; {
 	case !f.Settled, ahead && end == 0:
-		if len(m.unsure) < keptPages { // they come in order, and the first is where the next scan begins
-			m.unsure = append(m.unsure, f.Block)
-		}
+		m.unsure.add(f.Block)
 		return
 	case ahead && f.LSN <= end: // its server may have been replaying that record
 		return
@@ -257,17 +271,19 @@ func (m *scanner) finding(f integrity.Finding) {
 	if slices.Contains(m.pass.found, p) { // by an earlier scan of this pass
 		return
 	}
-	if len(m.pass.found) == keptPages {
+	if len(m.pass.found) == keptPages { // the end of the scan tells how many
 		m.pass.more++
-	} else {
-		m.pass.found = append(m.pass.found, p)
+		return
 	}
+	m.pass.found = append(m.pass.found, p)
 	if len(m.pass.found) <= loggedPages {
 		m.log.Warn("a scan found damage", zap.String("path", f.Path), zap.Uint32("block", f.Number), zap.String("kind", string(f.Kind)),
 			zap.String("evidence", f.Detail))
 	}
 	m.damage()
-	m.o.Host.Report()
+	if len(m.pass.found) <= namedPages { // the next report tells of further ones
+		m.o.Host.Report()
+	}
 }
 
 // damage publishes what the last complete pass and the present one have found.
@@ -306,6 +322,7 @@ func (m *scanner) finish(end scanEnd, every time.Duration) (due time.Duration) {
 	}
 	m.pass.from, m.pass.done = m.resumeAt(), m.pass.done+m.read
 	m.publish(func(s *scans) { s.report.Running = false })
+	m.damage()
 	if errors.Is(end.err, context.Canceled) {
 		return now
 	}
@@ -335,10 +352,10 @@ func (m *scanner) complete(now time.Duration) {
 	for _, blocks := range m.pass.skipped {
 		c.Unverified += blocks
 	}
-	c.Complete, c.Unsettled, c.For = true, int64(len(m.unsure)), m.pass.asked
+	c.Complete, c.Unsettled, c.For = true, m.unsure.count, m.pass.asked
 	found := m.pass.found
 	for _, p := range m.last { // what is found once more, and not settled once more, is still there
-		if slices.Contains(m.unsure, p.at) && !slices.Contains(found, p) {
+		if slices.Contains(m.unsure.pages, p.at) && !slices.Contains(found, p) {
 			found = append(found, p)
 		}
 	}
@@ -352,10 +369,10 @@ func (m *scanner) complete(now time.Duration) {
 // resumeAt is the block behind which the next scan of a pass begins: what the last one has read, without the pages that looked damaged and
 // of which nothing is known yet.
 func (m *scanner) resumeAt() *integrity.Block {
-	if len(m.unsure) == 0 {
+	if m.unsure.first == nil {
 		return m.at
 	}
-	b := slices.MinFunc(m.unsure, compareBlocks)
+	b := *m.unsure.first
 	switch {
 	case b.Number > 0:
 		b.Number--

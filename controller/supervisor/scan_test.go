@@ -274,6 +274,44 @@ func (m *Supervisor) scanReport() health.Member {
 	return r
 }
 
+// asked counts the reports that are asked for.
+type asked struct {
+	idle
+	reports int
+}
+
+func (a *asked) Report() { a.reports++ }
+
+// TestManyFindings: damage without end is counted to its end, and asks for no more reports than it names pages; what is not settled is read
+// again from its first page on, in whichever order it comes.
+func TestManyFindings(t *testing.T) {
+	m := supervisorOf(t, &postgres.Server{})
+	host := &asked{}
+	m.o.Host = host
+	m.durable.Incarnation, m.scans.of = "m_1", "m_1"
+	m.scanner.pass = pass{of: "m_1", begun: 1, skipped: map[integrity.Reason]int64{}}
+	at := func(n int) integrity.Block {
+		return integrity.Block{Relation: integrity.Relation{Space: integrity.DefaultSpace, Database: 5, Node: 7}, Number: uint32(n)}
+	}
+	for n := range keptPages + 50 {
+		m.scanner.finding(integrity.Finding{Block: at(n), Path: "base/5/7", Kind: integrity.WrongChecksum, Settled: true})
+		m.scanner.finding(integrity.Finding{Block: at(3*keptPages - n), Path: "base/5/7", Kind: integrity.WrongChecksum})
+	}
+	if host.reports > namedPages {
+		t.Errorf("%d reports", host.reports)
+	}
+	end := at(4 * keptPages)
+	m.scanner.at = &end
+	if got := m.scanner.resumeAt(); *got != at(3*keptPages-(keptPages+50)) {
+		t.Errorf("the next scan begins behind %s", got)
+	}
+	m.scanner.finish(scanEnd{}, time.Hour)
+	r := m.scanReport()
+	if r.Scan.Findings != keptPages+50 || r.Scan.Unsettled != keptPages+50 || !strings.HasSuffix(r.Damage, fmt.Sprintf("and %d more", keptPages+47)) {
+		t.Errorf("%s, %+v", r.Damage, r.Scan)
+	}
+}
+
 func TestResumeAt(t *testing.T) {
 	block := func(node uint32, fork page.Fork, n uint32) integrity.Block {
 		return integrity.Block{Relation: integrity.Relation{Space: integrity.DefaultSpace, Database: 5, Node: node}, Fork: fork, Number: n}
@@ -289,7 +327,10 @@ func TestResumeAt(t *testing.T) {
 		{[]integrity.Block{block(8, page.Main, 0)}, block(7, page.Init, math.MaxUint32)},
 		{[]integrity.Block{block(11, page.Main, 131072)}, at},
 	} {
-		s := scanner{at: &at, unsure: c.unsure}
+		s := scanner{at: &at}
+		for _, b := range c.unsure {
+			s.unsure.add(b)
+		}
 		if got := s.resumeAt(); *got != c.want {
 			t.Errorf("of %v: %s, want %s", c.unsure, got, c.want)
 		}
