@@ -41,7 +41,8 @@ func (m *observer) lookAtUserSide(ctx context.Context, pg *postgres.Server, d me
 		m.user.services = services
 	}
 	full, wrong := pg.Full()
-	m.user.full, err = full, errors.Join(err, wrong, m.tablespaces(pg, role))
+	wrong = errors.Join(wrong, m.tablespaces(pg, role))
+	m.user.full = full
 	if err == nil && answers && d.SystemID != "" && pg.Replication.User != "" {
 		err = pg.CopyConfig(ctx)
 	}
@@ -49,7 +50,7 @@ func (m *observer) lookAtUserSide(ctx context.Context, pg *postgres.Server, d me
 		err = m.keepWanted(pg, m.session.status)
 	}
 	fault := ""
-	if err != nil {
+	if err = errors.Join(err, wrong); err != nil { // a disk that cannot be asked keeps nothing else from being done
 		fault = err.Error()
 	}
 	if fault != "" && fault != m.user.fault {
