@@ -2,15 +2,41 @@ package health
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
 
-// Scanned begins the clause of Member.Damage that a scan of the files has added; the damaged pages follow, with commas between them.
-const Scanned = "a scan found damage: "
+// The beginnings of the clauses of Member.Damage: of what a scan of the files has found, and of what PostgreSQL has read. The damaged pages
+// follow (NamePages), or PostgreSQL's counts where it has not named them.
+const (
+	Scanned   = "a scan found damage: "
+	ReadPages = "PostgreSQL has read pages that do not match their checksums: "
+)
+
+// namedPages is how many pages a clause names.
+const namedPages = 3
+
+// NamePages is the clause that begins so, for these pages in their order and a number of others; "" for none.
+func NamePages(begin string, pages []string, others int64) string {
+	if len(pages) == 0 {
+		return ""
+	}
+	named := slices.Clone(pages[:min(namedPages, len(pages))])
+	if others += int64(len(pages) - len(named)); others > 0 {
+		named = append(named, fmt.Sprintf(more, others))
+	}
+	return begin + strings.Join(named, betweenPages)
+}
+
+// DamagedPage is how a page is named: its file's path and block, and in which way it is damaged. Evidence is compared by that.
+func DamagedPage(page, kind string) string { return page + " (" + kind + ")" }
 
 // between separates the clauses of Member.Damage.
-const between = "; "
+const (
+	between      = "; "
+	betweenPages = ", "
+)
 
 // JoinDamage adds evidence to other evidence, without what that has already.
 func JoinDamage(known, more string) string {
@@ -39,9 +65,7 @@ func KnownDamage(evidence, known string) bool {
 	})
 }
 
-// MorePages is the clause for damaged pages that a scan does not name.
-func MorePages(n int64) string { return fmt.Sprintf(more, n) }
-
+// more stands for damaged pages that a clause does not name.
 const more = "and %d more"
 
 // morePages is the number in such a clause; 0 for another one.
@@ -52,14 +76,22 @@ func morePages(clause string) (n int64) {
 	return n
 }
 
-// clauses are the parts of evidence, one for each page that a scan names.
+// clauses are the parts of evidence, one for each page that is named.
 func clauses(evidence string) (all []string) {
 	for c := range strings.SplitSeq(evidence, between) {
-		if pages, ok := strings.CutPrefix(c, Scanned); ok {
-			all = append(all, strings.Split(pages, ", ")...)
-		} else if c != "" {
+		found, scanned := strings.CutPrefix(c, Scanned)
+		found, read := strings.CutPrefix(found, ReadPages)
+		switch {
+		case scanned || read:
+			for page := range strings.SplitSeq(found, betweenPages) {
+				all = append(all, segment.ReplaceAllString(page, " block "))
+			}
+		case c != "":
 			all = append(all, c)
 		}
 	}
 	return all
 }
+
+// segment is where a page's file is named, of a fork that has several: a block's number counts over all of them, and PostgreSQL names none.
+var segment = regexp.MustCompile(`\.\d+ block `)

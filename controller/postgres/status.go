@@ -43,7 +43,8 @@ type Status struct {
 	MoreUserSlots int        `json:"more_user_slots"`
 	// Damage is how many pages did not match their checksums when they were read, in which databases, and when the last did; "" for
 	// none. Each server counts for its own data, until its statistics are reset.
-	Damage string `json:"damage"`
+	Damage  string `json:"damage"`
+	Damaged int64  `json:"damaged"` // how many those are
 
 	// Archiver is nil where this server archives nothing.
 	Archiver *Archiver `json:"archiver"`

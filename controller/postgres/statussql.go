@@ -154,5 +154,6 @@ SELECT json_build_object({moving},
 			coalesce('database ' || quote_ident(datname), 'the catalogs that all databases share'),
 			to_char(checksum_last_failure AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')), '; ' ORDER BY datname)
 			FROM (SELECT datname, checksum_failures, checksum_last_failure FROM pg_stat_database WHERE checksum_failures > 0
-				ORDER BY datname LIMIT {named}) AS b), ''))
+				ORDER BY datname LIMIT {named}) AS b), ''),
+	'damaged', (SELECT coalesce(sum(checksum_failures), 0)::bigint FROM pg_stat_database))
 FROM r, p, f, pg_control_checkpoint() AS cc, pg_control_recovery() AS cr`

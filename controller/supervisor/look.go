@@ -25,6 +25,7 @@ type observer struct {
 	waitingFor []string
 	reached    reached
 	workers    postgres.IOWorkers
+	pages      postgres.ReadPages
 	user       userSide
 	session    lookSession
 	ancestry   struct {

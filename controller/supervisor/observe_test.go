@@ -3,6 +3,9 @@ package supervisor
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"mainstay/controller/pgdial"
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
+	"mainstay/health"
 )
 
 // TestObserveHungMember: what an agent reports of a primary whose postmaster hangs, or has no slot left, from memory and at
@@ -181,5 +185,36 @@ func takeSlots(t *testing.T, ctx context.Context, pg *postgres.Server) (free fun
 			c.Close()
 		}
 		db.Close()
+	}
+}
+
+// TestReadDamageKeepsItsKey: a page that PostgreSQL reads again is no new evidence, another one is, and so are counts without a name.
+func TestReadDamageKeepsItsKey(t *testing.T) {
+	pg := &postgres.Server{Data: t.TempDir(), Log: filepath.Join(t.TempDir(), "log")}
+	m := supervisorOf(t, pg)
+	read := func(n int64, line string) string {
+		f, err := os.OpenFile(pg.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		check(t, err)
+		_, err = f.WriteString(line)
+		check(t, err)
+		check(t, f.Close())
+		s := postgres.Status{Damaged: n, Damage: fmt.Sprintf("%d in database feed, the last at %d UTC", n, n)}
+		m.observer.readDamage(pg, &s)
+		return m.observer.readDamage(pg, &s)
+	}
+	const line = "2026-11-30 02:45:36 UTC [%d] ERROR:  invalid page in block %d of relation base/16393/16420\n"
+	first := read(1, fmt.Sprintf(line, 71, 3))
+	if want := health.ReadPages + "base/16393/16420 block 3 (checksum)"; first != want {
+		t.Errorf("%q, want %q", first, want)
+	}
+	if again := read(2, fmt.Sprintf(line, 72, 3)); !health.KnownDamage(again, first) {
+		t.Errorf("read again: %q", again)
+	}
+	other := read(3, fmt.Sprintf(line, 73, 4))
+	if health.KnownDamage(other, first) {
+		t.Errorf("another page: %q", other)
+	}
+	if counted := read(4, "FEHLER:  ungültige Seite in Block 3 von Relation base/16393/16420\n"); health.KnownDamage(counted, other) {
+		t.Errorf("a read that the log does not name: %q", counted)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/health"
+	"mainstay/health/integrity"
 )
 
 // running translates the server's answer about itself.
@@ -35,9 +36,7 @@ func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Dur
 	if err := m.archiveLeft(pg, s); err != nil {
 		m.note(err)
 	}
-	if s.Damage != "" {
-		r.Damage = "PostgreSQL has read pages that do not match their checksums: " + s.Damage
-	}
+	r.Damage = m.readDamage(pg, &s)
 	if !s.InRecovery {
 		seen.Role, seen.Position, seen.Insert = health.RolePrimary, s.Flush, s.Insert
 		seen.Unwritten = m.slotsDiffer(pg, goal, s.SyncSlots)
@@ -68,6 +67,19 @@ func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Dur
 		seen.ReceiverPID = s.Receiver.PID
 		r.Receiver = &health.Receiver{Streaming: seen.Streaming, From: s.Receiver.Host, AgeMS: s.Receiver.AgeMS}
 	}
+}
+
+// readDamage is what PostgreSQL has read of damaged pages: which ones, and the counts where its log does not name them.
+func (m *observer) readDamage(pg *postgres.Server, s *postgres.Status) (evidence string) {
+	m.pages.Follow(pg, s)
+	if m.pages.Unnamed != "" {
+		evidence = health.ReadPages + m.pages.Unnamed
+	}
+	var texts []string
+	for _, p := range m.pages.Pages {
+		texts = append(texts, health.DamagedPage(p, string(integrity.WrongChecksum)))
+	}
+	return health.JoinDamage(evidence, health.NamePages(health.ReadPages, texts, 0))
 }
 
 // sealless says why an adopted server, not yet started by its agent, can be neither sealed nor promoted; "" if it can.

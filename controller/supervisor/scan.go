@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -32,10 +31,10 @@ const (
 	never = 100 * 365 * 24 * time.Hour
 	// scanRetry is the longest pause after a scan that failed.
 	scanRetry = 10 * time.Minute
-	// namedPages is how many damaged pages a report names, loggedPages how many the log, and keptPages how many are kept.
-	namedPages  = 3
-	loggedPages = 100
-	keptPages   = 1000
+	// reportedPages is how many damaged pages ask for a report at once, loggedPages how many the log names, keptPages how many are kept.
+	reportedPages = 3
+	loggedPages   = 100
+	keptPages     = 1000
 )
 
 // scans are what the scans of the member's files have shown.
@@ -267,7 +266,7 @@ func (m *scanner) finding(f integrity.Finding) {
 	case ahead && f.LSN <= end: // its server may have been replaying that record
 		return
 	}
-	p := damagedPage{f.Block, fmt.Sprintf("%s block %d (%s)", f.Path, f.Number, f.Kind)}
+	p := damagedPage{f.Block, health.DamagedPage(fmt.Sprintf("%s block %d", f.Path, f.Number), string(f.Kind))}
 	if slices.Contains(m.pass.found, p) { // by an earlier scan of this pass
 		return
 	}
@@ -281,7 +280,7 @@ func (m *scanner) finding(f integrity.Finding) {
 			zap.String("evidence", f.Detail))
 	}
 	m.damage()
-	if len(m.pass.found) <= namedPages { // the next report tells of further ones
+	if len(m.pass.found) <= reportedPages { // the next report tells of further ones
 		m.o.Host.Report()
 	}
 }
@@ -291,18 +290,12 @@ func (m *scanner) damage() {
 	all := slices.Concat(m.last, m.pass.found)
 	slices.SortFunc(all, func(a, b damagedPage) int { return cmp.Or(compareBlocks(a.at, b.at), cmp.Compare(a.text, b.text)) })
 	all = slices.Compact(all)
-	text := make([]string, 0, namedPages+1)
-	for _, p := range all[:min(namedPages, len(all))] {
-		text = append(text, p.text)
-	}
-	if len(all) > namedPages {
-		text = append(text, health.MorePages(int64(len(all)-namedPages)+max(m.more, m.pass.more)))
+	texts, more := make([]string, len(all)), max(m.more, m.pass.more)
+	for n, p := range all {
+		texts[n] = p.text
 	}
 	m.publish(func(s *scans) {
-		s.report.Findings, s.damage = int64(len(all))+max(m.more, m.pass.more), ""
-		if len(all) > 0 {
-			s.damage = health.Scanned + strings.Join(text, ", ")
-		}
+		s.report.Findings, s.damage = int64(len(all))+more, health.NamePages(health.Scanned, texts, more)
 	})
 }
 

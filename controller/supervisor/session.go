@@ -173,7 +173,8 @@ func (l *lookSession) look(ctx context.Context, pg *postgres.Server) (changed bo
 	if everything {
 		l.full = boottime.Now()
 		changed = s.SyncNamesFile != l.status.SyncNamesFile || s.ConnInfoFile != l.status.ConnInfoFile
-		l.status.PendingRestart, l.status.Damage, l.status.Timeline, l.status.Oldest = s.PendingRestart, s.Damage, s.Timeline, s.Oldest
+		l.status.PendingRestart, l.status.Timeline, l.status.Oldest = s.PendingRestart, s.Timeline, s.Oldest
+		l.status.Damage, l.status.Damaged = s.Damage, s.Damaged
 		l.status.UserSlots, l.status.MoreUserSlots = s.UserSlots, s.MoreUserSlots
 		l.status.Archiver, l.status.Collations, l.status.IOWorkers = s.Archiver, s.Collations, s.IOWorkers
 		l.status.AlterSystemOff, l.status.Wanted, l.status.InForce, l.status.SyncSlots = s.AlterSystemOff, s.Wanted, s.InForce, s.SyncSlots

@@ -45,8 +45,8 @@ func damaged(t *testing.T, binaries string) {
 		op, last := tr.Last(tr.ctx, state.Verdict)
 		return last == nil && op.To == r, fmt.Sprint(err, last)
 	}))
-	tr.says(t, 0, []string{"history", "feed"}, "the data of "+r+" is damaged", "pages that do not match their checksums: ",
-		"database postgres")
+	tr.says(t, 0, []string{"history", "feed"}, "the data of "+r+" is damaged",
+		"pages that do not match their checksums: "+file+" block 1 (checksum)")
 	tr.check(t, tr.Wait(tr.ctx, r+" to have a copy of the primary's data", func() (bool, string) {
 		op, err := tr.Last(tr.ctx, state.Rejoin)
 		return err == nil && op.To == r && op.Result == state.Done, fmt.Sprint(op, err)

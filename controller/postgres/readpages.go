@@ -1,0 +1,67 @@
+package postgres
+
+import (
+	"regexp"
+	"slices"
+)
+
+const (
+	// mostOfLog bounds what is read of each log for damaged pages, in bytes.
+	mostOfLog = 512 << 10
+	// mostPages bounds how many of them are kept.
+	mostPages = 1000
+)
+
+// ReadPages are the damaged pages that a server has read, as far as its log names them in English: its counts (Status.Damage) do not say of
+// which pages they are, and grow each time that one of them is read. It is not for concurrent use.
+type ReadPages struct {
+	Pages   []string // path and block, such as "base/5/16384 block 3", sorted
+	Unnamed string   // Status.Damage as it was when the log named fewer reads than were counted; "" if it has named them all
+
+	of    Status  // that the rest is about
+	since *origin // nil before the first
+	// spare is how many more reads the log has named of late than were counted, and below zero how many fewer. Log and counts do not come at
+	// one moment: a line may be written a moment after its read is counted, and up to 14 a read is counted a moment after its line.
+	spare int64
+}
+
+// invalidPage is what PostgreSQL says of a page that it has read (PageIsVerified's callers). From 18 on it does so twice, to the log alone
+// and in the session's error, and quotes the path.
+var invalidPage = regexp.MustCompile(`\b(LOG|WARNING|ERROR):\s+invalid page in block (\d+) of relation "?([0-9A-Za-z_/]+)`)
+
+// Follow takes what the server has counted, and reads the log if that has changed. It is called at each look: what the log does not name by
+// the next one it does not name at all.
+func (r *ReadPages) Follow(i *Server, s *Status) {
+	first := r.since == nil
+	older := s.Damage != "" && s.Damaged < r.of.Damaged && r.of.Started.Equal(s.Started) // than what the last look has taken
+	if older || !first && r.spare >= 0 && s.Damage == r.of.Damage {
+		return
+	}
+	now := i.origin()
+	if s.Damage == "" {
+		*r = ReadPages{since: &now}
+		return
+	}
+	if first { // of what an earlier agent has seen, the end of the log may tell
+		r.since = &origin{}
+	}
+	counted := s.Damaged - r.of.Damaged
+	if counted < 0 { // the counts ended with the earlier postmaster
+		counted = s.Damaged
+	}
+	named := int64(0)
+	for _, m := range invalidPage.FindAllStringSubmatch(i.logged(*r.since, mostOfLog, first), -1) {
+		if r.Pages = append(r.Pages, m[3]+" block "+m[2]); (m[1] == "LOG") == (i.Binaries.Major >= 18) {
+			named++
+		}
+	}
+	slices.Sort(r.Pages)
+	r.Pages = slices.Compact(r.Pages)
+	short := r.spare < 0
+	r.spare = min(r.spare+named-counted, named)
+	if r.spare < 0 && short || len(r.Pages) > mostPages {
+		r.Unnamed, r.spare = s.Damage, 0
+	}
+	r.Pages, r.since = r.Pages[:min(mostPages, len(r.Pages))], &now
+	r.of.Damage, r.of.Damaged, r.of.Started = s.Damage, s.Damaged, s.Started
+}
