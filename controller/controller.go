@@ -244,9 +244,6 @@ func nameAt(log *consensus.Log, address string) string {
 	return ""
 }
 
-// Address is the address on which this controller listens.
-func (c *Controller) Address() string { return c.mux.Addr().String() }
-
 // Reload reads the certificates again (HUP). On an error the old ones stay in use. Other changes of the file need a restart.
 func (c *Controller) Reload() error {
 	ended, err := c.store.Reload()

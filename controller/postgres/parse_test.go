@@ -96,6 +96,7 @@ func TestQuoting(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("x", 200)
+	const maxName = 63 // NAMEDATALEN less one
 	if a, b, c := SlotName("feed_e1"), SlotName("Feed-e1"), SlotName(long); a == SlotName("feed-e1") || a == b || len(c) > maxName {
 		t.Errorf("slot names collide or are too long: %s %s %s", a, b, c)
 	}
@@ -106,28 +107,6 @@ func TestStartOptions(t *testing.T) {
 		"x": `a\b`})
 	if want := `-c default_tablespace= -c default_transaction_isolation=read\ committed -c role=none -c x=a\\b`; got != want {
 		t.Errorf("%s, want %s", got, want)
-	}
-}
-
-func TestSyncNames(t *testing.T) {
-	tests := []struct {
-		acks  int
-		names []string
-		want  string
-		fails bool
-	}{
-		{0, []string{"a"}, "", false},
-		{1, []string{"feed-e1", `we"ird`}, `ANY 1 ("feed-e1","we""ird")`, false},
-		{2, []string{"a"}, "", true},
-		{-1, []string{"a"}, "", true},
-		{1, []string{""}, "", true},
-		{1, []string{strings.Repeat("x", 64)}, "", true},
-	}
-	for _, tt := range tests {
-		got, err := SyncNames(tt.acks, tt.names)
-		if got != tt.want || (err != nil) != tt.fails {
-			t.Errorf("SyncNames(%d, %q) = %q, %v", tt.acks, tt.names, got, err)
-		}
 	}
 }
 

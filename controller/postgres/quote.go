@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -32,28 +31,6 @@ func quoteLiteral(v string) string {
 		return " E" + strings.ReplaceAll(q, `\`, `\\`)
 	}
 	return q
-}
-
-// maxName is PostgreSQL's NAMEDATALEN less one; longer application names are cut, and then match no set.
-const maxName = 63
-
-// SyncNames writes synchronous_standby_names: ANY acks of the names, quoted, since an unquoted feed-e1 makes a reload
-// keep the old value. With acks 0 it is empty.
-func SyncNames(acks int, names []string) (string, error) {
-	if acks == 0 {
-		return "", nil
-	}
-	if acks < 0 || acks > len(names) {
-		return "", fmt.Errorf("synchronous_standby_names: %d acks of %d names can never be given; lower acks or add members", acks, len(names))
-	}
-	quoted := make([]string, len(names))
-	for n, name := range names {
-		if name == "" || len(name) > maxName || strings.ContainsAny(name, "\n\r\x00") {
-			return "", fmt.Errorf("synchronous_standby_names: name %q must have 1 to %d bytes on one line", name, maxName)
-		}
-		quoted[n] = quoteIdent(name)
-	}
-	return "ANY " + strconv.Itoa(acks) + " (" + strings.Join(quoted, ",") + ")", nil
 }
 
 // pair is one keyword of a connection string.

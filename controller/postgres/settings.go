@@ -15,7 +15,7 @@ import (
 type Settings struct {
 	PrimaryConnInfo string // Instance.ConnInfo; "" for no upstream
 	PrimarySlot     string // the slot on the upstream
-	SyncNames       string // SyncNames(...)
+	SyncNames       string // member.SyncNames(...)
 	SyncSlots       string // SyncSlots(...)
 	// Sealed empties primary_conninfo, even against the value above, and turns restore_command off: no WAL comes in.
 	Sealed bool

@@ -51,7 +51,7 @@ func TestAllowAlterSystem(t *testing.T) {
 	if r := refused(); len(r) > 0 {
 		t.Errorf("started by us: %v", r)
 	}
-	want := Settings{SyncNames: must(SyncNames(1, []string{"feed-w1"}))}
+	want := Settings{SyncNames: `ANY 1 ("feed-w1")`}
 	check(t, a.WriteSettings(ctx, want))
 	_, err = a.Load(ctx, map[string]string{"synchronous_standby_names": want.SyncNames})
 	check(t, err)
