@@ -73,6 +73,14 @@ func noTopic(root *cobra.Command, name string) string {
 	if near := render.Nearest(name, topics(root).Names()); len(near) > 0 {
 		return s + "; did you mean " + strings.Join(near, " or ") + "?"
 	}
+	for _, page := range guide.Pages() {
+		text, _ := guide.Page(page)
+		for line := range strings.Lines(text) {
+			if heading, ok := strings.CutPrefix(line, "## "); ok && strings.Contains(strings.ToLower(heading), strings.ToLower(name)) {
+				return s + "; `mainstay help " + page + "` has " + quote(strings.TrimSpace(heading))
+			}
+		}
+	}
 	return s + "; mainstay help lists all"
 }
 

@@ -28,6 +28,15 @@ func TestScanRefuses(t *testing.T) {
 	b.want(exitUsage, []string{"integrity", "scan"}, "want one DIRECTORY")
 	b.want(exitUsage, []string{"integrity", "scan", dir, "--rate", "-1"}, "must not be negative")
 	b.want(exitFailed, []string{"integrity", "scan", dir}, dir+" is not checked", "pg_control: no such file", "want a data directory")
+	if os.Geteuid() != 0 { // root reads everything
+		if err := os.Chmod(dir, 0); err != nil {
+			t.Fatal(err)
+		}
+		b.want(exitFailed, []string{"integrity", "scan", dir}, "permission denied; run it as PostgreSQL's user or as root", "!want a data")
+		if err := os.Chmod(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := os.MkdirAll(filepath.Join(dir, "global"), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -59,6 +60,9 @@ func (p *program) scan(ctx context.Context, dir string, o integrity.Options) err
 	}
 	out := render.Scan{Directory: dir, Findings: []integrity.Finding{}}
 	control, err := readControl(ctx, dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%s is not checked: %w; run it as PostgreSQL's user or as root", dir, err)
+	}
 	if err != nil {
 		return fmt.Errorf("%s is not checked: %w; want a data directory of PostgreSQL 14 to 18", dir, err)
 	}
