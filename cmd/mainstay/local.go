@@ -71,7 +71,7 @@ func (p *program) agentFile(file, host string) (string, error) {
 	for i, path := range several {
 		several[i] = "mainstay local " + strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), "agent-"), ".yaml")
 	}
-	return "", usagef("several agents have their files in %s; name the host: %s", folder, strings.Join(several, ", "))
+	return "", usagef("several agents have their files in %s; name one with -f, or the host: %s", folder, strings.Join(several, ", "))
 }
 
 func (p *program) local(ctx context.Context, file, host, address string) error {

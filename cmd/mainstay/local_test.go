@@ -61,7 +61,8 @@ func TestLocalFindsItsFile(t *testing.T) {
 	b.want(exitFailed, []string{"local"}, "agent.yaml: does not exist")
 	b.write("agent-db-e1.yaml", string(text))
 	b.write("agent-db-e2.yaml", strings.Replace(string(text), "host: db-e1", "host: db-e2", 1))
-	b.want(exitUsage, []string{"local"}, "name the host: mainstay local db-e1, mainstay local db-e2\n")
+	b.want(exitUsage, []string{"local"}, "name one with -f, or the host: mainstay local db-e1, mainstay local db-e2\n")
+	b.want(exitUsage, []string{"local", "mask", "feed-e1"}, "name one with -f")
 	b.want(exitDone, []string{"local", "db-e1"}, "agent db-e1")
 	b.want(exitFailed, []string{"local", "db-e3"}, "agent.yaml: does not exist")
 }
