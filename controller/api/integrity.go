@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -32,10 +33,14 @@ func (s *subject) clearDamage(req wire.ClearRequest) (planned, error) {
 	case m.Excluded == "":
 		return planned{}, refused("nothing is known against the data of %s", req.Member)
 	}
-	j := &state.Judge{Member: req.Member, Incarnation: m.Incarnation, Reason: strings.TrimSpace(req.Reason), Cleared: m.Excluded}
+	evidence := m.Excluded
 	if r := s.snapshot.Input.View.Member(conf); r != nil {
-		j.Cleared = health.JoinDamage(m.Excluded, r.Damage) // PostgreSQL may have counted more pages since the verdict
+		evidence = health.JoinDamage(evidence, r.Damage) // more may have been found since the verdict
+	}
+	j := &state.Judge{Member: req.Member, Incarnation: m.Incarnation, Reason: strings.TrimSpace(req.Reason), Cleared: evidence}
+	if m.ClearedAs == cmp.Or(m.DamagedAs, m.Incarnation) { // what was set aside before stays so: its data is still the same
+		j.Cleared = health.JoinDamage(m.Cleared, evidence)
 	}
 	return planned{cmd: state.Command{Judge: j}, answer: wire.OperationAnswer{Plan: []string{
-		req.Member + " may be promoted again, in spite of: " + m.Excluded}}}, nil
+		req.Member + " may be promoted again, in spite of: " + evidence}}}, nil
 }

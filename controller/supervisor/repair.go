@@ -43,7 +43,7 @@ func (m *actor) stopClean(ctx context.Context, pg *postgres.Server, goal platfor
 		}
 		if len(late) > 0 {
 			if err := pg.EndSenders(asked, late); err != nil {
-				m.log.Warn("senders that are behind could not be ended")
+				m.log.Warn("senders that are behind could not be ended", zap.Error(err))
 			}
 		}
 	}
