@@ -313,11 +313,11 @@ func (x *scan) examine(ctx context.Context, p *part) {
 	case errors.Is(p.err, fs.ErrNotExist):
 		x.result.Vanished += p.size / x.page()
 		return
-	case errors.Is(p.err, fs.ErrPermission):
-		x.leftOut(p, Unopened)
-		return
 	case errors.Is(p.err, errForeign):
 		x.leftOut(p, Foreign)
+		return
+	case p.err != nil && !ofDisk(p.err):
+		x.leftOut(p, Unopened)
 		return
 	case p.err != nil:
 		x.suspect(ctx, p, &suspect{file: p.file, block: p.first, pages: p.size / x.page(), failed: p.err.Error()})

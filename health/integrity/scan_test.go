@@ -257,6 +257,27 @@ func TestSuspects(t *testing.T) {
 	}
 }
 
+// TestUnreadable: what the agent lacks to read a file is no evidence against the data, at first and when a page is read again.
+func TestUnreadable(t *testing.T) {
+	for _, none := range []error{syscall.EMFILE, syscall.ENOMEM, syscall.ETIMEDOUT, syscall.EACCES} {
+		for _, after := range []int64{0, 1} {
+			dir := fake(t, 8192)
+			pages(t, filepath.Join(dir, "base/5/1001"), 8192, 0, 1)
+			s := &Scanner{Dir: dir, fetch: reading("1001", func(n int64, b []byte) error {
+				if n > after {
+					return none
+				}
+				b[5000] = 1
+				return nil
+			})}
+			r, err := s.Scan(testContext(t), Options{Again: quick}, Sink{})
+			if err != nil || r.Skipped[Unopened] != (Skipped{1, 1}) || r.Settled+r.Unsettled > 0 {
+				t.Errorf("%v after %d reads: %+v, %v", none, after, r, err)
+			}
+		}
+	}
+}
+
 // TestHung: a disk that does not answer ends the scan in time, and no second one begins before it has answered.
 func TestHung(t *testing.T) {
 	dir := fake(t, 8192)

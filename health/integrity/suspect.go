@@ -30,7 +30,7 @@ type suspect struct {
 
 const (
 	maxSuspects = 10000 // that are read again; further ones are findings that are not settled
-	maxChanges  = 20    // then a page counts as changing
+	maxChanges  = 20    // then a page counts as changing, or as not readable
 )
 
 // suspect sets a page of a part aside, to be read again. It counts when it is known what it is.
@@ -81,6 +81,12 @@ func (x *scan) reread(ctx context.Context, s *suspect) error {
 	case errors.Is(p.err, fs.ErrNotExist), p.err == nil && p.read == 0:
 		x.result.Vanished += s.pages
 		x.drop(s)
+		return nil
+	case p.err != nil && !ofDisk(p.err):
+		if s.changes++; s.changes > maxChanges {
+			x.drop(s)
+			x.leftOut(p, Unopened)
+		}
 		return nil
 	case p.err != nil:
 		x.same(ctx, s, s.failed != "", passed)
