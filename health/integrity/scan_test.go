@@ -119,6 +119,30 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
+// TestManyFiles: no call lists more than a few files of a folder, as each call has a deadline.
+func TestManyFiles(t *testing.T) {
+	dir := fake(t, 8192)
+	const count = 2*listedAtOnce + 10
+	for n := range count {
+		pages(t, filepath.Join(dir, fmt.Sprintf("base/5/%d", 20000+n)), 8192, 0, 0)
+	}
+	tr := must[*tree](t)(openTree(dir))
+	defer tr.close()
+	f, _ := tr.folderOf(DefaultSpace, 5)
+	c, l := &Catalogue{Skipped: map[Reason]Skipped{}, pages: 8192}, &listing{folder: f}
+	for before, more := 0, true; more; before = len(c.Files) {
+		if more = tr.files(c, l); len(c.Files)-before > listedAtOnce {
+			t.Errorf("%d at once", len(c.Files)-before)
+		}
+	}
+	if len(c.Files) != count {
+		t.Errorf("%d of %d files", len(c.Files), count)
+	}
+	if whole := must[*Catalogue](t)((&Scanner{Dir: dir}).Catalogue(testContext(t))); len(whole.Files) != count {
+		t.Errorf("%d of %d files are in the catalogue", len(whole.Files), count)
+	}
+}
+
 func TestShapes(t *testing.T) {
 	const whole = fakeSegment * 8192
 	for _, tt := range []struct {

@@ -194,7 +194,7 @@ func (s *Scanner) open(deadline time.Duration) (t *tree, err error) {
 	return result.t, result.err
 }
 
-// list makes the catalogue, one call for each folder.
+// list makes the catalogue, in calls for a few files each.
 func (s *Scanner) list(ctx context.Context, t *tree, deadline time.Duration) (*Catalogue, error) {
 	c := &Catalogue{Skipped: map[Reason]Skipped{}, pages: int64(t.layout.Size)}
 	var all []folder
@@ -202,11 +202,14 @@ func (s *Scanner) list(ctx context.Context, t *tree, deadline time.Duration) (*C
 		return nil, err
 	}
 	for _, f := range all {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err := s.bounded(deadline, "list "+f.path, func() { t.files(c, f) }); err != nil {
-			return nil, err
+		next, more := &listing{folder: f}, true
+		for more {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			if err := s.bounded(deadline, "list "+f.path, func() { more = t.files(c, next) }); err != nil {
+				return nil, err
+			}
 		}
 	}
 	c.order()

@@ -216,14 +216,24 @@ func list(root *os.Root, dir string) ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-// files adds the files of one folder.
-func (t *tree) files(c *Catalogue, f folder) {
-	names, err := list(f.root, f.dir)
+// listing is a folder whose files are being listed, a few at a time: databases have hundreds of thousands, each of which costs a call.
+type listing struct {
+	folder
+	opened *os.Root // nil before the first
+	all    *os.File
+}
+
+const listedAtOnce = 1000
+
+// files adds the next files of a folder; more is false after the last.
+func (t *tree) files(c *Catalogue, f *listing) (more bool) {
+	names, err := f.next()
 	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, io.EOF) {
 			c.skip(f.path, 0, Unopened, err.Error())
 		}
-		return
+		f.close()
+		return false
 	}
 	for _, name := range names {
 		node, fork, segment, known, reason := named(name)
@@ -231,7 +241,7 @@ func (t *tree) files(c *Catalogue, f folder) {
 			continue
 		}
 		path := f.path + "/" + name
-		info, err := f.root.Lstat(f.dir + "/" + name)
+		info, err := f.opened.Lstat(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
@@ -244,5 +254,25 @@ func (t *tree) files(c *Catalogue, f folder) {
 		default:
 			c.Files = append(c.Files, File{Relation{f.space, f.database, node}, fork, segment, info.Size(), path})
 		}
+	}
+	return true
+}
+
+func (f *listing) next() (names []string, err error) {
+	if f.opened == nil {
+		if f.opened, err = f.root.OpenRoot(f.dir); err != nil {
+			return nil, err
+		}
+		if f.all, err = f.opened.Open("."); err != nil {
+			return nil, err
+		}
+	}
+	return f.all.Readdirnames(listedAtOnce)
+}
+
+func (f *listing) close() {
+	if f.opened != nil {
+		f.opened.Close()
+		f.all.Close() // nil if it could not be opened
 	}
 }
