@@ -98,7 +98,7 @@ func IntegrityOf(cluster string, m wire.MemberStatus) Integrity {
 		if i.Scan != nil && i.Scan.NextMS > 0 {
 			i.Next = max(1, time.Duration(i.Scan.NextMS)*time.Millisecond-m.Age)
 		}
-		i.Evidence = or(m.Excluded, m.Seen.Damage)
+		i.Evidence = health.JoinDamage(m.Seen.Damage, m.Excluded) // what was found since the verdict as well
 	}
 	if m.Excluded != "" {
 		i.Verdict = Damaged

@@ -29,6 +29,9 @@ var verdictCases = []struct {
 		m.Seen.Damage = health.Scanned + "base/5/7 block 1 (checksum), base/5/7 block 2 (checksum)"
 		m.Excluded = health.Scanned + "base/5/7 block 1 (checksum)"
 	}, Damaged},
+	{"excluded, and read", func(m *wire.MemberStatus) {
+		m.Seen.Damage, m.Excluded = health.Scanned+"base/5/7 block 1 (checksum)", health.ReadPages+"1 in database feed, the last at noon"
+	}, Damaged},
 	{"excluded, and silent", func(m *wire.MemberStatus) { m.Excluded, m.Seen = "bad pages", nil }, Damaged},
 	{"set aside", func(m *wire.MemberStatus) { m.Seen.Damage, m.Cleared = "bad pages", "bad pages" }, SetAside},
 	{"new evidence", func(m *wire.MemberStatus) { m.Seen.Damage, m.Cleared = "more bad pages", "bad pages" }, Reported},
