@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"mainstay/controller/wire"
@@ -44,6 +46,11 @@ func TestScanRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.want(exitFailed, []string{"integrity", "scan", dir}, dir+" is not checked", "layout that is not known")
+	if err := errors.Join(os.Remove(filepath.Join(dir, "global", "pg_control")),
+		syscall.Mkfifo(filepath.Join(dir, "global", "pg_control"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	b.want(exitFailed, []string{"integrity", "scan", dir}, dir+" is not checked", "no regular file") // it waits for no writer
 }
 
 func TestIntegrityShow(t *testing.T) {

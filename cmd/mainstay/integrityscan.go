@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"mainstay/cmd/mainstay/render"
-	"mainstay/controller/postgres/ondisk"
 	"mainstay/health/integrity"
 )
 
@@ -59,23 +58,21 @@ func (p *program) scan(ctx context.Context, dir string, o integrity.Options) err
 		return err
 	}
 	out := render.Scan{Directory: dir, Findings: []integrity.Finding{}}
-	control, err := readControl(ctx, dir)
-	if errors.Is(err, fs.ErrPermission) {
+	scanner := integrity.Scanner{Dir: dir}
+	switch _, err := scanner.Redo(); {
+	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s is not checked: %w; run it as PostgreSQL's user or as root", dir, err)
-	}
-	if err != nil {
+	case err != nil:
 		return fmt.Errorf("%s is not checked: %w; want a data directory of PostgreSQL 14 to 18", dir, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "postmaster.pid")); err == nil {
 		out.Running = true
-		o.Positions = func(ctx context.Context) (integrity.Positions, error) {
-			c, err := readControl(ctx, dir)
-			return integrity.Positions{Redo: c.Redo}, err
+		o.Positions = func(context.Context) (at integrity.Positions, err error) {
+			at.Redo, err = scanner.Redo()
+			return at, err
 		}
 	}
-	out.Checksums = control.Checksums
 	began, said := time.Now(), time.Now()
-	scanner := integrity.Scanner{Dir: dir}
 	out.Result, err = scanner.Scan(ctx, o, integrity.Sink{
 		Finding: func(f integrity.Finding) {
 			if len(out.Findings) < mostFindings {
@@ -90,7 +87,7 @@ func (p *program) scan(ctx context.Context, dir string, o integrity.Options) err
 			}
 		},
 	})
-	out.Took = time.Since(began)
+	out.Took, out.Checksums = time.Since(began), out.Result.Layout.Checksums
 	if err != nil {
 		out.Ended = err.Error()
 	}
@@ -101,21 +98,4 @@ func (p *program) scan(ctx context.Context, dir string, o integrity.Options) err
 		return quietError{exitFailed}
 	}
 	return err
-}
-
-// readControl reads the control file. A server that runs may be writing it: then it is read again.
-func readControl(ctx context.Context, dir string) (c ondisk.Control, err error) {
-	for range 5 {
-		b, err := os.ReadFile(filepath.Join(dir, "global", "pg_control"))
-		if err != nil {
-			return c, err
-		}
-		if c, err = ondisk.ParseControl(b); !errors.Is(err, ondisk.ErrChecksum) {
-			return c, err
-		}
-		if !pause(ctx, 100*time.Millisecond) {
-			return c, ctx.Err()
-		}
-	}
-	return c, ondisk.ErrChecksum
 }

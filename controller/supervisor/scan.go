@@ -56,7 +56,7 @@ func (s *scans) publish(r *health.Member, now time.Duration) {
 	if scan.Complete {
 		scan.AgeMS = (now - s.ended).Milliseconds()
 	}
-	if scan.Off = s.off; s.due > 0 && !scan.Running {
+	if scan.Off = s.off; !s.off && s.due > 0 && !scan.Running {
 		scan.NextMS = max(1, (s.due - now).Milliseconds())
 	}
 	if r.Scan = nil; scan != (health.Scan{}) {
@@ -222,7 +222,7 @@ func (m *scanner) scan(ctx context.Context, pg *postgres.Server, incarnation str
 	m.at, m.read, m.unsure = m.pass.from, 0, unsure{}
 	m.publish(func(s *scans) {
 		if s.of != incarnation {
-			*s = scans{of: incarnation, due: s.due}
+			*s = scans{of: incarnation, due: s.due, off: s.off}
 		}
 		s.report.Running = true
 	})

@@ -194,6 +194,16 @@ func (s *Scanner) open(deadline time.Duration) (t *tree, err error) {
 	return result.t, result.err
 }
 
+// Redo is where the last checkpoint of the directory's server began, by the control file: for Options.Positions where only that can be
+// asked. The error is the control file's, or ErrHung.
+func (s *Scanner) Redo() (platform.LSN, error) {
+	t, err := s.open(positionsDeadline)
+	if err != nil {
+		return 0, err
+	}
+	return t.redo, s.bounded(positionsDeadline, "close", func() { _ = t.close() })
+}
+
 // list makes the catalogue, in calls for a few files each.
 func (s *Scanner) list(ctx context.Context, t *tree, deadline time.Duration) (*Catalogue, error) {
 	c := &Catalogue{Skipped: map[Reason]Skipped{}, pages: int64(t.layout.Size)}

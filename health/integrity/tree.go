@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"mainstay/controller/platform"
 	"mainstay/controller/postgres/ondisk"
 	"mainstay/health/integrity/page"
 )
@@ -22,6 +23,7 @@ type tree struct {
 	version string              // the name of those directories begins with PG_ and ends so
 	layout  page.Layout
 	segment int64 // bytes
+	redo    platform.LSN
 }
 
 // openTree reads the control file, on which all else rests.
@@ -53,7 +55,7 @@ func (t *tree) begin() error {
 		return fmt.Errorf("global/pg_control names pages of %d bytes and segments of %d pages: %w", c.PageSize, c.RelationSegment,
 			ondisk.ErrLayout)
 	}
-	t.version = "_" + c.CatalogueVersion
+	t.version, t.redo = "_"+c.CatalogueVersion, c.Redo
 	return nil
 }
 
