@@ -31,24 +31,20 @@ type shared struct {
 	backends backends
 	binding  sync.Mutex // held while the guards are armed or disarmed
 
-	mu         sync.Mutex
-	pg         *postgres.Server // nil until the address is known
-	durable    member.Durable
-	memory     member.Memory
-	told       told
-	leasing    leasing
-	view       view
-	hangs      hangs
-	activity   activity
-	starts     starts
-	handles    handles
-	slots      slots
-	scans      scans
-	archiving  archiving
-	surveyed   survey
-	comparing  comparing
-	inspection inspection
-	news       chan struct{} // closed and replaced when a look has ended or the goal has changed
+	mu       sync.Mutex
+	pg       *postgres.Server // nil until the address is known
+	durable  member.Durable
+	memory   member.Memory
+	told     told
+	leasing  leasing
+	view     view
+	hangs    hangs
+	activity activity
+	starts   starts
+	handles  handles
+	slots    slots
+	background
+	news chan struct{} // closed and replaced when a look has ended or the goal has changed
 	// unwritten: pg asks for more than the settings that were last loaded.
 	unwritten bool
 }
@@ -58,6 +54,15 @@ type told struct {
 	goal   platform.Goal
 	from   platform.Age // of the answer that brought the goal
 	others Others
+}
+
+// background is what the member's slow tasks publish, beside the looks.
+type background struct {
+	scans      scans
+	archiving  archiving
+	surveyed   survey
+	inspection inspection
+	comparing  comparing
 }
 
 // leasing is the lease, and what it rests on (L2, L5).

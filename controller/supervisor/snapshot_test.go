@@ -39,7 +39,7 @@ func TestFullDiskUnknown(t *testing.T) {
 	m.o.Config.Data = t.TempDir()
 	check(t, os.MkdirAll(m.o.Config.MemberDir(m.o.Name), 0o700))
 	m.observer.session.status.Wanted = map[string]string{"max_wal_senders": "50"}
-	m.observer.lookAtUserSide(t.Context(), pg, member.Durable{SystemID: "1"}, true)
+	m.observer.lookAtUserSide(t.Context(), pg, member.Durable{SystemID: "1"}, true, health.RolePrimary)
 	if m.pg.Kept == pg.Kept || m.observer.user.fault == "" {
 		t.Errorf("kept %+v, fault %q", m.pg.Kept, m.observer.user.fault)
 	}
