@@ -1,12 +1,20 @@
 package health
 
-import "mainstay/controller/platform"
+import (
+	"fmt"
+	"slices"
+
+	"mainstay/controller/platform"
+)
 
 // Comparison is what comparing the files of a cluster's members, block by block, has shown. It is about what is logged in main forks,
-// visibility maps and init forks. It is evidence for people: it excludes no member.
+// visibility maps and init forks. What a page shows by itself, or beside what its member has written out, is evidence against its member's
+// data (Against). The rest is for people: of two members that contradict each other, a copy of one may be the other's only witness.
 type Comparison struct {
 	By      string   `json:"by"`      // the member whose agent has compared
 	Members []string `json:"members"` // that were compared
+	// Incarnations names the data of each that was compared.
+	Incarnations map[string]string `json:"incarnations,omitempty"`
 	// LeftOut are members that were to be compared and did not answer at the beginning, and why.
 	LeftOut map[string]string `json:"leftOut,omitempty"`
 	// Running: it is not at its end. Percent is the share of the pages that it has looked at once, Waiting how many it will look at again.
@@ -42,6 +50,25 @@ func (c *Comparison) SentPerGB() int64 {
 		return 0
 	}
 	return int64(float64(c.SentBytes) / float64(c.PageBytes) * (1 << 30))
+}
+
+// The kinds of a DifferentBlock that need no vote: with these the pages themselves tell which of them is wrong.
+var provenKinds = []string{"broken page", "lost write", "missing page", "zeroed page"}
+
+// Against is what a comparison has proven against the data of that name of a member, as a clause of Member.Damage: pages that are broken,
+// or that have older content, or none, than the member has replayed and written out, while the others agree and checkpoints of all have
+// passed. "" for nothing.
+func (c *Comparison) Against(member, incarnation string) string {
+	if c == nil || c.Running || incarnation == "" || c.Incarnations[member] != incarnation {
+		return ""
+	}
+	var pages []string
+	for _, d := range c.Damage {
+		if d.Settled && d.Named && slices.Contains(d.Suspects, member) && slices.Contains(provenKinds, d.Kind) {
+			pages = append(pages, DamagedPage(fmt.Sprintf("%s block %d", d.Path, d.Block), d.Kind))
+		}
+	}
+	return NamePages(Compared, pages, 0)
 }
 
 // DifferentBlock is a page that is not the same on all members.

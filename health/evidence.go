@@ -7,11 +7,12 @@ import (
 	"strings"
 )
 
-// The beginnings of the clauses of Member.Damage: of what a scan of the files has found, and of what PostgreSQL has read. The damaged pages
-// follow (NamePages), or PostgreSQL's counts where it has not named them.
+// The beginnings of the clauses of Member.Damage: of what a scan of the files has found, of what PostgreSQL has read, and of what a
+// comparison of the members has proven. The damaged pages follow (NamePages), or PostgreSQL's counts where it has not named them.
 const (
 	Scanned   = "a scan found damage: "
 	ReadPages = "PostgreSQL has read pages that do not match their checksums: "
+	Compared  = "a comparison of the members found damage: "
 )
 
 // namedPages is how many pages a clause names.
@@ -81,8 +82,9 @@ func clauses(evidence string) (all []string) {
 	for c := range strings.SplitSeq(evidence, between) {
 		found, scanned := strings.CutPrefix(c, Scanned)
 		found, read := strings.CutPrefix(found, ReadPages)
+		found, compared := strings.CutPrefix(found, Compared)
 		switch {
-		case scanned || read:
+		case scanned || read || compared:
 			for page := range strings.SplitSeq(found, betweenPages) {
 				all = append(all, segment.ReplaceAllString(page, " block "))
 			}

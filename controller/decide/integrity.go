@@ -26,16 +26,30 @@ func (v *clusterView) judge() (*state.Command, Reason) {
 	for i := range v.conf.Members {
 		name := v.conf.Members[i].Name
 		r, m := v.fresh(name), v.c.Members[name]
-		if r == nil || r.Incarnation == "" || m.Excluded != "" || health.KnownDamage(r.Damage, m.Cleared) {
+		if r == nil || r.Incarnation == "" || m.Excluded != "" {
 			continue
 		}
 		if r.Incarnation != m.Incarnation && m.Joined { // an old report
 			continue
 		}
-		return &state.Command{Judge: &state.Judge{Member: name, Incarnation: r.Incarnation, Excluded: r.Damage}},
-			Reason{Code: damageFound, Member: name, Detail: r.Damage}
+		damage := health.JoinDamage(r.Damage, v.compared(name, r.Incarnation))
+		if health.KnownDamage(damage, m.Cleared) {
+			continue
+		}
+		return &state.Command{Judge: &state.Judge{Member: name, Incarnation: r.Incarnation, Excluded: damage}},
+			Reason{Code: damageFound, Member: name, Detail: damage}
 	}
 	return nil, Reason{}
+}
+
+// compared is what comparisons of the cluster's members, which its agents have made, have proven against the data of one.
+func (v *clusterView) compared(name, incarnation string) (damage string) {
+	for i := range v.conf.Members {
+		if by := v.fresh(v.conf.Members[i].Name); by != nil {
+			damage = health.JoinDamage(damage, by.Comparison.Against(name, incarnation))
+		}
+	}
+	return damage
 }
 
 // undamaged names the replicas that stream and against whose data nothing is known.

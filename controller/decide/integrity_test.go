@@ -209,3 +209,23 @@ func TestDamagedPrimaryIsLeft(t *testing.T) {
 		t.Errorf("no scan is asked for: %q", g.Verify)
 	}
 }
+
+// TestComparisonExcludes: what a comparison, made by any agent, has proven against a member's data is recorded, once; also where an
+// operator has set it aside.
+func TestComparisonExcludes(t *testing.T) {
+	st := well(t, 1, nil)
+	st.members["m3"].Comparison = &health.Comparison{Incarnations: map[string]string{"m2": "m2_2"}, Damage: []health.DifferentBlock{
+		{Path: "base/5/16384", Block: 1, Kind: "lost write", Suspects: []string{"m2"}, Named: true, Settled: true}}}
+	st.later(time.Second)
+	j := st.commits().Judge
+	if j == nil || j.Member != "m2" || j.Incarnation != "m2_2" || j.Excluded != health.Compared+"base/5/16384 block 1 (lost write)" {
+		t.Fatalf("%+v", j)
+	}
+	if cmd, _, _ := st.next(); cmd != nil && cmd.Judge != nil {
+		t.Errorf("again: %s", body(cmd))
+	}
+	st.apply(onFeed(state.Command{Judge: &state.Judge{Member: "m2", Incarnation: "m2_2", Reason: "looked at", Cleared: j.Excluded}}))
+	if cmd, _, _ := st.next(); cmd != nil && cmd.Judge != nil {
+		t.Errorf("set aside: %s", body(cmd))
+	}
+}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -154,6 +155,91 @@ func TestDamagedPrimaryIsLeft(t *testing.T) {
 	tr.judge()
 }
 
+// TestLostWriteFoundByComparison: the disk of a replica has lost a write, behind a right checksum. A comparison of the members names it,
+// and it is rebuilt (S5).
+func TestLostWriteFoundByComparison(t *testing.T) {
+	tr := begin(t, stand.Options{Members: 3, AgentLines: []string{"integrity: {every: 2s, rate: 200}"}})
+	p := tr.primary(t)
+	r := tr.replicaOf(p).Member
+	all := []string{"feed-e1", "feed-e2", "feed-w1"}
+	sql := func(member, text string) string {
+		out, err := tr.SQL(tr.ctx, member, "postgres", text)
+		tr.check(t, err)
+		return out
+	}
+	same := func(want string) {
+		for _, m := range all {
+			tr.check(t, tr.Wait(tr.ctx, m+" to have "+want, func() (bool, string) {
+				out, err := tr.SQL(tr.ctx, m, "postgres", "SELECT max(v) FROM pages")
+				return out == want, fmt.Sprint(out, err)
+			}))
+			sql(m, "CHECKPOINT")
+		}
+	}
+	sql(p, "CREATE TABLE pages AS SELECT n, 1 AS v, repeat('x', 200) FROM generate_series(1, 2000) AS n")
+	sql(p, "ALTER TABLE pages SET (fillfactor = 50, autovacuum_enabled = off)")
+	sql(p, "VACUUM FULL pages")
+	sql(p, "CHECKPOINT")
+	same("1")
+	file := filepath.Join(tr.Data(r), sql(r, "SELECT pg_relation_filepath('pages')"))
+	before := block(t, file)
+	sql(p, "UPDATE pages SET v = 2")
+	sql(p, "CHECKPOINT")
+	same("2")
+	if bytes.Equal(before, block(t, file)) {
+		t.Fatal("the update has changed nothing in the page")
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	tr.check(t, err)
+	_, err = f.WriteAt(before, damagedAt)
+	tr.check(t, err, f.Sync(), f.Close())
+	tr.says(t, 0, []string{"integrity", "scan", tr.Data(r)}, "no damage found") // its checksum is right
+
+	said, done := "", make(chan struct{})
+	go func() {
+		defer close(done)
+		said, _ = tr.CLI(tr.ctx, "integrity", "check", "feed", "--depth", "compare", "--wait", "3m")
+	}()
+	tr.check(t, tr.Wait(tr.ctx, "the verdict on "+r, func() (bool, string) {
+		for _, m := range all { // a difference counts once checkpoints have passed
+			if _, err := tr.SQL(tr.ctx, m, "postgres", "CHECKPOINT"); err != nil {
+				break // it is being rebuilt
+			}
+		}
+		op, err := tr.Last(tr.ctx, state.Verdict)
+		return err == nil && op.To == r, fmt.Sprint(op, err)
+	}))
+	<-done
+	if !strings.Contains(said, "lost write") || !strings.Contains(said, r) {
+		t.Errorf("the check says:\n%s", said)
+	}
+	tr.says(t, 0, []string{"history", "feed"}, "the data of "+r+" is damaged: a comparison of the members found damage: ",
+		"block 1 (lost write)")
+	tr.check(t, tr.Wait(tr.ctx, r+" to have a copy of the primary's data", func() (bool, string) {
+		op, err := tr.Last(tr.ctx, state.Rejoin)
+		return err == nil && op.To == r && op.Result == state.Done, fmt.Sprint(op, err)
+	}))
+	tr.healthy(t)
+	tr.judge()
+}
+
+// damagedAt is where the second page of a file begins.
+const damagedAt = 8192
+
+func block(t *testing.T, path string) []byte {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b := make([]byte, 8192)
+	if _, err := f.ReadAt(b, damagedAt); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // flip changes a byte in the middle of the second page of a file.
 func flip(t *testing.T, path string) {
 	t.Helper()
@@ -163,7 +249,7 @@ func flip(t *testing.T, path string) {
 	}
 	defer f.Close()
 	b := make([]byte, 1)
-	const at = 8192 + 5000
+	const at = damagedAt + 5000
 	if _, err := f.ReadAt(b, at); err != nil {
 		t.Fatal(err)
 	}

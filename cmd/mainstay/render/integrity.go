@@ -24,7 +24,7 @@ const (
 	NoSums   Verdict = "no checksums: no wrong header found"
 	Never    Verdict = "not scanned yet"
 	Unheard  Verdict = "unknown"
-	// By the newest comparison of the members' files, which excludes no member.
+	// By the newest comparison of the members' files. What it has proven is soon in the history, and then the member is excluded.
 	Different Verdict = "damaged (by comparison)"
 	OneOf     Verdict = "suspect (by comparison)"
 )

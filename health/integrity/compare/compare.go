@@ -185,8 +185,10 @@ func (r *run) list(ctx context.Context) ([]Fork, error) {
 	}
 	r.hints = true
 	longest := map[Fork]uint32{} // by forks without a length
+	r.c.Incarnations = map[string]string{}
 	for n, l := range lists {
 		r.data = append(r.data, l.Data)
+		r.c.Incarnations[r.names[n]] = l.Data.Incarnation
 		r.hints = r.hints && l.HintsLogged
 		if a, b := lists[0].Data, l.Data; a.SystemID != b.SystemID || a.PageSize != b.PageSize || a.Checksums != b.Checksums {
 			return nil, fmt.Errorf("%s and %s cannot be compared: system identifier %s and %s, pages of %d and %d bytes, checksums %v and %v",
