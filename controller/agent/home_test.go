@@ -2,8 +2,10 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,5 +128,39 @@ func TestResumeRecord(t *testing.T) {
 	check(t, h.copies.put(filepath.Join("tenures", "feed-e1.json"), []byte("nonsense")))
 	if r := h.Resume("feed-e1"); r.Run != "" {
 		t.Errorf("read from nonsense: %+v", r)
+	}
+}
+
+// TestRunsOfOneDisk: each boot has a run of its own, and the disk remembers the last ones: an older copy of it lacks the newest.
+func TestRunsOfOneDisk(t *testing.T) {
+	dir := t.TempDir()
+	of := func(boot string) run {
+		t.Helper()
+		h, err := openHome(dir, zap.NewNop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer h.close()
+		h.copies = "" // as after a boot
+		r, err := h.run(boot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	first := of("1")
+	if again := of("1"); again.Run != first.Run || len(again.Earlier) != 0 {
+		t.Errorf("another process of the same boot: %+v, then %+v", first, again)
+	}
+	second := of("2")
+	if second.Run == first.Run || !slices.Equal(second.Earlier, []string{first.Run}) {
+		t.Errorf("the next boot: %+v after %+v", second, first)
+	}
+	for i := range earlierRuns {
+		of(fmt.Sprint(3 + i))
+	}
+	last := of("last")
+	if len(last.Earlier) != earlierRuns || slices.Contains(last.Earlier, second.Run) {
+		t.Errorf("it remembers %d runs: %v", len(last.Earlier), last.Earlier)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // clonedName of the process, of its folder and of its file. A stand has one clone.
@@ -25,19 +26,37 @@ func (s *Stand) StartClone(host, spare string) (socket string, err error) {
 	s.mu.Unlock()
 	text := strings.NewReplacer(s.path("agent-"+h.Name), dir, s.Own[h.Member].Data, filepath.Join(dir, "data"),
 		h.Address, s.Network.Address(spare)).Replace(s.agentFile(h))
-	boot, file := s.path("etc", clonedName+".boot"), s.path("etc", clonedName+".yaml")
+	file := s.path("etc", clonedName+".yaml")
 	// It must not answer for that address to anybody else, or half of the network would find the copy.
 	addressed := "echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore && echo 2 >/proc/sys/net/ipv4/conf/all/arp_announce && ip addr replace " +
 		h.Address + "/32 dev lo"
-	err = errors.Join(os.WriteFile(file, []byte(text), 0o644),
-		os.WriteFile(boot, []byte("11111111-2222-3333-4444-555555555555\n"), 0o444),
-		s.Network.Command(spare, "sh", "-c", addressed).Run())
+	err = errors.Join(os.WriteFile(file, []byte(text), 0o644), s.Network.Command(spare, "sh", "-c", addressed).Run())
 	if err != nil {
 		return "", err
 	}
-	_, err = s.Run(spare, clonedName, "unshare", "--mount", "sh", "-c",
-		`mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"`, boot, s.bin, "agent", "-f", file)
-	return filepath.Join(dir, "run", h.Member), err
+	return filepath.Join(dir, "run", h.Member), s.runInBoot(spare, clonedName, 1, file)
+}
+
+// AgentDir is the folder of a host's agent, its members' data among it.
+func (s *Stand) AgentDir(host string) string { return s.path("agent-" + host) }
+
+// BootAgent starts the agent of a host, on which nothing of Mainstay runs, as in another boot of that host, 2 to 9. Only for root.
+func (s *Stand) BootAgent(host string, boot int) error {
+	s.mu.Lock()
+	s.agent = time.Now()
+	s.mu.Unlock()
+	return s.runInBoot(host, "agent "+host, boot, s.path("etc", "agent-"+host+".yaml"))
+}
+
+// runInBoot runs an agent that finds another boot ID.
+func (s *Stand) runInBoot(host, name string, boot int, file string) error {
+	id := s.path("etc", fmt.Sprintf("boot-%d", boot))
+	if err := os.WriteFile(id, fmt.Appendf(nil, "11111111-2222-3333-4444-55555555555%d\n", boot), 0o644); err != nil {
+		return err
+	}
+	_, err := s.Run(host, name, "unshare", "--mount", "sh", "-c",
+		`mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"`, id, s.bin, "agent", "-f", file)
+	return err
 }
 
 // EndClone removes what a clone left, once its processes have ended.
