@@ -118,13 +118,23 @@ func (x *check) once(ctx context.Context, database string, bound time.Duration, 
 }
 
 // crashed tells, after a session has ended while its statement ran, whether the server has crashed: then the statement may have been why. A
-// server that does not come back counts as one.
+// server that does not come back counts as one. A postmaster that has yet to notice the death of a backend may still accept a session, so
+// that the old life counts only if it is seen once more after a pause.
 func (x *check) crashed(ctx context.Context, database, life string) bool {
-	for try := 1; ; try++ {
-		if s, err := x.open(ctx, database); err == nil {
-			return s.life != life
+	for try, lives := 1, 0; ; try++ {
+		s, err := x.open(ctx, database)
+		switch {
+		case err == nil && s.life != life:
+			return true
+		case err == nil:
+			if lives++; lives == 2 {
+				return false
+			}
+			x.leave()
+		case try >= x.o.Tries+lives:
+			return true
 		}
-		if try >= x.o.Tries || pause(ctx, x.o.Pause) != nil {
+		if pause(ctx, x.o.Pause) != nil {
 			return true
 		}
 	}
