@@ -39,7 +39,8 @@ func (p *program) integrityCheckVerb() *cobra.Command {
 of equal content are equal; a page with older content than its member has replayed and written out is a lost write. Pages that
 are changing are looked at again after the next checkpoint and restartpoint; what has not settled within --wait is counted as
 not verified. With three members or more a majority names the one that is wrong; of two that differ both are suspect, and the
-report says what would decide. A member is named, so that you can act: nothing is excluded, rebuilt or promoted by it.
+report says what would decide. A page that is broken, missing, zeroed or has lost a write then excludes its member, as what a
+scan finds does (` + "`mainstay help ReplicaCorrupt`" + `); another content under the same LSN only names it, so that you can act.
 
 --depth pages: each agent scans its member's files at once, instead of when the next scan is due. See ` + "`mainstay integrity show`" + `.
 

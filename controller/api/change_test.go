@@ -140,3 +140,20 @@ func TestSwitchoverAwaitsBackups(t *testing.T) {
 		}
 	}
 }
+
+// The plan for a primary whose host came back with an older disk promises neither its commits nor a restart in place.
+func TestFailoverToAnOlderDisk(t *testing.T) { // L8
+	s := subjectWith(t, func(_, _ *health.Member) {})
+	for _, older := range []bool{false, true} {
+		s.c.Members["m1"].Older = older
+		p, err := s.failover(wire.FailoverRequest{To: "m1", AcceptLoss: "restored"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := strings.Join(append(p.answer.Plan, p.answer.Warnings...), "; ")
+		if strings.Contains(said, "restart m1 in place") == older || strings.Contains(said, "promote m1 on timeline 2") != older ||
+			strings.Contains(said, "holds every commit") == older || strings.Contains(said, "older copy of its disk") != older {
+			t.Errorf("older %v: %s", older, said)
+		}
+	}
+}

@@ -58,7 +58,7 @@ func (s *subject) failoverPlan(req wire.FailoverRequest) []string {
 	if req.Fenced {
 		fence = s.by + "'s word replaces the fence of " + s.c.Primary
 	}
-	if req.To == s.c.Primary {
+	if s.c.RestartsInPlace(req.To) {
 		return []string{fence, "restart " + req.To + " in place", "the other members follow it"}
 	}
 	return []string{
@@ -91,6 +91,9 @@ func (s *subject) failoverWarnings(req wire.FailoverRequest) []string {
 
 // loss compares the member with the primary's last known position.
 func (s *subject) loss(to string) string {
+	if s.c.Members[to].Older {
+		return "the host of " + to + " came back with an older copy of its disk: all that was committed since that copy was made may be lost"
+	}
 	if to == s.c.Primary {
 		return to + " holds every commit that it has acknowledged, unless its data is damaged"
 	}
