@@ -96,6 +96,7 @@ func TestDamaged(t *testing.T) {
 	versions(t, func(t *testing.T, l *lab) {
 		all := first
 		first = false
+		t.Parallel() // it waits for checkpoints, mostly
 		spot := l.spots()
 		end := l.meanwhile(l.checkpoints)
 		defer end()

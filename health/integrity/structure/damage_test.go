@@ -78,6 +78,7 @@ func TestDamages(t *testing.T) {
 		}
 	}
 	versions(t, func(t *testing.T, l *lab) {
+		t.Parallel()
 		l.begin(tables, extensions)
 		at := l.spots()
 		sure(t, l.primary.Stop(testContext(t)))
