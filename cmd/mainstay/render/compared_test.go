@@ -38,6 +38,14 @@ func TestIntegrities(t *testing.T) {
 			t.Errorf("%q is not there once:\n%s", want, text)
 		}
 	}
+	last.Incarnations = map[string]string{"feed-e1": "feed-e1_1", "feed-e2": "feed-e2_2", "feed-e3": "feed-e3_3"}
+	for n, data := range []string{"feed-e1_1", "feed-e2_2", "feed-e3_9"} {
+		c.Members[n].Seen.Incarnation = data
+	}
+	if all := Integrities(c); all[2].Verdict != NotFound || all[2].Comparison == last || all[1].Comparison != last {
+		t.Errorf("a comparison counts for data that has been replaced since: %+v", all[2])
+	}
+	last.Incarnations = nil
 	c.Members[2].Excluded = "bad pages"
 	last.Wrong, last.Suspect = nil, map[string]int64{"feed-e2": 1, "feed-e3": 1}
 	all = Integrities(c)

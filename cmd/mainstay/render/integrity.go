@@ -55,6 +55,9 @@ func Integrities(c wire.ClusterState) (all []Integrity) {
 			if by.Seen == nil || by.Seen.Comparison == nil || !slices.Contains(by.Seen.Comparison.Members, m.Name) {
 				continue
 			}
+			if data := by.Seen.Comparison.Incarnations[m.Name]; data != "" && m.Seen != nil && m.Seen.Incarnation != data {
+				continue // a copy has replaced that data since
+			}
 			age := time.Duration(by.Seen.Comparison.AgeMS)*time.Millisecond + by.Age
 			if i.Comparison == nil || age < i.ComparisonAge {
 				i.Comparison, i.ComparisonAge = by.Seen.Comparison, age
