@@ -39,8 +39,9 @@ func (p *program) integrityCheckVerb() *cobra.Command {
 of equal content are equal; a page with older content than its member has replayed and written out is a lost write. Pages that
 are changing are looked at again after the next checkpoint and restartpoint; what has not settled within --wait is counted as
 not verified. With three members or more a majority names the one that is wrong; of two that differ both are suspect, and the
-report says what would decide. A page that is broken, missing, zeroed or has lost a write then excludes its member, as what a
-scan finds does (` + "`mainstay help ReplicaCorrupt`" + `); another content under the same LSN only names it, so that you can act.
+report says what would decide. A page that is broken, zeroed, missing or older than what its member has written out excludes
+that member, as the scan's findings do; a replica is then rebuilt. Another content under the same LSN is only reported. CHECKPOINT
+on the primary, and then on each replica, ends the wait for pages that are changing.
 
 --depth pages: each agent scans its member's files at once, instead of when the next scan is due. See ` + "`mainstay integrity show`" + `.
 
@@ -51,7 +52,7 @@ and pg_visibility in each database. Without them, and of indexes without a check
 creates them through the primary, in the schema mainstay. --rate is an average: an index is checked at once. It gives way to
 sessions that wait for its locks and to recovery, and pauses while the member is being changed.
 
-A further comparison of the same cluster waits for none: it is refused while one runs by the same agent. An interrupt (^C)
+While an agent compares, a further comparison by the same agent is refused. An interrupt (^C)
 cancels the comparison or the check of the structure. The exit code is 1 where damage was found, the check did not reach its
 end, the agent of a member that runs did not answer, or neither tables nor indexes could be verified.`,
 		Example: "  mainstay integrity check feed\n  mainstay integrity check feed-e2 --depth pages\n" +
@@ -194,7 +195,9 @@ func (c *check) compare(ctx context.Context, clusters []wire.ClusterState) error
 			if done == nil && len(clusters) == 1 {
 				return err
 			}
-			one.Error = err.Error()
+			if ctx.Err() == nil { // an interrupt has been said, and is no fault of the check
+				one.Error = err.Error()
+			}
 		}
 		whole = whole && err == nil && done.Complete && done.Differ == 0 && len(done.LeftOut) == 0
 		all = append(all, one)
@@ -251,6 +254,7 @@ func (c *check) compareCluster(ctx context.Context, cl wire.ClusterState) (*heal
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkSays)
 		defer cancel()
 		if c.ask(ctx, by, http.MethodPost, "/cancel", nil, nil) != nil {
+			c.p.say("%s: the agent of %s did not answer: the comparison may continue there", cl.Name, by.Name)
 			return a.Comparison, err
 		}
 		c.p.say("%s: the comparison was cancelled", cl.Name)
@@ -267,6 +271,12 @@ func (c *check) compareCluster(ctx context.Context, cl wire.ClusterState) (*heal
 
 // compared tells whether the agent's comparison has ended.
 func compared(a wire.IntegrityAnswer) bool { return a.Comparison == nil || !a.Comparison.Running }
+
+// forbidden tells whether an agent refuses what the certificate does not allow: then every other agent does.
+func forbidden(err error) bool {
+	var answer *wire.RefusalError
+	return errors.As(err, &answer) && answer.Status == http.StatusForbidden
+}
 
 func running(m wire.MemberStatus) bool {
 	return m.Seen != nil && m.Seen.Process == health.ProcessRunning
@@ -301,6 +311,9 @@ func (c *check) pages(ctx context.Context, clusters []wire.ClusterState) error {
 			}
 			now := time.Now()
 			if err := c.ask(ctx, m, http.MethodPost, "/scan", nil, nil); err != nil {
+				if forbidden(err) {
+					return err
+				}
 				whole = false
 				all = append(all, render.Integrity{Cluster: cl.Name, Member: m.Name, Verdict: render.Unheard, Evidence: err.Error()})
 				continue

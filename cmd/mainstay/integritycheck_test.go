@@ -108,11 +108,25 @@ func TestIntegrityCheckCancel(t *testing.T) {
 	})
 	if code := b.runFor(ctx, "integrity", "check", "feed"); code == exitDone || !strings.Contains(b.err, "was cancelled") ||
 		!strings.Contains(b.out, "feed-e2: not compared to the end: it was cancelled") ||
-		agent.called("POST /v1/integrity/feed-e2/cancel") != 1 {
+		strings.Contains(b.out, "context canceled") || agent.called("POST /v1/integrity/feed-e2/cancel") != 1 {
 		t.Errorf("exit code %d: %s%s", code, b.out, b.err)
 	}
 	lost = true
 	b.want(exitFailed, []string{"integrity", "check", "feed"}, "knows of no comparison any more")
+}
+
+// TestIntegrityCheckForbidden: a certificate that may not check gets one refusal, whatever the depth.
+func TestIntegrityCheckForbidden(t *testing.T) {
+	b, agent, _ := feedOfTwo(t)
+	refusal := wire.Error{Message: "viewer victor may not do this", Code: "forbidden"}
+	for _, m := range []string{"feed-e1", "feed-e2"} {
+		agent.answer("POST /v1/integrity/"+m+"/scan", http.StatusForbidden, refusal)
+		agent.answer("POST /v1/integrity/"+m+"/compare", http.StatusForbidden, refusal)
+		agent.answer("GET /v1/integrity/"+m+"/structure", http.StatusForbidden, refusal)
+	}
+	for _, depth := range []string{depthPages, depthStructure, depthCompare} {
+		b.want(exitRefused, []string{"integrity", "check", "feed", "--depth", depth}, "viewer victor may not do this", "!feed-e1", "!feed-e2")
+	}
 }
 
 func TestIntegrityCheckPages(t *testing.T) {
