@@ -5,7 +5,9 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
+	"mainstay/controller/boottime"
 	"mainstay/controller/platform"
 	"mainstay/health"
 	"mainstay/health/integrity"
@@ -160,6 +162,46 @@ func TestCompareStops(t *testing.T) {
 	for _, err := range []error{list, where, read, m.Compare([]compare.Member{other}, 0, func() {}), m.ScanNow()} {
 		if !errors.Is(err, ErrNotCalm) {
 			t.Errorf("while paused: %v", err)
+		}
+	}
+}
+
+// TestScanToVerify: a replica whose primary's data is damaged is scanned at once, and says for whose sake; again soon if something was left
+// open.
+func TestScanToVerify(t *testing.T) {
+	pg := runningPrimary(t) // a replica's files are read alike
+	m := supervisorOf(t, pg)
+	m.o.Config.Integrity.Every, m.o.Config.Integrity.Rate = 24*time.Hour, 1000
+	m.o.ScanTurn, m.o.Begun = make(chan struct{}, 1), boottime.Now()
+	epoch := platform.Epoch{Generation: 1, Number: 1}
+	m.durable.Epoch = epoch
+	m.told.goal = platform.Goal{Kind: platform.GoalReplica, Epoch: epoch, Opened: true}
+	m.view.seen.Process, m.view.seen.Role = health.ProcessRunning, health.RolePrimary
+	m.o.Group.Go(func() error { m.scanner.scanLoop(m.o.Context); return nil })
+	eventually(t, "the first scan to be planned", func() bool { s := m.Snapshot().Scan; return s != nil && s.NextMS > 0 })
+	goal := m.told.goal
+	goal.Verify = "m1_1"
+	m.Wants(goal, platform.Age{Generation: 1, Index: 9})
+	eventually(t, "a scan for the sake of m1_1", func() bool {
+		s := m.Snapshot().Scan
+		return s.Complete && s.For == "m1_1" && s.Blocks > 0
+	})
+	for _, c := range []struct {
+		scan health.Scan
+		open bool
+	}{
+		{health.Scan{Complete: true, Checksums: true, For: "m1_1"}, false},
+		{health.Scan{Complete: true, Checksums: true, For: "m1_1", Changing: 1}, true},
+		{health.Scan{Complete: true, Checksums: true, For: "m1_1", Unsettled: 1}, true},
+		{health.Scan{Complete: true, Checksums: true, For: "m1_1", Unsettled: 1, Findings: 1}, false},
+		{health.Scan{Complete: true, Checksums: true, For: "m1_0", Changing: 1}, false},
+		{health.Scan{Complete: true, For: "m1_1"}, false},
+	} {
+		m.mu.Lock()
+		m.scans.report = c.scan
+		m.mu.Unlock()
+		if m.scanner.leftOpen() != c.open {
+			t.Errorf("left open %v: %+v", !c.open, c.scan)
 		}
 	}
 }

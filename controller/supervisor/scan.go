@@ -29,6 +29,9 @@ const (
 	scanDeadline = time.Second
 	// never is longer than any host runs.
 	never = 100 * 365 * 24 * time.Hour
+	// verifyRetry is the pause after a scan that the controllers asked for, and that left something open: a page that kept changing, or that
+	// no checkpoint had settled yet.
+	verifyRetry = 30 * time.Second
 	// scanRetry is the longest pause after a scan that failed.
 	scanRetry = 10 * time.Minute
 	// reportedPages is how many damaged pages ask for a report at once, loggedPages how many the log names, keptPages how many are kept.
@@ -141,7 +144,8 @@ func (m *scanner) scanLoop(ctx context.Context) {
 		pg, incarnation, may, news := m.mayScan()
 		asked := m.askedToVerify()
 		if asked && running == nil && may {
-			m.pass, due = pass{}, 0 // what was read before shows less
+			m.pass, due = pass{}, boottime.Now() // what was read before shows less
+			m.publish(func(s *scans) { s.due = due })
 		}
 		switch {
 		case running != nil && (!may || asked):
@@ -311,6 +315,9 @@ func (m *scanner) finish(end scanEnd, every time.Duration) (due time.Duration) {
 	if end.err == nil {
 		due = max(now, m.pass.begun+every)
 		m.complete(now)
+		if m.leftOpen() {
+			due = min(due, now+verifyRetry)
+		}
 		return due
 	}
 	m.pass.from, m.pass.done = m.resumeAt(), m.pass.done+m.read
@@ -321,6 +328,14 @@ func (m *scanner) finish(end scanEnd, every time.Duration) (due time.Duration) {
 	}
 	m.log.Warn("a scan has failed; it is tried again", zap.Error(end.err))
 	return now + min(every, scanRetry)
+}
+
+// leftOpen tells whether the last complete scan does not answer what the controllers ask, and has found nothing either.
+func (m *scanner) leftOpen() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := &m.scans.report
+	return m.told.goal.Verify != "" && m.told.goal.Verify == s.For && s.Checksums && s.Findings == 0 && !s.Clean()
 }
 
 // count adds what a scan of the pass has read. Pages that a further scan reads again, because what they show was not settled when the scan
