@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -244,12 +245,12 @@ func (c *check) compareCluster(ctx context.Context, cl wire.ClusterState) (*heal
 	if err := c.ask(ctx, by, http.MethodPost, "/compare", req, nil); err != nil {
 		return nil, err
 	}
-	a, err := c.watch(ctx, by, compared,
-		func(a wire.IntegrityAnswer) {
-			if now := a.Comparison; now != nil {
-				c.p.say("%s: %d%% looked at, %d pages wait for a checkpoint", cl.Name, now.Percent, now.Waiting)
-			}
-		})
+	said := saying{cluster: cl.Name}
+	a, err := c.watch(ctx, by, compared, func(a wire.IntegrityAnswer) {
+		if line := said.next(a.Comparison, time.Now()); line != "" {
+			c.p.say("%s", line)
+		}
+	})
 	if ctx.Err() != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkSays)
 		defer cancel()
@@ -267,6 +268,29 @@ func (c *check) compareCluster(ctx context.Context, cl wire.ClusterState) (*heal
 		err = errors.New("the agent of " + by.Name + " knows of no comparison any more: it was started again, or the data was replaced")
 	}
 	return a.Comparison, err
+}
+
+// saying is what was last said of a comparison: the same is said again once a minute only.
+type saying struct {
+	cluster string
+	last    string
+	at      time.Time
+}
+
+// next is the line to print at that time; "" for none.
+func (s *saying) next(c *health.Comparison, now time.Time) string {
+	if c == nil {
+		return ""
+	}
+	line := fmt.Sprintf("%s: %d%% looked at, %d pages wait for a checkpoint", s.cluster, c.Percent, c.Waiting)
+	if line == s.last && now.Sub(s.at) < time.Minute {
+		return ""
+	}
+	s.last, s.at = line, now
+	if c.Percent == 100 && c.Waiting > 0 {
+		line += " (CHECKPOINT on the primary, then on each replica, hastens that)"
+	}
+	return line
 }
 
 // compared tells whether the agent's comparison has ended.
