@@ -16,6 +16,7 @@ func (s *State) returnedOlder(conf *platform.Cluster, cmd Command) {
 		c.Version++
 		own := c.Members[m.Name]
 		own.Older, own.Joined, own.Incarnation = true, false, c.incarnate(m.Name)
+		c.direct(m.Name)
 		c.note(cmd, m.Name, "host "+m.Host+" came back with an older copy of its disk: a backup, a snapshot, or a copied machine",
 			"nothing that its data acknowledged counts; it is used again once it streams as "+own.Incarnation)
 		s.putCluster(c)

@@ -57,6 +57,8 @@ type postgres struct {
 	senders     []*connection
 	waits       []write
 	lastStream  time.Duration
+	pushed      time.Duration  // when a standby last sent on what it had received
+	idle        int            // how often it has received nothing new in a row
 	caughtUp    platform.Epoch // the attempt in which it was handed WAL after its seal: for the checker
 	writeProbed time.Duration  // when the small local commit last finished
 	onStop      func()         // what happens when it begins to stop

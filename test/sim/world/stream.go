@@ -131,15 +131,19 @@ func (p *postgres) take(t *taking) {
 		p.receiver = nil // it ends, and another is started
 		return
 	}
+	p.idle++
 	if len(wal) > len(p.wal) {
-		p.wal, p.own = wal, false
+		p.wal, p.own, p.idle = wal, false, 0
 		if p.fedBy(c.from) {
 			p.caughtUp = p.m.durable.Sealed
 		}
 		p.lets(p.w.span(0, 20*time.Millisecond), (*replaying)(t))
 	}
-	if len(p.senders) > 0 {
-		p.push() // who streams from this standby
+	// Who streams from this standby. Two that stream from each other, for as long as one of them does not know better, would hand nothing new
+	// to and fro without end: PostgreSQL does that by the clock, not for each message.
+	if len(p.senders) > 0 && (p.idle < 100 || p.w.now-p.pushed >= time.Millisecond) {
+		p.pushed = p.w.now
+		p.push()
 	}
 	t.flush = p.end()
 	p.w.net.streams(p.m.host.node, c.from.m.host.node, (*acknowledging)(t))
