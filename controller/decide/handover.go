@@ -44,7 +44,10 @@ func (v *clusterView) handOver() (*state.Command, Reason) {
 		}
 		return nil, Reason{Code: cleanStopRuns, Member: v.c.Primary}
 	}
-	if !p.Clean || p.Shutdown == 0 || v.c.Members[v.c.Primary].Older {
+	if v.c.Members[v.c.Primary].Older {
+		return v.force(Reason{Code: olderCopy, Member: v.c.Primary, Other: v.conf.Member(v.c.Primary).Host})
+	}
+	if !p.Clean || p.Shutdown == 0 {
 		return v.force(Reason{Code: uncleanStop, Member: v.c.Primary})
 	}
 	ch, late := v.chooseHandover(p.Shutdown)

@@ -84,6 +84,25 @@ func TestOlderDiskOfAReplica(t *testing.T) { // L8
 	}
 }
 
+// A switchover under way does not take the stop of an older copy for the primary's: the clean stop of its disk is an old one.
+func TestOlderDiskDuringASwitchover(t *testing.T) { // L8
+	st := well(t, 1, nil)
+	st.apply(onFeed(state.Command{Begin: &state.Begin{Kind: state.Switchover}}))
+	st.apply(onFeed(state.Command{Advance: &state.Advance{Attempt: st.c().Attempt.Number, Phase: state.PhaseStop, StopOld: true}}))
+	st.restored("h1")
+	st.crash()
+	st.members["m1"].Clean, st.members["m1"].Shutdown = true, 1
+	st.later(0)
+	a := st.commits().Advance
+	if a == nil || a.Phase != state.PhaseSeal || !strings.Contains(a.Note, "older copy of its disk") {
+		t.Fatalf("%+v", a)
+	}
+	st.seal("m2", "m3")
+	if p := st.commits().Promote; p == nil || p.Clean || p.Member == "m1" {
+		t.Fatalf("%+v", p)
+	}
+}
+
 // The log takes no seal of an older copy, whoever proposes it.
 func TestSealOfAnOlderDiskIsRefused(t *testing.T) { // L8
 	st := begun(t, 2, nil)

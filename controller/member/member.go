@@ -22,7 +22,7 @@ type Durable struct {
 	Closed platform.Epoch `json:"closed"`
 	// Sealed is the attempt the member is sealed for; zero for none. It outlives restarts of agent and PostgreSQL.
 	Sealed platform.Epoch `json:"sealed"`
-	// Incarnation names the data in place, Former what its data was named before: no data of that name is left here.
+	// Incarnation names the data in place, Former what the data here was named before; none is any more.
 	Incarnation string `json:"incarnation"`
 	Former      string `json:"former,omitempty"`
 	// Peers are the other members of the cluster, by name, separated by spaces, and Longest the longest lease that may be in

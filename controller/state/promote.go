@@ -134,7 +134,7 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 		return fmt.Errorf("the proof is for epoch %s, but epoch %s is in force", p.Proof.Epoch, c.Epoch)
 	case !c.trusts(p.Sealed):
 		return errors.New("a sealed member's data is an older copy")
-	case c.Members[c.Primary].Older && (p.Clean || p.Member == c.Primary) && !c.accepted():
+	case c.Members[c.Primary].Older && (p.Clean || p.Member == c.Primary && !c.accepted()):
 		return errors.New(olderPrimary)
 	case c.RestartsInPlace(p.Member) && p.Timeline != c.Timeline:
 		return errors.New("a restart in place keeps its timeline")
