@@ -147,7 +147,7 @@ func (v *observing) send(ctx context.Context, limit time.Duration, address, path
 		defer func() { <-slot }()
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
-		if err := v.client.DoAt(ctx, address, "POST", path, observations, nil); err != nil {
+		if err := v.client.Repeat(ctx, address, "POST", path, observations, nil); err != nil {
 			v.logger.Debug("observations not taken", zap.String("by", address), zap.Error(err))
 		}
 	})

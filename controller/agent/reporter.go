@@ -149,7 +149,7 @@ func (a *Agent) sendOne(ctx context.Context, client *wire.Client, to way, r heal
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
 	var answer wire.ReportAnswer
-	err := client.DoAt(ctx, to.address, http.MethodPost, "/v1/report", wire.ReportRequest{Protocol: wire.ProtocolMax, Report: r}, &answer)
+	err := client.Repeat(ctx, to.address, http.MethodPost, "/v1/report", wire.ReportRequest{Protocol: wire.ProtocolMax, Report: r}, &answer)
 	var refusal *wire.RefusalError
 	switch {
 	case err == nil:

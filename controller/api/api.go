@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"mainstay/controller/delta"
 	"mainstay/controller/identity"
 	"mainstay/controller/loop"
 	"mainstay/controller/state"
@@ -83,7 +84,8 @@ type Options struct {
 // API holds the handlers. It owns no goroutine.
 type API struct {
 	Options
-	metrics http.Handler
+	metrics   http.Handler
+	exchanges delta.Exchanges // of repeated requests, by certificate and path
 }
 
 // New returns the API.

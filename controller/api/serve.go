@@ -28,7 +28,7 @@ type request struct {
 
 // handle wraps a route: it checks the caller's role, sets a deadline, and answers JSON, or 204 for a nil answer.
 func (a *API) handle(r route) http.Handler {
-	return a.guarded(r.roles, bounded(r.limit, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+	var serve http.Handler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		who, err := a.Identify(q)
 		var out any
 		if err == nil {
@@ -44,7 +44,11 @@ func (a *API) handle(r route) http.Handler {
 			return
 		}
 		answer(w, http.StatusOK, out)
-	})))
+	})
+	if repeats[r.pattern] {
+		serve = a.repeated(serve)
+	}
+	return a.guarded(r.roles, bounded(r.limit, serve))
 }
 
 // guarded lets only certificates of these roles pass.
@@ -85,12 +89,9 @@ func bounded(limit time.Duration, next http.Handler) http.Handler {
 
 // body reads the request's JSON strictly: an unknown field is never ignored.
 func (q *request) body(into any) error {
-	data, err := io.ReadAll(q.Body)
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return badRequest("the body is larger than 1 MiB")
-	}
+	data, err := readBody(q.Body)
 	if err != nil {
-		return badRequest("the body cannot be read: %v", err)
+		return err
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return badRequest("the request has no body; it must be a JSON object")
@@ -104,6 +105,17 @@ func (q *request) body(into any) error {
 		return badRequest("the body holds more than one JSON value")
 	}
 	return nil
+}
+
+func readBody(from io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(from)
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, badRequest("the body is larger than 1 MiB")
+	}
+	if err != nil {
+		return nil, badRequest("the body cannot be read: %v", err)
+	}
+	return data, nil
 }
 
 // jsonMistake names the field of a JSON mistake.

@@ -67,12 +67,13 @@ func TestUsersSettingsHaveNoSay(t *testing.T) {
 		}
 	}
 	check(t, a.with(ctx, func(c *sql.Conn) error {
-		var method, owner string
+		var method, owner, analyze string
 		var space int
-		err := c.QueryRowContext(ctx, `SELECT amname, relowner::regrole, reltablespace FROM pg_class r JOIN pg_am m ON m.oid = relam
-			WHERE r.oid = 'mainstay.beat'::regclass`).Scan(&method, &owner, &space)
-		if method != "heap" || owner != "postgres" || space != 0 {
-			t.Errorf("our table is %s of %s in tablespace %d", method, owner, space)
+		err := c.QueryRowContext(ctx, `SELECT amname, relowner::regrole, reltablespace, (SELECT option_value FROM
+				pg_options_to_table(reloptions) WHERE option_name = 'autovacuum_analyze_threshold') FROM pg_class r JOIN pg_am m ON m.oid = relam
+			WHERE r.oid = 'mainstay.beat'::regclass`).Scan(&method, &owner, &space, &analyze)
+		if method != "heap" || owner != "postgres" || space != 0 || analyze != "2147483647" {
+			t.Errorf("our table is %s of %s in tablespace %d, analyzed after %s changes", method, owner, space, analyze)
 		}
 		return err
 	}))

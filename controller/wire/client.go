@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mainstay/controller/delta"
 	"mainstay/controller/identity"
 )
 
@@ -43,6 +44,8 @@ type Client struct {
 
 	mu     sync.Mutex
 	leader string // the address that last answered as leader, "" if unknown
+
+	exchanges delta.Exchanges // of Repeat, by address and path
 }
 
 // NewClient returns a client for these addresses (host:port). config comes from identity.Store.ClientConfig, which checks the peer's
@@ -74,6 +77,7 @@ func NewClientVia(addresses []string, config *tls.Config, dial Dial) *Client {
 		TLSClientConfig: config, TLSHandshakeTimeout: dialTimeout,
 		TLSNextProto:    map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1 only
 		IdleConnTimeout: idleTimeout, MaxIdleConnsPerHost: 4,
+		DisableCompression: true, // nothing is compressed that way; what repeats is sent as a difference
 	}
 	return &Client{addresses: slices.Clone(addresses), transport: t, http: &http.Client{
 		Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -101,7 +105,11 @@ func (c *Client) DoAt(ctx context.Context, address, method, path string, in, out
 	if err != nil {
 		return err
 	}
-	err = c.send(ctx, address, method, path, body, out)
+	return unreachable(address, c.send(ctx, address, message{method: method, path: path, body: body, out: out}))
+}
+
+// unreachable is the error of a request to one address, as DoAt returns it.
+func unreachable(address string, err error) error {
 	if refusal := (*RefusalError)(nil); err == nil || errors.As(err, &refusal) {
 		return err
 	}
@@ -141,26 +149,37 @@ func encode(in any) ([]byte, error) {
 	return b, nil
 }
 
+// message is a request with its encoded body, and where its answer goes.
+type message struct {
+	method, path string
+	body         []byte
+	out          any
+	repeated     *delta.Exchange // nil for one that is not repeated
+}
+
 // send makes one request. An error is a *RefusalError, a *sentError, or means that nothing was sent.
-func (c *Client) send(ctx context.Context, address, method, path string, body []byte, out any) error {
+func (c *Client) send(ctx context.Context, address string, m message) error {
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
 		if !c.endRefused(i.Conn) {
 			sent.Store(true)
 		}
 	}})
-	req, err := http.NewRequestWithContext(ctx, method, "https://"+address+path, bytes.NewReader(body))
+	body, title := shorten(m.repeated, m.body)
+	req, err := http.NewRequestWithContext(ctx, m.method, "https://"+address+m.path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("address %q: %w", address, err)
 	}
-	if body != nil {
+	req.Header.Set("User-Agent", "") // sends none
+	if body != nil && title == "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	announce(m.repeated, req.Header, title)
 	resp, err := c.http.Do(req)
 	if err == nil {
 		defer resp.Body.Close()
 		if err = c.judge(resp.TLS); err == nil {
-			err = c.read(resp, address, out)
+			err = c.read(resp, address, m)
 		}
 	}
 	if refusal := (*RefusalError)(nil); err == nil || errors.As(err, &refusal) {
@@ -213,8 +232,11 @@ func refusedCertificate(err error) error {
 }
 
 // read takes the whole answer at once: a connection does not outlast a slow reader (identity.UserTimeout).
-func (c *Client) read(resp *http.Response, address string, out any) error {
+func (c *Client) read(resp *http.Response, address string, m message) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err == nil {
+		data, err = answered(m.repeated, resp.Header, m.body, data)
+	}
 	if err != nil {
 		return err
 	}
@@ -225,10 +247,10 @@ func (c *Client) read(resp *http.Response, address string, out any) error {
 		}
 		return r
 	}
-	if out == nil || len(data) == 0 {
+	if m.out == nil || len(data) == 0 {
 		return nil
 	}
-	if err := json.Unmarshal(data, out); err != nil {
+	if err := json.Unmarshal(data, m.out); err != nil {
 		return fmt.Errorf("its answer cannot be read: %w; check that it is of the same version", err)
 	}
 	return nil

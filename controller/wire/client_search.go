@@ -59,7 +59,7 @@ func (s *search) try(ctx context.Context, address string) error {
 		ctx, cancel = context.WithTimeout(ctx, readTimeout)
 		defer cancel()
 	}
-	return s.c.send(ctx, address, s.method, s.path, s.body, s.out)
+	return s.c.send(ctx, address, message{method: s.method, path: s.path, body: s.body, out: s.out})
 }
 
 func (s *search) held() bool {

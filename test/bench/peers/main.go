@@ -40,6 +40,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(2)
 	}
+	signal.Ignore(syscall.SIGPIPE) // where nobody reads the output any more, what was started must still be ended
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	err = run(ctx, n)
 	stop()
