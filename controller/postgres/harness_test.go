@@ -56,7 +56,7 @@ func newServer(t *testing.T, ca *authority, member string) *Server {
 	check(t, os.Chmod(dir, 0o755))
 	i := &Server{
 		Member: member, Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"),
-		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: kit.FreePort(t), Binaries: b, Owner: o,
+		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: kit.FreePort(t), Binaries: b, Owner: o, Lock: &LockFile{},
 	}
 	i.TLS = ca.issue(t, dir, ReplicationUser, o)
 	t.Cleanup(func() {

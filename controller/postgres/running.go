@@ -34,7 +34,7 @@ func (i *Server) Running() (pid int, start string, ok bool) {
 // process for as long as the host is up. The error is ErrNotRunning where there surely is none, as after a crash that left
 // postmaster.pid; any other means that it is not known, perhaps for want of descriptors, and is no evidence.
 func (i *Server) Postmaster() (pid int, start string, err error) {
-	raw, err := i.Owner.readFile(filepath.Join(i.Data, "postmaster.pid"))
+	raw, err := i.lockFile()
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, "", ErrNotRunning
 	}

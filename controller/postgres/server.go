@@ -80,6 +80,8 @@ type Server struct {
 	ReplicationTLS TLSFiles
 	// Replication is set on adopted clusters; zero is mainstay_replication with its certificate.
 	Replication Credentials
+	// Lock reads postmaster.pid; nil reads it each time.
+	Lock *LockFile
 	// Notice is called once for each change to the user's settings and files; nil for no call. It must not block.
 	Notice func(text string)
 }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"path/filepath"
 	"strings"
 )
 
@@ -47,7 +46,7 @@ const (
 
 // state is the status that the postmaster reports, "" if it cannot be read.
 func (i *Server) state() string {
-	raw, err := i.Owner.readFile(filepath.Join(i.Data, "postmaster.pid"))
+	raw, err := i.lockFile()
 	if err != nil {
 		return ""
 	}

@@ -109,7 +109,7 @@ const oomOfBackends = "PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj"
 // member's for one, and PostgreSQL would refuse to start for as long as that lives; told that it is its grandparent's it passes that over.
 // It still checks whether a process uses the data's shared memory.
 func (i *Server) leftover() int {
-	raw, _ := i.Owner.readFile(filepath.Join(i.Data, "postmaster.pid")) // none, as after a clean stop, is as good
+	raw, _ := i.lockFile() // none, as after a clean stop, is as good
 	first, _, _ := strings.Cut(string(raw), "\n")
 	pid, _ := strconv.Atoi(strings.TrimSpace(first))
 	return pid

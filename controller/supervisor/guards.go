@@ -27,64 +27,83 @@ type guards struct {
 	armed  platform.Epoch
 	paired time.Duration // when both last said that they watch each other (CLOCK_BOOTTIME); 0 if they have denied it since
 	bids   uint64        // count of commands sent to them and of their replacements
-	idle   resting
+	kept   statusKept
 }
 
-// resting is the last status of idle guards. It stays valid until they get a command or one of them ends, which the kernel reports.
-type resting struct {
+// statusKept is the last status of guards that are both well. It stays valid for a while, until they get a command or one of them ends,
+// which the kernel reports.
+type statusKept struct {
 	status     guard.Status
-	asked      time.Duration // CLOCK_BOOTTIME; 0: they were not idle, or not both well
+	at         time.Duration // CLOCK_BOOTTIME; 0: they were not both well
 	bids       uint64
 	postmaster int
 }
 
-// restFor is how long idle guards are not asked again. Each question costs both of them a turn of the CPU, and most members are
-// replicas.
-const restFor = 2 * time.Second
+// Guards are not asked again for restFor while they are idle, as those of replicas are, and for renewedFor after a lease: its answer is
+// a status too, and a leader renews it in half that time. Each question costs both of them a turn of the CPU.
+const (
+	restFor    = 2 * time.Second
+	renewedFor = time.Second
+)
 
-// rests returns the last status of idle guards while it is valid. The caller owns the list in it: each report adds to its own while
-// earlier reports are still being sent.
-func (g *guards) rests(postmaster int, now time.Duration) (guard.Status, bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	r := g.idle
-	r.status.Missing = slices.Clone(r.status.Missing)
-	return r.status, r.asked != 0 && now-r.asked < restFor && r.bids == g.bids && r.postmaster == postmaster
+// holds tells whether the status is still that of the guards, after so many commands.
+func (a *statusKept) holds(bids uint64, postmaster int, now time.Duration) bool {
+	end := a.at
+	switch states := [2]machine.State{a.status.Guards[0].State, a.status.Guards[1].State}; states {
+	case [2]machine.State{machine.Idle, machine.Idle}:
+		end += restFor
+	case [2]machine.State{machine.Armed, machine.Armed}:
+		end = min(end+renewedFor, a.status.End)
+	}
+	return a.at != 0 && now < end && a.bids == bids && a.postmaster == postmaster
 }
 
-// asked keeps the status that they gave after bids, if they are idle and well.
-func (g *guards) asked(st guard.Status, err error, bids uint64, postmaster int, now time.Duration) {
+// last returns the status while it is valid. The caller owns the list in it: each report adds to its own while earlier reports are still
+// being sent.
+func (g *guards) last(postmaster int, now time.Duration) (guard.Status, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.idle = resting{}
-	if err == nil && st.Peer && st.Guards[0].State == machine.Idle && st.Guards[1].State == machine.Idle {
-		g.idle = resting{st, now, bids, postmaster}
-		g.idle.status.Missing = slices.Clone(st.Missing)
+	st := g.kept.status
+	st.Missing = slices.Clone(st.Missing)
+	return st, g.kept.holds(g.bids, postmaster, now)
+}
+
+// answer keeps the status that they gave after bids, if both are well. The status of a lease counts for the postmaster that they were
+// last asked about.
+func (g *guards) answer(st guard.Status, err error, bids uint64, postmaster int, now time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil || !st.Peer {
+		now = 0
 	}
+	st.Missing = slices.Clone(st.Missing)
+	g.kept = statusKept{st, now, bids, postmaster}
 }
 
 // bid counts a command before it is sent.
-func (g *guards) bid() {
+func (g *guards) bid() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.bids++
-}
-
-func (g *guards) told() uint64 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	return g.bids
 }
 
-// ask is Status, but does not wake idle guards each time.
+// before is how many commands they have got, and about which postmaster they were last asked.
+func (g *guards) before() (bids uint64, postmaster int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.bids, g.kept.postmaster
+}
+
+// ask is Status, but does not wake the guards for each look.
 func (g *guards) ask(set *guard.Set, postmaster int) (guard.Status, error) {
 	now := boottime.Now()
-	if st, ok := g.rests(postmaster, now); ok && set.Alive() && set.Connected() {
+	if st, ok := g.last(postmaster, now); ok && set.Alive() && set.Connected() {
 		return st, nil
 	}
-	bids := g.told()
+	bids, _ := g.before()
 	st, err := set.Status()
-	g.asked(st, err, bids, postmaster, now)
+	g.answer(st, err, bids, postmaster, now)
 	return st, err
 }
 
@@ -156,8 +175,12 @@ func (g *guards) extend(epoch platform.Epoch, end time.Duration) error {
 	if set == nil {
 		return errNoGuards
 	}
-	g.bid()
-	if err := set.Extend(epoch.String(), end); err != nil {
+	bids := g.bid()
+	_, postmaster := g.before()
+	now := boottime.Now()
+	st, err := set.Renew(epoch.String(), end)
+	g.answer(st, err, bids, postmaster, now)
+	if err != nil {
 		return err
 	}
 	g.mu.Lock()

@@ -43,14 +43,18 @@ func TestLateGuardsAreWhole(t *testing.T) {
 	}
 }
 
-// Idle guards that are well are not asked for a while. What they said is worth nothing once they are told something, also while they
-// were asked, and of another postmaster; of guards that are armed, or not well, nothing is kept.
-func TestIdleGuardsRest(t *testing.T) {
+// Guards that are well are not asked for a while, which ends with the lease that they hold. What they said is worth nothing once they are
+// told something, also while they were asked, and of another postmaster; of guards that are not well nothing is kept.
+func TestGuardsAreAskedSeldom(t *testing.T) {
 	well := guard.Report{State: machine.Idle}
+	told := func(g *guards) { g.bid() }
 	idle := guard.Status{Peer: true, Guards: [2]guard.Report{well, well}}
-	armed, kills := idle, idle
-	armed.Guards[1].State, kills.Guards[0].State = machine.Armed, machine.Killing
 	const now = time.Hour
+	armed, half, kills := idle, idle, idle
+	armed.Guards[0].State, armed.Guards[1].State, armed.End = machine.Armed, machine.Armed, now+5*time.Second
+	half.Guards[1].State, kills.Guards[0].State = machine.Armed, machine.Killing
+	ending := armed
+	ending.End = now + renewedFor/2
 	for _, c := range []struct {
 		name       string
 		said       guard.Status
@@ -63,24 +67,28 @@ func TestIdleGuardsRest(t *testing.T) {
 	}{
 		{"idle", idle, nil, nil, nil, restFor - 1, 7, true},
 		{"idle for long", idle, nil, nil, nil, restFor, 7, false},
-		{"armed", armed, nil, nil, nil, 1, 7, false},
+		{"armed", armed, nil, nil, nil, renewedFor - 1, 7, true},
+		{"armed, and not renewed", armed, nil, nil, nil, renewedFor, 7, false},
+		{"its lease has ended", ending, nil, nil, nil, renewedFor / 2, 7, false},
+		{"armed and told since", armed, nil, nil, told, 1, 7, false},
+		{"one armed", half, nil, nil, nil, 1, 7, false},
 		{"one kills", kills, nil, nil, nil, 1, 7, false},
 		{"alone", guard.Status{Guards: idle.Guards}, nil, nil, nil, 1, 7, false},
 		{"late", idle, guard.ErrNoAnswer, nil, nil, 1, 7, false},
 		{"another postmaster", idle, nil, nil, nil, 1, 8, false},
-		{"told since", idle, nil, nil, (*guards).bid, 1, 7, false},
-		{"told meanwhile", idle, nil, (*guards).bid, nil, 1, 7, false},
+		{"told since", idle, nil, nil, told, 1, 7, false},
+		{"told meanwhile", idle, nil, told, nil, 1, 7, false},
 	} {
 		var g guards
-		bids := g.told()
+		bids, _ := g.before()
 		if c.between != nil {
 			c.between(&g)
 		}
-		g.asked(c.said, c.err, bids, 7, now)
+		g.answer(c.said, c.err, bids, 7, now)
 		if c.after != nil {
 			c.after(&g)
 		}
-		if _, got := g.rests(c.postmaster, now+c.later); got != c.want {
+		if _, got := g.last(c.postmaster, now+c.later); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
@@ -102,9 +110,9 @@ func TestRestingGuardsShareNothing(t *testing.T) {
 	said := guard.Status{Peer: true, Missing: append(make([]string, 0, 4), "a launcher")}
 	said.Guards[0].State, said.Guards[1].State = machine.Idle, machine.Idle
 	var g guards
-	g.asked(said, nil, g.told(), 7, time.Hour)
-	first, ok := g.rests(7, time.Hour+1)
-	second, alike := g.rests(7, time.Hour+2)
+	g.answer(said, nil, 0, 7, time.Hour)
+	first, ok := g.last(7, time.Hour+1)
+	second, alike := g.last(7, time.Hour+2)
 	if !ok || !alike {
 		t.Fatal("idle guards are asked again")
 	}

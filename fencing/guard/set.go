@@ -189,8 +189,14 @@ func (s *Set) each(ctx context.Context, req request) (reports [2]Report, err err
 // guards. nil means that both have accepted it; otherwise the member must not act on the lease, although one of them may have
 // accepted it. RefusedError with Expired: the tree is being killed or was. It takes 100 ms at most.
 func (s *Set) Extend(epoch string, end time.Duration) error {
-	_, err := s.each(context.Background(), request{Op: opExtend, Epoch: epoch, End: end})
+	_, err := s.Renew(epoch, end)
 	return err
+}
+
+// Renew is Extend; it returns, as Status does, what the guards have answered.
+func (s *Set) Renew(epoch string, end time.Duration) (Status, error) {
+	reports, err := s.each(context.Background(), request{Op: opExtend, Epoch: epoch, End: end})
+	return statusOf(reports), err
 }
 
 // Disarm makes both guards idle: after the member's PostgreSQL has stopped, before it starts as a standby, or for a
@@ -217,6 +223,10 @@ type Status struct {
 // Status queries both guards; it takes 100 ms at most. Beside an error it holds the answers received.
 func (s *Set) Status() (Status, error) {
 	reports, err := s.each(context.Background(), request{Op: opStatus})
+	return statusOf(reports), err
+}
+
+func statusOf(reports [2]Report) Status {
 	a, b := reports[0], reports[1]
 	st := Status{
 		Guards: reports, Armed: a.Armed && b.Armed, End: min(a.End, b.End), Peer: a.Peer && b.Peer,
@@ -226,7 +236,7 @@ func (s *Set) Status() (Status, error) {
 	if a.Epoch == b.Epoch {
 		st.Epoch = a.Epoch
 	}
-	return st, err
+	return st
 }
 
 // PIDs are the processes of guards a and b.

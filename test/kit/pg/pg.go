@@ -24,6 +24,7 @@ func Primary(t *testing.T) *postgres.Server {
 	i := &postgres.Server{
 		Member: "feed-e1", Data: filepath.Join(dir, "data"), Conf: filepath.Join(dir, "conf"), Socket: filepath.Join(dir, "s"),
 		Log: filepath.Join(dir, "log"), Listen: "127.0.0.1", Port: kit.FreePort(t),
+		Lock: &postgres.LockFile{},
 	}
 	t.Cleanup(func() {
 		if pid, _, ok := i.Running(); ok {
