@@ -20,6 +20,8 @@ type mover struct {
 	all   []state.Step
 	halt  *wire.Halted // where it halts, once all steps were shown
 	word  string
+	// backups is how many more requests a base backup holds up.
+	backups int
 }
 
 func newMover(s *server, result state.Result, halt *wire.Halted) *mover {
@@ -30,6 +32,16 @@ func newMover(s *server, result state.Result, halt *wire.Halted) *mover {
 	s.mux.HandleFunc("POST /v1/site-switchovers", func(w http.ResponseWriter, r *http.Request) {
 		var req wire.SiteSwitchoverRequest
 		bodyOf(r, &req)
+		m.mu.Lock()
+		held := !req.DryRun && m.backups > 0
+		if held {
+			m.backups--
+		}
+		m.mu.Unlock()
+		if held {
+			reply(w, http.StatusConflict, wire.Error{Code: wire.CodeBackup, Message: "a base backup is being taken"})
+			return
+		}
 		a := wire.OperationAnswer{Operation: "site-1", Target: req.To,
 			Plan: []string{"quiesce: app web is drained (5s) and stopped on every site"}}
 		if req.DryRun {
@@ -111,6 +123,20 @@ func TestSiteSwitchoverRefused(t *testing.T) {
 	if n := s.called("POST /v1/site-switchovers"); n != 1 {
 		t.Errorf("asked %d times: a refused plan is not begun", n)
 	}
+}
+
+// A site switchover that a base backup holds up is asked for until that has ended.
+func TestSiteSwitchoverAfterABackup(t *testing.T) {
+	b, s := leader(t)
+	newMover(s, state.Done, nil).backups = 2
+	b.want(exitRefused, []string{"site", "switchover", "--to", "west", "--yes", "--backups-wait", "0"}, "a base backup is being taken",
+		"!waiting for")
+	b.want(exitDone, []string{"site", "switchover", "--to", "west", "--yes"}, "waiting for at most 10m0s: a base backup",
+		"site-switchover done")
+	if got := s.called("POST /v1/site-switchovers"); got != 5 { // two plans, and begun at the third time
+		t.Errorf("asked %d times", got)
+	}
+	b.want(exitUsage, []string{"site", "switchover", "--to", "west", "--yes", "--backups-wait", "-1s"}, "--backups-wait")
 }
 
 func TestSiteSwitchoverEnds(t *testing.T) {

@@ -15,7 +15,7 @@ const siteWait = 10 * time.Minute
 func (p *program) siteSwitchoverVerb() *cobra.Command {
 	var req wire.SiteSwitchoverRequest
 	var yes bool
-	var wait time.Duration
+	var wait, backups time.Duration
 	c := &cobra.Command{
 		Use:   "switchover --to SITE",
 		Short: "Move all clusters and apps to a site, without loss",
@@ -37,16 +37,17 @@ its exit code is 1. The switchover continues if the command is interrupted.`,
 			if err := checkName("--to", req.To); err != nil {
 				return err
 			}
-			if err := checkWait(wait); err != nil {
+			if err := checkWaits(wait, backups); err != nil {
 				return err
 			}
-			return p.siteSwitchover(ctx, req, wait, yes)
+			return p.siteSwitchover(ctx, req, wait, backups, yes)
 		}),
 	}
 	c.Flags().StringVar(&req.To, "to", "", "site to move to (required)")
 	c.Flags().StringVar(&req.Reason, "reason", "", "reason, for the history")
 	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "show what would be done, and do nothing")
 	c.Flags().DurationVar(&wait, "wait", siteWait, "how long to wait for the operation to end")
+	backupsWait(c, &backups)
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	p.completeSites(c)
 	return c
@@ -59,7 +60,15 @@ func checkWait(wait time.Duration) error {
 	return nil
 }
 
-func (p *program) siteSwitchover(ctx context.Context, req wire.SiteSwitchoverRequest, wait time.Duration, yes bool) error {
+// checkWaits checks the bounds of a switchover's waits: for its end, and for base backups before it.
+func checkWaits(wait, backups time.Duration) error {
+	if backups < 0 {
+		return usagef("--backups-wait is a duration, such as 10m; 0 waits for none")
+	}
+	return checkWait(wait)
+}
+
+func (p *program) siteSwitchover(ctx context.Context, req wire.SiteSwitchoverRequest, wait, backups time.Duration, yes bool) error {
 	s, err := p.connect()
 	if err != nil {
 		return err
@@ -73,5 +82,5 @@ func (p *program) siteSwitchover(ctx context.Context, req wire.SiteSwitchoverReq
 	if err := p.yes(ctx, yes, "move the platform to site "+req.To+" now?"); err != nil {
 		return err
 	}
-	return p.begin(ctx, s, sitePath(), req, wait, siteSwitchoverOf)
+	return p.afterBackups(ctx, backups, func() error { return p.begin(ctx, s, sitePath(), req, wait, siteSwitchoverOf) })
 }

@@ -35,11 +35,8 @@ the command is interrupted. It shows the plan and asks first, unless --yes is gi
 					return err
 				}
 			}
-			if err := checkWait(wait); err != nil {
+			if err := checkWaits(wait, backups); err != nil {
 				return err
-			}
-			if backups < 0 {
-				return usagef("--backups-wait is a duration, such as 10m; 0 waits for none")
 			}
 			return p.switchover(ctx, args[0], req, wait, backups, yes)
 		}),
@@ -48,11 +45,15 @@ the command is interrupted. It shows the plan and asks first, unless --yes is gi
 	c.Flags().StringVar(&req.Reason, "reason", "", "reason, for the history")
 	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "show what would be done, and do nothing")
 	c.Flags().DurationVar(&wait, "wait", 60*time.Second, "how long to wait for the operation to end")
-	c.Flags().DurationVar(&backups, "backups-wait", 10*time.Minute,
-		"how long to wait for base backups to end, where the platform file says base-backups: wait")
+	backupsWait(c, &backups)
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	p.completeMembers(c)
 	return c
+}
+
+func backupsWait(c *cobra.Command, bound *time.Duration) {
+	c.Flags().DurationVar(bound, "backups-wait", 10*time.Minute,
+		"how long to wait for base backups to end, where the platform file says base-backups: wait")
 }
 
 func (p *program) switchover(ctx context.Context, cluster string, req wire.SwitchoverRequest, wait, backups time.Duration,
@@ -91,7 +92,10 @@ func (p *program) afterBackups(ctx context.Context, bound time.Duration, begin f
 		if !errors.As(err, &refusal) || refusal.Err.Code != wire.CodeBackup {
 			return err
 		}
-		if waiting.Err() == nil && !said {
+		if waiting.Err() != nil {
+			return err
+		}
+		if !said {
 			p.say("waiting for at most %s: %s", bound, err)
 		}
 		if !pause(waiting, min(backupsEvery, bound)) {

@@ -145,11 +145,7 @@ func (s *subject) switchover(req wire.SwitchoverRequest) (planned, error) {
 
 // awaitsBackups says which base backups a switchover has to wait for, "" for none.
 func (s *subject) awaitsBackups() string {
-	names := decide.AwaitedBackups(s.snapshot.Input, s.c.Name)
-	if len(names) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("base-backups is wait, and a base backup is being taken from %s: %s", s.c.Primary, strings.Join(names, ", "))
+	return strings.Join(decide.Texts(decide.AwaitedBackups(s.snapshot.Input, s.c.Name)), "; ")
 }
 
 // quiet says why no operation can begin now.

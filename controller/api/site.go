@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net/http"
 	"strings"
 
 	"mainstay/controller/decide"
@@ -63,11 +64,17 @@ func (a *API) siteSwitchover(ctx context.Context, q *request) (any, error) {
 	if err != nil {
 		return nil, refused("%v", err)
 	}
-	if bad := decide.CheckSite(snapshot.Input, req.To); len(bad) > 0 {
-		return nil, refused("the platform cannot move to site %s now: %s", req.To, strings.Join(decide.Texts(bad), "; "))
+	bad := decide.CheckSite(snapshot.Input, req.To)
+	waits := decide.OnlyBackups(bad)
+	if len(bad) > 0 && !(waits && req.DryRun) {
+		why := refused("the platform cannot move to site %s now: %s", req.To, strings.Join(decide.Texts(bad), "; "))
+		if waits {
+			return nil, &faultError{status: http.StatusConflict, code: wire.CodeBackup, err: why}
+		}
+		return nil, why
 	}
 	answer := wire.OperationAnswer{Operation: next.Change.ID, Target: req.To, Plan: decide.PlanSite(snapshot.Input, req.To),
-		Warnings: decide.SiteSlotWarnings(snapshot.Input, req.To)}
+		Warnings: append(decide.SiteSlotWarnings(snapshot.Input, req.To), decide.Texts(bad)...)}
 	if req.DryRun {
 		answer.Operation = ""
 	}

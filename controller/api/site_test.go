@@ -118,3 +118,42 @@ func TestRunWithPrimaryNeedsTheAgents(t *testing.T) {
 		t.Errorf("the first platform: %v", err)
 	}
 }
+
+// A base backup of the user's holds up a site switchover too where the platform file says so. A dry run only names it.
+func TestSiteSwitchoverAwaitsBackups(t *testing.T) {
+	for _, c := range []struct {
+		policy platform.BaseBackups
+		paused bool
+		code   string // of the refusal; "" for none
+	}{
+		{platform.AwaitBackups, false, wire.CodeBackup},
+		{platform.AwaitBackups, true, codeRefused},
+		{"", false, ""},
+	} {
+		s := subjectWith(t, func(primary, _ *health.Member) { primary.Senders = []health.Sender{{Name: "pg_basebackup", State: "backup"}} })
+		p := s.snapshot.Input.State.Platform
+		p.Sites, p.Hosts[1].Site, s.conf.BaseBackups = append(p.Sites, platform.Site{Name: "west"}), "west", c.policy
+		if c.paused {
+			s.c.Pause = &state.Pause{By: "bob"}
+		}
+		a := New(Options{Loop: seen{snapshot: s.snapshot}, States: fixed{s.snapshot.Input.State}})
+		ask := func(body string) (wire.OperationAnswer, error) {
+			q := httptest.NewRequest("POST", "/v1/site-switchovers", strings.NewReader(body))
+			out, err := a.siteSwitchover(t.Context(), &request{Request: q})
+			answer, _ := out.(wire.OperationAnswer)
+			return answer, err
+		}
+		code := ""
+		if _, err := ask(`{"to":"west"}`); err != nil {
+			code = a.faultOf(err).code
+		}
+		if code != c.code {
+			t.Errorf("%+v: refused with %q", c, code)
+		}
+		const says = `cluster feed: base-backups is wait, and a base backup is being taken from m1: "pg_basebackup"`
+		answer, err := ask(`{"to":"west","dryRun":true}`)
+		if (err != nil) != c.paused || slices.Contains(answer.Warnings, says) != (c.code == wire.CodeBackup) {
+			t.Errorf("%+v, a dry run: %v, %q", c, err, answer.Warnings)
+		}
+	}
+}

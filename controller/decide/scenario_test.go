@@ -123,6 +123,8 @@ func (s *scenario) happens(what string, args []string, line string) bool {
 			s.members["m1"].Senders = append(s.members["m1"].Senders,
 				health.Sender{Name: s.c().Members[name].Incarnation, State: "streaming", Flush: s.members["m1"].Position})
 		}
+	case "backup": // pg_basebackup: a base backup of that name is being taken from m1
+		s.members["m1"].Senders = append(s.members["m1"].Senders, health.Sender{Name: args[0], State: senderBacksUp})
 	case "seal": // m2 m3: they obey the attempt
 		s.seal(args...)
 	case "lease": // m1's is renewed
@@ -181,6 +183,8 @@ func (s *scenario) platform(set map[string]string) func(*platform.Platform) {
 			case key == "acks":
 			case key == "from":
 				c.Durability.From = platform.AckFrom(value)
+			case key == "base-backups":
+				c.BaseBackups = platform.BaseBackups(value)
 			case key == "when-short":
 				c.Durability.WhenShort = platform.WhenShort(value)
 			case key == "across-sites":
@@ -265,6 +269,9 @@ func (s *scenario) decides() {
 	case why.given():
 		fmt.Fprintln(&s.out, "why:", reasonLine(why))
 	}
+	if why := d.Reasons.Of("site switchover"); why.given() {
+		fmt.Fprintln(&s.out, "site switchover:", reasonLine(why))
+	}
 	var problems []string
 	for _, p := range d.Problems {
 		problems = append(problems, strings.TrimSpace(string(p.Kind)+" "+p.Member+p.Site))
@@ -298,6 +305,8 @@ func commandLine(c *state.Command) string {
 		return fmt.Sprintf("%s %d of %v", line, c.Sets.Acks, c.Sets.Names)
 	case c.Judge != nil:
 		return line + " " + c.Judge.Member + ": " + c.Judge.Excluded
+	case c.StepSite != nil:
+		return line + optional(" ", c.StepSite.Step) + optional(" ", string(c.StepSite.End))
 	case c.Reincarnate != nil:
 		return line + " " + c.Reincarnate.Member
 	case c.Fence != nil:

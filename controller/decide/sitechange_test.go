@@ -122,6 +122,10 @@ func TestSiteSwitchoverIsCheckedFirst(t *testing.T) {
 			p.apply(onFeed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "bob", Reason: "disks"}}}))
 		}, isPaused},
 		{"nobody there can take over", func(p *pool) { p.members["m2"], p.members["m3"] = nil, nil }, noMemberOnSite},
+		{"a base backup is awaited", func(p *pool) {
+			p.s.Platform.Clusters[0].BaseBackups = platform.AwaitBackups
+			p.members["m1"].Senders = append(p.members["m1"].Senders, health.Sender{Name: "pg_basebackup", State: senderBacksUp})
+		}, backupAwaited},
 		{"the agents of its app servers are silent", func(p *pool) { p.instances["web3"], p.instances["web4"] = nil, nil }, appAgentsSilent},
 	} {
 		p := withPool(t, nil)

@@ -48,7 +48,8 @@ func checkClusterTo(in Input, name, to string) []Reason {
 		return say(Reason{Code: noMemberOnSite, Other: to}, Reason{Code: explainSaysWhy, Cluster: name})
 	}
 	_, blockers := CheckSwitchover(in, name, target)
-	if blockers = append(blockers, RefusedSlots(in, name, target)...); len(blockers) > 0 {
+	blockers = append(blockers, RefusedSlots(in, name, target)...)
+	if blockers = append(blockers, AwaitedBackups(in, name)...); len(blockers) > 0 {
 		return say(blockers...)
 	}
 	return nil

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -205,9 +206,9 @@ func Outsiders(in Input, cluster string) []string {
 		"so let it end first: %s", c.Primary, strings.Join(names, ", "))}
 }
 
-// AwaitedBackups names the base backups that a switchover of the cluster has to wait for, by the platform file's word: those that are
-// taken from its primary, except Mainstay's own copies.
-func AwaitedBackups(in Input, cluster string) (names []string) {
+// AwaitedBackups names the base backups that a switchover of the cluster, or of its site, has to wait for, as the platform file says:
+// those that are taken from its primary, except Mainstay's own copies. It is empty for none.
+func AwaitedBackups(in Input, cluster string) (why []Reason) {
 	c, conf := in.State.Clusters[cluster], in.State.ClusterConfig(cluster)
 	if c == nil || conf == nil || conf.BaseBackups != platform.AwaitBackups {
 		return nil
@@ -216,12 +217,26 @@ func AwaitedBackups(in Input, cluster string) (names []string) {
 	if p == nil {
 		return nil
 	}
+	var names []string
 	for _, s := range p.Senders {
 		if s.State == senderBacksUp && !strings.HasPrefix(s.Name, "mainstay-") {
 			names = append(names, fmt.Sprintf("%q", s.Name))
 		}
 	}
-	return names
+	if len(names) == 0 {
+		return nil
+	}
+	return []Reason{{Code: backupAwaited, Member: c.Primary, Names: names}}
+}
+
+// OnlyBackups tells whether objections of CheckSite are only base backups, which end.
+func OnlyBackups(bad []Reason) bool {
+	for _, b := range bad {
+		if b.Code != ofCluster || slices.ContainsFunc(b.Because, func(r Reason) bool { return r.Code != backupAwaited }) {
+			return false
+		}
+	}
+	return len(bad) > 0
 }
 
 // senderBacksUp is the state of a WAL sender that sends a base backup (pg_stat_replication).

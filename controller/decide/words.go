@@ -278,6 +278,7 @@ var (
 	isBusy = Code{"IsBusy",
 		"operation {other} is running; wait for its end, or see `mainstay explain {cluster}`"}
 	isPaused       = Code{"IsPaused", "it is paused by {other} ({detail}); `mainstay resume {cluster}` ends that"}
+	backupAwaited  = Code{"BackupAwaited", "base-backups is wait, and a base backup is being taken from {member}: {names}"}
 	noMemberOnSite = Code{"NoMemberOnSite", "no member on site {other} can take over"}
 	explainSaysWhy = Code{"ExplainSaysWhy", "`mainstay explain {cluster}` says why"}
 	appNotOnSite   = Code{"AppNotOnSite",
