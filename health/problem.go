@@ -37,6 +37,8 @@ const (
 	WALSendersTaken     Kind = "WALSendersTaken"
 	DiskFull            Kind = "DiskFull"
 	TablespaceMissing   Kind = "TablespaceMissing"
+	TablespaceShared    Kind = "TablespaceShared"
+	SettingOverridden   Kind = "SettingOverridden"
 	IOWorkersStuck      Kind = "IOWorkersStuck"
 	SiteLost            Kind = "SiteLost"
 	ApprovalNeeded      Kind = "ApprovalNeeded"

@@ -6,6 +6,8 @@
 package health
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -178,10 +180,12 @@ type Member struct {
 	Collations []Collation `json:"collations,omitempty"`
 	// MaxSenders is the primary's max_wal_senders while that many run; 0 while one is free.
 	MaxSenders int `json:"maxSenders,omitempty"`
+	// Overridden are the managed settings to which the user's files, as they are now, give another value.
+	Overridden []Override `json:"overridden,omitempty"`
 	// Full names the folders of the member whose disks have no room left, each with what is free.
 	Full []string `json:"full,omitempty"`
-	// Tablespaces are the newest of those of a primary that lie outside of its data directory, and NoFolder the folders of the primary's
-	// tablespaces that a replica's host lacks, each with the reason.
+	// Tablespaces are the newest of those that lie outside of the data directory; a replica's include those that its replay has yet to
+	// make. NoFolder are the folders of the primary's tablespaces that a replica's host lacks, each with the reason.
 	Tablespaces []Tablespace `json:"tablespaces,omitempty"`
 	NoFolder    []string     `json:"noFolder,omitempty"`
 	// StuckWorkers names the I/O workers of PostgreSQL that do nothing, so that reads from disk hang.
@@ -200,6 +204,8 @@ type Member struct {
 	Still int64 `json:"still,omitempty"`
 	// Asks is where the WAL begins that the recovery of such a replica asks for; 0 if that is not known.
 	Asks platform.LSN `json:"asks,omitempty"`
+	// CatchUp is a replica's that gets its WAL from elsewhere than its stream, or is far behind its stream; nil if it does neither.
+	CatchUp *CatchUp `json:"catchUp,omitempty"`
 	// Discarded records the WAL that the last rewind or rebuild discarded, kept in quarantine (S9).
 	Discarded *Discard `json:"discarded,omitempty"`
 }
@@ -263,10 +269,29 @@ type Archiver struct {
 	Until platform.LSN `json:"until,omitempty"`
 }
 
+// Override is a managed setting to which the user's files give another value.
+type Override struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"` // "" if it was reset
+	Wanted string `json:"wanted"`
+	Mend   string `json:"mend"` // the statements that give Mainstay's value back its force
+}
+
+// String names the setting with both values, and the mend.
+func (o Override) String() string {
+	value := o.Name + " is " + o.Value
+	if o.Value == "" {
+		value = o.Name + " is empty or was reset"
+	}
+	return fmt.Sprintf("%s and should be %s: %s", value, cmp.Or(o.Wanted, "empty"), o.Mend)
+}
+
 // Tablespace is a tablespace of a member.
 type Tablespace struct {
 	OID      uint32 `json:"oid"`
 	Location string `json:"location"` // where its link leads
+	// Folder identifies that folder among all of the host's boot (Report.BootID); "" if it is not there.
+	Folder string `json:"folder,omitempty"`
 }
 
 // Collation is a collation of a database, whose library has two versions.

@@ -117,6 +117,11 @@ var table = []Description{
 			"hang, while connections, commits and probes continue. No failover follows.",
 		"Continue the processes that the line names (`kill -CONT`), or look at the disk. Otherwise switch over and restart the member.",
 		explain},
+	{TablespaceShared, Critical, aboutMember,
+		"Two members on one machine have the folder of a tablespace in common, as after a `CREATE TABLESPACE` on a path that both can write: " +
+			"PostgreSQL's replay does not refuse a folder that another server uses. Each overwrites the other's files.",
+		"Stop using the tablespace: the line says how. Then compare the members, because pages may be lost already.",
+		"mainstay integrity check CLUSTER  # once the tablespace is dropped"},
 
 	{ClusterPaused, Warning, aboutCluster,
 		"An operator has paused the cluster: no failover begins, whatever happens to the primary, and the guards do not enforce its lease. " +
@@ -207,6 +212,11 @@ var table = []Description{
 		"A replica's host lacks the folder of a tablespace that its primary has. The replica's replay ends where the tablespace was made: at " +
 			"once, or once it gets there if its replay is delayed or paused.",
 		"Make the folder there, empty, and give it to PostgreSQL's user. The replica then continues automatically.", onHost},
+	{SettingOverridden, Warning, aboutMember,
+		"The user's files override a setting that Mainstay manages: `ALTER SYSTEM` (`postgresql.auto.conf`), or a file that is read after " +
+			"Mainstay's. The line names the value, and the one that Mainstay needs. The next start by the agent takes it out of " +
+			"`postgresql.auto.conf`.",
+		"Run the statements in the line there.", ""},
 	{CollationsDiffer, Warning, aboutMember,
 		"A member's host orders text by another version of libc or ICU than the one that the databases were made with. Indexes on text may " +
 			"miss rows or admit duplicates there once it is the primary, and queries on it may already. Among equals it is chosen last.",

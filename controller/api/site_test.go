@@ -130,7 +130,9 @@ func TestSiteSwitchoverAwaitsBackups(t *testing.T) {
 		{platform.AwaitBackups, true, codeRefused},
 		{"", false, ""},
 	} {
-		s := subjectWith(t, func(primary, _ *health.Member) { primary.Senders = []health.Sender{{Name: "pg_basebackup", State: "backup"}} })
+		s := subjectWith(t, func(primary, _ *health.Member) {
+			primary.Senders = []health.Sender{{Name: "pg_basebackup", State: "backup"}}
+		})
 		p := s.snapshot.Input.State.Platform
 		p.Sites, p.Hosts[1].Site, s.conf.BaseBackups = append(p.Sites, platform.Site{Name: "west"}), "west", c.policy
 		if c.paused {

@@ -387,6 +387,12 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 			"they were made: make each folder on its host, empty, and give it to PostgreSQL's user", v.c.Primary,
 			strings.Join(r.NoFolder, ", ")), false)
 	}
+	if len(r.Tablespaces) > 0 {
+		v.sharedSpaces(name, r)
+	}
+	if len(r.Overridden) > 0 {
+		v.problem(health.SettingOverridden, name, "its user's files override settings that Mainstay manages: "+overrides(r.Overridden), false)
+	}
 	if len(r.StuckWorkers) > 0 && r.Process == health.ProcessRunning {
 		v.problem(health.IOWorkersStuck, name, "its I/O workers do nothing, so that queries which read from disk hang: "+
 			strings.Join(r.StuckWorkers, ", ")+". Continue them on its host, or switch over and restart it", false)
@@ -412,7 +418,11 @@ func (v *clusterView) memberProblems(name string, r *health.Member) {
 	case !primary && r.Needs != "" && v.against(name, r) == "":
 		v.problem(health.ReplicaDiverged, name, "needs a "+r.Needs, true)
 	case !primary && !v.streams(r) && v.c.Attempt == nil && v.c.Opened:
-		v.problem(health.ReplicaNotStreaming, name, "it receives nothing"+says(r), false)
+		why := "it receives nothing" + says(r)
+		if r.CatchUp != nil && r.Error == "" {
+			why = "it does not stream yet: " + r.CatchUp.String()
+		}
+		v.problem(health.ReplicaNotStreaming, name, why, false)
 		said = true
 	}
 }

@@ -27,6 +27,7 @@ type stage struct {
 	now        time.Duration
 	number     uint64
 	members    map[string]*health.Member // what the hosts that answer report; nil for a silent one
+	boots      map[string]string         // of the hosts that tell it
 	// controllers and self are the observers; none for this leader alone.
 	controllers []string
 	self, site  string
@@ -106,7 +107,8 @@ func (st *stage) report() {
 	st.number++
 	for _, n := range []string{"m1", "m2", "m3", "m4"} {
 		if m := st.members[n]; m != nil {
-			st.view.Fold(&health.Report{Host: "h" + n[1:], RunID: "r", Number: st.number, Members: []health.Member{*m}}, "", 0, st.now)
+			st.view.Fold(&health.Report{Host: "h" + n[1:], BootID: st.boots["h"+n[1:]], RunID: "r", Number: st.number,
+				Members: []health.Member{*m}}, "", 0, st.now)
 		}
 	}
 }

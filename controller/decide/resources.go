@@ -118,3 +118,60 @@ func (v *clusterView) sendersTaken(p *health.Member) {
 		"These are not members': %s. End one of them at its client or by SELECT pg_terminate_backend(PID), "+
 		"or raise max_wal_senders, on replicas first", p.MaxSenders, strings.Join(waits, ", "), strings.Join(others, ", ")), false)
 }
+
+// overrides lists settings that the user's files override.
+func overrides(all []health.Override) string {
+	var texts []string
+	for _, o := range all {
+		texts = append(texts, o.String())
+	}
+	return strings.Join(texts, "; ")
+}
+
+// sharedSpaces names a member that has, or will have once its replay gets there, the folder of a tablespace in common with another member:
+// a replay does not mind files that are there already. Of two members of a cluster, the replica is named.
+func (v *clusterView) sharedSpaces(name string, r *health.Member) {
+	own := v.View.Report(v.conf.Member(name).Host)
+	for i := range v.State.Platform.Clusters {
+		conf := &v.State.Platform.Clusters[i]
+		for j := range conf.Members {
+			m := &conf.Members[j]
+			host := v.View.Report(m.Host)
+			if m.Name == name || host == nil || host.BootID == "" || host.BootID != own.BootID ||
+				conf.Name == v.conf.Name && (name == v.c.Primary || name < m.Name && m.Name != v.c.Primary) {
+				continue
+			}
+			other := host.Member(m.Name)
+			if other == nil {
+				continue
+			}
+			if paths := sharedPaths(r.Tablespaces, other.Tablespaces); len(paths) > 0 {
+				v.problem(health.TablespaceShared, name, sharedText(name, m.Name, v.c.Primary, conf.Name, paths), false)
+			}
+		}
+	}
+}
+
+// sharedPaths are the locations of tablespaces whose folders others have too.
+func sharedPaths(own, others []health.Tablespace) (paths []string) {
+	for _, s := range own {
+		for _, o := range others {
+			if s.Folder == "" || s.Folder != o.Folder {
+				continue
+			}
+			path := s.Location
+			if o.Location != path {
+				path += " (" + o.Location + ")"
+			}
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+func sharedText(name, other, primary, cluster string, paths []string) string {
+	return fmt.Sprintf("%s and %s are on one machine and have the folder of a tablespace in common: %s. Each overwrites the other's files "+
+		"there. On %s, move what is in the tablespace elsewhere (ALTER TABLE ALL IN TABLESPACE ... SET TABLESPACE pg_default, and ALTER INDEX "+
+		"likewise, in each database) and run DROP TABLESPACE, then `mainstay integrity check %s`; or move one of the two to another machine",
+		name, other, strings.Join(paths, ", "), primary, cluster)
+}

@@ -168,3 +168,81 @@ func TestConditionsOfASurvey(t *testing.T) {
 		}
 	}
 }
+
+// Members on one machine that have a tablespace's folder in common are named with its path and the mend, at the replica.
+func TestTablespaceShared(t *testing.T) {
+	space := func(location, folder string) []health.Tablespace {
+		return []health.Tablespace{{OID: 16400, Location: location, Folder: folder}}
+	}
+	for name, c := range map[string]struct {
+		boots  [3]string // of the hosts of m1, m2 and m3
+		spaces [3][]health.Tablespace
+		names  string // the member at which it is named, "" for none
+		says   []string
+	}{
+		"one folder": {[3]string{"a", "a", "b"},
+			[3][]health.Tablespace{space("/fast", "8:1"), space("/fast", "8:1"), space("/fast", "8:1")}, "m2",
+			[]string{"m2 and m1 are on one machine", "in common: /fast. ", "On m1, move", "DROP TABLESPACE", "`mainstay integrity check feed`"}},
+		"by two paths": {[3]string{"a", "b", "a"}, [3][]health.Tablespace{space("/fast", "8:1"), nil, space("/quick", "8:1")}, "m3",
+			[]string{"in common: /quick (/fast)"}},
+		"of two replicas": {[3]string{"b", "a", "a"}, [3][]health.Tablespace{space("/fast", "8:1"), space("/fast", "8:1"), space("/fast", "8:1")},
+			"m3", []string{"m3 and m2 are on one machine", "On m1, move"}},
+		"one path, other folders": {[3]string{"a", "a", "a"},
+			[3][]health.Tablespace{space("/fast", "8:1"), space("/fast", "8:2"), space("/fast", "8:3")}, "", nil},
+		"on other machines": {[3]string{"a", "b", "c"},
+			[3][]health.Tablespace{space("/fast", "8:1"), space("/fast", "8:1"), space("/fast", "8:1")}, "", nil},
+		"machines that cannot be told apart": {[3]string{},
+			[3][]health.Tablespace{space("/fast", "8:1"), space("/fast", "8:1"), nil}, "", nil},
+		"no folder": {[3]string{"a", "a", "a"}, [3][]health.Tablespace{space("/fast", ""), space("/fast", ""), nil}, "", nil},
+	} {
+		st := well(t, 1, nil)
+		st.boots = map[string]string{}
+		for n, m := range []string{"m1", "m2", "m3"} {
+			st.members[m].Tablespaces = c.spaces[n]
+			st.boots["h"+m[1:]] = c.boots[n]
+		}
+		st.later(0)
+		got := st.evidence(health.TablespaceShared)
+		if member, _, _ := strings.Cut(got, ":"); member != c.names {
+			t.Errorf("%s: %q", name, got)
+		}
+		for _, text := range c.says {
+			if !strings.Contains(got, text) {
+				t.Errorf("%s: %q lacks %q", name, got, text)
+			}
+		}
+	}
+}
+
+// A replica that catches up from elsewhere than its stream is no mystery: how far it is, is said.
+func TestCatchUpIsSaid(t *testing.T) {
+	st := well(t, 1, nil)
+	m2 := st.members["m2"]
+	m2.Receiver, m2.Doing = nil, "something"
+	m2.CatchUp = &health.CatchUp{From: "the archive", LeftKnown: true, Left: 384 << 20, TakesMS: 36_000}
+	st.later(1600 * time.Millisecond)
+	const want = "m2: it does not stream yet: catching up from the archive, 384 MB left, about 36s"
+	if got := st.evidence(health.ReplicaNotStreaming); got != want {
+		t.Errorf("%s", got)
+	}
+	m2.Error = health.WithoutStream + "no password supplied"
+	st.later(0)
+	if got := st.evidence(health.ReplicaNotStreaming); got != "m2: it receives nothing: it does not stream: no password supplied" {
+		t.Errorf("with an error: %s", got)
+	}
+}
+
+// A setting that the user's files override is named with both values and the statements that end it.
+func TestSettingOverridden(t *testing.T) {
+	st := well(t, 1, nil)
+	st.members["m2"].Overridden = []health.Override{
+		{Name: "max_slot_wal_keep_size", Value: "-1", Wanted: "10240MB", Mend: "run `ALTER SYSTEM RESET x`"},
+		{Name: "primary_conninfo", Value: "host=x", Mend: "delete it"}, {Name: "wal_receiver_timeout", Wanted: "3s", Mend: "set it"}}
+	st.later(0)
+	const want = "m2: its user's files override settings that Mainstay manages: max_slot_wal_keep_size is -1 and should be 10240MB: " +
+		"run `ALTER SYSTEM RESET x`; primary_conninfo is host=x and should be empty: delete it; " +
+		"wal_receiver_timeout is empty or was reset and should be 3s: set it"
+	if got := st.evidence(health.SettingOverridden); got != want {
+		t.Errorf("%s", got)
+	}
+}

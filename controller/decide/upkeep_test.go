@@ -458,15 +458,18 @@ func TestConditions(t *testing.T) {
 
 func TestProblemsAreNamed(t *testing.T) {
 	for kind, change := range map[health.Kind]func(*stage){
-		health.ReplicaMissing:      func(st *stage) { st.members["m2"] = nil },
-		health.AgentError:          func(st *stage) { st.members["m2"].Error = "disk full" },
-		health.NotProtected:        func(st *stage) { st.members["m1"].Guard.Complete = false },
-		health.SettingsTooLow:      func(st *stage) { st.members["m2"].Raised = []string{"max_connections"} },
-		health.PendingRestart:      func(st *stage) { st.members["m1"].PendingRestart = []string{"max_connections"} },
-		health.ReplayPaused:        func(st *stage) { st.members["m2"].ReplayPaused = true },
-		health.SlotLeftBehind:      func(st *stage) { st.members["m2"].Slots = []health.Slot{{Name: "sub", Held: 1}} },
-		health.DiskFull:            func(st *stage) { st.members["m2"].Full = []string{"/data (0 MB free)"} },
-		health.TablespaceMissing:   func(st *stage) { st.members["m2"].NoFolder = []string{"/fast (it does not exist)"} },
+		health.ReplicaMissing:    func(st *stage) { st.members["m2"] = nil },
+		health.AgentError:        func(st *stage) { st.members["m2"].Error = "disk full" },
+		health.NotProtected:      func(st *stage) { st.members["m1"].Guard.Complete = false },
+		health.SettingsTooLow:    func(st *stage) { st.members["m2"].Raised = []string{"max_connections"} },
+		health.PendingRestart:    func(st *stage) { st.members["m1"].PendingRestart = []string{"max_connections"} },
+		health.ReplayPaused:      func(st *stage) { st.members["m2"].ReplayPaused = true },
+		health.SlotLeftBehind:    func(st *stage) { st.members["m2"].Slots = []health.Slot{{Name: "sub", Held: 1}} },
+		health.DiskFull:          func(st *stage) { st.members["m2"].Full = []string{"/data (0 MB free)"} },
+		health.TablespaceMissing: func(st *stage) { st.members["m2"].NoFolder = []string{"/fast (it does not exist)"} },
+		health.SettingOverridden: func(st *stage) {
+			st.members["m2"].Overridden = []health.Override{{Name: "wal_receiver_timeout", Value: "1min", Wanted: "3s", Mend: "reset it"}}
+		},
 		health.IOWorkersStuck:      func(st *stage) { st.members["m1"].StuckWorkers = []string{"12"} },
 		health.CollationsDiffer:    func(st *stage) { st.members["m2"].Collations = []health.Collation{{Database: "app"}} },
 		health.PrimaryStuck:        func(st *stage) { st.members["m1"].Stale = 2001 },

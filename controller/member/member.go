@@ -71,6 +71,8 @@ type Seen struct {
 	Starting    bool         // it takes no sessions yet, so it cannot be queried
 	Segment     string       // of WAL, reached by its recovery while it starts; a later one shows progress
 	Mark        string       // of its recovery while it starts; a change shows progress too
+	Reached     platform.LSN // where that segment begins; 0 if unknown
+	UpstreamAt  platform.LSN // the last known position of its upstream; 0 if unknown
 	Streaming   bool         // a standby's receiver streams
 	Receiver    bool         // a standby has a receiver process
 	ReceiverPID int          // of that process; 0 for none
@@ -117,12 +119,13 @@ type Memory struct {
 	Replaced  bool // the data was cloned because it did not start or replay crashed it; the clone must serve for long before another
 	// From the last observation of the standby.
 	reached, replayed platform.LSN
-	segment, mark     string
+	starting          struct{ segment, mark string }
 	furthest          platform.LSN // replayed since the data was cloned or rewound
 	crashedAt         platform.LSN
 	receiver          int
 	servesFrom        time.Duration // since when it has taken sessions without a break; 0 if it does not
 	receiverFrom      time.Duration // since when it has been streaming
+	pace              pace
 }
 
 // Input is everything the next act may depend on.

@@ -58,7 +58,7 @@ func (m Memory) Looked(g platform.Goal, s Seen, now time.Duration) Memory {
 	}
 	streams := s.Streaming && now-m.receiverFrom >= lasting
 	standby, starting := s.Process == health.ProcessRunning && s.Role == health.RoleStandby, s.starting()
-	moved := starting && (s.Mark != m.mark || s.Segment > m.segment) ||
+	moved := starting && (s.Mark != m.starting.mark || s.Segment > m.starting.segment) ||
 		standby && (s.Position != m.reached || s.Replayed != m.replayed || s.Recovery != "" && s.Recovery != Fetching)
 	if streams || moved || m.MovedAt == 0 || g.Kind != platform.GoalReplica || !g.Opened {
 		m.MovedAt = now
@@ -78,9 +78,9 @@ func (m Memory) Looked(g platform.Goal, s Seen, now time.Duration) Memory {
 		m.reached, m.replayed, m.receiver = s.Position, s.Replayed, s.ReceiverPID
 	}
 	if starting {
-		m.segment, m.mark = max(m.segment, s.Segment), s.Mark
+		m.starting.segment, m.starting.mark = max(m.starting.segment, s.Segment), s.Mark
 	} else if standby || s.Process == health.ProcessEnded { // else it was not seen
-		m.segment, m.mark = "", ""
+		m.starting.segment, m.starting.mark = "", ""
 	}
 	if standby {
 		m.furthest = max(m.furthest, s.Replayed)
@@ -91,7 +91,7 @@ func (m Memory) Looked(g platform.Goal, s Seen, now time.Duration) Memory {
 	if s.Role != health.RoleUnknown {
 		m.StartFailures = 0
 	}
-	return m
+	return m.keepPace(s, streams, now)
 }
 
 // Crashed is the memory after a standby's replay has crashed it at a record; 0 if the position is unknown.
@@ -173,7 +173,11 @@ func (in *Input) recovering() Act {
 	since := still.Round(time.Second).String()
 	switch {
 	case !in.Goal.Opened || still <= streamWithin:
-		return in.wait("waiting for its recovery, which makes progress, to take sessions")
+		wait := "waiting for its recovery, which makes progress, to take sessions"
+		if c := in.Memory.CatchUp(in.Goal, in.Seen, in.Now); c != nil && c.LeftKnown {
+			wait = c.String() + "; it takes no sessions yet, and its recovery makes progress"
+		}
+		return in.wait(wait)
 	case in.Goal.Incarnation != in.Durable.Incarnation:
 		return in.act(StopClean, "its recovery has made no progress for "+since+": rebuild it")
 	case in.Seen.Recovery == Fetching && still <= fetchWithin:
@@ -189,11 +193,14 @@ func (in *Input) recovering() Act {
 
 // catchingUp says what a standby that does not stream is doing.
 func (in *Input) catchingUp() string {
-	switch {
+	still := in.Now - in.Memory.MovedAt
+	switch c := in.Memory.CatchUp(in.Goal, in.Seen, in.Now); {
+	case c != nil && still <= streamWithin:
+		return c.String()
+	case c != nil:
+		return c.String() + "; " + string(Fetching) + ", for " + still.Round(time.Second).String()
 	case in.Seen.Recovery != "":
 		return string(in.Seen.Recovery)
-	case in.Now-in.Memory.MovedAt < time.Second:
-		return "it is catching up, from local WAL or from its archive"
 	}
 	return "waiting for the stream from " + upstreamName(in.Goal)
 }

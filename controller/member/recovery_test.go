@@ -69,7 +69,7 @@ func TestStuck(t *testing.T) {
 		want  Kind
 		waits string
 	}{
-		{"a moment ago", "", time.Millisecond, Nothing, "is catching up"},
+		{"a moment ago", "", time.Millisecond, Nothing, "catching up from local WAL or the archive"},
 		{"a while ago", "", 10 * time.Second, Nothing, "waiting for the stream from m2"},
 		{"long ago", "", streamWithin + 1, StopClean, ""},
 		{"its archive is slow", Fetching, fetchWithin - 1, Nothing, "restore_command"},

@@ -20,6 +20,8 @@ type Recovering struct {
 	// Segment is the last segment of WAL that it has come to, as its name without the timeline: where timelines meet it asks for that of each,
 	// again and again. One that lacks WAL also goes back to the one before, again and again: only a later one shows progress.
 	Segment string
+	// Reached is where that segment begins; 0 if unknown.
+	Reached platform.LSN
 	// Mark changes whenever its recovery advances: by what it writes to its control file, by the WAL that it receives or restores, by other
 	// files that it opens, and by what it reads from disk. It needs no titles of processes (update_process_title).
 	Mark string
@@ -78,11 +80,20 @@ func (i *Server) Recovering(ctx context.Context) (r Recovering, err error) {
 	if f, err := i.Owner.stat(filepath.Join(i.walDir(), "RECOVERYXLOG")); err == nil { // what a restore_command writes to
 		r.Mark += fmt.Sprintf(" restored %d of %d", f.Size(), f.ModTime().UnixNano())
 	}
-	if asked == "" || r.Restoring {
+	if r.Segment == "" {
 		return r, nil
 	}
-	r.Asks, err = i.asks(ctx, asked)
-	return r, err
+	c, native, err := i.control(ctx)
+	if err != nil || !native {
+		return r, err
+	}
+	if s, ok := parseSegment("00000001"+r.Segment, c.SegmentSize); ok {
+		r.Reached = platform.LSN(s.number * c.SegmentSize)
+	}
+	if asked != "" && !r.Restoring {
+		r.Asks = i.asks(c, asked)
+	}
+	return r, nil
 }
 
 // startup looks at the startup process. Before recovery it opens each file of the data to sync it, which may take long on each. One
@@ -138,22 +149,18 @@ func (i *Server) open(pid int) (wal, others []string) {
 
 // asks is where the WAL begins that recovery needs which asks for a segment. While it looks for its checkpoint, its stream begins at that
 // one's redo point.
-func (i *Server) asks(ctx context.Context, name string) (platform.LSN, error) {
-	c, native, err := i.control(ctx)
-	if err != nil || !native {
-		return 0, err
-	}
+func (i *Server) asks(c Control, name string) platform.LSN {
 	s, ok := parseSegment(name, c.SegmentSize)
 	if !ok {
-		return 0, nil
+		return 0
 	}
 	at := platform.LSN(s.number * c.SegmentSize)
 	if uint64(c.Checkpoint)/c.SegmentSize != s.number || c.Redo >= at {
-		return at, nil
+		return at
 	}
 	redo := segment{c.Timeline, uint64(c.Redo) / c.SegmentSize}
 	if exists(filepath.Join(i.walDir(), redo.name(c.SegmentSize))) {
-		return at, nil
+		return at
 	}
-	return platform.LSN(redo.number * c.SegmentSize), nil
+	return platform.LSN(redo.number * c.SegmentSize)
 }

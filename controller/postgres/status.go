@@ -37,6 +37,8 @@ type Status struct {
 	// server, except those from its command line.
 	Wanted  map[string]string `json:"wanted"`
 	InForce map[string]string `json:"in_force"`
+	// Last are the settings that a file gives its value after mainstay.conf, or ALTER SYSTEM, as the files are now, loaded or not.
+	Last []FileSetting `json:"last"`
 	// UserSlots are slots that are not ours and outlive their session, by name: the maxUserSlots that hold most WAL. MoreUserSlots counts
 	// the others.
 	UserSlots     []UserSlot `json:"user_slots"`

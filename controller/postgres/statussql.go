@@ -102,10 +102,15 @@ WITH {base}, t AS MATERIALIZED (
 ), u AS MATERIALIZED (
 	SELECT slot_name, slot_type, active, restart_lsn, catalog_xmin, wal_status, failover, synced FROM l
 	WHERE NOT temporary AND NOT starts_with(slot_name::text, '` + slotPrefix + `')
+), e AS MATERIALIZED (
+	SELECT lower(name) AS name, setting, sourcefile, seqno, sourcefile LIKE '%/` + managedName + `' AS ours FROM pg_show_all_file_settings()
+	WHERE name IS NOT NULL AND setting IS NOT NULL
 ), files AS MATERIALIZED (
-	SELECT DISTINCT ON (lower(name)) lower(name) AS name, setting FROM pg_show_all_file_settings()
-	WHERE lower(name) IN ('wal_level', 'max_wal_senders', 'max_replication_slots') AND setting IS NOT NULL
-		AND sourcefile NOT LIKE '%/` + managedName + `' ORDER BY lower(name), seqno DESC
+	SELECT DISTINCT ON (name) name, setting FROM e
+	WHERE name IN ('wal_level', 'max_wal_senders', 'max_replication_slots') AND NOT ours ORDER BY name, seqno DESC
+), v AS MATERIALIZED (
+	SELECT DISTINCT ON (name) name, setting, sourcefile, ours,
+		(SELECT setting FROM e AS m WHERE m.name = e.name AND m.ours ORDER BY seqno DESC LIMIT 1) AS written FROM e ORDER BY name, seqno DESC
 ), c AS MATERIALIZED (
 	SELECT name, CASE provider WHEN 'i' THEN 'ICU' WHEN 'c' THEN 'libc' ELSE 'builtin' END AS provider, recorded,
 		coalesce(offered, '') AS offered FROM ({collations}) AS collations WHERE recorded IS DISTINCT FROM offered
@@ -138,6 +143,8 @@ SELECT json_build_object({moving},
 	'wanted', coalesce((SELECT json_object_agg(name, setting) FROM files), '{}'),
 	'in_force', (SELECT json_object_agg(name, setting) FROM g WHERE name IN ('wal_level', 'max_wal_senders', 'max_replication_slots')
 			AND source <> 'command line'),
+	'last', coalesce((SELECT json_agg(json_build_object('name', name, 'value', setting, 'file', sourcefile, 'written', written) ORDER BY name)
+			FROM v WHERE NOT ours AND (written IS NOT NULL OR sourcefile LIKE '%/` + autoConf + `')), '[]'),
 	'archiver', CASE WHEN current_setting('archive_mode') = 'always' OR current_setting('archive_mode') = 'on' AND NOT r.rec THEN
 		(SELECT json_build_object('archived', coalesce(last_archived_wal, ''),
 			'failed', CASE WHEN last_failed_time > coalesce(last_archived_time, '-infinity') THEN last_failed_wal ELSE '' END,

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,17 +14,35 @@ import (
 	"mainstay/health"
 )
 
-// Tablespaces are those outside of the data directory, the newest health.MaxSlots of them. The links are read, which cost the server
-// nothing, and not asked of it: its own function fails where one is gone.
-func (i *Server) Tablespaces() (all []health.Tablespace, err error) {
+// Tablespaces are those outside of the data directory, the newest health.MaxSlots of them, and those of the primary's that its replay has
+// yet to make. The links are read, which cost the server nothing, and not asked of it: its own function fails where one is gone.
+func (i *Server) Tablespaces(primarys []health.Tablespace) (all []health.Tablespace, err error) {
 	links, err := outliers(i.Data)
 	for _, l := range links {
 		if oid, wrong := strconv.ParseUint(filepath.Base(l.Link), 10, 32); wrong == nil && filepath.IsAbs(l.Text) {
 			all = append(all, health.Tablespace{OID: uint32(oid), Location: l.Text})
 		}
 	}
-	slices.SortFunc(all, func(a, b health.Tablespace) int { return int(b.OID) - int(a.OID) })
-	return all[:min(len(all), health.MaxSlots)], err
+	for _, s := range primarys {
+		if !slices.ContainsFunc(all, func(have health.Tablespace) bool { return have.OID == s.OID }) {
+			all = append(all, s)
+		}
+	}
+	slices.SortFunc(all, func(a, b health.Tablespace) int { return cmp.Compare(b.OID, a.OID) })
+	all = all[:min(len(all), health.MaxSlots)]
+	for n := range all {
+		all[n].Folder = i.folderOf(all[n].Location)
+	}
+	return all, err
+}
+
+// folderOf identifies a folder among all of this boot, by whatever path it is reached; "" if it is not there.
+func (i *Server) folderOf(dir string) string {
+	var st syscall.Stat_t
+	if err := i.Owner.asOwner(func() error { return syscall.Stat(dir, &st) }); err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d:%d", st.Dev, st.Ino)
 }
 
 // Lacks names the folders of tablespaces that this host lacks, with the reason: a replay of CREATE TABLESPACE ends there, because

@@ -22,12 +22,15 @@ func TestLacks(t *testing.T) {
 	away := fast + ".away"
 	check(t, a.Owner.makeDir(fast, 0o700))
 	check(t, a.exec(ctx, "CREATE TABLESPACE fast LOCATION '"+fast+"'"))
-	all := must(a.Tablespaces())
+	all := must(a.Tablespaces(nil))
 	if len(all) != 1 || all[0].Location != fast || all[0].OID < 16384 {
 		t.Fatalf("the primary has %+v", all)
 	}
-	if got := must(b.Tablespaces()); len(got) > 0 {
+	if got := must(b.Tablespaces(nil)); len(got) > 0 {
 		t.Errorf("the replica has %+v", got)
+	}
+	if got := must(b.Tablespaces(all)); !slices.Equal(got, all) || all[0].Folder == "" { // both are on one host
+		t.Errorf("the replica will have %+v", got)
 	}
 	lacks := func(want ...string) {
 		t.Helper()

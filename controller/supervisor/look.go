@@ -88,7 +88,7 @@ func (m *observer) look(ctx context.Context) {
 		} else {
 			g.asked = err
 			if errors.Is(err, postgres.ErrStarting) {
-				m.recovering(ctx, pg, g)
+				m.recovering(ctx, pg, goal, g)
 			}
 		}
 		m.inspected = false

@@ -33,6 +33,7 @@ func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Dur
 	r.Version, r.Connections, r.PendingRestart, r.SyncWaits = s.Version, s.Connections, s.PendingRestart, s.SyncWaits
 	r.OldestWAL = s.Oldest
 	m.resources(s, r)
+	r.Overridden = m.overridden(pg, d, s)
 	if err := m.archiveLeft(pg, s); err != nil {
 		m.note(err)
 	}
@@ -58,7 +59,7 @@ func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Dur
 	seen.Role, seen.Position = health.RoleStandby, max(s.Receive, s.Replay)
 	seen.Known, seen.Receiver = s.EndKnown(), s.Receiver != nil
 	seen.Streaming = s.Receiver != nil && s.Receiver.Status == "streaming"
-	seen.Replayed, seen.Recovery = s.Replay, member.RecoveryOf(s.StartupWait)
+	seen.Replayed, seen.Recovery, seen.UpstreamAt = s.Replay, member.RecoveryOf(s.StartupWait), m.upstreamAt(goal)
 	if goal.Kind == platform.GoalReplica && seen.Streaming && s.Timeline == goal.Timeline {
 		seen.Superseded = m.superseded(s.UserSlots)
 	}
@@ -67,6 +68,22 @@ func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Dur
 		seen.ReceiverPID = s.Receiver.PID
 		r.Receiver = &health.Receiver{Streaming: seen.Streaming, From: s.Receiver.Host, AgeMS: s.Receiver.AgeMS}
 	}
+}
+
+// overridden lists the managed settings that the user's files override. What they said before an act that changed an adopted server's
+// settings is old.
+func (m *observer) overridden(pg *postgres.Server, d member.Durable, s postgres.Status) []health.Override {
+	m.mu.Lock()
+	old := d.AlterSystem && (m.activity.cancel != nil || m.session.full <= m.activity.succeededAt)
+	m.mu.Unlock()
+	if d.SystemID == "" || old {
+		return nil
+	}
+	all, err := pg.Overridden(s.Last, d.AlterSystem)
+	if err != nil {
+		m.note(err)
+	}
+	return all
 }
 
 // readDamage is what PostgreSQL has read of damaged pages: which ones, and the counts where its log does not name them.
@@ -136,6 +153,16 @@ func oursFile(pg *postgres.Server, d member.Durable, file string) bool {
 	return d.AlterSystem && (file == "" || filepath.Base(file) == "postgresql.auto.conf")
 }
 
+// upstreamAt is the last known position of the goal's upstream.
+func (m *observer) upstreamAt(goal platform.Goal) platform.LSN {
+	if goal.Upstream == nil {
+		return 0
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.told.others.Positions[goal.Upstream.Member]
+}
+
 // upstreamOf names the member that a standby's settings point to: the goal's upstream, "?" for another server, "" for none.
 func upstreamOf(pg *postgres.Server, goal platform.Goal, conninfo string) (name, application string) {
 	if conninfo == "" {
@@ -157,13 +184,14 @@ func applicationOf(conninfo string) string {
 }
 
 // recovering observes the recovery of a server that takes no sessions yet.
-func (m *observer) recovering(ctx context.Context, pg *postgres.Server, g *glance) {
+func (m *observer) recovering(ctx context.Context, pg *postgres.Server, goal platform.Goal, g *glance) {
 	g.seen.Starting = true
 	r, err := pg.Recovering(ctx)
 	if err != nil { // the earlier values still show its progress
 		m.log.Debug("the progress of its recovery cannot be read", zap.Error(err))
 	}
-	g.seen.Segment, g.seen.Mark, g.report.Asks = r.Segment, r.Mark, r.Asks
+	g.seen.Segment, g.seen.Reached, g.seen.Mark, g.report.Asks = r.Segment, r.Reached, r.Mark, r.Asks
+	g.seen.UpstreamAt = m.upstreamAt(goal)
 	if r.Restoring {
 		g.seen.Recovery = member.Fetching
 	}

@@ -178,6 +178,7 @@ func (l *lookSession) look(ctx context.Context, pg *postgres.Server) (changed bo
 		l.status.UserSlots, l.status.MoreUserSlots = s.UserSlots, s.MoreUserSlots
 		l.status.Archiver, l.status.Collations, l.status.IOWorkers = s.Archiver, s.Collations, s.IOWorkers
 		l.status.AlterSystemOff, l.status.Wanted, l.status.InForce, l.status.SyncSlots = s.AlterSystemOff, s.Wanted, s.InForce, s.SyncSlots
+		l.status.Last = s.Last
 	}
 	changed = changed || moving.SyncNames != l.status.SyncNames || moving.ConnInfo != l.status.ConnInfo
 	l.status = l.status.Refresh(moving)

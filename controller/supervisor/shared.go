@@ -100,6 +100,8 @@ type activity struct {
 	fault  string // the last act's error
 	needs  string
 	cancel context.CancelFunc // of the act under way; nil for none
+	// succeededAt is when the last act that did not fail ended.
+	succeededAt time.Duration
 	// notBefore delays the next act after a failure. hurryUntil: after a change of goal or an act, looks are frequent until then, because
 	// a result is expected soon.
 	notBefore, hurryUntil time.Duration

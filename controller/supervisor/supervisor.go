@@ -223,7 +223,7 @@ func (m *Supervisor) finished(err error) {
 	m.activity.cancel = nil
 	m.activity.hurryUntil = boottime.Now() + hurry
 	if err == nil {
-		m.failures, m.activity.notBefore = 0, 0
+		m.failures, m.activity.notBefore, m.activity.succeededAt = 0, 0, boottime.Now()
 		m.activity.fault = m.starts.unstarted.why // a successful act of starting does not prove that PostgreSQL starts
 		return
 	}
@@ -304,6 +304,7 @@ func (m *Supervisor) Snapshot() health.Member {
 	} else {
 		r.CrashedAt = 0
 	}
+	r.CatchUp = m.memory.CatchUp(m.told.goal, m.view.seen, now)
 	if m.activity.needs != "" {
 		in := m.input(now)
 		r.Still = in.Still().Milliseconds()

@@ -9,7 +9,8 @@ import (
 	"mainstay/health"
 )
 
-// TestTablespaces: a primary reports its tablespaces, and a replica, whether it runs or not, which of their folders its host lacks.
+// TestTablespaces: a member reports its tablespaces, and a replica, whether it runs or not, those that it has yet to make too, and which of
+// their folders its host lacks.
 func TestTablespaces(t *testing.T) {
 	server := runningPrimary(t)
 	fast := filepath.Join(filepath.Dir(server.Data), "fast")
@@ -24,13 +25,14 @@ func TestTablespaces(t *testing.T) {
 		spaces, lacking int
 	}{
 		{health.RolePrimary, platform.GoalPrimary, 1, 0},
-		{health.RoleStandby, platform.GoalReplica, 0, 1},
-		{health.RoleUnknown, platform.GoalReplica, 0, 1},
-		{health.RoleStandby, platform.GoalSealed, 0, 0},
+		{health.RoleStandby, platform.GoalReplica, 2, 1},
+		{health.RoleUnknown, platform.GoalReplica, 2, 1},
+		{health.RoleStandby, platform.GoalSealed, 1, 0},
 	} {
 		m.told.goal.Kind = c.goal
 		check(t, m.observer.tablespaces(server, c.role))
-		if u := m.observer.user; len(u.spaces) != c.spaces || len(u.noFolder) != c.lacking || c.spaces == 1 && u.spaces[0].Location != fast {
+		if u := m.observer.user; len(u.spaces) != c.spaces || len(u.noFolder) != c.lacking ||
+			u.spaces[c.spaces-1].Location != fast || u.spaces[c.spaces-1].Folder == "" || c.spaces == 2 && u.spaces[0].Folder != "" {
 			t.Errorf("%+v: %+v", c, u)
 		}
 	}

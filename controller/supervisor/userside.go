@@ -22,7 +22,7 @@ type userSide struct {
 	at       time.Duration // of the last check; 0 for none
 	services []postgres.Service
 	full     []string // disks
-	// spaces are a primary's tablespaces; noFolder are the folders of those of its primary that a replica's host lacks.
+	// spaces are the member's tablespaces; noFolder are the folders of those of its primary that a replica's host lacks.
 	spaces   []health.Tablespace
 	noFolder []string
 	fault    string // logged once
@@ -59,21 +59,18 @@ func (m *observer) lookAtUserSide(ctx context.Context, pg *postgres.Server, d me
 	m.user.fault = fault
 }
 
-// tablespaces looks for a primary's tablespaces, or for their folders on the host of a member that is none: also while that does not run,
-// because its replay may have ended there.
+// tablespaces looks for the member's tablespaces, and for the folders of its primary's on the host of a replica: also while that does not
+// run, because its replay may have ended there.
 func (m *observer) tablespaces(pg *postgres.Server, role health.Role) (err error) {
-	m.user.spaces, m.user.noFolder = nil, nil
-	if role == health.RolePrimary {
-		m.user.spaces, err = pg.Tablespaces()
-		return err
-	}
 	m.mu.Lock()
-	all, kind := m.told.others.Tablespaces, m.told.goal.Kind
+	primarys, kind := m.told.others.Tablespaces, m.told.goal.Kind
 	m.mu.Unlock()
-	if kind == platform.GoalReplica {
-		m.user.noFolder = pg.Lacks(all)
+	if role == health.RolePrimary || kind != platform.GoalReplica {
+		primarys = nil
 	}
-	return nil
+	m.user.noFolder = pg.Lacks(primarys)
+	m.user.spaces, err = pg.Tablespaces(primarys)
+	return err
 }
 
 // unmasked names, for the report, each service of the distribution that could start the member without a lease (S4).

@@ -13,6 +13,7 @@ import (
 	"mainstay/controller/state"
 	"mainstay/fencing"
 	"mainstay/health"
+	"mainstay/test/kit"
 	"mainstay/test/stand"
 )
 
@@ -20,6 +21,7 @@ import (
 // at the end nothing acknowledged may be missing, and never may two members have acknowledged at once.
 func TestFaults(t *testing.T) {
 	tr := begin(t, stand.Options{})
+	t.Run("statements that do harm", tr.harmful)
 	t.Run("postmaster killed", tr.postmasterKilled)
 	t.Run("postmaster killed while every address is flooded", tr.flooded)
 	t.Run("agent killed", tr.agentKilled)
@@ -295,11 +297,11 @@ func (tr *trial) restartedInPlace(t *testing.T) {
 	tr.healthy(t)
 }
 
-// shortOfASetting: somebody raises max_connections on one host alone. Once that one is primary the others replay no further, and would
-// end if they were promoted; they are started again with as much, and the next failover works.
 // notStarted: what keeps a replica from starting is no fault of its data, which is left as it is, and quoted until it is mended.
 func (tr *trial) notStarted(t *testing.T) {
 	r := tr.replica(t).Member
+	tr.logged(t)
+	work := tr.work(t)
 	before, err := tr.seen(r)
 	tr.check(t, err)
 	conf := filepath.Join(tr.Data(r), "postgresql.conf")
@@ -324,10 +326,15 @@ func (tr *trial) notStarted(t *testing.T) {
 	if now.Incarnation != before.Incarnation {
 		t.Errorf("its data was replaced: it is %s now, and was %s", now.Incarnation, before.Incarnation)
 	}
+	tr.took(t, work, kit.Work{Starts: 1}) // those in vain ended before PostgreSQL began
 }
 
+// shortOfASetting: somebody raises max_connections on one host alone. Once that one is primary the others replay no further, and would
+// end if they were promoted; they are started again with as much, and the next failover works.
 func (tr *trial) shortOfASetting(t *testing.T) {
 	p := tr.primary(t)
+	tr.logged(t)
+	work := tr.work(t)
 	file, err := os.OpenFile(filepath.Join(tr.Data(p), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	tr.check(t, err)
 	_, err = file.WriteString("max_connections = 140\n")
@@ -353,4 +360,7 @@ func (tr *trial) shortOfASetting(t *testing.T) {
 	tr.check(t, tr.WaitPromises(tr.ctx), tr.Ack(tr.ctx), stand.Signal(syscall.SIGKILL, tr.Postmaster(p)))
 	tr.failedOver(t, p, fencing.Stopped, fencing.QuorumSealed)
 	tr.healthy(t)
+	if got := tr.work(t).Since(work); got.Backups > 0 {
+		t.Errorf("%d base backups were taken", got.Backups)
+	}
 }

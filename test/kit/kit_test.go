@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -63,4 +64,25 @@ func TestFreeAddress(t *testing.T) {
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", FreePort(t)))
 	Check(t, err)
 	l.Close()
+}
+
+func TestWorkOf(t *testing.T) {
+	log := t.TempDir() + "/log"
+	Check(t, os.WriteFile(log, []byte(`2026-05-04 03:02:01 UTC [7] LOG:  starting PostgreSQL 15.13 on x86_64
+2026-05-04 03:02:01 UTC [8] LOG:  checkpoint starting: end-of-recovery immediate wait
+2026-05-04 03:02:01 UTC [8] LOG:  checkpoint starting: immediate force wait
+2026-05-04 03:02:01 UTC [8] LOG:  checkpoint starting: fast force wait
+2026-05-04 03:02:01 UTC [8] LOG:  checkpoint starting: force
+2026-05-04 03:02:01 UTC [8] LOG:  checkpoint starting: time
+2026-05-04 03:02:01 UTC [8] LOG:  restartpoint starting: time
+2026-05-04 03:02:01 UTC [9] LOG:  received replication command: BASE_BACKUP ( LABEL 'x' )
+2026-05-04 03:02:01 UTC [9] LOG:  received replication command: START_REPLICATION 0/3000000 TIMELINE 1
+2026-05-04 03:02:02 UTC [7] LOG:  starting PostgreSQL 15.13 on x86_64
+`), 0o600))
+	if got, want := WorkOf(t, log, log+".absent"), (Work{Starts: 2, Forced: 3, Backups: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if got := (Work{3, 4, 5}).Since(Work{1, 1, 1}); got != (Work{2, 3, 4}) {
+		t.Errorf("%+v", got)
+	}
 }

@@ -54,6 +54,24 @@ func healthy() wire.Status {
 
 // trouble is a primary whose lease is over, a diverged replica, a host never heard, a member whose state is damaged, a pause and a
 // running operation.
+// catchingUp has a replica that gets its WAL from the archive, and one that is far behind its stream.
+func catchingUp() wire.Status {
+	st := healthy()
+	members := st.Clusters[0].Members
+	for n, from := range []string{"the archive", "its stream"} {
+		m := &members[n+1]
+		seen := *m.Seen
+		seen.CatchUp = &health.CatchUp{From: from, LeftKnown: true, Left: 384 << 20, TakesMS: 36_000}
+		if n == 0 {
+			seen.Receiver, seen.Doing = nil, seen.CatchUp.String()
+		}
+		m.Seen, m.Lag = &seen, 384<<20
+	}
+	st.Problems = []health.Problem{{Kind: health.ReplicaNotStreaming, Cluster: "feed", Member: members[1].Name,
+		Evidence: "it does not stream yet: " + members[1].Seen.Doing}}
+	return st
+}
+
 func trouble() wire.Status {
 	s := healthy()
 	s.Controllers = controllers("c1").Members

@@ -42,6 +42,7 @@ func TestGolden(t *testing.T) {
 		"local-led":         Agent(AgentAnswer{Address: "10.0.1.11:7201", Status: heard()}, Options{}),
 		"local-instances":   Agent(AgentAnswer{Address: "10.0.1.21:7201", Status: appHost()}, Options{}),
 		"no-leader-unknown": WithoutLeader(Leaderless{Why: "no address answers"}, "", Options{}),
+		"status-catch-up":   Status(catchingUp(), Options{}),
 		"status-sites":      Status(sited(), Options{}),
 		"status-lost":       Status(lostSite(), Options{}),
 		"status-moving":     Status(moving(), Options{}),

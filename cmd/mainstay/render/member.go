@@ -34,6 +34,9 @@ func memberRow(m wire.MemberStatus, paused bool) row {
 	if m.Unmanaged != "" {
 		r.below = append(r.below, cell{"its agent on " + m.Host + " cannot manage it: " + m.Unmanaged, red})
 	}
+	if m.Seen != nil && m.Seen.CatchUp != nil {
+		r.below = append(r.below, cell{m.Seen.CatchUp.String(), yellow})
+	}
 	if m.Seen != nil && m.Seen.Error != "" {
 		r.below = append(r.below, cell{"error: " + m.Seen.Error, red})
 	}
@@ -80,6 +83,8 @@ func condition(m wire.MemberStatus) cell {
 		return cell{"error, see below", red}
 	case s.Stale > 0:
 		return cell{"no answer for " + Span(time.Duration(s.Stale)*time.Millisecond), red}
+	case s.CatchUp != nil && !s.Streams():
+		return cell{"catching up, see below", yellow}
 	case s.Doing != "":
 		return cell{shorten(s.Doing, doingWidth), yellow}
 	case s.Process != health.ProcessRunning:

@@ -1,0 +1,106 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"mainstay/health"
+)
+
+// reloadableFor is a managed setting that a reload changes, a value of the user's, and ours.
+func reloadableFor(i *Server) (name, value, ours string) {
+	if i.Binaries.Major >= 18 {
+		return "idle_replication_slot_timeout", "60", "0"
+	}
+	return "max_slot_wal_keep_size", "-1", "10240MB"
+}
+
+// TestOverridden: what ALTER SYSTEM gives a managed setting is told with ours and the statement that ends it, before a reload already; what
+// a start takes out, what is the user's, and the same value are no matter.
+func TestOverridden(t *testing.T) {
+	i, ctx := newPrimary(t, newAuthority(t), "feed-e1"), testContext(t)
+	name, value, ours := reloadableFor(i)
+	overridden := func(want ...health.Override) {
+		t.Helper()
+		if got := must(i.Overridden(mustStatus(t, i).Last, false)); !slices.Equal(got, want) {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+	run := func(statements ...string) {
+		t.Helper()
+		for _, s := range statements {
+			check(t, i.exec(ctx, s))
+		}
+	}
+	overridden()
+	run("ALTER SYSTEM SET "+name+" = '"+value+"'", "ALTER SYSTEM SET wal_receiver_timeout = '3s'", "ALTER SYSTEM SET work_mem = '5MB'",
+		"ALTER SYSTEM SET max_wal_senders = 20", "ALTER SYSTEM SET restore_command = 'false'")
+	one := health.Override{Name: name, Value: value, Wanted: ours, Mend: "run `ALTER SYSTEM RESET " + name + "; SELECT pg_reload_conf();`"}
+	overridden(one)
+	check(t, i.Reload(ctx))
+	overridden(one)
+	mend, reload, _ := strings.Cut(strings.Trim(strings.TrimPrefix(one.Mend, "run "), "`"), "; ")
+	run(mend, reload)
+	overridden()
+
+	run("ALTER SYSTEM SET primary_conninfo = 'host=x password=secret'")
+	got := must(i.Overridden(mustStatus(t, i).Last, false))
+	if len(got) != 1 || got[0].Value != "host=x password=***" || got[0].Wanted != "" {
+		t.Errorf("%+v", got)
+	}
+	run("ALTER SYSTEM RESET primary_conninfo")
+
+	more := filepath.Join(i.Conf, "more.conf")
+	check(t, i.Owner.writeFile(more, []byte("wal_receiver_timeout = 1min\n"), 0o600))
+	main, err := os.ReadFile(i.mainFile())
+	check(t, err)
+	check(t, i.Owner.writeFile(i.mainFile(), append(main, "include 'more.conf'\n"...), 0o600))
+	run("ALTER SYSTEM RESET wal_receiver_timeout")
+	overridden(health.Override{Name: "wal_receiver_timeout", Value: "1min", Wanted: "3s",
+		Mend: "delete it from " + more + " and run `SELECT pg_reload_conf();`"})
+}
+
+// TestOverriddenAfterAdoption: on a server that was adopted and not started again, ours are where the user's ALTER SYSTEM writes too.
+func TestOverriddenAfterAdoption(t *testing.T) {
+	i, ctx := newPrimary(t, newAuthority(t), "feed-e1"), testContext(t)
+	name, value, ours := reloadableFor(i)
+	check(t, i.AlterSystem(ctx, map[string]string{name: ours, "primary_slot_name": "x", "wal_receiver_timeout": "3s"}))
+	overridden := func(want ...health.Override) {
+		t.Helper()
+		if got := must(i.Overridden(mustStatus(t, i).Last, true)); !slices.Equal(got, want) {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+	overridden()
+	check(t, i.exec(ctx, "ALTER SYSTEM SET "+name+" = '"+value+"'"))
+	check(t, i.exec(ctx, "ALTER SYSTEM RESET wal_receiver_timeout"))
+	overridden(health.Override{Name: name, Value: value, Wanted: ours, Mend: "run `ALTER SYSTEM SET " + name + " = '" + ours +
+		"'; SELECT pg_reload_conf();`"},
+		health.Override{Name: "wal_receiver_timeout", Wanted: "3s",
+			Mend: "run `ALTER SYSTEM SET wal_receiver_timeout = '3s'; SELECT pg_reload_conf();`"})
+}
+
+// TestManagedAreTheServers: no role, database or session can give a managed setting a value of its own, so files alone can override one.
+func TestManagedAreTheServers(t *testing.T) {
+	i, ctx := newPrimary(t, newAuthority(t), "feed-e1"), testContext(t)
+	var names string
+	check(t, i.with(ctx, func(c *sql.Conn) error {
+		return c.QueryRowContext(ctx, `SELECT coalesce(string_agg(name || ' (' || context || ')', ', '), '') FROM pg_catalog.pg_settings
+			WHERE name = ANY (string_to_array($1, ' ')) AND context NOT IN ('internal', 'postmaster', 'sighup')`,
+			strings.Join(ManagedKeys(), " ")).Scan(&names)
+	}))
+	if names != "" {
+		t.Errorf("these can be set by others than the server's files: %s", names)
+	}
+	name, _, _ := reloadableFor(i)
+	for _, statement := range []string{"ALTER ROLE postgres SET ", "ALTER DATABASE postgres SET "} {
+		if err := i.exec(context.WithoutCancel(ctx), statement+name+" = 1"); err == nil {
+			t.Errorf("%s%s succeeded", statement, name)
+		}
+	}
+}
