@@ -38,7 +38,7 @@ func TestCalmBarriers(t *testing.T) {
 					r := reportOf(run, reports, primary())
 					r.Host = []string{"h1", "h2", "h3"}[i]
 					waits = append(waits, now)
-					serve(c.Report(reports, r, now), now)
+					serve(told(c, reports, r, now), now)
 				}
 			}
 			if at%turn < 10*time.Millisecond {

@@ -97,7 +97,7 @@ func TestTwoRecoveries(t *testing.T) {
 		c.BarrierDone(c.Lead(now).Barrier, nil, now)
 		r := reportOf("r1", 1, primary())
 		r.Platform, r.Generation, r.Mark = "id", 2, mark
-		out := c.Report(1, r, now)
+		out := told(c, 1, r, now)
 		turned := len(out.Replies) == 1 && out.Replies[0].Answer != nil && strings.Contains(out.Replies[0].Answer.Alarm, "recover it once more")
 		if turned == ours || (c.view.Report("h1") != nil) != ours {
 			t.Errorf("mark %s: %+v, taken in %v", mark, out, c.view.Report("h1") != nil)
@@ -110,6 +110,15 @@ func TestTwoRecoveries(t *testing.T) {
 			t.Errorf("mark %s: told %v", mark, problem)
 		}
 	}
+}
+
+// told is what comes of a report that is no error.
+func told(c *Core, id uint64, r *health.Report, now time.Duration) Out {
+	out, err := c.Report(id, r, now)
+	if err != nil {
+		panic(err)
+	}
+	return out
 }
 
 // leader is a core that leads and is ready.
@@ -128,7 +137,7 @@ func leader(t *testing.T, now time.Duration) *Core {
 // answered reports, commits a barrier and returns the answer.
 func answered(t *testing.T, c *Core, r *health.Report, now time.Duration) *wire.ReportAnswer {
 	t.Helper()
-	out := c.Report(1, r, now)
+	out := told(c, 1, r, now)
 	if out.Barrier == 0 || len(out.Replies) != 0 {
 		t.Fatalf("a report to an idle leader: %+v", out)
 	}
@@ -190,8 +199,8 @@ func TestNoGrant(t *testing.T) {
 // A grant needs an entry committed after its report arrived: a barrier already in flight serves no later report.
 func TestReportWaitsForALaterBarrier(t *testing.T) { // L1
 	c := leader(t, time.Minute)
-	first := c.Report(1, reportOf("r1", 1, primary()), time.Minute)
-	if out := c.Report(2, reportOf("r1", 2, primary()), time.Minute); out.Barrier != 0 || len(out.Replies) != 0 {
+	first := told(c, 1, reportOf("r1", 1, primary()), time.Minute)
+	if out := told(c, 2, reportOf("r1", 2, primary()), time.Minute); out.Barrier != 0 || len(out.Replies) != 0 {
 		t.Fatalf("a report during a barrier: %+v", out)
 	}
 	second := c.BarrierDone(first.Barrier, nil, time.Minute)
@@ -206,7 +215,7 @@ func TestReportWaitsForALaterBarrier(t *testing.T) { // L1
 // The result of a barrier of an earlier term comes late, into a new term of the same controller: it serves no report.
 func TestBarrierOfAnEarlierTerm(t *testing.T) { // L1
 	c := leader(t, time.Minute)
-	old := c.Report(1, reportOf("r1", 1, primary()), time.Minute)
+	old := told(c, 1, reportOf("r1", 1, primary()), time.Minute)
 	if out := c.Follow(); len(out.Replies) != 1 || !errors.Is(out.Replies[0].Err, ErrNotLeader) {
 		t.Fatalf("who waited is told: %+v", out)
 	}
@@ -225,7 +234,7 @@ func TestBarrierOfAnEarlierTerm(t *testing.T) { // L1
 
 func TestFailedBarrierGrantsNothing(t *testing.T) { // L1
 	c := leader(t, time.Minute)
-	out := c.Report(1, reportOf("r1", 1, primary()), time.Minute)
+	out := told(c, 1, reportOf("r1", 1, primary()), time.Minute)
 	lost := errors.New("leadership lost")
 	if out = c.BarrierDone(out.Barrier, lost, time.Minute); len(out.Replies) != 1 || out.Replies[0].Answer != nil ||
 		!errors.Is(out.Replies[0].Err, lost) {
@@ -236,7 +245,7 @@ func TestFailedBarrierGrantsNothing(t *testing.T) { // L1
 func TestFollowerAnswersNothing(t *testing.T) {
 	c := NewCore("c2", time.Minute)
 	c.Applied(bootstrapped(t))
-	if out := c.Report(1, reportOf("r1", 1, primary()), time.Minute); len(out.Replies) != 1 || !errors.Is(out.Replies[0].Err, ErrNotLeader) ||
+	if out, err := c.Report(1, reportOf("r1", 1, primary()), time.Minute); len(out.Replies) != 0 || !errors.Is(err, ErrNotLeader) ||
 		out.Barrier != 0 {
 		t.Errorf("%+v", out)
 	}
@@ -269,7 +278,7 @@ func TestNoGrantOnceAFenceIsProposed(t *testing.T) { // L3
 	}
 	// An older report, delayed until now, says that all is well; the state knows of no attempt yet.
 	served := c.BarrierDone(c.barrier, nil, time.Minute)
-	late := c.Report(2, reportOf("r1", 2, primary()), time.Minute)
+	late := told(c, 2, reportOf("r1", 2, primary()), time.Minute)
 	for _, r := range append(served.Replies, c.BarrierDone(late.Barrier, nil, time.Minute).Replies...) {
 		if r.Answer != nil && len(r.Answer.Grants) != 0 {
 			t.Errorf("granted %+v after the fence was proposed", r.Answer.Grants)
@@ -297,7 +306,7 @@ func TestOneRunSpeaksAndHoldsTheLease(t *testing.T) { // L8
 	c := leader(t, time.Minute)
 	answered(t, c, reportOf("r1", 1, primary()), time.Minute)
 	hold := platform.CountOut(lease)
-	out := c.Report(9, reportOf("r2", 1, primary()), time.Minute+hold)
+	out := told(c, 9, reportOf("r2", 1, primary()), time.Minute+hold)
 	if len(out.Replies) != 1 || out.Barrier != 0 {
 		t.Fatalf("a second run beside the first: %+v", out)
 	}
@@ -318,7 +327,7 @@ func TestOneRunSpeaksAndHoldsTheLease(t *testing.T) { // L8
 		if older {
 			r.Runs = []string{"r0", "r2"}
 		}
-		out := c.Report(1, r, now)
+		out := told(c, 1, r, now)
 		if out = c.BarrierDone(out.Barrier, nil, now); len(out.Replies) != 0 {
 			t.Fatalf("older %v: it has an answer before the log knows whether its disk is the former run's: %+v", older, out)
 		}

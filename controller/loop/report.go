@@ -16,8 +16,8 @@ type waitingReport struct {
 }
 
 // Report takes in an agent's report. The leader answers it after the next barrier. Other controllers only fold it, which keeps
-// their view warm.
-func (c *Core) Report(id uint64, r *health.Report, now time.Duration) Out {
+// their view warm, and return ErrNotLeader.
+func (c *Core) Report(id uint64, r *health.Report, now time.Duration) (Out, error) {
 	if r.Platform != "" && r.Platform == c.state.PlatformID {
 		c.heardOf = max(c.heardOf, r.Generation)
 		if r.Generation == c.state.Generation && r.Mark != c.state.Mark {
@@ -31,18 +31,18 @@ func (c *Core) Report(id uint64, r *health.Report, now time.Duration) Out {
 	speaks := c.view.Fold(r, bound, hold, now)
 	switch {
 	case !c.leading:
-		return Out{Replies: []Reply{{ID: id, Err: ErrNotLeader}}}
+		return Out{}, ErrNotLeader
 	case !speaks:
-		return Out{Replies: []Reply{{ID: id, Answer: c.turnAway(r)}}}
+		return Out{Replies: []Reply{{ID: id, Answer: c.turnAway(r)}}}, nil
 	}
 	if len(c.waiting) == 0 {
 		c.waits = now
 	}
 	c.waiting = append(c.waiting, waitingReport{id, r})
 	if c.barrier != 0 || c.calm(now) && !c.fresh(r, now) {
-		return Out{} // the next barrier serves it, and others that come until then
+		return Out{}, nil // the next barrier serves it, and others that come until then
 	}
-	return c.propose(now)
+	return c.propose(now), nil
 }
 
 // unbound tells whether a run that now speaks for its host is not yet recorded: first the log must tell whether its disk is the one which
@@ -62,17 +62,17 @@ func (c *Core) fresh(r *health.Report, now time.Duration) bool {
 
 // ofOtherGroup answers an agent that obeys another group of the same generation. Its report is not folded: the agent follows
 // goals and leases of another log, so neither its report nor its silence proves anything here (S1).
-func (c *Core) ofOtherGroup(id uint64, r *health.Report, now time.Duration) Out {
+func (c *Core) ofOtherGroup(id uint64, r *health.Report, now time.Duration) (Out, error) {
 	if c.otherGroup == nil {
 		c.otherGroup = map[string]time.Duration{}
 	}
 	c.otherGroup[r.Host] = now
 	if !c.leading {
-		return Out{Replies: []Reply{{ID: id, Err: ErrNotLeader}}}
+		return Out{}, ErrNotLeader
 	}
 	answer := c.turnAway(r)
 	answer.Alarm = decide.TwoRecoveries
-	return Out{Replies: []Reply{{ID: id, Answer: answer}}}
+	return Out{Replies: []Reply{{ID: id, Answer: answer}}}, nil
 }
 
 // turnAway answers an agent that does not speak for its host. It gives no goals and no grants.

@@ -17,7 +17,7 @@ import (
 func (l *Loop) Report(ctx context.Context, r health.Report) (*wire.ReportAnswer, error) {
 	reply, err := l.ask(ctx, func(id uint64) (Out, error) {
 		l.stats.Reports++
-		return l.core.Report(id, &r, boottime.Now()), nil
+		return l.core.Report(id, &r, boottime.Now())
 	})
 	return reply.Answer, err
 }

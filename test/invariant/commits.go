@@ -13,17 +13,22 @@ type Ack struct {
 	Member string
 	Epoch  platform.Epoch // under which the member takes writes
 	Waited bool           // it waited for acknowledgements
+	Evidence
+}
+
+// Evidence is what is known of a commit from outside.
+type Evidence interface {
 	// Holds tells whether the receiver of that name had said that it holds the commit.
-	Holds func(incarnation string) bool
-	// Kept tells whether the present primary has the commit in its data; nil for never.
-	Kept func() bool
+	Holds(incarnation string) bool
+	// Kept tells whether the present primary has the commit in its data.
+	Kept() bool
 }
 
 // late tells whether a is the late acknowledgement of a commit that a successor has taken over. Members that were sealed had told the
 // old primary before how far they had flushed, and it counts that until their senders end; with one more member, that was not
 // sealed, the commit is acknowledged there. The successor is the most advanced of the sealed ones, so it holds the commit.
 func (a Ack) late(newest platform.Epoch) bool {
-	return a.Epoch.Less(newest) && a.Waited && a.Kept != nil && a.Kept()
+	return a.Epoch.Less(newest) && a.Waited && a.Kept()
 }
 
 // Acknowledged checks S1: epochs order all acknowledgements, and each epoch has one member; and that it was given by the

@@ -12,12 +12,16 @@ func ep(n uint64) platform.Epoch { return platform.Epoch{Generation: 1, Number: 
 var (
 	sets = []platform.DurabilitySet{{ID: 1, Acks: 1, Names: []string{"a_1"}}}
 	none = map[uint64]bool{}
-	yes  = func(string) bool { return true }
-	no   = func(string) bool { return false }
 )
 
+// evidence is of a commit that every receiver holds, or none, and the primary or not.
+type evidence struct{ held, kept bool }
+
+func (e evidence) Holds(string) bool { return e.held }
+func (e evidence) Kept() bool        { return e.kept }
+
 func ack(id uint64, member string, epoch uint64) Ack {
-	return Ack{ID: id, At: time.Duration(id), Member: member, Epoch: ep(epoch), Waited: true, Holds: yes}
+	return Ack{ID: id, At: time.Duration(id), Member: member, Epoch: ep(epoch), Waited: true, Evidence: evidence{held: true}}
 }
 
 // Each claim must be able to fail: a checker that sees nothing would let every simulation pass.
@@ -31,13 +35,12 @@ func TestEachClaimFails(t *testing.T) {
 		"late, and the successor lacks it": {"S1", func(c *Checker) {
 			c.Acknowledged(ack(1, "a", 2), sets)
 			a := ack(2, "a", 1)
-			a.Kept = func() bool { return false }
 			c.Acknowledged(a, sets)
 		}},
 		"late, and it did not wait": {"S1", func(c *Checker) {
 			c.Acknowledged(ack(1, "a", 2), sets)
 			a := ack(2, "a", 1)
-			a.Waited, a.Kept = false, func() bool { return true }
+			a.Waited, a.Evidence = false, evidence{held: true, kept: true}
 			c.Acknowledged(a, []platform.DurabilitySet{{}})
 		}},
 		"two members in one epoch": {"S1",
@@ -45,7 +48,7 @@ func TestEachClaimFails(t *testing.T) {
 		"lost at a promotion": {"S2", func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Began(2, "b", ep(2), none) }},
 		"lost in the end": {"S2",
 			func(c *Checker) { c.Acknowledged(ack(1, "a", 1), sets); c.Survive(time.Second, "b", none) }},
-		"acknowledged by no member of a set":  {"S2", func(c *Checker) { a := ack(1, "a", 1); a.Holds = no; c.Acknowledged(a, sets) }},
+		"acknowledged by no member of a set":  {"S2", func(c *Checker) { a := ack(1, "a", 1); a.Evidence = evidence{}; c.Acknowledged(a, sets) }},
 		"not waited with no asynchronous set": {"S2", func(c *Checker) { a := ack(1, "a", 1); a.Waited = false; c.Acknowledged(a, sets) }},
 		"a lower epoch on disk":               {"S3", func(c *Checker) { c.Promised(1, "a", ep(2), false); c.Promised(2, "a", ep(1), false) }},
 		"primary below its promise":           {"S3", func(c *Checker) { c.Promised(1, "a", ep(2), false); c.Began(2, "a", ep(1), none) }},
@@ -80,7 +83,7 @@ func TestLateAcknowledgement(t *testing.T) {
 	c := New()
 	c.Acknowledged(ack(1, "b", 2), sets)
 	a := ack(2, "a", 1)
-	a.Holds, a.Kept = no, func() bool { return true }
+	a.Evidence = evidence{kept: true}
 	if c.Acknowledged(a, sets); len(c.Violations()) != 0 {
 		t.Error(c.Violations())
 	}
@@ -127,7 +130,7 @@ func TestLegalHistoryPasses(t *testing.T) {
 	c.Began(1, "a", ep(1), none)
 	c.Acknowledged(ack(1, "a", 1), sets)
 	unheld := ack(2, "a", 1)
-	unheld.Waited, unheld.Holds = false, no
+	unheld.Waited, unheld.Evidence = false, evidence{}
 	c.Acknowledged(unheld, []platform.DurabilitySet{{ID: 1}}) // asynchronous: it promised nothing
 	c.Proven(2, "stopped", "a", ep(1), false)
 	c.InForce(2, ep(2))

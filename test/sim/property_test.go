@@ -85,9 +85,12 @@ func TestFencedHostIsServedNothing(t *testing.T) {
 		c := loop.NewCore("c1", time.Minute)
 		c.Applied(s)
 		c.BarrierDone(c.Lead(time.Minute).Barrier, nil, time.Minute)
-		barrier := c.Report(1, &health.Report{Host: "h1", RunID: "r", Number: 1,
-			Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, time.Minute).Barrier
-		replies := c.BarrierDone(barrier, nil, time.Minute).Replies
+		out, err := c.Report(1, &health.Report{Host: "h1", RunID: "r", Number: 1,
+			Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		replies := c.BarrierDone(out.Barrier, nil, time.Minute).Replies
 		if len(replies) != 1 || replies[0].Err != nil {
 			t.Fatalf("%s: %+v", name, replies)
 		}
@@ -110,9 +113,12 @@ func TestFencedEpochGetsNoGrant(t *testing.T) {
 	var number uint64
 	granted := func(now time.Duration) bool {
 		number++
-		barrier := c.Report(number, &health.Report{Host: "h1", RunID: "r", Number: number,
-			Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, now).Barrier
-		replies := c.BarrierDone(barrier, nil, now).Replies
+		out, err := c.Report(number, &health.Report{Host: "h1", RunID: "r", Number: number,
+			Members: []health.Member{{Name: "m1", Guard: health.Guard{Complete: true}}}}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		replies := c.BarrierDone(out.Barrier, nil, now).Replies
 		if len(replies) != 1 || replies[0].Err != nil {
 			t.Fatalf("%+v", replies)
 		}

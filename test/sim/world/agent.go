@@ -84,9 +84,11 @@ func (a *reporting) happen() { (*agent)(a).report() }
 
 func (a *agent) send() {
 	number := a.clocks.Send(a.host.now()) // s, before anything else (L1)
-	mail := &mail{Report: health.Report{Host: a.host.name, BootID: a.host.bootID(), RunID: a.run, Number: number, Platform: "p1",
-		Members: make([]health.Member, len(a.host.members))}}
+	mail := &mail{Report: health.Report{Host: a.host.name, BootID: a.host.bootID(), RunID: a.run, Number: number, Platform: "p1"}}
 	r := &mail.Report
+	if r.Members = mail.members[:]; len(a.host.members) != len(mail.members) {
+		r.Members = make([]health.Member, len(a.host.members))
+	}
 	for i, m := range a.host.members {
 		r.Members[i] = m.report
 	}
@@ -114,10 +116,11 @@ func (a *agent) send() {
 	}
 }
 
-// mail is a report, with room for its posts to three controllers.
+// mail is a report, with room for its posts to three controllers, and for the one member that most hosts have: one piece of memory.
 type mail struct {
 	health.Report
-	posts [3]post
+	members [1]health.Member
+	posts   [3]post
 }
 
 // post is a report on its way to a controller, straight or over another host's agent, and its answer on the way back.

@@ -1,6 +1,10 @@
 package world
 
-import "time"
+import (
+	"time"
+
+	"mainstay/controller/platform"
+)
 
 // client writes a commit now and then to the member that it believes to be the primary.
 type client struct {
@@ -25,8 +29,31 @@ func (c *client) run() {
 	c.failed++
 	m := c.cluster.members[c.target]
 	w.lastWrite++
-	id := w.lastWrite
-	w.net.stream(c.node, m.host.node, func() {
-		m.pg.write(id, func() { w.net.stream(m.host.node, c.node, func() { c.failed = 0 }) })
-	})
+	w.net.streams(c.node, m.host.node, &commit{by: c, on: m.pg, id: w.lastWrite})
 }
+
+// reply is the acknowledgement on its way to the client.
+func (c *client) reply(w *commit) { w.on.w.net.streams(w.on.m.host.node, c.node, (*replied)(c)) }
+
+type replied client
+
+func (c *replied) happen() { c.failed = 0 }
+
+// commit is a write, on its way to the server and there.
+type commit struct {
+	by  writer
+	on  *postgres
+	id  uint64
+	lsn platform.LSN
+}
+
+// writer is who is told that a commit is acknowledged.
+type writer interface{ reply(w *commit) }
+
+func (w *commit) happen() { w.on.write(w) }
+
+// Holds implements invariant.Evidence: the receiver of that name has said that it flushed the commit, of this WAL.
+func (w *commit) Holds(name string) bool { return w.on.holds(name, w.lsn) }
+
+// Kept implements invariant.Evidence.
+func (w *commit) Kept() bool { return w.on.m.cluster.keeps(w.id) }

@@ -128,8 +128,11 @@ func goalOf(name, upstream string) platform.Goal {
 
 // Write begins a client's commit.
 func (s *Servers) Write(name string, id uint64) {
-	s.c.member(name).pg.write(id, func() { s.replies[id] = true })
+	p := s.c.member(name).pg
+	p.write(&commit{by: s, on: p, id: id})
 }
+
+func (s *Servers) reply(w *commit) { s.replies[w.id] = true }
 
 // Pad is 100 kB of WAL that is no commit.
 func (s *Servers) Pad(name string) {
@@ -141,7 +144,7 @@ func (s *Servers) Pad(name string) {
 // Acknowledged tells whether a commit was; waits whether a backend still waits for that.
 func (s *Servers) Acknowledged(id uint64) (yes, waits bool) {
 	for _, m := range s.c.members {
-		waits = waits || slices.ContainsFunc(m.pg.waits, func(c write) bool { return c.id == id })
+		waits = waits || slices.ContainsFunc(m.pg.waits, func(c *commit) bool { return c.id == id })
 	}
 	return s.replies[id], waits
 }
@@ -149,7 +152,7 @@ func (s *Servers) Acknowledged(id uint64) (yes, waits bool) {
 // Leave ends the wait of a client, as a cancel or its death does: the commit stays.
 func (s *Servers) Leave(id uint64) {
 	for _, m := range s.c.members {
-		m.pg.waits = slices.DeleteFunc(m.pg.waits, func(c write) bool { return c.id == id })
+		m.pg.waits = slices.DeleteFunc(m.pg.waits, func(c *commit) bool { return c.id == id })
 	}
 }
 

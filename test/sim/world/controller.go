@@ -166,8 +166,6 @@ func (c *controller) depose(life, newer int) {
 	})
 }
 
-var barrier = state.Command{Barrier: &state.Barrier{}}
-
 // act carries out what a step wants.
 func (c *controller) act(out loop.Out) {
 	for _, r := range out.Replies {
@@ -182,15 +180,17 @@ func (c *controller) act(out loop.Out) {
 	if out.Transfer {
 		c.w.raft.transfer(c)
 	}
-	if number := out.Barrier; number != 0 {
-		c.w.raft.propose(c, &barrier, func(_ bool, err error) {
-			c.ready = c.ready || err == nil
-			c.act(c.core.BarrierDone(number, err, c.now()))
-		})
+	if out.Barrier != 0 {
+		c.w.raft.proposeBarrier(c, out.Barrier)
 	}
 	for _, p := range out.Proposals {
 		c.w.raft.propose(c, &p.Command, func(refused bool, err error) { c.core.Done(p, refused) })
 	}
+}
+
+func (c *controller) barrierDone(number uint64, err error) {
+	c.ready = c.ready || err == nil
+	c.act(c.core.BarrierDone(number, err, c.now()))
 }
 
 // report takes in an agent's report.
@@ -202,8 +202,8 @@ func (c *controller) report(p *post) {
 	if h := &c.heard[p.a.host.node]; p.boot >= h.boot {
 		*h = heard{p.boot, c.w.now}
 	}
-	out := c.core.Report(c.nextID, p.report, c.now())
-	if len(out.Replies) == 1 && out.Replies[0].Answer == nil {
+	out, err := c.core.Report(c.nextID, p.report, c.now())
+	if err != nil {
 		return // only a leader answers
 	}
 	c.posts = append(c.posts, waiting{c.nextID, p})

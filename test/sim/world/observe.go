@@ -18,15 +18,25 @@ func (c *controller) observe() {
 	c.on(observeEvery, (*observing)(c))
 	doubted := c.core.Doubted(c.now())
 	c.probes, c.appProbes = c.probe(c.probes[:0], doubted), c.probeApps(c.appProbes[:0])
-	observations := c.core.Observe(c.began, c.probes, c.appProbes, c.now())
+	all := &told{Observations: c.core.Observe(c.began, c.probes, c.appProbes, c.now())}
 	leader := c.w.raft.leader
 	everybody := len(doubted) > 0 || leader == nil || c.rounds%othersEvery == 0
 	c.rounds++
+	tellings := all.tellings[:0]
 	for _, o := range c.w.controllers {
 		if o != c && (everybody || o == leader) {
-			c.w.net.sends(c.node, o.node, &telling{o, &observations})
+			tellings = append(tellings, telling{o, &all.Observations})
 		}
 	}
+	for i := range tellings {
+		c.w.net.sends(c.node, tellings[i].to.node, &tellings[i])
+	}
+}
+
+// told is a controller's observations, with room for telling two others: one piece of memory.
+type told struct {
+	health.Observations
+	tellings [2]telling
 }
 
 // telling is a controller's observations on their way to another.

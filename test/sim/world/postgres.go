@@ -55,7 +55,7 @@ type postgres struct {
 	lag         time.Duration  // of WAL on its way here
 	receiver    *connection
 	senders     []*connection
-	waits       []write
+	waits       []*commit
 	lastStream  time.Duration
 	pushed      time.Duration  // when a standby last sent on what it had received
 	idle        int            // how often it has received nothing new in a row
@@ -63,12 +63,6 @@ type postgres struct {
 	writeProbed time.Duration  // when the small local commit last finished
 	onStop      func()         // what happens when it begins to stop
 	onEnd       func()         // what happens to the statement of its agent that runs, when it ends
-}
-
-type write struct {
-	id    uint64
-	lsn   platform.LSN
-	reply func()
 }
 
 func (p *postgres) end() platform.LSN { return p.at(len(p.wal)) }

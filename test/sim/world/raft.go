@@ -28,6 +28,7 @@ type proposal struct {
 	by         *controller
 	life, term int // of it
 	cmd        *state.Command
+	barrier    uint64 // the number of a barrier; then is for anything else
 	then       func(refused bool, err error)
 	done       bool
 	index      int // of the log
@@ -45,7 +46,17 @@ func (r *raft) top() *state.State { return r.states[len(r.states)-1] }
 
 // propose is called by a controller that believes to lead a term.
 func (r *raft) propose(c *controller, cmd *state.Command, then func(refused bool, err error)) {
-	p := &proposal{r: r, by: c, life: c.life, term: c.term, cmd: cmd, then: then}
+	r.takes(&proposal{r: r, by: c, life: c.life, term: c.term, cmd: cmd, then: then})
+}
+
+var barrier = state.Command{Barrier: &state.Barrier{}}
+
+// proposeBarrier is propose for what controllers propose most.
+func (r *raft) proposeBarrier(c *controller, number uint64) {
+	r.takes(&proposal{r: r, by: c, life: c.life, term: c.term, cmd: &barrier, barrier: number})
+}
+
+func (r *raft) takes(p *proposal) {
 	if r.leads(p) {
 		r.under = append(r.under, p)
 	}
@@ -78,7 +89,11 @@ type result proposal
 
 func (p *result) happen() {
 	p.by.apply(p.index)
-	p.then(p.refused, p.err)
+	if p.barrier != 0 {
+		p.by.barrierDone(p.barrier, p.err)
+	} else {
+		p.then(p.refused, p.err)
+	}
 	p.by.decideSoon()
 }
 

@@ -160,8 +160,9 @@ func (m *supervisor) wants(goal platform.Goal, of platform.Age) {
 	m.cluster.check.Obeyed(m.w.now, m.name, m.goalFrom, of)
 	m.goal, m.goalFrom = goal, of
 	if goal.Verify != "" && goal.Verify != m.verify {
-		m.verify, m.scanned = goal.Verify, ""
-		m.host.agent.on(m.w.span(300*time.Millisecond, 4*time.Second), func() { m.verified(goal.Verify) })
+		verify := goal.Verify
+		m.verify, m.scanned = verify, ""
+		m.host.agent.on(m.w.span(300*time.Millisecond, 4*time.Second), func() { m.verified(verify) })
 	}
 }
 

@@ -55,11 +55,12 @@ func (p *postgres) obey() {
 }
 
 // write is a client's commit: it is answered once enough of the list hold it.
-func (p *postgres) write(id uint64, reply func()) {
+func (p *postgres) write(w *commit) {
 	if !p.running || !p.primary || p.stopping || p.m.host.stall() > 0 || p.m.host.full() {
 		return
 	}
-	p.waits = append(p.waits, write{id, p.append(p.timeline(), id).lsn, reply})
+	w.lsn = p.append(p.timeline(), w.id).lsn
+	p.waits = append(p.waits, w)
 	if !p.waiting {
 		p.release(p.end(), false)
 	}
@@ -91,13 +92,12 @@ func (p *postgres) release(to platform.LSN, waited bool) {
 	for ; n < len(p.waits) && p.waits[n].lsn <= to; n++ {
 		c := p.waits[n]
 		if p.epoch.IsZero() {
-			c.reply() // not under protection yet
+			c.by.reply(c) // not under protection yet
 			continue
 		}
-		p.m.cluster.check.Acknowledged(invariant.Ack{ID: c.id, At: p.w.now, Member: p.m.name, Epoch: p.epoch, Waited: waited,
-			Holds: func(name string) bool { return p.holds(name, c.lsn) }, Kept: func() bool { return p.m.cluster.keeps(c.id) }},
+		p.m.cluster.check.Acknowledged(invariant.Ack{ID: c.id, At: p.w.now, Member: p.m.name, Epoch: p.epoch, Waited: waited, Evidence: c},
 			p.m.cluster.state().Sets)
-		c.reply()
+		c.by.reply(c)
 	}
 	p.waits = p.waits[n:]
 }
