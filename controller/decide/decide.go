@@ -60,7 +60,12 @@ func Next(in Input) Decision {
 	d.Reasons = make(Reasons, 0, len(in.State.Platform.Clusters)+len(in.State.Platform.Apps))
 	for i := range in.State.Platform.Clusters {
 		conf := &in.State.Platform.Clusters[i]
-		c := &clusterView{Input: in, c: in.State.Clusters[conf.Name], conf: conf, decision: &d}
+		var room struct { // for most clusters' members
+			fresh            [5]*health.Member
+			replicas, ackers [5]string
+		}
+		c := &clusterView{Input: in, c: in.State.Clusters[conf.Name], conf: conf, decision: &d,
+			members: room.fresh[:0], others: room.replicas[:0], ackers: room.ackers[:0]}
 		if c.c == nil {
 			continue
 		}
@@ -114,7 +119,7 @@ type clusterView struct {
 	conf     *platform.Cluster
 	decision *Decision
 
-	// Values that one round needs repeatedly, kept once computed.
+	// Values that one round needs repeatedly, kept once computed; empty before that.
 	members []*health.Member // the fresh report of each, nil for none, in the platform's order
 	others  []string         // the replicas
 	ackers  []string
@@ -169,10 +174,9 @@ func (v *clusterView) suspect() time.Duration { return platform.Suspect(v.conf.L
 
 // fresh is a member's report if it still counts, or nil.
 func (v *clusterView) fresh(name string) *health.Member {
-	if v.members == nil {
-		v.members = make([]*health.Member, len(v.conf.Members))
+	if len(v.members) == 0 {
 		for i := range v.conf.Members {
-			v.members[i] = v.View.Fresh(&v.conf.Members[i], v.suspect(), v.Now)
+			v.members = append(v.members, v.View.Fresh(&v.conf.Members[i], v.suspect(), v.Now))
 		}
 	}
 	for i := range v.conf.Members {
@@ -206,8 +210,7 @@ func (v *clusterView) site(member string) string {
 
 // replicas are the names of all members but the primary, in the platform's order.
 func (v *clusterView) replicas() []string {
-	if v.others == nil {
-		v.others = make([]string, 0, len(v.conf.Members))
+	if len(v.others) == 0 {
 		for i := range v.conf.Members {
 			if m := &v.conf.Members[i]; m.Name != v.c.Primary {
 				v.others = append(v.others, m.Name)

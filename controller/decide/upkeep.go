@@ -375,8 +375,7 @@ func (v *clusterView) heardAckers() (n int) {
 
 // mayAck are the incarnations whose acknowledgements count.
 func (v *clusterView) mayAck() []string {
-	if v.ackers == nil {
-		v.ackers = make([]string, 0, len(v.conf.Members))
+	if len(v.ackers) == 0 {
 		for _, name := range v.replicas() {
 			if v.State.MayAck(v.conf, v.c.Primary, name) {
 				v.ackers = append(v.ackers, v.c.Members[name].Incarnation)

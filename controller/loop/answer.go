@@ -13,8 +13,8 @@ import (
 )
 
 // answer confirms goals and grants leases for one report, on state applied up to an entry that was committed after the
-// report arrived (L1). Every grant is recorded before the answer leaves (L3).
-func (c *Core) answer(r *health.Report, now time.Duration) *wire.ReportAnswer {
+// report arrived (L1). Every grant is recorded before the answer leaves (L3). of is for all answers of this moment.
+func (c *Core) answer(r *health.Report, of news, now time.Duration) *wire.ReportAnswer {
 	goals := c.goalsOf(r.Host)
 	a := &wire.ReportAnswer{
 		PlatformID: c.state.PlatformID, Generation: c.state.Generation, Mark: c.state.Mark,
@@ -39,13 +39,13 @@ func (c *Core) answer(r *health.Report, now time.Duration) *wire.ReportAnswer {
 				continue
 			}
 			heartbeat = min(heartbeat, platform.Heartbeat(conf.Lease))
-			c.others(conf, a)
+			c.others(conf, of).addTo(a)
 			if g := c.grant(conf, m.Name, r, now, a); g != nil {
 				a.Grants = append(a.Grants, *g)
 			}
 		}
 	}
-	heartbeat = min(heartbeat, c.permits(r, now, a))
+	heartbeat = min(heartbeat, c.permits(r, goals, now, a))
 	if heartbeat < platform.MaxLease {
 		a.Heartbeat = heartbeat
 	}
@@ -114,9 +114,8 @@ func (c *Core) grant(conf *platform.Cluster, member string, r *health.Report, no
 
 // permits gives the goals of the host's app servers. A permit is recorded like a lease, before the answer leaves (L3): a
 // pool starts on another site only once every permit has certainly ended.
-func (c *Core) permits(r *health.Report, now time.Duration, a *wire.ReportAnswer) (heartbeat time.Duration) {
+func (c *Core) permits(r *health.Report, goals *hostGoals, now time.Duration, a *wire.ReportAnswer) (heartbeat time.Duration) {
 	heartbeat = platform.MaxLease
-	goals := c.goalsOf(r.Host)
 	for name, g := range goals.instances {
 		if g.Permit == 0 {
 			continue
@@ -144,8 +143,26 @@ func stopped(r *health.Report, instance string) bool {
 	return slices.ContainsFunc(r.Instances, func(i health.Instance) bool { return i.Name == instance && i.Stopped })
 }
 
-// others adds the positions of the cluster's members, to which their slots may be advanced, and the addresses of their agents.
-func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
+// news is what the answers of one moment tell of each cluster's members, by cluster.
+type news map[string]*clusterNews
+
+// clusterNews are the positions of a cluster's members, to which their slots may be advanced, the addresses of their agents, and what
+// the primary has. Answers share the maps, so they are never edited.
+type clusterNews struct {
+	cluster       string
+	failoverSlots []string
+	tablespaces   []health.Tablespace
+	archived      platform.LSN
+	positions     map[string]platform.LSN
+	peers         map[string]platform.Peer
+}
+
+func (c *Core) others(conf *platform.Cluster, of news) *clusterNews {
+	if n := of[conf.Name]; n != nil {
+		return n
+	}
+	n := &clusterNews{cluster: conf.Name}
+	of[conf.Name] = n
 	cl := c.state.Clusters[conf.Name]
 	for i := range conf.Members {
 		m := &conf.Members[i]
@@ -153,46 +170,60 @@ func (c *Core) others(conf *platform.Cluster, a *wire.ReportAnswer) {
 		if r == nil {
 			continue
 		}
-		if cl != nil && m.Name == cl.Primary {
-			if slots := failoverSlots(r.Member(m.Name)); len(slots) > 0 {
-				if a.FailoverSlots == nil {
-					a.FailoverSlots = map[string][]string{}
-				}
-				a.FailoverSlots[conf.Name] = slots
-			}
-			if p := r.Member(m.Name); p != nil && len(p.Tablespaces) > 0 {
-				if a.Tablespaces == nil {
-					a.Tablespaces = map[string][]health.Tablespace{}
-				}
-				a.Tablespaces[conf.Name] = p.Tablespaces
-			}
-			if p := r.Member(m.Name); p != nil && p.Archiver != nil && p.Archiver.Until != 0 {
-				if a.Archived == nil {
-					a.Archived = map[string]platform.LSN{}
-				}
-				a.Archived[conf.Name] = p.Archiver.Until
+		seen := r.Member(m.Name)
+		if cl != nil && m.Name == cl.Primary && seen != nil {
+			n.failoverSlots, n.tablespaces = failoverSlots(seen), seen.Tablespaces
+			if seen.Archiver != nil {
+				n.archived = seen.Archiver.Until
 			}
 		}
-		if seen := r.Member(m.Name); seen != nil && seen.Position != 0 {
-			if a.Positions == nil {
-				a.Positions = make(map[string]platform.LSN, len(conf.Members))
+		if seen != nil && seen.Position != 0 {
+			if n.positions == nil {
+				n.positions = make(map[string]platform.LSN, len(conf.Members))
 			}
-			a.Positions[m.Name] = seen.Position
+			n.positions[m.Name] = seen.Position
 		}
 		if r.Address != "" {
-			if a.Peers == nil {
-				a.Peers = make(map[string]platform.Peer, len(conf.Members))
+			if n.peers == nil {
+				n.peers = make(map[string]platform.Peer, len(conf.Members))
 			}
-			a.Peers[m.Name] = platform.Peer{Host: m.Host, Address: r.Address}
+			n.peers[m.Name] = platform.Peer{Host: m.Host, Address: r.Address}
 		}
 	}
+	return n
+}
+
+func (n *clusterNews) addTo(a *wire.ReportAnswer) {
+	if len(n.failoverSlots) > 0 {
+		a.FailoverSlots = with(a.FailoverSlots, map[string][]string{n.cluster: n.failoverSlots})
+	}
+	if len(n.tablespaces) > 0 {
+		a.Tablespaces = with(a.Tablespaces, map[string][]health.Tablespace{n.cluster: n.tablespaces})
+	}
+	if n.archived != 0 {
+		a.Archived = with(a.Archived, map[string]platform.LSN{n.cluster: n.archived})
+	}
+	a.Positions, a.Peers = with(a.Positions, n.positions), with(a.Peers, n.peers)
+}
+
+// with is both maps together; neither is edited.
+func with[V any](a, b map[string]V) map[string]V {
+	switch {
+	case len(a) == 0:
+		return b
+	case len(b) == 0:
+		return a
+	}
+	both := maps.Clone(a)
+	maps.Copy(both, b)
+	return both
 }
 
 // failoverSlots names the slots of a primary that were synchronised to it while it was a standby: they have moved past the
 // former primary's own slots of the same name. A slot that was created since has not, even under the same name. In the report
 // of a standby a synchronised slot may be an old copy.
 func failoverSlots(primary *health.Member) (names []string) {
-	if primary == nil || primary.Process != health.ProcessRunning || primary.Role != health.RolePrimary {
+	if primary.Process != health.ProcessRunning || primary.Role != health.RolePrimary {
 		return nil
 	}
 	for _, s := range primary.Slots {

@@ -62,6 +62,7 @@ func (c *Core) BarrierDone(barrier uint64, err error, now time.Duration) Out {
 	if err == nil && c.givenUp() {
 		err = ErrNotLeader
 	}
+	of := news{}
 	for _, w := range served {
 		reply := Reply{ID: w.id, Err: err}
 		if err == nil && c.unbound(w.report) {
@@ -69,7 +70,7 @@ func (c *Core) BarrierDone(barrier uint64, err error, now time.Duration) Out {
 			continue
 		}
 		if err == nil {
-			reply.Answer = c.answer(w.report, now)
+			reply.Answer = c.answer(w.report, of, now)
 			c.answered[w.report.RunID] = now
 		}
 		out.Replies = append(out.Replies, reply)

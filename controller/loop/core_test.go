@@ -479,7 +479,7 @@ func TestAppServersAgentKeepsTheHeartbeat(t *testing.T) {
 	}
 	c.Applied(s)
 	a := &wire.ReportAnswer{}
-	if got := c.permits(&health.Report{Host: "a1", RunID: "r"}, time.Minute, a); got != platform.Heartbeat(time.Second) {
+	if got := c.permits(&health.Report{Host: "a1", RunID: "r"}, c.goalsOf("a1"), time.Minute, a); got != platform.Heartbeat(time.Second) {
 		t.Errorf("heartbeat %s, instances %+v", got, a.Instances)
 	}
 }
@@ -575,7 +575,7 @@ func TestFailoverSlots(t *testing.T) {
 		r := reportOf("r", 1, health.Member{Name: "m2"})
 		r.Host = "h2"
 		c.Report(2, r, now)
-		a := c.answer(r, now)
+		a := c.answer(r, news{}, now)
 		if got := a.FailoverSlots["feed"]; len(got) != want || want == 1 && got[0] != "cdc" {
 			t.Errorf("%s: %v", role, got)
 		}
@@ -600,7 +600,7 @@ func TestHeardOfThePrimary(t *testing.T) {
 		if a != nil && a.Until > 0 {
 			want = map[string]platform.LSN{"feed": a.Until}
 		}
-		got := c.answer(r, now)
+		got := c.answer(r, news{}, now)
 		if !maps.Equal(got.Archived, want) {
 			t.Errorf("%+v: %v", a, got.Archived)
 		}

@@ -33,10 +33,10 @@ func (c *Core) remember(cmd *state.Command) {
 // but from this earlier input.
 func (c *Core) keepPredictable(now time.Duration, wall time.Time) {
 	for name, cl := range c.state.Clusters {
-		if cl.Primary == "" || cl.Attempt != nil || !cl.Opened || c.last.Reasons.Of(name).Rule != decide.RuleHealthy {
+		if in, ok := c.predictable[name]; ok && now-in.Now < time.Second {
 			continue
 		}
-		if in, ok := c.predictable[name]; ok && now-in.Now < time.Second {
+		if cl.Primary == "" || cl.Attempt != nil || !cl.Opened || c.last.Reasons.Of(name).Rule != decide.RuleHealthy {
 			continue
 		}
 		in := c.input(now, wall)

@@ -131,18 +131,17 @@ func (s *State) putCluster(c *Cluster) {
 	s.Clusters = clusters
 }
 
-// clone copies the parts that Apply may change. Histories and set names are replaced, never edited, so they are shared.
+// clone copies the parts that Apply may change. Histories, set names and the steps of operations are replaced, never edited, so they are
+// shared.
 func (c *Cluster) clone() *Cluster {
 	n := *c
 	n.Sets = append(n.Sets[:0:0], c.Sets...)
 	n.Operations = append([]Operation(nil), c.Operations...)
-	for i := range n.Operations {
-		n.Operations[i].Steps = append([]Step(nil), n.Operations[i].Steps...)
-	}
 	n.Members = make(map[string]*Member, len(c.Members))
+	members := make([]Member, 0, len(c.Members))
 	for name, m := range c.Members {
-		copied := *m
-		n.Members[name] = &copied
+		members = append(members, *m)
+		n.Members[name] = &members[len(members)-1]
 	}
 	if c.Attempt != nil {
 		a := *c.Attempt

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"mainstay/controller/platform"
@@ -123,8 +124,9 @@ func (c *Cluster) begin(o Operation, at string) *Operation {
 	return op
 }
 
+// step adds a step. Other states share the present ones, so they are copied.
 func (o *Operation) step(name, at, note string) {
-	o.Steps = append(o.Steps, Step{Name: name, At: at, Note: note})
+	o.Steps = append(slices.Clip(o.Steps), Step{Name: name, At: at, Note: note})
 }
 
 func (o *Operation) end(r Result, outcome, at string) {
