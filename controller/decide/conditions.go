@@ -97,6 +97,9 @@ func (v *clusterView) heldFor(c condition, of ...string) time.Duration {
 	return v.Conditions.heldFor(c, append([]string{v.c.Name}, of...)...)
 }
 
+// None tells whether no condition holds, so that no decision waits for the end of a bound.
+func (s *Conditions) None() bool { return len(s.holds) == 0 }
+
 // Clone copies them, for explain.
 func (s *Conditions) Clone() *Conditions {
 	c := *s

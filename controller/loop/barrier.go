@@ -32,8 +32,7 @@ func (c *Core) barrierDue(now time.Duration) bool {
 	if len(c.waiting) == 0 || c.barrier != 0 {
 		return false
 	}
-	heartbeat := platform.Heartbeat(c.shortestLease())
-	return !c.calm(now) || now-c.waits >= gather && now-c.proposed >= heartbeat*9/10
+	return !c.calm(now) || now >= c.barrierAt()
 }
 
 // propose proposes a barrier that serves every report waiting so far, unless one is in flight.
@@ -87,7 +86,7 @@ func (c *Core) Stalled(d time.Duration) { c.stalled = d }
 // distrustSelf subtracts from the age of the barrier in flight the time in which this loop did not run: a host without a free
 // processor says nothing about the disk.
 func (c *Core) distrustSelf(now time.Duration) {
-	if late := now - c.decided - decideEvery; c.decided != 0 && late > decideEvery {
+	if late := now - c.decided - max(c.pause, decideEvery); c.decided != 0 && late > decideEvery {
 		c.barrierSince = min(now, c.barrierSince+late)
 	}
 	c.decided = now

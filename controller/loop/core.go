@@ -41,6 +41,7 @@ type Core struct {
 
 	stalled     time.Duration // how long a write to this controller's own disk has not returned
 	decided     time.Duration // when Decide was last called
+	pause       time.Duration // after that, until it is called again at the latest
 	transferred time.Duration // when leadership was last offered to another
 
 	answered map[string]time.Duration // when an agent run was last answered in this term
@@ -122,9 +123,6 @@ func (c *Core) Follow() Out {
 	c.inBarrier, c.waiting = nil, nil
 	return out
 }
-
-// decideEvery is how often Decide is called at least.
-const decideEvery = 50 * time.Millisecond
 
 // transferEvery is how often a leader whose view is the odd one out offers its place.
 const transferEvery = 2 * time.Second

@@ -29,7 +29,7 @@ import (
 func (l *Loop) Run(ctx context.Context, leadership <-chan bool) error {
 	defer l.wg.Wait()
 	l.run = ctx
-	timer := time.NewTicker(decideEvery)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		var out Out
@@ -53,7 +53,9 @@ func (l *Loop) Run(ctx context.Context, leadership <-chan bool) error {
 		}
 		l.act(out) // commit
 		l.want()   // act
-		l.remind(boottime.Now())
+		now := boottime.Now()
+		l.remind(now)
+		timer.Reset(l.core.Pause(now))
 	}
 }
 

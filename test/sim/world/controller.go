@@ -25,6 +25,7 @@ type controller struct {
 	nextID   uint64
 	posts    []waiting                     // that wait for an answer
 	deciding bool                          // it is about to
+	due      time.Duration                 // when it decides at the latest, by its own clock
 	ready    bool                          // a barrier of its term is committed
 	tries    map[state.Effect]*try         // effects under way
 	probed   map[*supervisor]time.Duration // when the last probe that succeeded began
@@ -108,13 +109,17 @@ func (c *controller) poll() {
 	if leader := c.w.raft.leader; leader != nil && c.w.net.both(leader.node, c.node) {
 		c.apply(c.w.raft.last())
 	}
-	c.decide()
+	if c.now() >= c.due {
+		c.decide()
+	}
 	c.want()
 }
 
 func (c *controller) decide() {
 	c.core.Stalled(time.Hour) // only disks hold a barrier up here for so long
-	out := c.core.Decide(c.now(), c.wall())
+	now := c.now()
+	out := c.core.Decide(now, c.wall())
+	c.due = now + c.core.Pause(now)
 	if out.Fatal != nil {
 		c.w.trace("%s exits: %v", c.name, out.Fatal)
 		c.crash()
