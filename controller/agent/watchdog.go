@@ -18,6 +18,8 @@ const (
 	// tellEvery is how often the agent sends the holder of the host's watchdog its wish and reads its status. If the holder has died,
 	// another one must open the device before that resets the host: after one second at the least.
 	tellEvery = 250 * time.Millisecond
+	// wishEvery is how often the agent checks whether a goal requires a watchdog while there is none.
+	wishEvery = time.Second
 	// toldLately is the age up to which the holder's last answer counts.
 	toldLately = 2 * time.Second
 )
@@ -36,19 +38,24 @@ func watchdogDir(data string) string { return filepath.Join(data, "run", "host.w
 // keepWatchdog keeps the holder as the goals require, until ctx ends. The holder keeps running.
 func (a *Agent) keepWatchdog(ctx context.Context) error {
 	c := &watchdog.Client{Executable: a.opts.Executable, Dir: watchdogDir(a.cfg.Data), Device: a.cfg.Watchdog.Device}
-	ticker := time.NewTicker(tellEvery)
-	defer ticker.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	ended := false // the watchdog was off, and its holder has ended
 	for {
+		pause := tellEvery
 		if w, known := a.watchdogWish(); known && (w.On || !ended) {
 			st, err := c.Tell(ctx, w)
 			ended = !w.On && err == nil && st.PID == 0
 			a.watchdog.heard(a.log, st, err)
 		}
+		if ended {
+			pause = wishEvery
+		}
+		timer.Reset(pause)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-timer.C:
 		}
 	}
 }

@@ -108,22 +108,23 @@ func (m *Supervisor) stalls(r *health.Member, now, fair time.Duration) {
 }
 
 // Crossed tells whether, since its last call, a hang has passed another of the bounds that the controllers use. Such news must not wait
-// for the next heartbeat.
-func (m *Supervisor) Crossed(now, fair time.Duration) bool {
+// for the next heartbeat. next is how long it takes until the hang passes the next bound, 0 for no hang or no further bound.
+func (m *Supervisor) Crossed(now, fair time.Duration) (crossed bool, next time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.told.goal.Kind != platform.GoalPrimary || m.told.goal.Lease == 0 {
-		m.hangs.bounds = 0
-		return false
-	}
-	var r health.Member
-	m.stalls(&r, now, fair)
 	before := m.hangs.bounds
 	m.hangs.bounds = 0
+	if m.told.goal.Kind != platform.GoalPrimary || m.told.goal.Lease == 0 {
+		return false, 0
+	}
+	age := max(m.hangs.looks.age(now, fair), m.hangs.writes.stall.age(now, fair)).Truncate(time.Millisecond) // as it is reported
 	for _, bound := range []time.Duration{platform.Suspect(m.told.goal.Lease), platform.Stuck(m.told.goal.Lease)} {
-		if max(r.Stale, r.WriteStale) > bound.Milliseconds() {
+		switch {
+		case age > bound:
 			m.hangs.bounds++
+		case age > 0 && next == 0:
+			next = bound - age + time.Millisecond
 		}
 	}
-	return m.hangs.bounds > before
+	return m.hangs.bounds > before, next
 }

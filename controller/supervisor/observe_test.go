@@ -136,17 +136,23 @@ func TestCrossed(t *testing.T) {
 		{stuck + 50*time.Millisecond, 0, true}, {age: time.Minute}, {time.Minute, 2 * time.Second, false}, {time.Minute, time.Minute, false},
 		{time.Minute + 50*time.Millisecond, 0, true},
 	} {
-		if got := m.Crossed(time.Second+at.age, at.fair); got != at.crossed {
+		now := time.Second + at.age
+		got, next := m.Crossed(now, at.fair)
+		if got != at.crossed {
 			t.Errorf("after %s, turns since %s: crossed is %v", at.age, at.fair, got)
+		}
+		if age := now - max(time.Second, at.fair); (next != 0) != (age > 0 && age <= stuck) {
+			t.Errorf("after %s, turns since %s: the next bound is in %s", at.age, at.fair, next)
 		}
 	}
 	m.hangs.looks, m.hangs.writes.stall = stall{}, stall{}
 	m.hangs.writes.stall.begin(time.Second)
-	if m.Crossed(time.Second+suspect, 0) || !m.Crossed(time.Second+suspect+50*time.Millisecond, 0) {
-		t.Error("a commit that hangs is news once, after the bound")
+	early, next := m.Crossed(time.Second+suspect-30*time.Millisecond, 0)
+	if late, _ := m.Crossed(time.Second+suspect-30*time.Millisecond+next, 0); early || !late || next > 31*time.Millisecond {
+		t.Errorf("a commit that hangs is news once, after the bound: %v, %v after %s", early, late, next)
 	}
 	m.told.goal.Kind = platform.GoalReplica
-	if m.Crossed(time.Minute, 0) {
+	if crossed, _ := m.Crossed(time.Minute, 0); crossed {
 		t.Error("no controller waits for a replica's")
 	}
 }
