@@ -25,7 +25,7 @@ type sample struct {
 // pace is a standby's progress: from begins the window, mid begins the next one.
 type pace struct {
 	from, mid, last sample
-	fetched         bool // it has called its restore_command since it last streamed
+	fetchedAt       time.Duration // when it was last seen to call its restore_command since it last streamed; 0 for never
 }
 
 // looked adds a sample. Another replay, as after a rewind, begins anew.
@@ -64,8 +64,18 @@ func (m Memory) keepPace(s Seen, streams bool, now time.Duration) Memory {
 	if at != 0 {
 		m.pace = m.pace.looked(sample{now, at, s.UpstreamAt})
 	}
-	m.pace.fetched = !streams && (m.pace.fetched || s.Recovery == Fetching)
+	switch {
+	case streams:
+		m.pace.fetchedAt = 0
+	case s.Recovery == Fetching:
+		m.pace.fetchedAt = now
+	}
 	return m
+}
+
+// fetching tells whether the standby's restore_command runs, or has run a moment ago: then the replay of what it fetched may not show yet.
+func (m Memory) fetching(s Seen, now time.Duration) bool {
+	return s.Recovery == Fetching || m.pace.fetchedAt != 0 && now-m.pace.fetchedAt < lasting
 }
 
 // CatchUp says how far a replica is behind while it gets its WAL from elsewhere than its stream, or is far behind its stream; nil if it
@@ -86,9 +96,9 @@ func (m Memory) CatchUp(g platform.Goal, s Seen, now time.Duration) *health.Catc
 		if c.From = "its stream"; c.Left <= streamBehind {
 			return nil
 		}
-	case s.Recovery != Fetching && now-m.MovedAt >= time.Second:
+	case !m.fetching(s, now) && now-m.MovedAt >= time.Second:
 		return nil
-	case p.fetched:
+	case p.fetchedAt != 0:
 		c.From = "the archive"
 	}
 	return c

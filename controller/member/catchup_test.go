@@ -108,7 +108,7 @@ func TestCatchUp(t *testing.T) {
 	}
 	in := looksAt(Memory{}, goal, append(steady(time.Minute), streamsAt(61*time.Second, 1100, 1100), streamsAt(65*time.Second, 1100, 1100),
 		replays(66*time.Second, 1101, 1102, ""))...)
-	if cu := catchUp(in); cu == nil || strings.Contains(cu.From, "from the archive") || in.Memory.pace.fetched {
+	if cu := catchUp(in); cu == nil || strings.Contains(cu.From, "from the archive") || in.Memory.pace.fetchedAt != 0 {
 		t.Errorf("after a stream: %+v", cu)
 	}
 }
@@ -143,6 +143,30 @@ func TestCatchUpIsSaid(t *testing.T) {
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// TestFetchEnds: a look that comes between the end of a long fetch and the replay of what it brought takes the standby for no broken one;
+// one that comes later does.
+func TestFetchEnds(t *testing.T) {
+	goal := platform.Goal{Kind: platform.GoalReplica, Opened: true}
+	for after, stuck := range map[time.Duration]bool{time.Millisecond: false, lasting - 1: false, lasting: true} {
+		for _, starts := range []bool{false, true} {
+			fetches, ended := replays(time.Minute, 1000, 1100, Fetching), replays(time.Minute+after, 1000, 1100, "")
+			if starts {
+				fetches, ended = startsAt(time.Minute, 1000, 1100), startsAt(time.Minute+after, 1000, 1100)
+				fetches.seen.Mark, fetches.seen.Recovery, ended.seen.Mark = "it opened a file", Fetching, "it opened a file"
+			}
+			began := fetches
+			began.at = 0
+			in := looksAt(Memory{}, goal, began, fetches, ended)
+			if in.stuck() != stuck {
+				t.Errorf("%s after the fetch, starting %v: stuck %v", after, starts, in.stuck())
+			}
+			if act := in.recovering(); starts && (act.Needs != "") != stuck {
+				t.Errorf("%s after the fetch: %+v", after, act)
+			}
 		}
 	}
 }

@@ -146,7 +146,7 @@ func (m Memory) Mend() string {
 func (in *Input) stuck() bool { return in.Now-in.Memory.MovedAt > in.patience() }
 
 func (in *Input) patience() time.Duration {
-	if in.Seen.Recovery == Fetching {
+	if in.Memory.fetching(in.Seen, in.Now) {
 		return fetchWithin
 	}
 	return streamWithin
@@ -180,7 +180,7 @@ func (in *Input) recovering() Act {
 		return in.wait(wait)
 	case in.Goal.Incarnation != in.Durable.Incarnation:
 		return in.act(StopClean, "its recovery has made no progress for "+since+": rebuild it")
-	case in.Seen.Recovery == Fetching && still <= fetchWithin:
+	case in.Memory.fetching(in.Seen, in.Now) && still <= fetchWithin:
 		return in.wait(string(Fetching) + ", for " + since)
 	case still > startWithin && !in.Memory.Restarted:
 		return in.act(StopClean, "its recovery has made no progress for "+since+": restart it")

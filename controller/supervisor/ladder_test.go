@@ -23,6 +23,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/controller/quarantine"
+	"mainstay/test/kit"
 )
 
 // ladder is an agent's replica with real servers: its primary is run by the test, which also gives a new incarnation where controllers
@@ -34,7 +35,7 @@ type ladder struct {
 	m       *Supervisor
 	copies  int // incarnations that were given
 	acts    map[member.Kind]int
-	forced  int // checkpoints on the primary before what is counted
+	before  kit.Work // the primary's, before what is counted
 }
 
 func newLadder(t *testing.T) *ladder {
@@ -48,7 +49,9 @@ func newLadder(t *testing.T) *ladder {
 	check(t, os.WriteFile(hba, append([]byte("host all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n"), rules...), 0o600))
 	check(t, l.primary.WriteSettings(ctx, postgres.Settings{WALKeepMB: 16, MaxSlotWALKeepMB: 16}))
 	l.sql("ALTER SYSTEM SET full_page_writes = off") // a record alone does not make the page that it changes
-	l.sql("ALTER SYSTEM SET log_checkpoints = on")
+	for _, counted := range []string{"log_checkpoints", "log_replication_commands"} {
+		l.sql("ALTER SYSTEM SET " + counted + " = on")
+	}
 	check(t, l.primary.Reload(ctx))
 	s, err := l.primary.Status(ctx)
 	check(t, err)
@@ -99,22 +102,8 @@ func (l *ladder) sql(statement string) {
 	check(l.T, sqlOf(l.ctx, l.primary, statement))
 }
 
-// checkpoints counts those that were forced on the primary.
-func (l *ladder) checkpoints() int {
-	l.Helper()
-	log, err := os.ReadFile(l.primary.Log)
-	check(l.T, err)
-	n := 0
-	for line := range strings.Lines(string(log)) { // from 18 on the words are "fast force"
-		if strings.Contains(line, "checkpoint starting:") && strings.Contains(line, "force") {
-			n++
-		}
-	}
-	return n
-}
-
 // begin counts from here on.
-func (l *ladder) begin() { l.acts, l.forced = map[member.Kind]int{}, l.checkpoints() }
+func (l *ladder) begin() { l.acts, l.before = map[member.Kind]int{}, kit.WorkOf(l.T, l.primary.Log) }
 
 // until looks and acts until done, and gives other data a name where agree says that the controllers would.
 func (l *ladder) until(what string, agree func() bool, done func() bool) {
@@ -127,7 +116,7 @@ func (l *ladder) until(what string, agree func() bool, done func() bool) {
 		l.m.observer.look(l.ctx)
 		act := l.m.next()
 		switch {
-		case l.m.activity.needs == "rebuild" && agree != nil && agree():
+		case l.m.activity.needs != "" && agree != nil && agree():
 			l.copies++
 			l.m.told.goal.Incarnation = fmt.Sprintf("feed-e2_%d", 1+l.copies)
 		case act.Kind == member.Nothing:
@@ -144,12 +133,17 @@ func (l *ladder) streams() bool {
 	return l.m.view.report.Streams() && !l.m.memory.Rebuilt && !l.m.memory.Restarted
 }
 
-// took says what acts and forced checkpoints there were; other ones than streaming needs are none.
+// took says what acts there were, and what they cost the primary: each copy a checkpoint, and nothing else.
 func (l *ladder) took(what string, copies, starts int) {
 	l.Helper()
-	if got := l.checkpoints() - l.forced; l.acts[member.Clone] != copies || got != copies || l.acts[member.StartStandby] != starts ||
-		l.acts[member.Rewind] > 0 {
-		l.Errorf("%s: %d checkpoints were forced, acts %v; want %d copies and %d starts", what, got, l.acts, copies, starts)
+	l.cost(what, copies, 0, starts)
+}
+
+func (l *ladder) cost(what string, copies, rewinds, starts int) {
+	l.Helper()
+	cost, want := kit.WorkOf(l.T, l.primary.Log).Since(l.before), kit.Work{Forced: copies, Backups: copies}
+	if l.acts[member.Clone] != copies || l.acts[member.StartStandby] != starts || l.acts[member.Rewind] != rewinds || cost != want {
+		l.Errorf("%s: it cost the primary %+v, acts %v; want %d copies, %d rewinds and %d starts", what, cost, l.acts, copies, rewinds, starts)
 	}
 }
 
@@ -176,6 +170,8 @@ func TestLadder(t *testing.T) {
 
 	t.Run("its WAL is gone", func(t *testing.T) {
 		l.stop()
+		dir, disk := filepath.Join(l.m.pg.Data, "pg_wal"), filepath.Join(filepath.Dir(l.m.pg.Data), "disk")
+		check(t, errors.Join(os.Rename(dir, disk), os.Symlink(disk, dir))) // its WAL lies on a disk of its own
 		wal, err := filepath.Glob(filepath.Join(l.m.pg.Data, "pg_wal", "0*"))
 		check(t, err)
 		for _, path := range wal {
@@ -200,6 +196,9 @@ func TestLadder(t *testing.T) {
 		l.long(20 * time.Second)
 		l.until("the copy", gone, l.streams)
 		l.took("for want of WAL", 1, 2)
+		if to, err := os.Readlink(dir); err != nil || to != disk {
+			t.Errorf("pg_wal leads to %q (%v), no longer to %s", to, err, disk)
+		}
 	})
 
 	t.Run("a foreign timeline in its archive", func(t *testing.T) {
