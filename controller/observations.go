@@ -205,15 +205,15 @@ func instanceTargets(s *state.State) (out []probe.InstanceTarget) {
 	if s.Platform == nil {
 		return nil
 	}
-	witnesses := map[string]string{}
+	reachable := map[string]string{}
 	for _, c := range s.Platform.Clusters {
-		if w := c.Failover.Witness; w != nil {
-			witnesses[w.App] = w.HTTP
+		if by := c.Failover.ReachableBy; by != nil {
+			reachable[by.App] = by.HTTP
 		}
 	}
 	for _, a := range s.Platform.Apps {
 		for _, i := range a.Instances {
-			out = append(out, probe.InstanceTarget{App: a.Name, Instance: i, Check: a.Check, Witness: witnesses[a.Name]})
+			out = append(out, probe.InstanceTarget{App: a.Name, Instance: i, Check: a.Check, Reachable: reachable[a.Name]})
 		}
 	}
 	return out

@@ -88,7 +88,7 @@ func TestControllersSpeakWithoutMembers(t *testing.T) {
 	}
 }
 
-// TestAppObservationsBetweenControllers: every controller checks the app servers, and its witness's question, and knows what the
+// TestAppObservationsBetweenControllers: every controller checks the app servers, and make its reachability check, and knows what the
 // others' checks say; together they judge.
 func TestAppObservationsBetweenControllers(t *testing.T) {
 	var ready atomic.Bool
@@ -105,7 +105,7 @@ func TestAppObservationsBetweenControllers(t *testing.T) {
 	check := platform.AppCheck{HTTP: "http://{address}/healthz", Every: 200 * time.Millisecond, Fall: 2}
 	p.Apps = []platform.App{{Name: "web", Needs: []string{"feed"}, Check: check, Instances: []platform.Instance{
 		{Name: "web-e1", Site: "east", Address: web.Listener.Addr().String()}}}}
-	p.Clusters[0].Failover.Witness = &platform.Witness{App: "web", HTTP: "http://{address}/ready", After: 5 * time.Second}
+	p.Clusters[0].Failover.ReachableBy = &platform.ReachabilityCheck{App: "web", HTTP: "http://{address}/ready", After: 5 * time.Second}
 	b.apply(b.client(identity.RoleOperator, "jane"), p)
 	await := func(what string, instance, reaches health.Working) {
 		t.Helper()
@@ -136,7 +136,7 @@ func TestAppObservationsBetweenControllers(t *testing.T) {
 	ready.Store(false)
 	await("well, not reaching", health.Well, health.Down)
 	web.Close()
-	await("down, and no witness", health.Down, health.WorkingUnknown)
+	await("down, and no reachability check", health.Down, health.WorkingUnknown)
 }
 
 // TestObservationsOfAnother: a controller observations only for itself, and only controllers vote.
@@ -220,7 +220,7 @@ func TestInstanceTargets(t *testing.T) {
 		t.Error("of nothing")
 	}
 	s.Platform = social()
-	s.Platform.Clusters[0].Failover.Witness = &platform.Witness{App: "web", HTTP: "http://{address}/ready"}
+	s.Platform.Clusters[0].Failover.ReachableBy = &platform.ReachabilityCheck{App: "web", HTTP: "http://{address}/ready"}
 	check := platform.AppCheck{HTTP: "http://{address}/", Every: time.Second}
 	s.Platform.Apps = []platform.App{
 		{Name: "web", Run: platform.RunWithPrimary, Check: check, Instances: []platform.Instance{{Name: "web-e1"}, {Name: "web-w1"}}},
@@ -228,10 +228,10 @@ func TestInstanceTargets(t *testing.T) {
 	}
 	got := instanceTargets(s)
 	if len(got) != 3 || got[0].App != "web" || got[0].Instance.Name != "web-e1" || got[0].Check.HTTP != check.HTTP ||
-		got[0].Witness != "http://{address}/ready" {
+		got[0].Reachable != "http://{address}/ready" {
 		t.Fatalf("%+v", got)
 	}
-	if got[1].Instance.Name != "web-w1" || got[1].Witness == "" || got[2].App != "mail" || got[2].Witness != "" {
+	if got[1].Instance.Name != "web-w1" || got[1].Reachable == "" || got[2].App != "mail" || got[2].Reachable != "" {
 		t.Errorf("%+v", got)
 	}
 }

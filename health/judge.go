@@ -6,7 +6,8 @@ func JudgeInstance(observations []*InstanceObservation, expected int) Working {
 	return judge(observations, expected, func(v *InstanceObservation) Working { return v.Health })
 }
 
-// JudgeReaches is the observers' verdict on whether the instance reaches the primary of the cluster that its app is a witness of.
+// JudgeReaches is the observers' verdict on whether the instance reaches the primary of the cluster that its app's
+// reachability check is about.
 func JudgeReaches(observations []*InstanceObservation, expected int) Working {
 	return judge(observations, expected, func(v *InstanceObservation) Working { return v.Reaches })
 }

@@ -395,7 +395,7 @@ type InstanceObservation struct {
 	App      string  `json:"app"`
 	Instance string  `json:"instance"`
 	Health   Working `json:"health"`
-	// Reaches is the verdict of the witness check, if the app is a witness of a cluster: whether the instance reaches the primary.
+	// Reaches is the verdict of the app's reachability check, if a cluster has one: whether the instance reaches the primary.
 	Reaches Working `json:"reaches,omitempty"`
 	// AgeMS is how long ago the last finished check began, in milliseconds.
 	AgeMS int64  `json:"ageMS"`

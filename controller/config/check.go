@@ -22,7 +22,7 @@ type checks struct {
 
 	apps      map[string]*platform.App
 	leads     map[string]map[string]bool // cluster to the sites where its primary may be
-	witnesses map[string]where           // the app that is each cluster's witness, so far
+	reachable map[string]where           // the apps that tell whether a cluster is reachable, so far
 }
 
 // checkPlatform reports all mistakes of a platform whose parts could be read.
@@ -30,7 +30,7 @@ func checkPlatform(r *report, p *platform.Platform) {
 	c := &checks{report: r, p: p, sites: map[string]*platform.Site{}, hosts: map[string]*platform.Host{},
 		named: map[string][]string{}, known: map[string]map[string]bool{},
 		ports: map[string]listener{}, unique: map[string]map[string]where{}, fences: map[string]where{},
-		apps: map[string]*platform.App{}, leads: map[string]map[string]bool{}, witnesses: map[string]where{}}
+		apps: map[string]*platform.App{}, leads: map[string]map[string]bool{}, reachable: map[string]where{}}
 	declare(c, "sites", p.Sites, func(s platform.Site) string { return s.Name })
 	declare(c, "hosts", p.Hosts, func(h platform.Host) string { return h.Name })
 	declare(c, "clusters", p.Clusters, func(k platform.Cluster) string { return k.Name })

@@ -142,29 +142,29 @@ func (c *checks) minimum(at where, a *platform.App) {
 	}
 }
 
-// witness checks that the app can tell whether it reaches the cluster's primary, and that its word is about no other.
-func (c *checks) witness(at where, k *platform.Cluster) {
-	w := k.Failover.Witness
-	if w == nil {
+// reachableBy checks that the app can tell whether it reaches the cluster's primary, and that it tells so of no other.
+func (c *checks) reachableBy(at where, k *platform.Cluster) {
+	by := k.Failover.ReachableBy
+	if by == nil {
 		return
 	}
-	if c.ref(at.field("app"), "app", "apps", w.App) {
-		needs := c.apps[w.App].Needs // an unreadable one is "", as is an unreadable name
+	if c.ref(at.field("app"), "app", "apps", by.App) {
+		needs := c.apps[by.App].Needs // an unreadable one is "", as is an unreadable name
 		if k.Name != "" && !slices.Contains(needs, k.Name) && !slices.Contains(needs, "") {
-			c.add(at.field("app"), fmt.Sprintf("%s does not need %s, so it cannot tell whether it is reached", w.App, k.Name),
+			c.add(at.field("app"), fmt.Sprintf("%s does not need %s, so it cannot tell whether it is reached", by.App, k.Name),
 				"add the cluster to its needs, or name another app")
 		}
-		if first, twice := c.witnesses[w.App]; twice {
-			c.add(at.field("app"), fmt.Sprintf("%s is already the witness of another cluster%s", w.App, c.line(first)),
-				"let each cluster have an app of its own as its witness")
+		if first, twice := c.reachable[by.App]; twice {
+			c.add(at.field("app"), fmt.Sprintf("%s is already asked whether another cluster is reachable%s", by.App, c.line(first)),
+				"name another app: its answers are about one cluster")
 		}
-		c.witnesses[w.App] = at
+		c.reachable[by.App] = at
 	}
-	if w.HTTP == "" && !c.given(at.field("http")) {
+	if by.HTTP == "" && !c.given(at.field("http")) {
 		c.add(at.field("http"), "is missing", "write a URL that answers 2xx while the app reaches a writable primary, and 503 while it does not")
 	}
-	c.url(at.field("http"), w.HTTP, true)
-	if w.After < time.Second || w.After > 10*time.Minute {
-		c.add(at.field("after"), span(w.After)+" is out of range", "use 1s to 10m")
+	c.url(at.field("http"), by.HTTP, true)
+	if by.After < time.Second || by.After > 10*time.Minute {
+		c.add(at.field("after"), span(by.After)+" is out of range", "use 1s to 10m")
 	}
 }

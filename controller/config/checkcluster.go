@@ -197,7 +197,7 @@ func (c *checks) failover(at where, k *platform.Cluster) {
 	if f.OnCorruption != "" {
 		oneOf(c.report, at.field("on-corruption"), f.OnCorruption, platform.WaitOnCorruption, platform.AutomaticOnCorruption)
 	}
-	c.witness(at.field("witness"), k)
+	c.reachableBy(at.field("reachable-by"), k)
 	at = at.field("when-incomplete")
 	if f.WhenIncomplete == platform.AcceptWhenIncomplete {
 		c.accept(at, f.AcceptAfter, lease)

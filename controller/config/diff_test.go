@@ -121,10 +121,10 @@ func TestDiff(t *testing.T) {
 				{Step: "routing", When: "after", Webhook: "https://chat.example/", Timeout: time.Minute, OnFailure: "go-on"}}
 		}, `+ hooks[0]: {step: quiesce, when: before, exec: [/usr/local/bin/tell, moving]}
 + hooks[1]: {step: routing, when: after, webhook: "https://chat.example/", timeout: 1m, on-failure: go-on}`},
-		{"witness", func(p *platform.Platform) {
-			feed(p).Failover.Witness = &platform.Witness{App: "web", HTTP: "http://{address}/ready", After: 8 * time.Second}
+		{"reachability check", func(p *platform.Platform) {
+			feed(p).Failover.ReachableBy = &platform.ReachabilityCheck{App: "web", HTTP: "http://{address}/ready", After: 8 * time.Second}
 			feed(p).Members[2].NoAck = true
-		}, `+ clusters[feed].failover.witness: {app: web, http: "http://{address}/ready", after: 8s}` +
+		}, `+ clusters[feed].failover.reachable-by: {app: web, http: "http://{address}/ready", after: 8s}` +
 			`  # when all instances of web on the primary's site have reported for 8s that they do not reach it, it fails over although it looks well
 ~ clusters[feed].members[feed-w1].may-ack: true -> false  # commits no longer count on it once the primary has loaded its new set`},
 	} {
@@ -141,11 +141,11 @@ func TestDiff(t *testing.T) {
 // TestDiffBack holds the notes of what is taken back.
 func TestDiffBack(t *testing.T) {
 	p := sampleValue()
-	p.Clusters[0].Failover.Witness = &platform.Witness{App: "web", HTTP: "http://{address}/ready", After: 5 * time.Second}
+	p.Clusters[0].Failover.ReachableBy = &platform.ReachabilityCheck{App: "web", HTTP: "http://{address}/ready", After: 5 * time.Second}
 	p.Clusters[0].Members[2].NoAck = true
 	p.Apps[0].Run, p.Apps[0].Drain, p.Apps[0].Instances[0].Host = platform.RunWithPrimary, time.Second, "db-e1"
 	p.Hooks = []platform.Hook{{Step: "apps", When: "after", Exec: []string{"/bin/true"}, Timeout: 30 * time.Second, OnFailure: "stop"}}
-	want := `- clusters[feed].failover.witness: {app: web, http: "http://{address}/ready"}  # reports of app servers no longer cause a failover
+	want := `- clusters[feed].failover.reachable-by: {app: web, http: "http://{address}/ready"}  # reports of app servers no longer cause a failover
 ~ clusters[feed].members[feed-w1].may-ack: false -> true  # commits count on it once it has caught up and the primary has loaded its new set
 ~ apps[web].run: with-primary -> everywhere  # the instances of every site will be started
 ~ apps[web].drain: 1s -> 0s  # instances are stopped at once

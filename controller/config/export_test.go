@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +65,25 @@ func TestExportRoundTrip(t *testing.T) {
 	}
 }
 
+// TestRenamedKey: a file of an earlier build has failover.witness, which means failover.reachable-by; Export writes the latter. A site's
+// witness keeps its meaning.
+func TestRenamedKey(t *testing.T) {
+	const check = `{app: web, http: "http://{address}/ready", after: 8s}`
+	want := sampleValue()
+	want.Clusters[0].Failover.ReachableBy = &platform.ReachabilityCheck{App: "web", HTTP: "http://{address}/ready", After: 8 * time.Second}
+	for _, key := range []string{"reachable-by", "witness"} {
+		got := mustParse(t, strings.Replace(sample, "when-incomplete: wait", key+": "+check, 1))
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v", key, got)
+		}
+		text := string(Export(got, 1))
+		if !strings.Contains(text, "failover: {reachable-by: "+check+"}") || strings.Contains(text, "witness: {") ||
+			!strings.Contains(text, "{name: north, witness: true}") {
+			t.Errorf("%s: exported as\n%s", key, text)
+		}
+	}
+}
+
 func TestExportedVersion(t *testing.T) {
 	for _, tc := range []struct {
 		text string
@@ -119,9 +139,9 @@ func randomPlatform(r *rand.Rand) *platform.Platform {
 		}
 		p.Hooks = append(p.Hooks, h)
 	}
-	for i := range p.Apps { // each app may be the witness of what it needs
+	for i := range p.Apps { // each app may tell whether what it needs is reachable
 		if a := &p.Apps[i]; len(a.Needs) > 0 && i == 0 && r.IntN(2) == 0 {
-			p.Cluster(a.Needs[0]).Failover.Witness = &platform.Witness{App: a.Name, HTTP: "http://{address}/ready",
+			p.Cluster(a.Needs[0]).Failover.ReachableBy = &platform.ReachabilityCheck{App: a.Name, HTTP: "http://{address}/ready",
 				After: pick(r, 5*time.Second, time.Second, 90*time.Second)}
 		}
 	}

@@ -55,7 +55,7 @@ func clusterForm(c platform.Cluster) []setting {
 		{"failover.across-sites", scalar(f.AcrossSites), f.AcrossSites == platform.AcrossAutomatic},
 		{"failover.when-incomplete", incomplete, f.WhenIncomplete == platform.WaitWhenIncomplete},
 		{"failover.on-corruption", string(cmp.Or(f.OnCorruption, platform.WaitOnCorruption)), f.OnCorruption == ""},
-		{"failover.witness", witnessForm(f.Witness), f.Witness == nil},
+		{"failover.reachable-by", reachableByForm(f.ReachableBy), f.ReachableBy == nil},
 		{"lease", span(c.Lease), c.Lease == platform.DefaultLease},
 		{"slots-left-behind", string(cmp.Or(c.SlotsLeft, platform.AllowSlotsLeft)), c.SlotsLeft == ""},
 		{"base-backups", string(cmp.Or(c.BaseBackups, platform.EndBackups)), c.BaseBackups == ""},

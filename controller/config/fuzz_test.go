@@ -20,7 +20,7 @@ func FuzzParsePlatform(f *testing.F) {
 		" parameters: {y: 'x: #', no: x}, secrets: {k: /a b}, timeout: 1s, level: 2}, {exec: /x}]}]\n" +
 		"clusters: [{name: c, members: [{name: a, host: h}]}]\n"))
 	f.Add([]byte(head +
-		"clusters: [{name: c, members: [{name: a, host: h}, {name: b, host: h, port: 1, may-ack: false}], failover: {witness: {app: w," +
+		"clusters: [{name: c, members: [{name: a, host: h}, {name: b, host: h, port: 1, may-ack: false}], failover: {reachable-by: {app: w," +
 		" http: 'http://{address}/', after: 1m}}}]\napps: [{name: w, needs: [c], run: with-primary, minimum: 1, drain: 5s, " +
 		"quiesce: 'http://{address}'," +
 		" resume: 'http://{address}', verify: 'http://v', check: {exec: [/x, '{address}', ''], timeout: 2s, rise: 1, fall: 9}," +

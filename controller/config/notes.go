@@ -76,8 +76,8 @@ var clusterNotes = notes[platform.Cluster]{
 			return "a damaged primary keeps its role until an operator moves it"
 		case "failover.across-sites":
 			return "applies to every failover that begins from now on"
-		case "failover.witness":
-			return witnessNote(new)
+		case "failover.reachable-by":
+			return reachableByNote(new)
 		case "slots-left-behind":
 			if new.SlotsLeft == platform.RefuseSlotsLeft {
 				return "a switchover that would leave one of your replication slots behind is refused; a failover is not"
@@ -93,14 +93,14 @@ var clusterNotes = notes[platform.Cluster]{
 	},
 }
 
-func witnessNote(c platform.Cluster) string {
-	w := c.Failover.Witness
-	if w == nil {
+func reachableByNote(c platform.Cluster) string {
+	by := c.Failover.ReachableBy
+	if by == nil {
 		return "reports of app servers no longer cause a failover"
 	}
 	return fmt.Sprintf("when all instances of %s on the primary's site have reported for %s that they do not reach it, it fails over "+
 		"although it looks well",
-		w.App, span(w.After))
+		by.App, span(by.After))
 }
 
 // leaseNote says how long either lease may be in force. The longer lease counts until a leader has counted it out (L4).

@@ -110,7 +110,7 @@ func (r *reader) cluster(n *yaml.Node, at where, c *platform.Cluster) {
 			field{"across-sites", word(r, &c.Failover.AcrossSites)},
 			field{"when-incomplete", r.whenIncomplete(&c.Failover)},
 			field{"on-corruption", word(r, &c.Failover.OnCorruption)},
-			field{"witness", r.witness(&c.Failover.Witness)},
+			field{"reachable-by", r.reachableBy(&c.Failover.ReachableBy)},
 		)},
 		field{"lease", r.duration(&c.Lease)},
 		field{"slots-left-behind", word(r, &c.SlotsLeft)},

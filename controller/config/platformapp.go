@@ -49,15 +49,15 @@ func (r *reader) instance(n *yaml.Node, at where, i *platform.Instance) {
 	)(n, at)
 }
 
-// witness reads an optional section; dst stays nil without it.
-func (r *reader) witness(dst **platform.Witness) reading {
+// reachableBy reads an optional section; dst stays nil without it.
+func (r *reader) reachableBy(dst **platform.ReachabilityCheck) reading {
 	return func(n *yaml.Node, at where) {
-		w := &platform.Witness{After: platform.DefaultWitnessAfter}
-		*dst = w
+		c := &platform.ReachabilityCheck{After: platform.DefaultReachableAfter}
+		*dst = c
 		r.section(
-			field{"app", r.text(&w.App)},
-			field{"http", r.text(&w.HTTP)},
-			field{"after", r.duration(&w.After)},
+			field{"app", r.text(&c.App)},
+			field{"http", r.text(&c.HTTP)},
+			field{"after", r.duration(&c.After)},
 		)(n, at)
 	}
 }
@@ -96,15 +96,15 @@ func instanceForm(i platform.Instance) []setting {
 	}
 }
 
-// witnessForm writes a witness in one line; empty for none.
-func witnessForm(w *platform.Witness) string {
-	if w == nil {
+// reachableByForm writes a reachability check in one line; empty for none.
+func reachableByForm(c *platform.ReachabilityCheck) string {
+	if c == nil {
 		return scalar("")
 	}
 	return flow([]setting{
-		{"app", scalar(w.App), false},
-		{"http", scalar(w.HTTP), false},
-		{"after", span(w.After), w.After == platform.DefaultWitnessAfter},
+		{"app", scalar(c.App), false},
+		{"http", scalar(c.HTTP), false},
+		{"after", span(c.After), c.After == platform.DefaultReachableAfter},
 	}, "")
 }
 

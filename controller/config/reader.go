@@ -30,6 +30,20 @@ type field struct {
 	read reading
 }
 
+// renamed has the keys that files of earlier builds may have, which are still read, and the keys that replaced them. Messages name
+// the new key, at the line of the old one.
+var renamed = map[string]string{"witness": "reachable-by"}
+
+// find is the field of a key, under that key or the one that replaced it; -1 for none.
+func find(fields []field, key string) int {
+	for _, k := range []string{key, renamed[key]} {
+		if i := slices.IndexFunc(fields, func(f field) bool { return f.key == k }); i >= 0 {
+			return i
+		}
+	}
+	return -1
+}
+
 // readFile parses a text and reads its top section.
 func readFile(file string, data []byte, fields func(r *reader) []field) *report {
 	r := &reader{report: newReport(file), left: maxNodes}
@@ -67,13 +81,20 @@ func (r *reader) spend(n *yaml.Node) bool {
 // section reads a mapping with exactly these keys, each optional.
 func (r *reader) section(fields ...field) reading {
 	return func(n *yaml.Node, at where) {
+		first := map[string]*yaml.Node{} // the key of each field so far
 		for _, p := range r.pairs(n, at) {
-			i := slices.IndexFunc(fields, func(f field) bool { return f.key == p.key.Value })
-			if i >= 0 {
-				r.value(p.value, at.field(p.key.Value), fields[i].read)
-			} else {
+			i := find(fields, p.key.Value)
+			if i < 0 {
 				r.unknown(p.key, at, fields)
+				continue
 			}
+			key := fields[i].key
+			if k := first[key]; k != nil {
+				r.unread(p.key, at.field(p.key.Value), fmt.Sprintf("means the same as %s at line %d", k.Value, k.Line), "keep "+key+" only")
+				continue
+			}
+			first[key] = p.key
+			r.value(p.value, at.field(key), fields[i].read)
 		}
 	}
 }

@@ -32,7 +32,7 @@ clusters:
     failover:
       across-sites: automatic
       when-incomplete: {accept: 30s}
-      witness: {app: web, http: "http://{address}/ready", after: 5s}
+      reachable-by: {app: web, http: "http://{address}/ready", after: 5s}
     lease: 10s
     slots-left-behind: refuse
     base-backups: wait

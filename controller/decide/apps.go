@@ -157,8 +157,8 @@ func Seen(in Input, i *platform.Instance) *health.Instance {
 
 func (p *appView) seen(i *platform.Instance) *health.Instance { return Seen(p.Input, i) }
 
-// Verdict is what a majority of the expected observers says of an instance, whether it reaches the primary whose witness it
-// is, and an error that one of them names.
+// Verdict is what a majority of the expected observers says of an instance, whether it reaches the primary that its
+// reachability check is about, and an error that one of them names.
 func Verdict(in Input, app *platform.App, instance string) (works, reaches health.Working, detail string) {
 	observations := in.instanceObservations(app, instance)
 	for _, o := range observations {

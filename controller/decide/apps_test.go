@@ -416,8 +416,8 @@ func TestRestartsOneAtATime(t *testing.T) {
 }
 
 func TestAppsCutOff(t *testing.T) {
-	witness := func(p *platform.Platform) {
-		p.Clusters[0].Failover.Witness = &platform.Witness{App: "web", After: 5 * time.Second}
+	reachable := func(p *platform.Platform) {
+		p.Clusters[0].Failover.ReachableBy = &platform.ReachabilityCheck{App: "web", After: 5 * time.Second}
 	}
 	for _, c := range []struct {
 		name   string
@@ -431,7 +431,7 @@ func TestAppsCutOff(t *testing.T) {
 		}, false},
 		{"nobody says anything", func(p *pool) {}, false},
 	} {
-		p := withPool(t, witness)
+		p := withPool(t, reachable)
 		c.change(p)
 		var got *state.Begin
 		for end := p.now + 8*time.Second; p.now < end && got == nil; {

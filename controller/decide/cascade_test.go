@@ -81,8 +81,8 @@ func TestDataComesFromThePrimary(t *testing.T) {
 	st.waits()
 }
 
-// TestBehindAnUpstreamIsNoWitness: a replica that receives from another says nothing of the primary.
-func TestBehindAnUpstreamIsNoWitness(t *testing.T) {
+// TestBehindAnUpstreamSaysNothing: a replica that receives from another says nothing of the primary.
+func TestBehindAnUpstreamSaysNothing(t *testing.T) {
 	st := cascaded(t)
 	st.crash()
 	st.members["m1"] = nil
@@ -93,7 +93,7 @@ func TestBehindAnUpstreamIsNoWitness(t *testing.T) {
 	}
 }
 
-// TestPrimaryAndUpstreamLost: who is left looks for the primary itself, and is a witness then.
+// TestPrimaryAndUpstreamLost: the remaining replica looks for the primary itself, and counts as an observer then.
 func TestPrimaryAndUpstreamLost(t *testing.T) {
 	st := cascaded(t)
 	st.crash()

@@ -7,12 +7,12 @@ import (
 
 // Defaults of an app's settings.
 const (
-	DefaultMinimum      = 1
-	DefaultCheckEvery   = time.Second
-	DefaultCheckTimeout = time.Second
-	DefaultRise         = 2
-	DefaultFall         = 3
-	DefaultWitnessAfter = 5 * time.Second
+	DefaultMinimum        = 1
+	DefaultCheckEvery     = time.Second
+	DefaultCheckTimeout   = time.Second
+	DefaultRise           = 2
+	DefaultFall           = 3
+	DefaultReachableAfter = 5 * time.Second
 )
 
 // FillDefaults sets the defaults of every app. A platform that an earlier version wrote lacks newer settings, so each place

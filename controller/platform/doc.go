@@ -20,6 +20,7 @@
 //   - lease: the time until which a member may act as primary without hearing again
 //   - count-out: the wait after which a lease has surely ended, with clock drift and the kill
 //   - guard: one of two small processes that kill the member's PostgreSQL when its lease has lapsed
+//   - reachability check: a question to an app's instances: do they reach the cluster's primary (failover.reachable-by)
 //   - permit: the lease of an app server that runs with its primary
 //   - goal: what the controllers want a member to be: primary, replica of X, sealed, stopped
 //   - seal: a replica stops receiving from the old primary and reports its final position

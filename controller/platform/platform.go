@@ -71,12 +71,13 @@ type Failover struct {
 	AcceptAfter    time.Duration  `json:"acceptAfter,omitempty"`
 	// OnCorruption is "" for WaitOnCorruption.
 	OnCorruption OnCorruption `json:"onCorruption,omitempty"`
-	// Witness lets the app servers of the primary's site report that they cannot reach it although it seems well; nil for none.
-	Witness *Witness `json:"witness,omitempty"`
+	// ReachableBy lets the app servers of the primary's site report that they cannot reach it although it seems well; nil for none.
+	// Its JSON name is an earlier one, kept for stored platforms.
+	ReachableBy *ReachabilityCheck `json:"witness,omitempty"`
 }
 
-// Witness is a check of an app's instances that tells whether they reach the cluster's primary.
-type Witness struct {
+// ReachabilityCheck asks an app's instances whether they reach the cluster's primary.
+type ReachabilityCheck struct {
 	App   string        `json:"app"`
 	HTTP  string        `json:"http"`  // URL; {address} stands for the instance's address
 	After time.Duration `json:"after"` // how long all of them must fail to reach it, 1s to 10m, default 5s

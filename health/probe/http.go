@@ -48,10 +48,10 @@ func (p *Prober) checkHTTP(ctx context.Context, t InstanceTarget) error {
 	return nil
 }
 
-// askWitness asks whether the app server reaches the primary: 2xx is yes, 5xx is no. Anything else, including no answer, says
+// askReachable asks whether the app server reaches the primary: 2xx is yes, 5xx is no. Anything else, including no answer, says
 // nothing about the primary: a dead app server or a wrong URL must never cause a failover.
-func (p *Prober) askWitness(ctx context.Context, t InstanceTarget) error {
-	r, err := p.get(ctx, t, t.Witness)
+func (p *Prober) askReachable(ctx context.Context, t InstanceTarget) error {
+	r, err := p.get(ctx, t, t.Reachable)
 	switch {
 	case err != nil:
 		return &speechless{err}

@@ -19,10 +19,10 @@ const mostEvidence = 200
 
 // InstanceTarget is one app server to check.
 type InstanceTarget struct {
-	App      string
-	Instance platform.Instance
-	Check    platform.AppCheck // its defaults are filled in
-	Witness  string            // URL of the witness check, made beside the check; "" if its app is not a witness
+	App       string
+	Instance  platform.Instance
+	Check     platform.AppCheck // its defaults are filled in
+	Reachable string            // URL of the reachability check, made beside the check; "" if the app has none
 }
 
 // instanceKey names an app server: at another address it is another one.
@@ -44,37 +44,37 @@ type instance struct {
 // unable is the error of a check that this controller could not make: it says nothing about the app server.
 type unable struct{ error }
 
-// speechless is the error of a witness without a valid answer.
+// speechless is the error of a reachability check without a valid answer.
 type speechless struct{ error }
 
-// askInstance makes the check and the witness check beside it, within the check's timeout, and adds their results.
+// askInstance makes the check and the reachability check beside it, within the check's timeout, and adds their results.
 func (p *Prober) askInstance(ctx context.Context, t InstanceTarget, known instance) instance {
 	known.asked, known.begun = true, p.now()
 	ctx, cancel := context.WithTimeout(ctx, t.Check.Timeout)
 	defer cancel()
 	var reaches error
 	var beside sync.WaitGroup
-	if t.Witness != "" {
-		beside.Go(func() { reaches = p.askWitness(ctx, t) })
+	if t.Reachable != "" {
+		beside.Go(func() { reaches = p.askReachable(ctx, t) })
 	}
 	known.err = p.check(ctx, t, &known)
 	beside.Wait()
 	known.health = counted(known.health, known.err, t.Check)
-	if t.Witness == "" {
+	if t.Reachable == "" {
 		known.reaches = health.Count{}
 		return known
 	}
 	known.reaches = counted(known.reaches, reaches, t.Check)
 	if known.err == nil && reaches != nil {
-		known.err = &witnessError{reaches}
+		known.err = &reachableError{reaches}
 	}
 	return known
 }
 
-// witnessError is the error of the witness check.
-type witnessError struct{ error }
+// reachableError is the error of the reachability check.
+type reachableError struct{ error }
 
-func (e *witnessError) Error() string { return "as a witness: " + e.error.Error() }
+func (e *reachableError) Error() string { return "reachability check: " + e.error.Error() }
 
 // counted adds one check to a count. A check without a result resets the count: an earlier verdict says nothing about now.
 func counted(c health.Count, err error, k platform.AppCheck) health.Count {

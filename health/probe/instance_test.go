@@ -183,7 +183,7 @@ func TestCheckTCP(t *testing.T) {
 	}
 }
 
-// TestInstanceAsked: one check after the other, with the counts of rise and fall, what a controller cannot do, and a witness.
+// TestInstanceAsked: one check after the other, with the counts of rise and fall, what a controller cannot do, and a reachability check.
 func TestInstanceAsked(t *testing.T) {
 	s, _ := app(t, false)
 	at := s.Listener.Addr().String()
@@ -191,26 +191,26 @@ func TestInstanceAsked(t *testing.T) {
 	p := New(nil, nil, boottime.Now)
 	var known instance
 	for n, c := range []struct {
-		check, witness  string
-		health, reaches health.Working
-		err             string
+		check, reachable string
+		health, reaches  health.Working
+		err              string
 	}{
 		{ok, "", health.Well, "", ""},
 		{bad, "", health.Well, "", "503"},
 		{bad, ok, health.Down, health.Well, "503"},
-		{ok, bad, health.Down, health.Well, "as a witness: 503 Service Unavailable: no primary"},
-		{ok, bad, health.Well, health.Down, "as a witness: 503"},
-		{ok, gone, health.Well, "", "as a witness: the answer is neither 2xx nor 5xx, so it does not count: 410 Gone"},
+		{ok, bad, health.Down, health.Well, "reachability check: 503 Service Unavailable: no primary"},
+		{ok, bad, health.Well, health.Down, "reachability check: 503"},
+		{ok, gone, health.Well, "", "reachability check: the answer is neither 2xx nor 5xx, so it does not count: 410 Gone"},
 		{ok, bad, health.Well, "", "503"}, // the count began anew
 		{ok, bad, health.Well, health.Down, "503"},
-		{ok, hangs, health.Well, "", "as a witness: did not answer in time"},
+		{ok, hangs, health.Well, "", "reachability check: did not answer in time"},
 		{ok, ok, health.Well, health.Well, ""},
 		{ok, "", health.Well, "", ""},
 		{"https://{address}/ok", "", "", "", "no such file"}, // for want of its authority's file
 	} {
 		x := target(at, platform.AppCheck{HTTP: c.check})
-		x.Witness = c.witness
-		if c.witness == hangs {
+		x.Reachable = c.reachable
+		if c.reachable == hangs {
 			x.Check.Timeout = 200 * time.Millisecond
 		}
 		if strings.HasPrefix(c.check, "https") {
@@ -224,9 +224,9 @@ func TestInstanceAsked(t *testing.T) {
 			t.Errorf("%d: error %v, want %q", n, known.err, c.err)
 		}
 	}
-	s.Close() // who does not answer at all is no witness
+	s.Close() // no answer says nothing
 	x := target(at, platform.AppCheck{HTTP: ok})
-	x.Witness = ok
+	x.Reachable = ok
 	for range 3 {
 		known = p.askInstance(t.Context(), x, known)
 	}

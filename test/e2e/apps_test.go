@@ -120,7 +120,7 @@ func appsWithoutControllers(t *testing.T, s *siteScene) {
 func appsCutOff(t *testing.T, s *siteScene) {
 	t.Cleanup(func() { s.check(t, s.net.HealAll()) })
 	s.check(t, s.Reapply(s.ctx, func(p *platform.Platform) {
-		p.Clusters[0].Failover.Witness = &platform.Witness{App: "web", HTTP: "http://{address}/ready", After: 3 * time.Second}
+		p.Clusters[0].Failover.ReachableBy = &platform.ReachabilityCheck{App: "web", HTTP: "http://{address}/ready", After: 3 * time.Second}
 	}))
 	mark := s.posts.Mark()
 	s.check(t, s.net.CutWays(stand.Both(stand.Ways([]string{"app-e1", "app-e2"}, []string{s.Host(s.primary).Name}))...))

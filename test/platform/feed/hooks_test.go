@@ -31,7 +31,7 @@ func TestReady(t *testing.T) {
 	expect(t, "GET", standby+"/ready", "", 503, `"ok":false`)
 }
 
-// TestReadyInTime: a primary that hangs is answered for long before its statement's deadline: a witness that does not answer
+// TestReadyInTime: a primary that hangs is answered for long before its statement's deadline: a reachability check without an answer
 // says nothing.
 func TestReadyInTime(t *testing.T) {
 	s := pgtest.Start(t)

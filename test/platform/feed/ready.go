@@ -11,7 +11,7 @@ import (
 )
 
 // readyLimit bounds the answer to "do you reach a writable primary?": it must come before the caller gives up, which is
-// after a second: a witness that does not answer says nothing.
+// after a second: a reachability check without an answer does not count.
 const readyLimit = 700 * time.Millisecond
 
 var (

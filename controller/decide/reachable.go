@@ -12,15 +12,15 @@ import (
 // appsCutOff hands the primary role over where the app servers of its site, which are well themselves, have not reached it
 // for a while although it looks well: a planned change, since it can still be stopped cleanly.
 func (v *clusterView) appsCutOff() (*state.Command, Reason) {
-	w := v.conf.Failover.Witness
-	if w == nil || !v.c.Opened {
+	by := v.conf.Failover.ReachableBy
+	if by == nil || !v.c.Opened {
 		return nil, Reason{}
 	}
-	cut := v.cutOff(v.State.Platform.App(w.App))
+	cut := v.cutOff(v.State.Platform.App(by.App))
 	if len(cut) == 0 {
 		return nil, Reason{}
 	}
-	why := Reason{Code: appsDoNotReach, Names: cut, Other: w.App}
+	why := Reason{Code: appsDoNotReach, Names: cut, Other: by.App}
 	held := v.heldFor(appsReachNothing, strconv.FormatUint(v.c.HighOperation, 10))
 	to := v.elsewhere()
 	switch {
@@ -28,7 +28,7 @@ func (v *clusterView) appsCutOff() (*state.Command, Reason) {
 		why = join(why, v.blockReason())
 	case to == "":
 		why = join(why, Reason{Code: noMemberReady})
-	case held >= w.After:
+	case held >= by.After:
 		cmd, why := v.begin(health.AppsCutOff, why, false)
 		cmd.Begin.Kind, cmd.Begin.To = state.Switchover, to
 		return cmd, why
