@@ -21,6 +21,8 @@ type Comparison struct {
 	Running bool  `json:"running,omitempty"`
 	Percent int   `json:"percent,omitempty"`
 	Waiting int64 `json:"waiting,omitempty"`
+	// Paused is why nothing is looked at at the moment; "" while something is.
+	Paused string `json:"paused,omitempty"`
 	// Complete: it has looked at every page, as often as it needed or was allowed to. Ended is why it ended before; "" if it did not.
 	Complete bool   `json:"complete,omitempty"`
 	Ended    string `json:"ended,omitempty"`

@@ -124,9 +124,11 @@ type Member struct {
 	Damage string `json:"damage,omitempty"`
 	// Scan is how far the agent's own reading of the present data's files is; nil from an agent that has never had its turn.
 	Scan *Scan `json:"scan,omitempty"`
-	// Comparison is the last one of the present data with that of other members that this agent has made, or the one under way; nil for none.
-	// Of the pages that differ it has the first.
+	// Comparison is the last one that this agent has made of its member with others, or the one under way; nil for none. It is about the data
+	// that its Incarnations name. Of the pages that differ it has the first.
 	Comparison *Comparison `json:"comparison,omitempty"`
+	// Checks are the deep checks that this agent has made for the member; nil from an agent of a version that reports none.
+	Checks *Checks `json:"checks,omitempty"`
 
 	Timeline platform.Timeline `json:"timeline,omitempty"`
 	History  platform.History  `json:"history,omitempty"` // of Timeline; a primary's only

@@ -66,7 +66,8 @@ var table = []Description{
 	{PrimaryCorrupt, Critical, aboutMember,
 		"The primary's data is damaged: PostgreSQL or the agent's scan has read pages that do not match their checksums, or its control " +
 			"file does not match, and then PostgreSQL keeps running but cannot be started again. No replica is rebuilt from it.",
-		"Do not restart it. `mainstay switchover CLUSTER --dry-run` says which replica can take over; look at the primary's disk. With " +
+		"Do not restart it. `mainstay integrity check CLUSTER --depth pages` reads the pages of all members now. " +
+			"`mainstay switchover CLUSTER --dry-run` says which replica can take over; look at the primary's disk. With " +
 			"`failover: {on-corruption: automatic}` in the platform file its role moves automatically, once all files of a replica have been " +
 			"read since without a finding.", explain},
 	{ApprovalNeeded, Critical, aboutCluster,

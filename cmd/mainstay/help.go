@@ -17,7 +17,7 @@ func (p *program) helpVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [TOPIC]",
 		Short: "Explain a verb, a problem or a page of the guide",
-		Long: `Explain a verb or a problem that mainstay status shows, or print a page of the guide. All of it is in this binary. Without
+		Long: `Explain a verb or a problem that mainstay status shows, or print a page of the guide or the section of one. All of it is in this binary. Without
 a topic, list all topics. Case does not matter.`,
 		Example:           "  mainstay help\n  mainstay help PrimaryStuck\n  mainstay help site switchover\n  mainstay help runbook | less",
 		ValidArgsFunction: completeTopics,
@@ -48,7 +48,32 @@ func (p *program) help(root *cobra.Command, words []string) error {
 			return p.show(helpText{Page: page, Text: text}, func(render.Options) string { return text })
 		}
 	}
+	if page, heading := section(name); strings.EqualFold(heading, name) {
+		text := sectionOf(page, heading)
+		return p.show(helpText{Page: page, Text: text}, func(render.Options) string { return text })
+	}
 	return usageError{errors.New(noTopic(root, name))}
+}
+
+// sectionOf is the part of a page below a heading, with its own headings.
+func sectionOf(page, heading string) string {
+	all, _ := guide.Page(page)
+	var b strings.Builder
+	level := 0
+	for line := range strings.Lines(all) {
+		text := strings.TrimLeft(line, "#")
+		depth := len(line) - len(text)
+		switch {
+		case level == 0 && depth > 1 && strings.TrimSpace(text) == heading:
+			level = depth
+		case level > 0 && depth > 0 && depth <= level && strings.HasPrefix(text, " "):
+			return b.String()
+		}
+		if level > 0 {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 // helpText is the help of a verb, or a page of the guide, as JSON.
@@ -73,15 +98,30 @@ func noTopic(root *cobra.Command, name string) string {
 	if near := render.Nearest(name, topics(root).Names()); len(near) > 0 {
 		return s + "; did you mean " + strings.Join(near, " or ") + "?"
 	}
-	for _, page := range guide.Pages() {
-		text, _ := guide.Page(page)
+	if page, heading := section(name); page != "" {
+		return s + "; `mainstay help " + page + "` has " + quote(heading) + ": mainstay help " + quote(heading) + " prints that"
+	}
+	return s + "; mainstay help lists all"
+}
+
+// section finds a heading of the guide: that very one, or else the first that contains the words. "" for none.
+func section(name string) (page, heading string) {
+	for _, p := range guide.Pages() {
+		text, _ := guide.Page(p)
 		for line := range strings.Lines(text) {
-			if heading, ok := strings.CutPrefix(line, "## "); ok && strings.Contains(strings.ToLower(heading), strings.ToLower(name)) {
-				return s + "; `mainstay help " + page + "` has " + quote(strings.TrimSpace(heading))
+			h, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " ")
+			if h = strings.TrimSpace(h); !ok || !strings.HasPrefix(line, "##") {
+				continue
+			}
+			if strings.EqualFold(h, name) {
+				return p, h
+			}
+			if page == "" && strings.Contains(strings.ToLower(h), strings.ToLower(name)) {
+				page, heading = p, h
 			}
 		}
 	}
-	return s + "; mainstay help lists all"
+	return page, heading
 }
 
 // verbName is the full name of a verb, without the program's name.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -61,7 +62,29 @@ func TestIntegrityShow(t *testing.T) {
 	st.Clusters[0].Members[1].Excluded = "bad pages"
 	s.answer("GET /v1/status", http.StatusOK, st)
 	b.want(exitDone, []string{"integrity", "show"}, "no damage found", "1m1s ago", "damaged (excluded)", "bad pages")
-	b.want(exitDone, []string{"integrity", "show", "feed", "-o", "json"}, `"verdict": "no damage found"`, `"verified": 7`, `"unverified": 2`)
+	b.want(exitDone, []string{"integrity", "show", "feed", "-o", "json"}, `"verdict": "no damage found"`, `"verified": 7`, `"unverified": 2`,
+		`"age": 6`, `"ageSeconds": 61`)
 	b.want(exitRefused, []string{"integrity", "show", "tags"}, "there is no cluster tags")
 	b.want(exitUsage, []string{"integrity", "show", "feed", "feed-e1"}, "unexpected argument")
+}
+
+// TestIntegrityShowsSchedule: when each depth was checked last, and when it is due.
+func TestIntegrityShowsSchedule(t *testing.T) {
+	b, s := leader(t)
+	st := statusOf("127.0.0.1:1")
+	hour := int64(3_600_000)
+	st.Clusters[0].Checks = []health.PlannedCheck{
+		{Depth: "compare", By: "feed-e2", Checked: health.Checked{DoneMS: 2 * hour, TriedMS: hour, Ended: "feed-e1 does not answer"},
+			EverySeconds: 86400, NextMS: 22 * hour},
+		{Depth: "structure", Member: "feed-e2", By: "feed-e2", Checked: health.Checked{Running: true, Scheduled: true, Percent: 40,
+			Waiting: "it works in 25% of each hour"}, EverySeconds: 3600},
+		{Depth: "structure", Member: "feed-e1", By: "feed-e1", EverySeconds: 3600, Hold: "the cluster is paused"}}
+	s.answer("GET /v1/status", http.StatusOK, st)
+	b.want(exitDone, []string{"integrity", "show", "feed"},
+		"all members  compare    2h0m0s ago; a later one ended early: feed-e1 does not answer",
+		"in 22h0m0s (every 24h0m0s)", "at 40% now; waits: it works in 25%", "never", "due, but the cluster is paused (every 1h0m0s)")
+	b.want(exitDone, []string{"integrity", "show", "feed", "-o", "json"}, `"depth": "structure"`, `"nextMS": 79200000`)
+	if n := strings.Count(b.out, `"depth": "compare"`); n != len(st.Clusters[0].Members) {
+		t.Errorf("the comparison is about %d members", n)
+	}
 }

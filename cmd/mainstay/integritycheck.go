@@ -13,8 +13,10 @@ import (
 
 	"mainstay/cmd/mainstay/render"
 	"mainstay/controller/identity"
+	"mainstay/controller/platform"
 	"mainstay/controller/wire"
 	"mainstay/health"
+	"mainstay/health/integrity/compare"
 )
 
 const (
@@ -53,8 +55,8 @@ and pg_visibility in each database. Without them, and of indexes without a check
 creates them through the primary, in the schema mainstay. --rate is an average: an index is checked at once. It gives way to
 sessions that wait for its locks and to recovery, and pauses while the member is being changed.
 
-While an agent compares, a further comparison by the same agent is refused. An interrupt (^C)
-cancels the comparison or the check of the structure. The exit code is 1 where damage was found, the check did not reach its
+One comparison of a cluster runs at a time; --stop ends it, or the checks of the structure. An interrupt (^C) ends what this command
+has begun. The platform file can have both depths made regularly: see ` + "`mainstay help \"Damaged data\"`" + `. The exit code is 1 where damage was found, the check did not reach its
 end, the agent of a member that runs did not answer, or neither tables nor indexes could be verified.`,
 		Example: "  mainstay integrity check feed\n  mainstay integrity check feed-e2 --depth pages\n" +
 			"  mainstay integrity check feed-e2 --depth structure --rate 100\n" +
@@ -121,9 +123,11 @@ func (c *check) run(ctx context.Context) error {
 		return c.pages(ctx, all)
 	case depthStructure:
 		return c.structure(ctx, all)
-	default:
-		return c.compare(ctx, all)
 	}
+	if c.stop {
+		return c.stopComparisons(ctx, all)
+	}
+	return c.compare(ctx, all)
 }
 
 func hasMember(c wire.ClusterState, name string) bool {
@@ -223,11 +227,37 @@ func (c *check) compare(ctx context.Context, clusters []wire.ClusterState) error
 	return err
 }
 
+// stopComparisons ends the comparisons that agents run.
+func (c *check) stopComparisons(ctx context.Context, clusters []wire.ClusterState) error {
+	stopped := 0
+	for _, cl := range clusters {
+		for _, m := range cl.Members {
+			if m.Seen == nil || !m.Seen.Checks.Of(platform.CheckCompare).Running || c.name != "" && c.name != cl.Name && c.name != m.Name {
+				continue
+			}
+			if err := c.ask(ctx, m, http.MethodPost, "/cancel", nil, nil); err != nil {
+				return err
+			}
+			stopped++
+			c.p.say("%s: the comparison by the agent of %s was ended", cl.Name, m.Name)
+		}
+	}
+	if stopped == 0 {
+		return refusedf("no agent runs a comparison; `mainstay integrity show` shows the last")
+	}
+	return nil
+}
+
 // compareCluster has one agent compare: that of the named member, or else of a replica.
 func (c *check) compareCluster(ctx context.Context, cl wire.ClusterState) (*health.Comparison, error) {
 	by, ok := c.comparer(cl)
 	if !ok {
 		return nil, refusedf("no member of %s runs", cl.Name)
+	}
+	for _, m := range cl.Members {
+		if m.Seen != nil && m.Seen.Checks.Of(platform.CheckCompare).Running && m.Name != by.Name {
+			return nil, refusedf("%v", &compare.BusyError{By: m.Name})
+		}
 	}
 	req := wire.CompareRequest{Wait: c.wait}
 	for _, m := range cl.Members {

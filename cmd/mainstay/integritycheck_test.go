@@ -142,3 +142,25 @@ func TestIntegrityCheckPages(t *testing.T) {
 	b.want(exitDone, []string{"integrity", "check", "feed-e1", "--depth", "pages"}, "no damage found", "!feed-e2")
 	b.want(exitFailed, []string{"integrity", "check", "feed", "--depth", "pages"}, "no damage found", "base/5/7 block 1 (checksum)")
 }
+
+// TestIntegrityCheckStop: of two comparisons the second is refused with the command that ends the first, and that command ends it.
+func TestIntegrityCheckStop(t *testing.T) {
+	b, agent, st := feedOfTwo(t)
+	b.want(exitRefused, []string{"integrity", "check", "feed", "--stop"}, "no agent runs a comparison")
+	st.Clusters[0].Members[0].Seen.Checks = &health.Checks{Compare: health.Checked{Running: true}}
+	b.want(exitRefused, []string{"integrity", "check", "feed"}, "the agent of feed-e1 runs a comparison",
+		"mainstay integrity check feed-e1 --stop")
+	var ended atomic.Int32
+	agent.mux.HandleFunc("POST /v1/integrity/feed-e1/cancel", func(w http.ResponseWriter, _ *http.Request) {
+		ended.Add(1)
+		reply(w, http.StatusOK, struct{}{})
+	})
+	b.want(exitRefused, []string{"integrity", "check", "feed-e2", "--stop"}, "no agent runs a comparison")
+	b.want(exitDone, []string{"integrity", "check", "feed-e1", "--stop"}, "the comparison by the agent of feed-e1 was ended")
+	b.want(exitDone, []string{"integrity", "check", "--stop"}, "the comparison by the agent of feed-e1 was ended")
+	if ended.Load() != 2 {
+		t.Errorf("ended %d times", ended.Load())
+	}
+	b.want(exitUsage, []string{"integrity", "check", "feed", "--depth", "pages", "--stop"}, "--stop is for")
+	b.want(exitUsage, []string{"integrity", "check", "feed", "--no-wait"}, "are for --depth structure")
+}

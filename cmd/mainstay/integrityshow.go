@@ -17,7 +17,8 @@ func (p *program) integrityShowVerb() *cobra.Command {
 		Long: `Show the verdict on the data of each member, and what it rests on: the agent's last complete scan of the member's files, how
 many pages that has verified by their checksums, and how many not: those of free space maps, of unlogged and of temporary
 tables, and all where the data has no checksums.
-Below the table is the newest comparison of the cluster's members, if their agents have made one since they were started.
+Below the table is the newest comparison of the cluster's members, and for each depth when its last check has ended and when the
+next one is due.
 
 "no damage found" says that the pages which were verified matched their checksums when they were read. Damage behind a right
 checksum, such as a write that the disk has lost, is found only by ` + "`mainstay integrity check --depth compare`" + `. LAST SCAN

@@ -27,13 +27,17 @@ func (f *structureFlags) add(c *cobra.Command) {
 	c.Flags().BoolVar(&f.install, "install-extensions", false, "create missing extensions through the primary (structure)")
 	c.Flags().IntVar(&f.rate, "rate", 0, "MB to check in a second, on average; 0 is the rate of the agent's file (structure)")
 	c.Flags().BoolVar(&f.noWait, "no-wait", false, "only begin the check; the same command shows it later (structure)")
-	c.Flags().BoolVar(&f.stop, "stop", false, "end the checks that are running (structure)")
+	c.Flags().BoolVar(&f.stop, "stop", false, "end the checks that are running (compare, structure)")
 }
 
 func (f *structureFlags) valid(depth string) error {
+	others := *f
+	others.stop = false
 	switch {
-	case depth != depthStructure && *f != structureFlags{}:
-		return usagef("--install-extensions, --rate, --no-wait and --stop are for --depth structure")
+	case depth != depthStructure && others != structureFlags{}:
+		return usagef("--install-extensions, --rate and --no-wait are for --depth structure")
+	case f.stop && depth == depthPages:
+		return usagef("--stop is for --depth compare and --depth structure: a scan of the pages continues in the background")
 	case f.rate < 0 || f.rate > highestRate:
 		return usagef("--rate must be between 1 and %d, or 0 for the rate of the agent's file", highestRate)
 	case f.stop && (f.install || f.noWait || f.rate > 0):

@@ -84,7 +84,7 @@ func TestUsage(t *testing.T) {
 		{"help primarystuk", `no help topic "primarystuk"; did you mean PrimaryStuck?`},
 		{"help runbok", `no help topic "runbok"; did you mean runbook?`},
 		{"help site swithover", `no help topic "site swithover"; did you mean site switchover?`},
-		{"help damaged", "no help topic \"damaged\"; `mainstay help runbook` has \"Damaged data\""},
+		{"help damaged", "no help topic \"damaged\"; `mainstay help runbook` has \"Damaged data\": mainstay help \"Damaged data\" prints that"},
 		{"help frobnicate", `no help topic "frobnicate"; mainstay help lists all`},
 		{"help status feed", `no help topic "status feed"`},
 		{"completion", "name one shell"},

@@ -50,9 +50,10 @@ func (a *api) integrityAPI(mux *http.ServeMux) {
 // comparedFiles are a member's files to the comparisons of other agents. A Supervisor has them.
 type comparedFiles interface {
 	Peers() map[string]platform.Peer
-	CompareList(ctx context.Context) (compare.Listing, error)
-	CompareWhere(ctx context.Context) (compare.Where, error)
-	CompareRead(ctx context.Context, extents []integrity.Extent) ([][]page.Summary, compare.Where, error)
+	CompareList(ctx context.Context, by string) (compare.Listing, error)
+	CompareWhere(ctx context.Context, by string) (compare.Where, error)
+	CompareRead(ctx context.Context, by string, rate int, extents []integrity.Extent) ([][]page.Summary, compare.Where, error)
+	CompareEnd(by string)
 }
 
 // filesOf are those of the host's members; nil for none of that name.
@@ -103,7 +104,10 @@ func (a *api) askedByPeer(who identity.ID, r *http.Request, into any, from func(
 
 // unready makes a refusal of what passes.
 func unready(err error) error {
-	if errors.Is(err, supervisor.ErrNotCalm) || errors.Is(err, supervisor.ErrComparing) || errors.Is(err, compare.ErrOneMember) {
+	if busy := (*compare.BusyError)(nil); errors.As(err, &busy) {
+		return &refusal{status: http.StatusConflict, code: wire.CodeComparing, text: busy.Error(), by: busy.By}
+	}
+	if errors.Is(err, supervisor.ErrNotCalm) || errors.Is(err, compare.ErrOneMember) {
 		return refuse(http.StatusConflict, "refused", "%v", err)
 	}
 	return err
@@ -115,7 +119,7 @@ func (a *api) compareList(ctx context.Context, who identity.ID, r *http.Request)
 	if err != nil {
 		return nil, err
 	}
-	l, err := m.CompareList(ctx)
+	l, err := m.CompareList(ctx, req.From)
 	return l, unready(err)
 }
 
@@ -125,7 +129,11 @@ func (a *api) compareWhere(ctx context.Context, who identity.ID, r *http.Request
 	if err != nil {
 		return nil, err
 	}
-	at, err := m.CompareWhere(ctx)
+	if req.End {
+		m.CompareEnd(req.From)
+		return compare.Where{}, nil
+	}
+	at, err := m.CompareWhere(ctx, req.From)
 	return at, unready(err)
 }
 
@@ -139,7 +147,7 @@ func (a *api) compareRead(ctx context.Context, who identity.ID, r *http.Request)
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "bad-request", "%v", err)
 	}
-	all, at, err := m.CompareRead(ctx, extents)
+	all, at, err := m.CompareRead(ctx, req.From, req.Rate, extents)
 	if err != nil {
 		return nil, unready(err)
 	}
@@ -169,26 +177,29 @@ func (a *api) beginComparison(_ context.Context, _ identity.ID, r *http.Request)
 	if req.Wait < 0 || req.Wait > longestWait {
 		return nil, refuse(http.StatusBadRequest, "bad-request", "a wait of %s is not between 0 and %s", req.Wait, longestWait)
 	}
-	peers := m.Peers()
-	var others []compare.Member
+	others, done := a.Others(m.Name(), m.Peers(), req.Members, 0)
+	if err := m.Compare(supervisor.Comparing{Others: others, Wait: req.Wait, Done: done}); err != nil {
+		done()
+		return nil, unready(err)
+	}
+	return struct{}{}, nil
+}
+
+// Others implements supervisor.Host.
+func (a *Agent) Others(member string, peers map[string]platform.Peer, names []string, rate int) (others []compare.Member, done func()) {
 	var clients []*wire.Client
 	for _, name := range slices.Sorted(maps.Keys(peers)) {
-		if peer := peers[name]; peer.Address != "" && (len(req.Members) == 0 || slices.Contains(req.Members, name)) {
+		if peer := peers[name]; name != member && peer.Address != "" && (len(names) == 0 || slices.Contains(names, name)) {
 			client := wire.NewClient([]string{peer.Address}, a.tls.ClientConfig(identity.RoleAgent, peer.Host))
 			clients = append(clients, client)
-			others = append(others, &peerFiles{client: client, address: peer.Address, name: name, from: m.Name()})
+			others = append(others, &peerFiles{client: client, address: peer.Address, name: name, from: member, rate: rate})
 		}
 	}
-	closeAll := func() {
+	return others, func() {
 		for _, c := range clients {
 			c.Close()
 		}
 	}
-	if err := m.Compare(others, req.Wait, closeAll); err != nil {
-		closeAll()
-		return nil, unready(err)
-	}
-	return struct{}{}, nil
 }
 
 func (a *api) beginScan(_ context.Context, _ identity.ID, r *http.Request) (any, error) {
@@ -216,12 +227,17 @@ type peerFiles struct {
 	address string
 	name    string
 	from    string // the member that compares
+	rate    int    // MB a second; 0: as the other agent's file says
 }
 
 func (p *peerFiles) Name() string { return p.name }
 
 func (p *peerFiles) ask(ctx context.Context, what string, in, out any) error {
-	return p.client.DoAt(ctx, p.address, http.MethodPost, "/v1/integrity/"+p.name+"/"+what, in, out)
+	err := p.client.DoAt(ctx, p.address, http.MethodPost, "/v1/integrity/"+p.name+"/"+what, in, out)
+	if refusal := (*wire.RefusalError)(nil); errors.As(err, &refusal) && refusal.Err.Code == wire.CodeComparing {
+		return &compare.BusyError{By: refusal.Err.By}
+	}
+	return err
 }
 
 func (p *peerFiles) List(ctx context.Context) (l compare.Listing, err error) {
@@ -234,9 +250,16 @@ func (p *peerFiles) Where(ctx context.Context) (at compare.Where, err error) {
 
 func (p *peerFiles) Read(ctx context.Context, extents []integrity.Extent) ([][]page.Summary, compare.Where, int64, error) {
 	var answer compare.Answer
-	if err := p.ask(ctx, "read", compare.NewRequest(p.from, extents), &answer); err != nil {
+	req := compare.NewRequest(p.from, extents)
+	req.Rate = p.rate
+	if err := p.ask(ctx, "read", req, &answer); err != nil {
 		return nil, answer.Where, 0, err
 	}
 	all, err := compare.Unpack(answer.Packed, extents)
 	return all, answer.Where, int64(base64.StdEncoding.EncodedLen(len(answer.Packed))), err
+}
+
+// End is not heard by an agent of an earlier version, which refuses it.
+func (p *peerFiles) End(ctx context.Context) {
+	_ = p.ask(ctx, "where", compare.ListRequest{From: p.from, End: true}, &compare.Where{})
 }

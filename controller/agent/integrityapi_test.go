@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -22,6 +23,9 @@ type shelf struct {
 	changed map[uint32]page.Summary
 	busy    atomic.Int32 // so many questions are refused first
 	redo    atomic.Uint64
+	rate    atomic.Int64 // of the last read
+	ended   atomic.Int32
+	taken   string // by the comparison of this member's agent; "" for none
 }
 
 const shelfPages = 3000
@@ -30,7 +34,12 @@ func (*shelf) Peers() map[string]platform.Peer {
 	return map[string]platform.Peer{"feed-e2": {Host: "db-e2"}, "feed-e3": {Host: "db-e3"}}
 }
 
-func (s *shelf) CompareWhere(context.Context) (compare.Where, error) {
+func (s *shelf) CompareEnd(string) { s.ended.Add(1) }
+
+func (s *shelf) CompareWhere(_ context.Context, by string) (compare.Where, error) {
+	if s.taken != "" && s.taken != by {
+		return compare.Where{}, &compare.BusyError{By: s.taken}
+	}
 	if s.busy.Add(-1) >= 0 {
 		return compare.Where{}, supervisor.ErrNotCalm
 	}
@@ -39,15 +48,17 @@ func (s *shelf) CompareWhere(context.Context) (compare.Where, error) {
 		Redo: redo, End: redo + 50}, nil
 }
 
-func (s *shelf) CompareList(ctx context.Context) (l compare.Listing, err error) {
-	l.Where, err = s.CompareWhere(ctx)
+func (s *shelf) CompareList(ctx context.Context, by string) (l compare.Listing, err error) {
+	l.Where, err = s.CompareWhere(ctx, by)
 	l.Forks = []compare.Fork{{Relation: integrity.Relation{Space: 1663, Database: 5, Node: 9}, Blocks: shelfPages}}
 	l.Left = map[string]int64{"unlogged": 4}
 	return l, err
 }
 
-func (s *shelf) CompareRead(ctx context.Context, extents []integrity.Extent) ([][]page.Summary, compare.Where, error) {
-	at, err := s.CompareWhere(ctx)
+func (s *shelf) CompareRead(ctx context.Context, by string, rate int, extents []integrity.Extent) (
+	[][]page.Summary, compare.Where, error) {
+	s.rate.Store(int64(rate))
+	at, err := s.CompareWhere(ctx, by)
 	all := make([][]page.Summary, len(extents))
 	for n, e := range extents {
 		for i := range e.Count {
@@ -63,12 +74,18 @@ func (s *shelf) CompareRead(ctx context.Context, extents []integrity.Extent) ([]
 
 func (s *shelf) Name() string { return "feed-e2" }
 
-func (s *shelf) List(ctx context.Context) (compare.Listing, error) { return s.CompareList(ctx) }
+func (s *shelf) End(context.Context) {}
 
-func (s *shelf) Where(ctx context.Context) (compare.Where, error) { return s.CompareWhere(ctx) }
+func (s *shelf) List(ctx context.Context) (compare.Listing, error) {
+	return s.CompareList(ctx, "feed-e2")
+}
+
+func (s *shelf) Where(ctx context.Context) (compare.Where, error) {
+	return s.CompareWhere(ctx, "feed-e2")
+}
 
 func (s *shelf) Read(ctx context.Context, extents []integrity.Extent) ([][]page.Summary, compare.Where, int64, error) {
-	all, at, err := s.CompareRead(ctx, extents)
+	all, at, err := s.CompareRead(ctx, "feed-e2", 0, extents)
 	return all, at, 0, err
 }
 
@@ -86,7 +103,7 @@ func TestCompareAcrossAgents(t *testing.T) {
 	far.busy.Store(1)
 	client := wire.NewClient([]string{o.address}, o.store(identity.RoleAgent, "db-e2").ClientConfig(identity.RoleAgent, "db-e1"))
 	defer client.Close()
-	others := &peerFiles{client: client, address: o.address, name: "feed-e1", from: "feed-e2"}
+	others := &peerFiles{client: client, address: o.address, name: "feed-e1", from: "feed-e2", rate: 7}
 	c, err := compare.Run(t.Context(), []compare.Member{&shelf{}, others}, compare.Options{Wait: time.Minute, Every: time.Millisecond,
 		Catalog: func(context.Context) map[integrity.Relation]compare.Known { return nil }})
 	check(t, err)
@@ -98,6 +115,14 @@ func TestCompareAcrossAgents(t *testing.T) {
 		if d := c.Damage[n]; d.Kind != want || d.Named || !d.Settled || len(d.Suspects) != 2 || d.Path != "base/5/9" {
 			t.Errorf("%+v", d)
 		}
+	}
+	if far.rate.Load() != 7 || far.ended.Load() != 1 {
+		t.Errorf("it read at %d MB a second, and heard of the end %d times", far.rate.Load(), far.ended.Load())
+	}
+	far.taken = "feed-e3"
+	busy := (*compare.BusyError)(nil)
+	if _, err := others.List(t.Context()); !errors.As(err, &busy) || busy.By != "feed-e3" {
+		t.Errorf("while feed-e3 compares: %v", err)
 	}
 }
 

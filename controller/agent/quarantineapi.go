@@ -31,12 +31,13 @@ type refusal struct {
 	status int
 	code   string
 	text   string
+	by     string // see wire.Error.By
 }
 
 func (r *refusal) Error() string { return r.text }
 
 func refuse(status int, code, format string, args ...any) error {
-	return &refusal{status, code, fmt.Sprintf(format, args...)}
+	return &refusal{status: status, code: code, text: fmt.Sprintf(format, args...)}
 }
 
 // quarantineAPI adds the operators' requests for quarantined data. Viewers may read, but not drop.
@@ -66,9 +67,9 @@ func (a *api) handleAt(at desk, roles []string, bound time.Duration, do handler)
 func respond(w http.ResponseWriter, answer any, err error) {
 	status := http.StatusOK
 	if err != nil {
-		why := &refusal{http.StatusInternalServerError, "failed", err.Error()}
+		why := &refusal{status: http.StatusInternalServerError, code: "failed", text: err.Error()}
 		errors.As(err, &why)
-		status, answer = why.status, wire.Error{Message: why.text, Code: why.code}
+		status, answer = why.status, wire.Error{Message: why.text, Code: why.code, By: why.by}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

@@ -49,6 +49,7 @@ func (c *checks) cluster(at where, k *platform.Cluster) {
 	if k.BaseBackups != "" {
 		oneOf(c.report, at.field("base-backups"), k.BaseBackups, platform.EndBackups, platform.AwaitBackups)
 	}
+	c.checkSchedule(at.field("integrity"), k.Integrity)
 	c.leaseWatched(at.field("lease"), k)
 }
 

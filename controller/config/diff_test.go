@@ -63,6 +63,11 @@ func TestDiff(t *testing.T) {
 				"is refused; a failover is not"},
 		{"base backups", func(p *platform.Platform) { feed(p).BaseBackups = platform.AwaitBackups },
 			"~ clusters[feed].base-backups: end -> wait  # no switchover begins while a base backup is taken from the primary; a failover does"},
+		{"schedule", func(p *platform.Platform) {
+			feed(p).Integrity = &platform.CheckSchedule{Compare: platform.CheckPlan{Every: 168 * time.Hour, Share: 25}}
+		},
+			"~ clusters[feed].integrity.compare: off -> {every: 168h, share: 25}  # a comparison of all members is made 168h after the last " +
+				"one has ended; `mainstay integrity show` says when"},
 		{"tier gone", func(p *platform.Platform) { feed(p).Tier = "" }, "- clusters[feed].tier: critical"},
 		{"host moved", func(p *platform.Platform) { p.Hosts[0].Site, p.Hosts[0].Address = "west", "10.0.2.12" },
 			`~ hosts[db-e1].site: east -> west  # from now on failovers and acks count its members on the new site

@@ -59,6 +59,8 @@ func clusterForm(c platform.Cluster) []setting {
 		{"lease", span(c.Lease), c.Lease == platform.DefaultLease},
 		{"slots-left-behind", string(cmp.Or(c.SlotsLeft, platform.AllowSlotsLeft)), c.SlotsLeft == ""},
 		{"base-backups", string(cmp.Or(c.BaseBackups, platform.EndBackups)), c.BaseBackups == ""},
+		checkForm("integrity.compare", c.Integrity.Plan(platform.CheckCompare)),
+		checkForm("integrity.structure", c.Integrity.Plan(platform.CheckStructure)),
 	}
 }
 

@@ -78,6 +78,10 @@ var clusterNotes = notes[platform.Cluster]{
 			return "applies to every failover that begins from now on"
 		case "failover.reachable-by":
 			return reachableByNote(new)
+		case "integrity.compare":
+			return checkNote("a comparison of all members", new.Integrity.Plan(platform.CheckCompare))
+		case "integrity.structure":
+			return checkNote("a check of each member's structure", new.Integrity.Plan(platform.CheckStructure))
 		case "slots-left-behind":
 			if new.SlotsLeft == platform.RefuseSlotsLeft {
 				return "a switchover that would leave one of your replication slots behind is refused; a failover is not"

@@ -115,6 +115,7 @@ func (r *reader) cluster(n *yaml.Node, at where, c *platform.Cluster) {
 		field{"lease", r.duration(&c.Lease)},
 		field{"slots-left-behind", word(r, &c.SlotsLeft)},
 		field{"base-backups", word(r, &c.BaseBackups)},
+		field{"integrity", r.checkSchedule(&c.Integrity)},
 	)(n, at)
 	if c.SlotsLeft == platform.AllowSlotsLeft {
 		c.SlotsLeft = "" // the default says nothing, so that controllers of an earlier build can read it

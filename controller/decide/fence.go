@@ -171,7 +171,28 @@ func (v *clusterView) waitOrAccept(proof fencing.Proof, ch choice, why Reason) (
 		return &state.Command{Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, Accepted: acc, Note: why.String()}},
 			Reason{Code: policyAccepts, Because: []Reason{why}}
 	}
-	return v.failoverWaits("", Reason{Code: noPromotion, Cluster: v.c.Name, Because: []Reason{why}})
+	wait := Reason{Code: noPromotion, Cluster: v.c.Name, Because: []Reason{why}}
+	if damaged := v.onlyDamaged(ch); damaged != nil {
+		wait.Code, wait.Names, wait.Member = onlyDamaged, damaged, v.c.Primary
+	}
+	return v.failoverWaits("", wait)
+}
+
+// onlyDamaged names the replicas that could lead but for damage to their data, where no other one could, and none is missing.
+func (v *clusterView) onlyDamaged(ch choice) (names []string) {
+	if ch.best != "" {
+		return nil
+	}
+	for _, name := range v.replicas() {
+		switch ch.notChosen[name].Code {
+		case excluded, corrupt:
+			names = append(names, name)
+		case mayNotLead, beingRemoved:
+		default:
+			return nil
+		}
+	}
+	return names
 }
 
 // proof returns the first proof there is that the epoch in force is fenced (S4), or nil. A report's age does not matter

@@ -123,7 +123,8 @@ func (v *clusterView) damageProblem(name, why string) {
 	case automatic:
 		next, handled = "; its role moves once all files of "+strings.Join(v.undamaged(), " or ")+" have been read without a finding", true
 	}
-	v.problem(health.PrimaryCorrupt, name, why+"; no replica is rebuilt from it"+next, handled)
+	v.problem(health.PrimaryCorrupt, name, why+"; no replica is rebuilt from it"+next+". `mainstay integrity check "+v.c.Name+
+		" --depth pages` reads the pages of all members now", handled)
 }
 
 // mayRepair tells whether the data of a replica that asks for it may be discarded now.

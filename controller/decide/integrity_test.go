@@ -229,3 +229,38 @@ func TestComparisonExcludes(t *testing.T) {
 		t.Errorf("set aside: %s", body(cmd))
 	}
 }
+
+// TestOnlyDamagedCandidates: where nothing but damage keeps the replicas from leading, nobody is told to bring a missing member back.
+func TestOnlyDamagedCandidates(t *testing.T) {
+	for _, all := range []bool{true, false} {
+		st := well(t, 1, nil)
+		st.c().Members["m2"].Excluded = "bad pages"
+		if all {
+			st.c().Members["m3"].Excluded = "bad pages"
+		} else {
+			st.members["m3"] = nil // it is missing
+			st.later(time.Minute)
+		}
+		st.crash()
+		st.members["m1"].Corrupt = "its control file does not match its checksum" // so it cannot be restarted in place
+		st.later(0)
+		st.commits()
+		st.later(0)
+		sealed := []string{"m2", "m3"}
+		if !all {
+			sealed = sealed[:1]
+		}
+		st.seal(sealed...)
+		if cmd := st.step(time.Minute); cmd != nil {
+			t.Fatalf("decided %s", body(cmd))
+		}
+		_, why, d := st.next()
+		text := why.String()
+		if all != (why.Code == onlyDamaged) || all == strings.Contains(text, "missing member") || !has(d.Problems, health.FailoverWaits) {
+			t.Errorf("all damaged %v: %s", all, text)
+		}
+		if all && (!strings.Contains(text, "data of m2, m3 is damaged") || !strings.Contains(text, "integrity clear feed MEMBER")) {
+			t.Error(text)
+		}
+	}
+}

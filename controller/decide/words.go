@@ -143,6 +143,10 @@ var (
 	noPromotion = Code{"NoPromotion",
 		"no promotion: {because}. Bring the missing member back, or run `mainstay failover {cluster} --to MEMBER --accept-loss " +
 			"REASON`"}
+	onlyDamaged = Code{"OnlyDamaged",
+		"no promotion: {because}. The data of {names} is damaged, and no other member can lead: `mainstay integrity show {cluster}` says " +
+			"what is known. Bring {member} back, restore a backup, or have the damaged data after all: `mainstay integrity clear {cluster} " +
+			"MEMBER --reason REASON`"}
 	notComplete      = Code{"NotComplete", "{detail}"}
 	noMemberEligible = Code{"NoMemberEligible", "no member is eligible"}
 	olderPrimary     = Code{"OlderPrimary",

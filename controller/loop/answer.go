@@ -40,6 +40,12 @@ func (c *Core) answer(r *health.Report, of news, now time.Duration) *wire.Report
 			}
 			heartbeat = min(heartbeat, platform.Heartbeat(conf.Lease))
 			c.others(conf, of).addTo(a)
+			if by, order := decide.CheckOrder(decide.Input{State: c.state, View: c.view, Now: now}, conf.Name); by == m.Name {
+				if a.Checks == nil {
+					a.Checks = map[string]platform.CheckOrder{}
+				}
+				a.Checks[m.Name] = order
+			}
 			if g := c.grant(conf, m.Name, r, now, a); g != nil {
 				a.Grants = append(a.Grants, *g)
 			}

@@ -40,6 +40,8 @@ type Cluster struct {
 	SlotsLeft SlotsLeft `json:"slotsLeft,omitempty"`
 	// BaseBackups is AwaitBackups if no switchover may end a base backup; "" if it may.
 	BaseBackups BaseBackups `json:"baseBackups,omitempty"`
+	// Integrity is when the data of its members is checked in depth; nil for never.
+	Integrity *CheckSchedule `json:"integrity,omitempty"`
 }
 
 // Member is one PostgreSQL instance of a cluster, on one host.

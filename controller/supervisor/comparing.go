@@ -25,42 +25,94 @@ const (
 	rereadAfter = 5 * time.Millisecond
 	// reportedBlocks is how many pages that differ a report has. Whoever asks the agent itself gets those that the comparison lists.
 	reportedBlocks = 3
+	// comparePatience is how long another member may not answer, for example during a failover or until its next restartpoint.
+	comparePatience = 10 * time.Minute
 )
 
-var (
-	// ErrNotCalm is returned where the files may not be read now.
-	ErrNotCalm = errors.New("the member does not run as primary or replica, or is being changed")
-	// ErrComparing is returned where the member's agent compares already.
-	ErrComparing = errors.New("a comparison runs already")
-)
+// ErrNotCalm is returned where the files may not be read now.
+var ErrNotCalm = errors.New(waitsForMember)
 
-// comparing is what comparisons have shown, and what they do. shared.mu guards it.
+// comparing is what comparisons have shown, and what they do. shared.mu guards it. Its results are about the data that they name, so a new
+// copy of the member's data ends none.
 type comparing struct {
-	readUntil time.Duration      // no scan before that: pages are being read for a comparison
-	cancel    context.CancelFunc // of the comparison that this agent runs; nil for none
-	of        string             // the incarnation of the data that the last one was about
-	last      *health.Comparison // the last one, or that under way; never changed
-	ended     time.Duration      // when it did
+	readUntil time.Duration        // no scan before that: pages are being read for a comparison
+	cancel    context.CancelFunc   // of the comparison that this agent runs; nil for none
+	order     *platform.CheckOrder // for which it runs; nil: an operator asked for it
+	begun     time.Duration        // when it did
+	waits     string               // why it does not work now; "" if it does
+	why       string               // it was ended before its end for; "" for no reason but a cancellation
+	last      *health.Comparison   // the last one, or that under way; never changed
+	ended     instant              // when it did
+	whole     *health.Comparison   // the last one that has reached its end
+	wholeAt   instant              // when that ended
+	tried     instant              // when the last one ended that no restart has interrupted
+	holder    string               // the member whose agent's comparison has this member
+	heldUntil time.Duration        // if it asks nothing until then, it has it no more
 }
 
-// publish puts the last comparison into a report, if it is about the present data.
+// take gives the member to the comparison of one member's agent, unless another one has it.
+func (c *comparing) take(own, by string, now time.Duration) error {
+	switch {
+	case c.cancel != nil && by != own:
+		return &compare.BusyError{By: own}
+	case c.holder != "" && c.holder != by && now < c.heldUntil:
+		return &compare.BusyError{By: c.holder}
+	}
+	c.holder, c.heldUntil = by, now+compare.HeldFor
+	return nil
+}
+
+// publish puts the last comparison into a report. One that is under way, or ended early, and has found nothing does not hide the last one
+// that has reached its end.
 func (c *comparing) publish(r *health.Member, now time.Duration) {
-	r.Comparison = nil
-	if shown := c.shown(r.Incarnation, now); shown != nil {
+	shown := c.shown(now)
+	if shown != nil && !shown.Complete && shown.Differ == 0 && c.whole != nil {
+		whole := *c.whole
+		whole.AgeMS = c.wholeAt.ageMS(now)
+		shown = &whole
+	}
+	if r.Comparison = shown; shown != nil {
 		shown.Damage = slices.Clone(shown.Damage[:min(reportedBlocks, len(shown.Damage))])
-		r.Comparison = shown
 	}
 }
 
-func (c *comparing) shown(incarnation string, now time.Duration) *health.Comparison {
-	if c.last == nil || c.of != incarnation {
+func (c *comparing) shown(now time.Duration) *health.Comparison {
+	if c.last == nil {
 		return nil
 	}
 	shown := *c.last
 	if !shown.Running {
-		shown.AgeMS = (now - c.ended).Milliseconds()
+		shown.AgeMS = c.ended.ageMS(now)
+	} else {
+		shown.Paused = c.waits
 	}
 	return &shown
+}
+
+// keep writes it into what the file has.
+func (c *comparing) keep(k *KeptChecks, now time.Duration, wall time.Time) {
+	k.Comparison, k.Ended, k.WholeEnded, k.Tried = c.last, c.ended.wall(now, wall), c.wholeAt.wall(now, wall), c.tried.wall(now, wall)
+	k.Scheduled = c.order != nil
+	if c.whole != c.last {
+		k.Whole = c.whole
+	}
+}
+
+// restore is the opposite. One that was under way has ended with the process that made it.
+func (c *comparing) restore(k *KeptChecks, now time.Duration, wall time.Time) {
+	c.last, c.whole = k.Comparison, k.Whole
+	c.ended, c.wholeAt, c.tried = instantOf(k.Ended, now, wall), instantOf(k.WholeEnded, now, wall), instantOf(k.Tried, now, wall)
+	switch {
+	case c.last == nil:
+	case c.last.Running:
+		c.last.Running, c.last.Ended = false, "the agent was restarted: run `mainstay integrity check` once more"
+		if c.tried = (instant{}); k.Scheduled {
+			c.last.Ended = "the agent was restarted: it begins anew as soon as no other check of the cluster runs"
+		}
+		c.ended = instant{now, true}
+	case c.last.Complete && c.whole == nil:
+		c.whole = c.last
+	}
 }
 
 // comparer reads the member's files for comparisons with other members, one question at a time. It touches nothing that a lease needs.
@@ -104,7 +156,19 @@ func (m *comparer) where(ctx context.Context, pg *postgres.Server, incarnation s
 		HintsLogged: c.Checksums || c.WALLogHints}}, c, nil
 }
 
-func (m *comparer) list(ctx context.Context) (l compare.Listing, err error) {
+// take gives the member to a comparison.
+func (m *comparer) take(by string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.comparing.take(m.o.Name, by, boottime.Now())
+}
+
+// CompareList lists the member's forks for a comparison by the agent of a member. The errors are ErrNotCalm, a compare.BusyError, and those
+// of the disk.
+func (m *comparer) CompareList(ctx context.Context, by string) (l compare.Listing, err error) {
+	if err := m.take(by); err != nil {
+		return l, err
+	}
 	pg, incarnation, leave, err := m.enter(ctx)
 	if err != nil {
 		return l, err
@@ -123,7 +187,29 @@ func (m *comparer) list(ctx context.Context) (l compare.Listing, err error) {
 	return l, nil
 }
 
-func (m *comparer) read(ctx context.Context, extents []integrity.Extent) (all [][]page.Summary, at compare.Where, err error) {
+// CompareWhere says how far the member has written. The errors are those of CompareList.
+func (m *comparer) CompareWhere(ctx context.Context, by string) (at compare.Where, err error) {
+	if err := m.take(by); err != nil {
+		return at, err
+	}
+	pg, incarnation, leave, err := m.enter(ctx)
+	if err != nil {
+		return at, err
+	}
+	defer leave()
+	if at, _, err = m.where(ctx, pg, incarnation); err == nil {
+		at.End, err = m.endOfWAL(ctx, boottime.Now())
+	}
+	return at, err
+}
+
+// CompareRead summarises pages of the member, rate MB a second at most (0: at the rate of its scans, which no rate exceeds). The errors are
+// those of CompareList.
+func (m *comparer) CompareRead(ctx context.Context, by string, rate int, extents []integrity.Extent) (
+	all [][]page.Summary, at compare.Where, err error) {
+	if err := m.take(by); err != nil {
+		return nil, at, err
+	}
 	pg, incarnation, leave, err := m.enter(ctx)
 	if err != nil {
 		return nil, at, err
@@ -135,57 +221,72 @@ func (m *comparer) read(ctx context.Context, extents []integrity.Extent) (all []
 	if at, _, err = m.where(ctx, pg, incarnation); err != nil {
 		return nil, at, err
 	}
-	all, err = m.files.Summaries(ctx, integrity.Options{Rate: int64(m.o.Config.Integrity.Rate) << 20, Deadline: scanDeadline,
-		Again: integrity.Again{Every: rereadAfter}}, extents)
+	o := integrity.Options{Rate: m.rate(rate), Deadline: scanDeadline, Again: integrity.Again{Every: rereadAfter}}
+	all, err = m.files.Summaries(ctx, o, extents)
 	return all, at, err
 }
 
-// CompareList lists the member's forks for a comparison.
-func (m *Supervisor) CompareList(ctx context.Context) (compare.Listing, error) {
-	return m.comparer.list(ctx)
+// CompareEnd tells that the comparison by the agent of a member asks no more.
+func (m *comparer) CompareEnd(by string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.comparing.holder == by {
+		m.comparing.holder = ""
+	}
 }
 
-// CompareWhere says how far the member has written.
-func (m *Supervisor) CompareWhere(ctx context.Context) (at compare.Where, err error) {
-	pg, incarnation, leave, err := m.comparer.enter(ctx)
-	if err != nil {
-		return at, err
+// rate is bytes a second: what a check may read at most of those MB a second (0: any), within the limit of the agent's file.
+func (m *shared) rate(asked int) int64 {
+	limit := m.o.Config.Integrity.Rate
+	if asked > 0 && (limit <= 0 || asked < limit) {
+		limit = asked
 	}
-	defer leave()
-	if at, _, err = m.comparer.where(ctx, pg, incarnation); err == nil {
-		at.End, err = m.endOfWAL(ctx, boottime.Now())
-	}
-	return at, err
-}
-
-// CompareRead summarises pages of the member, at the rate of its scans.
-func (m *Supervisor) CompareRead(ctx context.Context, extents []integrity.Extent) ([][]page.Summary, compare.Where, error) {
-	return m.comparer.read(ctx, extents)
+	return int64(limit) << 20
 }
 
 // ownFiles is the member to its own agent's comparison.
-type ownFiles struct{ *Supervisor }
+type ownFiles struct {
+	*comparer
+	rate int // MB a second; 0: that of scans
+}
 
-func (m ownFiles) List(ctx context.Context) (compare.Listing, error) { return m.CompareList(ctx) }
+// Name is the member's name.
+func (m ownFiles) Name() string { return m.o.Name }
 
-func (m ownFiles) Where(ctx context.Context) (compare.Where, error) { return m.CompareWhere(ctx) }
+func (m ownFiles) List(ctx context.Context) (compare.Listing, error) {
+	return m.CompareList(ctx, m.o.Name)
+}
+
+func (m ownFiles) Where(ctx context.Context) (compare.Where, error) {
+	return m.CompareWhere(ctx, m.o.Name)
+}
 
 func (m ownFiles) Read(ctx context.Context, extents []integrity.Extent) ([][]page.Summary, compare.Where, int64, error) {
-	all, at, err := m.CompareRead(ctx, extents)
+	all, at, err := m.CompareRead(ctx, m.o.Name, m.rate, extents)
 	return all, at, 0, err
 }
 
+func (m ownFiles) End(context.Context) { m.CompareEnd(m.o.Name) }
+
 // Peers are the agents of the cluster's other members, as the last answer of a leader has named them.
-func (m *Supervisor) Peers() map[string]platform.Peer {
+func (m *comparer) Peers() map[string]platform.Peer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.told.others.Peers
 }
 
-// Compare begins a comparison of the member with others, and ends when the agent does. wait is Options.Wait. done is called at its end. The
-// errors are ErrNotCalm, ErrComparing and compare.ErrOneMember.
-func (m *Supervisor) Compare(others []compare.Member, wait time.Duration, done func()) error {
-	if len(others) == 0 {
+// Comparing is a comparison that is asked for.
+type Comparing struct {
+	Others []compare.Member
+	Wait   time.Duration // compare.Options.Wait
+	Done   func()        // is called at its end
+	Order  *platform.CheckOrder
+}
+
+// Compare begins a comparison of the member with others, and ends when the agent does. The errors are ErrNotCalm, a compare.BusyError and
+// compare.ErrOneMember.
+func (m *comparer) Compare(asked Comparing) error {
+	if len(asked.Others) == 0 {
 		return compare.ErrOneMember
 	}
 	m.mu.Lock()
@@ -194,20 +295,32 @@ func (m *Supervisor) Compare(others []compare.Member, wait time.Duration, done f
 	if !m.calm() {
 		return ErrNotCalm
 	} else if c.cancel != nil {
-		return ErrComparing
+		return &compare.BusyError{By: m.o.Name}
+	} else if err := c.take(m.o.Name, m.o.Name, boottime.Now()); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(m.o.Context)
-	c.cancel, c.of, c.last = cancel, m.durable.Incarnation, &health.Comparison{By: m.o.Name, Running: true, Members: []string{m.o.Name}}
-	o := compare.Options{Wait: wait, Catalog: m.catalog, Progress: func(now health.Comparison) { m.compared(&now) }}
+	c.cancel, c.order, c.begun, c.waits, c.why = cancel, asked.Order, boottime.Now(), "", ""
+	c.last = &health.Comparison{By: m.o.Name, Running: true, Members: []string{m.o.Name}}
+	o := compare.Options{Wait: asked.Wait, Catalog: m.catalog, Patience: comparePatience, Turn: m.compareTurn,
+		Progress: func(now health.Comparison) { m.compared(&now) }}
+	own := ownFiles{comparer: m}
+	if asked.Order != nil {
+		own.rate = asked.Order.Rate
+	}
+	m.signalShown()
 	m.o.Group.Go(func() error {
-		defer done()
+		defer asked.Done()
 		defer cancel()
-		result, err := compare.Run(ctx, append([]compare.Member{ownFiles{m}}, others...), o)
+		result, err := compare.Run(ctx, append([]compare.Member{own}, asked.Others...), o)
 		m.log.Info("a comparison has ended", zap.Strings("members", result.Members), zap.Int64("pages", result.Blocks),
 			zap.Int64("equal", result.Equal), zap.Int64("differ", result.Differ), zap.Any("unverified", result.Unverified), zap.Error(err))
 		for _, d := range result.Damage {
 			m.log.Warn("a page is not the same on all members", zap.String("path", d.Path), zap.Uint32("block", d.Block),
 				zap.String("kind", d.Kind), zap.Strings("suspects", d.Suspects), zap.Bool("named", d.Named), zap.String("evidence", d.Detail))
+		}
+		if m.o.Context.Err() != nil {
+			return nil // the next process finds it under way, and says that it was interrupted
 		}
 		m.compared(&result)
 		m.o.Host.Report()
@@ -216,20 +329,79 @@ func (m *Supervisor) Compare(others []compare.Member, wait time.Duration, done f
 	return nil
 }
 
-// compared publishes how far a comparison is.
-func (m *Supervisor) compared(now *health.Comparison) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.comparing.last = now
-	if !now.Running {
-		m.comparing.cancel, m.comparing.ended = nil, boottime.Now()
+// compareByOrder begins a comparison that is scheduled.
+func (m *comparer) compareByOrder(o platform.CheckOrder) error {
+	others, done := m.o.Host.Others(m.o.Name, m.Peers(), nil, o.Rate)
+	if err := m.Compare(Comparing{Others: others, Wait: scheduledWait, Done: done, Order: &o}); err != nil {
+		done()
+		return err
+	}
+	m.o.Host.Report()
+	return nil
+}
+
+// compareTurn waits until the comparison may look at pages.
+func (m *comparer) compareTurn(ctx context.Context) error {
+	for {
+		m.mu.Lock()
+		c, news := &m.comparing, m.news
+		switch c.waits = ""; {
+		case !m.calm():
+			c.waits = waitsForMember
+		case c.order != nil:
+			c.waits = m.rests(*c.order, c.begun, boottime.Now())
+		}
+		waits := c.waits
+		m.mu.Unlock()
+		if waits == "" {
+			return ctx.Err()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-news:
+		}
 	}
 }
 
+// compared publishes how far a comparison is.
+func (m *comparer) compared(now *health.Comparison) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := &m.comparing
+	if c.last = now; now.Running {
+		return
+	}
+	if c.why != "" {
+		now.Ended = c.why
+	}
+	at := boottime.Now()
+	c.cancel, c.ended, c.tried = nil, instant{at, true}, instant{at, true}
+	if now.Complete {
+		c.whole, c.wholeAt = now, c.ended
+	}
+	m.ordered.notBefore = at + orderRetry
+	m.signalShown()
+}
+
+// endComparison ends the one that the agent runs for the member; false if there is none. why is "" where an operator has asked for it.
+func (m *comparer) endComparison(why string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.comparing.cancel == nil {
+		return false
+	}
+	m.comparing.why = why
+	m.comparing.cancel()
+	return true
+}
+
 // catalog asks the member's server for its relations.
-func (m *Supervisor) catalog(ctx context.Context) map[integrity.Relation]compare.Known {
+func (m *comparer) catalog(ctx context.Context) map[integrity.Relation]compare.Known {
 	all := map[integrity.Relation]compare.Known{}
-	pg := m.Server()
+	m.mu.Lock()
+	pg := m.pg
+	m.mu.Unlock()
 	if pg == nil {
 		return all
 	}
@@ -245,21 +417,13 @@ func (m *Supervisor) catalog(ctx context.Context) map[integrity.Relation]compare
 }
 
 // CancelComparison ends the comparison that the agent runs for the member; false if there is none.
-func (m *Supervisor) CancelComparison() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.comparing.cancel == nil {
-		return false
-	}
-	m.comparing.cancel()
-	return true
-}
+func (m *comparer) CancelComparison() bool { return m.endComparison("") }
 
-// Comparison is the last comparison of the present data, or that under way, with every page that it lists; nil for none.
-func (m *Supervisor) Comparison() *health.Comparison {
+// Comparison is the last comparison, or that under way, with every page that it lists; nil for none. It is about the data that it names.
+func (m *comparer) Comparison() *health.Comparison {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.comparing.shown(m.durable.Incarnation, boottime.Now())
+	return m.comparing.shown(boottime.Now())
 }
 
 // ScanNow begins a scan of the member's files, or leaves the one under way. The error is that none can begin now.

@@ -47,7 +47,7 @@ func (w peerOf) Read(ctx context.Context, extents []integrity.Extent) ([][]page.
 func compareUntilEnd(t *testing.T, m *Supervisor, other compare.Member) *health.Comparison {
 	t.Helper()
 	done := make(chan struct{})
-	check(t, m.Compare([]compare.Member{other}, patience, func() { close(done) }))
+	check(t, m.Compare(Comparing{Others: []compare.Member{other}, Wait: patience, Done: func() { close(done) }}))
 	eventually(t, "the comparison to end", func() bool {
 		check(t, sqlOf(t.Context(), m.Server(), "SELECT pg_switch_wal()"))
 		check(t, sqlOf(t.Context(), m.Server(), "CHECKPOINT"))
@@ -75,7 +75,7 @@ func TestCompare(t *testing.T) {
 	}
 	rules := map[page.Method]int{}
 	same := func(integrity.Block, *page.Summary) {}
-	c := compareUntilEnd(t, m, peerOf{ownFiles: ownFiles{m}, other: same})
+	c := compareUntilEnd(t, m, peerOf{ownFiles: ownFiles{comparer: &m.comparer}, other: same})
 	if !c.Complete || c.Ended != "" || c.Blocks == 0 || c.Equal != c.Blocks || c.Differ != 0 || c.SentBytes == 0 || c.Running || c.AgeMS < 0 {
 		t.Errorf("with itself: %+v", c)
 	}
@@ -94,7 +94,7 @@ func TestCompare(t *testing.T) {
 			s.Digest[0] ^= 1
 		}
 	}
-	c = compareUntilEnd(t, m, peerOf{ownFiles: ownFiles{m}, other: calm})
+	c = compareUntilEnd(t, m, peerOf{ownFiles: ownFiles{comparer: &m.comparer}, other: calm})
 	if c.Differ != 1 || len(c.Damage) != 1 {
 		t.Fatalf("with another page: %+v", c)
 	}
@@ -108,8 +108,8 @@ func TestCompare(t *testing.T) {
 	m.mu.Lock()
 	m.durable.Incarnation = "feed-e1_2"
 	m.mu.Unlock()
-	if m.Comparison() != nil || m.Snapshot().Comparison != nil {
-		t.Error("the comparison is shown of other data")
+	if r := m.Snapshot().Comparison; m.Comparison() == nil || r == nil || r.Incarnations["feed-e1"] != "feed-e1_1" {
+		t.Errorf("a new copy of the data has ended the comparison of the former: %+v", r) // it says which data it is about
 	}
 }
 
@@ -120,10 +120,11 @@ func TestCompareStops(t *testing.T) {
 	m := scanned(t, pg, 1000)
 	m.complete(t)
 	holds := make(chan struct{})
-	other := peerOf{ownFiles: ownFiles{m}, holds: holds, other: func(integrity.Block, *page.Summary) {}}
+	other := peerOf{ownFiles: ownFiles{comparer: &m.comparer}, holds: holds, other: func(integrity.Block, *page.Summary) {}}
 	done := make(chan struct{})
-	check(t, m.Compare([]compare.Member{other}, 0, func() { close(done) }))
-	if err := m.Compare([]compare.Member{other}, 0, func() {}); !errors.Is(err, ErrComparing) {
+	check(t, m.Compare(Comparing{Others: []compare.Member{other}, Done: func() { close(done) }}))
+	if err := m.Compare(Comparing{Others: []compare.Member{other}, Done: func() {}}); err == nil ||
+		!strings.Contains(err.Error(), "integrity check feed-e1 --stop") {
 		t.Errorf("a second one: %v", err)
 	}
 	eventually(t, "pages to be read", func() bool {
@@ -147,7 +148,7 @@ func TestCompareStops(t *testing.T) {
 	if m.CancelComparison() {
 		t.Error("it can be cancelled twice")
 	}
-	if err := m.Compare(nil, 0, func() {}); !errors.Is(err, compare.ErrOneMember) {
+	if err := m.Compare(Comparing{Done: func() {}}); !errors.Is(err, compare.ErrOneMember) {
 		t.Errorf("with no other: %v", err)
 	}
 
@@ -156,10 +157,10 @@ func TestCompareStops(t *testing.T) {
 	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	_, list := m.CompareList(ctx)
-	_, where := m.CompareWhere(ctx)
-	_, _, read := m.CompareRead(ctx, nil)
-	for _, err := range []error{list, where, read, m.Compare([]compare.Member{other}, 0, func() {}), m.ScanNow()} {
+	_, list := m.CompareList(ctx, "feed-e2")
+	_, where := m.CompareWhere(ctx, "feed-e2")
+	_, _, read := m.CompareRead(ctx, "feed-e2", 0, nil)
+	for _, err := range []error{list, where, read, m.Compare(Comparing{Others: []compare.Member{other}, Done: func() {}}), m.ScanNow()} {
 		if !errors.Is(err, ErrNotCalm) {
 			t.Errorf("while paused: %v", err)
 		}

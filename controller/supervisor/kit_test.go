@@ -15,6 +15,7 @@ import (
 	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/health"
+	"mainstay/health/integrity/compare"
 	"mainstay/test/kit"
 	"mainstay/test/kit/pg"
 )
@@ -38,6 +39,10 @@ func (idle) Fair() time.Duration { return 0 }
 func (idle) LeaseEnd(uint64, time.Duration) (time.Duration, bool) { return 0, false }
 
 func (idle) Hasten(time.Duration) {}
+
+func (idle) Others(string, map[string]platform.Peer, []string, int) ([]compare.Member, func()) {
+	return nil, func() {}
+}
 
 func (idle) Watchdog(*platform.Watchdog, string, [2]int) *health.Watchdog { return nil }
 

@@ -13,6 +13,7 @@ import (
 	"mainstay/controller/postgres"
 	"mainstay/controller/quarantine"
 	"mainstay/health"
+	"mainstay/health/integrity/compare"
 )
 
 // Host is the process that supervisors run in. Its methods touch memory only and never block.
@@ -25,6 +26,9 @@ type Host interface {
 	LeaseEnd(number uint64, length time.Duration) (end time.Duration, ours bool)
 	// Hasten makes the interval of reports no longer than heartbeat.
 	Hasten(heartbeat time.Duration)
+	// Others are the agents of other members to a comparison of a member, which reads rate MB a second on each (0: as their files say): of
+	// all these peers, or of those that are named. done closes the connections.
+	Others(member string, peers map[string]platform.Peer, names []string, rate int) (others []compare.Member, done func())
 	// Watchdog is the state of the host's watchdog for a member whose guards are these processes; nil if asked is nil.
 	Watchdog(asked *platform.Watchdog, member string, guards [2]int) *health.Watchdog
 }

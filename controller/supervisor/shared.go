@@ -27,9 +27,12 @@ type shared struct {
 	log      *zap.Logger
 	kick     chan struct{} // capacity 1: look and decide again
 	learned  chan struct{} // capacity 1: an answer was taken; for keepResume
+	shown    chan struct{} // capacity 1: a check has shown something; for keepChecks
 	guards   guards        // locks itself
 	backends backends
 	binding  sync.Mutex // held while the guards are armed or disarmed
+	// checksFile is held while the results of checks are written: nothing on the lease path takes it.
+	checksFile sync.Mutex
 
 	mu       sync.Mutex
 	pg       *postgres.Server // nil until the address is known
@@ -63,6 +66,7 @@ type background struct {
 	surveyed   survey
 	inspection inspection
 	comparing  comparing
+	ordered    ordered
 }
 
 // leasing is the lease, and what it rests on (L2, L5).

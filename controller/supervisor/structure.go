@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"mainstay/controller/boottime"
+	"mainstay/controller/platform"
 	"mainstay/controller/postgres"
 	"mainstay/health"
 	"mainstay/health/integrity/structure"
@@ -33,15 +34,20 @@ var ErrChecking = errors.New("a check of its structure is running")
 
 // inspection is the check of the structure that was asked for last. shared.mu guards it.
 type inspection struct {
-	number int    // of checks that were asked for; parts of an earlier one change nothing
-	wanted bool   // it is running, or begins as soon as the member is calm
-	of     string // the incarnation of the data that the rest is about
-	begun  time.Duration
-	ended  time.Duration
-	o      structure.Options
-	unseen bool              // nothing has begun yet
-	known  *health.Structure // never changed; nil: none
-	tally  tally
+	number    int                 // of checks that were asked for; parts of an earlier one change nothing
+	wanted    bool                // it is running, or begins as soon as the member is calm
+	order     platform.CheckOrder // for which it runs, if scheduled
+	scheduled bool
+	of        string // the incarnation of the data that the rest is about
+	begun     time.Duration
+	ended     instant
+	tried     instant // when the last one ended
+	wholeOf   string  // the incarnation of the data that the last one was about which has looked at everything
+	wholeAt   instant // when that ended
+	o         structure.Options
+	unseen    bool              // nothing has begun yet
+	known     *health.Structure // never changed; nil: none
+	tally     tally
 }
 
 // tally sums what the parts of a check have shown.
@@ -50,8 +56,34 @@ type tally struct {
 	damage []health.StructureDamage
 }
 
-// Inspector asks the member's server to check the structure of its data, when an operator asks for that. It has sessions of its own with
-// the server, and touches nothing that a lease needs. Whatever interrupts it, such as a pause, it goes on where it was.
+// keep is what the file has of it; nil for nothing. Called with mu held.
+func (i *inspection) keep(now time.Duration, wall time.Time) *KeptStructure {
+	if i.known == nil {
+		return nil
+	}
+	return &KeptStructure{Of: i.of, Check: i.known, Ended: i.ended.wall(now, wall), WholeOf: i.wholeOf, WholeEnded: i.wholeAt.wall(now, wall),
+		Tried: i.tried.wall(now, wall), From: i.o.From, Rate: i.o.Rate, Install: i.o.Install, Scheduled: i.scheduled}
+}
+
+// restore is the opposite. One that was under way continues where its last part has ended.
+func (i *inspection) restore(k *KeptStructure, now time.Duration, wall time.Time) {
+	*i = inspection{number: 1, of: k.Of, known: k.Check, ended: instantOf(k.Ended, now, wall), wholeOf: k.WholeOf,
+		wholeAt: instantOf(k.WholeEnded, now, wall), tried: instantOf(k.Tried, now, wall)}
+	if !k.Check.Running {
+		return
+	}
+	i.wanted, i.scheduled, i.begun, i.order.Depth = true, k.Scheduled, now, platform.CheckStructure
+	i.o = structure.Options{From: k.From, Rate: k.Rate, Install: k.Install}
+	if k.From == nil {
+		i.unseen, i.known = true, &health.Structure{Running: true, Waiting: "the agent was restarted, and the check begins anew"}
+		return
+	}
+	i.tally = tallyOf(k.Check)
+	i.show(func(k *health.Structure) { k.Waiting = "the agent was restarted, and the check continues where it was" })
+}
+
+// Inspector asks the member's server to check the structure of its data, when an operator or the schedule asks for that. It has sessions of
+// its own with the server, and touches nothing that a lease needs. Whatever interrupts it, such as a pause, it goes on where it was.
 type Inspector struct {
 	*shared
 	asked chan struct{} // capacity 1: a check was asked for, or is no longer wanted
@@ -73,20 +105,67 @@ func (m *Inspector) Begin(rate int, install bool) error {
 	if m.inspection.wanted {
 		return ErrChecking
 	}
-	m.inspection = inspection{number: m.inspection.number + 1, wanted: true, unseen: true,
-		o:     structure.Options{Install: install, Rate: int64(rate) << 20},
-		known: &health.Structure{Running: true, Waiting: "it begins"}}
-	m.signal()
+	m.next(structure.Options{Install: install, Rate: int64(rate) << 20})
 	return nil
 }
 
-// Stop ends the check of the structure that is running. What it has found stays.
-func (m *Inspector) Stop() {
+// begin begins a check that is scheduled.
+func (m *Inspector) begin(o platform.CheckOrder) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.inspection.wanted {
-		m.inspection.end("stopped by an operator")
+		return ErrChecking
+	}
+	m.next(structure.Options{Rate: m.rate(o.Rate)})
+	m.inspection.scheduled, m.inspection.order = true, o
+	return nil
+}
+
+// next replaces the check that has ended; called with mu held.
+func (m *Inspector) next(o structure.Options) {
+	i := &m.inspection
+	m.inspection = inspection{number: i.number + 1, wanted: true, unseen: true, o: o, tried: i.tried, wholeOf: i.wholeOf, wholeAt: i.wholeAt,
+		known: &health.Structure{Running: true, Waiting: "it begins"}}
+	m.signal()
+	m.signalShown()
+}
+
+// turn waits until a check that is scheduled may look at more. A pause of the cluster interrupts it instead.
+func (m *Inspector) turn(ctx context.Context) error {
+	waited := false
+	for {
+		m.mu.Lock()
+		i, news := &m.inspection, m.news
+		waits := m.rests(i.order, i.begun, boottime.Now())
+		if waits == waitsForOrder {
+			waits = "" // see mayInspect
+		}
+		if waits != "" || waited {
+			i.show(func(k *health.Structure) { k.Waiting = waits })
+		}
+		m.mu.Unlock()
+		if waits == "" {
+			return ctx.Err()
+		}
+		waited = true
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-news:
+		}
+	}
+}
+
+// Stop ends the check of the structure that is running. What it has found stays.
+func (m *Inspector) Stop() { m.stop("stopped by an operator") }
+
+func (m *Inspector) stop(why string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.inspection.wanted {
+		m.inspection.end(why)
 		m.signal()
+		m.signalShown()
 	}
 }
 
@@ -103,7 +182,7 @@ func (m *Inspector) Last() *health.Structure {
 	}
 	known := *i.known
 	if !i.wanted {
-		known.AgeMS = (boottime.Now() - i.ended).Milliseconds()
+		known.AgeMS = i.ended.ageMS(boottime.Now())
 	}
 	return &known
 }
@@ -117,11 +196,15 @@ func (m *Inspector) signal() {
 
 // end ends it; called with mu held. why is "" where it has looked at everything.
 func (i *inspection) end(why string) {
-	i.wanted, i.ended = false, boottime.Now()
+	now := boottime.Now()
+	i.wanted, i.ended, i.tried = false, instant{now, true}, instant{now, true}
+	if why == "" {
+		i.wholeOf, i.wholeAt = i.of, i.ended
+	}
 	i.show(func(k *health.Structure) {
 		k.Running, k.Waiting, k.Complete, k.Ended = false, "", why == "", why
 		if !i.unseen {
-			k.TookMS = (i.ended - i.begun).Milliseconds()
+			k.TookMS = (now - i.begun).Milliseconds()
 		}
 	})
 }
@@ -154,7 +237,7 @@ func (m *Inspector) inspectLoop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			if running != nil {
-				<-running
+				m.finished(<-running) // so that the next process continues there
 			}
 			return
 		case end := <-running:
@@ -167,11 +250,15 @@ func (m *Inspector) inspectLoop(ctx context.Context) {
 	}
 }
 
-// mayInspect tells whether the member is calm. news is closed when that may have changed.
+// mayInspect tells whether the member is calm, and no order asks for a pause. news is closed when that may have changed.
 func (m *Inspector) mayInspect() (pg *postgres.Server, incarnation string, may bool, news <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.pg, m.durable.Incarnation, m.calm(), m.news
+	may = m.calm()
+	if i := &m.inspection; i.wanted && i.scheduled {
+		may = may && m.rests(i.order, 0, 0) == ""
+	}
+	return m.pg, m.durable.Incarnation, may, m.news
 }
 
 func (m *Inspector) wanted() (number int, wanted bool) {
@@ -191,6 +278,9 @@ func (m *Inspector) inspect(ctx context.Context, pg *postgres.Server, incarnatio
 	}
 	i.show(func(k *health.Structure) { k.Waiting = "" })
 	o, number := i.o, i.number
+	if i.scheduled {
+		o.Turn = m.turn
+	}
 	m.mu.Unlock()
 	checker := structure.Checker{Local: pg.Local()}
 	sink := structure.Sink{Verdict: func(v structure.Verdict) { m.verdict(number, v) },
@@ -255,11 +345,16 @@ func (m *Inspector) finished(end inspected) (due time.Duration) {
 		due = boottime.Now() + structureRetry
 	case errors.Is(end.err, context.Canceled):
 		i.show(func(k *health.Structure) {
-			k.Waiting = "the member does not run as primary or replica, or is being changed"
+			k.Waiting = waitsForMember
+			if i.scheduled && m.calm() {
+				k.Waiting = waitsForOrder
+			}
 		})
 	default:
 		i.end(end.err.Error())
 	}
+	m.ordered.notBefore = boottime.Now() + orderRetry
+	m.signalShown()
 	m.log.Info("a check of the structure has ended", zap.Bool("complete", end.err == nil), zap.NamedError("because", end.err),
 		zap.Int64("pages", i.known.Blocks), zap.Int("damaged", len(i.known.Damage)))
 	return due
@@ -287,6 +382,20 @@ func (t *tally) add(r *structure.Result) {
 	for why, n := range r.Unverified {
 		s.Unverified[why] += n
 	}
+}
+
+// tallyOf reads what publish and verdict have written.
+func tallyOf(k *health.Structure) tally {
+	t := tally{damage: slices.Clone(k.Damage)}
+	t.result = structure.Result{Version: k.Version, Standby: k.Standby, Databases: k.Databases, Blocks: k.Blocks, Vanished: k.Vanished,
+		Retried: k.Retried, GaveWay: k.GaveWay, Counts: map[structure.Check]structure.Counts{}, Unverified: map[structure.Why]int64{}}
+	for c, n := range k.Checks {
+		t.result.Counts[structure.Check(c)] = structure.Counts(n)
+	}
+	for _, u := range k.Unverified {
+		t.result.Unverified[structure.Why{Check: structure.Check(u.Check), Text: u.Why}] = u.Relations
+	}
+	return t
 }
 
 // publish writes the sums into what is known.

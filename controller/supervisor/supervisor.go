@@ -39,12 +39,12 @@ const (
 // it, each in a part of their own. What the parts share is in shared; only run's goroutine uses the other fields.
 type Supervisor struct {
 	*shared
+	comparer
 	observer  observer // used by one look at a time
 	actor     actor    // used by one act at a time
 	prober    prober
 	scanner   scanner
 	surveyor  surveyor
-	comparer  comparer
 	Structure Inspector // checks of the structure of the member's data, which operators ask for
 
 	looking  chan struct{} // closed when the look under way has ended; nil while there is none
@@ -65,12 +65,13 @@ func New(o Options) (*Supervisor, error) {
 	m.leasing.kept = member.Kept{Written: o.Home.Resume(o.Name)}
 	m.leasing.inherits = m.leasing.kept.Written.Run == m.o.Run
 	m.leasing.promised.Since = o.Begun
+	m.readChecks()
 	return m, nil
 }
 
 // assemble makes the parts of a supervisor around what they share.
 func assemble(s *shared) *Supervisor {
-	s.kick, s.learned, s.news = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
+	s.kick, s.learned, s.shown, s.news = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
 	s.view.report.Name = s.o.Name
 	return &Supervisor{shared: s, observer: observer{shared: s}, actor: actor{shared: s}, prober: prober{shared: s},
 		scanner: scanner{shared: s, byHand: make(chan struct{}, 1)}, surveyor: surveyor{shared: s},
@@ -105,7 +106,15 @@ func (m *Supervisor) Start(ctx context.Context, released func()) {
 	m.o.Group.Go(func() error { m.keepResume(ctx); return nil })
 	m.o.Group.Go(func() error { m.scanner.scanLoop(ctx); return nil })
 	m.o.Group.Go(func() error { m.surveyor.surveyLoop(ctx); return nil })
-	m.o.Group.Go(func() error { m.Structure.inspectLoop(ctx); return nil })
+	m.o.Group.Go(func() error { m.checkLoop(ctx); return nil })
+	m.o.Group.Go(func() error { m.keepChecks(ctx); return nil })
+	m.o.Group.Go(func() error {
+		m.Structure.inspectLoop(ctx)
+		if err := m.writeChecks(); err != nil {
+			m.log.Warn("a check of the structure begins anew after this", zap.Error(err))
+		}
+		return nil
+	})
 	m.o.Group.Go(func() error {
 		defer cancel()
 		if m.run(ctx) {
@@ -298,6 +307,7 @@ func (m *Supervisor) Snapshot() health.Member {
 	r.Epoch, r.Closed, r.Incarnation, r.Discarded = m.durable.Epoch, m.durable.Closed, m.durable.Incarnation, m.durable.Discarded
 	m.scans.publish(&r, now)
 	m.comparing.publish(&r, now)
+	r.Checks = m.checks(now)
 	r.Doing, r.Error, r.Needs = m.activity.doing, cmp.Or(m.activity.fault, r.Error, m.starts.foreign), m.activity.needs
 	if m.memory.Crashes > 0 {
 		r.CrashedAt = m.memory.CrashedAt()
@@ -335,6 +345,8 @@ type Others struct {
 	// Slots are the primary's failover slots, and Tablespaces those outside of its data directory.
 	Slots       []string
 	Tablespaces []health.Tablespace
+	// Check is the deep check that this member's agent shall make.
+	Check platform.CheckOrder
 	// Archived is up to where the primary has archived its WAL. 0, from a primary that does not run, is no news.
 	Archived platform.LSN
 }

@@ -60,6 +60,8 @@ type ClusterState struct {
 	Now       string           `json:"now,omitempty"`
 	Operation *state.Operation `json:"operation,omitempty"` // the running operation, or the last
 	Members   []MemberStatus   `json:"members"`
+	// Checks are the deep checks of its members' data that are scheduled, or that an agent has made.
+	Checks []health.PlannedCheck `json:"checks,omitempty"`
 }
 
 // MemberStatus is a member, for status: its goal, its agent's last report, and the age of that.

@@ -53,6 +53,8 @@ type ReportAnswer struct {
 	Tablespaces map[string][]health.Tablespace `json:"tablespaces,omitempty"`
 	// Peers are the agents of the other members of the host's clusters, by member, to ask for promises (L5).
 	Peers map[string]platform.Peer `json:"peers,omitempty"`
+	// Checks are the deep checks that are due, by the member whose agent makes them.
+	Checks map[string]platform.CheckOrder `json:"checks,omitempty"`
 	// Instances are the goals of the host's app servers, by name.
 	Instances map[string]platform.InstanceGoal `json:"instances,omitempty"`
 	// Alarm is a warning for operators: this host may be a clone.
@@ -93,10 +95,16 @@ type Wake struct {
 // Error is the body of every answer that is not 2xx.
 type Error struct {
 	Message string `json:"error"`
-	// Code: "not-leader" (421), "refused" (409), CodeBackup (409), "bad-request" (400), "forbidden" (403), "timeout" (504), "failed" (500).
+	// Code: "not-leader" (421), "refused" (409), CodeBackup (409), CodeComparing (409), "bad-request" (400),
+	// "forbidden" (403), "timeout" (504), "failed" (500).
 	Code   string `json:"code"`
 	Leader string `json:"leader,omitempty"` // address of the leader, if known
+	// By is, with CodeComparing, the member whose agent compares.
+	By string `json:"by,omitempty"`
 }
+
+// CodeComparing is the code of a comparison that is refused because another one has the member.
+const CodeComparing = "comparing"
 
 // CodeBackup is the code of a switchover that is refused because a base backup runs: it may be asked for again.
 const CodeBackup = "base-backup"

@@ -18,6 +18,7 @@ import (
 	"mainstay/controller/member"
 	"mainstay/controller/publish"
 	"mainstay/controller/state"
+	"mainstay/controller/supervisor"
 	"mainstay/controller/wire"
 	"mainstay/health"
 	"mainstay/health/integrity/compare"
@@ -79,6 +80,7 @@ var encoded = []struct {
 	{"structure request", wire.StructureRequest{}},
 	{"structure answer", wire.StructureAnswer{}},
 	{"help of a problem", health.Description{}},
+	{"agent checks", supervisor.KeptChecks{}},
 }
 
 // TestEncodings: other versions read what this one writes, from the disk and the network. A new field is a new line of the list, and may

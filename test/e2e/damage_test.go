@@ -3,13 +3,17 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"mainstay/controller/state"
+	"mainstay/controller/wire"
+	"mainstay/health"
 	"mainstay/test/stand"
 )
 
@@ -263,4 +267,70 @@ func flip(t *testing.T, path string) {
 	if !strings.HasPrefix(filepath.Base(filepath.Dir(filepath.Dir(path))), "base") {
 		t.Fatalf("%s is no table of a database", path)
 	}
+}
+
+// TestScheduledChecks: the platform file's schedule has members compared and their structure checked, one check at a time; `integrity show`
+// says when. The results outlive the agents' processes, and nothing begins while the cluster is paused.
+func TestScheduledChecks(t *testing.T) {
+	tr := begin(t, stand.Options{Members: 3, AgentLines: []string{"integrity: {every: off, rate: 400}"},
+		Settings: []string{"integrity: {compare: {every: 2s, share: 90}, structure: {every: 4s, rate: 300}}"}})
+	p := tr.primary(t)
+	all := []string{"feed-e1", "feed-e2", "feed-w1"}
+	planned := func() (checks []health.PlannedCheck, text string) {
+		var st wire.Status
+		if err := tr.Client().Do(tr.ctx, http.MethodGet, "/v1/status", nil, &st); err != nil || len(st.Clusters) != 1 {
+			return nil, fmt.Sprint(err)
+		}
+		return st.Clusters[0].Checks, fmt.Sprintf("%+v", st.Clusters[0].Checks)
+	}
+	done := func(least int64) func() (bool, string) {
+		return func() (bool, string) {
+			for _, m := range all { // time passes, and with it checkpoints
+				_, _ = tr.SQL(tr.ctx, m, "postgres", "CHECKPOINT")
+			}
+			checks, text := planned()
+			running := 0
+			for _, c := range checks {
+				if c.Running {
+					running++
+				}
+			}
+			if running > 1 {
+				t.Errorf("more than one check at a time: %s", text)
+			}
+			return len(checks) == 4 && !slices.ContainsFunc(checks, func(c health.PlannedCheck) bool {
+				return c.DoneMS == 0 || least > 0 && c.DoneMS < least
+			}), text
+		}
+	}
+	tr.check(t, tr.Wait(tr.ctx, "each check to be made once", done(0)))
+	checks, _ := planned()
+	if checks[0].Depth != "compare" || checks[0].By == p || checks[3].Member != p {
+		t.Errorf("the order, or who compares: %+v", checks)
+	}
+	tr.says(t, 0, []string{"integrity", "show", "feed"}, "all members", "compare", "structure", "(every 2s)", "were compared")
+	tr.says(t, 0, []string{"pause", "feed", "--reason", "a test"}, "paused feed")
+	tr.check(t, tr.Wait(tr.ctx, "no check to begin any more", func() (bool, string) {
+		checks, text := planned()
+		return len(checks) == 4 && strings.Contains(checks[0].Hold, "paused") && strings.Contains(checks[3].Hold, "paused"), text
+	}))
+	for _, h := range []string{"db-e1", "db-e2", "db-w1"} {
+		tr.check(t, tr.Kill("agent "+h, syscall.SIGKILL), tr.StartAgent(h))
+	}
+	tr.check(t, tr.Wait(tr.ctx, "the agents to tell of what earlier ones have shown", func() (bool, string) {
+		checks, text := planned()
+		return len(checks) == 4 && !slices.ContainsFunc(checks, func(c health.PlannedCheck) bool { return c.DoneMS == 0 || c.Running }), text
+	}))
+	tr.says(t, 0, []string{"integrity", "show", "feed"}, "the cluster is paused", "were compared")
+	tr.says(t, 0, []string{"resume", "feed"}, "resuming feed")
+	before, _ := planned()
+	tr.check(t, tr.Wait(tr.ctx, "a comparison after the pause", func() (bool, string) {
+		for _, m := range all {
+			_, _ = tr.SQL(tr.ctx, m, "postgres", "CHECKPOINT")
+		}
+		checks, text := planned()
+		return len(checks) == 4 && checks[0].DoneMS > 0 && checks[0].DoneMS < before[0].DoneMS, text
+	}))
+	tr.healthy(t)
+	tr.judge()
 }

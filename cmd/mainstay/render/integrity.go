@@ -41,10 +41,16 @@ type Integrity struct {
 	// least 1; 0 while one runs, or if that is not known.
 	Age  time.Duration `json:"age,omitempty"`
 	Next time.Duration `json:"next,omitempty"`
+	// The same in seconds.
+	AgeSeconds           float64 `json:"ageSeconds,omitempty"`
+	NextSeconds          float64 `json:"nextSeconds,omitempty"`
+	ComparisonAgeSeconds float64 `json:"comparisonAgeSeconds,omitempty"`
 	// Comparison is the newest one of the cluster that includes the member, with the first pages that differ; nil for none. ComparisonAge is
 	// how long ago it ended, in nanoseconds.
 	Comparison    *health.Comparison `json:"comparison,omitempty"`
 	ComparisonAge time.Duration      `json:"comparisonAge,omitempty"`
+	// Checks are when the deep checks of its data were made last, and when the next ones are due.
+	Checks []health.PlannedCheck `json:"checks,omitempty"`
 }
 
 // Integrities are the verdicts on all members of a cluster.
@@ -64,6 +70,12 @@ func Integrities(c wire.ClusterState) (all []Integrity) {
 			}
 		}
 		i.compared()
+		for _, p := range c.Checks {
+			if p.Member == "" || p.Member == m.Name {
+				i.Checks = append(i.Checks, p)
+			}
+		}
+		i.ComparisonAgeSeconds = i.ComparisonAge.Seconds()
 		all = append(all, i)
 	}
 	return all
@@ -101,6 +113,7 @@ func IntegrityOf(cluster string, m wire.MemberStatus) Integrity {
 		if i.Scan != nil && i.Scan.NextMS > 0 {
 			i.Next = max(1, time.Duration(i.Scan.NextMS)*time.Millisecond-m.Age)
 		}
+		i.AgeSeconds, i.NextSeconds = i.Age.Seconds(), i.Next.Seconds()
 		i.Evidence = health.JoinDamage(m.Seen.Damage, m.Excluded) // what was found since the verdict as well
 	}
 	if m.Excluded != "" {
@@ -160,7 +173,70 @@ func Verdicts(all []Integrity, o Options) string {
 			text += comparisonLine(i.Cluster, i)
 		}
 	}
+	return text + planned(all, o)
+}
+
+// planned is the table of the deep checks: when each was made last, and when it is due.
+func planned(all []Integrity, o Options) string {
+	var rows []row
+	compared := map[string]bool{}
+	for _, i := range all {
+		for _, p := range i.Checks {
+			of := p.Member
+			if of == "" {
+				if compared[i.Cluster] {
+					continue
+				}
+				compared[i.Cluster], of = true, "all members"
+			}
+			rows = append(rows, texts(i.Cluster, of, string(p.Depth), lastCheck(p), nextCheck(p)))
+		}
+	}
+	if len(rows) == 0 {
+		return ""
+	}
+	return "\n" + o.table("", []string{"CLUSTER", "CHECKED", "DEPTH", "LAST", "NEXT"}, rows)
+}
+
+// milliseconds reads an age, to the second.
+func milliseconds(n int64) time.Duration {
+	return (time.Duration(n) * time.Millisecond).Round(time.Second)
+}
+
+func lastCheck(p health.PlannedCheck) string {
+	text := "never"
+	if p.DoneMS > 0 {
+		text = milliseconds(p.DoneMS).String() + " ago"
+	}
+	if p.Ended != "" && !p.Running {
+		text += "; a later one ended early: " + p.Ended
+	}
 	return text
+}
+
+func nextCheck(p health.PlannedCheck) string {
+	every := " (every " + time.Duration(p.EverySeconds*float64(time.Second)).String() + ")"
+	switch {
+	case p.Running:
+		text := fmt.Sprintf("at %d%% now", p.Percent)
+		if p.By != p.Member {
+			text += ", by the agent of " + p.By
+		}
+		if !p.Scheduled {
+			text += ", for an operator"
+		}
+		if p.Waiting != "" {
+			text += "; waits: " + p.Waiting
+		}
+		return text
+	case p.EverySeconds == 0:
+		return "not scheduled"
+	case p.NextMS > 0:
+		return "in " + max(time.Second, milliseconds(p.NextMS)).String() + every
+	case p.Hold != "":
+		return "due, but " + p.Hold + every
+	}
+	return "due" + every
 }
 
 var verdictStyle = map[Verdict]style{Damaged: red, Reported: red, SetAside: yellow, Suspect: yellow, NoSums: yellow, NotFound: green,

@@ -59,6 +59,9 @@ type Member interface {
 	Where(ctx context.Context) (Where, error)
 	// Read summarises pages. The redo position was read before the first page. sent is how many bytes have crossed the network.
 	Read(ctx context.Context, extents []integrity.Extent) (all [][]page.Summary, at Where, sent int64, err error)
+	// End tells that the comparison asks no more. From List until then the member is in no other comparison; so it is without questions
+	// for a while.
+	End(ctx context.Context)
 }
 
 // Known is what a catalog says of a relation.
@@ -77,6 +80,8 @@ type Options struct {
 	Every time.Duration
 	// Patience is how long a member may not answer; 0: a minute.
 	Patience time.Duration
+	// Turn waits until members may be asked, before each look; nil: they always may. An error, which is that of the context, ends it.
+	Turn func(ctx context.Context) error
 	// Progress is called after each look, with what is known until then; nil: never.
 	Progress func(health.Comparison)
 }
@@ -87,6 +92,14 @@ const (
 	retryAfter      = time.Second
 	// requestDeadline bounds one question to a member.
 	requestDeadline = 30 * time.Second
+	// endDeadline bounds how long it waits for members to hear of its end.
+	endDeadline = 2 * time.Second
+	// holdEvery is how often members are asked while the comparison waits for its turn. See HeldFor.
+	holdEvery = 30 * time.Second
+	// HeldFor is for how long after a question a member is in no other comparison.
+	HeldFor = 2 * time.Minute
+	// listPatience is how long a member may not answer at the beginning.
+	listPatience = 20 * time.Second
 	// LookBlocks is how many pages one question to a member is about, at most.
 	LookBlocks = 1024
 	// mostLooks is how often a page that is not equal is looked at again, after a checkpoint of every member each time.
@@ -108,12 +121,22 @@ const (
 // ErrOneMember is returned where there is nothing to compare with.
 var ErrOneMember = errors.New("there is only one member: a comparison needs two that run")
 
+// BusyError is returned where another comparison has a member.
+type BusyError struct {
+	By string // the member whose agent compares
+}
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("the agent of %s runs a comparison: `mainstay integrity show` shows how far it is, and "+
+		"`mainstay integrity check %s --stop` ends it", e.By, e.By)
+}
+
 // Run compares. The first member's order of reading is everybody's. It returns what it knows also with an error: that of a member that did
 // not answer, or whose data changed meanwhile, or the context's.
 func Run(ctx context.Context, members []Member, o Options) (health.Comparison, error) {
 	o.Every = cmp.Or(o.Every, defaultEvery)
 	o.Patience = cmp.Or(o.Patience, defaultPatience)
-	r := &run{o: o, members: members, waiting: map[integrity.Block]*waiting{}}
+	r := &run{o: o, asked: members, members: members, waiting: map[integrity.Block]*waiting{}}
 	r.c.Unverified, r.c.Wrong, r.c.Suspect = map[string]int64{}, map[string]int64{}, map[string]int64{}
 	for _, m := range members {
 		r.names = append(r.names, m.Name())
@@ -124,6 +147,7 @@ func Run(ctx context.Context, members []Member, o Options) (health.Comparison, e
 	}
 	begun := time.Now()
 	err := r.all(ctx)
+	r.end(ctx)
 	r.give()
 	r.c.Running, r.c.Waiting, r.c.Complete = false, 0, err == nil
 	r.c.TookMS = time.Since(begun).Milliseconds()
@@ -136,10 +160,22 @@ func Run(ctx context.Context, members []Member, o Options) (health.Comparison, e
 	return r.c, err
 }
 
+// end lets every member go.
+func (r *run) end(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endDeadline)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, m := range r.asked {
+		wg.Go(func() { m.End(ctx) })
+	}
+	wg.Wait()
+}
+
 // run is one comparison, in one goroutine but for its questions to the members.
 type run struct {
 	o       Options
-	members []Member
+	asked   []Member
+	members []Member // of them those that answered
 	names   []string
 	data    []Data
 	hints   bool // are logged on every member
@@ -218,12 +254,17 @@ func (r *run) list(ctx context.Context) ([]Fork, error) {
 // answering asks every member for its list, and leaves out those that do not answer, if two are left.
 func (r *run) answering(ctx context.Context) ([]Listing, error) {
 	lists, errs := make([]Listing, len(r.members)), make([]error, len(r.members))
-	_ = r.each(ctx, func(ctx context.Context, n int) error { // each member's last error is in errs
+	_ = r.each(ctx, min(r.o.Patience, listPatience), func(ctx context.Context, n int) error { // each member's last error is in errs
 		lists[n], errs[n] = r.members[n].List(ctx)
 		return errs[n]
 	})
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	for _, err := range errs {
+		if busy := (*BusyError)(nil); errors.As(err, &busy) {
+			return nil, busy
+		}
 	}
 	left := map[string]string{}
 	var members []Member
@@ -258,23 +299,24 @@ func (r *run) known(ctx context.Context) {
 }
 
 // each asks all members at once, and again those that do not answer.
-func (r *run) each(ctx context.Context, ask func(ctx context.Context, n int) error) error {
+func (r *run) each(ctx context.Context, patience time.Duration, ask func(ctx context.Context, n int) error) error {
 	errs := make([]error, len(r.members))
 	var wg sync.WaitGroup
 	for n := range r.members {
-		wg.Go(func() { errs[n] = r.insist(ctx, n, ask) })
+		wg.Go(func() { errs[n] = r.insist(ctx, n, patience, ask) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
 }
 
-func (r *run) insist(ctx context.Context, n int, ask func(ctx context.Context, n int) error) error {
-	until := time.Now().Add(r.o.Patience)
+func (r *run) insist(ctx context.Context, n int, patience time.Duration, ask func(ctx context.Context, n int) error) error {
+	until := time.Now().Add(patience)
 	for {
 		bound, cancel := context.WithTimeout(ctx, requestDeadline)
 		err := ask(bound, n)
 		cancel()
-		if changed := (*changedError)(nil); err == nil || ctx.Err() != nil || errors.As(err, &changed) {
+		if changed, busy := (*changedError)(nil), (*BusyError)(nil); err == nil || ctx.Err() != nil || errors.As(err, &changed) ||
+			errors.As(err, &busy) {
 			return err
 		}
 		if time.Now().After(until) {
@@ -354,9 +396,12 @@ func (r *run) extent(from integrity.Block, count uint32) integrity.Extent {
 
 // look asks all members about the same pages, and judges each.
 func (r *run) look(ctx context.Context, b batch, each func(at integrity.Block, s []page.Summary, redo []platform.LSN)) error {
+	if err := r.turn(ctx); err != nil {
+		return err
+	}
 	got := make([][][]page.Summary, len(r.members))
 	redo, sent := make([]platform.LSN, len(r.members)), make([]int64, len(r.members))
-	err := r.each(ctx, func(ctx context.Context, n int) error {
+	err := r.each(ctx, r.o.Patience, func(ctx context.Context, n int) error {
 		all, at, bytes, err := r.members[n].Read(ctx, b.extents)
 		if err == nil {
 			err = r.unchanged(n, at.Data)
@@ -385,6 +430,28 @@ func (r *run) look(ctx context.Context, b batch, each func(at integrity.Block, s
 	r.c.Horizon = slices.Min(redo)
 	r.tell()
 	return nil
+}
+
+// turn waits. Meanwhile the members hear now and then that the comparison still has them.
+func (r *run) turn(ctx context.Context) error {
+	if r.o.Turn == nil {
+		return ctx.Err()
+	}
+	waits, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for _, m := range r.members {
+		wg.Go(func() {
+			for pause(waits, holdEvery) == nil {
+				bound, cancel := context.WithTimeout(waits, requestDeadline)
+				_, _ = m.Where(bound) // what matters is that it was asked
+				cancel()
+			}
+		})
+	}
+	err := r.o.Turn(ctx)
+	stop()
+	wg.Wait()
+	return err
 }
 
 func (r *run) tell() {
@@ -425,6 +492,9 @@ func (r *run) settle(ctx context.Context) error {
 		r.known(ctx) // relations may be new
 	}
 	for until := time.Now().Add(r.o.Wait); len(r.waiting) > 0; {
+		if err := r.turn(ctx); err != nil {
+			return err
+		}
 		redo, err := r.where(ctx)
 		if err != nil {
 			return err
@@ -458,7 +528,7 @@ func (r *run) settle(ctx context.Context) error {
 // where asks how far all members are. Pages that were looked at before have an end of WAL from then on.
 func (r *run) where(ctx context.Context) (redo platform.LSN, err error) {
 	all := make([]Where, len(r.members))
-	err = r.each(ctx, func(ctx context.Context, n int) (err error) {
+	err = r.each(ctx, r.o.Patience, func(ctx context.Context, n int) (err error) {
 		if all[n], err = r.members[n].Where(ctx); err == nil {
 			err = r.unchanged(n, all[n].Data)
 		}

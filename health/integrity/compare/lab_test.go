@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,6 +192,7 @@ type local struct {
 	server  *damage.Server
 	scanner integrity.Scanner
 	twist   func(*Where) // changes what it says
+	ended   atomic.Int32
 }
 
 func (m *local) Name() string { return m.name }
@@ -248,3 +250,5 @@ func (m *local) Read(ctx context.Context, extents []integrity.Extent) ([][]page.
 	all, err = Unpack(packed, extents)
 	return all, at, int64(len(packed)), err
 }
+
+func (m *local) End(context.Context) { m.ended.Add(1) }

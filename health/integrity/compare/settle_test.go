@@ -20,7 +20,9 @@ type modelled struct {
 	page    func(block uint32, look int) page.Summary
 	stuck   bool // no checkpoint completes
 	primary bool
-	fails   int // so many questions fail first
+	fails   int   // so many questions fail first
+	busy    error // of List
+	ended   int
 	asked   int
 	looks   map[uint32]int
 }
@@ -41,7 +43,12 @@ func (m *modelled) Where(context.Context) (Where, error) {
 	return Where{Data: Data{Timeline: 1, PageSize: 8192, Primary: m.primary}, Redo: redo, End: redo + 150}, nil
 }
 
+func (m *modelled) End(context.Context) { m.ended++ }
+
 func (m *modelled) List(ctx context.Context) (l Listing, err error) {
+	if m.busy != nil {
+		return l, m.busy
+	}
 	l.Where, err = m.Where(ctx)
 	l.Forks = []Fork{{Relation: integrity.Relation{Space: 1663, Database: 5, Node: 9}, Blocks: modelledPages}}
 	return l, err
@@ -195,5 +202,42 @@ func TestInsists(t *testing.T) {
 		if fails > 1 && (err == nil || !strings.Contains(err.Error(), "it is being restarted") || c.Complete) {
 			t.Errorf("for long: %v, %+v", err, c)
 		}
+	}
+}
+
+// TestBusy: a member that is in another comparison is not left out: the whole comparison ends, and says which command ends the other one.
+func TestBusy(t *testing.T) {
+	all := []*modelled{{name: "a", looks: map[uint32]int{}}, {name: "b", looks: map[uint32]int{}, busy: &BusyError{By: "c"}},
+		{name: "c", looks: map[uint32]int{}}}
+	members := []Member{all[0], all[1], all[2]}
+	c, err := Run(t.Context(), members, Options{Catalog: func(context.Context) map[integrity.Relation]Known { return nil }})
+	if busy := (*BusyError)(nil); !errors.As(err, &busy) || c.Complete || !strings.Contains(c.Ended, "integrity check c --stop") {
+		t.Errorf("%v, %+v", err, c)
+	}
+	for _, m := range all {
+		if m.ended != 1 {
+			t.Errorf("%s was told of the end %d times", m.name, m.ended)
+		}
+	}
+}
+
+// TestTurn: no look begins before its turn.
+func TestTurn(t *testing.T) {
+	a, b := &modelled{name: "a", looks: map[uint32]int{}}, &modelled{name: "b", looks: map[uint32]int{}}
+	turns := 0
+	o := Options{Catalog: func(context.Context) map[integrity.Relation]Known { return nil },
+		Turn: func(context.Context) error {
+			if turns++; len(a.looks)+len(b.looks) > 0 {
+				t.Error("a look came before its turn")
+			}
+			return nil
+		}}
+	c, err := Run(t.Context(), []Member{a, b}, o)
+	if check(t, err); turns != 1 || c.Equal != modelledPages {
+		t.Errorf("%d turns, %+v", turns, c)
+	}
+	o.Turn = func(context.Context) error { return context.Canceled }
+	if c, err = Run(t.Context(), []Member{a, b}, o); !errors.Is(err, context.Canceled) || c.Complete || c.Blocks != 0 {
+		t.Errorf("%v, %+v", err, c)
 	}
 }

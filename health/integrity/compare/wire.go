@@ -13,6 +13,8 @@ type Request struct {
 	From    string         `json:"from"` // the member whose agent asks
 	Extents []packedExtent `json:"extents"`
 	Hints   bool           `json:"hintsLogged"` // by every member
+	// Rate is how many MB a second to read, at most; 0: as the agent's file says, which is the limit anyway.
+	Rate int `json:"rate,omitempty"`
 }
 
 // Answer is what the agent sends.
@@ -21,9 +23,11 @@ type Answer struct {
 	Packed []byte `json:"packed"` // see Pack
 }
 
-// ListRequest and WhereRequest ask for a Listing and a Where.
+// ListRequest asks for a Listing or a Where.
 type ListRequest struct {
 	From string `json:"from"`
+	// End tells, in a request for a Where, that this comparison asks no more.
+	End bool `json:"end,omitempty"`
 }
 
 // packedExtent is tablespace, database, relfilenode, fork, first block, count and access method: there are many.

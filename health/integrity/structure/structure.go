@@ -29,6 +29,9 @@ type Options struct {
 	Tries   int           // of a statement that gets no verdict; 0: 3
 	Pause   time.Duration // between tries; 0: 10 seconds
 	Again   time.Duration // before what is found is looked at once more; 0: a second
+	// Turn waits until the check may go on, before each relation and each range of a table; nil: it always may. Its error, which is that of
+	// the context, ends the check.
+	Turn func(ctx context.Context) error
 	// Only leaves out the databases for which it is false; nil: none. They are not counted.
 	Only func(database string) bool
 }
@@ -304,6 +307,9 @@ func (x *check) database(ctx context.Context, d *database) error {
 		if r.oid > x.at.Relation {
 			x.at = Place{Database: d.oid, Listed: true, Relation: r.oid}
 		}
+		if err := x.turn(ctx); err != nil {
+			return err
+		}
 		before := x.done
 		if err := x.relation(ctx, d, r); err != nil {
 			return err
@@ -369,6 +375,17 @@ func (x *check) pace(ctx context.Context, bytes int64) error {
 	}
 	due := x.began.Add(time.Duration(float64(x.paced) / float64(x.o.Rate) * float64(time.Second)))
 	return pause(ctx, time.Until(due))
+}
+
+// turn waits for the turn. What passes meanwhile does not count for the rate.
+func (x *check) turn(ctx context.Context) error {
+	if x.o.Turn == nil {
+		return ctx.Err()
+	}
+	before := time.Now()
+	err := x.o.Turn(ctx)
+	x.began = x.began.Add(time.Since(before))
+	return err
 }
 
 func pause(ctx context.Context, d time.Duration) error {

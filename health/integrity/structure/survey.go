@@ -63,7 +63,7 @@ func (x *check) databases(ctx context.Context) (all []*database, err error) {
 		return nil, errors.New("create extensions: a standby cannot; ask for it on the primary, and its replicas get them from there")
 	}
 	const list = `SELECT oid, datname, CASE WHEN datconnlimit = -2 THEN 'a DROP DATABASE of it was interrupted'
-		WHEN NOT datallowconn THEN 'it allows no connections' ELSE '' END FROM pg_database ORDER BY oid`
+		WHEN NOT datallowconn THEN format('%s allows no connections', datname) ELSE '' END FROM pg_database ORDER BY oid`
 	begin := func() { all = nil }
 	a, err = x.ask(ctx, from, x.o.Short, begin, func(r *sql.Rows) error {
 		d := &database{}
@@ -120,7 +120,7 @@ func (x *check) survey(ctx context.Context, d *database) error {
 	install := x.o.Install && a.fate == fine && !template
 	d.missing = map[string]string{}
 	for _, extension := range []string{amcheck, visibility} {
-		d.missing[extension] = fmt.Sprintf("the extension %s is not in database %s", extension, d.name)
+		d.missing[extension] = fmt.Sprintf("the extension %s is not in database %s%s", extension, d.name, hint(template))
 		if !install {
 			continue
 		}
@@ -132,6 +132,14 @@ func (x *check) survey(ctx context.Context, d *database) error {
 		}
 	}
 	return x.extensions(ctx, d)
+}
+
+// hint says how a missing extension comes into a database.
+func hint(template bool) string {
+	if template {
+		return ", and in templates none is created"
+	}
+	return "; `mainstay integrity check --depth structure --install-extensions` creates it through the primary"
 }
 
 // create creates an extension, in a schema in which no other user may create anything.

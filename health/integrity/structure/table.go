@@ -70,6 +70,9 @@ func (x *check) heap(ctx context.Context, d *database, r *relation, v Verdict) e
 		if err := x.pace(ctx, (to+1-from)*pageSize); err != nil {
 			return err
 		}
+		if err := x.turn(ctx); err != nil {
+			return err
+		}
 	}
 }
 

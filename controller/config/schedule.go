@@ -1,0 +1,78 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+
+	"mainstay/controller/platform"
+)
+
+// checkSchedule reads when the data of a cluster's members is checked in depth. A schedule without any check is none.
+func (r *reader) checkSchedule(dst **platform.CheckSchedule) reading {
+	return func(n *yaml.Node, at where) {
+		var s platform.CheckSchedule
+		r.section(field{"compare", r.checkPlan(&s.Compare)}, field{"structure", r.checkPlan(&s.Structure)})(n, at)
+		if s != (platform.CheckSchedule{}) {
+			*dst = &s
+		}
+	}
+}
+
+// checkPlan reads a plan; off, and every: off, mean never, whatever else is there.
+func (r *reader) checkPlan(p *platform.CheckPlan) reading {
+	return func(n *yaml.Node, at where) {
+		if n.Kind == yaml.ScalarNode && n.Value == "off" {
+			return
+		}
+		r.section(field{"every", r.every(&p.Every)}, field{"rate", r.integer(&p.Rate)}, field{"share", r.integer(&p.Share)})(n, at)
+		switch given := func(key string) bool { return r.given(at.field(key)) }; {
+		case n.Kind != yaml.MappingNode:
+		case !given("every"):
+			r.unread(n, at, "every is missing", "write how often, such as {every: 168h}, or off")
+		case p.Every == 0:
+			*p = platform.CheckPlan{}
+		case given("rate") && p.Rate == 0:
+			p.Rate = -1 // 0 is not what the file may say
+		case given("share") && p.Share == 0:
+			p.Share = -1
+		}
+	}
+}
+
+func (c *checks) checkSchedule(at where, s *platform.CheckSchedule) {
+	for _, d := range []platform.CheckDepth{platform.CheckCompare, platform.CheckStructure} {
+		p, at := s.Plan(d), at.field(string(d))
+		switch {
+		case p == platform.CheckPlan{}:
+			continue
+		case p.Every < shortestScans || p.Every > longestScans:
+			c.add(at.field("every"), span(p.Every)+" is not between 1s and 8760h", "write a time such as 168h, or off")
+		}
+		if p.Rate < 0 || p.Rate > highestRate {
+			c.add(at.field("rate"), fmt.Sprintf("%d is not between 1 and %d", max(0, p.Rate), highestRate),
+				"write the MB of each member to read in a second, such as 20")
+		}
+		if p.Share < 0 || p.Share > 100 {
+			c.add(at.field("share"), fmt.Sprintf("%d is not between 1 and 100", max(0, p.Share)),
+				"write the percent of each hour in which it may work, such as 25")
+		}
+	}
+}
+
+func checkForm(key string, p platform.CheckPlan) setting {
+	if p.Every == 0 {
+		return setting{key, "off", true}
+	}
+	return setting{key, flow([]setting{{"every", span(p.Every), false}, {"rate", strconv.Itoa(p.Rate), p.Rate == 0},
+		{"share", strconv.Itoa(p.Share), p.Share == 0}}, ""), false}
+}
+
+// checkNote says when a check is made from now on.
+func checkNote(what string, p platform.CheckPlan) string {
+	if p.Every == 0 {
+		return what + " is made only when an operator asks for it"
+	}
+	return what + " is made " + span(p.Every) + " after the last one has ended; `mainstay integrity show` says when"
+}

@@ -1,0 +1,49 @@
+package platform
+
+import "time"
+
+// CheckDepth is a kind of deep check of members' data that a platform file may schedule.
+type CheckDepth string
+
+// The depths. See deploy/guide/runbook.md for what each proves.
+const (
+	CheckCompare   CheckDepth = "compare"   // all members with each other, block by block
+	CheckStructure CheckDepth = "structure" // what the pages of one member mean, by PostgreSQL's own functions
+)
+
+// CheckSchedule is when a cluster's deep checks are made (integrity).
+type CheckSchedule struct {
+	Compare   CheckPlan `json:"compare,omitzero"`
+	Structure CheckPlan `json:"structure,omitzero"`
+}
+
+// CheckPlan is how often one depth is checked, and how fast. The zero value is never.
+type CheckPlan struct {
+	// Every is the time from the end of one check to the beginning of the next, 1 s to 8760 h; 0: never.
+	Every time.Duration `json:"every,omitempty"`
+	// Rate is how many MB of each member are read in a second, at most, 1 to 1000; 0: as in the file of each agent, which is the limit anyway.
+	Rate int `json:"rate,omitempty"`
+	// Share is how many percent of each hour a check works, 1 to 100; 0: all of it.
+	Share int `json:"share,omitempty"`
+}
+
+// Plan is that of a depth.
+func (s *CheckSchedule) Plan(d CheckDepth) CheckPlan {
+	switch {
+	case s == nil:
+	case d == CheckCompare:
+		return s.Compare
+	case d == CheckStructure:
+		return s.Structure
+	}
+	return CheckPlan{}
+}
+
+// CheckOrder asks the agent of a member for a check that is due, and for its end once the order is gone. The zero value asks for none.
+type CheckOrder struct {
+	Depth CheckDepth `json:"depth,omitempty"`
+	Rate  int        `json:"rate,omitempty"`  // as in CheckPlan
+	Share int        `json:"share,omitempty"` // as in CheckPlan
+	// Hold: the check pauses, because the cluster is being changed.
+	Hold bool `json:"hold,omitempty"`
+}
