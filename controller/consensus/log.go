@@ -52,6 +52,7 @@ type Log struct {
 
 	leading chan bool
 	notify  chan bool // from raft, which waits for its reader
+	pace    pace
 
 	failed   chan struct{} // closed by the first fail
 	failOnce sync.Once
@@ -84,16 +85,6 @@ func (l *Log) Leader() (id, address string) {
 	a, i := l.raft.LeaderWithID()
 	return string(i), string(a)
 }
-
-// Retime changes the heartbeat and the election timeout of this controller from now on. It must not be below Options.Lease.
-func (l *Log) Retime(timeout time.Duration) error {
-	c := l.raft.ReloadableConfig()
-	c.HeartbeatTimeout, c.ElectionTimeout = timeout, timeout
-	return l.raft.ReloadConfig(c)
-}
-
-// Timeout is the heartbeat timeout in force.
-func (l *Log) Timeout() time.Duration { return l.raft.ReloadableConfig().HeartbeatTimeout }
 
 // Term is raft's current term.
 func (l *Log) Term() uint64 { return l.raft.CurrentTerm() }
@@ -170,6 +161,9 @@ func (l *Log) follow() {
 	for {
 		select {
 		case v := <-l.notify:
+			if err := l.repace(func(p *pace) { p.leads = v }); err != nil {
+				l.logger.Error("raft's timeouts cannot be changed", zap.Bool("leads", v), zap.Error(err))
+			}
 			latest(l.leading, v)
 		case <-l.stop:
 			latest(l.leading, false)

@@ -207,3 +207,38 @@ func TestRetime(t *testing.T) {
 	all = slices.DeleteFunc(all, func(n *node) bool { return n == leader })
 	leaderOf(t, all).say("elected")
 }
+
+// TestLeisure: a leader on a quiet machine sends half as many heartbeats, and no longer does so once it follows or its machine is busy.
+func TestLeisure(t *testing.T) {
+	all := nodes(t, "c1", "c2", "c3")
+	bootstrapped(t, all)
+	leader := leaderOf(t, all)
+	base := leader.log.options.Heartbeat
+	waits := func(n *node, want time.Duration) {
+		t.Helper()
+		kit.Eventually(t, "timeouts of "+want.String()+" on "+n.name, func() bool {
+			c := n.log.raft.ReloadableConfig()
+			return c.HeartbeatTimeout == want && c.ElectionTimeout >= want && n.log.Timeout() <= want
+		})
+	}
+	for _, n := range all {
+		if n == leader {
+			waits(n, leisure*base)
+		} else {
+			waits(n, base)
+		}
+	}
+	if err := leader.log.Retime(base * 3 / 2); err != nil {
+		t.Fatal(err)
+	}
+	waits(leader, base*3/2)
+	if err := leader.log.Retime(base); err != nil {
+		t.Fatal(err)
+	}
+	waits(leader, leisure*base)
+	ctx, cancel := context.WithTimeout(t.Context(), kit.Patience)
+	defer cancel()
+	kit.Eventually(t, "another leader", func() bool { return leader.log.Transfer(ctx, "") == nil && !leader.log.IsLeader() })
+	waits(leader, base)
+	waits(leaderOf(t, all), leisure*base)
+}

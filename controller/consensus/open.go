@@ -34,7 +34,7 @@ func Open(o Options, m Machine) (*Log, error) {
 		id: id, dir: o.Dir, options: o, logger: o.Logger,
 		leading: make(chan bool, 1), notify: make(chan bool), failed: make(chan struct{}),
 		stop: make(chan struct{}), done: make(chan struct{}),
-		pending: map[*pending]bool{}, queue: make(chan *pending, maxPending),
+		pending: map[*pending]bool{}, queue: make(chan *pending, maxPending), pace: pace{timeout: o.Heartbeat},
 	}
 	l.fsm = &fsm{machine: m, fail: l.fail}
 	if err := l.start(o); err != nil {
