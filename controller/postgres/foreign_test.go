@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"mainstay/test/kit"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +16,7 @@ func TestForeignTimeline(t *testing.T) {
 	ca := newAuthority(t)
 	a := newPrimary(t, ca, "feed-e1")
 	b, settings := newStandby(t, ca, "feed-e2", a)
-	ctx := testContext(t)
+	ctx, took := testContext(t), counted(t, a, b)
 	stopped := func() {
 		t.Helper()
 		eventually(t, "the end of the standby", func() bool { _, _, ok := b.Running(); return !ok })
@@ -44,6 +45,7 @@ func TestForeignTimeline(t *testing.T) {
 	check(t, b.WriteSettings(ctx, settings))
 	start(t, b, false)
 	streams(t, b)
+	took("the foreign timeline", kit.Work{Starts: 2})
 }
 
 func TestIsForeign(t *testing.T) {

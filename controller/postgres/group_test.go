@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"io/fs"
+	"mainstay/test/kit"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,6 +14,7 @@ func TestGroupAccess(t *testing.T) {
 	a, b, ctx := newPrimary(t, ca, "feed-e1"), newServer(t, ca, "feed-w1"), testContext(t)
 	check(t, a.Owner.writeFile(filepath.Join(a.Data, "server.key"), []byte("key"), 0o600))
 	check(t, a.EnsureSlots(ctx, []string{SlotName(b.Member)}, nil))
+	took := counted(t, a, b)
 	has := func(what string, dir, file fs.FileMode) {
 		t.Helper()
 		for path, want := range map[string]fs.FileMode{".": dir, "global": dir, "pg_wal": dir,
@@ -32,6 +34,7 @@ func TestGroupAccess(t *testing.T) {
 	follow(t, b, a)
 	start(t, b, false)
 	streams(t, b)
+	took("two copies", kit.Work{Starts: 1, Forced: 2, Backups: 2})
 	kill(t, b)
 
 	check(t, os.RemoveAll(aside))

@@ -97,6 +97,28 @@ func kill(t *testing.T, i *Server) {
 	})
 }
 
+// counted makes a server log what it has to do, and returns a check of what it and others have had to do since the last check.
+func counted(t *testing.T, i *Server, others ...*Server) (took func(what string, want kit.Work)) {
+	t.Helper()
+	logs := []string{i.Log}
+	for _, o := range others {
+		logs = append(logs, o.Log)
+	}
+	ctx := testContext(t)
+	check(t, i.exec(ctx, "ALTER SYSTEM SET log_checkpoints = on"))
+	check(t, i.exec(ctx, "ALTER SYSTEM SET log_replication_commands = on"))
+	check(t, i.Reload(ctx))
+	before := kit.WorkOf(t, logs...)
+	return func(what string, want kit.Work) {
+		t.Helper()
+		now := kit.WorkOf(t, logs...)
+		if got := now.Since(before); got != want {
+			t.Errorf("%s took %+v, want %+v", what, got, want)
+		}
+		before = now
+	}
+}
+
 func check(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"mainstay/test/kit"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,7 +40,7 @@ func place(t *testing.T, i *Server, name, text string) {
 // files in the log's folder by its source's. Both are this host's, and are as they were after it.
 func TestRewindKeepsLinksAndLog(t *testing.T) {
 	a, b := diverged(t)
-	ctx := testContext(t)
+	ctx, took := testContext(t), counted(t, b, a)
 	links := map[string]string{}
 	for _, name := range []string{"postgresql.conf", "pg_hba.conf", "extra", "pg_stat_tmp"} {
 		links[name] = moveOut(t, a, name)
@@ -112,6 +113,7 @@ func TestRewindKeepsLinksAndLog(t *testing.T) {
 	whole("rewound")
 	start(t, a, false)
 	streams(t, a)
+	took("the rewinds", kit.Work{Starts: 2}) // its recovery in place, and as a standby
 }
 
 // acl is an ACL that lets one more user read, in the form of the kernel (include/uapi/linux/posix_acl_xattr.h).
@@ -135,6 +137,7 @@ func TestRebuildKeepsHostFiles(t *testing.T) {
 	place(t, a, "log/monday.log", "theirs")
 	place(t, a, "extra/list", "theirs")
 	b, _ := newStandby(t, ca, "feed-e2", a)
+	took := counted(t, a, b)
 	kill(t, b)
 	group := int(b.Owner.GID)
 	if os.Geteuid() == 0 {
@@ -204,6 +207,7 @@ func TestRebuildKeepsHostFiles(t *testing.T) {
 	follow(t, b, a)
 	start(t, b, false)
 	streams(t, b)
+	took("the rebuild", kit.Work{Starts: 1, Forced: 1, Backups: 1})
 }
 
 // TestSocketInData: pg_rewind fails where its source has a socket in its data directory; its trial run shows it, and nothing is lost

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"mainstay/test/kit"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,7 +50,7 @@ func modes(t *testing.T, i *Server, want map[string]fs.FileMode) {
 // after a failure, and after an agent that died in between.
 func TestRewindOfReadOnlyFiles(t *testing.T) {
 	a, b := diverged(t)
-	ctx := testContext(t)
+	ctx, took := testContext(t), counted(t, b, a)
 	locked := map[string]fs.FileMode{"server.key": 0o400, "notes": 0o440, "extra/list": 0o400}
 	root := filepath.Join(a.Data, "site.crt")
 	if os.Geteuid() == 0 {
@@ -90,6 +91,7 @@ func TestRewindOfReadOnlyFiles(t *testing.T) {
 	}
 	start(t, a, false)
 	streams(t, a)
+	took("the rewinds", kit.Work{Starts: 2}) // its recovery in place, and as a standby
 }
 
 // failing is a folder of PostgreSQL's programs with a script in the place of one.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"mainstay/test/kit"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +19,7 @@ func TestRecovering(t *testing.T) {
 	ca := newAuthority(t)
 	a := newPrimary(t, ca, "feed-e1")
 	b, _ := newStandby(t, ca, "feed-e2", a)
-	ctx := testContext(t)
+	ctx, took := testContext(t), counted(t, a, b)
 	for _, i := range []*Server{b, a} {
 		check(t, i.StopFast(ctx))
 		eventually(t, "the end of "+i.Member, func() bool { _, _, ok := i.Running(); return !ok })
@@ -56,6 +57,7 @@ func TestRecovering(t *testing.T) {
 	if after := must(b.Status(ctx)); after.Replay == 0 {
 		t.Errorf("%+v", after)
 	}
+	took("the recovery", kit.Work{Starts: 2}) // one is the primary's
 }
 
 // TestRecoveringWithoutTitles: with update_process_title off, and while files are synced before recovery, a recovery that gets on shows it,

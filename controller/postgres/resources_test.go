@@ -3,6 +3,7 @@ package postgres
 import (
 	"database/sql"
 	"fmt"
+	"mainstay/test/kit"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -233,6 +234,7 @@ func TestReplicaDiskFull(t *testing.T) {
 	if full, err := b.Full(); err != nil || len(full) > 0 {
 		t.Errorf("with room: %v, %v", full, err)
 	}
+	took := counted(t, a, b)
 	check(t, b.exec(ctx, "SELECT pg_wal_replay_pause()")) // what is not replayed is not removed
 	check(t, a.exec(ctx, "CREATE TABLE public.wide AS SELECT repeat(md5(n::text), 30) FROM generate_series(1, 150000) AS n"))
 	eventually(t, "a file that has no room", func() bool { return strings.Contains(content(t, b.Log), "No space left on device") })
@@ -247,6 +249,7 @@ func TestReplicaDiskFull(t *testing.T) {
 	if now, _, _ := b.Running(); now != postmaster {
 		t.Error("it has ended")
 	}
+	took("the full disk", kit.Work{})
 	if full, err := b.Full(); err != nil || len(full) > 0 {
 		t.Errorf("with room again: %v, %v", full, err)
 	}

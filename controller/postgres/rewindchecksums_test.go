@@ -2,13 +2,14 @@ package postgres
 
 import (
 	"errors"
+	"mainstay/test/kit"
 	"testing"
 )
 
 // TestRewindOfOtherChecksums: data without checksums is not mixed with pages of a source that has them.
 func TestRewindOfOtherChecksums(t *testing.T) {
 	a, b := diverged(t)
-	ctx := testContext(t)
+	ctx, took := testContext(t), counted(t, b, a)
 	c, err := a.ControlData(ctx)
 	check(t, err)
 	if !c.Clean() {
@@ -24,4 +25,5 @@ func TestRewindOfOtherChecksums(t *testing.T) {
 	check(t, a.Rewind(ctx, b.source(), StartOptions{}))
 	start(t, a, false)
 	streams(t, a)
+	took("the rewind", kit.Work{Starts: 2}) // its recovery in place, and as a standby
 }

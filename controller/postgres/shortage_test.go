@@ -3,6 +3,7 @@ package postgres
 import (
 	"database/sql"
 	"errors"
+	"mainstay/test/kit"
 	"os"
 	"slices"
 	"strings"
@@ -38,6 +39,7 @@ func TestShortage(t *testing.T) {
 	_, err = file.WriteString("max_connections = 130\nmax_locks_per_transaction = 80\n")
 	check(t, errors.Join(err, file.Close()))
 	start(t, a, true)
+	took := counted(t, a, b)
 	insert(t, a, 2)
 	want := []string{"max_connections is 100, and its primary has 130", "max_locks_per_transaction is 64, and its primary has 80"}
 	eventually(t, "the shortage", func() bool { return slices.Equal(short(), want) })
@@ -53,6 +55,7 @@ func TestShortage(t *testing.T) {
 	_, err = b.Start(ctx, StartOptions{Raise: true})
 	check(t, err)
 	eventually(t, "what it had not replayed", func() bool { return rows(t, b, 2) == 1 })
+	took("the shortage", kit.Work{Starts: 2})
 	s, err := b.Status(ctx)
 	check(t, err)
 	if strings.Join(s.Raised, " ") != "max_connections max_locks_per_transaction" || len(short()) > 0 {
