@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 
 	"mainstay/controller/platform"
@@ -12,9 +13,9 @@ import (
 // choice is the outcome of looking at every member as a candidate.
 type choice struct {
 	best      string
-	sealed    []state.Sealed  // members that count for fences and completeness
-	all       []state.Sealed  // those, and members that are ahead of the best but may not lead
-	barred    map[string]bool // sealed members against which only a policy or an operator's wish speaks
+	sealed    []state.Sealed // members that count for fences and completeness
+	all       []state.Sealed // those, and members that are ahead of the best but may not lead
+	barred    []string       // sealed members against which only a policy or an operator's wish speaks
 	positions map[string]platform.LSN
 	notChosen map[string]Reason
 	// pending are replicas whose agents answer but whose seal is not in yet.
@@ -23,7 +24,7 @@ type choice struct {
 
 // choose ranks the sealed members of the attempt (S2, S5). Every member that is not chosen gets its reason.
 func (v *clusterView) choose() choice {
-	ch := choice{positions: map[string]platform.LSN{}, notChosen: map[string]Reason{}, barred: map[string]bool{}}
+	ch := choice{positions: map[string]platform.LSN{}, notChosen: map[string]Reason{}}
 	var candidates []state.Sealed
 	for _, name := range v.replicas() {
 		r := v.fresh(name)
@@ -45,7 +46,7 @@ func (v *clusterView) choose() choice {
 			continue
 		}
 		if why := v.unwanted(name); why.given() {
-			ch.notChosen[name], ch.barred[name] = why, true
+			ch.notChosen[name], ch.barred = why, append(ch.barred, name)
 			continue
 		}
 		candidates = append(candidates, s)
@@ -68,7 +69,7 @@ func (ch *choice) instead(primary string, incomplete error) {
 func (ch *choice) ahead() string {
 	top := state.MostAdvanced(ch.all)
 	for _, s := range ch.all {
-		if s.Member == ch.best && s.Behind(top) && ch.barred[top.Member] && s.Timeline == top.Timeline {
+		if s.Member == ch.best && s.Behind(top) && slices.Contains(ch.barred, top.Member) && s.Timeline == top.Timeline {
 			return top.Member
 		}
 	}

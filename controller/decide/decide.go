@@ -131,11 +131,12 @@ func (v *clusterView) lasting() {
 	if v.c.Primary == "" {
 		return
 	}
-	for _, m := range v.conf.Members {
-		if r := v.fresh(m.Name); r != nil {
-			v.archiverHeld(m.Name, r)
-			if m.Name != v.c.Primary {
-				v.notSyncedFor(m.Name, r)
+	for i, r := range v.allFresh() {
+		if r != nil {
+			name := v.conf.Members[i].Name
+			v.archiverHeld(name, r)
+			if name != v.c.Primary {
+				v.notSyncedFor(name, r)
 			}
 		}
 	}
@@ -174,17 +175,22 @@ func (v *clusterView) suspect() time.Duration { return platform.Suspect(v.conf.L
 
 // fresh is a member's report if it still counts, or nil.
 func (v *clusterView) fresh(name string) *health.Member {
+	for i := range v.conf.Members {
+		if v.conf.Members[i].Name == name {
+			return v.allFresh()[i]
+		}
+	}
+	return nil
+}
+
+// allFresh is fresh for each member, in the platform's order.
+func (v *clusterView) allFresh() []*health.Member {
 	if len(v.members) == 0 {
 		for i := range v.conf.Members {
 			v.members = append(v.members, v.View.Fresh(&v.conf.Members[i], v.suspect(), v.Now))
 		}
 	}
-	for i := range v.conf.Members {
-		if v.conf.Members[i].Name == name {
-			return v.members[i]
-		}
-	}
-	return nil
+	return v.members
 }
 
 // known is a member's last report of any age: for durable promises only.

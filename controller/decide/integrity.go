@@ -23,9 +23,9 @@ func (v *clusterView) against(name string, r *health.Member) string {
 // judge records evidence of damage that a report brings. It outlives the report: PostgreSQL forgets its count of bad pages in a crash, and
 // the member may be stopped when its data is needed.
 func (v *clusterView) judge() (*state.Command, Reason) {
-	for i := range v.conf.Members {
+	for i, r := range v.allFresh() {
 		name := v.conf.Members[i].Name
-		r, m := v.fresh(name), v.c.Members[name]
+		m := v.c.Members[name]
 		if r == nil || r.Incarnation == "" || m.Excluded != "" {
 			continue
 		}
@@ -44,8 +44,8 @@ func (v *clusterView) judge() (*state.Command, Reason) {
 
 // compared is what comparisons of the cluster's members, which its agents have made, have proven against the data of one.
 func (v *clusterView) compared(name, incarnation string) (damage string) {
-	for i := range v.conf.Members {
-		if by := v.fresh(v.conf.Members[i].Name); by != nil {
+	for _, by := range v.allFresh() {
+		if by != nil && by.Comparison != nil {
 			damage = health.JoinDamage(damage, by.Comparison.Against(name, incarnation))
 		}
 	}

@@ -73,7 +73,7 @@ func (in *Input) adopting() bool {
 }
 
 func (in *Input) primary() Act {
-	g, d := in.Goal, in.Durable
+	g, d := &in.Goal, in.Durable
 	switch {
 	case g.Epoch.Less(d.Epoch):
 		return in.outdated()
@@ -113,7 +113,7 @@ func (in *Input) primary() Act {
 // Data on the epoch's own timeline is started. Data on an earlier one starts as a standby and is promoted, because a plain
 // start would continue to write the old primary's timeline.
 func (in *Input) becomePrimary() Act {
-	g, d, s := in.Goal, in.Durable, in.Seen
+	g, d, s := &in.Goal, in.Durable, &in.Seen
 	d.Ran, d.Sealed = g.Epoch, platform.Epoch{}
 	d.Rename(g.Incarnation)
 	switch {
@@ -135,7 +135,7 @@ func (in *Input) becomePrimary() Act {
 
 // leading maintains a running primary.
 func (in *Input) leading() Act {
-	g, d := in.Goal, in.Durable
+	g, d := &in.Goal, in.Durable
 	set := lastSet(g)
 	switch {
 	case in.Seen.Timeline != 0 && in.Seen.Timeline != g.Timeline:
@@ -144,7 +144,7 @@ func (in *Input) leading() Act {
 	case d.Ran.Less(g.Epoch):
 		d.Ran, d.Sealed = g.Epoch, platform.Epoch{}
 		return in.persist(d, "continue as primary of epoch "+g.Epoch.String())
-	case in.Seen.SyncNames != SyncNames(set) || !in.Seen.SyncOurs:
+	case !Shows(in.Seen.SyncNames, set) || !in.Seen.SyncOurs:
 		return in.act(LoadSet, "durability set "+SyncNames(set))
 	case in.Memory.Opened != g.Epoch:
 		return in.act(Open, "epoch "+g.Epoch.String())
@@ -168,7 +168,7 @@ const unwrittenWhy = "the user's configuration files ask for higher values than 
 const shortWhy = "its replay has stopped because a setting is lower than its primary's: restart it with the primary's value"
 
 func (in *Input) sealed() Act {
-	g, d := in.Goal, in.Durable
+	g, d := &in.Goal, in.Durable
 	switch {
 	case !d.Epoch.Less(g.Epoch):
 		return in.wait("attempt " + g.Epoch.String() + " is over")
@@ -214,7 +214,7 @@ func (in *Input) sealed() Act {
 const quietAfter = 15 * time.Second
 
 func (in *Input) stopped() Act {
-	g, d := in.Goal, in.Durable
+	g, d := &in.Goal, in.Durable
 	if g.Epoch.Less(d.Epoch) {
 		return in.outdated()
 	}
@@ -256,7 +256,7 @@ func (in *Input) persist(d Durable, why string) Act { return Act{Kind: Persist, 
 
 func (in *Input) wait(what string) Act { return Act{Durable: in.Durable, Wait: what} }
 
-func lastSet(g platform.Goal) platform.DurabilitySet {
+func lastSet(g *platform.Goal) platform.DurabilitySet {
 	if len(g.Sets) == 0 {
 		return platform.DurabilitySet{}
 	}

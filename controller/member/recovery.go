@@ -202,5 +202,5 @@ func (in *Input) catchingUp() string {
 	case in.Seen.Recovery != "":
 		return string(in.Seen.Recovery)
 	}
-	return "waiting for the stream from " + upstreamName(in.Goal)
+	return "waiting for the stream from " + upstreamName(&in.Goal)
 }

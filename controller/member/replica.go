@@ -38,7 +38,7 @@ func (in *Input) giveUp() Act {
 }
 
 func (in *Input) streaming() Act {
-	g, d := in.Goal, in.Durable
+	g, d := &in.Goal, in.Durable
 	switch {
 	case g.Epoch.Less(d.Epoch):
 		return in.outdated()
@@ -112,7 +112,7 @@ const (
 // course compares the data with the primary's history. Data of a primary that did not stop cleanly may hold WAL that no other
 // member has, so it never simply follows (S9).
 func (in *Input) course() course {
-	g, s := in.Goal, in.Seen
+	g, s := &in.Goal, &in.Seen
 	switch {
 	case !g.Opened:
 		return courseUnknown
@@ -136,7 +136,7 @@ func (in *Input) course() course {
 
 // follow keeps a running standby streaming from the goal's upstream.
 func (in *Input) follow() Act {
-	g, s := in.Goal, in.Seen
+	g, s := &in.Goal, &in.Seen
 	if s.Timeline != g.Timeline && !s.Known && s.Upstream != upstreamName(g) {
 		return in.wait("waiting for the end of its WAL, to tell whether it is part of the primary's timeline history")
 	}
@@ -156,7 +156,7 @@ func (in *Input) follow() Act {
 		return in.act(StopReceiver, "end its former stream, to compare the end of its WAL with the timeline history of "+upstreamName(g))
 	case in.rebuildDue() && !s.Streaming && s.Upstream == upstreamName(g):
 		return in.act(StopClean, "it receives no WAL, not even after a restart: rebuild it")
-	case s.Upstream != upstreamName(g) || s.Application != g.Incarnation || s.SyncNames != in.replicaSyncNames():
+	case s.Upstream != upstreamName(g) || s.Application != g.Incarnation || !in.showsReplicaSet():
 		return in.rename(Settings, "stream from "+upstreamName(g))
 	case in.Durable.Incarnation == "" && s.Streaming:
 		d := in.Durable
@@ -173,7 +173,7 @@ func (in *Input) follow() Act {
 // mayBePast tells whether the WAL may be past the fork. Until the primary has reported its history, only WAL of the timeline that it
 // left, up to the earliest possible fork, is certainly part of it.
 func (in *Input) mayBePast() bool {
-	g, s := in.Goal, in.Seen
+	g, s := &in.Goal, &in.Seen
 	if s.Timeline == g.Timeline {
 		return false
 	}
@@ -190,7 +190,7 @@ func pastWhat(f *platform.Fork) string {
 // mayReceive tells whether the standby may still receive WAL from a former upstream, which may be alive, and so move past the fork.
 // The primary refuses a standby past the fork, but only after its flush position has counted as an acknowledgement (S2).
 func (in *Input) mayReceive() bool {
-	g, s, m := in.Goal, in.Seen, in.Memory
+	g, s, m := &in.Goal, &in.Seen, &in.Memory
 	if s.Timeline == g.Timeline || g.ForkFinal && g.Fork != nil && s.Timeline == g.Fork.Timeline {
 		return false
 	}
@@ -250,7 +250,7 @@ func (in *Input) discard(k Kind, needs, why string) Act {
 // drop rule (S2). But if the newest set is asynchronous or needs this member's next data, the wait would never end: the primary
 // holds everything, and this copy is rebuilt from it.
 func (in *Input) countedOn() uint64 {
-	if last := lastSet(in.Goal); len(in.Goal.Sets) > 0 && last.Acks == 0 || last.Has(in.Goal.Incarnation) {
+	if last := lastSet(&in.Goal); len(in.Goal.Sets) > 0 && last.Acks == 0 || last.Has(in.Goal.Incarnation) {
 		return 0
 	}
 	for _, s := range in.Goal.Sets {
@@ -277,8 +277,8 @@ func (in *Input) rename(k Kind, why string) Act {
 	return Act{Kind: k, Durable: d, Why: why}
 }
 
-// replicaSyncNames is synchronous_standby_names of a replica that has loaded its list, as a new connection shows it.
-func (in *Input) replicaSyncNames() string { return SyncNames(ReplicaSet()) }
+// showsReplicaSet: a new connection shows the list that a replica keeps loaded.
+func (in *Input) showsReplicaSet() bool { return Shows(in.Seen.SyncNames, ReplicaSet()) }
 
 // ReplicaSet is the durability list that every replica keeps loaded. No standby satisfies it, so a promoted replica acknowledges
 // nothing before it has loaded its own. It is never empty, even in an asynchronous cluster: after an empty list backends obey a
@@ -288,7 +288,7 @@ func ReplicaSet() platform.DurabilitySet {
 	return platform.DurabilitySet{Acks: 1, Names: []string{"mainstay_not_primary"}}
 }
 
-func upstreamName(g platform.Goal) string {
+func upstreamName(g *platform.Goal) string {
 	if g.Upstream == nil {
 		return ""
 	}

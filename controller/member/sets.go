@@ -10,11 +10,26 @@ import (
 
 // SyncNames is the value of synchronous_standby_names for a set: ANY k ("name", ...), or empty for an asynchronous one.
 // Every name is quoted: an unquoted hyphen makes the reload keep the old value.
-func SyncNames(s platform.DurabilitySet) string {
+func SyncNames(s platform.DurabilitySet) string { return string(appendSyncNames(nil, s)) }
+
+// Shows tells whether a value of synchronous_standby_names is SyncNames of the set. It is asked at each look.
+func Shows(names string, s platform.DurabilitySet) bool {
+	var room [256]byte
+	return names == string(appendSyncNames(room[:0], s))
+}
+
+func appendSyncNames(b []byte, s platform.DurabilitySet) []byte {
 	if s.Acks == 0 {
-		return ""
+		return b
 	}
-	return "ANY " + strconv.Itoa(s.Acks) + ` ("` + strings.Join(s.Names, `","`) + `")`
+	b = append(strconv.AppendInt(append(b, "ANY "...), int64(s.Acks), 10), ` ("`...)
+	for i, name := range s.Names {
+		if i > 0 {
+			b = append(b, `","`...)
+		}
+		b = append(b, name...)
+	}
+	return append(b, `")`...)
 }
 
 // Settling follows the drop rule for all sets before ID. Once (a) no commit can be acknowledged under them, Baseline is read.
@@ -26,12 +41,13 @@ type Settling struct {
 }
 
 // Settle advances the drop rule by one observation of the primary, which must show the newest set loaded, in an opened epoch.
-func Settle(s Settling, g platform.Goal, seen Seen, setCheckpoint uint64) Settling {
+func Settle(s Settling, goal platform.Goal, seen Seen, setCheckpoint uint64) Settling {
+	g := &goal
 	set := lastSet(g)
 	if s.ID != set.ID {
 		s = Settling{ID: set.ID}
 	}
-	if s.Done || len(g.Sets) < 2 || seen.Role != health.RolePrimary || seen.SyncNames != SyncNames(set) || !seen.SyncOurs {
+	if s.Done || len(g.Sets) < 2 || seen.Role != health.RolePrimary || !Shows(seen.SyncNames, set) || !seen.SyncOurs {
 		return s
 	}
 	if needsSetCheckpoint(g) && setCheckpoint != set.ID {
@@ -49,7 +65,7 @@ func Settle(s Settling, g platform.Goal, seen Seen, setCheckpoint uint64) Settli
 
 // nothingUnderOlder is clause (a), except for a raised k: each member of an older set that is not in the newest no longer streams,
 // or shows sync_priority 0. Sets of earlier epochs belonged to another primary, which is fenced.
-func nothingUnderOlder(g platform.Goal, newest platform.DurabilitySet, senders []health.Sender) bool {
+func nothingUnderOlder(g *platform.Goal, newest platform.DurabilitySet, senders []health.Sender) bool {
 	for _, old := range g.Sets[:len(g.Sets)-1] {
 		for _, name := range old.Names {
 			if newest.Has(name) {
@@ -67,7 +83,7 @@ func nothingUnderOlder(g platform.Goal, newest platform.DurabilitySet, senders [
 
 // raised tells whether the newest set needs more acknowledgements than an older one in force. Then clause (a) requires every WAL
 // sender to have started since, because each releases commits by the k that it has loaded.
-func raised(g platform.Goal) bool {
+func raised(g *platform.Goal) bool {
 	newest := lastSet(g)
 	for _, old := range g.Sets[:max(len(g.Sets)-1, 0)] {
 		if old.Acks > 0 && old.Acks < newest.Acks {
@@ -102,7 +118,7 @@ func flushed(set platform.DurabilitySet, senders []health.Sender, baseline platf
 
 // needsSetCheckpoint tells whether the set follows an asynchronous one: backends then obey it only after the checkpointer has set a
 // flag.
-func needsSetCheckpoint(g platform.Goal) bool {
+func needsSetCheckpoint(g *platform.Goal) bool {
 	if lastSet(g).Acks == 0 {
 		return false
 	}

@@ -207,7 +207,7 @@ func TestStaleSendersAreEnded(t *testing.T) {
 		{"raised and settled", goalOf(setB, setAB), false, true, Nothing},
 		{"lowered", goalOf(setAB, setB), false, false, Nothing},
 	} {
-		set := lastSet(c.goal)
+		set := lastSet(&c.goal)
 		seen := primarySeen(set, 100, health.Sender{Name: "b_1", State: "streaming", Sync: true, Fresh: c.fresh})
 		seen.Data, seen.Process, seen.Timeline = health.DataPresent, health.ProcessRunning, 1
 		c.goal.Timeline = 1

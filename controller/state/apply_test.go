@@ -332,3 +332,19 @@ func TestSameAs(t *testing.T) {
 		t.Error("states that no command has made may differ in anything")
 	}
 }
+
+// TestSuccessorsOfOneState: states share the steps of operations, and a step that is added to one shows in no other.
+func TestSuccessorsOfOneState(t *testing.T) {
+	s := run(t, bootstrapped(t, 1), onFeed(Command{Begin: &Begin{Kind: Switchover}}),
+		onFeed(Command{Advance: &Advance{Attempt: ep(2), Phase: PhaseStop}}),
+		onFeed(Command{Advance: &Advance{Attempt: ep(2), Phase: PhaseSeal}}))
+	before := text(s)
+	one := run(t, s, onFeed(Command{Abandon: &Abandon{Attempt: ep(2), Reason: "one"}}))
+	was := text(one)
+	if two := run(t, s, onFeed(Command{Abandon: &Abandon{Attempt: ep(2), Reason: "two"}})); text(two) == was {
+		t.Fatal("the reasons do not show")
+	}
+	if text(one) != was || text(s) != before {
+		t.Errorf("a state was edited:\n%s\n%s", was, text(one))
+	}
+}

@@ -211,7 +211,7 @@ func (m *observer) confirm(ctx context.Context, pg *postgres.Server, in member.I
 		r.Sealed, r.Position, r.PositionKnown = in.Durable.Sealed, max(at.LSN, g.seen.Position), at.Known
 	}
 	n := len(in.Goal.Sets)
-	in.Confirm(r, n > 0 && s.SyncNames == member.SyncNames(in.Goal.Sets[n-1]), m.behind(in.Goal))
+	in.Confirm(r, n > 0 && member.Shows(s.SyncNames, in.Goal.Sets[n-1]), m.behind(in.Goal))
 	if r.Opened {
 		var err error
 		if r.History, err = m.history(ctx, pg, s.Timeline); err != nil { // without it, members of older timelines would count as diverged

@@ -25,7 +25,7 @@ func (l *loaded) see(g platform.Goal, proof postgres.Status, senders []postgres.
 		return fresh
 	}
 	set := g.Sets[len(g.Sets)-1]
-	if proof.SyncNames != member.SyncNames(set) || !ours {
+	if !member.Shows(proof.SyncNames, set) || !ours {
 		*l = loaded{}
 		return fresh
 	}

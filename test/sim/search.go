@@ -46,7 +46,7 @@ func (s *search) run(ctx context.Context) int {
 }
 
 func (s *search) play(ctx context.Context) {
-	defer debug.SetGCPercent(debug.SetGCPercent(1600)) // scenarios leave much garbage and little else: some 64 MB between collections
+	defer debug.SetGCPercent(debug.SetGCPercent(4800)) // scenarios leave much garbage and little else: some 200 MB between collections
 	s.began, s.next, s.counts, s.lowestFails = time.Now(), s.first, map[string]int{}, ^uint64(0)
 	if s.long > 0 {
 		var cancel context.CancelFunc

@@ -35,7 +35,9 @@ func (m *supervisor) act(act member.Act) {
 	if m.dim > m.w.now { // observations continue, and the one at the end of the act was begun before it
 		m.unseen = m.w.now + m.w.span(0, 2*time.Second)
 	}
-	m.w.trace("%s: %s (%s) goal %s %s", m.name, act.Kind, act.Why, m.goal.Kind, m.goal.Epoch)
+	if m.w.traced() {
+		m.w.trace("%s: %s (%s) goal %s %s", m.name, act.Kind, act.Why, m.goal.Kind, m.goal.Epoch)
+	}
 	late := act.Kind == member.Rewind || act.Kind == member.Clone || act.Kind == member.Adopt
 	if act.Kind == member.Rewind || act.Kind == member.Clone {
 		m.discards()

@@ -54,33 +54,42 @@ func (c *cluster) primary() *supervisor {
 	return c.members[0]
 }
 
-// ill says what is not as it should be, "" for nothing.
-func (c *cluster) ill() string {
+// illness says in words what is not as it should be: mostly nobody reads them.
+type illness func() string
+
+// ill says what is not as it should be, nil for nothing.
+func (c *cluster) ill() illness {
 	s := c.state()
 	if s.Primary == "" {
-		return "no primary was ever born"
+		return func() string { return "no primary was ever born" }
 	}
 	m := c.member(s.Primary)
 	p := m.pg
 	switch {
 	case s.Attempt != nil:
-		return fmt.Sprintf("attempt %s (%s) is still under way: %s", s.Attempt.Number, s.Attempt.Phase, c)
+		return func() string {
+			return fmt.Sprintf("attempt %s (%s) is still under way: %s", s.Attempt.Number, s.Attempt.Phase, c)
+		}
 	case !p.running || !p.primary || p.epoch != s.Epoch && m.durable.Ran != s.Epoch:
-		return fmt.Sprintf("%s is no primary of epoch %s: %s", s.Primary, s.Epoch, c)
+		return func() string { return fmt.Sprintf("%s is no primary of epoch %s: %s", s.Primary, s.Epoch, c) }
 	case m.durable.Epoch != s.Epoch:
-		return fmt.Sprintf("the agent of %s has lost its state, and has yet to take up epoch %s: %s", s.Primary, s.Epoch, c)
+		return func() string {
+			return fmt.Sprintf("the agent of %s has lost its state, and has yet to take up epoch %s: %s", s.Primary, s.Epoch, c)
+		}
 	case !s.Opened || p.timeline() != s.Timeline:
-		return fmt.Sprintf("epoch %s is not opened on timeline %d: %s", s.Epoch, s.Timeline, c)
+		return func() string { return fmt.Sprintf("epoch %s is not opened on timeline %d: %s", s.Epoch, s.Timeline, c) }
 	case c.w.now-c.check.Last() > 3*time.Second:
-		return "nothing is acknowledged: " + c.String()
+		return func() string { return "nothing is acknowledged: " + c.String() }
 	case c.streaming(p) != len(c.members)-1:
-		return fmt.Sprintf("%d of %d replicas stream from %s: %s", c.streaming(p), len(c.members)-1, s.Primary, c)
+		return func() string {
+			return fmt.Sprintf("%d of %d replicas stream from %s: %s", c.streaming(p), len(c.members)-1, s.Primary, c)
+		}
 	case len(s.Sets) != 1:
-		return fmt.Sprintf("the durability sets %v have not settled", s.Sets)
+		return func() string { return fmt.Sprintf("the durability sets %v have not settled", s.Sets) }
 	case s.Pause != nil:
-		return "it is still paused"
+		return func() string { return "it is still paused" }
 	}
-	return ""
+	return nil
 }
 
 // streaming is how many replicas receive from the primary, themselves or through one that does.
@@ -131,12 +140,12 @@ func (c *cluster) hopeless() bool {
 
 // judge checks what must hold once everything has healed.
 func (c *cluster) judge() {
-	if why := c.ill(); why != "" {
+	if why := c.ill(); why != nil {
 		if c.hopeless() {
 			c.w.counts["hopeless"]++
 			return
 		}
-		c.check.Alive(c.w.now, why)
+		c.check.Alive(c.w.now, why())
 		return
 	}
 	c.check.Survive(c.w.now, c.state().Primary, c.primary().pg.commits())

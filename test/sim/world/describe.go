@@ -74,7 +74,7 @@ func (m *supervisor) describePrimary(r *health.Member, seen *member.Seen) {
 		}
 	}
 	n := len(m.goal.Sets)
-	loaded := n > 0 && (m.goal.Sets[n-1].ID == m.pg.set.ID || seen.SyncNames == member.SyncNames(m.goal.Sets[n-1]))
+	loaded := n > 0 && (m.goal.Sets[n-1].ID == m.pg.set.ID || member.Shows(seen.SyncNames, m.goal.Sets[n-1]))
 	in := m.input(seen)
 	in.Confirm(r, loaded, m.kept.Behind(m.host.agent.run, &m.goal))
 	if r.Opened || seen.Adoptable {

@@ -11,7 +11,9 @@ import (
 
 // committed watches the log, and shows it to the checkers.
 func (w *World) committed(old, next *state.State, cmd state.Command, encoded []byte, refused error) {
-	w.trace("log %d: %s refused=%v", next.Index, encoded, refused)
+	if w.traced() {
+		w.trace("log %d: %s refused=%v", next.Index, encoded, refused)
+	}
 	w.noteEstate(old, next, cmd, refused)
 	c := w.cluster(cmd.Cluster)
 	if refused != nil || c == nil {

@@ -76,10 +76,14 @@ type stepping supervisor
 
 func (m *stepping) happen() { (*supervisor)(m).step() }
 
+type thinking supervisor
+
+func (m *thinking) happen() { (*supervisor)(m).think() }
+
 // soon thinks again at once: something happened.
 func (m *supervisor) soon() {
 	if m.host.agent.up {
-		m.host.agent.on(2*time.Millisecond, m.think)
+		m.host.agent.lets(2*time.Millisecond, (*thinking)(m))
 	}
 }
 

@@ -147,7 +147,7 @@ func (w *World) untilWell() {
 
 func (w *World) ill() bool {
 	for _, c := range w.clusters {
-		if c.ill() != "" {
+		if c.ill() != nil {
 			return true
 		}
 	}
