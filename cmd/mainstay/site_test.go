@@ -166,7 +166,7 @@ func TestSiteSwitchoverEnds(t *testing.T) {
 		`"id": "site-1"`)
 }
 
-func TestSiteWords(t *testing.T) {
+func TestSiteDecisions(t *testing.T) {
 	for _, c := range []struct {
 		word   string
 		result state.Result

@@ -14,38 +14,38 @@ import (
 )
 
 func (p *program) siteRetryVerb() *cobra.Command {
-	return p.siteWordVerb(state.DecisionRetry, "Retry the step at which a site switchover has halted",
+	return p.siteDecisionVerb(state.DecisionRetry, "Retry the step at which a site switchover has halted",
 		`Retry the step at which a site switchover has halted, after you have repaired the cause that it names. Hooks and app servers
 that have already confirmed are not asked again.`)
 }
 
 func (p *program) siteUndoVerb() *cobra.Command {
-	return p.siteWordVerb(state.DecisionUndo, "Undo a halted site switchover",
+	return p.siteDecisionVerb(state.DecisionUndo, "Undo a halted site switchover",
 		`Undo a halted site switchover: clusters that have moved are switched back to the site of their former primary, and the apps
 with them. Hooks are not run. The exit code is 0 if everything has moved back.`)
 }
 
 func (p *program) siteContinueVerb() *cobra.Command {
-	return p.siteWordVerb(state.DecisionContinue, "Continue a halted site switchover with its next step",
+	return p.siteDecisionVerb(state.DecisionContinue, "Continue a halted site switchover with its next step",
 		`Continue a site switchover although the step at which it has halted is not done. What has not moved stays in place.`)
 }
 
-// siteWordVerb makes the verb for one decision about a halted site switchover.
-func (p *program) siteWordVerb(word, short, long string) *cobra.Command {
+// siteDecisionVerb makes the verb for one decision about a halted site switchover.
+func (p *program) siteDecisionVerb(decision, short, long string) *cobra.Command {
 	var dryRun, yes bool
 	var wait time.Duration
 	c := &cobra.Command{
-		Use:   word + " [CHANGE]",
+		Use:   decision + " [CHANGE]",
 		Short: short,
 		Long: long + "\n\nWithout CHANGE it means the running switchover. The command shows what it will do and asks, unless --yes is given;\n" +
 			"then it follows the switchover. Without a terminal it needs --yes.",
-		Example: "  mainstay site " + word + " --dry-run\n  mainstay site " + word + " site-4",
+		Example: "  mainstay site " + decision + " --dry-run\n  mainstay site " + decision + " site-4",
 		Args:    words("[CHANGE]"),
 		RunE: p.verb(func(ctx context.Context, args []string) error {
 			if err := checkWait(wait); err != nil {
 				return err
 			}
-			return p.siteWord(ctx, word, args, wait, dryRun, yes)
+			return p.siteDecision(ctx, decision, args, wait, dryRun, yes)
 		}),
 	}
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "show what would be done, and do nothing")
@@ -55,7 +55,7 @@ func (p *program) siteWordVerb(word, short, long string) *cobra.Command {
 	return c
 }
 
-func (p *program) siteWord(ctx context.Context, word string, args []string, wait time.Duration, dryRun, yes bool) error {
+func (p *program) siteDecision(ctx context.Context, decision string, args []string, wait time.Duration, dryRun, yes bool) error {
 	s, err := p.connect()
 	if err != nil {
 		return err
@@ -67,19 +67,19 @@ func (p *program) siteWord(ctx context.Context, word string, args []string, wait
 	}
 	if dryRun {
 		return p.show(ch, func(o render.Options) string {
-			return render.Decision(word, *ch, o) + "nothing was changed (--dry-run)\n"
+			return render.Decision(decision, *ch, o) + "nothing was changed (--dry-run)\n"
 		})
 	}
-	io.WriteString(p.stderr, render.Decision(word, *ch, p.style()))
-	if err := p.yes(ctx, yes, word+" now?"); err != nil {
+	io.WriteString(p.stderr, render.Decision(decision, *ch, p.style()))
+	if err := p.yes(ctx, yes, decision+" now?"); err != nil {
 		return err
 	}
 	r := siteSwitchoverOf(ch.ID)
-	if err := p.ask(ctx, s, http.MethodPost, sitePath(ch.ID, "word"), wire.SiteDecisionRequest{Decision: word, Version: ch.Version},
+	if err := p.ask(ctx, s, http.MethodPost, sitePath(ch.ID, "word"), wire.SiteDecisionRequest{Decision: decision, Version: ch.Version},
 		nil); err != nil {
 		return err
 	}
-	if word == state.DecisionUndo || ch.Undoing {
+	if decision == state.DecisionUndo || ch.Undoing {
 		r.wanted = state.Abandoned
 	}
 	return p.follow(ctx, s, r, wait)

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Every wrong flag and argument gives one clear error, the usage line, and exit code 2; nothing is asked of anybody.
+// Every wrong flag and argument gives one clear error, the usage line, and exit code 2; nothing is asked of everyRole.
 func TestUsage(t *testing.T) {
 	b := newBench(t)
 	b.contexts("127.0.0.1:1")

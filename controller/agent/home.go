@@ -40,7 +40,7 @@ func openHome(dir string, log *zap.Logger) (home, error) {
 			return home{}, fmt.Errorf("the agent's folder: %w; create it, or correct `data` in the agent's file", err)
 		}
 	}
-	if who, err := osuser.Stranger(dir); err != nil {
+	if who, err := osuser.OtherChanger(dir); err != nil {
 		return home{}, fmt.Errorf("the agent's folder: %w", err)
 	} else if who != nil && os.Geteuid() == 0 {
 		return home{}, fmt.Errorf("the agent's folder %s, or one above it, belongs to user %d or is writable by it, "+

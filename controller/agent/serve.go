@@ -19,6 +19,7 @@ import (
 	"mainstay/controller/boottime"
 	"mainstay/controller/crowd"
 	"mainstay/controller/identity"
+	"mainstay/controller/metric"
 	"mainstay/controller/platform"
 	"mainstay/controller/wire"
 	"mainstay/health"
@@ -253,41 +254,31 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect reads memory only.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
+	e := metric.Emitter(ch)
 	for _, end := range c.a.tls.Ends() {
-		gauge(descCert, time.Until(end.At).Hours()/24, end.Holder)
+		e.Gauge(descCert, time.Until(end.At).Hours()/24, end.Holder)
 	}
 	for _, cl := range c.a.clusters() {
 		for _, m := range cl.Members {
-			gauge(descUp, truth(m.Seen.Process == health.ProcessRunning), cl.Name, m.Name)
-			gauge(descLead, truth(isPrimary(m)), cl.Name, m.Name)
-			gauge(descLease, float64(m.Seen.LeaseLeft)/1000, cl.Name, m.Name)
-			gauge(descOwes, float64(m.Seen.Promised)/1000, cl.Name, m.Name)
-			gauge(descGuard, truth(m.Seen.Guard.Complete), cl.Name, m.Name)
+			e.Flag(descUp, m.Seen.Process == health.ProcessRunning, cl.Name, m.Name)
+			e.Flag(descLead, isPrimary(m), cl.Name, m.Name)
+			e.Gauge(descLease, float64(m.Seen.LeaseLeft)/1000, cl.Name, m.Name)
+			e.Gauge(descOwes, float64(m.Seen.Promised)/1000, cl.Name, m.Name)
+			e.Flag(descGuard, m.Seen.Guard.Complete, cl.Name, m.Name)
 		}
 	}
 	for _, app := range c.a.apps.States() {
 		for _, i := range app.Instances {
-			gauge(descApp, truth(i.Seen.Running), app.Name, i.Name)
-			gauge(descServes, truth(i.Serves), app.Name, i.Name)
-			gauge(descAgain, float64(i.Seen.Restarts), app.Name, i.Name)
-			gauge(descMay, float64(i.Seen.PermitLeft)/1000, app.Name, i.Name)
+			e.Flag(descApp, i.Seen.Running, app.Name, i.Name)
+			e.Flag(descServes, i.Serves, app.Name, i.Name)
+			e.Gauge(descAgain, float64(i.Seen.Restarts), app.Name, i.Name)
+			e.Gauge(descMay, float64(i.Seen.PermitLeft)/1000, app.Name, i.Name)
 		}
 	}
 	c.a.mu.Lock()
 	heard := c.a.heard
 	c.a.mu.Unlock()
 	if heard != 0 {
-		gauge(descHeard, (boottime.Now() - heard).Seconds())
+		e.Gauge(descHeard, (boottime.Now() - heard).Seconds())
 	}
-}
-
-// truth is a condition as a gauge has it.
-func truth(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }

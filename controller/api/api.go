@@ -105,7 +105,7 @@ const (
 )
 
 var (
-	anybody   = []string{identity.RoleController, identity.RoleAgent, identity.RoleOperator, identity.RoleViewer}
+	everyRole = []string{identity.RoleController, identity.RoleAgent, identity.RoleOperator, identity.RoleViewer}
 	agents    = []string{identity.RoleAgent}
 	peers     = []string{identity.RoleController}
 	operators = []string{identity.RoleOperator}
@@ -140,15 +140,15 @@ func (a *API) routes() []route {
 		{"GET /v1/site-switchovers", viewers, short, a.siteSwitchovers},
 		{"POST /v1/site-switchovers", operators, 2 * short, a.siteSwitchover},
 		{"GET /v1/site-switchovers/{id}", viewers, held, a.siteSwitchoverOf},
-		{"POST /v1/site-switchovers/{id}/word", operators, 2 * short, a.siteWord},
+		{"POST /v1/site-switchovers/{id}/word", operators, 2 * short, a.siteDecision},
 		{"GET /v1/hosts/{host}/fence", operators, short, a.fenceState},
 		{"POST /v1/hosts/{host}/fence", operators, 2 * short, a.fence},
 		{"POST /v1/hosts/{host}/unfence", operators, 2 * short, a.unfence},
 		{"GET /v1/clusters/{cluster}/history", viewers, short, a.history},
 		{"GET /v1/clusters/{cluster}/operations/{id}", viewers, held, a.operation},
 		{"GET /v1/clusters/{cluster}/explain", viewers, short, a.explain},
-		{"GET /v1/controller", anybody, short, a.identity},
-		{"GET /v1/controllers", anybody, short, a.controllers},
+		{"GET /v1/controller", everyRole, short, a.identity},
+		{"GET /v1/controllers", everyRole, short, a.controllers},
 		{"POST /v1/controllers", operators, admin, a.addController},
 		{"DELETE /v1/controllers/{name}", operators, admin, a.removeController},
 		{"POST /v1/controllers/transfer", operators, admin, a.transfer},

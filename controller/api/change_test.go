@@ -27,7 +27,7 @@ func subjectWith(t *testing.T, change func(primary, replica *health.Member)) *su
 	s := state.New()
 	for _, cmd := range []state.Command{
 		{Init: &state.Init{PlatformID: "p"}}, {Platform: &state.SetPlatform{Platform: p}},
-		{Bind: &state.Bind{Host: "h1", Run: "r"}}, {Bind: &state.Bind{Host: "h2", Run: "r"}},
+		{AgentRun: &state.AgentRun{Host: "h1", Run: "r"}}, {AgentRun: &state.AgentRun{Host: "h2", Run: "r"}},
 		{Cluster: "feed", Bootstrap: &state.BootstrapCluster{Member: "m1", Guarded: true}},
 		{Cluster: "feed", Opened: &state.Opened{Epoch: platform.Epoch{Generation: 1, Number: 1}, SystemID: "7", Timeline: 1}},
 		{Cluster: "feed", Rejoined: &state.Rejoined{Member: "m2"}},

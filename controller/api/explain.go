@@ -21,11 +21,11 @@ func (a *API) explain(ctx context.Context, q *request) (any, error) {
 	out := wire.ExplainAnswer{
 		Cluster: s.c.Name, Primary: s.c.Primary, Rule: string(why.Rule), Code: why.Code.String(), Now: why.String(), Problems: []health.Problem{},
 		Proofs: []wire.ProofView{}, Protection: []wire.MemberProtection{},
-		IfHostLost: decide.Predict(in, s.c.Name, decide.HostLost), IfCrashed: decide.Predict(in, s.c.Name, decide.Crash),
+		IfHostLost: decide.Predict(in, s.c.Name, decide.HostLost), IfCrashed: decide.Predict(in, s.c.Name, decide.PrimaryCrashed),
 		Timings: timings(s.conf, s.c.LongestLease), Sets: s.c.Sets,
 	}
 	if severalSites(in.State.Platform) {
-		p := decide.Predict(in, s.c.Name, decide.SiteGone)
+		p := decide.Predict(in, s.c.Name, decide.SiteLost)
 		out.IfSiteLost = &p
 	}
 	for _, p := range s.snapshot.Last.Problems {

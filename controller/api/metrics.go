@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"mainstay/controller/loop"
+	"mainstay/controller/metric"
 	"mainstay/controller/platform"
 	"mainstay/controller/state"
 	"mainstay/health"
@@ -79,12 +80,12 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	e := emitter(ch)
+	e := emitter{metric.Emitter(ch)}
 	for _, end := range c.a.Certificates() {
-		e.gauge(mCert, time.Until(end.At).Hours()/24, end.Holder)
+		e.Gauge(mCert, time.Until(end.At).Hours()/24, end.Holder)
 	}
-	e.gauge(mTerm, float64(c.a.Log.Term()))
-	e.gauge(mApplied, float64(c.a.Log.Applied()))
+	e.Gauge(mTerm, float64(c.a.Log.Term()))
+	e.Gauge(mApplied, float64(c.a.Log.Applied()))
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
 	defer cancel()
 	snapshot, err := c.a.Loop.Snapshot(ctx)
@@ -92,26 +93,19 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.NewInvalidMetric(mLeader, err)
 		return
 	}
-	e.gauge(mLeader, truth(snapshot.Leading))
-	e.counter(mElections, snapshot.Stats.Elections)
-	e.counter(mReports, snapshot.Stats.Reports)
-	e.counter(mBarriers, snapshot.Stats.Barriers)
-	e.counter(mCommands, snapshot.Stats.Commands)
-	e.counter(mRefused, snapshot.Stats.Refused)
+	e.Flag(mLeader, snapshot.Leading)
+	e.Counter(mElections, snapshot.Stats.Elections)
+	e.Counter(mReports, snapshot.Stats.Reports)
+	e.Counter(mBarriers, snapshot.Stats.Barriers)
+	e.Counter(mCommands, snapshot.Stats.Commands)
+	e.Counter(mRefused, snapshot.Stats.Refused)
 	if snapshot.Leading && snapshot.Input.State.Platform != nil {
 		e.platform(snapshot)
 	}
 }
 
-type emitter chan<- prometheus.Metric
-
-func (e emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
-	e <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-}
-
-func (e emitter) counter(d *prometheus.Desc, v uint64, labels ...string) {
-	e <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
-}
+// emitter adds what the controllers know to a scrape.
+type emitter struct{ metric.Emitter }
 
 func (e emitter) platform(snapshot loop.Snapshot) {
 	count := map[[6]string]float64{}
@@ -119,7 +113,7 @@ func (e emitter) platform(snapshot loop.Snapshot) {
 		count[[6]string{p.Cluster, p.App, p.Site, p.Controller, string(p.Kind), string(p.Kind.Severity())}]++
 	}
 	for k, n := range count {
-		e.gauge(mProblems, n, k[:]...)
+		e.Gauge(mProblems, n, k[:]...)
 	}
 	e.sites(snapshot)
 	for i := range snapshot.Input.State.Platform.Clusters {
@@ -129,18 +123,18 @@ func (e emitter) platform(snapshot loop.Snapshot) {
 
 func (e emitter) cluster(snapshot loop.Snapshot, conf *platform.Cluster) {
 	cl := snapshot.Input.State.Clusters[conf.Name]
-	e.gauge(mFencing, truth(cl.Fencing()), conf.Name)
-	e.gauge(mPaused, truth(cl.Pause != nil), conf.Name)
+	e.Flag(mFencing, cl.Fencing(), conf.Name)
+	e.Flag(mPaused, cl.Pause != nil, conf.Name)
 	ops := map[[2]string]uint64{}
 	for i := range cl.Operations {
 		o := &cl.Operations[i]
 		ops[[2]string{string(o.Kind), string(o.Result)}]++
 	}
 	for k, n := range ops {
-		e.counter(mOps, n, conf.Name, k[0], k[1])
+		e.Counter(mOps, n, conf.Name, k[0], k[1])
 	}
 	if d := lastFailover(cl); d > 0 {
-		e.gauge(mFailover, d.Seconds(), conf.Name)
+		e.Gauge(mFailover, d.Seconds(), conf.Name)
 	}
 	for i := range conf.Members {
 		e.member(snapshot, conf, &conf.Members[i])
@@ -150,8 +144,8 @@ func (e emitter) cluster(snapshot loop.Snapshot, conf *platform.Cluster) {
 func (e emitter) member(snapshot loop.Snapshot, conf *platform.Cluster, m *platform.Member) {
 	s := memberStatus(snapshot, conf, snapshot.Input.State.Clusters[conf.Name], m)
 	fresh := snapshot.Input.View.Fresh(m, platform.Suspect(conf.Lease), snapshot.Input.Now)
-	e.gauge(mUp, truth(fresh != nil && fresh.Process == health.ProcessRunning), conf.Name, m.Name)
-	e.gauge(mAge, s.Age.Seconds(), conf.Name, m.Name)
+	e.Flag(mUp, fresh != nil && fresh.Process == health.ProcessRunning, conf.Name, m.Name)
+	e.Gauge(mAge, s.Age.Seconds(), conf.Name, m.Name)
 	if s.Seen == nil {
 		return
 	}
@@ -159,19 +153,19 @@ func (e emitter) member(snapshot loop.Snapshot, conf *platform.Cluster, m *platf
 	if role == "" {
 		role = "unknown"
 	}
-	e.gauge(mRole, 1, conf.Name, m.Name, role)
-	e.gauge(mEpoch, float64(s.Seen.Epoch.Number), conf.Name, m.Name)
-	e.gauge(mTimeline, float64(s.Seen.Timeline), conf.Name, m.Name)
-	e.gauge(mLease, float64(s.Seen.LeaseLeft)/1000, conf.Name, m.Name)
-	e.gauge(mGuard, truth(s.Seen.Guard.Complete), conf.Name, m.Name)
+	e.Gauge(mRole, 1, conf.Name, m.Name, role)
+	e.Gauge(mEpoch, float64(s.Seen.Epoch.Number), conf.Name, m.Name)
+	e.Gauge(mTimeline, float64(s.Seen.Timeline), conf.Name, m.Name)
+	e.Gauge(mLease, float64(s.Seen.LeaseLeft)/1000, conf.Name, m.Name)
+	e.Flag(mGuard, s.Seen.Guard.Complete, conf.Name, m.Name)
 	if scan := s.Seen.Scan; scan != nil && scan.Complete {
-		e.gauge(mScanAge, (time.Duration(scan.AgeMS)*time.Millisecond + s.Age).Seconds(), conf.Name, m.Name)
+		e.Gauge(mScanAge, (time.Duration(scan.AgeMS)*time.Millisecond + s.Age).Seconds(), conf.Name, m.Name)
 	}
 	if scan := s.Seen.Scan; scan != nil && (scan.Complete || scan.Findings > 0) {
-		e.gauge(mScanFound, float64(scan.Findings), conf.Name, m.Name)
+		e.Gauge(mScanFound, float64(scan.Findings), conf.Name, m.Name)
 	}
 	if s.Lag >= 0 {
-		e.gauge(mLag, float64(s.Lag), conf.Name, m.Name)
+		e.Gauge(mLag, float64(s.Lag), conf.Name, m.Name)
 	}
 }
 
@@ -187,13 +181,6 @@ func lastFailover(cl *state.Cluster) time.Duration {
 		if err1 == nil && err2 == nil {
 			return to.Sub(from)
 		}
-	}
-	return 0
-}
-
-func truth(b bool) float64 {
-	if b {
-		return 1
 	}
 	return 0
 }

@@ -32,13 +32,13 @@ func (e emitter) sites(snapshot loop.Snapshot) {
 		waits[p.Cluster] = waits[p.Cluster] || p.Kind == health.ApprovalNeeded
 	}
 	for _, site := range s.Platform.Sites {
-		e.gauge(mSiteLost, truth(lost[site.Name]), site.Name)
+		e.Flag(mSiteLost, lost[site.Name], site.Name)
 	}
 	for _, c := range s.Platform.Clusters {
-		e.gauge(mApproval, truth(waits[c.Name]), c.Name)
+		e.Flag(mApproval, waits[c.Name], c.Name)
 	}
-	e.gauge(mChange, truth(s.Change != nil))
-	e.gauge(mHalted, truth(s.Change != nil && s.Change.Halted != ""))
+	e.Flag(mChange, s.Change != nil)
+	e.Flag(mHalted, s.Change != nil && s.Change.Halted != "")
 	for _, a := range appStates(snapshot) {
 		e.app(a)
 	}
@@ -56,10 +56,13 @@ func (e emitter) app(a wire.AppState) {
 	} {
 		sites := map[string]float64{}
 		for _, i := range a.Instances {
-			sites[i.Site] += truth(n.counts(i))
+			sites[i.Site] += 0 // a site without one has a metric too
+			if n.counts(i) {
+				sites[i.Site]++
+			}
 		}
 		for site, count := range sites {
-			e.gauge(n.of, count, a.Name, site)
+			e.Gauge(n.of, count, a.Name, site)
 		}
 	}
 }

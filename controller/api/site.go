@@ -81,8 +81,8 @@ func (a *API) siteSwitchover(ctx context.Context, q *request) (any, error) {
 	return a.change(ctx, q, req.DryRun, cmd, answer, s)
 }
 
-// siteWord takes an operator's decision about a halted site switchover.
-func (a *API) siteWord(ctx context.Context, q *request) (any, error) {
+// siteDecision takes an operator's decision about a halted site switchover.
+func (a *API) siteDecision(ctx context.Context, q *request) (any, error) {
 	var req wire.SiteDecisionRequest
 	if err := q.body(&req); err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func TestSiteSwitchoverHalted(t *testing.T) {
 }
 
 // A decision about one step is not taken for another, where another operator has continued the site switchover meanwhile.
-func TestSiteWordAboutAnotherStep(t *testing.T) {
+func TestSiteDecisionAboutAnotherStep(t *testing.T) {
 	s := state.New()
 	s.PlatformID, s.Platform = "id", &platform.Platform{Name: "social"}
 	s.Change = &state.SiteChange{ID: "site-2", Version: 9, To: "west", Step: platform.StepVerify, Halted: "web3 does not verify"}
@@ -52,7 +52,7 @@ func TestSiteWordAboutAnotherStep(t *testing.T) {
 		q := httptest.NewRequest("POST", "/v1/site-switchovers/site-2/word", strings.NewReader(`{"word":"continue"`+version+`}`))
 		q.SetPathValue("id", "site-2")
 		a := New(Options{Loop: seen{snapshot: loop.Snapshot{Leading: true, Input: decide.Input{State: s}}}, States: fixed{s}})
-		_, err := a.siteWord(t.Context(), &request{Request: q})
+		_, err := a.siteDecision(t.Context(), &request{Request: q})
 		return err
 	}
 	if err := word(`,"version":7`); err == nil || !strings.Contains(err.Error(), "has changed since you looked at it") {

@@ -282,7 +282,7 @@ func TestWhatAnAgentFindsRunning(t *testing.T) {
 
 // TestRenewed: an ended permit may have been counted out, so an instance that must stop does not continue under a new one.
 func TestRenewed(t *testing.T) {
-	unbound, permitted, bound := running, running, stopped()
+	unlimited, permitted, bound := running, running, stopped()
 	permitted.Permit, bound.Permit = 2*time.Second, 2*time.Second
 	s := now - time.Second
 	for _, c := range []struct {
@@ -295,7 +295,7 @@ func TestRenewed(t *testing.T) {
 		{"it may run again", permitted, permitted, now - time.Minute, s + 2*time.Second},
 		{"it must stop, and drains", permitted, bound, now + 500*time.Millisecond, s + 2*time.Second},
 		{"it must stop, and had none", permitted, bound, now, now},
-		{"it must stop, and needed none", unbound, bound, now - time.Minute, s + 2*time.Second},
+		{"it must stop, and needed none", unlimited, bound, now - time.Minute, s + 2*time.Second},
 	} {
 		if got := Renewed(c.old, c.next, c.end, s, now); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)

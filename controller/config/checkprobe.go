@@ -20,7 +20,7 @@ const (
 	mostEvery    = time.Hour
 	leastTimeout = 100 * time.Millisecond
 	mostTimeout  = time.Minute
-	mostInARow   = 100
+	mostCounted  = 100
 	longestText  = 1000 // bytes of a text in a check
 )
 
@@ -54,7 +54,7 @@ func (c *checks) check(at where, k *platform.AppCheck) {
 		key   string
 		value int
 	}{{"rise", k.Rise}, {"fall", k.Fall}} {
-		if n.value < 1 || n.value > mostInARow {
+		if n.value < 1 || n.value > mostCounted {
 			c.add(at.field(n.key), fmt.Sprintf("%d is out of range", n.value), "use 1 to 100 checks in a row")
 		}
 	}

@@ -28,7 +28,7 @@ func (l *local) checkSuperuser(at where, s Superuser, runs string) {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		l.add(at, fmt.Sprintf("%s has mode %04o, open to others", s.Passfile, mode), "chmod 600 it")
 	}
-	if who, err := osuser.Stranger(filepath.Dir(s.Passfile)); err == nil && who != nil {
+	if who, err := osuser.OtherChanger(filepath.Dir(s.Passfile)); err == nil && who != nil {
 		l.add(at, fmt.Sprintf("%s is in a folder that user %d can change", s.Passfile, who.UID),
 			"put it into a folder that only root can change, such as /etc/mainstay")
 	}

@@ -41,7 +41,7 @@ func withPool(t *testing.T, change func(*platform.Platform)) *pool {
 		speaks: map[string]bool{"c1": true, "c2": true, "c3": true}, hears: true}
 	for _, i := range []string{"1", "2", "3", "4"} {
 		p.instances["web"+i], p.works["web"+i] = &health.Instance{Name: "web" + i, Running: true}, health.Well
-		st.apply(state.Command{Bind: &state.Bind{Host: "a" + i, Run: "r"}})
+		st.apply(state.Command{AgentRun: &state.AgentRun{Host: "a" + i, Run: "r"}})
 	}
 	p.tell()
 	p.settle()

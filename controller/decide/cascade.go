@@ -13,7 +13,7 @@ func (v *clusterView) reroute() (*state.Command, Reason) {
 		if upstream == v.c.Upstreams[name] || v.conf.Member(name).Leaving {
 			continue
 		}
-		why := Reason{Rule: RuleUpkeep, Code: streamsFromRelay, Member: name, Other: upstream}
+		why := Reason{Rule: RuleUpkeep, Code: streamsFromUpstream, Member: name, Other: upstream}
 		if upstream == "" {
 			why.Code, why.Other = streamsFromPrimary, v.c.Primary
 		}
@@ -24,7 +24,7 @@ func (v *clusterView) reroute() (*state.Command, Reason) {
 
 // upstreamOf is the member that a replica must stream from, "" for the primary.
 func (v *clusterView) upstreamOf(name string) string {
-	if v.bound(name) || v.site(name) == v.site(v.c.Primary) || !v.c.Members[name].Joined || !v.hasStableData(name) {
+	if v.mayBeAwaited(name) || v.site(name) == v.site(v.c.Primary) || !v.c.Members[name].HasStreamed || !v.hasStableData(name) {
 		return ""
 	}
 	best, site := "", v.site(name)
@@ -49,8 +49,8 @@ func (v *clusterView) hasStableData(name string) bool {
 	return r == nil || r.Data != health.DataEmpty && r.Needs == "" && r.Corrupt == ""
 }
 
-// bound: commits may wait for the replica, so it streams from the primary (S2).
-func (v *clusterView) bound(name string) bool {
+// mayBeAwaited: commits may wait for the replica, so it streams from the primary (S2).
+func (v *clusterView) mayBeAwaited(name string) bool {
 	if v.conf.Durability.Acks > 0 && v.State.MayAck(v.conf, v.c.Primary, name) {
 		return true
 	}
@@ -65,7 +65,7 @@ func (v *clusterView) bound(name string) bool {
 // mayBeUpstream tells whether a replica can hand the stream on: it streams from the primary, or has until a moment ago.
 func (v *clusterView) mayBeUpstream(name string) bool {
 	r, m := v.fresh(name), v.conf.Member(name)
-	if m.Leaving || v.c.Upstreams[name] != "" || !v.c.Members[name].Joined || v.fenceOf(name) != nil {
+	if m.Leaving || v.c.Upstreams[name] != "" || !v.c.Members[name].HasStreamed || v.fenceOf(name) != nil {
 		return false
 	}
 	if r != nil && r.Process == health.ProcessRunning && r.Streams() {
@@ -85,7 +85,7 @@ func (v *clusterView) inUse(upstream string) bool {
 
 // betterUpstream prefers one that streams from the primary anyway, then the one in use, then priority and name.
 func (v *clusterView) betterUpstream(a, b string) bool {
-	if x, y := v.bound(a), v.bound(b); x != y {
+	if x, y := v.mayBeAwaited(a), v.mayBeAwaited(b); x != y {
 		return x
 	}
 	if x, y := v.inUse(a), v.inUse(b); x != y {

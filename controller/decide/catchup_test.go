@@ -8,8 +8,8 @@ import (
 	"mainstay/controller/state"
 )
 
-// aheadButBarred is a fenced cluster in which m3 holds more than m2, and may not lead.
-func aheadButBarred(t *testing.T, acks int) *stage {
+// aheadMayNotLead is a fenced cluster in which m3 holds more than m2, and may not lead.
+func aheadMayNotLead(t *testing.T, acks int) *stage {
 	st := well(t, acks, func(p *platform.Platform) { p.Clusters[0].Members[2].MayLead = false })
 	st.members["m3"].Position, st.members["m3"].Replayed = 1064, 1064
 	st.crash()
@@ -21,7 +21,7 @@ func aheadButBarred(t *testing.T, acks int) *stage {
 
 func TestWhoIsAheadHandsItsWALOver(t *testing.T) { // S2
 	for _, acks := range []int{0, 1} {
-		st := aheadButBarred(t, acks)
+		st := aheadMayNotLead(t, acks)
 		st.members["m1"] = nil // nobody can be restarted in place
 		st.later(2 * time.Second)
 		cmd := st.step(time.Minute)
@@ -53,7 +53,7 @@ func TestWhoIsAheadHandsItsWALOver(t *testing.T) { // S2
 
 // A hand-over that does not end is given up, once.
 func TestHandOverOfWALIsBounded(t *testing.T) {
-	st := aheadButBarred(t, 1)
+	st := aheadMayNotLead(t, 1)
 	st.members["m1"] = nil
 	st.later(2 * time.Second)
 	st.apply(*st.step(time.Minute))

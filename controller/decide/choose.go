@@ -15,7 +15,7 @@ type choice struct {
 	best      string
 	sealed    []state.Sealed // members that count for fences and completeness
 	all       []state.Sealed // those, and members that are ahead of the best but may not lead
-	barred    []string       // sealed members against which only a policy or an operator's wish speaks
+	byPolicy  []string       // sealed members that only a policy or an operator's wish keeps from promotion
 	positions map[string]platform.LSN
 	notChosen map[string]Reason
 	// pending are replicas whose agents answer but whose seal is not in yet.
@@ -46,7 +46,7 @@ func (v *clusterView) choose() choice {
 			continue
 		}
 		if why := v.unwanted(name); why.given() {
-			ch.notChosen[name], ch.barred = why, append(ch.barred, name)
+			ch.notChosen[name], ch.byPolicy = why, append(ch.byPolicy, name)
 			continue
 		}
 		candidates = append(candidates, s)
@@ -69,7 +69,7 @@ func (ch *choice) instead(primary string, incomplete error) {
 func (ch *choice) ahead() string {
 	top := state.MostAdvanced(ch.all)
 	for _, s := range ch.all {
-		if s.Member == ch.best && s.Behind(top) && slices.Contains(ch.barred, top.Member) && s.Timeline == top.Timeline {
+		if s.Member == ch.best && s.Behind(top) && slices.Contains(ch.byPolicy, top.Member) && s.Timeline == top.Timeline {
 			return top.Member
 		}
 	}

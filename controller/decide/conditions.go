@@ -24,7 +24,7 @@ const (
 	primaryStops        condition = "primary stops"
 	targetReplays       condition = "target replays"
 	leaseShortened      condition = "lease shortened"
-	guardUnbound        condition = "guard unbound"
+	guardNotArmed       condition = "guard not armed"
 	setShort            condition = "durability set short"
 	upstreamAway        condition = "upstream away"
 	lineCut             condition = "line to the primary cut"

@@ -84,7 +84,7 @@ func TestPauseIsNamed(t *testing.T) {
 	if got := evidence(); !strings.Contains(got, "and being resumed: new disks") {
 		t.Error(got)
 	}
-	st.apply(onFeed(state.Command{Pause: &state.SetPause{Bound: true, Guarded: true}}))
+	st.apply(onFeed(state.Command{Pause: &state.SetPause{EndResume: true, Guarded: true}}))
 	if got := evidence(); got != "" {
 		t.Error(got)
 	}

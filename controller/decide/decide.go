@@ -50,7 +50,7 @@ type Decision struct {
 func Next(in Input) Decision {
 	in.Conditions.begin(in.Now)
 	defer in.Conditions.end()
-	d := Decision{Commands: bind(in)}
+	d := Decision{Commands: agentRuns(in)}
 	if in.Survey && in.State.Platform != nil {
 		d.Problems = slices.Concat(recoveryProblems(in), siteProblems(in), controllerProblems(in))
 	}
@@ -94,15 +94,15 @@ func Next(in Input) Decision {
 	return d
 }
 
-// bind records the run of an agent that speaks for its host, one host at a time.
-func bind(in Input) []state.Command {
+// agentRuns records the run of an agent that speaks for its host, one host at a time.
+func agentRuns(in Input) []state.Command {
 	if in.State.Platform == nil {
 		return nil
 	}
 	for i := range in.State.Platform.Hosts {
 		h := &in.State.Platform.Hosts[i]
 		if r := in.View.Report(h.Name); r != nil && r.RunID != "" && r.RunID != in.State.Runs[h.Name] {
-			return []state.Command{{By: byMainstay, At: in.At(), Bind: &state.Bind{Host: h.Name, Run: r.RunID,
+			return []state.Command{{By: byMainstay, At: in.At(), AgentRun: &state.AgentRun{Host: h.Name, Run: r.RunID,
 				Older: r.OlderThan(in.State.Runs[h.Name])}}}
 		}
 	}

@@ -58,8 +58,8 @@ func (v *clusterView) fence() (*state.Command, Reason) {
 }
 
 func (v *clusterView) promoteComplete(proof fencing.Proof, ch choice, old *health.Member) (*state.Command, Reason) {
-	if v.c.Doubtful {
-		return v.promoteDoubtful(proof, ch, old)
+	if v.c.Unconfirmed {
+		return v.promoteUnconfirmed(proof, ch, old)
 	}
 	incomplete, a := state.Complete(v.c.Sets, ch.sealed), v.c.Attempt.Accepted
 	if incomplete == nil && ch.best != "" && !v.worthWaiting(ch) {
@@ -95,7 +95,7 @@ func (v *clusterView) promoteComplete(proof fencing.Proof, ch choice, old *healt
 // promotion, for which every sealed member counts, behind or ahead; afterwards none of them is ahead.
 func (v *clusterView) handWALOver(old *health.Member, ch choice) (*state.Command, Reason) {
 	from := ch.ahead()
-	if from == "" || v.c.Attempt.CaughtUp || v.c.Doubtful || v.proof(old, ch.all) == nil ||
+	if from == "" || v.c.Attempt.CaughtUp || v.c.Unconfirmed || v.proof(old, ch.all) == nil ||
 		v.cleanlyStopped(old) && v.caughtUp(old.Shutdown, ch) != "" {
 		return nil, Reason{}
 	}
@@ -165,7 +165,7 @@ func (v *clusterView) waitOrAccept(proof fencing.Proof, ch choice, why Reason) (
 		return v.promote(proof, ch, false, Reason{Code: lossAccepted, Other: a.Accepted.By, Detail: a.Accepted.Reason, Because: []Reason{why}})
 	}
 	p := v.conf.Failover
-	if p.WhenIncomplete == platform.AcceptWhenIncomplete && !v.c.Doubtful &&
+	if p.WhenIncomplete == platform.AcceptWhenIncomplete && !v.c.Unconfirmed &&
 		ch.best != "" && v.heldFor(candidateIncomplete) >= p.AcceptAfter {
 		acc := &state.Acceptance{By: byPolicy, Reason: "failover.when-incomplete: accept", Completeness: true}
 		return &state.Command{Advance: &state.Advance{Attempt: a.Number, Phase: state.PhaseSeal, Accepted: acc, Note: why.String()}},
@@ -202,7 +202,7 @@ func (v *clusterView) proof(old *health.Member, sealed []state.Sealed) *fencing.
 	if closed(old, e) {
 		return &fencing.Proof{Kind: fencing.Stopped, Epoch: e, Detail: "its agent saw the last process end and closed the epoch"}
 	}
-	if !v.c.Doubtful && state.QuorumSealed(v.c.Sets, sealed) {
+	if !v.c.Unconfirmed && state.QuorumSealed(v.c.Sets, sealed) {
 		return &fencing.Proof{Kind: fencing.QuorumSealed, Epoch: e,
 			Detail: "sealed: " + strings.Join(namesOf(sealed), ", ") + "; no further commit can gather its acknowledgements"}
 	}

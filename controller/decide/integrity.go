@@ -29,7 +29,7 @@ func (v *clusterView) judge() (*state.Command, Reason) {
 		if r == nil || r.Incarnation == "" || m.Excluded != "" {
 			continue
 		}
-		if r.Incarnation != m.Incarnation && m.Joined { // an old report
+		if r.Incarnation != m.Incarnation && m.HasStreamed { // an old report
 			continue
 		}
 		damage := health.JoinDamage(r.Damage, v.compared(name, r.Incarnation))
@@ -144,7 +144,7 @@ func (v *clusterView) mayRepair(p, r *health.Member) bool {
 // repaired, and without it commits have as many caught-up replicas as they wait for. Otherwise they would wait for the copy.
 func (v *clusterView) unspared(p *health.Member, name string) string {
 	for _, other := range v.replicas() {
-		if other != name && !v.c.Members[other].Joined && !v.conf.Member(other).Leaving {
+		if other != name && !v.c.Members[other].HasStreamed && !v.conf.Member(other).Leaving {
 			return other + " is repaired"
 		}
 	}

@@ -51,7 +51,7 @@ func TestDamagedReplicaIsSpared(t *testing.T) {
 		{"one of two, acks 2", 2, func(*stage) {}, true},
 		{"the other does not stream", 1, func(st *stage) { st.members["m1"].Senders = st.members["m1"].Senders[:1] }, true},
 		{"the other is far behind", 1, func(st *stage) { st.members["m1"].Position += 2 * joinLag }, true},
-		{"the other is being repaired", 0, func(st *stage) { st.c().Members["m3"].Joined = false }, true},
+		{"the other is being repaired", 0, func(st *stage) { st.c().Members["m3"].HasStreamed = false }, true},
 		{"nothing waits for replicas", 0, func(*stage) {}, false},
 		{"the primary is damaged too", 0, func(st *stage) { st.members["m1"].Damage = "a bad page" }, true},
 	} {
@@ -80,7 +80,7 @@ func TestUnsparedReplicaSaysUntilWhen(t *testing.T) {
 			"without it have 1): add a replica, or lower `acks`"},
 		{"from another site", 2, func(st *stage) { st.s.Platform.Clusters[0].Durability.From = platform.FromOtherSite },
 			"add a replica on another site, or lower `acks`"},
-		{"the other is being repaired", 0, func(st *stage) { st.c().Members["m3"].Joined = false }, "and is rebuilt once m3 is repaired"},
+		{"the other is being repaired", 0, func(st *stage) { st.c().Members["m3"].HasStreamed = false }, "and is rebuilt once m3 is repaired"},
 		{"it can be spared", 1, func(*stage) {}, "and is rebuilt from a primary against which nothing is known"},
 	} {
 		st := well(t, c.acks, nil)
@@ -112,7 +112,7 @@ func TestDamageFoundInAnAttempt(t *testing.T) {
 func TestDamageUnderAnEarlierName(t *testing.T) {
 	for _, joined := range []bool{false, true} {
 		st := well(t, 1, nil)
-		st.c().Members["m2"].Incarnation, st.c().Members["m2"].Joined = "m2_9", joined
+		st.c().Members["m2"].Incarnation, st.c().Members["m2"].HasStreamed = "m2_9", joined
 		st.members["m2"].Damage = "bad pages"
 		st.later(time.Second)
 		cmd, _, _ := st.next()

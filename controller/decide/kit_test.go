@@ -56,7 +56,7 @@ func beforeBootstrap(t *testing.T, acks int, change func(*platform.Platform)) *s
 	st.apply(state.Command{Init: &state.Init{PlatformID: "p"}})
 	st.apply(state.Command{Platform: &state.SetPlatform{Platform: p}})
 	for _, h := range []string{"h1", "h2", "h3"} {
-		st.apply(state.Command{Bind: &state.Bind{Host: h, Run: "r"}})
+		st.apply(state.Command{AgentRun: &state.AgentRun{Host: h, Run: "r"}})
 	}
 	for _, n := range []string{"m1", "m2", "m3"} {
 		st.members[n] = &health.Member{Name: n, Data: health.DataEmpty, Process: health.ProcessEnded, Guard: health.Guard{Complete: true}}
@@ -332,7 +332,7 @@ func recovered(t *testing.T) *stage {
 func (st *stage) recoverControllers() {
 	st.s = state.Recovered(st.s, []string{"c1"}, 0, "abc", "root", "fire", "now")
 	for _, h := range []string{"h1", "h2", "h3"} {
-		st.apply(state.Command{Bind: &state.Bind{Host: h, Run: "r"}})
+		st.apply(state.Command{AgentRun: &state.AgentRun{Host: h, Run: "r"}})
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 
 // restored binds another run to a member's host, whose disk does not know the former run.
 func (st *stage) restored(host string) {
-	st.apply(state.Command{Bind: &state.Bind{Host: host, Run: "r", Older: true}})
+	st.apply(state.Command{AgentRun: &state.AgentRun{Host: host, Run: "r", Older: true}})
 }
 
 // The host of the primary comes back with an older disk. Its data may lack commits, so it does not lead again by itself, and a replica that
@@ -120,7 +120,7 @@ func TestOlderReplicaCountsAgainOnceItStreams(t *testing.T) { // L8
 	st := well(t, 1, nil)
 	st.restored("h2")
 	m := st.c().Members["m2"]
-	if m.Incarnation == "m2_2" || m.Joined || !m.Older {
+	if m.Incarnation == "m2_2" || m.HasStreamed || !m.Older {
 		t.Fatalf("%+v", m)
 	}
 	st.members["m2"].Incarnation = m.Incarnation

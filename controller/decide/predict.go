@@ -10,16 +10,16 @@ import (
 	"mainstay/health"
 )
 
-// Death is a way in which a primary can die, for predictions.
-type Death int
+// Failure is a way in which a primary can die, for predictions.
+type Failure int
 
 const (
 	// HostLost: nothing on the primary's host answers any more.
-	HostLost Death = iota
-	// Crash: PostgreSQL ends, its agent lives and sees it.
-	Crash
-	// SiteGone: nothing on the primary's site answers any more.
-	SiteGone
+	HostLost Failure = iota
+	// PrimaryCrashed: PostgreSQL ends, its agent lives and sees it.
+	PrimaryCrashed
+	// SiteLost: nothing on the primary's site answers any more.
+	SiteLost
 )
 
 // promotionTime is what a prediction allows for seals, promotion and the first commit after the decision; test/bench
@@ -28,7 +28,7 @@ const promotionTime = 400 * time.Millisecond
 
 // Predict runs the real decisions on a copy of state and view in which the primary has died, stepped to the end. explain
 // prints the result, and each real failover keeps it beside its record.
-func Predict(in Input, cluster string, death Death) state.Prediction {
+func Predict(in Input, cluster string, failure Failure) state.Prediction {
 	c := in.State.Clusters[cluster]
 	if c == nil || in.State.ClusterConfig(cluster) == nil || c.Primary == "" {
 		return state.Prediction{Why: "the cluster has no primary yet"}
@@ -36,15 +36,15 @@ func Predict(in Input, cluster string, death Death) state.Prediction {
 	p := &prediction{in: in, cluster: cluster, began: in.Now}
 	p.in.View, p.in.Conditions, p.in.Hypothetical, p.in.Survey = in.View.Clone(), in.Conditions.Clone(), true, false
 	lost := ""
-	if death == SiteGone {
+	if failure == SiteLost {
 		lost = in.State.Platform.SiteOf(in.State.ClusterConfig(cluster).Member(c.Primary).Host)
 	}
 	if why := p.choosesObservers(lost); why.given() {
 		return state.Prediction{Why: why.String(), Loss: nothingPromoted}
 	}
 	p.forgetSilent()
-	p.kill(c, death)
-	if death != Crash { // which its agent sees at once
+	p.kill(c, failure)
+	if failure != PrimaryCrashed { // which its agent sees at once
 		p.in.Now += platform.Suspect(in.State.ClusterConfig(cluster).Lease)
 	}
 	p.refresh()
@@ -119,14 +119,14 @@ func (p *prediction) forgetSilent() {
 	}
 }
 
-func (p *prediction) kill(c *state.Cluster, death Death) {
+func (p *prediction) kill(c *state.Cluster, failure Failure) {
 	conf := p.in.State.ClusterConfig(p.cluster)
 	dead := conf.Member(c.Primary)
 	p.in.View.ForgetObservations()
-	switch death {
+	switch failure {
 	case HostLost:
 		p.in.View.Forget(dead.Host)
-	case SiteGone:
+	case SiteLost:
 		for _, h := range p.in.State.Platform.Hosts {
 			if h.Site == p.in.State.Platform.SiteOf(dead.Host) {
 				p.in.View.Forget(h.Name)

@@ -42,22 +42,22 @@ func (st *stage) dies(speak map[string]string) (*state.Promote, time.Duration) {
 func TestPredictionRunsWhatWouldRun(t *testing.T) {
 	both := func() map[string]string { return map[string]string{"c1": "east", "c3": "north"} }
 	for _, c := range []struct {
-		name  string
-		acks  int
-		from  string // of the last failover, "" for none
-		death Death
-		speak map[string]string // the other controllers that speak, before and, unless they are lost, after
-		block bool              // the last failover blocks the next
+		name    string
+		acks    int
+		from    string // of the last failover, "" for none
+		failure Failure
+		speak   map[string]string // the other controllers that speak, before and, unless they are lost, after
+		block   bool              // the last failover blocks the next
 	}{
-		{name: "a host", acks: 1, death: HostLost, speak: both()},
-		{name: "a host, asynchronous", death: HostLost, speak: both()},
-		{name: "a host, after a failover", acks: 1, from: "m3", death: HostLost, speak: both(), block: true},
-		{name: "a host, after a failover, asynchronous", from: "m3", death: HostLost, speak: both(), block: true},
-		{name: "a site", acks: 1, death: SiteGone, speak: both()},
-		{name: "a site, after a failover within it", acks: 1, from: "m1", death: SiteGone, speak: both()},
-		{name: "a site, after a failover within it, and north is silent", acks: 1, from: "m1", death: SiteGone,
+		{name: "a host", acks: 1, failure: HostLost, speak: both()},
+		{name: "a host, asynchronous", failure: HostLost, speak: both()},
+		{name: "a host, after a failover", acks: 1, from: "m3", failure: HostLost, speak: both(), block: true},
+		{name: "a host, after a failover, asynchronous", from: "m3", failure: HostLost, speak: both(), block: true},
+		{name: "a site", acks: 1, failure: SiteLost, speak: both()},
+		{name: "a site, after a failover within it", acks: 1, from: "m1", failure: SiteLost, speak: both()},
+		{name: "a site, after a failover within it, and north is silent", acks: 1, from: "m1", failure: SiteLost,
 			speak: map[string]string{"c1": "east"}, block: true},
-		{name: "a site, after a failover to it", acks: 1, from: "m3", death: SiteGone, speak: both(), block: true},
+		{name: "a site, after a failover to it", acks: 1, from: "m3", failure: SiteLost, speak: both(), block: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			st := twoSites(t, c.acks, func(p *platform.Platform) {
@@ -75,8 +75,8 @@ func TestPredictionRunsWhatWouldRun(t *testing.T) {
 			for name, site := range c.speak {
 				st.observations(name, site, true)
 			}
-			said := Predict(st.input(), "feed", c.death)
-			if c.death == SiteGone {
+			said := Predict(st.input(), "feed", c.failure)
+			if c.failure == SiteLost {
 				delete(c.speak, "c1")
 			}
 			p, after := st.dies(c.speak)
@@ -98,7 +98,7 @@ func TestPredictionWithoutALeader(t *testing.T) {
 	st := twoSites(t, 1, nil)
 	st.observations("c3", "east", true)
 	why := Reason{Code: noLeaderLeft, Other: "east", Names: []string{"c1", "c3"}, Of: 3}
-	if p := Predict(st.input(), "feed", SiteGone); p.Promote != "" || p.Why != why.String() {
+	if p := Predict(st.input(), "feed", SiteLost); p.Promote != "" || p.Why != why.String() {
 		t.Errorf("east has two of three controllers: %s", Sentence(p))
 	}
 	if p := Predict(st.input(), "feed", HostLost); p.Promote != "m2" || p.Proof != fencing.QuorumSealed {
@@ -107,7 +107,7 @@ func TestPredictionWithoutALeader(t *testing.T) {
 	st = twoSites(t, 1, nil)
 	st.self, st.site = "c1", "east"
 	st.observations("c2", "west", true)
-	if p := Predict(st.input(), "feed", SiteGone); p.Promote != "m2" {
+	if p := Predict(st.input(), "feed", SiteLost); p.Promote != "m2" {
 		t.Errorf("this leader is lost as well, and another takes its place: %s", Sentence(p))
 	}
 }

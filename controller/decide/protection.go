@@ -105,8 +105,8 @@ func (v *clusterView) outlookExpired(ch choice) Outlook {
 	switch {
 	case v.c.Pause != nil:
 		out.Why = Reason{Code: guardsPaused, Cluster: v.c.Name}
-	case v.c.Unbound:
-		out.Why = Reason{Code: guardsUnbound}
+	case v.c.AwaitsGuards:
+		out.Why = Reason{Code: guardsNotArmed}
 	case !v.c.Guarded:
 		out.Why = Reason{Code: grantedUnguarded}
 	case !state.NoPromisesLeft(v.c.Sets, v.c.Members, ch.all):

@@ -114,10 +114,10 @@ func TestOutlookTimes(t *testing.T) {
 // The longest of several promises is what a predicted failover waits for.
 func TestPredictionWaitsForPromises(t *testing.T) {
 	st := well(t, 1, nil)
-	free := Predict(st.input(), "feed", Crash)
+	free := Predict(st.input(), "feed", PrimaryCrashed)
 	st.members["m2"].Promised, st.members["m3"].Promised = 4000, 1000
 	st.report()
-	if got := Predict(st.input(), "feed", Crash); got.About-free.About != 4*time.Second {
+	if got := Predict(st.input(), "feed", PrimaryCrashed); got.About-free.About != 4*time.Second {
 		t.Errorf("about %s, and %s without promises", got.About, free.About)
 	}
 }
@@ -134,7 +134,7 @@ func TestOutlooksAgreeWithTheEngine(t *testing.T) {
 					st.members[m] = nil
 				}
 				st.later(time.Minute)
-				crashed := Predict(st.input(), "feed", Crash)
+				crashed := Predict(st.input(), "feed", PrimaryCrashed)
 				if o := outlooks(st)[crashed.Proof]; crashed.Promote != "" && !o.Possible {
 					t.Errorf("acks %d, guarded %t, without %v: crashed, proof %s, which is said not to be possible: %s", acks, guarded,
 						missing, crashed.Proof, o.Why)

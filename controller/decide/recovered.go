@@ -16,7 +16,7 @@ func (v *clusterView) reaffirm(p *health.Member) (*state.Command, Reason) {
 	if why := v.overtaken(); why.given() {
 		return v.leaveToOperator(why)
 	}
-	if !v.c.Doubtful || p == nil || p.Process != health.ProcessRunning || p.Role != health.RolePrimary || p.Epoch != v.c.Epoch {
+	if !v.c.Unconfirmed || p == nil || p.Process != health.ProcessRunning || p.Role != health.RolePrimary || p.Epoch != v.c.Epoch {
 		return nil, Reason{}
 	}
 	return &state.Command{Reaffirm: &state.Reaffirm{Epoch: v.c.Epoch}},
@@ -51,7 +51,7 @@ const otherGroupFor = time.Minute
 // knows; no reason if no agent reports that, or an operator has decided. Commits acknowledged since are not on the old primary, so
 // neither its report nor its disk shows anything (S4).
 func (v *clusterView) overtaken() Reason {
-	if a := v.c.Attempt; !v.c.Doubtful || a != nil && a.Accepted != nil && a.Accepted.Completeness {
+	if a := v.c.Attempt; !v.c.Unconfirmed || a != nil && a.Accepted != nil && a.Accepted.Completeness {
 		return Reason{}
 	}
 	old := v.known(v.c.Primary)
@@ -71,8 +71,8 @@ func (v *clusterView) leaveToOperator(why Reason) (*state.Command, Reason) {
 	return v.failoverWaits("", Reason{Code: operatorMustDecide, Cluster: v.c.Name, Because: []Reason{why}})
 }
 
-// promoteDoubtful: the old primary's own disk holds every commit that it acknowledged; any other member needs an operator's decision.
-func (v *clusterView) promoteDoubtful(proof fencing.Proof, ch choice, old *health.Member) (*state.Command, Reason) {
+// promoteUnconfirmed: the old primary's own disk holds every commit that it acknowledged; any other member needs an operator's decision.
+func (v *clusterView) promoteUnconfirmed(proof fencing.Proof, ch choice, old *health.Member) (*state.Command, Reason) {
 	if proof.Kind == fencing.Stopped && v.restartable(old) {
 		ch.best = v.c.Primary
 		return v.promote(proof, ch, false, Reason{})

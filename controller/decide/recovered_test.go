@@ -22,7 +22,7 @@ func TestPrimaryThatAnswersGoesOnAfterARecovery(t *testing.T) {
 	}
 	m.Guard.Armed = m.Epoch
 	st.later(0)
-	if r := st.commits().Reaffirm; r == nil || !r.Bound || !st.c().Guarded {
+	if r := st.commits().Reaffirm; r == nil || !r.GuardsArmed || !st.c().Guarded {
 		t.Fatalf("%+v, guarded %v", r, st.c().Guarded)
 	}
 }

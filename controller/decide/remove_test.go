@@ -34,7 +34,7 @@ func TestRemovedMemberLeaves(t *testing.T) {
 	}
 	st.members["m1"].Settled = 2
 	st.later(0)
-	if st.commits().Settled == nil || st.commits().Left == nil || st.s.ClusterConfig("feed").Member("m3") != nil {
+	if st.commits().Settled == nil || st.commits().RemoveLeaving == nil || st.s.ClusterConfig("feed").Member("m3") != nil {
 		t.Fatalf("members %+v", st.s.Platform.Clusters[0].Members)
 	}
 	st.waits()
@@ -54,7 +54,7 @@ func TestRemovedMemberMayBeGone(t *testing.T) {
 	st.members["m1"].Settled = 2
 	st.later(0)
 	st.commits()
-	if st.commits().Left == nil {
+	if st.commits().RemoveLeaving == nil {
 		t.Fatal("it does not leave")
 	}
 }

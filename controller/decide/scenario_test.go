@@ -155,9 +155,9 @@ func (s *scenario) happens(what string, args []string, line string) bool {
 		s.decides()
 		return true
 	case "predict": // host-lost, crash, site-gone
-		death := map[string]Death{"host-lost": HostLost, "crash": Crash, "site-gone": SiteGone}[args[0]]
+		failure := map[string]Failure{"host-lost": HostLost, "crash": PrimaryCrashed, "site-gone": SiteLost}[args[0]]
 		s.report()
-		fmt.Fprintf(&s.out, "%s: %s\n", args[0], Sentence(Predict(s.input(), "feed", death)))
+		fmt.Fprintf(&s.out, "%s: %s\n", args[0], Sentence(Predict(s.input(), "feed", failure)))
 		return true
 	default:
 		s.t.Fatalf("%q cannot happen", line)

@@ -38,7 +38,7 @@ func (in Input) siteLost(site string) Reason {
 	}
 	why := Reason{Code: siteSilent, Other: site, For: silence}
 	if in.View.Hypothetical() {
-		why.Code = siteGone
+		why.Code = noAgentOfSite
 	}
 	if len(gone) > 0 {
 		why = Reason{Code: norItsControllers, Names: gone, Because: []Reason{why}}

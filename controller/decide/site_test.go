@@ -96,8 +96,8 @@ func TestApprovalEndsWhenThePrimaryIsBack(t *testing.T) {
 	}
 }
 
-// TestPredictSiteGone: explain says what the policy does where the whole site of the primary is lost.
-func TestPredictSiteGone(t *testing.T) {
+// TestPredictSiteLost: explain says what the policy does where the whole site of the primary is lost.
+func TestPredictSiteLost(t *testing.T) {
 	asks := join(Reason{Code: approvalAwaited, Member: "m2", Is: "west", Other: "feed"}, Reason{Code: nothingWouldBeLost})
 	for policy, want := range map[platform.AcrossSites]string{
 		platform.AcrossAutomatic: "m2 would be promoted",
@@ -105,7 +105,7 @@ func TestPredictSiteGone(t *testing.T) {
 		platform.AcrossNever:     "no member would be promoted: ",
 	} {
 		st := twoSites(t, 1, func(p *platform.Platform) { p.Clusters[0].Failover.AcrossSites = policy })
-		got := Predict(st.input(), "feed", SiteGone)
+		got := Predict(st.input(), "feed", SiteLost)
 		if text := Sentence(got); !strings.HasPrefix(text, want) {
 			t.Errorf("%s: %s", policy, text)
 		}

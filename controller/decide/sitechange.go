@@ -59,7 +59,7 @@ func (v *siteChangeView) next() (*state.StepSite, Reason) {
 		}
 		return v.checkpoints()
 	}
-	if name := v.State.Left(v.ch); name != "" {
+	if name := v.State.MovedAway(v.ch); name != "" {
 		return v.fail(v.left(name))
 	}
 	if step, why := v.hooks("before"); step != nil || why.given() {

@@ -182,7 +182,7 @@ func TestPredictions(t *testing.T) {
 		p.Others["m3"] != (Reason{Code: mayNotLead}).String() {
 		t.Errorf("host lost: %+v", p)
 	}
-	if p = Predict(st.input(), "feed", Crash); p.Promote != "m2" || p.Proof != fencing.Stopped {
+	if p = Predict(st.input(), "feed", PrimaryCrashed); p.Promote != "m2" || p.Proof != fencing.Stopped {
 		t.Errorf("crash: %+v", p)
 	}
 	if st.view.Member(&st.s.Platform.Clusters[0].Members[0]).Process != health.ProcessRunning ||

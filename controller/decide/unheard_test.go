@@ -45,14 +45,14 @@ func TestPredictionNamesNoHypotheticalSilence(t *testing.T) {
 	st.members["m3"] = nil
 	st.later(5 * time.Second)
 	gone := Reason{Code: agentGone, Other: "h3"}.String()
-	for death, want := range map[Death]map[string]string{
-		HostLost: {"m2": Reason{Code: comesFirst}.String(), "m3": gone},
-		Crash:    {"m2": Reason{Code: notShownComplete}.String(), "m3": gone},
+	for failure, want := range map[Failure]map[string]string{
+		HostLost:       {"m2": Reason{Code: comesFirst}.String(), "m3": gone},
+		PrimaryCrashed: {"m2": Reason{Code: notShownComplete}.String(), "m3": gone},
 	} {
-		p := Predict(st.input(), "feed", death)
+		p := Predict(st.input(), "feed", failure)
 		for name, why := range want {
 			if !strings.Contains(p.Others[name], why) || strings.Contains(Sentence(p), "24h") {
-				t.Errorf("death %d: %s: %q, want %q; %s", death, name, p.Others[name], why, Sentence(p))
+				t.Errorf("failure %d: %s: %q, want %q; %s", failure, name, p.Others[name], why, Sentence(p))
 			}
 		}
 	}

@@ -31,8 +31,8 @@ func (v *clusterView) upkeep() (*state.Command, Reason) {
 	if p == nil || p.Epoch != v.c.Epoch {
 		return nil, Reason{Code: epochAwaited, Member: v.c.Primary, Want: v.c.Epoch.String()}
 	}
-	if v.c.Unbound && p.Guard.Complete && p.Guard.Armed == v.c.Epoch {
-		return &state.Command{Reaffirm: &state.Reaffirm{Epoch: v.c.Epoch, Bound: true}}, Reason{Code: guardsBound, Member: v.c.Primary}
+	if v.c.AwaitsGuards && p.Guard.Complete && p.Guard.Armed == v.c.Epoch {
+		return &state.Command{Reaffirm: &state.Reaffirm{Epoch: v.c.Epoch, GuardsArmed: true}}, Reason{Code: guardsArmed, Member: v.c.Primary}
 	}
 	if p.Opened && (!v.c.Opened || v.c.SystemID == "") {
 		return &state.Command{Opened: &state.Opened{Epoch: v.c.Epoch, SystemID: p.SystemID, Timeline: p.Timeline, History: p.History}},
@@ -48,7 +48,7 @@ func (v *clusterView) upkeep() (*state.Command, Reason) {
 		return cmd, why
 	}
 	if name := v.left(); name != "" {
-		return &state.Command{Left: &state.Left{}}, Reason{Code: memberLeaves, Member: name}
+		return &state.Command{RemoveLeaving: &state.RemoveLeaving{}}, Reason{Code: memberLeaves, Member: name}
 	}
 	if cmd, why := v.judge(); cmd != nil {
 		return cmd, why
@@ -97,13 +97,13 @@ func (v *clusterView) pause() (*state.Command, Reason) {
 	p := v.fresh(v.c.Primary)
 	switch {
 	case p == nil:
-		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{Code: resumedOutOfReach}
+		return &state.Command{Pause: &state.SetPause{EndResume: true}}, Reason{Code: resumedOutOfReach}
 	case p.Process != health.ProcessRunning:
-		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{Code: resumedNotRunning}
+		return &state.Command{Pause: &state.SetPause{EndResume: true}}, Reason{Code: resumedNotRunning}
 	case p.Guard.Complete && p.Guard.Armed == v.c.Epoch && p.Guard.Told >= pause.Resumed:
-		return &state.Command{Pause: &state.SetPause{Bound: true, Guarded: true}}, Reason{Code: resumedBound}
-	case !p.Guard.Complete && v.heldFor(guardUnbound) > v.conf.Lease:
-		return &state.Command{Pause: &state.SetPause{Bound: true}}, Reason{Code: resumedUnguarded}
+		return &state.Command{Pause: &state.SetPause{EndResume: true, Guarded: true}}, Reason{Code: resumedArmed}
+	case !p.Guard.Complete && v.heldFor(guardNotArmed) > v.conf.Lease:
+		return &state.Command{Pause: &state.SetPause{EndResume: true}}, Reason{Code: resumedUnguarded}
 	}
 	return nil, Reason{}
 }
@@ -154,8 +154,8 @@ func (v *clusterView) replicaUpkeep(p *health.Member) (*state.Command, Reason) {
 			return &state.Command{Reincarnate: &state.Reincarnate{Member: name, Reason: why.String()}}, why
 		}
 		// Its own report must be of the new data as well, because it names the WAL that the repair left out (S9).
-		if !m.Joined && sender(p, m.Incarnation) != nil && r.Incarnation == m.Incarnation &&
-			(m.Listed || p.MembersVersion >= v.State.PlatformVersion) {
+		if !m.HasStreamed && sender(p, m.Incarnation) != nil && r.Incarnation == m.Incarnation &&
+			(m.KnownToPrimary || p.MembersVersion >= v.State.PlatformVersion) {
 			return v.rejoined(name, r)
 		}
 	}

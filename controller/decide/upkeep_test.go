@@ -64,7 +64,7 @@ func TestCrashWhilePaused(t *testing.T) {
 		t.Error("the crash is not named")
 	}
 	st.apply(onFeed(state.Command{Pause: &state.SetPause{Resume: true}}))
-	if p := st.commits().Pause; p == nil || !p.Bound || p.Guarded || st.c().Pause != nil {
+	if p := st.commits().Pause; p == nil || !p.EndResume || p.Guarded || st.c().Pause != nil {
 		t.Fatalf("resumed: %+v, pause %+v", p, st.c().Pause)
 	}
 	if b := st.commits().Begin; b == nil || b.Kind != state.Failover {
@@ -406,7 +406,7 @@ func TestPauseBarsFailover(t *testing.T) { // L7
 	}
 	st.members["m1"].Guard = health.Guard{Complete: true, Told: resumed, Armed: st.c().Epoch}
 	st.later(0)
-	if p := st.commits().Pause; p == nil || !p.Bound || !p.Guarded || st.c().Pause != nil {
+	if p := st.commits().Pause; p == nil || !p.EndResume || !p.Guarded || st.c().Pause != nil {
 		t.Errorf("bound: %+v", p)
 	}
 }
@@ -416,7 +416,7 @@ func TestResumeWithTheGuardOutOfReach(t *testing.T) { // L7
 	st.apply(onFeed(state.Command{Pause: &state.SetPause{Pause: &state.Pause{By: "ann"}}}))
 	st.apply(onFeed(state.Command{Pause: &state.SetPause{Resume: true}}))
 	st.vanish()
-	if p := st.commits().Pause; p == nil || !p.Bound || p.Guarded {
+	if p := st.commits().Pause; p == nil || !p.EndResume || p.Guarded {
 		t.Errorf("pause %+v: an end of its lease must not count as a proof", p)
 	}
 }
@@ -492,14 +492,14 @@ func TestProblemsAreNamed(t *testing.T) {
 
 // A new member counts for nothing before the primary has confirmed a member list that contains it: until then the primary may renew
 // its lease without that member's promise (L5).
-func TestNewMemberIsListedFirst(t *testing.T) {
+func TestNewMemberIsKnownToThePrimaryFirst(t *testing.T) {
 	st := well(t, 0, nil)
 	p := platformOf(0)
 	p.Hosts = append(p.Hosts, platform.Host{Name: "h4", Site: "west"})
 	p.Clusters[0].Members = append(p.Clusters[0].Members, platform.Member{Name: "m4", Host: "h4", Port: 5432, MayLead: true})
 	st.members["m1"].MembersVersion = st.s.PlatformVersion
 	st.apply(state.Command{Platform: &state.SetPlatform{Platform: p}})
-	st.apply(state.Command{Bind: &state.Bind{Host: "h4", Run: "r"}})
+	st.apply(state.Command{AgentRun: &state.AgentRun{Host: "h4", Run: "r"}})
 	m4 := *st.members["m3"]
 	m4.Name, m4.Incarnation = "m4", st.c().Members["m4"].Incarnation
 	st.members["m4"] = &m4
@@ -509,7 +509,7 @@ func TestNewMemberIsListedFirst(t *testing.T) {
 	}
 	st.members["m1"].MembersVersion = st.s.PlatformVersion
 	st.later(0)
-	if r := st.commits().Rejoined; r == nil || r.Member != "m4" || !st.c().Members["m4"].Listed {
+	if r := st.commits().Rejoined; r == nil || r.Member != "m4" || !st.c().Members["m4"].KnownToPrimary {
 		t.Errorf("the primary has confirmed the list: %+v, %+v", r, st.c().Members["m4"])
 	}
 }

@@ -68,7 +68,7 @@ var (
 		"{because}, and too few observers answer to be sure ({number} of {of}; silent: {names})"}
 	receiveNothing    = Code{"ReceiveNothing", "{because}, and {names} receive nothing from it"}
 	siteSilent        = Code{"SiteSilent", "no agent of site {other} has been heard for {for}"}
-	siteGone          = Code{"SiteGone", "no agent of site {other} answers"}
+	noAgentOfSite     = Code{"NoAgentOfSite", "no agent of site {other} answers"}
 	norItsControllers = Code{"NorItsControllers", "{because}, nor its controllers {names}"}
 	soSay             = Code{"SoSay", "so say {names}"}
 	recoveryBlock     = Code{"RecoveryBlock",
@@ -223,24 +223,24 @@ var (
 
 // A cluster whose primary works.
 var (
-	longerLeaseOver    = Code{"LongerLeaseOver", "the longer lease has been counted out"}
-	epochAwaited       = Code{"EpochAwaited", "waiting for {member} to take up epoch {want}"}
-	stillLeads         = Code{"StillLeads", "{member} still leads: it continues under an epoch of the new generation"}
-	guardsBound        = Code{"GuardsBound", "the guards of {member} are bound to the new epoch"}
-	opens              = Code{"Opens", "{member} has opened"}
-	notWritable        = Code{"NotWritable", "{member} is not writable yet{detail}"}
-	earlierSetsEnd     = Code{"EarlierSetsEnd", "earlier durability sets are no longer in force"}
-	memberLeaves       = Code{"MemberLeaves", "{member} has left every durability set, and the platform"}
-	pauseExpired       = Code{"PauseExpired", "the pause has expired"}
-	resumedOutOfReach  = Code{"ResumedOutOfReach", "resumed; the guard is out of reach"}
-	resumedNotRunning  = Code{"ResumedNotRunning", "resumed; the primary does not run, so no guard is bound"}
-	resumedBound       = Code{"ResumedBound", "resumed; the guard is bound again"}
-	resumedUnguarded   = Code{"ResumedUnguarded", "resumed; the guard is not complete"}
-	needsRepair        = Code{"NeedsRepair", "{member} needs a {want}"}
-	streamsAgain       = Code{"StreamsAgain", "{member} streams"}
-	streamsFromRelay   = Code{"StreamsFromRelay", "{member} streams from {other}, its site's upstream"}
-	streamsFromPrimary = Code{"StreamsFromPrimary", "{member} streams from {other} itself"}
-	crashesAlike       = Code{"CrashesAlike",
+	longerLeaseOver     = Code{"LongerLeaseOver", "the longer lease has been counted out"}
+	epochAwaited        = Code{"EpochAwaited", "waiting for {member} to take up epoch {want}"}
+	stillLeads          = Code{"StillLeads", "{member} still leads: it continues under an epoch of the new generation"}
+	guardsArmed         = Code{"GuardsArmed", "the guards of {member} are armed for the new epoch"}
+	opens               = Code{"Opens", "{member} has opened"}
+	notWritable         = Code{"NotWritable", "{member} is not writable yet{detail}"}
+	earlierSetsEnd      = Code{"EarlierSetsEnd", "earlier durability sets are no longer in force"}
+	memberLeaves        = Code{"MemberLeaves", "{member} has left every durability set, and the platform"}
+	pauseExpired        = Code{"PauseExpired", "the pause has expired"}
+	resumedOutOfReach   = Code{"ResumedOutOfReach", "resumed; the guard is out of reach"}
+	resumedNotRunning   = Code{"ResumedNotRunning", "resumed; the primary does not run, so no guard is armed"}
+	resumedArmed        = Code{"ResumedArmed", "resumed; the guards enforce the lease again"}
+	resumedUnguarded    = Code{"ResumedUnguarded", "resumed; the guard is not complete"}
+	needsRepair         = Code{"NeedsRepair", "{member} needs a {want}"}
+	streamsAgain        = Code{"StreamsAgain", "{member} streams"}
+	streamsFromUpstream = Code{"StreamsFromUpstream", "{member} streams from {other}, its site's upstream"}
+	streamsFromPrimary  = Code{"StreamsFromPrimary", "{member} streams from {other} itself"}
+	crashesAlike        = Code{"CrashesAlike",
 		"its replay ends at the record at {at}, and so does the replay of {other}: the cause is not the data of one member, but " +
 			"this record or something that both hosts lack; see their logs. Both are started again and again, and neither is copied " +
 			"anew"}
@@ -334,7 +334,7 @@ var (
 	tooFewCanBeSealed = Code{"TooFewCanBeSealed", "{of} of ({names}) must be sealed, {number} can be ({because})"}
 	guardsPaused      = Code{"GuardsPaused",
 		"the cluster is paused, so no guard counts; `mainstay resume {cluster}` ends that"}
-	guardsUnbound    = Code{"GuardsUnbound", "the controllers were recovered, and its guards have not been bound to the epoch since then"}
+	guardsNotArmed   = Code{"GuardsNotArmed", "the controllers were recovered, and its guards have not been armed for the epoch since then"}
 	grantedUnguarded = Code{"GrantedUnguarded",
 		"the epoch was granted without a complete guard; a switchover to a member with one ends that"}
 	unsealedMayPromise = Code{"UnsealedMayPromise",

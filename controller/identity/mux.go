@@ -39,7 +39,7 @@ type Mux struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup // the accept loop and all handshakes
 
-	strangers, peers *crowd.Crowd // running handshakes, from addresses not in met, and from addresses in met
+	newcomers, peers *crowd.Crowd // running handshakes, from addresses not in met, and from addresses in met
 
 	mu  sync.Mutex
 	met map[string]bool // addresses from which a verified peer has connected
@@ -63,7 +63,7 @@ func Listen(addr string, s *Store, opts ...Option) (*Mux, error) {
 	m := &Mux{
 		tcp: tcp, store: s, config: s.ServerConfig(ProtoRaft, ProtoHTTP), refused: func(net.Addr, error) {}, timeout: handshakeTimeout,
 		http: newQueue(tcp.Addr()), raft: newQueue(tcp.Addr()),
-		strangers: crowd.New(maxHandshakes, maxHandshakesPer), peers: crowd.New(maxHandshakes, maxHandshakesPer), met: map[string]bool{},
+		newcomers: crowd.New(maxHandshakes, maxHandshakesPer), peers: crowd.New(maxHandshakes, maxHandshakesPer), met: map[string]bool{},
 	}
 	for _, o := range opts {
 		o(m)
@@ -162,7 +162,7 @@ func (m *Mux) crowdOf(from net.Addr) *crowd.Crowd {
 	if m.met[crowd.Host(from)] {
 		return m.peers
 	}
-	return m.strangers
+	return m.newcomers
 }
 
 // meet remembers the address of a verified peer.

@@ -64,7 +64,7 @@ func (c *Core) BarrierDone(barrier uint64, err error, now time.Duration) Out {
 	of := news{}
 	for _, w := range served {
 		reply := Reply{ID: w.id, Err: err}
-		if err == nil && c.unbound(w.report) {
+		if err == nil && c.unrecorded(w.report) {
 			c.waiting = append(c.waiting, w) // a goal might be one that only its predecessor may follow
 			continue
 		}

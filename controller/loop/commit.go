@@ -88,7 +88,7 @@ func (l *Loop) finish(p Proposal, refused bool, err error) {
 // note writes one line for each decision.
 func (l *Loop) note(p Proposal) {
 	why := l.core.last.Reasons.Of(p.Command.Subject())
-	if b := p.Command.Bind; b != nil {
+	if b := p.Command.AgentRun; b != nil {
 		l.zap.Info("agent registered for its host", zap.String("host", b.Host), zap.String("run", b.Run))
 	} else if p.Decided {
 		l.zap.Info("decided", zap.String("about", p.Command.Subject()), zap.String("rule", string(why.Rule)),

@@ -47,8 +47,8 @@ func bootstrapped(t *testing.T) *state.State {
 	return apply(t, state.New(), state.Command{Init: &state.Init{PlatformID: "id"}}, state.Command{Platform: &state.SetPlatform{Platform: p}},
 		state.Command{Bootstrap: &state.BootstrapCluster{Member: "m1", Guarded: true}},
 		state.Command{Opened: &state.Opened{Epoch: ep(1), SystemID: "7", Timeline: 1}},
-		state.Command{Bind: &state.Bind{Host: "h1", Run: "r1"}}, state.Command{Bind: &state.Bind{Host: "h2", Run: "r"}},
-		state.Command{Bind: &state.Bind{Host: "h3", Run: "r"}})
+		state.Command{AgentRun: &state.AgentRun{Host: "h1", Run: "r1"}}, state.Command{AgentRun: &state.AgentRun{Host: "h2", Run: "r"}},
+		state.Command{AgentRun: &state.AgentRun{Host: "h3", Run: "r"}})
 }
 
 // primary is what m1's agent reports while all is well.
@@ -315,7 +315,7 @@ func TestOneRunSpeaksAndHoldsTheLease(t *testing.T) { // L8
 		t.Errorf("it is answered %+v", a)
 	}
 	d := c.Decide(time.Minute+hold, time.Unix(0, 0))
-	if len(d.Proposals) != 0 && d.Proposals[0].Command.Bind != nil {
+	if len(d.Proposals) != 0 && d.Proposals[0].Command.AgentRun != nil {
 		t.Errorf("bound to the copy: %+v", d.Proposals)
 	}
 	for _, older := range []bool{false, true} {
@@ -331,17 +331,17 @@ func TestOneRunSpeaksAndHoldsTheLease(t *testing.T) { // L8
 		if out = c.BarrierDone(out.Barrier, nil, now); len(out.Replies) != 0 {
 			t.Fatalf("older %v: it has an answer before the log knows whether its disk is the former run's: %+v", older, out)
 		}
-		var bind state.Command
+		var registered state.Command
 		decided := c.Decide(now, time.Unix(0, 0))
 		for _, p := range decided.Proposals {
-			if p.Command.Bind != nil {
-				bind = p.Command
+			if p.Command.AgentRun != nil {
+				registered = p.Command
 			}
 		}
-		if b := bind.Bind; b == nil || *b != (state.Bind{Host: "h1", Run: "r2", Older: older}) {
+		if b := registered.AgentRun; b == nil || *b != (state.AgentRun{Host: "h1", Run: "r2", Older: older}) {
 			t.Fatalf("older %v: after the first has been silent for longer than any lease, the log learns %+v", older, b)
 		}
-		c.Applied(apply(t, c.state, bind))
+		c.Applied(apply(t, c.state, registered))
 		out = c.BarrierDone(decided.Barrier, nil, now)
 		if len(out.Replies) != 1 || out.Replies[0].Answer == nil {
 			t.Fatalf("older %v: bound, it has no answer: %+v", older, out)

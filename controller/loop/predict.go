@@ -17,14 +17,14 @@ func (c *Core) remember(cmd *state.Command) {
 	if !ok {
 		return
 	}
-	death := decide.HostLost
+	failure := decide.HostLost
 	switch {
 	case cmd.Begin.StopOld:
-		death = decide.Crash
+		failure = decide.PrimaryCrashed
 	case c.last.Reasons.Of(cmd.Cluster).Kind == health.SiteLost:
-		death = decide.SiteGone
+		failure = decide.SiteLost
 	}
-	begin, predicted := *cmd.Begin, decide.Predict(in, cmd.Cluster, death)
+	begin, predicted := *cmd.Begin, decide.Predict(in, cmd.Cluster, failure)
 	begin.Prediction = &predicted
 	cmd.Begin = &begin
 }

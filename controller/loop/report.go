@@ -45,9 +45,9 @@ func (c *Core) Report(id uint64, r *health.Report, now time.Duration) (Out, erro
 	return c.propose(now), nil
 }
 
-// unbound tells whether a run that now speaks for its host is not yet recorded: first the log must tell whether its disk is the one which
-// the run before it had (L8).
-func (c *Core) unbound(r *health.Report) bool {
+// unrecorded tells whether a run speaks for its host that the log does not have yet. The log must tell first whether this run has the disk
+// of the run before it (L8).
+func (c *Core) unrecorded(r *health.Report) bool {
 	if c.state.Platform == nil || c.state.Platform.Host(r.Host) == nil || c.state.Runs[r.Host] == r.RunID {
 		return false
 	}

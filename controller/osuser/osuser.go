@@ -2,7 +2,7 @@
 //
 // An agent that runs as root works in folders that PostgreSQL's user owns: a data directory, and often the folders above it. That user
 // can replace anything there by a link at any moment, and root would then read, write or remove the link's target. So the agent touches
-// such files with that user's rights (Do), and with its own only where every folder on the way to them is its own (Stranger). It must
+// such files with that user's rights (Do), and with its own only where every folder on the way to them is its own (OtherChanger). It must
 // never be used to gain rights: for a process that is not root it changes nothing.
 package osuser
 

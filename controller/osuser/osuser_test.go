@@ -63,8 +63,8 @@ func TestDo(t *testing.T) {
 	}
 }
 
-// TestStranger: the first one on the way who could put something else there.
-func TestStranger(t *testing.T) {
+// TestOtherChanger: the first one on the way who could put something else there.
+func TestOtherChanger(t *testing.T) {
 	dir := asRoot(t)
 	mkdir := func(name string, mode os.FileMode, uid, gid int) {
 		path := filepath.Join(dir, name)
@@ -95,7 +95,7 @@ func TestStranger(t *testing.T) {
 		"theirs": &other, "theirs/ours": &other, "theirs/none": &other, "to theirs": &other, "sticky/planted": &other,
 		"group": &nobody, "open/x": &nobody, "sticky/none": &nobody,
 	} {
-		got, err := Stranger(filepath.Join(dir, path))
+		got, err := OtherChanger(filepath.Join(dir, path))
 		if err != nil || (got == nil) != (want == nil) || got != nil && *got != *want {
 			t.Errorf("%s: %v, %v; want %v", path, got, err, want)
 		}
@@ -103,11 +103,11 @@ func TestStranger(t *testing.T) {
 	for path, want := range map[string]bool{
 		"theirs": false, "to theirs": true, "theirs/ours": true, "back": false, "sticky/planted": true, "group": false,
 	} {
-		if got, err := StrangerAbove(filepath.Join(dir, path)); err != nil || (got != nil) != want {
+		if got, err := OtherChangerAbove(filepath.Join(dir, path)); err != nil || (got != nil) != want {
 			t.Errorf("above %s: %v, %v", path, got, err)
 		}
 	}
-	if _, err := Stranger(filepath.Join(dir, "loop")); err == nil {
+	if _, err := OtherChanger(filepath.Join(dir, "loop")); err == nil {
 		t.Error("a link to itself has an end")
 	}
 }

@@ -13,15 +13,15 @@ import (
 // maxLinks bounds the links of one path, as the kernel does.
 const maxLinks = 40
 
-// Stranger returns the first user besides this process's and root who can change what a path names: the owner of a folder or of a link on
-// the way, links followed, or of its end if that is a folder. nil means that there is none, and that none can appear meanwhile. For a
-// folder of our own that others may write into, it is the user "nobody". A missing part of the path is for us to create.
-func Stranger(path string) (*User, error) { return stranger(path, true) }
+// OtherChanger returns the first user besides this process's and root who can change the file that a path names: the owner of a folder or
+// of a link on the way, links followed, or of its end if that is a folder. nil means that there is none, and that none can appear
+// meanwhile. For a folder of our own that others may write into, it is the user "nobody". We create a missing part of the path.
+func OtherChanger(path string) (*User, error) { return otherChanger(path, true) }
 
-// StrangerAbove is Stranger for the folder that contains the path's end, links followed: the owner of that end does not matter.
-func StrangerAbove(path string) (*User, error) { return stranger(path, false) }
+// OtherChangerAbove is OtherChanger for the folder that contains the path's end, links followed: the owner of that end does not matter.
+func OtherChangerAbove(path string) (*User, error) { return otherChanger(path, false) }
 
-func stranger(path string, end bool) (*User, error) {
+func otherChanger(path string, end bool) (*User, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err

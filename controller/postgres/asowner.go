@@ -21,16 +21,16 @@ func ourselves() Owner { return Owner{UID: uint32(os.Geteuid()), GID: uint32(os.
 // in runs f, which works on files in dir, with the owner's rights, unless only we can change what dir names. An object that the owner
 // has put there in place of a file of ours, such as a link, then gives no access that the owner does not have. If the owner is
 // root, the rights are those of the first other user that could have put it there.
-func (o Owner) in(dir string, f func() error) error { return o.as(osuser.Stranger, dir, f) }
+func (o Owner) in(dir string, f func() error) error { return o.as(osuser.OtherChanger, dir, f) }
 
 // beside is in for files beside the data directory, after links are followed.
-func (i *Server) beside(f func() error) error { return i.Owner.as(osuser.StrangerAbove, i.Data, f) }
+func (i *Server) beside(f func() error) error { return i.Owner.as(osuser.OtherChangerAbove, i.Data, f) }
 
-func (o Owner) as(stranger func(path string) (*osuser.User, error), path string, f func() error) error {
+func (o Owner) as(changer func(path string) (*osuser.User, error), path string, f func() error) error {
 	if os.Geteuid() != 0 {
 		return f()
 	}
-	who, err := stranger(path)
+	who, err := changer(path)
 	switch {
 	case err != nil:
 		return err

@@ -48,18 +48,18 @@ func (i *Server) createRoles(ctx context.Context, c *sql.Conn) error {
 		}
 	}
 	do = append(do, unless("pg_catalog.to_regclass('mainstay.beat') IS NOT NULL", "CREATE SCHEMA IF NOT EXISTS mainstay; "+
-		"CREATE TABLE mainstay.beat (id int PRIMARY KEY, n bigint NOT NULL, at timestamptz NOT NULL) WITH (fillfactor = 10, "+quietBeat+")"))
+		"CREATE TABLE mainstay.beat (id int PRIMARY KEY, n bigint NOT NULL, at timestamptz NOT NULL) WITH (fillfactor = 10, "+quietTable+")"))
 	if _, err := c.ExecContext(ctx, strings.Join(do, ";\n")); err != nil { // one round trip
 		return err
 	}
 	return writeProbeIsOurs(ctx, c)
 }
 
-// quietBeat keeps autovacuum from the write probe's table while its one row stays on its page, as pruning sees to: otherwise it would be
+// quietTable keeps autovacuum from the write probe's table while its one row stays on its page, as pruning sees to: otherwise it would be
 // analyzed every minute, because all of it changes, and a WAL record of a whole page be written for each page of the catalog that this
 // touches. What a long transaction leaves in the table is vacuumed. A table that an earlier build has made stays as it is: a user's event
 // trigger may forbid ALTER TABLE, and a promoted member must be opened.
-const quietBeat = "autovacuum_analyze_threshold = 2147483647, autovacuum_vacuum_threshold = 5000"
+const quietTable = "autovacuum_analyze_threshold = 2147483647, autovacuum_vacuum_threshold = 5000"
 
 // writeProbeIsOurs refuses a table that a user has put where Beat writes: its triggers would run as the superuser.
 func writeProbeIsOurs(ctx context.Context, c *sql.Conn) error {

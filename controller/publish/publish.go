@@ -153,13 +153,13 @@ func withdrawals(s *state.State) (all []withdrawal) {
 	if s.Platform == nil {
 		return nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.Gone)) {
-		version := s.Gone[name].Version
+	for _, name := range slices.Sorted(maps.Keys(s.RemovedClusters)) {
+		version := s.RemovedClusters[name].Version
 		all = append(all, withdrawal{subject{"cluster", name}, version, func(ctx context.Context, k Sink) error {
 			return k.Withdraw(ctx, s.Platform.Name, name, version)
 		}})
 	}
-	for _, name := range s.GoneApps {
+	for _, name := range s.RemovedApps {
 		all = append(all, withdrawApp(name, s))
 	}
 	return all

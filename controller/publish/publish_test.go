@@ -281,7 +281,7 @@ func TestRemovedClusterIsWithdrawn(t *testing.T) {
 	without := func(version uint64) *state.State {
 		s := social(1, 1, "feed-1")
 		s.Platform.Clusters, s.Clusters = nil, map[string]*state.Cluster{}
-		s.Gone = map[string]*state.Cluster{"feed": {Name: "feed", Version: version}}
+		s.RemovedClusters = map[string]*state.Cluster{"feed": {Name: "feed", Version: version}}
 		return s
 	}
 	f.set(social(1, 1, "feed-1"), true)
@@ -352,7 +352,7 @@ func TestAppsArePublishedAndWithdrawn(t *testing.T) {
 	if got := k.published(); got[0].Index != 5 || got[1].Index != 7 {
 		t.Errorf("published %+v", got)
 	}
-	removed := func(s *state.State) { s.Platform.Apps, s.Apps, s.GoneApps = nil, nil, []string{"web"} }
+	removed := func(s *state.State) { s.Platform.Apps, s.Apps, s.RemovedApps = nil, nil, []string{"web"} }
 	f.set(withApp(8, removed), true)
 	await(t, "the withdrawal", func() bool { return slices.Equal(k.withdrawn(), []string{"social/app web 8"}) })
 	f.set(withApp(9, removed), true)

@@ -97,7 +97,7 @@ func (s *State) configureApps(p *platform.Platform) {
 		a.Version++
 		apps[conf.Name] = &a
 	}
-	s.GoneApps = gone(s.GoneApps, s.Apps, apps)
+	s.RemovedApps = gone(s.RemovedApps, s.Apps, apps)
 	s.Apps = apps
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // What was published of a removed app must be withdrawn, until it is back.
-func TestGoneApps(t *testing.T) {
+func TestRemovedApps(t *testing.T) {
 	s := bootstrapped(t, 1)
 	apply := func(names ...string) {
 		t.Helper()
@@ -24,8 +24,8 @@ func TestGoneApps(t *testing.T) {
 		{[]string{"cache"}, []string{"web"}},
 	} {
 		apply(step.apps...)
-		if !slices.Equal(s.GoneApps, step.gone) || len(s.Apps) != len(step.apps) {
-			t.Errorf("with %v: gone %v, %d apps", step.apps, s.GoneApps, len(s.Apps))
+		if !slices.Equal(s.RemovedApps, step.gone) || len(s.Apps) != len(step.apps) {
+			t.Errorf("with %v: gone %v, %d apps", step.apps, s.RemovedApps, len(s.Apps))
 		}
 	}
 }

@@ -26,10 +26,10 @@ func Apply(s *State, index uint64, c Command) (*State, error) {
 		err = next.applyInit(c.Init)
 	case c.Platform != nil:
 		err = next.applyPlatform(c)
-	case c.Left != nil:
-		err = next.applyLeft(c)
-	case c.Bind != nil:
-		next.applyBind(c)
+	case c.RemoveLeaving != nil:
+		err = next.applyRemoveLeaving(c)
+	case c.AgentRun != nil:
+		next.applyAgentRun(c)
 	case c.App != nil:
 		err = next.applyApp(c)
 	case c.BeginSite != nil:

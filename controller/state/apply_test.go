@@ -80,7 +80,7 @@ func TestGates(t *testing.T) {
 		{fenced, onFeed(Command{Abandon: &Abandon{Attempt: ep(3)}}), "not running"},
 		{paused, failover(), "paused by ann"},
 		{s, onFeed(Command{Pause: &SetPause{Resume: true}}), "is not paused"},
-		{paused, onFeed(Command{Pause: &SetPause{Bound: true, Guarded: true}}), "not resuming"},
+		{paused, onFeed(Command{Pause: &SetPause{EndResume: true, Guarded: true}}), "not resuming"},
 		{s, onFeed(Command{Opened: &Opened{Epoch: ep(2), SystemID: "7", Timeline: 1}}), "epoch 1.2 is not in force"},
 		{s, onFeed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "8", Timeline: 1}}), "but the cluster's is 7"},
 		{s, onFeed(Command{Opened: &Opened{Epoch: ep(1), SystemID: "7", Timeline: 2}}), "epoch 1.1 has timeline 1"},
@@ -111,7 +111,7 @@ func TestNoGuardCountsInAPause(t *testing.T) {
 	if s.Clusters["feed"].Guarded {
 		t.Error("reaffirmed in a pause, and its lease's end would be a proof")
 	}
-	s = run(t, s, onFeed(Command{Pause: &SetPause{Resume: true}}), onFeed(Command{Pause: &SetPause{Bound: true, Guarded: true}}))
+	s = run(t, s, onFeed(Command{Pause: &SetPause{Resume: true}}), onFeed(Command{Pause: &SetPause{EndResume: true, Guarded: true}}))
 	if !s.Clusters["feed"].Guarded {
 		t.Error("the guard is bound again, and still proves nothing")
 	}
@@ -127,7 +127,7 @@ func TestPauseAndResume(t *testing.T) { // L7
 		t.Error("a resume first asks for the guard, and counts it only once it is bound")
 	}
 	refused(t, s, failover(), "is resuming")
-	s = run(t, s, onFeed(Command{Pause: &SetPause{Bound: true, Guarded: true}}))
+	s = run(t, s, onFeed(Command{Pause: &SetPause{EndResume: true, Guarded: true}}))
 	if c := s.Clusters["feed"]; c.Pause != nil || !c.Guarded {
 		t.Errorf("after the resume: %s", text(c))
 	}
@@ -283,7 +283,7 @@ func randomCommand(r *rand.Rand, s *State) Command {
 		{Rejoined: &Rejoined{Member: member}},
 		{Pause: &SetPause{Pause: &Pause{By: "ann"}}},
 		{Pause: &SetPause{Resume: true}},
-		{Pause: &SetPause{Bound: true, Guarded: true}},
+		{Pause: &SetPause{EndResume: true, Guarded: true}},
 		{LeaseCounted: &LeaseCounted{Longest: 1}},
 		{Barrier: &Barrier{}},
 		{},
@@ -324,7 +324,7 @@ func TestSameAs(t *testing.T) {
 	if err != nil || !barrier.SameAs(initialised) || barrier.Index != 2 {
 		t.Errorf("after a barrier: same=%v, index %d (%v)", barrier.SameAs(initialised), barrier.Index, err)
 	}
-	bound, err := Apply(barrier, 3, Command{Bind: &Bind{Host: "h1", Run: "r1"}})
+	bound, err := Apply(barrier, 3, Command{AgentRun: &AgentRun{Host: "h1", Run: "r1"}})
 	if err != nil || bound.SameAs(barrier) {
 		t.Errorf("after a command: same=%v (%v)", bound.SameAs(barrier), err)
 	}

@@ -39,7 +39,7 @@ func (s *State) mayBeUpstream(c *Cluster, upstream, member string) error {
 		return fmt.Errorf("cluster %s: %s cannot be the upstream of %s", c.Name, upstream, member)
 	case site(upstream) != site(member) || site(member) == site(c.Primary):
 		return fmt.Errorf("cluster %s: %s and %s must be on the same site, and the primary on another", c.Name, upstream, member)
-	case !c.Members[member].Joined:
+	case !c.Members[member].HasStreamed:
 		return fmt.Errorf("cluster %s: %s has not yet streamed from the primary", c.Name, member)
 	}
 	return nil

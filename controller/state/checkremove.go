@@ -7,8 +7,8 @@ import (
 	"mainstay/controller/platform"
 )
 
-// checkMemberGone returns the reason why a member may not be removed now.
-func (s *State) checkMemberGone(old, conf *platform.Cluster, next *platform.Platform, m platform.Member, remove []string) error {
+// checkMemberRemoval returns the reason why a member may not be removed now.
+func (s *State) checkMemberRemoval(old, conf *platform.Cluster, next *platform.Platform, m platform.Member, remove []string) error {
 	c := s.Clusters[old.Name]
 	switch {
 	case m.Leaving:
@@ -34,10 +34,10 @@ func (s *State) checkMemberGone(old, conf *platform.Cluster, next *platform.Plat
 	return nil
 }
 
-// checkClusterGone returns the reason why a cluster may not be removed now. It must be paused: then guards do not kill once
+// checkClusterRemoval returns the reason why a cluster may not be removed now. It must be paused: then guards do not kill once
 // their agent has heard of the pause, and the end of a lease proves nothing (L7), so its primary keeps running when no controller
 // renews its lease.
-func (s *State) checkClusterGone(old *platform.Cluster, remove []string) error {
+func (s *State) checkClusterRemoval(old *platform.Cluster, remove []string) error {
 	c := s.Clusters[old.Name]
 	switch {
 	case !slices.Contains(remove, old.Name):

@@ -20,36 +20,36 @@ type Command struct {
 	Cluster string `json:"cluster,omitempty"`
 	Version uint64 `json:"version,omitempty"`
 
-	Barrier      *Barrier          `json:"tick,omitempty"`
-	Init         *Init             `json:"init,omitempty"`
-	Platform     *SetPlatform      `json:"platform,omitempty"`
-	Bootstrap    *BootstrapCluster `json:"birth,omitempty"`
-	Begin        *Begin            `json:"begin,omitempty"`
-	Advance      *Advance          `json:"advance,omitempty"`
-	Promote      *Promote          `json:"promote,omitempty"`
-	Abandon      *Abandon          `json:"abandon,omitempty"`
-	Opened       *Opened           `json:"opened,omitempty"`
-	Sets         *ChangeSet        `json:"sets,omitempty"`
-	Settled      *Settled          `json:"settled,omitempty"`
-	Reincarnate  *Reincarnate      `json:"reincarnate,omitempty"`
-	Rejoined     *Rejoined         `json:"rejoined,omitempty"`
-	Pause        *SetPause         `json:"pause,omitempty"`
-	LeaseCounted *LeaseCounted     `json:"leaseCounted,omitempty"`
-	Ack          *Ack              `json:"ack,omitempty"`
-	Stream       *Stream           `json:"stream,omitempty"`
-	Reaffirm     *Reaffirm         `json:"reaffirm,omitempty"`
-	Approve      *Approve          `json:"approve,omitempty"`
-	App          *ChangeApp        `json:"app,omitempty"`
-	BeginSite    *BeginSite        `json:"beginSite,omitempty"`
-	StepSite     *StepSite         `json:"stepSite,omitempty"`
-	HookAnswered *HookAnswered     `json:"asked,omitempty"`
-	Bind         *Bind             `json:"bind,omitempty"`
-	Fence        *FenceHost        `json:"fence,omitempty"`
-	Fenced       *HostFenced       `json:"fenced,omitempty"`
-	Unfence      *UnfenceHost      `json:"unfence,omitempty"`
-	Unfenced     *HostUnfenced     `json:"unfenced,omitempty"`
-	Left         *Left             `json:"left,omitempty"`
-	Judge        *Judge            `json:"judge,omitempty"`
+	Barrier       *Barrier          `json:"tick,omitempty"`
+	Init          *Init             `json:"init,omitempty"`
+	Platform      *SetPlatform      `json:"platform,omitempty"`
+	Bootstrap     *BootstrapCluster `json:"birth,omitempty"`
+	Begin         *Begin            `json:"begin,omitempty"`
+	Advance       *Advance          `json:"advance,omitempty"`
+	Promote       *Promote          `json:"promote,omitempty"`
+	Abandon       *Abandon          `json:"abandon,omitempty"`
+	Opened        *Opened           `json:"opened,omitempty"`
+	Sets          *ChangeSet        `json:"sets,omitempty"`
+	Settled       *Settled          `json:"settled,omitempty"`
+	Reincarnate   *Reincarnate      `json:"reincarnate,omitempty"`
+	Rejoined      *Rejoined         `json:"rejoined,omitempty"`
+	Pause         *SetPause         `json:"pause,omitempty"`
+	LeaseCounted  *LeaseCounted     `json:"leaseCounted,omitempty"`
+	Ack           *Ack              `json:"ack,omitempty"`
+	Stream        *Stream           `json:"stream,omitempty"`
+	Reaffirm      *Reaffirm         `json:"reaffirm,omitempty"`
+	Approve       *Approve          `json:"approve,omitempty"`
+	App           *ChangeApp        `json:"app,omitempty"`
+	BeginSite     *BeginSite        `json:"beginSite,omitempty"`
+	StepSite      *StepSite         `json:"stepSite,omitempty"`
+	HookAnswered  *HookAnswered     `json:"asked,omitempty"`
+	AgentRun      *AgentRun         `json:"bind,omitempty"`
+	Fence         *FenceHost        `json:"fence,omitempty"`
+	Fenced        *HostFenced       `json:"fenced,omitempty"`
+	Unfence       *UnfenceHost      `json:"unfence,omitempty"`
+	Unfenced      *HostUnfenced     `json:"unfenced,omitempty"`
+	RemoveLeaving *RemoveLeaving    `json:"left,omitempty"`
+	Judge         *Judge            `json:"judge,omitempty"`
 }
 
 // Barrier changes nothing: it shows that its term's leader still leads when it is committed (L1).

@@ -42,7 +42,7 @@ func NoPromisesLeft(sets []platform.DurabilitySet, members map[string]*Member, s
 		return count(set, sealed, false) >= set.SealedNeeded()
 	}
 	for _, s := range sealed {
-		if m := members[s.Member]; m != nil && m.Listed {
+		if m := members[s.Member]; m != nil && m.KnownToPrimary {
 			return true
 		}
 	}

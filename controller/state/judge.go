@@ -23,7 +23,7 @@ func applyJudge(_ *State, c *Cluster, cmd Command) error {
 	switch {
 	case m == nil:
 		return fmt.Errorf("cluster %s has no member %s", c.Name, j.Member)
-	case m.Incarnation != j.Incarnation && m.Joined: // before it has joined, its data is still that of an earlier name
+	case m.Incarnation != j.Incarnation && m.HasStreamed: // before it has joined, its data is still that of an earlier name
 		return fmt.Errorf("cluster %s: the data of %s is %s, not %s", c.Name, j.Member, m.Incarnation, j.Incarnation)
 	case j.Excluded != "" && m.Excluded != "":
 		return fmt.Errorf("cluster %s: %s is excluded already: %s", c.Name, j.Member, m.Excluded)

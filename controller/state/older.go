@@ -9,13 +9,13 @@ func (s *State) returnedOlder(conf *platform.Cluster, cmd Command) {
 	for i := range conf.Members {
 		m := &conf.Members[i]
 		old := s.Clusters[conf.Name]
-		if m.Host != cmd.Bind.Host || old == nil || old.Primary == "" {
+		if m.Host != cmd.AgentRun.Host || old == nil || old.Primary == "" {
 			continue
 		}
 		c := old.clone()
 		c.Version++
 		own := c.Members[m.Name]
-		own.Older, own.Joined, own.Incarnation = true, false, c.incarnate(m.Name)
+		own.Older, own.HasStreamed, own.Incarnation = true, false, c.incarnate(m.Name)
 		c.direct(m.Name)
 		c.note(cmd, m.Name, "host "+m.Host+" came back with an older copy of its disk: a backup, a snapshot, or a copied machine",
 			"nothing that its data acknowledged counts; it is used again once it streams as "+own.Incarnation)

@@ -9,10 +9,10 @@ import (
 type SetPause struct {
 	Pause  *Pause `json:"pause,omitempty"`
 	Resume bool   `json:"resume,omitempty"`
-	// Bound ends a resume: the guards enforce the lease again (Guarded), or are out of reach (not Guarded, so the end of a lease
+	// EndResume ends a resume: the guards enforce the lease again (Guarded), or are out of reach (not Guarded, so the end of a lease
 	// proves nothing).
-	Bound   bool `json:"bound,omitempty"`
-	Guarded bool `json:"guarded,omitempty"`
+	EndResume bool `json:"bound,omitempty"`
+	Guarded   bool `json:"guarded,omitempty"`
 }
 
 func applyPause(s *State, c *Cluster, cmd Command) error {
@@ -23,12 +23,12 @@ func applyPause(s *State, c *Cluster, cmd Command) error {
 			return fmt.Errorf("cluster %s: operation %s is running; pause when it has ended", c.Name, c.Attempt.Operation)
 		}
 		// From here on the guards do not enforce the lease, so its end proves nothing (L7).
-		c.Pause, c.Guarded, c.Unbound = p.Pause, false, false
+		c.Pause, c.Guarded, c.AwaitsGuards = p.Pause, false, false
 	case c.Pause == nil:
 		return fmt.Errorf("cluster %s is not paused", c.Name)
 	case p.Resume:
 		c.Pause.Resuming, c.Pause.Resumed = true, s.Index
-	case p.Bound && c.Pause.Resuming:
+	case p.EndResume && c.Pause.Resuming:
 		c.Pause, c.Guarded = nil, p.Guarded
 	default:
 		return fmt.Errorf("cluster %s is not resuming", c.Name)

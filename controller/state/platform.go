@@ -54,13 +54,13 @@ func (s *State) CheckChange(next *platform.Platform, remove []string) error {
 func (s *State) checkCluster(old *platform.Cluster, next *platform.Platform, remove []string) error {
 	cl := next.Cluster(old.Name)
 	if cl == nil {
-		return s.checkClusterGone(old, remove)
+		return s.checkClusterRemoval(old, remove)
 	}
 	bootstrapped := s.Clusters[old.Name] != nil && s.Clusters[old.Name].Primary != ""
 	for _, m := range old.Members {
 		now := cl.Member(m.Name)
 		if now == nil {
-			if err := s.checkMemberGone(old, cl, next, m, remove); err != nil {
+			if err := s.checkMemberRemoval(old, cl, next, m, remove); err != nil {
 				return err
 			}
 			continue
@@ -91,8 +91,8 @@ func (s *State) applyPlatform(cmd Command) error {
 		return err
 	}
 	s.PlatformVersion++
-	s.comeBack(c.Platform)
-	s.protect(c.Platform, cmd.At)
+	s.endReleases(c.Platform)
+	s.setPlatform(c.Platform, cmd.At)
 	for i := range c.Platform.Clusters {
 		s.putCluster(s.configured(&c.Platform.Clusters[i]))
 	}
@@ -114,7 +114,7 @@ func (s *State) configured(conf *platform.Cluster) *Cluster {
 	}
 	for _, m := range conf.Members {
 		if cl.Members[m.Name] == nil {
-			cl.Members[m.Name] = &Member{Incarnation: cl.incarnate(m.Name), Listed: cl.Primary == ""}
+			cl.Members[m.Name] = &Member{Incarnation: cl.incarnate(m.Name), KnownToPrimary: cl.Primary == ""}
 		}
 	}
 	return cl
@@ -126,17 +126,17 @@ func (c *Cluster) incarnate(member string) string {
 	return fmt.Sprintf("%s_%d", member, c.HighIncarnation)
 }
 
-// Bind records which run of an agent speaks for a host: the first that reported, or a later one after the former had been silent
+// AgentRun records which run of an agent speaks for a host: the first that reported, or a later one after the former had been silent
 // for longer than any lease (L8).
-type Bind struct {
+type AgentRun struct {
 	Host string `json:"host"`
 	Run  string `json:"run"`
 	// Older: its disk does not know the former run: it is that of a copied machine, or was restored from a backup or a snapshot.
 	Older bool `json:"older,omitempty"`
 }
 
-func (s *State) applyBind(cmd Command) {
-	b := cmd.Bind
+func (s *State) applyAgentRun(cmd Command) {
+	b := cmd.AgentRun
 	if b.Older && s.Platform != nil {
 		for i := range s.Platform.Clusters {
 			s.returnedOlder(&s.Platform.Clusters[i], cmd)

@@ -46,7 +46,7 @@ func applyPromote(s *State, c *Cluster, cmd Command) error {
 	c.grantedUnder(p.Guarded)
 	c.Members[p.Member].Older = false // the epoch is new, and the commits that it lacks are not needed or were given up
 	c.HighTimeline = max(c.HighTimeline, p.Timeline)
-	c.Opened, c.History, c.Attempt, c.Upstreams, c.Doubtful, c.Unbound = false, nil, nil, nil, false, false
+	c.Opened, c.History, c.Attempt, c.Upstreams, c.Unconfirmed, c.AwaitsGuards = false, nil, nil, nil, false, false
 	c.addSet(c.Epoch, s.ClusterConfig(c.Name).Durability.Acks, c.firstSet(s, old, p, inPlace))
 	if !inPlace {
 		c.FirstOwn = c.HighSet
@@ -101,7 +101,7 @@ func (c *Cluster) firstSet(s *State, old string, p *Promote, inPlace bool) []str
 	}
 	was := c.Members[old] // its damage stays: a rewind keeps the blocks that it need not replace
 	c.Members[old] = &Member{Incarnation: c.incarnate(old), Excluded: was.Excluded, DamagedAs: was.DamagedAs, Cleared: was.Cleared,
-		ClearedAs: was.ClearedAs, Listed: was.Listed, Older: was.Older}
+		ClearedAs: was.ClearedAs, KnownToPrimary: was.KnownToPrimary, Older: was.Older}
 	var names []string
 	for _, sealed := range p.Sealed {
 		m := c.Members[sealed.Member]
@@ -144,8 +144,8 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 	if err := c.validProof(s, p); err != nil {
 		return err
 	}
-	if c.Doubtful {
-		return c.validDoubtful(p)
+	if c.Unconfirmed {
+		return c.validUnconfirmed(p)
 	}
 	if p.Clean && p.Proof.Kind == fencing.Stopped || p.Member == c.Primary {
 		return nil // it alone holds every commit
@@ -159,9 +159,9 @@ func (c *Cluster) validPromotion(s *State, p *Promote) error {
 	return c.isMostAdvanced(p)
 }
 
-// validDoubtful: the actions of the lost controllers are not known, so only the old primary itself, or an operator's
+// validUnconfirmed: the actions of the lost controllers are not known, so only the old primary itself, or an operator's
 // acceptance, shows completeness.
-func (c *Cluster) validDoubtful(p *Promote) error {
+func (c *Cluster) validUnconfirmed(p *Promote) error {
 	if a := c.Attempt.Accepted; p.Proof.Kind == fencing.Stopped && (p.Clean || p.Member == c.Primary) || a != nil && a.Completeness {
 		return nil
 	}
@@ -183,7 +183,7 @@ func (c *Cluster) accepted() bool {
 }
 
 func (c *Cluster) validProof(s *State, p *Promote) error {
-	if k := p.Proof.Kind; c.Doubtful && (k == fencing.QuorumSealed || k == fencing.LeaseExpired) {
+	if k := p.Proof.Kind; c.Unconfirmed && (k == fencing.QuorumSealed || k == fencing.LeaseExpired) {
 		return fmt.Errorf("the controllers were recovered since: "+
 			"the lost ones may have changed the durability sets, so %s is not a proof", k)
 	}

@@ -62,7 +62,7 @@ func TestPromotionAccepted(t *testing.T) {
 func TestLeaseOfAnUnguardedEpochProvesNothing(t *testing.T) { // L2, L7
 	s := bootstrapped(t, 1)
 	paused := run(t, s, onFeed(Command{Pause: &SetPause{Pause: &Pause{By: "ann"}}}), onFeed(Command{Pause: &SetPause{Resume: true}}),
-		onFeed(Command{Pause: &SetPause{Bound: true}}))
+		onFeed(Command{Pause: &SetPause{EndResume: true}}))
 	expired := promote(func(p *Promote) { p.Proof.Kind = fencing.LeaseExpired })
 	refused(t, run(t, paused, failover()), expired, "without both guards")
 
@@ -268,7 +268,7 @@ func TestNoPromisesLeft(t *testing.T) {
 	set := func(acks int, names ...string) platform.DurabilitySet {
 		return platform.DurabilitySet{Acks: acks, Names: names}
 	}
-	members := map[string]*Member{"m2": {Incarnation: "m2_2", Listed: true}, "m3": {Incarnation: "m3_3"}}
+	members := map[string]*Member{"m2": {Incarnation: "m2_2", KnownToPrimary: true}, "m3": {Incarnation: "m3_3"}}
 	sealed := func(names ...string) (all []Sealed) {
 		for _, n := range names {
 			all = append(all, Sealed{Member: n[:2], Incarnation: n})

@@ -50,7 +50,7 @@ func (s *State) recovered(old *Cluster, by, reason, at string) *Cluster {
 	c.HighTimeline += recoveredMargin
 	c.HighIncarnation += recoveredMargin
 	c.HighSet += recoveredMargin
-	c.Guarded, c.Doubtful, c.Recovered, c.Upstreams = false, true, "", nil
+	c.Guarded, c.Unconfirmed, c.Recovered, c.Upstreams = false, true, "", nil
 	c.doubt(s)
 	op := c.begin(Operation{Kind: Recovery, Reason: reason, By: by, From: c.Primary, Epoch: c.Epoch, Timeline: c.Timeline}, at)
 	op.end(Done, fmt.Sprintf("generation %d begins; the lost controllers may have acted after this controller's log ends", s.Generation), at)
@@ -79,24 +79,24 @@ func applyReaffirm(s *State, c *Cluster, cmd Command) error {
 	switch r := cmd.Reaffirm; {
 	case r.Epoch != c.Epoch:
 		return fmt.Errorf("cluster %s: epoch %s is not in force", c.Name, r.Epoch)
-	case r.Bound && !c.Unbound:
+	case r.GuardsArmed && !c.AwaitsGuards:
 		return fmt.Errorf("cluster %s is not waiting for its guards", c.Name)
-	case r.Bound:
-		c.Unbound, c.Guarded = false, true
+	case r.GuardsArmed:
+		c.AwaitsGuards, c.Guarded = false, true
 		return nil
-	case !c.Doubtful:
+	case !c.Unconfirmed:
 		return fmt.Errorf("cluster %s: its primary %s is already confirmed", c.Name, c.Primary)
 	case c.Attempt != nil:
 		return fmt.Errorf("cluster %s: operation %s is running", c.Name, c.Attempt.Operation)
 	}
 	c.Epoch = s.nextNumber(c)
-	c.Doubtful, c.Guarded, c.Unbound = false, false, c.Pause == nil
+	c.Unconfirmed, c.Guarded, c.AwaitsGuards = false, false, c.Pause == nil
 	return nil
 }
 
-// Reaffirm lets the primary of Epoch continue in the new generation. Bound is set later, under its epoch of that generation: its
+// Reaffirm lets the primary of Epoch continue in the new generation. GuardsArmed is set later, under its epoch of that generation: its
 // guards then enforce a lease of it.
 type Reaffirm struct {
-	Epoch platform.Epoch `json:"epoch"`
-	Bound bool           `json:"bound,omitempty"`
+	Epoch       platform.Epoch `json:"epoch"`
+	GuardsArmed bool           `json:"bound,omitempty"`
 }

@@ -20,7 +20,7 @@ func TestRecoveredBeginsAGeneration(t *testing.T) { // S3
 		t.Error("the old state was changed")
 	}
 	c, was := s.Clusters["feed"], old.Clusters["feed"]
-	if s.Generation != 2 || len(s.Lost) != 1 || !c.Doubtful || c.Guarded || c.Attempt != nil {
+	if s.Generation != 2 || len(s.Lost) != 1 || !c.Unconfirmed || c.Guarded || c.Attempt != nil {
 		t.Errorf("%+v", c)
 	}
 	if c.HighTimeline <= was.HighTimeline+1 || c.HighIncarnation <= was.HighIncarnation+1 || c.HighSet <= was.HighSet+1 {
@@ -63,8 +63,8 @@ func TestRecoveredInASiteSwitchover(t *testing.T) {
 	}
 }
 
-// TestDoubtfulPromotions: no seal, no lease's end and no position proves anything about an epoch of the lost controllers.
-func TestDoubtfulPromotions(t *testing.T) { // S4
+// TestUnconfirmedPromotions: no seal, no lease's end and no position proves anything about an epoch of the lost controllers.
+func TestUnconfirmedPromotions(t *testing.T) { // S4
 	next := platform.Epoch{Generation: 2, Number: 2}
 	sealed := []Sealed{{Member: "m2", Incarnation: "m2_2", Timeline: 1, Position: 100, Known: true},
 		{Member: "m3", Incarnation: "m3_3", Timeline: 1, Position: 90, Known: true}}
@@ -84,7 +84,7 @@ func TestDoubtfulPromotions(t *testing.T) { // S4
 	word := onFeed(Command{Advance: &Advance{Attempt: next, Phase: PhaseSeal,
 		Accepted: &Acceptance{By: "alice", Fence: true, Completeness: true}}})
 	s := run(t, begun, word, promote(fencing.Operator, nil))
-	if c := s.Clusters["feed"]; c.Doubtful || c.Epoch != next {
+	if c := s.Clusters["feed"]; c.Unconfirmed || c.Epoch != next {
 		t.Errorf("%+v", c)
 	}
 }
@@ -94,13 +94,13 @@ func TestReaffirm(t *testing.T) {
 	again := onFeed(Command{Reaffirm: &Reaffirm{Epoch: ep(1)}})
 	s = run(t, s, again)
 	c := s.Clusters["feed"]
-	if c.Doubtful || c.Guarded || c.Epoch.Generation != 2 || c.Primary != "m1" {
+	if c.Unconfirmed || c.Guarded || c.Epoch.Generation != 2 || c.Primary != "m1" {
 		t.Errorf("%+v", c)
 	}
 	refused(t, s, again, "not in force")
 	refused(t, s, onFeed(Command{Reaffirm: &Reaffirm{Epoch: c.Epoch}}), "already confirmed")
-	bound := onFeed(Command{Reaffirm: &Reaffirm{Epoch: c.Epoch, Bound: true}})
-	refused(t, recovered(t, 1), onFeed(Command{Reaffirm: &Reaffirm{Epoch: ep(1), Bound: true}}), "is not waiting for its guards")
+	bound := onFeed(Command{Reaffirm: &Reaffirm{Epoch: c.Epoch, GuardsArmed: true}})
+	refused(t, recovered(t, 1), onFeed(Command{Reaffirm: &Reaffirm{Epoch: ep(1), GuardsArmed: true}}), "is not waiting for its guards")
 	refused(t, run(t, s, paused()), bound, "is not waiting for its guards") // the end of the pause tells
 	// A failover begins before the primary has heard of its new epoch: its old lease may be renewed by promises to sets of before.
 	n := platform.Epoch{Generation: 2, Number: c.HighEpoch + 1}
@@ -110,7 +110,7 @@ func TestReaffirm(t *testing.T) {
 			{Member: "m3", Incarnation: "m3_3", Timeline: 1, Position: 90, Known: true}}}})
 	refused(t, run(t, s, failover()), expired, "without both guards")
 	s = run(t, s, bound)
-	if c := s.Clusters["feed"]; !c.Guarded || c.Unbound {
+	if c := s.Clusters["feed"]; !c.Guarded || c.AwaitsGuards {
 		t.Errorf("%+v", c)
 	}
 	run(t, s, failover(), expired)

@@ -18,7 +18,7 @@ func applyReincarnate(s *State, c *Cluster, cmd Command) error {
 		return fmt.Errorf("cluster %s: attempt %s may need the data of %s; rebuild it when the attempt has ended",
 			c.Name, c.Attempt.Number, r.Member)
 	}
-	m.Incarnation, m.Joined = c.incarnate(r.Member), false
+	m.Incarnation, m.HasStreamed = c.incarnate(r.Member), false
 	c.direct(r.Member)
 	op := c.begin(Operation{Kind: Rejoin, Reason: r.Reason, By: cmd.By, To: r.Member, Epoch: c.Epoch, Timeline: c.Timeline}, cmd.At)
 	op.step("incarnation", cmd.At, m.Incarnation)
@@ -37,7 +37,7 @@ func applyRejoined(s *State, c *Cluster, cmd Command) error {
 	if c.Members[r.Member] == nil {
 		return fmt.Errorf("cluster %s has no member %s", c.Name, r.Member)
 	}
-	c.Members[r.Member].Joined, c.Members[r.Member].Listed, c.Members[r.Member].Older = true, true, false
+	c.Members[r.Member].HasStreamed, c.Members[r.Member].KnownToPrimary, c.Members[r.Member].Older = true, true, false
 	c.Members[r.Member].renewed()
 	op := c.rejoining(r.Member)
 	if op == nil {

@@ -70,8 +70,8 @@ func (c *Cluster) CountsOn(member string) bool {
 	return false
 }
 
-// protect sets the wanted platform, and keeps those members of the present one that cannot be removed yet.
-func (s *State) protect(wanted *platform.Platform, at string) {
+// setPlatform sets the wanted platform, and keeps those members of the present one that cannot be removed yet.
+func (s *State) setPlatform(wanted *platform.Platform, at string) {
 	before, p, leaving := s.Platform, wanted, false
 	if before == nil {
 		before = &platform.Platform{}
@@ -140,7 +140,7 @@ func (s *State) removeMember(cluster string, m platform.Member, at string) {
 // removeCluster forgets a cluster except for its numbers.
 func (s *State) removeCluster(old *platform.Cluster) {
 	c := s.Clusters[old.Name]
-	gone, clusters := copyOf(s.Gone), copyOf(s.Clusters)
+	gone, clusters := copyOf(s.RemovedClusters), copyOf(s.Clusters)
 	gone[old.Name] = &Cluster{Name: c.Name, Version: c.Version, HighEpoch: c.HighEpoch, HighTimeline: c.HighTimeline, HighSet: c.HighSet,
 		HighIncarnation: c.HighIncarnation, HighOperation: c.HighOperation, LongestLease: c.LongestLease}
 	delete(clusters, old.Name)
@@ -152,7 +152,7 @@ func (s *State) removeCluster(old *platform.Cluster) {
 		}
 		s.release(m, r)
 	}
-	s.Gone, s.Clusters = gone, clusters
+	s.RemovedClusters, s.Clusters = gone, clusters
 }
 
 func (s *State) release(m platform.Member, r *Release) {
@@ -160,9 +160,9 @@ func (s *State) release(m platform.Member, r *Release) {
 	s.Released[m.Name] = r
 }
 
-// comeBack ends the release of members whose names are wanted again, and restores the numbers of such clusters.
-func (s *State) comeBack(wanted *platform.Platform) {
-	gone, released := copyOf(s.Gone), copyOf(s.Released)
+// endReleases ends the release of members whose names are wanted again, and restores the numbers of such clusters.
+func (s *State) endReleases(wanted *platform.Platform) {
+	gone, released := copyOf(s.RemovedClusters), copyOf(s.Released)
 	for _, cl := range wanted.Clusters {
 		if c := gone[cl.Name]; c != nil && s.Clusters[cl.Name] == nil {
 			s.putCluster(c)
@@ -172,10 +172,10 @@ func (s *State) comeBack(wanted *platform.Platform) {
 			delete(released, m.Name)
 		}
 	}
-	s.Gone, s.Released = gone, released
+	s.RemovedClusters, s.Released = gone, released
 }
 
-func (s *State) applyLeft(cmd Command) error {
+func (s *State) applyRemoveLeaving(cmd Command) error {
 	c := s.Clusters[cmd.Cluster]
 	switch {
 	case c == nil || s.Wanted == nil:
@@ -187,7 +187,7 @@ func (s *State) applyLeft(cmd Command) error {
 	}
 	before := len(s.ClusterConfig(cmd.Cluster).Members)
 	s.PlatformVersion++ // the list of members that promises are made for (L5)
-	s.protect(s.Wanted, cmd.At)
+	s.setPlatform(s.Wanted, cmd.At)
 	if len(s.ClusterConfig(cmd.Cluster).Members) == before {
 		return errors.New("durability sets in force still count on every leaving member")
 	}
@@ -202,5 +202,5 @@ func copyOf[V any](m map[string]V) map[string]V {
 	return n
 }
 
-// Left releases the leaving members of a cluster that no durability set in force counts on any more.
-type Left struct{}
+// RemoveLeaving releases the leaving members of a cluster that no durability set in force counts on any more.
+type RemoveLeaving struct{}

@@ -21,7 +21,7 @@ func remove(p *platform.Platform, names ...string) Command {
 	return Command{Platform: &SetPlatform{Platform: p, Remove: names}}
 }
 
-func left() Command { return onFeed(Command{Left: &Left{}}) }
+func left() Command { return onFeed(Command{RemoveLeaving: &RemoveLeaving{}}) }
 
 // settled makes the set of these names the only one in force.
 func settled(t *testing.T, s *State, names ...string) *State {
@@ -108,7 +108,7 @@ func TestRemovedMemberLeavesByTheDropRule(t *testing.T) {
 		t.Errorf("the primary keeps slots for %v, list %d", g.OtherMembers, g.MembersVersion)
 	}
 	s = run(t, s, remove(testPlatform(1)))
-	if got := s.Clusters["feed"].Members["m3"]; got == nil || got.Incarnation != "m3_4" || got.Listed || got.Joined ||
+	if got := s.Clusters["feed"].Members["m3"]; got == nil || got.Incarnation != "m3_4" || got.KnownToPrimary || got.HasStreamed ||
 		len(s.Releases("h3")) != 0 {
 		t.Errorf("added again: %+v, releases %v", got, s.Releases("h3"))
 	}
@@ -194,8 +194,8 @@ func TestRemovedClustersNumbersAreKept(t *testing.T) {
 	}
 	s = run(t, s, remove(testPlatform(1)))
 	c := s.Clusters["feed"]
-	if c.Primary != "" || len(c.Sets) != 0 || c.Version <= old.Version || len(s.Gone) != 0 || len(s.Released) != 0 {
-		t.Errorf("it comes back as %s, gone %v, released %v", text(c), s.Gone, s.Released)
+	if c.Primary != "" || len(c.Sets) != 0 || c.Version <= old.Version || len(s.RemovedClusters) != 0 || len(s.Released) != 0 {
+		t.Errorf("it comes back as %s, gone %v, released %v", text(c), s.RemovedClusters, s.Released)
 	}
 	s = run(t, s, onFeed(Command{Bootstrap: &BootstrapCluster{Member: "m2", Adopt: true, SystemID: "7", Timeline: 2}}))
 	c = s.Clusters["feed"]

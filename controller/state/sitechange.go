@@ -45,7 +45,7 @@ type BeginSite struct {
 	Reason string `json:"reason"` // includes the operator, such as "asked by alice: power work"
 }
 
-// StepSite advances a site switchover. Exactly one of Step, Worked, Halt, Undo, End and Word is set.
+// StepSite advances a site switchover. Exactly one of Step, Worked, Halt, Undo, End and Decision is set.
 type StepSite struct {
 	Change   string `json:"change"`
 	Version  uint64 `json:"version"`
@@ -217,7 +217,7 @@ func (s *State) applyStepSite(cmd Command) error {
 		if err := next.obey(c.Decision); err != nil {
 			return err
 		}
-		if left := s.Left(ch); left != "" && c.Decision == DecisionRetry {
+		if left := s.MovedAway(ch); left != "" && c.Decision == DecisionRetry {
 			next.Step = platform.StepClusters
 			note += ": cluster " + left + " moves again"
 		}
@@ -247,9 +247,9 @@ func (s *State) on(site string) (names []string) {
 	return names
 }
 
-// Left is the first cluster that a site switchover moved and whose primary has since moved to another site; "" if there is none.
+// MovedAway is the first cluster that a site switchover moved and whose primary has since moved to another site; "" if there is none.
 // The later steps cannot be done for it there.
-func (s *State) Left(ch *SiteChange) string {
+func (s *State) MovedAway(ch *SiteChange) string {
 	if ch.Undoing || ch.Step == platform.StepClusters {
 		return ""
 	}

@@ -34,15 +34,15 @@ type State struct {
 	// Wanted is the platform that the operator applied, while some members are leaving; nil if that is Platform itself.
 	Wanted   *platform.Platform  `json:"wanted,omitempty"`
 	Clusters map[string]*Cluster `json:"clusters"`
-	// Gone keeps the numbers of removed clusters, so that none is used twice if the same name is added again.
-	Gone map[string]*Cluster `json:"gone,omitempty"`
+	// RemovedClusters keeps the numbers of removed clusters, so that none is used twice if the same name is added again.
+	RemovedClusters map[string]*Cluster `json:"gone,omitempty"`
 	// Released are the removed members, so that their agents can be told to release them.
 	Released map[string]*Release `json:"released,omitempty"`
 	// Runs are the runs of the agents that speak for each host (L8). A run lasts as long as a boot of its host.
 	Runs map[string]string `json:"runs,omitempty"`
 	Apps map[string]*App   `json:"apps,omitempty"`
-	// GoneApps are the removed apps, so that their published topology is withdrawn.
-	GoneApps []string `json:"goneApps,omitempty"`
+	// RemovedApps are the removed apps, so that their published topology is withdrawn.
+	RemovedApps []string `json:"goneApps,omitempty"`
 	// Change is the running site switchover, nil for none; Changes are the records of all, oldest first.
 	Change     *SiteChange `json:"change,omitempty"`
 	Changes    []Operation `json:"changes,omitempty"`
@@ -115,12 +115,12 @@ type Cluster struct {
 	HighIncarnation uint64   `json:"highIncarnation"`
 	Attempt         *Attempt `json:"attempt,omitempty"`
 	Pause           *Pause   `json:"pause,omitempty"`
-	// Doubtful: the controllers were recovered since the epoch in force was granted. Until the primary has answered or was
+	// Unconfirmed: the controllers were recovered since the epoch in force was granted. Until the primary has answered or was
 	// replaced, no seal or end of a lease is a proof, and no position shows completeness.
-	Doubtful bool `json:"doubtful,omitempty"`
-	// Unbound: the epoch was reaffirmed after a recovery, and its primary has not yet reported under it. Until then promises under
+	Unconfirmed bool `json:"doubtful,omitempty"`
+	// AwaitsGuards: the epoch was reaffirmed after a recovery, and its primary has not yet reported under it. Until then promises under
 	// other sets may extend its lease, so the end of a lease proves nothing (L5).
-	Unbound bool `json:"unbound,omitempty"`
+	AwaitsGuards bool `json:"unbound,omitempty"`
 	// Recovered is the last automatic failover, while it bars the next one that rests on inference; "" afterwards.
 	Recovered string `json:"recovered,omitempty"`
 	// Operations is the history, oldest first, at most maxOperations.
@@ -132,10 +132,10 @@ type Cluster struct {
 type Member struct {
 	// Incarnation is the name under which the member's present (or next) data streams and acknowledges.
 	Incarnation string `json:"incarnation"`
-	// Joined: it has streamed under this incarnation.
-	Joined bool `json:"joined,omitempty"`
-	// Listed: a primary has confirmed a member list that contains it, so a primary without a leader needs its promise (L5).
-	Listed bool `json:"listed,omitempty"`
+	// HasStreamed: it has streamed under this incarnation.
+	HasStreamed bool `json:"joined,omitempty"`
+	// KnownToPrimary: a primary has confirmed a member list that contains it, so a primary without a leader needs its promise (L5).
+	KnownToPrimary bool `json:"listed,omitempty"`
 	// Older: its host has come back with an older copy of its disk, and it has not streamed since.
 	Older bool `json:"older,omitempty"`
 	// Excluded is the evidence that the member's data is damaged: it must not be promoted (S5). "" if nothing is known against it.

@@ -231,16 +231,16 @@ func (g *guards) isArmed() bool {
 	return !g.armed.IsZero()
 }
 
-// bound tells whether they are already armed for that epoch; for another epoch their end may move back.
-func (g *guards) bound(epoch platform.Epoch) bool {
+// armedFor tells whether they are already armed for that epoch; for another epoch their end may move back.
+func (g *guards) armedFor(epoch platform.Epoch) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.armed == epoch
 }
 
-// owing is an error while a guard that listens in dir, left by an earlier agent, holds a lease or cannot be read: only that guard may
+// leftArmed is an error while a guard that listens in dir, left by an earlier agent, holds a lease or cannot be read: only that guard may
 // be able to find the processes that it must end.
-func (*guards) owing(ctx context.Context, dir string) error {
+func (*guards) leftArmed(ctx context.Context, dir string) error {
 	for _, slot := range []string{"a", "b"} {
 		pid, err := guard.Listening(ctx, dir, slot)
 		if pid == 0 && err == nil {

@@ -96,10 +96,10 @@ func TestGuardsAreAskedSeldom(t *testing.T) {
 
 // Guards that were armed for another epoch, and may have killed since, are bound to nothing that the holder of the watchdog
 // minds: it may just have fed the device for longer than a short lease of the new epoch runs.
-func TestGuardsBoundToAnEpoch(t *testing.T) {
+func TestGuardsArmedForAnEpoch(t *testing.T) {
 	before := platform.Epoch{Generation: 1, Number: 4}
 	for armed, want := range map[platform.Epoch]bool{{}: false, before: false, before.Next(): true} {
-		if g := (&guards{armed: armed}); g.bound(before.Next()) != want {
+		if g := (&guards{armed: armed}); g.armedFor(before.Next()) != want {
 			t.Errorf("armed for %s: bound is %v", armed, !want)
 		}
 	}

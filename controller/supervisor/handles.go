@@ -45,7 +45,7 @@ func (m *observer) leftBehind(ctx context.Context, pg *postgres.Server) ([]int, 
 	case cgroup != nil:
 		return cgroup.Pids()
 	}
-	return nil, m.guards.owing(ctx, m.o.Config.GuardDir(m.o.Name))
+	return nil, m.guards.leftArmed(ctx, m.o.Config.GuardDir(m.o.Name))
 }
 
 // watch kicks the supervisor as soon as the postmaster ends, even one that an earlier agent started.

@@ -28,7 +28,7 @@ func (m *Supervisor) granted(epoch platform.Epoch, end, length time.Duration) {
 	if end <= boottime.Now() {
 		return
 	}
-	if err := m.hold(epoch, end); err != nil {
+	if err := m.extendLease(epoch, end); err != nil {
 		m.log.Warn("the guards did not take the lease", zap.Error(err))
 		m.mu.Lock()
 		if refused := (*guard.RefusedError)(nil); errors.As(err, &refused) && refused.Code == machine.Expired && m.leasing.spent != epoch {

@@ -187,7 +187,7 @@ func (m *observer) guard(ctx context.Context, pg *postgres.Server, g *glance) {
 			outside = m.outside(postmaster)
 			g.seen.Outside = outside > 0
 		}
-		fault = errors.Join(fault, m.unbind())
+		fault = errors.Join(fault, m.disarmPaused())
 	}
 	g.report.Guard = m.guards.check(fault, outside, postmaster)
 	g.report.Guard.Told = told

@@ -73,8 +73,8 @@ func (m *actor) waitForNoSlot(ctx context.Context, pg *postgres.Server, role hea
 
 // unguard disarms the guards, even if an earlier agent armed them.
 func (m *actor) unguard() error {
-	m.binding.Lock()
-	defer m.binding.Unlock()
+	m.arming.Lock()
+	defer m.arming.Unlock()
 	return m.guards.disarm()
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 // shared is what the parts of one supervisor share. mu guards everything below it; what is copied out of it never changes afterwards.
-// Nothing blocks while mu is held: the lease path takes it (L6). The order of locks is binding, mu, those of guards. No method of
+// Nothing blocks while mu is held: the lease path takes it (L6). The order of locks is arming, mu, those of guards. No method of
 // Host is called while mu is held, but Report.
 type shared struct {
 	o        Options
@@ -30,7 +30,7 @@ type shared struct {
 	shown    chan struct{} // capacity 1: a check has shown something; for keepChecks
 	guards   guards        // locks itself
 	backends backends
-	binding  sync.Mutex // held while the guards are armed or disarmed
+	arming   sync.Mutex // held while the guards are armed or disarmed
 	// checksFile is held while the results of checks are written: nothing on the lease path takes it.
 	checksFile sync.Mutex
 

@@ -98,5 +98,5 @@ func (m *actor) arm(goal platform.Goal) error {
 	if lease.Epoch != goal.Epoch || lease.End <= boottime.Now() {
 		return fmt.Errorf("the lease of epoch %s ended before PostgreSQL became writable", goal.Epoch)
 	}
-	return m.hold(lease.Epoch, lease.End)
+	return m.extendLease(lease.Epoch, lease.End)
 }

@@ -239,7 +239,7 @@ func (m *Supervisor) finished(err error) {
 	m.failures++
 	m.activity.notBefore = boottime.Now() + min(100*time.Millisecond<<min(m.failures-1, 6), 5*time.Second)
 	m.activity.fault = err.Error()
-	m.log.Warn("act failed", zap.Error(err), zap.Int("inARow", m.failures))
+	m.log.Warn("act failed", zap.Error(err), zap.Int("failures", m.failures))
 }
 
 // Wants stores a confirmed goal of a leader's answer, unless that of a later answer is known. A different goal cancels the act under way.

@@ -19,7 +19,7 @@ type SiteSwitchoverRequest struct {
 
 // SiteDecisionRequest is the body of POST /v1/site-switchovers/{id}/word: an operator's decision about a halted site switchover.
 type SiteDecisionRequest struct {
-	Decision string `json:"word"` // state.DecisionRetry, WordUndo or WordContinue
+	Decision string `json:"word"` // state.DecisionRetry, DecisionUndo or DecisionContinue
 	// Version is the version of the site switchover that the operator saw: the decision is refused if that has changed. 0 decides
 	// about any version.
 	Version uint64 `json:"version,omitempty"`
@@ -29,7 +29,7 @@ type SiteDecisionRequest struct {
 type Halted struct {
 	Step      string   `json:"step"`
 	Why       string   `json:"why"`
-	Decisions []string `json:"words"` // those of state.DecisionRetry, WordUndo and WordContinue that it accepts now
+	Decisions []string `json:"words"` // those of state.DecisionRetry, DecisionUndo and DecisionContinue that it accepts now
 }
 
 // HaltedAt is the halt of a running site switchover; nil if it has not halted.

@@ -299,10 +299,10 @@ func TestStartErrors(t *testing.T) {
 		}
 	}
 	b.start()
-	var stranger *guard.StrangerError
+	var other *guard.OtherMembersGuardError
 	o := b.options
 	o.Member = "feed-e2"
-	if _, err := guard.Start(t.Context(), o); !errors.As(err, &stranger) || stranger.Found.Member != "feed-e1" {
-		t.Errorf("another member's guards: %v, want a StrangerError", err)
+	if _, err := guard.Start(t.Context(), o); !errors.As(err, &other) || other.Found.Member != "feed-e1" {
+		t.Errorf("another member's guards: %v, want a OtherMembersGuardError", err)
 	}
 }

@@ -58,7 +58,7 @@ func dial(ctx context.Context, o Options, slot string) (*link, Report, error) {
 	// Only after Watch, so that the watched process is the one that answers.
 	r, err := l.call(ctx, request{Op: opStatus})
 	if err == nil && (r.PID != int(peer.Pid) || r.Slot != slot || r.Member != o.Member || r.DataDir != o.DataDir) {
-		err = &StrangerError{Member: o.Member, DataDir: o.DataDir, Dir: o.Dir, Found: r}
+		err = &OtherMembersGuardError{Member: o.Member, DataDir: o.DataDir, Dir: o.Dir, Found: r}
 	}
 	if err != nil {
 		l.close()
@@ -67,13 +67,13 @@ func dial(ctx context.Context, o Options, slot string) (*link, Report, error) {
 	return l, r, nil
 }
 
-// StrangerError is returned when the guard on a member's socket guards another member.
-type StrangerError struct {
+// OtherMembersGuardError is returned when the guard on a member's socket guards another member.
+type OtherMembersGuardError struct {
 	Member, DataDir, Dir string
 	Found                Report
 }
 
-func (e *StrangerError) Error() string {
+func (e *OtherMembersGuardError) Error() string {
 	return fmt.Sprintf("the guard (process %d) in %s is for %s in %s, not for %s in %s; "+
 		"give each member its own directory, or detach the other one",
 		e.Found.PID, e.Dir, e.Found.Member, e.Found.DataDir, e.Member, e.DataDir)

@@ -54,13 +54,13 @@ func (p *Prober) askReachable(ctx context.Context, t InstanceTarget) error {
 	r, err := p.get(ctx, t, t.Reachable)
 	switch {
 	case err != nil:
-		return &speechless{err}
+		return &unanswered{err}
 	case r.good():
 		return nil
 	case r.status >= 500:
 		return errors.New(r.text())
 	}
-	return &speechless{fmt.Errorf("the answer is neither 2xx nor 5xx, so it does not count: %s", r.text())}
+	return &unanswered{fmt.Errorf("the answer is neither 2xx nor 5xx, so it does not count: %s", r.text())}
 }
 
 // get requests one URL on its own connection and reads the beginning of the answer, all until ctx ends. It follows no redirect

@@ -44,8 +44,8 @@ type instance struct {
 // unable is the error of a check that this controller could not make: it says nothing about the app server.
 type unable struct{ error }
 
-// speechless is the error of a reachability check without a valid answer.
-type speechless struct{ error }
+// unanswered is the error of a reachability check without a valid answer.
+type unanswered struct{ error }
 
 // askInstance makes the check and the reachability check beside it, within the check's timeout, and adds their results.
 func (p *Prober) askInstance(ctx context.Context, t InstanceTarget, known instance) instance {
@@ -79,7 +79,7 @@ func (e *reachableError) Error() string { return "reachability check: " + e.erro
 // counted adds one check to a count. A check without a result resets the count: an earlier verdict says nothing about now.
 func counted(c health.Count, err error, k platform.AppCheck) health.Count {
 	var own *unable
-	var none *speechless
+	var none *unanswered
 	if errors.As(err, &own) || errors.As(err, &none) {
 		return health.Count{}
 	}

@@ -169,8 +169,8 @@ func refusals(t *testing.T, i *postgres.Server) int {
 	return bytes.Count(log, []byte("could not accept SSL connection")) + bytes.Count(log, []byte("certificate authentication failed"))
 }
 
-// TestStrangersRole: a server whose certificate is not of this platform lives, and its word is no role.
-func TestStrangersRole(t *testing.T) {
+// TestForeignServersRole: a server whose certificate is not of this platform lives, and its role does not count.
+func TestForeignServersRole(t *testing.T) {
 	ca := newPKI(t)
 	i := ca.primary()
 	own := ca.controller().ClientConfig(identity.RolePostgres, "")

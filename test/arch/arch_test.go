@@ -16,7 +16,7 @@ import (
 // layers: a package may import packages of lower layers, and of its own layer only where allowed says so.
 var layers = map[string]int{
 	"controller/platform": 0, "controller/boottime": 0, "controller/osuser": 0, "controller/priority": 0, "controller/crowd": 0,
-	"controller/durable": 0, "controller/wakeup": 0, "controller/delta": 0,
+	"controller/durable": 0, "controller/wakeup": 0, "controller/delta": 0, "controller/metric": 0,
 	"health": 1, "fencing": 1, "controller/pgdial": 1, "fencing/process": 1, "fencing/program": 1,
 	"controller/statefile": 1,
 	"controller/state":     2, "controller/wire": 3, "fencing/guard/machine": 2,

@@ -19,12 +19,24 @@ var losing = map[string]string{
 	"keeper": "launcher", "stopwatch": "conditions", "vouch": "promise", "vouched": "promised", "vouches": "promises", "vouching": "promises",
 	"foretold": "hypothetical", "imagined": "hypothetical", "rival": "other run", "minders": "supervisors", "lanes": "tasks",
 	"twin": "peer", "twins": "peers", "vote": "observation", "votes": "observations", "nobody": "no member, no controller, no agent",
-	"whoever": "the member, the controller, the agent that",
+	"whoever":  "the member, the controller, the agent that",
+	"doubtful": "unconfirmed", "barred": "refused", "unbind": "disarm", "unbound": "not armed", "owing": "left armed",
+	"speechless": "unanswered", "strangers": "newcomers, other members",
+}
+
+// lostNames are what names once contained, in small letters, and what they contain now. The single words have other meanings too.
+var lostNames = map[string]string{
+	"inarow": "failures", "comeback": "endReleases", "fromrelay": "fromUpstream", "siteword": "siteDecision", "sitegone": "siteLost",
+	"goneapps": "removedApps", "askwitness": "askReachable", "witnesserror": "reachableError",
+	"failoverwitness": "reachableBy", "waitfornobody": "until no process is left", "barredfrom": "watchdogRefuses",
+	"applybind":   "applyAgentRun",
+	"guardsbound": "guardsArmed", "strangerabove": "OtherChangerAbove", "strangererror": "OtherMembersGuardError",
 }
 
 // idioms are phrases that messages once had, and what they say now.
 var idioms = map[string]string{"under way": "is running", "goes on": "continues", "go on": "continue", "by itself": "automatically",
-	"looks after": "manages", "let go": "release"}
+	"looks after": "manages", "look after": "manage", "let go": "release", "as a witness": "reachability check",
+	"witness app": "the app of failover.reachable-by"}
 
 // meant are folders where such a word has its usual meaning.
 var meant = map[string][]string{
@@ -33,8 +45,10 @@ var meant = map[string][]string{
 	"twin":  {"controller/consensus", "test/sim"}, // two stores with the same content; a copied host
 	"twins": {"controller/consensus", "test/sim"},
 
-	"nobody": {"controller/osuser", "controller/priority", "fencing/guard", // the system's user of that name
-		"controller/supervisor", "controller/postgres", "test/sim"}, // WaitForNobody and its test, still to be renamed
+	"nobody": {"controller/osuser", "controller/priority", "fencing/guard"}, // the system's user of that name
+
+	"doubtful": {"health/integrity/structure"}, // a finding that is no proof of damage
+	"barred":   {"test/sim"},                   // for how long promises bar a seal
 }
 
 var part = regexp.MustCompile(`[A-Z]?[a-z]+`)
@@ -45,6 +59,17 @@ func lost(name, dir string) string {
 		word := strings.ToLower(p)
 		if losing[word] != "" && !slices.ContainsFunc(meant[word], func(in string) bool { return dir == in || strings.HasPrefix(dir, in+"/") }) {
 			return word
+		}
+	}
+	return ""
+}
+
+// lostName is what a name must no longer contain, "" for nothing.
+func lostName(name string) string {
+	small := strings.ToLower(name)
+	for was := range lostNames {
+		if strings.Contains(small, was) {
+			return was
 		}
 	}
 	return ""
@@ -72,6 +97,9 @@ func TestOneWordForOneThing(t *testing.T) {
 				found++
 				if word := lost(id.Name, dir); word != "" {
 					t.Errorf("%s: %s: the word is %s", files.Position(id.Pos()), id.Name, losing[word])
+				}
+				if was := lostName(id.Name); was != "" {
+					t.Errorf("%s: %s: the name is %s", files.Position(id.Pos()), id.Name, lostNames[was])
 				}
 				return true
 			})

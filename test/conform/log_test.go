@@ -91,8 +91,8 @@ func (p *logScript) Do(_ context.Context, s Step) (string, error) {
 	case "start":
 		p.Start(who)
 	case "log":
-		doubtful := func(w string) bool { return p.Outcome(w) == "unknown" || p.Outcome(w) == "open" }
-		return strings.Join(slices.DeleteFunc(p.Log(who), doubtful), " "), nil
+		uncertain := func(w string) bool { return p.Outcome(w) == "unknown" || p.Outcome(w) == "open" }
+		return strings.Join(slices.DeleteFunc(p.Log(who), uncertain), " "), nil
 	case "same":
 		if slices.Equal(p.Log(who), p.Log(p.named[s.Args[1]])) {
 			return "yes", nil

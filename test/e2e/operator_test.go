@@ -34,7 +34,7 @@ func TestOperator(t *testing.T) {
 	}
 	op := &operator{trial: begin(t, o)}
 	op.steps(t, []step{
-		{"JSON", op.speaksJSON}, {"viewer and stranger", op.strangers}, {"switchover refused", op.refusedSwitchover},
+		{"JSON", op.speaksJSON}, {"viewer and stranger", op.outsiders}, {"switchover refused", op.refusedSwitchover},
 		{"switchover given up", op.givenUp},
 		{"topology in etcd", func(t *testing.T) { op.publishes(t, etcd) }},
 		{"no controller answers", op.leaderless},
@@ -127,8 +127,8 @@ func (op *operator) speaksJSON(t *testing.T) {
 
 func (op *operator) file(name string) string { return filepath.Join(op.Dir, "etc", name) }
 
-// strangers: a viewer may look and not touch; who bears a certificate of another authority may do neither.
-func (op *operator) strangers(t *testing.T) {
+// outsiders: a viewer may read but not change; a client with a certificate of another authority may do neither.
+func (op *operator) outsiders(t *testing.T) {
 	pki := func(name string) string { return filepath.Join(op.Dir, "pki", name) }
 	viewer := []string{"--cert", pki("viewer-victor.crt"), "--key", pki("viewer-victor.key")}
 	before := op.epoch(t)

@@ -26,7 +26,7 @@ func clusterOf(t *testing.T, commands ...state.Command) *state.State {
 	}
 	s := state.New()
 	first := []state.Command{{Init: &state.Init{PlatformID: "p1"}}, {Platform: &state.SetPlatform{Platform: p}},
-		{Bind: &state.Bind{Host: "h1", Run: "r"}}, {Bootstrap: &state.BootstrapCluster{Member: "m1", Guarded: true}}}
+		{AgentRun: &state.AgentRun{Host: "h1", Run: "r"}}, {Bootstrap: &state.BootstrapCluster{Member: "m1", Guarded: true}}}
 	for _, c := range append(first, commands...) {
 		if c.Init == nil && c.Platform == nil && c.Fence == nil && c.Fenced == nil {
 			c.Cluster = "feed"
@@ -40,9 +40,9 @@ func clusterOf(t *testing.T, commands ...state.Command) *state.State {
 	return s
 }
 
-// TestLateBarrierServesNobody: a barrier that was committed in an earlier term of the same controller was committed before the
+// TestLateBarrierServesNoReport: a barrier that was committed in an earlier term of the same controller was committed before the
 // reports of this one arrived (L1).
-func TestLateBarrierServesNobody(t *testing.T) {
+func TestLateBarrierServesNoReport(t *testing.T) {
 	c := loop.NewCore("c1", time.Minute)
 	c.Applied(clusterOf(t))
 	late := c.Lead(time.Minute).Barrier

@@ -10,7 +10,7 @@ import (
 	"mainstay/health"
 )
 
-func TestBarredFromALease(t *testing.T) { // L2
+func TestWatchdogRefusesALease(t *testing.T) { // L2
 	now := boottime.Now()
 	armed := &health.Watchdog{Mode: platform.WatchdogRequired, Armed: true, Timeout: 3 * time.Second}
 	for name, tc := range map[string]struct {
@@ -28,7 +28,7 @@ func TestBarredFromALease(t *testing.T) { // L2
 		"just long enough":           {armed, 3*time.Second - platform.GuardKill, true, ""},
 		"short, for guards so bound": {armed, time.Second, false, ""},
 	} {
-		if err := barredFrom(tc.w, now, now+tc.end, tc.fresh); (err == nil) != (tc.want == "") || err != nil &&
+		if err := watchdogRefuses(tc.w, now, now+tc.end, tc.fresh); (err == nil) != (tc.want == "") || err != nil &&
 			!strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: got %v", name, err)
 		}

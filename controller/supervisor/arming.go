@@ -10,14 +10,14 @@ import (
 	"mainstay/health"
 )
 
-// hold arms the guards with a lease, unless the cluster is paused: then guards have no effect (L7).
-func (m *shared) hold(epoch platform.Epoch, end time.Duration) error {
-	m.binding.Lock()
-	defer m.binding.Unlock()
+// extendLease arms the guards with a lease, unless the cluster is paused: then guards have no effect (L7).
+func (m *shared) extendLease(epoch platform.Epoch, end time.Duration) error {
+	m.arming.Lock()
+	defer m.arming.Unlock()
 	if m.paused() {
 		return nil
 	}
-	if err := barredFrom(m.watched(), boottime.Now(), end, !m.guards.bound(epoch)); err != nil {
+	if err := watchdogRefuses(m.watched(), boottime.Now(), end, !m.guards.armedFor(epoch)); err != nil {
 		return err
 	}
 	return m.guards.extend(epoch, end)
@@ -34,11 +34,11 @@ func (m *actor) disarm() error {
 	return nil
 }
 
-// unbind disarms the guards while the cluster is paused. It reads goal and guards under one lock, so that an older goal never disarms
+// disarmPaused disarms the guards while the cluster is paused. It reads goal and guards under one lock, so that an older goal never disarms
 // guards that a resume has armed.
-func (m *observer) unbind() error {
-	m.binding.Lock()
-	defer m.binding.Unlock()
+func (m *observer) disarmPaused() error {
+	m.arming.Lock()
+	defer m.arming.Unlock()
 	if !m.paused() || !m.guards.isArmed() {
 		return nil
 	}
@@ -62,10 +62,10 @@ func (m *observer) underWatchdog(g *health.Guard) {
 	}
 }
 
-// barredFrom says why a member may not take a lease that runs until end: the required watchdog is not armed, or the device was last
+// watchdogRefuses says why a member may not take a lease that runs until end: the required watchdog is not armed, or the device was last
 // pinged for longer than that. The second reason only concerns guards that were not armed for this epoch (fresh): the end of guards
 // that were does not move back, and the holder pings no longer than it allows.
-func barredFrom(w *health.Watchdog, now, end time.Duration, fresh bool) error {
+func watchdogRefuses(w *health.Watchdog, now, end time.Duration, fresh bool) error {
 	switch {
 	case w == nil:
 	case w.Lacks() != "":
