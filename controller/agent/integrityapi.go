@@ -29,6 +29,8 @@ const (
 	checkBound = time.Second
 	// maxCheckRequest bounds a request's body.
 	maxCheckRequest = 1 << 20
+	// statusBytes is about how long the status of a page of pg_xact is in JSON, without its bits.
+	statusBytes = 44
 	// longestWait bounds how long a comparison looks again.
 	longestWait = 24 * time.Hour
 )
@@ -41,6 +43,7 @@ func (a *api) integrityAPI(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/integrity/{member}/list", a.handleAt(questions, agents, listBound, a.compareList))
 	mux.HandleFunc("POST /v1/integrity/{member}/where", a.handleAt(questions, agents, whereBound, a.compareWhere))
 	mux.HandleFunc("POST /v1/integrity/{member}/read", a.handleAt(questions, agents, readBound, a.compareRead))
+	mux.HandleFunc("POST /v1/integrity/{member}/transactions", a.handleAt(questions, agents, readBound, a.compareTransactions))
 	mux.HandleFunc("GET /v1/integrity/{member}", a.handleAt(checks, people, checkBound, a.integrity))
 	mux.HandleFunc("POST /v1/integrity/{member}/compare", a.handleAt(checks, people[:1], checkBound, a.beginComparison))
 	mux.HandleFunc("POST /v1/integrity/{member}/scan", a.handleAt(checks, people[:1], checkBound, a.beginScan))
@@ -53,6 +56,7 @@ type comparedFiles interface {
 	CompareList(ctx context.Context, by string) (compare.Listing, error)
 	CompareWhere(ctx context.Context, by string) (compare.Where, error)
 	CompareRead(ctx context.Context, by string, rate int, extents []integrity.Extent) ([][]page.Summary, compare.Where, error)
+	CompareTransactions(ctx context.Context, by string, rate int, want compare.Transactions) ([]compare.Status, compare.Where, error)
 	CompareEnd(by string)
 }
 
@@ -152,6 +156,19 @@ func (a *api) compareRead(ctx context.Context, who identity.ID, r *http.Request)
 		return nil, unready(err)
 	}
 	return compare.Answer{Where: at, Packed: compare.Pack(all)}, nil
+}
+
+func (a *api) compareTransactions(ctx context.Context, who identity.ID, r *http.Request) (any, error) {
+	var req compare.StatusRequest
+	m, err := a.askedByPeer(who, r, &req, func() string { return req.From })
+	if err != nil {
+		return nil, err
+	}
+	if err := req.Want.Valid(); err != nil {
+		return nil, refuse(http.StatusBadRequest, "bad-request", "%v", err)
+	}
+	all, at, err := m.CompareTransactions(ctx, req.From, req.Rate, req.Want)
+	return compare.StatusAnswer{Where: at, Pages: all}, unready(err)
 }
 
 // integrity is what this agent knows of a member's data.
@@ -257,6 +274,17 @@ func (p *peerFiles) Read(ctx context.Context, extents []integrity.Extent) ([][]p
 	}
 	all, err := compare.Unpack(answer.Packed, extents)
 	return all, answer.Where, int64(base64.StdEncoding.EncodedLen(len(answer.Packed))), err
+}
+
+// Transactions estimates what was sent by the sizes of what came.
+func (p *peerFiles) Transactions(ctx context.Context, want compare.Transactions) ([]compare.Status, compare.Where, int64, error) {
+	var answer compare.StatusAnswer
+	err := p.ask(ctx, "transactions", compare.StatusRequest{From: p.from, Want: want, Rate: p.rate}, &answer)
+	sent := int64(0)
+	for _, s := range answer.Pages {
+		sent += int64(statusBytes + base64.StdEncoding.EncodedLen(len(s.Committed)))
+	}
+	return answer.Pages, answer.Where, sent, err
 }
 
 // End is not heard by an agent of an earlier version, which refuses it.

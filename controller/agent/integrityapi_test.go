@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -24,6 +25,7 @@ type shelf struct {
 	busy    atomic.Int32 // so many questions are refused first
 	redo    atomic.Uint64
 	rate    atomic.Int64 // of the last read
+	status  byte         // is changed in each byte of pg_xact
 	ended   atomic.Int32
 	taken   string // by the comparison of this member's agent; "" for none
 }
@@ -45,7 +47,7 @@ func (s *shelf) CompareWhere(_ context.Context, by string) (compare.Where, error
 	}
 	redo := platform.LSN(s.redo.Add(100))
 	return compare.Where{Data: compare.Data{Incarnation: "i", SystemID: "7", Timeline: 1, PageSize: 8192, Checksums: true, HintsLogged: true},
-		Redo: redo, End: redo + 50}, nil
+		Redo: redo, End: redo + 50, OldestXID: 700, EndedXIDs: 100_000}, nil
 }
 
 func (s *shelf) CompareList(ctx context.Context, by string) (l compare.Listing, err error) {
@@ -70,6 +72,22 @@ func (s *shelf) CompareRead(ctx context.Context, by string, rate int, extents []
 		}
 	}
 	return all, at, err
+}
+
+// CompareTransactions: each page of pg_xact is there, and all transactions of even numbers have committed.
+func (s *shelf) CompareTransactions(ctx context.Context, by string, _ int, want compare.Transactions) (
+	[]compare.Status, compare.Where, error) {
+	at, err := s.CompareWhere(ctx, by)
+	var all []compare.Status
+	for n := range want.Count {
+		all = append(all, want.StatusOf(page.Layout{Size: 8192}, want.From+n, bytes.Repeat([]byte{0x11 ^ s.status}, 8192)))
+	}
+	return all, at, err
+}
+
+func (s *shelf) Transactions(ctx context.Context, want compare.Transactions) ([]compare.Status, compare.Where, int64, error) {
+	all, at, err := s.CompareTransactions(ctx, "feed-e2", 0, want)
+	return all, at, 0, err
 }
 
 func (s *shelf) Name() string { return "feed-e2" }
@@ -107,8 +125,9 @@ func TestCompareAcrossAgents(t *testing.T) {
 	c, err := compare.Run(t.Context(), []compare.Member{&shelf{}, others}, compare.Options{Wait: time.Minute, Every: time.Millisecond,
 		Catalog: func(context.Context) map[integrity.Relation]compare.Known { return nil }})
 	check(t, err)
-	if !c.Complete || c.Blocks != shelfPages || c.Equal != shelfPages-2 || c.Differ != 2 || len(c.Damage) != 2 || c.SentBytes == 0 ||
-		c.Unverified["unlogged"] != 4 || c.Suspect["feed-e1"] != 2 {
+	const status = 4 // pages of pg_xact
+	if !c.Complete || c.Blocks != shelfPages+status || c.Equal != shelfPages-2+status || c.Differ != 2 || len(c.Damage) != 2 ||
+		c.SentBytes == 0 || c.Unverified["unlogged"] != 4 || c.Suspect["feed-e1"] != 2 {
 		t.Errorf("%+v", c)
 	}
 	for n, want := range []string{"zeroed page", "lost write"} {
@@ -118,6 +137,14 @@ func TestCompareAcrossAgents(t *testing.T) {
 	}
 	if far.rate.Load() != 7 || far.ended.Load() != 1 {
 		t.Errorf("it read at %d MB a second, and heard of the end %d times", far.rate.Load(), far.ended.Load())
+	}
+	far.changed, far.status = nil, 1 // committed becomes in progress
+	c, err = compare.Run(t.Context(), []compare.Member{&shelf{}, others}, compare.Options{Wait: time.Minute, Every: time.Millisecond,
+		Catalog: func(context.Context) map[integrity.Relation]compare.Known { return nil }})
+	check(t, err)
+	if c.Differ != status || c.Damage[0].Kind != "transaction status" ||
+		c.Damage[0].Path != "pg_xact/0000" || c.Damage[3].Block != 3 {
+		t.Errorf("%+v", c)
 	}
 	far.taken = "feed-e3"
 	busy := (*compare.BusyError)(nil)
@@ -142,6 +169,10 @@ func TestIntegrityAPIRoles(t *testing.T) {
 		{"an agent reads", identity.RoleAgent, "db-e2", "POST", "feed-e1/read", request, 200, ""},
 		{"an agent lists", identity.RoleAgent, "db-e2", "POST", "feed-e1/list", compare.ListRequest{From: "feed-e2"}, 200, ""},
 		{"an agent asks how far", identity.RoleAgent, "db-e3", "POST", "feed-e1/where", compare.ListRequest{From: "feed-e3"}, 200, ""},
+		{"an agent asks for transactions", identity.RoleAgent, "db-e2", "POST", "feed-e1/transactions",
+			compare.StatusRequest{From: "feed-e2", Want: compare.Transactions{Count: 1}}, 200, ""},
+		{"for too many of them", identity.RoleAgent, "db-e2", "POST", "feed-e1/transactions",
+			compare.StatusRequest{From: "feed-e2", Want: compare.Transactions{Count: compare.MostBits + 1, Bits: true}}, 400, "want 1 to 16"},
 		{"for a member of another host", identity.RoleAgent, "db-e3", "POST", "feed-e1/read", request, 403, "may not ask for"},
 		{"for a member of another cluster", identity.RoleAgent, "db-e2", "POST", "feed-e1/list", compare.ListRequest{From: "tags-e2"}, 403,
 			"may not ask for"},

@@ -123,6 +123,8 @@ func parseControl(out string) (Control, error) {
 		MaxPrepared:      int(r.number("max_prepared_xacts setting")),
 		MaxLocks:         int(r.number("max_locks_per_xact setting")),
 		CatalogueVersion: f["Catalog version number"],
+		XIDs: ondisk.XIDs{Next: r.xid("Latest checkpoint's NextXID"), Oldest: r.xid("Latest checkpoint's oldestXID"),
+			OldestActive: r.xid("Latest checkpoint's oldestActiveXID")},
 	}
 	return c, r.err
 }
@@ -141,6 +143,16 @@ func (r *reader) must(key string) string {
 		r.err = fmt.Errorf("pg_controldata printed no %q; is it of another major version than the data?", key)
 	}
 	return v
+}
+
+// xid reads a transaction, without the epoch that some have; 0 where there is none, which is no fault.
+func (r *reader) xid(key string) uint32 {
+	v := r.fields[key]
+	n, err := strconv.ParseUint(v[strings.LastIndexByte(v, ':')+1:], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
 }
 
 func (r *reader) number(key string) uint64 {

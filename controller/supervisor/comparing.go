@@ -151,9 +151,10 @@ func (m *comparer) where(ctx context.Context, pg *postgres.Server, incarnation s
 	if err != nil {
 		return compare.Where{}, c, err
 	}
-	return compare.Where{Redo: c.Redo, Data: compare.Data{Incarnation: incarnation, Primary: m.seen().Role == health.RolePrimary,
-		SystemID: c.SystemID, Timeline: c.Timeline, PageSize: int(c.PageSize), Checksums: c.Checksums,
-		HintsLogged: c.Checksums || c.WALLogHints}}, c, nil
+	return compare.Where{Redo: c.Redo, OldestXID: c.XIDs.Oldest, EndedXIDs: c.EndedXIDs(),
+		Data: compare.Data{Incarnation: incarnation, Primary: m.seen().Role == health.RolePrimary,
+			SystemID: c.SystemID, Timeline: c.Timeline, PageSize: int(c.PageSize), Checksums: c.Checksums,
+			HintsLogged: c.Checksums || c.WALLogHints}}, c, nil
 }
 
 // take gives the member to a comparison.
@@ -184,7 +185,8 @@ func (m *comparer) CompareList(ctx context.Context, by string) (l compare.Listin
 	}
 	l.Where = where
 	l.Forks, l.Left = compare.ForksOf(files, int64(control.PageSize), int64(control.RelationSegment))
-	return l, nil
+	l.Left[compare.Multixacts], err = m.files.Multixacts(ctx)
+	return l, err
 }
 
 // CompareWhere says how far the member has written. The errors are those of CompareList.
@@ -226,6 +228,30 @@ func (m *comparer) CompareRead(ctx context.Context, by string, rate int, extents
 	return all, at, err
 }
 
+// CompareTransactions reads a part of pg_xact, at a rate as CompareRead does. The errors are those of CompareList.
+func (m *comparer) CompareTransactions(ctx context.Context, by string, rate int, want compare.Transactions) (
+	all []compare.Status, at compare.Where, err error) {
+	if err := m.take(by); err != nil {
+		return nil, at, err
+	}
+	pg, incarnation, leave, err := m.enter(ctx)
+	if err != nil {
+		return nil, at, err
+	}
+	defer leave()
+	at, control, err := m.where(ctx, pg, incarnation)
+	if err != nil {
+		return nil, at, err
+	}
+	layout := page.Layout{Size: int(control.PageSize)}
+	o := integrity.Options{Rate: m.rate(rate), Deadline: scanDeadline}
+	err = m.files.Transactions(ctx, o, want.From, want.Count, func(number uint32, content []byte) error {
+		all = append(all, want.StatusOf(layout, number, content))
+		return nil
+	})
+	return all, at, err
+}
+
 // CompareEnd tells that the comparison by the agent of a member asks no more.
 func (m *comparer) CompareEnd(by string) {
 	m.mu.Lock()
@@ -263,6 +289,11 @@ func (m ownFiles) Where(ctx context.Context) (compare.Where, error) {
 
 func (m ownFiles) Read(ctx context.Context, extents []integrity.Extent) ([][]page.Summary, compare.Where, int64, error) {
 	all, at, err := m.CompareRead(ctx, m.o.Name, m.rate, extents)
+	return all, at, 0, err
+}
+
+func (m ownFiles) Transactions(ctx context.Context, want compare.Transactions) ([]compare.Status, compare.Where, int64, error) {
+	all, at, err := m.CompareTransactions(ctx, m.o.Name, m.rate, want)
 	return all, at, 0, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -239,7 +240,7 @@ func (l *lab) otherwise(dir string, after scanned, spot damage.Spot) bool {
 func (l *lab) transactions(dir string) map[uint32][]byte {
 	l.t.Helper()
 	all := map[uint32][]byte{}
-	check(l.t, (&Scanner{Dir: dir}).Transactions(testContext(l.t), Options{}, func(n uint32, p []byte) error {
+	check(l.t, (&Scanner{Dir: dir}).Transactions(testContext(l.t), Options{}, 0, math.MaxUint32, func(n uint32, p []byte) error {
 		all[n] = slices.Clone(p)
 		return nil
 	}))

@@ -516,16 +516,21 @@ func TestTransactions(t *testing.T) {
 		}
 		return nil
 	}
-	check(t, s.Transactions(testContext(t), Options{}, collect))
+	check(t, s.Transactions(testContext(t), Options{}, 0, math.MaxUint32, collect))
 	if len(got) != 35 || got[0] != 0 || got[33] != 33 || got[34] != 320 {
 		t.Errorf("%v", got)
 	}
+	got = nil
+	check(t, s.Transactions(testContext(t), Options{}, 31, 2, collect))
+	if len(got) != 2 || got[0] != 31 || got[1] != 32 {
+		t.Errorf("a part: %v", got)
+	}
 	stop := errors.New("stop")
-	if err := s.Transactions(testContext(t), Options{}, func(uint32, []byte) error { return stop }); !errors.Is(err, stop) {
+	if err := s.Transactions(testContext(t), Options{}, 0, math.MaxUint32, func(uint32, []byte) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
 	}
 	check(t, os.RemoveAll(filepath.Join(dir, "pg_xact")))
-	if err := s.Transactions(testContext(t), Options{}, collect); !errors.Is(err, os.ErrNotExist) {
+	if err := s.Transactions(testContext(t), Options{}, 0, math.MaxUint32, collect); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
 }

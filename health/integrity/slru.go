@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 )
@@ -12,10 +13,11 @@ import (
 // slruPages is how many pages a file of pg_xact and its like has (SLRU_PAGES_PER_SEGMENT).
 const slruPages = 32
 
-// Transactions reads pg_xact, page by page in the order of their numbers, for a comparison by page.CompareTransactions: page n begins with
-// the transaction n * TransactionsPerPage. These pages have neither checksum nor LSN. A file that goes meanwhile is left out. each may
-// keep no page. Its errors are those of Scan, each's own, and those of the files.
-func (s *Scanner) Transactions(ctx context.Context, o Options, each func(number uint32, content []byte) error) error {
+// Transactions reads count pages of pg_xact, from the page of that number on and in the order of their numbers, for a comparison by
+// page.CompareTransactions: page n begins with the transaction n * TransactionsPerPage. These pages have neither checksum nor LSN. A page
+// that is not there, or goes meanwhile, is left out. each may keep no page. Of the options it heeds Rate and Deadline. Its
+// errors are those of Scan, each's own, and those of the files.
+func (s *Scanner) Transactions(ctx context.Context, o Options, from, count uint32, each func(number uint32, content []byte) error) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
@@ -25,13 +27,13 @@ func (s *Scanner) Transactions(ctx context.Context, o Options, each func(number 
 		return err
 	}
 	defer end()
-	if err := x.transactions(ctx, each); err != nil {
+	if err := x.transactions(ctx, from, count, each); err != nil {
 		return fmt.Errorf("check the files of %s: %w", s.Dir, err)
 	}
 	return nil
 }
 
-func (x *scan) transactions(ctx context.Context, each func(number uint32, content []byte) error) error {
+func (x *scan) transactions(ctx context.Context, from, count uint32, each func(number uint32, content []byte) error) error {
 	const dir = "pg_xact"
 	var listed struct {
 		names []string
@@ -45,13 +47,14 @@ func (x *scan) transactions(ctx context.Context, each func(number uint32, conten
 	}
 	var segments []uint32
 	for _, name := range listed.names {
-		if n, err := strconv.ParseUint(name, 16, 32); err == nil && name == slruName(uint32(n)) {
+		if n, err := strconv.ParseUint(name, 16, 32); err == nil && name == slruName(uint32(n)) &&
+			n*slruPages < uint64(from)+uint64(count) && (n+1)*slruPages > uint64(from) {
 			segments = append(segments, uint32(n))
 		}
 	}
 	slices.Sort(segments)
 	for _, segment := range segments {
-		if err := ctx.Err(); err != nil {
+		if err := x.pace(ctx, int64(slruPages*x.tree.layout.Size)); err != nil {
 			return err
 		}
 		var read struct {
@@ -72,7 +75,11 @@ func (x *scan) transactions(ctx context.Context, each func(number uint32, conten
 			return read.err
 		}
 		for n := 0; (n+1)*x.tree.layout.Size <= len(read.content); n++ {
-			if err := each(segment*slruPages+uint32(n), read.content[n*x.tree.layout.Size:][:x.tree.layout.Size]); err != nil {
+			number := segment*slruPages + uint32(n)
+			if number < from || number-from >= count {
+				continue
+			}
+			if err := each(number, read.content[n*x.tree.layout.Size:][:x.tree.layout.Size]); err != nil {
 				return err
 			}
 		}
@@ -81,3 +88,43 @@ func (x *scan) transactions(ctx context.Context, each func(number uint32, conten
 }
 
 func slruName(segment uint32) string { return fmt.Sprintf("%04X", segment) }
+
+// Multixacts counts the pages of pg_multixact, which no check reads. Its errors are those of Scan and of the files.
+func (s *Scanner) Multixacts(ctx context.Context) (pages int64, err error) {
+	if err := s.begin(); err != nil {
+		return 0, err
+	}
+	defer s.busy.Store(false)
+	x, end, err := s.prepare(Options{})
+	if err != nil {
+		return 0, err
+	}
+	defer end()
+	for _, dir := range []string{"pg_multixact/offsets", "pg_multixact/members"} {
+		var counted struct {
+			bytes int64
+			err   error
+		}
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		if err := s.bounded(x.o.Deadline, "list "+dir, func() { counted.bytes, counted.err = sizes(x.tree.data, dir) }); err != nil {
+			return 0, err
+		} else if counted.err != nil {
+			return 0, fmt.Errorf("check the files of %s: %w", s.Dir, counted.err)
+		}
+		pages += counted.bytes / x.page()
+	}
+	return pages, nil
+}
+
+// sizes sums those of a folder's files.
+func sizes(root *os.Root, dir string) (bytes int64, err error) {
+	names, err := list(root, dir)
+	for _, name := range names {
+		if info, err := root.Lstat(dir + "/" + name); err == nil && info.Mode().IsRegular() {
+			bytes += info.Size()
+		}
+	}
+	return bytes, err
+}

@@ -65,6 +65,8 @@ var encoded = []struct {
 	{"compare listing", compare.Listing{}},
 	{"compare read", compare.Request{}},
 	{"compare pages", compare.Answer{}},
+	{"compare transactions", compare.StatusRequest{}},
+	{"compare status", compare.StatusAnswer{}},
 	{"fence state", wire.FenceState{}},
 	{"pause", wire.PauseRequest{}},
 	{"operation answer", wire.OperationAnswer{}},

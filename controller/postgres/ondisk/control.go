@@ -35,6 +35,23 @@ type Control struct {
 	MaxPrepared      int
 	MaxLocks         int
 	CatalogueVersion string
+	XIDs
+}
+
+// XIDs are the transactions that the latest checkpoint names: the next one, the oldest whose status is kept, and the oldest that was
+// running. That is 0 after a shutdown, and where wal_level is minimal.
+type XIDs struct{ Next, Oldest, OldestActive uint32 }
+
+// EndedXIDs is the transaction before which, as PostgreSQL orders them, all had ended when the latest checkpoint began: their status is in
+// pg_xact on the disk, of a standby as well. Those that were prepared before a shutdown may still be open. 0: not known.
+func (c *Control) EndedXIDs() uint32 {
+	switch {
+	case c.OldestActive != 0:
+		return c.OldestActive
+	case c.WALLevel == walLevels[0]:
+		return 0
+	}
+	return c.XIDs.Next
 }
 
 // Clean tells whether the last server on this data ended by a completed shutdown.
@@ -67,6 +84,9 @@ const (
 	atRedo            = 40
 	atTimeline        = 48
 	atPrevTimeline    = 52
+	atNextXID         = 64
+	atOldestXID       = 84
+	atOldestActiveXID = 120
 	atMinRecovery     = 136
 	atMinTimeline     = 144
 	atBackupStart     = 152
@@ -131,6 +151,7 @@ func ParseControl(file []byte) (Control, error) {
 		MaxPrepared:      f.int(atMaxPrepared),
 		MaxLocks:         f.int(atMaxLocks),
 		CatalogueVersion: strconv.FormatUint(uint64(f.uint32(atCatalogue)), 10),
+		XIDs:             XIDs{f.uint32(atNextXID), f.uint32(atOldestXID), f.uint32(atOldestActiveXID)},
 	}, nil
 }
 

@@ -21,6 +21,9 @@ func controlFile(version uint32, change func(file []byte)) []byte {
 	put64(40, 0x60000E8)
 	put32(48, 3)
 	put32(52, 2)
+	put64(64, 5<<32|800) // with its epoch
+	put32(84, 700)
+	put32(120, 790)
 	put64(136, 1<<32|0xA0)
 	put32(144, 3)
 	put32(172, 1)
@@ -50,6 +53,7 @@ func TestParseControl(t *testing.T) {
 		PrevTimeline: 2, MinRecovery: 1<<32 | 0xA0, MinTimeline: 3, Checksums: true, WALLogHints: true, WALLevel: "replica",
 		SegmentSize: 16 << 20, BlockSize: 8192, PageSize: 16384, RelationSegment: 65536,
 		MaxConnections: 100, MaxWorkers: 8, MaxWALSenders: 16, MaxLocks: 64, CatalogueVersion: "202209061",
+		XIDs: XIDs{800, 700, 790},
 	}
 	same := func(*Control) {}
 	none := func([]byte) {}
@@ -123,4 +127,19 @@ func FuzzParseControl(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestEndedXIDs(t *testing.T) {
+	for _, c := range []struct {
+		Control
+		want uint32
+	}{
+		{Control{XIDs: XIDs{800, 700, 790}, WALLevel: "replica"}, 790},
+		{Control{XIDs: XIDs{Next: 800}, WALLevel: "logical"}, 800}, // a shutdown checkpoint
+		{Control{XIDs: XIDs{Next: 800}, WALLevel: "minimal"}, 0},
+	} {
+		if got := c.EndedXIDs(); got != c.want {
+			t.Errorf("%+v: %d", c.Control, got)
+		}
+	}
 }

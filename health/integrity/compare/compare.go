@@ -32,6 +32,9 @@ type Where struct {
 	Data
 	Redo platform.LSN `json:"redo"`          // where its last completed checkpoint or restartpoint began
 	End  platform.LSN `json:"end,omitempty"` // of the WAL that it has flushed or replayed, or beyond; 0: not asked for
+	// OldestXID is the oldest transaction whose status it keeps, EndedXIDs the one before which all had ended at that checkpoint; 0: unknown.
+	OldestXID uint32 `json:"oldestXID,omitempty"`
+	EndedXIDs uint32 `json:"endedXIDs,omitempty"`
 }
 
 // Fork is one fork of a relation. In JSON it is a list of five numbers, because there are many.
@@ -59,6 +62,8 @@ type Member interface {
 	Where(ctx context.Context) (Where, error)
 	// Read summarises pages. The redo position was read before the first page. sent is how many bytes have crossed the network.
 	Read(ctx context.Context, extents []integrity.Extent) (all [][]page.Summary, at Where, sent int64, err error)
+	// Transactions reads a part of pg_xact. Pages that are not there are left out. sent is how many bytes have crossed the network.
+	Transactions(ctx context.Context, want Transactions) (all []Status, at Where, sent int64, err error)
 	// End tells that the comparison asks no more. From List until then the member is in no other comparison; so it is without questions
 	// for a while.
 	End(ctx context.Context)
@@ -136,7 +141,8 @@ func (e *BusyError) Error() string {
 func Run(ctx context.Context, members []Member, o Options) (health.Comparison, error) {
 	o.Every = cmp.Or(o.Every, defaultEvery)
 	o.Patience = cmp.Or(o.Patience, defaultPatience)
-	r := &run{o: o, asked: members, members: members, waiting: map[integrity.Block]*waiting{}}
+	r := &run{o: o, asked: members, members: members, waiting: map[integrity.Block]*waiting{},
+		statusWaits: map[uint32]*waitingStatus{}}
 	r.c.Unverified, r.c.Wrong, r.c.Suspect = map[string]int64{}, map[string]int64{}, map[string]int64{}
 	for _, m := range members {
 		r.names = append(r.names, m.Name())
@@ -183,6 +189,9 @@ type run struct {
 	total   int64 // pages to look at
 	c       health.Comparison
 	waiting map[integrity.Block]*waiting
+	span    span
+	// statusWaits are the pages of pg_xact that differ, by number.
+	statusWaits map[uint32]*waitingStatus
 }
 
 // waiting is a page that is not equal yet.
@@ -208,6 +217,9 @@ func (r *run) all(ctx context.Context) error {
 	}
 	r.known(ctx)
 	if err := r.first(ctx, forks); err != nil {
+		return err
+	}
+	if err := r.status(ctx); err != nil {
 		return err
 	}
 	return r.settle(ctx)
@@ -238,6 +250,15 @@ func (r *run) list(ctx context.Context) ([]Fork, error) {
 	for why, blocks := range lists[0].Left {
 		r.c.Unverified[why] += blocks
 	}
+	where := make([]Where, len(lists))
+	for n, l := range lists {
+		where[n] = l.Where
+	}
+	var told bool
+	if r.span, told = spanOf(where, page.Layout{Size: r.data[0].PageSize}); !told {
+		r.c.Unverified[noStatus]++
+	}
+	r.total += int64(r.span.count)
 	var forks []Fork
 	for f, blocks := range longest {
 		if f.Blocks = blocks; f.Fork == page.FreeSpace {
@@ -466,6 +487,11 @@ func (r *run) tell() {
 			c.Waiting++
 		}
 	}
+	for _, w := range r.statusWaits {
+		if !w.sure && !w.gone {
+			c.Waiting++
+		}
+	}
 	if r.total > 0 {
 		c.Percent = int(100 * min(c.Blocks, r.total) / r.total)
 	}
@@ -491,7 +517,7 @@ func (r *run) settle(ctx context.Context) error {
 	if len(r.waiting) > 0 {
 		r.known(ctx) // relations may be new
 	}
-	for until := time.Now().Add(r.o.Wait); len(r.waiting) > 0; {
+	for until := time.Now().Add(r.o.Wait); len(r.waiting)+len(r.statusWaits) > 0; {
 		if err := r.turn(ctx); err != nil {
 			return err
 		}
@@ -508,14 +534,17 @@ func (r *run) settle(ctx context.Context) error {
 		if err := r.again(ctx, due); err != nil {
 			return err
 		}
-		open := false
+		looked, open, err := r.settleStatus(ctx, redo)
+		if err != nil {
+			return err
+		}
 		for _, w := range r.waiting {
 			open = open || !w.done()
 		}
 		if !open || time.Now().After(until) {
 			return nil
 		}
-		if len(due) > 0 {
+		if len(due) > 0 || looked {
 			continue // what has moved meanwhile has no end yet
 		}
 		if err := pause(ctx, r.o.Every); err != nil {
@@ -543,6 +572,11 @@ func (r *run) where(ctx context.Context) (redo platform.LSN, err error) {
 		redo, end = min(redo, w.Redo), max(end, w.End)
 	}
 	for _, w := range r.waiting {
+		if w.ends == 0 {
+			w.ends = end
+		}
+	}
+	for _, w := range r.statusWaits {
 		if w.ends == 0 {
 			w.ends = end
 		}

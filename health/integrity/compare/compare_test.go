@@ -3,9 +3,11 @@ package compare
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +59,7 @@ func (l *lab) accounted(c health.Comparison) {
 	l.t.Helper()
 	left := int64(0)
 	for why, blocks := range c.Unverified {
-		if why != freeSpaceMap && why != "unlogged" && why != "temporary" && why != notFinished {
+		if why != freeSpaceMap && why != "unlogged" && why != "temporary" && why != notFinished && why != Multixacts {
 			left += blocks
 		}
 	}
@@ -196,5 +198,60 @@ func TestRefuses(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || c.Complete || c.Unverified[notFinished] == 0 {
 			t.Errorf("cancelled: %v: %+v", err, c)
 		}
+	})
+}
+
+// TestLostCommits: transactions that one member alone has forgotten are found in pg_xact, and that member is named; of two members both are
+// suspect. A file that one member lacks is no finding.
+func TestLostCommits(t *testing.T) {
+	versions(t, func(t *testing.T, l *lab) {
+		t.Parallel()
+		l.sql(0, "CREATE TABLE x (n int)")
+		for n := range 40 { // each is a transaction
+			l.sql(0, fmt.Sprintf("INSERT INTO x VALUES (%d)", n))
+		}
+		xid := must[uint64](t)(strconv.ParseUint(l.sql(0, "SELECT xmin FROM x WHERE n = 20"), 10, 32))
+		l.written()
+		end := l.meanwhile(l.checkpoints)
+		defer end()
+		whole := must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options()))
+		if l.accounted(whole); whole.Differ != 0 || whole.Unverified[noStatus]+whole.Unverified[noSegment]+whole.Unverified[openStatus] != 0 ||
+			whole.Unverified[Multixacts] == 0 {
+			t.Errorf("before: %+v", whole)
+		}
+		d := must[damage.Data](t)(damage.Open(l.servers[1].Data))
+		path := filepath.Join(d.Dir, "pg_xact", "0000")
+		before := must[[]byte](t)(os.ReadFile(path))
+		write := func(content []byte) {
+			f := must[*os.File](t)(os.OpenFile(path, os.O_WRONLY, 0))
+			_, err := f.WriteAt(content, 0)
+			check(t, err, f.Close())
+		}
+		flipped := slices.Clone(before)
+		flipped[xid/4] ^= 3 << (xid % 4 * 2) // committed becomes aborted
+		write(flipped)
+		for _, count := range []int{3, 2} {
+			c := must[health.Comparison](t)(Run(testContext(t), l.members(count), l.options()))
+			l.accounted(c)
+			if c.Differ != 1 || len(c.Damage) != 1 {
+				t.Errorf("of %d: %+v", count, c)
+				continue
+			}
+			f := c.Damage[0]
+			want := map[int][]string{3: {"b"}, 2: {"a", "b"}}[count]
+			if f.Path != "pg_xact/0000" || f.Kind != statusKind || f.Named != (count == 3) || !f.Settled || !slices.Equal(f.Suspects, want) ||
+				!strings.Contains(f.Detail, fmt.Sprintf("transaction %d has committed by ", xid)) ||
+				strings.Contains(f.Detail, "would decide") == f.Named || strings.Contains(f.Detail, "more") {
+				t.Errorf("of %d: %+v", count, f)
+			}
+			t.Logf("of %d: %+v", count, f)
+		}
+		write(before)
+		check(t, os.Rename(path, path+".kept"))
+		c := must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options()))
+		if l.accounted(c); c.Differ != 0 || c.Unverified[noSegment] != 1 {
+			t.Errorf("without the file: %+v", c)
+		}
+		check(t, os.Rename(path+".kept", path))
 	})
 }

@@ -35,6 +35,7 @@ func (r *run) give() {
 	if left := r.total - r.c.Blocks; left > 0 {
 		r.c.Unverified[notFinished] += left
 	}
+	r.giveStatus()
 	for _, at := range slices.SortedFunc(maps.Keys(r.waiting), inOrder) {
 		w := r.waiting[at]
 		if w.now.Verdict != page.Differs {

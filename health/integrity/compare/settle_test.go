@@ -22,9 +22,13 @@ type modelled struct {
 	primary bool
 	fails   int   // so many questions fail first
 	busy    error // of List
-	ended   int
-	asked   int
-	looks   map[uint32]int
+	// status is a page of pg_xact at the member's nth question; nil: it is not there. oldest and ended are Where's.
+	status       func(n uint32, look int) []byte
+	oldest, xids uint32
+	statusLooks  int
+	ended        int
+	asked        int
+	looks        map[uint32]int
 }
 
 const modelledPages = 5
@@ -40,10 +44,25 @@ func (m *modelled) Where(context.Context) (Where, error) {
 	if !m.stuck {
 		redo += platform.LSN(100 * m.asked)
 	}
-	return Where{Data: Data{Timeline: 1, PageSize: 8192, Primary: m.primary}, Redo: redo, End: redo + 150}, nil
+	return Where{Data: Data{Timeline: 1, PageSize: 8192, Primary: m.primary}, Redo: redo, End: redo + 150,
+		OldestXID: m.oldest, EndedXIDs: m.xids}, nil
 }
 
 func (m *modelled) End(context.Context) { m.ended++ }
+
+func (m *modelled) Transactions(ctx context.Context, want Transactions) (all []Status, at Where, sent int64, err error) {
+	if err := want.Valid(); err != nil {
+		return nil, at, 0, err
+	}
+	m.statusLooks++
+	for n := want.From; n-want.From < want.Count; n++ {
+		if p := m.status(n, m.statusLooks); p != nil {
+			all = append(all, want.StatusOf(page.Layout{Size: 8192}, n, p))
+		}
+	}
+	at, err = m.Where(ctx)
+	return all, at, 1, err
+}
 
 func (m *modelled) List(ctx context.Context) (l Listing, err error) {
 	if m.busy != nil {
@@ -239,5 +258,125 @@ func TestTurn(t *testing.T) {
 	o.Turn = func(context.Context) error { return context.Canceled }
 	if c, err = Run(t.Context(), []Member{a, b}, o); !errors.Is(err, context.Canceled) || c.Complete || c.Blocks != 0 {
 		t.Errorf("%v, %+v", err, c)
+	}
+}
+
+// TestStatus: what becomes of pages of pg_xact that are not the same on all members.
+func TestStatus(t *testing.T) {
+	const per = 8192 * 4
+	page := func(change func(p []byte)) []byte {
+		p := make([]byte, 8192)
+		change(p)
+		return p
+	}
+	commits := func(xids ...uint32) func(uint32, int) []byte {
+		return func(n uint32, _ int) []byte {
+			return page(func(p []byte) {
+				for _, x := range xids {
+					if x/per == n {
+						p[x%per/4] |= 1 << (x % 4 * 2)
+					}
+				}
+			})
+		}
+	}
+	later := func(look int, before, after func(uint32, int) []byte) func(uint32, int) []byte {
+		return func(n uint32, at int) []byte {
+			if at < look {
+				return before(n, at)
+			}
+			return after(n, at)
+		}
+	}
+	const all = 100 // 50, 60, 70 are compared
+	for _, tt := range []struct {
+		name       string
+		b          func(uint32, int) []byte
+		stuck      bool
+		differ     bool
+		unverified string
+	}{
+		{"the same", commits(50, 60, 70), false, false, ""},
+		{"before the oldest", commits(10, 50, 60, 70), false, false, ""},
+		{"still open on one", commits(50, 60, 70, all), false, false, ""},
+		{"lost", commits(50, 70), false, true, ""},
+		{"lost, and no checkpoint completes", commits(50, 70), true, false, openStatus},
+		{"written later", later(3, commits(50, 70), commits(50, 60, 70)), false, false, ""},
+		{"another one each time", func(n uint32, at int) []byte {
+			return commits([]uint32{50, 60, 70}[at%3], []uint32{50, 60, 70}[(at+1)%3])(n, at)
+		}, true, false, openStatus},
+		{"truncated", func(uint32, int) []byte { return nil }, false, false, noSegment},
+		{"truncated later", later(3, commits(50, 70), func(uint32, int) []byte { return nil }), false, false, noSegment},
+	} {
+		members := []Member{}
+		for _, name := range []string{"a", "b", "c"} {
+			m := &modelled{name: name, looks: map[uint32]int{}, oldest: 20, xids: all, status: commits(50, 60, 70), stuck: tt.stuck}
+			if name == "b" {
+				m.status, m.oldest = tt.b, 30
+			}
+			members = append(members, m)
+		}
+		o := Options{Wait: time.Minute, Every: time.Millisecond, Catalog: func(context.Context) map[integrity.Relation]Known { return nil }}
+		if tt.stuck {
+			o.Wait = 20 * time.Millisecond
+		}
+		c, err := Run(t.Context(), members, o)
+		check(t, err)
+		if c.Blocks != modelledPages+1 || tt.differ != (c.Differ == 1) || tt.differ != (c.Wrong["b"] == 1) ||
+			(c.Unverified[tt.unverified] == 1) != (tt.unverified != "") || c.Equal+c.Differ+c.Unverified[tt.unverified] != c.Blocks {
+			t.Errorf("%s: %+v", tt.name, c)
+		}
+	}
+}
+
+// TestSpan: the pages of pg_xact that are compared, also where their numbers begin anew.
+func TestSpan(t *testing.T) {
+	l := page.Layout{Size: 8192}
+	at := func(oldest, ended uint32) Where { return Where{OldestXID: oldest, EndedXIDs: ended} }
+	const last = 1<<32/(8192*4) - 1
+	for _, c := range []struct {
+		all  []Where
+		want span
+		ok   bool
+	}{
+		{[]Where{at(700, 800), at(700, 790)}, span{700, 790, 0, 1}, true},
+		{[]Where{at(700, 40_000), at(720, 50_000)}, span{720, 40_000, 0, 2}, true},
+		{[]Where{at(700, 32_768)}, span{700, 32_768, 0, 1}, true},
+		{[]Where{at(1<<32-10, 40_000)}, span{1<<32 - 10, 40_000, last, 3}, true},
+		{[]Where{at(1<<32-10, 1<<32-5), at(1<<32-20, 40_000)}, span{1<<32 - 10, 1<<32 - 5, last, 1}, true},
+		{[]Where{at(700, 800), at(900, 1000)}, span{900, 800, 0, 0}, true},
+		{[]Where{at(700, 800), at(700, 0)}, span{}, false},
+		{[]Where{at(0, 0)}, span{}, false},
+	} {
+		if got, ok := spanOf(c.all, l); got != c.want || ok != c.ok {
+			t.Errorf("%+v: %+v, %v", c.all, got, ok)
+		}
+	}
+}
+
+// TestJudgeStatus: a majority names the others, but for a primary that all replicas contradict.
+func TestJudgeStatus(t *testing.T) {
+	for _, c := range []struct {
+		bits     []byte // by member; the first is the primary
+		suspects []int
+		named    bool
+	}{
+		{[]byte{1, 1, 0}, []int{2}, true},
+		{[]byte{0, 0, 1}, []int{2}, true},
+		{[]byte{1, 0, 0}, []int{0, 1, 2}, false},
+		{[]byte{1, 0}, []int{0, 1}, false},
+		{[]byte{3, 1, 2}, []int{1, 2}, true},
+		{[]byte{0, 1, 1, 0}, []int{0, 1, 2, 3}, false},
+	} {
+		r := &run{}
+		bits := [][]byte{}
+		for n, b := range c.bits {
+			bits, r.names = append(bits, []byte{b}), append(r.names, string(rune('a'+n)))
+			r.data = append(r.data, Data{Primary: n == 0})
+		}
+		if v := r.judgeStatus(bits, 96); !slices.Equal(v.suspects, c.suspects) || v.named != c.named ||
+			strings.Contains(v.text, "would decide") == v.named {
+			t.Errorf("%v: %+v", c.bits, v)
+		}
 	}
 }

@@ -95,3 +95,16 @@ func ForksOf(c *integrity.Catalogue, pageSize, segmentBlocks int64) (forks []For
 	}
 	return forks, left
 }
+
+// StatusRequest asks an agent for the status of transactions.
+type StatusRequest struct {
+	From string       `json:"from"` // the member whose agent asks
+	Want Transactions `json:"want"`
+	Rate int          `json:"rate,omitempty"` // as in Request
+}
+
+// StatusAnswer is what the agent sends.
+type StatusAnswer struct {
+	Where
+	Pages []Status `json:"pages"`
+}
