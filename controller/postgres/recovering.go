@@ -96,11 +96,27 @@ func (i *Server) Recovering(ctx context.Context) (r Recovering, err error) {
 	return r, nil
 }
 
+// Restoring tells whether a standby's restore_command runs. Before 15 no wait event shows that, only the startup process's child.
+func (i *Server) Restoring() (bool, error) {
+	children, err := i.children()
+	for _, pid := range children {
+		if startupTitle.MatchString(title(pid)) {
+			return restores(pid), nil
+		}
+	}
+	return false, err
+}
+
+// restores tells whether a startup process has a child.
+func restores(pid int) bool {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	return err == nil && len(strings.TrimSpace(string(raw))) > 0
+}
+
 // startup looks at the startup process. Before recovery it opens each file of the data to sync it, which may take long on each. One
 // without a title shows its progress by its use of the processor.
 func (i *Server) startup(pid int, untitled bool, r *Recovering) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	r.Restoring = err == nil && len(strings.TrimSpace(string(raw))) > 0
+	r.Restoring = restores(pid)
 	wal, others := i.open(pid)
 	for _, path := range wal {
 		r.Segment = max(r.Segment, filepath.Base(path)[8:])

@@ -173,10 +173,9 @@ func (l *ladder) archive(t *testing.T) {
 	l.begin()
 	left := int64(1 << 40)
 	for _, name := range segments {
-		// From 15 on the server says that it waits for the archive.
 		l.until("the fetch of "+name, agrees, func() bool {
 			_, err := os.Stat(filepath.Join(archive+".asked", name))
-			if err != nil || l.m.pg.Binaries.Major >= 15 && l.m.view.seen.Recovery != member.Fetching {
+			if err != nil || l.m.view.seen.Recovery != member.Fetching {
 				return false
 			}
 			c := l.m.Snapshot().CatchUp

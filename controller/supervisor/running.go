@@ -17,6 +17,9 @@ import (
 	"mainstay/health/integrity"
 )
 
+// waitsForRestore is the first version whose startup process says by a wait event that its restore_command runs.
+const waitsForRestore = 15
+
 // running translates the server's answer about itself.
 func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Durable, s postgres.Status, g *glance) {
 	replayed := s.Replay
@@ -60,6 +63,14 @@ func (m *observer) running(pg *postgres.Server, goal platform.Goal, d member.Dur
 	seen.Known, seen.Receiver = s.EndKnown(), s.Receiver != nil
 	seen.Streaming = s.Receiver != nil && s.Receiver.Status == "streaming"
 	seen.Replayed, seen.Recovery, seen.UpstreamAt = s.Replay, member.RecoveryOf(s.StartupWait), m.upstreamAt(goal)
+	if pg.Binaries.Major < waitsForRestore && seen.Recovery == "" && !seen.Receiver {
+		fetching, err := pg.Restoring()
+		if err != nil {
+			m.note(err)
+		} else if fetching {
+			seen.Recovery = member.Fetching
+		}
+	}
 	if goal.Kind == platform.GoalReplica && seen.Streaming && s.Timeline == goal.Timeline {
 		seen.Superseded = m.superseded(s.UserSlots)
 	}
