@@ -103,20 +103,14 @@ func (i *Server) putOwn(dir string, f ownFile) error {
 	return nil
 }
 
-// ownDir keeps the files of data that was set aside, until its successor has started with them.
+// ownDir keeps the files of data that was set aside, until its successor has started with them. A copy that has never started has them
+// too, perhaps mended since, so a further copy gets those: what they keep from starting is no fault of the data (Fault).
 func (i *Server) ownDir() string { return filepath.Join(i.Conf, "own") }
 
-// keepOwn takes them out of data about to be set aside. Those that are still kept did not let the member start: then the
-// next copy has its source's.
+// keepOwn takes them out of data about to be set aside.
 func (i *Server) keepOwn(dir string) error {
-	switch {
-	case exists(i.rewindMark()) && exists(i.ownDir()):
+	if exists(i.rewindMark()) && exists(i.ownDir()) {
 		return nil // kept when the rewind began, which has mixed the files since
-	case exists(i.ownDir()):
-		i.notice(
-			"the member did not start with this host's own configuration files of its data directory; the next copy has the primary's, and " + dir +
-				" is set aside")
-		return i.OwnFilesWork()
 	}
 	own, err := i.Owner.ownFiles(dir)
 	if err != nil {
