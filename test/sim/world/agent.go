@@ -38,7 +38,7 @@ func (a *agent) start() {
 		h.runs = append(slices.Clip(h.runs), a.run)
 	}
 	for _, m := range h.members { // nothing of the run before may be sent for one while another begins
-		m.run = run{report: health.Member{Name: m.name}}
+		m.run = run{report: &[1]health.Member{{Name: m.name}}}
 		m.kept.Pending = nil
 	}
 	for _, m := range h.members {
@@ -86,11 +86,13 @@ func (a *agent) send() {
 	number := a.clocks.Send(a.host.now()) // s, before anything else (L1)
 	mail := &mail{Report: health.Report{Host: a.host.name, BootID: a.host.bootID(), RunID: a.run, Number: number, Platform: "p1"}}
 	r := &mail.Report
-	if r.Members = mail.members[:]; len(a.host.members) != len(mail.members) {
-		r.Members = make([]health.Member, len(a.host.members))
-	}
-	for i, m := range a.host.members {
-		r.Members[i] = m.report
+	if len(a.host.members) == 1 {
+		r.Members = a.host.members[0].toSend()[:]
+	} else {
+		r.Members = make([]health.Member, 0, len(a.host.members))
+		for _, m := range a.host.members {
+			r.Members = append(r.Members, m.report[0])
+		}
 	}
 	if a.w.estate != nil {
 		r.Address = a.host.name
@@ -116,11 +118,10 @@ func (a *agent) send() {
 	}
 }
 
-// mail is a report, with room for its posts to three controllers, and for the one member that most hosts have: one piece of memory.
+// mail is a report, with room for its posts to three controllers: one piece of memory.
 type mail struct {
 	health.Report
-	members [1]health.Member
-	posts   [3]post
+	posts [3]post
 }
 
 // post is a report on its way to a controller, straight or over another host's agent, and its answer on the way back.

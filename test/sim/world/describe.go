@@ -8,10 +8,10 @@ import (
 	"mainstay/health"
 )
 
-// describe is the member's part of a report.
-func (m *supervisor) describe() health.Member {
+// describe fills in the member's part of a report.
+func (m *supervisor) describe(r *health.Member) {
 	d, seen := &m.durable, &m.seen
-	r := health.Member{Name: m.name, Data: seen.Data, Process: seen.Process, Role: seen.Role, SystemID: seen.SystemID, Epoch: d.Epoch,
+	*r = health.Member{Name: m.name, Data: seen.Data, Process: seen.Process, Role: seen.Role, SystemID: seen.SystemID, Epoch: d.Epoch,
 		Closed:   d.Closed,
 		Timeline: seen.Timeline, Position: seen.Position, Incarnation: d.Incarnation, Senders: seen.Senders, Needs: m.needs,
 		Discarded: d.Discarded, Adoptable: seen.Adoptable,
@@ -37,11 +37,10 @@ func (m *supervisor) describe() health.Member {
 			r.Clean, r.Shutdown = true, seen.Shutdown
 		}
 	case seen.Role == health.RoleStandby:
-		m.describeStandby(&r, seen)
+		m.describeStandby(r, seen)
 	case seen.Role == health.RolePrimary:
-		m.describePrimary(&r, seen)
+		m.describePrimary(r, seen)
 	}
-	return r
 }
 
 func (m *supervisor) describeStandby(r *health.Member, seen *member.Seen) {

@@ -43,9 +43,10 @@ type run struct {
 	scanned  string // the same, once those of the data of that incarnation have been read without a finding
 	of       string
 	needs    string
-	failed   string // what failed last
-	report   health.Member
-	cancel   bool // the act under way is not wanted any more
+	failed   string            // what failed last
+	report   *[1]health.Member // the last look
+	sent     bool              // report is part of one that was sent, which nobody edits
+	cancel   bool              // the act under way is not wanted any more
 	acting   bool
 	waitTill time.Duration // after a failed act
 	promised member.Promised
@@ -120,11 +121,26 @@ func (m *supervisor) look() {
 	}
 	*memory = memory.Looked(m.goal, m.seen, m.host.now())
 	memory.Settling = memory.Settle(m.goal, m.seen)
-	next := m.describe()
-	news := member.Notable(&m.report, &next)
-	if m.report = next; news {
+	var next health.Member
+	m.describe(&next)
+	news := member.Notable(&m.report[0], &next)
+	if m.shows(&next); news {
 		m.host.agent.send()
 	}
+}
+
+// shows replaces the report, but edits none that was sent.
+func (m *supervisor) shows(next *health.Member) {
+	if m.sent {
+		m.report, m.sent = new([1]health.Member), false
+	}
+	m.report[0] = *next
+}
+
+// toSend is the report, which is not edited from now on.
+func (m *supervisor) toSend() *[1]health.Member {
+	m.sent = true
+	return m.report
 }
 
 // unlooked tells whether the newest look has not ended: PostgreSQL hangs, or a filesystem that it reads.
@@ -137,7 +153,9 @@ func (m *supervisor) unanswered() bool {
 		return false
 	}
 	if stale := m.host.now() - m.lookedAt; stale > 700*time.Millisecond {
-		m.report.Stale = stale.Milliseconds()
+		next := m.report[0]
+		next.Stale = stale.Milliseconds()
+		m.shows(&next)
 	}
 	return true
 }
