@@ -142,7 +142,7 @@ func Run(ctx context.Context, members []Member, o Options) (health.Comparison, e
 	o.Every = cmp.Or(o.Every, defaultEvery)
 	o.Patience = cmp.Or(o.Patience, defaultPatience)
 	r := &run{o: o, asked: members, members: members, waiting: map[integrity.Block]*waiting{},
-		statusWaits: map[uint32]*waitingStatus{}}
+		statusWaits: map[uint32]*waitingStatus{}, maps: map[integrity.Block]*staleMap{}}
 	r.c.Unverified, r.c.Wrong, r.c.Suspect = map[string]int64{}, map[string]int64{}, map[string]int64{}
 	for _, m := range members {
 		r.names = append(r.names, m.Name())
@@ -190,6 +190,8 @@ type run struct {
 	c       health.Comparison
 	waiting map[integrity.Block]*waiting
 	span    span
+	heap    heap
+	maps    map[integrity.Block]*staleMap
 	// statusWaits are the pages of pg_xact that differ, by number.
 	statusWaits map[uint32]*waitingStatus
 }
@@ -492,6 +494,11 @@ func (r *run) tell() {
 			c.Waiting++
 		}
 	}
+	for at, w := range r.maps {
+		if _, counted := r.waiting[at]; !counted && !w.done() {
+			c.Waiting++
+		}
+	}
 	if r.total > 0 {
 		c.Percent = int(100 * min(c.Blocks, r.total) / r.total)
 	}
@@ -502,6 +509,7 @@ func (r *run) tell() {
 func (r *run) noted(at integrity.Block, s []page.Summary, redo []platform.LSN) {
 	r.c.Blocks++
 	r.c.PageBytes += int64(r.data[0].PageSize)
+	r.mapped(at, s)
 	switch j := r.judge(s, redo, 0); {
 	case j.Verdict == page.Equal:
 		r.c.Equal++
@@ -517,7 +525,7 @@ func (r *run) settle(ctx context.Context) error {
 	if len(r.waiting) > 0 {
 		r.known(ctx) // relations may be new
 	}
-	for until := time.Now().Add(r.o.Wait); len(r.waiting)+len(r.statusWaits) > 0; {
+	for until := time.Now().Add(r.o.Wait); len(r.waiting)+len(r.statusWaits)+len(r.maps) > 0; {
 		if err := r.turn(ctx); err != nil {
 			return err
 		}
@@ -538,6 +546,11 @@ func (r *run) settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		lookedAtMaps, openMaps, err := r.settleMaps(ctx, redo)
+		if err != nil {
+			return err
+		}
+		looked, open = looked || lookedAtMaps, open || openMaps
 		for _, w := range r.waiting {
 			open = open || !w.done()
 		}
@@ -577,6 +590,11 @@ func (r *run) where(ctx context.Context) (redo platform.LSN, err error) {
 		}
 	}
 	for _, w := range r.statusWaits {
+		if w.ends == 0 {
+			w.ends = end
+		}
+	}
+	for _, w := range r.maps {
 		if w.ends == 0 {
 			w.ends = end
 		}

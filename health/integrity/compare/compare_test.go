@@ -255,3 +255,36 @@ func TestLostCommits(t *testing.T) {
 		check(t, os.Rename(path+".kept", path))
 	})
 }
+
+// TestStaleMaps: a map that calls a page all-visible which is not, or is zero, is found on its member alone, and on each that has it.
+func TestStaleMaps(t *testing.T) {
+	versions(t, func(t *testing.T, l *lab) {
+		t.Parallel()
+		spot := l.spots()
+		end := l.meanwhile(l.checkpoints)
+		defer end()
+		if c := must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options())); c.Differ != 0 || c.Unverified[openMaps] != 0 {
+			t.Errorf("before: %+v", c)
+		}
+		for _, count := range []int{1, 2} { // members with the damage
+			want := []string{"b", "c"}[:count]
+			for _, s := range l.servers[1 : 1+count] {
+				for _, d := range damage.All {
+					if d.Kind == damage.StaleMap {
+						check(t, d.Do(must[damage.Data](t)(damage.Open(s.Data)), spot))
+					}
+				}
+			}
+			c := must[health.Comparison](t)(Run(testContext(t), l.members(3), l.options()))
+			l.accounted(c)
+			if c.Differ != 1 || len(c.Damage) != 1 {
+				t.Fatalf("on %d: %+v", count, c)
+			}
+			if f := c.Damage[0]; f.Path != spot.Heap+"_vm" || f.Kind != mapKind || !f.Named || !f.Settled || !slices.Equal(f.Suspects, want) ||
+				!strings.Contains(f.Detail, "b: the map calls page 1 of the table all-visible, and the page itself does not") {
+				t.Errorf("on %d: %+v", count, f)
+			}
+			t.Logf("%+v", c.Damage[0])
+		}
+	})
+}

@@ -68,6 +68,7 @@ var samples = [][]page.Summary{
 	{{State: page.Used, LSN: 9, Digest: page.Digest{3}, Values: &page.Values{Last: -5, Left: 32, Called: true}}},
 	{},
 	{{State: page.Bad, LSN: 3, Detail: "its checksum"}, {State: page.Used, Split: 1<<63 | 5, Unruly: "no rule"}},
+	{{State: page.Used, LSN: 7, Visible: true}, {State: page.Used, LSN: 8, Unruly: "a map", Map: []byte{0, 255, 1}}},
 }
 
 func extentsOf(all [][]page.Summary) (extents []integrity.Extent) {

@@ -22,7 +22,11 @@ const (
 	hasSplit
 	hasUnruly
 	hasDetail
+	hasMap
 )
+
+// visible is a bit of a packed summary's first byte, beside its state.
+const visible = 0x80
 
 // mostUnpacked bounds what an answer may become, in bytes.
 const mostUnpacked = 64 << 20
@@ -54,12 +58,17 @@ func pack(b []byte, s *page.Summary) []byte {
 		bit byte
 		set bool
 	}{{hasLSN, s.LSN != 0}, {hasDigest, s.Digest != page.Digest{}}, {hasHints, len(s.Hints) > 0}, {hasValues, s.Values != nil},
-		{hasSplit, s.Split != 0}, {hasUnruly, s.Unruly != ""}, {hasDetail, s.Detail != ""}} {
+		{hasSplit, s.Split != 0}, {hasUnruly, s.Unruly != ""}, {hasDetail, s.Detail != ""},
+		{hasMap, len(s.Map) > 0}} {
 		if f.set {
 			has |= f.bit
 		}
 	}
-	b = append(b, byte(s.State), has)
+	state := byte(s.State)
+	if s.Visible {
+		state |= visible
+	}
+	b = append(b, state, has)
 	if has&hasLSN != 0 {
 		b = binary.BigEndian.AppendUint64(b, uint64(s.LSN))
 	}
@@ -75,6 +84,9 @@ func pack(b []byte, s *page.Summary) []byte {
 	}
 	if has&hasSplit != 0 {
 		b = binary.BigEndian.AppendUint64(b, s.Split)
+	}
+	if has&hasMap != 0 {
+		b = append(binary.AppendUvarint(b, uint64(len(s.Map))), s.Map...)
 	}
 	for _, text := range []string{s.Unruly, s.Detail} {
 		if text != "" {
@@ -151,7 +163,7 @@ func (u *unpacker) signed() int64 {
 
 func (u *unpacker) summary(s *page.Summary) {
 	head := u.take(2)
-	s.State = page.State(head[0])
+	s.State, s.Visible = page.State(head[0]&^visible), head[0]&visible != 0
 	has := head[1]
 	if s.State > page.Bad {
 		u.bad = true
@@ -171,6 +183,9 @@ func (u *unpacker) summary(s *page.Summary) {
 	}
 	if has&hasSplit != 0 {
 		s.Split = binary.BigEndian.Uint64(u.take(8))
+	}
+	if has&hasMap != 0 {
+		s.Map = u.take(u.count())
 	}
 	if has&hasUnruly != 0 {
 		s.Unruly = string(u.take(u.count()))

@@ -36,6 +36,7 @@ func (r *run) give() {
 		r.c.Unverified[notFinished] += left
 	}
 	r.giveStatus()
+	r.giveMaps()
 	for _, at := range slices.SortedFunc(maps.Keys(r.waiting), inOrder) {
 		w := r.waiting[at]
 		if w.now.Verdict != page.Differs {

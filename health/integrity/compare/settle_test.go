@@ -23,6 +23,8 @@ type modelled struct {
 	fails   int   // so many questions fail first
 	busy    error // of List
 	// status is a page of pg_xact at the member's nth question; nil: it is not there. oldest and ended are Where's.
+	vm           func(look int) page.Summary // its map; nil: there is none
+	vmLooks      int
 	status       func(n uint32, look int) []byte
 	oldest, xids uint32
 	statusLooks  int
@@ -70,6 +72,9 @@ func (m *modelled) List(ctx context.Context) (l Listing, err error) {
 	}
 	l.Where, err = m.Where(ctx)
 	l.Forks = []Fork{{Relation: integrity.Relation{Space: 1663, Database: 5, Node: 9}, Blocks: modelledPages}}
+	if m.vm != nil {
+		l.Forks = append(l.Forks, Fork{Relation: l.Forks[0].Relation, Fork: page.Visibility, Blocks: 1})
+	}
 	return l, err
 }
 
@@ -79,6 +84,12 @@ func (m *modelled) Read(ctx context.Context, extents []integrity.Extent) (all []
 	}
 	for _, e := range extents {
 		list := make([]page.Summary, e.Count)
+		if e.Fork == page.Visibility {
+			list[0] = m.vm(m.vmLooks)
+			m.vmLooks++
+			all = append(all, list)
+			continue
+		}
 		for i := range list {
 			n := e.Number + uint32(i)
 			list[i] = page.Summary{State: page.Used, LSN: 900, Digest: page.Digest{1}}
@@ -377,6 +388,70 @@ func TestJudgeStatus(t *testing.T) {
 		if v := r.judgeStatus(bits, 96); !slices.Equal(v.suspects, c.suspects) || v.named != c.named ||
 			strings.Contains(v.text, "would decide") == v.named {
 			t.Errorf("%v: %+v", c.bits, v)
+		}
+	}
+}
+
+// TestMaps: what becomes of a map that calls pages all-visible which are not.
+func TestMaps(t *testing.T) {
+	vm := func(lsn platform.LSN, bits byte) page.Summary {
+		return page.Summary{State: page.Used, LSN: lsn, Map: []byte{bits, 0}, Unruly: "a map"}
+	}
+	plain := func(uint32, int) page.Summary { return page.Summary{} }
+	then := func(first, later page.Summary) func(int) page.Summary {
+		return func(look int) page.Summary {
+			if look == 0 {
+				return first
+			}
+			return later
+		}
+	}
+	const third = 1 << 3
+	for _, tt := range []struct {
+		name       string
+		vm         func(look int) page.Summary
+		page       func(block uint32, look int) page.Summary
+		stuck      bool
+		stale      bool
+		unverified string
+	}{
+		{"no bit", then(vm(5, 0), vm(5, 0)), plain, false, false, ""},
+		{"a bit", then(vm(5, third), vm(5, third)), plain, false, true, ""},
+		{"a bit behind the end", then(vm(5, 1<<7), vm(5, 1<<7)), plain, false, false, ""},
+		{"a bit, and no checkpoint completes", then(vm(5, third), vm(5, third)), plain, true, false, openMaps},
+		{"cleared later", then(vm(5, third), vm(5, 0)), plain, false, false, ""},
+		{"the page is all-visible later", then(vm(5, third), vm(5, third)), func(block uint32, look int) page.Summary {
+			return page.Summary{State: page.Used, LSN: 900, Digest: page.Digest{1}, Visible: look > 0}
+		}, false, false, ""},
+		{"set anew each time", func(look int) page.Summary { return vm(platform.LSN(5+look), third) }, plain, false, false, openMaps},
+		{"the page changes each time", then(vm(5, third), vm(5, third)), func(_ uint32, look int) page.Summary {
+			return page.Summary{State: page.Used, LSN: platform.LSN(1e9 + look), Digest: page.Digest{1}}
+		}, false, false, openMaps},
+		{"the page is zero", then(vm(5, third), vm(5, third)), func(uint32, int) page.Summary { return page.Summary{State: page.Zero} },
+			false, true, ""},
+	} {
+		members := []Member{}
+		for _, name := range []string{"a", "b"} {
+			m := &modelled{name: name, looks: map[uint32]int{}, stuck: tt.stuck, page: tt.page, vm: then(vm(5, 0), vm(5, 0))}
+			if name == "b" {
+				m.vm = tt.vm
+			}
+			members = append(members, m)
+		}
+		o := Options{Wait: time.Minute, Every: time.Millisecond, Catalog: func(context.Context) map[integrity.Relation]Known {
+			return map[integrity.Relation]Known{{Space: 1663, Database: 5, Node: 9}: {page.Heap, "d.public.t"}}
+		}}
+		if tt.stuck {
+			o.Wait = 20 * time.Millisecond
+		}
+		c, err := Run(t.Context(), members, o)
+		check(t, err)
+		if tt.stale != (c.Differ == 1) || tt.stale != (c.Wrong["b"] == 1) || c.Wrong["a"] != 0 ||
+			(c.Unverified[tt.unverified] == 1) != (tt.unverified != "") || c.Blocks != modelledPages+1 {
+			t.Errorf("%s: %+v", tt.name, c)
+		}
+		if tt.stale && (c.Damage[0].Path != "base/5/9_vm" || !strings.Contains(c.Damage[0].Detail, "calls page 3 of")) {
+			t.Errorf("%s: %+v", tt.name, c.Damage)
 		}
 	}
 }

@@ -362,6 +362,15 @@ func TestMapBits(t *testing.T) {
 			t.Errorf("%d: %v %v", block, visible, frozen)
 		}
 	}
+	bits := l.VisibleBits(vm)
+	for block := range uint32(32672) {
+		if visible, _ := l.MapBits(vm, block); visible != (bits[block/8]>>(block%8)&1 != 0) {
+			t.Errorf("%d: %v", block, !visible)
+		}
+	}
+	if l.Mapped(2) != 2*32672 || len(bits) != 32672/8 {
+		t.Errorf("%d, %d bytes", l.Mapped(2), len(bits))
+	}
 	if l.MapBlock(32671) != 0 || l.MapBlock(32672) != 1 {
 		t.Error("a page of a map is about other pages")
 	}

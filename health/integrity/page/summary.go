@@ -44,6 +44,10 @@ type Summary struct {
 	Split  uint64       // of a GiST index: the LSN of the page's last split, and in the highest bit whether the split is not finished
 	Unruly string       // why a difference of digests says nothing; "" where it does
 	Detail string       // of a Bad page: the evidence, for people
+	// Visible tells of a heap's page whether its header says that all its rows are visible to everyone. Map has, of a visibility map, the same
+	// bit for each page of its heap that it is about; see Layout.VisibleBits.
+	Visible bool
+	Map     []byte
 }
 
 // Summariser makes summaries. It keeps a buffer, and serves one goroutine.
@@ -65,6 +69,12 @@ func (s *Summariser) Checked(p []byte, block uint32, c Condition, r Rules) Summa
 	sum := Summary{State: c.State, LSN: c.Header.LSN, Detail: c.Detail}
 	if c.State != Used {
 		return sum
+	}
+	switch {
+	case r.Fork == Visibility:
+		sum.Map = s.Layout.VisibleBits(p)
+	case r.Fork == Main && r.Method == Heap:
+		sum.Visible = c.Header.AllVisible()
 	}
 	f := fields(s.masked[:s.Layout.Size])
 	copy(f, p)

@@ -16,3 +16,19 @@ func (l Layout) MapBits(vm []byte, block uint32) (visible, frozen bool) {
 	b := vm[HeaderSize+n/4] >> (n % 4 * bitsOfBlock)
 	return b&1 != 0, b&2 != 0
 }
+
+// VisibleBits has a bit for each page of a heap that a page of its visibility map is about: whether it calls that page all-visible.
+func (l Layout) VisibleBits(vm []byte) []byte {
+	bits := make([]byte, (l.mapped()+7)/8)
+	for n := range bits {
+		for half, b := range vm[HeaderSize+2*n : min(HeaderSize+2*n+2, len(vm))] {
+			for i := range 4 {
+				bits[n] |= b >> (2 * i) & 1 << (4*half + i)
+			}
+		}
+	}
+	return bits
+}
+
+// Mapped is the first page of a heap that a page of its visibility map is about.
+func (l Layout) Mapped(vm uint32) uint32 { return vm * l.mapped() }
