@@ -85,7 +85,7 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
-// A rebuild carries over what belongs to this host's user, and so does the next one of a copy that never started, as the user has mended it.
+// A rebuild carries over what belongs to the host's user, and so does the next one of a copy that never started, as the user mended it.
 func TestOwnFilesOutliveARebuild(t *testing.T) {
 	i, said := bare(t)
 	for name, text := range map[string]string{"PG_VERSION": "15\n", "postgresql.conf": "mine", autoConf: "work_mem = '6MB'\nport = '1'\n",
