@@ -6,6 +6,7 @@
 //	go run ./test/bench -n 20 -only host-cut,switchover -json
 //	go run ./test/bench -calm 30m -burn forks,fsync
 //	go run ./test/bench -cost
+//	go run ./test/bench -integrity -size 2048
 //
 // The cost of a process and of a connection on the machine, at that moment, comes before all figures.
 //
@@ -72,6 +73,8 @@ func run(ctx context.Context, o options) (err error) {
 		return calm(ctx, dir, o)
 	case o.cost:
 		return cost(ctx, dir, o)
+	case o.integrity:
+		return integrityBench(ctx, dir, o)
 	}
 	return measureAll(ctx, dir, o)
 }

@@ -18,6 +18,9 @@ type options struct {
 	calm time.Duration // 0: measure faults
 	burn loops         // to keep the machine busy meanwhile
 	cost bool
+	// integrity: measure the checks of data, of size MB.
+	integrity bool
+	size      int
 }
 
 // parse reads the arguments; mistakes of the flags themselves are told on usage as well. flag.ErrHelp: help was asked for.
@@ -33,6 +36,8 @@ func parse(args []string, usage io.Writer) (options, error) {
 	f.Var(o.burn, "burn", "with -calm: loops that keep the machine busy, such as forks,fsync or cpu=24,forks=3,fsync=3")
 	f.BoolVar(&o.cost, "cost", false,
 		"count processes, connections, syncs and bytes, idle and in a change, and hold them against their budgets")
+	f.BoolVar(&o.integrity, "integrity", false, "measure the checks of data beside pg_checksums, beside each other, and as a client sees them")
+	f.IntVar(&o.size, "size", 2048, "with -integrity: MB of rows")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -41,8 +46,14 @@ func parse(args []string, usage io.Writer) (options, error) {
 	}
 	given := map[string]bool{}
 	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if o.integrity && !given["n"] {
+		o.n = integrityRounds
+	}
 	return o, o.check(f.Args(), given)
 }
+
+// integrityRounds is how often -integrity measures, without -n.
+const integrityRounds = 3
 
 func (o options) check(rest []string, given map[string]bool) error {
 	if len(rest) > 0 {
@@ -56,6 +67,15 @@ func (o options) check(rest []string, given map[string]bool) error {
 	}
 	if given["cost"] && (given["n"] || given["only"] || given["calm"]) {
 		return errors.New("-cost measures each phase once: leave -n, -only and -calm out")
+	}
+	if o.integrity && (given["only"] || given["calm"] || given["cost"]) {
+		return errors.New("-integrity measures no fault: leave -only, -calm and -cost out")
+	}
+	if given["size"] && !o.integrity {
+		return errors.New("-size is for -integrity: give both")
+	}
+	if o.size < 16 || o.size > 1<<20 {
+		return fmt.Errorf("-size %d: give 16 to %d MB", o.size, 1<<20)
 	}
 	if given["burn"] && !given["calm"] {
 		return errors.New("-burn keeps the machine busy for -calm alone: give both")

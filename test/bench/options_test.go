@@ -16,12 +16,13 @@ func TestParse(t *testing.T) {
 		want options
 		err  string // part of the error; "" for none
 	}{
-		{"", options{n: 10, burn: beside()}, ""},
-		{"-n 7 -json", options{n: 7, json: true, burn: beside()}, ""},
-		{"-only host-cut,switchover", options{n: 10, only: []string{"host-cut", "switchover"}, burn: beside()}, ""},
-		{"-calm 30m -json", options{n: 10, json: true, calm: 30 * time.Minute, burn: beside()}, ""},
-		{"-calm 30m -burn cpu=9,forks,fsync", options{n: 10, calm: 30 * time.Minute, burn: loops{"cpu": 9, "forks": 1, "fsync": 1}}, ""},
-		{"-cost -json", options{n: 10, json: true, cost: true, burn: beside()}, ""},
+		{"", options{n: 10, burn: beside(), size: 2048}, ""},
+		{"-n 7 -json", options{n: 7, json: true, burn: beside(), size: 2048}, ""},
+		{"-only host-cut,switchover", options{n: 10, only: []string{"host-cut", "switchover"}, burn: beside(), size: 2048}, ""},
+		{"-calm 30m -json", options{n: 10, json: true, calm: 30 * time.Minute, burn: beside(), size: 2048}, ""},
+		{"-calm 30m -burn cpu=9,forks,fsync",
+			options{n: 10, calm: 30 * time.Minute, size: 2048, burn: loops{"cpu": 9, "forks": 1, "fsync": 1}}, ""},
+		{"-cost -json", options{n: 10, json: true, cost: true, burn: beside(), size: 2048}, ""},
 		{"-n 0", options{}, "-n 0: measure at least once"},
 		{"-n many", options{}, `invalid value "many"`},
 		{"-only host-cut,host-gone", options{}, `no fault "host-gone"; use one of postmaster-killed,`},
@@ -32,6 +33,11 @@ func TestParse(t *testing.T) {
 		{"-calm 30m -burn disk", options{}, `"disk" is not a kind of loop`},
 		{"-burn forks", options{}, "give both"},
 		{"-cost -n 3", options{}, "leave -n, -only and -calm out"},
+		{"-integrity", options{n: 3, integrity: true, burn: beside(), size: 2048}, ""},
+		{"-integrity -n 5 -size 100 -json", options{n: 5, json: true, integrity: true, burn: beside(), size: 100}, ""},
+		{"-integrity -cost", options{}, "leave -only, -calm and -cost out"},
+		{"-size 100", options{}, "-size is for -integrity"},
+		{"-integrity -size 5", options{}, "give 16 to"},
 		{"-cost -calm 3m", options{}, "leave -n, -only and -calm out"},
 		{"switchover", options{}, `"switchover" is no flag`},
 	} {

@@ -107,7 +107,7 @@ postgres:
   user: %s
   tls: {ca: ../pki/ca.crt, cert: ../pki/postgres-%s.crt, key: ../pki/postgres-%s.key}
 %slog: {level: info}
-`, h.Name, strings.Join(quoted, ", "), net.JoinHostPort(h.Address, "7201"), net.JoinHostPort(h.Address, "8008"), s.path("agent-"+h.Name), h.Name, h.Name, Owner(), h.Name, h.Name, binaries)
+`, h.Name, strings.Join(quoted, ", "), net.JoinHostPort(h.Address, AgentPort), net.JoinHostPort(h.Address, "8008"), s.path("agent-"+h.Name), h.Name, h.Name, Owner(), h.Name, h.Name, binaries)
 	if own := s.Own[h.Member].Agent; own != "" {
 		text += "members:\n  " + h.Member + ": " + own + "\n"
 	}

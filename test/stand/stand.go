@@ -330,6 +330,14 @@ func (s *Stand) ClientOf(address string) *wire.Client {
 	return wire.NewClient([]string{address}, s.tls())
 }
 
+// AgentPort is that of every agent.
+const AgentPort = "7201"
+
+// ClientOfAgent speaks to the agent of a host.
+func (s *Stand) ClientOfAgent(h Host) *wire.Client {
+	return wire.NewClient([]string{net.JoinHostPort(h.Address, AgentPort)}, s.store.ClientConfig(identity.RoleAgent, "", identity.ProtoHTTP))
+}
+
 func (s *Stand) tls() *tls.Config {
 	return s.store.ClientConfig(identity.RoleController, "", identity.ProtoHTTP)
 }
